@@ -1,0 +1,96 @@
+/**
+ * The store of objects, as the handlers see it: reads come from the watch cache, writes are compare-and-swap on the stream.
+ * Versions are the stream's sequence numbers: one total order over the cluster.
+ */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+
+/** Where objects of one resource live. */
+export interface Table {
+  readonly group: string
+  readonly plural: string
+}
+
+/** One version of an object. Immutable: `object` is shared by all readers, who copy (structuredClone) before they change it. */
+export interface Stored {
+  readonly namespace: string
+  readonly name: string
+  readonly version: number
+  /** The JSON that clients get, with metadata.resourceVersion in it. */
+  readonly json: Buffer
+  /** `json` parsed, on first use. */
+  readonly object: KubeObject
+}
+
+export interface RegistryEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'
+  /** For DELETED: the last object, carrying the version of its deletion. */
+  readonly stored: Stored
+  /** The version before, absent for ADDED: selectors see entering and leaving. */
+  readonly previous?: Stored
+  readonly version: number
+}
+
+/** What a watcher is handed. Called in version order, never concurrently, from one tick of the cache. */
+export interface Watcher {
+  /** Several events at once when they arrived at once; must not throw and must not wait. */
+  events(events: readonly RegistryEvent[]): void
+  /** The cache has passed this version without an event for this watcher; called now and then, for bookmarks. */
+  progress(version: number): void
+  /** The watch cannot go on without a gap: the client gets `410 Expired` and lists again. Nothing follows. */
+  expired(): void
+}
+
+export interface WatchOptions {
+  namespace?: string
+  name?: string
+  /** Only objects whose indexed field has, or had, this value. */
+  index?: { path: string; value: string }
+  /** Events after this version. The caller has seen everything up to it. */
+  after: number
+}
+
+/** Thrown by writes: someone else wrote first. `current` is the newest version when it is known, absent when there is none. */
+export class WriteConflict extends Error {
+  readonly current: Stored | undefined
+  constructor(current: Stored | undefined) {
+    super('write conflict')
+    this.name = 'WriteConflict'
+    this.current = current
+  }
+}
+
+/** Thrown when a version is older than the history that is kept. */
+export class VersionExpired extends Error {
+  readonly oldest: number
+  constructor(version: number, oldest: number) {
+    super(`too old resource version: ${version} (${oldest})`)
+    this.name = 'VersionExpired'
+    this.oldest = oldest
+  }
+}
+
+export interface Registry {
+  /** The newest version that the cache has applied. */
+  readonly version: number
+  /** Resolves when the cache has applied every write that was acknowledged, by any API server, before the call. Batched. */
+  fresh(signal?: AbortSignal): Promise<void>
+  /** Resolves when the cache has applied `version`; rejects with a timeout after `timeoutMs` (default 3000). */
+  reached(version: number, timeoutMs?: number): Promise<void>
+  get(table: Table, namespace: string, name: string): Stored | undefined
+  /** Everything of a table, or of one namespace in it, sorted by namespace and name; a snapshot of `version`. */
+  list(table: Table, namespace?: string): readonly Stored[]
+  /** The same list as it was at an older version, for continue tokens; throws VersionExpired. */
+  listAt(version: number, table: Table, namespace?: string): readonly Stored[]
+  /**
+   * Writes. `object` has no resourceVersion in it; `expected` is the version that it replaces, 0 for none. Resolves when the write is durable and
+   * applied to this server's cache. Throws WriteConflict, or an Error when the outcome could not be learnt in time.
+   */
+  put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored>
+  /** Removes; resolves with the last object carrying the deletion's version. */
+  remove(table: Table, namespace: string, name: string, expected: number): Promise<Stored>
+  /** Calls `watcher` with all events after `options.after`, then with new ones, until the returned function is called. Throws VersionExpired. */
+  watch(table: Table, options: WatchOptions, watcher: Watcher): () => void
+  /** Whether the cache is filled and following the stream. */
+  readonly healthy: boolean
+  close(): Promise<void>
+}

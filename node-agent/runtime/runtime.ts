@@ -1,0 +1,111 @@
+/** What the kubelet asks of a container runtime. One implementation a file: `oci`, later `process`. */
+
+export interface ImageConfig {
+  /** The name that was asked for. */
+  image: string
+  /** A stable id for status.imageID, `host-image://busybox@sha256:...`. */
+  id: string
+  entrypoint: string[]
+  cmd: string[]
+  env: string[]
+  workingDir: string
+  user: string
+}
+
+/** Thrown by `pull`: why an image cannot be had, for ErrImagePull's message. */
+export class ImageError extends Error {}
+
+export interface ContainerMount {
+  /** Absolute path inside the container. */
+  destination: string
+  /** Absolute path on the node; absent for a tmpfs. */
+  source?: string
+  tmpfsBytes?: number
+  readOnly: boolean
+  propagation: 'private' | 'rslave' | 'rshared'
+}
+
+export interface ContainerSpec {
+  /** Unique on the node for ever: `<podUID>-<containerName>-<attempt>` hashed or as it is; [a-zA-Z0-9_.-]. */
+  id: string
+  /** Where the runtime keeps everything of this container (bundle, upper, exit file); made by the runtime, removed by `remove`. */
+  directory: string
+  image: ImageConfig
+  /** The final command line and environment, `NAME=value`. */
+  args: string[]
+  env: string[]
+  workingDir: string
+  /** Numeric, or names resolved in the container's /etc/passwd by the runtime; empty for the image's user. */
+  user: { uid?: number; gid?: number; supplementalGroups: number[] }
+  hostname: string
+  domainname?: string
+  mounts: ContainerMount[]
+  /** The file the container's output is written to, in CRI log format (`<RFC3339Nano> stdout F <line>`). */
+  logPath: string
+  /** The path of the pod's network namespace, or 'node' for hostNetwork. */
+  networkNamespace: string
+  hostPID: boolean
+  hostIPC: boolean
+  stdin: boolean
+  stdinOnce: boolean
+  tty: boolean
+  privileged: boolean
+  readOnlyRootFilesystem: boolean
+  allowPrivilegeEscalation: boolean
+  capabilities: { add: string[]; drop: string[] }
+  sysctls: Record<string, string>
+  resources: { memoryBytes?: number; cpuShares?: number; cpuQuotaMicros?: number; pids?: number }
+  oomScoreAdj?: number
+  /** Cgroup path below the node's, `burstable/pod<uid>/<id>`. */
+  cgroup: string
+}
+
+export interface ContainerStatus {
+  id: string
+  state: 'created' | 'running' | 'exited'
+  /** The container's first process, in the node's PID namespace; undefined when it is not running. */
+  pid?: number
+  startedAt?: Date
+  finishedAt?: Date
+  exitCode?: number
+  /** When the process died of a signal, its number; exitCode is then 128 + signal. */
+  signal?: number
+  oomKilled?: boolean
+}
+
+export interface ExecOptions {
+  args: string[]
+  env?: string[]
+  tty: boolean
+  stdin?: AsyncIterable<Uint8Array>
+  /** Called with output as it comes; the returned promise is back-pressure. */
+  stdout?: (data: Uint8Array) => Promise<void> | void
+  stderr?: (data: Uint8Array) => Promise<void> | void
+  resize?: AsyncIterable<{ Width: number; Height: number }>
+  signal?: AbortSignal
+}
+
+export interface ContainerRuntime {
+  readonly name: string
+  readonly version: string
+  /** Resolves an image name of the catalogue; throws ImageError. */
+  pull(image: string): Promise<ImageConfig>
+  /** Starts a container under its shim. Throws with the runtime's message (RunContainerError, CreateContainerError). Resolves when its process runs. */
+  start(spec: ContainerSpec): Promise<ContainerStatus>
+  /** The state of one container as the disk and the kernel tell it, whether or not this process started it; undefined when there is no trace. */
+  status(directory: string): Promise<ContainerStatus | undefined>
+  /** Resolves when the container has exited, with its status; works for adopted containers. Event-driven. */
+  wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus>
+  /** Sends a signal to the container's first process; false when it is already gone. 'SIGKILL' kills all of its processes. */
+  kill(directory: string, signal: string): Promise<boolean>
+  /** Runs a command inside; resolves with its exit code (126/127 with the runtime's words on stderr when it cannot start). */
+  exec(directory: string, options: ExecOptions): Promise<number>
+  /** Attaches to the container's stdin. */
+  writeStdin(directory: string, data: AsyncIterable<Uint8Array>): Promise<void>
+  /** Starts a new log file: the old one was renamed by the caller. */
+  reopenLog(directory: string): Promise<void>
+  /** Kills what is left and removes every trace (shim, mounts, cgroup, bundle). Idempotent. */
+  remove(directory: string): Promise<void>
+  /** Working-set bytes and cumulative CPU nanoseconds, for stats; undefined when not running. */
+  stats(directory: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined>
+}

@@ -1,0 +1,31 @@
+/** The names of every built-in kind: what clients and controllers import. Definitions (schemas, rules) spread these. */
+import type { Deployment } from './apps/deployment.ts'
+import type { ReplicaSet } from './apps/replicaset.ts'
+import type { Lease } from './coordination/lease.ts'
+import type { ConfigMap } from './core/configmap.ts'
+import type { Endpoints } from './core/endpoints.ts'
+import type { Event } from './core/event.ts'
+import type { Namespace } from './core/namespace.ts'
+import type { Node } from './core/node.ts'
+import type { Pod } from './core/pod.ts'
+import type { Secret } from './core/secret.ts'
+import type { Service } from './core/service.ts'
+import type { ServiceAccount } from './core/serviceaccount.ts'
+import type { EndpointSlice } from './discovery/endpointslice.ts'
+import type { Kind } from './resource.ts'
+
+const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({ group, version, kind: name, plural, namespaced })
+
+export const namespaces = kind<Namespace>('', 'v1', 'Namespace', 'namespaces', false)
+export const nodes = kind<Node>('', 'v1', 'Node', 'nodes', false)
+export const pods = kind<Pod>('', 'v1', 'Pod', 'pods')
+export const services = kind<Service>('', 'v1', 'Service', 'services')
+export const endpoints = kind<Endpoints>('', 'v1', 'Endpoints', 'endpoints')
+export const configMaps = kind<ConfigMap>('', 'v1', 'ConfigMap', 'configmaps')
+export const secrets = kind<Secret>('', 'v1', 'Secret', 'secrets')
+export const serviceAccounts = kind<ServiceAccount>('', 'v1', 'ServiceAccount', 'serviceaccounts')
+export const events = kind<Event>('', 'v1', 'Event', 'events')
+export const endpointSlices = kind<EndpointSlice>('discovery.k8s.io', 'v1', 'EndpointSlice', 'endpointslices')
+export const leases = kind<Lease>('coordination.k8s.io', 'v1', 'Lease', 'leases')
+export const replicaSets = kind<ReplicaSet>('apps', 'v1', 'ReplicaSet', 'replicasets')
+export const deployments = kind<Deployment>('apps', 'v1', 'Deployment', 'deployments')

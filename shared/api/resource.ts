@@ -1,0 +1,99 @@
+/**
+ * The definition of one API resource: its names, its schema, how it prints, its defaults and its rules. Everything that the
+ * API server does with a kind (discovery, decoding, OpenAPI, tables, strategies) is derived from it.
+ */
+import type { FieldError, Path } from '../machinery/field.ts'
+import type { ObjectSchema } from '../machinery/schema.ts'
+import type { KubeObject } from './meta/objectmeta.ts'
+
+/** The names of a kind: all that a client needs to reach it, without its schema. */
+export interface Kind<T = KubeObject> {
+  /** `''` for the core group. */
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  readonly plural: string
+  readonly namespaced: boolean
+  /** Carries T for the client's type inference; never set. */
+  readonly type?: T
+}
+
+export type Verb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | 'patch' | 'update' | 'watch'
+
+/** One column of `kubectl get`; `wide` columns show with `-o wide` only. */
+export interface Column<T> {
+  readonly name: string
+  readonly type: 'string' | 'integer' | 'date' | 'boolean'
+  /** Upstream's format hint: `name` marks the name column. */
+  readonly format?: string
+  readonly wide?: boolean
+  readonly doc?: string
+  /** The cell; an age column returns the timestamp's age text. */
+  readonly cell: (object: T) => string | number | boolean
+}
+
+/** What a write of an object is about, beside the object itself. */
+export interface WriteContext {
+  /** `''` for the main resource, else `status`, `scale`, `ephemeralcontainers`, `resize`, ... */
+  readonly subresource: string
+  readonly dryRun: boolean
+}
+
+export interface Subresource {
+  /** Body kind when it is not the resource's own kind: `Scale`, `Binding`, `Eviction`. */
+  readonly kind?: string
+  readonly group?: string
+  readonly version?: string
+  readonly verbs: readonly ('get' | 'update' | 'patch' | 'create' | 'delete' | 'connect')[]
+}
+
+// T is `any` in collections of resources: the functions below are contravariant in it, and each is only ever handed objects
+// of its own kind.
+export interface Resource<T = any> extends Kind<T> {
+  readonly schema: ObjectSchema
+  readonly singular: string
+  readonly shortNames?: readonly string[]
+  readonly categories?: readonly string[]
+  /** Defaults to all eight. */
+  readonly verbs?: readonly Verb[]
+  /** Also served under these group/versions, with the conversion of one to the other (Event: events.k8s.io/v1). Stored form is always the resource's own. */
+  readonly subresources?: { readonly [name: string]: Subresource }
+  /** Columns after Name and before Age, or complete when `ownNameAndAge`. */
+  readonly columns?: readonly Column<T>[]
+  /** Field selectors beside metadata.name and metadata.namespace; the value is always a string. */
+  readonly fields?: { readonly [path: string]: (object: T) => string }
+  /** Fields that pods etc. are watched by so often that the watch cache indexes them. */
+  readonly indexed?: readonly string[]
+  /** Seconds after which objects expire (Event). */
+  readonly ttlSeconds?: number
+  /** Default grace of a graceful deletion in seconds, given the object; absent for kinds that are deleted at once. */
+  readonly gracePeriodSeconds?: (object: T) => number
+  /** `metadata.generation` moves when anything but metadata and status changes. */
+  readonly hasGeneration?: boolean
+  /** Writes to the main resource leave `status` alone, and writes to `status` everything but status (and metadata's managedFields). */
+  readonly hasStatus?: boolean
+  /** Checks `metadata.name`; returns what is wrong, in upstream's words. DNS subdomain unless given. `prefix` is set for generateName. */
+  readonly validateName?: (name: string, prefix: boolean) => string[]
+  /** Sets defaults that depend on other fields; static ones come from the schema before. Mutates the object. */
+  readonly defaults?: (object: T) => void
+  /** Clears or sets what the server owns before validation, on create. Mutates. */
+  readonly prepareForCreate?: (object: T, ctx: WriteContext) => void
+  /** The same on update; `old` must not be changed. Status and spec are already kept apart (`hasStatus`). */
+  readonly prepareForUpdate?: (object: T, old: T, ctx: WriteContext) => void
+  /** All broken rules of a new object; metadata is checked by the caller. */
+  readonly validate?: (object: T, at: Path) => FieldError[]
+  /** All broken rules of a change, in addition to `validate` of the new object unless `validateUpdateOnly`. Called for subresources too. */
+  readonly validateUpdate?: (object: T, old: T, at: Path, ctx: WriteContext) => FieldError[]
+  /** The scale subresource's paths. */
+  readonly scale?: { readonly replicas: (o: T) => number; readonly status: (o: T) => number; readonly selector: (o: T) => string; readonly set: (o: T, replicas: number) => void }
+  /** Updates without a resourceVersion are accepted (last write wins), as upstream's AllowUnconditionalUpdate. Default true. */
+  readonly allowUnconditionalUpdate?: boolean
+  /** PUT of an absent object creates it, as upstream's AllowCreateOnUpdate (Lease, Event, Endpoints...). Default false. */
+  readonly allowCreateOnUpdate?: boolean
+}
+
+/** `apps/v1`, or `v1` for the core group. */
+export const apiVersion = (k: Pick<Kind, 'group' | 'version'>): string => (k.group ? `${k.group}/${k.version}` : k.version)
+
+/** Declares a resource; only there so that `T` checks the functions. */
+export const resource = <T>(definition: Resource<T>): Resource<T> => definition

@@ -1,0 +1,46 @@
+/** A typed client of the API over any transport: the components' way in. */
+import type { KubeObject } from '../api/meta/objectmeta.ts'
+import type { ListMeta } from '../api/meta/listmeta.ts'
+import type { Kind } from '../api/resource.ts'
+
+export interface ListOptions {
+  labelSelector?: string
+  fieldSelector?: string
+  limit?: number
+  continue?: string
+  resourceVersion?: string
+  resourceVersionMatch?: 'Exact' | 'NotOlderThan'
+}
+export interface WatchOptions extends ListOptions {
+  allowWatchBookmarks?: boolean
+  sendInitialEvents?: boolean
+  timeoutSeconds?: number
+}
+export interface DeleteOptions {
+  gracePeriodSeconds?: number
+  propagationPolicy?: 'Background' | 'Foreground' | 'Orphan'
+  preconditions?: { uid?: string; resourceVersion?: string }
+}
+export type PatchType = 'json' | 'merge' | 'strategic' | 'apply'
+export interface List<T> {
+  metadata: ListMeta
+  items: T[]
+}
+export type WatchEvent<T> = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: T } | { type: 'BOOKMARK'; object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } } }
+
+/**
+ * `namespace` is `''` for cluster-scoped kinds and, in `list` and `watch`, for all namespaces. Every call rejects with a
+ * StatusError when the server answers with a failure, and has a deadline of its own (30 s unless given).
+ */
+export interface Client {
+  get<T = KubeObject>(kind: Kind<T>, namespace: string, name: string): Promise<T>
+  list<T = KubeObject>(kind: Kind<T>, namespace: string, options?: ListOptions): Promise<List<T>>
+  /** Ends when the server ends it, throws StatusError (410 among them) or when the connection is lost; ends quietly on `signal`. */
+  watch<T = KubeObject>(kind: Kind<T>, namespace: string, options: WatchOptions, signal: AbortSignal): AsyncIterable<WatchEvent<T>>
+  create<T = KubeObject>(kind: Kind<T>, namespace: string, object: T): Promise<T>
+  update<T = KubeObject>(kind: Kind<T>, object: T, subresource?: string): Promise<T>
+  patch<T = KubeObject>(kind: Kind<T>, namespace: string, name: string, type: PatchType, patch: unknown, subresource?: string): Promise<T>
+  delete(kind: Kind<any>, namespace: string, name: string, options?: DeleteOptions): Promise<void> // any: the body is not looked at
+  /** POST to a subresource: `binding`, `token`, `eviction`. */
+  post<R = unknown>(kind: Kind<any>, namespace: string, name: string, subresource: string, body: unknown): Promise<R> // any: as above
+}

@@ -1,0 +1,15 @@
+/** How a component tells its supervisor that it is ready, and how it stops. */
+
+/** Tells the supervisor, when there is one on the other end of an IPC channel. */
+export function ready(): void {
+  if (process.send) process.send('ready', undefined, {}, () => {})
+}
+
+/** Aborts on SIGTERM and SIGINT; a second signal exits at once. */
+export function untilTerminated(): AbortSignal {
+  const stop = new AbortController()
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => (stop.signal.aborted ? process.exit(1) : stop.abort()))
+  // Without a listener of its own, losing the supervisor must not end the component.
+  process.on('disconnect', () => {})
+  return stop.signal
+}

@@ -1,0 +1,66 @@
+/** Field paths and field errors, worded as k8s.io/apimachinery/pkg/util/validation/field words them. */
+
+/** A path into an object; `String(path)` gives `spec.containers[0].ports[1].name`. Immutable. */
+export class Path {
+  readonly #text: string
+  constructor(text = '') {
+    this.#text = text
+  }
+  /** Appends one or more field names. */
+  child(...names: string[]): Path {
+    const tail = names.join('.')
+    return new Path(this.#text === '' ? tail : `${this.#text}.${tail}`)
+  }
+  index(i: number): Path {
+    return new Path(`${this.#text}[${i}]`)
+  }
+  /** A key of a map, `data[key]`. */
+  key(k: string): Path {
+    return new Path(`${this.#text}[${k}]`)
+  }
+  toString(): string {
+    return this.#text
+  }
+}
+
+export type CauseReason =
+  | 'FieldValueRequired'
+  | 'FieldValueInvalid'
+  | 'FieldValueNotSupported'
+  | 'FieldValueForbidden'
+  | 'FieldValueDuplicate'
+  | 'FieldValueNotFound'
+  | 'FieldValueTooLong'
+  | 'FieldValueTooMany'
+  | 'FieldValueTypeInvalid'
+  | 'InternalError'
+
+/** One rule broken at one field; `message` is the cause's message without the field: `Invalid value: "x": must be ...`. */
+export interface FieldError {
+  reason: CauseReason
+  field: string
+  message: string
+}
+
+/** Go's `%#v`-like rendering of a bad value, as upstream prints it after `Invalid value: `. */
+function show(value: unknown): string {
+  if (value === undefined || value === null) return 'null'
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  return JSON.stringify(value)
+}
+
+const make = (reason: CauseReason, path: Path, message: string): FieldError => ({ reason, field: String(path), message })
+const withDetail = (head: string, detail: string): string => (detail === '' ? head : `${head}: ${detail}`)
+
+export const required = (path: Path, detail = ''): FieldError => make('FieldValueRequired', path, withDetail('Required value', detail))
+export const invalid = (path: Path, value: unknown, detail: string): FieldError => make('FieldValueInvalid', path, withDetail(`Invalid value: ${show(value)}`, detail))
+export const forbidden = (path: Path, detail: string): FieldError => make('FieldValueForbidden', path, withDetail('Forbidden', detail))
+export const duplicate = (path: Path, value: unknown): FieldError => make('FieldValueDuplicate', path, `Duplicate value: ${show(value)}`)
+export const notFound = (path: Path, value: unknown): FieldError => make('FieldValueNotFound', path, `Not found: ${show(value)}`)
+export const typeInvalid = (path: Path, value: unknown, detail: string): FieldError => make('FieldValueTypeInvalid', path, withDetail(`Invalid value: ${show(value)}`, detail))
+export const tooLong = (path: Path, maxBytes: number): FieldError => make('FieldValueTooLong', path, `Too long: may not be more than ${maxBytes} bytes`)
+export const tooMany = (path: Path, actual: number, max: number): FieldError => make('FieldValueTooMany', path, `Too many: ${actual}: must have at most ${max} items`)
+export const internal = (path: Path, detail: string): FieldError => make('InternalError', path, `Internal error: ${detail}`)
+export const notSupported = (path: Path, value: unknown, supported: readonly string[]): FieldError =>
+  make('FieldValueNotSupported', path, `Unsupported value: ${show(value)}${supported.length ? `: supported values: ${[...supported].sort().map(s => JSON.stringify(s)).join(', ')}` : ''}`)

@@ -1,0 +1,147 @@
+/**
+ * The description of an API type: plain data from which decoding, defaulting, OpenAPI, merge keys, wire codecs and TypeScript
+ * types all come. It is data and not zod objects, because thousands of zod fields take a third of a second to build and
+ * Kubernetes' rules (null is unset, Go's words for errors, list types, protobuf tags) are not zod's.
+ */
+
+declare const phantom: unique symbol
+interface Typed<T> {
+  readonly [phantom]?: T
+}
+
+export type StringFormat = 'byte' | 'date-time' | 'micro-time' | 'quantity' | 'duration' | 'int-or-string'
+
+export interface StringSchema<T = string> extends Typed<T> {
+  readonly type: 'string'
+  readonly format?: Exclude<StringFormat, 'int-or-string'>
+  /** Documented values; validation, not decoding, refuses others. */
+  readonly enum?: readonly string[]
+}
+export interface IntOrStringSchema extends Typed<number | string> {
+  readonly type: 'int-or-string'
+}
+export interface IntegerSchema extends Typed<number> {
+  readonly type: 'integer'
+  readonly format: 'int32' | 'int64'
+}
+export interface NumberSchema extends Typed<number> {
+  readonly type: 'number'
+}
+export interface BooleanSchema extends Typed<boolean> {
+  readonly type: 'boolean'
+}
+/** Any JSON value, kept as it is: RawExtension, FieldsV1, JSON. */
+export interface AnySchema extends Typed<unknown> {
+  readonly type: 'any'
+}
+export interface ListSchema<S extends Schema = Schema> extends Typed<Infer<S>[]> {
+  readonly type: 'list'
+  readonly items: S
+}
+export interface MapSchema<S extends Schema = Schema> extends Typed<{ [key: string]: Infer<S> }> {
+  readonly type: 'map'
+  readonly values: S
+}
+export interface ObjectSchema<F extends Fields = Fields> extends Typed<InferFields<F>> {
+  readonly type: 'object'
+  /** The published definition name, `io.k8s.api.core.v1.Pod`. */
+  readonly name: string
+  readonly doc: string
+  /** Built on first use, so that types may refer to themselves and unused kinds cost nothing. */
+  readonly fields: F
+  /** The whole struct is one value for server-side apply (`x-kubernetes-map-type: atomic`), as LabelSelector is. */
+  readonly atomic?: boolean
+}
+// The structural union; a concrete schema keeps its own, narrower type so that Infer sees it.
+export type Schema =
+  | StringSchema<unknown>
+  | IntOrStringSchema
+  | IntegerSchema
+  | NumberSchema
+  | BooleanSchema
+  | AnySchema
+  | ListSchema<any> // any: the union refers to itself through its parameter
+  | MapSchema<any>
+  | ObjectSchema<any>
+
+export interface FieldOptions {
+  /** One line in our own words, shown by `kubectl explain`. */
+  doc?: string
+  /** Filled in when the field is absent and its parent is there. Defaults that look at other fields belong to the resource. */
+  default?: unknown
+  /** Server-side apply: how lists merge. `atomic` when absent. */
+  listType?: 'atomic' | 'set' | 'map'
+  listMapKeys?: readonly string[]
+  /** Server-side apply: `atomic` when the map is one value. */
+  mapType?: 'granular' | 'atomic'
+  /** Server-side apply: the struct in this field is one value. */
+  structType?: 'atomic'
+  /** Strategic merge patch: lists merge by this key; `patchStrategy` as upstream's struct tag (`merge`, `retainKeys`, both comma-separated). */
+  mergeKey?: string
+  patchStrategy?: 'merge' | 'retainKeys' | 'merge,retainKeys' | 'replace'
+}
+export interface Field<S extends Schema = Schema, O extends boolean = boolean> extends FieldOptions {
+  /** The protobuf field number; 0 where the type has no protobuf form. */
+  readonly tag: number
+  readonly schema: S
+  readonly optional: O
+  /** Set when Go embeds the struct: the JSON is flat, but protobuf nests the field in message `name` under `tag`. */
+  readonly inline?: { readonly tag: number; readonly name: string }
+}
+export type Fields = { readonly [name: string]: Field<any, any> }
+
+export type Infer<S> = S extends Typed<infer T> ? T : never
+type Pretty<T> = { [K in keyof T]: T[K] } & {}
+export type InferFields<F extends Fields> = Pretty<
+  { -readonly [K in keyof F as F[K]['optional'] extends true ? never : K]: Infer<F[K]['schema']> } & {
+    -readonly [K in keyof F as F[K]['optional'] extends true ? K : never]?: Infer<F[K]['schema']> | undefined
+  }
+>
+
+export const str = <T extends string = string>(values?: readonly T[]): StringSchema<string> =>
+  values ? { type: 'string', enum: values } : { type: 'string' }
+/** Base64 in JSON, `bytes` on the wire. */
+export const bytes = (): StringSchema<string> => ({ type: 'string', format: 'byte' })
+/** RFC 3339 with whole seconds. */
+export const time = (): StringSchema<string> => ({ type: 'string', format: 'date-time' })
+/** RFC 3339 with microseconds. */
+export const microTime = (): StringSchema<string> => ({ type: 'string', format: 'micro-time' })
+/** A resource.Quantity; a JSON number is accepted on decode and becomes its string. */
+export const quantity = (): StringSchema<string> => ({ type: 'string', format: 'quantity' })
+/** A metav1.Duration, `1m30s`. */
+export const duration = (): StringSchema<string> => ({ type: 'string', format: 'duration' })
+export const intOrString = (): IntOrStringSchema => ({ type: 'int-or-string' })
+export const int32 = (): IntegerSchema => ({ type: 'integer', format: 'int32' })
+export const int64 = (): IntegerSchema => ({ type: 'integer', format: 'int64' })
+export const double = (): NumberSchema => ({ type: 'number' })
+export const bool = (): BooleanSchema => ({ type: 'boolean' })
+export const any = (): AnySchema => ({ type: 'any' })
+export const list = <S extends Schema>(items: S): ListSchema<S> => ({ type: 'list', items })
+export const map = <S extends Schema>(values: S): MapSchema<S> => ({ type: 'map', values })
+
+/** An object type. `fields` is called once, when somebody first looks. */
+export function obj<F extends Fields>(name: string, doc: string, fields: () => F, options?: { atomic?: boolean }): ObjectSchema<F> {
+  return {
+    type: 'object',
+    name,
+    doc,
+    get fields() {
+      const built = fields()
+      Object.defineProperty(this, 'fields', { value: built, enumerable: true })
+      return built
+    },
+    ...options,
+  } as ObjectSchema<F>
+}
+
+/** A field that is always written, as in Go a field without `omitempty`; OpenAPI lists it as required. */
+export const req = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, false> => ({ tag, schema, optional: false, ...options })
+/** A field that may be absent. */
+export const opt = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, true> => ({ tag, schema, optional: true, ...options })
+
+/** The fields of an embedded Go struct, to spread into its parent's: flat in JSON, nested under `tag` in protobuf. */
+export function inline<F extends Fields>(tag: number, embedded: ObjectSchema<F>): F {
+  const out: Record<string, Field> = {}
+  for (const [name, field] of Object.entries(embedded.fields as Fields)) out[name] = { ...field, inline: { tag, name: embedded.name } }
+  return out as F
+}
