@@ -10,11 +10,15 @@ export interface ListOptions {
   continue?: string
   resourceVersion?: string
   resourceVersionMatch?: 'Exact' | 'NotOlderThan'
+  /** Ask for PartialObjectMetadata: objects come with metadata only. */
+  metadataOnly?: boolean
 }
 export interface WatchOptions extends ListOptions {
   allowWatchBookmarks?: boolean
   sendInitialEvents?: boolean
   timeoutSeconds?: number
+  /** Called at every sign of life that is no event. */
+  onAlive?: () => void
 }
 export interface DeleteOptions {
   gracePeriodSeconds?: number
@@ -43,4 +47,8 @@ export interface Client {
   delete(kind: Kind<any>, namespace: string, name: string, options?: DeleteOptions): Promise<void> // any: the body is not looked at
   /** POST to a subresource: `binding`, `token`, `eviction`. */
   post<R = unknown>(kind: Kind<any>, namespace: string, name: string, subresource: string, body: unknown): Promise<R> // any: as above
+  /** Deletes all objects that the list options choose. */
+  deleteCollection(kind: Kind<any>, namespace: string, options?: DeleteOptions & Pick<ListOptions, 'labelSelector' | 'fieldSelector'>): Promise<void> // any: as above
+  /** Any other request, `path` with its query; the answer is parsed JSON. `accept` when not plain JSON. */
+  raw<R = unknown>(method: string, path: string, body?: unknown, accept?: string): Promise<R>
 }
