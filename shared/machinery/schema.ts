@@ -78,6 +78,12 @@ export interface FieldOptions {
   structType?: 'atomic'
   /** Strategic merge patch: lists merge by this key; `patchStrategy` as upstream's struct tag (`merge`, `retainKeys`, both comma-separated). */
   mergeKey?: string
+  /**
+   * Whether Go holds the field by pointer, which decides what becomes of zero values. Optional fields: by pointer a zero that was set stays (`replicas: 0`),
+   * by value it is dropped (`hostNetwork: false`); when absent, strings are by value, numbers and booleans by pointer. Required structs: by pointer they may
+   * be missing (a Deployment's selector), else a missing one becomes `{}` with its own required fields.
+   */
+  pointer?: boolean
   patchStrategy?: 'merge' | 'retainKeys' | 'merge,retainKeys' | 'replace'
 }
 export interface Field<S extends Schema = Schema, O extends boolean = boolean> extends FieldOptions {
