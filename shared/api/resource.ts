@@ -47,6 +47,17 @@ export interface Subresource {
   readonly verbs: readonly ('get' | 'update' | 'patch' | 'create' | 'delete' | 'connect')[]
 }
 
+/** Another group/version of a stored kind. Conversions take and return whole objects, with apiVersion and kind set; they must not change their argument. */
+export interface Alternate<T> {
+  readonly group: string
+  readonly version: string
+  readonly schema: ObjectSchema
+  readonly toStored: (object: KubeObject) => T
+  readonly fromStored: (object: T) => KubeObject
+  /** Field selectors of this version, evaluated on the stored form. */
+  readonly fields?: { readonly [path: string]: (object: T) => string }
+}
+
 // T is `any` in collections of resources: the functions below are contravariant in it, and each is only ever handed objects
 // of its own kind.
 export interface Resource<T = any> extends Kind<T> {
@@ -56,9 +67,10 @@ export interface Resource<T = any> extends Kind<T> {
   readonly categories?: readonly string[]
   /** Defaults to all eight. */
   readonly verbs?: readonly Verb[]
-  /** Also served under these group/versions, with the conversion of one to the other (Event: events.k8s.io/v1). Stored form is always the resource's own. */
+  /** Also served under these group/versions (Event: events.k8s.io/v1), same plural and kind, same store: the stored form is always the resource's own. */
+  readonly alsoServedAs?: readonly Alternate<T>[]
   readonly subresources?: { readonly [name: string]: Subresource }
-  /** Columns after Name and before Age, or complete when `ownNameAndAge`. */
+  /** All columns in upstream's order, Name and Age included (some kinds have wide columns after Age, Event has its own order). Absent: Name and Age. */
   readonly columns?: readonly Column<T>[]
   /** Field selectors beside metadata.name and metadata.namespace; the value is always a string. */
   readonly fields?: { readonly [path: string]: (object: T) => string }

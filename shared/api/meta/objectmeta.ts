@@ -59,3 +59,8 @@ export const typeMeta = () => ({
   apiVersion: opt(0, str(), { doc: 'Versioned schema of this object, group/version.' }),
   kind: opt(0, str(), { doc: 'The kind of this object.' }),
 })
+
+/** What the server hands out for a top-level schema type: its own kind, version and metadata are always there, and `spec` where the kind has one. */
+export type Stored<T> = Omit<T, 'apiVersion' | 'kind' | 'metadata' | 'spec'> & { apiVersion: string; kind: string; metadata: ObjectMeta } & ('spec' extends keyof T
+    ? { spec: NonNullable<T['spec']> }
+    : unknown)
