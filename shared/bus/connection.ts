@@ -1,0 +1,112 @@
+/** A connection to NATS that heals itself: waits for the server at first, reconnects for ever after. */
+import { readFile } from 'node:fs/promises'
+import { connect, credsAuthenticator, type NatsConnection } from 'nats'
+import { logger, type Logger } from '../component/log.ts'
+import { identityOf } from './credentials.ts'
+import { inboxPrefix } from './subjects.ts'
+
+export interface BusConnection {
+  readonly nats: NatsConnection
+  /** The user name that the nats-server vouches for. */
+  readonly identity: string
+  /** False between losing the server and finding it again. */
+  readonly connected: boolean
+  /** Calls `handler` after each change of `connected`, with its new value. Returns how to stop. */
+  onChange(handler: (connected: boolean) => void): () => void
+  close(): Promise<void>
+}
+
+export interface BusOptions {
+  /** `nats://127.0.0.1:4222`, several separated by commas. */
+  url: string
+  /** A `.creds` file. It is read again for each reconnection, so it can be renewed in place. */
+  credsFile: string
+  /** Checked against the credentials when given. */
+  identity?: string
+  /** Give up when there was no connection for that long; default: never. Applies to the first connection only. */
+  timeoutMs?: number
+  log?: Logger
+}
+
+/** Connects as the identity of the credentials. Rejects when the credentials cannot be read or are refused, else waits for the server. */
+export async function connectBus(options: BusOptions): Promise<BusConnection> {
+  const log = options.log ?? logger('bus')
+  let creds = await readFile(options.credsFile)
+  const identity = await identityOf(creds).catch((e: Error) => Promise.reject(new Error(`${options.credsFile}: not a NATS credentials file: ${e.message}`)))
+  if (options.identity !== undefined && options.identity !== identity) throw new Error(`${options.credsFile} is of ${identity}, not of ${options.identity}`)
+  const deadline = options.timeoutMs === undefined ? Infinity : performance.now() + options.timeoutMs
+  const attempt = () =>
+    connect({
+      servers: options.url.split(','),
+      authenticator: nonce => credsAuthenticator(creds)(nonce),
+      name: identity,
+      inboxPrefix: inboxPrefix(identity),
+      reconnect: true,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 100,
+      reconnectJitter: 100,
+      ignoreAuthErrorAbort: true,
+      timeout: 5_000,
+      pingInterval: 5_000,
+      maxPingOut: 2,
+      noAsyncTraces: true,
+    })
+  let nats: NatsConnection | undefined
+  for (let wait = 50; nats === undefined; wait = Math.min(wait * 1.5, 1_000)) {
+    try {
+      nats = await attempt()
+    } catch (e) {
+      const code = (e as { code?: string }).code ?? ''
+      if (code === 'AUTHORIZATION_VIOLATION' || performance.now() + wait > deadline) throw new Error(`cannot connect to ${options.url} as ${identity}: ${code || (e as Error).message}`)
+      await new Promise(resolve => setTimeout(resolve, wait))
+    }
+  }
+  return follow(nats, identity, log, () => void readFile(options.credsFile).then(c => (creds = c), () => {}))
+}
+
+function follow(nats: NatsConnection, identity: string, log: Logger, refresh: () => void): BusConnection {
+  const handlers = new Set<(connected: boolean) => void>()
+  let connected = true
+  const set = (value: boolean) => {
+    if (connected === value) return
+    connected = value
+    for (const handler of [...handlers]) handler(value)
+  }
+  const watchStatus = async () => {
+    for await (const status of nats.status()) {
+      if (status.type === 'disconnect') {
+        log.warn({ identity, server: String(status.data) }, 'lost the connection to NATS')
+        refresh()
+        set(false)
+      } else if (status.type === 'reconnect') {
+        log.info({ identity, server: String(status.data) }, 'connected to NATS again')
+        set(true)
+      } else if (status.type === 'error') {
+        log.warn({ identity, error: String(status.data), ...status.permissionContext }, 'NATS reports an error')
+      }
+    }
+  }
+  watchStatus().catch(() => {})
+  nats.closed().then(
+    e => {
+      if (e) log.error({ identity, error: e.message }, 'the connection to NATS is closed')
+      set(false)
+    },
+    () => {},
+  )
+  return {
+    nats,
+    identity,
+    get connected() {
+      return connected
+    },
+    onChange(handler) {
+      handlers.add(handler)
+      return () => handlers.delete(handler)
+    },
+    async close() {
+      handlers.clear()
+      await nats.close()
+    },
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * NATS credentials: an operator, the accounts REGISTRY (JetStream, API servers only), BUS (everybody) and SYS, and users with a JWT and a key
+ * each. What a user of BUS may do follows from the scoped key that signed it, a template over its own name: the nats-server vouches for who asks.
+ */
+import { encodeAccount, encodeOperator, encodeUser, createAccount, createOperator, createUser, fmtCreds, fromSeed, newScopedSigner, parseCreds } from '@nats-io/jwt'
+import type { Algorithms, KeyPair, OperatorLimits, UserPermissionsLimits } from '@nats-io/jwt'
+import { fromToken, toToken } from './subjects.ts'
+
+/** The seeds of all signing keys: whoever holds this can be anybody. Strings, so that it can be kept as JSON. */
+export interface Authority {
+  readonly operator: string
+  readonly system: string
+  readonly registry: string
+  readonly bus: string
+  /** Scoped signing keys of BUS, one a role. */
+  readonly roles: { readonly apiserver: string; readonly component: string; readonly node: string }
+}
+
+/** The identity whose credentials open the account REGISTRY, and the one of the system account. */
+export const registryIdentity = 'registry'
+export const systemIdentity = 'system'
+export const apiserverIdentity = 'system:apiserver'
+
+const seedOf = (key: KeyPair): string => Buffer.from(key.getSeed()).toString()
+const keyOf = (seed: string): KeyPair => fromSeed(Buffer.from(seed))
+
+/** New keys for a new cluster. */
+export async function createAuthority(): Promise<Authority> {
+  const account = () => seedOf(createAccount())
+  return { operator: seedOf(createOperator()), system: account(), registry: account(), bus: account(), roles: { apiserver: account(), component: account(), node: account() } }
+}
+
+const unlimited: OperatorLimits = { conn: -1, leaf: -1, subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true }
+const jetStream: OperatorLimits = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 }
+
+/**
+ * `{{name()}}` is the user's name in its JWT, which is the identity as a subject token. Nobody gets a response permission: what a node sends to an
+ * API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`.
+ */
+const templates: { [role in keyof Authority['roles']]: Partial<UserPermissionsLimits> } = {
+  apiserver: {
+    pub: { allow: ['_INBOX.>', 'node.>', 'api.{{name()}}', 'api.{{name()}}.>'] },
+    sub: { allow: ['api.>', '_INBOX.{{name()}}.>'] },
+    subs: -1,
+    data: -1,
+    payload: -1,
+  },
+  component: { pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] }, sub: { allow: ['_INBOX.{{name()}}.>'] }, subs: -1, data: -1, payload: -1 },
+  node: { pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] }, sub: { allow: ['_INBOX.{{name()}}.>', 'node.{{name()}}.>'] }, subs: -1, data: -1, payload: -1 },
+}
+
+const roleOf = (identity: string): keyof Authority['roles'] =>
+  identity === apiserverIdentity ? 'apiserver' : identity.startsWith('system:node:') ? 'node' : 'component'
+
+// The library types these options as requiring an algorithm that it defaults itself.
+const options = (o: { signer: KeyPair; scopedUser?: boolean }) => o as { signer: KeyPair; scopedUser?: boolean; algorithm: Algorithms }
+
+/**
+ * The credentials (a JWT and its key, in the form of a `.creds` file) of one identity: `registry` for the account REGISTRY, `system` for the system
+ * account, else a user name of BUS such as `system:apiserver`, `system:kube-scheduler` or `system:node:node-1`. Each call makes a new key.
+ */
+export async function mintCreds(authority: Authority, identity: string): Promise<string> {
+  const user = createUser()
+  const name = toToken(identity)
+  if (identity === registryIdentity) return credsFile(await encodeUser(name, user, keyOf(authority.registry), {}), user)
+  if (identity === systemIdentity) return credsFile(await encodeUser(name, user, keyOf(authority.system), {}), user)
+  const signer = keyOf(authority.roles[roleOf(identity)])
+  return credsFile(await encodeUser(name, user, keyOf(authority.bus), {}, options({ signer, scopedUser: true })), user)
+}
+
+const credsFile = (jwt: string, user: KeyPair): string => Buffer.from(fmtCreds(jwt, user)).toString()
+
+/** The identity that a `.creds` file is for. Throws when it is not one. */
+export async function identityOf(creds: string | Uint8Array): Promise<string> {
+  return fromToken((await parseCreds(Buffer.from(creds))).uc.name)
+}
+
+export interface NatsServerOptions {
+  /** The only address that is listened on. */
+  host: string
+  /** -1 for any free one (the server's `--ports_file_dir` tells which). */
+  port: number
+  storeDir: string
+  /** As `nats-server --version` prints it: from 2.10 on every acknowledged write is on disk. */
+  serverVersion: string
+  serverName?: string
+  /** Writes are flushed with every acknowledgement; default true where the server can. */
+  sync?: boolean
+}
+
+/** Whether a server of this version starts with `sync_interval: always`. 2.9 refuses to, and survives crashes of its process only. */
+export const canSyncAlways = (serverVersion: string): boolean => {
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(serverVersion) ?? []
+  return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10)
+}
+
+/** The text of a nats-server configuration: operator mode, no anonymous connection, JetStream for REGISTRY only. */
+export async function natsServerConfig(authority: Authority, o: NatsServerOptions): Promise<string> {
+  const operator = keyOf(authority.operator)
+  const system = keyOf(authority.system)
+  const registry = keyOf(authority.registry)
+  const bus = keyOf(authority.bus)
+  const by = options({ signer: operator })
+  const scoped = Object.entries(templates).map(([role, template]) => newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template))
+  const operatorJwt = await encodeOperator('coxswain', operator, { system_account: system.getPublicKey() })
+  const accounts = {
+    [system.getPublicKey()]: await encodeAccount('SYS', system, { limits: unlimited }, by),
+    [registry.getPublicKey()]: await encodeAccount('REGISTRY', registry, { limits: { ...unlimited, ...jetStream } }, by),
+    [bus.getPublicKey()]: await encodeAccount('BUS', bus, { limits: unlimited, signing_keys: scoped }, by),
+  }
+  const sync = (o.sync ?? true) && canSyncAlways(o.serverVersion)
+  return `listen: ${JSON.stringify(`${o.host.includes(':') ? `[${o.host}]` : o.host}:${o.port}`)}
+server_name: ${JSON.stringify(o.serverName ?? 'nats-1')}
+max_payload: 8MB
+max_pending: 256MB
+write_deadline: "10s"
+operator: ${operatorJwt}
+system_account: ${system.getPublicKey()}
+resolver: { type: full, dir: ${JSON.stringify(`${o.storeDir}/jwt`)}, allow_delete: true, interval: "2m" }
+resolver_preload: {
+${Object.entries(accounts)
+  .map(([key, jwt]) => `  ${key}: ${jwt}`)
+  .join('\n')}
+}
+jetstream {
+  store_dir: ${JSON.stringify(`${o.storeDir}/jetstream`)}
+  max_file_store: 64GB${sync ? '\n  sync_interval: always' : ''}
+}
+`
+}
