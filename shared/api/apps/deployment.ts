@@ -1,0 +1,64 @@
+/** apps/v1 Deployment: rolls out replica sets. https://kubernetes.io/docs/concepts/workloads/controllers/deployment/ */
+import { bool, int32, int64, intOrString, list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
+import { podTemplateSpec } from '../core/podtemplate.ts'
+import { deployments } from '../kinds.ts'
+import { labelSelector } from '../meta/labelselector.ts'
+import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
+import { resource } from '../resource.ts'
+
+const rollingUpdateDeployment = obj('io.k8s.api.apps.v1.RollingUpdateDeployment', 'Limits of a rolling update.', () => ({
+  maxUnavailable: opt(1, intOrString(), { doc: 'Pods that may be missing, a number or a percentage rounded down.' }),
+  maxSurge: opt(2, intOrString(), { doc: 'Pods that may be there in excess, a number or a percentage rounded up.' }),
+}))
+const deploymentStrategy = obj('io.k8s.api.apps.v1.DeploymentStrategy', 'How old pods are replaced by new ones.', () => ({
+  type: opt(1, str(['Recreate', 'RollingUpdate']), { doc: 'RollingUpdate, or Recreate: first all old ones go.' }),
+  rollingUpdate: opt(2, rollingUpdateDeployment, { doc: 'Limits of a RollingUpdate.' }),
+}))
+const deploymentSpec = obj('io.k8s.api.apps.v1.DeploymentSpec', 'Which pods are wanted, how many, and how they are replaced.', () => ({
+  replicas: opt(1, int32(), { doc: 'Wanted number of pods.' }),
+  selector: req(2, labelSelector, { doc: 'Selects its pods; must match the labels of the template and cannot change.' }),
+  template: req(3, podTemplateSpec, { doc: 'What the pods are made from; its restartPolicy is Always.', default: {} }),
+  strategy: opt(4, deploymentStrategy, { doc: 'How old pods are replaced.', default: {}, patchStrategy: 'retainKeys' }),
+  minReadySeconds: opt(5, int32(), { doc: 'How long a pod must be ready before it counts as available.' }),
+  revisionHistoryLimit: opt(6, int32(), { doc: 'How many old replica sets are kept to roll back to.' }),
+  paused: opt(7, bool(), { doc: 'Holds back every rollout.' }),
+  progressDeadlineSeconds: opt(9, int32(), { doc: 'How long a rollout may stand still before it counts as failed.' }),
+}))
+const deploymentCondition = obj('io.k8s.api.apps.v1.DeploymentCondition', 'One aspect of the state of a deployment.', () => ({
+  type: req(1, str(), { doc: 'Available, Progressing or ReplicaFailure.', default: '' }),
+  status: req(2, str(), { doc: 'True, False or Unknown.', default: '' }),
+  lastUpdateTime: opt(6, time(), { doc: 'When the condition was last written.' }),
+  lastTransitionTime: opt(7, time(), { doc: 'When status last changed.' }),
+  reason: opt(4, str(), { doc: 'One word for why.' }),
+  message: opt(5, str(), { doc: 'Why, for people.' }),
+}))
+const deploymentStatus = obj('io.k8s.api.apps.v1.DeploymentStatus', 'What the controller saw last.', () => ({
+  observedGeneration: opt(1, int64(), { doc: 'The generation that the controller saw.' }),
+  replicas: opt(2, int32(), { doc: 'Pods, without terminating ones.' }),
+  updatedReplicas: opt(3, int32(), { doc: 'Pods made from the current template.' }),
+  readyReplicas: opt(7, int32(), { doc: 'Ready pods.' }),
+  availableReplicas: opt(4, int32(), { doc: 'Pods that were ready for minReadySeconds.' }),
+  unavailableReplicas: opt(5, int32(), { doc: 'Pods still missing for full availability.' }),
+  terminatingReplicas: opt(9, int32(), { doc: 'Pods on their way out.' }),
+  conditions: opt(6, list(deploymentCondition), { doc: 'How it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+  collisionCount: opt(8, int32(), { doc: 'How often the name of a new replica set was taken.' }),
+}))
+const deploymentSchema = obj('io.k8s.api.apps.v1.Deployment', 'Keeps pods running and rolls out new versions of them.', () => ({
+  ...typeMeta(),
+  metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
+  spec: opt(2, deploymentSpec, { doc: 'Which pods are wanted, how many, and how they are replaced.', default: {} }),
+  status: opt(3, deploymentStatus, { doc: 'What the controller saw last.', default: {} }),
+}))
+export type Deployment = Stored<Infer<typeof deploymentSchema>>
+export type DeploymentCondition = Infer<typeof deploymentCondition>
+export type DeploymentStatus = Infer<typeof deploymentStatus>
+
+export const deployment = resource<Deployment>({
+  ...deployments,
+  schema: deploymentSchema,
+  singular: 'deployment',
+  shortNames: ['deploy'],
+  categories: ['all'],
+  hasStatus: true,
+  hasGeneration: true,
+})

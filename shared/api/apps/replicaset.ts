@@ -1,0 +1,48 @@
+/** apps/v1 ReplicaSet: keeps a number of equal pods. https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ */
+import { int32, int64, list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
+import { podTemplateSpec } from '../core/podtemplate.ts'
+import { replicaSets } from '../kinds.ts'
+import { labelSelector } from '../meta/labelselector.ts'
+import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
+import { resource } from '../resource.ts'
+
+const replicaSetSpec = obj('io.k8s.api.apps.v1.ReplicaSetSpec', 'How many pods are wanted, and which.', () => ({
+  replicas: opt(1, int32(), { doc: 'Wanted number of pods.' }),
+  minReadySeconds: opt(4, int32(), { doc: 'How long a pod must be ready before it counts as available.' }),
+  selector: req(2, labelSelector, { doc: 'Selects its pods; must match the labels of the template and cannot change.' }),
+  template: opt(3, podTemplateSpec, { doc: 'What the pods are made from.', default: {} }),
+}))
+const replicaSetCondition = obj('io.k8s.api.apps.v1.ReplicaSetCondition', 'One aspect of the state of a replica set.', () => ({
+  type: req(1, str(), { doc: 'Name of the aspect.', default: '' }),
+  status: req(2, str(), { doc: 'True, False or Unknown.', default: '' }),
+  lastTransitionTime: opt(3, time(), { doc: 'When status last changed.' }),
+  reason: opt(4, str(), { doc: 'One word for why.' }),
+  message: opt(5, str(), { doc: 'Why, for people.' }),
+}))
+const replicaSetStatus = obj('io.k8s.api.apps.v1.ReplicaSetStatus', 'What the controller saw last.', () => ({
+  replicas: req(1, int32(), { doc: 'Pods, without terminating ones.', default: 0 }),
+  fullyLabeledReplicas: opt(2, int32(), { doc: 'Pods with all labels of the template.' }),
+  readyReplicas: opt(4, int32(), { doc: 'Ready pods.' }),
+  availableReplicas: opt(5, int32(), { doc: 'Pods that were ready for minReadySeconds.' }),
+  terminatingReplicas: opt(7, int32(), { doc: 'Pods on their way out.' }),
+  observedGeneration: opt(3, int64(), { doc: 'The generation that the controller saw.' }),
+  conditions: opt(6, list(replicaSetCondition), { doc: 'How it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+}))
+const replicaSetSchema = obj('io.k8s.api.apps.v1.ReplicaSet', 'Keeps a number of equal pods running.', () => ({
+  ...typeMeta(),
+  metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
+  spec: opt(2, replicaSetSpec, { doc: 'How many pods are wanted, and which.', default: {} }),
+  status: opt(3, replicaSetStatus, { doc: 'What the controller saw last.', default: {} }),
+}))
+export type ReplicaSet = Stored<Infer<typeof replicaSetSchema>>
+export type ReplicaSetCondition = Infer<typeof replicaSetCondition>
+
+export const replicaSet = resource<ReplicaSet>({
+  ...replicaSets,
+  schema: replicaSetSchema,
+  singular: 'replicaset',
+  shortNames: ['rs'],
+  categories: ['all'],
+  hasStatus: true,
+  hasGeneration: true,
+})

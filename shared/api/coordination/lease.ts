@@ -1,0 +1,31 @@
+/** coordination.k8s.io/v1 Lease: who holds something, and since when. https://kubernetes.io/docs/concepts/architecture/leases/ */
+import { int32, microTime, obj, opt, str, type Infer } from '../../machinery/schema.ts'
+import { leases } from '../kinds.ts'
+import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
+import { resource } from '../resource.ts'
+
+const leaseSpec = obj('io.k8s.api.coordination.v1.LeaseSpec', 'Who holds the lease, and since when.', () => ({
+  holderIdentity: opt(1, str(), { doc: 'Who holds it.' }),
+  leaseDurationSeconds: opt(2, int32(), { doc: 'How long others wait after renewTime before they take it.' }),
+  acquireTime: opt(3, microTime(), { doc: 'When its holder got it.' }),
+  renewTime: opt(4, microTime(), { doc: 'When its holder last renewed it.' }),
+  leaseTransitions: opt(5, int32(), { doc: 'How often it changed hands.' }),
+  strategy: opt(6, str(), { doc: 'How the holder of a coordinated election is picked.' }),
+  preferredHolder: opt(7, str(), { doc: 'Who shall take it next; only with strategy.' }),
+}))
+export type LeaseSpec = Infer<typeof leaseSpec>
+
+const leaseSchema = obj('io.k8s.api.coordination.v1.Lease', 'Something that one party at a time holds.', () => ({
+  ...typeMeta(),
+  metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
+  spec: opt(2, leaseSpec, { doc: 'Who holds it, and since when.', default: {} }),
+}))
+export type Lease = Stored<Infer<typeof leaseSchema>>
+
+export const lease = resource<Lease>({
+  ...leases,
+  schema: leaseSchema,
+  singular: 'lease',
+  allowCreateOnUpdate: true,
+  allowUnconditionalUpdate: false,
+})

@@ -1,0 +1,22 @@
+/** Every built-in resource. A new kind is a file with its definition and a line here. */
+import { deployment } from './apps/deployment.ts'
+import { replicaSet } from './apps/replicaset.ts'
+import { lease } from './coordination/lease.ts'
+import { configMap } from './core/configmap.ts'
+import { endpoints } from './core/endpoints.ts'
+import { event } from './core/event.ts'
+import { namespace } from './core/namespace.ts'
+import { node } from './core/node.ts'
+import { pod } from './core/pod.ts'
+import { secret } from './core/secret.ts'
+import { service } from './core/service.ts'
+import { serviceAccount } from './core/serviceaccount.ts'
+import { endpointSlice } from './discovery/endpointslice.ts'
+import type { Resource } from './resource.ts'
+
+export const resources: readonly Resource[] = [
+  configMap, endpoints, event, namespace, node, pod, secret, serviceAccount, service,
+  deployment, replicaSet,
+  lease,
+  endpointSlice,
+]
