@@ -21,6 +21,6 @@ export const tokenRequest = obj('io.k8s.api.authentication.v1.TokenRequest', 'As
   ...typeMeta(),
   metadata: opt(1, objectMeta, { doc: 'Name and namespace of the service account.', default: {} }),
   spec: req(2, tokenRequestSpec, { doc: 'What is asked for.', default: {} }),
-  status: opt(3, tokenRequestStatus, { doc: 'Filled in by the server.' }),
+  status: opt(3, tokenRequestStatus, { doc: 'Filled in by the server.', default: {} }),
 }))
 export type TokenRequest = Stored<Infer<typeof tokenRequest>>

@@ -42,7 +42,7 @@ export const objectMeta = obj('io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta',
   annotations: opt(12, map(str()), { doc: 'Unstructured keys and values for tools.' }),
   ownerReferences: opt(13, list(ownerReference), { doc: 'Objects this one depends on.', listType: 'map', listMapKeys: ['uid'], mergeKey: 'uid', patchStrategy: 'merge' }),
   finalizers: opt(14, list(str()), { doc: 'Must be empty before the object is removed from the registry.', listType: 'set', patchStrategy: 'merge' }),
-  managedFields: opt(17, list(managedFieldsEntry), { doc: 'Which manager set which fields; kept by the server.' }),
+  managedFields: opt(17, list(managedFieldsEntry), { doc: 'Which manager set which fields; kept by the server.', listType: 'atomic' }),
 }))
 export type ObjectMeta = Infer<typeof objectMeta>
 
