@@ -7,8 +7,8 @@ import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 
 const rollingUpdateDeployment = obj('io.k8s.api.apps.v1.RollingUpdateDeployment', 'Limits of a rolling update.', () => ({
-  maxUnavailable: opt(1, intOrString(), { doc: 'Pods that may be missing, a number or a percentage rounded down.' }),
-  maxSurge: opt(2, intOrString(), { doc: 'Pods that may be there in excess, a number or a percentage rounded up.' }),
+  maxUnavailable: opt(1, intOrString(), { doc: 'Pods that may be missing, a number or a percentage rounded down.', pointer: true }),
+  maxSurge: opt(2, intOrString(), { doc: 'Pods that may be there in excess, a number or a percentage rounded up.', pointer: true }),
 }))
 const deploymentStrategy = obj('io.k8s.api.apps.v1.DeploymentStrategy', 'How old pods are replaced by new ones.', () => ({
   type: opt(1, str(['Recreate', 'RollingUpdate']), { doc: 'RollingUpdate, or Recreate: first all old ones go.' }),
@@ -16,12 +16,12 @@ const deploymentStrategy = obj('io.k8s.api.apps.v1.DeploymentStrategy', 'How old
 }))
 const deploymentSpec = obj('io.k8s.api.apps.v1.DeploymentSpec', 'Which pods are wanted, how many, and how they are replaced.', () => ({
   replicas: opt(1, int32(), { doc: 'Wanted number of pods.' }),
-  selector: req(2, labelSelector, { doc: 'Selects its pods; must match the labels of the template and cannot change.' }),
+  selector: req(2, labelSelector, { doc: 'Selects its pods; must match the labels of the template and cannot change.', pointer: true }),
   template: req(3, podTemplateSpec, { doc: 'What the pods are made from; its restartPolicy is Always.', default: {} }),
   strategy: opt(4, deploymentStrategy, { doc: 'How old pods are replaced.', default: {}, patchStrategy: 'retainKeys' }),
-  minReadySeconds: opt(5, int32(), { doc: 'How long a pod must be ready before it counts as available.' }),
+  minReadySeconds: opt(5, int32(), { doc: 'How long a pod must be ready before it counts as available.', pointer: false }),
   revisionHistoryLimit: opt(6, int32(), { doc: 'How many old replica sets are kept to roll back to.' }),
-  paused: opt(7, bool(), { doc: 'Holds back every rollout.' }),
+  paused: opt(7, bool(), { doc: 'Holds back every rollout.', pointer: false }),
   progressDeadlineSeconds: opt(9, int32(), { doc: 'How long a rollout may stand still before it counts as failed.' }),
 }))
 const deploymentCondition = obj('io.k8s.api.apps.v1.DeploymentCondition', 'One aspect of the state of a deployment.', () => ({
@@ -33,12 +33,12 @@ const deploymentCondition = obj('io.k8s.api.apps.v1.DeploymentCondition', 'One a
   message: opt(5, str(), { doc: 'Why, for people.' }),
 }))
 const deploymentStatus = obj('io.k8s.api.apps.v1.DeploymentStatus', 'What the controller saw last.', () => ({
-  observedGeneration: opt(1, int64(), { doc: 'The generation that the controller saw.' }),
-  replicas: opt(2, int32(), { doc: 'Pods, without terminating ones.' }),
-  updatedReplicas: opt(3, int32(), { doc: 'Pods made from the current template.' }),
-  readyReplicas: opt(7, int32(), { doc: 'Ready pods.' }),
-  availableReplicas: opt(4, int32(), { doc: 'Pods that were ready for minReadySeconds.' }),
-  unavailableReplicas: opt(5, int32(), { doc: 'Pods still missing for full availability.' }),
+  observedGeneration: opt(1, int64(), { doc: 'The generation that the controller saw.', pointer: false }),
+  replicas: opt(2, int32(), { doc: 'Pods, without terminating ones.', pointer: false }),
+  updatedReplicas: opt(3, int32(), { doc: 'Pods made from the current template.', pointer: false }),
+  readyReplicas: opt(7, int32(), { doc: 'Ready pods.', pointer: false }),
+  availableReplicas: opt(4, int32(), { doc: 'Pods that were ready for minReadySeconds.', pointer: false }),
+  unavailableReplicas: opt(5, int32(), { doc: 'Pods still missing for full availability.', pointer: false }),
   terminatingReplicas: opt(9, int32(), { doc: 'Pods on their way out.' }),
   conditions: opt(6, list(deploymentCondition), { doc: 'How it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
   collisionCount: opt(8, int32(), { doc: 'How often the name of a new replica set was taken.' }),

@@ -8,8 +8,8 @@ import { resource } from '../resource.ts'
 
 const replicaSetSpec = obj('io.k8s.api.apps.v1.ReplicaSetSpec', 'How many pods are wanted, and which.', () => ({
   replicas: opt(1, int32(), { doc: 'Wanted number of pods.' }),
-  minReadySeconds: opt(4, int32(), { doc: 'How long a pod must be ready before it counts as available.' }),
-  selector: req(2, labelSelector, { doc: 'Selects its pods; must match the labels of the template and cannot change.' }),
+  minReadySeconds: opt(4, int32(), { doc: 'How long a pod must be ready before it counts as available.', pointer: false }),
+  selector: req(2, labelSelector, { doc: 'Selects its pods; must match the labels of the template and cannot change.', pointer: true }),
   template: opt(3, podTemplateSpec, { doc: 'What the pods are made from.', default: {} }),
 }))
 const replicaSetCondition = obj('io.k8s.api.apps.v1.ReplicaSetCondition', 'One aspect of the state of a replica set.', () => ({
@@ -21,11 +21,11 @@ const replicaSetCondition = obj('io.k8s.api.apps.v1.ReplicaSetCondition', 'One a
 }))
 const replicaSetStatus = obj('io.k8s.api.apps.v1.ReplicaSetStatus', 'What the controller saw last.', () => ({
   replicas: req(1, int32(), { doc: 'Pods, without terminating ones.', default: 0 }),
-  fullyLabeledReplicas: opt(2, int32(), { doc: 'Pods with all labels of the template.' }),
-  readyReplicas: opt(4, int32(), { doc: 'Ready pods.' }),
-  availableReplicas: opt(5, int32(), { doc: 'Pods that were ready for minReadySeconds.' }),
+  fullyLabeledReplicas: opt(2, int32(), { doc: 'Pods with all labels of the template.', pointer: false }),
+  readyReplicas: opt(4, int32(), { doc: 'Ready pods.', pointer: false }),
+  availableReplicas: opt(5, int32(), { doc: 'Pods that were ready for minReadySeconds.', pointer: false }),
   terminatingReplicas: opt(7, int32(), { doc: 'Pods on their way out.' }),
-  observedGeneration: opt(3, int64(), { doc: 'The generation that the controller saw.' }),
+  observedGeneration: opt(3, int64(), { doc: 'The generation that the controller saw.', pointer: false }),
   conditions: opt(6, list(replicaSetCondition), { doc: 'How it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
 }))
 const replicaSetSchema = obj('io.k8s.api.apps.v1.ReplicaSet', 'Keeps a number of equal pods running.', () => ({

@@ -8,7 +8,7 @@ export const tokenReviewSpec = obj('io.k8s.api.authentication.v1.TokenReviewSpec
   audiences: opt(2, list(str()), { doc: 'Who the asker is; at least one must be among those of the token.', listType: 'atomic' }),
 }))
 export const tokenReviewStatus = obj('io.k8s.api.authentication.v1.TokenReviewStatus', 'What the check found.', () => ({
-  authenticated: opt(1, bool(), { doc: 'Whether the token is good.' }),
+  authenticated: opt(1, bool(), { doc: 'Whether the token is good.', pointer: false }),
   user: opt(2, userInfo, { doc: 'Whom it belongs to.', default: {} }),
   audiences: opt(4, list(str()), { doc: 'Audiences that both the token and the asker have.', listType: 'atomic' }),
   error: opt(3, str(), { doc: 'Why the token could not be checked.' }),

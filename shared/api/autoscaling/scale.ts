@@ -3,7 +3,7 @@ import { int32, obj, opt, req, str, type Infer } from '../../machinery/schema.ts
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 
 export const scaleSpec = obj('io.k8s.api.autoscaling.v1.ScaleSpec', 'How many replicas are wanted.', () => ({
-  replicas: opt(1, int32(), { doc: 'Wanted number of replicas.', default: 0 }),
+  replicas: opt(1, int32(), { doc: 'Wanted number of replicas.', default: 0, pointer: false }),
 }))
 export const scaleStatus = obj('io.k8s.api.autoscaling.v1.ScaleStatus', 'How many replicas there are.', () => ({
   replicas: req(1, int32(), { doc: 'Number of replicas seen last.', default: 0 }),

@@ -5,13 +5,13 @@ import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 
 const leaseSpec = obj('io.k8s.api.coordination.v1.LeaseSpec', 'Who holds the lease, and since when.', () => ({
-  holderIdentity: opt(1, str(), { doc: 'Who holds it.' }),
+  holderIdentity: opt(1, str(), { doc: 'Who holds it.', pointer: true }),
   leaseDurationSeconds: opt(2, int32(), { doc: 'How long others wait after renewTime before they take it.' }),
-  acquireTime: opt(3, microTime(), { doc: 'When its holder got it.' }),
-  renewTime: opt(4, microTime(), { doc: 'When its holder last renewed it.' }),
+  acquireTime: opt(3, microTime(), { doc: 'When its holder got it.', pointer: true }),
+  renewTime: opt(4, microTime(), { doc: 'When its holder last renewed it.', pointer: true }),
   leaseTransitions: opt(5, int32(), { doc: 'How often it changed hands.' }),
-  strategy: opt(6, str(), { doc: 'How the holder of a coordinated election is picked.' }),
-  preferredHolder: opt(7, str(), { doc: 'Who shall take it next; only with strategy.' }),
+  strategy: opt(6, str(), { doc: 'How the holder of a coordinated election is picked.', pointer: true }),
+  preferredHolder: opt(7, str(), { doc: 'Who shall take it next; only with strategy.', pointer: true }),
 }))
 export type LeaseSpec = Infer<typeof leaseSpec>
 

@@ -11,7 +11,7 @@ const endpointAddress = obj(
   () => ({
     ip: req(1, str(), { doc: 'The address; not loopback, link-local or multicast.', default: '' }),
     hostname: opt(3, str(), { doc: 'Its host name.' }),
-    nodeName: opt(4, str(), { doc: 'The node it is on.' }),
+    nodeName: opt(4, str(), { doc: 'The node it is on.', pointer: true }),
     targetRef: opt(2, objectReference, { doc: 'The object, mostly a pod, that it belongs to.' }),
   }),
   { atomic: true },
@@ -23,7 +23,7 @@ const endpointPort = obj(
     name: opt(1, str(), { doc: 'The name of the service port; needed when there are several.' }),
     port: req(2, int32(), { doc: 'The port.', default: 0 }),
     protocol: opt(3, str(['SCTP', 'TCP', 'UDP']), { doc: 'TCP, UDP or SCTP.', default: 'TCP' }),
-    appProtocol: opt(4, str(), { doc: 'A hint at the protocol that is spoken.' }),
+    appProtocol: opt(4, str(), { doc: 'A hint at the protocol that is spoken.', pointer: true }),
   }),
   { atomic: true },
 )

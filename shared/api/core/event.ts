@@ -10,7 +10,7 @@ export const eventSource = obj('io.k8s.api.core.v1.EventSource', 'Who saw the ev
   host: opt(2, str(), { doc: 'The node it runs on.' }),
 }))
 const eventSeries = obj('io.k8s.api.core.v1.EventSeries', 'An event that happens again and again.', () => ({
-  count: opt(1, int32(), { doc: 'How often, so far.' }),
+  count: opt(1, int32(), { doc: 'How often, so far.', pointer: false }),
   lastObservedTime: opt(2, microTime(), { doc: 'When it last happened.' }),
 }))
 
@@ -23,7 +23,7 @@ const eventSchema = obj('io.k8s.api.core.v1.Event', 'Something that happened to 
   source: opt(5, eventSource, { doc: 'Who saw it.', default: {} }),
   firstTimestamp: opt(6, time(), { doc: 'When it first happened.' }),
   lastTimestamp: opt(7, time(), { doc: 'When it last happened.' }),
-  count: opt(8, int32(), { doc: 'How often it happened.' }),
+  count: opt(8, int32(), { doc: 'How often it happened.', pointer: false }),
   type: opt(9, str(), { doc: 'Normal or Warning.' }),
   eventTime: opt(10, microTime(), { doc: 'When it first happened, of newer reporters.' }),
   series: opt(11, eventSeries, { doc: 'How it repeats.' }),

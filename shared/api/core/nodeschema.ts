@@ -6,7 +6,7 @@ export const taint = obj('io.k8s.api.core.v1.Taint', 'Keeps pods that do not tol
   key: req(1, str(), { doc: 'The taint key.', default: '' }),
   value: opt(2, str(), { doc: 'The taint value.' }),
   effect: req(3, str(['NoExecute', 'NoSchedule', 'PreferNoSchedule']), { doc: 'NoSchedule, PreferNoSchedule or NoExecute.', default: '' }),
-  timeAdded: opt(4, time(), { doc: 'When the taint was added.' }),
+  timeAdded: opt(4, time(), { doc: 'When the taint was added.', pointer: true }),
 }))
 
 const configMapNodeConfigSource = obj('io.k8s.api.core.v1.ConfigMapNodeConfigSource', 'A kubelet configuration in a ConfigMap; no longer used.', () => ({
@@ -30,7 +30,7 @@ const nodeSpec = obj('io.k8s.api.core.v1.NodeSpec', 'How a node is used.', () =>
   podCIDR: opt(1, str(), { doc: 'Range of the addresses of its pods.' }),
   podCIDRs: opt(7, list(str()), { doc: 'The same for each IP family; the first is podCIDR.', listType: 'set', patchStrategy: 'merge' }),
   providerID: opt(3, str(), { doc: 'Its name at the cloud provider, provider://instance.' }),
-  unschedulable: opt(4, bool(), { doc: 'Keeps new pods away.' }),
+  unschedulable: opt(4, bool(), { doc: 'Keeps new pods away.', pointer: false }),
   taints: opt(5, list(taint), { doc: 'What pods must tolerate to run here.', listType: 'atomic' }),
   configSource: opt(6, nodeConfigSource, { doc: 'No longer used.' }),
   externalID: opt(2, str(), { doc: 'No longer used.' }),
@@ -72,7 +72,7 @@ const nodeSystemInfo = obj('io.k8s.api.core.v1.NodeSystemInfo', 'What a node con
 }))
 const containerImage = obj('io.k8s.api.core.v1.ContainerImage', 'An image that a node has.', () => ({
   names: opt(1, list(str()), { doc: 'All its names.', listType: 'atomic' }),
-  sizeBytes: opt(2, int64(), { doc: 'Its size.' }),
+  sizeBytes: opt(2, int64(), { doc: 'Its size.', pointer: false }),
 }))
 const attachedVolume = obj('io.k8s.api.core.v1.AttachedVolume', 'A volume that is attached to a node.', () => ({
   name: req(1, str(), { doc: 'Unique name of the volume.', default: '' }),

@@ -19,21 +19,21 @@ const endpointHints = obj('io.k8s.api.discovery.v1.EndpointHints', 'Who should u
 const endpoint = obj('io.k8s.api.discovery.v1.Endpoint', 'One backend of a service.', () => ({
   addresses: req(1, list(str()), { doc: 'Its addresses, all of the type of the slice; clients use the first.', listType: 'set' }),
   conditions: opt(2, endpointConditions, { doc: 'How it is.', default: {} }),
-  hostname: opt(3, str(), { doc: 'Its host name.' }),
+  hostname: opt(3, str(), { doc: 'Its host name.', pointer: true }),
   targetRef: opt(4, objectReference, { doc: 'The object, mostly a pod, that it belongs to.' }),
   deprecatedTopology: opt(5, map(str()), { doc: 'From v1beta1; read-only.' }),
-  nodeName: opt(6, str(), { doc: 'The node it is on.' }),
-  zone: opt(7, str(), { doc: 'The zone it is in.' }),
+  nodeName: opt(6, str(), { doc: 'The node it is on.', pointer: true }),
+  zone: opt(7, str(), { doc: 'The zone it is in.', pointer: true }),
   hints: opt(8, endpointHints, { doc: 'Who should use it.' }),
 }))
 const endpointPort = obj(
   'io.k8s.api.discovery.v1.EndpointPort',
   'One port of the endpoints in a slice.',
   () => ({
-    name: opt(1, str(), { doc: 'The name of the service port; unique within the slice.' }),
-    protocol: opt(2, str(), { doc: 'TCP, UDP or SCTP.' }),
+    name: opt(1, str(), { doc: 'The name of the service port; unique within the slice.', pointer: true }),
+    protocol: opt(2, str(), { doc: 'TCP, UDP or SCTP.', pointer: true }),
     port: opt(3, int32(), { doc: 'The port; absent means all.' }),
-    appProtocol: opt(4, str(), { doc: 'A hint at the protocol that is spoken.' }),
+    appProtocol: opt(4, str(), { doc: 'A hint at the protocol that is spoken.', pointer: true }),
   }),
   { atomic: true },
 )

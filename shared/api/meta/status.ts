@@ -15,7 +15,7 @@ export const statusDetails = obj('io.k8s.apimachinery.pkg.apis.meta.v1.StatusDet
   kind: opt(3, str(), { doc: 'Kind, or mostly resource, of the object.' }),
   uid: opt(6, str(), { doc: 'UID of the object, when one was addressed.' }),
   causes: opt(4, list(statusCause), { doc: 'All causes of the failure.', listType: 'atomic' }),
-  retryAfterSeconds: opt(5, int32(), { doc: 'When to try again.' }),
+  retryAfterSeconds: opt(5, int32(), { doc: 'When to try again.', pointer: false }),
 }))
 
 export const status = obj('io.k8s.apimachinery.pkg.apis.meta.v1.Status', 'The outcome of a request that does not answer with an object.', () => ({
@@ -25,5 +25,5 @@ export const status = obj('io.k8s.apimachinery.pkg.apis.meta.v1.Status', 'The ou
   message: opt(3, str(), { doc: 'The outcome in words.' }),
   reason: opt(4, str(), { doc: 'Machine-readable word for a failure.' }),
   details: opt(5, statusDetails, { doc: 'What the outcome is about.' }),
-  code: opt(6, int32(), { doc: 'The HTTP status code.' }),
+  code: opt(6, int32(), { doc: 'The HTTP status code.', pointer: false }),
 }))
