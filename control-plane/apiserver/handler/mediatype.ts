@@ -1,0 +1,96 @@
+/** Content negotiation: which form the answer takes and what the body of a request is. */
+import { StatusError } from '#shared/machinery/status.ts'
+
+/** How an answer is written. `as` asks for another view of the objects. */
+export interface Output {
+  readonly format: 'json' | 'yaml'
+  readonly as: '' | 'Table' | 'PartialObjectMetadata' | 'PartialObjectMetadataList' | 'APIGroupDiscoveryList'
+  /** The version of the view: `v1`, `v1beta1`, `v2`. */
+  readonly version: string
+}
+
+const plain: Output = { format: 'json', as: '', version: '' }
+const accepted = 'application/json, application/yaml'
+const notAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`)
+/** What upstream's router says when no part of the header is a type it knows. */
+const routerNotAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', '406: Not Acceptable', {})
+
+interface Clause {
+  type: string
+  params: Map<string, string>
+  quality: number
+}
+
+function parseAccept(header: string): Clause[] {
+  const clauses: Clause[] = []
+  for (const text of header.split(',')) {
+    const [type = '', ...rest] = text.split(';').map(s => s.trim())
+    if (type === '') continue
+    const params = new Map<string, string>()
+    for (const p of rest) {
+      const at = p.indexOf('=')
+      if (at > 0) params.set(p.slice(0, at).trim().toLowerCase(), p.slice(at + 1).trim())
+    }
+    const quality = Number(params.get('q') ?? 1)
+    clauses.push({ type: type.toLowerCase(), params, quality: Number.isFinite(quality) ? quality : 0 })
+  }
+  // A stable sort: of equal quality the first one written wins.
+  return clauses.sort((a, b) => b.quality - a.quality)
+}
+
+const formats: Readonly<Record<string, 'json' | 'yaml'>> = {
+  'application/json': 'json',
+  'application/*': 'json',
+  '*/*': 'json',
+  'application/yaml': 'yaml',
+}
+// Known to upstream's router, so that asking for nothing else is answered by the second text.
+const otherTypes = new Set(['application/vnd.kubernetes.protobuf', 'application/cbor', 'application/json;stream=watch'])
+
+function choose(header: string): Output {
+  let known = false
+  for (const clause of parseAccept(header)) {
+    const format = formats[clause.type]
+    if (!format) {
+      known ||= otherTypes.has(clause.type)
+      continue
+    }
+    known = true
+    const as = clause.params.get('as')
+    if (as === undefined) return { format, as: '', version: '' }
+    const version = clause.params.get('v') ?? ''
+    const group = clause.params.get('g') ?? ''
+    if (group === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1') && (as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList')) return { format, as, version }
+    if (group === 'apidiscovery.k8s.io' && (version === 'v2' || version === 'v2beta1') && as === 'APIGroupDiscoveryList') return { format, as, version }
+  }
+  throw known ? notAcceptable() : routerNotAcceptable()
+}
+
+// Clients send one of a few headers; parsing each once is enough.
+const cache = new Map<string, Output>()
+
+/** Chooses the form of the answer. Throws 406. */
+export function negotiateOutput(accept: string | undefined): Output {
+  if (accept === undefined || accept === 'application/json' || accept === '*/*' || accept === '') return plain
+  let output = cache.get(accept)
+  if (!output) {
+    output = choose(accept)
+    if (cache.size < 1000) cache.set(accept, output)
+  }
+  return output
+}
+
+/** The bare media type of a Content-Type header, lower case; `''` when there is none. */
+export function mediaType(contentType: string | undefined): string {
+  if (contentType === undefined) return ''
+  const at = contentType.indexOf(';')
+  return (at < 0 ? contentType : contentType.slice(0, at)).trim().toLowerCase()
+}
+
+/** The format of an object's body; absent means JSON. Throws 415. */
+export function inputFormat(contentType: string | undefined): 'json' | 'yaml' {
+  const type = mediaType(contentType)
+  if (type === '' || type === 'application/json' || type === '*/*') return 'json'
+  if (type === 'application/yaml' || type === 'application/x-yaml' || type === 'text/yaml') return 'yaml'
+  throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted}`)
+}

@@ -1,0 +1,56 @@
+/** Answers: values, Status and text as ApiResponse. */
+import { stringify } from 'yaml'
+import type { ApiResponse } from '#shared/bus/transport.ts'
+import { StatusError, type Status } from '#shared/machinery/status.ts'
+import type { WebSocket } from 'ws'
+
+/** An answer of the chain. Over HTTP an upgrade may take the connection over; transports that cannot upgrade send the rest. */
+export interface Answer extends ApiResponse {
+  /** The request becomes this WebSocket; the function owns it and never throws. */
+  upgrade?: (socket: WebSocket) => void
+}
+
+/** How values are written for one request. */
+export interface Writing {
+  readonly format: 'json' | 'yaml'
+  readonly pretty: boolean
+}
+
+/** Plain JSON in one line. */
+export const compact: Writing = { format: 'json', pretty: false }
+
+const jsonType = 'application/json'
+
+/** Already encoded JSON, as one buffer or in parts. */
+export function rawJson(code: number, body: Uint8Array | AsyncIterable<Uint8Array>): Answer {
+  return { code, headers: { 'content-type': jsonType }, body }
+}
+
+/** Any value. */
+export function valueAnswer(code: number, value: unknown, writing: Writing = compact): Answer {
+  if (writing.format === 'yaml') return { code, headers: { 'content-type': 'application/yaml' }, body: Buffer.from(stringify(value, { aliasDuplicateObjects: false })) }
+  return rawJson(code, Buffer.from(writing.pretty ? `${JSON.stringify(value, null, 2)}\n` : JSON.stringify(value)))
+}
+
+/** JSON that is already encoded, re-written only when the client wants another form. */
+export function jsonAnswer(code: number, json: Buffer, writing: Writing): Answer {
+  return writing.format === 'json' && !writing.pretty ? rawJson(code, json) : valueAnswer(code, JSON.parse(json.toString()), writing)
+}
+
+/** A Status with its HTTP code; some failures ask the client to come back. */
+export function statusAnswer(status: Status, writing: Writing = compact): Answer {
+  const answer = valueAnswer(status.code, status, writing)
+  if (status.details?.retryAfterSeconds !== undefined) answer.headers['retry-after'] = String(status.details.retryAfterSeconds)
+  return answer
+}
+
+export function textAnswer(code: number, text: string): Answer {
+  return { code, headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }, body: Buffer.from(text) }
+}
+
+/** What upstream's mux says to a path that nothing serves. */
+export const pageNotFound = (): Answer => textAnswer(404, '404 page not found\n')
+
+/** The two failures of upstream's router, for paths in served groups that name nothing, and methods that nothing takes. */
+export const noSuchResource = (): StatusError => new StatusError(404, 'NotFound', 'the server could not find the requested resource', {})
+export const noSuchMethod = (): StatusError => new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})

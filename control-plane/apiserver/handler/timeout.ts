@@ -1,0 +1,40 @@
+/** How long a request may take: the `timeout` parameter, at most and by default 60 s. */
+import { StatusError, badRequest } from '#shared/machinery/status.ts'
+
+const defaultMs = 60_000
+const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+
+/** A Go duration in ms, undefined when it is none. */
+export function parseDuration(text: string): number | undefined {
+  if (!/^[+-]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$|^0$/.test(text)) return undefined
+  let total = 0
+  for (const [, n, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) total += Number(n) * units[unit!]!
+  return text.startsWith('-') ? -total : total
+}
+
+/** The request's time in ms. Throws 400 for a text that is no duration. */
+export function timeoutOf(parameter: string | null): number {
+  if (parameter === null || parameter === '') return defaultMs
+  const ms = parseDuration(parameter)
+  if (ms === undefined) throw badRequest(`invalid timeout specified in the request URL - time: invalid duration ${JSON.stringify(parameter)}`)
+  return ms <= 0 ? defaultMs : Math.min(ms, defaultMs)
+}
+
+const timedOut = (): StatusError => new StatusError(504, 'Timeout', 'Timeout: request did not complete within requested timeout - context deadline exceeded', {})
+
+/** The work's result, or 504 when it takes longer. Work that fails later fails silently: its client has its answer. */
+export function deadline<T>(work: Promise<T>, ms: number): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(timedOut()), ms)
+    work.then(
+      value => {
+        clearTimeout(timer)
+        resolve(value)
+      },
+      (error: unknown) => {
+        clearTimeout(timer)
+        reject(error as Error)
+      },
+    )
+  })
+}

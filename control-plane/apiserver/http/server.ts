@@ -1,0 +1,231 @@
+/** HTTPS: node's requests become ApiRequest, answers are written with back-pressure; hostile or dead clients cost little. */
+import { once } from 'node:events'
+import { createServer, type Server } from 'node:https'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import { WebSocketServer } from 'ws'
+import type { ApiRequest } from '#shared/bus/transport.ts'
+import type { Logger } from '#shared/component/log.ts'
+import { StatusError, badRequest, tooLarge } from '#shared/machinery/status.ts'
+import { certificateUser } from '../authn/certificate.ts'
+import { maxBodyBytes, type Handler } from '../handler/chain.ts'
+import { statusAnswer, type Answer } from '../handler/response.ts'
+
+export interface HttpOptions {
+  readonly address: string
+  /** 0 lets the system choose. */
+  readonly port: number
+  readonly certificate: string | Buffer
+  readonly key: string | Buffer
+  readonly clientAuthority: string | Buffer
+  readonly permitPortSharing: boolean
+  readonly log: Logger
+}
+
+export interface HttpListener {
+  readonly port: number
+  /** Stops taking connections, lets requests in flight finish for a moment, then closes what is left. */
+  close(): Promise<void>
+}
+
+// A client that does not read for this long is gone.
+const stalledMs = 60_000
+const empty = new Uint8Array(0)
+
+/** Reads a body of at most the limit. Throws 413 as soon as it is known. */
+async function readBody(req: IncomingMessage): Promise<Uint8Array> {
+  const announced = Number(req.headers['content-length'] ?? 0)
+  if (announced > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
+    chunks.push(chunk)
+  }
+  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)
+}
+
+function toRequest(req: IncomingMessage, body: Uint8Array, closed: Socket): ApiRequest {
+  const url = req.url ?? '/'
+  const at = url.indexOf('?')
+  let abort: AbortController | undefined
+  return {
+    method: req.method ?? 'GET',
+    path: at < 0 ? url : url.slice(0, at),
+    query: new URLSearchParams(at < 0 ? '' : url.slice(at + 1)),
+    headers: req.headers as Record<string, string | undefined>,
+    body,
+    // Made when somebody asks: most requests are over before anybody could.
+    get signal() {
+      if (!abort) {
+        const controller = (abort = new AbortController())
+        if (closed.destroyed) controller.abort()
+        else closed.once('close', () => controller.abort())
+      }
+      return abort.signal
+    },
+  }
+}
+
+/** Waits until the client reads again; false when it is gone or does not. */
+async function drained(res: ServerResponse): Promise<boolean> {
+  if (res.destroyed || res.writableEnded) return false
+  return new Promise(resolve => {
+    const done = (ok: boolean) => () => {
+      clearTimeout(timer)
+      res.off('drain', onDrain)
+      res.off('close', onClose)
+      resolve(ok)
+    }
+    const onDrain = done(true)
+    const onClose = done(false)
+    const timer = setTimeout(done(false), stalledMs)
+    res.on('drain', onDrain)
+    res.on('close', onClose)
+  })
+}
+
+async function send(res: ServerResponse, answer: Answer): Promise<void> {
+  const { body } = answer
+  if (res.destroyed) return
+  if (body instanceof Uint8Array) {
+    answer.headers['content-length'] = String(body.length)
+    res.writeHead(answer.code, answer.headers)
+    res.end(body)
+    return
+  }
+  res.writeHead(answer.code, answer.headers)
+  res.flushHeaders()
+  const pieces = body[Symbol.asyncIterator]()
+  // An iterator that waits for an event that never comes must hear that its reader is gone.
+  res.once('close', () => void pieces.return?.()?.then(undefined, () => {}))
+  for (;;) {
+    const piece = await pieces.next()
+    if (piece.done || res.destroyed) break
+    if (!res.write(piece.value) && !(await drained(res))) {
+      res.destroy()
+      await pieces.return?.()
+      return
+    }
+  }
+  if (!res.destroyed) res.end()
+}
+
+async function listen(server: Server, options: HttpOptions): Promise<void> {
+  const failed = once(server, 'error').then(([error]) => Promise.reject(error as Error))
+  failed.catch(() => {})
+  server.listen({ host: options.address, port: options.port, reusePort: options.permitPortSharing, backlog: 1024 })
+  await Promise.race([once(server, 'listening'), failed])
+}
+
+export async function serveHttps(handler: Handler, options: HttpOptions): Promise<HttpListener> {
+  const { log } = options
+  const server = createServer({
+    key: options.key,
+    cert: options.certificate,
+    ca: options.clientAuthority,
+    requestCert: true,
+    rejectUnauthorized: false,
+    ALPNProtocols: ['http/1.1'],
+    minVersion: 'TLSv1.2',
+    maxHeaderSize: 1024 * 1024,
+    headersTimeout: 32_000,
+    requestTimeout: 0,
+    keepAliveTimeout: 90_000,
+    noDelay: true,
+  })
+  const sockets = new Set<Socket>()
+  let active = 0
+  const upgrades = new WebSocketServer({ noServer: true, maxPayload: 8 * 1024 * 1024, clientTracking: false, handleProtocols: offered => chosenProtocol(offered) })
+  const caller = (req: IncomingMessage) => {
+    const user = certificateUser(req.socket as TLSSocket)
+    return user === 'none' ? undefined : user
+  }
+
+  async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    active++
+    try {
+      let body: Uint8Array = empty
+      let result: Answer
+      try {
+        if (req.headers['content-length'] !== undefined || req.headers['transfer-encoding'] !== undefined) body = await readBody(req)
+        result = await handler(toRequest(req, body, req.socket), caller(req))
+      } catch (error) {
+        if (!(error instanceof StatusError)) throw error
+        result = statusAnswer(error.status)
+        // The rest of a body that is too large is not read.
+        result.headers['connection'] = 'close'
+      }
+      await send(res, result)
+    } catch (error) {
+      // The client went away in the middle of its request or of the answer.
+      log.debug({ err: error, path: req.url }, 'connection aborted')
+      res.destroy()
+    } finally {
+      active--
+    }
+  }
+
+  async function upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
+    const result = await handler(toRequest(req, empty, socket), caller(req))
+    if (result.upgrade) {
+      const take = result.upgrade
+      upgrades.handleUpgrade(req, socket, head, websocket => {
+        websocket.on('error', error => log.debug({ err: error, path: req.url }, 'websocket failed'))
+        take(websocket)
+      })
+      return
+    }
+    const body = result.body instanceof Uint8Array ? result.body : empty
+    const lines = Object.entries({ ...result.headers, 'content-length': String(body.length), connection: 'close' }).map(([k, v]) => `${k}: ${v}\r\n`)
+    socket.write(`HTTP/1.1 ${result.code} ${statusText(result.code)}\r\n${lines.join('')}\r\n`)
+    socket.end(body)
+  }
+
+  server.on('request', (req, res) => void answer(req, res))
+  server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
+    socket.on('error', () => socket.destroy())
+    upgrade(req, socket, head).catch((error: unknown) => {
+      log.debug({ err: error, path: req.url }, 'upgrade failed')
+      socket.destroy()
+    })
+  })
+  server.on('connection', socket => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
+  // Handshakes that fail and requests that cannot be parsed end their connection and nothing else.
+  server.on('tlsClientError', (error, socket) => {
+    log.debug({ err: error }, 'TLS handshake failed')
+    socket.destroy()
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
+    const status = error.code === 'HPE_HEADER_OVERFLOW' ? new StatusError(431, 'RequestHeaderFieldsTooLarge', 'request header fields too large') : badRequest('malformed HTTP request')
+    const body = JSON.stringify(status.status)
+    socket.end(`HTTP/1.1 ${status.code} ${statusText(status.code)}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+  })
+  await listen(server, options)
+  server.on('error', error => log.error({ err: error }, 'HTTPS server failed'))
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      const closed = new Promise<void>(resolve => server.close(() => resolve()))
+      server.closeIdleConnections()
+      const until = Date.now() + 1000
+      while (active > 0 && Date.now() < until) await new Promise(resolve => setTimeout(resolve, 10))
+      for (const socket of sockets) socket.destroy()
+      await closed
+      upgrades.close()
+    },
+  }
+}
+
+/** Newest first; the client's offer decides what is possible. */
+const protocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io', 'base64.channel.k8s.io', 'v4.base64.channel.k8s.io']
+const chosenProtocol = (offered: Set<string>): string | false => protocols.find(p => offered.has(p)) ?? false
+
+const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found', 429: 'Too Many Requests', 431: 'Request Header Fields Too Large', 500: 'Internal Server Error', 503: 'Service Unavailable' }
+const statusText = (code: number): string => texts[code] ?? 'Status'
