@@ -9,11 +9,11 @@ export const persistentVolumeClaimSpec = obj('io.k8s.api.core.v1.PersistentVolum
   selector: opt(4, labelSelector),
   resources: opt(2, volumeResourceRequirements, { default: {} }),
   volumeName: opt(3, str()),
-  storageClassName: opt(5, str()),
-  volumeMode: opt(6, str(['Block', 'Filesystem']), { default: 'Filesystem' }),
+  storageClassName: opt(5, str(), { pointer: true }),
+  volumeMode: opt(6, str(['Block', 'Filesystem']), { default: 'Filesystem', pointer: true }),
   dataSource: opt(7, typedLocalObjectReference),
   dataSourceRef: opt(8, typedObjectReference),
-  volumeAttributesClassName: opt(9, str()),
+  volumeAttributesClassName: opt(9, str(), { pointer: true }),
 }))
 export type PersistentVolumeClaimSpec = Infer<typeof persistentVolumeClaimSpec>
 

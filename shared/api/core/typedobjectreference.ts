@@ -5,7 +5,7 @@ export const typedLocalObjectReference = obj(
   'io.k8s.api.core.v1.TypedLocalObjectReference',
   '',
   () => ({
-    apiGroup: opt(1, str()),
+    apiGroup: opt(1, str(), { pointer: true }),
     kind: req(2, str()),
     name: req(3, str()),
   }),
@@ -14,9 +14,9 @@ export const typedLocalObjectReference = obj(
 export type TypedLocalObjectReference = Infer<typeof typedLocalObjectReference>
 
 export const typedObjectReference = obj('io.k8s.api.core.v1.TypedObjectReference', '', () => ({
-  apiGroup: opt(1, str()),
+  apiGroup: opt(1, str(), { pointer: true }),
   kind: req(2, str()),
   name: req(3, str()),
-  namespace: opt(4, str()),
+  namespace: opt(4, str(), { pointer: true }),
 }))
 export type TypedObjectReference = Infer<typeof typedObjectReference>

@@ -5,25 +5,25 @@ import { localObjectReference } from '../objectreference.ts'
 export const awsElasticBlockStoreVolumeSource = obj('io.k8s.api.core.v1.AWSElasticBlockStoreVolumeSource', '', () => ({
   volumeID: req(1, str()),
   fsType: opt(2, str()),
-  partition: opt(3, int32()),
-  readOnly: opt(4, bool()),
+  partition: opt(3, int32(), { pointer: false }),
+  readOnly: opt(4, bool(), { pointer: false }),
 }))
 export type AWSElasticBlockStoreVolumeSource = Infer<typeof awsElasticBlockStoreVolumeSource>
 
 export const azureDiskVolumeSource = obj('io.k8s.api.core.v1.AzureDiskVolumeSource', '', () => ({
   diskName: req(1, str()),
   diskURI: req(2, str()),
-  cachingMode: opt(3, str(['None', 'ReadOnly', 'ReadWrite']), { default: 'ReadWrite' }),
-  fsType: opt(4, str(), { default: 'ext4' }),
+  cachingMode: opt(3, str(['None', 'ReadOnly', 'ReadWrite']), { default: 'ReadWrite', pointer: true }),
+  fsType: opt(4, str(), { default: 'ext4', pointer: true }),
   readOnly: opt(5, bool(), { default: false }),
-  kind: opt(6, str(['Shared', 'Dedicated', 'Managed']), { default: 'Shared' }),
+  kind: opt(6, str(['Shared', 'Dedicated', 'Managed']), { default: 'Shared', pointer: true }),
 }))
 export type AzureDiskVolumeSource = Infer<typeof azureDiskVolumeSource>
 
 export const cinderVolumeSource = obj('io.k8s.api.core.v1.CinderVolumeSource', '', () => ({
   volumeID: req(1, str()),
   fsType: opt(2, str()),
-  readOnly: opt(3, bool()),
+  readOnly: opt(3, bool(), { pointer: false }),
   secretRef: opt(4, localObjectReference),
 }))
 export type CinderVolumeSource = Infer<typeof cinderVolumeSource>
@@ -32,7 +32,7 @@ export const fcVolumeSource = obj('io.k8s.api.core.v1.FCVolumeSource', '', () =>
   targetWWNs: opt(1, list(str())),
   lun: opt(2, int32()),
   fsType: opt(3, str()),
-  readOnly: opt(4, bool()),
+  readOnly: opt(4, bool(), { pointer: false }),
   wwids: opt(5, list(str())),
 }))
 export type FCVolumeSource = Infer<typeof fcVolumeSource>
@@ -40,8 +40,8 @@ export type FCVolumeSource = Infer<typeof fcVolumeSource>
 export const gcePersistentDiskVolumeSource = obj('io.k8s.api.core.v1.GCEPersistentDiskVolumeSource', '', () => ({
   pdName: req(1, str()),
   fsType: opt(2, str()),
-  partition: opt(3, int32()),
-  readOnly: opt(4, bool()),
+  partition: opt(3, int32(), { pointer: false }),
+  readOnly: opt(4, bool(), { pointer: false }),
 }))
 export type GCEPersistentDiskVolumeSource = Infer<typeof gcePersistentDiskVolumeSource>
 
@@ -51,12 +51,12 @@ export const iscsiVolumeSource = obj('io.k8s.api.core.v1.ISCSIVolumeSource', '',
   lun: req(3, int32()),
   iscsiInterface: opt(4, str(), { default: 'default' }),
   fsType: opt(5, str()),
-  readOnly: opt(6, bool()),
+  readOnly: opt(6, bool(), { pointer: false }),
   portals: opt(7, list(str())),
-  chapAuthDiscovery: opt(8, bool()),
-  chapAuthSession: opt(11, bool()),
+  chapAuthDiscovery: opt(8, bool(), { pointer: false }),
+  chapAuthSession: opt(11, bool(), { pointer: false }),
   secretRef: opt(10, localObjectReference),
-  initiatorName: opt(12, str()),
+  initiatorName: opt(12, str(), { pointer: true }),
 }))
 export type ISCSIVolumeSource = Infer<typeof iscsiVolumeSource>
 
@@ -69,7 +69,7 @@ export type PhotonPersistentDiskVolumeSource = Infer<typeof photonPersistentDisk
 export const portworxVolumeSource = obj('io.k8s.api.core.v1.PortworxVolumeSource', '', () => ({
   volumeID: req(1, str()),
   fsType: opt(2, str()),
-  readOnly: opt(3, bool()),
+  readOnly: opt(3, bool(), { pointer: false }),
 }))
 export type PortworxVolumeSource = Infer<typeof portworxVolumeSource>
 
@@ -81,7 +81,7 @@ export const rbdVolumeSource = obj('io.k8s.api.core.v1.RBDVolumeSource', '', () 
   user: opt(5, str(), { default: 'admin' }),
   keyring: opt(6, str(), { default: '/etc/ceph/keyring' }),
   secretRef: opt(7, localObjectReference),
-  readOnly: opt(8, bool()),
+  readOnly: opt(8, bool(), { pointer: false }),
 }))
 export type RBDVolumeSource = Infer<typeof rbdVolumeSource>
 
@@ -89,13 +89,13 @@ export const scaleIOVolumeSource = obj('io.k8s.api.core.v1.ScaleIOVolumeSource',
   gateway: req(1, str()),
   system: req(2, str()),
   secretRef: req(3, localObjectReference),
-  sslEnabled: opt(4, bool()),
+  sslEnabled: opt(4, bool(), { pointer: false }),
   protectionDomain: opt(5, str()),
   storagePool: opt(6, str()),
   storageMode: opt(7, str(), { default: 'ThinProvisioned' }),
   volumeName: opt(8, str()),
   fsType: opt(9, str(), { default: 'xfs' }),
-  readOnly: opt(10, bool()),
+  readOnly: opt(10, bool(), { pointer: false }),
 }))
 export type ScaleIOVolumeSource = Infer<typeof scaleIOVolumeSource>
 
@@ -103,7 +103,7 @@ export const storageOSVolumeSource = obj('io.k8s.api.core.v1.StorageOSVolumeSour
   volumeName: opt(1, str()),
   volumeNamespace: opt(2, str()),
   fsType: opt(3, str()),
-  readOnly: opt(4, bool()),
+  readOnly: opt(4, bool(), { pointer: false }),
   secretRef: opt(5, localObjectReference),
 }))
 export type StorageOSVolumeSource = Infer<typeof storageOSVolumeSource>

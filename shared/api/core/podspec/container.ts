@@ -16,7 +16,7 @@ export const container = obj('io.k8s.api.core.v1.Container', '', () => ({
   env: opt(7, list(envVar), { listType: 'map', listMapKeys: ['name'], mergeKey: 'name', patchStrategy: 'merge' }),
   resources: opt(8, resourceRequirements, { default: {} }),
   resizePolicy: opt(23, list(containerResizePolicy)),
-  restartPolicy: opt(24, str()),
+  restartPolicy: opt(24, str(), { pointer: true }),
   restartPolicyRules: opt(25, list(containerRestartRule)),
   volumeMounts: opt(9, list(volumeMount), { listType: 'map', listMapKeys: ['mountPath'], mergeKey: 'mountPath', patchStrategy: 'merge' }),
   volumeDevices: opt(21, list(volumeDevice), { listType: 'map', listMapKeys: ['devicePath'], mergeKey: 'devicePath', patchStrategy: 'merge' }),
@@ -28,15 +28,15 @@ export const container = obj('io.k8s.api.core.v1.Container', '', () => ({
   terminationMessagePolicy: opt(20, str(['File', 'FallbackToLogsOnError']), { default: 'File' }),
   imagePullPolicy: opt(14, str(['Always', 'Never', 'IfNotPresent'])),
   securityContext: opt(15, securityContext),
-  stdin: opt(16, bool()),
-  stdinOnce: opt(17, bool()),
-  tty: opt(18, bool()),
+  stdin: opt(16, bool(), { pointer: false }),
+  stdinOnce: opt(17, bool(), { pointer: false }),
+  tty: opt(18, bool(), { pointer: false }),
 }))
 export type Container = Infer<typeof container>
 
 export const containerPort = obj('io.k8s.api.core.v1.ContainerPort', '', () => ({
   name: opt(1, str()),
-  hostPort: opt(2, int32()),
+  hostPort: opt(2, int32(), { pointer: false }),
   containerPort: req(3, int32()),
   protocol: opt(4, str(['TCP', 'UDP', 'SCTP']), { default: 'TCP' }),
   hostIP: opt(5, str()),
@@ -45,11 +45,11 @@ export type ContainerPort = Infer<typeof containerPort>
 
 export const volumeMount = obj('io.k8s.api.core.v1.VolumeMount', '', () => ({
   name: req(1, str()),
-  readOnly: opt(2, bool()),
-  recursiveReadOnly: opt(7, str()),
+  readOnly: opt(2, bool(), { pointer: false }),
+  recursiveReadOnly: opt(7, str(), { pointer: true }),
   mountPath: req(3, str()),
   subPath: opt(4, str()),
-  mountPropagation: opt(5, str(['None', 'HostToContainer', 'Bidirectional'])),
+  mountPropagation: opt(5, str(['None', 'HostToContainer', 'Bidirectional']), { pointer: true }),
   subPathExpr: opt(6, str()),
 }))
 export type VolumeMount = Infer<typeof volumeMount>

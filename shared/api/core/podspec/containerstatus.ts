@@ -17,7 +17,7 @@ export const containerStatus = obj('io.k8s.api.core.v1.ContainerStatus', '', () 
   volumeMounts: opt(12, list(volumeMountStatus), { listType: 'map', listMapKeys: ['mountPath'], mergeKey: 'mountPath', patchStrategy: 'merge' }),
   user: opt(13, containerUser),
   allocatedResourcesStatus: opt(14, list(resourceStatus), { listType: 'map', listMapKeys: ['name'], mergeKey: 'name', patchStrategy: 'merge' }),
-  stopSignal: opt(15, str()),
+  stopSignal: opt(15, str(), { pointer: true }),
 }))
 export type ContainerStatus = Infer<typeof containerStatus>
 
@@ -41,7 +41,7 @@ export type ContainerStateRunning = Infer<typeof containerStateRunning>
 
 export const containerStateTerminated = obj('io.k8s.api.core.v1.ContainerStateTerminated', '', () => ({
   exitCode: req(1, int32()),
-  signal: opt(2, int32()),
+  signal: opt(2, int32(), { pointer: false }),
   reason: opt(3, str()),
   message: opt(4, str()),
   startedAt: opt(5, time()),
@@ -53,8 +53,8 @@ export type ContainerStateTerminated = Infer<typeof containerStateTerminated>
 export const volumeMountStatus = obj('io.k8s.api.core.v1.VolumeMountStatus', '', () => ({
   name: req(1, str()),
   mountPath: req(2, str()),
-  readOnly: opt(3, bool()),
-  recursiveReadOnly: opt(4, str()),
+  readOnly: opt(3, bool(), { pointer: false }),
+  recursiveReadOnly: opt(4, str(), { pointer: true }),
 }))
 export type VolumeMountStatus = Infer<typeof volumeMountStatus>
 

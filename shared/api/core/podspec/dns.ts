@@ -10,7 +10,7 @@ export type PodDNSConfig = Infer<typeof podDNSConfig>
 
 export const podDNSConfigOption = obj('io.k8s.api.core.v1.PodDNSConfigOption', '', () => ({
   name: opt(1, str()),
-  value: opt(2, str()),
+  value: opt(2, str(), { pointer: true }),
 }))
 export type PodDNSConfigOption = Infer<typeof podDNSConfigOption>
 

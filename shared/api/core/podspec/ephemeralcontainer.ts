@@ -23,7 +23,7 @@ export const ephemeralContainerCommon = obj('io.k8s.api.core.v1.EphemeralContain
   env: opt(7, list(envVar), { listType: 'map', listMapKeys: ['name'], mergeKey: 'name', patchStrategy: 'merge' }),
   resources: opt(8, resourceRequirements, { default: {} }),
   resizePolicy: opt(23, list(containerResizePolicy)),
-  restartPolicy: opt(24, str()),
+  restartPolicy: opt(24, str(), { pointer: true }),
   restartPolicyRules: opt(25, list(containerRestartRule)),
   volumeMounts: opt(9, list(volumeMount), { listType: 'map', listMapKeys: ['mountPath'], mergeKey: 'mountPath', patchStrategy: 'merge' }),
   volumeDevices: opt(21, list(volumeDevice), { listType: 'map', listMapKeys: ['devicePath'], mergeKey: 'devicePath', patchStrategy: 'merge' }),
@@ -35,8 +35,8 @@ export const ephemeralContainerCommon = obj('io.k8s.api.core.v1.EphemeralContain
   terminationMessagePolicy: opt(20, str(['File', 'FallbackToLogsOnError']), { default: 'File' }),
   imagePullPolicy: opt(14, str(['Always', 'Never', 'IfNotPresent'])),
   securityContext: opt(15, securityContext),
-  stdin: opt(16, bool()),
-  stdinOnce: opt(17, bool()),
-  tty: opt(18, bool()),
+  stdin: opt(16, bool(), { pointer: false }),
+  stdinOnce: opt(17, bool(), { pointer: false }),
+  tty: opt(18, bool(), { pointer: false }),
 }))
 export type EphemeralContainerCommon = Infer<typeof ephemeralContainerCommon>

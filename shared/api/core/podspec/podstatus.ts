@@ -4,7 +4,7 @@ import { containerStatus } from './containerstatus.ts'
 import { resourceRequirements } from './resourcerequirements.ts'
 
 export const podStatus = obj('io.k8s.api.core.v1.PodStatus', '', () => ({
-  observedGeneration: opt(17, int64()),
+  observedGeneration: opt(17, int64(), { pointer: false }),
   phase: opt(1, str(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown'])),
   conditions: opt(2, list(podCondition), { listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
   message: opt(3, str()),
@@ -29,7 +29,7 @@ export type PodStatus = Infer<typeof podStatus>
 
 export const podCondition = obj('io.k8s.api.core.v1.PodCondition', '', () => ({
   type: req(1, str()),
-  observedGeneration: opt(7, int64()),
+  observedGeneration: opt(7, int64(), { pointer: false }),
   status: req(2, str()),
   lastProbeTime: opt(3, time()),
   lastTransitionTime: opt(4, time()),
@@ -50,7 +50,7 @@ export type HostIP = Infer<typeof hostIP>
 
 export const podResourceClaimStatus = obj('io.k8s.api.core.v1.PodResourceClaimStatus', '', () => ({
   name: req(1, str()),
-  resourceClaimName: opt(2, str()),
+  resourceClaimName: opt(2, str(), { pointer: true }),
 }))
 export type PodResourceClaimStatus = Infer<typeof podResourceClaimStatus>
 

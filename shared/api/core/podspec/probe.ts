@@ -3,11 +3,11 @@ import { inline, int32, int64, intOrString, list, obj, opt, req, str, type Infer
 
 export const probe = obj('io.k8s.api.core.v1.Probe', '', () => ({
   ...inline(1, probeHandler),
-  initialDelaySeconds: opt(2, int32()),
-  timeoutSeconds: opt(3, int32(), { default: 1 }),
-  periodSeconds: opt(4, int32(), { default: 10 }),
-  successThreshold: opt(5, int32(), { default: 1 }),
-  failureThreshold: opt(6, int32(), { default: 3 }),
+  initialDelaySeconds: opt(2, int32(), { pointer: false }),
+  timeoutSeconds: opt(3, int32(), { default: 1, pointer: false }),
+  periodSeconds: opt(4, int32(), { default: 10, pointer: false }),
+  successThreshold: opt(5, int32(), { default: 1, pointer: false }),
+  failureThreshold: opt(6, int32(), { default: 3, pointer: false }),
   terminationGracePeriodSeconds: opt(7, int64()),
 }))
 export type Probe = Infer<typeof probe>
@@ -48,7 +48,7 @@ export type TCPSocketAction = Infer<typeof tcpSocketAction>
 
 export const grpcAction = obj('io.k8s.api.core.v1.GRPCAction', '', () => ({
   port: req(1, int32()),
-  service: opt(2, str(), { default: '' }),
+  service: opt(2, str(), { default: '', pointer: true }),
 }))
 export type GRPCAction = Infer<typeof grpcAction>
 
@@ -60,7 +60,7 @@ export type SleepAction = Infer<typeof sleepAction>
 export const lifecycle = obj('io.k8s.api.core.v1.Lifecycle', '', () => ({
   postStart: opt(1, lifecycleHandler),
   preStop: opt(2, lifecycleHandler),
-  stopSignal: opt(3, str()),
+  stopSignal: opt(3, str(), { pointer: true }),
 }))
 export type Lifecycle = Infer<typeof lifecycle>
 

@@ -47,8 +47,8 @@ export const serviceAccountTokenProjection = obj('io.k8s.api.core.v1.ServiceAcco
 export type ServiceAccountTokenProjection = Infer<typeof serviceAccountTokenProjection>
 
 export const clusterTrustBundleProjection = obj('io.k8s.api.core.v1.ClusterTrustBundleProjection', '', () => ({
-  name: opt(1, str()),
-  signerName: opt(2, str()),
+  name: opt(1, str(), { pointer: true }),
+  signerName: opt(2, str(), { pointer: true }),
   labelSelector: opt(3, labelSelector),
   optional: opt(5, bool()),
   path: req(4, str()),

@@ -17,8 +17,8 @@ export const topologySpreadConstraint = obj('io.k8s.api.core.v1.TopologySpreadCo
   whenUnsatisfiable: req(3, str(['DoNotSchedule', 'ScheduleAnyway'])),
   labelSelector: opt(4, labelSelector),
   minDomains: opt(5, int32()),
-  nodeAffinityPolicy: opt(6, str(['Ignore', 'Honor'])),
-  nodeTaintsPolicy: opt(7, str(['Ignore', 'Honor'])),
+  nodeAffinityPolicy: opt(6, str(['Ignore', 'Honor']), { pointer: true }),
+  nodeTaintsPolicy: opt(7, str(['Ignore', 'Honor']), { pointer: true }),
   matchLabelKeys: opt(8, list(str())),
 }))
 export type TopologySpreadConstraint = Infer<typeof topologySpreadConstraint>
@@ -35,8 +35,8 @@ export type PodReadinessGate = Infer<typeof podReadinessGate>
 
 export const podResourceClaim = obj('io.k8s.api.core.v1.PodResourceClaim', '', () => ({
   name: req(1, str()),
-  resourceClaimName: opt(3, str()),
-  resourceClaimTemplateName: opt(4, str()),
+  resourceClaimName: opt(3, str(), { pointer: true }),
+  resourceClaimTemplateName: opt(4, str(), { pointer: true }),
 }))
 export type PodResourceClaim = Infer<typeof podResourceClaim>
 

@@ -11,7 +11,7 @@ export const securityContext = obj('io.k8s.api.core.v1.SecurityContext', '', () 
   runAsNonRoot: opt(5, bool()),
   readOnlyRootFilesystem: opt(6, bool()),
   allowPrivilegeEscalation: opt(7, bool()),
-  procMount: opt(9, str(['Default', 'Unmasked'])),
+  procMount: opt(9, str(['Default', 'Unmasked']), { pointer: true }),
   seccompProfile: opt(11, seccompProfile),
   appArmorProfile: opt(12, appArmorProfile),
 }))
@@ -24,13 +24,13 @@ export const podSecurityContext = obj('io.k8s.api.core.v1.PodSecurityContext', '
   runAsGroup: opt(6, int64()),
   runAsNonRoot: opt(3, bool()),
   supplementalGroups: opt(4, list(int64())),
-  supplementalGroupsPolicy: opt(12, str(['Merge', 'Strict'])),
+  supplementalGroupsPolicy: opt(12, str(['Merge', 'Strict']), { pointer: true }),
   fsGroup: opt(5, int64()),
   sysctls: opt(7, list(sysctl)),
-  fsGroupChangePolicy: opt(9, str(['OnRootMismatch', 'Always'])),
+  fsGroupChangePolicy: opt(9, str(['OnRootMismatch', 'Always']), { pointer: true }),
   seccompProfile: opt(10, seccompProfile),
   appArmorProfile: opt(11, appArmorProfile),
-  seLinuxChangePolicy: opt(13, str()),
+  seLinuxChangePolicy: opt(13, str(), { pointer: true }),
 }))
 export type PodSecurityContext = Infer<typeof podSecurityContext>
 
@@ -49,22 +49,22 @@ export const seLinuxOptions = obj('io.k8s.api.core.v1.SELinuxOptions', '', () =>
 export type SELinuxOptions = Infer<typeof seLinuxOptions>
 
 export const windowsSecurityContextOptions = obj('io.k8s.api.core.v1.WindowsSecurityContextOptions', '', () => ({
-  gmsaCredentialSpecName: opt(1, str()),
-  gmsaCredentialSpec: opt(2, str()),
-  runAsUserName: opt(3, str()),
+  gmsaCredentialSpecName: opt(1, str(), { pointer: true }),
+  gmsaCredentialSpec: opt(2, str(), { pointer: true }),
+  runAsUserName: opt(3, str(), { pointer: true }),
   hostProcess: opt(4, bool()),
 }))
 export type WindowsSecurityContextOptions = Infer<typeof windowsSecurityContextOptions>
 
 export const seccompProfile = obj('io.k8s.api.core.v1.SeccompProfile', '', () => ({
   type: req(1, str(['Unconfined', 'RuntimeDefault', 'Localhost'])),
-  localhostProfile: opt(2, str()),
+  localhostProfile: opt(2, str(), { pointer: true }),
 }))
 export type SeccompProfile = Infer<typeof seccompProfile>
 
 export const appArmorProfile = obj('io.k8s.api.core.v1.AppArmorProfile', '', () => ({
   type: req(1, str(['Unconfined', 'RuntimeDefault', 'Localhost'])),
-  localhostProfile: opt(2, str()),
+  localhostProfile: opt(2, str(), { pointer: true }),
 }))
 export type AppArmorProfile = Infer<typeof appArmorProfile>
 

@@ -55,7 +55,7 @@ export type EmptyDirVolumeSource = Infer<typeof emptyDirVolumeSource>
 
 export const hostPathVolumeSource = obj('io.k8s.api.core.v1.HostPathVolumeSource', '', () => ({
   path: req(1, str()),
-  type: opt(2, str(['', 'DirectoryOrCreate', 'Directory', 'FileOrCreate', 'File', 'Socket', 'CharDevice', 'BlockDevice']), { default: '' }),
+  type: opt(2, str(['', 'DirectoryOrCreate', 'Directory', 'FileOrCreate', 'File', 'Socket', 'CharDevice', 'BlockDevice']), { default: '', pointer: true }),
 }))
 export type HostPathVolumeSource = Infer<typeof hostPathVolumeSource>
 
@@ -98,7 +98,7 @@ export type DownwardAPIVolumeFile = Infer<typeof downwardAPIVolumeFile>
 
 export const persistentVolumeClaimVolumeSource = obj('io.k8s.api.core.v1.PersistentVolumeClaimVolumeSource', '', () => ({
   claimName: req(1, str()),
-  readOnly: opt(2, bool()),
+  readOnly: opt(2, bool(), { pointer: false }),
 }))
 export type PersistentVolumeClaimVolumeSource = Infer<typeof persistentVolumeClaimVolumeSource>
 
@@ -110,7 +110,7 @@ export type EphemeralVolumeSource = Infer<typeof ephemeralVolumeSource>
 export const csiVolumeSource = obj('io.k8s.api.core.v1.CSIVolumeSource', '', () => ({
   driver: req(1, str()),
   readOnly: opt(2, bool()),
-  fsType: opt(3, str()),
+  fsType: opt(3, str(), { pointer: true }),
   volumeAttributes: opt(4, map(str())),
   nodePublishSecretRef: opt(5, localObjectReference),
 }))
@@ -125,7 +125,7 @@ export type ImageVolumeSource = Infer<typeof imageVolumeSource>
 export const nfsVolumeSource = obj('io.k8s.api.core.v1.NFSVolumeSource', '', () => ({
   server: req(1, str()),
   path: req(2, str()),
-  readOnly: opt(3, bool()),
+  readOnly: opt(3, bool(), { pointer: false }),
 }))
 export type NFSVolumeSource = Infer<typeof nfsVolumeSource>
 
