@@ -1,0 +1,52 @@
+/** The CLI's own way to the API: the administrator's certificate over HTTPS. */
+import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { Client } from '#shared/client/client.ts'
+import { httpsTransport } from '#shared/client/https.ts'
+import { newClient } from '#shared/client/rest.ts'
+import { nodes } from '#shared/api/kinds.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { readCluster, type StateDir } from './state.ts'
+
+/** A client of the cluster in `dir`, and how to close its connections. */
+export function adminClient(dir: StateDir): { client: Client; close: () => void } {
+  const cluster = readCluster(dir)
+  const pem = (file: string): string => readFileSync(path.join(dir.pki, file), 'utf8')
+  if (!cluster || !existsSync(path.join(dir.pki, 'admin.key'))) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
+  const transport = httpsTransport({ server: `https://127.0.0.1:${cluster.securePort}`, ca: pem('ca.crt'), cert: pem('admin.crt'), key: pem('admin.key') })
+  return { client: newClient(transport), close: () => void transport.close() }
+}
+
+/** Ready, and said so after `since` (ms since the epoch): the registry still shows the node's former life. */
+export function isReady(node: Node, since = 0): boolean {
+  const ready = node.status?.conditions?.find(c => c.type === 'Ready')
+  return ready?.status === 'True' && Date.parse(ready.lastHeartbeatTime ?? '') >= Math.floor(since / 1000) * 1000
+}
+
+/** Calls `seen` for each of `names` as it becomes Ready; resolves when all are. Survives API servers that come and go. */
+export async function untilNodesReady(dir: StateDir, names: readonly string[], since: number, signal: AbortSignal, seen: (name: string) => void): Promise<void> {
+  const missing = new Set(names)
+  const { client, close } = adminClient(dir)
+  const done = new AbortController()
+  const either = AbortSignal.any([signal, done.signal])
+  const look = (node: Node): void => {
+    const name = node.metadata?.name ?? ''
+    if (missing.has(name) && isReady(node, since) && missing.delete(name)) seen(name)
+    if (missing.size === 0) done.abort()
+  }
+  try {
+    while (missing.size > 0 && !signal.aborted) {
+      try {
+        const list = await client.list(nodes, '')
+        list.items.forEach(look)
+        if (missing.size === 0) break
+        for await (const event of client.watch(nodes, '', { resourceVersion: list.metadata.resourceVersion ?? '0', timeoutSeconds: 60 }, either)) if (event.type === 'ADDED' || event.type === 'MODIFIED') look(event.object)
+      } catch {
+        await delay(50)
+      }
+    }
+  } finally {
+    close()
+  }
+}

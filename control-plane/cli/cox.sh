@@ -1,0 +1,30 @@
+#!/bin/sh
+# The front door: `npm start`, `npx cox ...`. Makes sure the dependencies (among them the pinned Node) and the bundles are there and
+# current, then runs the real CLI. Plain shell, because it runs before anything is installed.
+set -eu
+link=$0
+while [ -L "$link" ]; do
+  target=$(readlink "$link")
+  case $target in /*) link=$target ;; *) link=$(dirname "$link")/$target ;; esac
+done
+project=$(cd "$(dirname "$link")/../.." && pwd)
+
+if [ ! -e "$project/node_modules/.package-lock.json" ] || [ "$project/package-lock.json" -nt "$project/node_modules/.package-lock.json" ]; then
+  echo "installing npm dependencies..." >&2
+  log=$(mktemp)
+  if ! (cd "$project" && npm ci --no-audit --no-fund --loglevel=error) >"$log" 2>&1; then
+    cat "$log" >&2
+    echo "cox: npm ci failed; see above" >&2
+    exit 1
+  fi
+  rm -f "$log"
+  touch "$project/node_modules/.package-lock.json"
+fi
+# The pinned Node comes as a package; elsewhere the machine's own has to do.
+PATH=$project/node_modules/.bin:$PATH
+export PATH
+stamp=$project/dist/.built
+if [ ! -e "$stamp" ] || [ -n "$(find "$project/control-plane" "$project/node-agent" "$project/shared" "$project/package-lock.json" -newer "$stamp" -type f -print -quit)" ]; then
+  node --disable-warning=ExperimentalWarning "$project/control-plane/cli/build.ts"
+fi
+exec node --enable-source-maps "$project/dist/cox.js" "$@"

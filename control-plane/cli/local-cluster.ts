@@ -1,0 +1,206 @@
+/** A cluster on this machine, as its supervisor holds it: files, bridge, control plane, nodes. */
+import { existsSync, readFileSync, watch } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import path from 'node:path'
+import { execa } from 'execa'
+import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
+import { controlPlane, natsPort } from './components.ts'
+import { withLock } from './lock.ts'
+import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
+import { nodeIdentity, nodeProcess, removeCgroups, eraseNode, startNode } from './node.ts'
+import { ensureCertificates, kubeconfig } from './pki.ts'
+import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, type ProcessRecord } from './process.ts'
+import { claimIndex } from './ranges.ts'
+import { addresses, readCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type NodeRecord, type StateDir } from './state.ts'
+import { Supervisor, type SupervisorEvents } from './supervisor.ts'
+import { natsServer } from './system.ts'
+
+export interface ClusterEvents extends SupervisorEvents {
+  nodeStarted(name: string): void
+  nodeDied(name: string): void
+}
+
+/** Changes cluster.json under the lock of the state directory. Throws when there is no cluster. */
+export function editCluster(dir: StateDir, edit: (cluster: Cluster) => void): Promise<Cluster> {
+  return withLock(path.join(dir.root, 'lock'), async () => {
+    const cluster = readCluster(dir)
+    if (!cluster) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
+    edit(cluster)
+    writeCluster(dir, cluster)
+    return cluster
+  })
+}
+
+/** The node record for a new node: the lowest free index. */
+export function newNode(cluster: Cluster, name?: string): NodeRecord {
+  const taken = new Set(cluster.nodes.map(n => n.index))
+  const index = Array.from({ length: 127 }, (_, i) => i + 1).find(i => !taken.has(i) && (name !== undefined || !cluster.nodes.some(n => n.name === `node-${i}`)))
+  if (index === undefined) throw new Error('a local cluster has at most 127 nodes')
+  return { name: name ?? `node-${index}`, index, starts: 1 }
+}
+
+/** The port when it is free on loopback, else any free one. */
+async function freePort(wanted: number): Promise<number> {
+  const tryPort = (port: number) =>
+    new Promise<number | undefined>(resolve => {
+      const server = createServer()
+      server.once('error', () => resolve(undefined))
+      server.listen(port, '127.0.0.1', () => {
+        const { port: got } = server.address() as { port: number }
+        server.close(() => resolve(got))
+      })
+    })
+  return (await tryPort(wanted)) ?? (await tryPort(0)) ?? wanted
+}
+
+/** Reads or makes cluster.json: what stays the same over all lives of the cluster. `nodes` is how many there shall be at least. */
+export async function prepareCluster(dir: StateDir, nodes: number): Promise<Cluster> {
+  const had = readCluster(dir)
+  const index = await claimIndex(dir.root, had?.index)
+  const apiserver = readRecord(dir, 'kube-apiserver')
+  const securePort = isAlive(apiserver) && had ? had.securePort : await freePort(had?.securePort ?? 6443)
+  const cluster: Cluster = { index, securePort, nodes: had?.nodes ?? [] }
+  while (cluster.nodes.length < nodes) cluster.nodes.push(newNode(cluster))
+  // What died with the last supervisor, or with the machine, is started again.
+  for (const node of cluster.nodes) if (!isAlive(readRecord(dir, nodeProcess(node.name)))) node.starts++
+  writeCluster(dir, cluster)
+  return cluster
+}
+
+async function authorityOf(dir: StateDir): Promise<Authority> {
+  const file = path.join(dir.nats, 'authority.json')
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Authority
+  const authority = await createAuthority()
+  writeAtomically(file, JSON.stringify(authority))
+  return authority
+}
+
+async function ensureCreds(dir: StateDir, authority: Authority, identity: string): Promise<void> {
+  const file = path.join(dir.creds, `${identity}.creds`)
+  if (!existsSync(file)) writeAtomically(file, await mintCreds(authority, identity))
+}
+
+/** Certificates, NATS credentials, nats-server's configuration and the kubeconfig. */
+export async function writeFiles(dir: StateDir, at: Addresses, cluster: Cluster): Promise<void> {
+  const server = natsServer()
+  const [{ ca, admin }, authority, version] = await Promise.all([
+    ensureCertificates(dir, ['127.0.0.1', at.host, at.services.replace(/0\/\d+$/, '1')]),
+    authorityOf(dir),
+    execa(server ?? 'nats-server', ['--version'], { timeout: 5000, reject: false }).then(r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0'),
+  ])
+  await Promise.all([
+    writeFile(dir.kubeconfig, kubeconfig(cluster.securePort, ca, admin), { mode: 0o600 }),
+    natsServerConfig(authority, { host: at.host, port: natsPort, storeDir: path.join(dir.nats, 'store'), serverVersion: version, serverName: 'nats-0' }).then(conf => writeFile(path.join(dir.nats, 'server.conf'), conf, { mode: 0o600 })),
+    ...['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin', ...cluster.nodes.map(n => nodeIdentity(n.name))].map(identity => ensureCreds(dir, authority, identity)),
+  ])
+}
+
+/** The running cluster. `start` brings up everything side by side; nodes follow cluster.json from then on. */
+export class LocalCluster {
+  readonly #dir: StateDir
+  readonly #at: Addresses
+  readonly #events: ClusterEvents
+  readonly #supervisors: Supervisor[]
+  readonly #live = new Map<string, { node: NodeRecord; record: ProcessRecord }>()
+  readonly #stopping = new AbortController()
+  #reconciling: Promise<void> = Promise.resolve()
+
+  constructor(dir: StateDir, cluster: Cluster, events: ClusterEvents) {
+    this.#dir = dir
+    this.#at = addresses(cluster.index)
+    this.#events = events
+    this.#supervisors = controlPlane(dir, this.#at, cluster.securePort).map(c => new Supervisor(dir, c, events))
+  }
+
+  /** Resolves when every control-plane process serves and every node's process runs. */
+  async start(): Promise<void> {
+    await raiseBridge(this.#at)
+    const control = this.#supervisors.map(s => s.start())
+    await this.#reconcile()
+    const watcher = watch(this.#dir.root, (_, file) => file === path.basename(this.#dir.cluster) && void this.#reconcile())
+    this.#stopping.signal.addEventListener('abort', () => watcher.close())
+    await Promise.all(control)
+  }
+
+  /** Stops and removes everything that runs; objects stay in the registry, node state in the nodes' directories. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#reconciling
+    await stopEverything(this.#dir, this.#at, this.#supervisors)
+  }
+
+  /** Serialised: makes the nodes that run those that cluster.json asks for. */
+  #reconcile(): Promise<void> {
+    this.#reconciling = this.#reconciling.then(() => this.#reconcileNodes()).catch((e: Error) => this.#events.died('nodes', e.message, 0))
+    return this.#reconciling
+  }
+
+  async #reconcileNodes(): Promise<void> {
+    if (this.#stopping.signal.aborted) return
+    const wanted = readCluster(this.#dir)?.nodes ?? []
+    const results = await Promise.allSettled([
+      ...wanted.map(node => this.#ensureNode(node)),
+      ...[...this.#live.values()].filter(l => !wanted.some(n => n.name === l.node.name)).map(({ node, record }) => this.#removeNode(node, record)),
+    ])
+    await this.#route()
+    const failed = results.find(r => r.status === 'rejected')
+    if (failed) throw failed.reason
+  }
+
+  async #ensureNode(node: NodeRecord): Promise<void> {
+    if (this.#live.has(node.name)) return
+    const former = readRecord(this.#dir, nodeProcess(node.name))
+    const starts = former?.starts ?? 0
+    if (isAlive(former)) return this.#follow(node, former, untilGone(former, Infinity, this.#stopping.signal))
+    if (starts >= node.starts) return
+    if (!existsSync(path.join(this.#dir.creds, `${nodeIdentity(node.name)}.creds`))) await ensureCreds(this.#dir, await authorityOf(this.#dir), nodeIdentity(node.name))
+    const { record, ended } = await startNode(this.#dir, this.#at, node)
+    this.#follow(node, record, ended)
+    this.#events.nodeStarted(node.name)
+  }
+
+  #follow(node: NodeRecord, record: ProcessRecord, ended: Promise<unknown>): void {
+    this.#live.set(node.name, { node, record })
+    void ended.then(async () => {
+      if (this.#stopping.signal.aborted) return
+      this.#live.delete(node.name)
+      removeCgroups(`${this.#at.cgroup}/${node.name}`)
+      this.#events.nodeDied(node.name)
+      await this.#route()
+      // Somebody may have asked for its next life while it died.
+      await this.#reconcile()
+    })
+  }
+
+  async #removeNode(node: NodeRecord, record: ProcessRecord): Promise<void> {
+    this.#live.delete(node.name)
+    kill(record, 'SIGKILL')
+    await untilGone(record, 10_000)
+    forgetRecord(this.#dir, nodeProcess(node.name))
+    removeCgroups(`${this.#at.cgroup}/${node.name}`)
+    eraseNode(this.#dir, node.name)
+  }
+
+  async #route(): Promise<void> {
+    const nodes = readCluster(this.#dir)?.nodes ?? []
+    await routeThrough(this.#at, [...this.#live.values()].map(l => l.node.index).sort((a, b) => a - b), nodes.map(n => n.index))
+  }
+}
+
+/** Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods. */
+export async function stopEverything(dir: StateDir, at: Addresses, supervisors: readonly Supervisor[] = []): Promise<void> {
+  const nodes = readCluster(dir)?.nodes ?? []
+  await Promise.all(
+    nodes.map(async node => {
+      await terminate(readRecord(dir, nodeProcess(node.name)), 5000)
+      forgetRecord(dir, nodeProcess(node.name))
+    }),
+  )
+  const stop = (names: string[]): Promise<unknown> =>
+    Promise.all(supervisors.length > 0 ? supervisors.filter(s => names.includes(s.name)).map(s => s.stop()) : names.map(name => terminate(readRecord(dir, name), 5000).then(() => forgetRecord(dir, name))))
+  await stop(['kube-scheduler', 'kube-controller-manager', 'kube-apiserver'])
+  await stop(['nats-server'])
+  await lowerBridge(at)
+  removeCgroups(at.cgroup)
+}

@@ -1,0 +1,121 @@
+/** cox: starts, stops and shows local clusters. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import path from 'node:path'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { followFile } from './logs.ts'
+import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
+import { age, mebibytes, table } from './print.ts'
+import { listProcesses } from './ps.ts'
+import { readCluster, stateDir, type Cluster, type StateDir } from './state.ts'
+import { down, up, upDetached } from './up.ts'
+
+const say = (text: string): boolean => process.stdout.write(`${text}\n`)
+
+function wholeNumber(min: number, max: number) {
+  return (text: string): number => {
+    const n = Number(text)
+    if (!/^\d+$/.test(text) || n < min || n > max) throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
+    return n
+  }
+}
+
+function clusterIn(dir: StateDir): Cluster {
+  const cluster = readCluster(dir)
+  if (!cluster) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
+  return cluster
+}
+
+const program = new Command('cox')
+  .description('coxswain: a Kubernetes cluster of plain processes on this machine')
+  .version('0.1.0')
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(`cox: ${text.replace(/^error: /, '')}`) })
+const command = (parent: Command, name: string, description: string): Command =>
+  parent
+    .command(name)
+    .description(description)
+    .exitOverride()
+    .allowExcessArguments(false)
+    .addOption(new Option('--state-dir <dir>', 'where the cluster keeps everything it knows').default('.coxswain').env('COXSWAIN_STATE_DIR'))
+const output = new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table')
+interface Common {
+  stateDir: string
+  output: 'table' | 'json'
+}
+const show = (options: Common, value: unknown, human: () => string): boolean => say(options.output === 'json' ? JSON.stringify(value, null, 2) : human())
+
+command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
+  .option('--nodes <n>', 'how many nodes a new cluster gets; an existing one gets more if it has fewer', wholeNumber(1, 127), 3)
+  .option('--detach', 'return when the cluster is up and leave it running')
+  .action((o: Common & { nodes: number; detach?: boolean }) => (o.detach ? upDetached : up)(stateDir(o.stateDir), o.nodes))
+
+command(program, 'down', 'stop the cluster; its objects are kept in the state directory').action((o: Common) => down(stateDir(o.stateDir)))
+
+command(program, 'ps', 'every process of the cluster')
+  .addOption(output)
+  .action(async (o: Common) => {
+    const dir = stateDir(o.stateDir)
+    const rows = await listProcesses(dir, clusterIn(dir))
+    show(o, rows, () =>
+      table(
+        ['COMPONENT', 'NODE', 'POD', 'CONTAINER', 'PID', 'PSS', 'UPTIME'],
+        rows.map(r => [r.component, r.node ?? '', r.pod ? `${r.namespace}/${r.pod}` : '', r.container ?? '', String(r.pid), mebibytes(r.pss), age(r.uptimeSeconds)]),
+      ),
+    )
+  })
+
+const node = program.command('node').description('add, remove, kill and start nodes').exitOverride()
+command(node, 'add', 'add a node and wait until it is Ready')
+  .option('--name <name>', 'its name (default: the next free node-N)')
+  .action(async (o: Common & { name?: string }) => {
+    say(`node ${await addNode(stateDir(o.stateDir), o.name)} is Ready`)
+  })
+command(node, 'rm', 'remove a node for good')
+  .argument('<name>')
+  .action(async (name: string, o: Common) => {
+    await removeNode(stateDir(o.stateDir), name)
+    say(`node ${name} removed`)
+  })
+command(node, 'kill', 'pull the plug of a node: everything in it dies at once')
+  .argument('<name>')
+  .action(async (name: string, o: Common) => {
+    await killNode(stateDir(o.stateDir), name)
+    say(`node ${name} killed`)
+  })
+command(node, 'start', 'start a dead node and wait until it is Ready')
+  .argument('<name>')
+  .action(async (name: string, o: Common) => {
+    await startDeadNode(stateDir(o.stateDir), name)
+    say(`node ${name} is Ready`)
+  })
+command(node, 'list', 'the nodes of the cluster')
+  .addOption(output)
+  .action(async (o: Common) => {
+    const rows = await listNodes(stateDir(o.stateDir))
+    show(o, rows, () => table(['NAME', 'STATUS', 'PID', 'ADDRESS', 'POD CIDR'], rows.map(r => [r.name, r.status, String(r.pid ?? ''), r.address, r.podCIDR])))
+  })
+
+command(program, 'kubeconfig', 'print the administrator\'s kubeconfig').action((o: Common) => {
+  const dir = stateDir(o.stateDir)
+  clusterIn(dir)
+  process.stdout.write(readFileSync(dir.kubeconfig, 'utf8'))
+})
+
+command(program, 'logs', 'print the log of a component')
+  .argument('<component>', 'nats-server, kube-apiserver, ..., or a node\'s name')
+  .option('-f, --follow', 'go on as the log grows')
+  .action(async (component: string, o: Common & { follow?: boolean }) => {
+    const dir = stateDir(o.stateDir)
+    clusterIn(dir)
+    const file = [component, `node-${component}`].map(c => path.join(dir.logs, `${path.basename(c)}.log`)).find(f => existsSync(f))
+    if (!file) throw new Error(`there is no log of "${component}"; there are: ${readdirSync(dir.logs).map(f => f.replace(/\.log$/, '')).join(', ')}`)
+    await followFile(file, o.follow === true)
+  })
+
+try {
+  await program.parseAsync()
+} catch (e) {
+  if (e instanceof CommanderError) process.exit(e.exitCode === 0 ? 0 : 1)
+  process.stderr.write(`cox: ${e instanceof Error ? e.message : String(e)}\n`)
+  process.exit(1)
+}

@@ -1,0 +1,56 @@
+/** The machine's side of the cluster's network: one bridge that the nodes hang on, and routes to pods and Services through them. */
+import { existsSync, readFileSync } from 'node:fs'
+import { execa } from 'execa'
+import { which } from './system.ts'
+import type { Addresses } from './state.ts'
+
+/** Runs `ip -batch`; with `force`, lines that fail do not stop the others and their errors are ignored. */
+export async function ip(lines: string[], options: { force?: boolean; netnsOf?: number } = {}): Promise<void> {
+  const args = [...(options.force ? ['-force'] : []), '-batch', '-']
+  const [command, argv] = options.netnsOf === undefined ? ['ip', args] : ['nsenter', ['-t', String(options.netnsOf), '-n', 'ip', ...args]]
+  const result = await execa(command, argv, { input: `${lines.join('\n')}\n`, timeout: 10_000, reject: false })
+  if (result.failed && !options.force) throw new Error(`ip: ${result.stderr.split('\n')[0] || result.shortMessage}`)
+}
+
+/** With Docker beside us, bridged packets pass iptables' FORWARD chain, whose policy Docker sets to DROP. */
+const bridgedPacketsAreFiltered = (): boolean => existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables') && readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1'
+const acceptRule = (at: Addresses): string[] => ['FORWARD', '-i', at.bridge, '-o', at.bridge, '-j', 'ACCEPT']
+
+/** Makes the bridge, or finds it. Cluster addresses without a route of their own are unreachable, so nothing leaves for the outside. */
+export async function raiseBridge(at: Addresses): Promise<void> {
+  if (!existsSync(`/sys/class/net/${at.bridge}`)) await ip([`link add ${at.bridge} type bridge`])
+  await ip([`addr replace ${at.host}/24 dev ${at.bridge}`, `link set ${at.bridge} up`, `route replace unreachable ${at.all}`])
+  if (bridgedPacketsAreFiltered() && which('iptables')) {
+    const has = await execa('iptables', ['-w', '-C', ...acceptRule(at)], { reject: false, timeout: 10_000 })
+    if (has.failed) await execa('iptables', ['-w', '-I', ...acceptRule(at)], { reject: false, timeout: 10_000 })
+  }
+}
+
+/** Takes the bridge down; the routes over it go with it. */
+export async function lowerBridge(at: Addresses): Promise<void> {
+  await ip([`route del unreachable ${at.all}`, `link del ${at.bridge}`], { force: true })
+  if (bridgedPacketsAreFiltered() && which('iptables')) await execa('iptables', ['-w', '-D', ...acceptRule(at)], { reject: false, timeout: 10_000 })
+}
+
+/** Hangs a node on the bridge: `pid` is a process in the node's network namespace. */
+export async function plugIn(at: Addresses, index: number, pid: number): Promise<void> {
+  const link = at.link(index)
+  // The kernel removes a dead node's link some time after the node.
+  if (existsSync(`/sys/class/net/${link}`)) await ip([`link del ${link}`], { force: true })
+  await ip([`link add ${link} type veth peer name eth0 netns ${pid}`, `link set ${link} master ${at.bridge} up`])
+  await ip(['link set lo up', `addr add ${at.nodeIP(index)}/24 dev eth0`, 'link set eth0 up', `route add default via ${at.host}`], { netnsOf: pid })
+}
+
+/** Routes of the machine to pods, each through its node, and to Services through the first of the nodes that live. */
+export async function routeThrough(at: Addresses, live: readonly number[], all: readonly number[]): Promise<void> {
+  const gone = all.filter(i => !live.includes(i))
+  const first = live[0]
+  await ip(
+    [
+      ...live.map(i => `route replace ${at.podCIDR(i)} via ${at.nodeIP(i)}`),
+      ...gone.map(i => `route del ${at.podCIDR(i)}`),
+      first === undefined ? `route del ${at.services}` : `route replace ${at.services} via ${at.nodeIP(first)}`,
+    ],
+    { force: true },
+  )
+}

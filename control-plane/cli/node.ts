@@ -1,0 +1,92 @@
+/** Starting and ending the nodes of a local cluster: each is a process tree in namespaces of its own, with node-init as its PID 1. */
+import { spawn } from 'node:child_process'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { bundles, natsUrl, nodeArgs, processEnv } from './components.ts'
+import { plugIn } from './network.ts'
+import { writeRecord, type ProcessRecord } from './process.ts'
+import type { Addresses, NodeRecord, StateDir } from './state.ts'
+
+export const nodeIdentity = (name: string): string => `system:node:${name}`
+/** The name under which a node's process is recorded and logs. */
+export const nodeProcess = (name: string): string => `node-${name}`
+
+/** The only child of `unshare --fork`: the node's PID 1. */
+async function firstChild(pid: number): Promise<number> {
+  for (let tries = 0; tries < 2000; tries++) {
+    const children = existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim() : ''
+    if (children !== '') return Number(children.split(' ')[0])
+    if (!existsSync(`/proc/${pid}`)) break
+    await delay(2)
+  }
+  throw new Error('unshare started no process')
+}
+
+/**
+ * Starts a node: namespaces, link, then node-init with the node-agent's command line. Resolves with node-init's process and a
+ * promise of its end.
+ */
+export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
+  const root = path.join(dir.nodes, node.name)
+  mkdirSync(root, { recursive: true, mode: 0o755 })
+  removeCgroups(`${at.cgroup}/${node.name}`)
+  const agent = [
+    ...[process.execPath, ...nodeArgs, path.join(bundles, 'node-agent.js')],
+    ...['--nats-url', natsUrl(at), '--creds', path.join(dir.creds, `${nodeIdentity(node.name)}.creds`), '--node-name', node.name, '--root-dir', root],
+    ...['--node-ip', at.nodeIP(node.index), '--pod-cidr', at.podCIDR(node.index), '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
+    ...['--cgroup-root', `${at.cgroup}/${node.name}`, '--mask', dir.root],
+    ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s'],
+  ]
+  const log = openSync(path.join(dir.logs, `${nodeProcess(node.name)}.log`), 'a', 0o600)
+  // node-init starts only when its link is there: it waits for a line.
+  const script = 'read -r _; echo "$1" > /proc/sys/kernel/hostname; shift; exec "$@"'
+  const init = ['sh', path.join(bundles, '../node-agent/init.sh'), ...agent]
+  const child = spawn('unshare', ['--pid', '--fork', '--kill-child', '--mount', '--net', '--uts', '--ipc', '--mount-proc', 'sh', '-c', script, 'node-init', node.name, ...init], {
+    stdio: ['pipe', log, log],
+    detached: true,
+    cwd: root,
+    env: { ...process.env, ...processEnv },
+  })
+  closeSync(log)
+  const ended = new Promise<void>(resolve => {
+    child.once('exit', () => resolve())
+    child.once('error', () => resolve())
+  })
+  const { stdin } = child
+  if (child.pid === undefined || !stdin) throw new Error('unshare cannot be started')
+  stdin.on('error', () => {})
+  try {
+    const pid = await firstChild(child.pid)
+    const record = writeRecord(dir, nodeProcess(node.name), pid, node.starts)
+    await plugIn(at, node.index, pid)
+    stdin.end('\n')
+    return { record, ended }
+  } catch (e) {
+    child.kill('SIGKILL')
+    throw e
+  }
+}
+
+/** A node's state directory, for good. */
+export const eraseNode = (dir: StateDir, name: string): void => {
+  rmSync(path.join(dir.nodes, name), { recursive: true, force: true })
+  rmSync(path.join(dir.creds, `${nodeIdentity(name)}.creds`), { force: true })
+}
+
+/** Removes a cgroup and all below it in every hierarchy; processes must be gone. */
+export function removeCgroups(cgroup: string): void {
+  const base = '/sys/fs/cgroup'
+  const hierarchies = existsSync(path.join(base, 'cgroup.controllers')) ? [base] : readdirSync(base).map(h => path.join(base, h))
+  const remove = (dir: string): void => {
+    for (const entry of readdirSync(dir, { withFileTypes: true })) if (entry.isDirectory()) remove(path.join(dir, entry.name))
+    rmdirSync(dir)
+  }
+  for (const h of hierarchies) {
+    try {
+      if (existsSync(h + cgroup)) remove(h + cgroup)
+    } catch {
+      // A process that is still dying holds it; the next start or stop of the node removes it.
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/** Processes of the cluster as files remember them: a pid is only ours together with its start time, since pids are used again. */
+import { readFileSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { z } from 'zod'
+import { writeAtomically, type StateDir } from './state.ts'
+
+const recordSchema = z.object({
+  pid: z.number().int().positive(),
+  /** Clock ticks since boot, /proc/PID/stat field 22. */
+  startTime: z.number(),
+  /** For a node: the `starts` of its record that this process answers. */
+  starts: z.number().optional(),
+})
+export type ProcessRecord = z.infer<typeof recordSchema>
+
+const recordFile = (dir: StateDir, name: string): string => path.join(dir.run, `${name}.json`)
+
+/** A process's start time in clock ticks since boot; undefined when it is gone or only a zombie. */
+export function startTimeOf(pid: number): number | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19])
+  } catch {
+    return undefined
+  }
+}
+
+export const isAlive = (record: ProcessRecord | undefined): record is ProcessRecord => record !== undefined && startTimeOf(record.pid) === record.startTime
+
+/** What the file says about a process, dead or alive; undefined when there is no readable record. */
+export function readRecord(dir: StateDir, name: string): ProcessRecord | undefined {
+  try {
+    return recordSchema.parse(JSON.parse(readFileSync(recordFile(dir, name), 'utf8')))
+  } catch {
+    return undefined
+  }
+}
+
+export function writeRecord(dir: StateDir, name: string, pid: number, starts?: number): ProcessRecord {
+  const record = { pid, startTime: startTimeOf(pid) ?? 0, ...(starts === undefined ? {} : { starts }) }
+  writeAtomically(recordFile(dir, name), JSON.stringify(record))
+  return record
+}
+
+export const forgetRecord = (dir: StateDir, name: string): void => rmSync(recordFile(dir, name), { force: true })
+
+/** Resolves when a process that is not our child has gone. The kernel tells only parents, so this looks, four times a second. */
+export async function untilGone(record: ProcessRecord, timeoutMs = Infinity, signal?: AbortSignal): Promise<boolean> {
+  const deadline = Date.now() + timeoutMs
+  while (isAlive(record) && !signal?.aborted) {
+    if (Date.now() >= deadline) return false
+    await delay(timeoutMs < 60_000 ? 20 : 250)
+  }
+  return !isAlive(record)
+}
+
+/** SIGTERM, then SIGKILL after `graceMs`; resolves when the process is gone. */
+export async function terminate(record: ProcessRecord | undefined, graceMs: number): Promise<void> {
+  if (!isAlive(record)) return
+  kill(record, 'SIGTERM')
+  if (await untilGone(record, graceMs)) return
+  kill(record, 'SIGKILL')
+  await untilGone(record, 5000)
+}
+
+/** Signals the process when it is still the one recorded. */
+export function kill(record: ProcessRecord | undefined, signal: NodeJS.Signals): boolean {
+  if (!isAlive(record)) return false
+  try {
+    process.kill(record.pid, signal)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,115 @@
+/** `cox ps`: every process of a cluster, found from the processes on record downwards. */
+import { readFileSync, readdirSync } from 'node:fs'
+import { pods } from '#shared/api/kinds.ts'
+import { adminClient } from './api.ts'
+import { nodeProcess } from './node.ts'
+import { isAlive, readRecord } from './process.ts'
+import type { Cluster, StateDir } from './state.ts'
+import { supervisorProcess } from './up.ts'
+
+export interface ProcessRow {
+  component: string
+  node?: string
+  namespace?: string
+  pod?: string
+  container?: string
+  pid: number
+  /** The process's share of memory, bytes. */
+  pss: number
+  uptimeSeconds: number
+  command: string
+}
+
+const read = (file: string): string => {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function describe(pid: number): Pick<ProcessRow, 'pid' | 'pss' | 'uptimeSeconds' | 'command'> {
+  const stat = read(`/proc/${pid}/stat`)
+  const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? 0)
+  return {
+    pid,
+    pss: Number(/^Pss:\s+(\d+)/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0) * 1024,
+    uptimeSeconds: Math.max(0, Math.floor(Number(read('/proc/uptime').split(' ')[0]) - ticks / 100)),
+    command: read(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim(),
+  }
+}
+
+/** Children by parent, for all processes of the machine. */
+function processTree(): Map<number, number[]> {
+  const children = new Map<number, number[]>()
+  for (const entry of readdirSync('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const stat = read(`/proc/${entry}/stat`)
+    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
+    children.set(parent, [...(children.get(parent) ?? []), Number(entry)])
+  }
+  return children
+}
+
+function* descendants(tree: Map<number, number[]>, pid: number): Generator<number> {
+  for (const child of tree.get(pid) ?? []) {
+    yield child
+    yield* descendants(tree, child)
+  }
+}
+
+interface Owner {
+  namespace: string
+  pod: string
+  container?: string
+}
+
+/** Pods by UID and containers by id; empty when the API does not answer. */
+async function owners(dir: StateDir): Promise<Map<string, Owner>> {
+  const found = new Map<string, Owner>()
+  const { client, close } = adminClient(dir)
+  try {
+    for (const pod of (await client.list(pods, '')).items) {
+      const owner = { namespace: pod.metadata?.namespace ?? '', pod: pod.metadata?.name ?? '' }
+      found.set(pod.metadata?.uid ?? '', owner)
+      const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {}
+      for (const c of [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses]) found.set((c.containerID ?? '').replace(/^.*:\/\//, ''), { ...owner, container: c.name })
+    }
+  } catch {
+    // Without an API server the rows lack the names of pods, and that is what the reader came to see.
+  } finally {
+    close()
+  }
+  return found
+}
+
+/** The pod and container of a process, from its cgroup (`.../pod<uid>/<container id>`) or, for a shim, its command line. */
+function ownerOf(pid: number, command: string, known: Map<string, Owner>): Owner | undefined {
+  const cgroup = read(`/proc/${pid}/cgroup`)
+  const [, uid, id] = /\/pod([0-9a-f-]{36})(?:\/([^/\n]+))?/.exec(cgroup) ?? /pods\/([0-9a-f-]{36})/.exec(command) ?? []
+  return (id ? known.get(id) : undefined) ?? [...known].find(([key]) => key.length > 36 && command.includes(key))?.[1] ?? (uid ? known.get(uid) : undefined)
+}
+
+/** All rows: supervisor, control plane, then node by node. */
+export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<ProcessRow[]> {
+  const rows: ProcessRow[] = []
+  for (const name of [supervisorProcess, 'nats-server', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler']) {
+    const record = readRecord(dir, name)
+    if (record && isAlive(record)) rows.push({ component: name, ...describe(record.pid) })
+  }
+  const tree = processTree()
+  const known = await owners(dir)
+  for (const node of cluster.nodes) {
+    const record = readRecord(dir, nodeProcess(node.name))
+    if (!record || !isAlive(record)) continue
+    rows.push({ component: 'node-init', node: node.name, ...describe(record.pid) })
+    for (const pid of descendants(tree, record.pid)) {
+      const process = describe(pid)
+      if (process.command === '') continue
+      const owner = ownerOf(pid, process.command, known)
+      const component = /node-agent\.js/.test(process.command) ? 'node-agent' : /^\S*conmon /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
+      rows.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
+    }
+  }
+  return rows
+}

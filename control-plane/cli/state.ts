@@ -1,0 +1,85 @@
+/** The state directory: everything a cluster is, and where each part of it lies. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { z } from 'zod'
+
+export interface StateDir {
+  root: string
+  cluster: string
+  kubeconfig: string
+  pki: string
+  nats: string
+  creds: string
+  logs: string
+  run: string
+  nodes: string
+}
+
+/** Where things lie below a state directory; makes nothing. */
+export function stateDir(root: string): StateDir {
+  const at = (name: string): string => path.join(path.resolve(root), name)
+  return { root: path.resolve(root), cluster: at('cluster.json'), kubeconfig: at('kubeconfig'), pki: at('pki'), nats: at('nats'), creds: at('creds'), logs: at('logs'), run: at('run'), nodes: at('nodes') }
+}
+
+export function makeStateDir(dir: StateDir): void {
+  for (const d of [dir.root, dir.pki, dir.nats, dir.creds, dir.logs, dir.run, dir.nodes]) mkdirSync(d, { recursive: true, mode: 0o700 })
+}
+
+const nodeSchema = z.object({
+  name: z.string(),
+  /** Decides the node's addresses; never used twice at a time. */
+  index: z.number().int().min(1).max(127),
+  /** How often the node was asked to start. The supervisor starts it when it has started it less often: a node that died stays dead. */
+  starts: z.number().int(),
+})
+const clusterSchema = z.object({
+  /** The cluster's number on this machine: decides ranges, interface names and cgroups. */
+  index: z.number().int().min(0).max(99),
+  securePort: z.number().int(),
+  nodes: z.array(nodeSchema),
+})
+export type NodeRecord = z.infer<typeof nodeSchema>
+export type Cluster = z.infer<typeof clusterSchema>
+
+/** What cluster.json says; undefined when there is none yet. Throws one clear line when it is not ours. */
+export function readCluster(dir: StateDir): Cluster | undefined {
+  let text: string
+  try {
+    text = readFileSync(dir.cluster, 'utf8')
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw e
+  }
+  try {
+    return clusterSchema.parse(JSON.parse(text))
+  } catch {
+    throw new Error(`${dir.cluster} is damaged; restore it, or remove ${dir.root} to start afresh`)
+  }
+}
+
+/** Replaces a file so that readers see the old or the new text, never a part. */
+export function writeAtomically(file: string, text: string, mode = 0o600): void {
+  const temporary = `${file}.${process.pid}`
+  writeFileSync(temporary, text, { mode })
+  renameSync(temporary, file)
+}
+
+export const writeCluster = (dir: StateDir, cluster: Cluster): void => writeAtomically(dir.cluster, `${JSON.stringify(cluster, null, 2)}\n`)
+
+/** Everything that follows from a cluster's number. One /16 a cluster: pods in the lower half, then Services, then the nodes themselves. */
+export function addresses(index: number) {
+  const net = `10.${128 + index}`
+  return {
+    all: `${net}.0.0/16`,
+    pods: `${net}.0.0/17`,
+    services: `${net}.128.0/18`,
+    nodes: `${net}.255.0/24`,
+    host: `${net}.255.1`,
+    nodeIP: (node: number) => `${net}.255.${10 + node}`,
+    podCIDR: (node: number) => `${net}.${node}.0/24`,
+    bridge: `cox${index}`,
+    link: (node: number) => `cox${index}n${node}`,
+    cgroup: `/coxswain-${index}`,
+  }
+}
+export type Addresses = ReturnType<typeof addresses>

@@ -1,0 +1,104 @@
+/** Keeps one control-plane process running: starts or adopts it, restarts it with back-off when it dies, stops it when told. */
+import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, writeRecord } from './process.ts'
+import type { StateDir } from './state.ts'
+
+export interface Component {
+  name: string
+  command: string
+  args: string[]
+  env?: Record<string, string>
+  /** Resolves once the process serves; without it the process says so itself over IPC. */
+  probe?: (signal: AbortSignal) => Promise<void>
+}
+
+export interface SupervisorEvents {
+  ready(name: string, ms: number): void
+  died(name: string, how: string, restartInMs: number): void
+}
+
+const firstBackoffMs = 100
+const maxBackoffMs = 5000
+/** A process that ran this long starts with a fresh back-off, ms. */
+const healthyAfterMs = 10_000
+
+export class Supervisor {
+  readonly #dir: StateDir
+  readonly #component: Component
+  readonly #events: SupervisorEvents
+  readonly #stop = new AbortController()
+  #loop: Promise<void> | undefined
+  readonly #firstReady = Promise.withResolvers<void>()
+
+  get name(): string {
+    return this.#component.name
+  }
+
+  constructor(dir: StateDir, component: Component, events: SupervisorEvents) {
+    this.#dir = dir
+    this.#component = component
+    this.#events = events
+    this.#firstReady.promise.catch(() => {})
+  }
+
+  /** Starts the loop; resolves when the process served for the first time. */
+  start(): Promise<void> {
+    this.#loop ??= this.#run()
+    return this.#firstReady.promise
+  }
+
+  async stop(graceMs = 5000): Promise<void> {
+    this.#stop.abort()
+    this.#firstReady.reject(new Error(`${this.#component.name} was stopped`))
+    await terminate(readRecord(this.#dir, this.#component.name), graceMs)
+    await this.#loop
+    forgetRecord(this.#dir, this.#component.name)
+  }
+
+  async #run(): Promise<void> {
+    const { name } = this.#component
+    for (let backoff = firstBackoffMs; !this.#stop.signal.aborted; ) {
+      const began = performance.now()
+      const how = await this.#once(() => {
+        this.#firstReady.resolve()
+        this.#events.ready(name, performance.now() - began)
+      })
+      if (this.#stop.signal.aborted) return
+      if (performance.now() - began > healthyAfterMs) backoff = firstBackoffMs
+      this.#events.died(name, how, backoff)
+      await delay(backoff, undefined, { signal: this.#stop.signal }).catch(() => {})
+      backoff = Math.min(backoff * 2, maxBackoffMs)
+    }
+  }
+
+  /** One life of the process; resolves with how it ended. */
+  async #once(ready: () => void): Promise<string> {
+    const { name, command, args, env, probe } = this.#component
+    const former = readRecord(this.#dir, name)
+    if (isAlive(former)) {
+      ready()
+      await untilGone(former, Infinity, this.#stop.signal)
+      return 'gone'
+    }
+    const log = openSync(path.join(this.#dir.logs, `${name}.log`), 'a', 0o600)
+    // A session of its own: the terminal's Ctrl-C is for the supervisor alone, and the process survives the supervisor.
+    const child = spawn(command, args, { stdio: ['ignore', log, log, 'ipc'], detached: true, cwd: this.#dir.root, env: { ...process.env, ...env } })
+    closeSync(log)
+    const ended = Promise.withResolvers<string>()
+    child.once('error', e => ended.resolve(e.message))
+    child.once('exit', (code, signal) => ended.resolve(signal ? `killed by ${signal}` : `exited with code ${code}`))
+    if (child.pid !== undefined) {
+      const record = writeRecord(this.#dir, name, child.pid)
+      if (this.#stop.signal.aborted) kill(record, 'SIGTERM')
+    }
+    const life = new AbortController()
+    if (probe) void probe(life.signal).then(ready, () => {})
+    else child.on('message', message => message === 'ready' && ready())
+    const how = await ended.promise
+    life.abort()
+    return how
+  }
+}

@@ -1,0 +1,70 @@
+/** What coxswain needs from the machine, and getting it from the system's packages. */
+import { accessSync, constants, existsSync } from 'node:fs'
+import path from 'node:path'
+import { execa } from 'execa'
+
+interface Program {
+  name: string
+  /** The Debian package that has it. */
+  package: string
+  why: string
+}
+const programs: readonly Program[] = [
+  { name: 'nats-server', package: 'nats-server', why: 'stores the cluster and carries its messages' },
+  { name: 'runc', package: 'runc', why: 'runs containers' },
+  { name: 'conmon', package: 'conmon', why: 'holds the output of containers' },
+  { name: 'ip', package: 'iproute2', why: 'makes networks' },
+  { name: 'nft', package: 'nftables', why: 'routes Services' },
+  { name: 'unshare', package: 'util-linux', why: 'makes the namespaces of nodes' },
+]
+
+/** The absolute path of a program in PATH or the system's sbin directories; undefined when there is none. */
+export function which(name: string): string | undefined {
+  for (const dir of [...(process.env['PATH'] ?? '').split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin']) {
+    const file = path.join(dir, name)
+    try {
+      accessSync(file, constants.X_OK)
+      return file
+    } catch {
+      continue
+    }
+  }
+  return undefined
+}
+
+/** The nats-server to run: `NATS_SERVER` if set, else the one in PATH. */
+export const natsServer = (): string | undefined => process.env['NATS_SERVER'] ?? which('nats-server')
+
+const present = (p: Program): boolean => (p.name === 'nats-server' ? natsServer() !== undefined : which(p.name) !== undefined)
+
+/** Refuses, in one line, a machine that this cluster cannot run on. */
+function checkMachine(): void {
+  if (process.platform !== 'linux') throw new Error(`nodes need Linux; this is ${process.platform}`)
+  if (process.getuid?.() !== 0) throw new Error('nodes need root: run `sudo npm start`')
+}
+
+/** Installs what is missing with apt where that is possible; throws one line for each thing that stays missing. */
+export async function ensurePrograms(say: (line: string) => void): Promise<void> {
+  checkMachine()
+  const named = process.env['NATS_SERVER']
+  if (named !== undefined && !existsSync(named)) throw new Error(`NATS_SERVER=${named}: no such file`)
+  const missing = programs.filter(p => !present(p))
+  if (missing.length === 0) return
+  const apt = which('apt-get')
+  if (apt) {
+    say(`installing ${missing.map(p => p.package).join(', ')} with apt-get...`)
+    const env = { DEBIAN_FRONTEND: 'noninteractive' }
+    // A machine that has package lists may be offline; one without them needs them first.
+    const install = () => execa(apt, ['install', '-y', '-qq', '--no-install-recommends', ...missing.map(p => p.package)], { env, timeout: 600_000, reject: false, all: true })
+    let result = await install()
+    if (result.exitCode !== 0) {
+      await execa(apt, ['update', '-qq'], { env, timeout: 300_000, reject: false })
+      result = await install()
+    }
+    if (result.exitCode !== 0) say((result.all ?? '').split('\n').slice(-3).join('\n'))
+    // Debian starts the service it installs; ours is another one.
+    if (missing.some(p => p.name === 'nats-server') && which('systemctl')) await execa('systemctl', ['disable', '--now', 'nats-server'], { reject: false, timeout: 20_000 })
+  }
+  const still = programs.filter(p => !present(p))
+  if (still.length > 0) throw new Error(still.map(p => `${p.name} is missing (it ${p.why}); install the package ${p.package}`).join('\n'))
+}

@@ -1,0 +1,103 @@
+/** `cox up`: the supervisor of a local cluster, in the foreground until Ctrl-C, or detached. */
+import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import path from 'node:path'
+import { untilNodesReady } from './api.ts'
+import { bundles, processEnv } from './components.ts'
+import { LocalCluster, prepareCluster, stopEverything, writeFiles } from './local-cluster.ts'
+import { forgetRecord, isAlive, readRecord, untilGone, writeRecord } from './process.ts'
+import { addresses, makeStateDir, readCluster, type StateDir } from './state.ts'
+import { ensurePrograms } from './system.ts'
+
+const say = (line: string): boolean => process.stdout.write(`${line}\n`)
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
+
+/** What to do next, for a person. */
+const farewell = (dir: StateDir): string => `
+The cluster is up. In another terminal:
+
+  export KUBECONFIG=${dir.kubeconfig}
+  kubectl get nodes -o wide
+`
+
+/** The supervisor that `cox up` is; recorded under this name. */
+export const supervisorProcess = 'cox'
+
+function refuseSecond(dir: StateDir): void {
+  const other = readRecord(dir, supervisorProcess)
+  if (other?.pid !== process.pid && isAlive(other)) throw new Error(`the cluster in ${dir.root} is already up (pid ${readRecord(dir, supervisorProcess)?.pid}); \`cox down\` stops it`)
+}
+
+/** Runs the cluster until a signal comes; resolves when everything is stopped. */
+export async function up(dir: StateDir, nodes: number): Promise<void> {
+  const since = Date.now()
+  const began = performance.now()
+  refuseSecond(dir)
+  await ensurePrograms(say)
+  makeStateDir(dir)
+  writeRecord(dir, supervisorProcess, process.pid)
+  const stop = new AbortController()
+  const stopped = new Promise<void>(resolve => stop.signal.addEventListener('abort', () => resolve(), { once: true }))
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => (stop.signal.aborted ? undefined : stop.abort()))
+  // A closed terminal must not end the supervisor before it has cleaned up.
+  process.stdout.on('error', () => {})
+  process.stderr.on('error', () => {})
+
+  const cluster = await prepareCluster(dir, nodes)
+  await writeFiles(dir, addresses(cluster.index), cluster)
+  const shown = (name: string): void => void say(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
+  const local = new LocalCluster(dir, cluster, {
+    ready: name => shown(name),
+    died: (name, how, ms) => void say(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)}`}`),
+    nodeStarted: () => {},
+    nodeDied: name => void say(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
+  })
+  say(`starting ${cluster.nodes.length} nodes and the control plane, state in ${dir.root}`)
+  try {
+    const started = Promise.all([local.start(), untilNodesReady(dir, cluster.nodes.map(n => n.name), since, stop.signal, shown)])
+    await Promise.race([started, stopped])
+    if (!stop.signal.aborted) {
+      say(farewell(dir))
+      if (process.send) process.send('ready', undefined, {}, () => process.disconnect?.())
+    }
+    await stopped
+  } finally {
+    say('stopping...')
+    await local.stop()
+    forgetRecord(dir, supervisorProcess)
+  }
+  say('stopped; the objects are kept, `cox up` brings them back')
+}
+
+/** Starts the supervisor in the background and resolves when the cluster is up. */
+export async function upDetached(dir: StateDir, nodes: number): Promise<void> {
+  refuseSecond(dir)
+  await ensurePrograms(say)
+  makeStateDir(dir)
+  const file = path.join(dir.logs, 'cox.log')
+  const log = openSync(file, 'a', 0o600)
+  const child = spawn(process.execPath, ['--enable-source-maps', path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
+  closeSync(log)
+  await new Promise<void>((resolve, reject) => {
+    child.once('message', () => resolve())
+    child.once('error', reject)
+    child.once('exit', code => reject(new Error(`the supervisor exited with code ${code}; see ${file}`)))
+  })
+  child.disconnect()
+  child.unref()
+  say(farewell(dir))
+}
+
+/** Ends the supervisor and with it the cluster; does its work when it is not there any more. */
+export async function down(dir: StateDir): Promise<void> {
+  const cluster = readCluster(dir)
+  if (!cluster) throw new Error(`there is no cluster in ${dir.root}`)
+  const supervisor = readRecord(dir, supervisorProcess)
+  if (isAlive(supervisor)) {
+    process.kill(supervisor.pid, 'SIGTERM')
+    if (!(await untilGone(supervisor, 30_000))) throw new Error(`the supervisor (pid ${supervisor.pid}) does not end; kill it and try again`)
+  }
+  // What a killed supervisor left, or nothing.
+  await stopEverything(dir, addresses(cluster.index))
+  forgetRecord(dir, supervisorProcess)
+}
