@@ -1,0 +1,48 @@
+/** The annotations by which a deployment and its replica sets know their revisions and sizes: pkg/controller/deployment/util. */
+import type { Deployment } from '#shared/api/apps/deployment.ts'
+import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
+
+const prefix = 'deployment.kubernetes.io/'
+export const revisionAnnotation = `${prefix}revision`
+const historyAnnotation = `${prefix}revision-history`
+const desiredAnnotation = `${prefix}desired-replicas`
+const maxAnnotation = `${prefix}max-replicas`
+/** Not copied between a deployment and its replica sets. */
+const own = new Set(['kubectl.kubernetes.io/last-applied-configuration', revisionAnnotation, historyAnnotation, desiredAnnotation, maxAnnotation, 'deprecated.deployment.rollback.to'])
+/** The history of revisions is cut at this many characters. */
+const historyLimit = 2000
+
+type Annotations = { [key: string]: string }
+const annotationsOf = (o: Deployment | ReplicaSet): Annotations => o.metadata.annotations ?? {}
+
+function int(o: ReplicaSet, annotation: string): number | undefined {
+  const text = annotationsOf(o)[annotation]
+  return text !== undefined && /^-?\d+$/.test(text) ? Number(text) : undefined
+}
+export const desiredReplicas = (rs: ReplicaSet): number | undefined => int(rs, desiredAnnotation)
+export const maxReplicasAnnotation = (rs: ReplicaSet): number | undefined => int(rs, maxAnnotation)
+export const revision = (rs: ReplicaSet): number => int(rs, revisionAnnotation) ?? 0
+export const maxRevision = (sets: readonly ReplicaSet[]): number => Math.max(0, ...sets.map(revision))
+
+/** The annotations that say for which size of the deployment a replica set was sized. */
+export const sizeAnnotations = (desired: number, max: number): Annotations => ({ [desiredAnnotation]: String(desired), [maxAnnotation]: String(max) })
+
+/** A replica set's annotations after those of its deployment and the revision were set on it. A revision only ever rises; those it had before are its history. */
+export function syncedAnnotations(d: Deployment, rs: Pick<ReplicaSet, 'metadata'>, newRevision: number): Annotations {
+  const result: Annotations = { ...rs.metadata.annotations }
+  for (const [key, value] of Object.entries(annotationsOf(d))) if (!own.has(key)) result[key] = value
+  const before = result[revisionAnnotation]
+  if (Number(before ?? 0) < newRevision) {
+    result[revisionAnnotation] = String(newRevision)
+    if (before !== undefined) {
+      const history = result[historyAnnotation] ? result[historyAnnotation].split(',') : []
+      history.push(before)
+      while (history.length > 1 && history.join(',').length > historyLimit) history.shift()
+      result[historyAnnotation] = history.join(',')
+    }
+  }
+  return result
+}
+
+export const sameAnnotations = (a: Annotations | undefined, b: Annotations): boolean =>
+  Object.keys(a ?? {}).length === Object.keys(b).length && Object.entries(b).every(([k, v]) => a?.[k] === v)

@@ -1,0 +1,86 @@
+/** Finds or makes the replica set of a deployment's present template, and keeps revisions in step. */
+import type { Deployment } from '#shared/api/apps/deployment.ts'
+import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
+import { deployments, replicaSets } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import type { EventRecorder } from '#shared/client/events.ts'
+import { isStatus } from '#shared/machinery/status.ts'
+import { controllerOf } from '../ownership.ts'
+import { namespaceTerminating } from '../replicaset/pod-control.ts'
+import { maxRevision, revision, revisionAnnotation, sameAnnotations, sizeAnnotations, syncedAnnotations } from './annotations.ts'
+import { maxSurge, newSize, wanted } from './rolling.ts'
+import { conditionOf, hasDeadline, withCondition } from './status.ts'
+import { findNew, newReplicaSet, sameTemplate } from './template.ts'
+
+export interface Revisions {
+  /** The deployment after what was written here. */
+  d: Deployment
+  /** Absent when it does not exist and was not to be made. */
+  newRS: ReplicaSet | undefined
+  old: ReplicaSet[]
+}
+
+/** The deployment with its Progressing condition set, written when that changes it. */
+async function progressing(client: Client, d: Deployment, status: 'True' | 'False', reason: string, message: string): Promise<Deployment> {
+  if (!hasDeadline(d)) return d
+  const next = withCondition(d.status ?? {}, 'Progressing', status, reason, message, Date.now())
+  return next === d.status ? d : client.update(deployments, { ...d, status: next }, 'status')
+}
+/** The deployment with the revision in its annotations. */
+async function withRevision(client: Client, d: Deployment, text: string): Promise<Deployment> {
+  if (d.metadata.annotations?.[revisionAnnotation] === text) return d
+  const { namespace = '', name = '', uid } = d.metadata
+  return client.patch(deployments, namespace, name, 'merge', { metadata: { uid, annotations: { [revisionAnnotation]: text } } })
+}
+
+/** `sets` are the deployment's own replica sets. */
+export async function syncRevisions(client: Client, recorder: EventRecorder, deployment: Deployment, sets: readonly ReplicaSet[], create: boolean): Promise<Revisions> {
+  let d = deployment
+  const found = findNew(d, sets)
+  const old = sets.filter(rs => rs !== found)
+  const next = maxRevision(old) + 1
+  if (found) {
+    const annotations = syncedAnnotations(d, found, next)
+    const minReadySeconds = d.spec.minReadySeconds ?? 0
+    if (!sameAnnotations(found.metadata.annotations, annotations) || (found.spec.minReadySeconds ?? 0) !== minReadySeconds) {
+      const changed = { ...found, metadata: { ...found.metadata, annotations }, spec: { ...found.spec, minReadySeconds } }
+      return { d, newRS: await client.update(replicaSets, changed), old }
+    }
+    d = await withRevision(client, d, String(revision(found)))
+    if (!conditionOf(d.status, 'Progressing')) d = await progressing(client, d, 'True', 'FoundNewReplicaSet', `Found new replica set "${found.metadata.name}"`)
+    return { d, newRS: found, old }
+  }
+  if (!create) return { d, newRS: undefined, old }
+  const fresh = newReplicaSet(d)
+  const replicas = newSize(d, old, 0)
+  fresh.metadata.annotations = { ...syncedAnnotations(d, fresh, next), ...sizeAnnotations(wanted(d), wanted(d) + maxSurge(d)) }
+  fresh.spec.replicas = replicas
+  const { namespace = '', name = '' } = fresh.metadata
+  let made: ReplicaSet
+  let existed = false
+  try {
+    made = await client.create(replicaSets, namespace, fresh)
+  } catch (e) {
+    if (isStatus(e, 'AlreadyExists')) {
+      const present = await client.get(replicaSets, namespace, name)
+      // Another template's replica set has this hash, or it belongs to somebody else: the next try takes another name.
+      if (controllerOf(present)?.uid !== d.metadata.uid || !sameTemplate(present.spec.template, d.spec.template)) {
+        await client.update(deployments, { ...d, status: { ...d.status, collisionCount: (d.status?.collisionCount ?? 0) + 1 } }, 'status')
+        throw e
+      }
+      made = present
+      existed = true
+    } else {
+      if (!namespaceTerminating(e)) {
+        const message = `Failed to create new replica set "${name}": ${(e as Error).message}`
+        await progressing(client, d, 'False', 'ReplicaSetCreateError', message)
+        recorder.event(d, 'Warning', 'ReplicaSetCreateError', message)
+      }
+      throw e
+    }
+  }
+  if (!existed && replicas > 0) recorder.event(d, 'Normal', 'ScalingReplicaSet', `Scaled up replica set ${name} from 0 to ${replicas}`)
+  d = await withRevision(client, d, String(next))
+  if (!existed) d = await progressing(client, d, 'True', 'NewReplicaSetCreated', `Created new replica set "${name}"`)
+  return { d, newRS: made, old }
+}
