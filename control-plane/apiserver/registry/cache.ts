@@ -1,0 +1,132 @@
+/**
+ * The watch cache's contents: every object, the tombstones that the stream still holds, and a bounded history per table. Fed with the stream's
+ * messages in order; knows nothing of NATS.
+ */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { StreamMessage } from './follow.ts'
+import { byKey, getFrom, listOf, newLists, removeFrom, setIn, type Lists } from './lists.ts'
+import { VersionExpired, type RegistryEvent, type Stored, type Table } from './registry.ts'
+import { newStored, restamped } from './stored.ts'
+import { keyOf, replacesOf, type Key } from './stream.ts'
+
+export interface TableCache {
+  readonly group: string
+  readonly plural: string
+  readonly lists: Lists
+  /** Oldest first. Trimmed when it is twice too long. */
+  history: RegistryEvent[]
+  /** Events up to this version may be missing from `history`. */
+  floor: number
+}
+
+export interface Cache {
+  /** The newest version applied. */
+  version: number
+  readonly tables: Map<string, TableCache>
+  /** Subjects whose newest message is a tombstone, with its sequence: a creation replaces that. */
+  readonly tombstones: Map<string, number>
+  /** Versions up to this may be missing from the stream: what tables start with as their floor. */
+  floor: number
+  readonly historyLength: number
+}
+
+export const newCache = (historyLength: number): Cache => ({ version: 0, tables: new Map(), tombstones: new Map(), floor: 0, historyLength })
+
+export const tableKey = (table: Table): string => `${table.group}/${table.plural}`
+
+export function tableOf(cache: Cache, table: Table): TableCache {
+  const key = tableKey(table)
+  let found = cache.tables.get(key)
+  if (!found) cache.tables.set(key, (found = { group: table.group, plural: table.plural, lists: newLists(), history: [], floor: cache.floor }))
+  return found
+}
+
+export const getCached = (cache: Cache, table: Table, namespace: string, name: string): Stored | undefined => {
+  const found = cache.tables.get(tableKey(table))
+  return found && getFrom(found.lists, namespace, name)
+}
+
+export interface Applied {
+  readonly key: Key
+  readonly table: TableCache
+  /** Absent when nothing changed for readers. */
+  readonly event: RegistryEvent | undefined
+  /** The version of the subject's message before this one, a tombstone's too; 0 when there was none. */
+  readonly replaced: number
+}
+
+/**
+ * Applies the next message. `own` is the object behind a write of this process. While the stream's old part is read, sequences that are missing
+ * were compacted; the caller sees to it that none is missing later.
+ */
+export function apply(cache: Cache, m: StreamMessage, own?: KubeObject): Applied | undefined {
+  if (m.seq !== cache.version + 1) cache.floor = m.seq - 1
+  cache.version = m.seq
+  const key = keyOf(m.subject)
+  if (!key) return undefined
+  const table = tableOf(cache, key)
+  const before = getFrom(table.lists, key.namespace, key.name)
+  const replaced = before?.version ?? cache.tombstones.get(m.subject) ?? 0
+  if (replacesOf(m.headers) !== replaced) table.floor = m.seq
+  const event = m.data.length === 0 ? buried(cache, table, key, m) : stored(cache, table, key, m, own)
+  if (event) remember(cache, table, event)
+  return { key, table, event, replaced }
+}
+
+function stored(cache: Cache, table: TableCache, key: Key, m: StreamMessage, own: KubeObject | undefined): RegistryEvent {
+  const now = newStored(key.namespace, key.name, m.seq, m.data, own)
+  cache.tombstones.delete(m.subject)
+  const previous = setIn(table.lists, now)
+  return previous ? { type: 'MODIFIED', stored: now, previous, version: m.seq } : { type: 'ADDED', stored: now, version: m.seq }
+}
+
+function buried(cache: Cache, table: TableCache, key: Key, m: StreamMessage): RegistryEvent | undefined {
+  cache.tombstones.set(m.subject, m.seq)
+  const previous = removeFrom(table.lists, key.namespace, key.name)
+  return previous && { type: 'DELETED', stored: restamped(previous, m.seq), previous, version: m.seq }
+}
+
+function remember(cache: Cache, table: TableCache, event: RegistryEvent): void {
+  const { history } = table
+  history.push(event)
+  if (history.length < 2 * cache.historyLength) return
+  const dropped = history.length - cache.historyLength
+  table.floor = Math.max(table.floor, history[dropped - 1]!.version)
+  table.history = history.slice(dropped)
+}
+
+/** The version after which all events of a table are known. */
+export const oldestOf = (cache: Cache, table: Table): number => Math.max(cache.floor, cache.tables.get(tableKey(table))?.floor ?? 0)
+
+/** The events of a table after a version, oldest first. Throws VersionExpired. */
+export function eventsAfter(cache: Cache, table: Table, version: number): readonly RegistryEvent[] {
+  const oldest = oldestOf(cache, table)
+  if (version < oldest) throw new VersionExpired(version, oldest)
+  const history = cache.tables.get(tableKey(table))?.history ?? []
+  let low = 0
+  let high = history.length
+  while (low < high) {
+    const mid = (low + high) >> 1
+    if (history[mid]!.version <= version) low = mid + 1
+    else high = mid
+  }
+  return low === history.length ? [] : history.slice(low)
+}
+
+/** The list as it was: today's with the events since undone, newest first. */
+export function listCachedAt(cache: Cache, version: number, table: Table, namespace?: string): readonly Stored[] {
+  const now = listCached(cache, table, namespace)
+  const since = eventsAfter(cache, table, version).filter(e => !namespace || e.stored.namespace === namespace)
+  if (since.length === 0) return now
+  const then = new Map<string, Stored | undefined>()
+  const id = (s: Stored) => `${s.namespace}/${s.name}`
+  for (const event of since.toReversed()) then.set(id(event.stored), event.previous)
+  const kept = now.filter(s => !then.has(id(s)))
+  const restored = [...then.values()].filter(s => s !== undefined)
+  return restored.length === 0 ? kept : [...kept, ...restored].sort(byKey)
+}
+
+export const listCached = (cache: Cache, table: Table, namespace?: string): readonly Stored[] => {
+  const found = cache.tables.get(tableKey(table))
+  return found ? listOf(found.lists, namespace) : []
+}

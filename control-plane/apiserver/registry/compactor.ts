@@ -1,0 +1,113 @@
+/**
+ * Removes from the stream what no watcher needs any more: versions that were replaced longer ago than the watch window, or too many ago. Keeps, of each
+ * subject, the newest version at or before that point, so that history after it is complete. Works subject by subject; every API server does what
+ * its own writes left behind, and at its start what it finds.
+ */
+import type { BusConnection } from '#shared/bus/connection.ts'
+import type { Logger } from '#shared/component/log.ts'
+import { purgeBefore } from './stream.ts'
+
+export interface CompactorOptions {
+  /** How long a replaced version stays, ms. */
+  windowMs: number
+  /** How many of the stream's newest versions stay whatever their age is not more than this. */
+  maxVersions: number
+  /** Whether a purge of tombstones survives a crash of this server version. */
+  tombstones: boolean
+}
+
+interface Version {
+  readonly seq: number
+  readonly time: number
+}
+interface Trail {
+  /** Oldest first; the last one is the newest of the subject. */
+  versions: Version[]
+  /** The newest one is a tombstone. */
+  buried: boolean
+}
+
+/** nats-server 2.10 brings some purged tombstones' objects back after a crash (issue 8505); 2.9 and 2.15 passed the test of it. */
+export function tombstonesCanGo(serverVersion: string): boolean {
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(serverVersion) ?? []
+  return Number(major) === 2 ? Number(minor) <= 9 || Number(minor) >= 15 : Number(major) > 2
+}
+
+export class Compactor {
+  readonly #connection: BusConnection
+  readonly #log: Logger
+  readonly #options: CompactorOptions
+  readonly #trails = new Map<string, Trail>()
+  readonly #timer: NodeJS.Timeout
+  #running = false
+  #newest = 0
+  #closed = false
+  /** Told of subjects whose tombstone is gone. */
+  readonly #forget: (subject: string, seq: number) => void
+
+  constructor(connection: BusConnection, log: Logger, options: CompactorOptions, forget: (subject: string, seq: number) => void) {
+    this.#connection = connection
+    this.#log = log
+    this.#options = options
+    this.#forget = forget
+    this.#timer = setInterval(() => void this.run().catch(() => {}), Math.max(1_000, options.windowMs / 10))
+    this.#timer.unref()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearInterval(this.#timer)
+  }
+
+  /** What was collected belongs to a cache that is loaded anew. */
+  reset(): void {
+    this.#trails.clear()
+  }
+
+  /** A message was applied that replaced `replaced` (0: nothing). `mine`: this server cleans up after it. */
+  saw(subject: string, seq: number, time: number, replaced: number, buried: boolean, mine: boolean): void {
+    this.#newest = seq
+    const trail = this.#trails.get(subject)
+    if (trail) {
+      trail.versions.push({ seq, time })
+      trail.buried = buried
+    } else if (mine && (replaced !== 0 || buried)) {
+      const before = replaced === 0 ? [] : [{ seq: replaced, time: 0 }]
+      this.#trails.set(subject, { versions: [...before, { seq, time }], buried })
+    }
+  }
+
+  /** One pass over what is old enough now. Resolves with the number of subjects cleaned. */
+  async run(now = Date.now()): Promise<number> {
+    if (this.#running || !this.#connection.connected) return 0
+    this.#running = true
+    try {
+      const work: { subject: string; before: number; gone: boolean }[] = []
+      const old = (v: Version) => v.time < now - this.#options.windowMs || v.seq <= this.#newest - this.#options.maxVersions
+      for (const [subject, trail] of this.#trails) {
+        const last = trail.versions.length - 1
+        const keep = trail.versions.findLastIndex(old)
+        if (keep < 0) continue
+        const gone = keep === last && trail.buried && this.#options.tombstones
+        if (keep > 0 || gone) work.push({ subject, before: trail.versions[keep]!.seq + (gone ? 1 : 0), gone })
+        if (keep === last) this.#trails.delete(subject)
+        else trail.versions = trail.versions.slice(keep)
+      }
+      let next = 0
+      const worker = async () => {
+        for (let job = work[next++]; job && !this.#closed; job = work[next++]) {
+          await purgeBefore(this.#connection.nats, job.subject, job.before)
+          if (job.gone) this.#forget(job.subject, job.before - 1)
+        }
+      }
+      await Promise.all(Array.from({ length: 4 }, worker))
+      return work.length
+    } catch (e) {
+      // What was not purged is found again by the next start.
+      if (!this.#closed) this.#log.warn({ error: (e as Error).message }, 'compaction was interrupted')
+      return 0
+    } finally {
+      this.#running = false
+    }
+  }
+}

@@ -1,0 +1,284 @@
+/** Opens the registry: creates the stream, fills the watch cache from it and keeps it following. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { BusConnection } from '#shared/bus/connection.ts'
+import { logger, type Logger } from '#shared/component/log.ts'
+import { apply, eventsAfter, getCached, listCached, listCachedAt, newCache, tableKey, type Cache } from './cache.ts'
+import { Compactor, tombstonesCanGo } from './compactor.ts'
+import { Expiry } from './expiry.ts'
+import { followStream, type Following, type StreamMessage } from './follow.ts'
+import { currentVersion, Reached } from './freshness.ts'
+import type { Registry, RegistryEvent, Stored, Table, Watcher, WatchOptions } from './registry.ts'
+import { encode } from './stored.ts'
+import { createStream, streamState, subjectOf, writeIdOf } from './stream.ts'
+import { Watches, type IndexedFields } from './watches.ts'
+import { Writer, type WriterView } from './write.ts'
+
+/** What the registry must know of a resource beyond its name. */
+export interface TableOptions extends Table {
+  /** Fields that watches are indexed by: path -> value of an object. */
+  readonly indexed?: IndexedFields
+  /** Objects go when nobody wrote them for that long. */
+  readonly ttlSeconds?: number
+}
+
+export interface RegistryOptions {
+  /** As the identity `registry`. */
+  connection: BusConnection
+  tables?: readonly TableOptions[]
+  log?: Logger
+  /** Events kept per table, at least; default 10,000. */
+  history?: number
+  /** How long replaced versions and tombstones stay in the stream, ms; default 5 minutes, as etcd's compaction in Kubernetes. */
+  windowMs?: number
+  /** Of how many of the stream's newest messages replaced versions stay at most; default 100,000. */
+  maxVersions?: number
+  /** Copies of the stream, when there are several nats-servers; default 1. */
+  replicas?: number
+  /** How long a write may take before its outcome counts as unknown, ms; default 10,000. */
+  writeTimeoutMs?: number
+  /** How long to wait for JetStream and the first fill, ms; default 60,000. */
+  openTimeoutMs?: number
+}
+
+/** Resolves when the cache is filled. Rejects when JetStream is not to be had in time. */
+export async function openRegistry(options: RegistryOptions): Promise<Registry> {
+  const log = options.log ?? logger('registry')
+  const end = performance.now() + (options.openTimeoutMs ?? 60_000)
+  const registry = new JetStreamRegistry(options, log)
+  try {
+    for (;;) {
+      try {
+        await createStream(options.connection.nats, options.replicas ?? 1)
+        break
+      } catch (e) {
+        if (performance.now() > end) throw new Error(`cannot create the registry's stream: ${(e as Error).message}`)
+        await new Promise(resolve => setTimeout(resolve, 100))
+      }
+    }
+    await registry.load(end - performance.now())
+    return registry
+  } catch (e) {
+    await registry.close()
+    throw e
+  }
+}
+
+class JetStreamRegistry implements Registry {
+  readonly #connection: BusConnection
+  readonly #log: Logger
+  readonly #historyLength: number
+  readonly #watches: Watches
+  readonly #writer: Writer
+  readonly #reached = new Reached()
+  readonly #compactor: Compactor
+  readonly #expiry: Expiry
+  readonly #current: () => Promise<number>
+  readonly #progress: NodeJS.Timeout
+  /** What readers see. While a new one is loaded, the old one goes on serving. */
+  #cache: Cache
+  #following: Following | undefined
+  #loading = true
+  #closed = false
+  /** Markers of reads have no key; the last of each subject. */
+  readonly #markers = new Map<string, number>()
+  /** Own writes met while loading: they are settled when readers see them. */
+  #late: (() => void)[] = []
+
+  constructor(options: RegistryOptions, log: Logger) {
+    const { connection, tables = [] } = options
+    this.#connection = connection
+    this.#log = log
+    this.#historyLength = options.history ?? 10_000
+    this.#cache = newCache(this.#historyLength)
+    const fields = new Map(tables.map(t => [tableKey(t), t.indexed ?? {}]))
+    this.#watches = new Watches(table => fields.get(table) ?? {})
+    this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
+    const version = connection.nats.info?.version ?? ''
+    const compaction = { windowMs: options.windowMs ?? 300_000, maxVersions: options.maxVersions ?? 100_000, tombstones: tombstonesCanGo(version) }
+    this.#compactor = new Compactor(connection, log, compaction, (subject, seq) => {
+      const { tombstones } = this.#cache
+      if ((tombstones.get(subject) ?? Infinity) <= seq) tombstones.delete(subject)
+    })
+    const ttl = new Map(tables.flatMap(t => (t.ttlSeconds === undefined ? [] : [[tableKey(t), t.ttlSeconds * 1000] as const])))
+    this.#expiry = new Expiry(ttl, e => this.remove(e.table, e.namespace, e.name, e.version))
+    this.#current = currentVersion(connection, options.replicas ?? 1, 5_000)
+    this.#progress = setInterval(() => this.#loading || this.#watches.progress(this.#cache.version), 1_000)
+    this.#progress.unref()
+  }
+
+  /** Fills a new cache from the whole stream and goes on following. The old cache serves until then; its watchers cannot go on. */
+  async load(timeoutMs = 0): Promise<void> {
+    this.#loading = true
+    this.#following?.stop()
+    const cache = newCache(this.#historyLength)
+    const began = performance.now()
+    let target: number | undefined
+    for (let wait = 50; target === undefined; wait = Math.min(wait * 2, 1000)) {
+      try {
+        const state = await streamState(this.#connection.nats)
+        if (state.messages === 0) cache.version = cache.floor = state.last_seq
+        target = state.last_seq
+      } catch (e) {
+        if (this.#closed || (timeoutMs > 0 && performance.now() - began > timeoutMs)) throw e
+        await new Promise(resolve => setTimeout(resolve, wait))
+      }
+    }
+    this.#compactor.reset()
+    this.#expiry.reset()
+    const last = target
+    await new Promise<void>((resolve, reject) => {
+      if (this.#closed) return reject(new Error('the registry is closed'))
+      const timer = timeoutMs > 0 ? setTimeout(() => reject(new Error('the watch cache was not filled in time')), timeoutMs) : undefined
+      const filled = () => {
+        clearTimeout(timer)
+        this.#watches.expire()
+        this.#cache = cache
+        this.#loading = false
+        for (const settle of this.#late.splice(0)) settle()
+        this.#reached.passed(cache.version)
+        this.#log.info({ version: cache.version, ms: Math.round(performance.now() - began) }, 'the watch cache is filled')
+        resolve()
+      }
+      let filling = cache.version < last
+      this.#following = followStream(this.#connection, this.#log, cache.version + 1, messages => {
+        if (!filling) return this.#live(messages)
+        for (const [i, m] of messages.entries()) {
+          this.#apply(cache, m, true)
+          if (m.seq < last && m.pending > 0) continue
+          // Nothing is left before `last`: what is missing up to it was compacted.
+          if (cache.version < last) cache.version = cache.floor = last
+          filling = false
+          filled()
+          return this.#live(messages.slice(i + 1))
+        }
+      })
+      if (!filling) filled()
+    })
+  }
+
+  #live(messages: readonly StreamMessage[]): void {
+    const events: (readonly [string, RegistryEvent])[] = []
+    const cache = this.#cache
+    for (const m of messages) {
+      if (m.seq !== cache.version + 1) {
+        this.#publish(events)
+        return this.#reload(m.seq <= cache.version ? 'the stream went back' : 'versions are missing', m.seq)
+      }
+      const event = this.#apply(cache, m, false)
+      if (event) events.push(event)
+    }
+    this.#publish(events)
+  }
+
+  #publish(events: (readonly [string, RegistryEvent])[]): void {
+    if (events.length > 0) this.#watches.dispatch(events)
+    this.#reached.passed(this.#cache.version)
+  }
+
+  #reload(why: string, seq: number): void {
+    if (this.#loading || this.#closed) return
+    this.#log.warn({ why, version: this.#cache.version, seq }, 'the watch cache is loaded anew')
+    this.load().catch((e: Error) => this.#closed || this.#log.error({ error: e.message }, 'the watch cache cannot be loaded'))
+  }
+
+  #apply(cache: Cache, m: StreamMessage, filling: boolean): readonly [string, RegistryEvent] | undefined {
+    const writeId = writeIdOf(m.headers)
+    try {
+      const applied = apply(cache, m, this.#writer.objectOf(writeId))
+      const mine = filling || writeId.startsWith(this.#writer.id)
+      if (!applied) {
+        this.#compactor.saw(m.subject, m.seq, m.time, this.#markers.get(m.subject) ?? 0, true, true)
+        this.#markers.set(m.subject, m.seq)
+        return undefined
+      }
+      const { key, event } = applied
+      const table = tableKey(key)
+      const gone = m.data.length === 0
+      this.#compactor.saw(m.subject, m.seq, m.time, applied.replaced, gone, mine)
+      this.#expiry.saw(table, m.subject, key, m.seq, m.time, gone)
+      if (!event) return undefined
+      if (!filling) this.#writer.applied(writeId, event.stored)
+      else if (this.#writer.isPending(writeId)) this.#late.push(() => this.#writer.applied(writeId, event.stored))
+      return [table, event]
+    } catch (e) {
+      this.#log.error({ subject: m.subject, seq: m.seq, error: (e as Error).message }, 'a message of the registry cannot be read')
+      return undefined
+    }
+  }
+
+  get version(): number {
+    return this.#cache.version
+  }
+
+  get healthy(): boolean {
+    return !this.#loading && !this.#closed && this.#connection.connected
+  }
+
+  async fresh(signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    const before = this.#cache.version
+    const work = this.#current().then(version => {
+      if (version < before) this.#reload('the stream went back', version)
+      return this.reached(version)
+    })
+    if (!signal) return work
+    const aborted = Promise.withResolvers<never>()
+    const abort = () => aborted.reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    try {
+      await Promise.race([work, aborted.promise])
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+
+  reached(version: number, timeoutMs = 3000): Promise<void> {
+    return this.#cache.version >= version ? Promise.resolve() : this.#reached.wait(version, timeoutMs)
+  }
+
+  get(table: Table, namespace: string, name: string): Stored | undefined {
+    return getCached(this.#cache, table, namespace, name)
+  }
+
+  list(table: Table, namespace?: string): readonly Stored[] {
+    return listCached(this.#cache, table, namespace)
+  }
+
+  listAt(version: number, table: Table, namespace?: string): readonly Stored[] {
+    return listCachedAt(this.#cache, version, table, namespace)
+  }
+
+  put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored> {
+    return this.#write(table, namespace, name, encode(object), object, expected)
+  }
+
+  remove(table: Table, namespace: string, name: string, expected: number): Promise<Stored> {
+    return this.#write(table, namespace, name, new Uint8Array(), undefined, expected)
+  }
+
+  async #write(table: Table, namespace: string, name: string, data: Uint8Array, object: KubeObject | undefined, expected: number): Promise<Stored> {
+    if (this.#closed) throw new Error('the registry is closed')
+    const subject = subjectOf(table, namespace, name)
+    const view: WriterView = {
+      current: () => this.get(table, namespace, name),
+      tombstone: () => this.#cache.tombstones.get(subject) ?? 0,
+      reached: (version, timeoutMs) => this.reached(version, timeoutMs),
+      fresh: () => this.fresh(),
+    }
+    return this.#writer.write(subject, data, object, expected, view)
+  }
+
+  watch(table: Table, options: WatchOptions, watcher: Watcher): () => void {
+    return this.#watches.add(table, options, watcher, eventsAfter(this.#cache, table, options.after))
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    clearInterval(this.#progress)
+    this.#following?.stop()
+    this.#compactor.close()
+    this.#expiry.close()
+    this.#writer.close()
+  }
+}
