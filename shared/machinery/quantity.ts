@@ -145,3 +145,7 @@ export const quantityFloat = (q: QuantityLike): number => Number(of(q).nanos) / 
 export const quantityOf = (value: number | bigint, format: QuantityFormat = 'DecimalSI'): Quantity => ({ nanos: BigInt(value) * nano, format })
 /** A quantity of thousandths: `milliQuantityOf(250)` prints `250m`. */
 export const milliQuantityOf = (milli: number | bigint, format: QuantityFormat = 'DecimalSI'): Quantity => ({ nanos: BigInt(milli) * 1_000_000n, format })
+/** Whether it is a whole number of units. */
+export const isIntegerQuantity = (q: QuantityLike): boolean => of(q).nanos % nano === 0n
+/** Whether `a` is a whole multiple of `b`, which is not zero. */
+export const isMultipleOf = (a: QuantityLike, b: QuantityLike): boolean => of(b).nanos !== 0n && of(a).nanos % of(b).nanos === 0n
