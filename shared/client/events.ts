@@ -3,6 +3,7 @@ import type { Event } from '../api/core/event.ts'
 import { events } from '../api/kinds.ts'
 import { logger, type Logger } from '../component/log.ts'
 import { StatusError, isStatus } from '../machinery/status.ts'
+import { formatTime } from '../machinery/time.ts'
 import { backoff, sleep } from './backoff.ts'
 import type { Client } from './client.ts'
 import { correlator } from './correlator.ts'
@@ -23,13 +24,10 @@ export interface EventRecorder {
 const queueLimit = 1000
 const tries = 12
 
-/** Whole seconds, as metav1.Time is written. */
-const seconds = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
-
 /** The Event of one occurrence, before counting. */
 export function newEvent(subject: Subject, type: string, reason: string, message: string, component: string, host: string, at: number, fieldPath?: string): Event {
   const { name = '', namespace, uid, resourceVersion } = subject.metadata
-  const time = seconds(at)
+  const time = formatTime(new Date(at))
   return {
     apiVersion: 'v1',
     kind: 'Event',

@@ -6,6 +6,7 @@ import { leases } from '../api/kinds.ts'
 import type { Lease } from '../api/coordination/lease.ts'
 import type { Logger } from '../component/log.ts'
 import { isStatus } from '../machinery/status.ts'
+import { formatMicroTime } from '../machinery/time.ts'
 import { sleep } from './backoff.ts'
 import type { Client } from './client.ts'
 import type { EventRecorder } from './events.ts'
@@ -25,9 +26,6 @@ export interface ElectionOptions {
   /** Called once when the lease is held; its signal aborts when it is lost or the election is stopped. */
   onStartedLeading: (signal: AbortSignal) => void
 }
-
-/** RFC 3339 with microseconds, as a Lease wants it. */
-const now = (): string => new Date().toISOString().replace('Z', '000Z')
 
 /** What a candidate knows of the lease: the object and when (performance.now()) it saw it change. */
 export interface Observation {
@@ -69,7 +67,7 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
       current = await client.get(leases, namespace, name)
     } catch (e) {
       if (!isStatus(e, 'NotFound')) throw e
-      const time = now()
+      const time = formatMicroTime()
       const spec = { holderIdentity: identity, leaseDurationSeconds: Math.ceil(options.leaseDurationMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: 0 }
       observed = { lease: await client.create(leases, namespace, { metadata: { name, namespace }, spec } as Lease), at: performance.now() }
       return true
@@ -81,7 +79,7 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
       if (reported !== spec?.holderIdentity) log.info({ lease: name, holder: (reported = spec?.holderIdentity ?? '') }, 'another instance is the leader')
       return false
     }
-    observed = { lease: await client.update(leases, held(current, identity, options.leaseDurationMs, now())), at: performance.now() }
+    observed = { lease: await client.update(leases, held(current, identity, options.leaseDurationMs, formatMicroTime())), at: performance.now() }
     return true
   }
   async function attempt(limitMs: number): Promise<boolean> {
@@ -122,7 +120,7 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
 
   async function release(): Promise<void> {
     const lease = observed!.lease
-    const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: now(), acquireTime: now() }
+    const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: formatMicroTime(), acquireTime: formatMicroTime() }
     await Promise.race([client.update(leases, { ...lease, spec }), new Promise(resolve => setTimeout(resolve, 1000).unref())]).catch(() => {})
   }
 }

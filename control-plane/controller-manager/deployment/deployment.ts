@@ -10,7 +10,7 @@ import { isStatus } from '#shared/machinery/status.ts'
 import type { ControllerContext, NewController } from '../context.ts'
 import { byController, claimObjects, controllerOf } from '../ownership.ts'
 import { hasEnded } from '../pods.ts'
-import { matches, selectsEverything } from '../selector.ts'
+import { selectorOf, selects } from '#shared/machinery/labels.ts'
 import { desiredReplicas, revision, sameAnnotations, sizeAnnotations } from './annotations.ts'
 import { syncRevisions, type Revisions } from './revision.ts'
 import { maxSurge, scaleAll, scaleNew, scaleOld, sizeOf, wanted, type Scaling } from './rolling.ts'
@@ -30,7 +30,7 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
       if (ref?.kind === 'Deployment') yield `${rs.metadata.namespace}/${ref.name}`
     }
     if (event.type === 'DELETED' || controllerOf(event.object)) return
-    for (const d of all.list(event.object.metadata.namespace)) if (matches(d.spec.selector, event.object.metadata.labels)) yield keyOf(d)
+    for (const d of all.list(event.object.metadata.namespace)) if (selects(d.spec.selector, event.object.metadata.labels)) yield keyOf(d)
   }
   /** Recreate waits for the old pods to end. */
   function* waitersFor(event: InformerEvent<Pod>): Iterable<string> {
@@ -46,7 +46,7 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     const [namespace, name] = splitKey(key)
     let d = all.get(namespace, name)
     if (!d) return
-    if (selectsEverything(d.spec.selector)) {
+    if (selectorOf(d.spec.selector)?.length === 0) {
       recorder.event(d, 'Warning', 'SelectingAll', 'This deployment is selecting all pods. A non-empty selector is required.')
       const observedGeneration = d.metadata.generation
       if ((d.status?.observedGeneration ?? 0) < (observedGeneration ?? 0)) await client.update(deployments, { ...d, status: { ...d.status, observedGeneration } }, 'status')
@@ -54,7 +54,7 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     }
     const { selector } = d.spec
     const candidates = [...sets.byIndex('controller', d.metadata.uid ?? ''), ...sets.byIndex('controller', `orphans/${namespace}`)]
-    const own = await claimObjects(client, deployments, d, replicaSets, candidates, rs => matches(selector, rs.metadata.labels))
+    const own = await claimObjects(client, deployments, d, replicaSets, candidates, rs => selects(selector, rs.metadata.labels))
     if (d.metadata.deletionTimestamp) return status(client, await syncRevisions(client, recorder, d, own, false), false)
     d = await pauseCondition(client, d)
     // While paused, and after the deployment was scaled, sizes change in proportion and no new version starts.

@@ -1,7 +1,7 @@
 /** How many replicas each replica set of a deployment should have next: pure arithmetic, after pkg/controller/deployment/{rolling,sync}.go. */
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
-import { scaledValue } from '../selector.ts'
+import { scaledValue } from '#shared/machinery/intstr.ts'
 import { maxReplicasAnnotation } from './annotations.ts'
 
 /** A replica set and the size it is to have. */

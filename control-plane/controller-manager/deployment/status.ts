@@ -1,7 +1,7 @@
 /** The status and conditions of a deployment, with upstream's reasons and messages. */
 import type { Deployment, DeploymentCondition, DeploymentStatus } from '#shared/api/apps/deployment.ts'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
-import { timestamp } from '../time.ts'
+import { formatTime } from '#shared/machinery/time.ts'
 import { maxUnavailable, totalAvailable, totalSize, wanted } from './rolling.ts'
 
 export const conditionOf = (status: DeploymentStatus | undefined, type: string): DeploymentCondition | undefined => status?.conditions?.find(c => c.type === type)
@@ -13,7 +13,7 @@ export const hasDeadline = (d: Deployment): boolean => d.spec.progressDeadlineSe
 export function withCondition(status: DeploymentStatus, type: string, value: 'True' | 'False' | 'Unknown', reason: string, message: string, now: number, force = false): DeploymentStatus {
   const before = conditionOf(status, type)
   if (!force && before && before.status === value && before.reason === reason) return status
-  const time = timestamp(now)
+  const time = formatTime(new Date(now))
   const next: DeploymentCondition = {
     type,
     status: value,

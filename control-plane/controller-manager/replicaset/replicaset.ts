@@ -8,7 +8,7 @@ import type { InformerEvent } from '#shared/client/informer.ts'
 import type { ControllerContext, NewController } from '../context.ts'
 import { byController, claimObjects, controllerOf } from '../ownership.ts'
 import { hasEnded, isActive, isTerminating, untilAvailable } from '../pods.ts'
-import { matches } from '../selector.ts'
+import { selects } from '#shared/machinery/labels.ts'
 import { podsToDelete } from './deletion-order.ts'
 import { createPod, deletePod, slowStart } from './pod-control.ts'
 import { replicaSetStatus, sameStatus } from './status.ts'
@@ -32,14 +32,14 @@ export const replicaSetController: NewController = (ctx: ControllerContext) => {
     }
     yield* owners
     if (event.type === 'DELETED' || controllerOf(event.object)) return
-    for (const rs of sets.list(event.object.metadata.namespace)) if (matches(rs.spec.selector, event.object.metadata.labels)) yield keyOf(rs)
+    for (const rs of sets.list(event.object.metadata.namespace)) if (selects(rs.spec.selector, event.object.metadata.labels)) yield keyOf(rs)
   }
 
   async function reconcile(key: string, client: Client): Promise<void | { requeueAfterMs: number }> {
     const [namespace, name] = splitKey(key)
     const rs = sets.get(namespace, name)
     if (!rs) return
-    const own = (pod: Pod) => matches(rs.spec.selector, pod.metadata.labels)
+    const own = (pod: Pod) => selects(rs.spec.selector, pod.metadata.labels)
     const all = [...podInformer.byIndex('controller', rs.metadata.uid ?? ''), ...podInformer.byIndex('controller', `orphans/${namespace}`)]
     const active = await claimObjects(client, replicaSets, rs, pods, all.filter(isActive), own)
     const terminating = all.filter(p => isTerminating(p) && !hasEnded(p) && controllerOf(p)?.uid === rs.metadata.uid && own(p))

@@ -1,6 +1,7 @@
 /** The status of a replica set from its pods. */
 import type { ReplicaSet, ReplicaSetCondition } from '#shared/api/apps/replicaset.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { formatTime } from '#shared/machinery/time.ts'
 import { isAvailable, isReady } from '../pods.ts'
 
 export type ReplicaSetStatus = NonNullable<ReplicaSet['status']>
@@ -28,7 +29,7 @@ export function replicaSetStatus(
   const present = rs.status?.conditions?.find(c => c.type === 'ReplicaFailure')
   let conditions: ReplicaSetCondition[] = others
   if (failure) {
-    const fresh = { type: 'ReplicaFailure', status: 'True', reason: failure.reason, message: failure.message, lastTransitionTime: new Date(now).toISOString().replace(/\.\d+Z$/, 'Z') }
+    const fresh = { type: 'ReplicaFailure', status: 'True', reason: failure.reason, message: failure.message, lastTransitionTime: formatTime(new Date(now)) }
     conditions = [...others, present ?? fresh]
   }
   if (conditions.length) status.conditions = conditions
