@@ -1,0 +1,82 @@
+/** Creating an object: system fields, admission, preparation, validation, then a write that expects nothing there. */
+import { randomInt, randomUUID } from 'node:crypto'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { normalize } from '#shared/machinery/encode.ts'
+import { StatusError, alreadyExists, invalidObject } from '#shared/machinery/status.ts'
+import { formatTime } from '#shared/machinery/time.ts'
+import { WriteConflict, type Stored } from '../registry/registry.ts'
+import type { Endpoint } from './endpoint.ts'
+import { recordManager } from './managed.ts'
+import { validateMeta } from './metadata.ts'
+import { all, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
+
+// Upstream leaves out vowels and what looks like them, so that no words come about.
+const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
+const maxGenerated = 63 - 5
+
+/** `prefix` and five random characters. */
+export function generateName(prefix: string): string {
+  let name = prefix.slice(0, maxGenerated)
+  for (let i = 0; i < 5; i++) name += alphabet[randomInt(alphabet.length)]
+  return name
+}
+
+/** Kinds whose objects come with a status of their maker: a kubelet registers its node with one. */
+const keepsStatus = new Set(['nodes'])
+/** Upstream tries this often to find a name that is free. */
+const nameAttempts = 8
+
+/** Creates `object` (stored form, defaulted; it becomes the server's). Throws StatusErrors. */
+export async function createObject(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject, writer: Writer): Promise<Stored> {
+  const { resource } = endpoint
+  const meta = object.metadata
+  const generated = !meta.name && !!meta.generateName
+  const a = { operation: 'CREATE', endpoint, subresource: writer.subresource, namespace, name: meta.name ?? '', object, old: undefined, user: writer.user, dryRun: writer.dryRun } as const
+  await store.admission.mutate(a)
+  meta.creationTimestamp = formatTime()
+  meta.uid = randomUUID()
+  delete meta.deletionTimestamp
+  delete meta.deletionGracePeriodSeconds
+  delete meta.selfLink
+  const version = meta.resourceVersion
+  delete meta.resourceVersion
+  if (resource.hasGeneration) meta.generation = 1
+  if (resource.hasStatus && !keepsStatus.has(resource.plural)) object['status'] = {}
+  if (generated) meta.name = generateName(meta.generateName!)
+  const claim = await hooksOf(store, endpoint)?.beginCreate?.(object, writer.dryRun)
+  try {
+    resource.prepareForCreate?.(object, writer)
+    normalize(resource.schema, object)
+    if (!writer.managed) recordManager(endpoint, undefined, object, writer)
+    const errors = all(validateMeta(resource, meta, metadataPath), resource.validate?.(object, root))
+    if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
+    await store.admission.validate(a)
+    const stored = await insert(store, endpoint, namespace, object, writer, generated, version)
+    await claim?.keep()
+    return stored
+  } catch (e) {
+    await claim?.release()
+    throw e
+  }
+}
+
+async function insert(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject, writer: Writer, generated: boolean, version: string | undefined): Promise<Stored> {
+  const { registry } = store
+  const meta = object.metadata
+  for (let attempt = 1; ; attempt++) {
+    const name = meta.name!
+    if (writer.dryRun) {
+      await registry.fresh()
+      if (registry.get(endpoint.table, namespace, name)) throw alreadyExists(endpoint.groupResource, name)
+    }
+    if (version) throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created')
+    if (writer.dryRun) return unstored(endpoint, namespace, object, 0)
+    try {
+      return await registry.put(endpoint.table, namespace, name, object, 0)
+    } catch (e) {
+      if (!(e instanceof WriteConflict)) throw e
+      if (!generated || attempt === nameAttempts) throw alreadyExists(endpoint.groupResource, name)
+      meta.name = generateName(meta.generateName!)
+    }
+  }
+}

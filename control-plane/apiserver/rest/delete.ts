@@ -1,0 +1,134 @@
+/** Deleting an object: preconditions, grace, finalizers and what happens to dependents (k8s.io/apiserver/pkg/registry/rest/delete.go). */
+import type { KubeObject, ObjectMeta } from '#shared/api/meta/objectmeta.ts'
+import type { DeleteOptions } from '#shared/api/meta/options.ts'
+import { StatusError, conflict, notFound } from '#shared/machinery/status.ts'
+import { formatTime } from '#shared/machinery/time.ts'
+import type { Stored } from '../registry/registry.ts'
+import type { Endpoint } from './endpoint.ts'
+import { equal } from './equal.ts'
+import { guaranteed, hooksOf, unstored, type Store, type Writer } from './store.ts'
+
+export interface Deleted {
+  /** The last object; after a graceful deletion has begun, the object as it now is. */
+  readonly stored: Stored
+  /** Whether it is gone. */
+  readonly gone: boolean
+}
+
+const orphan = 'orphan'
+const foreground = 'foregroundDeletion'
+
+export async function deleteObject(store: Store, endpoint: Endpoint, namespace: string, name: string, options: DeleteOptions, writer: Writer): Promise<Deleted> {
+  return guaranteed<Deleted>(store, endpoint, namespace, name, async current => {
+    if (!current) throw notFound(endpoint.groupResource, name)
+    checkPreconditions(endpoint, current.object.metadata, name, options)
+    await store.admission.validate({ operation: 'DELETE', endpoint, subresource: '', namespace, name, object: undefined, old: current.object, user: writer.user, dryRun: writer.dryRun, deleteOptions: options })
+    const next = endpoint.kind === 'Namespace' && endpoint.group === '' ? namespaceDeletion(current.object, options) : deletion(endpoint, current.object, options)
+    if (next === 'nothing') return { done: { stored: current, gone: false }, same: true }
+    if (next.gone) {
+      if (writer.dryRun) return { done: { stored: current, gone: true } }
+      const removed = await store.registry.remove(endpoint.table, namespace, name, current.version)
+      hooksOf(store, endpoint)?.afterDelete?.(current.object)
+      return { done: { stored: equal(next.object, current.object) ? removed : unstored(endpoint, namespace, next.object, removed.version), gone: true } }
+    }
+    delete next.object.metadata.resourceVersion
+    if (writer.dryRun) return { done: { stored: unstored(endpoint, namespace, next.object, current.version), gone: false } }
+    return { done: { stored: await store.registry.put(endpoint.table, namespace, name, next.object, current.version), gone: false } }
+  })
+}
+
+function checkPreconditions(endpoint: Endpoint, meta: ObjectMeta, name: string, { preconditions: p }: DeleteOptions): void {
+  const about = { group: endpoint.group, resource: endpoint.kind }
+  if (p?.uid !== undefined && p.uid !== meta.uid) {
+    throw conflict(about, name, `the UID in the precondition (${p.uid}) does not match the UID in record (${meta.uid}). The object might have been deleted and then recreated`)
+  }
+  if (p?.resourceVersion !== undefined && p.resourceVersion !== meta.resourceVersion) {
+    throw conflict(about, name, `the ResourceVersion in the precondition (${p.resourceVersion}) does not match the ResourceVersion in record (${meta.resourceVersion}). The object might have been modified`)
+  }
+}
+
+/** The finalizers that an object has once the collector knows what to do about its dependents; the same array when nothing changes. */
+function collectorFinalizers(meta: ObjectMeta, o: DeleteOptions): string[] {
+  const before = meta.finalizers ?? []
+  let wanted = before.includes(orphan) ? orphan : before.includes(foreground) ? foreground : ''
+  if (o.orphanDependents !== undefined) wanted = o.orphanDependents ? orphan : ''
+  else if (o.propagationPolicy !== undefined) wanted = o.propagationPolicy === 'Orphan' ? orphan : o.propagationPolicy === 'Foreground' ? foreground : ''
+  const after = before.filter(f => f !== orphan && f !== foreground)
+  if (wanted !== '') after.push(wanted)
+  return after.length === before.length && after.every(f => before.includes(f)) ? before : after
+}
+
+/** Marks a deletion as begun. */
+function begin(meta: ObjectMeta, gracePeriodSeconds: number): void {
+  if (meta.deletionTimestamp === undefined && (meta.generation ?? 0) > 0) meta.generation = meta.generation! + 1
+  meta.deletionTimestamp = formatTime(new Date(Date.now() + gracePeriodSeconds * 1000))
+  meta.deletionGracePeriodSeconds = gracePeriodSeconds
+}
+
+/** The grace of a deletion in seconds, undefined for kinds that have none. */
+function graceOf(endpoint: Endpoint, object: KubeObject, o: DeleteOptions): number | undefined {
+  const fallback = endpoint.resource.gracePeriodSeconds?.(object)
+  if (fallback === undefined) return undefined
+  if (endpoint.kind === 'Pod' && endpoint.group === '') {
+    const { spec, status } = object as { spec?: { nodeName?: string }; status?: { phase?: string } }
+    // Nobody would ever finish what no kubelet has, and what has ended needs no grace.
+    if (!spec?.nodeName || status?.phase === 'Failed' || status?.phase === 'Succeeded') return 0
+  }
+  const period = o.gracePeriodSeconds ?? fallback
+  return period < 0 ? 1 : period
+}
+
+/** What a deletion makes of an object: the object to store, or that it goes, or nothing. Never changes `current`. */
+function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { object: KubeObject; gone: boolean } | 'nothing' {
+  const object = structuredClone(current)
+  const meta = object.metadata
+  const grace = graceOf(endpoint, current, o)
+  if (grace !== undefined && meta.deletionTimestamp !== undefined && meta.deletionGracePeriodSeconds !== undefined) {
+    // A deletion under way can only be made shorter.
+    if (o.gracePeriodSeconds === undefined || Math.max(o.gracePeriodSeconds, 0) >= meta.deletionGracePeriodSeconds) return 'nothing'
+    const asked = Date.parse(meta.deletionTimestamp) - meta.deletionGracePeriodSeconds * 1000
+    meta.deletionTimestamp = formatTime(new Date(asked + Math.max(o.gracePeriodSeconds, 0) * 1000))
+    meta.deletionGracePeriodSeconds = Math.max(o.gracePeriodSeconds, 0)
+  } else {
+    const finalizers = collectorFinalizers(meta, o)
+    if (finalizers.length > 0) meta.finalizers = finalizers
+    else delete meta.finalizers
+    if (grace !== undefined) begin(meta, grace)
+    else if (finalizers.length > 0) {
+      const since = meta.deletionTimestamp
+      begin(meta, 0)
+      if (since !== undefined && since < meta.deletionTimestamp!) meta.deletionTimestamp = since
+    }
+  }
+  return { object, gone: (meta.finalizers?.length ?? 0) === 0 && (meta.deletionGracePeriodSeconds ?? 0) === 0 }
+}
+
+/** A namespace ends in steps: it becomes Terminating, the controller empties it and takes its finalizer, then it goes. */
+function namespaceDeletion(current: KubeObject, o: DeleteOptions): { object: KubeObject; gone: boolean } | 'nothing' {
+  const object = structuredClone(current) as KubeObject & { spec?: { finalizers?: string[] }; status?: { phase?: string } }
+  const meta = object.metadata
+  if (meta.deletionTimestamp === undefined) {
+    meta.deletionTimestamp = formatTime()
+    object.status = { ...object.status, phase: 'Terminating' }
+    const finalizers = collectorFinalizers(meta, o)
+    if (finalizers.length > 0) meta.finalizers = finalizers
+    else delete meta.finalizers
+    return { object, gone: false }
+  }
+  if ((object.spec?.finalizers?.length ?? 0) > 0 || (meta.finalizers?.length ?? 0) > 0) return 'nothing'
+  return { object, gone: true }
+}
+
+// Kinds whose deletion answers with the object, by upstream's storage; others answer with a Status.
+const returned = new Set(['/pods', '/services', '/serviceaccounts', '/namespaces', '/podtemplates', '/resourcequotas', '/persistentvolumes', '/persistentvolumeclaims'])
+
+/** Whether the answer to a deletion shows the object. */
+export const answersWithObject = (endpoint: Endpoint, deleted: Deleted): boolean => !deleted.gone || returned.has(`${endpoint.table.group}/${endpoint.table.plural}`)
+
+/** The Status of a deletion that is done. */
+export function deletedStatus(endpoint: Endpoint, deleted: Deleted): object {
+  const { group, plural } = endpoint
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details: { name: deleted.stored.name, ...(group ? { group } : {}), kind: plural, uid: deleted.stored.object.metadata.uid } }
+}
+
+export const isGone = (e: unknown): boolean => e instanceof StatusError && e.code === 404

@@ -1,0 +1,62 @@
+/** One resource as it is served in one group and version. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { apiVersion, type Alternate, type Resource, type Verb } from '#shared/api/resource.ts'
+import type { ObjectSchema } from '#shared/machinery/schema.ts'
+import type { GroupResource } from '#shared/machinery/status.ts'
+import type { Stored, Table } from '../registry/registry.ts'
+
+export interface Endpoint {
+  readonly resource: Resource
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  readonly plural: string
+  /** `apps/v1`, `v1`. */
+  readonly apiVersion: string
+  readonly schema: ObjectSchema
+  /** How the stored form becomes this version's; absent when they are the same. */
+  readonly alternate?: Alternate<any> // any: each function knows its own kind
+  /** Where the objects are. */
+  readonly table: Table
+  /** For errors: group and plural as served. */
+  readonly groupResource: GroupResource
+  /** How every stored JSON of this kind begins: list items leave it out. */
+  readonly head: Buffer
+}
+
+const defaultVerbs: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+export const serves = (endpoint: Endpoint, verb: string): boolean => (endpoint.resource.verbs ?? defaultVerbs).includes(verb as Verb)
+
+function endpointOf(resource: Resource, alternate?: Alternate<any>): Endpoint {
+  const { group, version } = alternate ?? resource
+  const own = apiVersion({ group, version })
+  return {
+    resource,
+    group,
+    version,
+    kind: resource.kind,
+    plural: resource.plural,
+    apiVersion: own,
+    schema: alternate?.schema ?? resource.schema,
+    ...(alternate ? { alternate } : {}),
+    table: { group: resource.group, plural: resource.plural },
+    groupResource: { group, resource: resource.plural },
+    head: Buffer.from(`{"kind":${JSON.stringify(resource.kind)},"apiVersion":${JSON.stringify(own)},`),
+  }
+}
+
+/** All endpoints by `group/version/plural`. */
+export function endpointsOf(resources: readonly Resource[]): Map<string, Endpoint> {
+  const out = new Map<string, Endpoint>()
+  for (const resource of resources) {
+    for (const endpoint of [endpointOf(resource), ...(resource.alsoServedAs ?? []).map(a => endpointOf(resource, a))]) {
+      out.set(`${endpoint.group}/${endpoint.version}/${endpoint.plural}`, endpoint)
+    }
+  }
+  return out
+}
+
+/** An object as this endpoint shows it; must not be changed. */
+export const served = (endpoint: Endpoint, stored: Stored): KubeObject => (endpoint.alternate ? endpoint.alternate.fromStored(stored.object) : stored.object)
+/** The same as JSON: the stored bytes when nothing has to be converted. */
+export const servedJson = (endpoint: Endpoint, stored: Stored): Buffer => (endpoint.alternate ? Buffer.from(JSON.stringify(endpoint.alternate.fromStored(stored.object))) : stored.json)

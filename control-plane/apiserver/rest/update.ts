@@ -1,0 +1,126 @@
+/** Changing an object: PUT, PATCH and the subresources that write. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { normalize } from '#shared/machinery/encode.ts'
+import { invalid, Path } from '#shared/machinery/field.ts'
+import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
+import type { Stored } from '../registry/registry.ts'
+import { createObject } from './create.ts'
+import type { Endpoint } from './endpoint.ts'
+import { equal } from './equal.ts'
+import { recordManager } from './managed.ts'
+import { keepMeta, validateMeta, validateMetaUpdate } from './metadata.ts'
+import { all, guaranteed, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
+
+export interface Updated {
+  readonly stored: Stored
+  readonly created: boolean
+}
+
+/**
+ * What the client wants, given the object as it is (undefined when there is none; never to be changed): a new object in the stored form, defaulted. Called
+ * again after a conflict. Its metadata.resourceVersion and uid, when set, are preconditions.
+ */
+export type Change = (current: KubeObject | undefined) => KubeObject | Promise<KubeObject>
+
+export async function updateObject(store: Store, endpoint: Endpoint, namespace: string, name: string, change: Change, writer: Writer, mayCreate = false): Promise<Updated> {
+  return guaranteed(store, endpoint, namespace, name, async current => {
+    if (!current) {
+      if (!mayCreate) throw notFound(endpoint.groupResource, name)
+      const object = await change(undefined)
+      if (object.metadata.uid) throw conflict(endpoint.groupResource, name, `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `)
+      delete object.metadata.resourceVersion
+      return { done: { stored: await createObject(store, endpoint, namespace, object, { ...writer, subresource: '' }), created: true } }
+    }
+    const next = await change(current.object)
+    checkPreconditions(endpoint, name, next, current)
+    const prepared = await prepare(store, endpoint, namespace, name, next, current.object, writer)
+    const claim = await hooksOf(store, endpoint)?.beginUpdate?.(prepared, current.object, writer.dryRun)
+    try {
+      validate(endpoint, prepared, current.object, writer)
+      await store.admission.validate({ operation: 'UPDATE', endpoint, subresource: writer.subresource, namespace, name, object: prepared, old: current.object, user: writer.user, dryRun: writer.dryRun })
+      delete prepared.metadata.resourceVersion
+      const outcome = await write(store, endpoint, namespace, name, prepared, current, writer)
+      await claim?.keep()
+      return outcome
+    } catch (e) {
+      await claim?.release()
+      throw e
+    }
+  })
+}
+
+function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, current: Stored): void {
+  const { uid, resourceVersion } = next.metadata
+  const old = current.object.metadata
+  if (uid && uid !== old.uid) throw conflict(endpoint.groupResource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.uid ?? ''}`)
+  if (resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0') {
+    if (endpoint.resource.allowUnconditionalUpdate === false) {
+      throw invalidObject(endpoint.group, endpoint.kind, name, [invalid(metadataPath.child('resourceVersion'), resourceVersion ?? '', 'must be specified for an update')])
+    }
+  } else if (!/^\d+$/.test(resourceVersion)) {
+    throw invalidObject(endpoint.group, endpoint.kind, name, [invalid(new Path('metadata.resourceVersion'), resourceVersion, `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`)])
+  } else if (Number(resourceVersion) !== current.version) throw modified(endpoint.groupResource, name)
+}
+
+/** Admission, then what the server decides: identity, status or spec kept, generation, managedFields. Returns the object to validate. */
+async function prepare(store: Store, endpoint: Endpoint, namespace: string, name: string, wanted: KubeObject, old: KubeObject, writer: Writer): Promise<KubeObject> {
+  const { resource } = endpoint
+  const { subresource } = writer
+  let next = wanted
+  if (subresource === 'status') {
+    const { metadata: _metadata, status: _status, ...rest } = old
+    next = { kind: old.kind, apiVersion: old.apiVersion, metadata: wanted.metadata, ...structuredClone(rest), status: wanted['status'] } as KubeObject
+  } else if (resource.hasStatus && subresource === '') {
+    if (old['status'] === undefined) delete next['status']
+    else next['status'] = structuredClone(old['status'])
+  }
+  keepMeta(next.metadata, old.metadata)
+  await store.admission.mutate({ operation: 'UPDATE', endpoint, subresource, namespace, name, object: next, old, user: writer.user, dryRun: writer.dryRun })
+  resource.prepareForUpdate?.(next, old, writer)
+  normalize(resource.schema, next)
+  if (resource.hasGeneration && specChanged(next, old)) next.metadata.generation = (old.metadata.generation ?? 0) + 1
+  if (!writer.managed) recordManager(endpoint, old, next, writer)
+  return next
+}
+
+function specChanged(next: KubeObject, old: KubeObject): boolean {
+  for (const field of new Set([...Object.keys(next), ...Object.keys(old)])) {
+    if (field !== 'metadata' && field !== 'status' && field !== 'kind' && field !== 'apiVersion' && !equal(next[field], old[field])) return true
+  }
+  return false
+}
+
+function validate(endpoint: Endpoint, next: KubeObject, old: KubeObject, writer: Writer): void {
+  const { resource } = endpoint
+  const errors = all(
+    validateMeta(resource, next.metadata, metadataPath),
+    validateMetaUpdate(next.metadata, old.metadata, metadataPath),
+    // What a status write leaves alone was valid when it was written.
+    writer.subresource === 'status' ? undefined : resource.validate?.(next, root),
+    resource.validateUpdate?.(next, old, root, writer),
+  )
+  if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, next.metadata.name ?? '', errors)
+}
+
+/** Whether the last thing that kept an object was taken away by this update. */
+function isDone(object: KubeObject): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata
+  if (deletionTimestamp === undefined || (finalizers?.length ?? 0) > 0 || (deletionGracePeriodSeconds ?? 0) !== 0) return false
+  const spec = object['spec'] as { finalizers?: string[] } | undefined
+  return object.kind !== 'Namespace' || (spec?.finalizers?.length ?? 0) === 0
+}
+
+async function write(store: Store, endpoint: Endpoint, namespace: string, name: string, next: KubeObject, current: Stored, writer: Writer): Promise<{ done: Updated; same?: boolean }> {
+  normalize(endpoint.resource.schema, next)
+  const done = (stored: Stored): { done: Updated } => ({ done: { stored, created: false } })
+  if (isDone(next)) {
+    if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))
+    const removed = await store.registry.remove(endpoint.table, namespace, name, current.version)
+    hooksOf(store, endpoint)?.afterDelete?.(next)
+    return done(unstored(endpoint, namespace, next, removed.version))
+  }
+  const { resourceVersion: _version, ...oldMeta } = current.object.metadata
+  if (equal(next, { ...current.object, metadata: oldMeta })) return { ...done(current), same: true }
+  if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))
+  return done(await store.registry.put(endpoint.table, namespace, name, next, current.version))
+}
