@@ -23,8 +23,8 @@ export interface ElectionOptions {
   retryPeriodMs: number
   log: Logger
   recorder?: EventRecorder
-  /** Called once when the lease is held; its signal aborts when it is lost or the election is stopped. */
-  onStartedLeading: (signal: AbortSignal) => void
+  /** Called once when the lease is held; its signal aborts when it is lost or the election is stopped. The lease is released after what it returns has settled. */
+  onStartedLeading: (signal: AbortSignal) => void | Promise<void>
 }
 
 /** What a candidate knows of the lease: the object and when (performance.now()) it saw it change. */
@@ -98,7 +98,7 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
   const announce = (what: string) => options.recorder?.event({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: observed!.lease.metadata }, 'Normal', 'LeaderElection', `${identity} ${what}`)
   announce('became leader')
   const leading = new AbortController()
-  options.onStartedLeading(AbortSignal.any([leading.signal, signal]))
+  const work = options.onStartedLeading(AbortSignal.any([leading.signal, signal]))
   try {
     let renewed = performance.now()
     while (!signal.aborted) {
@@ -115,7 +115,10 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     return 'stopped'
   } finally {
     leading.abort()
-    if (signal.aborted) await release()
+    if (signal.aborted) {
+      await Promise.race([work, new Promise(resolve => setTimeout(resolve, 2000).unref())])
+      await release()
+    }
   }
 
   async function release(): Promise<void> {

@@ -1,0 +1,92 @@
+/** Keeps the EndpointSlices of every Service with a selector. pkg/controller/endpointslice */
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import { endpointSlices, nodes, pods, services } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import { keyOf, source, splitKey } from '#shared/client/controller.ts'
+import type { InformerEvent } from '#shared/client/informer.ts'
+import { isStatus } from '#shared/machinery/status.ts'
+import type { ControllerContext, NewController } from '../context.ts'
+import { namespaceTerminating } from '../replicaset/pod-control.ts'
+import { addressTypes, addressesOf, isManaged, mayServe, selectsPod, triggerTime, triggerTimeAnnotation } from './backends.ts'
+import { changes, endpointOf, groupByPorts, managedBy, managedByLabel, newSlice, portsOf, serviceNameLabel, sliceLabels } from './slices.ts'
+
+export const endpointSliceController: NewController = (ctx: ControllerContext) => {
+  const recorder = ctx.recorder('endpoint-slice-controller')
+  const all = ctx.informer(services)
+  const podInformer = ctx.informer(pods)
+  const nodeInformer = ctx.informer(nodes)
+  const slices = ctx.informer(endpointSlices)
+  slices.addIndex('service', s => [`${s.metadata.namespace}/${s.metadata.labels?.[serviceNameLabel] ?? ''}`])
+
+  function* servicesOf(event: InformerEvent<Pod>): Iterable<string> {
+    const versions = event.previous ? [event.object, event.previous] : [event.object]
+    for (const service of all.list(event.object.metadata.namespace)) if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
+  }
+  /** Endpoints show their node's zone, and pods of unknown nodes are left out. */
+  function* servicesOn(event: InformerEvent<Node>): Iterable<string> {
+    const zone = (n: Node | undefined) => n?.metadata.labels?.['topology.kubernetes.io/zone']
+    if (event.type === 'MODIFIED' && zone(event.object) === zone(event.previous)) return
+    for (const service of all.list()) if (isManaged(service)) yield keyOf(service)
+  }
+  const owner = (slice: EndpointSlice) =>
+    slice.metadata.labels?.[managedByLabel] === managedBy && slice.metadata.labels[serviceNameLabel] ? [`${slice.metadata.namespace}/${slice.metadata.labels[serviceNameLabel]}`] : []
+
+  async function reconcile(key: string, client: Client): Promise<void> {
+    const [namespace, name] = splitKey(key)
+    const service = all.get(namespace, name)
+    // A deleted service's slices go with it: they have it as their owner.
+    if (!service || !isManaged(service) || service.metadata.deletionTimestamp) return
+    const existing = slices.byIndex('service', key).filter(s => s.metadata.labels?.[managedByLabel] === managedBy && !s.metadata.deletionTimestamp)
+    const members = podInformer.list(namespace).filter(p => selectsPod(service, p.metadata.labels) && mayServe(p, true))
+    const trigger = triggerTime(service, members)
+    const types = addressTypes(service)
+    const labels = sliceLabels(service)
+    try {
+      for (const slice of existing) if (!types.includes(slice.addressType as 'IPv4')) await remove(client, slice)
+      for (const type of types) {
+        const items = members.flatMap(pod => {
+          const node = nodeInformer.get('', pod.spec.nodeName ?? '')
+          if (addressesOf(pod, type).length === 0 || (pod.spec.nodeName && !node && !service.spec.publishNotReadyAddresses)) return []
+          return [{ ports: portsOf(pod, service), endpoint: endpointOf(pod, service, node, type) }]
+        })
+        const own = existing.filter(s => s.addressType === type)
+        const plan = changes(own, groupByPorts(items))
+        for (const group of plan.create) await client.create(endpointSlices, namespace, newSlice(service, type, group, trigger))
+        const write = (slice: EndpointSlice, endpoints: EndpointSlice['endpoints'], changed: boolean) =>
+          client.update(endpointSlices, {
+            ...slice,
+            metadata: { ...slice.metadata, labels, annotations: { ...slice.metadata.annotations, ...(changed && trigger ? { [triggerTimeAnnotation]: trigger } : {}) } },
+            endpoints,
+          })
+        for (const { slice, endpoints } of plan.update) await write(slice, endpoints, true)
+        for (const slice of plan.delete) await remove(client, slice)
+        const untouched = own.filter(s => !plan.delete.includes(s) && !plan.update.some(u => u.slice === s))
+        for (const slice of untouched) if (!sameLabels(slice.metadata.labels, labels)) await write(slice, slice.endpoints, false)
+      }
+    } catch (e) {
+      if (namespaceTerminating(e)) return
+      if (!isStatus(e, 'Conflict')) recorder.event(service, 'Warning', 'FailedToUpdateEndpointSlices', `Error updating Endpoint Slices for Service ${namespace}/${name}: ${(e as Error).message}`)
+      throw e
+    }
+  }
+
+  return {
+    name: 'endpointslice-controller',
+    client: ctx.client,
+    workers: 5,
+    sources: [source(all, e => [keyOf(e.object)]), source(podInformer, servicesOf), source(nodeInformer, servicesOn), source(slices, e => owner(e.object))],
+    reconcile,
+    log: ctx.log,
+  }
+}
+
+const sameLabels = (a: { [key: string]: string } | undefined, b: { [key: string]: string }): boolean =>
+  Object.keys(a ?? {}).length === Object.keys(b).length && Object.entries(b).every(([k, v]) => a?.[k] === v)
+
+async function remove(client: Client, slice: EndpointSlice): Promise<void> {
+  await client.delete(endpointSlices, slice.metadata.namespace ?? '', slice.metadata.name ?? '').catch((e: unknown) => {
+    if (!isStatus(e, 'NotFound')) throw e
+  })
+}

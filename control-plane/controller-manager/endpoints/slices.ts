@@ -1,0 +1,128 @@
+/** Which slices a service should have: pure functions after k8s.io/endpointslice. */
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import type { Endpoint, EndpointPort, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import { services } from '#shared/api/kinds.ts'
+import { canonical } from '#shared/machinery/hash.ts'
+import { controllerRef } from '../ownership.ts'
+import { isReady, isTerminating } from '../pods.ts'
+import { addressesOf, headlessLabel, hostnameIn, isHeadless, targetPort, triggerTimeAnnotation, type AddressType } from './backends.ts'
+
+export const serviceNameLabel = 'kubernetes.io/service-name'
+export const managedByLabel = 'endpointslice.kubernetes.io/managed-by'
+export const managedBy = 'endpointslice-controller.k8s.io'
+export const maxEndpoints = 100
+
+/** One endpoint for a pod; `node` is where it runs. */
+export function endpointOf(pod: Pod, service: Service, node: Node | undefined, type: AddressType): Endpoint {
+  const serving = isReady(pod)
+  const terminating = isTerminating(pod)
+  const { name = '', namespace = '', uid = '' } = pod.metadata
+  const zone = node?.metadata.labels?.['topology.kubernetes.io/zone']
+  const hostname = hostnameIn(pod, service)
+  return {
+    addresses: addressesOf(pod, type),
+    conditions: { ready: Boolean(service.spec.publishNotReadyAddresses) || (serving && !terminating), serving, terminating },
+    ...(hostname ? { hostname } : {}),
+    targetRef: { kind: 'Pod', namespace, name, uid },
+    ...(pod.spec.nodeName ? { nodeName: pod.spec.nodeName } : {}),
+    ...(zone ? { zone } : {}),
+  }
+}
+
+/** The service's ports as numbers in this pod; ports that the pod does not name are left out. */
+export function portsOf(pod: Pod, service: Service): EndpointPort[] {
+  return (service.spec.ports ?? []).flatMap(port => {
+    const number = targetPort(pod, port)
+    if (number === undefined) return []
+    return [{ name: port.name ?? '', protocol: port.protocol ?? 'TCP', port: number, ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}) }]
+  })
+}
+const portKey = (ports: readonly EndpointPort[] | undefined): string => [...(ports ?? [])].map(p => canonical({ ...p, name: p.name ?? '' })).sort().join()
+const endpointKey = (e: Endpoint): string => canonical([[...e.addresses].sort(), e.hostname ?? '', e.targetRef?.namespace, e.targetRef?.name, e.targetRef?.uid])
+
+/** Endpoints that share their ports, and so their slices. */
+export interface PortGroup {
+  ports: EndpointPort[]
+  endpoints: Endpoint[]
+}
+export function groupByPorts(items: readonly { ports: EndpointPort[]; endpoint: Endpoint }[]): PortGroup[] {
+  const groups = new Map<string, PortGroup>()
+  for (const { ports, endpoint } of items) {
+    const key = portKey(ports)
+    const group = groups.get(key) ?? { ports, endpoints: [] }
+    group.endpoints.push(endpoint)
+    groups.set(key, group)
+  }
+  return [...groups.values()]
+}
+
+export interface SliceChanges {
+  create: PortGroup[]
+  update: { slice: EndpointSlice; endpoints: Endpoint[] }[]
+  delete: EndpointSlice[]
+}
+/**
+ * How to get from the existing slices of one address type to the wanted groups with few writes: endpoints stay in the slice they are in, new ones fill slices that
+ * change anyway, then others with room, then new slices of at most `max`.
+ */
+export function changes(existing: readonly EndpointSlice[], groups: readonly PortGroup[], max = maxEndpoints): SliceChanges {
+  const result: SliceChanges = { create: [], update: [], delete: [] }
+  const wanted = new Map(groups.map(g => [portKey(g.ports), g]))
+  const byPorts = new Map<string, EndpointSlice[]>()
+  for (const slice of existing) byPorts.set(portKey(slice.ports), [...(byPorts.get(portKey(slice.ports)) ?? []), slice])
+  for (const [key, slices] of byPorts) if (!wanted.has(key)) result.delete.push(...slices)
+  for (const [key, group] of wanted) {
+    const missing = new Map(group.endpoints.map(e => [endpointKey(e), e]))
+    const plans = (byPorts.get(key) ?? []).map(slice => {
+      const kept: Endpoint[] = []
+      let changed = false
+      for (const old of slice.endpoints ?? []) {
+        const now = missing.get(endpointKey(old))
+        missing.delete(endpointKey(old))
+        if (now) kept.push(now)
+        if (!now || canonical(now) !== canonical(old)) changed = true
+      }
+      return { slice, kept, changed }
+    })
+    const rest = [...missing.values()]
+    for (const plan of [...plans].sort((a, b) => Number(b.changed) - Number(a.changed) || b.kept.length - a.kept.length)) {
+      // A slice whose last endpoint went is only worth keeping for what has to go somewhere.
+      const added = rest.splice(0, Math.max(0, max - plan.kept.length))
+      const endpoints = [...plan.kept, ...added]
+      if (endpoints.length === 0) result.delete.push(plan.slice)
+      else if (plan.changed || added.length) result.update.push({ slice: plan.slice, endpoints })
+    }
+    for (let at = 0; at < rest.length; at += max) result.create.push({ ports: group.ports, endpoints: rest.slice(at, at + max) })
+  }
+  // A service without any endpoint keeps one empty slice, so that a client can tell "none" from "not yet".
+  if (result.create.length === 0 && result.delete.length === existing.length) {
+    const empty = result.delete.findIndex(s => (s.endpoints ?? []).length === 0 && (s.ports ?? []).length === 0)
+    if (empty >= 0) result.delete.splice(empty, 1)
+    else result.create.push({ ports: [], endpoints: [] })
+  }
+  return result
+}
+
+/** Labels of a slice: the service's, and those that say whose it is. */
+export function sliceLabels(service: Service): { [key: string]: string } {
+  const { [headlessLabel]: _, ...labels } = service.metadata.labels ?? {}
+  return { ...labels, ...(isHeadless(service) ? { [headlessLabel]: '' } : {}), [serviceNameLabel]: service.metadata.name ?? '', [managedByLabel]: managedBy }
+}
+export function newSlice(service: Service, type: AddressType, group: PortGroup, trigger: string): EndpointSlice {
+  return {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: {
+      generateName: `${service.metadata.name}-`,
+      namespace: service.metadata.namespace,
+      labels: sliceLabels(service),
+      ...(trigger ? { annotations: { [triggerTimeAnnotation]: trigger } } : {}),
+      ownerReferences: [controllerRef(services, service)],
+    },
+    addressType: type,
+    endpoints: group.endpoints,
+    ports: group.ports,
+  } as EndpointSlice
+}
