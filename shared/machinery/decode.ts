@@ -4,8 +4,8 @@
  * `omitempty` zero values are gone, required fields are there, times, quantities and bytes are written as upstream writes them.
  */
 import { code, planOf, zeroOf, isEmpty, type FieldPlan, type Plan } from './plan.ts'
-import { normalQuantity } from './quantitytext.ts'
-import { isDuration, normalBase64, normalMicroTime, normalTime, quantityError } from './scalar.ts'
+import { normalQuantity, quantityFormatError } from './quantity.ts'
+import { isDuration, normalBase64, normalMicroTime, normalTime, plainQuantity } from './scalar.ts'
 import type { Infer, ObjectSchema } from './schema.ts'
 
 /** What is wrong with a body as a whole (a 400); the message is Go's. */
@@ -103,8 +103,8 @@ class Scanner {
         if (!isNumberStart(c)) throw new DecodeError(`json: cannot unmarshal ${this.kindOf(c)} into Go value of type int32`)
         return this.integer(plan, depth)
       case code.quantity:
-        if (c !== quote && !isNumberStart(c)) throw new DecodeError(quantityError)
-        return normalQuantity(c === quote ? this.string().trim() : this.number()) ?? this.fail(quantityError)
+        if (c !== quote && !isNumberStart(c)) throw new DecodeError(quantityFormatError)
+        return this.quantity(c === quote ? this.string().trim() : this.number())
       case code.byte: {
         if (c !== quote) this.wrong(plan, depth)
         return normalBase64(this.string()) ?? this.fail('illegal base64 data at input byte 0')
@@ -373,6 +373,10 @@ class Scanner {
     if (wide) return Math.max(-maxInt64, Math.min(maxInt64, value))
     // -0 is 0.
     return value + 0
+  }
+
+  quantity(text: string): string {
+    return plainQuantity.test(text) ? text : (normalQuantity(text) ?? this.fail(quantityFormatError))
   }
 
   literal(word: string): void {

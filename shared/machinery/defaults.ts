@@ -58,7 +58,7 @@ function defaulterOf(plan: Plan): Defaulter {
 function hasDefault(f: FieldPlan): boolean {
   const value = f.field.default
   if (value === undefined || value === null) return false
-  if (f.plan.code === code.object || !f.field.optional) return true
+  if (f.plan.code === code.object || !f.field.optional || f.field.pointer === true) return true
   return !isEmpty(value)
 }
 

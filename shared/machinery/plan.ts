@@ -143,7 +143,7 @@ class LazyPlan implements Plan {
     return (this.#fields ??= new Map(this.list.map(f => [f.name, f])))
   }
   get required(): FieldPlan[] {
-    return (this.#required ??= this.list.filter(f => !f.field.optional && hasZero(f)))
+    return (this.#required ??= this.list.filter(alwaysWritten))
   }
 }
 
@@ -151,11 +151,13 @@ function planFields(fields: Record<string, Field>): FieldPlan[] {
   return Object.entries(fields).map(([name, field], index) => ({ name, index, field, plan: planOf(field.schema), omitsZero: omitsZero(field) }))
 }
 
-/** Whether a required field has a zero value to be filled in: times would be `null`, and what Go holds by pointer stays missing. */
-function hasZero(f: FieldPlan): boolean {
-  const c = f.plan.code
-  if (c === code.object) return f.field.pointer !== true
-  return c !== code.any && c !== code.time && c !== code.microTime && f.field.pointer !== true
+/**
+ * Fields that are written even when they were not given: required ones, unless Go holds them by pointer, and optional times that Go holds by value
+ * (`pointer: false`), which it writes as null: an Event's `eventTime`.
+ */
+function alwaysWritten(f: FieldPlan): boolean {
+  if (f.field.optional) return f.field.pointer === false && (f.plan.code === code.time || f.plan.code === code.microTime)
+  return f.field.pointer !== true && f.plan.code !== code.any
 }
 
 /** Go's zero value of a type, as JSON shows it; a struct's holds its required fields. */

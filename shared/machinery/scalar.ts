@@ -39,7 +39,5 @@ const durationPattern = /^[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(
 /** Whether the text is a Go duration such as `1m30s`. */
 export const isDuration = (text: string): boolean => text === '0' || durationPattern.test(text)
 
-/** Upstream's message for what is no quantity. */
-export const quantityError = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-/** The commonest canonical quantities, so that the hot path need not compute: at most three digits with a suffix. */
-export const plainQuantity = /^[1-9]\d{0,2}(m|k|M|G|T|Ki|Mi|Gi|Ti)?$|^0$/
+/** The commonest canonical quantities, at most three digits with a suffix: for these nothing need be computed. */
+export const plainQuantity = /^[1-9]\d{0,2}(m|k|M|G|T|Ki|Mi|Gi|Ti)?$/

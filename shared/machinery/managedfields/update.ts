@@ -1,0 +1,163 @@
+/**
+ * metadata.managedFields after a plain write (create, update, patch): the writer gets what it changed, everybody loses what changed under them or is gone.
+ * https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+ */
+import type { KubeObject, ManagedFieldsEntry } from '../../api/meta/objectmeta.ts'
+import { planOf, zeroOf, code, type Plan } from '../plan.ts'
+import type { ObjectSchema } from '../schema.ts'
+import { compare, type Comparison } from './compare.ts'
+import { difference, isEmptySet, isFieldSet, union, without, type FieldSet } from './fieldset.ts'
+
+export interface Write {
+  schema: ObjectSchema
+  /** The object as it is stored, with its managedFields; undefined on create. */
+  live: KubeObject | undefined
+  /** The object as it shall be, defaulted and in normal form, before mutating admission. Its managedFields, if any, are what the client sent. */
+  object: KubeObject
+  /** From `managerName`. */
+  manager: string
+  /** Group and version in which the request was made. */
+  apiVersion: string
+  /** `''` for the main resource. */
+  subresource: string
+  /** Fields that a write of this kind never sets, as element paths: `[['f:status']]` for the main resource, `[['f:spec']]` for status. */
+  reset: readonly (readonly string[])[]
+  /** RFC 3339, whole seconds. */
+  now: string
+}
+
+/** Plain writers beyond this many are merged into one entry. */
+const maxUpdateManagers = 10
+const ancient = 'ancient-changes'
+
+/** Fields that the server owns and nobody manages. */
+const serverOwned: FieldSet = {
+  'f:apiVersion': {},
+  'f:kind': {},
+  'f:metadata': {
+    '.': {},
+    'f:clusterName': {},
+    'f:creationTimestamp': {},
+    'f:generation': {},
+    'f:managedFields': {},
+    'f:name': {},
+    'f:namespace': {},
+    'f:resourceVersion': {},
+    'f:selfLink': {},
+    'f:uid': {},
+  },
+}
+
+/** Sets `object.metadata.managedFields` to what it must be after the write. */
+export function updateManagedFields(write: Write): void {
+  const { object, live, schema } = write
+  const entries = former(write)
+  delete object.metadata.managedFields
+  const changes = compare(schema, live ?? emptyObject(planOf(schema)), object)
+  changes.changed = without(changes.changed, write.reset)
+  changes.removed = without(changes.removed, write.reset)
+  const next = capped(applied(entries, changes, write))
+  if (next.length > 0) object.metadata.managedFields = next
+}
+
+/** The entries to start from: those the client sent, unless there are none or they make no sense; `[{}]` clears all. */
+function former(write: Write): ManagedFieldsEntry[] {
+  const stored = write.live?.metadata.managedFields ?? []
+  if (write.subresource !== '') return stored
+  const sent = write.object.metadata.managedFields ?? []
+  if (sent.length === 0 || sent === stored) return stored
+  if (sent.length === 1 && Object.keys(sent[0]!).length === 0) return []
+  return sent.every(isEntry) ? sent : stored
+}
+
+const isEntry = (e: ManagedFieldsEntry): boolean =>
+  (e.operation === 'Update' || e.operation === 'Apply') && e.fieldsType === 'FieldsV1' && (e.fieldsV1 === undefined || isFieldSet(e.fieldsV1)) && Boolean(e.apiVersion)
+
+export const fieldsOf = (entry: ManagedFieldsEntry): FieldSet => (entry.fieldsV1 ?? {}) as FieldSet
+
+/** The entries without what changed or went, and with the writer's own. */
+function applied(entries: readonly ManagedFieldsEntry[], changes: Comparison, write: Write): ManagedFieldsEntry[] {
+  const next: ManagedFieldsEntry[] = []
+  let own: ManagedFieldsEntry | undefined
+  const nothingChanged = isEmptySet(changes.changed)
+  const nothingRemoved = isEmptySet(changes.removed)
+  for (const entry of entries) {
+    let fields = fieldsOf(entry)
+    // A set in another version of the kind names other paths.
+    if (entry.apiVersion === write.apiVersion) {
+      if (!nothingChanged) fields = difference(fields, changes.changed)
+      if (!nothingRemoved) fields = difference(fields, changes.removed)
+    }
+    const kept = fields === entry.fieldsV1 ? entry : { ...entry, fieldsV1: fields }
+    if (isOwn(entry, write)) own = kept
+    else if (!isEmptySet(fields)) next.push(kept)
+  }
+  const taken = difference(changes.changed, serverOwned)
+  if (!isEmptySet(taken)) next.push(ownEntry(write, own ? union(fieldsOf(own), taken) : taken))
+  else if (own && !isEmptySet(fieldsOf(own))) next.push(own)
+  return next.sort(entryOrder)
+}
+
+const isOwn = (e: ManagedFieldsEntry, write: Write): boolean =>
+  e.manager === write.manager && e.operation === 'Update' && e.apiVersion === write.apiVersion && (e.subresource ?? '') === write.subresource
+
+const ownEntry = (write: Write, fields: FieldSet): ManagedFieldsEntry => ({
+  manager: write.manager,
+  operation: 'Update',
+  apiVersion: write.apiVersion,
+  time: write.now,
+  fieldsType: 'FieldsV1',
+  fieldsV1: fields,
+  ...(write.subresource ? { subresource: write.subresource } : {}),
+})
+
+const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/** The order in which entries are stored: applies first, then by time, then by name. */
+export const entryOrder = (a: ManagedFieldsEntry, b: ManagedFieldsEntry): number =>
+  order(a.operation ?? '', b.operation ?? '') ||
+  order(a.time ?? '', b.time ?? '') ||
+  order(a.manager ?? '', b.manager ?? '') ||
+  order(a.apiVersion ?? '', b.apiVersion ?? '') ||
+  order(a.subresource ?? '', b.subresource ?? '')
+
+/** Merges the oldest plain writers of a version into one, until few enough are left. */
+function capped(entries: ManagedFieldsEntry[]): ManagedFieldsEntry[] {
+  const updates = entries.filter(e => e.operation === 'Update')
+  if (updates.length <= maxUpdateManagers) return entries
+  const gone = new Set<ManagedFieldsEntry>()
+  const buckets = new Map<string, ManagedFieldsEntry>()
+  let left = updates.length
+  for (const entry of updates) {
+    if (left <= maxUpdateManagers) break
+    const version = entry.apiVersion ?? ''
+    const bucket = buckets.get(version)
+    gone.add(entry)
+    const { subresource: _, ...rest } = entry
+    buckets.set(version, { ...rest, manager: ancient, fieldsV1: bucket ? union(fieldsOf(bucket), fieldsOf(entry)) : fieldsOf(entry) })
+    if (bucket) left--
+  }
+  // A bucket of one entry was not needed: that entry stays as it is.
+  const merged = [...buckets.values()].filter(bucket => [...gone].filter(e => e.apiVersion === bucket.apiVersion).length > 1)
+  const versions = new Set(merged.map(e => e.apiVersion))
+  return [...entries.filter(e => !gone.has(e) || !versions.has(e.apiVersion)), ...merged].sort(entryOrder)
+}
+
+const empties = new WeakMap<Plan, object>()
+
+/** What a create is compared with: Go's zero struct, which has its value structs and required fields. Lists that are always written are there as null. */
+function emptyObject(plan: Plan): object {
+  let empty = empties.get(plan)
+  if (!empty) empties.set(plan, (empty = zeroStruct(plan)))
+  return empty
+}
+
+function zeroStruct(plan: Plan): object {
+  const out: Record<string, unknown> = {}
+  for (const f of plan.list) {
+    const byValue = !f.field.optional || (f.plan.code === code.object && f.field.default !== undefined)
+    if (!byValue || f.field.pointer === true) continue
+    out[f.name] = f.plan.code === code.object ? zeroStruct(f.plan) : zeroOf(f.plan)
+  }
+  return out
+}
