@@ -1,0 +1,58 @@
+/** Reads a request from a NATS message; whatever is not one is garbage, with the reason. */
+import type { Msg } from 'nats'
+import { fromToken, inboxPrefix } from '#shared/bus/subjects.ts'
+import type { ApiRequest } from '#shared/bus/transport.ts'
+
+export interface BusRequest {
+  readonly identity: string
+  /** The token that tells this client's connection from others of its identity. */
+  readonly client: string
+  /** The token of the request. */
+  readonly token: string
+  readonly reply: string
+  readonly timeoutMs: number
+  readonly request: Omit<ApiRequest, 'signal'>
+}
+
+const maxTimeoutMs = 3_600_000
+
+/** The identity behind `api.<identity>` or a subject below it; undefined when the token is none. */
+export function identityOfSubject(subject: string): string | undefined {
+  try {
+    return fromToken(subject.split('.')[1] ?? '') || undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Returns why a message is garbage, or the request. The reply subject is the sender's choice, and we may publish where it may not: it must be its inbox. */
+export function readRequest(m: Msg): BusRequest | string {
+  const identity = identityOfSubject(m.subject)
+  if (!identity) return 'no identity in the subject'
+  const prefix = `${inboxPrefix(identity)}.`
+  const tokens = m.reply?.startsWith(prefix) ? m.reply.slice(prefix.length).split('.') : []
+  const [client, token] = tokens
+  if (tokens.length !== 2 || !client || !token || !/^\w+$/.test(client) || !/^\w+$/.test(token)) return `the reply subject is not an inbox of ${identity}`
+  const method = m.headers?.get('Method') ?? ''
+  const url = m.headers?.get('Path') ?? ''
+  if (!/^[A-Z]{1,16}$/.test(method)) return 'no method'
+  if (!/^\/[!-~]*$/.test(url)) return 'no path'
+  const timeoutMs = Number(m.headers?.get('Timeout'))
+  if (!(timeoutMs > 0)) return 'no timeout'
+  const headers = readHeaders(m.headers?.get('Headers') ?? '')
+  if (!headers) return 'the headers are not JSON'
+  const at = url.indexOf('?')
+  const path = at < 0 ? url : url.slice(0, at)
+  const query = new URLSearchParams(at < 0 ? '' : url.slice(at + 1))
+  return { identity, client, token, reply: `${prefix}${client}.${token}`, timeoutMs: Math.min(timeoutMs, maxTimeoutMs), request: { method, path, query, headers, body: m.data } }
+}
+
+function readHeaders(text: string): Record<string, string> | undefined {
+  try {
+    const value: unknown = JSON.parse(text || '{}')
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+    return Object.fromEntries(Object.entries(value).flatMap(([k, v]) => (typeof v === 'string' ? [[k.toLowerCase(), v]] : [])))
+  } catch {
+    return undefined
+  }
+}

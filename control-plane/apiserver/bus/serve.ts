@@ -1,0 +1,173 @@
+/** Serves the API over NATS: one queue group of all API servers, each request answered in numbered frames to its sender's inbox. */
+import { nuid, type Msg } from 'nats'
+import type { BusConnection } from '#shared/bus/connection.ts'
+import { clientSilenceMs, everyServer, type Alive, type Control } from '#shared/bus/frames.ts'
+import { toToken } from '#shared/bus/subjects.ts'
+import type { ApiRequest, ApiResponse, UserInfo } from '#shared/bus/transport.ts'
+import { logger, type Logger } from '#shared/component/log.ts'
+import { internalError, StatusError, timeout } from '#shared/machinery/status.ts'
+import { Answer } from './answer.ts'
+import { Gate, type GateOptions } from './gate.ts'
+import { userOf } from './identity.ts'
+import { identityOfSubject, readRequest, type BusRequest } from './request.ts'
+
+export type ApiHandler = (request: ApiRequest, user: UserInfo) => Promise<ApiResponse>
+
+export interface ServeOptions {
+  log?: Logger
+  /** Per identity; watches count only until their answer begins. Default 100 running, 2,000 waiting. */
+  limits?: GateOptions
+}
+
+export interface ApiService {
+  /** Requests and streams that last. */
+  readonly active: number
+  /** Takes no new requests and breaks off those that last. */
+  close(): Promise<void>
+}
+
+/** One client's connection: its requests and when it was last heard of. */
+interface Client {
+  heard: number
+  readonly answers: Map<string, Answer>
+}
+
+/** Clients are told of requests that take longer than this, so that they notice when the server dies. */
+const acceptAfterMs = 300
+
+export function serveApi(connection: BusConnection, handler: ApiHandler, options: ServeOptions = {}): ApiService {
+  const { nats } = connection
+  const log = options.log ?? logger('bus')
+  const gate = new Gate(options.limits ?? { running: 100, waiting: 2_000 })
+  const id = nuid.next()
+  const clients = new Map<string, Client>()
+  const garbage = (m: Msg, why: string) => log.warn({ subject: m.subject, reply: m.reply, why }, 'a message on the bus was dropped')
+
+  const clientOf = (key: string): Client => {
+    let client = clients.get(key)
+    if (!client) clients.set(key, (client = { heard: 0, answers: new Map() }))
+    client.heard = performance.now()
+    return client
+  }
+
+  const onRequest = (m: Msg) => {
+    const read = readRequest(m)
+    if (typeof read === 'string') return garbage(m, read)
+    const key = `${toToken(read.identity)}.${read.client}`
+    const client = clientOf(key)
+    if (client.answers.has(read.token)) return garbage(m, 'a request of that number is under way')
+    const answer = new Answer(nats, read.reply, id, () => client.answers.delete(read.token))
+    client.answers.set(read.token, answer)
+    respond(read, answer).catch((e: Error) => {
+      log.error({ error: e.message, path: read.request.path }, 'an answer broke off')
+      answer.break('the answer broke off')
+    })
+  }
+
+  const respond = async (read: BusRequest, answer: Answer) => {
+    const accept = setTimeout(() => answer.accept(), acceptAfterMs)
+    const deadline = setTimeout(() => answer.abort('deadline'), read.timeoutMs)
+    let leave: (() => void) | undefined
+    try {
+      leave = await gate.enter(read.identity)
+      if (!leave) return await answer.send(statusResponse(tooManyRequests()))
+      if (answer.signal.aborted) return
+      const response = await handler({ ...read.request, signal: answer.signal }, userOf(read.identity)).catch((e: unknown) => failure(e, read, answer))
+      clearTimeout(accept)
+      clearTimeout(deadline)
+      if (!(response.body instanceof Uint8Array)) leave()
+      await answer.send(response)
+    } finally {
+      clearTimeout(accept)
+      clearTimeout(deadline)
+      leave?.()
+    }
+  }
+
+  const failure = (e: unknown, read: BusRequest, answer: Answer): ApiResponse => {
+    if (e instanceof StatusError) return statusResponse(e)
+    if (answer.signal.aborted) return statusResponse(timeout('request did not complete within the allotted timeout'))
+    log.error({ err: e, method: read.request.method, path: read.request.path, user: read.identity }, 'a request failed')
+    return statusResponse(internalError((e as Error)?.message ?? String(e)))
+  }
+
+  const onControl = (m: Msg) => {
+    const identity = identityOfSubject(m.subject)
+    const control = readControl(m)
+    if (!identity || !control) return garbage(m, 'not a control message')
+    const key = `${toToken(identity)}.${control.client}`
+    const client = clients.get(key)
+    if (client) client.heard = performance.now()
+    if (control.request === undefined) return heartbeat(m, key, client)
+    const answer = client?.answers.get(control.request)
+    if (control.cancel) answer?.abort('the client cancelled')
+    else if (control.ack !== undefined) answer?.acknowledge(control.ack)
+  }
+
+  const heartbeat = (m: Msg, key: string, client: Client | undefined) => {
+    if (!m.reply?.startsWith(`_INBOX.${key}.`)) return garbage(m, 'the reply subject is not an inbox of the sender')
+    const alive: Alive = { requests: Object.fromEntries([...(client?.answers ?? [])].map(([token, a]) => [token, a.frames])), nextMs: Math.max(1_000, clients.size) }
+    nats.publish(m.reply, JSON.stringify(alive))
+  }
+
+  const sweep = setInterval(() => {
+    const now = performance.now()
+    for (const [key, client] of clients) {
+      if (client.answers.size === 0 && now - client.heard > 1_000) clients.delete(key)
+      else if (now - client.heard > clientSilenceMs + clients.size * 2) {
+        log.info({ client: key, requests: client.answers.size }, 'a client is silent; its requests are dropped')
+        for (const answer of client.answers.values()) answer.abort('the client is silent')
+        clients.delete(key)
+      }
+    }
+  }, 2_000)
+  sweep.unref()
+  const abortAll = (why: string) => {
+    for (const client of clients.values()) for (const answer of client.answers.values()) answer.abort(why)
+    clients.clear()
+  }
+  const safely = (handle: (m: Msg) => void) => (e: Error | null, m: Msg) => {
+    try {
+      if (!e) handle(m)
+    } catch (error) {
+      // Thrown here, it would end the connection's reader.
+      log.error({ err: error, subject: m.subject }, 'a message on the bus could not be handled')
+    }
+  }
+  const subscriptions = [
+    nats.subscribe('api.*', { queue: 'apiserver', callback: safely(onRequest) }),
+    nats.subscribe(`api.*.${id}`, { callback: safely(onControl) }),
+    nats.subscribe(`api.*.${everyServer}`, { callback: safely(onControl) }),
+  ]
+  // What was sent meanwhile is lost: clients end their streams too, and resume.
+  const stopListening = connection.onChange(connected => connected || abortAll('the connection to NATS was lost'))
+  return {
+    get active() {
+      return [...clients.values()].reduce((n, c) => n + c.answers.size, 0)
+    },
+    async close() {
+      stopListening()
+      clearInterval(sweep)
+      for (const s of subscriptions) s.unsubscribe()
+      for (const client of clients.values()) for (const answer of [...client.answers.values()]) answer.break('the API server is shutting down')
+      clients.clear()
+      if (connection.connected) await nats.flush().catch(() => {})
+    },
+  }
+}
+
+const tooManyRequests = () => new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
+
+const statusResponse = (e: StatusError): ApiResponse => ({ code: e.code, headers: { 'content-type': 'application/json' }, body: Buffer.from(JSON.stringify(e.status)) })
+
+function readControl(m: Msg): Control | undefined {
+  try {
+    const c = JSON.parse(Buffer.from(m.data).toString()) as Partial<Control> | null
+    if (typeof c?.client !== 'string' || !/^\w+$/.test(c.client)) return undefined
+    if (c.request !== undefined && typeof c.request !== 'string') return undefined
+    if (c.ack !== undefined && typeof c.ack !== 'number') return undefined
+    return c as Control
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,306 @@
+/** The API over NATS, the client's side: any number of requests and streams over one connection and one inbox. */
+import { headers, nuid, type Msg } from 'nats'
+import type { BusConnection } from './connection.ts'
+import { cost, decodeFrame, decodeHead, everyServer, Flag, windowCost, type Alive, type Control } from './frames.ts'
+import { apiSubject, inboxPrefix } from './subjects.ts'
+import type { ApiResponse, Transport } from './transport.ts'
+
+/** No answer could be had. Whether the request was carried out is unknown unless the code is `unavailable`. */
+export class TransportError extends Error {
+  /** unavailable: nobody serves the API; timeout: no answer in time; lost: the answer broke off. */
+  readonly code: 'unavailable' | 'timeout' | 'lost'
+  constructor(code: TransportError['code'], message: string) {
+    super(message)
+    this.name = 'TransportError'
+    this.code = code
+  }
+}
+
+const defaultTimeoutMs = 30_000
+const heartbeatMs = 1_000
+/** A server that leaves heartbeats unanswered for that long is taken for dead; one whose process is gone is noticed at the next heartbeat. */
+const serverSilenceMs = 6_000
+const ackEvery = windowCost / 8
+
+interface Call {
+  readonly token: string
+  via: string | undefined
+  /** Frames received. */
+  frames: number
+  readonly answered: (response: ApiResponse) => void
+  readonly failed: (error: Error) => void
+  body: Body | undefined
+}
+
+export function natsTransport(connection: BusConnection): Transport {
+  return new NatsTransport(connection)
+}
+
+class NatsTransport implements Transport {
+  readonly #connection: BusConnection
+  readonly #client = nuid.next()
+  readonly #inbox: string
+  readonly #subject: string
+  readonly #calls = new Map<string, Call>()
+  readonly #servers = new Map<string, { heard: number; due: number; asked: number }>()
+  readonly #stop: (() => void)[]
+  #count = 0
+  #closed = false
+
+  constructor(connection: BusConnection) {
+    this.#connection = connection
+    this.#inbox = `${inboxPrefix(connection.identity)}.${this.#client}`
+    this.#subject = apiSubject(connection.identity)
+    const subscription = connection.nats.subscribe(`${this.#inbox}.*`, { callback: (e, m) => e ?? this.#receive(m) })
+    const timer = setInterval(() => this.#heartbeat(), heartbeatMs / 4)
+    timer.unref()
+    const stopListening = connection.onChange(connected => connected || this.#failAll(new TransportError('lost', 'the connection to NATS was lost')))
+    this.#stop = [() => subscription.unsubscribe(), () => clearInterval(timer), stopListening]
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const stop of this.#stop) stop()
+    this.#failAll(new TransportError('lost', 'the client was closed'))
+  }
+
+  async request({ method, path, query, headers: fields, body, signal, timeoutMs = defaultTimeoutMs }: Parameters<Transport['request']>[0]): Promise<ApiResponse> {
+    signal?.throwIfAborted()
+    if (this.#closed) throw new TransportError('unavailable', 'the client is closed')
+    const end = performance.now() + timeoutMs
+    if (!this.#connection.connected) await this.#connected(timeoutMs, signal)
+    const { promise, resolve, reject } = Promise.withResolvers<ApiResponse>()
+    const token = `${++this.#count}`
+    const call: Call = { token, via: undefined, frames: 0, answered: resolve, failed: reject, body: undefined }
+    this.#calls.set(token, call)
+    const abort = () => this.#cancel(call, signal?.reason)
+    const timer = setTimeout(() => this.#cancel(call, new TransportError('timeout', `no answer to ${method} ${path} in ${timeoutMs} ms`)), Math.max(1, end - performance.now()))
+    signal?.addEventListener('abort', abort)
+    try {
+      const search = query.toString()
+      const h = headers()
+      h.set('Method', method)
+      h.set('Path', search ? `${path}?${search}` : path)
+      h.set('Timeout', String(Math.ceil(timeoutMs)))
+      h.set('Headers', JSON.stringify(fields))
+      this.#connection.nats.publish(this.#subject, body, { reply: `${this.#inbox}.${token}`, headers: h })
+      const response = await promise
+      if (response.body instanceof Body && signal) response.body.whenDone(() => signal.removeEventListener('abort', abort))
+      else signal?.removeEventListener('abort', abort)
+      return response
+    } catch (e) {
+      this.#calls.delete(token)
+      signal?.removeEventListener('abort', abort)
+      throw e
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #connected(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const done = (error?: unknown) => {
+        clearTimeout(timer)
+        stop()
+        signal?.removeEventListener('abort', abort)
+        if (error) reject(error)
+        else resolve()
+      }
+      const abort = () => done(signal?.reason)
+      const stop = this.#connection.onChange(connected => connected && done())
+      const timer = setTimeout(() => done(new TransportError('unavailable', 'there is no connection to NATS')), timeoutMs)
+      signal?.addEventListener('abort', abort)
+    })
+  }
+
+  #receive(m: Msg): void {
+    const token = m.subject.slice(this.#inbox.length + 1)
+    if (token.startsWith('alive-')) return this.#alive(token.slice('alive-'.length), m)
+    const call = this.#calls.get(token)
+    if (!call) return
+    if (m.headers?.code === 503) return this.#fail(call, new TransportError('unavailable', 'no API server serves the bus'))
+    const frame = decodeFrame(m.data)
+    if (!frame) return
+    if (frame.number !== call.frames) return this.#cancel(call, new TransportError('lost', 'a part of the answer is missing'))
+    call.frames++
+    const { flags, payload } = frame
+    if (flags & Flag.accepted) return this.#assign(call, payload.toString())
+    if (flags & Flag.broken) return this.#fail(call, new TransportError('lost', payload.toString() || 'the answer broke off'))
+    if (flags & Flag.head) return this.#head(call, payload, (flags & Flag.end) !== 0)
+    call.body?.push(payload)
+    if (flags & Flag.end) this.#end(call)
+  }
+
+  #head(call: Call, payload: Buffer, whole: boolean): void {
+    const decoded = decodeHead(payload)
+    if (!decoded) return this.#cancel(call, new TransportError('lost', 'the answer is not understood'))
+    const { code, headers: fields, via } = decoded.head
+    if (whole) {
+      this.#calls.delete(call.token)
+      return call.answered({ code, headers: fields, body: decoded.rest })
+    }
+    this.#assign(call, via)
+    call.body = new Body(
+      consumed => this.#control(via, { client: this.#client, request: call.token, ack: consumed }),
+      () => this.#cancel(call, undefined),
+    )
+    if (decoded.rest.length > 0) call.body.push(decoded.rest)
+    call.answered({ code, headers: fields, body: call.body })
+  }
+
+  #assign(call: Call, via: string): void {
+    call.via = via
+    const now = performance.now()
+    if (!this.#servers.has(via)) this.#servers.set(via, { heard: now, due: now + heartbeatMs, asked: 0 })
+  }
+
+  #end(call: Call): void {
+    this.#calls.delete(call.token)
+    call.body?.finish()
+  }
+
+  #fail(call: Call, error: Error): void {
+    this.#calls.delete(call.token)
+    call.failed(error)
+    call.body?.finish(error)
+  }
+
+  /** Tells the server, and ends here: with an error, or quietly when the reader wants no more. */
+  #cancel(call: Call, reason: unknown): void {
+    if (!this.#calls.delete(call.token)) return
+    this.#control(call.via ?? everyServer, { client: this.#client, request: call.token, cancel: true })
+    const error = reason instanceof Error ? reason : new TransportError('lost', 'the request was given up')
+    call.failed(error)
+    call.body?.finish(reason === undefined ? undefined : error)
+  }
+
+  #failAll(error: Error): void {
+    this.#servers.clear()
+    for (const call of [...this.#calls.values()]) this.#fail(call, error)
+  }
+
+  #control(server: string, message: Control, reply?: string): void {
+    if (!this.#connection.connected) return
+    this.#connection.nats.publish(`${this.#subject}.${server}`, JSON.stringify(message), reply ? { reply } : {})
+  }
+
+  /** Asks each server that works for us whether it is alive; when its process is gone, NATS itself answers that nobody listens. */
+  #heartbeat(): void {
+    if (this.#servers.size === 0 || !this.#connection.connected) return
+    const used = new Set([...this.#calls.values()].map(call => call.via))
+    const now = performance.now()
+    for (const [id, server] of this.#servers) {
+      if (!used.has(id)) this.#servers.delete(id)
+      else if (server.asked > 0 && now - Math.max(server.heard, server.asked) > serverSilenceMs) this.#gone(id, 'the API server is silent')
+      else if (now >= server.due) {
+        // The time of the oldest unanswered question counts.
+        if (server.asked === 0) server.asked = now
+        server.due = now + heartbeatMs
+        this.#control(id, { client: this.#client }, `${this.#inbox}.alive-${id}`)
+      }
+    }
+  }
+
+  #alive(id: string, m: Msg): void {
+    const server = this.#servers.get(id)
+    if (!server) return
+    if (m.headers?.code === 503) return this.#gone(id, 'the API server is gone')
+    const now = performance.now()
+    let answer: Alive
+    try {
+      answer = m.json<Alive>()
+    } catch {
+      return
+    }
+    Object.assign(server, { heard: now, asked: 0, due: now + Math.max(heartbeatMs, answer.nextMs) })
+    // Messages of one server come in order: at this point we have all frames that it had sent when it answered.
+    for (const call of [...this.#calls.values()]) {
+      if (call.via !== id || answer.requests[call.token] === call.frames) continue
+      this.#cancel(call, new TransportError('lost', 'a part of the answer is missing'))
+    }
+  }
+
+  #gone(id: string, why: string): void {
+    this.#servers.delete(id)
+    for (const call of [...this.#calls.values()]) if (call.via === id) this.#fail(call, new TransportError('lost', why))
+  }
+}
+
+/** The pieces of an answer as they come; read once. */
+class Body implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
+  readonly #consumed: (total: number) => void
+  readonly #dropped: () => void
+  #pieces: Uint8Array[] = []
+  #waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: Error) => void } | undefined
+  #done = false
+  #error: Error | undefined
+  #total = 0
+  #acked = 0
+  #callbacks: (() => void)[] = []
+
+  constructor(consumed: (total: number) => void, dropped: () => void) {
+    this.#consumed = consumed
+    this.#dropped = dropped
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return this
+  }
+
+  whenDone(callback: () => void): void {
+    if (this.#done) callback()
+    else this.#callbacks.push(callback)
+  }
+
+  push(piece: Uint8Array): void {
+    if (this.#done) return
+    if (piece.length === 0) return
+    const waiting = this.#waiting
+    if (!waiting) return void this.#pieces.push(piece)
+    this.#waiting = undefined
+    this.#count(piece)
+    waiting.resolve({ value: piece, done: false })
+  }
+
+  /** No more comes; with an error, what has come is still handed out before it. */
+  finish(error?: Error): void {
+    if (this.#done) return
+    this.#done = true
+    this.#error = error
+    for (const callback of this.#callbacks) callback()
+    const waiting = this.#waiting
+    this.#waiting = undefined
+    if (!waiting) return
+    if (error) waiting.reject(error)
+    else waiting.resolve({ value: undefined, done: true })
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    const piece = this.#pieces.shift()
+    if (piece) {
+      this.#count(piece)
+      return { value: piece, done: false }
+    }
+    if (this.#error) {
+      const error = this.#error
+      this.#error = undefined
+      throw error
+    }
+    if (this.#done) return { value: undefined, done: true }
+    return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }))
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#pieces = []
+    this.#error = undefined
+    if (!this.#done) this.#dropped()
+    return { value: undefined, done: true }
+  }
+
+  #count(piece: Uint8Array): void {
+    this.#total += cost(piece.length)
+    if (this.#total - this.#acked < ackEvery || this.#done) return
+    this.#acked = this.#total
+    this.#consumed(this.#total)
+  }
+}
