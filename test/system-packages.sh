@@ -12,6 +12,7 @@ need redis-server redis-server
 need nginx nginx-light
 need busybox busybox
 need curl curl
+need unzip unzip
 [ -z "$missing" ] && exit 0
 echo "installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive

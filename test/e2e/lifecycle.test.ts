@@ -1,0 +1,96 @@
+/** Starting, stopping, what is kept and what is left behind; the CLI's errors. */
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { eventually, runCox, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
+import { inventory } from '../fixtures/inventory.ts'
+
+describe('a cluster that comes and goes', () => {
+  let cluster: ClusterFixture
+  beforeAll(async () => {
+    cluster = await startCluster({ nodes: 2 })
+  })
+  afterAll(() => cluster?.stop())
+
+  test('a second one runs beside it, and each sees its own objects', async () => {
+    const other = await startCluster({ nodes: 1 })
+    try {
+      expect(other.index).not.toBe(cluster.index)
+      await other.kubectl('create', 'configmap', 'mine')
+      expect((await cluster.tryKubectl('get', 'configmap', 'mine')).stderr).toContain('not found')
+      expect((await cluster.kubectl('get', 'nodes', '-o', 'name')).split('\n')).toEqual(['node/node-1', 'node/node-2'])
+    } finally {
+      await other.stop()
+    }
+  })
+
+  test('nodes are added, listed and removed', async () => {
+    expect((await cluster.cox('node', 'add', '--name', 'extra')).stdout).toContain('node extra is Ready')
+    const list = JSON.parse((await cluster.cox('node', 'list', '-o', 'json')).stdout) as { name: string; status: string }[]
+    expect(list.map(n => [n.name, n.status])).toEqual([['node-1', 'Ready'], ['node-2', 'Ready'], ['extra', 'Ready']])
+    expect((await cluster.cox('node', 'rm', 'extra')).code).toBe(0)
+    expect((await cluster.tryKubectl('get', 'node', 'extra')).stderr).toContain('nodes "extra" not found')
+  })
+
+  test('down leaves nothing but the state directory; up brings objects and pods back', async () => {
+    await cluster.kubectl('create', 'configmap', 'kept', '--from-literal=a=1')
+    await cluster.kubectl('create', 'deployment', 'kept', '--image=busybox', '--replicas=2', '--', 'sleep', '100000')
+    await cluster.kubectl('rollout', 'status', 'deployment/kept', '--timeout=60s')
+    const during = await inventory(cluster.dir, cluster.index)
+    expect(during['processes']?.length).toBeGreaterThan(5)
+    expect(during['links']?.length).toBe(3)
+    await cluster.down()
+    const after = await inventory(cluster.dir, cluster.index)
+    for (const part of ['processes', 'links', 'routes', 'mounts', 'cgroups']) expect(after[part], part).toEqual([])
+    expect(after['namespaces']).toEqual(during['namespaces'])
+    expect(after['rules']).toEqual(during['rules'])
+
+    await cluster.up()
+    expect(await cluster.kubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}')).toBe('1')
+    await eventually(async () => (await cluster.kubectl('get', 'deployment', 'kept', '-o', 'jsonpath={.status.readyReplicas}')) === '2', 'the pods run again')
+    const rows = await cluster.ps()
+    expect(rows.filter(r => r.component === 'container' && r.pod?.startsWith('kept-')).length).toBeGreaterThanOrEqual(2)
+  })
+
+  test('a second supervisor is refused', async () => {
+    const ran = await cluster.cox('up')
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toMatch(/^cox: the cluster in .* is already up \(pid \d+\); `cox down` stops it$/)
+  })
+
+  test('kubeconfig and logs', async () => {
+    expect((await cluster.cox('kubeconfig')).stdout.trim()).toBe((await readFile(cluster.kubeconfig, 'utf8')).trim())
+    expect((await cluster.cox('logs', 'kube-apiserver')).stdout).toContain('"component":"kube-apiserver"')
+    expect((await cluster.cox('logs', 'node-1')).code).toBe(0)
+  })
+})
+
+describe('impossible requests are one clear line and exit code 1', () => {
+  const nowhere = path.join(import.meta.dirname, 'no-such-state')
+  test.each([
+    [['--bogus'], /unknown option '--bogus'/],
+    [['sail'], /unknown command 'sail'/],
+    [['up', '--nodes', 'many'], /'--nodes <n>' argument 'many' is invalid/],
+    [['up', '--nodes', '0'], /is invalid/],
+    [['ps', '-o', 'xml'], /Allowed choices are table, json/],
+    [['ps', '--state-dir', nowhere], /there is no cluster in/],
+    [['down', '--state-dir', nowhere], /there is no cluster in/],
+    [['kubeconfig', '--state-dir', nowhere], /there is no cluster in/],
+    [['node', 'kill', 'node-1', '--state-dir', nowhere], /there is no cluster in|is not up/],
+    [['node', 'kill'], /missing required argument 'name'/],
+    [['down', 'now'], /too many arguments/],
+  ])('cox %j', async (args, message) => {
+    const ran = await runCox(args)
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toMatch(message)
+    expect(ran.stderr).toMatch(/^cox: /)
+    expect(ran.stderr.trim().split('\n')).toHaveLength(1)
+  })
+  test('--help everywhere', async () => {
+    for (const args of [[], ['up'], ['down'], ['ps'], ['node'], ['node', 'add'], ['logs'], ['kubeconfig']]) {
+      const ran = await runCox([...args, '--help'])
+      expect(ran.code).toBe(0)
+      expect(ran.stdout).toContain('Usage: cox')
+    }
+  })
+})
