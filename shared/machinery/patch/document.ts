@@ -1,0 +1,33 @@
+/** What all patches share: parsing their bodies, and objects whose keys come from outside. */
+import { badRequest } from '../status.ts'
+
+export type Document = Record<string, unknown>
+
+export const isDocument = (value: unknown): value is Document => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The JSON value of a patch's body; a StatusError 400 when it is none. */
+export function parsePatch(patch: Uint8Array | string): unknown {
+  const text = typeof patch === 'string' ? patch : Buffer.from(patch.buffer, patch.byteOffset, patch.byteLength).toString('utf8')
+  try {
+    return JSON.parse(text)
+  } catch (e) {
+    throw badRequest(`error decoding patch: ${text.trim() === '' ? 'unexpected end of JSON input' : e instanceof Error ? e.message : String(e)}`)
+  }
+}
+
+/** The same where the patch must be an object. */
+export function parseObjectPatch(patch: Uint8Array | string): Document {
+  const value = parsePatch(patch)
+  if (isDocument(value)) return value
+  const kind = Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value === 'boolean' ? 'bool' : typeof value
+  throw badRequest(`error decoding patch: json: cannot unmarshal ${kind} into Go value of type map[string]interface {}`)
+}
+
+/** Sets an own property whatever its name: a plain assignment to `__proto__` would change the prototype. */
+export function setOwn(object: object, key: string, value: unknown): void {
+  if (key === '__proto__') Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
+  else (object as Document)[key] = value
+}
+
+/** The own property of that name, or undefined. */
+export const getOwn = (object: object, key: string): unknown => (Object.hasOwn(object, key) ? (object as Document)[key] : undefined)
