@@ -1,0 +1,111 @@
+/** What is served, arranged as discovery shows it: groups, their versions, and the resources of each. */
+import { createHash } from 'node:crypto'
+import type { Resource, Subresource } from '#shared/api/resource.ts'
+
+export interface ServedSubresource {
+  readonly name: string
+  readonly group: string
+  readonly version: string
+  readonly kind: string
+  readonly verbs: readonly string[]
+  /** Whether the body is of another group, so that plain discovery names it. */
+  readonly foreign: boolean
+}
+export interface ServedResource {
+  readonly name: string
+  readonly singular: string
+  readonly namespaced: boolean
+  readonly kind: string
+  readonly verbs: readonly string[]
+  readonly shortNames: readonly string[]
+  readonly categories: readonly string[]
+  /** Tells clients when objects are stored in another version; `''` for what is not stored. */
+  readonly storageVersionHash: string
+  readonly subresources: readonly ServedSubresource[]
+}
+export interface ServedVersion {
+  readonly group: string
+  readonly version: string
+  /** `apps/v1`, or `v1`. */
+  readonly groupVersion: string
+  readonly resources: readonly ServedResource[]
+}
+export interface ServedGroup {
+  readonly name: string
+  readonly versions: readonly ServedVersion[]
+}
+
+/** The order in which upstream lists its groups. */
+const groupOrder = [
+  '', 'apiregistration.k8s.io', 'apps', 'events.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io', 'autoscaling', 'batch', 'certificates.k8s.io', 'networking.k8s.io', 'policy',
+  'rbac.authorization.k8s.io', 'storage.k8s.io', 'admissionregistration.k8s.io', 'apiextensions.k8s.io', 'scheduling.k8s.io', 'coordination.k8s.io', 'node.k8s.io', 'discovery.k8s.io',
+  'resource.k8s.io', 'flowcontrol.apiserver.k8s.io',
+]
+const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
+/** Kinds of what is not an object but a connection. */
+const optionKinds: Readonly<Record<string, string>> = { exec: 'PodExecOptions', attach: 'PodAttachOptions', portforward: 'PodPortForwardOptions' }
+const proxyVerbs = ['create', 'delete', 'get', 'patch', 'update']
+
+/** All groups, in upstream's order; core comes first with the name `''`. */
+export function servedGroups(resources: readonly Resource[]): ServedGroup[] {
+  const versions = new Map<string, { group: string; version: string; resources: ServedResource[] }>()
+  const add = (group: string, version: string, resource: Resource): void => {
+    const key = `${group}/${version}`
+    let served = versions.get(key)
+    if (!served) versions.set(key, (served = { group, version, resources: [] }))
+    served.resources.push(servedResource(resource, group, version))
+  }
+  for (const resource of resources) {
+    add(resource.group, resource.version, resource)
+    for (const also of resource.alsoServedAs ?? []) add(also.group, also.version, resource)
+  }
+  const groups = new Map<string, ServedVersion[]>()
+  for (const { group, version, resources: list } of versions.values()) {
+    list.sort((a, b) => (a.name < b.name ? -1 : 1))
+    const served = groups.get(group) ?? []
+    served.push({ group, version, groupVersion: group ? `${group}/${version}` : version, resources: list })
+    groups.set(group, served)
+  }
+  const rank = (name: string): number => (groupOrder.includes(name) ? groupOrder.indexOf(name) : groupOrder.length)
+  return [...groups].map(([name, list]) => ({ name, versions: list.sort(newestFirst) })).sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1))
+}
+
+function servedResource(r: Resource, group: string, version: string): ServedResource {
+  return {
+    name: r.plural,
+    singular: r.singular,
+    namespaced: r.namespaced,
+    kind: r.kind,
+    verbs: [...(r.verbs ?? allVerbs)].sort(),
+    shortNames: r.shortNames ?? [],
+    categories: r.categories ?? [],
+    storageVersionHash: createHash('sha256').update(`${r.group}/${r.version}/${r.kind}`).digest().subarray(0, 8).toString('base64'),
+    subresources: Object.entries(r.subresources ?? {})
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, sub]) => servedSubresource(r, name, sub, group, version)),
+  }
+}
+
+function servedSubresource(r: Resource, name: string, sub: Subresource, group: string, version: string): ServedSubresource {
+  const proxyKind = name === 'proxy' ? `${r.kind}ProxyOptions` : undefined
+  const connect = name === 'proxy' ? proxyVerbs : ['create', 'get']
+  return {
+    name,
+    group: sub.group ?? group,
+    version: sub.version ?? version,
+    kind: sub.kind ?? optionKinds[name] ?? proxyKind ?? r.kind,
+    verbs: [...new Set(sub.verbs.flatMap(verb => (verb === 'connect' ? connect : [verb])))].sort(),
+    foreign: sub.group !== undefined && sub.group !== group,
+  }
+}
+
+/** v2 before v1, v1 before v1beta2. */
+function newestFirst(a: ServedVersion, b: ServedVersion): number {
+  const parts = (v: string): [number, number, number] => {
+    const m = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(v)
+    if (!m) return [-1, 0, 0]
+    return [m[2] === undefined ? 2 : m[2] === 'beta' ? 1 : 0, Number(m[1]), Number(m[3] ?? 0)]
+  }
+  const [x, y] = [parts(a.version), parts(b.version)]
+  return y[0] - x[0] || y[1] - x[1] || y[2] - x[2]
+}
