@@ -104,8 +104,8 @@ describe('a deployment behind a service', () => {
   }, 240_000)
   test('an update to an image that cannot be had stops, and keeps serving', async () => {
     await kubectl('set', 'image', 'deployment/web', 'echoserver=example.com/no/such:1')
-    const waiting = await eventually(async () => /ErrImagePull|ImagePullBackOff/.exec(await kubectl('get', 'pods', '-l', 'app=web')), 'the new pod cannot start')
-    expect(waiting[0]).toBeTruthy()
+    const waiting = await eventually(async () => /ErrImagePull|ImagePullBackOff/.test(await kubectl('get', 'pods', '-l', 'app=web')), 'the new pod cannot start')
+    expect(waiting).toBeTruthy()
     const service = await json<{ spec: { clusterIP: string } }>('get', 'service', 'web')
     expect(await curl(`http://${service.spec.clusterIP}/`)).toContain('web-')
     await kubectl('rollout', 'undo', 'deployment/web')
