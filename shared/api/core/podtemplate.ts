@@ -1,29 +1,33 @@
 /** The template from which controllers make pods. */
+import { forbidden, type FieldError, type Path } from '../../machinery/field.ts'
 import { obj, opt, type Infer } from '../../machinery/schema.ts'
-import type { FieldError, Path } from '../../machinery/field.ts'
 import { objectMeta, type ObjectMeta } from '../meta/objectmeta.ts'
-import { podSpec, type PodSpec } from './podspec/podspec.ts'
+import { validateAnnotations, validateLabels } from '../meta/validation.ts'
+import { validatePodAnnotations } from './podspec/annotationvalidation.ts'
+import { defaultPodSpec } from './podspec/defaults.ts'
+import { podSpec } from './podspec/podspec.ts'
+import { validatePodSpec } from './podspec/validation.ts'
 
-export const podTemplateSpec = obj('io.k8s.api.core.v1.PodTemplateSpec', '', () => ({
-  metadata: opt(1, objectMeta, { default: {} }),
-  spec: opt(2, podSpec, { default: {} }),
+export { defaultPodSpec, validatePodSpec }
+
+export const podTemplateSpec = obj('io.k8s.api.core.v1.PodTemplateSpec', 'What new pods look like.', () => ({
+  metadata: opt(1, objectMeta, { doc: 'Labels and annotations of the pods.', default: {} }),
+  spec: opt(2, podSpec, { doc: 'What the pods run.', default: {} }),
 }))
 export type PodTemplateSpec = Infer<typeof podTemplateSpec>
 
-/** Sets the defaults of a pod spec that depend on other fields. Mutates. */
-export function defaultPodSpec(_spec: PodSpec): void {}
-
-/** The same for a template. Mutates. */
+/** Sets the defaults of a template that depend on other fields. Mutates. */
 export function defaultPodTemplateSpec(template: PodTemplateSpec): void {
   if (template.spec) defaultPodSpec(template.spec)
 }
 
-/** All broken rules of a pod spec; `meta` is that of the pod or template it belongs to. */
-export function validatePodSpec(_spec: PodSpec, _meta: ObjectMeta, _path: Path): FieldError[] {
-  return []
-}
-
-/** All broken rules of a template, metadata and spec. */
+/** All broken rules of a template, metadata and spec. Upstream reports labels and annotations right below the template. */
 export function validatePodTemplateSpec(template: PodTemplateSpec, path: Path): FieldError[] {
-  return template.spec ? validatePodSpec(template.spec, template.metadata ?? {}, path.child('spec')) : []
+  const meta: ObjectMeta = template.metadata ?? {}
+  const errors = [...validateLabels(meta.labels, path.child('labels')), ...validateAnnotations(meta.annotations, path.child('annotations'))]
+  if (!template.spec) return errors
+  errors.push(...validatePodAnnotations(meta, template.spec, path.child('annotations'), path.child('spec')))
+  errors.push(...validatePodSpec(template.spec, {}, path.child('spec')))
+  if (template.spec.ephemeralContainers?.length) errors.push(forbidden(path.child('spec', 'ephemeralContainers'), 'ephemeral containers not allowed in pod template'))
+  return errors
 }
