@@ -1,0 +1,35 @@
+/** Growing delays per key, as client-go's flowcontrol.Backoff: doubled each time, forgotten after twice the longest delay without use. */
+
+export interface DelaySettings {
+  initialMs: number
+  maxMs: number
+}
+export const crashLoop: DelaySettings = { initialMs: 10_000, maxMs: 300_000 }
+export const imagePull: DelaySettings = { initialMs: 10_000, maxMs: 300_000 }
+
+export interface Delay {
+  delayMs: number
+  /** When it last grew, ms of the epoch. */
+  updatedAt: number
+}
+
+const forgotten = (delay: Delay, at: number, { maxMs }: DelaySettings): boolean => at - delay.updatedAt > 2 * maxMs
+
+/** Milliseconds still to wait after something failed at `eventAt`; 0 when it may be tried now. */
+export function remaining(delay: Delay | undefined, eventAt: number, now: number, settings: DelaySettings): number {
+  if (!delay || forgotten(delay, eventAt, settings)) return 0
+  return Math.max(0, eventAt + delay.delayMs - now)
+}
+
+/** The delay that the next failure will have to wait. */
+export function grow(delay: Delay | undefined, now: number, settings: DelaySettings): Delay {
+  const fresh = !delay || forgotten(delay, now, settings)
+  return { delayMs: fresh ? settings.initialMs : Math.min(delay.delayMs * 2, settings.maxMs), updatedAt: now }
+}
+
+/** `10s`, `1m20s`, as Go prints a duration of whole seconds. */
+export function durationText(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60]
+  return h > 0 ? `${h}h${m}m${s}s` : m > 0 ? `${m}m${s}s` : `${s}s`
+}

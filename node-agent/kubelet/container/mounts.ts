@@ -1,0 +1,62 @@
+/** What is mounted into a container: its volumes and the pod's own files. */
+import { mkdir, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Container } from '#shared/api/core/podspec/container.ts'
+import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
+import type { ContainerMount } from '../../runtime/runtime.ts'
+import type { PodDirectory } from '../pod/directory.ts'
+import { resolveSubPath } from '../volumes/subpath.ts'
+import { expand } from './expansion.ts'
+
+const propagations: { [name: string]: ContainerMount['propagation'] } = { None: 'private', HostToContainer: 'rslave', Bidirectional: 'rshared' }
+
+/** Makes the container's termination log too. Throws what becomes the message of CreateContainerConfigError. */
+export async function containerMounts(
+  pod: Pod,
+  container: Container | EphemeralContainer,
+  env: ReadonlyMap<string, string>,
+  volumePath: (name: string) => string | undefined,
+  directory: PodDirectory,
+  terminationLog: string,
+): Promise<ContainerMount[]> {
+  const mounts: ContainerMount[] = []
+  for (const m of container.volumeMounts ?? []) {
+    const path = volumePath(m.name)
+    if (path === undefined) throw new Error(`cannot find volume "${m.name}" to mount into container "${container.name}"`)
+    const subPath = m.subPathExpr ? expandSubPath(m.subPathExpr, env) : m.subPath
+    const source = subPath
+      ? await resolveSubPath(path, subPath).catch((e: Error) => Promise.reject(new Error(`failed to prepare subPath for volumeMount "${m.name}" of container "${container.name}": ${e.message}`)))
+      : path
+    const volume = pod.spec.volumes?.find(v => v.name === m.name)
+    // Upstream mounts these read-only whatever the mount says.
+    const alwaysReadOnly = volume?.configMap !== undefined || volume?.secret !== undefined || volume?.projected !== undefined || volume?.downwardAPI !== undefined
+    mounts.push({ destination: m.mountPath.startsWith('/') ? m.mountPath : `/${m.mountPath}`, source, readOnly: m.readOnly === true || alwaysReadOnly, propagation: propagations[m.mountPropagation ?? 'None'] ?? 'private' })
+  }
+  const own = (destination: string, source: string): void => {
+    if (!mounts.some(m => m.destination === destination)) mounts.push({ destination, source, readOnly: false, propagation: 'private' })
+  }
+  own('/etc/hosts', directory.hosts)
+  own('/etc/resolv.conf', directory.resolv)
+  own('/etc/hostname', directory.hostname)
+  if (container.terminationMessagePath) {
+    await mkdir(dirname(terminationLog), { recursive: true })
+    const file = await open(terminationLog, 'w')
+    // Any user of the container may write it.
+    await file.chmod(0o666)
+    await file.close()
+    own(container.terminationMessagePath, terminationLog)
+  }
+  // A parent is mounted before what is mounted inside of it.
+  return mounts.sort((a, b) => a.destination.split('/').length - b.destination.split('/').length)
+}
+
+function expandSubPath(expression: string, env: ReadonlyMap<string, string>): string {
+  const missing = new Set<string>()
+  const path = expand(expression, name => {
+    if (!env.has(name)) missing.add(name)
+    return env.get(name)
+  })
+  if (missing.size > 0) throw new Error(`missing value for "${[...missing][0]}"`)
+  return path
+}

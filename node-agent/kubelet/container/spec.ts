@@ -1,0 +1,94 @@
+/** Puts together what the runtime needs to start one container. */
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Container } from '#shared/api/core/podspec/container.ts'
+import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
+import type { ContainerMount, ContainerSpec, ImageConfig } from '../../runtime/runtime.ts'
+import { podText } from '../pod/containers.ts'
+import { podHostname } from '../pod/files.ts'
+import { podCgroup } from '../pod/qos.ts'
+import { expand } from './expansion.ts'
+import { kernelResources, oomScoreAdjust } from './resources.ts'
+
+export interface SpecInput {
+  pod: Pod
+  container: Container | EphemeralContainer
+  image: ImageConfig
+  env: ReadonlyMap<string, string>
+  mounts: ContainerMount[]
+  id: string
+  directory: string
+  logPath: string
+  networkNamespace: string
+  nodeName: string
+  nodeMemoryBytes: number
+}
+
+/** `command` replaces the image's entrypoint and its cmd with it; `args` alone replaces the cmd. */
+export function commandLine(container: Container | EphemeralContainer, image: ImageConfig, env: ReadonlyMap<string, string>): string[] {
+  const expanded = (words: readonly string[] | undefined): string[] => (words ?? []).map(w => expand(w, name => env.get(name)))
+  const [command, args] = [expanded(container.command), expanded(container.args)]
+  if (command.length > 0) return [...command, ...args]
+  return [...image.entrypoint, ...(args.length > 0 ? args : image.cmd)]
+}
+
+/** The numeric user of an image's USER, undefined for a name or none. */
+const imageUid = (image: ImageConfig): number | undefined => (/^\d+/.test(image.user) ? Number.parseInt(image.user, 10) : image.user === '' || image.user === 'root' ? 0 : undefined)
+
+/** Throws in upstream's words when the container must not run as root and would. */
+export function verifyNonRoot(pod: Pod, container: Container | EphemeralContainer, image: ImageConfig): void {
+  const own = container.securityContext
+  if (!(own?.runAsNonRoot ?? pod.spec.securityContext?.runAsNonRoot)) return
+  const where = `(pod: "${podText(pod)}", container: ${container.name})`
+  const uid = own?.runAsUser ?? pod.spec.securityContext?.runAsUser
+  if (uid !== undefined) {
+    if (uid === 0) throw new Error(`container's runAsUser breaks non-root policy ${where}`)
+    return
+  }
+  if (imageUid(image) === 0) throw new Error(`container has runAsNonRoot and image will run as root ${where}`)
+  if (imageUid(image) === undefined) throw new Error(`container has runAsNonRoot and image has non-numeric user (${image.user}), cannot verify user is non-root ${where}`)
+}
+
+export function containerSpec(input: SpecInput): ContainerSpec {
+  const { pod, container, image, env } = input
+  const own = container.securityContext
+  const shared = pod.spec.securityContext
+  const { hostname, domain } = podHostname(pod, input.nodeName)
+  // The image's variables come first: the pod's replace them.
+  const names = new Set(env.keys())
+  const imageEnv = image.env.filter(e => !names.has(e.split('=')[0]!))
+  const merged = new Map([...imageEnv.map(e => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)] as const), ...env])
+  if (!merged.has('HOSTNAME')) merged.set('HOSTNAME', hostname)
+  const uid = own?.runAsUser ?? shared?.runAsUser
+  const gid = own?.runAsGroup ?? shared?.runAsGroup
+  return {
+    id: input.id,
+    directory: input.directory,
+    image,
+    args: commandLine(container, image, env),
+    env: [...merged].map(([name, value]) => `${name}=${value}`),
+    workingDir: container.workingDir || image.workingDir || '/',
+    user: {
+      ...(uid === undefined ? {} : { uid }),
+      ...(gid === undefined ? {} : { gid }),
+      supplementalGroups: [...(shared?.supplementalGroups ?? []), ...(shared?.fsGroup === undefined ? [] : [shared.fsGroup])],
+    },
+    hostname,
+    ...(domain ? { domainname: domain } : {}),
+    mounts: input.mounts,
+    logPath: input.logPath,
+    networkNamespace: input.networkNamespace,
+    hostPID: pod.spec.hostPID ?? false,
+    hostIPC: pod.spec.hostIPC ?? false,
+    stdin: container.stdin ?? false,
+    stdinOnce: container.stdinOnce ?? false,
+    tty: container.tty ?? false,
+    privileged: own?.privileged ?? false,
+    readOnlyRootFilesystem: own?.readOnlyRootFilesystem ?? false,
+    allowPrivilegeEscalation: own?.allowPrivilegeEscalation ?? true,
+    capabilities: { add: own?.capabilities?.add ?? [], drop: own?.capabilities?.drop ?? [] },
+    sysctls: Object.fromEntries((shared?.sysctls ?? []).map(s => [s.name, s.value])),
+    resources: kernelResources(container.resources),
+    oomScoreAdj: oomScoreAdjust(pod, container.resources, input.nodeMemoryBytes),
+    cgroup: `${podCgroup(pod)}/${input.id}`,
+  }
+}

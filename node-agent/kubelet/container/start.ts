@@ -1,0 +1,151 @@
+/** Starts one container: back-off, image, configuration, the runtime, postStart. */
+import { createHash } from 'node:crypto'
+import { mkdir, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { PodContext } from '../context.ts'
+import { ensureImage } from '../images/ensure.ts'
+import { containerHash } from '../pod/actions.ts'
+import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
+import { containerDirectory, logFile, terminationLog } from '../pod/directory.ts'
+import type { Attempt, ContainerRecord } from '../pod/state.ts'
+import { startProbes } from '../probes/start.ts'
+import type { ContainerSpec } from '../../runtime/runtime.ts'
+import { crashLoop, durationText, grow, remaining } from './backoff.ts'
+import { environment } from './environment.ts'
+import { clearAway, recordExit, watchExit } from './exit.ts'
+import { runHook } from './hooks.ts'
+import { containerMounts } from './mounts.ts'
+import { serviceEnvironment } from './serviceenv.ts'
+import { containerSpec, verifyNonRoot } from './spec.ts'
+import { stopContainer } from './stop.ts'
+
+/** The same for ever for one run of a container on this node. */
+const idOf = (uid: string, name: string, attempt: number): string => createHash('sha256').update(`${uid}/${name}/${attempt}`).digest('hex')
+
+/** Milliseconds that a container which exited still has to wait; its `waiting` and an event tell. */
+function crashBackOff(ctx: PodContext, typed: TypedContainer, record: ContainerRecord | undefined): number {
+  const { name } = typed.container
+  if (record?.current.state !== 'exited' || record.current.hash !== containerHash(typed.container)) return 0
+  const live = ctx.live(name)
+  const left = remaining(record.crash, Date.parse(record.current.finishedAt ?? ''), Date.now(), crashLoop)
+  if (left <= 0) {
+    record.crash = grow(record.crash, Date.now(), crashLoop)
+    return 0
+  }
+  live.waiting = { reason: 'CrashLoopBackOff', message: `back-off ${durationText(record.crash!.delayMs)} restarting failed container=${name} pod=${podText(ctx.pod)}` }
+  if (!live.toldBackOff) ctx.event('Warning', 'BackOff', `Back-off restarting failed container ${name} in pod ${podText(ctx.pod)}`, typed)
+  live.toldBackOff = true
+  return left
+}
+
+async function configure(ctx: PodContext, typed: TypedContainer, image: Parameters<typeof verifyNonRoot>[2], attempt: number): Promise<ContainerSpec> {
+  const { pod, kubelet, directory } = ctx
+  const { container } = typed
+  verifyNonRoot(pod, container, image)
+  await kubelet.services.synced
+  const services = serviceEnvironment([...kubelet.services.list(pod.metadata.namespace), ...kubelet.services.list('default')], pod.metadata.namespace ?? '', pod.spec.enableServiceLinks ?? true)
+  const env = await environment(pod, container, services, ctx.sources, ctx.facts())
+  const { name } = container
+  return containerSpec({
+    pod,
+    container,
+    image,
+    env,
+    mounts: await containerMounts(pod, container, env, n => ctx.volumes.path(n), directory, terminationLog(directory, name, attempt)),
+    id: idOf(uidOf(pod), name, attempt),
+    directory: containerDirectory(directory, name, attempt),
+    logPath: logFile(directory, name, attempt),
+    networkNamespace: ctx.state.sandbox?.networkNamespace ?? 'node',
+    nodeName: kubelet.nodeName,
+    nodeMemoryBytes: kubelet.memoryBytes,
+  })
+}
+
+/** Logs and leftovers of all but the run before. */
+async function forgetOld(ctx: PodContext, name: string, attempt: number): Promise<void> {
+  if (attempt < 0) return
+  await clearAway(ctx, name, attempt)
+  await rm(logFile(ctx.directory, name, attempt), { force: true })
+}
+
+async function postStart(ctx: PodContext, typed: TypedContainer, directory: string): Promise<void> {
+  const handler = typed.container.lifecycle?.postStart
+  if (!handler) return
+  try {
+    await runHook(ctx, typed.container, directory, handler, ctx.ending)
+  } catch (e) {
+    ctx.event('Warning', 'FailedPostStartHook', 'PostStartHook failed', typed)
+    ctx.log.warn({ container: typed.container.name, err: (e as Error).message }, 'postStart hook failed')
+    ctx.live(typed.container.name).waiting = { reason: 'PostStartHookError', message: (e as Error).message }
+    stopContainer(ctx, typed, { graceSeconds: ctx.pod.spec.terminationGracePeriodSeconds ?? 30, message: 'FailedPostStartHook' })
+  }
+}
+
+/** Resolves when the container runs, or when what keeps it from running is in its `waiting` and something will bring the pod back. */
+export async function startContainer(ctx: PodContext, typed: TypedContainer): Promise<void> {
+  const { container } = typed
+  const { name } = container
+  const { runtime } = ctx.kubelet
+  const live = ctx.live(name)
+  const record = ctx.state.containers[name]
+  const left = crashBackOff(ctx, typed, record)
+  if (left > 0) return ctx.kickIn(left)
+  const image = await ensureImage(ctx, typed)
+  if (!image || ctx.ending.aborted) return
+
+  const attempt = record ? record.current.attempt + 1 : 0
+  let spec: ContainerSpec
+  try {
+    spec = await configure(ctx, typed, image, attempt)
+    await mkdir(dirname(spec.logPath), { recursive: true })
+  } catch (e) {
+    const { message } = e as Error
+    live.waiting = { reason: 'CreateContainerConfigError', message }
+    ctx.event('Warning', 'Failed', `Error: ${message}`, typed)
+    return ctx.kickIn(retryMs)
+  }
+  if (ctx.ending.aborted) return
+
+  const current: Attempt = {
+    id: spec.id,
+    attempt,
+    image: container.image ?? '',
+    imageID: image.id,
+    hash: containerHash(container),
+    sandbox: ctx.state.sandbox?.attempt ?? 0,
+    state: 'starting',
+  }
+  ctx.state.containers[name] = { current, ...(record ? { previous: record.current, ...(record.crash ? { crash: record.crash } : {}) } : {}) }
+  ctx.save()
+  ctx.event('Normal', 'Created', 'Container created', typed)
+  try {
+    const started = await runtime.start(spec)
+    current.state = 'running'
+    current.startedAt = (started.startedAt ?? new Date()).toISOString()
+  } catch (e) {
+    const { message } = e as Error
+    ctx.event('Warning', 'Failed', `Error: ${message}`, typed)
+    ctx.log.warn({ container: name, err: message }, 'container not started')
+    await recordExit(ctx, name, current, { id: spec.id, state: 'exited', exitCode: 128 })
+    current.reason = 'StartError'
+    current.message = message
+    live.waiting = { reason: 'RunContainerError', message }
+    ctx.save()
+    ctx.publish()
+    await clearAway(ctx, name, attempt).catch(() => {})
+    return ctx.kick()
+  }
+  ctx.save()
+  live.waiting = undefined
+  live.toldBackOff = undefined
+  ctx.event('Normal', 'Started', 'Container started', typed)
+  ctx.log.info({ container: name, attempt, id: spec.id.slice(0, 12) }, 'container started')
+  watchExit(ctx, name, current)
+  startProbes(ctx, typed, current)
+  ctx.publish()
+  void forgetOld(ctx, name, attempt - 2).catch((e: Error) => ctx.log.warn({ container: name, err: e.message }, 'old run not cleared away'))
+  await postStart(ctx, typed, spec.directory)
+}
+
+/** A configuration that is not there yet is looked for again when it appears; this is for what gives no sign. */
+const retryMs = 15_000

@@ -1,0 +1,87 @@
+/** What the parts of the kubelet share, and what the steps of one pod share. */
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import type { Client } from '#shared/client/client.ts'
+import type { EventRecorder } from '#shared/client/events.ts'
+import type { Informer } from '#shared/client/informer.ts'
+import type { Logger } from '#shared/component/log.ts'
+import type { PodNetwork } from '../network/network.ts'
+import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
+import type { Delay } from './container/backoff.ts'
+import type { NodeFacts } from './container/fieldref.ts'
+import type { TypedContainer } from './pod/containers.ts'
+import type { PodDirectory } from './pod/directory.ts'
+import type { PodState } from './pod/state.ts'
+import type { ContainerProbes } from './probes/containerprobes.ts'
+import type { ObjectSources, PodSources } from './sources.ts'
+import type { StatusManager } from './status/manager.ts'
+import type { PodVolumes } from './volumes/podvolumes.ts'
+
+export interface KubeletContext {
+  readonly nodeName: string
+  readonly nodeIP: string
+  readonly rootDir: string
+  /** The cgroup that all pods are in. */
+  readonly cgroupRoot: string
+  /** Names this life of the node's kernel state: another one means that containers and networks are gone. */
+  readonly boot: string
+  readonly memoryBytes: number
+  readonly runtime: ContainerRuntime
+  readonly network: PodNetwork
+  readonly client: Client
+  readonly recorder: EventRecorder
+  readonly services: Informer<Service>
+  readonly sources: ObjectSources
+  readonly statuses: StatusManager
+  readonly log: Logger
+  /** Our own Node as the API has it. */
+  node(): Node | undefined
+  /** Pods that were admitted and have not ended: they hold the node's resources. */
+  activePods(): Pod[]
+}
+
+/** A container on its way down. */
+export interface Stopping {
+  /** Gives up on grace earlier than planned. */
+  shorten(graceSeconds: number): void
+}
+
+/** What is true of a container only as long as this process lives. */
+export interface LiveContainer {
+  waiting?: { reason: string; message?: string } | undefined
+  stopping?: Stopping | undefined
+  probes?: ContainerProbes | undefined
+  /** Settles when the running container has exited and that is written down. */
+  exited?: Promise<void> | undefined
+  imageDelay?: Delay | undefined
+  /** When the image was last asked for in vain, and why. */
+  imageFailure?: { at: number; message: string } | undefined
+  /** This wait for a restart has been told by an event. */
+  toldBackOff?: boolean | undefined
+}
+
+export interface PodContext {
+  readonly kubelet: KubeletContext
+  readonly pod: Pod
+  readonly state: PodState
+  readonly directory: PodDirectory
+  readonly sources: PodSources
+  readonly volumes: PodVolumes
+  readonly log: Logger
+  /** Aborts when the pod begins to terminate, so that nothing holds that up. */
+  readonly ending: AbortSignal
+  /** Aborts when the kubelet lets go of the pod: watches of containers end, containers do not. */
+  readonly released: AbortSignal
+  live(container: string): LiveContainer
+  facts(): NodeFacts
+  /** Writes the state to disk. */
+  save(): void
+  /** Generates the status and has it sent. */
+  publish(): void
+  /** Has the pod looked at again: now, or after a while. */
+  kick(): void
+  kickIn(ms: number): void
+  event(type: 'Normal' | 'Warning', reason: string, message: string, container?: TypedContainer): void
+}
+export type { ContainerStatus }

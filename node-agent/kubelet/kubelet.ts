@@ -1,0 +1,67 @@
+/** The kubelet: one worker for each pod that is bound to this node, fed by a watch; and the pods that an earlier kubelet left. */
+import { readdir } from 'node:fs/promises'
+import { pods } from '#shared/api/kinds.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Informer } from '#shared/client/informer.ts'
+import { startInformer } from '#shared/client/reflector.ts'
+import type { KubeletContext } from './context.ts'
+import { uidOf } from './pod/containers.ts'
+import { podDirectory, podsDirectory } from './pod/directory.ts'
+import { isTerminal } from './pod/phase.ts'
+import { readPod } from './pod/state.ts'
+import { PodWorker } from './pod/worker.ts'
+
+export interface Kubelet {
+  readonly informer: Informer<Pod>
+  worker(uid: string): PodWorker | undefined
+  find(namespace: string, name: string): PodWorker | undefined
+  workers(): PodWorker[]
+}
+
+/** Everything that is given before there are pods. */
+export type KubeletOptions = Omit<KubeletContext, 'activePods'>
+
+/** Starts to follow the pods of this node; containers outlive it when `signal` aborts. */
+export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kubelet {
+  const workers = new Map<string, PodWorker>()
+  const context: KubeletContext = {
+    ...options,
+    activePods: () => [...workers.values()].filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase)).map(w => w.pod),
+  }
+  function workerFor(pod: Pod): PodWorker {
+    const uid = uidOf(pod)
+    let worker = workers.get(uid)
+    if (!worker) workers.set(uid, (worker = new PodWorker(context, pod, () => { if (!informer.get(pod.metadata.namespace ?? '', pod.metadata.name ?? '')) workers.delete(uid) })))
+    return worker
+  }
+  const informer = startInformer<Pod>(options.client, pods, { fieldSelector: `spec.nodeName=${options.nodeName}`, log: options.log }, signal)
+  informer.subscribe(({ type, object }) => {
+    if (type !== 'DELETED') return workerFor(object).update(object)
+    const worker = workers.get(uidOf(object))
+    if (worker?.stage === 'removed') workers.delete(uidOf(object))
+    else worker?.gone(object)
+  })
+  /** Pods with a directory that are not in the API any more end as if they had just been deleted. */
+  async function endOrphans(): Promise<void> {
+    await informer.synced
+    for (const uid of await readdir(podsDirectory(options.rootDir)).catch(() => [])) {
+      if (workers.has(uid) || signal.aborted) continue
+      const pod = readPod(podDirectory(options.rootDir, uid)) ?? lostPod(uid)
+      options.log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid }, 'pod is gone from the API')
+      const worker = workerFor(pod)
+      worker.gone(pod)
+    }
+    await options.network.retain(new Set(workers.keys()))
+  }
+  endOrphans().catch((e: unknown) => options.log.error({ err: e }, 'clearing away orphans failed'))
+  signal.addEventListener('abort', () => workers.forEach(w => w.close()), { once: true })
+  return {
+    informer,
+    worker: uid => workers.get(uid),
+    find: (namespace, name) => [...workers.values()].find(w => w.pod.metadata.namespace === namespace && w.pod.metadata.name === name && w.stage !== 'removed'),
+    workers: () => [...workers.values()],
+  }
+}
+
+/** A pod of which nothing is left but its directory. */
+const lostPod = (uid: string): Pod => ({ apiVersion: 'v1', kind: 'Pod', metadata: { uid, name: 'unknown', namespace: 'unknown' }, spec: { containers: [] } })

@@ -1,0 +1,48 @@
+/** What the machine is: read once at start. */
+import { readFileSync, statfsSync } from 'node:fs'
+import { arch, availableParallelism, cpus, release, totalmem } from 'node:os'
+
+export interface Machine {
+  cpus: number
+  memoryBytes: number
+  diskBytes: number
+  architecture: string
+  kernelVersion: string
+  osImage: string
+  machineID: string
+  systemUUID: string
+  bootID: string
+}
+
+const text = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    return ''
+  }
+}
+const architectures: { [name: string]: string } = { x64: 'amd64', ia32: '386' }
+
+export function readMachine(rootDir: string): Machine {
+  const disk = statfsSync(rootDir)
+  const name = /^PRETTY_NAME="?(.*?)"?$/m.exec(text('/etc/os-release'))?.[1]
+  return {
+    cpus: cpus().length || availableParallelism(),
+    memoryBytes: totalmem(),
+    diskBytes: disk.blocks * disk.bsize,
+    architecture: architectures[arch()] ?? arch(),
+    kernelVersion: release(),
+    osImage: name ?? 'Linux',
+    machineID: text('/etc/machine-id'),
+    systemUUID: text('/sys/class/dmi/id/product_uuid') || text('/etc/machine-id'),
+    bootID: text('/proc/sys/kernel/random/boot_id'),
+  }
+}
+
+/** Names this life of the node's kernel state: the machine's boot, and when the first process of the node's PID namespace began. */
+export function bootMarker(bootID: string): string {
+  // Field 22 of /proc/1/stat, counted after the name in brackets.
+  const stat = text('/proc/1/stat')
+  const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+  return `${bootID}/${startTime}`
+}

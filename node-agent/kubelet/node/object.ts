@@ -1,0 +1,85 @@
+/** This node's Node object: pure, from the machine and the flags. */
+import type { Node, NodeCondition, NodeStatus } from '#shared/api/core/node.ts'
+import { formatTime } from '#shared/machinery/time.ts'
+import type { Machine } from './machine.ts'
+
+export const kubeletVersion = 'v1.35.0'
+
+export interface NodeOptions {
+  name: string
+  ip: string
+  podCIDR: string
+  maxPods: number
+  runtimeName: string
+  runtimeVersion: string
+  networkName: string
+  machine: Machine
+}
+
+export function nodeLabels({ name, machine, runtimeName, networkName }: NodeOptions): { [key: string]: string } {
+  return {
+    'beta.kubernetes.io/arch': machine.architecture,
+    'beta.kubernetes.io/os': 'linux',
+    'kubernetes.io/arch': machine.architecture,
+    'kubernetes.io/hostname': name,
+    'kubernetes.io/os': 'linux',
+    'coxswain.io/runtime': runtimeName,
+    'coxswain.io/network': networkName,
+  }
+}
+
+const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
+// Upstream's default hard eviction thresholds: memory.available<100Mi, nodefs.available<10%.
+const evictionMemory = 100 * 1024 * 1024
+const evictionDisk = 0.1
+
+/** Four conditions in upstream's words; `ready` false says why. */
+export function nodeConditions(previous: readonly NodeCondition[] | undefined, now: Date, notReady?: string): NodeCondition[] {
+  const condition = (type: string, status: string, reason: string, message: string): NodeCondition => {
+    const old = previous?.find(c => c.type === type)
+    return { type, status, lastHeartbeatTime: formatTime(now), lastTransitionTime: old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : formatTime(now), reason, message }
+  }
+  return [
+    condition('MemoryPressure', 'False', 'KubeletHasSufficientMemory', 'kubelet has sufficient memory available'),
+    condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
+    condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'),
+    notReady === undefined ? condition('Ready', 'True', 'KubeletReady', 'kubelet is posting ready status') : condition('Ready', 'False', 'KubeletNotReady', notReady),
+  ]
+}
+
+export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now: Date): NodeStatus {
+  const { machine } = o
+  const common = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(o.maxPods) }
+  return {
+    capacity: { cpu: String(machine.cpus), 'ephemeral-storage': kibi(machine.diskBytes), ...common, memory: kibi(machine.memoryBytes) },
+    allocatable: { cpu: String(machine.cpus), 'ephemeral-storage': String(Math.floor(machine.diskBytes * (1 - evictionDisk))), ...common, memory: kibi(machine.memoryBytes - evictionMemory) },
+    conditions: nodeConditions(previous?.conditions, now),
+    addresses: [
+      { type: 'InternalIP', address: o.ip },
+      { type: 'Hostname', address: o.name },
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
+    nodeInfo: {
+      machineID: machine.machineID,
+      systemUUID: machine.systemUUID,
+      bootID: machine.bootID,
+      kernelVersion: machine.kernelVersion,
+      osImage: machine.osImage,
+      containerRuntimeVersion: `${o.runtimeName}://${o.runtimeVersion}`,
+      kubeletVersion,
+      kubeProxyVersion: '',
+      operatingSystem: 'linux',
+      architecture: machine.architecture,
+    },
+  }
+}
+
+export function newNode(o: NodeOptions, now: Date): Node {
+  return {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: o.name, labels: nodeLabels(o), annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' } },
+    spec: { podCIDR: o.podCIDR, podCIDRs: [o.podCIDR] },
+    status: nodeStatus(o, undefined, now),
+  }
+}

@@ -1,0 +1,67 @@
+/** Keeps this node's Node object: registered at start, its status renewed, again if somebody deletes it. */
+import { nodes } from '#shared/api/kinds.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import { backoff, sleep } from '#shared/client/backoff.ts'
+import type { Client } from '#shared/client/client.ts'
+import type { Logger } from '#shared/component/log.ts'
+import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
+import { newNode, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
+
+export interface Registration {
+  /** The Node as the API last told it. */
+  node(): Node
+}
+
+/** Registers: an existing Node (this one's, from an earlier life) gets our labels and status. Tries until it succeeds or `signal` aborts. */
+export async function registerNode(client: Client, options: NodeOptions, log: Logger, signal: AbortSignal): Promise<Node> {
+  const pause = backoff(100, 7_000)
+  for (;;) {
+    signal.throwIfAborted()
+    try {
+      return await reconcile(client, options)
+    } catch (e) {
+      log.warn({ node: options.name, err: (e as Error).message }, 'node not registered; will try again')
+      await sleep(pause.next(), signal)
+    }
+  }
+}
+
+async function reconcile(client: Client, options: NodeOptions): Promise<Node> {
+  const wanted = newNode(options, new Date())
+  try {
+    const made = await client.create(nodes, '', wanted)
+    // A server that keeps status apart on create gets it now.
+    return made.status?.conditions?.some(c => c.type === 'Ready') ? made : await reportStatus(client, options, made)
+  } catch (e) {
+    if (!isAlreadyExists(e)) throw e
+  }
+  let node = await client.get(nodes, '', options.name)
+  const labels = nodeLabels(options)
+  const changed = Object.entries(labels).some(([k, v]) => node.metadata.labels?.[k] !== v)
+  if (changed || !node.spec.podCIDR) {
+    node = await client.patch(nodes, '', options.name, 'strategic', { metadata: { labels }, ...(node.spec.podCIDR ? {} : { spec: wanted.spec }) })
+  }
+  return await reportStatus(client, options, node)
+}
+
+/** One status update. Conditions merge by type, so that those of others stay. */
+export async function reportStatus(client: Client, options: NodeOptions, last: Node): Promise<Node> {
+  const { addresses, ...status } = nodeStatus(options, last.status, new Date())
+  return await client.patch(nodes, '', options.name, 'strategic', { status: { ...status, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } }, 'status')
+}
+
+/** Renews the status every `periodMs` until `signal` aborts. `onNode` gets what the API answered. */
+export async function keepStatus(client: Client, options: NodeOptions, first: Node, periodMs: number, onNode: (node: Node) => void, log: Logger, signal: AbortSignal): Promise<void> {
+  let node = first
+  while (!signal.aborted) {
+    await sleep(periodMs * (0.98 + Math.random() * 0.04), signal)
+    if (signal.aborted) return
+    try {
+      node = await reportStatus(client, options, node)
+      onNode(node)
+    } catch (e) {
+      if (isNotFound(e)) onNode((node = await registerNode(client, options, log, signal).catch(() => node)))
+      else log.warn({ node: options.name, err: (e as Error).message }, 'node status not taken')
+    }
+  }
+}

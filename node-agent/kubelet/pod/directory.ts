@@ -1,0 +1,40 @@
+/** Where everything of a pod is: `<root-dir>/pods/<uid>/`, so that `ls` explains a node. */
+import { join } from 'node:path'
+
+export interface PodDirectory {
+  readonly root: string
+  /** The pod as last seen from the API. */
+  readonly pod: string
+  /** What the kubelet remembers of it: sandbox and containers. */
+  readonly state: string
+  readonly hosts: string
+  readonly resolv: string
+  readonly hostname: string
+  readonly volumes: string
+  /** `<name>/<attempt>/` below it belongs to the runtime. */
+  readonly containers: string
+  readonly logs: string
+}
+
+export const podsDirectory = (rootDir: string): string => join(rootDir, 'pods')
+
+export function podDirectory(rootDir: string, uid: string): PodDirectory {
+  const root = join(podsDirectory(rootDir), uid)
+  return {
+    root,
+    pod: join(root, 'pod.json'),
+    state: join(root, 'state.json'),
+    hosts: join(root, 'etc-hosts'),
+    resolv: join(root, 'resolv.conf'),
+    hostname: join(root, 'hostname'),
+    volumes: join(root, 'volumes'),
+    containers: join(root, 'containers'),
+    logs: join(root, 'logs'),
+  }
+}
+
+export const containerDirectory = (d: PodDirectory, name: string, attempt: number): string => join(d.containers, name, String(attempt))
+export const terminationLog = (d: PodDirectory, name: string, attempt: number): string => join(d.containers, name, `termination-log-${attempt}`)
+export const logFile = (d: PodDirectory, name: string, attempt: number): string => join(d.logs, name, `${attempt}.log`)
+/** A volume's directory, `volumes/kubernetes.io~empty-dir/<name>` as upstream lays them out. */
+export const volumeDirectory = (d: PodDirectory, plugin: string, name: string): string => join(d.volumes, plugin.replace('/', '~'), name)

@@ -1,0 +1,60 @@
+/** The files that the kubelet writes for every pod: /etc/hosts, /etc/resolv.conf, /etc/hostname. */
+import { readFile, writeFile } from 'node:fs/promises'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { PodDirectory } from './directory.ts'
+
+/** The host name inside the pod; a subdomain gives a domain as well. */
+export function podHostname(pod: Pod, nodeName: string, clusterDomain = 'cluster.local'): { hostname: string; domain: string } {
+  if (pod.spec.hostNetwork && !pod.spec.hostnameOverride) return { hostname: nodeName, domain: '' }
+  if (pod.spec.hostnameOverride) return { hostname: pod.spec.hostnameOverride, domain: '' }
+  const hostname = (pod.spec.hostname || pod.metadata.name || '').slice(0, 63).replace(/[-.]+$/, '')
+  const domain = pod.spec.subdomain ? `${pod.spec.subdomain}.${pod.metadata.namespace}.svc.${clusterDomain}` : ''
+  return { hostname: pod.spec.setHostnameAsFQDN && domain ? `${hostname}.${domain}` : hostname, domain }
+}
+
+const aliases = (pod: Pod): string => {
+  const list = pod.spec.hostAliases ?? []
+  if (list.length === 0) return ''
+  return `\n# Entries added by HostAliases.\n${list.map(a => `${a.ip}\t${(a.hostnames ?? []).join('\t')}\n`).join('')}`
+}
+
+export function hostsFile(pod: Pod, podIP: string, nodeName: string, nodeHosts: string): string {
+  if (pod.spec.hostNetwork) return `# Kubernetes-managed hosts file (host network).\n${nodeHosts}${aliases(pod)}`
+  const { hostname, domain } = podHostname({ ...pod, spec: { ...pod.spec, setHostnameAsFQDN: false } }, nodeName)
+  const names = domain ? `${hostname}.${domain}\t${hostname}` : hostname
+  return (
+    '# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n' +
+    `${podIP}\t${names}\n${aliases(pod)}`
+  )
+}
+
+/** The node's resolver unless the policy is None; what dnsConfig adds comes after, options of the same name replaced. */
+export function resolvFile(pod: Pod, nodeResolv: string): string {
+  const values = (keyword: string): string[][] =>
+    nodeResolv
+      .split('\n')
+      .map(line => line.trim().split(/\s+/))
+      .filter(words => words[0] === keyword)
+      .map(words => words.slice(1))
+  const base = pod.spec.dnsPolicy === 'None' ? { nameservers: [], searches: [], options: [] } : { nameservers: values('nameserver').flat(), searches: values('search').at(-1) ?? [], options: values('options').flat() }
+  const { nameservers = [], searches = [], options = [] } = pod.spec.dnsConfig ?? {}
+  const merged = new Map(base.options.map(o => [o.split(':')[0]!, o]))
+  for (const o of options) merged.set(o.name ?? '', o.value ? `${o.name}:${o.value}` : (o.name ?? ''))
+  const unique = (list: string[]): string[] => [...new Set(list)]
+  const [servers, domains] = [unique([...base.nameservers, ...nameservers]), unique([...base.searches, ...searches])]
+  return (
+    (domains.length > 0 ? `search ${domains.join(' ')}\n` : '') +
+    servers.map(s => `nameserver ${s}\n`).join('') +
+    (merged.size > 0 ? `options ${[...merged.values()].join(' ')}\n` : '')
+  )
+}
+
+/** Writes all three; in place, because they are bind-mounted one by one. */
+export async function writePodFiles(d: PodDirectory, pod: Pod, podIP: string, nodeName: string): Promise<void> {
+  const [nodeHosts, nodeResolv] = await Promise.all(['/etc/hosts', '/etc/resolv.conf'].map(f => readFile(f, 'utf8').catch(() => '')))
+  await Promise.all([
+    writeFile(d.hosts, hostsFile(pod, podIP, nodeName, nodeHosts ?? '')),
+    writeFile(d.resolv, resolvFile(pod, nodeResolv ?? '')),
+    writeFile(d.hostname, `${podHostname(pod, nodeName).hostname}\n`),
+  ])
+}

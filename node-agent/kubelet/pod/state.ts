@@ -1,0 +1,81 @@
+/** What the kubelet remembers of a pod across its own restarts: one small JSON file, replaced atomically at every change. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Delay } from '../container/backoff.ts'
+import type { PodDirectory } from './directory.ts'
+
+/** One run of a container. Times are ISO 8601 with milliseconds. */
+export interface Attempt {
+  /** The runtime's id. */
+  id: string
+  attempt: number
+  image: string
+  imageID: string
+  /** What makes a change of the spec restart it. */
+  hash: string
+  /** The attempt of the sandbox it ran in. */
+  sandbox: number
+  /** `starting` until the runtime said that it runs: a crash in between leaves the truth to the runtime's directory. */
+  state: 'starting' | 'running' | 'exited'
+  startedAt?: string
+  finishedAt?: string
+  exitCode?: number
+  signal?: number
+  reason?: string
+  message?: string
+  /** The readiness that was last seen, so that a restart of the kubelet does not take a pod out of its Services. */
+  ready?: boolean
+  /** The startup probe has succeeded (or there is none). */
+  started?: boolean
+}
+export interface ContainerRecord {
+  current: Attempt
+  /** The run before; its log is `kubectl logs --previous`. */
+  previous?: Attempt
+  /** How long the next restart has to wait. */
+  crash?: Delay
+}
+export interface Sandbox {
+  attempt: number
+  /** The boot of the node it was made in: another boot means that the kernel state is gone. */
+  boot: string
+  ip: string
+  /** Torn down, or gone with an earlier boot: the address is history. */
+  lost?: boolean
+  networkNamespace: string
+}
+export interface PodState {
+  sandbox?: Sandbox
+  containers: { [name: string]: ContainerRecord }
+  /** When the kubelet first saw the pod: status.startTime. */
+  startTime: string
+  /** Passed admission on this node; never asked again. */
+  admitted?: boolean
+  /** Why the kubelet ended the pod itself. */
+  ended?: { reason: string; message: string }
+}
+
+export const newState = (now: Date): PodState => ({ containers: {}, startTime: now.toISOString() })
+
+const readJson = <T>(path: string): T | undefined => {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as T
+  } catch {
+    // Absent, or torn by a power loss: the rename never leaves half a file otherwise.
+    return undefined
+  }
+}
+function writeJson(path: string, value: unknown): void {
+  writeFileSync(`${path}.new`, JSON.stringify(value), { mode: 0o600 })
+  renameSync(`${path}.new`, path)
+}
+
+export const readState = (d: PodDirectory): PodState | undefined => readJson<PodState>(d.state)
+export const readPod = (d: PodDirectory): Pod | undefined => readJson<Pod>(d.pod)
+export function writeState(d: PodDirectory, state: PodState): void {
+  writeJson(d.state, state)
+}
+export function writePod(d: PodDirectory, pod: Pod): void {
+  mkdirSync(d.root, { recursive: true, mode: 0o750 })
+  writeJson(d.pod, pod)
+}

@@ -1,0 +1,71 @@
+/** The whole status of a pod: pure, from its spec, what is remembered of it and what is live. */
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { PodCondition, PodStatus } from '#shared/api/core/podspec/podstatus.ts'
+import { podConditions } from './conditions.ts'
+import { allContainers, type ContainerType } from './containers.ts'
+import { apiTime, containerStatus, type LiveView } from './containerstatus.ts'
+import { isTerminal, podPhase } from './phase.ts'
+import { qosClass } from './qos.ts'
+import type { PodState } from './state.ts'
+
+export interface StatusInput {
+  state: PodState
+  live: { readonly [name: string]: LiveView | undefined }
+  hostIP: string
+  now: Date
+  /** Nothing will be started any more. */
+  terminal: boolean
+}
+
+const anyRunning = (state: PodState): boolean => Object.values(state.containers).some(r => r.current.state !== 'exited')
+
+/** Keeps the transition time of a condition whose status did not change. */
+function dated(conditions: ReturnType<typeof podConditions>, pod: Pod, previous: PodStatus | undefined, now: Date): PodCondition[] {
+  const { generation } = pod.metadata
+  return conditions.map(c => {
+    const old = previous?.conditions?.find(o => o.type === c.type)
+    return {
+      ...c,
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
+      lastTransitionTime: old?.status === c.status && old.lastTransitionTime ? old.lastTransitionTime : apiTime(now.toISOString())!,
+    }
+  })
+}
+
+/** `previous` is the last status that was sent or seen: it gives transition times and keeps a terminal phase. */
+export function generateStatus(pod: Pod, previous: PodStatus | undefined, { state, live, hostIP, now, terminal }: StatusInput): PodStatus {
+  const ofType = (type: ContainerType) =>
+    allContainers(pod)
+      .filter(c => c.type === type)
+      .map(c => containerStatus(pod, c, state.containers[c.container.name], live[c.container.name]))
+  const [init, app, ephemeral] = [ofType('init'), ofType('app'), ofType('ephemeral')]
+  const initialized = pod.spec.containers.some(c => state.containers[c.name] && state.containers[c.name]!.current.sandbox === state.sandbox?.attempt)
+
+  let phase = podPhase(pod, { init, app, initialized, terminal })
+  let why = state.ended
+  if (isTerminal(previous?.phase)) phase = previous!.phase as typeof phase
+  else if (state.ended) phase = 'Failed'
+  // The end is told when it has come: containers may still be stopping.
+  if (isTerminal(phase) && anyRunning(state) && !isTerminal(previous?.phase)) {
+    phase = (previous?.phase ?? 'Running') as typeof phase
+    why = undefined
+  }
+  const ip = pod.spec.hostNetwork ? (state.sandbox ? hostIP : undefined) : state.sandbox?.ip
+  const reason = why?.reason ?? (isTerminal(previous?.phase) ? previous?.reason : undefined)
+  const message = why?.message ?? (isTerminal(previous?.phase) ? previous?.message : undefined)
+  return {
+    ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+    phase,
+    conditions: dated(podConditions(pod, { phase, init, app, initialized, sandboxReady: state.sandbox !== undefined && !state.sandbox.lost }), pod, previous, now),
+    ...(message ? { message } : {}),
+    ...(reason ? { reason } : {}),
+    hostIP,
+    hostIPs: [{ ip: hostIP }],
+    ...(ip ? { podIP: ip, podIPs: [{ ip }] } : {}),
+    startTime: apiTime(state.startTime)!,
+    ...(init.length > 0 ? { initContainerStatuses: init } : {}),
+    containerStatuses: app,
+    ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
+    qosClass: qosClass(pod),
+  }
+}

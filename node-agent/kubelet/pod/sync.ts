@@ -1,0 +1,65 @@
+/** One look at a pod that shall run: what is missing is made, what should not run is stopped. */
+import { startContainer } from '../container/start.ts'
+import { stopContainer } from '../container/stop.ts'
+import type { PodContext } from '../context.ts'
+import { computeActions, needsSandbox, type Stop } from './actions.ts'
+import { findContainer } from './containers.ts'
+import { ensureSandbox } from './sandbox.ts'
+import { containerViews } from './views.ts'
+
+/** Why the pod is over, when it is. */
+export type SyncResult = 'running' | 'over'
+
+const deadlineMessage = 'Pod was active on the node longer than the specified deadline'
+
+/** Milliseconds until the pod has been active for too long; undefined without a deadline. */
+function deadlineIn(ctx: PodContext): number | undefined {
+  const seconds = ctx.pod.spec.activeDeadlineSeconds
+  return seconds === undefined ? undefined : Date.parse(ctx.state.startTime) + seconds * 1000 - Date.now()
+}
+
+function graceOf(ctx: PodContext, { name, reason }: Stop): number {
+  const container = findContainer(ctx.pod, name)!.container
+  const own = reason === 'FailedLiveness' ? container.livenessProbe : reason === 'FailedStartup' ? container.startupProbe : undefined
+  return own?.terminationGracePeriodSeconds ?? ctx.pod.spec.terminationGracePeriodSeconds ?? 30
+}
+
+/** `ready` tells whether sandbox and volumes were set up by this process before. */
+export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Promise<SyncResult> {
+  const left = deadlineIn(ctx)
+  if (left !== undefined && left <= 0) {
+    ctx.state.ended = { reason: 'DeadlineExceeded', message: deadlineMessage }
+    ctx.event('Normal', 'DeadlineExceeded', deadlineMessage)
+    return 'over'
+  }
+  if (left !== undefined) ctx.kickIn(left)
+
+  const views = containerViews(ctx)
+  const lost = ctx.state.sandbox?.lost ?? false
+  if (lost && !needsSandbox(ctx.pod, views)) return 'over'
+  if (lost) ctx.event('Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
+  ctx.publish()
+  const makeSandbox = async (): Promise<void> => {
+    if (ready.sandbox && !lost) return
+    await ensureSandbox(ctx)
+    ready.sandbox = true
+  }
+  const [sandbox, failures] = await Promise.all([makeSandbox().then(() => undefined, (e: Error) => e), ctx.volumes.setUp(ctx.pod, ctx.facts())])
+  for (const f of failures) ctx.event('Warning', 'FailedMount', f.message)
+  if (sandbox) {
+    ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
+    throw sandbox
+  }
+  // What is missing may give a sign; a hostPath does not.
+  if (failures.length > 0) throw new Error(failures.map(f => f.message).join('; '))
+  if (ctx.ending.aborted) return 'running'
+
+  const actions = computeActions(ctx.pod, containerViews(ctx))
+  if (actions.killPod) return 'over'
+  for (const stop of actions.stop) stopContainer(ctx, findContainer(ctx.pod, stop.name)!, { graceSeconds: graceOf(ctx, stop), message: stop.message })
+  for (const { name } of actions.start) {
+    if (ctx.ending.aborted) break
+    await startContainer(ctx, findContainer(ctx.pod, name)!)
+  }
+  return 'running'
+}

@@ -1,0 +1,222 @@
+/** One pod's worker: everything that happens to a pod happens here, one step at a time, whenever something about it has changed. */
+import { existsSync, mkdirSync } from 'node:fs'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { backoff } from '#shared/client/backoff.ts'
+import type { KubeletContext, LiveContainer, PodContext } from '../context.ts'
+import type { NodeFacts } from '../container/fieldref.ts'
+import { podVolumes } from '../volumes/podvolumes.ts'
+import { adoptPod } from './adopt.ts'
+import { admit } from './admission.ts'
+import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
+import { podDirectory, type PodDirectory } from './directory.ts'
+import { isTerminal } from './phase.ts'
+import { newState, readState, writePod, writeState, type PodState } from './state.ts'
+import { generateStatus } from './status.ts'
+import { syncPod } from './sync.ts'
+import { releasePod, removePod, stopPod } from './terminate.ts'
+import { liveViews } from './views.ts'
+
+/** `released`: nothing runs and nothing is held, but the pod is still in the API. */
+type Stage = 'new' | 'running' | 'terminating' | 'released' | 'removed'
+
+/** A force-deleted pod still gets a moment, as upstream's. */
+const minimumGraceSeconds = 1
+const deletedGrace = (pod: Pod): number => Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
+
+export class PodWorker implements PodContext {
+  readonly kubelet: KubeletContext
+  readonly directory: PodDirectory
+  readonly state: PodState
+  readonly log
+  readonly sources
+  readonly volumes
+  readonly #onRemoved: () => void
+  readonly #live = new Map<string, LiveContainer>()
+  readonly #ending = new AbortController()
+  readonly #released = new AbortController()
+  readonly #retry = backoff(500, 60_000)
+  readonly #sandbox = { sandbox: false }
+  readonly #known: boolean
+  #pod: Pod
+  #stage: Stage = 'new'
+  #inApi = true
+  #busy = false
+  #again = false
+  #timer: NodeJS.Timeout | undefined
+  #wakeAt = Infinity
+
+  constructor(kubelet: KubeletContext, pod: Pod, onRemoved: () => void) {
+    this.kubelet = kubelet
+    this.#pod = pod
+    this.#onRemoved = onRemoved
+    this.directory = podDirectory(kubelet.rootDir, uidOf(pod))
+    const state = readState(this.directory)
+    this.#known = state !== undefined
+    this.state = state ?? newState(pod.status?.startTime ? new Date(pod.status.startTime) : new Date())
+    this.log = kubelet.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}` })
+    this.sources = kubelet.sources.forPod(pod, () => this.kick())
+    this.volumes = podVolumes(this.directory, this.sources)
+  }
+
+  get pod(): Pod {
+    return this.#pod
+  }
+  get ending(): AbortSignal {
+    return this.#ending.signal
+  }
+  get released(): AbortSignal {
+    return this.#released.signal
+  }
+  get stage(): Stage {
+    return this.#stage
+  }
+  live(name: string): LiveContainer {
+    let live = this.#live.get(name)
+    if (!live) this.#live.set(name, (live = {}))
+    return live
+  }
+  facts(): NodeFacts {
+    return { hostIP: this.kubelet.nodeIP, podIP: this.state.sandbox?.ip ?? '', allocatable: this.kubelet.node()?.status?.allocatable ?? {} }
+  }
+  save(): void {
+    // A late word about a pod whose directory is being removed.
+    if (this.#stage === 'removed' || !existsSync(this.directory.root)) return
+    writeState(this.directory, this.state)
+  }
+  publish(): void {
+    const { statuses, nodeIP } = this.kubelet
+    if (!this.#inApi) return
+    const terminal = this.#stage === 'terminating' || this.#stage === 'released'
+    const previous = statuses.last(uidOf(this.#pod)) ?? this.#pod.status
+    statuses.set(this.#pod, generateStatus(this.#pod, previous, { state: this.state, live: liveViews(this), hostIP: nodeIP, now: new Date(), terminal }))
+  }
+  event(type: 'Normal' | 'Warning', reason: string, message: string, container?: TypedContainer): void {
+    this.kubelet.recorder.event(this.#pod, type, reason, message, container && fieldPath(container))
+  }
+
+  /** A newer version of the pod from the API. */
+  update(pod: Pod): void {
+    this.#pod = pod
+    this.kubelet.statuses.observe(pod)
+    if (this.#stage === 'running' || this.#stage === 'terminating') writePod(this.directory, pod)
+    if (pod.metadata.deletionTimestamp) this.#end()
+    this.kick()
+  }
+  /** The pod is gone from the API: what it still has here goes too. */
+  gone(last: Pod): void {
+    this.#inApi = false
+    this.#pod = { ...last, status: this.#pod.status }
+    this.kubelet.statuses.forget(uidOf(this.#pod))
+    this.#end()
+    this.kick()
+  }
+  #end(): void {
+    if (this.#stage === 'running' || this.#stage === 'new') this.#ending.abort()
+  }
+  /** The kubelet stops: containers go on. */
+  close(): void {
+    this.#released.abort()
+    clearTimeout(this.#timer)
+    for (const live of this.#live.values()) live.probes?.stop()
+  }
+
+  kick(): void {
+    this.#again = true
+    if (!this.#busy && !this.#released.signal.aborted && this.#stage !== 'removed') void this.#run()
+  }
+  kickIn(ms: number): void {
+    const at = Date.now() + ms
+    if (at >= this.#wakeAt) return
+    clearTimeout(this.#timer)
+    this.#wakeAt = at
+    this.#timer = setTimeout(() => {
+      this.#wakeAt = Infinity
+      this.kick()
+      // Timers of Node hold 24 days at most; what is later is looked at again then.
+    }, Math.min(ms, 2 ** 31 - 1))
+  }
+
+  async #run(): Promise<void> {
+    this.#busy = true
+    try {
+      while (this.#again && !this.#released.signal.aborted) {
+        this.#again = false
+        try {
+          await this.#step()
+          this.#retry.reset()
+        } catch (e) {
+          if (this.#released.signal.aborted) return
+          this.log.warn({ err: (e as Error).message }, 'pod not in its desired state; will try again')
+          this.publish()
+          this.kickIn(this.#retry.next())
+        }
+      }
+    } finally {
+      this.#busy = false
+    }
+  }
+
+  async #step(): Promise<void> {
+    if (this.#stage === 'new') await this.#begin()
+    const deleting = this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
+    if (this.#stage === 'running' && deleting) this.#stage = 'terminating'
+    if (this.#stage === 'running') {
+      const result = await syncPod(this, this.#sandbox)
+      if (result === 'over') {
+        this.#stage = 'terminating'
+        this.#ending.abort()
+      }
+      this.publish()
+    }
+    if (this.#stage === 'terminating') await this.#terminate()
+    if (this.#stage === 'released' && (this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi)) await this.#remove()
+  }
+
+  /** The first step: a pod that is known is picked up, a new one is admitted. */
+  async #begin(): Promise<void> {
+    if (!this.#known && isTerminal(this.#pod.status?.phase)) {
+      // It ended and was cleared away before: there is nothing to add.
+      this.#stage = 'released'
+      return
+    }
+    if (this.#known) await adoptPod(this)
+    else {
+      mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
+      writePod(this.directory, this.#pod)
+    }
+    const over = isTerminal(this.#pod.status?.phase) || this.state.ended !== undefined
+    if (!over && !this.state.admitted && !this.#pod.metadata.deletionTimestamp && this.#inApi) this.#admit()
+    this.#stage = over || this.state.ended ? 'terminating' : 'running'
+    if (this.#stage === 'terminating') this.#ending.abort()
+    this.save()
+  }
+  #admit(): void {
+    const node = this.kubelet.node()
+    const rejection = node && admit(this.#pod, node, this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod)))
+    if (!rejection) {
+      this.state.admitted = true
+      return
+    }
+    this.event('Warning', rejection.reason, rejection.message)
+    this.state.ended = { reason: rejection.reason, message: `Pod was rejected: ${rejection.message}` }
+  }
+
+  async #terminate(): Promise<void> {
+    const deleting = this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
+    const grace = deleting ? deletedGrace(this.#pod) : (this.#pod.spec.terminationGracePeriodSeconds ?? 30)
+    const stopped = stopPod(this, grace)
+    this.publish()
+    if (!stopped) return
+    await releasePod(this)
+    this.#stage = 'released'
+    this.save()
+    this.publish()
+  }
+  async #remove(): Promise<void> {
+    await removePod(this, this.#inApi)
+    this.#stage = 'removed'
+    this.close()
+    this.log.info('pod removed')
+    this.#onRemoved()
+  }
+}

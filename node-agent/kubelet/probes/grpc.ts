@@ -1,0 +1,48 @@
+/** grpc probes: grpc.health.v1.Health/Check over plain HTTP/2; the two messages are small enough to write by hand. */
+import { Buffer } from 'node:buffer'
+import { connect } from 'node:http2'
+import { hostPort } from './neterror.ts'
+import type { Outcome } from './state.ts'
+
+const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']
+
+/** HealthCheckRequest{service = 1} in gRPC's frame: no compression, four bytes of length. */
+function request(service: string): Buffer {
+  const name = Buffer.from(service)
+  if (name.length > 127) throw new Error('service name is too long')
+  const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name])
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(message.length, 1)
+  return Buffer.concat([head, message])
+}
+/** HealthCheckResponse{status = 1}; absent means 0. */
+const statusOf = (body: Buffer): number => (body.length >= 7 && body[5] === 0x08 ? (body[6] ?? 0) : 0)
+
+export function probeGrpc(host: string, port: number, service: string, timeoutMs: number): Promise<Outcome> {
+  const address = hostPort(host, port)
+  return new Promise(resolve => {
+    const session = connect(`http://${address}`)
+    const end = (outcome: Outcome): void => {
+      clearTimeout(timer)
+      session.destroy()
+      resolve(outcome)
+    }
+    const fail = (output: string): void => end({ result: 'failure', output })
+    const timer = setTimeout(() => fail(`timeout: failed to connect service "${address}" within ${timeoutMs / 1000}s: context deadline exceeded`), timeoutMs)
+    session.on('error', e => fail(`error: health rpc probe failed: ${e.message}`))
+    const stream = session.request({ ':method': 'POST', ':path': '/grpc.health.v1.Health/Check', 'content-type': 'application/grpc', te: 'trailers', 'user-agent': 'kube-probe/1.35' })
+    const chunks: Buffer[] = []
+    let code = ''
+    const note = (headers: { 'grpc-status'?: unknown }): void => void (code = headers['grpc-status'] === undefined ? code : String(headers['grpc-status']))
+    stream.on('response', note).on('trailers', note)
+    stream.on('data', (data: Buffer) => chunks.push(data))
+    stream.on('error', e => fail(`error: health rpc probe failed: ${e.message}`))
+    stream.on('end', () => {
+      if (code === '12') return fail('error: this server does not implement the grpc health protocol (grpc.health.v1.Health): rpc error: code = Unimplemented')
+      if (code !== '0') return fail(`error: health rpc probe failed: status ${code}`)
+      const status = statuses[statusOf(Buffer.concat(chunks))] ?? 'UNKNOWN'
+      return status === 'SERVING' ? end({ result: 'success', output: 'service healthy' }) : fail(`service unhealthy (responded with "${status}")`)
+    })
+    stream.end(request(service))
+  })
+}

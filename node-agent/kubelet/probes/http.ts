@@ -1,0 +1,65 @@
+/** httpGet probes and hooks: one GET, redirects on the same host followed, 200 to 399 is success. */
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { HTTPGetAction } from '#shared/api/core/podspec/probe.ts'
+import { dialError, hostPort } from './neterror.ts'
+import type { Outcome } from './state.ts'
+
+const maxBody = 10 * 1024
+const maxRedirects = 10
+
+export interface HttpTarget {
+  url: URL
+  headers: { [name: string]: string }
+}
+
+/** Upstream's request: its own User-Agent and Accept unless the action sets them; an empty header is left out. */
+export function httpTarget(action: HTTPGetAction, host: string, port: number): HttpTarget {
+  const scheme = (action.scheme ?? 'HTTP').toLowerCase()
+  const path = action.path ?? '/'
+  const url = new URL(`${scheme}://${hostPort(action.host || host, port)}${path.startsWith('/') ? path : `/${path}`}`)
+  const headers: { [name: string]: string } = { 'User-Agent': 'kube-probe/1.35', Accept: '*/*', Connection: 'close' }
+  for (const { name, value } of action.httpHeaders ?? []) {
+    for (const known of Object.keys(headers)) if (known.toLowerCase() === name.toLowerCase()) delete headers[known]
+    if (value !== '' || !/^(accept|user-agent)$/i.test(name)) headers[name] = value
+  }
+  return { url, headers }
+}
+
+function get({ url, headers }: HttpTarget, signal: AbortSignal): Promise<{ response: IncomingMessage; body: string }> {
+  return new Promise((resolve, reject) => {
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest
+    // The kubelet does not ask who a container says it is.
+    const request = send(url, { headers, signal, agent: false, rejectUnauthorized: false }, response => {
+      let body = ''
+      response.setEncoding('utf8').on('data', (text: string) => (body = body.length < maxBody ? body + text : body))
+      response.on('end', () => resolve({ response, body: body.slice(0, maxBody) }))
+      response.on('error', reject)
+    })
+    request.on('error', reject)
+    request.end()
+  })
+}
+
+export async function probeHttp(target: HttpTarget, timeoutMs: number): Promise<Outcome> {
+  const deadline = AbortSignal.timeout(timeoutMs)
+  let { url } = target
+  try {
+    for (let hops = 0; ; hops++) {
+      const { response, body } = await get({ url, headers: target.headers }, deadline)
+      const code = response.statusCode ?? 0
+      const { location } = response.headers
+      if (code >= 300 && code < 400 && location && hops < maxRedirects) {
+        const next = new URL(location, url)
+        if (next.hostname === url.hostname) {
+          url = next
+          continue
+        }
+      }
+      return code >= 200 && code < 400 ? { result: 'success', output: body } : { result: 'failure', output: `HTTP probe failed with statuscode: ${code}` }
+    }
+  } catch (e) {
+    const why = deadline.aborted ? 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)' : dialError(e, hostPort(url.hostname, Number(url.port) || (url.protocol === 'https:' ? 443 : 80)))
+    return { result: 'failure', output: `Get "${url.href}": ${why}` }
+  }
+}

@@ -1,0 +1,40 @@
+/** Begins the probes of a container that runs, and tells the pod what comes of them. */
+import type { PodContext } from '../context.ts'
+import type { TypedContainer } from '../pod/containers.ts'
+import { containerDirectory } from '../pod/directory.ts'
+import type { Attempt } from '../pod/state.ts'
+import { containerProbes } from './containerprobes.ts'
+import { runProbe } from './prober.ts'
+import type { Outcome, ProbeKind } from './state.ts'
+
+const titles: { [K in ProbeKind]: string } = { startup: 'Startup', liveness: 'Liveness', readiness: 'Readiness' }
+
+export function startProbes(ctx: PodContext, typed: TypedContainer, attempt: Attempt): void {
+  const { container, type } = typed
+  const live = ctx.live(container.name)
+  live.probes?.stop()
+  if (type === 'ephemeral') return
+  const target = { runtime: ctx.kubelet.runtime, directory: containerDirectory(ctx.directory, container.name, attempt.attempt), container }
+  const probes = containerProbes(container, {
+    startedAt: Date.parse(attempt.startedAt ?? '') || Date.now(),
+    ready: attempt.ready ?? false,
+    started: attempt.started ?? false,
+    run: probe => runProbe(probe, { ...target, podIP: ctx.facts().podIP }),
+    onChange: () => {
+      remember()
+      ctx.save()
+      ctx.kick()
+    },
+    onFailure: (kind: ProbeKind, { result, output }: Outcome) => {
+      if (attempt.state !== 'running' || ctx.released.aborted) return
+      const text = result === 'unknown' ? `${titles[kind]} probe errored and resulted in unknown state: ${output}` : `${titles[kind]} probe failed: ${output}`
+      ctx.event('Warning', 'Unhealthy', text, typed)
+    },
+  })
+  const remember = (): void => {
+    attempt.ready = probes.result('readiness') === 'success'
+    attempt.started = probes.result('startup') === 'success'
+  }
+  live.probes = probes
+  remember()
+}

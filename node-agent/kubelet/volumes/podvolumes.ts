@@ -1,0 +1,60 @@
+/** All volumes of one pod: set up together, followed, torn down together. */
+import { rm } from 'node:fs/promises'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { listMounts, unmount } from '#shared/linux/mount.ts'
+import type { NodeFacts } from '../container/fieldref.ts'
+import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
+import type { PodSources } from '../sources.ts'
+import { pluginFor } from './plugins.ts'
+
+export interface MountFailure {
+  volume: string
+  /** `MountVolume.SetUp failed for volume "x" : why`. */
+  message: string
+}
+export interface PodVolumes {
+  /** Makes every volume ready; what is set up already and follows nothing is not touched again. Resolves with what failed. */
+  setUp(pod: Pod, facts: NodeFacts): Promise<MountFailure[]>
+  /** Where the volume is, once set up. */
+  path(name: string): string | undefined
+  tearDown(): Promise<void>
+}
+
+export function podVolumes(directory: PodDirectory, sources: PodSources): PodVolumes {
+  const paths = new Map<string, string>()
+  let shown = ''
+  return {
+    async setUp(pod, facts) {
+      // Volumes that follow the API are looked at again only when something they may show has moved.
+      const shows = JSON.stringify([sources.version, pod.metadata.labels, pod.metadata.annotations, facts])
+      const failures = await Promise.all(
+        (pod.spec.volumes ?? []).map(async volume => {
+          try {
+            const plugin = pluginFor(volume)
+            if (paths.has(volume.name) && (!plugin.follows || shows === shown)) return []
+            paths.set(volume.name, await plugin.setUp({ pod, volume, directory: volumeDirectory(directory, plugin.name, volume.name), facts, sources }))
+            return []
+          } catch (e) {
+            // What was once set up keeps what it shows.
+            return paths.has(volume.name) ? [] : [{ volume: volume.name, message: `MountVolume.SetUp failed for volume "${volume.name}" : ${(e as Error).message}` }]
+          }
+        }),
+      )
+      shown = shows
+      return failures.flat()
+    },
+    path: name => paths.get(name),
+    async tearDown() {
+      paths.clear()
+      await tearDownVolumes(directory)
+    },
+  }
+}
+
+/** Unmounts and removes whatever is below the pod's volumes, also after a crash. Never follows a mount into what it holds. */
+export async function tearDownVolumes(directory: PodDirectory): Promise<void> {
+  const below = async (): Promise<string[]> => (await listMounts()).map(m => m.target).filter(t => t === directory.volumes || t.startsWith(`${directory.volumes}/`))
+  await unmount(await below())
+  if ((await below()).length > 0) throw new Error(`volumes are still mounted below ${directory.volumes}`)
+  await rm(directory.volumes, { recursive: true, force: true })
+}

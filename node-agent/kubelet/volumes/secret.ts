@@ -1,0 +1,19 @@
+/** secret: the keys of a Secret as files in memory that follow it. */
+import { atomicWrite } from './atomicwriter.ts'
+import { ownedByGroup, secretFiles } from './payload.ts'
+import type { VolumePlugin } from './plugin.ts'
+import { ensureTmpfs } from './tmpfs.ts'
+
+export const secretVolume: VolumePlugin = {
+  name: 'kubernetes.io/secret',
+  matches: volume => volume.secret !== undefined,
+  follows: true,
+  async setUp({ pod, volume, directory, sources }) {
+    const source = volume.secret!
+    const name = source.secretName ?? ''
+    const payload = secretFiles(name, await sources.secret(name), source, source.defaultMode)
+    await ensureTmpfs(directory, 0o755)
+    await atomicWrite(directory, ownedByGroup(payload, pod.spec.securityContext?.fsGroup))
+    return directory
+  },
+}
