@@ -10,10 +10,21 @@ export interface ImageConfig {
   env: string[]
   workingDir: string
   user: string
+  /** Directories of files laid over the node's root, the first on top; made by `pull`. */
+  layers?: string[]
+  /** What every container of this image sees beside its own mounts. */
+  mounts?: ContainerMount[]
 }
 
 /** Thrown by `pull`: why an image cannot be had, for ErrImagePull's message. */
-export class ImageError extends Error {}
+export class ImageError extends Error {
+  /** InvalidImageName when the name itself is wrong: no later pull can help. */
+  readonly reason: 'ErrImagePull' | 'InvalidImageName'
+  constructor(message: string, reason: 'ErrImagePull' | 'InvalidImageName' = 'ErrImagePull') {
+    super(message)
+    this.reason = reason
+  }
+}
 
 export interface ContainerMount {
   /** Absolute path inside the container. */
@@ -102,6 +113,8 @@ export interface ContainerRuntime {
   exec(directory: string, options: ExecOptions): Promise<number>
   /** Attaches to the container's stdin. */
   writeStdin(directory: string, data: AsyncIterable<Uint8Array>): Promise<void>
+  /** Tells a container that has a terminal its size. */
+  resizeTerminal(directory: string, size: { Width: number; Height: number }): Promise<void>
   /** Starts a new log file: the old one was renamed by the caller. */
   reopenLog(directory: string): Promise<void>
   /** Kills what is left and removes every trace (shim, mounts, cgroup, bundle). Idempotent. */

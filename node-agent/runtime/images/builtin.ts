@@ -1,0 +1,57 @@
+/** The built-in catalogue: everyday image names and what stands behind each on a node. */
+import type { HostImage } from './host-image.ts'
+import { mysql, nginx, nginxUnprivileged, postgres, redis } from './servers.ts'
+
+const sleepsForEver = ['/bin/sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done']
+const program = (name: string, ...args: string[]): Pick<HostImage, 'entrypoint' | 'programs'> => ({ entrypoint: ['/coxswain/node', `/coxswain/programs/${name}.mjs`, ...args], programs: true })
+
+/** An image that is one tool of the node's. */
+const tool = (names: string[], binary: string, debianPackage: string, more: Partial<HostImage> = {}): HostImage => ({ names, cmd: [binary], requires: [{ binary, package: debianPackage }], ...more })
+
+/** Runs what it is given, or the tool with it when that is an option or no command. */
+const toolEntrypoint = (binary: string): Pick<HostImage, 'entrypoint' | 'files'> => ({
+  entrypoint: ['/entrypoint.sh'],
+  files: {
+    '/entrypoint.sh': {
+      mode: 0o755,
+      content: `#!/bin/sh\nif [ "\${1#-}" != "$1" ] || ! command -v "$1" >/dev/null; then set -- ${binary} "$@"; fi\nexec "$@"\n`,
+    },
+  },
+})
+
+export const builtinImages: readonly HostImage[] = [
+  // Shells and base systems.
+  { names: ['busybox', 'alpine'], cmd: ['sh'], requires: [{ binary: 'busybox', package: 'busybox' }], busyboxApplets: true },
+  { names: ['debian', 'debian-base', 'ubuntu', 'bash', 'buildpack-deps', 'fedora', 'centos', 'rockylinux', 'amazonlinux'], cmd: ['bash'], requires: [{ binary: 'bash', package: 'bash' }] },
+  { names: ['pause'], entrypoint: sleepsForEver },
+  { names: ['hello-world'], cmd: ['/bin/sh', '-c', 'echo; echo "Hello from coxswain!"'] },
+
+  // Servers.
+  nginx,
+  nginxUnprivileged,
+  redis,
+  postgres,
+  mysql,
+  tool(['memcached'], 'memcached', 'memcached', { user: 'nobody' }),
+  tool(['nats'], 'nats-server', 'nats-server', { entrypoint: ['nats-server'], cmd: [] }),
+  tool(['haproxy'], 'haproxy', 'haproxy', { cmd: ['haproxy', '-f', '/usr/local/etc/haproxy/haproxy.cfg', '-W', '-db'] }),
+
+  // Languages and tools.
+  { names: ['node'], cmd: ['node'], node: '/usr/local/bin/node' },
+  tool(['python'], 'python3', 'python3', { files: { '/usr/local/bin/python': { symlink: '/usr/bin/python3' } } }),
+  tool(['perl'], 'perl', 'perl'),
+  tool(['ruby'], 'irb', 'ruby'),
+  tool(['golang'], 'go', 'golang-go', { cmd: ['bash'], workingDir: '/go' }),
+  tool(['curlimages/curl', 'curl'], 'curl', 'curl', { ...toolEntrypoint('curl'), user: '100:101' }),
+  tool(['alpine/git', 'bitnami/git'], 'git', 'git', { entrypoint: ['git'], cmd: ['--help'] }),
+  tool(['kubectl'], 'kubectl', 'kubectl', { entrypoint: ['kubectl'], cmd: [] }),
+
+  // Servers that answer with what they were asked, so that one sees who answered.
+  { names: ['echoserver', 'e2e-test-images/echoserver', 'jmalloc/echo-server'], ...program('echo', '--port', '8080') },
+  { names: ['ealen/echo-server'], ...program('echo', '--port', '80', '--format', 'json') },
+  { names: ['mendhak/http-https-echo'], ...program('echo', '--port', '8080', '--format', 'json') },
+  { names: ['traefik/whoami', 'containous/whoami'], ...program('echo', '--port', '80') },
+  { names: ['google-samples/hello-app', 'hello-app'], ...program('echo', '--port', '8080', '--text', 'Hello, world!\nVersion: 1.0.0\nHostname: {hostname}') },
+  { names: ['hashicorp/http-echo', 'http-echo'], ...program('http-echo') },
+  { names: ['agnhost', 'e2e-test-images/agnhost'], ...program('agnhost'), cmd: ['pause'] },
+]

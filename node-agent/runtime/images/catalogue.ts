@@ -1,0 +1,133 @@
+/** Resolves image names to what the node has: the built-in catalogue, extended by a file of the user's. */
+import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, realpath, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { run } from '#shared/linux/run.ts'
+import { ImageError, type ImageConfig } from '../runtime.ts'
+import { containerPath, findBinary } from '../binaries.ts'
+import { writeLayer } from '../oci/rootfs.ts'
+import { builtinImages } from './builtin.ts'
+import type { HostImage } from './host-image.ts'
+import { parseReference } from './reference.ts'
+
+const file = z.union([z.strictObject({ content: z.string(), mode: z.int().min(0).max(0o7777).optional() }), z.strictObject({ symlink: z.string() })])
+const absolute = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path')
+const catalogueFile = z.strictObject({
+  images: z.array(
+    z.strictObject({
+      names: z.array(z.string().min(1)).min(1),
+      entrypoint: z.array(z.string()).optional(),
+      cmd: z.array(z.string()).optional(),
+      env: z.array(z.string().regex(/^[^=]+=/, 'must be NAME=value')).optional(),
+      user: z.string().optional(),
+      workingDir: absolute.optional(),
+      requires: z.array(z.strictObject({ binary: z.string(), package: z.string(), directories: z.array(absolute).optional() })).optional(),
+      files: z.record(absolute, file).optional(),
+      busyboxApplets: z.boolean().optional(),
+      programs: z.boolean().optional(),
+      node: absolute.optional(),
+    }),
+  ),
+})
+
+/** Reads a catalogue file; throws one line that names the file and the place. */
+export function parseCatalogue(text: string, name: string): HostImage[] {
+  let value: unknown
+  try {
+    value = parse(text)
+  } catch (error) {
+    throw new Error(`${name}: ${(error as Error).message.split('\n')[0]}`)
+  }
+  const result = catalogueFile.safeParse(value)
+  if (result.success) return result.data.images
+  throw new Error(`${name}: ${result.error.issues.map(i => `${i.path.join('.') || 'the file'}: ${i.message}`).join('; ')}`)
+}
+
+/** The image of the catalogue that a repository's path means: the longest of its names that the path ends with; later images win. */
+export function findImage(images: readonly HostImage[], path: string): HostImage | undefined {
+  const matches = images.flatMap(image => image.names.filter(name => path === name || path.endsWith(`/${name}`)).map(name => ({ image, length: name.length })))
+  return matches.reduce<(typeof matches)[number] | undefined>((best, match) => (best === undefined || match.length >= best.length ? match : best), undefined)?.image
+}
+
+/** What the node lacks of an image, as a sentence; undefined when nothing. */
+export function missing(image: HostImage): string | undefined {
+  const lacking = (image.requires ?? []).find(r => findBinary(r.binary, [...(r.directories ?? []), ...containerPath]) === undefined)
+  return lacking && `the node has no ${lacking.binary} (Debian package ${lacking.package})`
+}
+
+export interface Catalogue {
+  /** As ContainerRuntime.pull. */
+  resolve(image: string): Promise<ImageConfig>
+}
+
+/** `layersDirectory` is where images' own files are laid out, once each. */
+export async function openCatalogue(options: { layersDirectory: string; file?: string }): Promise<Catalogue> {
+  const own = options.file === undefined ? [] : parseCatalogue(await readFile(options.file, 'utf8').catch(e => Promise.reject(new Error(`${options.file}: ${(e as Error).message}`))), options.file)
+  const images = [...builtinImages, ...own]
+  const layers = new Map<string, Promise<string>>()
+
+  async function layer(image: HostImage, digest: string): Promise<string> {
+    const target = join(options.layersDirectory, `image-${digest.slice(0, 12)}`)
+    if (existsSync(target)) return target
+    const fresh = `${target}.${process.pid}`
+    await rm(fresh, { recursive: true, force: true })
+    await mkdir(fresh, { recursive: true })
+    await writeLayer(fresh, { ...(image.busyboxApplets ? await applets() : {}), ...image.files })
+    await rename(fresh, target)
+    return target
+  }
+
+  return {
+    async resolve(name) {
+      const reference = parseReference(name)
+      const refuse = (why: string): never => {
+        throw new ImageError(`failed to pull and unpack image "${reference.canonical}": failed to resolve reference "${reference.canonical}": ${why}`)
+      }
+      const image = findImage(images, reference.path)
+      if (image === undefined) return refuse(`${reference.canonical}: not found in the host-image catalogue`)
+      const lack = missing(image)
+      if (lack !== undefined) return refuse(lack)
+      const digest = createHash('sha256').update(JSON.stringify(image)).digest('hex')
+      let made: string[] = []
+      if (image.busyboxApplets || image.files) {
+        const pending = layers.get(digest) ?? layer(image, digest)
+        layers.set(digest, pending)
+        made = [await pending.catch(error => (layers.delete(digest), refuse((error as Error).message)))]
+      }
+      return {
+        image: name,
+        id: `host-image://${image.names[0]}@sha256:${digest}`,
+        entrypoint: image.entrypoint ?? [],
+        cmd: image.cmd ?? [],
+        env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...(image.env ?? [])],
+        workingDir: image.workingDir ?? '/',
+        user: image.user ?? '',
+        layers: made,
+        mounts: [
+          ...(image.programs ? [readOnly('/coxswain/programs', programsDirectory()), readOnly('/coxswain/node', await realpath(process.execPath))] : []),
+          ...(image.node === undefined ? [] : [readOnly(image.node, await realpath(process.execPath))]),
+        ],
+      }
+    },
+  }
+}
+
+const readOnly = (destination: string, source: string) => ({ destination, source, readOnly: true, propagation: 'private' as const })
+
+/** Our programs lie in the source tree, also for a process that runs from a bundle elsewhere in it. */
+function programsDirectory(): string {
+  for (let at = dirname(fileURLToPath(import.meta.url)); at !== '/'; at = dirname(at)) {
+    for (const path of [join(at, 'programs'), join(at, 'node-agent/runtime/images/programs')]) if (existsSync(join(path, 'echo.mjs'))) return path
+  }
+  throw new Error('the programs of the host images are missing from the installation')
+}
+
+async function applets(): Promise<NonNullable<HostImage['files']>> {
+  const busybox = findBinary('busybox', containerPath)!
+  const paths = (await run(busybox, ['--list-full'])).split('\n').filter(path => path !== '' && path !== 'linuxrc')
+  return Object.fromEntries(paths.map(path => [`/${path}`, { symlink: busybox }]))
+}

@@ -1,0 +1,23 @@
+/** A host image: what runs under an everyday image name, out of what the node has. */
+
+export interface HostImage {
+  /** Repository names without registry: `busybox`, `curlimages/curl`. They match the end of a repository's path, the longest wins. */
+  names: string[]
+  entrypoint?: string[]
+  cmd?: string[]
+  /** `NAME=value` */
+  env?: string[]
+  /** `name`, `uid`, `name:group` or `uid:gid`; root when left out. */
+  user?: string
+  workingDir?: string
+  /** Programs the node must have, and the Debian package that brings each. */
+  requires?: { binary: string; package: string; directories?: string[] }[]
+  /** Files of the image's own, laid over the node's root. */
+  files?: Record<string, { content: string; mode?: number } | { symlink: string }>
+  /** Every applet of busybox takes the place of the node's tool. */
+  busyboxApplets?: boolean
+  /** Our own programs and Node appear at /coxswain. */
+  programs?: boolean
+  /** The node-agent's Node appears at this path. */
+  node?: string
+}

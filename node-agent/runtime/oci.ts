@@ -1,0 +1,159 @@
+/** The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own. */
+import { readFileSync } from 'node:fs'
+import { mkdir, open, readFile, realpath, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup, removeEmptyParents } from '#shared/linux/cgroup.ts'
+import { listMounts, mount } from '#shared/linux/mount.ts'
+import { run } from '#shared/linux/run.ts'
+import { availableCapabilities } from './oci/capabilities.ts'
+import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
+import { execInContainer } from './oci/exec.ts'
+import { makeLayers, mountRoot, removeRoot } from './oci/rootfs.ts'
+import { createUnderShim, readRecord, readStatus, runtimeArgs, shimPid, startProcess, waitForExit, writeRecord, type RuntimeBinary } from './oci/shim.ts'
+import { writeToShim } from './oci/stdin.ts'
+import { resolveUser } from './oci/users.ts'
+import { findBinary } from './binaries.ts'
+import { openCatalogue } from './images/catalogue.ts'
+import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
+
+export interface OciOptions {
+  /** The node's state directory; the runtime keeps the layers that containers share in `layers/` below it. */
+  rootDir: string
+  /** Absolute below the cgroup root: `/coxswain-x/node-1`. */
+  cgroupRoot: string
+  /** Directories of the machine that containers must not see; `rootDir` always is one. */
+  masks: readonly string[]
+  /** A catalogue of the user's, in YAML, over the built-in one. */
+  catalogueFile?: string
+}
+
+/** Makes the runtime; throws when runc (or crun) or conmon is missing, or the catalogue file is wrong. Nothing is started. */
+export async function createOciRuntime(options: OciOptions): Promise<ContainerRuntime> {
+  const binary = findRuntime()
+  const version = /version (\S+)/.exec(await run(binary.path, ['--version']))?.[1] ?? 'unknown'
+  // The kernel tells of mounts by their real paths.
+  await mkdir(options.rootDir, { recursive: true })
+  const layersDirectory = join(await realpath(options.rootDir), 'layers')
+  await mkdir(layersDirectory, { recursive: true })
+  // overlayfs takes no layer that lies inside another, as everything on the root's own file system lies inside `/`. The layers are tiny.
+  if (!(await listMounts()).some(m => m.target === layersDirectory)) await mount('tmpfs', 'coxswain-layers', layersDirectory, ['mode=755', 'size=64m'])
+  const layers = await makeLayers(layersDirectory, [options.rootDir, ...options.masks])
+  const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile })
+  const host: Host = { capabilities: availableCapabilities(), oomScoreFloor: oomScoreFloor(), cgroup2: isCgroup2(), cgroupRoot: options.cgroupRoot }
+
+  const container = async (directory: string) => {
+    const record = await readRecord(directory)
+    if (record === undefined) throw new Error(`container ${directory} not found`)
+    return record
+  }
+  const running = async (directory: string) => {
+    const [record, status] = [await container(directory), await readStatus(directory)]
+    if (status?.state !== 'running') throw new Error(`container ${record.id} is not running`)
+    return { ...record, pid: status.pid! }
+  }
+
+  async function remove(directory: string): Promise<void> {
+    const record = await readRecord(directory)
+    if (record) {
+      await killCgroup(record.cgroup)
+      // conmon goes by itself once its container has; it must not write into a directory that is being removed.
+      const shim = shimPid(directory, record.id)
+      if (shim !== undefined) process.kill(shim, 'SIGKILL')
+      await removeCgroup(record.cgroup)
+      await removeEmptyParents(record.cgroup, options.cgroupRoot)
+    }
+    await removeRoot(directory)
+  }
+
+  async function start(spec: ContainerSpec): Promise<ContainerStatus> {
+    const { directory } = spec
+    await mkdir(directory, { recursive: true })
+    await Promise.all([mkdir(dirname(spec.logPath), { recursive: true }), writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })])
+    try {
+      const root = await mountRoot(directory, layers, spec.image.layers)
+      const [passwd, group] = await Promise.all(['passwd', 'group'].map(name => readFile(join(root, 'etc', name), 'utf8').catch(() => '')))
+      const user = resolveUser(spec.user, spec.image.user, passwd!, group!)
+      await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, root, user, host)))
+      const pid = await createUnderShim(binary, spec)
+      await startProcess(binary, spec.id, directory, pid)
+    } catch (error) {
+      await remove(directory).catch(() => {})
+      throw error
+    }
+    return (await readStatus(directory))!
+  }
+
+  return {
+    name: binary.name,
+    version,
+    pull: catalogue.resolve,
+    start,
+    remove,
+    status: readStatus,
+    wait: waitForExit,
+    async kill(directory, signal) {
+      const record = await readRecord(directory)
+      const status = record && (await readStatus(directory))
+      if (record === undefined || status?.state !== 'running') return false
+      // In a PID namespace the first process takes the others along; with the node's, nothing does.
+      if (signal === 'SIGKILL') await killCgroup(record.cgroup)
+      else process.kill(status.pid!, signal as NodeJS.Signals)
+      return true
+    },
+    async exec(directory, execOptions) {
+      return await execInContainer(binary, directory, await running(directory), execOptions)
+    },
+    async writeStdin(directory, data) {
+      const { pid, tty } = await running(directory)
+      await writeToShim(directory, pid, tty, data)
+    },
+    resizeTerminal: (directory, size) => tellShim(directory, `1 ${size.Height} ${size.Width}\n`),
+    reopenLog: directory => tellShim(directory, '2 0 0\n'),
+    async stats(directory) {
+      const record = await readRecord(directory)
+      return record && (await readStats(record.cgroup))
+    },
+  }
+
+  /** conmon reads commands from a pipe. Opened without waiting: nobody reads when it is gone. */
+  async function tellShim(directory: string, message: string): Promise<void> {
+    const { id } = await container(directory)
+    if (shimPid(directory, id) === undefined) return
+    const pipe = await open(join(directory, 'ctl'), 'r+')
+    await pipe.write(message).finally(() => pipe.close())
+  }
+}
+
+/** runc or crun, and conmon, of the PATH; throws one line that says what is missing. */
+export function findRuntime(): RuntimeBinary {
+  const conmon = findBinary('conmon')
+  const found = (['runc', 'crun'] as const).map(name => ({ name, path: findBinary(name) })).find(r => r.path !== undefined)
+  if (found?.path === undefined) throw new Error('neither runc nor crun is installed (Debian package runc)')
+  if (conmon === undefined) throw new Error('conmon is not installed (Debian package conmon)')
+  return { name: found.name, path: found.path, conmon }
+}
+
+/** Without CAP_SYS_RESOURCE the kernel refuses an oom_score_adj below our own. */
+function oomScoreFloor(): number | undefined {
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`)
+  const CAP_SYS_RESOURCE = 24n
+  return (effective >> CAP_SYS_RESOURCE) & 1n ? undefined : Number(readFileSync('/proc/self/oom_score_adj', 'utf8'))
+}
+
+async function readStats(cgroup: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined> {
+  const read = (controller: string, file: string): Promise<string> => readFile(join(cgroupDirectory(controller, cgroup), file), 'utf8')
+  const field = (text: string, name: string): number => Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
+  try {
+    const two = isCgroup2()
+    const [usage, memory, cpu] = await Promise.all([
+      read('memory', two ? 'memory.current' : 'memory.usage_in_bytes'),
+      read('memory', 'memory.stat'),
+      two ? read('cpu', 'cpu.stat') : read('cpuacct', 'cpuacct.usage'),
+    ])
+    // The working set, as cAdvisor counts it: what could not be dropped at once.
+    const memoryBytes = Math.max(0, Number(usage) - field(memory, two ? 'inactive_file' : 'total_inactive_file'))
+    return { memoryBytes, cpuNanos: two ? field(cpu, 'usage_usec') * 1000 : Number(cpu) }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,124 @@
+/** The OCI configuration of a container: what `runc` reads as config.json. */
+import { readdirSync, statSync } from 'node:fs'
+import type { ContainerMount, ContainerSpec } from '../runtime.ts'
+import { containerCapabilities } from './capabilities.ts'
+import type { ResolvedUser } from './users.ts'
+
+/** What the machine and the node give to every container. */
+export interface Host {
+  capabilities: ReadonlySet<string>
+  /** Our own oom_score_adj when the kernel refuses a lower one (no CAP_SYS_RESOURCE); undefined when anything goes. */
+  oomScoreFloor: number | undefined
+  cgroup2: boolean
+  /** Absolute cgroup path of the node. */
+  cgroupRoot: string
+}
+
+const MASKED = ['/proc/asound', '/proc/acpi', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list', '/proc/timer_stats', '/proc/sched_debug', '/proc/scsi', '/sys/firmware', '/sys/devices/virtual/powercap']
+const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
+const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** The cgroup of a container, absolute below the cgroup root. */
+export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host, 'cgroupRoot'>): string => `${host.cgroupRoot}/${spec.cgroup}`
+
+/** Builds config.json; `rootfs` is the path of the mounted root. Throws for what cannot be (an unknown capability). */
+export function bundleConfig(spec: ContainerSpec, rootfs: string, user: ResolvedUser, host: Host): object {
+  const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
+  const env = spec.env.some(e => e.startsWith('PATH=')) ? spec.env : [DEFAULT_PATH, ...spec.env]
+  const shared = spec.mounts.some(m => m.propagation === 'rshared')
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: spec.tty,
+      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+      args: spec.args,
+      env: [...(spec.tty && !env.some(e => e.startsWith('TERM=')) ? ['TERM=xterm'] : []), `HOSTNAME=${spec.hostname}`, ...env],
+      cwd: spec.workingDir || '/',
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      noNewPrivileges: !spec.allowPrivilegeEscalation && !spec.privileged,
+      ...(spec.oomScoreAdj === undefined ? {} : { oomScoreAdj: Math.max(spec.oomScoreAdj, host.oomScoreFloor ?? -1000) }),
+    },
+    root: { path: rootfs, readonly: spec.readOnlyRootFilesystem },
+    hostname: spec.hostname,
+    mounts: [...systemMounts(spec), ...inOrder([...(spec.image.mounts ?? []), ...spec.mounts]).map(volumeMount)],
+    linux: {
+      namespaces: [
+        { type: 'mount' },
+        { type: 'uts' },
+        ...(spec.hostPID ? [] : [{ type: 'pid' }]),
+        ...(spec.hostIPC ? [] : [{ type: 'ipc' }]),
+        ...(spec.networkNamespace === 'node' ? [] : [{ type: 'network', path: spec.networkNamespace }]),
+        ...(host.cgroup2 && !spec.privileged ? [{ type: 'cgroup' }] : []),
+      ],
+      cgroupsPath: cgroupPath(spec, host),
+      resources: resources(spec),
+      ...(spec.privileged ? { devices: hostDevices() } : {}),
+      sysctl: sysctls(spec),
+      rootfsPropagation: shared ? 'rshared' : 'rslave',
+      maskedPaths: spec.privileged ? [] : MASKED,
+      readonlyPaths: spec.privileged ? [] : READ_ONLY,
+    },
+  }
+}
+
+function systemMounts(spec: ContainerSpec): object[] {
+  const access = spec.privileged ? 'rw' : 'ro'
+  const mounts = [
+    { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
+    { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'] },
+    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', access] },
+    { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['nosuid', 'noexec', 'nodev', 'relatime', access] },
+    { destination: '/dev/shm', type: 'tmpfs', source: 'shm', options: ['nosuid', 'noexec', 'nodev', 'mode=1777', 'size=65536k'] },
+  ]
+  // A volume of the pod at one of these places takes its place.
+  return mounts.filter(m => !spec.mounts.some(v => v.destination === m.destination))
+}
+
+// A mount must come after what it lies in.
+const inOrder = (mounts: ContainerMount[]): ContainerMount[] => [...mounts].sort((a, b) => a.destination.split('/').length - b.destination.split('/').length)
+
+function volumeMount(mount: ContainerMount): object {
+  const access = mount.readOnly ? 'ro' : 'rw'
+  if (mount.source !== undefined) return { destination: mount.destination, type: 'bind', source: mount.source, options: ['rbind', mount.propagation === 'private' ? 'rprivate' : mount.propagation, access] }
+  const size = mount.tmpfsBytes === undefined ? [] : [`size=${mount.tmpfsBytes}`]
+  return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777', access, ...size] }
+}
+
+function resources(spec: ContainerSpec): object {
+  const { memoryBytes, cpuShares, cpuQuotaMicros, pids } = spec.resources
+  const cpu = { ...(cpuShares === undefined ? {} : { shares: cpuShares }), ...(cpuQuotaMicros === undefined ? {} : { quota: cpuQuotaMicros, period: 100_000 }) }
+  return {
+    devices: [{ allow: spec.privileged, access: 'rwm' }],
+    ...(memoryBytes === undefined ? {} : { memory: { limit: memoryBytes } }),
+    ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
+    ...(pids === undefined ? {} : { pids: { limit: pids } }),
+  }
+}
+
+/** Those of the pod's network namespace are set when it is made; the rest belongs to the container's own namespaces. */
+function sysctls(spec: ContainerSpec): Record<string, string> {
+  const own = Object.entries(spec.sysctls).filter(([name]) => !name.startsWith('net.'))
+  return { ...Object.fromEntries(own), ...(spec.domainname ? { 'kernel.domainname': spec.domainname } : {}) }
+}
+
+/** The node's device files, which a privileged container gets. */
+function hostDevices(): object[] {
+  const found: object[] = []
+  const visit = (directory: string): void => {
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      const path = `${directory}/${entry.name}`
+      if (entry.isDirectory() && !['pts', 'shm', 'mqueue', 'fd'].includes(entry.name)) visit(path)
+      if (!entry.isCharacterDevice() && !entry.isBlockDevice()) continue
+      if (['/dev/console', '/dev/ptmx'].includes(path)) continue
+      const { rdev, mode, uid, gid } = statSync(path)
+      // As glibc's makedev splits a device number.
+      const major = ((rdev >> 8) & 0xfff) | (Math.floor(rdev / 2 ** 32) & ~0xfff)
+      const minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00)
+      found.push({ path, type: entry.isBlockDevice() ? 'b' : 'c', major, minor, fileMode: mode & 0o777, uid, gid })
+    }
+  }
+  visit('/dev')
+  return found
+}

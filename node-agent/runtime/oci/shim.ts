@@ -1,0 +1,232 @@
+/**
+ * conmon, the parent of a container: it holds the standard streams, writes the log (its `k8s-file` is the CRI format), reaps the process and leaves the
+ * exit code on disk. In a container's directory:
+ *
+ *     config.json upper/ work/ root/   the bundle
+ *     runc/<id>/                       the runtime's own state
+ *     pidfile conmon.pid ctl attach    conmon's
+ *     container                        {id, cgroup, tty, stdin}
+ *     process                          {pid, startTime, startedAt}, written by us before the process is let go
+ *     exit/<id>                        the exit code, when the process has ended
+ *     oom                              there when the kernel killed something for lack of memory
+ */
+import { spawn } from 'node:child_process'
+import { closeSync, constants, existsSync, openSync, readFileSync, watch, type FSWatcher } from 'node:fs'
+import type { Socket } from 'node:net'
+import { mkdir, open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { run } from '#shared/linux/run.ts'
+import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
+
+export interface RuntimeBinary {
+  name: 'runc' | 'crun'
+  path: string
+  conmon: string
+}
+
+const CREATE_TIMEOUT_MS = 30_000
+
+/** The runtime's global arguments: its state lives in the container's directory. */
+export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'runc')]
+
+/** Creates the container of the bundle in `directory` under a conmon of its own. Resolves with its pid: the process exists and waits for `startProcess`. */
+export async function createUnderShim(binary: RuntimeBinary, spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>): Promise<number> {
+  const { id, directory } = spec
+  await mkdir(join(directory, 'exit'), { recursive: true })
+  const args = ['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '-b', directory, '-p', join(directory, 'pidfile'), '-P', join(directory, 'conmon.pid')]
+  args.push('--exit-dir', join(directory, 'exit'), '--persist-dir', directory, '--full-attach', '-l', `k8s-file:${spec.logPath}`, '--log-level', 'error')
+  for (const arg of runtimeArgs(directory)) args.push('--runtime-arg', arg)
+  if (spec.tty) args.push('-t')
+  if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
+  const errors = openSync(join(directory, 'conmon.log'), 'a')
+  const child = spawn(binary.conmon, args, { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: process.env['PATH'], _OCI_SYNCPIPE: '3' } })
+  closeSync(errors)
+  child.unref()
+  const pipe = child.stdio[3]! as Socket
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      const deadline = setTimeout(() => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)), CREATE_TIMEOUT_MS)
+      let text = ''
+      const fail = (why: string): void => reject(new Error(creationError(binary.name, why || readTail(join(directory, 'conmon.log')))))
+      pipe.setEncoding('utf8').on('data', (part: string) => {
+        text += part
+        const end = text.indexOf('\n')
+        if (end < 0) return
+        clearTimeout(deadline)
+        const message = JSON.parse(text.slice(0, end)) as { pid?: number; data?: number; message?: string }
+        const pid = message.pid ?? message.data ?? -1
+        if (pid > 0) resolve(pid)
+        else fail(message.message ?? '')
+      })
+      pipe.on('error', () => {})
+      pipe.on('close', () => fail(''))
+      child.on('error', error => reject(new Error(`${binary.conmon}: ${error.message}`)))
+    })
+  } finally {
+    pipe.destroy()
+  }
+}
+
+/** The runtime's own message out of what it and conmon wrote: its log line's `msg`, with the prefix that Kubernetes users know. */
+function creationError(name: string, text: string): string {
+  const quoted = [...text.matchAll(/msg="((?:[^"\\]|\\.)*)"/g)].at(-1)?.[1]
+  const message = (quoted === undefined ? text : quoted.replace(/\\(["\\])/g, '$1')).trim().replace(/^[a-z]+ create failed: /, '')
+  return `OCI runtime create failed: ${name} create failed: ${message || 'no reason given'}: unknown`
+}
+
+const readTail = (path: string): string => {
+  try {
+    return readFileSync(path, 'utf8').slice(-2000)
+  } catch {
+    return ''
+  }
+}
+
+/**
+ * Lets a created container's process go, after noting who it is. What `runc start` does is to open the `exec.fifo` that the process waits on; doing it
+ * here saves a process of 10 ms. Other runtimes are asked.
+ */
+export async function startProcess(binary: RuntimeBinary, id: string, directory: string, pid: number): Promise<void> {
+  const record = JSON.stringify({ pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
+  await writeFile(join(directory, 'process.new'), record)
+  await rename(join(directory, 'process.new'), join(directory, 'process'))
+  if (binary.name !== 'runc') return void (await run(binary.path, [...runtimeArgs(directory), 'start', id]))
+  const fifo = join(directory, 'runc', id, 'exec.fifo')
+  // The other end may die before it opens the fifo; then opening our end for writing lets the reader go.
+  const release = setTimeout(() => void open(fifo, constants.O_WRONLY | constants.O_NONBLOCK).then(f => f.close(), () => {}), CREATE_TIMEOUT_MS)
+  try {
+    const reader = await open(fifo, constants.O_RDONLY)
+    try {
+      const { bytesRead } = await reader.read(Buffer.alloc(1), 0, 1)
+      if (bytesRead === 0) throw new Error('cannot start a container that has stopped')
+    } finally {
+      await reader.close()
+    }
+    await unlink(fifo)
+  } finally {
+    clearTimeout(release)
+  }
+}
+
+/** Field 22 of /proc/PID/stat: clock ticks since boot; undefined when there is no such process. With the pid it names a process for ever. */
+export function processStartTime(pid: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19])
+  } catch {
+    return undefined
+  }
+}
+
+/** What the runtime must know of a container whoever started it. */
+export interface ContainerRecord {
+  id: string
+  /** Absolute below the cgroup root. */
+  cgroup: string
+  tty: boolean
+  stdin: boolean
+}
+interface ProcessRecord {
+  pid: number
+  startTime?: number
+  startedAt: string
+}
+
+export const writeRecord = (directory: string, record: ContainerRecord): Promise<void> => writeFile(join(directory, 'container'), JSON.stringify(record))
+export const readRecord = (directory: string): Promise<ContainerRecord | undefined> => readJson(join(directory, 'container'))
+
+/** What the disk and the kernel tell of a container; undefined when there is no trace of it. */
+export async function readStatus(directory: string): Promise<ContainerStatus | undefined> {
+  const [container, started] = await Promise.all([readRecord(directory), readJson<ProcessRecord>(join(directory, 'process'))])
+  if (container === undefined) return undefined
+  const { id } = container
+  if (started === undefined) return { id, state: 'created' }
+  const startedAt = new Date(started.startedAt)
+  const status = async (): Promise<ContainerStatus | undefined> => {
+    const exited = await readExit(directory, id)
+    if (exited) return { id, startedAt, ...exited }
+    return runs(started) ? { id, state: 'running', pid: started.pid, startedAt } : undefined
+  }
+  const known = await status()
+  if (known) return known
+  // The process is gone but its parent may be about to tell the exit code.
+  if (shimPid(directory, id) !== undefined) await exitFileEvent(directory, id, AbortSignal.timeout(SHIM_CHECK_MS))
+  // Neither the process nor its parent is there: the node went down under it. containerd tells of such a container in the same way.
+  return (await status()) ?? { id, state: 'exited', startedAt, finishedAt: new Date(), exitCode: 255 }
+}
+
+const SHIM_CHECK_MS = 5_000
+
+/** Resolves with the status once the container has exited; rejects when it was removed, or with the signal's reason. */
+export async function waitForExit(directory: string, signal?: AbortSignal): Promise<ContainerStatus> {
+  for (;;) {
+    signal?.throwIfAborted()
+    const container = await readRecord(directory)
+    if (container === undefined) throw new Error(`container ${basename(directory)} was removed`)
+    const status = await readStatus(directory)
+    if (status?.state === 'exited') return status
+    if (status?.state === 'running' && shimPid(directory, container.id) === undefined) await abandon(directory, container.id, status.pid!)
+    else await exitFileEvent(directory, container.id, AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
+  }
+}
+
+/** A container whose shim was killed has nobody to read its output or to learn its exit code: it ends, as if killed. */
+async function abandon(directory: string, id: string, pid: number): Promise<void> {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // already gone
+  }
+  await mkdir(join(directory, 'exit'), { recursive: true })
+  await writeFile(join(directory, 'exit', id), '137')
+}
+
+/** Resolves at the next change in the exit directory, or when the signal aborts: a shim that is killed makes no event, so callers look again now and then. */
+function exitFileEvent(directory: string, id: string, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const exit = join(directory, 'exit')
+    const done = (): void => {
+      signal.removeEventListener('abort', done)
+      watcher?.close()
+      resolve()
+    }
+    let watcher: FSWatcher | undefined
+    signal.addEventListener('abort', done)
+    try {
+      watcher = watch(exit, done).on('error', done)
+      // It may have come before the watch.
+      if (existsSync(join(exit, id)) || signal.aborted) done()
+    } catch {
+      done()
+    }
+  })
+}
+
+async function readExit(directory: string, id: string): Promise<Omit<ContainerStatus, 'id'> | undefined> {
+  const file = join(directory, 'exit', id)
+  const [text, written, oom] = await Promise.all([readFile(file, 'utf8').catch(() => ''), stat(file).catch(() => undefined), stat(join(directory, 'oom')).catch(() => undefined)])
+  if (written === undefined || text.trim() === '') return undefined
+  return { state: 'exited', finishedAt: written.mtime, exitCode: Number(text), ...(oom ? { oomKilled: true } : {}) }
+}
+
+/** The pid of the container's conmon, undefined when it is gone. */
+export function shimPid(directory: string, id: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(join(directory, 'conmon.pid'), 'utf8'))
+    // A pid that was taken by another process has another command line.
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(id) ? pid : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const runs = (started: ProcessRecord): boolean => started.startTime !== undefined && processStartTime(started.pid) === started.startTime
+
+async function readJson<T>(path: string): Promise<T | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as T
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,80 @@
+/** Control groups, version 1 (one tree a controller) and 2 (one tree). Paths are absolute below the cgroup root: `/coxswain-a/node-1`. */
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+
+const ROOT = '/sys/fs/cgroup'
+
+export const isCgroup2 = (): boolean => existsSync(join(ROOT, 'cgroup.controllers'))
+
+/** The mounted trees: one for version 2, one a controller for version 1 (symlinks such as cpu,cpuacct count once). */
+export async function cgroupTrees(): Promise<string[]> {
+  if (isCgroup2()) return [ROOT]
+  const entries = await readdir(ROOT, { withFileTypes: true }).catch(() => [])
+  return entries.filter(e => e.isDirectory()).map(e => join(ROOT, e.name))
+}
+
+/** The directory that tells of `controller` (memory, cpu, cpuacct, pids, ...) for a cgroup. */
+export const cgroupDirectory = (controller: string, path: string): string => (isCgroup2() ? join(ROOT, path) : join(ROOT, controller, path))
+
+/** Makes a cgroup and its parents, with the controllers passed down on version 2. */
+export async function createCgroup(path: string): Promise<void> {
+  for (const tree of await cgroupTrees()) await mkdir(join(tree, path), { recursive: true })
+  if (!isCgroup2()) return
+  let at = ROOT
+  for (const part of path.split('/').filter(Boolean)) {
+    const controllers = (await readFile(join(at, 'cgroup.controllers'), 'utf8')).split(/\s+/).filter(Boolean)
+    for (const c of controllers) await writeFile(join(at, 'cgroup.subtree_control'), `+${c}`).catch(() => {})
+    at = join(at, part)
+  }
+}
+
+/** Every process in a cgroup or below it, in the PID namespace we live in. */
+export async function cgroupProcesses(path: string): Promise<number[]> {
+  const found = new Set<number>()
+  const visit = async (directory: string): Promise<void> => {
+    const text = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => '')
+    for (const pid of text.split('\n')) if (Number(pid) > 0) found.add(Number(pid))
+    for (const child of await directories(directory)) await visit(child)
+  }
+  // Any one tree tells on version 1: the runtime joins them all.
+  await visit(cgroupDirectory('pids', path))
+  return [...found]
+}
+
+/** Kills every process in a cgroup and below, again until none is left or a second has passed. */
+export async function killCgroup(path: string): Promise<void> {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const pids = await cgroupProcesses(path)
+    if (pids.length === 0) return
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch {
+        // it went by itself
+      }
+    }
+    // The kernel has no event for the end of a process that is not our child.
+    await new Promise(resolve => setTimeout(resolve, 5 * (attempt + 1)))
+  }
+}
+
+/** Removes a cgroup and what is below it in every tree. Idempotent; a cgroup that still holds processes stays. */
+export async function removeCgroup(path: string): Promise<void> {
+  const remove = async (directory: string): Promise<void> => {
+    for (const child of await directories(directory)) await remove(child)
+    await rmdir(directory).catch(() => {})
+  }
+  for (const tree of await cgroupTrees()) await remove(join(tree, path))
+}
+
+/** Removes the empty parents of `path` up to, and without, `stop`. */
+export async function removeEmptyParents(path: string, stop: string): Promise<void> {
+  const trees = await cgroupTrees()
+  for (let parent = dirname(path); parent !== stop && parent.startsWith(`${stop}/`); parent = dirname(parent)) {
+    for (const tree of trees) await rmdir(join(tree, parent)).catch(() => {})
+  }
+}
+
+const directories = async (directory: string): Promise<string[]> =>
+  (await readdir(directory, { withFileTypes: true }).catch(() => [])).filter(e => e.isDirectory()).map(e => join(directory, basename(e.name)))

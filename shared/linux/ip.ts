@@ -1,0 +1,17 @@
+/** iproute2 in batches: one process for many changes. */
+import { run } from './run.ts'
+
+/**
+ * Runs lines of `ip` commands (without the leading `ip`) in one process. Stops at the first that fails, unless `force`.
+ * `namespace` is a name below /run/netns; default is the network namespace we live in.
+ */
+export async function ipBatch(lines: readonly string[], options: { namespace?: string; force?: boolean; timeoutMs?: number } = {}): Promise<void> {
+  if (lines.length === 0) return
+  await run('ip', [...(options.namespace ? ['-n', options.namespace] : []), ...(options.force ? ['-force'] : []), '-batch', '-'], { input: lines.join('\n') + '\n', timeoutMs: options.timeoutMs })
+}
+
+/** `ip -json <args>`, parsed; an empty answer is an empty list. */
+export async function ipJson<T>(args: readonly string[]): Promise<T[]> {
+  const text = await run('ip', ['-json', ...args])
+  return text.trim() === '' ? [] : (JSON.parse(text) as T[])
+}

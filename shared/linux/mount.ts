@@ -1,0 +1,35 @@
+/** Mounts of the mount namespace we live in. */
+import { readFile } from 'node:fs/promises'
+import { run } from './run.ts'
+
+export const mount = (type: string, source: string, target: string, options: readonly string[] = []): Promise<string> =>
+  run('mount', ['-t', type, ...(options.length > 0 ? ['-o', options.join(',')] : []), source, target])
+
+export const bindMount = (source: string, target: string, readOnly = false): Promise<string> => run('mount', [`--${readOnly ? 'r' : ''}bind`, ...(readOnly ? ['-o', 'ro'] : []), source, target])
+
+/** Detaches what is mounted on these paths, deepest first; what is not a mount point is left alone. One process at most. */
+export async function unmount(targets: readonly string[]): Promise<void> {
+  const mounted = new Set((await listMounts()).map(m => m.target))
+  const left = targets.filter(t => mounted.has(t)).sort((a, b) => b.length - a.length)
+  if (left.length > 0) await run('umount', ['-l', ...left])
+}
+
+export interface Mount {
+  target: string
+  type: string
+  source: string
+}
+
+/** Every mount of this namespace, in the order they were made. */
+export async function listMounts(): Promise<Mount[]> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8')
+  return text.split('\n').flatMap(line => {
+    const [before, after] = line.split(' - ')
+    const target = before?.split(' ')[4]
+    const [type, source] = after?.split(' ') ?? []
+    return target === undefined || type === undefined ? [] : [{ target: unescapePath(target), type, source: unescapePath(source ?? '') }]
+  })
+}
+
+// The kernel writes space, tab, newline and backslash as \ooo.
+const unescapePath = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))

@@ -1,0 +1,42 @@
+/** Runs a command of the system with a deadline; its own words become the error. */
+import { spawn } from 'node:child_process'
+
+export class CommandError extends Error {
+  /** Exit code, or null when a signal (the deadline's among them) ended it. */
+  readonly code: number | null
+  readonly stderr: string
+  constructor(message: string, code: number | null, stderr: string) {
+    super(message)
+    this.code = code
+    this.stderr = stderr
+  }
+}
+
+export interface RunOptions {
+  input?: string
+  /** Default 10 s. */
+  timeoutMs?: number
+  env?: NodeJS.ProcessEnv
+  cwd?: string
+}
+
+/** Resolves with standard output. Rejects with a CommandError that quotes standard error when the command fails or misses its deadline. */
+export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { input, timeoutMs = 10_000 } = options
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: options.env, cwd: options.cwd, timeout: timeoutMs, killSignal: 'SIGKILL' })
+    let stdout = ''
+    let stderr = ''
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text))
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => (stderr += text))
+    child.on('error', error => reject(new CommandError(`${command}: ${error.message}`, null, stderr)))
+    child.on('close', (code, signal) => {
+      if (code === 0) return resolve(stdout)
+      const why = stderr.trim() || (signal ? `killed by ${signal}${signal === 'SIGKILL' ? ` (deadline ${timeoutMs} ms)` : ''}` : `exit code ${code}`)
+      reject(new CommandError(`${command} ${args.slice(0, 3).join(' ')}: ${why}`, code, stderr))
+    })
+    // A command that ends without reading its input must not end us.
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(input)
+  })
+}
