@@ -1,5 +1,5 @@
 /** The machine's side of the cluster's network: one bridge that the nodes hang on, and routes to pods and Services through them. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { execa } from 'execa'
 import { which } from './system.ts'
 import type { Addresses } from './state.ts'
@@ -26,9 +26,10 @@ export async function raiseBridge(at: Addresses): Promise<void> {
   }
 }
 
-/** Takes the bridge down; the routes over it go with it. */
+/** Takes the bridge down; the routes over it go with it. The kernel would remove the links of dead nodes by itself, but later. */
 export async function lowerBridge(at: Addresses): Promise<void> {
-  await ip([`route del unreachable ${at.all}`, `link del ${at.bridge}`], { force: true })
+  const links = readdirSync('/sys/class/net').filter(l => l.startsWith(`${at.bridge}n`))
+  await ip([`route del unreachable ${at.all}`, ...links.map(l => `link del ${l}`), `link del ${at.bridge}`], { force: true })
   if (bridgedPacketsAreFiltered() && which('iptables')) await execa('iptables', ['-w', '-D', ...acceptRule(at)], { reject: false, timeout: 10_000 })
 }
 
