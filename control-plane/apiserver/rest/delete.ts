@@ -100,7 +100,8 @@ function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { 
       if (since !== undefined && since < meta.deletionTimestamp!) meta.deletionTimestamp = since
     }
   }
-  return { object, gone: (meta.finalizers?.length ?? 0) === 0 && (meta.deletionGracePeriodSeconds ?? 0) === 0 }
+  const gone = (meta.finalizers?.length ?? 0) === 0 && (meta.deletionGracePeriodSeconds ?? 0) === 0
+  return gone || !equal(object, current) ? { object, gone } : 'nothing'
 }
 
 /** A namespace ends in steps: it becomes Terminating, the controller empties it and takes its finalizer, then it goes. */

@@ -1,9 +1,9 @@
 /** The options of a request: read from the query, checked with upstream's words (k8s.io/apimachinery/pkg/apis/meta/v1/validation). */
 import type { DeleteOptions } from '#shared/api/meta/options.ts'
 import { Path, forbidden, invalid, notSupported, required, tooLong, type FieldError } from '#shared/machinery/field.ts'
+import type { FieldValidation } from '#shared/machinery/requestbody.ts'
 import { badRequest, invalidObject } from '#shared/machinery/status.ts'
 
-export type FieldValidation = 'Ignore' | 'Warn' | 'Strict'
 export interface WriteParameters {
   readonly dryRun: boolean
   /** As the client gave it, may be empty. */

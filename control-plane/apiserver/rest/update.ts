@@ -68,8 +68,8 @@ async function prepare(store: Store, endpoint: Endpoint, namespace: string, name
   const { subresource } = writer
   let next = wanted
   if (subresource === 'status') {
-    const { metadata: _metadata, status: _status, ...rest } = old
-    next = { kind: old.kind, apiVersion: old.apiVersion, metadata: wanted.metadata, ...structuredClone(rest), status: wanted['status'] } as KubeObject
+    const { kind, apiVersion, metadata: _metadata, status: _status, ...rest } = old
+    next = { kind, apiVersion, metadata: wanted.metadata, ...structuredClone(rest), status: wanted['status'] }
   } else if (resource.hasStatus && subresource === '') {
     if (old['status'] === undefined) delete next['status']
     else next['status'] = structuredClone(old['status'])

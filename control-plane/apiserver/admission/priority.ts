@@ -1,0 +1,30 @@
+/** Priority: pods without a priority class get priority 0 and may preempt. */
+import type { Pod } from '#shared/api/core/pod.ts'
+import { forbidden, StatusError } from '#shared/machinery/status.ts'
+import type { AdmissionPlugin } from './admission.ts'
+
+// The two classes that exist without an object in every cluster.
+const system: Readonly<Record<string, number>> = { 'system-cluster-critical': 2_000_000_000, 'system-node-critical': 2_000_001_000 }
+
+export function priority(): AdmissionPlugin {
+  return {
+    name: 'Priority',
+    mutate(a) {
+      if (a.endpoint.plural !== 'pods' || a.endpoint.group !== '' || a.subresource !== '') return
+      const { spec } = a.object as Pod
+      if (a.operation === 'UPDATE') {
+        // Both are set by the server: leaving them out of an update means no change.
+        const old = (a.old as Pod).spec
+        spec.priority ??= old.priority
+        spec.preemptionPolicy ??= old.preemptionPolicy
+        return
+      }
+      const name = spec.priorityClassName ?? ''
+      if (name !== '' && system[name] === undefined) throw forbidden(a.endpoint.groupResource, a.name, `no PriorityClass with name ${name} was found`)
+      const value = system[name] ?? 0
+      if (spec.priority !== undefined && spec.priority !== value) throw new StatusError(403, 'Forbidden', `pods ${JSON.stringify(a.name)} is forbidden: the integer value of priority (${spec.priority}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`, { name: a.name, kind: 'pods' })
+      spec.priority = value
+      spec.preemptionPolicy ??= 'PreemptLowerPriority'
+    },
+  }
+}

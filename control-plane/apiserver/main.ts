@@ -1,0 +1,22 @@
+/** kube-apiserver: the process. */
+import { parseFlags } from '#shared/component/flags.ts'
+import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
+import { logger } from '#shared/component/log.ts'
+import { flags } from './options.ts'
+import { startApiServer } from './server.ts'
+
+const log = logger('kube-apiserver')
+const stop = untilTerminated()
+process.on('unhandledRejection', error => log.error({ err: error }, 'unhandled rejection'))
+const options = parseFlags('kube-apiserver', flags)
+try {
+  const server = await startApiServer(options, log)
+  log.info({ url: server.url }, 'serving')
+  ready()
+  if (!stop.aborted) await new Promise(resolve => stop.addEventListener('abort', resolve, { once: true }))
+  await server.close()
+  process.exit(0)
+} catch (e) {
+  process.stderr.write(`kube-apiserver: ${(e as Error).message}\n`)
+  process.exit(1)
+}

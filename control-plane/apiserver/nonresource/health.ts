@@ -1,0 +1,37 @@
+/** /livez, /readyz and /healthz as k8s.io/apiserver/pkg/server/healthz prints them. */
+import { pageNotFound, textAnswer, type Answer } from '../handler/response.ts'
+
+export interface HealthCheck {
+  readonly name: string
+  /** Absent: part of all three. */
+  readonly only?: 'readyz'
+  /** What is wrong, undefined when nothing is. */
+  readonly check: () => string | undefined
+}
+
+/** `single` names one check, `''` asks for all. */
+export function healthAnswer(kind: 'healthz' | 'livez' | 'readyz', single: string, query: URLSearchParams, all: readonly HealthCheck[]): Answer {
+  const checks = all.filter(c => c.only === undefined || c.only === kind)
+  if (single !== '') {
+    const one = checks.find(c => c.name === single)
+    if (!one) return pageNotFound()
+    const wrong = one.check()
+    return wrong === undefined ? textAnswer(200, 'ok') : textAnswer(500, `internal server error: ${wrong}\n`)
+  }
+  const excluded = new Set(query.getAll('exclude'))
+  const lines: string[] = []
+  let failed = false
+  for (const c of checks) {
+    if (excluded.has(c.name)) {
+      lines.push(`[+]${c.name} excluded: ok\n`)
+      continue
+    }
+    const wrong = c.check()
+    if (wrong !== undefined) failed = true
+    lines.push(wrong === undefined ? `[+]${c.name} ok\n` : `[-]${c.name} failed: reason withheld\n`)
+  }
+  const unknown = [...excluded].filter(name => !checks.some(c => c.name === name))
+  if (unknown.length > 0) lines.push(`warn: some health checks cannot be excluded: no matches for ${unknown.map(n => JSON.stringify(n)).join(',')}\n`)
+  if (failed) return textAnswer(500, `${lines.join('')}${kind} check failed\n`)
+  return textAnswer(200, query.has('verbose') ? `${lines.join('')}${kind} check passed\n` : 'ok')
+}

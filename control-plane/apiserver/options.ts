@@ -1,0 +1,47 @@
+/** The flags of kube-apiserver. */
+import { z } from 'zod'
+import { boolFlag, durationFlag, intFlag } from '#shared/component/flags.ts'
+
+export const flags = z.object({
+  natsUrl: z.string(),
+  registryCreds: z.string(),
+  busCreds: z.string(),
+  bindAddress: z.array(z.string()).default(['127.0.0.1']),
+  securePort: intFlag().default(6443),
+  /** Several API servers may share one port of one address (SO_REUSEPORT). */
+  permitPortSharing: boolFlag().default(false),
+  advertiseAddress: z.string().optional(),
+  tlsCertFile: z.string(),
+  tlsPrivateKeyFile: z.string(),
+  clientCaFile: z.string(),
+  serviceAccountKeyFile: z.string().optional(),
+  serviceAccountSigningKeyFile: z.string().optional(),
+  serviceAccountIssuer: z.string().default('https://kubernetes.default.svc.cluster.local'),
+  serviceClusterIpRange: z.string().default('10.96.0.0/16'),
+  serviceNodePortRange: z.string().regex(/^\d+-\d+$/, 'must be a range of ports, 30000-32767').default('30000-32767'),
+  eventTtl: durationFlag().default(3_600_000),
+  defaultNotReadyTolerationSeconds: intFlag().default(300),
+  defaultUnreachableTolerationSeconds: intFlag().default(300),
+  watchHistory: intFlag().optional(),
+  maxRequestsInflight: intFlag().default(400),
+  maxMutatingRequestsInflight: intFlag().default(200),
+})
+
+/** What an API server is started with; `startApiServer` takes the same, with defaults filled in by `serverOptions`. */
+export type ApiServerOptions = z.output<typeof flags>
+
+/** Options of a server in a test or another program: what is left out gets the flag's default. */
+export const serverOptions = (given: Pick<ApiServerOptions, 'natsUrl' | 'registryCreds' | 'busCreds' | 'tlsCertFile' | 'tlsPrivateKeyFile' | 'clientCaFile'> & Partial<ApiServerOptions>): ApiServerOptions => ({
+  bindAddress: ['127.0.0.1'],
+  securePort: 0,
+  permitPortSharing: false,
+  serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
+  serviceClusterIpRange: '10.96.0.0/16',
+  serviceNodePortRange: '30000-32767',
+  eventTtl: 3_600_000,
+  defaultNotReadyTolerationSeconds: 300,
+  defaultUnreachableTolerationSeconds: 300,
+  maxRequestsInflight: 400,
+  maxMutatingRequestsInflight: 200,
+  ...given,
+})

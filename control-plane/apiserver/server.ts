@@ -1,0 +1,97 @@
+/** An API server: the registry, one handler chain, HTTPS on every address and the NATS service. */
+import { readFile } from 'node:fs/promises'
+import { resources } from '#shared/api/resources.ts'
+import type { Resource } from '#shared/api/resource.ts'
+import { connectBus } from '#shared/bus/connection.ts'
+import { logger, type Logger } from '#shared/component/log.ts'
+import { newAdmission } from './admission/admission.ts'
+import { admissionPlugins } from './admission/plugins.ts'
+import { alwaysAllow } from './authz/authorizer.ts'
+import { bootstrap } from './bootstrap/bootstrap.ts'
+import { serveApi } from './bus/serve.ts'
+import { newHandler } from './handler/chain.ts'
+import { InFlight } from './handler/inflight.ts'
+import { requestMetrics } from './handler/metrics.ts'
+import { serveHttps, type HttpListener } from './http/server.ts'
+import { nonResourcePaths } from './nonresource/paths.ts'
+import type { ApiServerOptions } from './options.ts'
+import { openRegistry, type TableOptions } from './registry/open.ts'
+import { endpointsOf } from './rest/endpoint.ts'
+import type { Hooks } from './rest/hooks.ts'
+import type { Store } from './rest/store.ts'
+import { newDispatch } from './verbs/dispatch.ts'
+
+export interface ApiServer {
+  /** `https://127.0.0.1:6443`, of the first address. */
+  readonly url: string
+  readonly port: number
+  /** Ends everything; requests in flight get a moment to finish. */
+  close(): Promise<void>
+}
+
+/** How many requests wait for a place before clients are told to come back. */
+const queueLength = 5_000
+
+const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
+  group: r.group,
+  plural: r.plural,
+  ...(r.indexed ? { indexed: Object.fromEntries(r.indexed.flatMap(path => (r.fields?.[path] ? [[path, r.fields[path]]] : []))) } : {}),
+  ...(r.ttlSeconds === undefined ? {} : { ttlSeconds: o.eventTtl / 1000 }),
+})
+
+/** Resolves when the server answers requests on all its addresses and on the bus. */
+export async function startApiServer(options: ApiServerOptions, log: Logger = logger('kube-apiserver')): Promise<ApiServer> {
+  const opened: (() => Promise<void>)[] = []
+  const close = async (): Promise<void> => {
+    for (const end of opened.splice(0).reverse()) await end().catch((e: unknown) => log.warn({ err: e }, 'closing failed'))
+  }
+  try {
+    const [certificate, key, clientAuthority, registryBus, bus] = await Promise.all([
+      readFile(options.tlsCertFile),
+      readFile(options.tlsPrivateKeyFile),
+      readFile(options.clientCaFile),
+      connectBus({ url: options.natsUrl, credsFile: options.registryCreds, log }),
+      connectBus({ url: options.natsUrl, credsFile: options.busCreds, log }),
+    ])
+    opened.push(() => registryBus.close(), () => bus.close())
+    const registry = await openRegistry({
+      connection: registryBus,
+      log,
+      tables: resources.map(r => tableOf(r, options)),
+      ...(options.watchHistory === undefined ? {} : { history: options.watchHistory }),
+    })
+    opened.push(() => registry.close())
+    const reading = new InFlight(options.maxRequestsInflight, queueLength)
+    const mutating = new InFlight(options.maxMutatingRequestsInflight, queueLength)
+    const metrics = requestMetrics(reading, mutating)
+    opened.push(async () => metrics.close())
+    const endpoints = endpointsOf(resources)
+    const store: Store = { registry, admission: newAdmission(admissionPlugins(registry, options)), hooks: new Map<string, Hooks>(), log }
+    const handler = newHandler({
+      log,
+      authenticateToken: async () => undefined,
+      authorize: alwaysAllow,
+      reading,
+      mutating,
+      metrics,
+      dispatch: newDispatch({ endpoints, store, subresources: new Map(), virtual: new Map(), nonResource: nonResourcePaths({ registry, metrics }) }),
+    })
+    const listeners: HttpListener[] = []
+    for (const address of options.bindAddress) {
+      const port = listeners[0]?.port ?? options.securePort
+      const listener = await serveHttps(handler, { address, port, certificate, key, clientAuthority, permitPortSharing: options.permitPortSharing, log })
+      listeners.push(listener)
+      opened.push(() => listener.close())
+    }
+    const service = serveApi(bus, handler, { log })
+    opened.push(() => service.close())
+    const { port } = listeners[0]!
+    const stop = await bootstrap({ store, endpoints, options, port, log })
+    opened.push(stop)
+    const host = options.bindAddress[0]!
+    return { url: `https://${host.includes(':') ? `[${host}]` : host}:${port}`, port, close }
+  } catch (e) {
+    await close()
+    throw e
+  }
+}

@@ -1,0 +1,46 @@
+/** What the verbs work with. */
+import type { RequestContext } from '../handler/chain.ts'
+import { negotiateOutput, type Output } from '../handler/mediatype.ts'
+import { jsonAnswer, valueAnswer, type Answer } from '../handler/response.ts'
+import { managerName } from '#shared/machinery/managedfields/manager.ts'
+import type { Stored } from '../registry/registry.ts'
+import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
+import type { WriteParameters } from '../rest/options.ts'
+import type { Store, Writer } from '../rest/store.ts'
+import { objectAs } from './views.ts'
+
+/** A request for objects of one endpoint. */
+export interface Call extends RequestContext {
+  readonly store: Store
+  readonly endpoint: Endpoint
+}
+
+const prettyAgents = /^(curl|Wget|Mozilla\/5\.0)/
+
+/** Whether JSON is written for people: asked for, or the client is a browser or curl. */
+export function wantsPretty(call: RequestContext): boolean {
+  const asked = call.request.query.get('pretty')
+  if (asked !== null) return asked !== 'false' && asked !== '0' && asked !== ''
+  const agent = call.request.headers['user-agent']
+  return agent !== undefined && prettyAgents.test(agent)
+}
+
+export const writingOf = (call: RequestContext, output: Output) => ({ format: output.format, pretty: wantsPretty(call) })
+
+/** One object in the form that the client accepts. */
+export function objectAnswer(call: Call, code: number, stored: Stored, output: Output): Answer {
+  const writing = writingOf(call, output)
+  if (output.as !== '') return valueAnswer(code, objectAs(call.endpoint, served(call.endpoint, stored), output, call.request.query), writing)
+  return jsonAnswer(code, servedJson(call.endpoint, stored), writing)
+}
+
+export const outputOf = (call: RequestContext): Output => negotiateOutput(call.request.headers['accept'])
+
+/** The name under which a write goes into managedFields: as given, by the client's program, or by its identity. */
+function managerOf(call: RequestContext, p: WriteParameters): string {
+  const name = managerName(p.fieldManager, call.request.headers['user-agent'])
+  if (name !== '' && name !== 'unknown') return name
+  return call.user.name.startsWith('system:node:') ? 'kubelet' : (call.user.name.split(':').at(-1) ?? '')
+}
+
+export const writerOf = (call: RequestContext, p: WriteParameters, subresource = ''): Writer => ({ user: call.user, dryRun: p.dryRun, fieldManager: managerOf(call, p), subresource })

@@ -1,0 +1,36 @@
+/** get: one object, the newest unless the client is content with an older one. */
+import type { Answer } from '../handler/response.ts'
+import { StatusError, notFound } from '#shared/machinery/status.ts'
+import type { Registry, Stored } from '../registry/registry.ts'
+import { parseVersion } from '../rest/options.ts'
+import { objectAnswer, outputOf, type Call } from './context.ts'
+
+/** Waits until the cache shows at least what the client asks for: nothing (`0`), a version, or by default everything acknowledged. */
+export async function settle(registry: Registry, resourceVersion: string, signal?: AbortSignal): Promise<void> {
+  if (resourceVersion === '') return registry.fresh(signal)
+  const version = parseVersion(resourceVersion)
+  if (version === 0 || registry.version >= version) return
+  try {
+    await registry.reached(version)
+  } catch {
+    throw new StatusError(504, 'Timeout', `Timeout: Too large resource version: ${version}, current: ${registry.version}`, {
+      causes: [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }],
+      retryAfterSeconds: 1,
+    })
+  }
+}
+
+export async function getObject(call: Call): Promise<Answer> {
+  const output = outputOf(call)
+  return objectAnswer(call, 200, await find(call, call.request.query.get('resourceVersion') ?? ''), output)
+}
+
+/** The object that the path names. Throws 404. */
+export async function find(call: Call, resourceVersion = ''): Promise<Stored> {
+  const { info, endpoint } = call
+  const { registry } = call.store
+  await settle(registry, resourceVersion, undefined)
+  const stored = registry.get(endpoint.table, info.namespace, info.name)
+  if (!stored) throw notFound(endpoint.groupResource, info.name)
+  return stored
+}

@@ -1,0 +1,194 @@
+/** list: the stored JSON of the objects, joined; in parts when the client limits it, all parts from one version. */
+import { StatusError, badRequest, expired } from '#shared/machinery/status.ts'
+import { rawJson, valueAnswer, type Answer } from '../handler/response.ts'
+import { VersionExpired, type Registry, type Stored } from '../registry/registry.ts'
+import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
+import { listParameters, parseVersion, type ListParameters } from '../rest/options.ts'
+import { selectionOf, type Selection } from '../rest/selection.ts'
+import { outputOf, writingOf, type Call } from './context.ts'
+import { settle } from './get.ts'
+import { listAs } from './views.ts'
+
+interface ListMeta {
+  resourceVersion: string
+  continue?: string
+  remainingItemCount?: number
+}
+interface Part {
+  items: readonly Stored[]
+  meta: ListMeta
+}
+
+/** Where a limited list goes on: base64 of JSON, as upstream's, opaque to clients. */
+interface ContinueToken {
+  v: 'meta.k8s.io/v1'
+  /** The version of the whole list; -1 goes on with the newest. */
+  rv: number
+  /** Namespace and name of the last item that was sent. */
+  start: string
+}
+const encodeToken = (rv: number, last: Stored): string => Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', rv, start: `${last.namespace}/${last.name}` } satisfies ContinueToken)).toString('base64url')
+
+function decodeToken(text: string): ContinueToken {
+  try {
+    const token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<ContinueToken>
+    if (token.v === 'meta.k8s.io/v1' && Number.isSafeInteger(token.rv) && typeof token.start === 'string' && token.start.includes('/')) return token as ContinueToken
+  } catch {
+    // Falls through to the one error.
+  }
+  throw badRequest('continue key is not valid: incorrect encoded continue token')
+}
+
+const tooOldToContinue =
+  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.'
+
+export async function listObjects(call: Call): Promise<Answer> {
+  const output = outputOf(call)
+  const { endpoint, request } = call
+  const p = listParameters(request.query, false)
+  const selection = selectionOf(endpoint, p.labelSelector, p.fieldSelector)
+  const { items, meta } = await listPart(call.store.registry, endpoint, call.info.namespace, p, selection)
+  const writing = writingOf(call, output)
+  if (output.as !== '') return valueAnswer(200, listAs(endpoint, items.map(s => served(endpoint, s)), meta, output, request.query), writing)
+  if (writing.format === 'json' && !writing.pretty) return rawJson(200, joined(endpoint, items, meta))
+  const plain = items.map(s => {
+    const { kind: _kind, apiVersion: _apiVersion, ...rest } = served(endpoint, s)
+    return rest
+  })
+  return valueAnswer(200, { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plain }, writing)
+}
+
+/** The items that a list request asks for. Throws 400, 410, 504. */
+export async function listPart(registry: Registry, endpoint: Endpoint, namespace: string, p: ListParameters, selection: Selection): Promise<Part> {
+  const within = namespace === '' ? undefined : namespace
+  if (p.continue !== '') return continued(registry, endpoint, within, p, selection)
+  const exact = p.resourceVersionMatch === 'Exact' || (p.resourceVersionMatch === '' && p.limit > 0 && p.resourceVersion !== '' && p.resourceVersion !== '0')
+  await settle(registry, p.resourceVersion)
+  if (exact) {
+    const version = parseVersion(p.resourceVersion)
+    return part(at(registry, version, endpoint, within), version, p, selection, 0)
+  }
+  const { version } = registry
+  if (selection.name !== undefined && within !== undefined) {
+    const one = registry.get(endpoint.table, within, selection.name)
+    return part(one ? [one] : [], version, p, selection, 0)
+  }
+  // Upstream's watch cache gives the whole list to those who take any version.
+  return part(registry.list(endpoint.table, within), version, p.resourceVersion === '0' ? { ...p, limit: 0 } : p, selection, 0)
+}
+
+function at(registry: Registry, version: number, endpoint: Endpoint, namespace: string | undefined): readonly Stored[] {
+  try {
+    return registry.listAt(version, endpoint.table, namespace)
+  } catch (e) {
+    if (e instanceof VersionExpired) throw expired('The resourceVersion for the provided list is too old.')
+    throw e
+  }
+}
+
+async function continued(registry: Registry, endpoint: Endpoint, namespace: string | undefined, p: ListParameters, selection: Selection): Promise<Part> {
+  if (p.resourceVersion !== '' && p.resourceVersion !== '0') throw badRequest('specifying resource version is not allowed when using continue')
+  const token = decodeToken(p.continue)
+  const after = token.start
+  if (token.rv < 0) {
+    await registry.fresh()
+    const items = registry.list(endpoint.table, namespace)
+    return part(items, registry.version, p, selection, firstAfter(items, after))
+  }
+  // Another server's token may be ahead of this one's cache.
+  await settle(registry, String(token.rv))
+  let items: readonly Stored[]
+  try {
+    items = registry.listAt(token.rv, endpoint.table, namespace)
+  } catch (e) {
+    if (!(e instanceof VersionExpired)) throw e
+    const failure = expired(tooOldToContinue)
+    failure.status.metadata.continue = Buffer.from(JSON.stringify({ ...token, rv: -1 })).toString('base64url')
+    throw failure
+  }
+  return part(items, token.rv, p, selection, firstAfter(items, after))
+}
+
+/** The index of the first item after `namespace/name`, by binary search in the registry's order. */
+function firstAfter(items: readonly Stored[], key: string): number {
+  const slash = key.indexOf('/')
+  const namespace = key.slice(0, slash)
+  const name = key.slice(slash + 1)
+  let low = 0
+  let high = items.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    const s = items[middle]!
+    if (s.namespace < namespace || (s.namespace === namespace && s.name <= name)) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function part(all: readonly Stored[], version: number, p: ListParameters, { matches }: Selection, from: number): Part {
+  const resourceVersion = String(version)
+  if (p.limit === 0) {
+    const rest = from === 0 ? all : all.slice(from)
+    return { items: matches ? rest.filter(matches) : rest, meta: { resourceVersion } }
+  }
+  const items: Stored[] = []
+  let next = from
+  while (next < all.length && items.length < p.limit) {
+    const stored = all[next++]!
+    if (!matches || matches(stored)) items.push(stored)
+  }
+  // With a selector the rest is unknown; only whether something is left to look at.
+  const more = matches ? all.findIndex((s, i) => i >= next && matches(s)) >= 0 : next < all.length
+  if (!more) return { items, meta: { resourceVersion } }
+  const meta: ListMeta = { resourceVersion, continue: encodeToken(version, items.at(-1)!) }
+  if (!matches) meta.remainingItemCount = all.length - next
+  return { items, meta }
+}
+
+const pieceBytes = 1 << 20
+const open = Buffer.from('{')
+const comma = Buffer.from(',')
+const close = Buffer.from(']}')
+
+/** The list as bytes; a long one in pieces, so that nothing is held twice. */
+function joined(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta): Uint8Array | AsyncIterable<Uint8Array> {
+  const start = Buffer.from(`{"kind":"${endpoint.kind}List","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`)
+  let total = start.length
+  for (const s of items) total += s.json.length
+  if (total > pieceBytes) return pieces(endpoint, start, items)
+  const parts: Buffer[] = [start]
+  items.forEach((s, i) => {
+    if (i > 0) parts.push(comma)
+    parts.push(open, withoutHead(endpoint, servedJson(endpoint, s)))
+  })
+  parts.push(close)
+  return Buffer.concat(parts)
+}
+
+async function* pieces(endpoint: Endpoint, start: Buffer, items: readonly Stored[]): AsyncIterable<Uint8Array> {
+  let parts: Buffer[] = [start]
+  let size = 0
+  let first = true
+  for (const s of items) {
+    const json = withoutHead(endpoint, servedJson(endpoint, s))
+    if (!first) parts.push(comma)
+    first = false
+    parts.push(open, json)
+    size += json.length
+    if (size > pieceBytes) {
+      yield Buffer.concat(parts)
+      parts = []
+      size = 0
+    }
+  }
+  parts.push(close)
+  yield Buffer.concat(parts)
+}
+
+/** The JSON of an object after its kind and apiVersion, which items of a list do not repeat, without the opening brace. */
+function withoutHead(endpoint: Endpoint, json: Buffer): Buffer {
+  const { head } = endpoint
+  if (head.compare(json, 0, head.length) === 0) return json.subarray(head.length)
+  const { kind: _kind, apiVersion: _apiVersion, ...rest } = JSON.parse(json.toString()) as { kind: string; apiVersion: string }
+  return Buffer.from(JSON.stringify(rest)).subarray(1)
+}

@@ -1,0 +1,71 @@
+/** patch: JSON patch, merge patch, strategic merge patch, server-side apply. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { jsonPatch } from '#shared/machinery/patch/json.ts'
+import { mergePatch } from '#shared/machinery/patch/merge.ts'
+import { strategicMergePatch } from '#shared/machinery/patch/strategic.ts'
+import { StatusError, badRequest } from '#shared/machinery/status.ts'
+import { mediaType } from '../handler/mediatype.ts'
+import type { Answer } from '../handler/response.ts'
+import { readPatched, toStored } from '../rest/body.ts'
+import type { Endpoint } from '../rest/endpoint.ts'
+import { writeParameters } from '../rest/options.ts'
+import { updateObject } from '../rest/update.ts'
+import { apply } from './apply.ts'
+import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
+
+/** A generic 415 as upstream's router words it. */
+const unsupportedMediaType = (): StatusError => new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
+
+export type PatchKind = 'json' | 'merge' | 'strategic' | 'apply'
+const kinds: Readonly<Record<string, PatchKind>> = {
+  'application/json-patch+json': 'json',
+  'application/merge-patch+json': 'merge',
+  'application/strategic-merge-patch+json': 'strategic',
+  'application/apply-patch+yaml': 'apply',
+}
+export function patchKind(contentType: string | undefined): PatchKind {
+  return kinds[mediaType(contentType)] ?? fail(unsupportedMediaType())
+}
+const fail = (e: Error): never => {
+  throw e
+}
+
+/** An object in the endpoint's version with its schema applied to it by a patch; `document` is not changed. */
+export function applyPatch(kind: Exclude<PatchKind, 'apply'>, schema: Endpoint['schema'], document: object, body: Uint8Array): unknown {
+  if (kind === 'json') return jsonPatch(document, body)
+  if (kind === 'merge') return mergePatch(document, body)
+  return strategicMergePatch(schema, document, body)
+}
+
+export async function patch(call: Call): Promise<Answer> {
+  const { endpoint, info, request } = call
+  const output = outputOf(call)
+  const kind = patchKind(request.headers['content-type'])
+  if (kind === 'apply') return apply(call, output)
+  const p = writeParameters(request.query, 'PatchOptions')
+  const writer = writerOf(call, p, info.subresource)
+  const change = (current: KubeObject | undefined): KubeObject => {
+    const before = endpoint.alternate ? endpoint.alternate.fromStored(current as never) : current!
+    const document = applyPatch(kind, endpoint.schema, before, request.body)
+    call.warnings.length = 0
+    const object = readPatched(call, endpoint, document, p.fieldValidation)
+    object.metadata ??= {}
+    checkIdentity(object, before, endpoint)
+    // What is spliced into the stored bytes is a precondition only when the patch itself sets it.
+    if (object.metadata.resourceVersion === before.metadata.resourceVersion) delete object.metadata.resourceVersion
+    return toStored(endpoint, object)
+  }
+  const { stored } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer)
+  return objectAnswer(call, 200, stored, output)
+}
+
+/** A patch may not make another object of it. */
+function checkIdentity(object: KubeObject, before: KubeObject, endpoint: Endpoint): void {
+  if (object.metadata.name !== before.metadata.name) throw badRequest(`the name of the object (${object.metadata.name ?? ''}) does not match the name on the URL (${before.metadata.name})`)
+  if ((object.metadata.namespace ?? before.metadata.namespace) !== before.metadata.namespace) {
+    throw badRequest(`the namespace of the object (${object.metadata.namespace}) does not match the namespace on the request (${before.metadata.namespace})`)
+  }
+  if (before.metadata.namespace) object.metadata.namespace = before.metadata.namespace
+  object.kind ??= endpoint.kind
+  object.apiVersion ??= endpoint.apiVersion
+}

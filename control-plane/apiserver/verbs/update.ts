@@ -1,0 +1,34 @@
+/** update: PUT of a whole object or of its status. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { badRequest } from '#shared/machinery/status.ts'
+import type { Answer } from '../handler/response.ts'
+import { readBody, toStored } from '../rest/body.ts'
+import { writeParameters } from '../rest/options.ts'
+import { updateObject } from '../rest/update.ts'
+import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
+
+/** What the body names must be what the path names. Throws 400. */
+export function checkNames(object: KubeObject, name: string, namespace: string): void {
+  const { metadata } = object
+  if (!metadata.name) throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`)
+  if (metadata.name !== name) throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`)
+  if (namespace !== '' && metadata.namespace && metadata.namespace !== namespace) {
+    throw badRequest(`the namespace of the object (${metadata.namespace}) does not match the namespace on the request (${namespace})`)
+  }
+  if (namespace !== '') metadata.namespace = namespace
+  else delete metadata.namespace
+}
+
+export async function update(call: Call): Promise<Answer> {
+  const { endpoint, info, request } = call
+  const output = outputOf(call)
+  const p = writeParameters(request.query, 'UpdateOptions')
+  const body = readBody(call, endpoint, p.fieldValidation)
+  body.metadata ??= {}
+  checkNames(body, info.name, info.namespace)
+  const object = toStored(endpoint, body)
+  // A round changes the object; there may be several.
+  const change = (): KubeObject => structuredClone(object)
+  const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writerOf(call, p, info.subresource), info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true)
+  return objectAnswer(call, created ? 201 : 200, stored, output)
+}

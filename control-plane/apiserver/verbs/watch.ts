@@ -1,0 +1,190 @@
+/** watch: events as lines of JSON. An event is encoded once for all who watch it; who does not read is dropped at bounded memory. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { expired, type Status } from '#shared/machinery/status.ts'
+import type { Output } from '../handler/mediatype.ts'
+import type { Answer } from '../handler/response.ts'
+import { VersionExpired, type Registry, type RegistryEvent, type Stored } from '../registry/registry.ts'
+import { restamped } from '../registry/stored.ts'
+import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
+import { listParameters, parseVersion, type ListParameters } from '../rest/options.ts'
+import { selectionOf, type Selection } from '../rest/selection.ts'
+import { outputOf, type Call } from './context.ts'
+import { settle } from './get.ts'
+import { EventStream } from './eventstream.ts'
+import { objectAs } from './views.ts'
+
+type EventType = 'ADDED' | 'MODIFIED' | 'DELETED'
+
+/** Upstream ends a watch without a timeout after 30 to 60 minutes, at random so that clients do not come back together. */
+const defaultTimeoutSeconds = (): number => Math.floor(1800 * (1 + Math.random()))
+/** A bookmark at most this often. */
+const bookmarkEveryMs = 10_000
+
+const line = (type: EventType, json: Buffer): Buffer => Buffer.concat([Buffer.from(`{"type":"${type}","object":`), json, Buffer.from('}\n')])
+
+// An event in the common form, by endpoint: the first watcher encodes it, the others share the bytes.
+const shared = new WeakMap<RegistryEvent, Map<Endpoint, Buffer>>()
+function sharedLine(endpoint: Endpoint, event: RegistryEvent): Buffer {
+  let lines = shared.get(event)
+  if (!lines) shared.set(event, (lines = new Map()))
+  let bytes = lines.get(endpoint)
+  if (!bytes) lines.set(endpoint, (bytes = line(event.type, servedJson(endpoint, event.stored))))
+  return bytes
+}
+
+/** What becomes of an event for one who sees only part of the objects. */
+function seen({ matches }: Selection, event: RegistryEvent): { type: EventType; stored: Stored } | undefined {
+  if (!matches) return event
+  const before = event.previous !== undefined && matches(event.previous)
+  const after = event.type !== 'DELETED' && matches(event.stored)
+  if (after) return { type: before ? 'MODIFIED' : 'ADDED', stored: event.stored }
+  if (!before) return undefined
+  // Leaving: the object as it was seen last, with the version at which it left.
+  return { type: 'DELETED', stored: event.type === 'DELETED' ? event.stored : restamped(event.previous!, event.version) }
+}
+
+/** Encodes events for one watch. */
+interface Encoder {
+  event(event: RegistryEvent): Buffer | undefined
+  initial(stored: Stored): Buffer
+  bookmark(version: number, initialEventsEnd: boolean): Buffer
+}
+
+function encoder(endpoint: Endpoint, selection: Selection, output: Output, query: URLSearchParams): Encoder {
+  const bookmarkOf = (version: number, end: boolean): KubeObject => ({
+    kind: endpoint.kind,
+    apiVersion: endpoint.apiVersion,
+    metadata: { resourceVersion: String(version), ...(end ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) },
+  })
+  const text = (type: string, object: object): Buffer => Buffer.from(`${JSON.stringify({ type, object })}\n`)
+  if (output.as === '') {
+    return {
+      event(event) {
+        if (!selection.matches) return sharedLine(endpoint, event)
+        const s = seen(selection, event)
+        if (!s) return undefined
+        return s.type === event.type && s.stored === event.stored ? sharedLine(endpoint, event) : line(s.type, servedJson(endpoint, s.stored))
+      },
+      initial: stored => line('ADDED', servedJson(endpoint, stored)),
+      bookmark: (version, end) => text('BOOKMARK', bookmarkOf(version, end)),
+    }
+  }
+  // Only the first table of a watch has its column definitions.
+  let first = true
+  const view = (type: string, object: KubeObject): Buffer => {
+    const value = objectAs(endpoint, object, output, query) as { columnDefinitions?: unknown }
+    if (!first && output.as === 'Table') value.columnDefinitions = null
+    first = false
+    return text(type, value)
+  }
+  return {
+    event(event) {
+      const s = seen(selection, event)
+      return s && view(s.type, served(endpoint, s.stored))
+    },
+    initial: stored => view('ADDED', served(endpoint, stored)),
+    bookmark: (version, end) => {
+      const object = bookmarkOf(version, end)
+      if (output.as !== 'Table') return text('BOOKMARK', { ...object, kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${output.version}` })
+      // A table of no rows would hide the version: upstream shows the bookmark's object in a row.
+      return text('BOOKMARK', { kind: 'Table', apiVersion: `meta.k8s.io/${output.version}`, metadata: { resourceVersion: String(version) }, columnDefinitions: null, rows: [{ cells: [], object: { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${output.version}`, metadata: object.metadata } }] })
+    },
+  }
+}
+
+const errorLine = (status: Status): Buffer => Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status })}\n`)
+
+/** Where a watch starts: after a version, with or without what is there at first. */
+async function startOf(registry: Registry, p: ListParameters): Promise<{ after?: number; initial: boolean }> {
+  const version = parseVersion(p.resourceVersion)
+  if (p.sendInitialEvents === true) {
+    await settle(registry, p.resourceVersion)
+    return { initial: true }
+  }
+  if (version === 0) {
+    // Any version will do for `0`; for none the newest is wanted.
+    if (p.resourceVersion === '') await registry.fresh()
+    return { initial: p.sendInitialEvents !== false }
+  }
+  await settle(registry, p.resourceVersion)
+  return { after: version, initial: false }
+}
+
+export async function watchObjects(call: Call): Promise<Answer> {
+  const { endpoint, info, request, store } = call
+  const output = outputOf(call)
+  const p = listParameters(request.query, true)
+  const selection = selectionOf(endpoint, p.labelSelector, p.fieldSelector, info.name)
+  const start = await startOf(store.registry, p)
+  const stream = new EventStream()
+  const encode = encoder(endpoint, selection, output, request.query)
+  const namespace = info.namespace === '' ? undefined : info.namespace
+  const headers = { 'content-type': output.format === 'yaml' ? 'application/yaml;stream=watch' : 'application/json;stream=watch' }
+  headers['content-type'] = 'application/json'
+  const answer: Answer = { code: 200, headers, body: stream }
+  const { registry } = store
+  // From here to the registration nothing waits, so that no event is lost or sent twice.
+  const after = start.after ?? registry.version
+  if (start.initial) {
+    for (const stored of initialObjects(registry, endpoint, namespace, selection)) stream.push(encode.initial(stored), false)
+    if (p.sendInitialEvents === true && p.allowWatchBookmarks) stream.push(encode.bookmark(after, true), false)
+  }
+  let lastBookmark = Date.now()
+  let passed = after
+  let stop: () => void = () => {}
+  try {
+    stop = registry.watch(
+      endpoint.table,
+      { after, ...(namespace === undefined ? {} : { namespace }), ...(selection.name === undefined ? {} : { name: selection.name }), ...(selection.index ? { index: selection.index } : {}) },
+      {
+        events(events) {
+          for (const event of events) {
+            const bytes = encode.event(event)
+            if (bytes) stream.push(bytes)
+          }
+          passed = events.at(-1)!.version
+        },
+        progress(version) {
+          passed = version
+          if (!p.allowWatchBookmarks || Date.now() - lastBookmark < bookmarkEveryMs) return
+          lastBookmark = Date.now()
+          stream.push(encode.bookmark(version, false))
+        },
+        expired() {
+          stream.push(errorLine(expired('The resourceVersion for the provided watch is too old.').status))
+          stream.end()
+        },
+      },
+    )
+  } catch (e) {
+    if (!(e instanceof VersionExpired)) throw e
+    stream.push(errorLine(expired(e.message).status), false)
+    stream.end()
+    return answer
+  }
+  const seconds = p.timeoutSeconds !== undefined && p.timeoutSeconds > 0 ? p.timeoutSeconds : defaultTimeoutSeconds()
+  const timer = setTimeout(
+    () => {
+      if (p.allowWatchBookmarks) stream.push(encode.bookmark(passed, false))
+      stream.end()
+    },
+    Math.min(seconds, 86_400) * 1000,
+  )
+  timer.unref()
+  stream.onClose(() => {
+    clearTimeout(timer)
+    stop()
+  })
+  request.signal.addEventListener('abort', () => stream.drop(), { once: true })
+  if (request.signal.aborted) stream.drop()
+  return answer
+}
+
+function initialObjects(registry: Registry, endpoint: Endpoint, namespace: string | undefined, selection: Selection): readonly Stored[] {
+  if (selection.name !== undefined && namespace !== undefined) {
+    const one = registry.get(endpoint.table, namespace, selection.name)
+    return one && selection.matches!(one) ? [one] : []
+  }
+  const all = registry.list(endpoint.table, namespace)
+  return selection.matches ? all.filter(selection.matches) : all
+}
