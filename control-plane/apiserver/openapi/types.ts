@@ -1,0 +1,69 @@
+/** The types that a group version's document describes. */
+import { scale } from '#shared/api/autoscaling/scale.ts'
+import { tokenRequest } from '#shared/api/authentication/tokenrequest.ts'
+import { binding } from '#shared/api/core/binding.ts'
+import { listMeta } from '#shared/api/meta/listmeta.ts'
+import { typeMeta } from '#shared/api/meta/objectmeta.ts'
+import { deleteOptions } from '#shared/api/meta/options.ts'
+import { status } from '#shared/api/meta/status.ts'
+import { eviction } from '#shared/api/policy/eviction.ts'
+import type { Resource, Subresource } from '#shared/api/resource.ts'
+import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema.ts'
+import { define, type Definitions } from './definitions.ts'
+import { operationsOf, patchType, type Operation, type Subject } from './operations.ts'
+
+/** One version of a group with all that is served in it. */
+export interface GroupVersion {
+  readonly group: string
+  readonly version: string
+  readonly subjects: readonly (Subject & { schema: ObjectSchema })[]
+}
+
+/** Bodies of subresources that are of another kind. */
+const bodies: Readonly<Record<string, ObjectSchema>> = { Scale: scale, Binding: binding, Eviction: eviction, TokenRequest: tokenRequest }
+
+/** Every group version that the resources are served in. */
+export function groupVersions(resources: readonly Resource[]): GroupVersion[] {
+  const out = new Map<string, { group: string; version: string; subjects: (Subject & { schema: ObjectSchema })[] }>()
+  for (const resource of resources) {
+    for (const { group, version, schema } of [resource, ...(resource.alsoServedAs ?? [])]) {
+      const key = `${group}/${version}`
+      let gv = out.get(key)
+      if (!gv) out.set(key, (gv = { group, version, subjects: [] }))
+      gv.subjects.push({ resource, group, version, schema, type: schema.name, listType: `${schema.name}List` })
+    }
+  }
+  return [...out.values()]
+}
+
+const gvk = (group: string, version: string, kind: string): object => ({ 'x-kubernetes-group-version-kind': [{ group, version, kind }] })
+
+/** Defines all types of a group version, and returns its operations. */
+export function describe(gv: GroupVersion, into: Definitions): Operation[] {
+  into.schemas[patchType] = { description: 'A change to an object, in the form that the content type names.', type: 'object' }
+  define(into, deleteOptions, gvk(gv.group, gv.version, 'DeleteOptions') as Record<string, unknown>)
+  define(into, status, gvk('', 'v1', 'Status') as Record<string, unknown>)
+  const operations: Operation[] = []
+  for (const subject of gv.subjects) {
+    const { resource, schema } = subject
+    define(into, schema, gvk(gv.group, gv.version, resource.kind) as Record<string, unknown>)
+    define(into, listOf(schema, resource.kind), gvk(gv.group, gv.version, `${resource.kind}List`) as Record<string, unknown>)
+    operations.push(...operationsOf(subject, (_, sub) => typeOfSubresource(into, subject, sub)))
+  }
+  return operations
+}
+
+function typeOfSubresource(into: Definitions, subject: Subject & { schema: ObjectSchema }, sub: Subresource): string {
+  if (sub.kind === undefined || sub.kind === subject.resource.kind) return subject.schema.name
+  const body = bodies[sub.kind]
+  if (!body) return ''
+  define(into, body, gvk(sub.group ?? subject.group, sub.version ?? subject.version, sub.kind) as Record<string, unknown>)
+  return body.name
+}
+
+const listOf = (schema: ObjectSchema, kind: string): ObjectSchema =>
+  obj(`${schema.name}List`, `A list of objects of kind ${kind}.`, () => ({
+    ...typeMeta(),
+    metadata: opt(1, listMeta, { doc: 'Standard metadata of lists.', default: {} }),
+    items: req(2, list(schema), { doc: 'The objects.' }),
+  }))
