@@ -32,7 +32,10 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
   const meta = object.metadata
   const generated = !meta.name && !!meta.generateName
   const a = { operation: 'CREATE', endpoint, subresource: writer.subresource, namespace, name: meta.name ?? '', object, old: undefined, user: writer.user, dryRun: writer.dryRun } as const
-  await store.admission.mutate(a)
+  // What admission and the server add belongs to no manager.
+  if (!writer.managed) recordManager(endpoint, undefined, normalize(resource.schema, object), writer)
+  const pending = store.admission.mutate(a)
+  if (pending) await pending
   meta.creationTimestamp = formatTime()
   meta.uid = randomUUID()
   delete meta.deletionTimestamp
@@ -47,7 +50,6 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
   try {
     resource.prepareForCreate?.(object, writer)
     normalize(resource.schema, object)
-    if (!writer.managed) recordManager(endpoint, undefined, object, writer)
     const errors = all(validateMeta(resource, meta, metadataPath), resource.validate?.(object, root))
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
     await store.admission.validate(a)

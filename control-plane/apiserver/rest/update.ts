@@ -75,11 +75,12 @@ async function prepare(store: Store, endpoint: Endpoint, namespace: string, name
     else next['status'] = structuredClone(old['status'])
   }
   keepMeta(next.metadata, old.metadata)
+  // What admission and the server change belongs to no manager.
+  if (!writer.managed) recordManager(endpoint, old, normalize(resource.schema, next), writer)
   await store.admission.mutate({ operation: 'UPDATE', endpoint, subresource, namespace, name, object: next, old, user: writer.user, dryRun: writer.dryRun })
   resource.prepareForUpdate?.(next, old, writer)
   normalize(resource.schema, next)
   if (resource.hasGeneration && specChanged(next, old)) next.metadata.generation = (old.metadata.generation ?? 0) + 1
-  if (!writer.managed) recordManager(endpoint, old, next, writer)
   return next
 }
 
