@@ -8,7 +8,11 @@ import type { ControllerContext, NewController, Settings } from './context.ts'
 import { deploymentController } from './deployment/deployment.ts'
 import { endpointSliceController } from './endpoints/endpointslice.ts'
 import { endpointsController } from './endpoints/endpoints.ts'
+import { garbageCollector } from './garbagecollector/garbagecollector.ts'
 import { namespaceController } from './namespace/namespace.ts'
+import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
+import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
+import { podGarbageCollector } from './podgc.ts'
 import { replicaSetController } from './replicaset/replicaset.ts'
 import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
 import { serviceAccountController } from './serviceaccount.ts'
@@ -21,6 +25,10 @@ export const controllers: readonly NewController[] = [
   deploymentController,
   endpointSliceController,
   endpointsController,
+  garbageCollector,
+  podGarbageCollector,
+  nodeLifecycleController,
+  taintEvictionController,
 ]
 
 export const defaultSettings: Settings = { rootCa: '', nodeMonitorGracePeriodMs: 50_000, nodeMonitorPeriodMs: 5_000, terminatedPodThreshold: 12_500 }
