@@ -7,8 +7,8 @@
  *     pidfile conmon.pid ctl attach    conmon's
  *     container                        {id, cgroup, tty, stdin}
  *     process                          {pid, startTime, startedAt}, written by us before the process is let go
- *     exit/<id>                        the exit code, when the process has ended
- *     oom                              there when the kernel killed something for lack of memory
+ *     exits/<id>                       the exit code, when the process has ended
+ *     oom                              there when the kernel killed something for lack of memory (conmon's, in its working directory)
  */
 import { spawn } from 'node:child_process'
 import { closeSync, constants, existsSync, openSync, readFileSync, watch, type FSWatcher } from 'node:fs'
@@ -32,9 +32,9 @@ export const runtimeArgs = (directory: string): string[] => ['--root', join(dire
 /** Creates the container of the bundle in `directory` under a conmon of its own. Resolves with its pid: the process exists and waits for `startProcess`. */
 export async function createUnderShim(binary: RuntimeBinary, spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>): Promise<number> {
   const { id, directory } = spec
-  await mkdir(join(directory, 'exit'), { recursive: true })
+  await mkdir(join(directory, 'exits'), { recursive: true })
   const args = ['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '-b', directory, '-p', join(directory, 'pidfile'), '-P', join(directory, 'conmon.pid')]
-  args.push('--exit-dir', join(directory, 'exit'), '--persist-dir', directory, '--full-attach', '-l', `k8s-file:${spec.logPath}`, '--log-level', 'error')
+  args.push('--exit-dir', join(directory, 'exits'), '--full-attach', '-l', `k8s-file:${spec.logPath}`, '--log-level', 'error')
   for (const arg of runtimeArgs(directory)) args.push('--runtime-arg', arg)
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
@@ -178,14 +178,14 @@ async function abandon(directory: string, id: string, pid: number): Promise<void
   } catch {
     // already gone
   }
-  await mkdir(join(directory, 'exit'), { recursive: true })
-  await writeFile(join(directory, 'exit', id), '137')
+  await mkdir(join(directory, 'exits'), { recursive: true })
+  await writeFile(join(directory, 'exits', id), '137')
 }
 
 /** Resolves at the next change in the exit directory, or when the signal aborts: a shim that is killed makes no event, so callers look again now and then. */
 function exitFileEvent(directory: string, id: string, signal: AbortSignal): Promise<void> {
   return new Promise(resolve => {
-    const exit = join(directory, 'exit')
+    const exit = join(directory, 'exits')
     const done = (): void => {
       signal.removeEventListener('abort', done)
       watcher?.close()
@@ -204,7 +204,7 @@ function exitFileEvent(directory: string, id: string, signal: AbortSignal): Prom
 }
 
 async function readExit(directory: string, id: string): Promise<Omit<ContainerStatus, 'id'> | undefined> {
-  const file = join(directory, 'exit', id)
+  const file = join(directory, 'exits', id)
   const [text, written, oom] = await Promise.all([readFile(file, 'utf8').catch(() => ''), stat(file).catch(() => undefined), stat(join(directory, 'oom')).catch(() => undefined)])
   if (written === undefined || text.trim() === '') return undefined
   return { state: 'exited', finishedAt: written.mtime, exitCode: Number(text), ...(oom ? { oomKilled: true } : {}) }
