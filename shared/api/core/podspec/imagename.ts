@@ -13,6 +13,8 @@ const domain = /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[
 const path = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/
 const suffix = /^([^@]*?)(?::(\w[\w.-]{0,127}))?(?:@([A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}))?$/
 
+const maxNameLength = 255
+
 /** Takes an image name apart; undefined when it is none. */
 export function parseImageName(image: string): ImageName | undefined {
   if (/^[a-f0-9]{64}$/.test(image)) return undefined
@@ -20,7 +22,7 @@ export function parseImageName(image: string): ImageName | undefined {
   if (!m || !m[1]) return undefined
   let name = m[1]
   let tag = m[2] ?? ''
-  // `localhost:5000/x` has no tag; `localhost:5000` alone is the name localhost with tag 5000.
+  // What stands before the first slash is a host only if it looks like one; else the name is Docker Hub's.
   const slash = name.indexOf('/')
   const first = slash < 0 ? '' : name.slice(0, slash)
   let host = 'docker.io'
@@ -29,7 +31,7 @@ export function parseImageName(image: string): ImageName | undefined {
     host = first === 'index.docker.io' ? 'docker.io' : first
     name = name.slice(slash + 1)
   }
-  if (!path.test(name)) return undefined
+  if (!path.test(name) || m[1].length > maxNameLength) return undefined
   if (host === 'docker.io' && !name.includes('/')) name = `library/${name}`
   const digest = m[3] ?? ''
   if (!tag && !digest) tag = 'latest'
