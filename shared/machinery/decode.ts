@@ -21,6 +21,11 @@ export interface Decoded<T> {
   duplicate: string[]
 }
 
+export interface DecodeOptions {
+  /** The body is a part of an object, as in server-side apply: required fields are not filled in, and zero values stay, as they were set on purpose. */
+  partial?: boolean
+}
+
 /** Upstream stops listing after this many. */
 const maxStrictErrors = 100
 /** Upstream allows 10,000 levels, for which our stack is too small; no type of the API comes near. */
@@ -31,15 +36,15 @@ const maxInt64 = 9223372036854774784
 /**
  * Decodes a JSON body. Bytes that are no UTF-8 become U+FFFD, as in Go. Throws DecodeError on bad syntax and wrong types.
  */
-export function decode<S extends ObjectSchema>(schema: S, body: Uint8Array | string): Decoded<Infer<S>> {
+export function decode<S extends ObjectSchema>(schema: S, body: Uint8Array | string, options: DecodeOptions = {}): Decoded<Infer<S>> {
   const text = typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
-  const scanner = new Scanner(text)
+  const scanner = new Scanner(text, options.partial === true)
   const object = scanner.document(planOf(schema))
   return { object: object as Infer<S>, unknown: scanner.unknown, duplicate: scanner.duplicate }
 }
 
 /** The same for a value that is already parsed, such as the result of a patch. */
-export const decodeValue = <S extends ObjectSchema>(schema: S, value: unknown): Decoded<Infer<S>> => decode(schema, JSON.stringify(value) ?? 'null')
+export const decodeValue = <S extends ObjectSchema>(schema: S, value: unknown, options: DecodeOptions = {}): Decoded<Infer<S>> => decode(schema, JSON.stringify(value) ?? 'null', options)
 
 const quote = 0x22
 const backslash = 0x5c
@@ -54,8 +59,11 @@ class Scanner {
   /** Names of the structs that hold the field at each depth, for error messages. */
   struct = ''
 
-  constructor(text: string) {
+  readonly partial: boolean
+
+  constructor(text: string, partial: boolean) {
     this.text = text
+    this.partial = partial
   }
 
   document(plan: Plan): unknown {
@@ -175,7 +183,7 @@ class Scanner {
         this.bad('after object key:value pair')
       }
     }
-    for (const field of plan.required) if (out[field.name] === undefined) out[field.name] = zeroOf(field.plan)
+    if (!this.partial) for (const field of plan.required) if (out[field.name] === undefined) out[field.name] = zeroOf(field.plan)
     this.struct = outer
     return out
   }
@@ -188,7 +196,7 @@ class Scanner {
       return
     }
     const value = this.value(field.plan, depth + 1)
-    if (field.omitsZero && isEmpty(value)) delete out[field.name]
+    if (field.omitsZero && !this.partial && isEmpty(value)) delete out[field.name]
     else out[field.name] = value
   }
 

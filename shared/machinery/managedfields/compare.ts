@@ -1,5 +1,5 @@
 /** The fields in which two versions of an object differ, as structured-merge-diff tells them. */
-import { member, type FieldSet } from './fieldset.ts'
+import { isEmptySet, member, type FieldSet } from './fieldset.ts'
 import { itemElement, shapeOf, type Shape } from './shape.ts'
 import { planOf } from '../plan.ts'
 import type { ObjectSchema } from '../schema.ts'
@@ -62,6 +62,33 @@ export function added(shape: Shape, value: unknown): FieldSet {
       }
       return out
     }
+  }
+}
+
+/**
+ * The set of what an applied configuration says: leaves, items of lists, keys of maps and what is empty; not the structs around them.
+ */
+export function configured(shape: Shape, value: unknown): FieldSet {
+  const out: FieldSet = {}
+  switch (shape.kind) {
+    case 'leaf':
+      return member
+    case 'struct':
+    case 'map':
+      for (const [name, inner] of Object.entries(value as Values)) {
+        if (inner === undefined) continue
+        const below = shape.kind === 'map' ? shape.item : shape.fields.get(name)
+        const set = below === undefined || inner === null ? member : configured(below, inner)
+        out[`f:${name}`] = shape.kind === 'map' && !isEmptySet(set) ? { '.': member, ...set } : set
+      }
+      return out
+    default:
+      for (const item of value as unknown[]) {
+        const element = itemElement(shape, item)
+        const set = shape.kind === 'set' ? member : configured(shape.item, item)
+        out[element] = isEmptySet(set) ? member : { '.': member, ...set }
+      }
+      return out
   }
 }
 

@@ -31,7 +31,7 @@ const maxUpdateManagers = 10
 const ancient = 'ancient-changes'
 
 /** Fields that the server owns and nobody manages. */
-const serverOwned: FieldSet = {
+export const serverOwned: FieldSet = {
   'f:apiVersion': {},
   'f:kind': {},
   'f:metadata': {
@@ -146,7 +146,7 @@ function capped(entries: ManagedFieldsEntry[]): ManagedFieldsEntry[] {
 const empties = new WeakMap<Plan, object>()
 
 /** What a create is compared with: Go's zero struct, which has its value structs and required fields. Lists that are always written are there as null. */
-function emptyObject(plan: Plan): object {
+export function emptyObject(plan: Plan): object {
   let empty = empties.get(plan)
   if (!empty) empties.set(plan, (empty = zeroStruct(plan)))
   return empty

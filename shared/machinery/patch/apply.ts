@@ -1,0 +1,199 @@
+/**
+ * Server-side apply: a manager says which fields it wants, gets them, and loses those that it no longer names.
+ * https://kubernetes.io/docs/reference/using-api/server-side-apply/
+ */
+import type { KubeObject, ManagedFieldsEntry, ObjectMeta } from '../../api/meta/objectmeta.ts'
+import { decodeValue } from '../decode.ts'
+import { applyDefaults } from '../defaults.ts'
+import { compare, configured, equal } from '../managedfields/compare.ts'
+import { difference, intersection, isEmptySet, isMember, members, pathText, union, without, type FieldSet } from '../managedfields/fieldset.ts'
+import { itemElement, shapeOf, type Shape } from '../managedfields/shape.ts'
+import { emptyObject, entryOrder, fieldsOf, serverOwned, updateManagedFields } from '../managedfields/update.ts'
+import { planOf } from '../plan.ts'
+import type { ObjectSchema } from '../schema.ts'
+import { badRequest, StatusError, type StatusCause } from '../status.ts'
+import { isDocument, setOwn, type Document } from './document.ts'
+
+export interface Apply {
+  schema: ObjectSchema
+  /** The object as it is stored; undefined when it is to be created. Never changed. */
+  live: KubeObject | undefined
+  /** The configuration: decoded with `partial`, so that it holds only what the manager named. */
+  config: object
+  /** The fieldManager parameter, which apply requires. */
+  manager: string
+  apiVersion: string
+  subresource: string
+  /** As for plain writes. */
+  reset: readonly (readonly string[])[]
+  /** Takes fields over from other managers instead of failing. */
+  force: boolean
+  /** RFC 3339, whole seconds. */
+  now: string
+  /** The kind's own defaults (those of the schema are set here), so that an apply that changes nothing is seen as that. */
+  defaults?: (object: KubeObject) => void
+}
+
+/**
+ * The object after the apply, defaulted, with its managedFields. Throws a StatusError: 409 with one cause for each conflict, 400 when the configuration sets
+ * managedFields, 500 (as upstream) when its lists lack keys.
+ */
+export function applyConfiguration(a: Apply): KubeObject {
+  const config = a.config as Document
+  if ((config['metadata'] as ObjectMeta | undefined)?.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil')
+  const shape = shapeOf(planOf(a.schema))
+  checkKeys(shape, config, '')
+  const { managedFields, ...metadata } = a.live?.metadata ?? { managedFields: undefined }
+  const live: Document = a.live ? { ...a.live, metadata } : { ...emptyObject(planOf(a.schema)) }
+  const entries = managedFields ?? (a.live ? beforeFirstApply(a) : [])
+  const isOwn = (e: ManagedFieldsEntry): boolean => e.manager === a.manager && e.operation === 'Apply' && (e.subresource ?? '') === a.subresource
+  const own = entries.find(isOwn)
+  const others = entries.filter(e => !isOwn(e))
+
+  const wanted = without(configured(shape, config), a.reset)
+  const merged = merge(shape, structuredClone(live), structuredClone(config)) as Document
+  if (own) remove(shape, merged, fieldsOf(own), others.filter(e => e.apiVersion === a.apiVersion).reduce((all, e) => union(all, fieldsOf(e)), wanted))
+
+  // In normal form, so that a zero value that is dropped when stored counts as no change.
+  const object = decodeValue(a.schema, merged).object as unknown as KubeObject
+  applyDefaults(a.schema, object)
+  a.defaults?.(object)
+  const changes = compare(a.schema, live, object)
+  const changed = without(changes.changed, a.reset)
+  const left: ManagedFieldsEntry[] = []
+  const conflicts: { entry: ManagedFieldsEntry; fields: FieldSet }[] = []
+  for (const entry of others) {
+    if (entry.apiVersion !== a.apiVersion) {
+      left.push(entry)
+      continue
+    }
+    const contested = intersection(fieldsOf(entry), changed)
+    if (!isEmptySet(contested)) conflicts.push({ entry, fields: contested })
+    const fields = difference(difference(fieldsOf(entry), changed), changes.removed)
+    if (!isEmptySet(fields)) left.push(fields === entry.fieldsV1 ? entry : { ...entry, fieldsV1: fields })
+  }
+  if (conflicts.length > 0 && !a.force) throw conflict(conflicts)
+
+  const fields = difference(wanted, serverOwned)
+  const same = own && own.apiVersion === a.apiVersion && equal(fieldsOf(own), fields) && isEmptySet(changes.changed) && isEmptySet(changes.removed)
+  const entry: ManagedFieldsEntry = same
+    ? own
+    : { manager: a.manager, operation: 'Apply', apiVersion: a.apiVersion, time: a.now, fieldsType: 'FieldsV1', fieldsV1: fields, ...(a.subresource ? { subresource: a.subresource } : {}) }
+  object.metadata = { ...object.metadata, managedFields: [...left, ...(isEmptySet(fields) ? [] : [entry])].sort(entryOrder) }
+  return object
+}
+
+/** Fields of an object that nobody managed so far belong to a manager of that name, so that applies can conflict with them. */
+function beforeFirstApply(a: Apply): ManagedFieldsEntry[] {
+  const copy = { ...a.live!, metadata: { ...a.live!.metadata } }
+  updateManagedFields({ schema: a.schema, live: undefined, object: copy, manager: 'before-first-apply', apiVersion: a.apiVersion, subresource: '', reset: [], now: a.now })
+  return copy.metadata.managedFields ?? []
+}
+
+/** Every item of a keyed list must have keys: without them nothing tells which item is meant. */
+function checkKeys(shape: Shape, value: unknown, at: string): void {
+  if (shape.kind === 'struct') {
+    for (const [name, inner] of Object.entries(value as Document)) {
+      const below = shape.fields.get(name)
+      if (below && inner !== undefined && inner !== null) checkKeys(below, inner, `${at}.${name}`)
+    }
+  } else if (shape.kind === 'map') {
+    if (shape.item.kind !== 'leaf') for (const [name, inner] of Object.entries(value as Document)) checkKeys(shape.item, inner, `${at}.${name}`)
+  } else if (shape.kind !== 'leaf') {
+    const seen = new Set<string>()
+    for (const [i, item] of (value as unknown[]).entries()) {
+      if (shape.kind === 'keyed') {
+        const missing = shape.keys.find(key => (item as Document)[key.name] === undefined && key.default === undefined)
+        // Where a list has several keys, upstream asks for one of them only.
+        if (missing && shape.keys.length === 1) throw untyped(`${at}: element ${i}: associative list with keys has an element that omits key field ${JSON.stringify(missing.name)} (and doesn't have default value)`)
+      }
+      const element = itemElement(shape, item)
+      if (seen.has(element)) throw untyped(`${at}: duplicate entries for key ${pathText([element])}`)
+      seen.add(element)
+      if (shape.kind === 'keyed') checkKeys(shape.item, item, `${at}${pathText([element])}`)
+    }
+  }
+}
+
+const untyped = (why: string): StatusError => new StatusError(500, '', `failed to create typed patch object: ${why}`)
+
+/** The live value with what the configuration says; both may be changed. */
+function merge(shape: Shape | undefined, live: unknown, config: unknown): unknown {
+  if (live === undefined || live === null || config === null || shape === undefined || shape.kind === 'leaf') return config
+  if (shape.kind === 'struct' || shape.kind === 'map') {
+    const out = live as Document
+    for (const [name, value] of Object.entries(config as Document)) {
+      if (value !== undefined) setOwn(out, name, merge(shape.kind === 'map' ? shape.item : shape.fields.get(name), Object.hasOwn(out, name) ? out[name] : undefined, value))
+    }
+    return out
+  }
+  return mergeItems(shape, live as unknown[], config as unknown[])
+}
+
+/** The items of the configuration keep their order; those that only the live list has come where they were. */
+function mergeItems(shape: Shape, live: unknown[], config: unknown[]): unknown[] {
+  const current = new Map(live.map(item => [itemElement(shape, item), item]))
+  const named = new Set(config.map(item => itemElement(shape, item)))
+  const done = new Set<string>()
+  const out: unknown[] = []
+  let at = 0
+  const skip = (): void => {
+    for (; at < live.length; at++) {
+      const element = itemElement(shape, live[at])
+      if (!named.has(element)) out.push(live[at])
+      else if (!done.has(element)) return
+    }
+  }
+  for (const item of config) {
+    skip()
+    const element = itemElement(shape, item)
+    done.add(element)
+    out.push(shape.kind === 'set' ? item : merge(shape.item, current.get(element), item))
+  }
+  skip()
+  return out
+}
+
+/**
+ * Takes out what the manager named the last time and nobody names now. A struct goes when nobody has anything in it; an item of a list unless somebody has the item
+ * itself.
+ */
+function remove(shape: Shape, value: unknown, last: FieldSet, kept: FieldSet): void {
+  for (const element in last) {
+    if (element === '.') continue
+    const stay = kept[element]
+    const below = last[element]!
+    const isField = element.startsWith('f:')
+    const gone = isField ? stay === undefined : isMember(below) && !(stay && isMember(stay))
+    const inner = shape.kind === 'struct' ? shape.fields.get(element.slice(2)) : shape.item
+    if (shape.kind === 'struct' || shape.kind === 'map') {
+      if (!isField || !isDocument(value)) continue
+      const name = element.slice(2)
+      if (gone) delete value[name]
+      else if (inner && value[name] !== undefined && !isEmptySet(below)) remove(inner, value[name], below, stay ?? {})
+    } else if (Array.isArray(value) && shape.kind !== 'leaf') {
+      const at = value.findIndex(item => itemElement(shape, item) === element)
+      if (at < 0) continue
+      if (gone) value.splice(at, 1)
+      else if (inner && !isEmptySet(below)) remove(inner, value[at], below, stay ?? {})
+    }
+  }
+}
+
+/** How upstream names a manager in conflicts. */
+function managerText(e: ManagedFieldsEntry): string {
+  const name = `${JSON.stringify(e.manager ?? '')}${e.subresource ? ` with subresource ${JSON.stringify(e.subresource)}` : ''}`
+  return e.operation === 'Update' ? `${name} using ${e.apiVersion}` : name
+}
+
+function conflict(conflicts: readonly { entry: ManagedFieldsEntry; fields: FieldSet }[]): StatusError {
+  const byManager = conflicts
+    .map(({ entry, fields }) => ({ manager: managerText(entry), paths: [...members(fields)].map(pathText).sort() }))
+    .sort((a, b) => (a.manager < b.manager ? -1 : 1))
+  const causes: StatusCause[] = byManager.flatMap(({ manager, paths }) => paths.map(field => ({ reason: 'FieldManagerConflict', message: `conflict with ${manager}`, field })))
+  const message =
+    causes.length === 1
+      ? `Apply failed with 1 conflict: conflict with ${byManager[0]!.manager}: ${causes[0]!.field}`
+      : `Apply failed with ${causes.length} conflicts: ${byManager.map(({ manager, paths }) => [`conflicts with ${manager}:`, ...paths.map(path => `- ${path}`)].join('\n')).join('\n')}`
+  return new StatusError(409, 'Conflict', message, { causes })
+}

@@ -1,0 +1,36 @@
+/** The body of a server-side apply: a part of an object, as YAML or JSON. */
+import { decode, DecodeError, type Decoded } from '../decode.ts'
+import type { ObjectSchema } from '../schema.ts'
+import { badRequest, StatusError } from '../status.ts'
+import { yamlToJson } from '../yaml.ts'
+
+/**
+ * Decodes a configuration for `applyConfiguration`. Throws a StatusError: 400 for what is no YAML, has keys twice or is of another version or kind, 500 (as upstream) for
+ * fields that the type does not have or that have a wrong type.
+ */
+export function decodeConfiguration(schema: ObjectSchema, body: Uint8Array, kind: string, apiVersion: string): object {
+  let decoded: Decoded<unknown>
+  let json: string
+  try {
+    const yaml = yamlToJson(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
+    if (yaml.duplicate.length > 0) throw badRequest(`error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  ${yaml.duplicate.join('\n  ')}`)
+    json = yaml.json
+  } catch (e) {
+    throw e instanceof DecodeError ? badRequest(`error decoding YAML: ${e.message}`) : e
+  }
+  const own = JSON.parse(json) as { kind?: unknown; apiVersion?: unknown } | null
+  if (own === null || typeof own.kind !== 'string' || own.kind === '') throw badRequest("error decoding YAML: Object 'Kind' is missing")
+  if (typeof own.apiVersion !== 'string' || own.apiVersion === '') throw badRequest("invalid object type: /, Kind=")
+  if (own.apiVersion !== apiVersion) throw badRequest(`Incorrect version specified in apply patch. Specified patch version: ${own.apiVersion}, expected: ${apiVersion}`)
+  if (own.kind !== kind) throw badRequest(`Incorrect kind specified in apply patch. Specified patch kind: ${own.kind}, expected: ${kind}`)
+  try {
+    decoded = decode(schema, json, { partial: true })
+  } catch (e) {
+    throw e instanceof DecodeError ? untyped(e.message) : e
+  }
+  if (decoded.unknown.length === 0) return decoded.object as object
+  const errors = decoded.unknown.map(path => `.${path}: field not declared in schema`)
+  throw untyped(errors.length === 1 ? errors[0]! : `errors:\n  ${errors.join('\n  ')}`)
+}
+
+const untyped = (why: string): StatusError => new StatusError(500, '', `failed to create typed patch object: ${why}`)
