@@ -48,7 +48,7 @@ export async function up(dir: StateDir, nodes: number): Promise<void> {
   const shown = (name: string): void => void say(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
   const local = new LocalCluster(dir, cluster, {
     ready: name => shown(name),
-    died: (name, how, ms) => void say(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)}`}`),
+    died: (name, how, ms) => void say(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`),
     nodeStarted: () => {},
     nodeDied: name => void say(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
   })

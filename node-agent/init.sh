@@ -1,0 +1,48 @@
+#!/bin/sh
+# node-init: PID 1 of a node's PID, mount, network, UTS and IPC namespaces (or of its container). Its arguments are the node-agent's command line.
+# It gives the node a /run of its own (so /run/netns is the node's), starts the node-agent, starts it again with back-off when it dies, and
+# reaps orphans, as PID 1 must. TERM stops the node-agent, then everything. KILL is pulling the plug: the kernel ends all that is in the node.
+# Everything mounted here, and every network namespace named here, is gone with the node.
+set -u
+
+mount --make-rprivate / 2>/dev/null
+mount -t tmpfs -o mode=755,nosuid,nodev node-run /run || exit 1
+mkdir -p /run/netns /run/lock
+ip link set lo up
+
+agent=
+stopping=
+# The shell runs a trap only between commands or in wait, so the agent runs in the background.
+stop() {
+  stopping=1
+  [ -n "$agent" ] && kill -TERM "$agent" 2>/dev/null
+}
+trap stop TERM INT
+
+# In tenths of a second.
+backoff=2
+while [ -z "$stopping" ]; do
+  started=$(date +%s)
+  "$@" &
+  agent=$!
+  # A signal interrupts wait; the agent is waited for until it is gone.
+  while kill -0 "$agent" 2>/dev/null; do wait "$agent"; done
+  agent=
+  [ -n "$stopping" ] && break
+  [ $(($(date +%s) - started)) -ge 10 ] && backoff=2
+  echo "{\"component\":\"node-init\",\"msg\":\"the node-agent ended; starting it again in $((backoff * 100)) ms\"}"
+  sleep "$((backoff / 10)).$((backoff % 10))" &
+  wait $!
+  backoff=$((backoff * 2))
+  [ $backoff -gt 50 ] && backoff=50
+done
+
+# The shims and the containers' processes: all that is left in this PID namespace.
+kill -TERM -1 2>/dev/null
+tries=0
+while [ $tries -lt 20 ] && ls -d /proc/[0-9]* | grep -qv '^/proc/1$' && [ "$(ls -d /proc/[0-9]* | wc -l)" -gt 3 ]; do
+  sleep 0.1
+  tries=$((tries + 1))
+done
+kill -KILL -1 2>/dev/null
+exit 0
