@@ -11,7 +11,14 @@ export const bindMount = (source: string, target: string, readOnly = false): Pro
 export async function unmount(targets: readonly string[]): Promise<void> {
   const mounted = new Set((await listMounts()).map(m => m.target))
   const left = targets.filter(t => mounted.has(t)).sort((a, b) => b.length - a.length)
-  if (left.length > 0) await run('umount', ['-l', ...left])
+  if (left.length === 0) return
+  try {
+    await run('umount', ['-l', ...left])
+  } catch (error) {
+    // Somebody else may have been at it.
+    const still = await listMounts()
+    if (left.some(t => still.some(m => m.target === t))) throw error
+  }
 }
 
 export interface Mount {

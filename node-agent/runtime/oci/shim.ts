@@ -26,8 +26,8 @@ export interface RuntimeBinary {
 
 const CREATE_TIMEOUT_MS = 30_000
 
-/** The runtime's global arguments: its state lives in the container's directory. */
-export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'runc')]
+/** The runtime's global arguments: its state lives in the container's directory; with a log elsewhere, standard error has the bare message. */
+export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'runc'), '--log', '/dev/null']
 
 /** Creates the container of the bundle in `directory` under a conmon of its own. Resolves with its pid: the process exists and waits for `startProcess`. */
 export async function createUnderShim(binary: RuntimeBinary, spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>): Promise<number> {

@@ -1,19 +1,21 @@
 /** Writing to a container's standard input. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { findBinary } from '../binaries.ts'
 
 /**
  * conmon's attach socket is SEQPACKET, which Node cannot open; perl (part of every Debian, usual elsewhere) or python3 can. Each reads our pipe, sends it on in
  * packets, and leaves at its end, on which conmon closes the container's input if it is to be closed (stdinOnce).
  */
-const PERL = `use Socket; socket(my $s, AF_UNIX, SOCK_SEQPACKET, 0) && connect($s, pack_sockaddr_un($ARGV[0])) or die "$!\\n"; open(my $n, '>', '/dev/null');
-my $r = ''; vec($r, fileno(STDIN), 1) = 1; vec($r, fileno($s), 1) = 1;
-while (1) { select(my $t = $r, undef, undef, undef);
-  if (vec($t, fileno($s), 1)) { my $n = sysread($s, my $b, 65536); last unless $n; }
-  if (vec($t, fileno(STDIN), 1)) { my $n = sysread(STDIN, my $b, 8192); last unless $n; defined send($s, $b, 0) or last; } } shutdown($s, 1); close($s);`
+const PERL = `use Socket; socket(my $socket, AF_UNIX, SOCK_SEQPACKET, 0) or die "$!\\n"; connect($socket, pack_sockaddr_un($ARGV[0])) or die "$!\\n";
+my $all = ''; vec($all, fileno(STDIN), 1) = 1; vec($all, fileno($socket), 1) = 1;
+while (1) {
+  my $ready = $all; select($ready, undef, undef, undef);
+  if (vec($ready, fileno($socket), 1)) { my $n = sysread($socket, my $output, 65536); last unless $n; }
+  if (vec($ready, fileno(STDIN), 1)) { my $n = sysread(STDIN, my $input, 8192); last unless $n; defined send($socket, $input, 0) or last; }
+}
+shutdown($socket, 1);`
 const PYTHON = `import os, select, socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1])
 while True:
@@ -27,12 +29,15 @@ s.shutdown(socket.SHUT_WR)`
 
 /** Sends `data` until it ends. Ends early, without an error, when the container does. */
 export async function writeToShim(directory: string, pid: number, tty: boolean, data: AsyncIterable<Uint8Array>): Promise<void> {
-  const bridge = (process.env['PATH'] ?? '').split(':').flatMap(dir => (existsSync(join(dir, 'perl')) ? [{ command: join(dir, 'perl'), script: ['-e', PERL] }] : []))[0]
-  const fallback = bridge ?? (process.env['PATH'] ?? '').split(':').flatMap(dir => (existsSync(join(dir, 'python3')) ? [{ command: join(dir, 'python3'), script: ['-c', PYTHON] }] : []))[0]
-  if (fallback === undefined && tty) throw new Error('writing to the terminal of a container needs perl or python3 on the node')
-  if (fallback === undefined) return await writeToPipe(`/proc/${pid}/fd/0`, data)
+  const [perl, python] = [findBinary('perl'), findBinary('python3')]
+  if (perl === undefined && python === undefined) {
+    if (tty) throw new Error('writing to the terminal of a container needs perl or python3 on the node')
+    return await writeToPipe(`/proc/${pid}/fd/0`, data)
+  }
   // Relative to the directory: a socket's path may have 108 bytes only.
-  const child = spawn(fallback.command, [...fallback.script, 'attach'], { cwd: directory, stdio: ['pipe', 'ignore', 'ignore'] })
+  const child = spawn((perl ?? python)!, [...(perl ? ['-e', PERL] : ['-c', PYTHON]), 'attach'], { cwd: directory, stdio: ['pipe', 'ignore', 'pipe'] })
+  let words = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text))
   const ended = once(child, 'close').catch(() => undefined)
   child.stdin.on('error', () => {})
   const iterator = data[Symbol.asyncIterator]()
@@ -47,6 +52,7 @@ export async function writeToShim(directory: string, pid: number, tty: boolean, 
     void iterator.return?.()
     await ended
   }
+  if (words !== '') throw new Error(`attach: ${words.trim()}`)
 }
 
 /** Without a bridge: the pipe itself. The container never sees its end, since conmon holds it open too. */
