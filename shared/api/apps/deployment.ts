@@ -1,10 +1,14 @@
 /** apps/v1 Deployment: rolls out replica sets. https://kubernetes.io/docs/concepts/workloads/controllers/deployment/ */
+import { formatLabelSelector, formatSelector, selectorOf } from '../../machinery/labels.ts'
 import { bool, int32, int64, intOrString, list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
-import { podTemplateSpec } from '../core/podtemplate.ts'
+import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
+import { defaultPodTemplateSpec, podTemplateSpec } from '../core/podtemplate.ts'
 import { deployments } from '../kinds.ts'
 import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
+import { validateImmutable } from '../meta/validation.ts'
+import { validateDeployment, validateDeploymentStatus } from './validation.ts'
 
 const rollingUpdateDeployment = obj('io.k8s.api.apps.v1.RollingUpdateDeployment', 'Limits of a rolling update.', () => ({
   maxUnavailable: opt(1, intOrString(), { doc: 'Pods that may be missing, a number or a percentage rounded down.', pointer: true }),
@@ -61,4 +65,44 @@ export const deployment = resource<Deployment>({
   categories: ['all'],
   hasStatus: true,
   hasGeneration: true,
+  subresources: { status: { verbs: ['get', 'patch', 'update'] }, scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] } },
+  columns: [
+    nameColumn,
+    { name: 'Ready', type: 'string', doc: 'Ready pods of those wanted', cell: d => `${d.status?.readyReplicas ?? 0}/${d.spec.replicas ?? 0}` },
+    { name: 'Up-to-date', type: 'string', doc: 'Pods made from the current template', cell: d => d.status?.updatedReplicas ?? 0 },
+    { name: 'Available', type: 'string', doc: 'Pods that were ready for minReadySeconds', cell: d => d.status?.availableReplicas ?? 0 },
+    ageColumn,
+    containersColumn,
+    imagesColumn,
+    { name: 'Selector', type: 'string', wide: true, doc: 'Labels of its pods', cell: d => formatLabelSelector(d.spec.selector) },
+  ],
+  defaults: ({ spec }) => {
+    spec.replicas ??= 1
+    spec.strategy ??= {}
+    spec.strategy.type ||= 'RollingUpdate'
+    if (spec.strategy.type === 'RollingUpdate') {
+      spec.strategy.rollingUpdate ??= {}
+      spec.strategy.rollingUpdate.maxUnavailable ??= '25%'
+      spec.strategy.rollingUpdate.maxSurge ??= '25%'
+    }
+    spec.revisionHistoryLimit ??= 10
+    spec.progressDeadlineSeconds ??= 600
+    if (spec.template) defaultPodTemplateSpec(spec.template)
+  },
+  prepareForCreate: d => {
+    d.status = {}
+  },
+  validate: (d, at) => validateDeployment(d, at.child('spec')),
+  validateUpdate: (d, old, at, ctx) => {
+    if (ctx.subresource === 'status') return validateDeploymentStatus(d.status ?? {}, old.status ?? {}, at.child('status'))
+    return validateImmutable(d.spec.selector, old.spec.selector, at.child('spec', 'selector'))
+  },
+  scale: {
+    replicas: d => d.spec.replicas ?? 0,
+    status: d => d.status?.replicas ?? 0,
+    selector: d => formatSelector(selectorOf(d.spec.selector) ?? []),
+    set: (d, replicas) => {
+      d.spec.replicas = replicas
+    },
+  },
 })

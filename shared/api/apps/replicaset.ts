@@ -1,10 +1,14 @@
 /** apps/v1 ReplicaSet: keeps a number of equal pods. https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ */
+import { formatLabelSelector, formatSelector, selectorOf } from '../../machinery/labels.ts'
 import { int32, int64, list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
-import { podTemplateSpec } from '../core/podtemplate.ts'
+import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
+import { defaultPodTemplateSpec, podTemplateSpec } from '../core/podtemplate.ts'
 import { replicaSets } from '../kinds.ts'
 import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
+import { validateImmutable } from '../meta/validation.ts'
+import { validateReplicaSet, validateReplicaSetStatus } from './validation.ts'
 
 const replicaSetSpec = obj('io.k8s.api.apps.v1.ReplicaSetSpec', 'How many pods are wanted, and which.', () => ({
   replicas: opt(1, int32(), { doc: 'Wanted number of pods.' }),
@@ -45,4 +49,36 @@ export const replicaSet = resource<ReplicaSet>({
   categories: ['all'],
   hasStatus: true,
   hasGeneration: true,
+  subresources: { status: { verbs: ['get', 'patch', 'update'] }, scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] } },
+  columns: [
+    nameColumn,
+    { name: 'Desired', type: 'integer', doc: 'How many pods are wanted', cell: r => r.spec.replicas ?? 0 },
+    { name: 'Current', type: 'integer', doc: 'How many there are', cell: r => r.status?.replicas ?? 0 },
+    { name: 'Ready', type: 'integer', doc: 'How many are ready', cell: r => r.status?.readyReplicas ?? 0 },
+    ageColumn,
+    containersColumn,
+    imagesColumn,
+    { name: 'Selector', type: 'string', wide: true, doc: 'Labels of its pods', cell: r => formatLabelSelector(r.spec.selector) },
+  ],
+  fields: { 'status.replicas': r => String(r.status?.replicas ?? 0) },
+  defaults: r => {
+    r.spec.replicas ??= 1
+    if (r.spec.template) defaultPodTemplateSpec(r.spec.template)
+  },
+  prepareForCreate: r => {
+    r.status = { replicas: 0 }
+  },
+  validate: (r, at) => validateReplicaSet(r, at.child('spec')),
+  validateUpdate: (r, old, at, ctx) => {
+    if (ctx.subresource === 'status') return validateReplicaSetStatus(r.status ?? { replicas: 0 }, at.child('status'))
+    return validateImmutable(r.spec.selector, old.spec.selector, at.child('spec', 'selector'))
+  },
+  scale: {
+    replicas: r => r.spec.replicas ?? 0,
+    status: r => r.status?.replicas ?? 0,
+    selector: r => formatSelector(selectorOf(r.spec.selector) ?? []),
+    set: (r, replicas) => {
+      r.spec.replicas = replicas
+    },
+  },
 })

@@ -1,5 +1,7 @@
 /** coordination.k8s.io/v1 Lease: who holds something, and since when. https://kubernetes.io/docs/concepts/architecture/leases/ */
+import { invalid } from '../../machinery/field.ts'
 import { int32, microTime, obj, opt, str, type Infer } from '../../machinery/schema.ts'
+import { ageColumn, nameColumn } from '../columns.ts'
 import { leases } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
@@ -28,4 +30,17 @@ export const lease = resource<Lease>({
   singular: 'lease',
   allowCreateOnUpdate: true,
   allowUnconditionalUpdate: false,
+  columns: [nameColumn, { name: 'Holder', type: 'string', doc: 'Who holds it', cell: l => l.spec.holderIdentity ?? '' }, ageColumn],
+  prepareForCreate: dropCoordinated,
+  prepareForUpdate: dropCoordinated,
+  validate: ({ spec }, at) => [
+    ...((spec.leaseDurationSeconds ?? 1) <= 0 ? [invalid(at.child('spec', 'leaseDurationSeconds'), spec.leaseDurationSeconds, 'must be greater than 0')] : []),
+    ...((spec.leaseTransitions ?? 0) < 0 ? [invalid(at.child('spec', 'leaseTransitions'), spec.leaseTransitions, 'must be greater than or equal to 0')] : []),
+  ],
 })
+
+// Coordinated leader election is off by default in v1.35; its fields are dropped then.
+function dropCoordinated(lease: Lease): void {
+  delete lease.spec.strategy
+  delete lease.spec.preferredHolder
+}

@@ -1,14 +1,15 @@
 /** core/v1 Event: something that happened to an object. Also served as events.k8s.io/v1. */
+import { invalid, required, type FieldError, type Path } from '../../machinery/field.ts'
+import { isDNS1123Subdomain, isQualifiedName, nameIsPathSegment } from '../../machinery/names.ts'
 import { int32, microTime, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
+import { age } from '../../machinery/time.ts'
+import { eventV1 } from '../events/event.ts'
 import { events } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
+import { eventSource } from './eventsource.ts'
 import { objectReference } from './objectreference.ts'
 
-export const eventSource = obj('io.k8s.api.core.v1.EventSource', 'Who saw the event.', () => ({
-  component: opt(1, str(), { doc: 'The component.' }),
-  host: opt(2, str(), { doc: 'The node it runs on.' }),
-}))
 const eventSeries = obj('io.k8s.api.core.v1.EventSeries', 'An event that happens again and again.', () => ({
   count: opt(1, int32(), { doc: 'How often, so far.', pointer: false }),
   lastObservedTime: opt(2, microTime(), { doc: 'When it last happened.' }),
@@ -34,6 +35,10 @@ const eventSchema = obj('io.k8s.api.core.v1.Event', 'Something that happened to 
 }))
 export type Event = Stored<Infer<typeof eventSchema>>
 
+const firstSeen = (e: Event): string => age(e.firstTimestamp ?? e.eventTime)
+const lastSeen = (e: Event): string => (e.series ? age(e.series.lastObservedTime) : e.lastTimestamp ? age(e.lastTimestamp) : firstSeen(e))
+const source = (e: Event): string => [e.source?.component || e.reportingComponent || '', e.source?.host || e.reportingInstance].filter((s, i) => i === 0 || s).join(', ')
+
 export const event = resource<Event>({
   ...events,
   schema: eventSchema,
@@ -41,4 +46,54 @@ export const event = resource<Event>({
   shortNames: ['ev'],
   ttlSeconds: 3600,
   allowCreateOnUpdate: true,
+  alsoServedAs: [eventV1],
+  columns: [
+    { name: 'Last Seen', type: 'string', doc: 'When it last happened', cell: lastSeen },
+    { name: 'Type', type: 'string', doc: 'Normal or Warning', cell: e => e.type ?? '' },
+    { name: 'Reason', type: 'string', doc: 'What happened, one word', cell: e => e.reason ?? '' },
+    { name: 'Object', type: 'string', doc: 'What it happened to', cell: e => [(e.involvedObject.kind ?? '').toLowerCase(), e.involvedObject.name].filter(Boolean).join('/') },
+    { name: 'Subobject', type: 'string', wide: true, doc: 'The part of the object', cell: e => e.involvedObject.fieldPath ?? '' },
+    { name: 'Source', type: 'string', wide: true, doc: 'Who saw it', cell: source },
+    { name: 'Message', type: 'string', doc: 'What happened', cell: e => (e.message ?? '').trim() },
+    { name: 'First Seen', type: 'string', wide: true, doc: 'When it first happened', cell: firstSeen },
+    { name: 'Count', type: 'string', wide: true, doc: 'How often it happened', cell: e => (e.series ? (e.series.count ?? 0) : e.count || 1) },
+    { name: 'Name', type: 'string', format: 'name', wide: true, doc: 'Name of the event', cell: e => e.metadata.name ?? '' },
+  ],
+  fields: {
+    'involvedObject.kind': e => e.involvedObject.kind ?? '',
+    'involvedObject.namespace': e => e.involvedObject.namespace ?? '',
+    'involvedObject.name': e => e.involvedObject.name ?? '',
+    'involvedObject.uid': e => e.involvedObject.uid ?? '',
+    'involvedObject.apiVersion': e => e.involvedObject.apiVersion ?? '',
+    'involvedObject.resourceVersion': e => e.involvedObject.resourceVersion ?? '',
+    'involvedObject.fieldPath': e => e.involvedObject.fieldPath ?? '',
+    reason: e => e.reason ?? '',
+    reportingComponent: e => e.reportingComponent ?? '',
+    source: e => e.source?.component || (e.reportingComponent ?? ''),
+    type: e => e.type ?? '',
+  },
+  validateName: nameIsPathSegment,
+  validate: validateEvent,
 })
+
+/** What core/v1 asks of an event; reporters that set eventTime have to say more. */
+function validateEvent(e: Event, at: Path): FieldError[] {
+  const errors: FieldError[] = []
+  const namespace = e.metadata.namespace ?? ''
+  const about = e.involvedObject.namespace ?? ''
+  const mismatch = invalid(at.child('involvedObject', 'namespace'), about, 'does not match event.namespace')
+  if (!e.eventTime) {
+    if (about === '' ? namespace !== '' && namespace !== 'default' : namespace !== about) errors.push(mismatch)
+  } else {
+    if (about === '' && namespace !== 'default' && namespace !== 'kube-system') errors.push(mismatch)
+    if (!e.reportingComponent) errors.push(required(at.child('reportingComponent')))
+    errors.push(...isQualifiedName(e.reportingComponent ?? '').map(m => invalid(at.child('reportingComponent'), e.reportingComponent ?? '', m)))
+    for (const name of ['reportingInstance', 'action', 'reason'] as const) errors.push(...validateText(e[name], 128, true, at.child(name)))
+    errors.push(...validateText(e.message, 1024, false, at.child('message')))
+  }
+  return [...errors, ...isDNS1123Subdomain(namespace).map(m => invalid(at.child('namespace'), namespace, m))]
+}
+function validateText(text: string | undefined, max: number, needed: boolean, at: Path): FieldError[] {
+  if (!text) return needed ? [required(at)] : []
+  return Buffer.byteLength(text) > max ? [invalid(at, '', `can have at most ${max} characters`)] : []
+}

@@ -1,7 +1,11 @@
 /** core/v1 Namespace: a scope for names. https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/ */
+import { invalid, type Path } from '../../machinery/field.ts'
+import { nameIsDNSLabel } from '../../machinery/names.ts'
 import { list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
+import { ageColumn, nameColumn } from '../columns.ts'
 import { namespaces } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
+import { validateFinalizerName, validateKubeFinalizerName } from '../meta/validation.ts'
 import { resource } from '../resource.ts'
 
 const namespaceCondition = obj('io.k8s.api.core.v1.NamespaceCondition', 'One aspect of the state of a namespace.', () => ({
@@ -35,5 +39,34 @@ export const namespace = resource<Namespace>({
   schema: namespaceSchema,
   singular: 'namespace',
   shortNames: ['ns'],
+  verbs: ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'],
   hasStatus: true,
+  subresources: { status: { verbs: ['get', 'patch', 'update'] }, finalize: { verbs: ['update'] } },
+  columns: [nameColumn, { name: 'Status', type: 'string', doc: 'The status of the namespace', cell: n => n.status?.phase ?? '' }, ageColumn],
+  fields: { 'status.phase': n => n.status?.phase ?? '' },
+  validateName: nameIsDNSLabel,
+  defaults: n => {
+    if (n.metadata.name) n.metadata.labels = { ...n.metadata.labels, 'kubernetes.io/metadata.name': n.metadata.name }
+    n.status ??= {}
+    n.status.phase ??= 'Active'
+  },
+  prepareForCreate: n => {
+    n.status = { phase: 'Active' }
+    if (!n.spec.finalizers?.includes('kubernetes')) n.spec.finalizers = [...(n.spec.finalizers ?? []), 'kubernetes']
+  },
+  // Finalizers change through the finalize subresource only.
+  prepareForUpdate: (n, old, ctx) => {
+    if (ctx.subresource !== 'finalize') n.spec.finalizers = old.spec.finalizers
+  },
+  validate: (n, at) =>
+    (n.spec.finalizers ?? []).flatMap(f => [...validateFinalizerName(f, at.child('spec', 'finalizers')), ...validateKubeFinalizerName(f, at.child('spec', 'finalizers'))]),
+  validateUpdate: (n, _old, at, ctx) => (ctx.subresource === 'status' ? validatePhase(n, at) : []),
 })
+
+function validatePhase(n: Namespace, at: Path) {
+  const phase = n.status?.phase ?? ''
+  const want = n.metadata.deletionTimestamp ? 'Terminating' : 'Active'
+  if (phase === want) return []
+  const when = n.metadata.deletionTimestamp ? 'is not empty' : 'is empty'
+  return [invalid(at.child('status', 'Phase'), phase, `may only be '${want}' if \`deletionTimestamp\` ${when}`)]
+}

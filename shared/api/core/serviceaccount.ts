@@ -1,5 +1,6 @@
 /** core/v1 ServiceAccount: an identity for processes in pods. https://kubernetes.io/docs/concepts/security/service-accounts/ */
 import { bool, list, obj, opt, type Infer } from '../../machinery/schema.ts'
+import { ageColumn, nameColumn } from '../columns.ts'
 import { serviceAccounts } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
@@ -19,5 +20,6 @@ export const serviceAccount = resource<ServiceAccount>({
   schema: serviceAccountSchema,
   singular: 'serviceaccount',
   shortNames: ['sa'],
+  columns: [nameColumn, { name: 'Secrets', type: 'string', doc: 'How many secrets it names', cell: s => s.secrets?.length ?? 0 }, ageColumn],
   subresources: { token: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest', verbs: ['create'] } },
 })

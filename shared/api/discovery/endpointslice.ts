@@ -1,9 +1,11 @@
 /** discovery.k8s.io/v1 EndpointSlice: a part of the endpoints of a service. https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ */
 import { bool, int32, list, map, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { objectReference } from '../core/objectreference.ts'
+import { ageColumn, firstThree, nameColumn } from '../columns.ts'
 import { endpointSlices } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
+import { validateEndpointSlice, validateEndpointSliceUpdate } from './endpointslicevalidation.ts'
 
 const endpointConditions = obj('io.k8s.api.discovery.v1.EndpointConditions', 'How an endpoint is; absent values count as upstream says for each.', () => ({
   ready: opt(1, bool(), { doc: 'Takes new traffic; absent counts as true.' }),
@@ -53,4 +55,27 @@ export const endpointSlice = resource<EndpointSlice>({
   ...endpointSlices,
   schema: endpointSliceSchema,
   singular: 'endpointslice',
+  hasGeneration: true,
+  columns: [
+    nameColumn,
+    { name: 'AddressType', type: 'string', doc: 'IPv4, IPv6 or FQDN', cell: s => s.addressType ?? '' },
+    { name: 'Ports', type: 'string', doc: 'The ports', cell: s => firstThree((s.ports ?? []).map(p => (p.port === undefined ? (p.name ?? '*') : String(p.port))), '<unset>') },
+    { name: 'Endpoints', type: 'string', doc: 'The addresses', cell: s => firstThree((s.endpoints ?? []).flatMap(e => e.addresses ?? []), '<unset>') },
+    ageColumn,
+  ],
+  defaults: s => {
+    for (const port of s.ports ?? []) {
+      port.name ??= ''
+      port.protocol ??= 'TCP'
+    }
+  },
+  prepareForCreate: dropTopology,
+  prepareForUpdate: dropTopology,
+  validate: validateEndpointSlice,
+  validateUpdate: validateEndpointSliceUpdate,
 })
+
+/** Only v1beta1 had it for clients to write. */
+function dropTopology(slice: EndpointSlice): void {
+  for (const e of slice.endpoints ?? []) delete e.deprecatedTopology
+}

@@ -53,11 +53,16 @@ function validateOwnerReferences(references: readonly OwnerReference[] | undefin
 }
 
 export const validateFinalizerName = (name: string, at: Path): FieldError[] => isQualifiedName(name).map(e => invalid(at, name, e))
+const standardFinalizers = ['kubernetes', 'orphan', 'foregroundDeletion']
+/** Built-in kinds take no finalizers without a domain but the standard ones. */
+export const validateKubeFinalizerName = (name: string, at: Path): FieldError[] =>
+  name.includes('/') || standardFinalizers.includes(name) ? [] : [invalid(at, name, 'name is neither a standard finalizer name nor is it fully qualified')]
 function validateFinalizers(finalizers: readonly string[] | undefined, at: Path): FieldError[] {
   const errors = (finalizers ?? []).flatMap(f => validateFinalizerName(f, at))
   if (finalizers?.includes('orphan') && finalizers.includes('foregroundDeletion')) errors.push(invalid(at, finalizers, 'finalizer orphan and foregroundDeletion cannot be both set'))
   return errors
 }
+const validateKubeFinalizers = (finalizers: readonly string[] | undefined, at: Path): FieldError[] => (finalizers ?? []).flatMap((f, i) => validateKubeFinalizerName(f, at.index(i)))
 
 /** The name of a field manager. */
 export function validateFieldManager(manager: string | undefined, at: Path): FieldError[] {
@@ -105,6 +110,7 @@ export function validateObjectMeta(meta: ObjectMeta, namespaced: boolean, valida
     ...validateAnnotations(meta.annotations, at.child('annotations')),
     ...validateOwnerReferences(meta.ownerReferences, at.child('ownerReferences')),
     ...validateFinalizers(meta.finalizers, at.child('finalizers')),
+    ...validateKubeFinalizers(meta.finalizers, at.child('finalizers')),
     ...validateManagedFields(meta.managedFields, at.child('managedFields')),
   ]
 }
@@ -130,6 +136,7 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, at: 
     ...validateAnnotations(meta.annotations, at.child('annotations')),
     ...validateOwnerReferences(meta.ownerReferences, at.child('ownerReferences')),
     ...validateManagedFields(meta.managedFields, at.child('managedFields')),
+    ...validateKubeFinalizers(meta.finalizers, at.child('finalizers')),
   ]
 }
 
