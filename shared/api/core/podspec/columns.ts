@@ -1,5 +1,6 @@
 /** The columns of `kubectl get pods`. (pkg/printers/internalversion printPod) */
-import { age, humanDuration } from '../../../machinery/time.ts'
+import { humanDuration } from '../../../machinery/time.ts'
+import { ageColumn, nameColumn } from '../../columns.ts'
 import type { Column } from '../../resource.ts'
 import type { Pod } from '../pod.ts'
 import type { ContainerStatus } from './containerstatus.ts'
@@ -93,11 +94,11 @@ const summaryOf = (pod: Pod): Summary => {
 }
 
 export const podColumns: readonly Column<Pod>[] = [
-  { name: 'Name', type: 'string', format: 'name', cell: p => p.metadata.name ?? '' },
+  nameColumn,
   { name: 'Ready', type: 'string', doc: 'How many of the containers are ready to take traffic.', cell: p => `${summaryOf(p).ready}/${summaryOf(p).total}` },
   { name: 'Status', type: 'string', doc: 'Where the pod is in its life, or what holds it up.', cell: p => summaryOf(p).reason },
   { name: 'Restarts', type: 'string', doc: 'How often containers were restarted, and when last.', cell: p => summaryOf(p).restarts },
-  { name: 'Age', type: 'string', doc: 'How long ago the pod was created.', cell: p => age(p.metadata.creationTimestamp) },
+  ageColumn,
   { name: 'IP', type: 'string', wide: true, doc: 'The first address of the pod.', cell: p => p.status?.podIPs?.[0]?.ip || '<none>' },
   { name: 'Node', type: 'string', wide: true, doc: 'The node that the pod was assigned to.', cell: p => p.spec.nodeName || '<none>' },
   { name: 'Nominated Node', type: 'string', wide: true, doc: 'The node where room is being made for the pod.', cell: p => p.status?.nominatedNodeName || '<none>' },

@@ -91,13 +91,13 @@ export const containerResizePolicy = obj('io.k8s.api.core.v1.ContainerResizePoli
 export type ContainerResizePolicy = Infer<typeof containerResizePolicy>
 
 export const containerRestartRule = obj('io.k8s.api.core.v1.ContainerRestartRule', 'What to do about certain exits of a container.', () => ({
-  action: opt(1, str(), { doc: 'Restart.' }),
+  action: req(1, str(), { doc: 'Restart.' }),
   exitCodes: opt(2, containerRestartRuleOnExitCodes, { doc: 'The exits that are meant.' }),
 }))
 export type ContainerRestartRule = Infer<typeof containerRestartRule>
 
 export const containerRestartRuleOnExitCodes = obj('io.k8s.api.core.v1.ContainerRestartRuleOnExitCodes', 'A set of exit codes.', () => ({
-  operator: opt(1, str(), { doc: 'In or NotIn.' }),
+  operator: req(1, str(), { doc: 'In or NotIn.' }),
   values: opt(2, list(int32()), { doc: 'The exit codes, at most 255.', listType: 'set' }),
 }))
 export type ContainerRestartRuleOnExitCodes = Infer<typeof containerRestartRuleOnExitCodes>

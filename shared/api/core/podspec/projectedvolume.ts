@@ -56,8 +56,8 @@ export const clusterTrustBundleProjection = obj('io.k8s.api.core.v1.ClusterTrust
 export type ClusterTrustBundleProjection = Infer<typeof clusterTrustBundleProjection>
 
 export const podCertificateProjection = obj('io.k8s.api.core.v1.PodCertificateProjection', 'A key pair and a certificate that is renewed.', () => ({
-  signerName: opt(1, str(), { doc: 'Name of the signer.' }),
-  keyType: opt(2, str(), { doc: 'Kind of key, such as ED25519 or ECDSAP256.' }),
+  signerName: req(1, str(), { doc: 'Name of the signer.' }),
+  keyType: req(2, str(), { doc: 'Kind of key, such as ED25519 or ECDSAP256.' }),
   maxExpirationSeconds: opt(3, int32(), { doc: 'Longest life time of the certificate.' }),
   credentialBundlePath: opt(4, str(), { doc: 'File for key and chain together.' }),
   keyPath: opt(5, str(), { doc: 'File for the key.' }),
