@@ -1,9 +1,9 @@
 /** Requests and limits as the kernel takes them. */
 import type { Pod } from '#shared/api/core/pod.ts'
+import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
 import type { ContainerSpec } from '../../runtime/runtime.ts'
-import { qosClass } from '../pod/qos.ts'
 
 const minShares = 2
 const maxShares = 262_144
@@ -26,7 +26,7 @@ export function kernelResources(resources: ResourceRequirements | undefined): Co
 
 /** Who is killed first when memory runs out: best effort 1000, guaranteed -997, in between by how much of the node was asked for. */
 export function oomScoreAdjust(pod: Pod, resources: ResourceRequirements | undefined, nodeMemoryBytes: number): number {
-  const qos = qosClass(pod)
+  const qos = podQOS(pod.spec)
   if (qos === 'Guaranteed') return -997
   if (qos === 'BestEffort') return 1000
   const request = resources?.requests?.['memory']

@@ -1,11 +1,9 @@
 /** Makes sure that a container's image is there, with upstream's events, reasons and back-off. */
+import { parseImageName } from '#shared/api/core/podspec/imagename.ts'
 import type { ImageConfig } from '../../runtime/runtime.ts'
 import { durationText, grow, imagePull, remaining } from '../container/backoff.ts'
 import type { PodContext } from '../context.ts'
 import type { TypedContainer } from '../pod/containers.ts'
-
-/** A reference as docker's grammar has it: registry, path, tag, digest. */
-const reference = /^(?:[a-zA-Z0-9.-]+(?::\d+)?\/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$/
 
 /** Resolves with undefined when the container has to wait; why is in its `waiting` then, and the pod comes back by itself. */
 export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promise<ImageConfig | undefined> {
@@ -16,7 +14,7 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     live.waiting = { reason, message }
     return undefined
   }
-  if (!reference.test(name)) {
+  if (!parseImageName(name)) {
     const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": invalid reference format`
     ctx.event('Warning', 'InspectFailed', message, typed)
     ctx.event('Warning', 'Failed', 'Error: InvalidImageName', typed)

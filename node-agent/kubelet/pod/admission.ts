@@ -1,9 +1,9 @@
 /** Whether this node takes a pod that was bound to it: what the scheduler checked may have changed, or was never checked. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import type { NodeSelectorRequirement, NodeSelectorTerm } from '#shared/api/core/podspec/affinity.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
-import { podRequests, type Requests } from './requests.ts'
 
 export interface Rejection {
   reason: string
@@ -65,12 +65,12 @@ function insufficient(pod: Pod, node: Node, others: readonly Pod[]): Rejection |
     message: `Node didn't have enough resource: ${resource}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
   })
   if (others.length + 1 > podLimit) return lacks('pods', 1, others.length, podLimit)
-  const used = others.map(podRequests).reduce((a: Requests, b) => new Map([...new Set([...a.keys(), ...b.keys()])].map(r => [r, (a.get(r) ?? 0) + (b.get(r) ?? 0)])), new Map())
-  for (const [resource, requested] of podRequests(pod)) {
-    if (requested === 0) continue
-    const capacity = resource === 'cpu' ? quantityMilliValue(allocatable[resource] ?? '0') : quantityValue(allocatable[resource] ?? '0')
-    const taken = used.get(resource) ?? 0
-    if (taken + requested > capacity) return lacks(resource, requested, taken, capacity)
+  const used = others.map(p => podRequests(p.spec))
+  for (const [resource, quantity] of Object.entries(podRequests(pod.spec))) {
+    const amount = (q: string | undefined): number => (q === undefined ? 0 : resource === 'cpu' ? quantityMilliValue(q) : quantityValue(q))
+    const [requested, capacity] = [amount(quantity), amount(allocatable[resource])]
+    const taken = used.reduce((sum, list) => sum + amount(list[resource]), 0)
+    if (requested > 0 && taken + requested > capacity) return lacks(resource, requested, taken, capacity)
   }
   return undefined
 }

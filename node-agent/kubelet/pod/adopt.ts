@@ -28,6 +28,8 @@ async function adoptContainer(ctx: PodContext, name: string, sameBoot: boolean):
     else delete ctx.state.containers[name]
     return
   }
+  // It was not the container that failed, when the node did.
+  if (!sameBoot) delete record.crash
   await recordExit(ctx, name, current, status)
 }
 

@@ -1,11 +1,11 @@
 /** The whole status of a pod: pure, from its spec, what is remembered of it and what is live. */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { PodCondition, PodStatus } from '#shared/api/core/podspec/podstatus.ts'
+import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import { podConditions } from './conditions.ts'
 import { allContainers, type ContainerType } from './containers.ts'
 import { apiTime, containerStatus, type LiveView } from './containerstatus.ts'
 import { isTerminal, podPhase } from './phase.ts'
-import { qosClass } from './qos.ts'
 import type { PodState } from './state.ts'
 
 export interface StatusInput {
@@ -66,6 +66,6 @@ export function generateStatus(pod: Pod, previous: PodStatus | undefined, { stat
     ...(init.length > 0 ? { initContainerStatuses: init } : {}),
     containerStatuses: app,
     ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
-    qosClass: qosClass(pod),
+    qosClass: podQOS(pod.spec),
   }
 }

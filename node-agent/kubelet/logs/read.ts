@@ -1,0 +1,154 @@
+/** Reads a container's log as `kubectl logs` wants it, and follows it until the container has ended, also across rotation. */
+import { Buffer } from 'node:buffer'
+import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { parseLine } from './cri.ts'
+import { watchDirectory } from './follow.ts'
+import { tailOffset } from './tail.ts'
+
+export interface LogOptions {
+  follow?: boolean
+  tailLines?: number
+  /** Older lines are left out. */
+  since?: Date
+  timestamps?: boolean
+  limitBytes?: number
+}
+export interface LogSource {
+  path: string
+  /** Resolves when the container writes no more; following ends then. */
+  ended: Promise<unknown>
+}
+
+const chunk = 64 * 1024
+
+/** Rotated files of the same run, oldest first, then the current: `0.log.20260101-000000`, `0.log`. */
+export async function logFiles(path: string): Promise<string[]> {
+  const name = basename(path)
+  const names = (await readdir(dirname(path)).catch(() => [])).filter(n => n.startsWith(`${name}.`) && !n.endsWith('.tmp'))
+  return [...names.sort().map(n => join(dirname(path), n)), path]
+}
+
+/** Formats lines; drops those before `since`. Holds back the last, unfinished line of what it was given. */
+class Formatter {
+  readonly #options: LogOptions
+  #rest: Buffer = Buffer.alloc(0)
+  #since: string | undefined
+  /** The stream is in the middle of a line of output. */
+  #within: { [stream: string]: boolean } = {}
+  constructor(options: LogOptions) {
+    this.#options = options
+    this.#since = options.since?.toISOString()
+  }
+  format(data: Buffer): { stdout: Buffer; stderr: Buffer } {
+    const all = this.#rest.length > 0 ? Buffer.concat([this.#rest, data]) : data
+    const end = all.lastIndexOf(0x0a) + 1
+    this.#rest = Buffer.from(all.subarray(end))
+    const out: { stdout: string[]; stderr: string[] } = { stdout: [], stderr: [] }
+    if (end > 0) {
+      for (const line of all.toString('utf8', 0, end - 1).split('\n')) {
+        const entry = parseLine(line)
+        if (!entry || (this.#since !== undefined && before(entry.time, this.#since))) continue
+        const stamp = this.#options.timestamps && !this.#within[entry.stream] ? `${entry.time} ` : ''
+        this.#within[entry.stream] = entry.partial
+        out[entry.stream].push(stamp + entry.text + (entry.partial ? '' : '\n'))
+      }
+    }
+    return { stdout: Buffer.from(out.stdout.join('')), stderr: Buffer.from(out.stderr.join('')) }
+  }
+}
+// Shims write local offsets or Z: compare as times, to the millisecond.
+const before = (time: string, since: string): boolean => Date.parse(time) < Date.parse(since)
+
+/** Streams the log to `send`, in order, waiting for each piece to be taken. Ends with the log, the limit, or `signal`. */
+export async function readLog(source: LogSource, options: LogOptions, send: (stream: 'stdout' | 'stderr', data: Buffer) => Promise<void>, signal: AbortSignal): Promise<void> {
+  const formatter = new Formatter(options)
+  let left = options.limitBytes ?? Infinity
+  const stop = new AbortController()
+  const either = AbortSignal.any([signal, stop.signal])
+  const watcher = options.follow ? watchDirectory(dirname(source.path), either) : undefined
+  let ended = !options.follow
+  const markEnded = source.ended.then(() => {
+    ended = true
+    stop.abort()
+  })
+  markEnded.catch(() => {})
+  const buffer = Buffer.alloc(chunk)
+
+  async function drain(file: FileHandle, from: number): Promise<number> {
+    for (let at = from; ; ) {
+      if (signal.aborted || left <= 0) return at
+      const { bytesRead } = await file.read(buffer, 0, chunk, at)
+      if (bytesRead === 0) return at
+      at += bytesRead
+      const pieces = formatter.format(buffer.subarray(0, bytesRead))
+      for (const stream of ['stdout', 'stderr'] as const) {
+        const data = pieces[stream].subarray(0, Math.min(pieces[stream].length, left))
+        left -= data.length
+        if (data.length > 0) await send(stream, data)
+      }
+    }
+  }
+
+  let file: FileHandle | undefined
+  try {
+    const files = await logFiles(source.path)
+    const start = await startOf(files, options.tailLines)
+    for (const path of files.slice(start.index, -1)) {
+      const old = await open(path).catch(() => undefined)
+      if (!old) continue
+      await drain(old, path === files[start.index] ? start.offset : 0).finally(() => old.close())
+    }
+    file = await open(source.path).catch(() => undefined)
+    let offset = start.index === files.length - 1 ? start.offset : 0
+    for (;;) {
+      const last = ended
+      if (file) offset = await drain(file, offset)
+      if (signal.aborted || left <= 0) return
+      const moved = options.follow && (await stat(source.path).catch(() => undefined))
+      if (moved && (!file || (await file.stat()).ino !== moved.ino)) {
+        // Rotated: what the old file still got has been read; the new one begins.
+        if (file) await drain(file, offset)
+        await file?.close()
+        file = await open(source.path).catch(() => undefined)
+        offset = 0
+        continue
+      }
+      // What was written before the end has been read when this look began after it.
+      if (last || !watcher) return
+      if (!ended) await watcher.changed()
+    }
+  } finally {
+    watcher?.close()
+    await file?.close().catch(() => {})
+  }
+}
+
+/** In which file, and where in it, the last lines begin. */
+async function startOf(files: readonly string[], tailLines: number | undefined): Promise<{ index: number; offset: number }> {
+  if (tailLines === undefined) return { index: 0, offset: 0 }
+  let wanted = tailLines
+  for (let index = files.length - 1; index >= 0; index--) {
+    const file = await open(files[index]!).catch(() => undefined)
+    if (!file) continue
+    try {
+      const { size } = await file.stat()
+      const offset = await tailOffset(file, size, wanted)
+      if (offset > 0 || index === 0 || wanted === 0) return { index, offset }
+      wanted -= await countLines(file, size)
+      if (wanted <= 0) return { index, offset: 0 }
+    } finally {
+      await file.close()
+    }
+  }
+  return { index: 0, offset: 0 }
+}
+async function countLines(file: FileHandle, size: number): Promise<number> {
+  const buffer = Buffer.alloc(chunk)
+  let lines = 0
+  for (let at = 0; at < size; at += chunk) {
+    const { bytesRead } = await file.read(buffer, 0, chunk, at)
+    for (let i = 0; i < bytesRead; i++) if (buffer[i] === 0x0a) lines++
+  }
+  return lines
+}

@@ -1,0 +1,19 @@
+/** Rotation: a log of 10 MiB is set aside, five files a run are kept, as upstream's containerLogMaxSize and containerLogMaxFiles. */
+import { rename, rm, stat } from 'node:fs/promises'
+import type { ContainerRuntime } from '../../runtime/runtime.ts'
+import { logFiles } from './read.ts'
+
+export const maxLogBytes = 10 * 1024 * 1024
+export const maxLogFiles = 5
+
+/** Resolves true when the log was rotated. */
+export async function rotateLog(runtime: ContainerRuntime, directory: string, path: string, maxBytes = maxLogBytes, maxFiles = maxLogFiles): Promise<boolean> {
+  const size = await stat(path).then(s => s.size).catch(() => 0)
+  if (size < maxBytes) return false
+  const stamp = new Date().toISOString().slice(0, 23).replace(/[-:.]/g, '').replace('T', '-')
+  await rename(path, `${path}.${stamp}`)
+  await runtime.reopenLog(directory)
+  const old = (await logFiles(path)).slice(0, -1)
+  await Promise.all(old.slice(0, Math.max(0, old.length - (maxFiles - 1))).map(f => rm(f, { force: true })))
+  return true
+}

@@ -1,0 +1,31 @@
+/** Serves what the API server asks of this node: one subject a verb. */
+import type { BusConnection } from '#shared/bus/connection.ts'
+import type { Session } from '#shared/bus/session.ts'
+import { serveSessions } from '#shared/bus/sessions.ts'
+import { nodeSubject } from '#shared/bus/subjects.ts'
+import type { Status } from '#shared/machinery/status.ts'
+import type { KubeletContext } from '../context.ts'
+import type { Kubelet } from '../kubelet.ts'
+import { attach } from './attach.ts'
+import { exec } from './exec.ts'
+import { logs } from './logs.ts'
+import { portForward } from './portforward.ts'
+import { failure, finish } from './result.ts'
+import { stats } from './stats.ts'
+
+export function serveKubelet(connection: BusConnection, kubelet: Kubelet, context: Pick<KubeletContext, 'runtime' | 'nodeName' | 'log'>, signal: AbortSignal): void {
+  const verbs: { [verb: string]: (session: Session) => Promise<Status> } = {
+    exec: session => exec(kubelet, context, session),
+    attach: session => attach(kubelet, context, session),
+    logs: session => logs(kubelet, session),
+    portforward: session => portForward(kubelet, session),
+    stats: session => stats(kubelet, context, session),
+  }
+  for (const [verb, run] of Object.entries(verbs)) {
+    const service = serveSessions(connection, nodeSubject(connection.identity, verb), async session => {
+      const status = await run(session).catch((e: unknown) => failure(e))
+      await finish(session, status)
+    })
+    signal.addEventListener('abort', () => service.close(), { once: true })
+  }
+}

@@ -1,0 +1,123 @@
+/** A kubelet on the real runtime, in this process, with an API in memory. Pods use the host's network unless a network is given. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { events, pods, services } from '#shared/api/kinds.ts'
+import type { Event } from '#shared/api/core/event.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { PodSpec } from '#shared/api/core/podspec/podspec.ts'
+import { eventRecorder } from '#shared/client/events.ts'
+import { startInformer } from '#shared/client/reflector.ts'
+import { logger } from '#shared/component/log.ts'
+import { removeCgroup } from '#shared/linux/cgroup.ts'
+import { listMounts, unmount } from '#shared/linux/mount.ts'
+import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kubelet/kubelet.ts'
+import { objectSources } from '#node-agent/kubelet/sources.ts'
+import { statusManager } from '#node-agent/kubelet/status/manager.ts'
+import { createOciRuntime } from '#node-agent/runtime/oci.ts'
+import { memoryApi, type MemoryApi } from './memory-api.ts'
+
+export interface Harness {
+  api: MemoryApi
+  rootDir: string
+  kubelet(): Kubelet
+  options(): KubeletOptions
+  /** Lets go of the pods, as a killed node-agent does, and starts another kubelet. `boot` names another life of the node. */
+  restart(boot?: string): Promise<void>
+  /** Makes a pod that is bound to the node. */
+  pod(name: string, spec: Partial<PodSpec>, more?: Partial<Pod['metadata']>): Pod
+  get(name: string): Pod | undefined
+  /** Asks for a graceful deletion as the API server does. */
+  delete(name: string, graceSeconds: number): void
+  events(name: string): Event[]
+  /** Resolves with the pod as soon as it is as asked. */
+  until(name: string, condition: (pod: Pod) => unknown, timeoutMs?: number): Promise<Pod>
+  close(): Promise<void>
+}
+
+const nodeName = 'n1'
+const noNetwork = { name: 'none', setUp: () => Promise.reject(new Error('this test has no pod network')), tearDown: () => Promise.resolve(), retain: () => Promise.resolve() }
+
+export async function harness(): Promise<Harness> {
+  const api = memoryApi()
+  const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
+  const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
+  const log = logger('kubelet')
+  const runtime = await createOciRuntime({ rootDir, cgroupRoot, masks: [] })
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels: { zone: 'a' } }, spec: {}, status: { allocatable: { cpu: '2', memory: '4Gi', pods: '10' } } } as Node
+  let stop = new AbortController()
+  let kubelet: Kubelet
+  let options: KubeletOptions
+  let uids = 0
+  function start(boot: string): void {
+    stop = new AbortController()
+    const { signal } = stop
+    const client = api.client
+    options = {
+      nodeName,
+      nodeIP: '127.0.0.1',
+      rootDir,
+      cgroupRoot,
+      boot,
+      memoryBytes: 4 << 30,
+      runtime,
+      network: noNetwork,
+      client,
+      recorder: eventRecorder(client, 'kubelet', nodeName),
+      services: startInformer(client, services, {}, signal),
+      sources: objectSources(client, signal),
+      statuses: statusManager(client, log, signal),
+      log,
+      node: () => node,
+    }
+    kubelet = startKubelet(options, signal)
+  }
+  start('boot-1')
+  const h: Harness = {
+    api,
+    rootDir,
+    kubelet: () => kubelet,
+    options: () => options,
+    async restart(boot = 'boot-1') {
+      stop.abort()
+      start(boot)
+      await kubelet.informer.synced
+    },
+    pod(name, spec, more = {}) {
+      const pod: Pod = {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, namespace: 'default', uid: `uid-${name}-${++uids}`, generation: 1, creationTimestamp: new Date().toISOString(), ...more },
+        spec: { restartPolicy: 'Always', terminationGracePeriodSeconds: 30, hostNetwork: true, dnsPolicy: 'Default', nodeName, ...spec, containers: spec.containers ?? [] },
+        status: { phase: 'Pending' },
+      }
+      return api.put(pods, pod as never) as unknown as Pod
+    },
+    get: name => api.get(pods, 'default', name) as unknown as Pod | undefined,
+    delete(name, graceSeconds) {
+      const pod = structuredClone(api.get(pods, 'default', name)!)
+      pod.metadata.deletionTimestamp = new Date(Date.now() + graceSeconds * 1000).toISOString()
+      pod.metadata.deletionGracePeriodSeconds = graceSeconds
+      api.put(pods, pod)
+    },
+    events: name => (api.all(events) as unknown as Event[]).filter(e => e.involvedObject?.name === name),
+    until: (name, condition, timeoutMs) =>
+      api.until(() => {
+        const pod = api.get(pods, 'default', name) as unknown as Pod | undefined
+        return pod && condition(pod) ? pod : undefined
+      }, timeoutMs).catch((e: Error) => Promise.reject(new Error(`${e.message}; pod is ${JSON.stringify(api.get(pods, 'default', name)?.['status'])}`))),
+    async close() {
+      for (const pod of api.all(pods)) {
+        h.delete(pod.metadata.name ?? '', 0)
+        api.remove(pods, 'default', pod.metadata.name ?? '')
+      }
+      await api.until(() => kubelet.workers().length === 0, 20_000)
+      stop.abort()
+      await unmount((await listMounts()).map(m => m.target).filter(t => t.startsWith(rootDir)))
+      await removeCgroup(cgroupRoot)
+      await rm(rootDir, { recursive: true, force: true })
+    },
+  }
+  return h
+}

@@ -1,0 +1,126 @@
+/** A pod's life on the real runtime: from nothing to running, through crashes and restarts of the kubelet, to its end. */
+import { readFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pods } from '#shared/api/kinds.ts'
+import { harness, type Harness } from './harness.ts'
+
+let h: Harness
+beforeAll(async () => {
+  h = await harness()
+})
+afterAll(async () => {
+  await h.close()
+})
+
+const sh = (name: string, script: string, more = {}) => ({ name, image: 'busybox', command: ['sh', '-c', script], terminationMessagePath: '/dev/termination-log', ...more })
+const isReady = (p: { status?: { conditions?: { type: string; status: string }[] } }) => p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
+
+test('a pod runs, is ready and tells so', async () => {
+  h.pod('web', { containers: [sh('c', 'echo hello; sleep 1000')] })
+  const pod = await h.until('web', isReady as never)
+  expect(pod.status?.phase).toBe('Running')
+  expect(pod.status?.containerStatuses?.[0]).toMatchObject({ name: 'c', ready: true, started: true, restartCount: 0, containerID: expect.stringMatching(/^coxswain:\/\/[0-9a-f]{64}$/) as string })
+  expect(pod.status?.conditions?.map(c => [c.type, c.status])).toEqual([['PodReadyToStartContainers', 'True'], ['Initialized', 'True'], ['Ready', 'True'], ['ContainersReady', 'True'], ['PodScheduled', 'True']])
+  const log = join(h.rootDir, 'pods', pod.metadata.uid!, 'logs', 'c', '0.log')
+  await h.api.until(() => true)
+  expect(await readFile(log, 'utf8')).toMatch(/ stdout F hello\n/)
+  await h.api.until(() => h.events('web').some(e => e.reason === 'Started'))
+  expect(h.events('web').map(e => e.reason)).toEqual(['Pulled', 'Created', 'Started'])
+})
+
+test('a restarted kubelet adopts what runs: same process, no restart', async () => {
+  const before = h.get('web')!
+  const pid = async () => (await h.options().runtime.status(join(h.rootDir, 'pods', before.metadata.uid!, 'containers', 'c', '0')))?.pid
+  const first = await pid()
+  expect(first).toBeGreaterThan(0)
+  await h.restart()
+  await h.api.until(() => h.kubelet().worker(before.metadata.uid!)?.live('c').exited !== undefined)
+  expect(await pid()).toBe(first)
+  expect(h.get('web')!.status?.containerStatuses?.[0]).toMatchObject({ restartCount: 0, ready: true })
+})
+
+test('a killed process is started again, with its exit recorded', async () => {
+  const pod = h.get('web')!
+  const { runtime } = h.options()
+  await runtime.kill(join(h.rootDir, 'pods', pod.metadata.uid!, 'containers', 'c', '0'), 'SIGKILL')
+  const after = await h.until('web', p => p.status?.containerStatuses?.[0]?.restartCount === 1 && isReady(p as never))
+  expect(after.status?.containerStatuses?.[0]?.lastState?.terminated).toMatchObject({ exitCode: 137, reason: 'Error' })
+})
+
+test('another boot of the node starts the pod again and counts it', async () => {
+  const pod = h.get('web')!
+  const { runtime } = h.options()
+  // The node dies: its processes with it, before anybody can write anything down.
+  const directory = join(h.rootDir, 'pods', pod.metadata.uid!, 'containers', 'c', '1')
+  await h.restart('boot-2')
+  const after = await h.until('web', p => p.status?.containerStatuses?.[0]?.restartCount === 2 && isReady(p as never))
+  expect(after.status?.containerStatuses?.[0]?.lastState?.terminated).toMatchObject({ exitCode: 255, reason: 'Unknown' })
+  expect(await runtime.status(directory)).toBeUndefined()
+})
+
+test('deletion is graceful and leaves nothing', async () => {
+  h.pod('trap', { containers: [sh('c', 'trap "echo bye > /dev/termination-log; exit 3" TERM; while :; do sleep 0.05; done')], terminationGracePeriodSeconds: 20 })
+  const pod = await h.until('trap', isReady as never)
+  h.delete('trap', 20)
+  const phases: (string | undefined)[] = []
+  await h.api.until(() => {
+    const now = h.get('trap')
+    if (now) phases.push(JSON.stringify(now.status?.containerStatuses?.[0]?.state?.terminated))
+    return !now
+  })
+  expect(phases.at(-1)).toContain('"exitCode":3')
+  expect(phases.at(-1)).toContain('bye')
+  await h.api.until(() => h.kubelet().worker(pod.metadata.uid!) === undefined)
+  expect(await readdir(join(h.rootDir, 'pods'))).not.toContain(pod.metadata.uid)
+  expect(h.events('trap').map(e => [e.reason, e.message])).toContainEqual(['Killing', 'Stopping container c'])
+})
+
+test('init containers and sidecars start in order, and the pod completes', async () => {
+  const shared = { volumeMounts: [{ name: 'v', mountPath: '/v' }] }
+  h.pod('job', {
+    restartPolicy: 'Never',
+    volumes: [{ name: 'v', emptyDir: {} }],
+    initContainers: [sh('i1', 'echo one >> /v/order', shared), sh('side', 'echo side >> /v/order; trap "exit 0" TERM; while :; do sleep 0.05; done', { ...shared, restartPolicy: 'Always' }), sh('i2', 'echo two >> /v/order', shared)],
+    containers: [sh('main', 'echo main >> /v/order; cat /v/order > /dev/termination-log; exit 0', shared)],
+  })
+  const pod = await h.until('job', p => p.status?.phase === 'Succeeded')
+  // Whether the sidecar's line comes before that of i2 is up to the kernel: it has only been started.
+  expect(pod.status?.containerStatuses?.[0]?.state?.terminated?.message?.split('\n').sort()).toEqual(['', 'main', 'one', 'side', 'two'])
+  expect(pod.status?.initContainerStatuses?.map(s => s.state?.terminated?.exitCode)).toEqual([0, 0, 0])
+  expect(pod.status?.conditions?.find(c => c.type === 'Ready')).toMatchObject({ status: 'False', reason: 'PodCompleted' })
+})
+
+test('crashes back off, in upstream words', async () => {
+  h.pod('crash', { containers: [sh('c', 'echo failing; exit 7', { terminationMessagePolicy: 'FallbackToLogsOnError' })] })
+  const pod = await h.until('crash', p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CrashLoopBackOff')
+  const status = pod.status!.containerStatuses![0]!
+  expect(status.state?.waiting?.message).toBe(`back-off 10s restarting failed container=c pod=crash_default(${pod.metadata.uid})`)
+  expect(status.lastState?.terminated).toMatchObject({ exitCode: 7, reason: 'Error', message: 'failing\n' })
+  expect(pod.status?.phase).toBe('Running')
+  expect(pod.status?.conditions?.find(c => c.type === 'ContainersReady')).toMatchObject({ status: 'False', reason: 'ContainersNotReady', message: 'containers with unready status: [c]' })
+})
+
+test('an image that cannot be had', async () => {
+  h.pod('noimage', { containers: [{ name: 'c', image: 'no.such/image:1' }] })
+  const pod = await h.until('noimage', p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ImagePullBackOff')
+  expect(pod.status?.containerStatuses?.[0]?.state?.waiting?.message).toMatch(/^Back-off pulling image "no\.such\/image:1": ErrImagePull: /)
+  expect(h.events('noimage').map(e => e.reason)).toEqual(expect.arrayContaining(['Pulling', 'Failed', 'BackOff']))
+})
+
+test('a pod that does not fit is rejected', async () => {
+  h.pod('big', { containers: [{ ...sh('c', 'true'), resources: { requests: { cpu: '3' } } }] })
+  const pod = await h.until('big', p => p.status?.phase === 'Failed')
+  expect(pod.status).toMatchObject({ reason: 'OutOfcpu', message: "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000" })
+})
+
+test('a pod that is gone from the API when the kubelet comes back is ended', async () => {
+  h.pod('orphan', { containers: [sh('c', 'sleep 1000')], terminationGracePeriodSeconds: 1 })
+  const pod = await h.until('orphan', isReady as never)
+  const { runtime } = h.options()
+  await h.restart('boot-2')
+  h.api.remove(pods, 'default', 'orphan')
+  await h.api.until(() => h.kubelet().worker(pod.metadata.uid!) === undefined)
+  expect(await runtime.status(join(h.rootDir, 'pods', pod.metadata.uid!, 'containers', 'c', '0'))).toBeUndefined()
+  expect(await readdir(join(h.rootDir, 'pods'))).not.toContain(pod.metadata.uid)
+})
