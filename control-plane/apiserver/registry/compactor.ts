@@ -41,6 +41,8 @@ export class Compactor {
   readonly #timer: NodeJS.Timeout
   #running = false
   #newest = 0
+  /** Versions replaced since the last run. */
+  #fresh = 0
   #closed = false
   /** Told of subjects whose tombstone is gone. */
   readonly #forget: (subject: string, seq: number) => void
@@ -50,7 +52,7 @@ export class Compactor {
     this.#log = log
     this.#options = options
     this.#forget = forget
-    this.#timer = setInterval(() => void this.run().catch(() => {}), Math.max(1_000, options.windowMs / 10))
+    this.#timer = setInterval(() => void this.run().catch(() => {}), Math.min(30_000, Math.max(1_000, options.windowMs / 10)))
     this.#timer.unref()
   }
 
@@ -67,6 +69,7 @@ export class Compactor {
   /** A message was applied that replaced `replaced` (0: nothing). `mine`: this server cleans up after it. */
   saw(subject: string, seq: number, time: number, replaced: number, buried: boolean, mine: boolean): void {
     this.#newest = seq
+    if (replaced !== 0 && ++this.#fresh > this.#options.maxVersions / 4) void this.run().catch(() => {})
     const trail = this.#trails.get(subject)
     if (trail) {
       trail.versions.push({ seq, time })
@@ -81,6 +84,7 @@ export class Compactor {
   async run(now = Date.now()): Promise<number> {
     if (this.#running || !this.#connection.connected) return 0
     this.#running = true
+    this.#fresh = 0
     try {
       const work: { subject: string; before: number; gone: boolean }[] = []
       const old = (v: Version) => v.time < now - this.#options.windowMs || v.seq <= this.#newest - this.#options.maxVersions

@@ -6,7 +6,7 @@ import { createInbox, nanos, nuid, type Msg, type MsgHdrs, type Subscription } f
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { inboxPrefix } from '#shared/bus/subjects.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { jetStreamApi, streamName } from './stream.ts'
+import { consumerFilter, jetStreamApi, streamName } from './stream.ts'
 
 export interface StreamMessage {
   seq: number
@@ -17,9 +17,13 @@ export interface StreamMessage {
   time: number
   /** How many more are in the stream after it. */
   pending: number
+  /** The first one of a new consumer. */
+  first: boolean
 }
 
 export interface Following {
+  /** Delivers again from a sequence on, by a new consumer. */
+  restart(from: number): void
   stop(): void
 }
 
@@ -40,6 +44,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
   let heard = 0
   let opening = false
   let attempt = 0
+  let checked = 0
   let again: NodeJS.Timeout | undefined
   let collected: StreamMessage[] = []
 
@@ -63,12 +68,17 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
     delivered = info.delivered
     next = info.seq + 1
     if (collected.length === 0) queueMicrotask(flush)
-    collected.push({ seq: info.seq, subject: m.subject, data: m.data, headers: m.headers, time: info.time, pending: info.pending })
+    collected.push({ seq: info.seq, subject: m.subject, data: m.data, headers: m.headers, time: info.time, pending: info.pending, first: info.delivered === 1 })
     outstanding--
     pull()
   }
   const onStatus = (h: MsgHdrs | undefined) => {
-    if (h?.code === 100) return
+    if (h?.code === 100) {
+      // The consumer believes to be further than what it delivered. Once per place: the end of the stream may have been purged.
+      if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return
+      checked = next
+      return reopen('messages may have been skipped')
+    }
     const left = Number(h?.get('Nats-Pending-Messages') || 0)
     // 408 is a pull that expired, 409 without a rest a consumer that is gone, 503 no JetStream.
     if (h?.code !== 408 && left === 0) return reopen(`${h?.code} ${h?.description}`)
@@ -91,7 +101,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
     inbox = box
     try {
       subscription = nats.subscribe(box, { callback: (e, m) => (e ? reopen(e.message) : onMessage(box, m)) })
-      const config = { name, deliver_policy: 'by_start_sequence', opt_start_seq: next, ack_policy: 'none', max_deliver: 1, replay_policy: 'instant', inactive_threshold: nanos(60_000), mem_storage: true, num_replicas: 1 }
+      const config = { name, deliver_policy: 'by_start_sequence', opt_start_seq: next, ...consumerFilter(nats), ack_policy: 'none', max_deliver: 1, replay_policy: 'instant', inactive_threshold: nanos(60_000), mem_storage: true, num_replicas: 1 }
       await jetStreamApi(nats, `CONSUMER.CREATE.${streamName}.${name}`, { stream_name: streamName, config }, 2000)
       if (mine !== attempt) return
       const former = consumer
@@ -127,7 +137,12 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
     if (consumer && !nats.isClosed()) jetStreamApi(nats, `CONSUMER.DELETE.${streamName}.${consumer}`).catch(() => {})
   }
   void open()
-  return { stop }
+  const restart = (at: number) => {
+    next = at
+    collected = []
+    reopen('messages were skipped', true)
+  }
+  return { stop, restart }
 }
 
 /** `$JS.ACK.<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<ns>.<pending>`, with domain and account before the stream on some servers. */

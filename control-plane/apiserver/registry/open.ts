@@ -162,6 +162,8 @@ class JetStreamRegistry implements Registry {
     for (const m of messages) {
       if (m.seq !== cache.version + 1) {
         this.#publish(events)
+        // Only what a new consumer does not deliver either is really missing.
+        if (m.seq > cache.version && !m.first) return this.#following?.restart(cache.version + 1)
         return this.#reload(m.seq <= cache.version ? 'the stream went back' : 'versions are missing', m.seq)
       }
       const event = this.#apply(cache, m, false)

@@ -83,9 +83,9 @@ export interface LastMessage {
   tombstone: boolean
 }
 /** The newest message of a subject, from the stream's leader; undefined when there is none. */
-export async function lastMessage(nats: NatsConnection, subject: string): Promise<LastMessage | undefined> {
+export async function lastMessage(nats: NatsConnection, subject: string, timeoutMs = 2000): Promise<LastMessage | undefined> {
   try {
-    const { message } = await jetStreamApi<{ message: { seq: number; hdrs?: string; data?: string } }>(nats, `STREAM.MSG.GET.${streamName}`, { last_by_subj: subject })
+    const { message } = await jetStreamApi<{ message: { seq: number; hdrs?: string; data?: string } }>(nats, `STREAM.MSG.GET.${streamName}`, { last_by_subj: subject }, timeoutMs)
     const head = message.hdrs ? Buffer.from(message.hdrs, 'base64').toString() : ''
     return { seq: message.seq, writeId: new RegExp(`^${writeIdHeader}: (.*)\r$`, 'm').exec(head)?.[1] ?? '', tombstone: !message.data }
   } catch (e) {
@@ -94,6 +94,18 @@ export async function lastMessage(nats: NatsConnection, subject: string): Promis
   }
 }
 
+/**
+ * Before 2.9.12 a purge of one subject moves every consumer that has it to what the purge left, over messages that it has not delivered. It spares consumers
+ * whose filter does not cover the purge's; `*.x` is not covered by `registry.>`, yet the stream holds no other `*.x` than `registry.x`.
+ */
+const purgeMovesConsumers = (nats: NatsConnection): boolean => {
+  const [, major, minor, patch] = /^(\d+)\.(\d+)\.(\d+)/.exec(nats.info?.version ?? '') ?? []
+  return Number(major) === 2 && (Number(minor) < 9 || (Number(minor) === 9 && Number(patch) < 12))
+}
+export const consumerFilter = (nats: NatsConnection): { filter_subject?: string } => (purgeMovesConsumers(nats) ? { filter_subject: `${streamName}.>` } : {})
+
 /** Removes all messages of a subject before `seq`. The compactor's only tool: `deleteMessage` and wildcards with `keep` lose to crashes. */
-export const purgeBefore = (nats: NatsConnection, subject: string, seq: number): Promise<unknown> =>
-  jetStreamApi(nats, `STREAM.PURGE.${streamName}`, { filter: subject, seq }, 5000)
+export const purgeBefore = (nats: NatsConnection, subject: string, seq: number): Promise<unknown> => {
+  const filter = purgeMovesConsumers(nats) ? subject.replace(streamName, '*') : subject
+  return jetStreamApi(nats, `STREAM.PURGE.${streamName}`, { filter, seq }, 5000)
+}

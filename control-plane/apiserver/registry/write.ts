@@ -101,7 +101,7 @@ export class Writer {
     let replaces = expected || view.tombstone()
     let known = false
     for (let wait = 20; performance.now() < end; wait = Math.min(wait * 2, 500)) {
-      const outcome = await this.#publish(subject, data, replaces, id, pending)
+      const outcome = await this.#publish(subject, data, replaces, id, pending, end)
       if (outcome.kind === 'applied') return outcome.stored
       if (outcome.kind === 'refused') throw unavailable(`the store refused the write: ${outcome.why}`)
       if (outcome.kind === 'absent') {
@@ -109,7 +109,7 @@ export class Writer {
         continue
       }
       if (outcome.kind !== 'stored') {
-        const last = await lastMessage(this.#connection.nats, subject).catch(() => null)
+        const last = await lastMessage(this.#connection.nats, subject, Math.max(50, Math.min(1_000, end - performance.now()))).catch(() => null)
         if (pending.applied) return pending.applied
         if (last === null) {
           await sleep(wait)
@@ -132,8 +132,8 @@ export class Writer {
     throw known ? timeout('the write is stored, but this API server lags behind') : timeout('the store did not answer in time; the outcome of the write is unknown')
   }
 
-  async #publish(subject: string, data: Uint8Array, replaces: number, id: string, pending: Pending): Promise<Outcome> {
-    const settled = this.#settled(pending, performance.now() + attemptMs)
+  async #publish(subject: string, data: Uint8Array, replaces: number, id: string, pending: Pending, end: number): Promise<Outcome> {
+    const settled = this.#settled(pending, Math.min(end, performance.now() + attemptMs))
     if (pending.applied) return settled
     try {
       const token = id.slice(id.indexOf('.') + 1)

@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { VersionExpired } from '#control-plane/apiserver/registry/registry.ts'
+import { tombstonesCanGo } from '#control-plane/apiserver/registry/compactor.ts'
+import { streamState } from '#control-plane/apiserver/registry/stream.ts'
+import type { BusConnection } from '#shared/bus/connection.ts'
+import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
+import { object, open, pods, record, until } from './setup.ts'
+
+let nats: NatsFixture
+let connection: BusConnection
+beforeAll(async () => {
+  nats = await startNats()
+  connection = await nats.connect('registry')
+})
+afterAll(() => nats?.stop())
+
+test('compaction keeps every object, the window, and what history needs before it', async () => {
+  const registry = await open(nats, { windowMs: 3_600_000, maxVersions: 40 })
+  const watch = record(registry, pods, { after: 0 })
+  const write = async (name: string, data: number) => registry.put(pods, 'c', name, object(name, data, 'c'), registry.get(pods, 'c', name)?.version ?? 0)
+  for (let i = 0; i < 20; i++) await write(`still-${i}`, i)
+  for (let i = 0; i < 30; i++) await write(`gone-${i}`, i)
+  for (let i = 0; i < 30; i++) await registry.remove(pods, 'c', `gone-${i}`, registry.get(pods, 'c', `gone-${i}`)!.version)
+  for (let i = 0; i < 200; i++) await write(`busy-${i % 5}`, i)
+  const tombstones = tombstonesCanGo(nats.version) ? 0 : 30
+  await until(async () => (await streamState(connection.nats)).messages <= 20 + 45 + 20 + tombstones, 'the compaction')
+  expect(watch.seen.length).toBe(280)
+
+  const restarted = await open(nats, { windowMs: 3_600_000, maxVersions: 40 })
+  const shown = (r: typeof registry) => r.list(pods).map(s => s.json.toString())
+  expect(shown(restarted)).toEqual(shown(registry))
+  expect(restarted.list(pods).length).toBe(25)
+  // The last 30 at least are known to whoever starts now, complete with what they replaced.
+  const replay = record(restarted, pods, { after: registry.version - 30 })
+  await until(() => replay.seen.length === 30, 'the history')
+  expect(replay.seen.map(e => [e.version, e.previous?.json.toString()])).toEqual(watch.seen.slice(-30).map(e => [e.version, e.previous?.json.toString()]))
+  expect(() => restarted.watch(pods, { after: 60 }, replay)).toThrow(VersionExpired)
+
+  // What was deleted and compacted can be created again, also by a server that still believes in the tombstone.
+  for (const r of [registry, restarted]) {
+    const { version } = await r.put(pods, 'c', 'gone-7', object('gone-7', 'new', 'c'), 0)
+    await r.remove(pods, 'c', 'gone-7', version)
+  }
+  await registry.put(pods, 'c', 'gone-8', object('gone-8', 'new', 'c'), 0)
+  await restarted.fresh()
+  expect(shown(restarted)).toEqual(shown(registry))
+  expect(watch.gone).toBe(false)
+  await restarted.close()
+  await registry.close()
+})
+
+test('compaction by age', async () => {
+  const registry = await open(nats, { windowMs: 200 })
+  const first = await registry.put(pods, 'age', 'a', object('a', 1, 'age'), 0)
+  await registry.put(pods, 'age', 'a', object('a', 2, 'age'), first.version)
+  await until(async () => (await connection.nats.request('$JS.API.STREAM.MSG.GET.registry', JSON.stringify({ seq: first.version }))).string().includes('no message found'), 'the first version to go')
+  const other = await open(nats)
+  expect(other.get(pods, 'age', 'a')?.version).toBe(registry.get(pods, 'age', 'a')?.version)
+  await other.close()
+  await registry.close()
+})
