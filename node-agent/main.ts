@@ -1,0 +1,23 @@
+/** node-agent: the process. Kubelet, kube-proxy and the node's routes; containers are not its children and outlive it. */
+import { connectBus } from '#shared/bus/connection.ts'
+import { parseFlags } from '#shared/component/flags.ts'
+import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
+import { logger } from '#shared/component/log.ts'
+import { startNode } from './node.ts'
+import { flags } from './options.ts'
+
+const log = logger('node-agent')
+const stop = untilTerminated()
+process.on('unhandledRejection', error => log.error({ err: error }, 'unhandled rejection'))
+const options = parseFlags('node-agent', flags)
+try {
+  const connection = await connectBus({ url: options.natsUrl, credsFile: options.creds, identity: `system:node:${options.nodeName}`, log })
+  await startNode(options, connection, log, stop)
+  ready()
+  if (!stop.aborted) await new Promise(resolve => stop.addEventListener('abort', resolve, { once: true }))
+  await connection.close()
+  process.exit(0)
+} catch (e) {
+  process.stderr.write(`node-agent: ${(e as Error).message}\n`)
+  process.exit(1)
+}

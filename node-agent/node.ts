@@ -1,0 +1,72 @@
+/** A node: its registration, its network and everything that runs on it. */
+import { mkdirSync } from 'node:fs'
+import { realpath } from 'node:fs/promises'
+import { nodes, services } from '#shared/api/kinds.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import type { BusConnection } from '#shared/bus/connection.ts'
+import { natsTransport } from '#shared/bus/api-client.ts'
+import { eventRecorder } from '#shared/client/events.ts'
+import { startInformer } from '#shared/client/reflector.ts'
+import { newClient } from '#shared/client/rest.ts'
+import type { Logger } from '#shared/component/log.ts'
+import { startKubelet } from './kubelet/kubelet.ts'
+import { rotateLogs } from './kubelet/logs/monitor.ts'
+import { keepLease } from './kubelet/node/lease.ts'
+import { bootMarker, readMachine } from './kubelet/node/machine.ts'
+import type { NodeOptions } from './kubelet/node/object.ts'
+import { keepStatus, registerNode } from './kubelet/node/registration.ts'
+import { serveKubelet } from './kubelet/sessions/serve.ts'
+import { objectSources } from './kubelet/sources.ts'
+import { statusManager } from './kubelet/status/manager.ts'
+import { openBridgeNetwork } from './network/bridge.ts'
+import { keepRoutes } from './network/peers.ts'
+import type { NodeAgentOptions } from './options.ts'
+import { createOciRuntime } from './runtime/oci.ts'
+
+/** Resolves when the node is registered and follows its pods; everything ends with `signal`, containers excepted. */
+export async function startNode(options: NodeAgentOptions, connection: BusConnection, log: Logger, signal: AbortSignal): Promise<void> {
+  const { nodeName, nodeIp, podCidr } = options
+  mkdirSync(options.rootDir, { recursive: true, mode: 0o750 })
+  // The kernel tells of mounts by their real paths, and so do we.
+  const rootDir = await realpath(options.rootDir)
+  const machine = readMachine(rootDir)
+  const client = newClient(natsTransport(connection))
+  const [runtime, network] = await Promise.all([
+    createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...(options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}) }),
+    openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp }),
+  ])
+  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, runtimeName: 'oci', runtimeVersion: `${runtime.name}-${runtime.version}`, networkName: network.name, machine }
+  const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
+  const serviceInformer = startInformer(client, services, { log }, signal)
+  const recorder = eventRecorder(client, 'kubelet', nodeName, log)
+  let registered = await registerNode(client, about, log, signal)
+  const node = (): Node => nodeInformer.get('', nodeName) ?? registered
+  log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, runtime: about.runtimeVersion }, 'node registered')
+  recorder.event({ ...registered, metadata: { ...registered.metadata, uid: nodeName } }, 'Normal', 'Starting', 'Starting kubelet.')
+  const context = {
+    nodeName,
+    nodeIP: nodeIp,
+    rootDir,
+    cgroupRoot: options.cgroupRoot,
+    boot: bootMarker(machine.bootID),
+    memoryBytes: machine.memoryBytes,
+    runtime,
+    network,
+    client,
+    recorder,
+    services: serviceInformer,
+    sources: objectSources(client, signal),
+    statuses: statusManager(client, log, signal),
+    log,
+    node,
+  }
+  const kubelet = startKubelet(context, signal)
+  serveKubelet(connection, kubelet, context, signal)
+  const running: { [name: string]: Promise<void> } = {
+    lease: keepLease(client, node, options.nodeLeaseDurationSeconds, log, signal),
+    status: keepStatus(client, about, registered, options.nodeStatusUpdateFrequency, n => (registered = n), log, signal),
+    routes: keepRoutes(nodeInformer, nodeName, log, signal),
+    logs: rotateLogs(kubelet, runtime, log, signal),
+  }
+  for (const [name, loop] of Object.entries(running)) loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
+}

@@ -1,0 +1,30 @@
+/** The flags of the node-agent. */
+import { isIPv4 } from 'node:net'
+import { z } from 'zod'
+import { durationFlag, intFlag } from '#shared/component/flags.ts'
+
+const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must be an IPv4 range, 10.0.0.0/24')
+const directory = z.string().startsWith('/', 'must be an absolute path')
+
+export const flags = z.object({
+  natsUrl: z.string(),
+  creds: z.string(),
+  nodeName: z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be a DNS name in lower case').max(253),
+  /** The node's state directory. */
+  rootDir: directory,
+  nodeIp: z.string().refine(isIPv4, 'must be an IPv4 address'),
+  /** The addresses of this node's pods, of all pods, and of Services. */
+  podCidr: cidr,
+  clusterCidr: cidr,
+  serviceClusterIpRange: cidr,
+  /** Everything of this node is below it, in every tree of control groups. */
+  cgroupRoot: directory,
+  nodeStatusUpdateFrequency: durationFlag().default(10_000),
+  nodeLeaseDurationSeconds: intFlag().default(40),
+  maxPods: intFlag().default(110),
+  /** Directories of the machine that containers must not see. */
+  mask: z.array(directory).default([]),
+  /** Images of the user's, in YAML, beside those that are known. */
+  imageCatalogue: z.string().optional(),
+})
+export type NodeAgentOptions = z.output<typeof flags>
