@@ -25,6 +25,8 @@ export interface Settings {
   readonly nodeMonitorPeriodMs: number
   /** Pods that ended are kept up to this number; 0 keeps all. */
   readonly terminatedPodThreshold: number
+  /** A node's absence is believed after this long. */
+  readonly podQuarantineMs: number
 }
 
 /** Makes a controller; several when one subject needs several queues. */

@@ -11,7 +11,7 @@ import { newClient } from '#shared/client/rest.ts'
 import { boolFlag, durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
 import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
-import { runControllers } from './controllers.ts'
+import { defaultSettings, runControllers } from './controllers.ts'
 
 const component = 'kube-controller-manager'
 const flags = parseFlags(
@@ -41,7 +41,13 @@ try {
   const rootCa = flags.rootCaFile ? await readFile(flags.rootCaFile, 'utf8') : ''
   const bus = await connectBus({ url: flags.natsUrl, credsFile: flags.creds, log })
   const client = newClient(natsTransport(bus), { userAgent: component })
-  const settings = { rootCa, nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod, nodeMonitorPeriodMs: flags.nodeMonitorPeriod, terminatedPodThreshold: flags.terminatedPodGcThreshold }
+  const settings = {
+    ...defaultSettings,
+    rootCa,
+    nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,
+    nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
+    terminatedPodThreshold: flags.terminatedPodGcThreshold,
+  }
   let stopped: Promise<void> = Promise.resolve()
   const start = (leading: AbortSignal) => {
     return (stopped = runControllers(client, settings, leading, log).catch((e: unknown) => {

@@ -13,9 +13,6 @@ import { formatTime } from '#shared/machinery/time.ts'
 import type { NewController } from './context.ts'
 import { hasEnded, isReady, isTerminating } from './pods.ts'
 
-/** A node's absence is believed after this long, as upstream's quarantine. */
-const quarantineMs = 40_000
-
 /** The pods to delete so that at most `threshold` ended ones are kept: evicted ones first, then the oldest. */
 export function surplus(ended: readonly Pod[], threshold: number): Pod[] {
   const created = (p: Pod) => p.metadata.creationTimestamp ?? ''
@@ -68,7 +65,7 @@ export const podGarbageCollector: NewController = ctx => {
     if (bound.length === 0) return void missingSince.delete(name)
     const since = missingSince.get(name) ?? performance.now()
     missingSince.set(name, since)
-    const left = since + quarantineMs - performance.now()
+    const left = since + ctx.settings.podQuarantineMs - performance.now()
     if (left > 0) return { requeueAfterMs: left }
     // The cache may be behind; only the API knows.
     const gone = await client.get(nodes, '', name).then(() => false, (e: unknown) => (isStatus(e, 'NotFound') ? true : Promise.reject(e)))
