@@ -13,7 +13,8 @@ export function validatePersistentVolumeClaimTemplate(template: PersistentVolume
   const meta: ObjectMeta = template.metadata ?? {}
   const at = path.child('metadata')
   const errors = [...validateAnnotations(meta.annotations, at.child('annotations')), ...validateLabels(meta.labels, at.child('labels'))]
-  for (const [name, value] of Object.entries(meta)) if (name !== 'labels' && name !== 'annotations' && value !== undefined) errors.push(forbidden(at.child(name), 'cannot be set'))
+  for (const [name, value] of Object.entries(meta))
+    if (name !== 'labels' && name !== 'annotations' && value !== undefined) errors.push(forbidden(at.child(name), 'cannot be set'))
   return [...errors, ...validatePersistentVolumeClaimSpec(template.spec ?? {}, path.child('spec'))]
 }
 
@@ -33,7 +34,8 @@ export function validatePersistentVolumeClaimSpec(spec: PersistentVolumeClaimSpe
   const storageAt = path.child('resources').key('storage')
   if (storage === undefined) errors.push(required(storageAt))
   else if (compareQuantity(storage, '0') <= 0) errors.push(invalid(storageAt, storage, 'must be greater than zero'))
-  for (const name of ['storageClassName', 'volumeAttributesClassName'] as const) if (spec[name]) errors.push(...isDNS1123Subdomain(spec[name]).map(m => invalid(path.child(name), spec[name], m)))
+  for (const name of ['storageClassName', 'volumeAttributesClassName'] as const)
+    if (spec[name]) errors.push(...isDNS1123Subdomain(spec[name]).map(m => invalid(path.child(name), spec[name], m)))
   if (spec.volumeMode !== undefined && !volumeModes.includes(spec.volumeMode)) errors.push(notSupported(path.child('volumeMode'), spec.volumeMode, volumeModes))
   return [...errors, ...validateSources(spec, path)]
 }
@@ -44,7 +46,8 @@ function validateSources(spec: PersistentVolumeClaimSpec, path: Path): FieldErro
   if (dataSource) errors.push(...validateSource(dataSource, path.child('dataSource')))
   if (dataSourceRef) {
     errors.push(...validateSource(dataSourceRef, path.child('dataSourceRef')))
-    if (dataSourceRef.namespace) errors.push(...isDNS1123Label(dataSourceRef.namespace).map(m => invalid(path.child('dataSourceRef', 'namespace'), dataSourceRef.namespace, m)))
+    if (dataSourceRef.namespace)
+      errors.push(...isDNS1123Label(dataSourceRef.namespace).map(m => invalid(path.child('dataSourceRef', 'namespace'), dataSourceRef.namespace, m)))
   }
   if (!dataSource || !dataSourceRef) return errors
   const shown = String(path.child('dataSource'))
@@ -59,6 +62,7 @@ function validateSource(source: Omit<TypedObjectReference, 'namespace'>, at: Pat
   if (!source.name) errors.push(required(at.child('name')))
   if (!source.kind) errors.push(required(at.child('kind')))
   if (source.apiGroup) errors.push(...isDNS1123Subdomain(source.apiGroup).map(m => invalid(at.child('apiGroup'), source.apiGroup, m)))
-  else if (source.kind !== 'PersistentVolumeClaim') errors.push(invalid(at, source.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
+  else if (source.kind !== 'PersistentVolumeClaim')
+    errors.push(invalid(at, source.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
   return errors
 }

@@ -11,7 +11,7 @@ import type { Container } from './podspec/container.ts'
 import { validateImageName } from './podspec/containervalidation.ts'
 import { defaultPodOnly, defaultPodSpec, mirrorServiceAccount } from './podspec/defaults.ts'
 import { podSpec } from './podspec/podspec.ts'
-import { podStatus } from './podspec/podstatus.ts'
+import { podStatus, type PodStatus } from './podspec/podstatus.ts'
 import { podQOS } from './podspec/qos.ts'
 import { validatePodUpdate } from './podspec/updatevalidation.ts'
 import { validatePodSpec } from './podspec/validation.ts'
@@ -30,10 +30,23 @@ export const isPodFinished = (pod: Pod): boolean => pod.status?.phase === 'Succe
 function defaults(p: Pod): void {
   defaultPodSpec(p.spec)
   defaultPodOnly(p.spec)
+  if (p.status) syncPodIPs(p.status)
+}
+
+/** `podIP` is the first of `podIPs`; where they differ the sender knows only the older field. */
+function syncPodIPs(status: PodStatus): void {
+  if (status.podIP && status.podIPs?.[0]?.ip !== status.podIP) status.podIPs = [{ ip: status.podIP }]
+  const first = status.podIPs?.[0]?.ip
+  if (first) status.podIP = first
 }
 
 /** Adds the pod's own values of the named labels to a selector, so that it selects pods of the same revision (or of others). */
-function mergeLabelKeys(selector: LabelSelector | undefined, keys: readonly string[] | undefined, operator: 'In' | 'NotIn', labels: { [key: string]: string } | undefined): void {
+function mergeLabelKeys(
+  selector: LabelSelector | undefined,
+  keys: readonly string[] | undefined,
+  operator: 'In' | 'NotIn',
+  labels: { [key: string]: string } | undefined,
+): void {
   if (!selector) return
   for (const key of keys ?? []) {
     const value = labels?.[key]
@@ -125,11 +138,13 @@ function validate(p: Pod, at: Path): FieldError[] {
         if (s.serviceAccountToken) errors.push(forbidden(token, 'must not be specified when serviceAccountName is not set'))
       }),
     )
-  for (const list of ['containers', 'initContainers'] as const) (p.spec[list] ?? []).forEach((c, i) => errors.push(...validateImageName(c, spec.child(list).index(i))))
+  for (const list of ['containers', 'initContainers'] as const)
+    (p.spec[list] ?? []).forEach((c, i) => errors.push(...validateImageName(c, spec.child(list).index(i))))
   // Only what is being created has no version yet.
   if (p.metadata.resourceVersion) return errors
   if (p.spec.ephemeralContainers?.length) errors.push(forbidden(spec.child('ephemeralContainers'), 'cannot be set on create'))
-  if (p.spec.nodeName && p.spec.schedulingGates?.length) errors.push(forbidden(spec.child('nodeName'), 'cannot be set until all schedulingGates have been cleared'))
+  if (p.spec.nodeName && p.spec.schedulingGates?.length)
+    errors.push(forbidden(spec.child('nodeName'), 'cannot be set until all schedulingGates have been cleared'))
   return errors
 }
 

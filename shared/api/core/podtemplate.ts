@@ -28,6 +28,7 @@ export function validatePodTemplateSpec(template: PodTemplateSpec, path: Path): 
   if (!template.spec) return errors
   errors.push(...validatePodAnnotations(meta, template.spec, path.child('annotations'), path.child('spec')))
   errors.push(...validatePodSpec(template.spec, {}, path.child('spec')))
-  if (template.spec.ephemeralContainers?.length) errors.push(forbidden(path.child('spec', 'ephemeralContainers'), 'ephemeral containers not allowed in pod template'))
+  if (template.spec.ephemeralContainers?.length)
+    errors.push(forbidden(path.child('spec', 'ephemeralContainers'), 'ephemeral containers not allowed in pod template'))
   return errors
 }

@@ -75,7 +75,7 @@ function validateFieldRequirement(r: NodeSelectorRequirement, at: Path): FieldEr
 
 function validatePodTerm(term: PodAffinityTerm, at: Path): FieldError[] {
   const errors: FieldError[] = []
-  errors.push(...validateLabelSelector(term?.labelSelector, {}, at.child('labelSelector')), ...validateLabelSelector(term?.namespaceSelector, {}, at.child('namespaceSelector')))
+  for (const selector of ['labelSelector', 'namespaceSelector'] as const) errors.push(...validateLabelSelector(term?.[selector], {}, at.child(selector)))
   for (const ns of term?.namespaces ?? []) errors.push(...isDNS1123Label(ns).map(m => invalid(at.child('namespace'), ns, m)))
   errors.push(...validateLabelKeys(term ?? {}, at))
   const key = term?.topologyKey ?? ''
@@ -84,7 +84,10 @@ function validatePodTerm(term: PodAffinityTerm, at: Path): FieldError[] {
 }
 
 /** matchLabelKeys and mismatchLabelKeys, which the server merges into the label selector. */
-function validateLabelKeys(term: { matchLabelKeys?: string[] | undefined; mismatchLabelKeys?: string[] | undefined; labelSelector?: LabelSelector | undefined }, at: Path): FieldError[] {
+function validateLabelKeys(
+  term: { matchLabelKeys?: string[] | undefined; mismatchLabelKeys?: string[] | undefined; labelSelector?: LabelSelector | undefined },
+  at: Path,
+): FieldError[] {
   const errors: FieldError[] = []
   const selector = term.labelSelector
   for (const field of ['matchLabelKeys', 'mismatchLabelKeys'] as const) {
@@ -101,7 +104,8 @@ function validateLabelKeys(term: { matchLabelKeys?: string[] | undefined; mismat
     known.add(key)
   }
   match.forEach((key, i) => {
-    if (term.mismatchLabelKeys?.includes(key)) errors.push(invalid(at.child('matchLabelKeys').index(i), key, 'exists in both matchLabelKeys and mismatchLabelKeys'))
+    if (term.mismatchLabelKeys?.includes(key))
+      errors.push(invalid(at.child('matchLabelKeys').index(i), key, 'exists in both matchLabelKeys and mismatchLabelKeys'))
   })
   return errors
 }

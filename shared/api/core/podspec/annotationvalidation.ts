@@ -51,12 +51,18 @@ function profilesMatch(meta: ObjectMeta, spec: PodSpec, specAt: Path): FieldErro
 
 const annotationsOf: { [type: string]: readonly string[] } = { Unconfined: ['unconfined'], RuntimeDefault: ['runtime/default', 'docker/default'] }
 
-function oneMatches(what: string, annotation: string | undefined, profile: { type: string; localhostProfile?: string | undefined } | undefined, at: Path): FieldError[] {
+function oneMatches(
+  what: string,
+  annotation: string | undefined,
+  profile: { type: string; localhostProfile?: string | undefined } | undefined,
+  at: Path,
+): FieldError[] {
   if (annotation === undefined || !profile) return []
   const typeDiffers = [forbidden(at.child('type'), `${what} type in annotation and field must match`)]
   if (profile.type === 'Localhost') {
     if (!annotation.startsWith('localhost/')) return typeDiffers
-    return annotation.slice('localhost/'.length) === profile.localhostProfile ? [] : [forbidden(at.child('localhostProfile'), `${what} profile in annotation and field must match`)]
+    if (annotation.slice('localhost/'.length) === profile.localhostProfile) return []
+    return [forbidden(at.child('localhostProfile'), `${what} profile in annotation and field must match`)]
   }
   return annotationsOf[profile.type]?.includes(annotation) === false ? typeDiffers : []
 }

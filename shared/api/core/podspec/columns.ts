@@ -13,7 +13,8 @@ interface Summary {
 }
 
 const conditionIsTrue = (pod: Pod, type: string): boolean => pod.status?.conditions?.some(c => c.type === type && c.status === 'True') ?? false
-const exitReason = (t: { signal?: number | undefined; exitCode?: number | undefined }): string => (t.signal ? `Signal:${t.signal}` : `ExitCode:${t.exitCode ?? 0}`)
+const exitReason = (t: { signal?: number | undefined; exitCode?: number | undefined }): string =>
+  (t.signal ? `Signal:${t.signal}` : `ExitCode:${t.exitCode ?? 0}`)
 
 /** Restarts, and when the last of them was. */
 function restartCounter(): { count: (s: ContainerStatus) => void; text: () => string } {
@@ -30,7 +31,13 @@ function restartCounter(): { count: (s: ContainerStatus) => void; text: () => st
 }
 
 /** The reason of the init phase if that is where the pod is; counts sidecars that are up. */
-function initReason(pod: Pod, sidecars: ReadonlySet<string>, all: (s: ContainerStatus) => void, sidecar: (s: ContainerStatus) => void, ready: () => void): string | undefined {
+function initReason(
+  pod: Pod,
+  sidecars: ReadonlySet<string>,
+  all: (s: ContainerStatus) => void,
+  sidecar: (s: ContainerStatus) => void,
+  ready: () => void,
+): string | undefined {
   for (const [i, s] of (pod.status?.initContainerStatuses ?? []).entries()) {
     const state = s.state ?? {}
     all(s)

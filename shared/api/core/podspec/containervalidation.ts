@@ -33,7 +33,8 @@ function validateCommon(c: Container, ctx: ContainerContext, path: Path): FieldE
   if (!c.image) errors.push(required(path.child('image')))
   const messagePolicies = ['File', 'FallbackToLogsOnError']
   if (!c.terminationMessagePolicy) errors.push(required(path.child('terminationMessagePolicy')))
-  else if (!messagePolicies.includes(c.terminationMessagePolicy)) errors.push(notSupported(path.child('terminationMessagePolicy'), c.terminationMessagePolicy, messagePolicies))
+  else if (!messagePolicies.includes(c.terminationMessagePolicy))
+    errors.push(notSupported(path.child('terminationMessagePolicy'), c.terminationMessagePolicy, messagePolicies))
   errors.push(
     ...validatePorts(c.ports ?? [], path.child('ports')),
     ...validateEnv(c.env, path.child('env')),
@@ -162,8 +163,10 @@ function validateRestart(c: Container, path: Path): FieldError[] {
   const errors: FieldError[] = []
   const rules = c.restartPolicyRules ?? []
   const at = path.child('restartPolicyRules')
-  if (c.restartPolicy !== undefined && !restartPolicies.includes(c.restartPolicy)) errors.push(notSupported(path.child('restartPolicy'), c.restartPolicy, restartPolicies))
-  if (rules.length > 0 && c.restartPolicy === undefined) errors.push(required(path.child('restartPolicy'), 'must specify restartPolicy when restart rules are used'))
+  if (c.restartPolicy !== undefined && !restartPolicies.includes(c.restartPolicy))
+    errors.push(notSupported(path.child('restartPolicy'), c.restartPolicy, restartPolicies))
+  if (rules.length > 0 && c.restartPolicy === undefined)
+    errors.push(required(path.child('restartPolicy'), 'must specify restartPolicy when restart rules are used'))
   if (rules.length > 20) errors.push(tooMany(at, rules.length, 20))
   rules.forEach((rule, i) => {
     const here = at.index(i)

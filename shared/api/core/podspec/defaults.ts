@@ -1,5 +1,7 @@
 /** Defaults of pod specs that depend on other fields; the others stand in the schema. (pkg/apis/core/v1/defaults.go) */
-import { compareQuantity, formatQuantity, isIntegerQuantity, milliQuantityOf, multiplyQuantity, parseQuantity, quantityMilliValue } from '../../../machinery/quantity.ts'
+import {
+  compareQuantity, formatQuantity, isIntegerQuantity, milliQuantityOf, multiplyQuantity, parseQuantity, quantityMilliValue,
+} from '../../../machinery/quantity.ts'
 import type { Container } from './container.ts'
 import { parseImageName } from './imagename.ts'
 import type { PodSpec } from './podspec.ts'
@@ -74,7 +76,8 @@ function defaultPodResources(spec: PodSpec): void {
   const all = [...(spec.containers ?? []), ...(spec.initContainers ?? [])]
   const requests = { ...resources.requests }
   if (Object.keys(resources.limits ?? {}).length > 0) {
-    for (const [name, quantity] of Object.entries(aggregateContainers(spec, 'requests'))) if (isPodLevelResource(name) && !name.startsWith('hugepages-')) requests[name] ??= quantity
+    for (const [name, quantity] of Object.entries(aggregateContainers(spec, 'requests')))
+      if (isPodLevelResource(name) && !name.startsWith('hugepages-')) requests[name] ??= quantity
     for (const [name, quantity] of Object.entries(resources.limits ?? {})) if (isPodLevelResource(name)) requests[name] ??= quantity
   }
   if (Object.keys(requests).length === 0) return

@@ -19,7 +19,8 @@ const portName = check(isPortName)
 
 export const portNumber = (value: number, path: Path): FieldError[] => isPortNumber(value).map(m => invalid(path, value, m))
 /** An IntOrString that names a port. */
-export const portNumberOrName = (port: number | string | undefined, path: Path): FieldError[] => (typeof port === 'string' ? portName(port, path) : portNumber(port ?? 0, path))
+export const portNumberOrName = (port: number | string | undefined, path: Path): FieldError[] =>
+  (typeof port === 'string' ? portName(port, path) : portNumber(port ?? 0, path))
 
 export const nonNegative = (value: number | undefined, path: Path): FieldError[] =>
   (value ?? 0) < 0 ? [invalid(path, value, 'must be greater than or equal to 0')] : []
@@ -29,7 +30,8 @@ export const fileMode = (mode: number | undefined, path: Path): FieldError[] =>
 
 export const noBacksteps = (p: string, path: Path): FieldError[] => (p.split('/').includes('..') ? [invalid(path, p, "must not contain '..'")] : [])
 /** A path that is relative and stays below where it starts. */
-export const localPath = (p: string, path: Path): FieldError[] => [...(p.startsWith('/') ? [invalid(path, p, 'must be a relative path')] : []), ...noBacksteps(p, path)]
+export const localPath = (p: string, path: Path): FieldError[] =>
+  [...(p.startsWith('/') ? [invalid(path, p, 'must be a relative path')] : []), ...noBacksteps(p, path)]
 /** The same, and no name that volumes reserve (`..data`). */
 export const localNonReservedPath = (p: string, path: Path): FieldError[] => [
   ...localPath(p, path),

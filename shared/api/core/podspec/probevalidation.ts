@@ -45,7 +45,12 @@ function validateHttpGet(h: HTTPGetAction, at: Path): FieldError[] {
 
 const numbers = ['initialDelaySeconds', 'timeoutSeconds', 'periodSeconds', 'successThreshold', 'failureThreshold'] as const
 
-export function validateProbe(kind: 'livenessProbe' | 'readinessProbe' | 'startupProbe', probe: Probe | undefined, graceSeconds: number | undefined, path: Path): FieldError[] {
+export function validateProbe(
+  kind: 'livenessProbe' | 'readinessProbe' | 'startupProbe',
+  probe: Probe | undefined,
+  graceSeconds: number | undefined,
+  path: Path,
+): FieldError[] {
   if (!probe) return []
   const at = path.child(kind)
   const errors = validateHandler(probe, graceSeconds, at)

@@ -19,7 +19,8 @@ export const isHugePages = (name: string): boolean => name.startsWith('hugepages
 /** Without a domain, or in kubernetes.io. */
 export const isNativeResource = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/')
 /** A device that a plugin counts: outside kubernetes.io, and usable in a quota as `requests.<name>`. */
-export const isExtendedResource = (name: string): boolean => !isNativeResource(name) && !name.startsWith('requests.') && !/^[^/]*[A-Z]/.test(name) && name.split('/').length === 2
+export const isExtendedResource = (name: string): boolean =>
+  !isNativeResource(name) && !name.startsWith('requests.') && !/^[^/]*[A-Z]/.test(name) && name.split('/').length === 2
 /** Whether a request may be below its limit. */
 const mayOvercommit = (name: string): boolean => isNativeResource(name) && !isHugePages(name)
 
@@ -44,7 +45,8 @@ const podNameRules = (name: string, at: Path): FieldError[] => {
 export function resourceQuantityRules(name: string, quantity: string, at: Path): FieldError[] {
   const errors: FieldError[] = []
   if (compareQuantity(quantity, '0') < 0) errors.push(invalid(at, quantity, 'must be greater than or equal to 0'))
-  if ((integerResources.includes(name) || isExtendedResource(name)) && parseQuantity(quantity).nanos % 1_000_000_000n !== 0n) errors.push(invalid(at, quantity, 'must be an integer'))
+  if ((integerResources.includes(name) || isExtendedResource(name)) && parseQuantity(quantity).nanos % 1_000_000_000n !== 0n)
+    errors.push(invalid(at, quantity, 'must be an integer'))
   return errors
 }
 

@@ -1,4 +1,4 @@
-/** What else decides on scheduling and readiness: tolerations, spreading, gates, claims. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
+/** What else decides on scheduling and readiness: tolerations, spreading, gates, claims. */
 import { int32, int64, list, obj, opt, req, str, type Infer } from '../../../machinery/schema.ts'
 import { labelSelector } from '../../meta/labelselector.ts'
 

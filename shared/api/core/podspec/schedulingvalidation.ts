@@ -17,7 +17,8 @@ export function validateTolerations(tolerations: readonly Toleration[] | undefin
     const errors = t.key ? qualifiedName(t.key, at.child('key')) : []
     if (!t.key && operator !== 'Exists')
       errors.push(invalid(at.child('operator'), operator, 'operator must be Exists when `key` is empty, which means "match all values and all keys"'))
-    if (t.tolerationSeconds !== undefined && t.effect !== 'NoExecute') errors.push(invalid(at.child('effect'), t.effect ?? '', "effect must be 'NoExecute' when `tolerationSeconds` is set"))
+    if (t.tolerationSeconds !== undefined && t.effect !== 'NoExecute')
+      errors.push(invalid(at.child('effect'), t.effect ?? '', "effect must be 'NoExecute' when `tolerationSeconds` is set"))
     if (operator === '' || operator === 'Equal') {
       const wrong = isLabelValue(value)
       if (wrong.length > 0) errors.push(invalid(at.child('operator'), value, wrong.join(';')))
@@ -45,7 +46,8 @@ export function validateTopologySpread(constraints: readonly TopologySpreadConst
       errors.push(duplicate(at.child('{topologyKey, whenUnsatisfiable}'), `{${c.topologyKey ?? ''}, ${action}}`))
     if (c.minDomains !== undefined) {
       if (c.minDomains <= 0) errors.push(invalid(at.child('minDomains'), c.minDomains, 'must be greater than zero'))
-      if (action !== 'DoNotSchedule') errors.push(invalid(at.child('minDomains'), c.minDomains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`))
+      if (action !== 'DoNotSchedule')
+        errors.push(invalid(at.child('minDomains'), c.minDomains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`))
     }
     for (const name of ['nodeAffinityPolicy', 'nodeTaintsPolicy'] as const)
       if (c[name] !== undefined && !inclusions.includes(c[name])) errors.push(notSupported(at.child(name), c[name], inclusions))
@@ -88,7 +90,8 @@ export function validateResourceClaims(claims: readonly PodResourceClaim[] | und
       errors.push(invalid(at, c, 'at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified'))
     if (c.resourceClaimName === undefined && c.resourceClaimTemplateName === undefined)
       errors.push(invalid(at, c, 'must specify one of: `resourceClaimName`, `resourceClaimTemplateName`'))
-    for (const name of ['resourceClaimName', 'resourceClaimTemplateName'] as const) if (c[name] !== undefined) errors.push(...dns1123Subdomain(c[name], at.child(name)))
+    for (const name of ['resourceClaimName', 'resourceClaimTemplateName'] as const)
+      if (c[name] !== undefined) errors.push(...dns1123Subdomain(c[name], at.child(name)))
     return errors
   })
 }

@@ -34,7 +34,8 @@ export function validatePodSecurityContext(spec: PodSpec, at: Path): FieldError[
     for (const name of ['fsGroup', 'runAsUser', 'runAsGroup'] as const) errors.push(...userOrGroupId(sc[name], at.child(name)))
     ;(sc.supplementalGroups ?? []).forEach((gid, i) => errors.push(...userOrGroupId(gid, at.child('supplementalGroups').index(i))))
   }
-  if (spec.shareProcessNamespace && spec.hostPID) errors.push(invalid(at.child('shareProcessNamespace'), true, 'ShareProcessNamespace and HostPID cannot both be enabled'))
+  if (spec.shareProcessNamespace && spec.hostPID)
+    errors.push(invalid(at.child('shareProcessNamespace'), true, 'ShareProcessNamespace and HostPID cannot both be enabled'))
   if (!sc) return errors
   errors.push(...validateSysctls(sc.sysctls ?? [], spec, at.child('sysctls')))
   const choice = (name: keyof PodSecurityContext & ('fsGroupChangePolicy' | 'supplementalGroupsPolicy' | 'seLinuxChangePolicy'), values: readonly string[]) => {
@@ -110,7 +111,8 @@ function validateWindowsOptions(o: WindowsSecurityContextOptions | undefined, at
   const errors = o.gmsaCredentialSpecName === undefined ? [] : dns1123Subdomain(o.gmsaCredentialSpecName, at.child('gmsaCredentialSpecName'))
   const spec = o.gmsaCredentialSpec
   if (spec === '') errors.push(invalid(at.child('gmsaCredentialSpec'), spec, 'gmsaCredentialSpec cannot be an empty string'))
-  else if (spec !== undefined && Buffer.byteLength(spec) > 64 * 1024) errors.push(invalid(at.child('gmsaCredentialSpec'), spec, 'gmsaCredentialSpec size must be under 64 KiB'))
+  else if (spec !== undefined && Buffer.byteLength(spec) > 64 * 1024)
+    errors.push(invalid(at.child('gmsaCredentialSpec'), spec, 'gmsaCredentialSpec size must be under 64 KiB'))
   const name = o.runAsUserName
   if (name === undefined) return errors
   return [...errors, ...userNameMessages(name).map(m => invalid(at.child('runAsUserName'), name, m))]
@@ -189,11 +191,13 @@ export function validateOS(spec: PodSpec, path: Path): FieldError[] {
   if (spec.os.name === 'linux') {
     const why = 'windows options cannot be set for a linux pod'
     if (spec.securityContext?.windowsOptions) errors.push(forbidden(path.child('securityContext', 'windowsOptions'), why))
-    for (const { securityContext, at } of containersOf(spec, path)) if (securityContext?.windowsOptions) errors.push(forbidden(at.child('securityContext', 'windowsOptions'), why))
+    for (const { securityContext, at } of containersOf(spec, path))
+      if (securityContext?.windowsOptions) errors.push(forbidden(at.child('securityContext', 'windowsOptions'), why))
     return errors
   }
   const why = 'cannot be set for a windows pod'
-  for (const name of notForWindowsPod) if (spec[name] !== undefined && (spec[name] || name === 'hostUsers' || name === 'shareProcessNamespace')) errors.push(forbidden(path.child(name), why))
+  for (const name of notForWindowsPod)
+    if (spec[name] !== undefined && (spec[name] || name === 'hostUsers' || name === 'shareProcessNamespace')) errors.push(forbidden(path.child(name), why))
   for (const name of notForWindowsPodContext) if (spec.securityContext?.[name] !== undefined) errors.push(forbidden(path.child('securityContext', name), why))
   for (const { securityContext, at } of containersOf(spec, path))
     for (const name of notForWindowsContainer) if (securityContext?.[name] !== undefined) errors.push(forbidden(at.child('securityContext', name), why))

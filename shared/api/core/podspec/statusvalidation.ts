@@ -19,11 +19,13 @@ export function validateStatusUpdate(pod: Pod, old: Pod, root: Path): FieldError
   })
   if ((pod.spec.nodeName ?? '') !== (old.spec.nodeName ?? '')) errors.push(forbidden(path.child('nodeName'), 'may not be changed directly'))
   const nominated = status.nominatedNodeName
-  if (nominated && nominated !== before.nominatedNodeName) errors.push(...isDNS1123Subdomain(nominated).map(m => invalid(path.child('nominatedNodeName'), nominated, m)))
+  if (nominated && nominated !== before.nominatedNodeName)
+    errors.push(...isDNS1123Subdomain(nominated).map(m => invalid(path.child('nominatedNodeName'), nominated, m)))
   if ((status.qosClass ?? '') !== (before.qosClass ?? '')) errors.push(invalid(path.child('qosClass'), status.qosClass ?? '', 'field is immutable'))
   const policy = old.spec.restartPolicy
   const sidecars = new Set((old.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always').map(c => c.name))
-  const own = new Set([...old.spec.containers, ...(old.spec.initContainers ?? [])].filter(c => c.restartPolicy !== undefined || c.restartPolicyRules?.length).map(c => c.name))
+  const all = [...old.spec.containers, ...(old.spec.initContainers ?? [])]
+  const own = new Set(all.filter(c => c.restartPolicy !== undefined || c.restartPolicyRules?.length).map(c => c.name))
   errors.push(
     ...noResurrection(status.containerStatuses, before.containerStatuses, policy, own, path.child('containerStatuses')),
     ...noResurrection(status.initContainerStatuses, before.initContainerStatuses, policy, new Set([...sidecars, ...own]), path.child('initContainerStatuses')),

@@ -12,7 +12,8 @@ const need = <T extends object>(source: T, at: Path, ...names: (keyof T & string
   names.filter(n => source[n] === undefined || source[n] === '' || (Array.isArray(source[n]) && source[n].length === 0)).map(n => required(at.child(n)))
 
 /** A reference to a secret that is there must have a name. */
-const namedSecret = (ref: { name?: string | undefined } | undefined, at: Path): FieldError[] => (ref && !ref.name ? [required(at.child('secretRef', 'name'))] : [])
+const namedSecret = (ref: { name?: string | undefined } | undefined, at: Path): FieldError[] =>
+  (ref && !ref.name ? [required(at.child('secretRef', 'name'))] : [])
 
 const partition = (value: number | undefined, at: Path): FieldError[] =>
   value !== undefined && (value < 0 || value > 255) ? [invalid(at.child('partition'), value, rangeError(1, 255))] : []
@@ -63,7 +64,8 @@ export const storageRules: { [K in StorageKind]: (source: NonNullable<Volume[K]>
     const errors: FieldError[] = []
     if (!s.registry) errors.push(required(at.child('registry'), hostPort))
     else if ((s.tenant ?? '').length >= 65) errors.push(required(at.child('tenant'), 'must be a UUID and may not exceed a length of 64 characters'))
-    else for (const pair of s.registry.split(',')) if (!/^([^:[\]]*|\[[^\]]*\]):[^:]*$/.test(pair)) errors.push(invalid(at.child('registry'), s.registry, hostPort))
+    else for (const pair of s.registry.split(','))
+      if (!/^([^:[\]]*|\[[^\]]*\]):[^:]*$/.test(pair)) errors.push(invalid(at.child('registry'), s.registry, hostPort))
     return [...errors, ...need(s, at, 'volume')]
   },
   fc: (s, at) => {

@@ -51,7 +51,8 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
   const deadline = spec.activeDeadlineSeconds
   if (deadline !== undefined) {
     if (deadline < 0 || deadline > maxInt32) return [...errors, invalid(deadlineAt, deadline, rangeError(0, maxInt32))]
-    if (old.activeDeadlineSeconds !== undefined && old.activeDeadlineSeconds < deadline) return [...errors, invalid(deadlineAt, deadline, 'must be less than or equal to previous value')]
+    if (old.activeDeadlineSeconds !== undefined && old.activeDeadlineSeconds < deadline)
+      return [...errors, invalid(deadlineAt, deadline, 'must be less than or equal to previous value')]
   } else if (old.activeDeadlineSeconds !== undefined) errors.push(invalid(deadlineAt, undefined, 'must not update from a positive integer to nil value'))
 
   // Where the first deadline came late, what was allowed to change: everything that is put back here.
@@ -60,7 +61,8 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
   assign(rest, 'activeDeadlineSeconds', old.activeDeadlineSeconds)
   assign(rest, 'schedulingGates', old.schedulingGates)
   assign(rest, 'tolerations', old.tolerations)
-  if ((old.terminationGracePeriodSeconds ?? 0) < 0 && spec.terminationGracePeriodSeconds === 1) assign(rest, 'terminationGracePeriodSeconds', old.terminationGracePeriodSeconds)
+  if ((old.terminationGracePeriodSeconds ?? 0) < 0 && spec.terminationGracePeriodSeconds === 1)
+    assign(rest, 'terminationGracePeriodSeconds', old.terminationGracePeriodSeconds)
   errors.push(...validateTolerationsUpdate(spec, old, path.child('tolerations')), ...validateGatesUpdate(spec, old, path.child('schedulingGates')))
   if (old.schedulingGates?.length) {
     if (!semanticEqual(spec.nodeSelector, old.nodeSelector)) {
@@ -73,7 +75,8 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
       assign(rest, 'affinity', { ...rest.affinity, nodeAffinity: old.affinity?.nodeAffinity })
     }
   }
-  if (!semanticEqual(rest, old)) errors.push(forbidden(path, `pod updates may not change fields other than ${mutable.join(',')}\n${differences(old, rest, path).join('\n')}`))
+  if (!semanticEqual(rest, old))
+    errors.push(forbidden(path, `pod updates may not change fields other than ${mutable.join(',')}\n${differences(old, rest, path).join('\n')}`))
   return errors
 }
 
@@ -105,7 +108,9 @@ function validateTolerationsUpdate(spec: PodSpec, old: PodSpec, at: Path): Field
 
 function validateGatesUpdate(spec: PodSpec, old: PodSpec, at: Path): FieldError[] {
   return (spec.schedulingGates ?? []).flatMap((gate, i) =>
-    (old.schedulingGates ?? []).some(o => o.name === gate.name) ? [] : [forbidden(at.index(i).child('name'), `only deletion is allowed, but found new scheduling gate '${gate.name}'`)],
+    (old.schedulingGates ?? []).some(o => o.name === gate.name)
+      ? []
+      : [forbidden(at.index(i).child('name'), `only deletion is allowed, but found new scheduling gate '${gate.name}'`)],
   )
 }
 
@@ -136,7 +141,8 @@ function validateEphemeralUpdate(pod: Pod, old: Pod, root: Path, annotations: Fi
   for (const c of old.spec.ephemeralContainers ?? []) {
     const now = pod.spec.ephemeralContainers?.find(n => n.name === c.name)
     if (!now) errors.push(forbidden(at, `existing ephemeral containers "${c.name}" may not be removed\n`))
-    else if (!semanticEqual(now, c)) errors.push(forbidden(at, `existing ephemeral containers "${c.name}" may not be changed\n${differences(c, now, at).join('\n')}`))
+    else if (!semanticEqual(now, c))
+      errors.push(forbidden(at, `existing ephemeral containers "${c.name}" may not be changed\n${differences(c, now, at).join('\n')}`))
   }
   return errors
 }
@@ -150,7 +156,8 @@ function validateResize(pod: Pod, old: Pod, root: Path): FieldError[] {
   if (old.spec.os?.name === 'windows') return [forbidden(root, 'windows pods cannot be resized')]
   const path = root.child('spec')
   const errors: FieldError[] = []
-  if ((old.status?.qosClass ?? podQOS(old.spec)) !== podQOS(pod.spec)) errors.push(invalid(path, pod.status?.qosClass ?? '', 'Pod QOS Class may not change as a result of resizing'))
+  if ((old.status?.qosClass ?? podQOS(old.spec)) !== podQOS(pod.spec))
+    errors.push(invalid(path, pod.status?.qosClass ?? '', 'Pod QOS Class may not change as a result of resizing'))
   for (const list of ['initContainers', 'containers'] as const)
     (old.spec[list] ?? []).forEach((c, i) => {
       const now = pod.spec[list]?.[i]

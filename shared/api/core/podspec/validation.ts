@@ -11,7 +11,8 @@ import type { PodSpec } from './podspec.ts'
 import { aggregateContainers } from './resources.ts'
 import { validateResources } from './resourcevalidation.ts'
 import {
-  validateDNSConfig, validateHostAliases, validateReadinessGates, validateResourceClaims, validateSchedulingGates, validateTolerations, validateTopologySpread, validateWorkloadRef,
+  validateDNSConfig, validateHostAliases, validateReadinessGates, validateResourceClaims, validateSchedulingGates, validateTolerations, validateTopologySpread,
+  validateWorkloadRef,
 } from './schedulingvalidation.ts'
 import { validateHostProcess, validateHostUsers, validateOS, validatePodSecurityContext } from './securityvalidation.ts'
 import { validateVolumes } from './volumevalidation.ts'
@@ -64,7 +65,8 @@ export function validatePodSpec(spec: PodSpec, meta: ObjectMeta, path: Path, isP
     ...names(spec.nodeName, path.child('nodeName')),
   )
   const deadline = spec.activeDeadlineSeconds
-  if (deadline !== undefined && (deadline < 1 || deadline > 2147483647)) errors.push(invalid(path.child('activeDeadlineSeconds'), deadline, rangeError(1, 2147483647)))
+  if (deadline !== undefined && (deadline < 1 || deadline > 2147483647))
+    errors.push(invalid(path.child('activeDeadlineSeconds'), deadline, rangeError(1, 2147483647)))
   if (spec.hostname) errors.push(...dns1123Label(spec.hostname, path.child('hostname')))
   if (spec.subdomain) errors.push(...dns1123Label(spec.subdomain, path.child('subdomain')))
   errors.push(
@@ -100,7 +102,8 @@ function validatePodResources(spec: PodSpec, claims: ReadonlySet<string>, path: 
   errors.push(...validateResources(resources, claims, path, true))
   for (const [name, quantity] of Object.entries(aggregateContainers(spec, 'requests'))) {
     const own = resources.requests?.[name] ?? '0'
-    if (compareQuantity(quantity, own) > 0) errors.push(invalid(path.child('requests').key(name), own, `must be greater than or equal to aggregate container requests of ${quantity}`))
+    if (compareQuantity(quantity, own) > 0)
+      errors.push(invalid(path.child('requests').key(name), own, `must be greater than or equal to aggregate container requests of ${quantity}`))
   }
   ;(spec.containers ?? []).forEach((c, i) => {
     for (const [name, limit] of Object.entries(c.resources?.limits ?? {})) {

@@ -2,7 +2,10 @@
 import { bool, inline, int32, list, map, obj, opt, quantity, req, str, type Infer } from '../../../machinery/schema.ts'
 import { localObjectReference } from '../objectreference.ts'
 import { persistentVolumeClaimTemplate } from '../persistentvolumeclaimspec.ts'
-import { awsElasticBlockStoreVolumeSource, azureDiskVolumeSource, cinderVolumeSource, fcVolumeSource, gcePersistentDiskVolumeSource, iscsiVolumeSource, photonPersistentDiskVolumeSource, portworxVolumeSource, rbdVolumeSource, scaleIOVolumeSource, storageOSVolumeSource, vsphereVirtualDiskVolumeSource } from './blockvolume.ts'
+import {
+  awsElasticBlockStoreVolumeSource, azureDiskVolumeSource, cinderVolumeSource, fcVolumeSource, gcePersistentDiskVolumeSource, iscsiVolumeSource,
+  photonPersistentDiskVolumeSource, portworxVolumeSource, rbdVolumeSource, scaleIOVolumeSource, storageOSVolumeSource, vsphereVirtualDiskVolumeSource,
+} from './blockvolume.ts'
 import { objectFieldSelector, resourceFieldSelector } from './env.ts'
 import { azureFileVolumeSource, cephFSVolumeSource, flexVolumeSource, flockerVolumeSource, glusterfsVolumeSource, quobyteVolumeSource } from './filevolume.ts'
 import { projectedVolumeSource } from './projectedvolume.ts'

@@ -32,7 +32,9 @@ export function validateVolumes(volumes: readonly Volume[], ctx: VolumeContext, 
     if (own.length === 0) byName.set(v.name, v)
     errors.push(...own)
     if (v.persistentVolumeClaim && claims.has(v.persistentVolumeClaim.claimName))
-      errors.push(invalid(at.child('persistentVolumeClaim', 'claimName'), v.persistentVolumeClaim.claimName, 'must not reference a PVC that gets created for an ephemeral volume'))
+      errors.push(
+        invalid(at.child('persistentVolumeClaim', 'claimName'), v.persistentVolumeClaim.claimName, 'must not reference a PVC that gets created for an ephemeral volume'),
+      )
   })
   return { byName, errors }
 }
@@ -85,6 +87,8 @@ const secondPath: { [K in keyof Rules]?: string } = { cephfs: 'cephFS', downward
 
 const need = (value: string | undefined, at: Path): FieldError[] => (value ? [] : [required(at)])
 
+const tooLongPortal = 'Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.'
+
 function validateSource(volume: Volume, ctx: VolumeContext, path: Path): FieldError[] {
   const errors: FieldError[] = []
   let seen = false
@@ -97,7 +101,7 @@ function validateSource(volume: Volume, ctx: VolumeContext, path: Path): FieldEr
     else errors.push(...(rules[name] as Rule<typeof name>)(source as never, path.child(rulePath[name] ?? name), ctx, volume))
     seen = true
     if (name === 'iscsi' && volume.iscsi?.initiatorName !== undefined && `${volume.name}:${volume.iscsi.targetPortal}`.length > 64)
-      errors.push(invalid(path.child('name'), volume.name, 'Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.'))
+      errors.push(invalid(path.child('name'), volume.name, tooLongPortal))
   }
   if (!seen) errors.push(required(path, 'must specify a volume type'))
   return errors
@@ -112,7 +116,8 @@ function validateHostPath(s: HostPathVolumeSource, at: Path): FieldError[] {
   return errors
 }
 
-const validateItems = (items: readonly KeyToPath[] | undefined, at: Path): FieldError[] => (items ?? []).flatMap((item, i) => validateKeyToPath(item, at.index(i)))
+const validateItems = (items: readonly KeyToPath[] | undefined, at: Path): FieldError[] =>
+  (items ?? []).flatMap((item, i) => validateKeyToPath(item, at.index(i)))
 
 const validateKeyToPath = (item: KeyToPath, at: Path): FieldError[] => [
   ...need(item.key, at.child('key')),
@@ -196,7 +201,8 @@ function validateToken(source: VolumeProjection, at: Path, here: Path): FieldErr
   const errors: FieldError[] = []
   const seconds = token.expirationSeconds ?? 3600
   if (seconds < 600) errors.push(invalid(here.child('serviceAccountToken', 'expirationSeconds'), seconds, 'may not specify a duration less than 10 minutes'))
-  if (seconds > 2 ** 32) errors.push(invalid(here.child('serviceAccountToken', 'expirationSeconds'), seconds, 'may not specify a duration larger than 2^32 seconds'))
+  if (seconds > 2 ** 32)
+    errors.push(invalid(here.child('serviceAccountToken', 'expirationSeconds'), seconds, 'may not specify a duration larger than 2^32 seconds'))
   errors.push(...(token.path ? localNonReservedPath(token.path, at.child('path')) : [required(at.child('path'))]))
   return errors
 }
@@ -207,7 +213,8 @@ function validateTrustBundle(bundle: NonNullable<VolumeProjection['clusterTrustB
   else if (bundle.name !== undefined) {
     if (!bundle.name) errors.push(required(at.child('name'), 'must be a valid object name'))
     // A bundle of a signer is named `<signer with : for />:<name>`.
-    for (const m of isDNS1123Subdomain(bundle.name.slice(bundle.name.lastIndexOf(':') + 1))) errors.push(invalid(at.child('name'), bundle.name, `not a valid clustertrustbundlename: ${m}`))
+    for (const m of isDNS1123Subdomain(bundle.name.slice(bundle.name.lastIndexOf(':') + 1)))
+      errors.push(invalid(at.child('name'), bundle.name, `not a valid clustertrustbundlename: ${m}`))
     if (bundle.labelSelector) errors.push(invalid(at.child('labelSelector'), bundle.labelSelector, 'labelSelector must be unset if name is specified'))
   } else if (bundle.signerName !== undefined) {
     if (!bundle.signerName) errors.push(required(at.child('signerName'), 'must be a valid signer name'))
