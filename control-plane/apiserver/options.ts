@@ -20,6 +20,8 @@ export const flags = z.object({
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
   serviceNodePortRange: z.string().regex(/^\d+-\d+$/, 'must be a range of ports, 30000-32767').default('30000-32767'),
   eventTtl: durationFlag().default(3_600_000),
+  /** Names of admission plugins that shall be off. */
+  disableAdmissionPlugins: z.array(z.string()).default([]),
   defaultNotReadyTolerationSeconds: intFlag().default(300),
   defaultUnreachableTolerationSeconds: intFlag().default(300),
   watchHistory: intFlag().optional(),
@@ -39,6 +41,7 @@ export const serverOptions = (given: Pick<ApiServerOptions, 'natsUrl' | 'registr
   serviceClusterIpRange: '10.96.0.0/16',
   serviceNodePortRange: '30000-32767',
   eventTtl: 3_600_000,
+  disableAdmissionPlugins: [],
   defaultNotReadyTolerationSeconds: 300,
   defaultUnreachableTolerationSeconds: 300,
   maxRequestsInflight: 400,

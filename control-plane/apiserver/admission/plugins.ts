@@ -7,7 +7,9 @@ import { namespaceLifecycle } from './namespacelifecycle.ts'
 import { priority } from './priority.ts'
 import { serviceAccount } from './serviceaccount.ts'
 
-export const admissionPlugins = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => [
+export const admissionPlugins = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => all(registry, options).filter(p => !options.disableAdmissionPlugins.includes(p.name))
+
+const all = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   serviceAccount(registry),
   priority(),
