@@ -6,10 +6,11 @@ import { connectBus } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import { newAdmission } from './admission/admission.ts'
 import { admissionPlugins } from './admission/plugins.ts'
+import { serviceAccountTokens } from './authn/serviceaccount.ts'
 import { alwaysAllow } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
-import { newHandler } from './handler/chain.ts'
+import { newHandler, type RequestContext } from './handler/chain.ts'
 import { InFlight } from './handler/inflight.ts'
 import { requestMetrics } from './handler/metrics.ts'
 import { serveHttps, type HttpListener } from './http/server.ts'
@@ -19,6 +20,12 @@ import { openRegistry, type TableOptions } from './registry/open.ts'
 import { endpointsOf } from './rest/endpoint.ts'
 import type { Hooks } from './rest/hooks.ts'
 import type { Store } from './rest/store.ts'
+import { serviceHooks } from './services/allocate.ts'
+import { addressRange, portRange } from './services/ranges.ts'
+import { startRepair } from './services/repair.ts'
+import { bindByBody, bindings } from './subresources/binding.ts'
+import { subresources } from './subresources/subresources.ts'
+import { reviewToken, tokenReviews } from './subresources/tokenreview.ts'
 import { newDispatch } from './verbs/dispatch.ts'
 
 export interface ApiServer {
@@ -61,22 +68,41 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
       ...(options.watchHistory === undefined ? {} : { history: options.watchHistory }),
     })
     opened.push(() => registry.close())
+    const listeners: HttpListener[] = []
     const reading = new InFlight(options.maxRequestsInflight, queueLength)
     const mutating = new InFlight(options.maxMutatingRequestsInflight, queueLength)
     const metrics = requestMetrics(reading, mutating)
     opened.push(async () => metrics.close())
     const endpoints = endpointsOf(resources)
-    const store: Store = { registry, admission: newAdmission(admissionPlugins(registry, options)), hooks: new Map<string, Hooks>(), log }
+    const [publicKey, privateKey] = await Promise.all([options.serviceAccountKeyFile, options.serviceAccountSigningKeyFile].map(file => (file === undefined ? undefined : readFile(file, 'utf8'))))
+    const tokens = serviceAccountTokens(registry, { publicKey, privateKey, issuer: options.serviceAccountIssuer })
+    const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
+    const hooks = new Map<string, Hooks>([['/services', serviceHooks(registry, ranges, log)]])
+    const store: Store = { registry, admission: newAdmission(admissionPlugins(registry, options)), hooks, log }
+    let bootstrapped = false
+    const nonResource = nonResourcePaths({
+      registry,
+      metrics,
+      resources: [...resources, bindings, tokenReviews],
+      serverAddress: () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`,
+      checks: [{ name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') }],
+    })
+    const virtual = new Map([
+      ['/v1/bindings', (ctx: RequestContext) => bindByBody(ctx, store, endpoints.get('/v1/pods')!)],
+      ['authentication.k8s.io/v1/tokenreviews', (ctx: RequestContext) => reviewToken(ctx, tokens)],
+    ])
     const handler = newHandler({
       log,
-      authenticateToken: async () => undefined,
+      authenticateToken: async token => {
+        await registry.fresh()
+        return (await tokens.authenticate(token))?.user
+      },
       authorize: alwaysAllow,
       reading,
       mutating,
       metrics,
-      dispatch: newDispatch({ endpoints, store, subresources: new Map(), virtual: new Map(), nonResource: nonResourcePaths({ registry, metrics }) }),
+      dispatch: newDispatch({ endpoints, store, subresources: subresources(bus, tokens), virtual, nonResource }),
     })
-    const listeners: HttpListener[] = []
     for (const address of options.bindAddress) {
       const port = listeners[0]?.port ?? options.securePort
       const listener = await serveHttps(handler, { address, port, certificate, key, clientAuthority, permitPortSharing: options.permitPortSharing, log })
@@ -88,6 +114,9 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     const { port } = listeners[0]!
     const stop = await bootstrap({ store, endpoints, options, port, log })
     opened.push(stop)
+    bootstrapped = true
+    const stopRepair = startRepair(registry, log)
+    opened.push(async () => stopRepair())
     const host = options.bindAddress[0]!
     return { url: `https://${host.includes(':') ? `[${host}]` : host}:${port}`, port, close }
   } catch (e) {

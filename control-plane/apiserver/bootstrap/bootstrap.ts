@@ -7,6 +7,7 @@ import { toStored } from '../rest/body.ts'
 import { createObject } from '../rest/create.ts'
 import type { Endpoint } from '../rest/endpoint.ts'
 import type { Store, Writer } from '../rest/store.ts'
+import { keepEndpoints, kubernetesService } from './kubernetes.ts'
 
 export interface BootstrapParts {
   readonly store: Store
@@ -21,7 +22,7 @@ export interface BootstrapParts {
 export const self: Writer = { user: { name: 'system:apiserver', groups: ['system:masters'] }, dryRun: false, fieldManager: 'kube-apiserver', subresource: '' }
 const namespaceNames = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
 
-/** Resolves when the namespaces are there, with how to stop what goes on. */
+/** Resolves when the namespaces and the Service are there, with how to stop what goes on. */
 export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<void>> {
   const { store, endpoints } = parts
   const namespaces = endpoints.get('/v1/namespaces')!
@@ -31,7 +32,8 @@ export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<vo
       await ensure(store, namespaces, '', { kind: 'Namespace', apiVersion: 'v1', metadata: { name } })
     }),
   )
-  return async () => {}
+  await kubernetesService(parts)
+  return keepEndpoints(parts)
 }
 
 /** Creates an object unless there is one. */

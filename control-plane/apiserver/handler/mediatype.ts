@@ -11,7 +11,7 @@ export interface Output {
 
 const plain: Output = { format: 'json', as: '', version: '' }
 const accepted = 'application/json, application/yaml'
-const notAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`)
+export const notAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`)
 /** What upstream's router says when no part of the header is a type it knows. */
 const routerNotAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', '406: Not Acceptable', {})
 

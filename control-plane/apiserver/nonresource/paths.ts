@@ -1,32 +1,77 @@
 /** Paths that are no resources: health, version, metrics, discovery, OpenAPI. */
+import type { Resource } from '#shared/api/resource.ts'
 import type { RequestContext } from '../handler/chain.ts'
 import type { RequestMetrics } from '../handler/metrics.ts'
 import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
+import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
+import { cached, discovery } from './discovery.ts'
 import { healthAnswer, type HealthCheck } from './health.ts'
 import { version } from './version.ts'
 
 export interface NonResourceParts {
   readonly registry: Registry
   readonly metrics: RequestMetrics
+  /** All that discovery shows, stored or not. */
+  readonly resources: readonly Resource[]
+  /** Where clients reach this server, `10.0.0.1:6443`. */
+  readonly serverAddress: () => string
+  /** Things beside the registry that a ready server has done. */
+  readonly checks: readonly HealthCheck[]
 }
 
-export function nonResourcePaths({ registry, metrics }: NonResourceParts): (ctx: RequestContext) => Answer | Promise<Answer> | undefined {
+export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext) => Answer | Promise<Answer> | undefined {
+  const { registry, metrics } = parts
   const checks: HealthCheck[] = [
     { name: 'ping', check: () => undefined },
     { name: 'log', check: () => undefined },
     { name: 'etcd', check: () => (registry.healthy ? undefined : 'the registry is not reachable') },
     { name: 'informer-sync', only: 'readyz', check: () => (registry.healthy ? undefined : 'the watch cache does not follow the registry') },
+    ...parts.checks,
   ]
-  return ctx => {
-    const { path } = ctx.info
-    const [first = '', ...rest] = path.split('/').filter(s => s !== '')
-    if (first === 'healthz' || first === 'livez' || first === 'readyz') return healthAnswer(first, rest.join('/'), ctx.request.query, checks)
-    if (path === '/version' || path === '/version/') {
-      if (ctx.request.method !== 'GET') throw noSuchMethod()
-      return valueAnswer(200, version, { format: 'json', pretty: true })
+  const discover = discovery(parts.resources, parts.serverAddress)
+  const api = openApi(parts.resources, version.gitVersion)
+
+  function document(ctx: RequestContext, segments: readonly string[]): Answer | undefined {
+    if (segments[1] === 'v2' && segments.length === 2) {
+      const { body, etag } = api.v2()
+      return cached(ctx, body, etag, 'application/json')
     }
-    if (path === '/metrics') return metrics.registry.metrics().then(text => ({ code: 200, headers: { 'content-type': metrics.registry.contentType }, body: Buffer.from(text) }))
-    return undefined
+    if (segments[1] !== 'v3') return undefined
+    const found = segments.length === 2 ? api.index() : api.v3(segments.slice(2).join('/'))
+    if (!found) return undefined
+    const answer = cached(ctx, found.body, found.etag, 'application/json')
+    // A URL with the right hash never changes its content.
+    if (segments.length > 2 && ctx.request.query.get('hash') === found.hash) answer.headers['cache-control'] = 'public, immutable, max-age=31536000'
+    return answer
+  }
+
+  function serve(ctx: RequestContext, segments: readonly string[]): Answer | Promise<Answer> | undefined {
+    switch (segments[0]) {
+      case 'api':
+      case 'apis':
+        return discover(ctx, segments)
+      case 'openapi':
+        return document(ctx, segments)
+      case 'version':
+        return segments.length === 1 ? valueAnswer(200, version, { format: 'json', pretty: true }) : undefined
+      case 'metrics':
+        return segments.length === 1 ? metrics.registry.metrics().then(text => ({ code: 200, headers: { 'content-type': metrics.registry.contentType }, body: Buffer.from(text) })) : undefined
+      case undefined:
+        return valueAnswer(200, { paths }, { format: 'json', pretty: true })
+      default:
+        return undefined
+    }
+  }
+  const paths = ['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version']
+
+  return ctx => {
+    const segments = ctx.info.path.split('/').filter(s => s !== '')
+    const [first = ''] = segments
+    if (first === 'healthz' || first === 'livez' || first === 'readyz') return healthAnswer(first, segments.slice(1).join('/'), ctx.request.query, checks)
+    const { method } = ctx.request
+    const answer = serve(ctx, segments)
+    if (answer !== undefined && method !== 'GET' && method !== 'HEAD') throw noSuchMethod()
+    return answer
   }
 }

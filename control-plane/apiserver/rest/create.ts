@@ -1,13 +1,14 @@
 /** Creating an object: system fields, admission, preparation, validation, then a write that expects nothing there. */
 import { randomInt, randomUUID } from 'node:crypto'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { validateObjectMeta } from '#shared/api/meta/validation.ts'
 import { normalize } from '#shared/machinery/encode.ts'
+import { nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 import { StatusError, alreadyExists, invalidObject } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Stored } from '../registry/registry.ts'
 import type { Endpoint } from './endpoint.ts'
 import { recordManager } from './managed.ts'
-import { validateMeta } from './metadata.ts'
 import { all, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
 
 // Upstream leaves out vowels and what looks like them, so that no words come about.
@@ -45,12 +46,16 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
   delete meta.resourceVersion
   if (resource.hasGeneration) meta.generation = 1
   if (resource.hasStatus && !keepsStatus.has(resource.plural)) object['status'] = {}
-  if (generated) meta.name = generateName(meta.generateName!)
+  if (generated) {
+    meta.name = generateName(meta.generateName!)
+    // A default of namespaces needs the name.
+    if (endpoint.kind === 'Namespace') resource.defaults?.(object)
+  }
+  resource.prepareForCreate?.(object, writer)
   const claim = await hooksOf(store, endpoint)?.beginCreate?.(object, writer.dryRun)
   try {
-    resource.prepareForCreate?.(object, writer)
     normalize(resource.schema, object)
-    const errors = all(validateMeta(resource, meta, metadataPath), resource.validate?.(object, root))
+    const errors = all(validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath), resource.validate?.(object, root))
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
     await store.admission.validate(a)
     const stored = await insert(store, endpoint, namespace, object, writer, generated, version)

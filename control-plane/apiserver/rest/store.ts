@@ -29,6 +29,8 @@ export interface Writer {
   readonly subresource: string
   /** managedFields are already as they shall be (server-side apply). */
   readonly managed?: boolean
+  /** The server changes one thing by itself: no admission, no preparation, no validation. */
+  readonly direct?: boolean
 }
 
 export const root = new Path('')

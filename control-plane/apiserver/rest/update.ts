@@ -1,5 +1,6 @@
 /** Changing an object: PUT, PATCH and the subresources that write. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import { normalize } from '#shared/machinery/encode.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
 import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
@@ -8,7 +9,7 @@ import { createObject } from './create.ts'
 import type { Endpoint } from './endpoint.ts'
 import { equal } from './equal.ts'
 import { recordManager } from './managed.ts'
-import { keepMeta, validateMeta, validateMetaUpdate } from './metadata.ts'
+import { keepMeta } from './metadata.ts'
 import { all, guaranteed, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
 
 export interface Updated {
@@ -33,6 +34,10 @@ export async function updateObject(store: Store, endpoint: Endpoint, namespace: 
     }
     const next = await change(current.object)
     checkPreconditions(endpoint, name, next, current)
+    if (writer.direct) {
+      delete next.metadata.resourceVersion
+      return write(store, endpoint, namespace, name, next, current, writer)
+    }
     const prepared = await prepare(store, endpoint, namespace, name, next, current.object, writer)
     const claim = await hooksOf(store, endpoint)?.beginUpdate?.(prepared, current.object, writer.dryRun)
     try {
@@ -70,7 +75,7 @@ async function prepare(store: Store, endpoint: Endpoint, namespace: string, name
   if (subresource === 'status') {
     const { kind, apiVersion, metadata: _metadata, status: _status, ...rest } = old
     next = { kind, apiVersion, metadata: wanted.metadata, ...structuredClone(rest), status: wanted['status'] }
-  } else if (resource.hasStatus && subresource === '') {
+  } else if (resource.hasStatus && (subresource === '' || subresource === 'finalize')) {
     if (old['status'] === undefined) delete next['status']
     else next['status'] = structuredClone(old['status'])
   }
@@ -94,8 +99,8 @@ function specChanged(next: KubeObject, old: KubeObject): boolean {
 function validate(endpoint: Endpoint, next: KubeObject, old: KubeObject, writer: Writer): void {
   const { resource } = endpoint
   const errors = all(
-    validateMeta(resource, next.metadata, metadataPath),
-    validateMetaUpdate(next.metadata, old.metadata, metadataPath),
+    // The name was checked when the object was made; that it stays is a rule of updates.
+    validateObjectMetaUpdate(next.metadata, old.metadata, metadataPath),
     // What a status write leaves alone was valid when it was written.
     writer.subresource === 'status' ? undefined : resource.validate?.(next, root),
     resource.validateUpdate?.(next, old, root, writer),

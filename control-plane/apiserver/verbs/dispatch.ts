@@ -3,6 +3,7 @@ import type { RequestContext } from '../handler/chain.ts'
 import { noSuchMethod, noSuchResource, pageNotFound, type Answer } from '../handler/response.ts'
 import { serves, type Endpoint } from '../rest/endpoint.ts'
 import type { Store } from '../rest/store.ts'
+import { getScale, patchScale, updateScale } from '../subresources/scale.ts'
 import type { Call } from './context.ts'
 import { create } from './create.ts'
 import { remove, removeCollection } from './delete.ts'
@@ -12,11 +13,13 @@ import { patch } from './patch.ts'
 import { update } from './update.ts'
 import { watchObjects } from './watch.ts'
 
-type Verb = (call: Call) => Promise<Answer>
+export type Verb = (call: Call) => Promise<Answer>
 const verbs: Readonly<Record<string, Verb>> = { get: getObject, list: listObjects, watch: watchObjects, create, update, patch, delete: remove, deletecollection: removeCollection }
 const statusVerbs: Readonly<Record<string, Verb>> = { get: getObject, update, patch }
 
-/** Subresources beside status: by `group/plural/subresource`, and what they do for each method. */
+const scaleVerbs: Readonly<Record<string, Verb>> = { get: getScale, update: updateScale, patch: patchScale }
+
+/** Subresources beside status and scale: by `group/plural/subresource`, and what they do for each method. */
 export type Subresources = ReadonlyMap<string, Readonly<Record<string, Verb>>>
 
 export interface Dispatcher {
@@ -63,7 +66,7 @@ function mainVerb(endpoint: Endpoint, info: { verb: string; name: string; namesp
 const methods: Readonly<Record<string, string>> = { GET: 'get', POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }
 
 function subresourceVerb(d: Dispatcher, endpoint: Endpoint, subresource: string, method: string): Verb {
-  const special = d.subresources.get(`${endpoint.group}/${endpoint.plural}/${subresource}`)
+  const special = d.subresources.get(`${endpoint.group}/${endpoint.plural}/${subresource}`) ?? (subresource === 'scale' && endpoint.resource.scale ? scaleVerbs : undefined)
   const verb = methods[method]
   if (subresource === 'status' && endpoint.resource.hasStatus) return (verb && statusVerbs[verb]) || fail(noSuchMethod())
   if (!special) throw noSuchResource()

@@ -72,8 +72,7 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
   // Only the first table of a watch has its column definitions.
   let first = true
   const view = (type: string, object: KubeObject): Buffer => {
-    const value = objectAs(endpoint, object, output, query) as { columnDefinitions?: unknown }
-    if (!first && output.as === 'Table') value.columnDefinitions = null
+    const value = objectAs(endpoint, object, output, query, first)
     first = false
     return text(type, value)
   }
@@ -119,9 +118,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
   const stream = new EventStream()
   const encode = encoder(endpoint, selection, output, request.query)
   const namespace = info.namespace === '' ? undefined : info.namespace
-  const headers = { 'content-type': output.format === 'yaml' ? 'application/yaml;stream=watch' : 'application/json;stream=watch' }
-  headers['content-type'] = 'application/json'
-  const answer: Answer = { code: 200, headers, body: stream }
+  const answer: Answer = { code: 200, headers: { 'content-type': 'application/json' }, body: stream }
   const { registry } = store
   // From here to the registration nothing waits, so that no event is lost or sent twice.
   const after = start.after ?? registry.version

@@ -1,0 +1,139 @@
+/** Tokens of service accounts: JWTs signed with ES256, with upstream's `kubernetes.io` claims; good as long as what they are bound to lives. */
+import { createPrivateKey, createPublicKey, createHash, randomUUID, type KeyObject } from 'node:crypto'
+import { SignJWT, jwtVerify, type JWTPayload } from 'jose'
+import type { UserInfo } from '#shared/bus/transport.ts'
+import type { Registry } from '../registry/registry.ts'
+
+/** What a token names beside its account. */
+export interface Named {
+  readonly name: string
+  readonly uid: string
+}
+interface KubernetesClaims {
+  namespace: string
+  serviceaccount: Named
+  pod?: Named
+  node?: Named
+  secret?: Named
+  warnafter?: number
+}
+
+export interface TokenOptions {
+  readonly audiences: readonly string[]
+  readonly seconds: number
+  readonly namespace: string
+  readonly account: Named
+  readonly pod?: Named
+  readonly node?: Named
+  readonly secret?: Named
+}
+
+export interface AuthenticatedToken {
+  readonly user: UserInfo
+  readonly audiences: readonly string[]
+}
+
+export interface ServiceAccountTokens {
+  /** The audience that tokens have when none is asked for. */
+  readonly audiences: readonly string[]
+  /** A new token; undefined when the server has no key to sign with. */
+  issue(options: TokenOptions): Promise<string | undefined>
+  /** Whom a token belongs to; undefined when it is not valid for one of the audiences. */
+  authenticate(token: string, audiences?: readonly string[]): Promise<AuthenticatedToken | undefined>
+}
+
+export interface TokenKeys {
+  readonly publicKey: string | undefined
+  readonly privateKey: string | undefined
+  readonly issuer: string
+}
+
+/** Checked signatures are remembered: verifying one costs more than everything else about a request. */
+const maxRemembered = 1000
+
+export function serviceAccountTokens(registry: Registry, keys: TokenKeys): ServiceAccountTokens {
+  const privateKey = keys.privateKey === undefined ? undefined : createPrivateKey(keys.privateKey)
+  const publicKey = keys.publicKey === undefined ? (privateKey && createPublicKey(privateKey)) : createPublicKey(keys.publicKey)
+  const keyId = publicKey && idOf(publicKey)
+  const verified = new Map<string, JWTPayload>()
+  const own = [keys.issuer]
+
+  async function verify(token: string): Promise<JWTPayload | undefined> {
+    if (!publicKey) return undefined
+    const before = verified.get(token)
+    if (before) return before
+    try {
+      const { payload } = await jwtVerify(token, publicKey, { issuer: keys.issuer, algorithms: ['ES256'], clockTolerance: 10 })
+      if (verified.size >= maxRemembered) verified.delete(verified.keys().next().value!)
+      verified.set(token, payload)
+      return payload
+    } catch {
+      return undefined
+    }
+  }
+
+  return {
+    audiences: own,
+    async issue(o) {
+      if (!privateKey) return undefined
+      const now = Math.floor(Date.now() / 1000)
+      const claims: KubernetesClaims = {
+        namespace: o.namespace,
+        ...(o.node ? { node: o.node } : {}),
+        ...(o.pod ? { pod: o.pod } : {}),
+        ...(o.secret ? { secret: o.secret } : {}),
+        serviceaccount: o.account,
+      }
+      return new SignJWT({ 'kubernetes.io': claims })
+        .setProtectedHeader({ alg: 'ES256', kid: keyId! })
+        .setIssuer(keys.issuer)
+        .setSubject(`system:serviceaccount:${o.namespace}:${o.account.name}`)
+        .setAudience([...o.audiences])
+        .setIssuedAt(now)
+        .setNotBefore(now)
+        .setExpirationTime(now + o.seconds)
+        .setJti(randomUUID())
+        .sign(privateKey)
+    },
+    async authenticate(token, audiences = own) {
+      const payload = await verify(token)
+      if (!payload || (payload.exp ?? 0) < Date.now() / 1000) return undefined
+      const has = Array.isArray(payload.aud) ? payload.aud : payload.aud === undefined ? [] : [payload.aud]
+      const shared = audiences.filter(a => has.includes(a))
+      const claims = payload['kubernetes.io'] as KubernetesClaims | undefined
+      if (shared.length === 0 || !claims?.serviceaccount || !isAlive(registry, claims)) return undefined
+      return { user: userOf(claims, payload.jti), audiences: shared }
+    },
+  }
+}
+
+/** Upstream's key id: the hash of the public key in DER. */
+const idOf = (key: KeyObject): string => createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('base64url')
+
+/** Whether what the token names is still the same object. */
+function isAlive(registry: Registry, c: KubernetesClaims): boolean {
+  const alive = (plural: string, namespace: string, named: Named | undefined): boolean => {
+    if (!named) return true
+    const meta = registry.get({ group: '', plural }, namespace, named.name)?.object.metadata
+    // Upstream gives what is being deleted a minute more.
+    return meta?.uid === named.uid && (meta.deletionTimestamp === undefined || Date.parse(meta.deletionTimestamp) + 60_000 > Date.now())
+  }
+  return alive('serviceaccounts', c.namespace, c.serviceaccount) && alive('pods', c.namespace, c.pod) && alive('secrets', c.namespace, c.secret)
+}
+
+function userOf(c: KubernetesClaims, id: string | undefined): UserInfo {
+  const extra: Record<string, string[]> = {}
+  if (id !== undefined) extra['authentication.kubernetes.io/credential-id'] = [`JTI=${id}`]
+  if (c.node) extra['authentication.kubernetes.io/node-name'] = [c.node.name]
+  if (c.node?.uid) extra['authentication.kubernetes.io/node-uid'] = [c.node.uid]
+  if (c.pod) {
+    extra['authentication.kubernetes.io/pod-name'] = [c.pod.name]
+    extra['authentication.kubernetes.io/pod-uid'] = [c.pod.uid]
+  }
+  return {
+    name: `system:serviceaccount:${c.namespace}:${c.serviceaccount.name}`,
+    uid: c.serviceaccount.uid,
+    groups: ['system:serviceaccounts', `system:serviceaccounts:${c.namespace}`, 'system:authenticated'],
+    extra,
+  }
+}

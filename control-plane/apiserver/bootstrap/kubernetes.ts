@@ -1,0 +1,149 @@
+/**
+ * The `kubernetes` Service and who is behind it: every API server keeps a Lease in kube-system, and each writes the addresses of all that are alive into
+ * Endpoints and EndpointSlice.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Endpoints } from '#shared/api/core/endpoints.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import type { Lease } from '#shared/api/coordination/lease.ts'
+import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { ipFamily } from '#shared/machinery/ip.ts'
+import { isNotFound } from '#shared/machinery/status.ts'
+import { formatMicroTime } from '#shared/machinery/time.ts'
+import { toStored } from '../rest/body.ts'
+import { deleteObject } from '../rest/delete.ts'
+import type { Endpoint } from '../rest/endpoint.ts'
+import { updateObject } from '../rest/update.ts'
+import { addressRange } from '../services/ranges.ts'
+import { ensure, self, type BootstrapParts } from './bootstrap.ts'
+
+const renewMs = 10_000
+const leaseSeconds = 30
+const addressAnnotation = 'coxswain.dev/advertise-address'
+const identityLabels = { 'apiserver.kubernetes.io/identity': 'kube-apiserver' }
+
+interface Address {
+  ip: string
+  port: number
+}
+
+/** The address that others reach this server at; undefined when it serves loopback only, which nobody else can use. */
+export function advertised({ options, port }: BootstrapParts): Address | undefined {
+  const ip = options.advertiseAddress ?? options.bindAddress.find(a => !/^(0\.0\.0\.0|::|127\.|::1$)/.test(a))
+  return ip === undefined || /^(127\.|::1$)/.test(ip) ? undefined : { ip, port }
+}
+
+export async function kubernetesService(parts: BootstrapParts): Promise<void> {
+  const { store, endpoints, options, port } = parts
+  const range = addressRange(options.serviceClusterIpRange)
+  const service: Partial<Service> & KubeObject = {
+    kind: 'Service',
+    apiVersion: 'v1',
+    metadata: { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } },
+    spec: { type: 'ClusterIP', clusterIP: range.at(0), clusterIPs: [range.at(0)], ipFamilies: [range.family], ipFamilyPolicy: 'SingleStack', sessionAffinity: 'None', ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: port }] },
+  }
+  if (!store.registry.get({ group: '', plural: 'services' }, 'default', 'kubernetes')) await ensure(store, endpoints.get('/v1/services')!, 'default', service)
+}
+
+/** Keeps this server's lease and the endpoints. Returns how to stop: the lease goes, so that the others take the address out. */
+export function keepEndpoints(parts: BootstrapParts): () => Promise<void> {
+  const own = advertised(parts)
+  if (!own) return async () => {}
+  const { store, endpoints, log } = parts
+  const leases = endpoints.get('coordination.k8s.io/v1/leases')!
+  const text = `${own.ip}:${own.port}`
+  const name = `apiserver-${createHash('sha256').update(text).digest('hex').slice(0, 26)}`
+  const holderIdentity = `${name}_${randomUUID()}`
+  let stopped = false
+
+  const renew = async (): Promise<void> => {
+    const lease = (current: KubeObject | undefined): KubeObject => {
+      const next = (current ? structuredClone(current) : { kind: 'Lease', apiVersion: 'coordination.k8s.io/v1', metadata: { name, namespace: 'kube-system' } }) as Lease & KubeObject
+      delete next.metadata.resourceVersion
+      next.metadata.labels = { ...next.metadata.labels, ...identityLabels, 'kubernetes.io/hostname': hostname().slice(0, 63) }
+      next.metadata.annotations = { ...next.metadata.annotations, [addressAnnotation]: text }
+      next.spec = { ...next.spec, holderIdentity, leaseDurationSeconds: leaseSeconds, renewTime: formatMicroTime() }
+      return toStored(leases, next)
+    }
+    await updateObject(store, leases, 'kube-system', name, lease, self, true)
+  }
+  const alive = (): Address[] =>
+    store.registry.list(leases.table, 'kube-system').flatMap(stored => {
+      const lease = stored.object as Lease & KubeObject
+      const address = lease.metadata.annotations?.[addressAnnotation]
+      if (address === undefined || lease.metadata.labels?.['apiserver.kubernetes.io/identity'] !== 'kube-apiserver') return []
+      if (Date.parse(lease.spec?.renewTime ?? '') + leaseSeconds * 1000 < Date.now()) return []
+      const at = address.lastIndexOf(':')
+      return [{ ip: address.slice(0, at), port: Number(address.slice(at + 1)) }]
+    })
+  const round = async (): Promise<void> => {
+    try {
+      await renew()
+      await publish(parts, alive())
+    } catch (e) {
+      log.warn({ err: e }, 'publishing the endpoints of the API servers failed')
+    }
+  }
+  let running = round()
+  const timer = setInterval(() => {
+    running = running.then(() => (stopped ? undefined : round()))
+  }, renewMs)
+  timer.unref()
+  return async () => {
+    stopped = true
+    clearInterval(timer)
+    // A registry that is away must not hold up the end.
+    const leave = running
+      .then(() => deleteObject(store, leases, 'kube-system', name, {}, self))
+      .then(() => publish(parts, alive()))
+      .catch((e: unknown) => (isNotFound(e) ? undefined : log.debug({ err: e }, 'the lease stays until it expires')))
+    await Promise.race([leave, new Promise(resolve => setTimeout(resolve, 1000).unref())])
+  }
+}
+
+/** By port: servers on one machine may differ in nothing else. */
+function grouped(addresses: readonly Address[]): [port: number, ips: string[]][] {
+  const ports = new Map<number, string[]>()
+  for (const a of addresses) ports.set(a.port, [...(ports.get(a.port) ?? []), a.ip])
+  return [...ports].sort(([a], [b]) => a - b).map(([port, ips]) => [port, [...new Set(ips)].sort()])
+}
+
+async function publish(parts: BootstrapParts, addresses: readonly Address[]): Promise<void> {
+  if (addresses.length === 0) return
+  const groups = grouped(addresses)
+  const endpoints: Partial<Endpoints> & KubeObject = {
+    kind: 'Endpoints',
+    apiVersion: 'v1',
+    metadata: { name: 'kubernetes', namespace: 'default', labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
+    subsets: groups.map(([port, ips]) => ({ addresses: ips.map(ip => ({ ip })), ports: [{ name: 'https', port, protocol: 'TCP' }] })),
+  }
+  await write(parts, '/v1/endpoints', endpoints)
+  const slices = groups.map(([port, ips], i): Partial<EndpointSlice> & KubeObject => ({
+    kind: 'EndpointSlice',
+    apiVersion: 'discovery.k8s.io/v1',
+    metadata: { name: i === 0 ? 'kubernetes' : `kubernetes-${port}`, namespace: 'default', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    addressType: ipFamily(ips[0]!) ?? 'IPv4',
+    endpoints: ips.map(ip => ({ addresses: [ip], conditions: { ready: true } })),
+    ports: [{ name: 'https', port, protocol: 'TCP' }],
+  }))
+  for (const slice of slices) await write(parts, 'discovery.k8s.io/v1/endpointslices', slice)
+  const sliceEndpoint = parts.endpoints.get('discovery.k8s.io/v1/endpointslices')!
+  const names = new Set(slices.map(s => s.metadata.name))
+  for (const stored of parts.store.registry.list(sliceEndpoint.table, 'default')) {
+    if (/^kubernetes-\d+$/.test(stored.name) && !names.has(stored.name)) await deleteObject(parts.store, sliceEndpoint, 'default', stored.name, {}, self)
+  }
+}
+
+/** Writes an object whole, keeping the identity of what is there. Writes nothing when nothing changes. */
+async function write(parts: BootstrapParts, key: string, object: KubeObject): Promise<void> {
+  const endpoint: Endpoint = parts.endpoints.get(key)!
+  const change = (current: KubeObject | undefined): KubeObject => {
+    const next = structuredClone(object)
+    if (current) next.metadata = { ...structuredClone(current.metadata), labels: { ...current.metadata.labels, ...object.metadata.labels } }
+    delete next.metadata.resourceVersion
+    return toStored(endpoint, next)
+  }
+  await updateObject(parts.store, endpoint, 'default', object.metadata.name!, change, self, true)
+}

@@ -1,0 +1,194 @@
+/** Cluster IPs and node ports of Services: taken before a Service is written, kept or given back by how that ends. */
+import type { Service } from '#shared/api/core/service.ts'
+import { isHeadless, needsClusterIP, needsHealthCheck, needsNodePort } from '#shared/api/core/servicedefaults.ts'
+import { validateClusterIPs } from '#shared/api/core/serviceipvalidation.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Logger } from '#shared/component/log.ts'
+import { invalid, Path } from '#shared/machinery/field.ts'
+import { internalError, invalidObject, type StatusError } from '#shared/machinery/status.ts'
+import type { Registry, Table } from '../registry/registry.ts'
+import type { Claim, Hooks } from '../rest/hooks.ts'
+import { addresses, claim, nodePorts, release, type Holds, type Owner } from './claims.ts'
+import { completeFamilies } from './families.ts'
+import { candidates, type AddressRange, type PortRange, type Range } from './ranges.ts'
+
+type Spec = Service['spec']
+export const servicesTable: Table = { group: '', plural: 'services' }
+const at = new Path('spec')
+
+/** Names of the claims that a Service has: its addresses and its ports. */
+export function heldBy(spec: Spec | undefined): { table: Table; name: string }[] {
+  if (!spec) return []
+  const held: { table: Table; name: string }[] = []
+  if (needsClusterIP(spec) && !isHeadless(spec)) for (const ip of spec.clusterIPs ?? []) held.push({ table: addresses, name: ip })
+  const ports = new Set<number>()
+  if (needsNodePort(spec) || spec.type === 'LoadBalancer') for (const p of spec.ports ?? []) if (p.nodePort) ports.add(p.nodePort)
+  if (needsHealthCheck(spec) && spec.healthCheckNodePort) ports.add(spec.healthCheckNodePort)
+  for (const port of ports) held.push({ table: nodePorts, name: String(port) })
+  return held
+}
+
+/** Whether the stored Service of that name holds it. */
+export const holder =
+  (registry: Registry): Holds =>
+  (table, owner, name) =>
+    heldBy((registry.get(servicesTable, owner.namespace, owner.name)?.object as Service | undefined)?.spec).some(h => h.table === table && h.name === name)
+
+export interface ServiceRanges {
+  readonly addresses: AddressRange
+  readonly ports: PortRange
+}
+
+/** The hooks of Services. */
+export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Logger): Hooks {
+  const holds = holder(registry)
+
+  const begin = async (service: Service, old: Service | undefined, dryRun: boolean): Promise<Claim> => {
+    const owner: Owner = { namespace: service.metadata.namespace ?? '', name: service.metadata.name ?? '' }
+    const work = new Allocation(registry, holds, owner, heldBy(old?.spec), dryRun)
+    try {
+      await complete(work, service, old, ranges)
+    } catch (e) {
+      await work.undo()
+      throw e
+    }
+    const dropped = (): { table: Table; name: string }[] => {
+      const now = heldBy(service.spec)
+      return heldBy(old?.spec).filter(h => !now.some(n => n.table === h.table && n.name === h.name))
+    }
+    return {
+      async keep() {
+        if (!dryRun) await Promise.all(dropped().map(h => release(registry, h.table, h.name, owner)))
+      },
+      release: () => work.undo(),
+    }
+  }
+
+  return {
+    beginCreate: (object, dryRun) => begin(object as Service, undefined, dryRun),
+    beginUpdate: (object, old, dryRun) => begin(object as Service, old as Service, dryRun),
+    afterDelete(object: KubeObject) {
+      const { metadata, spec } = object as Service
+      const owner = { namespace: metadata.namespace ?? '', name: metadata.name ?? '' }
+      Promise.all(heldBy(spec).map(h => release(registry, h.table, h.name, owner))).catch((e: unknown) => log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will'))
+    },
+  }
+}
+
+const refuse = (service: Service, ...errors: ReturnType<typeof invalid>[]): StatusError => invalidObject('', 'Service', service.metadata.name ?? '', errors)
+
+async function complete(work: Allocation, service: Service, old: Service | undefined, ranges: ServiceRanges): Promise<void> {
+  const { spec } = service
+  // What the rest relies on; the whole validation comes later.
+  const wrong = validateClusterIPs(spec, old?.spec, at)
+  if (wrong.length > 0) throw refuse(service, ...wrong)
+  if (old && old.spec.type !== 'ExternalName') {
+    // Who leaves them out of an update means no change.
+    spec.ipFamilyPolicy ??= old.spec.ipFamilyPolicy
+    if (!spec.ipFamilies?.length && old.spec.ipFamilies) spec.ipFamilies = [...old.spec.ipFamilies]
+  }
+  const families = completeFamilies(spec, ranges.addresses.family)
+  if (families.length > 0) throw refuse(service, ...families)
+  if (needsClusterIP(spec) && !isHeadless(spec)) await completeAddress(work, service, ranges.addresses)
+  if (needsNodePort(spec) || spec.type === 'LoadBalancer') await completeNodePorts(work, service, ranges.ports)
+  if (needsHealthCheck(spec)) await completeHealthCheck(work, service, ranges.ports)
+}
+
+async function completeAddress(work: Allocation, service: Service, range: AddressRange): Promise<void> {
+  const { spec } = service
+  const given = spec.clusterIPs?.[0] ?? ''
+  if (given === '') {
+    const ip = await work.any(addresses, range)
+    if (ip === undefined) throw internalError('failed to allocate a serviceIP: range is full')
+    spec.clusterIPs = [ip]
+  } else if (!work.had(addresses, given)) {
+    const fail = (why: string): StatusError => refuse(service, invalid(at.child('clusterIPs'), spec.clusterIPs, `failed to allocate IP ${given}: ${why}`))
+    if (!range.contains(given)) throw fail(`the provided IP (${given}) is not in the valid range. The range of valid IPs is ${range.text}`)
+    if (!(await work.take(addresses, given))) throw fail('provided IP is already allocated')
+  }
+  spec.clusterIP = spec.clusterIPs![0]
+}
+
+async function completeNodePorts(work: Allocation, service: Service, range: PortRange): Promise<void> {
+  const { spec } = service
+  // One number may serve several protocols of one Service.
+  const byPort = new Map<number, number>()
+  const ports = spec.ports ?? []
+  for (const [i, p] of ports.entries()) {
+    if (!p.nodePort) continue
+    byPort.set(p.port, p.nodePort)
+    if (work.had(nodePorts, String(p.nodePort))) continue
+    const fail = (why: string): StatusError => refuse(service, invalid(at.child('ports').index(i).child('nodePort'), p.nodePort, why))
+    if (p.nodePort < range.first || p.nodePort > range.last) throw fail(`provided port is not in the valid range. The range of valid ports is ${range.first}-${range.last}`)
+    if (!(await work.take(nodePorts, String(p.nodePort)))) throw fail('provided port is already allocated')
+  }
+  if (!needsNodePort(spec)) return
+  for (const p of ports) {
+    if (p.nodePort) continue
+    const shared = byPort.get(p.port)
+    if (shared !== undefined && !ports.some(o => o.nodePort === shared && o.protocol === p.protocol)) {
+      p.nodePort = shared
+      continue
+    }
+    const port = await work.any(nodePorts, range)
+    if (port === undefined) throw internalError('failed to allocate a nodePort: range is full')
+    p.nodePort = Number(port)
+    byPort.set(p.port, p.nodePort)
+  }
+}
+
+async function completeHealthCheck(work: Allocation, service: Service, range: PortRange): Promise<void> {
+  const { spec } = service
+  const given = spec.healthCheckNodePort
+  if (!given) {
+    const port = await work.any(nodePorts, range)
+    if (port === undefined) throw internalError('failed to allocate a HealthCheck NodePort: range is full')
+    spec.healthCheckNodePort = Number(port)
+  } else if (!work.had(nodePorts, String(given)) && !(await work.take(nodePorts, String(given)))) {
+    throw internalError(`failed to allocate requested HealthCheck NodePort ${given}: provided port is already allocated`)
+  }
+}
+
+/** What one write of a Service has taken so far. */
+class Allocation {
+  readonly #registry: Registry
+  readonly #holds: Holds
+  readonly #owner: Owner
+  readonly #before: readonly { table: Table; name: string }[]
+  readonly #dryRun: boolean
+  readonly #taken: { table: Table; name: string }[] = []
+  constructor(registry: Registry, holds: Holds, owner: Owner, before: readonly { table: Table; name: string }[], dryRun: boolean) {
+    this.#registry = registry
+    this.#holds = holds
+    this.#owner = owner
+    this.#before = before
+    this.#dryRun = dryRun
+  }
+
+  /** Whether it is the Service's already. */
+  had(table: Table, name: string): boolean {
+    return [...this.#before, ...this.#taken].some(h => h.table === table && h.name === name)
+  }
+
+  async take(table: Table, name: string): Promise<boolean> {
+    if (this.#dryRun) {
+      if (this.#registry.get(table, '', name)) return false
+    } else if (!(await claim(this.#registry, table, name, this.#owner, this.#holds))) return false
+    this.#taken.push({ table, name })
+    return true
+  }
+
+  /** Any free one of the range; undefined when there is none. */
+  async any(table: Table, range: Range): Promise<string | undefined> {
+    for (const name of candidates(range)) {
+      if (this.#registry.get(table, '', name) || this.had(table, name)) continue
+      if (await this.take(table, name)) return name
+    }
+    return undefined
+  }
+
+  async undo(): Promise<void> {
+    if (this.#dryRun) return
+    await Promise.all(this.#taken.map(h => release(this.#registry, h.table, h.name, this.#owner).catch(() => {})))
+  }
+}

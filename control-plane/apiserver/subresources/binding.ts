@@ -1,0 +1,78 @@
+/** binding: the scheduler gives a pod its node. Also as POST to `bindings` of the namespace. */
+import { binding as bindingSchema, type Binding } from '#shared/api/core/binding.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Resource } from '#shared/api/resource.ts'
+import { applyDefaults } from '#shared/machinery/defaults.ts'
+import { notSupported, Path, required, type FieldError } from '#shared/machinery/field.ts'
+import { badRequest, conflict, invalidObject } from '#shared/machinery/status.ts'
+import { formatTime } from '#shared/machinery/time.ts'
+import type { RequestContext } from '../handler/chain.ts'
+import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
+import { readBody } from '../rest/body.ts'
+import type { Endpoint } from '../rest/endpoint.ts'
+import { writeParameters } from '../rest/options.ts'
+import type { Store } from '../rest/store.ts'
+import { updateObject } from '../rest/update.ts'
+import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
+import { alignNamespace } from '../verbs/create.ts'
+
+/** As discovery shows it. */
+export const bindings: Resource = { group: '', version: 'v1', kind: 'Binding', plural: 'bindings', singular: 'binding', namespaced: true, schema: bindingSchema, verbs: ['create'] }
+const expected = { apiVersion: 'v1', kind: 'Binding', schema: bindingSchema }
+const resource = { group: '', resource: 'pods/binding' }
+
+/** POST to `pods/NAME/binding`. */
+export const bind = (call: Call): Promise<Answer> => bindNamed(call, call.store, call.endpoint, call.info.name)
+
+/** POST to `bindings`. */
+export async function bindByBody(ctx: RequestContext, store: Store, pods: Endpoint): Promise<Answer> {
+  if (ctx.info.verb !== 'create' || ctx.info.name !== '' || ctx.info.namespace === '') throw noSuchMethod()
+  return bindNamed(ctx, store, pods, undefined)
+}
+
+async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, given: string | undefined): Promise<Answer> {
+  const output = outputOf(ctx)
+  const p = writeParameters(ctx.request.query, 'CreateOptions')
+  const body = readBody<Binding>(ctx, expected, p.fieldValidation)
+  body.metadata ??= {}
+  applyDefaults(bindingSchema, body)
+  alignNamespace(body as unknown as KubeObject, ctx.info.namespace)
+  const name = given ?? body.metadata.name ?? ''
+  if (body.metadata.name !== undefined && body.metadata.name !== name) throw badRequest('name in URL does not match name in Binding object')
+  const errors = validate(body)
+  if (errors.length > 0) throw invalidObject('', 'Binding', name, errors)
+  await updateObject(store, pods, ctx.info.namespace, name, current => assign(current as Pod, body, name), { ...writerOf(ctx, p, 'binding'), direct: true })
+  return valueAnswer(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, writingOf(ctx, output))
+}
+
+function validate(body: Binding): FieldError[] {
+  const target = new Path('target')
+  const errors: FieldError[] = []
+  if (body.target.kind && body.target.kind !== 'Node') errors.push(notSupported(target.child('kind'), body.target.kind, ['Node', '<empty>']))
+  if (!body.target.name) errors.push(required(target.child('name')))
+  return errors
+}
+
+function assign(current: Pod, body: Binding, name: string): KubeObject {
+  const pod = structuredClone(current)
+  delete pod.metadata.resourceVersion
+  if (body.metadata.uid && body.metadata.uid !== pod.metadata.uid) throw conflict(resource, name, `Precondition failed: UID in precondition: ${body.metadata.uid}, UID in object meta: ${pod.metadata.uid}`)
+  if (body.metadata.resourceVersion && body.metadata.resourceVersion !== current.metadata.resourceVersion) pod.metadata.resourceVersion = body.metadata.resourceVersion
+  if (pod.metadata.deletionTimestamp) throw conflict(resource, name, `pod ${name} is being deleted, cannot be assigned to a host`)
+  if (pod.spec.nodeName) throw conflict(resource, name, `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`)
+  if (pod.spec.schedulingGates?.length) throw conflict(resource, name, `pod ${name} has non-empty .spec.schedulingGates`)
+  pod.spec.nodeName = body.target.name!
+  if (body.metadata.annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...body.metadata.annotations }
+  if (body.metadata.labels) pod.metadata.labels = { ...pod.metadata.labels, ...body.metadata.labels }
+  pod.metadata.generation = (pod.metadata.generation ?? 0) + 1
+  setScheduled(pod)
+  return pod as unknown as KubeObject
+}
+
+function setScheduled(pod: Pod): void {
+  pod.status ??= {}
+  const before = pod.status.conditions?.find(c => c.type === 'PodScheduled')
+  const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: before?.status === 'True' && before.lastTransitionTime ? before.lastTransitionTime : formatTime() }
+  pod.status.conditions = [...(pod.status.conditions ?? []).filter(c => c.type !== 'PodScheduled'), condition]
+}

@@ -1,0 +1,97 @@
+/** pods/exec and pods/attach over WebSocket: v4 and v5.channel.k8s.io, bridged to a session with the kubelet. */
+import type { RawData, WebSocket } from 'ws'
+import type { BusConnection } from '#shared/bus/connection.ts'
+import { Channel, type Session } from '#shared/bus/session.ts'
+import { badRequest } from '#shared/machinery/status.ts'
+import type { Answer } from '../handler/response.ts'
+import { boolParameter } from '../rest/options.ts'
+import type { Call } from '../verbs/context.ts'
+import { containerOf, podOf, toKubelet } from './node.ts'
+
+/** In v5, the channel after this one is closed: how stdin ends. */
+const closeSignal = 255
+const pingMs = 30_000
+const maxBuffered = 1 << 20
+
+export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'attach'): Promise<Answer> {
+  const { info, request } = call
+  const { query } = request
+  if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
+  const pod = await podOf(call)
+  const container = containerOf(pod, query.get('container') ?? '')
+  const wants = { stdin: boolParameter(query, 'stdin') ?? false, stdout: boolParameter(query, 'stdout') ?? false, stderr: boolParameter(query, 'stderr') ?? false, tty: boolParameter(query, 'tty') ?? false }
+  if (!wants.stdin && !wants.stdout && !wants.stderr) throw badRequest('you must specify at least 1 of stdin, stdout, stderr')
+  const command = query.getAll('command')
+  if (verb === 'exec' && command.length === 0) throw badRequest('you must specify at least one command for the container')
+  if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
+  const closed = new AbortController()
+  const session = await toKubelet(bus, pod, verb, { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...(verb === 'exec' ? { command } : {}), ...wants }, closed.signal)
+  return {
+    code: 101,
+    headers: {},
+    body: new Uint8Array(0),
+    upgrade: socket => bridge(socket, session, wants),
+  }
+}
+
+const bytesOf = (data: RawData): Buffer => (Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? Buffer.from(data) : data)
+
+function bridge(socket: WebSocket, session: Session, wants: { stdin: boolean; stdout: boolean; stderr: boolean }): void {
+  const v5 = socket.protocol.startsWith('v5.')
+  const base64 = socket.protocol.includes('base64')
+  // Incoming data goes on in order; the socket is paused while the kubelet has no room.
+  let inbound = Promise.resolve()
+  socket.on('message', data => {
+    const bytes = base64 ? decode64(bytesOf(data)) : bytesOf(data)
+    const channel = bytes[0]
+    if (channel === undefined) return
+    if (v5 && channel === closeSignal) {
+      inbound = inbound.then(() => session.end(bytes[1] ?? Channel.stdin))
+      return
+    }
+    if (channel !== Channel.stdin && channel !== Channel.resize) return
+    if (bytes.length === 1) return
+    socket.pause()
+    inbound = inbound.then(
+      () =>
+        session.send(channel, bytes.subarray(1)).then(
+          () => socket.resume(),
+          () => socket.resume(),
+        ),
+    )
+  })
+  const ping = setInterval(() => socket.ping(() => {}), pingMs)
+  ping.unref()
+  socket.on('close', () => {
+    clearInterval(ping)
+    session.close('the client went away')
+  })
+  const out = async (channel: number): Promise<void> => {
+    for await (const data of session.read(channel)) await send(socket, channel, data, base64)
+  }
+  // Every client wants to see an empty message on each channel first, from v4 on.
+  const opened = [...(wants.stdout ? [Channel.stdout] : []), ...(wants.stderr ? [Channel.stderr] : []), Channel.error]
+  void (async () => {
+    try {
+      await Promise.all(opened.map(out))
+    } catch {
+      // The kubelet or the client went away: the end below tells the other.
+    }
+    session.close()
+    if (socket.readyState === socket.OPEN) socket.close(1000)
+  })()
+}
+
+const decode64 = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from([(bytes[0] ?? 0x30) - 0x30]), Buffer.from(bytes.subarray(1).toString(), 'base64')])
+
+/** Resolves when the client has room for more. */
+async function send(socket: WebSocket, channel: number, data: Uint8Array, base64: boolean): Promise<void> {
+  if (socket.readyState !== socket.OPEN) throw new Error('closed')
+  const sent = new Promise<void>((resolve, reject) => {
+    const done = (e?: Error): void => (e ? reject(e) : resolve())
+    if (base64) socket.send(`${channel}${Buffer.from(data).toString('base64')}`, done)
+    else socket.send(Buffer.concat([Buffer.from([channel]), data]), { binary: true }, done)
+  })
+  if (socket.bufferedAmount > maxBuffered) await sent
+  else sent.catch(() => {})
+}

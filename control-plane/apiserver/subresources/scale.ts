@@ -1,0 +1,80 @@
+/** scale: how many replicas an object has, the same form for all kinds that have any. */
+import { scale as scaleSchema, type Scale } from '#shared/api/autoscaling/scale.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { applyDefaults } from '#shared/machinery/defaults.ts'
+import { invalid, Path } from '#shared/machinery/field.ts'
+import { decodePatched } from '#shared/machinery/patch/patched.ts'
+import { badRequest, invalidObject, StatusError } from '#shared/machinery/status.ts'
+import { valueAnswer, type Answer } from '../handler/response.ts'
+import type { Stored } from '../registry/registry.ts'
+import { readBody } from '../rest/body.ts'
+import type { Endpoint } from '../rest/endpoint.ts'
+import { writeParameters, type WriteParameters } from '../rest/options.ts'
+import { updateObject } from '../rest/update.ts'
+import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
+import { find } from '../verbs/get.ts'
+import { applyPatch, patchKind } from '../verbs/patch.ts'
+import { checkNames } from '../verbs/update.ts'
+
+const expected = { apiVersion: 'autoscaling/v1', kind: 'Scale', schema: scaleSchema }
+
+function scaleOf(endpoint: Endpoint, object: KubeObject): Scale {
+  const paths = endpoint.resource.scale!
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata
+  const replicas = paths.replicas(object)
+  const selector = paths.selector(object)
+  return {
+    kind: 'Scale',
+    apiVersion: 'autoscaling/v1',
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+    // Go leaves a zero out.
+    spec: replicas === 0 ? {} : { replicas },
+    status: { replicas: paths.status(object), ...(selector ? { selector } : {}) },
+  }
+}
+
+const answer = (call: Call, stored: Stored): Answer => valueAnswer(200, scaleOf(call.endpoint, stored.object), writingOf(call, outputOf(call)))
+
+export const getScale = async (call: Call): Promise<Answer> => answer(call, await find(call))
+
+export async function updateScale(call: Call): Promise<Answer> {
+  const p = writeParameters(call.request.query, 'UpdateOptions')
+  const body = readBody<Scale>(call, expected, p.fieldValidation)
+  body.metadata ??= {}
+  applyDefaults(scaleSchema, body)
+  checkNames(body as unknown as KubeObject, call.info.name, call.info.namespace)
+  return write(call, p, () => body)
+}
+
+export async function patchScale(call: Call): Promise<Answer> {
+  const kind = patchKind(call.request.headers['content-type'])
+  if (kind === 'apply') throw new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
+  const p = writeParameters(call.request.query, 'PatchOptions')
+  return write(call, p, before => {
+    const document = applyPatch(kind, scaleSchema, before, call.request.body)
+    const { object, warnings } = decodePatched(scaleSchema, document, p.fieldValidation)
+    call.warnings.push(...warnings)
+    const scale = object as unknown as Scale
+    applyDefaults(scaleSchema, scale)
+    if (scale.metadata.name !== before.metadata.name) throw badRequest(`the name of the object (${scale.metadata.name ?? ''}) does not match the name on the URL (${before.metadata.name})`)
+    if (scale.metadata.resourceVersion === before.metadata.resourceVersion) delete scale.metadata.resourceVersion
+    return scale
+  })
+}
+
+async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => Scale): Promise<Answer> {
+  const { endpoint, info } = call
+  const paths = endpoint.resource.scale!
+  const change = (current: KubeObject | undefined): KubeObject => {
+    const scale = wanted(scaleOf(endpoint, current!))
+    const replicas = scale.spec?.replicas ?? 0
+    if (replicas < 0) throw invalidObject('autoscaling', 'Scale', info.name, [invalid(new Path('spec.replicas'), replicas, 'must be greater than or equal to 0')])
+    const next = structuredClone(current!)
+    next.metadata.resourceVersion = scale.metadata?.resourceVersion
+    if (scale.metadata?.uid) next.metadata.uid = scale.metadata.uid
+    paths.set(next, replicas)
+    return next
+  }
+  const { stored } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writerOf(call, p, 'scale'))
+  return answer(call, stored)
+}

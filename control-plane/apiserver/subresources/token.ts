@@ -1,0 +1,86 @@
+/** serviceaccounts/token: issues a token of the account, bound to a pod when one is named. */
+import { tokenRequest, type TokenRequest } from '#shared/api/authentication/tokenrequest.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { applyDefaults } from '#shared/machinery/defaults.ts'
+import { invalid, Path, type FieldError } from '#shared/machinery/field.ts'
+import { badRequest, conflict, internalError, invalidObject, notFound, StatusError } from '#shared/machinery/status.ts'
+import { formatTime } from '#shared/machinery/time.ts'
+import type { Named, ServiceAccountTokens } from '../authn/serviceaccount.ts'
+import { valueAnswer, type Answer } from '../handler/response.ts'
+import { readBody } from '../rest/body.ts'
+import { writeParameters } from '../rest/options.ts'
+import { outputOf, writingOf, type Call } from '../verbs/context.ts'
+import { find } from '../verbs/get.ts'
+import { alignNamespace } from '../verbs/create.ts'
+
+const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', schema: tokenRequest }
+const minSeconds = 600
+const maxSeconds = 2 ** 32
+
+export async function createToken(call: Call, tokens: ServiceAccountTokens): Promise<Answer> {
+  const { info, store } = call
+  const output = outputOf(call)
+  const p = writeParameters(call.request.query, 'CreateOptions')
+  const body = readBody<TokenRequest>(call, expected, p.fieldValidation)
+  body.metadata ??= {}
+  applyDefaults(tokenRequest, body)
+  alignNamespace(body as unknown as KubeObject, info.namespace)
+  if (body.metadata.name !== undefined && body.metadata.name !== info.name) throw badRequest(`the name of the object (${body.metadata.name}) does not match the name on the URL (${info.name})`)
+  const { spec } = body
+  const errors = validate(spec)
+  if (errors.length > 0) throw invalidObject('', 'TokenRequest', '', errors)
+  const account = (await find(call)).object.metadata
+  const bound = spec.boundObjectRef ? boundTo(call, spec.boundObjectRef) : {}
+  const seconds = spec.expirationSeconds ?? 3600
+  const audiences = spec.audiences?.length ? spec.audiences : tokens.audiences
+  const token = await tokens.issue({ audiences, seconds, namespace: info.namespace, account: { name: info.name, uid: account.uid! }, ...bound })
+  if (token === undefined) throw internalError('the server has no key to sign tokens with')
+  store.log.debug({ serviceAccount: `${info.namespace}/${info.name}` }, 'issued a token')
+  return valueAnswer(
+    201,
+    {
+      kind: 'TokenRequest',
+      apiVersion: 'authentication.k8s.io/v1',
+      metadata: { name: info.name, namespace: info.namespace, creationTimestamp: formatTime() },
+      spec: { ...spec, audiences, expirationSeconds: seconds },
+      status: { token, expirationTimestamp: formatTime(new Date(Date.now() + seconds * 1000)) },
+    },
+    writingOf(call, output),
+  )
+}
+
+function validate(spec: TokenRequest['spec']): FieldError[] {
+  const at = new Path('spec').child('expirationSeconds')
+  const seconds = spec.expirationSeconds ?? 3600
+  if (seconds < minSeconds) return [invalid(at, seconds, 'may not specify a duration less than 10 minutes')]
+  return seconds > maxSeconds ? [invalid(at, seconds, 'may not specify a duration larger than 2^32 seconds')] : []
+}
+
+/** The object whose end ends the token; it must be the one that is meant. A pod brings its node along. */
+function boundTo({ store, info }: Call, ref: NonNullable<TokenRequest['spec']['boundObjectRef']>): { pod?: Named; node?: Named; secret?: Named } {
+  const { registry } = store
+  const get = (plural: string, namespace: string): KubeObject => {
+    const object = registry.get({ group: '', plural }, namespace, ref.name ?? '')?.object
+    if (!object) throw notFound({ group: '', resource: plural }, ref.name ?? '')
+    if (ref.uid && ref.uid !== object.metadata.uid) {
+      throw conflict({ group: '', resource: plural }, ref.name ?? '', `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`)
+    }
+    return object
+  }
+  const named = (o: KubeObject): Named => ({ name: o.metadata.name!, uid: o.metadata.uid! })
+  switch (`${ref.apiVersion} ${ref.kind}`) {
+    case 'v1 Pod': {
+      const pod = get('pods', info.namespace) as unknown as Pod & KubeObject
+      if ((pod.spec.serviceAccountName ?? '') !== info.name) throw badRequest(`cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`)
+      const node = pod.spec.nodeName ? registry.get({ group: '', plural: 'nodes' }, '', pod.spec.nodeName)?.object : undefined
+      return { pod: named(pod), ...(pod.spec.nodeName ? { node: { name: pod.spec.nodeName, uid: node?.metadata.uid ?? '' } } : {}) }
+    }
+    case 'v1 Secret':
+      return { secret: named(get('secrets', info.namespace)) }
+    case 'v1 Node':
+      return { node: named(get('nodes', '')) }
+    default:
+      throw new StatusError(400, 'BadRequest', `cannot bind token to object of type ${ref.apiVersion ?? ''}, Kind=${ref.kind ?? ''}`)
+  }
+}

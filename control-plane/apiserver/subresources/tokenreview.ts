@@ -1,0 +1,32 @@
+/** TokenReview: says whom a bearer token belongs to. Answered, never stored. */
+import { tokenReview, type TokenReview } from '#shared/api/authentication/tokenreview.ts'
+import type { Resource } from '#shared/api/resource.ts'
+import { badRequest } from '#shared/machinery/status.ts'
+import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
+import type { RequestContext } from '../handler/chain.ts'
+import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
+import { readBody } from '../rest/body.ts'
+import { writeParameters } from '../rest/options.ts'
+import { outputOf, writingOf } from '../verbs/context.ts'
+
+/** As discovery shows it. */
+export const tokenReviews: Resource = { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenReview', plural: 'tokenreviews', singular: 'tokenreview', namespaced: false, schema: tokenReview, verbs: ['create'] }
+const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', schema: tokenReview }
+
+export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTokens): Promise<Answer> {
+  if (ctx.info.verb !== 'create' || ctx.info.name !== '') throw noSuchMethod()
+  const output = outputOf(ctx)
+  const p = writeParameters(ctx.request.query, 'CreateOptions')
+  const review = readBody<TokenReview>(ctx, expected, p.fieldValidation)
+  if (!review.spec?.token) throw badRequest('token is required for TokenReview in authentication')
+  const { token, audiences } = review.spec
+  const found = await tokens.authenticate(token, audiences?.length ? audiences : tokens.audiences)
+  const status: TokenReview['status'] = found
+    ? {
+        authenticated: true,
+        user: { username: found.user.name, groups: found.user.groups, ...(found.user.uid ? { uid: found.user.uid } : {}), ...(found.user.extra ? { extra: found.user.extra } : {}) },
+        audiences: [...found.audiences],
+      }
+    : { user: {}, error: 'invalid bearer token' }
+  return valueAnswer(201, { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', metadata: review.metadata ?? {}, spec: review.spec, status }, writingOf(ctx, output))
+}
