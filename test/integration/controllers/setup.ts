@@ -4,7 +4,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Lease } from '#shared/api/coordination/lease.ts'
 import type { Namespace } from '#shared/api/core/namespace.ts'
-import { leases, namespaces, nodes, pods } from '#shared/api/kinds.ts'
+import { leases, namespaces, nodes, pods, serviceAccounts } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { newClient } from '#shared/client/rest.ts'
@@ -51,6 +51,8 @@ export async function startControl(): Promise<Control> {
     },
     async namespace(name) {
       await client.create(namespaces, '', { metadata: { name } } as Namespace)
+      // Pods are refused until their service account is there.
+      if (running.size) await until('the service account', () => client.get(serviceAccounts, name, 'default'))
       return name
     },
     async stop() {
