@@ -45,8 +45,6 @@ export function watchExit(ctx: PodContext, name: string, attempt: Attempt): void
       status = (await ctx.kubelet.runtime.status(directory).catch(() => undefined)) ?? { id: attempt.id, state: 'exited' }
     }
     if (ctx.released.aborted) return
-    // The shim renames its exit file into place: the first look may have come just before.
-    if (status.exitCode === 255) status = (await ctx.kubelet.runtime.status(directory).catch(() => undefined)) ?? status
     live.probes?.stop()
     live.probes = undefined
     live.stopping = undefined

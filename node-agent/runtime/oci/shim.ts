@@ -194,7 +194,8 @@ function exitFileEvent(directory: string, id: string, signal: AbortSignal): Prom
     let watcher: FSWatcher | undefined
     signal.addEventListener('abort', done)
     try {
-      watcher = watch(exit, done).on('error', done)
+      // conmon writes beside the file, syncs and renames: only the name itself tells.
+      watcher = watch(exit, () => (existsSync(join(exit, id)) || !existsSync(exit)) && done()).on('error', done)
       // It may have come before the watch.
       if (existsSync(join(exit, id)) || signal.aborted) done()
     } catch {
