@@ -117,6 +117,7 @@ function omitsZero(field: Field): boolean {
 class LazyPlan implements Plan {
   readonly schema: Schema
   readonly code: number
+  readonly struct: string
   #fields: Map<string, FieldPlan> | undefined
   #list: FieldPlan[] | undefined
   #required: FieldPlan[] | undefined
@@ -126,12 +127,10 @@ class LazyPlan implements Plan {
   constructor(schema: Schema) {
     this.schema = schema
     this.code = codeOf(schema)
+    this.struct = schema.type === 'object' ? schema.name.slice(schema.name.lastIndexOf('.') + 1) : ''
   }
   get goType(): string {
     return (this.#goType ??= goTypeOf(this.schema))
-  }
-  get struct(): string {
-    return this.schema.type === 'object' ? this.schema.name.slice(this.schema.name.lastIndexOf('.') + 1) : ''
   }
   get item(): Plan {
     return (this.#item ??= planOf(this.schema.type === 'list' ? this.schema.items : this.schema.type === 'map' ? this.schema.values : this.schema))
