@@ -1,7 +1,7 @@
 /** A node: its registration, its network and everything that runs on it. */
 import { mkdirSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
-import { nodes, services } from '#shared/api/kinds.ts'
+import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { natsTransport } from '#shared/bus/api-client.ts'
@@ -21,6 +21,7 @@ import { statusManager } from './kubelet/status/manager.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
 import { keepRoutes } from './network/peers.ts'
 import type { NodeAgentOptions } from './options.ts'
+import { startProxy } from './proxy/proxy.ts'
 import { createOciRuntime } from './runtime/oci.ts'
 
 /** Resolves when the node is registered and follows its pods; everything ends with `signal`, containers excepted. */
@@ -38,6 +39,8 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, runtimeName: 'oci', runtimeVersion: `${runtime.name}-${runtime.version}`, networkName: network.name, machine }
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
+  const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
+  startProxy({ services: serviceInformer, endpointSlices: sliceInformer, nodeName, nodeIPs: [nodeIp], clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, log }, signal)
   const recorder = eventRecorder(client, 'kubelet', nodeName, log)
   let registered = await registerNode(client, about, log, signal)
   const node = (): Node => nodeInformer.get('', nodeName) ?? registered
