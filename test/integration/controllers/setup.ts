@@ -9,6 +9,7 @@ import type { Client } from '#shared/client/client.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
+import { isStatus } from '#shared/machinery/status.ts'
 import { formatMicroTime, formatTime } from '#shared/machinery/time.ts'
 import { controllers, defaultSettings, runControllers } from '#control-plane/controller-manager/controllers.ts'
 import type { Settings } from '#control-plane/controller-manager/context.ts'
@@ -69,12 +70,16 @@ export async function startNode(client: Client, name: string, options: { renewMs
   const conditions = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map(type => ({ type, status: type === 'Ready' ? 'True' : 'False', reason: 'x', message: 'x', lastHeartbeatTime: formatTime(), lastTransitionTime: formatTime() }))
   const node = await client.create(nodes, '', { metadata: { name } } as Node)
   await client.update(nodes, { ...node, status: { conditions } } as Node, 'status')
-  const renew = async () => {
+  const renew = async (): Promise<void> => {
     const spec = { holderIdentity: name, leaseDurationSeconds: 40, renewTime: formatMicroTime() }
-    await client.patch(leases, 'kube-node-lease', name, 'merge', { spec }).catch(() => client.create(leases, 'kube-node-lease', { metadata: { name, namespace: 'kube-node-lease' }, spec } as Lease).catch(() => undefined))
+    try {
+      await client.update(leases, { ...(await client.get(leases, 'kube-node-lease', name)), spec })
+    } catch (e) {
+      if (isStatus(e, 'NotFound')) await client.create(leases, 'kube-node-lease', { metadata: { name, namespace: 'kube-node-lease' }, spec } as Lease)
+    }
   }
   await renew()
-  const timer = setInterval(() => void renew(), options.renewMs ?? 500)
+  const timer = setInterval(() => void renew().catch(() => {}), options.renewMs ?? 500)
   stop.signal.addEventListener('abort', () => clearInterval(timer))
   const informer = startInformer(client, pods, { log: quiet }, stop.signal)
   let address = 1
