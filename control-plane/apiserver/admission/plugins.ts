@@ -6,12 +6,14 @@ import { defaultTolerationSeconds } from './defaulttolerationseconds.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
 import { priority } from './priority.ts'
 import { serviceAccount } from './serviceaccount.ts'
+import { taintNodesByCondition } from './taintnodesbycondition.ts'
 
 export const admissionPlugins = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => all(registry, options).filter(p => !options.disableAdmissionPlugins.includes(p.name))
 
 const all = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   serviceAccount(registry),
+  taintNodesByCondition(),
   priority(),
   defaultTolerationSeconds(options.defaultNotReadyTolerationSeconds, options.defaultUnreachableTolerationSeconds),
 ]

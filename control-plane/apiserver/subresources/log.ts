@@ -66,7 +66,7 @@ export async function podLog(call: Call, bus: BusConnection): Promise<Answer> {
   const container = containerOf(pod, request.query.get('container') ?? '')
   const headers = { 'content-type': 'text/plain' }
   // Not on a node yet: upstream answers with nothing.
-  if (!pod.spec.nodeName) return { code: 200, headers, body: new Uint8Array(0) }
+  if (!pod.spec.nodeName) return { code: 204, headers, body: new Uint8Array(0) }
   const session = await toKubelet(bus, pod, 'logs', { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...options }, request.signal)
   const output = session.read(Channel.stdout)[Symbol.asyncIterator]()
   const status = finalStatus(session)

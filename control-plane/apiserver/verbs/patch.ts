@@ -51,8 +51,6 @@ export async function patch(call: Call): Promise<Answer> {
     const object = readPatched(call, endpoint, document, p.fieldValidation)
     object.metadata ??= {}
     checkIdentity(object, before, endpoint)
-    // What is spliced into the stored bytes is a precondition only when the patch itself sets it.
-    if (object.metadata.resourceVersion === before.metadata.resourceVersion) delete object.metadata.resourceVersion
     return toStored(endpoint, object)
   }
   const { stored } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer)

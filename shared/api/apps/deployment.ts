@@ -7,7 +7,7 @@ import { deployments } from '../kinds.ts'
 import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
-import { validateImmutable } from '../meta/validation.ts'
+import { semanticEqual, validateImmutable } from '../meta/validation.ts'
 import { validateDeployment, validateDeploymentStatus } from './validation.ts'
 
 const rollingUpdateDeployment = obj('io.k8s.api.apps.v1.RollingUpdateDeployment', 'Limits of a rolling update.', () => ({
@@ -91,6 +91,10 @@ export const deployment = resource<Deployment>({
   },
   prepareForCreate: d => {
     d.status = {}
+  },
+  // Unlike other kinds': tools put what belongs to a rollout into annotations.
+  prepareForUpdate: (d, old, ctx) => {
+    if (ctx.subresource === '' && !semanticEqual(d.metadata.annotations, old.metadata.annotations)) d.metadata.generation = (old.metadata.generation ?? 0) + 1
   },
   validate: (d, at) => validateDeployment(d, at.child('spec')),
   validateUpdate: (d, old, at, ctx) => {

@@ -78,7 +78,7 @@ function validateAddress(a: EndpointAddress, at: Path): FieldError[] {
   const errors = validateIP(at.child('ip'), a.ip ?? '')
   if (a.hostname) errors.push(...isDNS1123Label(a.hostname).map(e => invalid(at.child('hostname'), a.hostname, e)))
   if (a.nodeName !== undefined) errors.push(...isDNS1123Subdomain(a.nodeName).map(e => invalid(at.child('nodeName'), a.nodeName, e)))
-  return errors.some(e => e.field === String(at.child('ip'))) ? errors : [...errors, ...validateNonSpecialIP(a.ip, at.child('ip'))]
+  return [...errors, ...validateNonSpecialIP(a.ip ?? '', at.child('ip'))]
 }
 
 function validatePort(p: CoreEndpointPort, needsName: boolean, at: Path): FieldError[] {

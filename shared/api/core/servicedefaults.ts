@@ -7,7 +7,7 @@ export const isHeadless = (spec: ServiceSpec): boolean => spec.clusterIPs?.lengt
 export const isExternallyAccessible = (spec: ServiceSpec): boolean =>
   spec.type === 'LoadBalancer' || spec.type === 'NodePort' || (spec.type === 'ClusterIP' && (spec.externalIPs?.length ?? 0) > 0)
 export const needsHealthCheck = (spec: ServiceSpec): boolean => spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local'
-export const needsClusterIP = (spec: ServiceSpec): boolean => spec.type === 'ClusterIP' || spec.type === 'NodePort' || spec.type === 'LoadBalancer'
+export const needsClusterIP = (spec: ServiceSpec): boolean => spec.type !== 'ExternalName'
 export const needsNodePort = (spec: ServiceSpec): boolean =>
   spec.type === 'NodePort' || (spec.type === 'LoadBalancer' && spec.allocateLoadBalancerNodePorts !== false)
 

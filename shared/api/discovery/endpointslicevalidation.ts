@@ -40,8 +40,7 @@ function validateAddress(address: string, type: string, at: Path): FieldError[] 
   if (type === 'FQDN') return validateFQDN(address, at)
   if (type !== 'IPv4' && type !== 'IPv6') return []
   const errors = validateIP(at, address)
-  if (errors.length) return errors
-  if (ipFamily(address) !== type) errors.push(invalid(at, address, `must be an ${type} address`))
+  if (errors.length === 0 && ipFamily(address) !== type) errors.push(invalid(at, address, `must be an ${type} address`))
   return [...errors, ...validateNonSpecialIP(address, at)]
 }
 
