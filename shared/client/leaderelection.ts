@@ -7,7 +7,7 @@ import type { Lease } from '../api/coordination/lease.ts'
 import type { Logger } from '../component/log.ts'
 import { isStatus } from '../machinery/status.ts'
 import { formatMicroTime } from '../machinery/time.ts'
-import { sleep } from './backoff.ts'
+import { backoff, sleep } from './backoff.ts'
 import type { Client } from './client.ts'
 import type { EventRecorder } from './events.ts'
 
@@ -92,7 +92,9 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     }
   }
 
-  while (!signal.aborted && !(await attempt(options.renewDeadlineMs))) await sleep(options.retryPeriodMs * (1 + Math.random() * 0.2), signal)
+  // While nothing answers (the API server is starting as well) try sooner than while somebody else leads.
+  const pause = backoff(100, options.retryPeriodMs)
+  while (!signal.aborted && !(await attempt(options.renewDeadlineMs))) await sleep(reported ? options.retryPeriodMs * (1 + Math.random() * 0.2) : pause.next(), signal)
   if (signal.aborted) return 'stopped'
   log.info({ lease: name, identity }, 'became the leader')
   const announce = (what: string) => options.recorder?.event({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: observed!.lease.metadata }, 'Normal', 'LeaderElection', `${identity} ${what}`)
