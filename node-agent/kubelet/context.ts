@@ -57,6 +57,8 @@ export interface LiveContainer {
   imageDelay?: Delay | undefined
   /** When the image was last asked for in vain, and why. */
   imageFailure?: { at: number; message: string } | undefined
+  /** When its configuration was last found wrong, and the version of what it refers to then. */
+  configFailure?: { at: number; sources: number } | undefined
   /** This wait for a restart has been told by an event. */
   toldBackOff?: boolean | undefined
 }

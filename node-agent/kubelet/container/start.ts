@@ -61,6 +61,15 @@ async function configure(ctx: PodContext, typed: TypedContainer, image: Paramete
   })
 }
 
+/** A configuration that is not there yet is looked for again when it appears; this is for what gives no sign. */
+const retryMs = 15_000
+
+/** Milliseconds until a configuration that was wrong is tried again; other containers of the pod bring it here more often. */
+function configurationHeldBack(ctx: PodContext, name: string): number {
+  const { configFailure } = ctx.live(name)
+  return configFailure?.sources === ctx.sources.version ? configFailure.at + retryMs - Date.now() : 0
+}
+
 /** Logs and leftovers of all but the run before. */
 async function forgetOld(ctx: PodContext, name: string, attempt: number): Promise<void> {
   if (attempt < 0) return
@@ -90,6 +99,8 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   const record = ctx.state.containers[name]
   const left = crashBackOff(ctx, typed, record)
   if (left > 0) return ctx.kickIn(left)
+  const held = configurationHeldBack(ctx, name)
+  if (held > 0) return ctx.kickIn(held)
   const image = await ensureImage(ctx, typed)
   if (!image || ctx.ending.aborted) return
 
@@ -101,9 +112,11 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   } catch (e) {
     const { message } = e as Error
     live.waiting = { reason: 'CreateContainerConfigError', message }
+    live.configFailure = { at: Date.now(), sources: ctx.sources.version }
     ctx.event('Warning', 'Failed', `Error: ${message}`, typed)
     return ctx.kickIn(retryMs)
   }
+  live.configFailure = undefined
   if (ctx.ending.aborted) return
 
   const current: Attempt = {
@@ -147,5 +160,3 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   await postStart(ctx, typed, spec.directory)
 }
 
-/** A configuration that is not there yet is looked for again when it appears; this is for what gives no sign. */
-const retryMs = 15_000
