@@ -19,8 +19,10 @@ const managed = new Set([notReady, unreachable, unschedulable, ...Object.values(
 /** Keys of the NoSchedule taints that follow from conditions and `spec.unschedulable`. */
 export function noScheduleKeys(node: Node): string[] {
   const ready = readiness(node)
+  // A new node carries the taint from its creation until it has reported something.
+  const fresh = ready === '' && node.spec.taints?.some(t => t.key === notReady && t.effect === 'NoSchedule')
   return [
-    ...(ready === 'False' ? [notReady] : ready === 'Unknown' ? [unreachable] : []),
+    ...(ready === 'False' || fresh ? [notReady] : ready === 'Unknown' ? [unreachable] : []),
     ...Object.entries(pressures).flatMap(([type, key]) => (condition(node, type)?.status === 'True' ? [key] : [])),
     ...(node.spec.unschedulable ? [unschedulable] : []),
   ]

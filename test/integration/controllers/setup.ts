@@ -68,8 +68,8 @@ export async function startNode(client: Client, name: string, options: { renewMs
   const stop = new AbortController()
   const seen = new Set<string>()
   const conditions = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map(type => ({ type, status: type === 'Ready' ? 'True' : 'False', reason: 'x', message: 'x', lastHeartbeatTime: formatTime(), lastTransitionTime: formatTime() }))
-  const node = await client.create(nodes, '', { metadata: { name } } as Node)
-  await client.update(nodes, { ...node, status: { conditions } } as Node, 'status')
+  await client.create(nodes, '', { metadata: { name } } as Node)
+  await client.patch(nodes, '', name, 'strategic', { status: { conditions } }, 'status')
   const renew = async (): Promise<void> => {
     const spec = { holderIdentity: name, leaseDurationSeconds: 40, renewTime: formatMicroTime() }
     try {

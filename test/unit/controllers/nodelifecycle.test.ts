@@ -44,6 +44,8 @@ test('taints follow conditions; those of others stay', () => {
   expect(noScheduleKeys(node('a', 'Unknown', { unschedulable: true }))).toEqual(['node.kubernetes.io/unreachable', 'node.kubernetes.io/unschedulable'])
   expect(noExecuteKey(node('a', 'False'))).toBe('node.kubernetes.io/not-ready')
   expect(noExecuteKey(node('a', undefined))).toBeUndefined()
+  const fresh = { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }
+  expect([noScheduleKeys(node('a', undefined, { taints: [fresh] })), noScheduleKeys(node('a', 'True', { taints: [fresh] }))]).toEqual([[fresh.key], []])
   const own = { key: 'mine', effect: 'NoExecute' }
   const n = node('a', 'Unknown', { taints: [own, { key: 'node.kubernetes.io/not-ready', effect: 'NoExecute' }] })
   const taints = withTaints(n, ['node.kubernetes.io/unreachable'], 'node.kubernetes.io/unreachable', 0)
