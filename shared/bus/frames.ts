@@ -42,8 +42,6 @@ export interface Alive {
 
 /** The token of Control messages to every API server. */
 export const everyServer = 'all'
-/** A client that was not heard of for that long is gone. */
-export const clientSilenceMs = 15_000
 /** What may be under way of one answer, by `cost`; the server waits for the client then. */
 export const windowCost = 4 << 20
 /** Larger pieces of an answer are split. */

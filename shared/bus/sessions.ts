@@ -223,7 +223,7 @@ class BusSession implements Session {
   }
 
   #receive(m: Msg): void {
-    if (m.headers?.code === 503) return this.#finish('nobody listens there', new Error('nobody serves that'))
+    if (m.headers?.code === 503) return this.#finish(this.#to ? 'nobody listens there any more' : 'nobody serves that')
     if (m.data.length < headerLength) return
     const frame = Buffer.from(m.data.buffer, m.data.byteOffset, m.data.byteLength)
     const [type, channel, number] = [frame.readUInt8(0), frame.readUInt8(1), frame.readUInt32BE(2)]
@@ -271,8 +271,9 @@ class BusSession implements Session {
     if (this.#to && this.#connection.connected && now - this.#lastSent >= heartbeatMs / 2) this.#send(Type.heartbeat, 0)
   }
 
-  #finish(reason: string, error: Error = new Error(reason)): void {
+  #finish(reason: string): void {
     if (this.signal.aborted) return
+    const error = new Error(reason)
     clearInterval(this.#timer)
     this.#subscription.unsubscribe()
     this.#abort.abort(error)

@@ -1,7 +1,7 @@
 /** Serves the API over NATS: one queue group of all API servers, each request answered in numbered frames to its sender's inbox. */
 import { nuid, type Msg } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
-import { clientSilenceMs, everyServer, type Alive, type Control } from '#shared/bus/frames.ts'
+import { everyServer, type Alive, type Control } from '#shared/bus/frames.ts'
 import { toToken } from '#shared/bus/subjects.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from '#shared/bus/transport.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
@@ -17,6 +17,8 @@ export interface ServeOptions {
   log?: Logger
   /** Per identity; watches count only until their answer begins. Default 100 running, 2,000 waiting. */
   limits?: GateOptions
+  /** A client that was not heard of for that long is gone, ms; default 15,000. */
+  clientSilenceMs?: number
 }
 
 export interface ApiService {
@@ -39,6 +41,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   const { nats } = connection
   const log = options.log ?? logger('bus')
   const gate = new Gate(options.limits ?? { running: 100, waiting: 2_000 })
+  const silenceMs = options.clientSilenceMs ?? 15_000
   const id = nuid.next()
   const clients = new Map<string, Client>()
   const garbage = (m: Msg, why: string) => log.warn({ subject: m.subject, reply: m.reply, why }, 'a message on the bus was dropped')
@@ -113,14 +116,14 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   const sweep = setInterval(() => {
     const now = performance.now()
     for (const [key, client] of clients) {
-      if (client.answers.size === 0 && now - client.heard > 1_000) clients.delete(key)
-      else if (now - client.heard > clientSilenceMs + clients.size * 2) {
+      if (client.answers.size === 0) clients.delete(key)
+      else if (now - client.heard > silenceMs + clients.size * 2) {
         log.info({ client: key, requests: client.answers.size }, 'a client is silent; its requests are dropped')
         for (const answer of client.answers.values()) answer.abort('the client is silent')
         clients.delete(key)
       }
     }
-  }, 2_000)
+  }, silenceMs / 8)
   sweep.unref()
   const abortAll = (why: string) => {
     for (const client of clients.values()) for (const answer of client.answers.values()) answer.abort(why)

@@ -31,8 +31,11 @@ const batch = 2000
 const heartbeatMs = 500
 const silenceMs = 2500
 
-/** Hands over messages in order, all that came at once together. Gaps in sequences are passed on: only the receiver knows which are right. */
-export function followStream(connection: BusConnection, log: Logger, from: number, receive: (messages: StreamMessage[]) => void): Following {
+/**
+ * Hands over messages in order, all that came at once together. Gaps in sequences are passed on: only the receiver knows which are right. `idle` is
+ * called now and then while there are no more.
+ */
+export function followStream(connection: BusConnection, log: Logger, from: number, receive: (messages: StreamMessage[]) => void, idle: () => void): Following {
   const { nats } = connection
   let next = from
   let stopped = false
@@ -75,7 +78,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
   const onStatus = (h: MsgHdrs | undefined) => {
     if (h?.code === 100) {
       // The consumer believes to be further than what it delivered. Once per place: the end of the stream may have been purged.
-      if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return
+      if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return idle()
       checked = next
       return reopen('messages may have been skipped')
     }

@@ -140,18 +140,26 @@ class JetStreamRegistry implements Registry {
         resolve()
       }
       let filling = cache.version < last
-      this.#following = followStream(this.#connection, this.#log, cache.version + 1, messages => {
+      const complete = () => {
+        // Nothing is left before `last`: what is missing up to it was compacted.
+        if (cache.version < last) cache.version = cache.floor = last
+        filling = false
+        filled()
+      }
+      const receive = (messages: StreamMessage[]) => {
         if (!filling) return this.#live(messages)
         for (const [i, m] of messages.entries()) {
           this.#apply(cache, m, true)
           if (m.seq < last && m.pending > 0) continue
-          // Nothing is left before `last`: what is missing up to it was compacted.
-          if (cache.version < last) cache.version = cache.floor = last
-          filling = false
-          filled()
+          complete()
           return this.#live(messages.slice(i + 1))
         }
-      })
+      }
+      // Some servers miscount what is pending after a crash.
+      const idle = () => {
+        if (filling) complete()
+      }
+      this.#following = followStream(this.#connection, this.#log, cache.version + 1, receive, idle)
       if (!filling) filled()
     })
   }
