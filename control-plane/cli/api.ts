@@ -1,5 +1,5 @@
 /** The CLI's own way to the API: the administrator's certificate over HTTPS. */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Client } from '#shared/client/client.ts'
 import { httpsTransport } from '#shared/client/https.ts'
@@ -7,14 +7,13 @@ import { newClient } from '#shared/client/rest.ts'
 import { nodes } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import { setTimeout as delay } from 'node:timers/promises'
-import { readCluster, type StateDir } from './state.ts'
+import { requireCluster, type StateDir } from './state.ts'
 
 /** A client of the cluster in `dir`, and how to close its connections. */
 export function adminClient(dir: StateDir): { client: Client; close: () => void } {
-  const cluster = readCluster(dir)
+  const { securePort } = requireCluster(dir)
   const pem = (file: string): string => readFileSync(path.join(dir.pki, file), 'utf8')
-  if (!cluster || !existsSync(path.join(dir.pki, 'admin.key'))) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
-  const transport = httpsTransport({ server: `https://127.0.0.1:${cluster.securePort}`, ca: pem('ca.crt'), cert: pem('admin.crt'), key: pem('admin.key') })
+  const transport = httpsTransport({ server: `https://127.0.0.1:${securePort}`, ca: pem('ca.crt'), cert: pem('admin.crt'), key: pem('admin.key') })
   return { client: newClient(transport), close: () => void transport.close() }
 }
 

@@ -12,7 +12,7 @@ import { nodeIdentity, nodeProcess, removeCgroups, eraseNode, startNode } from '
 import { ensureCertificates, kubeconfig } from './pki.ts'
 import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
-import { addresses, readCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type NodeRecord, type StateDir } from './state.ts'
+import { addresses, readCluster, requireCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type NodeRecord, type StateDir } from './state.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
 import { natsServer } from './system.ts'
 
@@ -22,10 +22,10 @@ export interface ClusterEvents extends SupervisorEvents {
 }
 
 /** Changes cluster.json under the lock of the state directory. Throws when there is no cluster. */
-export function editCluster(dir: StateDir, edit: (cluster: Cluster) => void): Promise<Cluster> {
+export async function editCluster(dir: StateDir, edit: (cluster: Cluster) => void): Promise<Cluster> {
+  requireCluster(dir)
   return withLock(path.join(dir.root, 'lock'), async () => {
-    const cluster = readCluster(dir)
-    if (!cluster) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
+    const cluster = requireCluster(dir)
     edit(cluster)
     writeCluster(dir, cluster)
     return cluster

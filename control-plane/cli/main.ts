@@ -6,7 +6,7 @@ import { followFile } from './logs.ts'
 import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
 import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
-import { readCluster, stateDir, type Cluster, type StateDir } from './state.ts'
+import { requireCluster, stateDir } from './state.ts'
 import { down, up, upDetached } from './up.ts'
 
 const say = (text: string): boolean => process.stdout.write(`${text}\n`)
@@ -17,12 +17,6 @@ function wholeNumber(min: number, max: number) {
     if (!/^\d+$/.test(text) || n < min || n > max) throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
     return n
   }
-}
-
-function clusterIn(dir: StateDir): Cluster {
-  const cluster = readCluster(dir)
-  if (!cluster) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
-  return cluster
 }
 
 const program = new Command('cox')
@@ -55,7 +49,7 @@ command(program, 'ps', 'every process of the cluster')
   .addOption(output)
   .action(async (o: Common) => {
     const dir = stateDir(o.stateDir)
-    const rows = await listProcesses(dir, clusterIn(dir))
+    const rows = await listProcesses(dir, requireCluster(dir))
     show(o, rows, () =>
       table(
         ['COMPONENT', 'NODE', 'POD', 'CONTAINER', 'PID', 'PSS', 'UPTIME'],
@@ -97,7 +91,7 @@ command(node, 'list', 'the nodes of the cluster')
 
 command(program, 'kubeconfig', 'print the administrator\'s kubeconfig').action((o: Common) => {
   const dir = stateDir(o.stateDir)
-  clusterIn(dir)
+  requireCluster(dir)
   process.stdout.write(readFileSync(dir.kubeconfig, 'utf8'))
 })
 
@@ -106,7 +100,7 @@ command(program, 'logs', 'print the log of a component')
   .option('-f, --follow', 'go on as the log grows')
   .action(async (component: string, o: Common & { follow?: boolean }) => {
     const dir = stateDir(o.stateDir)
-    clusterIn(dir)
+    requireCluster(dir)
     const file = [component, `node-${component}`].map(c => path.join(dir.logs, `${path.basename(c)}.log`)).find(f => existsSync(f))
     if (!file) throw new Error(`there is no log of "${component}"; there are: ${readdirSync(dir.logs).map(f => f.replace(/\.log$/, '')).join(', ')}`)
     await followFile(file, o.follow === true)

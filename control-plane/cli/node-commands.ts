@@ -5,7 +5,7 @@ import { adminClient, isReady, untilNodesReady } from './api.ts'
 import { editCluster, newNode } from './local-cluster.ts'
 import { nodeProcess } from './node.ts'
 import { isAlive, kill, readRecord, untilGone } from './process.ts'
-import { addresses, readCluster, type Cluster, type NodeRecord, type StateDir } from './state.ts'
+import { addresses, requireCluster, type Cluster, type NodeRecord, type StateDir } from './state.ts'
 import { supervisorProcess } from './up.ts'
 
 export interface NodeRow {
@@ -69,7 +69,7 @@ export async function removeNode(dir: StateDir, name: string): Promise<void> {
 
 /** Pulls the plug: SIGKILL to node-init, and the kernel ends everything in the node. */
 export async function killNode(dir: StateDir, name: string): Promise<void> {
-  find(await editCluster(dir, () => {}), name)
+  find(requireCluster(dir), name)
   const record = readRecord(dir, nodeProcess(name))
   if (!record || !kill(record, 'SIGKILL')) throw new Error(`node "${name}" is dead already; \`cox node start ${name}\` starts it`)
   await untilGone(record, 10_000)
@@ -85,8 +85,7 @@ export async function startDeadNode(dir: StateDir, name: string): Promise<void> 
 }
 
 export async function listNodes(dir: StateDir): Promise<NodeRow[]> {
-  const cluster = readCluster(dir)
-  if (!cluster) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
+  const cluster = requireCluster(dir)
   const at = addresses(cluster.index)
   const { client, close } = adminClient(dir)
   const known = await client.list(nodes, '').then(l => l.items, () => []).finally(close)

@@ -102,14 +102,15 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
   for (const node of cluster.nodes) {
     const record = readRecord(dir, nodeProcess(node.name))
     if (!record || !isAlive(record)) continue
-    rows.push({ component: 'node-init', node: node.name, ...describe(record.pid) })
+    const own: ProcessRow[] = []
     for (const pid of descendants(tree, record.pid)) {
       const process = describe(pid)
       if (process.command === '') continue
       const owner = ownerOf(pid, process.command, known)
       const component = /node-agent\.js/.test(process.command) ? 'node-agent' : /^\S*conmon /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
-      rows.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
+      own.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
     }
+    rows.push({ component: 'node-init', node: node.name, ...describe(record.pid) }, ...own.filter(r => r.component === 'node-agent'), ...own.filter(r => r.component !== 'node-agent'))
   }
   return rows
 }

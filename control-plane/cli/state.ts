@@ -57,6 +57,13 @@ export function readCluster(dir: StateDir): Cluster | undefined {
   }
 }
 
+/** cluster.json of a cluster that has to be there. */
+export function requireCluster(dir: StateDir): Cluster {
+  const cluster = readCluster(dir)
+  if (!cluster) throw new Error(`there is no cluster in ${dir.root}; \`cox up\` makes one`)
+  return cluster
+}
+
 /** Replaces a file so that readers see the old or the new text, never a part. */
 export function writeAtomically(file: string, text: string, mode = 0o600): void {
   const temporary = `${file}.${process.pid}`

@@ -6,7 +6,7 @@ import { untilNodesReady } from './api.ts'
 import { bundles, processEnv } from './components.ts'
 import { LocalCluster, prepareCluster, stopEverything, writeFiles } from './local-cluster.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord } from './process.ts'
-import { addresses, makeStateDir, readCluster, type StateDir } from './state.ts'
+import { addresses, makeStateDir, requireCluster, type StateDir } from './state.ts'
 import { ensurePrograms } from './system.ts'
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
@@ -90,8 +90,7 @@ export async function upDetached(dir: StateDir, nodes: number): Promise<void> {
 
 /** Ends the supervisor and with it the cluster; does its work when it is not there any more. */
 export async function down(dir: StateDir): Promise<void> {
-  const cluster = readCluster(dir)
-  if (!cluster) throw new Error(`there is no cluster in ${dir.root}`)
+  const cluster = requireCluster(dir)
   const supervisor = readRecord(dir, supervisorProcess)
   if (isAlive(supervisor)) {
     process.kill(supervisor.pid, 'SIGTERM')
