@@ -88,7 +88,7 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     const proto = protocol.toLowerCase()
     const endpoints = portEndpoints(slices, name, protocol, options.nodeName)
     for (const e of endpoints.cluster) if (e.local) set('hairpin-connections', `${e.ip} . ${e.ip}`)
-    const suffix = `${createHash('sha256').update(`${metadata.namespace}/${metadata.name}:${name}/${proto}`).digest('hex').slice(0, 8)}-${metadata.namespace}/${metadata.name}/${proto}/${name}`
+    const suffix = `${createHash('sha256').update(`${metadata.namespace}/${metadata.name}:${name}/${proto}`).digest('hex').slice(0, 8)}-${metadata.namespace}/${metadata.name}/${proto}${name === '' ? '' : `/${name}`}`
     const [anywhere, onNode, external] = [`service-${suffix}`, `local-${suffix}`, `external-${suffix}`]
     const select = (from: readonly ProxyEndpoint[]): string => `meta l4proto ${proto} dnat ip to ${selection(from, spec!.sessionAffinity === 'ClientIP')}`
     const internalLocal = spec!.internalTrafficPolicy === 'Local'

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { logger } from '#shared/component/log.ts'
+import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import { run } from '#shared/linux/run.ts'
+import { openBridgeNetwork } from '#node-agent/network/bridge.ts'
+import type { PodNetwork } from '#node-agent/network/network.ts'
+import { setRoutes } from '#node-agent/network/routes.ts'
+import { startProxy } from '#node-agent/proxy/proxy.ts'
+import { eventually, type Scenario } from '../../fixtures/in-node.ts'
+import { handInformer } from './hand-informer.ts'
+
+const NODE_IP = '10.9.255.11'
+const options = { podCIDR: '10.9.1.0/24', clusterCIDR: '10.9.0.0/17', serviceCIDR: '10.9.128.0/18', nodeIP: NODE_IP }
+let network: PodNetwork
+const ips = new Map<string, string>()
+const pod = (uid: string, more: Partial<Parameters<PodNetwork['setUp']>[0]> = {}) => ({ uid, namespace: 'default', name: uid, hostPorts: [], sysctls: {}, ...more })
+const setUp = async (uid: string, more = {}): Promise<string> => {
+  const { ip, namespacePath } = await network.setUp(pod(uid, more))
+  assert.equal(namespacePath, `/run/netns/pod-${uid}`)
+  ips.set(uid, ip)
+  return ip
+}
+
+/** Serves `<name> <client's address>` to every TCP connection on `port` in a pod. */
+async function serve(uid: string, port: number): Promise<void> {
+  const code = `require('net').createServer(s => s.end('${uid} ' + s.remoteAddress)).listen(${port}, '0.0.0.0', () => console.log('up'))`
+  const server = spawn('ip', ['netns', 'exec', `pod-${uid}`, process.execPath, '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await new Promise(resolve => server.stdout.once('data', resolve))
+}
+/** A process in a pod ('' for the node, 'outside' for a machine beside it) that connects where it is told to, line by line. */
+const askers = new Map<string, AsyncGenerator<string, void, string>>()
+async function* asker(from: string): AsyncGenerator<string, void, string> {
+  const code = `const net = require('net'); const one = (host, port) => new Promise(r => net.connect({ host, port, timeout: 1000 }).on('data', d => r(String(d))).on('error', e => r(e.code)).on('timeout', () => r('timeout')));
+    require('readline').createInterface(process.stdin).on('line', async l => { const [ip, port, times] = JSON.parse(l); const a = []; for (let i = 0; i < times; i++) a.push(await one(ip, port)); console.log(JSON.stringify(a)) })`
+  const namespace = from === '' ? [] : ['ip', 'netns', 'exec', from === 'outside' ? from : `pod-${from}`]
+  const [command, ...args] = [...namespace, process.execPath, '-e', code]
+  const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
+  for (let question = yield ''; ; ) {
+    child.stdin.write(`${question}\n`)
+    question = yield (await answers.next()).value as string
+  }
+}
+/** What `times` connections from a place get, or the error's code. */
+async function ask(from: string, ip: string, port: number, times = 1): Promise<string[]> {
+  const known = askers.get(from)
+  const place = known ?? asker(from)
+  if (!known) {
+    askers.set(from, place)
+    await place.next('')
+  }
+  return JSON.parse((await place.next(JSON.stringify([ip, port, times]))).value as string) as string[]
+}
+
+const services = handInformer<Service>()
+const slices = handInformer<EndpointSlice>()
+const proxyEnd = new AbortController()
+const service = (spec: object, name = 'web') => ({ metadata: { name, namespace: 'default' }, spec: { clusterIP: '10.9.128.10', ports: [{ port: 80, protocol: 'TCP', targetPort: 8080, nodePort: 30080 }], ...spec } }) as unknown as Service
+const slice = (endpoints: object[], name = 'web') =>
+  ({ metadata: { name: `${name}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': name } }, addressType: 'IPv4', ports: [{ name: '', protocol: 'TCP', port: 8080 }], endpoints }) as unknown as EndpointSlice
+const endpoint = (uid: string, conditions = {}) => ({ addresses: [ips.get(uid)], nodeName: 'node-1', conditions: { ready: true, ...conditions } })
+const names = (answers: string[]): string[] => [...new Set(answers.map(a => a.split(' ')[0]!))].sort()
+
+export const scenario: Scenario = {
+  async 'a node beside a machine'() {
+    await run('ip', ['netns', 'add', 'outside'])
+    const outside = `link add eth0 type veth peer name eth0 netns outside\naddr add ${NODE_IP}/24 dev eth0\nlink set eth0 up\n`
+    await run('ip', ['-batch', '-'], { input: outside })
+    await run('ip', ['-n', 'outside', '-batch', '-'], { input: `addr add 10.9.255.1/24 dev eth0\nlink set eth0 up\nroute add 10.9.1.0/24 via ${NODE_IP}\nroute add 10.9.128.0/18 via ${NODE_IP}\n` })
+    network = await openBridgeNetwork(options)
+  },
+
+  async 'pods reach each other, the node and the machine beside it, with their own addresses'() {
+    const [a, b] = await Promise.all([setUp('a', { sysctls: { 'net.core.somaxconn': '777' } }), setUp('b')])
+    assert.notEqual(a, b)
+    await Promise.all([serve('a', 8080), serve('b', 8080)])
+    assert.deepEqual(await ask('b', a, 8080), [`a ${b}`])
+    assert.deepEqual(await ask('outside', a, 8080), ['a 10.9.255.1'])
+    assert.equal((await ask('', a, 8080))[0]!.split(' ')[0], 'a')
+    assert.deepEqual(await run('ip', ['netns', 'exec', 'pod-a', 'cat', '/proc/sys/net/core/somaxconn']), '777\n')
+  },
+
+  async 'an address of the cluster that nobody has is unreachable at once'() {
+    assert.deepEqual(await ask('a', '10.9.77.3', 80), ['EHOSTUNREACH'])
+    assert.deepEqual(await ask('', '10.9.77.3', 80), ['EHOSTUNREACH'])
+  },
+
+  async 'setting up again changes nothing, also after a restart; host ports lead to the pod'() {
+    const hostPorts = [
+      { hostIP: '', hostPort: 8088, containerPort: 8080, protocol: 'TCP' },
+      { hostIP: NODE_IP, hostPort: 9090, containerPort: 8080, protocol: 'TCP' },
+    ]
+    const { ip } = await network.setUp(pod('a', { hostPorts }))
+    assert.equal(ip, ips.get('a'))
+    network = await openBridgeNetwork(options)
+    assert.equal((await network.setUp(pod('a', { hostPorts }))).ip, ip)
+    assert.deepEqual(names([...(await ask('outside', NODE_IP, 8088)), ...(await ask('outside', NODE_IP, 9090)), ...(await ask('b', NODE_IP, 8088)), ...(await ask('', NODE_IP, 9090)), ...(await ask('a', NODE_IP, 8088))]), ['a'])
+    assert.notEqual(await setUp('c'), ip)
+  },
+
+  async 'routes to other nodes are exactly those asked for'() {
+    await setRoutes(new Map([['10.9.2.0/24', '10.9.255.12'], ['10.9.3.0/24', '10.9.255.13']])) // prettier-ignore
+    await setRoutes(new Map([['10.9.2.0/24', '10.9.255.14']]))
+    assert.equal((await run('ip', ['route', 'show', 'proto', '120'])).trim(), '10.9.2.0/24 via 10.9.255.14 dev eth0')
+    await assert.rejects(setRoutes(new Map([['10.9.4.0/24', '192.0.2.1']])), /ip/)
+    await setRoutes(new Map())
+  },
+
+  async 'a service spreads over its ready endpoints, from pods, the node and outside'() {
+    await serve('c', 8080)
+    services.set(service({ type: 'NodePort' }))
+    slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c', { ready: false })]))
+    const proxy = startProxy({ services, endpointSlices: slices, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options }, proxyEnd.signal)
+    await proxy.synced
+    for (const [from, ip, port] of [['c', '10.9.128.10', 80], ['', '10.9.128.10', 80], ['outside', '10.9.128.10', 80], ['outside', NODE_IP, 30080], ['a', NODE_IP, 30080], ['', NODE_IP, 30080]] as const) {
+      assert.deepEqual(names(await ask(from, ip, port, 24)), ['a', 'b'], `${from} ${ip}:${port}`)
+    }
+    // A pod keeps its address on the way to a service, also to one beside it; to itself it cannot.
+    assert.ok((await ask('c', '10.9.128.10', 80)).every(a => a.endsWith(ips.get('c')!)))
+    assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 24)), ['a', 'b'])
+  },
+
+  async 'endpoints come and go'() {
+    slices.set(slice([endpoint('b', { ready: false, serving: true, terminating: true }), endpoint('c')]))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 8)), ['c']))
+    slices.set(slice([endpoint('b', { ready: false, serving: true, terminating: true })]))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 8)), ['b']))
+    slices.set(slice([]))
+    await eventually(async () => assert.deepEqual(await ask('a', '10.9.128.10', 80), ['ECONNREFUSED']))
+    for (const from of ['', 'outside'] as const) assert.deepEqual([...(await ask(from, '10.9.128.10', 80)), ...(await ask(from, NODE_IP, 30080))], ['ECONNREFUSED', 'ECONNREFUSED'])
+    slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c')]))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 30)), ['a', 'b', 'c']))
+  },
+
+  async 'a port that a service does not have is refused'() {
+    assert.deepEqual(await ask('a', '10.9.128.10', 81), ['ECONNREFUSED'])
+  },
+
+  async 'session affinity, external address'() {
+    services.set(service({ sessionAffinity: 'ClientIP', externalIPs: ['192.0.2.7'] }))
+    await eventually(async () => assert.equal(names(await ask('a', '10.9.128.10', 80, 20)).length, 1))
+    await run('ip', ['-n', 'outside', 'route', 'add', '192.0.2.7', 'via', NODE_IP])
+    assert.equal(names(await ask('outside', '192.0.2.7', 80, 20)).length, 1)
+  },
+
+  async 'policy Local keeps to the node and shows the client'() {
+    services.set(service({ type: 'NodePort', externalTrafficPolicy: 'Local', internalTrafficPolicy: 'Local' }))
+    slices.set(slice([endpoint('a'), { ...endpoint('b'), nodeName: 'node-2' }]))
+    await eventually(async () => assert.deepEqual(await ask('outside', NODE_IP, 30080, 8), Array(8).fill('a 10.9.255.1')))
+    assert.deepEqual(names(await ask('c', '10.9.128.10', 80, 8)), ['a'])
+    slices.set(slice([{ ...endpoint('b'), nodeName: 'node-2' }]))
+    await eventually(async () => assert.deepEqual(await ask('outside', NODE_IP, 30080), ['timeout']))
+    assert.deepEqual(names(await ask('c', NODE_IP, 30080, 4)), ['b'])
+  },
+
+  async 'many services change without leaving anything'() {
+    for (let i = 0; i < 200; i++) {
+      services.set(service({ clusterIP: `10.9.129.${i}`, ports: [{ port: 80, protocol: 'TCP' }] }, `s${i}`))
+      slices.set(slice([endpoint('a')], `s${i}`))
+    }
+    await eventually(async () => assert.deepEqual(names(await ask('b', '10.9.129.199', 80)), ['a']))
+    for (const s of services.list()) services.delete(s)
+    for (const s of slices.list()) slices.delete(s)
+    await eventually(async () => assert.doesNotMatch(await run('nft', ['list', 'table', 'ip', 'kube-proxy']), /10\.9\.12[89]\.\d+ \.|service-[0-9a-f]{8}/))
+    services.set(service({}))
+    slices.set(slice([endpoint('a')]))
+    await eventually(async () => assert.deepEqual(names(await ask('b', '10.9.128.10', 80)), ['a']))
+  },
+
+  async 'rules that somebody else removed are written again'() {
+    await run('nft', ['delete', 'table', 'ip', 'kube-proxy'])
+    slices.set(slice([endpoint('b')]))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80)), ['b']))
+    proxyEnd.abort()
+  },
+
+  async 'what belongs to no pod any more goes'() {
+    await network.retain(new Set(['b', 'unknown']))
+    assert.deepEqual(readdirSync('/run/netns').sort(), ['outside', 'pod-b'])
+    assert.deepEqual(await ask('outside', NODE_IP, 8088), ['ECONNREFUSED'])
+    await Promise.all([network.tearDown('b'), network.tearDown('b'), network.tearDown('never')])
+    assert.deepEqual(readdirSync('/run/netns'), ['outside'])
+    assert.equal((await run('ip', ['link', 'show', 'master', 'cbr0'])).trim(), '')
+  },
+}

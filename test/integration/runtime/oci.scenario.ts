@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { cgroupTrees } from '#shared/linux/cgroup.ts'
+import { listMounts } from '#shared/linux/mount.ts'
+import { probeRuntime } from '#node-agent/runtime/probe.ts'
+import { eventually, type Scenario } from '../../fixtures/in-node.ts'
+import { bytes, containerSpec, directoryOf, exec, logOf, node, openRuntime, outputOf } from './containers.ts'
+
+const runtime = node.directory ? await openRuntime() : (undefined as never)
+const run = async (...args: Parameters<typeof containerSpec>): Promise<number | undefined> => {
+  const { directory } = containerSpec(...args)
+  await runtime.start(containerSpec(...args))
+  return (await runtime.wait(directory, AbortSignal.timeout(20_000))).exitCode
+}
+
+export const scenario: Scenario = {
+  async 'the probe starts a container'() {
+    const probe = await probeRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup, masks: [] })
+    assert.equal(probe.ok, true, JSON.stringify(probe))
+  },
+
+  async 'a container runs, logs in CRI format and tells its exit code'() {
+    const status = await runtime.start(containerSpec('first', ['sh', '-c', 'echo out; echo err >&2; exit 3']))
+    assert.notEqual(status.state, 'created')
+    const end = await runtime.wait(directoryOf('first'))
+    assert.equal(end.exitCode, 3)
+    assert.ok(end.finishedAt! >= end.startedAt!)
+    assert.match(logOf('first'), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}\S+ stdout F out$/m)
+    assert.match(logOf('first'), / stderr F err$/m)
+  },
+
+  async 'what a container must not see is hidden, and writes stay in it'() {
+    mkdirSync(join(node.directory, 'secret'), { recursive: true })
+    writeFileSync('/run/of-the-node', 'x')
+    const look = `ls -A /root /home /run /tmp; ls ${node.directory} 2>&1; echo changed > /etc/hostname-of-test; test -w /tmp && echo tmp`
+    assert.equal(await run('hidden', ['sh', '-c', look]), 0)
+    assert.doesNotMatch(outputOf('hidden'), /of-the-node|secret|\bnode\b$/m)
+    assert.match(outputOf('hidden'), /^tmp$/m)
+    assert.equal(existsSync('/etc/hostname-of-test'), false)
+  },
+
+  async 'mounts: directory, single file, read-only, tmpfs, places that do not exist'() {
+    const volume = join(node.directory, 'volume')
+    mkdirSync(volume)
+    writeFileSync(join(volume, 'f'), 'from the volume\n')
+    const mounts = [
+      { destination: '/new/dir/inner', tmpfsBytes: 1 << 20, readOnly: false, propagation: 'private' as const },
+      { destination: '/new/dir', source: volume, readOnly: false, propagation: 'private' as const },
+      { destination: '/new/file', source: join(volume, 'f'), readOnly: true, propagation: 'private' as const },
+      { destination: '/var/run/secrets/x', source: volume, readOnly: true, propagation: 'private' as const },
+    ]
+    mkdirSync(join(volume, 'inner'))
+    const script = 'cat /new/file /run/secrets/x/f; echo w > /new/dir/w; echo no > /new/file; echo no > /run/secrets/x/y; stat -f -c %T /new/dir/inner; ls -d /new/dir'
+    await run('mounts', ['sh', '-c', script], { mounts })
+    assert.equal(readFileSync(join(volume, 'w'), 'utf8'), 'w\n')
+    const output = outputOf('mounts')
+    assert.equal(output.match(/from the volume/g)?.length, 2)
+    assert.equal(output.match(/Read-only file system/g)?.length, 2)
+    assert.match(output, /tmpfs/)
+    assert.equal(existsSync('/new'), false)
+  },
+
+  async 'users, groups, capabilities, no new privileges, read-only root'() {
+    await run('user', ['sh', '-c', 'id; grep -E "CapEff|NoNewPrivs" /proc/self/status; touch /x'], { user: { uid: 1234, gid: 55, supplementalGroups: [77, 88] }, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true })
+    assert.match(outputOf('user'), /uid=1234 gid=55\(?.*groups=.*77.*88/)
+    assert.match(outputOf('user'), /CapEff:\s+0000000000000000/)
+    assert.match(outputOf('user'), /NoNewPrivs:\s+1/)
+    assert.match(outputOf('user'), /touch: .*Read-only file system/)
+    await run('image-user', ['id', '-un'], { image: { image: '', id: '', entrypoint: [], cmd: [], env: [], workingDir: '', user: 'nobody' } })
+    assert.equal(outputOf('image-user'), 'nobody')
+    await run('caps', ['grep', 'CapEff', '/proc/self/status'], { capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] } })
+    assert.match(outputOf('caps'), /CapEff:\s+0000000000001000/)
+    await assert.rejects(run('nocap', ['true'], { capabilities: { add: ['FLY'], drop: [] } }), /unknown capability "CAP_FLY"/)
+    await run('privileged', ['sh', '-c', 'mount -t tmpfs t /mnt && test -e /dev/kmsg && echo mounted; grep NoNewPrivs /proc/self/status'], { privileged: true })
+    assert.match(outputOf('privileged'), /^mounted$/m)
+  },
+
+  async 'environment, working directory, host name, sysctls'() {
+    await run('env', ['sh', '-c', 'echo $A $HOSTNAME $(hostname) $PWD $HOME $PATH; cat /proc/sys/kernel/shm_rmid_forced'], { env: ['A=b c'], workingDir: '/not/there', hostname: 'my-pod', sysctls: { 'kernel.shm_rmid_forced': '1' } })
+    assert.equal(outputOf('env'), 'b c my-pod my-pod /not/there /root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n1')
+  },
+
+  async 'a container that cannot start says why and leaves nothing'() {
+    const missing = containerSpec('missing', ['no-such-program'])
+    await assert.rejects(runtime.start(missing), { message: 'OCI runtime create failed: runc create failed: unable to start container process: exec: "no-such-program": executable file not found in $PATH: unknown' })
+    assert.equal(existsSync(missing.directory), false)
+    assert.equal(await runtime.status(missing.directory), undefined)
+    await assert.rejects(run('nomount', ['true'], { mounts: [{ destination: '/x', source: '/no/such/source', readOnly: false, propagation: 'private' }] }), /OCI runtime create failed: .*\/no\/such\/source/)
+  },
+
+  async 'death by lack of memory is told apart'() {
+    await runtime.start(containerSpec('oom', [process.execPath, '-e', 'const a=[];for(;;)a.push(Buffer.alloc(8<<20,1))'], { resources: { memoryBytes: 48 << 20, cpuShares: 512, cpuQuotaMicros: 50_000, pids: 100 }, mounts: [{ destination: process.execPath, source: process.execPath, readOnly: true, propagation: 'private' }] }))
+    const end = await runtime.wait(directoryOf('oom'))
+    assert.deepEqual([end.exitCode, end.oomKilled], [137, true])
+  },
+
+  async 'signals and exit codes'() {
+    await runtime.start(containerSpec('term', ['sh', '-c', 'trap "exit 9" TERM; echo up; while :; do sleep 0.05; done']))
+    await eventually(() => assert.equal(outputOf('term'), 'up'))
+    assert.equal(await runtime.kill(directoryOf('term'), 'SIGTERM'), true)
+    assert.equal((await runtime.wait(directoryOf('term'))).exitCode, 9)
+    assert.equal(await runtime.kill(directoryOf('term'), 'SIGTERM'), false)
+    await runtime.start(containerSpec('kill', ['sleep', '1000']))
+    await runtime.kill(directoryOf('kill'), 'SIGKILL')
+    assert.equal((await runtime.wait(directoryOf('kill'))).exitCode, 137)
+  },
+
+  async 'exec: input, output, exit code, a missing program, a container that is gone'() {
+    await runtime.start(containerSpec('exec', ['sleep', '1000'], { env: ['OF=container'] }))
+    assert.deepEqual(await exec(runtime, 'exec', ['sh', '-c', 'cat; echo $OF $MORE; echo err >&2; exit 5'], { stdin: bytes('in\n'), env: ['MORE=exec'] }), { code: 5, out: 'in\ncontainer exec\n', err: 'err\n' })
+    const missing = await exec(runtime, 'exec', ['no-such-program'])
+    assert.equal(missing.code, 126)
+    assert.match(missing.err, /exec: "no-such-program": executable file not found in \$PATH/)
+    const big = await exec(runtime, 'exec', ['head', '-c', '3000000', '/dev/zero'])
+    assert.equal(big.out.length, 3_000_000)
+    await assert.rejects(exec(runtime, 'first', ['true']), /is not running/)
+  },
+
+  async 'exec with a terminal: size, resizing, control characters, exit code'() {
+    let out = ''
+    let resize: (size: { Width: number; Height: number } | undefined) => void = () => {}
+    const sizes = async function* () {
+      yield { Width: 100, Height: 40 }
+      const next = await new Promise<{ Width: number; Height: number } | undefined>(resolve => (resize = resolve))
+      if (next) yield next
+    }
+    const keyboard = new PassThrough()
+    const type = (text: string): void => void keyboard.write(text)
+    const done = runtime.exec(directoryOf('exec'), { args: ['sh'], tty: true, stdin: keyboard, resize: sizes(), stdout: d => void (out += Buffer.from(d).toString()) })
+    await eventually(() => assert.match(out, /[#$] $/))
+    type('stty size; tty\n')
+    await eventually(() => assert.match(out, /40 100\r\n\/dev\/pts\//))
+    resize({ Width: 90, Height: 30 })
+    await eventually(async () => {
+      type('stty size\n')
+      await new Promise(resolve => setTimeout(resolve, 50))
+      assert.match(out, /30 90/)
+    })
+    type('sleep 1000; echo after:$?\n')
+    await new Promise(resolve => setTimeout(resolve, 100))
+    type('\x03')
+    type('echo code:$?\n')
+    await eventually(() => assert.match(out, /\^C[\s\S]*code:130/))
+    type('exit 7\n')
+    assert.equal(await done, 7)
+  },
+
+  async 'an exec whose client goes away takes everything with it'() {
+    const gone = new AbortController()
+    const done = exec(runtime, 'exec', ['sh', '-c', 'setsid sleep 4711 & sh -c "sleep 4712 & wait" & sleep 4713'], { signal: gone.signal })
+    const sleeping = async () => (await exec(runtime, 'exec', ['sh', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" " " | grep -c "sleep 471[123]"'])).out.trim()
+    await eventually(async () => assert.notEqual(await sleeping(), '0'))
+    gone.abort()
+    await assert.rejects(done, { name: 'AbortError' })
+    await eventually(async () => assert.equal((await exec(runtime, 'exec', ['sh', '-c', 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline; echo; done'])).out.match(/^sleep 471/m), null))
+  },
+
+  async 'standard input: once and for ever, and a terminal'() {
+    await runtime.start(containerSpec('once', ['sh', '-c', 'cat; echo END'], { stdin: true, stdinOnce: true }))
+    await runtime.writeStdin(directoryOf('once'), bytes('one\n', `${'x'.repeat(20_000)}\n`))
+    assert.equal((await runtime.wait(directoryOf('once'), AbortSignal.timeout(10_000))).exitCode, 0)
+    assert.match(outputOf('once'), /^one\nx+[\s\S]*END$/)
+    await runtime.start(containerSpec('again', ['cat'], { stdin: true }))
+    await runtime.writeStdin(directoryOf('again'), bytes('one\n'))
+    await runtime.writeStdin(directoryOf('again'), bytes('two\n'))
+    await eventually(() => assert.equal(outputOf('again'), 'one\ntwo'))
+    await runtime.start(containerSpec('tty', ['sh', '-c', 'read line; stty size; tty; echo got $line; exit 4'], { stdin: true, tty: true }))
+    await runtime.resizeTerminal(directoryOf('tty'), { Width: 77, Height: 33 })
+    await runtime.writeStdin(directoryOf('tty'), bytes('typed\n'))
+    assert.equal((await runtime.wait(directoryOf('tty'), AbortSignal.timeout(10_000))).exitCode, 4)
+    assert.match(outputOf('tty'), /33 77\r?\n\/dev\/pts\/0\r?\ngot typed/)
+  },
+
+  async 'a rotated log continues in a new file'() {
+    const { logPath } = containerSpec('again', [])
+    renameSync(logPath, `${logPath}.1`)
+    await runtime.reopenLog(directoryOf('again'))
+    await eventually(() => assert.ok(existsSync(logPath)))
+    await runtime.writeStdin(directoryOf('again'), bytes('three\n'))
+    await eventually(() => assert.equal(outputOf('again'), 'three'))
+  },
+
+  async 'stats'() {
+    const stats = await runtime.stats(directoryOf('exec'))
+    assert.ok(stats!.memoryBytes > 0 && stats!.cpuNanos > 0, JSON.stringify(stats))
+  },
+
+  async 'a container outlives the process that started it, which another adopts'() {
+    const starter = fileURLToPath(new URL('./start-and-die.ts', import.meta.url))
+    const { signal, stdout } = spawnSync(process.execPath, [starter], { env: process.env, timeout: 20_000 })
+    assert.equal(signal, 'SIGKILL')
+    const pid = Number(stdout.toString().trim())
+    const again = await openRuntime()
+    const status = await again.status(directoryOf('orphan'))
+    assert.deepEqual([status?.state, status?.pid], ['running', pid])
+    const wait = again.wait(directoryOf('orphan'))
+    writeFileSync(join(node.directory, 'orphan-volume', 'go'), '')
+    assert.equal((await wait).exitCode, 6)
+    assert.equal(outputOf('orphan'), 'before\nafter')
+  },
+
+  async 'a container whose shim is killed ends as killed'() {
+    await runtime.start(containerSpec('shimless', ['sleep', '1000']))
+    process.kill(Number(readFileSync(join(directoryOf('shimless'), 'conmon.pid'), 'utf8')), 'SIGKILL')
+    assert.equal((await runtime.wait(directoryOf('shimless'), AbortSignal.timeout(15_000))).exitCode, 137)
+  },
+
+  async 'removal is complete and may be repeated'() {
+    await Promise.all(readdirSync(join(node.directory, 'node/pods/uid')).map(id => runtime.remove(directoryOf(id))))
+    await runtime.remove(directoryOf('exec'))
+    assert.deepEqual(readdirSync(join(node.directory, 'node/pods/uid')), [])
+    assert.deepEqual((await listMounts()).filter(m => m.target.startsWith(node.directory)).map(m => m.target), [join(node.directory, 'node/layers')])
+    for (const tree of await cgroupTrees()) assert.deepEqual(existsSync(join(tree, node.cgroup)) ? readdirSync(join(tree, node.cgroup), { withFileTypes: true }).filter(e => e.isDirectory()).map(e => e.name) : [], [])
+    await eventually(() => assert.deepEqual(readdirSync('/proc').filter(p => /^\d+$/.test(p) && commandOf(p).startsWith('/usr/bin/conmon')), []))
+  },
+}
+
+const commandOf = (pid: string): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
