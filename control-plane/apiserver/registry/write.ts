@@ -30,6 +30,7 @@ export interface WriterView {
 }
 
 const attemptMs = 2_000
+const shuttingDown: Outcome = { kind: 'refused', why: 'the API server is shutting down' }
 
 export class Writer {
   /** Begins every write id of this process. */
@@ -40,6 +41,7 @@ export class Writer {
   readonly #inbox: string
   readonly #stop: (() => void)[] = []
   #count = 0
+  #closed = false
 
   constructor(connection: BusConnection, deadlineMs: number) {
     this.#connection = connection
@@ -53,8 +55,9 @@ export class Writer {
   }
 
   close(): void {
+    this.#closed = true
     for (const stop of this.#stop) stop()
-    for (const p of this.#pending.values()) p.settle?.({ kind: 'refused', why: 'the API server is shutting down' })
+    for (const p of this.#pending.values()) p.settle?.(shuttingDown)
   }
 
   /** The object behind a write id, when it is a write of this process that is not settled. */
@@ -128,13 +131,14 @@ export class Writer {
       known = true
       const applied = await this.#settled(pending, end)
       if (applied.kind === 'applied') return applied.stored
+      if (applied.kind === 'refused') break
     }
     throw known ? timeout('the write is stored, but this API server lags behind') : timeout('the store did not answer in time; the outcome of the write is unknown')
   }
 
   async #publish(subject: string, data: Uint8Array, replaces: number, id: string, pending: Pending, end: number): Promise<Outcome> {
     const settled = this.#settled(pending, Math.min(end, performance.now() + attemptMs))
-    if (pending.applied) return settled
+    if (pending.applied || this.#closed) return settled
     try {
       const token = id.slice(id.indexOf('.') + 1)
       this.#connection.nats.publish(subject, data, { reply: `${this.#inbox}.${token}`, headers: writeHeaders(id, replaces) })
@@ -146,6 +150,7 @@ export class Writer {
 
   #settled(pending: Pending, until: number): Promise<Outcome> {
     if (pending.applied) return Promise.resolve({ kind: 'applied', stored: pending.applied })
+    if (this.#closed) return Promise.resolve(shuttingDown)
     return new Promise(resolve => {
       pending.until = until
       pending.settle = outcome => {
