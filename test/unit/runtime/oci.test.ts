@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest'
+import { bundleConfig } from '#node-agent/runtime/oci/bundle.ts'
+import { containerCapabilities } from '#node-agent/runtime/oci/capabilities.ts'
+import { resolveUser } from '#node-agent/runtime/oci/users.ts'
+import { containerSpec } from '../../integration/runtime/containers.ts'
+
+describe('users', () => {
+  const passwd = 'root:x:0:0:root:/root:/bin/sh\nwww:x:33:34::/:/bin/false\n'
+  const group = 'root:x:0:\nwww:x:34:\nextra:x:50:www,other\nadm:x:51:other\n'
+  const none = { supplementalGroups: [] }
+  test.each([
+    [none, '', { uid: 0, gid: 0, additionalGids: [] }],
+    [none, 'www', { uid: 33, gid: 34, additionalGids: [50] }],
+    [none, '33', { uid: 33, gid: 34, additionalGids: [50] }],
+    [none, 'www:adm', { uid: 33, gid: 51, additionalGids: [50] }],
+    [none, '1234', { uid: 1234, gid: 0, additionalGids: [] }],
+    [none, '1234:77', { uid: 1234, gid: 77, additionalGids: [] }],
+    [{ uid: 33, supplementalGroups: [9, 34] }, 'root', { uid: 33, gid: 34, additionalGids: [50, 9] }],
+    [{ uid: 7, gid: 8, supplementalGroups: [8, 9] }, 'root', { uid: 7, gid: 8, additionalGids: [9] }],
+  ])('%j over image user %j', (wanted, image, expected) => expect(resolveUser(wanted, image, passwd, group)).toEqual(expected))
+  test('a name that is not there', () => {
+    expect(() => resolveUser(none, 'nobody', passwd, group)).toThrow('unable to find user nobody: no matching entries in passwd file')
+    expect(() => resolveUser(none, 'www:nope', passwd, group)).toThrow('unable to find group nope: no matching entries in group file')
+  })
+})
+
+describe('capabilities', () => {
+  const available = new Set(['CAP_CHOWN', 'CAP_NET_RAW', 'CAP_NET_ADMIN', 'CAP_KILL'])
+  const of = (add: string[], drop: string[], privileged = false) => containerCapabilities({ add, drop }, privileged, available)
+  test('defaults, changes, ALL', () => {
+    expect(of([], [])).toEqual(['CAP_CHOWN', 'CAP_KILL', 'CAP_NET_RAW'])
+    expect(of(['NET_ADMIN'], ['CAP_KILL'])).toEqual(['CAP_CHOWN', 'CAP_NET_ADMIN', 'CAP_NET_RAW'])
+    expect(of(['net_admin'], ['ALL'])).toEqual(['CAP_NET_ADMIN'])
+    expect(of(['ALL'], ['CHOWN'])).toEqual(['CAP_KILL', 'CAP_NET_ADMIN', 'CAP_NET_RAW'])
+    expect(of([], ['ALL'], true)).toHaveLength(4)
+    expect(() => of(['FLY'], [])).toThrow('unknown capability "CAP_FLY"')
+  })
+})
+
+describe('config.json', () => {
+  const host = { capabilities: new Set<string>(), oomScoreFloor: 0, cgroup2: false, cgroupRoot: '/c/n' }
+  const config = (more: Parameters<typeof containerSpec>[2], of = host) => bundleConfig(containerSpec('x', ['true'], more), '/root', { uid: 0, gid: 0, additionalGids: [] }, of) as any // any: free-form JSON
+  test('outer mounts come before inner ones, and a volume replaces a system mount', () => {
+    const volume = (destination: string) => ({ destination, source: '/s', readOnly: false, propagation: 'private' as const })
+    const destinations = config({ mounts: [volume('/a/b/c'), volume('/a'), volume('/dev/shm'), volume('/a/b')] }).mounts.map((m: { destination: string }) => m.destination)
+    expect(destinations.slice(-4)).toEqual(['/a', '/dev/shm', '/a/b', '/a/b/c'])
+    expect(destinations.filter((d: string) => d === '/dev/shm')).toHaveLength(1)
+  })
+  test('limits, namespaces, oom score', () => {
+    const made = config({ resources: { memoryBytes: 1e6, cpuShares: 2, cpuQuotaMicros: 1000, pids: 5 }, oomScoreAdj: -997, networkNamespace: '/run/netns/p', hostPID: true })
+    expect(made.linux.resources).toMatchObject({ memory: { limit: 1e6 }, cpu: { shares: 2, quota: 1000, period: 100_000 }, pids: { limit: 5 } })
+    expect(made.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'uts' }, { type: 'ipc' }, { type: 'network', path: '/run/netns/p' }])
+    expect(made.process.oomScoreAdj).toBe(0)
+    expect(made.linux.cgroupsPath).toBe('/c/n/burstable/pod1/x')
+    expect(config({ oomScoreAdj: -997 }, { ...host, oomScoreFloor: undefined as never }).process.oomScoreAdj).toBe(-997)
+  })
+  test('sysctls of the network belong to the pod, not the container', () => {
+    expect(config({ sysctls: { 'net.core.somaxconn': '1', 'kernel.sem': '2' }, domainname: 'd' }).linux.sysctl).toEqual({ 'kernel.sem': '2', 'kernel.domainname': 'd' })
+  })
+})
