@@ -31,7 +31,13 @@ export const controllers: readonly NewController[] = [
   taintEvictionController,
 ]
 
-export const defaultSettings: Settings = { rootCa: '', nodeMonitorGracePeriodMs: 50_000, nodeMonitorPeriodMs: 5_000, terminatedPodThreshold: 12_500, podQuarantineMs: 40_000 }
+export const defaultSettings: Settings = {
+  rootCa: '',
+  nodeMonitorGracePeriodMs: 50_000,
+  nodeMonitorPeriodMs: 5_000,
+  terminatedPodThreshold: 12_500,
+  podQuarantineMs: 40_000,
+}
 
 /** Runs the controllers until `signal` aborts; they share informers and, by component, event recorders. */
 export async function runControllers(client: Client, settings: Settings, signal: AbortSignal, log: Logger, which = controllers): Promise<void> {

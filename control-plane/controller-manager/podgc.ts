@@ -1,6 +1,6 @@
 /**
- * Removes pods that nothing else will: too many that ended, those bound to nodes that are gone, terminating ones that never got a node, and terminating ones on nodes
- * that are out of service. pkg/controller/podgc
+ * Removes pods that nothing else will: too many that ended, those bound to nodes that are gone, terminating ones that never got a node, and
+ * terminating ones on nodes that are out of service. pkg/controller/podgc
  */
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
@@ -17,10 +17,12 @@ import { hasEnded, isReady, isTerminating } from './pods.ts'
 export function surplus(ended: readonly Pod[], threshold: number): Pod[] {
   const created = (p: Pod) => p.metadata.creationTimestamp ?? ''
   const evicted = (p: Pod) => Number(p.status?.phase === 'Failed' && p.status.reason === 'Evicted')
-  const order = (a: Pod, b: Pod) => evicted(b) - evicted(a) || (created(a) < created(b) ? -1 : created(a) > created(b) ? 1 : (a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1)
+  const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+  const order = (a: Pod, b: Pod) => evicted(b) - evicted(a) || byText(created(a), created(b)) || byText(a.metadata.name ?? '', b.metadata.name ?? '')
   return threshold > 0 && ended.length > threshold ? [...ended].sort(order).slice(0, ended.length - threshold) : []
 }
-const outOfService = (node: Node | undefined): boolean => Boolean(node?.spec.taints?.some(t => t.key === 'node.kubernetes.io/out-of-service')) && !nodeReady(node)
+const outOfService = (node: Node | undefined): boolean =>
+  Boolean(node?.spec.taints?.some(t => t.key === 'node.kubernetes.io/out-of-service')) && !nodeReady(node)
 const nodeReady = (node: Node | undefined): boolean => node?.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
 
 /** Keys are `node/NAME`, `terminated/` and `unscheduled/NAMESPACE/NAME`: here the part before the first slash says what to look at. */
@@ -45,8 +47,9 @@ export const podGarbageCollector: NewController = ctx => {
     const { namespace = '', name = '', uid } = pod.metadata
     try {
       if (!hasEnded(pod)) {
-        const conditions = disruption ? [{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByPodGC', message: disruption, lastTransitionTime: formatTime() }] : []
-        await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status: { phase: 'Failed', ...(conditions.length ? { conditions } : {}) } }, 'status')
+        const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByPodGC', message: disruption, lastTransitionTime: formatTime() }
+        const status = { phase: 'Failed', ...(disruption ? { conditions: [condition] } : {}) }
+        await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status }, 'status')
       }
       await client.delete(pods, namespace, name, { gracePeriodSeconds: 0, ...(uid ? { preconditions: { uid } } : {}) })
     } catch (e) {

@@ -9,7 +9,8 @@ import { namespaceTerminating } from './replicaset/pod-control.ts'
 const name = 'kube-root-ca.crt'
 const annotation = 'kubernetes.io/description'
 const description =
-  'Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.'
+  'Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or ' +
+  'kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.'
 
 export const rootCACertPublisher: NewController = ctx => {
   const ca = ctx.settings.rootCa
@@ -30,9 +31,10 @@ export const rootCACertPublisher: NewController = ctx => {
       const current = maps.get(namespace, name)
       const data = { 'ca.crt': ca }
       try {
-        if (!current) await client.create(configMaps, namespace, { metadata: { name, namespace, annotations: { [annotation]: description } }, data } as unknown as ConfigMap)
+        const annotations = { ...current?.metadata.annotations, [annotation]: description }
+        if (!current) await client.create(configMaps, namespace, { metadata: { name, namespace, annotations }, data } as unknown as ConfigMap)
         else if (current.data?.['ca.crt'] !== ca || Object.keys(current.data).length !== 1 || current.metadata.annotations?.[annotation] === undefined)
-          await client.update(configMaps, { ...current, metadata: { ...current.metadata, annotations: { ...current.metadata.annotations, [annotation]: description } }, data })
+          await client.update(configMaps, { ...current, metadata: { ...current.metadata, annotations }, data })
       } catch (e) {
         if (!isStatus(e, 'AlreadyExists') && !namespaceTerminating(e)) throw e
       }

@@ -30,7 +30,9 @@ export interface List<T> {
   metadata: ListMeta
   items: T[]
 }
-export type WatchEvent<T> = { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: T } | { type: 'BOOKMARK'; object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } } }
+export type WatchEvent<T> =
+  | { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: T }
+  | { type: 'BOOKMARK'; object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } } }
 
 /**
  * `namespace` is `''` for cluster-scoped kinds and, in `list` and `watch`, for all namespaces. Every call rejects with a

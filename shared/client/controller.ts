@@ -71,7 +71,8 @@ export async function runController(options: ControllerOptions, signal: AbortSig
       if (!signal.aborted) {
         // Conflicts are how optimistic concurrency looks; anything else deserves a look.
         const level = e instanceof StatusError && e.code === 409 ? 'debug' : 'warn'
-        log[level]({ key, ...(e instanceof StatusError || !(e instanceof Error) ? { err: String((e as Error).message ?? e) } : { err: e }) }, 'reconcile failed, will retry')
+        // The API's failures speak for themselves; of others the stack is wanted.
+        log[level]({ key, err: e instanceof StatusError ? e.message : e }, 'reconcile failed, will retry')
       }
       queue.addRateLimited(key)
     }

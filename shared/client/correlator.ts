@@ -22,18 +22,13 @@ class Lru<V> {
   }
 }
 
-const sourceKey = (e: Event): string => {
-  const o = e.involvedObject
-  return [e.source?.component, e.source?.host, o.kind, o.namespace, o.name, o.uid, o.apiVersion, o.fieldPath].join('\0')
+/** Who says it, and about what object. */
+function about({ source, involvedObject: o }: Event): string {
+  return [source?.component, source?.host, o.kind, o.namespace, o.name, o.uid, o.apiVersion].join('\0')
 }
-const aggregateKey = (e: Event): string => {
-  const o = e.involvedObject
-  return [e.source?.component, e.source?.host, o.kind, o.namespace, o.name, o.uid, o.apiVersion, e.type, e.reason, e.reportingComponent, e.reportingInstance].join('\0')
-}
-const eventKey = (e: Event): string => {
-  const o = e.involvedObject
-  return [e.source?.component, e.source?.host, o.kind, o.namespace, o.name, o.fieldPath, o.uid, o.apiVersion, e.type, e.reason, e.message].join('\0')
-}
+const sourceKey = (e: Event): string => [about(e), e.involvedObject.fieldPath].join('\0')
+const aggregateKey = (e: Event): string => [about(e), e.type, e.reason, e.reportingComponent, e.reportingInstance].join('\0')
+const eventKey = (e: Event): string => [about(e), e.involvedObject.fieldPath, e.type, e.reason, e.message].join('\0')
 
 export interface Correlator {
   /** What to write for this occurrence: the event, whether it updates one that is there, and the key to report back under; undefined to drop it. */

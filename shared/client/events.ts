@@ -24,15 +24,26 @@ export interface EventRecorder {
 const queueLimit = 1000
 const tries = 12
 
+let count = Math.floor(Math.random() * 1_000_000)
+
 /** The Event of one occurrence, before counting. */
-export function newEvent(subject: Subject, type: string, reason: string, message: string, component: string, host: string, at: number, fieldPath?: string): Event {
+export function newEvent(
+  subject: Subject,
+  type: string,
+  reason: string,
+  message: string,
+  component: string,
+  host: string,
+  at: number,
+  fieldPath?: string,
+): Event {
   const { name = '', namespace, uid, resourceVersion } = subject.metadata
   const time = formatTime(new Date(at))
   return {
     apiVersion: 'v1',
     kind: 'Event',
-    // The time in hexadecimal makes the name unique; performance.now() adds what Date lacks in resolution.
-    metadata: { name: `${name}.${(BigInt(Math.floor(at)) * 1_000_000n + BigInt(Math.floor((performance.now() % 1) * 1e6))).toString(16)}`, namespace: namespace || 'default' },
+    // The time in nanoseconds, in hexadecimal, makes the name unique; a count stands in for what the clock lacks in resolution.
+    metadata: { name: `${name}.${(BigInt(Math.floor(at)) * 1_000_000n + BigInt(count++ % 1_000_000)).toString(16)}`, namespace: namespace || 'default' },
     involvedObject: {
       kind: subject.kind ?? '',
       ...(namespace ? { namespace } : {}),

@@ -1,6 +1,6 @@
 /**
- * Leader election by a Lease, with client-go's rules: k8s.io/client-go/tools/leaderelection. Expiry is judged by when this process saw the lease change, on its own
- * monotonic clock, so that clocks of different machines do not matter.
+ * Leader election by a Lease, with client-go's rules: k8s.io/client-go/tools/leaderelection. Expiry is judged by when this process saw the lease
+ * change, on its own monotonic clock, so that clocks of different machines do not matter.
  */
 import { leases } from '../api/kinds.ts'
 import type { Lease } from '../api/coordination/lease.ts'
@@ -23,7 +23,7 @@ export interface ElectionOptions {
   retryPeriodMs: number
   log: Logger
   recorder?: EventRecorder
-  /** Called once when the lease is held; its signal aborts when it is lost or the election is stopped. The lease is released after what it returns has settled. */
+  /** Called once when the lease is held; its signal aborts when it is lost or the election is stopped. Release waits for what it returns. */
   onStartedLeading: (signal: AbortSignal) => void | Promise<void>
 }
 
@@ -68,7 +68,8 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     } catch (e) {
       if (!isStatus(e, 'NotFound')) throw e
       const time = formatMicroTime()
-      const spec = { holderIdentity: identity, leaseDurationSeconds: Math.ceil(options.leaseDurationMs / 1000), acquireTime: time, renewTime: time, leaseTransitions: 0 }
+      const leaseDurationSeconds = Math.ceil(options.leaseDurationMs / 1000)
+      const spec = { holderIdentity: identity, leaseDurationSeconds, acquireTime: time, renewTime: time, leaseTransitions: 0 }
       observed = { lease: await client.create(leases, namespace, { metadata: { name, namespace }, spec } as Lease), at: performance.now() }
       return true
     }
@@ -94,10 +95,12 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
 
   // While nothing answers (the API server is starting as well) try sooner than while somebody else leads.
   const pause = backoff(100, options.retryPeriodMs)
-  while (!signal.aborted && !(await attempt(options.renewDeadlineMs))) await sleep(reported ? options.retryPeriodMs * (1 + Math.random() * 0.2) : pause.next(), signal)
+  while (!signal.aborted && !(await attempt(options.renewDeadlineMs)))
+    await sleep(reported ? options.retryPeriodMs * (1 + Math.random() * 0.2) : pause.next(), signal)
   if (signal.aborted) return 'stopped'
   log.info({ lease: name, identity }, 'became the leader')
-  const announce = (what: string) => options.recorder?.event({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: observed!.lease.metadata }, 'Normal', 'LeaderElection', `${identity} ${what}`)
+  const subject = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: observed!.lease.metadata }
+  const announce = (what: string) => options.recorder?.event(subject, 'Normal', 'LeaderElection', `${identity} ${what}`)
   announce('became leader')
   const leading = new AbortController()
   const work = options.onStartedLeading(AbortSignal.any([leading.signal, signal]))

@@ -31,7 +31,8 @@ export function pathOf(kind: Pick<Kind, 'group' | 'version' | 'plural' | 'namesp
 
 function queryOf(options: object): URLSearchParams {
   const query = new URLSearchParams()
-  for (const [key, value] of Object.entries(options)) if (value !== undefined && value !== '' && key !== 'metadataOnly' && key !== 'onAlive') query.set(key, String(value))
+  for (const [key, value] of Object.entries(options))
+    if (value !== undefined && value !== '' && key !== 'metadataOnly' && key !== 'onAlive') query.set(key, String(value))
   return query
 }
 
@@ -149,7 +150,8 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
       const { labelSelector, fieldSelector, ...rest } = options
       await call('DELETE', pathOf(kind, namespace), queryOf({ labelSelector, fieldSelector }), { apiVersion: 'v1', kind: 'DeleteOptions', ...rest })
     },
-    post: <R>(kind: Kind, namespace: string, name: string, subresource: string, body: unknown) => call<R>('POST', pathOf(kind, namespace, name, subresource), undefined, body),
+    post: <R>(kind: Kind, namespace: string, name: string, subresource: string, body: unknown) =>
+      call<R>('POST', pathOf(kind, namespace, name, subresource), undefined, body),
     raw<R>(method: string, path: string, body?: unknown, accept?: string): Promise<R> {
       const [bare = '', query = ''] = path.split('?', 2)
       return call<R>(method, bare, new URLSearchParams(query), body, accept ? { accept } : undefined)

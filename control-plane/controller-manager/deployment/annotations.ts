@@ -8,7 +8,14 @@ const historyAnnotation = `${prefix}revision-history`
 const desiredAnnotation = `${prefix}desired-replicas`
 const maxAnnotation = `${prefix}max-replicas`
 /** Not copied between a deployment and its replica sets. */
-const own = new Set(['kubectl.kubernetes.io/last-applied-configuration', revisionAnnotation, historyAnnotation, desiredAnnotation, maxAnnotation, 'deprecated.deployment.rollback.to'])
+const own = new Set([
+  'kubectl.kubernetes.io/last-applied-configuration',
+  'deprecated.deployment.rollback.to',
+  revisionAnnotation,
+  historyAnnotation,
+  desiredAnnotation,
+  maxAnnotation,
+])
 /** The history of revisions is cut at this many characters. */
 const historyLimit = 2000
 
@@ -27,7 +34,7 @@ export const maxRevision = (sets: readonly ReplicaSet[]): number => Math.max(0, 
 /** The annotations that say for which size of the deployment a replica set was sized. */
 export const sizeAnnotations = (desired: number, max: number): Annotations => ({ [desiredAnnotation]: String(desired), [maxAnnotation]: String(max) })
 
-/** A replica set's annotations after those of its deployment and the revision were set on it. A revision only ever rises; those it had before are its history. */
+/** A replica set's annotations with its deployment's and the revision set on it. A revision only ever rises; those it had before are its history. */
 export function syncedAnnotations(d: Deployment, rs: Pick<ReplicaSet, 'metadata'>, newRevision: number): Annotations {
   const result: Annotations = { ...rs.metadata.annotations }
   for (const [key, value] of Object.entries(annotationsOf(d))) if (!own.has(key)) result[key] = value

@@ -49,7 +49,8 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     if (selectorOf(d.spec.selector)?.length === 0) {
       recorder.event(d, 'Warning', 'SelectingAll', 'This deployment is selecting all pods. A non-empty selector is required.')
       const observedGeneration = d.metadata.generation
-      if ((d.status?.observedGeneration ?? 0) < (observedGeneration ?? 0)) await client.update(deployments, { ...d, status: { ...d.status, observedGeneration } }, 'status')
+      if ((d.status?.observedGeneration ?? 0) < (observedGeneration ?? 0))
+        await client.update(deployments, { ...d, status: { ...d.status, observedGeneration } }, 'status')
       return
     }
     const { selector } = d.spec
@@ -85,7 +86,8 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     let revisions = await syncRevisions(client, recorder, deployment, own, false)
     const active = revisions.old.filter(rs => sizeOf(rs) > 0)
     for (const rs of active) await scale(client, revisions.d, { rs, replicas: 0 })
-    if (active.length || revisions.old.some(rs => podInformer.byIndex('controller', rs.metadata.uid ?? '').some(p => !hasEnded(p)))) return status(client, revisions, true)
+    const running = (rs: ReplicaSet) => podInformer.byIndex('controller', rs.metadata.uid ?? '').some(p => !hasEnded(p))
+    if (active.length || revisions.old.some(running)) return status(client, revisions, true)
     if (!revisions.newRS) revisions = await syncRevisions(client, recorder, revisions.d, own, true)
     await scale(client, revisions.d, { rs: revisions.newRS!, replicas: wanted(revisions.d) })
     if (isComplete(revisions.d, revisions.d.status)) await dropHistory(client, revisions)
@@ -97,7 +99,8 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     const before = sizeOf(rs)
     if (before === replicas && sameAnnotations(rs.metadata.annotations, annotations)) return
     await client.update(replicaSets, { ...rs, metadata: { ...rs.metadata, annotations }, spec: { ...rs.spec, replicas } })
-    if (before !== replicas) recorder.event(d, 'Normal', 'ScalingReplicaSet', `Scaled ${replicas > before ? 'up' : 'down'} replica set ${rs.metadata.name} from ${before} to ${replicas}`)
+    const direction = replicas > before ? 'up' : 'down'
+    if (before !== replicas) recorder.event(d, 'Normal', 'ScalingReplicaSet', `Scaled ${direction} replica set ${rs.metadata.name} from ${before} to ${replicas}`)
   }
 
   /** Deletes the oldest replica sets that are empty, beyond the history limit. */

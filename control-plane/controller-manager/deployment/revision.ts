@@ -34,7 +34,13 @@ async function withRevision(client: Client, d: Deployment, text: string): Promis
 }
 
 /** `sets` are the deployment's own replica sets. */
-export async function syncRevisions(client: Client, recorder: EventRecorder, deployment: Deployment, sets: readonly ReplicaSet[], create: boolean): Promise<Revisions> {
+export async function syncRevisions(
+  client: Client,
+  recorder: EventRecorder,
+  deployment: Deployment,
+  sets: readonly ReplicaSet[],
+  create: boolean,
+): Promise<Revisions> {
   let d = deployment
   const found = findNew(d, sets)
   const old = sets.filter(rs => rs !== found)

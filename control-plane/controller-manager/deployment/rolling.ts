@@ -50,7 +50,7 @@ export function scaleNew(d: Deployment, newRS: ReplicaSet, old: readonly Replica
 }
 
 /**
- * What happens to the old ones: first pods that are not available anyway go, then as many available ones as are to spare. Each replica set appears at most once.
+ * What happens to the old ones: first pods that are not available anyway go, then as many available ones as are to spare. Each appears at most once.
  */
 export function scaleOld(d: Deployment, newRS: ReplicaSet, old: readonly ReplicaSet[]): Scaling[] {
   if (totalSize(old) === 0) return []

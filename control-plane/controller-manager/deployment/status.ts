@@ -4,13 +4,22 @@ import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { maxUnavailable, totalAvailable, totalSize, wanted } from './rolling.ts'
 
-export const conditionOf = (status: DeploymentStatus | undefined, type: string): DeploymentCondition | undefined => status?.conditions?.find(c => c.type === type)
+export const conditionOf = (status: DeploymentStatus | undefined, type: string): DeploymentCondition | undefined =>
+  status?.conditions?.find(c => c.type === type)
 
 /** A progress deadline of the largest int32 means none. */
 export const hasDeadline = (d: Deployment): boolean => d.spec.progressDeadlineSeconds !== undefined && d.spec.progressDeadlineSeconds !== 2 ** 31 - 1
 
 /** `status` with the condition set. Nothing changes when status and reason are as before; the transition time moves only with status. */
-export function withCondition(status: DeploymentStatus, type: string, value: 'True' | 'False' | 'Unknown', reason: string, message: string, now: number, force = false): DeploymentStatus {
+export function withCondition(
+  status: DeploymentStatus,
+  type: string,
+  value: 'True' | 'False' | 'Unknown',
+  reason: string,
+  message: string,
+  now: number,
+  force = false,
+): DeploymentStatus {
   const before = conditionOf(status, type)
   if (!force && before && before.status === value && before.reason === reason) return status
   const time = formatTime(new Date(now))
@@ -24,7 +33,10 @@ export function withCondition(status: DeploymentStatus, type: string, value: 'Tr
   }
   return { ...status, conditions: [...(status.conditions ?? []).filter(c => c.type !== type), next] }
 }
-export const withoutCondition = (status: DeploymentStatus, type: string): DeploymentStatus => ({ ...status, conditions: (status.conditions ?? []).filter(c => c.type !== type) })
+export const withoutCondition = (status: DeploymentStatus, type: string): DeploymentStatus => ({
+  ...status,
+  conditions: (status.conditions ?? []).filter(c => c.type !== type),
+})
 
 /** Whether all pods are of the new version and available. */
 export function isComplete(d: Deployment, status: DeploymentStatus | undefined): boolean {

@@ -14,7 +14,8 @@ const emptyIsAbsent = new Set(['labels', 'annotations', 'nodeSelector', 'limits'
 function normal(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(normal)
   if (typeof value !== 'object' || value === null) return value
-  const kept = Object.entries(value).filter(([k, v]) => !(Array.isArray(v) && v.length === 0) && !(emptyIsAbsent.has(k) && v && Object.keys(v as object).length === 0))
+  const isEmpty = (k: string, v: unknown) => (Array.isArray(v) ? v.length === 0 : emptyIsAbsent.has(k) && Object.keys((v as object | null) ?? {}).length === 0)
+  const kept = Object.entries(value).filter(([k, v]) => !isEmpty(k, v))
   return Object.fromEntries(kept.map(([k, v]) => [k, normal(v)]))
 }
 /** The template's meaning as text, without the label that replica sets add and what the server keeps in metadata. */
@@ -36,7 +37,12 @@ export function newReplicaSet(d: Deployment): ReplicaSet {
   return {
     apiVersion: 'apps/v1',
     kind: 'ReplicaSet',
-    metadata: { name: `${d.metadata.name}-${hash}`, namespace: d.metadata.namespace, labels: template.metadata.labels, ownerReferences: [controllerRef(deployments, d)] },
+    metadata: {
+      name: `${d.metadata.name}-${hash}`,
+      namespace: d.metadata.namespace,
+      labels: template.metadata.labels,
+      ownerReferences: [controllerRef(deployments, d)],
+    },
     spec: {
       replicas: 0,
       ...(d.spec.minReadySeconds ? { minReadySeconds: d.spec.minReadySeconds } : {}),

@@ -17,7 +17,8 @@ export const selectsPod = (service: Service, labels: { readonly [key: string]: s
   isManaged(service) && Object.entries(service.spec.selector ?? {}).every(([k, v]) => labels?.[k] === v)
 
 /** Pods that may serve: they have an address and have not ended. */
-export const mayServe = (pod: Pod, includeTerminating: boolean): boolean => Boolean(pod.status?.podIP) && !hasEnded(pod) && (includeTerminating || !isTerminating(pod))
+export const mayServe = (pod: Pod, includeTerminating: boolean): boolean =>
+  Boolean(pod.status?.podIP) && !hasEnded(pod) && (includeTerminating || !isTerminating(pod))
 
 const typeOf = (ip: string): AddressType => (ip.includes(':') ? 'IPv6' : 'IPv4')
 export function addressesOf(pod: Pod, type: AddressType): string[] {
@@ -45,12 +46,12 @@ export function targetPort(pod: Pod, port: ServicePort): number | undefined {
 export const hostnameIn = (pod: Pod, service: Service): string | undefined =>
   pod.spec.hostname && pod.spec.subdomain === service.metadata.name && pod.metadata.namespace === service.metadata.namespace ? pod.spec.hostname : undefined
 
-/** When what led to the present endpoints happened, as far as the objects tell: the latest of creation, readiness and deletion. */
+/** When what led to the present endpoints happened, as far as the objects tell: the latest change of readiness, or the service's creation. */
 export function triggerTime(service: Service, pods: readonly Pod[]): string {
   let latest = service.metadata.creationTimestamp ?? ''
   for (const pod of pods) {
     const ready = pod.status?.conditions?.find(c => c.type === 'Ready')?.lastTransitionTime ?? ''
-    for (const time of [ready, pod.metadata.deletionTimestamp && (pod.metadata.deletionGracePeriodSeconds ?? 0) === 0 ? pod.metadata.deletionTimestamp : '']) if (time > latest) latest = time
+    if (ready > latest) latest = ready
   }
   return latest
 }

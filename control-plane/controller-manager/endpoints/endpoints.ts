@@ -11,7 +11,8 @@ import { isStatus } from '#shared/machinery/status.ts'
 import type { ControllerContext, NewController } from '../context.ts'
 import { isReady } from '../pods.ts'
 import { namespaceTerminating } from '../replicaset/pod-control.ts'
-import { addressTypes, addressesOf, headlessLabel, hostnameIn, isHeadless, isManaged, mayServe, selectsPod, targetPort, triggerTime, triggerTimeAnnotation } from './backends.ts'
+import { addressTypes, addressesOf, headlessLabel, hostnameIn, isHeadless, isManaged } from './backends.ts'
+import { mayServe, selectsPod, targetPort, triggerTime, triggerTimeAnnotation } from './backends.ts'
 import { repack, truncate, type Backend } from './subsets.ts'
 
 const managedByLabel = 'endpoints.kubernetes.io/managed-by'
@@ -67,7 +68,8 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
       return
     }
     if (!isManaged(service) || service.metadata.deletionTimestamp) return
-    const members = podInformer.list(namespace).filter(p => selectsPod(service, p.metadata.labels) && mayServe(p, Boolean(service.spec.publishNotReadyAddresses)))
+    const includeTerminating = Boolean(service.spec.publishNotReadyAddresses)
+    const members = podInformer.list(namespace).filter(p => selectsPod(service, p.metadata.labels) && mayServe(p, includeTerminating))
     const { subsets, cut } = truncate(repack(backends(service, members)))
     const { [headlessLabel]: _, ...own } = service.metadata.labels ?? {}
     const labels = { ...own, ...(isHeadless(service) ? { [headlessLabel]: '' } : {}), [managedByLabel]: managedBy }
@@ -102,7 +104,11 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
     client: ctx.client,
     workers: 5,
     // Of Endpoints only what this controller made is followed: people make their own for services without selector.
-    sources: [source(all, e => [keyOf(e.object)]), source(podInformer, servicesOf), source(objects, e => (e.object.metadata.labels?.[managedByLabel] === managedBy ? [keyOf(e.object)] : []))],
+    sources: [
+      source(all, e => [keyOf(e.object)]),
+      source(podInformer, servicesOf),
+      source(objects, e => (e.object.metadata.labels?.[managedByLabel] === managedBy ? [keyOf(e.object)] : [])),
+    ],
     reconcile,
     log: ctx.log,
   }

@@ -30,8 +30,10 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     if (event.type === 'MODIFIED' && zone(event.object) === zone(event.previous)) return
     for (const service of all.list()) if (isManaged(service)) yield keyOf(service)
   }
-  const owner = (slice: EndpointSlice) =>
-    slice.metadata.labels?.[managedByLabel] === managedBy && slice.metadata.labels[serviceNameLabel] ? [`${slice.metadata.namespace}/${slice.metadata.labels[serviceNameLabel]}`] : []
+  function owner({ metadata: { namespace, labels } }: EndpointSlice): string[] {
+    const service = labels?.[serviceNameLabel]
+    return service && labels?.[managedByLabel] === managedBy ? [`${namespace}/${service}`] : []
+  }
 
   async function reconcile(key: string, client: Client): Promise<void> {
     const [namespace, name] = splitKey(key)
@@ -54,12 +56,10 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
         const own = existing.filter(s => s.addressType === type)
         const plan = changes(own, groupByPorts(items))
         for (const group of plan.create) await client.create(endpointSlices, namespace, newSlice(service, type, group, trigger))
-        const write = (slice: EndpointSlice, endpoints: EndpointSlice['endpoints'], changed: boolean) =>
-          client.update(endpointSlices, {
-            ...slice,
-            metadata: { ...slice.metadata, labels, annotations: { ...slice.metadata.annotations, ...(changed && trigger ? { [triggerTimeAnnotation]: trigger } : {}) } },
-            endpoints,
-          })
+        const write = (slice: EndpointSlice, endpoints: EndpointSlice['endpoints'], changed: boolean) => {
+          const annotations = { ...slice.metadata.annotations, ...(changed && trigger ? { [triggerTimeAnnotation]: trigger } : {}) }
+          return client.update(endpointSlices, { ...slice, metadata: { ...slice.metadata, labels, annotations }, endpoints })
+        }
         for (const { slice, endpoints } of plan.update) await write(slice, endpoints, true)
         for (const slice of plan.delete) await remove(client, slice)
         const untouched = own.filter(s => !plan.delete.includes(s) && !plan.update.some(u => u.slice === s))
@@ -67,7 +67,8 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
       }
     } catch (e) {
       if (namespaceTerminating(e)) return
-      if (!isStatus(e, 'Conflict')) recorder.event(service, 'Warning', 'FailedToUpdateEndpointSlices', `Error updating Endpoint Slices for Service ${namespace}/${name}: ${(e as Error).message}`)
+      const message = `Error updating Endpoint Slices for Service ${namespace}/${name}: ${(e as Error).message}`
+      if (!isStatus(e, 'Conflict')) recorder.event(service, 'Warning', 'FailedToUpdateEndpointSlices', message)
       throw e
     }
   }

@@ -64,8 +64,8 @@ export interface SliceChanges {
   delete: EndpointSlice[]
 }
 /**
- * How to get from the existing slices of one address type to the wanted groups with few writes: endpoints stay in the slice they are in, new ones fill slices that
- * change anyway, then others with room, then new slices of at most `max`.
+ * How to get from the existing slices of one address type to the wanted groups with few writes: endpoints stay in the slice they are in, new ones
+ * fill slices that change anyway, then others with room, then new slices of at most `max`.
  */
 export function changes(existing: readonly EndpointSlice[], groups: readonly PortGroup[], max = maxEndpoints): SliceChanges {
   const result: SliceChanges = { create: [], update: [], delete: [] }

@@ -116,7 +116,8 @@ export const garbageCollector: NewController = ctx => {
   function invalidNamespace(node: GraphNode, ref: OwnerReference): void {
     const { kind, namespace, name, uid } = node
     const owner = `[${ref.apiVersion}/${ref.kind}, namespace: ${namespace}, name: ${ref.name}, uid: ${ref.uid}]`
-    recorder.event({ apiVersion: apiVersion(kind), kind: kind.kind, metadata: { namespace, name, uid } }, 'Warning', 'OwnerRefInvalidNamespace', `ownerRef ${owner} does not exist in namespace "${namespace}"`)
+    const subject = { apiVersion: apiVersion(kind), kind: kind.kind, metadata: { namespace, name, uid } }
+    recorder.event(subject, 'Warning', 'OwnerRefInvalidNamespace', `ownerRef ${owner} does not exist in namespace "${namespace}"`)
   }
 
   /** Lets the object go when nothing blocks it any more; else sees to what does. */
@@ -149,7 +150,8 @@ export const garbageCollector: NewController = ctx => {
     })
   }
   /** Every kind takes merge patches, and the version in them makes a change that came between a conflict. */
-  const change = (client: Client, node: GraphNode, metadata: object): Promise<KubeObject> => client.patch(node.kind, node.namespace, node.name, 'merge', { metadata: { uid: node.uid, ...metadata } })
+  const change = (client: Client, { kind, namespace, name, uid }: GraphNode, metadata: object): Promise<KubeObject> =>
+    client.patch(kind, namespace, name, 'merge', { metadata: { uid, ...metadata } })
 
   return {
     name: 'garbage-collector-controller',

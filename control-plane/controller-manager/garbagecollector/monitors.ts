@@ -6,6 +6,7 @@ import { discover, type Discovered } from '#shared/client/discovery.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import type { ControllerContext } from '../context.ts'
+import { groupOf } from './graph.ts'
 
 /** Kinds come and go with extensions of the API, which announce themselves in no single place. */
 const rediscoverMs = 30_000
@@ -18,7 +19,11 @@ export interface Monitors {
 }
 
 /** `shared` are kinds that other controllers watch anyway; of all others only metadata is kept. */
-export function monitor(ctx: ControllerContext, shared: readonly Kind<any>[], onEvent: (kind: Kind, type: string, object: KubeObject) => void): Monitors { // any: kinds of all types
+export function monitor(
+  ctx: ControllerContext,
+  shared: readonly Kind<any>[], // any: kinds of all types
+  onEvent: (kind: Kind, type: string, object: KubeObject) => void,
+): Monitors {
   const running = new Map<string, AbortController>()
   let known: Discovered[] = []
   const id = (k: { group: string; plural: string }) => `${k.group}/${k.plural}`
@@ -55,7 +60,7 @@ export function monitor(ctx: ControllerContext, shared: readonly Kind<any>[], on
     await Promise.race([Promise.all(synced), sleep(rediscoverMs, ctx.signal)])
   }
   return {
-    kindOf: (apiVersion, kind) => known.find(k => k.kind === kind && k.group === (apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '')),
+    kindOf: (apiVersion, kind) => known.find(k => k.kind === kind && k.group === groupOf(apiVersion)),
     refresh,
   }
 }

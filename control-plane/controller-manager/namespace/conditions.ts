@@ -20,15 +20,16 @@ const clean: Record<string, [reason: string, message: string]> = {
 }
 
 function problems(found: Findings): Record<string, [reason: string, message: string]> {
-  const list = (counts: Map<string, number>, text: (key: string, n: number) => string) => [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, n]) => text(k, n)).join(', ')
+  const list = (counts: Map<string, number>, between: string) =>
+    [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, n]) => `${key} ${between} ${n} resource instances`).join(', ')
   return {
     ...(found.discovery === undefined ? {} : { NamespaceDeletionDiscoveryFailure: ['DiscoveryFailed', found.discovery] }),
     ...(found.content.length ? { NamespaceDeletionContentFailure: ['ContentDeletionFailed', [...found.content].sort().join(', ')] } : {}),
     ...(found.remaining.size
-      ? { NamespaceContentRemaining: ['SomeResourcesRemain', `Some resources are remaining: ${list(found.remaining, (k, n) => `${k} has ${n} resource instances`)}`] }
+      ? { NamespaceContentRemaining: ['SomeResourcesRemain', `Some resources are remaining: ${list(found.remaining, 'has')}`] }
       : {}),
     ...(found.finalizers.size
-      ? { NamespaceFinalizersRemaining: ['SomeFinalizersRemain', `Some content in the namespace has finalizers remaining: ${list(found.finalizers, (k, n) => `${k} in ${n} resource instances`)}`] }
+      ? { NamespaceFinalizersRemaining: ['SomeFinalizersRemain', `Some content in the namespace has finalizers remaining: ${list(found.finalizers, 'in')}`] }
       : {}),
   }
 }
@@ -47,7 +48,8 @@ export function conditionsAfter(namespace: Namespace, found: Findings, now: numb
     const status = bad[type] ? 'True' : 'False'
     if (old?.status === status && old.reason === reason && old.message === message) return old
     changed = true
-    return { type, status, reason, message, lastTransitionTime: old?.status === status ? (old.lastTransitionTime ?? formatTime(new Date(now))) : formatTime(new Date(now)) }
+    const time = formatTime(new Date(now))
+    return { type, status, reason, message, lastTransitionTime: old?.status === status ? (old.lastTransitionTime ?? time) : time }
   })
   return changed ? after : before
 }

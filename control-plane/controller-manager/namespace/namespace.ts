@@ -49,7 +49,9 @@ export const namespaceController: NewController = ctx => {
     workers: 4,
     sources: [
       source(all, e => (e.object.metadata.deletionTimestamp ? [`/${e.object.metadata.name}`] : [])),
-      source(podInformer, e => (e.type === 'DELETED' && all.get('', e.object.metadata.namespace ?? '')?.metadata.deletionTimestamp ? [`/${e.object.metadata.namespace}`] : [])),
+      source(podInformer, ({ type, object: { metadata } }) =>
+        type === 'DELETED' && all.get('', metadata.namespace ?? '')?.metadata.deletionTimestamp ? [`/${metadata.namespace}`] : [],
+      ),
     ],
     reconcile,
     log: ctx.log,

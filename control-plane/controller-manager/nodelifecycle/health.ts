@@ -30,7 +30,8 @@ export function observe(before: Health | undefined, node: Node, lease: Lease | u
   const sign = signOf(node, lease)
   return before?.sign === sign ? before : { sign, at: now }
 }
-export const isSilent = (health: Health, node: Node, graceMs: number, now: number): boolean => now - health.at > (condition(node, 'Ready') ? graceMs : Math.max(startupGraceMs, graceMs))
+export const isSilent = (health: Health, node: Node, graceMs: number, now: number): boolean =>
+  now - health.at > (condition(node, 'Ready') ? graceMs : Math.max(startupGraceMs, graceMs))
 
 /** The conditions of a node that has fallen silent; the very same array when they say so already. `now` is wall-clock ms. */
 export function silentConditions(node: Node, now: number): NodeCondition[] {

@@ -1,6 +1,6 @@
 /**
- * Notices nodes that fall silent, says so in their conditions, taints them and marks their pods not ready. Silence counts only while this process could read the API: after an
- * outage, a pause or a change of leader every node gets a fresh grace.
+ * Notices nodes that fall silent, says so in their conditions, taints them and marks their pods not ready. Silence counts only while this process could
+ * read the API: after an outage, a pause or a change of leader every node gets a fresh grace.
  */
 import type { Node } from '#shared/api/core/node.ts'
 import { leases, namespaces, nodes, pods } from '#shared/api/kinds.ts'
@@ -48,11 +48,18 @@ export const nodeLifecycleController: NewController = ctx => {
         if (!total) freshGrace(now, 'the disruption is over')
         for (const node of all.list()) queue.add(`/${node.metadata.name}`)
       }
-      await Promise.all(all.list().map(node => judge(node).catch((e: unknown) => ctx.log.warn({ node: node.metadata.name, err: (e as Error).message }, 'could not update the status of a silent node'))))
+      const failed = (node: Node) => (e: unknown) => ctx.log.warn({ node: node.metadata.name, err: (e as Error).message }, 'could not judge a silent node')
+      await Promise.all(all.list().map(node => judge(node).catch(failed(node))))
     }
   }
   const readable = (): Promise<boolean> =>
-    Promise.race([ctx.client.get(namespaces, '', 'kube-system').then(() => true, (e: unknown) => isStatus(e, 'NotFound')), sleep(period, ctx.signal).then(() => false)])
+    Promise.race([
+      ctx.client.get(namespaces, '', 'kube-system').then(
+        () => true,
+        (e: unknown) => isStatus(e, 'NotFound'),
+      ),
+      sleep(period, ctx.signal).then(() => false),
+    ])
   function freshGrace(now: number, why: string): void {
     ctx.log.warn({ why }, 'every node gets a fresh grace period')
     for (const [name, h] of health) health.set(name, { ...h, at: now })
@@ -122,7 +129,6 @@ export const nodeLifecycleController: NewController = ctx => {
 
   function announce(type: string, node: Node): void {
     const { name = '' } = node.metadata
-    // Upstream names nodes in these events by their name in place of the uid too.
     if (type === 'ADDED') recorder.event(node, 'Normal', 'RegisteredNode', `Node ${name} event: Registered Node ${name} in Controller`)
     if (type === 'DELETED') recorder.event(node, 'Normal', 'RemovingNode', `Node ${name} event: Removing Node ${name} from Controller`)
   }

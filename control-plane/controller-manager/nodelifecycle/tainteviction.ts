@@ -44,7 +44,8 @@ export const taintEvictionController: NewController = ctx => {
     const { namespace = '', name = '', uid } = pod.metadata
     ctx.log.info({ namespace, pod: name, node: pod.spec.nodeName }, 'evicting: a taint is not tolerated')
     recorder.event(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${namespace}/${name}`)
-    const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager', message: 'Taint manager: deleting due to NoExecute taint', lastTransitionTime: formatTime() }
+    const message = 'Taint manager: deleting due to NoExecute taint'
+    const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager', message, lastTransitionTime: formatTime() }
     try {
       await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status: { conditions: [condition] } }, 'status')
       await client.delete(pods, namespace, name, uid ? { preconditions: { uid } } : {})

@@ -40,14 +40,17 @@ export function withTaints(node: Node, noSchedule: readonly string[], noExecute:
   }
   const kept = before.filter(wanted)
   const timeAdded = formatTime(new Date(now))
-  const add: Taint[] = noSchedule.filter(key => !kept.some(t => t.key === key && t.effect === 'NoSchedule')).map(key => ({ key, effect: 'NoSchedule', timeAdded }))
-  if (noExecute && !kept.some(t => t.key === noExecute && t.effect === 'NoExecute')) add.push({ key: noExecute, effect: 'NoExecute', timeAdded })
+  const has = (key: string, effect: string) => kept.some(t => t.key === key && t.effect === effect)
+  const add: Taint[] = noSchedule.filter(key => !has(key, 'NoSchedule')).map(key => ({ key, effect: 'NoSchedule', timeAdded }))
+  if (noExecute && !has(noExecute, 'NoExecute')) add.push({ key: noExecute, effect: 'NoExecute', timeAdded })
   return kept.length === before.length && add.length === 0 ? node.spec.taints : [...kept, ...add]
 }
 /** Whether the node carries one of the NoExecute taints of this controller. */
-export const isEvicting = (node: Node): boolean => Boolean(node.spec.taints?.some(t => t.effect === 'NoExecute' && (t.key === notReady || t.key === unreachable)))
+export const isEvicting = (node: Node): boolean =>
+  Boolean(node.spec.taints?.some(t => t.effect === 'NoExecute' && (t.key === notReady || t.key === unreachable)))
 
-export const zoneOf = (node: Node): string => `${node.metadata.labels?.['topology.kubernetes.io/region'] ?? ''}/${node.metadata.labels?.['topology.kubernetes.io/zone'] ?? ''}`
+export const zoneOf = ({ metadata: { labels } }: Node): string =>
+  `${labels?.['topology.kubernetes.io/region'] ?? ''}/${labels?.['topology.kubernetes.io/zone'] ?? ''}`
 
 export type ZoneState = 'Normal' | 'PartialDisruption' | 'FullDisruption'
 /** A zone none of whose nodes is ready is likely cut off, not dead; so is one that lost 55 % and more than two. */

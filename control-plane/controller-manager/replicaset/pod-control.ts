@@ -26,7 +26,9 @@ export function podOf(rs: ReplicaSet): Pod {
   } as Pod
 }
 
-export const namespaceTerminating = (e: unknown): boolean => e instanceof StatusError && (e.status.details?.causes ?? []).some(c => c.reason === 'NamespaceTerminating')
+/** Whether a create was refused because its namespace is going away. */
+export const namespaceTerminating = (e: unknown): boolean =>
+  e instanceof StatusError && (e.status.details?.causes ?? []).some(c => c.reason === 'NamespaceTerminating')
 
 /** Calls `work` `count` times in batches of 1, 2, 4, ... and stops after a batch with a failure, so that what cannot work is not tried a thousand times. */
 export async function slowStart(count: number, work: () => Promise<void>): Promise<void> {

@@ -137,6 +137,8 @@ test('one candidate leads; another takes over when it stops, and counts as a tra
   expect(await first).toBe('stopped')
   await until('b to lead', () => led.includes('b'))
   expect((await client.get(leases, 'kube-system', 'thing')).spec).toMatchObject({ holderIdentity: 'b' })
-  b.abort()
-  expect(await second).toBe('stopped')
+  // A leader that cannot renew in time has lost, whatever the reason.
+  await c.api.nats.kill()
+  expect(await second).toBe('lost')
+  await c.api.nats.restart()
 })

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { configMaps } from '#shared/api/kinds.ts'
@@ -84,7 +85,7 @@ test('follows list and watch over broken streams, resumes, and lists again after
     { watch: [line('DELETED', object('d', 13))], hang: true },
   ])
   const client = newClient(transport)
-  const informer = startInformer(client, configMaps as never, {}, stop.signal)
+  const informer = startInformer(client, configMaps as never, { log: pino({ level: 'silent' }) }, stop.signal)
   const seen: string[] = []
   informer.subscribe((e: InformerEvent<KubeObject>) => seen.push(`${e.type} ${e.object.metadata.name} ${e.object.metadata.resourceVersion} ${e.previous?.metadata.resourceVersion ?? '-'}`))
   await informer.synced
