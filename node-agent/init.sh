@@ -37,11 +37,11 @@ while [ -z "$stopping" ]; do
   [ $backoff -gt 50 ] && backoff=50
 done
 
-# The shims and the containers' processes: all that is left in this PID namespace.
+# The shims and the containers' processes: all that is left in this PID namespace. Those that ignore TERM get a second.
 kill -TERM -1 2>/dev/null
 tries=0
-while [ $tries -lt 20 ] && ls -d /proc/[0-9]* | grep -qv '^/proc/1$' && [ "$(ls -d /proc/[0-9]* | wc -l)" -gt 3 ]; do
-  sleep 0.1
+while set -- /proc/[0-9]* && [ $# -gt 1 ] && [ $tries -lt 20 ]; do
+  sleep 0.05
   tries=$((tries + 1))
 done
 kill -KILL -1 2>/dev/null
