@@ -88,9 +88,10 @@ export function mediaType(contentType: string | undefined): string {
 }
 
 /** The format of an object's body; absent means JSON. Throws 415. */
-export function inputFormat(contentType: string | undefined): 'json' | 'yaml' {
+export function inputFormat(contentType: string | undefined): 'json' | 'yaml' | 'protobuf' {
   const type = mediaType(contentType)
   if (type === '' || type === 'application/json' || type === '*/*') return 'json'
   if (type === 'application/yaml' || type === 'application/x-yaml' || type === 'text/yaml') return 'yaml'
-  throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted}`)
+  if (type === 'application/vnd.kubernetes.protobuf') return 'protobuf'
+  throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted}, application/vnd.kubernetes.protobuf`)
 }

@@ -6,6 +6,7 @@ import { yamlToJson } from '#shared/machinery/yaml.ts'
 import { inputFormat } from '../handler/mediatype.ts'
 import { valueAnswer, type Answer } from '../handler/response.ts'
 import type { Stored } from '../registry/registry.ts'
+import { fromProtobuf } from '../rest/body.ts'
 import { answersWithObject, deleteObject, deletedStatus, isGone } from '../rest/delete.ts'
 import { served } from '../rest/endpoint.ts'
 import { deleteOptionsOf, listParameters, validateDeleteOptions } from '../rest/options.ts'
@@ -14,6 +15,8 @@ import { objectAnswer, outputOf, writerOf, writingOf, type Call } from './contex
 import { listPart } from './list.ts'
 import { listAs } from './views.ts'
 
+const expected = { apiVersion: 'v1', kind: 'DeleteOptions', schema: deleteOptions }
+
 /** Options from the body, or without one from the query. Throws 400, 415, 422. */
 export function readDeleteOptions(call: Pick<Call, 'request'>): DeleteOptions {
   const { body, headers, query } = call.request
@@ -21,7 +24,9 @@ export function readDeleteOptions(call: Pick<Call, 'request'>): DeleteOptions {
   if (body.length === 0) options = deleteOptionsOf(query)
   else {
     try {
-      options = (inputFormat(headers['content-type']) === 'json' ? decode(deleteOptions, body) : decode(deleteOptions, yamlToJson(Buffer.from(body).toString()).json)).object
+      const format = inputFormat(headers['content-type'])
+      const text = format === 'yaml' ? yamlToJson(Buffer.from(body).toString()).json : format === 'protobuf' ? fromProtobuf(expected, body) : body
+      options = decode(deleteOptions, text).object
     } catch (e) {
       if (e instanceof DecodeError) throw badRequest(`unable to decode DeleteOptions: ${e.message}`)
       throw e
