@@ -37,12 +37,13 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp }),
   ])
   const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, runtimeName: 'oci', runtimeVersion: `${runtime.name}-${runtime.version}`, networkName: network.name, machine }
+  // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
+  let registered = await registerNode(client, about, log, signal)
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
   const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
   startProxy({ services: serviceInformer, endpointSlices: sliceInformer, nodeName, nodeIPs: [nodeIp], clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, log }, signal)
   const recorder = eventRecorder(client, 'kubelet', nodeName, log)
-  let registered = await registerNode(client, about, log, signal)
   const node = (): Node => nodeInformer.get('', nodeName) ?? registered
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, runtime: about.runtimeVersion }, 'node registered')
   recorder.event({ ...registered, metadata: { ...registered.metadata, uid: nodeName } }, 'Normal', 'Starting', 'Starting kubelet.')

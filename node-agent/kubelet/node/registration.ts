@@ -14,7 +14,7 @@ export interface Registration {
 
 /** Registers: an existing Node (this one's, from an earlier life) gets our labels and status. Tries until it succeeds or `signal` aborts. */
 export async function registerNode(client: Client, options: NodeOptions, log: Logger, signal: AbortSignal): Promise<Node> {
-  const pause = backoff(100, 7_000)
+  const pause = backoff(100, 500)
   for (;;) {
     signal.throwIfAborted()
     try {

@@ -9,6 +9,7 @@ import { adoptPod } from './adopt.ts'
 import { admit } from './admission.ts'
 import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
 import { podDirectory, type PodDirectory } from './directory.ts'
+import { rememberFromStatus } from './lost.ts'
 import { isTerminal } from './phase.ts'
 import { newState, readState, writePod, writeState, type PodState } from './state.ts'
 import { generateStatus } from './status.ts'
@@ -183,6 +184,7 @@ export class PodWorker implements PodContext {
     else {
       mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
       writePod(this.directory, this.#pod)
+      rememberFromStatus(this.#pod, this.state, new Date())
     }
     const over = isTerminal(this.#pod.status?.phase) || this.state.ended !== undefined
     if (!over && !this.state.admitted && !this.#pod.metadata.deletionTimestamp && this.#inApi) this.#admit()

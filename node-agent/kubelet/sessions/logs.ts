@@ -13,6 +13,8 @@ const flag = z.boolean().optional()
 const count = z.number().int().nonnegative().optional()
 const schema = z.object({ ...containerTarget, follow: flag, previous: flag, timestamps: flag, tailLines: count, limitBytes: count, sinceSeconds: count, sinceTime: z.string().optional() })
 
+const imageReasons: { [reason: string]: string } = { ErrImagePull: "image can't be pulled", ImagePullBackOff: 'trying and failing to pull image' }
+
 /** Which run's log is meant. Throws 400 with upstream's words when there is none. */
 function attemptOf({ worker, typed }: ContainerTarget, previous: boolean): { attempt: number; ended: Promise<unknown> } {
   const { name } = typed.container
@@ -26,8 +28,7 @@ function attemptOf({ worker, typed }: ContainerTarget, previous: boolean): { att
   }
   if (!record || (record.current.state === 'starting' && !record.previous)) {
     const { waiting } = worker.live(name)
-    if (waiting?.reason === 'ErrImagePull' || waiting?.reason === 'ImagePullBackOff') throw badRequest(`${where} is waiting to start: image can't be pulled`.replace("image can't be pulled", waiting.reason === 'ErrImagePull' ? 'image can\'t be pulled' : 'trying and failing to pull image'))
-    throw badRequest(`${where} is waiting to start: ${waiting?.reason ?? ((worker.pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating')}`)
+    throw badRequest(`${where} is waiting to start: ${imageReasons[waiting?.reason ?? ''] ?? waiting?.reason ?? ((worker.pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating')}`)
   }
   const run = record.current.state === 'starting' ? record.previous! : record.current
   return { attempt: run.attempt, ended: run.state === 'running' ? (worker.live(name).exited ?? Promise.resolve()) : Promise.resolve() }

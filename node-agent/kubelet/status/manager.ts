@@ -42,7 +42,7 @@ export function statusManager(client: Client, log: Logger, signal: AbortSignal):
     return entry
   }
   async function send(entry: Entry): Promise<void> {
-    const pause = backoff(100, 10_000)
+    const pause = backoff(100, 2_000)
     const { namespace = '', name = '', uid } = entry.pod.metadata
     while (entry.wanted && !signal.aborted && entries.get(uidOf(entry.pod)) === entry) {
       const status = entry.wanted

@@ -1,0 +1,217 @@
+/** What containers see and what is done to them: environment, volumes, probes, hooks, sessions; on the real runtime. */
+import { stat, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Channel } from '#shared/bus/session.ts'
+import { configMaps, pods, secrets } from '#shared/api/kinds.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { listMounts } from '#shared/linux/mount.ts'
+import { exec } from '#node-agent/kubelet/sessions/exec.ts'
+import { logs } from '#node-agent/kubelet/sessions/logs.ts'
+import { summary } from '#node-agent/kubelet/sessions/stats.ts'
+import { harness, type Harness } from './harness.ts'
+import { statusOf, testSession } from './session.ts'
+
+let h: Harness
+beforeAll(async () => {
+  h = await harness()
+})
+afterAll(async () => {
+  await h.close()
+})
+
+// The shell is the container's first process: it must answer TERM itself.
+const idle = 'trap "exit 0" TERM; while :; do sleep 0.05; done'
+const sh = (name: string, script: string, more = {}) => ({ name, image: 'busybox', command: ['sh', '-c', script], terminationMessagePath: '/dev/termination-log', ...more })
+const isReady = (p: Pod) => p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
+const waiting = (p: Pod) => p.status?.containerStatuses?.[0]?.state?.waiting
+const put = (kind: typeof configMaps | typeof secrets, name: string, data: { [key: string]: string }) =>
+  h.api.put(kind, { apiVersion: 'v1', kind: kind.kind, metadata: { name, namespace: 'default' }, data } as never)
+async function run(name: string, script: string): Promise<string> {
+  const session = testSession({ namespace: 'default', name, command: ['sh', '-c', script] })
+  await exec(h.kubelet(), h.options(), session)
+  return session.received(Channel.stdout)
+}
+
+describe('configuration', () => {
+  test('a missing Secret is waited for, by name', async () => {
+    h.pod('late', { containers: [sh('c', idle, { env: [{ name: 'E', valueFrom: { secretKeyRef: { name: 'late', key: 'k' } } }] })] })
+    const pod = await h.until('late', p => waiting(p)?.reason === 'CreateContainerConfigError')
+    expect(waiting(pod)?.message).toBe('secret "late" not found')
+    expect(pod.status?.phase).toBe('Pending')
+    put(secrets, 'late', { k: Buffer.from('in time').toString('base64') })
+    await h.until('late', isReady)
+    expect(await run('late', 'printf "$E"')).toBe('in time')
+  })
+
+  test('a missing ConfigMap holds up the mount', async () => {
+    h.pod('mount', { volumes: [{ name: 'v', configMap: { name: 'late' } }], containers: [sh('c', idle, { volumeMounts: [{ name: 'v', mountPath: '/v' }] })] })
+    await h.api.until(() => h.events('mount').some(e => e.reason === 'FailedMount' && e.message === 'MountVolume.SetUp failed for volume "v" : configmap "late" not found'))
+    expect(waiting(h.get('mount')!)).toEqual({ reason: 'ContainerCreating' })
+    put(configMaps, 'late', { f: 'one' })
+    await h.until('mount', isReady)
+    expect(await run('mount', 'cat /v/f')).toBe('one')
+  })
+
+  test('volumes at their paths, with their owners, live', async () => {
+    put(configMaps, 'cm', { f: 'one' })
+    put(secrets, 's', { k: Buffer.from('hidden').toString('base64') })
+    const host = join(h.rootDir, 'shared')
+    h.pod('vols', {
+      securityContext: { fsGroup: 777 },
+      volumes: [
+        { name: 'cm', configMap: { name: 'cm', defaultMode: 0o444 } },
+        { name: 'all', projected: { sources: [{ secret: { name: 's' } }, { serviceAccountToken: { path: 'token' } }, { downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } }] } },
+        { name: 'mem', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+        { name: 'host', hostPath: { path: host, type: 'DirectoryOrCreate' } },
+      ],
+      containers: [
+        sh('c', idle, {
+          volumeMounts: [
+            { name: 'cm', mountPath: '/cm' },
+            { name: 'cm', mountPath: '/one', subPath: 'f' },
+            { name: 'all', mountPath: '/all' },
+            { name: 'mem', mountPath: '/mem' },
+            { name: 'host', mountPath: '/host', readOnly: true },
+          ],
+        }),
+      ],
+    }, { labels: { a: 'b' } })
+    const pod = await h.until('vols', isReady)
+    expect(await run('vols', 'cat /cm/f /one /all/k /all/token /all/labels')).toBe('oneonehiddena.token.ba="b"')
+    expect(await run('vols', 'stat -c "%a %g" /mem /all/..data/token; touch /mem/x /cm/x /host/x 2>/dev/null; ls /mem')).toBe('2777 777\n640 777\nx\n')
+    await writeFile(join(host, 'from-outside'), '')
+    expect(await run('vols', 'ls /host')).toBe('from-outside\n')
+    put(configMaps, 'cm', { f: 'two' })
+    await expect.poll(() => run('vols', 'cat /cm/f /one')).toBe('twoone')
+    const mounts = async () => (await listMounts()).filter(m => m.target.includes(pod.metadata.uid!)).length
+    expect(await mounts()).toBeGreaterThan(0)
+    h.delete('vols', 5)
+    await h.api.until(() => !h.get('vols'))
+    expect(await mounts()).toBe(0)
+    expect((await stat(join(host, 'from-outside'))).isFile()).toBe(true)
+  })
+
+  test('a command that does not exist', async () => {
+    h.pod('nocmd', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'busybox', command: ['no-such-command'] }] })
+    const pod = await h.until('nocmd', p => p.status?.phase === 'Failed')
+    expect(pod.status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 128, reason: 'StartError', startedAt: '1970-01-01T00:00:00Z' })
+    expect(pod.status?.containerStatuses?.[0]?.state?.terminated?.message).toContain('executable file not found in $PATH')
+  })
+})
+
+describe('probes and hooks', () => {
+  let server: Server
+  let healthy = false
+  beforeAll(async () => {
+    server = createServer((request, response) => response.writeHead(request.url === '/ok' || healthy ? 200 : 503).end())
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  })
+  afterAll(() => new Promise(resolve => server.close(resolve)))
+  const port = () => (server.address() as AddressInfo).port
+
+  test('readiness follows the probe', async () => {
+    h.pod('ready', { containers: [sh('c', idle, { readinessProbe: { httpGet: { path: '/', port: port() }, periodSeconds: 1, failureThreshold: 1 }, startupProbe: { tcpSocket: { port: port() }, periodSeconds: 1 } })] })
+    await h.api.until(() => h.events('ready').some(e => e.reason === 'Unhealthy' && e.message === 'Readiness probe failed: HTTP probe failed with statuscode: 503'))
+    expect(h.get('ready')!.status?.containerStatuses?.[0]).toMatchObject({ ready: false, started: true })
+    healthy = true
+    await h.until('ready', isReady)
+    healthy = false
+    const pod = await h.until('ready', p => !isReady(p))
+    expect(pod.status?.conditions?.find(c => c.type === 'Ready')).toMatchObject({ reason: 'ContainersNotReady', message: 'containers with unready status: [c]' })
+  })
+
+  test('a liveness failure restarts the container', async () => {
+    h.pod('live', { containers: [sh('c', idle, { livenessProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 1 } })], terminationGracePeriodSeconds: 5 })
+    const pod = await h.until('live', p => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0)
+    expect(pod.status?.containerStatuses?.[0]?.lastState?.terminated).toMatchObject({ exitCode: 0, reason: 'Completed' })
+    await h.api.until(() => h.events('live').some(e => e.reason === 'Killing' && e.message === 'Container c failed liveness probe, will be restarted'))
+  })
+
+  test('hooks run before the signal and after the start', async () => {
+    const hooks = { postStart: { exec: { command: ['sh', '-c', 'echo post > /tmp/post'] } }, preStop: { exec: { command: ['sh', '-c', 'cat /tmp/post > /dev/termination-log; echo pre >> /dev/termination-log'] } } }
+    h.pod('hooks', { containers: [sh('c', 'trap "echo term >> /dev/termination-log; exit 0" TERM; while :; do sleep 0.05; done', { lifecycle: hooks })] })
+    await h.until('hooks', isReady)
+    await expect.poll(() => run('hooks', 'cat /tmp/post')).toBe('post\n')
+    h.delete('hooks', 10)
+    let message: string | undefined
+    await h.api.until(() => {
+      message = h.get('hooks')?.status?.containerStatuses?.[0]?.state?.terminated?.message ?? message
+      return !h.get('hooks')
+    })
+    expect(message).toBe('post\npre\nterm\n')
+  })
+
+  test('a failing postStart hook kills the container', async () => {
+    h.pod('badhook', { containers: [sh('c', idle, { lifecycle: { postStart: { exec: { command: ['sh', '-c', 'exit 9'] } } } })], terminationGracePeriodSeconds: 5 })
+    await h.api.until(() => h.events('badhook').some(e => e.reason === 'FailedPostStartHook'))
+    await h.until('badhook', p => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0)
+  })
+
+  test('a pod that is active for too long is failed', async () => {
+    h.pod('deadline', { activeDeadlineSeconds: 1, containers: [sh('c', idle)], terminationGracePeriodSeconds: 5 })
+    const pod = await h.until('deadline', p => p.status?.phase === 'Failed')
+    expect(pod.status).toMatchObject({ reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' })
+  })
+
+  test('a container that ignores the signal is killed after its grace', async () => {
+    h.pod('stubborn', { containers: [sh('c', 'trap "" TERM; while :; do sleep 0.05; done')] })
+    await h.until('stubborn', isReady)
+    h.delete('stubborn', 1)
+    let code: number | undefined
+    await h.api.until(() => {
+      code = h.get('stubborn')?.status?.containerStatuses?.[0]?.state?.terminated?.exitCode ?? code
+      return !h.get('stubborn')
+    })
+    expect(code).toBe(137)
+  })
+})
+
+describe('sessions', () => {
+  beforeAll(async () => {
+    h.pod('talk', { containers: [sh('c', `echo out; echo err >&2; ${idle}`)] })
+    await h.until('talk', isReady)
+  })
+  test('exec: streams and exit codes', async () => {
+    const session = testSession({ namespace: 'default', name: 'talk', command: ['sh', '-c', 'cat; echo e >&2; exit 4'], stdin: true }, ['a', 'b'])
+    expect(statusOf(await exec(h.kubelet(), h.options(), session))).toEqual(['Failure', 'NonZeroExitCode', '4'])
+    expect([session.received(Channel.stdout), session.received(Channel.stderr)]).toEqual(['ab', 'e\n'])
+    await expect(exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'no', command: ['x'] }))).rejects.toThrow('pod "no" not found')
+    await expect(exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'talk', container: 'x', command: ['x'] }))).rejects.toThrow('container x is not valid for pod talk')
+    await expect(exec(h.kubelet(), h.options(), testSession({ bad: true }))).rejects.toThrow('namespace')
+  })
+  test('logs', async () => {
+    const read = async (more = {}) => {
+      const session = testSession({ namespace: 'default', name: 'talk', ...more })
+      await logs(h.kubelet(), session)
+      return session.received(Channel.stdout)
+    }
+    expect((await read()).split('\n').sort()).toEqual(['', 'err', 'out'])
+    expect(await read({ tailLines: 0 })).toBe('')
+    await expect(read({ previous: true })).rejects.toThrow('previous terminated container "c" in pod "talk" not found')
+    h.pod('nolog', { containers: [{ name: 'c', image: 'no.such/image' }] })
+    await h.until('nolog', p => waiting(p)?.reason === 'ErrImagePull')
+    await expect(read({ name: 'nolog' })).rejects.toThrow('container "c" in pod "nolog" is waiting to start: ')
+  })
+  test('following ends when the container does', async () => {
+    const session = testSession({ namespace: 'default', name: 'talk', follow: true })
+    const done = logs(h.kubelet(), session)
+    h.delete('talk', 5)
+    await done
+    expect(session.received(Channel.stdout)).toContain('out\n')
+  })
+  test('stats tell of every running container', async () => {
+    h.pod('stats', { containers: [sh('c', idle)] })
+    await h.until('stats', isReady)
+    const found = (await summary(h.kubelet(), h.options())).pods.find(p => p.podRef.name === 'stats')
+    expect(found?.containers[0]).toMatchObject({ name: 'c', memory: { workingSetBytes: expect.any(Number) as number } })
+  })
+})
+
+test('every pod that is deleted leaves the node', async () => {
+  for (const pod of h.api.all(pods)) h.delete(pod.metadata.name!, 1)
+  await h.api.until(() => h.api.all(pods).length === 0, 20_000)
+  expect((await listMounts()).filter(m => m.target.startsWith(join(h.rootDir, 'pods')))).toEqual([])
+})
