@@ -27,10 +27,13 @@ interface Trail {
   buried: boolean
 }
 
-/** nats-server 2.10 brings some purged tombstones' objects back after a crash (issue 8505); 2.9 and 2.15 passed the test of it. */
+/**
+ * From 2.10 on a nats-server that is killed may bring back what was purged (issue 8505). Old versions may come back: a newer one hides them. An object whose
+ * tombstone was purged with it must not; seen with 2.10.27 and 2.15.1 by the crash test, never with 2.9.10. Elsewhere tombstones stay, about 100 bytes each.
+ */
 export function tombstonesCanGo(serverVersion: string): boolean {
   const [, major, minor] = /(\d+)\.(\d+)/.exec(serverVersion) ?? []
-  return Number(major) === 2 ? Number(minor) <= 9 || Number(minor) >= 15 : Number(major) > 2
+  return Number(major) === 2 && Number(minor) <= 9
 }
 
 export class Compactor {
