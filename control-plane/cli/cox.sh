@@ -9,7 +9,8 @@ while [ -L "$link" ]; do
 done
 project=$(cd "$(dirname "$link")/../.." && pwd)
 
-if [ ! -e "$project/node_modules/.package-lock.json" ] || [ "$project/package-lock.json" -nt "$project/node_modules/.package-lock.json" ]; then
+# The lock file that node_modules was made from lies in it.
+if ! cmp -s "$project/package-lock.json" "$project/node_modules/.coxswain-lock"; then
   echo "installing npm dependencies..." >&2
   log=$(mktemp)
   if ! (cd "$project" && npm ci --no-audit --no-fund --loglevel=error) >"$log" 2>&1; then
@@ -18,7 +19,7 @@ if [ ! -e "$project/node_modules/.package-lock.json" ] || [ "$project/package-lo
     exit 1
   fi
   rm -f "$log"
-  touch "$project/node_modules/.package-lock.json"
+  cp "$project/package-lock.json" "$project/node_modules/.coxswain-lock"
 fi
 # The pinned Node comes as a package; elsewhere the machine's own has to do.
 PATH=$project/node_modules/.bin:$PATH
