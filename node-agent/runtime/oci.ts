@@ -29,8 +29,10 @@ export interface OciOptions {
 
 /** Makes the runtime; throws when runc (or crun) or conmon is missing, or the catalogue file is wrong. Nothing is started. */
 export async function createOciRuntime(options: OciOptions): Promise<ContainerRuntime> {
-  const binary = findRuntime()
-  const version = /version (\S+)/.exec(await run(binary.path, ['--version']))?.[1] ?? 'unknown'
+  const found = findRuntime()
+  const [versionText, conmonHelp] = await Promise.all([run(found.path, ['--version']), run(found.conmon, ['--help'])])
+  const version = /version (\S+)/.exec(versionText)?.[1] ?? 'unknown'
+  const binary = { ...found, noSyncLog: conmonHelp.includes('--no-sync-log') }
   // The kernel tells of mounts by their real paths.
   await mkdir(options.rootDir, { recursive: true })
   const layersDirectory = join(await realpath(options.rootDir), 'layers')

@@ -37,8 +37,9 @@ export async function cgroupProcesses(path: string): Promise<number[]> {
     for (const pid of text.split('\n')) if (Number(pid) > 0) found.add(Number(pid))
     for (const child of await directories(directory)) await visit(child)
   }
-  // Any one tree tells on version 1: the runtime joins them all.
-  await visit(cgroupDirectory('pids', path))
+  // On version 1 the runtime joins every tree but, on some machines, the one without controllers.
+  const trees = (await cgroupTrees()).filter(tree => existsSync(join(tree, path)))
+  for (const tree of trees) await visit(join(tree, path))
   return [...found]
 }
 

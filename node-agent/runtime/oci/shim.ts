@@ -22,6 +22,8 @@ export interface RuntimeBinary {
   name: 'runc' | 'crun'
   path: string
   conmon: string
+  /** conmon can leave the log to the kernel to write out, so that no exit waits for the disk. */
+  noSyncLog?: boolean
 }
 
 const CREATE_TIMEOUT_MS = 30_000
@@ -36,6 +38,7 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
   const args = ['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '-b', directory, '-p', join(directory, 'pidfile'), '-P', join(directory, 'conmon.pid')]
   args.push('--exit-dir', join(directory, 'exits'), '--full-attach', '-l', `k8s-file:${spec.logPath}`, '--log-level', 'error')
   for (const arg of runtimeArgs(directory)) args.push('--runtime-arg', arg)
+  if (binary.noSyncLog) args.push('--no-sync-log')
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'conmon.log'), 'a')

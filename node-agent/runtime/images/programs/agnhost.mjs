@@ -47,6 +47,10 @@ function serve(port, routes) {
       response.destroy()
     }
   })
+  server.on('error', error => {
+    console.error(error.message)
+    process.exit(1)
+  })
   server.listen(port, () => console.log(`Started HTTP server on port ${port} after ${Date.now() - started} ms`))
   return server
 }

@@ -30,6 +30,10 @@ const server = createServer(async (request, response) => {
     response.destroy()
   }
 })
+server.on('error', error => {
+  console.error(error.message)
+  process.exit(1)
+})
 server.listen(port, () => console.log(`listening on port ${port}`))
 for (const signal of ['SIGTERM', 'SIGINT']) {
   process.on(signal, () => {

@@ -17,6 +17,10 @@ const server = createServer((request, response) => {
   request.resume()
   response.writeHead(status, { 'X-App-Name': 'http-echo', 'content-type': 'text/plain; charset=utf-8' }).end(request.url === '/health' ? '{"status":"ok"}\n' : text + '\n')
 })
+server.on('error', error => {
+  console.error(error.message)
+  process.exit(1)
+})
 server.listen(port, host, () => console.log(`[INFO] server is listening on :${port}`))
 for (const signal of ['SIGTERM', 'SIGINT']) {
   process.on(signal, () => {
