@@ -61,7 +61,6 @@ export function keepEndpoints(parts: BootstrapParts): () => Promise<void> {
   const renew = async (): Promise<void> => {
     const lease = (current: KubeObject | undefined): KubeObject => {
       const next = (current ? structuredClone(current) : { kind: 'Lease', apiVersion: 'coordination.k8s.io/v1', metadata: { name, namespace: 'kube-system' } }) as Lease & KubeObject
-      delete next.metadata.resourceVersion
       next.metadata.labels = { ...next.metadata.labels, ...identityLabels, 'kubernetes.io/hostname': hostname().slice(0, 63) }
       next.metadata.annotations = { ...next.metadata.annotations, [addressAnnotation]: text }
       next.spec = { ...next.spec, holderIdentity, leaseDurationSeconds: leaseSeconds, renewTime: formatMicroTime() }
@@ -142,7 +141,6 @@ async function write(parts: BootstrapParts, key: string, object: KubeObject): Pr
   const change = (current: KubeObject | undefined): KubeObject => {
     const next = structuredClone(object)
     if (current) next.metadata = { ...structuredClone(current.metadata), labels: { ...current.metadata.labels, ...object.metadata.labels } }
-    delete next.metadata.resourceVersion
     return toStored(endpoint, next)
   }
   await updateObject(parts.store, endpoint, 'default', object.metadata.name!, change, self, true)

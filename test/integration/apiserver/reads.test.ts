@@ -1,0 +1,178 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
+import { configMap, configMaps, merge } from './setup.ts'
+
+let api: ApiServerFixture
+let rest: Rest
+beforeAll(async () => {
+  api = await startTestApiServer()
+  rest = api.rest
+  for (let i = 0; i < 5; i++) await rest('POST', configMaps, configMap(`m${i}`, {}, { labels: { parity: i % 2 ? 'odd' : 'even' } }))
+})
+afterAll(() => api?.stop())
+
+interface Named {
+  metadata: { name: string; resourceVersion: string; annotations?: Record<string, string> }
+}
+const names = (body: { items: Named[] }): string[] => body.items.map(o => o.metadata.name)
+
+describe('list', () => {
+  it('shows items without kind, and the version', async () => {
+    const { body } = await rest('GET', configMaps)
+    expect(body).toMatchObject({ kind: 'ConfigMapList', apiVersion: 'v1' })
+    expect(names(body)).toEqual(['m0', 'm1', 'm2', 'm3', 'm4'])
+    expect(body.items[0].kind).toBeUndefined()
+    expect(Number(body.metadata.resourceVersion)).toBeGreaterThanOrEqual(Number(body.items[4].metadata.resourceVersion))
+  })
+
+  it('in parts shows one moment', async () => {
+    const first = await rest('GET', `${configMaps}?limit=2`)
+    expect(names(first.body)).toEqual(['m0', 'm1'])
+    expect(first.body.metadata.remainingItemCount).toBe(3)
+    await rest('DELETE', `${configMaps}/m3`)
+    await rest('POST', configMaps, configMap('m2a'))
+    const second = await rest('GET', `${configMaps}?limit=2&continue=${first.body.metadata.continue}`)
+    expect(names(second.body)).toEqual(['m2', 'm3'])
+    expect(second.body.metadata.resourceVersion).toBe(first.body.metadata.resourceVersion)
+    const third = await rest('GET', `${configMaps}?limit=2&continue=${second.body.metadata.continue}`)
+    expect(names(third.body)).toEqual(['m4'])
+    expect(third.body.metadata.continue).toBeUndefined()
+    const exact = await rest('GET', `${configMaps}?resourceVersion=${first.body.metadata.resourceVersion}&resourceVersionMatch=Exact`)
+    expect(names(exact.body)).toEqual(['m0', 'm1', 'm2', 'm3', 'm4'])
+    await rest('DELETE', `${configMaps}/m2a`)
+    await rest('POST', configMaps, configMap('m3', {}, { labels: { parity: 'odd' } }))
+  })
+
+  it('selects by labels and fields', async () => {
+    expect(names((await rest('GET', `${configMaps}?labelSelector=parity%20in%20(odd)`)).body)).toEqual(['m1', 'm3'])
+    expect(names((await rest('GET', `${configMaps}?fieldSelector=metadata.name%3Dm2`)).body)).toEqual(['m2'])
+    expect(names((await rest('GET', `/api/v1/configmaps?fieldSelector=metadata.namespace!%3Ddefault`)).body)).toEqual([])
+    expect(names((await rest('GET', `${configMaps}?labelSelector=parity%3Deven&limit=2`)).body)).toEqual(['m0', 'm2'])
+  })
+
+  it('answers wrong options as upstream does', async () => {
+    const answers: [string, number, string][] = [
+      ['limit=abc', 400, 'strconv.ParseInt: parsing "abc": invalid syntax'],
+      ['labelSelector=a%3D%3D%3Db', 400, "unable to parse requirement: found '=', expected: identifier"],
+      ['fieldSelector=spec.x%3D1', 400, '"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"'],
+      ['continue=nonsense', 400, 'continue key is not valid: incorrect encoded continue token'],
+      ['resourceVersion=abc', 400, 'invalid resource version: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax'],
+      ['resourceVersionMatch=Exact', 422, 'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided'],
+      ['sendInitialEvents=true', 422, 'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list'],
+    ]
+    for (const [query, code, message] of answers) expect((await rest('GET', `${configMaps}?${query}`)).body, query).toMatchObject({ code, message })
+  })
+
+  it('of a version to come waits, then says so', async () => {
+    const { code, body } = await rest('GET', `${configMaps}?resourceVersion=999999`)
+    expect(code).toBe(504)
+    expect(body).toMatchObject({ reason: 'Timeout', details: { causes: [{ reason: 'ResourceVersionTooLarge' }] } })
+  })
+})
+
+describe('forms', () => {
+  const as = (kind: string) => ({ headers: { accept: `application/json;as=${kind};v=v1;g=meta.k8s.io,application/json` } })
+  it('tables and metadata', async () => {
+    const table = await rest('GET', configMaps, undefined, as('Table'))
+    expect(table.body).toMatchObject({ kind: 'Table', apiVersion: 'meta.k8s.io/v1' })
+    expect(table.body.columnDefinitions.map((c: { name: string }) => c.name)).toEqual(['Name', 'Data', 'Age'])
+    expect(table.body.rows[0]).toMatchObject({ cells: ['m0', 0, expect.any(String)], object: { kind: 'PartialObjectMetadata' } })
+    expect((await rest('GET', `${configMaps}/m0`, undefined, as('PartialObjectMetadata'))).body).toMatchObject({ kind: 'PartialObjectMetadata', metadata: { name: 'm0' } })
+    expect((await rest('GET', configMaps, undefined, as('PartialObjectMetadataList'))).body.kind).toBe('PartialObjectMetadataList')
+  })
+
+  it('yaml, pretty JSON, and nothing else', async () => {
+    const yaml = await rest('GET', `${configMaps}/m0`, undefined, { headers: { accept: 'application/yaml' } })
+    expect(yaml.headers['content-type']).toBe('application/yaml')
+    expect(yaml.text).toContain('kind: ConfigMap\n')
+    expect((await rest('GET', `${configMaps}/m0?pretty=true`)).text).toContain('\n  "kind"')
+    expect((await rest('GET', configMaps, undefined, { headers: { accept: 'text/html' } })).body).toMatchObject({ code: 406, reason: 'NotAcceptable' })
+    expect((await rest('GET', configMaps, undefined, { headers: { accept: 'application/json;as=Table;v=v9;g=meta.k8s.io' } })).code).toBe(406)
+  })
+})
+
+describe('watch', () => {
+  it('goes on from a version', async () => {
+    const { body } = await rest('GET', configMaps)
+    const w = await rest.watch(`${configMaps}?watch=true&resourceVersion=${body.metadata.resourceVersion}`)
+    await rest('POST', configMaps, configMap('seen'))
+    await rest('PATCH', `${configMaps}/seen`, { data: { x: 'y' } }, merge)
+    const last = (await rest('PATCH', `${configMaps}/seen`, { metadata: { labels: { l: 'v' } } }, merge)).body
+    await rest('DELETE', `${configMaps}/seen`)
+    const events = [await w.next(), await w.next(), await w.next(), await w.next()]
+    expect(events.map(e => e.type)).toEqual(['ADDED', 'MODIFIED', 'MODIFIED', 'DELETED'])
+    expect(events[2].object).toEqual(last)
+    expect(events[3].object).toMatchObject({ metadata: { labels: { l: 'v' } } })
+    expect(Number(events[3].object.metadata.resourceVersion)).toBeGreaterThan(Number(last.metadata.resourceVersion))
+    w.stop()
+  })
+
+  it('begins with what is there and says when that is complete', async () => {
+    const w = await rest.watch(`${configMaps}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true`)
+    const seen: string[] = []
+    for (;;) {
+      const e = await w.next()
+      if (e.type === 'BOOKMARK') {
+        expect(e.object.metadata.annotations).toEqual({ 'k8s.io/initial-events-end': 'true' })
+        expect(e.object.kind).toBe('ConfigMap')
+        break
+      }
+      expect(e.type).toBe('ADDED')
+      seen.push(e.object.metadata.name)
+    }
+    expect(seen).toEqual(['m0', 'm1', 'm2', 'm3', 'm4'])
+    await rest('POST', configMaps, configMap('after'))
+    expect((await w.next()).object.metadata.name).toBe('after')
+    await rest('DELETE', `${configMaps}/after`)
+    w.stop()
+  })
+
+  it('shows entering and leaving a selection', async () => {
+    const { body } = await rest('GET', configMaps)
+    const w = await rest.watch(`${configMaps}?watch=true&labelSelector=in%3Dyes&resourceVersion=${body.metadata.resourceVersion}`)
+    await rest('POST', configMaps, configMap('guest'))
+    await rest('PATCH', `${configMaps}/guest`, { metadata: { labels: { in: 'yes' } } }, merge)
+    await rest('PATCH', `${configMaps}/guest`, { data: { x: '1' } }, merge)
+    const left = (await rest('PATCH', `${configMaps}/guest`, { metadata: { labels: { in: 'no' } } }, merge)).body
+    await rest('DELETE', `${configMaps}/guest`)
+    const events = [await w.next(), await w.next(), await w.next()]
+    expect(events.map(e => e.type)).toEqual(['ADDED', 'MODIFIED', 'DELETED'])
+    // As it was seen last, with the version at which it left.
+    expect(events[2].object.metadata).toMatchObject({ labels: { in: 'yes' }, resourceVersion: left.metadata.resourceVersion })
+    w.stop()
+  })
+
+  it('of one object by the old path, and as tables', async () => {
+    const one = await rest.watch('/api/v1/watch/namespaces/default/configmaps/m1')
+    expect((await one.next()).object.metadata.name).toBe('m1')
+    one.stop()
+    const table = await rest('GET', `${configMaps}?watch=true&timeoutSeconds=1`, undefined, { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } })
+    const lines = table.text.trim().split('\n').map(l => JSON.parse(l))
+    expect(lines).toHaveLength(5)
+    expect(lines[0].object.columnDefinitions).toHaveLength(3)
+    expect(lines[1].object).toMatchObject({ kind: 'Table', columnDefinitions: null, rows: [{ cells: ['m1', 0, expect.any(String)] }] })
+  })
+
+  it('refuses wrong options', async () => {
+    expect((await rest('GET', `${configMaps}?watch=true&sendInitialEvents=true`)).body).toMatchObject({
+      code: 422,
+      message: 'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+    })
+    expect((await rest('GET', `${configMaps}?watch=true&resourceVersionMatch=Exact&resourceVersion=1`)).code).toBe(422)
+  })
+})
+
+describe('other paths', () => {
+  it('version, health, discovery, OpenAPI, metrics', async () => {
+    expect((await rest('GET', '/version', undefined, { as: 'nobody' })).body.gitVersion).toBe('v1.35.0')
+    expect((await rest('GET', '/readyz?verbose', undefined, { as: 'nobody' })).text).toMatch(/^\[\+\]ping ok\n[^]*readyz check passed\n$/)
+    expect((await rest('GET', '/livez/ping', undefined, { as: 'nobody' })).text).toBe('ok')
+    expect((await rest('GET', '/apis/apps')).body).toMatchObject({ kind: 'APIGroup', name: 'apps' })
+    expect((await rest('GET', '/apis', undefined, { headers: { accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList' } })).body.kind).toBe('APIGroupDiscoveryList')
+    const index = await rest('GET', '/openapi/v3')
+    const document = await rest('GET', index.body.paths['api/v1'].serverRelativeURL)
+    expect(document.body.components.schemas['io.k8s.api.core.v1.Pod']).toBeDefined()
+    expect((await rest('GET', '/openapi/v3/api/v1', undefined, { headers: { 'if-none-match': document.headers['etag']! } })).code).toBe(304)
+    expect((await rest('GET', '/metrics')).text).toMatch(/apiserver_request_total\{.*verb="LIST".*resource="configmaps"/)
+  })
+})
