@@ -46,17 +46,17 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
   closeSync(errors)
   child.unref()
   const pipe = child.stdio[3]! as Socket
+  let deadline: NodeJS.Timeout | undefined
   try {
     return await new Promise<number>((resolve, reject) => {
-      const deadline = setTimeout(() => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)), CREATE_TIMEOUT_MS)
+      deadline = setTimeout(() => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)), CREATE_TIMEOUT_MS)
       let text = ''
       const fail = (why: string): void => reject(new Error(creationError(binary.name, why || readTail(join(directory, 'conmon.log')))))
       pipe.setEncoding('utf8').on('data', (part: string) => {
         text += part
         const end = text.indexOf('\n')
         if (end < 0) return
-        clearTimeout(deadline)
-        const message = JSON.parse(text.slice(0, end)) as { pid?: number; data?: number; message?: string }
+        const message = parseSync(text.slice(0, end))
         const pid = message.pid ?? message.data ?? -1
         if (pid > 0) resolve(pid)
         else fail(message.message ?? '')
@@ -66,7 +66,21 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
       child.on('error', error => reject(new Error(`${binary.conmon}: ${error.message}`)))
     })
   } finally {
+    clearTimeout(deadline)
     pipe.destroy()
+  }
+}
+
+interface SyncMessage {
+  pid?: number
+  data?: number
+  message?: string
+}
+function parseSync(line: string): SyncMessage {
+  try {
+    return JSON.parse(line) as SyncMessage
+  } catch {
+    return { message: line }
   }
 }
 
