@@ -49,7 +49,7 @@ class Formatter {
       for (const line of all.toString('utf8', 0, end - 1).split('\n')) {
         const entry = parseLine(line)
         if (!entry || (this.#since !== undefined && before(entry.time, this.#since))) continue
-        const stamp = this.#options.timestamps && !this.#within[entry.stream] ? `${entry.time} ` : ''
+        const stamp = this.#options.timestamps && !this.#within[entry.stream] ? `${entry.time.replace(/\+00:00$/, 'Z')} ` : ''
         this.#within[entry.stream] = entry.partial
         out[entry.stream].push(stamp + entry.text + (entry.partial ? '' : '\n'))
       }
