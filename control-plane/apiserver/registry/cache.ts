@@ -67,7 +67,7 @@ export function apply(cache: Cache, m: StreamMessage, own?: KubeObject): Applied
   const table = tableOf(cache, key)
   const before = getFrom(table.lists, key.namespace, key.name)
   const replaced = before?.version ?? cache.tombstones.get(m.subject) ?? 0
-  if (replacesOf(m.headers) !== replaced) table.floor = m.seq
+  if (replacesOf(m.headers) !== (before?.version ?? 0)) table.floor = m.seq
   const event = m.data.length === 0 ? buried(cache, table, key, m) : stored(cache, table, key, m, own)
   if (event) remember(cache, table, event)
   return { key, table, event, replaced }

@@ -72,7 +72,8 @@ export class Compactor {
   /** A message was applied that replaced `replaced` (0: nothing). `mine`: this server cleans up after it. */
   saw(subject: string, seq: number, time: number, replaced: number, buried: boolean, mine: boolean): void {
     this.#newest = seq
-    if (replaced !== 0 && ++this.#fresh > this.#options.maxVersions / 4) void this.run().catch(() => {})
+    if (replaced !== 0) this.#fresh++
+    this.#runIfMuch()
     const trail = this.#trails.get(subject)
     if (trail) {
       trail.versions.push({ seq, time })
@@ -88,6 +89,7 @@ export class Compactor {
     if (this.#running || !this.#connection.connected) return 0
     this.#running = true
     this.#fresh = 0
+    let done = false
     try {
       const work: { subject: string; before: number; gone: boolean }[] = []
       const old = (v: Version) => v.time < now - this.#options.windowMs || v.seq <= this.#newest - this.#options.maxVersions
@@ -108,6 +110,7 @@ export class Compactor {
         }
       }
       await Promise.all(Array.from({ length: 4 }, worker))
+      done = true
       return work.length
     } catch (e) {
       // What was not purged is found again by the next start.
@@ -115,6 +118,12 @@ export class Compactor {
       return 0
     } finally {
       this.#running = false
+      // What came meanwhile, unless the store is in trouble: then the timer comes back to it.
+      if (done) this.#runIfMuch()
     }
+  }
+
+  #runIfMuch(): void {
+    if (this.#fresh > this.#options.maxVersions / 4 && !this.#running && !this.#closed) void this.run().catch(() => {})
   }
 }

@@ -48,6 +48,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
   let opening = false
   let attempt = 0
   let checked = 0
+  let backOff = 0
   let again: NodeJS.Timeout | undefined
   let collected: StreamMessage[] = []
 
@@ -113,6 +114,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
       delivered = 0
       heard = performance.now()
       opening = false
+      backOff = 0
       if (stopped) return stop()
       pull()
       if (former) jetStreamApi(nats, `CONSUMER.DELETE.${streamName}.${former}`).catch(() => {})
@@ -121,7 +123,8 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
       opening = false
       if (stopped || nats.isClosed()) return
       log.warn({ error: (e as Error).message }, 'cannot follow the stream; trying again')
-      again = setTimeout(() => void open(), 100 + Math.random() * 200)
+      backOff = Math.min(2_000, 100 + backOff * 1.5)
+      again = setTimeout(() => void open(), backOff * (0.5 + Math.random() / 2))
     }
   }
   // A silence is believed only after the event loop had a turn to read what may be waiting.

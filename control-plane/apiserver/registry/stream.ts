@@ -24,12 +24,13 @@ export function keyOf(subject: string): Key | undefined {
 
 /** Tells a write whose acknowledgement was lost from another's. */
 const writeIdHeader = 'Cox-Write'
-/** The version that the message replaces, 0 for none: tells a complete history from one with a hole. */
+/** The version of the object that the message replaces, 0 for none: tells a complete history from one with a hole. */
 const replacesHeader = 'Cox-Replaces'
 
-export function writeHeaders(writeId: string, replaces: number): MsgHdrs {
+/** `after` is the sequence that must be the subject's last: that of the object, or of a tombstone. */
+export function writeHeaders(writeId: string, replaces: number, after: number): MsgHdrs {
   const h = headers()
-  h.set('Nats-Expected-Last-Subject-Sequence', String(replaces))
+  h.set('Nats-Expected-Last-Subject-Sequence', String(after))
   h.set(writeIdHeader, writeId)
   h.set(replacesHeader, String(replaces))
   return h

@@ -101,10 +101,10 @@ export class Writer {
 
   async #attempts(subject: string, data: Uint8Array, expected: number, view: WriterView, id: string, pending: Pending): Promise<Stored> {
     const end = performance.now() + this.#deadlineMs
-    let replaces = expected || view.tombstone()
+    let after = expected || view.tombstone()
     let known = false
     for (let wait = 20; performance.now() < end; wait = Math.min(wait * 2, 500)) {
-      const outcome = await this.#publish(subject, data, replaces, id, pending, end)
+      const outcome = await this.#publish(subject, data, expected, after, id, pending, end)
       if (outcome.kind === 'applied') return outcome.stored
       if (outcome.kind === 'refused') throw unavailable(`the store refused the write: ${outcome.why}`)
       if (outcome.kind === 'absent') {
@@ -120,11 +120,11 @@ export class Writer {
         }
         if (last?.writeId !== id) {
           // Not stored yet: publish again. It may still be under way, but only one of the two can win.
-          if ((last?.seq ?? 0) === replaces) continue
+          if ((last?.seq ?? 0) === after) continue
           if (last) await view.reached(last.seq, Math.max(1, end - performance.now()))
           if (pending.applied) return pending.applied
           if (expected !== 0 || (last && !last.tombstone)) throw new WriteConflict(last ? view.current() : undefined)
-          replaces = last?.seq ?? 0
+          after = last?.seq ?? 0
           continue
         }
       }
@@ -136,12 +136,12 @@ export class Writer {
     throw known ? timeout('the write is stored, but this API server lags behind') : timeout('the store did not answer in time; the outcome of the write is unknown')
   }
 
-  async #publish(subject: string, data: Uint8Array, replaces: number, id: string, pending: Pending, end: number): Promise<Outcome> {
+  async #publish(subject: string, data: Uint8Array, replaces: number, after: number, id: string, pending: Pending, end: number): Promise<Outcome> {
     const settled = this.#settled(pending, Math.min(end, performance.now() + attemptMs))
     if (pending.applied || this.#closed) return settled
     try {
       const token = id.slice(id.indexOf('.') + 1)
-      this.#connection.nats.publish(subject, data, { reply: `${this.#inbox}.${token}`, headers: writeHeaders(id, replaces) })
+      this.#connection.nats.publish(subject, data, { reply: `${this.#inbox}.${token}`, headers: writeHeaders(id, replaces, after) })
     } catch (e) {
       pending.settle?.({ kind: 'refused', why: (e as Error).message })
     }

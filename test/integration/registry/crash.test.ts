@@ -1,7 +1,10 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { WriteConflict, type Registry } from '#control-plane/apiserver/registry/registry.ts'
+import { openRegistry } from '#control-plane/apiserver/registry/open.ts'
+import { VersionExpired, WriteConflict, type Registry } from '#control-plane/apiserver/registry/registry.ts'
+import { connectBus } from '#shared/bus/connection.ts'
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
-import { dataOf, object, open, pods, record, until } from './setup.ts'
+import { dataOf, object, open, pods, record, silent, until } from './setup.ts'
 
 // More rounds find rarer losses: CRASH_ROUNDS=50 when a new nats-server version is to be trusted with tombstones.
 const rounds = Number(process.env['CRASH_ROUNDS'] || 4)
@@ -112,3 +115,58 @@ test('while nats-server is away a write fails with a clear error, and reads of t
   expect(dataOf(watch.seen.at(-1)!.stored.object)).toBe(2)
   await registry.close()
 })
+
+test('a server that was cut off while the stream was compacted loads anew and expires its watchers', async () => {
+  const link = await cuttable(Number(new URL(nats.url).port))
+  const connection = await connectBus({ url: link.url, credsFile: await nats.creds('registry'), log: silent })
+  const behind = await openRegistry({ connection, log: silent })
+  const registry = await open(nats, { maxVersions: 1 })
+  for (let i = 0; i < 20; i++) await registry.put(pods, 'cut', `c${i}`, object(`c${i}`, 0, 'cut'), 0)
+  await behind.fresh()
+  const watch = record(behind, pods, { namespace: 'cut', after: behind.version })
+  link.cut()
+  await until(() => !behind.healthy, 'the cut')
+  for (let i = 0; i < 40; i++) await registry.put(pods, 'cut', 'c0', object('c0', i, 'cut'), registry.get(pods, 'cut', 'c0')!.version)
+  await registry.remove(pods, 'cut', 'c1', registry.get(pods, 'cut', 'c1')!.version)
+  expect(behind.list(pods, 'cut').length).toBe(20)
+  const direct = await nats.connect('registry')
+  const next = JSON.stringify({ seq: behind.version + 1 })
+  await until(async () => (await direct.nats.request('$JS.API.STREAM.MSG.GET.registry', next)).string().includes('no message found'), 'the compaction')
+  link.mend()
+  await until(() => watch.gone, 'the end of the watch')
+  expect(watch.seen).toEqual([])
+  await behind.fresh()
+  expect(behind.list(pods, 'cut').map(s => s.json.toString())).toEqual(registry.list(pods, 'cut').map(s => s.json.toString()))
+  expect(() => record(behind, pods, { after: 1 })).toThrow(VersionExpired)
+  const mine = await behind.put(pods, 'cut', 'c2', object('c2', 'mine', 'cut'), behind.get(pods, 'cut', 'c2')!.version)
+  await registry.fresh()
+  expect(registry.get(pods, 'cut', 'c2')?.version).toBe(mine.version)
+  for (const r of [registry, behind]) await r.close()
+  await connection.close()
+  link.close()
+})
+
+/** A way to a port that can be interrupted. */
+async function cuttable(port: number) {
+  let open = true
+  const sockets = new Set<Socket>()
+  const server = createServer(socket => {
+    if (!open) return socket.destroy()
+    const peer = connect(port, '127.0.0.1')
+    for (const [a, b] of [[socket, peer], [peer, socket]] as const) {
+      sockets.add(a)
+      a.on('error', () => {}).on('close', () => (b.destroy(), sockets.delete(a)))
+      a.pipe(b)
+    }
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `nats://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut: () => {
+      open = false
+      for (const s of sockets) s.destroy()
+    },
+    mend: () => void (open = true),
+    close: () => server.close(),
+  }
+}

@@ -11,7 +11,7 @@ export const deployments: Table = { group: 'apps', plural: 'deployments' }
 export const object = (name: string, data: unknown = 0, namespace = 'default'): KubeObject => ({ kind: 'Pod', apiVersion: 'v1', metadata: { name, namespace }, spec: { data } })
 export const dataOf = (o: KubeObject): unknown => (o['spec'] as { data: unknown }).data
 
-const silent = logger('test')
+export const silent = logger('test')
 silent.level = process.env['LOG_LEVEL'] ?? 'silent'
 
 export const open = async (nats: NatsFixture, options: Partial<RegistryOptions> = {}): Promise<Registry> =>
