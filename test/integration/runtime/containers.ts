@@ -9,8 +9,15 @@ export const node = nodeContext()
 export const openRuntime = () => createOciRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup, masks: [join(node.directory, 'secret')] })
 export const directoryOf = (id: string): string => join(node.directory, 'node', 'pods', 'uid', id)
 export const logOf = (id: string): string => readFileSync(join(node.directory, 'logs', `${id}.log`), 'utf8')
-/** The log's lines without time, stream and tag. */
-export const outputOf = (id: string): string => logOf(id).split('\n').filter(Boolean).map(line => line.split(' ').slice(3).join(' ')).join('\n')
+/** What the log holds without times and tags; a line that came in parts (tag P) is whole again. */
+export const outputOf = (id: string): string =>
+  logOf(id)
+    .split('\n')
+    .filter(Boolean)
+    .map(line => /^\S+ \S+ ([PF]) ?(.*)$/s.exec(line)!)
+    .map(([, tag, text]) => (tag === 'P' ? text : `${text}\n`))
+    .join('')
+    .replace(/\n$/, '')
 
 export const containerSpec = (id: string, args: string[], more: Partial<ContainerSpec> = {}): ContainerSpec => ({
   id,
