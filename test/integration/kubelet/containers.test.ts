@@ -1,15 +1,18 @@
 /** What containers see and what is done to them: environment, volumes, probes, hooks, sessions; on the real runtime. */
-import { stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Channel } from '#shared/bus/session.ts'
 import { configMaps, pods, secrets } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { listMounts } from '#shared/linux/mount.ts'
+import { rotateLog } from '#node-agent/kubelet/logs/rotate.ts'
+import { containerDirectory, logFile } from '#node-agent/kubelet/pod/directory.ts'
 import { exec } from '#node-agent/kubelet/sessions/exec.ts'
 import { logs } from '#node-agent/kubelet/sessions/logs.ts'
+import { portForward } from '#node-agent/kubelet/sessions/portforward.ts'
 import { summary } from '#node-agent/kubelet/sessions/stats.ts'
 import { harness, type Harness } from './harness.ts'
 import { statusOf, testSession } from './session.ts'
@@ -156,6 +159,21 @@ describe('probes and hooks', () => {
     expect(pod.status).toMatchObject({ reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' })
   })
 
+  test('sidecars stop after the app, in the reverse of their order', async () => {
+    const host = join(h.rootDir, 'order')
+    const mount = { volumeMounts: [{ name: 'v', mountPath: '/v' }] }
+    const member = (name: string, more = {}) => sh(name, `trap "echo ${name} >> /v/order; exit 0" TERM; while :; do sleep 0.02; done`, { ...mount, ...more })
+    h.pod('order', {
+      volumes: [{ name: 'v', hostPath: { path: host, type: 'DirectoryOrCreate' } }],
+      initContainers: [member('one', { restartPolicy: 'Always' }), member('two', { restartPolicy: 'Always' })],
+      containers: [member('app')],
+    })
+    await h.until('order', isReady)
+    h.delete('order', 10)
+    await h.api.until(() => !h.get('order'))
+    expect(await readFile(join(host, 'order'), 'utf8')).toBe('app\ntwo\none\n')
+  })
+
   test('a container that ignores the signal is killed after its grace', async () => {
     h.pod('stubborn', { containers: [sh('c', 'trap "" TERM; while :; do sleep 0.05; done')] })
     await h.until('stubborn', isReady)
@@ -201,6 +219,36 @@ describe('sessions', () => {
     h.delete('talk', 5)
     await done
     expect(session.received(Channel.stdout)).toContain('out\n')
+  })
+  test('a log that is too long is set aside, and nothing of it is lost', async () => {
+    h.pod('rotate', { containers: [sh('c', `i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); sleep 0.005; done; ${idle}`)] })
+    const pod = await h.until('rotate', isReady)
+    const { directory } = h.kubelet().worker(pod.metadata.uid!)!
+    const path = logFile(directory, 'c', 0)
+    const session = testSession({ namespace: 'default', name: 'rotate', follow: true })
+    const following = logs(h.kubelet(), session)
+    await expect.poll(() => session.received(Channel.stdout)).toContain('line 20\n')
+    expect(await rotateLog(h.options().runtime, containerDirectory(directory, 'c', 0), path, 1)).toBe(true)
+    await expect.poll(() => session.received(Channel.stdout), { timeout: 10_000 }).toContain('line 199\n')
+    const all = Array.from({ length: 200 }, (_, i) => `line ${i}\n`).join('')
+    expect(session.received(Channel.stdout)).toBe(all)
+    const whole = testSession({ namespace: 'default', name: 'rotate' })
+    await logs(h.kubelet(), whole)
+    expect(whole.received(Channel.stdout)).toBe(all)
+    session.close()
+    await following
+  })
+  test('portforward reaches a port of the pod', async () => {
+    const echo = createTcpServer(socket => socket.pipe(socket))
+    await new Promise<void>(resolve => echo.listen(0, '127.0.0.1', resolve))
+    h.pod('forward', { containers: [sh('c', idle)] })
+    await h.until('forward', isReady)
+    const { port } = echo.address() as AddressInfo
+    const session = testSession({ namespace: 'default', name: 'forward', port }, ['there ', 'and back'])
+    expect(statusOf(await portForward(h.kubelet(), session))[0]).toBe('Success')
+    expect(session.received(Channel.stdout)).toBe('there and back')
+    await new Promise(resolve => echo.close(resolve))
+    await expect(portForward(h.kubelet(), testSession({ namespace: 'default', name: 'forward', port }))).rejects.toThrow(`failed to connect to localhost:${port}`)
   })
   test('stats tell of every running container', async () => {
     h.pod('stats', { containers: [sh('c', idle)] })

@@ -1,0 +1,101 @@
+/** Probes against real servers on the loopback interface. */
+import { createServer, type Server } from 'node:http'
+import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ContainerRuntime } from '#node-agent/runtime/runtime.ts'
+import { containerProbes } from '#node-agent/kubelet/probes/containerprobes.ts'
+import { probeGrpc } from '#node-agent/kubelet/probes/grpc.ts'
+import { httpTarget, probeHttp } from '#node-agent/kubelet/probes/http.ts'
+import { resolvePort, runProbe } from '#node-agent/kubelet/probes/prober.ts'
+import { probeTcp } from '#node-agent/kubelet/probes/tcp.ts'
+
+let server: Server
+let port: number
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    const { url = '' } = request
+    if (url === '/slow') return
+    if (url === '/loop') return response.writeHead(302, { location: '/final' }).end()
+    if (url === '/away') return response.writeHead(302, { location: 'http://other.invalid/' }).end()
+    return response.writeHead(Number(url.slice(1)) || 200).end(JSON.stringify(request.headers))
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  port = (server.address() as AddressInfo).port
+})
+afterAll(async () => {
+  server.closeAllConnections()
+  await new Promise(resolve => server.close(resolve))
+})
+const http = (path: string, timeoutMs = 1000) => probeHttp(httpTarget({ port, path }, '127.0.0.1', port), timeoutMs)
+
+test('httpGet: codes, redirects, time', async () => {
+  expect(await http('/200')).toMatchObject({ result: 'success' })
+  expect(await http('/399')).toMatchObject({ result: 'success' })
+  expect(await http('/500')).toEqual({ result: 'failure', output: 'HTTP probe failed with statuscode: 500' })
+  expect(await http('/loop')).toMatchObject({ result: 'success' })
+  expect(await http('/away')).toMatchObject({ result: 'success' })
+  expect(await http('/slow', 50)).toEqual({ result: 'failure', output: `Get "http://127.0.0.1:${port}/slow": context deadline exceeded (Client.Timeout exceeded while awaiting headers)` })
+})
+
+test('a port that nobody listens on', async () => {
+  const closed = createServer()
+  await new Promise<void>(resolve => closed.listen(0, '127.0.0.1', resolve))
+  const { port: free } = closed.address() as AddressInfo
+  await new Promise(resolve => closed.close(resolve))
+  const refused = `dial tcp 127.0.0.1:${free}: connect: connection refused`
+  expect(await probeTcp('127.0.0.1', free, 1000)).toEqual({ result: 'failure', output: refused })
+  expect(await probeHttp(httpTarget({ port: free }, '127.0.0.1', free), 1000)).toEqual({ result: 'failure', output: `Get "http://127.0.0.1:${free}/": ${refused}` })
+  expect(await probeTcp('127.0.0.1', port, 1000)).toEqual({ result: 'success', output: '' })
+})
+
+test('grpc health', async () => {
+  let answer = 1
+  const grpc = createHttp2Server()
+  grpc.on('stream', (stream: ServerHttp2Stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    stream.end(Buffer.from([0, 0, 0, 0, 2, 8, answer]))
+  })
+  await new Promise<void>(resolve => grpc.listen(0, '127.0.0.1', resolve))
+  const { port: at } = grpc.address() as AddressInfo
+  expect(await probeGrpc('127.0.0.1', at, 'x', 1000)).toEqual({ result: 'success', output: 'service healthy' })
+  answer = 2
+  expect(await probeGrpc('127.0.0.1', at, '', 1000)).toEqual({ result: 'failure', output: 'service unhealthy (responded with "NOT_SERVING")' })
+  await new Promise(resolve => grpc.close(resolve))
+})
+
+test('ports by name, and what cannot be probed', async () => {
+  const named = { name: 'c', ports: [{ name: 'web', containerPort: 8080 }] }
+  expect([resolvePort(80, named), resolvePort('81', named), resolvePort('web', named)]).toEqual([80, 81, 8080])
+  expect(() => resolvePort('no', named)).toThrow("couldn't find port: no")
+  const target = { runtime: {} as ContainerRuntime, directory: '', container: named, podIP: '127.0.0.1' }
+  expect(await runProbe({ tcpSocket: { port: 'no' } }, target)).toMatchObject({ result: 'unknown' })
+  expect(await runProbe({}, target)).toEqual({ result: 'unknown', output: 'missing probe handler' })
+})
+
+test('liveness and readiness wait for the startup probe, and are ready at once when they were before', async () => {
+  const asked: string[] = []
+  let started = false
+  const probe = (name: string) => ({ exec: { command: [name] }, periodSeconds: 1 })
+  const { promise: ready, resolve } = Promise.withResolvers<void>()
+  const probes = containerProbes({ startupProbe: probe('startup'), readinessProbe: probe('readiness'), livenessProbe: probe('liveness') }, {
+    startedAt: Date.now(),
+    run: async p => {
+      const name = p.exec!.command![0]!
+      if (name !== 'startup' && !started) throw new Error(`${name} came before startup`)
+      asked.push(name)
+      started ||= asked.length > 1
+      return { result: name === 'startup' && !started ? 'failure' : 'success', output: '' }
+    },
+    onChange: () => probes.result('readiness') === 'success' && resolve(),
+    onFailure: () => expect.fail('the first look is not counted'),
+  })
+  expect([probes.result('startup'), probes.result('liveness'), probes.result('readiness')]).toEqual(['unknown', 'success', 'failure'])
+  await ready
+  probes.stop()
+  expect(probes.result('startup')).toBe('success')
+  const again = containerProbes({ readinessProbe: probe('readiness') }, { startedAt: Date.now(), ready: true, run: async () => ({ result: 'success', output: '' }), onChange: () => {}, onFailure: () => {} })
+  expect(again.result('readiness')).toBe('success')
+  again.stop()
+})
