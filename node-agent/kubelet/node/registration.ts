@@ -7,11 +7,6 @@ import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
 import { newNode, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
 
-export interface Registration {
-  /** The Node as the API last told it. */
-  node(): Node
-}
-
 /** Registers: an existing Node (this one's, from an earlier life) gets our labels and status. Tries until it succeeds or `signal` aborts. */
 export async function registerNode(client: Client, options: NodeOptions, log: Logger, signal: AbortSignal): Promise<Node> {
   const pause = backoff(100, 500)
