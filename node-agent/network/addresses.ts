@@ -18,8 +18,6 @@ export function parseCidr(text: string): Cidr {
   return { base: Math.floor(ipToNumber(match[1]!) / size) * size, prefix }
 }
 
-export const contains = (cidr: Cidr, ip: string): boolean => Math.floor(ipToNumber(ip) / 2 ** (32 - cidr.prefix)) * 2 ** (32 - cidr.prefix) === cidr.base
-
 /** The first usable address: the gateway of a pod CIDR. */
 export const firstAddress = (cidr: Cidr): string => numberToIp(cidr.base + 1)
 

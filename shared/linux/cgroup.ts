@@ -1,6 +1,6 @@
 /** Control groups, version 1 (one tree a controller) and 2 (one tree). Paths are absolute below the cgroup root: `/coxswain-a/node-1`. */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises'
+import { readFile, readdir, rmdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 const ROOT = '/sys/fs/cgroup'
@@ -16,18 +16,6 @@ export async function cgroupTrees(): Promise<string[]> {
 
 /** The directory that tells of `controller` (memory, cpu, cpuacct, pids, ...) for a cgroup. */
 export const cgroupDirectory = (controller: string, path: string): string => (isCgroup2() ? join(ROOT, path) : join(ROOT, controller, path))
-
-/** Makes a cgroup and its parents, with the controllers passed down on version 2. */
-export async function createCgroup(path: string): Promise<void> {
-  for (const tree of await cgroupTrees()) await mkdir(join(tree, path), { recursive: true })
-  if (!isCgroup2()) return
-  let at = ROOT
-  for (const part of path.split('/').filter(Boolean)) {
-    const controllers = (await readFile(join(at, 'cgroup.controllers'), 'utf8')).split(/\s+/).filter(Boolean)
-    for (const c of controllers) await writeFile(join(at, 'cgroup.subtree_control'), `+${c}`).catch(() => {})
-    at = join(at, part)
-  }
-}
 
 /** Every process in a cgroup or below it, in the PID namespace we live in. */
 export async function cgroupProcesses(path: string): Promise<number[]> {

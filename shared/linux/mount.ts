@@ -5,8 +5,6 @@ import { run } from './run.ts'
 export const mount = (type: string, source: string, target: string, options: readonly string[] = []): Promise<string> =>
   run('mount', ['-t', type, ...(options.length > 0 ? ['-o', options.join(',')] : []), source, target])
 
-export const bindMount = (source: string, target: string, readOnly = false): Promise<string> => run('mount', [`--${readOnly ? 'r' : ''}bind`, ...(readOnly ? ['-o', 'ro'] : []), source, target])
-
 /** Detaches what is mounted on these paths, deepest first; what is not a mount point is left alone. One process at most. */
 export async function unmount(targets: readonly string[]): Promise<void> {
   const mounted = new Set((await listMounts()).map(m => m.target))

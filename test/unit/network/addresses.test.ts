@@ -1,13 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { addressPool, contains, firstAddress, ipToNumber, numberToIp, parseCidr } from '#node-agent/network/addresses.ts'
+import { addressPool, firstAddress, ipToNumber, numberToIp, parseCidr } from '#node-agent/network/addresses.ts'
 
 describe('addresses of a pod CIDR', () => {
   test('text and number', () => {
     fc.assert(fc.property(fc.ipV4(), ip => void expect(numberToIp(ipToNumber(ip))).toBe(ip)))
     expect(firstAddress(parseCidr('10.1.2.0/24'))).toBe('10.1.2.1')
-    expect(contains(parseCidr('10.1.0.0/17'), '10.1.127.255')).toBe(true)
-    expect(contains(parseCidr('10.1.0.0/17'), '10.1.128.0')).toBe(false)
     for (const bad of ['10.1.2.0', '10.1.2.0/33', '300.1.2.0/24', 'x/24']) expect(() => parseCidr(bad)).toThrow(`invalid CIDR address: ${bad}`)
   })
   test('every address once, never the network, gateway or broadcast address; then an error', () => {
