@@ -7,6 +7,7 @@ import { eventually, startCluster, type ClusterFixture, type ProcessRow } from '
 let cluster: ClusterFixture
 let kubectl: ClusterFixture['kubectl']
 const informed = new Map<string, V1Pod>()
+let clusterIP = ''
 let stopInformer = async (): Promise<void> => {}
 
 beforeAll(async () => {
@@ -29,6 +30,7 @@ beforeAll(async () => {
     await informer.stop()
   }
   await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
+  clusterIP = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
 }, 150_000)
 afterAll(async () => {
   await stopInformer()
@@ -36,16 +38,12 @@ afterAll(async () => {
 }, 60_000)
 
 const kill = async (component: string, node?: string): Promise<ProcessRow> => {
-  const row = (await cluster.ps()).find(r => r.component === component && (node === undefined || r.node === node))
-  expect(row, `${component} runs`).toBeDefined()
-  process.kill(row?.pid ?? 0, 'SIGKILL')
-  return row as ProcessRow
+  // One that lost its lease while the last kill took its API away is just being started again.
+  const row = await eventually(async () => (await cluster.ps()).find(r => r.component === component && (node === undefined || r.node === node)), `${component} runs`)
+  process.kill(row.pid, 'SIGKILL')
+  return row
 }
-const answers = async (): Promise<string> => {
-  const ip = clusterIP || (clusterIP = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}'))
-  return (await execa('curl', ['-s', '-m', '3', `http://${ip}/`], { reject: false })).stdout
-}
-let clusterIP = ''
+const answers = async (): Promise<string> => (await execa('curl', ['-s', '-m', '3', `http://${clusterIP}/`], { reject: false })).stdout
 const running = async (): Promise<Map<string, string>> => {
   const rows = (await cluster.ps()).filter(r => r.component === 'container' && r.pod?.startsWith('web-'))
   return new Map(rows.map(r => [`${r.pod}/${r.pid}`, r.node ?? '']))
