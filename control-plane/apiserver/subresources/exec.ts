@@ -16,7 +16,6 @@ const maxBuffered = 1 << 20
 export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'attach'): Promise<Answer> {
   const { info, request } = call
   const { query } = request
-  if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
   const pod = await podOf(call)
   const container = containerOf(pod, query.get('container') ?? '')
   const wants = { stdin: boolParameter(query, 'stdin') ?? false, stdout: boolParameter(query, 'stdout') ?? false, stderr: boolParameter(query, 'stderr') ?? false, tty: boolParameter(query, 'tty') ?? false }
@@ -24,6 +23,7 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
   const command = query.getAll('command')
   if (verb === 'exec' && command.length === 0) throw badRequest('you must specify at least one command for the container')
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
+  if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
   const closed = new AbortController()
   const session = await toKubelet(bus, pod, verb, { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...(verb === 'exec' ? { command } : {}), ...wants }, closed.signal)
   return {

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
+import { addServiceAccount, bindTo, configMap, configMaps, pod, pods } from './setup.ts'
+
+let api: ApiServerFixture
+let rest: Rest
+const tokens = '/api/v1/namespaces/default/serviceaccounts/default/token'
+const bearer = (token: string) => ({ as: 'nobody' as const, headers: { authorization: `Bearer ${token}` } })
+const request = (spec: object) => ({ apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec })
+beforeAll(async () => {
+  api = await startTestApiServer()
+  rest = api.rest
+  await addServiceAccount(rest)
+})
+afterAll(() => api?.stop())
+
+describe('who may come in', () => {
+  it('nobody without credentials, but for health and version', async () => {
+    for (const path of ['/version', '/livez', '/readyz', '/healthz']) expect((await rest('GET', path, undefined, { as: 'nobody' })).code).toBe(200)
+    for (const path of ['/api', '/api/v1/pods', '/metrics', '/openapi/v3', '/']) {
+      expect((await rest('GET', path, undefined, { as: 'nobody' })).body).toEqual({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: 'Unauthorized', reason: 'Unauthorized', code: 401 })
+    }
+    expect((await rest('GET', '/api', undefined, bearer('nonsense'))).code).toBe(401)
+    expect((await rest('GET', '/version', undefined, bearer('nonsense'))).code).toBe(401)
+  })
+
+  it('a service account with its token, as long as it is there', async () => {
+    const { code, body } = await rest('POST', tokens, request({ audiences: [], expirationSeconds: 700 }))
+    expect(code).toBe(201)
+    const claims = JSON.parse(Buffer.from(body.status.token.split('.')[1], 'base64url').toString())
+    expect(claims).toMatchObject({ sub: 'system:serviceaccount:default:default', 'kubernetes.io': { namespace: 'default', serviceaccount: { name: 'default' } } })
+    expect(claims.exp - claims.iat).toBe(700)
+    expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(200)
+    const review = await rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: body.status.token } })
+    expect(review.body.status).toMatchObject({
+      authenticated: true,
+      user: { username: 'system:serviceaccount:default:default', groups: ['system:serviceaccounts', 'system:serviceaccounts:default', 'system:authenticated'] },
+    })
+    await rest('DELETE', '/api/v1/namespaces/default/serviceaccounts/default')
+    await addServiceAccount(rest)
+    expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
+  })
+
+  it('a token that is bound to a pod ends with it', async () => {
+    await rest('POST', pods, pod('bound'))
+    await bindTo(rest, 'bound', 'n1')
+    const { body } = await rest('POST', tokens, request({ boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: 'bound' } }))
+    expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(200)
+    const review = await rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: body.status.token } })
+    expect(review.body.status.user.extra).toMatchObject({ 'authentication.kubernetes.io/pod-name': ['bound'], 'authentication.kubernetes.io/node-name': ['n1'] })
+    await rest('DELETE', `${pods}/bound`, { gracePeriodSeconds: 0 })
+    expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
+  })
+
+  it('tokens for others and by others are refused', async () => {
+    const { body } = await rest('POST', tokens, request({ audiences: ['vault'] }))
+    expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
+    const review = (audiences: string[]) => rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: body.status.token, audiences } })
+    expect((await review(['vault', 'x'])).body.status).toMatchObject({ authenticated: true, audiences: ['vault'] })
+    expect((await review(['x'])).body.status.authenticated).toBeUndefined()
+    const [head, claims, signature] = body.status.token.split('.')
+    const forged = Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(claims, 'base64url').toString()), aud: ['https://kubernetes.default.svc.cluster.local'] })).toString('base64url')
+    expect((await rest('GET', configMaps, undefined, bearer([head, forged, signature].join('.')))).code).toBe(401)
+    expect((await rest('POST', tokens, request({ expirationSeconds: 5 }))).body).toMatchObject({ code: 422, details: { causes: [{ field: 'spec.expirationSeconds' }] } })
+  })
+})
+
+describe('two servers of one cluster', () => {
+  it('show each other what they write at once, and continue each other’s lists and watches', async () => {
+    const { rest: second, server } = await api.startAnother()
+    for (let i = 0; i < 10; i++) {
+      const [one, two] = i % 2 ? [rest, second] : [second, rest]
+      const { body } = await one('POST', configMaps, configMap(`shared-${i}`))
+      expect((await two('GET', `${configMaps}/shared-${i}`)).body).toEqual(body)
+    }
+    const part = await rest('GET', `${configMaps}?limit=4`)
+    const rest2 = await second('GET', `${configMaps}?limit=40&continue=${part.body.metadata.continue}`)
+    expect(rest2.body.items.length + 4).toBe((await rest('GET', configMaps)).body.items.length)
+    const w = await second.watch(`${configMaps}?watch=true&resourceVersion=${part.body.metadata.resourceVersion}`)
+    await rest('POST', configMaps, configMap('told'))
+    expect((await w.next()).object.metadata.name).toBe('told')
+    w.stop()
+    second.close()
+    await server.close()
+    expect((await rest('GET', `${configMaps}/told`)).code).toBe(200)
+  })
+})

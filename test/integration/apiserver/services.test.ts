@@ -1,0 +1,107 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { repairClaims } from '#control-plane/apiserver/services/repair.ts'
+import { addresses, nodePorts } from '#control-plane/apiserver/services/claims.ts'
+import { openRegistry } from '#control-plane/apiserver/registry/open.ts'
+import type { Registry } from '#control-plane/apiserver/registry/registry.ts'
+import { logger } from '#shared/component/log.ts'
+import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
+import { merge, service, services } from './setup.ts'
+
+let api: ApiServerFixture
+let rest: Rest
+let other: Rest
+let registry: Registry
+const quiet = logger('test')
+quiet.level = 'silent'
+beforeAll(async () => {
+  api = await startTestApiServer({ serviceClusterIpRange: '10.77.0.0/24' })
+  rest = api.rest
+  other = (await api.startAnother()).rest
+  registry = await openRegistry({ connection: await api.nats.connect('registry'), log: quiet })
+})
+afterAll(async () => {
+  await registry?.close()
+  await api?.stop()
+})
+
+const claims = async (): Promise<string[]> => {
+  await registry.fresh()
+  return [...registry.list(addresses), ...registry.list(nodePorts)].map(s => s.name)
+}
+
+describe('services', () => {
+  it('get an address of the range', async () => {
+    const { body } = await rest('POST', services, service('plain'))
+    expect(body.spec).toMatchObject({ type: 'ClusterIP', clusterIPs: [body.spec.clusterIP], ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack', internalTrafficPolicy: 'Cluster', sessionAffinity: 'None' })
+    expect(body.spec.clusterIP).toMatch(/^10\.77\.0\.\d+$/)
+    expect((await rest('GET', `${services}/kubernetes`)).body.spec).toMatchObject({ clusterIP: '10.77.0.1', ports: [{ name: 'https', port: 443 }] })
+  })
+
+  it('keep what they asked for, if it is free', async () => {
+    expect((await rest('POST', services, service('fixed', { clusterIP: '10.77.0.9' }))).body.spec.clusterIP).toBe('10.77.0.9')
+    expect((await rest('POST', services, service('second', { clusterIP: '10.77.0.9' }))).body).toMatchObject({
+      code: 422,
+      message: 'Service "second" is invalid: spec.clusterIPs: Invalid value: ["10.77.0.9"]: failed to allocate IP 10.77.0.9: provided IP is already allocated',
+    })
+    expect((await rest('POST', services, service('outside', { clusterIP: '10.78.0.9' }))).body.message).toContain('not in the valid range. The range of valid IPs is 10.77.0.0/24')
+    expect((await rest('POST', services, service('port', { type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] }))).body.spec.ports[0].nodePort).toBe(30123)
+    expect((await rest('POST', services, service('again', { type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] }))).body).toMatchObject({
+      code: 422,
+      message: 'Service "again" is invalid: spec.ports[0].nodePort: Invalid value: 30123: provided port is already allocated',
+    })
+    expect((await rest('POST', services, service('low', { type: 'NodePort', ports: [{ port: 80, nodePort: 80 }] }))).body.message).toContain('provided port is not in the valid range. The range of valid ports is 30000-32767')
+    // What was taken on the way was given back.
+    expect(await claims()).not.toContain('80')
+    expect((await rest('GET', `${services}/again`)).code).toBe(404)
+  })
+
+  it('of two API servers never share an address or a port', async () => {
+    const made = await Promise.all(Array.from({ length: 40 }, (_, i) => (i % 2 ? rest : other)('POST', services, service(`many-${i}`, { type: 'NodePort' }))))
+    expect(made.map(m => m.code)).toEqual(made.map(() => 201))
+    expect(new Set(made.map(m => m.body.spec.clusterIP)).size).toBe(40)
+    expect(new Set(made.map(m => m.body.spec.ports[0].nodePort)).size).toBe(40)
+    const same = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? rest : other)('POST', services, service(`same-${i}`, { clusterIP: '10.77.0.5' }))))
+    expect(same.filter(s => s.code === 201)).toHaveLength(1)
+  })
+
+  it('give back what they had', async () => {
+    const { body } = await rest('POST', services, service('brief', { type: 'NodePort', clusterIP: '10.77.0.7' }))
+    const port = String(body.spec.ports[0].nodePort)
+    expect(await claims()).toEqual(expect.arrayContaining(['10.77.0.7', port]))
+    const changed = await rest('PATCH', `${services}/brief`, { spec: { type: 'ClusterIP', ports: [{ port: 80, nodePort: null }] } }, merge)
+    expect(changed.body.spec).toMatchObject({ type: 'ClusterIP', clusterIP: '10.77.0.7' })
+    expect(await claims()).not.toContain(port)
+    await rest('DELETE', `${services}/brief`)
+    await expect.poll(claims).not.toContain('10.77.0.7')
+    expect((await rest('POST', services, service('next', { clusterIP: '10.77.0.7' }))).code).toBe(201)
+  })
+
+  it('without an address, and by name only', async () => {
+    expect((await rest('POST', services, service('headless', { clusterIP: 'None' }))).body.spec).toMatchObject({ clusterIP: 'None', clusterIPs: ['None'], ipFamilies: ['IPv4'] })
+    const { body } = await rest('POST', services, { metadata: { name: 'far' }, spec: { type: 'ExternalName', externalName: 'example.com' } })
+    expect(body.spec.clusterIP).toBeUndefined()
+    expect(body.spec.ipFamilies).toBeUndefined()
+  })
+
+  it('keep their address and ports over a replacement that leaves them out', async () => {
+    const { body } = await rest('POST', services, service('stable', { type: 'NodePort' }))
+    const put = await rest('PUT', `${services}/stable`, service('stable', { type: 'NodePort', selector: { app: 'new' } }))
+    expect(put.body.spec).toMatchObject({ clusterIP: body.spec.clusterIP, selector: { app: 'new' }, ports: [{ nodePort: body.spec.ports[0].nodePort }] })
+  })
+
+  it('left claims are found by the repair once they are old', async () => {
+    const claim = (name: string, creationTimestamp: string) => ({
+      kind: 'IPAddress',
+      apiVersion: 'networking.k8s.io/v1',
+      metadata: { name, uid: name, creationTimestamp },
+      spec: { parentRef: { group: '', resource: 'services', namespace: 'default', name: 'never-made' } },
+    })
+    // Outside of the range, so that nobody has them by chance.
+    await registry.put(addresses, '', '10.79.0.1', claim('10.79.0.1', '2020-01-01T00:00:00Z'), 0)
+    await registry.put(addresses, '', '10.79.0.2', claim('10.79.0.2', new Date().toISOString()), 0)
+    await repairClaims(registry, quiet)
+    const left = await claims()
+    expect(left).not.toContain('10.79.0.1')
+    expect(left).toContain('10.79.0.2')
+  })
+})
