@@ -15,8 +15,8 @@ export const natsUrl = (at: Addresses): string => `nats://${at.host}:${natsPort}
 export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cache') }
 export const nodeArgs = ['--enable-source-maps', '--max-semi-space-size=4']
 
-/** How fast the local cluster notices that something is gone: upstream's flags, with values for one machine. */
-const leaderElection = ['--leader-elect-lease-duration', '3s', '--leader-elect-renew-deadline', '2s', '--leader-elect-retry-period', '500ms']
+/** Nobody stands by to take over here, and a restarted process goes on as the leader it was: the lease may outlast a restart of the API server. */
+const leaderElection = ['--leader-elect-lease-duration', '10s', '--leader-elect-renew-deadline', '8s', '--leader-elect-retry-period', '500ms']
 const tolerationSeconds = '4'
 
 /** Resolves once something accepts connections. */

@@ -94,7 +94,7 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const pause = backoff(100, 10_000)
+    const pause = backoff(100, 1_000)
     let listed = false
     while (!signal.aborted) {
       try {
