@@ -47,7 +47,8 @@ async function readBody(req: IncomingMessage): Promise<Uint8Array> {
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)
 }
 
-function toRequest(req: IncomingMessage, body: Uint8Array, closed: Socket): ApiRequest {
+/** `closing` closes when the client is gone or has its answer. */
+function toRequest(req: IncomingMessage, body: Uint8Array, closing: Socket | ServerResponse): ApiRequest {
   const url = req.url ?? '/'
   const at = url.indexOf('?')
   let abort: AbortController | undefined
@@ -61,8 +62,8 @@ function toRequest(req: IncomingMessage, body: Uint8Array, closed: Socket): ApiR
     get signal() {
       if (!abort) {
         const controller = (abort = new AbortController())
-        if (closed.destroyed) controller.abort()
-        else closed.once('close', () => controller.abort())
+        if (closing.closed || closing.destroyed) controller.abort()
+        else closing.once('close', () => controller.abort())
       }
       return abort.signal
     },
@@ -151,7 +152,7 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
       let result: Answer
       try {
         if (req.headers['content-length'] !== undefined || req.headers['transfer-encoding'] !== undefined) body = await readBody(req)
-        result = await handler(toRequest(req, body, req.socket), caller(req))
+        result = await handler(toRequest(req, body, res), caller(req))
       } catch (error) {
         if (!(error instanceof StatusError)) throw error
         result = statusAnswer(error.status)

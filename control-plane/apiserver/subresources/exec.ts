@@ -2,7 +2,7 @@
 import type { RawData, WebSocket } from 'ws'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { Channel, type Session } from '#shared/bus/session.ts'
-import { badRequest } from '#shared/machinery/status.ts'
+import { StatusError, badRequest, internalError } from '#shared/machinery/status.ts'
 import type { Answer } from '../handler/response.ts'
 import { boolParameter } from '../rest/options.ts'
 import type { Call } from '../verbs/context.ts'
@@ -24,14 +24,26 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
   if (verb === 'exec' && command.length === 0) throw badRequest('you must specify at least one command for the container')
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
   if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
-  const closed = new AbortController()
-  const session = await toKubelet(bus, pod, verb, { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...(verb === 'exec' ? { command } : {}), ...wants }, closed.signal)
-  return {
-    code: 101,
-    headers: {},
-    body: new Uint8Array(0),
-    upgrade: socket => bridge(socket, session, wants),
+  const open = { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...(verb === 'exec' ? { command } : {}), ...wants }
+  // A client whose upgrade is refused tries an older protocol: what goes wrong from here on is told on the error channel.
+  const upgrade = (socket: WebSocket): void => {
+    const gone = new AbortController()
+    socket.on('close', () => gone.abort())
+    socket.pause()
+    toKubelet(bus, pod, verb, open, gone.signal).then(
+      session => bridge(socket, session, wants),
+      (e: unknown) => refuse(socket, e),
+    )
   }
+  return { code: 101, headers: {}, body: new Uint8Array(0), upgrade }
+}
+
+function refuse(socket: WebSocket, e: unknown): void {
+  const { status } = e instanceof StatusError ? e : internalError((e as Error)?.message ?? String(e))
+  send(socket, Channel.error, Buffer.from(JSON.stringify(status)), socket.protocol.includes('base64')).then(
+    () => socket.close(1000),
+    () => socket.terminate(),
+  )
 }
 
 const bytesOf = (data: RawData): Buffer => (Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? Buffer.from(data) : data)
@@ -60,6 +72,7 @@ function bridge(socket: WebSocket, session: Session, wants: { stdin: boolean; st
         ),
     )
   })
+  socket.resume()
   const ping = setInterval(() => socket.ping(() => {}), pingMs)
   ping.unref()
   socket.on('close', () => {
@@ -69,7 +82,6 @@ function bridge(socket: WebSocket, session: Session, wants: { stdin: boolean; st
   const out = async (channel: number): Promise<void> => {
     for await (const data of session.read(channel)) await send(socket, channel, data, base64)
   }
-  // Every client wants to see an empty message on each channel first, from v4 on.
   const opened = [...(wants.stdout ? [Channel.stdout] : []), ...(wants.stderr ? [Channel.stderr] : []), Channel.error]
   void (async () => {
     try {

@@ -68,15 +68,16 @@ export async function podLog(call: Call, bus: BusConnection): Promise<Answer> {
   // Not on a node yet: upstream answers with nothing.
   if (!pod.spec.nodeName) return { code: 204, headers, body: new Uint8Array(0) }
   const session = await toKubelet(bus, pod, 'logs', { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...options }, request.signal)
+  request.signal.addEventListener('abort', () => session.close('the client went away'), { once: true })
   const output = session.read(Channel.stdout)[Symbol.asyncIterator]()
   const status = finalStatus(session)
   status.catch(() => {})
   // The code of the answer depends on what comes first: output, or a failure.
   const first = output.next()
-  const early = await Promise.race([first.then(piece => ({ piece })), status.then(s => ({ status: s }))])
-  if ('status' in early && early.status?.status === 'Failure') {
+  const early = await Promise.race([first.then(piece => (piece.done ? status : undefined)), status])
+  if (early?.status === 'Failure') {
     session.close()
-    throw StatusError.from(early.status, early.status.code)
+    throw StatusError.from(early, early.code)
   }
   return { code: 200, headers, body: stream(session, output, first, status) }
 }

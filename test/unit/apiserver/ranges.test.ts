@@ -1,0 +1,58 @@
+import { describe, expect, it } from 'vitest'
+import { addressRange, candidates, portRange } from '#control-plane/apiserver/services/ranges.ts'
+import { completeFamilies } from '#control-plane/apiserver/services/families.ts'
+import { generateName } from '#control-plane/apiserver/rest/create.ts'
+import { parseDuration } from '#control-plane/apiserver/handler/timeout.ts'
+import { negotiateOutput } from '#control-plane/apiserver/handler/mediatype.ts'
+
+describe('ranges', () => {
+  it('leave out what no service may have', () => {
+    const range = addressRange('10.0.0.0/28')
+    expect(range.at(0)).toBe('10.0.0.1')
+    expect([...candidates(range)].sort()).toEqual(Array.from({ length: 14 }, (_, i) => `10.0.0.${i + 1}`).sort())
+    expect(range.contains('10.0.0.16')).toBe(false)
+    expect(range.contains('10.0.0.0')).toBe(false)
+    expect(addressRange('fd00::/112').at(0)).toBe('fd00::1')
+    expect(() => addressRange('10.0.0.0')).toThrow('invalid CIDR address: 10.0.0.0')
+  })
+
+  it('begin above the band that is left to people', () => {
+    const range = addressRange('10.0.0.0/16')
+    const first = [...candidates(range)].slice(0, 1000)
+    for (const ip of first) expect(ip === '10.0.255.254' || Number(ip.split('.')[2]) > 0).toBe(true)
+    const ports = [...candidates(portRange('30000-30099'))]
+    expect(new Set(ports).size).toBe(100)
+    for (const port of ports.slice(0, 84)) expect(Number(port)).toBeGreaterThanOrEqual(30016)
+  })
+})
+
+describe('IP families', () => {
+  it('are inferred, or refused', () => {
+    const headless: Parameters<typeof completeFamilies>[0] = { type: 'ClusterIP', clusterIP: 'None', clusterIPs: ['None'] }
+    expect(completeFamilies(headless, 'IPv4')).toEqual([])
+    expect(headless).toMatchObject({ ipFamilies: ['IPv4', 'IPv6'], ipFamilyPolicy: 'RequireDualStack' })
+    const plain: Parameters<typeof completeFamilies>[0] = { type: 'ClusterIP' }
+    expect(completeFamilies(plain, 'IPv4')).toEqual([])
+    expect(plain).toMatchObject({ ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' })
+    expect(completeFamilies({ type: 'ClusterIP', ipFamilyPolicy: 'RequireDualStack' }, 'IPv4').map(e => e.field)).toEqual(['spec.ipFamilyPolicy'])
+    expect(completeFamilies({ type: 'ClusterIP', ipFamilies: ['IPv6'] }, 'IPv4').map(e => e.message)).toEqual(['Invalid value: "IPv6": not configured on this cluster'])
+  })
+})
+
+describe('small things', () => {
+  it('generated names fit', () => {
+    expect(generateName('x'.repeat(100))).toHaveLength(63)
+    expect(generateName('web-')).toMatch(/^web-.{5}$/)
+  })
+  it('durations', () => {
+    expect([parseDuration('1m30s'), parseDuration('1.5h'), parseDuration('250ms'), parseDuration('0'), parseDuration('5'), parseDuration('x')]).toEqual([90_000, 5_400_000, 250, 0, undefined, undefined])
+  })
+  it('accept headers', () => {
+    const kubectl = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json'
+    expect(negotiateOutput(kubectl)).toEqual({ format: 'json', as: 'Table', version: 'v1' })
+    expect(negotiateOutput('application/vnd.kubernetes.protobuf,application/json')).toMatchObject({ format: 'json', as: '' })
+    expect(negotiateOutput('application/yaml;q=0.5, application/json;q=0.4')).toMatchObject({ format: 'yaml' })
+    expect(() => negotiateOutput('application/vnd.kubernetes.protobuf')).toThrow('only the following media types are accepted')
+    expect(() => negotiateOutput('image/png')).toThrow('406: Not Acceptable')
+  })
+})
