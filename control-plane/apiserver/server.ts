@@ -10,6 +10,7 @@ import { serviceAccountTokens } from './authn/serviceaccount.ts'
 import { alwaysAllow } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
+import { noDefinitions } from './crd/none.ts'
 import { newHandler, type RequestContext } from './handler/chain.ts'
 import { InFlight } from './handler/inflight.ts'
 import { requestMetrics } from './handler/metrics.ts'
@@ -89,6 +90,7 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     })
     const virtual = new Map([
       ['/v1/bindings', (ctx: RequestContext) => bindByBody(ctx, store, endpoints.get('/v1/pods')!)],
+      ['apiextensions.k8s.io/v1/customresourcedefinitions', (ctx: RequestContext) => noDefinitions(ctx, registry)],
       ['authentication.k8s.io/v1/tokenreviews', (ctx: RequestContext) => reviewToken(ctx, tokens)],
     ])
     const handler = newHandler({

@@ -3,6 +3,7 @@ import type { Resource } from '#shared/api/resource.ts'
 import type { RequestContext } from '../handler/chain.ts'
 import type { RequestMetrics } from '../handler/metrics.ts'
 import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
+import { gnosticContentType, wantsGnostic } from '../openapi/gnostic.ts'
 import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
 import { cached, discovery } from './discovery.ts'
@@ -34,8 +35,9 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
 
   function document(ctx: RequestContext, segments: readonly string[]): Answer | undefined {
     if (segments[1] === 'v2' && segments.length === 2) {
-      const { body, etag } = api.v2()
-      return cached(ctx, body, etag, 'application/json')
+      const protobuf = wantsGnostic(ctx.request.headers['accept'])
+      const { body, etag } = protobuf ? api.v2Protobuf() : api.v2()
+      return cached(ctx, body, etag, protobuf ? gnosticContentType : 'application/json')
     }
     if (segments[1] !== 'v3') return undefined
     const found = segments.length === 2 ? api.index() : api.v3(segments.slice(2).join('/'))

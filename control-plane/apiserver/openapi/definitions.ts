@@ -37,8 +37,10 @@ export function define(into: Definitions, schema: ObjectSchema, extra: JsonSchem
   return { $ref: `${into.prefix}${name}` }
 }
 
+const isV3 = (into: Definitions): boolean => into.prefix.includes('components')
+
 function scalar(into: Definitions, name: string): JsonSchema {
-  into.schemas[name] ??= into.prefix.includes('components') ? scalars[name]! : withoutOneOf(scalars[name]!)
+  into.schemas[name] ??= isV3(into) ? scalars[name]! : withoutOneOf(scalars[name]!)
   return { $ref: `${into.prefix}${name}` }
 }
 
@@ -62,13 +64,13 @@ function objectSchema(into: Definitions, schema: ObjectSchema): JsonSchema {
 
 function fieldSchema(into: Definitions, field: Field): JsonSchema {
   const type = typeSchema(into, field.schema)
-  // A reference may have no siblings, so it is wrapped.
-  const own = type['$ref'] === undefined ? type : { allOf: [type] }
+  // In v3 a reference may have no siblings, so it is wrapped. Readers of v2 know nothing of allOf, and upstream gives them no defaults.
+  const own = type['$ref'] === undefined || !isV3(into) ? type : { allOf: [type] }
   const atomicStruct = field.structType === 'atomic' || field.mapType === 'atomic'
   return {
     ...own,
     ...(field.doc ? { description: field.doc } : {}),
-    ...(field.default === undefined ? {} : { default: field.default }),
+    ...(field.default === undefined || !isV3(into) ? {} : { default: field.default }),
     ...(field.schema.type === 'list' ? listExtensions(field) : {}),
     ...(atomicStruct ? { 'x-kubernetes-map-type': 'atomic' } : {}),
     ...(field.schema.type !== 'list' && field.patchStrategy ? { 'x-kubernetes-patch-strategy': field.patchStrategy } : {}),
@@ -112,6 +114,7 @@ function typeSchema(into: Definitions, schema: Schema): JsonSchema {
 /** Items carry the default of their type, as upstream's do. */
 function itemSchema(into: Definitions, schema: Schema): JsonSchema {
   const type = typeSchema(into, schema)
+  if (!isV3(into)) return type
   if (type['$ref'] !== undefined) return schema.type === 'object' ? { allOf: [type], default: {} } : type
   return schema.type === 'string' && !schema.format ? { ...type, default: '' } : type
 }
