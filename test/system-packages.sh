@@ -13,6 +13,7 @@ need nginx nginx-light
 need busybox busybox
 need curl curl
 need unzip unzip
+need wrk wrk
 [ -z "$missing" ] && exit 0
 echo "installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive

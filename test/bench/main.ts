@@ -1,0 +1,88 @@
+/** `npm run bench`: measures a cluster on this machine and prints each figure beside its floor. */
+import { cpus } from 'node:os'
+import { Command, InvalidArgumentError } from 'commander'
+import { newBench } from './bench.ts'
+import { benchCluster } from './cluster.ts'
+import type { Measurement, Row, Sizes } from './measurement.ts'
+import { measureBus } from './bus.ts'
+import { measureDeployment } from './deployment.ts'
+import { measureHttps } from './https.ts'
+import { measureMemory } from './memory.ts'
+import { measurePodStart } from './pod-start.ts'
+import { report } from './report.ts'
+import { measureService } from './service.ts'
+import { measureStartup } from './startup.ts'
+import { measureWatch } from './watch.ts'
+
+/** In the order in which they run: memory is measured before anything else has grown it. */
+const measurements: Record<string, Measurement> = {
+  startup: measureStartup,
+  memory: measureMemory,
+  'pod-start': measurePodStart,
+  deployment: measureDeployment,
+  service: measureService,
+  watch: measureWatch,
+  https: measureHttps,
+  bus: measureBus,
+}
+
+const count = (text: string): number => {
+  const n = Number(text)
+  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError('It must be a whole number from 1.')
+  return n
+}
+const only = (name: string, names: string[] = []): string[] => {
+  if (!(name in measurements)) throw new InvalidArgumentError(`There are: ${Object.keys(measurements).join(', ')}.`)
+  return [...names, name]
+}
+
+const program = new Command('bench')
+  .description('measures a cluster on this machine, beside the floors of the machine')
+  .option('--json', 'print rows as JSON')
+  .option('--only <name>', `measure this alone; repeatable: ${Object.keys(measurements).join(', ')}`, only)
+  .option('--state-dir <dir>', 'measure the cluster that runs there instead of a new one')
+  .option('--nodes <n>', 'nodes of the new cluster', count, 3)
+  .option('--seconds <n>', 'seconds of each load', count, 5)
+  .option('--repeat <n>', 'how often what is done one at a time is done', count, 20)
+  .option('--replicas <n>', 'replicas of the Deployment', count, 20)
+  .option('--listed <n>', 'pods in the list', count, 500)
+  .option('--stored <n>', 'pods stored while memory is measured', count, 5000)
+  .option('--watchers <n>', 'watchers of the larger round', count, 200)
+  .parse()
+const options = program.opts<Sizes & { json?: boolean; only?: string[]; stateDir?: string; nodes: number }>()
+
+const say = (line: string): boolean => process.stderr.write(`${line}\n`)
+const cluster = await benchCluster(options.stateDir, options.nodes)
+const stopped = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stopped.abort(new Error(`stopped by ${signal}`)))
+const untilStopped = new Promise<never>((_, reject) => stopped.signal.addEventListener('abort', () => reject(stopped.signal.reason)))
+untilStopped.catch(() => {})
+
+const rows: Row[] = []
+try {
+  if (cluster.ours) {
+    say(`starting a cluster in ${cluster.dir.root}`)
+    await Promise.race([cluster.up(), untilStopped])
+  }
+  const chosen = Object.entries(measurements).filter(([name]) => options.only?.includes(name) ?? (name !== 'startup' || cluster.ours))
+  for (const [name, measure] of chosen) {
+    const bench = newBench(cluster, options, line => void say(`  ${line}`))
+    say(name)
+    try {
+      rows.push(...(await Promise.race([measure(bench), untilStopped])))
+    } catch (e) {
+      if (stopped.signal.aborted) throw e
+      say(`  ${name} failed: ${e instanceof Error ? e.message : String(e)}`)
+      process.exitCode = 1
+    } finally {
+      await bench.end()
+    }
+  }
+} catch (e) {
+  say(`bench: ${e instanceof Error ? e.message : String(e)}`)
+  process.exitCode = 1
+} finally {
+  await cluster.dispose()
+}
+if (options.json) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`)
+else process.stdout.write(`\n${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}; OF FLOOR: 100% is as good as the floor\n\n${report(rows)}\n`)

@@ -1,0 +1,57 @@
+/** A Service's connections and throughput, from a pod on one node to a pod on another, against the same to the pod's own address. */
+import { pods, services } from '#shared/api/kinds.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import type { Measurement, Row } from './measurement.ts'
+import { isReady, podOf, sleeper, watchPods } from './pods.ts'
+import { median } from './statistics.ts'
+import { until } from './until.ts'
+import { wrk } from './wrk.ts'
+
+const megabytes = 64
+const serve = `head -c ${megabytes}M /dev/zero >/usr/share/nginx/html/large && : >/usr/share/nginx/html/small && sed -i 's/access_log .*/access_log off;/' /etc/nginx/nginx.conf && exec nginx -g 'daemon off;'`
+
+export const measureService: Measurement = async bench => {
+  const { cluster, client, sizes, say } = bench
+  const namespace = await bench.namespace()
+  const rows = await cluster.ps()
+  const nodes = rows.filter(p => p.component === 'node-agent').map(p => p.node ?? '')
+  const watch = await watchPods(client, namespace)
+  bench.afterwards(watch.stop)
+  const server = { nodeName: nodes[0], containers: [{ name: 'nginx', image: 'nginx', command: ['sh', '-c', serve], readinessProbe: { httpGet: { path: '/small', port: 80 }, periodSeconds: 1 } }] }
+  await client.create(pods, namespace, podOf(namespace, 'server', server))
+  await client.create(pods, namespace, sleeper(namespace, 'client', { nodeName: nodes[1] ?? nodes[0] }))
+  const service = await client.create(services, namespace, { apiVersion: 'v1', kind: 'Service', metadata: { name: 'server', namespace }, spec: { selector: { app: 'server' }, ports: [{ port: 80 }] } } as unknown as Service)
+  let address = ''
+  await watch.until(all => {
+    address = all.get('server')?.status?.podIP ?? ''
+    return [...all.values()].filter(isReady).length === 2
+  }, 'server and client are Ready')
+  const pid = (await cluster.ps()).find(p => p.component === 'container' && p.pod === 'client' && p.namespace === namespace)?.pid
+  if (pid === undefined) throw new Error('the client has no process')
+  const within = ['nsenter', '-t', String(pid), '-n']
+  const direct = `http://${address}`
+  const through = `http://${service.spec?.clusterIP}`
+  await until(() => wrk({ url: `${through}/small`, connections: 1, seconds: 1, within }).then(() => true, () => false), 'the Service answers')
+
+  const rounds = Math.min(3, sizes.repeat)
+  const compare = async (what: string, run: (url: string) => Promise<number>): Promise<[ours: number, floor: number]> => {
+    const ours: number[] = []
+    const floors: number[] = []
+    // In turn, so that a machine that becomes slower does so for both.
+    for (let i = 0; i < rounds; i++) {
+      floors.push(await run(direct))
+      ours.push(await run(through))
+      say(`${what}: ${ours.at(-1)?.toFixed(0)} through the Service, ${floors.at(-1)?.toFixed(0)} direct`)
+    }
+    return [median(ours), median(floors)]
+  }
+  const seconds = Math.max(1, Math.round(sizes.seconds / 2))
+  const [rate, rateFloor] = await compare('connections/s', async url => (await wrk({ url: `${url}/small`, connections: 16, seconds, headers: { Connection: 'close' }, within })).perSecond)
+  const [speed, speedFloor] = await compare('MB/s', async url => (await wrk({ url: `${url}/large`, connections: 2, seconds, within })).megabytesPerSecond)
+  const result: Row[] = [
+    { name: 'Service: connections', unit: '/s', value: rate, floor: rateFloor, floorName: 'the same to the pod\'s address' },
+    { name: 'Service: throughput', unit: 'MB/s', value: speed, floor: speedFloor, floorName: 'the same to the pod\'s address' },
+    { name: 'Service: throughput, share of direct', unit: '%', value: (100 * speed) / speedFloor, target: 95 },
+  ]
+  return result
+}

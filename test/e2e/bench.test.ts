@@ -1,0 +1,44 @@
+/** The bench runs and reports. Its figures are not looked at: they are about the machine as much as about us. */
+import { readdir } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { execa } from 'execa'
+import { expect, test } from 'vitest'
+import type { Row } from '../bench/measurement.ts'
+
+const run = path.resolve(import.meta.dirname, '../bench/run.sh')
+const bench = (...args: string[]) => execa('sh', [run, ...args], { reject: false, stdin: 'ignore', timeout: 100_000 })
+
+test('every measurement gives rows with floors and targets, and nothing is left', { timeout: 120_000 }, async () => {
+  const sizes = { nodes: 2, seconds: 1, repeat: 1, replicas: 2, listed: 3, stored: 20, watchers: 3 }
+  const before = await readdir(tmpdir())
+  const ran = await bench('--json', ...Object.entries(sizes).flatMap(([name, n]) => [`--${name}`, String(n)]))
+  expect(ran.exitCode, ran.stderr).toBe(0)
+  const rows = JSON.parse(ran.stdout) as Row[]
+  for (const row of rows) {
+    expect(row.value, row.name).toBeGreaterThan(0)
+    if (row.floor !== undefined) expect(row.floor, row.name).toBeGreaterThan(0)
+  }
+  expect(rows.filter(r => r.target !== undefined).map(r => r.name)).toEqual([
+    'cox up to 2 nodes Ready, warm',
+    'memory idle, 2 nodes: everything',
+    'pod: create to Ready, p50',
+    'Deployment of 2: create to all Ready',
+    'Service: throughput, share of direct',
+    'watch: write to event, 1 watcher, p50',
+    'watch: write to event, 3 watchers, p50',
+    'HTTPS: create pod',
+    'HTTPS: get pod',
+    'HTTPS: list of 3 pods',
+  ])
+  for (const name of ['memory with 20 pods stored: kube-apiserver', 'pod: create to Ready, p99', 'Deployment of 2: delete to nothing left', 'NATS: create pod', 'NATS: get pod', 'NATS: list of 3 pods', 'Service: connections'])
+    expect(rows.map(r => r.name)).toContain(name)
+  const left = (await readdir(tmpdir())).filter(f => f.startsWith('cox-bench-') && !before.includes(f))
+  expect(left).toEqual([])
+})
+
+test('a name that is none is refused with the names that are', async () => {
+  const ran = await bench('--only', 'luck')
+  expect(ran.exitCode).toBe(1)
+  expect(ran.stderr).toContain('There are: startup, memory, pod-start, deployment, service, watch, https, bus.')
+})
