@@ -147,6 +147,7 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
 
   async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
     active++
+    let counted = true
     try {
       let body: Uint8Array = empty
       let result: Answer
@@ -159,13 +160,18 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
         // The rest of a body that is too large is not read.
         result.headers['connection'] = 'close'
       }
+      // A stream ends when its server does; nobody waits for it.
+      if (!(result.body instanceof Uint8Array)) {
+        counted = false
+        active--
+      }
       await send(res, result)
     } catch (error) {
       // The client went away in the middle of its request or of the answer.
       log.debug({ err: error, path: req.url }, 'connection aborted')
       res.destroy()
     } finally {
-      active--
+      if (counted) active--
     }
   }
 

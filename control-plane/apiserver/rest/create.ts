@@ -8,6 +8,7 @@ import { StatusError, alreadyExists, invalidObject } from '#shared/machinery/sta
 import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Stored } from '../registry/registry.ts'
 import type { Endpoint } from './endpoint.ts'
+import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
 import { all, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
 
@@ -62,7 +63,7 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
     await claim?.keep()
     return stored
   } catch (e) {
-    await claim?.release()
+    await abandon(claim, e)
     throw e
   }
 }

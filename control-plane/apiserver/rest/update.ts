@@ -8,6 +8,7 @@ import type { Stored } from '../registry/registry.ts'
 import { createObject } from './create.ts'
 import type { Endpoint } from './endpoint.ts'
 import { equal } from './equal.ts'
+import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
 import { keepMeta } from './metadata.ts'
 import { all, guaranteed, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
@@ -48,7 +49,7 @@ export async function updateObject(store: Store, endpoint: Endpoint, namespace: 
       await claim?.keep()
       return outcome
     } catch (e) {
-      await claim?.release()
+      await abandon(claim, e)
       throw e
     }
   })

@@ -58,7 +58,9 @@ export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Log
     }
     return {
       async keep() {
-        if (!dryRun) await Promise.all(dropped().map(h => release(registry, h.table, h.name, owner)))
+        if (dryRun) return
+        const failed = (e: unknown): void => log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will')
+        await Promise.all(dropped().map(h => release(registry, h.table, h.name, owner).catch(failed)))
       },
       release: () => work.undo(),
     }

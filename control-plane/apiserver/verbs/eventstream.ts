@@ -13,12 +13,14 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
   readonly #closers: (() => void)[] = []
   #closed = false
 
-  /** Adds bytes; `bounded` is false for what is sent at the start, which is as long as it is. */
-  push(bytes: Buffer, bounded = true): void {
+  /** Adds bytes in parts; `bounded` is false for what is sent at the start, which is as long as it is. */
+  push(parts: readonly Buffer[], bounded = true): void {
     if (this.#ended) return
     if (bounded && this.#bytes > maxQueuedBytes) return this.drop()
-    this.#queue.push(bytes)
-    this.#bytes += bytes.length
+    for (const part of parts) {
+      this.#queue.push(part)
+      this.#bytes += part.length
+    }
     this.#wake?.()
   }
 

@@ -1,4 +1,4 @@
-/** watch: events as lines of JSON. An event is encoded once for all who watch it; who does not read is dropped at bounded memory. */
+/** watch: events as lines of JSON. The bytes of an object are shared by all who watch it; who does not read is dropped at bounded memory. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { expired, type Status } from '#shared/machinery/status.ts'
 import type { Output } from '../handler/mediatype.ts'
@@ -20,17 +20,13 @@ const defaultTimeoutSeconds = (): number => Math.floor(1800 * (1 + Math.random()
 /** A bookmark at most this often. */
 const bookmarkEveryMs = 10_000
 
-const line = (type: EventType, json: Buffer): Buffer => Buffer.concat([Buffer.from(`{"type":"${type}","object":`), json, Buffer.from('}\n')])
-
-// An event in the common form, by endpoint: the first watcher encodes it, the others share the bytes.
-const shared = new WeakMap<RegistryEvent, Map<Endpoint, Buffer>>()
-function sharedLine(endpoint: Endpoint, event: RegistryEvent): Buffer {
-  let lines = shared.get(event)
-  if (!lines) shared.set(event, (lines = new Map()))
-  let bytes = lines.get(endpoint)
-  if (!bytes) lines.set(endpoint, (bytes = line(event.type, servedJson(endpoint, event.stored))))
-  return bytes
+const heads: Readonly<Record<EventType, Buffer>> = { ADDED: headOf('ADDED'), MODIFIED: headOf('MODIFIED'), DELETED: headOf('DELETED') }
+function headOf(type: EventType): Buffer {
+  return Buffer.from(`{"type":"${type}","object":`)
 }
+const tail = Buffer.from('}\n')
+/** One event in parts: the object's bytes are those of the store, the same for all watchers. */
+const line = (type: EventType, json: Buffer): readonly Buffer[] => [heads[type], json, tail]
 
 /** What becomes of an event for one who sees only part of the objects. */
 function seen({ matches }: Selection, event: RegistryEvent): { type: EventType; stored: Stored } | undefined {
@@ -45,9 +41,9 @@ function seen({ matches }: Selection, event: RegistryEvent): { type: EventType; 
 
 /** Encodes events for one watch. */
 interface Encoder {
-  event(event: RegistryEvent): Buffer | undefined
-  initial(stored: Stored): Buffer
-  bookmark(version: number, initialEventsEnd: boolean): Buffer
+  event(event: RegistryEvent): readonly Buffer[] | undefined
+  initial(stored: Stored): readonly Buffer[]
+  bookmark(version: number, initialEventsEnd: boolean): readonly Buffer[]
 }
 
 function encoder(endpoint: Endpoint, selection: Selection, output: Output, query: URLSearchParams): Encoder {
@@ -56,14 +52,12 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
     apiVersion: endpoint.apiVersion,
     metadata: { resourceVersion: String(version), ...(end ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) },
   })
-  const text = (type: string, object: object): Buffer => Buffer.from(`${JSON.stringify({ type, object })}\n`)
+  const text = (type: string, object: object): readonly Buffer[] => [Buffer.from(`${JSON.stringify({ type, object })}\n`)]
   if (output.as === '') {
     return {
       event(event) {
-        if (!selection.matches) return sharedLine(endpoint, event)
         const s = seen(selection, event)
-        if (!s) return undefined
-        return s.type === event.type && s.stored === event.stored ? sharedLine(endpoint, event) : line(s.type, servedJson(endpoint, s.stored))
+        return s && line(s.type, servedJson(endpoint, s.stored))
       },
       initial: stored => line('ADDED', servedJson(endpoint, stored)),
       bookmark: (version, end) => text('BOOKMARK', bookmarkOf(version, end)),
@@ -71,7 +65,7 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
   }
   // Only the first table of a watch has its column definitions.
   let first = true
-  const view = (type: string, object: KubeObject): Buffer => {
+  const view = (type: string, object: KubeObject): readonly Buffer[] => {
     const value = objectAs(endpoint, object, output, query, first)
     first = false
     return text(type, value)
@@ -91,7 +85,7 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
   }
 }
 
-const errorLine = (status: Status): Buffer => Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status })}\n`)
+const errorLine = (status: Status): readonly Buffer[] => [Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status })}\n`)]
 
 /** Where a watch starts: after a version, with or without what is there at first. */
 async function startOf(registry: Registry, p: ListParameters): Promise<{ after?: number; initial: boolean }> {
