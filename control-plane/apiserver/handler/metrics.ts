@@ -1,5 +1,5 @@
-/** Request metrics under upstream's names. Label sets are resolved once: prom-client hashes them at every call otherwise. */
-import { Counter, Gauge, Histogram, Registry as MetricsRegistry, collectDefaultMetrics } from 'prom-client'
+/** Request metrics under upstream's names. Requests are counted in plain numbers; prom-client, which takes its time over each sample, sees them when somebody asks. */
+import { Gauge, Registry as MetricsRegistry, collectDefaultMetrics, type Metric } from 'prom-client'
 import type { InFlight } from './inflight.ts'
 import type { RequestInfo } from './requestinfo.ts'
 
@@ -11,6 +11,43 @@ export interface RequestMetrics {
   close(): void
 }
 
+const bounds = [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 15, 30, 60]
+
+/** Requests alike in all labels, by the code of their answer. */
+interface Series {
+  readonly labels: Readonly<Record<string, string>>
+  readonly code: string
+  count: number
+  /** Those whose duration counts: not the long-running ones. */
+  timed: number
+  /** Seconds. */
+  sum: number
+  /** How many fell into each bucket, not cumulated. */
+  readonly buckets: Uint32Array
+}
+
+/** The histogram's samples: codes are no label of it, so their series are added up. */
+function durations(all: Iterable<Series>): object[] {
+  const merged = new Map<string, Series>()
+  for (const s of all) {
+    if (s.timed === 0) continue
+    const key = JSON.stringify(s.labels)
+    const m = merged.get(key)
+    if (!m) merged.set(key, { ...s, buckets: s.buckets.slice() })
+    else {
+      m.timed += s.timed
+      m.sum += s.sum
+      s.buckets.forEach((n, i) => (m.buckets[i]! += n))
+    }
+  }
+  const name = 'apiserver_request_duration_seconds'
+  return [...merged.values()].flatMap(({ labels, timed, sum, buckets }) => {
+    let below = 0
+    const samples: object[] = bounds.map((le, i) => ({ metricName: `${name}_bucket`, labels: { le, ...labels }, value: (below += buckets[i]!) }))
+    return [...samples, { metricName: `${name}_bucket`, labels: { le: '+Inf', ...labels }, value: timed }, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: timed }]
+  })
+}
+
 const verbLabels: Readonly<Record<string, string>> = { get: 'GET', list: 'LIST', watch: 'WATCH', create: 'POST', update: 'PUT', patch: 'PATCH', delete: 'DELETE', deletecollection: 'DELETECOLLECTION' }
 const scopeOf = (info: RequestInfo): string => (info.name !== '' || info.verb === 'create' ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster')
 
@@ -19,14 +56,11 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
   const labelNames = ['verb', 'group', 'version', 'resource', 'subresource', 'scope', 'component'] as const
-  const total = new Counter({ name: 'apiserver_request_total', help: 'Requests by verb, dry run, group, version, resource, scope, component and HTTP code.', labelNames: [...labelNames, 'dry_run', 'code'], registers })
-  const duration = new Histogram({
-    name: 'apiserver_request_duration_seconds',
-    help: 'Response latency in seconds by verb, dry run, group, version, resource, subresource, scope and component.',
-    labelNames: [...labelNames, 'dry_run'],
-    buckets: [0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10, 15, 30, 60],
-    registers,
-  })
+  const series = new Map<string, Series>()
+  // What prom-client calls to print a metric is all that it needs of one.
+  const metric = (name: string, help: string, type: string, values: () => object[]): void => registry.registerMetric({ name, get: async () => ({ name, help, type, aggregator: 'sum', values: values() }) } as unknown as Metric)
+  metric('apiserver_request_total', 'Requests by verb, dry run, group, version, resource, scope, component and HTTP code.', 'counter', () => [...series.values()].map(s => ({ labels: { ...s.labels, code: s.code }, value: s.count })))
+  metric('apiserver_request_duration_seconds', 'Response latency in seconds by verb, dry run, group, version, resource, subresource, scope and component.', 'histogram', () => durations(series.values()))
   const running = new Gauge({ name: 'apiserver_longrunning_requests', help: 'Active long-running requests by verb, group, version, resource, scope and component.', labelNames, registers })
   new Gauge({
     name: 'apiserver_current_inflight_requests',
@@ -47,22 +81,25 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
     scope: info?.isResource ? scopeOf(info) : '',
     component: 'apiserver',
   })
-  // Names come from requests: what nobody serves must not fill the memory with label sets.
-  const children = new Map<string, { counter: Counter.Internal; histogram: Histogram.Internal<string> }>()
   return {
     registry,
     observe(info, method, code, dryRun, seconds) {
+      // Names come from requests: what nobody serves must not fill the memory with label sets.
       const known = info && code !== 404 && code !== 401 && code !== 403 ? info : undefined
-      const key = `${code} ${dryRun} ${method} ${known?.verb} ${known?.group} ${known?.version} ${known?.resource} ${known?.subresource} ${known ? scopeOf(known) : ''}`
-      let child = children.get(key)
-      if (!child) {
-        if (children.size > 5000) return
-        const of = { ...labels(known, known ? method : 'OTHER'), dry_run: dryRun ? 'All' : '' }
-        child = { counter: total.labels({ ...of, code: String(code) }), histogram: duration.labels(of) }
-        children.set(key, child)
+      const key = known ? `${code} ${dryRun ? 1 : 0} ${known.verb} ${known.group} ${known.version} ${known.resource} ${known.subresource} ${scopeOf(known)} ${known.isResource ? '' : known.path}` : String(code)
+      let s = series.get(key)
+      if (!s) {
+        if (series.size > 5000) return
+        s = { labels: { ...labels(known, known ? method : 'OTHER'), dry_run: dryRun ? 'All' : '' }, code: String(code), count: 0, timed: 0, sum: 0, buckets: new Uint32Array(bounds.length) }
+        series.set(key, s)
       }
-      child.counter.inc()
-      if (seconds !== undefined) child.histogram.observe(seconds)
+      s.count++
+      if (seconds === undefined) return
+      s.timed++
+      s.sum += seconds
+      let i = 0
+      while (i < bounds.length && seconds > bounds[i]!) i++
+      if (i < bounds.length) s.buckets[i]!++
     },
     longRunning(info, change) {
       running.inc(labels(info, 'GET'), change)

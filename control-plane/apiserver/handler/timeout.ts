@@ -22,17 +22,40 @@ export function timeoutOf(parameter: string | null): number {
 
 const timedOut = (): StatusError => new StatusError(504, 'Timeout', 'Timeout: request did not complete within requested timeout - context deadline exceeded', {})
 
-/** The work's result, or 504 when it takes longer. Work that fails later fails silently: its client has its answer. */
+interface Waiting {
+  readonly until: number
+  readonly reject: (e: Error) => void
+}
+// One timer for all requests: few ever get to their deadline, and a timer each costs more than many of them.
+const waiting = new Set<Waiting>()
+const sweepMs = 100
+let sweeper: NodeJS.Timeout | undefined
+
+function sweep(): void {
+  const now = performance.now()
+  for (const w of waiting) {
+    if (w.until > now) continue
+    waiting.delete(w)
+    w.reject(timedOut())
+  }
+  if (waiting.size > 0) return
+  clearInterval(sweeper)
+  sweeper = undefined
+}
+
+/** The work's result, or 504 when it takes longer (give or take a tenth of a second). Work that fails later fails silently: its client has its answer. */
 export function deadline<T>(work: Promise<T>, ms: number): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(timedOut()), ms)
+    const entry = { until: performance.now() + ms, reject }
+    waiting.add(entry)
+    sweeper ??= setInterval(sweep, sweepMs).unref()
     work.then(
       value => {
-        clearTimeout(timer)
+        waiting.delete(entry)
         resolve(value)
       },
       (error: unknown) => {
-        clearTimeout(timer)
+        waiting.delete(entry)
         reject(error as Error)
       },
     )

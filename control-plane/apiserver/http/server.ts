@@ -47,26 +47,37 @@ async function readBody(req: IncomingMessage): Promise<Uint8Array> {
   return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)
 }
 
-/** `closing` closes when the client is gone or has its answer. */
-function toRequest(req: IncomingMessage, body: Uint8Array, closing: Socket | ServerResponse): ApiRequest {
-  const url = req.url ?? '/'
-  const at = url.indexOf('?')
-  let abort: AbortController | undefined
-  return {
-    method: req.method ?? 'GET',
-    path: at < 0 ? url : url.slice(0, at),
-    query: new URLSearchParams(at < 0 ? '' : url.slice(at + 1)),
-    headers: req.headers as Record<string, string | undefined>,
-    body,
-    // Made when somebody asks: most requests are over before anybody could.
-    get signal() {
-      if (!abort) {
-        const controller = (abort = new AbortController())
-        if (closing.closed || closing.destroyed) controller.abort()
-        else closing.once('close', () => controller.abort())
-      }
-      return abort.signal
-    },
+const noQuery = new URLSearchParams()
+
+/** A request of node's server. What few handlers look at is made when they do. */
+class HttpRequest implements ApiRequest {
+  readonly method: string
+  readonly path: string
+  readonly query: URLSearchParams
+  readonly headers: Readonly<Record<string, string | undefined>>
+  readonly body: Uint8Array
+  readonly #closing: Socket | ServerResponse
+  #abort: AbortController | undefined
+
+  /** `closing` closes when the client is gone or has its answer. */
+  constructor(req: IncomingMessage, body: Uint8Array, closing: Socket | ServerResponse) {
+    const url = req.url ?? '/'
+    const at = url.indexOf('?')
+    this.method = req.method ?? 'GET'
+    this.path = at < 0 ? url : url.slice(0, at)
+    this.query = at < 0 ? noQuery : new URLSearchParams(url.slice(at + 1))
+    this.headers = req.headers as Record<string, string | undefined>
+    this.body = body
+    this.#closing = closing
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      const controller = (this.#abort = new AbortController())
+      if (this.#closing.closed || this.#closing.destroyed) controller.abort()
+      else this.#closing.once('close', () => controller.abort())
+    }
+    return this.#abort.signal
   }
 }
 
@@ -153,7 +164,7 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
       let result: Answer
       try {
         if (req.headers['content-length'] !== undefined || req.headers['transfer-encoding'] !== undefined) body = await readBody(req)
-        result = await handler(toRequest(req, body, res), caller(req))
+        result = await handler(new HttpRequest(req, body, res), caller(req))
       } catch (error) {
         if (!(error instanceof StatusError)) throw error
         result = statusAnswer(error.status)
@@ -176,7 +187,7 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
   }
 
   async function upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
-    const result = await handler(toRequest(req, empty, socket), caller(req))
+    const result = await handler(new HttpRequest(req, empty, socket), caller(req))
     if (result.upgrade) {
       const take = result.upgrade
       upgrades.handleUpgrade(req, socket, head, websocket => {
