@@ -31,7 +31,8 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   // The kernel tells of mounts by their real paths, and so do we.
   const rootDir = await realpath(options.rootDir)
   const machine = readMachine(rootDir)
-  const client = newClient(natsTransport(connection))
+  const transport = natsTransport(connection)
+  const client = newClient(transport)
   const [runtime, network] = await Promise.all([
     createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...(options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}) }),
     openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp }),
@@ -67,7 +68,8 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const kubelet = startKubelet(context, signal)
   serveKubelet(connection, kubelet, context, signal)
   const running: { [name: string]: Promise<void> } = {
-    lease: keepLease(client, node, options.nodeLeaseDurationSeconds, log, signal),
+    // A renewal whose answer got lost must not cost the others.
+    lease: keepLease(newClient(transport, { timeoutMs: Math.max(1_000, (options.nodeLeaseDurationSeconds * 1000) / 4) }), node, options.nodeLeaseDurationSeconds, log, signal),
     status: keepStatus(client, about, registered, options.nodeStatusUpdateFrequency, n => (registered = n), log, signal),
     routes: keepRoutes(nodeInformer, nodeName, log, signal),
     logs: rotateLogs(kubelet, runtime, log, signal),
