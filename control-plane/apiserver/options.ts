@@ -32,8 +32,10 @@ export const flags = z.object({
 /** What an API server is started with; `startApiServer` takes the same, with defaults filled in by `serverOptions`. */
 export type ApiServerOptions = z.output<typeof flags>
 
+type Required = Pick<ApiServerOptions, 'natsUrl' | 'registryCreds' | 'busCreds' | 'tlsCertFile' | 'tlsPrivateKeyFile' | 'clientCaFile'>
+
 /** Options of a server in a test or another program: what is left out gets the flag's default. */
-export const serverOptions = (given: Pick<ApiServerOptions, 'natsUrl' | 'registryCreds' | 'busCreds' | 'tlsCertFile' | 'tlsPrivateKeyFile' | 'clientCaFile'> & Partial<ApiServerOptions>): ApiServerOptions => ({
+export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiServerOptions => ({
   bindAddress: ['127.0.0.1'],
   securePort: 0,
   permitPortSharing: false,

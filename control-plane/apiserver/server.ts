@@ -75,7 +75,8 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     const metrics = requestMetrics(reading, mutating)
     opened.push(async () => metrics.close())
     const endpoints = endpointsOf(resources)
-    const [publicKey, privateKey] = await Promise.all([options.serviceAccountKeyFile, options.serviceAccountSigningKeyFile].map(file => (file === undefined ? undefined : readFile(file, 'utf8'))))
+    const keyFiles = [options.serviceAccountKeyFile, options.serviceAccountSigningKeyFile]
+    const [publicKey, privateKey] = await Promise.all(keyFiles.map(file => (file === undefined ? undefined : readFile(file, 'utf8'))))
     const tokens = serviceAccountTokens(registry, { publicKey, privateKey, issuer: options.serviceAccountIssuer })
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
     const hooks = new Map<string, Hooks>([['/services', serviceHooks(registry, ranges, log)]])

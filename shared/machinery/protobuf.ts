@@ -14,7 +14,7 @@ const magic = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 /** Reads an enveloped object: `k8s\0`, then runtime.Unknown. Throws ProtobufError. */
 export function decodeProtobuf(schema: ObjectSchema, body: Uint8Array): Record<string, unknown> {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  if (bytes.length < magic.length || !bytes.subarray(0, magic.length).equals(magic)) throw new ProtobufError('provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]')
+  if (!bytes.subarray(0, magic.length).equals(magic)) throw new ProtobufError('provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]')
   let apiVersion = ''
   let kind = ''
   let raw: Buffer = nothing
@@ -117,8 +117,9 @@ function assign(out: Record<string, unknown>, name: string, schema: Schema, f: W
   if (schema.type === 'list') {
     const list = (out[name] ??= []) as unknown[]
     const items = schema.items as Schema
-    if (f.type === 2 && (items.type === 'integer' || items.type === 'boolean')) for (const v of packed(f.bytes)) list.push(scalar(items, { ...f, type: 0, varint: v, bytes: nothing }, depth))
-    else list.push(scalar(items, f, depth))
+    if (f.type === 2 && (items.type === 'integer' || items.type === 'boolean')) {
+      for (const varint of packed(f.bytes)) list.push(scalar(items, { tag: f.tag, type: 0, varint, bytes: nothing }, depth))
+    } else list.push(scalar(items, f, depth))
   } else if (schema.type === 'map') {
     const map = (out[name] ??= {}) as Record<string, unknown>
     const [key, value] = entry(schema.values as Schema, lengthDelimited(f), depth)
@@ -152,9 +153,14 @@ function entry(values: Schema, data: Buffer, depth: number): [string, unknown] {
   }
   return [key, value ?? zeroOf(values)]
 }
-const zeroOf = (schema: Schema): unknown => (schema.type === 'list' ? [] : schema.type === 'string' && schema.format !== 'quantity' ? '' : schema.type === 'string' ? '0' : schema.type === 'integer' ? 0 : schema.type === 'boolean' ? false : {})
+/** The value of a map's entry that has none. */
+function zeroOf(schema: Schema): unknown {
+  if (schema.type === 'string') return schema.format === 'quantity' ? '0' : ''
+  if (schema.type === 'list') return []
+  return schema.type === 'integer' || schema.type === 'number' ? 0 : schema.type === 'boolean' ? false : {}
+}
 
-/** Of the types that are messages in protobuf and one value in JSON. */
+
 const signed = (v: bigint): number => Number(BigInt.asIntN(64, v))
 
 function scalar(schema: Schema, f: WireField, depth: number): unknown {

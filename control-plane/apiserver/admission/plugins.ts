@@ -8,7 +8,8 @@ import { priority } from './priority.ts'
 import { serviceAccount } from './serviceaccount.ts'
 import { taintNodesByCondition } from './taintnodesbycondition.ts'
 
-export const admissionPlugins = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => all(registry, options).filter(p => !options.disableAdmissionPlugins.includes(p.name))
+export const admissionPlugins = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] =>
+  all(registry, options).filter(p => !options.disableAdmissionPlugins.includes(p.name))
 
 const all = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),

@@ -1,6 +1,6 @@
 /** Priority: pods without a priority class get priority 0 and may preempt. */
 import type { Pod } from '#shared/api/core/pod.ts'
-import { forbidden, StatusError } from '#shared/machinery/status.ts'
+import { forbidden } from '#shared/machinery/status.ts'
 import type { AdmissionPlugin } from './admission.ts'
 
 // The two classes that exist without an object in every cluster.
@@ -22,7 +22,10 @@ export function priority(): AdmissionPlugin {
       const name = spec.priorityClassName ?? ''
       if (name !== '' && system[name] === undefined) throw forbidden(a.endpoint.groupResource, a.name, `no PriorityClass with name ${name} was found`)
       const value = system[name] ?? 0
-      if (spec.priority !== undefined && spec.priority !== value) throw new StatusError(403, 'Forbidden', `pods ${JSON.stringify(a.name)} is forbidden: the integer value of priority (${spec.priority}) must not be provided in pod spec; priority admission controller computed ${value} from the given PriorityClass name`, { name: a.name, kind: 'pods' })
+      if (spec.priority !== undefined && spec.priority !== value) {
+        const why = `the integer value of priority (${spec.priority}) must not be provided in pod spec`
+        throw forbidden(a.endpoint.groupResource, a.name, `${why}; priority admission controller computed ${value} from the given PriorityClass name`)
+      }
       spec.priority = value
       spec.preemptionPolicy ??= 'PreemptLowerPriority'
     },

@@ -42,7 +42,15 @@ export async function kubernetesService(parts: BootstrapParts): Promise<void> {
     kind: 'Service',
     apiVersion: 'v1',
     metadata: { name: 'kubernetes', namespace: 'default', labels: { component: 'apiserver', provider: 'kubernetes' } },
-    spec: { type: 'ClusterIP', clusterIP: range.at(0), clusterIPs: [range.at(0)], ipFamilies: [range.family], ipFamilyPolicy: 'SingleStack', sessionAffinity: 'None', ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: port }] },
+    spec: {
+      type: 'ClusterIP',
+      clusterIP: range.at(0),
+      clusterIPs: [range.at(0)],
+      ipFamilies: [range.family],
+      ipFamilyPolicy: 'SingleStack',
+      sessionAffinity: 'None',
+      ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: port }],
+    },
   }
   if (!store.registry.get({ group: '', plural: 'services' }, 'default', 'kubernetes')) await ensure(store, endpoints.get('/v1/services')!, 'default', service)
 }
@@ -60,7 +68,8 @@ export function keepEndpoints(parts: BootstrapParts): () => Promise<void> {
 
   const renew = async (): Promise<void> => {
     const lease = (current: KubeObject | undefined): KubeObject => {
-      const next = (current ? structuredClone(current) : { kind: 'Lease', apiVersion: 'coordination.k8s.io/v1', metadata: { name, namespace: 'kube-system' } }) as Lease & KubeObject
+      const fresh = { kind: 'Lease', apiVersion: 'coordination.k8s.io/v1', metadata: { name, namespace: 'kube-system' } }
+      const next = structuredClone(current ?? fresh) as Lease & KubeObject
       next.metadata.labels = { ...next.metadata.labels, ...identityLabels, 'kubernetes.io/hostname': hostname().slice(0, 63) }
       next.metadata.annotations = { ...next.metadata.annotations, [addressAnnotation]: text }
       next.spec = { ...next.spec, holderIdentity, leaseDurationSeconds: leaseSeconds, renewTime: formatMicroTime() }

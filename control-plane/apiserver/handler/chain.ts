@@ -70,7 +70,10 @@ export function newHandler(parts: ChainParts): Handler {
     started.info = info
     const user = await authenticate(request, caller, info)
     const refused = user === anonymous ? undefined : authorize(user, info)
-    if (refused !== undefined) throw info.isResource ? forbidden({ group: info.group, resource: info.resource }, info.name, refusal(user, info, refused)) : new StatusError(403, 'Forbidden', `forbidden: ${refusal(user, info, refused)}`, {})
+    if (refused !== undefined) {
+      const why = refusal(user, info, refused)
+      throw info.isResource ? forbidden({ group: info.group, resource: info.resource }, info.name, why) : new StatusError(403, 'Forbidden', `forbidden: ${why}`, {})
+    }
     if (request.body.length > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
     if (request.headers['content-encoding'] !== undefined && request.headers['content-encoding'] !== 'identity')
       throw new StatusError(415, 'UnsupportedMediaType', `the content encoding ${JSON.stringify(request.headers['content-encoding'])} of the request body is not supported`)

@@ -60,7 +60,8 @@ function choose(header: string): Output {
     if (as === undefined) return { format, as: '', version: '' }
     const version = clause.params.get('v') ?? ''
     const group = clause.params.get('g') ?? ''
-    if (group === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1') && (as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList')) return { format, as, version }
+    const view = as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList'
+    if (view && group === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1')) return { format, as, version }
     if (group === 'apidiscovery.k8s.io' && (version === 'v2' || version === 'v2beta1') && as === 'APIGroupDiscoveryList') return { format, as, version }
   }
   throw known ? notAcceptable() : routerNotAcceptable()

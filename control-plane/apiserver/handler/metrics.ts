@@ -1,4 +1,4 @@
-/** Request metrics under upstream's names. Requests are counted in plain numbers; prom-client, which takes its time over each sample, sees them when somebody asks. */
+/** Request metrics under upstream's names. Requests are counted in plain numbers; prom-client, slow with each sample, sees them when somebody asks. */
 import { Gauge, Registry as MetricsRegistry, collectDefaultMetrics, type Metric } from 'prom-client'
 import type { InFlight } from './inflight.ts'
 import type { RequestInfo } from './requestinfo.ts'
@@ -44,11 +44,14 @@ function durations(all: Iterable<Series>): object[] {
   return [...merged.values()].flatMap(({ labels, timed, sum, buckets }) => {
     let below = 0
     const samples: object[] = bounds.map((le, i) => ({ metricName: `${name}_bucket`, labels: { le, ...labels }, value: (below += buckets[i]!) }))
-    return [...samples, { metricName: `${name}_bucket`, labels: { le: '+Inf', ...labels }, value: timed }, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: timed }]
+    samples.push({ metricName: `${name}_bucket`, labels: { le: '+Inf', ...labels }, value: timed })
+    samples.push({ metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: timed })
+    return samples
   })
 }
 
-const verbLabels: Readonly<Record<string, string>> = { get: 'GET', list: 'LIST', watch: 'WATCH', create: 'POST', update: 'PUT', patch: 'PATCH', delete: 'DELETE', deletecollection: 'DELETECOLLECTION' }
+const verbLabels: Readonly<Record<string, string>> = { create: 'POST', update: 'PUT' }
+const verbLabel = (info: RequestInfo): string => verbLabels[info.verb] ?? info.verb.toUpperCase()
 const scopeOf = (info: RequestInfo): string => (info.name !== '' || info.verb === 'create' ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster')
 
 export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMetrics {
@@ -58,9 +61,13 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
   const labelNames = ['verb', 'group', 'version', 'resource', 'subresource', 'scope', 'component'] as const
   const series = new Map<string, Series>()
   // What prom-client calls to print a metric is all that it needs of one.
-  const metric = (name: string, help: string, type: string, values: () => object[]): void => registry.registerMetric({ name, get: async () => ({ name, help, type, aggregator: 'sum', values: values() }) } as unknown as Metric)
-  metric('apiserver_request_total', 'Requests by verb, dry run, group, version, resource, scope, component and HTTP code.', 'counter', () => [...series.values()].map(s => ({ labels: { ...s.labels, code: s.code }, value: s.count })))
-  metric('apiserver_request_duration_seconds', 'Response latency in seconds by verb, dry run, group, version, resource, subresource, scope and component.', 'histogram', () => durations(series.values()))
+  const metric = (name: string, type: string, help: string, values: () => object[]): void => {
+    registry.registerMetric({ name, get: async () => ({ name, help, type, aggregator: 'sum', values: values() }) } as unknown as Metric)
+  }
+  const counts = (): object[] => [...series.values()].map(s => ({ labels: { ...s.labels, code: s.code }, value: s.count }))
+  const by = 'verb, dry run, group, version, resource, subresource, scope and component'
+  metric('apiserver_request_total', 'counter', `Requests by ${by}, and by HTTP code.`, counts)
+  metric('apiserver_request_duration_seconds', 'histogram', `Response latency in seconds by ${by}.`, () => durations(series.values()))
   const running = new Gauge({ name: 'apiserver_longrunning_requests', help: 'Active long-running requests by verb, group, version, resource, scope and component.', labelNames, registers })
   new Gauge({
     name: 'apiserver_current_inflight_requests',
@@ -73,7 +80,7 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
     },
   })
   const labels = (info: RequestInfo | undefined, method: string) => ({
-    verb: info?.isResource ? (verbLabels[info.verb] ?? method) : method,
+    verb: info?.isResource ? verbLabel(info) : method,
     group: info?.group ?? '',
     version: info?.version ?? '',
     resource: info?.resource ?? '',
@@ -86,11 +93,13 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
     observe(info, method, code, dryRun, seconds) {
       // Names come from requests: what nobody serves must not fill the memory with label sets.
       const known = info && code !== 404 && code !== 401 && code !== 403 ? info : undefined
-      const key = known ? `${code} ${dryRun ? 1 : 0} ${known.verb} ${known.group} ${known.version} ${known.resource} ${known.subresource} ${scopeOf(known)} ${known.isResource ? '' : known.path}` : String(code)
+      const what = known?.isResource ? `${known.group} ${known.version} ${known.resource} ${known.subresource} ${scopeOf(known)}` : known?.path
+      const key = `${code} ${dryRun ? 1 : 0} ${known?.verb} ${what}`
       let s = series.get(key)
       if (!s) {
         if (series.size > 5000) return
-        s = { labels: { ...labels(known, known ? method : 'OTHER'), dry_run: dryRun ? 'All' : '' }, code: String(code), count: 0, timed: 0, sum: 0, buckets: new Uint32Array(bounds.length) }
+        const own = { ...labels(known, known ? method : 'OTHER'), dry_run: dryRun ? 'All' : '' }
+        s = { labels: own, code: String(code), count: 0, timed: 0, sum: 0, buckets: new Uint32Array(bounds.length) }
         series.set(key, s)
       }
       s.count++

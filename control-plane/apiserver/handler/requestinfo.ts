@@ -32,13 +32,14 @@ function decode(segment: string): string {
   }
 }
 
+const none = { isResource: false, group: '', version: '', namespace: '', resource: '', subresource: '', name: '', rest: [] } as const
 const isTrue = (value: string | null): boolean => value === 'true' || value === '1' || value === ''
 
 /** Parses method, path and the `watch` parameter. Throws 400 for a path that cannot be decoded. */
 export function parseRequestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
   const parts: string[] = []
   for (const segment of path.split('/')) if (segment !== '') parts.push(decode(segment))
-  const nonResource = (): RequestInfo => ({ isResource: false, verb: method.toLowerCase(), path, group: '', version: '', namespace: '', resource: '', subresource: '', name: '', rest: [] })
+  const nonResource = (): RequestInfo => ({ ...none, verb: method.toLowerCase(), path })
   const core = parts[0] === 'api'
   if ((!core && parts[0] !== 'apis') || parts.length < (core ? 3 : 4)) return nonResource()
   const group = core ? '' : parts[1]!

@@ -58,7 +58,7 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
       case 'version':
         return segments.length === 1 ? valueAnswer(200, version, { format: 'json', pretty: true }) : undefined
       case 'metrics':
-        return segments.length === 1 ? metrics.registry.metrics().then(text => ({ code: 200, headers: { 'content-type': metrics.registry.contentType }, body: Buffer.from(text) })) : undefined
+        return segments.length === 1 ? prometheus(metrics) : undefined
       case undefined:
         return valueAnswer(200, { paths }, { format: 'json', pretty: true })
       default:
@@ -76,4 +76,8 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
     if (answer !== undefined && method !== 'GET' && method !== 'HEAD') throw noSuchMethod()
     return answer
   }
+}
+
+async function prometheus({ registry }: RequestMetrics): Promise<Answer> {
+  return { code: 200, headers: { 'content-type': registry.contentType }, body: Buffer.from(await registry.metrics()) }
 }

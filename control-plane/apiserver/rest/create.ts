@@ -33,7 +33,8 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
   const { resource } = endpoint
   const meta = object.metadata
   const generated = !meta.name && !!meta.generateName
-  const a = { operation: 'CREATE', endpoint, subresource: writer.subresource, namespace, name: meta.name ?? '', object, old: undefined, user: writer.user, dryRun: writer.dryRun } as const
+  const { subresource, user, dryRun } = writer
+  const a = { operation: 'CREATE', endpoint, subresource, namespace, name: meta.name ?? '', object, old: undefined, user, dryRun } as const
   // What admission and the server add belongs to no manager.
   if (!writer.managed) recordManager(endpoint, undefined, normalize(resource.schema, object), writer)
   const pending = store.admission.mutate(a)
@@ -53,13 +54,13 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
     if (endpoint.kind === 'Namespace') resource.defaults?.(object)
   }
   resource.prepareForCreate?.(object, writer)
-  const claim = await hooksOf(store, endpoint)?.beginCreate?.(object, writer.dryRun)
+  const claim = await hooksOf(store, endpoint)?.beginCreate?.(object, dryRun)
   try {
     normalize(resource.schema, object)
     const errors = all(validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath), resource.validate?.(object, root))
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
     await store.admission.validate(a)
-    const stored = await insert(store, endpoint, namespace, object, writer, generated, version)
+    const stored = await insert(store, endpoint, namespace, object, { dryRun, generated, version })
     await claim?.keep()
     return stored
   } catch (e) {
@@ -68,17 +69,25 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
   }
 }
 
-async function insert(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject, writer: Writer, generated: boolean, version: string | undefined): Promise<Stored> {
+interface Insertion {
+  readonly dryRun: boolean
+  /** The name is the server's choice: it takes another when this one is taken. */
+  readonly generated: boolean
+  /** The version that the client sent, which it must not. */
+  readonly version: string | undefined
+}
+
+async function insert(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject, { dryRun, generated, version }: Insertion): Promise<Stored> {
   const { registry } = store
   const meta = object.metadata
   for (let attempt = 1; ; attempt++) {
     const name = meta.name!
-    if (writer.dryRun) {
+    if (dryRun) {
       await registry.fresh()
       if (registry.get(endpoint.table, namespace, name)) throw alreadyExists(endpoint.groupResource, name)
     }
     if (version) throw new StatusError(500, '', 'resourceVersion should not be set on objects to be created')
-    if (writer.dryRun) return unstored(endpoint, namespace, object, 0)
+    if (dryRun) return unstored(endpoint, namespace, object, 0)
     try {
       return await registry.put(endpoint.table, namespace, name, object, 0)
     } catch (e) {

@@ -22,7 +22,8 @@ export async function deleteObject(store: Store, endpoint: Endpoint, namespace: 
   return guaranteed<Deleted>(store, endpoint, namespace, name, async current => {
     if (!current) throw notFound(endpoint.groupResource, name)
     checkPreconditions(endpoint, current.object.metadata, name, options)
-    await store.admission.validate({ operation: 'DELETE', endpoint, subresource: '', namespace, name, object: undefined, old: current.object, user: writer.user, dryRun: writer.dryRun, deleteOptions: options })
+    const { user, dryRun } = writer
+    await store.admission.validate({ operation: 'DELETE', endpoint, subresource: '', namespace, name, object: undefined, old: current.object, user, dryRun, deleteOptions: options })
     const next = endpoint.kind === 'Namespace' && endpoint.group === '' ? namespaceDeletion(current.object, options) : deletion(endpoint, current.object, options)
     if (next === 'nothing') return { done: { stored: current, gone: false }, same: true }
     if (next.gone) {
@@ -40,10 +41,12 @@ export async function deleteObject(store: Store, endpoint: Endpoint, namespace: 
 function checkPreconditions(endpoint: Endpoint, meta: ObjectMeta, name: string, { preconditions: p }: DeleteOptions): void {
   const about = { group: endpoint.group, resource: endpoint.kind }
   if (p?.uid !== undefined && p.uid !== meta.uid) {
-    throw conflict(about, name, `the UID in the precondition (${p.uid}) does not match the UID in record (${meta.uid}). The object might have been deleted and then recreated`)
+    const why = `the UID in the precondition (${p.uid}) does not match the UID in record (${meta.uid})`
+    throw conflict(about, name, `${why}. The object might have been deleted and then recreated`)
   }
   if (p?.resourceVersion !== undefined && p.resourceVersion !== meta.resourceVersion) {
-    throw conflict(about, name, `the ResourceVersion in the precondition (${p.resourceVersion}) does not match the ResourceVersion in record (${meta.resourceVersion}). The object might have been modified`)
+    const why = `the ResourceVersion in the precondition (${p.resourceVersion}) does not match the ResourceVersion in record (${meta.resourceVersion})`
+    throw conflict(about, name, `${why}. The object might have been modified`)
   }
 }
 
@@ -129,7 +132,8 @@ export const answersWithObject = (endpoint: Endpoint, deleted: Deleted): boolean
 /** The Status of a deletion that is done. */
 export function deletedStatus(endpoint: Endpoint, deleted: Deleted): object {
   const { group, plural } = endpoint
-  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details: { name: deleted.stored.name, ...(group ? { group } : {}), kind: plural, uid: deleted.stored.object.metadata.uid } }
+  const { name, object } = deleted.stored
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details: { name, ...(group ? { group } : {}), kind: plural, uid: object.metadata.uid } }
 }
 
 export const isGone = (e: unknown): boolean => e instanceof StatusError && e.code === 404

@@ -113,7 +113,15 @@ export function listParameters(query: URLSearchParams, watch: boolean): ListPara
   return p
 }
 const plainList: ListParameters = {
-  labelSelector: '', fieldSelector: '', resourceVersion: '', resourceVersionMatch: '', limit: 0, continue: '', timeoutSeconds: undefined, allowWatchBookmarks: false, sendInitialEvents: undefined,
+  labelSelector: '',
+  fieldSelector: '',
+  resourceVersion: '',
+  resourceVersionMatch: '',
+  limit: 0,
+  continue: '',
+  timeoutSeconds: undefined,
+  allowWatchBookmarks: false,
+  sendInitialEvents: undefined,
 }
 
 function listErrors(p: ListParameters): FieldError[] {
@@ -146,6 +154,7 @@ function watchErrors(p: ListParameters): FieldError[] {
 /** A version given by a client. Throws 400. */
 export function parseVersion(text: string): number {
   if (text === '') return 0
-  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version: Invalid value: ${JSON.stringify(text)}: strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`)
+  const shown = JSON.stringify(text)
+  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version: Invalid value: ${shown}: strconv.ParseUint: parsing ${shown}: invalid syntax`)
   return Number(text)
 }

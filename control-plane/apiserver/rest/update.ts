@@ -2,7 +2,7 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import { normalize } from '#shared/machinery/encode.ts'
-import { invalid, Path } from '#shared/machinery/field.ts'
+import { invalid } from '#shared/machinery/field.ts'
 import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
 import type { Stored } from '../registry/registry.ts'
 import { createObject } from './create.ts'
@@ -43,7 +43,8 @@ export async function updateObject(store: Store, endpoint: Endpoint, namespace: 
     const claim = await hooksOf(store, endpoint)?.beginUpdate?.(prepared, current.object, writer.dryRun)
     try {
       validate(endpoint, prepared, current.object, writer)
-      await store.admission.validate({ operation: 'UPDATE', endpoint, subresource: writer.subresource, namespace, name, object: prepared, old: current.object, user: writer.user, dryRun: writer.dryRun })
+      const { subresource, user, dryRun } = writer
+      await store.admission.validate({ operation: 'UPDATE', endpoint, subresource, namespace, name, object: prepared, old: current.object, user, dryRun })
       delete prepared.metadata.resourceVersion
       const outcome = await write(store, endpoint, namespace, name, prepared, current, writer)
       await claim?.keep()
@@ -64,7 +65,8 @@ function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, 
       throw invalidObject(endpoint.group, endpoint.kind, name, [invalid(metadataPath.child('resourceVersion'), resourceVersion ?? '', 'must be specified for an update')])
     }
   } else if (!/^\d+$/.test(resourceVersion)) {
-    throw invalidObject(endpoint.group, endpoint.kind, name, [invalid(new Path('metadata.resourceVersion'), resourceVersion, `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`)])
+    const why = `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`
+    throw invalidObject(endpoint.group, endpoint.kind, name, [invalid(metadataPath.child('resourceVersion'), resourceVersion, why)])
   } else if (Number(resourceVersion) !== current.version) throw modified(endpoint.groupResource, name)
 }
 
@@ -117,7 +119,8 @@ function isDone(object: KubeObject): boolean {
   return object.kind !== 'Namespace' || (spec?.finalizers?.length ?? 0) === 0
 }
 
-async function write(store: Store, endpoint: Endpoint, namespace: string, name: string, next: KubeObject, current: Stored, writer: Writer): Promise<{ done: Updated; same?: boolean }> {
+type Outcome = { done: Updated; same?: boolean }
+async function write(store: Store, endpoint: Endpoint, namespace: string, name: string, next: KubeObject, current: Stored, writer: Writer): Promise<Outcome> {
   normalize(endpoint.resource.schema, next)
   const done = (stored: Stored): { done: Updated } => ({ done: { stored, created: false } })
   if (isDone(next)) {

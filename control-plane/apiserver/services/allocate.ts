@@ -42,6 +42,10 @@ export interface ServiceRanges {
 /** The hooks of Services. */
 export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Logger): Hooks {
   const holds = holder(registry)
+  const releaseAll = async (held: readonly { table: Table; name: string }[], owner: Owner): Promise<void> => {
+    const failed = (e: unknown): void => log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will')
+    await Promise.all(held.map(h => release(registry, h.table, h.name, owner).catch(failed)))
+  }
 
   const begin = async (service: Service, old: Service | undefined, dryRun: boolean): Promise<Claim> => {
     const owner: Owner = { namespace: service.metadata.namespace ?? '', name: service.metadata.name ?? '' }
@@ -59,8 +63,7 @@ export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Log
     return {
       async keep() {
         if (dryRun) return
-        const failed = (e: unknown): void => log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will')
-        await Promise.all(dropped().map(h => release(registry, h.table, h.name, owner).catch(failed)))
+        await releaseAll(dropped(), owner)
       },
       release: () => work.undo(),
     }
@@ -72,7 +75,7 @@ export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Log
     afterDelete(object: KubeObject) {
       const { metadata, spec } = object as Service
       const owner = { namespace: metadata.namespace ?? '', name: metadata.name ?? '' }
-      Promise.all(heldBy(spec).map(h => release(registry, h.table, h.name, owner))).catch((e: unknown) => log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will'))
+      void releaseAll(heldBy(spec), owner)
     },
   }
 }

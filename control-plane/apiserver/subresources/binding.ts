@@ -18,7 +18,16 @@ import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
 /** As discovery shows it. */
-export const bindings: Resource = { group: '', version: 'v1', kind: 'Binding', plural: 'bindings', singular: 'binding', namespaced: true, schema: bindingSchema, verbs: ['create'] }
+export const bindings: Resource = {
+  group: '',
+  version: 'v1',
+  kind: 'Binding',
+  plural: 'bindings',
+  singular: 'binding',
+  namespaced: true,
+  schema: bindingSchema,
+  verbs: ['create'],
+}
 const expected = { apiVersion: 'v1', kind: 'Binding', schema: bindingSchema }
 const resource = { group: '', resource: 'pods/binding' }
 
@@ -57,8 +66,10 @@ function validate(body: Binding): FieldError[] {
 function assign(current: Pod, body: Binding, name: string): KubeObject {
   const pod = structuredClone(current)
   delete pod.metadata.resourceVersion
-  if (body.metadata.uid && body.metadata.uid !== pod.metadata.uid) throw conflict(resource, name, `Precondition failed: UID in precondition: ${body.metadata.uid}, UID in object meta: ${pod.metadata.uid}`)
-  if (body.metadata.resourceVersion && body.metadata.resourceVersion !== current.metadata.resourceVersion) pod.metadata.resourceVersion = body.metadata.resourceVersion
+  const { uid, resourceVersion } = body.metadata
+  if (uid && uid !== pod.metadata.uid) throw conflict(resource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`)
+  // A precondition, as in any update.
+  if (resourceVersion) pod.metadata.resourceVersion = resourceVersion
   if (pod.metadata.deletionTimestamp) throw conflict(resource, name, `pod ${name} is being deleted, cannot be assigned to a host`)
   if (pod.spec.nodeName) throw conflict(resource, name, `pod ${name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`)
   if (pod.spec.schedulingGates?.length) throw conflict(resource, name, `pod ${name} has non-empty .spec.schedulingGates`)
@@ -73,6 +84,7 @@ function assign(current: Pod, body: Binding, name: string): KubeObject {
 function setScheduled(pod: Pod): void {
   pod.status ??= {}
   const before = pod.status.conditions?.find(c => c.type === 'PodScheduled')
-  const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: before?.status === 'True' && before.lastTransitionTime ? before.lastTransitionTime : formatTime() }
+  const since = before?.status === 'True' ? before.lastTransitionTime : undefined
+  const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: since ?? formatTime() }
   pod.status.conditions = [...(pod.status.conditions ?? []).filter(c => c.type !== 'PodScheduled'), condition]
 }

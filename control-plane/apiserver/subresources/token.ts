@@ -26,7 +26,8 @@ export async function createToken(call: Call, tokens: ServiceAccountTokens): Pro
   body.metadata ??= {}
   applyDefaults(tokenRequest, body)
   alignNamespace(body as unknown as KubeObject, info.namespace)
-  if (body.metadata.name !== undefined && body.metadata.name !== info.name) throw badRequest(`the name of the object (${body.metadata.name}) does not match the name on the URL (${info.name})`)
+  const given = body.metadata.name
+  if (given !== undefined && given !== info.name) throw badRequest(`the name of the object (${given}) does not match the name on the URL (${info.name})`)
   const { spec } = body
   const errors = validate(spec)
   if (errors.length > 0) throw invalidObject('', 'TokenRequest', '', errors)
@@ -64,7 +65,8 @@ function boundTo({ store, info }: Call, ref: NonNullable<TokenRequest['spec']['b
     const object = registry.get({ group: '', plural }, namespace, ref.name ?? '')?.object
     if (!object) throw notFound({ group: '', resource: plural }, ref.name ?? '')
     if (ref.uid && ref.uid !== object.metadata.uid) {
-      throw conflict({ group: '', resource: plural }, ref.name ?? '', `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`)
+      const why = `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`
+      throw conflict({ group: '', resource: plural }, ref.name ?? '', why)
     }
     return object
   }
@@ -72,7 +74,9 @@ function boundTo({ store, info }: Call, ref: NonNullable<TokenRequest['spec']['b
   switch (`${ref.apiVersion} ${ref.kind}`) {
     case 'v1 Pod': {
       const pod = get('pods', info.namespace) as unknown as Pod & KubeObject
-      if ((pod.spec.serviceAccountName ?? '') !== info.name) throw badRequest(`cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`)
+      if ((pod.spec.serviceAccountName ?? '') !== info.name) {
+        throw badRequest(`cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`)
+      }
       const node = pod.spec.nodeName ? registry.get({ group: '', plural: 'nodes' }, '', pod.spec.nodeName)?.object : undefined
       return { pod: named(pod), ...(pod.spec.nodeName ? { node: { name: pod.spec.nodeName, uid: node?.metadata.uid ?? '' } } : {}) }
     }

@@ -1,6 +1,7 @@
 /** TokenReview: says whom a bearer token belongs to. Answered, never stored. */
 import { tokenReview, type TokenReview } from '#shared/api/authentication/tokenreview.ts'
 import type { Resource } from '#shared/api/resource.ts'
+import type { UserInfo } from '#shared/bus/transport.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
 import type { RequestContext } from '../handler/chain.ts'
@@ -10,7 +11,16 @@ import { writeParameters } from '../rest/options.ts'
 import { outputOf, writingOf } from '../verbs/context.ts'
 
 /** As discovery shows it. */
-export const tokenReviews: Resource = { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenReview', plural: 'tokenreviews', singular: 'tokenreview', namespaced: false, schema: tokenReview, verbs: ['create'] }
+export const tokenReviews: Resource = {
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  kind: 'TokenReview',
+  plural: 'tokenreviews',
+  singular: 'tokenreview',
+  namespaced: false,
+  schema: tokenReview,
+  verbs: ['create'],
+}
 const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', schema: tokenReview }
 
 export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTokens): Promise<Answer> {
@@ -24,9 +34,11 @@ export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTok
   const status: TokenReview['status'] = found
     ? {
         authenticated: true,
-        user: { username: found.user.name, groups: found.user.groups, ...(found.user.uid ? { uid: found.user.uid } : {}), ...(found.user.extra ? { extra: found.user.extra } : {}) },
+        user: userOf(found.user),
         audiences: [...found.audiences],
       }
     : { user: {}, error: 'invalid bearer token' }
   return valueAnswer(201, { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', metadata: review.metadata ?? {}, spec: review.spec, status }, writingOf(ctx, output))
 }
+
+const userOf = ({ name, uid, groups, extra }: UserInfo) => ({ username: name, groups, ...(uid ? { uid } : {}), ...(extra ? { extra } : {}) })

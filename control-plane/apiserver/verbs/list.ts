@@ -27,7 +27,8 @@ interface ContinueToken {
   /** Namespace and name of the last item that was sent. */
   start: string
 }
-const encodeToken = (rv: number, last: Stored): string => Buffer.from(JSON.stringify({ v: 'meta.k8s.io/v1', rv, start: `${last.namespace}/${last.name}` } satisfies ContinueToken)).toString('base64url')
+const tokenText = (token: ContinueToken): string => Buffer.from(JSON.stringify(token)).toString('base64url')
+const encodeToken = (rv: number, last: Stored): string => tokenText({ v: 'meta.k8s.io/v1', rv, start: `${last.namespace}/${last.name}` })
 
 function decodeToken(text: string): ContinueToken {
   try {
@@ -40,7 +41,9 @@ function decodeToken(text: string): ContinueToken {
 }
 
 const tooOldToContinue =
-  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.'
+  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the ' +
+  'continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects ' +
+  'that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.'
 
 export async function listObjects(call: Call): Promise<Answer> {
   const output = outputOf(call)
@@ -103,7 +106,7 @@ async function continued(registry: Registry, endpoint: Endpoint, namespace: stri
   } catch (e) {
     if (!(e instanceof VersionExpired)) throw e
     const failure = expired(tooOldToContinue)
-    failure.status.metadata.continue = Buffer.from(JSON.stringify({ ...token, rv: -1 })).toString('base64url')
+    failure.status.metadata.continue = tokenText({ ...token, rv: -1 })
     throw failure
   }
   return part(items, token.rv, p, selection, firstAfter(items, after))

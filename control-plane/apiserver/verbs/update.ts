@@ -29,6 +29,7 @@ export async function update(call: Call): Promise<Answer> {
   const object = toStored(endpoint, body)
   // A round changes the object; there may be several.
   const change = (): KubeObject => structuredClone(object)
-  const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writerOf(call, p, info.subresource), info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true)
+  const mayCreate = info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true
+  const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writerOf(call, p, info.subresource), mayCreate)
   return objectAnswer(call, created ? 201 : 200, stored, output)
 }

@@ -3,7 +3,7 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { expired, type Status } from '#shared/machinery/status.ts'
 import type { Output } from '../handler/mediatype.ts'
 import type { Answer } from '../handler/response.ts'
-import { VersionExpired, type Registry, type RegistryEvent, type Stored } from '../registry/registry.ts'
+import { VersionExpired, type Registry, type RegistryEvent, type Stored, type WatchOptions } from '../registry/registry.ts'
 import { restamped } from '../registry/stored.ts'
 import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
 import { listParameters, parseVersion, type ListParameters } from '../rest/options.ts'
@@ -80,7 +80,9 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
       const object = bookmarkOf(version, end)
       if (output.as !== 'Table') return text('BOOKMARK', { ...object, kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${output.version}` })
       // A table of no rows would hide the version: upstream shows the bookmark's object in a row.
-      return text('BOOKMARK', { kind: 'Table', apiVersion: `meta.k8s.io/${output.version}`, metadata: { resourceVersion: String(version) }, columnDefinitions: null, rows: [{ cells: [], object: { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${output.version}`, metadata: object.metadata } }] })
+      const apiVersion = `meta.k8s.io/${output.version}`
+      const row = { cells: [], object: { kind: 'PartialObjectMetadata', apiVersion, metadata: object.metadata } }
+      return text('BOOKMARK', { kind: 'Table', apiVersion, metadata: { resourceVersion: String(version) }, columnDefinitions: null, rows: [row] })
     },
   }
 }
@@ -126,7 +128,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
   try {
     stop = registry.watch(
       endpoint.table,
-      { after, ...(namespace === undefined ? {} : { namespace }), ...(selection.name === undefined ? {} : { name: selection.name }), ...(selection.index ? { index: selection.index } : {}) },
+      watchOptions(after, namespace, selection),
       {
         events(events) {
           for (const event of events) {
@@ -170,6 +172,13 @@ export async function watchObjects(call: Call): Promise<Answer> {
   if (request.signal.aborted) stream.drop()
   return answer
 }
+
+const watchOptions = (after: number, namespace: string | undefined, { name, index }: Selection): WatchOptions => ({
+  after,
+  ...(namespace === undefined ? {} : { namespace }),
+  ...(name === undefined ? {} : { name }),
+  ...(index ? { index } : {}),
+})
 
 function initialObjects(registry: Registry, endpoint: Endpoint, namespace: string | undefined, selection: Selection): readonly Stored[] {
   if (selection.name !== undefined && namespace !== undefined) {
