@@ -1,4 +1,5 @@
 /** Answers: values, Status and text as ApiResponse. */
+import type { Duplex } from 'node:stream'
 import { stringify } from 'yaml'
 import type { ApiResponse } from '#shared/bus/transport.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
@@ -8,6 +9,10 @@ import type { WebSocket } from 'ws'
 export interface Answer extends ApiResponse {
   /** The request becomes this WebSocket; the function owns it and never throws. */
   upgrade?: (socket: WebSocket) => void
+  /** The subprotocols of which the WebSocket speaks one; those of exec when absent. */
+  protocols?: readonly string[]
+  /** The connection is given to SPDY/3.1, with the protocol that was agreed on; the function owns it and never throws. */
+  spdy?: { readonly protocol: string; readonly take: (socket: Duplex) => void }
 }
 
 /** How values are written for one request. */

@@ -11,6 +11,7 @@ import { StatusError, badRequest, tooLarge } from '#shared/machinery/status.ts'
 import { certificateUser } from '../authn/certificate.ts'
 import { maxBodyBytes, type Handler } from '../handler/chain.ts'
 import { statusAnswer, type Answer } from '../handler/response.ts'
+import { switchToSpdy } from './spdy.ts'
 
 export interface HttpOptions {
   readonly address: string
@@ -150,7 +151,8 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
   })
   const sockets = new Set<Socket>()
   let active = 0
-  const upgrades = new WebSocketServer({ noServer: true, maxPayload: 8 * 1024 * 1024, clientTracking: false, handleProtocols: offered => chosenProtocol(offered) })
+  const upgrades = new WebSocketServer({ noServer: true, maxPayload: 8 * 1024 * 1024, clientTracking: false, handleProtocols: (offered, req) => chosenProtocol(offered, served.get(req)) })
+  const served = new WeakMap<IncomingMessage, readonly string[]>()
   const caller = (req: IncomingMessage) => {
     const user = certificateUser(req.socket as TLSSocket)
     return user === 'none' ? undefined : user
@@ -188,8 +190,10 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
 
   async function upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const result = await handler(new HttpRequest(req, empty, socket), caller(req))
+    if (result.spdy) return switchToSpdy(socket, head, result)
     if (result.upgrade) {
       const take = result.upgrade
+      if (result.protocols) served.set(req, result.protocols)
       upgrades.handleUpgrade(req, socket, head, websocket => {
         websocket.on('error', error => log.debug({ err: error, path: req.url }, 'websocket failed'))
         take(websocket)
@@ -242,8 +246,8 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
 }
 
 /** Newest first; the client's offer decides what is possible. */
-const protocols = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io', 'base64.channel.k8s.io', 'v4.base64.channel.k8s.io']
-const chosenProtocol = (offered: Set<string>): string | false => protocols.find(p => offered.has(p)) ?? false
+const protocols: readonly string[] = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io', 'base64.channel.k8s.io', 'v4.base64.channel.k8s.io']
+const chosenProtocol = (offered: Set<string>, served = protocols): string | false => served.find(p => offered.has(p)) ?? false
 
 const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found', 429: 'Too Many Requests', 431: 'Request Header Fields Too Large', 500: 'Internal Server Error', 503: 'Service Unavailable' }
 const statusText = (code: number): string => texts[code] ?? 'Status'

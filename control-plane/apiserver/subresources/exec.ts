@@ -1,10 +1,12 @@
-/** pods/exec and pods/attach over WebSocket: v4 and v5.channel.k8s.io, bridged to a session with the kubelet. */
+/** pods/exec and pods/attach over WebSocket (v4 and v5.channel.k8s.io) and SPDY, bridged to a session with the kubelet. */
 import type { RawData, WebSocket } from 'ws'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import { StatusError, badRequest, internalError } from '#shared/machinery/status.ts'
 import type { Answer } from '../handler/response.ts'
 import { boolParameter } from '../rest/options.ts'
+import { execOverSpdy, execProtocols, firstExecProtocol } from '../streaming/exec.ts'
+import { negotiateProtocol, wantsSpdy } from '../streaming/protocol.ts'
 import type { Call } from '../verbs/context.ts'
 import { containerOf, podOf, toKubelet } from './node.ts'
 
@@ -23,8 +25,12 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
   const command = query.getAll('command')
   if (verb === 'exec' && command.length === 0) throw badRequest('you must specify at least one command for the container')
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
-  if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
+  if (!wantsSpdy(request) && request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
   const open = { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...(verb === 'exec' ? { command } : {}), ...wants }
+  if (wantsSpdy(request)) {
+    const protocol = negotiateProtocol(request, execProtocols, firstExecProtocol)
+    return { code: 101, headers: {}, body: new Uint8Array(0), spdy: { protocol, take: socket => execOverSpdy(socket, protocol, wants, signal => toKubelet(bus, pod, verb, open, signal)) } }
+  }
   // A client whose upgrade is refused tries an older protocol: what goes wrong from here on is told on the error channel.
   const upgrade = (socket: WebSocket): void => {
     const gone = new AbortController()

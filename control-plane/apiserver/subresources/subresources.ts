@@ -9,6 +9,7 @@ import { bind } from './binding.ts'
 import { evict } from './eviction.ts'
 import { podExec } from './exec.ts'
 import { podLog } from './log.ts'
+import { podPortForward } from './portforward.ts'
 import { createToken } from './token.ts'
 
 /** Writes to a part of the object, kept apart by the kind's own rules. */
@@ -17,6 +18,7 @@ const part: Readonly<Record<string, Verb>> = { get: getObject, update, patch }
 export function subresources(bus: BusConnection, tokens: ServiceAccountTokens): Subresources {
   const exec: Verb = call => podExec(call, bus, 'exec')
   const attach: Verb = call => podExec(call, bus, 'attach')
+  const portForward: Verb = call => podPortForward(call, bus)
   return new Map<string, Readonly<Record<string, Verb>>>([
     ['/namespaces/finalize', { update }],
     ['/pods/binding', { create: bind }],
@@ -26,6 +28,7 @@ export function subresources(bus: BusConnection, tokens: ServiceAccountTokens): 
     ['/pods/log', { get: call => podLog(call, bus) }],
     ['/pods/exec', { get: exec, create: exec }],
     ['/pods/attach', { get: attach, create: attach }],
+    ['/pods/portforward', { get: portForward, create: portForward }],
     ['/serviceaccounts/token', { create: call => createToken(call, tokens) }],
   ])
 }

@@ -1,0 +1,38 @@
+/** pods/portforward: over SPDY, over SPDY in a WebSocket, and over a plain WebSocket; every connection is a session with the kubelet. */
+import { createWebSocketStream } from 'ws'
+import type { BusConnection } from '#shared/bus/connection.ts'
+import { badRequest } from '#shared/machinery/status.ts'
+import type { Answer } from '../handler/response.ts'
+import { channelProtocol, portForwardOverWebSocket } from '../streaming/portforward-websocket.ts'
+import { portForwardOverSpdy, portForwardProtocol, tunnelProtocol, type OpenPort } from '../streaming/portforward.ts'
+import { negotiateProtocol, wantsSpdy } from '../streaming/protocol.ts'
+import type { Call } from '../verbs/context.ts'
+import { podOf, toKubelet } from './node.ts'
+
+export async function podPortForward(call: Call, bus: BusConnection): Promise<Answer> {
+  const { info, request } = call
+  const pod = await podOf(call)
+  if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
+  const open: OpenPort = (port, signal) => toKubelet(bus, pod, 'portforward', { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, port }, signal)
+  const answer: Answer = { code: 101, headers: {}, body: new Uint8Array(0) }
+  if (wantsSpdy(request)) {
+    const protocol = negotiateProtocol(request, [portForwardProtocol], portForwardProtocol)
+    return { ...answer, spdy: { protocol, take: socket => portForwardOverSpdy(socket, open) } }
+  }
+  if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
+  const tunnels = request.headers['sec-websocket-protocol']?.split(',').some(name => name.trim() === tunnelProtocol) ?? false
+  if (tunnels) return { ...answer, protocols: [tunnelProtocol], upgrade: socket => portForwardOverSpdy(createWebSocketStream(socket), open) }
+  const ports = portsOf(request.query)
+  return { ...answer, protocols: [channelProtocol], upgrade: socket => portForwardOverWebSocket(socket, ports, open) }
+}
+
+/** The ports of the query, each by itself or several with commas. Throws 400. */
+function portsOf(query: URLSearchParams): number[] {
+  const texts = query.getAll('ports').flatMap(text => text.split(','))
+  if (texts.length === 0) throw badRequest('query parameter "ports" is required')
+  return texts.map(text => {
+    const port = Number(text)
+    if (!/^\d+$/.test(text) || port < 1 || port > 65_535) throw badRequest(`unable to parse ${JSON.stringify(text)} as a port`)
+    return port
+  })
+}
