@@ -1,7 +1,7 @@
 /** What the scheduler knows of one node: the object, the pods on it, and their sums. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { hostPortsOf, conflicts, type HostPort } from './hostports.ts'
+import { hostPortsOf, conflicts, type HostPort } from '#shared/scheduling/hostports.ts'
 import { addResources, allocatableOf, noResources, nonZeroRequestsOf, requestsOf, subtractResources, type Resources } from './resources.ts'
 
 export class NodeInfo {

@@ -1,29 +1,21 @@
 /** Deletes pods from nodes whose NoExecute taints they do not, or no longer, tolerate. pkg/controller/tainteviction */
+import type { Toleration } from '#shared/api/core/podspec/scheduling.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
+import { toleratesTaint } from '#shared/scheduling/taints.ts'
 import type { NewController } from '../context.ts'
 import { isTerminating } from '../pods.ts'
 import type { Taint } from './taints.ts'
-
-type Toleration = NonNullable<Pod['spec']['tolerations']>[number]
-
-export function tolerates(toleration: Toleration, taint: Taint): boolean {
-  if (toleration.effect && toleration.effect !== taint.effect) return false
-  if (toleration.key && toleration.key !== taint.key) return false
-  const operator = toleration.operator || 'Equal'
-  if (operator === 'Exists') return true
-  return operator === 'Equal' && Boolean(toleration.key) && (toleration.value ?? '') === (taint.value ?? '')
-}
 
 /** How long a pod may stay with these NoExecute taints, in ms: 0 when it does not tolerate one, undefined for ever. */
 export function stay(tolerations: readonly Toleration[], taints: readonly Taint[]): number | undefined {
   const used: Toleration[] = []
   for (const taint of taints) {
-    const toleration = tolerations.find(t => tolerates(t, taint))
+    const toleration = tolerations.find(t => toleratesTaint(t, taint))
     if (!toleration) return 0
     used.push(toleration)
   }

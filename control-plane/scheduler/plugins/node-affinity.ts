@@ -1,52 +1,6 @@
-/** nodeSelector and node affinity. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/ */
-import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
-import type { NodeSelectorTerm } from '#shared/api/core/podspec/affinity.ts'
+/** nodeSelector and node affinity. */
+import { matchesNode, matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { normalizeByMax, type Plugin } from '../framework.ts'
-
-interface Requirement {
-  key: string
-  operator: string
-  values?: string[] | undefined
-}
-
-function holds({ key, operator, values = [] }: Requirement, labels: Readonly<Record<string, string>>): boolean {
-  const value = labels[key]
-  switch (operator) {
-    case 'In':
-      return value !== undefined && values.includes(value)
-    case 'NotIn':
-      return value === undefined || !values.includes(value)
-    case 'Exists':
-      return value !== undefined
-    case 'DoesNotExist':
-      return value === undefined
-    case 'Gt':
-    case 'Lt': {
-      const [has, wants] = [value ?? '', values[0] ?? '']
-      if (!/^-?\d+$/.test(has) || !/^-?\d+$/.test(wants)) return false
-      return operator === 'Gt' ? BigInt(has) > BigInt(wants) : BigInt(has) < BigInt(wants)
-    }
-    default:
-      return false
-  }
-}
-
-/** A term without requirements matches nothing. */
-export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
-  const expressions = term.matchExpressions ?? []
-  const fields = term.matchFields ?? []
-  if (expressions.length + fields.length === 0) return false
-  return expressions.every(r => holds(r, node.metadata.labels ?? {})) && fields.every(r => holds(r, { 'metadata.name': node.metadata.name ?? '' }))
-}
-
-/** Whether the node is one that the pod's nodeSelector and required node affinity allow. */
-export function matchesNode(pod: Pod, node: Node): boolean {
-  const labels = node.metadata.labels ?? {}
-  if (Object.entries(pod.spec.nodeSelector ?? {}).some(([k, v]) => labels[k] !== v)) return false
-  const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
-  return !required || (required.nodeSelectorTerms ?? []).some(term => matchesTerm(term, node))
-}
 
 export const nodeAffinity: Plugin = {
   name: 'NodeAffinity',

@@ -1,5 +1,5 @@
 /** Two pods of a node cannot have the same host port. */
-import { conflicts, hostPortsOf, type HostPort } from '../hostports.ts'
+import { conflicts, hostPortsOf, type HostPort } from '#shared/scheduling/hostports.ts'
 import type { Plugin } from '../framework.ts'
 
 export const nodePorts: Plugin = {

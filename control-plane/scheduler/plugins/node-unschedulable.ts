@@ -1,5 +1,5 @@
 /** Keeps pods off cordoned nodes. */
-import { tolerates } from '../taints.ts'
+import { tolerates } from '#shared/scheduling/taints.ts'
 import type { Plugin } from '../framework.ts'
 
 const taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }

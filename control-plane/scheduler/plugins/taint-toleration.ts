@@ -1,5 +1,5 @@
 /** Keeps pods off nodes with taints that they do not tolerate, and prefers nodes with fewer PreferNoSchedule ones. */
-import { tolerates } from '../taints.ts'
+import { tolerates } from '#shared/scheduling/taints.ts'
 import { normalizeByMax, type Plugin } from '../framework.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Node } from '#shared/api/core/node.ts'

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import type { Lease } from '#shared/api/coordination/lease.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import { isSilent, observe, silentConditions } from '#control-plane/controller-manager/nodelifecycle/health.ts'
-import { stay, tolerates } from '#control-plane/controller-manager/nodelifecycle/tainteviction.ts'
+import { stay } from '#control-plane/controller-manager/nodelifecycle/tainteviction.ts'
+import { toleratesTaint } from '#shared/scheduling/taints.ts'
 import { disruption, noExecuteKey, noScheduleKeys, withTaints, zoneState } from '#control-plane/controller-manager/nodelifecycle/taints.ts'
 
 const node = (name: string, ready: string | undefined, over: { taints?: object[]; unschedulable?: boolean; zone?: string; heartbeat?: string } = {}): Node =>
@@ -77,8 +78,8 @@ test('how long a pod may stay', () => {
   expect(stay([t(taint.key, 300), t('k', 5)], [taint, other])).toBe(5000)
   expect(stay([t(taint.key, 300)], [taint, other])).toBe(0)
   expect(stay([t('k', -1)], [other])).toBe(0)
-  expect(tolerates({ operator: 'Exists' }, other)).toBe(true)
-  expect(tolerates({ key: 'k', value: 'v' }, other)).toBe(true)
-  expect(tolerates({ key: 'k', operator: 'Equal', value: 'w' }, other)).toBe(false)
-  expect(tolerates({ key: 'k', operator: 'Exists', effect: 'NoSchedule' }, other)).toBe(false)
+  expect(toleratesTaint({ operator: 'Exists' }, other)).toBe(true)
+  expect(toleratesTaint({ key: 'k', value: 'v' }, other)).toBe(true)
+  expect(toleratesTaint({ key: 'k', operator: 'Equal', value: 'w' }, other)).toBe(false)
+  expect(toleratesTaint({ key: 'k', operator: 'Exists', effect: 'NoSchedule' }, other)).toBe(false)
 })

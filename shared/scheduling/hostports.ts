@@ -1,5 +1,5 @@
 /** Host ports of pods and when two of them collide. */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { Pod } from '../api/core/pod.ts'
 
 export interface HostPort {
   ip: string

@@ -1,5 +1,5 @@
 /** Taints and tolerations. https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/ */
-import type { Toleration } from '#shared/api/core/podspec/scheduling.ts'
+import type { Toleration } from '../api/core/podspec/scheduling.ts'
 
 export interface Taint {
   key: string
@@ -14,7 +14,8 @@ function compares(operator: 'Lt' | 'Gt', taint: string, toleration: string): boo
   return operator === 'Lt' ? BigInt(taint) < BigInt(toleration) : BigInt(taint) > BigInt(toleration)
 }
 
-function matches(toleration: Toleration, taint: Taint): boolean {
+/** Whether one toleration covers the taint, whatever its tolerationSeconds. */
+export function toleratesTaint(toleration: Toleration, taint: Taint): boolean {
   if (toleration.effect && toleration.effect !== taint.effect) return false
   if (toleration.key && toleration.key !== taint.key) return false
   const [has, wants] = [taint.value ?? '', toleration.value ?? '']
@@ -32,4 +33,4 @@ function matches(toleration: Toleration, taint: Taint): boolean {
   }
 }
 
-export const tolerates = (tolerations: readonly Toleration[] | undefined, taint: Taint): boolean => (tolerations ?? []).some(t => matches(t, taint))
+export const tolerates = (tolerations: readonly Toleration[] | undefined, taint: Taint): boolean => (tolerations ?? []).some(t => toleratesTaint(t, taint))
