@@ -76,7 +76,6 @@ function assign(current: Pod, body: Binding, name: string): KubeObject {
   pod.spec.nodeName = body.target.name!
   if (body.metadata.annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...body.metadata.annotations }
   if (body.metadata.labels) pod.metadata.labels = { ...pod.metadata.labels, ...body.metadata.labels }
-  pod.metadata.generation = (pod.metadata.generation ?? 0) + 1
   setScheduled(pod)
   return pod as unknown as KubeObject
 }

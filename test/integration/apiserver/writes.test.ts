@@ -209,6 +209,8 @@ describe('pods', () => {
   it('on a node are finished by the kubelet', async () => {
     await rest('POST', pods, pod('bound'))
     expect((await bindTo(rest, 'bound', 'n1')).body).toMatchObject({ status: 'Success', code: 201 })
+    // Binding is no change of the desired state.
+    expect((await rest('GET', `${pods}/bound`)).body.metadata.generation).toBe(1)
     expect((await bindTo(rest, 'bound', 'n2')).body).toMatchObject({ code: 409, message: 'Operation cannot be fulfilled on pods/binding "bound": pod bound is already assigned to node "n1"' })
     const first = await rest('DELETE', `${pods}/bound`)
     expect(first.body.metadata).toMatchObject({ deletionGracePeriodSeconds: 30 })
