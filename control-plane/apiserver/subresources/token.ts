@@ -30,7 +30,7 @@ export async function createToken(call: Call, tokens: ServiceAccountTokens): Pro
   if (given !== undefined && given !== info.name) throw badRequest(`the name of the object (${given}) does not match the name on the URL (${info.name})`)
   const { spec } = body
   const errors = validate(spec)
-  if (errors.length > 0) throw invalidObject('', 'TokenRequest', '', errors)
+  if (errors.length > 0) throw invalidObject('authentication.k8s.io', 'TokenRequest', '', errors)
   const account = (await find(call)).object.metadata
   const bound = spec.boundObjectRef ? boundTo(call, spec.boundObjectRef) : {}
   const seconds = spec.expirationSeconds ?? 3600

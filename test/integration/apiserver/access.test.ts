@@ -52,6 +52,13 @@ describe('who may come in', () => {
     expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
   })
 
+  it('tokens of unfit lifetimes are refused', async () => {
+    expect((await rest('POST', tokens, request({ expirationSeconds: 60 }))).body).toMatchObject({
+      code: 422,
+      message: 'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 10 minutes',
+    })
+  })
+
   it('tokens for others and by others are refused', async () => {
     const { body } = await rest('POST', tokens, request({ audiences: ['vault'] }))
     expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
