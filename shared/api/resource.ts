@@ -70,6 +70,8 @@ export interface Resource<T = any> extends Kind<T> {
   /** Also served under these group/versions (Event: events.k8s.io/v1), same plural and kind, same store: the stored form is always the resource's own. */
   readonly alsoServedAs?: readonly Alternate<T>[]
   readonly subresources?: { readonly [name: string]: Subresource }
+  /** Warns every client that uses this resource that it is deprecated, since when and what to use instead. */
+  readonly deprecated?: string
   /** All columns in upstream's order, Name and Age included (some kinds have wide columns after Age, Event has its own order). Absent: Name and Age. */
   readonly columns?: readonly Column<T>[]
   /** Field selectors beside metadata.name and metadata.namespace; the value is always a string. */

@@ -48,6 +48,7 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
     const { resource } = endpoint
     // Cluster-scoped kinds are not below a namespace; a namespaced object is.
     if ((info.namespace !== '' && !resource.namespaced) || (info.namespace === '' && resource.namespaced && info.name !== '' && info.verb !== 'watch')) throw noSuchResource()
+    if (resource.deprecated !== undefined && endpoint.version === resource.version) ctx.warnings.push(resource.deprecated)
     const call: Call = { request: ctx.request, info, user: ctx.user, warnings: ctx.warnings, store: d.store, endpoint }
     const handler = info.subresource === '' ? mainVerb(endpoint, info) : subresourceVerb(d, endpoint, info.subresource, ctx.request.method)
     return handler(call)

@@ -44,10 +44,12 @@ export async function patch(call: Call): Promise<Answer> {
   if (kind === 'apply') return apply(call, output)
   const p = writeParameters(request.query, 'PatchOptions')
   const writer = writerOf(call, p, info.subresource)
+  const warned = call.warnings.length
   const change = (current: KubeObject | undefined): KubeObject => {
     const before = endpoint.alternate ? endpoint.alternate.fromStored(current as never) : current!
     const document = applyPatch(kind, endpoint.schema, before, request.body)
-    call.warnings.length = 0
+    // Only the last attempt's complaints count.
+    call.warnings.length = warned
     const object = readPatched(call, endpoint, document, p.fieldValidation)
     object.metadata ??= {}
     checkIdentity(object, before, endpoint)

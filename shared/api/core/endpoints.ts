@@ -53,6 +53,7 @@ export const endpoints = resource<Endpoints>({
   singular: 'endpoints',
   shortNames: ['ep'],
   allowCreateOnUpdate: true,
+  deprecated: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
   columns: [nameColumn, { name: 'Endpoints', type: 'string', doc: 'Addresses with their ports', cell: e => firstThree((e.subsets ?? []).flatMap(pairs), '<none>') }, ageColumn],
   validate: (e, at) => (e.subsets ?? []).flatMap((s, i) => validateSubset(s, at.child('subsets').index(i))),
 })

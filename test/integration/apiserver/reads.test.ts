@@ -25,6 +25,15 @@ describe('list', () => {
     expect(Number(body.metadata.resourceVersion)).toBeGreaterThanOrEqual(Number(body.items[4].metadata.resourceVersion))
   })
 
+  it('of a deprecated kind comes with a warning', async () => {
+    const endpoints = '/api/v1/namespaces/default/endpoints'
+    const warning = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    expect((await rest('GET', endpoints)).headers['warning']).toBe(warning)
+    await rest('POST', endpoints, { metadata: { name: 'e' } })
+    expect((await rest('PATCH', `${endpoints}/e?fieldValidation=Warn`, { metadata: { labels: { a: 'b' } }, nope: 1 }, merge)).headers['warning']).toBe(`${warning}, 299 - "unknown field \\"nope\\""`)
+    expect((await rest('GET', '/apis/discovery.k8s.io/v1/endpointslices')).headers['warning']).toBeUndefined()
+  })
+
   it('in parts shows one moment', async () => {
     const first = await rest('GET', `${configMaps}?limit=2`)
     expect(names(first.body)).toEqual(['m0', 'm1'])
