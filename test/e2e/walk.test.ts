@@ -252,6 +252,7 @@ describe('kubectl’s verbs', () => {
     const bad = (body: string) => runTool('kubectl', cluster.kubeconfig, ['apply', '-f', '-'], { input: body })
     expect((await bad('apiVersion: v1\nkind: Pod\nmetadata: {name: Bad_Name}\nspec: {containers: [{name: c, image: x}]}\n')).stderr).toContain('a lowercase RFC 1123 subdomain must consist of')
     expect((await bad('apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containrs: []}\n')).stderr).toContain('unknown field "spec.containrs"')
+    expect((await bad('apiVersion: v9\nkind: Pod\nmetadata: {name: a}\n')).stderr).toContain('no matches for kind "Pod" in version "v9"')
     expect((await bad('apiVersion: v1\nkind: Boat\nmetadata: {name: a}\n')).stderr).toContain('no matches for kind "Boat" in version "v1"')
   })
   test('an unschedulable pod says why, and runs once it can', async () => {
