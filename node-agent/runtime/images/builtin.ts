@@ -4,6 +4,14 @@ import { mysql, nginx, nginxUnprivileged, postgres, redis } from './servers.ts'
 
 const sleepsForEver = ['/bin/sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done']
 const program = (name: string, ...args: string[]): Pick<HostImage, 'entrypoint' | 'programs'> => ({ entrypoint: ['/coxswain/node', `/coxswain/programs/${name}.mjs`, ...args], programs: true })
+/**
+ * A program that only answers requests ends at once when told to. A container's first process ignores the signals that it has no handler for, and Node takes a tenth of
+ * a second to its first one: a pod deleted in that time would last for its whole grace period. The shell has its handler at once.
+ */
+const answering = (...of: Parameters<typeof program>): ReturnType<typeof program> => {
+  const { entrypoint = [], ...rest } = program(...of)
+  return { entrypoint: ['/bin/sh', '-c', 'trap "exit 0" TERM INT; "$@" & wait $!', 'sh', ...entrypoint], ...rest }
+}
 
 /** An image that is one tool of the node's. */
 const tool = (names: string[], binary: string, debianPackage: string, more: Partial<HostImage> = {}): HostImage => ({ names, cmd: [binary], requires: [{ binary, package: debianPackage }], ...more })
@@ -47,11 +55,11 @@ export const builtinImages: readonly HostImage[] = [
   tool(['kubectl'], 'kubectl', 'kubectl', { entrypoint: ['kubectl'], cmd: [] }),
 
   // Servers that answer with what they were asked, so that one sees who answered.
-  { names: ['echoserver', 'e2e-test-images/echoserver', 'jmalloc/echo-server'], ...program('echo', '--port', '8080') },
-  { names: ['ealen/echo-server'], ...program('echo', '--port', '80', '--format', 'json') },
-  { names: ['mendhak/http-https-echo'], ...program('echo', '--port', '8080', '--format', 'json') },
-  { names: ['traefik/whoami', 'containous/whoami'], ...program('echo', '--port', '80') },
-  { names: ['google-samples/hello-app', 'hello-app'], ...program('echo', '--port', '8080', '--text', 'Hello, world!\nVersion: 1.0.0\nHostname: {hostname}') },
-  { names: ['hashicorp/http-echo', 'http-echo'], ...program('http-echo') },
+  { names: ['echoserver', 'e2e-test-images/echoserver', 'jmalloc/echo-server'], ...answering('echo', '--port', '8080') },
+  { names: ['ealen/echo-server'], ...answering('echo', '--port', '80', '--format', 'json') },
+  { names: ['mendhak/http-https-echo'], ...answering('echo', '--port', '8080', '--format', 'json') },
+  { names: ['traefik/whoami', 'containous/whoami'], ...answering('echo', '--port', '80') },
+  { names: ['google-samples/hello-app', 'hello-app'], ...answering('echo', '--port', '8080', '--text', 'Hello, world!\nVersion: 1.0.0\nHostname: {hostname}') },
+  { names: ['hashicorp/http-echo', 'http-echo'], ...answering('http-echo') },
   { names: ['agnhost', 'e2e-test-images/agnhost'], ...program('agnhost'), cmd: ['pause'] },
 ]
