@@ -2,7 +2,6 @@
 import { acceptedPod, gonePod, rewordedPod, type Accepted } from './accepted-pod.ts'
 
 const acceptedOthers: readonly Accepted[] = [
-  { match: /^apply(-conflict)?\//, reason: 'server-side apply is not served yet' },
   { match: /^mutate\/ns\/metadata\.name\/="(Not_Valid!|xxxxx)/, reason: 'namespaces have a label with their name (v1.21), which is checked as well' },
   { match: /^(mutate|put)\/svc-(np|lb)\/spec\.externalTrafficPolicy\//, reason: 'a wrong policy is an unsupported value and no longer an invalid one (v1.26)' },
   { match: /^(mutate|put)\/svc-lb\/spec\.loadBalancerSourceRanges\.0\//, reason: 'each range is reported by itself, as other ranges are (v1.33)' },
