@@ -11,6 +11,7 @@ import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
+import { nodeEvents } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
 import type { NodeOptions } from './kubelet/node/object.ts'
@@ -47,7 +48,13 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const recorder = eventRecorder(client, 'kubelet', nodeName, log)
   const node = (): Node => nodeInformer.get('', nodeName) ?? registered
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, runtime: about.runtimeVersion }, 'node registered')
-  recorder.event({ ...registered, metadata: { ...registered.metadata, uid: nodeName } }, 'Normal', 'Starting', 'Starting kubelet.')
+  const events = nodeEvents(recorder, nodeName)
+  events.started()
+  events.reported(registered)
+  nodeInformer.subscribe(({ type, object }) => {
+    if (type !== 'DELETED' && object.metadata.name === nodeName) events.seen(object)
+  })
+  const onReport = (n: Node): void => events.reported((registered = n))
   const context = {
     nodeName,
     nodeIP: nodeIp,
@@ -70,7 +77,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const running: { [name: string]: Promise<void> } = {
     // A renewal whose answer got lost must not cost the others.
     lease: keepLease(newClient(transport, { timeoutMs: Math.max(1_000, (options.nodeLeaseDurationSeconds * 1000) / 4) }), node, options.nodeLeaseDurationSeconds, log, signal),
-    status: keepStatus(client, about, registered, options.nodeStatusUpdateFrequency, n => (registered = n), log, signal),
+    status: keepStatus(client, about, node, options.nodeStatusUpdateFrequency, onReport, log, signal),
     routes: keepRoutes(nodeInformer, nodeName, log, signal),
     logs: rotateLogs(kubelet, runtime, log, signal),
   }

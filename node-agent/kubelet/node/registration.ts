@@ -45,17 +45,15 @@ export async function reportStatus(client: Client, options: NodeOptions, last: N
   return await client.patch(nodes, '', options.name, 'strategic', { status: { ...status, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } }, 'status')
 }
 
-/** Renews the status every `periodMs` until `signal` aborts. `onNode` gets what the API answered. */
-export async function keepStatus(client: Client, options: NodeOptions, first: Node, periodMs: number, onNode: (node: Node) => void, log: Logger, signal: AbortSignal): Promise<void> {
-  let node = first
+/** Renews the status of the node, which `current` knows best, every `periodMs` until `signal` aborts. `onNode` gets what the API answered. */
+export async function keepStatus(client: Client, options: NodeOptions, current: () => Node, periodMs: number, onNode: (node: Node) => void, log: Logger, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await sleep(periodMs * (0.98 + Math.random() * 0.04), signal)
     if (signal.aborted) return
     try {
-      node = await reportStatus(client, options, node)
-      onNode(node)
+      onNode(await reportStatus(client, options, current()))
     } catch (e) {
-      if (isNotFound(e)) onNode((node = await registerNode(client, options, log, signal).catch(() => node)))
+      if (isNotFound(e)) onNode(await registerNode(client, options, log, signal).catch(current))
       else log.warn({ node: options.name, err: (e as Error).message }, 'node status not taken')
     }
   }
