@@ -23,15 +23,15 @@ export function isReady(node: Node, since = 0): boolean {
   return ready?.status === 'True' && Date.parse(ready.lastHeartbeatTime ?? '') >= Math.floor(since / 1000) * 1000
 }
 
-/** Calls `seen` for each of `names` as it becomes Ready; resolves when all are. Survives API servers that come and go. */
-export async function untilNodesReady(dir: StateDir, names: readonly string[], since: number, signal: AbortSignal, seen: (name: string) => void): Promise<void> {
-  const missing = new Set(names)
+/** Calls `seen` for each node as it becomes Ready and said so after its `since` (ms since the epoch); resolves when all are. Survives API servers that come and go. */
+export async function untilNodesReady(dir: StateDir, since: ReadonlyMap<string, number>, signal: AbortSignal, seen: (name: string) => void): Promise<void> {
+  const missing = new Set(since.keys())
   const { client, close } = adminClient(dir)
   const done = new AbortController()
   const either = AbortSignal.any([signal, done.signal])
   const look = (node: Node): void => {
     const name = node.metadata?.name ?? ''
-    if (missing.has(name) && isReady(node, since) && missing.delete(name)) seen(name)
+    if (missing.has(name) && isReady(node, since.get(name)) && missing.delete(name)) seen(name)
     if (missing.size === 0) done.abort()
   }
   try {

@@ -28,7 +28,7 @@ function find(cluster: Cluster, name: string): NodeRecord {
 
 const ready = async (dir: StateDir, name: string, since: number): Promise<void> => {
   let seen = false
-  await untilNodesReady(dir, [name], since, AbortSignal.timeout(60_000), () => (seen = true))
+  await untilNodesReady(dir, new Map([[name, since]]), AbortSignal.timeout(60_000), () => (seen = true))
   if (!seen) throw new Error(`node "${name}" was started but is not Ready after 60 s; see \`cox logs node-${name}\``)
 }
 

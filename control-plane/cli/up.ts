@@ -5,6 +5,7 @@ import path from 'node:path'
 import { untilNodesReady } from './api.ts'
 import { bundles, processEnv } from './components.ts'
 import { LocalCluster, prepareCluster, stopEverything, writeFiles } from './local-cluster.ts'
+import { nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord } from './process.ts'
 import { addresses, makeStateDir, requireCluster, type StateDir } from './state.ts'
 import { ensurePrograms } from './system.ts'
@@ -47,6 +48,8 @@ export async function up(dir: StateDir, nodes: number): Promise<void> {
   process.stderr.on('error', () => {})
 
   const cluster = await prepareCluster(dir, nodes)
+  // A node that outlived its last supervisor has said that it is Ready before.
+  const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))
   await writeFiles(dir, addresses(cluster.index), cluster)
   const shown = (name: string): void => void say(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
   const local = new LocalCluster(dir, cluster, {
@@ -57,7 +60,7 @@ export async function up(dir: StateDir, nodes: number): Promise<void> {
   })
   say(`starting ${cluster.nodes.length} nodes and the control plane, state in ${dir.root}`)
   try {
-    const started = Promise.all([local.start(), untilNodesReady(dir, cluster.nodes.map(n => n.name), since, stop.signal, shown)])
+    const started = Promise.all([local.start(), untilNodesReady(dir, lives, stop.signal, shown)])
     await Promise.race([started, stopped])
     if (!stop.signal.aborted) {
       say(farewell(dir))
