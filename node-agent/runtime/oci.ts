@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile, realpath, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup, removeEmptyParents } from '#shared/linux/cgroup.ts'
+import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
 import { availableCapabilities } from './oci/capabilities.ts'
@@ -61,8 +61,8 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       // conmon goes by itself once its container has; it must not write into a directory that is being removed.
       const shim = shimPid(directory, record.id)
       if (shim !== undefined) process.kill(shim, 'SIGKILL')
+      // Its parents stay for whoever named them: another container may be about to start in them.
       await removeCgroup(record.cgroup)
-      await removeEmptyParents(record.cgroup, options.cgroupRoot)
     }
     await removeRoot(directory)
   }

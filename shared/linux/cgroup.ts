@@ -1,7 +1,7 @@
 /** Control groups, version 1 (one tree a controller) and 2 (one tree). Paths are absolute below the cgroup root: `/coxswain-a/node-1`. */
 import { existsSync } from 'node:fs'
 import { readFile, readdir, rmdir } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 
 const ROOT = '/sys/fs/cgroup'
 
@@ -55,14 +55,6 @@ export async function removeCgroup(path: string): Promise<void> {
     await rmdir(directory).catch(() => {})
   }
   for (const tree of await cgroupTrees()) await remove(join(tree, path))
-}
-
-/** Removes the empty parents of `path` up to, and without, `stop`. */
-export async function removeEmptyParents(path: string, stop: string): Promise<void> {
-  const trees = await cgroupTrees()
-  for (let parent = dirname(path); parent !== stop && parent.startsWith(`${stop}/`); parent = dirname(parent)) {
-    for (const tree of trees) await rmdir(join(tree, parent)).catch(() => {})
-  }
 }
 
 const directories = async (directory: string): Promise<string[]> =>
