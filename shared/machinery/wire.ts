@@ -3,6 +3,8 @@
 /** The types of the wire. */
 export const wire = { varint: 0, eightBytes: 1, length: 2, fourBytes: 5 } as const
 
+const keptBytes = 1 << 20
+
 /** Fields are written in reverse, the last one of a message first; each is its value and then its key. */
 export class WireWriter {
   #buffer = Buffer.allocUnsafe(4096)
@@ -17,6 +19,15 @@ export class WireWriter {
   /** All that was written, the last write first. */
   finish(): Buffer {
     return this.#buffer.subarray(this.#at)
+  }
+
+  /** The same as a copy, and begins anew. */
+  take(): Buffer {
+    const taken = Buffer.from(this.finish())
+    // One large message should not hold its memory for good.
+    if (this.#buffer.length > keptBytes) this.#buffer = Buffer.allocUnsafe(4096)
+    this.#at = this.#buffer.length
+    return taken
   }
 
   #room(count: number): void {

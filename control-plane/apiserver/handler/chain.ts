@@ -10,7 +10,7 @@ import { isPublic, refusal, type Authorizer } from '../authz/authorizer.ts'
 import type { InFlight } from './inflight.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { parseRequestInfo, type RequestInfo } from './requestinfo.ts'
-import { statusAnswer, type Answer } from './response.ts'
+import { failureWriting, statusAnswer, type Answer } from './response.ts'
 import { deadline, timeoutOf } from './timeout.ts'
 
 /** Who the transport says is asking: `invalid` when it presented an identity that cannot be trusted. */
@@ -98,11 +98,12 @@ export function newHandler(parts: ChainParts): Handler {
     try {
       answer = await serve(request, caller, started)
     } catch (error) {
-      if (error instanceof StatusError) answer = statusAnswer(error.status)
-      else if (error instanceof URIError) answer = statusAnswer(badRequest('invalid URL escape').status)
+      const writing = failureWriting(request.headers['accept'])
+      if (error instanceof StatusError) answer = statusAnswer(error.status, writing)
+      else if (error instanceof URIError) answer = statusAnswer(badRequest('invalid URL escape').status, writing)
       else {
         log.error({ err: error, method: request.method, path: request.path }, 'request failed')
-        answer = statusAnswer(internalError((error as Error)?.message ?? String(error)).status)
+        answer = statusAnswer(internalError((error as Error)?.message ?? String(error)).status, writing)
       }
     }
     answer.headers['audit-id'] = request.headers['audit-id'] ?? randomUUID()

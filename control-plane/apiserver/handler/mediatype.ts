@@ -3,14 +3,14 @@ import { StatusError } from '#shared/machinery/status.ts'
 
 /** How an answer is written. `as` asks for another view of the objects. */
 export interface Output {
-  readonly format: 'json' | 'yaml'
+  readonly format: 'json' | 'yaml' | 'protobuf'
   readonly as: '' | 'Table' | 'PartialObjectMetadata' | 'PartialObjectMetadataList' | 'APIGroupDiscoveryList'
   /** The version of the view: `v1`, `v1beta1`, `v2`. */
   readonly version: string
 }
 
 const plain: Output = { format: 'json', as: '', version: '' }
-const accepted = 'application/json, application/yaml'
+const accepted = 'application/json, application/yaml, application/vnd.kubernetes.protobuf'
 export const notAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`)
 /** What upstream's router says when no part of the header is a type it knows. */
 const routerNotAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', '406: Not Acceptable', {})
@@ -38,19 +38,20 @@ function parseAccept(header: string): Clause[] {
   return clauses.sort((a, b) => b.quality - a.quality)
 }
 
-const formats: Readonly<Record<string, 'json' | 'yaml'>> = {
+const formats: Readonly<Record<string, Output['format']>> = {
   'application/json': 'json',
   'application/*': 'json',
   '*/*': 'json',
   'application/yaml': 'yaml',
 }
+const protobuf = 'application/vnd.kubernetes.protobuf'
 // Known to upstream's router, so that asking for nothing else is answered by the second text.
-const otherTypes = new Set(['application/vnd.kubernetes.protobuf', 'application/cbor', 'application/json;stream=watch'])
+const otherTypes = new Set([protobuf, 'application/cbor', 'application/json;stream=watch'])
 
-function choose(header: string): Output {
+function choose(header: string, objects: boolean): Output {
   let known = false
   for (const clause of parseAccept(header)) {
-    const format = formats[clause.type]
+    const format = objects && clause.type === protobuf && clause.params.get('as') !== 'Table' ? 'protobuf' : formats[clause.type]
     if (!format) {
       known ||= otherTypes.has(clause.type)
       continue
@@ -68,14 +69,15 @@ function choose(header: string): Output {
 }
 
 // Clients send one of a few headers; parsing each once is enough.
-const cache = new Map<string, Output>()
+const caches = { objects: new Map<string, Output>(), documents: new Map<string, Output>() }
 
-/** Chooses the form of the answer. Throws 406. */
-export function negotiateOutput(accept: string | undefined): Output {
+/** Chooses the form of the answer; only `objects` of the API can be protobuf. Throws 406. */
+export function negotiateOutput(accept: string | undefined, objects = false): Output {
   if (accept === undefined || accept === 'application/json' || accept === '*/*' || accept === '') return plain
+  const cache = objects ? caches.objects : caches.documents
   let output = cache.get(accept)
   if (!output) {
-    output = choose(accept)
+    output = choose(accept, objects)
     if (cache.size < 1000) cache.set(accept, output)
   }
   return output
@@ -94,5 +96,5 @@ export function inputFormat(contentType: string | undefined): 'json' | 'yaml' | 
   if (type === '' || type === 'application/json' || type === '*/*') return 'json'
   if (type === 'application/yaml' || type === 'application/x-yaml' || type === 'text/yaml') return 'yaml'
   if (type === 'application/vnd.kubernetes.protobuf') return 'protobuf'
-  throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted}, application/vnd.kubernetes.protobuf`)
+  throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted}`)
 }

@@ -4,6 +4,7 @@ import { stringify } from 'yaml'
 import type { ApiResponse } from '#shared/bus/transport.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
 import type { WebSocket } from 'ws'
+import { encodeValue, protobufType } from './protobuf.ts'
 
 /** An answer of the chain. Over HTTP an upgrade may take the connection over; transports that cannot upgrade send the rest. */
 export interface Answer extends ApiResponse {
@@ -17,7 +18,7 @@ export interface Answer extends ApiResponse {
 
 /** How values are written for one request. */
 export interface Writing {
-  readonly format: 'json' | 'yaml'
+  readonly format: 'json' | 'yaml' | 'protobuf'
   readonly pretty: boolean
 }
 
@@ -33,6 +34,8 @@ export function rawJson(code: number, body: Uint8Array | AsyncIterable<Uint8Arra
 
 /** Any value. */
 export function valueAnswer(code: number, value: unknown, writing: Writing = compact): Answer {
+  const protobuf = writing.format === 'protobuf' ? encodeValue(value) : undefined
+  if (protobuf) return { code, headers: { 'content-type': protobufType }, body: protobuf }
   if (writing.format === 'yaml') return { code, headers: { 'content-type': 'application/yaml' }, body: Buffer.from(stringify(value, { aliasDuplicateObjects: false })) }
   return rawJson(code, Buffer.from(writing.pretty ? `${JSON.stringify(value, null, 2)}\n` : JSON.stringify(value)))
 }
@@ -48,6 +51,9 @@ export function statusAnswer(status: Status, writing: Writing = compact): Answer
   if (status.details?.retryAfterSeconds !== undefined) answer.headers['retry-after'] = String(status.details.retryAfterSeconds)
   return answer
 }
+
+/** How a failure is written for a client: as protobuf when that is what it reads first. */
+export const failureWriting = (accept: string | undefined): Writing => (accept?.trimStart().startsWith(protobufType) ? { format: 'protobuf', pretty: false } : compact)
 
 export function textAnswer(code: number, text: string): Answer {
   return { code, headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }, body: Buffer.from(text) }

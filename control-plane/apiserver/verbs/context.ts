@@ -31,10 +31,11 @@ export const writingOf = (call: RequestContext, output: Output) => ({ format: ou
 export function objectAnswer(call: Call, code: number, stored: Stored, output: Output): Answer {
   const writing = writingOf(call, output)
   if (output.as !== '') return valueAnswer(code, objectAs(call.endpoint, served(call.endpoint, stored), output, call.request.query), writing)
+  if (writing.format === 'protobuf') return valueAnswer(code, served(call.endpoint, stored), writing)
   return jsonAnswer(code, servedJson(call.endpoint, stored), writing)
 }
 
-export const outputOf = (call: RequestContext): Output => negotiateOutput(call.request.headers['accept'])
+export const outputOf = (call: RequestContext): Output => negotiateOutput(call.request.headers['accept'], true)
 
 /** The name under which a write goes into managedFields: as given, by the client's program, or by its identity. */
 function managerOf(call: RequestContext, p: WriteParameters): string {

@@ -7,6 +7,7 @@ import { listParameters, parseVersion, type ListParameters } from '../rest/optio
 import { selectionOf, type Selection } from '../rest/selection.ts'
 import { outputOf, writingOf, type Call } from './context.ts'
 import { settle } from './get.ts'
+import { protobufList } from './protobuf.ts'
 import { listAs } from './views.ts'
 
 interface ListMeta {
@@ -53,6 +54,7 @@ export async function listObjects(call: Call): Promise<Answer> {
   const { items, meta } = await listPart(call.store.registry, endpoint, call.info.namespace, p, selection)
   const writing = writingOf(call, output)
   if (output.as !== '') return valueAnswer(200, listAs(endpoint, items.map(s => served(endpoint, s)), meta, output, request.query), writing)
+  if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
   if (writing.format === 'json' && !writing.pretty) return rawJson(200, joined(endpoint, items, meta))
   const plain = items.map(s => {
     const { kind: _kind, apiVersion: _apiVersion, ...rest } = served(endpoint, s)

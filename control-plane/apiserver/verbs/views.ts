@@ -6,6 +6,13 @@ import type { Endpoint } from '../rest/endpoint.ts'
 import { partialMetadata, partialMetadataList } from '../table/partial.ts'
 import { parseIncludeObject, tableOf, type Table } from '../table/table.ts'
 
+/** What a BOOKMARK event shows: an object of the kind with nothing but a version. */
+export const bookmarkObject = (endpoint: Endpoint, version: number, initialEventsEnd: boolean): KubeObject => ({
+  kind: endpoint.kind,
+  apiVersion: endpoint.apiVersion,
+  metadata: { resourceVersion: String(version), ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) },
+})
+
 /** One object in the view that the client asks for. `headers` is false in a watch after its first event. */
 export function objectAs(endpoint: Endpoint, object: KubeObject, output: Output, query: URLSearchParams, headers = true): object {
   if (output.as === 'PartialObjectMetadata') return partialMetadata(object, output.version)

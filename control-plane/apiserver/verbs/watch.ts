@@ -11,7 +11,8 @@ import { selectionOf, type Selection } from '../rest/selection.ts'
 import { outputOf, type Call } from './context.ts'
 import { settle } from './get.ts'
 import { EventStream } from './eventstream.ts'
-import { objectAs } from './views.ts'
+import { protobufEncoder } from './protobuf.ts'
+import { bookmarkObject, objectAs } from './views.ts'
 
 type EventType = 'ADDED' | 'MODIFIED' | 'DELETED'
 
@@ -40,27 +41,29 @@ function seen({ matches }: Selection, event: RegistryEvent): { type: EventType; 
 }
 
 /** Encodes events for one watch. */
-interface Encoder {
+export interface Encoder {
+  readonly contentType: string
   event(event: RegistryEvent): readonly Buffer[] | undefined
   initial(stored: Stored): readonly Buffer[]
   bookmark(version: number, initialEventsEnd: boolean): readonly Buffer[]
+  error(status: Status): readonly Buffer[]
 }
 
 function encoder(endpoint: Endpoint, selection: Selection, output: Output, query: URLSearchParams): Encoder {
-  const bookmarkOf = (version: number, end: boolean): KubeObject => ({
-    kind: endpoint.kind,
-    apiVersion: endpoint.apiVersion,
-    metadata: { resourceVersion: String(version), ...(end ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) },
-  })
+  if (output.format === 'protobuf') return protobufEncoder(endpoint, event => seen(selection, event), output, query)
+  const contentType = 'application/json'
   const text = (type: string, object: object): readonly Buffer[] => [Buffer.from(`${JSON.stringify({ type, object })}\n`)]
+  const error = (status: Status): readonly Buffer[] => text('ERROR', status)
   if (output.as === '') {
     return {
+      contentType,
+      error,
       event(event) {
         const s = seen(selection, event)
         return s && line(s.type, servedJson(endpoint, s.stored))
       },
       initial: stored => line('ADDED', servedJson(endpoint, stored)),
-      bookmark: (version, end) => text('BOOKMARK', bookmarkOf(version, end)),
+      bookmark: (version, end) => text('BOOKMARK', bookmarkObject(endpoint, version, end)),
     }
   }
   // Only the first table of a watch has its column definitions.
@@ -71,13 +74,15 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
     return text(type, value)
   }
   return {
+    contentType,
+    error,
     event(event) {
       const s = seen(selection, event)
       return s && view(s.type, served(endpoint, s.stored))
     },
     initial: stored => view('ADDED', served(endpoint, stored)),
     bookmark: (version, end) => {
-      const object = bookmarkOf(version, end)
+      const object = bookmarkObject(endpoint, version, end)
       if (output.as !== 'Table') return text('BOOKMARK', { ...object, kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${output.version}` })
       // A table of no rows would hide the version: upstream shows the bookmark's object in a row.
       const apiVersion = `meta.k8s.io/${output.version}`
@@ -86,8 +91,6 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
     },
   }
 }
-
-const errorLine = (status: Status): readonly Buffer[] => [Buffer.from(`${JSON.stringify({ type: 'ERROR', object: status })}\n`)]
 
 /** Where a watch starts: after a version, with or without what is there at first. */
 async function startOf(registry: Registry, p: ListParameters): Promise<{ after?: number; initial: boolean }> {
@@ -114,7 +117,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
   const stream = new EventStream()
   const encode = encoder(endpoint, selection, output, request.query)
   const namespace = info.namespace === '' ? undefined : info.namespace
-  const answer: Answer = { code: 200, headers: { 'content-type': 'application/json' }, body: stream }
+  const answer: Answer = { code: 200, headers: { 'content-type': encode.contentType }, body: stream }
   const { registry } = store
   // From here to the registration nothing waits, so that no event is lost or sent twice.
   const after = start.after ?? registry.version
@@ -144,14 +147,14 @@ export async function watchObjects(call: Call): Promise<Answer> {
           stream.push(encode.bookmark(version, false))
         },
         expired() {
-          stream.push(errorLine(expired('The resourceVersion for the provided watch is too old.').status))
+          stream.push(encode.error(expired('The resourceVersion for the provided watch is too old.').status))
           stream.end()
         },
       },
     )
   } catch (e) {
     if (!(e instanceof VersionExpired)) throw e
-    stream.push(errorLine(expired(e.message).status), false)
+    stream.push(encode.error(expired(e.message).status), false)
     stream.end()
     return answer
   }

@@ -58,7 +58,7 @@ export const podSpec = obj('io.k8s.api.core.v1.PodSpec', 'What a pod should run,
   hostPID: opt(12, bool(), { doc: 'Uses the node\'s process ids.', pointer: false }),
   hostIPC: opt(13, bool(), { doc: 'Uses the node\'s IPC.', pointer: false }),
   shareProcessNamespace: opt(27, bool(), { doc: 'One process namespace for all containers.' }),
-  securityContext: opt(14, podSecurityContext, { doc: 'Security settings of all containers.', default: {} }),
+  securityContext: opt(14, podSecurityContext, { doc: 'Security settings of all containers.', default: {}, pointer: true }),
   imagePullSecrets: opt(15, list(localObjectReference), {
     doc: 'Secrets with credentials for image registries.',
     listType: 'map',

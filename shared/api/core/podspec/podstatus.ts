@@ -20,7 +20,7 @@ export const podStatus = obj('io.k8s.api.core.v1.PodStatus', 'What is known abou
     mergeKey: 'ip',
     patchStrategy: 'merge',
   }),
-  startTime: opt(7, time(), { doc: 'When the kubelet took notice of it.' }),
+  startTime: opt(7, time(), { doc: 'When the kubelet took notice of it.', pointer: true }),
   initContainerStatuses: opt(10, list(containerStatus), { doc: 'State of the init containers.' }),
   containerStatuses: opt(8, list(containerStatus), { doc: 'State of the containers.' }),
   qosClass: opt(9, str(['Guaranteed', 'Burstable', 'BestEffort']), { doc: 'Guaranteed, Burstable or BestEffort.' }),

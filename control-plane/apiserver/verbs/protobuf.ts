@@ -1,0 +1,99 @@
+/** Stored objects as protobuf: lists in pieces, and the events of a watch, each a metav1.WatchEvent with its length in front. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { listMeta } from '#shared/api/meta/listmeta.ts'
+import { encodeMessage, envelope, enveloped, messageHead } from '#shared/machinery/protobuf-encode.ts'
+import { encodeValue, protobufType } from '../handler/protobuf.ts'
+import type { Output } from '../handler/mediatype.ts'
+import type { Answer } from '../handler/response.ts'
+import type { RegistryEvent, Stored } from '../registry/registry.ts'
+import { served, type Endpoint } from '../rest/endpoint.ts'
+import { bookmarkObject, objectAs } from './views.ts'
+import type { Encoder } from './watch.ts'
+
+const messageOf = (endpoint: Endpoint, stored: Stored): Buffer => encodeMessage(endpoint.schema, served(endpoint, stored))
+
+/** Others have their turn after so many objects. */
+const turn = 200
+const pieceBytes = 1 << 20
+
+/** A list. All of it is encoded first: the length is in front. */
+export async function protobufList(endpoint: Endpoint, items: readonly Stored[], meta: object): Promise<Answer> {
+  const metadata = encodeMessage(listMeta, meta)
+  const parts = [messageHead(1, metadata.length), metadata]
+  for (const [i, item] of items.entries()) {
+    const message = messageOf(endpoint, item)
+    parts.push(messageHead(2, message.length), message)
+    if (i % turn === turn - 1) await new Promise(setImmediate)
+  }
+  const length = parts.reduce((n, part) => n + part.length, 0)
+  const { head, tail } = envelope(endpoint.apiVersion, `${endpoint.kind}List`, length)
+  parts.unshift(head)
+  parts.push(tail)
+  return { code: 200, headers: { 'content-type': protobufType }, body: length <= pieceBytes ? Buffer.concat(parts) : pieces(parts) }
+}
+
+async function* pieces(parts: readonly Buffer[]): AsyncIterable<Uint8Array> {
+  let held: Buffer[] = []
+  let size = 0
+  for (const part of parts) {
+    held.push(part)
+    size += part.length
+    if (size < pieceBytes) continue
+    yield Buffer.concat(held)
+    held = []
+    size = 0
+  }
+  yield Buffer.concat(held)
+}
+
+// An event is encoded once for those who watch it; no more than so many are kept.
+const recent = new WeakMap<Endpoint, Map<Stored, Buffer>>()
+const kept = 256
+function sharedMessage(endpoint: Endpoint, stored: Stored): Buffer {
+  let messages = recent.get(endpoint)
+  if (!messages) recent.set(endpoint, (messages = new Map()))
+  let message = messages.get(stored)
+  if (!message) {
+    messages.set(stored, (message = messageOf(endpoint, stored)))
+    if (messages.size > kept) messages.delete(messages.keys().next().value!)
+  }
+  return message
+}
+
+/** One event: its length, type and object; the object's bytes are shared. */
+function frame(type: string, before: Buffer, message: Buffer, after: Buffer): readonly Buffer[] {
+  const size = before.length + message.length + after.length
+  const raw = messageHead(1, size)
+  const object = messageHead(2, raw.length + size)
+  const head = Buffer.allocUnsafe(4 + 2 + type.length)
+  head.writeUInt32BE(2 + type.length + object.length + raw.length + size)
+  head[4] = 0x0a
+  head[5] = type.length
+  head.write(type, 6, 'latin1')
+  return [Buffer.concat([head, object, raw, before]), message, after]
+}
+
+const none = Buffer.alloc(0)
+
+/** `seen` says what becomes of an event for this watcher. */
+export function protobufEncoder(endpoint: Endpoint, seen: (event: RegistryEvent) => { type: string; stored: Stored } | undefined, output: Output, query: URLSearchParams): Encoder {
+  const value = (type: string, object: object): readonly Buffer[] => frame(type, none, encodeValue(object) ?? none, none)
+  const whole = (type: string, message: Buffer): readonly Buffer[] => {
+    const { head, tail } = envelope(endpoint.apiVersion, endpoint.kind, message.length)
+    return frame(type, head, message, tail)
+  }
+  const view = (object: KubeObject): object => objectAs(endpoint, object, output, query)
+  return {
+    contentType: `${protobufType};stream=watch`,
+    event(event) {
+      const s = seen(event)
+      return s && (output.as === '' ? whole(s.type, sharedMessage(endpoint, s.stored)) : value(s.type, view(served(endpoint, s.stored))))
+    },
+    initial: stored => (output.as === '' ? whole('ADDED', messageOf(endpoint, stored)) : value('ADDED', view(served(endpoint, stored)))),
+    bookmark(version, end) {
+      const object = bookmarkObject(endpoint, version, end)
+      return output.as === '' ? frame('BOOKMARK', none, enveloped(endpoint.apiVersion, endpoint.kind, encodeMessage(endpoint.schema, object)), none) : value('BOOKMARK', view(object))
+    },
+    error: status => value('ERROR', status),
+  }
+}
