@@ -13,6 +13,8 @@ export interface LogOptions {
   since?: Date
   timestamps?: boolean
   limitBytes?: number
+  /** Both streams come as stdout. */
+  merged?: boolean
 }
 export interface LogSource {
   path: string
@@ -20,6 +22,7 @@ export interface LogSource {
   ended: Promise<unknown>
 }
 
+type Stream = 'stdout' | 'stderr'
 const chunk = 64 * 1024
 
 /** Rotated files of the same run, oldest first, then the current: `0.log.20260101-000000`, `0.log`. */
@@ -40,28 +43,33 @@ class Formatter {
     this.#options = options
     this.#since = options.since?.toISOString()
   }
-  format(data: Buffer): { stdout: Buffer; stderr: Buffer } {
+  /** What was written, in order: neighbours of one stream are one piece. */
+  format(data: Buffer): { stream: Stream; data: Buffer }[] {
     const all = this.#rest.length > 0 ? Buffer.concat([this.#rest, data]) : data
     const end = all.lastIndexOf(0x0a) + 1
     this.#rest = Buffer.from(all.subarray(end))
-    const out: { stdout: string[]; stderr: string[] } = { stdout: [], stderr: [] }
+    const out: { stream: Stream; text: string }[] = []
     if (end > 0) {
       for (const line of all.toString('utf8', 0, end - 1).split('\n')) {
         const entry = parseLine(line)
         if (!entry || (this.#since !== undefined && before(entry.time, this.#since))) continue
         const stamp = this.#options.timestamps && !this.#within[entry.stream] ? `${entry.time.replace(/\+00:00$/, 'Z')} ` : ''
         this.#within[entry.stream] = entry.partial
-        out[entry.stream].push(stamp + entry.text + (entry.partial ? '' : '\n'))
+        const text = stamp + entry.text + (entry.partial ? '' : '\n')
+        const stream = this.#options.merged ? 'stdout' : entry.stream
+        const last = out.at(-1)
+        if (last?.stream === stream) last.text += text
+        else out.push({ stream, text })
       }
     }
-    return { stdout: Buffer.from(out.stdout.join('')), stderr: Buffer.from(out.stderr.join('')) }
+    return out.map(({ stream, text }) => ({ stream, data: Buffer.from(text) }))
   }
 }
 // Shims write local offsets or Z: compare as times, to the millisecond.
 const before = (time: string, since: string): boolean => Date.parse(time) < Date.parse(since)
 
 /** Streams the log to `send`, in order, waiting for each piece to be taken. Ends with the log, the limit, or `signal`. */
-export async function readLog(source: LogSource, options: LogOptions, send: (stream: 'stdout' | 'stderr', data: Buffer) => Promise<void>, signal: AbortSignal): Promise<void> {
+export async function readLog(source: LogSource, options: LogOptions, send: (stream: Stream, data: Buffer) => Promise<void>, signal: AbortSignal): Promise<void> {
   const formatter = new Formatter(options)
   let left = options.limitBytes ?? Infinity
   const stop = new AbortController()
@@ -81,9 +89,9 @@ export async function readLog(source: LogSource, options: LogOptions, send: (str
       const { bytesRead } = await file.read(buffer, 0, chunk, at)
       if (bytesRead === 0) return at
       at += bytesRead
-      const pieces = formatter.format(buffer.subarray(0, bytesRead))
-      for (const stream of ['stdout', 'stderr'] as const) {
-        const data = pieces[stream].subarray(0, Math.min(pieces[stream].length, left))
+      for (const piece of formatter.format(buffer.subarray(0, bytesRead))) {
+        const { stream } = piece
+        const data = piece.data.subarray(0, Math.min(piece.data.length, left))
         left -= data.length
         if (data.length > 0) await send(stream, data)
       }

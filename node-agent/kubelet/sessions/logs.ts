@@ -43,12 +43,13 @@ export async function logs(kubelet: Kubelet, session: Session): Promise<Status> 
   const options = {
     follow: open.follow ?? false,
     timestamps: open.timestamps ?? false,
+    // kubectl has one stream for both.
+    merged: true,
     ...(open.tailLines === undefined ? {} : { tailLines: open.tailLines }),
     ...(open.limitBytes === undefined ? {} : { limitBytes: open.limitBytes }),
     ...(since ? { since } : {}),
   }
   const path = logFile(target.worker.directory, target.typed.container.name, attempt)
-  // kubectl has one stream for both.
   await readLog({ path, ended }, options, (_, data) => session.send(Channel.stdout, data), session.signal)
   return success
 }

@@ -113,6 +113,18 @@ describe('logs', () => {
     expect(await read(path, { timestamps: true, tailLines: 1 })).toBe('2026-01-01T00:00:03.000000000Z three\n')
     expect(await read(join(dir, 'no.log'), {})).toBe('')
   })
+  test('the streams keep their order', async () => {
+    const path = join(dir, '0.log')
+    await writeFile(path, line(1, 'a') + line(2, 'b', 'F', 'stderr') + line(3, 'c', 'F', 'stderr') + line(4, 'd'))
+    const pieces: string[] = []
+    const collect = async (options: LogOptions) => {
+      pieces.length = 0
+      await readLog({ path, ended: Promise.resolve() }, options, async (stream, data) => void pieces.push(`${stream} ${data.toString()}`), new AbortController().signal)
+      return pieces
+    }
+    expect(await collect({})).toEqual(['stdout a\n', 'stderr b\nc\n', 'stdout d\n'])
+    expect(await collect({ merged: true })).toEqual(['stdout a\nb\nc\nd\n'])
+  })
   test('rotated files come first', async () => {
     const path = join(dir, '0.log')
     await writeFile(`${path}.20260101-000000`, line(1, 'old'))
