@@ -13,6 +13,8 @@ export function dialError(e: unknown, address: string): string {
   const { code = '', message = '' } = e as { code?: string; message?: string }
   const text = words[code]
   if (text) return `dial tcp ${address}: ${text}`
+  // OpenSSL's way to say that what came back is no TLS record: nearly always a plain HTTP server.
+  if (code === 'EPROTO' && /wrong.version.number/i.test(message)) return 'http: server gave HTTP response to HTTPS client'
   return message === 'socket hang up' ? 'EOF' : message || String(e)
 }
 export const hostPort = (host: string, port: number): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)

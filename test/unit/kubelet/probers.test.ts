@@ -35,6 +35,8 @@ test('httpGet: codes, redirects, time', async () => {
   expect(await http('/500')).toEqual({ result: 'failure', output: 'HTTP probe failed with statuscode: 500' })
   expect(await http('/loop')).toMatchObject({ result: 'success' })
   expect(await http('/away')).toMatchObject({ result: 'success' })
+  const tls = httpTarget({ port, path: '/200', scheme: 'HTTPS' }, '127.0.0.1', port)
+  expect(await probeHttp(tls, 1000)).toEqual({ result: 'failure', output: `Get "https://127.0.0.1:${port}/200": http: server gave HTTP response to HTTPS client` })
   expect(await http('/slow', 50)).toEqual({ result: 'failure', output: `Get "http://127.0.0.1:${port}/slow": context deadline exceeded (Client.Timeout exceeded while awaiting headers)` })
 })
 
