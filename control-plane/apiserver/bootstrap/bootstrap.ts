@@ -1,4 +1,4 @@
-/** Objects that every cluster has: made when they are missing, by whichever API server comes first. */
+/** Objects that every cluster has: made when they are missing, at the start or later, by whichever API server comes first. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists } from '#shared/machinery/status.ts'
@@ -24,6 +24,16 @@ const namespaceNames = ['default', 'kube-system', 'kube-public', 'kube-node-leas
 
 /** Resolves when the namespaces and the Service are there, with how to stop what goes on. */
 export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<void>> {
+  await makeMissing(parts)
+  const letGo = keep(parts)
+  const leave = keepEndpoints(parts)
+  return async () => {
+    letGo()
+    await leave()
+  }
+}
+
+async function makeMissing(parts: BootstrapParts): Promise<void> {
   const { store, endpoints } = parts
   const namespaces = endpoints.get('/v1/namespaces')!
   await Promise.all(
@@ -33,7 +43,43 @@ export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<vo
     }),
   )
   await kubernetesService(parts)
-  return keepEndpoints(parts)
+}
+
+const roundMs = 10_000
+const retryMs = 500
+
+/** Makes again what somebody deletes: at once, and every ten seconds as upstream, for what a watch did not tell. Returns how to stop. */
+function keep(parts: BootstrapParts): () => void {
+  const { registry } = parts.store
+  let timer: NodeJS.Timeout | undefined
+  let running = Promise.resolve()
+  let stopped = false
+  const round = (): void => {
+    running = running.then(async () => {
+      if (stopped) return
+      const waitMs = await makeMissing(parts).then(
+        () => roundMs,
+        (e: unknown) => {
+          // The address of a service that has just been deleted may not be free yet.
+          parts.log.info({ err: (e as Error).message }, 'an object that every cluster has could not be made; will try again')
+          return retryMs
+        },
+      )
+      clearTimeout(timer)
+      timer = setTimeout(round, waitMs).unref()
+    })
+  }
+  const service = { table: { group: '', plural: 'services' }, namespace: 'default', name: 'kubernetes' }
+  const watched = [service, ...namespaceNames.map(name => ({ table: { group: '', plural: 'namespaces' }, namespace: '', name }))]
+  const stops = watched.map(({ table, namespace, name }) =>
+    registry.watch(table, { namespace, name, after: registry.version }, { events: events => events.at(-1)?.type === 'DELETED' && round(), progress: () => {}, expired: () => {} }),
+  )
+  round()
+  return () => {
+    stopped = true
+    clearTimeout(timer)
+    for (const stop of stops) stop()
+  }
 }
 
 /** Creates an object unless there is one. */

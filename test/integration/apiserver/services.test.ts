@@ -37,6 +37,21 @@ describe('services', () => {
     expect((await rest('GET', `${services}/kubernetes`)).body.spec).toMatchObject({ clusterIP: '10.77.0.1', ports: [{ name: 'https', port: 443 }] })
   })
 
+  it('that every cluster has come back', async () => {
+    const path = `${services}/kubernetes`
+    const { uid } = (await rest('GET', path)).body.metadata
+    const watch = await rest.watch(`${services}?watch=1&fieldSelector=metadata.name%3Dkubernetes&resourceVersion=${(await rest('GET', services)).body.metadata.resourceVersion}`)
+    await rest('DELETE', path)
+    expect((await watch.next()).type).toBe('DELETED')
+    const made = await watch.next()
+    watch.stop()
+    expect(made).toMatchObject({ type: 'ADDED', object: { spec: { clusterIP: '10.77.0.1' } } })
+    expect(made.object.metadata.uid).not.toBe(uid)
+    await rest('DELETE', '/api/v1/namespaces/kube-node-lease')
+    await rest('PUT', '/api/v1/namespaces/kube-node-lease/finalize', { ...(await rest('GET', '/api/v1/namespaces/kube-node-lease')).body, spec: {} })
+    await expect.poll(async () => (await rest('GET', '/api/v1/namespaces/kube-node-lease')).body.status?.phase).toBe('Active')
+  })
+
   it('keep what they asked for, if it is free', async () => {
     expect((await rest('POST', services, service('fixed', { clusterIP: '10.77.0.9' }))).body.spec.clusterIP).toBe('10.77.0.9')
     expect((await rest('POST', services, service('second', { clusterIP: '10.77.0.9' }))).body).toMatchObject({
