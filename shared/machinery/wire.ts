@@ -1,4 +1,7 @@
-/** Writing protobuf's wire format, from the last byte to the first: the length of a message is known when it is written in front of it, so that nothing is measured twice. */
+/**
+ * Writing protobuf's wire format, from the last byte to the first: the length of a message is known when it is written in front of it, so that nothing is
+ * measured twice.
+ */
 
 /** The types of the wire. */
 export const wire = { varint: 0, eightBytes: 1, length: 2, fourBytes: 5 } as const

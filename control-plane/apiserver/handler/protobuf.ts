@@ -14,7 +14,8 @@ import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema
 
 export const protobufType = 'application/vnd.kubernetes.protobuf'
 
-const listOf = (schema: ObjectSchema): ObjectSchema => obj(`${schema.name}List`, '', () => ({ ...typeMeta(), metadata: opt(1, listMeta, { default: {} }), items: req(2, list(schema)) }))
+const listOf = (schema: ObjectSchema): ObjectSchema =>
+  obj(`${schema.name}List`, '', () => ({ ...typeMeta(), metadata: opt(1, listMeta, { default: {} }), items: req(2, list(schema)) }))
 const partial = obj('io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata', '', () => ({ ...typeMeta(), metadata: opt(1, objectMeta, { default: {} }) }))
 const partialList = listOf(partial)
 

@@ -18,13 +18,16 @@ export interface Wants {
   readonly tty: boolean
 }
 
+export type OpenSession = (signal: AbortSignal) => Promise<Session>
+
 /** A client has so long to open all its streams. */
 const creationMs = 30_000
 
 /** Serves one command on the connection, which it owns. `open` asks the kubelet for a session. */
-export function execOverSpdy(socket: Duplex, protocol: string, wants: Wants, open: (signal: AbortSignal) => Promise<Session>): void {
+export function execOverSpdy(socket: Duplex, protocol: string, wants: Wants, open: OpenSession): void {
   const resizes = wants.tty && (protocol === execProtocols[0] || protocol === execProtocols[1])
-  const expected = ['error', ...(wants.stdin ? ['stdin'] : []), ...(wants.stdout ? ['stdout'] : []), ...(wants.stderr && !wants.tty ? ['stderr'] : []), ...(resizes ? ['resize'] : [])]
+  const wanted = { error: true, stdin: wants.stdin, stdout: wants.stdout, stderr: wants.stderr && !wants.tty, resize: resizes }
+  const expected = Object.entries(wanted).flatMap(([type, is]) => (is ? [type] : []))
   const streams = new Map<string, SpdyStream>()
   const connection = new SpdyConnection(socket, stream => {
     const type = stream.headers.get('streamtype') ?? ''
@@ -41,7 +44,7 @@ export function execOverSpdy(socket: Duplex, protocol: string, wants: Wants, ope
   connection.signal.addEventListener('abort', () => clearTimeout(tooSlow))
 }
 
-async function serve(connection: SpdyConnection, streams: ReadonlyMap<string, SpdyStream>, protocol: string, open: (signal: AbortSignal) => Promise<Session>): Promise<void> {
+async function serve(connection: SpdyConnection, streams: ReadonlyMap<string, SpdyStream>, protocol: string, open: OpenSession): Promise<void> {
   const error = streams.get('error')!
   let status: Status
   try {
@@ -51,7 +54,8 @@ async function serve(connection: SpdyConnection, streams: ReadonlyMap<string, Sp
     if (connection.signal.aborted) gone()
     void send(streams.get('stdin'), session, Channel.stdin)
     void send(streams.get('resize'), session, Channel.resize)
-    const [end] = await Promise.all([endOf(session), receive(streams.get('stdout'), session, Channel.stdout), receive(streams.get('stderr'), session, Channel.stderr)])
+    const output = [receive(streams.get('stdout'), session, Channel.stdout), receive(streams.get('stderr'), session, Channel.stderr)]
+    const [end] = await Promise.all([endOf(session), ...output])
     connection.signal.removeEventListener('abort', gone)
     session.close()
     status = end

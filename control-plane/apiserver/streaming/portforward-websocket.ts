@@ -24,7 +24,8 @@ export function portForwardOverWebSocket(socket: WebSocket, ports: readonly numb
   })
   const send = async (channel: number, data: Uint8Array): Promise<void> => {
     if (socket.readyState !== socket.OPEN) throw new Error('closed')
-    const sent = new Promise<void>((resolve, reject) => socket.send(Buffer.concat([Buffer.from([channel]), data]), { binary: true }, e => (e ? reject(e) : resolve())))
+    const message = Buffer.concat([Buffer.from([channel]), data])
+    const sent = new Promise<void>((resolve, reject) => socket.send(message, { binary: true }, e => (e ? reject(e) : resolve())))
     sent.catch(() => {})
     if (socket.bufferedAmount > maxBuffered) await sent
   }

@@ -9,6 +9,9 @@ export function negotiateProtocol(request: Pick<ApiRequest, 'headers'>, served: 
   const offered = (request.headers['x-stream-protocol-version'] ?? '').split(',').map(name => name.trim()).filter(name => name !== '')
   if (offered.length === 0) return unnamed
   const protocol = served.find(name => offered.includes(name))
-  if (protocol === undefined) throw new StatusError(403, 'Forbidden', `unable to upgrade: unable to negotiate protocol: client supports [${offered.join(' ')}], server accepts [${served.join(' ')}]`)
+  if (protocol === undefined) {
+    const why = `client supports [${offered.join(' ')}], server accepts [${served.join(' ')}]`
+    throw new StatusError(403, 'Forbidden', `unable to upgrade: unable to negotiate protocol: ${why}`)
+  }
   return protocol
 }

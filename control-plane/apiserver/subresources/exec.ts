@@ -27,21 +27,23 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
   if (!wantsSpdy(request) && request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
   const open = { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...(verb === 'exec' ? { command } : {}), ...wants }
+  const answer: Answer = { code: 101, headers: {}, body: new Uint8Array(0) }
+  const dial = (signal: AbortSignal): Promise<Session> => toKubelet(bus, pod, verb, open, signal)
   if (wantsSpdy(request)) {
     const protocol = negotiateProtocol(request, execProtocols, firstExecProtocol)
-    return { code: 101, headers: {}, body: new Uint8Array(0), spdy: { protocol, take: socket => execOverSpdy(socket, protocol, wants, signal => toKubelet(bus, pod, verb, open, signal)) } }
+    return { ...answer, spdy: { protocol, take: socket => execOverSpdy(socket, protocol, wants, dial) } }
   }
   // A client whose upgrade is refused tries an older protocol: what goes wrong from here on is told on the error channel.
   const upgrade = (socket: WebSocket): void => {
     const gone = new AbortController()
     socket.on('close', () => gone.abort())
     socket.pause()
-    toKubelet(bus, pod, verb, open, gone.signal).then(
+    dial(gone.signal).then(
       session => bridge(socket, session, wants),
       (e: unknown) => refuse(socket, e),
     )
   }
-  return { code: 101, headers: {}, body: new Uint8Array(0), upgrade }
+  return { ...answer, upgrade }
 }
 
 function refuse(socket: WebSocket, e: unknown): void {

@@ -1,7 +1,7 @@
 /** Stored objects as protobuf: lists in pieces, and the events of a watch, each a metav1.WatchEvent with its length in front. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { listMeta } from '#shared/api/meta/listmeta.ts'
-import { encodeMessage, envelope, enveloped, messageHead } from '#shared/machinery/protobuf-encode.ts'
+import { encodeMessage, envelope, messageHead } from '#shared/machinery/protobuf-encode.ts'
 import { encodeValue, protobufType } from '../handler/protobuf.ts'
 import type { Output } from '../handler/mediatype.ts'
 import type { Answer } from '../handler/response.ts'
@@ -75,8 +75,10 @@ function frame(type: string, before: Buffer, message: Buffer, after: Buffer): re
 
 const none = Buffer.alloc(0)
 
-/** `seen` says what becomes of an event for this watcher. */
-export function protobufEncoder(endpoint: Endpoint, seen: (event: RegistryEvent) => { type: string; stored: Stored } | undefined, output: Output, query: URLSearchParams): Encoder {
+/** What becomes of an event for one watcher. */
+type Seen = (event: RegistryEvent) => { type: string; stored: Stored } | undefined
+
+export function protobufEncoder(endpoint: Endpoint, seen: Seen, output: Output, query: URLSearchParams): Encoder {
   const value = (type: string, object: object): readonly Buffer[] => frame(type, none, encodeValue(object) ?? none, none)
   const whole = (type: string, message: Buffer): readonly Buffer[] => {
     const { head, tail } = envelope(endpoint.apiVersion, endpoint.kind, message.length)
@@ -92,7 +94,7 @@ export function protobufEncoder(endpoint: Endpoint, seen: (event: RegistryEvent)
     initial: stored => (output.as === '' ? whole('ADDED', messageOf(endpoint, stored)) : value('ADDED', view(served(endpoint, stored)))),
     bookmark(version, end) {
       const object = bookmarkObject(endpoint, version, end)
-      return output.as === '' ? frame('BOOKMARK', none, enveloped(endpoint.apiVersion, endpoint.kind, encodeMessage(endpoint.schema, object)), none) : value('BOOKMARK', view(object))
+      return output.as === '' ? whole('BOOKMARK', encodeMessage(endpoint.schema, object)) : value('BOOKMARK', view(object))
     },
     error: status => value('ERROR', status),
   }
