@@ -1,0 +1,102 @@
+/** What cox keeps in the state directory: certificates, cluster.json, locks, records of processes. */
+import { X509Certificate, createPrivateKey } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { spawn } from 'node:child_process'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { withLock } from '#control-plane/cli/lock.ts'
+import { newNode } from '#control-plane/cli/local-cluster.ts'
+import { ensureCertificates } from '#control-plane/cli/pki.ts'
+import { isAlive, readRecord, terminate, writeRecord } from '#control-plane/cli/process.ts'
+import { addresses, makeStateDir, readCluster, stateDir, writeCluster, type StateDir } from '#control-plane/cli/state.ts'
+
+let dir: StateDir
+beforeEach(() => {
+  dir = stateDir(mkdtempSync(path.join(tmpdir(), 'cox-files-')))
+  makeStateDir(dir)
+})
+afterEach(() => rmSync(dir.root, { recursive: true, force: true }))
+
+describe('certificates', () => {
+  test('are signed by one authority, name their owner and serve these addresses', async () => {
+    const { ca, admin } = await ensureCertificates(dir, ['127.0.0.1', '10.128.255.1'])
+    const authority = new X509Certificate(ca.cert)
+    const server = new X509Certificate(readFileSync(path.join(dir.pki, 'apiserver.crt')))
+    const client = new X509Certificate(admin.cert)
+    for (const cert of [server, client]) expect(cert.verify(authority.publicKey)).toBe(true)
+    expect(client.subject).toBe('O=system:masters\nCN=kubernetes-admin')
+    expect(client.checkPrivateKey(createPrivateKey(admin.key))).toBe(true)
+    expect(server.checkIP('10.128.255.1')).toBe('10.128.255.1')
+    expect(server.checkIP('10.129.255.1')).toBeUndefined()
+    expect(server.checkHost('kubernetes.default.svc')).toBeTruthy()
+  })
+  test('stay the same, until the addresses change', async () => {
+    const first = await ensureCertificates(dir, ['127.0.0.1'])
+    const server = (): string => readFileSync(path.join(dir.pki, 'apiserver.crt'), 'utf8')
+    const before = server()
+    expect(await ensureCertificates(dir, ['127.0.0.1'])).toEqual(first)
+    expect(server()).toBe(before)
+    expect(await ensureCertificates(dir, ['127.0.0.1', '10.1.2.3'])).toEqual(first)
+    expect(server()).not.toBe(before)
+  })
+})
+
+describe('cluster.json', () => {
+  test('is read as it was written, is nothing at first, and is refused when it is damaged', () => {
+    expect(readCluster(dir)).toBeUndefined()
+    const cluster = { index: 3, securePort: 6443, nodes: [{ name: 'node-1', index: 1, starts: 2 }] }
+    writeCluster(dir, cluster)
+    expect(readCluster(dir)).toEqual(cluster)
+    writeFileSync(dir.cluster, '{"index": "three"}')
+    expect(() => readCluster(dir)).toThrow(/cluster\.json is damaged/)
+  })
+  test('new nodes take the lowest free place, and never a name or an index twice', () => {
+    const cluster = { index: 0, securePort: 1, nodes: [{ name: 'node-2', index: 1, starts: 1 }] }
+    for (let i = 0; i < 126; i++) cluster.nodes.push(newNode(cluster, i % 2 ? undefined : `extra-${i}`))
+    expect(new Set(cluster.nodes.map(n => n.name)).size).toBe(127)
+    expect(new Set(cluster.nodes.map(n => n.index)).size).toBe(127)
+    expect(() => newNode(cluster)).toThrow('at most 127 nodes')
+  })
+  test('clusters share no address', () => {
+    const all = Array.from({ length: 100 }, (_, i) => addresses(i))
+    expect(new Set(all.map(a => a.all)).size).toBe(100)
+    expect(addresses(2).nodeIP(127)).toBe('10.130.255.137')
+    expect(addresses(2).podCIDR(127)).toBe('10.130.127.0/24')
+  })
+})
+
+describe('locks', () => {
+  test('let one in at a time', async () => {
+    let inside = 0
+    let most = 0
+    const enter = () =>
+      withLock(path.join(dir.root, 'lock'), async () => {
+        most = Math.max(most, ++inside)
+        await new Promise(resolve => setImmediate(resolve))
+        inside--
+      })
+    await Promise.all(Array.from({ length: 10 }, enter))
+    expect(most).toBe(1)
+  })
+  test('of a dead process are taken over, and a failure frees them', async () => {
+    const file = path.join(dir.root, 'lock')
+    const child = spawn('true')
+    await new Promise(resolve => child.once('exit', resolve))
+    writeFileSync(file, String(child.pid))
+    await expect(withLock(file, () => Promise.reject(new Error('no')))).rejects.toThrow('no')
+    expect(await withLock(file, async () => 'yes')).toBe('yes')
+  })
+})
+
+describe('process records', () => {
+  test('tell a process from another that got its pid', async () => {
+    const child = spawn('sleep', ['100'])
+    const record = writeRecord(dir, 'sleeper', child.pid ?? 0)
+    expect(isAlive(readRecord(dir, 'sleeper'))).toBe(true)
+    expect(isAlive({ ...record, startTime: record.startTime - 1 })).toBe(false)
+    await terminate(record, 5000)
+    expect(isAlive(record)).toBe(false)
+    expect(isAlive(readRecord(dir, 'nobody'))).toBe(false)
+  })
+})
