@@ -1,4 +1,5 @@
 /** A Service's connections and throughput, from a pod on one node to a pod on another, against the same to the pod's own address. */
+import { execa } from 'execa'
 import { pods, services } from '#shared/api/kinds.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Measurement, Row } from './measurement.ts'
@@ -8,7 +9,8 @@ import { until } from './until.ts'
 import { wrk } from './wrk.ts'
 
 const megabytes = 64
-const serve = `head -c ${megabytes}M /dev/zero >/usr/share/nginx/html/large && : >/usr/share/nginx/html/small && sed -i 's/access_log .*/access_log off;/' /etc/nginx/nginx.conf && exec nginx -g 'daemon off;'`
+// The direct connections have a port of their own: otherwise theirs and the Service's, after translation, would be the same in connection tracking.
+const serve = `head -c ${megabytes}M /dev/zero >/usr/share/nginx/html/large && : >/usr/share/nginx/html/small && sed -i 's/access_log .*/access_log off;/' /etc/nginx/nginx.conf && sed -i 's/listen 80;/listen 80; listen 8080;/' /etc/nginx/conf.d/default.conf && exec nginx -g 'daemon off;'`
 
 export const measureService: Measurement = async bench => {
   const { cluster, client, sizes, say } = bench
@@ -29,9 +31,10 @@ export const measureService: Measurement = async bench => {
   const pid = (await cluster.ps()).find(p => p.component === 'container' && p.pod === 'client' && p.namespace === namespace)?.pid
   if (pid === undefined) throw new Error('the client has no process')
   const within = ['nsenter', '-t', String(pid), '-n']
-  const direct = `http://${address}`
+  const direct = `http://${address}:8080`
   const through = `http://${service.spec?.clusterIP}`
-  await until(() => wrk({ url: `${through}/small`, connections: 1, seconds: 1, within }).then(() => true, () => false), 'the Service answers')
+  const [nsenter = '', ...args] = within
+  await until(() => execa(nsenter, [...args, 'curl', '-sf', '--max-time', '1', `${through}/small`], { reject: false }).then(r => r.exitCode === 0), 'the Service answers')
 
   const rounds = Math.min(3, sizes.repeat)
   const compare = async (what: string, run: (url: string) => Promise<number>): Promise<[ours: number, floor: number]> => {

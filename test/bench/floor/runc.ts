@@ -24,7 +24,8 @@ export async function openRunc(): Promise<Runc> {
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=65536k'] },
       ...programs.map(d => ({ destination: d, type: 'bind', source: d, options: ['rbind', 'ro'] })),
     ],
-    linux: { namespaces: ['pid', 'mount', 'uts', 'ipc', 'network'].map(type => ({ type })), cgroupsPath: `/${path.basename(bundle)}` },
+    // Without a cgroup named, each container gets one of its own.
+    linux: { namespaces: ['pid', 'mount', 'uts', 'ipc', 'network'].map(type => ({ type })) },
   }
   await writeFile(path.join(bundle, 'config.json'), JSON.stringify(config))
   let count = 0
