@@ -57,7 +57,7 @@ export function controlPlane(dir: StateDir, at: Addresses, securePort: number): 
       ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
     ]),
     ours('kube-controller-manager', [
-      ...['--creds', creds('system:kube-controller-manager'), '--identity', 'kube-controller-manager-0', '--root-ca-file', pki('ca.crt'), '--cluster-cidr', at.pods],
+      ...['--creds', creds('system:kube-controller-manager'), '--identity', 'kube-controller-manager-0', '--root-ca-file', pki('ca.crt')],
       ...['--node-monitor-period', '1s', '--node-monitor-grace-period', '6s', ...leaderElection],
     ]),
     ours('kube-scheduler', ['--creds', creds('system:kube-scheduler'), '--identity', 'kube-scheduler-0', ...leaderElection]),

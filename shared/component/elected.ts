@@ -1,0 +1,76 @@
+/** The process of a component of which one instance works at a time: kube-controller-manager, kube-scheduler. */
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import { z } from 'zod'
+import { natsTransport } from '../bus/api-client.ts'
+import { connectBus } from '../bus/connection.ts'
+import type { Client } from '../client/client.ts'
+import { eventRecorder } from '../client/events.ts'
+import { leaderElect } from '../client/leaderelection.ts'
+import { newClient } from '../client/rest.ts'
+import { boolFlag, durationFlag } from './flags.ts'
+import { ready, untilTerminated } from './lifecycle.ts'
+import { logger, type Logger } from './log.ts'
+
+/** The flags that such a component has besides its own. */
+export const electedFlags = {
+  natsUrl: z.string(),
+  creds: z.string(),
+  /** Of this instance in the election. Give one only if no two processes ever have it at the same time: it takes over at once. */
+  identity: z.string().optional(),
+  leaderElect: boolFlag().default(true),
+  leaderElectLeaseDuration: durationFlag().default(15_000),
+  leaderElectRenewDeadline: durationFlag().default(10_000),
+  leaderElectRetryPeriod: durationFlag().default(2_000),
+}
+export type ElectedFlags = z.output<z.ZodObject<typeof electedFlags>>
+
+/** How long work may take to end after SIGTERM, ms. */
+const endingMs = 2_000
+
+/** Connects, waits for the lease, calls `work` while it is held, and ends the process: 0 after SIGTERM, 1 when the lease is lost or something fails. */
+export async function runElected(component: string, flags: ElectedFlags, work: (client: Client, signal: AbortSignal, log: Logger) => Promise<void>): Promise<never> {
+  const log = logger(component)
+  const signal = untilTerminated()
+  process.on('unhandledRejection', e => log.error({ err: e }, 'unhandled rejection'))
+  try {
+    const bus = await connectBus({ url: flags.natsUrl, credsFile: flags.creds, log })
+    const client = newClient(natsTransport(bus), { userAgent: component })
+    let ended: Promise<void> = Promise.resolve()
+    const start = (leading: AbortSignal): void => {
+      ended = work(client, leading, log).catch((e: unknown) => {
+        log.fatal({ err: e }, 'failed')
+        process.exit(1)
+      })
+    }
+    ready()
+    if (flags.leaderElect) {
+      const outcome = await leaderElect(
+        {
+          client,
+          namespace: 'kube-system',
+          name: component,
+          identity: flags.identity ?? `${hostname()}_${randomUUID()}`,
+          leaseDurationMs: flags.leaderElectLeaseDuration,
+          renewDeadlineMs: flags.leaderElectRenewDeadline,
+          retryPeriodMs: flags.leaderElectRetryPeriod,
+          log,
+          recorder: eventRecorder(client, component, '', log),
+          onStartedLeading: start,
+        },
+        signal,
+      )
+      // Another may be leading already: nothing that is under way here may write any more.
+      if (outcome === 'lost') process.exit(1)
+    } else {
+      start(signal)
+      if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+    }
+    await Promise.race([ended, new Promise(resolve => setTimeout(resolve, endingMs).unref())])
+    await bus.close()
+    process.exit(0)
+  } catch (e) {
+    log.fatal({ err: (e as Error).message }, 'cannot run')
+    process.exit(1)
+  }
+}
