@@ -52,6 +52,8 @@ export function generateStatus(pod: Pod, previous: PodStatus | undefined, { stat
   }
   const ip = pod.spec.hostNetwork ? (state.sandbox ? hostIP : undefined) : state.sandbox?.ip
   const reason = why?.reason ?? (isTerminal(previous?.phase) ? previous?.reason : undefined)
+  // Nothing of a rejected pod was ever touched: with no statuses of containers, kubectl shows the reason.
+  const rejected = state.ended !== undefined && !state.admitted && Object.keys(state.containers).length === 0
   const message = why?.message ?? (isTerminal(previous?.phase) ? previous?.message : undefined)
   return {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
@@ -63,8 +65,8 @@ export function generateStatus(pod: Pod, previous: PodStatus | undefined, { stat
     hostIPs: [{ ip: hostIP }],
     ...(ip ? { podIP: ip, podIPs: [{ ip }] } : {}),
     startTime: apiTime(state.startTime)!,
-    ...(init.length > 0 ? { initContainerStatuses: init } : {}),
-    containerStatuses: app,
+    ...(init.length > 0 && !rejected ? { initContainerStatuses: init } : {}),
+    ...(rejected ? {} : { containerStatuses: app }),
     ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
     qosClass: podQOS(pod.spec),
   }
