@@ -33,8 +33,26 @@ function insufficient(pod: Pod, node: Node, others: readonly Pod[]): Rejection |
   return undefined
 }
 
+/** What a pod may set without harm to others: each has its own namespace in the kernel. https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls */
+const safeSysctls = new Set([
+  'kernel.shm_rmid_forced',
+  'net.ipv4.ip_local_port_range',
+  'net.ipv4.tcp_syncookies',
+  'net.ipv4.ping_group_range',
+  'net.ipv4.ip_unprivileged_port_start',
+  'net.ipv4.ip_local_reserved_ports',
+  'net.ipv4.tcp_keepalive_time',
+  'net.ipv4.tcp_fin_timeout',
+  'net.ipv4.tcp_keepalive_intvl',
+  'net.ipv4.tcp_keepalive_probes',
+  'net.ipv4.tcp_rmem',
+  'net.ipv4.tcp_wmem',
+])
+
 /** `others` are the pods that hold the node's resources now. Undefined: the pod may run. */
 export function admit(pod: Pod, node: Node, others: readonly Pod[]): Rejection | undefined {
+  const unsafe = pod.spec.securityContext?.sysctls?.find(s => !safeSysctls.has(s.name.replaceAll('/', '.')))
+  if (unsafe) return { reason: 'SysctlForbidden', message: `forbidden sysctl: ${JSON.stringify(unsafe.name)} not allowlisted` }
   const { os } = pod.spec
   if (os && os.name !== 'linux') return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
   if (!matchesNode(pod, node)) return { reason: 'NodeAffinity', message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" }

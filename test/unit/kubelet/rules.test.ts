@@ -53,6 +53,11 @@ describe('admission', () => {
     expect(admit(newPod(), tainted('NoExecute'), [])).toMatchObject({ reason: 'TaintToleration' })
     expect(admit(newPod({ tolerations: [{ operator: 'Exists' }] }), tainted('NoExecute'), [])).toBeUndefined()
   })
+  test('sysctls that reach beyond the pod', () => {
+    const sets = (name: string) => admit(newPod({ securityContext: { sysctls: [{ name, value: '1' }] } }), node, [])
+    expect([sets('net.ipv4.tcp_syncookies'), sets('net/ipv4/tcp_syncookies')]).toEqual([undefined, undefined])
+    expect(sets('kernel.msgmax')).toEqual({ reason: 'SysctlForbidden', message: 'forbidden sysctl: "kernel.msgmax" not allowlisted' })
+  })
   test('host ports', () => {
     const pod = newPod({ containers: [container('a', { ports: [{ containerPort: 80, hostPort: 8080 }] })] })
     expect(admit(pod, node, [pod])).toMatchObject({ reason: 'NodePorts' })
