@@ -56,6 +56,8 @@ export interface ContainerSpec {
   /** The path of the pod's network namespace, or 'node' for hostNetwork. */
   networkNamespace: string
   hostPID: boolean
+  /** Another container whose processes it sees, by a process of it; absent: only its own. */
+  pidNamespaceOf?: number
   hostIPC: boolean
   stdin: boolean
   stdinOnce: boolean

@@ -19,6 +19,8 @@ export interface SpecInput {
   directory: string
   logPath: string
   networkNamespace: string
+  /** A process of the container that this one was made to look into. */
+  targetPid?: number
   nodeName: string
   nodeMemoryBytes: number
 }
@@ -78,6 +80,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     logPath: input.logPath,
     networkNamespace: input.networkNamespace,
     hostPID: pod.spec.hostPID ?? false,
+    ...(input.targetPid === undefined ? {} : { pidNamespaceOf: input.targetPid }),
     hostIPC: pod.spec.hostIPC ?? false,
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { PodContext } from '../context.ts'
 import { ensureImage } from '../images/ensure.ts'
 import { containerHash } from '../pod/actions.ts'
@@ -38,6 +39,16 @@ function crashBackOff(ctx: PodContext, typed: TypedContainer, record: ContainerR
   return left
 }
 
+/** A process of the container that an ephemeral one is to look into; undefined when it names none. Throws when that does not run. */
+async function targetPid(ctx: PodContext, { type, container }: TypedContainer): Promise<number | undefined> {
+  const target = type === 'ephemeral' ? (container as EphemeralContainer).targetContainerName : undefined
+  if (!target) return undefined
+  const attempt = ctx.state.containers[target]?.current
+  const status = attempt && (await ctx.kubelet.runtime.status(containerDirectory(ctx.directory, target, attempt.attempt)))
+  if (status?.state !== 'running' || status.pid === undefined) throw new Error(`unable to find target container ${JSON.stringify(target)}`)
+  return status.pid
+}
+
 async function configure(ctx: PodContext, typed: TypedContainer, image: Parameters<typeof verifyNonRoot>[2], attempt: number): Promise<ContainerSpec> {
   const { pod, kubelet, directory } = ctx
   const { container } = typed
@@ -46,6 +57,7 @@ async function configure(ctx: PodContext, typed: TypedContainer, image: Paramete
   const services = serviceEnvironment([...kubelet.services.list(pod.metadata.namespace), ...kubelet.services.list('default')], pod.metadata.namespace ?? '', pod.spec.enableServiceLinks ?? true)
   const env = await environment(pod, container, services, ctx.sources, ctx.facts())
   const { name } = container
+  const pid = await targetPid(ctx, typed)
   return containerSpec({
     pod,
     container,
@@ -56,6 +68,7 @@ async function configure(ctx: PodContext, typed: TypedContainer, image: Paramete
     directory: containerDirectory(directory, name, attempt),
     logPath: logFile(directory, name, attempt),
     networkNamespace: ctx.state.sandbox?.networkNamespace ?? 'node',
+    ...(pid === undefined ? {} : { targetPid: pid }),
     nodeName: kubelet.nodeName,
     nodeMemoryBytes: kubelet.memoryBytes,
   })

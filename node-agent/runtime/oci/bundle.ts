@@ -45,7 +45,7 @@ export function bundleConfig(spec: ContainerSpec, rootfs: string, user: Resolved
       namespaces: [
         { type: 'mount' },
         { type: 'uts' },
-        ...(spec.hostPID ? [] : [{ type: 'pid' }]),
+        ...(spec.hostPID ? [] : [{ type: 'pid', ...(spec.pidNamespaceOf === undefined ? {} : { path: `/proc/${spec.pidNamespaceOf}/ns/pid` }) }]),
         ...(spec.hostIPC ? [] : [{ type: 'ipc' }]),
         ...(spec.networkNamespace === 'node' ? [] : [{ type: 'network', path: spec.networkNamespace }]),
         ...(host.cgroup2 && !spec.privileged ? [{ type: 'cgroup' }] : []),

@@ -192,6 +192,14 @@ describe('sessions', () => {
     h.pod('talk', { containers: [sh('c', `echo out; echo err >&2; ${idle}`)] })
     await h.until('talk', isReady)
   })
+  test('an ephemeral container sees the processes of its target', async () => {
+    const pod = await h.until('talk', isReady as never)
+    const script = 'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline; echo; done > /dev/termination-log'
+    const ephemeral = { ...sh('debugger', script), targetContainerName: 'c', imagePullPolicy: 'Always', terminationMessagePolicy: 'File' }
+    h.api.put(pods, { ...pod, spec: { ...pod.spec, ephemeralContainers: [ephemeral] } } as never)
+    const after = await h.until('talk', p => p.status?.ephemeralContainerStatuses?.[0]?.state?.terminated !== undefined)
+    expect(after.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.message).toContain('echo out; echo err')
+  })
   test('exec: streams and exit codes', async () => {
     const session = testSession({ namespace: 'default', name: 'talk', command: ['sh', '-c', 'cat; echo e >&2; exit 4'], stdin: true }, ['a', 'b'])
     expect(statusOf(await exec(h.kubelet(), h.options(), session))).toEqual(['Failure', 'NonZeroExitCode', '4'])

@@ -50,6 +50,7 @@ describe('config.json', () => {
     const made = config({ resources: { memoryBytes: 1e6, cpuShares: 2, cpuQuotaMicros: 1000, pids: 5 }, oomScoreAdj: -997, networkNamespace: '/run/netns/p', hostPID: true })
     expect(made.linux.resources).toMatchObject({ memory: { limit: 1e6 }, cpu: { shares: 2, quota: 1000, period: 100_000 }, pids: { limit: 5 } })
     expect(made.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'uts' }, { type: 'ipc' }, { type: 'network', path: '/run/netns/p' }])
+    expect(config({ pidNamespaceOf: 77 }).linux.namespaces).toContainEqual({ type: 'pid', path: '/proc/77/ns/pid' })
     expect(made.process.oomScoreAdj).toBe(0)
     expect(made.linux.cgroupsPath).toBe('/c/n/burstable/pod1/x')
     expect(config({ oomScoreAdj: -997 }, { ...host, oomScoreFloor: undefined as never }).process.oomScoreAdj).toBe(-997)
