@@ -23,8 +23,8 @@ test('a pod runs, is ready and tells so', async () => {
   expect(pod.status?.containerStatuses?.[0]).toMatchObject({ name: 'c', ready: true, started: true, restartCount: 0, containerID: expect.stringMatching(/^coxswain:\/\/[0-9a-f]{64}$/) as string })
   expect(pod.status?.conditions?.map(c => [c.type, c.status])).toEqual([['PodReadyToStartContainers', 'True'], ['Initialized', 'True'], ['Ready', 'True'], ['ContainersReady', 'True'], ['PodScheduled', 'True']])
   const log = join(h.rootDir, 'pods', pod.metadata.uid!, 'logs', 'c', '0.log')
-  await h.api.until(() => true)
-  expect(await readFile(log, 'utf8')).toMatch(/ stdout F hello\n/)
+  // It is ready as soon as it runs, which may be before it has written anything.
+  await expect.poll(() => readFile(log, 'utf8')).toMatch(/ stdout F hello\n/)
   await h.api.until(() => h.events('web').some(e => e.reason === 'Started'))
   expect(h.events('web').map(e => e.reason)).toEqual(['Pulled', 'Created', 'Started'])
 })
