@@ -56,7 +56,7 @@ export interface ContainerSpec {
   /** The path of the pod's network namespace, or 'node' for hostNetwork. */
   networkNamespace: string
   hostPID: boolean
-  /** Another container whose processes it sees, by a process of it; absent: only its own. */
+  /** A process whose process namespace it joins; absent: it gets its own. */
   pidNamespaceOf?: number
   hostIPC: boolean
   stdin: boolean

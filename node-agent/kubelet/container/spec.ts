@@ -19,7 +19,7 @@ export interface SpecInput {
   directory: string
   logPath: string
   networkNamespace: string
-  /** A process of the container that this one was made to look into. */
+  /** A process in the process namespace that it shares, absent when it has its own. */
   targetPid?: number
   nodeName: string
   nodeMemoryBytes: number

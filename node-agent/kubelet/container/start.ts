@@ -8,6 +8,7 @@ import { ensureImage } from '../images/ensure.ts'
 import { containerHash } from '../pod/actions.ts'
 import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
 import { containerDirectory, logFile, terminationLog } from '../pod/directory.ts'
+import { pausePid } from '../pod/pause.ts'
 import type { Attempt, ContainerRecord } from '../pod/state.ts'
 import { startProbes } from '../probes/start.ts'
 import type { ContainerSpec } from '../../runtime/runtime.ts'
@@ -57,7 +58,7 @@ async function configure(ctx: PodContext, typed: TypedContainer, image: Paramete
   const services = serviceEnvironment([...kubelet.services.list(pod.metadata.namespace), ...kubelet.services.list('default')], pod.metadata.namespace ?? '', pod.spec.enableServiceLinks ?? true)
   const env = await environment(pod, container, services, ctx.sources, ctx.facts())
   const { name } = container
-  const pid = await targetPid(ctx, typed)
+  const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx, image) : undefined)
   return containerSpec({
     pod,
     container,

@@ -7,6 +7,7 @@ import { clearAway } from '../container/exit.ts'
 import { stopContainer } from '../container/stop.ts'
 import type { PodContext } from '../context.ts'
 import { allContainers, isSidecar, uidOf, type TypedContainer } from './containers.ts'
+import { removePause } from './pause.ts'
 import { podCgroup } from './qos.ts'
 
 const isRunning = (ctx: PodContext, name: string): boolean => ctx.state.containers[name]?.current.state === 'running'
@@ -32,6 +33,7 @@ export function stopPod(ctx: PodContext, graceSeconds: number): boolean {
 export async function releasePod(ctx: PodContext): Promise<void> {
   const { kubelet, state, pod } = ctx
   for (const [name, { current }] of Object.entries(state.containers)) await clearAway(ctx, name, current.attempt)
+  await removePause(ctx)
   await Promise.all([kubelet.network.tearDown(uidOf(pod)), ctx.volumes.tearDown()])
   await removeCgroup(`${kubelet.cgroupRoot}/${podCgroup(pod)}`)
   ctx.sources.release()

@@ -200,6 +200,22 @@ describe('sessions', () => {
     const after = await h.until('talk', p => p.status?.ephemeralContainerStatuses?.[0]?.state?.terminated !== undefined)
     expect(after.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.message).toContain('echo out; echo err')
   })
+  test('containers that share their processes see each other, also after a restart', async () => {
+    const list = 'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline; echo; done'
+    h.pod('family', { shareProcessNamespace: true, terminationGracePeriodSeconds: 1, containers: [sh('one', `: first; ${idle}`), sh('two', `: second; ${idle}`)] })
+    await h.until('family', isReady as never)
+    const see = async (container: string): Promise<string> => {
+      const session = testSession({ namespace: 'default', name: 'family', container, command: ['sh', '-c', list] })
+      await exec(h.kubelet(), h.options(), session)
+      return session.received(Channel.stdout)
+    }
+    expect(await see('one')).toContain(': second;')
+    const killing = testSession({ namespace: 'default', name: 'family', container: 'two', command: ['sh', '-c', 'for p in /proc/[0-9]*; do grep -q ": first;" $p/cmdline && [ "$p" != "/proc/$$" ] && kill -9 ${p#/proc/}; done; true'] })
+    await exec(h.kubelet(), h.options(), killing)
+    const pod = await h.until('family', p => p.status?.containerStatuses?.some(c => c.name === 'one' && c.restartCount === 1 && c.ready) === true)
+    expect(pod.status?.containerStatuses?.find(c => c.name === 'two')?.restartCount).toBe(0)
+    expect(await see('two')).toContain(': first;')
+  })
   test('exec: streams and exit codes', async () => {
     const session = testSession({ namespace: 'default', name: 'talk', command: ['sh', '-c', 'cat; echo e >&2; exit 4'], stdin: true }, ['a', 'b'])
     expect(statusOf(await exec(h.kubelet(), h.options(), session))).toEqual(['Failure', 'NonZeroExitCode', '4'])
