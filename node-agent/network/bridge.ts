@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
-import { ipBatch, ipJson } from '#shared/linux/ip.ts'
+import { ipBatch, ipJson, linkNames } from '#shared/linux/ip.ts'
 import { nft } from '#shared/linux/nft.ts'
 import { run } from '#shared/linux/run.ts'
 import { addressPool, firstAddress, parseCidr } from './addresses.ts'
@@ -79,8 +79,8 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
 
   async function remove(uid: string): Promise<void> {
     await hostPorts.remove(uid)
-    const [namespaces, links] = await Promise.all([existing(), ipJson<{ ifname: string }>(['link', 'show', 'master', BRIDGE])])
-    const lines = [...(links.some(l => l.ifname === linkOf(uid)) ? [`link del ${linkOf(uid)}`] : []), ...(namespaces.has(uid) ? [`netns del ${namespaceOf(uid)}`] : [])]
+    const [namespaces, links] = await Promise.all([existing(), linkNames()])
+    const lines = [...(links.has(linkOf(uid)) ? [`link del ${linkOf(uid)}`] : []), ...(namespaces.has(uid) ? [`netns del ${namespaceOf(uid)}`] : [])]
     await ipBatch(lines, { force: true })
     const ip = addresses.get(uid)
     addresses.delete(uid)

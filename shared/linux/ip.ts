@@ -1,4 +1,5 @@
 /** iproute2 in batches: one process for many changes. */
+import { readFile } from 'node:fs/promises'
 import { run } from './run.ts'
 
 /**
@@ -14,4 +15,10 @@ export async function ipBatch(lines: readonly string[], options: { namespace?: s
 export async function ipJson<T>(args: readonly string[]): Promise<T[]> {
   const text = await run('ip', ['-json', ...args])
   return text.trim() === '' ? [] : (JSON.parse(text) as T[])
+}
+
+/** The names of the links in the network namespace we live in; from the kernel's table, without a process. */
+export async function linkNames(): Promise<Set<string>> {
+  const lines = (await readFile('/proc/self/net/dev', 'utf8')).split('\n')
+  return new Set(lines.filter(l => l.includes(':')).map(l => l.slice(0, l.indexOf(':')).trim()))
 }
