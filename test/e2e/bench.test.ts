@@ -1,5 +1,5 @@
 /** The bench runs and reports. Its figures are not looked at: they are about the machine as much as about us. */
-import { readdir } from 'node:fs/promises'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
@@ -7,12 +7,12 @@ import { expect, test } from 'vitest'
 import type { Row } from '../bench/measurement.ts'
 
 const run = path.resolve(import.meta.dirname, '../bench/run.sh')
-const bench = (...args: string[]) => execa('sh', [run, ...args], { reject: false, stdin: 'ignore', timeout: 100_000 })
+const bench = (args: string[], env = {}) => execa('sh', [run, ...args], { reject: false, stdin: 'ignore', timeout: 100_000, env })
 
 test('every measurement gives rows with floors and targets, and nothing is left', { timeout: 120_000 }, async () => {
   const sizes = { nodes: 2, seconds: 1, repeat: 1, replicas: 2, listed: 3, stored: 20, watchers: 3 }
-  const before = await readdir(tmpdir())
-  const ran = await bench('--json', ...Object.entries(sizes).flatMap(([name, n]) => [`--${name}`, String(n)]))
+  const own = await mkdtemp(path.join(tmpdir(), 'cox-e2e-bench-'))
+  const ran = await bench(['--json', ...Object.entries(sizes).flatMap(([name, n]) => [`--${name}`, String(n)])], { TMPDIR: own })
   expect(ran.exitCode, ran.stderr).toBe(0)
   const rows = JSON.parse(ran.stdout) as Row[]
   for (const row of rows) {
@@ -33,12 +33,12 @@ test('every measurement gives rows with floors and targets, and nothing is left'
   ])
   for (const name of ['memory with 20 pods stored: kube-apiserver', 'pod: create to Ready, p99', 'Deployment of 2: delete to nothing left', 'NATS: create pod', 'NATS: get pod', 'NATS: list of 3 pods', 'Service: connections'])
     expect(rows.map(r => r.name)).toContain(name)
-  const left = (await readdir(tmpdir())).filter(f => f.startsWith('cox-bench-') && !before.includes(f))
-  expect(left).toEqual([])
+  expect((await readdir(own)).filter(f => f.startsWith('cox-'))).toEqual([])
+  await rm(own, { recursive: true, force: true })
 })
 
 test('a name that is none is refused with the names that are', async () => {
-  const ran = await bench('--only', 'luck')
+  const ran = await bench(['--only', 'luck'])
   expect(ran.exitCode).toBe(1)
   expect(ran.stderr).toContain('There are: startup, memory, pod-start, deployment, service, watch, https, bus.')
 })

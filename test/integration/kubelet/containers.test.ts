@@ -1,5 +1,5 @@
 /** What containers see and what is done to them: environment, volumes, probes, hooks, sessions; on the real runtime. */
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile, readdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -162,13 +162,15 @@ describe('probes and hooks', () => {
   test('sidecars stop after the app, in the reverse of their order', async () => {
     const host = join(h.rootDir, 'order')
     const mount = { volumeMounts: [{ name: 'v', mountPath: '/v' }] }
-    const member = (name: string, more = {}) => sh(name, `trap "echo ${name} >> /v/order; exit 0" TERM; while :; do sleep 0.02; done`, { ...mount, ...more })
+    const member = (name: string, more = {}) => sh(name, `trap "echo ${name} >> /v/order; exit 0" TERM; echo up > /v/${name}; while :; do sleep 0.02; done`, { ...mount, ...more })
     h.pod('order', {
       volumes: [{ name: 'v', hostPath: { path: host, type: 'DirectoryOrCreate' } }],
       initContainers: [member('one', { restartPolicy: 'Always' }), member('two', { restartPolicy: 'Always' })],
       containers: [member('app')],
     })
     await h.until('order', isReady)
+    // Before they have their traps they would not notice the signal.
+    await expect.poll(() => readdir(host)).toEqual(['app', 'one', 'two'])
     h.delete('order', 10)
     await h.api.until(() => !h.get('order'))
     expect(await readFile(join(host, 'order'), 'utf8')).toBe('app\ntwo\none\n')
