@@ -33,7 +33,8 @@ function decode(segment: string): string {
 }
 
 const none = { isResource: false, group: '', version: '', namespace: '', resource: '', subresource: '', name: '', rest: [] } as const
-const isTrue = (value: string | null): boolean => value === 'true' || value === '1' || value === ''
+// As upstream converts it: `True` is what Python's client writes.
+const isTrue = (value: string): boolean => value !== '0' && value.toLowerCase() !== 'false'
 
 /** Parses method, path and the `watch` parameter. Throws 400 for a path that cannot be decoded. */
 export function parseRequestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
@@ -61,7 +62,7 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
   const name = parts[at + 1] ?? ''
   if (resource === 'namespaces') namespace = ''
   if (verb === 'get' && deprecatedWatch) verb = 'watch'
-  else if (verb === 'get' && name === '') verb = query.has('watch') && isTrue(query.get('watch')) ? 'watch' : 'list'
+  else if (verb === 'get' && name === '') verb = isTrue(query.get('watch') ?? 'false') ? 'watch' : 'list'
   else if (verb === 'delete' && name === '') verb = 'deletecollection'
   return { isResource: true, verb, path, group, version, namespace, resource, subresource: parts[at + 2] ?? '', name, rest: parts.slice(at + 3) }
 }

@@ -18,6 +18,8 @@ describe('request info', () => {
       ['PATCH', '/api/v1/namespaces/other/status', ['patch', '/v1', '', 'namespaces', 'other', 'status']],
       ['GET', '/api/v1/namespaces/other/pods', ['list', '/v1', 'other', 'pods', '', '']],
       ['GET', '/api/v1/namespaces/other/pods?watch=true', ['watch', '/v1', 'other', 'pods', '', '']],
+      ['GET', '/api/v1/namespaces/other/pods?watch=True', ['watch', '/v1', 'other', 'pods', '', '']],
+      ['GET', '/api/v1/namespaces/other/pods?watch=FALSE', ['list', '/v1', 'other', 'pods', '', '']],
       ['GET', '/api/v1/namespaces/other/pods?watch=false', ['list', '/v1', 'other', 'pods', '', '']],
       ['GET', '/api/v1/namespaces/other/pods/foo', ['get', '/v1', 'other', 'pods', 'foo', '']],
       ['GET', '/api/v1/watch/namespaces/other/pods', ['watch', '/v1', 'other', 'pods', '', '']],
