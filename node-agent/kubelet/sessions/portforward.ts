@@ -10,12 +10,16 @@ import { findPod, podTarget, readOpen } from './target.ts'
 
 const schema = z.object({ ...podTarget, port: z.number().int().min(1).max(65_535) })
 
-/** Node has no setns(2): a small process joins the namespace and relays its standard streams. */
+/**
+ * Node has no setns(2): a small process joins the namespace and relays its standard streams. It is over when the pod's side has ended, as a container runtime's
+ * forwarding is; when the client's side has, the pod is told and goes on.
+ */
 const relay = `
 const socket = require('node:net').connect({ host: 'localhost', port: Number(process.argv[1]), allowHalfOpen: true })
 socket.on('error', e => { process.stderr.write(e.message); process.exit(1) })
 process.stdin.pipe(socket)
 socket.pipe(process.stdout)
+socket.on('end', () => process.stdout.write('', () => process.exit(0)))
 socket.on('close', () => process.exit(0))`
 
 export async function portForward(kubelet: Kubelet, session: Session): Promise<Status> {

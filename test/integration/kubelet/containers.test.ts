@@ -276,6 +276,20 @@ describe('sessions', () => {
     await new Promise(resolve => echo.close(resolve))
     await expect(portForward(h.kubelet(), testSession({ namespace: 'default', name: 'forward', port }))).rejects.toThrow(`failed to connect to localhost:${port}`)
   })
+  test('portforward is over when the pod closes the connection', async () => {
+    const server = createTcpServer(socket => socket.end('bye'))
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+    h.pod('closing', { containers: [sh('c', idle)] })
+    await h.until('closing', isReady)
+    const session = testSession({ namespace: 'default', name: 'closing', port: (server.address() as AddressInfo).port })
+    // The client has not finished.
+    session.read = async function* () {
+      await new Promise(() => {})
+    }
+    expect(statusOf(await portForward(h.kubelet(), session))[0]).toBe('Success')
+    expect(session.received(Channel.stdout)).toBe('bye')
+    await new Promise(resolve => server.close(resolve))
+  })
   test('stats tell of every running container', async () => {
     h.pod('stats', { containers: [sh('c', idle)] })
     await h.until('stats', isReady)
