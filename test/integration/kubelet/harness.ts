@@ -45,7 +45,7 @@ export async function harness(): Promise<Harness> {
   const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
   const log = logger('kubelet')
   const runtime = await createOciRuntime({ rootDir, cgroupRoot, masks: [] })
-  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels: { zone: 'a' } }, spec: {}, status: { allocatable: { cpu: '2', memory: '4Gi', pods: '10' } } } as Node
+  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels: { zone: 'a' } }, spec: {}, status: { allocatable: { cpu: '2', memory: '4Gi', pods: '110' } } } as Node
   let stop = new AbortController()
   let kubelet: Kubelet
   let options: KubeletOptions
