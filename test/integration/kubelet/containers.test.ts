@@ -177,7 +177,9 @@ describe('probes and hooks', () => {
   })
 
   test('a container that ignores the signal is killed after its grace', async () => {
-    h.pod('stubborn', { containers: [sh('c', 'trap "" TERM; while :; do sleep 0.05; done')] })
+    // Ready once it has its trap: the signal could come before.
+    const readinessProbe = { exec: { command: ['test', '-e', '/trapped'] } }
+    h.pod('stubborn', { containers: [sh('c', 'trap "" TERM; touch /trapped; while :; do sleep 0.05; done', { readinessProbe })] })
     await h.until('stubborn', isReady)
     h.delete('stubborn', 1)
     let code: number | undefined

@@ -60,7 +60,9 @@ test('another boot of the node starts the pod again and counts it', async () => 
 })
 
 test('deletion is graceful and leaves nothing', async () => {
-  h.pod('trap', { containers: [sh('c', 'trap "echo bye > /dev/termination-log; exit 3" TERM; while :; do sleep 0.05; done')], terminationGracePeriodSeconds: 20 })
+  // Ready once it has its trap: the signal could come before.
+  const readinessProbe = { exec: { command: ['test', '-e', '/trapped'] } }
+  h.pod('trap', { containers: [sh('c', 'trap "echo bye > /dev/termination-log; exit 3" TERM; touch /trapped; while :; do sleep 0.05; done', { readinessProbe })], terminationGracePeriodSeconds: 20 })
   const pod = await h.until('trap', isReady as never)
   h.delete('trap', 20)
   const phases: (string | undefined)[] = []
