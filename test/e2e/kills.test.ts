@@ -2,7 +2,8 @@
 import { KubeConfig, CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { eventually, startCluster, type ClusterFixture, type ProcessRow } from '../fixtures/cluster.ts'
+import type { ProcessRow } from '#control-plane/cli/ps.ts'
+import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
 
 let cluster: ClusterFixture
 let kubectl: ClusterFixture['kubectl']
