@@ -17,7 +17,7 @@ export type ProcessRecord = z.infer<typeof recordSchema>
 const recordFile = (dir: StateDir, name: string): string => path.join(dir.run, `${name}.json`)
 
 /** A process's start time in clock ticks since boot; undefined when it is gone or only a zombie. */
-export function startTimeOf(pid: number): number | undefined {
+function startTimeOf(pid: number): number | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { untilNodesReady } from './api.ts'
-import { bundles, processEnv } from './components.ts'
+import { bundles, nodeArgs, processEnv } from './components.ts'
 import { LocalCluster, prepareCluster, stopEverything, writeFiles } from './local-cluster.ts'
 import { nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord } from './process.ts'
@@ -20,9 +20,6 @@ The cluster is up. In another terminal:
   export KUBECONFIG=${dir.kubeconfig}
   kubectl get nodes -o wide
 `
-
-// No source maps: every start ends a request, the request's error has a stack, and for that Node would parse the whole map (100 ms, 30 MB). As in cox.sh.
-const supervisorArgs = ['--max-semi-space-size=4']
 
 /** The supervisor that `cox up` is; recorded under this name. */
 export const supervisorProcess = 'cox'
@@ -82,7 +79,7 @@ export async function upDetached(dir: StateDir, nodes: number): Promise<void> {
   makeStateDir(dir)
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
-  const child = spawn(process.execPath, [...supervisorArgs, path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
+  const child = spawn(process.execPath, [...nodeArgs, path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
   closeSync(log)
   await new Promise<void>((resolve, reject) => {
     child.once('message', () => resolve())
