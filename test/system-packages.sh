@@ -14,6 +14,7 @@ need busybox busybox
 need curl curl
 need unzip unzip
 need wrk wrk
+/usr/bin/python3 -c "import kubernetes" 2>/dev/null || missing="$missing python3-kubernetes"
 [ -z "$missing" ] && exit 0
 echo "installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
