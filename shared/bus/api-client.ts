@@ -83,7 +83,7 @@ class NatsTransport implements Transport {
       h.set('Path', search ? `${path}?${search}` : path)
       h.set('Timeout', String(Math.ceil(timeoutMs)))
       h.set('Headers', JSON.stringify(fields))
-      this.#connection.nats.publish(this.#subject, body, { reply: `${this.#inbox}.${token}`, headers: h })
+      this.#connection.publish(this.#subject, body, { reply: `${this.#inbox}.${token}`, headers: h }, reject)
       const response = await promise
       if (response.body instanceof Body && signal) response.body.whenDone(() => signal.removeEventListener('abort', abort))
       else signal?.removeEventListener('abort', abort)
@@ -181,7 +181,7 @@ class NatsTransport implements Transport {
 
   #control(server: string, message: Control, reply?: string): void {
     if (!this.#connection.connected) return
-    this.#connection.nats.publish(`${this.#subject}.${server}`, JSON.stringify(message), reply ? { reply } : {})
+    this.#connection.publish(`${this.#subject}.${server}`, JSON.stringify(message), reply ? { reply } : {})
   }
 
   /** Asks each server that works for us whether it is alive; when its process is gone, NATS itself answers that nobody listens. */

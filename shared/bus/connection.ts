@@ -1,8 +1,9 @@
 /** A connection to NATS that heals itself: waits for the server at first, reconnects for ever after. */
 import { readFile } from 'node:fs/promises'
-import { connect, credsAuthenticator, type NatsConnection } from 'nats'
+import { connect, credsAuthenticator, type NatsConnection, type PublishOptions } from 'nats'
 import { logger, type Logger } from '../component/log.ts'
 import { identityOf } from './credentials.ts'
+import { Outbox } from './outbox.ts'
 import { inboxPrefix } from './subjects.ts'
 
 export interface BusConnection {
@@ -13,6 +14,13 @@ export interface BusConnection {
   readonly connected: boolean
   /** Calls `handler` after each change of `connected`, with its new value. Returns how to stop. */
   onChange(handler: (connected: boolean) => void): () => void
+  /**
+   * Publishes at the end of this turn of the event loop, in order and together with all else that is published so; `refused` hears why a message cannot be
+   * sent: it is larger than the server takes, the connection is closed.
+   */
+  publish(subject: string, data: Uint8Array | string, options?: PublishOptions, refused?: (error: Error) => void): void
+  /** Sends what waits to be published; resolves when the server has it. */
+  flush(): Promise<void>
   close(): Promise<void>
 }
 
@@ -66,6 +74,7 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
 
 function follow(nats: NatsConnection, identity: string, log: Logger, refresh: () => void): BusConnection {
   const handlers = new Set<(connected: boolean) => void>()
+  const outbox = new Outbox(nats)
   let connected = true
   const set = (value: boolean) => {
     if (connected === value) return
@@ -104,8 +113,14 @@ function follow(nats: NatsConnection, identity: string, log: Logger, refresh: ()
       handlers.add(handler)
       return () => handlers.delete(handler)
     },
+    publish: (subject, data, options, refused) => outbox.publish(subject, data, options, refused),
+    flush() {
+      outbox.send()
+      return nats.flush()
+    },
     async close() {
       handlers.clear()
+      outbox.send()
       await nats.close()
     },
   }

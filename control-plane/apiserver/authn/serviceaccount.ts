@@ -101,7 +101,12 @@ export function serviceAccountTokens(registry: Registry, keys: TokenKeys): Servi
       const has = Array.isArray(payload.aud) ? payload.aud : payload.aud === undefined ? [] : [payload.aud]
       const shared = audiences.filter(a => has.includes(a))
       const claims = payload['kubernetes.io'] as KubernetesClaims | undefined
-      if (shared.length === 0 || !claims?.serviceaccount || !isAlive(registry, claims)) return undefined
+      if (shared.length === 0 || !claims?.serviceaccount) return undefined
+      if (!isAlive(registry, claims)) {
+        // Account or pod may just have been made through another server.
+        await registry.fresh()
+        if (!isAlive(registry, claims)) return undefined
+      }
       return { user: userOf(claims, payload.jti), audiences: shared }
     },
   }

@@ -1,12 +1,12 @@
 /** One answer on its way to a client: numbered frames, and no more under way than the client has room for. */
-import type { NatsConnection } from 'nats'
+import type { BusConnection } from '#shared/bus/connection.ts'
 import { cost, encodeFrame, Flag, maxPiece, windowCost, type Head } from '#shared/bus/frames.ts'
 import type { ApiResponse } from '#shared/bus/transport.ts'
 
 const nothing = new Uint8Array()
 
 export class Answer {
-  readonly #nats: NatsConnection
+  readonly #connection: BusConnection
   readonly #reply: string
   readonly #via: string
   readonly #ended: () => void
@@ -22,8 +22,8 @@ export class Answer {
   #iterator: AsyncIterator<Uint8Array> | undefined
 
   /** `ended` is called once, when nothing more will be sent. */
-  constructor(nats: NatsConnection, reply: string, via: string, ended: () => void) {
-    this.#nats = nats
+  constructor(connection: BusConnection, reply: string, via: string, ended: () => void) {
+    this.#connection = connection
     this.#reply = reply
     this.#via = via
     this.#ended = ended
@@ -123,13 +123,8 @@ export class Answer {
   }
 
   #frame(flags: number, payload: Uint8Array, head?: Head): void {
-    if (this.#done || this.#nats.isClosed()) return
-    try {
-      this.#nats.publish(this.#reply, encodeFrame(flags, this.#frames, payload, head))
-      this.#frames++
-    } catch {
-      // The connection is being closed: the client notices by itself.
-    }
+    // On a connection that is being closed it is lost: the client notices by itself.
+    if (!this.#done) this.#connection.publish(this.#reply, encodeFrame(flags, this.#frames++, payload, head))
   }
 }
 

@@ -59,7 +59,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     const key = `${toToken(read.identity)}.${read.client}`
     const client = clientOf(key)
     if (client.answers.has(read.token)) return garbage(m, 'a request of that number is under way')
-    const answer = new Answer(nats, read.reply, id, () => client.answers.delete(read.token))
+    const answer = new Answer(connection, read.reply, id, () => client.answers.delete(read.token))
     client.answers.set(read.token, answer)
     respond(read, answer).catch((e: Error) => {
       log.error({ error: e.message, path: read.request.path }, 'an answer broke off')
@@ -110,7 +110,8 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   const heartbeat = (m: Msg, key: string, client: Client | undefined) => {
     if (!m.reply?.startsWith(`_INBOX.${key}.`)) return garbage(m, 'the reply subject is not an inbox of the sender')
     const alive: Alive = { requests: Object.fromEntries([...(client?.answers ?? [])].map(([token, a]) => [token, a.frames])), nextMs: Math.max(1_000, clients.size) }
-    nats.publish(m.reply, JSON.stringify(alive))
+    // Behind the frames that it speaks of.
+    connection.publish(m.reply, JSON.stringify(alive))
   }
 
   const sweep = setInterval(() => {
@@ -154,7 +155,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
       for (const s of subscriptions) s.unsubscribe()
       for (const client of clients.values()) for (const answer of [...client.answers.values()]) answer.break('the API server is shutting down')
       clients.clear()
-      if (connection.connected) await nats.flush().catch(() => {})
+      if (connection.connected) await connection.flush().catch(() => {})
     },
   }
 }

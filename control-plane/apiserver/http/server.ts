@@ -34,18 +34,24 @@ export interface HttpListener {
 const stalledMs = 60_000
 const empty = new Uint8Array(0)
 
-/** Reads a body of at most the limit. Throws 413 as soon as it is known. */
-async function readBody(req: IncomingMessage): Promise<Uint8Array> {
-  const announced = Number(req.headers['content-length'] ?? 0)
-  if (announced > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
-  const chunks: Buffer[] = []
-  let size = 0
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    size += chunk.length
-    if (size > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
-    chunks.push(chunk)
-  }
-  return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)
+/** Reads a body of at most the limit; rejects with 413 as soon as it is known, or when the client goes away. Events: iterating over a request costs many times more. */
+function readBody(req: IncomingMessage): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const over = () => reject(tooLarge(`Request entity too large: limit is ${maxBodyBytes}`))
+    if (Number(req.headers['content-length'] ?? 0) > maxBodyBytes) return over()
+    const chunks: Buffer[] = []
+    let size = 0
+    req.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      chunks.push(chunk)
+      if (size <= maxBodyBytes) return
+      req.pause()
+      over()
+    })
+    req.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)))
+    req.on('error', reject)
+    req.on('close', () => req.complete || reject(new Error('the client went away')))
+  })
 }
 
 const noQuery = new URLSearchParams()

@@ -64,7 +64,8 @@ export function currentVersion(connection: BusConnection, replicas: number, dead
   }
   return () => {
     if (next) return next
-    const mine = (busy ?? Promise.resolve()).then(() => {
+    // All readers whose requests are read in this turn of the event loop are in time for the question that ends it.
+    const mine = (busy ?? Promise.resolve()).then(endOfTurn).then(() => {
       next = undefined
       const answer = ask()
       busy = answer.catch(() => {})
@@ -73,6 +74,8 @@ export function currentVersion(connection: BusConnection, replicas: number, dead
     return (next = mine)
   }
 }
+
+const endOfTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 const markerSubject = `registry.marker.${nuid.next()}`
 

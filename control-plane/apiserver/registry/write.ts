@@ -139,12 +139,9 @@ export class Writer {
   async #publish(subject: string, data: Uint8Array, replaces: number, after: number, id: string, pending: Pending, end: number): Promise<Outcome> {
     const settled = this.#settled(pending, Math.min(end, performance.now() + attemptMs))
     if (pending.applied || this.#closed) return settled
-    try {
-      const token = id.slice(id.indexOf('.') + 1)
-      this.#connection.nats.publish(subject, data, { reply: `${this.#inbox}.${token}`, headers: writeHeaders(id, replaces, after) })
-    } catch (e) {
-      pending.settle?.({ kind: 'refused', why: (e as Error).message })
-    }
+    const token = id.slice(id.indexOf('.') + 1)
+    const refused = (e: Error) => pending.settle?.({ kind: 'refused', why: e.message })
+    this.#connection.publish(subject, data, { reply: `${this.#inbox}.${token}`, headers: writeHeaders(id, replaces, after) }, refused)
     return settled
   }
 

@@ -1,0 +1,34 @@
+/** Messages that leave together: those of one turn of the event loop in one write to the socket. nats.js makes a write of nearly each, which costs more than all else about it. */
+import type { NatsConnection, PublishOptions } from 'nats'
+
+interface Letter {
+  readonly subject: string
+  readonly data: Uint8Array | string
+  readonly options: PublishOptions | undefined
+  readonly refused: ((error: Error) => void) | undefined
+}
+
+export class Outbox {
+  readonly #nats: NatsConnection
+  #letters: Letter[] = []
+
+  constructor(nats: NatsConnection) {
+    this.#nats = nats
+  }
+
+  publish(subject: string, data: Uint8Array | string, options?: PublishOptions, refused?: (error: Error) => void): void {
+    if (this.#letters.push({ subject, data, options, refused }) === 1) setImmediate(() => this.send())
+  }
+
+  send(): void {
+    const letters = this.#letters
+    this.#letters = []
+    for (const { subject, data, options, refused } of letters) {
+      try {
+        this.#nats.publish(subject, data, options)
+      } catch (e) {
+        refused?.(e as Error)
+      }
+    }
+  }
+}
