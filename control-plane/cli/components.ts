@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { natsServer } from './system.ts'
-import type { Addresses, StateDir } from './state.ts'
+import type { Addresses, Cluster, StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
 
 /** dist/, where the bundles lie; the CLI is one of them. */
@@ -16,9 +16,16 @@ export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cac
 /** No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs. */
 export const nodeArgs = ['--max-semi-space-size=4']
 
-/** Nobody stands by to take over here, and a restarted process goes on as the leader it was: the lease may outlast a restart of the API server. */
-const leaderElection = ['--leader-elect-lease-duration', '10s', '--leader-elect-renew-deadline', '8s', '--leader-elect-retry-period', '500ms']
+/** A dead leader is replaced within 3 s. One that cannot renew, because the bus is away, waits and goes on: see leaderelection.ts. */
+const leaderElection = ['--leader-elect-lease-duration', '2s', '--leader-elect-renew-deadline', '1500ms', '--leader-elect-retry-period', '500ms']
 const tolerationSeconds = '4'
+
+/** In the order of starting. Stopped in the other: leaders give back their leases, then nobody asks the API any more. */
+export const controlPlaneComponents = ['nats-server', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'] as const
+/** Of the first, second, ... process of a component: `kube-scheduler`, `kube-scheduler-2`, ... It is its record's and its log's name. */
+export const instanceName = (component: string, n: number): string => (n === 1 ? component : `${component}-${n}`)
+/** The component that a process's name is of; undefined when it is not of the control plane. */
+export const componentOf = (name: string): string | undefined => controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
 
 /** Resolves once something accepts connections. */
 async function accepts(host: string, port: number, signal: AbortSignal): Promise<void> {
@@ -37,29 +44,32 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
   throw new Error('stopped')
 }
 
-export function controlPlane(dir: StateDir, at: Addresses, securePort: number): Component[] {
+/** Every process of the control plane that cluster.json asks for. */
+export function controlPlane(dir: StateDir, at: Addresses, { securePort, instances }: Pick<Cluster, 'securePort' | 'instances'>): Component[] {
   const creds = (identity: string): string => path.join(dir.creds, `${identity}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
-  const ours = (name: string, args: string[]): Component => ({
-    name,
-    command: process.execPath,
-    args: [...nodeArgs, path.join(bundles, `${name}.js`), '--nats-url', natsUrl(at), ...args],
-    env: processEnv,
-  })
+  const ours = (component: keyof Cluster['instances'], args: (name: string, n: number) => string[]): Component[] =>
+    Array.from({ length: instances[component] }, (_, i) => instanceName(component, i + 1)).map((name, i) => ({
+      name,
+      command: process.execPath,
+      args: [...nodeArgs, path.join(bundles, `${component}.js`), '--nats-url', natsUrl(at), ...args(name, i + 1)],
+      env: processEnv,
+    }))
   return [
     { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], probe: signal => accepts(at.host, natsPort, signal) },
-    ours('kube-apiserver', [
+    ...ours('kube-apiserver', () => [
       ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
-      ...['--bind-address', '127.0.0.1', '--bind-address', at.host, '--advertise-address', at.host, '--secure-port', String(securePort)],
+      // All of them serve the same addresses and port: the kernel hands each connection to one that lives.
+      ...['--bind-address', '127.0.0.1', '--bind-address', at.host, '--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
       ...['--tls-cert-file', pki('apiserver.crt'), '--tls-private-key-file', pki('apiserver.key'), '--client-ca-file', pki('ca.crt')],
       ...['--service-account-key-file', pki('sa.pub'), '--service-account-signing-key-file', pki('sa.key'), '--service-account-issuer', 'https://kubernetes.default.svc.cluster.local'],
       ...['--service-cluster-ip-range', at.services],
       ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
     ]),
-    ours('kube-controller-manager', [
-      ...['--creds', creds('system:kube-controller-manager'), '--identity', 'kube-controller-manager-0', '--root-ca-file', pki('ca.crt')],
+    ...ours('kube-controller-manager', name => [
+      ...['--creds', creds('system:kube-controller-manager'), '--identity', name, '--root-ca-file', pki('ca.crt')],
       ...['--node-monitor-period', '1s', '--node-monitor-grace-period', '6s', ...leaderElection],
     ]),
-    ours('kube-scheduler', ['--creds', creds('system:kube-scheduler'), '--identity', 'kube-scheduler-0', ...leaderElection]),
+    ...ours('kube-scheduler', name => ['--creds', creds('system:kube-scheduler'), '--identity', name, ...leaderElection]),
   ]
 }

@@ -5,14 +5,14 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import { execa } from 'execa'
 import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
-import { controlPlane, natsPort } from './components.ts'
+import { componentOf, controlPlane, natsPort } from './components.ts'
 import { withLock } from './lock.ts'
 import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
 import { nodeIdentity, nodeProcess, removeCgroups, eraseNode, startNode } from './node.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
-import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, type ProcessRecord } from './process.ts'
+import { forgetRecord, isAlive, kill, readRecord, recordedNames, terminate, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
-import { addresses, readCluster, requireCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type NodeRecord, type StateDir } from './state.ts'
+import { addresses, readCluster, requireCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type Instances, type NodeRecord, type StateDir } from './state.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
 import { natsServer } from './system.ts'
 
@@ -54,13 +54,17 @@ async function freePort(wanted: number): Promise<number> {
   return (await tryPort(wanted)) ?? (await tryPort(0)) ?? wanted
 }
 
-/** Reads or makes cluster.json: what stays the same over all lives of the cluster. `nodes` is how many there shall be at least. */
-export async function prepareCluster(dir: StateDir, nodes: number): Promise<Cluster> {
+/**
+ * Reads or makes cluster.json: what stays the same over all lives of the cluster. `nodes` is how many there shall be at least, `instances` how many processes a
+ * component shall have from now on.
+ */
+export async function prepareCluster(dir: StateDir, nodes: number, instances: Partial<Instances> = {}): Promise<Cluster> {
   const had = readCluster(dir)
   const index = await claimIndex(dir.root, had?.index)
-  const apiserver = readRecord(dir, 'kube-apiserver')
-  const securePort = isAlive(apiserver) && had ? had.securePort : await freePort(had?.securePort ?? 6443)
-  const cluster: Cluster = { index, securePort, nodes: had?.nodes ?? [] }
+  const served = recordedNames(dir).some(name => componentOf(name) === 'kube-apiserver' && isAlive(readRecord(dir, name)))
+  const securePort = served && had ? had.securePort : await freePort(had?.securePort ?? 6443)
+  const single: Instances = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
+  const cluster: Cluster = { index, securePort, instances: { ...single, ...had?.instances, ...instances }, nodes: had?.nodes ?? [] }
   while (cluster.nodes.length < nodes) cluster.nodes.push(newNode(cluster))
   // What died with the last supervisor, or with the machine, is started again.
   for (const node of cluster.nodes) if (!isAlive(readRecord(dir, nodeProcess(node.name)))) node.starts++
@@ -110,12 +114,15 @@ export class LocalCluster {
     this.#dir = dir
     this.#at = addresses(cluster.index)
     this.#events = events
-    this.#supervisors = controlPlane(dir, this.#at, cluster.securePort).map(c => new Supervisor(dir, c, events))
+    this.#supervisors = controlPlane(dir, this.#at, cluster).map(c => new Supervisor(dir, c, events))
   }
 
   /** Resolves when every control-plane process serves and every node's process runs. */
   async start(): Promise<void> {
     await raiseBridge(this.#at)
+    // What a former supervisor left and cluster.json does not ask for any more.
+    const surplus = recordedNames(this.#dir).filter(name => componentOf(name) !== undefined && !this.#supervisors.some(s => s.name === name))
+    await Promise.all(surplus.map(name => end(this.#dir, name)))
     const control = this.#supervisors.map(s => s.start())
     await this.#reconcile()
     const watcher = watch(this.#dir.root, (_, file) => file === path.basename(this.#dir.cluster) && void this.#reconcile())
@@ -188,19 +195,21 @@ export class LocalCluster {
   }
 }
 
+/** Ends a process and forgets it. */
+async function end(dir: StateDir, name: string): Promise<void> {
+  await terminate(readRecord(dir, name), 5000)
+  forgetRecord(dir, name)
+}
+
 /** Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods. */
 export async function stopEverything(dir: StateDir, at: Addresses, supervisors: readonly Supervisor[] = []): Promise<void> {
   const nodes = readCluster(dir)?.nodes ?? []
-  await Promise.all(
-    nodes.map(async node => {
-      await terminate(readRecord(dir, nodeProcess(node.name)), 5000)
-      forgetRecord(dir, nodeProcess(node.name))
-    }),
-  )
-  const stop = (names: string[]): Promise<unknown> =>
-    Promise.all(supervisors.length > 0 ? supervisors.filter(s => names.includes(s.name)).map(s => s.stop()) : names.map(name => terminate(readRecord(dir, name), 5000).then(() => forgetRecord(dir, name))))
-  await stop(['kube-scheduler', 'kube-controller-manager', 'kube-apiserver'])
-  await stop(['nats-server'])
+  await Promise.all(nodes.map(node => end(dir, nodeProcess(node.name))))
+  // Those that lead give back their leases, which takes an API server.
+  for (const components of [['kube-scheduler', 'kube-controller-manager'], ['kube-apiserver'], ['nats-server']]) {
+    const names = new Set([...recordedNames(dir), ...supervisors.map(s => s.name)].filter(name => components.includes(componentOf(name) ?? '')))
+    await Promise.all([...names].map(name => supervisors.find(s => s.name === name)?.stop() ?? end(dir, name)))
+  }
   await lowerBridge(at)
   removeCgroups(at.cgroup)
 }

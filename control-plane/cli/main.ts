@@ -6,7 +6,7 @@ import { followFile } from './logs.ts'
 import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
 import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
-import { requireCluster, stateDir } from './state.ts'
+import { requireCluster, stateDir, type Instances } from './state.ts'
 import { down, up, upDetached } from './up.ts'
 
 const say = (text: string): boolean => process.stdout.write(`${text}\n`)
@@ -40,8 +40,15 @@ const show = (options: Common, value: unknown, human: () => string): boolean => 
 
 command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
   .option('--nodes <n>', 'how many nodes a new cluster gets; an existing one gets more if it has fewer', wholeNumber(1, 127), 3)
+  .option('--apiservers <n>', 'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)', wholeNumber(1, 9))
+  .option('--controller-managers <n>', 'how many kube-controller-manager processes, one of which leads (default: as above)', wholeNumber(1, 9))
+  .option('--schedulers <n>', 'how many kube-scheduler processes, one of which leads (default: as above)', wholeNumber(1, 9))
   .option('--detach', 'return when the cluster is up and leave it running')
-  .action((o: Common & { nodes: number; detach?: boolean }) => (o.detach ? upDetached : up)(stateDir(o.stateDir), o.nodes))
+  .action((o: Common & { nodes: number; apiservers?: number; controllerManagers?: number; schedulers?: number; detach?: boolean }) => {
+    const asked = { 'kube-apiserver': o.apiservers, 'kube-controller-manager': o.controllerManagers, 'kube-scheduler': o.schedulers }
+    const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
+    return (o.detach ? upDetached : up)(stateDir(o.stateDir), { nodes: o.nodes, instances })
+  })
 
 command(program, 'down', 'stop the cluster; its objects are kept in the state directory').action((o: Common) => down(stateDir(o.stateDir)))
 
@@ -53,7 +60,7 @@ command(program, 'ps', 'every process of the cluster')
     show(o, rows, () =>
       table(
         ['COMPONENT', 'NODE', 'POD', 'CONTAINER', 'PID', 'PSS', 'UPTIME'],
-        rows.map(r => [r.component, r.node ?? '', r.pod ? `${r.namespace}/${r.pod}` : '', r.container ?? '', String(r.pid), mebibytes(r.pss), age(r.uptimeSeconds)]),
+        rows.map(r => [`${r.name ?? r.component}${r.leader ? ' (leader)' : ''}`, r.node ?? '', r.pod ? `${r.namespace}/${r.pod}` : '', r.container ?? '', String(r.pid), mebibytes(r.pss), age(r.uptimeSeconds)]),
       ),
     )
   })

@@ -1,5 +1,5 @@
 /** Processes of the cluster as files remember them: a pid is only ours together with its start time, since pids are used again. */
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
@@ -42,6 +42,15 @@ export function writeRecord(dir: StateDir, name: string, pid: number, starts?: n
   const record = { pid, startTime: startTimeOf(pid) ?? 0, ...(starts === undefined ? {} : { starts }) }
   writeAtomically(recordFile(dir, name), JSON.stringify(record))
   return record
+}
+
+/** The names of all processes on record, dead or alive, in order. */
+export function recordedNames(dir: StateDir): string[] {
+  try {
+    return readdirSync(dir.run).flatMap(file => (file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : [])).sort()
+  } catch {
+    return []
+  }
 }
 
 export const forgetRecord = (dir: StateDir, name: string): void => rmSync(recordFile(dir, name), { force: true })

@@ -1,14 +1,19 @@
 /** `cox ps`: every process of a cluster, found from the processes on record downwards. */
 import { readFileSync, readdirSync } from 'node:fs'
-import { pods } from '#shared/api/kinds.ts'
+import { leases, pods } from '#shared/api/kinds.ts'
 import { adminClient } from './api.ts'
+import { componentOf, controlPlaneComponents } from './components.ts'
 import { nodeProcess } from './node.ts'
-import { isAlive, readRecord } from './process.ts'
+import { isAlive, readRecord, recordedNames } from './process.ts'
 import type { Cluster, StateDir } from './state.ts'
 import { supervisorProcess } from './up.ts'
 
 export interface ProcessRow {
   component: string
+  /** Of a control-plane process: tells several of one component apart (kube-scheduler, kube-scheduler-2, ...). */
+  name?: string
+  /** Of a component of which one instance works at a time: whether this one holds the lease. */
+  leader?: boolean
   node?: string
   namespace?: string
   pod?: string
@@ -64,12 +69,22 @@ interface Owner {
   container?: string
 }
 
-/** Pods by UID and containers by id; empty when the API does not answer. */
-async function owners(dir: StateDir): Promise<Map<string, Owner>> {
+interface Known {
+  /** Pods by UID and containers by id. */
+  owners: Map<string, Owner>
+  /** The identity that holds the lease of a component. */
+  holders: Map<string, string>
+}
+
+/** What only the API knows; empty when it does not answer. */
+async function askApi(dir: StateDir): Promise<Known> {
   const found = new Map<string, Owner>()
+  const holders = new Map<string, string>()
   const { client, close } = adminClient(dir)
   try {
-    for (const pod of (await client.list(pods, '')).items) {
+    const [all, held] = await Promise.all([client.list(pods, ''), client.list(leases, 'kube-system')])
+    for (const lease of held.items) holders.set(lease.metadata.name ?? '', lease.spec?.holderIdentity ?? '')
+    for (const pod of all.items) {
       const owner = { namespace: pod.metadata?.namespace ?? '', pod: pod.metadata?.name ?? '' }
       found.set(pod.metadata?.uid ?? '', owner)
       const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {}
@@ -80,7 +95,7 @@ async function owners(dir: StateDir): Promise<Map<string, Owner>> {
   } finally {
     close()
   }
-  return found
+  return { owners: found, holders }
 }
 
 /** The pod and container of a process, from its cgroup (`.../pod<uid>/<container id>`) or, for a shim, its command line. */
@@ -93,12 +108,17 @@ function ownerOf(pid: number, command: string, known: Map<string, Owner>): Owner
 /** All rows: supervisor, control plane, then node by node. */
 export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<ProcessRow[]> {
   const rows: ProcessRow[] = []
-  for (const name of [supervisorProcess, 'nats-server', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler']) {
-    const record = readRecord(dir, name)
-    if (record && isAlive(record)) rows.push({ component: name, ...describe(record.pid) })
-  }
   const tree = processTree()
-  const known = await owners(dir)
+  const { owners, holders } = await askApi(dir)
+  const names = recordedNames(dir)
+  for (const component of [supervisorProcess, ...controlPlaneComponents]) {
+    for (const name of names.filter(n => n === component || componentOf(n) === component)) {
+      const record = readRecord(dir, name)
+      // An identity is the name of the process and something that no other process has.
+      const leader = holders.get(component)?.startsWith(`${name}_`) ?? false
+      if (record && isAlive(record)) rows.push({ component, ...(name === supervisorProcess ? {} : { name }), ...(leader ? { leader } : {}), ...describe(record.pid) })
+    }
+  }
   for (const node of cluster.nodes) {
     const record = readRecord(dir, nodeProcess(node.name))
     if (!record || !isAlive(record)) continue
@@ -106,7 +126,7 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
     for (const pid of descendants(tree, record.pid)) {
       const process = describe(pid)
       if (process.command === '') continue
-      const owner = ownerOf(pid, process.command, known)
+      const owner = ownerOf(pid, process.command, owners)
       const component = /node-agent\.js/.test(process.command) ? 'node-agent' : /^\S*conmon /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
       own.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
     }

@@ -32,14 +32,18 @@ const nodeSchema = z.object({
   /** How often the node was asked to start. The supervisor starts it when it has started it less often: a node that died stays dead. */
   starts: z.number().int(),
 })
+const count = () => z.number().int().min(1).max(9).default(1)
 const clusterSchema = z.object({
   /** The cluster's number on this machine: decides ranges, interface names and cgroups. */
   index: z.number().int().min(0).max(99),
   securePort: z.number().int(),
+  /** How many processes of each component the control plane has. */
+  instances: z.object({ 'kube-apiserver': count(), 'kube-controller-manager': count(), 'kube-scheduler': count() }).prefault({}),
   nodes: z.array(nodeSchema),
 })
 export type NodeRecord = z.infer<typeof nodeSchema>
 export type Cluster = z.infer<typeof clusterSchema>
+export type Instances = Cluster['instances']
 
 /** What cluster.json says; undefined when there is none yet. Throws one clear line when it is not ours. */
 export function readCluster(dir: StateDir): Cluster | undefined {

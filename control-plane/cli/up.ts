@@ -7,7 +7,7 @@ import { bundles, nodeArgs, processEnv } from './components.ts'
 import { LocalCluster, prepareCluster, stopEverything, writeFiles } from './local-cluster.ts'
 import { nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord } from './process.ts'
-import { addresses, makeStateDir, requireCluster, type StateDir } from './state.ts'
+import { addresses, makeStateDir, requireCluster, type Instances, type StateDir } from './state.ts'
 import { ensurePrograms } from './system.ts'
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
@@ -29,8 +29,14 @@ function refuseSecond(dir: StateDir): void {
   if (other?.pid !== process.pid && isAlive(other)) throw new Error(`the cluster in ${dir.root} is already up (pid ${readRecord(dir, supervisorProcess)?.pid}); \`cox down\` stops it`)
 }
 
+/** What `cox up` was asked for; what is absent stays as it is. */
+export interface Wanted {
+  nodes: number
+  instances: Partial<Instances>
+}
+
 /** Runs the cluster until a signal comes; resolves when everything is stopped. */
-export async function up(dir: StateDir, nodes: number): Promise<void> {
+export async function up(dir: StateDir, { nodes, instances }: Wanted): Promise<void> {
   const since = Date.now()
   const began = performance.now()
   refuseSecond(dir)
@@ -44,7 +50,7 @@ export async function up(dir: StateDir, nodes: number): Promise<void> {
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
 
-  const cluster = await prepareCluster(dir, nodes)
+  const cluster = await prepareCluster(dir, nodes, instances)
   // A node that outlived its last supervisor has said that it is Ready before.
   const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))
   await writeFiles(dir, addresses(cluster.index), cluster)
@@ -73,13 +79,14 @@ export async function up(dir: StateDir, nodes: number): Promise<void> {
 }
 
 /** Starts the supervisor in the background and resolves when the cluster is up. */
-export async function upDetached(dir: StateDir, nodes: number): Promise<void> {
+export async function upDetached(dir: StateDir, { nodes, instances }: Wanted): Promise<void> {
   refuseSecond(dir)
   await ensurePrograms(say)
   makeStateDir(dir)
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
-  const child = spawn(process.execPath, [...nodeArgs, path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
+  const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
+  const child = spawn(process.execPath, [...nodeArgs, path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), ...counts, '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
   closeSync(log)
   await new Promise<void>((resolve, reject) => {
     child.once('message', () => resolve())

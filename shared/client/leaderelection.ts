@@ -10,14 +10,17 @@ import { formatMicroTime } from '../machinery/time.ts'
 import { backoff, sleep } from './backoff.ts'
 import type { Client } from './client.ts'
 import type { EventRecorder } from './events.ts'
+import type { Leadership } from './leadership.ts'
 
 export interface ElectionOptions {
   client: Client
   /** Of the Lease: `kube-system` and the component's name. */
   namespace: string
   name: string
-  /** Unique among the candidates. A process that finds itself the holder goes on at once: its predecessor of that identity must be gone. */
+  /** No two processes ever have the same, not even one after the other. */
   identity: string
+  /** Learns until when the lease is held. The election's own client must not wait for it. */
+  leadership: Leadership
   leaseDurationMs: number
   renewDeadlineMs: number
   retryPeriodMs: number
@@ -55,13 +58,32 @@ export function held(lease: Lease, identity: string, leaseDurationMs: number, ti
   }
 }
 
-/** Resolves 'lost' when the lease could not be renewed in time, 'stopped' when `signal` aborted (the lease is then released). */
+/**
+ * Resolves 'lost' when another has taken the lease, 'stopped' when `signal` aborted (the lease is then released). A leader that cannot renew before the deadline
+ * stops leading in that `leadership` holds its writes back; when it finds the lease still its own, nobody has led meanwhile, and it goes on.
+ */
 export async function leaderElect(options: ElectionOptions, signal: AbortSignal): Promise<'lost' | 'stopped'> {
-  const { client, namespace, name, identity, log } = options
+  const { client, namespace, name, identity, leadership, log } = options
   let observed: Observation | undefined
   let reported = ''
 
-  async function acquireOrRenew(): Promise<boolean> {
+  /** Another holds the lease and may still work. */
+  type Result = 'held' | 'taken'
+  const won = (lease: Lease, started: number): Result => {
+    observed = { lease, at: performance.now() }
+    // From before the request: the others count from when they see it.
+    leadership.extend(started + options.renewDeadlineMs)
+    return 'held'
+  }
+  async function acquireOrRenew(leads: boolean): Promise<Result> {
+    const started = performance.now()
+    if (leads) {
+      const renewed = await client.update(leases, held(observed!.lease, identity, options.leaseDurationMs, formatMicroTime())).catch((e: unknown) => {
+        // Changed by an attempt that was given up, or by another: look.
+        if (!isStatus(e, 'Conflict') && !isStatus(e, 'NotFound')) throw e
+      })
+      if (renewed) return won(renewed, started)
+    }
     let current: Lease
     try {
       current = await client.get(leases, namespace, name)
@@ -70,52 +92,66 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
       const time = formatMicroTime()
       const leaseDurationSeconds = Math.ceil(options.leaseDurationMs / 1000)
       const spec = { holderIdentity: identity, leaseDurationSeconds, acquireTime: time, renewTime: time, leaseTransitions: 0 }
-      observed = { lease: await client.create(leases, namespace, { metadata: { name, namespace }, spec } as Lease), at: performance.now() }
-      return true
+      return won(await client.create(leases, namespace, { metadata: { name, namespace }, spec } as Lease), started)
     }
     const { spec } = current
     const before = observed?.lease.spec
     if (!before || before.renewTime !== spec?.renewTime || before.holderIdentity !== spec?.holderIdentity) observed = { lease: current, at: performance.now() }
-    if (!mayAcquire(observed!, identity, performance.now())) {
-      if (reported !== spec?.holderIdentity) log.info({ lease: name, holder: (reported = spec?.holderIdentity ?? '') }, 'another instance is the leader')
-      return false
+    const holder = spec?.holderIdentity ?? ''
+    if (leads ? holder !== identity : !mayAcquire(observed!, identity, performance.now())) {
+      if (reported !== holder) log.info({ lease: name, holder: (reported = holder) }, 'another instance is the leader')
+      return 'taken'
     }
-    observed = { lease: await client.update(leases, held(current, identity, options.leaseDurationMs, formatMicroTime())), at: performance.now() }
-    return true
+    return won(await client.update(leases, held(current, identity, options.leaseDurationMs, formatMicroTime())), started)
   }
-  async function attempt(limitMs: number): Promise<boolean> {
+  async function attempt(leads: boolean): Promise<Result | 'failed'> {
+    // An attempt that is given up may still succeed: that counts, but nobody waits for it.
+    const limitMs = options.renewDeadlineMs / 2
+    const late = new AbortController()
     try {
-      // The client's own deadline may be longer than what is left of the lease.
-      return await Promise.race([acquireOrRenew(), sleep(limitMs, signal).then(() => Promise.reject(new Error(`no answer for ${Math.round(limitMs)} ms`)))])
+      return await Promise.race([acquireOrRenew(leads), sleep(limitMs, AbortSignal.any([signal, late.signal])).then(() => Promise.reject(new Error(`no answer for ${Math.round(limitMs)} ms`)))])
     } catch (e) {
       if (!signal.aborted) log.warn({ lease: name, err: (e as Error).message }, 'could not acquire or renew the lease')
-      return false
+      // Time in which nobody could read the lease is no time in which its holder did not renew it.
+      if (!leads) observed = undefined
+      return 'failed'
+    } finally {
+      late.abort()
     }
   }
+  /** A candidate looks again when the lease expires, should that come first. */
+  const untilExpiry = (): number => (observed ? observed.at + (observed.lease.spec?.leaseDurationSeconds ?? 0) * 1000 - performance.now() : Infinity)
 
   // While nothing answers (the API server is starting as well) try sooner than while somebody else leads.
   const pause = backoff(100, options.retryPeriodMs)
-  while (!signal.aborted && !(await attempt(options.renewDeadlineMs)))
-    await sleep(reported ? options.retryPeriodMs * (1 + Math.random() * 0.2) : pause.next(), signal)
-  if (signal.aborted) return 'stopped'
+  while (!signal.aborted) {
+    const result = await attempt(false)
+    if (result === 'held') break
+    if (result === 'taken') pause.reset()
+    await sleep(result === 'failed' ? pause.next() : Math.max(1, Math.min(options.retryPeriodMs * (1 + Math.random() * 0.2), untilExpiry())), signal)
+  }
+  if (signal.aborted) {
+    if (leadership.held) await release()
+    return 'stopped'
+  }
   log.info({ lease: name, identity }, 'became the leader')
   const subject = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: observed!.lease.metadata }
-  const announce = (what: string) => options.recorder?.event(subject, 'Normal', 'LeaderElection', `${identity} ${what}`)
-  announce('became leader')
+  options.recorder?.event(subject, 'Normal', 'LeaderElection', `${identity} became leader`)
   const leading = new AbortController()
   const work = options.onStartedLeading(AbortSignal.any([leading.signal, signal]))
   try {
-    let renewed = performance.now()
+    pause.reset()
+    let led = true
     while (!signal.aborted) {
-      await sleep(options.retryPeriodMs, signal)
+      await sleep(led ? options.retryPeriodMs : pause.next(), signal)
       if (signal.aborted) break
-      const started = performance.now()
-      if (await attempt(Math.max(renewed + options.renewDeadlineMs - started, 1))) renewed = started
-      if (performance.now() - renewed >= options.renewDeadlineMs) {
+      const result = await attempt(true)
+      if (result === 'taken') {
         log.error({ lease: name, identity }, 'lost the lease')
-        announce('stopped leading')
         return 'lost'
       }
+      if (leadership.held) pause.reset()
+      if (leadership.held !== led) log.warn({ lease: name, identity }, (led = leadership.held) ? 'leads again' : 'could not renew the lease in time: what it wants to write waits')
     }
     return 'stopped'
   } finally {
@@ -127,8 +163,12 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
   }
 
   async function release(): Promise<void> {
-    const lease = observed!.lease
-    const spec = { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: formatMicroTime(), acquireTime: formatMicroTime() }
-    await Promise.race([client.update(leases, { ...lease, spec }), new Promise(resolve => setTimeout(resolve, 1000).unref())]).catch(() => {})
+    const free = async (): Promise<void> => {
+      // Read again: the last renewal may have been given up before its answer came.
+      const lease = await client.get(leases, namespace, name)
+      if (lease.spec?.holderIdentity !== identity) return
+      await client.update(leases, { ...lease, spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: formatMicroTime(), acquireTime: formatMicroTime() } })
+    }
+    await Promise.race([free(), new Promise(resolve => setTimeout(resolve, 1000).unref())]).catch(() => {})
   }
 }

@@ -7,6 +7,7 @@ import { connectBus } from '../bus/connection.ts'
 import type { Client } from '../client/client.ts'
 import { eventRecorder } from '../client/events.ts'
 import { leaderElect } from '../client/leaderelection.ts'
+import { fenced, Leadership } from '../client/leadership.ts'
 import { newClient } from '../client/rest.ts'
 import { boolFlag, durationFlag } from './flags.ts'
 import { ready, untilTerminated } from './lifecycle.ts'
@@ -16,7 +17,7 @@ import { logger, type Logger } from './log.ts'
 export const electedFlags = {
   natsUrl: z.string(),
   creds: z.string(),
-  /** Of this instance in the election. Give one only if no two processes ever have it at the same time: it takes over at once. */
+  /** How this process's name in the election begins; default: the host's name. */
   identity: z.string().optional(),
   leaderElect: boolFlag().default(true),
   leaderElectLeaseDuration: durationFlag().default(15_000),
@@ -35,10 +36,14 @@ export async function runElected(component: string, flags: ElectedFlags, work: (
   process.on('unhandledRejection', e => log.error({ err: e }, 'unhandled rejection'))
   try {
     const bus = await connectBus({ url: flags.natsUrl, credsFile: flags.creds, log })
-    const client = newClient(natsTransport(bus), { userAgent: component })
+    const transport = natsTransport(bus)
+    const client = newClient(transport, { userAgent: component })
+    const leadership = new Leadership()
+    // What is written without a connection is sent when there is one again, whoever leads by then.
+    bus.onChange(connected => connected || leadership.suspend())
     let ended: Promise<void> = Promise.resolve()
     const start = (leading: AbortSignal): void => {
-      ended = work(client, leading, log).catch((e: unknown) => {
+      ended = work(flags.leaderElect ? newClient(fenced(transport, leadership), { userAgent: component }) : client, leading, log).catch((e: unknown) => {
         log.fatal({ err: e }, 'failed')
         process.exit(1)
       })
@@ -50,7 +55,8 @@ export async function runElected(component: string, flags: ElectedFlags, work: (
           client,
           namespace: 'kube-system',
           name: component,
-          identity: flags.identity ?? `${hostname()}_${randomUUID()}`,
+          identity: `${flags.identity ?? hostname()}_${randomUUID()}`,
+          leadership,
           leaseDurationMs: flags.leaderElectLeaseDuration,
           renewDeadlineMs: flags.leaderElectRenewDeadline,
           retryPeriodMs: flags.leaderElectRetryPeriod,

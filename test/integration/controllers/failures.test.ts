@@ -1,7 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { events, leases, nodes, pods, replicaSets } from '#shared/api/kinds.ts'
+import { configMaps, events, leases, nodes, pods, replicaSets } from '#shared/api/kinds.ts'
+import { natsTransport } from '#shared/bus/api-client.ts'
 import { leaderElect } from '#shared/client/leaderelection.ts'
+import { fenced, Leadership } from '#shared/client/leadership.ts'
+import { newClient } from '#shared/client/rest.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { quiet, startControl, startNode, until, type Control } from './setup.ts'
 
@@ -124,11 +127,13 @@ test('an outage of the bus gives every node a fresh grace', async () => {
 test('one candidate leads; another takes over when it stops, and counts as a transition', async () => {
   const client = await c.managerClient()
   const led: string[] = []
-  const candidate = (identity: string, signal: AbortSignal) =>
-    leaderElect(
-      { client, namespace: 'kube-system', name: 'thing', identity, leaseDurationMs: 2000, renewDeadlineMs: 1500, retryPeriodMs: 100, log: quiet, onStartedLeading: () => void led.push(identity) },
-      signal,
-    )
+  const leaderships = new Map<string, Leadership>()
+  const candidate = (identity: string, signal: AbortSignal) => {
+    const leadership = new Leadership()
+    leaderships.set(identity, leadership)
+    const times = { leaseDurationMs: 2000, renewDeadlineMs: 1500, retryPeriodMs: 100 }
+    return leaderElect({ client, namespace: 'kube-system', name: 'thing', identity, leadership, ...times, log: quiet, onStartedLeading: () => void led.push(identity) }, signal)
+  }
   const [a, b] = [new AbortController(), new AbortController()]
   const first = candidate('a', a.signal)
   await until('a to lead', () => led.includes('a'))
@@ -140,8 +145,24 @@ test('one candidate leads; another takes over when it stops, and counts as a tra
   expect(await first).toBe('stopped')
   await until('b to lead', () => led.includes('b'))
   expect((await client.get(leases, 'kube-system', 'thing')).spec).toMatchObject({ holderIdentity: 'b' })
-  // A leader that cannot renew in time has lost, whatever the reason.
+
+  // A leader that cannot renew in time holds back, and goes on when it finds that nobody has led meanwhile.
+  const leadership = leaderships.get('b')!
+  const transport = fenced(natsTransport(await c.api.nats.connect('system:kube-controller-manager')), leadership)
+  const write = (name: string, timeoutMs: number) => newClient(transport, { timeoutMs }).create(configMaps, 'default', { metadata: { name } } as never)
   await c.api.nats.kill()
-  expect(await second).toBe('lost')
+  await until('b to hold back', () => !leadership.held)
+  const heldBack = write('held-back', 20_000)
   await c.api.nats.restart()
+  await heldBack
+  expect(leadership.held).toBe(true)
+  expect((await client.get(leases, 'kube-system', 'thing')).spec).toMatchObject({ holderIdentity: 'b', leaseTransitions: 1 })
+
+  // One that finds another in its place has lost, and what it still wanted to write stays unwritten.
+  const now = await client.get(leases, 'kube-system', 'thing')
+  await client.patch(leases, 'kube-system', 'thing', 'merge', { spec: { ...now.spec, holderIdentity: 'c' } })
+  expect(await second).toBe('lost')
+  await until('its time to pass', () => !leadership.held)
+  await expect(write('too-late', 100)).rejects.toMatchObject({ code: 503 })
+  await expect(client.get(configMaps, 'default', 'too-late')).rejects.toMatchObject({ code: 404 })
 })

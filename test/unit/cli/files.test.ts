@@ -11,6 +11,7 @@ import { ensureCertificates } from '#control-plane/cli/pki.ts'
 import { isAlive, readRecord, terminate, writeRecord } from '#control-plane/cli/process.ts'
 import { addresses, makeStateDir, readCluster, stateDir, writeCluster, type StateDir } from '#control-plane/cli/state.ts'
 
+const single = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
 let dir: StateDir
 beforeEach(() => {
   dir = stateDir(mkdtempSync(path.join(tmpdir(), 'cox-files-')))
@@ -45,14 +46,17 @@ describe('certificates', () => {
 describe('cluster.json', () => {
   test('is read as it was written, is nothing at first, and is refused when it is damaged', () => {
     expect(readCluster(dir)).toBeUndefined()
-    const cluster = { index: 3, securePort: 6443, nodes: [{ name: 'node-1', index: 1, starts: 2 }] }
+    const cluster = { index: 3, securePort: 6443, instances: single, nodes: [{ name: 'node-1', index: 1, starts: 2 }] }
     writeCluster(dir, cluster)
     expect(readCluster(dir)).toEqual(cluster)
+    // As it was written before there could be several of a component.
+    writeFileSync(dir.cluster, '{"index": 3, "securePort": 6443, "nodes": []}')
+    expect(readCluster(dir)?.instances).toEqual(single)
     writeFileSync(dir.cluster, '{"index": "three"}')
     expect(() => readCluster(dir)).toThrow(/cluster\.json is damaged/)
   })
   test('new nodes take the lowest free place, and never a name or an index twice', () => {
-    const cluster = { index: 0, securePort: 1, nodes: [{ name: 'node-2', index: 1, starts: 1 }] }
+    const cluster = { index: 0, securePort: 1, instances: single, nodes: [{ name: 'node-2', index: 1, starts: 1 }] }
     for (let i = 0; i < 126; i++) cluster.nodes.push(newNode(cluster, i % 2 ? undefined : `extra-${i}`))
     expect(new Set(cluster.nodes.map(n => n.name)).size).toBe(127)
     expect(new Set(cluster.nodes.map(n => n.index)).size).toBe(127)
