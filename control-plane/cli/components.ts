@@ -2,6 +2,7 @@
 import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { livez, type LivenessProbe } from './liveness.ts'
 import { natsServer } from './system.ts'
 import type { Addresses, Cluster, StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
@@ -27,6 +28,9 @@ export const instanceName = (component: string, n: number): string => (n === 1 ?
 /** The component that a process's name is of; undefined when it is not of the control plane. */
 export const componentOf = (name: string): string | undefined => controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
 
+/** Where one of several API servers can be asked alone: a loopback address of its own. */
+const ownAddress = (n: number): string => `127.0.0.${n + 1}`
+
 /** Resolves once something accepts connections. */
 async function accepts(host: string, port: number, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -48,28 +52,29 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 export function controlPlane(dir: StateDir, at: Addresses, { securePort, instances }: Pick<Cluster, 'securePort' | 'instances'>): Component[] {
   const creds = (identity: string): string => path.join(dir.creds, `${identity}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
-  const ours = (component: keyof Cluster['instances'], args: (name: string, n: number) => string[]): Component[] =>
-    Array.from({ length: instances[component] }, (_, i) => instanceName(component, i + 1)).map((name, i) => ({
-      name,
+  const ours = (component: keyof Cluster['instances'], args: (n: number) => string[], liveness?: (n: number) => LivenessProbe): Component[] =>
+    Array.from({ length: instances[component] }, (_, i) => i + 1).map(n => ({
+      name: instanceName(component, n),
       command: process.execPath,
-      args: [...nodeArgs, path.join(bundles, `${component}.js`), '--nats-url', natsUrl(at), ...args(name, i + 1)],
+      args: [...nodeArgs, path.join(bundles, `${component}.js`), '--nats-url', natsUrl(at), ...args(n)],
       env: processEnv,
+      ...(liveness ? { liveness: liveness(n) } : {}),
     }))
   return [
     { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], probe: signal => accepts(at.host, natsPort, signal) },
-    ...ours('kube-apiserver', () => [
+    ...ours('kube-apiserver', n => [
       ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
-      // All of them serve the same addresses and port: the kernel hands each connection to one that lives.
-      ...['--bind-address', '127.0.0.1', '--bind-address', at.host, '--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
+      // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this one's alone.
+      ...['--bind-address', '127.0.0.1', '--bind-address', at.host, '--bind-address', ownAddress(n), '--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
       ...['--tls-cert-file', pki('apiserver.crt'), '--tls-private-key-file', pki('apiserver.key'), '--client-ca-file', pki('ca.crt')],
       ...['--service-account-key-file', pki('sa.pub'), '--service-account-signing-key-file', pki('sa.key'), '--service-account-issuer', 'https://kubernetes.default.svc.cluster.local'],
       ...['--service-cluster-ip-range', at.services],
       ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
-    ]),
-    ...ours('kube-controller-manager', name => [
-      ...['--creds', creds('system:kube-controller-manager'), '--identity', name, '--root-ca-file', pki('ca.crt')],
+    ], n => livez(ownAddress(n), securePort)),
+    ...ours('kube-controller-manager', n => [
+      ...['--creds', creds('system:kube-controller-manager'), '--identity', instanceName('kube-controller-manager', n), '--root-ca-file', pki('ca.crt')],
       ...['--node-monitor-period', '1s', '--node-monitor-grace-period', '6s', ...leaderElection],
     ]),
-    ...ours('kube-scheduler', name => ['--creds', creds('system:kube-scheduler'), '--identity', name, ...leaderElection]),
+    ...ours('kube-scheduler', n => ['--creds', creds('system:kube-scheduler'), '--identity', instanceName('kube-scheduler', n), ...leaderElection]),
   ]
 }

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, writeRecord } from './process.ts'
+import { untilUnresponsive, type LivenessProbe } from './liveness.ts'
+import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, writeRecord, type ProcessRecord } from './process.ts'
 import type { StateDir } from './state.ts'
 
 export interface Component {
@@ -13,6 +14,8 @@ export interface Component {
   env?: Record<string, string>
   /** Resolves once the process serves; without it the process says so itself over IPC. */
   probe?: (signal: AbortSignal) => Promise<void>
+  /** Asked from time to time once the process serves; one that does not answer any more is killed. */
+  liveness?: LivenessProbe
 }
 
 export interface SupervisorEvents {
@@ -76,12 +79,22 @@ export class Supervisor {
 
   /** One life of the process; resolves with how it ended. */
   async #once(ready: () => void): Promise<string> {
-    const { name, command, args, env, probe } = this.#component
+    const { name, command, args, env, probe, liveness } = this.#component
+    const life = new AbortController()
+    let unresponsive = false
+    const serves = (process: ProcessRecord): void => {
+      ready()
+      if (!liveness) return
+      void untilUnresponsive(liveness, AbortSignal.any([life.signal, this.#stop.signal])).then(hangs => {
+        unresponsive = hangs && kill(process, 'SIGKILL')
+      })
+    }
     const former = readRecord(this.#dir, name)
     if (isAlive(former)) {
-      ready()
+      serves(former)
       await untilGone(former, Infinity, this.#stop.signal)
-      return 'gone'
+      life.abort()
+      return unresponsive ? 'did not answer and was killed' : 'gone'
     }
     const log = openSync(path.join(this.#dir.logs, `${name}.log`), 'a', 0o600)
     // A session of its own: the terminal's Ctrl-C is for the supervisor alone, and the process survives the supervisor.
@@ -93,12 +106,11 @@ export class Supervisor {
     if (child.pid !== undefined) {
       const record = writeRecord(this.#dir, name, child.pid)
       if (this.#stop.signal.aborted) kill(record, 'SIGTERM')
+      if (probe) void probe(life.signal).then(() => serves(record), () => {})
+      else child.on('message', message => message === 'ready' && serves(record))
     }
-    const life = new AbortController()
-    if (probe) void probe(life.signal).then(ready, () => {})
-    else child.on('message', message => message === 'ready' && ready())
     const how = await ended.promise
     life.abort()
-    return how
+    return unresponsive ? 'did not answer and was killed' : how
   }
 }

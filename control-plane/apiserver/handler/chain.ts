@@ -82,6 +82,8 @@ export function newHandler(parts: ChainParts): Handler {
       started.longRunning = true
       return dispatch(ctx)
     }
+    // Whether a server is overloaded is asked of nobody else.
+    if (isPublic(info)) return dispatch(ctx)
     const timeoutMs = timeoutOf(request.query.get('timeout'))
     const gate = readingVerbs.has(info.verb) ? reading : mutating
     const turn = gate.enter()

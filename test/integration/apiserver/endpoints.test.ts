@@ -30,3 +30,20 @@ it('the kubernetes Service has the API servers that are alive behind it', async 
   expect(await addresses()).toEqual([own])
   expect(await slices()).toEqual([own])
 })
+
+it('one that is killed leaves the endpoints soon; two that share an address are one endpoint with two leases', async () => {
+  const own = `192.0.2.1:${api.server.port}`
+  const leases = '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases'
+  const { body } = await api.rest('GET', `${leases}?labelSelector=apiserver.kubernetes.io/identity%3Dkube-apiserver`)
+  const [mine] = body.items
+  const copy = (name: string, address: string) => {
+    const { labels } = mine.metadata
+    return { ...mine, metadata: { name, labels, annotations: { 'coxswain.dev/advertise-address': address } }, spec: { ...mine.spec, holderIdentity: name, renewTime: new Date().toISOString().replace('Z', '000Z') } }
+  }
+  // Nobody renews these.
+  expect((await api.rest('POST', leases, copy('apiserver-dead', '192.0.2.9:6443'))).code).toBe(201)
+  expect((await api.rest('POST', leases, copy('apiserver-twin', own))).code).toBe(201)
+  await expect.poll(addresses, { timeout: 10_000 }).toEqual([own, '192.0.2.9:6443'].sort())
+  await expect.poll(addresses, { timeout: 20_000 }).toEqual([own])
+  expect(await slices()).toEqual([own])
+}, 40_000)
