@@ -20,11 +20,24 @@ const defaultTimeoutMs = 30_000
 const heartbeatMs = 1_000
 /** A server that leaves heartbeats unanswered for that long is taken for dead; one whose process is gone is noticed at the next heartbeat. */
 const serverSilenceMs = 6_000
+/**
+ * A server says within 300 ms that it has a request. One that nobody has spoken of for the first number of ticks of the timer was perhaps with a server that
+ * died; after the second it is given up. Ticks, not time: after a pause of this process its answers are read first.
+ */
+const tickMs = 250
+const doubtfulTicks = 3
+const lostTicks = 20
+/** A server that was heard of in this time may have got a request. */
+const knownMs = 60_000
+/** How often a request that changes nothing is sent again when its answer is lost. */
+const retries = 3
 const ackEvery = windowCost / 8
 
 interface Call {
   readonly token: string
   via: string | undefined
+  /** Of the timer, without a sign of a server. */
+  ticks: number
   /** Frames received. */
   frames: number
   readonly answered: (response: ApiResponse) => void
@@ -52,7 +65,7 @@ class NatsTransport implements Transport {
     this.#inbox = `${inboxPrefix(connection.identity)}.${this.#client}`
     this.#subject = apiSubject(connection.identity)
     const subscription = connection.nats.subscribe(`${this.#inbox}.*`, { callback: (e, m) => e ?? this.#receive(m) })
-    const timer = setInterval(() => this.#heartbeat(), heartbeatMs / 4)
+    const timer = setInterval(() => this.#tick(), tickMs)
     timer.unref()
     const stopListening = connection.onChange(connected => connected || this.#failAll(new TransportError('lost', 'the connection to NATS was lost')))
     this.#stop = [() => subscription.unsubscribe(), () => clearInterval(timer), stopListening]
@@ -64,17 +77,30 @@ class NatsTransport implements Transport {
     this.#failAll(new TransportError('lost', 'the client was closed'))
   }
 
-  async request({ method, path, query, headers: fields, body, signal, timeoutMs = defaultTimeoutMs }: Parameters<Transport['request']>[0]): Promise<ApiResponse> {
+  async request(request: Parameters<Transport['request']>[0]): Promise<ApiResponse> {
+    const end = performance.now() + (request.timeoutMs ?? defaultTimeoutMs)
+    for (let tried = 0; ; tried++) {
+      try {
+        return await this.#once({ ...request, timeoutMs: Math.max(1, end - performance.now()) })
+      } catch (e) {
+        // What changes something is not sent twice: whether it was carried out is for the caller to find out.
+        const again = e instanceof TransportError && e.code === 'lost' && request.method === 'GET' && tried < retries && !this.#closed
+        if (!again) throw e
+      }
+    }
+  }
+
+  async #once({ method, path, query, headers: fields, body, signal, timeoutMs }: Parameters<Transport['request']>[0] & { timeoutMs: number }): Promise<ApiResponse> {
     signal?.throwIfAborted()
     if (this.#closed) throw new TransportError('unavailable', 'the client is closed')
     const end = performance.now() + timeoutMs
     if (!this.#connection.connected) await this.#connected(timeoutMs, signal)
     const { promise, resolve, reject } = Promise.withResolvers<ApiResponse>()
     const token = `${++this.#count}`
-    const call: Call = { token, via: undefined, frames: 0, answered: resolve, failed: reject, body: undefined }
+    const call: Call = { token, via: undefined, ticks: 0, frames: 0, answered: resolve, failed: reject, body: undefined }
     this.#calls.set(token, call)
     const abort = () => this.#cancel(call, signal?.reason)
-    const timer = setTimeout(() => this.#cancel(call, new TransportError('timeout', `no answer to ${method} ${path} in ${timeoutMs} ms`)), Math.max(1, end - performance.now()))
+    const timer = setTimeout(() => this.#cancel(call, new TransportError('timeout', `no answer to ${method} ${path} in ${Math.round(timeoutMs)} ms`)), Math.max(1, end - performance.now()))
     signal?.addEventListener('abort', abort)
     try {
       const search = query.toString()
@@ -135,6 +161,7 @@ class NatsTransport implements Transport {
     const decoded = decodeHead(payload)
     if (!decoded) return this.#cancel(call, new TransportError('lost', 'the answer is not understood'))
     const { code, headers: fields, via } = decoded.head
+    this.#know(via)
     if (whole) {
       this.#calls.delete(call.token)
       return call.answered({ code, headers: fields, body: decoded.rest })
@@ -150,8 +177,14 @@ class NatsTransport implements Transport {
 
   #assign(call: Call, via: string): void {
     call.via = via
+    this.#know(via)
+  }
+
+  #know(via: string): void {
     const now = performance.now()
-    if (!this.#servers.has(via)) this.#servers.set(via, { heard: now, due: now + heartbeatMs, asked: 0 })
+    const server = this.#servers.get(via)
+    if (server) server.heard = now
+    else this.#servers.set(via, { heard: now, due: now + heartbeatMs, asked: 0 })
   }
 
   #end(call: Call): void {
@@ -184,14 +217,25 @@ class NatsTransport implements Transport {
     this.#connection.publish(`${this.#subject}.${server}`, JSON.stringify(message), reply ? { reply } : {})
   }
 
-  /** Asks each server that works for us whether it is alive; when its process is gone, NATS itself answers that nobody listens. */
-  #heartbeat(): void {
-    if (this.#servers.size === 0 || !this.#connection.connected) return
-    const used = new Set([...this.#calls.values()].map(call => call.via))
+  /**
+   * Asks each server that works for us whether it is alive, and each that perhaps does; when its process is gone, NATS itself answers that nobody listens.
+   */
+  #tick(): void {
+    if (this.#calls.size === 0 && this.#servers.size === 0) return
+    if (!this.#connection.connected) return
+    const used = new Set<string>()
+    let doubtful = false
+    for (const call of this.#calls.values()) {
+      if (call.via !== undefined) used.add(call.via)
+      else if (++call.ticks >= lostTicks) this.#cancel(call, new TransportError('lost', 'no API server speaks of the request'))
+      else if (call.ticks >= doubtfulTicks) doubtful = true
+    }
     const now = performance.now()
     for (const [id, server] of this.#servers) {
-      if (!used.has(id)) this.#servers.delete(id)
-      else if (server.asked > 0 && now - Math.max(server.heard, server.asked) > serverSilenceMs) this.#gone(id, 'the API server is silent')
+      if (!used.has(id) && !doubtful) {
+        server.asked = 0
+        if (now - server.heard > knownMs) this.#servers.delete(id)
+      } else if (server.asked > 0 && now - Math.max(server.heard, server.asked) > serverSilenceMs) this.#gone(id, 'the API server is silent')
       else if (now >= server.due) {
         // The time of the oldest unanswered question counts.
         if (server.asked === 0) server.asked = now
@@ -222,7 +266,9 @@ class NatsTransport implements Transport {
 
   #gone(id: string, why: string): void {
     this.#servers.delete(id)
-    for (const call of [...this.#calls.values()]) if (call.via === id) this.#fail(call, new TransportError('lost', why))
+    for (const call of [...this.#calls.values()]) {
+      if (call.via === id || (call.via === undefined && call.ticks >= doubtfulTicks)) this.#fail(call, new TransportError('lost', why))
+    }
   }
 }
 

@@ -139,6 +139,44 @@ describe('requests', () => {
   })
 })
 
+describe('a request whose server says nothing', () => {
+  /** One server that serves, and one that did and now takes requests without a word. `gone` ends it. */
+  const beside = async () => {
+    const second = await nats.connect('system:apiserver')
+    const ok: ApiHandler = async () => ({ code: 200, headers: {}, body: Buffer.from('ok') })
+    await serve(ok)
+    const other = serveApi(second, ok, { log })
+    await second.nats.flush()
+    const transport = natsTransport(node)
+    await Promise.all(Array.from({ length: 50 }, () => get(transport, '/')))
+    let swallowed = 0
+    second.nats.subscribe('api.*.*')
+    second.nats.subscribe('api.*', { queue: 'apiserver', callback: () => void swallowed++ })
+    await other.close()
+    const codes = async (method: string) => new Set(await Promise.all(Array.from({ length: 20 }, () => get(transport, '/', { method, timeoutMs: 60_000 }).then(r => r.code, (e: { code: string }) => e.code))))
+    const gone = async () => {
+      await until(() => swallowed >= 10, 'some to be swallowed')
+      await second.close()
+    }
+    return { codes, gone, end: () => Promise.all([transport.close(), second.close()]) }
+  }
+
+  test('because it died: is sent again when it only reads, is an error soon when it writes', async () => {
+    const { codes, gone, end } = await beside()
+    const [reads, writes] = [codes('GET'), codes('PUT')]
+    await gone()
+    expect(await reads).toEqual(new Set([200]))
+    expect(await writes).toEqual(new Set([200, 'lost']))
+    await end()
+  })
+
+  test('because it hangs: is given up long before its deadline', async () => {
+    const { codes, end } = await beside()
+    expect(await codes('PUT')).toEqual(new Set([200, 'lost']))
+    await end()
+  })
+})
+
 describe('streams', () => {
   test('come piece by piece until the reader stops', async () => {
     const state = { sent: 0, over: false }
