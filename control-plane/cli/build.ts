@@ -34,6 +34,7 @@ await build({
     'kube-apiserver': path.join(project, 'control-plane/apiserver/main.ts'),
     'kube-controller-manager': path.join(project, 'control-plane/controller-manager/main.ts'),
     'kube-scheduler': path.join(project, 'control-plane/scheduler/main.ts'),
+    'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
   },
   outdir: out,

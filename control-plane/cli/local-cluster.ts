@@ -6,6 +6,7 @@ import path from 'node:path'
 import { execa } from 'execa'
 import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
 import { componentOf, controlPlane, natsPort } from './components.ts'
+import { restoreLink } from './link.ts'
 import { withLock } from './lock.ts'
 import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
 import { nodeIdentity, nodeProcess, removeCgroups, eraseNode, startNode } from './node.ts'
@@ -162,6 +163,7 @@ export class LocalCluster {
     if (isAlive(former)) return this.#follow(node, former, untilGone(former, Infinity, this.#stopping.signal))
     if (starts >= node.starts) return
     if (!existsSync(path.join(this.#dir.creds, `${nodeIdentity(node.name)}.creds`))) await ensureCreds(this.#dir, await authorityOf(this.#dir), nodeIdentity(node.name))
+    await restoreLink(this.#dir, this.#at, node)
     const { record, ended } = await startNode(this.#dir, this.#at, node)
     this.#follow(node, record, ended)
     this.#events.nodeStarted(node.name)
@@ -173,6 +175,7 @@ export class LocalCluster {
       if (this.#stopping.signal.aborted) return
       this.#live.delete(node.name)
       removeCgroups(`${this.#at.cgroup}/${node.name}`)
+      await restoreLink(this.#dir, this.#at, node).catch((e: Error) => this.#events.died(`link of ${node.name}`, e.message, 0))
       this.#events.nodeDied(node.name)
       await this.#route()
       // Somebody may have asked for its next life while it died.
@@ -210,6 +213,7 @@ export async function stopEverything(dir: StateDir, at: Addresses, supervisors: 
     const names = new Set([...recordedNames(dir), ...supervisors.map(s => s.name)].filter(name => components.includes(componentOf(name) ?? '')))
     await Promise.all([...names].map(name => supervisors.find(s => s.name === name)?.stop() ?? end(dir, name)))
   }
+  await Promise.all(nodes.map(node => restoreLink(dir, at, node)))
   await lowerBridge(at)
   removeCgroups(at.cgroup)
 }

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { cutLink, degradeLink, healLink } from './link.ts'
 import { followFile } from './logs.ts'
 import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
 import { age, mebibytes, table } from './print.ts'
@@ -94,6 +95,32 @@ command(node, 'list', 'the nodes of the cluster')
   .action(async (o: Common) => {
     const rows = await listNodes(stateDir(o.stateDir))
     show(o, rows, () => table(['NAME', 'STATUS', 'PID', 'ADDRESS', 'POD CIDR'], rows.map(r => [r.name, r.status, String(r.pid ?? ''), r.address, r.podCIDR])))
+  })
+
+const link = program.command('link').description('cut, degrade and heal the network link of a node').exitOverride()
+const direction = new Option('--direction <way>', 'as the node sees it: packets that come in, that go out, or both').choices(['in', 'out', 'both']).default('both')
+type Direction = 'in' | 'out' | 'both'
+command(link, 'cut', 'lose every packet from and to a node; its pods run on')
+  .argument('<name>')
+  .addOption(direction)
+  .action(async (name: string, o: Common & { direction: Direction }) => {
+    await cutLink(stateDir(o.stateDir), name, o.direction)
+    say(`link of ${name} cut`)
+  })
+command(link, 'degrade', 'lose some packets from and to a node, deliver the others late')
+  .argument('<name>')
+  .option('--loss <percent>', 'how many of a hundred packets are lost', wholeNumber(0, 100), 0)
+  .option('--delay <ms>', 'how much later a packet comes, each way', wholeNumber(0, 10_000), 0)
+  .addOption(direction)
+  .action(async (name: string, o: Common & { loss: number; delay: number; direction: Direction }) => {
+    await degradeLink(stateDir(o.stateDir), name, { loss: o.loss, delayMs: o.delay, direction: o.direction })
+    say(`link of ${name} loses ${o.loss} % and is ${o.delay} ms late`)
+  })
+command(link, 'heal', 'make the link of a node whole again')
+  .argument('<name>')
+  .action(async (name: string, o: Common) => {
+    await healLink(stateDir(o.stateDir), name)
+    say(`link of ${name} healed`)
   })
 
 command(program, 'kubeconfig', 'print the administrator\'s kubeconfig').action((o: Common) => {

@@ -1,6 +1,7 @@
 /** The machine's side of the cluster's network: one bridge that the nodes hang on, and routes to pods and Services through them. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { execa } from 'execa'
+import { hardwareAddress } from '#shared/linux/ip.ts'
 import { which } from './system.ts'
 import type { Addresses } from './state.ts'
 
@@ -18,7 +19,7 @@ const acceptRule = (at: Addresses): string[] => ['FORWARD', '-i', at.bridge, '-o
 
 /** Makes the bridge, or finds it. Cluster addresses without a route of their own are unreachable, so nothing leaves for the outside. */
 export async function raiseBridge(at: Addresses): Promise<void> {
-  if (!existsSync(`/sys/class/net/${at.bridge}`)) await ip([`link add ${at.bridge} type bridge`])
+  if (!existsSync(`/sys/class/net/${at.bridge}`)) await ip([`link add ${at.bridge} address ${hardwareAddress(at.host)} type bridge`])
   await ip([`addr replace ${at.host}/24 dev ${at.bridge}`, `link set ${at.bridge} up`, `route replace unreachable ${at.all}`])
   if (bridgedPacketsAreFiltered() && which('iptables')) {
     const has = await execa('iptables', ['-w', '-C', ...acceptRule(at)], { reject: false, timeout: 10_000 })

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
 import { writeAtomically, type StateDir } from './state.ts'
 
-const recordSchema = z.object({
+export const recordSchema = z.object({
   pid: z.number().int().positive(),
   /** Clock ticks since boot, /proc/PID/stat field 22. */
   startTime: z.number(),
@@ -38,8 +38,10 @@ export function readRecord(dir: StateDir, name: string): ProcessRecord | undefin
   }
 }
 
+export const recordOf = (pid: number): ProcessRecord => ({ pid, startTime: startTimeOf(pid) ?? 0 })
+
 export function writeRecord(dir: StateDir, name: string, pid: number, starts?: number): ProcessRecord {
-  const record = { pid, startTime: startTimeOf(pid) ?? 0, ...(starts === undefined ? {} : { starts }) }
+  const record = { ...recordOf(pid), ...(starts === undefined ? {} : { starts }) }
   writeAtomically(recordFile(dir, name), JSON.stringify(record))
   return record
 }

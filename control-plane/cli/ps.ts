@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { leases, pods } from '#shared/api/kinds.ts'
 import { adminClient } from './api.ts'
 import { componentOf, controlPlaneComponents } from './components.ts'
+import { linkRelay } from './link.ts'
 import { nodeProcess } from './node.ts'
 import { isAlive, readRecord, recordedNames } from './process.ts'
 import type { Cluster, StateDir } from './state.ts'
@@ -130,6 +131,8 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
       const component = /node-agent\.js/.test(process.command) ? 'node-agent' : /^\S*conmon /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
       own.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
     }
+    const relay = linkRelay(dir, node.name)
+    if (relay !== undefined) rows.push({ component: 'link', node: node.name, ...describe(relay) })
     rows.push({ component: 'node-init', node: node.name, ...describe(record.pid) }, ...own.filter(r => r.component === 'node-agent'), ...own.filter(r => r.component !== 'node-agent'))
   }
   return rows

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
-import { ipBatch, ipJson, linkNames } from '#shared/linux/ip.ts'
+import { hardwareAddress, ipBatch, ipJson, linkNames } from '#shared/linux/ip.ts'
 import { nft } from '#shared/linux/nft.ts'
 import { run } from '#shared/linux/run.ts'
 import { addressPool, firstAddress, parseCidr } from './addresses.ts'
@@ -119,7 +119,7 @@ async function prepareNode(options: BridgeOptions, gateway: string): Promise<voi
   const { podCIDR, clusterCIDR, serviceCIDR, nodeIP } = options
   const prefix = podCIDR.split('/')[1]
   const links = await ipJson<{ ifname: string }>(['link', 'show', 'type', 'bridge'])
-  if (!links.some(l => l.ifname === BRIDGE)) await ipBatch([`link add ${BRIDGE} type bridge`])
+  if (!links.some(l => l.ifname === BRIDGE)) await ipBatch([`link add ${BRIDGE} address ${hardwareAddress(gateway)} type bridge`])
   await ipBatch([`link set lo up`, `link set ${BRIDGE} up`, `addr replace ${gateway}/${prefix} dev ${BRIDGE}`])
   await Promise.all([
     writeFile('/proc/sys/net/ipv4/ip_forward', '1'),

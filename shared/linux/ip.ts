@@ -22,3 +22,9 @@ export async function linkNames(): Promise<Set<string>> {
   const lines = (await readFile('/proc/self/net/dev', 'utf8')).split('\n')
   return new Set(lines.filter(l => l.includes(':')).map(l => l.slice(0, l.indexOf(':')).trim()))
 }
+
+/**
+ * The hardware address for a bridge that has this IPv4 address. Left to itself a bridge takes the lowest one of its ports: when a port comes or goes it changes, and
+ * whoever knew the former one sends into nowhere until its neighbour table forgets.
+ */
+export const hardwareAddress = (ip: string): string => ['0a', '58', ...ip.split('.').map(n => Number(n).toString(16).padStart(2, '0'))].join(':')
