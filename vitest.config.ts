@@ -1,13 +1,21 @@
 import { defineConfig } from 'vitest/config'
 
+/** Tests of pods that hold for every runtime: once with `oci` as root, and once with `process` as an ordinary user. */
+const everyRuntime = ['test/integration/kubelet/containers.test.ts', 'test/integration/kubelet/lifecycle.test.ts']
+/** What is tested as an ordinary user alone. */
+const ordinaryUser = ['test/integration/rootless/*.test.ts']
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
     // A machine that lands changes is shared and may stall for seconds. The report marks what needed a second try: a race to be found.
     retry: process.env['CI'] ? 1 : 0,
+    projects: [
+      { extends: true, test: { name: 'root', include: ['test/**/*.test.ts'], exclude: ordinaryUser } },
+      { extends: true, test: { name: 'rootless', include: [...everyRuntime, ...ordinaryUser], setupFiles: ['test/fixtures/ordinary-user.ts'] } },
+    ],
   },
 })

@@ -9,6 +9,8 @@ import { eventRecorder } from '#shared/client/events.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { ipBatch } from '#shared/linux/ip.ts'
+import { detectCapabilities } from './capabilities.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
 import { nodeEvents } from './kubelet/node/events.ts'
@@ -20,10 +22,13 @@ import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
 import { statusManager } from './kubelet/status/manager.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
+import { openHostNetwork } from './network/host.ts'
 import { keepRoutes } from './network/peers.ts'
 import type { NodeAgentOptions } from './options.ts'
 import { startProxy } from './proxy/proxy.ts'
+import { startUserspaceProxy } from './proxy/userspace.ts'
 import { createOciRuntime } from './runtime/oci.ts'
+import { createProcessRuntime } from './runtime/process.ts'
 
 /** Resolves when the node is registered and follows its pods; everything ends with `signal`, containers excepted. */
 export async function startNode(options: NodeAgentOptions, connection: BusConnection, log: Logger, signal: AbortSignal): Promise<void> {
@@ -34,20 +39,28 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const machine = readMachine(rootDir)
   const transport = natsTransport(connection)
   const client = newClient(transport)
+  const can = detectCapabilities(options)
+  const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
   const [runtime, network] = await Promise.all([
-    createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...(options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}) }),
-    openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp }),
+    can.runtime === 'oci' ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...catalogue }) : createProcessRuntime({ rootDir, ...catalogue }),
+    can.network === 'bridge' ? openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp }) : openHostNetwork(nodeIp),
   ])
-  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, runtimeName: 'oci', runtimeVersion: `${runtime.name}-${runtime.version}`, networkName: network.name, machine }
+  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, capabilities: can, runtimeVersion: `${runtime.name}-${runtime.version}`, machine }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   let registered = await registerNode(client, about, log, signal)
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
   const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
-  startProxy({ services: serviceInformer, endpointSlices: sliceInformer, nodeName, nodeIPs: [nodeIp], clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, log }, signal)
   const recorder = eventRecorder(client, 'kubelet', nodeName, log)
+  if (can.proxy === 'nftables') startProxy({ services: serviceInformer, endpointSlices: sliceInformer, nodeName, nodeIPs: [nodeIp], clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, log }, signal)
+  else {
+    // Every address of the range is the node's own: that is enough to listen on it, and for packets of pods to arrive.
+    if (can.network === 'bridge') await ipBatch([`route replace local ${options.serviceClusterIpRange} dev lo`])
+    const nodeAddresses = can.network === 'host' ? [...new Set([nodeIp, '127.0.0.1'])] : [nodeIp]
+    startUserspaceProxy({ services: serviceInformer, endpointSlices: sliceInformer, recorder: eventRecorder(client, 'kube-proxy', nodeName, log), nodeName, nodeAddresses, log }, signal)
+  }
   const node = (): Node => nodeInformer.get('', nodeName) ?? registered
-  log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, runtime: about.runtimeVersion }, 'node registered')
+  log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
   const events = nodeEvents(recorder, nodeName)
   events.started()
   events.reported(registered)
@@ -78,7 +91,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     // A renewal whose answer got lost must not cost the others.
     lease: keepLease(newClient(transport, { timeoutMs: Math.max(1_000, (options.nodeLeaseDurationSeconds * 1000) / 4) }), node, options.nodeLeaseDurationSeconds, log, signal),
     status: keepStatus(client, about, node, options.nodeStatusUpdateFrequency, onReport, log, signal),
-    routes: keepRoutes(nodeInformer, nodeName, log, signal),
+    ...(can.network === 'bridge' ? { routes: keepRoutes(nodeInformer, nodeName, log, signal) } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal),
   }
   for (const [name, loop] of Object.entries(running)) loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))

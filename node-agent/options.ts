@@ -18,7 +18,11 @@ export const flags = z.object({
   clusterCidr: cidr,
   serviceClusterIpRange: cidr,
   /** Everything of this node is below it, in every tree of control groups. */
-  cgroupRoot: directory,
+  cgroupRoot: directory.default('/coxswain'),
+  /** How containers run, pods are connected and Services are routed; by default the best that the node can do. */
+  runtime: z.enum(['oci', 'process']).optional(),
+  network: z.enum(['bridge', 'host']).optional(),
+  proxy: z.enum(['nftables', 'userspace']).optional(),
   nodeStatusUpdateFrequency: durationFlag().default(10_000),
   nodeLeaseDurationSeconds: intFlag().default(40),
   maxPods: intFlag().default(110),

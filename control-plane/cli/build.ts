@@ -36,6 +36,8 @@ await build({
     'kube-scheduler': path.join(project, 'control-plane/scheduler/main.ts'),
     'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
+    'process-shim': path.join(project, 'node-agent/runtime/process/shim.ts'),
+    'userspace-proxy': path.join(project, 'node-agent/proxy/userspace/worker.ts'),
   },
   outdir: out,
   absWorkingDir: project,

@@ -1,8 +1,14 @@
 /** What the scheduler knows of one node: the object, the pods on it, and their sums. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { hostPortsOf, conflicts, type HostPort } from '#shared/scheduling/hostports.ts'
+import { conflicts, containerPortsOf, hostPortsOf, sharesAddress, type HostPort } from '#shared/scheduling/hostports.ts'
 import { addResources, allocatableOf, noResources, nonZeroRequestsOf, requestsOf, subtractResources, type Resources } from './resources.ts'
+
+/** What a pod asks of a node's ports: where pods have addresses of their own, and where they share the node's. */
+export interface PodPorts {
+  host: HostPort[]
+  container: HostPort[]
+}
 
 export class NodeInfo {
   readonly name: string
@@ -12,7 +18,8 @@ export class NodeInfo {
   /** cpu and memory with upstream's assumption for pods that request nothing, so that those spread too. */
   readonly nonZeroRequested: Resources = noResources()
   readonly pods = new Map<string, Pod>()
-  readonly #hostPorts: HostPort[] = []
+  #ports: HostPort[] = []
+  #sharesAddress = false
 
   constructor(name: string) {
     this.name = name
@@ -21,6 +28,9 @@ export class NodeInfo {
   setNode(node: Node | undefined): void {
     this.node = node
     this.allocatable = node ? allocatableOf(node) : noResources()
+    if (this.#sharesAddress === sharesAddress(node)) return
+    this.#sharesAddress = sharesAddress(node)
+    this.#countPorts()
   }
 
   /** Adds a pod, or replaces what is known of it. */
@@ -29,7 +39,7 @@ export class NodeInfo {
     this.pods.set(pod.metadata.uid ?? '', pod)
     addResources(this.requested, requestsOf(pod))
     addResources(this.nonZeroRequested, nonZeroRequestsOf(pod))
-    this.#hostPorts.push(...hostPortsOf(pod))
+    this.#ports.push(...this.#portsOf(pod))
   }
 
   removePod(pod: Pod): void {
@@ -39,11 +49,18 @@ export class NodeInfo {
     this.pods.delete(uid)
     subtractResources(this.requested, requestsOf(known))
     subtractResources(this.nonZeroRequested, nonZeroRequestsOf(known))
-    this.#hostPorts.splice(0, this.#hostPorts.length, ...[...this.pods.values()].flatMap(hostPortsOf))
+    this.#countPorts()
   }
 
   /** Whether a pod that wants these ports can be here. */
-  hasFree(ports: readonly HostPort[]): boolean {
-    return !ports.some(p => this.#hostPorts.some(used => conflicts(p, used)))
+  hasFree({ host, container }: PodPorts): boolean {
+    return !(this.#sharesAddress ? container : host).some(p => this.#ports.some(used => conflicts(p, used)))
+  }
+
+  #portsOf(pod: Pod): HostPort[] {
+    return this.#sharesAddress ? containerPortsOf(pod) : hostPortsOf(pod)
+  }
+  #countPorts(): void {
+    this.#ports = [...this.pods.values()].flatMap(pod => this.#portsOf(pod))
   }
 }

@@ -1,7 +1,10 @@
-/** What the kubelet asks of a pod network. One implementation a file: `bridge`, later `host`. */
+/** What the kubelet asks of a pod network. One implementation a file: `bridge`, `host`. */
+import type { Pod } from '#shared/api/core/pod.ts'
 
 export interface PodNetwork {
   readonly name: string
+  /** As a container runtime's. */
+  readonly unsupported?: (pod: Pod) => string[]
   /** Makes, or finds again after a restart of the node-agent, the pod's network; idempotent by pod UID. */
   setUp(pod: { uid: string; namespace: string; name: string; hostPorts: { hostIP: string; hostPort: number; containerPort: number; protocol: string }[]; sysctls: Record<string, string> }): Promise<{ ip: string; namespacePath: string }>
   /** Takes it down and frees the address; idempotent, also for pods it never heard of. */

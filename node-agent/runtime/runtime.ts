@@ -1,4 +1,5 @@
-/** What the kubelet asks of a container runtime. One implementation a file: `oci`, later `process`. */
+/** What the kubelet asks of a container runtime. One implementation a file: `oci`, `process`. */
+import type { Pod } from '#shared/api/core/pod.ts'
 
 export interface ImageConfig {
   /** The name that was asked for. */
@@ -101,6 +102,8 @@ export interface ExecOptions {
 export interface ContainerRuntime {
   readonly name: string
   readonly version: string
+  /** What of a pod's spec this runtime cannot honour, each as a phrase that names the field; absent: nothing. */
+  readonly unsupported?: (pod: Pod) => string[]
   /** Resolves an image name of the catalogue; throws ImageError. */
   pull(image: string): Promise<ImageConfig>
   /** Starts a container under its shim. Throws with the runtime's message (RunContainerError, CreateContainerError). Resolves when its process runs. */

@@ -25,9 +25,9 @@ export interface Mount {
   source: string
 }
 
-/** Every mount of this namespace, in the order they were made. */
+/** Every mount of this namespace, in the order they were made; none where only other systems' mounts are. */
 export async function listMounts(): Promise<Mount[]> {
-  const text = await readFile('/proc/self/mountinfo', 'utf8')
+  const text = process.platform === 'linux' ? await readFile('/proc/self/mountinfo', 'utf8') : ''
   return text.split('\n').flatMap(line => {
     const [before, after] = line.split(' - ')
     const target = before?.split(' ')[4]

@@ -1,4 +1,5 @@
 /** Host ports of pods and when two of them collide. */
+import type { Node } from '../api/core/node.ts'
 import type { Pod } from '../api/core/pod.ts'
 
 export interface HostPort {
@@ -7,11 +8,24 @@ export interface HostPort {
   protocol: string
 }
 
-/** The ports of the node that a pod takes: of app containers and of init containers that go on running. */
+/** Says how a node connects its pods; on `host` all of them have the node's address. */
+export const networkLabel = 'coxswain.io/network'
+export const sharesAddress = (node: Node | undefined): boolean => node?.metadata.labels?.[networkLabel] === 'host'
+
+/** App containers, and init containers that go on running: the others are gone when they come. */
+const lasting = (pod: Pod) => [...pod.spec.containers, ...(pod.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always')]
+
+/** The ports of the node that a pod takes. */
 export function hostPortsOf(pod: Pod): HostPort[] {
-  const containers = [...pod.spec.containers, ...(pod.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always')]
-  return containers.flatMap(c => (c.ports ?? []).filter(p => p.hostPort).map(p => ({ ip: p.hostIP || '0.0.0.0', port: p.hostPort ?? 0, protocol: p.protocol ?? 'TCP' })))
+  return lasting(pod).flatMap(c => (c.ports ?? []).filter(p => p.hostPort).map(p => ({ ip: p.hostIP || '0.0.0.0', port: p.hostPort ?? 0, protocol: p.protocol ?? 'TCP' })))
 }
+
+/** The ports that its containers say they listen on: the node's own where pods share its address. */
+export function containerPortsOf(pod: Pod): HostPort[] {
+  return lasting(pod).flatMap(c => (c.ports ?? []).map(p => ({ ip: '0.0.0.0', port: p.containerPort, protocol: p.protocol ?? 'TCP' })))
+}
+
+export const portsOn = (node: Node, pod: Pod): HostPort[] => (sharesAddress(node) ? containerPortsOf(pod) : hostPortsOf(pod))
 
 /** Two claims collide when port and protocol agree and the addresses do, where 0.0.0.0 is all of them. */
 export const conflicts = (a: HostPort, b: HostPort): boolean => a.port === b.port && a.protocol === b.protocol && (a.ip === b.ip || a.ip === '0.0.0.0' || b.ip === '0.0.0.0')

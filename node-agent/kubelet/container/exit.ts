@@ -12,14 +12,16 @@ const unknownExit = { exitCode: 255, reason: 'Unknown' }
 /** Fills in how a run ended. `status` is undefined when there is no trace of it. */
 export async function recordExit(ctx: PodContext, name: string, attempt: Attempt, status: ContainerStatus | undefined): Promise<void> {
   const known = status?.exitCode !== undefined
+  const exitCode = status?.exitCode ?? unknownExit.exitCode
+  const container = findContainer(ctx.pod, name)?.container
+  // Read first: the pod may be looked at meanwhile, and is told of the end as a whole.
+  const message = container ? await terminationMessage(container, exitCode, terminationLog(ctx.directory, name, attempt.attempt), logFile(ctx.directory, name, attempt.attempt)) : ''
   attempt.state = 'exited'
-  attempt.exitCode = status?.exitCode ?? unknownExit.exitCode
-  attempt.reason = !known ? unknownExit.reason : status.oomKilled ? 'OOMKilled' : attempt.exitCode === 0 ? 'Completed' : 'Error'
+  attempt.exitCode = exitCode
+  attempt.reason = !known ? unknownExit.reason : status.oomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error'
   if (status?.signal) attempt.signal = status.signal
   if (status?.startedAt) attempt.startedAt = status.startedAt.toISOString()
   attempt.finishedAt = (status?.finishedAt ?? new Date()).toISOString()
-  const container = findContainer(ctx.pod, name)?.container
-  const message = container ? await terminationMessage(container, attempt.exitCode, terminationLog(ctx.directory, name, attempt.attempt), logFile(ctx.directory, name, attempt.attempt)) : ''
   if (message) attempt.message = message
   attempt.ready = false
   ctx.save()

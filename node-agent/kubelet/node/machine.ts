@@ -1,6 +1,6 @@
 /** What the machine is: read once at start. */
 import { readFileSync, statfsSync } from 'node:fs'
-import { arch, availableParallelism, cpus, release, totalmem } from 'node:os'
+import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
 
 export interface Machine {
   cpus: number
@@ -32,7 +32,7 @@ export function readMachine(rootDir: string): Machine {
     diskBytes: disk.blocks * disk.bsize,
     architecture: architectures[arch()] ?? arch(),
     kernelVersion: release(),
-    osImage: name ?? 'Linux',
+    osImage: name ?? type(),
     machineID: text('/etc/machine-id'),
     systemUUID: text('/sys/class/dmi/id/product_uuid') || text('/etc/machine-id'),
     bootID: text('/proc/sys/kernel/random/boot_id'),

@@ -1,6 +1,8 @@
 /** This node's Node object: pure, from the machine and the flags. */
 import type { Node, NodeCondition, NodeStatus } from '#shared/api/core/node.ts'
 import { formatTime } from '#shared/machinery/time.ts'
+import { networkLabel } from '#shared/scheduling/hostports.ts'
+import type { Capabilities } from '../../capabilities.ts'
 import type { Machine } from './machine.ts'
 
 export const kubeletVersion = 'v1.35.0'
@@ -10,21 +12,21 @@ export interface NodeOptions {
   ip: string
   podCIDR: string
   maxPods: number
-  runtimeName: string
+  capabilities: Capabilities
   runtimeVersion: string
-  networkName: string
   machine: Machine
 }
 
-export function nodeLabels({ name, machine, runtimeName, networkName }: NodeOptions): { [key: string]: string } {
+export function nodeLabels({ name, machine, capabilities }: NodeOptions): { [key: string]: string } {
   return {
     'beta.kubernetes.io/arch': machine.architecture,
-    'beta.kubernetes.io/os': 'linux',
+    'beta.kubernetes.io/os': process.platform,
     'kubernetes.io/arch': machine.architecture,
     'kubernetes.io/hostname': name,
-    'kubernetes.io/os': 'linux',
-    'coxswain.io/runtime': runtimeName,
-    'coxswain.io/network': networkName,
+    'kubernetes.io/os': process.platform,
+    'coxswain.io/runtime': capabilities.runtime,
+    [networkLabel]: capabilities.network,
+    'coxswain.io/proxy': capabilities.proxy,
   }
 }
 
@@ -65,10 +67,10 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
       bootID: machine.bootID,
       kernelVersion: machine.kernelVersion,
       osImage: machine.osImage,
-      containerRuntimeVersion: `${o.runtimeName}://${o.runtimeVersion}`,
+      containerRuntimeVersion: `${o.capabilities.runtime}://${o.runtimeVersion}`,
       kubeletVersion,
       kubeProxyVersion: '',
-      operatingSystem: 'linux',
+      operatingSystem: process.platform,
       architecture: machine.architecture,
     },
   }

@@ -3,7 +3,7 @@ import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
-import { conflicts, hostPortsOf } from '#shared/scheduling/hostports.ts'
+import { conflicts, portsOn } from '#shared/scheduling/hostports.ts'
 import { matchesNode } from '#shared/scheduling/nodeaffinity.ts'
 import { tolerates } from '#shared/scheduling/taints.ts'
 
@@ -54,10 +54,10 @@ export function admit(pod: Pod, node: Node, others: readonly Pod[]): Rejection |
   const unsafe = pod.spec.securityContext?.sysctls?.find(s => !safeSysctls.has(s.name.replaceAll('/', '.')))
   if (unsafe) return { reason: 'SysctlForbidden', message: `forbidden sysctl: ${JSON.stringify(unsafe.name)} not allowlisted` }
   const { os } = pod.spec
-  if (os && os.name !== 'linux') return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
+  if (os && os.name !== (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux')) return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
   if (!matchesNode(pod, node)) return { reason: 'NodeAffinity', message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" }
   if (!toleratesNode(pod, node)) return { reason: 'TaintToleration', message: 'Predicate TaintToleration failed: node(s) had untolerated taint(s)' }
-  const taken = others.flatMap(hostPortsOf)
-  if (hostPortsOf(pod).some(p => taken.some(t => conflicts(p, t)))) return { reason: 'NodePorts', message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports" }
+  const taken = others.flatMap(other => portsOn(node, other))
+  if (portsOn(node, pod).some(p => taken.some(t => conflicts(p, t)))) return { reason: 'NodePorts', message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports" }
   return insufficient(pod, node, others)
 }

@@ -197,6 +197,9 @@ export class PodWorker implements PodContext {
     const rejection = node && admit(this.#pod, node, this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod)))
     if (!rejection) {
       this.state.admitted = true
+      const { runtime, network } = this.kubelet
+      const unsupported = [...(runtime.unsupported?.(this.#pod) ?? []), ...(network.unsupported?.(this.#pod) ?? [])]
+      if (unsupported.length > 0) this.event('Warning', 'FieldsNotHonored', `This node cannot honor: ${unsupported.join('; ')}`)
       return
     }
     this.event('Warning', rejection.reason, rejection.message)

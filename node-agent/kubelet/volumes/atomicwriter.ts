@@ -30,6 +30,7 @@ async function same(directory: string, payload: Payload): Promise<boolean> {
     if (!wanted) return false
     const [data, info] = await Promise.all([readFile(join(directory, path)), stat(join(directory, path))])
     if (!data.equals(wanted.data) || (info.mode & 0o7777) !== wanted.mode) return false
+    if (!mayOwn) continue
     if ((wanted.uid !== undefined && info.uid !== wanted.uid) || (wanted.gid !== undefined && info.gid !== wanted.gid)) return false
   }
   return true
@@ -37,6 +38,9 @@ async function same(directory: string, payload: Payload): Promise<boolean> {
 
 /** `..2026_11_21_02_13_38.` and a random end, as upstream names them. */
 const stamp = (now: Date): string => `..${now.toISOString().slice(0, 19).replace(/[-T:]/g, '_')}.`
+
+/** Only root gives files away. */
+const mayOwn = process.getuid?.() === 0
 
 /** Resolves true when something changed. A path must be relative and must not lead out; the caller's API validation sees to that, and so does this. */
 export async function atomicWrite(target: string, payload: Payload): Promise<boolean> {
@@ -52,7 +56,7 @@ export async function atomicWrite(target: string, payload: Payload): Promise<boo
       await writeFile(at, data)
       // The umask would take away what writeFile is told.
       await chmod(at, mode)
-      if (uid !== undefined || gid !== undefined) await chown(at, uid ?? 0, gid ?? 0)
+      if (mayOwn && (uid !== undefined || gid !== undefined)) await chown(at, uid ?? 0, gid ?? 0)
     }
     const link = join(target, '..data_tmp')
     await rm(link, { force: true })

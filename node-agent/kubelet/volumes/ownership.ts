@@ -2,9 +2,9 @@
 import { chmod, lchown, lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Does nothing when the root is right already, so that a restart does not walk a large volume again. */
+/** Does nothing when the root is right already, so that a restart does not walk a large volume again; nor without root, which alone gives files away. */
 export async function ownByGroup(root: string, gid: number | undefined): Promise<void> {
-  if (gid === undefined) return
+  if (gid === undefined || process.getuid?.() !== 0) return
   const info = await lstat(root)
   if (info.gid === gid && (info.mode & 0o2070) === 0o2070) return
   await own(root, gid)

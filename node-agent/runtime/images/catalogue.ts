@@ -59,13 +59,24 @@ export function missing(image: HostImage): string | undefined {
   return lacking && `the node has no ${lacking.binary} (Debian package ${lacking.package})`
 }
 
+/** What a container would not find of the image's own files, as a sentence; undefined when nothing. */
+function misplaced(image: HostImage): string | undefined {
+  const found = (path: string): boolean => containerPath.includes(dirname(path)) || path === image.entrypoint?.[0]
+  const lost = Object.keys(image.files ?? {}).find(path => !found(path))
+  return lost && `it needs its own ${lost}, which the runtime "process" cannot give it`
+}
+
 export interface Catalogue {
   /** As ContainerRuntime.pull. */
   resolve(image: string): Promise<ImageConfig>
 }
 
-/** `layersDirectory` is where images' own files are laid out, once each. */
-export async function openCatalogue(options: { layersDirectory: string; file?: string }): Promise<Catalogue> {
+/**
+ * `layersDirectory` is where images' own files are laid out, once each. Without `overlay` nothing can be laid over the node's files: programs are found through PATH,
+ * other files of an image nowhere.
+ */
+export async function openCatalogue(options: { layersDirectory: string; file?: string | undefined; overlay?: boolean }): Promise<Catalogue> {
+  const { overlay = true } = options
   const own = options.file === undefined ? [] : parseCatalogue(await readFile(options.file, 'utf8').catch(e => Promise.reject(new Error(`${options.file}: ${(e as Error).message}`))), options.file)
   const images = [...builtinImages, ...own]
   const layers = new Map<string, Promise<string>>()
@@ -89,11 +100,13 @@ export async function openCatalogue(options: { layersDirectory: string; file?: s
       }
       const image = findImage(images, reference.path)
       if (image === undefined) return refuse(`${reference.canonical}: not found in the host-image catalogue`)
-      const lack = missing(image)
+      // Without an overlay, the node's own tools are what a container gets anyway.
+      const withApplets = image.busyboxApplets && (overlay || findBinary('busybox', containerPath) !== undefined)
+      const lack = image.busyboxApplets && !withApplets ? undefined : (missing(image) ?? (overlay ? undefined : misplaced(image)))
       if (lack !== undefined) return refuse(lack)
       const digest = createHash('sha256').update(JSON.stringify(image)).digest('hex')
       let made: string[] = []
-      if (image.busyboxApplets || image.files) {
+      if (withApplets || image.files) {
         const pending = layers.get(digest) ?? layer(image, digest)
         layers.set(digest, pending)
         made = [await pending.catch(error => (layers.delete(digest), refuse((error as Error).message)))]

@@ -91,7 +91,8 @@ async function copyParents(layer: string, path: string): Promise<void> {
     await mkdir(copy, { recursive: true })
     const original = await lstat(at).catch(() => undefined)
     if (original?.isDirectory() !== true) continue
-    await chown(copy, original.uid, original.gid)
+    // Another owner can be had by root only.
+    if (process.getuid?.() === 0) await chown(copy, original.uid, original.gid)
     await chmod(copy, original.mode & 0o7777)
   }
 }

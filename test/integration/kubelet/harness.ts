@@ -1,4 +1,4 @@
-/** A kubelet on the real runtime, in this process, with an API in memory. Pods use the host's network unless a network is given. */
+/** A kubelet on a real runtime (`oci` as root, else `process`), in this process, with an API in memory. Pods use the host's network. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,6 +16,7 @@ import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kub
 import { objectSources } from '#node-agent/kubelet/sources.ts'
 import { statusManager } from '#node-agent/kubelet/status/manager.ts'
 import { createOciRuntime } from '#node-agent/runtime/oci.ts'
+import { createProcessRuntime } from '#node-agent/runtime/process.ts'
 import { memoryApi, type MemoryApi } from './memory-api.ts'
 
 export interface Harness {
@@ -36,6 +37,9 @@ export interface Harness {
   close(): Promise<void>
 }
 
+/** Whether containers see their own files: paths of theirs are below $COXSWAIN_ROOT otherwise, which is empty here. */
+export const isolated = process.getuid?.() === 0
+
 const nodeName = 'n1'
 const noNetwork = { name: 'none', setUp: () => Promise.reject(new Error('this test has no pod network')), tearDown: () => Promise.resolve(), retain: () => Promise.resolve() }
 
@@ -44,7 +48,7 @@ export async function harness(): Promise<Harness> {
   const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
   const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
   const log = logger('kubelet')
-  const runtime = await createOciRuntime({ rootDir, cgroupRoot, masks: [] })
+  const runtime = isolated ? await createOciRuntime({ rootDir, cgroupRoot, masks: [] }) : await createProcessRuntime({ rootDir })
   const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels: { zone: 'a' } }, spec: {}, status: { allocatable: { cpu: '2', memory: '4Gi', pods: '110' } } } as Node
   let stop = new AbortController()
   let kubelet: Kubelet

@@ -61,8 +61,8 @@ test('another boot of the node starts the pod again and counts it', async () => 
 
 test('deletion is graceful and leaves nothing', async () => {
   // Ready once it has its trap: the signal could come before.
-  const readinessProbe = { exec: { command: ['test', '-e', '/trapped'] } }
-  h.pod('trap', { containers: [sh('c', 'trap "echo bye > /dev/termination-log; exit 3" TERM; touch /trapped; while :; do sleep 0.05; done', { readinessProbe })], terminationGracePeriodSeconds: 20 })
+  const readinessProbe = { exec: { command: ['test', '-e', 'trapped'] } }
+  h.pod('trap', { containers: [sh('c', 'trap "echo bye > dev/termination-log; exit 3" TERM; touch trapped; while :; do sleep 0.05; done', { readinessProbe })], terminationGracePeriodSeconds: 20 })
   const pod = await h.until('trap', isReady as never)
   h.delete('trap', 20)
   const phases: (string | undefined)[] = []
@@ -83,8 +83,8 @@ test('init containers and sidecars start in order, and the pod completes', async
   h.pod('job', {
     restartPolicy: 'Never',
     volumes: [{ name: 'v', emptyDir: {} }],
-    initContainers: [sh('i1', 'echo one >> /v/order', shared), sh('side', 'echo side >> /v/order; trap "exit 0" TERM; while :; do sleep 0.05; done', { ...shared, restartPolicy: 'Always' }), sh('i2', 'echo two >> /v/order', shared)],
-    containers: [sh('main', 'echo main >> /v/order; cat /v/order > /dev/termination-log; exit 0', shared)],
+    initContainers: [sh('i1', 'echo one >> v/order', shared), sh('side', 'echo side >> v/order; trap "exit 0" TERM; while :; do sleep 0.05; done', { ...shared, restartPolicy: 'Always' }), sh('i2', 'echo two >> v/order', shared)],
+    containers: [sh('main', 'echo main >> v/order; cat v/order > dev/termination-log; exit 0', shared)],
   })
   const pod = await h.until('job', p => p.status?.phase === 'Succeeded')
   // Whether the sidecar's line comes before that of i2 is up to the kernel: it has only been started.

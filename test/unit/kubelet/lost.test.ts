@@ -20,7 +20,7 @@ test('runs of a pod whose node lost its disk are told as upstream tells of them'
 })
 
 const machine = { cpus: 2, memoryBytes: 8 << 20, diskBytes: 1 << 20, architecture: 'amd64', kernelVersion: '6', osImage: 'Debian', machineID: 'm', systemUUID: 's', bootID: 'b' }
-const options = { name: 'n', ip: '10.0.0.1', podCIDR: '10.1.0.0/24', maxPods: 110, runtimeName: 'oci', runtimeVersion: 'runc-1', networkName: 'bridge', machine: { ...machine, memoryBytes: 1 << 30 } }
+const options = { name: 'n', ip: '10.0.0.1', podCIDR: '10.1.0.0/24', maxPods: 110, capabilities: { runtime: 'oci', network: 'bridge', proxy: 'nftables' } as const, runtimeVersion: 'runc-1', machine: { ...machine, memoryBytes: 1 << 30 } }
 
 test('the Node object', () => {
   const node = newNode(options, now)

@@ -2,9 +2,11 @@
 //   echo.mjs [--port N] [--format text|json] [--text TEMPLATE]
 // PORT in the environment overrides the port. {hostname} in the template becomes the pod's name.
 import { createServer } from 'node:http'
-import { hostname } from 'node:os'
+import { hostname as nodeName } from 'node:os'
 import { parseArgs } from 'node:util'
 
+// Where a pod has no host name of its own, its environment has it.
+const hostname = () => process.env.HOSTNAME || nodeName()
 const { values } = parseArgs({ strict: false, options: { port: { type: 'string', default: '8080' }, format: { type: 'string', default: 'text' }, text: { type: 'string' } } })
 const port = Number(process.env.PORT || process.env.HTTP_PORT || values.port)
 

@@ -1,0 +1,225 @@
+/**
+ * The `process` runtime: containers are plain processes in the node's own file system, each under a shim of its own (see process/shim.ts). It needs no
+ * privileges. The working directory is the container's root, a directory; what cannot be had without privileges is told by `unsupported`.
+ */
+import { spawn } from 'node:child_process'
+import { closeSync, existsSync, openSync, readFileSync, watch, type FSWatcher } from 'node:fs'
+import { mkdir, realpath, rm, symlink } from 'node:fs/promises'
+import type { Socket } from 'node:net'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { killMarked, processUsage, processesMarked } from '#shared/component/processes.ts'
+import { run } from '#shared/linux/run.ts'
+import { openCatalogue } from './images/catalogue.ts'
+import { findProgram, imageCommand, processEnvironment } from './process/command.ts'
+import { execInRoot } from './process/exec.ts'
+import { readEntry, readStatus, runs, shimPid, writeEntry, type Launch, type Started } from './process/record.ts'
+import { makeRoot } from './process/root.ts'
+import { writeToShim } from './process/stdin.ts'
+import { unsupportedFields } from './process/unsupported.ts'
+import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
+
+export interface ProcessRuntimeOptions {
+  /** The node's state directory; images' own files are laid out in `images/` below it. */
+  rootDir: string
+  /** A catalogue of the user's, in YAML, over the built-in one. */
+  catalogueFile?: string
+}
+
+const START_TIMEOUT_MS = 30_000
+/** How often a container is looked at whose shim may have been killed, which makes no event, ms. */
+const SHIM_CHECK_MS = 5_000
+
+/** The shim lies beside us: in the source tree, or as a bundle. */
+const shim = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './process/shim.ts' : './process-shim.js', import.meta.url))
+
+/** Every process of a container has this in its environment. */
+const mark = (id: string): string => `COXSWAIN_CONTAINER=${id}`
+/** Every process of the node, shims among them, has this: whoever ends the node finds them by it. */
+export const nodeMark = (rootDir: string): [name: string, value: string] => ['COXSWAIN_NODE', rootDir]
+
+/** Enters the pod's network namespace where it has one of its own (as root, with the network `bridge`). */
+const inNamespace = (namespace: string, args: string[]): string[] => (namespace === 'node' ? args : ['nsenter', `--net=${namespace}`, '--', ...args])
+
+/** Throws when the catalogue file is wrong. Nothing is started. */
+export async function createProcessRuntime(options: ProcessRuntimeOptions): Promise<ContainerRuntime> {
+  await mkdir(options.rootDir, { recursive: true })
+  const rootDir = await realpath(options.rootDir)
+  const layersDirectory = join(rootDir, 'images')
+  await mkdir(layersDirectory, { recursive: true })
+  const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile, overlay: false })
+  const [markName, markValue] = nodeMark(rootDir)
+  const uid = process.getuid?.() ?? 0
+
+  const launched = (directory: string): Launch => {
+    const launch = readEntry<Launch>(directory, 'launch.json')
+    if (launch === undefined) throw new Error(`container ${directory} not found`)
+    return launch
+  }
+  const running = (directory: string): Launch => {
+    const launch = launched(directory)
+    if (readStatus(directory)?.state !== 'running') throw new Error(`container ${launch.id} is not running`)
+    return launch
+  }
+
+  async function prepare(spec: ContainerSpec): Promise<Launch> {
+    const root = join(spec.directory, 'root')
+    const mounts = await makeRoot(root, spec.mounts)
+    // What the image brings is beside what the pod mounts: its places are the image's affair.
+    for (const { destination, source } of spec.image.mounts ?? []) {
+      const link = join(root, 'image', destination)
+      await mkdir(dirname(link), { recursive: true })
+      if (source !== undefined) await symlink(source, link)
+    }
+    const env = processEnvironment(spec, root, mounts, { [markName]: markValue, COXSWAIN_CONTAINER: spec.id })
+    const cwd = join(root, spec.workingDir || '/')
+    await mkdir(cwd, { recursive: true })
+    const [program = '', ...args] = imageCommand(spec.image, spec.args)
+    const command = [findProgram(program, env, cwd), ...args]
+    return { id: spec.id, args: inNamespace(spec.networkNamespace, command), env, cwd, logPath: spec.logPath, tty: spec.tty, stdin: spec.stdin, stdinOnce: spec.stdinOnce, namespace: spec.networkNamespace }
+  }
+
+  async function start(spec: ContainerSpec): Promise<ContainerStatus> {
+    const { directory } = spec
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    await mkdir(dirname(spec.logPath), { recursive: true })
+    try {
+      writeEntry(directory, 'launch.json', await prepare(spec))
+      await startShim(directory)
+    } catch (error) {
+      await remove(directory).catch(() => {})
+      throw error
+    }
+    return readStatus(directory)!
+  }
+
+  /** Resolves when the process exists. */
+  async function startShim(directory: string): Promise<void> {
+    const errors = openSync(join(directory, 'shim.log'), 'a', 0o600)
+    const child = spawn(process.execPath, ['--max-semi-space-size=1', shim, directory], {
+      stdio: ['ignore', 'ignore', errors, 'pipe'],
+      detached: true,
+      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], [markName]: markValue },
+    })
+    closeSync(errors)
+    child.unref()
+    const pipe = child.stdio[3] as Socket
+    let deadline: NodeJS.Timeout | undefined
+    try {
+      await new Promise<void>((resolve, reject) => {
+        deadline = setTimeout(() => reject(new Error(`the shim did not answer within ${START_TIMEOUT_MS / 1000} s`)), START_TIMEOUT_MS)
+        let text = ''
+        pipe.setEncoding('utf8').on('data', (part: string) => (text += part))
+        pipe.on('error', () => {})
+        pipe.on('close', () => {
+          const { error } = (text === '' ? { error: `the shim ended: ${readFileSync(join(directory, 'shim.log'), 'utf8').slice(-500)}` } : JSON.parse(text)) as { error?: string }
+          if (error === undefined) resolve()
+          else reject(new Error(`OCI runtime create failed: unable to start container process: ${error}`))
+        })
+        child.on('error', error => reject(new Error(`the shim cannot be started: ${error.message}`)))
+      })
+    } finally {
+      clearTimeout(deadline)
+      pipe.destroy()
+    }
+  }
+
+  async function killAll(directory: string, id: string): Promise<void> {
+    const started = readEntry<Started>(directory, 'process')
+    try {
+      if (runs(started)) process.kill(-started!.pid, 'SIGKILL')
+    } catch {
+      // no group of that number any more
+    }
+    await killMarked(mark(id))
+  }
+
+  async function remove(directory: string): Promise<void> {
+    const launch = readEntry<Launch>(directory, 'launch.json')
+    if (launch) {
+      const pid = shimPid(directory)
+      // It must not write into a directory that is being removed.
+      if (pid !== undefined) process.kill(pid, 'SIGKILL')
+      await killAll(directory, launch.id)
+    }
+    await rm(directory, { recursive: true, force: true })
+  }
+
+  async function wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus> {
+    for (;;) {
+      signal?.throwIfAborted()
+      const status = readStatus(directory)
+      if (status === undefined) throw new Error(`container ${directory} was removed`)
+      if (status.state === 'exited') return status
+      if (status.state === 'running' && shimPid(directory) === undefined) {
+        // A container whose shim was killed has nobody to read its output or to learn its exit code: it ends, as if killed.
+        await killAll(directory, status.id)
+        writeEntry(directory, 'exit', { exitCode: 137, signal: 9, finishedAt: new Date().toISOString() })
+        continue
+      }
+      await exitEvent(directory, AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
+    }
+  }
+
+  return {
+    name: 'process',
+    version: process.versions.node,
+    // Whatever user the image asks for, it is this one.
+    pull: async image => ({ ...(await catalogue.resolve(image)), user: uid === 0 ? '' : String(uid) }),
+    start,
+    remove,
+    wait,
+    unsupported: pod => unsupportedFields(pod, { uid, mounts: uid === 0 && process.platform === 'linux' }),
+    status: directory => Promise.resolve(readStatus(directory)),
+    async kill(directory, signal) {
+      const status = readStatus(directory)
+      const started = readEntry<Started>(directory, 'process')
+      if (status?.state !== 'running' || !runs(started)) return false
+      if (signal === 'SIGKILL') await killAll(directory, status.id)
+      else process.kill(status.pid!, signal as NodeJS.Signals)
+      return true
+    },
+    async exec(directory, execOptions) {
+      const launch = running(directory)
+      return await execInRoot(launch, args => inNamespace(launch.namespace, args), execOptions)
+    },
+    async writeStdin(directory, data) {
+      running(directory)
+      await writeToShim(directory, data)
+    },
+    async resizeTerminal(directory, size) {
+      const path = join(directory, 'terminal')
+      if (!existsSync(path)) return
+      await run('stty', [process.platform === 'linux' ? '-F' : '-f', readFileSync(path, 'utf8').trim(), 'rows', String(size.Height), 'cols', String(size.Width)]).catch(() => {})
+    },
+    reopenLog(directory) {
+      const pid = shimPid(directory)
+      if (pid !== undefined) process.kill(pid, 'SIGUSR2')
+      return Promise.resolve()
+    },
+    stats(directory) {
+      const status = readStatus(directory)
+      return Promise.resolve(status?.state === 'running' ? processUsage(processesMarked(mark(status.id))) : undefined)
+    },
+  }
+}
+
+/** Resolves when the file `exit` is there, or at the signal. */
+function exitEvent(directory: string, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const done = (): void => {
+      signal.removeEventListener('abort', done)
+      watcher?.close()
+      resolve()
+    }
+    let watcher: FSWatcher | undefined
+    signal.addEventListener('abort', done)
+    try {
+      watcher = watch(directory, () => (existsSync(join(directory, 'exit')) || !existsSync(directory)) && done()).on('error', done)
+      // It may have come before the watch.
+      if (existsSync(join(directory, 'exit')) || signal.aborted) done()
+    } catch {
+      done()
+    }
+  })
+}

@@ -1,0 +1,92 @@
+/**
+ * The parent of a container's process: a small program of its own, so that a node-agent can die and come back. It writes the log in the CRI format, passes
+ * standard input on, reaps the process and leaves its exit code on disk. Its argument is the container's directory; see record.ts for what lies in it.
+ * Standard descriptor 3 hears `{"pid": n}` or `{"error": why}`, once.
+ *
+ * A POSIX shell cannot do this: without a terminal it has no process groups to give (dash, busybox), and what it starts in the background ignores INT and QUIT.
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { createServer, type Server } from 'node:net'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { processStartTime } from '#shared/component/processes.ts'
+import { criWriter } from './crilog.ts'
+import { readEntry, writeEntry, type Launch } from './record.ts'
+import { terminalCommand } from './terminal.ts'
+
+/** How long output is waited for that a process outside of the container's group still holds open, ms. */
+const LINGER_MS = 1000
+
+const directory = process.argv[2]!
+// Sockets have short paths only.
+process.chdir(directory)
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => {})
+writeEntry('.', 'shim', { pid: process.pid, startTime: processStartTime(process.pid) })
+const launch = readEntry<Launch>('.', 'launch.json')!
+let log = openSync(launch.logPath, 'a', 0o640)
+// Whoever rotates the log has renamed it.
+process.on('SIGUSR2', () => {
+  const old = log
+  log = openSync(launch.logPath, 'a', 0o640)
+  closeSync(old)
+})
+
+function tell(message: object): void {
+  try {
+    writeSync(3, `${JSON.stringify(message)}\n`)
+    closeSync(3)
+  } catch {
+    // The node-agent died while it waited; the next one reads the disk.
+  }
+}
+
+function follow(stream: Readable | null, name: 'stdout' | 'stderr'): Promise<void> {
+  const write = criWriter(name, text => writeSync(log, text))
+  stream?.on('data', write)
+  return new Promise(resolve => (stream ? stream.once('close', resolve) : resolve()))
+}
+
+/** Clients of the socket write to the container's standard input; it ends with the first of them when it is to be used once. */
+function serveInput(child: ChildProcess): Server | undefined {
+  const { stdin } = child
+  if (!stdin) return undefined
+  stdin.on('error', () => {})
+  return createServer({ allowHalfOpen: true }, client => {
+    client.on('error', () => {})
+    client.pipe(stdin, { end: launch.stdinOnce }).on('close', () => client.destroy())
+    client.on('end', () => client.end())
+  }).listen('attach')
+}
+
+const [command, ...args] = launch.tty ? terminalCommand(launch.args, join(process.cwd(), 'terminal')) : launch.args
+// Its own session, and so its own group: whatever stays in it can be found again.
+const child = spawn(command!, args, { cwd: launch.cwd, env: launch.env, detached: true, stdio: [launch.stdin || launch.tty ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
+const output = Promise.all([follow(child.stdout, 'stdout'), follow(child.stderr, 'stderr')])
+const input = launch.stdin ? serveInput(child) : undefined
+child.once('spawn', () => {
+  const pid = child.pid!
+  writeEntry('.', 'process', { pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
+  tell({ pid })
+})
+child.once('error', error => {
+  tell({ error: error.message })
+  process.exit(1)
+})
+child.once('exit', async (code, name) => {
+  const signal = name === null ? undefined : constants.signals[name]
+  input?.close()
+  // As when the first process of a PID namespace ends: nothing of the container goes on.
+  try {
+    process.kill(-child.pid!, 'SIGKILL')
+  } catch {
+    // it was alone
+  }
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([output, new Promise(resolve => (timer = setTimeout(resolve, LINGER_MS)))])
+  clearTimeout(timer)
+  writeEntry('.', 'exit', { exitCode: code ?? 128 + (signal ?? 0), ...(signal === undefined ? {} : { signal }), finishedAt: new Date().toISOString() })
+  if (input) unlinkSync('attach')
+  process.exit(0)
+})

@@ -1,0 +1,93 @@
+/** Processes of this machine, as the system tells of them: /proc where there is one, ps elsewhere. */
+import { spawnSync } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+
+const linux = process.platform === 'linux'
+const ps = (...args: string[]): string => spawnSync('ps', args, { encoding: 'utf8', timeout: 10_000 }).stdout ?? ''
+
+interface Stat {
+  state: string
+  parent: number
+  group: number
+  /** Clock ticks. */
+  cpu: number
+  startTime: number
+}
+
+/** /proc/PID/stat without the name in brackets, which may hold anything. */
+function readStat(pid: number | string): Stat | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    return { state: fields[0] ?? '', parent: Number(fields[1]), group: Number(fields[2]), cpu: Number(fields[11]) + Number(fields[12]), startTime: Number(fields[19]) }
+  } catch {
+    return undefined
+  }
+}
+
+/** When a process began, a number that means nothing but to name it for ever together with its pid; undefined when it is gone or only a zombie. */
+export function processStartTime(pid: number): number | undefined {
+  if (linux) {
+    const stat = readStat(pid)
+    return stat === undefined || stat.state === 'Z' || stat.state === 'X' ? undefined : stat.startTime
+  }
+  const [state = '', ...started] = ps('-o', 'stat=,lstart=', '-p', String(pid)).trim().split(/\s+/)
+  return state === '' || state.startsWith('Z') ? undefined : Date.parse(started.join(' '))
+}
+
+/** Processes of ours that were given `entry` (`NAME=value`) in their environment and are no zombies: children inherit it, wherever they go. */
+export function processesMarked(entry: string): number[] {
+  if (!linux) {
+    return ps('-Eww', '-A', '-o', 'pid=,stat=,command=')
+      .split('\n')
+      .filter(line => ` ${line} `.includes(` ${entry} `) && !/^\s*\d+\s+Z/.test(line))
+      .map(line => Number.parseInt(line, 10))
+  }
+  const wanted = Buffer.from(`\0${entry}\0`)
+  return readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .filter(pid => {
+      try {
+        return Buffer.concat([Buffer.from([0]), readFileSync(`/proc/${pid}/environ`)]).includes(wanted)
+      } catch {
+        // not ours, or gone
+        return false
+      }
+    })
+    .map(Number)
+    .filter(pid => processStartTime(pid) !== undefined)
+}
+
+/** Signals all processes of a mark but those in `except`; false when there is none. */
+export function signalMarked(entry: string, signal: NodeJS.Signals, except: readonly number[] = []): boolean {
+  const pids = processesMarked(entry).filter(pid => pid !== process.pid && !except.includes(pid))
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal)
+    } catch {
+      // it went by itself
+    }
+  }
+  return pids.length > 0
+}
+
+/** Kills all processes of a mark, again until none is left or a second has passed: what forks meanwhile is found the next time. */
+export async function killMarked(entry: string): Promise<void> {
+  for (let attempt = 0; attempt < 20 && signalMarked(entry, 'SIGKILL'); attempt++) await new Promise(resolve => setTimeout(resolve, 5 * (attempt + 1)))
+}
+
+/** Resident bytes and CPU nanoseconds so far of some processes; those that are gone count nothing. */
+export function processUsage(pids: readonly number[]): { memoryBytes: number; cpuNanos: number } {
+  const sum = { memoryBytes: 0, cpuNanos: 0 }
+  if (pids.length === 0) return sum
+  // One resident page may be shared by several: ps tells no better.
+  for (const line of ps('-o', 'pid=,rss=,time=', '-p', pids.join(',')).split('\n').filter(Boolean)) {
+    const [pid = '', rss = '', time = ''] = line.trim().split(/\s+/)
+    sum.memoryBytes += Number(rss) * 1024
+    // A hundredth of a second with /proc, a second with ps: [[days-]hours:]minutes:seconds.
+    const parts = time.split(/[-:]/).map(Number)
+    const seconds = parts.reduce((total, part, n) => total * (parts.length === 4 && n === 1 ? 24 : 60) + part, 0)
+    sum.cpuNanos += linux ? (readStat(pid)?.cpu ?? 0) * 1e7 : seconds * 1e9
+  }
+  return sum
+}
