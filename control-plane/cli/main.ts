@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { chaosCommand } from './chaos/command.ts'
 import { cutLink, degradeLink, healLink } from './link.ts'
 import { followFile } from './logs.ts'
 import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
@@ -122,6 +123,8 @@ command(link, 'heal', 'make the link of a node whole again')
     await healLink(stateDir(o.stateDir), name)
     say(`link of ${name} healed`)
   })
+
+chaosCommand(command(program, 'chaos', 'break one thing after the other at random, and check that the cluster keeps its promises'))
 
 command(program, 'kubeconfig', 'print the administrator\'s kubeconfig').action((o: Common) => {
   const dir = stateDir(o.stateDir)

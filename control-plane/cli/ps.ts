@@ -46,7 +46,7 @@ function describe(pid: number): Pick<ProcessRow, 'pid' | 'pss' | 'uptimeSeconds'
 }
 
 /** Children by parent, for all processes of the machine. */
-function processTree(): Map<number, number[]> {
+export function processTree(): Map<number, number[]> {
   const children = new Map<number, number[]>()
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue
@@ -57,7 +57,8 @@ function processTree(): Map<number, number[]> {
   return children
 }
 
-function* descendants(tree: Map<number, number[]>, pid: number): Generator<number> {
+/** Everything below a process, parents first. */
+export function* descendants(tree: Map<number, number[]>, pid: number): Generator<number> {
   for (const child of tree.get(pid) ?? []) {
     yield child
     yield* descendants(tree, child)

@@ -1,0 +1,38 @@
+/** The containers' processes that really run, told by the machine's process table. */
+import { readFileSync } from 'node:fs'
+import { nodeProcess } from '../node.ts'
+import { isAlive, readRecord } from '../process.ts'
+import { descendants, processTree } from '../ps.ts'
+import type { Cluster, StateDir } from '../state.ts'
+import type { ContainerProcess } from './history.ts'
+
+/** The first process of every container, found by the cgroup that it lives in: `.../pod<uid>/<container id>`. */
+export function containerProcesses(dir: StateDir, cluster: Cluster): ContainerProcess[] {
+  const tree = processTree()
+  const found = new Map<string, ContainerProcess>()
+  for (const { name } of cluster.nodes) {
+    const record = readRecord(dir, nodeProcess(name))
+    if (!isAlive(record)) continue
+    for (const pid of descendants(tree, record.pid)) {
+      const [, uid, id] = /\/pod([0-9a-f-]{36})\/([0-9a-f]{64})/.exec(read(`/proc/${pid}/cgroup`)) ?? []
+      if (uid !== undefined && id !== undefined && !found.has(id) && read(`/proc/${pid}/cmdline`) !== '') found.set(id, { node: name, uid, id, pid })
+    }
+  }
+  return [...found.values()]
+}
+
+/** The node-agent of a node; undefined while there is none. */
+export function agentOf(dir: StateDir, node: string): number | undefined {
+  const record = readRecord(dir, nodeProcess(node))
+  if (!isAlive(record)) return undefined
+  const tree = processTree()
+  return (tree.get(record.pid) ?? []).find(pid => read(`/proc/${pid}/cmdline`).includes('node-agent.js'))
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
+}
