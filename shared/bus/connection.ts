@@ -1,6 +1,6 @@
 /** A connection to NATS that heals itself: waits for the server at first, reconnects for ever after. */
 import { readFile } from 'node:fs/promises'
-import { connect, credsAuthenticator, type NatsConnection, type PublishOptions } from 'nats'
+import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection, type PublishOptions } from 'nats'
 import { logger, type Logger } from '../component/log.ts'
 import { identityOf } from './credentials.ts'
 import { Outbox } from './outbox.ts'
@@ -58,7 +58,9 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
       pingInterval: 5_000,
       maxPingOut: 2,
       noAsyncTraces: true,
-    })
+      // What is sent at once at most; the types do not know it.
+      pendingLimit: 256 * 1024,
+    } as ConnectionOptions)
   let nats: NatsConnection | undefined
   for (let wait = 50; nats === undefined; wait = Math.min(wait * 1.5, 1_000)) {
     try {

@@ -3,6 +3,7 @@
  * unknown and duplicate fields must be told, and numbers checked in the form in which they were sent. The result is in normal form: `null` and Go's
  * `omitempty` zero values are gone, required fields are there, times, quantities and bytes are written as upstream writes them.
  */
+import { setOwn } from './jsonvalue.ts'
 import { code, planOf, zeroOf, isEmpty, type FieldPlan, type Plan } from './plan.ts'
 import { normalQuantity, quantityFormatError } from './quantity.ts'
 import { isDuration, normalBase64, normalMicroTime, normalTime, plainQuantity } from './scalar.ts'
@@ -245,7 +246,7 @@ class Scanner {
         this.literal('null')
         value = zeroOf(item)
       } else value = this.value(item, depth + 1)
-      put(out, key, value)
+      setOwn(out, key, value)
       const c = this.peek()
       this.pos++
       if (c === 0x2c) continue
@@ -282,7 +283,7 @@ class Scanner {
       const key = this.string()
       if (this.peek() !== 0x3a) this.bad('after object key')
       this.pos++
-      put(out, key, this.any(depth + 1))
+      setOwn(out, key, this.any(depth + 1))
       const c = this.peek()
       this.pos++
       if (c === 0x2c) continue
@@ -488,7 +489,3 @@ function inInt64(text: string, value: number): boolean {
 }
 
 /** Sets an own property whatever its name: a plain assignment to `__proto__` would change the prototype. */
-function put(out: Record<string, unknown>, key: string, value: unknown): void {
-  if (key === '__proto__') Object.defineProperty(out, key, { value, enumerable: true, configurable: true, writable: true })
-  else out[key] = value
-}

@@ -1,4 +1,5 @@
 /** Static defaults: what a schema says about fields that are absent. Defaults that look at other fields belong to the resource. */
+import { clone } from './jsonvalue.ts'
 import { code, isEmpty, planOf, type FieldPlan, type Plan } from './plan.ts'
 import type { ObjectSchema } from './schema.ts'
 
@@ -23,7 +24,7 @@ function fill(plan: Plan, object: Record<string, unknown>): void {
   const defaulter = defaulterOf(plan)
   for (const d of defaulter.own) {
     const value = object[d.name]
-    if (value === undefined || value === null) object[d.name] = d.shared ? d.value : structuredClone(d.value)
+    if (value === undefined || value === null) object[d.name] = d.shared ? d.value : clone(d.value)
   }
   for (const { name, plan: below } of defaulter.below) {
     const value = object[name]

@@ -7,8 +7,8 @@ export class Path {
     this.#text = text
   }
   /** Appends one or more field names. */
-  child(...names: string[]): Path {
-    const tail = names.join('.')
+  child(name: string, ...more: string[]): Path {
+    const tail = more.length === 0 ? name : `${name}.${more.join('.')}`
     return new Path(this.#text === '' ? tail : `${this.#text}.${tail}`)
   }
   index(i: number): Path {

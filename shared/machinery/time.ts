@@ -1,9 +1,19 @@
 /** Times as the API writes them, and how long ago they are as kubectl shows it (k8s.io/apimachinery/pkg/util/duration). */
 
 /** metav1.Time: RFC 3339 in UTC, whole seconds. */
-export const formatTime = (at: Date = new Date()): string => `${at.toISOString().slice(0, 19)}Z`
+export const formatTime = (at?: Date): string => (at ? secondsText(at) : presentTime())
 /** metav1.MicroTime: the same with six digits of fraction. JavaScript's clock has three of them. */
 export const formatMicroTime = (at: Date = new Date()): string => `${at.toISOString().slice(0, 23)}000Z`
+
+const secondsText = (at: Date): string => `${at.toISOString().slice(0, 19)}Z`
+
+// Every write asks for the time, many in each second.
+let present = { second: -1, text: '' }
+function presentTime(): string {
+  const second = Math.floor(Date.now() / 1000)
+  if (present.second !== second) present = { second, text: secondsText(new Date(second * 1000)) }
+  return present.text
+}
 
 const minute = 60
 const hour = 60 * minute

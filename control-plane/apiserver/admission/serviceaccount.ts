@@ -1,6 +1,7 @@
 /** ServiceAccount: pods run as an account that exists, and find a token of it, the cluster's certificate and their namespace in every container. */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
+import { clone } from '#shared/machinery/jsonvalue.ts'
 import { forbidden, badRequest, type StatusError } from '#shared/machinery/status.ts'
 import type { Registry } from '../registry/registry.ts'
 import { generateName } from '../rest/create.ts'
@@ -47,7 +48,7 @@ function checkMirror(a: Attributes, pod: Pod): void {
 function complete(pod: Pod, account: ServiceAccount): void {
   const { spec } = pod
   if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true) mountToken(spec)
-  if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length) spec.imagePullSecrets = structuredClone(account.imagePullSecrets)
+  if (!spec.imagePullSecrets?.length && account.imagePullSecrets?.length) spec.imagePullSecrets = clone(account.imagePullSecrets)
 }
 
 type Volume = NonNullable<Pod['spec']['volumes']>[number]

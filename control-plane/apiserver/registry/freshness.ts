@@ -44,38 +44,78 @@ export class Reached {
   }
 }
 
+/** Readers wait this long at most for others to share their question, ms. */
+const gatherMs = 1
+
 /**
- * The newest sequence, for any number of readers at once: one question serves all who asked before it was put. With several servers the one that
- * answers may be behind, so a marker is published instead: what was acknowledged before it comes before it.
+ * The newest sequence, for any number of readers at once: one question serves all who asked before it was put. A question costs as much as several
+ * reads, so it is put at the end of a turn of the event loop, and only when about half of those who read lately are there again: while their question
+ * is under way the others gather. One who reads alone waits for nobody. With several servers the one that answers may be behind, so a marker is published
+ * instead: what was acknowledged before it comes before it.
  */
-export function currentVersion(connection: BusConnection, replicas: number, deadlineMs: number): () => Promise<number> {
-  let next: Promise<number> | undefined
-  let busy: Promise<unknown> | undefined
-  const ask = async () => {
-    const end = performance.now() + deadlineMs
+export class Newest {
+  readonly #connection: BusConnection
+  readonly #replicas: number
+  readonly #deadlineMs: number
+  /** Those whose question is not put yet. */
+  #next: PromiseWithResolvers<number> | undefined
+  #waiting = 0
+  /** How many shared the last question, and the one before. */
+  #last = 0
+  #before = 0
+  #asking = false
+  #late: NodeJS.Timeout | undefined
+  #endOfTurn: NodeJS.Immediate | undefined
+
+  constructor(connection: BusConnection, replicas: number, deadlineMs: number) {
+    this.#connection = connection
+    this.#replicas = replicas
+    this.#deadlineMs = deadlineMs
+  }
+
+  sequence(): Promise<number> {
+    this.#next ??= Promise.withResolvers()
+    this.#waiting++
+    this.#consider()
+    return this.#next.promise
+  }
+
+  #consider(): void {
+    if (this.#waiting === 0 || this.#asking || this.#endOfTurn) return
+    if (2 * this.#waiting >= this.#last + this.#before) this.#endOfTurn = setImmediate(() => this.#put())
+    else this.#late ??= setTimeout(() => this.#put(), gatherMs)
+  }
+
+  #put(): void {
+    clearTimeout(this.#late)
+    clearImmediate(this.#endOfTurn)
+    this.#late = this.#endOfTurn = undefined
+    const { resolve, reject } = this.#next!
+    this.#before = this.#last
+    this.#last = this.#waiting
+    this.#next = undefined
+    this.#waiting = 0
+    this.#asking = true
+    const answered = () => {
+      this.#asking = false
+      this.#consider()
+    }
+    this.#ask().then(resolve, reject).finally(answered)
+  }
+
+  async #ask(): Promise<number> {
+    const { nats } = this.#connection
+    const end = performance.now() + this.#deadlineMs
     for (;;) {
       try {
-        return replicas > 1 ? await publishMarker(connection.nats) : (await streamState(connection.nats, 1000)).last_seq
+        return this.#replicas > 1 ? await publishMarker(nats) : (await streamState(nats, 1000)).last_seq
       } catch (e) {
-        if (performance.now() > end || connection.nats.isClosed()) throw timeout(`the store did not answer in time: ${(e as Error).message}`)
+        if (performance.now() > end || nats.isClosed()) throw timeout(`the store did not answer in time: ${(e as Error).message}`)
         await new Promise(resolve => setTimeout(resolve, 50))
       }
     }
   }
-  return () => {
-    if (next) return next
-    // All readers whose requests are read in this turn of the event loop are in time for the question that ends it.
-    const mine = (busy ?? Promise.resolve()).then(endOfTurn).then(() => {
-      next = undefined
-      const answer = ask()
-      busy = answer.catch(() => {})
-      return answer
-    })
-    return (next = mine)
-  }
 }
-
-const endOfTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
 const markerSubject = `registry.marker.${nuid.next()}`
 

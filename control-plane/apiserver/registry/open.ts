@@ -6,7 +6,7 @@ import { apply, eventsAfter, getCached, listCached, listCachedAt, newCache, tabl
 import { Compactor, tombstonesCanGo } from './compactor.ts'
 import { Expiry } from './expiry.ts'
 import { followStream, type Following, type StreamMessage } from './follow.ts'
-import { currentVersion, Reached } from './freshness.ts'
+import { Newest, Reached } from './freshness.ts'
 import type { Registry, RegistryEvent, Stored, Table, Watcher, WatchOptions } from './registry.ts'
 import { encode } from './stored.ts'
 import { createStream, streamState, subjectOf, writeIdOf } from './stream.ts'
@@ -72,7 +72,7 @@ class JetStreamRegistry implements Registry {
   readonly #reached = new Reached()
   readonly #compactor: Compactor
   readonly #expiry: Expiry
-  readonly #current: () => Promise<number>
+  readonly #newest: Newest
   readonly #progress: NodeJS.Timeout
   /** What readers see. While a new one is loaded, the old one goes on serving. */
   #cache: Cache
@@ -101,7 +101,7 @@ class JetStreamRegistry implements Registry {
     })
     const ttl = new Map(tables.flatMap(t => (t.ttlSeconds === undefined ? [] : [[tableKey(t), t.ttlSeconds * 1000] as const])))
     this.#expiry = new Expiry(ttl, e => this.remove(e.table, e.namespace, e.name, e.version))
-    this.#current = currentVersion(connection, options.replicas ?? 1, 5_000)
+    this.#newest = new Newest(connection, options.replicas ?? 1, 5_000)
     this.#progress = setInterval(() => this.#loading || this.#watches.progress(this.#cache.version), 1_000)
     this.#progress.unref()
   }
@@ -227,7 +227,7 @@ class JetStreamRegistry implements Registry {
   async fresh(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
     const before = this.#cache.version
-    const work = this.#current().then(version => {
+    const work = this.#newest.sequence().then(version => {
       if (version < before) this.#reload('the stream went back', version)
       return this.reached(version)
     })

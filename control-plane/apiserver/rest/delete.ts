@@ -1,6 +1,7 @@
 /** Deleting an object: preconditions, grace, finalizers and what happens to dependents (k8s.io/apiserver/pkg/registry/rest/delete.go). */
 import type { KubeObject, ObjectMeta } from '#shared/api/meta/objectmeta.ts'
 import type { DeleteOptions } from '#shared/api/meta/options.ts'
+import { clone } from '#shared/machinery/jsonvalue.ts'
 import { StatusError, conflict, notFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Stored } from '../registry/registry.ts'
@@ -83,7 +84,7 @@ function graceOf(endpoint: Endpoint, object: KubeObject, o: DeleteOptions): numb
 
 /** What a deletion makes of an object: the object to store, or that it goes, or nothing. Never changes `current`. */
 function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { object: KubeObject; gone: boolean } | 'nothing' {
-  const object = structuredClone(current)
+  const object = clone(current)
   const meta = object.metadata
   const grace = graceOf(endpoint, current, o)
   if (grace !== undefined && meta.deletionTimestamp !== undefined && meta.deletionGracePeriodSeconds !== undefined) {
@@ -109,7 +110,7 @@ function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { 
 
 /** A namespace ends in steps: it becomes Terminating, the controller empties it and takes its finalizer, then it goes. */
 function namespaceDeletion(current: KubeObject, o: DeleteOptions): { object: KubeObject; gone: boolean } | 'nothing' {
-  const object = structuredClone(current) as KubeObject & { spec?: { finalizers?: string[] }; status?: { phase?: string } }
+  const object = clone(current) as KubeObject & { spec?: { finalizers?: string[] }; status?: { phase?: string } }
   const meta = object.metadata
   if (meta.deletionTimestamp === undefined) {
     meta.deletionTimestamp = formatTime()

@@ -1,6 +1,7 @@
 /** Changing an object: PUT, PATCH and the subresources that write. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
+import { clone } from '#shared/machinery/jsonvalue.ts'
 import { normalize } from '#shared/machinery/encode.ts'
 import { invalid } from '#shared/machinery/field.ts'
 import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
@@ -77,10 +78,10 @@ async function prepare(store: Store, endpoint: Endpoint, namespace: string, name
   let next = wanted
   if (subresource === 'status') {
     const { kind, apiVersion, metadata: _metadata, status: _status, ...rest } = old
-    next = { kind, apiVersion, metadata: wanted.metadata, ...structuredClone(rest), status: wanted['status'] }
+    next = { kind, apiVersion, metadata: wanted.metadata, ...clone(rest), status: wanted['status'] }
   } else if (resource.hasStatus && (subresource === '' || subresource === 'finalize')) {
     if (old['status'] === undefined) delete next['status']
-    else next['status'] = structuredClone(old['status'])
+    else next['status'] = clone(old['status'])
   }
   keepMeta(next.metadata, old.metadata)
   // What admission and the server change belongs to no manager.

@@ -3,6 +3,7 @@ import { binding as bindingSchema, type Binding } from '#shared/api/core/binding
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Resource } from '#shared/api/resource.ts'
+import { clone } from '#shared/machinery/jsonvalue.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { notSupported, Path, required, type FieldError } from '#shared/machinery/field.ts'
 import { badRequest, conflict, invalidObject } from '#shared/machinery/status.ts'
@@ -64,7 +65,7 @@ function validate(body: Binding): FieldError[] {
 }
 
 function assign(current: Pod, body: Binding, name: string): KubeObject {
-  const pod = structuredClone(current)
+  const pod = clone(current)
   delete pod.metadata.resourceVersion
   const { uid, resourceVersion } = body.metadata
   if (uid && uid !== pod.metadata.uid) throw conflict(resource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`)

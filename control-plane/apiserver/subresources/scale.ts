@@ -1,6 +1,7 @@
 /** scale: how many replicas an object has, the same form for all kinds that have any. */
 import { scale as scaleSchema, type Scale } from '#shared/api/autoscaling/scale.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { clone } from '#shared/machinery/jsonvalue.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
 import { decodePatched } from '#shared/machinery/patch/patched.ts'
@@ -69,7 +70,7 @@ async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => 
     const scale = wanted(scaleOf(endpoint, current!))
     const replicas = scale.spec?.replicas ?? 0
     if (replicas < 0) throw invalidObject('autoscaling', 'Scale', info.name, [invalid(new Path('spec.replicas'), replicas, 'must be greater than or equal to 0')])
-    const next = structuredClone(current!)
+    const next = clone(current!)
     next.metadata.resourceVersion = scale.metadata?.resourceVersion
     if (scale.metadata?.uid) next.metadata.uid = scale.metadata.uid
     paths.set(next, replicas)

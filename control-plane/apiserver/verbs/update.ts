@@ -1,5 +1,6 @@
 /** update: PUT of a whole object or of its status. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { clone } from '#shared/machinery/jsonvalue.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import type { Answer } from '../handler/response.ts'
 import { readBody, toStored } from '../rest/body.ts'
@@ -28,7 +29,7 @@ export async function update(call: Call): Promise<Answer> {
   checkNames(body, info.name, info.namespace)
   const object = toStored(endpoint, body)
   // A round changes the object; there may be several.
-  const change = (): KubeObject => structuredClone(object)
+  const change = (): KubeObject => clone(object)
   const mayCreate = info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true
   const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writerOf(call, p, info.subresource), mayCreate)
   return objectAnswer(call, created ? 201 : 200, stored, output)

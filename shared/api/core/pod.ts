@@ -1,4 +1,5 @@
 /** core/v1 Pod: containers that run together on one node. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
+import { clone } from '../../machinery/jsonvalue.ts'
 import { forbidden, type FieldError, type Path } from '../../machinery/field.ts'
 import { obj, opt, type Infer } from '../../machinery/schema.ts'
 import { pods } from '../kinds.ts'
@@ -80,7 +81,7 @@ function prepareForUpdate(p: Pod, old: Pod, ctx: WriteContext): void {
       return prepareStatus(p, old)
     case 'ephemeralcontainers': {
       const ephemeral = p.spec.ephemeralContainers
-      p.spec = { ...structuredClone(old.spec), ...(ephemeral ? { ephemeralContainers: ephemeral } : {}) }
+      p.spec = { ...clone(old.spec), ...(ephemeral ? { ephemeralContainers: ephemeral } : {}) }
       if (!ephemeral) delete p.spec.ephemeralContainers
       return keepStatus(p, old)
     }
@@ -92,13 +93,13 @@ function prepareForUpdate(p: Pod, old: Pod, ctx: WriteContext): void {
 }
 
 function keepStatus(p: Pod, old: Pod): void {
-  if (old.status) p.status = structuredClone(old.status)
+  if (old.status) p.status = clone(old.status)
 }
 
 /** Old kubelets drop what they do not know: quality of service, owners and observed generations are kept. */
 function prepareStatus(p: Pod, old: Pod): void {
   p.status ??= {}
-  if (old.metadata.ownerReferences) p.metadata.ownerReferences = structuredClone(old.metadata.ownerReferences)
+  if (old.metadata.ownerReferences) p.metadata.ownerReferences = clone(old.metadata.ownerReferences)
   else delete p.metadata.ownerReferences
   if (!p.status.qosClass && old.status?.qosClass) p.status.qosClass = old.status.qosClass
   if (!p.status.observedGeneration && old.status?.observedGeneration) p.status.observedGeneration = old.status.observedGeneration
@@ -110,7 +111,7 @@ function prepareStatus(p: Pod, old: Pod): void {
 
 /** Of what was sent only resources and resize policies count. Other containers than before are left for validation to refuse. */
 function prepareResize(p: Pod, old: Pod): void {
-  const spec = structuredClone(old.spec)
+  const spec = clone(old.spec)
   for (const list of ['containers', 'initContainers'] as const) {
     const now = p.spec[list] ?? []
     const before = spec[list] ?? []

@@ -3,6 +3,7 @@
  * https://kubernetes.io/docs/reference/using-api/server-side-apply/
  */
 import type { KubeObject, ManagedFieldsEntry, ObjectMeta } from '../../api/meta/objectmeta.ts'
+import { clone, setOwn } from '../jsonvalue.ts'
 import { decodeValue } from '../decode.ts'
 import { applyDefaults } from '../defaults.ts'
 import { compare, configured, equal } from '../managedfields/compare.ts'
@@ -12,7 +13,7 @@ import { emptyObject, entryOrder, fieldsOf, serverOwned, updateManagedFields } f
 import { planOf } from '../plan.ts'
 import type { ObjectSchema } from '../schema.ts'
 import { badRequest, StatusError, type StatusCause } from '../status.ts'
-import { isDocument, setOwn, type Document } from './document.ts'
+import { isDocument, type Document } from './document.ts'
 
 export interface Apply {
   schema: ObjectSchema
@@ -51,7 +52,7 @@ export function applyConfiguration(a: Apply): KubeObject {
   const others = entries.filter(e => !isOwn(e))
 
   const wanted = without(configured(shape, config), a.reset)
-  const merged = merge(shape, structuredClone(live), structuredClone(config)) as Document
+  const merged = merge(shape, clone(live), clone(config)) as Document
   if (own) remove(shape, merged, fieldsOf(own), others.filter(e => e.apiVersion === a.apiVersion).reduce((all, e) => union(all, fieldsOf(e)), wanted))
 
   // In normal form, so that a zero value that is dropped when stored counts as no change.

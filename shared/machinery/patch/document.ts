@@ -22,12 +22,3 @@ export function parseObjectPatch(patch: Uint8Array | string): Document {
   const kind = Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value === 'boolean' ? 'bool' : typeof value
   throw badRequest(`error decoding patch: json: cannot unmarshal ${kind} into Go value of type map[string]interface {}`)
 }
-
-/** Sets an own property whatever its name: a plain assignment to `__proto__` would change the prototype. */
-export function setOwn(object: object, key: string, value: unknown): void {
-  if (key === '__proto__') Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true })
-  else (object as Document)[key] = value
-}
-
-/** The own property of that name, or undefined. */
-export const getOwn = (object: object, key: string): unknown => (Object.hasOwn(object, key) ? (object as Document)[key] : undefined)

@@ -1,7 +1,8 @@
 /** JSON Patch, RFC 6902, as the API server applies it. https://datatracker.ietf.org/doc/html/rfc6902 */
+import { clone, setOwn } from '../jsonvalue.ts'
 import { badRequest, StatusError, tooLarge } from '../status.ts'
 import { equal } from '../managedfields/compare.ts'
-import { parsePatch, setOwn } from './document.ts'
+import { parsePatch } from './document.ts'
 
 /** Upstream's limit. */
 const maxOperations = 10_000
@@ -34,7 +35,7 @@ export function jsonPatch(document: unknown, patch: Uint8Array | string): unknow
   if (!Array.isArray(operations)) throw badRequest(`json: cannot unmarshal ${operations === null ? 'null' : typeof operations} into Go value of type jsonpatch.Patch`)
   if (operations.length > maxOperations) throw tooLarge(`The allowed maximum operations in a JSON patch is ${maxOperations}, got ${operations.length}`)
   // The patched document hangs below a root of its own, so that the whole may be replaced like any other value.
-  const root: { document: unknown } = { document: structuredClone(document) }
+  const root: { document: unknown } = { document: clone(document) }
   let copied = 0
   for (const given of operations) {
     const operation = readOperation(given)
@@ -62,8 +63,8 @@ function apply(root: object, operation: Operation): void {
     case 'add':
     case 'replace':
       if (!hasValue) throw new CannotApply(`${op} operation has no value`)
-      if (op === 'add') return add(root, path, structuredClone(value))
-      return replace(root, path, structuredClone(value))
+      if (op === 'add') return add(root, path, clone(value))
+      return replace(root, path, clone(value))
     case 'remove':
       remove(root, path)
       return
@@ -72,7 +73,7 @@ function apply(root: object, operation: Operation): void {
       return add(root, path, remove(root, operation.from))
     }
     case 'copy':
-      return add(root, path, structuredClone(read(root, operation.from)))
+      return add(root, path, clone(read(root, operation.from)))
     case 'test': {
       // Absent equals null.
       const is = find(root, path)

@@ -1,8 +1,9 @@
 /** JSON Merge Patch, RFC 7386. https://datatracker.ietf.org/doc/html/rfc7386 */
-import { getOwn, isDocument, parseObjectPatch, setOwn, type Document } from './document.ts'
+import { clone, getOwn, setOwn } from '../jsonvalue.ts'
+import { isDocument, parseObjectPatch, type Document } from './document.ts'
 
 /** Applies a patch to a document; the document is not changed and shares nothing with the result that a caller may not change. Throws a StatusError 400 when the patch is no object. */
-export const mergePatch = (document: unknown, patch: Uint8Array | string): unknown => mergeValue(structuredClone(document), parseObjectPatch(patch))
+export const mergePatch = (document: unknown, patch: Uint8Array | string): unknown => mergeValue(clone(document), parseObjectPatch(patch))
 
 /** The merge itself, on values; changes and returns `target` where it is an object. */
 export function mergeValue(target: unknown, patch: unknown): unknown {

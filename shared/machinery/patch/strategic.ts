@@ -2,11 +2,12 @@
  * Strategic merge patch: a merge patch that knows from the schema which lists merge, and by which key.
  * https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
  */
+import { clone, getOwn, setOwn } from '../jsonvalue.ts'
 import { code, planOf, type FieldPlan, type Plan } from '../plan.ts'
 import type { ObjectSchema } from '../schema.ts'
 import { badRequest, StatusError } from '../status.ts'
 import { equal } from '../managedfields/compare.ts'
-import { getOwn, isDocument, parseObjectPatch, setOwn, type Document } from './document.ts'
+import { isDocument, parseObjectPatch, type Document } from './document.ts'
 
 const directive = '$patch'
 const retainKeys = '$retainKeys'
@@ -15,7 +16,7 @@ const elementOrder = '$setElementOrder/'
 
 /** Applies a patch to an object of the type; the object is not changed. Throws a StatusError: 400 when the patch is malformed, 500 (as upstream) when its lists do not fit the type. */
 export const strategicMergePatch = (schema: ObjectSchema, document: object, patch: Uint8Array | string): unknown =>
-  mergeObject(structuredClone(document) as Document, parseObjectPatch(patch), planOf(schema))
+  mergeObject(clone(document) as Document, parseObjectPatch(patch), planOf(schema))
 
 /** Upstream has no status of its own for these, so they are plain failures of the server. */
 const failure = (message: string): StatusError => new StatusError(500, '', message)

@@ -1,4 +1,5 @@
 /** What may change of a pod once it is there, by its main resource and by each subresource. (pkg/apis/core/validation ValidatePodUpdate and its kin) */
+import { clone } from '../../../machinery/jsonvalue.ts'
 import { forbidden, invalid, required, type FieldError, type Path } from '../../../machinery/field.ts'
 import { rangeError } from '../../../machinery/names.ts'
 import { semanticEqual } from '../../meta/validation.ts'
@@ -56,7 +57,7 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
   } else if (old.activeDeadlineSeconds !== undefined) errors.push(invalid(deadlineAt, undefined, 'must not update from a positive integer to nil value'))
 
   // Where the first deadline came late, what was allowed to change: everything that is put back here.
-  const rest = structuredClone(spec)
+  const rest = clone(spec)
   for (const list of ['containers', 'initContainers'] as const) rest[list]?.forEach((c, i) => assign(c, 'image', old[list]?.[i]?.image))
   assign(rest, 'activeDeadlineSeconds', old.activeDeadlineSeconds)
   assign(rest, 'schedulingGates', old.schedulingGates)
