@@ -1,6 +1,6 @@
 /** The flags of the node-agent. */
 import { isIPv4 } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { durationFlag, intFlag } from '#shared/component/flags.ts'
 
 const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must be an IPv4 range, 10.0.0.0/24')

@@ -1,5 +1,5 @@
 /** The flags of kube-apiserver. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { boolFlag, durationFlag, intFlag } from '#shared/component/flags.ts'
 
 export const flags = z.object({

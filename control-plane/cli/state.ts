@@ -1,7 +1,7 @@
 /** The state directory: everything a cluster is, and where each part of it lies. */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 
 export interface StateDir {
   root: string

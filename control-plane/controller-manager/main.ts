@@ -1,6 +1,6 @@
 /** kube-controller-manager: the process. */
 import { readFile } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
 import { durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
 import { defaultSettings, runControllers } from './controllers.ts'

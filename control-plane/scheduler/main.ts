@@ -1,5 +1,5 @@
 /** kube-scheduler: the process. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { eventRecorder } from '#shared/client/events.ts'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
 import { parseFlags } from '#shared/component/flags.ts'

@@ -1,7 +1,7 @@
 /** The process of a component of which one instance works at a time: kube-controller-manager, kube-scheduler. */
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { z } from 'zod'
+import * as z from 'zod'
 import { natsTransport } from '../bus/api-client.ts'
 import { connectBus } from '../bus/connection.ts'
 import type { Client } from '../client/client.ts'

@@ -1,6 +1,6 @@
 /** Command-line flags of the components: names and meanings as upstream's, checked by zod, one clear line when wrong. */
 import { parseArgs } from 'node:util'
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** A duration flag, `40s`, `1m30s`, `500ms`, in ms. */
 export const durationFlag = () =>

@@ -1,6 +1,6 @@
 /** attach: the streams of a container's first process. Output comes from its log, from now on; input goes to its shim. */
 import { stat } from 'node:fs/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import type { Status } from '#shared/machinery/status.ts'
 import type { KubeletContext } from '../context.ts'

@@ -1,5 +1,5 @@
 /** exec: a command in a container, with the client's streams. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'

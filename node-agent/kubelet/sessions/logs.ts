@@ -1,5 +1,5 @@
 /** logs: a container's output from its files, of this run or the one before. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import { badRequest, type Status } from '#shared/machinery/status.ts'
 import type { Kubelet } from '../kubelet.ts'

@@ -1,7 +1,7 @@
 /** portforward: one connection to a port on the pod's own loopback interface. Data comes on channel 0 and goes on channel 1. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { z } from 'zod'
+import * as z from 'zod'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
 import type { Kubelet } from '../kubelet.ts'

@@ -1,5 +1,5 @@
 /** Finds what a session is about; refusals are worded as the kubelet words them. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { findContainer, type TypedContainer } from '../pod/containers.ts'
