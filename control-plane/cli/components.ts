@@ -14,8 +14,13 @@ export const natsUrl = (at: Addresses): string => `nats://${at.host}:${natsPort}
 
 /** What every process of ours is started with: compiled code is kept beside the bundles. */
 export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cache') }
-/** No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs. */
-export const nodeArgs = ['--max-semi-space-size=4']
+/**
+ * Node's arguments for a process of ours. V8 keeps two spaces of `youngMiB` for new objects, and what is in them counts as used: most processes have little to do.
+ * No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
+ */
+export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${youngMiB}`]
+/** Those that see every write of the cluster make garbage with it. */
+const youngMiB: Record<keyof Cluster['instances'], number> = { 'kube-apiserver': 4, 'kube-controller-manager': 2, 'kube-scheduler': 2 }
 
 /** A dead leader is replaced within 3 s. One that cannot renew, because the bus is away, waits and goes on: see leaderelection.ts. */
 const leaderElection = ['--leader-elect-lease-duration', '2s', '--leader-elect-renew-deadline', '1500ms', '--leader-elect-retry-period', '500ms']
@@ -56,7 +61,7 @@ export function controlPlane(dir: StateDir, at: Addresses, { securePort, instanc
     Array.from({ length: instances[component] }, (_, i) => i + 1).map(n => ({
       name: instanceName(component, n),
       command: process.execPath,
-      args: [...nodeArgs, path.join(bundles, `${component}.js`), '--nats-url', natsUrl(at), ...args(n)],
+      args: [...nodeArgs(youngMiB[component]), path.join(bundles, `${component}.js`), '--nats-url', natsUrl(at), ...args(n)],
       env: processEnv,
       ...(liveness ? { liveness: liveness(n) } : {}),
     }))

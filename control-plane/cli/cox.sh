@@ -28,4 +28,4 @@ stamp=$project/dist/.built
 if [ ! -e "$stamp" ] || [ -n "$(find "$project/control-plane" "$project/node-agent" "$project/shared" "$project/package-lock.json" -newer "$stamp" -type f -print -quit)" ]; then
   node --disable-warning=ExperimentalWarning "$project/control-plane/cli/build.ts"
 fi
-exec node --max-semi-space-size=4 "$project/dist/cox.js" "$@"
+exec node --max-semi-space-size=1 "$project/dist/cox.js" "$@"

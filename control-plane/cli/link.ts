@@ -79,7 +79,7 @@ const openEnds = '$^F = 9; for my $end (splice @ARGV, 0, 2) { open(my $f, "+<", 
 async function delayLink(dir: StateDir, link: string, bridge: string, ms: { in: number; out: number }, started: (relay: z.output<typeof recordSchema>) => void): Promise<void> {
   const [near, a, b] = [`${link}d`, `${link}a`, `${link}b`]
   const log = openSync(path.join(dir.logs, 'link.log'), 'a', 0o600)
-  const relay = spawn('perl', ['-e', openEnds, a, b, process.execPath, ...nodeArgs, path.join(bundles, 'link-relay.js'), String(ms.out), String(ms.in), dir.root], { stdio: ['ignore', log, log], detached: true, env: { ...process.env, ...processEnv } })
+  const relay = spawn('perl', ['-e', openEnds, a, b, process.execPath, ...nodeArgs(), path.join(bundles, 'link-relay.js'), String(ms.out), String(ms.in), dir.root], { stdio: ['ignore', log, log], detached: true, env: { ...process.env, ...processEnv } })
   closeSync(log)
   relay.unref()
   const failed = new Promise<never>((_, reject) => {

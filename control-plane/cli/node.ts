@@ -32,7 +32,7 @@ export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord):
   mkdirSync(root, { recursive: true, mode: 0o755 })
   removeCgroups(`${at.cgroup}/${node.name}`)
   const agent = [
-    ...[process.execPath, ...nodeArgs, path.join(bundles, 'node-agent.js')],
+    ...[process.execPath, ...nodeArgs(), path.join(bundles, 'node-agent.js')],
     ...['--nats-url', natsUrl(at), '--creds', path.join(dir.creds, `${nodeIdentity(node.name)}.creds`), '--node-name', node.name, '--root-dir', root],
     ...['--node-ip', at.nodeIP(node.index), '--pod-cidr', at.podCIDR(node.index), '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
     ...['--cgroup-root', `${at.cgroup}/${node.name}`, '--mask', dir.root],

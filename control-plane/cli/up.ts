@@ -86,7 +86,7 @@ export async function upDetached(dir: StateDir, { nodes, instances }: Wanted): P
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
   const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
-  const child = spawn(process.execPath, [...nodeArgs, path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), ...counts, '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
+  const child = spawn(process.execPath, [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), ...counts, '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
   closeSync(log)
   await new Promise<void>((resolve, reject) => {
     child.once('message', () => resolve())
