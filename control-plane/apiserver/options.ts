@@ -18,6 +18,8 @@ export const flags = z.object({
   serviceAccountSigningKeyFile: z.string().optional(),
   serviceAccountIssuer: z.string().default('https://kubernetes.default.svc.cluster.local'),
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
+  /** The port of the Service `kubernetes`, when it is made. */
+  kubernetesServicePort: intFlag().default(443),
   serviceNodePortRange: z.string().regex(/^\d+-\d+$/, 'must be a range of ports, 30000-32767').default('30000-32767'),
   eventTtl: durationFlag().default(3_600_000),
   /** Names of admission plugins that shall be off. */
@@ -41,6 +43,7 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   permitPortSharing: false,
   serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
   serviceClusterIpRange: '10.96.0.0/16',
+  kubernetesServicePort: 443,
   serviceNodePortRange: '30000-32767',
   eventTtl: 3_600_000,
   disableAdmissionPlugins: [],

@@ -9,8 +9,7 @@ import type { Component } from './supervisor.ts'
 
 /** dist/, where the bundles lie; the CLI is one of them. */
 export const bundles = import.meta.dirname
-export const natsPort = 4222
-export const natsUrl = (at: Addresses): string => `nats://${at.host}:${natsPort}`
+export const natsUrl = ({ nats }: Addresses): string => `nats://${nats.host}:${nats.port}`
 
 /** What every process of ours is started with: compiled code is kept beside the bundles. */
 export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cache') }
@@ -33,8 +32,8 @@ export const instanceName = (component: string, n: number): string => (n === 1 ?
 /** The component that a process's name is of; undefined when it is not of the control plane. */
 export const componentOf = (name: string): string | undefined => controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
 
-/** Where one of several API servers can be asked alone: a loopback address of its own. */
-const ownAddress = (n: number): string => `127.0.0.${n + 1}`
+/** Where one of several API servers can be asked alone: a loopback address of its own, where the system has several. */
+const ownAddress = (n: number): string => (process.platform === 'linux' ? `127.0.0.${n + 1}` : '127.0.0.1')
 
 /** Resolves once something accepts connections. */
 async function accepts(host: string, port: number, signal: AbortSignal): Promise<void> {
@@ -66,14 +65,17 @@ export function controlPlane(dir: StateDir, at: Addresses, { securePort, instanc
       ...(liveness ? { liveness: liveness(n) } : {}),
     }))
   return [
-    { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], probe: signal => accepts(at.host, natsPort, signal) },
+    { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], probe: signal => accepts(at.nats.host, at.nats.port, signal) },
     ...ours('kube-apiserver', n => [
       ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
       // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this one's alone.
-      ...['--bind-address', '127.0.0.1', '--bind-address', at.host, '--bind-address', ownAddress(n), '--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
+      ...[...new Set(['127.0.0.1', at.host, ownAddress(n)])].flatMap(address => ['--bind-address', address]),
+      ...['--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
       ...['--tls-cert-file', pki('apiserver.crt'), '--tls-private-key-file', pki('apiserver.key'), '--client-ca-file', pki('ca.crt')],
       ...['--service-account-key-file', pki('sa.pub'), '--service-account-signing-key-file', pki('sa.key'), '--service-account-issuer', 'https://kubernetes.default.svc.cluster.local'],
       ...['--service-cluster-ip-range', at.services],
+      // An ordinary user's proxy may not listen on 443.
+      ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
       ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
     ], n => livez(ownAddress(n), securePort)),
     ...ours('kube-controller-manager', n => [

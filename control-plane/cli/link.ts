@@ -11,7 +11,7 @@ import { bundles, nodeArgs, processEnv } from './components.ts'
 import { ip } from './network.ts'
 import { nodeProcess } from './node.ts'
 import { isAlive, kill, readRecord, recordOf, recordSchema, untilGone } from './process.ts'
-import { addresses, requireCluster, writeAtomically, type Addresses, type NodeRecord, type StateDir } from './state.ts'
+import { addressesOf, requireCluster, writeAtomically, type Addresses, type NodeRecord, type StateDir } from './state.ts'
 
 const faultSchema = z.object({
   /** Percent of the packets that are lost. */
@@ -48,7 +48,8 @@ function indexOf(dir: StateDir, node: string): { at: Addresses; index: number } 
   const cluster = requireCluster(dir)
   const found = cluster.nodes.find(n => n.name === node)
   if (!found) throw new Error(`there is no node "${node}"; there are: ${cluster.nodes.map(n => n.name).join(', ')}`)
-  return { at: addresses(cluster.index), index: found.index }
+  if (cluster.host) throw new Error('the node of this cluster uses the machine\'s own network: it has no link')
+  return { at: addressesOf(cluster), index: found.index }
 }
 
 /** Loses every packet of a node's link until it is healed: in both directions, or in one. */

@@ -5,17 +5,18 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import { execa } from 'execa'
 import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
-import { componentOf, controlPlane, natsPort } from './components.ts'
+import { componentOf, controlPlane } from './components.ts'
 import { restoreLink } from './link.ts'
 import { withLock } from './lock.ts'
+import { machineAddress, stopHostNode } from './host-node.ts'
 import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
-import { nodeIdentity, nodeProcess, removeCgroups, eraseNode, startNode } from './node.ts'
+import { clearNode, eraseNode, nodeIdentity, nodeProcess, removeCgroups, startNode } from './node.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
 import { forgetRecord, isAlive, kill, readRecord, recordedNames, terminate, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
-import { addresses, readCluster, requireCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type Instances, type NodeRecord, type StateDir } from './state.ts'
+import { addressesOf, readCluster, requireCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type Instances, type NodeRecord, type StateDir } from './state.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
-import { natsServer } from './system.ts'
+import { isPrivileged, natsServer } from './system.ts'
 
 export interface ClusterEvents extends SupervisorEvents {
   nodeStarted(name: string): void
@@ -35,6 +36,7 @@ export async function editCluster(dir: StateDir, edit: (cluster: Cluster) => voi
 
 /** The node record for a new node: the lowest free index. */
 export function newNode(cluster: Cluster, name?: string): NodeRecord {
+  if (cluster.host && cluster.nodes.length > 0) throw new Error('a cluster on the machine\'s own network has one node: several would have the same address')
   const taken = new Set(cluster.nodes.map(n => n.index))
   const index = Array.from({ length: 127 }, (_, i) => i + 1).find(i => !taken.has(i) && (name !== undefined || !cluster.nodes.some(n => n.name === `node-${i}`)))
   if (index === undefined) throw new Error('a local cluster has at most 127 nodes')
@@ -55,18 +57,38 @@ async function freePort(wanted: number): Promise<number> {
   return (await tryPort(wanted)) ?? (await tryPort(0)) ?? wanted
 }
 
-/**
- * Reads or makes cluster.json: what stays the same over all lives of the cluster. `nodes` is how many there shall be at least, `instances` how many processes a
- * component shall have from now on.
- */
-export async function prepareCluster(dir: StateDir, nodes: number, instances: Partial<Instances> = {}): Promise<Cluster> {
+/** What `cox up` was asked for; what is absent stays as it is, or is as good as the machine can. */
+export interface Wanted {
+  /** How many nodes there shall be at least. */
+  nodes?: number | undefined
+  /** How many processes a component shall have from now on. */
+  instances?: Partial<Instances>
+  network?: 'bridge' | 'host' | undefined
+  runtime?: Cluster['runtime']
+  proxy?: Cluster['proxy']
+}
+
+/** Reads or makes cluster.json: what stays the same over all lives of the cluster. */
+export async function prepareCluster(dir: StateDir, { nodes, instances, network, runtime, proxy }: Wanted): Promise<Cluster> {
   const had = readCluster(dir)
-  const index = await claimIndex(dir.root, had?.index)
-  const served = recordedNames(dir).some(name => componentOf(name) === 'kube-apiserver' && isAlive(readRecord(dir, name)))
-  const securePort = served && had ? had.securePort : await freePort(had?.securePort ?? 6443)
+  const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
+  if (network !== undefined && onHost !== (network === 'host')) throw new Error(`the cluster in ${dir.root} was made with the network ${onHost ? 'host' : 'bridge'}`)
+  if (!onHost && !isPrivileged()) throw new Error(`the cluster in ${dir.root} has nodes with networks of their own, which takes root on Linux`)
+  const index = await claimIndex(dir.root, had?.index, onHost)
+  const runs = (component: string): boolean => recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
+  const securePort = runs('kube-apiserver') && had ? had.securePort : await freePort(had?.securePort ?? 6443)
+  const natsPort = runs('nats-server') && had?.host ? had.host.natsPort : await freePort(had?.host?.natsPort ?? 4222)
   const single: Instances = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
-  const cluster: Cluster = { index, securePort, instances: { ...single, ...had?.instances, ...instances }, nodes: had?.nodes ?? [] }
-  while (cluster.nodes.length < nodes) cluster.nodes.push(newNode(cluster))
+  const cluster: Cluster = {
+    index,
+    securePort,
+    instances: { ...single, ...had?.instances, ...instances },
+    ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
+    runtime: runtime ?? had?.runtime,
+    proxy: proxy ?? had?.proxy,
+    nodes: had?.nodes ?? [],
+  }
+  while (cluster.nodes.length < (nodes ?? (onHost ? 1 : 3))) cluster.nodes.push(newNode(cluster))
   // What died with the last supervisor, or with the machine, is started again.
   for (const node of cluster.nodes) if (!isAlive(readRecord(dir, nodeProcess(node.name)))) node.starts++
   writeCluster(dir, cluster)
@@ -96,7 +118,7 @@ export async function writeFiles(dir: StateDir, at: Addresses, cluster: Cluster)
   ])
   await Promise.all([
     writeFile(dir.kubeconfig, kubeconfig(cluster.securePort, ca, admin), { mode: 0o600 }),
-    natsServerConfig(authority, { host: at.host, port: natsPort, storeDir: path.join(dir.nats, 'store'), serverVersion: version, serverName: 'nats-0' }).then(conf => writeFile(path.join(dir.nats, 'server.conf'), conf, { mode: 0o600 })),
+    natsServerConfig(authority, { host: at.nats.host, port: at.nats.port, storeDir: path.join(dir.nats, 'store'), serverVersion: version, serverName: 'nats-0' }).then(conf => writeFile(path.join(dir.nats, 'server.conf'), conf, { mode: 0o600 })),
     ...['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin', ...cluster.nodes.map(n => nodeIdentity(n.name))].map(identity => ensureCreds(dir, authority, identity)),
   ])
 }
@@ -113,14 +135,14 @@ export class LocalCluster {
 
   constructor(dir: StateDir, cluster: Cluster, events: ClusterEvents) {
     this.#dir = dir
-    this.#at = addresses(cluster.index)
+    this.#at = addressesOf(cluster)
     this.#events = events
     this.#supervisors = controlPlane(dir, this.#at, cluster).map(c => new Supervisor(dir, c, events))
   }
 
   /** Resolves when every control-plane process serves and every node's process runs. */
   async start(): Promise<void> {
-    await raiseBridge(this.#at)
+    if (!this.#at.onHost) await raiseBridge(this.#at)
     // What a former supervisor left and cluster.json does not ask for any more.
     const surplus = recordedNames(this.#dir).filter(name => componentOf(name) !== undefined && !this.#supervisors.some(s => s.name === name))
     await Promise.all(surplus.map(name => end(this.#dir, name)))
@@ -164,7 +186,7 @@ export class LocalCluster {
     if (starts >= node.starts) return
     if (!existsSync(path.join(this.#dir.creds, `${nodeIdentity(node.name)}.creds`))) await ensureCreds(this.#dir, await authorityOf(this.#dir), nodeIdentity(node.name))
     await restoreLink(this.#dir, this.#at, node)
-    const { record, ended } = await startNode(this.#dir, this.#at, node)
+    const { record, ended } = await startNode(this.#dir, this.#at, node, readCluster(this.#dir))
     this.#follow(node, record, ended)
     this.#events.nodeStarted(node.name)
   }
@@ -174,7 +196,7 @@ export class LocalCluster {
     void ended.then(async () => {
       if (this.#stopping.signal.aborted) return
       this.#live.delete(node.name)
-      removeCgroups(`${this.#at.cgroup}/${node.name}`)
+      await clearNode(this.#dir, this.#at, node.name)
       await restoreLink(this.#dir, this.#at, node).catch((e: Error) => this.#events.died(`link of ${node.name}`, e.message, 0))
       this.#events.nodeDied(node.name)
       await this.#route()
@@ -188,11 +210,12 @@ export class LocalCluster {
     kill(record, 'SIGKILL')
     await untilGone(record, 10_000)
     forgetRecord(this.#dir, nodeProcess(node.name))
-    removeCgroups(`${this.#at.cgroup}/${node.name}`)
+    await clearNode(this.#dir, this.#at, node.name)
     eraseNode(this.#dir, node.name)
   }
 
   async #route(): Promise<void> {
+    if (this.#at.onHost) return
     const nodes = readCluster(this.#dir)?.nodes ?? []
     await routeThrough(this.#at, [...this.#live.values()].map(l => l.node.index).sort((a, b) => a - b), nodes.map(n => n.index))
   }
@@ -207,12 +230,18 @@ async function end(dir: StateDir, name: string): Promise<void> {
 /** Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods. */
 export async function stopEverything(dir: StateDir, at: Addresses, supervisors: readonly Supervisor[] = []): Promise<void> {
   const nodes = readCluster(dir)?.nodes ?? []
-  await Promise.all(nodes.map(node => end(dir, nodeProcess(node.name))))
+  await Promise.all(
+    nodes.map(async node => {
+      await end(dir, nodeProcess(node.name))
+      if (at.onHost) await stopHostNode(dir, node.name)
+    }),
+  )
   // Those that lead give back their leases, which takes an API server.
   for (const components of [['kube-scheduler', 'kube-controller-manager'], ['kube-apiserver'], ['nats-server']]) {
     const names = new Set([...recordedNames(dir), ...supervisors.map(s => s.name)].filter(name => components.includes(componentOf(name) ?? '')))
     await Promise.all([...names].map(name => supervisors.find(s => s.name === name)?.stop() ?? end(dir, name)))
   }
+  if (at.onHost) return
   await Promise.all(nodes.map(node => restoreLink(dir, at, node)))
   await lowerBridge(at)
   removeCgroups(at.cgroup)

@@ -1,12 +1,21 @@
 /** A lock between processes: a file that only one can make, naming its owner. */
-import { closeSync, existsSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+
+/** Also of another user's process, which may not be signalled. */
+function exists(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (e) {
+    return (e as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
 
 function ownerIsGone(lock: string): boolean {
   try {
     const pid = readFileSync(lock, 'utf8')
     // Between making the file and writing the pid it is empty: that owner gets a moment.
-    return pid === '' ? Date.now() - statSync(lock).mtimeMs > 1000 : !existsSync(`/proc/${pid}`)
+    return pid === '' ? Date.now() - statSync(lock).mtimeMs > 1000 : !exists(Number(pid))
   } catch {
     return false
   }

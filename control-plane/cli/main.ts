@@ -8,6 +8,7 @@ import { followFile } from './logs.ts'
 import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
 import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
+import type { Wanted } from './local-cluster.ts'
 import { requireCluster, stateDir, type Instances } from './state.ts'
 import { down, up, upDetached } from './up.ts'
 
@@ -41,15 +42,18 @@ interface Common {
 const show = (options: Common, value: unknown, human: () => string): boolean => say(options.output === 'json' ? JSON.stringify(value, null, 2) : human())
 
 command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
-  .option('--nodes <n>', 'how many nodes a new cluster gets; an existing one gets more if it has fewer', wholeNumber(1, 127), 3)
+  .option('--nodes <n>', 'how many nodes a new cluster gets (default: 3, without root 1); an existing one gets more if it has fewer', wholeNumber(1, 127))
+  .addOption(new Option('--network <name>', 'how pods are connected (default: bridge for root, else host)').choices(['bridge', 'host']))
+  .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
+  .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
   .option('--apiservers <n>', 'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)', wholeNumber(1, 9))
   .option('--controller-managers <n>', 'how many kube-controller-manager processes, one of which leads (default: as above)', wholeNumber(1, 9))
   .option('--schedulers <n>', 'how many kube-scheduler processes, one of which leads (default: as above)', wholeNumber(1, 9))
   .option('--detach', 'return when the cluster is up and leave it running')
-  .action((o: Common & { nodes: number; apiservers?: number; controllerManagers?: number; schedulers?: number; detach?: boolean }) => {
+  .action((o: Common & Omit<Wanted, 'instances'> & { apiservers?: number; controllerManagers?: number; schedulers?: number; detach?: boolean }) => {
     const asked = { 'kube-apiserver': o.apiservers, 'kube-controller-manager': o.controllerManagers, 'kube-scheduler': o.schedulers }
     const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
-    return (o.detach ? upDetached : up)(stateDir(o.stateDir), { nodes: o.nodes, instances })
+    return (o.detach ? upDetached : up)(stateDir(o.stateDir), { nodes: o.nodes, network: o.network, runtime: o.runtime, proxy: o.proxy, instances })
   })
 
 command(program, 'down', 'stop the cluster; its objects are kept in the state directory').action((o: Common) => down(stateDir(o.stateDir)))

@@ -3,9 +3,10 @@ import { nodes } from '#shared/api/kinds.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { adminClient, isReady, untilNodesReady } from './api.ts'
 import { editCluster, newNode } from './local-cluster.ts'
+import { killHostNode } from './host-node.ts'
 import { nodeProcess } from './node.ts'
 import { isAlive, kill, readRecord, untilGone } from './process.ts'
-import { addresses, requireCluster, type Cluster, type NodeRecord, type StateDir } from './state.ts'
+import { addressesOf, requireCluster, type Cluster, type NodeRecord, type StateDir } from './state.ts'
 import { supervisorProcess } from './up.ts'
 
 export interface NodeRow {
@@ -69,10 +70,12 @@ export async function removeNode(dir: StateDir, name: string): Promise<void> {
 
 /** Pulls the plug: SIGKILL to node-init, and the kernel ends everything in the node. */
 export async function killNode(dir: StateDir, name: string): Promise<void> {
-  find(requireCluster(dir), name)
+  const cluster = requireCluster(dir)
+  find(cluster, name)
   const record = readRecord(dir, nodeProcess(name))
   if (!record || !kill(record, 'SIGKILL')) throw new Error(`node "${name}" is dead already; \`cox node start ${name}\` starts it`)
   await untilGone(record, 10_000)
+  if (cluster.host) await killHostNode(dir, name)
 }
 
 /** Starts a dead node and waits until it is Ready. */
@@ -86,7 +89,7 @@ export async function startDeadNode(dir: StateDir, name: string): Promise<void> 
 
 export async function listNodes(dir: StateDir): Promise<NodeRow[]> {
   const cluster = requireCluster(dir)
-  const at = addresses(cluster.index)
+  const at = addressesOf(cluster)
   const { client, close } = adminClient(dir)
   const known = await client.list(nodes, '').then(l => l.items, () => []).finally(close)
   return cluster.nodes.map(node => {

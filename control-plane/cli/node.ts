@@ -6,7 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { bundles, natsUrl, nodeArgs, processEnv } from './components.ts'
 import { plugIn } from './network.ts'
 import { writeRecord, type ProcessRecord } from './process.ts'
-import type { Addresses, NodeRecord, StateDir } from './state.ts'
+import { killHostNode, spawnHostNode } from './host-node.ts'
+import type { Addresses, Cluster, NodeRecord, StateDir } from './state.ts'
 
 export const nodeIdentity = (name: string): string => `system:node:${name}`
 /** The name under which a node's process is recorded and logs. */
@@ -27,18 +28,28 @@ async function firstChild(pid: number): Promise<number> {
  * Starts a node: namespaces, link, then node-init with the node-agent's command line. Resolves with node-init's process and a
  * promise of its end.
  */
-export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
+export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord, told: Pick<Cluster, 'runtime' | 'proxy'> = {}): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
-  removeCgroups(`${at.cgroup}/${node.name}`)
+  await clearNode(dir, at, node.name)
   const agent = [
     ...[process.execPath, ...nodeArgs(), path.join(bundles, 'node-agent.js')],
     ...['--nats-url', natsUrl(at), '--creds', path.join(dir.creds, `${nodeIdentity(node.name)}.creds`), '--node-name', node.name, '--root-dir', root],
     ...['--node-ip', at.nodeIP(node.index), '--pod-cidr', at.podCIDR(node.index), '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
     ...['--cgroup-root', `${at.cgroup}/${node.name}`, '--mask', dir.root],
     ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s'],
+    ...(at.onHost ? ['--network', 'host'] : []),
+    ...(told.runtime ? ['--runtime', told.runtime] : []),
+    ...(told.proxy ? ['--proxy', told.proxy] : []),
   ]
   const log = openSync(path.join(dir.logs, `${nodeProcess(node.name)}.log`), 'a', 0o600)
+  if (at.onHost) {
+    const child = spawnHostNode(dir, node.name, agent, log)
+    closeSync(log)
+    const ended = new Promise<void>(resolve => child.once('exit', () => resolve()).once('error', () => resolve()))
+    if (child.pid === undefined) throw new Error('/bin/sh cannot be started')
+    return { record: writeRecord(dir, nodeProcess(node.name), child.pid, node.starts), ended }
+  }
   // node-init starts only when its link is there: it waits for a line.
   const script = 'read -r _; echo "$1" > /proc/sys/kernel/hostname; shift; exec "$@"'
   const init = ['sh', path.join(bundles, '../node-agent/init.sh'), ...agent]
@@ -66,6 +77,12 @@ export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord):
     child.kill('SIGKILL')
     throw e
   }
+}
+
+/** Ends and removes what a dead node left on the machine. */
+export async function clearNode(dir: StateDir, at: Addresses, name: string): Promise<void> {
+  if (at.onHost) await killHostNode(dir, name)
+  else removeCgroups(`${at.cgroup}/${name}`)
 }
 
 /** A node's state directory, for good. */

@@ -3,11 +3,12 @@ import { readFileSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as z from 'zod'
+import { processStartTime } from '#shared/component/processes.ts'
 import { writeAtomically, type StateDir } from './state.ts'
 
 export const recordSchema = z.object({
   pid: z.number().int().positive(),
-  /** Clock ticks since boot, /proc/PID/stat field 22. */
+  /** With the pid, names a process for ever. */
   startTime: z.number(),
   /** For a node: the `starts` of its record that this process answers. */
   starts: z.number().optional(),
@@ -16,18 +17,7 @@ export type ProcessRecord = z.infer<typeof recordSchema>
 
 const recordFile = (dir: StateDir, name: string): string => path.join(dir.run, `${name}.json`)
 
-/** A process's start time in clock ticks since boot; undefined when it is gone or only a zombie. */
-function startTimeOf(pid: number): number | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return fields[0] === 'Z' || fields[0] === 'X' ? undefined : Number(fields[19])
-  } catch {
-    return undefined
-  }
-}
-
-export const isAlive = (record: ProcessRecord | undefined): record is ProcessRecord => record !== undefined && startTimeOf(record.pid) === record.startTime
+export const isAlive = (record: ProcessRecord | undefined): record is ProcessRecord => record !== undefined && processStartTime(record.pid) === record.startTime
 
 /** What the file says about a process, dead or alive; undefined when there is no readable record. */
 export function readRecord(dir: StateDir, name: string): ProcessRecord | undefined {
@@ -38,7 +28,7 @@ export function readRecord(dir: StateDir, name: string): ProcessRecord | undefin
   }
 }
 
-export const recordOf = (pid: number): ProcessRecord => ({ pid, startTime: startTimeOf(pid) ?? 0 })
+export const recordOf = (pid: number): ProcessRecord => ({ pid, startTime: processStartTime(pid) ?? 0 })
 
 export function writeRecord(dir: StateDir, name: string, pid: number, starts?: number): ProcessRecord {
   const record = { ...recordOf(pid), ...(starts === undefined ? {} : { starts }) }

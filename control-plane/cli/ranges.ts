@@ -1,17 +1,20 @@
 /** Which cluster number is whose on this machine: a claim is a file naming the state directory, made under a lock. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
 import { withLock } from './lock.ts'
 import { addresses, readCluster, stateDir } from './state.ts'
 
-const claims = '/var/lib/coxswain/clusters'
+/** Of the machine when we may write there, else of the user. */
+const claimsOf = (onHost: boolean): string => (onHost ? path.join(tmpdir(), `coxswain-${process.getuid?.() ?? 0}`, 'clusters') : '/var/lib/coxswain/clusters')
 
 /** Claims the lowest free cluster number for a state directory, or the one it had (`wanted`). The claim lasts until the state directory is removed. */
-export function claimIndex(root: string, wanted?: number): Promise<number> {
+export function claimIndex(root: string, wanted: number | undefined, onHost: boolean): Promise<number> {
+  const claims = claimsOf(onHost)
   mkdirSync(claims, { recursive: true, mode: 0o700 })
   return withLock(path.join(claims, 'lock'), async () => {
-    const routes = (await execa('ip', ['-4', 'route', 'show', 'table', 'all'], { timeout: 5000 })).stdout
+    const routes = onHost ? '' : (await execa('ip', ['-4', 'route', 'show', 'table', 'all'], { timeout: 5000 })).stdout
     const owner = (index: number): string | undefined => {
       try {
         return readFileSync(path.join(claims, String(index)), 'utf8')
@@ -24,10 +27,12 @@ export function claimIndex(root: string, wanted?: number): Promise<number> {
       if (holder === root) return true
       if (holder !== undefined && readCluster(stateDir(holder))?.index === index) return false
       // Somebody else's network may use the range without our knowing.
-      return !routes.includes(`10.${128 + index}.`) && !existsSync(`/sys/class/net/${addresses(index).bridge}`)
+      return onHost || (!routes.includes(`10.${128 + index}.`) && !existsSync(`/sys/class/net/${addresses(index).bridge}`))
     }
     if (wanted !== undefined && owner(wanted) === root) return wanted
-    const candidates = wanted !== undefined ? [wanted] : Array.from({ length: 100 }, (_, i) => i)
+    // Users do not see each other's claims.
+    const first = onHost ? (process.getuid?.() ?? 0) % 100 : 0
+    const candidates = wanted !== undefined ? [wanted] : Array.from({ length: 100 }, (_, i) => (first + i) % 100)
     const index = candidates.find(free)
     if (index === undefined) throw new Error(wanted === undefined ? 'all 100 cluster ranges of this machine are taken' : `the cluster's range ${addresses(wanted).all} is used by another cluster or network on this machine`)
     writeFileSync(path.join(claims, String(index)), root)

@@ -39,6 +39,11 @@ const clusterSchema = z.object({
   securePort: z.number().int(),
   /** How many processes of each component the control plane has. */
   instances: z.object({ 'kube-apiserver': count(), 'kube-controller-manager': count(), 'kube-scheduler': count() }).prefault({}),
+  /** There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of nats-server on loopback. */
+  host: z.object({ address: z.string(), natsPort: z.number().int() }).optional(),
+  /** What `cox up` was told that nodes shall use, in place of the best that they can. */
+  runtime: z.enum(['oci', 'process']).optional(),
+  proxy: z.enum(['nftables', 'userspace']).optional(),
   nodes: z.array(nodeSchema),
 })
 export type NodeRecord = z.infer<typeof nodeSchema>
@@ -91,6 +96,15 @@ export function addresses(index: number) {
     bridge: `cox${index}`,
     link: (node: number) => `cox${index}n${node}`,
     cgroup: `/coxswain-${index}`,
+    nats: { host: `${net}.255.1`, port: 4222 },
+    /** Whether the machine's own network is all there is. */
+    onHost: false,
   }
 }
 export type Addresses = ReturnType<typeof addresses>
+
+/** The same where nothing can be made: the node is the machine, and Services have loopback addresses, which on Linux are all there already. */
+function hostAddresses(index: number, { address, natsPort }: NonNullable<Cluster['host']>): Addresses {
+  return { ...addresses(index), pods: `${address}/32`, services: `127.${32 + index}.0.0/16`, host: address, nodeIP: () => address, podCIDR: () => `${address}/32`, nats: { host: '127.0.0.1', port: natsPort }, onHost: true }
+}
+export const addressesOf = ({ index, host }: Pick<Cluster, 'index' | 'host'>): Addresses => (host ? hostAddresses(index, host) : addresses(index))

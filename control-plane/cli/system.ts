@@ -37,20 +37,18 @@ export const natsServer = (): string | undefined => process.env['NATS_SERVER'] ?
 
 const present = (p: Program): boolean => (p.name === 'nats-server' ? natsServer() !== undefined : which(p.name) !== undefined)
 
-/** Refuses, in one line, a machine that this cluster cannot run on. */
-function checkMachine(): void {
-  if (process.platform !== 'linux') throw new Error(`nodes need Linux; this is ${process.platform}`)
-  if (process.getuid?.() !== 0) throw new Error('nodes need root: run `sudo npm start`')
-}
+/** Whether nodes can have namespaces, networks and packet rules of their own. */
+export const isPrivileged = (): boolean => process.platform === 'linux' && process.getuid?.() === 0
 
 /** Installs what is missing with apt where that is possible; throws one line for each thing that stays missing. */
-export async function ensurePrograms(say: (line: string) => void): Promise<void> {
-  checkMachine()
+export async function ensurePrograms(say: (line: string) => void, onHost = !isPrivileged()): Promise<void> {
+  if (!['linux', 'darwin'].includes(process.platform)) throw new Error(`coxswain runs on Linux and macOS; this is ${process.platform}`)
   const named = process.env['NATS_SERVER']
   if (named !== undefined && !existsSync(named)) throw new Error(`NATS_SERVER=${named}: no such file`)
-  const missing = programs.filter(p => !present(p))
+  const needed = programs.filter(p => !onHost || p.name === 'nats-server')
+  const missing = needed.filter(p => !present(p))
   if (missing.length === 0) return
-  const apt = which('apt-get')
+  const apt = isPrivileged() ? which('apt-get') : undefined
   if (apt) {
     say(`installing ${missing.map(p => p.package).join(', ')} with apt-get...`)
     const env = { DEBIAN_FRONTEND: 'noninteractive' }
@@ -65,6 +63,6 @@ export async function ensurePrograms(say: (line: string) => void): Promise<void>
     // Debian starts the service it installs; ours is another one.
     if (missing.some(p => p.name === 'nats-server') && which('systemctl')) await execa('systemctl', ['disable', '--now', 'nats-server'], { reject: false, timeout: 20_000 })
   }
-  const still = programs.filter(p => !present(p))
-  if (still.length > 0) throw new Error(still.map(p => `${p.name} is missing (it ${p.why}); install the package ${p.package}`).join('\n'))
+  const still = needed.filter(p => !present(p))
+  if (still.length > 0) throw new Error(still.map(p => `${p.name} is missing (it ${p.why}); ${process.platform === 'darwin' ? `brew install ${p.package}` : `install the package ${p.package}`}`).join('\n'))
 }

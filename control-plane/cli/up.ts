@@ -4,11 +4,11 @@ import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { untilNodesReady } from './api.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
-import { LocalCluster, prepareCluster, stopEverything, writeFiles } from './local-cluster.ts'
+import { LocalCluster, prepareCluster, stopEverything, writeFiles, type Wanted } from './local-cluster.ts'
 import { nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord } from './process.ts'
-import { addresses, makeStateDir, requireCluster, type Instances, type StateDir } from './state.ts'
-import { ensurePrograms } from './system.ts'
+import { addressesOf, makeStateDir, requireCluster, type Addresses, type StateDir } from './state.ts'
+import { ensurePrograms, isPrivileged } from './system.ts'
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
@@ -21,6 +21,11 @@ The cluster is up. In another terminal:
   kubectl get nodes -o wide
 `
 
+/** What is different without root, in a line or two. */
+const onHostNotice = ({ host, services }: Addresses): string =>
+  `${isPrivileged() ? 'on the host network' : 'not root'}: one node, whose pods are plain processes with the machine's address ${host}; Services are at ${services} (README: Without root)` +
+  (host.startsWith('127.') ? '\nthe machine has no address but loopback: Services will have no endpoints' : '')
+
 /** The supervisor that `cox up` is; recorded under this name. */
 export const supervisorProcess = 'cox'
 
@@ -29,18 +34,12 @@ function refuseSecond(dir: StateDir): void {
   if (other?.pid !== process.pid && isAlive(other)) throw new Error(`the cluster in ${dir.root} is already up (pid ${readRecord(dir, supervisorProcess)?.pid}); \`cox down\` stops it`)
 }
 
-/** What `cox up` was asked for; what is absent stays as it is. */
-export interface Wanted {
-  nodes: number
-  instances: Partial<Instances>
-}
-
 /** Runs the cluster until a signal comes; resolves when everything is stopped. */
-export async function up(dir: StateDir, { nodes, instances }: Wanted): Promise<void> {
+export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
   const since = Date.now()
   const began = performance.now()
   refuseSecond(dir)
-  await ensurePrograms(say)
+  await ensurePrograms(say, wanted.network === 'host' || !isPrivileged())
   makeStateDir(dir)
   writeRecord(dir, supervisorProcess, process.pid)
   const stop = new AbortController()
@@ -50,10 +49,11 @@ export async function up(dir: StateDir, { nodes, instances }: Wanted): Promise<v
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
 
-  const cluster = await prepareCluster(dir, nodes, instances)
+  const cluster = await prepareCluster(dir, wanted)
+  const at = addressesOf(cluster)
   // A node that outlived its last supervisor has said that it is Ready before.
   const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))
-  await writeFiles(dir, addresses(cluster.index), cluster)
+  await writeFiles(dir, at, cluster)
   const shown = (name: string): void => void say(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
   const local = new LocalCluster(dir, cluster, {
     ready: name => shown(name),
@@ -61,7 +61,8 @@ export async function up(dir: StateDir, { nodes, instances }: Wanted): Promise<v
     nodeStarted: () => {},
     nodeDied: name => void say(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
   })
-  say(`starting ${cluster.nodes.length} nodes and the control plane, state in ${dir.root}`)
+  if (at.onHost) say(onHostNotice(at))
+  say(`starting ${cluster.nodes.length} node${cluster.nodes.length === 1 ? '' : 's'} and the control plane, state in ${dir.root}`)
   try {
     const started = Promise.all([local.start(), untilNodesReady(dir, lives, stop.signal, shown)])
     await Promise.race([started, stopped])
@@ -79,14 +80,16 @@ export async function up(dir: StateDir, { nodes, instances }: Wanted): Promise<v
 }
 
 /** Starts the supervisor in the background and resolves when the cluster is up. */
-export async function upDetached(dir: StateDir, { nodes, instances }: Wanted): Promise<void> {
+export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
   refuseSecond(dir)
-  await ensurePrograms(say)
+  await ensurePrograms(say, wanted.network === 'host' || !isPrivileged())
   makeStateDir(dir)
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
+  const { nodes, instances = {}, network, runtime, proxy } = wanted
+  const told = Object.entries({ nodes, network, runtime, proxy }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]))
   const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
-  const child = spawn(process.execPath, [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', '--nodes', String(nodes), ...counts, '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
+  const child = spawn(process.execPath, [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', ...told, ...counts, '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
   closeSync(log)
   await new Promise<void>((resolve, reject) => {
     child.once('message', () => resolve())
@@ -107,6 +110,6 @@ export async function down(dir: StateDir): Promise<void> {
     if (!(await untilGone(supervisor, 30_000))) throw new Error(`the supervisor (pid ${supervisor.pid}) does not end; kill it and try again`)
   }
   // What a killed supervisor left, or nothing.
-  await stopEverything(dir, addresses(cluster.index))
+  await stopEverything(dir, addressesOf(cluster))
   forgetRecord(dir, supervisorProcess)
 }

@@ -4,7 +4,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
-import { stateDir, readCluster, addresses, type StateDir } from '#control-plane/cli/state.ts'
+import { natsUrl } from '#control-plane/cli/components.ts'
+import { addressesOf, stateDir, readCluster, type StateDir } from '#control-plane/cli/state.ts'
 import type { ProcessRow } from '#control-plane/cli/ps.ts'
 
 const cox = path.resolve(import.meta.dirname, '../../control-plane/cli/cox.sh')
@@ -37,7 +38,7 @@ export async function benchCluster(root: string | undefined, nodes: number): Pro
     down: async () => void (await run('down')),
     ps: async () => JSON.parse(await run('ps', '-o', 'json')) as ProcessRow[],
     url: () => `https://127.0.0.1:${cluster().securePort}`,
-    natsUrl: () => `nats://${addresses(cluster().index).host}:4222`,
+    natsUrl: () => natsUrl(addressesOf(cluster())),
     pem: file => readFileSync(path.join(dir.pki, file), 'utf8'),
     async dispose() {
       if (!self.ours) return

@@ -50,7 +50,7 @@ export async function kubernetesService(parts: BootstrapParts): Promise<void> {
       ipFamilies: [range.family],
       ipFamilyPolicy: 'SingleStack',
       sessionAffinity: 'None',
-      ports: [{ name: 'https', port: 443, protocol: 'TCP', targetPort: port }],
+      ports: [{ name: 'https', port: options.kubernetesServicePort, protocol: 'TCP', targetPort: port }],
     },
   }
   if (!store.registry.get({ group: '', plural: 'services' }, 'default', 'kubernetes')) await ensure(store, endpoints.get('/v1/services')!, 'default', service)
