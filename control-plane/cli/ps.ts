@@ -1,9 +1,11 @@
 /** `cox ps`: every process of a cluster, found from the processes on record downwards. */
+import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { leases, pods } from '#shared/api/kinds.ts'
 import { adminClient } from './api.ts'
 import { componentOf, controlPlaneComponents } from './components.ts'
 import { linkRelay } from './link.ts'
+import { hostNodeProcesses } from './host-node.ts'
 import { nodeProcess } from './node.ts'
 import { isAlive, readRecord, recordedNames } from './process.ts'
 import type { Cluster, StateDir } from './state.ts'
@@ -35,6 +37,7 @@ const read = (file: string): string => {
 }
 
 function describe(pid: number): Pick<ProcessRow, 'pid' | 'pss' | 'uptimeSeconds' | 'command'> {
+  if (process.platform !== 'linux') return describeByPs(pid)
   const stat = read(`/proc/${pid}/stat`)
   const ticks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? 0)
   return {
@@ -45,10 +48,18 @@ function describe(pid: number): Pick<ProcessRow, 'pid' | 'pss' | 'uptimeSeconds'
   }
 }
 
+/** Where there is no /proc; a process's share of memory is all it has then. */
+function describeByPs(pid: number): ReturnType<typeof describe> {
+  const [rss = '0', elapsed = '0', ...command] = (spawnSync('ps', ['-ww', '-o', 'rss=,etime=,command=', '-p', String(pid)], { encoding: 'utf8', timeout: 10_000 }).stdout ?? '').trim().split(/\s+/)
+  const units = [1, 60, 3600, 86_400]
+  const uptimeSeconds = elapsed.split(/[-:]/).reverse().reduce((total, part, n) => total + Number(part) * units[n]!, 0)
+  return { pid, pss: Number(rss) * 1024, uptimeSeconds, command: command.join(' ') }
+}
+
 /** Children by parent, for all processes of the machine. */
 export function processTree(): Map<number, number[]> {
   const children = new Map<number, number[]>()
-  for (const entry of readdirSync('/proc')) {
+  for (const entry of process.platform === 'linux' ? readdirSync('/proc') : []) {
     if (!/^\d+$/.test(entry)) continue
     const stat = read(`/proc/${entry}/stat`)
     const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1])
@@ -100,8 +111,10 @@ async function askApi(dir: StateDir): Promise<Known> {
   return { owners: found, holders }
 }
 
-/** The pod and container of a process, from its cgroup (`.../pod<uid>/<container id>`) or, for a shim, its command line. */
+/** The pod and container of a process, from its cgroup (`.../pod<uid>/<container id>`) or its environment (runtime `process`) or, for a shim, its command line. */
 function ownerOf(pid: number, command: string, known: Map<string, Owner>): Owner | undefined {
+  const marked = known.get(/\0COXSWAIN_CONTAINER=([0-9a-f]{64})\0/.exec(read(`/proc/${pid}/environ`))?.[1] ?? '')
+  if (marked) return marked
   const cgroup = read(`/proc/${pid}/cgroup`)
   const [, uid, id] = /\/pod([0-9a-f-]{36})(?:\/([^/\n]+))?/.exec(cgroup) ?? /pods\/([0-9a-f-]{36})/.exec(command) ?? []
   return (id ? known.get(id) : undefined) ?? [...known].find(([key]) => key.length > 36 && command.includes(key))?.[1] ?? (uid ? known.get(uid) : undefined)
@@ -125,11 +138,11 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
     const record = readRecord(dir, nodeProcess(node.name))
     if (!record || !isAlive(record)) continue
     const own: ProcessRow[] = []
-    for (const pid of descendants(tree, record.pid)) {
+    for (const pid of cluster.host ? hostNodeProcesses(dir, node.name).filter(pid => pid !== record.pid) : descendants(tree, record.pid)) {
       const process = describe(pid)
       if (process.command === '') continue
       const owner = ownerOf(pid, process.command, owners)
-      const component = /node-agent\.js/.test(process.command) ? 'node-agent' : /^\S*conmon /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
+      const component = /node-agent\.js/.test(process.command) ? 'node-agent' : /^\S*conmon |\/process-shim\.js /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
       own.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
     }
     const relay = linkRelay(dir, node.name)
