@@ -5,7 +5,8 @@
 # Everything mounted here, and every network namespace named here, is gone with the node.
 set -u
 
-mount --make-rprivate / 2>/dev/null
+# Apart from the machine's mounts, but shared in the node: what is unmounted here goes from the namespaces of the shims as well.
+mount --make-rprivate / 2>/dev/null && mount --make-rshared /
 mount -t tmpfs -o mode=755,nosuid,nodev node-run /run || exit 1
 mkdir -p /run/netns /run/lock
 ip link set lo up

@@ -1,6 +1,6 @@
 /** The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own. */
 import { readFileSync } from 'node:fs'
-import { mkdir, open, readFile, realpath, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
@@ -8,7 +8,7 @@ import { run } from '#shared/linux/run.ts'
 import { availableCapabilities } from './oci/capabilities.ts'
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
 import { execInContainer } from './oci/exec.ts'
-import { makeLayers, mountRoot, removeRoot } from './oci/rootfs.ts'
+import { makeLayers, makeRoot, readFromLayers } from './oci/rootfs.ts'
 import { createUnderShim, readRecord, readStatus, runtimeArgs, shimPid, startProcess, waitForExit, writeRecord, type RuntimeBinary } from './oci/shim.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { resolveUser } from './oci/users.ts'
@@ -64,7 +64,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       // Its parents stay for whoever named them: another container may be about to start in them.
       await removeCgroup(record.cgroup)
     }
-    await removeRoot(directory)
+    await rm(directory, { recursive: true, force: true })
   }
 
   async function start(spec: ContainerSpec): Promise<ContainerStatus> {
@@ -72,11 +72,11 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     await mkdir(directory, { recursive: true })
     await Promise.all([mkdir(dirname(spec.logPath), { recursive: true }), writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })])
     try {
-      const root = await mountRoot(directory, layers, spec.image.layers)
-      const [passwd, group] = await Promise.all(['passwd', 'group'].map(name => readFile(join(root, 'etc', name), 'utf8').catch(() => '')))
-      const user = resolveUser(spec.user, spec.image.user, passwd!, group!)
-      await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, root, user, host)))
-      const pid = await createUnderShim(binary, spec)
+      const lower = [...(spec.image.layers ?? []), ...layers.lower]
+      const [overlay, passwd, group] = await Promise.all([makeRoot(directory, lower), readFromLayers(lower, 'etc/passwd'), readFromLayers(lower, 'etc/group')])
+      const user = resolveUser(spec.user, spec.image.user, passwd, group)
+      await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, join(directory, 'root'), user, host)))
+      const pid = await createUnderShim(binary, spec, overlay)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {
       await remove(directory).catch(() => {})
@@ -132,7 +132,9 @@ export function findRuntime(): RuntimeBinary {
   const found = (['runc', 'crun'] as const).map(name => ({ name, path: findBinary(name) })).find(r => r.path !== undefined)
   if (found?.path === undefined) throw new Error('neither runc nor crun is installed (Debian package runc)')
   if (conmon === undefined) throw new Error('conmon is not installed (Debian package conmon)')
-  return { name: found.name, path: found.path, conmon }
+  const unshare = findBinary('unshare')
+  if (unshare === undefined) throw new Error('unshare is not installed (Debian package util-linux)')
+  return { name: found.name, path: found.path, conmon, unshare }
 }
 
 /** Without CAP_SYS_RESOURCE the kernel refuses an oom_score_adj below our own. */

@@ -11,6 +11,8 @@ export interface PodDirectory {
   readonly resolv: string
   readonly hostname: string
   readonly volumes: string
+  /** What its volumes hold in memory: below a tmpfs that all pods of the node share. */
+  readonly memory: string
   /** `<name>/<attempt>/` below it belongs to the runtime. */
   readonly containers: string
   readonly logs: string
@@ -28,6 +30,7 @@ export function podDirectory(rootDir: string, uid: string): PodDirectory {
     resolv: join(root, 'resolv.conf'),
     hostname: join(root, 'hostname'),
     volumes: join(root, 'volumes'),
+    memory: join(rootDir, 'memory', uid),
     containers: join(root, 'containers'),
     logs: join(root, 'logs'),
   }
@@ -36,5 +39,5 @@ export function podDirectory(rootDir: string, uid: string): PodDirectory {
 export const containerDirectory = (d: PodDirectory, name: string, attempt: number): string => join(d.containers, name, String(attempt))
 export const terminationLog = (d: PodDirectory, name: string, attempt: number): string => join(d.containers, name, `termination-log-${attempt}`)
 export const logFile = (d: PodDirectory, name: string, attempt: number): string => join(d.logs, name, `${attempt}.log`)
-/** A volume's directory, `volumes/kubernetes.io~empty-dir/<name>` as upstream lays them out. */
-export const volumeDirectory = (d: PodDirectory, plugin: string, name: string): string => join(d.volumes, plugin.replace('/', '~'), name)
+/** A volume's directory below `volumes` or `memory`: `kubernetes.io~empty-dir/<name>` as upstream lays them out. */
+export const volumeDirectory = (below: string, plugin: string, name: string): string => join(below, plugin.replace('/', '~'), name)

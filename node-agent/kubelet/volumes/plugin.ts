@@ -9,6 +9,8 @@ export interface VolumeContext {
   volume: Volume
   /** The volume's own directory below the pod's; made and removed by the kubelet for `ownsDirectory` types. */
   directory: string
+  /** Makes, or finds, a directory in memory in its place and resolves with that one's path. */
+  inMemory: () => Promise<string>
   facts: NodeFacts
   /** ConfigMaps, Secrets and tokens that the pod refers to; a change of one brings the pod back here. */
   sources: PodSources

@@ -1,11 +1,13 @@
 /** All volumes of one pod: set up together, followed, torn down together. */
 import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
 import type { PodSources } from '../sources.ts'
 import { pluginFor } from './plugins.ts'
+import { directoryInMemory } from './tmpfs.ts'
 
 export interface MountFailure {
   volume: string
@@ -32,7 +34,9 @@ export function podVolumes(directory: PodDirectory, sources: PodSources): PodVol
           try {
             const plugin = pluginFor(volume)
             if (paths.has(volume.name) && (!plugin.follows || shows === shown)) return []
-            paths.set(volume.name, await plugin.setUp({ pod, volume, directory: volumeDirectory(directory, plugin.name, volume.name), facts, sources }))
+            const [place, memory] = [directory.volumes, directory.memory].map(below => volumeDirectory(below, plugin.name, volume.name)) as [string, string]
+            const inMemory = (): Promise<string> => directoryInMemory(dirname(directory.memory), memory, place)
+            paths.set(volume.name, await plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources }))
             return []
           } catch (e) {
             // What was once set up keeps what it shows.
@@ -56,5 +60,5 @@ export async function tearDownVolumes(directory: PodDirectory): Promise<void> {
   const below = async (): Promise<string[]> => (await listMounts()).map(m => m.target).filter(t => t === directory.volumes || t.startsWith(`${directory.volumes}/`))
   await unmount(await below())
   if ((await below()).length > 0) throw new Error(`volumes are still mounted below ${directory.volumes}`)
-  await rm(directory.volumes, { recursive: true, force: true })
+  await Promise.all([directory.volumes, directory.memory].map(path => rm(path, { recursive: true, force: true })))
 }

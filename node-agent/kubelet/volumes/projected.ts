@@ -6,7 +6,6 @@ import { allContainers } from '../pod/containers.ts'
 import { atomicWrite, type ProjectedFile } from './atomicwriter.ts'
 import { configMapFiles, downwardFiles, ownedByGroup, secretFiles } from './payload.ts'
 import type { VolumeContext, VolumePlugin } from './plugin.ts'
-import { ensureTmpfs } from './tmpfs.ts'
 
 /** The user of all containers when it is the same one: the token is his alone then. */
 function commonUser(pod: Pod): number | undefined {
@@ -36,8 +35,8 @@ export const projected: VolumePlugin = {
     const errors = results.flatMap(r => (r.status === 'rejected' ? [(r.reason as Error).message] : []))
     if (errors.length > 0) throw new Error(errors.length === 1 ? errors[0] : `[${errors.join(', ')}]`)
     const payload = new Map(results.flatMap(r => (r.status === 'fulfilled' ? [...r.value] : [])))
-    await ensureTmpfs(ctx.directory, 0o755)
-    await atomicWrite(ctx.directory, ownedByGroup(payload, ctx.pod.spec.securityContext?.fsGroup))
-    return ctx.directory
+    const directory = await ctx.inMemory()
+    await atomicWrite(directory, ownedByGroup(payload, ctx.pod.spec.securityContext?.fsGroup))
+    return directory
   },
 }

@@ -2,17 +2,16 @@
 import { atomicWrite } from './atomicwriter.ts'
 import { ownedByGroup, secretFiles } from './payload.ts'
 import type { VolumePlugin } from './plugin.ts'
-import { ensureTmpfs } from './tmpfs.ts'
 
 export const secretVolume: VolumePlugin = {
   name: 'kubernetes.io/secret',
   matches: volume => volume.secret !== undefined,
   follows: true,
-  async setUp({ pod, volume, directory, sources }) {
+  async setUp({ pod, volume, inMemory, sources }) {
     const source = volume.secret!
     const name = source.secretName ?? ''
     const payload = secretFiles(name, await sources.secret(name), source, source.defaultMode)
-    await ensureTmpfs(directory, 0o755)
+    const directory = await inMemory()
     await atomicWrite(directory, ownedByGroup(payload, pod.spec.securityContext?.fsGroup))
     return directory
   },

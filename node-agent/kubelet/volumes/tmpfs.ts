@@ -1,14 +1,30 @@
 /** Directories in memory: what is secret never reaches the disk. */
-import { chmod, mkdir } from 'node:fs/promises'
+import { chmod, mkdir, symlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 
 /** Whether this process may mount at all. */
 const mayMount = process.platform === 'linux' && process.getuid?.() === 0
+const underWay = new Map<string, Promise<void>>()
 
 /** Mounts a tmpfs on a directory unless one is there. Without root it stays a plain directory of the node's user. */
-export async function ensureTmpfs(directory: string, mode: number, sizeBytes?: number): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o755 })
-  if (!mayMount) return await chmod(directory, mode)
-  if ((await listMounts()).some(m => m.target === directory)) return
-  await mount('tmpfs', 'tmpfs', directory, [`mode=${mode.toString(8).padStart(4, '0')}`, ...(sizeBytes ? [`size=${sizeBytes}`] : [])])
+export function ensureTmpfs(directory: string, mode: number, sizeBytes?: number): Promise<void> {
+  const make = async (): Promise<void> => {
+    await mkdir(directory, { recursive: true, mode: 0o755 })
+    if (!mayMount) return await chmod(directory, mode)
+    if ((await listMounts()).some(m => m.target === directory)) return
+    await mount('tmpfs', 'tmpfs', directory, [`mode=${mode.toString(8).padStart(4, '0')}`, ...(sizeBytes ? [`size=${sizeBytes}`] : [])])
+  }
+  // A second mount would hide what the first holds already.
+  let made = underWay.get(directory)
+  if (!made) underWay.set(directory, (made = make().finally(() => underWay.delete(directory))))
+  return made
+}
+
+/** Makes `directory`, which is below the tmpfs `root`, unless it is there, and a link that leads to it. One tmpfs for all pods of a node: a pod with a token costs no mount. */
+export async function directoryInMemory(root: string, directory: string, link: string): Promise<string> {
+  await ensureTmpfs(root, 0o750)
+  await Promise.all([mkdir(directory, { recursive: true, mode: 0o755 }), mkdir(dirname(link), { recursive: true, mode: 0o755 })])
+  await symlink(directory, link).catch((e: NodeJS.ErrnoException) => (e.code === 'EEXIST' ? undefined : Promise.reject(e)))
+  return directory
 }

@@ -4,11 +4,10 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, chown, lstat, mkdir, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname, join } from 'node:path'
 import { run } from '#shared/linux/run.ts'
-import { mount, unmount } from '#shared/linux/mount.ts'
 
 /** Hidden from every container, with an empty directory in its place. */
 const PRIVATE = [
@@ -21,7 +20,7 @@ const PRIVATE = [
 ] as const
 
 export interface Layers {
-  /** For `lowerdir`, topmost first, without the image's and without `/`. */
+  /** For `lowerdir`, topmost first, without the image's. */
   lower: string[]
 }
 
@@ -48,24 +47,24 @@ export async function makeLayers(directory: string, masks: readonly string[]): P
     await run('sh', ['-c', 'for p; do mknod "$p" c 0 0 || exit 1; done', 'sh', ...paths.map(path => join(fresh, 'hidden', path))])
     await rename(fresh, target)
   }
-  return { lower: [join(target, 'places'), join(target, 'hidden')] }
+  return { lower: [join(target, 'places'), join(target, 'hidden'), '/'] }
 }
 
-/** Mounts a container's root at `<directory>/root`. */
-export async function mountRoot(directory: string, layers: Layers, imageLayers: readonly string[] = []): Promise<string> {
-  const root = join(directory, 'root')
+/** What the container of `directory` has for a root: makes its own layer and resolves with the options of its overlay, which is mounted at `<directory>/root` when it starts. */
+export async function makeRoot(directory: string, lower: readonly string[]): Promise<string> {
   await Promise.all(['upper', 'work', 'root'].map(name => mkdir(join(directory, name), { recursive: true })))
-  const lower = [...imageLayers, ...layers.lower, '/'].map(escapeLayer).join(':')
-  const options = [`lowerdir=${lower}`, `upperdir=${escapeOption(join(directory, 'upper'))}`, `workdir=${escapeOption(join(directory, 'work'))}`]
+  const options = [`lowerdir=${lower.map(escapeLayer).join(':')}`, `upperdir=${escapeOption(join(directory, 'upper'))}`, `workdir=${escapeOption(join(directory, 'work'))}`]
   // volatile: the upper directory is never mounted twice, so syncing the disk at every unmount serves nobody.
-  await mount('overlay', 'overlay', root, [...options, ...(canVolatile() ? ['volatile'] : [])])
-  return root
+  return [...options, ...(canVolatile() ? ['volatile'] : [])].join(',')
 }
 
-/** Unmounts the root and removes the container's directory with everything in it. */
-export async function removeRoot(directory: string): Promise<void> {
-  await unmount([join(directory, 'root')])
-  await rm(directory, { recursive: true, force: true })
+/** A file of a root that nobody has written to yet, out of its layers; empty when none has it. */
+export async function readFromLayers(lower: readonly string[], path: string): Promise<string> {
+  for (const layer of lower) {
+    const text = await readFile(join(layer, path), 'utf8').catch(() => undefined)
+    if (text !== undefined) return text
+  }
+  return ''
 }
 
 /** Writes an image's own files as a layer: path to content and mode, or to the target of a symbolic link. Parents look as they do on the node. */

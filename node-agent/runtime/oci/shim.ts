@@ -22,6 +22,8 @@ export interface RuntimeBinary {
   name: 'runc' | 'crun'
   path: string
   conmon: string
+  /** Of util-linux. */
+  unshare: string
   /** conmon can leave the log to the kernel to write out, so that no exit waits for the disk. */
   noSyncLog?: boolean
 }
@@ -31,8 +33,17 @@ const CREATE_TIMEOUT_MS = 30_000
 /** The runtime's global arguments: its state lives in the container's directory; with a log elsewhere, standard error has the bare message. */
 export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'runc'), '--log', '/dev/null']
 
-/** Creates the container of the bundle in `directory` under a conmon of its own. Resolves with its pid: the process exists and waits for `startProcess`. */
-export async function createUnderShim(binary: RuntimeBinary, spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>): Promise<number> {
+/**
+ * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it, however that ends, and there
+ * is nothing to unmount. What is unmounted on the node is unmounted there too. Arguments: the overlay's options, then conmon's command line.
+ */
+const IN_OWN_MOUNTS = ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', 'mount -n -t overlay -o "$1" overlay root && shift && exec "$@"', 'sh']
+
+/**
+ * Creates the container of the bundle in `directory`, on a root of these overlay options, under a conmon of its own. Resolves with its pid: the process exists
+ * and waits for `startProcess`.
+ */
+export async function createUnderShim(binary: RuntimeBinary, spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>, overlay: string): Promise<number> {
   const { id, directory } = spec
   await mkdir(join(directory, 'exits'), { recursive: true })
   const args = ['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '-b', directory, '-p', join(directory, 'pidfile'), '-P', join(directory, 'conmon.pid')]
@@ -42,7 +53,7 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'conmon.log'), 'a')
-  const child = spawn(binary.conmon, args, { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: process.env['PATH'], _OCI_SYNCPIPE: '3' } })
+  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: process.env['PATH'], _OCI_SYNCPIPE: '3' } })
   closeSync(errors)
   child.unref()
   const pipe = child.stdio[3]! as Socket
@@ -63,7 +74,7 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
       })
       pipe.on('error', () => {})
       pipe.on('close', () => fail(''))
-      child.on('error', error => reject(new Error(`${binary.conmon}: ${error.message}`)))
+      child.on('error', error => reject(new Error(`${binary.unshare}: ${error.message}`)))
     })
   } finally {
     clearTimeout(deadline)

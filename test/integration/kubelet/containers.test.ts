@@ -84,6 +84,7 @@ describe('configuration', () => {
     }, { labels: { a: 'b' } })
     const pod = await h.until('vols', isReady)
     expect(await run('vols', 'cat cm/f one all/k all/token all/labels')).toBe('oneonehiddena.token.ba="b"')
+    if (isolated) expect(await run('vols', 'stat -f -c %T all')).toBe('tmpfs\n')
     if (isolated) expect(await run('vols', 'stat -c "%a %g" mem all/..data/token; touch mem/x cm/x host/x 2>/dev/null; ls mem')).toBe('2777 777\n640 777\nx\n')
     await writeFile(join(host, 'from-outside'), '')
     expect(await run('vols', 'ls host/')).toBe('from-outside\n')
@@ -94,6 +95,7 @@ describe('configuration', () => {
     h.delete('vols', 5)
     await h.api.until(() => !h.get('vols'))
     expect(await mounts()).toBe(0)
+    expect(await readdir(join(h.rootDir, 'memory'))).not.toContain(pod.metadata.uid)
     expect((await stat(join(host, 'from-outside'))).isFile()).toBe(true)
   })
 
