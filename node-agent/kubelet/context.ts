@@ -10,6 +10,7 @@ import type { PodNetwork } from '../network/network.ts'
 import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
+import type { Activity } from './idle.ts'
 import type { TypedContainer } from './pod/containers.ts'
 import type { PodDirectory } from './pod/directory.ts'
 import type { PodState } from './pod/state.ts'
@@ -39,6 +40,8 @@ export interface KubeletContext {
   node(): Node | undefined
   /** Pods that were admitted and have not ended: they hold the node's resources. */
   activePods(): Pod[]
+  /** Of the pods' workers. */
+  readonly activity: Activity
 }
 
 /** A container on its way down. */

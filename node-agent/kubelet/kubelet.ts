@@ -5,6 +5,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import type { KubeletContext } from './context.ts'
+import { watchActivity } from './idle.ts'
 import { uidOf } from './pod/containers.ts'
 import { podDirectory, podsDirectory } from './pod/directory.ts'
 import { isTerminal } from './pod/phase.ts'
@@ -19,13 +20,19 @@ export interface Kubelet {
 }
 
 /** Everything that is given before there are pods. */
-export type KubeletOptions = Omit<KubeletContext, 'activePods'>
+export type KubeletOptions = Omit<KubeletContext, 'activePods' | 'activity'>
+
+/** Since the last pod was worked on, and since the start, when the node has better things to do. */
+const idleMs = 200
+const firstIdleMs = 2_000
 
 /** Starts to follow the pods of this node; containers outlive it when `signal` aborts. */
 export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kubelet {
   const workers = new Map<string, PodWorker>()
+  const prepare = (): void => void options.network.prepare?.().catch((e: Error) => options.log.warn({ err: e.message }, 'networks were not made in advance'))
   const context: KubeletContext = {
     ...options,
+    activity: watchActivity(idleMs, firstIdleMs, prepare, signal),
     activePods: () => [...workers.values()].filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase)).map(w => w.pod),
   }
   function workerFor(pod: Pod): PodWorker {

@@ -1,15 +1,15 @@
 /**
  * The `bridge` network: a network namespace and an address per pod, all pods of the node on one bridge. A pod's address is a /32 and everything it sends goes
  * through the gateway (the node), also to pods beside it: so the kernel tracks both directions of every connection and services can rewrite them.
- * What is there is read back from the kernel: the alias of a pod's link on the node names the pod and its address, and is set last.
  */
-import { createHash } from 'node:crypto'
-import { readdir, writeFile } from 'node:fs/promises'
-import { hardwareAddress, ipBatch, ipJson, linkNames } from '#shared/linux/ip.ts'
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { hardwareAddress, ipBatch, ipJson } from '#shared/linux/ip.ts'
 import { nft } from '#shared/linux/nft.ts'
-import { run } from '#shared/linux/run.ts'
 import { addressPool, firstAddress, parseCidr } from './addresses.ts'
 import { openHostPorts } from './hostports.ts'
+import { existingNamespaces, namespaceOf, podNamespaces, setSysctls } from './namespaces.ts'
 import type { PodNetwork } from './network.ts'
 
 export interface BridgeOptions {
@@ -22,9 +22,10 @@ export interface BridgeOptions {
 }
 
 const BRIDGE = 'cbr0'
-const PREFIX = 'pod-'
-const namespaceOf = (uid: string): string => `${PREFIX}${uid}`
-const linkOf = (uid: string): string => `veth${createHash('sha256').update(uid).digest('hex').slice(0, 8)}`
+/** One link a pod: its UID, leading to its namespace. What is here lives exactly as long as the namespaces do. */
+const CLAIMS = '/run/coxswain/pods'
+/** Made in advance, so that a pod finds its network there. A small range is not used up by them. */
+const READY = 8
 
 /** Sets the node's side up (idempotent: what a former process made is kept) and finds the pods that have a network. Throws in iproute2's or nft's words. */
 export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetwork> {
@@ -32,13 +33,12 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
   const gateway = firstAddress(cidr)
   await prepareNode(options, gateway)
   const pool = addressPool(cidr)
-  const addresses = new Map<string, string>()
-  for (const { ifalias } of await ipJson<{ ifalias?: string }>(['link', 'show', 'master', BRIDGE])) {
-    const [uid, ip] = ifalias?.split(' ') ?? []
-    if (uid === undefined || ip === undefined) continue
-    addresses.set(uid, ip)
-    pool.claim(ip)
-  }
+  const namespaces = podNamespaces(pool, { bridge: BRIDGE, gateway, mtu: options.mtu ?? 1500 })
+  const addresses = await readClaims(await existingNamespaces())
+  for (const ip of addresses.values()) pool.claim(ip)
+  // Made in advance, or for a pod that never got it: it may be incomplete.
+  const claimed = new Set(addresses.values())
+  await Promise.all([...(await existingNamespaces())].filter(ip => !claimed.has(ip)).map(namespaces.remove))
   const hostPorts = await openHostPorts()
   // Calls for one pod run one after the other.
   const turns = new Map<string, Promise<unknown>>()
@@ -50,27 +50,14 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
     return mine
   }
 
-  const existing = async (): Promise<Set<string>> => new Set((await readdir('/run/netns').catch(() => [])).filter(name => name.startsWith(PREFIX)).map(name => name.slice(PREFIX.length)))
-
   async function create(uid: string, sysctls: Record<string, string>): Promise<string> {
     await remove(uid)
-    const ip = pool.take()
-    const [namespace, link] = [namespaceOf(uid), linkOf(uid)]
-    const inside = ['link set lo up', `addr add ${ip}/32 dev eth0`, 'link set eth0 up', `route add ${gateway} dev eth0 scope link`, `route add default via ${gateway}`]
-    const script = [`ip -batch - <<'END'`, ...inside, 'END', '[ $? = 0 ] || exit 1', ...Object.entries({ ...POD_SYSCTLS, ...sysctls }).flatMap(sysctlCommand)].join('\n')
-    const lines = [
-      `netns add ${namespace}`,
-      `link add ${link} mtu ${options.mtu ?? 1500} type veth peer name eth0 netns ${namespace} mtu ${options.mtu ?? 1500}`,
-      `link set ${link} master ${BRIDGE} up`,
-      // ip takes one line a command, so the script travels in the environment.
-      `netns exec ${namespace} sh -c 'eval "$POD_SETUP"'`,
-      `link set ${link} alias "${uid} ${ip}"`,
-    ]
+    const ip = await namespaces.take()
     try {
-      await run('ip', ['-batch', '-'], { input: lines.join('\n') + '\n', env: { ...process.env, POD_SETUP: script } })
+      await setSysctls(ip, sysctls)
+      await symlink(`/run/netns/${namespaceOf(ip)}`, join(CLAIMS, uid))
     } catch (error) {
-      await remove(uid).catch(() => {})
-      pool.release(ip)
+      await namespaces.remove(ip).catch(() => {})
       throw error
     }
     addresses.set(uid, ip)
@@ -79,12 +66,11 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
 
   async function remove(uid: string): Promise<void> {
     await hostPorts.remove(uid)
-    const [namespaces, links] = await Promise.all([existing(), linkNames()])
-    const lines = [...(links.has(linkOf(uid)) ? [`link del ${linkOf(uid)}`] : []), ...(namespaces.has(uid) ? [`netns del ${namespaceOf(uid)}`] : [])]
-    await ipBatch(lines, { force: true })
     const ip = addresses.get(uid)
+    if (ip === undefined) return
+    await namespaces.remove(ip)
+    await rm(join(CLAIMS, uid), { force: true })
     addresses.delete(uid)
-    if (ip !== undefined) pool.release(ip)
   }
 
   return {
@@ -92,27 +78,30 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
     setUp: pod =>
       inTurn(pod.uid, async () => {
         const known = addresses.get(pod.uid)
-        const ip = known !== undefined && (await existing()).has(pod.uid) ? known : await create(pod.uid, pod.sysctls)
+        const ip = known !== undefined && existsSync(`/run/netns/${namespaceOf(known)}`) ? known : await create(pod.uid, pod.sysctls)
         await hostPorts.set(pod.uid, ip, pod.hostPorts)
-        return { ip, namespacePath: `/run/netns/${namespaceOf(pod.uid)}` }
+        return { ip, namespacePath: `/run/netns/${namespaceOf(ip)}` }
       }),
     tearDown: uid => inTurn(uid, () => remove(uid)),
     async retain(uids) {
-      const found = new Set([...addresses.keys(), ...(await existing()), ...(await hostPorts.pods())])
+      const found = new Set([...addresses.keys(), ...(await hostPorts.pods())])
       await Promise.all([...found].filter(uid => !uids.has(uid)).map(uid => inTurn(uid, () => remove(uid))))
     },
+    prepare: () => namespaces.prepare(Math.min(READY, 2 ** (32 - cidr.prefix) >> 4)),
   }
 }
 
-/** What container runtimes set in every pod: any user may listen on low ports and ping. */
-const POD_SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' }
-
-function sysctlCommand([name, value]: [string, string]): string[] {
-  if (!name.startsWith('net.')) return []
-  const path = name.includes('/') ? name.replace(/[./]/g, c => (c === '.' ? '/' : '.')) : name.replaceAll('.', '/')
-  return [`printf %s ${quote(value)} >/proc/sys/${quote(path)} || exit 1`]
+/** Pods and their addresses; a claim whose namespace is gone is removed. */
+async function readClaims(existing: ReadonlySet<string>): Promise<Map<string, string>> {
+  await mkdir(CLAIMS, { recursive: true })
+  const claims = new Map<string, string>()
+  for (const uid of await readdir(CLAIMS)) {
+    const ip = (await readlink(join(CLAIMS, uid))).slice(`/run/netns/${namespaceOf('')}`.length)
+    if (existing.has(ip)) claims.set(uid, ip)
+    else await rm(join(CLAIMS, uid), { force: true })
+  }
+  return claims
 }
-const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 /** Bridge, forwarding, fallback routes and the masquerading of what leaves the cluster. */
 async function prepareNode(options: BridgeOptions, gateway: string): Promise<void> {

@@ -11,4 +11,6 @@ export interface PodNetwork {
   tearDown(podUid: string): Promise<void>
   /** Releases whatever belongs to none of these pods (what a crash left). */
   retain(podUids: ReadonlySet<string>): Promise<void>
+  /** Called when the node has nothing else to do: the time to make what the next pods need. */
+  prepare?(): Promise<void>
 }

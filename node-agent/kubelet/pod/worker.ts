@@ -40,6 +40,8 @@ export class PodWorker implements PodContext {
   readonly #known: boolean
   #pod: Pod
   #stage: Stage = 'new'
+  /** What of the pod is on disk. */
+  #written = ''
   #inApi = true
   #busy = false
   #again = false
@@ -99,7 +101,7 @@ export class PodWorker implements PodContext {
   update(pod: Pod): void {
     this.#pod = pod
     this.kubelet.statuses.observe(pod)
-    if (this.#stage === 'running' || this.#stage === 'terminating') writePod(this.directory, pod)
+    if (this.#stage === 'running' || this.#stage === 'terminating') this.#writePod()
     if (pod.metadata.deletionTimestamp) this.#end()
     this.kick()
   }
@@ -110,6 +112,14 @@ export class PodWorker implements PodContext {
     this.kubelet.statuses.forget(uidOf(this.#pod))
     this.#end()
     this.kick()
+  }
+  /** Statuses come back from the API all the time; the copy on disk is for what the pod is. */
+  #writePod(): void {
+    const { generation, deletionTimestamp, labels, annotations } = this.#pod.metadata
+    const version = JSON.stringify([generation, deletionTimestamp, labels, annotations])
+    if (version === this.#written) return
+    writePod(this.directory, this.#pod)
+    this.#written = version
   }
   #end(): void {
     if (this.#stage === 'running' || this.#stage === 'new') this.#ending.abort()
@@ -139,6 +149,7 @@ export class PodWorker implements PodContext {
 
   async #run(): Promise<void> {
     this.#busy = true
+    this.kubelet.activity.begin()
     try {
       while (this.#again && !this.#released.signal.aborted) {
         this.#again = false
@@ -154,6 +165,7 @@ export class PodWorker implements PodContext {
       }
     } finally {
       this.#busy = false
+      this.kubelet.activity.end()
     }
   }
 
@@ -183,14 +195,15 @@ export class PodWorker implements PodContext {
     if (this.#known) await adoptPod(this)
     else {
       mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
-      writePod(this.directory, this.#pod)
+      this.#writePod()
       rememberFromStatus(this.#pod, this.state, new Date())
     }
     const over = isTerminal(this.#pod.status?.phase) || this.state.ended !== undefined
     if (!over && !this.state.admitted && !this.#pod.metadata.deletionTimestamp && this.#inApi) this.#admit()
     this.#stage = over || this.state.ended ? 'terminating' : 'running'
     if (this.#stage === 'terminating') this.#ending.abort()
-    this.save()
+    // Of a pod that is new, nothing is worth remembering before it has a sandbox.
+    if (this.#known || this.#stage === 'terminating') this.save()
   }
   #admit(): void {
     const node = this.kubelet.node()

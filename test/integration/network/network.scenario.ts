@@ -20,7 +20,7 @@ const ips = new Map<string, string>()
 const pod = (uid: string, more: Partial<Parameters<PodNetwork['setUp']>[0]> = {}) => ({ uid, namespace: 'default', name: uid, hostPorts: [], sysctls: {}, ...more })
 const setUp = async (uid: string, more = {}): Promise<string> => {
   const { ip, namespacePath } = await network.setUp(pod(uid, more))
-  assert.equal(namespacePath, `/run/netns/pod-${uid}`)
+  assert.equal(namespacePath, `/run/netns/pod-${ip}`)
   ips.set(uid, ip)
   return ip
 }
@@ -28,7 +28,7 @@ const setUp = async (uid: string, more = {}): Promise<string> => {
 /** Serves `<name> <client's address>` to every TCP connection on `port` in a pod. */
 async function serve(uid: string, port: number): Promise<void> {
   const code = `require('net').createServer(s => s.end('${uid} ' + s.remoteAddress)).listen(${port}, '0.0.0.0', () => console.log('up'))`
-  const server = spawn('ip', ['netns', 'exec', `pod-${uid}`, process.execPath, '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = spawn('ip', ['netns', 'exec', `pod-${ips.get(uid)}`, process.execPath, '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
   await new Promise(resolve => server.stdout.once('data', resolve))
 }
 /** A process in a pod ('' for the node, 'outside' for a machine beside it) that connects where it is told to, line by line. */
@@ -36,7 +36,7 @@ const askers = new Map<string, AsyncGenerator<string, void, string>>()
 async function* asker(from: string): AsyncGenerator<string, void, string> {
   const code = `const net = require('net'); const one = (host, port) => new Promise(r => net.connect({ host, port, timeout: 1000 }).on('data', d => r(String(d))).on('error', e => r(e.code)).on('timeout', () => r('timeout')));
     require('readline').createInterface(process.stdin).on('line', async l => { const [ip, port, times] = JSON.parse(l); const a = []; for (let i = 0; i < times; i++) a.push(await one(ip, port)); console.log(JSON.stringify(a)) })`
-  const namespace = from === '' ? [] : ['ip', 'netns', 'exec', from === 'outside' ? from : `pod-${from}`]
+  const namespace = from === '' ? [] : ['ip', 'netns', 'exec', from === 'outside' ? from : `pod-${ips.get(from)}`]
   const [command, ...args] = [...namespace, process.execPath, '-e', code]
   const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
@@ -81,7 +81,7 @@ export const scenario: Scenario = {
     assert.deepEqual(await ask('b', a, 8080), [`a ${b}`])
     assert.deepEqual(await ask('outside', a, 8080), ['a 10.9.255.1'])
     assert.equal((await ask('', a, 8080))[0]!.split(' ')[0], 'a')
-    assert.deepEqual(await run('ip', ['netns', 'exec', 'pod-a', 'cat', '/proc/sys/net/core/somaxconn']), '777\n')
+    assert.deepEqual(await run('ip', ['netns', 'exec', `pod-${a}`, 'cat', '/proc/sys/net/core/somaxconn']), '777\n')
   },
 
   async 'an address of the cluster that nobody has is unreachable at once'() {
@@ -180,10 +180,29 @@ export const scenario: Scenario = {
 
   async 'what belongs to no pod any more goes'() {
     await network.retain(new Set(['b', 'unknown']))
-    assert.deepEqual(readdirSync('/run/netns').sort(), ['outside', 'pod-b'])
+    assert.deepEqual(readdirSync('/run/netns').sort(), ['outside', `pod-${ips.get('b')}`])
     assert.deepEqual(await ask('outside', NODE_IP, 8088), ['ECONNREFUSED'])
     await Promise.all([network.tearDown('b'), network.tearDown('b'), network.tearDown('never')])
     assert.deepEqual(readdirSync('/run/netns'), ['outside'])
-    assert.equal((await run('ip', ['link', 'show', 'master', 'cbr0'])).trim(), '')
+    // The processes of the test are still in them; nothing leads there any more.
+    assert.equal((await run('ip', ['link', 'show', 'up', 'master', 'cbr0'])).trim(), '')
+  },
+
+  async 'networks are made in advance, and after a restart those of no pod go'() {
+    const made = (): string[] => readdirSync('/run/netns').filter(name => name !== 'outside').map(name => name.slice('pod-'.length))
+    await network.prepare!()
+    const ready = made()
+    assert.ok(ready.length > 0)
+    assert.ok(ready.includes(await setUp('d')))
+    assert.deepEqual(made(), ready)
+    await serve('d', 8080)
+    assert.deepEqual(await ask('outside', ips.get('d')!, 8080), ['d 10.9.255.1'])
+    network = await openBridgeNetwork(options)
+    assert.deepEqual(made(), [ips.get('d')])
+    assert.equal((await network.setUp(pod('d'))).ip, ips.get('d'))
+    await Promise.all(Array.from({ length: 5 }, (_, n) => setUp(`more-${n}`)))
+    assert.equal(new Set(ips.values()).size, ips.size)
+    await network.retain(new Set())
+    assert.deepEqual(made(), [])
   },
 }
