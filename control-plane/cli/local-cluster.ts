@@ -43,8 +43,8 @@ export function newNode(cluster: Cluster, name?: string): NodeRecord {
   return { name: name ?? `node-${index}`, index, starts: 1 }
 }
 
-/** The port when it is free on loopback, else any free one. */
-async function freePort(wanted: number): Promise<number> {
+/** The port when it is free on loopback and not taken otherwise, else any free one. */
+async function freePort(wanted: number, taken: ReadonlySet<number>): Promise<number> {
   const tryPort = (port: number) =>
     new Promise<number | undefined>(resolve => {
       const server = createServer()
@@ -54,7 +54,7 @@ async function freePort(wanted: number): Promise<number> {
         server.close(() => resolve(got))
       })
     })
-  return (await tryPort(wanted)) ?? (await tryPort(0)) ?? wanted
+  return (taken.has(wanted) ? undefined : await tryPort(wanted)) ?? (await tryPort(0)) ?? wanted
 }
 
 /** What `cox up` was asked for; what is absent stays as it is, or is as good as the machine can. */
@@ -74,25 +74,26 @@ export async function prepareCluster(dir: StateDir, { nodes, instances, network,
   const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
   if (network !== undefined && onHost !== (network === 'host')) throw new Error(`the cluster in ${dir.root} was made with the network ${onHost ? 'host' : 'bridge'}`)
   if (!onHost && !isPrivileged()) throw new Error(`the cluster in ${dir.root} has nodes with networks of their own, which takes root on Linux`)
-  const index = await claimIndex(dir.root, had?.index, onHost)
   const runs = (component: string): boolean => recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
-  const securePort = runs('kube-apiserver') && had ? had.securePort : await freePort(had?.securePort ?? 6443)
-  const natsPort = runs('nats-server') && had?.host ? had.host.natsPort : await freePort(had?.host?.natsPort ?? 4222)
   const single: Instances = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
-  const cluster: Cluster = {
-    index,
-    securePort,
-    instances: { ...single, ...had?.instances, ...instances },
-    ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
-    runtime: runtime ?? had?.runtime,
-    proxy: proxy ?? had?.proxy,
-    nodes: had?.nodes ?? [],
-  }
-  while (cluster.nodes.length < (nodes ?? (onHost ? 1 : 3))) cluster.nodes.push(newNode(cluster))
-  // What died with the last supervisor, or with the machine, is started again.
-  for (const node of cluster.nodes) if (!isAlive(readRecord(dir, nodeProcess(node.name)))) node.starts++
-  writeCluster(dir, cluster)
-  return cluster
+  return claimIndex(dir.root, had?.index, onHost, async (index, takenPorts) => {
+    const securePort = runs('kube-apiserver') && had ? had.securePort : await freePort(had?.securePort ?? 6443, takenPorts)
+    const natsPort = runs('nats-server') && had?.host ? had.host.natsPort : await freePort(had?.host?.natsPort ?? 4222, takenPorts)
+    const cluster: Cluster = {
+      index,
+      securePort,
+      instances: { ...single, ...had?.instances, ...instances },
+      ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
+      runtime: runtime ?? had?.runtime,
+      proxy: proxy ?? had?.proxy,
+      nodes: had?.nodes ?? [],
+    }
+    while (cluster.nodes.length < (nodes ?? (onHost ? 1 : 3))) cluster.nodes.push(newNode(cluster))
+    // What died with the last supervisor, or with the machine, is started again.
+    for (const node of cluster.nodes) if (!isAlive(readRecord(dir, nodeProcess(node.name)))) node.starts++
+    writeCluster(dir, cluster)
+    return cluster
+  })
 }
 
 async function authorityOf(dir: StateDir): Promise<Authority> {

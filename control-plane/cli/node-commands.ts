@@ -5,9 +5,8 @@ import { adminClient, isReady, untilNodesReady } from './api.ts'
 import { editCluster, newNode } from './local-cluster.ts'
 import { killHostNode } from './host-node.ts'
 import { nodeProcess } from './node.ts'
-import { isAlive, kill, readRecord, untilGone } from './process.ts'
+import { isAlive, kill, readRecord, untilGone, supervisorProcess } from './process.ts'
 import { addressesOf, requireCluster, type Cluster, type NodeRecord, type StateDir } from './state.ts'
-import { supervisorProcess } from './up.ts'
 
 export interface NodeRow {
   name: string

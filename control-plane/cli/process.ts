@@ -15,6 +15,9 @@ export const recordSchema = z.object({
 })
 export type ProcessRecord = z.infer<typeof recordSchema>
 
+/** The supervisor that `cox up` is; recorded under this name. */
+export const supervisorProcess = 'cox'
+
 const recordFile = (dir: StateDir, name: string): string => path.join(dir.run, `${name}.json`)
 
 export const isAlive = (record: ProcessRecord | undefined): record is ProcessRecord => record !== undefined && processStartTime(record.pid) === record.startTime

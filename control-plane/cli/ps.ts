@@ -7,9 +7,8 @@ import { componentOf, controlPlaneComponents } from './components.ts'
 import { linkRelay } from './link.ts'
 import { hostNodeProcesses } from './host-node.ts'
 import { nodeProcess } from './node.ts'
-import { isAlive, readRecord, recordedNames } from './process.ts'
+import { isAlive, readRecord, recordedNames, supervisorProcess } from './process.ts'
 import type { Cluster, StateDir } from './state.ts'
-import { supervisorProcess } from './up.ts'
 
 export interface ProcessRow {
   component: string

@@ -6,7 +6,7 @@ import { untilNodesReady } from './api.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
 import { LocalCluster, prepareCluster, stopEverything, writeFiles, type Wanted } from './local-cluster.ts'
 import { nodeProcess } from './node.ts'
-import { forgetRecord, isAlive, readRecord, untilGone, writeRecord } from './process.ts'
+import { forgetRecord, isAlive, readRecord, untilGone, writeRecord, supervisorProcess } from './process.ts'
 import { addressesOf, makeStateDir, requireCluster, type Addresses, type StateDir } from './state.ts'
 import { ensurePrograms, isPrivileged } from './system.ts'
 
@@ -25,9 +25,6 @@ The cluster is up. In another terminal:
 const onHostNotice = ({ host, services }: Addresses): string =>
   `${isPrivileged() ? 'on the host network' : 'not root'}: one node, whose pods are plain processes with the machine's address ${host}; Services are at ${services} (README: Without root)` +
   (host.startsWith('127.') ? '\nthe machine has no address but loopback: Services will have no endpoints' : '')
-
-/** The supervisor that `cox up` is; recorded under this name. */
-export const supervisorProcess = 'cox'
 
 function refuseSecond(dir: StateDir): void {
   const other = readRecord(dir, supervisorProcess)

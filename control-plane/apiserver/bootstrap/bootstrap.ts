@@ -82,11 +82,13 @@ function keep(parts: BootstrapParts): () => void {
   }
 }
 
-/** Creates an object unless there is one. */
+/** Creates an object unless there is one, or another API server makes it first: what that has taken for it (an address) may be what fails here. */
 export async function ensure(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject): Promise<void> {
   try {
     await createObject(store, endpoint, namespace, toStored(endpoint, object), self)
   } catch (e) {
-    if (!isAlreadyExists(e)) throw e
+    if (isAlreadyExists(e)) return
+    await store.registry.fresh()
+    if (!store.registry.get(endpoint.table, namespace, object.metadata.name ?? '')) throw e
   }
 }

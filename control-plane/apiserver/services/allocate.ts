@@ -193,7 +193,10 @@ class Allocation {
   }
 
   async undo(): Promise<void> {
-    if (this.#dryRun) return
-    await Promise.all(this.#taken.map(h => release(this.#registry, h.table, h.name, this.#owner).catch(() => {})))
+    if (this.#dryRun || this.#taken.length === 0) return
+    // Somebody else may have written the Service meanwhile, with the same claims.
+    const current = await this.#registry.fresh().then(() => true, () => false)
+    if (!current) return
+    await Promise.all(this.#taken.filter(h => !this.#holds(h.table, this.#owner, h.name)).map(h => release(this.#registry, h.table, h.name, this.#owner).catch(() => {})))
   }
 }

@@ -6,7 +6,7 @@ import path from 'node:path'
 import { spawn } from 'node:child_process'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { withLock } from '#control-plane/cli/lock.ts'
-import { newNode } from '#control-plane/cli/local-cluster.ts'
+import { newNode, prepareCluster } from '#control-plane/cli/local-cluster.ts'
 import { ensureCertificates } from '#control-plane/cli/pki.ts'
 import { isAlive, readRecord, terminate, writeRecord } from '#control-plane/cli/process.ts'
 import { addresses, makeStateDir, readCluster, stateDir, writeCluster, type StateDir } from '#control-plane/cli/state.ts'
@@ -61,6 +61,18 @@ describe('cluster.json', () => {
     expect(new Set(cluster.nodes.map(n => n.name)).size).toBe(127)
     expect(new Set(cluster.nodes.map(n => n.index)).size).toBe(127)
     expect(() => newNode(cluster)).toThrow('at most 127 nodes')
+  })
+  test('clusters that start at the same time share neither number nor port', async () => {
+    const dirs = Array.from({ length: 4 }, (_, i) => stateDir(path.join(dir.root, `cluster-${i}`)))
+    for (const d of dirs) {
+      makeStateDir(d)
+      writeRecord(d, 'cox', process.pid)
+    }
+    const clusters = await Promise.all(dirs.map(d => prepareCluster(d, {})))
+    expect(new Set(clusters.map(c => c.index)).size).toBe(4)
+    expect(new Set(clusters.map(c => c.securePort)).size).toBe(4)
+    // Another start keeps them.
+    expect((await prepareCluster(dirs[1]!, {})).securePort).toBe(clusters[1]!.securePort)
   })
   test('clusters share no address', () => {
     const all = Array.from({ length: 100 }, (_, i) => addresses(i))
