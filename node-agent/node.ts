@@ -43,7 +43,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
   const [runtime, network] = await Promise.all([
     can.runtime === 'oci' ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...catalogue }) : createProcessRuntime({ rootDir, ...catalogue }),
-    can.network === 'bridge' ? openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp }) : openHostNetwork(nodeIp),
+    can.network === 'bridge' ? openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp, nonMasqueradeCIDRs: options.nonMasqueradeCidr }) : openHostNetwork(nodeIp),
   ])
   const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, capabilities: can, runtimeVersion: `${runtime.name}-${runtime.version}`, machine }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.

@@ -17,6 +17,8 @@ export const flags = z.object({
   podCidr: cidr,
   clusterCidr: cidr,
   serviceClusterIpRange: cidr,
+  /** Where pods are known by their own addresses besides, such as the nodes' network when all on it have routes to the pods. */
+  nonMasqueradeCidr: z.array(cidr).default([]),
   /** Everything of this node is below it, in every tree of control groups. */
   cgroupRoot: directory.default('/coxswain'),
   /** How containers run, pods are connected and Services are routed; by default the best that the node can do. */

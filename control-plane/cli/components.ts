@@ -52,9 +52,12 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
   throw new Error('stopped')
 }
 
-/** Every process of the control plane that cluster.json asks for. */
-export function controlPlane(dir: StateDir, at: Addresses, { securePort, instances }: Pick<Cluster, 'securePort' | 'instances'>): Component[] {
-  const creds = (identity: string): string => path.join(dir.creds, `${identity}.creds`)
+/**
+ * Every process of the control plane that cluster.json asks for. `identity` is a component's in leader elections: two processes that run at the same time
+ * must have two.
+ */
+export function controlPlane(dir: StateDir, at: Addresses, { securePort, instances }: Pick<Cluster, 'securePort' | 'instances'>, identity = instanceName): Component[] {
+  const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
   const ours = (component: keyof Cluster['instances'], args: (n: number) => string[], liveness?: (n: number) => LivenessProbe): Component[] =>
     Array.from({ length: instances[component] }, (_, i) => i + 1).map(n => ({
@@ -79,9 +82,35 @@ export function controlPlane(dir: StateDir, at: Addresses, { securePort, instanc
       ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
     ], n => livez(ownAddress(n), securePort)),
     ...ours('kube-controller-manager', n => [
-      ...['--creds', creds('system:kube-controller-manager'), '--identity', instanceName('kube-controller-manager', n), '--root-ca-file', pki('ca.crt')],
+      ...['--creds', creds('system:kube-controller-manager'), '--identity', identity('kube-controller-manager', n), '--root-ca-file', pki('ca.crt')],
       ...['--node-monitor-period', '1s', '--node-monitor-grace-period', '6s', ...leaderElection],
     ]),
-    ...ours('kube-scheduler', n => ['--creds', creds('system:kube-scheduler'), '--identity', instanceName('kube-scheduler', n), ...leaderElection]),
+    ...ours('kube-scheduler', n => ['--creds', creds('system:kube-scheduler'), '--identity', identity('kube-scheduler', n), ...leaderElection]),
   ]
 }
+
+export interface NodeAgent {
+  name: string
+  credsFile: string
+  /** Its state directory. */
+  root: string
+  ip: string
+  podCIDR: string
+  cgroup: string
+  /** Where pods are known by their own addresses, besides the cluster's. */
+  nonMasqueradeCIDRs: string[]
+  /** A directory of the machine that containers must not see. */
+  mask: string
+  /** More of its flags. */
+  flags?: string[]
+}
+
+/** The command line of a node's agent: program first, its file next, then flags. */
+export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
+  ...[process.execPath, ...nodeArgs(), path.join(bundles, 'node-agent.js')],
+  ...['--nats-url', natsUrl(at), '--creds', node.credsFile, '--node-name', node.name, '--root-dir', node.root],
+  ...['--node-ip', node.ip, '--pod-cidr', node.podCIDR, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
+  ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
+  ...['--cgroup-root', node.cgroup, '--mask', node.mask],
+  ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s', ...(node.flags ?? [])],
+]

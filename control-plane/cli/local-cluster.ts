@@ -1,22 +1,19 @@
 /** A cluster on this machine, as its supervisor holds it: files, bridge, control plane, nodes. */
-import { existsSync, readFileSync, watch } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { watch } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
-import { execa } from 'execa'
-import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
 import { componentOf, controlPlane } from './components.ts'
+import { ensureCreds } from './files.ts'
 import { restoreLink } from './link.ts'
 import { withLock } from './lock.ts'
 import { machineAddress, stopHostNode } from './host-node.ts'
 import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
 import { clearNode, eraseNode, nodeIdentity, nodeProcess, removeCgroups, startNode } from './node.ts'
-import { ensureCertificates, kubeconfig } from './pki.ts'
 import { forgetRecord, isAlive, kill, readRecord, recordedNames, terminate, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
-import { addressesOf, readCluster, requireCluster, writeAtomically, writeCluster, type Addresses, type Cluster, type Instances, type NodeRecord, type StateDir } from './state.ts'
+import { addressesOf, readCluster, requireCluster, writeCluster, type Addresses, type Cluster, type Instances, type NodeRecord, type StateDir } from './state.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
-import { isPrivileged, natsServer } from './system.ts'
+import { isPrivileged } from './system.ts'
 
 export interface ClusterEvents extends SupervisorEvents {
   nodeStarted(name: string): void
@@ -96,34 +93,6 @@ export async function prepareCluster(dir: StateDir, { nodes, instances, network,
   })
 }
 
-async function authorityOf(dir: StateDir): Promise<Authority> {
-  const file = path.join(dir.nats, 'authority.json')
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Authority
-  const authority = await createAuthority()
-  writeAtomically(file, JSON.stringify(authority))
-  return authority
-}
-
-async function ensureCreds(dir: StateDir, authority: Authority, identity: string): Promise<void> {
-  const file = path.join(dir.creds, `${identity}.creds`)
-  if (!existsSync(file)) writeAtomically(file, await mintCreds(authority, identity))
-}
-
-/** Certificates, NATS credentials, nats-server's configuration and the kubeconfig. */
-export async function writeFiles(dir: StateDir, at: Addresses, cluster: Cluster): Promise<void> {
-  const server = natsServer()
-  const [{ ca, admin }, authority, version] = await Promise.all([
-    ensureCertificates(dir, ['127.0.0.1', at.host, at.services.replace(/0\/\d+$/, '1')]),
-    authorityOf(dir),
-    execa(server ?? 'nats-server', ['--version'], { timeout: 5000, reject: false }).then(r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0'),
-  ])
-  await Promise.all([
-    writeFile(dir.kubeconfig, kubeconfig(cluster.securePort, ca, admin), { mode: 0o600 }),
-    natsServerConfig(authority, { host: at.nats.host, port: at.nats.port, storeDir: path.join(dir.nats, 'store'), serverVersion: version, serverName: 'nats-0' }).then(conf => writeFile(path.join(dir.nats, 'server.conf'), conf, { mode: 0o600 })),
-    ...['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin', ...cluster.nodes.map(n => nodeIdentity(n.name))].map(identity => ensureCreds(dir, authority, identity)),
-  ])
-}
-
 /** The running cluster. `start` brings up everything side by side; nodes follow cluster.json from then on. */
 export class LocalCluster {
   readonly #dir: StateDir
@@ -185,7 +154,7 @@ export class LocalCluster {
     const starts = former?.starts ?? 0
     if (isAlive(former)) return this.#follow(node, former, untilGone(former, Infinity, this.#stopping.signal))
     if (starts >= node.starts) return
-    if (!existsSync(path.join(this.#dir.creds, `${nodeIdentity(node.name)}.creds`))) await ensureCreds(this.#dir, await authorityOf(this.#dir), nodeIdentity(node.name))
+    await ensureCreds(this.#dir, [nodeIdentity(node.name)])
     await restoreLink(this.#dir, this.#at, node)
     const { record, ended } = await startNode(this.#dir, this.#at, node, readCluster(this.#dir))
     this.#follow(node, record, ended)

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { bundles, natsUrl, nodeArgs, processEnv } from './components.ts'
+import { bundles, nodeAgent, processEnv } from './components.ts'
 import { plugIn } from './network.ts'
 import { writeRecord, type ProcessRecord } from './process.ts'
 import { killHostNode, spawnHostNode } from './host-node.ts'
@@ -32,16 +32,18 @@ export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord, 
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
   await clearNode(dir, at, node.name)
-  const agent = [
-    ...[process.execPath, ...nodeArgs(), path.join(bundles, 'node-agent.js')],
-    ...['--nats-url', natsUrl(at), '--creds', path.join(dir.creds, `${nodeIdentity(node.name)}.creds`), '--node-name', node.name, '--root-dir', root],
-    ...['--node-ip', at.nodeIP(node.index), '--pod-cidr', at.podCIDR(node.index), '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
-    ...['--cgroup-root', `${at.cgroup}/${node.name}`, '--mask', dir.root],
-    ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s'],
-    ...(at.onHost ? ['--network', 'host'] : []),
-    ...(told.runtime ? ['--runtime', told.runtime] : []),
-    ...(told.proxy ? ['--proxy', told.proxy] : []),
-  ]
+  const agent = nodeAgent(at, {
+    name: node.name,
+    credsFile: path.join(dir.creds, `${nodeIdentity(node.name)}.creds`),
+    root,
+    ip: at.nodeIP(node.index),
+    podCIDR: at.podCIDR(node.index),
+    cgroup: `${at.cgroup}/${node.name}`,
+    // The host has routes to pods through their nodes.
+    nonMasqueradeCIDRs: [at.nodes],
+    mask: dir.root,
+    flags: [...(at.onHost ? ['--network', 'host'] : []), ...(told.runtime ? ['--runtime', told.runtime] : []), ...(told.proxy ? ['--proxy', told.proxy] : [])],
+  })
   const log = openSync(path.join(dir.logs, `${nodeProcess(node.name)}.log`), 'a', 0o600)
   if (at.onHost) {
     const child = spawnHostNode(dir, node.name, agent, log)

@@ -4,8 +4,9 @@ import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { untilNodesReady } from './api.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
-import { LocalCluster, prepareCluster, stopEverything, writeFiles, type Wanted } from './local-cluster.ts'
-import { nodeProcess } from './node.ts'
+import { ensureCreds, writeFiles } from './files.ts'
+import { LocalCluster, prepareCluster, stopEverything, type Wanted } from './local-cluster.ts'
+import { nodeIdentity, nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord, supervisorProcess } from './process.ts'
 import { addressesOf, makeStateDir, requireCluster, type Addresses, type StateDir } from './state.ts'
 import { ensurePrograms, isPrivileged } from './system.ts'
@@ -50,7 +51,8 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
   const at = addressesOf(cluster)
   // A node that outlived its last supervisor has said that it is Ready before.
   const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))
-  await writeFiles(dir, at, cluster)
+  await writeFiles(dir, { at, listen: at.nats.host, storeDir: path.join(dir.nats, 'store'), serverIPs: ['127.0.0.1', at.host], securePort: cluster.securePort })
+  await ensureCreds(dir, cluster.nodes.map(n => nodeIdentity(n.name)))
   const shown = (name: string): void => void say(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
   const local = new LocalCluster(dir, cluster, {
     ready: name => shown(name),

@@ -18,6 +18,8 @@ export interface BridgeOptions {
   clusterCIDR: string
   serviceCIDR: string
   nodeIP: string
+  /** Where pods' own addresses can be answered besides (nodes, the host): what goes elsewhere gets the node's address. */
+  nonMasqueradeCIDRs?: readonly string[]
   mtu?: number
 }
 
@@ -105,7 +107,7 @@ async function readClaims(existing: ReadonlySet<string>): Promise<Map<string, st
 
 /** Bridge, forwarding, fallback routes and the masquerading of what leaves the cluster. */
 async function prepareNode(options: BridgeOptions, gateway: string): Promise<void> {
-  const { podCIDR, clusterCIDR, serviceCIDR, nodeIP } = options
+  const { podCIDR, clusterCIDR, serviceCIDR, nodeIP, nonMasqueradeCIDRs = [] } = options
   const prefix = podCIDR.split('/')[1]
   const links = await ipJson<{ ifname: string }>(['link', 'show', 'type', 'bridge'])
   if (!links.some(l => l.ifname === BRIDGE)) await ipBatch([`link add ${BRIDGE} address ${hardwareAddress(gateway)} type bridge`])
@@ -128,11 +130,8 @@ delete table ip coxswain-pods
 table ip coxswain-pods {
   chain postrouting {
     type nat hook postrouting priority srcnat + 10;
-    ip saddr ${podCIDR} ip daddr != { ${clusterCIDR}, ${serviceCIDR}, ${nodeSubnet(nodeIP)} } oifname != "${BRIDGE}" fib daddr type != { local, multicast } masquerade
+    ip saddr ${podCIDR} ip daddr != { ${[clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs].join(', ')} } oifname != "${BRIDGE}" fib daddr type != { local, multicast } masquerade
   }
 }
 `)
 }
-
-/** Nodes and the host talk to pods by their own addresses: a cluster's nodes share a /24. */
-const nodeSubnet = (nodeIP: string): string => `${nodeIP.split('.').slice(0, 3).join('.')}.0/24`

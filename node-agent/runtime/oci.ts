@@ -1,5 +1,5 @@
 /** The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
@@ -41,7 +41,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   if (!(await listMounts()).some(m => m.target === layersDirectory)) await mount('tmpfs', 'coxswain-layers', layersDirectory, ['mode=755', 'size=64m'])
   const layers = await makeLayers(layersDirectory, [options.rootDir, ...options.masks])
   const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile })
-  const host: Host = { capabilities: availableCapabilities(), oomScoreFloor: oomScoreFloor(), cgroup2: isCgroup2(), cgroupRoot: options.cgroupRoot }
+  const host: Host = { capabilities: availableCapabilities(), oomScoreFloor: oomScoreFloor(), cgroup2: isCgroup2(), allDevices: allDevicesAllowed(), cgroupRoot: options.cgroupRoot }
 
   const container = async (directory: string) => {
     const record = await readRecord(directory)
@@ -142,6 +142,12 @@ function oomScoreFloor(): number | undefined {
   const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'}`)
   const CAP_SYS_RESOURCE = 24n
   return (effective >> CAP_SYS_RESOURCE) & 1n ? undefined : Number(readFileSync('/proc/self/oom_score_adj', 'utf8'))
+}
+
+/** Whether the cgroups that we live in, on version 1, allow every device: in a container they name some. */
+function allDevicesAllowed(): boolean {
+  const list = '/sys/fs/cgroup/devices/devices.list'
+  return isCgroup2() || !existsSync(list) || readFileSync(list, 'utf8').startsWith('a ')
 }
 
 async function readStats(cgroup: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined> {

@@ -10,6 +10,8 @@ export interface Host {
   /** Our own oom_score_adj when the kernel refuses a lower one (no CAP_SYS_RESOURCE); undefined when anything goes. */
   oomScoreFloor: number | undefined
   cgroup2: boolean
+  /** Whether every device of the machine is ours to hand on. On version 1 a group's list may not have what its parent's has not, so a node in a container may be refused. */
+  allDevices: boolean
   /** Absolute cgroup path of the node. */
   cgroupRoot: string
 }
@@ -51,7 +53,7 @@ export function bundleConfig(spec: ContainerSpec, rootfs: string, user: Resolved
         ...(host.cgroup2 && !spec.privileged ? [{ type: 'cgroup' }] : []),
       ],
       cgroupsPath: cgroupPath(spec, host),
-      resources: resources(spec),
+      resources: resources(spec, host),
       ...(spec.privileged ? { devices: hostDevices() } : {}),
       sysctl: sysctls(spec),
       rootfsPropagation: shared ? 'rshared' : 'rslave',
@@ -86,11 +88,11 @@ function volumeMount(mount: ContainerMount): object {
   return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777', access, ...size] }
 }
 
-function resources(spec: ContainerSpec): object {
+function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices'>): object {
   const { memoryBytes, cpuShares, cpuQuotaMicros, pids } = spec.resources
   const cpu = { ...(cpuShares === undefined ? {} : { shares: cpuShares }), ...(cpuQuotaMicros === undefined ? {} : { quota: cpuQuotaMicros, period: 100_000 }) }
   return {
-    devices: [{ allow: spec.privileged, access: 'rwm' }],
+    devices: [{ allow: spec.privileged && host.allDevices, access: 'rwm' }],
     ...(memoryBytes === undefined ? {} : { memory: { limit: memoryBytes } }),
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     ...(pids === undefined ? {} : { pids: { limit: pids } }),

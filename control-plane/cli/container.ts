@@ -1,0 +1,113 @@
+/**
+ * What the containers of docker-compose.yml run, with the files and command lines of `cox up`:
+ *
+ *     container setup              makes certificates, credentials and the kubeconfig; ends
+ *     container run COMPONENT      becomes that component
+ *     container health COMPONENT   ends with 0 when it does its work, with 1 and one line when not
+ */
+import { chownSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs'
+import { hostname, networkInterfaces } from 'node:os'
+import path from 'node:path'
+import { authorityFile, ensureCreds, writeFiles } from './files.ts'
+import { controlPlane, nodeAgent, natsUrl, processEnv } from './components.ts'
+import { apiServerIsReady, leaseIsFresh, natsGreets } from './health.ts'
+import { nodeIdentity } from './node.ts'
+import { addresses, makeStateDir, stateDir, writeAtomically } from './state.ts'
+
+// The places that docker-compose.yml mounts volumes at. Nodes see `nodes` alone.
+const dir = stateDir('/var/lib/coxswain')
+const nodeCreds = path.join(dir.nodes, 'creds')
+const natsStore = '/var/lib/nats'
+const kubeconfigDir = '/kube'
+/** A file of the project on the host: the kubeconfig shall belong to its owner. */
+const projectFile = '/project'
+
+/** In its container, where docker-compose.yml publishes it from. */
+const securePort = 6443
+/** How many nodes there can be: as many as the cluster's addresses allow. */
+const slots = 127
+
+function ownAddress(): string {
+  const address = networkInterfaces()['eth0']?.find(a => a.family === 'IPv4')?.address
+  if (address === undefined) throw new Error('this container has no IPv4 address on eth0')
+  return address
+}
+/** The engine's DNS knows the services by their names; a component's own address is its container's. */
+const at = { ...addresses(0), nats: { host: 'nats', port: 4222 } }
+const here = () => ({ ...at, host: ownAddress() })
+
+/** Everything below a directory, itself included. */
+const tree = (root: string): string[] => [root, ...readdirSync(root, { withFileTypes: true }).flatMap(e => (e.isDirectory() ? tree(path.join(root, e.name)) : [path.join(root, e.name)]))]
+
+async function setUp(): Promise<void> {
+  const publishedPort = Number(process.env['COXSWAIN_PORT'])
+  if (!Number.isInteger(publishedPort) || publishedPort < 1 || publishedPort > 65535) throw new Error(`COXSWAIN_PORT=${process.env['COXSWAIN_PORT']}: must be a port number`)
+  makeStateDir(dir)
+  mkdirSync(nodeCreds, { recursive: true, mode: 0o700 })
+  await writeFiles(dir, { at, listen: '0.0.0.0', storeDir: natsStore, serverIPs: ['127.0.0.1'], securePort: publishedPort })
+  await ensureCreds(dir, Array.from({ length: slots }, (_, i) => nodeIdentity(`node-${i + 1}`)), nodeCreds)
+  // The image made the volume's root for the user that the control plane runs as. The keys that sign stay root's: nobody but this container needs them.
+  const { uid, gid } = statSync(dir.root)
+  const signing = [authorityFile(dir), path.join(dir.pki, 'ca.key'), path.join(dir.pki, 'admin.key')]
+  for (const file of [dir.pki, dir.creds, dir.nats].flatMap(tree)) if (!signing.includes(file)) chownSync(file, uid, gid)
+  const kubeconfig = path.join(kubeconfigDir, 'config')
+  writeAtomically(kubeconfig, readFileSync(dir.kubeconfig, 'utf8'))
+  const owner = statSync(projectFile)
+  for (const file of [kubeconfigDir, kubeconfig]) chownSync(file, owner.uid, owner.gid)
+}
+
+/** The node that this container is: node-agent/container-init.sh made it the host name. */
+function ownNode(): { name: string; index: number } {
+  const name = hostname()
+  const index = Number(/^node-(\d+)$/.exec(name)?.[1])
+  if (!(index >= 1 && index <= slots)) throw new Error(`the host name "${name}" is none of node-1 to node-${slots}`)
+  return { name, index }
+}
+const nodeCredsFile = (name: string): string => path.join(nodeCreds, `${nodeIdentity(name)}.creds`)
+
+function run(component: string): never {
+  let command: string[]
+  if (component === 'node-agent') {
+    const { name, index } = ownNode()
+    // The control plane's containers know no way to pods, so pods talk to them with the node's address.
+    command = nodeAgent(here(), { name, credsFile: nodeCredsFile(name), root: path.join(dir.nodes, name), ip: here().host, podCIDR: at.podCIDR(index), cgroup: '/node', nonMasqueradeCIDRs: [], mask: dir.root })
+  } else {
+    // A container that is started again keeps its host name, one that is made anew does not.
+    const found = controlPlane(dir, here(), { securePort, instances: { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 } }, c => `${c}-${hostname()}`).find(c => c.name === component)
+    if (!found) throw new Error(`there is no component "${component}"`)
+    command = [found.command, ...found.args]
+  }
+  const [program = '', ...args] = command
+  process.removeAllListeners('warning')
+  process.execve!(program, [program, ...args], { ...process.env, ...processEnv } as Record<string, string>)
+  throw new Error(`${program} cannot be started`)
+}
+
+function health(component: string): Promise<void> {
+  const url = natsUrl(at)
+  switch (component) {
+    case 'nats-server':
+      return natsGreets(at.nats.port)
+    case 'kube-apiserver':
+      return apiServerIsReady(dir, securePort)
+    case 'kube-controller-manager':
+    case 'kube-scheduler':
+      return leaseIsFresh(url, path.join(dir.creds, `system:${component}.creds`), 'kube-system', component)
+    case 'node-agent':
+      return leaseIsFresh(url, nodeCredsFile(ownNode().name), 'kube-node-lease', ownNode().name)
+    default:
+      throw new Error(`there is no component "${component}"`)
+  }
+}
+
+const [action, component = ''] = process.argv.slice(2)
+try {
+  if (action === 'setup') await setUp()
+  else if (action === 'run') run(component)
+  else if (action === 'health') await health(component)
+  else throw new Error('what to do? setup, run COMPONENT or health COMPONENT')
+  process.exit(0)
+} catch (e) {
+  process.stderr.write(`container: ${(e as Error).message}\n`)
+  process.exit(1)
+}
