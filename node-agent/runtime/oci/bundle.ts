@@ -92,7 +92,7 @@ function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices'>): object 
   const { memoryBytes, cpuShares, cpuQuotaMicros, pids } = spec.resources
   const cpu = { ...(cpuShares === undefined ? {} : { shares: cpuShares }), ...(cpuQuotaMicros === undefined ? {} : { quota: cpuQuotaMicros, period: 100_000 }) }
   return {
-    devices: [{ allow: spec.privileged && host.allDevices, access: 'rwm' }],
+    devices: [{ allow: spec.privileged && host.allDevices, access: 'rwm' }, ...(spec.privileged && !host.allDevices ? hostDevices().map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: 'rwm' })) : [])],
     ...(memoryBytes === undefined ? {} : { memory: { limit: memoryBytes } }),
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     ...(pids === undefined ? {} : { pids: { limit: pids } }),
@@ -105,9 +105,19 @@ function sysctls(spec: ContainerSpec): Record<string, string> {
   return { ...Object.fromEntries(own), ...(spec.domainname ? { 'kernel.domainname': spec.domainname } : {}) }
 }
 
+interface HostDevice {
+  path: string
+  type: 'b' | 'c'
+  major: number
+  minor: number
+  fileMode: number
+  uid: number
+  gid: number
+}
+
 /** The node's device files, which a privileged container gets. */
-function hostDevices(): object[] {
-  const found: object[] = []
+function hostDevices(): HostDevice[] {
+  const found: HostDevice[] = []
   const visit = (directory: string): void => {
     for (const entry of readdirSync(directory, { withFileTypes: true })) {
       const path = `${directory}/${entry.name}`
