@@ -7,6 +7,7 @@ import type { ApiRequest, UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { StatusError, badRequest, forbidden, internalError, tooLarge, unauthorized } from '#shared/machinery/status.ts'
 import { isPublic, refusal, type Authorizer } from '../authz/authorizer.ts'
+import { acceptsGzip, compressed } from './gzip.ts'
 import type { InFlight } from './inflight.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { parseRequestInfo, type RequestInfo } from './requestinfo.ts'
@@ -89,8 +90,9 @@ export function newHandler(parts: ChainParts): Handler {
     const turn = gate.enter()
     if (turn) await turn
     // The place is given back when the work ends, not when the client stops waiting for it.
-    const work = dispatch(ctx).finally(() => gate.leave())
-    return deadline(work, timeoutMs)
+    const work = dispatch(ctx)
+    const sent = acceptsGzip(request) ? work.then(compressed) : work
+    return deadline(sent.finally(() => gate.leave()), timeoutMs)
   }
 
   return async (request, caller) => {

@@ -1,5 +1,6 @@
 /** list: the stored JSON of the objects, joined; in parts when the client limits it, all parts from one version. */
 import { StatusError, badRequest, expired } from '#shared/machinery/status.ts'
+import { acceptsGzip, deflated, encoded, gzipOf, gzipThreshold, type Deflated } from '../handler/gzip.ts'
 import { rawJson, valueAnswer, type Answer } from '../handler/response.ts'
 import { VersionExpired, type Registry, type Stored } from '../registry/registry.ts'
 import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
@@ -55,7 +56,7 @@ export async function listObjects(call: Call): Promise<Answer> {
   const writing = writingOf(call, output)
   if (output.as !== '') return valueAnswer(200, listAs(endpoint, items.map(s => served(endpoint, s)), meta, output, request.query), writing)
   if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
-  if (writing.format === 'json' && !writing.pretty) return rawJson(200, joined(endpoint, items, meta))
+  if (writing.format === 'json' && !writing.pretty) return jsonList(endpoint, items, meta, acceptsGzip(request))
   const plain = items.map(s => {
     const { kind: _kind, apiVersion: _apiVersion, ...rest } = served(endpoint, s)
     return rest
@@ -151,16 +152,32 @@ function part(all: readonly Stored[], version: number, p: ListParameters, { matc
 }
 
 const pieceBytes = 1 << 20
+const none = Buffer.alloc(0)
 const open = Buffer.from('{')
 const comma = Buffer.from(',')
 const close = Buffer.from(']}')
 
 /** The list as bytes; a long one in pieces, so that nothing is held twice. */
-function joined(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta): Uint8Array | AsyncIterable<Uint8Array> {
+async function jsonList(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta, gzip: boolean): Promise<Answer> {
   const start = Buffer.from(`{"kind":"${endpoint.kind}List","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`)
   let total = start.length
   for (const s of items) total += s.json.length
-  if (total > pieceBytes) return pieces(endpoint, start, items)
+  if (gzip && total > gzipThreshold) return encoded(rawJson(200, gzipOf(start, await deflatedItems(endpoint, items))))
+  if (total > pieceBytes) return rawJson(200, pieces(endpoint, start, items))
+  return rawJson(200, joined(endpoint, start, items))
+}
+
+// The registry hands out the same list until one of its objects changes; only the version at its beginning is another each time.
+const compressedItems = new WeakMap<Endpoint, WeakMap<readonly Stored[], Promise<Deflated>>>()
+function deflatedItems(endpoint: Endpoint, items: readonly Stored[]): Promise<Deflated> {
+  let lists = compressedItems.get(endpoint)
+  if (!lists) compressedItems.set(endpoint, (lists = new WeakMap()))
+  let work = lists.get(items)
+  if (!work) lists.set(items, (work = deflated(pieces(endpoint, none, items))))
+  return work
+}
+
+function joined(endpoint: Endpoint, start: Buffer, items: readonly Stored[]): Buffer {
   const parts: Buffer[] = [start]
   items.forEach((s, i) => {
     if (i > 0) parts.push(comma)
