@@ -11,6 +11,7 @@ import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
+import { newActivity } from './kubelet/activity.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
 import { nodeEvents } from './kubelet/node/events.ts'
@@ -51,7 +52,9 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
   const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
-  const recorder = eventRecorder(client, 'kubelet', nodeName, log)
+  const activity = newActivity()
+  // Statuses first: nobody waits for an event.
+  const recorder = eventRecorder(client, 'kubelet', nodeName, log, activity.quiet)
   if (can.proxy === 'nftables') startProxy({ services: serviceInformer, endpointSlices: sliceInformer, nodeName, nodeIPs: [nodeIp], clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, log }, signal)
   else {
     // Every address of the range is the node's own: that is enough to listen on it, and for packets of pods to arrive.
@@ -82,6 +85,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     services: serviceInformer,
     sources: objectSources(client, signal),
     statuses: statusManager(client, log, signal),
+    activity,
     log,
     node,
   }

@@ -8,9 +8,9 @@ import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { PodNetwork } from '../network/network.ts'
 import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
+import type { Activity } from './activity.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
-import type { Activity } from './idle.ts'
 import type { TypedContainer } from './pod/containers.ts'
 import type { PodDirectory } from './pod/directory.ts'
 import type { PodState } from './pod/state.ts'
@@ -35,13 +35,13 @@ export interface KubeletContext {
   readonly services: Informer<Service>
   readonly sources: ObjectSources
   readonly statuses: StatusManager
+  /** Of the pods' workers. */
+  readonly activity: Activity
   readonly log: Logger
   /** Our own Node as the API has it. */
   node(): Node | undefined
   /** Pods that were admitted and have not ended: they hold the node's resources. */
   activePods(): Pod[]
-  /** Of the pods' workers. */
-  readonly activity: Activity
 }
 
 /** A container on its way down. */
@@ -84,6 +84,8 @@ export interface PodContext {
   save(): void
   /** Generates the status and has it sent. */
   publish(): void
+  /** The same, unless something more is known in half a second. */
+  publishSoon(): void
   /** Has the pod looked at again: now, or after a while. */
   kick(): void
   kickIn(ms: number): void

@@ -5,7 +5,6 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import type { KubeletContext } from './context.ts'
-import { watchActivity } from './idle.ts'
 import { uidOf } from './pod/containers.ts'
 import { podDirectory, podsDirectory } from './pod/directory.ts'
 import { isTerminal } from './pod/phase.ts'
@@ -20,7 +19,7 @@ export interface Kubelet {
 }
 
 /** Everything that is given before there are pods. */
-export type KubeletOptions = Omit<KubeletContext, 'activePods' | 'activity'>
+export type KubeletOptions = Omit<KubeletContext, 'activePods'>
 
 /** Since the last pod was worked on, and since the start, when the node has better things to do. */
 const idleMs = 200
@@ -30,9 +29,9 @@ const firstIdleMs = 2_000
 export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kubelet {
   const workers = new Map<string, PodWorker>()
   const prepare = (): void => void options.network.prepare?.().catch((e: Error) => options.log.warn({ err: e.message }, 'networks were not made in advance'))
+  options.activity.whenIdle(idleMs, firstIdleMs, prepare, signal)
   const context: KubeletContext = {
     ...options,
-    activity: watchActivity(idleMs, firstIdleMs, prepare, signal),
     activePods: () => [...workers.values()].filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase)).map(w => w.pod),
   }
   function workerFor(pod: Pod): PodWorker {

@@ -22,6 +22,8 @@ export interface EventRecorder {
 }
 
 const queueLimit = 1000
+/** For how long an event may be held back. */
+const holdMs = 1000
 const tries = 12
 
 let count = Math.floor(Math.random() * 1_000_000)
@@ -65,10 +67,13 @@ export function newEvent(
   } as Event
 }
 
-/** A recorder whose events come from `component`, on `host` when it is a node. */
-export function eventRecorder(client: Client, component: string, host = '', log: Logger = logger(component)): EventRecorder {
+/**
+ * A recorder whose events come from `component`, on `host` when it is a node. `quiet` resolves when there is nothing better to do, at the latest after the
+ * milliseconds it is given: events wait for it, for a second at most.
+ */
+export function eventRecorder(client: Client, component: string, host = '', log: Logger = logger(component), quiet?: (maxMs: number) => Promise<void>): EventRecorder {
   const correlate = correlator()
-  const queue: Event[] = []
+  const queue: { event: Event; at: number }[] = []
   const idle = new Set<() => void>()
   const forever = new AbortController().signal
   let running = false
@@ -104,7 +109,11 @@ export function eventRecorder(client: Client, component: string, host = '', log:
   async function drain(): Promise<void> {
     running = true
     try {
-      for (let event = queue.shift(); event; event = queue.shift()) await write(event)
+      for (let next = queue[0]; next; next = queue[0]) {
+        if (idle.size === 0) await quiet?.(next.at + holdMs - performance.now())
+        queue.shift()
+        await write(next.event)
+      }
     } finally {
       running = false
       for (const done of idle) done()
@@ -114,7 +123,7 @@ export function eventRecorder(client: Client, component: string, host = '', log:
   return {
     event(object, type, reason, message, fieldPath) {
       if (queue.length >= queueLimit) return log.warn({ object: object.metadata.name, reason }, 'event dropped: too many are waiting')
-      queue.push(newEvent(object, type, reason, message, component, host, Date.now(), fieldPath))
+      queue.push({ event: newEvent(object, type, reason, message, component, host, Date.now(), fieldPath), at: performance.now() })
       if (!running) drain().catch((e: unknown) => log.error({ err: e }, 'recording events failed'))
     },
     async flush(timeoutMs = 1000) {

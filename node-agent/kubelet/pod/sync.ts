@@ -38,7 +38,7 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
   const lost = ctx.state.sandbox?.lost ?? false
   if (lost && !needsSandbox(ctx.pod, views)) return 'over'
   if (lost) ctx.event('Normal', 'SandboxChanged', 'Pod sandbox changed, it will be killed and re-created.')
-  ctx.publish()
+  ctx.publishSoon()
   const makeSandbox = async (): Promise<void> => {
     if (ready.sandbox && !lost) return
     await ensureSandbox(ctx)

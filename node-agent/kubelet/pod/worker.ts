@@ -22,6 +22,8 @@ type Stage = 'new' | 'running' | 'terminating' | 'released' | 'removed'
 
 /** A force-deleted pod still gets a moment, as upstream's. */
 const minimumGraceSeconds = 1
+/** Most containers run by then: the status in between is not worth a write. */
+const soonMs = 500
 const deletedGrace = (pod: Pod): number => Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
 
 export class PodWorker implements PodContext {
@@ -47,6 +49,7 @@ export class PodWorker implements PodContext {
   #again = false
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Infinity
+  #toPublish: NodeJS.Timeout | undefined
 
   constructor(kubelet: KubeletContext, pod: Pod, onRemoved: () => void) {
     this.kubelet = kubelet
@@ -87,11 +90,16 @@ export class PodWorker implements PodContext {
     writeState(this.directory, this.state)
   }
   publish(): void {
+    clearTimeout(this.#toPublish)
+    this.#toPublish = undefined
     const { statuses, nodeIP } = this.kubelet
     if (!this.#inApi) return
     const terminal = this.#stage === 'terminating' || this.#stage === 'released'
     const previous = statuses.last(uidOf(this.#pod)) ?? this.#pod.status
     statuses.set(this.#pod, generateStatus(this.#pod, previous, { state: this.state, live: liveViews(this), hostIP: nodeIP, now: new Date(), terminal }))
+  }
+  publishSoon(): void {
+    this.#toPublish ??= setTimeout(() => this.publish(), soonMs)
   }
   event(type: 'Normal' | 'Warning', reason: string, message: string, container?: TypedContainer): void {
     this.kubelet.recorder.event(this.#pod, type, reason, message, container && fieldPath(container))
@@ -128,6 +136,7 @@ export class PodWorker implements PodContext {
   close(): void {
     this.#released.abort()
     clearTimeout(this.#timer)
+    clearTimeout(this.#toPublish)
     for (const live of this.#live.values()) live.probes?.stop()
   }
 

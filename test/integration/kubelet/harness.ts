@@ -12,6 +12,7 @@ import { startInformer } from '#shared/client/reflector.ts'
 import { logger } from '#shared/component/log.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
+import { newActivity } from '#node-agent/kubelet/activity.ts'
 import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kubelet/kubelet.ts'
 import { objectSources } from '#node-agent/kubelet/sources.ts'
 import { statusManager } from '#node-agent/kubelet/status/manager.ts'
@@ -69,6 +70,7 @@ export async function harness(): Promise<Harness> {
       network: noNetwork,
       client,
       recorder: eventRecorder(client, 'kubelet', nodeName),
+      activity: newActivity(),
       services: startInformer(client, services, {}, signal),
       sources: objectSources(client, signal),
       statuses: statusManager(client, log, signal),
