@@ -55,7 +55,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
   const flush = () => {
     const messages = collected
     collected = []
-    if (!stopped) receive(messages)
+    if (!stopped && messages.length > 0) receive(messages)
   }
   const pull = () => {
     if (outstanding > batch / 2) return
@@ -78,6 +78,8 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
   }
   const onStatus = (h: MsgHdrs | undefined) => {
     if (h?.code === 100) {
+      // A heartbeat may be read in one piece with the messages before it.
+      flush()
       // The consumer believes to be further than what it delivered. Once per place: the end of the stream may have been purged.
       if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return idle()
       checked = next
