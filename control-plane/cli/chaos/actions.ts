@@ -31,8 +31,8 @@ export interface Action {
   strike: () => Promise<void>
   /** Mends what does not come back by itself; says what it did. */
   mend?: () => Promise<string>
-  /** Resolves when what was hit works again; may wait for ever. */
-  works: (signal: AbortSignal) => Promise<void>
+  /** Resolves when what was hit works again, with what there is to say about it; may wait until the signal aborts. */
+  works: (signal: AbortSignal) => Promise<string | void>
 }
 
 type Choose = (stage: Stage, step: Step) => Action | undefined
@@ -130,7 +130,9 @@ const node: Choose = (stage, step) => {
       if (!isAlive(readRecord(stage.dir, nodeProcess(name)))) await startDeadNode(stage.dir, name)
       return `dead for ${(ms / 1000).toFixed(1)} s`
     },
-    works: async signal => void (await stage.recorder.until(() => everyLifeIsOver(stage.recorder, lost), 2 ** 31 - 1, signal)),
+    works: async signal => {
+      await stage.recorder.until(() => everyLifeIsOver(stage.recorder, lost), 2 ** 31 - 1, signal)
+    },
   }
 }
 
@@ -171,17 +173,22 @@ const pod: Choose = (stage, step) => {
         // It ended by itself meanwhile.
       }
     },
-    works: async signal =>
-      void (await recorder.until(
+    works: async signal => {
+      let waits = false
+      await recorder.until(
         () => {
           const now = recorder.world.pods().get(victim.uid)?.pod
-          if (!now || now.terminating || now.phase === 'Succeeded' || now.phase === 'Failed') return true
+          const life = now?.containers.find(c => c.name === container.name)
+          if (!now || !life || now.terminating || now.phase === 'Succeeded' || now.phase === 'Failed') return true
           // Who dies again and again waits before the next life: that is as it should be.
-          return now.containers.some(c => c.name === container.name && ((c.id !== container.id && c.state === 'running') || c.waiting === 'CrashLoopBackOff'))
+          waits = life.waiting === 'CrashLoopBackOff'
+          return waits || (life.id !== container.id && life.state === 'running')
         },
         2 ** 31 - 1,
         signal,
-      )),
+      )
+      return waits ? 'in back-off' : undefined
+    },
   }
 }
 

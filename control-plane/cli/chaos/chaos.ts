@@ -78,10 +78,8 @@ export async function chaos(dir: StateDir, options: ChaosOptions, signal: AbortS
     await writing
     clearInterval(looking)
     say('waiting until everything is settled...\n')
-    await settle(recorder, look)
     await recorder.finish(30_000)
-    look()
-    recorder.record({ type: 'end' })
+    await settle(recorder, look)
     return report(options.seed, signal.aborted, done, recorder.history, tell())
   } finally {
     clearInterval(looking)
@@ -114,23 +112,24 @@ async function perform(stage: Stage, id: number, step: Step, action: Action, exc
   }
   if (mended !== undefined) say(`, ${mended}`)
   const deadline = AbortSignal.timeout(recoveryMs)
-  await action.works(deadline)
+  const note = await action.works(deadline)
   const worksAfter = deadline.aborted ? null : round((recorder.now() - from) / 1000)
   if (worksAfter === null) wrong.push(`${target} does not work again after ${recoveryMs / 1000} s`)
   const whole = await recorder.until(() => missing(recorder.world, excused).length === 0, Math.max(0, recoveryMs - (recorder.now() - from)), AbortSignal.timeout(recoveryMs))
   const wholeAfter = whole ? round((recorder.now() - from) / 1000) : null
   recorder.record({ type: 'recovered', id, missing: whole ? wrong : [...wrong, ...missing(recorder.world, excused)] })
-  say(`: works after ${shown(worksAfter ?? Infinity)}, whole after ${shown(wholeAfter ?? Infinity)}\n`)
+  say(`${note ? `, ${note}` : ''}: works after ${shown(worksAfter ?? Infinity)}, whole after ${shown(wholeAfter ?? Infinity)}\n`)
   return { at: round(at / 1000), action: step.kind, target, ...(mended === undefined ? {} : { mended }), worksAfter, wholeAfter }
 }
 
-/** Resolves when an end now would show nothing wrong that was not wrong before, or after the time that a recovery may take. */
+/** Ends the history as soon as that shows nothing wrong that was not wrong before, or after the time that a recovery may take. */
 async function settle(recorder: Recorder, look: () => void): Promise<void> {
   const deadline = recorder.now() + recoveryMs
-  for (let wait = 250; recorder.now() < deadline; wait = Math.min(wait * 2, 4000)) {
+  for (let wait = 250; ; wait = Math.min(wait * 2, 4000)) {
     look()
+    // Users go on: nothing may happen between this look and the end.
     const atEnd = judge([...recorder.history, { at: recorder.now(), type: 'end' }])
-    if (atEnd.length === judge(recorder.history).length) return
+    if (atEnd.length === judge(recorder.history).length || recorder.now() > deadline) return recorder.record({ type: 'end' })
     await delay(wait)
   }
 }

@@ -1,10 +1,11 @@
 /** Judges a history: every promise of the design that an outsider can see broken. */
 import type { HistoryEvent, Invariant, Violation } from './history.ts'
 import { boundOnce } from './invariants/binding.ts'
-import { noPodTooMany, replicasConverge } from './invariants/convergence.ts'
+import { replicasConverge } from './invariants/convergence.ts'
 import { endpointsAreReady } from './invariants/endpoints.ts'
 import { noEvictionWithoutCause } from './invariants/evictions.ts'
 import { oneLifeAtATime } from './invariants/identity.ts'
+import { noPodTooMany } from './invariants/podtoomany.ts'
 import { noRestartWithoutCause } from './invariants/restarts.ts'
 import { versionsOnlyGrow } from './invariants/versions.ts'
 import { noWriteIsLost } from './invariants/writes.ts'

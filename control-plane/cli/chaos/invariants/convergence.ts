@@ -70,32 +70,3 @@ export function unwhole(world: World): Set<string> {
   for (const line of missing(world)) names.add(line.split(' ', 2).join(' '))
   return names
 }
-
-/** How long a controller may act on the size that was asked for before, ms. */
-const lateMs = 5000
-
-/** A replica set never makes more pods than it was asked for lately: a controller that comes back must not repeat what its former life did. */
-export const noPodTooMany: Invariant = history => {
-  const found: Violation[] = []
-  const world = new World()
-  const asked = new Map<string, { at: number; desired: number }[]>()
-  for (const event of history) {
-    world.apply(event)
-    if (event.type !== 'change' && event.type !== 'list') continue
-    for (const fact of event.type === 'change' ? [event.fact] : event.facts) {
-      if (fact.kind === 'replicasets' && fact.workload) {
-        const sizes = asked.get(fact.uid) ?? []
-        if (sizes.at(-1)?.desired !== fact.workload.desired) sizes.push({ at: event.at, desired: fact.workload.desired })
-        asked.set(fact.uid, sizes)
-      }
-      const owner = fact.pod?.owner
-      if (owner?.kind !== 'ReplicaSet' || event.type !== 'change' || event.change !== 'added') continue
-      const sizes = asked.get(owner.uid)
-      if (!sizes) continue
-      const limit = Math.max(...sizes.filter((_, i) => (sizes[i + 1]?.at ?? Infinity) > event.at - lateMs).map(s => s.desired))
-      const pods = [...world.of('pods').values()].filter(p => p.pod?.owner?.uid === owner.uid && !p.pod.terminating && p.pod.phase !== 'Failed' && p.pod.phase !== 'Succeeded')
-      if (pods.length > limit) found.push({ invariant: 'no pod too many', at: event.at, message: `replica set ${fact.namespace}/${owner.name} has ${pods.length} pods of ${limit} with ${keyOf(fact)}` })
-    }
-  }
-  return found
-}
