@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 /** Tests of pods that hold for every runtime: once with `oci` as root, and once with `process` as an ordinary user. */
 const everyRuntime = ['test/integration/kubelet/containers.test.ts', 'test/integration/kubelet/lifecycle.test.ts']
 /** What is tested as an ordinary user alone. */
-const ordinaryUser = ['test/integration/rootless/*.test.ts']
+const ordinaryUser = ['test/integration/rootless/*.test.ts', 'test/e2e/rootless.test.ts']
 
 export default defineConfig({
   test: {

@@ -115,8 +115,10 @@ function ownerOf(pid: number, command: string, known: Map<string, Owner>): Owner
   const marked = known.get(/\0COXSWAIN_CONTAINER=([0-9a-f]{64})\0/.exec(read(`/proc/${pid}/environ`))?.[1] ?? '')
   if (marked) return marked
   const cgroup = read(`/proc/${pid}/cgroup`)
-  const [, uid, id] = /\/pod([0-9a-f-]{36})(?:\/([^/\n]+))?/.exec(cgroup) ?? /pods\/([0-9a-f-]{36})/.exec(command) ?? []
-  return (id ? known.get(id) : undefined) ?? [...known].find(([key]) => key.length > 36 && command.includes(key))?.[1] ?? (uid ? known.get(uid) : undefined)
+  const [, uid, id] = /\/pod([0-9a-f-]{36})(?:\/([^/\n]+))?/.exec(cgroup) ?? []
+  const [, shimUid, container] = /pods\/([0-9a-f-]{36})(?:\/containers\/([^/]+)\/\d+\b)?/.exec(command) ?? []
+  const ofShim = known.get(shimUid ?? '')
+  return (id ? known.get(id) : undefined) ?? [...known].find(([key]) => key.length > 36 && command.includes(key))?.[1] ?? (ofShim && container ? { ...ofShim, container } : (ofShim ?? known.get(uid ?? '')))
 }
 
 /** All rows: supervisor, control plane, then node by node. */

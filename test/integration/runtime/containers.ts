@@ -10,8 +10,9 @@ export const openRuntime = () => createOciRuntime({ rootDir: join(node.directory
 export const directoryOf = (id: string): string => join(node.directory, 'node', 'pods', 'uid', id)
 export const logOf = (id: string): string => readFileSync(join(node.directory, 'logs', `${id}.log`), 'utf8')
 /** What the log holds without times and tags; a line that came in parts (tag P) is whole again. */
-export const outputOf = (id: string): string =>
-  logOf(id)
+export const outputOf = (id: string): string => textOf(logOf(id))
+export const textOf = (log: string): string =>
+  log
     .split('\n')
     .filter(Boolean)
     .map(line => /^\S+ \S+ ([PF]) ?(.*)$/s.exec(line)!)

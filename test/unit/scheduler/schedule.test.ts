@@ -55,6 +55,21 @@ describe('why a pod fits nowhere, in upstream’s words', () => {
 })
 
 describe('where a pod goes', () => {
+  test('pods that listen on the same port only share a node that gives them addresses of their own', () => {
+    const listening = { containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, protocol: 'TCP' }] }] } as Partial<Pod['spec']>
+    for (const [network, expected] of [['bridge', 'fits a'], ['host', "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."]] as const) {
+      const cache = cluster(node('a', {}, { 'coxswain.io/network': network }))
+      const first = pod(listening)
+      cache.assume(first, 'a')
+      expect(messageFor(pod(listening), cache), network).toBe(expected)
+      expect(messageFor(pod({ containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, protocol: 'UDP' }] }] } as Partial<Pod['spec']>), cache)).toBe('fits a')
+    }
+    // The label may come after the pod.
+    const cache = cluster(node('a'))
+    cache.assume(pod(listening), 'a')
+    cache.setNode(node('a', {}, { 'coxswain.io/network': 'host' }))
+    expect(messageFor(pod(listening), cache)).toContain("didn't have free ports")
+  })
   test('replicas spread over the nodes', () => {
     const cache = cluster(node('a'), node('b'), node('c'))
     const where: string[] = []

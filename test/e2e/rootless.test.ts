@@ -1,0 +1,125 @@
+/** A whole cluster of an ordinary user: one node, pods as plain processes, Services through a proxy. */
+import { execa } from 'execa'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { processesMarked } from '#shared/component/processes.ts'
+import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
+
+let cluster: ClusterFixture
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 1 })
+})
+afterAll(() => cluster?.stop())
+
+const kubectl = (...args: string[]): Promise<string> => cluster.kubectl(...args)
+const curl = async (url: string): Promise<string> => (await execa('curl', ['-s', '-m', '5', url])).stdout
+const nodeProcesses = (): number[] => processesMarked(`COXSWAIN_NODE=${cluster.dir}/nodes/node-1`)
+// A port that nobody else on the machine has taken for a pod.
+const port = 20_000 + (process.pid % 10_000)
+const manifest = `
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: greeting}
+data: {text: good morning}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      initContainers:
+      - {name: prepare, image: busybox, command: [sh, -c, 'cp greeting/text data/copy'], volumeMounts: [{name: greeting, mountPath: /greeting}, {name: data, mountPath: /data}]}
+      containers:
+      - name: echo
+        image: registry.k8s.io/echoserver:1.10
+        env: [{name: PORT, value: "${port}"}]
+        ports: [{containerPort: ${port}}]
+        readinessProbe: {httpGet: {path: /, port: ${port}}, periodSeconds: 1}
+        livenessProbe: {exec: {command: [cat, data/copy]}, periodSeconds: 5}
+        resources: {limits: {memory: 256Mi}}
+        volumeMounts: [{name: data, mountPath: /data}]
+      volumes: [{name: greeting, configMap: {name: greeting}}, {name: data, emptyDir: {}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: NodePort, selector: {app: web}, ports: [{port: 8000, targetPort: ${port}}]}
+`
+
+test('nobody here is root, and the node says what it can', async () => {
+  expect(process.getuid!()).not.toBe(0)
+  const labels = JSON.parse(await kubectl('get', 'node', 'node-1', '-o', 'jsonpath={.metadata.labels}')) as object
+  expect(labels).toMatchObject({ 'coxswain.io/runtime': 'process', 'coxswain.io/network': 'host', 'coxswain.io/proxy': 'userspace' })
+  expect((await cluster.cox('node', 'add')).stderr).toContain("a cluster on the machine's own network has one node")
+})
+
+test('a Deployment with volumes behind a Service', async () => {
+  await cluster.apply(manifest)
+  await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
+  const pod = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[0].metadata.name}')
+  const [podIP, hostIP] = (await kubectl('get', 'pod', pod, '-o', 'jsonpath={.status.podIP} {.status.hostIP}')).split(' ')
+  expect(podIP).toBe(hostIP)
+  const clusterIP = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
+  expect(clusterIP).toMatch(/^127\./)
+  const nodePort = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.ports[0].nodePort}')
+  for (const url of [`http://${clusterIP}:8000`, `http://127.0.0.1:${nodePort}`, `http://${hostIP}:${nodePort}`]) await eventually(async () => (await curl(url)).startsWith(`Hostname: ${pod}\n`), url)
+  expect(await kubectl('exec', pod, '-c', 'echo', '--', 'sh', '-c', 'cat data/copy $COXSWAIN_MOUNT_DATA/copy')).toBe('good morninggood morning')
+  expect(await kubectl('logs', pod, '-c', 'echo')).toContain(`listening on port ${port}`)
+  const told = await kubectl('get', 'events', '--field-selector', `involvedObject.name=${pod},reason=FieldsNotHonored`, '-o', 'jsonpath={.items[*].message}')
+  expect(told).toBe('This node cannot honor: mountPath /greeting (it is ./greeting and $COXSWAIN_MOUNT_GREETING) of container prepare; mountPath /data (it is ./data and $COXSWAIN_MOUNT_DATA) of container prepare; limits.memory of container echo; mountPath /data (it is ./data and $COXSWAIN_MOUNT_DATA) of container echo')
+})
+
+test('pods reach the API server as in any cluster', async () => {
+  const [host, apiPort] = (await kubectl('exec', 'deployment/web', '-c', 'echo', '--', 'sh', '-c', 'echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT')).split(' ')
+  const secret = 'var/run/secrets/kubernetes.io/serviceaccount'
+  const answer = await kubectl('exec', 'deployment/web', '-c', 'echo', '--', 'sh', '-c', `curl -s --cacert ${secret}/ca.crt -H "Authorization: Bearer $(cat ${secret}/token)" https://${host}:${apiPort}/api/v1/namespaces/default/pods`)
+  // With RBAC, who asks is known, and may not.
+  expect(answer).toMatch(/"kind":\s*"PodList"|User \\"system:serviceaccount:default:default\\" cannot list resource/)
+})
+
+test('port-forward', async () => {
+  const forward = execa(`${(await import('../fixtures/kubectl.ts').then(k => k.unpacked()))}/kubectl/kubectl`, ['port-forward', 'service/web', ':8000'], { env: { KUBECONFIG: cluster.kubeconfig }, reject: false })
+  let words = ''
+  forward.stdout!.on('data', (text: Buffer) => (words += String(text)))
+  const local = await eventually(() => /127\.0\.0\.1:(\d+) ->/.exec(words)?.[1], 'a local port')
+  expect(await curl(`http://127.0.0.1:${local}/`)).toMatch(/^Hostname: web-/)
+  forward.kill()
+  await forward
+})
+
+test('a second pod with the same port waits for another node', async () => {
+  await kubectl('scale', 'deployment/web', '--replicas=2')
+  await eventually(async () => (await kubectl('get', 'events', '--field-selector', 'reason=FailedScheduling', '-o', 'jsonpath={.items[*].message}')).includes("1 node(s) didn't have free ports for the requested pod ports"), 'the reason')
+  await kubectl('scale', 'deployment/web', '--replicas=1')
+})
+
+test('kill -9 of the node-agent: the next one adopts the pods', async () => {
+  const rows = await cluster.ps()
+  const containers = rows.filter(r => r.component === 'container').map(r => r.pid)
+  expect(containers.length).toBeGreaterThan(0)
+  expect(rows.filter(r => r.component === 'shim').map(r => r.container)).toEqual(['echo'])
+  const { pid = 0 } = rows.find(r => r.component === 'node-agent') ?? {}
+  process.kill(pid, 'SIGKILL')
+  await eventually(async () => (await cluster.ps()).some(r => r.component === 'node-agent' && r.pid !== pid), 'a new node-agent')
+  const clusterIP = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
+  await eventually(async () => (await curl(`http://${clusterIP}:8000`)).startsWith('Hostname: web-'), 'the Service answers again')
+  expect((await cluster.ps()).filter(r => r.component === 'container').map(r => r.pid)).toEqual(containers)
+  expect(await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.containerStatuses[0].restartCount}')).toBe('0')
+})
+
+test('a killed node takes its pods along; started again it has them back', async () => {
+  expect((await cluster.cox('node', 'kill', 'node-1')).code).toBe(0)
+  expect(nodeProcesses()).toEqual([])
+  expect((await cluster.cox('node', 'start', 'node-1')).code).toBe(0)
+  await eventually(async () => (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.containerStatuses[0].restartCount} {.items[*].status.containerStatuses[0].ready}')) === '1 true', 'the pod runs again')
+})
+
+test('cox down leaves nothing that runs; up brings the pods back', async () => {
+  await cluster.down()
+  expect(nodeProcesses()).toEqual([])
+  expect(await cluster.ps()).toEqual([])
+  await cluster.up()
+  await eventually(async () => (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.containerStatuses[0].ready}')) === 'true', 'the pod runs again')
+})
