@@ -76,7 +76,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     nodeIP: nodeIp,
     rootDir,
     cgroupRoot: options.cgroupRoot,
-    boot: bootMarker(machine.bootID),
+    boot: bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1),
     memoryBytes: machine.memoryBytes,
     runtime,
     network,

@@ -1,6 +1,7 @@
 /** What the machine is: read once at start. */
 import { readFileSync, statfsSync } from 'node:fs'
 import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
+import { processStartTime } from '#shared/component/processes.ts'
 
 export interface Machine {
   cpus: number
@@ -39,10 +40,8 @@ export function readMachine(rootDir: string): Machine {
   }
 }
 
-/** Names this life of the node's kernel state: the machine's boot, and when the first process of the node's PID namespace began. */
-export function bootMarker(bootID: string): string {
-  // Field 22 of /proc/1/stat, counted after the name in brackets.
-  const stat = text('/proc/1/stat')
-  const startTime = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
-  return `${bootID}/${startTime}`
-}
+/**
+ * Names this life of the node: the machine's boot, and when the node's first process began. That is the first of its PID namespace, or of a node without one
+ * (`init`) the process that started us.
+ */
+export const bootMarker = (bootID: string, init = 1): string => `${bootID}/${init === 1 ? '' : `${init}/`}${processStartTime(init) ?? ''}`
