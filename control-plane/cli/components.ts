@@ -83,7 +83,7 @@ export function controlPlane(dir: StateDir, at: Addresses, { securePort, instanc
     ], n => livez(ownAddress(n), securePort)),
     ...ours('kube-controller-manager', n => [
       ...['--creds', creds('system:kube-controller-manager'), '--identity', identity('kube-controller-manager', n), '--root-ca-file', pki('ca.crt')],
-      ...['--node-monitor-period', '1s', '--node-monitor-grace-period', '6s', ...leaderElection],
+      ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],
     ]),
     ...ours('kube-scheduler', n => ['--creds', creds('system:kube-scheduler'), '--identity', identity('kube-scheduler', n), ...leaderElection]),
   ]

@@ -58,7 +58,7 @@ export const nodeLifecycleController: NewController = ctx => {
         () => true,
         (e: unknown) => isStatus(e, 'NotFound'),
       ),
-      sleep(period, ctx.signal).then(() => false),
+      sleep(Math.max(period, 1000), ctx.signal).then(() => false),
     ])
   function freshGrace(now: number, why: string): void {
     ctx.log.warn({ why }, 'every node gets a fresh grace period')

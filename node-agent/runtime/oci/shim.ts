@@ -11,9 +11,9 @@
  *     oom                              there when the kernel killed something for lack of memory (conmon's, in its working directory)
  */
 import { spawn } from 'node:child_process'
-import { closeSync, constants, existsSync, openSync, readFileSync, watch, type FSWatcher } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, watch, type FSWatcher } from 'node:fs'
 import type { Socket } from 'node:net'
-import { mkdir, open, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
@@ -110,29 +110,30 @@ const readTail = (path: string): string => {
   }
 }
 
+/** Reads the byte that a created container's process wants to get rid of. Fails when there is none: the process has ended. */
+const release = 'read -r byte <"$0"; [ -n "$byte" ] && rm -f "$0"'
+
 /**
- * Lets a created container's process go, after noting who it is. What `runc start` does is to open the `exec.fifo` that the process waits on; doing it
- * here saves a process of 10 ms. Other runtimes are asked.
+ * Lets a created container's process go, after noting who it is. What `runc start` does is to open the `exec.fifo` that the process waits on; a shell does that in
+ * a tenth of the time. It is a process of its own, so that it ends what it began if we are killed: a reader that is gone too early ends the container. Other runtimes are asked.
  */
 export async function startProcess(binary: RuntimeBinary, id: string, directory: string, pid: number): Promise<void> {
   const record = JSON.stringify({ pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
   await writeFile(join(directory, 'process.new'), record)
   await rename(join(directory, 'process.new'), join(directory, 'process'))
   if (binary.name !== 'runc') return void (await run(binary.path, [...runtimeArgs(directory), 'start', id]))
-  const fifo = join(directory, 'runc', id, 'exec.fifo')
-  // The other end may die before it opens the fifo; then opening our end for writing lets the reader go.
-  const release = setTimeout(() => void open(fifo, constants.O_WRONLY | constants.O_NONBLOCK).then(f => f.close(), () => {}), CREATE_TIMEOUT_MS)
+  const reader = run('sh', ['-c', release, execFifo(directory, id)], { timeoutMs: CREATE_TIMEOUT_MS })
+  await reader.catch((e: Error) => Promise.reject(new Error(`cannot start a container that has stopped: ${e.message}`)))
+}
+
+const execFifo = (directory: string, id: string): string => join(directory, 'runc', id, 'exec.fifo')
+
+/** Whether a process still waits to be let go: whoever created it died before that. */
+function waits(directory: string, id: string, pid: number): boolean {
   try {
-    const reader = await open(fifo, constants.O_RDONLY)
-    try {
-      const { bytesRead } = await reader.read(Buffer.alloc(1), 0, 1)
-      if (bytesRead === 0) throw new Error('cannot start a container that has stopped')
-    } finally {
-      await reader.close()
-    }
-    await unlink(fifo)
-  } finally {
-    clearTimeout(release)
+    return existsSync(execFifo(directory, id)) && /^(\S*\/)?runc\0init\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+  } catch {
+    return false
   }
 }
 
@@ -174,7 +175,8 @@ export async function readStatus(directory: string): Promise<ContainerStatus | u
   const status = async (): Promise<ContainerStatus | undefined> => {
     const exited = await readExit(directory, id)
     if (exited) return { id, startedAt, ...exited }
-    return runs(started) ? { id, state: 'running', pid: started.pid, startedAt } : undefined
+    if (!runs(started)) return undefined
+    return waits(directory, id, started.pid) ? { id, state: 'created' } : { id, state: 'running', pid: started.pid, startedAt }
   }
   const known = await status()
   if (known) return known

@@ -1,0 +1,118 @@
+/** What the rows of the failure table have in common: rounds, targets, traffic, and the look at whether all is well. */
+import { readFileSync } from 'node:fs'
+import { get } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { adminClient } from '#control-plane/cli/api.ts'
+import type { ProcessRow } from '#control-plane/cli/ps.ts'
+import { stateDir } from '#control-plane/cli/state.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { endpointSlices, nodes, pods } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import { eventually, type ClusterFixture } from '../../fixtures/cluster.ts'
+
+const rounds = Number(process.env['SOAK_ROUNDS'] ?? 1)
+
+/** One row of the table: a test, or as many in a row as the soak asks for. */
+export function row(name: string, timeoutMs: number, run: (round: number) => Promise<void>): void {
+  for (let round = 1; round <= rounds; round++) test(rounds === 1 ? name : `${name} [${round} of ${rounds}]`, () => run(round), timeoutMs)
+}
+
+/** Deadlines are this much more than what a row promises: the machine may be busy. */
+export const patience = 4
+
+/** The administrator's client of a cluster; it is closed when the file ends. */
+export const clientOf = (cluster: ClusterFixture): Client => adminClient(stateDir(cluster.dir)).client
+
+/** Sends a signal to a process of the cluster that `cox ps` shows, once it shows one. */
+export async function signal(cluster: ClusterFixture, which: (row: ProcessRow) => boolean, what: string, name: NodeJS.Signals = 'SIGKILL'): Promise<ProcessRow> {
+  const found = await eventually(async () => (await cluster.ps()).find(which), `${what} runs`)
+  process.kill(found.pid, name)
+  return found
+}
+
+/** Containers' processes as nobody else is them: pod, container, pid and start time. */
+export const processes = (rows: readonly ProcessRow[], pod: (name: string) => boolean): string[] =>
+  rows
+    .filter(r => r.component === 'container' && pod(r.pod ?? ''))
+    .map(r => `${r.pod}/${r.container} ${r.pid} ${startTime(r.pid)}`)
+    .sort()
+function startTime(pid: number): string {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+}
+
+export interface Traffic {
+  sent: number
+  /** Of each request that failed: when it was sent (ms since the epoch) and why. */
+  failures: { at: number; why: string }[]
+  stop(): Promise<void>
+}
+/** Requests from this machine, one each `everyMs`, each on a connection of its own and given up after 2 s. */
+export function traffic(url: string, everyMs = 20): Traffic {
+  const open = new Set<Promise<void>>()
+  const ask = (at: number): Promise<void> =>
+    new Promise(resolve => {
+      const failed = (why: string): void => void result.failures.push({ at, why })
+      const request = get(url, { agent: false, timeout: 2000 }, response => {
+        if (response.statusCode !== 200) failed(`status ${response.statusCode}`)
+        response.resume()
+        response.once('error', e => failed(e.message))
+      })
+      request.once('timeout', () => request.destroy(new Error('no answer')))
+      request.once('error', e => failed(e.message))
+      request.once('close', () => resolve())
+    })
+  const timer = setInterval(() => {
+    result.sent++
+    const asked = ask(Date.now()).finally(() => open.delete(asked))
+    open.add(asked)
+  }, everyMs)
+  const result: Traffic = {
+    sent: 0,
+    failures: [],
+    async stop() {
+      clearInterval(timer)
+      await Promise.all(open)
+    },
+  }
+  return result
+}
+
+export const isReady = (pod: Pod): boolean => !pod.metadata.deletionTimestamp && (pod.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false)
+export const podsOf = async (client: Client, app: string): Promise<Pod[]> => (await client.list(pods, 'default', { labelSelector: `app=${app}` })).items
+
+/** Waits until `count` pods of an app are Ready and nothing of it is on its way in or out. */
+export const untilReady = (client: Client, app: string, count: number, timeoutMs = 60_000): Promise<Pod[]> =>
+  eventually(
+    async () => {
+      const all = await podsOf(client, app)
+      return all.length === count && all.every(isReady) ? all : undefined
+    },
+    `${count} pods of ${app} are Ready, and no others are there`,
+    timeoutMs,
+  )
+
+/** Nothing is wrong any more: nodes Ready and without taints, endpoints exactly the Ready pods, processes exactly the containers that run. */
+export async function untilAllIsWell(cluster: ClusterFixture, client: Client, app: string, count: number, timeoutMs = 60_000): Promise<void> {
+  const all = await untilReady(client, app, count, timeoutMs)
+  await eventually(
+    async () => {
+      const list = (await client.list(nodes, '')).items
+      expect(list.filter(n => !n.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')).map(n => n.metadata.name)).toEqual([])
+      expect(list.flatMap(n => n.spec.taints ?? [])).toEqual([])
+      const slices = (await client.list(endpointSlices, 'default', { labelSelector: `kubernetes.io/service-name=${app}` })).items
+      const serving = slices.flatMap(s => s.endpoints ?? []).filter(e => e.conditions?.ready !== false)
+      expect(serving.flatMap(e => e.addresses).sort()).toEqual(all.map(p => p.status?.podIP ?? '').sort())
+      const running = (await cluster.ps()).filter(r => r.component === 'container' || r.component === 'shim')
+      const known = new Set((await client.list(pods, '')).items.map(p => p.metadata.name))
+      expect(running.filter(r => !known.has(r.pod)).map(r => r.command)).toEqual([])
+      for (const pod of all) expect(running.filter(r => r.component === 'container' && r.pod === pod.metadata.name).length, `processes of ${pod.metadata.name}`).toBeGreaterThan(0)
+      return true
+    },
+    'all is well',
+    timeoutMs,
+  )
+}
+
+export { delay, eventually }
