@@ -57,29 +57,6 @@ describe('a cluster that comes and goes', () => {
     expect(ran.stderr).toMatch(/^cox: the cluster in .* is already up \(pid \d+\); `cox down` stops it$/)
   })
 
-  test('kill -9 of the supervisor: everything runs on; the next `cox up` adopts it, `cox down` cleans up after it', async () => {
-    const others = async (): Promise<string[]> => (await cluster.ps()).filter(r => r.component !== 'cox').map(r => `${r.component} ${r.pid}`)
-    const kill = async (): Promise<void> => {
-      const { pid = 0 } = (await cluster.ps()).find(r => r.component === 'cox') ?? {}
-      process.kill(pid, 'SIGKILL')
-      await eventually(async () => !(await cluster.ps()).some(r => r.component === 'cox'), 'the supervisor is gone')
-    }
-    const before = await others()
-    await kill()
-    expect((await cluster.cox('node', 'add')).stderr).toMatch(/is not up; `cox up` starts it$/)
-    await cluster.up()
-    expect(await others()).toEqual(before)
-    // The new supervisor keeps what it adopted alive.
-    const scheduler = (await cluster.ps()).find(r => r.component === 'kube-scheduler')
-    process.kill(scheduler?.pid ?? 0, 'SIGKILL')
-    await eventually(async () => (await cluster.ps()).some(r => r.component === 'kube-scheduler' && r.pid !== scheduler?.pid), 'a new scheduler')
-    await kill()
-    await cluster.down()
-    const after = await inventory(cluster.dir, cluster.index)
-    for (const part of ['processes', 'links', 'routes', 'mounts', 'cgroups']) expect(after[part], part).toEqual([])
-    await cluster.up()
-  }, 90_000)
-
   test('kubeconfig and logs', async () => {
     expect((await cluster.cox('kubeconfig')).stdout.trim()).toBe((await readFile(cluster.kubeconfig, 'utf8')).trim())
     expect((await cluster.cox('logs', 'kube-apiserver')).stdout).toContain('"component":"kube-apiserver"')

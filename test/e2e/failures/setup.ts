@@ -48,13 +48,13 @@ export interface Traffic {
   failures: { at: number; why: string }[]
   stop(): Promise<void>
 }
-/** Requests from this machine, one each `everyMs`, each on a connection of its own and given up after 2 s. */
+/** Requests from this machine, one each `everyMs`, each on a connection of its own and given up after 5 s. */
 export function traffic(url: string, everyMs = 20): Traffic {
   const open = new Set<Promise<void>>()
   const ask = (at: number): Promise<void> =>
     new Promise(resolve => {
       const failed = (why: string): void => void result.failures.push({ at, why })
-      const request = get(url, { agent: false, timeout: 2000 }, response => {
+      const request = get(url, { agent: false, timeout: 5000 }, response => {
         if (response.statusCode !== 200) failed(`status ${response.statusCode}`)
         response.resume()
         response.once('error', e => failed(e.message))

@@ -1,0 +1,72 @@
+/** `cox up` killed: the next one adopts what lives, `cox down` cleans up. A reboot: the same cluster comes back with its objects and pods. */
+import { afterAll, beforeAll, expect } from 'vitest'
+import { execa } from 'execa'
+import type { Client } from '#shared/client/client.ts'
+import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { inventory } from '../../fixtures/inventory.ts'
+import { clientOf, eventually, podsOf, row, signal, untilAllIsWell } from './setup.ts'
+
+let cluster: ClusterFixture
+let client: Client
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 2 })
+  client = clientOf(cluster)
+  await cluster.kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=3', '--port=8080')
+  await cluster.kubectl('expose', 'deployment', 'web', '--port=80', '--target-port=8080')
+  await untilAllIsWell(cluster, client, 'web', 3)
+}, 150_000)
+afterAll(() => cluster?.stop(), 60_000)
+
+const others = async (): Promise<string[]> => (await cluster.ps()).filter(r => r.component !== 'cox' && r.component !== 'node').map(r => `${r.component} ${r.pid}`)
+async function killSupervisor(): Promise<void> {
+  await signal(cluster, r => r.component === 'cox', 'the supervisor')
+  await eventually(async () => !(await cluster.ps()).some(r => r.component === 'cox'), 'the supervisor is gone')
+}
+async function expectNothing(): Promise<void> {
+  const left = await inventory(cluster.dir, cluster.index)
+  for (const part of ['processes', 'links', 'routes', 'mounts', 'cgroups', 'rules']) expect(left[part], part).toEqual([])
+}
+/** The pods that there were, and no others. */
+const uids = async (): Promise<(string | undefined)[]> => (await podsOf(client, 'web')).map(p => p.metadata.uid).sort()
+
+row('cox up killed: everything runs on, the next one adopts it, cox down cleans up after it', 240_000, async () => {
+  const before = await others()
+  await killSupervisor()
+  expect((await cluster.cox('node', 'add')).stderr).toMatch(/is not up; `cox up` starts it$/)
+  await cluster.up()
+  expect(await others()).toEqual(before)
+  // The new supervisor keeps what it adopted alive.
+  const scheduler = await signal(cluster, r => r.component === 'kube-scheduler', 'the scheduler')
+  await eventually(async () => (await cluster.ps()).some(r => r.component === 'kube-scheduler' && r.pid !== scheduler.pid), 'a new scheduler')
+  await killSupervisor()
+  await cluster.down()
+  await expectNothing()
+  await cluster.up()
+  await untilAllIsWell(cluster, client, 'web', 3)
+})
+
+row('a reboot: every process killed, namespaces and links gone, the state directory kept', 240_000, async round => {
+  await cluster.kubectl('create', 'configmap', `kept-${round}`, '--from-literal=a=1')
+  const before = await uids()
+  // The supervisor first: it would start others again. What the kernel held goes as it does when the machine goes down.
+  const rows = await cluster.ps()
+  const order = (component: string): number => (component === 'cox' ? 0 : 1)
+  for (const { pid } of rows.sort((a, b) => order(a.component) - order(b.component))) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It went with another one.
+    }
+  }
+  await eventually(async () => (await inventory(cluster.dir, cluster.index))['processes']?.length === 0, 'every process is gone')
+  const { links = [], cgroups = [] } = await inventory(cluster.dir, cluster.index)
+  for (const link of links) await execa('ip', ['link', 'del', link], { reject: false })
+  await execa('ip', ['route', 'del', 'unreachable', `10.${128 + cluster.index}.0.0/16`], { reject: false })
+  for (const cgroup of cgroups) await execa('find', [cgroup, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';'], { reject: false })
+  await expectNothing()
+
+  await cluster.up()
+  await untilAllIsWell(cluster, client, 'web', 3)
+  expect(await cluster.kubectl('get', 'configmap', `kept-${round}`, '-o', 'jsonpath={.data.a}')).toBe('1')
+  expect(await uids()).toEqual(before)
+})
