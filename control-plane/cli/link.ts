@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { nft } from '#shared/linux/nft.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
 import { ip } from './network.ts'

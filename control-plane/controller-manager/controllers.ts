@@ -1,7 +1,9 @@
 /** All controllers, and how they are run together. */
+import { pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { runController } from '#shared/client/controller.ts'
 import { eventRecorder, type EventRecorder } from '#shared/client/events.ts'
+import { leanPod } from '#shared/client/leanpod.ts'
 import { sharedInformers } from '#shared/client/reflector.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ControllerContext, NewController, Settings } from './context.ts'
@@ -44,7 +46,7 @@ export async function runControllers(client: Client, settings: Settings, signal:
   const recorders = new Map<string, EventRecorder>()
   const context: ControllerContext = {
     client,
-    informer: sharedInformers(client, signal, log),
+    informer: sharedInformers(client, signal, log, new Map([[pods, leanPod]])),
     recorder(component) {
       const recorder = recorders.get(component) ?? eventRecorder(client, component, '', log)
       recorders.set(component, recorder)

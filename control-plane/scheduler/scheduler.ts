@@ -3,6 +3,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
+import { leanPod } from '#shared/client/leanpod.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isConflict, isNotFound } from '#shared/machinery/status.ts'
@@ -40,7 +41,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   }
   const queue = new SchedulingQueue(wake)
   const nodeInformer = startInformer(client, nodes, {}, signal)
-  const podInformer = startInformer(client, pods, {}, signal)
+  const podInformer = startInformer(client, pods, { strip: leanPod }, signal)
   let synced = false
 
   const waits = (pod: Pod): boolean =>

@@ -8,7 +8,7 @@ import { Cache } from './cache.ts'
 import type { Client } from './client.ts'
 import type { Informer, InformerEvent } from './informer.ts'
 
-export interface InformerOptions {
+export interface InformerOptions<T> {
   /** All namespaces when absent. */
   namespace?: string
   labelSelector?: string
@@ -17,6 +17,8 @@ export interface InformerOptions {
   name?: string
   /** Keep metadata only. */
   metadataOnly?: boolean
+  /** Takes away what nobody who asks this informer reads, before the object is kept and handed out. */
+  strip?: (object: T) => void
   log?: Logger
 }
 
@@ -44,14 +46,14 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   version = 0
   lastHeard = 0
   readonly #client: Client
-  readonly #options: InformerOptions
+  readonly #options: InformerOptions<T>
   readonly #log: Logger
   readonly #cache = new Cache<T>()
   readonly #handlers = new Set<(event: InformerEvent<T>) => void>()
   readonly #waiters = new Set<() => void>()
   #markSynced = () => {}
 
-  constructor(client: Client, kind: Kind<T>, options: InformerOptions) {
+  constructor(client: Client, kind: Kind<T>, options: InformerOptions<T>) {
     this.#client = client
     this.kind = kind
     this.#options = options
@@ -106,7 +108,7 @@ class Reflector<T extends KubeObject> implements Informer<T> {
           pause.reset()
           if (event.type === 'BOOKMARK') this.#advance(Number(event.object.metadata.resourceVersion))
           else {
-            this.#apply(event.type === 'DELETED', event.object)
+            this.#apply(event.type === 'DELETED', this.#kept(event.object))
             this.#advance(versionOf(event.object))
           }
         }
@@ -143,10 +145,16 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   async #list(): Promise<void> {
     const { items, metadata } = await this.#client.list<T>(this.kind, this.#options.namespace ?? '', this.#selection())
     this.#heard()
-    for (const event of replacement(this.#cache, items)) this.#publish(event)
+    for (const event of replacement(this.#cache, items.map(item => this.#kept(item)))) this.#publish(event)
     // A registry that was replaced by an older one starts again below: the version follows it.
     this.version = Number(metadata.resourceVersion ?? 0)
     this.#advance(this.version)
+  }
+  /** Managed fields are a third of most objects, and no component reads them: an update without them keeps what the server has. */
+  #kept(object: T): T {
+    if (object.metadata.managedFields) object.metadata.managedFields = undefined
+    this.#options.strip?.(object)
+    return object
   }
   #apply(gone: boolean, object: T): void {
     const previous = this.#cache.get(Cache.keyOf(object))
@@ -177,21 +185,27 @@ class Reflector<T extends KubeObject> implements Informer<T> {
 }
 
 /** Follows a kind until `signal` aborts. Starts at once; wait for `synced` before reading. */
-export function startInformer<T extends KubeObject>(client: Client, kind: Kind<T>, options: InformerOptions, signal: AbortSignal): Informer<T> {
+export function startInformer<T extends KubeObject>(client: Client, kind: Kind<T>, options: InformerOptions<T>, signal: AbortSignal): Informer<T> {
   const informer = new Reflector<T>(client, kind, options)
   // run() catches what it calls; a failure beyond that is a bug that must show.
   informer.run(signal).catch((e: unknown) => (options.log ?? logger('informer')).fatal({ err: e, kind: kind.kind }, 'informer stopped'))
   return informer
 }
 
-/** One informer for each kind, shared by all that ask. */
-export function sharedInformers(client: Client, signal: AbortSignal, log?: Logger): <T extends KubeObject>(kind: Kind<T>) => Informer<T> {
+/** One informer for each kind, shared by all that ask. `strips` says by kind what is taken away. */
+export function sharedInformers(
+  client: Client,
+  signal: AbortSignal,
+  log?: Logger,
+  strips: ReadonlyMap<Kind<any>, (object: any) => void> = new Map(), // any: each function is of its key's type
+): <T extends KubeObject>(kind: Kind<T>) => Informer<T> {
   const informers = new Map<string, Informer<any>>() // any: one map for all kinds; the kind that is asked for says which T
   return <T extends KubeObject>(kind: Kind<T>): Informer<T> => {
     const key = `${kind.group}/${kind.plural}`
     let informer = informers.get(key) as Informer<T> | undefined
     if (!informer) {
-      informer = startInformer(client, kind, log ? { log } : {}, signal)
+      const strip = strips.get(kind)
+      informer = startInformer(client, kind, { ...(log ? { log } : {}), ...(strip ? { strip } : {}) }, signal)
       informers.set(key, informer)
     }
     return informer

@@ -1,10 +1,12 @@
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
+import type { Pod } from '#shared/api/core/pod.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
-import { configMaps } from '#shared/api/kinds.ts'
+import { configMaps, pods } from '#shared/api/kinds.ts'
 import { Cache } from '#shared/client/cache.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
+import { leanPod } from '#shared/client/leanpod.ts'
 import { replacement, startInformer } from '#shared/client/reflector.ts'
 import { newClient } from '#shared/client/rest.ts'
 import type { ApiResponse, Transport } from '#shared/bus/transport.ts'
@@ -96,5 +98,28 @@ test('follows list and watch over broken streams, resumes, and lists again after
   const late: string[] = []
   informer.subscribe(e => late.push(`${e.type} ${(e.object as KubeObject).metadata.name}`))
   expect(late).toEqual(['ADDED a'])
+  stop.abort()
+})
+
+test('keeps no managed fields, and of pods what the control plane reads', async () => {
+  const stop = new AbortController()
+  const pod = (name: string, version: number) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'default', uid: name, resourceVersion: String(version), managedFields: [{ manager: 'kubectl' }] },
+    spec: {
+      containers: [{ name: 'main', image: 'busybox', command: ['sh'], env: [{ name: 'A', value: 'a' }], ports: [{ name: 'web', containerPort: 80 }], resources: { requests: { cpu: '1' } }, volumeMounts: [{ name: 'data', mountPath: '/data' }] }],
+      volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }, { name: 'token', projected: {} }],
+    },
+  })
+  const { transport } = scripted([{ list: [pod('listed', 1)], version: 5 }, { watch: [line('ADDED', pod('watched', 6))], hang: true }])
+  const informer = startInformer(newClient(transport), pods, { log: pino({ level: 'silent' }), strip: leanPod }, stop.signal)
+  await informer.synced
+  await informer.reached(6)
+  for (const name of ['listed', 'watched']) {
+    const { metadata, spec } = JSON.parse(JSON.stringify(informer.get('default', name))) as Pod
+    expect(metadata).not.toHaveProperty('managedFields')
+    expect(spec).toEqual({ containers: [{ name: 'main', image: 'busybox', ports: [{ name: 'web', containerPort: 80 }], resources: { requests: { cpu: '1' } } }], volumes: [{ name: 'data', persistentVolumeClaim: { claimName: 'data' } }] })
+  }
   stop.abort()
 })
