@@ -33,7 +33,7 @@ export const instanceName = (component: string, n: number): string => (n === 1 ?
 export const componentOf = (name: string): string | undefined => controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
 
 /** Where one of several API servers can be asked alone: a loopback address of its own, where the system has several. */
-const ownAddress = (n: number): string => (process.platform === 'linux' ? `127.0.0.${n + 1}` : '127.0.0.1')
+export const ownAddress = (n: number): string => (process.platform === 'linux' ? `127.0.0.${n + 1}` : '127.0.0.1')
 
 /** Resolves once something accepts connections. */
 async function accepts(host: string, port: number, signal: AbortSignal): Promise<void> {

@@ -6,6 +6,8 @@ import type { ApiResponse, Transport } from '../bus/transport.ts'
 export interface HttpsOptions {
   /** `https://host:port` */
   server: string
+  /** What the server's certificate must name when it is not the host of the URL. */
+  tlsServerName?: string
   ca: string
   cert?: string
   key?: string
@@ -13,7 +15,7 @@ export interface HttpsOptions {
 
 /** A transport that keeps its connections open; rejects when the server cannot be reached within `timeoutMs` (30 s unless given). */
 export function httpsTransport(options: HttpsOptions): Transport {
-  const agent = new Agent({ keepAlive: true, ca: options.ca, cert: options.cert, key: options.key })
+  const agent = new Agent({ keepAlive: true, ca: options.ca, cert: options.cert, key: options.key, servername: options.tlsServerName })
   const url = new URL(options.server)
   return {
     request: ({ method, path, query, headers, body, signal, timeoutMs = 30_000 }) =>
