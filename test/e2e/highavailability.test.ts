@@ -36,7 +36,7 @@ afterAll(async () => {
 }, 60_000)
 
 const controlPlane = async (component: string): Promise<ProcessRow[]> => (await cluster.ps()).filter(r => r.component === component)
-const process_ = async (name: string): Promise<ProcessRow> => eventually(async () => (await cluster.ps()).find(r => r.name === name), `${name} runs`)
+const processOf = async (name: string): Promise<ProcessRow> => eventually(async () => (await cluster.ps()).find(r => r.name === name), `${name} runs`)
 const leaderOf = async (component: string): Promise<ProcessRow> => eventually(async () => (await controlPlane(component)).find(r => r.leader), `${component} has a leader`)
 const holder = async (component: string): Promise<string> => (await bus.client.get(leases, 'kube-system', component)).spec?.holderIdentity ?? ''
 const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
@@ -121,11 +121,11 @@ test('any one dies under 200 writes a second: clients retry at most what was in 
     await more()
   }
   for (const name of ['kube-apiserver', 'kube-apiserver-2']) {
-    const { pid } = await process_(name)
+    const { pid } = await processOf(name)
     process.kill(pid, 'SIGKILL')
     await more()
     // On the URL that it has always been.
-    await eventually(async () => (await process_(name)).pid !== pid, `${name} is back`)
+    await eventually(async () => (await processOf(name)).pid !== pid, `${name} is back`)
   }
   await cluster.kubectl('create', 'deployment', 'after', '--image=busybox', '--', 'sleep', '100000')
   await cluster.kubectl('rollout', 'status', 'deployment/after', '--timeout=60s')
@@ -143,7 +143,7 @@ test('any one dies under 200 writes a second: clients retry at most what was in 
 test('leaders and an API server that hang are replaced; leaders that wake up find others in their place and leave', async () => {
   const hung = [await leaderOf('kube-scheduler'), await leaderOf('kube-controller-manager')]
   const former = await Promise.all(hung.map(r => holder(r.component)))
-  const apiserver = await process_('kube-apiserver-2')
+  const apiserver = await processOf('kube-apiserver-2')
   // The controller manager is caught in the middle of making pods.
   const made = new Set<string>()
   const end = new AbortController()
@@ -155,9 +155,9 @@ test('leaders and an API server that hang are replaced; leaders that wake up fin
   for (const { pid } of [...hung, apiserver]) process.kill(pid, 'SIGSTOP')
   await eventually(async () => (await Promise.all(hung.map(r => holder(r.component)))).every((now, i) => now !== former[i]), 'others lead', 30_000)
   await cluster.kubectl('rollout', 'status', 'deployment/many', '--timeout=60s')
-  await eventually(async () => (await process_('kube-apiserver-2')).pid !== apiserver.pid, 'the API server that hangs is started again')
+  await eventually(async () => (await processOf('kube-apiserver-2')).pid !== apiserver.pid, 'the API server that hangs is started again')
   for (const { pid } of hung) process.kill(pid, 'SIGCONT')
-  for (const { name = '', pid } of hung) await eventually(async () => (await process_(name)).pid !== pid, `the former ${name} leaves`)
+  for (const { name = '', pid } of hung) await eventually(async () => (await processOf(name)).pid !== pid, `the former ${name} leaves`)
   await cluster.kubectl('rollout', 'status', 'deployment/many', '--timeout=60s')
   end.abort()
   // An answer to the paused one may have been lost with the API server: one more pod for each request of its workers, and nothing for what it wanted to do when it woke up.
@@ -180,7 +180,7 @@ test('a register is a register, whatever dies', async () => {
   const ways = await Promise.all(Array.from({ length: 8 }, waysOf))
   const work = Promise.all(ways.map((w, i) => useRegisters(`c${i}`, w, 'registers', registers, history, stop.signal)))
   const signal = async (name: string, what: NodeJS.Signals): Promise<void> => {
-    const { pid } = await process_(name)
+    const { pid } = await processOf(name)
     process.kill(pid, what)
     if (what !== 'SIGSTOP') return
     await pause(1500)
@@ -200,7 +200,6 @@ test('a register is a register, whatever dies', async () => {
   } while (performance.now() < until)
   stop.abort()
   await work
-  console.log(history.operations.length, Object.fromEntries(Map.groupBy(history.operations, o => o.action.kind === 'read' ? 'read' : o.action.outcome).entries().map(([k, v]) => [k, v.length])))
   const violation = findViolation(history.operations)
   expect(violation && describeViolation(violation)).toBeUndefined()
   const outcomes = history.operations.map(o => (o.action.kind === 'read' ? 'read' : o.action.outcome))
