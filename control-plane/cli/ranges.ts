@@ -1,5 +1,5 @@
 /** Which cluster number and which ports are whose on this machine: a claim is a file naming the state directory, made under a lock. */
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
@@ -27,6 +27,8 @@ function clusterOf(root: string): Cluster | undefined {
 export function claimIndex<T>(root: string, wanted: number | undefined, onHost: boolean, settle: (index: number, takenPorts: ReadonlySet<number>) => Promise<T>): Promise<T> {
   const claims = claimsOf(onHost)
   mkdirSync(claims, { recursive: true, mode: 0o700 })
+  // Everybody may make directories where temporary files are.
+  if (onHost && statSync(path.dirname(claims)).uid !== process.getuid?.()) throw new Error(`${path.dirname(claims)} belongs to another user; remove it`)
   return withLock(path.join(claims, 'lock'), async () => {
     const routes = onHost ? '' : (await execa('ip', ['-4', 'route', 'show', 'table', 'all'], { timeout: 5000 })).stdout
     const owner = (index: number): string | undefined => {

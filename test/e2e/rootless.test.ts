@@ -1,4 +1,6 @@
 /** A whole cluster of an ordinary user: one node, pods as plain processes, Services through a proxy. */
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { processesMarked } from '#shared/component/processes.ts'
@@ -15,38 +17,7 @@ const curl = async (url: string): Promise<string> => (await execa('curl', ['-s',
 const nodeProcesses = (): number[] => processesMarked(`COXSWAIN_NODE=${cluster.dir}/nodes/node-1`)
 // A port that nobody else on the machine has taken for a pod.
 const port = 20_000 + (process.pid % 10_000)
-const manifest = `
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: greeting}
-data: {text: good morning}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      initContainers:
-      - {name: prepare, image: busybox, command: [sh, -c, 'cp greeting/text data/copy'], volumeMounts: [{name: greeting, mountPath: /greeting}, {name: data, mountPath: /data}]}
-      containers:
-      - name: echo
-        image: registry.k8s.io/echoserver:1.10
-        env: [{name: PORT, value: "${port}"}]
-        ports: [{containerPort: ${port}}]
-        readinessProbe: {httpGet: {path: /, port: ${port}}, periodSeconds: 1}
-        livenessProbe: {exec: {command: [cat, data/copy]}, periodSeconds: 5}
-        resources: {limits: {memory: 256Mi}}
-        volumeMounts: [{name: data, mountPath: /data}]
-      volumes: [{name: greeting, configMap: {name: greeting}}, {name: data, emptyDir: {}}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {type: NodePort, selector: {app: web}, ports: [{port: 8000, targetPort: ${port}}]}
-`
+const manifest = (): Promise<string> => readFile(path.join(import.meta.dirname, '../../examples/rootless.yaml'), 'utf8').then(text => text.replaceAll('8080', String(port)))
 
 test('nobody here is root, and the node says what it can', async () => {
   expect(process.getuid!()).not.toBe(0)
@@ -56,7 +27,7 @@ test('nobody here is root, and the node says what it can', async () => {
 })
 
 test('a Deployment with volumes behind a Service', async () => {
-  await cluster.apply(manifest)
+  await cluster.apply(await manifest())
   await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
   const pod = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[0].metadata.name}')
   const [podIP, hostIP] = (await kubectl('get', 'pod', pod, '-o', 'jsonpath={.status.podIP} {.status.hostIP}')).split(' ')
