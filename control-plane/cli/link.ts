@@ -8,7 +8,7 @@ import path from 'node:path'
 import * as z from 'zod'
 import { nft } from '#shared/linux/nft.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
-import { ip } from './network.ts'
+import { acceptBridged, ip } from './network.ts'
 import { nodeProcess } from './node.ts'
 import { isAlive, kill, readRecord, recordOf, recordSchema, untilGone } from './process.ts'
 import { addressesOf, requireCluster, writeAtomically, type Addresses, type NodeRecord, type StateDir } from './state.ts'
@@ -93,6 +93,7 @@ async function delayLink(dir: StateDir, link: string, bridge: string, ms: { in: 
     while (![a, b].every(end => existsSync(`/sys/class/net/${end}`))) await new Promise(resolve => setTimeout(resolve, 5))
   }
   await Promise.race([madeEnds(), failed])
+  await acceptBridged(near, true)
   await ip([`link add ${near} type bridge`, `link set ${a} master ${near} up`, `link set ${b} master ${bridge} up`, `link set ${near} up`, `link set ${link} master ${near}`])
 }
 
@@ -110,6 +111,7 @@ export async function restoreLink(dir: StateDir, at: Addresses, { name, index }:
   if (state.delayMs > 0) {
     // A node that died in the meantime has no link any more.
     await ip([`link set ${at.link(index)} master ${at.bridge}`, `link del ${at.link(index)}d`], { force: true })
+    await acceptBridged(`${at.link(index)}d`, false)
     // Its reads cannot be interrupted otherwise.
     if (state.relay && kill(state.relay, 'SIGKILL')) await untilGone(state.relay, 5000)
   }

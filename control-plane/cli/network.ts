@@ -15,23 +15,28 @@ export async function ip(lines: string[], options: { force?: boolean; netnsOf?: 
 
 /** With Docker beside us, bridged packets pass iptables' FORWARD chain, whose policy Docker sets to DROP. */
 const bridgedPacketsAreFiltered = (): boolean => existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables') && readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1'
-const acceptRule = (at: Addresses): string[] => ['FORWARD', '-i', at.bridge, '-o', at.bridge, '-j', 'ACCEPT']
+
+/** Lets packets pass a bridge of ours, or takes that back. */
+export async function acceptBridged(bridge: string, accept: boolean): Promise<void> {
+  if (!bridgedPacketsAreFiltered() || !which('iptables')) return
+  const rule = ['FORWARD', '-i', bridge, '-o', bridge, '-j', 'ACCEPT']
+  const iptables = (action: string) => execa('iptables', ['-w', action, ...rule], { reject: false, timeout: 10_000 })
+  if (!accept) await iptables('-D')
+  else if ((await iptables('-C')).failed) await iptables('-I')
+}
 
 /** Makes the bridge, or finds it. Cluster addresses without a route of their own are unreachable, so nothing leaves for the outside. */
 export async function raiseBridge(at: Addresses): Promise<void> {
   if (!existsSync(`/sys/class/net/${at.bridge}`)) await ip([`link add ${at.bridge} address ${hardwareAddress(at.host)} type bridge`])
   await ip([`addr replace ${at.host}/24 dev ${at.bridge}`, `link set ${at.bridge} up`, `route replace unreachable ${at.all}`])
-  if (bridgedPacketsAreFiltered() && which('iptables')) {
-    const has = await execa('iptables', ['-w', '-C', ...acceptRule(at)], { reject: false, timeout: 10_000 })
-    if (has.failed) await execa('iptables', ['-w', '-I', ...acceptRule(at)], { reject: false, timeout: 10_000 })
-  }
+  await acceptBridged(at.bridge, true)
 }
 
 /** Takes the bridge down; the routes over it go with it. The kernel would remove the links of dead nodes by itself, but later. */
 export async function lowerBridge(at: Addresses): Promise<void> {
   const links = readdirSync('/sys/class/net').filter(l => l.startsWith(`${at.bridge}n`))
   await ip([`route del unreachable ${at.all}`, ...links.map(l => `link del ${l}`), `link del ${at.bridge}`], { force: true })
-  if (bridgedPacketsAreFiltered() && which('iptables')) await execa('iptables', ['-w', '-D', ...acceptRule(at)], { reject: false, timeout: 10_000 })
+  await acceptBridged(at.bridge, false)
 }
 
 /** Hangs a node on the bridge: `pid` is a process in the node's network namespace. */

@@ -62,6 +62,7 @@ row('a reboot: every process killed, namespaces and links gone, the state direct
   const { links = [], cgroups = [] } = await inventory(cluster.dir, cluster.index)
   for (const link of links) await execa('ip', ['link', 'del', link], { reject: false })
   await execa('ip', ['route', 'del', 'unreachable', `10.${128 + cluster.index}.0.0/16`], { reject: false })
+  await execa('iptables', ['-w', '-D', 'FORWARD', '-i', `cox${cluster.index}`, '-o', `cox${cluster.index}`, '-j', 'ACCEPT'], { reject: false })
   for (const cgroup of cgroups) await execa('find', [cgroup, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';'], { reject: false })
   await expectNothing()
 
