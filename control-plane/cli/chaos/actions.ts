@@ -12,6 +12,7 @@ import { keyOf, type ActionKind, type Fact } from './history.ts'
 import { agentOf, containerProcesses } from './processes.ts'
 import type { Recorder } from './recorder.ts'
 import { choose, type Step } from './sequence.ts'
+import { ownerOf } from './world.ts'
 
 /** What actions need. The signal says that the user has seen enough: whatever is broken is healed at once. */
 export interface Stage {
@@ -152,7 +153,7 @@ const workloadOf = (pod: Fact): string => {
 
 const pod: Choose = (stage, step) => {
   const { recorder } = stage
-  const processes = containerProcesses(stage.dir, requireCluster(stage.dir))
+  const processes = containerProcesses(stage.dir, requireCluster(stage.dir), id => ownerOf(recorder.world, id))
   const running = [...recorder.world.of('pods').values()].filter(p => !p.pod?.terminating && p.pod?.containers.some(c => c.state === 'running' && processes.some(r => r.id === c.id)))
   if (running.length === 0) return undefined
   const workload = choose([...new Set(running.map(workloadOf))].sort(), step.target)
@@ -203,6 +204,8 @@ const cutMs = 20_000
 
 const link: Choose = (stage, step) => {
   const { dir, recorder, client } = stage
+  // A node on the machine's own network has none.
+  if (requireCluster(dir).host) return undefined
   // What the user did to a link is the user's.
   const names = nodeNames(stage).filter(name => !linkFault(dir, name))
   if (names.length === 0) return undefined

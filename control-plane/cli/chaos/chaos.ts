@@ -13,6 +13,7 @@ import { containerProcesses } from './processes.ts'
 import { Recorder } from './recorder.ts'
 import { report, round, shown, type ActionReport, type Report } from './report.ts'
 import { sequence, type Step } from './sequence.ts'
+import { ownerOf } from './world.ts'
 import { makeNamespace, write } from './writer.ts'
 
 export interface ChaosOptions {
@@ -40,7 +41,7 @@ export async function chaos(dir: StateDir, options: ChaosOptions, signal: AbortS
   const recorder = new Recorder(client, over.signal)
   const done: ActionReport[] = []
   const reported = new Set<string>()
-  const look = (): void => recorder.record({ type: 'processes', processes: containerProcesses(dir, requireCluster(dir)) })
+  const look = (): void => recorder.record({ type: 'processes', processes: containerProcesses(dir, requireCluster(dir), id => ownerOf(recorder.world, id)) })
   const tell = (): Violation[] => {
     const violations = judge(recorder.history)
     for (const v of violations) {

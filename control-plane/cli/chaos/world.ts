@@ -56,3 +56,9 @@ export function deltas(world: World, event: HistoryEvent): Delta[] {
   const gone = [...before].filter(([key]) => !now.has(key)).map(([, was]): Delta => ({ was, is: undefined }))
   return [...gone, ...[...now].map(([key, is]): Delta => ({ was: before.get(key), is }))]
 }
+
+/** The UID of the pod that has a container of this id; empty when nobody knows. */
+export function ownerOf(world: World, id: string): string {
+  for (const pod of world.of('pods').values()) if (pod.pod?.containers.some(c => c.id === id || c.last?.id === id)) return pod.uid
+  return ''
+}
