@@ -4,7 +4,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { livez, type LivenessProbe } from './liveness.ts'
 import { natsServer } from './system.ts'
-import type { Addresses, Cluster, StateDir } from './state.ts'
+import { firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
 
 /** dist/, where the bundles lie; the CLI is one of them. */
@@ -67,12 +67,14 @@ export function controlPlane(dir: StateDir, at: Addresses, { securePort, instanc
       env: processEnv,
       ...(liveness ? { liveness: liveness(n) } : {}),
     }))
+  // Where it can be had, the API server is at its Service's address by itself.
+  const kubernetesService = at.onHost && process.platform === 'linux' ? [firstService(at)] : []
   return [
     { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], probe: signal => accepts(at.nats.host, at.nats.port, signal) },
     ...ours('kube-apiserver', n => [
       ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
       // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this one's alone.
-      ...[...new Set(['127.0.0.1', at.host, ownAddress(n)])].flatMap(address => ['--bind-address', address]),
+      ...[...new Set(['127.0.0.1', at.host, ownAddress(n), ...kubernetesService])].flatMap(address => ['--bind-address', address]),
       ...['--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
       ...['--tls-cert-file', pki('apiserver.crt'), '--tls-private-key-file', pki('apiserver.key'), '--client-ca-file', pki('ca.crt')],
       ...['--service-account-key-file', pki('sa.pub'), '--service-account-signing-key-file', pki('sa.key'), '--service-account-issuer', 'https://kubernetes.default.svc.cluster.local'],

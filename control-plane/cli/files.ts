@@ -4,7 +4,7 @@ import path from 'node:path'
 import { execa } from 'execa'
 import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
-import { writeAtomically, type Addresses, type StateDir } from './state.ts'
+import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
 import { natsServer } from './system.ts'
 
 /** The seeds of all NATS keys; only what mints credentials needs to read it. */
@@ -42,7 +42,7 @@ export interface FileOptions {
 export async function writeFiles(dir: StateDir, { at, listen, storeDir, serverIPs, securePort }: FileOptions): Promise<void> {
   const server = natsServer()
   const [{ ca, admin }, authority, version] = await Promise.all([
-    ensureCertificates(dir, [...serverIPs, at.services.replace(/0\/\d+$/, '1')]),
+    ensureCertificates(dir, [...serverIPs, firstService(at)]),
     authorityOf(dir),
     execa(server ?? 'nats-server', ['--version'], { timeout: 5000, reject: false }).then(r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0'),
   ])

@@ -107,4 +107,6 @@ export type Addresses = ReturnType<typeof addresses>
 function hostAddresses(index: number, { address, natsPort }: NonNullable<Cluster['host']>): Addresses {
   return { ...addresses(index), pods: `${address}/32`, services: `127.${32 + index}.0.0/16`, host: address, nodeIP: () => address, podCIDR: () => `${address}/32`, nats: { host: '127.0.0.1', port: natsPort }, onHost: true }
 }
+/** The address of the Service `kubernetes`. */
+export const firstService = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '1')
 export const addressesOf = ({ index, host }: Pick<Cluster, 'index' | 'host'>): Addresses => (host ? hostAddresses(index, host) : addresses(index))

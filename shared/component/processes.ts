@@ -37,12 +37,7 @@ export function processStartTime(pid: number): number | undefined {
 
 /** Processes of ours that were given `entry` (`NAME=value`) in their environment and are no zombies: children inherit it, wherever they go. */
 export function processesMarked(entry: string): number[] {
-  if (!linux) {
-    return ps('-Eww', '-A', '-o', 'pid=,stat=,command=')
-      .split('\n')
-      .filter(line => ` ${line} `.includes(` ${entry} `) && !/^\s*\d+\s+Z/.test(line))
-      .map(line => Number.parseInt(line, 10))
-  }
+  if (!linux) return markedByPs(ps('-A', '-Eww', '-o', 'pid=,ppid=,pgid=,stat=,command='), entry)
   const wanted = Buffer.from(`\0${entry}\0`)
   return readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
@@ -56,6 +51,20 @@ export function processesMarked(entry: string): number[] {
     })
     .map(Number)
     .filter(pid => processStartTime(pid) !== undefined)
+}
+
+/** ps -E of macOS shows environments, but not those of the system's own programs: these are found as children, or by the group, of one that is marked. */
+export function markedByPs(listing: string, entry: string): number[] {
+  const all = listing.split('\n').flatMap(line => {
+    const [pid, parent, group, state = 'Z'] = line.trim().split(/\s+/)
+    return state.startsWith('Z') ? [] : [{ pid: Number(pid), parent: Number(parent), group: Number(group), marked: ` ${line} `.includes(` ${entry} `) }]
+  })
+  const found = new Set(all.filter(p => p.marked).map(p => p.pid))
+  for (let size = -1; size !== found.size; ) {
+    size = found.size
+    for (const p of all) if (found.has(p.parent) || found.has(p.group)) found.add(p.pid)
+  }
+  return [...found]
 }
 
 /** Signals all processes of a mark but those in `except`; false when there is none. */

@@ -2,10 +2,11 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { processesMarked } from '#shared/component/processes.ts'
 import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
 
+vi.setConfig({ testTimeout: 90_000 })
 let cluster: ClusterFixture
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 1 })
@@ -36,6 +37,11 @@ test('a Deployment with volumes behind a Service', async () => {
   expect(clusterIP).toMatch(/^127\./)
   const nodePort = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.ports[0].nodePort}')
   for (const url of [`http://${clusterIP}:8000`, `http://127.0.0.1:${nodePort}`, `http://${hostIP}:${nodePort}`]) await eventually(async () => (await curl(url)).startsWith(`Hostname: ${pod}\n`), url)
+  // With the port that the pod itself listens on, too.
+  await kubectl('expose', 'deployment', 'web', '--name=same', `--port=${port}`)
+  const same = await kubectl('get', 'service', 'same', '-o', 'jsonpath={.spec.clusterIP}')
+  await eventually(async () => (await curl(`http://${same}:${port}`)).startsWith(`Hostname: ${pod}\n`), 'a Service without a proxy')
+  expect(await kubectl('get', 'events', '--field-selector', 'reason=FailedToListen', '-o', 'name')).toBe('')
   expect(await kubectl('exec', pod, '-c', 'echo', '--', 'sh', '-c', 'cat data/copy $COXSWAIN_MOUNT_DATA/copy')).toBe('good morninggood morning')
   expect(await kubectl('logs', pod, '-c', 'echo')).toContain(`listening on port ${port}`)
   const told = await kubectl('get', 'events', '--field-selector', `involvedObject.name=${pod},reason=FieldsNotHonored`, '-o', 'jsonpath={.items[*].message}')

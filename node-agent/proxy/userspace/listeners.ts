@@ -50,7 +50,9 @@ export function serviceListeners(service: Service, slices: readonly EndpointSlic
     const [anywhere, onNode] = [plain(endpoints.cluster), plain(endpoints.local)]
     const inside = spec!.internalTrafficPolicy === 'Local' ? onNode : anywhere
     const common = { service: name, sticky }
-    if (inside.length > 0 && isIPv4(spec!.clusterIP ?? '')) listeners.push({ ...common, address: spec!.clusterIP!, port, what: `ClusterIP ${spec!.clusterIP}:${port}`, targets: inside })
+    // A process of this node that listens on the port everywhere listens at the ClusterIP, too; a listener of ours would keep it from starting again.
+    const direct = inside.some(t => t.port === port && options.nodeAddresses.includes(t.ip))
+    if (inside.length > 0 && !direct && isIPv4(spec!.clusterIP ?? '')) listeners.push({ ...common, address: spec!.clusterIP!, port, what: `ClusterIP ${spec!.clusterIP}:${port}`, targets: inside })
     const outside = { ...common, targets: anywhere, ...(spec!.externalTrafficPolicy === 'Local' ? { remoteTargets: onNode } : {}) }
     for (const address of [...(spec!.externalIPs ?? []), ...balancers].filter(isIPv4)) listeners.push({ ...outside, address, port, what: `external address ${address}:${port}` })
     if (nodePort) for (const address of options.nodeAddresses) listeners.push({ ...outside, address, port: nodePort, what: `node port ${address}:${nodePort}` })

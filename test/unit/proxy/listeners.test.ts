@@ -20,6 +20,11 @@ describe('where a service is served', () => {
     expect(places(service({ clusterIP: 'None' }), slice(at('10.0.0.1')))).toEqual([])
     expect(places({ ...service({}), metadata: { name: 'web', namespace: 'ns', labels: { 'service.kubernetes.io/service-proxy-name': 'other' } } }, slice(at('10.0.0.1')))).toEqual([])
   })
+  test('not at its ClusterIP when a process of the node is there already', () => {
+    const of = service({ ports: [{ name: 'http', port: 8080, nodePort: 30080 }] })
+    expect(places(of, slice(at('192.0.2.5'))).map(([place]) => place)).toEqual(['192.0.2.5:30080', '127.0.0.1:30080'])
+    expect(places(of, slice(at('10.0.0.1'))).map(([place]) => place)).toContain('127.32.0.9:8080')
+  })
   test('internalTrafficPolicy Local: on this node or nowhere', () => {
     const of = service({ internalTrafficPolicy: 'Local' })
     expect(places(of, slice(at('10.0.0.1'), at('10.0.0.2', 'n2')))).toEqual([['127.32.0.9:80', '10.0.0.1', undefined]])
