@@ -3,18 +3,18 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Client } from '#shared/client/client.ts'
 import { httpsTransport } from '#shared/client/https.ts'
-import { newClient } from '#shared/client/rest.ts'
+import { newClient, type ClientSettings } from '#shared/client/rest.ts'
 import { nodes } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { requireCluster, type StateDir } from './state.ts'
 
 /** A client of the cluster in `dir`, and how to close its connections. */
-export function adminClient(dir: StateDir): { client: Client; close: () => void } {
+export function adminClient(dir: StateDir, settings: ClientSettings = {}): { client: Client; close: () => void } {
   const { securePort } = requireCluster(dir)
   const pem = (file: string): string => readFileSync(path.join(dir.pki, file), 'utf8')
   const transport = httpsTransport({ server: `https://127.0.0.1:${securePort}`, ca: pem('ca.crt'), cert: pem('admin.crt'), key: pem('admin.key') })
-  return { client: newClient(transport), close: () => void transport.close() }
+  return { client: newClient(transport, settings), close: () => void transport.close() }
 }
 
 /** Ready, and said so after `since` (ms since the epoch): the registry still shows the node's former life. */

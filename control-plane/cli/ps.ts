@@ -92,7 +92,7 @@ interface Known {
 async function askApi(dir: StateDir): Promise<Known> {
   const found = new Map<string, Owner>()
   const holders = new Map<string, string>()
-  const { client, close } = adminClient(dir)
+  const { client, close } = adminClient(dir, { timeoutMs: 5000 })
   try {
     const [all, held] = await Promise.all([client.list(pods, ''), client.list(leases, 'kube-system')])
     for (const lease of held.items) holders.set(lease.metadata.name ?? '', lease.spec?.holderIdentity ?? '')

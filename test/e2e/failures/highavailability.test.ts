@@ -6,11 +6,12 @@ import { startInformer } from '#shared/client/reflector.ts'
 import { logger } from '#shared/component/log.ts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ProcessRow } from '#control-plane/cli/ps.ts'
-import { busClient, httpsClient, type ClosableClient } from '../fixtures/clients.ts'
-import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
-import { findViolation } from '../linearizability/check.ts'
-import { describeViolation, History } from '../linearizability/history.ts'
-import { useRegisters } from '../linearizability/registers.ts'
+import { busClient, httpsClient, type ClosableClient } from '../../fixtures/clients.ts'
+import { eventually, startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { findViolation } from '../../linearizability/check.ts'
+import { describeViolation, History } from '../../linearizability/history.ts'
+import { useRegisters } from '../../linearizability/registers.ts'
+import { delay, patience, row } from './setup.ts'
 
 /** LINEARIZABILITY_SECONDS=600 for a long look. */
 const seconds = Number(process.env['LINEARIZABILITY_SECONDS'] || 10)
@@ -39,7 +40,6 @@ const controlPlane = async (component: string): Promise<ProcessRow[]> => (await 
 const processOf = async (name: string): Promise<ProcessRow> => eventually(async () => (await cluster.ps()).find(r => r.name === name), `${name} runs`)
 const leaderOf = async (component: string): Promise<ProcessRow> => eventually(async () => (await controlPlane(component)).find(r => r.leader), `${component} has a leader`)
 const holder = async (component: string): Promise<string> => (await bus.client.get(leases, 'kube-system', component)).spec?.holderIdentity ?? ''
-const pause = (ms: number) => new Promise(resolve => setTimeout(resolve, ms))
 
 /** 200 writes a second, half of them over each transport; one object a writer, whose value only its writer counts up. */
 function startLoad(namespace: string) {
@@ -50,7 +50,7 @@ function startLoad(namespace: string) {
   let count = 0
   async function writer(transport: string, client: Client, name: string): Promise<void> {
     for (let n = 1; !stop.signal.aborted; n++) {
-      const next = pause(100)
+      const next = delay(100)
       const object = { metadata: { name, namespace }, data: { n: String(n) } } as unknown as ConfigMap
       for (let times = 0, why = ''; ; times++) {
         try {
@@ -60,7 +60,7 @@ function startLoad(namespace: string) {
         } catch (e) {
           if (stop.signal.aborted) return
           why = (e as Error).message
-          await pause(20)
+          await delay(20)
         }
       }
       written.set(name, n)
@@ -102,12 +102,13 @@ test('each has a name of its own; one of each kind leads', async () => {
   expect((await cluster.cox('logs', 'kube-apiserver-2')).stdout).toContain('"component":"kube-apiserver"')
 })
 
-test('any one dies under 200 writes a second: clients retry at most what was in flight, watches go on without a gap, others lead', async () => {
-  await cluster.kubectl('create', 'namespace', 'load')
+row('any one dies under 200 writes a second: clients retry at most what was in flight, watches go on without a gap, others lead', 120_000, async round => {
+  const namespace = `load-${round}`
+  await cluster.kubectl('create', 'namespace', namespace)
   const end = new AbortController()
-  const followers = [follow(https.client, 'load', end.signal), follow(bus.client, 'load', end.signal)]
+  const followers = [follow(https.client, namespace, end.signal), follow(bus.client, namespace, end.signal)]
   await Promise.all(followers.map(f => f.synced))
-  const load = startLoad('load')
+  const load = startLoad(namespace)
   const more = async (): Promise<void> => {
     const before = load.count()
     await eventually(() => load.count() > before + 100, 'writes go on')
@@ -117,7 +118,7 @@ test('any one dies under 200 writes a second: clients retry at most what was in 
     const leader = await leaderOf(component)
     const former = await holder(component)
     process.kill(leader.pid, 'SIGKILL')
-    await eventually(async () => ![former, ''].includes(await holder(component)), `another ${component} leads`, 12_000)
+    await eventually(async () => ![former, ''].includes(await holder(component)), `another ${component} leads`, 3_000 * patience)
     await more()
   }
   for (const name of ['kube-apiserver', 'kube-apiserver-2']) {
@@ -127,8 +128,8 @@ test('any one dies under 200 writes a second: clients retry at most what was in 
     // On the URL that it has always been.
     await eventually(async () => (await processOf(name)).pid !== pid, `${name} is back`)
   }
-  await cluster.kubectl('create', 'deployment', 'after', '--image=busybox', '--', 'sleep', '100000')
-  await cluster.kubectl('rollout', 'status', 'deployment/after', '--timeout=60s')
+  await cluster.kubectl('create', 'deployment', 'after', '-n', namespace, '--image=busybox', '--', 'sleep', '100000')
+  await cluster.kubectl('rollout', 'status', 'deployment/after', '-n', namespace, '--timeout=60s')
   await more()
   await load.stop()
   expect(load.retried.filter(r => r.times > 5)).toEqual([])
@@ -138,9 +139,10 @@ test('any one dies under 200 writes a second: clients retry at most what was in 
     for (const [name, n] of load.written) expect(seen.get(name), name).toEqual(Array.from({ length: n }, (_, i) => i + 1))
   }
   end.abort()
-}, 120_000)
+  await cluster.kubectl('delete', 'namespace', namespace, '--wait=false')
+})
 
-test('leaders and an API server that hang are replaced; leaders that wake up find others in their place and leave', async () => {
+row('leaders and an API server that hang are replaced; leaders that wake up find others in their place and leave', 150_000, async () => {
   const hung = [await leaderOf('kube-scheduler'), await leaderOf('kube-controller-manager')]
   const former = await Promise.all(hung.map(r => holder(r.component)))
   const apiserver = await processOf('kube-apiserver-2')
@@ -150,7 +152,7 @@ test('leaders and an API server that hang are replaced; leaders that wake up fin
   const informer = startInformer(bus.client, pods, { namespace: 'default', labelSelector: 'app=many', log: quiet }, end.signal)
   informer.subscribe(e => made.add(e.object.metadata.uid ?? ''))
   await informer.synced
-  await cluster.kubectl('create', 'deployment', 'many', '--image=busybox', '--replicas=20', '--', 'sleep', '100000')
+  await cluster.kubectl('create', 'deployment', 'many', '--image=busybox', '--replicas=8', '--', 'sleep', '100000')
   await eventually(() => made.size > 0, 'the first pod')
   for (const { pid } of [...hung, apiserver]) process.kill(pid, 'SIGSTOP')
   await eventually(async () => (await Promise.all(hung.map(r => holder(r.component)))).every((now, i) => now !== former[i]), 'others lead', 30_000)
@@ -161,12 +163,15 @@ test('leaders and an API server that hang are replaced; leaders that wake up fin
   await cluster.kubectl('rollout', 'status', 'deployment/many', '--timeout=60s')
   end.abort()
   // An answer to the paused one may have been lost with the API server: one more pod for each request of its workers, and nothing for what it wanted to do when it woke up.
-  expect(made.size).toBeLessThanOrEqual(24)
-  expect((await bus.client.list(pods, 'default', { labelSelector: 'app=many' })).items.filter(p => !p.metadata.deletionTimestamp)).toHaveLength(20)
-}, 150_000)
+  expect(made.size).toBeLessThanOrEqual(12)
+  expect((await bus.client.list(pods, 'default', { labelSelector: 'app=many' })).items.filter(p => !p.metadata.deletionTimestamp)).toHaveLength(8)
+  await cluster.kubectl('delete', 'deployment', 'many')
+  await cluster.kubectl('wait', '--for=delete', 'pod', '-l', 'app=many', '--timeout=60s')
+})
 
-test('a register is a register, whatever dies', async () => {
-  await cluster.kubectl('create', 'namespace', 'registers')
+row('a register is a register, whatever dies', 60_000 + seconds * 2000, async round => {
+  const namespace = `registers-${round}`
+  await cluster.kubectl('create', 'namespace', namespace)
   const history = new History()
   const stop = new AbortController()
   const registers = ['a', 'b', 'c']
@@ -178,17 +183,17 @@ test('a register is a register, whatever dies', async () => {
     'the second': (await opened(httpsClient(cluster, settings, 2))).client,
   })
   const ways = await Promise.all(Array.from({ length: 8 }, waysOf))
-  const work = Promise.all(ways.map((w, i) => useRegisters(`c${i}`, w, 'registers', registers, history, stop.signal)))
+  const work = Promise.all(ways.map((w, i) => useRegisters(`c${i}`, w, namespace, registers, history, stop.signal)))
   const signal = async (name: string, what: NodeJS.Signals): Promise<void> => {
     const { pid } = await processOf(name)
     process.kill(pid, what)
     if (what !== 'SIGSTOP') return
-    await pause(1500)
+    await delay(1500)
     process.kill(pid, 'SIGCONT')
   }
   const more = async (): Promise<void> => {
     const before = history.operations.length
-    await eventually(() => history.operations.length > before + 300, 'requests go on')
+    await eventually(() => history.operations.length > before + 200, 'requests go on')
   }
   const until = performance.now() + seconds * 1000
   do {
@@ -204,7 +209,8 @@ test('a register is a register, whatever dies', async () => {
   expect(violation && describeViolation(violation)).toBeUndefined()
   const outcomes = history.operations.map(o => (o.action.kind === 'read' ? 'read' : o.action.outcome))
   for (const outcome of ['read', 'done', 'refused', 'unknown']) expect(outcomes, outcome).toContain(outcome)
-}, 60_000 + seconds * 2000)
+  await Promise.all(open.splice(2).map(c => c.close()))
+})
 
 test('a restart with other counts changes them', async () => {
   await cluster.down()
