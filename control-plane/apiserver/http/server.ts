@@ -1,8 +1,9 @@
-/** HTTPS: node's requests become ApiRequest, answers are written with back-pressure; hostile or dead clients cost little. */
+/** HTTPS, HTTP/1.1 and HTTP/2: node's requests become ApiRequest, answers are written with back-pressure; hostile or dead clients cost little. */
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:https'
+import { constants, createSecureServer, type Http2SecureServer, type Http2ServerRequest, type ServerHttp2Stream } from 'node:http2'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import type { Readable, Writable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import { WebSocketServer } from 'ws'
 import type { ApiRequest } from '#shared/bus/transport.ts'
@@ -35,10 +36,10 @@ const stalledMs = 60_000
 const empty = new Uint8Array(0)
 
 /** Reads a body of at most the limit; rejects with 413 as soon as it is known, or when the client goes away. Events: iterating over a request costs many times more. */
-function readBody(req: IncomingMessage): Promise<Uint8Array> {
+function readBody(req: Readable, announced: string | undefined): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const over = () => reject(tooLarge(`Request entity too large: limit is ${maxBodyBytes}`))
-    if (Number(req.headers['content-length'] ?? 0) > maxBodyBytes) return over()
+    if (Number(announced ?? 0) > maxBodyBytes) return over()
     const chunks: Buffer[] = []
     let size = 0
     req.on('data', (chunk: Buffer) => {
@@ -50,11 +51,14 @@ function readBody(req: IncomingMessage): Promise<Uint8Array> {
     })
     req.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)))
     req.on('error', reject)
-    req.on('close', () => req.complete || reject(new Error('the client went away')))
+    req.on('close', () => reject(new Error('the client went away')))
   })
 }
 
 const noQuery = new URLSearchParams()
+
+/** What node's server gives of a request, of either protocol. */
+type Incoming = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
 
 /** A request of node's server. What few handlers look at is made when they do. */
 class HttpRequest implements ApiRequest {
@@ -63,11 +67,11 @@ class HttpRequest implements ApiRequest {
   readonly query: URLSearchParams
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly body: Uint8Array
-  readonly #closing: Socket | ServerResponse
+  readonly #closing: Socket | Writable
   #abort: AbortController | undefined
 
   /** `closing` closes when the client is gone or has its answer. */
-  constructor(req: IncomingMessage, body: Uint8Array, closing: Socket | ServerResponse) {
+  constructor(req: Incoming, body: Uint8Array, closing: Socket | Writable) {
     const url = req.url ?? '/'
     const at = url.indexOf('?')
     this.method = req.method ?? 'GET'
@@ -89,7 +93,7 @@ class HttpRequest implements ApiRequest {
 }
 
 /** Waits until the client reads again; false when it is gone or does not. */
-async function drained(res: ServerResponse): Promise<boolean> {
+async function drained(res: Writable): Promise<boolean> {
   if (res.destroyed || res.writableEnded) return false
   return new Promise(resolve => {
     const done = (ok: boolean) => () => {
@@ -106,17 +110,43 @@ async function drained(res: ServerResponse): Promise<boolean> {
   })
 }
 
-async function send(res: ServerResponse, answer: Answer): Promise<void> {
+type Headers = Record<string, string>
+
+/** Where an answer goes: the body to `body`, after its head. */
+interface Outgoing {
+  readonly body: Writable
+  /** `streamed` answers show their head before they have a body. */
+  head(code: number, headers: Headers, streamed: boolean): void
+}
+
+const ofHttp1 = (res: ServerResponse): Outgoing => ({
+  body: res,
+  head(code, headers, streamed) {
+    res.writeHead(code, headers)
+    if (streamed) res.flushHeaders()
+  },
+})
+
+const ofHttp2 = (stream: ServerHttp2Stream): Outgoing => ({
+  body: stream,
+  head(code, { connection: _connection, ...headers }) {
+    stream.respond({ ':status': code, ...headers })
+    // What is left of a body that was refused is not waited for.
+    if (!stream.endAfterHeaders) stream.once('finish', () => stream.readableEnded || stream.close(constants.NGHTTP2_NO_ERROR))
+  },
+})
+
+async function send({ body: res, head }: Outgoing, answer: Answer): Promise<void> {
   const { body } = answer
   if (res.destroyed) return
   if (body instanceof Uint8Array) {
     answer.headers['content-length'] = String(body.length)
-    res.writeHead(answer.code, answer.headers)
-    res.end(body)
+    head(answer.code, answer.headers, false)
+    // The answer to HEAD ends with its head.
+    if (!res.writableEnded) res.end(body)
     return
   }
-  res.writeHead(answer.code, answer.headers)
-  res.flushHeaders()
+  head(answer.code, answer.headers, true)
   const pieces = body[Symbol.asyncIterator]()
   // An iterator that waits for an event that never comes must hear that its reader is gone.
   res.once('close', () => void pieces.return?.()?.then(undefined, () => {}))
@@ -132,7 +162,7 @@ async function send(res: ServerResponse, answer: Answer): Promise<void> {
   if (!res.destroyed) res.end()
 }
 
-async function listen(server: Server, options: HttpOptions): Promise<void> {
+async function listen(server: Http2SecureServer, options: HttpOptions): Promise<void> {
   const failed = once(server, 'error').then(([error]) => Promise.reject(error as Error))
   failed.catch(() => {})
   server.listen({ host: options.address, port: options.port, reusePort: options.permitPortSharing, backlog: 1024 })
@@ -141,38 +171,40 @@ async function listen(server: Server, options: HttpOptions): Promise<void> {
 
 export async function serveHttps(handler: Handler, options: HttpOptions): Promise<HttpListener> {
   const { log } = options
-  const server = createServer({
+  const server = createSecureServer({
+    allowHTTP1: true,
     key: options.key,
     cert: options.certificate,
     ca: options.clientAuthority,
     requestCert: true,
     rejectUnauthorized: false,
-    ALPNProtocols: ['http/1.1'],
+    // As upstream. Large answers wait in memory, in which the session's own limit would count them.
+    settings: { maxConcurrentStreams: 250, initialWindowSize: 256 * 1024 },
+    maxSessionMemory: 1000,
     minVersion: 'TLSv1.2',
-    maxHeaderSize: 1024 * 1024,
-    headersTimeout: 32_000,
-    requestTimeout: 0,
-    keepAliveTimeout: 90_000,
     noDelay: true,
+    // For HTTP/1.1; the types do not know them.
+    ...({ maxHeaderSize: 1024 * 1024, headersTimeout: 32_000, requestTimeout: 0, keepAliveTimeout: 90_000 } as object),
   })
   const sockets = new Set<Socket>()
   let active = 0
   const upgrades = new WebSocketServer({ noServer: true, maxPayload: 8 * 1024 * 1024, clientTracking: false, handleProtocols: (offered, req) => chosenProtocol(offered, served.get(req)) })
   const served = new WeakMap<IncomingMessage, readonly string[]>()
-  const caller = (req: IncomingMessage) => {
-    const user = certificateUser(req.socket as TLSSocket)
+  const caller = (socket: Socket) => {
+    const user = certificateUser(socket as TLSSocket)
     return user === 'none' ? undefined : user
   }
 
-  async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+  /** `source` is what the body is read from, when there is one. */
+  async function answer(req: Incoming, socket: Socket, source: Readable | undefined, out: Outgoing): Promise<void> {
     active++
     let counted = true
     try {
       let body: Uint8Array = empty
       let result: Answer
       try {
-        if (req.headers['content-length'] !== undefined || req.headers['transfer-encoding'] !== undefined) body = await readBody(req)
-        result = await handler(new HttpRequest(req, body, res), caller(req))
+        if (source) body = await readBody(source, req.headers['content-length'])
+        result = await handler(new HttpRequest(req, body, out.body), caller(socket))
       } catch (error) {
         if (!(error instanceof StatusError)) throw error
         result = statusAnswer(error.status)
@@ -184,18 +216,18 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
         counted = false
         active--
       }
-      await send(res, result)
+      await send(out, result)
     } catch (error) {
       // The client went away in the middle of its request or of the answer.
       log.debug({ err: error, path: req.url }, 'connection aborted')
-      res.destroy()
+      out.body.destroy()
     } finally {
       if (counted) active--
     }
   }
 
   async function upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
-    const result = await handler(new HttpRequest(req, empty, socket), caller(req))
+    const result = await handler(new HttpRequest(req, empty, socket), caller(socket))
     if (result.spdy) return switchToSpdy(socket, head, result)
     if (result.upgrade) {
       const take = result.upgrade
@@ -212,7 +244,19 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
     socket.end(body)
   }
 
-  server.on('request', (req, res) => void answer(req, res))
+  function request(req: IncomingMessage | Http2ServerRequest, res: unknown): void {
+    if ('stream' in req) {
+      const { stream } = req
+      stream.on('error', error => log.debug({ err: error, path: req.url }, 'stream failed'))
+      void answer(req, req.socket, stream.endAfterHeaders ? undefined : stream, ofHttp2(stream))
+    } else {
+      const { headers } = req
+      const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+      void answer(req, req.socket, hasBody ? req : undefined, ofHttp1(res as ServerResponse))
+    }
+  }
+  server.on('request', request)
+  server.on('sessionError', error => log.debug({ err: error }, 'HTTP/2 session failed'))
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy())
     upgrade(req, socket, head).catch((error: unknown) => {
@@ -241,7 +285,6 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
     port: (server.address() as AddressInfo).port,
     async close() {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
-      server.closeIdleConnections()
       const until = Date.now() + 1000
       while (active > 0 && Date.now() < until) await new Promise(resolve => setTimeout(resolve, 10))
       for (const socket of sockets) socket.destroy()
