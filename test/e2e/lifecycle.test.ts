@@ -80,6 +80,10 @@ describe('impossible requests are one clear line and exit code 1', () => {
     [['link', 'degrade', 'node-1', '--loss', '101'], /argument '101' is invalid/],
     [['node', 'kill'], /missing required argument 'name'/],
     [['down', 'now'], /too many arguments/],
+    [['chaos', '--only', 'node,engine'], /There is no "engine" to hit; there are: node, agent, apiserver, nats, controller-manager, scheduler, pod, link/],
+    [['chaos', '--duration', 'soon'], /It must be a duration like 10m, 90s or 500ms/],
+    [['chaos', '--seed', '-1'], /It must be a whole number from 0 to 4294967295/],
+    [['chaos', '--state-dir', nowhere], /there is no cluster in/],
   ])('cox %j', async (args, message) => {
     const ran = await runCox(args)
     expect(ran.code).toBe(1)

@@ -116,6 +116,7 @@ const node: Choose = (stage, step) => {
   if (names.length === 0) return undefined
   const name = choose(names, step.target)
   const ms = Math.round(step.length * deadMs)
+  let died = 0
   /** The lives that end with the node. */
   let lost: { uid: string; ids: string[] }[] = []
   return {
@@ -124,12 +125,14 @@ const node: Choose = (stage, step) => {
     strike: async () => {
       lost = [...stage.recorder.world.of('pods').values()].filter(p => p.pod?.node === name).map(p => ({ uid: p.uid, ids: p.pod?.containers.filter(c => c.state === 'running').map(c => c.id) ?? [] }))
       await killNode(stage.dir, name)
+      died = performance.now()
       await delay(ms, undefined, { signal: stage.signal }).catch(() => {})
     },
     mend: async () => {
+      const dead = performance.now() - died
       // The user may have been faster.
       if (!isAlive(readRecord(stage.dir, nodeProcess(name)))) await startDeadNode(stage.dir, name)
-      return `dead for ${(ms / 1000).toFixed(1)} s`
+      return `dead for ${(dead / 1000).toFixed(1)} s`
     },
     works: async signal => {
       await stage.recorder.until(() => everyLifeIsOver(stage.recorder, lost), 2 ** 31 - 1, signal)
@@ -212,6 +215,7 @@ const link: Choose = (stage, step) => {
   const name = choose(names, step.target)
   const fault = choose(faults, step.detail)
   const ms = Math.round(step.length * cutMs)
+  let since = 0
   let healed = 0
   return {
     target: `link of ${name}: ${fault.name}`,
@@ -219,12 +223,14 @@ const link: Choose = (stage, step) => {
     strike: async () => {
       const { name: _, ...how } = fault
       await degradeLink(dir, name, how)
+      since = performance.now()
       await delay(ms, undefined, { signal: stage.signal }).catch(() => {})
     },
     mend: async () => {
+      const after = performance.now() - since
       await healLink(dir, name)
       healed = Date.now()
-      return `healed after ${(ms / 1000).toFixed(1)} s`
+      return `healed after ${(after / 1000).toFixed(1)} s`
     },
     works: async signal => {
       await poll(renewedSince(client, 'kube-node-lease', name, healed), signal)

@@ -54,6 +54,7 @@ export async function chaos(dir: StateDir, options: ChaosOptions, signal: AbortS
   let looking: NodeJS.Timeout | undefined
   try {
     await makeNamespace(client)
+    say(`seed ${options.seed}; Ctrl-C ends it and heals what is broken\n`)
     await recorder.start()
     look()
     recorder.record({ type: 'start' })

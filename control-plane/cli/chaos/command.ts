@@ -48,7 +48,6 @@ export function chaosCommand(command: Command): void {
       const seed = flags.seed ?? Math.floor(Math.random() * 2 ** 32)
       const live = flags.output === 'json' ? process.stderr : process.stdout
       live.on('error', () => {})
-      live.write(`seed ${seed}; Ctrl-C ends it and heals what is broken\n`)
       const report = await chaos(stateDir(flags.stateDir), { durationMs: flags.duration, intervalMs: flags.interval, seed, only: flags.only }, enough.signal, piece => live.write(piece))
       process.stdout.write(flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : `\n${describe(report)}\n`)
       process.exitCode = report.ok ? 0 : 1
