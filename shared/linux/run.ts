@@ -12,6 +12,9 @@ export class CommandError extends Error {
   }
 }
 
+/** The system's own directories come first: npm puts a dozen before them, and every command would be looked for in each. */
+export const commandPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', process.env['PATH'] ?? ''].join(':')
+
 export interface RunOptions {
   input?: string
   /** Default 10 s. */
@@ -23,8 +26,9 @@ export interface RunOptions {
 /** Resolves with standard output. Rejects with a CommandError that quotes standard error when the command fails or misses its deadline. */
 export function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { input, timeoutMs = 10_000 } = options
+  const env = { ...(options.env ?? process.env), PATH: commandPath }
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env: options.env, cwd: options.cwd, timeout: timeoutMs, killSignal: 'SIGKILL' })
+    const child = spawn(command, args, { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env, cwd: options.cwd, timeout: timeoutMs, killSignal: 'SIGKILL' })
     let stdout = ''
     let stderr = ''
     child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text))

@@ -15,7 +15,7 @@ import { closeSync, existsSync, openSync, readFileSync, watch, type FSWatcher } 
 import type { Socket } from 'node:net'
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { run } from '#shared/linux/run.ts'
+import { commandPath, run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
 
 export interface RuntimeBinary {
@@ -53,7 +53,7 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'conmon.log'), 'a')
-  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: process.env['PATH'], _OCI_SYNCPIPE: '3' } })
+  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: commandPath, _OCI_SYNCPIPE: '3' } })
   closeSync(errors)
   child.unref()
   const pipe = child.stdio[3]! as Socket
