@@ -1,11 +1,9 @@
 /** Resolves image names to what the node has: the built-in catalogue, extended by a file of the user's. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, realpath, rename, rm } from 'node:fs/promises'
+import { mkdir, realpath, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parse } from 'yaml'
-import * as z from 'zod'
 import { run } from '#shared/linux/run.ts'
 import { ImageError, type ImageConfig } from '../runtime.ts'
 import { containerPath, findBinary } from '../binaries.ts'
@@ -13,39 +11,6 @@ import { writeLayer } from '../oci/rootfs.ts'
 import { builtinImages } from './builtin.ts'
 import type { HostImage } from './host-image.ts'
 import { parseReference } from './reference.ts'
-
-const file = z.union([z.strictObject({ content: z.string(), mode: z.int().min(0).max(0o7777).optional() }), z.strictObject({ symlink: z.string() })])
-const absolute = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path')
-const catalogueFile = z.strictObject({
-  images: z.array(
-    z.strictObject({
-      names: z.array(z.string().min(1)).min(1),
-      entrypoint: z.array(z.string()).optional(),
-      cmd: z.array(z.string()).optional(),
-      env: z.array(z.string().regex(/^[^=]+=/, 'must be NAME=value')).optional(),
-      user: z.string().optional(),
-      workingDir: absolute.optional(),
-      requires: z.array(z.strictObject({ binary: z.string(), package: z.string(), directories: z.array(absolute).optional() })).optional(),
-      files: z.record(absolute, file).optional(),
-      busyboxApplets: z.boolean().optional(),
-      programs: z.boolean().optional(),
-      node: absolute.optional(),
-    }),
-  ),
-})
-
-/** Reads a catalogue file; throws one line that names the file and the place. */
-export function parseCatalogue(text: string, name: string): HostImage[] {
-  let value: unknown
-  try {
-    value = parse(text)
-  } catch (error) {
-    throw new Error(`${name}: ${(error as Error).message.split('\n')[0]}`)
-  }
-  const result = catalogueFile.safeParse(value)
-  if (result.success) return result.data.images
-  throw new Error(`${name}: ${result.error.issues.map(i => `${i.path.join('.') || 'the file'}: ${i.message}`).join('; ')}`)
-}
 
 /** The image of the catalogue that a repository's path means: the longest of its names that the path ends with; later images win. */
 export function findImage(images: readonly HostImage[], path: string): HostImage | undefined {
@@ -77,7 +42,7 @@ export interface Catalogue {
  */
 export async function openCatalogue(options: { layersDirectory: string; file?: string | undefined; overlay?: boolean }): Promise<Catalogue> {
   const { overlay = true } = options
-  const own = options.file === undefined ? [] : parseCatalogue(await readFile(options.file, 'utf8').catch(e => Promise.reject(new Error(`${options.file}: ${(e as Error).message}`))), options.file)
+  const own = options.file === undefined ? [] : await (await import('./catalogue-file.ts')).readCatalogue(options.file)
   const images = [...builtinImages, ...own]
   const layers = new Map<string, Promise<string>>()
 

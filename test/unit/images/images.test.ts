@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { builtinImages } from '#node-agent/runtime/images/builtin.ts'
-import { findImage, missing, openCatalogue, parseCatalogue } from '#node-agent/runtime/images/catalogue.ts'
+import { findImage, missing, openCatalogue } from '#node-agent/runtime/images/catalogue.ts'
+import { parseCatalogue } from '#node-agent/runtime/images/catalogue-file.ts'
 import { parseReference } from '#node-agent/runtime/images/reference.ts'
 import { ImageError } from '#node-agent/runtime/runtime.ts'
 
