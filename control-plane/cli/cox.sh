@@ -28,4 +28,6 @@ stamp=$project/dist/.built
 if [ ! -e "$stamp" ] || [ -n "$(find "$project/control-plane" "$project/node-agent" "$project/shared" "$project/package-lock.json" -newer "$stamp" -type f -print -quit)" ]; then
   node --disable-warning=ExperimentalWarning "$project/control-plane/cli/build.ts"
 fi
-exec node --max-semi-space-size=1 "$project/dist/cox.js" "$@"
+# As components.ts starts all others.
+export NODE_COMPILE_CACHE="$project/dist/.compile-cache" MALLOC_ARENA_MAX=1
+exec node --max-semi-space-size=1 --v8-pool-size=1 "$project/dist/cox.js" "$@"

@@ -1,9 +1,9 @@
 /** What the processes of a cluster are started with: certificates, NATS credentials, nats-server's configuration, the kubeconfig. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { execa } from 'execa'
 import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
+import { run } from './run.ts'
 import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
 import { natsServer } from './system.ts'
 
@@ -44,7 +44,7 @@ export async function writeFiles(dir: StateDir, { at, listen, storeDir, serverIP
   const [{ ca, admin }, authority, version] = await Promise.all([
     ensureCertificates(dir, [...serverIPs, firstService(at)]),
     authorityOf(dir),
-    execa(server ?? 'nats-server', ['--version'], { timeout: 5000, reject: false }).then(r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0'),
+    run(server ?? 'nats-server', ['--version'], { timeoutMs: 5000 }).then(r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0'),
   ])
   writeAtomically(dir.kubeconfig, kubeconfig(securePort, ca, admin))
   await Promise.all([

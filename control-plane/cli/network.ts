@@ -1,7 +1,7 @@
 /** The machine's side of the cluster's network: one bridge that the nodes hang on, and routes to pods and Services through them. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
-import { execa } from 'execa'
 import { hardwareAddress } from '#shared/linux/ip.ts'
+import { run } from './run.ts'
 import { which } from './system.ts'
 import type { Addresses } from './state.ts'
 
@@ -9,8 +9,8 @@ import type { Addresses } from './state.ts'
 export async function ip(lines: string[], options: { force?: boolean; netnsOf?: number } = {}): Promise<void> {
   const args = [...(options.force ? ['-force'] : []), '-batch', '-']
   const [command, argv] = options.netnsOf === undefined ? ['ip', args] : ['nsenter', ['-t', String(options.netnsOf), '-n', 'ip', ...args]]
-  const result = await execa(command, argv, { input: `${lines.join('\n')}\n`, timeout: 10_000, reject: false })
-  if (result.failed && !options.force) throw new Error(`ip: ${result.stderr.split('\n')[0] || result.shortMessage}`)
+  const result = await run(command, argv, { input: `${lines.join('\n')}\n`, timeoutMs: 10_000 })
+  if (!result.ok && !options.force) throw new Error(`ip: ${result.stderr.split('\n')[0] || result.error}`)
 }
 
 /** With Docker beside us, bridged packets pass iptables' FORWARD chain, whose policy Docker sets to DROP. */
@@ -20,9 +20,9 @@ const bridgedPacketsAreFiltered = (): boolean => existsSync('/proc/sys/net/bridg
 export async function acceptBridged(bridge: string, accept: boolean): Promise<void> {
   if (!bridgedPacketsAreFiltered() || !which('iptables')) return
   const rule = ['FORWARD', '-i', bridge, '-o', bridge, '-j', 'ACCEPT']
-  const iptables = (action: string) => execa('iptables', ['-w', action, ...rule], { reject: false, timeout: 10_000 })
+  const iptables = (action: string) => run('iptables', ['-w', action, ...rule], { timeoutMs: 10_000 })
   if (!accept) await iptables('-D')
-  else if ((await iptables('-C')).failed) await iptables('-I')
+  else if (!(await iptables('-C')).ok) await iptables('-I')
 }
 
 /** Makes the bridge, or finds it. Cluster addresses without a route of their own are unreachable, so nothing leaves for the outside. */

@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { execa } from 'execa'
 import { withLock } from './lock.ts'
 import { isAlive, readRecord, supervisorProcess } from './process.ts'
+import { run } from './run.ts'
 import { addresses, readCluster, stateDir, type Cluster } from './state.ts'
 
 /** Of the machine when we may write there, else of the user. */
@@ -19,6 +19,12 @@ function clusterOf(root: string): Cluster | undefined {
   }
 }
 
+async function routeTables(): Promise<string> {
+  const { ok, stdout, error } = await run('ip', ['-4', 'route', 'show', 'table', 'all'], { timeoutMs: 5000 })
+  if (!ok) throw new Error(error)
+  return stdout
+}
+
 /**
  * Claims the lowest free cluster number for a state directory, or the one it had (`wanted`). The claim lasts until the state directory is removed. `settle`
  * writes cluster.json while nobody else chooses; it gets the ports that other clusters have chosen, which may not serve yet. API servers share their ports: two clusters
@@ -30,7 +36,7 @@ export function claimIndex<T>(root: string, wanted: number | undefined, onHost: 
   // Everybody may make directories where temporary files are.
   if (onHost && statSync(path.dirname(claims)).uid !== process.getuid?.()) throw new Error(`${path.dirname(claims)} belongs to another user; remove it`)
   return withLock(path.join(claims, 'lock'), async () => {
-    const routes = onHost ? '' : (await execa('ip', ['-4', 'route', 'show', 'table', 'all'], { timeout: 5000 })).stdout
+    const routes = onHost ? '' : await routeTables()
     const owner = (index: number): string | undefined => {
       try {
         return readFileSync(path.join(claims, String(index)), 'utf8')

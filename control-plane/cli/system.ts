@@ -1,7 +1,7 @@
 /** What coxswain needs from the machine, and getting it from the system's packages. */
 import { accessSync, constants, existsSync } from 'node:fs'
 import path from 'node:path'
-import { execa } from 'execa'
+import { run } from './run.ts'
 
 interface Program {
   name: string
@@ -53,15 +53,15 @@ export async function ensurePrograms(say: (line: string) => void, onHost = !isPr
     say(`installing ${missing.map(p => p.package).join(', ')} with apt-get...`)
     const env = { DEBIAN_FRONTEND: 'noninteractive' }
     // A machine that has package lists may be offline; one without them needs them first.
-    const install = () => execa(apt, ['install', '-y', '-qq', '--no-install-recommends', ...missing.map(p => p.package)], { env, timeout: 600_000, reject: false, all: true })
+    const install = () => run(apt, ['install', '-y', '-qq', '--no-install-recommends', ...missing.map(p => p.package)], { env, timeoutMs: 600_000 })
     let result = await install()
-    if (result.exitCode !== 0) {
-      await execa(apt, ['update', '-qq'], { env, timeout: 300_000, reject: false })
+    if (!result.ok) {
+      await run(apt, ['update', '-qq'], { env, timeoutMs: 300_000 })
       result = await install()
     }
-    if (result.exitCode !== 0) say((result.all ?? '').split('\n').slice(-3).join('\n'))
+    if (!result.ok) say(`${result.stdout}${result.stderr}`.split('\n').slice(-3).join('\n'))
     // Debian starts the service it installs; ours is another one.
-    if (missing.some(p => p.name === 'nats-server') && which('systemctl')) await execa('systemctl', ['disable', '--now', 'nats-server'], { reject: false, timeout: 20_000 })
+    if (missing.some(p => p.name === 'nats-server') && which('systemctl')) await run('systemctl', ['disable', '--now', 'nats-server'], { timeoutMs: 20_000 })
   }
   const still = needed.filter(p => !present(p))
   if (still.length > 0) throw new Error(still.map(p => `${p.name} is missing (it ${p.why}); ${process.platform === 'darwin' ? `brew install ${p.package}` : `install the package ${p.package}`}`).join('\n'))
