@@ -84,7 +84,7 @@ describe.skipIf(!command)(command ? 'docker-compose' : 'docker-compose (skipped:
   test.each(['nats', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'])(
     'KILL of %s: it comes back by itself after a crash, with `up` after `docker-compose kill`; pods run on',
     async service => {
-      const before = await webPods()
+      const before = await eventually(webPods, 'the API answers')
       const [container = ''] = await cluster.containers(service)
       const started = (): Promise<string> => cluster.docker('inspect', '-f', '{{.State.StartedAt}}', container)
       const first = await started()
@@ -95,7 +95,7 @@ describe.skipIf(!command)(command ? 'docker-compose' : 'docker-compose (skipped:
       await cluster.compose('up', '-d')
       await works(`again-${service}`)
       expect(await webPods()).toEqual(before)
-      expect(await readyNodes()).toEqual(nodes(3))
+      await allReady(3)
     },
     180_000,
   )
@@ -133,7 +133,7 @@ describe.skipIf(!command)(command ? 'docker-compose' : 'docker-compose (skipped:
     await kubectl('create', 'configmap', 'kept', '--from-literal=a=1')
     await cluster.compose('down', '--timeout', '5')
     await cluster.compose('up', '-d')
-    expect(await kubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}')).toBe('1')
+    expect(await eventually(() => kubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}'), 'the API answers')).toBe('1')
     await kubectl('wait', '--for=condition=Ready', 'node/node-1', 'node/node-2', 'node/node-3', '--timeout=60s')
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=90s')
     await works('after-down')
