@@ -3,6 +3,7 @@ import { keyOf, type Fact, type HistoryEvent } from './history.ts'
 
 export class World {
   readonly #kinds = new Map<string, Map<string, Fact>>()
+  #byUid = new Map<string, Fact>()
   readonly #open = new Set<number>()
   #at = 0
   /** ms in which nothing was broken or recovering: only these count against a component that is late. */
@@ -12,8 +13,8 @@ export class World {
     return this.#map(kind)
   }
   /** Pods by UID. */
-  pods(): Map<string, Fact> {
-    return new Map([...this.of('pods').values()].map(p => [p.uid, p]))
+  pods(): ReadonlyMap<string, Fact> {
+    return this.#byUid
   }
   get calm(): boolean {
     return this.#open.size === 0
@@ -24,10 +25,19 @@ export class World {
     if (this.calm) this.calmMs += Math.max(0, event.at - this.#at)
     this.#at = Math.max(this.#at, event.at)
     if (event.type === 'change') {
-      if (event.change === 'deleted') this.#map(event.fact.kind).delete(keyOf(event.fact))
-      else this.#map(event.fact.kind).set(keyOf(event.fact), event.fact)
-    } else if (event.type === 'list') this.#kinds.set(event.kind, new Map(event.facts.map(f => [keyOf(f), f])))
-    else if (event.type === 'action') this.#open.add(event.id)
+      const { fact } = event
+      const map = this.#map(fact.kind)
+      const was = map.get(keyOf(fact))
+      if (fact.kind === 'pods' && was) this.#byUid.delete(was.uid)
+      if (event.change === 'deleted') map.delete(keyOf(fact))
+      else {
+        map.set(keyOf(fact), fact)
+        if (fact.kind === 'pods') this.#byUid.set(fact.uid, fact)
+      }
+    } else if (event.type === 'list') {
+      this.#kinds.set(event.kind, new Map(event.facts.map(f => [keyOf(f), f])))
+      if (event.kind === 'pods') this.#byUid = new Map(event.facts.map(f => [f.uid, f]))
+    } else if (event.type === 'action') this.#open.add(event.id)
     else if (event.type === 'recovered') this.#open.delete(event.id)
   }
 

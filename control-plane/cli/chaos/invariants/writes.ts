@@ -22,7 +22,11 @@ export const noWriteIsLost: Invariant = history => {
   /** Spans of versions, ends included, that no watch told about. */
   const gaps: [number, number][] = []
   let passed = 0
-  const note = (object: string, what: Seen): void => void seen.set(object, [...(seen.get(object) ?? []), what])
+  const note = (object: string, what: Seen): void => {
+    const all = seen.get(object)
+    if (all) all.push(what)
+    else seen.set(object, [what])
+  }
   const ended = history.some(e => e.type === 'end')
   for (const event of history) {
     if (event.type === 'change' && event.fact.kind === writtenKind) {
@@ -49,6 +53,7 @@ function judgeObject(object: string, calls: readonly (Write | Read)[], seen: rea
   const found: Violation[] = []
   const byMark = new Map<string, Seen[]>()
   for (const s of seen) if (s.mark !== undefined) byMark.set(s.mark, [...(byMark.get(s.mark) ?? []), s])
+  const byVersion = new Map(seen.map(s => [s.version, s]))
   const deletions = seen.filter(s => s.mark === undefined).map(s => s.version)
   /** What the last acknowledgement said: reads below it show an undone write. */
   let floor = 0
@@ -60,7 +65,7 @@ function judgeObject(object: string, calls: readonly (Write | Read)[], seen: rea
         if (!mayBeGone) bad(`a read found nothing after version ${floor} was acknowledged`)
       } else {
         if (call.version < floor) bad(`a read showed version ${call.version} after ${floor} was acknowledged`)
-        const at = seen.find(s => s.version === call.version)
+        const at = byVersion.get(call.version)
         if (call.version <= told && !hidden(call.version) && at?.mark !== call.mark) bad(`a read showed ${JSON.stringify(call.mark)} at version ${call.version}, the watch ${at ? JSON.stringify(at.mark ?? 'a deletion') : 'nothing'}`)
       }
       continue
