@@ -6,6 +6,8 @@ import type { Listener, Target } from './listeners.ts'
 
 /** A connection that no target takes for this long is given up, ms. */
 const CONNECT_TIMEOUT_MS = 5_000
+/** What is read at once from a target, bytes. */
+const CHUNK = 256 * 1024
 
 export interface Relay {
   /** Makes these the listeners. Connections of one that goes live on, as with packet rules. Resolves with what could not be: key to the system's error code. */
@@ -72,15 +74,17 @@ export function relay(): Relay {
 /** Connects to the first target that answers and joins both; the client is cut off when none does. */
 function forward(client: Socket, [target, ...others]: readonly Target[]): void {
   if (target === undefined || client.destroyed) return void client.resetAndDestroy()
-  const upstream = connect({ host: target.ip, port: target.port, allowHalfOpen: true, noDelay: true })
+  // One piece of memory for all that comes from the target: a new one for each read would cost more than the copying.
+  const onread = { buffer: Buffer.allocUnsafeSlow(CHUNK), callback: (size: number, buffer: Uint8Array) => passOn(buffer.subarray(0, size), client, upstream) }
+  const upstream: Socket = connect({ host: target.ip, port: target.port, allowHalfOpen: true, noDelay: true, onread })
   let joined = false
   const timer = setTimeout(() => upstream.destroy(new Error('timeout')), CONNECT_TIMEOUT_MS)
   upstream.once('connect', () => {
     joined = true
     clearTimeout(timer)
     client.pipe(upstream)
-    upstream.pipe(client)
   })
+  upstream.once('end', () => client.end())
   upstream.on('error', () => {
     clearTimeout(timer)
     if (joined) client.destroy()
@@ -90,3 +94,8 @@ function forward(client: Socket, [target, ...others]: readonly Target[]): void {
   upstream.once('close', () => joined && !client.writableEnded && client.destroy())
 }
 
+/** Writes what was read. The memory may be used again when the kernel has taken all of it: false stops reading until then. */
+function passOn(data: Uint8Array, client: Socket, upstream: Socket): boolean {
+  client.write(data, () => client.writableLength === 0 && upstream.resume())
+  return client.writableLength === 0
+}
