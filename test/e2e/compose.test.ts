@@ -46,9 +46,9 @@ describe.skipIf(!command)(command ? 'docker-compose' : 'docker-compose (skipped:
     const file = statSync(path.join(source, 'config'))
     expect([file.mode & 0o777, file.uid]).toEqual([0o600, statSync(example('..')).uid])
     for (const service of ['nats', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'node-agent']) {
-      for (const c of await cluster.containers(service)) await eventually(async () => (await cluster.docker('inspect', '-f', '{{.State.Health.Status}}', c)) === 'healthy', `${service} is healthy`)
+      for (const c of await cluster.containers(service)) await eventually(async () => (await cluster.docker('inspect', '-f', '{{.State.Health.Status}}', c)) === 'healthy', `${service} is healthy`, 120_000)
     }
-  }, 240_000)
+  }, 300_000)
 
   test('a Deployment and its Service: pods of every node reach each other, the Service, the API; the host reaches a node port', async () => {
     await kubectl('apply', '-f', example('web.yaml'))
@@ -127,7 +127,7 @@ describe.skipIf(!command)(command ? 'docker-compose' : 'docker-compose (skipped:
     expect((await Promise.all((await cluster.containers('node-agent')).map(nodeOf))).sort()).toEqual(nodes(5))
     expect(await uids()).toBe(before)
     await works('after-nodes')
-  }, 240_000)
+  }, 300_000)
 
   test('down and up keep the objects, and the pods start again', async () => {
     await kubectl('create', 'configmap', 'kept', '--from-literal=a=1')
@@ -137,5 +137,5 @@ describe.skipIf(!command)(command ? 'docker-compose' : 'docker-compose (skipped:
     await kubectl('wait', '--for=condition=Ready', 'node/node-1', 'node/node-2', 'node/node-3', '--timeout=60s')
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=90s')
     await works('after-down')
-  }, 240_000)
+  }, 300_000)
 })
