@@ -14,6 +14,7 @@ import { detectCapabilities } from './capabilities.ts'
 import { newActivity } from './kubelet/activity.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
+import { hasDiskPressure } from './kubelet/node/diskpressure.ts'
 import { nodeEvents } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
@@ -46,7 +47,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     can.runtime === 'oci' ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...catalogue }) : createProcessRuntime({ rootDir, ...catalogue }),
     can.network === 'bridge' ? openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp, nonMasqueradeCIDRs: options.nonMasqueradeCidr }) : openHostNetwork(nodeIp),
   ])
-  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, capabilities: can, runtimeVersion: `${runtime.name}-${runtime.version}`, machine }
+  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, capabilities: can, runtimeVersion: `${runtime.name}-${runtime.version}`, machine, diskPressure: () => hasDiskPressure(rootDir, options.evictionHard) }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   let registered = await registerNode(client, about, log, signal)
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)

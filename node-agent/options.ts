@@ -1,6 +1,7 @@
 /** The flags of the node-agent. */
 import { isIPv4 } from 'node:net'
 import * as z from 'zod'
+import { evictionHardFlag } from './kubelet/node/diskpressure.ts'
 import { durationFlag, intFlag } from '#shared/component/flags.ts'
 
 const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must be an IPv4 range, 10.0.0.0/24')
@@ -25,6 +26,8 @@ export const flags = z.object({
   runtime: z.enum(['oci', 'process']).optional(),
   network: z.enum(['bridge', 'host']).optional(),
   proxy: z.enum(['nftables', 'userspace']).optional(),
+  /** How much must be left of the disk of the state directory; less is DiskPressure. */
+  evictionHard: evictionHardFlag().default(() => (size: number) => size / 10),
   nodeStatusUpdateFrequency: durationFlag().default(10_000),
   nodeLeaseDurationSeconds: intFlag().default(40),
   maxPods: intFlag().default(110),

@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { livez, type LivenessProbe } from './liveness.ts'
+import { livez, storeAnswers, type LivenessProbe } from './liveness.ts'
 import { natsServer } from './system.ts'
 import { firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
@@ -74,7 +74,7 @@ export function controlPlane(dir: StateDir, at: Addresses, { securePort, instanc
   // Where it can be had, the API server is at its Service's address by itself.
   const kubernetesService = at.onHost && process.platform === 'linux' ? [firstService(at)] : []
   return [
-    { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], probe: signal => accepts(at.nats.host, at.nats.port, signal) },
+    { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], probe: signal => accepts(at.nats.host, at.nats.port, signal), liveness: storeAnswers('127.0.0.1', securePort) },
     ...ours('kube-apiserver', n => [
       ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
       // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this one's alone.
@@ -118,5 +118,5 @@ export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
   ...['--node-ip', node.ip, '--pod-cidr', node.podCIDR, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
   ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
   ...['--cgroup-root', node.cgroup, '--mask', node.mask],
-  ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s', ...(node.flags ?? [])],
+  ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s', '--eviction-hard', 'nodefs.available<1%', ...(node.flags ?? [])],
 ]

@@ -2,24 +2,44 @@
 import { Agent, request } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** One question; rejects when there is no answer. */
-export type LivenessProbe = (signal: AbortSignal) => Promise<void>
+export interface LivenessProbe {
+  /** One question; rejects when there is no answer. */
+  ask(signal: AbortSignal): Promise<void>
+  /** How many in a row must fail. More than one, so that a supervisor that was paused itself does not blame others. */
+  failureThreshold: number
+}
 
 const periodMs = 2000
 const timeoutMs = 5000
-/** More than one, so that a supervisor that was paused itself does not blame others. */
-const failureThreshold = 2
 
 /** GET /livez of one API server. Any answer will do: a registry that is away is nothing that a restart of the API server helps against. */
 export function livez(host: string, port: number): LivenessProbe {
+  const get = getter(host, port, '/livez')
+  return { failureThreshold: 2, ask: async signal => void (await get(signal)) }
+}
+
+/** Whether the store answers the API servers: a nats-server may run and keep its connections but be stuck, as after its disk was full. They are the witnesses: without one there is no verdict. */
+export function storeAnswers(host: string, port: number): LivenessProbe {
+  const get = getter(host, port, '/livez/etcd')
+  return {
+    failureThreshold: 8,
+    async ask(signal) {
+      const status = await get(signal).catch(() => 200)
+      if (status !== 200) throw new Error('the store does not answer')
+    },
+  }
+}
+
+/** Resolves with the status of the answer. */
+function getter(host: string, port: number, path: string): (signal: AbortSignal) => Promise<number> {
   // As kubelets do, it looks for life, not for a name in the certificate.
   const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false })
   return signal =>
     new Promise((resolve, reject) => {
-      const req = request({ agent, host, port, path: '/livez', signal }, res => {
+      const req = request({ agent, host, port, path, signal }, res => {
         res.resume()
         res.once('error', reject)
-        res.once('end', resolve)
+        res.once('end', () => resolve(res.statusCode ?? 0))
       })
       req.once('error', reject)
       req.end()
@@ -31,12 +51,12 @@ export async function untilUnresponsive(probe: LivenessProbe, signal: AbortSigna
   for (let failures = 0; !signal.aborted; ) {
     await delay(periodMs, undefined, { signal }).catch(() => {})
     if (signal.aborted) break
-    const answered = await probe(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])).then(
+    const answered = await probe.ask(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])).then(
       () => true,
       () => false,
     )
     failures = answered ? 0 : failures + 1
-    if (failures >= failureThreshold) return !signal.aborted
+    if (failures >= probe.failureThreshold) return !signal.aborted
   }
   return false
 }

@@ -15,6 +15,8 @@ export interface NodeOptions {
   capabilities: Capabilities
   runtimeVersion: string
   machine: Machine
+  /** Asked for each report. */
+  diskPressure?: () => boolean
 }
 
 export function nodeLabels({ name, machine, capabilities }: NodeOptions): { [key: string]: string } {
@@ -35,15 +37,15 @@ const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
 const evictionMemory = 100 * 1024 * 1024
 const evictionDisk = 0.1
 
-/** Four conditions in upstream's words; `ready` false says why. */
-export function nodeConditions(previous: readonly NodeCondition[] | undefined, now: Date, notReady?: string): NodeCondition[] {
+/** Four conditions in upstream's words; `notReady` says why it is not, `diskPressure` that the disk of the node's state directory is nearly full. */
+export function nodeConditions(previous: readonly NodeCondition[] | undefined, now: Date, diskPressure: boolean, notReady?: string): NodeCondition[] {
   const condition = (type: string, status: string, reason: string, message: string): NodeCondition => {
     const old = previous?.find(c => c.type === type)
     return { type, status, lastHeartbeatTime: formatTime(now), lastTransitionTime: old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : formatTime(now), reason, message }
   }
   return [
     condition('MemoryPressure', 'False', 'KubeletHasSufficientMemory', 'kubelet has sufficient memory available'),
-    condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
+    diskPressure ? condition('DiskPressure', 'True', 'KubeletHasDiskPressure', 'kubelet has disk pressure') : condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
     condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'),
     notReady === undefined ? condition('Ready', 'True', 'KubeletReady', 'kubelet is posting ready status') : condition('Ready', 'False', 'KubeletNotReady', notReady),
   ]
@@ -55,7 +57,7 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
   return {
     capacity: { cpu: String(machine.cpus), 'ephemeral-storage': kibi(machine.diskBytes), ...common, memory: kibi(machine.memoryBytes) },
     allocatable: { cpu: String(machine.cpus), 'ephemeral-storage': String(Math.floor(machine.diskBytes * (1 - evictionDisk))), ...common, memory: kibi(machine.memoryBytes - evictionMemory) },
-    conditions: nodeConditions(previous?.conditions, now),
+    conditions: nodeConditions(previous?.conditions, now, o.diskPressure?.() ?? false),
     addresses: [
       { type: 'InternalIP', address: o.ip },
       { type: 'Hostname', address: o.name },

@@ -203,8 +203,13 @@ export class PodWorker implements PodContext {
     }
     if (this.#known) await adoptPod(this)
     else {
-      mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
-      this.#writePod()
+      try {
+        mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
+        this.#writePod()
+      } catch (e) {
+        this.event('Warning', 'Failed', `error making pod data directories: ${(e as Error).message}`)
+        throw e
+      }
       rememberFromStatus(this.#pod, this.state, new Date())
     }
     const over = isTerminal(this.#pod.status?.phase) || this.state.ended !== undefined

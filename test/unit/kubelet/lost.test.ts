@@ -33,7 +33,7 @@ test('the Node object', () => {
     ['PIDPressure', 'False', 'KubeletHasSufficientPID'],
     ['Ready', 'True', 'KubeletReady'],
   ])
-  const later = nodeConditions(node.status?.conditions, new Date('2026-01-01T00:01:00Z'), 'broken')
+  const later = nodeConditions(node.status?.conditions, new Date('2026-01-01T00:01:00Z'), false, 'broken')
   expect(later[0]).toMatchObject({ lastTransitionTime: '2026-01-01T00:00:00Z', lastHeartbeatTime: '2026-01-01T00:01:00Z' })
   expect(later[3]).toMatchObject({ status: 'False', reason: 'KubeletNotReady', message: 'broken', lastTransitionTime: '2026-01-01T00:01:00Z' })
 })

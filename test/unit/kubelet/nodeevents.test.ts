@@ -8,12 +8,13 @@ const healthy = ['NodeHasSufficientMemory', 'NodeHasNoDiskPressure', 'NodeHasSuf
 
 describe('events of a node', () => {
   it('tell of every condition at first, then of those that changed', () => {
-    const first = nodeConditions(undefined, at(0))
+    const first = nodeConditions(undefined, at(0), false)
     expect(transitions(first)).toEqual(healthy)
-    expect(transitions(nodeConditions(first, at(10)))).toEqual([])
-    expect(transitions(nodeConditions(first, at(10), 'no network'))).toEqual(['NodeNotReady'])
+    expect(transitions(nodeConditions(first, at(10), false))).toEqual([])
+    expect(transitions(nodeConditions(first, at(10), false, 'no network'))).toEqual(['NodeNotReady'])
+    expect(transitions(nodeConditions(first, at(10), true))).toEqual(['NodeHasDiskPressure'])
     const lost = first.map(c => ({ ...c, status: 'Unknown' }))
-    expect(transitions(nodeConditions(lost, at(10)))).toEqual(healthy)
+    expect(transitions(nodeConditions(lost, at(10), false))).toEqual(healthy)
     expect(transitions(undefined)).toEqual([])
   })
 

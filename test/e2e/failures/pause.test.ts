@@ -1,0 +1,108 @@
+/** Paused for 30 s instead of killed: others take over, and who wakes up does no harm. */
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { pods } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import type { ProcessRow } from '#control-plane/cli/ps.ts'
+import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { clientOf, delay, eventually, patience, podsOf, processes, row, signal, traffic, untilAllIsWell, untilReady } from './setup.ts'
+
+const pausedMs = 30_000
+let cluster: ClusterFixture
+let client: Client
+let address = ''
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 3, flags: ['--controller-managers', '2', '--schedulers', '2'] })
+  client = clientOf(cluster)
+  await cluster.kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=6', '--port=8080')
+  await cluster.kubectl('expose', 'deployment', 'web', '--port=80', '--target-port=8080')
+  await untilAllIsWell(cluster, client, 'web', 6)
+  address = await cluster.kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
+}, 150_000)
+afterAll(() => cluster?.stop(), 60_000)
+
+/** Pauses processes for 30 s, at least; `meanwhile` runs as they sleep. */
+async function pause(which: ((row: ProcessRow) => boolean)[], what: string, meanwhile: () => Promise<void>): Promise<void> {
+  const paused: ProcessRow[] = []
+  try {
+    for (const one of which) paused.push(await signal(cluster, one, what, 'SIGSTOP'))
+    await Promise.all([delay(pausedMs), meanwhile()])
+  } finally {
+    for (const { pid } of paused) {
+      try {
+        process.kill(pid, 'SIGCONT')
+      } catch {
+        // The supervisor has replaced it.
+      }
+    }
+  }
+}
+const serving = async (): Promise<string[]> => processes(await cluster.ps(), pod => pod.startsWith('web-'))
+const noop = async (): Promise<void> => {}
+
+row('the leaders, the supervisor and a node-init are paused: the others take over, and no leader that wakes up does harm', 240_000, async round => {
+  const app = `during-${round}`
+  // Every pod that is ever made for it, and every node that one is bound to.
+  const made = new Map<string, Set<string>>()
+  const stop = new AbortController()
+  const follow = async (): Promise<void> => {
+    const list = await client.list(pods, 'default')
+    for await (const event of client.watch(pods, 'default', { labelSelector: `app=${app}`, resourceVersion: list.metadata.resourceVersion ?? '', timeoutSeconds: 600 }, stop.signal)) {
+      if (event.type === 'BOOKMARK') continue
+      const { metadata, spec } = event.object as Pod
+      const nodes = made.get(metadata.uid ?? '') ?? made.set(metadata.uid ?? '', new Set()).get(metadata.uid ?? '')
+      if (spec.nodeName) nodes?.add(spec.nodeName)
+    }
+  }
+  const following = follow()
+  await pause(
+    [r => r.component === 'kube-controller-manager' && r.leader === true, r => r.component === 'kube-scheduler' && r.leader === true, r => r.component === 'cox', r => r.component === 'node-init' && r.node === 'node-3'],
+    'the leader',
+    async () => {
+      await cluster.kubectl('create', 'deployment', app, '--image=busybox', '--replicas=3', '--', 'sleep', '100000')
+      await untilReady(client, app, 3, patience * 6_000)
+    },
+  )
+  // The leaders that were have found out: they ended, and are standing by again.
+  for (const component of ['kube-controller-manager', 'kube-scheduler'])
+    await eventually(async () => {
+      const rows = (await cluster.ps()).filter(r => r.component === component)
+      return rows.length === 2 && rows.filter(r => r.leader).length === 1
+    }, `one leader of two: ${component}`)
+  await untilReady(client, app, 3)
+  stop.abort()
+  await following
+  expect([...made.values()].map(nodes => nodes.size)).toEqual([1, 1, 1])
+  await cluster.kubectl('delete', 'deployment', app)
+  await eventually(async () => (await podsOf(client, app)).length === 0, 'its pods are gone')
+})
+
+for (const component of ['nats-server', 'kube-apiserver']) {
+  row(`${component} is paused: pods and Services never notice, nobody is evicted`, 240_000, async () => {
+    const before = await serving()
+    const served = traffic(`http://${address}/`, 100)
+    await pause([r => r.component === component], component, noop)
+    await eventually(async () => (await cluster.tryKubectl('annotate', 'service', 'web', '--overwrite', `woken=${Date.now()}`)).code === 0, 'writes work again')
+    await served.stop()
+    expect(served.failures).toEqual([])
+    await untilAllIsWell(cluster, client, 'web', 6)
+    expect(await serving()).toEqual(before)
+  })
+}
+
+row('a node-agent is paused: its pods serve on, are replaced, and end when it wakes up', 240_000, async () => {
+  const name = 'node-2'
+  await cluster.kubectl('rollout', 'restart', 'deployment', 'web')
+  await cluster.kubectl('rollout', 'status', 'deployment', 'web', '--timeout=60s')
+  await untilAllIsWell(cluster, client, 'web', 6)
+  const mine = (await podsOf(client, 'web')).filter(p => p.spec.nodeName === name)
+  expect(mine.length).toBeGreaterThan(0)
+  const served = traffic(`http://${mine[0]?.status?.podIP}:8080/`, 100)
+  await pause([r => r.component === 'node-agent' && r.node === name], 'the node-agent', async () => {
+    await eventually(async () => (await podsOf(client, 'web')).filter(p => p.spec.nodeName !== name && !p.metadata.deletionTimestamp).length === 6, 'replaced', 60_000)
+    await served.stop()
+  })
+  expect(served.failures).toEqual([])
+  await eventually(async () => processes((await cluster.ps()).filter(r => r.node === name), pod => mine.some(p => p.metadata.name === pod)).length === 0, 'what was deleted has ended', patience * 2_000)
+  await untilAllIsWell(cluster, client, 'web', 6)
+})
