@@ -25,6 +25,8 @@ export interface Following {
   /** Delivers again from a sequence on, by a new consumer. */
   restart(from: number): void
   stop(): void
+  /** How long the stream has given no sign of life, ms; it does twice a second. */
+  silentMs(): number
 }
 
 const batch = 2000
@@ -44,7 +46,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
   let inbox = ''
   let outstanding = 0
   let delivered = 0
-  let heard = 0
+  let heard = performance.now()
   let opening = false
   let attempt = 0
   let checked = 0
@@ -150,7 +152,7 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
     collected = []
     reopen('messages were skipped', true)
   }
-  return { stop, restart }
+  return { stop, restart, silentMs: () => performance.now() - heard }
 }
 
 /** `$JS.ACK.<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<ns>.<pending>`, with domain and account before the stream on some servers. */

@@ -63,6 +63,9 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
   }
 }
 
+/** A store that keeps its connections but gives no sign of life for that long is not there. */
+const silentMs = 5000
+
 class JetStreamRegistry implements Registry {
   readonly #connection: BusConnection
   readonly #log: Logger
@@ -221,7 +224,7 @@ class JetStreamRegistry implements Registry {
   }
 
   get healthy(): boolean {
-    return !this.#loading && !this.#closed && this.#connection.connected
+    return !this.#loading && !this.#closed && this.#connection.connected && (this.#following?.silentMs() ?? 0) < silentMs
   }
 
   async fresh(signal?: AbortSignal): Promise<void> {
