@@ -15,7 +15,7 @@ const http = require('http')
 setInterval(() => {
   const at = Date.now()
   const failed = why => console.log('failed', at, why)
-  const request = http.get({ host: process.env.HOST, timeout: 1000, agent: false }, r => r.resume().on('error', e => failed(e.message)))
+  const request = http.get({ host: process.env.HOST, timeout: 3000, agent: false }, r => r.resume().on('error', e => failed(e.message)))
   request.on('timeout', () => request.destroy(new Error('no answer'))).on('error', e => failed(e.message))
 }, 20)
 setInterval(() => console.log('alive', Date.now()), 500)`
@@ -48,7 +48,7 @@ row('a node killed under traffic', 300_000, async round => {
   const killed = Date.now()
 
   await eventually(async () => (await podsOf(client, 'web')).filter(p => p.spec.nodeName !== name && isReady(p)).length === 6, '6 replicas are Ready elsewhere', patience * 15_000)
-  const quiet = 3000
+  const quiet = 5000
   await eventually(
     async () => {
       const { failures, until } = await asked(killed)
