@@ -1,13 +1,12 @@
-/** A disk that is full, under nats-server and under a node: clear errors and conditions, what runs runs on, all is well when there is space again. */
+/** A disk that is full under nats-server: writes fail with a clear error, what runs runs on, all is well when there is space again. */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { nodes, pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
-import { clientOf, eventually, isReady, podsOf, processes, row, traffic, untilAllIsWell } from './setup.ts'
+import { clientOf, eventually, processes, row, traffic, untilAllIsWell } from './setup.ts'
 
 let cluster: ClusterFixture
 let client: Client
@@ -21,7 +20,6 @@ beforeAll(async () => {
     nodes: 2,
     prepare: async dir => {
       await small(path.join(dir, 'nats'), '64m')
-      await small(path.join(dir, 'nodes/node-1'), '64m')
     },
   })
   client = clientOf(cluster)
@@ -69,37 +67,4 @@ row('the disk under nats-server is full', 180_000, async round => {
   expect(served.failures).toEqual([])
   await untilAllIsWell(cluster, client, 'web', 2)
   expect(await serving()).toEqual(before)
-})
-
-row('the disk under a node is full', 180_000, async round => {
-  const before = await serving()
-  const agent = (await cluster.ps()).find(r => r.component === 'node-agent' && r.node === 'node-1')?.pid
-  const served = traffic(`http://${address}/`)
-  const disk = async (): Promise<string | undefined> => (await client.get(nodes, '', 'node-1')).status?.conditions?.find(c => c.type === 'DiskPressure')?.status
-  const name = `bound-${round}`
-  const makeSpace = await fill(path.join(cluster.dir, 'nodes/node-1'))
-  try {
-    await client.create(pods, 'default', { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec: { nodeName: 'node-1', terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image: 'busybox', command: ['sleep', '100000'] }] } } as never)
-    await eventually(async () => (await disk()) === 'True', 'DiskPressure')
-    await eventually(async () => (await client.get(nodes, '', 'node-1')).spec.taints?.some(t => t.key === 'node.kubernetes.io/disk-pressure'), 'the taint')
-    // Somebody says why that pod does not run.
-    await eventually(async () => /no space left|ENOSPC/i.test(await cluster.kubectl('describe', 'pod', name)), 'the pod says why it does not run')
-    await cluster.kubectl('scale', 'deployment', 'web', '--replicas=4')
-    await eventually(async () => (await podsOf(client, 'web')).filter(p => p.spec.nodeName === 'node-2' && isReady(p)).length >= 3, 'new pods run on the other node')
-    await eventually(async () => {
-      expect(await serving()).toEqual(expect.arrayContaining(before))
-      return true
-    }, 'what ran runs on')
-  } finally {
-    await makeSpace()
-  }
-  await eventually(async () => (await disk()) === 'False', 'no DiskPressure')
-  await eventually(async () => isReady(await client.get(pods, 'default', name)), 'the pod runs')
-  await client.delete(pods, 'default', name)
-  await served.stop()
-  expect(served.failures).toEqual([])
-  await untilAllIsWell(cluster, client, 'web', 4)
-  await cluster.kubectl('scale', 'deployment', 'web', '--replicas=2')
-  await untilAllIsWell(cluster, client, 'web', 2)
-  expect((await cluster.ps()).find(r => r.component === 'node-agent' && r.node === 'node-1')?.pid).toBe(agent)
 })
