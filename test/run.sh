@@ -9,6 +9,15 @@ export PATH
 sh test/system-packages.sh || exit 1
 npm run -s check || exit 1
 report=$(mktemp)
+# Part of the suite runs as an ordinary user, who may not be let through to this directory: then everything runs where it can be seen by all.
+if [ "$(id -u)" = 0 ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$PWD/test/run.sh"; then
+  seen=$(mktemp -d)
+  chmod 755 "$seen"
+  mount --bind "$PWD" "$seen" || exit 1
+  trap 'cd / && umount -l "$seen" && rmdir "$seen"' EXIT
+  cd "$seen" || exit 1
+  PATH=$PWD/node_modules/.bin:$PATH
+fi
 vitest run --reporter=default --reporter=json --outputFile.json="$report" "$@"
 code=$?
 node -e '
