@@ -126,6 +126,10 @@ test('no pod too many', () => {
   // Scaled down just now: its controller may not know.
   expect(said(history(...two, modified(replicaSet('web', 5, 1)), deleted(owned('b', 6)), added(owned('c', 7)), later))).toEqual([])
   expect(said(history(...two, modified(replicaSet('web', 5, 1)), deleted(owned('b', 6)), { ...added(owned('c', 7)), at: 60_000 }, later))).toHaveLength(1)
+  // The same, just before the first list.
+  const listed = { type: 'list' as const, kind: 'replicasets', version: 2, facts: [replicaSet('web', 2, 0)], why: 'start' as const }
+  expect(said(history(listed, added(owned('a', 3)), later))).toEqual([])
+  expect(said(history(listed, { ...added(owned('a', 3)), at: 60_000 }, later))).toHaveLength(1)
 })
 
 describe('no container is restarted without cause', () => {

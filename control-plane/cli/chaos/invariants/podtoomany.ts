@@ -16,7 +16,10 @@ export const noPodTooMany: Invariant = history => {
       if (fact.kind !== 'replicasets' || !fact.workload) continue
       const asked = sizes.get(fact.uid) ?? []
       sizes.set(fact.uid, asked)
-      if (asked.at(-1)?.desired !== fact.workload.desired) asked.push({ version: fact.version, at: event.at, desired: fact.workload.desired })
+      if (asked.at(-1)?.desired === fact.workload.desired) continue
+      // A list tells the size of now, not those before it, on which a controller may still act.
+      if (event.type === 'list') asked.push({ version: asked.at(-1)?.version ?? 0, at: event.at, desired: Infinity })
+      asked.push({ version: fact.version, at: event.at, desired: fact.workload.desired })
     }
   }
   const last = history.at(-1)
