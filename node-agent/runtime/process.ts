@@ -3,7 +3,7 @@
  * privileges. The working directory is the container's root, a directory; what cannot be had without privileges is told by `unsupported`.
  */
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync, watch, type FSWatcher } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, realpath, rm, symlink } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -15,6 +15,7 @@ import { findProgram, imageCommand, processEnvironment } from './process/command
 import { execInRoot } from './process/exec.ts'
 import { readEntry, readStatus, runs, shimPid, writeEntry, type Launch, type Started } from './process/record.ts'
 import { makeRoot } from './process/root.ts'
+import { fileEvent } from './fileevent.ts'
 import { writeToShim } from './process/stdin.ts'
 import { unsupportedFields } from './process/unsupported.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
@@ -157,7 +158,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
         writeEntry(directory, 'exit', { exitCode: 137, signal: 9, finishedAt: new Date().toISOString() })
         continue
       }
-      await exitEvent(directory, AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
+      await fileEvent(join(directory, 'exit'), AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
     }
   }
 
@@ -202,24 +203,4 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       return Promise.resolve(status?.state === 'running' ? processUsage(processesMarked(mark(status.id))) : undefined)
     },
   }
-}
-
-/** Resolves when the file `exit` is there, or at the signal. */
-function exitEvent(directory: string, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const done = (): void => {
-      signal.removeEventListener('abort', done)
-      watcher?.close()
-      resolve()
-    }
-    let watcher: FSWatcher | undefined
-    signal.addEventListener('abort', done)
-    try {
-      watcher = watch(directory, () => (existsSync(join(directory, 'exit')) || !existsSync(directory)) && done()).on('error', done)
-      // It may have come before the watch.
-      if (existsSync(join(directory, 'exit')) || signal.aborted) done()
-    } catch {
-      done()
-    }
-  })
 }

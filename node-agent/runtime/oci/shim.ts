@@ -11,12 +11,13 @@
  *     oom                              there when the kernel killed something for lack of memory (conmon's, in its working directory)
  */
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync, watch, type FSWatcher } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { commandPath, run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
+import { fileEvent } from '../fileevent.ts'
 
 export interface RuntimeBinary {
   name: 'runc' | 'crun'
@@ -181,7 +182,7 @@ export async function readStatus(directory: string): Promise<ContainerStatus | u
   const known = await status()
   if (known) return known
   // The process is gone but its parent may be about to tell the exit code.
-  if (shimPid(directory, id) !== undefined) await exitFileEvent(directory, id, AbortSignal.timeout(SHIM_CHECK_MS))
+  if (shimPid(directory, id) !== undefined) await fileEvent(join(directory, 'exits', id), AbortSignal.timeout(SHIM_CHECK_MS))
   // Neither the process nor its parent is there: the node went down under it. containerd tells of such a container in the same way.
   return (await status()) ?? { id, state: 'exited', startedAt, finishedAt: new Date(), exitCode: 255 }
 }
@@ -197,7 +198,7 @@ export async function waitForExit(directory: string, signal?: AbortSignal): Prom
     const status = await readStatus(directory)
     if (status?.state === 'exited') return status
     if (status?.state === 'running' && shimPid(directory, container.id) === undefined) await abandon(directory, container.id, status.pid!)
-    else await exitFileEvent(directory, container.id, AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
+    else await fileEvent(join(directory, 'exits', container.id), AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
   }
 }
 
@@ -210,28 +211,6 @@ async function abandon(directory: string, id: string, pid: number): Promise<void
   }
   await mkdir(join(directory, 'exits'), { recursive: true })
   await writeFile(join(directory, 'exits', id), '137')
-}
-
-/** Resolves at the next change in the exit directory, or when the signal aborts: a shim that is killed makes no event, so callers look again now and then. */
-function exitFileEvent(directory: string, id: string, signal: AbortSignal): Promise<void> {
-  return new Promise(resolve => {
-    const exit = join(directory, 'exits')
-    const done = (): void => {
-      signal.removeEventListener('abort', done)
-      watcher?.close()
-      resolve()
-    }
-    let watcher: FSWatcher | undefined
-    signal.addEventListener('abort', done)
-    try {
-      // conmon writes beside the file, syncs and renames: only the name itself tells.
-      watcher = watch(exit, () => (existsSync(join(exit, id)) || !existsSync(exit)) && done()).on('error', done)
-      // It may have come before the watch.
-      if (existsSync(join(exit, id)) || signal.aborted) done()
-    } catch {
-      done()
-    }
-  })
 }
 
 async function readExit(directory: string, id: string): Promise<Omit<ContainerStatus, 'id'> | undefined> {

@@ -1,8 +1,8 @@
 /** Writing to a container's standard input. */
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { open } from 'node:fs/promises'
 import { findBinary } from '../binaries.ts'
+import { feed } from '../relay.ts'
 
 /**
  * conmon's attach socket is SEQPACKET, which Node cannot open; perl (part of every Debian, usual elsewhere) or python3 can. Each reads our pipe, sends it on in
@@ -36,23 +36,7 @@ export async function writeToShim(directory: string, pid: number, tty: boolean, 
   }
   // Relative to the directory: a socket's path may have 108 bytes only.
   const child = spawn((perl ?? python)!, [...(perl ? ['-e', PERL] : ['-c', PYTHON]), 'attach'], { cwd: directory, stdio: ['pipe', 'ignore', 'pipe'] })
-  let words = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text))
-  const ended = once(child, 'close').catch(() => undefined)
-  child.stdin.on('error', () => {})
-  const iterator = data[Symbol.asyncIterator]()
-  try {
-    for (;;) {
-      const next = await Promise.race([iterator.next(), ended.then(() => ({ done: true as const, value: undefined }))])
-      if (next.done) break
-      if (!child.stdin.write(next.value)) await Promise.race([once(child.stdin, 'drain'), ended])
-    }
-  } finally {
-    child.stdin.end()
-    void iterator.return?.()
-    await ended
-  }
-  if (words !== '') throw new Error(`attach: ${words.trim()}`)
+  await feed(child, data)
 }
 
 /** Without a bridge: the pipe itself. The container never sees its end, since conmon holds it open too. */

@@ -1,6 +1,6 @@
 /** Writing to a container's standard input, through the socket of its shim. */
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { feed } from '../relay.ts'
 
 /** A process of its own, because the path of a socket may have 104 bytes only: it starts in the directory. */
 const RELAY = `const socket = require('node:net').connect({ path: 'attach', allowHalfOpen: true })
@@ -11,21 +11,5 @@ process.stdin.pipe(socket)`
 /** Sends `data` until it ends. Ends early, without an error, when the container does. */
 export async function writeToShim(directory: string, data: AsyncIterable<Uint8Array>): Promise<void> {
   const child = spawn(process.execPath, ['--max-semi-space-size=1', '-e', RELAY], { cwd: directory, stdio: ['pipe', 'ignore', 'pipe'] })
-  let words = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (words += text))
-  child.stdin.on('error', () => {})
-  const ended = once(child, 'close').catch(() => undefined)
-  const iterator = data[Symbol.asyncIterator]()
-  try {
-    for (;;) {
-      const next = await Promise.race([iterator.next(), ended.then(() => ({ done: true as const, value: undefined }))])
-      if (next.done) break
-      if (!child.stdin.write(next.value)) await Promise.race([once(child.stdin, 'drain'), ended])
-    }
-  } finally {
-    child.stdin.end()
-    void iterator.return?.()
-    await ended
-  }
-  if (words !== '') throw new Error(`attach: ${words.trim()}`)
+  await feed(child, data)
 }
