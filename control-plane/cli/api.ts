@@ -1,10 +1,12 @@
 /** The CLI's own way to the API: the administrator's certificate over HTTPS. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
 import { httpsTransport } from '#shared/client/https.ts'
 import { newClient, type ClientSettings } from '#shared/client/rest.ts'
-import { nodes } from '#shared/api/kinds.ts'
+import { nodes, serviceAccounts } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { requireCluster, type StateDir } from './state.ts'
@@ -26,21 +28,27 @@ export function isReady(node: Node, since = 0): boolean {
 /** Calls `seen` for each node as it becomes Ready and said so after its `since` (ms since the epoch); resolves when all are. Survives API servers that come and go. */
 export async function untilNodesReady(dir: StateDir, since: ReadonlyMap<string, number>, signal: AbortSignal, seen: (name: string) => void): Promise<void> {
   const missing = new Set(since.keys())
-  const { client, close } = adminClient(dir)
-  const done = new AbortController()
-  const either = AbortSignal.any([signal, done.signal])
-  const look = (node: Node): void => {
-    const name = node.metadata?.name ?? ''
+  if (missing.size === 0) return
+  await untilSeen(dir, nodes, '', signal, node => {
+    const name = node.metadata.name ?? ''
     if (missing.has(name) && isReady(node, since.get(name)) && missing.delete(name)) seen(name)
-    if (missing.size === 0) done.abort()
-  }
+    return missing.size === 0
+  })
+}
+
+/** Resolves when pods can be made in the namespace `default`: their account is there. */
+export const untilPodsAdmitted = (dir: StateDir, signal: AbortSignal): Promise<void> => untilSeen(dir, serviceAccounts, 'default', signal, account => account.metadata.name === 'default')
+
+/** Shows `look` the objects of a kind, then what becomes of them, until it says that it has seen enough, or `signal`. */
+async function untilSeen<T extends KubeObject>(dir: StateDir, kind: Kind<T>, namespace: string, signal: AbortSignal, look: (object: T) => boolean): Promise<void> {
+  const { client, close } = adminClient(dir)
   try {
-    while (missing.size > 0 && !signal.aborted) {
+    while (!signal.aborted) {
       try {
-        const list = await client.list(nodes, '')
-        list.items.forEach(look)
-        if (missing.size === 0) break
-        for await (const event of client.watch(nodes, '', { resourceVersion: list.metadata.resourceVersion ?? '0', timeoutSeconds: 60 }, either)) if (event.type === 'ADDED' || event.type === 'MODIFIED') look(event.object)
+        const list = await client.list<T>(kind, namespace)
+        if (list.items.filter(look).length > 0) return
+        const events = client.watch<T>(kind, namespace, { resourceVersion: list.metadata.resourceVersion ?? '0', timeoutSeconds: 60 }, signal)
+        for await (const event of events) if ((event.type === 'ADDED' || event.type === 'MODIFIED') && look(event.object)) return
       } catch {
         await delay(50)
       }

@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
-import { untilNodesReady } from './api.ts'
+import { untilNodesReady, untilPodsAdmitted } from './api.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
 import { ensureCreds, writeFiles } from './files.ts'
 import { LocalCluster, prepareCluster, stopEverything, type Wanted } from './local-cluster.ts'
@@ -63,7 +63,7 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
   if (at.onHost) say(onHostNotice(at))
   say(`starting ${cluster.nodes.length} node${cluster.nodes.length === 1 ? '' : 's'} and the control plane, state in ${dir.root}`)
   try {
-    const started = Promise.all([local.start(), untilNodesReady(dir, lives, stop.signal, shown)])
+    const started = Promise.all([local.start(), untilNodesReady(dir, lives, stop.signal, shown), untilPodsAdmitted(dir, stop.signal)])
     await Promise.race([started, stopped])
     if (!stop.signal.aborted) {
       say(farewell(dir))

@@ -3,7 +3,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { forbidden, badRequest, type StatusError } from '#shared/machinery/status.ts'
-import type { Registry } from '../registry/registry.ts'
+import type { Registry, Stored } from '../registry/registry.ts'
 import { generateName } from '../rest/create.ts'
 import type { AdmissionPlugin, Attributes } from './admission.ts'
 
@@ -12,6 +12,8 @@ const mountPath = '/var/run/secrets/kubernetes.io/serviceaccount'
 const mirrorAnnotation = 'kubernetes.io/config.mirror'
 /** Upstream's life time of a projected token: an hour and a little, so that a renewal at the full hour is never late. */
 const tokenSeconds = 3607
+/** Upstream's patience with the account `default`: ten looks, up to 200 ms apart. */
+const appearsWithinMs = 2000
 
 export function serviceAccount(registry: Registry): AdmissionPlugin {
   return {
@@ -31,12 +33,25 @@ export function serviceAccount(registry: Registry): AdmissionPlugin {
 
 const refused = (a: Attributes, why: string): StatusError => forbidden(a.endpoint.groupResource, a.name, why)
 
-/** The account may just have been made; the cache is asked again when it is current. */
+/** The account may just have been made; the cache is asked again when it is current. The one that a controller makes for each namespace may be on its way. */
 async function late(registry: Registry, a: Attributes, pod: Pod, name: string): Promise<void> {
   await registry.fresh()
-  const account = registry.get(table, a.namespace, name)
+  const account = registry.get(table, a.namespace, name) ?? (name === 'default' ? await appearing(registry, a.namespace, name) : undefined)
   if (!account) throw refused(a, `error looking up service account ${a.namespace}/${name}: serviceaccount ${JSON.stringify(name)} not found`)
   complete(pod, account.object as ServiceAccount)
+}
+
+/** The account once it is there, undefined when it does not come within `appearsWithinMs`. */
+function appearing(registry: Registry, namespace: string, name: string): Promise<Stored | undefined> {
+  return new Promise(resolve => {
+    const end = (account?: Stored): void => {
+      clearTimeout(timer)
+      stop()
+      resolve(account)
+    }
+    const timer = setTimeout(end, appearsWithinMs)
+    const stop = registry.watch(table, { namespace, name, after: registry.version }, { events: events => end(events.at(-1)?.stored), progress: () => {}, expired: () => end() })
+  })
 }
 
 function checkMirror(a: Attributes, pod: Pod): void {

@@ -232,6 +232,14 @@ describe('pods', () => {
     })
   })
 
+  it('wait for the account that each namespace gets', async () => {
+    const namespace = '/api/v1/namespaces/young'
+    await rest('POST', '/api/v1/namespaces', { metadata: { name: 'young' } })
+    const created = rest('POST', `${namespace}/pods`, pod('early'))
+    expect((await rest('POST', `${namespace}/serviceaccounts`, { metadata: { name: 'default' } })).code).toBe(201)
+    expect((await created).body).toMatchObject({ kind: 'Pod', spec: { serviceAccountName: 'default' } })
+  })
+
   it('can be evicted', async () => {
     await rest('POST', pods, pod('evicted'))
     expect((await rest('POST', `${pods}/evicted/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'evicted' } })).body).toMatchObject({ code: 201, status: 'Success' })
