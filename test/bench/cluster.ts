@@ -14,7 +14,8 @@ export interface BenchCluster {
   readonly dir: StateDir
   /** Whether it is ours to stop and start. */
   readonly ours: boolean
-  up(): Promise<void>
+  /** `cox up`, with more flags where given. */
+  up(...flags: string[]): Promise<void>
   down(): Promise<void>
   ps(): Promise<ProcessRow[]>
   /** `https://127.0.0.1:port` of the API. */
@@ -34,7 +35,7 @@ export async function benchCluster(root: string | undefined, nodes: number): Pro
   const self: BenchCluster = {
     dir,
     ours: root === undefined,
-    up: async () => void (await run('up', '--detach', '--nodes', String(nodes))),
+    up: async (...flags) => void (await run('up', '--detach', '--nodes', String(nodes), ...flags)),
     down: async () => void (await run('down')),
     ps: async () => JSON.parse(await run('ps', '-o', 'json')) as ProcessRow[],
     url: () => `https://127.0.0.1:${cluster().securePort}`,

@@ -7,7 +7,7 @@ import { isReady, watchPods } from './pods.ts'
 import { inFlight, median } from './statistics.ts'
 import { until } from './until.ts'
 
-const deploymentOf = (namespace: string, name: string, replicas: number): Deployment =>
+export const deploymentOf = (namespace: string, name: string, replicas: number, container: object = { image: 'pause' }): Deployment =>
   ({
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -15,7 +15,7 @@ const deploymentOf = (namespace: string, name: string, replicas: number): Deploy
     spec: {
       replicas,
       selector: { matchLabels: { app: name } },
-      template: { metadata: { labels: { app: name } }, spec: { terminationGracePeriodSeconds: 2, containers: [{ name: 'main', image: 'pause' }] } },
+      template: { metadata: { labels: { app: name } }, spec: { terminationGracePeriodSeconds: 2, containers: [{ name: 'main', ...container }] } },
     },
   }) as unknown as Deployment
 

@@ -29,6 +29,8 @@ export interface Sizes {
   stored: number
   /** In the larger round of the watch measurement. */
   watchers: number
+  /** For which a link is cut, seconds. */
+  cut: number
 }
 
 export interface Bench {

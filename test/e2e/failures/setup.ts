@@ -1,6 +1,5 @@
 /** What the rows of the failure table have in common: rounds, targets, traffic, and the look at whether all is well. */
 import { readFileSync } from 'node:fs'
-import { get } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { adminClient } from '#control-plane/cli/api.ts'
@@ -42,43 +41,6 @@ function startTime(pid: number): string {
   return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
 }
 
-export interface Traffic {
-  sent: number
-  /** Of each request that failed: when it was sent (ms since the epoch) and why. */
-  failures: { at: number; why: string }[]
-  stop(): Promise<void>
-}
-/** Requests from this machine, one each `everyMs`, each on a connection of its own and given up after 5 s. */
-export function traffic(url: string, everyMs = 20): Traffic {
-  const open = new Set<Promise<void>>()
-  const ask = (at: number): Promise<void> =>
-    new Promise(resolve => {
-      const failed = (why: string): void => void result.failures.push({ at, why })
-      const request = get(url, { agent: false, timeout: 5000 }, response => {
-        if (response.statusCode !== 200) failed(`status ${response.statusCode}`)
-        response.resume()
-        response.once('error', e => failed(e.message))
-      })
-      request.once('timeout', () => request.destroy(new Error('no answer')))
-      request.once('error', e => failed(e.message))
-      request.once('close', () => resolve())
-    })
-  const timer = setInterval(() => {
-    result.sent++
-    const asked = ask(Date.now()).finally(() => open.delete(asked))
-    open.add(asked)
-  }, everyMs)
-  const result: Traffic = {
-    sent: 0,
-    failures: [],
-    async stop() {
-      clearInterval(timer)
-      await Promise.all(open)
-    },
-  }
-  return result
-}
-
 export const isReady = (pod: Pod): boolean => !pod.metadata.deletionTimestamp && (pod.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false)
 export const podsOf = async (client: Client, app: string): Promise<Pod[]> => (await client.list(pods, 'default', { labelSelector: `app=${app}` })).items
 
@@ -116,3 +78,4 @@ export async function untilAllIsWell(cluster: ClusterFixture, client: Client, ap
 }
 
 export { delay, eventually }
+export { traffic } from '../../fixtures/traffic.ts'

@@ -1,9 +1,9 @@
 /** `cox up` killed: the next one adopts what lives, `cox down` cleans up. A reboot: the same cluster comes back with its objects and pods. */
 import { afterAll, beforeAll, expect } from 'vitest'
-import { execa } from 'execa'
 import type { Client } from '#shared/client/client.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
 import { inventory } from '../../fixtures/inventory.ts'
+import { pullPlug } from '../../fixtures/plug.ts'
 import { clientOf, eventually, podsOf, row, signal, untilAllIsWell } from './setup.ts'
 
 let cluster: ClusterFixture
@@ -48,22 +48,7 @@ row('cox up killed: everything runs on, the next one adopts it, cox down cleans 
 row('a reboot: every process killed, namespaces and links gone, the state directory kept', 240_000, async round => {
   await cluster.kubectl('create', 'configmap', `kept-${round}`, '--from-literal=a=1')
   const before = await uids()
-  // The supervisor first: it would start others again. What the kernel held goes as it does when the machine goes down.
-  const rows = await cluster.ps()
-  const order = (component: string): number => (component === 'cox' ? 0 : 1)
-  for (const { pid } of rows.sort((a, b) => order(a.component) - order(b.component))) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // It went with another one.
-    }
-  }
-  await eventually(async () => (await inventory(cluster.dir, cluster.index))['processes']?.length === 0, 'every process is gone')
-  const { links = [], cgroups = [] } = await inventory(cluster.dir, cluster.index)
-  for (const link of links) await execa('ip', ['link', 'del', link], { reject: false })
-  await execa('ip', ['route', 'del', 'unreachable', `10.${128 + cluster.index}.0.0/16`], { reject: false })
-  await execa('iptables', ['-w', '-D', 'FORWARD', '-i', `cox${cluster.index}`, '-o', `cox${cluster.index}`, '-j', 'ACCEPT'], { reject: false })
-  for (const cgroup of cgroups) await execa('find', [cgroup, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', ';'], { reject: false })
+  await pullPlug(cluster.dir, cluster.index, await cluster.ps())
   await expectNothing()
 
   await cluster.up()
