@@ -57,9 +57,12 @@ export const untilReady = (client: Client, app: string, count: number, timeoutMs
 
 /** Nothing is wrong any more: nodes Ready and without taints, endpoints exactly the Ready pods, processes exactly the containers that run. */
 export async function untilAllIsWell(cluster: ClusterFixture, client: Client, app: string, count: number, timeoutMs = 60_000): Promise<void> {
-  const all = await untilReady(client, app, count, timeoutMs)
   await eventually(
     async () => {
+      // Looked at each time: after a reboot pods show the addresses of their former life for a moment.
+      const all = await podsOf(client, app)
+      expect(all.filter(isReady).length, `${count} pods of ${app} are Ready, and no others are there`).toBe(count)
+      expect(all.length).toBe(count)
       const list = (await client.list(nodes, '')).items
       expect(list.filter(n => !n.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')).map(n => n.metadata.name)).toEqual([])
       expect(list.flatMap(n => n.spec.taints ?? [])).toEqual([])
