@@ -62,7 +62,6 @@ await build({
   sourcesContent: false,
   minifySyntax: true,
   minifyWhitespace: true,
-  keepNames: true,
   plugins: [requireBuiltins, noCaller, lateTls],
   alias: { tweetnacl: path.join(project, 'shared/bus/ed25519.ts') },
   logLevel: 'warning',

@@ -17,6 +17,8 @@ export interface WatchOptions extends ListOptions {
   allowWatchBookmarks?: boolean
   sendInitialEvents?: boolean
   timeoutSeconds?: number
+  /** Objects come without managedFields where the server can leave them out. */
+  omitManagedFields?: boolean
   /** Called at every sign of life that is no event. */
   onAlive?: () => void
 }

@@ -132,6 +132,7 @@ class Reflector<T extends KubeObject> implements Informer<T> {
       ...this.#selection(),
       resourceVersion: String(this.version),
       allowWatchBookmarks: true,
+      omitManagedFields: true,
       // As client-go: spread, so that watches do not end all at once.
       timeoutSeconds: Math.round(300 * (1 + Math.random())),
       onAlive: () => this.#heard(),

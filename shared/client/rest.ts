@@ -3,6 +3,7 @@ import type { KubeObject } from '../api/meta/objectmeta.ts'
 import { apiVersion, type Kind } from '../api/resource.ts'
 import type { ApiResponse, Transport } from '../bus/transport.ts'
 import { StatusError, type Status } from '../machinery/status.ts'
+import { managedFields, omitHeader } from './omit.ts'
 import type { Client, DeleteOptions, List, ListOptions, PatchType, WatchEvent, WatchOptions } from './client.ts'
 
 export interface ClientSettings {
@@ -29,10 +30,11 @@ export function pathOf(kind: Pick<Kind, 'group' | 'version' | 'plural' | 'namesp
   return parts.join('/')
 }
 
+/** Options that are headers, or not for the server at all. */
+const notInQuery = new Set(['metadataOnly', 'omitManagedFields', 'onAlive'])
 function queryOf(options: object): URLSearchParams {
   const query = new URLSearchParams()
-  for (const [key, value] of Object.entries(options))
-    if (value !== undefined && value !== '' && key !== 'metadataOnly' && key !== 'onAlive') query.set(key, String(value))
+  for (const [key, value] of Object.entries(options)) if (value !== undefined && value !== '' && !notInQuery.has(key)) query.set(key, String(value))
   return query
 }
 
@@ -105,7 +107,11 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
         method: 'GET',
         path: pathOf(kind, namespace),
         query,
-        headers: { accept: options.metadataOnly ? partial('PartialObjectMetadata') : 'application/json', 'user-agent': userAgent },
+        headers: {
+          accept: options.metadataOnly ? partial('PartialObjectMetadata') : 'application/json',
+          'user-agent': userAgent,
+          ...(options.omitManagedFields ? { [omitHeader]: managedFields } : {}),
+        },
         body: new Uint8Array(),
         signal,
       })

@@ -38,8 +38,9 @@ const maxInt64 = 9223372036854774784
  * Decodes a JSON body. Bytes that are no UTF-8 become U+FFFD, as in Go. Throws DecodeError on bad syntax and wrong types.
  */
 export function decode<S extends ObjectSchema>(schema: S, body: Uint8Array | string, options: DecodeOptions = {}): Decoded<Infer<S>> {
-  const text = typeof body === 'string' ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
-  const scanner = new Scanner(text, options.partial === true)
+  const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const text = typeof body === 'string' ? body : bytes.toString()
+  const scanner = new Scanner(text, bytes, options.partial === true)
   const object = scanner.document(planOf(schema))
   return { object: object as Infer<S>, unknown: scanner.unknown, duplicate: scanner.duplicate }
 }
@@ -50,8 +51,13 @@ export const decodeValue = <S extends ObjectSchema>(schema: S, value: unknown, o
 const quote = 0x22
 const backslash = 0x5c
 
+/** V8 copies shorter parts of a string; a longer one it leaves in the whole. */
+const leastSlice = 13
+
 class Scanner {
   readonly text: string
+  /** The same, when each character is one byte. */
+  readonly bytes: Buffer | undefined
   pos = 0
   readonly unknown: string[] = []
   readonly duplicate: string[] = []
@@ -62,8 +68,9 @@ class Scanner {
 
   readonly partial: boolean
 
-  constructor(text: string, partial: boolean) {
+  constructor(text: string, bytes: Buffer, partial: boolean) {
     this.text = text
+    this.bytes = bytes.length === text.length ? bytes : undefined
     this.partial = partial
   }
 
@@ -333,7 +340,9 @@ class Scanner {
       i++
     }
     this.pos = i + 1
-    return escaped ? this.unescape(text.slice(start - 1, i + 1)) : text.slice(start, i)
+    if (escaped) return this.unescape(text.slice(start - 1, i + 1))
+    // A slice would keep the whole text, and JSON.stringify takes a slow way for an object that holds one.
+    return this.bytes !== undefined && i - start >= leastSlice ? this.bytes.toString('utf8', start, i) : text.slice(start, i)
   }
 
   unescape(quoted: string): string {

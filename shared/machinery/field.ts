@@ -1,25 +1,32 @@
 /** Field paths and field errors, worded as k8s.io/apimachinery/pkg/util/validation/field words them. */
 
-/** A path into an object; `String(path)` gives `spec.containers[0].ports[1].name`. Immutable. */
+/** A path into an object; `String(path)` gives `spec.containers[0].ports[1].name`. Immutable. Its text is made when it is asked for: few paths have an error. */
 export class Path {
-  readonly #text: string
-  constructor(text = '') {
-    this.#text = text
+  readonly #parent: Path | undefined
+  readonly #name: string | number
+  readonly #bracketed: boolean
+  constructor(name: string | number = '', parent?: Path, bracketed = false) {
+    this.#name = name
+    this.#parent = parent
+    this.#bracketed = bracketed
   }
   /** Appends one or more field names. */
   child(name: string, ...more: string[]): Path {
-    const tail = more.length === 0 ? name : `${name}.${more.join('.')}`
-    return new Path(this.#text === '' ? tail : `${this.#text}.${tail}`)
+    let path = new Path(name, this)
+    for (let i = 0; i < more.length; i++) path = new Path(more[i], path)
+    return path
   }
   index(i: number): Path {
-    return new Path(`${this.#text}[${i}]`)
+    return new Path(i, this, true)
   }
   /** A key of a map, `data[key]`. */
   key(k: string): Path {
-    return new Path(`${this.#text}[${k}]`)
+    return new Path(k, this, true)
   }
   toString(): string {
-    return this.#text
+    const before = this.#parent === undefined ? '' : String(this.#parent)
+    if (this.#bracketed) return `${before}[${this.#name}]`
+    return before === '' ? String(this.#name) : `${before}.${this.#name}`
   }
 }
 

@@ -51,7 +51,7 @@ function readBody(req: Readable, announced: string | undefined): Promise<Uint8Ar
     })
     req.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)))
     req.on('error', reject)
-    req.on('close', () => reject(new Error('the client went away')))
+    req.on('close', () => req.readableEnded || reject(new Error('the client went away')))
   })
 }
 

@@ -8,7 +8,7 @@ import { Expiry } from './expiry.ts'
 import { followStream, type Following, type StreamMessage } from './follow.ts'
 import { Newest, Reached } from './freshness.ts'
 import type { Registry, RegistryEvent, Stored, Table, Watcher, WatchOptions } from './registry.ts'
-import { encode } from './stored.ts'
+import { encode, release } from './stored.ts'
 import { createStream, streamState, subjectOf, writeIdOf } from './stream.ts'
 import { Watches, type IndexedFields } from './watches.ts'
 import { Writer, type WriterView } from './write.ts'
@@ -185,6 +185,10 @@ class JetStreamRegistry implements Registry {
 
   #publish(events: (readonly [string, RegistryEvent])[]): void {
     if (events.length > 0) this.#watches.dispatch(events)
+    for (const [, { stored, previous }] of events) {
+      release(stored)
+      if (previous) release(previous)
+    }
     this.#reached.passed(this.#cache.version)
   }
 

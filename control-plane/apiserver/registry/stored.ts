@@ -5,10 +5,13 @@ import type { Stored } from './registry.ts'
 const marker = '"metadata":{'
 const versionField = (version: number): string => `"resourceVersion":"${version}"`
 
-/** What is kept in the stream: JSON without a version, with kind, apiVersion and metadata first, so that the first `"metadata":{` is the object's own. */
+/**
+ * What is kept in the stream: JSON without a version, with kind, apiVersion and metadata first, so that the first `"metadata":{` is the object's own. In metadata
+ * managedFields are first, so that they can be cut out.
+ */
 export function encode(object: KubeObject): Buffer {
   const { kind, apiVersion, metadata, ...rest } = object
-  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: { ...metadata, resourceVersion: undefined }, ...rest }))
+  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: { managedFields: metadata.managedFields, ...metadata, resourceVersion: undefined }, ...rest }))
 }
 
 class StoredObject implements Stored {
@@ -30,6 +33,9 @@ class StoredObject implements Stored {
   /** The object when it is parsed already. */
   get parsed(): KubeObject | undefined {
     return this.#object
+  }
+  release(): void {
+    this.#object = undefined
   }
 }
 
@@ -54,4 +60,33 @@ export function restamped(stored: Stored, version: number): Stored {
   const json = Buffer.concat([stored.json.subarray(0, at), Buffer.from(versionField(version)), stored.json.subarray(at + versionField(stored.version).length)])
   const parsed = stored instanceof StoredObject ? stored.parsed : undefined
   return new StoredObject(stored.namespace, stored.name, version, json, parsed && withVersion(parsed, version))
+}
+
+/** Forgets the parsed form: what is kept for long costs the garbage collector more than to parse it again for the few that are asked for. */
+export function release(stored: Stored): void {
+  if (stored instanceof StoredObject) stored.release()
+}
+
+const managed = '"managedFields":['
+/** The JSON without metadata.managedFields, in parts. */
+export function withoutManagedFields({ json, version }: Stored): readonly Buffer[] {
+  const start = json.indexOf(marker) + marker.length + versionField(version).length + 1
+  if (json.toString('latin1', start, start + managed.length) !== managed) return [json]
+  const end = endOfArray(json, start + managed.length - 1)
+  // With the comma that is left over, behind or before.
+  return json[end] === comma ? [json.subarray(0, start), json.subarray(end + 1)] : [json.subarray(0, start - 1), json.subarray(end)]
+}
+
+const [comma, quote, backslash, opening, closing] = [0x2c, 0x22, 0x5c, 0x5b, 0x5d]
+/** Behind the bracket that closes the one at `at`. */
+function endOfArray(json: Buffer, at: number): number {
+  let depth = 0
+  for (let i = at; i < json.length; i++) {
+    const c = json[i]
+    if (c === quote) {
+      for (i++; json[i] !== quote; i++) if (json[i] === backslash) i++
+    } else if (c === opening) depth++
+    else if (c === closing && --depth === 0) return i + 1
+  }
+  return json.length
 }

@@ -1,10 +1,11 @@
 /** watch: events as lines of JSON. The bytes of an object are shared by all who watch it; who does not read is dropped at bounded memory. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { managedFields, omitHeader } from '#shared/client/omit.ts'
 import { expired, type Status } from '#shared/machinery/status.ts'
 import type { Output } from '../handler/mediatype.ts'
 import type { Answer } from '../handler/response.ts'
 import { VersionExpired, type Registry, type RegistryEvent, type Stored, type WatchOptions } from '../registry/registry.ts'
-import { restamped } from '../registry/stored.ts'
+import { restamped, withoutManagedFields } from '../registry/stored.ts'
 import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
 import { listParameters, parseVersion, type ListParameters } from '../rest/options.ts'
 import { selectionOf, type Selection } from '../rest/selection.ts'
@@ -27,7 +28,7 @@ function headOf(type: EventType): Buffer {
 }
 const tail = Buffer.from('}\n')
 /** One event in parts: the object's bytes are those of the store, the same for all watchers. */
-const line = (type: EventType, json: Buffer): readonly Buffer[] => [heads[type], json, tail]
+const line = (type: EventType, ...json: readonly Buffer[]): readonly Buffer[] => [heads[type], ...json, tail]
 
 /** What becomes of an event for one who sees only part of the objects. */
 function seen({ matches }: Selection, event: RegistryEvent): { type: EventType; stored: Stored } | undefined {
@@ -49,20 +50,22 @@ export interface Encoder {
   error(status: Status): readonly Buffer[]
 }
 
-function encoder(endpoint: Endpoint, selection: Selection, output: Output, query: URLSearchParams): Encoder {
+/** `omit` is what the client named in the header of that name: components have no use for managedFields, a third of most objects. */
+function encoder(endpoint: Endpoint, selection: Selection, output: Output, query: URLSearchParams, omit: string | undefined): Encoder {
   if (output.format === 'protobuf') return protobufEncoder(endpoint, event => seen(selection, event), output, query)
   const contentType = 'application/json'
   const text = (type: string, object: object): readonly Buffer[] => [Buffer.from(`${JSON.stringify({ type, object })}\n`)]
   const error = (status: Status): readonly Buffer[] => text('ERROR', status)
   if (output.as === '') {
+    const json = omit === managedFields && !endpoint.alternate ? withoutManagedFields : (stored: Stored) => [servedJson(endpoint, stored)]
     return {
       contentType,
       error,
       event(event) {
         const s = seen(selection, event)
-        return s && line(s.type, servedJson(endpoint, s.stored))
+        return s && line(s.type, ...json(s.stored))
       },
-      initial: stored => line('ADDED', servedJson(endpoint, stored)),
+      initial: stored => line('ADDED', ...json(stored)),
       bookmark: (version, end) => text('BOOKMARK', bookmarkObject(endpoint, version, end)),
     }
   }
@@ -115,7 +118,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
   const selection = selectionOf(endpoint, p.labelSelector, p.fieldSelector, info.name)
   const start = await startOf(store.registry, p)
   const stream = new EventStream()
-  const encode = encoder(endpoint, selection, output, request.query)
+  const encode = encoder(endpoint, selection, output, request.query, request.headers[omitHeader])
   const namespace = info.namespace === '' ? undefined : info.namespace
   const answer: Answer = { code: 200, headers: { 'content-type': encode.contentType }, body: stream }
   const { registry } = store

@@ -1,6 +1,6 @@
 /** The fields in which two versions of an object differ, as structured-merge-diff tells them. */
 import { isEmptySet, member, type FieldSet } from './fieldset.ts'
-import { itemElement, shapeOf, type Shape } from './shape.ts'
+import { fieldElement, itemElement, shapeOf, type Shape } from './shape.ts'
 import { planOf } from '../plan.ts'
 import type { ObjectSchema } from '../schema.ts'
 
@@ -35,7 +35,7 @@ export function added(shape: Shape, value: unknown): FieldSet {
         const field = object[name]
         if (field === undefined) continue
         const fieldShape = shape.fields.get(name)
-        out[`f:${name}`] = fieldShape === undefined || fieldShape.kind === 'leaf' ? member : added(fieldShape, field)
+        out[fieldElement(shape, name)] = fieldShape === undefined || fieldShape.kind === 'leaf' ? member : added(fieldShape, field)
         any = true
       }
       return any ? out : member
@@ -99,7 +99,7 @@ function compareStruct(shape: Shape, old: Values, now: Values, result: Compariso
     const a = old[name]
     if (a === b) continue
     const inner = shape.kind === 'map' ? shape.item : shape.fields.get(name)
-    compareValue(inner, `f:${name}`, a, b, result)
+    compareValue(inner, fieldElement(shape, name), a, b, result)
   }
   for (const name in old) {
     const a = old[name]

@@ -47,19 +47,17 @@ function withoutSelf(set: FieldSet): FieldSet {
 
 /** The members of `a` that are not members of `b`; `a` itself when none is. */
 export function difference(a: FieldSet, b: FieldSet): FieldSet {
-  let out: FieldSet | undefined
+  let differs = false
+  // Built anew: an object from which a field is deleted is slow ever after.
+  const out: FieldSet = {}
   for (const element in a) {
-    if (element === '.') continue
-    const theirs = b[element]
-    if (theirs === undefined) continue
     const mine = a[element]!
-    const left = node(isMember(mine) && !isMember(theirs), difference(withoutSelf(mine), withoutSelf(theirs)))
-    if (left === mine) continue
-    out ??= { ...a }
-    if (left === undefined) delete out[element]
-    else out[element] = left
+    const theirs = element === '.' ? undefined : b[element]
+    const left = theirs === undefined ? mine : node(isMember(mine) && !isMember(theirs), difference(withoutSelf(mine), withoutSelf(theirs)))
+    if (left !== mine) differs = true
+    if (left !== undefined) out[element] = left
   }
-  return out ?? a
+  return differs ? out : a
 }
 
 /** The members of both. */

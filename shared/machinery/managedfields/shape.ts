@@ -66,6 +66,16 @@ class LazyShape implements Shape {
   }
 }
 
+const elements = new Map<string, string>()
+/** The path element of a field of a struct, `f:name`; made once for each name that schemas have. */
+export function fieldElement(shape: Shape, name: string): string {
+  const known = elements.get(name)
+  if (known !== undefined) return known
+  const element = `f:${name}`
+  if (shape.kind === 'struct' && shape.fields.has(name)) elements.set(name, element)
+  return element
+}
+
 /** The path element of an item of a keyed list, `k:{"name":"c"}`. A key that is absent and has no default is left out. */
 export function keyElement(shape: Shape, item: unknown): string {
   const object = item as Record<string, unknown>

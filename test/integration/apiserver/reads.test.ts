@@ -116,6 +116,22 @@ describe('watch', () => {
     w.stop()
   })
 
+  it('leaves managedFields out for components that ask for that', async () => {
+    const { body } = await rest('GET', configMaps)
+    const path = `${configMaps}?watch=true&resourceVersion=${body.metadata.resourceVersion}`
+    const [whole, lean] = [await rest.watch(path), await rest.watch(path, { 'cox-omit': 'managedFields' })]
+    await rest('POST', configMaps, configMap('lean'))
+    await rest('DELETE', `${configMaps}/lean`)
+    for (const type of ['ADDED', 'DELETED']) {
+      const { object } = await whole.next()
+      expect(object.metadata.managedFields).toHaveLength(1)
+      delete object.metadata.managedFields
+      expect(await lean.next()).toEqual({ type, object })
+    }
+    whole.stop()
+    lean.stop()
+  })
+
   it('begins with what is there and says when that is complete', async () => {
     const w = await rest.watch(`${configMaps}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true`)
     const seen: string[] = []

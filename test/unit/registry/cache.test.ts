@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { apply, eventsAfter, getCached, listCached, listCachedAt, newCache, oldestOf, type Cache } from '#control-plane/apiserver/registry/cache.ts'
 import type { StreamMessage } from '#control-plane/apiserver/registry/follow.ts'
 import { VersionExpired, type RegistryEvent, type Watcher } from '#control-plane/apiserver/registry/registry.ts'
-import { encode, newStored, restamped } from '#control-plane/apiserver/registry/stored.ts'
+import { encode, newStored, restamped, withoutManagedFields } from '#control-plane/apiserver/registry/stored.ts'
 import { subjectOf } from '#control-plane/apiserver/registry/stream.ts'
 import { Watches } from '#control-plane/apiserver/registry/watches.ts'
 
@@ -159,6 +159,21 @@ test('the version is spliced into the bytes, whatever they are', () => {
       const later = restamped(stored, 345)
       expect(later.object.metadata.resourceVersion).toBe('345')
       expect({ ...later.object, metadata: { ...later.object.metadata, resourceVersion: '12' } }).toEqual(expected)
+    }),
+  )
+})
+
+test('managedFields are cut out of the JSON, whatever is in them and around them', () => {
+  const text = fc.string({ unit: fc.constantFrom('"', '\\', '[', ']', '{', ',', 'é', '\n'), maxLength: 6 })
+  // Deeper values that look like the field stay.
+  const other = fc.dictionary(fc.constantFrom('name', 'labels', 'annotations'), fc.oneof(text, fc.constant({ managedFields: [{ '"]': '"managedFields":[' }] })), { maxKeys: 2 })
+  const entries = fc.option(fc.array(fc.dictionary(text, fc.oneof(text, fc.array(text, { maxLength: 2 })), { maxKeys: 3 }), { minLength: 1, maxLength: 2 }), { nil: undefined })
+  fc.assert(
+    fc.property(other, entries, fc.nat(), (metadata, managedFields, version) => {
+      const object = { kind: 'Pod', apiVersion: 'v1', metadata: { ...metadata, ...(managedFields ? { managedFields } : {}) }, spec: { managedFields: ['['] } } as never
+      const stored = newStored('a', 'b', version, encode(object))
+      const { managedFields: _, ...rest } = stored.object.metadata
+      expect(JSON.parse(Buffer.concat([...withoutManagedFields(stored)]).toString())).toEqual({ ...stored.object, metadata: rest })
     }),
   )
 })
