@@ -100,7 +100,8 @@ async function askApi(dir: StateDir): Promise<Known> {
       const owner = { namespace: pod.metadata?.namespace ?? '', pod: pod.metadata?.name ?? '' }
       found.set(pod.metadata?.uid ?? '', owner)
       const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {}
-      for (const c of [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses]) found.set((c.containerID ?? '').replace(/^.*:\/\//, ''), { ...owner, container: c.name })
+      // A container that waits for its first run has no id.
+      for (const { containerID, name } of [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses]) if (containerID) found.set(containerID.replace(/^.*:\/\//, ''), { ...owner, container: name })
     }
   } catch {
     // Without an API server the rows lack the names of pods, and that is what the reader came to see.
