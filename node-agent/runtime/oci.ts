@@ -1,6 +1,6 @@
 /** The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own. */
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, open, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
@@ -17,7 +17,7 @@ import { openCatalogue } from './images/catalogue.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
 
 export interface OciOptions {
-  /** The node's state directory; the runtime keeps the layers that containers share in `layers/` below it. */
+  /** The node's state directory; the runtime keeps the layers that containers share in `layers/` below it, and in `run/<id>/` what dies with the node. Both are in memory. */
   rootDir: string
   /** Absolute below the cgroup root: `/coxswain-x/node-1`. */
   cgroupRoot: string
@@ -35,10 +35,10 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   const binary = { ...found, noSyncLog: conmonHelp.includes('--no-sync-log') }
   // The kernel tells of mounts by their real paths.
   await mkdir(options.rootDir, { recursive: true })
-  const layersDirectory = join(await realpath(options.rootDir), 'layers')
-  await mkdir(layersDirectory, { recursive: true })
+  const rootDir = await realpath(options.rootDir)
+  const [layersDirectory, runDirectory] = ['layers', 'run'].map(name => join(rootDir, name)) as [string, string]
   // overlayfs takes no layer that lies inside another, as everything on the root's own file system lies inside `/`. The layers are tiny.
-  if (!(await listMounts()).some(m => m.target === layersDirectory)) await mount('tmpfs', 'coxswain-layers', layersDirectory, ['mode=755', 'size=64m'])
+  await Promise.all([inMemory(layersDirectory, 'coxswain-layers', '755'), inMemory(runDirectory, 'coxswain-run', '700')])
   const layers = await makeLayers(layersDirectory, [options.rootDir, ...options.masks])
   const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile })
   const host: Host = { capabilities: availableCapabilities(), oomScoreFloor: oomScoreFloor(), cgroup2: isCgroup2(), allDevices: allDevicesAllowed(), cgroupRoot: options.cgroupRoot }
@@ -64,14 +64,18 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       // Its parents stay for whoever named them: another container may be about to start in them.
       await removeCgroup(record.cgroup)
     }
+    const run = await readlink(join(directory, 'run')).catch(() => undefined)
+    if (run !== undefined) await rm(run, { recursive: true, force: true })
     await rm(directory, { recursive: true, force: true })
   }
 
   async function start(spec: ContainerSpec): Promise<ContainerStatus> {
     const { directory } = spec
-    await mkdir(directory, { recursive: true })
-    await Promise.all([mkdir(dirname(spec.logPath), { recursive: true }), writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })])
+    const run = join(runDirectory, spec.id)
+    await Promise.all([directory, run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
     try {
+      await symlink(run, join(directory, 'run'))
+      await writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })
       const lower = [...(spec.image.layers ?? []), ...layers.lower]
       const [overlay, passwd, group] = await Promise.all([makeRoot(directory, lower), readFromLayers(lower, 'etc/passwd'), readFromLayers(lower, 'etc/group')])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
@@ -124,6 +128,12 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     const pipe = await open(join(directory, 'ctl'), 'r+')
     await pipe.write(message).finally(() => pipe.close())
   }
+}
+
+/** A tmpfs that lives as long as the node, unless it is there. */
+async function inMemory(directory: string, source: string, mode: string): Promise<void> {
+  await mkdir(directory, { recursive: true })
+  if (!(await listMounts()).some(m => m.target === directory)) await mount('tmpfs', source, directory, [`mode=${mode}`, 'size=64m'])
 }
 
 /** runc or crun, and conmon, of the PATH; throws one line that says what is missing. */

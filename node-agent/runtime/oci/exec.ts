@@ -9,7 +9,7 @@ import { runtimeArgs, type ContainerRecord, type RuntimeBinary } from './shim.ts
 /** Resolves with the command's exit code; 126 or 127, with the runtime's words on stderr, when it cannot start. Aborting kills the command and all it started. */
 export async function execInContainer(binary: RuntimeBinary, directory: string, container: ContainerRecord, options: ExecOptions): Promise<number> {
   options.signal?.throwIfAborted()
-  const scratch = await mkdtemp(join(directory, 'exec-'))
+  const scratch = await mkdtemp(join(directory, 'run/exec-'))
   const pidFile = join(scratch, 'pid')
   const args = [...runtimeArgs(directory), 'exec', '--pid-file', pidFile]
   for (const value of options.env ?? []) args.push('--env', value)

@@ -3,12 +3,14 @@
  * exit code on disk. In a container's directory:
  *
  *     config.json upper/ work/ root/   the bundle
- *     runc/<id>/                       the runtime's own state
- *     pidfile conmon.pid ctl attach    conmon's
+ *     ctl attach                       conmon's
  *     container                        {id, cgroup, tty, stdin}
  *     process                          {pid, startTime, startedAt}, written by us before the process is let go
- *     exits/<id>                       the exit code, when the process has ended
  *     oom                              there when the kernel killed something for lack of memory (conmon's, in its working directory)
+ *     run ->                           what is true as long as the node lives, in memory: that a disk is full must not cost an exit code or an exec probe
+ *     run/runc/<id>/                   the runtime's own state
+ *     run/pidfile run/conmon.pid       conmon's
+ *     run/exits/<id>                   the exit code, when the process has ended
  */
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
@@ -32,7 +34,7 @@ export interface RuntimeBinary {
 const CREATE_TIMEOUT_MS = 30_000
 
 /** The runtime's global arguments: its state lives in the container's directory; with a log elsewhere, standard error has the bare message. */
-export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'runc'), '--log', '/dev/null']
+export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'run/runc'), '--log', '/dev/null']
 
 /**
  * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it, however that ends, and there
@@ -46,14 +48,14 @@ const IN_OWN_MOUNTS = ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c
  */
 export async function createUnderShim(binary: RuntimeBinary, spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>, overlay: string): Promise<number> {
   const { id, directory } = spec
-  await mkdir(join(directory, 'exits'), { recursive: true })
-  const args = ['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '-b', directory, '-p', join(directory, 'pidfile'), '-P', join(directory, 'conmon.pid')]
-  args.push('--exit-dir', join(directory, 'exits'), '--full-attach', '-l', `k8s-file:${spec.logPath}`, '--log-level', 'error')
+  await mkdir(join(directory, 'run/exits'), { recursive: true })
+  const args = ['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '-b', directory, '-p', join(directory, 'run/pidfile'), '-P', join(directory, 'run/conmon.pid')]
+  args.push('--exit-dir', join(directory, 'run/exits'), '--full-attach', '-l', `k8s-file:${spec.logPath}`, '--log-level', 'error')
   for (const arg of runtimeArgs(directory)) args.push('--runtime-arg', arg)
   if (binary.noSyncLog) args.push('--no-sync-log')
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
-  const errors = openSync(join(directory, 'conmon.log'), 'a')
+  const errors = openSync(join(directory, 'run/conmon.log'), 'a')
   const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: commandPath, _OCI_SYNCPIPE: '3' } })
   closeSync(errors)
   child.unref()
@@ -63,7 +65,7 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
     return await new Promise<number>((resolve, reject) => {
       deadline = setTimeout(() => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)), CREATE_TIMEOUT_MS)
       let text = ''
-      const fail = (why: string): void => reject(new Error(creationError(binary.name, why || readTail(join(directory, 'conmon.log')))))
+      const fail = (why: string): void => reject(new Error(creationError(binary.name, why || readTail(join(directory, 'run/conmon.log')))))
       pipe.setEncoding('utf8').on('data', (part: string) => {
         text += part
         const end = text.indexOf('\n')
@@ -127,7 +129,7 @@ export async function startProcess(binary: RuntimeBinary, id: string, directory:
   await reader.catch((e: Error) => Promise.reject(new Error(`cannot start a container that has stopped: ${e.message}`)))
 }
 
-const execFifo = (directory: string, id: string): string => join(directory, 'runc', id, 'exec.fifo')
+const execFifo = (directory: string, id: string): string => join(directory, 'run/runc', id, 'exec.fifo')
 
 /** Whether a process still waits to be let go: whoever created it died before that. */
 function waits(directory: string, id: string, pid: number): boolean {
@@ -182,7 +184,7 @@ export async function readStatus(directory: string): Promise<ContainerStatus | u
   const known = await status()
   if (known) return known
   // The process is gone but its parent may be about to tell the exit code.
-  if (shimPid(directory, id) !== undefined) await fileEvent(join(directory, 'exits', id), AbortSignal.timeout(SHIM_CHECK_MS))
+  if (shimPid(directory, id) !== undefined) await fileEvent(join(directory, 'run/exits', id), AbortSignal.timeout(SHIM_CHECK_MS))
   // Neither the process nor its parent is there: the node went down under it. containerd tells of such a container in the same way.
   return (await status()) ?? { id, state: 'exited', startedAt, finishedAt: new Date(), exitCode: 255 }
 }
@@ -198,7 +200,7 @@ export async function waitForExit(directory: string, signal?: AbortSignal): Prom
     const status = await readStatus(directory)
     if (status?.state === 'exited') return status
     if (status?.state === 'running' && shimPid(directory, container.id) === undefined) await abandon(directory, container.id, status.pid!)
-    else await fileEvent(join(directory, 'exits', container.id), AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
+    else await fileEvent(join(directory, 'run/exits', container.id), AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
   }
 }
 
@@ -209,12 +211,12 @@ async function abandon(directory: string, id: string, pid: number): Promise<void
   } catch {
     // already gone
   }
-  await mkdir(join(directory, 'exits'), { recursive: true })
-  await writeFile(join(directory, 'exits', id), '137')
+  await mkdir(join(directory, 'run/exits'), { recursive: true })
+  await writeFile(join(directory, 'run/exits', id), '137')
 }
 
 async function readExit(directory: string, id: string): Promise<Omit<ContainerStatus, 'id'> | undefined> {
-  const file = join(directory, 'exits', id)
+  const file = join(directory, 'run/exits', id)
   const [text, written, oom] = await Promise.all([readFile(file, 'utf8').catch(() => ''), stat(file).catch(() => undefined), stat(join(directory, 'oom')).catch(() => undefined)])
   if (written === undefined || text.trim() === '') return undefined
   return { state: 'exited', finishedAt: written.mtime, exitCode: Number(text), ...(oom ? { oomKilled: true } : {}) }
@@ -223,7 +225,7 @@ async function readExit(directory: string, id: string): Promise<Omit<ContainerSt
 /** The pid of the container's conmon, undefined when it is gone. */
 export function shimPid(directory: string, id: string): number | undefined {
   try {
-    const pid = Number(readFileSync(join(directory, 'conmon.pid'), 'utf8'))
+    const pid = Number(readFileSync(join(directory, 'run/conmon.pid'), 'utf8'))
     // A pid that was taken by another process has another command line.
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').includes(id) ? pid : undefined
   } catch {

@@ -205,7 +205,7 @@ export const scenario: Scenario = {
 
   async 'a container whose shim is killed ends as killed'() {
     await runtime.start(containerSpec('shimless', ['sleep', '1000']))
-    process.kill(Number(readFileSync(join(directoryOf('shimless'), 'conmon.pid'), 'utf8')), 'SIGKILL')
+    process.kill(Number(readFileSync(join(directoryOf('shimless'), 'run/conmon.pid'), 'utf8')), 'SIGKILL')
     assert.equal((await runtime.wait(directoryOf('shimless'), AbortSignal.timeout(15_000))).exitCode, 137)
   },
 
@@ -213,7 +213,7 @@ export const scenario: Scenario = {
     await Promise.all(readdirSync(join(node.directory, 'node/pods/uid')).map(id => runtime.remove(directoryOf(id))))
     await runtime.remove(directoryOf('exec'))
     assert.deepEqual(readdirSync(join(node.directory, 'node/pods/uid')), [])
-    assert.deepEqual((await listMounts()).filter(m => m.target.startsWith(node.directory)).map(m => m.target), [join(node.directory, 'node/layers')])
+    assert.deepEqual((await listMounts()).filter(m => m.target.startsWith(node.directory)).map(m => m.target).sort(), ['node/layers', 'node/run'].map(name => join(node.directory, name)))
     const groups = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory, { withFileTypes: true }).filter(e => e.isDirectory()).map(e => e.name) : [])
     // The pod's own group is not the runtime's to remove.
     for (const tree of await cgroupTrees()) assert.deepEqual(groups(join(tree, node.cgroup, 'burstable/pod1')), [])
