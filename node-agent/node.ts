@@ -14,8 +14,8 @@ import { detectCapabilities } from './capabilities.ts'
 import { newActivity } from './kubelet/activity.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
-import { hasDiskPressure } from './kubelet/node/diskpressure.ts'
-import { nodeEvents } from './kubelet/node/events.ts'
+import { diskPressure } from './kubelet/node/diskpressure.ts'
+import { nodeEvents, transitions } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
 import type { NodeOptions } from './kubelet/node/object.ts'
@@ -47,7 +47,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     can.runtime === 'oci' ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...catalogue }) : createProcessRuntime({ rootDir, ...catalogue }),
     can.network === 'bridge' ? openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp, nonMasqueradeCIDRs: options.nonMasqueradeCidr }) : openHostNetwork(nodeIp),
   ])
-  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, capabilities: can, runtimeVersion: `${runtime.name}-${runtime.version}`, machine, diskPressure: () => hasDiskPressure(rootDir, options.evictionHard) }
+  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, capabilities: can, runtimeVersion: `${runtime.name}-${runtime.version}`, machine, diskPressure: diskPressure(rootDir, options.evictionHard, options.evictionPressureTransitionPeriod) }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   let registered = await registerNode(client, about, log, signal)
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
@@ -71,7 +71,6 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   nodeInformer.subscribe(({ type, object }) => {
     if (type !== 'DELETED' && object.metadata.name === nodeName) events.seen(object)
   })
-  const onReport = (n: Node): void => events.reported((registered = n))
   const context = {
     nodeName,
     nodeIP: nodeIp,
@@ -91,6 +90,11 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     node,
   }
   const kubelet = startKubelet(context, signal)
+  const onReport = (n: Node): void => {
+    events.reported((registered = n))
+    // Pods wait for space, some for a minute.
+    if (transitions(n.status?.conditions).includes('NodeHasNoDiskPressure')) for (const worker of kubelet.workers()) worker.kick()
+  }
   serveKubelet(connection, kubelet, context, signal)
   const running: { [name: string]: Promise<void> } = {
     // A renewal whose answer got lost must not cost the others.

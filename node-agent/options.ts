@@ -28,6 +28,8 @@ export const flags = z.object({
   proxy: z.enum(['nftables', 'userspace']).optional(),
   /** How much must be left of the disk of the state directory; less is DiskPressure. */
   evictionHard: evictionHardFlag().default(() => (size: number) => size / 10),
+  /** How long that must not have been so before the condition ends. */
+  evictionPressureTransitionPeriod: durationFlag().default(300_000),
   nodeStatusUpdateFrequency: durationFlag().default(10_000),
   nodeLeaseDurationSeconds: intFlag().default(40),
   maxPods: intFlag().default(110),

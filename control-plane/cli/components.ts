@@ -118,5 +118,5 @@ export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
   ...['--node-ip', node.ip, '--pod-cidr', node.podCIDR, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
   ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
   ...['--cgroup-root', node.cgroup, '--mask', node.mask],
-  ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s', '--eviction-hard', 'nodefs.available<1%', ...(node.flags ?? [])],
+  ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s', '--eviction-hard', 'nodefs.available<1%', '--eviction-pressure-transition-period', '2s', ...(node.flags ?? [])],
 ]

@@ -80,8 +80,10 @@ export interface PodContext {
   readonly released: AbortSignal
   live(container: string): LiveContainer
   facts(): NodeFacts
-  /** Writes the state to disk. */
+  /** Writes the state to disk; when that fails it is tried again until it is there. */
   save(): void
+  /** Writes the state to disk; throws when that fails. For what must not happen unless it is remembered. */
+  saveNow(): void
   /** Generates the status and has it sent. */
   publish(): void
   /** The same, unless something more is known in half a second. */

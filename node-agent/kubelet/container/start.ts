@@ -104,6 +104,16 @@ async function postStart(ctx: PodContext, typed: TypedContainer, directory: stri
   }
 }
 
+/** Nothing of the container exists, so that this was no run of it: the pod's own back-off brings it here again. */
+function notCreated(ctx: PodContext, typed: TypedContainer, before: ContainerRecord | undefined, error: Error): never {
+  const { name } = typed.container
+  if (before) ctx.state.containers[name] = before
+  else delete ctx.state.containers[name]
+  ctx.live(name).waiting = { reason: 'CreateContainerError', message: error.message }
+  ctx.event('Warning', 'Failed', `Error: ${error.message}`, typed)
+  throw error
+}
+
 /** Resolves when the container runs, or when what keeps it from running is in its `waiting` and something will bring the pod back. */
 export async function startContainer(ctx: PodContext, typed: TypedContainer): Promise<void> {
   const { container } = typed
@@ -111,6 +121,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   const { runtime } = ctx.kubelet
   const live = ctx.live(name)
   const record = ctx.state.containers[name]
+  const before = record && { ...record }
   const left = crashBackOff(ctx, typed, record)
   if (left > 0) return ctx.kickIn(left)
   const held = configurationHeldBack(ctx, name)
@@ -143,7 +154,12 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     state: 'starting',
   }
   ctx.state.containers[name] = { current, ...(record ? { previous: record.current, ...(record.crash ? { crash: record.crash } : {}) } : {}) }
-  ctx.save()
+  try {
+    // Another kubelet must know of it before it can run.
+    ctx.saveNow()
+  } catch (e) {
+    return notCreated(ctx, typed, before, e as Error)
+  }
   ctx.event('Normal', 'Created', 'Container created', typed)
   try {
     const started = await runtime.start(spec)
@@ -151,6 +167,11 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     current.startedAt = (started.startedAt ?? new Date()).toISOString()
   } catch (e) {
     const { message } = e as Error
+    if (/no space left on device/i.test(message)) {
+      await clearAway(ctx, name, attempt).catch(() => {})
+      ctx.save()
+      return notCreated(ctx, typed, before, e as Error)
+    }
     ctx.event('Warning', 'Failed', `Error: ${message}`, typed)
     ctx.log.warn({ container: name, err: message }, 'container not started')
     await recordExit(ctx, name, current, { id: spec.id, state: 'exited', exitCode: 128 })

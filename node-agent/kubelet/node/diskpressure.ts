@@ -13,7 +13,13 @@ export const evictionHardFlag = () =>
       return limit.endsWith('%') ? (size: number) => (size * Number(limit.slice(0, -1))) / 100 : () => quantityValue(limit)
     })
 
-export function hasDiskPressure(directory: string, mustBeLeft: (size: number) => number): boolean {
-  const disk = statfsSync(directory)
-  return disk.bavail * disk.bsize < mustBeLeft(disk.blocks * disk.bsize)
+/** Tells, whenever it is asked, whether there is too little space or was within the last `transitionMs`, so that a disk at its limit does not flap. */
+export function diskPressure(directory: string, mustBeLeft: (size: number) => number, transitionMs: number): () => boolean {
+  let observed = -Infinity
+  return () => {
+    const { bavail, bsize, blocks } = statfsSync(directory)
+    const now = performance.now()
+    if (bavail * bsize < mustBeLeft(blocks * bsize)) observed = now
+    return now - observed <= transitionMs
+  }
 }

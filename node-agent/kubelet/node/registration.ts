@@ -45,12 +45,24 @@ export async function reportStatus(client: Client, options: NodeOptions, last: N
   return await client.patch(nodes, '', options.name, 'strategic', { status: { ...status, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } }, 'status')
 }
 
-/** Renews the status of the node, which `current` knows best, every `periodMs` until `signal` aborts. `onNode` gets what the API answered. */
+/** Nothing tells when a disk fills up. */
+const lookAtDiskMs = 1_000
+/** Resolves after `periodMs`, or once the disk is not what the Node tells of it. */
+async function untilDue(options: NodeOptions, current: () => Node, periodMs: number, signal: AbortSignal): Promise<void> {
+  const due = performance.now() + periodMs
+  for (let left = periodMs; left > 0 && !signal.aborted; left = due - performance.now()) {
+    await sleep(Math.min(lookAtDiskMs, left), signal)
+    const told = current().status?.conditions?.some(c => c.type === 'DiskPressure' && c.status === 'True') ?? false
+    if (options.diskPressure && options.diskPressure() !== told) return
+  }
+}
+
+/** Renews the status of the node, which `current` knows best, every `periodMs` and when its disk gets full, until `signal` aborts. `onNode` gets what the API answered. */
 export async function keepStatus(client: Client, options: NodeOptions, current: () => Node, periodMs: number, onNode: (node: Node) => void, log: Logger, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await sleep(periodMs * (0.98 + Math.random() * 0.04), signal)
-    if (signal.aborted) return
     try {
+      await untilDue(options, current, periodMs * (0.98 + Math.random() * 0.04), signal)
+      if (signal.aborted) return
       onNode(await reportStatus(client, options, current()))
     } catch (e) {
       if (isNotFound(e)) onNode(await registerNode(client, options, log, signal).catch(current))

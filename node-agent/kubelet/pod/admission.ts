@@ -33,6 +33,14 @@ function insufficient(pod: Pod, node: Node, others: readonly Pod[]): Rejection |
   return undefined
 }
 
+/** Pods without which a cluster does not work: upstream's system priorities begin here. */
+const systemPriority = 2_000_000_000
+/** A node whose disk is full takes on nothing more, whoever tolerates its taint: it could not even write down what it runs. */
+function underPressure(pod: Pod, node: Node): Rejection | undefined {
+  const pressure = node.status?.conditions?.some(c => c.type === 'DiskPressure' && c.status === 'True')
+  return pressure && (pod.spec.priority ?? 0) < systemPriority ? { reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' } : undefined
+}
+
 /** What a pod may set without harm to others: each has its own namespace in the kernel. https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls */
 const safeSysctls = new Set([
   'kernel.shm_rmid_forced',
@@ -51,6 +59,8 @@ const safeSysctls = new Set([
 
 /** `others` are the pods that hold the node's resources now. Undefined: the pod may run. */
 export function admit(pod: Pod, node: Node, others: readonly Pod[]): Rejection | undefined {
+  const pressure = underPressure(pod, node)
+  if (pressure) return pressure
   const unsafe = pod.spec.securityContext?.sysctls?.find(s => !safeSysctls.has(s.name.replaceAll('/', '.')))
   if (unsafe) return { reason: 'SysctlForbidden', message: `forbidden sysctl: ${JSON.stringify(unsafe.name)} not allowlisted` }
   const { os } = pod.spec

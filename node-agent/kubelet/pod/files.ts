@@ -49,12 +49,17 @@ export function resolvFile(pod: Pod, nodeResolv: string): string {
   )
 }
 
-/** Writes all three; in place, because they are bind-mounted one by one. */
+/** In place, because it is bind-mounted by itself; a file that says so already is left alone: containers read it, and there may be no space to write it again. */
+async function writeInPlace(path: string, text: string): Promise<void> {
+  if ((await readFile(path, 'utf8').catch(() => undefined)) !== text) await writeFile(path, text)
+}
+
+/** Writes all three. */
 export async function writePodFiles(d: PodDirectory, pod: Pod, podIP: string, nodeName: string): Promise<void> {
   const [nodeHosts, nodeResolv] = await Promise.all(['/etc/hosts', '/etc/resolv.conf'].map(f => readFile(f, 'utf8').catch(() => '')))
   await Promise.all([
-    writeFile(d.hosts, hostsFile(pod, podIP, nodeName, nodeHosts ?? '')),
-    writeFile(d.resolv, resolvFile(pod, nodeResolv ?? '')),
-    writeFile(d.hostname, `${podHostname(pod, nodeName).hostname}\n`),
+    writeInPlace(d.hosts, hostsFile(pod, podIP, nodeName, nodeHosts ?? '')),
+    writeInPlace(d.resolv, resolvFile(pod, nodeResolv ?? '')),
+    writeInPlace(d.hostname, `${podHostname(pod, nodeName).hostname}\n`),
   ])
 }

@@ -22,6 +22,8 @@ type Stage = 'new' | 'running' | 'terminating' | 'released' | 'removed'
 
 /** A force-deleted pod still gets a moment, as upstream's. */
 const minimumGraceSeconds = 1
+/** Until the state is written again that could not be: the disk is full, or worse. */
+const unsavedMs = 5_000
 /** Most containers run by then: the status in between is not worth a write. */
 const soonMs = 500
 const deletedGrace = (pod: Pod): number => Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
@@ -44,6 +46,8 @@ export class PodWorker implements PodContext {
   #stage: Stage = 'new'
   /** What of the pod is on disk. */
   #written = ''
+  /** The state on disk is older than ours. */
+  #unsaved = false
   #inApi = true
   #busy = false
   #again = false
@@ -84,10 +88,21 @@ export class PodWorker implements PodContext {
   facts(): NodeFacts {
     return { hostIP: this.kubelet.nodeIP, podIP: this.state.sandbox?.ip ?? '', allocatable: this.kubelet.node()?.status?.allocatable ?? {} }
   }
-  save(): void {
+  saveNow(): void {
     // A late word about a pod whose directory is being removed.
     if (this.#stage === 'removed' || !existsSync(this.directory.root)) return
+    this.#unsaved = true
     writeState(this.directory, this.state)
+    this.#unsaved = false
+  }
+  save(): void {
+    const known = this.#unsaved
+    try {
+      this.saveNow()
+    } catch (e) {
+      if (!known) this.log.warn({ err: (e as Error).message }, 'state of the pod not written; will try again')
+      this.kickIn(unsavedMs)
+    }
   }
   publish(): void {
     clearTimeout(this.#toPublish)
@@ -109,7 +124,7 @@ export class PodWorker implements PodContext {
   update(pod: Pod): void {
     this.#pod = pod
     this.kubelet.statuses.observe(pod)
-    if (this.#stage === 'running' || this.#stage === 'terminating') this.#writePod()
+    if (this.#stage === 'running' || this.#stage === 'terminating') this.#keepPod()
     if (pod.metadata.deletionTimestamp) this.#end()
     this.kick()
   }
@@ -128,6 +143,16 @@ export class PodWorker implements PodContext {
     if (version === this.#written) return
     writePod(this.directory, this.#pod)
     this.#written = version
+  }
+  /** What runs goes on without: another kubelet would only know an older version of it. */
+  #keepPod(): void {
+    // A pod that was refused has none.
+    if (!existsSync(this.directory.root)) return
+    try {
+      this.#writePod()
+    } catch (e) {
+      this.log.warn({ err: (e as Error).message }, 'copy of the pod not written')
+    }
   }
   #end(): void {
     if (this.#stage === 'running' || this.#stage === 'new') this.#ending.abort()
@@ -179,6 +204,7 @@ export class PodWorker implements PodContext {
   }
 
   async #step(): Promise<void> {
+    if (this.#unsaved) this.save()
     if (this.#stage === 'new') await this.#begin()
     const deleting = this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
     if (this.#stage === 'running' && deleting) this.#stage = 'terminating'
@@ -202,22 +228,23 @@ export class PodWorker implements PodContext {
       return
     }
     if (this.#known) await adoptPod(this)
-    else {
-      try {
-        mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
-        this.#writePod()
-      } catch (e) {
-        this.event('Warning', 'Failed', `error making pod data directories: ${(e as Error).message}`)
-        throw e
-      }
-      rememberFromStatus(this.#pod, this.state, new Date())
-    }
+    else rememberFromStatus(this.#pod, this.state, new Date())
     const over = isTerminal(this.#pod.status?.phase) || this.state.ended !== undefined
     if (!over && !this.state.admitted && !this.#pod.metadata.deletionTimestamp && this.#inApi) this.#admit()
+    if (!this.#known && this.state.admitted && !this.#pod.metadata.deletionTimestamp && this.#inApi) this.#makeDirectory()
     this.#stage = over || this.state.ended ? 'terminating' : 'running'
     if (this.#stage === 'terminating') this.#ending.abort()
     // Of a pod that is new, nothing is worth remembering before it has a sandbox.
     if (this.#known || this.#stage === 'terminating') this.save()
+  }
+  #makeDirectory(): void {
+    try {
+      mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
+      this.#writePod()
+    } catch (e) {
+      this.event('Warning', 'Failed', `error making pod data directories: ${(e as Error).message}`)
+      throw e
+    }
   }
   #admit(): void {
     const node = this.kubelet.node()

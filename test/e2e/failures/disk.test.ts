@@ -1,12 +1,16 @@
-/** A disk that is full under nats-server: writes fail with a clear error, what runs runs on, all is well when there is space again. */
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+/** A disk that is full, under nats-server and under a node: clear errors and conditions, what runs runs on, all is well when there is space again. */
+import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { nodes, pods } from '#shared/api/kinds.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { ContainerStatus } from '#shared/api/core/podspec/containerstatus.ts'
 import type { Client } from '#shared/client/client.ts'
 import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
-import { clientOf, eventually, processes, row, traffic, untilAllIsWell } from './setup.ts'
+import { clientOf, eventually, isReady, processes, row, signal, traffic, untilAllIsWell } from './setup.ts'
 
 let cluster: ClusterFixture
 let client: Client
@@ -20,6 +24,7 @@ beforeAll(async () => {
     nodes: 2,
     prepare: async dir => {
       await small(path.join(dir, 'nats'), '64m')
+      await small(path.join(dir, 'nodes/node-1'), '64m')
     },
   })
   client = clientOf(cluster)
@@ -35,23 +40,17 @@ afterAll(async () => {
   await cluster.stop()
 }, 60_000)
 
-/** Fills the disk of a directory to the last byte; gives what makes space again. */
-async function fill(dir: string): Promise<() => Promise<void>> {
-  const file = path.join(dir, 'filling')
-  await execa('dd', ['if=/dev/zero', `of=${file}`, 'bs=64k'], { reject: false })
-  await writeFile(`${file}-rest`, '').catch(() => {})
-  return async () => {
-    await rm(file)
-    await rm(`${file}-rest`, { force: true })
-  }
-}
+/** Fills the disk of a directory to the last byte, whatever was given back since the last time. */
+const fill = (dir: string): Promise<unknown> => execa('dd', ['if=/dev/zero', `of=${path.join(dir, 'filling')}`, 'bs=64k', 'oflag=append', 'conv=notrunc'], { reject: false })
+const makeSpace = (dir: string): Promise<void> => rm(path.join(dir, 'filling'), { force: true })
 const serving = async (): Promise<string[]> => processes(await cluster.ps(), pod => pod.startsWith('web-'))
 
 row('the disk under nats-server is full', 180_000, async round => {
   const before = await serving()
   const served = traffic(`http://${address}/`)
   await cluster.kubectl('create', 'configmap', `before-${round}`, '--from-literal=a=1')
-  const makeSpace = await fill(path.join(cluster.dir, 'nats'))
+  const disk = path.join(cluster.dir, 'nats')
+  await fill(disk)
   try {
     const refused = await eventually(async () => {
       const ran = await cluster.tryKubectl('create', 'configmap', `full-${round}-${Date.now()}`, `--from-literal=a=${'x'.repeat(10_000)}`)
@@ -59,7 +58,7 @@ row('the disk under nats-server is full', 180_000, async round => {
     }, 'a write is refused')
     expect(refused).toMatch(/store|etcd|space|unavailable/i)
   } finally {
-    await makeSpace()
+    await makeSpace(disk)
   }
   await eventually(async () => (await cluster.tryKubectl('create', 'configmap', `after-${round}`)).code === 0, 'writes work again')
   await cluster.kubectl('get', 'configmap', `before-${round}`)
@@ -67,4 +66,77 @@ row('the disk under nats-server is full', 180_000, async round => {
   expect(served.failures).toEqual([])
   await untilAllIsWell(cluster, client, 'web', 2)
   expect(await serving()).toEqual(before)
+})
+
+/** One container of a shell; its exec probe would end it if commands could not be run in it. */
+const shell = (name: string, script: string, spec: object = {}, container: object = {}): Promise<unknown> =>
+  client.create(pods, 'default', {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name },
+    spec: {
+      terminationGracePeriodSeconds: 0,
+      nodeName: 'node-1',
+      ...spec,
+      containers: [{ name: 'main', image: 'busybox', command: ['sh', '-c', script], livenessProbe: { exec: { command: ['true'] }, periodSeconds: 1, failureThreshold: 2 }, ...container }],
+    },
+  } as never)
+const pod = (name: string): Promise<Pod> => client.get(pods, 'default', name)
+const main = async (name: string): Promise<ContainerStatus | undefined> => (await pod(name)).status?.containerStatuses?.[0]
+const until = (name: string, is: (pod: Pod) => unknown, what: string): Promise<unknown> => eventually(async () => Boolean(is(await pod(name))), `${name}: ${what}`)
+const node = (): Promise<Node> => client.get(nodes, '', 'node-1')
+const pressure = async (): Promise<string | undefined> => (await node()).status?.conditions?.find(c => c.type === 'DiskPressure')?.status
+const told = async (name: string, text: RegExp): Promise<unknown> => eventually(async () => text.test(await cluster.kubectl('describe', 'pod', name)), `events of ${name} say ${text}`)
+
+row('the disk under a node is full', 180_000, async round => {
+  const disk = path.join(cluster.dir, 'nodes/node-1')
+  const [talks, waits, ends, doomed, refused, unscheduled] = ['talks', 'waits', 'ends', 'doomed', 'refused', 'unscheduled'].map(name => `${name}-${round}`) as [string, string, string, string, string, string]
+  const sleeping = 'sleep 100000'
+  await Promise.all([
+    shell(talks, 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done'),
+    // Admitted while there is space, and started when there is none.
+    shell(waits, sleeping, {}, { env: [{ name: 'LATE', valueFrom: { configMapKeyRef: { name: waits, key: 'late' } } }] }),
+    shell(ends, 'trap "exit 7" TERM; while :; do sleep 0.1; done', { restartPolicy: 'Never' }),
+    shell(doomed, sleeping),
+  ])
+  for (const name of [talks, ends, doomed]) await until(name, isReady, 'runs')
+  await until(waits, p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError', 'waits for its ConfigMap')
+  const untouched = async (): Promise<string[]> => processes(await cluster.ps(), name => name.startsWith('web-') || name === talks)
+  const before = await untouched()
+  const served = traffic(`http://${address}/`)
+  await fill(disk)
+  try {
+    await eventually(async () => (await pressure()) === 'True', 'DiskPressure')
+    await eventually(async () => (await node()).spec.taints?.some(t => t.key === 'node.kubernetes.io/disk-pressure' && t.effect === 'NoSchedule'), 'the taint')
+    await shell(refused, sleeping)
+    await until(refused, p => p.status?.phase === 'Failed' && p.status.reason === 'Evicted' && /DiskPressure/.test(p.status.message ?? ''), 'is refused')
+    await shell(unscheduled, sleeping, { nodeName: undefined, nodeSelector: { 'kubernetes.io/hostname': 'node-1' } })
+    await told(unscheduled, /FailedScheduling.*untolerated taint/)
+    await cluster.kubectl('create', 'configmap', waits, '--from-literal=late=1')
+    await until(waits, p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerError', 'cannot be created')
+    await told(waits, /Failed.*no space left on device/)
+    await signal(cluster, r => r.component === 'container' && r.pod === ends && /trap/.test(r.command), ends, 'SIGTERM')
+    await until(ends, p => p.status?.phase === 'Failed', 'has ended')
+    expect((await main(ends))?.state?.terminated?.exitCode).toBe(7)
+    await client.delete(pods, 'default', doomed)
+    await eventually(async () => !(await client.list(pods, 'default')).items.some(p => p.metadata.name === doomed), `${doomed} is gone`)
+    await fill(disk)
+    const agent = await signal(cluster, r => r.component === 'node-agent' && r.node === 'node-1', 'the node-agent')
+    await eventually(async () => (await cluster.ps()).some(r => r.component === 'node-agent' && r.node === 'node-1' && r.pid !== agent.pid), 'the node-agent is back')
+    await eventually(async () => (await cluster.tryKubectl('exec', talks, '--', 'true')).code === 0, 'it serves')
+    expect(await untouched()).toEqual(before)
+  } finally {
+    await makeSpace(disk)
+  }
+  await eventually(async () => (await pressure()) === 'False', 'no DiskPressure')
+  for (const name of [waits, unscheduled, talks]) await until(name, isReady, 'runs')
+  for (const name of [waits, unscheduled, talks]) expect((await main(name))?.restartCount, name).toBe(0)
+  const last = async (): Promise<number> => Number(/line (\d+)\n*$/.exec(await cluster.kubectl('logs', '--tail=1', talks))?.[1])
+  const heard = await eventually(last, 'the log goes on')
+  await eventually(async () => (await last()) > heard, 'the log goes on')
+  await served.stop()
+  expect(served.failures).toEqual([])
+  expect(await untouched()).toEqual(before)
+  await Promise.all([talks, waits, ends, refused, unscheduled].map(name => client.delete(pods, 'default', name)))
+  await untilAllIsWell(cluster, client, 'web', 2)
 })

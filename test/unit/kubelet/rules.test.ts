@@ -53,6 +53,11 @@ describe('admission', () => {
     expect(admit(newPod(), tainted('NoExecute'), [])).toMatchObject({ reason: 'TaintToleration' })
     expect(admit(newPod({ tolerations: [{ operator: 'Exists' }] }), tainted('NoExecute'), [])).toBeUndefined()
   })
+  test('a full disk takes none but what the cluster cannot do without', () => {
+    const full = { ...node, status: { ...node.status, conditions: [{ type: 'DiskPressure', status: 'True' }] } } as Node
+    expect(admit(newPod(), full, [])).toEqual({ reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' })
+    expect(admit(newPod({ priority: 2_000_001_000 }), full, [])).toBeUndefined()
+  })
   test('sysctls that reach beyond the pod', () => {
     const sets = (name: string) => admit(newPod({ securityContext: { sysctls: [{ name, value: '1' }] } }), node, [])
     expect([sets('net.ipv4.tcp_syncookies'), sets('net/ipv4/tcp_syncookies')]).toEqual([undefined, undefined])
