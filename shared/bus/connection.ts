@@ -1,10 +1,11 @@
 /** A connection to NATS that heals itself: waits for the server at first, reconnects for ever after. */
 import { readFile } from 'node:fs/promises'
-import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection, type PublishOptions } from 'nats'
+import { credsAuthenticator, type ConnectionOptions, type NatsConnection, type PublishOptions } from 'nats'
 import { logger, type Logger } from '../component/log.ts'
 import { identityOf } from './credentials.ts'
 import { Outbox } from './outbox.ts'
 import { inboxPrefix } from './subjects.ts'
+import { connectTcp } from './tcp.ts'
 
 export interface BusConnection {
   readonly nats: NatsConnection
@@ -33,6 +34,8 @@ export interface BusOptions {
   identity?: string
   /** Give up when there was no connection for that long; default: never. Applies to the first connection only. */
   timeoutMs?: number
+  /** The server is asked that often whether it is there; after two questions without an answer the connection is given up and made anew. Default: 5000. */
+  pingIntervalMs?: number
   log?: Logger
 }
 
@@ -44,7 +47,7 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
   if (options.identity !== undefined && options.identity !== identity) throw new Error(`${options.credsFile} is of ${identity}, not of ${options.identity}`)
   const deadline = options.timeoutMs === undefined ? Infinity : performance.now() + options.timeoutMs
   const attempt = () =>
-    connect({
+    connectTcp({
       servers: options.url.split(','),
       authenticator: nonce => credsAuthenticator(creds)(nonce),
       name: identity,
@@ -55,7 +58,7 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
       reconnectJitter: 100,
       ignoreAuthErrorAbort: true,
       timeout: 5_000,
-      pingInterval: 5_000,
+      pingInterval: options.pingIntervalMs ?? 5_000,
       maxPingOut: 2,
       noAsyncTraces: true,
       // What is sent at once at most; the types do not know it.
