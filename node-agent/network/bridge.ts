@@ -28,6 +28,8 @@ const BRIDGE = 'cbr0'
 const CLAIMS = '/run/coxswain/pods'
 /** Made in advance, so that a pod finds its network there. A small range is not used up by them. */
 const READY = 8
+/** A connection whose first packet nobody answered is forgotten after that time. The kernel's own 120 s are for networks with answers that take long. */
+const SYN_SENT_SECONDS = 2
 
 /** Sets the node's side up (idempotent: what a former process made is kept) and finds the pods that have a network. Throws in iproute2's or nft's words. */
 export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetwork> {
@@ -134,4 +136,6 @@ table ip coxswain-pods {
   }
 }
 `)
+  // As long as it is remembered, every other connection from its port goes to the same endpoint of a service, also when that is gone. There only once there are rules.
+  await writeFile('/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent', String(SYN_SENT_SECONDS)).catch(() => {})
 }

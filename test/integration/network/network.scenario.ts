@@ -34,8 +34,8 @@ async function serve(uid: string, port: number): Promise<void> {
 /** A process in a pod ('' for the node, 'outside' for a machine beside it) that connects where it is told to, line by line. */
 const askers = new Map<string, AsyncGenerator<string, void, string>>()
 async function* asker(from: string): AsyncGenerator<string, void, string> {
-  const code = `const net = require('net'); const one = (host, port) => new Promise(r => net.connect({ host, port, timeout: 1000 }).on('data', d => r(String(d))).on('error', e => r(e.code)).on('timeout', () => r('timeout')));
-    require('readline').createInterface(process.stdin).on('line', async l => { const [ip, port, times] = JSON.parse(l); const a = []; for (let i = 0; i < times; i++) a.push(await one(ip, port)); console.log(JSON.stringify(a)) })`
+  const code = `const net = require('net'); const one = (host, port, localPort) => new Promise(r => { const s = net.connect({ host, port, localPort, timeout: 1000 }).on('data', d => r(String(d))).on('error', e => r(e.code)).on('timeout', () => { s.destroy(); r('timeout') }) });
+    require('readline').createInterface(process.stdin).on('line', async l => { const [ip, port, times, from] = JSON.parse(l); const a = []; for (let i = 0; i < times; i++) a.push(await one(ip, port, from)); console.log(JSON.stringify(a)) })`
   const namespace = from === '' ? [] : ['ip', 'netns', 'exec', from === 'outside' ? from : `pod-${ips.get(from)}`]
   const [command, ...args] = [...namespace, process.execPath, '-e', code]
   const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] })
@@ -45,15 +45,15 @@ async function* asker(from: string): AsyncGenerator<string, void, string> {
     question = yield (await answers.next()).value as string
   }
 }
-/** What `times` connections from a place get, or the error's code. */
-async function ask(from: string, ip: string, port: number, times = 1): Promise<string[]> {
+/** What `times` connections from a place (and from a port of it) get, or the error's code. */
+async function ask(from: string, ip: string, port: number, times = 1, localPort?: number): Promise<string[]> {
   const known = askers.get(from)
   const place = known ?? asker(from)
   if (!known) {
     askers.set(from, place)
     await place.next('')
   }
-  return JSON.parse((await place.next(JSON.stringify([ip, port, times]))).value as string) as string[]
+  return JSON.parse((await place.next(JSON.stringify([ip, port, times, localPort]))).value as string) as string[]
 }
 
 const services = handInformer<Service>()
@@ -134,6 +134,15 @@ export const scenario: Scenario = {
     for (const from of ['', 'outside'] as const) assert.deepEqual([...(await ask(from, '10.9.128.10', 80)), ...(await ask(from, NODE_IP, 30080))], ['ECONNREFUSED', 'ECONNREFUSED'])
     slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c')]))
     await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 30)), ['a', 'b', 'c']))
+  },
+
+  async 'a connection that a dead endpoint did not answer does not lead the next one from its port there'() {
+    const port = 40_000
+    slices.set(slice([{ addresses: ['10.9.255.77'], nodeName: 'node-2', conditions: { ready: true } }]))
+    await eventually(async () => assert.deepEqual(await ask('a', '10.9.128.10', 80, 1, port), ['timeout']))
+    slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c')]))
+    await eventually(async () => assert.deepEqual(names(await ask('b', '10.9.128.10', 80, 30)), ['a', 'b', 'c']))
+    await eventually(async () => assert.match((await ask('a', '10.9.128.10', 80, 1, port))[0]!, /^[abc] /))
   },
 
   async 'a port that a service does not have is refused'() {
