@@ -4,19 +4,14 @@ import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import { configMaps, events, nodes } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { isStatus } from '#shared/machinery/status.ts'
-import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
-import { clientOf, delay, eventually, patience, podsOf, processes, row, signal, traffic, untilAllIsWell } from './setup.ts'
+import type { ClusterFixture } from '../../fixtures/cluster.ts'
+import { delay, eventually, patience, podsOf, processes, row, signal, startWeb, traffic, untilAllIsWell } from './setup.ts'
 
 let cluster: ClusterFixture
 let client: Client
 let address = ''
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 3 })
-  client = clientOf(cluster)
-  await cluster.kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=3', '--port=8080')
-  await cluster.kubectl('expose', 'deployment', 'web', '--port=80', '--target-port=8080')
-  await untilAllIsWell(cluster, client, 'web', 3)
-  address = await cluster.kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
+  ;({ cluster, client, address } = await startWeb({ nodes: 3, replicas: 3 }))
 }, 150_000)
 afterAll(() => cluster?.stop(), 60_000)
 

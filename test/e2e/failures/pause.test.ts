@@ -4,20 +4,15 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import { pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { ProcessRow } from '#control-plane/cli/ps.ts'
-import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
-import { clientOf, delay, eventually, patience, podsOf, processes, row, signal, traffic, untilAllIsWell, untilReady } from './setup.ts'
+import type { ClusterFixture } from '../../fixtures/cluster.ts'
+import { delay, eventually, patience, podsOf, processes, row, signal, startWeb, traffic, untilAllIsWell, untilReady } from './setup.ts'
 
 const pausedMs = 30_000
 let cluster: ClusterFixture
 let client: Client
 let address = ''
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 3, flags: ['--controller-managers', '2', '--schedulers', '2'] })
-  client = clientOf(cluster)
-  await cluster.kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=6', '--port=8080')
-  await cluster.kubectl('expose', 'deployment', 'web', '--port=80', '--target-port=8080')
-  await untilAllIsWell(cluster, client, 'web', 6)
-  address = await cluster.kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
+  ;({ cluster, client, address } = await startWeb({ nodes: 3, replicas: 6, flags: ['--controller-managers', '2', '--schedulers', '2'] }))
 }, 150_000)
 afterAll(() => cluster?.stop(), 60_000)
 

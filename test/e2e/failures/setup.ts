@@ -6,9 +6,9 @@ import { adminClient } from '#control-plane/cli/api.ts'
 import type { ProcessRow } from '#control-plane/cli/ps.ts'
 import { stateDir } from '#control-plane/cli/state.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { endpointSlices, nodes, pods } from '#shared/api/kinds.ts'
+import { endpointSlices, nodes, pods, services } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
-import { eventually, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { eventually, startCluster, type ClusterFixture, type ClusterOptions } from '../../fixtures/cluster.ts'
 
 const rounds = Number(process.env['SOAK_ROUNDS'] ?? 1)
 
@@ -22,6 +22,31 @@ export const patience = 4
 
 /** The administrator's client of a cluster; it is closed when the file ends. */
 export const clientOf = (cluster: ClusterFixture): Client => adminClient(stateDir(cluster.dir)).client
+
+export interface Web {
+  cluster: ClusterFixture
+  client: Client
+  /** The Service's. */
+  address: string
+}
+/** What most rows are about: a cluster with a Deployment `web`, whose pods are Ready once they answer requests, and its Service. `container` is more of its container. */
+export async function startWeb({ replicas, container = {}, ...options }: ClusterOptions & { replicas: number; container?: object }): Promise<Web> {
+  const cluster = await startCluster(options)
+  try {
+    const client = clientOf(cluster)
+    const labels = { app: 'web' }
+    const readinessProbe = { httpGet: { port: 8080 }, periodSeconds: 1, timeoutSeconds: 10 }
+    const spec = { containers: [{ name: 'main', image: 'registry.k8s.io/echoserver:1.10', readinessProbe, ...container }] }
+    const deployment = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web' }, spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } } }
+    const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] } }
+    await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [deployment, service] }))
+    await untilAllIsWell(cluster, client, 'web', replicas)
+    return { cluster, client, address: (await client.get(services, 'default', 'web')).spec.clusterIP ?? '' }
+  } catch (e) {
+    await cluster.stop()
+    throw e
+  }
+}
 
 /** Sends a signal to a process of the cluster that `cox ps` shows, once it shows one. */
 export async function signal(cluster: ClusterFixture, which: (row: ProcessRow) => boolean, what: string, name: NodeJS.Signals = 'SIGKILL'): Promise<ProcessRow> {
