@@ -99,7 +99,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const running: { [name: string]: Promise<void> } = {
     // A renewal whose answer got lost must not cost the others.
     lease: keepLease(newClient(transport, { timeoutMs: Math.max(1_000, (options.nodeLeaseDurationSeconds * 1000) / 4) }), node, options.nodeLeaseDurationSeconds, log, signal),
-    status: keepStatus(client, about, node, options.nodeStatusUpdateFrequency, onReport, log, signal),
+    status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
     ...(can.network === 'bridge' ? { routes: keepRoutes(nodeInformer, nodeName, log, signal) } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal),
   }

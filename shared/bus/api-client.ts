@@ -22,7 +22,7 @@ const heartbeatMs = 1_000
 const serverSilenceMs = 6_000
 /**
  * A server says within 300 ms that it has a request. One that nobody has spoken of for the first number of ticks of the timer was perhaps with a server that
- * died; after the second it is given up. Ticks, not time: after a pause of this process its answers are read first.
+ * died, now or since it was sent; after the second it is given up. Ticks, not time: after a pause of this process its answers are read first.
  */
 const tickMs = 250
 const doubtfulTicks = 3
@@ -38,6 +38,8 @@ interface Call {
   via: string | undefined
   /** Of the timer, without a sign of a server. */
   ticks: number
+  /** Why a server went while nobody had spoken of this yet. */
+  orphan: string | undefined
   /** Frames received. */
   frames: number
   readonly answered: (response: ApiResponse) => void
@@ -97,7 +99,7 @@ class NatsTransport implements Transport {
     if (!this.#connection.connected) await this.#connected(timeoutMs, signal)
     const { promise, resolve, reject } = Promise.withResolvers<ApiResponse>()
     const token = `${++this.#count}`
-    const call: Call = { token, via: undefined, ticks: 0, frames: 0, answered: resolve, failed: reject, body: undefined }
+    const call: Call = { token, via: undefined, ticks: 0, orphan: undefined, frames: 0, answered: resolve, failed: reject, body: undefined }
     this.#calls.set(token, call)
     const abort = () => this.#cancel(call, signal?.reason)
     const timer = setTimeout(() => this.#cancel(call, new TransportError('timeout', `no answer to ${method} ${path} in ${Math.round(timeoutMs)} ms`)), Math.max(1, end - performance.now()))
@@ -228,6 +230,7 @@ class NatsTransport implements Transport {
     for (const call of this.#calls.values()) {
       if (call.via !== undefined) used.add(call.via)
       else if (++call.ticks >= lostTicks) this.#cancel(call, new TransportError('lost', 'no API server speaks of the request'))
+      else if (call.ticks >= doubtfulTicks && call.orphan !== undefined) this.#cancel(call, new TransportError('lost', call.orphan))
       else if (call.ticks >= doubtfulTicks) doubtful = true
     }
     const now = performance.now()
@@ -268,6 +271,7 @@ class NatsTransport implements Transport {
     this.#servers.delete(id)
     for (const call of [...this.#calls.values()]) {
       if (call.via === id || (call.via === undefined && call.ticks >= doubtfulTicks)) this.#fail(call, new TransportError('lost', why))
+      else if (call.via === undefined) call.orphan = why
     }
   }
 }

@@ -3,6 +3,7 @@ import { nodes } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'
 import type { Client } from '#shared/client/client.ts'
+import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
 import { newNode, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
@@ -57,16 +58,33 @@ async function untilDue(options: NodeOptions, current: () => Node, periodMs: num
   }
 }
 
-/** Renews the status of the node, which `current` knows best, every `periodMs` and when its disk gets full, until `signal` aborts. `onNode` gets what the API answered. */
-export async function keepStatus(client: Client, options: NodeOptions, current: () => Node, periodMs: number, onNode: (node: Node) => void, log: Logger, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
+/** Whether it was said of the node that nobody hears of it, as the node lifecycle controller does. */
+const isDoubted = (node: Node): boolean => node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'Unknown') ?? false
+
+/**
+ * Renews the status of the node, which `current` knows best, every `periodMs`, when its disk gets full, and at once when `informer` shows that it is doubted, as a node
+ * is whose link has healed; until `signal` aborts. Failures are tried again sooner. `onNode` gets what the API answered.
+ */
+export async function keepStatus(client: Client, options: NodeOptions, current: () => Node, informer: Pick<Informer<Node>, 'subscribe'>, periodMs: number, onNode: (node: Node) => void, log: Logger, signal: AbortSignal): Promise<void> {
+  const pause = backoff(200, periodMs)
+  let wake = new AbortController()
+  informer.subscribe(({ type, object }) => {
+    if (type !== 'DELETED' && object.metadata.name === options.name && isDoubted(object)) wake.abort()
+  })
+  for (let wait = periodMs; !signal.aborted; ) {
     try {
-      await untilDue(options, current, periodMs * (0.98 + Math.random() * 0.04), signal)
+      await untilDue(options, current, wait * (0.98 + Math.random() * 0.04), AbortSignal.any([signal, wake.signal]))
       if (signal.aborted) return
+      wake = new AbortController()
+      wait = periodMs
       onNode(await reportStatus(client, options, current()))
+      pause.reset()
     } catch (e) {
       if (isNotFound(e)) onNode(await registerNode(client, options, log, signal).catch(current))
-      else log.warn({ node: options.name, err: (e as Error).message }, 'node status not taken')
+      else {
+        log.warn({ node: options.name, err: (e as Error).message }, 'node status not taken')
+        wait = pause.next()
+      }
     }
   }
 }

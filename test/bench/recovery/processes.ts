@@ -4,6 +4,7 @@ import { agentOf } from '#control-plane/cli/chaos/processes.ts'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { configMaps, leases, pods } from '#shared/api/kinds.ts'
+import type { Watched } from '../objects.ts'
 import { isReady, sleeper } from '../pods.ts'
 import { allReady, follow, killed, scale, working, type Scenario, type Stage } from './failure.ts'
 
@@ -17,36 +18,54 @@ async function written({ client, namespace }: Stage): Promise<void> {
   }
 }
 
-/** The API is away meanwhile: nothing can be watched. */
+const growth = 'a Deployment that is scaled gets its pod'
+
+/** Scales; resolves when there are three pods of which this is true. */
+async function grown(stage: Stage, watch: Watched<Pod>, done: (pod: Pod) => boolean = () => true): Promise<void> {
+  await scale(stage, 3)
+  await watch.until(all => all.size === 3 && [...all.values()].every(done), growth)
+}
+/** A server that is told to end while it starts may not hear it. */
+const settled = (watch: Watched<Pod>): Promise<void> => watch.until(allReady(3), '3 pods are Ready')
+
 const writesAgain = (process: string): Scenario => ({
   name: `${process} killed`,
   async prepare(stage) {
     await working(stage)
     const { client, namespace, cluster } = stage
     await client.create(configMaps, namespace, { metadata: { name: 'written', namespace } } as ConfigMap)
+    let wrote: Promise<void>
+    let watch: Watched<Pod>
     return {
       strike: () => killed(cluster.dir, process),
-      recoveries: [{ what: 'a write over HTTPS works', target: 3, done: () => written(stage) }],
-      after: () => client.delete(configMaps, namespace, 'written'),
+      recoveries: [
+        { what: 'a write over HTTPS works', target: 3, done: () => (wrote = written(stage)) },
+        {
+          what: growth,
+          async done() {
+            await wrote
+            // The watch of before is broken.
+            watch = await follow(stage, pods, namespace)
+            await grown(stage, watch)
+          },
+        },
+      ],
+      async after() {
+        await settled(watch)
+        await client.delete(configMaps, namespace, 'written')
+      },
     }
   },
 })
 
-const scalesAgain = (process: string, what: string, done: (pod: Pod) => boolean): Scenario => ({
+const scalesAgain = (process: string, what: string, done?: (pod: Pod) => boolean): Scenario => ({
   name: `${process} killed`,
   async prepare(stage) {
     const watch = await working(stage)
     return {
       strike: () => killed(stage.cluster.dir, process),
-      recoveries: [{
-        what,
-        async done() {
-          await scale(stage, 3)
-          await watch.until(all => all.size === 3 && [...all.values()].every(done), what)
-        },
-      }],
-      // A server that is told to end while it starts may not hear it.
-      after: () => watch.until(allReady(3), '3 pods are Ready'),
+      recoveries: [{ what, done: () => grown(stage, watch, done) }],
+      after: () => settled(watch),
     }
   },
 })
@@ -87,7 +106,7 @@ const nodeAgent: Scenario = {
 export const processes: Scenario[] = [
   writesAgain('kube-apiserver'),
   writesAgain('nats-server'),
-  scalesAgain('kube-controller-manager', 'a Deployment that is scaled gets its pod', () => true),
+  scalesAgain('kube-controller-manager', growth),
   scalesAgain('kube-scheduler', 'a new pod is bound', pod => pod.spec.nodeName !== undefined),
   nodeAgent,
 ]

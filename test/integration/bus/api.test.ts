@@ -170,6 +170,26 @@ describe('a request whose server says nothing', () => {
     await end()
   })
 
+  test('because it died just then: is an error soon, whenever it is noticed that it died', async () => {
+    const second = await nats.connect('system:apiserver')
+    let begun = 0
+    const other = serveApi(second, async request => (request.method === 'GET' ? endless(request, { sent: 0, over: false }) : (begun++, new Promise<never>(() => {}))), { log })
+    await second.nats.flush()
+    const transports = []
+    // Each asks at its own times whether the server lives.
+    for (let i = 0; i < 4; i++) {
+      const transport = natsTransport(node)
+      transports.push(transport)
+      await get(transport, '/watch')
+      await new Promise(resolve => setTimeout(resolve, 250))
+    }
+    const writes = transports.map(transport => get(transport, '/', { method: 'PUT', timeoutMs: 60_000 }).catch((e: Error) => e.message))
+    await until(() => begun === writes.length, 'all to be begun')
+    await second.close()
+    expect(await Promise.all(writes)).toEqual(writes.map(() => 'the API server is gone'))
+    await Promise.all([other.close(), ...transports.map(t => t.close())])
+  })
+
   test('because it hangs: is given up long before its deadline', async () => {
     const { codes, end } = await beside()
     expect(await codes('PUT')).toEqual(new Set([200, 'lost']))
