@@ -8,18 +8,8 @@ import { processes } from './recovery/processes.ts'
 import { reboot, supervisor } from './recovery/whole.ts'
 import { median } from './statistics.ts'
 
-/**
- * What is done in turns, and how often: what has just died gets time to become what it was, as a process that dies again and again is started later and later. From the last
- * ones on there are two of each leader.
- */
-const turns: { rounds: number; nodes?: number; scenarios: Scenario[] }[] = [
-  { rounds: 3, scenarios: processes },
-  // With fewer nodes nobody is left who asks, or one is half of the cluster.
-  { rounds: 2, nodes: 3, scenarios: [node] },
-  { rounds: 1, nodes: 3, scenarios: links },
-  { rounds: 2, scenarios: [supervisor, reboot] },
-  { rounds: 3, scenarios: leaders },
-]
+/** In this order: what was killed lives on for a while before it is killed again, as what dies again and again is started later and later. From the first leader on there are two. */
+const failures: Scenario[] = [...processes, node, ...processes, ...links, ...processes, node, supervisor, reboot, supervisor, reboot, ...leaders, ...leaders, ...leaders]
 
 async function once(scenario: Scenario, bench: Omit<Stage, 'afterwards'>, record: (row: Row) => void): Promise<void> {
   const cleaners: (() => unknown)[] = []
@@ -43,12 +33,13 @@ async function once(scenario: Scenario, bench: Omit<Stage, 'afterwards'>, record
 export const measureRecovery: Measurement = async bench => {
   if (!bench.cluster.ours) throw new Error('a running cluster is not broken to measure how it recovers')
   const stage = { ...bench, namespace: await bench.namespace(), nodes: requireCluster(bench.cluster.dir).nodes.map(n => n.name) }
+  const done = new Map<Scenario, number>()
   const samples = new Map<string, Row[]>()
-  for (const { rounds, nodes = 1, scenarios } of turns) {
-    if (stage.nodes.length < nodes) continue
-    for (let round = 0; round < Math.min(rounds, bench.sizes.repeat); round++) {
-      for (const scenario of scenarios) await once(scenario, stage, row => void samples.set(row.name, [...(samples.get(row.name) ?? []), row]))
-    }
+  for (const scenario of failures) {
+    const times = done.get(scenario) ?? 0
+    if (times >= bench.sizes.repeat || stage.nodes.length < (scenario.nodes ?? 1)) continue
+    done.set(scenario, times + 1)
+    await once(scenario, stage, row => void samples.set(row.name, [...(samples.get(row.name) ?? []), row]))
   }
   return [...samples.values()].map(([first, ...rest]) => ({ ...first!, value: median([first!, ...rest].map(r => r.value)) }))
 }

@@ -38,6 +38,8 @@ export interface Failure {
 
 export interface Scenario {
   name: string
+  /** How many nodes it takes: 1 unless given. */
+  nodes?: number
   /** Sees to it that all is well, up to the moment before the strike. */
   prepare(stage: Stage): Promise<Failure>
 }

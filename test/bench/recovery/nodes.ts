@@ -16,6 +16,7 @@ const replicas = 6
 
 export const node: Scenario = {
   name: 'node killed',
+  nodes: 3,
   async prepare(stage) {
     const watch = await working(stage, replicas)
     const { client, namespace, cluster, nodes: [, victim = '', asking = ''] } = stage
@@ -23,7 +24,7 @@ export const node: Scenario = {
     const url = `http://${service.spec.clusterIP}/`
     const pid = readRecord(cluster.dir, nodeProcess(asking))?.pid ?? 0
     await until(() => execa('nsenter', ['-t', String(pid), '-n', 'curl', '-sf', '--max-time', '1', url], { reject: false }).then(r => r.exitCode === 0), 'the Service answers')
-    const requests = await trafficFrom(pid, url)
+    const requests = await trafficFrom(pid, url, 1000)
     stage.afterwards(requests.kill)
     let struck = 0
     const replaced = Promise.withResolvers<void>()
@@ -39,7 +40,7 @@ export const node: Scenario = {
           done: () => watch.until(all => [...all.values()].filter(p => p.spec.nodeName !== victim && isReady(p)).length === replicas, 'all are replaced').finally(replaced.resolve),
         },
         {
-          what: 'the last request that fails is sent',
+          what: 'the last request without an answer in 1 s',
           target: 5,
           async done() {
             await replaced.promise
@@ -58,6 +59,7 @@ export const node: Scenario = {
 
 const cut = (name: string, direction: LinkFault['direction']): Scenario => ({
   name,
+  nodes: 3,
   async prepare(stage) {
     const watch = await working(stage, replicas)
     const nodeWatch = await follow(stage, nodes, '')
