@@ -1,5 +1,5 @@
 /** The state directory: everything a cluster is, and where each part of it lies. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import * as z from 'zod'
 
@@ -76,8 +76,13 @@ export function requireCluster(dir: StateDir): Cluster {
 /** Replaces a file so that readers see the old or the new text, never a part. */
 export function writeAtomically(file: string, text: string, mode = 0o600): void {
   const temporary = `${file}.${process.pid}`
-  writeFileSync(temporary, text, { mode })
-  renameSync(temporary, file)
+  try {
+    writeFileSync(temporary, text, { mode })
+    renameSync(temporary, file)
+  } catch (e) {
+    rmSync(temporary, { force: true })
+    throw e
+  }
 }
 
 export const writeCluster = (dir: StateDir, cluster: Cluster): void => writeAtomically(dir.cluster, `${JSON.stringify(cluster, null, 2)}\n`)

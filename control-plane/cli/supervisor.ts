@@ -1,5 +1,5 @@
 /** Keeps one control-plane process running: starts or adopts it, restarts it with back-off when it dies, stops it when told. */
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -68,12 +68,23 @@ export class Supervisor {
       const how = await this.#once(() => {
         this.#firstReady.resolve()
         this.#events.ready(name, performance.now() - began)
-      })
+        // A disk that is full, for one, keeps a process from being started and not us from trying.
+      }).catch((e: Error) => e.message)
       if (this.#stop.signal.aborted) return
       if (performance.now() - began > healthyAfterMs) backoff = firstBackoffMs
       this.#events.died(name, how, backoff)
       await delay(backoff, undefined, { signal: this.#stop.signal }).catch(() => {})
       backoff = Math.min(backoff * 2, maxBackoffMs)
+    }
+  }
+
+  /** Notes who it is. Without that it must not run: nobody could adopt or stop it. */
+  #record(child: ChildProcess): ProcessRecord {
+    try {
+      return writeRecord(this.#dir, this.name, child.pid!)
+    } catch (e) {
+      child.kill('SIGKILL')
+      throw e
     }
   }
 
@@ -104,7 +115,7 @@ export class Supervisor {
     child.once('error', e => ended.resolve(e.message))
     child.once('exit', (code, signal) => ended.resolve(signal ? `killed by ${signal}` : `exited with code ${code}`))
     if (child.pid !== undefined) {
-      const record = writeRecord(this.#dir, name, child.pid)
+      const record = this.#record(child)
       if (this.#stop.signal.aborted) kill(record, 'SIGTERM')
       if (probe) void probe(life.signal).then(() => serves(record), () => {})
       else child.on('message', message => message === 'ready' && serves(record))

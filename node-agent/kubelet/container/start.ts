@@ -104,6 +104,9 @@ async function postStart(ctx: PodContext, typed: TypedContainer, directory: stri
   }
 }
 
+/** The node's fault, not the container's: in the words of the system, ours or the runtime's. */
+const isDiskFull = (error: Error): boolean => /no space left on device/i.test(error.message)
+
 /** Nothing of the container exists, so that this was no run of it: the pod's own back-off brings it here again. */
 function notCreated(ctx: PodContext, typed: TypedContainer, before: ContainerRecord | undefined, error: Error): never {
   const { name } = typed.container
@@ -135,6 +138,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     spec = await configure(ctx, typed, image, attempt)
     await mkdir(dirname(spec.logPath), { recursive: true })
   } catch (e) {
+    if (isDiskFull(e as Error)) return notCreated(ctx, typed, before, e as Error)
     const { message } = e as Error
     live.waiting = { reason: 'CreateContainerConfigError', message }
     live.configFailure = { at: Date.now(), sources: ctx.sources.version }
@@ -167,9 +171,8 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     current.startedAt = (started.startedAt ?? new Date()).toISOString()
   } catch (e) {
     const { message } = e as Error
-    if (/no space left on device/i.test(message)) {
+    if (isDiskFull(e as Error)) {
       await clearAway(ctx, name, attempt).catch(() => {})
-      ctx.save()
       return notCreated(ctx, typed, before, e as Error)
     }
     ctx.event('Warning', 'Failed', `Error: ${message}`, typed)

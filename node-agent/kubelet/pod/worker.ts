@@ -22,8 +22,6 @@ type Stage = 'new' | 'running' | 'terminating' | 'released' | 'removed'
 
 /** A force-deleted pod still gets a moment, as upstream's. */
 const minimumGraceSeconds = 1
-/** Until the state is written again that could not be: the disk is full, or worse. */
-const unsavedMs = 5_000
 /** Most containers run by then: the status in between is not worth a write. */
 const soonMs = 500
 const deletedGrace = (pod: Pod): number => Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
@@ -40,6 +38,7 @@ export class PodWorker implements PodContext {
   readonly #ending = new AbortController()
   readonly #released = new AbortController()
   readonly #retry = backoff(500, 60_000)
+  readonly #saveRetry = backoff(1_000, 60_000)
   readonly #sandbox = { sandbox: false }
   readonly #known: boolean
   #pod: Pod
@@ -94,6 +93,7 @@ export class PodWorker implements PodContext {
     this.#unsaved = true
     writeState(this.directory, this.state)
     this.#unsaved = false
+    this.#saveRetry.reset()
   }
   save(): void {
     const known = this.#unsaved
@@ -101,7 +101,7 @@ export class PodWorker implements PodContext {
       this.saveNow()
     } catch (e) {
       if (!known) this.log.warn({ err: (e as Error).message }, 'state of the pod not written; will try again')
-      this.kickIn(unsavedMs)
+      this.kickIn(this.#saveRetry.next())
     }
   }
   publish(): void {

@@ -56,6 +56,13 @@ export function writeEntry(directory: string, name: string, value: Launch | Proc
   renameSync(join(directory, `${name}.new`), join(directory, name))
 }
 
+/** Sets space aside for an entry that must be written later, also on a full disk: `fillEntry` writes it then. */
+export const reserveEntry = (directory: string, name: string): void => writeFileSync(join(directory, `${name}.new`), ' '.repeat(256), { mode: 0o600 })
+export function fillEntry(directory: string, name: string, value: Ended): void {
+  writeFileSync(join(directory, `${name}.new`), JSON.stringify(value), { flag: 'r+' })
+  renameSync(join(directory, `${name}.new`), join(directory, name))
+}
+
 export const runs = (entry: Process | undefined): boolean => entry?.startTime !== undefined && processStartTime(entry.pid) === entry.startTime
 
 /** The shim's pid; undefined when it is gone. */

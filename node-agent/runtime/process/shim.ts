@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { processStartTime } from '#shared/component/processes.ts'
 import { criWriter } from './crilog.ts'
-import { readEntry, writeEntry, type Launch } from './record.ts'
+import { fillEntry, readEntry, reserveEntry, writeEntry, type Launch } from './record.ts'
 import { terminalCommand } from './terminal.ts'
 
 /** How long output is waited for that a process outside of the container's group still holds open, ms. */
@@ -23,17 +23,38 @@ const directory = process.argv[2]!
 // Sockets have short paths only.
 process.chdir(directory)
 for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => {})
+let told = false
+// A full disk while it starts, and whatever else.
+process.once('uncaughtException', (error: Error) => {
+  tell({ error: error.message })
+  process.stderr.write(`${error.stack}\n`, () => process.exit(1))
+})
 writeEntry('.', 'shim', { pid: process.pid, startTime: processStartTime(process.pid) })
+reserveEntry('.', 'exit')
 const launch = readEntry<Launch>('.', 'launch.json')!
 let log = openSync(launch.logPath, 'a', 0o640)
 // Whoever rotates the log has renamed it.
 process.on('SIGUSR2', () => {
   const old = log
-  log = openSync(launch.logPath, 'a', 0o640)
-  closeSync(old)
+  try {
+    log = openSync(launch.logPath, 'a', 0o640)
+    closeSync(old)
+  } catch {
+    // The renamed one is better than none.
+  }
 })
+/** What a full disk has no space for is lost: it must not end what it tells of. */
+function writeLog(entries: Buffer): void {
+  try {
+    writeSync(log, entries)
+  } catch {
+    // the next may fit
+  }
+}
 
 function tell(message: object): void {
+  if (told) return
+  told = true
   try {
     writeSync(3, `${JSON.stringify(message)}\n`)
     closeSync(3)
@@ -43,7 +64,7 @@ function tell(message: object): void {
 }
 
 function follow(stream: Readable | null, name: 'stdout' | 'stderr'): Promise<void> {
-  const write = criWriter(name, text => writeSync(log, text))
+  const write = criWriter(name, writeLog)
   stream?.on('data', write)
   return new Promise(resolve => (stream ? stream.once('close', resolve) : resolve()))
 }
@@ -67,7 +88,12 @@ const output = Promise.all([follow(child.stdout, 'stdout'), follow(child.stderr,
 const input = launch.stdin ? serveInput(child) : undefined
 child.once('spawn', () => {
   const pid = child.pid!
-  writeEntry('.', 'process', { pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
+  try {
+    writeEntry('.', 'process', { pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
+  } catch (error) {
+    process.kill(-pid, 'SIGKILL')
+    throw error
+  }
   tell({ pid })
 })
 child.once('error', error => {
@@ -86,7 +112,7 @@ child.once('exit', async (code, name) => {
   let timer: NodeJS.Timeout | undefined
   await Promise.race([output, new Promise(resolve => (timer = setTimeout(resolve, LINGER_MS)))])
   clearTimeout(timer)
-  writeEntry('.', 'exit', { exitCode: code ?? 128 + (signal ?? 0), ...(signal === undefined ? {} : { signal }), finishedAt: new Date().toISOString() })
+  fillEntry('.', 'exit', { exitCode: code ?? 128 + (signal ?? 0), ...(signal === undefined ? {} : { signal }), finishedAt: new Date().toISOString() })
   if (input) unlinkSync('attach')
   process.exit(0)
 })

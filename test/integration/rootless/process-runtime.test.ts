@@ -50,6 +50,9 @@ describe('a container', () => {
     expect(logOf('first')).toMatch(/ stderr F err$/m)
     expect(logOf('first')).toMatch(/ stdout P part$/m)
   })
+  test('runs on when its log cannot be written', async () => {
+    expect(await run('unheard', ['sh', '-c', 'for n in 1 2 3; do echo $n; sleep 0.05; done; exit 5'], { logPath: '/dev/full' })).toMatchObject({ exitCode: 5 })
+  })
   test('starts in a root of its own, with the environment it is given and no other', async () => {
     process.env['OF_THE_NODE'] = 'x'
     const more = { env: ['A=b c', 'not.a.shell-name=kept'], workingDir: '/not/there', hostname: 'my-pod' }
