@@ -63,7 +63,12 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     const nodeAddresses = can.network === 'host' ? [...new Set([nodeIp, '127.0.0.1'])] : [nodeIp]
     startUserspaceProxy({ services: serviceInformer, endpointSlices: sliceInformer, recorder: eventRecorder(client, 'kube-proxy', nodeName, log), nodeName, nodeAddresses, log }, signal)
   }
-  const node = (): Node => nodeInformer.get('', nodeName) ?? registered
+  const versionOf = (n: Node): number => Number(n.metadata.resourceVersion ?? 0)
+  /** The newer of what was seen and what we reported: a pod may come before the watch tells of our own report. */
+  const node = (): Node => {
+    const seen = nodeInformer.get('', nodeName)
+    return seen && versionOf(seen) >= versionOf(registered) ? seen : registered
+  }
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
   const events = nodeEvents(recorder, nodeName)
   events.started()
