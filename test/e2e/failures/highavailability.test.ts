@@ -155,7 +155,7 @@ row('leaders and an API server that hang are replaced; leaders that wake up find
   const informer = startInformer(bus.client, pods, { namespace: 'default', labelSelector: 'app=many', log: quiet }, end.signal)
   informer.subscribe(e => made.add(e.object.metadata.uid ?? ''))
   await informer.synced
-  await cluster.kubectl('create', 'deployment', 'many', '--image=busybox', '--replicas=8', '--', 'sleep', '100000')
+  await cluster.kubectl('create', 'deployment', 'many', '--image=registry.k8s.io/pause:3.10', '--replicas=8')
   await eventually(() => made.size > 0, 'the first pod')
   for (const { pid } of [...hung, apiserver]) process.kill(pid, 'SIGSTOP')
   await eventually(async () => (await Promise.all(hung.map(r => holder(r.component)))).every((now, i) => now !== former[i]), 'others lead', 30_000)

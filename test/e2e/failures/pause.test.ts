@@ -35,7 +35,14 @@ async function pause(which: ((row: ProcessRow) => boolean)[], what: string, mean
 const serving = async (): Promise<string[]> => processes(await cluster.ps(), pod => pod.startsWith('web-'))
 const noop = async (): Promise<void> => {}
 
-row('the leaders, the supervisor and a node-init are paused: the others take over, and no leader that wakes up does harm', 240_000, async round => {
+row('the leaders, the supervisor, a node-init and a node-agent are paused: the others take over, the pods of the agent serve on and are replaced, who wakes up does no harm', 240_000, async round => {
+  const name = 'node-2'
+  await cluster.kubectl('rollout', 'restart', 'deployment', 'web')
+  await cluster.kubectl('rollout', 'status', 'deployment', 'web', '--timeout=60s')
+  await untilAllIsWell(cluster, client, 'web', 6)
+  const mine = (await podsOf(client, 'web')).filter(p => p.spec.nodeName === name)
+  expect(mine.length).toBeGreaterThan(0)
+  const served = traffic(`http://${mine[0]?.status?.podIP}:8080/`, 100)
   const app = `during-${round}`
   // Every pod that is ever made for it, and every node that one is bound to.
   const made = new Map<string, Set<string>>()
@@ -50,14 +57,20 @@ row('the leaders, the supervisor and a node-init are paused: the others take ove
     }
   }
   const following = follow()
+  const leads = (component: string) => (r: ProcessRow) => r.component === component && r.leader === true
+  const ofNode = (component: string, node: string) => (r: ProcessRow) => r.component === component && r.node === node
   await pause(
-    [r => r.component === 'kube-controller-manager' && r.leader === true, r => r.component === 'kube-scheduler' && r.leader === true, r => r.component === 'cox', r => r.component === 'node-init' && r.node === 'node-3'],
-    'the leader',
+    [leads('kube-controller-manager'), leads('kube-scheduler'), r => r.component === 'cox', ofNode('node-init', 'node-3'), ofNode('node-agent', name)],
+    'a process to pause',
     async () => {
-      await cluster.kubectl('create', 'deployment', app, '--image=busybox', '--replicas=3', '--', 'sleep', '100000')
+      await eventually(async () => (await podsOf(client, 'web')).filter(p => p.spec.nodeName !== name && !p.metadata.deletionTimestamp).length === 6, 'replaced')
+      await served.stop()
+      await cluster.kubectl('create', 'deployment', app, '--image=registry.k8s.io/pause:3.10', '--replicas=3')
       await untilReady(client, app, 3, patience * 6_000)
     },
   )
+  expect(served.failures).toEqual([])
+  await eventually(async () => processes((await cluster.ps()).filter(r => r.node === name), pod => mine.some(p => p.metadata.name === pod)).length === 0, 'what was deleted has ended', patience * 2_000)
   // The leaders that were have found out: they ended, and are standing by again.
   for (const component of ['kube-controller-manager', 'kube-scheduler'])
     await eventually(async () => {
@@ -70,6 +83,7 @@ row('the leaders, the supervisor and a node-init are paused: the others take ove
   expect([...made.values()].map(nodes => nodes.size)).toEqual([1, 1, 1])
   await cluster.kubectl('delete', 'deployment', app)
   await eventually(async () => (await podsOf(client, app)).length === 0, 'its pods are gone')
+  await untilAllIsWell(cluster, client, 'web', 6)
 })
 
 for (const component of ['nats-server', 'kube-apiserver']) {
@@ -84,20 +98,3 @@ for (const component of ['nats-server', 'kube-apiserver']) {
     expect(await serving()).toEqual(before)
   })
 }
-
-row('a node-agent is paused: its pods serve on, are replaced, and end when it wakes up', 240_000, async () => {
-  const name = 'node-2'
-  await cluster.kubectl('rollout', 'restart', 'deployment', 'web')
-  await cluster.kubectl('rollout', 'status', 'deployment', 'web', '--timeout=60s')
-  await untilAllIsWell(cluster, client, 'web', 6)
-  const mine = (await podsOf(client, 'web')).filter(p => p.spec.nodeName === name)
-  expect(mine.length).toBeGreaterThan(0)
-  const served = traffic(`http://${mine[0]?.status?.podIP}:8080/`, 100)
-  await pause([r => r.component === 'node-agent' && r.node === name], 'the node-agent', async () => {
-    await eventually(async () => (await podsOf(client, 'web')).filter(p => p.spec.nodeName !== name && !p.metadata.deletionTimestamp).length === 6, 'replaced', 60_000)
-    await served.stop()
-  })
-  expect(served.failures).toEqual([])
-  await eventually(async () => processes((await cluster.ps()).filter(r => r.node === name), pod => mine.some(p => p.metadata.name === pod)).length === 0, 'what was deleted has ended', patience * 2_000)
-  await untilAllIsWell(cluster, client, 'web', 6)
-})
