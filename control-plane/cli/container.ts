@@ -67,6 +67,7 @@ const nodeCredsFile = (name: string): string => path.join(nodeCreds, `${nodeIden
 
 function run(component: string): never {
   let command: string[]
+  const env = { ...process.env, ...processEnv } as Record<string, string>
   if (component === 'node-agent') {
     const { name, index } = ownNode()
     // The control plane's containers know no way to pods, so pods talk to them with the node's address.
@@ -76,10 +77,11 @@ function run(component: string): never {
     const found = controlPlane(dir, here(), { securePort, instances: { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 } }, c => `${c}-${hostname()}`).find(c => c.name === component)
     if (!found) throw new Error(`there is no component "${component}"`)
     command = [found.command, ...found.args]
+    Object.assign(env, found.env)
   }
   const [program = '', ...args] = command
   process.removeAllListeners('warning')
-  process.execve!(program, [program, ...args], { ...process.env, ...processEnv } as Record<string, string>)
+  process.execve!(program, [program, ...args], env)
   throw new Error(`${program} cannot be started`)
 }
 

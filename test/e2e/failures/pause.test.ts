@@ -42,7 +42,10 @@ row('the leaders, the supervisor, a node-init and a node-agent are paused: the o
   await untilAllIsWell(cluster, client, 'web', 6)
   const mine = (await podsOf(client, 'web')).filter(p => p.spec.nodeName === name)
   expect(mine.length).toBeGreaterThan(0)
-  const served = traffic(`http://${mine[0]?.status?.podIP}:8080/`, 100)
+  const url = `http://${mine[0]?.status?.podIP}:8080/`
+  // Without a probe a pod is Ready before its server listens.
+  await eventually(async () => (await fetch(url)).ok, `${mine[0]?.metadata.name} answers`)
+  const served = traffic(url, 100)
   const app = `during-${round}`
   // Every pod that is ever made for it, and every node that one is bound to.
   const made = new Map<string, Set<string>>()
