@@ -9,7 +9,7 @@ import { availableCapabilities } from './oci/capabilities.ts'
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
 import { execInContainer } from './oci/exec.ts'
 import { makeLayers, makeRoot, readFromLayers } from './oci/rootfs.ts'
-import { createUnderShim, readRecord, readStatus, runtimeArgs, shimPid, startProcess, waitForExit, writeRecord, type RuntimeBinary } from './oci/shim.ts'
+import { createUnderShim, forgetProcess, readRecord, readStatus, release, shimPid, startProcess, waitForExit, writeRecord, type RuntimeBinary } from './oci/shim.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { resolveUser } from './oci/users.ts'
 import { findBinary } from './binaries.ts'
@@ -57,6 +57,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   async function remove(directory: string): Promise<void> {
     const record = await readRecord(directory)
     if (record) {
+      await forgetProcess(directory)
       await killCgroup(record.cgroup)
       // conmon goes by itself once its container has; it must not write into a directory that is being removed.
       const shim = shimPid(directory, record.id)
@@ -72,9 +73,11 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   async function start(spec: ContainerSpec): Promise<ContainerStatus> {
     const { directory } = spec
     const run = join(runDirectory, spec.id)
-    await Promise.all([directory, run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
+    await mkdir(directory, { recursive: true })
     try {
+      // First, that it is found again.
       await symlink(run, join(directory, 'run'))
+      await Promise.all([run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
       await writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })
       const lower = [...(spec.image.layers ?? []), ...layers.lower]
       const [overlay, passwd, group] = await Promise.all([makeRoot(directory, lower), readFromLayers(lower, 'etc/passwd'), readFromLayers(lower, 'etc/group')])
@@ -96,6 +99,12 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     start,
     remove,
     status: readStatus,
+    async adopt(directory) {
+      const status = await readStatus(directory)
+      if (status?.state !== 'created' || status.pid === undefined) return status
+      await release(binary, status.id, directory)
+      return await readStatus(directory)
+    },
     wait: waitForExit,
     async kill(directory, signal) {
       const record = await readRecord(directory)

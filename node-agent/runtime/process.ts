@@ -30,12 +30,16 @@ export interface ProcessRuntimeOptions {
 const START_TIMEOUT_MS = 30_000
 /** How often a container is looked at whose shim may have been killed, which makes no event, ms. */
 const SHIM_CHECK_MS = 5_000
+/** The same while it is starting. */
+const SHIM_START_CHECK_MS = 200
 
 /** The shim lies beside us: in the source tree, or as a bundle. */
 const shim = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './process/shim.ts' : './process-shim.js', import.meta.url))
 
 /** Every process of a container has this in its environment. */
 const mark = (id: string): string => `COXSWAIN_CONTAINER=${id}`
+/** A container's shim has this, and none of its processes: whoever started it may be killed before anything of it is on disk. */
+const shimMark = (directory: string): string => `COXSWAIN_SHIM=${directory}`
 /** Every process of the node, shims among them, has this: whoever ends the node finds them by it. */
 export const nodeMark = (rootDir: string): [name: string, value: string] => ['COXSWAIN_NODE', rootDir]
 
@@ -100,7 +104,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     const child = spawn(process.execPath, ['--max-semi-space-size=1', shim, directory], {
       stdio: ['ignore', 'ignore', errors, 'pipe'],
       detached: true,
-      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], [markName]: markValue },
+      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], [markName]: markValue, COXSWAIN_SHIM: directory },
     })
     closeSync(errors)
     child.unref()
@@ -141,6 +145,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       const pid = shimPid(directory)
       // It must not write into a directory that is being removed.
       if (pid !== undefined) process.kill(pid, 'SIGKILL')
+      else if (readStatus(directory)?.state === 'created') await killMarked(shimMark(directory))
       await killAll(directory, launch.id)
     }
     await rm(directory, { recursive: true, force: true })
@@ -149,10 +154,12 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
   async function wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus> {
     for (;;) {
       signal?.throwIfAborted()
+      // Looked for first: it goes in its turn once the exit code is there.
+      const shim = shimPid(directory)
       const status = readStatus(directory)
       if (status === undefined) throw new Error(`container ${directory} was removed`)
       if (status.state === 'exited') return status
-      if (status.state === 'running' && shimPid(directory) === undefined) {
+      if (status.state === 'running' && shim === undefined) {
         // A container whose shim was killed has nobody to read its output or to learn its exit code: it ends, as if killed.
         await killAll(directory, status.id)
         writeEntry(directory, 'exit', { exitCode: 137, signal: 9, finishedAt: new Date().toISOString() })
@@ -172,6 +179,15 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     wait,
     unsupported: pod => unsupportedFields(pod, { uid, mounts: uid === 0 && process.platform === 'linux' }),
     status: directory => Promise.resolve(readStatus(directory)),
+    async adopt(directory) {
+      // A shim starts its program whoever waits for that.
+      const end = AbortSignal.timeout(START_TIMEOUT_MS)
+      for (;;) {
+        const onTheWay = readStatus(directory)?.state === 'created' && processesMarked(shimMark(directory)).length > 0
+        if (!onTheWay || end.aborted) return readStatus(directory)
+        await fileEvent(join(directory, 'process'), AbortSignal.timeout(SHIM_START_CHECK_MS))
+      }
+    },
     async kill(directory, signal) {
       const status = readStatus(directory)
       const started = readEntry<Started>(directory, 'process')

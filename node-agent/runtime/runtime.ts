@@ -77,7 +77,7 @@ export interface ContainerSpec {
 export interface ContainerStatus {
   id: string
   state: 'created' | 'running' | 'exited'
-  /** The container's first process, in the node's PID namespace; undefined when it is not running. */
+  /** The container's first process, in the node's PID namespace, if only one that waits to be let go; undefined when there is none. */
   pid?: number
   startedAt?: Date
   finishedAt?: Date
@@ -110,6 +110,8 @@ export interface ContainerRuntime {
   start(spec: ContainerSpec): Promise<ContainerStatus>
   /** The state of one container as the disk and the kernel tell it, whether or not this process started it; undefined when there is no trace. */
   status(directory: string): Promise<ContainerStatus | undefined>
+  /** As `status`, of a container that a node-agent began to start which died: one whose process only waits to be let go is let go. */
+  adopt(directory: string): Promise<ContainerStatus | undefined>
   /** Resolves when the container has exited, with its status; works for adopted containers. Event-driven. */
   wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus>
   /** Sends a signal to the container's first process; false when it is already gone. 'SIGKILL' kills all of its processes. */

@@ -186,15 +186,23 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     await clearAway(ctx, name, attempt).catch(() => {})
     return ctx.kick()
   }
-  ctx.save()
   live.waiting = undefined
   live.toldBackOff = undefined
+  await containerStarted(ctx, typed, current)
+}
+
+/** What a start ends with once the container runs, whichever kubelet began it. */
+export async function containerStarted(ctx: PodContext, typed: TypedContainer, current: Attempt): Promise<void> {
+  const { name } = typed.container
+  const { attempt, id } = current
+  // Nothing below is done twice, by another kubelet.
+  ctx.save()
   ctx.event('Normal', 'Started', 'Container started', typed)
-  ctx.log.info({ container: name, attempt, id: spec.id.slice(0, 12) }, 'container started')
+  ctx.log.info({ container: name, attempt, id: id.slice(0, 12) }, 'container started')
   watchExit(ctx, name, current)
   startProbes(ctx, typed, current)
   ctx.publish()
   void forgetOld(ctx, name, attempt - 2).catch((e: Error) => ctx.log.warn({ container: name, err: e.message }, 'old run not cleared away'))
-  await postStart(ctx, typed, spec.directory)
+  await postStart(ctx, typed, containerDirectory(ctx.directory, name, attempt))
 }
 

@@ -2,6 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { clearAway, recordExit, watchExit } from '../container/exit.ts'
+import { containerStarted } from '../container/start.ts'
 import type { PodContext } from '../context.ts'
 import { startProbes } from '../probes/start.ts'
 import { findContainer } from './containers.ts'
@@ -11,13 +12,18 @@ async function adoptContainer(ctx: PodContext, name: string, sameBoot: boolean):
   const record = ctx.state.containers[name]!
   const { current } = record
   if (current.state === 'exited') return
-  const status = await ctx.kubelet.runtime.status(containerDirectory(ctx.directory, name, current.attempt))
+  const { runtime } = ctx.kubelet
+  const directory = containerDirectory(ctx.directory, name, current.attempt)
+  // In a pod that is ending nothing begins any more.
+  const status = await (ctx.ending.aborted ? runtime.status(directory) : runtime.adopt(directory))
   if (sameBoot && status?.state === 'running') {
+    const starting = current.state === 'starting'
     current.state = 'running'
     current.startedAt ??= (status.startedAt ?? new Date()).toISOString()
     ctx.log.info({ container: name, pid: status.pid }, 'container adopted')
-    watchExit(ctx, name, current)
     const typed = findContainer(ctx.pod, name)
+    if (starting && typed && !ctx.ending.aborted) return await containerStarted(ctx, typed, current)
+    watchExit(ctx, name, current)
     if (typed) startProbes(ctx, typed, current)
     return
   }

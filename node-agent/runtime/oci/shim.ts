@@ -10,13 +10,15 @@
  *     run ->                           what is true as long as the node lives, in memory: that a disk is full must not cost an exit code or an exec probe
  *     run/runc/<id>/                   the runtime's own state
  *     run/pidfile run/conmon.pid       conmon's
+ *     run/released                     there when somebody lets the process go
  *     run/exits/<id>                   the exit code, when the process has ended
  */
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { killMarked } from '#shared/component/processes.ts'
 import { commandPath, run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
 import { fileEvent } from '../fileevent.ts'
@@ -42,6 +44,9 @@ export const runtimeArgs = (directory: string): string[] => ['--root', join(dire
  */
 const IN_OWN_MOUNTS = ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', 'mount -n -t overlay -o "$1" overlay root && shift && exec "$@"', 'sh']
 
+/** In the environment of conmon and of all that makes a container, with the container's directory: whoever began that may be killed before anything of it is on disk. */
+const shimMark = 'COXSWAIN_SHIM'
+
 /**
  * Creates the container of the bundle in `directory`, on a root of these overlay options, under a conmon of its own. Resolves with its pid: the process exists
  * and waits for `startProcess`.
@@ -56,10 +61,12 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'run/conmon.log'), 'a')
-  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: commandPath, _OCI_SYNCPIPE: '3' } })
+  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: commandPath, _OCI_SYNCPIPE: '3', [shimMark]: directory } })
   closeSync(errors)
   child.unref()
   const pipe = child.stdio[3]! as Socket
+  // Our child writes the pid of the conmon that it leaves behind, which may be faster.
+  const left = new Promise(resolve => child.once('exit', resolve))
   let deadline: NodeJS.Timeout | undefined
   try {
     return await new Promise<number>((resolve, reject) => {
@@ -72,11 +79,11 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
         if (end < 0) return
         const message = parseSync(text.slice(0, end))
         const pid = message.pid ?? message.data ?? -1
-        if (pid > 0) resolve(pid)
+        if (pid > 0) void left.then(() => resolve(pid))
         else fail(message.message ?? '')
       })
       pipe.on('error', () => {})
-      pipe.on('close', () => fail(''))
+      pipe.on('close', () => void (text.includes('\n') || fail('')))
       child.on('error', error => reject(new Error(`${binary.unshare}: ${error.message}`)))
     })
   } finally {
@@ -113,31 +120,39 @@ const readTail = (path: string): string => {
   }
 }
 
+/** The first to make the file `$0` goes on; that is enough for the others. */
+const claim = 'set -C; true >"$0" || { test -e "$0"; exit; }; '
 /** Reads the byte that a created container's process wants to get rid of. Fails when there is none: the process has ended. */
-const release = 'read -r byte <"$0"; [ -n "$byte" ] && rm -f "$0"'
+const readByte = 'read -r byte <"$1"; [ -n "$byte" ] && rm -f "$1"'
 
-/**
- * Lets a created container's process go, after noting who it is. What `runc start` does is to open the `exec.fifo` that the process waits on; a shell does that in
- * a tenth of the time. It is a process of its own, so that it ends what it began if we are killed: a reader that is gone too early ends the container. Other runtimes are asked.
- */
+/** Notes who the process of a created container is, then lets it go. From here on the container is started, whoever has to end that. */
 export async function startProcess(binary: RuntimeBinary, id: string, directory: string, pid: number): Promise<void> {
   const record = JSON.stringify({ pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
   await writeFile(join(directory, 'process.new'), record)
   await rename(join(directory, 'process.new'), join(directory, 'process'))
-  if (binary.name !== 'runc') return void (await run(binary.path, [...runtimeArgs(directory), 'start', id]))
-  const reader = run('sh', ['-c', release, execFifo(directory, id)], { timeoutMs: CREATE_TIMEOUT_MS })
-  await reader.catch((e: Error) => Promise.reject(new Error(`cannot start a container that has stopped: ${e.message}`)))
+  await release(binary, id, directory)
+}
+
+/**
+ * Lets a created container's process go, unless somebody does already. What `runc start` does is to open the `exec.fifo` that the process waits on; a shell does that
+ * in a tenth of the time. It is a process of its own, so that it ends what it began if we are killed: a reader that is gone too early ends the container. Other runtimes are asked.
+ */
+export async function release(binary: RuntimeBinary, id: string, directory: string): Promise<void> {
+  const how = binary.name === 'runc' ? [readByte, released(directory), execFifo(directory, id)] : ['exec "$@"', released(directory), binary.path, ...runtimeArgs(directory), 'start', id]
+  const letGo = run('sh', ['-c', claim + how[0], ...how.slice(1)], { timeoutMs: CREATE_TIMEOUT_MS })
+  await letGo.catch((e: Error) => Promise.reject(new Error(`cannot start a container that has stopped: ${e.message}`)))
 }
 
 const execFifo = (directory: string, id: string): string => join(directory, 'run/runc', id, 'exec.fifo')
+const released = (directory: string): string => join(directory, 'run/released')
 
-/** Whether a process still waits to be let go: whoever created it died before that. */
-function waits(directory: string, id: string, pid: number): boolean {
-  try {
-    return existsSync(execFifo(directory, id)) && /^(\S*\/)?runc\0init\0/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
-  } catch {
-    return false
-  }
+/** Whether nobody has let the process go: whoever created it died before that. */
+const waits = (directory: string, id: string): boolean => existsSync(execFifo(directory, id)) && !existsSync(released(directory))
+
+/** Takes back what `startProcess` noted, so that the end that it now comes to is no result, and ends what may still be making the container. */
+export async function forgetProcess(directory: string): Promise<void> {
+  await rm(join(directory, 'process'), { force: true })
+  if (!existsSync(released(directory))) await killMarked(`${shimMark}=${directory}`)
 }
 
 /** Field 22 of /proc/PID/stat: clock ticks since boot; undefined when there is no such process. With the pid it names a process for ever. */
@@ -179,7 +194,7 @@ export async function readStatus(directory: string): Promise<ContainerStatus | u
     const exited = await readExit(directory, id)
     if (exited) return { id, startedAt, ...exited }
     if (!runs(started)) return undefined
-    return waits(directory, id, started.pid) ? { id, state: 'created' } : { id, state: 'running', pid: started.pid, startedAt }
+    return waits(directory, id) ? { id, state: 'created', pid: started.pid } : { id, state: 'running', pid: started.pid, startedAt }
   }
   const known = await status()
   if (known) return known
@@ -197,9 +212,11 @@ export async function waitForExit(directory: string, signal?: AbortSignal): Prom
     signal?.throwIfAborted()
     const container = await readRecord(directory)
     if (container === undefined) throw new Error(`container ${basename(directory)} was removed`)
+    // Looked for first: it goes in its turn once the exit code is there.
+    const shim = shimPid(directory, container.id)
     const status = await readStatus(directory)
     if (status?.state === 'exited') return status
-    if (status?.state === 'running' && shimPid(directory, container.id) === undefined) await abandon(directory, container.id, status.pid!)
+    if (status?.state === 'running' && shim === undefined) await abandon(directory, container.id, status.pid!)
     else await fileEvent(join(directory, 'run/exits', container.id), AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
   }
 }

@@ -1,4 +1,5 @@
 /** A pod's life on the real runtime: from nothing to running, through crashes and restarts of the kubelet, to its end. */
+import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -38,6 +39,24 @@ test('a restarted kubelet adopts what runs: same process, no restart', async () 
   await h.api.until(() => h.kubelet().worker(before.metadata.uid!)?.live('c').exited !== undefined)
   expect(await pid()).toBe(first)
   expect(h.get('web')!.status?.containerStatuses?.[0]).toMatchObject({ restartCount: 0, ready: true })
+})
+
+test('a restarted kubelet runs the postStart hook of a container that was just let go', async () => {
+  const lifecycle = { postStart: { exec: { command: ['sh', '-c', 'echo post >> tmp/post'] } } }
+  const { uid = '' } = h.pod('begun', { containers: [sh('c', 'sleep 1000', { lifecycle })] }).metadata
+  await h.until('begun', isReady as never)
+  const root = join(h.rootDir, 'pods', uid)
+  const hooks = async () => {
+    let out = ''
+    await h.options().runtime.exec(join(root, 'containers', 'c', '0'), { args: ['cat', 'tmp/post'], tty: false, stdout: d => void (out += Buffer.from(d).toString()) })
+    return out
+  }
+  await expect.poll(hooks).toBe('post\n')
+  // As a kubelet leaves it that is killed at that moment.
+  writeFileSync(join(root, 'state.json'), readFileSync(join(root, 'state.json'), 'utf8').replace('"state":"running"', '"state":"starting"'))
+  await h.restart()
+  await expect.poll(hooks).toBe('post\npost\n')
+  expect(h.get('begun')!.status?.containerStatuses?.[0]).toMatchObject({ restartCount: 0, ready: true })
 })
 
 test('a killed process is started again, with its exit recorded', async () => {

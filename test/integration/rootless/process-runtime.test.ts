@@ -37,6 +37,13 @@ async function exec(id: string, args: string[], more: Partial<ExecOptions> = {})
   const code = await runtime.exec(directoryOf(id), { args, tty: false, stdout: d => void (out += Buffer.from(d).toString()), stderr: d => void (err += Buffer.from(d).toString()), ...more })
   return { code, out, err }
 }
+/** The pid that it printed, if it came so far. */
+function startAndDie(id: string, args: string[], point = 'started'): number {
+  const starter = fileURLToPath(new URL('./start-and-die.ts', import.meta.url))
+  const { signal, stdout, stderr } = spawnSync(process.execPath, [starter, JSON.stringify(spec(id, args)), rootDir, point], { timeout: 20_000 })
+  expect([signal, stderr.toString()]).toEqual(['SIGKILL', ''])
+  return Number(stdout.toString())
+}
 const marked = (id: string): number[] => processesMarked(`COXSWAIN_CONTAINER=${id}`)
 
 test('runs as an ordinary user', () => expect(process.getuid!()).not.toBe(0))
@@ -125,16 +132,26 @@ describe('a container', () => {
     await runtime.remove(directoryOf('shimless'))
   })
   test('outlives the process that started it, which another adopts', async () => {
-    const starter = fileURLToPath(new URL('./start-and-die.ts', import.meta.url))
-    const { signal, stdout, stderr } = spawnSync(process.execPath, [starter, JSON.stringify(spec('orphan', ['sh', '-c', 'echo before; while ! test -e go; do sleep 0.02; done; echo after; exit 6'])), rootDir], { timeout: 20_000 })
-    expect([signal, stderr.toString()]).toEqual(['SIGKILL', ''])
+    const pid = startAndDie('orphan', ['sh', '-c', 'echo before; while ! test -e go; do sleep 0.02; done; echo after; exit 6'])
     const again = await createProcessRuntime({ rootDir })
-    expect(await again.status(directoryOf('orphan'))).toMatchObject({ state: 'running', pid: Number(stdout.toString()) })
+    expect(await again.adopt(directoryOf('orphan'))).toMatchObject({ state: 'running', pid })
     const wait = again.wait(directoryOf('orphan'), AbortSignal.timeout(20_000))
     writeFileSync(join(directoryOf('orphan'), 'root/go'), '')
     expect((await wait).exitCode).toBe(6)
     expect(outputOf('orphan')).toBe('before\nafter')
     await again.remove(directoryOf('orphan'))
+  })
+  test('is not started twice, nor against the will of the next, when who started it dies at once', async () => {
+    const script = ['sh', '-c', 'echo once; exit 6']
+    startAndDie('adopted', script, 'starting')
+    expect((await runtime.adopt(directoryOf('adopted')))?.state).not.toBe('created')
+    expect((await exited('adopted')).exitCode).toBe(6)
+    await runtime.remove(directoryOf('adopted'))
+    expect(outputOf('adopted')).toBe('once')
+    startAndDie('replaced', script, 'starting')
+    await runtime.remove(directoryOf('replaced'))
+    expect(processesMarked(`COXSWAIN_SHIM=${directoryOf('replaced')}`)).toEqual([])
+    expect((await run('replaced', script)).exitCode).toBe(6)
   })
   test('gets input once or for ever; its log is set aside', async () => {
     await start('once', ['sh', '-c', 'cat; echo END'], { stdin: true, stdinOnce: true })

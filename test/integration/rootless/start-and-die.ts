@@ -1,7 +1,14 @@
-/** Starts a container, prints its pid and is killed: a node-agent that crashes. */
+/** Starts a container, prints its pid and is killed: a node-agent that crashes. With the argument `starting` that is as soon as there is a shim. */
+import childProcess from 'node:child_process'
+import { syncBuiltinESMExports } from 'node:module'
 import { createProcessRuntime } from '#node-agent/runtime/process.ts'
 import type { ContainerSpec } from '#node-agent/runtime/runtime.ts'
 
+const die = (): boolean => process.kill(process.pid, 'SIGKILL')
+const { spawn } = childProcess
+if (process.argv[4] === 'starting') childProcess.spawn = ((...args: Parameters<typeof spawn>) => [spawn(...args), die()][0]) as typeof spawn
+syncBuiltinESMExports()
+
 const runtime = await createProcessRuntime({ rootDir: process.argv[3]! })
 const { pid } = await runtime.start(JSON.parse(process.argv[2]!) as ContainerSpec)
-process.stdout.write(`${pid}\n`, () => process.kill(process.pid, 'SIGKILL'))
+process.stdout.write(`${pid}\n`, die)

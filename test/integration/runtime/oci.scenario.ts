@@ -190,17 +190,43 @@ export const scenario: Scenario = {
   },
 
   async 'a container outlives the process that started it, which another adopts'() {
-    const starter = fileURLToPath(new URL('./start-and-die.ts', import.meta.url))
-    const { signal, stdout } = spawnSync(process.execPath, [starter], { env: process.env, timeout: 20_000 })
-    assert.equal(signal, 'SIGKILL')
-    const pid = Number(stdout.toString().trim())
+    const pid = startAndDie('orphan')
     const again = await openRuntime()
-    const status = await again.status(directoryOf('orphan'))
+    const status = await again.adopt(directoryOf('orphan'))
     assert.deepEqual([status?.state, status?.pid], ['running', pid])
     const wait = again.wait(directoryOf('orphan'))
     writeFileSync(join(node.directory, 'orphan-volume', 'go'), '')
     assert.equal((await wait).exitCode, 6)
     assert.equal(outputOf('orphan'), 'before\nafter')
+  },
+
+  async 'a container that only waits to be let go is let go, once, by those who adopt it'() {
+    startAndDie('waiting', 'waiting')
+    const waiting = await runtime.status(directoryOf('waiting'))
+    assert.deepEqual([waiting?.state, waiting?.exitCode], ['created', undefined])
+    const adopted = await Promise.all([runtime.adopt(directoryOf('waiting')), runtime.adopt(directoryOf('waiting'))])
+    assert.deepEqual(adopted.map(s => [s?.state, s?.pid]), [['running', waiting?.pid], ['running', waiting?.pid]])
+    writeFileSync(join(node.directory, 'waiting-volume', 'go'), '')
+    assert.equal((await runtime.wait(directoryOf('waiting'))).exitCode, 6)
+    assert.equal(outputOf('waiting'), 'before\nafter')
+  },
+
+  async 'a container that never ran has no result, wherever its removal was cut short'() {
+    startAndDie('unborn', 'waiting')
+    startAndDie('unborn', 'removing')
+    const status = await runtime.status(directoryOf('unborn'))
+    assert.deepEqual([status?.state, status?.exitCode], ['created', undefined])
+    await runtime.remove(directoryOf('unborn'))
+    assert.equal(await run('unborn', ['sh', '-c', 'exit 4']), 4)
+  },
+
+  async 'what is still being made when its maker dies is not in the way of the next'() {
+    startAndDie('unmade', 'creating')
+    assert.equal((await runtime.adopt(directoryOf('unmade')))?.state, 'created')
+    await runtime.remove(directoryOf('unmade'))
+    assert.deepEqual(readdirSync('/proc').map(commandOf).filter(command => command.includes('unmade')), [])
+    assert.equal(await run('unmade', ['sh', '-c', 'echo once; exit 4']), 4)
+    assert.equal(outputOf('unmade'), 'once')
   },
 
   async 'a container whose shim is killed ends as killed'() {
@@ -219,6 +245,13 @@ export const scenario: Scenario = {
     for (const tree of await cgroupTrees()) assert.deepEqual(groups(join(tree, node.cgroup, 'burstable/pod1')), [])
     await eventually(() => assert.deepEqual(readdirSync('/proc').filter(p => /^\d+$/.test(p) && commandOf(p).startsWith('/usr/bin/conmon')), []))
   },
+}
+
+/** The pid that it printed, if it came so far. */
+function startAndDie(...args: string[]): number {
+  const { signal, stdout, stderr } = spawnSync(process.execPath, [fileURLToPath(new URL('./start-and-die.ts', import.meta.url)), ...args], { env: process.env, timeout: 20_000 })
+  assert.equal(signal, 'SIGKILL', String(stderr))
+  return Number(stdout.toString().trim())
 }
 
 const commandOf = (pid: string): string => {
