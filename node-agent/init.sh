@@ -21,7 +21,7 @@ stop() {
 trap stop TERM INT
 
 # In tenths of a second.
-backoff=2
+backoff=1
 while [ -z "$stopping" ]; do
   started=$(date +%s)
   "$@" &
@@ -30,7 +30,7 @@ while [ -z "$stopping" ]; do
   while kill -0 "$agent" 2>/dev/null; do wait "$agent"; done
   agent=
   [ -n "$stopping" ] && break
-  [ $(($(date +%s) - started)) -ge 10 ] && backoff=2
+  [ $(($(date +%s) - started)) -ge 10 ] && backoff=1
   echo "{\"component\":\"node-init\",\"msg\":\"the node-agent ended; starting it again in $((backoff * 100)) ms\"}"
   sleep "$((backoff / 10)).$((backoff % 10))" &
   wait $!
