@@ -1,5 +1,4 @@
 /** What the rows of the failure table have in common: rounds, targets, traffic, and the look at whether all is well. */
-import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { adminClient } from '#control-plane/cli/api.ts'
@@ -8,6 +7,7 @@ import { stateDir } from '#control-plane/cli/state.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { endpointSlices, nodes, pods, services } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
+import { processStartTime } from '#shared/component/processes.ts'
 import { eventually, startCluster, type ClusterFixture, type ClusterOptions } from '../../fixtures/cluster.ts'
 
 const rounds = Number(process.env['SOAK_ROUNDS'] ?? 1)
@@ -55,15 +55,16 @@ export async function signal(cluster: ClusterFixture, which: (row: ProcessRow) =
   return found
 }
 
-/** Containers' processes as nobody else is them: pod, container, pid and start time. */
-export const processes = (rows: readonly ProcessRow[], pod: (name: string) => boolean): string[] =>
-  rows
-    .filter(r => r.component === 'container' && pod(r.pod ?? ''))
-    .map(r => `${r.pod}/${r.container} ${r.pid} ${startTime(r.pid)}`)
-    .sort()
-function startTime(pid: number): string {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+/** The first process of each container, as nobody else is it: pod, container, pid and start time. Its children come and go. */
+export function processes(rows: readonly ProcessRow[], pod: (name: string) => boolean): string[] {
+  const first = new Map<string, { pid: number; start: number }>()
+  for (const r of rows) {
+    if (r.component !== 'container' || !pod(r.pod ?? '')) continue
+    const start = processStartTime(r.pid)
+    const name = `${r.pod}/${r.container}`
+    if (start !== undefined && start < (first.get(name)?.start ?? Infinity)) first.set(name, { pid: r.pid, start })
+  }
+  return [...first].map(([name, { pid, start }]) => `${name} ${pid} ${start}`).sort()
 }
 
 export const isReady = (pod: Pod): boolean => !pod.metadata.deletionTimestamp && (pod.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false)
