@@ -85,7 +85,7 @@ function endOfArray(json: Buffer, at: number): number {
   for (let i = at; i < json.length; i++) {
     const c = json[i]
     if (c === quote) {
-      for (i++; json[i] !== quote; i++) if (json[i] === backslash) i++
+      for (i++; i < json.length && json[i] !== quote; i++) if (json[i] === backslash) i++
     } else if (c === opening) depth++
     else if (c === closing && --depth === 0) return i + 1
   }

@@ -23,8 +23,8 @@ export function generateName(prefix: string): string {
   return name
 }
 
-/** Node's UUID is a rope of its parts, and JSON.stringify takes a way three times as long for an object that holds one. */
-const newUid = (): string => Buffer.from(randomUUID(), 'latin1').toString('latin1')
+/** A new object's uid. Node's own is a rope of its parts, and JSON.stringify takes a way three times as long for an object that holds one. */
+export const newUid = (): string => Buffer.from(randomUUID(), 'latin1').toString('latin1')
 
 /** Kinds whose objects come with a status of their maker: a kubelet registers its node with one. */
 const keepsStatus = new Set(['nodes'])

@@ -177,3 +177,9 @@ test('managedFields are cut out of the JSON, whatever is in them and around them
     }),
   )
 })
+
+test('JSON that breaks off within managedFields ends the search for their end', () => {
+  const whole = encode({ kind: 'Pod', apiVersion: 'v1', metadata: { managedFields: [{ manager: 'm' }] } } as never)
+  const broken = newStored('a', 'b', 1, whole.subarray(0, whole.indexOf('manager":"m') + 3))
+  expect(Buffer.concat([...withoutManagedFields(broken)]).length).toBeLessThan(broken.json.length)
+})
