@@ -17,7 +17,10 @@ export default defineConfig({
     retry: process.env['CI'] ? 1 : 0,
     projects: [
       { extends: true, test: { name: 'root', include: ['test/**/*.test.ts'], exclude: ordinaryUser } },
-      { extends: true, test: { name: 'rootless', include: [...everyRuntime, ...ordinaryUser], setupFiles: ['test/fixtures/ordinary-user.ts'] } },
+      {
+        extends: true,
+        test: { name: 'rootless', include: [...everyRuntime, ...ordinaryUser], setupFiles: ['test/fixtures/ordinary-user.ts'] },
+      },
     ],
   },
 })

@@ -13,10 +13,17 @@ export interface Machine {
   has: (program: string) => boolean
 }
 
-const thisMachine = (): Machine => ({ platform: process.platform, root: process.getuid?.() === 0, has: program => findBinary(program) !== undefined })
+const thisMachine = (): Machine => ({
+  platform: process.platform,
+  root: process.getuid?.() === 0,
+  has: program => findBinary(program) !== undefined,
+})
 
 /** What is not forced is the best that the machine has. Whether a forced one works, its own start tells. */
-export function detectCapabilities(forced: { readonly [C in keyof Capabilities]?: Capabilities[C] | undefined }, machine: Machine = thisMachine()): Capabilities {
+export function detectCapabilities(
+  forced: { readonly [C in keyof Capabilities]?: Capabilities[C] | undefined },
+  machine: Machine = thisMachine(),
+): Capabilities {
   const privileged = machine.platform === 'linux' && machine.root
   const has = (...programs: string[]): boolean => privileged && programs.every(machine.has)
   const network = forced.network ?? (has('ip', 'nft') ? 'bridge' : 'host')

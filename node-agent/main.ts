@@ -7,8 +7,8 @@ import { startNode } from './node.ts'
 import { flags } from './options.ts'
 
 /**
- * A node's link fails more often than others. On one that comes back, TCP may wait as long again before it tries, for its pauses double; to connect takes a second at most.
- * So a connection is given up when the server was silent for 4 to 6 s.
+ * A node's link fails more often than others. On one that comes back, TCP may wait as long again before it tries, for its pauses double; to
+ * connect takes a second at most. So a connection is given up when the server was silent for 4 to 6 s.
  */
 const pingIntervalMs = 2_000
 
@@ -17,7 +17,13 @@ const stop = untilTerminated()
 process.on('unhandledRejection', error => log.error({ err: error }, 'unhandled rejection'))
 const options = parseFlags('node-agent', flags)
 try {
-  const connection = await connectBus({ url: options.natsUrl, credsFile: options.creds, identity: `system:node:${options.nodeName}`, pingIntervalMs, log })
+  const connection = await connectBus({
+    url: options.natsUrl,
+    credsFile: options.creds,
+    identity: `system:node:${options.nodeName}`,
+    pingIntervalMs,
+    log,
+  })
   await startNode(options, connection, log, stop)
   ready()
   if (!stop.aborted) await new Promise(resolve => stop.addEventListener('abort', resolve, { once: true }))

@@ -44,10 +44,29 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const can = detectCapabilities(options)
   const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
   const [runtime, network] = await Promise.all([
-    can.runtime === 'oci' ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...catalogue }) : createProcessRuntime({ rootDir, ...catalogue }),
-    can.network === 'bridge' ? openBridgeNetwork({ podCIDR: podCidr, clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, nodeIP: nodeIp, nonMasqueradeCIDRs: options.nonMasqueradeCidr }) : openHostNetwork(nodeIp),
+    can.runtime === 'oci'
+      ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...catalogue })
+      : createProcessRuntime({ rootDir, ...catalogue }),
+    can.network === 'bridge'
+      ? openBridgeNetwork({
+          podCIDR: podCidr,
+          clusterCIDR: options.clusterCidr,
+          serviceCIDR: options.serviceClusterIpRange,
+          nodeIP: nodeIp,
+          nonMasqueradeCIDRs: options.nonMasqueradeCidr,
+        })
+      : openHostNetwork(nodeIp),
   ])
-  const about: NodeOptions = { name: nodeName, ip: nodeIp, podCIDR: podCidr, maxPods: options.maxPods, capabilities: can, runtimeVersion: `${runtime.name}-${runtime.version}`, machine, diskPressure: diskPressure(rootDir, options.evictionHard, options.evictionPressureTransitionPeriod) }
+  const about: NodeOptions = {
+    name: nodeName,
+    ip: nodeIp,
+    podCIDR: podCidr,
+    maxPods: options.maxPods,
+    capabilities: can,
+    runtimeVersion: `${runtime.name}-${runtime.version}`,
+    machine,
+    diskPressure: diskPressure(rootDir, options.evictionHard, options.evictionPressureTransitionPeriod),
+  }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   let registered = await registerNode(client, about, log, signal)
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
@@ -56,12 +75,34 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const activity = newActivity()
   // Statuses first: nobody waits for an event.
   const recorder = eventRecorder(client, 'kubelet', nodeName, log, activity.quiet)
-  if (can.proxy === 'nftables') startProxy({ services: serviceInformer, endpointSlices: sliceInformer, nodeName, nodeIPs: [nodeIp], clusterCIDR: options.clusterCidr, serviceCIDR: options.serviceClusterIpRange, log }, signal)
+  if (can.proxy === 'nftables')
+    startProxy(
+      {
+        services: serviceInformer,
+        endpointSlices: sliceInformer,
+        nodeName,
+        nodeIPs: [nodeIp],
+        clusterCIDR: options.clusterCidr,
+        serviceCIDR: options.serviceClusterIpRange,
+        log,
+      },
+      signal,
+    )
   else {
     // Every address of the range is the node's own: that is enough to listen on it, and for packets of pods to arrive.
     if (can.network === 'bridge') await ipBatch([`route replace local ${options.serviceClusterIpRange} dev lo`])
     const nodeAddresses = can.network === 'host' ? [...new Set([nodeIp, '127.0.0.1'])] : [nodeIp]
-    startUserspaceProxy({ services: serviceInformer, endpointSlices: sliceInformer, recorder: eventRecorder(client, 'kube-proxy', nodeName, log), nodeName, nodeAddresses, log }, signal)
+    startUserspaceProxy(
+      {
+        services: serviceInformer,
+        endpointSlices: sliceInformer,
+        recorder: eventRecorder(client, 'kube-proxy', nodeName, log),
+        nodeName,
+        nodeAddresses,
+        log,
+      },
+      signal,
+    )
   }
   const versionOf = (n: Node): number => Number(n.metadata.resourceVersion ?? 0)
   /** The newer of what was seen and what we reported: a pod may come before the watch tells of our own report. */
@@ -103,10 +144,17 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   serveKubelet(connection, kubelet, context, signal)
   const running: { [name: string]: Promise<void> } = {
     // A renewal whose answer got lost must not cost the others.
-    lease: keepLease(newClient(transport, { timeoutMs: Math.max(1_000, (options.nodeLeaseDurationSeconds * 1000) / 4) }), node, options.nodeLeaseDurationSeconds, log, signal),
+    lease: keepLease(
+      newClient(transport, { timeoutMs: Math.max(1_000, (options.nodeLeaseDurationSeconds * 1000) / 4) }),
+      node,
+      options.nodeLeaseDurationSeconds,
+      log,
+      signal,
+    ),
     status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
     ...(can.network === 'bridge' ? { routes: keepRoutes(nodeInformer, nodeName, log, signal) } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal),
   }
-  for (const [name, loop] of Object.entries(running)) loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
+  for (const [name, loop] of Object.entries(running))
+    loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
 }

@@ -10,7 +10,10 @@ const directory = z.string().startsWith('/', 'must be an absolute path')
 export const flags = z.object({
   natsUrl: z.string(),
   creds: z.string(),
-  nodeName: z.string().regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be a DNS name in lower case').max(253),
+  nodeName: z
+    .string()
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be a DNS name in lower case')
+    .max(253),
   /** The node's state directory. */
   rootDir: directory,
   nodeIp: z.string().refine(isIPv4, 'must be an IPv4 address'),

@@ -1,19 +1,30 @@
-/** The rule of the folders: control-plane and node-agent never import each other, shared imports neither. And zod is imported so that a bundle takes only what is used. */
+/**
+ * The rule of the folders: control-plane and node-agent never import each other, shared imports neither. And zod is imported so that a
+ * bundle takes only what is used.
+ */
 import { readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 
 const root = path.resolve(import.meta.dirname, '..')
-const forbidden: Record<string, string[]> = { 'control-plane': ['node-agent'], 'node-agent': ['control-plane'], shared: ['control-plane', 'node-agent'] }
+const forbidden: Record<string, string[]> = {
+  'control-plane': ['node-agent'],
+  'node-agent': ['control-plane'],
+  shared: ['control-plane', 'node-agent'],
+}
 let broken = 0
 for (const [folder, others] of Object.entries(forbidden)) {
   for (const file of readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' }).filter(f => f.endsWith('.ts'))) {
     const text = readFileSync(path.join(root, folder, file), 'utf8')
     if (/import \{.*\} from 'zod'/.test(text)) {
-      process.stderr.write(`${folder}/${file}: write import * as z from 'zod'; the object z brings every language and 1.5 MB into each process\n`)
+      process.stderr.write(
+        `${folder}/${file}: write import * as z from 'zod'; the object z brings every language and 1.5 MB into each process\n`,
+      )
       broken++
     }
     for (const [, target = ''] of text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)) {
-      const to = target.startsWith('.') ? path.relative(root, path.resolve(root, folder, path.dirname(file), target)) : target.replace(/^#/, '')
+      const to = target.startsWith('.')
+        ? path.relative(root, path.resolve(root, folder, path.dirname(file), target))
+        : target.replace(/^#/, '')
       const top = to.split('/')[0] ?? ''
       if (others.includes(top) || (target.startsWith('.') && top !== folder)) {
         process.stderr.write(`${folder}/${file} imports ${target}\n`)

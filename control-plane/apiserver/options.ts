@@ -20,7 +20,10 @@ export const flags = z.object({
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
   /** The port of the Service `kubernetes`, when it is made. */
   kubernetesServicePort: intFlag().default(443),
-  serviceNodePortRange: z.string().regex(/^\d+-\d+$/, 'must be a range of ports, 30000-32767').default('30000-32767'),
+  serviceNodePortRange: z
+    .string()
+    .regex(/^\d+-\d+$/, 'must be a range of ports, 30000-32767')
+    .default('30000-32767'),
   eventTtl: durationFlag().default(3_600_000),
   /** Names of admission plugins that shall be off. */
   disableAdmissionPlugins: z.array(z.string()).default([]),

@@ -11,19 +11,19 @@ import { alwaysAllow } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { noDefinitions } from './crd/none.ts'
-import { newHandler, type RequestContext } from './handler/chain.ts'
-import { InFlight } from './handler/inflight.ts'
-import { requestMetrics } from './handler/metrics.ts'
+import { newHandler, type RequestContext } from './chain/chain.ts'
+import { InFlight } from './chain/inflight.ts'
+import { requestMetrics } from './chain/metrics.ts'
 import { serveHttps, type HttpListener } from './http/server.ts'
 import { nonResourcePaths } from './nonresource/paths.ts'
 import type { ApiServerOptions } from './options.ts'
-import { openRegistry, type TableOptions } from './registry/open.ts'
-import { endpointsOf } from './rest/endpoint.ts'
-import type { Hooks } from './rest/hooks.ts'
-import type { Store } from './rest/store.ts'
-import { serviceHooks } from './services/allocate.ts'
-import { addressRange, portRange } from './services/ranges.ts'
-import { startRepair } from './services/repair.ts'
+import { openRegistry, type TableOptions } from './registry/jetstream.ts'
+import { endpointsOf } from './objects/endpoint.ts'
+import type { Hooks } from './objects/hooks.ts'
+import type { Store } from './objects/store.ts'
+import { serviceHooks } from './serviceips/allocate.ts'
+import { addressRange, portRange } from './serviceips/ranges.ts'
+import { startRepair } from './serviceips/repair.ts'
 import { bindByBody, bindings } from './subresources/binding.ts'
 import { subresources } from './subresources/subresources.ts'
 import { reviewToken, tokenReviews } from './subresources/tokenreview.ts'
@@ -61,7 +61,10 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
       connectBus({ url: options.natsUrl, credsFile: options.registryCreds, log }),
       connectBus({ url: options.natsUrl, credsFile: options.busCreds, log }),
     ])
-    opened.push(() => registryBus.close(), () => bus.close())
+    opened.push(
+      () => registryBus.close(),
+      () => bus.close(),
+    )
     const registry = await openRegistry({
       connection: registryBus,
       log,
@@ -105,7 +108,15 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     })
     for (const address of options.bindAddress) {
       const port = listeners[0]?.port ?? options.securePort
-      const listener = await serveHttps(handler, { address, port, certificate, key, clientAuthority, permitPortSharing: options.permitPortSharing, log })
+      const listener = await serveHttps(handler, {
+        address,
+        port,
+        certificate,
+        key,
+        clientAuthority,
+        permitPortSharing: options.permitPortSharing,
+        log,
+      })
       listeners.push(listener)
       opened.push(() => listener.close())
     }

@@ -7,18 +7,26 @@ const project = path.resolve(import.meta.dirname, '../..')
 const out = path.join(project, 'dist')
 
 /**
- * Node's own modules are required, not imported: an import evaluates every export, also those that Node loads when they are asked for (of `node:http` that is
- * undici: 50 ms and 16 MB in each process).
+ * Node's own modules are required, not imported: an import evaluates every export, also those that Node loads when they are asked for (of
+ * `node:http` that is undici: 50 ms and 16 MB in each process).
  */
 const requireBuiltins: Plugin = {
   name: 'require-builtins',
   setup(b) {
-    b.onResolve({ filter: /^node:/ }, ({ path: name, kind }) => (kind === 'import-statement' ? { path: name, namespace: 'builtin' } : undefined))
-    b.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path: name }) => ({ contents: `module.exports = require('${name}')`, loader: 'js' }))
+    b.onResolve({ filter: /^node:/ }, ({ path: name, kind }) =>
+      kind === 'import-statement' ? { path: name, namespace: 'builtin' } : undefined,
+    )
+    b.onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path: name }) => ({
+      contents: `module.exports = require('${name}')`,
+      loader: 'js',
+    }))
   },
 }
 
-/** pino looks up who called it, for transports that we do not use; with source maps enabled that reads and parses the whole map of the bundle. */
+/**
+ * pino looks up who called it, for transports that we do not use; with source maps enabled that reads and parses the whole map of the
+ * bundle.
+ */
 const noCaller: Plugin = {
   name: 'no-caller',
   setup(b) {

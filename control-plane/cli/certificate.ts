@@ -19,9 +19,15 @@ export interface Subject {
   names?: { dns: string[]; ips: string[] }
 }
 
-const pem = (label: string, der: ArrayBuffer): string => `-----BEGIN ${label}-----\n${Buffer.from(der).toString('base64').replace(/(.{64})(?!$)/g, '$1\n')}\n-----END ${label}-----\n`
+const pem = (label: string, der: ArrayBuffer): string =>
+  `-----BEGIN ${label}-----\n${Buffer.from(der)
+    .toString('base64')
+    .replace(/(.{64})(?!$)/g, '$1\n')}\n-----END ${label}-----\n`
 const exportKey = async (key: webcrypto.CryptoKey): Promise<string> => pem('PRIVATE KEY', await webcrypto.subtle.exportKey('pkcs8', key))
-const serial = (): string => Buffer.from(webcrypto.getRandomValues(new Uint8Array(15))).toString('hex').replace(/^./, '1')
+const serial = (): string =>
+  Buffer.from(webcrypto.getRandomValues(new Uint8Array(15)))
+    .toString('hex')
+    .replace(/^./, '1')
 
 /** A self-signed authority for ten years. */
 export async function makeAuthority(): Promise<Pair> {
@@ -33,7 +39,11 @@ export async function makeAuthority(): Promise<Pair> {
     notAfter: new Date(Date.now() + 10 * year),
     signingAlgorithm: algorithm,
     keys,
-    extensions: [new x509.BasicConstraintsExtension(true, undefined, true), new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign | x509.KeyUsageFlags.digitalSignature, true), await x509.SubjectKeyIdentifierExtension.create(keys.publicKey)],
+    extensions: [
+      new x509.BasicConstraintsExtension(true, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign | x509.KeyUsageFlags.digitalSignature, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+    ],
   })
   return { cert: `${cert.toString('pem')}\n`, key: await exportKey(keys.privateKey) }
 }
@@ -57,7 +67,14 @@ export async function sign(authority: Pair, subject: Subject): Promise<Pair> {
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([usage]),
-      ...(subject.names ? [new x509.SubjectAlternativeNameExtension([...subject.names.dns.map(value => ({ type: 'dns' as const, value })), ...subject.names.ips.map(value => ({ type: 'ip' as const, value }))])] : []),
+      ...(subject.names
+        ? [
+            new x509.SubjectAlternativeNameExtension([
+              ...subject.names.dns.map(value => ({ type: 'dns' as const, value })),
+              ...subject.names.ips.map(value => ({ type: 'ip' as const, value })),
+            ]),
+          ]
+        : []),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
     ],
   })

@@ -13,29 +13,41 @@ export const bundles = import.meta.dirname
 export const natsUrl = ({ nats }: Addresses): string => `nats://${nats.host}:${nats.port}`
 
 /**
- * What every process of ours is started with. Compiled code is kept beside the bundles. One arena of malloc for all threads: each further one keeps what its thread
- * once needed to compile (17 MB over all processes).
+ * What every process of ours is started with. Compiled code is kept beside the bundles. One arena of malloc for all threads: each further
+ * one keeps what its thread once needed to compile (17 MB over all processes).
  */
 export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cache'), MALLOC_ARENA_MAX: '1' }
 /**
- * Node's arguments for a process of ours. V8 keeps two spaces of `youngMiB` for new objects, and what is in them counts as used: most processes have little to do.
- * One thread beside the main one compiles and collects garbage: with eight processes more of them only disturb each other.
- * No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
+ * Node's arguments for a process of ours. V8 keeps two spaces of `youngMiB` for new objects, and what is in them counts as used: most
+ * processes have little to do. One thread beside the main one compiles and collects garbage: with eight processes more of them only disturb
+ * each other. No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
  */
 export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${youngMiB}`, '--v8-pool-size=1']
-/** Those that see every write of the cluster make garbage with it: in a larger space it is collected less often, and more of it is dead by then. Idle they do not fill it. */
+/**
+ * Those that see every write of the cluster make garbage with it: in a larger space it is collected less often, and more of it is dead by
+ * then. Idle they do not fill it.
+ */
 const youngMiB: Record<keyof Cluster['instances'], number> = { 'kube-apiserver': 32, 'kube-controller-manager': 8, 'kube-scheduler': 8 }
 /**
- * They run the same paths all the time. V8 optimizes a function after 3,000 calls of which the last 500 met nothing new, for which a server takes a minute under load;
- * with these a create costs a fifth less by then. Another V8 may not know the flags, which would end it.
+ * They run the same paths all the time. V8 optimizes a function after 3,000 calls of which the last 500 met nothing new, for which a server
+ * takes a minute under load; with these a create costs a fifth less by then. Another V8 may not know the flags, which would end it.
  */
-const optimizeEarly = process.versions.v8.startsWith('14.') ? ['--invocation-count-for-turbofan=800', '--minimum-invocations-after-ic-update=100'] : []
+const optimizeEarly = process.versions.v8.startsWith('14.')
+  ? ['--invocation-count-for-turbofan=800', '--minimum-invocations-after-ic-update=100']
+  : []
 
 /** With a Go scheduler on each processor, most of which wait for the next message by spinning, a write costs nats-server a fifth more. */
 const natsEnv = { GOMAXPROCS: String(Math.max(1, availableParallelism() >> 1)) }
 
 /** A dead leader is replaced within 3 s. One that cannot renew, because the bus is away, waits and goes on: see leaderelection.ts. */
-const leaderElection = ['--leader-elect-lease-duration', '2s', '--leader-elect-renew-deadline', '1500ms', '--leader-elect-retry-period', '500ms']
+const leaderElection = [
+  '--leader-elect-lease-duration',
+  '2s',
+  '--leader-elect-renew-deadline',
+  '1500ms',
+  '--leader-elect-retry-period',
+  '500ms',
+]
 const tolerationSeconds = '4'
 
 /** In the order of starting. Stopped in the other: leaders give back their leases, then nobody asks the API any more. */
@@ -43,7 +55,8 @@ export const controlPlaneComponents = ['nats-server', 'kube-apiserver', 'kube-co
 /** Of the first, second, ... process of a component: `kube-scheduler`, `kube-scheduler-2`, ... It is its record's and its log's name. */
 export const instanceName = (component: string, n: number): string => (n === 1 ? component : `${component}-${n}`)
 /** The component that a process's name is of; undefined when it is not of the control plane. */
-export const componentOf = (name: string): string | undefined => controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
+export const componentOf = (name: string): string | undefined =>
+  controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
 
 /** Where one of several API servers can be asked alone: a loopback address of its own, where the system has several. */
 export const ownAddress = (n: number): string => (process.platform === 'linux' ? `127.0.0.${n + 1}` : '127.0.0.1')
@@ -66,41 +79,89 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 }
 
 /**
- * Every process of the control plane that cluster.json asks for. `identity` is a component's in leader elections: two processes that run at the same time
- * must have two.
+ * Every process of the control plane that cluster.json asks for. `identity` is a component's in leader elections: two processes that run at
+ * the same time must have two.
  */
-export function controlPlane(dir: StateDir, at: Addresses, { securePort, instances }: Pick<Cluster, 'securePort' | 'instances'>, identity = instanceName): Component[] {
+export function controlPlane(
+  dir: StateDir,
+  at: Addresses,
+  { securePort, instances }: Pick<Cluster, 'securePort' | 'instances'>,
+  identity = instanceName,
+): Component[] {
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
-  const ours = (component: keyof Cluster['instances'], args: (n: number) => string[], liveness?: (n: number) => LivenessProbe): Component[] =>
+  const ours = (
+    component: keyof Cluster['instances'],
+    args: (n: number) => string[],
+    liveness?: (n: number) => LivenessProbe,
+  ): Component[] =>
     Array.from({ length: instances[component] }, (_, i) => i + 1).map(n => ({
       name: instanceName(component, n),
       command: process.execPath,
-      args: [...nodeArgs(youngMiB[component]), ...optimizeEarly, path.join(bundles, `${component}.js`), '--nats-url', natsUrl(at), ...args(n)],
+      args: [
+        ...nodeArgs(youngMiB[component]),
+        ...optimizeEarly,
+        path.join(bundles, `${component}.js`),
+        '--nats-url',
+        natsUrl(at),
+        ...args(n),
+      ],
       env: processEnv,
       ...(liveness ? { liveness: liveness(n) } : {}),
     }))
   // Where it can be had, the API server is at its Service's address by itself.
   const kubernetesService = at.onHost && process.platform === 'linux' ? [firstService(at)] : []
   return [
-    { name: 'nats-server', command: natsServer() ?? 'nats-server', args: ['-c', path.join(dir.nats, 'server.conf')], env: natsEnv, probe: signal => accepts(at.nats.host, at.nats.port, signal), liveness: storeAnswers('127.0.0.1', securePort) },
-    ...ours('kube-apiserver', n => [
-      ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
-      // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this one's alone.
-      ...[...new Set(['127.0.0.1', at.host, ownAddress(n), ...kubernetesService])].flatMap(address => ['--bind-address', address]),
-      ...['--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
-      ...['--tls-cert-file', pki('apiserver.crt'), '--tls-private-key-file', pki('apiserver.key'), '--client-ca-file', pki('ca.crt')],
-      ...['--service-account-key-file', pki('sa.pub'), '--service-account-signing-key-file', pki('sa.key'), '--service-account-issuer', 'https://kubernetes.default.svc.cluster.local'],
-      ...['--service-cluster-ip-range', at.services],
-      // An ordinary user's proxy may not listen on 443.
-      ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
-      ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
-    ], n => livez(ownAddress(n), securePort)),
+    {
+      name: 'nats-server',
+      command: natsServer() ?? 'nats-server',
+      args: ['-c', path.join(dir.nats, 'server.conf')],
+      env: natsEnv,
+      probe: signal => accepts(at.nats.host, at.nats.port, signal),
+      liveness: storeAnswers('127.0.0.1', securePort),
+    },
+    ...ours(
+      'kube-apiserver',
+      n => [
+        ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
+        // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this
+        // one's alone.
+        ...[...new Set(['127.0.0.1', at.host, ownAddress(n), ...kubernetesService])].flatMap(address => ['--bind-address', address]),
+        ...['--advertise-address', at.host, '--secure-port', String(securePort), '--permit-port-sharing', 'true'],
+        ...['--tls-cert-file', pki('apiserver.crt'), '--tls-private-key-file', pki('apiserver.key'), '--client-ca-file', pki('ca.crt')],
+        ...[
+          '--service-account-key-file',
+          pki('sa.pub'),
+          '--service-account-signing-key-file',
+          pki('sa.key'),
+          '--service-account-issuer',
+          'https://kubernetes.default.svc.cluster.local',
+        ],
+        ...['--service-cluster-ip-range', at.services],
+        // An ordinary user's proxy may not listen on 443.
+        ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
+        ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
+      ],
+      n => livez(ownAddress(n), securePort),
+    ),
     ...ours('kube-controller-manager', n => [
-      ...['--creds', creds('system:kube-controller-manager'), '--identity', identity('kube-controller-manager', n), '--root-ca-file', pki('ca.crt')],
+      ...[
+        '--creds',
+        creds('system:kube-controller-manager'),
+        '--identity',
+        identity('kube-controller-manager', n),
+        '--root-ca-file',
+        pki('ca.crt'),
+      ],
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],
     ]),
-    ...ours('kube-scheduler', n => ['--creds', creds('system:kube-scheduler'), '--identity', identity('kube-scheduler', n), ...leaderElection]),
+    ...ours('kube-scheduler', n => [
+      '--creds',
+      creds('system:kube-scheduler'),
+      '--identity',
+      identity('kube-scheduler', n),
+      ...leaderElection,
+    ]),
   ]
 }
 
@@ -127,5 +188,15 @@ export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
   ...['--node-ip', node.ip, '--pod-cidr', node.podCIDR, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
   ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
   ...['--cgroup-root', node.cgroup, '--mask', node.mask],
-  ...['--node-lease-duration-seconds', '4', '--node-status-update-frequency', '10s', '--eviction-hard', 'nodefs.available<1%', '--eviction-pressure-transition-period', '2s', ...(node.flags ?? [])],
+  ...[
+    '--node-lease-duration-seconds',
+    '4',
+    '--node-status-update-frequency',
+    '10s',
+    '--eviction-hard',
+    'nodefs.available<1%',
+    '--eviction-pressure-transition-period',
+    '2s',
+    ...(node.flags ?? []),
+  ],
 ]

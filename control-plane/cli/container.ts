@@ -37,16 +37,25 @@ const at = { ...addresses(0), nats: { host: 'nats', port: 4222 } }
 const here = () => ({ ...at, host: ownAddress() })
 
 /** Everything below a directory, itself included. */
-const tree = (root: string): string[] => [root, ...readdirSync(root, { withFileTypes: true }).flatMap(e => (e.isDirectory() ? tree(path.join(root, e.name)) : [path.join(root, e.name)]))]
+const tree = (root: string): string[] => [
+  root,
+  ...readdirSync(root, { withFileTypes: true }).flatMap(e => (e.isDirectory() ? tree(path.join(root, e.name)) : [path.join(root, e.name)])),
+]
 
 async function setUp(): Promise<void> {
   const publishedPort = Number(process.env['COXSWAIN_PORT'])
-  if (!Number.isInteger(publishedPort) || publishedPort < 1 || publishedPort > 65535) throw new Error(`COXSWAIN_PORT=${process.env['COXSWAIN_PORT']}: must be a port number`)
+  if (!Number.isInteger(publishedPort) || publishedPort < 1 || publishedPort > 65535)
+    throw new Error(`COXSWAIN_PORT=${process.env['COXSWAIN_PORT']}: must be a port number`)
   makeStateDir(dir)
   mkdirSync(nodeCreds, { recursive: true, mode: 0o700 })
   await writeFiles(dir, { at, listen: '0.0.0.0', storeDir: natsStore, serverIPs: ['127.0.0.1'], securePort: publishedPort })
-  await ensureCreds(dir, Array.from({ length: slots }, (_, i) => nodeIdentity(`node-${i + 1}`)), nodeCreds)
-  // The image made the volume's root for the user that the control plane runs as. The keys that sign stay root's: nobody but this container needs them.
+  await ensureCreds(
+    dir,
+    Array.from({ length: slots }, (_, i) => nodeIdentity(`node-${i + 1}`)),
+    nodeCreds,
+  )
+  // The image made the volume's root for the user that the control plane runs as. The keys that sign stay root's: nobody but this container
+  // needs them.
   const { uid, gid } = statSync(dir.root)
   const signing = [authorityFile(dir), path.join(dir.pki, 'ca.key'), path.join(dir.pki, 'admin.key')]
   for (const file of [dir.pki, dir.creds, dir.nats].flatMap(tree)) if (!signing.includes(file)) chownSync(file, uid, gid)
@@ -71,10 +80,24 @@ function run(component: string): never {
   if (component === 'node-agent') {
     const { name, index } = ownNode()
     // The control plane's containers know no way to pods, so pods talk to them with the node's address.
-    command = nodeAgent(here(), { name, credsFile: nodeCredsFile(name), root: path.join(dir.nodes, name), ip: here().host, podCIDR: at.podCIDR(index), cgroup: '/node', nonMasqueradeCIDRs: [], mask: dir.root })
+    command = nodeAgent(here(), {
+      name,
+      credsFile: nodeCredsFile(name),
+      root: path.join(dir.nodes, name),
+      ip: here().host,
+      podCIDR: at.podCIDR(index),
+      cgroup: '/node',
+      nonMasqueradeCIDRs: [],
+      mask: dir.root,
+    })
   } else {
     // A container that is started again keeps its host name, one that is made anew does not.
-    const found = controlPlane(dir, here(), { securePort, instances: { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 } }, c => `${c}-${hostname()}`).find(c => c.name === component)
+    const found = controlPlane(
+      dir,
+      here(),
+      { securePort, instances: { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 } },
+      c => `${c}-${hostname()}`,
+    ).find(c => c.name === component)
     if (!found) throw new Error(`there is no component "${component}"`)
     command = [found.command, ...found.args]
     Object.assign(env, found.env)

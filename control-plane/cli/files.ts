@@ -20,7 +20,9 @@ async function authorityOf(dir: StateDir): Promise<Authority> {
 
 /** Makes the NATS credentials that these identities lack, in the directory `creds`. */
 export async function ensureCreds(dir: StateDir, identities: readonly string[], creds = dir.creds): Promise<void> {
-  const missing = identities.map(identity => [identity, path.join(creds, `${identity}.creds`)] as const).filter(([, file]) => !existsSync(file))
+  const missing = identities
+    .map(identity => [identity, path.join(creds, `${identity}.creds`)] as const)
+    .filter(([, file]) => !existsSync(file))
   if (missing.length === 0) return
   const authority = await authorityOf(dir)
   await Promise.all(missing.map(async ([identity, file]) => writeAtomically(file, await mintCreds(authority, identity))))
@@ -44,11 +46,15 @@ export async function writeFiles(dir: StateDir, { at, listen, storeDir, serverIP
   const [{ ca, admin }, authority, version] = await Promise.all([
     ensureCertificates(dir, [...serverIPs, firstService(at)]),
     authorityOf(dir),
-    run(server ?? 'nats-server', ['--version'], { timeoutMs: 5000 }).then(r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0'),
+    run(server ?? 'nats-server', ['--version'], { timeoutMs: 5000 }).then(
+      r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0',
+    ),
   ])
   writeAtomically(dir.kubeconfig, kubeconfig(securePort, ca, admin))
   await Promise.all([
-    natsServerConfig(authority, { host: listen, port: at.nats.port, storeDir, serverVersion: version, serverName: 'nats-0' }).then(conf => writeAtomically(path.join(dir.nats, 'server.conf'), conf)),
+    natsServerConfig(authority, { host: listen, port: at.nats.port, storeDir, serverVersion: version, serverName: 'nats-0' }).then(conf =>
+      writeAtomically(path.join(dir.nats, 'server.conf'), conf),
+    ),
     ensureCreds(dir, ['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin']),
   ])
 }

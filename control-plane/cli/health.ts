@@ -32,7 +32,14 @@ export async function natsGreets(port: number): Promise<void> {
 export async function apiServerIsReady(dir: StateDir, port: number): Promise<void> {
   const transport = httpsTransport({ server: `https://127.0.0.1:${port}`, ca: readFileSync(path.join(dir.pki, 'ca.crt'), 'utf8') })
   try {
-    const { code, body } = await transport.request({ method: 'GET', path: '/readyz', query: new URLSearchParams(), headers: {}, body: Buffer.alloc(0), timeoutMs: deadlineMs })
+    const { code, body } = await transport.request({
+      method: 'GET',
+      path: '/readyz',
+      query: new URLSearchParams(),
+      headers: {},
+      body: Buffer.alloc(0),
+      timeoutMs: deadlineMs,
+    })
     const parts: Uint8Array[] = []
     for await (const part of body instanceof Uint8Array ? [body] : body) parts.push(part)
     if (code !== 200) throw new Error(`/readyz: ${code} ${Buffer.concat(parts).toString().trim()}`)

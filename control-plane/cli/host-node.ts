@@ -1,6 +1,6 @@
 /**
- * The node of a cluster that has no network of its own (without root, or on a Mac): plain processes on this machine. They belong together by a variable in
- * their environment, which children inherit: what the kernel does for a node with namespaces is done with its help.
+ * The node of a cluster that has no network of its own (without root, or on a Mac): plain processes on this machine. They belong together
+ * by a variable in their environment, which children inherit: what the kernel does for a node with namespaces is done with its help.
  */
 import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
@@ -22,7 +22,12 @@ const STOP_MS = 1000
 /** Starts node-init with the node-agent's command line; its output goes to `log`. */
 export function spawnHostNode(dir: StateDir, node: string, agent: readonly string[], log: number) {
   const env = { ...process.env, ...processEnv, COXSWAIN_NODE: rootOf(dir, node) }
-  return spawn('/bin/sh', [path.join(bundles, '../node-agent/init-host.sh'), ...agent], { stdio: ['ignore', log, log], detached: true, cwd: rootOf(dir, node), env })
+  return spawn('/bin/sh', [path.join(bundles, '../node-agent/init-host.sh'), ...agent], {
+    stdio: ['ignore', log, log],
+    detached: true,
+    cwd: rootOf(dir, node),
+    env,
+  })
 }
 
 /** Every process of the node. */
@@ -52,5 +57,9 @@ export async function machineAddress(): Promise<string> {
   } finally {
     socket.close()
   }
-  return Object.values(networkInterfaces()).flatMap(list => list ?? []).find(i => i.family === 'IPv4' && !i.internal)?.address ?? '127.0.0.1'
+  return (
+    Object.values(networkInterfaces())
+      .flatMap(list => list ?? [])
+      .find(i => i.family === 'IPv4' && !i.internal)?.address ?? '127.0.0.1'
+  )
 }

@@ -1,4 +1,7 @@
-/** Hands frames from one end of a line (descriptor 3) to the other (4) and back, each some ms late. Arguments: ms from 3 to 4, ms from 4 to 3. */
+/**
+ * Hands frames from one end of a line (descriptor 3) to the other (4) and back, each some ms late. Arguments: ms from 3 to 4, ms from 4 to
+ * 3.
+ */
 import { read, write } from 'node:fs'
 
 /** Frames on their way in one direction; more than this are lost, as in a router's queue. */

@@ -1,6 +1,7 @@
 /**
- * `cox link ...`: a node's cable cut, lossy or slow, for the tests of users and ours. Losses are rules on the node's link (dropped in silence, as on a bad
- * line: nobody sees a carrier go); delay is a process in the line, since few kernels have netem. `run/NODE.link` tells what was done to a link.
+ * `cox link ...`: a node's cable cut, lossy or slow, for the tests of users and ours. Losses are rules on the node's link (dropped in
+ * silence, as on a bad line: nobody sees a carrier go); delay is a process in the line, since few kernels have netem. `run/NODE.link` tells
+ * what was done to a link.
  */
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
@@ -48,12 +49,13 @@ function indexOf(dir: StateDir, node: string): { at: Addresses; index: number } 
   const cluster = requireCluster(dir)
   const found = cluster.nodes.find(n => n.name === node)
   if (!found) throw new Error(`there is no node "${node}"; there are: ${cluster.nodes.map(n => n.name).join(', ')}`)
-  if (cluster.host) throw new Error('the node of this cluster uses the machine\'s own network: it has no link')
+  if (cluster.host) throw new Error("the node of this cluster uses the machine's own network: it has no link")
   return { at: addressesOf(cluster), index: found.index }
 }
 
 /** Loses every packet of a node's link until it is healed: in both directions, or in one. */
-export const cutLink = (dir: StateDir, node: string, direction: LinkFault['direction'] = 'both'): Promise<void> => degradeLink(dir, node, { loss: 100, direction })
+export const cutLink = (dir: StateDir, node: string, direction: LinkFault['direction'] = 'both'): Promise<void> =>
+  degradeLink(dir, node, { loss: 100, direction })
 
 /** Makes a node's link lose and delay packets, instead of what was done to it before. Throws when the node is dead: it has no link. */
 export async function degradeLink(dir: StateDir, node: string, fault: Partial<LinkFault>): Promise<void> {
@@ -61,7 +63,8 @@ export async function degradeLink(dir: StateDir, node: string, fault: Partial<Li
   const { loss, delayMs, direction } = faultSchema.parse(fault)
   await healLink(dir, node)
   if (!isAlive(readRecord(dir, nodeProcess(node)))) throw new Error(`node "${node}" is dead; it has no link`)
-  const write = (relay?: z.output<typeof recordSchema>): void => writeAtomically(stateFile(dir, node), JSON.stringify({ loss, delayMs, direction, relay }))
+  const write = (relay?: z.output<typeof recordSchema>): void =>
+    writeAtomically(stateFile(dir, node), JSON.stringify({ loss, delayMs, direction, relay }))
   // First of all, so that whoever heals or stops finds it, whatever happens in between.
   write()
   const link = at.link(index)
@@ -69,18 +72,33 @@ export async function degradeLink(dir: StateDir, node: string, fault: Partial<Li
   const hooks = { in: 'egress', out: 'ingress' }
   const chains = Object.entries(hooks).filter(([way]) => direction === 'both' || direction === way)
   const lose = loss >= 100 ? 'drop' : `numgen random mod 10000 < ${Math.round(loss * 100)} drop`
-  if (loss > 0) await nft(`table ${tableOf(at, index)} {\n${chains.map(([way, hook]) => `  chain ${way} { type filter hook ${hook} device "${link}" priority 0; ${lose}; }`).join('\n')}\n}\n`)
-  if (delayMs > 0) await delayLink(dir, link, at.bridge, { in: direction === 'out' ? 0 : delayMs, out: direction === 'in' ? 0 : delayMs }, write)
+  if (loss > 0)
+    await nft(
+      `table ${tableOf(at, index)} {\n${chains.map(([way, hook]) => `  chain ${way} { type filter hook ${hook} device "${link}" priority 0; ${lose}; }`).join('\n')}\n}\n`,
+    )
+  if (delayMs > 0)
+    await delayLink(dir, link, at.bridge, { in: direction === 'out' ? 0 : delayMs, out: direction === 'in' ? 0 : delayMs }, write)
 }
 
 /** perl opens the two ends, which takes an ioctl that Node does not have; they are the relay's descriptors 3 and 4. */
-const openEnds = '$^F = 9; for my $end (splice @ARGV, 0, 2) { open(my $f, "+<", "/dev/net/tun") or die "/dev/net/tun: $!\\n"; ioctl($f, 0x400454ca, pack("a16s", $end, 0x1002)) or die "$end: $!\\n"; push @ends, $f } exec @ARGV or die "$ARGV[0]: $!\\n"'
+const openEnds =
+  '$^F = 9; for my $end (splice @ARGV, 0, 2) { open(my $f, "+<", "/dev/net/tun") or die "/dev/net/tun: $!\\n"; ioctl($f, 0x400454ca, pack("a16s", $end, 0x1002)) or die "$end: $!\\n"; push @ends, $f } exec @ARGV or die "$ARGV[0]: $!\\n"'
 
 /** Puts the relay into the line: link - bridge of its own - end a - relay - end b - bridge of the cluster. */
-async function delayLink(dir: StateDir, link: string, bridge: string, ms: { in: number; out: number }, started: (relay: z.output<typeof recordSchema>) => void): Promise<void> {
+async function delayLink(
+  dir: StateDir,
+  link: string,
+  bridge: string,
+  ms: { in: number; out: number },
+  started: (relay: z.output<typeof recordSchema>) => void,
+): Promise<void> {
   const [near, a, b] = [`${link}d`, `${link}a`, `${link}b`]
   const log = openSync(path.join(dir.logs, 'link.log'), 'a', 0o600)
-  const relay = spawn('perl', ['-e', openEnds, a, b, process.execPath, ...nodeArgs(), path.join(bundles, 'link-relay.js'), String(ms.out), String(ms.in), dir.root], { stdio: ['ignore', log, log], detached: true, env: { ...process.env, ...processEnv } })
+  const relay = spawn(
+    'perl',
+    ['-e', openEnds, a, b, process.execPath, ...nodeArgs(), path.join(bundles, 'link-relay.js'), String(ms.out), String(ms.in), dir.root],
+    { stdio: ['ignore', log, log], detached: true, env: { ...process.env, ...processEnv } },
+  )
   closeSync(log)
   relay.unref()
   const failed = new Promise<never>((_, reject) => {
@@ -94,7 +112,13 @@ async function delayLink(dir: StateDir, link: string, bridge: string, ms: { in: 
   }
   await Promise.race([madeEnds(), failed])
   await acceptBridged(near, true)
-  await ip([`link add ${near} type bridge`, `link set ${a} master ${near} up`, `link set ${b} master ${bridge} up`, `link set ${near} up`, `link set ${link} master ${near}`])
+  await ip([
+    `link add ${near} type bridge`,
+    `link set ${a} master ${near} up`,
+    `link set ${b} master ${bridge} up`,
+    `link set ${near} up`,
+    `link set ${link} master ${near}`,
+  ])
 }
 
 /** Makes a node's link whole again; nothing happens when it is. */

@@ -1,4 +1,7 @@
-/** A process that runs but does not answer is killed, and so restarted, as a kubelet does it for the API server's static pod by its liveness probe. */
+/**
+ * A process that runs but does not answer is killed, and so restarted, as a kubelet does it for the API server's static pod by its liveness
+ * probe.
+ */
 import { Agent, request } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -18,7 +21,10 @@ export function livez(host: string, port: number): LivenessProbe {
   return { failureThreshold: 2, ask: async signal => void (await get(signal)) }
 }
 
-/** Whether the store answers the API servers: a nats-server may run and keep its connections but be stuck, as after its disk was full. They are the witnesses: without one there is no verdict. */
+/**
+ * Whether the store answers the API servers: a nats-server may run and keep its connections but be stuck, as after its disk was full. They
+ * are the witnesses: without one there is no verdict.
+ */
 export function storeAnswers(host: string, port: number): LivenessProbe {
   const get = getter(host, port, '/livez/etcd')
   return {
@@ -48,7 +54,7 @@ function getter(host: string, port: number, path: string): (signal: AbortSignal)
 
 /** Resolves true when the probe has failed several times in a row, false when `signal` aborts. */
 export async function untilUnresponsive(probe: LivenessProbe, signal: AbortSignal): Promise<boolean> {
-  for (let failures = 0; !signal.aborted; ) {
+  for (let failures = 0; !signal.aborted;) {
     await delay(periodMs, undefined, { signal }).catch(() => {})
     if (signal.aborted) break
     const answered = await probe.ask(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])).then(

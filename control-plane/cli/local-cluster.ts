@@ -11,7 +11,17 @@ import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
 import { clearNode, eraseNode, nodeIdentity, nodeProcess, removeCgroups, startNode } from './node.ts'
 import { forgetRecord, isAlive, kill, readRecord, recordedNames, terminate, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
-import { addressesOf, readCluster, requireCluster, writeCluster, type Addresses, type Cluster, type Instances, type NodeRecord, type StateDir } from './state.ts'
+import {
+  addressesOf,
+  readCluster,
+  requireCluster,
+  writeCluster,
+  type Addresses,
+  type Cluster,
+  type Instances,
+  type NodeRecord,
+  type StateDir,
+} from './state.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
 import { isPrivileged } from './system.ts'
 
@@ -33,9 +43,12 @@ export async function editCluster(dir: StateDir, edit: (cluster: Cluster) => voi
 
 /** The node record for a new node: the lowest free index. */
 export function newNode(cluster: Cluster, name?: string): NodeRecord {
-  if (cluster.host && cluster.nodes.length > 0) throw new Error('a cluster on the machine\'s own network has one node: several would have the same address')
+  if (cluster.host && cluster.nodes.length > 0)
+    throw new Error("a cluster on the machine's own network has one node: several would have the same address")
   const taken = new Set(cluster.nodes.map(n => n.index))
-  const index = Array.from({ length: 127 }, (_, i) => i + 1).find(i => !taken.has(i) && (name !== undefined || !cluster.nodes.some(n => n.name === `node-${i}`)))
+  const index = Array.from({ length: 127 }, (_, i) => i + 1).find(
+    i => !taken.has(i) && (name !== undefined || !cluster.nodes.some(n => n.name === `node-${i}`)),
+  )
   if (index === undefined) throw new Error('a local cluster has at most 127 nodes')
   return { name: name ?? `node-${index}`, index, starts: 1 }
 }
@@ -69,9 +82,12 @@ export interface Wanted {
 export async function prepareCluster(dir: StateDir, { nodes, instances, network, runtime, proxy }: Wanted): Promise<Cluster> {
   const had = readCluster(dir)
   const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
-  if (network !== undefined && onHost !== (network === 'host')) throw new Error(`the cluster in ${dir.root} was made with the network ${onHost ? 'host' : 'bridge'}`)
-  if (!onHost && !isPrivileged()) throw new Error(`the cluster in ${dir.root} has nodes with networks of their own, which takes root on Linux`)
-  const runs = (component: string): boolean => recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
+  if (network !== undefined && onHost !== (network === 'host'))
+    throw new Error(`the cluster in ${dir.root} was made with the network ${onHost ? 'host' : 'bridge'}`)
+  if (!onHost && !isPrivileged())
+    throw new Error(`the cluster in ${dir.root} has nodes with networks of their own, which takes root on Linux`)
+  const runs = (component: string): boolean =>
+    recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
   const single: Instances = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
   return claimIndex(dir.root, had?.index, onHost, async (index, takenPorts) => {
     const securePort = runs('kube-apiserver') && had ? had.securePort : await freePort(had?.securePort ?? 6443, takenPorts)
@@ -114,7 +130,9 @@ export class LocalCluster {
   async start(): Promise<void> {
     if (!this.#at.onHost) await raiseBridge(this.#at)
     // What a former supervisor left and cluster.json does not ask for any more.
-    const surplus = recordedNames(this.#dir).filter(name => componentOf(name) !== undefined && !this.#supervisors.some(s => s.name === name))
+    const surplus = recordedNames(this.#dir).filter(
+      name => componentOf(name) !== undefined && !this.#supervisors.some(s => s.name === name),
+    )
     await Promise.all(surplus.map(name => end(this.#dir, name)))
     const control = this.#supervisors.map(s => s.start())
     await this.#reconcile()
@@ -141,7 +159,9 @@ export class LocalCluster {
     const wanted = readCluster(this.#dir)?.nodes ?? []
     const results = await Promise.allSettled([
       ...wanted.map(node => this.#ensureNode(node)),
-      ...[...this.#live.values()].filter(l => !wanted.some(n => n.name === l.node.name)).map(({ node, record }) => this.#removeNode(node, record)),
+      ...[...this.#live.values()]
+        .filter(l => !wanted.some(n => n.name === l.node.name))
+        .map(({ node, record }) => this.#removeNode(node, record)),
     ])
     await this.#route()
     const failed = results.find(r => r.status === 'rejected')
@@ -187,7 +207,11 @@ export class LocalCluster {
   async #route(): Promise<void> {
     if (this.#at.onHost) return
     const nodes = readCluster(this.#dir)?.nodes ?? []
-    await routeThrough(this.#at, [...this.#live.values()].map(l => l.node.index).sort((a, b) => a - b), nodes.map(n => n.index))
+    await routeThrough(
+      this.#at,
+      [...this.#live.values()].map(l => l.node.index).sort((a, b) => a - b),
+      nodes.map(n => n.index),
+    )
   }
 }
 
@@ -197,7 +221,9 @@ async function end(dir: StateDir, name: string): Promise<void> {
   forgetRecord(dir, name)
 }
 
-/** Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods. */
+/**
+ * Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods.
+ */
 export async function stopEverything(dir: StateDir, at: Addresses, supervisors: readonly Supervisor[] = []): Promise<void> {
   const nodes = readCluster(dir)?.nodes ?? []
   await Promise.all(
@@ -208,7 +234,9 @@ export async function stopEverything(dir: StateDir, at: Addresses, supervisors: 
   )
   // Those that lead give back their leases, which takes an API server.
   for (const components of [['kube-scheduler', 'kube-controller-manager'], ['kube-apiserver'], ['nats-server']]) {
-    const names = new Set([...recordedNames(dir), ...supervisors.map(s => s.name)].filter(name => components.includes(componentOf(name) ?? '')))
+    const names = new Set(
+      [...recordedNames(dir), ...supervisors.map(s => s.name)].filter(name => components.includes(componentOf(name) ?? '')),
+    )
     await Promise.all([...names].map(name => supervisors.find(s => s.name === name)?.stop() ?? end(dir, name)))
   }
   if (at.onHost) return

@@ -2,7 +2,9 @@
 import { createReadStream, statSync, watch } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 
-/** Writes the file to standard output; with `follow`, until the process is interrupted. A file that shrinks is read from its start again. */
+/**
+ * Writes the file to standard output; with `follow`, until the process is interrupted. A file that shrinks is read from its start again.
+ */
 export async function followFile(file: string, follow: boolean): Promise<void> {
   let at = 0
   const drain = async (): Promise<void> => {

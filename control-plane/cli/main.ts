@@ -33,28 +33,53 @@ const command = (parent: Command, name: string, description: string): Command =>
     .description(description)
     .exitOverride()
     .allowExcessArguments(false)
-    .addOption(new Option('--state-dir <dir>', 'where the cluster keeps everything it knows').default('.coxswain').env('COXSWAIN_STATE_DIR'))
+    .addOption(
+      new Option('--state-dir <dir>', 'where the cluster keeps everything it knows').default('.coxswain').env('COXSWAIN_STATE_DIR'),
+    )
 const output = new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table')
 interface Common {
   stateDir: string
   output: 'table' | 'json'
 }
-const show = (options: Common, value: unknown, human: () => string): boolean => say(options.output === 'json' ? JSON.stringify(value, null, 2) : human())
+const show = (options: Common, value: unknown, human: () => string): boolean =>
+  say(options.output === 'json' ? JSON.stringify(value, null, 2) : human())
 
 command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
-  .option('--nodes <n>', 'how many nodes a new cluster gets (default: 3, without root 1); an existing one gets more if it has fewer', wholeNumber(1, 127))
+  .option(
+    '--nodes <n>',
+    'how many nodes a new cluster gets (default: 3, without root 1); an existing one gets more if it has fewer',
+    wholeNumber(1, 127),
+  )
   .addOption(new Option('--network <name>', 'how pods are connected (default: bridge for root, else host)').choices(['bridge', 'host']))
   .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
   .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
-  .option('--apiservers <n>', 'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)', wholeNumber(1, 9))
-  .option('--controller-managers <n>', 'how many kube-controller-manager processes, one of which leads (default: as above)', wholeNumber(1, 9))
+  .option(
+    '--apiservers <n>',
+    'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)',
+    wholeNumber(1, 9),
+  )
+  .option(
+    '--controller-managers <n>',
+    'how many kube-controller-manager processes, one of which leads (default: as above)',
+    wholeNumber(1, 9),
+  )
   .option('--schedulers <n>', 'how many kube-scheduler processes, one of which leads (default: as above)', wholeNumber(1, 9))
   .option('--detach', 'return when the cluster is up and leave it running')
-  .action((o: Common & Omit<Wanted, 'instances'> & { apiservers?: number; controllerManagers?: number; schedulers?: number; detach?: boolean }) => {
-    const asked = { 'kube-apiserver': o.apiservers, 'kube-controller-manager': o.controllerManagers, 'kube-scheduler': o.schedulers }
-    const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
-    return (o.detach ? upDetached : up)(stateDir(o.stateDir), { nodes: o.nodes, network: o.network, runtime: o.runtime, proxy: o.proxy, instances })
-  })
+  .action(
+    (
+      o: Common & Omit<Wanted, 'instances'> & { apiservers?: number; controllerManagers?: number; schedulers?: number; detach?: boolean },
+    ) => {
+      const asked = { 'kube-apiserver': o.apiservers, 'kube-controller-manager': o.controllerManagers, 'kube-scheduler': o.schedulers }
+      const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
+      return (o.detach ? upDetached : up)(stateDir(o.stateDir), {
+        nodes: o.nodes,
+        network: o.network,
+        runtime: o.runtime,
+        proxy: o.proxy,
+        instances,
+      })
+    },
+  )
 
 command(program, 'down', 'stop the cluster; its objects are kept in the state directory').action((o: Common) => down(stateDir(o.stateDir)))
 
@@ -66,7 +91,15 @@ command(program, 'ps', 'every process of the cluster')
     show(o, rows, () =>
       table(
         ['COMPONENT', 'NODE', 'POD', 'CONTAINER', 'PID', 'PSS', 'UPTIME'],
-        rows.map(r => [`${r.name ?? r.component}${r.leader ? ' (leader)' : ''}`, r.node ?? '', r.pod ? `${r.namespace}/${r.pod}` : '', r.container ?? '', String(r.pid), mebibytes(r.pss), age(r.uptimeSeconds)]),
+        rows.map(r => [
+          `${r.name ?? r.component}${r.leader ? ' (leader)' : ''}`,
+          r.node ?? '',
+          r.pod ? `${r.namespace}/${r.pod}` : '',
+          r.container ?? '',
+          String(r.pid),
+          mebibytes(r.pss),
+          age(r.uptimeSeconds),
+        ]),
       ),
     )
   })
@@ -99,11 +132,18 @@ command(node, 'list', 'the nodes of the cluster')
   .addOption(output)
   .action(async (o: Common) => {
     const rows = await listNodes(stateDir(o.stateDir))
-    show(o, rows, () => table(['NAME', 'STATUS', 'PID', 'ADDRESS', 'POD CIDR'], rows.map(r => [r.name, r.status, String(r.pid ?? ''), r.address, r.podCIDR])))
+    show(o, rows, () =>
+      table(
+        ['NAME', 'STATUS', 'PID', 'ADDRESS', 'POD CIDR'],
+        rows.map(r => [r.name, r.status, String(r.pid ?? ''), r.address, r.podCIDR]),
+      ),
+    )
   })
 
 const link = program.command('link').description('cut, degrade and heal the network link of a node').exitOverride()
-const direction = new Option('--direction <way>', 'as the node sees it: packets that come in, that go out, or both').choices(['in', 'out', 'both']).default('both')
+const direction = new Option('--direction <way>', 'as the node sees it: packets that come in, that go out, or both')
+  .choices(['in', 'out', 'both'])
+  .default('both')
 type Direction = 'in' | 'out' | 'both'
 command(link, 'cut', 'lose every packet from and to a node; its pods run on')
   .argument('<name>')
@@ -130,20 +170,25 @@ command(link, 'heal', 'make the link of a node whole again')
 
 chaosCommand(command(program, 'chaos', 'break one thing after the other at random, and check that the cluster keeps its promises'))
 
-command(program, 'kubeconfig', 'print the administrator\'s kubeconfig').action((o: Common) => {
+command(program, 'kubeconfig', "print the administrator's kubeconfig").action((o: Common) => {
   const dir = stateDir(o.stateDir)
   requireCluster(dir)
   process.stdout.write(readFileSync(dir.kubeconfig, 'utf8'))
 })
 
 command(program, 'logs', 'print the log of a component')
-  .argument('<component>', 'nats-server, kube-apiserver, ..., or a node\'s name')
+  .argument('<component>', "nats-server, kube-apiserver, ..., or a node's name")
   .option('-f, --follow', 'go on as the log grows')
   .action(async (component: string, o: Common & { follow?: boolean }) => {
     const dir = stateDir(o.stateDir)
     requireCluster(dir)
     const file = [component, `node-${component}`].map(c => path.join(dir.logs, `${path.basename(c)}.log`)).find(f => existsSync(f))
-    if (!file) throw new Error(`there is no log of "${component}"; there are: ${readdirSync(dir.logs).map(f => f.replace(/\.log$/, '')).join(', ')}`)
+    if (!file)
+      throw new Error(
+        `there is no log of "${component}"; there are: ${readdirSync(dir.logs)
+          .map(f => f.replace(/\.log$/, ''))
+          .join(', ')}`,
+      )
     await followFile(file, o.follow === true)
   })
 

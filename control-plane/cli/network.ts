@@ -14,7 +14,9 @@ export async function ip(lines: string[], options: { force?: boolean; netnsOf?: 
 }
 
 /** With Docker beside us, bridged packets pass iptables' FORWARD chain, whose policy Docker sets to DROP. */
-const bridgedPacketsAreFiltered = (): boolean => existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables') && readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1'
+const bridgedPacketsAreFiltered = (): boolean =>
+  existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables') &&
+  readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1'
 
 /** Lets packets pass a bridge of ours, or takes that back. */
 export async function acceptBridged(bridge: string, accept: boolean): Promise<void> {
@@ -45,7 +47,9 @@ export async function plugIn(at: Addresses, index: number, pid: number): Promise
   // The kernel removes a dead node's link some time after the node.
   if (existsSync(`/sys/class/net/${link}`)) await ip([`link del ${link}`], { force: true })
   await ip([`link add ${link} type veth peer name eth0 netns ${pid}`, `link set ${link} master ${at.bridge} up`])
-  await ip(['link set lo up', `addr add ${at.nodeIP(index)}/24 dev eth0`, 'link set eth0 up', `route add default via ${at.host}`], { netnsOf: pid })
+  await ip(['link set lo up', `addr add ${at.nodeIP(index)}/24 dev eth0`, 'link set eth0 up', `route add default via ${at.host}`], {
+    netnsOf: pid,
+  })
 }
 
 /** Routes of the machine to pods, each through its node, and to Services through the first of the nodes that live. */

@@ -35,7 +35,8 @@ const ready = async (dir: StateDir, name: string, since: number): Promise<void> 
 /** Adds a node and waits until it is Ready. Resolves with its name. */
 export async function addNode(dir: StateDir, name: string | undefined): Promise<string> {
   needSupervisor(dir)
-  if (name !== undefined && !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) throw new Error(`"${name}" is no node name: lower-case letters, digits and '-', at most 63 characters`)
+  if (name !== undefined && !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name))
+    throw new Error(`"${name}" is no node name: lower-case letters, digits and '-', at most 63 characters`)
   const since = Date.now()
   let added = ''
   await editCluster(dir, cluster => {
@@ -90,11 +91,23 @@ export async function listNodes(dir: StateDir): Promise<NodeRow[]> {
   const cluster = requireCluster(dir)
   const at = addressesOf(cluster)
   const { client, close } = adminClient(dir)
-  const known = await client.list(nodes, '').then(l => l.items, () => []).finally(close)
+  const known = await client
+    .list(nodes, '')
+    .then(
+      l => l.items,
+      () => [],
+    )
+    .finally(close)
   return cluster.nodes.map(node => {
     const record = readRecord(dir, nodeProcess(node.name))
     const alive = record !== undefined && isAlive(record)
     const object = known.find(n => n.metadata?.name === node.name)
-    return { name: node.name, status: !alive ? 'Dead' : object && isReady(object) ? 'Ready' : 'NotReady', ...(alive ? { pid: record.pid } : {}), address: at.nodeIP(node.index), podCIDR: at.podCIDR(node.index) }
+    return {
+      name: node.name,
+      status: !alive ? 'Dead' : object && isReady(object) ? 'Ready' : 'NotReady',
+      ...(alive ? { pid: record.pid } : {}),
+      address: at.nodeIP(node.index),
+      podCIDR: at.podCIDR(node.index),
+    }
   })
 }

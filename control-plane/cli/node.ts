@@ -28,7 +28,12 @@ async function firstChild(pid: number): Promise<number> {
  * Starts a node: namespaces, link, then node-init with the node-agent's command line. Resolves with node-init's process and a
  * promise of its end.
  */
-export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord, told: Pick<Cluster, 'runtime' | 'proxy'> = {}): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
+export async function startNode(
+  dir: StateDir,
+  at: Addresses,
+  node: NodeRecord,
+  told: Pick<Cluster, 'runtime' | 'proxy'> = {},
+): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
   await clearNode(dir, at, node.name)
@@ -42,7 +47,11 @@ export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord, 
     // The host has routes to pods through their nodes.
     nonMasqueradeCIDRs: [at.nodes],
     mask: dir.root,
-    flags: [...(at.onHost ? ['--network', 'host'] : []), ...(told.runtime ? ['--runtime', told.runtime] : []), ...(told.proxy ? ['--proxy', told.proxy] : [])],
+    flags: [
+      ...(at.onHost ? ['--network', 'host'] : []),
+      ...(told.runtime ? ['--runtime', told.runtime] : []),
+      ...(told.proxy ? ['--proxy', told.proxy] : []),
+    ],
   })
   const log = openSync(path.join(dir.logs, `${nodeProcess(node.name)}.log`), 'a', 0o600)
   if (at.onHost) {
@@ -55,12 +64,31 @@ export async function startNode(dir: StateDir, at: Addresses, node: NodeRecord, 
   // node-init starts only when its link is there: it waits for a line.
   const script = 'read -r _; echo "$1" > /proc/sys/kernel/hostname; shift; exec "$@"'
   const init = ['sh', path.join(bundles, '../node-agent/init.sh'), ...agent]
-  const child = spawn('unshare', ['--pid', '--fork', '--kill-child', '--mount', '--net', '--uts', '--ipc', '--mount-proc', 'sh', '-c', script, 'node-init', node.name, ...init], {
-    stdio: ['pipe', log, log],
-    detached: true,
-    cwd: root,
-    env: { ...process.env, ...processEnv },
-  })
+  const child = spawn(
+    'unshare',
+    [
+      '--pid',
+      '--fork',
+      '--kill-child',
+      '--mount',
+      '--net',
+      '--uts',
+      '--ipc',
+      '--mount-proc',
+      'sh',
+      '-c',
+      script,
+      'node-init',
+      node.name,
+      ...init,
+    ],
+    {
+      stdio: ['pipe', log, log],
+      detached: true,
+      cwd: root,
+      env: { ...process.env, ...processEnv },
+    },
+  )
   closeSync(log)
   const ended = new Promise<void>(resolve => {
     child.once('exit', () => resolve())

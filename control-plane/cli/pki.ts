@@ -1,4 +1,6 @@
-/** The cluster's certificate authority, its certificates and the service-account key pair: P-256, made once, kept in the state directory. */
+/**
+ * The cluster's certificate authority, its certificates and the service-account key pair: P-256, made once, kept in the state directory.
+ */
 import { X509Certificate, generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -25,7 +27,10 @@ function stillGood(pair: Pair, names: { dns: string[]; ips: string[] } | undefin
 /** Makes what is missing or about to expire; `serverIPs` are the addresses clients reach the API server at. */
 export async function ensureCertificates(dir: StateDir, serverIPs: string[]): Promise<{ ca: Pair; admin: Pair }> {
   const ca = load(dir, 'ca') ?? save(dir, 'ca', await (await import('./certificate.ts')).makeAuthority())
-  const names = { dns: ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'], ips: serverIPs }
+  const names = {
+    dns: ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'],
+    ips: serverIPs,
+  }
   const ensure = async (name: string, subject: Subject): Promise<Pair> => {
     const had = load(dir, name)
     return had && stillGood(had, subject.names) ? had : save(dir, name, await (await import('./certificate.ts')).sign(ca, subject))
@@ -35,7 +40,11 @@ export async function ensureCertificates(dir: StateDir, serverIPs: string[]): Pr
     ensure('apiserver', { commonName: 'kube-apiserver', names }),
   ])
   if (!existsSync(path.join(dir.pki, 'sa.key'))) {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding: { type: 'pkcs8', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } })
+    const { privateKey, publicKey } = generateKeyPairSync('ec', {
+      namedCurve: 'P-256',
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+    })
     writeAtomically(path.join(dir.pki, 'sa.pub'), publicKey, 0o644)
     writeAtomically(path.join(dir.pki, 'sa.key'), privateKey)
   }

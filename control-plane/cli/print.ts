@@ -4,7 +4,14 @@
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows]
   const widths = head.map((_, i) => Math.max(...all.map(r => (r[i] ?? '').length)))
-  return all.map(r => r.map((cell, i) => (i === r.length - 1 ? cell : cell.padEnd(widths[i] ?? 0))).join('   ').trimEnd()).join('\n')
+  return all
+    .map(r =>
+      r
+        .map((cell, i) => (i === r.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 export const mebibytes = (bytes: number): string => `${(bytes / 1048576).toFixed(1)}Mi`

@@ -20,7 +20,8 @@ export const supervisorProcess = 'cox'
 
 const recordFile = (dir: StateDir, name: string): string => path.join(dir.run, `${name}.json`)
 
-export const isAlive = (record: ProcessRecord | undefined): record is ProcessRecord => record !== undefined && processStartTime(record.pid) === record.startTime
+export const isAlive = (record: ProcessRecord | undefined): record is ProcessRecord =>
+  record !== undefined && processStartTime(record.pid) === record.startTime
 
 /** What the file says about a process, dead or alive; undefined when there is no readable record. */
 export function readRecord(dir: StateDir, name: string): ProcessRecord | undefined {
@@ -42,7 +43,9 @@ export function writeRecord(dir: StateDir, name: string, pid: number, starts?: n
 /** The names of all processes on record, dead or alive, in order. */
 export function recordedNames(dir: StateDir): string[] {
   try {
-    return readdirSync(dir.run).flatMap(file => (file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : [])).sort()
+    return readdirSync(dir.run)
+      .flatMap(file => (file.endsWith('.json') ? [file.slice(0, -'.json'.length)] : []))
+      .sort()
   } catch {
     return []
   }

@@ -49,9 +49,16 @@ function describe(pid: number): Pick<ProcessRow, 'pid' | 'pss' | 'uptimeSeconds'
 
 /** Where there is no /proc; a process's share of memory is all it has then. */
 function describeByPs(pid: number): ReturnType<typeof describe> {
-  const [rss = '0', elapsed = '0', ...command] = (spawnSync('ps', ['-ww', '-o', 'rss=,etime=,command=', '-p', String(pid)], { encoding: 'utf8', timeout: 10_000 }).stdout ?? '').trim().split(/\s+/)
+  const [rss = '0', elapsed = '0', ...command] = (
+    spawnSync('ps', ['-ww', '-o', 'rss=,etime=,command=', '-p', String(pid)], { encoding: 'utf8', timeout: 10_000 }).stdout ?? ''
+  )
+    .trim()
+    .split(/\s+/)
   const units = [1, 60, 3600, 86_400]
-  const uptimeSeconds = elapsed.split(/[-:]/).reverse().reduce((total, part, n) => total + Number(part) * units[n]!, 0)
+  const uptimeSeconds = elapsed
+    .split(/[-:]/)
+    .reverse()
+    .reduce((total, part, n) => total + Number(part) * units[n]!, 0)
   return { pid, pss: Number(rss) * 1024, uptimeSeconds, command: command.join(' ') }
 }
 
@@ -101,7 +108,8 @@ async function askApi(dir: StateDir): Promise<Known> {
       found.set(pod.metadata?.uid ?? '', owner)
       const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {}
       // A container that waits for its first run has no id.
-      for (const { containerID, name } of [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses]) if (containerID) found.set(containerID.replace(/^.*:\/\//, ''), { ...owner, container: name })
+      for (const { containerID, name } of [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses])
+        if (containerID) found.set(containerID.replace(/^.*:\/\//, ''), { ...owner, container: name })
     }
   } catch {
     // Without an API server the rows lack the names of pods, and that is what the reader came to see.
@@ -111,7 +119,10 @@ async function askApi(dir: StateDir): Promise<Known> {
   return { owners: found, holders }
 }
 
-/** The pod and container of a process, from its cgroup (`.../pod<uid>/<container id>`) or its environment (runtime `process`) or, for a shim, its command line. */
+/**
+ * The pod and container of a process, from its cgroup (`.../pod<uid>/<container id>`) or its environment (runtime `process`) or, for a
+ * shim, its command line.
+ */
 function ownerOf(pid: number, command: string, known: Map<string, Owner>): Owner | undefined {
   const marked = known.get(/\0COXSWAIN_CONTAINER=([0-9a-f]{64})\0/.exec(read(`/proc/${pid}/environ`))?.[1] ?? '')
   if (marked) return marked
@@ -119,7 +130,11 @@ function ownerOf(pid: number, command: string, known: Map<string, Owner>): Owner
   const [, uid, id] = /\/pod([0-9a-f-]{36})(?:\/([^/\n]+))?/.exec(cgroup) ?? []
   const [, shimUid, container] = /pods\/([0-9a-f-]{36})(?:\/containers\/([^/]+)\/\d+\b)?/.exec(command) ?? []
   const ofShim = known.get(shimUid ?? '')
-  return (id ? known.get(id) : undefined) ?? [...known].find(([key]) => key.length > 36 && command.includes(key))?.[1] ?? (ofShim && container ? { ...ofShim, container } : (ofShim ?? known.get(uid ?? '')))
+  return (
+    (id ? known.get(id) : undefined) ??
+    [...known].find(([key]) => key.length > 36 && command.includes(key))?.[1] ??
+    (ofShim && container ? { ...ofShim, container } : (ofShim ?? known.get(uid ?? '')))
+  )
 }
 
 /** All rows: supervisor, control plane, then node by node. */
@@ -133,7 +148,8 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
       const record = readRecord(dir, name)
       // An identity is the name of the process and something that no other process has.
       const leader = holders.get(component)?.startsWith(`${name}_`) ?? false
-      if (record && isAlive(record)) rows.push({ component, ...(name === supervisorProcess ? {} : { name }), ...(leader ? { leader } : {}), ...describe(record.pid) })
+      if (record && isAlive(record))
+        rows.push({ component, ...(name === supervisorProcess ? {} : { name }), ...(leader ? { leader } : {}), ...describe(record.pid) })
     }
   }
   for (const node of cluster.nodes) {
@@ -144,12 +160,22 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
       const process = describe(pid)
       if (process.command === '') continue
       const owner = ownerOf(pid, process.command, owners)
-      const component = /node-agent\.js/.test(process.command) ? 'node-agent' : /^\S*conmon |\/process-shim\.js /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
+      const component = /node-agent\.js/.test(process.command)
+        ? 'node-agent'
+        : /^\S*conmon |\/process-shim\.js /.test(process.command)
+          ? 'shim'
+          : owner
+            ? 'container'
+            : 'node'
       own.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
     }
     const relay = linkRelay(dir, node.name)
     if (relay !== undefined) rows.push({ component: 'link', node: node.name, ...describe(relay) })
-    rows.push({ component: 'node-init', node: node.name, ...describe(record.pid) }, ...own.filter(r => r.component === 'node-agent'), ...own.filter(r => r.component !== 'node-agent'))
+    rows.push(
+      { component: 'node-init', node: node.name, ...describe(record.pid) },
+      ...own.filter(r => r.component === 'node-agent'),
+      ...own.filter(r => r.component !== 'node-agent'),
+    )
   }
   return rows
 }

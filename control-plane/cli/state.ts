@@ -18,7 +18,17 @@ export interface StateDir {
 /** Where things lie below a state directory; makes nothing. */
 export function stateDir(root: string): StateDir {
   const at = (name: string): string => path.join(path.resolve(root), name)
-  return { root: path.resolve(root), cluster: at('cluster.json'), kubeconfig: at('kubeconfig'), pki: at('pki'), nats: at('nats'), creds: at('creds'), logs: at('logs'), run: at('run'), nodes: at('nodes') }
+  return {
+    root: path.resolve(root),
+    cluster: at('cluster.json'),
+    kubeconfig: at('kubeconfig'),
+    pki: at('pki'),
+    nats: at('nats'),
+    creds: at('creds'),
+    logs: at('logs'),
+    run: at('run'),
+    nodes: at('nodes'),
+  }
 }
 
 export function makeStateDir(dir: StateDir): void {
@@ -39,7 +49,10 @@ const clusterSchema = z.object({
   securePort: z.number().int(),
   /** How many processes of each component the control plane has. */
   instances: z.object({ 'kube-apiserver': count(), 'kube-controller-manager': count(), 'kube-scheduler': count() }).prefault({}),
-  /** There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of nats-server on loopback. */
+  /**
+   * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
+   * nats-server on loopback.
+   */
   host: z.object({ address: z.string(), natsPort: z.number().int() }).optional(),
   /** What `cox up` was told that nodes shall use, in place of the best that they can. */
   runtime: z.enum(['oci', 'process']).optional(),
@@ -108,10 +121,22 @@ export function addresses(index: number) {
 }
 export type Addresses = ReturnType<typeof addresses>
 
-/** The same where nothing can be made: the node is the machine, and Services have loopback addresses, which on Linux are all there already. */
+/**
+ * The same where nothing can be made: the node is the machine, and Services have loopback addresses, which on Linux are all there already.
+ */
 function hostAddresses(index: number, { address, natsPort }: NonNullable<Cluster['host']>): Addresses {
-  return { ...addresses(index), pods: `${address}/32`, services: `127.${32 + index}.0.0/16`, host: address, nodeIP: () => address, podCIDR: () => `${address}/32`, nats: { host: '127.0.0.1', port: natsPort }, onHost: true }
+  return {
+    ...addresses(index),
+    pods: `${address}/32`,
+    services: `127.${32 + index}.0.0/16`,
+    host: address,
+    nodeIP: () => address,
+    podCIDR: () => `${address}/32`,
+    nats: { host: '127.0.0.1', port: natsPort },
+    onHost: true,
+  }
 }
 /** The address of the Service `kubernetes`. */
 export const firstService = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '1')
-export const addressesOf = ({ index, host }: Pick<Cluster, 'index' | 'host'>): Addresses => (host ? hostAddresses(index, host) : addresses(index))
+export const addressesOf = ({ index, host }: Pick<Cluster, 'index' | 'host'>): Addresses =>
+  host ? hostAddresses(index, host) : addresses(index)

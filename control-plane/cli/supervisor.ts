@@ -63,7 +63,7 @@ export class Supervisor {
 
   async #run(): Promise<void> {
     const { name } = this.#component
-    for (let backoff = firstBackoffMs; !this.#stop.signal.aborted; ) {
+    for (let backoff = firstBackoffMs; !this.#stop.signal.aborted;) {
       const began = performance.now()
       const how = await this.#once(() => {
         this.#firstReady.resolve()
@@ -109,7 +109,12 @@ export class Supervisor {
     }
     const log = openSync(path.join(this.#dir.logs, `${name}.log`), 'a', 0o600)
     // A session of its own: the terminal's Ctrl-C is for the supervisor alone, and the process survives the supervisor.
-    const child = spawn(command, args, { stdio: ['ignore', log, log, 'ipc'], detached: true, cwd: this.#dir.root, env: { ...process.env, ...env } })
+    const child = spawn(command, args, {
+      stdio: ['ignore', log, log, 'ipc'],
+      detached: true,
+      cwd: this.#dir.root,
+      env: { ...process.env, ...env },
+    })
     closeSync(log)
     const ended = Promise.withResolvers<string>()
     child.once('error', e => ended.resolve(e.message))
@@ -117,7 +122,11 @@ export class Supervisor {
     if (child.pid !== undefined) {
       const record = this.#record(child)
       if (this.#stop.signal.aborted) kill(record, 'SIGTERM')
-      if (probe) void probe(life.signal).then(() => serves(record), () => {})
+      if (probe)
+        void probe(life.signal).then(
+          () => serves(record),
+          () => {},
+        )
       else child.on('message', message => message === 'ready' && serves(record))
     }
     const how = await ended.promise

@@ -53,7 +53,8 @@ export async function ensurePrograms(say: (line: string) => void, onHost = !isPr
     say(`installing ${missing.map(p => p.package).join(', ')} with apt-get...`)
     const env = { DEBIAN_FRONTEND: 'noninteractive' }
     // A machine that has package lists may be offline; one without them needs them first.
-    const install = () => run(apt, ['install', '-y', '-qq', '--no-install-recommends', ...missing.map(p => p.package)], { env, timeoutMs: 600_000 })
+    const install = () =>
+      run(apt, ['install', '-y', '-qq', '--no-install-recommends', ...missing.map(p => p.package)], { env, timeoutMs: 600_000 })
     let result = await install()
     if (!result.ok) {
       await run(apt, ['update', '-qq'], { env, timeoutMs: 300_000 })
@@ -61,8 +62,17 @@ export async function ensurePrograms(say: (line: string) => void, onHost = !isPr
     }
     if (!result.ok) say(`${result.stdout}${result.stderr}`.split('\n').slice(-3).join('\n'))
     // Debian starts the service it installs; ours is another one.
-    if (missing.some(p => p.name === 'nats-server') && which('systemctl')) await run('systemctl', ['disable', '--now', 'nats-server'], { timeoutMs: 20_000 })
+    if (missing.some(p => p.name === 'nats-server') && which('systemctl'))
+      await run('systemctl', ['disable', '--now', 'nats-server'], { timeoutMs: 20_000 })
   }
   const still = needed.filter(p => !present(p))
-  if (still.length > 0) throw new Error(still.map(p => `${p.name} is missing (it ${p.why}); ${process.platform === 'darwin' ? `brew install ${p.package}` : `install the package ${p.package}`}`).join('\n'))
+  if (still.length > 0)
+    throw new Error(
+      still
+        .map(
+          p =>
+            `${p.name} is missing (it ${p.why}); ${process.platform === 'darwin' ? `brew install ${p.package}` : `install the package ${p.package}`}`,
+        )
+        .join('\n'),
+    )
 }

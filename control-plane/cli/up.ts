@@ -29,7 +29,8 @@ const onHostNotice = ({ host, services }: Addresses): string =>
 
 function refuseSecond(dir: StateDir): void {
   const other = readRecord(dir, supervisorProcess)
-  if (other?.pid !== process.pid && isAlive(other)) throw new Error(`the cluster in ${dir.root} is already up (pid ${readRecord(dir, supervisorProcess)?.pid}); \`cox down\` stops it`)
+  if (other?.pid !== process.pid && isAlive(other))
+    throw new Error(`the cluster in ${dir.root} is already up (pid ${readRecord(dir, supervisorProcess)?.pid}); \`cox down\` stops it`)
 }
 
 /** Runs the cluster until a signal comes; resolves when everything is stopped. */
@@ -51,12 +52,22 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
   const at = addressesOf(cluster)
   // A node that outlived its last supervisor has said that it is Ready before.
   const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))
-  await writeFiles(dir, { at, listen: at.nats.host, storeDir: path.join(dir.nats, 'store'), serverIPs: ['127.0.0.1', at.host], securePort: cluster.securePort })
-  await ensureCreds(dir, cluster.nodes.map(n => nodeIdentity(n.name)))
+  await writeFiles(dir, {
+    at,
+    listen: at.nats.host,
+    storeDir: path.join(dir.nats, 'store'),
+    serverIPs: ['127.0.0.1', at.host],
+    securePort: cluster.securePort,
+  })
+  await ensureCreds(
+    dir,
+    cluster.nodes.map(n => nodeIdentity(n.name)),
+  )
   const shown = (name: string): void => void say(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
   const local = new LocalCluster(dir, cluster, {
     ready: name => shown(name),
-    died: (name, how, ms) => void say(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`),
+    died: (name, how, ms) =>
+      void say(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`),
     nodeStarted: () => {},
     nodeDied: name => void say(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
   })
@@ -86,9 +97,15 @@ export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
   const { nodes, instances = {}, network, runtime, proxy } = wanted
-  const told = Object.entries({ nodes, network, runtime, proxy }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]))
+  const told = Object.entries({ nodes, network, runtime, proxy }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, String(value)],
+  )
   const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
-  const child = spawn(process.execPath, [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', ...told, ...counts, '--state-dir', dir.root], { stdio: ['ignore', log, log, 'ipc'], detached: true, env: { ...process.env, ...processEnv } })
+  const child = spawn(process.execPath, [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', ...told, ...counts, '--state-dir', dir.root], {
+    stdio: ['ignore', log, log, 'ipc'],
+    detached: true,
+    env: { ...process.env, ...processEnv },
+  })
   closeSync(log)
   await new Promise<void>((resolve, reject) => {
     child.once('message', () => resolve())
@@ -106,7 +123,8 @@ export async function down(dir: StateDir): Promise<void> {
   const supervisor = readRecord(dir, supervisorProcess)
   if (isAlive(supervisor)) {
     process.kill(supervisor.pid, 'SIGTERM')
-    if (!(await untilGone(supervisor, 30_000))) throw new Error(`the supervisor (pid ${supervisor.pid}) does not end; kill it and try again`)
+    if (!(await untilGone(supervisor, 30_000)))
+      throw new Error(`the supervisor (pid ${supervisor.pid}) does not end; kill it and try again`)
   }
   // What a killed supervisor left, or nothing.
   await stopEverything(dir, addressesOf(cluster))

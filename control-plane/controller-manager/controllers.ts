@@ -42,7 +42,13 @@ export const defaultSettings: Settings = {
 }
 
 /** Runs the controllers until `signal` aborts; they share informers and, by component, event recorders. */
-export async function runControllers(client: Client, settings: Settings, signal: AbortSignal, log: Logger, which = controllers): Promise<void> {
+export async function runControllers(
+  client: Client,
+  settings: Settings,
+  signal: AbortSignal,
+  log: Logger,
+  which = controllers,
+): Promise<void> {
   const recorders = new Map<string, EventRecorder>()
   const context: ControllerContext = {
     client,

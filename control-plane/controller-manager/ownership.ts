@@ -4,10 +4,13 @@ import { apiVersion, type Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 
-export const controllerOf = (object: { metadata: ObjectMeta }): OwnerReference | undefined => object.metadata.ownerReferences?.find(r => r.controller)
+export const controllerOf = (object: { metadata: ObjectMeta }): OwnerReference | undefined =>
+  object.metadata.ownerReferences?.find(r => r.controller)
 
 /** Index keys: the manager's uid, or for what has none `orphans/<namespace>`. */
-export const byController = (object: { metadata: ObjectMeta }): string[] => [controllerOf(object)?.uid ?? `orphans/${object.metadata.namespace ?? ''}`]
+export const byController = (object: { metadata: ObjectMeta }): string[] => [
+  controllerOf(object)?.uid ?? `orphans/${object.metadata.namespace ?? ''}`,
+]
 
 /** The reference by which `owner` manages an object. */
 export const controllerRef = <T extends KubeObject>(kind: Kind<T>, owner: T): OwnerReference => ({
@@ -59,7 +62,9 @@ export async function claimObjects<O extends KubeObject, T extends KubeObject>(
           break
         }
         case 'release':
-          await client.patch(kind, namespace, name, 'strategic', { metadata: { ownerReferences: [{ $patch: 'delete', uid: owner.metadata.uid }], uid } })
+          await client.patch(kind, namespace, name, 'strategic', {
+            metadata: { ownerReferences: [{ $patch: 'delete', uid: owner.metadata.uid }], uid },
+          })
           break
         case 'ignore':
       }
@@ -75,6 +80,7 @@ export async function claimObjects<O extends KubeObject, T extends KubeObject>(
 async function stillThere<O extends KubeObject>(client: Client, kind: Kind<O>, owner: O): Promise<void> {
   const { namespace = '', name = '', uid } = owner.metadata
   const fresh = await client.get(kind, namespace, name)
-  if (fresh.metadata.uid !== uid) throw new Error(`original ${kind.kind} ${namespace}/${name} is gone: got uid ${fresh.metadata.uid}, wanted ${uid}`)
+  if (fresh.metadata.uid !== uid)
+    throw new Error(`original ${kind.kind} ${namespace}/${name} is gone: got uid ${fresh.metadata.uid}, wanted ${uid}`)
   if (fresh.metadata.deletionTimestamp) throw new Error(`${namespace}/${name} has just been deleted at ${fresh.metadata.deletionTimestamp}`)
 }

@@ -18,12 +18,14 @@ export function surplus(ended: readonly Pod[], threshold: number): Pod[] {
   const created = (p: Pod) => p.metadata.creationTimestamp ?? ''
   const evicted = (p: Pod) => Number(p.status?.phase === 'Failed' && p.status.reason === 'Evicted')
   const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
-  const order = (a: Pod, b: Pod) => evicted(b) - evicted(a) || byText(created(a), created(b)) || byText(a.metadata.name ?? '', b.metadata.name ?? '')
+  const order = (a: Pod, b: Pod) =>
+    evicted(b) - evicted(a) || byText(created(a), created(b)) || byText(a.metadata.name ?? '', b.metadata.name ?? '')
   return threshold > 0 && ended.length > threshold ? [...ended].sort(order).slice(0, ended.length - threshold) : []
 }
 const outOfService = (node: Node | undefined): boolean =>
   Boolean(node?.spec.taints?.some(t => t.key === 'node.kubernetes.io/out-of-service')) && !nodeReady(node)
-const nodeReady = (node: Node | undefined): boolean => node?.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
+const nodeReady = (node: Node | undefined): boolean =>
+  node?.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
 
 /** Keys are `node/NAME`, `terminated/` and `unscheduled/NAMESPACE/NAME`: here the part before the first slash says what to look at. */
 export const podGarbageCollector: NewController = ctx => {
@@ -47,7 +49,13 @@ export const podGarbageCollector: NewController = ctx => {
     const { namespace = '', name = '', uid } = pod.metadata
     try {
       if (!hasEnded(pod)) {
-        const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByPodGC', message: disruption, lastTransitionTime: formatTime() }
+        const condition = {
+          type: 'DisruptionTarget',
+          status: 'True',
+          reason: 'DeletionByPodGC',
+          message: disruption,
+          lastTransitionTime: formatTime(),
+        }
         const status = { phase: 'Failed', ...(disruption ? { conditions: [condition] } : {}) }
         await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status }, 'status')
       }
@@ -71,7 +79,10 @@ export const podGarbageCollector: NewController = ctx => {
     const left = since + ctx.settings.podQuarantineMs - performance.now()
     if (left > 0) return { requeueAfterMs: left }
     // The cache may be behind; only the API knows.
-    const gone = await client.get(nodes, '', name).then(() => false, (e: unknown) => (isStatus(e, 'NotFound') ? true : Promise.reject(e)))
+    const gone = await client.get(nodes, '', name).then(
+      () => false,
+      (e: unknown) => (isStatus(e, 'NotFound') ? true : Promise.reject(e)),
+    )
     if (!gone) return
     ctx.log.info({ node: name, pods: bound.length }, 'removing pods of a node that is gone')
     for (const pod of bound) await remove(client, pod, 'PodGC: node no longer exists')

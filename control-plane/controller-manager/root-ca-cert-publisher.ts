@@ -32,8 +32,13 @@ export const rootCACertPublisher: NewController = ctx => {
       const data = { 'ca.crt': ca }
       try {
         const annotations = { ...current?.metadata.annotations, [annotation]: description }
-        if (!current) await client.create(configMaps, namespace, { metadata: { name, namespace, annotations }, data } as unknown as ConfigMap)
-        else if (current.data?.['ca.crt'] !== ca || Object.keys(current.data).length !== 1 || current.metadata.annotations?.[annotation] === undefined)
+        if (!current)
+          await client.create(configMaps, namespace, { metadata: { name, namespace, annotations }, data } as unknown as ConfigMap)
+        else if (
+          current.data?.['ca.crt'] !== ca ||
+          Object.keys(current.data).length !== 1 ||
+          current.metadata.annotations?.[annotation] === undefined
+        )
           await client.update(configMaps, { ...current, metadata: { ...current.metadata, annotations }, data })
       } catch (e) {
         if (!isStatus(e, 'AlreadyExists') && !namespaceTerminating(e)) throw e

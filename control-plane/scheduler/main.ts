@@ -9,4 +9,6 @@ import { runScheduler } from './scheduler.ts'
 const flags = parseFlags('kube-scheduler', z.object(electedFlags))
 const schedulerName = 'default-scheduler'
 
-await runElected('kube-scheduler', flags, (client, signal, log) => runScheduler({ client, events: eventRecorder(client, schedulerName, '', log), log, plugins, schedulerName }, signal))
+await runElected('kube-scheduler', flags, (client, signal, log) =>
+  runScheduler({ client, events: eventRecorder(client, schedulerName, '', log), log, plugins, schedulerName }, signal),
+)

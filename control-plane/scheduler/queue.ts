@@ -1,6 +1,7 @@
 /**
- * Pods that wait for a node: active ones by priority and age, ones that back off after a failed attempt, and ones that
- * wait for a change that may help. https://github.com/kubernetes/community/blob/master/contributors/devel/sig-scheduling/scheduling_code_hierarchy_overview.md
+ * Pods that wait for a node: active ones by priority and age, ones that back off after a failed attempt, and ones that wait for a change
+ * that may help.
+ * https://github.com/kubernetes/community/blob/master/contributors/devel/sig-scheduling/scheduling_code_hierarchy_overview.md
  */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ClusterEvent, Plugin } from './framework.ts'
@@ -128,7 +129,10 @@ export class SchedulingQueue {
   /** One timer, for the next back-off or leftover that ends. */
   #schedule(): void {
     clearTimeout(this.#timer)
-    const due = Math.min(...[...this.#backoff.values()].map(q => q.notBefore), ...[...this.#unschedulable.values()].map(q => q.notBefore + maxUnschedulableMs))
+    const due = Math.min(
+      ...[...this.#backoff.values()].map(q => q.notBefore),
+      ...[...this.#unschedulable.values()].map(q => q.notBefore + maxUnschedulableMs),
+    )
     if (due === Infinity) return
     this.#timer = setTimeout(() => this.#release(), Math.max(0, due - performance.now()) + 1)
     this.#timer.unref()
@@ -136,7 +140,10 @@ export class SchedulingQueue {
 
   #release(): void {
     const now = performance.now()
-    for (const [part, extra] of [[this.#backoff, 0], [this.#unschedulable, maxUnschedulableMs]] as const) {
+    for (const [part, extra] of [
+      [this.#backoff, 0],
+      [this.#unschedulable, maxUnschedulableMs],
+    ] as const) {
       for (const [key, queued] of part) {
         if (queued.notBefore + extra > now) continue
         part.delete(key)
@@ -152,7 +159,8 @@ const backoffOf = (attempts: number): number => Math.min(initialBackoffMs * 2 **
 
 /** Status changes of a waiting pod (our own condition among them) are no reason to try again. */
 const sameMeta = (a: Pod, b: Pod): boolean =>
-  JSON.stringify([a.metadata.labels, a.metadata.annotations, a.metadata.deletionTimestamp, a.spec]) === JSON.stringify([b.metadata.labels, b.metadata.annotations, b.metadata.deletionTimestamp, b.spec])
+  JSON.stringify([a.metadata.labels, a.metadata.annotations, a.metadata.deletionTimestamp, a.spec]) ===
+  JSON.stringify([b.metadata.labels, b.metadata.annotations, b.metadata.deletionTimestamp, b.spec])
 
 function helps(queued: QueuedPod, event: ClusterEvent): boolean {
   if (event.kind === 'PodUpdate' && keyOf(event.pod) === keyOf(queued.pod)) return true

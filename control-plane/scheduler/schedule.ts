@@ -6,7 +6,12 @@ import type { NodeInfo } from './nodeinfo.ts'
 export type Decision = { node: string } | { node?: undefined; rejections: Rejection[]; rejectedBy: Plugin[] }
 
 /** Filters, scores, and picks the best node; `tieBreak` chooses among equals (an index below its argument). */
-export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[], tieBreak: (n: number) => number = n => Math.floor(Math.random() * n)): Decision {
+export function schedule(
+  pod: Pod,
+  snapshot: Snapshot,
+  plugins: readonly Plugin[],
+  tieBreak: (n: number) => number = n => Math.floor(Math.random() * n),
+): Decision {
   const prepared = new Map(plugins.map(p => [p, p.prepare?.(pod, snapshot)]))
   const feasible: NodeInfo[] = []
   const rejections: Rejection[] = []

@@ -45,13 +45,21 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   let synced = false
 
   const waits = (pod: Pod): boolean =>
-    !pod.spec.nodeName && !finished(pod) && !pod.metadata.deletionTimestamp && (pod.spec.schedulerName ?? 'default-scheduler') === schedulerName && (pod.spec.schedulingGates ?? []).length === 0
+    !pod.spec.nodeName &&
+    !finished(pod) &&
+    !pod.metadata.deletionTimestamp &&
+    (pod.spec.schedulerName ?? 'default-scheduler') === schedulerName &&
+    (pod.spec.schedulingGates ?? []).length === 0
 
   nodeInformer.subscribe(event => {
     const name = event.object.metadata.name ?? ''
     if (event.type === 'DELETED') return cache.deleteNode(name)
     cache.setNode(event.object)
-    queue.happened(event.type === 'MODIFIED' && event.previous ? { kind: 'NodeUpdate', node: event.object, previous: event.previous } : { kind: 'NodeAdd', node: event.object })
+    queue.happened(
+      event.type === 'MODIFIED' && event.previous
+        ? { kind: 'NodeUpdate', node: event.object, previous: event.previous }
+        : { kind: 'NodeAdd', node: event.object },
+    )
   })
   podInformer.subscribe(event => {
     const pod = event.object
@@ -85,7 +93,12 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   async function bind(queued: QueuedPod, node: string): Promise<void> {
     const { namespace = '', name = '', uid } = queued.pod.metadata
     try {
-      await client.post(pods, namespace, name, 'binding', { apiVersion: 'v1', kind: 'Binding', metadata: { name, namespace, uid }, target: { kind: 'Node', name: node } })
+      await client.post(pods, namespace, name, 'binding', {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name, namespace, uid },
+        target: { kind: 'Node', name: node },
+      })
       queue.done(queued)
       events.event(queued.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${node}`)
       log.debug({ pod: `${namespace}/${name}`, node }, 'bound')
@@ -119,7 +132,8 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     try {
       await client.patch(pods, namespace, name, 'strategic', { status: { conditions: [condition] } }, 'status')
     } catch (e) {
-      if (!isNotFound(e) && !signal.aborted) log.warn({ pod: `${namespace}/${name}`, error: (e as Error).message }, 'the condition could not be written')
+      if (!isNotFound(e) && !signal.aborted)
+        log.warn({ pod: `${namespace}/${name}`, error: (e as Error).message }, 'the condition could not be written')
     }
   }
 

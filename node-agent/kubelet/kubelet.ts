@@ -28,19 +28,34 @@ const firstIdleMs = 2_000
 /** Starts to follow the pods of this node; containers outlive it when `signal` aborts. */
 export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kubelet {
   const workers = new Map<string, PodWorker>()
-  const prepare = (): void => void options.network.prepare?.().catch((e: Error) => options.log.warn({ err: e.message }, 'networks were not made in advance'))
+  const prepare = (): void =>
+    void options.network.prepare?.().catch((e: Error) => options.log.warn({ err: e.message }, 'networks were not made in advance'))
   options.activity.whenIdle(idleMs, firstIdleMs, prepare, signal)
   const context: KubeletContext = {
     ...options,
-    activePods: () => [...workers.values()].filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase)).map(w => w.pod),
+    activePods: () =>
+      [...workers.values()]
+        .filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase))
+        .map(w => w.pod),
   }
   function workerFor(pod: Pod): PodWorker {
     const uid = uidOf(pod)
     let worker = workers.get(uid)
-    if (!worker) workers.set(uid, (worker = new PodWorker(context, pod, () => { if (!informer.get(pod.metadata.namespace ?? '', pod.metadata.name ?? '')) workers.delete(uid) })))
+    if (!worker)
+      workers.set(
+        uid,
+        (worker = new PodWorker(context, pod, () => {
+          if (!informer.get(pod.metadata.namespace ?? '', pod.metadata.name ?? '')) workers.delete(uid)
+        })),
+      )
     return worker
   }
-  const informer = startInformer<Pod>(options.client, pods, { fieldSelector: `spec.nodeName=${options.nodeName}`, log: options.log }, signal)
+  const informer = startInformer<Pod>(
+    options.client,
+    pods,
+    { fieldSelector: `spec.nodeName=${options.nodeName}`, log: options.log },
+    signal,
+  )
   informer.subscribe(({ type, object }) => {
     if (type !== 'DELETED') return workerFor(object).update(object)
     const worker = workers.get(uidOf(object))
@@ -64,10 +79,16 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
   return {
     informer,
     worker: uid => workers.get(uid),
-    find: (namespace, name) => [...workers.values()].find(w => w.pod.metadata.namespace === namespace && w.pod.metadata.name === name && w.stage !== 'removed'),
+    find: (namespace, name) =>
+      [...workers.values()].find(w => w.pod.metadata.namespace === namespace && w.pod.metadata.name === name && w.stage !== 'removed'),
     workers: () => [...workers.values()],
   }
 }
 
 /** A pod of which nothing is left but its directory. */
-const lostPod = (uid: string): Pod => ({ apiVersion: 'v1', kind: 'Pod', metadata: { uid, name: 'unknown', namespace: 'unknown' }, spec: { containers: [] } })
+const lostPod = (uid: string): Pod => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { uid, name: 'unknown', namespace: 'unknown' },
+  spec: { containers: [] },
+})

@@ -38,7 +38,8 @@ const dayMs = 24 * 3_600_000
 export function objectSources(client: Client, signal: AbortSignal): ObjectSources {
   const watched = new Map<string, Watched>()
 
-  function watch(kind: Kind<any>, namespace: string, name: string): Watched { // any: kinds of two types share the map
+  function watch(kind: Kind<any>, namespace: string, name: string): Watched {
+    // any: kinds of two types share the map
     const key = `${kind.plural}/${namespace}/${name}`
     const known = watched.get(key)
     if (known) return known
@@ -115,7 +116,12 @@ export function objectSources(client: Client, signal: AbortSignal): ObjectSource
   }
 }
 
-async function requestToken(client: Client, pod: Pod, audience: string, expirationSeconds: number): Promise<{ token: string; expiresAt: number }> {
+async function requestToken(
+  client: Client,
+  pod: Pod,
+  audience: string,
+  expirationSeconds: number,
+): Promise<{ token: string; expiresAt: number }> {
   const { namespace = '', name, uid } = pod.metadata
   const body = {
     apiVersion: 'authentication.k8s.io/v1',

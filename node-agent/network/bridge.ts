@@ -1,6 +1,7 @@
 /**
- * The `bridge` network: a network namespace and an address per pod, all pods of the node on one bridge. A pod's address is a /32 and everything it sends goes
- * through the gateway (the node), also to pods beside it: so the kernel tracks both directions of every connection and services can rewrite them.
+ * The `bridge` network: a network namespace and an address per pod, all pods of the node on one bridge. A pod's address is a /32 and
+ * everything it sends goes through the gateway (the node), also to pods beside it: so the kernel tracks both directions of every connection
+ * and services can rewrite them.
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises'
@@ -28,10 +29,16 @@ const BRIDGE = 'cbr0'
 const CLAIMS = '/run/coxswain/pods'
 /** Made in advance, so that a pod finds its network there. A small range is not used up by them. */
 const READY = 8
-/** A connection whose first packet nobody answered is forgotten after that time. The kernel's own 120 s are for networks with answers that take long. */
+/**
+ * A connection whose first packet nobody answered is forgotten after that time. The kernel's own 120 s are for networks with answers that
+ * take long.
+ */
 const SYN_SENT_SECONDS = 2
 
-/** Sets the node's side up (idempotent: what a former process made is kept) and finds the pods that have a network. Throws in iproute2's or nft's words. */
+/**
+ * Sets the node's side up (idempotent: what a former process made is kept) and finds the pods that have a network. Throws in iproute2's or
+ * nft's words.
+ */
 export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetwork> {
   const cidr = parseCidr(options.podCIDR)
   const gateway = firstAddress(cidr)
@@ -91,7 +98,7 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
       const found = new Set([...addresses.keys(), ...(await hostPorts.pods())])
       await Promise.all([...found].filter(uid => !uids.has(uid)).map(uid => inTurn(uid, () => remove(uid))))
     },
-    prepare: () => namespaces.prepare(Math.min(READY, 2 ** (32 - cidr.prefix) >> 4)),
+    prepare: () => namespaces.prepare(Math.min(READY, (2 ** (32 - cidr.prefix)) >> 4)),
   }
 }
 
@@ -121,12 +128,18 @@ async function prepareNode(options: BridgeOptions, gateway: string): Promise<voi
     writeFile(`/proc/sys/net/ipv4/conf/${BRIDGE}/send_redirects`, '0'),
     writeFile('/proc/sys/net/ipv4/conf/all/rp_filter', '0'),
     writeFile(`/proc/sys/net/ipv4/conf/${BRIDGE}/rp_filter`, '0'),
-    // Where the machine has br_netfilter, the bridge would show packets to the rules before they are routed, and would not send one back where it came from.
+    // Where the machine has br_netfilter, the bridge would show packets to the rules before they are routed, and would not send one back
+    // where it came from.
     writeFile('/proc/sys/net/bridge/bridge-nf-call-iptables', '0').catch(() => {}),
   ])
   // The node's own processes need a route to services before the proxy sees their packets; it sends none of them to the bridge.
-  const nodeHasAddress = (await ipJson<{ addr_info: { local: string }[] }>(['-4', 'addr', 'show'])).some(l => l.addr_info.some(a => a.local === nodeIP))
-  await ipBatch([`route replace unreachable ${clusterCIDR} metric 4000000`, `route replace ${serviceCIDR} dev ${BRIDGE} scope link src ${nodeHasAddress ? nodeIP : gateway}`])
+  const nodeHasAddress = (await ipJson<{ addr_info: { local: string }[] }>(['-4', 'addr', 'show'])).some(l =>
+    l.addr_info.some(a => a.local === nodeIP),
+  )
+  await ipBatch([
+    `route replace unreachable ${clusterCIDR} metric 4000000`,
+    `route replace ${serviceCIDR} dev ${BRIDGE} scope link src ${nodeHasAddress ? nodeIP : gateway}`,
+  ])
   await nft(`table ip coxswain-pods {}
 delete table ip coxswain-pods
 table ip coxswain-pods {
@@ -136,6 +149,7 @@ table ip coxswain-pods {
   }
 }
 `)
-  // As long as it is remembered, every other connection from its port goes to the same endpoint of a service, also when that is gone. There only once there are rules.
+  // As long as it is remembered, every other connection from its port goes to the same endpoint of a service, also when that is gone. There
+  // only once there are rules.
   await writeFile('/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent', String(SYN_SENT_SECONDS)).catch(() => {})
 }

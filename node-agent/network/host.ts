@@ -14,7 +14,11 @@ export function openHostNetwork(nodeIP: string): PodNetwork {
 
 /** What a pod without a network of its own cannot have. */
 export function hostUnsupported({ spec }: Pod): string[] {
-  const moved = [...spec.containers, ...(spec.initContainers ?? [])].flatMap(c => (c.ports ?? []).filter(p => p.hostPort && p.hostPort !== p.containerPort).map(p => `hostPort ${p.hostPort} of container ${c.name} (every pod has the node's ports: it is reached at ${p.containerPort})`))
+  const moved = [...spec.containers, ...(spec.initContainers ?? [])].flatMap(c =>
+    (c.ports ?? [])
+      .filter(p => p.hostPort && p.hostPort !== p.containerPort)
+      .map(p => `hostPort ${p.hostPort} of container ${c.name} (every pod has the node's ports: it is reached at ${p.containerPort})`),
+  )
   const sysctls = (spec.securityContext?.sysctls ?? []).filter(s => s.name.startsWith('net.')).map(s => `sysctl ${s.name}`)
   return [...moved, ...sysctls]
 }

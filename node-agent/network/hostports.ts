@@ -36,24 +36,33 @@ const SKELETON = `table ${TABLE} {
 
 export async function openHostPorts(): Promise<HostPorts> {
   // The map of a former process is kept: nothing tells yet which pods are still there.
-  const there = await nftJson(['list', 'tables']).then(all => all.some(o => (o['table'] as { name?: string } | undefined)?.name === 'coxswain-hostports'))
+  const there = await nftJson(['list', 'tables']).then(all =>
+    all.some(o => (o['table'] as { name?: string } | undefined)?.name === 'coxswain-hostports'),
+  )
   if (!there) await nft(SKELETON)
   /** Pod UID to what is in the kernel for it: [map, key, value]. */
   const elements = new Map<string, [map: string, key: string, value: string][]>()
   if (there) for (const map of ['any', 'one', 'self']) await load(map, elements)
 
-  const deletion = (uid: string): string => (elements.get(uid) ?? []).map(([map, key]) => `delete element ${TABLE} ${map} { ${key} }\n`).join('')
+  const deletion = (uid: string): string =>
+    (elements.get(uid) ?? []).map(([map, key]) => `delete element ${TABLE} ${map} { ${key} }\n`).join('')
 
   return {
     async set(uid, podIP, ports) {
       const wanted = ports.flatMap(({ hostIP, hostPort, containerPort, protocol }): [string, string, string][] => {
         const proto = protocol.toLowerCase()
         const every = hostIP === '' || hostIP === '0.0.0.0' || hostIP === '::'
-        return [every ? ['any', `${proto} . ${hostPort}`, `${podIP} . ${containerPort}`] : ['one', `${hostIP} . ${proto} . ${hostPort}`, `${podIP} . ${containerPort}`]]
+        return [
+          every
+            ? ['any', `${proto} . ${hostPort}`, `${podIP} . ${containerPort}`]
+            : ['one', `${hostIP} . ${proto} . ${hostPort}`, `${podIP} . ${containerPort}`],
+        ]
       })
       if (wanted.length > 0) wanted.push(['self', `${podIP} . ${podIP}`, 'jump hairpin'])
       if (JSON.stringify(wanted) === JSON.stringify(elements.get(uid) ?? [])) return
-      await nft(deletion(uid) + wanted.map(([map, key, value]) => `add element ${TABLE} ${map} { ${key} comment "${uid}" : ${value} }\n`).join(''))
+      await nft(
+        deletion(uid) + wanted.map(([map, key, value]) => `add element ${TABLE} ${map} { ${key} comment "${uid}" : ${value} }\n`).join(''),
+      )
       if (wanted.length > 0) elements.set(uid, wanted)
       else elements.delete(uid)
     },
@@ -71,9 +80,12 @@ async function load(map: string, into: Map<string, [string, string, string][]>):
   const text = (value: unknown): string => {
     const concat = (value as { concat?: unknown[] })?.concat
     if (concat) return concat.map(String).join(' . ')
-    return typeof value === 'object' && value !== null && 'jump' in value ? `jump ${(value as { jump: { target: string } }).jump.target}` : String(value)
+    return typeof value === 'object' && value !== null && 'jump' in value
+      ? `jump ${(value as { jump: { target: string } }).jump.target}`
+      : String(value)
   }
-  const listed = (await nftJson(['list', 'map', ...TABLE.split(' '), map])).find(o => 'map' in o)?.['map'] as { elem?: [{ elem: { val: unknown; comment: string } }, unknown][] } | undefined
+  const listed = (await nftJson(['list', 'map', ...TABLE.split(' '), map])).find(o => 'map' in o)?.['map'] as
+    { elem?: [{ elem: { val: unknown; comment: string } }, unknown][] } | undefined
   for (const [key, value] of listed?.elem ?? []) {
     const { val, comment } = key.elem
     into.set(comment, [...(into.get(comment) ?? []), [map, text(val), text(value)]])

@@ -1,6 +1,6 @@
 /**
- * Network namespaces for pods, `pod-<address>` below /run/netns, each with its address, routes and a link on the node's bridge. Making one takes the kernel 15 ms or
- * more, so some are made in advance, and those that are needed at the same time in one process.
+ * Network namespaces for pods, `pod-<address>` below /run/netns, each with its address, routes and a link on the node's bridge. Making one
+ * takes the kernel 15 ms or more, so some are made in advance, and those that are needed at the same time in one process.
  */
 import { readdir } from 'node:fs/promises'
 import { linkNames } from '#shared/linux/ip.ts'
@@ -9,7 +9,10 @@ import { ipToNumber, type AddressPool } from './addresses.ts'
 import { batched } from './batch.ts'
 
 export interface Namespaces {
-  /** The address of a namespace that nobody uses: one made in advance, else a new one. Throws when no address is left, or in iproute2's words. */
+  /**
+   * The address of a namespace that nobody uses: one made in advance, else a new one. Throws when no address is left, or in iproute2's
+   * words.
+   */
   take(): Promise<string>
   /** Cuts it off at once and removes it; the kernel clears away what was in it a moment later. Idempotent. */
   remove(ip: string): Promise<void>
@@ -30,22 +33,38 @@ const linkOf = (ip: string): string => `veth${ipToNumber(ip).toString(16).padSta
 const STEP = 2
 
 /** The addresses of the namespaces that there are. */
-export const existingNamespaces = async (): Promise<Set<string>> => new Set((await readdir('/run/netns').catch(() => [])).filter(name => name.startsWith(PREFIX)).map(name => name.slice(PREFIX.length)))
+export const existingNamespaces = async (): Promise<Set<string>> =>
+  new Set((await readdir('/run/netns').catch(() => [])).filter(name => name.startsWith(PREFIX)).map(name => name.slice(PREFIX.length)))
 
 /** What container runtimes set in every pod: any user may listen on low ports and ping. */
 const SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' }
 
-export function podNamespaces(addresses: AddressPool, { bridge, gateway, mtu }: { bridge: string; gateway: string; mtu: number }): Namespaces {
+export function podNamespaces(
+  addresses: AddressPool,
+  { bridge, gateway, mtu }: { bridge: string; gateway: string; mtu: number },
+): Namespaces {
   const ready: string[] = []
   let needed = 0
   let preparing = false
-  const inside = [`ip -batch - <<END`, 'link set lo up', 'addr add $1/32 dev eth0', 'link set eth0 up', `route add ${gateway} dev eth0 scope link`, `route add default via ${gateway}`, 'END', '[ $? = 0 ] || exit 1']
+  const inside = [
+    `ip -batch - <<END`,
+    'link set lo up',
+    'addr add $1/32 dev eth0',
+    'link set eth0 up',
+    `route add ${gateway} dev eth0 scope link`,
+    `route add default via ${gateway}`,
+    'END',
+    '[ $? = 0 ] || exit 1',
+  ]
   const script = [...inside, ...Object.entries(SYSCTLS).map(sysctlCommand)].join('\n')
 
   const removeAll = async (ips: string[]): Promise<void> => {
     const [namespaces, links] = await Promise.all([existingNamespaces(), linkNames()])
     // Deleting a link by itself makes the kernel wait for 20 ms; it goes with its namespace.
-    const lines = [...new Set(ips)].flatMap(ip => [...(links.has(linkOf(ip)) ? [`link set ${linkOf(ip)} down`] : []), ...(namespaces.has(ip) ? [`netns del ${namespaceOf(ip)}`] : [])])
+    const lines = [...new Set(ips)].flatMap(ip => [
+      ...(links.has(linkOf(ip)) ? [`link set ${linkOf(ip)} down`] : []),
+      ...(namespaces.has(ip) ? [`netns del ${namespaceOf(ip)}`] : []),
+    ])
     if (lines.length > 0) await ip(lines, ['-force'])
     for (const ip of ips) addresses.release(ip)
   }
@@ -107,7 +126,8 @@ export function podNamespaces(addresses: AddressPool, { bridge, gateway, mtu }: 
       if (preparing) return
       preparing = true
       try {
-        while (ready.length < count && needed === 0) await Promise.all(Array.from({ length: Math.min(STEP, count - ready.length) }, async () => ready.push(await makeOne())))
+        while (ready.length < count && needed === 0)
+          await Promise.all(Array.from({ length: Math.min(STEP, count - ready.length) }, async () => ready.push(await makeOne())))
       } finally {
         preparing = false
       }
@@ -117,7 +137,9 @@ export function podNamespaces(addresses: AddressPool, { bridge, gateway, mtu }: 
 
 /** Sets sysctls in a namespace; those that belong to none of its kind are left alone. */
 export async function setSysctls(ip: string, sysctls: Readonly<Record<string, string>>): Promise<void> {
-  const commands = Object.entries(sysctls).filter(([name]) => name.startsWith('net.')).map(sysctlCommand)
+  const commands = Object.entries(sysctls)
+    .filter(([name]) => name.startsWith('net.'))
+    .map(sysctlCommand)
   if (commands.length > 0) await run('ip', ['netns', 'exec', namespaceOf(ip), 'sh', '-c', commands.join('\n')])
 }
 

@@ -6,7 +6,13 @@ export interface PodNetwork {
   /** As a container runtime's. */
   readonly unsupported?: (pod: Pod) => string[]
   /** Makes, or finds again after a restart of the node-agent, the pod's network; idempotent by pod UID. */
-  setUp(pod: { uid: string; namespace: string; name: string; hostPorts: { hostIP: string; hostPort: number; containerPort: number; protocol: string }[]; sysctls: Record<string, string> }): Promise<{ ip: string; namespacePath: string }>
+  setUp(pod: {
+    uid: string
+    namespace: string
+    name: string
+    hostPorts: { hostIP: string; hostPort: number; containerPort: number; protocol: string }[]
+    sysctls: Record<string, string>
+  }): Promise<{ ip: string; namespacePath: string }>
   /** Takes it down and frees the address; idempotent, also for pods it never heard of. */
   tearDown(podUid: string): Promise<void>
   /** Releases whatever belongs to none of these pods (what a crash left). */

@@ -15,7 +15,10 @@ export interface PortEndpoints {
   local: ProxyEndpoint[]
 }
 
-/** The ready endpoints of the port named `portName` and of `protocol`; when there is none, those that are terminating but still serve. Cluster-wide and on this node each by itself. */
+/**
+ * The ready endpoints of the port named `portName` and of `protocol`; when there is none, those that are terminating but still serve.
+ * Cluster-wide and on this node each by itself.
+ */
 export function portEndpoints(slices: readonly EndpointSlice[], portName: string, protocol: string, nodeName: string): PortEndpoints {
   const ready = new Map<string, ProxyEndpoint>()
   const serving = new Map<string, ProxyEndpoint>()
@@ -35,7 +38,9 @@ export function portEndpoints(slices: readonly EndpointSlice[], portName: string
   }
   const pick = (wanted: (e: ProxyEndpoint) => boolean): ProxyEndpoint[] => {
     const found = [...ready.values()].filter(wanted)
-    return (found.length > 0 ? found : [...serving.values()].filter(wanted)).sort((a, b) => (a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1))
+    return (found.length > 0 ? found : [...serving.values()].filter(wanted)).sort((a, b) =>
+      a.ip === b.ip ? a.port - b.port : a.ip < b.ip ? -1 : 1,
+    )
   }
   return { cluster: pick(() => true), local: pick(e => e.local) }
 }

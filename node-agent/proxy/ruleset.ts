@@ -1,4 +1,7 @@
-/** What nftables should hold for the cluster's services: a pure function of Services and EndpointSlices, and the script from one such state to another. */
+/**
+ * What nftables should hold for the cluster's services: a pure function of Services and EndpointSlices, and the script from one such state
+ * to another.
+ */
 import { createHash } from 'node:crypto'
 import { isIPv4 } from 'node:net'
 import type { Service } from '#shared/api/core/service.ts'
@@ -36,8 +39,8 @@ const TABLE = 'ip kube-proxy'
 export const emptyRuleset = (): Ruleset => ({ chains: new Map(), elements: new Map(ELEMENTS.map(name => [name, new Map()])) })
 
 /**
- * The table without any service, in place of what is there, in the same transaction as what follows it. Refusals are looked up in the filter hooks: a packet that
- * still has a service's address there found no endpoint.
+ * The table without any service, in place of what is there, in the same transaction as what follows it. Refusals are looked up in the
+ * filter hooks: a packet that still has a service's address there found no endpoint.
  */
 export const skeleton = ({ nodeIPs, serviceCIDR }: ProxyOptions): string => `table ${TABLE} {}
 delete table ${TABLE}
@@ -71,7 +74,10 @@ table ${TABLE} {
 
 /** Whether kube-proxy has anything to do with a service. */
 export const isProxied = ({ metadata, spec }: Service): boolean =>
-  spec?.type !== 'ExternalName' && !!spec?.clusterIP && spec.clusterIP !== 'None' && metadata.labels?.['service.kubernetes.io/service-proxy-name'] === undefined
+  spec?.type !== 'ExternalName' &&
+  !!spec?.clusterIP &&
+  spec.clusterIP !== 'None' &&
+  metadata.labels?.['service.kubernetes.io/service-proxy-name'] === undefined
 
 /** The rules of one service; `slices` are its own. */
 export function serviceRuleset(service: Service, slices: readonly EndpointSlice[], options: ProxyOptions): Ruleset {
@@ -90,7 +96,8 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     for (const e of endpoints.cluster) if (e.local) set('hairpin-connections', `${e.ip} . ${e.ip}`)
     const suffix = `${createHash('sha256').update(`${metadata.namespace}/${metadata.name}:${name}/${proto}`).digest('hex').slice(0, 8)}-${metadata.namespace}/${metadata.name}/${proto}${name === '' ? '' : `/${name}`}`
     const [anywhere, onNode, external] = [`service-${suffix}`, `local-${suffix}`, `external-${suffix}`]
-    const select = (from: readonly ProxyEndpoint[]): string => `meta l4proto ${proto} dnat ip to ${selection(from, spec!.sessionAffinity === 'ClientIP')}`
+    const select = (from: readonly ProxyEndpoint[]): string =>
+      `meta l4proto ${proto} dnat ip to ${selection(from, spec!.sessionAffinity === 'ClientIP')}`
     const internalLocal = spec!.internalTrafficPolicy === 'Local'
     const externalLocal = spec!.externalTrafficPolicy === 'Local'
     const fromOutside = `ip daddr ${clusterIP} ip saddr != ${options.clusterCIDR} jump mark-for-masquerade`
@@ -98,7 +105,8 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     if (endpoints.cluster.length > 0) rules.chains.set(anywhere, [fromOutside, select(endpoints.cluster)])
     const inside = internalLocal ? endpoints.local : endpoints.cluster
     const hasExternal = externalIPs.length > 0 || nodePort
-    if ((internalLocal || (externalLocal && hasExternal)) && endpoints.local.length > 0) rules.chains.set(onNode, [fromOutside, select(endpoints.local)])
+    if ((internalLocal || (externalLocal && hasExternal)) && endpoints.local.length > 0)
+      rules.chains.set(onNode, [fromOutside, select(endpoints.local)])
 
     const at = `${clusterIP} . ${proto} . ${port}`
     if (inside.length > 0) set('service-ips', at, `goto ${internalLocal ? onNode : anywhere}`)
@@ -107,10 +115,16 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     if (!hasExternal) continue
     if (endpoints.cluster.length > 0) {
       // With the policy Local, only what comes from outside must stay here: pods and the node itself reach every endpoint.
-      const local = [`ip saddr ${options.clusterCIDR} goto ${anywhere}`, 'fib saddr type local jump mark-for-masquerade', `fib saddr type local goto ${anywhere}`, ...(endpoints.local.length > 0 ? [`goto ${onNode}`] : [])]
+      const local = [
+        `ip saddr ${options.clusterCIDR} goto ${anywhere}`,
+        'fib saddr type local jump mark-for-masquerade',
+        `fib saddr type local goto ${anywhere}`,
+        ...(endpoints.local.length > 0 ? [`goto ${onNode}`] : []),
+      ]
       rules.chains.set(external, externalLocal ? local : ['jump mark-for-masquerade', `goto ${anywhere}`])
     }
-    const refused = endpoints.cluster.length === 0 ? 'goto reject-chain' : externalLocal && endpoints.local.length === 0 ? 'drop' : undefined
+    const refused =
+      endpoints.cluster.length === 0 ? 'goto reject-chain' : externalLocal && endpoints.local.length === 0 ? 'drop' : undefined
     for (const ip of externalIPs) {
       if (endpoints.cluster.length > 0) set('service-ips', `${ip} . ${proto} . ${port}`, `goto ${external}`)
       if (refused) set('no-endpoint-services', `${ip} . ${proto} . ${port}`, refused)
@@ -123,7 +137,8 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
   return rules
 }
 
-const loadBalancerIPs = ({ status }: Service): string[] => (status?.loadBalancer?.ingress ?? []).filter(i => i.ip && (i.ipMode ?? 'VIP') === 'VIP').map(i => i.ip!)
+const loadBalancerIPs = ({ status }: Service): string[] =>
+  (status?.loadBalancer?.ingress ?? []).filter(i => i.ip && (i.ipMode ?? 'VIP') === 'VIP').map(i => i.ip!)
 
 /** Where a connection goes: one endpoint, by chance, or the same for every connection of a client. */
 function selection(endpoints: readonly ProxyEndpoint[], sticky: boolean): string {
@@ -159,7 +174,8 @@ export function diffScript(from: Ruleset, to: Ruleset): string {
     const gone = [...before].filter(([key, value]) => after.get(key) !== value).map(([key]) => key)
     const fresh = [...after].filter(([key, value]) => before.get(key) !== value)
     if (gone.length > 0) lines.push(`delete element ${TABLE} ${name} { ${gone.join(', ')} }`)
-    if (fresh.length > 0) lines.push(`add element ${TABLE} ${name} { ${fresh.map(([key, value]) => (value === '' ? key : `${key} : ${value}`)).join(', ')} }`)
+    if (fresh.length > 0)
+      lines.push(`add element ${TABLE} ${name} { ${fresh.map(([key, value]) => (value === '' ? key : `${key} : ${value}`)).join(', ')} }`)
   }
   const dead = [...from.chains.keys()].filter(name => !to.chains.has(name))
   // As above: none may be named by another when it goes.

@@ -1,4 +1,7 @@
-/** kube-proxy's `userspace` backend, for nodes that may not change packet rules: follows Services and EndpointSlices and tells a thread where to listen. */
+/**
+ * kube-proxy's `userspace` backend, for nodes that may not change packet rules: follows Services and EndpointSlices and tells a thread
+ * where to listen.
+ */
 import { Worker } from 'node:worker_threads'
 import type { Service } from '#shared/api/core/service.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
@@ -25,7 +28,8 @@ const BATCH_MS = 10
 const RETRY_MS = 10_000
 const SERVICE_NAME = 'kubernetes.io/service-name'
 
-const worker = (): Worker => new Worker(new URL(import.meta.url.endsWith('.ts') ? './userspace/worker.ts' : './userspace-proxy.js', import.meta.url))
+const worker = (): Worker =>
+  new Worker(new URL(import.meta.url.endsWith('.ts') ? './userspace/worker.ts' : './userspace-proxy.js', import.meta.url))
 
 /** Starts; ends at `signal`, and connections with it. */
 export function startUserspaceProxy(options: UserspaceProxyOptions, signal: AbortSignal): Proxy {
@@ -54,7 +58,8 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
     return next
   }
 
-  const ownerOf = ({ metadata }: EndpointSlice): string[] => (metadata.labels?.[SERVICE_NAME] ? [`${metadata.namespace}/${metadata.labels[SERVICE_NAME]}`] : [])
+  const ownerOf = ({ metadata }: EndpointSlice): string[] =>
+    metadata.labels?.[SERVICE_NAME] ? [`${metadata.namespace}/${metadata.labels[SERVICE_NAME]}`] : []
   endpointSlices.addIndex('proxy-service', ownerOf)
   let started = false
   const mark = (keys: readonly string[]): void => {
@@ -94,7 +99,11 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
     firstApplied()
     for (const [key, code] of failed) {
       const listener = wanted.get(key)
-      if (listener) tell({ service: listener.service, why: `${listener.what} is not served on node ${options.nodeName}: ${reason(code, listener.port)}` })
+      if (listener)
+        tell({
+          service: listener.service,
+          why: `${listener.what} is not served on node ${options.nodeName}: ${reason(code, listener.port)}`,
+        })
     }
     clearTimeout(retry)
     if (failed.size > 0 && !signal.aborted) retry = setTimeout(() => thread.postMessage(wanted), RETRY_MS)
@@ -119,7 +128,8 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
 
 /** The system's refusal for a person. */
 function reason(code: string, port: number): string {
-  if (code === 'EACCES') return `the system gives ports below 1024 to root only (sysctl net.ipv4.ip_unprivileged_port_start=${port} gives ${port} to everybody); a Service's port from 1024 on, or its node port, works`
+  if (code === 'EACCES')
+    return `the system gives ports below 1024 to root only (sysctl net.ipv4.ip_unprivileged_port_start=${port} gives ${port} to everybody); a Service's port from 1024 on, or its node port, works`
   if (code === 'EADDRINUSE') return 'another process listens there'
   if (code === 'EADDRNOTAVAIL') return 'the machine does not have that address; a node port works'
   return code

@@ -5,7 +5,10 @@ import { join } from 'node:path'
 const USUAL = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
 
 /** The path of an executable file in these directories, or undefined. */
-export function findBinary(name: string, directories: readonly string[] = [...(process.env['PATH'] ?? '').split(':').filter(Boolean), ...USUAL]): string | undefined {
+export function findBinary(
+  name: string,
+  directories: readonly string[] = [...(process.env['PATH'] ?? '').split(':').filter(Boolean), ...USUAL],
+): string | undefined {
   return directories.map(directory => join(directory, name)).find(isExecutable)
 }
 

@@ -1,4 +1,7 @@
-/** Resolves when the file is there or its directory is gone, at the latest when the signal aborts. Whoever should make it may be killed first: callers look again now and then. */
+/**
+ * Resolves when the file is there or its directory is gone, at the latest when the signal aborts. Whoever should make it may be killed
+ * first: callers look again now and then.
+ */
 import { existsSync, watch, type FSWatcher } from 'node:fs'
 import { dirname } from 'node:path'
 

@@ -1,4 +1,6 @@
-/** The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own. */
+/**
+ * The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, readFile, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -9,7 +11,18 @@ import { availableCapabilities } from './oci/capabilities.ts'
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
 import { execInContainer } from './oci/exec.ts'
 import { makeLayers, makeRoot, readFromLayers } from './oci/rootfs.ts'
-import { createUnderShim, forgetProcess, readRecord, readStatus, release, shimPid, startProcess, waitForExit, writeRecord, type RuntimeBinary } from './oci/shim.ts'
+import {
+  createUnderShim,
+  forgetProcess,
+  readRecord,
+  readStatus,
+  release,
+  shimPid,
+  startProcess,
+  waitForExit,
+  writeRecord,
+  type RuntimeBinary,
+} from './oci/shim.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { resolveUser } from './oci/users.ts'
 import { findBinary } from './binaries.ts'
@@ -17,7 +30,10 @@ import { openCatalogue } from './images/catalogue.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
 
 export interface OciOptions {
-  /** The node's state directory; the runtime keeps the layers that containers share in `layers/` below it, and in `run/<id>/` what dies with the node. Both are in memory. */
+  /**
+   * The node's state directory; the runtime keeps the layers that containers share in `layers/` below it, and in `run/<id>/` what dies with
+   * the node. Both are in memory.
+   */
   rootDir: string
   /** Absolute below the cgroup root: `/coxswain-x/node-1`. */
   cgroupRoot: string
@@ -41,7 +57,13 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   await Promise.all([inMemory(layersDirectory, 'coxswain-layers', '755'), inMemory(runDirectory, 'coxswain-run', '700')])
   const layers = await makeLayers(layersDirectory, [options.rootDir, ...options.masks])
   const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile })
-  const host: Host = { capabilities: availableCapabilities(), oomScoreFloor: oomScoreFloor(), cgroup2: isCgroup2(), allDevices: allDevicesAllowed(), cgroupRoot: options.cgroupRoot }
+  const host: Host = {
+    capabilities: availableCapabilities(),
+    oomScoreFloor: oomScoreFloor(),
+    cgroup2: isCgroup2(),
+    allDevices: allDevicesAllowed(),
+    cgroupRoot: options.cgroupRoot,
+  }
 
   const container = async (directory: string) => {
     const record = await readRecord(directory)
@@ -80,7 +102,11 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       await Promise.all([run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
       await writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })
       const lower = [...(spec.image.layers ?? []), ...layers.lower]
-      const [overlay, passwd, group] = await Promise.all([makeRoot(directory, lower), readFromLayers(lower, 'etc/passwd'), readFromLayers(lower, 'etc/group')])
+      const [overlay, passwd, group] = await Promise.all([
+        makeRoot(directory, lower),
+        readFromLayers(lower, 'etc/passwd'),
+        readFromLayers(lower, 'etc/group'),
+      ])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
       await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, join(directory, 'root'), user, host)))
       const pid = await createUnderShim(binary, spec, overlay)

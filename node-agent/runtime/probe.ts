@@ -39,7 +39,9 @@ export async function probeRuntime(options: OciOptions): Promise<Probe> {
       cgroup: `probe/${id}`,
     })
     const { exitCode } = await runtime.wait(directory, AbortSignal.timeout(20_000))
-    return exitCode === 7 ? { ok: true, runtime } : { ok: false, why: `a container of ${runtime.name} ended with ${exitCode} in place of 7` }
+    return exitCode === 7
+      ? { ok: true, runtime }
+      : { ok: false, why: `a container of ${runtime.name} ended with ${exitCode} in place of 7` }
   } catch (error) {
     return { ok: false, why: (error as Error).message.replaceAll('\n', ' ') }
   } finally {

@@ -1,6 +1,7 @@
 /**
- * The `process` runtime: containers are plain processes in the node's own file system, each under a shim of its own (see process/shim.ts). It needs no
- * privileges. The working directory is the container's root, a directory; what cannot be had without privileges is told by `unsupported`.
+ * The `process` runtime: containers are plain processes in the node's own file system, each under a shim of its own (see process/shim.ts).
+ * It needs no privileges. The working directory is the container's root, a directory; what cannot be had without privileges is told by
+ * `unsupported`.
  */
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
@@ -44,7 +45,8 @@ const shimMark = (directory: string): string => `COXSWAIN_SHIM=${directory}`
 export const nodeMark = (rootDir: string): [name: string, value: string] => ['COXSWAIN_NODE', rootDir]
 
 /** Enters the pod's network namespace where it has one of its own (as root, with the network `bridge`). */
-const inNamespace = (namespace: string, args: string[]): string[] => (namespace === 'node' ? args : ['nsenter', `--net=${namespace}`, '--', ...args])
+const inNamespace = (namespace: string, args: string[]): string[] =>
+  namespace === 'node' ? args : ['nsenter', `--net=${namespace}`, '--', ...args]
 
 /** Throws when the catalogue file is wrong. Nothing is started. */
 export async function createProcessRuntime(options: ProcessRuntimeOptions): Promise<ContainerRuntime> {
@@ -81,7 +83,17 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     await mkdir(cwd, { recursive: true })
     const [program = '', ...args] = imageCommand(spec.image, spec.args)
     const command = [findProgram(program, env, cwd), ...args]
-    return { id: spec.id, args: inNamespace(spec.networkNamespace, command), env, cwd, logPath: spec.logPath, tty: spec.tty, stdin: spec.stdin, stdinOnce: spec.stdinOnce, namespace: spec.networkNamespace }
+    return {
+      id: spec.id,
+      args: inNamespace(spec.networkNamespace, command),
+      env,
+      cwd,
+      logPath: spec.logPath,
+      tty: spec.tty,
+      stdin: spec.stdin,
+      stdinOnce: spec.stdinOnce,
+      namespace: spec.networkNamespace,
+    }
   }
 
   async function start(spec: ContainerSpec): Promise<ContainerStatus> {
@@ -104,7 +116,12 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     const child = spawn(process.execPath, ['--max-semi-space-size=1', shim, directory], {
       stdio: ['ignore', 'ignore', errors, 'pipe'],
       detached: true,
-      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], [markName]: markValue, COXSWAIN_SHIM: directory },
+      env: {
+        PATH: process.env['PATH'],
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+        [markName]: markValue,
+        COXSWAIN_SHIM: directory,
+      },
     })
     closeSync(errors)
     child.unref()
@@ -117,7 +134,9 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
         pipe.setEncoding('utf8').on('data', (part: string) => (text += part))
         pipe.on('error', () => {})
         pipe.on('close', () => {
-          const { error } = (text === '' ? { error: `the shim ended: ${readFileSync(join(directory, 'shim.log'), 'utf8').slice(-500)}` } : JSON.parse(text)) as { error?: string }
+          const { error } = (
+            text === '' ? { error: `the shim ended: ${readFileSync(join(directory, 'shim.log'), 'utf8').slice(-500)}` } : JSON.parse(text)
+          ) as { error?: string }
           if (error === undefined) resolve()
           else reject(new Error(`OCI runtime create failed: unable to start container process: ${error}`))
         })
@@ -207,7 +226,14 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     async resizeTerminal(directory, size) {
       const path = join(directory, 'terminal')
       if (!existsSync(path)) return
-      await run('stty', [process.platform === 'linux' ? '-F' : '-f', readFileSync(path, 'utf8').trim(), 'rows', String(size.Height), 'cols', String(size.Width)]).catch(() => {})
+      await run('stty', [
+        process.platform === 'linux' ? '-F' : '-f',
+        readFileSync(path, 'utf8').trim(),
+        'rows',
+        String(size.Height),
+        'cols',
+        String(size.Width),
+      ]).catch(() => {})
     },
     reopenLog(directory) {
       const pid = shimPid(directory)

@@ -2,7 +2,10 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 
-/** Sends `data` to the relay until it ends, and waits for the relay. Ends early, without an error, when the relay does; throws what the relay says. */
+/**
+ * Sends `data` to the relay until it ends, and waits for the relay. Ends early, without an error, when the relay does; throws what the
+ * relay says.
+ */
 export async function feed(relay: ChildProcess, data: AsyncIterable<Uint8Array>): Promise<void> {
   const [stdin, stderr] = [relay.stdin!, relay.stderr!]
   let words = ''

@@ -106,9 +106,15 @@ export interface ContainerRuntime {
   readonly unsupported?: (pod: Pod) => string[]
   /** Resolves an image name of the catalogue; throws ImageError. */
   pull(image: string): Promise<ImageConfig>
-  /** Starts a container under its shim. Throws with the runtime's message (RunContainerError, CreateContainerError). Resolves when its process runs. */
+  /**
+   * Starts a container under its shim. Throws with the runtime's message (RunContainerError, CreateContainerError). Resolves when its
+   * process runs.
+   */
   start(spec: ContainerSpec): Promise<ContainerStatus>
-  /** The state of one container as the disk and the kernel tell it, whether or not this process started it; undefined when there is no trace. */
+  /**
+   * The state of one container as the disk and the kernel tell it, whether or not this process started it; undefined when there is no
+   * trace.
+   */
   status(directory: string): Promise<ContainerStatus | undefined>
   /** As `status`, of a container that a node-agent began to start which died: one whose process only waits to be let go is let go. */
   adopt(directory: string): Promise<ContainerStatus | undefined>

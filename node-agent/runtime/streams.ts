@@ -15,12 +15,19 @@ export interface Place {
 }
 
 /**
- * Resolves with the command's exit code. When the client goes away, `kill` is to end what the command has started; then the command itself is killed, and this
- * rejects with the signal's reason.
+ * Resolves with the command's exit code. When the client goes away, `kill` is to end what the command has started; then the command itself
+ * is killed, and this rejects with the signal's reason.
  */
-export async function runWithStreams(command: readonly string[], options: ExecOptions, place: Place, kill: (child: ChildProcess) => Promise<void>): Promise<number> {
+export async function runWithStreams(
+  command: readonly string[],
+  options: ExecOptions,
+  place: Place,
+  kill: (child: ChildProcess) => Promise<void>,
+): Promise<number> {
   options.signal?.throwIfAborted()
-  const child = options.tty ? await spawnWithTerminal(command, options, place) : spawn(command[0]!, command.slice(1), { ...place, stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
+  const child = options.tty
+    ? await spawnWithTerminal(command, options, place)
+    : spawn(command[0]!, command.slice(1), { ...place, stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
   const stop = (): void => void kill(child).finally(() => child.kill('SIGKILL'))
   options.signal?.addEventListener('abort', stop)
   try {
@@ -42,24 +49,42 @@ export async function runWithStreams(command: readonly string[], options: ExecOp
 }
 
 /**
- * A terminal for the runtime's client: `script` makes one and copies our pipes to it; the runtime makes the container's own and follows the size of the first.
- * (Handing over the container's terminal directly needs file descriptors in a Unix socket's messages, which Node lacks.)
+ * A terminal for the runtime's client: `script` makes one and copies our pipes to it; the runtime makes the container's own and follows the
+ * size of the first. (Handing over the container's terminal directly needs file descriptors in a Unix socket's messages, which Node lacks.)
  */
 async function spawnWithTerminal([command, ...args]: readonly string[], options: ExecOptions, place: Place): Promise<ChildProcess> {
   const sizes = options.resize?.[Symbol.asyncIterator]()
   // Clients send the first size at once; the command should not start in a terminal of another.
-  const first = sizes && (await Promise.race([sizes.next(), new Promise<undefined>(resolve => void setTimeout(() => resolve(undefined), 200))]))
+  const first =
+    sizes && (await Promise.race([sizes.next(), new Promise<undefined>(resolve => void setTimeout(() => resolve(undefined), 200))]))
   const size = first?.done === false ? `stty rows ${first.value.Height} cols ${first.value.Width}; ` : ''
   const script = `tty >&3; exec 3>&-; ${size}exec "$COX_COMMAND" ${args.map((_, n) => `"$COX_ARG_${n}"`).join(' ')}`
   // Arguments travel in the environment, since script takes one string that a shell reads.
-  const env = { ...(place.env ?? { PATH: process.env['PATH'] }), SHELL: '/bin/sh', TERM: 'xterm', COX_COMMAND: command, ...Object.fromEntries(args.map((arg, n) => [`COX_ARG_${n}`, arg])) }
-  const child = spawn('script', ['-q', '-e', '-f', '-E', 'never', '-c', script, '/dev/null'], { ...place, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env })
-  const name = once((child.stdio[3] as Readable).setEncoding('utf8'), 'data').then(([text]) => String(text).trim(), () => undefined)
+  const env = {
+    ...(place.env ?? { PATH: process.env['PATH'] }),
+    SHELL: '/bin/sh',
+    TERM: 'xterm',
+    COX_COMMAND: command,
+    ...Object.fromEntries(args.map((arg, n) => [`COX_ARG_${n}`, arg])),
+  }
+  const child = spawn('script', ['-q', '-e', '-f', '-E', 'never', '-c', script, '/dev/null'], {
+    ...place,
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    env,
+  })
+  const name = once((child.stdio[3] as Readable).setEncoding('utf8'), 'data').then(
+    ([text]) => String(text).trim(),
+    () => undefined,
+  )
   if (sizes) void followSizes(sizes, name, child)
   return child
 }
 
-async function followSizes(sizes: AsyncIterator<{ Width: number; Height: number }>, name: Promise<string | undefined>, child: ChildProcess): Promise<void> {
+async function followSizes(
+  sizes: AsyncIterator<{ Width: number; Height: number }>,
+  name: Promise<string | undefined>,
+  child: ChildProcess,
+): Promise<void> {
   const terminal = await name
   const ended = once(child, 'close').then(() => ({ done: true as const, value: undefined }))
   try {

@@ -14,7 +14,13 @@ import type { ServiceAccount } from './core/serviceaccount.ts'
 import type { EndpointSlice } from './discovery/endpointslice.ts'
 import type { Kind } from './resource.ts'
 
-const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({ group, version, kind: name, plural, namespaced })
+const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
+  group,
+  version,
+  kind: name,
+  plural,
+  namespaced,
+})
 
 export const namespaces = kind<Namespace>('', 'v1', 'Namespace', 'namespaces', false)
 export const nodes = kind<Node>('', 'v1', 'Node', 'nodes', false)

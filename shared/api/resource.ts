@@ -47,7 +47,10 @@ export interface Subresource {
   readonly verbs: readonly ('get' | 'update' | 'patch' | 'create' | 'delete' | 'connect')[]
 }
 
-/** Another group/version of a stored kind. Conversions take and return whole objects, with apiVersion and kind set; they must not change their argument. */
+/**
+ * Another group/version of a stored kind. Conversions take and return whole objects, with apiVersion and kind set; they must not change
+ * their argument.
+ */
 export interface Alternate<T> {
   readonly group: string
   readonly version: string
@@ -67,12 +70,18 @@ export interface Resource<T = any> extends Kind<T> {
   readonly categories?: readonly string[]
   /** Defaults to all eight. */
   readonly verbs?: readonly Verb[]
-  /** Also served under these group/versions (Event: events.k8s.io/v1), same plural and kind, same store: the stored form is always the resource's own. */
+  /**
+   * Also served under these group/versions (Event: events.k8s.io/v1), same plural and kind, same store: the stored form is always the
+   * resource's own.
+   */
   readonly alsoServedAs?: readonly Alternate<T>[]
   readonly subresources?: { readonly [name: string]: Subresource }
   /** Warns every client that uses this resource that it is deprecated, since when and what to use instead. */
   readonly deprecated?: string
-  /** All columns in upstream's order, Name and Age included (some kinds have wide columns after Age, Event has its own order). Absent: Name and Age. */
+  /**
+   * All columns in upstream's order, Name and Age included (some kinds have wide columns after Age, Event has its own order). Absent: Name
+   * and Age.
+   */
   readonly columns?: readonly Column<T>[]
   /** Field selectors beside metadata.name and metadata.namespace; the value is always a string. */
   readonly fields?: { readonly [path: string]: (object: T) => string }
@@ -99,7 +108,12 @@ export interface Resource<T = any> extends Kind<T> {
   /** All broken rules of a change, in addition to `validate` of the new object unless `validateUpdateOnly`. Called for subresources too. */
   readonly validateUpdate?: (object: T, old: T, at: Path, ctx: WriteContext) => FieldError[]
   /** The scale subresource's paths. */
-  readonly scale?: { readonly replicas: (o: T) => number; readonly status: (o: T) => number; readonly selector: (o: T) => string; readonly set: (o: T, replicas: number) => void }
+  readonly scale?: {
+    readonly replicas: (o: T) => number
+    readonly status: (o: T) => number
+    readonly selector: (o: T) => string
+    readonly set: (o: T, replicas: number) => void
+  }
   /** Updates without a resourceVersion are accepted (last write wins), as upstream's AllowUnconditionalUpdate. Default true. */
   readonly allowUnconditionalUpdate?: boolean
   /** PUT of an absent object creates it, as upstream's AllowCreateOnUpdate (Lease, Event, Endpoints...). Default false. */

@@ -15,8 +15,17 @@ import { endpointSlice } from './discovery/endpointslice.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
-  configMap, endpoints, event, namespace, node, pod, secret, serviceAccount, service,
-  deployment, replicaSet,
+  configMap,
+  endpoints,
+  event,
+  namespace,
+  node,
+  pod,
+  secret,
+  serviceAccount,
+  service,
+  deployment,
+  replicaSet,
   lease,
   endpointSlice,
 ]

@@ -18,11 +18,14 @@ export class TransportError extends Error {
 
 const defaultTimeoutMs = 30_000
 const heartbeatMs = 1_000
-/** A server that leaves heartbeats unanswered for that long is taken for dead; one whose process is gone is noticed at the next heartbeat. */
+/**
+ * A server that leaves heartbeats unanswered for that long is taken for dead; one whose process is gone is noticed at the next heartbeat.
+ */
 const serverSilenceMs = 6_000
 /**
- * A server says within 300 ms that it has a request. One that nobody has spoken of for the first number of ticks of the timer was perhaps with a server that
- * died, now or since it was sent; after the second it is given up. Ticks, not time: after a pause of this process its answers are read first.
+ * A server says within 300 ms that it has a request. One that nobody has spoken of for the first number of ticks of the timer was perhaps
+ * with a server that died, now or since it was sent; after the second it is given up. Ticks, not time: after a pause of this process its
+ * answers are read first.
  */
 const tickMs = 250
 const doubtfulTicks = 3
@@ -69,7 +72,9 @@ class NatsTransport implements Transport {
     const subscription = connection.nats.subscribe(`${this.#inbox}.*`, { callback: (e, m) => e ?? this.#receive(m) })
     const timer = setInterval(() => this.#tick(), tickMs)
     timer.unref()
-    const stopListening = connection.onChange(connected => connected || this.#failAll(new TransportError('lost', 'the connection to NATS was lost')))
+    const stopListening = connection.onChange(
+      connected => connected || this.#failAll(new TransportError('lost', 'the connection to NATS was lost')),
+    )
     this.#stop = [() => subscription.unsubscribe(), () => clearInterval(timer), stopListening]
   }
 
@@ -92,7 +97,15 @@ class NatsTransport implements Transport {
     }
   }
 
-  async #once({ method, path, query, headers: fields, body, signal, timeoutMs }: Parameters<Transport['request']>[0] & { timeoutMs: number }): Promise<ApiResponse> {
+  async #once({
+    method,
+    path,
+    query,
+    headers: fields,
+    body,
+    signal,
+    timeoutMs,
+  }: Parameters<Transport['request']>[0] & { timeoutMs: number }): Promise<ApiResponse> {
     signal?.throwIfAborted()
     if (this.#closed) throw new TransportError('unavailable', 'the client is closed')
     const end = performance.now() + timeoutMs
@@ -102,7 +115,10 @@ class NatsTransport implements Transport {
     const call: Call = { token, via: undefined, ticks: 0, orphan: undefined, frames: 0, answered: resolve, failed: reject, body: undefined }
     this.#calls.set(token, call)
     const abort = () => this.#cancel(call, signal?.reason)
-    const timer = setTimeout(() => this.#cancel(call, new TransportError('timeout', `no answer to ${method} ${path} in ${Math.round(timeoutMs)} ms`)), Math.max(1, end - performance.now()))
+    const timer = setTimeout(
+      () => this.#cancel(call, new TransportError('timeout', `no answer to ${method} ${path} in ${Math.round(timeoutMs)} ms`)),
+      Math.max(1, end - performance.now()),
+    )
     signal?.addEventListener('abort', abort)
     try {
       const search = query.toString()
@@ -220,7 +236,8 @@ class NatsTransport implements Transport {
   }
 
   /**
-   * Asks each server that works for us whether it is alive, and each that perhaps does; when its process is gone, NATS itself answers that nobody listens.
+   * Asks each server that works for us whether it is alive, and each that perhaps does; when its process is gone, NATS itself answers that
+   * nobody listens.
    */
   #tick(): void {
     if (this.#calls.size === 0 && this.#servers.size === 0) return
@@ -238,7 +255,8 @@ class NatsTransport implements Transport {
       if (!used.has(id) && !doubtful) {
         server.asked = 0
         if (now - server.heard > knownMs) this.#servers.delete(id)
-      } else if (server.asked > 0 && now - Math.max(server.heard, server.asked) > serverSilenceMs) this.#gone(id, 'the API server is silent')
+      } else if (server.asked > 0 && now - Math.max(server.heard, server.asked) > serverSilenceMs)
+        this.#gone(id, 'the API server is silent')
       else if (now >= server.due) {
         // The time of the oldest unanswered question counts.
         if (server.asked === 0) server.asked = now

@@ -16,8 +16,8 @@ export interface BusConnection {
   /** Calls `handler` after each change of `connected`, with its new value. Returns how to stop. */
   onChange(handler: (connected: boolean) => void): () => void
   /**
-   * Publishes at the end of this turn of the event loop, in order and together with all else that is published so; `refused` hears why a message cannot be
-   * sent: it is larger than the server takes, the connection is closed.
+   * Publishes at the end of this turn of the event loop, in order and together with all else that is published so; `refused` hears why a
+   * message cannot be sent: it is larger than the server takes, the connection is closed.
    */
   publish(subject: string, data: Uint8Array | string, options?: PublishOptions, refused?: (error: Error) => void): void
   /** Sends what waits to be published; resolves when the server has it. */
@@ -34,7 +34,10 @@ export interface BusOptions {
   identity?: string
   /** Give up when there was no connection for that long; default: never. Applies to the first connection only. */
   timeoutMs?: number
-  /** The server is asked that often whether it is there; after two questions without an answer the connection is given up and made anew. Default: 5000. */
+  /**
+   * The server is asked that often whether it is there; after two questions without an answer the connection is given up and made anew.
+   * Default: 5000.
+   */
   pingIntervalMs?: number
   log?: Logger
 }
@@ -43,8 +46,11 @@ export interface BusOptions {
 export async function connectBus(options: BusOptions): Promise<BusConnection> {
   const log = options.log ?? logger('bus')
   let creds = await readFile(options.credsFile)
-  const identity = await identityOf(creds).catch((e: Error) => Promise.reject(new Error(`${options.credsFile}: not a NATS credentials file: ${e.message}`)))
-  if (options.identity !== undefined && options.identity !== identity) throw new Error(`${options.credsFile} is of ${identity}, not of ${options.identity}`)
+  const identity = await identityOf(creds).catch((e: Error) =>
+    Promise.reject(new Error(`${options.credsFile}: not a NATS credentials file: ${e.message}`)),
+  )
+  if (options.identity !== undefined && options.identity !== identity)
+    throw new Error(`${options.credsFile} is of ${identity}, not of ${options.identity}`)
   const deadline = options.timeoutMs === undefined ? Infinity : performance.now() + options.timeoutMs
   const attempt = () =>
     connectTcp({
@@ -70,11 +76,21 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
       nats = await attempt()
     } catch (e) {
       const code = (e as { code?: string }).code ?? ''
-      if (code === 'AUTHORIZATION_VIOLATION' || performance.now() + wait > deadline) throw new Error(`cannot connect to ${options.url} as ${identity}: ${code || (e as Error).message}`)
+      if (code === 'AUTHORIZATION_VIOLATION' || performance.now() + wait > deadline)
+        throw new Error(`cannot connect to ${options.url} as ${identity}: ${code || (e as Error).message}`)
       await new Promise(resolve => setTimeout(resolve, wait))
     }
   }
-  return follow(nats, identity, log, () => void readFile(options.credsFile).then(c => (creds = c), () => {}))
+  return follow(
+    nats,
+    identity,
+    log,
+    () =>
+      void readFile(options.credsFile).then(
+        c => (creds = c),
+        () => {},
+      ),
+  )
 }
 
 function follow(nats: NatsConnection, identity: string, log: Logger, refresh: () => void): BusConnection {

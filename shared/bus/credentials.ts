@@ -1,8 +1,20 @@
 /**
- * NATS credentials: an operator, the accounts REGISTRY (JetStream, API servers only), BUS (everybody) and SYS, and users with a JWT and a key
- * each. What a user of BUS may do follows from the scoped key that signed it, a template over its own name: the nats-server vouches for who asks.
+ * NATS credentials: an operator, the accounts REGISTRY (JetStream, API servers only), BUS (everybody) and SYS, and users with a JWT and a
+ * key each. What a user of BUS may do follows from the scoped key that signed it, a template over its own name: the nats-server vouches for
+ * who asks.
  */
-import { encodeAccount, encodeOperator, encodeUser, createAccount, createOperator, createUser, fmtCreds, fromSeed, newScopedSigner, parseCreds } from '@nats-io/jwt'
+import {
+  encodeAccount,
+  encodeOperator,
+  encodeUser,
+  createAccount,
+  createOperator,
+  createUser,
+  fmtCreds,
+  fromSeed,
+  newScopedSigner,
+  parseCreds,
+} from '@nats-io/jwt'
 import type { Algorithms, KeyPair, OperatorLimits, UserPermissionsLimits } from '@nats-io/jwt'
 import { fromToken, toToken } from './subjects.ts'
 
@@ -27,15 +39,21 @@ const keyOf = (seed: string): KeyPair => fromSeed(Buffer.from(seed))
 /** New keys for a new cluster. */
 export async function createAuthority(): Promise<Authority> {
   const account = () => seedOf(createAccount())
-  return { operator: seedOf(createOperator()), system: account(), registry: account(), bus: account(), roles: { apiserver: account(), component: account(), node: account() } }
+  return {
+    operator: seedOf(createOperator()),
+    system: account(),
+    registry: account(),
+    bus: account(),
+    roles: { apiserver: account(), component: account(), node: account() },
+  }
 }
 
 const unlimited: OperatorLimits = { conn: -1, leaf: -1, subs: -1, data: -1, payload: -1, imports: -1, exports: -1, wildcards: true }
 const jetStream: OperatorLimits = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 }
 
 /**
- * `{{name()}}` is the user's name in its JWT, which is the identity as a subject token. Nobody gets a response permission: what a node sends to an
- * API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`.
+ * `{{name()}}` is the user's name in its JWT, which is the identity as a subject token. Nobody gets a response permission: what a node
+ * sends to an API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`.
  */
 const templates: { [role in keyof Authority['roles']]: Partial<UserPermissionsLimits> } = {
   apiserver: {
@@ -45,8 +63,20 @@ const templates: { [role in keyof Authority['roles']]: Partial<UserPermissionsLi
     data: -1,
     payload: -1,
   },
-  component: { pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] }, sub: { allow: ['_INBOX.{{name()}}.>'] }, subs: -1, data: -1, payload: -1 },
-  node: { pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] }, sub: { allow: ['_INBOX.{{name()}}.>', 'node.{{name()}}.>'] }, subs: -1, data: -1, payload: -1 },
+  component: {
+    pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] },
+    sub: { allow: ['_INBOX.{{name()}}.>'] },
+    subs: -1,
+    data: -1,
+    payload: -1,
+  },
+  node: {
+    pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] },
+    sub: { allow: ['_INBOX.{{name()}}.>', 'node.{{name()}}.>'] },
+    subs: -1,
+    data: -1,
+    payload: -1,
+  },
 }
 
 const roleOf = (identity: string): keyof Authority['roles'] =>
@@ -56,8 +86,9 @@ const roleOf = (identity: string): keyof Authority['roles'] =>
 const options = (o: { signer: KeyPair; scopedUser?: boolean }) => o as { signer: KeyPair; scopedUser?: boolean; algorithm: Algorithms }
 
 /**
- * The credentials (a JWT and its key, in the form of a `.creds` file) of one identity: `registry` for the account REGISTRY, `system` for the system
- * account, else a user name of BUS such as `system:apiserver`, `system:kube-scheduler` or `system:node:node-1`. Each call makes a new key.
+ * The credentials (a JWT and its key, in the form of a `.creds` file) of one identity: `registry` for the account REGISTRY, `system` for
+ * the system account, else a user name of BUS such as `system:apiserver`, `system:kube-scheduler` or `system:node:node-1`. Each call makes
+ * a new key.
  */
 export async function mintCreds(authority: Authority, identity: string): Promise<string> {
   const user = createUser()
@@ -101,7 +132,9 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
   const registry = keyOf(authority.registry)
   const bus = keyOf(authority.bus)
   const by = options({ signer: operator })
-  const scoped = Object.entries(templates).map(([role, template]) => newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template))
+  const scoped = Object.entries(templates).map(([role, template]) =>
+    newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template),
+  )
   const operatorJwt = await encodeOperator('coxswain', operator, { system_account: system.getPublicKey() })
   const accounts = {
     [system.getPublicKey()]: await encodeAccount('SYS', system, { limits: unlimited }, by),

@@ -1,8 +1,15 @@
 /**
- * Ed25519 by node:crypto, in the form of tweetnacl, whose place it takes in the bundles: the NATS libraries sign and verify with it. In JavaScript each of
- * that takes tens of milliseconds in a process that has just started, and every process does it.
+ * Ed25519 by node:crypto, in the form of tweetnacl, whose place it takes in the bundles: the NATS libraries sign and verify with it. In
+ * JavaScript each of that takes tens of milliseconds in a process that has just started, and every process does it.
  */
-import { createPrivateKey, createPublicKey, randomBytes as random, sign as signWith, verify as verifyWith, type KeyObject } from 'node:crypto'
+import {
+  createPrivateKey,
+  createPublicKey,
+  randomBytes as random,
+  sign as signWith,
+  verify as verifyWith,
+  type KeyObject,
+} from 'node:crypto'
 
 // What comes before the 32 bytes of a key in PKCS #8 and in SubjectPublicKeyInfo, see RFC 8410.
 const privatePrefix = Buffer.from('302e020100300506032b657004220420', 'hex')
@@ -10,7 +17,8 @@ const publicPrefix = Buffer.from('302a300506032b6570032100', 'hex')
 const seedBytes = 32
 const signatureBytes = 64
 
-const privateKey = (seed: Uint8Array): KeyObject => createPrivateKey({ key: Buffer.concat([privatePrefix, seed]), format: 'der', type: 'pkcs8' })
+const privateKey = (seed: Uint8Array): KeyObject =>
+  createPrivateKey({ key: Buffer.concat([privatePrefix, seed]), format: 'der', type: 'pkcs8' })
 const publicKey = (key: Uint8Array): KeyObject => createPublicKey({ key: Buffer.concat([publicPrefix, key]), format: 'der', type: 'spki' })
 
 /** A key pair as tweetnacl has it: the secret key is the seed with the public key behind it. Throws when the seed has not 32 bytes. */
@@ -27,7 +35,8 @@ function verify(message: Uint8Array, signature: Uint8Array, key: Uint8Array): bo
   if (signature.length !== signatureBytes) throw new Error('bad signature size')
   return verifyWith(null, message, publicKey(key), signature)
 }
-const detached = (message: Uint8Array, secretKey: Uint8Array): Uint8Array => new Uint8Array(signWith(null, message, privateKey(secretKey.subarray(0, seedBytes))))
+const detached = (message: Uint8Array, secretKey: Uint8Array): Uint8Array =>
+  new Uint8Array(signWith(null, message, privateKey(secretKey.subarray(0, seedBytes))))
 
 // The NATS libraries name these when they are loaded; nothing of ours encrypts.
 const unused = (): never => {

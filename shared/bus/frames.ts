@@ -1,7 +1,8 @@
 /**
- * How the API travels over NATS. A request is one message on `api.<identity>` with the headers Method, Path (with the query), Timeout (ms) and Headers
- * (JSON), and the body. The answer is one or more frames below the client's inbox, numbered so that a lost one is noticed:
- * one byte of flags, four bytes of number, and the payload. Small JSON messages go to `api.<identity>.<server>` while a request lasts: see Control.
+ * How the API travels over NATS. A request is one message on `api.<identity>` with the headers Method, Path (with the query), Timeout (ms)
+ * and Headers (JSON), and the body. The answer is one or more frames below the client's inbox, numbered so that a lost one is noticed: one
+ * byte of flags, four bytes of number, and the payload. Small JSON messages go to `api.<identity>.<server>` while a request lasts: see
+ * Control.
  */
 
 export const Flag = {

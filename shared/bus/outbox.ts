@@ -1,4 +1,7 @@
-/** Messages that leave together: those of one turn of the event loop in one write to the socket. nats.js makes a write of nearly each, which costs more than all else about it. */
+/**
+ * Messages that leave together: those of one turn of the event loop in one write to the socket. nats.js makes a write of nearly each, which
+ * costs more than all else about it.
+ */
 import type { NatsConnection, PublishOptions } from 'nats'
 
 interface Letter {

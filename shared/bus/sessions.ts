@@ -1,8 +1,10 @@
 /**
- * Sessions over NATS: see session.ts for what they are. The opener publishes to a subject, the acceptor answers with where it listens; from then on both
- * send numbered frames. Each channel has a window of its own in each direction, so that one that nobody reads does not hold up the others.
+ * Sessions over NATS: see session.ts for what they are. The opener publishes to a subject, the acceptor answers with where it listens; from
+ * then on both send numbered frames. Each channel has a window of its own in each direction, so that one that nobody reads does not hold up
+ * the others.
  *
- * A node may publish below `api.<its identity>.` only, so that is where an opener listens for it; everybody else is answered at their inbox.
+ * A node may publish below `api.<its identity>.` only, so that is where an opener listens for it; everybody else is answered at their
+ * inbox.
  */
 import { createInbox, nuid, type Msg, type Subscription } from 'nats'
 import { logger, type Logger } from '../component/log.ts'
@@ -26,9 +28,15 @@ interface OpenMessage {
 }
 
 /**
- * Asks whoever serves `subject` for a session. Rejects when nobody serves it, when it is not accepted within `timeoutMs` (default 10 s), or on `signal`.
+ * Asks whoever serves `subject` for a session. Rejects when nobody serves it, when it is not accepted within `timeoutMs` (default 10 s), or
+ * on `signal`.
  */
-export async function openSession(connection: BusConnection, subject: string, open: unknown, options: { timeoutMs?: number; signal?: AbortSignal } = {}): Promise<Session> {
+export async function openSession(
+  connection: BusConnection,
+  subject: string,
+  open: unknown,
+  options: { timeoutMs?: number; signal?: AbortSignal } = {},
+): Promise<Session> {
   const { timeoutMs = 10_000, signal } = options
   signal?.throwIfAborted()
   if (!connection.connected) throw new Error('there is no connection to NATS')
@@ -60,11 +68,17 @@ export interface SessionService {
 }
 
 /** Serves sessions on a subject. A session is closed when its handler is through; when the handler throws, with the error's message. */
-export function serveSessions(connection: BusConnection, subject: string, handler: (session: Session) => Promise<void>, log: Logger = logger('bus')): SessionService {
+export function serveSessions(
+  connection: BusConnection,
+  subject: string,
+  handler: (session: Session) => Promise<void>,
+  log: Logger = logger('bus'),
+): SessionService {
   const sessions = new Set<BusSession>()
   const accept = (m: Msg) => {
     const message = readOpen(m)
-    if (!message || !m.reply) return log.warn({ subject: m.subject, reply: m.reply }, 'a message on the bus was dropped: it opens no session')
+    if (!message || !m.reply)
+      return log.warn({ subject: m.subject, reply: m.reply }, 'a message on the bus was dropped: it opens no session')
     const session = new BusSession(connection, createInbox(inboxPrefix(connection.identity)), message.open)
     sessions.add(session)
     session.accept(m.reply)
@@ -190,7 +204,8 @@ class BusSession implements Session {
 
   #in(channel: number): Incoming {
     let incoming = this.#incoming.get(channel)
-    if (!incoming) this.#incoming.set(channel, (incoming = { pieces: [], ended: false, received: 0, consumed: 0, credited: 0, wake: undefined }))
+    if (!incoming)
+      this.#incoming.set(channel, (incoming = { pieces: [], ended: false, received: 0, consumed: 0, credited: 0, wake: undefined }))
     return incoming
   }
   #out(channel: number): Outgoing {

@@ -5,8 +5,9 @@ import { NatsConnectionImpl, setTransportFactory } from 'nats/lib/nats-base-clie
 import { NodeTransport, nodeResolveHost } from 'nats/lib/src/node_transport.js'
 
 /**
- * The client forgets the socket of an attempt that took too long, and the kernel tries on for two minutes. When the way to the server is free again all of these connect
- * as well, say nothing, are closed by the server two seconds later, and with each the client drops the connection that it has made in the meantime.
+ * The client forgets the socket of an attempt that took too long, and the kernel tries on for two minutes. When the way to the server is
+ * free again all of these connect as well, say nothing, are closed by the server two seconds later, and with each the client drops the
+ * connection that it has made in the meantime.
  */
 export class TcpTransport extends NodeTransport {
   #socket: Socket | undefined

@@ -52,7 +52,11 @@ export interface Client {
   /** POST to a subresource: `binding`, `token`, `eviction`. */
   post<R = unknown>(kind: Kind<any>, namespace: string, name: string, subresource: string, body: unknown): Promise<R> // any: as above
   /** Deletes all objects that the list options choose. */
-  deleteCollection(kind: Kind<any>, namespace: string, options?: DeleteOptions & Pick<ListOptions, 'labelSelector' | 'fieldSelector'>): Promise<void> // any: as above
+  deleteCollection(
+    kind: Kind<any>,
+    namespace: string,
+    options?: DeleteOptions & Pick<ListOptions, 'labelSelector' | 'fieldSelector'>,
+  ): Promise<void> // any: as above
   /** Any other request, `path` with its query; the answer is parsed JSON. `accept` when not plain JSON. */
   raw<R = unknown>(method: string, path: string, body?: unknown, accept?: string): Promise<R>
 }

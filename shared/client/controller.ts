@@ -1,6 +1,7 @@
 /**
- * The controller runtime: informers' events become keys in a work queue, workers call `reconcile` for one key at a time. A key whose reconcile wrote
- * something is held back until the informers have seen those writes, so that no decision is made on a cache that lacks them (upstream's expectations).
+ * The controller runtime: informers' events become keys in a work queue, workers call `reconcile` for one key at a time. A key whose
+ * reconcile wrote something is held back until the informers have seen those writes, so that no decision is made on a cache that lacks them
+ * (upstream's expectations).
  */
 import type { KubeObject } from '../api/meta/objectmeta.ts'
 import { logger, type Logger } from '../component/log.ts'
@@ -25,7 +26,10 @@ export interface ControllerOptions {
   readonly sources: readonly Source[]
   /** Keys reconciled at the same time. Default 4. */
   readonly workers?: number
-  /** Moves the world one step. Writes go through `client`. May ask to be called again. An exception is logged and the key retried with back-off. */
+  /**
+   * Moves the world one step. Writes go through `client`. May ask to be called again. An exception is logged and the key retried with
+   * back-off.
+   */
   readonly reconcile: (key: string, client: Client) => Promise<void | { requeueAfterMs: number }>
   readonly log?: Logger
   /** Called with the queue before workers start, for keys that do not come from events. */
@@ -44,15 +48,20 @@ export function splitKey(key: string): [namespace: string, name: string] {
 export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
   const { name, sources } = options
   const log = (options.log ?? logger(name)).child({ controller: name })
-  await Promise.race([Promise.all(sources.map(s => s.informer.synced)), new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))])
+  await Promise.race([
+    Promise.all(sources.map(s => s.informer.synced)),
+    new Promise(resolve => signal.addEventListener('abort', resolve, { once: true })),
+  ])
   if (signal.aborted) return
   const queue = workQueue()
   const seen = watchers(sources.map(s => s.informer))
   const unsubscribe = sources.flatMap(({ informer, keys }) =>
     keys
-      ? [informer.subscribe(event => {
-          for (const key of keys(event)) queue.add(key)
-        })]
+      ? [
+          informer.subscribe(event => {
+            for (const key of keys(event)) queue.add(key)
+          }),
+        ]
       : [],
   )
   signal.addEventListener('abort', () => queue.shutDown(), { once: true })
@@ -93,7 +102,8 @@ function watchers(informers: readonly Informer<any>[]): SeenBy & { stop: () => v
       for (const check of waits.get(keyOf(event.object)) ?? []) check()
     })
   })
-  const of = (kind: { group: string; plural: string }) => informers.filter(i => i.kind.group === kind.group && i.kind.plural === kind.plural)
+  const of = (kind: { group: string; plural: string }) =>
+    informers.filter(i => i.kind.group === kind.group && i.kind.plural === kind.plural)
   return {
     async version(kind, version) {
       await Promise.all(of(kind).map(i => i.reached(version)))

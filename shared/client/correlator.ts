@@ -1,4 +1,7 @@
-/** Which events are counted up, which are gathered under one message, which are dropped: client-go's EventCorrelator with its default numbers. */
+/**
+ * Which events are counted up, which are gathered under one message, which are dropped: client-go's EventCorrelator with its default
+ * numbers.
+ */
 import type { Event } from '../api/core/event.ts'
 
 const cacheSize = 4096
@@ -31,7 +34,10 @@ const aggregateKey = (e: Event): string => [about(e), e.type, e.reason, e.report
 const eventKey = (e: Event): string => [about(e), e.involvedObject.fieldPath, e.type, e.reason, e.message].join('\0')
 
 export interface Correlator {
-  /** What to write for this occurrence: the event, whether it updates one that is there, and the key to report back under; undefined to drop it. */
+  /**
+   * What to write for this occurrence: the event, whether it updates one that is there, and the key to report back under; undefined to drop
+   * it.
+   */
   next(event: Event, at: number): { event: Event; update: boolean; key: string } | undefined
   /** What the API answered: the next occurrence counts from it. */
   written(key: string, event: Event): void
@@ -69,7 +75,12 @@ export function correlator(): Correlator {
       if (!allowed(occurrence, at)) return undefined
       const before = counted.get(key)
       if (!before) return { event, update: false, key }
-      const again: Event = { ...event, metadata: { ...event.metadata, name: before.name }, firstTimestamp: before.firstTimestamp, count: before.count + 1 }
+      const again: Event = {
+        ...event,
+        metadata: { ...event.metadata, name: before.name },
+        firstTimestamp: before.firstTimestamp,
+        count: before.count + 1,
+      }
       return { event: again, update: true, key }
     },
     written(key, event) {

@@ -45,7 +45,10 @@ export function newEvent(
     apiVersion: 'v1',
     kind: 'Event',
     // The time in nanoseconds, in hexadecimal, makes the name unique; a count stands in for what the clock lacks in resolution.
-    metadata: { name: `${name}.${(BigInt(Math.floor(at)) * 1_000_000n + BigInt(count++ % 1_000_000)).toString(16)}`, namespace: namespace || 'default' },
+    metadata: {
+      name: `${name}.${(BigInt(Math.floor(at)) * 1_000_000n + BigInt(count++ % 1_000_000)).toString(16)}`,
+      namespace: namespace || 'default',
+    },
     involvedObject: {
       kind: subject.kind ?? '',
       ...(namespace ? { namespace } : {}),
@@ -68,10 +71,16 @@ export function newEvent(
 }
 
 /**
- * A recorder whose events come from `component`, on `host` when it is a node. `quiet` resolves when there is nothing better to do, at the latest after the
- * milliseconds it is given: events wait for it, for a second at most.
+ * A recorder whose events come from `component`, on `host` when it is a node. `quiet` resolves when there is nothing better to do, at the
+ * latest after the milliseconds it is given: events wait for it, for a second at most.
  */
-export function eventRecorder(client: Client, component: string, host = '', log: Logger = logger(component), quiet?: (maxMs: number) => Promise<void>): EventRecorder {
+export function eventRecorder(
+  client: Client,
+  component: string,
+  host = '',
+  log: Logger = logger(component),
+  quiet?: (maxMs: number) => Promise<void>,
+): EventRecorder {
   const correlate = correlator()
   const queue: { event: Event; at: number }[] = []
   const idle = new Set<() => void>()

@@ -21,12 +21,26 @@ export function httpsTransport(options: HttpsOptions): Transport {
     request: ({ method, path, query, headers, body, signal, timeoutMs = 30_000 }) =>
       new Promise<ApiResponse>((resolve, reject) => {
         const search = query.toString()
-        const req = httpsRequest({ agent, host: url.hostname, port: url.port, method, path: search ? `${path}?${search}` : path, headers: { ...headers, 'content-length': body.length }, signal }, res => {
-          clearTimeout(deadline)
-          const flat = Object.fromEntries(Object.entries(res.headers).map(([k, v]) => [k, String(v)]))
-          resolve({ code: res.statusCode ?? 0, headers: flat, body: res })
-        })
-        const deadline = setTimeout(() => req.destroy(new StatusError(504, 'Timeout', `no answer from ${options.server} within ${timeoutMs} ms`)), timeoutMs)
+        const req = httpsRequest(
+          {
+            agent,
+            host: url.hostname,
+            port: url.port,
+            method,
+            path: search ? `${path}?${search}` : path,
+            headers: { ...headers, 'content-length': body.length },
+            signal,
+          },
+          res => {
+            clearTimeout(deadline)
+            const flat = Object.fromEntries(Object.entries(res.headers).map(([k, v]) => [k, String(v)]))
+            resolve({ code: res.statusCode ?? 0, headers: flat, body: res })
+          },
+        )
+        const deadline = setTimeout(
+          () => req.destroy(new StatusError(504, 'Timeout', `no answer from ${options.server} within ${timeoutMs} ms`)),
+          timeoutMs,
+        )
         req.on('error', e => {
           clearTimeout(deadline)
           reject(e)

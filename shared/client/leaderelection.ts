@@ -1,6 +1,6 @@
 /**
- * Leader election by a Lease, with client-go's rules: k8s.io/client-go/tools/leaderelection. Expiry is judged by when this process saw the lease
- * change, on its own monotonic clock, so that clocks of different machines do not matter.
+ * Leader election by a Lease, with client-go's rules: k8s.io/client-go/tools/leaderelection. Expiry is judged by when this process saw the
+ * lease change, on its own monotonic clock, so that clocks of different machines do not matter.
  */
 import { leases } from '../api/kinds.ts'
 import type { Lease } from '../api/coordination/lease.ts'
@@ -26,7 +26,9 @@ export interface ElectionOptions {
   retryPeriodMs: number
   log: Logger
   recorder?: EventRecorder
-  /** Called once when the lease is held; its signal aborts when it is lost or the election is stopped. Release waits for what it returns. */
+  /**
+   * Called once when the lease is held; its signal aborts when it is lost or the election is stopped. Release waits for what it returns.
+   */
   onStartedLeading: (signal: AbortSignal) => void | Promise<void>
 }
 
@@ -59,8 +61,9 @@ export function held(lease: Lease, identity: string, leaseDurationMs: number, ti
 }
 
 /**
- * Resolves 'lost' when another has taken the lease, 'stopped' when `signal` aborted (the lease is then released). A leader that cannot renew before the deadline
- * stops leading in that `leadership` holds its writes back; when it finds the lease still its own, nobody has led meanwhile, and it goes on.
+ * Resolves 'lost' when another has taken the lease, 'stopped' when `signal` aborted (the lease is then released). A leader that cannot
+ * renew before the deadline stops leading in that `leadership` holds its writes back; when it finds the lease still its own, nobody has led
+ * meanwhile, and it goes on.
  */
 export async function leaderElect(options: ElectionOptions, signal: AbortSignal): Promise<'lost' | 'stopped'> {
   const { client, namespace, name, identity, leadership, log } = options
@@ -78,10 +81,12 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
   async function acquireOrRenew(leads: boolean): Promise<Result> {
     const started = performance.now()
     if (leads) {
-      const renewed = await client.update(leases, held(observed!.lease, identity, options.leaseDurationMs, formatMicroTime())).catch((e: unknown) => {
-        // Changed by an attempt that was given up, or by another: look.
-        if (!isStatus(e, 'Conflict') && !isStatus(e, 'NotFound')) throw e
-      })
+      const renewed = await client
+        .update(leases, held(observed!.lease, identity, options.leaseDurationMs, formatMicroTime()))
+        .catch((e: unknown) => {
+          // Changed by an attempt that was given up, or by another: look.
+          if (!isStatus(e, 'Conflict') && !isStatus(e, 'NotFound')) throw e
+        })
       if (renewed) return won(renewed, started)
     }
     let current: Lease
@@ -96,7 +101,8 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     }
     const { spec } = current
     const before = observed?.lease.spec
-    if (!before || before.renewTime !== spec?.renewTime || before.holderIdentity !== spec?.holderIdentity) observed = { lease: current, at: performance.now() }
+    if (!before || before.renewTime !== spec?.renewTime || before.holderIdentity !== spec?.holderIdentity)
+      observed = { lease: current, at: performance.now() }
     const holder = spec?.holderIdentity ?? ''
     if (leads ? holder !== identity : !mayAcquire(observed!, identity, performance.now())) {
       if (reported !== holder) log.info({ lease: name, holder: (reported = holder) }, 'another instance is the leader')
@@ -109,7 +115,12 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     const limitMs = options.renewDeadlineMs / 2
     const late = new AbortController()
     try {
-      return await Promise.race([acquireOrRenew(leads), sleep(limitMs, AbortSignal.any([signal, late.signal])).then(() => Promise.reject(new Error(`no answer for ${Math.round(limitMs)} ms`)))])
+      return await Promise.race([
+        acquireOrRenew(leads),
+        sleep(limitMs, AbortSignal.any([signal, late.signal])).then(() =>
+          Promise.reject(new Error(`no answer for ${Math.round(limitMs)} ms`)),
+        ),
+      ])
     } catch (e) {
       if (!signal.aborted) log.warn({ lease: name, err: (e as Error).message }, 'could not acquire or renew the lease')
       // Time in which nobody could read the lease is no time in which its holder did not renew it.
@@ -120,7 +131,8 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     }
   }
   /** A candidate looks again when the lease expires, should that come first. */
-  const untilExpiry = (): number => (observed ? observed.at + (observed.lease.spec?.leaseDurationSeconds ?? 0) * 1000 - performance.now() : Infinity)
+  const untilExpiry = (): number =>
+    observed ? observed.at + (observed.lease.spec?.leaseDurationSeconds ?? 0) * 1000 - performance.now() : Infinity
 
   // While nothing answers (the API server is starting as well) try sooner than while somebody else leads.
   const pause = backoff(100, options.retryPeriodMs)
@@ -128,7 +140,10 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     const result = await attempt(false)
     if (result === 'held') break
     if (result === 'taken') pause.reset()
-    await sleep(result === 'failed' ? pause.next() : Math.max(1, Math.min(options.retryPeriodMs * (1 + Math.random() * 0.2), untilExpiry())), signal)
+    await sleep(
+      result === 'failed' ? pause.next() : Math.max(1, Math.min(options.retryPeriodMs * (1 + Math.random() * 0.2), untilExpiry())),
+      signal,
+    )
   }
   if (signal.aborted) {
     if (leadership.held) await release()
@@ -151,7 +166,11 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
         return 'lost'
       }
       if (leadership.held) pause.reset()
-      if (leadership.held !== led) log.warn({ lease: name, identity }, (led = leadership.held) ? 'leads again' : 'could not renew the lease in time: what it wants to write waits')
+      if (leadership.held !== led)
+        log.warn(
+          { lease: name, identity },
+          (led = leadership.held) ? 'leads again' : 'could not renew the lease in time: what it wants to write waits',
+        )
     }
     return 'stopped'
   } finally {
@@ -167,7 +186,10 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
       // Read again: the last renewal may have been given up before its answer came.
       const lease = await client.get(leases, namespace, name)
       if (lease.spec?.holderIdentity !== identity) return
-      await client.update(leases, { ...lease, spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: formatMicroTime(), acquireTime: formatMicroTime() } })
+      await client.update(leases, {
+        ...lease,
+        spec: { ...lease.spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: formatMicroTime(), acquireTime: formatMicroTime() },
+      })
     }
     await Promise.race([free(), new Promise(resolve => setTimeout(resolve, 1000).unref())]).catch(() => {})
   }

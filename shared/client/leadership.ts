@@ -1,6 +1,7 @@
 /**
- * The fence of a leader: what it writes waits until its lease is known to be held. A process that was paused, or cut off from the API, wakes up in the middle of
- * whatever it did and may not know yet that another leads; no decision of its old life leaves it before it has asked.
+ * The fence of a leader: what it writes waits until its lease is known to be held. A process that was paused, or cut off from the API,
+ * wakes up in the middle of whatever it did and may not know yet that another leads; no decision of its old life leaves it before it has
+ * asked.
  */
 import type { Transport } from '../bus/transport.ts'
 import { StatusError } from '../machinery/status.ts'

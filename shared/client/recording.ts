@@ -14,8 +14,8 @@ export interface SeenBy {
 }
 
 /**
- * Wraps `client`. `settled` resolves when all writes so far have been seen. A create whose outcome is unknown (no answer) is looked up by name, so that
- * its retry does not make a second object: names for `generateName` are therefore chosen here.
+ * Wraps `client`. `settled` resolves when all writes so far have been seen. A create whose outcome is unknown (no answer) is looked up by
+ * name, so that its retry does not make a second object: names for `generateName` are therefore chosen here.
  */
 export function recordingClient(client: Client, seen: SeenBy, signal: AbortSignal): { client: Client; settled: () => Promise<void> } {
   const waits: Promise<void>[] = []
@@ -55,7 +55,8 @@ export function recordingClient(client: Client, seen: SeenBy, signal: AbortSigna
       ...client,
       create,
       update: async (kind, object, subresource) => written(kind, await client.update(kind, object, subresource)),
-      patch: async (kind, namespace, name, type, patch, subresource) => written(kind, await client.patch(kind, namespace, name, type, patch, subresource)),
+      patch: async (kind, namespace, name, type, patch, subresource) =>
+        written(kind, await client.patch(kind, namespace, name, type, patch, subresource)),
       async delete(kind, namespace, name, options) {
         await client.delete(kind, namespace, name, options)
         waits.push(seen.deleted(kind, namespace, name))

@@ -24,7 +24,10 @@ export interface InformerOptions<T> {
 
 const versionOf = (object: { metadata: { resourceVersion?: string | undefined } }): number => Number(object.metadata.resourceVersion ?? 0)
 
-/** What turns the cache into `items`: removals first, then what is new or changed. An object replaced under its name is a removal and an addition. */
+/**
+ * What turns the cache into `items`: removals first, then what is new or changed. An object replaced under its name is a removal and an
+ * addition.
+ */
 export function replacement<T extends KubeObject>(cache: Cache<T>, items: readonly T[]): InformerEvent<T>[] {
   const fresh = new Map(items.map(item => [Cache.keyOf(item), item]))
   const events: InformerEvent<T>[] = []
@@ -141,12 +144,20 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   #selection() {
     const { labelSelector, fieldSelector, name, metadataOnly } = this.#options
     const fields = [...(fieldSelector ? [fieldSelector] : []), ...(name ? [`metadata.name=${name}`] : [])].join(',')
-    return { ...(labelSelector ? { labelSelector } : {}), ...(fields ? { fieldSelector: fields } : {}), ...(metadataOnly ? { metadataOnly } : {}) }
+    return {
+      ...(labelSelector ? { labelSelector } : {}),
+      ...(fields ? { fieldSelector: fields } : {}),
+      ...(metadataOnly ? { metadataOnly } : {}),
+    }
   }
   async #list(): Promise<void> {
     const { items, metadata } = await this.#client.list<T>(this.kind, this.#options.namespace ?? '', this.#selection())
     this.#heard()
-    for (const event of replacement(this.#cache, items.map(item => this.#kept(item)))) this.#publish(event)
+    for (const event of replacement(
+      this.#cache,
+      items.map(item => this.#kept(item)),
+    ))
+      this.#publish(event)
     // A registry that was replaced by an older one starts again below: the version follows it.
     this.version = Number(metadata.resourceVersion ?? 0)
     this.#advance(this.version)
@@ -186,7 +197,12 @@ class Reflector<T extends KubeObject> implements Informer<T> {
 }
 
 /** Follows a kind until `signal` aborts. Starts at once; wait for `synced` before reading. */
-export function startInformer<T extends KubeObject>(client: Client, kind: Kind<T>, options: InformerOptions<T>, signal: AbortSignal): Informer<T> {
+export function startInformer<T extends KubeObject>(
+  client: Client,
+  kind: Kind<T>,
+  options: InformerOptions<T>,
+  signal: AbortSignal,
+): Informer<T> {
   const informer = new Reflector<T>(client, kind, options)
   // run() catches what it calls; a failure beyond that is a bug that must show.
   informer.run(signal).catch((e: unknown) => (options.log ?? logger('informer')).fatal({ err: e, kind: kind.kind }, 'informer stopped'))

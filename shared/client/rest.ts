@@ -22,7 +22,12 @@ const contentTypes: Record<PatchType, string> = {
 const partial = (kind: string) => `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`
 
 /** The path of a collection, an object or a subresource of it. */
-export function pathOf(kind: Pick<Kind, 'group' | 'version' | 'plural' | 'namespaced'>, namespace: string, name = '', subresource = ''): string {
+export function pathOf(
+  kind: Pick<Kind, 'group' | 'version' | 'plural' | 'namespaced'>,
+  namespace: string,
+  name = '',
+  subresource = '',
+): string {
   const root = kind.group ? `/apis/${kind.group}/${kind.version}` : `/api/${kind.version}`
   const parts = [root, ...(kind.namespaced && namespace ? ['namespaces', encodeURIComponent(namespace)] : []), kind.plural]
   if (name) parts.push(encodeURIComponent(name))
@@ -34,7 +39,8 @@ export function pathOf(kind: Pick<Kind, 'group' | 'version' | 'plural' | 'namesp
 const notInQuery = new Set(['metadataOnly', 'omitManagedFields', 'onAlive'])
 function queryOf(options: object): URLSearchParams {
   const query = new URLSearchParams()
-  for (const [key, value] of Object.entries(options)) if (value !== undefined && value !== '' && !notInQuery.has(key)) query.set(key, String(value))
+  for (const [key, value] of Object.entries(options))
+    if (value !== undefined && value !== '' && !notInQuery.has(key)) query.set(key, String(value))
   return query
 }
 
@@ -81,24 +87,42 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
   const userAgent = settings.userAgent ?? 'coxswain'
   const timeoutMs = settings.timeoutMs ?? 30_000
 
-  async function send(method: string, path: string, query: URLSearchParams, body?: unknown, headers: Record<string, string> = {}): Promise<ApiResponse> {
+  async function send(
+    method: string,
+    path: string,
+    query: URLSearchParams,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<ApiResponse> {
     const response = await transport.request({
       method,
       path,
       query,
-      headers: { accept: 'application/json', 'user-agent': userAgent, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        accept: 'application/json',
+        'user-agent': userAgent,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       body: body === undefined ? new Uint8Array() : Buffer.from(JSON.stringify(body)),
       timeoutMs,
     })
     if (response.code >= 400) throw await failure(response)
     return response
   }
-  async function call<R>(method: string, path: string, query = new URLSearchParams(), body?: unknown, headers?: Record<string, string>): Promise<R> {
+  async function call<R>(
+    method: string,
+    path: string,
+    query = new URLSearchParams(),
+    body?: unknown,
+    headers?: Record<string, string>,
+  ): Promise<R> {
     const bytes = await whole((await send(method, path, query, body, headers)).body)
     return (bytes.length ? JSON.parse(bytes.toString()) : undefined) as R
   }
   /** Items of a list carry no type of their own; metadata-only objects carry another's. */
-  const typed = <T>(kind: Kind<T>, object: T): T => Object.assign({ apiVersion: '', kind: '' }, object, { apiVersion: apiVersion(kind), kind: kind.kind })
+  const typed = <T>(kind: Kind<T>, object: T): T =>
+    Object.assign({ apiVersion: '', kind: '' }, object, { apiVersion: apiVersion(kind), kind: kind.kind })
 
   async function* watch<T>(kind: Kind<T>, namespace: string, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent<T>> {
     try {
@@ -154,7 +178,11 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
     },
     async deleteCollection(kind, namespace, options = {}): Promise<void> {
       const { labelSelector, fieldSelector, ...rest } = options
-      await call('DELETE', pathOf(kind, namespace), queryOf({ labelSelector, fieldSelector }), { apiVersion: 'v1', kind: 'DeleteOptions', ...rest })
+      await call('DELETE', pathOf(kind, namespace), queryOf({ labelSelector, fieldSelector }), {
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        ...rest,
+      })
     },
     post: <R>(kind: Kind, namespace: string, name: string, subresource: string, body: unknown) =>
       call<R>('POST', pathOf(kind, namespace, name, subresource), undefined, body),

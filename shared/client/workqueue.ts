@@ -1,6 +1,6 @@
 /**
- * A queue of keys as client-go's: a key waits once however often it is added, is handed to one worker at a time, and comes again after `done` when it
- * was added meanwhile.
+ * A queue of keys as client-go's: a key waits once however often it is added, is handed to one worker at a time, and comes again after
+ * `done` when it was added meanwhile.
  */
 export interface WorkQueue {
   add(key: string): void
@@ -52,12 +52,15 @@ export function workQueue(baseMs = 5, limitMs = 1_000_000): WorkQueue {
     const old = timers.get(key)
     if (old && old.at <= at) return
     clearTimeout(old?.timer)
-    const timer = setTimeout(() => {
-      timers.delete(key)
-      const left = at - performance.now()
-      if (left > 1) addAfter(key, left)
-      else add(key)
-    }, Math.min(ms, longestTimer))
+    const timer = setTimeout(
+      () => {
+        timers.delete(key)
+        const left = at - performance.now()
+        if (left > 1) addAfter(key, left)
+        else add(key)
+      },
+      Math.min(ms, longestTimer),
+    )
     timers.set(key, { at, timer })
   }
   return {

@@ -29,8 +29,15 @@ export type ElectedFlags = z.output<z.ZodObject<typeof electedFlags>>
 /** How long work may take to end after SIGTERM, ms. */
 const endingMs = 2_000
 
-/** Connects, waits for the lease, calls `work` while it is held, and ends the process: 0 after SIGTERM, 1 when the lease is lost or something fails. */
-export async function runElected(component: string, flags: ElectedFlags, work: (client: Client, signal: AbortSignal, log: Logger) => Promise<void>): Promise<never> {
+/**
+ * Connects, waits for the lease, calls `work` while it is held, and ends the process: 0 after SIGTERM, 1 when the lease is lost or
+ * something fails.
+ */
+export async function runElected(
+  component: string,
+  flags: ElectedFlags,
+  work: (client: Client, signal: AbortSignal, log: Logger) => Promise<void>,
+): Promise<never> {
   const log = logger(component)
   const signal = untilTerminated()
   process.on('unhandledRejection', e => log.error({ err: e }, 'unhandled rejection'))
@@ -43,10 +50,12 @@ export async function runElected(component: string, flags: ElectedFlags, work: (
     bus.onChange(connected => connected || leadership.suspend())
     let ended: Promise<void> = Promise.resolve()
     const start = (leading: AbortSignal): void => {
-      ended = work(flags.leaderElect ? newClient(fenced(transport, leadership), { userAgent: component }) : client, leading, log).catch((e: unknown) => {
-        log.fatal({ err: e }, 'failed')
-        process.exit(1)
-      })
+      ended = work(flags.leaderElect ? newClient(fenced(transport, leadership), { userAgent: component }) : client, leading, log).catch(
+        (e: unknown) => {
+          log.fatal({ err: e }, 'failed')
+          process.exit(1)
+        },
+      )
     }
     ready()
     if (flags.leaderElect) {

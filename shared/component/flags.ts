@@ -21,13 +21,20 @@ export const intFlag = () => z.string().regex(/^\d+$/, 'must be a whole number')
 export const boolFlag = () => z.enum(['true', 'false']).transform(v => v === 'true')
 
 /**
- * Parses `argv` by a zod object whose keys are camelCase flag names (`securePort` is `--secure-port`). A key whose schema is a zod array may be
- * repeated. On a bad flag writes one line to stderr and exits 1.
+ * Parses `argv` by a zod object whose keys are camelCase flag names (`securePort` is `--secure-port`). A key whose schema is a zod array
+ * may be repeated. On a bad flag writes one line to stderr and exits 1.
  */
-export function parseFlags<S extends z.ZodObject>(component: string, schema: S, argv: readonly string[] = process.argv.slice(2)): z.output<S> {
+export function parseFlags<S extends z.ZodObject>(
+  component: string,
+  schema: S,
+  argv: readonly string[] = process.argv.slice(2),
+): z.output<S> {
   const flagOf = (key: string) => key.replace(/[A-Z]/g, c => `-${c.toLowerCase()}`)
-  const repeated = (s: unknown): boolean => s instanceof z.ZodArray || ((s instanceof z.ZodDefault || s instanceof z.ZodOptional) && repeated(s.unwrap()))
-  const options = Object.fromEntries(Object.entries(schema.shape).map(([key, s]) => [flagOf(key), { type: 'string' as const, multiple: repeated(s) }]))
+  const repeated = (s: unknown): boolean =>
+    s instanceof z.ZodArray || ((s instanceof z.ZodDefault || s instanceof z.ZodOptional) && repeated(s.unwrap()))
+  const options = Object.fromEntries(
+    Object.entries(schema.shape).map(([key, s]) => [flagOf(key), { type: 'string' as const, multiple: repeated(s) }]),
+  )
   const fail = (message: string): never => {
     process.stderr.write(`${component}: ${message}\n`)
     process.exit(1)

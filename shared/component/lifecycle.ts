@@ -2,7 +2,10 @@
 
 import { flushCompileCache } from 'node:module'
 
-/** Tells the supervisor, when there is one on the other end of an IPC channel; then keeps the compiled code for the next start, since a killed process never does. */
+/**
+ * Tells the supervisor, when there is one on the other end of an IPC channel; then keeps the compiled code for the next start, since a
+ * killed process never does.
+ */
 export function ready(): void {
   setImmediate(flushCompileCache)
   if (process.send) process.send('ready', undefined, {}, () => {})

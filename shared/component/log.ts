@@ -7,4 +7,5 @@ export type { Logger }
 const output = pino.destination({ fd: 1, sync: true, maxLength: 256 * 1024 })
 output.on('error', () => {})
 
-export const logger = (component: string): Logger => pino({ base: { component }, level: process.env['LOG_LEVEL'] ?? 'info', timestamp: pino.stdTimeFunctions.isoTime }, output)
+export const logger = (component: string): Logger =>
+  pino({ base: { component }, level: process.env['LOG_LEVEL'] ?? 'info', timestamp: pino.stdTimeFunctions.isoTime }, output)

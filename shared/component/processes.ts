@@ -19,13 +19,22 @@ function readStat(pid: number | string): Stat | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return { state: fields[0] ?? '', parent: Number(fields[1]), group: Number(fields[2]), cpu: Number(fields[11]) + Number(fields[12]), startTime: Number(fields[19]) }
+    return {
+      state: fields[0] ?? '',
+      parent: Number(fields[1]),
+      group: Number(fields[2]),
+      cpu: Number(fields[11]) + Number(fields[12]),
+      startTime: Number(fields[19]),
+    }
   } catch {
     return undefined
   }
 }
 
-/** When a process began, a number that means nothing but to name it for ever together with its pid; undefined when it is gone or only a zombie. */
+/**
+ * When a process began, a number that means nothing but to name it for ever together with its pid; undefined when it is gone or only a
+ * zombie.
+ */
 export function processStartTime(pid: number): number | undefined {
   if (linux) {
     const stat = readStat(pid)
@@ -35,7 +44,9 @@ export function processStartTime(pid: number): number | undefined {
   return state === '' || state.startsWith('Z') ? undefined : Date.parse(started.join(' '))
 }
 
-/** Processes of ours that were given `entry` (`NAME=value`) in their environment and are no zombies: children inherit it, wherever they go. */
+/**
+ * Processes of ours that were given `entry` (`NAME=value`) in their environment and are no zombies: children inherit it, wherever they go.
+ */
 export function processesMarked(entry: string): number[] {
   if (!linux) return markedByPs(ps('-A', '-Eww', '-o', 'pid=,ppid=,pgid=,stat=,command='), entry)
   const wanted = Buffer.from(`\0${entry}\0`)
@@ -53,14 +64,19 @@ export function processesMarked(entry: string): number[] {
     .filter(pid => processStartTime(pid) !== undefined)
 }
 
-/** ps -E of macOS shows environments, but not those of the system's own programs: these are found as children, or by the group, of one that is marked. */
+/**
+ * ps -E of macOS shows environments, but not those of the system's own programs: these are found as children, or by the group, of one that
+ * is marked.
+ */
 export function markedByPs(listing: string, entry: string): number[] {
   const all = listing.split('\n').flatMap(line => {
     const [pid, parent, group, state = 'Z'] = line.trim().split(/\s+/)
-    return state.startsWith('Z') ? [] : [{ pid: Number(pid), parent: Number(parent), group: Number(group), marked: ` ${line} `.includes(` ${entry} `) }]
+    return state.startsWith('Z')
+      ? []
+      : [{ pid: Number(pid), parent: Number(parent), group: Number(group), marked: ` ${line} `.includes(` ${entry} `) }]
   })
   const found = new Set(all.filter(p => p.marked).map(p => p.pid))
-  for (let size = -1; size !== found.size; ) {
+  for (let size = -1; size !== found.size;) {
     size = found.size
     for (const p of all) if (found.has(p.parent) || found.has(p.group)) found.add(p.pid)
   }
@@ -82,7 +98,8 @@ export function signalMarked(entry: string, signal: NodeJS.Signals, except: read
 
 /** Kills all processes of a mark, again until none is left or a second has passed: what forks meanwhile is found the next time. */
 export async function killMarked(entry: string): Promise<void> {
-  for (let attempt = 0; attempt < 20 && signalMarked(entry, 'SIGKILL'); attempt++) await new Promise(resolve => setTimeout(resolve, 5 * (attempt + 1)))
+  for (let attempt = 0; attempt < 20 && signalMarked(entry, 'SIGKILL'); attempt++)
+    await new Promise(resolve => setTimeout(resolve, 5 * (attempt + 1)))
 }
 
 /** Resident bytes and CPU nanoseconds so far of some processes; those that are gone count nothing. */

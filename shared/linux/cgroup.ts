@@ -58,4 +58,6 @@ export async function removeCgroup(path: string): Promise<void> {
 }
 
 const directories = async (directory: string): Promise<string[]> =>
-  (await readdir(directory, { withFileTypes: true }).catch(() => [])).filter(e => e.isDirectory()).map(e => join(directory, basename(e.name)))
+  (await readdir(directory, { withFileTypes: true }).catch(() => []))
+    .filter(e => e.isDirectory())
+    .map(e => join(directory, basename(e.name)))

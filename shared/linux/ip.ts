@@ -6,9 +6,15 @@ import { run } from './run.ts'
  * Runs lines of `ip` commands (without the leading `ip`) in one process. Stops at the first that fails, unless `force`.
  * `namespace` is a name below /run/netns; default is the network namespace we live in.
  */
-export async function ipBatch(lines: readonly string[], options: { namespace?: string; force?: boolean; timeoutMs?: number } = {}): Promise<void> {
+export async function ipBatch(
+  lines: readonly string[],
+  options: { namespace?: string; force?: boolean; timeoutMs?: number } = {},
+): Promise<void> {
   if (lines.length === 0) return
-  await run('ip', [...(options.namespace ? ['-n', options.namespace] : []), ...(options.force ? ['-force'] : []), '-batch', '-'], { input: lines.join('\n') + '\n', timeoutMs: options.timeoutMs })
+  await run('ip', [...(options.namespace ? ['-n', options.namespace] : []), ...(options.force ? ['-force'] : []), '-batch', '-'], {
+    input: lines.join('\n') + '\n',
+    timeoutMs: options.timeoutMs,
+  })
 }
 
 /** `ip -json <args>`, parsed; an empty answer is an empty list. */
@@ -24,7 +30,8 @@ export async function linkNames(): Promise<Set<string>> {
 }
 
 /**
- * The hardware address for a bridge that has this IPv4 address. Left to itself a bridge takes the lowest one of its ports: when a port comes or goes it changes, and
- * whoever knew the former one sends into nowhere until its neighbour table forgets.
+ * The hardware address for a bridge that has this IPv4 address. Left to itself a bridge takes the lowest one of its ports: when a port
+ * comes or goes it changes, and whoever knew the former one sends into nowhere until its neighbour table forgets.
  */
-export const hardwareAddress = (ip: string): string => ['0a', '58', ...ip.split('.').map(n => Number(n).toString(16).padStart(2, '0'))].join(':')
+export const hardwareAddress = (ip: string): string =>
+  ['0a', '58', ...ip.split('.').map(n => Number(n).toString(16).padStart(2, '0'))].join(':')

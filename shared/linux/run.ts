@@ -13,7 +13,9 @@ export class CommandError extends Error {
 }
 
 /** The system's own directories come first: npm puts a dozen before them, and every command would be looked for in each. */
-export const commandPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', process.env['PATH'] ?? ''].join(':')
+export const commandPath = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', process.env['PATH'] ?? ''].join(
+  ':',
+)
 
 export interface RunOptions {
   input?: string
@@ -28,7 +30,13 @@ export function run(command: string, args: readonly string[], options: RunOption
   const { input, timeoutMs = 10_000 } = options
   const env = { ...(options.env ?? process.env), PATH: commandPath }
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'], env, cwd: options.cwd, timeout: timeoutMs, killSignal: 'SIGKILL' })
+    const child = spawn(command, args, {
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      env,
+      cwd: options.cwd,
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+    })
     let stdout = ''
     let stderr = ''
     child.stdout!.setEncoding('utf8').on('data', (text: string) => (stdout += text))
@@ -36,7 +44,8 @@ export function run(command: string, args: readonly string[], options: RunOption
     child.on('error', error => reject(new CommandError(`${command}: ${error.message}`, null, stderr)))
     child.on('close', (code, signal) => {
       if (code === 0) return resolve(stdout)
-      const why = stderr.trim() || (signal ? `killed by ${signal}${signal === 'SIGKILL' ? ` (deadline ${timeoutMs} ms)` : ''}` : `exit code ${code}`)
+      const why =
+        stderr.trim() || (signal ? `killed by ${signal}${signal === 'SIGKILL' ? ` (deadline ${timeoutMs} ms)` : ''}` : `exit code ${code}`)
       reject(new CommandError(`${command} ${args.slice(0, 3).join(' ')}: ${why}`, code, stderr))
     })
     // A command that ends without reading its input must not end us.

@@ -1,7 +1,8 @@
 /**
- * Decoding of request bodies by schema, in one pass over the text: what Kubernetes does with sigs.k8s.io/json. An own scanner rather than JSON.parse, because
- * unknown and duplicate fields must be told, and numbers checked in the form in which they were sent. The result is in normal form: `null` and Go's
- * `omitempty` zero values are gone, required fields are there, times, quantities and bytes are written as upstream writes them.
+ * Decoding of request bodies by schema, in one pass over the text: what Kubernetes does with sigs.k8s.io/json. An own scanner rather than
+ * JSON.parse, because unknown and duplicate fields must be told, and numbers checked in the form in which they were sent. The result is in
+ * normal form: `null` and Go's `omitempty` zero values are gone, required fields are there, times, quantities and bytes are written as
+ * upstream writes them.
  */
 import { setOwn } from './jsonvalue.ts'
 import { code, planOf, zeroOf, isEmpty, type FieldPlan, type Plan } from './plan.ts'
@@ -23,7 +24,10 @@ export interface Decoded<T> {
 }
 
 export interface DecodeOptions {
-  /** The body is a part of an object, as in server-side apply: required fields are not filled in, and zero values stay, as they were set on purpose. */
+  /**
+   * The body is a part of an object, as in server-side apply: required fields are not filled in, and zero values stay, as they were set on
+   * purpose.
+   */
   partial?: boolean
 }
 
@@ -46,7 +50,8 @@ export function decode<S extends ObjectSchema>(schema: S, body: Uint8Array | str
 }
 
 /** The same for a value that is already parsed, such as the result of a patch. */
-export const decodeValue = <S extends ObjectSchema>(schema: S, value: unknown, options: DecodeOptions = {}): Decoded<Infer<S>> => decode(schema, JSON.stringify(value) ?? 'null', options)
+export const decodeValue = <S extends ObjectSchema>(schema: S, value: unknown, options: DecodeOptions = {}): Decoded<Infer<S>> =>
+  decode(schema, JSON.stringify(value) ?? 'null', options)
 
 const quote = 0x22
 const backslash = 0x5c
@@ -105,8 +110,8 @@ class Scanner {
         if (c !== 0x7b) this.wrong(plan, depth)
         return this.map(plan, depth)
       case code.boolean:
-        if (c === 0x74) return this.literal('true'), true
-        if (c === 0x66) return this.literal('false'), false
+        if (c === 0x74) return (this.literal('true'), true)
+        if (c === 0x66) return (this.literal('false'), false)
         return this.wrong(plan, depth)
       case code.integer:
         if (!isNumberStart(c)) this.wrong(plan, depth)
@@ -131,7 +136,10 @@ class Scanner {
         const text = this.string()
         const layout = plan.code === code.time ? '2006-01-02T15:04:05Z07:00' : '2006-01-02T15:04:05.000000Z07:00'
         const time = plan.code === code.time ? normalTime(text) : normalMicroTime(text)
-        return time ?? this.fail(`parsing time ${JSON.stringify(text)} as ${JSON.stringify(layout)}: cannot parse ${JSON.stringify(text)} as "2006"`)
+        return (
+          time ??
+          this.fail(`parsing time ${JSON.stringify(text)} as ${JSON.stringify(layout)}: cannot parse ${JSON.stringify(text)} as "2006"`)
+        )
       }
       case code.duration: {
         if (c !== quote) throw new DecodeError(`json: cannot unmarshal ${this.kindOf(c)} into Go value of type string`)
@@ -271,9 +279,9 @@ class Scanner {
       if (depth > maxDepth) this.fail('json: exceeded max depth')
       return c === 0x7b ? this.anyObject(depth) : this.anyList(depth)
     }
-    if (c === 0x74) return this.literal('true'), true
-    if (c === 0x66) return this.literal('false'), false
-    if (c === 0x6e) return this.literal('null'), null
+    if (c === 0x74) return (this.literal('true'), true)
+    if (c === 0x66) return (this.literal('false'), false)
+    if (c === 0x6e) return (this.literal('null'), null)
     if (isNumberStart(c)) return Number(this.number())
     return this.bad('looking for beginning of value')
   }

@@ -13,8 +13,9 @@ const defaulters = new Map<Plan, Defaulter>()
 const reaching = new Map<Plan, boolean>()
 
 /**
- * Fills in the schema's defaults, also inside what a default made. Changes the object. A field counts as absent when it is undefined or null; a published
- * default that is the zero value of an optional scalar says nothing (Go's `omitempty` drops it again), except `{}`, the mark of a struct that is always written.
+ * Fills in the schema's defaults, also inside what a default made. Changes the object. A field counts as absent when it is undefined or
+ * null; a published default that is the zero value of an optional scalar says nothing (Go's `omitempty` drops it again), except `{}`, the
+ * mark of a struct that is always written.
  */
 export function applyDefaults(schema: ObjectSchema, object: object): void {
   fill(planOf(schema), object as Record<string, unknown>)

@@ -3,15 +3,18 @@ import { code, isEmpty, planOf, zeroOf, type Plan } from './plan.ts'
 import type { ObjectSchema } from './schema.ts'
 
 /**
- * Brings an object into the form in which it is stored and sent: empty optional fields dropped (see FieldOptions.pointer), required ones filled in.
- * Changes the object and returns it. What the schema does not know is left alone.
+ * Brings an object into the form in which it is stored and sent: empty optional fields dropped (see FieldOptions.pointer), required ones
+ * filled in. Changes the object and returns it. What the schema does not know is left alone.
  */
 export function normalize<T extends object>(schema: ObjectSchema, object: T): T {
   prune(planOf(schema), object as Record<string, unknown>)
   return object
 }
 
-/** The JSON text of an object in normal form; kind, apiVersion and metadata come first. Does not change the object's fields beyond `normalize`. */
+/**
+ * The JSON text of an object in normal form; kind, apiVersion and metadata come first. Does not change the object's fields beyond
+ * `normalize`.
+ */
 export function encode(schema: ObjectSchema, object: object): string {
   const { kind, apiVersion, metadata, ...rest } = normalize(schema, object) as Record<string, unknown>
   return JSON.stringify({ kind, apiVersion, metadata, ...rest })
@@ -38,9 +41,11 @@ function descend(plan: Plan, value: object): void {
     case code.object:
       return prune(plan, value as Record<string, unknown>)
     case code.list:
-      if (plan.item.code >= code.list && plan.item.code <= code.object) for (const item of value as (object | null)[]) if (item) descend(plan.item, item)
+      if (plan.item.code >= code.list && plan.item.code <= code.object)
+        for (const item of value as (object | null)[]) if (item) descend(plan.item, item)
       return
     case code.map:
-      if (plan.item.code >= code.list && plan.item.code <= code.object) for (const item of Object.values(value)) if (item) descend(plan.item, item as object)
+      if (plan.item.code >= code.list && plan.item.code <= code.object)
+        for (const item of Object.values(value)) if (item) descend(plan.item, item as object)
   }
 }

@@ -1,6 +1,9 @@
 /** Field paths and field errors, worded as k8s.io/apimachinery/pkg/util/validation/field words them. */
 
-/** A path into an object; `String(path)` gives `spec.containers[0].ports[1].name`. Immutable. Its text is made when it is asked for: few paths have an error. */
+/**
+ * A path into an object; `String(path)` gives `spec.containers[0].ports[1].name`. Immutable. Its text is made when it is asked for: few
+ * paths have an error.
+ */
 export class Path {
   readonly #parent: Path | undefined
   readonly #name: string | number
@@ -61,13 +64,28 @@ const make = (reason: CauseReason, path: Path, message: string): FieldError => (
 const withDetail = (head: string, detail: string): string => (detail === '' ? head : `${head}: ${detail}`)
 
 export const required = (path: Path, detail = ''): FieldError => make('FieldValueRequired', path, withDetail('Required value', detail))
-export const invalid = (path: Path, value: unknown, detail: string): FieldError => make('FieldValueInvalid', path, withDetail(`Invalid value: ${show(value)}`, detail))
+export const invalid = (path: Path, value: unknown, detail: string): FieldError =>
+  make('FieldValueInvalid', path, withDetail(`Invalid value: ${show(value)}`, detail))
 export const forbidden = (path: Path, detail: string): FieldError => make('FieldValueForbidden', path, withDetail('Forbidden', detail))
 export const duplicate = (path: Path, value: unknown): FieldError => make('FieldValueDuplicate', path, `Duplicate value: ${show(value)}`)
 export const notFound = (path: Path, value: unknown): FieldError => make('FieldValueNotFound', path, `Not found: ${show(value)}`)
-export const typeInvalid = (path: Path, value: unknown, detail: string): FieldError => make('FieldValueTypeInvalid', path, withDetail(`Invalid value: ${show(value)}`, detail))
-export const tooLong = (path: Path, maxBytes: number): FieldError => make('FieldValueTooLong', path, `Too long: may not be more than ${maxBytes} bytes`)
-export const tooMany = (path: Path, actual: number, max: number): FieldError => make('FieldValueTooMany', path, `Too many: ${actual}: must have at most ${max} items`)
+export const typeInvalid = (path: Path, value: unknown, detail: string): FieldError =>
+  make('FieldValueTypeInvalid', path, withDetail(`Invalid value: ${show(value)}`, detail))
+export const tooLong = (path: Path, maxBytes: number): FieldError =>
+  make('FieldValueTooLong', path, `Too long: may not be more than ${maxBytes} bytes`)
+export const tooMany = (path: Path, actual: number, max: number): FieldError =>
+  make('FieldValueTooMany', path, `Too many: ${actual}: must have at most ${max} items`)
 export const internal = (path: Path, detail: string): FieldError => make('InternalError', path, `Internal error: ${detail}`)
 export const notSupported = (path: Path, value: unknown, supported: readonly string[]): FieldError =>
-  make('FieldValueNotSupported', path, `Unsupported value: ${show(value)}${supported.length ? `: supported values: ${[...supported].sort().map(s => JSON.stringify(s)).join(', ')}` : ''}`)
+  make(
+    'FieldValueNotSupported',
+    path,
+    `Unsupported value: ${show(value)}${
+      supported.length
+        ? `: supported values: ${[...supported]
+            .sort()
+            .map(s => JSON.stringify(s))
+            .join(', ')}`
+        : ''
+    }`,
+  )

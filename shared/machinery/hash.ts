@@ -27,4 +27,5 @@ export function canonical(value: unknown): string {
 }
 
 /** The hash of any JSON value, safe in a name; `collisions` gives another one for the same value. */
-export const safeHash = (value: unknown, collisions?: number): string => safeEncode(String(fnv32a(canonical(value) + (collisions === undefined ? '' : `#${collisions}`))))
+export const safeHash = (value: unknown, collisions?: number): string =>
+  safeEncode(String(fnv32a(canonical(value) + (collisions === undefined ? '' : `#${collisions}`))))

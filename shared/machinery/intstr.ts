@@ -12,13 +12,17 @@ export function scaledValue(value: IntOrString, total: number, roundUp: boolean)
   if (typeof value === 'number') return value
   if (!value.endsWith('%')) throw new Error('invalid value for IntOrString: invalid type: string is not a percentage')
   const digits = value.slice(0, -1)
-  if (!/^[+-]?\d+$/.test(digits)) throw new Error(`invalid value for IntOrString: invalid value ${JSON.stringify(value)}: strconv.Atoi: parsing ${JSON.stringify(digits)}: invalid syntax`)
+  if (!/^[+-]?\d+$/.test(digits))
+    throw new Error(
+      `invalid value for IntOrString: invalid value ${JSON.stringify(value)}: strconv.Atoi: parsing ${JSON.stringify(digits)}: invalid syntax`,
+    )
   const scaled = (Number(digits) * total) / 100
   return roundUp ? Math.ceil(scaled) : Math.floor(scaled)
 }
 
 /** The number in front of `%`, undefined when it is no percentage. */
-export const percentOf = (value: IntOrString): number | undefined => (typeof value === 'string' && /^[0-9]+%$/.test(value) ? Number(value.slice(0, -1)) : undefined)
+export const percentOf = (value: IntOrString): number | undefined =>
+  typeof value === 'string' && /^[0-9]+%$/.test(value) ? Number(value.slice(0, -1)) : undefined
 
 /** A size must be a number from 0 up or a percentage. */
 export function validateIntOrPercent(value: IntOrString, path: Path): FieldError[] {

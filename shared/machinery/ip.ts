@@ -23,7 +23,12 @@ export function canonicalIP(text: string): string | undefined {
 }
 
 const mappedV4 = (groups: number[]): string => [groups[6]! >> 8, groups[6]! & 255, groups[7]! >> 8, groups[7]! & 255].join('.')
-const isMapped = (text: string): boolean => isIPv6(text) && ipv6Groups(text).slice(0, 5).every(g => g === 0) && ipv6Groups(text)[5] === 0xffff
+const isMapped = (text: string): boolean =>
+  isIPv6(text) &&
+  ipv6Groups(text)
+    .slice(0, 5)
+    .every(g => g === 0) &&
+  ipv6Groups(text)[5] === 0xffff
 
 function ipv6Groups(text: string): number[] {
   // URL brings the text into the form with hexadecimal groups only, and one `::` at most.
@@ -104,8 +109,11 @@ export function validateNonSpecialIP(value: string, path: Path): FieldError[] {
   const inRange = (text: string): boolean => cidrContains(parseCIDR(text)!, value)
   const errors: FieldError[] = []
   if (bits.value === 0n) errors.push(invalid(path, value, `may not be unspecified (${bits.width === 32 ? '0.0.0.0' : '::'})`))
-  if (inRange('127.0.0.0/8') || inRange('::1/128')) errors.push(invalid(path, value, 'may not be in the loopback range (127.0.0.0/8, ::1/128)'))
-  if (inRange('169.254.0.0/16') || inRange('fe80::/10')) errors.push(invalid(path, value, 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'))
-  if (inRange('224.0.0.0/24') || inRange('ff02::/16')) errors.push(invalid(path, value, 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'))
+  if (inRange('127.0.0.0/8') || inRange('::1/128'))
+    errors.push(invalid(path, value, 'may not be in the loopback range (127.0.0.0/8, ::1/128)'))
+  if (inRange('169.254.0.0/16') || inRange('fe80::/10'))
+    errors.push(invalid(path, value, 'may not be in the link-local range (169.254.0.0/16, fe80::/10)'))
+  if (inRange('224.0.0.0/24') || inRange('ff02::/16'))
+    errors.push(invalid(path, value, 'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)'))
   return errors
 }

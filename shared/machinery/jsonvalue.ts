@@ -16,4 +16,5 @@ export function setOwn(object: object, key: string, value: unknown): void {
 }
 
 /** The own property of that name, or undefined. */
-export const getOwn = (object: object, key: string): unknown => (Object.hasOwn(object, key) ? (object as Record<string, unknown>)[key] : undefined)
+export const getOwn = (object: object, key: string): unknown =>
+  Object.hasOwn(object, key) ? (object as Record<string, unknown>)[key] : undefined

@@ -51,7 +51,8 @@ const isWord = (t: Token): boolean => t.kind === 'identifier' || t.text === 'in'
 const fail = (message: string): never => {
   throw new Error(message)
 }
-const invalidText = (path: string, value: string, errors: string[]): string => `${path}: Invalid value: ${JSON.stringify(value)}: ${errors.join('; ')}`
+const invalidText = (path: string, value: string, errors: string[]): string =>
+  `${path}: Invalid value: ${JSON.stringify(value)}: ${errors.join('; ')}`
 
 /** Checks a requirement as upstream's NewRequirement does; throws its error. */
 function checked(key: string, operator: LabelOperator, values: readonly string[]): LabelRequirement {
@@ -59,11 +60,14 @@ function checked(key: string, operator: LabelOperator, values: readonly string[]
   const shown = `[${values.map(v => JSON.stringify(v)).join(',')}]`
   const keyErrors = isQualifiedName(key)
   if (keyErrors.length) errors.push(invalidText('key', key, keyErrors))
-  if ((operator === 'in' || operator === 'notin') && values.length === 0) errors.push(`values: Invalid value: ${shown}: for 'in', 'notin' operators, values set can't be empty`)
-  if ((operator === 'exists' || operator === '!') && values.length) errors.push(`values: Invalid value: ${shown}: values set must be empty for exists and does not exist`)
+  if ((operator === 'in' || operator === 'notin') && values.length === 0)
+    errors.push(`values: Invalid value: ${shown}: for 'in', 'notin' operators, values set can't be empty`)
+  if ((operator === 'exists' || operator === '!') && values.length)
+    errors.push(`values: Invalid value: ${shown}: values set must be empty for exists and does not exist`)
   if (operator === 'gt' || operator === 'lt') {
     values.forEach((v, i) => {
-      if (!/^[+-]?\d+$/.test(v)) errors.push(`values[${i}]: Invalid value: ${JSON.stringify(v)}: for 'Gt', 'Lt' operators, the value must be an integer`)
+      if (!/^[+-]?\d+$/.test(v))
+        errors.push(`values[${i}]: Invalid value: ${JSON.stringify(v)}: for 'Gt', 'Lt' operators, the value must be an integer`)
     })
   }
   values.forEach((v, i) => {
@@ -176,12 +180,16 @@ export const matchesLabels = (selector: Selector, labels: Labels | undefined): b
 
 const objectOperators: Record<string, LabelOperator> = { In: 'in', NotIn: 'notin', Exists: 'exists', DoesNotExist: '!' }
 
-/** A LabelSelector object as a selector; `undefined` (which selects nothing) gives undefined. Throws upstream's error for an invalid one. */
+/**
+ * A LabelSelector object as a selector; `undefined` (which selects nothing) gives undefined. Throws upstream's error for an invalid one.
+ */
 export function selectorOf(selector: LabelSelector | undefined): Selector | undefined {
   if (!selector) return undefined
   const requirements = Object.entries(selector.matchLabels ?? {}).map(([k, v]) => checked(k, '=', [v]))
   for (const e of selector.matchExpressions ?? []) {
-    const operator = Object.hasOwn(objectOperators, e.operator) ? objectOperators[e.operator]! : fail(`${JSON.stringify(e.operator)} is not a valid label selector operator`)
+    const operator = Object.hasOwn(objectOperators, e.operator)
+      ? objectOperators[e.operator]!
+      : fail(`${JSON.stringify(e.operator)} is not a valid label selector operator`)
     requirements.push(checked(e.key, operator, e.values ?? []))
   }
   return requirements.sort(byKey)
@@ -192,7 +200,10 @@ export function selects(selector: LabelSelector | undefined, labels: Labels | un
   return requirements !== undefined && matchesLabels(requirements, labels)
 }
 /** A plain map of labels as a selector, as in a Service's spec. */
-export const selectorOfLabels = (labels: Labels): Selector => Object.entries(labels).map(([key, value]): LabelRequirement => ({ key, operator: '=', values: [value] })).sort(byKey)
+export const selectorOfLabels = (labels: Labels): Selector =>
+  Object.entries(labels)
+    .map(([key, value]): LabelRequirement => ({ key, operator: '=', values: [value] }))
+    .sort(byKey)
 
 function formatRequirement(r: LabelRequirement): string {
   const values = r.values.length === 1 ? r.values[0]! : [...r.values].sort().join(',')

@@ -31,9 +31,12 @@ export const regexError = (text: string, pattern: string, ...examples: string[])
     ? `${text} (regex used for validation is '${pattern}')`
     : `${text} (e.g. ${examples.map(e => `'${e}', `).join(' or ')}regex used for validation is '${pattern}')`
 
-const label1123Text = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character"
-const subdomain1123Text = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
-const underscoreText = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character"
+const label1123Text =
+  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character"
+const subdomain1123Text =
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+const underscoreText =
+  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character"
 const label1035Text =
   "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character"
 const wildcardText =
@@ -75,7 +78,9 @@ export function isWildcardDNS1123Subdomain(value: string): string[] {
 export function isQualifiedName(value: string): string[] {
   const parts = value.split('/')
   if (parts.length > 2) {
-    return [`a valid label key ${regexError(qualifiedText, qualifiedPart, 'MyName', 'my.name', '123-abc')} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`]
+    return [
+      `a valid label key ${regexError(qualifiedText, qualifiedPart, 'MyName', 'my.name', '123-abc')} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+    ]
   }
   const errors: string[] = []
   const name = parts[parts.length - 1]!
@@ -112,18 +117,24 @@ export function isPortName(value: string): string[] {
   return errors
 }
 export const isPortNumber = (value: number): string[] => (value >= 1 && value <= 65535 ? [] : [rangeError(1, 65535)])
-export const isInRange = (value: number, low: number, high: number): string[] => (value >= low && value <= high ? [] : [rangeError(low, high)])
+export const isInRange = (value: number, low: number, high: number): string[] =>
+  value >= low && value <= high ? [] : [rangeError(low, high)]
 /** A user or group id. */
 export const isId = (value: number): string[] => isInRange(value, 0, 2147483647)
 export const isPercent = (value: string): string[] =>
-  /^[0-9]+%$/.test(value) ? [] : [regexError("a valid percent string must be a numeric string followed by an ending '%'", '[0-9]+%', '1%', '93%')]
+  /^[0-9]+%$/.test(value)
+    ? []
+    : [regexError("a valid percent string must be a numeric string followed by an ending '%'", '[0-9]+%', '1%', '93%')]
 export const isHTTPHeaderName = (value: string): string[] =>
-  /^[-A-Za-z0-9]+$/.test(value) ? [] : [regexError("a valid HTTP header must consist of alphanumeric characters or '-'", '[-A-Za-z0-9]+', 'X-Header-Name')]
+  /^[-A-Za-z0-9]+$/.test(value)
+    ? []
+    : [regexError("a valid HTTP header must consist of alphanumeric characters or '-'", '[-A-Za-z0-9]+', 'X-Header-Name')]
 const printable = /^[\x20-\x7e]*$/
 /** The name of an environment variable, as v1.34 and later take it. */
 export function isEnvVarName(value: string): string[] {
   const errors = value === '' ? ['environment variable name must be non-empty'] : []
-  if (!printable.test(value) || value.includes('=')) errors.push("a valid environment variable name must consist only of printable ASCII characters other than '='")
+  if (!printable.test(value) || value.includes('='))
+    errors.push("a valid environment variable name must consist only of printable ASCII characters other than '='")
   return errors
 }
 

@@ -56,8 +56,20 @@ export function planOf(schema: Schema): Plan {
   return plan
 }
 
-const formats: Record<string, number> = { byte: code.byte, 'date-time': code.time, 'micro-time': code.microTime, quantity: code.quantity, duration: code.duration }
-const goFormats: Record<string, string> = { byte: '[]uint8', 'date-time': 'v1.Time', 'micro-time': 'v1.MicroTime', quantity: 'resource.Quantity', duration: 'v1.Duration' }
+const formats: Record<string, number> = {
+  byte: code.byte,
+  'date-time': code.time,
+  'micro-time': code.microTime,
+  quantity: code.quantity,
+  duration: code.duration,
+}
+const goFormats: Record<string, string> = {
+  byte: '[]uint8',
+  'date-time': 'v1.Time',
+  'micro-time': 'v1.MicroTime',
+  quantity: 'resource.Quantity',
+  duration: 'v1.Duration',
+}
 
 function codeOf(schema: Schema): number {
   switch (schema.type) {
@@ -133,7 +145,9 @@ class LazyPlan implements Plan {
     return (this.#goType ??= goTypeOf(this.schema))
   }
   get item(): Plan {
-    return (this.#item ??= planOf(this.schema.type === 'list' ? this.schema.items : this.schema.type === 'map' ? this.schema.values : this.schema))
+    return (this.#item ??= planOf(
+      this.schema.type === 'list' ? this.schema.items : this.schema.type === 'map' ? this.schema.values : this.schema,
+    ))
   }
   get list(): FieldPlan[] {
     return (this.#list ??= this.schema.type === 'object' ? planFields(this.schema.fields) : [])
@@ -147,12 +161,18 @@ class LazyPlan implements Plan {
 }
 
 function planFields(fields: Record<string, Field>): FieldPlan[] {
-  return Object.entries(fields).map(([name, field], index) => ({ name, index, field, plan: planOf(field.schema), omitsZero: omitsZero(field) }))
+  return Object.entries(fields).map(([name, field], index) => ({
+    name,
+    index,
+    field,
+    plan: planOf(field.schema),
+    omitsZero: omitsZero(field),
+  }))
 }
 
 /**
- * Fields that are written even when they were not given: required ones, unless Go holds them by pointer, and optional times that Go holds by value
- * (`pointer: false`), which it writes as null: an Event's `eventTime`.
+ * Fields that are written even when they were not given: required ones, unless Go holds them by pointer, and optional times that Go holds
+ * by value (`pointer: false`), which it writes as null: an Event's `eventTime`.
  */
 function alwaysWritten(f: FieldPlan): boolean {
   if (f.field.optional) return f.field.pointer === false && (f.plan.code === code.time || f.plan.code === code.microTime)

@@ -1,6 +1,6 @@
 /**
- * Writing Kubernetes' protobuf form, byte for byte as upstream's generated code does: fields in the order of their numbers, what Go holds by value even when it is
- * zero, what it holds by pointer only when it is there, map keys sorted, lists unpacked.
+ * Writing Kubernetes' protobuf form, byte for byte as upstream's generated code does: fields in the order of their numbers, what Go holds
+ * by value even when it is zero, what it holds by pointer only when it is there, map keys sorted, lists unpacked.
  */
 import type { Field, ObjectSchema, Schema } from './schema.ts'
 import { WireWriter } from './wire.ts'

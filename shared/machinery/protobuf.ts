@@ -1,6 +1,7 @@
 /**
- * Reading Kubernetes' protobuf form (`application/vnd.kubernetes.protobuf`), which kubectl and other Go clients send for built-in kinds: an envelope with the
- * kind, and the object by the field numbers of its schema. The result is a plain value as JSON would give it, still to be decoded by the schema.
+ * Reading Kubernetes' protobuf form (`application/vnd.kubernetes.protobuf`), which kubectl and other Go clients send for built-in kinds: an
+ * envelope with the kind, and the object by the field numbers of its schema. The result is a plain value as JSON would give it, still to be
+ * decoded by the schema.
  */
 import type { Field, ObjectSchema, Schema } from './schema.ts'
 
@@ -14,7 +15,8 @@ const magic = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 /** Reads an enveloped object: `k8s\0`, then runtime.Unknown. Throws ProtobufError. */
 export function decodeProtobuf(schema: ObjectSchema, body: Uint8Array): Record<string, unknown> {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  if (!bytes.subarray(0, magic.length).equals(magic)) throw new ProtobufError('provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]')
+  if (!bytes.subarray(0, magic.length).equals(magic))
+    throw new ProtobufError('provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]')
   let apiVersion = ''
   let kind = ''
   let raw: Buffer = nothing
@@ -159,7 +161,6 @@ function zeroOf(schema: Schema): unknown {
   if (schema.type === 'list') return []
   return schema.type === 'integer' || schema.type === 'number' ? 0 : schema.type === 'boolean' ? false : {}
 }
-
 
 const signed = (v: bigint): number => Number(BigInt.asIntN(64, v))
 

@@ -1,6 +1,7 @@
 /**
- * resource.Quantity: numbers with units, `100m`, `1.5Gi`, `2e3`. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
- * Exact: a value is a whole number of nanos (upstream rounds up to those, too).
+ * resource.Quantity: numbers with units, `100m`, `1.5Gi`, `2e3`.
+ * https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ Exact: a value is a whole number of nanos (upstream
+ * rounds up to those, too).
  */
 
 export type QuantityFormat = 'DecimalSI' | 'BinarySI' | 'DecimalExponent'
@@ -55,7 +56,8 @@ export function parseQuantity(text: string): Quantity {
   if (digits === '' || digits.length > maxDigits) throw new Error(numericError)
   let { format } = unit
   const mantissa = BigInt(digits)
-  let nanos = unit.base === 10 ? scale(mantissa, unit.exponent - fraction.length) : scale(mantissa << BigInt(unit.exponent), -fraction.length)
+  let nanos =
+    unit.base === 10 ? scale(mantissa, unit.exponent - fraction.length) : scale(mantissa << BigInt(unit.exponent), -fraction.length)
   if (format === 'BinarySI') {
     if (nanos > maxBinary * nano) nanos = maxBinary * nano
     if (nanos > 0n && nanos < nano) format = 'DecimalSI'
@@ -64,7 +66,10 @@ export function parseQuantity(text: string): Quantity {
   return { nanos: sign === '-' ? -nanos : nanos, format, ...(keeps ? { text } : {}) }
 }
 
-/** Whether upstream takes the text as canonical already, without computing; some texts that it would not write itself are among them (`1.500`). */
+/**
+ * Whether upstream takes the text as canonical already, without computing; some texts that it would not write itself are among them
+ * (`1.500`).
+ */
 function keepsText(whole: string, fraction: string, digits: string, mantissa: bigint, unit: { base: 2 | 10; exponent: number }): boolean {
   if (unit.base === 2) {
     const precision = 15 - whole.length - Math.trunc((unit.exponent * 3) / 10) - 1
@@ -142,9 +147,15 @@ export const quantityMilliValue = (q: QuantityLike): number => Number(roundedUp(
 /** A float, for ratios. */
 export const quantityFloat = (q: QuantityLike): number => Number(of(q).nanos) / 1e9
 /** A quantity of whole units: `quantityOf(1024 * 1024, 'BinarySI')` prints `1Mi`. */
-export const quantityOf = (value: number | bigint, format: QuantityFormat = 'DecimalSI'): Quantity => ({ nanos: BigInt(value) * nano, format })
+export const quantityOf = (value: number | bigint, format: QuantityFormat = 'DecimalSI'): Quantity => ({
+  nanos: BigInt(value) * nano,
+  format,
+})
 /** A quantity of thousandths: `milliQuantityOf(250)` prints `250m`. */
-export const milliQuantityOf = (milli: number | bigint, format: QuantityFormat = 'DecimalSI'): Quantity => ({ nanos: BigInt(milli) * 1_000_000n, format })
+export const milliQuantityOf = (milli: number | bigint, format: QuantityFormat = 'DecimalSI'): Quantity => ({
+  nanos: BigInt(milli) * 1_000_000n,
+  format,
+})
 /** Whether it is a whole number of units. */
 export const isIntegerQuantity = (q: QuantityLike): boolean => of(q).nanos % nano === 0n
 /** Whether `a` is a whole multiple of `b`, which is not zero. */

@@ -16,10 +16,15 @@ export interface BodyOptions {
 }
 
 /**
- * Decodes a body. A body that does not say what it is, is taken for what the path names. Returns the object, its kind and apiVersion set, and the texts for `Warning` headers.
- * Throws a StatusError (400) on bad syntax, wrong types, another kind, and with `Strict` on unknown and duplicate fields.
+ * Decodes a body. A body that does not say what it is, is taken for what the path names. Returns the object, its kind and apiVersion set,
+ * and the texts for `Warning` headers. Throws a StatusError (400) on bad syntax, wrong types, another kind, and with `Strict` on unknown
+ * and duplicate fields.
  */
-export function decodeBody<S extends ObjectSchema>(schema: S, body: Uint8Array, options: BodyOptions): { object: Infer<S>; warnings: string[] } {
+export function decodeBody<S extends ObjectSchema>(
+  schema: S,
+  body: Uint8Array,
+  options: BodyOptions,
+): { object: Infer<S>; warnings: string[] } {
   let decoded: Decoded<Infer<S>>
   let text: string | undefined
   const duplicateKeys: string[] = []
@@ -36,29 +41,39 @@ export function decodeBody<S extends ObjectSchema>(schema: S, body: Uint8Array, 
   }
   const { object } = decoded
   const own = object as { kind?: string; apiVersion?: string }
-  if ((own.kind ?? options.kind) !== options.kind || (own.apiVersion ?? options.apiVersion) !== options.apiVersion) throw badRequest(wrongKind(own, options))
+  if ((own.kind ?? options.kind) !== options.kind || (own.apiVersion ?? options.apiVersion) !== options.apiVersion)
+    throw badRequest(wrongKind(own, options))
   const complaints = [...duplicateKeys, ...strictErrors(decoded)]
-  if (options.fieldValidation === 'Strict' && complaints.length > 0) throw badRequest(handled(options.kind, options.apiVersion, options.kind, `strict decoding error: ${complaints.join(', ')}`))
+  if (options.fieldValidation === 'Strict' && complaints.length > 0)
+    throw badRequest(handled(options.kind, options.apiVersion, options.kind, `strict decoding error: ${complaints.join(', ')}`))
   if (own.kind === undefined || own.apiVersion === undefined) {
     const { kind: _, apiVersion: __, ...rest } = own
-    return { object: { kind: options.kind, apiVersion: options.apiVersion, ...rest } as Infer<S>, warnings: options.fieldValidation === 'Warn' ? complaints : [] }
+    return {
+      object: { kind: options.kind, apiVersion: options.apiVersion, ...rest } as Infer<S>,
+      warnings: options.fieldValidation === 'Warn' ? complaints : [],
+    }
   }
   return { object, warnings: options.fieldValidation === 'Warn' ? complaints : [] }
 }
 
-/** The complaints about a body, one for each field: `unknown field "spec.foo"`. They are the texts of warnings, and joined by `, ` of the strict error. */
+/**
+ * The complaints about a body, one for each field: `unknown field "spec.foo"`. They are the texts of warnings, and joined by `, ` of the
+ * strict error.
+ */
 export const strictErrors = (decoded: Pick<Decoded<unknown>, 'unknown' | 'duplicate'>): string[] => [
   ...decoded.duplicate.map(path => `duplicate field ${JSON.stringify(path)}`),
   ...decoded.unknown.map(path => `unknown field ${JSON.stringify(path)}`),
 ]
 
 const versionOf = (apiVersion: string): string => apiVersion.slice(apiVersion.indexOf('/') + 1)
-const handled = (kind: string, apiVersion: string, wanted: string, why: string): string => `${kind} in version ${JSON.stringify(versionOf(apiVersion))} cannot be handled as a ${wanted}: ${why}`
+const handled = (kind: string, apiVersion: string, wanted: string, why: string): string =>
+  `${kind} in version ${JSON.stringify(versionOf(apiVersion))} cannot be handled as a ${wanted}: ${why}`
 
 /** Upstream looks at kind and version first, so the answer depends on whether these could be read. */
 function cannotDecode(message: string, text: string, options: BodyOptions): string {
   let meta: { kind?: unknown; apiVersion?: unknown } | null
-  const head = (why: string): string => `the object provided is unrecognized (must be of type ${options.kind}): couldn't get version/kind; json parse error: ${why} (${excerpt(text)})`
+  const head = (why: string): string =>
+    `the object provided is unrecognized (must be of type ${options.kind}): couldn't get version/kind; json parse error: ${why} (${excerpt(text)})`
   try {
     meta = JSON.parse(text) as typeof meta
   } catch {
@@ -67,12 +82,15 @@ function cannotDecode(message: string, text: string, options: BodyOptions): stri
   for (const field of ['apiVersion', 'kind'] as const) {
     const value = meta?.[field]
     if (value !== undefined && value !== null && typeof value !== 'string') {
-      return head(`json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value} into Go struct field .${field} of type string`)
+      return head(
+        `json: cannot unmarshal ${Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value} into Go struct field .${field} of type string`,
+      )
     }
   }
   if (typeof meta !== 'object' || meta === null || Array.isArray(meta)) return head(message)
   const own = { kind: meta.kind as string | undefined, apiVersion: meta.apiVersion as string | undefined }
-  if ((own.kind || options.kind) !== options.kind || (own.apiVersion || options.apiVersion) !== options.apiVersion) return wrongKind(own, options)
+  if ((own.kind || options.kind) !== options.kind || (own.apiVersion || options.apiVersion) !== options.apiVersion)
+    return wrongKind(own, options)
   return handled(options.kind, options.apiVersion, options.kind, message)
 }
 
@@ -80,8 +98,14 @@ function wrongKind(own: { kind?: string | undefined; apiVersion?: string | undef
   const kind = own.kind || options.kind
   const apiVersion = own.apiVersion || options.apiVersion
   // What upstream says of kinds that it knows; for others only the last part differs.
-  if (apiVersion !== options.apiVersion && kind === options.kind) return `the API version in the data (${apiVersion}) does not match the expected API version (${options.apiVersion})`
-  return handled(kind, apiVersion, options.kind, `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in this path, which serves ${options.kind}`)
+  if (apiVersion !== options.apiVersion && kind === options.kind)
+    return `the API version in the data (${apiVersion}) does not match the expected API version (${options.apiVersion})`
+  return handled(
+    kind,
+    apiVersion,
+    options.kind,
+    `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in this path, which serves ${options.kind}`,
+  )
 }
 
 /** The beginning of a body, as upstream quotes it. */

@@ -1,12 +1,16 @@
-/** The strings with a grammar that decoding checks and brings into the form in which upstream writes them: times, bytes, durations, quantities. */
+/**
+ * The strings with a grammar that decoding checks and brings into the form in which upstream writes them: times, bytes, durations,
+ * quantities.
+ */
 
-const secondsPattern = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
+const secondsPattern =
+  /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$/
 const daysIn = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
 function isDay(text: string): boolean {
   const year = Number(text.slice(0, 4))
   const month = Number(text.slice(5, 7))
-  const days = month === 2 && (year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)) ? 29 : daysIn[month - 1]!
+  const days = month === 2 && year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : daysIn[month - 1]!
   return Number(text.slice(8, 10)) <= days
 }
 

@@ -76,12 +76,15 @@ export interface FieldOptions {
   mapType?: 'granular' | 'atomic'
   /** Server-side apply: the struct in this field is one value. */
   structType?: 'atomic'
-  /** Strategic merge patch: lists merge by this key; `patchStrategy` as upstream's struct tag (`merge`, `retainKeys`, both comma-separated). */
+  /**
+   * Strategic merge patch: lists merge by this key; `patchStrategy` as upstream's struct tag (`merge`, `retainKeys`, both comma-separated).
+   */
   mergeKey?: string
   /**
-   * Whether Go holds the field by pointer, which decides what becomes of zero values. Optional fields: by pointer a zero that was set stays (`replicas: 0`),
-   * by value it is dropped (`hostNetwork: false`); when absent, strings are by value, numbers and booleans by pointer. Required structs: by pointer they may
-   * be missing (a Deployment's selector), else a missing one becomes `{}` with its own required fields.
+   * Whether Go holds the field by pointer, which decides what becomes of zero values. Optional fields: by pointer a zero that was set stays
+   * (`replicas: 0`), by value it is dropped (`hostNetwork: false`); when absent, strings are by value, numbers and booleans by pointer.
+   * Required structs: by pointer they may be missing (a Deployment's selector), else a missing one becomes `{}` with its own required
+   * fields.
    */
   pointer?: boolean
   patchStrategy?: 'merge' | 'retainKeys' | 'merge,retainKeys' | 'replace'
@@ -141,9 +144,19 @@ export function obj<F extends Fields>(name: string, doc: string, fields: () => F
 }
 
 /** A field that is always written, as in Go a field without `omitempty`; OpenAPI lists it as required. */
-export const req = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, false> => ({ tag, schema, optional: false, ...options })
+export const req = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, false> => ({
+  tag,
+  schema,
+  optional: false,
+  ...options,
+})
 /** A field that may be absent. */
-export const opt = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, true> => ({ tag, schema, optional: true, ...options })
+export const opt = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, true> => ({
+  tag,
+  schema,
+  optional: true,
+  ...options,
+})
 
 /** The fields of an embedded Go struct, to spread into its parent's: flat in JSON, nested under `tag` in protobuf. */
 export function inline<F extends Fields>(tag: number, embedded: ObjectSchema<F>): F {

@@ -36,7 +36,16 @@ export class StatusError extends Error {
   constructor(code: number, reason: string, message: string, details?: StatusDetails) {
     super(message)
     this.name = 'StatusError'
-    this.status = { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, ...(details ? { details } : {}), code }
+    this.status = {
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Failure',
+      message,
+      reason,
+      ...(details ? { details } : {}),
+      code,
+    }
   }
   get code(): number {
     return this.status.code
@@ -46,7 +55,12 @@ export class StatusError extends Error {
   }
   /** Rebuilds the error from a Status body that a server sent. */
   static from(status: Partial<Status>, code: number): StatusError {
-    const e = new StatusError(status.code ?? code, status.reason ?? 'Unknown', status.message ?? `the server responded with the status code ${code}`, status.details)
+    const e = new StatusError(
+      status.code ?? code,
+      status.reason ?? 'Unknown',
+      status.message ?? `the server responded with the status code ${code}`,
+      status.details,
+    )
     return e
   }
 }
@@ -54,7 +68,8 @@ export class StatusError extends Error {
 const qualified = (gr: GroupResource): string => (gr.group ? `${gr.resource}.${gr.group}` : gr.resource)
 const about = (gr: GroupResource, name: string): StatusDetails => ({ name, ...(gr.group ? { group: gr.group } : {}), kind: gr.resource })
 
-export const notFound = (gr: GroupResource, name: string): StatusError => new StatusError(404, 'NotFound', `${qualified(gr)} "${name}" not found`, about(gr, name))
+export const notFound = (gr: GroupResource, name: string): StatusError =>
+  new StatusError(404, 'NotFound', `${qualified(gr)} "${name}" not found`, about(gr, name))
 export const alreadyExists = (gr: GroupResource, name: string): StatusError =>
   new StatusError(409, 'AlreadyExists', `${qualified(gr)} "${name}" already exists`, about(gr, name))
 export const conflict = (gr: GroupResource, name: string, why: string): StatusError =>
@@ -72,7 +87,10 @@ export const unavailable = (message: string): StatusError => new StatusError(503
 export const internalError = (message: string): StatusError =>
   new StatusError(500, 'InternalError', `Internal error occurred: ${message}`, { causes: [{ message }] })
 export const methodNotSupported = (gr: GroupResource, action: string): StatusError =>
-  new StatusError(405, 'MethodNotAllowed', `${action} is not supported on resources of kind "${qualified(gr)}"`, { ...(gr.group ? { group: gr.group } : {}), kind: gr.resource })
+  new StatusError(405, 'MethodNotAllowed', `${action} is not supported on resources of kind "${qualified(gr)}"`, {
+    ...(gr.group ? { group: gr.group } : {}),
+    kind: gr.resource,
+  })
 
 /** 422 with one cause for each broken rule; `kind` is the Kind, not the resource. */
 export function invalidObject(group: string, kind: string, name: string, errors: readonly FieldError[]): StatusError {

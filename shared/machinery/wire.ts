@@ -1,6 +1,6 @@
 /**
- * Writing protobuf's wire format, from the last byte to the first: the length of a message is known when it is written in front of it, so that nothing is
- * measured twice.
+ * Writing protobuf's wire format, from the last byte to the first: the length of a message is known when it is written in front of it, so
+ * that nothing is measured twice.
  */
 
 /** The types of the wire. */

@@ -1,5 +1,15 @@
 /** YAML bodies: read as upstream's YAML 1.1 parser reads them and turned into JSON text, on which the ordinary decoding goes on. */
-import { isMap, isScalar, LineCounter, parseDocument, visit, type CreateNodeOptions, type DocumentOptions, type ParseOptions, type SchemaOptions } from 'yaml'
+import {
+  isMap,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  visit,
+  type CreateNodeOptions,
+  type DocumentOptions,
+  type ParseOptions,
+  type SchemaOptions,
+} from 'yaml'
 import { DecodeError } from './decode.ts'
 
 const unwanted = new Set(['timestamp', 'binary', 'omap', 'pairs', 'set'].map(name => `tag:yaml.org,2002:${name}`))
@@ -16,14 +26,17 @@ const options: ParseOptions & DocumentOptions & SchemaOptions & CreateNodeOption
 const maxAliasCount = 100
 
 /**
- * The JSON text of a YAML document, and the keys that it sets twice in upstream's words (`line 4: key "name" already set in map`). An empty document is `null`.
- * Throws DecodeError when it is no YAML.
+ * The JSON text of a YAML document, and the keys that it sets twice in upstream's words (`line 4: key "name" already set in map`). An empty
+ * document is `null`. Throws DecodeError when it is no YAML.
  */
 export function yamlToJson(text: string): { json: string; duplicate: string[] } {
   const lines = new LineCounter()
   const document = parseDocument(text, { ...options, lineCounter: lines })
   const error = document.errors[0]
-  if (error) throw new DecodeError(`yaml: line ${error.linePos?.[0].line ?? 1}: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`)
+  if (error)
+    throw new DecodeError(
+      `yaml: line ${error.linePos?.[0].line ?? 1}: ${error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, '')}`,
+    )
   const duplicate: string[] = []
   visit(document, {
     Map(_, map) {
@@ -31,7 +44,8 @@ export function yamlToJson(text: string): { json: string; duplicate: string[] } 
       for (const { key } of map.items) {
         if (!isScalar(key)) continue
         const name = String(key.value)
-        if (seen.has(name)) duplicate.push(`line ${lines.linePos(key.range?.[0] ?? 0).line}: key ${JSON.stringify(name)} already set in map`)
+        if (seen.has(name))
+          duplicate.push(`line ${lines.linePos(key.range?.[0] ?? 0).line}: key ${JSON.stringify(name)} already set in map`)
         seen.add(name)
       }
     },

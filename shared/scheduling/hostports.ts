@@ -17,7 +17,9 @@ const lasting = (pod: Pod) => [...pod.spec.containers, ...(pod.spec.initContaine
 
 /** The ports of the node that a pod takes. */
 export function hostPortsOf(pod: Pod): HostPort[] {
-  return lasting(pod).flatMap(c => (c.ports ?? []).filter(p => p.hostPort).map(p => ({ ip: p.hostIP || '0.0.0.0', port: p.hostPort ?? 0, protocol: p.protocol ?? 'TCP' })))
+  return lasting(pod).flatMap(c =>
+    (c.ports ?? []).filter(p => p.hostPort).map(p => ({ ip: p.hostIP || '0.0.0.0', port: p.hostPort ?? 0, protocol: p.protocol ?? 'TCP' })),
+  )
 }
 
 /** The ports that its containers say they listen on: the node's own where pods share its address. */
@@ -28,4 +30,5 @@ export function containerPortsOf(pod: Pod): HostPort[] {
 export const portsOn = (node: Node, pod: Pod): HostPort[] => (sharesAddress(node) ? containerPortsOf(pod) : hostPortsOf(pod))
 
 /** Two claims collide when port and protocol agree and the addresses do, where 0.0.0.0 is all of them. */
-export const conflicts = (a: HostPort, b: HostPort): boolean => a.port === b.port && a.protocol === b.protocol && (a.ip === b.ip || a.ip === '0.0.0.0' || b.ip === '0.0.0.0')
+export const conflicts = (a: HostPort, b: HostPort): boolean =>
+  a.port === b.port && a.protocol === b.protocol && (a.ip === b.ip || a.ip === '0.0.0.0' || b.ip === '0.0.0.0')

@@ -36,7 +36,10 @@ export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
   const expressions = term.matchExpressions ?? []
   const fields = term.matchFields ?? []
   if (expressions.length + fields.length === 0) return false
-  return expressions.every(r => holds(r, node.metadata.labels ?? {})) && fields.every(r => holds(r, { 'metadata.name': node.metadata.name ?? '' }))
+  return (
+    expressions.every(r => holds(r, node.metadata.labels ?? {})) &&
+    fields.every(r => holds(r, { 'metadata.name': node.metadata.name ?? '' }))
+  )
 }
 
 /** Whether the node is one that the pod's nodeSelector and required node affinity allow. */

@@ -33,4 +33,5 @@ export function toleratesTaint(toleration: Toleration, taint: Taint): boolean {
   }
 }
 
-export const tolerates = (tolerations: readonly Toleration[] | undefined, taint: Taint): boolean => (tolerations ?? []).some(t => toleratesTaint(t, taint))
+export const tolerates = (tolerations: readonly Toleration[] | undefined, taint: Taint): boolean =>
+  (tolerations ?? []).some(t => toleratesTaint(t, taint))

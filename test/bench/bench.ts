@@ -14,7 +14,12 @@ let made = 0
 export function newBench(cluster: BenchCluster, sizes: Sizes, say: (line: string) => void): Bench & { end(): Promise<void> } {
   const cleaners: (() => unknown)[] = []
   const connect = () => {
-    const transport = httpsTransport({ server: cluster.url(), ca: cluster.pem('ca.crt'), cert: cluster.pem('admin.crt'), key: cluster.pem('admin.key') })
+    const transport = httpsTransport({
+      server: cluster.url(),
+      ca: cluster.pem('ca.crt'),
+      cert: cluster.pem('admin.crt'),
+      key: cluster.pem('admin.key'),
+    })
     cleaners.unshift(() => transport.close())
     return newClient(transport, { userAgent: 'bench', timeoutMs: 60_000 })
   }
@@ -32,7 +37,14 @@ export function newBench(cluster: BenchCluster, sizes: Sizes, say: (line: string
         await client.delete(namespaces, '', name)
         await until(() => client.get(namespaces, '', name).then(() => false, isNotFound), `namespace ${name} is gone`)
       })
-      await until(() => client.get(serviceAccounts, name, 'default').then(() => true, () => false), `the ServiceAccount of ${name}`)
+      await until(
+        () =>
+          client.get(serviceAccounts, name, 'default').then(
+            () => true,
+            () => false,
+          ),
+        `the ServiceAccount of ${name}`,
+      )
       return name
     },
     async end() {

@@ -1,4 +1,7 @@
-/** Creates, gets and lists per second over NATS, as the components ask: our transport, 16 requests in flight. Answers are received whole and not parsed. */
+/**
+ * Creates, gets and lists per second over NATS, as the components ask: our transport, 16 requests in flight. Answers are received whole and
+ * not parsed.
+ */
 import path from 'node:path'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { connectBus } from '#shared/bus/connection.ts'
@@ -24,10 +27,18 @@ async function ask(transport: Transport, method: string, at: string, body: strin
 }
 
 export const measureBus: Measurement = async bench => {
-  const { cluster, client, sizes: { seconds, listed } } = bench
+  const {
+    cluster,
+    client,
+    sizes: { seconds, listed },
+  } = bench
   const [namespace, created] = [await bench.namespace(), await bench.namespace()]
   await inFlight(listed, width, i => client.create(pods, namespace, stored(namespace, `pod-${i}`)))
-  const connection = await connectBus({ url: cluster.natsUrl(), credsFile: path.join(cluster.dir.creds, 'system:admin.creds'), timeoutMs: 10_000 })
+  const connection = await connectBus({
+    url: cluster.natsUrl(),
+    credsFile: path.join(cluster.dir.creds, 'system:admin.creds'),
+    timeoutMs: 10_000,
+  })
   bench.afterwards(() => connection.close())
   const transport = natsTransport(connection)
   bench.afterwards(() => transport.close())
@@ -37,11 +48,21 @@ export const measureBus: Measurement = async bench => {
 
   const read = async (name: string, at: string): Promise<Row> => {
     const bare = await floor.rate(seconds, width, await ask(transport, 'GET', at))
-    return { name: `NATS: ${name}`, unit: '/s', value: await ratePerSecond(seconds, width, () => ask(transport, 'GET', at)), floor: bare, floorName: 'an empty NATS responder, same answer' }
+    return {
+      name: `NATS: ${name}`,
+      unit: '/s',
+      value: await ratePerSecond(seconds, width, () => ask(transport, 'GET', at)),
+      floor: bare,
+      floorName: 'an empty NATS responder, same answer',
+    }
   }
   const get = await read('get pod', `${root(namespace)}/pod-0`)
   const list = await read(`list of ${listed} pods`, root(namespace))
   const published = await publishRate(Math.min(seconds, 3), width, await ask(transport, 'GET', `${root(namespace)}/pod-0`))
   const rate = await ratePerSecond(seconds, width, i => ask(transport, 'POST', root(created), JSON.stringify(stored(created, `pod-${i}`))))
-  return [{ name: 'NATS: create pod', unit: '/s', value: rate, floor: published, floorName: 'JetStream compare-and-swap, 16 in flight' }, get, list]
+  return [
+    { name: 'NATS: create pod', unit: '/s', value: rate, floor: published, floorName: 'JetStream compare-and-swap, 16 in flight' },
+    get,
+    list,
+  ]
 }

@@ -30,7 +30,8 @@ export interface BenchCluster {
 /** `root` is the state directory of a running cluster; without it, a new one of `nodes` nodes is made ready to start. */
 export async function benchCluster(root: string | undefined, nodes: number): Promise<BenchCluster> {
   const dir = stateDir(root ?? (await mkdtemp(path.join(tmpdir(), 'cox-bench-'))))
-  const run = async (...args: string[]): Promise<string> => (await execa(cox, [...args, '--state-dir', dir.root], { timeout: 120_000, stdin: 'ignore' })).stdout
+  const run = async (...args: string[]): Promise<string> =>
+    (await execa(cox, [...args, '--state-dir', dir.root], { timeout: 120_000, stdin: 'ignore' })).stdout
   const cluster = () => readCluster(dir) ?? fail(`there is no cluster in ${dir.root}`)
   const self: BenchCluster = {
     dir,

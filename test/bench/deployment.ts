@@ -15,12 +15,19 @@ export const deploymentOf = (namespace: string, name: string, replicas: number, 
     spec: {
       replicas,
       selector: { matchLabels: { app: name } },
-      template: { metadata: { labels: { app: name } }, spec: { terminationGracePeriodSeconds: 2, containers: [{ name: 'main', ...container }] } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: { terminationGracePeriodSeconds: 2, containers: [{ name: 'main', ...container }] },
+      },
     },
   }) as unknown as Deployment
 
 export const measureDeployment: Measurement = async bench => {
-  const { client, sizes: { replicas, repeat }, say } = bench
+  const {
+    client,
+    sizes: { replicas, repeat },
+    say,
+  } = bench
   const namespace = await bench.namespace()
   const watch = await watchPods(client, namespace)
   bench.afterwards(watch.stop)

@@ -90,4 +90,7 @@ try {
   await cluster.dispose()
 }
 if (options.json) process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`)
-else process.stdout.write(`\n${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}; OF FLOOR: 100% is as good as the floor\n\n${report(rows)}\n`)
+else
+  process.stdout.write(
+    `\n${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}; OF FLOOR: 100% is as good as the floor\n\n${report(rows)}\n`,
+  )

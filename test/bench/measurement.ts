@@ -1,4 +1,7 @@
-/** What a measurement is: a function over a running cluster that gives rows, each beside the floor that the same machine set in the same run. */
+/**
+ * What a measurement is: a function over a running cluster that gives rows, each beside the floor that the same machine set in the same
+ * run.
+ */
 import type { Client } from '#shared/client/client.ts'
 import type { BenchCluster } from './cluster.ts'
 
@@ -58,4 +61,5 @@ export function share({ unit, value, floor }: Row): number | undefined {
 }
 
 /** Whether the target is reached; undefined without one. */
-export const reached = ({ unit, value, target }: Row): boolean | undefined => (target === undefined ? undefined : more(unit) ? value >= target : value <= target)
+export const reached = ({ unit, value, target }: Row): boolean | undefined =>
+  target === undefined ? undefined : more(unit) ? value >= target : value <= target

@@ -25,11 +25,18 @@ async function byComponent(cluster: BenchCluster): Promise<Map<string, { count: 
 
 /** PSS of one of `count` Node processes that do nothing. */
 async function emptyProcess(count: number): Promise<number> {
-  const children = Array.from({ length: count }, () => spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6); process.stdout.write("up")'], { stdio: ['ignore', 'pipe', 'ignore'] }))
+  const children = Array.from({ length: count }, () =>
+    spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6); process.stdout.write("up")'], { stdio: ['ignore', 'pipe', 'ignore'] }),
+  )
   try {
     await Promise.all(children.map(child => new Promise(resolve => child.stdout.once('data', resolve))))
     await delay(200)
-    return children.reduce((sum, { pid }) => sum + Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) * 1024, 0) / count
+    return (
+      children.reduce(
+        (sum, { pid }) => sum + Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) * 1024,
+        0,
+      ) / count
+    )
   } finally {
     for (const child of children) child.kill('SIGKILL')
   }
@@ -41,12 +48,21 @@ function rowsOf(when: string, sums: Map<string, { count: number; bytes: number }
   const all = [...sums.values()].reduce((sum, s) => sum + s.bytes, 0)
   const processes = [...sums].filter(([c]) => isNode(c)).reduce((n, [, s]) => n + s.count, 0)
   return [
-    { name: `memory ${when}: everything`, unit: 'MiB', value: all / MiB, floor: (floor * processes) / MiB, floorName: `${processes} empty Node processes`, ...(target === undefined ? {} : { target }) },
+    {
+      name: `memory ${when}: everything`,
+      unit: 'MiB',
+      value: all / MiB,
+      floor: (floor * processes) / MiB,
+      floorName: `${processes} empty Node processes`,
+      ...(target === undefined ? {} : { target }),
+    },
     ...[...sums].map(([component, { count, bytes }]): Row => ({
       name: `memory ${when}: ${component}${count > 1 ? ` (${count})` : ''}`,
       unit: 'MiB',
       value: bytes / MiB,
-      ...(isNode(component) ? { floor: (floor * count) / MiB, floorName: count > 1 ? `${count} empty Node processes` : 'an empty Node process' } : {}),
+      ...(isNode(component)
+        ? { floor: (floor * count) / MiB, floorName: count > 1 ? `${count} empty Node processes` : 'an empty Node process' }
+        : {}),
     })),
   ]
 }

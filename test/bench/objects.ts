@@ -11,7 +11,12 @@ export interface Watched<T> {
 }
 
 /** Watches from now on; resolves when the list is there. A watch that breaks fails those who wait. */
-export async function watchObjects<T extends KubeObject>(client: Client, kind: Kind<T>, namespace: string, timeoutMs = 120_000): Promise<Watched<T>> {
+export async function watchObjects<T extends KubeObject>(
+  client: Client,
+  kind: Kind<T>,
+  namespace: string,
+  timeoutMs = 120_000,
+): Promise<Watched<T>> {
   const known = new Map<string, T>()
   const stop = new AbortController()
   const waiting = new Set<() => void>()

@@ -20,7 +20,10 @@ export const measurePodStart: Measurement = async bench => {
     const name = `pod-${i}`
     const began = performance.now()
     await client.create(pods, namespace, sleeper(namespace, name))
-    await watch.until(all => { const pod = all.get(name); return pod !== undefined && isReady(pod) }, `${name} is Ready`)
+    await watch.until(all => {
+      const pod = all.get(name)
+      return pod !== undefined && isReady(pod)
+    }, `${name} is Ready`)
     const up = performance.now()
     await client.delete(pods, namespace, name)
     await watch.until(all => !all.has(name), `${name} is gone`)

@@ -5,12 +5,25 @@ import type { Client } from '#shared/client/client.ts'
 import { watchObjects, type Watched } from './objects.ts'
 
 /** A pod that ends at once when told to. */
-export const sleeper = (namespace: string, name: string, more: object = {}): Pod => podOf(namespace, name, { containers: [{ name: 'main', image: 'pause' }], ...more })
+export const sleeper = (namespace: string, name: string, more: object = {}): Pod =>
+  podOf(namespace, name, { containers: [{ name: 'main', image: 'pause' }], ...more })
 
 /** A pod that nobody runs: it is only stored. */
-export const stored = (namespace: string, name: string): Pod => podOf(namespace, name, { schedulerName: 'none', containers: [{ name: 'main', image: 'busybox', args: ['sleep', '3600'], env: [{ name: 'A', value: 'a' }], ports: [{ containerPort: 80 }] }] })
+export const stored = (namespace: string, name: string): Pod =>
+  podOf(namespace, name, {
+    schedulerName: 'none',
+    containers: [
+      { name: 'main', image: 'busybox', args: ['sleep', '3600'], env: [{ name: 'A', value: 'a' }], ports: [{ containerPort: 80 }] },
+    ],
+  })
 
-export const podOf = (namespace: string, name: string, spec: object): Pod => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels: { app: name } }, spec: { terminationGracePeriodSeconds: 1, ...spec } }) as unknown as Pod
+export const podOf = (namespace: string, name: string, spec: object): Pod =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels: { app: name } },
+    spec: { terminationGracePeriodSeconds: 1, ...spec },
+  }) as unknown as Pod
 
 export const isReady = (pod: Pod): boolean => pod.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
 

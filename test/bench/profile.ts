@@ -1,4 +1,7 @@
-/** Prints where CPU profiles say that the time went: `node test/bench/profile.ts FILE...`; functions by the time in themselves, and with what they call. */
+/**
+ * Prints where CPU profiles say that the time went: `node test/bench/profile.ts FILE...`; functions by the time in themselves, and with
+ * what they call.
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import { SourceMap, type SourceMapPayload } from 'node:module'
 import path from 'node:path'
@@ -20,7 +23,11 @@ const project = path.resolve(import.meta.dirname, '../..')
 const maps = new Map<string, SourceMap | undefined>()
 
 function mapOf(file: string): SourceMap | undefined {
-  if (!maps.has(file)) maps.set(file, existsSync(`${file}.map`) ? new SourceMap(JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMapPayload) : undefined)
+  if (!maps.has(file))
+    maps.set(
+      file,
+      existsSync(`${file}.map`) ? new SourceMap(JSON.parse(readFileSync(`${file}.map`, 'utf8')) as SourceMapPayload) : undefined,
+    )
   return maps.get(file)
 }
 
@@ -60,6 +67,12 @@ function summary(profile: Profile): { self: Map<string, number>; total: Map<stri
 for (const file of process.argv.slice(2)) {
   const { self, total, busy } = summary(JSON.parse(readFileSync(file, 'utf8')) as Profile)
   const top = (times: Map<string, number>, count: number) =>
-    [...times].filter(([at]) => at !== '(idle)' && at !== '(root)').sort((a, b) => b[1] - a[1]).slice(0, count).map(([at, ms]) => [`${ms.toFixed(0)} ms`, `${((100 * ms) / busy).toFixed(1)}%`, at])
-  process.stdout.write(`${file}: ${busy.toFixed(0)} ms busy\n\n${table(['SELF', '', 'FUNCTION'], top(self, 40))}\n\n${table(['TOTAL', '', 'FUNCTION'], top(total, 60))}\n\n`)
+    [...times]
+      .filter(([at]) => at !== '(idle)' && at !== '(root)')
+      .sort((a, b) => b[1] - a[1])
+      .slice(0, count)
+      .map(([at, ms]) => [`${ms.toFixed(0)} ms`, `${((100 * ms) / busy).toFixed(1)}%`, at])
+  process.stdout.write(
+    `${file}: ${busy.toFixed(0)} ms busy\n\n${table(['SELF', '', 'FUNCTION'], top(self, 40))}\n\n${table(['TOTAL', '', 'FUNCTION'], top(total, 60))}\n\n`,
+  )
 }

@@ -8,8 +8,25 @@ import { processes } from './recovery/processes.ts'
 import { reboot, supervisor } from './recovery/whole.ts'
 import { median } from './statistics.ts'
 
-/** In this order: what was killed lives on for a while before it is killed again, as what dies again and again is started later and later. From the first leader on there are two. */
-const failures: Scenario[] = [...processes, node, ...processes, ...links, ...processes, node, supervisor, reboot, supervisor, reboot, ...leaders, ...leaders, ...leaders]
+/**
+ * In this order: what was killed lives on for a while before it is killed again, as what dies again and again is started later and later.
+ * From the first leader on there are two.
+ */
+const failures: Scenario[] = [
+  ...processes,
+  node,
+  ...processes,
+  ...links,
+  ...processes,
+  node,
+  supervisor,
+  reboot,
+  supervisor,
+  reboot,
+  ...leaders,
+  ...leaders,
+  ...leaders,
+]
 
 async function once(scenario: Scenario, bench: Omit<Stage, 'afterwards'>, record: (row: Row) => void): Promise<void> {
   const cleaners: (() => unknown)[] = []

@@ -9,7 +9,8 @@ import { until } from './until.ts'
 import { wrk } from './wrk.ts'
 
 const megabytes = 64
-// The direct connections have a port of their own: otherwise theirs and the Service's, after translation, would be the same in connection tracking.
+// The direct connections have a port of their own: otherwise theirs and the Service's, after translation, would be the same in connection
+// tracking.
 const serve = `head -c ${megabytes}M /dev/zero >/usr/share/nginx/html/large && : >/usr/share/nginx/html/small && sed -i 's/access_log .*/access_log off;/' /etc/nginx/nginx.conf && sed -i 's/listen 80;/listen 80; listen 8080;/' /etc/nginx/conf.d/default.conf && exec nginx -g 'daemon off;'`
 
 export const measureService: Measurement = async bench => {
@@ -19,10 +20,25 @@ export const measureService: Measurement = async bench => {
   const nodes = rows.filter(p => p.component === 'node-agent').map(p => p.node ?? '')
   const watch = await watchPods(client, namespace)
   bench.afterwards(watch.stop)
-  const server = { nodeName: nodes[0], containers: [{ name: 'nginx', image: 'nginx', command: ['sh', '-c', serve], readinessProbe: { httpGet: { path: '/small', port: 80 }, periodSeconds: 1 } }] }
+  const server = {
+    nodeName: nodes[0],
+    containers: [
+      {
+        name: 'nginx',
+        image: 'nginx',
+        command: ['sh', '-c', serve],
+        readinessProbe: { httpGet: { path: '/small', port: 80 }, periodSeconds: 1 },
+      },
+    ],
+  }
   await client.create(pods, namespace, podOf(namespace, 'server', server))
   await client.create(pods, namespace, sleeper(namespace, 'client', { nodeName: nodes[1] ?? nodes[0] }))
-  const service = await client.create(services, namespace, { apiVersion: 'v1', kind: 'Service', metadata: { name: 'server', namespace }, spec: { selector: { app: 'server' }, ports: [{ port: 80 }] } } as unknown as Service)
+  const service = await client.create(services, namespace, {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'server', namespace },
+    spec: { selector: { app: 'server' }, ports: [{ port: 80 }] },
+  } as unknown as Service)
   let address = ''
   await watch.until(all => {
     address = all.get('server')?.status?.podIP ?? ''
@@ -34,7 +50,10 @@ export const measureService: Measurement = async bench => {
   const direct = `http://${address}:8080`
   const through = `http://${service.spec?.clusterIP}`
   const [nsenter = '', ...args] = within
-  await until(() => execa(nsenter, [...args, 'curl', '-sf', '--max-time', '1', `${through}/small`], { reject: false }).then(r => r.exitCode === 0), 'the Service answers')
+  await until(
+    () => execa(nsenter, [...args, 'curl', '-sf', '--max-time', '1', `${through}/small`], { reject: false }).then(r => r.exitCode === 0),
+    'the Service answers',
+  )
 
   // wrk's shortest.
   const seconds = 1
@@ -49,11 +68,17 @@ export const measureService: Measurement = async bench => {
     }
     return [median(ours), median(floors), median(ours.map((value, i) => value / floors[i]!))]
   }
-  const [rate, rateFloor] = await compare('connections/s', async url => (await wrk({ url: `${url}/small`, connections: 16, seconds, headers: { Connection: 'close' }, within })).perSecond)
-  const [speed, speedFloor, share] = await compare('MB/s', async url => (await wrk({ url: `${url}/large`, connections: 2, seconds, within })).megabytesPerSecond)
+  const [rate, rateFloor] = await compare(
+    'connections/s',
+    async url => (await wrk({ url: `${url}/small`, connections: 16, seconds, headers: { Connection: 'close' }, within })).perSecond,
+  )
+  const [speed, speedFloor, share] = await compare(
+    'MB/s',
+    async url => (await wrk({ url: `${url}/large`, connections: 2, seconds, within })).megabytesPerSecond,
+  )
   const result: Row[] = [
-    { name: 'Service: connections', unit: '/s', value: rate, floor: rateFloor, floorName: 'the same to the pod\'s address' },
-    { name: 'Service: throughput', unit: 'MB/s', value: speed, floor: speedFloor, floorName: 'the same to the pod\'s address' },
+    { name: 'Service: connections', unit: '/s', value: rate, floor: rateFloor, floorName: "the same to the pod's address" },
+    { name: 'Service: throughput', unit: 'MB/s', value: speed, floor: speedFloor, floorName: "the same to the pod's address" },
     { name: 'Service: throughput, share of direct', unit: '%', value: 100 * share, target: 95 },
   ]
   return result

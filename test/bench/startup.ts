@@ -27,5 +27,14 @@ export const measureStartup: Measurement = async ({ cluster, sizes, say }) => {
     values.push((performance.now() - began) / 1000)
     say(`start ${i + 1} of ${rounds}: ${values.at(-1)?.toFixed(2)} s`)
   }
-  return [{ name: `cox up to ${nodes} nodes Ready, warm`, unit: 's', value: median(values), floor: median(floors), floorName: `${processes(nodes)} empty Node processes side by side`, target: 2.5 }]
+  return [
+    {
+      name: `cox up to ${nodes} nodes Ready, warm`,
+      unit: 's',
+      value: median(values),
+      floor: median(floors),
+      floorName: `${processes(nodes)} empty Node processes side by side`,
+      target: 2.5,
+    },
+  ]
 }

@@ -5,7 +5,13 @@ export function percentile(samples: readonly number[], p: number): number {
 }
 
 /** Of an even number, half-way between the two in the middle. */
-export const median = (samples: readonly number[]): number => (percentile(samples, 0.5) - percentile(samples.map(s => -s), 0.5)) / 2
+export const median = (samples: readonly number[]): number =>
+  (percentile(samples, 0.5) -
+    percentile(
+      samples.map(s => -s),
+      0.5,
+    )) /
+  2
 
 /** Runs `task` `count` times, `width` at a time. */
 export async function inFlight(count: number, width: number, task: (i: number) => Promise<unknown>): Promise<void> {

@@ -24,7 +24,10 @@ async function mayDoEverything(client: Client, namespace: string): Promise<() =>
   }
 }
 
-/** The `Authorization` header of a namespace's default ServiceAccount, which becomes a cluster administrator for the time of the measurement. */
+/**
+ * The `Authorization` header of a namespace's default ServiceAccount, which becomes a cluster administrator for the time of the
+ * measurement.
+ */
 export async function administratorToken({ client, afterwards }: Bench, namespace: string): Promise<string> {
   afterwards(await mayDoEverything(client, namespace))
   const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec: { expirationSeconds: 3600 } }

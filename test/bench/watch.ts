@@ -23,7 +23,12 @@ const open = (url: string, agent: Agent, method: string, path: string, body?: st
   })
 
 /** Writes one after the other, `gapMs` apart; resolves with the latency of each event at each watcher, ms. */
-async function latencies({ url, agent, watchPath, writePath, body }: Subject, watchers: number, writes: number, gapMs: number): Promise<number[]> {
+async function latencies(
+  { url, agent, watchPath, writePath, body }: Subject,
+  watchers: number,
+  writes: number,
+  gapMs: number,
+): Promise<number[]> {
   const sent = new Map<string, number>()
   const samples: number[] = []
   const streams: IncomingMessage[] = []
@@ -75,12 +80,23 @@ export const measureWatch: Measurement = async bench => {
   const ours: Subject = { url: cluster.url(), agent, watchPath: `${path}?watch=1`, writePath: path, body: bodyOf }
   const bare: Subject = { url: floor.url, agent, watchPath: '/watch', writePath: '/', body: bodyOf }
   const rows: Row[] = []
-  for (const [watchers, target] of [[1, 3], [sizes.watchers, 15]] as const) {
+  for (const [watchers, target] of [
+    [1, 3],
+    [sizes.watchers, 15],
+  ] as const) {
     round++
     const writes = 5 + sizes.repeat * (watchers === 1 ? 10 : 2)
     const floors = await latencies(bare, watchers, writes, 5)
     const samples = await latencies(ours, watchers, writes, 5)
-    for (const p of [0.5, 0.99]) rows.push({ name: `watch: write to event, ${watchers} watcher${watchers === 1 ? '' : 's'}, p${p * 100}`, unit: 'ms', value: percentile(samples, p), floor: percentile(floors, p), floorName: 'an empty HTTPS handler that passes the body on', ...(p === 0.5 ? { target } : {}) })
+    for (const p of [0.5, 0.99])
+      rows.push({
+        name: `watch: write to event, ${watchers} watcher${watchers === 1 ? '' : 's'}, p${p * 100}`,
+        unit: 'ms',
+        value: percentile(samples, p),
+        floor: percentile(floors, p),
+        floorName: 'an empty HTTPS handler that passes the body on',
+        ...(p === 0.5 ? { target } : {}),
+      })
   }
   return rows
 }

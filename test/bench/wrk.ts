@@ -54,12 +54,39 @@ export async function wrk(load: Load): Promise<LoadResult> {
     const file = path.join(dir, 'load.lua')
     // The script carries a token.
     await writeFile(file, script(load), { mode: 0o600 })
-    const [command = 'wrk', ...args] = [...(load.within ?? []), 'wrk', '-t', '1', '-c', String(load.connections), '-d', `${load.seconds}s`, '--timeout', '10s', '-s', file, load.url]
+    const [command = 'wrk', ...args] = [
+      ...(load.within ?? []),
+      'wrk',
+      '-t',
+      '1',
+      '-c',
+      String(load.connections),
+      '-d',
+      `${load.seconds}s`,
+      '--timeout',
+      '10s',
+      '-s',
+      file,
+      load.url,
+    ]
     const { stdout } = await execa(command, args, { timeout: load.seconds * 1000 + 60_000, stdin: 'ignore' })
-    const counted = JSON.parse(stdout.slice(stdout.lastIndexOf('\n{'))) as { requests: number; us: number; bytes: number; failed: number; p50: number; p99: number }
-    if (counted.requests === 0 || counted.failed > counted.requests / 100) throw new Error(`${load.url}: ${counted.failed} of ${counted.requests} requests failed`)
+    const counted = JSON.parse(stdout.slice(stdout.lastIndexOf('\n{'))) as {
+      requests: number
+      us: number
+      bytes: number
+      failed: number
+      p50: number
+      p99: number
+    }
+    if (counted.requests === 0 || counted.failed > counted.requests / 100)
+      throw new Error(`${load.url}: ${counted.failed} of ${counted.requests} requests failed`)
     const seconds = counted.us / 1e6
-    return { perSecond: counted.requests / seconds, megabytesPerSecond: counted.bytes / seconds / 1e6, p50: counted.p50 / 1000, p99: counted.p99 / 1000 }
+    return {
+      perSecond: counted.requests / seconds,
+      megabytesPerSecond: counted.bytes / seconds / 1e6,
+      p50: counted.p50 / 1000,
+      p99: counted.p99 / 1000,
+    }
   } finally {
     await rm(dir, { recursive: true, force: true })
   }

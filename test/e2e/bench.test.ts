@@ -15,7 +15,10 @@ const measured = ['startup', 'memory', 'pod-start', 'deployment', 'service', 'wa
 test('every measurement but recovery gives rows with floors and targets, and nothing is left', { timeout: 120_000 }, async () => {
   const sizes = { nodes: 2, seconds: 1, repeat: 1, replicas: 2, listed: 3, stored: 20, watchers: 3 }
   const own = await mkdtemp(path.join(tmpdir(), 'cox-e2e-bench-'))
-  const ran = await bench(['--json', ...measured.flatMap(name => ['--only', name]), ...Object.entries(sizes).flatMap(([name, n]) => [`--${name}`, String(n)])], { TMPDIR: own })
+  const ran = await bench(
+    ['--json', ...measured.flatMap(name => ['--only', name]), ...Object.entries(sizes).flatMap(([name, n]) => [`--${name}`, String(n)])],
+    { TMPDIR: own },
+  )
   expect(ran.exitCode, ran.stderr).toBe(0)
   const rows = JSON.parse(ran.stdout) as Row[]
   for (const row of rows) {
@@ -34,7 +37,15 @@ test('every measurement but recovery gives rows with floors and targets, and not
     'HTTPS: get pod',
     'HTTPS: list of 3 pods',
   ])
-  for (const name of ['memory with 20 pods stored: kube-apiserver', 'pod: create to Ready, p99', 'Deployment of 2: delete to nothing left', 'NATS: create pod', 'NATS: get pod', 'NATS: list of 3 pods', 'Service: connections'])
+  for (const name of [
+    'memory with 20 pods stored: kube-apiserver',
+    'pod: create to Ready, p99',
+    'Deployment of 2: delete to nothing left',
+    'NATS: create pod',
+    'NATS: get pod',
+    'NATS: list of 3 pods',
+    'Service: connections',
+  ])
     expect(rows.map(r => r.name)).toContain(name)
   expect((await readdir(own)).filter(f => f.startsWith('cox-'))).toEqual([])
   await rm(own, { recursive: true, force: true })

@@ -12,7 +12,11 @@ beforeAll(async () => {
   cluster = await startCluster()
   // A node's first pod makes what all pods share, and networks in advance for the next ones.
   const warm = ['node-1', 'node-2', 'node-3'].map(node => [`warm-${node}`, { spec: { nodeName: node } }] as const)
-  await Promise.all(warm.map(([name, overrides]) => cluster.kubectl('run', name, '--image=busybox', '--restart=Never', '--overrides', JSON.stringify(overrides), '--', 'true')))
+  await Promise.all(
+    warm.map(([name, overrides]) =>
+      cluster.kubectl('run', name, '--image=busybox', '--restart=Never', '--overrides', JSON.stringify(overrides), '--', 'true'),
+    ),
+  )
   for (const [name] of warm) await cluster.kubectl('wait', `pod/${name}`, '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s')
   await cluster.kubectl('delete', 'pods', '--all')
 }, 150_000)
@@ -22,16 +26,24 @@ afterAll(() => cluster?.stop(), 60_000)
 async function everything(): Promise<string[]> {
   const rows = await cluster.ps()
   const nodes = rows.filter(r => r.component === 'node-init')
-  const insides = await Promise.all(nodes.map(n => inside(n.pid, path.join(cluster.dir, 'nodes', n.node ?? ''), `coxswain-${cluster.index}/${n.node}`)))
+  const insides = await Promise.all(
+    nodes.map(n => inside(n.pid, path.join(cluster.dir, 'nodes', n.node ?? ''), `coxswain-${cluster.index}/${n.node}`)),
+  )
   const { processes: _, ...machine } = await inventory(cluster.dir, cluster.index)
-  const lines = (where: string, parts: Record<string, string[]>): string[] => Object.entries(parts).flatMap(([part, things]) => things.map(thing => `${where} ${part}: ${thing}`))
-  const all = [...lines('machine', { ...machine, components: rows.map(r => `${r.component} ${r.node ?? ''}`) }), ...nodes.flatMap((n, i) => lines(n.node ?? '', insides[i] ?? {}))]
+  const lines = (where: string, parts: Record<string, string[]>): string[] =>
+    Object.entries(parts).flatMap(([part, things]) => things.map(thing => `${where} ${part}: ${thing}`))
+  const all = [
+    ...lines('machine', { ...machine, components: rows.map(r => `${r.component} ${r.node ?? ''}`) }),
+    ...nodes.flatMap((n, i) => lines(n.node ?? '', insides[i] ?? {})),
+  ]
   // Of the networks made in advance the number counts, not the names.
   const times = new Map<string, number>()
-  return all.map(thing => thing.replace(/(: veth|: pod-).*/, '$1')).map(thing => {
-    times.set(thing, (times.get(thing) ?? 0) + 1)
-    return `${thing} #${times.get(thing)}`
-  })
+  return all
+    .map(thing => thing.replace(/(: veth|: pod-).*/, '$1'))
+    .map(thing => {
+      times.set(thing, (times.get(thing) ?? 0) + 1)
+      return `${thing} #${times.get(thing)}`
+    })
 }
 
 test('a short chaos with a fixed seed while Deployments come, grow, roll and go', async () => {
@@ -52,18 +64,30 @@ test('a short chaos with a fixed seed while Deployments come, grow, roll and go'
   expect(report.violations, ran.stderr).toEqual([])
   expect(ran.code).toBe(0)
   // It has done what the seed says, and has really looked.
-  expect(report.actions.map(a => a.action)).toEqual(sequence(seed, actionKinds).take(report.actions.length).map(s => s.kind).toArray())
+  expect(report.actions.map(a => a.action)).toEqual(
+    sequence(seed, actionKinds)
+      .take(report.actions.length)
+      .map(s => s.kind)
+      .toArray(),
+  )
   expect(report.actions.length).toBeGreaterThan(3)
-  expect(report.actions.every(a => a.worksAfter !== null && a.wholeAfter !== null), JSON.stringify(report.actions)).toBe(true)
+  expect(
+    report.actions.every(a => a.worksAfter !== null && a.wholeAfter !== null),
+    JSON.stringify(report.actions),
+  ).toBe(true)
   expect(report.writes.acknowledged).toBeGreaterThan(50)
   expect(report.changes).toBeGreaterThan(100)
   expect(steps).toBeGreaterThan(5)
-  await eventually(async () => {
-    const after = await everything()
-    const [left, lacking] = [after.filter(thing => !before.includes(thing)), before.filter(thing => !after.includes(thing))]
-    if (left.length + lacking.length > 0) throw new Error(`left behind: ${left.join('\n')}\nlacking: ${lacking.join('\n')}`)
-    return true
-  }, 'nothing is left behind', 30_000)
+  await eventually(
+    async () => {
+      const after = await everything()
+      const [left, lacking] = [after.filter(thing => !before.includes(thing)), before.filter(thing => !after.includes(thing))]
+      if (left.length + lacking.length > 0) throw new Error(`left behind: ${left.join('\n')}\nlacking: ${lacking.join('\n')}`)
+      return true
+    },
+    'nothing is left behind',
+    30_000,
+  )
   await cluster.down()
   const after = await inventory(cluster.dir, cluster.index)
   for (const part of ['processes', 'links', 'routes', 'mounts', 'cgroups', 'rules']) expect(after[part], part).toEqual([])

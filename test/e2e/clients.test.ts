@@ -23,7 +23,9 @@ describe('Helm 4', () => {
     return ran.stdout
   }
   const page = async (release: string): Promise<string> => {
-    const pods = JSON.parse(await cluster.kubectl('get', 'pods', '-l', `app=${release}`, '-o', 'json')) as { items: { metadata: { deletionTimestamp?: string }; status: { podIP: string } }[] }
+    const pods = JSON.parse(await cluster.kubectl('get', 'pods', '-l', `app=${release}`, '-o', 'json')) as {
+      items: { metadata: { deletionTimestamp?: string }; status: { podIP: string } }[]
+    }
     const pod = pods.items.find(p => !p.metadata.deletionTimestamp)!
     return (await execa('curl', ['-s', '-m', '5', `http://${pod.status.podIP}/`], { timeout: 10_000 })).stdout
   }
@@ -43,15 +45,24 @@ describe('Helm 4', () => {
       expect(await helm('upgrade', release, chart, '--set', 'page=changed,replicas=3', ...change)).toContain('REVISION: 2')
       expect(await page(release)).toBe('changed')
       expect(await hook(release)).toBe('revision 2')
-      expect(JSON.parse(await cluster.kubectl('get', 'deployment', release, '-o', 'json'))).toMatchObject({ status: { readyReplicas: 3, updatedReplicas: 3 } })
+      expect(JSON.parse(await cluster.kubectl('get', 'deployment', release, '-o', 'json'))).toMatchObject({
+        status: { readyReplicas: 3, updatedReplicas: 3 },
+      })
 
       await helm('rollback', release, '1', ...change)
       expect(await page(release)).toBe('hello')
-      expect((JSON.parse(await helm('history', release, '-o', 'json')) as { status: string }[]).map(r => r.status)).toEqual(['superseded', 'superseded', 'deployed'])
+      expect((JSON.parse(await helm('history', release, '-o', 'json')) as { status: string }[]).map(r => r.status)).toEqual([
+        'superseded',
+        'superseded',
+        'deployed',
+      ])
       expect(JSON.parse(await helm('list', '-o', 'json'))).toMatchObject([{ name: release, revision: '3', status: 'deployed' }])
 
       await helm('uninstall', release, '--wait', '--timeout', '60s')
-      expect((await cluster.tryKubectl('get', `deployment/${release}`, `service/${release}`, `configmap/${release}`, '--ignore-not-found')).stdout).toBe('')
+      expect(
+        (await cluster.tryKubectl('get', `deployment/${release}`, `service/${release}`, `configmap/${release}`, '--ignore-not-found'))
+          .stdout,
+      ).toBe('')
       await eventually(async () => (await cluster.kubectl('get', 'pods', '-l', `app=${release}`, '-o', 'name')) === '', 'the pods are gone')
     }, 240_000)
 
@@ -64,10 +75,22 @@ describe('Helm 4', () => {
 })
 
 test('python3-kubernetes: create, watch, patch, exec, list, delete', async () => {
-  const ran = await execa('/usr/bin/python3', [path.join(fixtures, 'client.py')], { env: { KUBECONFIG: cluster.kubeconfig }, timeout: 120_000, reject: false })
+  const ran = await execa('/usr/bin/python3', [path.join(fixtures, 'client.py')], {
+    env: { KUBECONFIG: cluster.kubeconfig },
+    timeout: 120_000,
+    reject: false,
+  })
   expect(ran.exitCode, ran.stderr).toBe(0)
   expect(JSON.parse(ran.stdout)).toEqual({
-    nodes: 2, listed: ['python'], labels: { by: 'python', patched: 'yes' }, missing: [404, 'NotFound'], stdout: 'out\n', stderr: 'err\n', code: 0, first: 'ADDED', last: 'DELETED',
+    nodes: 2,
+    listed: ['python'],
+    labels: { by: 'python', patched: 'yes' },
+    missing: [404, 'NotFound'],
+    stdout: 'out\n',
+    stderr: 'err\n',
+    code: 0,
+    first: 'ADDED',
+    last: 'DELETED',
   })
 }, 150_000)
 
@@ -86,10 +109,14 @@ describe.skipIf(!hasOldKubectl)('kubectl 1.20', () => {
     await kubectl('logs', 'deploy/web')
     expect(await kubectl('scale', 'deployment/web', '--replicas=1')).toBe('deployment.apps/web scaled')
     expect(await kubectl('explain', 'deployment.spec.strategy')).toContain('rollingUpdate')
-    expect(await kubectl('apply', '-f', path.join(examples, 'web.yaml'))).toMatch(/deployment\.apps\/web configured\nservice\/web unchanged/)
+    expect(await kubectl('apply', '-f', path.join(examples, 'web.yaml'))).toMatch(
+      /deployment\.apps\/web configured\nservice\/web unchanged/,
+    )
     const wrong = path.join(cluster.dir, 'wrong.yaml')
     await writeFile(wrong, 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: wrong}\ndatas: {}\n')
-    expect((await runOldKubectl(cluster.kubeconfig, ['apply', '-f', wrong])).stderr).toContain('unknown field "datas" in io.k8s.api.core.v1.ConfigMap')
+    expect((await runOldKubectl(cluster.kubeconfig, ['apply', '-f', wrong])).stderr).toContain(
+      'unknown field "datas" in io.k8s.api.core.v1.ConfigMap',
+    )
     await kubectl('delete', '-f', path.join(examples, 'web.yaml'))
   }, 120_000)
 })

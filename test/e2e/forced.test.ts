@@ -16,7 +16,9 @@ const name = (answer: string): string | undefined => /^Hostname: (\S+)/.exec(ans
 
 test('pods have addresses of their own, and Services lead to all of them, from everywhere', async () => {
   const { kubectl } = cluster
-  expect(await kubectl('get', 'nodes', '-l', 'coxswain.io/runtime=process,coxswain.io/network=bridge,coxswain.io/proxy=userspace', '-o', 'name')).toBe('node/node-1\nnode/node-2')
+  expect(
+    await kubectl('get', 'nodes', '-l', 'coxswain.io/runtime=process,coxswain.io/network=bridge,coxswain.io/proxy=userspace', '-o', 'name'),
+  ).toBe('node/node-1\nnode/node-2')
   await kubectl('apply', '-f', path.join(import.meta.dirname, '../../examples/web.yaml'))
   await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
   const pods = (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].metadata.name}')).split(' ').sort()

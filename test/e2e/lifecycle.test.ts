@@ -27,7 +27,11 @@ describe('a cluster that comes and goes', () => {
   test('nodes are added, listed and removed', async () => {
     expect((await cluster.cox('node', 'add', '--name', 'extra')).stdout).toContain('node extra is Ready')
     const list = JSON.parse((await cluster.cox('node', 'list', '-o', 'json')).stdout) as { name: string; status: string }[]
-    expect(list.map(n => [n.name, n.status])).toEqual([['node-1', 'Ready'], ['node-2', 'Ready'], ['extra', 'Ready']])
+    expect(list.map(n => [n.name, n.status])).toEqual([
+      ['node-1', 'Ready'],
+      ['node-2', 'Ready'],
+      ['extra', 'Ready'],
+    ])
     expect((await cluster.cox('node', 'rm', 'extra')).code).toBe(0)
     expect((await cluster.tryKubectl('get', 'node', 'extra')).stderr).toContain('nodes "extra" not found')
   })
@@ -47,8 +51,14 @@ describe('a cluster that comes and goes', () => {
     await cluster.up()
     expect(await cluster.kubectl('get', 'configmap', 'kept', '-o', 'jsonpath={.data.a}')).toBe('1')
     // The status still counts the pods as they were before: only processes show that they run again.
-    await eventually(async () => (await cluster.ps()).filter(r => r.component === 'container' && r.pod?.startsWith('kept-')).length >= 2, 'the pods run again')
-    await eventually(async () => (await cluster.kubectl('get', 'deployment', 'kept', '-o', 'jsonpath={.status.readyReplicas}')) === '2', 'they are ready')
+    await eventually(
+      async () => (await cluster.ps()).filter(r => r.component === 'container' && r.pod?.startsWith('kept-')).length >= 2,
+      'the pods run again',
+    )
+    await eventually(
+      async () => (await cluster.kubectl('get', 'deployment', 'kept', '-o', 'jsonpath={.status.readyReplicas}')) === '2',
+      'they are ready',
+    )
   })
 
   test('a second supervisor is refused', async () => {
@@ -80,7 +90,10 @@ describe('impossible requests are one clear line and exit code 1', () => {
     [['link', 'degrade', 'node-1', '--loss', '101'], /argument '101' is invalid/],
     [['node', 'kill'], /missing required argument 'name'/],
     [['down', 'now'], /too many arguments/],
-    [['chaos', '--only', 'node,engine'], /There is no "engine" to hit; there are: node, agent, apiserver, nats, controller-manager, scheduler, pod, link/],
+    [
+      ['chaos', '--only', 'node,engine'],
+      /There is no "engine" to hit; there are: node, agent, apiserver, nats, controller-manager, scheduler, pod, link/,
+    ],
     [['chaos', '--duration', 'soon'], /It must be a duration like 10m, 90s or 500ms/],
     [['chaos', '--seed', '-1'], /It must be a whole number from 0 to 4294967295/],
     [['chaos', '--state-dir', nowhere], /there is no cluster in/],

@@ -18,7 +18,8 @@ const curl = async (url: string): Promise<string> => (await execa('curl', ['-s',
 const nodeProcesses = (): number[] => processesMarked(`COXSWAIN_NODE=${cluster.dir}/nodes/node-1`)
 // A port that nobody else on the machine has taken for a pod.
 const port = 20_000 + (process.pid % 10_000)
-const manifest = (): Promise<string> => readFile(path.join(import.meta.dirname, '../../examples/rootless.yaml'), 'utf8').then(text => text.replaceAll('8080', String(port)))
+const manifest = (): Promise<string> =>
+  readFile(path.join(import.meta.dirname, '../../examples/rootless.yaml'), 'utf8').then(text => text.replaceAll('8080', String(port)))
 
 test('nobody here is root, and the node says what it can', async () => {
   expect(process.getuid!()).not.toBe(0)
@@ -36,28 +37,55 @@ test('a Deployment with volumes behind a Service', async () => {
   const clusterIP = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
   expect(clusterIP).toMatch(/^127\./)
   const nodePort = await kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.ports[0].nodePort}')
-  for (const url of [`http://${clusterIP}:8000`, `http://127.0.0.1:${nodePort}`, `http://${hostIP}:${nodePort}`]) await eventually(async () => (await curl(url)).startsWith(`Hostname: ${pod}\n`), url)
+  for (const url of [`http://${clusterIP}:8000`, `http://127.0.0.1:${nodePort}`, `http://${hostIP}:${nodePort}`])
+    await eventually(async () => (await curl(url)).startsWith(`Hostname: ${pod}\n`), url)
   // With the port that the pod itself listens on, too.
   await kubectl('expose', 'deployment', 'web', '--name=same', `--port=${port}`)
   const same = await kubectl('get', 'service', 'same', '-o', 'jsonpath={.spec.clusterIP}')
   await eventually(async () => (await curl(`http://${same}:${port}`)).startsWith(`Hostname: ${pod}\n`), 'a Service without a proxy')
   expect(await kubectl('get', 'events', '--field-selector', 'reason=FailedToListen', '-o', 'name')).toBe('')
-  expect(await kubectl('exec', pod, '-c', 'echo', '--', 'sh', '-c', 'cat data/copy $COXSWAIN_MOUNT_DATA/copy')).toBe('good morninggood morning')
+  expect(await kubectl('exec', pod, '-c', 'echo', '--', 'sh', '-c', 'cat data/copy $COXSWAIN_MOUNT_DATA/copy')).toBe(
+    'good morninggood morning',
+  )
   expect(await kubectl('logs', pod, '-c', 'echo')).toContain(`listening on port ${port}`)
-  const told = await kubectl('get', 'events', '--field-selector', `involvedObject.name=${pod},reason=FieldsNotHonored`, '-o', 'jsonpath={.items[*].message}')
-  expect(told).toBe('This node cannot honor: mountPath /greeting (it is ./greeting and $COXSWAIN_MOUNT_GREETING) of container prepare; mountPath /data (it is ./data and $COXSWAIN_MOUNT_DATA) of container prepare; limits.memory of container echo; mountPath /data (it is ./data and $COXSWAIN_MOUNT_DATA) of container echo')
+  const told = await kubectl(
+    'get',
+    'events',
+    '--field-selector',
+    `involvedObject.name=${pod},reason=FieldsNotHonored`,
+    '-o',
+    'jsonpath={.items[*].message}',
+  )
+  expect(told).toBe(
+    'This node cannot honor: mountPath /greeting (it is ./greeting and $COXSWAIN_MOUNT_GREETING) of container prepare; mountPath /data (it is ./data and $COXSWAIN_MOUNT_DATA) of container prepare; limits.memory of container echo; mountPath /data (it is ./data and $COXSWAIN_MOUNT_DATA) of container echo',
+  )
 })
 
 test('pods reach the API server as in any cluster', async () => {
-  const [host, apiPort] = (await kubectl('exec', 'deployment/web', '-c', 'echo', '--', 'sh', '-c', 'echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT')).split(' ')
+  const [host, apiPort] = (
+    await kubectl('exec', 'deployment/web', '-c', 'echo', '--', 'sh', '-c', 'echo $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT')
+  ).split(' ')
   const secret = 'var/run/secrets/kubernetes.io/serviceaccount'
-  const answer = await kubectl('exec', 'deployment/web', '-c', 'echo', '--', 'sh', '-c', `curl -s --cacert ${secret}/ca.crt -H "Authorization: Bearer $(cat ${secret}/token)" https://${host}:${apiPort}/api/v1/namespaces/default/pods`)
+  const answer = await kubectl(
+    'exec',
+    'deployment/web',
+    '-c',
+    'echo',
+    '--',
+    'sh',
+    '-c',
+    `curl -s --cacert ${secret}/ca.crt -H "Authorization: Bearer $(cat ${secret}/token)" https://${host}:${apiPort}/api/v1/namespaces/default/pods`,
+  )
   // With RBAC, who asks is known, and may not.
   expect(answer).toMatch(/"kind":\s*"PodList"|User \\"system:serviceaccount:default:default\\" cannot list resource/)
 })
 
 test('port-forward', async () => {
-  const forward = execa(`${(await import('../fixtures/kubectl.ts').then(k => k.unpacked()))}/kubectl/kubectl`, ['port-forward', 'service/web', ':8000'], { env: { KUBECONFIG: cluster.kubeconfig }, reject: false })
+  const forward = execa(
+    `${await import('../fixtures/kubectl.ts').then(k => k.unpacked())}/kubectl/kubectl`,
+    ['port-forward', 'service/web', ':8000'],
+    { env: { KUBECONFIG: cluster.kubeconfig }, reject: false },
+  )
   let words = ''
   forward.stdout!.on('data', (text: Buffer) => (words += String(text)))
   const local = await eventually(() => /127\.0\.0\.1:(\d+) ->/.exec(words)?.[1], 'a local port')
@@ -68,7 +96,13 @@ test('port-forward', async () => {
 
 test('a second pod with the same port waits for another node', async () => {
   await kubectl('scale', 'deployment/web', '--replicas=2')
-  await eventually(async () => (await kubectl('get', 'events', '--field-selector', 'reason=FailedScheduling', '-o', 'jsonpath={.items[*].message}')).includes("1 node(s) didn't have free ports for the requested pod ports"), 'the reason')
+  await eventually(
+    async () =>
+      (await kubectl('get', 'events', '--field-selector', 'reason=FailedScheduling', '-o', 'jsonpath={.items[*].message}')).includes(
+        "1 node(s) didn't have free ports for the requested pod ports",
+      ),
+    'the reason',
+  )
   await kubectl('scale', 'deployment/web', '--replicas=1')
 })
 
@@ -90,7 +124,18 @@ test('a killed node takes its pods along; started again it has them back', async
   expect((await cluster.cox('node', 'kill', 'node-1')).code).toBe(0)
   expect(nodeProcesses()).toEqual([])
   expect((await cluster.cox('node', 'start', 'node-1')).code).toBe(0)
-  await eventually(async () => (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.containerStatuses[0].restartCount} {.items[*].status.containerStatuses[0].ready}')) === '1 true', 'the pod runs again')
+  await eventually(
+    async () =>
+      (await kubectl(
+        'get',
+        'pods',
+        '-l',
+        'app=web',
+        '-o',
+        'jsonpath={.items[*].status.containerStatuses[0].restartCount} {.items[*].status.containerStatuses[0].ready}',
+      )) === '1 true',
+    'the pod runs again',
+  )
 })
 
 test('cox down leaves nothing that runs; up brings the pods back', async () => {
@@ -98,5 +143,8 @@ test('cox down leaves nothing that runs; up brings the pods back', async () => {
   expect(nodeProcesses()).toEqual([])
   expect(await cluster.ps()).toEqual([])
   await cluster.up()
-  await eventually(async () => (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.containerStatuses[0].ready}')) === 'true', 'the pod runs again')
+  await eventually(
+    async () => (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={.items[*].status.containerStatuses[0].ready}')) === 'true',
+    'the pod runs again',
+  )
 })

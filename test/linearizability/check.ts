@@ -1,10 +1,14 @@
 /**
- * Whether what clients saw of a register can be explained by a register that does one thing at a time, each between its call and its return: the algorithm of
- * Wing and Gong with Lowe's memory of what was tried, as Porcupine does it. Registers do not know each other, so a history is judged key by key.
+ * Whether what clients saw of a register can be explained by a register that does one thing at a time, each between its call and its
+ * return: the algorithm of Wing and Gong with Lowe's memory of what was tried, as Porcupine does it. Registers do not know each other, so a
+ * history is judged key by key.
  */
 
-/** `null` is the value of what does not exist. A compare-and-swap of unknown outcome may have happened at any time since its call, or never. */
-export type Action = { kind: 'read'; value: string | null } | { kind: 'cas'; from: string | null; to: string | null; outcome: 'done' | 'refused' | 'unknown' }
+/**
+ * `null` is the value of what does not exist. A compare-and-swap of unknown outcome may have happened at any time since its call, or never.
+ */
+export type Action =
+  { kind: 'read'; value: string | null } | { kind: 'cas'; from: string | null; to: string | null; outcome: 'done' | 'refused' | 'unknown' }
 
 export interface Operation {
   key: string
@@ -57,7 +61,10 @@ function entriesOf(operations: readonly Operation[]): Entry {
     const call: Entry = { id, operation, end: undefined, isCall: true, previous: undefined, next: undefined }
     if (operation.action.kind === 'cas' && operation.action.outcome === 'unknown') return [{ at: operation.called, entry: call }]
     call.end = { id, operation, end: undefined, isCall: false, previous: undefined, next: undefined }
-    return [{ at: operation.called, entry: call }, { at: operation.returned, entry: call.end }]
+    return [
+      { at: operation.called, entry: call },
+      { at: operation.returned, entry: call.end },
+    ]
   })
   const head: Entry = { id: -1, operation: operations[0]!, end: undefined, isCall: false, previous: undefined, next: undefined }
   let last = head
@@ -96,7 +103,7 @@ function explain(operations: readonly Operation[]): Operation | undefined {
     for (let e = head.next; e && e.id <= top; e = e.next) if (e.isCall && e !== without) open += `${e.id},`
     return `${top} ${open} ${JSON.stringify(after)}`
   }
-  for (let entry = head.next; missing > 0; ) {
+  for (let entry = head.next; missing > 0;) {
     if (entry?.isCall) {
       const after = step(value, entry.operation.action)
       if (after) {

@@ -1,4 +1,7 @@
-/** Clients that use ConfigMaps as registers: they read, list, create, replace and delete them, each change a compare-and-swap by resourceVersion. */
+/**
+ * Clients that use ConfigMaps as registers: they read, list, create, replace and delete them, each change a compare-and-swap by
+ * resourceVersion.
+ */
 import { randomInt } from 'node:crypto'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import { configMaps } from '#shared/api/kinds.ts'
@@ -13,13 +16,21 @@ interface Known {
   version: string
 }
 const nothing: Known = { value: null, version: '' }
-const knownOf = (object: ConfigMap | undefined): Known => (object ? { value: object.data?.['value'] ?? '', version: object.metadata.resourceVersion ?? '' } : nothing)
+const knownOf = (object: ConfigMap | undefined): Known =>
+  object ? { value: object.data?.['value'] ?? '', version: object.metadata.resourceVersion ?? '' } : nothing
 
 /** An answer that says no for certain, and did nothing. What failed in another way may have happened, or may happen yet. */
 const refused = (failure: unknown): boolean => failure instanceof StatusError && (failure.code === 404 || failure.code === 409)
 
 /** Works on the registers until `signal` aborts, each time by any of the ways. `name` is unique and begins the values that it writes. */
-export async function useRegisters(name: string, ways: Readonly<Record<string, Client>>, namespace: string, registers: readonly string[], history: History, signal: AbortSignal): Promise<void> {
+export async function useRegisters(
+  name: string,
+  ways: Readonly<Record<string, Client>>,
+  namespace: string,
+  registers: readonly string[],
+  history: History,
+  signal: AbortSignal,
+): Promise<void> {
   const known = new Map<string, Known>()
   const wayNames = Object.keys(ways)
   let count = 0
@@ -27,15 +38,27 @@ export async function useRegisters(name: string, ways: Readonly<Record<string, C
     ({ metadata: { name: register, namespace, ...(version ? { resourceVersion: version } : {}) }, data: { value } }) as unknown as ConfigMap
 
   async function read(by: string, client: Client, register: string): Promise<void> {
-    await history.record(by, () => client.get(configMaps, namespace, register), (answer, failure) => {
-      if (!answer && !refused(failure)) return []
-      known.set(register, knownOf(answer))
-      return [[register, { kind: 'read', value: knownOf(answer).value }]]
-    })
+    await history.record(
+      by,
+      () => client.get(configMaps, namespace, register),
+      (answer, failure) => {
+        if (!answer && !refused(failure)) return []
+        known.set(register, knownOf(answer))
+        return [[register, { kind: 'read', value: knownOf(answer).value }]]
+      },
+    )
   }
   async function list(by: string, client: Client): Promise<void> {
-    await history.record(by, () => client.list(configMaps, namespace), answer =>
-      answer ? registers.map((register): [string, Action] => [register, { kind: 'read', value: knownOf(answer.items.find(i => i.metadata.name === register)).value }]) : [],
+    await history.record(
+      by,
+      () => client.list(configMaps, namespace),
+      answer =>
+        answer
+          ? registers.map((register): [string, Action] => [
+              register,
+              { kind: 'read', value: knownOf(answer.items.find(i => i.metadata.name === register)).value },
+            ])
+          : [],
     )
   }
   async function swap(by: string, client: Client, register: string, { value: from, version }: Known): Promise<void> {
@@ -43,7 +66,9 @@ export async function useRegisters(name: string, ways: Readonly<Record<string, C
     const to = remove ? null : `${name}.${++count}`
     const request = async (): Promise<ConfigMap | undefined> => {
       if (to === null) return void (await client.delete(configMaps, namespace, register, { preconditions: { resourceVersion: version } }))
-      return from === null ? client.create(configMaps, namespace, object(register, to)) : client.update(configMaps, object(register, to, version))
+      return from === null
+        ? client.create(configMaps, namespace, object(register, to))
+        : client.update(configMaps, object(register, to, version))
     }
     known.delete(register)
     await history.record(by, request, (answer, failure) => {

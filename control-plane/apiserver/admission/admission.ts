@@ -2,7 +2,7 @@
 import type { DeleteOptions } from '#shared/api/meta/options.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
-import type { Endpoint } from '../rest/endpoint.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT'
 

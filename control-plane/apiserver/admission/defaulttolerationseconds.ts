@@ -16,7 +16,8 @@ export function defaultTolerationSeconds(notReadySeconds: number, unreachableSec
       if (a.endpoint.plural !== 'pods' || a.endpoint.group !== '' || a.subresource !== '' || a.operation === 'DELETE') return
       const { spec } = a.object as Pod
       const tolerations = spec.tolerations ?? []
-      const tolerates = (key: string): boolean => tolerations.some(t => (!t.key || t.key === key) && (!t.effect || t.effect === 'NoExecute'))
+      const tolerates = (key: string): boolean =>
+        tolerations.some(t => (!t.key || t.key === key) && (!t.effect || t.effect === 'NoExecute'))
       const missing = added.filter(t => !tolerates(t.key))
       if (missing.length > 0) spec.tolerations = [...tolerations, ...missing.map(t => ({ ...t }))]
     },

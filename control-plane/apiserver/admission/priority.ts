@@ -20,11 +20,16 @@ export function priority(): AdmissionPlugin {
         return
       }
       const name = spec.priorityClassName ?? ''
-      if (name !== '' && system[name] === undefined) throw forbidden(a.endpoint.groupResource, a.name, `no PriorityClass with name ${name} was found`)
+      if (name !== '' && system[name] === undefined)
+        throw forbidden(a.endpoint.groupResource, a.name, `no PriorityClass with name ${name} was found`)
       const value = system[name] ?? 0
       if (spec.priority !== undefined && spec.priority !== value) {
         const why = `the integer value of priority (${spec.priority}) must not be provided in pod spec`
-        throw forbidden(a.endpoint.groupResource, a.name, `${why}; priority admission controller computed ${value} from the given PriorityClass name`)
+        throw forbidden(
+          a.endpoint.groupResource,
+          a.name,
+          `${why}; priority admission controller computed ${value} from the given PriorityClass name`,
+        )
       }
       spec.priority = value
       spec.preemptionPolicy ??= 'PreemptLowerPriority'

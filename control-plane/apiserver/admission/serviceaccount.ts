@@ -1,10 +1,13 @@
-/** ServiceAccount: pods run as an account that exists, and find a token of it, the cluster's certificate and their namespace in every container. */
+/**
+ * ServiceAccount: pods run as an account that exists, and find a token of it, the cluster's certificate and their namespace in every
+ * container.
+ */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { forbidden, badRequest, type StatusError } from '#shared/machinery/status.ts'
 import type { Registry, Stored } from '../registry/registry.ts'
-import { generateName } from '../rest/create.ts'
+import { generateName } from '../objects/create.ts'
 import type { AdmissionPlugin, Attributes } from './admission.ts'
 
 const table = { group: '', plural: 'serviceaccounts' }
@@ -33,11 +36,15 @@ export function serviceAccount(registry: Registry): AdmissionPlugin {
 
 const refused = (a: Attributes, why: string): StatusError => forbidden(a.endpoint.groupResource, a.name, why)
 
-/** The account may just have been made; the cache is asked again when it is current. The one that a controller makes for each namespace may be on its way. */
+/**
+ * The account may just have been made; the cache is asked again when it is current. The one that a controller makes for each namespace may
+ * be on its way.
+ */
 async function late(registry: Registry, a: Attributes, pod: Pod, name: string): Promise<void> {
   await registry.fresh()
   const account = registry.get(table, a.namespace, name) ?? (name === 'default' ? await appearing(registry, a.namespace, name) : undefined)
-  if (!account) throw refused(a, `error looking up service account ${a.namespace}/${name}: serviceaccount ${JSON.stringify(name)} not found`)
+  if (!account)
+    throw refused(a, `error looking up service account ${a.namespace}/${name}: serviceaccount ${JSON.stringify(name)} not found`)
   complete(pod, account.object as ServiceAccount)
 }
 
@@ -50,14 +57,19 @@ function appearing(registry: Registry, namespace: string, name: string): Promise
       resolve(account)
     }
     const timer = setTimeout(end, appearsWithinMs)
-    const stop = registry.watch(table, { namespace, name, after: registry.version }, { events: events => end(events.at(-1)?.stored), progress: () => {}, expired: () => end() })
+    const stop = registry.watch(
+      table,
+      { namespace, name, after: registry.version },
+      { events: events => end(events.at(-1)?.stored), progress: () => {}, expired: () => end() },
+    )
   })
 }
 
 function checkMirror(a: Attributes, pod: Pod): void {
   if (pod.spec.serviceAccountName) throw refused(a, 'a mirror pod may not reference service accounts')
   if (pod.spec.volumes?.some(v => v.secret)) throw refused(a, 'a mirror pod may not reference secrets')
-  if (pod.spec.volumes?.some(v => v.projected?.sources?.some(s => s.serviceAccountToken))) throw badRequest('a mirror pod may not use ServiceAccountToken volume projections')
+  if (pod.spec.volumes?.some(v => v.projected?.sources?.some(s => s.serviceAccountToken)))
+    throw badRequest('a mirror pod may not use ServiceAccountToken volume projections')
 }
 
 function complete(pod: Pod, account: ServiceAccount): void {

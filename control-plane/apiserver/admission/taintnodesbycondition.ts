@@ -9,6 +9,7 @@ export const taintNodesByCondition = (): AdmissionPlugin => ({
   mutate(a) {
     if (a.operation !== 'CREATE' || a.endpoint.plural !== 'nodes' || a.endpoint.group !== '' || a.subresource !== '') return
     const { spec } = a.object as Node
-    if (!spec.taints?.some(t => t.key === notReady.key && t.effect === notReady.effect)) spec.taints = [...(spec.taints ?? []), { ...notReady }]
+    if (!spec.taints?.some(t => t.key === notReady.key && t.effect === notReady.effect))
+      spec.taints = [...(spec.taints ?? []), { ...notReady }]
   },
 })

@@ -1,4 +1,6 @@
-/** Tokens of service accounts: JWTs signed with ES256, with upstream's `kubernetes.io` claims; good as long as what they are bound to lives. */
+/**
+ * Tokens of service accounts: JWTs signed with ES256, with upstream's `kubernetes.io` claims; good as long as what they are bound to lives.
+ */
 import { createPrivateKey, createPublicKey, createHash, randomUUID, type KeyObject } from 'node:crypto'
 import { SignJWT, jwtVerify, type JWTPayload } from 'jose'
 import type { UserInfo } from '#shared/bus/transport.ts'
@@ -53,7 +55,7 @@ const maxRemembered = 1000
 
 export function serviceAccountTokens(registry: Registry, keys: TokenKeys): ServiceAccountTokens {
   const privateKey = keys.privateKey === undefined ? undefined : createPrivateKey(keys.privateKey)
-  const publicKey = keys.publicKey === undefined ? (privateKey && createPublicKey(privateKey)) : createPublicKey(keys.publicKey)
+  const publicKey = keys.publicKey === undefined ? privateKey && createPublicKey(privateKey) : createPublicKey(keys.publicKey)
   const keyId = publicKey && idOf(publicKey)
   const verified = new Map<string, JWTPayload>()
   const own = [keys.issuer]
@@ -113,7 +115,10 @@ export function serviceAccountTokens(registry: Registry, keys: TokenKeys): Servi
 }
 
 /** Upstream's key id: the hash of the public key in DER. */
-const idOf = (key: KeyObject): string => createHash('sha256').update(key.export({ type: 'spki', format: 'der' })).digest('base64url')
+const idOf = (key: KeyObject): string =>
+  createHash('sha256')
+    .update(key.export({ type: 'spki', format: 'der' }))
+    .digest('base64url')
 
 /** Whether what the token names is still the same object. */
 function isAlive(registry: Registry, c: KubernetesClaims): boolean {
@@ -123,7 +128,9 @@ function isAlive(registry: Registry, c: KubernetesClaims): boolean {
     // Upstream gives what is being deleted a minute more.
     return meta?.uid === named.uid && (meta.deletionTimestamp === undefined || Date.parse(meta.deletionTimestamp) + 60_000 > Date.now())
   }
-  return alive('serviceaccounts', c.namespace, c.serviceaccount) && alive('pods', c.namespace, c.pod) && alive('secrets', c.namespace, c.secret)
+  return (
+    alive('serviceaccounts', c.namespace, c.serviceaccount) && alive('pods', c.namespace, c.pod) && alive('secrets', c.namespace, c.secret)
+  )
 }
 
 function userOf(c: KubernetesClaims, id: string | undefined): UserInfo {

@@ -1,6 +1,6 @@
 /** Who may do what. The place in the chain is here; RBAC and the Node authorizer are further implementations. */
 import type { UserInfo } from '#shared/bus/transport.ts'
-import type { RequestInfo } from '../handler/requestinfo.ts'
+import type { RequestInfo } from '../chain/requestinfo.ts'
 
 /** Undefined when allowed, else why not (may be empty). */
 export type Authorizer = (user: UserInfo, info: RequestInfo) => string | undefined
@@ -9,7 +9,9 @@ const publicPaths = new Set(['/healthz', '/livez', '/readyz', '/version', '/vers
 
 /** What somebody without credentials may see. */
 export const isPublic = (info: RequestInfo): boolean =>
-  !info.isResource && info.verb === 'get' && (publicPaths.has(info.path) || info.path.startsWith('/livez/') || info.path.startsWith('/readyz/') || info.path.startsWith('/healthz/'))
+  !info.isResource &&
+  info.verb === 'get' &&
+  (publicPaths.has(info.path) || info.path.startsWith('/livez/') || info.path.startsWith('/readyz/') || info.path.startsWith('/healthz/'))
 
 /** Everybody who is authenticated may do everything. */
 export const alwaysAllow: Authorizer = () => undefined

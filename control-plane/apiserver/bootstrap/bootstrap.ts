@@ -3,10 +3,10 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists } from '#shared/machinery/status.ts'
 import type { ApiServerOptions } from '../options.ts'
-import { toStored } from '../rest/body.ts'
-import { createObject } from '../rest/create.ts'
-import type { Endpoint } from '../rest/endpoint.ts'
-import type { Store, Writer } from '../rest/store.ts'
+import { toStored } from '../objects/body.ts'
+import { createObject } from '../objects/create.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
+import type { Store, Writer } from '../objects/store.ts'
 import { keepEndpoints, kubernetesService } from './kubernetes.ts'
 
 export interface BootstrapParts {
@@ -19,7 +19,12 @@ export interface BootstrapParts {
 }
 
 /** The server itself as a writer. */
-export const self: Writer = { user: { name: 'system:apiserver', groups: ['system:masters'] }, dryRun: false, fieldManager: 'kube-apiserver', subresource: '' }
+export const self: Writer = {
+  user: { name: 'system:apiserver', groups: ['system:masters'] },
+  dryRun: false,
+  fieldManager: 'kube-apiserver',
+  subresource: '',
+}
 const namespaceNames = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
 
 /** Resolves when the namespaces and the Service are there, with how to stop what goes on. */
@@ -72,7 +77,11 @@ function keep(parts: BootstrapParts): () => void {
   const service = { table: { group: '', plural: 'services' }, namespace: 'default', name: 'kubernetes' }
   const watched = [service, ...namespaceNames.map(name => ({ table: { group: '', plural: 'namespaces' }, namespace: '', name }))]
   const stops = watched.map(({ table, namespace, name }) =>
-    registry.watch(table, { namespace, name, after: registry.version }, { events: events => events.at(-1)?.type === 'DELETED' && round(), progress: () => {}, expired: () => {} }),
+    registry.watch(
+      table,
+      { namespace, name, after: registry.version },
+      { events: events => events.at(-1)?.type === 'DELETED' && round(), progress: () => {}, expired: () => {} },
+    ),
   )
   round()
   return () => {
@@ -82,7 +91,10 @@ function keep(parts: BootstrapParts): () => void {
   }
 }
 
-/** Creates an object unless there is one, or another API server makes it first: what that has taken for it (an address) may be what fails here. */
+/**
+ * Creates an object unless there is one, or another API server makes it first: what that has taken for it (an address) may be what fails
+ * here.
+ */
 export async function ensure(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject): Promise<void> {
   try {
     await createObject(store, endpoint, namespace, toStored(endpoint, object), self)

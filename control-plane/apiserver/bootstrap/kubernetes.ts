@@ -1,6 +1,6 @@
 /**
- * The `kubernetes` Service and who is behind it: every API server keeps a Lease in kube-system, and each writes the addresses of all that are alive into
- * Endpoints and EndpointSlice.
+ * The `kubernetes` Service and who is behind it: every API server keeps a Lease in kube-system, and each writes the addresses of all that
+ * are alive into Endpoints and EndpointSlice.
  */
 import { createHash, randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
@@ -12,11 +12,11 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { ipFamily } from '#shared/machinery/ip.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { formatMicroTime } from '#shared/machinery/time.ts'
-import { toStored } from '../rest/body.ts'
-import { deleteObject } from '../rest/delete.ts'
-import type { Endpoint } from '../rest/endpoint.ts'
-import { updateObject } from '../rest/update.ts'
-import { addressRange } from '../services/ranges.ts'
+import { toStored } from '../objects/body.ts'
+import { deleteObject } from '../objects/delete.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
+import { updateObject } from '../objects/update.ts'
+import { addressRange } from '../serviceips/ranges.ts'
 import { ensure, self, type BootstrapParts } from './bootstrap.ts'
 
 /** An address is gone after `leaseSeconds` without a renewal, seen at the next round. Upstream: 15 s and 10 s. */
@@ -53,7 +53,8 @@ export async function kubernetesService(parts: BootstrapParts): Promise<void> {
       ports: [{ name: 'https', port: options.kubernetesServicePort, protocol: 'TCP', targetPort: port }],
     },
   }
-  if (!store.registry.get({ group: '', plural: 'services' }, 'default', 'kubernetes')) await ensure(store, endpoints.get('/v1/services')!, 'default', service)
+  if (!store.registry.get({ group: '', plural: 'services' }, 'default', 'kubernetes'))
+    await ensure(store, endpoints.get('/v1/services')!, 'default', service)
 }
 
 /** Keeps this server's lease and the endpoints. Returns how to stop: the lease goes, so that the others take the address out. */
@@ -64,7 +65,10 @@ export function keepEndpoints(parts: BootstrapParts): () => Promise<void> {
   const leases = endpoints.get('coordination.k8s.io/v1/leases')!
   const text = `${own.ip}:${own.port}`
   // Several may share their advertised address; no two listen on the same addresses all over.
-  const name = `apiserver-${createHash('sha256').update([text, ...options.bindAddress].join()).digest('hex').slice(0, 26)}`
+  const name = `apiserver-${createHash('sha256')
+    .update([text, ...options.bindAddress].join())
+    .digest('hex')
+    .slice(0, 26)}`
   const holderIdentity = `${name}_${randomUUID()}`
   let stopped = false
 
@@ -79,7 +83,8 @@ export function keepEndpoints(parts: BootstrapParts): () => Promise<void> {
     }
     await updateObject(store, leases, 'kube-system', name, lease, self, true)
   }
-  // When each lease was seen to change, on our own clock: those of other machines do not matter, except that one which looks old at first has to change to count.
+  // When each lease was seen to change, on our own clock: those of other machines do not matter, except that one which looks old at first
+  // has to change to count.
   let seen = new Map<string, { version: number; at: number }>()
   const alive = (): Address[] => {
     const before = seen
@@ -143,7 +148,11 @@ async function publish(parts: BootstrapParts, addresses: readonly Address[]): Pr
   const slices = groups.map(([port, ips], i): Partial<EndpointSlice> & KubeObject => ({
     kind: 'EndpointSlice',
     apiVersion: 'discovery.k8s.io/v1',
-    metadata: { name: i === 0 ? 'kubernetes' : `kubernetes-${port}`, namespace: 'default', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    metadata: {
+      name: i === 0 ? 'kubernetes' : `kubernetes-${port}`,
+      namespace: 'default',
+      labels: { 'kubernetes.io/service-name': 'kubernetes' },
+    },
     addressType: ipFamily(ips[0]!) ?? 'IPv4',
     endpoints: ips.map(ip => ({ addresses: [ip], conditions: { ready: true } })),
     ports: [{ name: 'https', port, protocol: 'TCP' }],
@@ -152,7 +161,8 @@ async function publish(parts: BootstrapParts, addresses: readonly Address[]): Pr
   const sliceEndpoint = parts.endpoints.get('discovery.k8s.io/v1/endpointslices')!
   const names = new Set(slices.map(s => s.metadata.name))
   for (const stored of parts.store.registry.list(sliceEndpoint.table, 'default')) {
-    if (/^kubernetes-\d+$/.test(stored.name) && !names.has(stored.name)) await deleteObject(parts.store, sliceEndpoint, 'default', stored.name, {}, self)
+    if (/^kubernetes-\d+$/.test(stored.name) && !names.has(stored.name))
+      await deleteObject(parts.store, sliceEndpoint, 'default', stored.name, {}, self)
   }
 }
 

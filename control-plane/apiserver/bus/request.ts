@@ -25,14 +25,18 @@ export function identityOfSubject(subject: string): string | undefined {
   }
 }
 
-/** Returns why a message is garbage, or the request. The reply subject is the sender's choice, and we may publish where it may not: it must be its inbox. */
+/**
+ * Returns why a message is garbage, or the request. The reply subject is the sender's choice, and we may publish where it may not: it must
+ * be its inbox.
+ */
 export function readRequest(m: Msg): BusRequest | string {
   const identity = identityOfSubject(m.subject)
   if (!identity) return 'no identity in the subject'
   const prefix = `${inboxPrefix(identity)}.`
   const tokens = m.reply?.startsWith(prefix) ? m.reply.slice(prefix.length).split('.') : []
   const [client, token] = tokens
-  if (tokens.length !== 2 || !client || !token || !/^\w+$/.test(client) || !/^\w+$/.test(token)) return `the reply subject is not an inbox of ${identity}`
+  if (tokens.length !== 2 || !client || !token || !/^\w+$/.test(client) || !/^\w+$/.test(token))
+    return `the reply subject is not an inbox of ${identity}`
   const method = m.headers?.get('Method') ?? ''
   const url = m.headers?.get('Path') ?? ''
   if (!/^[A-Z]{1,16}$/.test(method)) return 'no method'
@@ -44,7 +48,14 @@ export function readRequest(m: Msg): BusRequest | string {
   const at = url.indexOf('?')
   const path = at < 0 ? url : url.slice(0, at)
   const query = new URLSearchParams(at < 0 ? '' : url.slice(at + 1))
-  return { identity, client, token, reply: `${prefix}${client}.${token}`, timeoutMs: Math.min(timeoutMs, maxTimeoutMs), request: { method, path, query, headers, body: m.data } }
+  return {
+    identity,
+    client,
+    token,
+    reply: `${prefix}${client}.${token}`,
+    timeoutMs: Math.min(timeoutMs, maxTimeoutMs),
+    request: { method, path, query, headers, body: m.data },
+  }
 }
 
 function readHeaders(text: string): Record<string, string> | undefined {

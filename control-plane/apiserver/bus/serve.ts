@@ -75,7 +75,9 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
       leave = await gate.enter(read.identity)
       if (!leave) return await answer.send(statusResponse(tooManyRequests()))
       if (answer.signal.aborted) return
-      const response = await handler({ ...read.request, signal: answer.signal }, userOf(read.identity)).catch((e: unknown) => failure(e, read, answer))
+      const response = await handler({ ...read.request, signal: answer.signal }, userOf(read.identity)).catch((e: unknown) =>
+        failure(e, read, answer),
+      )
       clearTimeout(accept)
       clearTimeout(deadline)
       if (!(response.body instanceof Uint8Array)) leave()
@@ -109,7 +111,10 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
 
   const heartbeat = (m: Msg, key: string, client: Client | undefined) => {
     if (!m.reply?.startsWith(`_INBOX.${key}.`)) return garbage(m, 'the reply subject is not an inbox of the sender')
-    const alive: Alive = { requests: Object.fromEntries([...(client?.answers ?? [])].map(([token, a]) => [token, a.frames])), nextMs: Math.max(1_000, clients.size) }
+    const alive: Alive = {
+      requests: Object.fromEntries([...(client?.answers ?? [])].map(([token, a]) => [token, a.frames])),
+      nextMs: Math.max(1_000, clients.size),
+    }
     // Behind the frames that it speaks of.
     connection.publish(m.reply, JSON.stringify(alive))
   }
@@ -153,16 +158,22 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
       stopListening()
       clearInterval(sweep)
       for (const s of subscriptions) s.unsubscribe()
-      for (const client of clients.values()) for (const answer of [...client.answers.values()]) answer.break('the API server is shutting down')
+      for (const client of clients.values())
+        for (const answer of [...client.answers.values()]) answer.break('the API server is shutting down')
       clients.clear()
       if (connection.connected) await connection.flush().catch(() => {})
     },
   }
 }
 
-const tooManyRequests = () => new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
+const tooManyRequests = () =>
+  new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
 
-const statusResponse = (e: StatusError): ApiResponse => ({ code: e.code, headers: { 'content-type': 'application/json' }, body: Buffer.from(JSON.stringify(e.status)) })
+const statusResponse = (e: StatusError): ApiResponse => ({
+  code: e.code,
+  headers: { 'content-type': 'application/json' },
+  body: Buffer.from(JSON.stringify(e.status)),
+})
 
 function readControl(m: Msg): Control | undefined {
   try {

@@ -1,10 +1,10 @@
 /**
- * The list of custom resource definitions: there are none yet. kubectl asks for it when a manifest's kind is unknown, and only says so (`no matches for kind ...`)
- * after it has seen that no definition adds the kind.
+ * The list of custom resource definitions: there are none yet. kubectl asks for it when a manifest's kind is unknown, and only says so (`no
+ * matches for kind ...`) after it has seen that no definition adds the kind.
  */
 import { notFound } from '#shared/machinery/status.ts'
-import type { RequestContext } from '../handler/chain.ts'
-import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
 import type { Registry } from '../registry/registry.ts'
 import { outputOf, writingOf } from '../verbs/context.ts'
 

@@ -11,7 +11,11 @@ export const groupDiscoveryList = (groups: readonly ServedGroup[], path: '/api' 
     .filter(g => (g.name === '') === (path === '/api'))
     .map(g => ({
       metadata: g.name === '' ? {} : { name: g.name },
-      versions: g.versions.map(v => ({ version: v.version, resources: v.resources.map(r => resourceDiscovery(r, v.group, v.version)), freshness: 'Current' })),
+      versions: g.versions.map(v => ({
+        version: v.version,
+        resources: v.resources.map(r => resourceDiscovery(r, v.group, v.version)),
+        freshness: 'Current',
+      })),
     })),
 })
 
@@ -25,7 +29,13 @@ function resourceDiscovery(r: ServedResource, group: string, version: string): o
     ...(r.shortNames.length > 0 ? { shortNames: r.shortNames } : {}),
     ...(r.categories.length > 0 ? { categories: r.categories } : {}),
     ...(r.subresources.length > 0
-      ? { subresources: r.subresources.map(s => ({ subresource: s.name, responseKind: { group: s.group, version: s.version, kind: s.kind }, verbs: s.verbs })) }
+      ? {
+          subresources: r.subresources.map(s => ({
+            subresource: s.name,
+            responseKind: { group: s.group, version: s.version, kind: s.kind },
+            verbs: s.verbs,
+          })),
+        }
       : {}),
   }
 }

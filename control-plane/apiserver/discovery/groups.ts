@@ -37,13 +37,35 @@ export interface ServedGroup {
 
 /** The order in which upstream lists its groups. */
 const groupOrder = [
-  '', 'apiregistration.k8s.io', 'apps', 'events.k8s.io', 'authentication.k8s.io', 'authorization.k8s.io', 'autoscaling', 'batch', 'certificates.k8s.io', 'networking.k8s.io', 'policy',
-  'rbac.authorization.k8s.io', 'storage.k8s.io', 'admissionregistration.k8s.io', 'apiextensions.k8s.io', 'scheduling.k8s.io', 'coordination.k8s.io', 'node.k8s.io', 'discovery.k8s.io',
-  'resource.k8s.io', 'flowcontrol.apiserver.k8s.io',
+  '',
+  'apiregistration.k8s.io',
+  'apps',
+  'events.k8s.io',
+  'authentication.k8s.io',
+  'authorization.k8s.io',
+  'autoscaling',
+  'batch',
+  'certificates.k8s.io',
+  'networking.k8s.io',
+  'policy',
+  'rbac.authorization.k8s.io',
+  'storage.k8s.io',
+  'admissionregistration.k8s.io',
+  'apiextensions.k8s.io',
+  'scheduling.k8s.io',
+  'coordination.k8s.io',
+  'node.k8s.io',
+  'discovery.k8s.io',
+  'resource.k8s.io',
+  'flowcontrol.apiserver.k8s.io',
 ]
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 /** Kinds of what is not an object but a connection. */
-const optionKinds: Readonly<Record<string, string>> = { exec: 'PodExecOptions', attach: 'PodAttachOptions', portforward: 'PodPortForwardOptions' }
+const optionKinds: Readonly<Record<string, string>> = {
+  exec: 'PodExecOptions',
+  attach: 'PodAttachOptions',
+  portforward: 'PodPortForwardOptions',
+}
 const proxyVerbs = ['create', 'delete', 'get', 'patch', 'update']
 
 /** All groups, in upstream's order; core comes first with the name `''`. */
@@ -67,7 +89,9 @@ export function servedGroups(resources: readonly Resource[]): ServedGroup[] {
     groups.set(group, served)
   }
   const rank = (name: string): number => (groupOrder.includes(name) ? groupOrder.indexOf(name) : groupOrder.length)
-  return [...groups].map(([name, list]) => ({ name, versions: list.sort(newestFirst) })).sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1))
+  return [...groups]
+    .map(([name, list]) => ({ name, versions: list.sort(newestFirst) }))
+    .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1))
 }
 
 function servedResource(r: Resource, group: string, version: string): ServedResource {

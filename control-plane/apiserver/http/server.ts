@@ -1,4 +1,7 @@
-/** HTTPS, HTTP/1.1 and HTTP/2: node's requests become ApiRequest, answers are written with back-pressure; hostile or dead clients cost little. */
+/**
+ * HTTPS, HTTP/1.1 and HTTP/2: node's requests become ApiRequest, answers are written with back-pressure; hostile or dead clients cost
+ * little.
+ */
 import { once } from 'node:events'
 import { constants, createSecureServer, type Http2SecureServer, type Http2ServerRequest, type ServerHttp2Stream } from 'node:http2'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -10,8 +13,8 @@ import type { ApiRequest } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { StatusError, badRequest, tooLarge } from '#shared/machinery/status.ts'
 import { certificateUser } from '../authn/certificate.ts'
-import { maxBodyBytes, type Handler } from '../handler/chain.ts'
-import { statusAnswer, type Answer } from '../handler/response.ts'
+import { maxBodyBytes, type Handler } from '../chain/chain.ts'
+import { statusAnswer, type Answer } from '../chain/response.ts'
 import { switchToSpdy } from './spdy.ts'
 
 export interface HttpOptions {
@@ -35,7 +38,10 @@ export interface HttpListener {
 const stalledMs = 60_000
 const empty = new Uint8Array(0)
 
-/** Reads a body of at most the limit; rejects with 413 as soon as it is known, or when the client goes away. Events: iterating over a request costs many times more. */
+/**
+ * Reads a body of at most the limit; rejects with 413 as soon as it is known, or when the client goes away. Events: iterating over a
+ * request costs many times more.
+ */
 function readBody(req: Readable, announced: string | undefined): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const over = () => reject(tooLarge(`Request entity too large: limit is ${maxBodyBytes}`))
@@ -188,7 +194,12 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
   })
   const sockets = new Set<Socket>()
   let active = 0
-  const upgrades = new WebSocketServer({ noServer: true, maxPayload: 8 * 1024 * 1024, clientTracking: false, handleProtocols: (offered, req) => chosenProtocol(offered, served.get(req)) })
+  const upgrades = new WebSocketServer({
+    noServer: true,
+    maxPayload: 8 * 1024 * 1024,
+    clientTracking: false,
+    handleProtocols: (offered, req) => chosenProtocol(offered, served.get(req)),
+  })
   const served = new WeakMap<IncomingMessage, readonly string[]>()
   const caller = (socket: Socket) => {
     const user = certificateUser(socket as TLSSocket)
@@ -239,7 +250,9 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
       return
     }
     const body = result.body instanceof Uint8Array ? result.body : empty
-    const lines = Object.entries({ ...result.headers, 'content-length': String(body.length), connection: 'close' }).map(([k, v]) => `${k}: ${v}\r\n`)
+    const lines = Object.entries({ ...result.headers, 'content-length': String(body.length), connection: 'close' }).map(
+      ([k, v]) => `${k}: ${v}\r\n`,
+    )
     socket.write(`HTTP/1.1 ${result.code} ${statusText(result.code)}\r\n${lines.join('')}\r\n`)
     socket.end(body)
   }
@@ -275,9 +288,14 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-    const status = error.code === 'HPE_HEADER_OVERFLOW' ? new StatusError(431, 'RequestHeaderFieldsTooLarge', 'request header fields too large') : badRequest('malformed HTTP request')
+    const status =
+      error.code === 'HPE_HEADER_OVERFLOW'
+        ? new StatusError(431, 'RequestHeaderFieldsTooLarge', 'request header fields too large')
+        : badRequest('malformed HTTP request')
     const body = JSON.stringify(status.status)
-    socket.end(`HTTP/1.1 ${status.code} ${statusText(status.code)}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`)
+    socket.end(
+      `HTTP/1.1 ${status.code} ${statusText(status.code)}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+    )
   })
   await listen(server, options)
   server.on('error', error => log.error({ err: error }, 'HTTPS server failed'))
@@ -295,8 +313,25 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
 }
 
 /** Newest first; the client's offer decides what is possible. */
-const protocols: readonly string[] = ['v5.channel.k8s.io', 'v4.channel.k8s.io', 'v3.channel.k8s.io', 'v2.channel.k8s.io', 'channel.k8s.io', 'base64.channel.k8s.io', 'v4.base64.channel.k8s.io']
+const protocols: readonly string[] = [
+  'v5.channel.k8s.io',
+  'v4.channel.k8s.io',
+  'v3.channel.k8s.io',
+  'v2.channel.k8s.io',
+  'channel.k8s.io',
+  'base64.channel.k8s.io',
+  'v4.base64.channel.k8s.io',
+]
 const chosenProtocol = (offered: Set<string>, served = protocols): string | false => served.find(p => offered.has(p)) ?? false
 
-const texts: Readonly<Record<number, string>> = { 400: 'Bad Request', 401: 'Unauthorized', 403: 'Forbidden', 404: 'Not Found', 429: 'Too Many Requests', 431: 'Request Header Fields Too Large', 500: 'Internal Server Error', 503: 'Service Unavailable' }
+const texts: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+}
 const statusText = (code: number): string => texts[code] ?? 'Status'

@@ -3,13 +3,16 @@ import type { Resource } from '#shared/api/resource.ts'
 import { encodeDiscovery, groupDiscoveryList } from '../discovery/aggregated.ts'
 import { servedGroups } from '../discovery/groups.ts'
 import { apiGroup, apiGroupList, apiResourceList, apiVersions } from '../discovery/plain.ts'
-import type { RequestContext } from '../handler/chain.ts'
-import { negotiateOutput } from '../handler/mediatype.ts'
-import { valueAnswer, type Answer } from '../handler/response.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import { negotiateOutput } from '../chain/mediatype.ts'
+import { valueAnswer, type Answer } from '../chain/response.ts'
 import { wantsPretty } from '../verbs/context.ts'
 
 /** Answers paths under /api and /apis that name no resource; undefined for those that nothing serves. */
-export function discovery(resources: readonly Resource[], serverAddress: () => string): (ctx: RequestContext, parts: readonly string[]) => Answer | undefined {
+export function discovery(
+  resources: readonly Resource[],
+  serverAddress: () => string,
+): (ctx: RequestContext, parts: readonly string[]) => Answer | undefined {
   const groups = servedGroups(resources)
   const aggregated = new Map<string, { body: Buffer; etag: string }>()
   return (ctx, parts) => {
@@ -20,9 +23,15 @@ export function discovery(resources: readonly Resource[], serverAddress: () => s
       const key = `${root} ${output.version}`
       let document = aggregated.get(key)
       if (!document) aggregated.set(key, (document = encodeDiscovery(groupDiscoveryList(groups, root, output.version))))
-      return cached(ctx, document.body, document.etag, `application/json;g=apidiscovery.k8s.io;v=${output.version};as=APIGroupDiscoveryList`)
+      return cached(
+        ctx,
+        document.body,
+        document.etag,
+        `application/json;g=apidiscovery.k8s.io;v=${output.version};as=APIGroupDiscoveryList`,
+      )
     }
-    const value = (v: object | undefined): Answer | undefined => v && valueAnswer(200, v, { format: output.format, pretty: wantsPretty(ctx) })
+    const value = (v: object | undefined): Answer | undefined =>
+      v && valueAnswer(200, v, { format: output.format, pretty: wantsPretty(ctx) })
     if (root === '/api') {
       if (parts.length === 1) return value(apiVersions(serverAddress()))
       const core = groups.find(g => g.name === '')?.versions.find(v => v.version === name)

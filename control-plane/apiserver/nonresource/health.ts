@@ -1,5 +1,5 @@
 /** /livez, /readyz and /healthz as k8s.io/apiserver/pkg/server/healthz prints them. */
-import { pageNotFound, textAnswer, type Answer } from '../handler/response.ts'
+import { pageNotFound, textAnswer, type Answer } from '../chain/response.ts'
 
 export interface HealthCheck {
   readonly name: string
@@ -10,7 +10,12 @@ export interface HealthCheck {
 }
 
 /** `single` names one check, `''` asks for all. */
-export function healthAnswer(kind: 'healthz' | 'livez' | 'readyz', single: string, query: URLSearchParams, all: readonly HealthCheck[]): Answer {
+export function healthAnswer(
+  kind: 'healthz' | 'livez' | 'readyz',
+  single: string,
+  query: URLSearchParams,
+  all: readonly HealthCheck[],
+): Answer {
   const checks = all.filter(c => c.only === undefined || c.only === kind)
   if (single !== '') {
     const one = checks.find(c => c.name === single)
@@ -31,7 +36,8 @@ export function healthAnswer(kind: 'healthz' | 'livez' | 'readyz', single: strin
     lines.push(wrong === undefined ? `[+]${c.name} ok\n` : `[-]${c.name} failed: reason withheld\n`)
   }
   const unknown = [...excluded].filter(name => !checks.some(c => c.name === name))
-  if (unknown.length > 0) lines.push(`warn: some health checks cannot be excluded: no matches for ${unknown.map(n => JSON.stringify(n)).join(',')}\n`)
+  if (unknown.length > 0)
+    lines.push(`warn: some health checks cannot be excluded: no matches for ${unknown.map(n => JSON.stringify(n)).join(',')}\n`)
   if (failed) return textAnswer(500, `${lines.join('')}${kind} check failed\n`)
   return textAnswer(200, query.has('verbose') ? `${lines.join('')}${kind} check passed\n` : 'ok')
 }

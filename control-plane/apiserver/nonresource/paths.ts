@@ -1,8 +1,8 @@
 /** Paths that are no resources: health, version, metrics, discovery, OpenAPI. */
 import type { Resource } from '#shared/api/resource.ts'
-import type { RequestContext } from '../handler/chain.ts'
-import type { RequestMetrics } from '../handler/metrics.ts'
-import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import type { RequestMetrics } from '../chain/metrics.ts'
+import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
 import { gnosticContentType, wantsGnostic } from '../openapi/gnostic.ts'
 import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -44,7 +44,8 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
     if (!found) return undefined
     const answer = cached(ctx, found.body, found.etag, 'application/json')
     // A URL with the right hash never changes its content.
-    if (segments.length > 2 && ctx.request.query.get('hash') === found.hash) answer.headers['cache-control'] = 'public, immutable, max-age=31536000'
+    if (segments.length > 2 && ctx.request.query.get('hash') === found.hash)
+      answer.headers['cache-control'] = 'public, immutable, max-age=31536000'
     return answer
   }
 
@@ -70,7 +71,8 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
   return ctx => {
     const segments = ctx.info.path.split('/').filter(s => s !== '')
     const [first = ''] = segments
-    if (first === 'healthz' || first === 'livez' || first === 'readyz') return healthAnswer(first, segments.slice(1).join('/'), ctx.request.query, checks)
+    if (first === 'healthz' || first === 'livez' || first === 'readyz')
+      return healthAnswer(first, segments.slice(1).join('/'), ctx.request.query, checks)
     const { method } = ctx.request
     const answer = serve(ctx, segments)
     if (answer !== undefined && method !== 'GET' && method !== 'HEAD') throw noSuchMethod()

@@ -20,10 +20,15 @@ const scalars: Readonly<Record<string, JsonSchema>> = {
   [named.microTime]: { type: 'string', format: 'date-time', description: 'A point in time as RFC 3339 text, with microseconds.' },
   [named.duration]: { type: 'string', description: 'A length of time such as 1m30s.' },
   [named.quantity]: {
-    description: 'An amount as a decimal number with an optional suffix: decimal (m, k, M, G, T, P, E), binary (Ki, Mi, Gi, Ti, Pi, Ei) or an exponent. 500m is one half, 1Gi is 1024 Mi.',
+    description:
+      'An amount as a decimal number with an optional suffix: decimal (m, k, M, G, T, P, E), binary (Ki, Mi, Gi, Ti, Pi, Ei) or an exponent. 500m is one half, 1Gi is 1024 Mi.',
     oneOf: [{ type: 'string' }, { type: 'number' }],
   },
-  [named.intOrString]: { description: 'A number, or a text such as a percentage or a port name.', format: 'int-or-string', oneOf: [{ type: 'integer' }, { type: 'string' }] },
+  [named.intOrString]: {
+    description: 'A number, or a text such as a percentage or a port name.',
+    format: 'int-or-string',
+    oneOf: [{ type: 'integer' }, { type: 'string' }],
+  },
 }
 
 /** Adds a type and everything that it refers to; returns the reference to it. */

@@ -1,6 +1,6 @@
 /**
- * OpenAPI v2 in the protobuf form of gnostic (openapiv2/OpenAPIv2.proto), which is what kubectl asks for: older ones for everything, newer ones when a kind
- * is not in OpenAPI v3. Only the messages and fields that our documents have.
+ * OpenAPI v2 in the protobuf form of gnostic (openapiv2/OpenAPIv2.proto), which is what kubectl asks for: older ones for everything, newer
+ * ones when a kind is not in OpenAPI v3. Only the messages and fields that our documents have.
  */
 import { WireWriter } from '#shared/machinery/wire.ts'
 
@@ -82,7 +82,9 @@ const schema: Write = message(() => ({
 }))
 
 const parameterFields = { required: [1, boolean], in: [2, string], description: [3, string], name: [4, string] } as const
-const bodyParameter = message(() => ({ fields: { description: [1, string], name: [2, string], in: [3, string], required: [4, boolean], schema: [5, schema] } }))
+const bodyParameter = message(() => ({
+  fields: { description: [1, string], name: [2, string], in: [3, string], required: [4, boolean], schema: [5, schema] },
+}))
 const queryParameter = message(() => ({ fields: { ...parameterFields, type: [6, string], uniqueItems: [20, boolean] } }))
 const pathParameter = message(() => ({ fields: { ...parameterFields, type: [5, string], uniqueItems: [19, boolean] } }))
 const parameters: { readonly [place: string]: Write } = {
@@ -106,10 +108,17 @@ const operation = message(() => ({
   extensions: 13,
 }))
 const namedResponses = within(1, namedEach(within(1, response)))
-const pathItem = message(() => ({ fields: { get: [2, operation], put: [3, operation], post: [4, operation], delete: [5, operation], patch: [8, operation] } }))
+const pathItem = message(() => ({
+  fields: { get: [2, operation], put: [3, operation], post: [4, operation], delete: [5, operation], patch: [8, operation] },
+}))
 const info = message(() => ({ fields: { title: [1, string], version: [2, string] } }))
 const document: Message = {
-  fields: { swagger: [1, string], info: [2, info], paths: [8, within(2, namedEach(pathItem))], definitions: [9, within(1, namedEach(schema))] },
+  fields: {
+    swagger: [1, string],
+    info: [2, info],
+    paths: [8, within(2, namedEach(pathItem))],
+    definitions: [9, within(1, namedEach(schema))],
+  },
 }
 
 /** The bytes of an OpenAPI v2 document. */
@@ -120,7 +129,10 @@ export function encodeGnostic(openApiV2: object): Buffer {
 }
 
 /** How clients ask for it; the first is malformed (`@` may not be in a media type) and what kubectl sends. */
-const asked = new Set(['application/com.github.proto-openapi.spec.v2@v1.0+protobuf', 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'])
+const asked = new Set([
+  'application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
+  'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
+])
 export const gnosticContentType = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
 
 /** Whether an Accept header names the protobuf form before JSON. */

@@ -49,7 +49,12 @@ export function openApi(resources: readonly Resource[], serverVersion: string): 
   const v2 = (): object => openApiV2([...byPath.values()], serverVersion)
   return {
     v3,
-    index: () => kept('index', () => ({ paths: Object.fromEntries([...byPath.keys()].map(path => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${v3(path)!.hash}` }])) })),
+    index: () =>
+      kept('index', () => ({
+        paths: Object.fromEntries(
+          [...byPath.keys()].map(path => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${v3(path)!.hash}` }]),
+        ),
+      })),
     v2: () => kept('v2', v2),
     v2Protobuf: () => kept('v2 protobuf', v2, encodeGnostic),
   }

@@ -1,4 +1,7 @@
-/** The operations of a resource, by path, in the form that OpenAPI v3 and v2 share: the versions differ in how they write parameters and bodies. */
+/**
+ * The operations of a resource, by path, in the form that OpenAPI v3 and v2 share: the versions differ in how they write parameters and
+ * bodies.
+ */
 import type { Resource, Subresource, Verb } from '#shared/api/resource.ts'
 
 export interface Parameter {
@@ -36,7 +39,11 @@ export const deleteOptionsType = 'io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOpt
 const query = (name: string, type: Parameter['type'], description: string): Parameter => ({ name, in: 'query', type, description })
 const pretty = query('pretty', 'string', 'If true, the answer is indented.')
 const dryRun = query('dryRun', 'string', 'All: the request goes through every stage, but nothing is stored.')
-const fieldManager = query('fieldManager', 'string', 'The name under which the change is recorded in managedFields; at most 128 printable characters.')
+const fieldManager = query(
+  'fieldManager',
+  'string',
+  'The name under which the change is recorded in managedFields; at most 128 printable characters.',
+)
 const fieldValidation = query('fieldValidation', 'string', 'What to do about unknown and duplicate fields: Ignore, Warn or Strict.')
 const force = query('force', 'boolean', 'Take over fields of other managers; for apply only.')
 const listing = [
@@ -78,30 +85,73 @@ export function operationsOf(s: Subject, typeOfSubresource: (name: string, sub: 
   const scope = r.namespaced ? 'Namespaced' : ''
   const id = (verb: string, what = `${scope}${r.kind}`): string => `${verb}${idGroup(s)}${what}`
   const out: Operation[] = []
-  const add = (path: string, method: Operation['method'], verb: string, action: string, description: string, parameters: readonly Parameter[], body: string, answer: string, what?: string): void => {
-    const places = [...(path.includes('{name}') ? [nameParameter] : []), ...(path.includes('{namespace}') ? [namespaceParameter] : []), pretty]
+  const add = (
+    path: string,
+    method: Operation['method'],
+    verb: string,
+    action: string,
+    description: string,
+    parameters: readonly Parameter[],
+    body: string,
+    answer: string,
+    what?: string,
+  ): void => {
+    const places = [
+      ...(path.includes('{name}') ? [nameParameter] : []),
+      ...(path.includes('{namespace}') ? [namespaceParameter] : []),
+      pretty,
+    ]
     out.push({ path, method, id: id(verb, what), description, action, kind, parameters: [...places, ...parameters], body, answer })
   }
   if (verbs.includes('list')) {
     add(collection, 'get', 'list', 'list', `list or watch objects of kind ${r.kind}`, [...listing, watching], '', s.listType)
-    if (r.namespaced) add(`${root}/${r.plural}`, 'get', 'list', 'list', `list or watch objects of kind ${r.kind}`, [...listing, watching], '', s.listType, `${r.kind}ForAllNamespaces`)
+    if (r.namespaced)
+      add(
+        `${root}/${r.plural}`,
+        'get',
+        'list',
+        'list',
+        `list or watch objects of kind ${r.kind}`,
+        [...listing, watching],
+        '',
+        s.listType,
+        `${r.kind}ForAllNamespaces`,
+      )
   }
   if (verbs.includes('create')) add(collection, 'post', 'create', 'post', `create a ${r.kind}`, writing, s.type, s.type)
   if (verbs.includes('deletecollection')) {
-    add(collection, 'delete', 'delete', 'deletecollection', `delete collection of ${r.kind}`, [...listing, ...deleting], deleteOptionsType, statusType, `Collection${scope}${r.kind}`)
+    add(
+      collection,
+      'delete',
+      'delete',
+      'deletecollection',
+      `delete collection of ${r.kind}`,
+      [...listing, ...deleting],
+      deleteOptionsType,
+      statusType,
+      `Collection${scope}${r.kind}`,
+    )
   }
   if (verbs.includes('get')) add(item, 'get', 'read', 'get', `read the specified ${r.kind}`, [], '', s.type)
   if (verbs.includes('update')) add(item, 'put', 'replace', 'put', `replace the specified ${r.kind}`, writing, s.type, s.type)
-  if (verbs.includes('patch')) add(item, 'patch', 'patch', 'patch', `partially update the specified ${r.kind}`, [...writing, force], patchType, s.type)
+  if (verbs.includes('patch'))
+    add(item, 'patch', 'patch', 'patch', `partially update the specified ${r.kind}`, [...writing, force], patchType, s.type)
   if (verbs.includes('delete')) add(item, 'delete', 'delete', 'delete', `delete a ${r.kind}`, deleting, deleteOptionsType, statusType)
   for (const [name, sub] of Object.entries(r.subresources ?? {})) {
     const type = typeOfSubresource(name, sub)
     const own = { group: sub.group ?? s.group, version: sub.version ?? s.version, kind: sub.kind ?? r.kind }
-    for (const verb of sub.verbs) for (const operation of subresourceOperations(`${item}/${name}`, verb, type)) {
-      const what = `${scope}${r.kind}${capital(name)}`
-      const places = [nameParameter, ...(r.namespaced ? [namespaceParameter] : []), pretty]
-      out.push({ ...operation, id: id(operation.id, what), description: `${operation.id} ${name} of the specified ${r.kind}`, kind: own, parameters: [...places, ...operation.parameters] })
-    }
+    for (const verb of sub.verbs)
+      for (const operation of subresourceOperations(`${item}/${name}`, verb, type)) {
+        const what = `${scope}${r.kind}${capital(name)}`
+        const places = [nameParameter, ...(r.namespaced ? [namespaceParameter] : []), pretty]
+        out.push({
+          ...operation,
+          id: id(operation.id, what),
+          description: `${operation.id} ${name} of the specified ${r.kind}`,
+          kind: own,
+          parameters: [...places, ...operation.parameters],
+        })
+      }
   }
   return out
 }
@@ -120,7 +170,15 @@ function subresourceOperations(path: string, verb: string, type: string): Draft[
     case 'create':
       return [{ path, method: 'post', id: 'create', action: 'post', parameters: writing, body: type, answer: type }]
     case 'connect':
-      return (['get', 'post'] as const).map(method => ({ path, method, id: `connect${capital(method)}`, action: 'connect', parameters: [], body: '', answer: '' }))
+      return (['get', 'post'] as const).map(method => ({
+        path,
+        method,
+        id: `connect${capital(method)}`,
+        action: 'connect',
+        parameters: [],
+        body: '',
+        answer: '',
+      }))
     default:
       return []
   }

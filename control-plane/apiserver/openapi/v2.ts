@@ -4,18 +4,26 @@ import { patchType, type Operation, type Parameter } from './operations.ts'
 import { describe, type GroupVersion } from './types.ts'
 
 const outputs = ['application/json', 'application/yaml']
-const patches = ['application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json', 'application/apply-patch+yaml']
+const patches = [
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+  'application/apply-patch+yaml',
+]
 
 export function openApiV2(all: readonly GroupVersion[], serverVersion: string): object {
   const into: Definitions = { prefix: '#/definitions/', schemas: {} }
   const paths: Record<string, Record<string, unknown>> = {}
-  for (const gv of all) for (const operation of describe(gv, into)) (paths[operation.path] ??= {})[operation.method] = operationV2(operation, into)
+  for (const gv of all)
+    for (const operation of describe(gv, into)) (paths[operation.path] ??= {})[operation.method] = operationV2(operation, into)
   return { swagger: '2.0', info: { title: 'Kubernetes', version: serverVersion }, paths, definitions: into.schemas }
 }
 
 function operationV2(o: Operation, into: Definitions): object {
   const answer = { description: 'OK', ...(o.answer ? { schema: { $ref: `${into.prefix}${o.answer}` } } : {}) }
-  const body = o.body ? [{ name: 'body', in: 'body', ...(o.method === 'delete' ? {} : { required: true }), schema: { $ref: `${into.prefix}${o.body}` } }] : []
+  const body = o.body
+    ? [{ name: 'body', in: 'body', ...(o.method === 'delete' ? {} : { required: true }), schema: { $ref: `${into.prefix}${o.body}` } }]
+    : []
   return {
     description: o.description,
     operationId: o.id,
@@ -29,4 +37,11 @@ function operationV2(o: Operation, into: Definitions): object {
   }
 }
 
-const parameterV2 = (p: Parameter): object => ({ name: p.name, in: p.in, description: p.description, type: p.type, uniqueItems: true, ...(p.in === 'path' ? { required: true } : {}) })
+const parameterV2 = (p: Parameter): object => ({
+  name: p.name,
+  in: p.in,
+  description: p.description,
+  type: p.type,
+  uniqueItems: true,
+  ...(p.in === 'path' ? { required: true } : {}),
+})

@@ -4,7 +4,12 @@ import { patchType, type Operation, type Parameter } from './operations.ts'
 import { describe, type GroupVersion } from './types.ts'
 
 const outputs = ['application/json', 'application/yaml']
-const patches = ['application/apply-patch+yaml', 'application/json-patch+json', 'application/merge-patch+json', 'application/strategic-merge-patch+json']
+const patches = [
+  'application/apply-patch+yaml',
+  'application/json-patch+json',
+  'application/merge-patch+json',
+  'application/strategic-merge-patch+json',
+]
 
 /** The document of one group version. */
 export function openApiV3(gv: GroupVersion, serverVersion: string): object {
@@ -23,13 +28,27 @@ export function openApiV3(gv: GroupVersion, serverVersion: string): object {
 function operationV3(o: Operation, into: Definitions): object {
   const ref = (type: string): object => ({ schema: { $ref: `${into.prefix}${type}` } })
   const content = (types: readonly string[], type: string): object => Object.fromEntries(types.map(t => [t, ref(type)]))
-  const code = o.method === 'post' ? ['200', '201', '202'] : o.method === 'put' || o.method === 'patch' ? ['200', '201'] : o.method === 'delete' ? ['200', '202'] : ['200']
+  const code =
+    o.method === 'post'
+      ? ['200', '201', '202']
+      : o.method === 'put' || o.method === 'patch'
+        ? ['200', '201']
+        : o.method === 'delete'
+          ? ['200', '202']
+          : ['200']
   const answer = { description: 'OK', ...(o.answer ? { content: content(outputs, o.answer) } : {}) }
   return {
     description: o.description,
     operationId: o.id,
     parameters: o.parameters.map(parameterV3),
-    ...(o.body ? { requestBody: { ...(o.method === 'delete' ? {} : { required: true }), content: o.body === patchType ? content(patches, o.body) : content(['*/*'], o.body) } } : {}),
+    ...(o.body
+      ? {
+          requestBody: {
+            ...(o.method === 'delete' ? {} : { required: true }),
+            content: o.body === patchType ? content(patches, o.body) : content(['*/*'], o.body),
+          },
+        }
+      : {}),
     responses: { ...Object.fromEntries(code.map(c => [c, answer])), '401': { description: 'Unauthorized' } },
     'x-kubernetes-action': o.action,
     'x-kubernetes-group-version-kind': o.kind,

@@ -1,6 +1,6 @@
 /**
- * The watch cache's contents: every object, the tombstones that the stream still holds, and a bounded history per table. Fed with the stream's
- * messages in order; knows nothing of NATS.
+ * The watch cache's contents: every object, the tombstones that the stream still holds, and a bounded history per table. Fed with the
+ * stream's messages in order; knows nothing of NATS.
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { StreamMessage } from './follow.ts'
@@ -30,14 +30,21 @@ export interface Cache {
   readonly historyLength: number
 }
 
-export const newCache = (historyLength: number): Cache => ({ version: 0, tables: new Map(), tombstones: new Map(), floor: 0, historyLength })
+export const newCache = (historyLength: number): Cache => ({
+  version: 0,
+  tables: new Map(),
+  tombstones: new Map(),
+  floor: 0,
+  historyLength,
+})
 
 export const tableKey = (table: Table): string => `${table.group}/${table.plural}`
 
 export function tableOf(cache: Cache, table: Table): TableCache {
   const key = tableKey(table)
   let found = cache.tables.get(key)
-  if (!found) cache.tables.set(key, (found = { group: table.group, plural: table.plural, lists: newLists(), history: [], floor: cache.floor }))
+  if (!found)
+    cache.tables.set(key, (found = { group: table.group, plural: table.plural, lists: newLists(), history: [], floor: cache.floor }))
   return found
 }
 
@@ -56,8 +63,8 @@ export interface Applied {
 }
 
 /**
- * Applies the next message. `own` is the object behind a write of this process. While the stream's old part is read, sequences that are missing
- * were compacted; the caller sees to it that none is missing later.
+ * Applies the next message. `own` is the object behind a write of this process. While the stream's old part is read, sequences that are
+ * missing were compacted; the caller sees to it that none is missing later.
  */
 export function apply(cache: Cache, m: StreamMessage, own?: KubeObject): Applied | undefined {
   if (m.seq !== cache.version + 1) cache.floor = m.seq - 1

@@ -1,7 +1,7 @@
 /**
- * Removes from the stream what no watcher needs any more: versions that were replaced longer ago than the watch window, or too many ago. Keeps, of each
- * subject, the newest version at or before that point, so that history after it is complete. Works subject by subject; every API server does what
- * its own writes left behind, and at its start what it finds.
+ * Removes from the stream what no watcher needs any more: versions that were replaced longer ago than the watch window, or too many ago.
+ * Keeps, of each subject, the newest version at or before that point, so that history after it is complete. Works subject by subject; every
+ * API server does what its own writes left behind, and at its start what it finds.
  */
 import type { BusConnection } from '#shared/bus/connection.ts'
 import type { Logger } from '#shared/component/log.ts'
@@ -28,8 +28,9 @@ interface Trail {
 }
 
 /**
- * From 2.10 on a nats-server that is killed may bring back what was purged (issue 8505). Old versions may come back: a newer one hides them. An object whose
- * tombstone was purged with it must not; seen with 2.10.27 and 2.15.1 by the crash test, never with 2.9.10. Elsewhere tombstones stay, about 100 bytes each.
+ * From 2.10 on a nats-server that is killed may bring back what was purged (issue 8505). Old versions may come back: a newer one hides
+ * them. An object whose tombstone was purged with it must not; seen with 2.10.27 and 2.15.1 by the crash test, never with 2.9.10. Elsewhere
+ * tombstones stay, about 100 bytes each.
  */
 export function tombstonesCanGo(serverVersion: string): boolean {
   const [, major, minor] = /(\d+)\.(\d+)/.exec(serverVersion) ?? []

@@ -1,6 +1,7 @@
 /**
- * Follows the stream from a sequence on: an ephemeral pull consumer that is made anew at the next sequence whenever there is doubt (silence,
- * reconnection, a number missing among those delivered). A pull consumer is back one second after a crash of the server, a push consumer after 13.
+ * Follows the stream from a sequence on: an ephemeral pull consumer that is made anew at the next sequence whenever there is doubt
+ * (silence, reconnection, a number missing among those delivered). A pull consumer is back one second after a crash of the server, a push
+ * consumer after 13.
  */
 import { createInbox, nanos, nuid, type Msg, type MsgHdrs, type Subscription } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
@@ -34,10 +35,16 @@ const heartbeatMs = 500
 const silenceMs = 2500
 
 /**
- * Hands over messages in order, all that came at once together. Gaps in sequences are passed on: only the receiver knows which are right. `idle` is
- * called now and then while there are no more.
+ * Hands over messages in order, all that came at once together. Gaps in sequences are passed on: only the receiver knows which are right.
+ * `idle` is called now and then while there are no more.
  */
-export function followStream(connection: BusConnection, log: Logger, from: number, receive: (messages: StreamMessage[]) => void, idle: () => void): Following {
+export function followStream(
+  connection: BusConnection,
+  log: Logger,
+  from: number,
+  receive: (messages: StreamMessage[]) => void,
+  idle: () => void,
+): Following {
   const { nats } = connection
   let next = from
   let stopped = false
@@ -63,7 +70,11 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
     if (outstanding > batch / 2) return
     const count = batch - outstanding
     outstanding += count
-    nats.publish(`$JS.API.CONSUMER.MSG.NEXT.${streamName}.${consumer}`, JSON.stringify({ batch: count, expires: nanos(30_000), idle_heartbeat: nanos(heartbeatMs) }), { reply: inbox })
+    nats.publish(
+      `$JS.API.CONSUMER.MSG.NEXT.${streamName}.${consumer}`,
+      JSON.stringify({ batch: count, expires: nanos(30_000), idle_heartbeat: nanos(heartbeatMs) }),
+      { reply: inbox },
+    )
   }
   const onMessage = (mine: string, m: Msg) => {
     if (stopped || mine !== inbox) return
@@ -74,7 +85,15 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
     delivered = info.delivered
     next = info.seq + 1
     if (collected.length === 0) queueMicrotask(flush)
-    collected.push({ seq: info.seq, subject: m.subject, data: m.data, headers: m.headers, time: info.time, pending: info.pending, first: info.delivered === 1 })
+    collected.push({
+      seq: info.seq,
+      subject: m.subject,
+      data: m.data,
+      headers: m.headers,
+      time: info.time,
+      pending: info.pending,
+      first: info.delivered === 1,
+    })
     outstanding--
     pull()
   }
@@ -109,7 +128,18 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
     inbox = box
     try {
       subscription = nats.subscribe(box, { callback: (e, m) => (e ? reopen(e.message) : onMessage(box, m)) })
-      const config = { name, deliver_policy: 'by_start_sequence', opt_start_seq: next, ...consumerFilter(nats), ack_policy: 'none', max_deliver: 1, replay_policy: 'instant', inactive_threshold: nanos(60_000), mem_storage: true, num_replicas: 1 }
+      const config = {
+        name,
+        deliver_policy: 'by_start_sequence',
+        opt_start_seq: next,
+        ...consumerFilter(nats),
+        ack_policy: 'none',
+        max_deliver: 1,
+        replay_policy: 'instant',
+        inactive_threshold: nanos(60_000),
+        mem_storage: true,
+        num_replicas: 1,
+      }
       await jetStreamApi(nats, `CONSUMER.CREATE.${streamName}.${name}`, { stream_name: streamName, config }, 2000)
       if (mine !== attempt) return
       const former = consumer
@@ -155,7 +185,10 @@ export function followStream(connection: BusConnection, log: Logger, from: numbe
   return { stop, restart, silentMs: () => performance.now() - heard }
 }
 
-/** `$JS.ACK.<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<ns>.<pending>`, with domain and account before the stream on some servers. */
+/**
+ * `$JS.ACK.<stream>.<consumer>.<tries>.<stream seq>.<consumer seq>.<ns>.<pending>`, with domain and account before the stream on some
+ * servers.
+ */
 function parseReply(reply: string | undefined): { seq: number; delivered: number; time: number; pending: number } | undefined {
   const t = reply?.split('.') ?? []
   const at = t.length === 9 ? 2 : 4

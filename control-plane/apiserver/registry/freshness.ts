@@ -48,10 +48,10 @@ export class Reached {
 const gatherMs = 1
 
 /**
- * The newest sequence, for any number of readers at once: one question serves all who asked before it was put. A question costs as much as several
- * reads, so it is put at the end of a turn of the event loop, and only when about half of those who read lately are there again: while their question
- * is under way the others gather. One who reads alone waits for nobody. With several servers the one that answers may be behind, so a marker is published
- * instead: what was acknowledged before it comes before it.
+ * The newest sequence, for any number of readers at once: one question serves all who asked before it was put. A question costs as much as
+ * several reads, so it is put at the end of a turn of the event loop, and only when about half of those who read lately are there again:
+ * while their question is under way the others gather. One who reads alone waits for nobody. With several servers the one that answers may
+ * be behind, so a marker is published instead: what was acknowledged before it comes before it.
  */
 export class Newest {
   readonly #connection: BusConnection

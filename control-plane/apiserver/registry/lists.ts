@@ -1,4 +1,7 @@
-/** The objects of one table, by namespace, with sorted lists that are snapshots: copied only when one was handed out and then something changes. */
+/**
+ * The objects of one table, by namespace, with sorted lists that are snapshots: copied only when one was handed out and then something
+ * changes.
+ */
 import type { Stored } from './registry.ts'
 
 interface Bucket {

@@ -82,13 +82,16 @@ export interface Registry {
   /** The same list as it was at an older version, for continue tokens; throws VersionExpired. */
   listAt(version: number, table: Table, namespace?: string): readonly Stored[]
   /**
-   * Writes. `object` has no resourceVersion in it; `expected` is the version that it replaces, 0 for none. Resolves when the write is durable and
-   * applied to this server's cache. Throws WriteConflict, or an Error when the outcome could not be learnt in time.
+   * Writes. `object` has no resourceVersion in it; `expected` is the version that it replaces, 0 for none. Resolves when the write is
+   * durable and applied to this server's cache. Throws WriteConflict, or an Error when the outcome could not be learnt in time.
    */
   put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored>
   /** Removes; resolves with the last object carrying the deletion's version. */
   remove(table: Table, namespace: string, name: string, expected: number): Promise<Stored>
-  /** Calls `watcher` with all events after `options.after`, then with new ones, until the returned function is called. Throws VersionExpired. */
+  /**
+   * Calls `watcher` with all events after `options.after`, then with new ones, until the returned function is called. Throws
+   * VersionExpired.
+   */
   watch(table: Table, options: WatchOptions, watcher: Watcher): () => void
   /** Whether the cache is filled and following the stream. */
   readonly healthy: boolean

@@ -6,12 +6,19 @@ const marker = '"metadata":{'
 const versionField = (version: number): string => `"resourceVersion":"${version}"`
 
 /**
- * What is kept in the stream: JSON without a version, with kind, apiVersion and metadata first, so that the first `"metadata":{` is the object's own. In metadata
- * managedFields are first, so that they can be cut out.
+ * What is kept in the stream: JSON without a version, with kind, apiVersion and metadata first, so that the first `"metadata":{` is the
+ * object's own. In metadata managedFields are first, so that they can be cut out.
  */
 export function encode(object: KubeObject): Buffer {
   const { kind, apiVersion, metadata, ...rest } = object
-  return Buffer.from(JSON.stringify({ kind, apiVersion, metadata: { managedFields: metadata.managedFields, ...metadata, resourceVersion: undefined }, ...rest }))
+  return Buffer.from(
+    JSON.stringify({
+      kind,
+      apiVersion,
+      metadata: { managedFields: metadata.managedFields, ...metadata, resourceVersion: undefined },
+      ...rest,
+    }),
+  )
 }
 
 class StoredObject implements Stored {
@@ -39,7 +46,10 @@ class StoredObject implements Stored {
   }
 }
 
-const withVersion = (object: KubeObject, version: number): KubeObject => ({ ...object, metadata: { ...object.metadata, resourceVersion: String(version) } })
+const withVersion = (object: KubeObject, version: number): KubeObject => ({
+  ...object,
+  metadata: { ...object.metadata, resourceVersion: String(version) },
+})
 
 /** From bytes that `encode` made, copied. `object` is what they were made of, when this process made them: then nothing is parsed. */
 export function newStored(namespace: string, name: string, version: number, data: Uint8Array, object?: KubeObject): Stored {
@@ -58,12 +68,18 @@ export function newStored(namespace: string, name: string, version: number, data
 /** The same object carrying another version: what a DELETED event shows. */
 export function restamped(stored: Stored, version: number): Stored {
   const at = stored.json.indexOf(marker) + marker.length
-  const json = Buffer.concat([stored.json.subarray(0, at), Buffer.from(versionField(version)), stored.json.subarray(at + versionField(stored.version).length)])
+  const json = Buffer.concat([
+    stored.json.subarray(0, at),
+    Buffer.from(versionField(version)),
+    stored.json.subarray(at + versionField(stored.version).length),
+  ])
   const parsed = stored instanceof StoredObject ? stored.parsed : undefined
   return new StoredObject(stored.namespace, stored.name, version, json, parsed && withVersion(parsed, version))
 }
 
-/** Forgets the parsed form: what is kept for long costs the garbage collector more than to parse it again for the few that are asked for. */
+/**
+ * Forgets the parsed form: what is kept for long costs the garbage collector more than to parse it again for the few that are asked for.
+ */
 export function release(stored: Stored): void {
   if (stored instanceof StoredObject) stored.release()
 }

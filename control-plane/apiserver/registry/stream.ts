@@ -64,7 +64,19 @@ export async function jetStreamApi<T>(nats: NatsConnection, call: string, body: 
  * brings purged tombstones' objects back after a crash (nats-server issue 8505). The compactor takes the limits' place.
  */
 export async function createStream(nats: NatsConnection, replicas: number): Promise<void> {
-  const config = { name: streamName, subjects: [`${streamName}.>`], storage: 'file', retention: 'limits', discard: 'old', num_replicas: replicas, max_msgs_per_subject: -1, max_msgs: -1, max_bytes: -1, max_age: 0, max_consumers: -1 }
+  const config = {
+    name: streamName,
+    subjects: [`${streamName}.>`],
+    storage: 'file',
+    retention: 'limits',
+    discard: 'old',
+    num_replicas: replicas,
+    max_msgs_per_subject: -1,
+    max_msgs: -1,
+    max_bytes: -1,
+    max_age: 0,
+    max_consumers: -1,
+  }
   await jetStreamApi(nats, `STREAM.CREATE.${streamName}`, config, 5000).catch((e: unknown) => {
     if (!(e instanceof JetStreamError && e.code === streamNameInUse)) throw e
   })
@@ -86,7 +98,12 @@ export interface LastMessage {
 /** The newest message of a subject, from the stream's leader; undefined when there is none. */
 export async function lastMessage(nats: NatsConnection, subject: string, timeoutMs = 2000): Promise<LastMessage | undefined> {
   try {
-    const { message } = await jetStreamApi<{ message: { seq: number; hdrs?: string; data?: string } }>(nats, `STREAM.MSG.GET.${streamName}`, { last_by_subj: subject }, timeoutMs)
+    const { message } = await jetStreamApi<{ message: { seq: number; hdrs?: string; data?: string } }>(
+      nats,
+      `STREAM.MSG.GET.${streamName}`,
+      { last_by_subj: subject },
+      timeoutMs,
+    )
     const head = message.hdrs ? Buffer.from(message.hdrs, 'base64').toString() : ''
     return { seq: message.seq, writeId: new RegExp(`^${writeIdHeader}: (.*)\r$`, 'm').exec(head)?.[1] ?? '', tombstone: !message.data }
   } catch (e) {
@@ -96,14 +113,16 @@ export async function lastMessage(nats: NatsConnection, subject: string, timeout
 }
 
 /**
- * Before 2.9.12 a purge of one subject moves every consumer that has it to what the purge left, over messages that it has not delivered. It spares consumers
- * whose filter does not cover the purge's; `*.x` is not covered by `registry.>`, yet the stream holds no other `*.x` than `registry.x`.
+ * Before 2.9.12 a purge of one subject moves every consumer that has it to what the purge left, over messages that it has not delivered. It
+ * spares consumers whose filter does not cover the purge's; `*.x` is not covered by `registry.>`, yet the stream holds no other `*.x` than
+ * `registry.x`.
  */
 const purgeMovesConsumers = (nats: NatsConnection): boolean => {
   const [, major, minor, patch] = /^(\d+)\.(\d+)\.(\d+)/.exec(nats.info?.version ?? '') ?? []
   return Number(major) === 2 && (Number(minor) < 9 || (Number(minor) === 9 && Number(patch) < 12))
 }
-export const consumerFilter = (nats: NatsConnection): { filter_subject?: string } => (purgeMovesConsumers(nats) ? { filter_subject: `${streamName}.>` } : {})
+export const consumerFilter = (nats: NatsConnection): { filter_subject?: string } =>
+  purgeMovesConsumers(nats) ? { filter_subject: `${streamName}.>` } : {}
 
 /** Removes all messages of a subject before `seq`. The compactor's only tool: `deleteMessage` and wildcards with `keep` lose to crashes. */
 export const purgeBefore = (nats: NatsConnection, subject: string, seq: number): Promise<unknown> => {

@@ -37,7 +37,14 @@ export class Watches {
     const key = tableKey(table)
     const t = this.#table(key)
     const bucket = bucketOf(options, t.fields)
-    const watch: Watch = { options, watcher, bucket, table: key, waiting: past.filter(e => this.#concerns(t, options, e)), told: options.after }
+    const watch: Watch = {
+      options,
+      watcher,
+      bucket,
+      table: key,
+      waiting: past.filter(e => this.#concerns(t, options, e)),
+      told: options.after,
+    }
     const set = t.buckets.get(bucket)
     if (set) set.add(watch)
     else t.buckets.set(bucket, new Set([watch]))
@@ -136,7 +143,9 @@ export class Watches {
     if (namespace && stored.namespace !== namespace) return false
     if (name && stored.name !== name) return false
     if (!index || !t.fields[index.path]) return true
-    return this.#value(t, index.path, stored) === index.value || (previous !== undefined && this.#value(t, index.path, previous) === index.value)
+    return (
+      this.#value(t, index.path, stored) === index.value || (previous !== undefined && this.#value(t, index.path, previous) === index.value)
+    )
   }
 }
 

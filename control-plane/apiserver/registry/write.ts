@@ -1,6 +1,6 @@
 /**
- * Writes: compare-and-swap by publishing with the sequence that is replaced. A write is done when the cache has applied it, which its write id tells;
- * the acknowledgement is needed for refusals only. Publishing again after a lost answer is safe: the server swaps once.
+ * Writes: compare-and-swap by publishing with the sequence that is replaced. A write is done when the cache has applied it, which its write
+ * id tells; the acknowledgement is needed for refusals only. Publishing again after a lost answer is safe: the server swaps once.
  */
 import { createInbox, nuid, type Msg } from 'nats'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
@@ -10,7 +10,13 @@ import { timeout, unavailable } from '#shared/machinery/status.ts'
 import { WriteConflict, type Stored } from './registry.ts'
 import { lastMessage, writeHeaders, wrongLastSequence } from './stream.ts'
 
-type Outcome = { kind: 'applied'; stored: Stored } | { kind: 'stored' } | { kind: 'conflict' } | { kind: 'refused'; why: string } | { kind: 'absent' } | { kind: 'unknown' }
+type Outcome =
+  | { kind: 'applied'; stored: Stored }
+  | { kind: 'stored' }
+  | { kind: 'conflict' }
+  | { kind: 'refused'; why: string }
+  | { kind: 'absent' }
+  | { kind: 'unknown' }
 
 interface Pending {
   readonly object: KubeObject | undefined
@@ -51,7 +57,11 @@ export class Writer {
     const timer = setInterval(() => this.#expire(performance.now()), 100)
     timer.unref()
     // What was in flight when the connection broke is unknown: ask as soon as there is somebody to ask.
-    this.#stop.push(() => subscription.unsubscribe(), () => clearInterval(timer), connection.onChange(connected => connected && this.#expire(Infinity)))
+    this.#stop.push(
+      () => subscription.unsubscribe(),
+      () => clearInterval(timer),
+      connection.onChange(connected => connected && this.#expire(Infinity)),
+    )
   }
 
   close(): void {
@@ -78,8 +88,8 @@ export class Writer {
   }
 
   /**
-   * Writes `data` (empty removes) over the version `expected`, 0 for none. Throws WriteConflict; 503 or 504 when the store did not answer in time, the
-   * write may then have happened.
+   * Writes `data` (empty removes) over the version `expected`, 0 for none. Throws WriteConflict; 503 or 504 when the store did not answer
+   * in time, the write may then have happened.
    */
   async write(subject: string, data: Uint8Array, object: KubeObject | undefined, expected: number, view: WriterView): Promise<Stored> {
     const known = view.current()
@@ -112,7 +122,9 @@ export class Writer {
         continue
       }
       if (outcome.kind !== 'stored') {
-        const last = await lastMessage(this.#connection.nats, subject, Math.max(50, Math.min(1_000, end - performance.now()))).catch(() => null)
+        const last = await lastMessage(this.#connection.nats, subject, Math.max(50, Math.min(1_000, end - performance.now()))).catch(
+          () => null,
+        )
         if (pending.applied) return pending.applied
         if (last === null) {
           await sleep(wait)
@@ -133,10 +145,20 @@ export class Writer {
       if (applied.kind === 'applied') return applied.stored
       if (applied.kind === 'refused') break
     }
-    throw known ? timeout('the write is stored, but this API server lags behind') : timeout('the store did not answer in time; the outcome of the write is unknown')
+    throw known
+      ? timeout('the write is stored, but this API server lags behind')
+      : timeout('the store did not answer in time; the outcome of the write is unknown')
   }
 
-  async #publish(subject: string, data: Uint8Array, replaces: number, after: number, id: string, pending: Pending, end: number): Promise<Outcome> {
+  async #publish(
+    subject: string,
+    data: Uint8Array,
+    replaces: number,
+    after: number,
+    id: string,
+    pending: Pending,
+    end: number,
+  ): Promise<Outcome> {
     const settled = this.#settled(pending, Math.min(end, performance.now() + attemptMs))
     if (pending.applied || this.#closed) return settled
     const token = id.slice(id.indexOf('.') + 1)

@@ -44,7 +44,12 @@ export function execOverSpdy(socket: Duplex, protocol: string, wants: Wants, ope
   connection.signal.addEventListener('abort', () => clearTimeout(tooSlow))
 }
 
-async function serve(connection: SpdyConnection, streams: ReadonlyMap<string, SpdyStream>, protocol: string, open: OpenSession): Promise<void> {
+async function serve(
+  connection: SpdyConnection,
+  streams: ReadonlyMap<string, SpdyStream>,
+  protocol: string,
+  open: OpenSession,
+): Promise<void> {
   const error = streams.get('error')!
   let status: Status
   try {

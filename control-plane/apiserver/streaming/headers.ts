@@ -9,8 +9,8 @@ const windowBytes = 32 * 1024
 const zlibHeader = (block: Buffer): number => ((block[1] ?? 0) & 0x20 ? 6 : 2)
 
 /**
- * Reads the blocks of one connection in order. Every block ends on a byte, so each can be inflated by itself with what came before as its dictionary. Throws for
- * what is no block.
+ * Reads the blocks of one connection in order. Every block ends on a byte, so each can be inflated by itself with what came before as its
+ * dictionary. Throws for what is no block.
  */
 export function headerReader(): (block: Buffer) => Map<string, string> {
   let window: Buffer | undefined
@@ -40,8 +40,8 @@ function pairs(text: Buffer): Map<string, string> {
 }
 
 /**
- * Blocks without headers, which are all that a server has to send: stored, not compressed, so that there is nothing to remember. An empty block follows, as
- * after every flush: Go's reader hands out only then what it has.
+ * Blocks without headers, which are all that a server has to send: stored, not compressed, so that there is nothing to remember. An empty
+ * block follows, as after every flush: Go's reader hands out only then what it has.
  */
 export function emptyBlocks(): () => Buffer {
   let begun = false

@@ -1,6 +1,6 @@
 /**
- * Port-forward over a plain WebSocket, as the Python and JavaScript clients do it: the ports are in the query, and each has two channels, for its bytes and
- * for what went wrong. The first message on a channel is the port, two bytes with the low one first.
+ * Port-forward over a plain WebSocket, as the Python and JavaScript clients do it: the ports are in the query, and each has two channels,
+ * for its bytes and for what went wrong. The first message on a channel is the port, two bytes with the low one first.
  */
 import type { RawData, WebSocket } from 'ws'
 import { Channel, type Session } from '#shared/bus/session.ts'
@@ -11,7 +11,8 @@ export const channelProtocol = 'v4.channel.k8s.io'
 const pingMs = 30_000
 const maxBuffered = 1 << 20
 
-const bytesOf = (data: RawData): Buffer => (Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? Buffer.from(data) : data)
+const bytesOf = (data: RawData): Buffer =>
+  Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? Buffer.from(data) : data
 
 /** Serves the socket, which it owns. */
 export function portForwardOverWebSocket(socket: WebSocket, ports: readonly number[], open: OpenPort): void {

@@ -31,7 +31,11 @@ export function portForwardOverSpdy(socket: Duplex, open: OpenPort): void {
     // Old clients do not number their pairs: the error stream comes first.
     const request = stream.headers.get('requestid') || String(type === 'error' ? stream.id : stream.id - 2)
     let pair = pairs.get(request)
-    if (!pair) pairs.set(request, (pair = { tooSlow: setTimeout(() => give(request, `(request=${request}) timed out waiting for streams`), creationMs) }))
+    if (!pair)
+      pairs.set(
+        request,
+        (pair = { tooSlow: setTimeout(() => give(request, `(request=${request}) timed out waiting for streams`), creationMs) }),
+      )
     if (pair[type]) return false
     pair[type] = stream
     const { data, error } = pair

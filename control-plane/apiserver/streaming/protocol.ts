@@ -6,7 +6,10 @@ export const wantsSpdy = (request: Pick<ApiRequest, 'headers'>): boolean => requ
 
 /** The first protocol of the server's that the client knows too; a client that names none speaks the first version. Throws 403. */
 export function negotiateProtocol(request: Pick<ApiRequest, 'headers'>, served: readonly string[], unnamed: string): string {
-  const offered = (request.headers['x-stream-protocol-version'] ?? '').split(',').map(name => name.trim()).filter(name => name !== '')
+  const offered = (request.headers['x-stream-protocol-version'] ?? '')
+    .split(',')
+    .map(name => name.trim())
+    .filter(name => name !== '')
   if (offered.length === 0) return unnamed
   const protocol = served.find(name => offered.includes(name))
   if (protocol === undefined) {

@@ -1,6 +1,7 @@
 /**
- * SPDY/3.1 as the server, over any byte stream: what kubectl before 1.31 speaks for exec and attach, and every kubectl, within a WebSocket or not, for
- * port-forward. Streams are opened by the client only, and there is no flow control but the connection's own: client-go knows no WINDOW_UPDATE.
+ * SPDY/3.1 as the server, over any byte stream: what kubectl before 1.31 speaks for exec and attach, and every kubectl, within a WebSocket
+ * or not, for port-forward. Streams are opened by the client only, and there is no flow control but the connection's own: client-go knows
+ * no WINDOW_UPDATE.
  */
 import type { Duplex } from 'node:stream'
 import { emptyBlocks, headerReader } from './headers.ts'

@@ -9,7 +9,8 @@ export async function endOf(session: Session): Promise<Status> {
   try {
     return JSON.parse(Buffer.concat(pieces).toString()) as Status
   } catch {
-    return internalError(`the connection to the kubelet was lost: ${(session.signal.reason as Error | undefined)?.message ?? 'closed'}`).status
+    return internalError(`the connection to the kubelet was lost: ${(session.signal.reason as Error | undefined)?.message ?? 'closed'}`)
+      .status
   }
 }
 

@@ -8,13 +8,13 @@ import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { notSupported, Path, required, type FieldError } from '#shared/machinery/field.ts'
 import { badRequest, conflict, invalidObject } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
-import type { RequestContext } from '../handler/chain.ts'
-import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
-import { readBody } from '../rest/body.ts'
-import type { Endpoint } from '../rest/endpoint.ts'
-import { writeParameters } from '../rest/options.ts'
-import type { Store } from '../rest/store.ts'
-import { updateObject } from '../rest/update.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
+import { readBody } from '../objects/body.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
+import { writeParameters } from '../objects/options.ts'
+import type { Store } from '../objects/store.ts'
+import { updateObject } from '../objects/update.ts'
 import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
@@ -52,14 +52,18 @@ async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, give
   if (body.metadata.name !== undefined && body.metadata.name !== name) throw badRequest('name in URL does not match name in Binding object')
   const errors = validate(body)
   if (errors.length > 0) throw invalidObject('', 'Binding', name, errors)
-  await updateObject(store, pods, ctx.info.namespace, name, current => assign(current as Pod, body, name), { ...writerOf(ctx, p, 'binding'), direct: true })
+  await updateObject(store, pods, ctx.info.namespace, name, current => assign(current as Pod, body, name), {
+    ...writerOf(ctx, p, 'binding'),
+    direct: true,
+  })
   return valueAnswer(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, writingOf(ctx, output))
 }
 
 function validate(body: Binding): FieldError[] {
   const target = new Path('target')
   const errors: FieldError[] = []
-  if (body.target.kind && body.target.kind !== 'Node') errors.push(notSupported(target.child('kind'), body.target.kind, ['Node', '<empty>']))
+  if (body.target.kind && body.target.kind !== 'Node')
+    errors.push(notSupported(target.child('kind'), body.target.kind, ['Node', '<empty>']))
   if (!body.target.name) errors.push(required(target.child('name')))
   return errors
 }
@@ -68,7 +72,8 @@ function assign(current: Pod, body: Binding, name: string): KubeObject {
   const pod = clone(current)
   delete pod.metadata.resourceVersion
   const { uid, resourceVersion } = body.metadata
-  if (uid && uid !== pod.metadata.uid) throw conflict(resource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`)
+  if (uid && uid !== pod.metadata.uid)
+    throw conflict(resource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`)
   // A precondition, as in any update.
   if (resourceVersion) pod.metadata.resourceVersion = resourceVersion
   if (pod.metadata.deletionTimestamp) throw conflict(resource, name, `pod ${name} is being deleted, cannot be assigned to a host`)

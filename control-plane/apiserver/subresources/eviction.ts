@@ -2,10 +2,10 @@
 import { eviction as evictionSchema, type Eviction } from '#shared/api/policy/eviction.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { badRequest } from '#shared/machinery/status.ts'
-import { valueAnswer, type Answer } from '../handler/response.ts'
-import { readBody } from '../rest/body.ts'
-import { deleteObject } from '../rest/delete.ts'
-import { validateDeleteOptions, writeParameters } from '../rest/options.ts'
+import { valueAnswer, type Answer } from '../chain/response.ts'
+import { readBody } from '../objects/body.ts'
+import { deleteObject } from '../objects/delete.ts'
+import { validateDeleteOptions, writeParameters } from '../objects/options.ts'
 import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
@@ -13,15 +13,28 @@ export async function evict(call: Call): Promise<Answer> {
   const { info, request } = call
   const output = outputOf(call)
   const p = writeParameters(request.query, 'CreateOptions')
-  const body = readBody<Eviction>(call, { apiVersion: bodyVersion(request.body), kind: 'Eviction', schema: evictionSchema }, p.fieldValidation)
+  const body = readBody<Eviction>(
+    call,
+    { apiVersion: bodyVersion(request.body), kind: 'Eviction', schema: evictionSchema },
+    p.fieldValidation,
+  )
   body.metadata ??= {}
   alignNamespace(body as unknown as KubeObject, info.namespace)
-  if (body.metadata.name !== undefined && body.metadata.name !== info.name) throw badRequest('name in URL does not match name in Eviction object')
+  if (body.metadata.name !== undefined && body.metadata.name !== info.name)
+    throw badRequest('name in URL does not match name in Eviction object')
   const options = body.deleteOptions ?? {}
   validateDeleteOptions(options)
-  await deleteObject(call.store, call.endpoint, info.namespace, info.name, options, writerOf(call, { ...p, dryRun: p.dryRun || (options.dryRun?.length ?? 0) > 0 }))
+  await deleteObject(
+    call.store,
+    call.endpoint,
+    info.namespace,
+    info.name,
+    options,
+    writerOf(call, { ...p, dryRun: p.dryRun || (options.dryRun?.length ?? 0) > 0 }),
+  )
   return valueAnswer(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, writingOf(call, output))
 }
 
 /** Old clients still send the beta version, which upstream takes too. */
-const bodyVersion = (body: Uint8Array): string => (Buffer.from(body.buffer, body.byteOffset, body.length).includes('policy/v1beta1') ? 'policy/v1beta1' : 'policy/v1')
+const bodyVersion = (body: Uint8Array): string =>
+  Buffer.from(body.buffer, body.byteOffset, body.length).includes('policy/v1beta1') ? 'policy/v1beta1' : 'policy/v1'

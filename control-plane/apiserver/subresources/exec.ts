@@ -3,8 +3,8 @@ import type { RawData, WebSocket } from 'ws'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import { StatusError, badRequest, internalError } from '#shared/machinery/status.ts'
-import type { Answer } from '../handler/response.ts'
-import { boolParameter } from '../rest/options.ts'
+import type { Answer } from '../chain/response.ts'
+import { boolParameter } from '../objects/options.ts'
 import { execOverSpdy, execProtocols, firstExecProtocol } from '../streaming/exec.ts'
 import { negotiateProtocol, wantsSpdy } from '../streaming/protocol.ts'
 import type { Call } from '../verbs/context.ts'
@@ -20,13 +20,25 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
   const { query } = request
   const pod = await podOf(call)
   const container = containerOf(pod, query.get('container') ?? '')
-  const wants = { stdin: boolParameter(query, 'stdin') ?? false, stdout: boolParameter(query, 'stdout') ?? false, stderr: boolParameter(query, 'stderr') ?? false, tty: boolParameter(query, 'tty') ?? false }
+  const wants = {
+    stdin: boolParameter(query, 'stdin') ?? false,
+    stdout: boolParameter(query, 'stdout') ?? false,
+    stderr: boolParameter(query, 'stderr') ?? false,
+    tty: boolParameter(query, 'tty') ?? false,
+  }
   if (!wants.stdin && !wants.stdout && !wants.stderr) throw badRequest('you must specify at least 1 of stdin, stdout, stderr')
   const command = query.getAll('command')
   if (verb === 'exec' && command.length === 0) throw badRequest('you must specify at least one command for the container')
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
   if (!wantsSpdy(request) && request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
-  const open = { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...(verb === 'exec' ? { command } : {}), ...wants }
+  const open = {
+    namespace: info.namespace,
+    name: info.name,
+    uid: pod.metadata.uid,
+    container,
+    ...(verb === 'exec' ? { command } : {}),
+    ...wants,
+  }
   const answer: Answer = { code: 101, headers: {}, body: new Uint8Array(0) }
   const dial = (signal: AbortSignal): Promise<Session> => toKubelet(bus, pod, verb, open, signal)
   if (wantsSpdy(request)) {
@@ -54,7 +66,8 @@ function refuse(socket: WebSocket, e: unknown): void {
   )
 }
 
-const bytesOf = (data: RawData): Buffer => (Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? Buffer.from(data) : data)
+const bytesOf = (data: RawData): Buffer =>
+  Array.isArray(data) ? Buffer.concat(data) : data instanceof ArrayBuffer ? Buffer.from(data) : data
 
 function bridge(socket: WebSocket, session: Session, wants: { stdin: boolean; stdout: boolean; stderr: boolean }): void {
   const v5 = socket.protocol.startsWith('v5.')
@@ -72,12 +85,11 @@ function bridge(socket: WebSocket, session: Session, wants: { stdin: boolean; st
     if (channel !== Channel.stdin && channel !== Channel.resize) return
     if (bytes.length === 1) return
     socket.pause()
-    inbound = inbound.then(
-      () =>
-        session.send(channel, bytes.subarray(1)).then(
-          () => socket.resume(),
-          () => socket.resume(),
-        ),
+    inbound = inbound.then(() =>
+      session.send(channel, bytes.subarray(1)).then(
+        () => socket.resume(),
+        () => socket.resume(),
+      ),
     )
   })
   socket.resume()
@@ -102,7 +114,8 @@ function bridge(socket: WebSocket, session: Session, wants: { stdin: boolean; st
   })()
 }
 
-const decode64 = (bytes: Buffer): Buffer => Buffer.concat([Buffer.from([(bytes[0] ?? 0x30) - 0x30]), Buffer.from(bytes.subarray(1).toString(), 'base64')])
+const decode64 = (bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.from([(bytes[0] ?? 0x30) - 0x30]), Buffer.from(bytes.subarray(1).toString(), 'base64')])
 
 /** Resolves when the client has room for more. */
 async function send(socket: WebSocket, channel: number, data: Uint8Array, base64: boolean): Promise<void> {

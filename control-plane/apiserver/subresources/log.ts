@@ -3,8 +3,8 @@ import type { BusConnection } from '#shared/bus/connection.ts'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import { Path, invalid, type FieldError } from '#shared/machinery/field.ts'
 import { StatusError, invalidObject, type Status } from '#shared/machinery/status.ts'
-import type { Answer } from '../handler/response.ts'
-import { boolParameter, intParameter } from '../rest/options.ts'
+import type { Answer } from '../chain/response.ts'
+import { boolParameter, intParameter } from '../objects/options.ts'
 import type { Call } from '../verbs/context.ts'
 import { containerOf, podOf, toKubelet } from './node.ts'
 
@@ -37,9 +37,20 @@ function logOptions(query: URLSearchParams): LogOptions {
   const at = (field: string): Path => new Path(field)
   if ((o.tailLines ?? 0) < 0) errors.push(invalid(at('tailLines'), o.tailLines, 'must be greater than or equal to 0'))
   if (o.limitBytes !== undefined && o.limitBytes < 1) errors.push(invalid(at('limitBytes'), o.limitBytes, 'must be greater than 0'))
-  if (o.sinceSeconds !== undefined && o.sinceTime !== undefined) errors.push({ reason: 'FieldValueForbidden', field: '', message: 'Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified' })
-  else if (o.sinceSeconds !== undefined && o.sinceSeconds < 1) errors.push(invalid(at('sinceSeconds'), o.sinceSeconds, 'must be greater than 0'))
-  if (o.sinceTime !== undefined && Number.isNaN(Date.parse(o.sinceTime))) throw new StatusError(400, 'BadRequest', `parsing time ${JSON.stringify(o.sinceTime)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(o.sinceTime)} as "2006"`)
+  if (o.sinceSeconds !== undefined && o.sinceTime !== undefined)
+    errors.push({
+      reason: 'FieldValueForbidden',
+      field: '',
+      message: 'Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified',
+    })
+  else if (o.sinceSeconds !== undefined && o.sinceSeconds < 1)
+    errors.push(invalid(at('sinceSeconds'), o.sinceSeconds, 'must be greater than 0'))
+  if (o.sinceTime !== undefined && Number.isNaN(Date.parse(o.sinceTime)))
+    throw new StatusError(
+      400,
+      'BadRequest',
+      `parsing time ${JSON.stringify(o.sinceTime)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(o.sinceTime)} as "2006"`,
+    )
   if (errors.length > 0) throw invalidObject('', 'PodLogOptions', '', errors)
   return o
 }
@@ -67,7 +78,13 @@ export async function podLog(call: Call, bus: BusConnection): Promise<Answer> {
   const headers = { 'content-type': 'text/plain' }
   // Not on a node yet: upstream answers with nothing.
   if (!pod.spec.nodeName) return { code: 204, headers, body: new Uint8Array(0) }
-  const session = await toKubelet(bus, pod, 'logs', { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...options }, request.signal)
+  const session = await toKubelet(
+    bus,
+    pod,
+    'logs',
+    { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, container, ...options },
+    request.signal,
+  )
   request.signal.addEventListener('abort', () => session.close('the client went away'), { once: true })
   const output = session.read(Channel.stdout)[Symbol.asyncIterator]()
   const status = finalStatus(session)
@@ -82,7 +99,12 @@ export async function podLog(call: Call, bus: BusConnection): Promise<Answer> {
   return { code: 200, headers, body: stream(session, output, first, status) }
 }
 
-async function* stream(session: Session, output: AsyncIterator<Uint8Array>, first: Promise<IteratorResult<Uint8Array>>, status: Promise<Status | undefined>): AsyncIterable<Uint8Array> {
+async function* stream(
+  session: Session,
+  output: AsyncIterator<Uint8Array>,
+  first: Promise<IteratorResult<Uint8Array>>,
+  status: Promise<Status | undefined>,
+): AsyncIterable<Uint8Array> {
   try {
     for (let piece = await first; !piece.done; piece = await output.next()) yield piece.value
     const end = await status.catch(() => undefined)

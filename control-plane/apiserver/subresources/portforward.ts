@@ -2,7 +2,7 @@
 import { createWebSocketStream } from 'ws'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { badRequest } from '#shared/machinery/status.ts'
-import type { Answer } from '../handler/response.ts'
+import type { Answer } from '../chain/response.ts'
 import { channelProtocol, portForwardOverWebSocket } from '../streaming/portforward-websocket.ts'
 import { portForwardOverSpdy, portForwardProtocol, tunnelProtocol, type OpenPort } from '../streaming/portforward.ts'
 import { negotiateProtocol, wantsSpdy } from '../streaming/protocol.ts'
@@ -13,7 +13,8 @@ export async function podPortForward(call: Call, bus: BusConnection): Promise<An
   const { info, request } = call
   const pod = await podOf(call)
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
-  const open: OpenPort = (port, signal) => toKubelet(bus, pod, 'portforward', { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, port }, signal)
+  const open: OpenPort = (port, signal) =>
+    toKubelet(bus, pod, 'portforward', { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, port }, signal)
   const answer: Answer = { code: 101, headers: {}, body: new Uint8Array(0) }
   if (wantsSpdy(request)) {
     const protocol = negotiateProtocol(request, [portForwardProtocol], portForwardProtocol)
@@ -21,7 +22,8 @@ export async function podPortForward(call: Call, bus: BusConnection): Promise<An
   }
   if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
   const tunnels = request.headers['sec-websocket-protocol']?.split(',').some(name => name.trim() === tunnelProtocol) ?? false
-  if (tunnels) return { ...answer, protocols: [tunnelProtocol], upgrade: socket => portForwardOverSpdy(createWebSocketStream(socket), open) }
+  if (tunnels)
+    return { ...answer, protocols: [tunnelProtocol], upgrade: socket => portForwardOverSpdy(createWebSocketStream(socket), open) }
   const ports = portsOf(request.query)
   return { ...answer, protocols: [channelProtocol], upgrade: socket => portForwardOverWebSocket(socket, ports, open) }
 }

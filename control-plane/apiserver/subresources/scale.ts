@@ -6,12 +6,12 @@ import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
 import { decodePatched } from '#shared/machinery/patch/patched.ts'
 import { badRequest, invalidObject, StatusError } from '#shared/machinery/status.ts'
-import { valueAnswer, type Answer } from '../handler/response.ts'
+import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
-import { readBody } from '../rest/body.ts'
-import type { Endpoint } from '../rest/endpoint.ts'
-import { writeParameters, type WriteParameters } from '../rest/options.ts'
-import { updateObject } from '../rest/update.ts'
+import { readBody } from '../objects/body.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
+import { writeParameters, type WriteParameters } from '../objects/options.ts'
+import { updateObject } from '../objects/update.ts'
 import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { applyPatch, patchKind } from '../verbs/patch.ts'
@@ -34,7 +34,8 @@ function scaleOf(endpoint: Endpoint, object: KubeObject): Scale {
   }
 }
 
-const answer = (call: Call, stored: Stored): Answer => valueAnswer(200, scaleOf(call.endpoint, stored.object), writingOf(call, outputOf(call)))
+const answer = (call: Call, stored: Stored): Answer =>
+  valueAnswer(200, scaleOf(call.endpoint, stored.object), writingOf(call, outputOf(call)))
 
 export const getScale = async (call: Call): Promise<Answer> => answer(call, await find(call))
 
@@ -57,7 +58,8 @@ export async function patchScale(call: Call): Promise<Answer> {
     call.warnings.push(...warnings)
     const scale = object as unknown as Scale
     applyDefaults(scaleSchema, scale)
-    if (scale.metadata.name !== before.metadata.name) throw badRequest(`the name of the object (${scale.metadata.name ?? ''}) does not match the name on the URL (${before.metadata.name})`)
+    if (scale.metadata.name !== before.metadata.name)
+      throw badRequest(`the name of the object (${scale.metadata.name ?? ''}) does not match the name on the URL (${before.metadata.name})`)
     if (scale.metadata.resourceVersion === before.metadata.resourceVersion) delete scale.metadata.resourceVersion
     return scale
   })
@@ -69,7 +71,10 @@ async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => 
   const change = (current: KubeObject | undefined): KubeObject => {
     const scale = wanted(scaleOf(endpoint, current!))
     const replicas = scale.spec?.replicas ?? 0
-    if (replicas < 0) throw invalidObject('autoscaling', 'Scale', info.name, [invalid(new Path('spec.replicas'), replicas, 'must be greater than or equal to 0')])
+    if (replicas < 0)
+      throw invalidObject('autoscaling', 'Scale', info.name, [
+        invalid(new Path('spec.replicas'), replicas, 'must be greater than or equal to 0'),
+      ])
     const next = clone(current!)
     next.metadata.resourceVersion = scale.metadata?.resourceVersion
     if (scale.metadata?.uid) next.metadata.uid = scale.metadata.uid

@@ -1,4 +1,7 @@
-/** Subresources by `group/plural/subresource`: what they do for each verb of the method. `status` and `scale` work for all kinds that have them. */
+/**
+ * Subresources by `group/plural/subresource`: what they do for each verb of the method. `status` and `scale` work for all kinds that have
+ * them.
+ */
 import type { BusConnection } from '#shared/bus/connection.ts'
 import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
 import type { Subresources, Verb } from '../verbs/dispatch.ts'

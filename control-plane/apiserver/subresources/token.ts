@@ -7,9 +7,9 @@ import { invalid, Path, type FieldError } from '#shared/machinery/field.ts'
 import { badRequest, conflict, internalError, invalidObject, notFound, StatusError } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Named, ServiceAccountTokens } from '../authn/serviceaccount.ts'
-import { valueAnswer, type Answer } from '../handler/response.ts'
-import { readBody } from '../rest/body.ts'
-import { writeParameters } from '../rest/options.ts'
+import { valueAnswer, type Answer } from '../chain/response.ts'
+import { readBody } from '../objects/body.ts'
+import { writeParameters } from '../objects/options.ts'
 import { outputOf, writingOf, type Call } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { alignNamespace } from '../verbs/create.ts'
@@ -27,7 +27,8 @@ export async function createToken(call: Call, tokens: ServiceAccountTokens): Pro
   applyDefaults(tokenRequest, body)
   alignNamespace(body as unknown as KubeObject, info.namespace)
   const given = body.metadata.name
-  if (given !== undefined && given !== info.name) throw badRequest(`the name of the object (${given}) does not match the name on the URL (${info.name})`)
+  if (given !== undefined && given !== info.name)
+    throw badRequest(`the name of the object (${given}) does not match the name on the URL (${info.name})`)
   const { spec } = body
   const errors = validate(spec)
   if (errors.length > 0) throw invalidObject('authentication.k8s.io', 'TokenRequest', '', errors)
@@ -35,7 +36,13 @@ export async function createToken(call: Call, tokens: ServiceAccountTokens): Pro
   const bound = spec.boundObjectRef ? boundTo(call, spec.boundObjectRef) : {}
   const seconds = spec.expirationSeconds ?? 3600
   const audiences = spec.audiences?.length ? spec.audiences : tokens.audiences
-  const token = await tokens.issue({ audiences, seconds, namespace: info.namespace, account: { name: info.name, uid: account.uid! }, ...bound })
+  const token = await tokens.issue({
+    audiences,
+    seconds,
+    namespace: info.namespace,
+    account: { name: info.name, uid: account.uid! },
+    ...bound,
+  })
   if (token === undefined) throw internalError('the server has no key to sign tokens with')
   store.log.debug({ serviceAccount: `${info.namespace}/${info.name}` }, 'issued a token')
   return valueAnswer(
@@ -59,7 +66,10 @@ function validate(spec: TokenRequest['spec']): FieldError[] {
 }
 
 /** The object whose end ends the token; it must be the one that is meant. A pod brings its node along. */
-function boundTo({ store, info }: Call, ref: NonNullable<TokenRequest['spec']['boundObjectRef']>): { pod?: Named; node?: Named; secret?: Named } {
+function boundTo(
+  { store, info }: Call,
+  ref: NonNullable<TokenRequest['spec']['boundObjectRef']>,
+): { pod?: Named; node?: Named; secret?: Named } {
   const { registry } = store
   const get = (plural: string, namespace: string): KubeObject => {
     const object = registry.get({ group: '', plural }, namespace, ref.name ?? '')?.object
@@ -75,7 +85,9 @@ function boundTo({ store, info }: Call, ref: NonNullable<TokenRequest['spec']['b
     case 'v1 Pod': {
       const pod = get('pods', info.namespace) as unknown as Pod & KubeObject
       if ((pod.spec.serviceAccountName ?? '') !== info.name) {
-        throw badRequest(`cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`)
+        throw badRequest(
+          `cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`,
+        )
       }
       const node = pod.spec.nodeName ? registry.get({ group: '', plural: 'nodes' }, '', pod.spec.nodeName)?.object : undefined
       return { pod: named(pod), ...(pod.spec.nodeName ? { node: { name: pod.spec.nodeName, uid: node?.metadata.uid ?? '' } } : {}) }

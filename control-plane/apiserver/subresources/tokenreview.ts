@@ -4,10 +4,10 @@ import type { Resource } from '#shared/api/resource.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
-import type { RequestContext } from '../handler/chain.ts'
-import { noSuchMethod, valueAnswer, type Answer } from '../handler/response.ts'
-import { readBody } from '../rest/body.ts'
-import { writeParameters } from '../rest/options.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
+import { readBody } from '../objects/body.ts'
+import { writeParameters } from '../objects/options.ts'
 import { outputOf, writingOf } from '../verbs/context.ts'
 
 /** As discovery shows it. */
@@ -38,7 +38,16 @@ export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTok
         audiences: [...found.audiences],
       }
     : { user: {}, error: 'invalid bearer token' }
-  return valueAnswer(201, { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', metadata: review.metadata ?? {}, spec: review.spec, status }, writingOf(ctx, output))
+  return valueAnswer(
+    201,
+    { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', metadata: review.metadata ?? {}, spec: review.spec, status },
+    writingOf(ctx, output),
+  )
 }
 
-const userOf = ({ name, uid, groups, extra }: UserInfo) => ({ username: name, groups, ...(uid ? { uid } : {}), ...(extra ? { extra } : {}) })
+const userOf = ({ name, uid, groups, extra }: UserInfo) => ({
+  username: name,
+  groups,
+  ...(uid ? { uid } : {}),
+  ...(extra ? { extra } : {}),
+})

@@ -20,7 +20,11 @@ export const partialMetadata = (object: KubeObject, version = 'v1'): PartialObje
   metadata: object.metadata,
 })
 
-export const partialMetadataList = (objects: readonly KubeObject[], metadata: PartialObjectMetadataList['metadata'], version = 'v1'): PartialObjectMetadataList => ({
+export const partialMetadataList = (
+  objects: readonly KubeObject[],
+  metadata: PartialObjectMetadataList['metadata'],
+  version = 'v1',
+): PartialObjectMetadataList => ({
   kind: 'PartialObjectMetadataList',
   apiVersion: `meta.k8s.io/${version}`,
   metadata,

@@ -42,11 +42,17 @@ const columnsOf = (resource: Resource): readonly Column<KubeObject>[] => resourc
 
 /** The columns of a kind; wide ones have priority 1. */
 export const columnDefinitions = (resource: Resource): ColumnDefinition[] =>
-  columnsOf(resource).map(c => ({ name: c.name, type: c.type === 'date' ? 'string' : c.type, format: c.format ?? '', description: c.doc ?? '', priority: c.wide ? 1 : 0 }))
+  columnsOf(resource).map(c => ({
+    name: c.name,
+    type: c.type === 'date' ? 'string' : c.type,
+    format: c.format ?? '',
+    description: c.doc ?? '',
+    priority: c.wide ? 1 : 0,
+  }))
 
 /**
- * The table of some objects of a kind, with what the list's or the single object's metadata says (`resourceVersion`, `continue`, `remainingItemCount`). The objects carry
- * their resourceVersion, and are not changed.
+ * The table of some objects of a kind, with what the list's or the single object's metadata says (`resourceVersion`, `continue`,
+ * `remainingItemCount`). The objects carry their resourceVersion, and are not changed.
  */
 export function tableOf(resource: Resource, objects: readonly KubeObject[], metadata: Table['metadata'], options: TableOptions): Table {
   const columns = columnsOf(resource)

@@ -1,12 +1,12 @@
 /** What the verbs work with. */
-import type { RequestContext } from '../handler/chain.ts'
-import { negotiateOutput, type Output } from '../handler/mediatype.ts'
-import { jsonAnswer, valueAnswer, type Answer } from '../handler/response.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import { negotiateOutput, type Output } from '../chain/mediatype.ts'
+import { jsonAnswer, valueAnswer, type Answer } from '../chain/response.ts'
 import { managerName } from '#shared/machinery/managedfields/manager.ts'
 import type { Stored } from '../registry/registry.ts'
-import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
-import type { WriteParameters } from '../rest/options.ts'
-import type { Store, Writer } from '../rest/store.ts'
+import { served, servedJson, type Endpoint } from '../objects/endpoint.ts'
+import type { WriteParameters } from '../objects/options.ts'
+import type { Store, Writer } from '../objects/store.ts'
 import { objectAs } from './views.ts'
 
 /** A request for objects of one endpoint. */
@@ -30,7 +30,8 @@ export const writingOf = (call: RequestContext, output: Output) => ({ format: ou
 /** One object in the form that the client accepts. */
 export function objectAnswer(call: Call, code: number, stored: Stored, output: Output): Answer {
   const writing = writingOf(call, output)
-  if (output.as !== '') return valueAnswer(code, objectAs(call.endpoint, served(call.endpoint, stored), output, call.request.query), writing)
+  if (output.as !== '')
+    return valueAnswer(code, objectAs(call.endpoint, served(call.endpoint, stored), output, call.request.query), writing)
   if (writing.format === 'protobuf') return valueAnswer(code, served(call.endpoint, stored), writing)
   return jsonAnswer(code, servedJson(call.endpoint, stored), writing)
 }
@@ -44,4 +45,9 @@ function managerOf(call: RequestContext, p: WriteParameters): string {
   return call.user.name.startsWith('system:node:') ? 'kubelet' : (call.user.name.split(':').at(-1) ?? '')
 }
 
-export const writerOf = (call: RequestContext, p: WriteParameters, subresource = ''): Writer => ({ user: call.user, dryRun: p.dryRun, fieldManager: managerOf(call, p), subresource })
+export const writerOf = (call: RequestContext, p: WriteParameters, subresource = ''): Writer => ({
+  user: call.user,
+  dryRun: p.dryRun,
+  fieldManager: managerOf(call, p),
+  subresource,
+})

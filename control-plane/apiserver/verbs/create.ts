@@ -1,10 +1,10 @@
 /** create: POST to a collection. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { badRequest } from '#shared/machinery/status.ts'
-import type { Answer } from '../handler/response.ts'
-import { readBody, toStored } from '../rest/body.ts'
-import { createObject } from '../rest/create.ts'
-import { writeParameters } from '../rest/options.ts'
+import type { Answer } from '../chain/response.ts'
+import { readBody, toStored } from '../objects/body.ts'
+import { createObject } from '../objects/create.ts'
+import { writeParameters } from '../objects/options.ts'
 import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
 
 /** An object without a namespace gets that of the path; another one is a mistake. */
@@ -12,7 +12,8 @@ export function alignNamespace(object: KubeObject, namespace: string): void {
   const { metadata } = object
   if (namespace === '') delete metadata.namespace
   else if (!metadata.namespace) metadata.namespace = namespace
-  else if (metadata.namespace !== namespace) throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
+  else if (metadata.namespace !== namespace)
+    throw badRequest('the namespace of the provided object does not match the namespace sent on the request')
 }
 
 export async function create(call: Call): Promise<Answer> {

@@ -3,14 +3,14 @@ import { deleteOptions, type DeleteOptions } from '#shared/api/meta/options.ts'
 import { DecodeError, decode } from '#shared/machinery/decode.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import { yamlToJson } from '#shared/machinery/yaml.ts'
-import { inputFormat } from '../handler/mediatype.ts'
-import { valueAnswer, type Answer } from '../handler/response.ts'
+import { inputFormat } from '../chain/mediatype.ts'
+import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
-import { fromProtobuf } from '../rest/body.ts'
-import { answersWithObject, deleteObject, deletedStatus, isGone } from '../rest/delete.ts'
-import { served } from '../rest/endpoint.ts'
-import { deleteOptionsOf, listParameters, validateDeleteOptions } from '../rest/options.ts'
-import { selectionOf } from '../rest/selection.ts'
+import { fromProtobuf } from '../objects/body.ts'
+import { answersWithObject, deleteObject, deletedStatus, isGone } from '../objects/delete.ts'
+import { served } from '../objects/endpoint.ts'
+import { deleteOptionsOf, listParameters, validateDeleteOptions } from '../objects/options.ts'
+import { selectionOf } from '../objects/selection.ts'
 import { objectAnswer, outputOf, writerOf, writingOf, type Call } from './context.ts'
 import { listPart } from './list.ts'
 import { listAs } from './views.ts'
@@ -25,7 +25,8 @@ export function readDeleteOptions(call: Pick<Call, 'request'>): DeleteOptions {
   else {
     try {
       const format = inputFormat(headers['content-type'])
-      const text = format === 'yaml' ? yamlToJson(Buffer.from(body).toString()).json : format === 'protobuf' ? fromProtobuf(expected, body) : body
+      const text =
+        format === 'yaml' ? yamlToJson(Buffer.from(body).toString()).json : format === 'protobuf' ? fromProtobuf(expected, body) : body
       options = decode(deleteOptions, text).object
     } catch (e) {
       if (e instanceof DecodeError) throw badRequest(`unable to decode DeleteOptions: ${e.message}`)
@@ -61,7 +62,13 @@ export async function removeCollection(call: Call): Promise<Answer> {
   const query = new URLSearchParams(call.request.query)
   query.delete('dryRun')
   const p = listParameters(query, false)
-  const { items, meta } = await listPart(store.registry, endpoint, info.namespace, p, selectionOf(endpoint, p.labelSelector, p.fieldSelector))
+  const { items, meta } = await listPart(
+    store.registry,
+    endpoint,
+    info.namespace,
+    p,
+    selectionOf(endpoint, p.labelSelector, p.fieldSelector),
+  )
   const writer = writerOf(call, { ...plain, dryRun: (options.dryRun?.length ?? 0) > 0 })
   const removed: Stored[] = []
   const queue = items.values()
@@ -79,5 +86,9 @@ export async function removeCollection(call: Call): Promise<Answer> {
   const objects = removed.map(s => served(endpoint, s))
   if (output.as !== '') return valueAnswer(200, listAs(endpoint, objects, meta, output, query), writingOf(call, output))
   const plainItems = objects.map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest)
-  return valueAnswer(200, { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plainItems }, writingOf(call, output))
+  return valueAnswer(
+    200,
+    { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plainItems },
+    writingOf(call, output),
+  )
 }

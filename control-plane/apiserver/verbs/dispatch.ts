@@ -1,8 +1,8 @@
 /** From a parsed request to the function that answers it. */
-import type { RequestContext } from '../handler/chain.ts'
-import { noSuchMethod, noSuchResource, pageNotFound, type Answer } from '../handler/response.ts'
-import { serves, type Endpoint } from '../rest/endpoint.ts'
-import type { Store } from '../rest/store.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import { noSuchMethod, noSuchResource, pageNotFound, type Answer } from '../chain/response.ts'
+import { serves, type Endpoint } from '../objects/endpoint.ts'
+import type { Store } from '../objects/store.ts'
 import { getScale, patchScale, updateScale } from '../subresources/scale.ts'
 import type { Call } from './context.ts'
 import { create } from './create.ts'
@@ -14,7 +14,16 @@ import { update } from './update.ts'
 import { watchObjects } from './watch.ts'
 
 export type Verb = (call: Call) => Promise<Answer>
-const verbs: Readonly<Record<string, Verb>> = { get: getObject, list: listObjects, watch: watchObjects, create, update, patch, delete: remove, deletecollection: removeCollection }
+const verbs: Readonly<Record<string, Verb>> = {
+  get: getObject,
+  list: listObjects,
+  watch: watchObjects,
+  create,
+  update,
+  patch,
+  delete: remove,
+  deletecollection: removeCollection,
+}
 const statusVerbs: Readonly<Record<string, Verb>> = { get: getObject, update, patch }
 
 const scaleVerbs: Readonly<Record<string, Verb>> = { get: getScale, update: updateScale, patch: patchScale }
@@ -47,7 +56,11 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
     }
     const { resource } = endpoint
     // Cluster-scoped kinds are not below a namespace; a namespaced object is.
-    if ((info.namespace !== '' && !resource.namespaced) || (info.namespace === '' && resource.namespaced && info.name !== '' && info.verb !== 'watch')) throw noSuchResource()
+    if (
+      (info.namespace !== '' && !resource.namespaced) ||
+      (info.namespace === '' && resource.namespaced && info.name !== '' && info.verb !== 'watch')
+    )
+      throw noSuchResource()
     if (resource.deprecated !== undefined && endpoint.version === resource.version) ctx.warnings.push(resource.deprecated)
     const call: Call = { request: ctx.request, info, user: ctx.user, warnings: ctx.warnings, store: d.store, endpoint }
     const handler = info.subresource === '' ? mainVerb(endpoint, info) : subresourceVerb(d, endpoint, info.subresource, ctx.request.method)
@@ -59,7 +72,12 @@ function mainVerb(endpoint: Endpoint, info: { verb: string; name: string; namesp
   const verb = verbs[info.verb]
   if (!verb || !serves(endpoint, info.verb)) throw noSuchMethod()
   const named = info.name !== ''
-  if (info.verb === 'create' ? named || (endpoint.resource.namespaced && info.namespace === '') : (info.verb === 'update' || info.verb === 'patch') && !named) throw noSuchMethod()
+  if (
+    info.verb === 'create'
+      ? named || (endpoint.resource.namespaced && info.namespace === '')
+      : (info.verb === 'update' || info.verb === 'patch') && !named
+  )
+    throw noSuchMethod()
   if (info.verb === 'deletecollection' && endpoint.resource.namespaced && info.namespace === '') throw noSuchMethod()
   return verb
 }
@@ -67,7 +85,9 @@ function mainVerb(endpoint: Endpoint, info: { verb: string; name: string; namesp
 const methods: Readonly<Record<string, string>> = { GET: 'get', POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }
 
 function subresourceVerb(d: Dispatcher, endpoint: Endpoint, subresource: string, method: string): Verb {
-  const special = d.subresources.get(`${endpoint.group}/${endpoint.plural}/${subresource}`) ?? (subresource === 'scale' && endpoint.resource.scale ? scaleVerbs : undefined)
+  const special =
+    d.subresources.get(`${endpoint.group}/${endpoint.plural}/${subresource}`) ??
+    (subresource === 'scale' && endpoint.resource.scale ? scaleVerbs : undefined)
   const verb = methods[method]
   if (subresource === 'status' && endpoint.resource.hasStatus) return (verb && statusVerbs[verb]) || fail(noSuchMethod())
   if (!special) throw noSuchResource()

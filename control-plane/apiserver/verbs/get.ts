@@ -1,8 +1,8 @@
 /** get: one object, the newest unless the client is content with an older one. */
-import type { Answer } from '../handler/response.ts'
+import type { Answer } from '../chain/response.ts'
 import { StatusError, notFound } from '#shared/machinery/status.ts'
 import type { Registry, Stored } from '../registry/registry.ts'
-import { parseVersion } from '../rest/options.ts'
+import { parseVersion } from '../objects/options.ts'
 import { objectAnswer, outputOf, type Call } from './context.ts'
 
 /** Waits until the cache shows at least what the client asks for: nothing (`0`), a version, or by default everything acknowledged. */

@@ -1,11 +1,11 @@
 /** list: the stored JSON of the objects, joined; in parts when the client limits it, all parts from one version. */
 import { StatusError, badRequest, expired } from '#shared/machinery/status.ts'
-import { acceptsGzip, deflated, encoded, gzipOf, gzipThreshold, type Deflated } from '../handler/gzip.ts'
-import { rawJson, valueAnswer, type Answer } from '../handler/response.ts'
+import { acceptsGzip, deflated, encoded, gzipOf, gzipThreshold, type Deflated } from '../chain/gzip.ts'
+import { rawJson, valueAnswer, type Answer } from '../chain/response.ts'
 import { VersionExpired, type Registry, type Stored } from '../registry/registry.ts'
-import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
-import { listParameters, parseVersion, type ListParameters } from '../rest/options.ts'
-import { selectionOf, type Selection } from '../rest/selection.ts'
+import { served, servedJson, type Endpoint } from '../objects/endpoint.ts'
+import { listParameters, parseVersion, type ListParameters } from '../objects/options.ts'
+import { selectionOf, type Selection } from '../objects/selection.ts'
 import { outputOf, writingOf, type Call } from './context.ts'
 import { settle } from './get.ts'
 import { protobufList } from './protobuf.ts'
@@ -35,7 +35,8 @@ const encodeToken = (rv: number, last: Stored): string => tokenText({ v: 'meta.k
 function decodeToken(text: string): ContinueToken {
   try {
     const token = JSON.parse(Buffer.from(text, 'base64url').toString()) as Partial<ContinueToken>
-    if (token.v === 'meta.k8s.io/v1' && Number.isSafeInteger(token.rv) && typeof token.start === 'string' && token.start.includes('/')) return token as ContinueToken
+    if (token.v === 'meta.k8s.io/v1' && Number.isSafeInteger(token.rv) && typeof token.start === 'string' && token.start.includes('/'))
+      return token as ContinueToken
   } catch {
     // Falls through to the one error.
   }
@@ -54,7 +55,18 @@ export async function listObjects(call: Call): Promise<Answer> {
   const selection = selectionOf(endpoint, p.labelSelector, p.fieldSelector)
   const { items, meta } = await listPart(call.store.registry, endpoint, call.info.namespace, p, selection)
   const writing = writingOf(call, output)
-  if (output.as !== '') return valueAnswer(200, listAs(endpoint, items.map(s => served(endpoint, s)), meta, output, request.query), writing)
+  if (output.as !== '')
+    return valueAnswer(
+      200,
+      listAs(
+        endpoint,
+        items.map(s => served(endpoint, s)),
+        meta,
+        output,
+        request.query,
+      ),
+      writing,
+    )
   if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
   if (writing.format === 'json' && !writing.pretty) return jsonList(endpoint, items, meta, acceptsGzip(request))
   const plain = items.map(s => {
@@ -65,10 +77,18 @@ export async function listObjects(call: Call): Promise<Answer> {
 }
 
 /** The items that a list request asks for. Throws 400, 410, 504. */
-export async function listPart(registry: Registry, endpoint: Endpoint, namespace: string, p: ListParameters, selection: Selection): Promise<Part> {
+export async function listPart(
+  registry: Registry,
+  endpoint: Endpoint,
+  namespace: string,
+  p: ListParameters,
+  selection: Selection,
+): Promise<Part> {
   const within = namespace === '' ? undefined : namespace
   if (p.continue !== '') return continued(registry, endpoint, within, p, selection)
-  const exact = p.resourceVersionMatch === 'Exact' || (p.resourceVersionMatch === '' && p.limit > 0 && p.resourceVersion !== '' && p.resourceVersion !== '0')
+  const exact =
+    p.resourceVersionMatch === 'Exact' ||
+    (p.resourceVersionMatch === '' && p.limit > 0 && p.resourceVersion !== '' && p.resourceVersion !== '0')
   await settle(registry, p.resourceVersion)
   if (exact) {
     const version = parseVersion(p.resourceVersion)
@@ -92,8 +112,15 @@ function at(registry: Registry, version: number, endpoint: Endpoint, namespace: 
   }
 }
 
-async function continued(registry: Registry, endpoint: Endpoint, namespace: string | undefined, p: ListParameters, selection: Selection): Promise<Part> {
-  if (p.resourceVersion !== '' && p.resourceVersion !== '0') throw badRequest('specifying resource version is not allowed when using continue')
+async function continued(
+  registry: Registry,
+  endpoint: Endpoint,
+  namespace: string | undefined,
+  p: ListParameters,
+  selection: Selection,
+): Promise<Part> {
+  if (p.resourceVersion !== '' && p.resourceVersion !== '0')
+    throw badRequest('specifying resource version is not allowed when using continue')
   const token = decodeToken(p.continue)
   const after = token.start
   if (token.rv < 0) {
@@ -159,7 +186,9 @@ const close = Buffer.from(']}')
 
 /** The list as bytes; a long one in pieces, so that nothing is held twice. */
 async function jsonList(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta, gzip: boolean): Promise<Answer> {
-  const start = Buffer.from(`{"kind":"${endpoint.kind}List","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`)
+  const start = Buffer.from(
+    `{"kind":"${endpoint.kind}List","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`,
+  )
   let total = start.length
   for (const s of items) total += s.json.length
   if (gzip && total > gzipThreshold) return encoded(rawJson(200, gzipOf(start, await deflatedItems(endpoint, items))))

@@ -4,12 +4,12 @@ import { jsonPatch } from '#shared/machinery/patch/json.ts'
 import { mergePatch } from '#shared/machinery/patch/merge.ts'
 import { strategicMergePatch } from '#shared/machinery/patch/strategic.ts'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
-import { mediaType } from '../handler/mediatype.ts'
-import type { Answer } from '../handler/response.ts'
-import { readPatched, toStored } from '../rest/body.ts'
-import type { Endpoint } from '../rest/endpoint.ts'
-import { writeParameters } from '../rest/options.ts'
-import { updateObject } from '../rest/update.ts'
+import { mediaType } from '../chain/mediatype.ts'
+import type { Answer } from '../chain/response.ts'
+import { readPatched, toStored } from '../objects/body.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
+import { writeParameters } from '../objects/options.ts'
+import { updateObject } from '../objects/update.ts'
 import { apply } from './apply.ts'
 import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
 
@@ -61,9 +61,12 @@ export async function patch(call: Call): Promise<Answer> {
 
 /** A patch may not make another object of it. */
 function checkIdentity(object: KubeObject, before: KubeObject, endpoint: Endpoint): void {
-  if (object.metadata.name !== before.metadata.name) throw badRequest(`the name of the object (${object.metadata.name ?? ''}) does not match the name on the URL (${before.metadata.name})`)
+  if (object.metadata.name !== before.metadata.name)
+    throw badRequest(`the name of the object (${object.metadata.name ?? ''}) does not match the name on the URL (${before.metadata.name})`)
   if ((object.metadata.namespace ?? before.metadata.namespace) !== before.metadata.namespace) {
-    throw badRequest(`the namespace of the object (${object.metadata.namespace}) does not match the namespace on the request (${before.metadata.namespace})`)
+    throw badRequest(
+      `the namespace of the object (${object.metadata.namespace}) does not match the namespace on the request (${before.metadata.namespace})`,
+    )
   }
   if (before.metadata.namespace) object.metadata.namespace = before.metadata.namespace
   object.kind ??= endpoint.kind

@@ -2,10 +2,10 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { badRequest } from '#shared/machinery/status.ts'
-import type { Answer } from '../handler/response.ts'
-import { readBody, toStored } from '../rest/body.ts'
-import { writeParameters } from '../rest/options.ts'
-import { updateObject } from '../rest/update.ts'
+import type { Answer } from '../chain/response.ts'
+import { readBody, toStored } from '../objects/body.ts'
+import { writeParameters } from '../objects/options.ts'
+import { updateObject } from '../objects/update.ts'
 import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
 
 /** What the body names must be what the path names. Throws 400. */
@@ -31,6 +31,14 @@ export async function update(call: Call): Promise<Answer> {
   // A round changes the object; there may be several.
   const change = (): KubeObject => clone(object)
   const mayCreate = info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true
-  const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writerOf(call, p, info.subresource), mayCreate)
+  const { stored, created } = await updateObject(
+    call.store,
+    endpoint,
+    info.namespace,
+    info.name,
+    change,
+    writerOf(call, p, info.subresource),
+    mayCreate,
+  )
   return objectAnswer(call, created ? 201 : 200, stored, output)
 }

@@ -1,8 +1,8 @@
 /** Objects as Table, PartialObjectMetadata and PartialObjectMetadataList. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { badRequest } from '#shared/machinery/status.ts'
-import { notAcceptable, type Output } from '../handler/mediatype.ts'
-import type { Endpoint } from '../rest/endpoint.ts'
+import { notAcceptable, type Output } from '../chain/mediatype.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
 import { partialMetadata, partialMetadataList } from '../table/partial.ts'
 import { parseIncludeObject, tableOf, type Table } from '../table/table.ts'
 
@@ -16,18 +16,33 @@ export const bookmarkObject = (endpoint: Endpoint, version: number, initialEvent
 /** One object in the view that the client asks for. `headers` is false in a watch after its first event. */
 export function objectAs(endpoint: Endpoint, object: KubeObject, output: Output, query: URLSearchParams, headers = true): object {
   if (output.as === 'PartialObjectMetadata') return partialMetadata(object, output.version)
-  if (output.as === 'Table') return table(endpoint, [object], { resourceVersion: object.metadata.resourceVersion ?? '' }, output, query, headers)
+  if (output.as === 'Table')
+    return table(endpoint, [object], { resourceVersion: object.metadata.resourceVersion ?? '' }, output, query, headers)
   throw notAcceptable()
 }
 
 /** A list in the view that the client asks for. */
-export function listAs(endpoint: Endpoint, objects: readonly KubeObject[], meta: Table['metadata'], output: Output, query: URLSearchParams): object {
+export function listAs(
+  endpoint: Endpoint,
+  objects: readonly KubeObject[],
+  meta: Table['metadata'],
+  output: Output,
+  query: URLSearchParams,
+): object {
   if (output.as === 'Table') return table(endpoint, objects, meta, output, query, true)
-  if (output.as === 'PartialObjectMetadataList' || output.as === 'PartialObjectMetadata') return partialMetadataList(objects, meta, output.version)
+  if (output.as === 'PartialObjectMetadataList' || output.as === 'PartialObjectMetadata')
+    return partialMetadataList(objects, meta, output.version)
   throw notAcceptable()
 }
 
-function table(endpoint: Endpoint, objects: readonly KubeObject[], meta: Table['metadata'], output: Output, query: URLSearchParams, headers: boolean): Table {
+function table(
+  endpoint: Endpoint,
+  objects: readonly KubeObject[],
+  meta: Table['metadata'],
+  output: Output,
+  query: URLSearchParams,
+  headers: boolean,
+): Table {
   const includeObject = parseIncludeObject(query.get('includeObject'))
   if (includeObject === undefined) throw badRequest(`unrecognized includeObject value: ${JSON.stringify(query.get('includeObject'))}`)
   return tableOf(endpoint.resource, objects, meta, { version: output.version, includeObject, headers })

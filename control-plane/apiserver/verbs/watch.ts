@@ -1,14 +1,16 @@
-/** watch: events as lines of JSON. The bytes of an object are shared by all who watch it; who does not read is dropped at bounded memory. */
+/**
+ * watch: events as lines of JSON. The bytes of an object are shared by all who watch it; who does not read is dropped at bounded memory.
+ */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { managedFields, omitHeader } from '#shared/client/omit.ts'
 import { expired, type Status } from '#shared/machinery/status.ts'
-import type { Output } from '../handler/mediatype.ts'
-import type { Answer } from '../handler/response.ts'
+import type { Output } from '../chain/mediatype.ts'
+import type { Answer } from '../chain/response.ts'
 import { VersionExpired, type Registry, type RegistryEvent, type Stored, type WatchOptions } from '../registry/registry.ts'
 import { restamped, withoutManagedFields } from '../registry/stored.ts'
-import { served, servedJson, type Endpoint } from '../rest/endpoint.ts'
-import { listParameters, parseVersion, type ListParameters } from '../rest/options.ts'
-import { selectionOf, type Selection } from '../rest/selection.ts'
+import { served, servedJson, type Endpoint } from '../objects/endpoint.ts'
+import { listParameters, parseVersion, type ListParameters } from '../objects/options.ts'
+import { selectionOf, type Selection } from '../objects/selection.ts'
 import { outputOf, type Call } from './context.ts'
 import { settle } from './get.ts'
 import { EventStream } from './eventstream.ts'
@@ -86,11 +88,18 @@ function encoder(endpoint: Endpoint, selection: Selection, output: Output, query
     initial: stored => view('ADDED', served(endpoint, stored)),
     bookmark: (version, end) => {
       const object = bookmarkObject(endpoint, version, end)
-      if (output.as !== 'Table') return text('BOOKMARK', { ...object, kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${output.version}` })
+      if (output.as !== 'Table')
+        return text('BOOKMARK', { ...object, kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${output.version}` })
       // A table of no rows would hide the version: upstream shows the bookmark's object in a row.
       const apiVersion = `meta.k8s.io/${output.version}`
       const row = { cells: [], object: { kind: 'PartialObjectMetadata', apiVersion, metadata: object.metadata } }
-      return text('BOOKMARK', { kind: 'Table', apiVersion, metadata: { resourceVersion: String(version) }, columnDefinitions: null, rows: [row] })
+      return text('BOOKMARK', {
+        kind: 'Table',
+        apiVersion,
+        metadata: { resourceVersion: String(version) },
+        columnDefinitions: null,
+        rows: [row],
+      })
     },
   }
 }
@@ -132,29 +141,25 @@ export async function watchObjects(call: Call): Promise<Answer> {
   let passed = after
   let stop: () => void = () => {}
   try {
-    stop = registry.watch(
-      endpoint.table,
-      watchOptions(after, namespace, selection),
-      {
-        events(events) {
-          for (const event of events) {
-            const bytes = encode.event(event)
-            if (bytes) stream.push(bytes)
-          }
-          passed = events.at(-1)!.version
-        },
-        progress(version) {
-          passed = version
-          if (!p.allowWatchBookmarks || Date.now() - lastBookmark < bookmarkEveryMs) return
-          lastBookmark = Date.now()
-          stream.push(encode.bookmark(version, false))
-        },
-        expired() {
-          stream.push(encode.error(expired('The resourceVersion for the provided watch is too old.').status))
-          stream.end()
-        },
+    stop = registry.watch(endpoint.table, watchOptions(after, namespace, selection), {
+      events(events) {
+        for (const event of events) {
+          const bytes = encode.event(event)
+          if (bytes) stream.push(bytes)
+        }
+        passed = events.at(-1)!.version
       },
-    )
+      progress(version) {
+        passed = version
+        if (!p.allowWatchBookmarks || Date.now() - lastBookmark < bookmarkEveryMs) return
+        lastBookmark = Date.now()
+        stream.push(encode.bookmark(version, false))
+      },
+      expired() {
+        stream.push(encode.error(expired('The resourceVersion for the provided watch is too old.').status))
+        stream.end()
+      },
+    })
   } catch (e) {
     if (!(e instanceof VersionExpired)) throw e
     stream.push(encode.error(expired(e.message).status), false)

@@ -41,24 +41,41 @@ type Choose = (stage: Stage, step: Step) => Action | undefined
 /** Asks ten times a second, for what nobody tells. Questions that fail mean no. */
 async function poll(question: () => boolean | Promise<boolean>, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    if (await Promise.resolve().then(question).catch(() => false)) return
+    if (
+      await Promise.resolve()
+        .then(question)
+        .catch(() => false)
+    )
+      return
     await delay(100, undefined, { signal }).catch(() => {})
   }
 }
 
-const renewedSince = (client: Client, namespace: string, name: string, since: number) => async (): Promise<boolean> => Date.parse((await client.get(leases, namespace, name)).spec.renewTime ?? '') > since
+const renewedSince = (client: Client, namespace: string, name: string, since: number) => async (): Promise<boolean> =>
+  Date.parse((await client.get(leases, namespace, name)).spec.renewTime ?? '') > since
 
 /** A marked write that began after `since` (ms of the recorder) was acknowledged. */
 const writesAgain = ({ recorder }: Stage, since: number, signal: AbortSignal): Promise<boolean> =>
-  recorder.until(() => {
-    const last = recorder.history.at(-1)
-    return last?.type === 'write' && last.outcome === 'acknowledged' && last.began > since
-  }, 2 ** 31 - 1, signal)
+  recorder.until(
+    () => {
+      const last = recorder.history.at(-1)
+      return last?.type === 'write' && last.outcome === 'acknowledged' && last.began > since
+    },
+    2 ** 31 - 1,
+    signal,
+  )
 
-const nodeNames = ({ dir }: Stage): string[] => requireCluster(dir).nodes.map(n => n.name).filter(name => isAlive(readRecord(dir, nodeProcess(name)))).sort()
+const nodeNames = ({ dir }: Stage): string[] =>
+  requireCluster(dir)
+    .nodes.map(n => n.name)
+    .filter(name => isAlive(readRecord(dir, nodeProcess(name))))
+    .sort()
 
 /** A process of the control plane: killed, started again by the supervisor, works when `serves` says so. */
-function component(name: string, serves: (stage: Stage, killed: { at: number; wall: number }, signal: AbortSignal) => Promise<unknown>): Choose {
+function component(
+  name: string,
+  serves: (stage: Stage, killed: { at: number; wall: number }, signal: AbortSignal) => Promise<unknown>,
+): Choose {
   return (stage, step) => {
     const names = controlPlaneProcesses(stage.dir, name)
     if (names.length === 0) return undefined
@@ -83,9 +100,13 @@ function component(name: string, serves: (stage: Stage, killed: { at: number; wa
 }
 
 /** Records of the processes of a component that live: one, or several. */
-const controlPlaneProcesses = (dir: StateDir, component: string): string[] => recordedNames(dir).filter(name => componentOf(name) === component && isAlive(readRecord(dir, name))).sort()
+const controlPlaneProcesses = (dir: StateDir, component: string): string[] =>
+  recordedNames(dir)
+    .filter(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
+    .sort()
 
-const leads = (lease: string) => (stage: Stage, killed: { wall: number }, signal: AbortSignal) => poll(renewedSince(stage.client, 'kube-system', lease, killed.wall), signal)
+const leads = (lease: string) => (stage: Stage, killed: { wall: number }, signal: AbortSignal) =>
+  poll(renewedSince(stage.client, 'kube-system', lease, killed.wall), signal)
 
 const agent: Choose = (stage, step) => {
   const names = nodeNames(stage)
@@ -123,7 +144,9 @@ const node: Choose = (stage, step) => {
     target: name,
     node: name,
     strike: async () => {
-      lost = [...stage.recorder.world.of('pods').values()].filter(p => p.pod?.node === name).map(p => ({ uid: p.uid, ids: p.pod?.containers.filter(c => c.state === 'running').map(c => c.id) ?? [] }))
+      lost = [...stage.recorder.world.of('pods').values()]
+        .filter(p => p.pod?.node === name)
+        .map(p => ({ uid: p.uid, ids: p.pod?.containers.filter(c => c.state === 'running').map(c => c.id) ?? [] }))
       await killNode(stage.dir, name)
       died = performance.now()
       await delay(ms, undefined, { signal: stage.signal }).catch(() => {})
@@ -151,18 +174,24 @@ const workloadOf = (pod: Fact): string => {
   const { owner, labels = {} } = pod.pod ?? {}
   if (!owner) return `Pod ${keyOf(pod)}`
   const hash = labels['pod-template-hash']
-  return hash !== undefined && owner.name.endsWith(`-${hash}`) ? `Deployment ${pod.namespace}/${owner.name.slice(0, -hash.length - 1)}` : `${owner.kind} ${pod.namespace}/${owner.name}`
+  return hash !== undefined && owner.name.endsWith(`-${hash}`)
+    ? `Deployment ${pod.namespace}/${owner.name.slice(0, -hash.length - 1)}`
+    : `${owner.kind} ${pod.namespace}/${owner.name}`
 }
 
 const pod: Choose = (stage, step) => {
   const { recorder } = stage
   const processes = containerProcesses(stage.dir, requireCluster(stage.dir), id => ownerOf(recorder.world, id))
-  const running = [...recorder.world.of('pods').values()].filter(p => !p.pod?.terminating && p.pod?.containers.some(c => c.state === 'running' && processes.some(r => r.id === c.id)))
+  const running = [...recorder.world.of('pods').values()].filter(
+    p => !p.pod?.terminating && p.pod?.containers.some(c => c.state === 'running' && processes.some(r => r.id === c.id)),
+  )
   if (running.length === 0) return undefined
   const workload = choose([...new Set(running.map(workloadOf))].sort(), step.target)
   // Names of pods are random. Taking turns keeps their back-off short.
   const restarts = (p: Fact): number => p.pod?.containers.reduce((n, c) => n + c.restarts, 0) ?? 0
-  const victim = running.filter(p => workloadOf(p) === workload).sort((a, b) => restarts(a) - restarts(b) || a.name.localeCompare(b.name))[0]
+  const victim = running
+    .filter(p => workloadOf(p) === workload)
+    .sort((a, b) => restarts(a) - restarts(b) || a.name.localeCompare(b.name))[0]
   const containers = victim?.pod?.containers.filter(c => c.state === 'running' && processes.some(r => r.id === c.id)) ?? []
   const container = choose(containers, step.detail)
   const pid = processes.find(r => r.id === container.id)?.pid

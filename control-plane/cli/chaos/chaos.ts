@@ -1,4 +1,7 @@
-/** `cox chaos`: breaks one thing after the other in a cluster that runs, waits until it has recovered, and holds what was seen against the promises. */
+/**
+ * `cox chaos`: breaks one thing after the other in a cluster that runs, waits until it has recovered, and holds what was seen against the
+ * promises.
+ */
 import { setTimeout as delay } from 'node:timers/promises'
 import { namespaces } from '#shared/api/kinds.ts'
 import { adminClient } from '../api.ts'
@@ -29,8 +32,8 @@ const recoveryMs = 90_000
 const processesEveryMs = 2000
 
 /**
- * Runs until the time is up or `signal` aborts, and heals what it broke. `say` gets pieces of lines as things happen. Rejects when the cluster is not up or
- * does not answer at the start.
+ * Runs until the time is up or `signal` aborts, and heals what it broke. `say` gets pieces of lines as things happen. Rejects when the
+ * cluster is not up or does not answer at the start.
  */
 export async function chaos(dir: StateDir, options: ChaosOptions, signal: AbortSignal, say: (piece: string) => void): Promise<Report> {
   requireCluster(dir)
@@ -41,7 +44,8 @@ export async function chaos(dir: StateDir, options: ChaosOptions, signal: AbortS
   const recorder = new Recorder(client, over.signal)
   const done: ActionReport[] = []
   const reported = new Set<string>()
-  const look = (): void => recorder.record({ type: 'processes', processes: containerProcesses(dir, requireCluster(dir), id => ownerOf(recorder.world, id)) })
+  const look = (): void =>
+    recorder.record({ type: 'processes', processes: containerProcesses(dir, requireCluster(dir), id => ownerOf(recorder.world, id)) })
   const tell = (): Violation[] => {
     const violations = judge(recorder.history)
     for (const v of violations) {
@@ -87,18 +91,34 @@ export async function chaos(dir: StateDir, options: ChaosOptions, signal: AbortS
     clearInterval(looking)
     noMoreWrites.abort()
     over.abort()
-    await client.delete(namespaces, '', chaosNamespace).catch((e: unknown) => say(`the namespace ${chaosNamespace} could not be deleted: ${(e as Error).message}\n`))
+    await client
+      .delete(namespaces, '', chaosNamespace)
+      .catch((e: unknown) => say(`the namespace ${chaosNamespace} could not be deleted: ${(e as Error).message}\n`))
     close()
   }
 }
 
 /** One blow and its recovery. */
-async function perform(stage: Stage, id: number, step: Step, action: Action, excused: ReadonlySet<string>, say: (piece: string) => void): Promise<ActionReport> {
+async function perform(
+  stage: Stage,
+  id: number,
+  step: Step,
+  action: Action,
+  excused: ReadonlySet<string>,
+  say: (piece: string) => void,
+): Promise<ActionReport> {
   const { recorder } = stage
   const { target, node, container } = action
   const at = recorder.now()
   say(target)
-  recorder.record({ type: 'action', id, action: step.kind, target, ...(node === undefined ? {} : { node }), ...(container === undefined ? {} : { container }) })
+  recorder.record({
+    type: 'action',
+    id,
+    action: step.kind,
+    target,
+    ...(node === undefined ? {} : { node }),
+    ...(container === undefined ? {} : { container }),
+  })
   const wrong: string[] = []
   let mended: string | undefined
   let from = at
@@ -117,7 +137,11 @@ async function perform(stage: Stage, id: number, step: Step, action: Action, exc
   const note = await action.works(deadline)
   const worksAfter = deadline.aborted ? null : round((recorder.now() - from) / 1000)
   if (worksAfter === null) wrong.push(`${target} does not work again after ${recoveryMs / 1000} s`)
-  const whole = await recorder.until(() => missing(recorder.world, excused).length === 0, Math.max(0, recoveryMs - (recorder.now() - from)), AbortSignal.timeout(recoveryMs))
+  const whole = await recorder.until(
+    () => missing(recorder.world, excused).length === 0,
+    Math.max(0, recoveryMs - (recorder.now() - from)),
+    AbortSignal.timeout(recoveryMs),
+  )
   const wholeAfter = whole ? round((recorder.now() - from) / 1000) : null
   recorder.record({ type: 'recovered', id, missing: whole ? wrong : [...wrong, ...missing(recorder.world, excused)] })
   say(`${note ? `, ${note}` : ''}: works after ${shown(worksAfter ?? Infinity)}, whole after ${shown(wholeAfter ?? Infinity)}\n`)

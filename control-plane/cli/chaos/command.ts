@@ -20,7 +20,10 @@ function seed(text: string): number {
 function kinds(text: string): ActionKind[] {
   const names = text.split(',')
   const unknown = names.filter(n => !actionKinds.some(k => k === n))
-  if (unknown.length > 0) throw new InvalidArgumentError(`There is no ${unknown.map(n => JSON.stringify(n)).join(' or ')} to hit; there are: ${actionKinds.join(', ')}.`)
+  if (unknown.length > 0)
+    throw new InvalidArgumentError(
+      `There is no ${unknown.map(n => JSON.stringify(n)).join(' or ')} to hit; there are: ${actionKinds.join(', ')}.`,
+    )
   // In one order, so that the order on the command line does not change the sequence.
   return actionKinds.filter(k => names.includes(k))
 }
@@ -41,14 +44,23 @@ export function chaosCommand(command: Command): void {
     .option('--interval <time>', 'the pause after a recovery', duration, 5000)
     .option('--seed <n>', 'the same seed does the same things in the same order (default: a new one)', seed)
     .addOption(new Option('--only <what>', `what to hit, of ${actionKinds.join(',')}`).argParser(kinds).default([...actionKinds], 'all'))
-    .addOption(new Option('-o, --output <format>', 'output format of the report; with json what happens meanwhile goes to standard error').choices(['table', 'json']).default('table'))
+    .addOption(
+      new Option('-o, --output <format>', 'output format of the report; with json what happens meanwhile goes to standard error')
+        .choices(['table', 'json'])
+        .default('table'),
+    )
     .action(async (flags: Flags) => {
       const enough = new AbortController()
       for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => enough.abort())
       const seed = flags.seed ?? Math.floor(Math.random() * 2 ** 32)
       const live = flags.output === 'json' ? process.stderr : process.stdout
       live.on('error', () => {})
-      const report = await chaos(stateDir(flags.stateDir), { durationMs: flags.duration, intervalMs: flags.interval, seed, only: flags.only }, enough.signal, piece => live.write(piece))
+      const report = await chaos(
+        stateDir(flags.stateDir),
+        { durationMs: flags.duration, intervalMs: flags.interval, seed, only: flags.only },
+        enough.signal,
+        piece => live.write(piece),
+      )
       process.stdout.write(flags.output === 'json' ? `${JSON.stringify(report, null, 2)}\n` : `\n${describe(report)}\n`)
       process.exitCode = report.ok ? 0 : 1
     })

@@ -1,4 +1,6 @@
-/** What is remembered of a cluster under chaos: everything seen and done, in order of arrival. Times (`at`, `began`) are ms since the start. */
+/**
+ * What is remembered of a cluster under chaos: everything seen and done, in order of arrival. Times (`at`, `began`) are ms since the start.
+ */
 
 export interface ContainerFact {
   name: string
@@ -73,7 +75,10 @@ export type HistoryEvent = { at: number } & (
   | { type: 'change'; change: 'added' | 'modified' | 'deleted'; fact: Fact }
   /** Everything there is of a kind: at the start, after a watch expired, and at the end, when the watch has to have told all of it. */
   | { type: 'list'; kind: string; version: number; facts: Fact[]; why: 'start' | 'expired' | 'end' }
-  /** One client writes an object, one write after the other. No mark: a deletion. `version` is known of acknowledged writes that are no deletions. */
+  /**
+   * One client writes an object, one write after the other. No mark: a deletion. `version` is known of acknowledged writes that are no
+   * deletions.
+   */
   | { type: 'write'; object: string; mark?: string; outcome: 'acknowledged' | 'refused' | 'unknown'; version?: number; began: number }
   /** The newest state that the API told; no version: there is no such object. */
   | { type: 'read'; object: string; mark?: string; version?: number; began: number }

@@ -10,7 +10,18 @@ import { noRestartWithoutCause } from './invariants/restarts.ts'
 import { versionsOnlyGrow } from './invariants/versions.ts'
 import { noWriteIsLost } from './invariants/writes.ts'
 
-const invariants: readonly Invariant[] = [noWriteIsLost, versionsOnlyGrow, oneLifeAtATime, boundOnce, replicasConverge, noPodTooMany, noRestartWithoutCause, noEvictionWithoutCause, endpointsAreReady]
+const invariants: readonly Invariant[] = [
+  noWriteIsLost,
+  versionsOnlyGrow,
+  oneLifeAtATime,
+  boundOnce,
+  replicasConverge,
+  noPodTooMany,
+  noRestartWithoutCause,
+  noEvictionWithoutCause,
+  endpointsAreReady,
+]
 
 /** All violations, in order of time. A history without an `end` is judged as far as it goes. */
-export const judge = (history: readonly HistoryEvent[]): Violation[] => invariants.flatMap(invariant => invariant(history)).sort((a, b) => a.at - b.at)
+export const judge = (history: readonly HistoryEvent[]): Violation[] =>
+  invariants.flatMap(invariant => invariant(history)).sort((a, b) => a.at - b.at)

@@ -21,7 +21,11 @@ export interface Observed {
   fact: (object: KubeObject) => Omit<Fact, 'kind' | 'namespace' | 'name' | 'uid' | 'version' | 'generation'>
 }
 
-const observed = <T>(kind: Kind<T>, fact: (object: T) => ReturnType<Observed['fact']>, where: Pick<Observed, 'namespace' | 'fieldSelector'> = {}): Observed => ({
+const observed = <T>(
+  kind: Kind<T>,
+  fact: (object: T) => ReturnType<Observed['fact']>,
+  where: Pick<Observed, 'namespace' | 'fieldSelector'> = {},
+): Observed => ({
   kind: kind as unknown as Kind<KubeObject>,
   fact: object => fact(object as T),
   ...where,
@@ -74,7 +78,9 @@ function podFact({ metadata, spec, status = {} }: Pod): PodFact {
         state: c.state?.running ? 'running' : c.state?.terminated ? 'terminated' : 'waiting',
         ...(c.state?.waiting?.reason ? { waiting: c.state.waiting.reason } : {}),
         ready: c.ready,
-        ...(terminated ? { last: { reason: terminated.reason ?? '', exitCode: terminated.exitCode, id: bareId(terminated.containerID) } } : {}),
+        ...(terminated
+          ? { last: { reason: terminated.reason ?? '', exitCode: terminated.exitCode, id: bareId(terminated.containerID) } }
+          : {}),
       }
     }),
     ...(disruption ? { disruption: disruption.reason ?? '' } : {}),
@@ -84,13 +90,22 @@ function podFact({ metadata, spec, status = {} }: Pod): PodFact {
 const bareId = (id = ''): string => id.replace(/^.*:\/\//, '')
 
 const sliceFact = ({ metadata, endpoints }: EndpointSlice): SliceFact => ({
-  service: metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === 'endpointslice-controller.k8s.io' ? (metadata.labels['kubernetes.io/service-name'] ?? '') : '',
-  endpoints: (endpoints ?? []).map(e => ({ uid: e.targetRef?.uid ?? '', ready: e.conditions?.ready ?? true, terminating: e.conditions?.terminating ?? false })),
+  service:
+    metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === 'endpointslice-controller.k8s.io'
+      ? (metadata.labels['kubernetes.io/service-name'] ?? '')
+      : '',
+  endpoints: (endpoints ?? []).map(e => ({
+    uid: e.targetRef?.uid ?? '',
+    ready: e.conditions?.ready ?? true,
+    terminating: e.conditions?.terminating ?? false,
+  })),
 })
 
 function probeFailure({ involvedObject, message = '' }: Event): { probeFailure?: string } {
   const container = /spec\.(?:initC|c)ontainers\{(.*)\}/.exec(involvedObject.fieldPath ?? '')?.[1]
-  return container !== undefined && /failed (liveness|startup) probe/.test(message) ? { probeFailure: `${involvedObject.uid}/${container}` } : {}
+  return container !== undefined && /failed (liveness|startup) probe/.test(message)
+    ? { probeFailure: `${involvedObject.uid}/${container}` }
+    : {}
 }
 
 /** Everything that is watched, of clusters that have it. */
@@ -98,7 +113,12 @@ export const observedKinds: readonly Observed[] = [
   observed<ConfigMap>(configMaps, o => (o.data?.[markKey] === undefined ? {} : { mark: o.data[markKey] }), { namespace: chaosNamespace }),
   observed<Node>(nodes, o => ({ node: { ready: o.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false } })),
   observed<Pod>(pods, o => ({ pod: podFact(o) })),
-  observed<Service>(services, ({ spec }) => ({ service: { ...(spec.selector && spec.type !== 'ExternalName' ? { selector: spec.selector } : {}), publishNotReady: spec.publishNotReadyAddresses ?? false } })),
+  observed<Service>(services, ({ spec }) => ({
+    service: {
+      ...(spec.selector && spec.type !== 'ExternalName' ? { selector: spec.selector } : {}),
+      publishNotReady: spec.publishNotReadyAddresses ?? false,
+    },
+  })),
   observed<EndpointSlice>(endpointSlices, o => ({ slice: sliceFact(o) })),
   observed(deployments, o => sized(o as unknown as Workload)),
   observed(replicaSets, o => sized(o as unknown as Workload)),

@@ -8,8 +8,8 @@ import type { Cluster, StateDir } from '../state.ts'
 import type { ContainerProcess } from './history.ts'
 
 /**
- * The first process of every container, found by the cgroup that it lives in, `.../pod<uid>/<container id>`, or, without cgroups, by its environment; `uidOf` says
- * whose a container is where nothing else does.
+ * The first process of every container, found by the cgroup that it lives in, `.../pod<uid>/<container id>`, or, without cgroups, by its
+ * environment; `uidOf` says whose a container is where nothing else does.
  */
 export function containerProcesses(dir: StateDir, cluster: Cluster, uidOf: (id: string) => string): ContainerProcess[] {
   const tree = processTree()
@@ -19,9 +19,12 @@ export function containerProcesses(dir: StateDir, cluster: Cluster, uidOf: (id: 
     if (!isAlive(record)) continue
     for (const pid of cluster.host ? hostNodeProcesses(dir, name) : descendants(tree, record.pid)) {
       const marked = cluster.host ? /\0COXSWAIN_CONTAINER=([0-9a-f]{64})\0/.exec(read(`/proc/${pid}/environ`))?.[1] : undefined
-      const [, uid, id] = marked ? ['', uidOf(marked), marked] : (/\/pod([0-9a-f-]{36})\/([0-9a-f]{64})/.exec(read(`/proc/${pid}/cgroup`)) ?? [])
+      const [, uid, id] = marked
+        ? ['', uidOf(marked), marked]
+        : (/\/pod([0-9a-f-]{36})\/([0-9a-f]{64})/.exec(read(`/proc/${pid}/cgroup`)) ?? [])
       const command = read(`/proc/${pid}/cmdline`)
-      if (uid !== undefined && id !== undefined && !found.has(id) && command !== '' && !command.includes('process-shim.js')) found.set(id, { node: name, uid, id, pid })
+      if (uid !== undefined && id !== undefined && !found.has(id) && command !== '' && !command.includes('process-shim.js'))
+        found.set(id, { node: name, uid, id, pid })
     }
   }
   return [...found.values()]

@@ -82,7 +82,8 @@ export class Recorder {
         const { version, facts } = await this.#read(observed)
         const told = this.world.of(observed.kind.plural)
         const agrees = facts.length === told.size && facts.every(f => told.get(keyOf(f))?.version === f.version)
-        if (agrees || performance.now() > deadline) return this.record({ type: 'list', kind: observed.kind.plural, version, facts, why: 'end' })
+        if (agrees || performance.now() > deadline)
+          return this.record({ type: 'list', kind: observed.kind.plural, version, facts, why: 'end' })
       } catch (e) {
         if (performance.now() > deadline) throw e
       }
@@ -94,7 +95,10 @@ export class Recorder {
     const lists = await Promise.all(
       [...new Set(observedKinds.map(({ kind }) => `${kind.group}/${kind.version}`))].map(async gv => {
         const [group = '', version = ''] = gv.split('/')
-        const list = await this.#client.raw<{ resources: { name: string }[] }>('GET', group ? `/apis/${group}/${version}` : `/api/${version}`)
+        const list = await this.#client.raw<{ resources: { name: string }[] }>(
+          'GET',
+          group ? `/apis/${group}/${version}` : `/api/${version}`,
+        )
         return list.resources.map(r => `${group}/${r.name}`)
       }),
     )
@@ -119,7 +123,12 @@ export class Recorder {
     let version = from
     while (!this.#signal.aborted) {
       try {
-        const options = { resourceVersion: String(version), allowWatchBookmarks: true, timeoutSeconds: watchSeconds, ...(fieldSelector ? { fieldSelector } : {}) }
+        const options = {
+          resourceVersion: String(version),
+          allowWatchBookmarks: true,
+          timeoutSeconds: watchSeconds,
+          ...(fieldSelector ? { fieldSelector } : {}),
+        }
         for await (const event of this.#client.watch<KubeObject>(kind, namespace, options, this.#signal)) {
           pause.reset()
           version = Number(event.object.metadata.resourceVersion)

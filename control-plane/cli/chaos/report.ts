@@ -9,7 +9,10 @@ export interface ActionReport {
   target: string
   /** What was mended, and after how long. */
   mended?: string
-  /** Seconds until what was hit worked again, and until everything was as asked for: counted from the blow, or from when it was mended. Null: not in time. */
+  /**
+   * Seconds until what was hit worked again, and until everything was as asked for: counted from the blow, or from when it was mended.
+   * Null: not in time.
+   */
   worksAfter: number | null
   wholeAfter: number | null
 }
@@ -26,14 +29,29 @@ export interface Report {
   violations: (Omit<Violation, 'at'> & { at: number })[]
 }
 
-export function report(seed: number, interrupted: boolean, actions: ActionReport[], history: readonly HistoryEvent[], violations: readonly Violation[]): Report {
+export function report(
+  seed: number,
+  interrupted: boolean,
+  actions: ActionReport[],
+  history: readonly HistoryEvent[],
+  violations: readonly Violation[],
+): Report {
   const writes = { acknowledged: 0, refused: 0, unknown: 0 }
   let changes = 0
   for (const event of history) {
     if (event.type === 'write') writes[event.outcome]++
     if (event.type === 'change') changes++
   }
-  return { ok: violations.length === 0, seed, seconds: round((history.at(-1)?.at ?? 0) / 1000), interrupted, actions, writes, changes, violations: violations.map(v => ({ ...v, at: round(v.at / 1000) })) }
+  return {
+    ok: violations.length === 0,
+    seed,
+    seconds: round((history.at(-1)?.at ?? 0) / 1000),
+    interrupted,
+    actions,
+    writes,
+    changes,
+    violations: violations.map(v => ({ ...v, at: round(v.at / 1000) })),
+  }
 }
 
 export const round = (seconds: number): number => Math.round(seconds * 100) / 100

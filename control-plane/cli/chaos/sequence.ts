@@ -2,7 +2,16 @@
 import type { ActionKind } from './history.ts'
 
 /** In the order of their names on the command line. */
-export const actionKinds = ['node', 'agent', 'apiserver', 'nats', 'controller-manager', 'scheduler', 'pod', 'link'] as const satisfies readonly ActionKind[]
+export const actionKinds = [
+  'node',
+  'agent',
+  'apiserver',
+  'nats',
+  'controller-manager',
+  'scheduler',
+  'pod',
+  'link',
+] as const satisfies readonly ActionKind[]
 
 /** One draw: numbers from 0 to 1 choose among what there is when its turn comes. */
 export interface Step {

@@ -35,7 +35,13 @@ async function writeObject(client: Client, recorder: Recorder, name: string, run
       throw e
     })
     const mark = known?.data?.[markKey]
-    recorder.record({ type: 'read', object: name, began, ...(known ? { version: Number(known.metadata.resourceVersion) } : {}), ...(mark === undefined ? {} : { mark }) })
+    recorder.record({
+      type: 'read',
+      object: name,
+      began,
+      ...(known ? { version: Number(known.metadata.resourceVersion) } : {}),
+      ...(mark === undefined ? {} : { mark }),
+    })
   }
   for (let count = 0; !signal.aborted; count++) {
     try {
@@ -48,10 +54,26 @@ async function writeObject(client: Client, recorder: Recorder, name: string, run
     const began = recorder.now()
     const deletes = known !== undefined && count % 10 === 9
     const done = (outcome: 'acknowledged' | 'refused' | 'unknown', written?: ConfigMap): void =>
-      recorder.record({ type: 'write', object: name, outcome, began, ...(deletes ? {} : { mark }), ...(written ? { version: Number(written.metadata.resourceVersion) } : {}) })
+      recorder.record({
+        type: 'write',
+        object: name,
+        outcome,
+        began,
+        ...(deletes ? {} : { mark }),
+        ...(written ? { version: Number(written.metadata.resourceVersion) } : {}),
+      })
     try {
       // Every way to write: create, update at a version, patch of whatever there is, delete of a version.
-      if (!known) done('acknowledged', await client.create<ConfigMap>(configMaps, chaosNamespace, { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data: { [markKey]: mark } }))
+      if (!known)
+        done(
+          'acknowledged',
+          await client.create<ConfigMap>(configMaps, chaosNamespace, {
+            apiVersion: 'v1',
+            kind: 'ConfigMap',
+            metadata: { name },
+            data: { [markKey]: mark },
+          }),
+        )
       else if (deletes) {
         await client.delete(configMaps, chaosNamespace, name, { preconditions: { resourceVersion: known.metadata.resourceVersion ?? '' } })
         done('acknowledged')
@@ -59,7 +81,9 @@ async function writeObject(client: Client, recorder: Recorder, name: string, run
       else done('acknowledged', await client.patch<ConfigMap>(configMaps, chaosNamespace, name, 'merge', { data: { [markKey]: mark } }))
     } catch (e) {
       // An answer below 500 says that nothing was done; no answer says nothing.
-      done((e instanceof StatusError && e.status.code < 500) || (e as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'refused' : 'unknown')
+      done(
+        (e instanceof StatusError && e.status.code < 500) || (e as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'refused' : 'unknown',
+      )
     }
     await sleep(pauseMs, signal)
   }

@@ -32,9 +32,15 @@ export const revision = (rs: ReplicaSet): number => int(rs, revisionAnnotation) 
 export const maxRevision = (sets: readonly ReplicaSet[]): number => Math.max(0, ...sets.map(revision))
 
 /** The annotations that say for which size of the deployment a replica set was sized. */
-export const sizeAnnotations = (desired: number, max: number): Annotations => ({ [desiredAnnotation]: String(desired), [maxAnnotation]: String(max) })
+export const sizeAnnotations = (desired: number, max: number): Annotations => ({
+  [desiredAnnotation]: String(desired),
+  [maxAnnotation]: String(max),
+})
 
-/** A replica set's annotations with its deployment's and the revision set on it. A revision only ever rises; those it had before are its history. */
+/**
+ * A replica set's annotations with its deployment's and the revision set on it. A revision only ever rises; those it had before are its
+ * history.
+ */
 export function syncedAnnotations(d: Deployment, rs: Pick<ReplicaSet, 'metadata'>, newRevision: number): Annotations {
   const result: Annotations = { ...rs.metadata.annotations }
   for (const [key, value] of Object.entries(annotationsOf(d))) if (!own.has(key)) result[key] = value

@@ -61,7 +61,8 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     // While paused, and after the deployment was scaled, sizes change in proportion and no new version starts.
     if (d.spec.paused || own.some(rs => sizeOf(rs) > 0 && (desiredReplicas(rs) ?? wanted(d!)) !== wanted(d!))) {
       const revisions = await syncRevisions(client, recorder, d, own, false)
-      for (const scaling of scaleAll(revisions.d, revisions.newRS, revisions.old, desiredReplicas)) await scale(client, revisions.d, scaling)
+      for (const scaling of scaleAll(revisions.d, revisions.newRS, revisions.old, desiredReplicas))
+        await scale(client, revisions.d, scaling)
       if (d.spec.paused) await dropHistory(client, revisions)
       return status(client, revisions, false)
     }
@@ -100,7 +101,8 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     if (before === replicas && sameAnnotations(rs.metadata.annotations, annotations)) return
     await client.update(replicaSets, { ...rs, metadata: { ...rs.metadata, annotations }, spec: { ...rs.spec, replicas } })
     const direction = replicas > before ? 'up' : 'down'
-    if (before !== replicas) recorder.event(d, 'Normal', 'ScalingReplicaSet', `Scaled ${direction} replica set ${rs.metadata.name} from ${before} to ${replicas}`)
+    if (before !== replicas)
+      recorder.event(d, 'Normal', 'ScalingReplicaSet', `Scaled ${direction} replica set ${rs.metadata.name} from ${before} to ${replicas}`)
   }
 
   /** Deletes the oldest replica sets that are empty, beyond the history limit. */
@@ -109,7 +111,8 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     if (limit === undefined || limit === 2 ** 31 - 1) return
     const kept = old.filter(rs => !rs.metadata.deletionTimestamp).sort((a, b) => revision(a) - revision(b))
     for (const rs of kept.slice(0, Math.max(0, kept.length - limit))) {
-      const busy = (rs.status?.replicas ?? 0) !== 0 || sizeOf(rs) !== 0 || (rs.metadata.generation ?? 0) > (rs.status?.observedGeneration ?? 0)
+      const busy =
+        (rs.status?.replicas ?? 0) !== 0 || sizeOf(rs) !== 0 || (rs.metadata.generation ?? 0) > (rs.status?.observedGeneration ?? 0)
       if (busy) continue
       await client.delete(replicaSets, rs.metadata.namespace ?? '', rs.metadata.name ?? '').catch((e: unknown) => {
         if (!isStatus(e, 'NotFound')) throw e

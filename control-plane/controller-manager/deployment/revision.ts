@@ -53,7 +53,8 @@ export async function syncRevisions(
       return { d, newRS: await client.update(replicaSets, changed), old }
     }
     d = await withRevision(client, d, String(revision(found)))
-    if (!conditionOf(d.status, 'Progressing')) d = await progressing(client, d, 'True', 'FoundNewReplicaSet', `Found new replica set "${found.metadata.name}"`)
+    if (!conditionOf(d.status, 'Progressing'))
+      d = await progressing(client, d, 'True', 'FoundNewReplicaSet', `Found new replica set "${found.metadata.name}"`)
     return { d, newRS: found, old }
   }
   if (!create) return { d, newRS: undefined, old }

@@ -1,4 +1,6 @@
-/** How many replicas each replica set of a deployment should have next: pure arithmetic, after pkg/controller/deployment/{rolling,sync}.go. */
+/**
+ * How many replicas each replica set of a deployment should have next: pure arithmetic, after pkg/controller/deployment/{rolling,sync}.go.
+ */
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import { scaledValue } from '#shared/machinery/intstr.ts'
@@ -21,7 +23,8 @@ const isRolling = (d: Deployment): boolean => (d.spec.strategy?.type ?? 'Rolling
 const created = (rs: ReplicaSet): string => rs.metadata.creationTimestamp ?? ''
 const byName = (a: ReplicaSet, b: ReplicaSet): number => ((a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1)
 /** Oldest first. */
-export const byCreation = (a: ReplicaSet, b: ReplicaSet): number => (created(a) < created(b) ? -1 : created(a) > created(b) ? 1 : byName(a, b))
+export const byCreation = (a: ReplicaSet, b: ReplicaSet): number =>
+  created(a) < created(b) ? -1 : created(a) > created(b) ? 1 : byName(a, b)
 
 /** Surge and unavailable in pods; when both come out as 0 one pod may be unavailable, else nothing could ever move. */
 export function fenceposts(d: Deployment): { surge: number; unavailable: number } {
@@ -50,7 +53,8 @@ export function scaleNew(d: Deployment, newRS: ReplicaSet, old: readonly Replica
 }
 
 /**
- * What happens to the old ones: first pods that are not available anyway go, then as many available ones as are to spare. Each appears at most once.
+ * What happens to the old ones: first pods that are not available anyway go, then as many available ones as are to spare. Each appears at
+ * most once.
  */
 export function scaleOld(d: Deployment, newRS: ReplicaSet, old: readonly ReplicaSet[]): Scaling[] {
   if (totalSize(old) === 0) return []
@@ -78,10 +82,15 @@ const saturated = (d: Deployment, newRS: ReplicaSet | undefined, desired: (rs: R
   newRS !== undefined && sizeOf(newRS) === wanted(d) && desired(newRS) === wanted(d) && available(newRS) === wanted(d)
 
 /**
- * The sizes after the deployment itself was scaled, or while it is paused: a single active replica set takes the whole change; during a rolling update it is
- * spread in proportion to size, so that the share of the new version stays.
+ * The sizes after the deployment itself was scaled, or while it is paused: a single active replica set takes the whole change; during a
+ * rolling update it is spread in proportion to size, so that the share of the new version stays.
  */
-export function scaleAll(d: Deployment, newRS: ReplicaSet | undefined, old: readonly ReplicaSet[], desired: (rs: ReplicaSet) => number | undefined): Scaling[] {
+export function scaleAll(
+  d: Deployment,
+  newRS: ReplicaSet | undefined,
+  old: readonly ReplicaSet[],
+  desired: (rs: ReplicaSet) => number | undefined,
+): Scaling[] {
   const all = newRS ? [...old, newRS] : [...old]
   const active = all.filter(rs => sizeOf(rs) > 0)
   if (active.length <= 1) {

@@ -8,7 +8,8 @@ export const conditionOf = (status: DeploymentStatus | undefined, type: string):
   status?.conditions?.find(c => c.type === type)
 
 /** A progress deadline of the largest int32 means none. */
-export const hasDeadline = (d: Deployment): boolean => d.spec.progressDeadlineSeconds !== undefined && d.spec.progressDeadlineSeconds !== 2 ** 31 - 1
+export const hasDeadline = (d: Deployment): boolean =>
+  d.spec.progressDeadlineSeconds !== undefined && d.spec.progressDeadlineSeconds !== 2 ** 31 - 1
 
 /** `status` with the condition set. Nothing changes when status and reason are as before; the transition time moves only with status. */
 export function withCondition(
@@ -96,12 +97,17 @@ export function rolloutStatus(d: Deployment, all: readonly ReplicaSet[], newRS: 
   const current = conditionOf(d.status, 'Progressing')
   if (!hasDeadline(d)) status = withoutCondition(status, 'Progressing')
   else if (!((status.replicas ?? 0) === (status.updatedReplicas ?? 0) && current?.reason === 'NewReplicaSetAvailable')) {
-    if (isComplete(d, status)) status = withCondition(status, 'Progressing', 'True', 'NewReplicaSetAvailable', `${who} has successfully progressed.`, now)
+    if (isComplete(d, status))
+      status = withCondition(status, 'Progressing', 'True', 'NewReplicaSetAvailable', `${who} has successfully progressed.`, now)
     // The update time is what the deadline counts from, so it moves although status and reason are the same.
-    else if (isProgressing(d.status, status)) status = withCondition(status, 'Progressing', 'True', 'ReplicaSetUpdated', `${who} is progressing.`, now, true)
-    else if (isTimedOut(d, status, now)) status = withCondition(status, 'Progressing', 'False', 'ProgressDeadlineExceeded', `${who} has timed out progressing.`, now)
+    else if (isProgressing(d.status, status))
+      status = withCondition(status, 'Progressing', 'True', 'ReplicaSetUpdated', `${who} is progressing.`, now, true)
+    else if (isTimedOut(d, status, now))
+      status = withCondition(status, 'Progressing', 'False', 'ProgressDeadlineExceeded', `${who} has timed out progressing.`, now)
   }
-  const failures = [newRS, ...all.filter(rs => rs !== newRS)].flatMap(rs => rs?.status?.conditions?.filter(c => c.type === 'ReplicaFailure') ?? [])
+  const failures = [newRS, ...all.filter(rs => rs !== newRS)].flatMap(
+    rs => rs?.status?.conditions?.filter(c => c.type === 'ReplicaFailure') ?? [],
+  )
   const failure = failures[0]
   return failure
     ? withCondition(status, 'ReplicaFailure', failure.status as 'True', failure.reason ?? '', failure.message ?? '', now)
@@ -117,7 +123,15 @@ export function untilDeadline(d: Deployment, status: DeploymentStatus, now: numb
 
 /** Equal as far as the API keeps them. */
 export function sameStatus(a: DeploymentStatus | undefined, b: DeploymentStatus): boolean {
-  const numbers = ['observedGeneration', 'replicas', 'updatedReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas', 'collisionCount'] as const
+  const numbers = [
+    'observedGeneration',
+    'replicas',
+    'updatedReplicas',
+    'readyReplicas',
+    'availableReplicas',
+    'unavailableReplicas',
+    'collisionCount',
+  ] as const
   return (
     numbers.every(k => (a?.[k] ?? 0) === (b[k] ?? 0)) &&
     a?.terminatingReplicas === b.terminatingReplicas &&

@@ -14,7 +14,8 @@ const emptyIsAbsent = new Set(['labels', 'annotations', 'nodeSelector', 'limits'
 function normal(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(normal)
   if (typeof value !== 'object' || value === null) return value
-  const isEmpty = (k: string, v: unknown) => (Array.isArray(v) ? v.length === 0 : emptyIsAbsent.has(k) && Object.keys((v as object | null) ?? {}).length === 0)
+  const isEmpty = (k: string, v: unknown) =>
+    Array.isArray(v) ? v.length === 0 : emptyIsAbsent.has(k) && Object.keys((v as object | null) ?? {}).length === 0
   const kept = Object.entries(value).filter(([k, v]) => !isEmpty(k, v))
   return Object.fromEntries(kept.map(([k, v]) => [k, normal(v)]))
 }
@@ -33,7 +34,10 @@ export const findNew = (d: Deployment, sets: readonly ReplicaSet[]): ReplicaSet 
 /** A replica set for the deployment's template, of size 0; its name and label carry the template's hash. */
 export function newReplicaSet(d: Deployment): ReplicaSet {
   const hash = safeHash(JSON.parse(meaning(d.spec.template)), d.status?.collisionCount)
-  const template = { ...d.spec.template, metadata: { ...d.spec.template.metadata, labels: { ...d.spec.template.metadata?.labels, [hashLabel]: hash } } }
+  const template = {
+    ...d.spec.template,
+    metadata: { ...d.spec.template.metadata, labels: { ...d.spec.template.metadata?.labels, [hashLabel]: hash } },
+  }
   return {
     apiVersion: 'apps/v1',
     kind: 'ReplicaSet',

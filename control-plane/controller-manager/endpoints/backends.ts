@@ -11,7 +11,8 @@ export const headlessLabel = 'service.kubernetes.io/headless'
 export const triggerTimeAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time'
 
 /** Whether controllers keep this service's endpoints: it has a selector and is no alias. */
-export const isManaged = (service: Service): boolean => service.spec.type !== 'ExternalName' && Object.keys(service.spec.selector ?? {}).length > 0
+export const isManaged = (service: Service): boolean =>
+  service.spec.type !== 'ExternalName' && Object.keys(service.spec.selector ?? {}).length > 0
 export const isHeadless = (service: Service): boolean => service.spec.clusterIP === 'None'
 export const selectsPod = (service: Service, labels: { readonly [key: string]: string } | undefined): boolean =>
   isManaged(service) && Object.entries(service.spec.selector ?? {}).every(([k, v]) => labels?.[k] === v)
@@ -44,9 +45,13 @@ export function targetPort(pod: Pod, port: ServicePort): number | undefined {
 
 /** The pod's own name in DNS under this service, if it asked for one. */
 export const hostnameIn = (pod: Pod, service: Service): string | undefined =>
-  pod.spec.hostname && pod.spec.subdomain === service.metadata.name && pod.metadata.namespace === service.metadata.namespace ? pod.spec.hostname : undefined
+  pod.spec.hostname && pod.spec.subdomain === service.metadata.name && pod.metadata.namespace === service.metadata.namespace
+    ? pod.spec.hostname
+    : undefined
 
-/** When what led to the present endpoints happened, as far as the objects tell: the latest change of readiness, or the service's creation. */
+/**
+ * When what led to the present endpoints happened, as far as the objects tell: the latest change of readiness, or the service's creation.
+ */
 export function triggerTime(service: Service, pods: readonly Pod[]): string {
   let latest = service.metadata.creationTimestamp ?? ''
   for (const pod of pods) {

@@ -53,7 +53,8 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
 
   function* servicesOf(event: InformerEvent<Pod>): Iterable<string> {
     const versions = event.previous ? [event.object, event.previous] : [event.object]
-    for (const service of all.list(event.object.metadata.namespace)) if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
+    for (const service of all.list(event.object.metadata.namespace))
+      if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
   }
 
   async function reconcile(key: string, client: Client): Promise<void> {
@@ -73,7 +74,8 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
     const { subsets, cut } = truncate(repack(backends(service, members)))
     const { [headlessLabel]: _, ...own } = service.metadata.labels ?? {}
     const labels = { ...own, ...(isHeadless(service) ? { [headlessLabel]: '' } : {}), [managedByLabel]: managedBy }
-    const same = current && canonical(current.subsets ?? []) === canonical(subsets) && canonical(current.metadata.labels ?? {}) === canonical(labels)
+    const same =
+      current && canonical(current.subsets ?? []) === canonical(subsets) && canonical(current.metadata.labels ?? {}) === canonical(labels)
     if (same && (current.metadata.annotations?.[overCapacity] !== undefined) === cut) return
     const { [overCapacity]: __, ...annotations } = current?.metadata.annotations ?? {}
     const trigger = triggerTime(service, members)
@@ -83,7 +85,11 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
       metadata: {
         ...(current?.metadata ?? { name, namespace }),
         labels,
-        annotations: { ...annotations, ...(trigger ? { [triggerTimeAnnotation]: trigger } : {}), ...(cut ? { [overCapacity]: 'truncated' } : {}) },
+        annotations: {
+          ...annotations,
+          ...(trigger ? { [triggerTimeAnnotation]: trigger } : {}),
+          ...(cut ? { [overCapacity]: 'truncated' } : {}),
+        },
       },
       subsets,
     } as Endpoints
@@ -93,8 +99,15 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
     } catch (e) {
       if (namespaceTerminating(e)) return
       const message = (e as Error).message
-      if (!current) recorder.event(service, 'Warning', 'FailedToCreateEndpoint', `Failed to create endpoint for service ${namespace}/${name}: ${message}`)
-      else if (!isStatus(e, 'Conflict')) recorder.event(current, 'Warning', 'FailedToUpdateEndpoint', `Failed to update endpoint ${namespace}/${name}: ${message}`)
+      if (!current)
+        recorder.event(
+          service,
+          'Warning',
+          'FailedToCreateEndpoint',
+          `Failed to create endpoint for service ${namespace}/${name}: ${message}`,
+        )
+      else if (!isStatus(e, 'Conflict'))
+        recorder.event(current, 'Warning', 'FailedToUpdateEndpoint', `Failed to update endpoint ${namespace}/${name}: ${message}`)
       throw e
     }
   }

@@ -22,7 +22,8 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
 
   function* servicesOf(event: InformerEvent<Pod>): Iterable<string> {
     const versions = event.previous ? [event.object, event.previous] : [event.object]
-    for (const service of all.list(event.object.metadata.namespace)) if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
+    for (const service of all.list(event.object.metadata.namespace))
+      if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
   }
   /** Endpoints show their node's zone, and pods of unknown nodes are left out. */
   function* servicesOn(event: InformerEvent<Node>): Iterable<string> {
@@ -40,7 +41,9 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     const service = all.get(namespace, name)
     // A deleted service's slices go with it: they have it as their owner.
     if (!service || !isManaged(service) || service.metadata.deletionTimestamp) return
-    const existing = slices.byIndex('service', key).filter(s => s.metadata.labels?.[managedByLabel] === managedBy && !s.metadata.deletionTimestamp)
+    const existing = slices
+      .byIndex('service', key)
+      .filter(s => s.metadata.labels?.[managedByLabel] === managedBy && !s.metadata.deletionTimestamp)
     const members = podInformer.list(namespace).filter(p => selectsPod(service, p.metadata.labels) && mayServe(p, true))
     const trigger = triggerTime(service, members)
     const types = addressTypes(service)
@@ -77,7 +80,12 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     name: 'endpointslice-controller',
     client: ctx.client,
     workers: 5,
-    sources: [source(all, e => [keyOf(e.object)]), source(podInformer, servicesOf), source(nodeInformer, servicesOn), source(slices, e => owner(e.object))],
+    sources: [
+      source(all, e => [keyOf(e.object)]),
+      source(podInformer, servicesOf),
+      source(nodeInformer, servicesOn),
+      source(slices, e => owner(e.object)),
+    ],
     reconcile,
     log: ctx.log,
   }

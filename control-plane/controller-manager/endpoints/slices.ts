@@ -36,11 +36,23 @@ export function portsOf(pod: Pod, service: Service): EndpointPort[] {
   return (service.spec.ports ?? []).flatMap(port => {
     const number = targetPort(pod, port)
     if (number === undefined) return []
-    return [{ name: port.name ?? '', protocol: port.protocol ?? 'TCP', port: number, ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}) }]
+    return [
+      {
+        name: port.name ?? '',
+        protocol: port.protocol ?? 'TCP',
+        port: number,
+        ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}),
+      },
+    ]
   })
 }
-const portKey = (ports: readonly EndpointPort[] | undefined): string => [...(ports ?? [])].map(p => canonical({ ...p, name: p.name ?? '' })).sort().join()
-const endpointKey = (e: Endpoint): string => canonical([[...e.addresses].sort(), e.hostname ?? '', e.targetRef?.namespace, e.targetRef?.name, e.targetRef?.uid])
+const portKey = (ports: readonly EndpointPort[] | undefined): string =>
+  [...(ports ?? [])]
+    .map(p => canonical({ ...p, name: p.name ?? '' }))
+    .sort()
+    .join()
+const endpointKey = (e: Endpoint): string =>
+  canonical([[...e.addresses].sort(), e.hostname ?? '', e.targetRef?.namespace, e.targetRef?.name, e.targetRef?.uid])
 
 /** Endpoints that share their ports, and so their slices. */
 export interface PortGroup {
@@ -64,8 +76,8 @@ export interface SliceChanges {
   delete: EndpointSlice[]
 }
 /**
- * How to get from the existing slices of one address type to the wanted groups with few writes: endpoints stay in the slice they are in, new ones
- * fill slices that change anyway, then others with room, then new slices of at most `max`.
+ * How to get from the existing slices of one address type to the wanted groups with few writes: endpoints stay in the slice they are in,
+ * new ones fill slices that change anyway, then others with room, then new slices of at most `max`.
  */
 export function changes(existing: readonly EndpointSlice[], groups: readonly PortGroup[], max = maxEndpoints): SliceChanges {
   const result: SliceChanges = { create: [], update: [], delete: [] }
@@ -108,7 +120,12 @@ export function changes(existing: readonly EndpointSlice[], groups: readonly Por
 /** Labels of a slice: the service's, and those that say whose it is. */
 export function sliceLabels(service: Service): { [key: string]: string } {
   const { [headlessLabel]: _, ...labels } = service.metadata.labels ?? {}
-  return { ...labels, ...(isHeadless(service) ? { [headlessLabel]: '' } : {}), [serviceNameLabel]: service.metadata.name ?? '', [managedByLabel]: managedBy }
+  return {
+    ...labels,
+    ...(isHeadless(service) ? { [headlessLabel]: '' } : {}),
+    [serviceNameLabel]: service.metadata.name ?? '',
+    [managedByLabel]: managedBy,
+  }
 }
 export function newSlice(service: Service, type: AddressType, group: PortGroup, trigger: string): EndpointSlice {
   return {

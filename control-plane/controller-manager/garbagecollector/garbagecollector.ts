@@ -1,5 +1,17 @@
 /** Deletes objects whose owners are gone; carries out foreground and orphaning deletions. pkg/controller/garbagecollector */
-import { configMaps, deployments, endpointSlices, endpoints, leases, namespaces, nodes, pods, replicaSets, serviceAccounts, services } from '#shared/api/kinds.ts'
+import {
+  configMaps,
+  deployments,
+  endpointSlices,
+  endpoints,
+  leases,
+  namespaces,
+  nodes,
+  pods,
+  replicaSets,
+  serviceAccounts,
+  services,
+} from '#shared/api/kinds.ts'
 import type { KubeObject, OwnerReference } from '#shared/api/meta/objectmeta.ts'
 import { apiVersion } from '#shared/api/resource.ts'
 import { sleep } from '#shared/client/backoff.ts'
@@ -11,7 +23,19 @@ import type { NewController } from '../context.ts'
 import { Graph, foregroundFinalizer, nodeOf, orphanFinalizer, refersTo, type Attention, type GraphNode } from './graph.ts'
 import { keepFresh, monitor } from './monitors.ts'
 
-const watchedAnyway = [configMaps, deployments, endpointSlices, endpoints, leases, namespaces, nodes, pods, replicaSets, serviceAccounts, services]
+const watchedAnyway = [
+  configMaps,
+  deployments,
+  endpointSlices,
+  endpoints,
+  leases,
+  namespaces,
+  nodes,
+  pods,
+  replicaSets,
+  serviceAccounts,
+  services,
+]
 
 type Owner = 'solid' | 'dangling' | 'waiting'
 
@@ -87,7 +111,10 @@ export const garbageCollector: NewController = ctx => {
     else if (latest.metadata.finalizers?.includes(foregroundFinalizer)) propagationPolicy = 'Foreground'
     ctx.log.info({ kind: node.kind.kind, namespace: node.namespace, name: node.name, propagationPolicy }, 'deleting: its owners are gone')
     try {
-      await client.delete(node.kind, node.namespace, node.name, { propagationPolicy, preconditions: { uid, ...(version ? { resourceVersion: version } : {}) } })
+      await client.delete(node.kind, node.namespace, node.name, {
+        propagationPolicy,
+        preconditions: { uid, ...(version ? { resourceVersion: version } : {}) },
+      })
     } catch (e) {
       if (!isStatus(e, 'NotFound')) throw e
     }
@@ -134,9 +161,11 @@ export const garbageCollector: NewController = ctx => {
       const latest = await live(client, dependent)
       if (!latest?.metadata.ownerReferences?.some(r => r.uid === uid)) continue
       const { resourceVersion, ownerReferences } = latest.metadata
-      await change(client, dependent, { resourceVersion, ownerReferences: ownerReferences.filter(r => r.uid !== uid) }).catch((e: unknown) => {
-        if (!isStatus(e, 'NotFound')) throw e
-      })
+      await change(client, dependent, { resourceVersion, ownerReferences: ownerReferences.filter(r => r.uid !== uid) }).catch(
+        (e: unknown) => {
+          if (!isStatus(e, 'NotFound')) throw e
+        },
+      )
     }
     await dropFinalizer(node, orphanFinalizer, client)
   }

@@ -40,7 +40,10 @@ export function nodeOf(kind: Kind, { metadata }: KubeObject): GraphNode {
 
 /** The group of `apps/v1` is `apps`, of `v1` the core group. */
 export const groupOf = (apiVersion: string): string => (apiVersion.includes('/') ? apiVersion.slice(0, apiVersion.indexOf('/')) : '')
-/** Whether `owner` is what the reference names, seen from an object in `namespace`: same kind and name, cluster-scoped or in the same namespace. */
+/**
+ * Whether `owner` is what the reference names, seen from an object in `namespace`: same kind and name, cluster-scoped or in the same
+ * namespace.
+ */
 export const refersTo = (ref: OwnerReference, namespace: string, owner: GraphNode): boolean =>
   ref.uid === owner.uid &&
   ref.name === owner.name &&

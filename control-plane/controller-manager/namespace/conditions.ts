@@ -21,7 +21,10 @@ const clean: Record<string, [reason: string, message: string]> = {
 
 function problems(found: Findings): Record<string, [reason: string, message: string]> {
   const list = (counts: Map<string, number>, between: string) =>
-    [...counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, n]) => `${key} ${between} ${n} resource instances`).join(', ')
+    [...counts]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, n]) => `${key} ${between} ${n} resource instances`)
+      .join(', ')
   return {
     ...(found.discovery === undefined ? {} : { NamespaceDeletionDiscoveryFailure: ['DiscoveryFailed', found.discovery] }),
     ...(found.content.length ? { NamespaceDeletionContentFailure: ['ContentDeletionFailed', [...found.content].sort().join(', ')] } : {}),
@@ -29,7 +32,12 @@ function problems(found: Findings): Record<string, [reason: string, message: str
       ? { NamespaceContentRemaining: ['SomeResourcesRemain', `Some resources are remaining: ${list(found.remaining, 'has')}`] }
       : {}),
     ...(found.finalizers.size
-      ? { NamespaceFinalizersRemaining: ['SomeFinalizersRemain', `Some content in the namespace has finalizers remaining: ${list(found.finalizers, 'in')}`] }
+      ? {
+          NamespaceFinalizersRemaining: [
+            'SomeFinalizersRemain',
+            `Some content in the namespace has finalizers remaining: ${list(found.finalizers, 'in')}`,
+          ],
+        }
       : {}),
   }
 }

@@ -26,18 +26,27 @@ export const namespaceController: NewController = ctx => {
     let current: Namespace = namespace
     if (conditions !== namespace.status?.conditions) {
       try {
-        current = await client.update(namespaces, { ...namespace, status: { ...namespace.status, phase: 'Terminating', conditions } }, 'status')
+        current = await client.update(
+          namespaces,
+          { ...namespace, status: { ...namespace.status, phase: 'Terminating', conditions } },
+          'status',
+        )
       } catch (e) {
         if (isStatus(e, 'NotFound')) return
         throw e
       }
     }
-    if (found.discovery !== undefined || found.content.length) throw new Error([found.discovery, ...found.content].filter(Boolean).join('; '))
+    if (found.discovery !== undefined || found.content.length)
+      throw new Error([found.discovery, ...found.content].filter(Boolean).join('; '))
     // Pods tell when they are gone; for anything else that waits for a finalizer, look again.
     if (found.remaining.size) return { requeueAfterMs: recheckMs }
     const { spec } = current
     try {
-      await client.update(namespaces, { ...current, spec: { ...spec, finalizers: spec.finalizers?.filter(f => f !== finalizer) ?? [] } }, 'finalize')
+      await client.update(
+        namespaces,
+        { ...current, spec: { ...spec, finalizers: spec.finalizers?.filter(f => f !== finalizer) ?? [] } },
+        'finalize',
+      )
     } catch (e) {
       if (!isStatus(e, 'NotFound')) throw e
     }

@@ -1,4 +1,6 @@
-/** Whether nodes are alive: what is remembered of each, and what their conditions become when they fall silent. pkg/controller/nodelifecycle */
+/**
+ * Whether nodes are alive: what is remembered of each, and what their conditions become when they fall silent. pkg/controller/nodelifecycle
+ */
 import type { Lease } from '#shared/api/coordination/lease.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import { formatTime } from '#shared/machinery/time.ts'
@@ -41,7 +43,13 @@ export function silentConditions(node: Node, now: number): NodeCondition[] {
   const after = before.map(c => {
     if (!judged.includes(c.type) || c.status === 'Unknown') return c
     changed = true
-    return { ...c, status: 'Unknown', reason: 'NodeStatusUnknown', message: 'Kubelet stopped posting node status.', lastTransitionTime: time }
+    return {
+      ...c,
+      status: 'Unknown',
+      reason: 'NodeStatusUnknown',
+      message: 'Kubelet stopped posting node status.',
+      lastTransitionTime: time,
+    }
   })
   for (const type of judged) {
     if (condition(node, type)) continue

@@ -1,6 +1,6 @@
 /**
- * Notices nodes that fall silent, says so in their conditions, taints them and marks their pods not ready. Silence counts only while this process could
- * read the API: after an outage, a pause or a change of leader every node gets a fresh grace.
+ * Notices nodes that fall silent, says so in their conditions, taints them and marks their pods not ready. Silence counts only while this
+ * process could read the API: after an outage, a pause or a change of leader every node gets a fresh grace.
  */
 import type { Node } from '#shared/api/core/node.ts'
 import { leases, namespaces, nodes, pods } from '#shared/api/kinds.ts'
@@ -48,7 +48,8 @@ export const nodeLifecycleController: NewController = ctx => {
         if (!total) freshGrace(now, 'the disruption is over')
         for (const node of all.list()) queue.add(`/${node.metadata.name}`)
       }
-      const failed = (node: Node) => (e: unknown) => ctx.log.warn({ node: node.metadata.name, err: (e as Error).message }, 'could not judge a silent node')
+      const failed = (node: Node) => (e: unknown) =>
+        ctx.log.warn({ node: node.metadata.name, err: (e as Error).message }, 'could not judge a silent node')
       await Promise.all(all.list().map(node => judge(node).catch(failed(node))))
     }
   }
@@ -71,7 +72,9 @@ export const nodeLifecycleController: NewController = ctx => {
     health.set(name, known)
     if (!isSilent(known, cached, grace, performance.now()) || silentConditions(cached, 0) === cached.status?.conditions) return
     // The caches may be behind: only what the API itself shows condemns a node.
-    const lease = await ctx.client.get(leases, leaseNamespace, name).catch((e: unknown) => (isStatus(e, 'NotFound') ? undefined : Promise.reject(e)))
+    const lease = await ctx.client
+      .get(leases, leaseNamespace, name)
+      .catch((e: unknown) => (isStatus(e, 'NotFound') ? undefined : Promise.reject(e)))
     const node = await ctx.client.get(nodes, '', name).catch((e: unknown) => (isStatus(e, 'NotFound') ? undefined : Promise.reject(e)))
     if (!node) return
     known = observe(known, node, lease, performance.now())
@@ -108,7 +111,10 @@ export const nodeLifecycleController: NewController = ctx => {
     if (wait !== undefined) return { requeueAfterMs: wait }
   }
 
-  /** Pods of a node that fell silent are not ready, whatever they said last; once each time, because its kubelet has the last word when it is back. */
+  /**
+   * Pods of a node that fell silent are not ready, whatever they said last; once each time, because its kubelet has the last word when it
+   * is back.
+   */
   async function markPods(client: Client, node: Node): Promise<void> {
     const ready = condition(node, 'Ready')
     const name = node.metadata.name ?? ''

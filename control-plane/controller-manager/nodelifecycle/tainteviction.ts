@@ -37,7 +37,13 @@ export const taintEvictionController: NewController = ctx => {
     ctx.log.info({ namespace, pod: name, node: pod.spec.nodeName }, 'evicting: a taint is not tolerated')
     recorder.event(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${namespace}/${name}`)
     const message = 'Taint manager: deleting due to NoExecute taint'
-    const condition = { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager', message, lastTransitionTime: formatTime() }
+    const condition = {
+      type: 'DisruptionTarget',
+      status: 'True',
+      reason: 'DeletionByTaintManager',
+      message,
+      lastTransitionTime: formatTime(),
+    }
     try {
       await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status: { conditions: [condition] } }, 'status')
       await client.delete(pods, namespace, name, uid ? { preconditions: { uid } } : {})
@@ -67,7 +73,8 @@ export const taintEvictionController: NewController = ctx => {
       const taints = noExecute(pod.spec.nodeName ?? '')
       const limit = taints.length && !isTerminating(pod) ? stay(pod.spec.tolerations ?? [], taints) : undefined
       if (limit === undefined) {
-        if (since.delete(key) && !isTerminating(pod)) recorder.event(pod, 'Normal', 'TaintManagerEviction', `Cancelling deletion of Pod ${namespace}/${name}`)
+        if (since.delete(key) && !isTerminating(pod))
+          recorder.event(pod, 'Normal', 'TaintManagerEviction', `Cancelling deletion of Pod ${namespace}/${name}`)
         return
       }
       const start = since.get(key) ?? { uid, at: performance.now() }

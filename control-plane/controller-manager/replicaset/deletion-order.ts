@@ -14,10 +14,14 @@ function cost(pod: Pod): number {
 const time = (text: string | undefined): number => (text ? Date.parse(text) : 0)
 const readySince = (pod: Pod): number => (isReady(pod) ? time(podCondition(pod, 'Ready')?.lastTransitionTime) : 0)
 function restarts(pod: Pod): number {
-  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? []).filter(s => sidecars(pod).has(s.name))]
+  const statuses = [
+    ...(pod.status?.containerStatuses ?? []),
+    ...(pod.status?.initContainerStatuses ?? []).filter(s => sidecars(pod).has(s.name)),
+  ]
   return Math.max(0, ...statuses.map(s => s.restartCount))
 }
-const sidecars = (pod: Pod): Set<string> => new Set((pod.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always').map(c => c.name))
+const sidecars = (pod: Pod): Set<string> =>
+  new Set((pod.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always').map(c => c.name))
 
 /** Ages count in powers of two, so that scaling down does not always hit the newest of pods that are about equally old. */
 const magnitude = (since: number, now: number): number => (now <= since ? -1 : Math.floor(Math.log2((now - since) * 1e6)))

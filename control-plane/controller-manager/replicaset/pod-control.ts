@@ -30,7 +30,10 @@ export function podOf(rs: ReplicaSet): Pod {
 export const namespaceTerminating = (e: unknown): boolean =>
   e instanceof StatusError && (e.status.details?.causes ?? []).some(c => c.reason === 'NamespaceTerminating')
 
-/** Calls `work` `count` times in batches of 1, 2, 4, ... and stops after a batch with a failure, so that what cannot work is not tried a thousand times. */
+/**
+ * Calls `work` `count` times in batches of 1, 2, 4, ... and stops after a batch with a failure, so that what cannot work is not tried a
+ * thousand times.
+ */
 export async function slowStart(count: number, work: () => Promise<void>): Promise<void> {
   for (let left = count, batch = Math.min(1, count); left > 0; left -= batch, batch = Math.min(2 * batch, left)) {
     const results = await Promise.allSettled(Array.from({ length: batch }, work))

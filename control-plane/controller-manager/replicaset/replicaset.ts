@@ -32,7 +32,8 @@ export const replicaSetController: NewController = (ctx: ControllerContext) => {
     }
     yield* owners
     if (event.type === 'DELETED' || controllerOf(event.object)) return
-    for (const rs of sets.list(event.object.metadata.namespace)) if (selects(rs.spec.selector, event.object.metadata.labels)) yield keyOf(rs)
+    for (const rs of sets.list(event.object.metadata.namespace))
+      if (selects(rs.spec.selector, event.object.metadata.labels)) yield keyOf(rs)
   }
 
   async function reconcile(key: string, client: Client): Promise<void | { requeueAfterMs: number }> {
@@ -58,7 +59,9 @@ export const replicaSetController: NewController = (ctx: ControllerContext) => {
       }
     }
     const now = Date.now()
-    const failed = failure ? { reason: missing > 0 ? ('FailedCreate' as const) : ('FailedDelete' as const), message: (failure as Error).message } : undefined
+    const failed = failure
+      ? { reason: missing > 0 ? ('FailedCreate' as const) : ('FailedDelete' as const), message: (failure as Error).message }
+      : undefined
     const status = replicaSetStatus(rs, active, terminating, failed, now)
     if (!sameStatus(rs.status, status)) await client.update(replicaSets, { ...rs, status } as ReplicaSet, 'status')
     if (failure) throw failure

@@ -29,7 +29,13 @@ export function replicaSetStatus(
   const present = rs.status?.conditions?.find(c => c.type === 'ReplicaFailure')
   let conditions: ReplicaSetCondition[] = others
   if (failure) {
-    const fresh = { type: 'ReplicaFailure', status: 'True', reason: failure.reason, message: failure.message, lastTransitionTime: formatTime(new Date(now)) }
+    const fresh = {
+      type: 'ReplicaFailure',
+      status: 'True',
+      reason: failure.reason,
+      message: failure.message,
+      lastTransitionTime: formatTime(new Date(now)),
+    }
     conditions = [...others, present ?? fresh]
   }
   if (conditions.length) status.conditions = conditions

@@ -3,7 +3,8 @@ import type { Plugin } from '../framework.ts'
 import { maxNodeScore } from '../framework.ts'
 import { nonZeroRequestsOf, requestsOf, type Resources } from '../resources.ts'
 
-const leastAllocated = (requested: number, capacity: number): number => (capacity === 0 || requested > capacity ? 0 : ((capacity - requested) * maxNodeScore) / capacity)
+const leastAllocated = (requested: number, capacity: number): number =>
+  capacity === 0 || requested > capacity ? 0 : ((capacity - requested) * maxNodeScore) / capacity
 
 export const nodeResourcesFit: Plugin = {
   name: 'NodeResourcesFit',
@@ -26,7 +27,9 @@ export const nodeResourcesFit: Plugin = {
   },
   score: (pod, node) => {
     const wanted = nonZeroRequestsOf(pod)
-    const parts = ['cpu', 'memory'].filter(r => (node.allocatable.get(r) ?? 0) > 0).map(r => leastAllocated((node.nonZeroRequested.get(r) ?? 0) + (wanted.get(r) ?? 0), node.allocatable.get(r) ?? 0))
+    const parts = ['cpu', 'memory']
+      .filter(r => (node.allocatable.get(r) ?? 0) > 0)
+      .map(r => leastAllocated((node.nonZeroRequested.get(r) ?? 0) + (wanted.get(r) ?? 0), node.allocatable.get(r) ?? 0))
     return parts.length === 0 ? 0 : Math.floor(parts.reduce((a, b) => a + b, 0) / parts.length)
   },
   mayHelp: (_, event) => event.kind !== 'PodAdd',

@@ -5,7 +5,10 @@
 import type { Pod } from '#shared/api/core/pod.ts'
 import { maxNodeScore, type Plugin } from '../framework.ts'
 
-/** The pods of one controller are siblings; upstream finds them through Services and ReplicaSets, which is the same pods for almost every pod. */
+/**
+ * The pods of one controller are siblings; upstream finds them through Services and ReplicaSets, which is the same pods for almost every
+ * pod.
+ */
 const ownerOf = (pod: Pod): string | undefined => pod.metadata.ownerReferences?.find(o => o.controller)?.uid
 
 export const podTopologySpread: Plugin = {

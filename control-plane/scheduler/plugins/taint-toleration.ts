@@ -4,7 +4,8 @@ import { normalizeByMax, type Plugin } from '../framework.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Node } from '#shared/api/core/node.ts'
 
-const untolerated = (pod: Pod, node: Node | undefined): boolean => (node?.spec?.taints ?? []).some(t => (t.effect === 'NoSchedule' || t.effect === 'NoExecute') && !tolerates(pod.spec.tolerations, t))
+const untolerated = (pod: Pod, node: Node | undefined): boolean =>
+  (node?.spec?.taints ?? []).some(t => (t.effect === 'NoSchedule' || t.effect === 'NoExecute') && !tolerates(pod.spec.tolerations, t))
 
 export const taintToleration: Plugin = {
   name: 'TaintToleration',

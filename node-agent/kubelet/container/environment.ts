@@ -19,7 +19,13 @@ const decode = (base64: string): string => Buffer.from(base64, 'base64').toStrin
 const configMapMissing = (name: string): Error => new Error(`configmap "${name}" not found`)
 const secretMissing = (name: string): Error => new Error(`secret "${name}" not found`)
 
-async function fromSource(env: EnvVar, pod: Pod, container: Container | EphemeralContainer, sources: EnvironmentSources, facts: NodeFacts): Promise<string | undefined> {
+async function fromSource(
+  env: EnvVar,
+  pod: Pod,
+  container: Container | EphemeralContainer,
+  sources: EnvironmentSources,
+  facts: NodeFacts,
+): Promise<string | undefined> {
   const from = env.valueFrom!
   const namespace = pod.metadata.namespace ?? ''
   if (from.fieldRef) return fieldValue(pod, from.fieldRef.fieldPath, facts)

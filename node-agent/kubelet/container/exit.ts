@@ -15,7 +15,14 @@ export async function recordExit(ctx: PodContext, name: string, attempt: Attempt
   const exitCode = status?.exitCode ?? unknownExit.exitCode
   const container = findContainer(ctx.pod, name)?.container
   // Read first: the pod may be looked at meanwhile, and is told of the end as a whole.
-  const message = container ? await terminationMessage(container, exitCode, terminationLog(ctx.directory, name, attempt.attempt), logFile(ctx.directory, name, attempt.attempt)) : ''
+  const message = container
+    ? await terminationMessage(
+        container,
+        exitCode,
+        terminationLog(ctx.directory, name, attempt.attempt),
+        logFile(ctx.directory, name, attempt.attempt),
+      )
+    : ''
   attempt.state = 'exited'
   attempt.exitCode = exitCode
   attempt.reason = !known ? unknownExit.reason : status.oomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error'
@@ -53,7 +60,9 @@ export function watchExit(ctx: PodContext, name: string, attempt: Attempt): void
     await recordExit(ctx, name, attempt, status)
     ctx.log.info({ container: name, exitCode: attempt.exitCode, reason: attempt.reason }, 'container exited')
     ctx.kick()
-    await clearAway(ctx, name, attempt.attempt).catch((e: Error) => ctx.log.warn({ container: name, err: e.message }, 'container not cleared away'))
+    await clearAway(ctx, name, attempt.attempt).catch((e: Error) =>
+      ctx.log.warn({ container: name, err: e.message }, 'container not cleared away'),
+    )
   }
   live.exited = watch().catch((e: unknown) => ctx.log.error({ container: name, err: e }, 'following a container failed'))
 }

@@ -12,7 +12,13 @@ import { probeTcp } from '../probes/tcp.ts'
 const requestTimeoutMs = 30_000
 
 /** Throws with what went wrong. Ends early, and quietly, on `signal`. */
-export async function runHook(ctx: PodContext, container: Container | EphemeralContainer, directory: string, handler: LifecycleHandler, signal: AbortSignal): Promise<void> {
+export async function runHook(
+  ctx: PodContext,
+  container: Container | EphemeralContainer,
+  directory: string,
+  handler: LifecycleHandler,
+  signal: AbortSignal,
+): Promise<void> {
   const host = ctx.facts().podIP
   const ended = new Promise<undefined>(resolve => signal.addEventListener('abort', () => resolve(undefined), { once: true }))
   if (handler.sleep) return await sleep(handler.sleep.seconds * 1000, signal)
@@ -20,7 +26,11 @@ export async function runHook(ctx: PodContext, container: Container | EphemeralC
     const command = handler.exec.command ?? []
     const outcome = await Promise.race([execOutcome(ctx.kubelet.runtime, directory, command, undefined, signal), ended])
     if (outcome && outcome.result !== 'success') {
-      throw new Error(outcome.exitCode === undefined ? outcome.output : `command '${command.join(' ')}' exited with ${outcome.exitCode}: ${outcome.output}, message: ${JSON.stringify(outcome.output)}`)
+      throw new Error(
+        outcome.exitCode === undefined
+          ? outcome.output
+          : `command '${command.join(' ')}' exited with ${outcome.exitCode}: ${outcome.output}, message: ${JSON.stringify(outcome.output)}`,
+      )
     }
     return
   }

@@ -9,7 +9,11 @@ import type { PodDirectory } from '../pod/directory.ts'
 import { resolveSubPath } from '../volumes/subpath.ts'
 import { expand } from './expansion.ts'
 
-const propagations: { [name: string]: ContainerMount['propagation'] } = { None: 'private', HostToContainer: 'rslave', Bidirectional: 'rshared' }
+const propagations: { [name: string]: ContainerMount['propagation'] } = {
+  None: 'private',
+  HostToContainer: 'rslave',
+  Bidirectional: 'rshared',
+}
 
 /** Makes the container's termination log too. Throws what becomes the message of CreateContainerConfigError. */
 export async function containerMounts(
@@ -26,12 +30,23 @@ export async function containerMounts(
     if (path === undefined) throw new Error(`cannot find volume "${m.name}" to mount into container "${container.name}"`)
     const subPath = m.subPathExpr ? expandSubPath(m.subPathExpr, env) : m.subPath
     const source = subPath
-      ? await resolveSubPath(path, subPath).catch((e: Error) => Promise.reject(new Error(`failed to prepare subPath for volumeMount "${m.name}" of container "${container.name}": ${e.message}`)))
+      ? await resolveSubPath(path, subPath).catch((e: Error) =>
+          Promise.reject(new Error(`failed to prepare subPath for volumeMount "${m.name}" of container "${container.name}": ${e.message}`)),
+        )
       : path
     const volume = pod.spec.volumes?.find(v => v.name === m.name)
     // Upstream mounts these read-only whatever the mount says.
-    const alwaysReadOnly = volume?.configMap !== undefined || volume?.secret !== undefined || volume?.projected !== undefined || volume?.downwardAPI !== undefined
-    mounts.push({ destination: m.mountPath.startsWith('/') ? m.mountPath : `/${m.mountPath}`, source, readOnly: m.readOnly === true || alwaysReadOnly, propagation: propagations[m.mountPropagation ?? 'None'] ?? 'private' })
+    const alwaysReadOnly =
+      volume?.configMap !== undefined ||
+      volume?.secret !== undefined ||
+      volume?.projected !== undefined ||
+      volume?.downwardAPI !== undefined
+    mounts.push({
+      destination: m.mountPath.startsWith('/') ? m.mountPath : `/${m.mountPath}`,
+      source,
+      readOnly: m.readOnly === true || alwaysReadOnly,
+      propagation: propagations[m.mountPropagation ?? 'None'] ?? 'private',
+    })
   }
   const own = (destination: string, source: string): void => {
     if (!mounts.some(m => m.destination === destination)) mounts.push({ destination, source, readOnly: false, propagation: 'private' })

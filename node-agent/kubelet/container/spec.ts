@@ -34,7 +34,8 @@ export function commandLine(container: Container | EphemeralContainer, image: Im
 }
 
 /** The numeric user of an image's USER, undefined for a name or none. */
-const imageUid = (image: ImageConfig): number | undefined => (/^\d+/.test(image.user) ? Number.parseInt(image.user, 10) : image.user === '' || image.user === 'root' ? 0 : undefined)
+const imageUid = (image: ImageConfig): number | undefined =>
+  /^\d+/.test(image.user) ? Number.parseInt(image.user, 10) : image.user === '' || image.user === 'root' ? 0 : undefined
 
 /** Throws in upstream's words when the container must not run as root and would. */
 export function verifyNonRoot(pod: Pod, container: Container | EphemeralContainer, image: ImageConfig): void {
@@ -47,7 +48,8 @@ export function verifyNonRoot(pod: Pod, container: Container | EphemeralContaine
     return
   }
   if (imageUid(image) === 0) throw new Error(`container has runAsNonRoot and image will run as root ${where}`)
-  if (imageUid(image) === undefined) throw new Error(`container has runAsNonRoot and image has non-numeric user (${image.user}), cannot verify user is non-root ${where}`)
+  if (imageUid(image) === undefined)
+    throw new Error(`container has runAsNonRoot and image has non-numeric user (${image.user}), cannot verify user is non-root ${where}`)
 }
 
 export function containerSpec(input: SpecInput): ContainerSpec {

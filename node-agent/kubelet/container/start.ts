@@ -34,7 +34,10 @@ function crashBackOff(ctx: PodContext, typed: TypedContainer, record: ContainerR
     record.crash = grow(record.crash, Date.now(), crashLoop)
     return 0
   }
-  live.waiting = { reason: 'CrashLoopBackOff', message: `back-off ${durationText(record.crash!.delayMs)} restarting failed container=${name} pod=${podText(ctx.pod)}` }
+  live.waiting = {
+    reason: 'CrashLoopBackOff',
+    message: `back-off ${durationText(record.crash!.delayMs)} restarting failed container=${name} pod=${podText(ctx.pod)}`,
+  }
   if (!live.toldBackOff) ctx.event('Warning', 'BackOff', `Back-off restarting failed container ${name} in pod ${podText(ctx.pod)}`, typed)
   live.toldBackOff = true
   return left
@@ -50,12 +53,21 @@ async function targetPid(ctx: PodContext, { type, container }: TypedContainer): 
   return status.pid
 }
 
-async function configure(ctx: PodContext, typed: TypedContainer, image: Parameters<typeof verifyNonRoot>[2], attempt: number): Promise<ContainerSpec> {
+async function configure(
+  ctx: PodContext,
+  typed: TypedContainer,
+  image: Parameters<typeof verifyNonRoot>[2],
+  attempt: number,
+): Promise<ContainerSpec> {
   const { pod, kubelet, directory } = ctx
   const { container } = typed
   verifyNonRoot(pod, container, image)
   await kubelet.services.synced
-  const services = serviceEnvironment([...kubelet.services.list(pod.metadata.namespace), ...kubelet.services.list('default')], pod.metadata.namespace ?? '', pod.spec.enableServiceLinks ?? true)
+  const services = serviceEnvironment(
+    [...kubelet.services.list(pod.metadata.namespace), ...kubelet.services.list('default')],
+    pod.metadata.namespace ?? '',
+    pod.spec.enableServiceLinks ?? true,
+  )
   const env = await environment(pod, container, services, ctx.sources, ctx.facts())
   const { name } = container
   const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx, image) : undefined)
@@ -157,7 +169,10 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     sandbox: ctx.state.sandbox?.attempt ?? 0,
     state: 'starting',
   }
-  ctx.state.containers[name] = { current, ...(record ? { previous: record.current, ...(record.crash ? { crash: record.crash } : {}) } : {}) }
+  ctx.state.containers[name] = {
+    current,
+    ...(record ? { previous: record.current, ...(record.crash ? { crash: record.crash } : {}) } : {}),
+  }
   try {
     // Another kubelet must know of it before it can run.
     ctx.saveNow()
@@ -205,4 +220,3 @@ export async function containerStarted(ctx: PodContext, typed: TypedContainer, c
   void forgetOld(ctx, name, attempt - 2).catch((e: Error) => ctx.log.warn({ container: name, err: e.message }, 'old run not cleared away'))
   await postStart(ctx, typed, containerDirectory(ctx.directory, name, attempt))
 }
-

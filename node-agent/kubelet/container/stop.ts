@@ -50,7 +50,9 @@ export function stopContainer(ctx: PodContext, typed: TypedContainer, options: S
 
   const stop = async (): Promise<void> => {
     const gone = live.exited ?? Promise.resolve()
-    const over = new Promise<void>(resolve => (grace.signal.aborted ? resolve() : grace.signal.addEventListener('abort', () => resolve(), { once: true })))
+    const over = new Promise<void>(resolve =>
+      grace.signal.aborted ? resolve() : grace.signal.addEventListener('abort', () => resolve(), { once: true }),
+    )
     const handler = container.lifecycle?.preStop
     if (handler && options.graceSeconds > 0) {
       const end = new AbortController()

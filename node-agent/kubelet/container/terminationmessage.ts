@@ -22,7 +22,12 @@ async function part(path: string, bytes: number, end: boolean): Promise<string> 
   }
 }
 
-export async function terminationMessage(container: Container | EphemeralContainer, exitCode: number, termination: string, log: string): Promise<string> {
+export async function terminationMessage(
+  container: Container | EphemeralContainer,
+  exitCode: number,
+  termination: string,
+  log: string,
+): Promise<string> {
   const written = container.terminationMessagePath ? await part(termination, maxMessage, false) : ''
   if (written !== '' || container.terminationMessagePolicy !== 'FallbackToLogsOnError' || exitCode === 0) return written
   const lines = (await part(log, maxFallback * 4, true)).split('\n').flatMap(line => parseLine(line) ?? [])

@@ -43,7 +43,9 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     ctx.event(
       'Normal',
       'Pulled',
-      always ? `Successfully pulled image "${name}" in ${took} (${took} including waiting). Image size: 0 bytes.` : `Container image "${name}" already present on machine and can be accessed by the pod`,
+      always
+        ? `Successfully pulled image "${name}" in ${took} (${took} including waiting). Image size: 0 bytes.`
+        : `Container image "${name}" already present on machine and can be accessed by the pod`,
       typed,
     )
     live.imageFailure = undefined
@@ -62,7 +64,10 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     live.imageFailure = { at: Date.now(), message }
     ctx.event('Warning', 'Failed', `Failed to pull image "${name}": ${message}`, typed)
     ctx.event('Warning', 'Failed', 'Error: ErrImagePull', typed)
-    ctx.log.info({ container: container.name, image: name, err: message, again: durationText(live.imageDelay.delayMs) }, 'image cannot be had')
+    ctx.log.info(
+      { container: container.name, image: name, err: message, again: durationText(live.imageDelay.delayMs) },
+      'image cannot be had',
+    )
     // Not at once: the first reason is to be seen.
     ctx.kickIn(Math.min(1000, live.imageDelay.delayMs))
     return wait('ErrImagePull', message)

@@ -14,8 +14,8 @@ export async function rotateLogs(kubelet: Kubelet, runtime: ContainerRuntime, lo
     for (const { state, directory, pod } of kubelet.workers()) {
       for (const [name, { current }] of Object.entries(state.containers)) {
         if (signal.aborted || current.state !== 'running') continue
-        await rotateLog(runtime, containerDirectory(directory, name, current.attempt), logFile(directory, name, current.attempt)).catch((e: Error) =>
-          log.warn({ pod: pod.metadata.name, container: name, err: e.message }, 'log not rotated'),
+        await rotateLog(runtime, containerDirectory(directory, name, current.attempt), logFile(directory, name, current.attempt)).catch(
+          (e: Error) => log.warn({ pod: pod.metadata.name, container: name, err: e.message }, 'log not rotated'),
         )
       }
     }

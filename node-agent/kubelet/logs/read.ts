@@ -69,7 +69,12 @@ class Formatter {
 const before = (time: string, since: string): boolean => Date.parse(time) < Date.parse(since)
 
 /** Streams the log to `send`, in order, waiting for each piece to be taken. Ends with the log, the limit, or `signal`. */
-export async function readLog(source: LogSource, options: LogOptions, send: (stream: Stream, data: Buffer) => Promise<void>, signal: AbortSignal): Promise<void> {
+export async function readLog(
+  source: LogSource,
+  options: LogOptions,
+  send: (stream: Stream, data: Buffer) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const formatter = new Formatter(options)
   let left = options.limitBytes ?? Infinity
   const stop = new AbortController()
@@ -84,7 +89,7 @@ export async function readLog(source: LogSource, options: LogOptions, send: (str
   const buffer = Buffer.alloc(chunk)
 
   async function drain(file: FileHandle, from: number): Promise<number> {
-    for (let at = from; ; ) {
+    for (let at = from; ;) {
       if (signal.aborted || left <= 0) return at
       const { bytesRead } = await file.read(buffer, 0, chunk, at)
       if (bytesRead === 0) return at

@@ -7,8 +7,16 @@ export const maxLogBytes = 10 * 1024 * 1024
 export const maxLogFiles = 5
 
 /** Resolves true when the log was rotated. */
-export async function rotateLog(runtime: ContainerRuntime, directory: string, path: string, maxBytes = maxLogBytes, maxFiles = maxLogFiles): Promise<boolean> {
-  const size = await stat(path).then(s => s.size).catch(() => 0)
+export async function rotateLog(
+  runtime: ContainerRuntime,
+  directory: string,
+  path: string,
+  maxBytes = maxLogBytes,
+  maxFiles = maxLogFiles,
+): Promise<boolean> {
+  const size = await stat(path)
+    .then(s => s.size)
+    .catch(() => 0)
   if (size < maxBytes) return false
   const stamp = new Date().toISOString().slice(0, 23).replace(/[-:.]/g, '').replace('T', '-')
   await rename(path, `${path}.${stamp}`)

@@ -8,7 +8,7 @@ export async function tailOffset(file: FileHandle, size: number, lines: number):
   if (lines <= 0) return size
   let found = 0
   const buffer = Buffer.alloc(block)
-  for (let end = size; end > 0; ) {
+  for (let end = size; end > 0;) {
     const begin = Math.max(0, end - block)
     const { bytesRead } = await file.read(buffer, 0, end - begin, begin)
     for (let i = bytesRead - 1; i >= 0; i--) {

@@ -1,4 +1,7 @@
-/** Whether the disk of the node's state directory is nearly full: the `nodefs.available` signal of upstream's eviction manager, without evictions. */
+/**
+ * Whether the disk of the node's state directory is nearly full: the `nodefs.available` signal of upstream's eviction manager, without
+ * evictions.
+ */
 import { statfsSync } from 'node:fs'
 import * as z from 'zod'
 import { quantityValue } from '#shared/machinery/quantity.ts'
@@ -13,7 +16,10 @@ export const evictionHardFlag = () =>
       return limit.endsWith('%') ? (size: number) => (size * Number(limit.slice(0, -1))) / 100 : () => quantityValue(limit)
     })
 
-/** Tells, whenever it is asked, whether there is too little space or was within the last `transitionMs`, so that a disk at its limit does not flap. */
+/**
+ * Tells, whenever it is asked, whether there is too little space or was within the last `transitionMs`, so that a disk at its limit does
+ * not flap.
+ */
 export function diskPressure(directory: string, mustBeLeft: (size: number) => number, transitionMs: number): () => boolean {
   let observed = -Infinity
   return () => {

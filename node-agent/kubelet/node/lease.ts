@@ -24,7 +24,13 @@ export function nodeLease(node: Node, durationSeconds: number, old: Lease | unde
 }
 
 /** Renews a quarter of the duration apart until `signal` aborts; failures are tried again sooner. */
-export async function keepLease(client: Client, node: () => Node, durationSeconds: number, log: Logger, signal: AbortSignal): Promise<void> {
+export async function keepLease(
+  client: Client,
+  node: () => Node,
+  durationSeconds: number,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   const pause = backoff(200, Math.min(7_000, (durationSeconds * 1000) / 4))
   let lease: Lease | undefined
   while (!signal.aborted) {

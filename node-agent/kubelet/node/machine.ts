@@ -41,7 +41,7 @@ export function readMachine(rootDir: string): Machine {
 }
 
 /**
- * Names this life of the node: the machine's boot, and when the node's first process began. That is the first of its PID namespace, or of a node without one
- * (`init`) the process that started us.
+ * Names this life of the node: the machine's boot, and when the node's first process began. That is the first of its PID namespace, or of a
+ * node without one (`init`) the process that started us.
  */
 export const bootMarker = (bootID: string, init = 1): string => `${bootID}/${init === 1 ? '' : `${init}/`}${processStartTime(init) ?? ''}`

@@ -37,17 +37,36 @@ const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
 const evictionMemory = 100 * 1024 * 1024
 const evictionDisk = 0.1
 
-/** Four conditions in upstream's words; `notReady` says why it is not, `diskPressure` that the disk of the node's state directory is nearly full. */
-export function nodeConditions(previous: readonly NodeCondition[] | undefined, now: Date, diskPressure: boolean, notReady?: string): NodeCondition[] {
+/**
+ * Four conditions in upstream's words; `notReady` says why it is not, `diskPressure` that the disk of the node's state directory is nearly
+ * full.
+ */
+export function nodeConditions(
+  previous: readonly NodeCondition[] | undefined,
+  now: Date,
+  diskPressure: boolean,
+  notReady?: string,
+): NodeCondition[] {
   const condition = (type: string, status: string, reason: string, message: string): NodeCondition => {
     const old = previous?.find(c => c.type === type)
-    return { type, status, lastHeartbeatTime: formatTime(now), lastTransitionTime: old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : formatTime(now), reason, message }
+    return {
+      type,
+      status,
+      lastHeartbeatTime: formatTime(now),
+      lastTransitionTime: old?.status === status && old.lastTransitionTime ? old.lastTransitionTime : formatTime(now),
+      reason,
+      message,
+    }
   }
   return [
     condition('MemoryPressure', 'False', 'KubeletHasSufficientMemory', 'kubelet has sufficient memory available'),
-    diskPressure ? condition('DiskPressure', 'True', 'KubeletHasDiskPressure', 'kubelet has disk pressure') : condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
+    diskPressure
+      ? condition('DiskPressure', 'True', 'KubeletHasDiskPressure', 'kubelet has disk pressure')
+      : condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
     condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'),
-    notReady === undefined ? condition('Ready', 'True', 'KubeletReady', 'kubelet is posting ready status') : condition('Ready', 'False', 'KubeletNotReady', notReady),
+    notReady === undefined
+      ? condition('Ready', 'True', 'KubeletReady', 'kubelet is posting ready status')
+      : condition('Ready', 'False', 'KubeletNotReady', notReady),
   ]
 }
 
@@ -56,7 +75,12 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
   const common = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(o.maxPods) }
   return {
     capacity: { cpu: String(machine.cpus), 'ephemeral-storage': kibi(machine.diskBytes), ...common, memory: kibi(machine.memoryBytes) },
-    allocatable: { cpu: String(machine.cpus), 'ephemeral-storage': String(Math.floor(machine.diskBytes * (1 - evictionDisk))), ...common, memory: kibi(machine.memoryBytes - evictionMemory) },
+    allocatable: {
+      cpu: String(machine.cpus),
+      'ephemeral-storage': String(Math.floor(machine.diskBytes * (1 - evictionDisk))),
+      ...common,
+      memory: kibi(machine.memoryBytes - evictionMemory),
+    },
     conditions: nodeConditions(previous?.conditions, now, o.diskPressure?.() ?? false),
     addresses: [
       { type: 'InternalIP', address: o.ip },

@@ -8,7 +8,9 @@ import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
 import { newNode, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
 
-/** Registers: an existing Node (this one's, from an earlier life) gets our labels and status. Tries until it succeeds or `signal` aborts. */
+/**
+ * Registers: an existing Node (this one's, from an earlier life) gets our labels and status. Tries until it succeeds or `signal` aborts.
+ */
 export async function registerNode(client: Client, options: NodeOptions, log: Logger, signal: AbortSignal): Promise<Node> {
   const pause = backoff(100, 500)
   for (;;) {
@@ -35,7 +37,10 @@ async function reconcile(client: Client, options: NodeOptions): Promise<Node> {
   const labels = nodeLabels(options)
   const changed = Object.entries(labels).some(([k, v]) => node.metadata.labels?.[k] !== v)
   if (changed || !node.spec.podCIDR) {
-    node = await client.patch(nodes, '', options.name, 'strategic', { metadata: { labels }, ...(node.spec.podCIDR ? {} : { spec: wanted.spec }) })
+    node = await client.patch(nodes, '', options.name, 'strategic', {
+      metadata: { labels },
+      ...(node.spec.podCIDR ? {} : { spec: wanted.spec }),
+    })
   }
   return await reportStatus(client, options, node)
 }
@@ -43,7 +48,14 @@ async function reconcile(client: Client, options: NodeOptions): Promise<Node> {
 /** One status update. Conditions merge by type, so that those of others stay. */
 export async function reportStatus(client: Client, options: NodeOptions, last: Node): Promise<Node> {
   const { addresses, ...status } = nodeStatus(options, last.status, new Date())
-  return await client.patch(nodes, '', options.name, 'strategic', { status: { ...status, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } }, 'status')
+  return await client.patch(
+    nodes,
+    '',
+    options.name,
+    'strategic',
+    { status: { ...status, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } },
+    'status',
+  )
 }
 
 /** Nothing tells when a disk fills up. */
@@ -62,16 +74,26 @@ async function untilDue(options: NodeOptions, current: () => Node, periodMs: num
 const isDoubted = (node: Node): boolean => node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'Unknown') ?? false
 
 /**
- * Renews the status of the node, which `current` knows best, every `periodMs`, when its disk gets full, and at once when `informer` shows that it is doubted, as a node
- * is whose link has healed; until `signal` aborts. Failures are tried again sooner. `onNode` gets what the API answered.
+ * Renews the status of the node, which `current` knows best, every `periodMs`, when its disk gets full, and at once when `informer` shows
+ * that it is doubted, as a node is whose link has healed; until `signal` aborts. Failures are tried again sooner. `onNode` gets what the
+ * API answered.
  */
-export async function keepStatus(client: Client, options: NodeOptions, current: () => Node, informer: Pick<Informer<Node>, 'subscribe'>, periodMs: number, onNode: (node: Node) => void, log: Logger, signal: AbortSignal): Promise<void> {
+export async function keepStatus(
+  client: Client,
+  options: NodeOptions,
+  current: () => Node,
+  informer: Pick<Informer<Node>, 'subscribe'>,
+  periodMs: number,
+  onNode: (node: Node) => void,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   const pause = backoff(200, periodMs)
   let wake = new AbortController()
   informer.subscribe(({ type, object }) => {
     if (type !== 'DELETED' && object.metadata.name === options.name && isDoubted(object)) wake.abort()
   })
-  for (let wait = periodMs; !signal.aborted; ) {
+  for (let wait = periodMs; !signal.aborted;) {
     try {
       await untilDue(options, current, wait * (0.98 + Math.random() * 0.04), AbortSignal.any([signal, wake.signal]))
       if (signal.aborted) return

@@ -90,7 +90,9 @@ function appAction(pod: Pod, container: Container, view: ContainerView | undefin
   }
   if (view.stopping) return 'kept'
   if (view.hash !== containerHash(container)) {
-    actions.stop.push(andRestart({ name: container.name, message: `Container ${container.name} definition changed`, reason: 'SpecChanged' }))
+    actions.stop.push(
+      andRestart({ name: container.name, message: `Container ${container.name} definition changed`, reason: 'SpecChanged' }),
+    )
     return 'kept'
   }
   const stop = failedProbe(container.name, view)

@@ -13,7 +13,8 @@ export interface Rejection {
 }
 
 /** Only NoExecute taints keep a pod from a node it is bound to. */
-const toleratesNode = (pod: Pod, node: Node): boolean => (node.spec.taints ?? []).every(taint => taint.effect !== 'NoExecute' || tolerates(pod.spec.tolerations, taint))
+const toleratesNode = (pod: Pod, node: Node): boolean =>
+  (node.spec.taints ?? []).every(taint => taint.effect !== 'NoExecute' || tolerates(pod.spec.tolerations, taint))
 
 function insufficient(pod: Pod, node: Node, others: readonly Pod[]): Rejection | undefined {
   const allocatable = node.status?.allocatable ?? {}
@@ -38,10 +39,15 @@ const systemPriority = 2_000_000_000
 /** A node whose disk is full takes on nothing more, whoever tolerates its taint: it could not even write down what it runs. */
 function underPressure(pod: Pod, node: Node): Rejection | undefined {
   const pressure = node.status?.conditions?.some(c => c.type === 'DiskPressure' && c.status === 'True')
-  return pressure && (pod.spec.priority ?? 0) < systemPriority ? { reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' } : undefined
+  return pressure && (pod.spec.priority ?? 0) < systemPriority
+    ? { reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' }
+    : undefined
 }
 
-/** What a pod may set without harm to others: each has its own namespace in the kernel. https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls */
+/**
+ * What a pod may set without harm to others: each has its own namespace in the kernel.
+ * https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls
+ */
 const safeSysctls = new Set([
   'kernel.shm_rmid_forced',
   'net.ipv4.ip_local_port_range',
@@ -64,10 +70,14 @@ export function admit(pod: Pod, node: Node, others: readonly Pod[]): Rejection |
   const unsafe = pod.spec.securityContext?.sysctls?.find(s => !safeSysctls.has(s.name.replaceAll('/', '.')))
   if (unsafe) return { reason: 'SysctlForbidden', message: `forbidden sysctl: ${JSON.stringify(unsafe.name)} not allowlisted` }
   const { os } = pod.spec
-  if (os && os.name !== (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux')) return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
-  if (!matchesNode(pod, node)) return { reason: 'NodeAffinity', message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" }
-  if (!toleratesNode(pod, node)) return { reason: 'TaintToleration', message: 'Predicate TaintToleration failed: node(s) had untolerated taint(s)' }
+  if (os && os.name !== (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux'))
+    return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
+  if (!matchesNode(pod, node))
+    return { reason: 'NodeAffinity', message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" }
+  if (!toleratesNode(pod, node))
+    return { reason: 'TaintToleration', message: 'Predicate TaintToleration failed: node(s) had untolerated taint(s)' }
   const taken = others.flatMap(other => portsOn(node, other))
-  if (portsOn(node, pod).some(p => taken.some(t => conflicts(p, t)))) return { reason: 'NodePorts', message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports" }
+  if (portsOn(node, pod).some(p => taken.some(t => conflicts(p, t))))
+    return { reason: 'NodePorts', message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports" }
   return insufficient(pod, node, others)
 }

@@ -1,4 +1,7 @@
-/** Picks up a pod that an earlier kubelet left: what runs is followed, what ended meanwhile is written down, what was lost with the kernel is told. */
+/**
+ * Picks up a pod that an earlier kubelet left: what runs is followed, what ended meanwhile is written down, what was lost with the kernel
+ * is told.
+ */
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { clearAway, recordExit, watchExit } from '../container/exit.ts'

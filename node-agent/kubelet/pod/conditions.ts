@@ -15,13 +15,22 @@ export interface ConditionInput {
 }
 
 const isTrue = (type: string): Condition => ({ type, status: 'True' })
-const isFalse = (type: string, reason: string, message?: string): Condition => ({ type, status: 'False', reason, ...(message ? { message } : {}) })
-const listed = (what: string, names: readonly string[]): string[] => (names.length > 0 ? [`containers with ${what} status: [${names.join(' ')}]`] : [])
+const isFalse = (type: string, reason: string, message?: string): Condition => ({
+  type,
+  status: 'False',
+  reason,
+  ...(message ? { message } : {}),
+})
+const listed = (what: string, names: readonly string[]): string[] =>
+  names.length > 0 ? [`containers with ${what} status: [${names.join(' ')}]`] : []
 
 function containersReady(pod: Pod, { phase, init, app }: ConditionInput): Condition {
   const type = 'ContainersReady'
   const sidecars = initContainers(pod).filter(isSidecar)
-  const statuses = [...sidecars.map(c => [c.name, init.find(s => s.name === c.name)] as const), ...pod.spec.containers.map(c => [c.name, app.find(s => s.name === c.name)] as const)]
+  const statuses = [
+    ...sidecars.map(c => [c.name, init.find(s => s.name === c.name)] as const),
+    ...pod.spec.containers.map(c => [c.name, app.find(s => s.name === c.name)] as const),
+  ]
   const unknown = statuses.filter(([, s]) => !s).map(([name]) => name)
   const unready = statuses.filter(([, s]) => s && !s.ready).map(([name]) => name)
   if (phase === 'Succeeded' && unknown.length === 0) return isFalse(type, 'PodCompleted')
@@ -35,7 +44,9 @@ function ready(pod: Pod, containers: Condition): Condition {
   const messages = (pod.spec.readinessGates ?? []).flatMap(gate => {
     const condition = pod.status?.conditions?.find(c => c.type === gate.conditionType)
     if (!condition) return [`corresponding condition of pod readiness gate "${gate.conditionType}" does not exist.`]
-    return condition.status === 'True' ? [] : [`the status of pod readiness gate "${gate.conditionType}" is not "True", but ${condition.status}`]
+    return condition.status === 'True'
+      ? []
+      : [`the status of pod readiness gate "${gate.conditionType}" is not "True", but ${condition.status}`]
   })
   return messages.length > 0 ? isFalse('Ready', 'ReadinessGatesNotReady', messages.join(', ')) : isTrue('Ready')
 }

@@ -14,7 +14,8 @@ export interface LiveView {
 }
 
 /** Whole seconds, as metav1.Time is written. */
-export const apiTime = (iso: string | undefined): string | undefined => (iso === undefined ? undefined : `${new Date(iso).toISOString().slice(0, 19)}Z`)
+export const apiTime = (iso: string | undefined): string | undefined =>
+  iso === undefined ? undefined : `${new Date(iso).toISOString().slice(0, 19)}Z`
 export const containerID = (id: string): string => `coxswain://${id}`
 
 function terminated(a: Attempt): ContainerState {
@@ -33,8 +34,15 @@ function terminated(a: Attempt): ContainerState {
   }
 }
 
-function stateOf(pod: Pod, { type, container }: TypedContainer, record: ContainerRecord | undefined, live: LiveView | undefined): [ContainerState, ContainerState] {
-  const idle = { waiting: live?.waiting ?? { reason: initContainers(pod).length > 0 && type !== 'ephemeral' ? 'PodInitializing' : 'ContainerCreating' } }
+function stateOf(
+  pod: Pod,
+  { type, container }: TypedContainer,
+  record: ContainerRecord | undefined,
+  live: LiveView | undefined,
+): [ContainerState, ContainerState] {
+  const idle = {
+    waiting: live?.waiting ?? { reason: initContainers(pod).length > 0 && type !== 'ephemeral' ? 'PodInitializing' : 'ContainerCreating' },
+  }
   if (!record) return [idle, {}]
   const { current, previous } = record
   const last = previous ? terminated(previous) : {}
@@ -45,7 +53,12 @@ function stateOf(pod: Pod, { type, container }: TypedContainer, record: Containe
   return [{ waiting: live.waiting }, terminated(current)]
 }
 
-export function containerStatus(pod: Pod, typed: TypedContainer, record: ContainerRecord | undefined, live: LiveView | undefined): ContainerStatus {
+export function containerStatus(
+  pod: Pod,
+  typed: TypedContainer,
+  record: ContainerRecord | undefined,
+  live: LiveView | undefined,
+): ContainerStatus {
   const { type, container } = typed
   const [state, lastState] = stateOf(pod, typed, record, live)
   const plainInit = type === 'init' && !isSidecar(container)
@@ -53,7 +66,11 @@ export function containerStatus(pod: Pod, typed: TypedContainer, record: Contain
   const started = running && !plainInit && (live?.started ?? false)
   const ready = plainInit ? state.terminated?.exitCode === 0 : type !== 'ephemeral' && started && (live?.ready ?? false)
   const { resources } = container
-  const mounts = (container.volumeMounts ?? []).map(m => ({ name: m.name, mountPath: m.mountPath, ...(m.readOnly ? { readOnly: true, recursiveReadOnly: 'Disabled' } : {}) }))
+  const mounts = (container.volumeMounts ?? []).map(m => ({
+    name: m.name,
+    mountPath: m.mountPath,
+    ...(m.readOnly ? { readOnly: true, recursiveReadOnly: 'Disabled' } : {}),
+  }))
   return {
     name: container.name,
     state,
@@ -65,7 +82,14 @@ export function containerStatus(pod: Pod, typed: TypedContainer, record: Contain
     ...(record ? { containerID: containerID(record.current.id) } : {}),
     started,
     ...(running && resources?.requests ? { allocatedResources: resources.requests } : {}),
-    ...(running && type !== 'ephemeral' ? { resources: { ...(resources?.limits ? { limits: resources.limits } : {}), ...(resources?.requests ? { requests: resources.requests } : {}) } } : {}),
+    ...(running && type !== 'ephemeral'
+      ? {
+          resources: {
+            ...(resources?.limits ? { limits: resources.limits } : {}),
+            ...(resources?.requests ? { requests: resources.requests } : {}),
+          },
+        }
+      : {}),
     ...(mounts.length > 0 && record ? { volumeMounts: mounts } : {}),
   }
 }

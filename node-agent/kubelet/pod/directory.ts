@@ -37,7 +37,8 @@ export function podDirectory(rootDir: string, uid: string): PodDirectory {
 }
 
 export const containerDirectory = (d: PodDirectory, name: string, attempt: number): string => join(d.containers, name, String(attempt))
-export const terminationLog = (d: PodDirectory, name: string, attempt: number): string => join(d.containers, name, `termination-log-${attempt}`)
+export const terminationLog = (d: PodDirectory, name: string, attempt: number): string =>
+  join(d.containers, name, `termination-log-${attempt}`)
 export const logFile = (d: PodDirectory, name: string, attempt: number): string => join(d.logs, name, `${attempt}.log`)
 /** A volume's directory below `volumes` or `memory`: `kubernetes.io~empty-dir/<name>` as upstream lays them out. */
 export const volumeDirectory = (below: string, plugin: string, name: string): string => join(below, plugin.replace('/', '~'), name)

@@ -36,7 +36,10 @@ export function resolvFile(pod: Pod, nodeResolv: string): string {
       .map(line => line.trim().split(/\s+/))
       .filter(words => words[0] === keyword)
       .map(words => words.slice(1))
-  const base = pod.spec.dnsPolicy === 'None' ? { nameservers: [], searches: [], options: [] } : { nameservers: values('nameserver').flat(), searches: values('search').at(-1) ?? [], options: values('options').flat() }
+  const base =
+    pod.spec.dnsPolicy === 'None'
+      ? { nameservers: [], searches: [], options: [] }
+      : { nameservers: values('nameserver').flat(), searches: values('search').at(-1) ?? [], options: values('options').flat() }
   const { nameservers = [], searches = [], options = [] } = pod.spec.dnsConfig ?? {}
   const merged = new Map(base.options.map(o => [o.split(':')[0]!, o]))
   for (const o of options) merged.set(o.name ?? '', o.value ? `${o.name}:${o.value}` : (o.name ?? ''))
@@ -49,7 +52,10 @@ export function resolvFile(pod: Pod, nodeResolv: string): string {
   )
 }
 
-/** In place, because it is bind-mounted by itself; a file that says so already is left alone: containers read it, and there may be no space to write it again. */
+/**
+ * In place, because it is bind-mounted by itself; a file that says so already is left alone: containers read it, and there may be no space
+ * to write it again.
+ */
 async function writeInPlace(path: string, text: string): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => undefined)) !== text) await writeFile(path, text)
 }

@@ -1,11 +1,17 @@
-/** A pod that ran here before, of which the node has no memory: its disk was replaced. What the API says of its containers is all there is. */
+/**
+ * A pod that ran here before, of which the node has no memory: its disk was replaced. What the API says of its containers is all there is.
+ */
 import type { Pod } from '#shared/api/core/pod.ts'
 import { containerHash } from './actions.ts'
 import { allContainers } from './containers.ts'
 import type { Attempt, PodState } from './state.ts'
 
 /** How upstream tells of a container that it cannot find any more. */
-const unknown = { exitCode: 137, reason: 'ContainerStatusUnknown', message: 'The container could not be located when the pod was terminated' }
+const unknown = {
+  exitCode: 137,
+  reason: 'ContainerStatusUnknown',
+  message: 'The container could not be located when the pod was terminated',
+}
 
 /** Fills in runs that ended, so that restart counts go on and finished containers stay finished. */
 export function rememberFromStatus(pod: Pod, state: PodState, now: Date): void {

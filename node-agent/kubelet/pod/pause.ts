@@ -1,6 +1,7 @@
 /**
- * The process namespace that the containers of a pod share (shareProcessNamespace). A namespace lives as long as its first process, which must outlive them
- * all: as upstream's pause container it only collects what others leave behind. Pods whose containers share nothing have none.
+ * The process namespace that the containers of a pod share (shareProcessNamespace). A namespace lives as long as its first process, which
+ * must outlive them all: as upstream's pause container it only collects what others leave behind. Pods whose containers share nothing have
+ * none.
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
@@ -21,7 +22,9 @@ export async function pausePid(ctx: PodContext, image: ImageConfig): Promise<num
   const running = await kubelet.runtime.status(directory).catch(() => undefined)
   if (running?.state === 'running' && running.pid !== undefined) return running.pid
   await kubelet.runtime.remove(directory)
-  const id = createHash('sha256').update(`${uidOf(pod)}/pause/${Date.now()}`).digest('hex')
+  const id = createHash('sha256')
+    .update(`${uidOf(pod)}/pause/${Date.now()}`)
+    .digest('hex')
   const { pid } = await kubelet.runtime.start({
     id,
     directory,
@@ -53,4 +56,5 @@ export async function pausePid(ctx: PodContext, image: ImageConfig): Promise<num
 }
 
 /** Ends it, once nothing else runs in the pod. Idempotent. */
-export const removePause = (ctx: PodContext): Promise<void> => (ctx.pod.spec.shareProcessNamespace ? ctx.kubelet.runtime.remove(directoryOf(ctx)) : Promise.resolve())
+export const removePause = (ctx: PodContext): Promise<void> =>
+  ctx.pod.spec.shareProcessNamespace ? ctx.kubelet.runtime.remove(directoryOf(ctx)) : Promise.resolve()

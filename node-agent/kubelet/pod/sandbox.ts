@@ -10,11 +10,19 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
   const { name = '', namespace = '' } = pod.metadata
   await Promise.all([mkdir(directory.containers, { recursive: true }), mkdir(directory.logs, { recursive: true })])
   const hostPorts = allContainers(pod).flatMap(({ container }) =>
-    (container.ports ?? []).filter(p => p.hostPort).map(p => ({ hostIP: p.hostIP ?? '', hostPort: p.hostPort!, containerPort: p.containerPort, protocol: p.protocol ?? 'TCP' })),
+    (container.ports ?? [])
+      .filter(p => p.hostPort)
+      .map(p => ({ hostIP: p.hostIP ?? '', hostPort: p.hostPort!, containerPort: p.containerPort, protocol: p.protocol ?? 'TCP' })),
   )
   const { ip, namespacePath } = pod.spec.hostNetwork
     ? { ip: kubelet.nodeIP, namespacePath: 'node' }
-    : await kubelet.network.setUp({ uid: uidOf(pod), namespace, name, hostPorts, sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map(s => [s.name, s.value])) })
+    : await kubelet.network.setUp({
+        uid: uidOf(pod),
+        namespace,
+        name,
+        hostPorts,
+        sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map(s => [s.name, s.value])),
+      })
   const old = state.sandbox
   state.sandbox = { attempt: old ? (old.lost ? old.attempt + 1 : old.attempt) : 0, boot: kubelet.boot, ip, networkNamespace: namespacePath }
   await writePodFiles(directory, pod, ip, kubelet.nodeName)

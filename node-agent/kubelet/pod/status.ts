@@ -39,7 +39,9 @@ export function generateStatus(pod: Pod, previous: PodStatus | undefined, { stat
       .filter(c => c.type === type)
       .map(c => containerStatus(pod, c, state.containers[c.container.name], live[c.container.name]))
   const [init, app, ephemeral] = [ofType('init'), ofType('app'), ofType('ephemeral')]
-  const initialized = pod.spec.containers.some(c => state.containers[c.name] && state.containers[c.name]!.current.sandbox === state.sandbox?.attempt)
+  const initialized = pod.spec.containers.some(
+    c => state.containers[c.name] && state.containers[c.name]!.current.sandbox === state.sandbox?.attempt,
+  )
 
   let phase = podPhase(pod, { init, app, initialized, terminal })
   let why = state.ended
@@ -58,7 +60,12 @@ export function generateStatus(pod: Pod, previous: PodStatus | undefined, { stat
   return {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     phase,
-    conditions: dated(podConditions(pod, { phase, init, app, initialized, sandboxReady: state.sandbox !== undefined && !state.sandbox.lost }), pod, previous, now),
+    conditions: dated(
+      podConditions(pod, { phase, init, app, initialized, sandboxReady: state.sandbox !== undefined && !state.sandbox.lost }),
+      pod,
+      previous,
+      now,
+    ),
     ...(message ? { message } : {}),
     ...(reason ? { reason } : {}),
     hostIP,

@@ -44,7 +44,13 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     await ensureSandbox(ctx)
     ready.sandbox = true
   }
-  const [sandbox, failures] = await Promise.all([makeSandbox().then(() => undefined, (e: Error) => e), ctx.volumes.setUp(ctx.pod, ctx.facts())])
+  const [sandbox, failures] = await Promise.all([
+    makeSandbox().then(
+      () => undefined,
+      (e: Error) => e,
+    ),
+    ctx.volumes.setUp(ctx.pod, ctx.facts()),
+  ])
   for (const f of failures) ctx.event('Warning', 'FailedMount', f.message)
   if (sandbox) {
     ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
@@ -56,7 +62,8 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
 
   const actions = computeActions(ctx.pod, containerViews(ctx))
   if (actions.killPod) return 'over'
-  for (const stop of actions.stop) stopContainer(ctx, findContainer(ctx.pod, stop.name)!, { graceSeconds: graceOf(ctx, stop), message: stop.message })
+  for (const stop of actions.stop)
+    stopContainer(ctx, findContainer(ctx.pod, stop.name)!, { graceSeconds: graceOf(ctx, stop), message: stop.message })
   for (const { name } of actions.start) {
     if (ctx.ending.aborted) break
     await startContainer(ctx, findContainer(ctx.pod, name)!)

@@ -12,7 +12,9 @@ import { podCgroup } from './qos.ts'
 
 const isRunning = (ctx: PodContext, name: string): boolean => ctx.state.containers[name]?.current.state === 'running'
 
-/** Begins to stop what runs. App containers go at once, then the sidecars in the reverse of their order. True when nothing runs any more. */
+/**
+ * Begins to stop what runs. App containers go at once, then the sidecars in the reverse of their order. True when nothing runs any more.
+ */
 export function stopPod(ctx: PodContext, graceSeconds: number): boolean {
   const running = allContainers(ctx.pod).filter(c => isRunning(ctx, c.container.name))
   if (running.length === 0) return true
@@ -23,7 +25,10 @@ export function stopPod(ctx: PodContext, graceSeconds: number): boolean {
   let before = Promise.all(others.map(c => ctx.live(c.container.name).exited))
   for (const c of others) stop(c)
   for (const c of sidecars.toReversed()) {
-    stop(c, before.then(() => {}))
+    stop(
+      c,
+      before.then(() => {}),
+    )
     before = Promise.all([before, ctx.live(c.container.name).exited]).then(() => [])
   }
   return false

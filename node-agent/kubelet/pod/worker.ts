@@ -24,7 +24,8 @@ type Stage = 'new' | 'running' | 'terminating' | 'released' | 'removed'
 const minimumGraceSeconds = 1
 /** Most containers run by then: the status in between is not worth a write. */
 const soonMs = 500
-const deletedGrace = (pod: Pod): number => Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
+const deletedGrace = (pod: Pod): number =>
+  Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
 
 export class PodWorker implements PodContext {
   readonly kubelet: KubeletContext
@@ -111,7 +112,10 @@ export class PodWorker implements PodContext {
     if (!this.#inApi) return
     const terminal = this.#stage === 'terminating' || this.#stage === 'released'
     const previous = statuses.last(uidOf(this.#pod)) ?? this.#pod.status
-    statuses.set(this.#pod, generateStatus(this.#pod, previous, { state: this.state, live: liveViews(this), hostIP: nodeIP, now: new Date(), terminal }))
+    statuses.set(
+      this.#pod,
+      generateStatus(this.#pod, previous, { state: this.state, live: liveViews(this), hostIP: nodeIP, now: new Date(), terminal }),
+    )
   }
   publishSoon(): void {
     this.#toPublish ??= setTimeout(() => this.publish(), soonMs)
@@ -174,11 +178,14 @@ export class PodWorker implements PodContext {
     if (at >= this.#wakeAt) return
     clearTimeout(this.#timer)
     this.#wakeAt = at
-    this.#timer = setTimeout(() => {
-      this.#wakeAt = Infinity
-      this.kick()
-      // Timers of Node hold 24 days at most; what is later is looked at again then.
-    }, Math.min(ms, 2 ** 31 - 1))
+    this.#timer = setTimeout(
+      () => {
+        this.#wakeAt = Infinity
+        this.kick()
+        // Timers of Node hold 24 days at most; what is later is looked at again then.
+      },
+      Math.min(ms, 2 ** 31 - 1),
+    )
   }
 
   async #run(): Promise<void> {
@@ -248,7 +255,13 @@ export class PodWorker implements PodContext {
   }
   #admit(): void {
     const node = this.kubelet.node()
-    const rejection = node && admit(this.#pod, node, this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod)))
+    const rejection =
+      node &&
+      admit(
+        this.#pod,
+        node,
+        this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod)),
+      )
     if (!rejection) {
       this.state.admitted = true
       const { runtime, network } = this.kubelet

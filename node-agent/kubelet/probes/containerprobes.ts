@@ -30,8 +30,16 @@ export interface ContainerProbes {
 const firstLookMs = 100
 
 export function containerProbes(probes: ProbeSet, options: ContainerProbesOptions): ContainerProbes {
-  const specs: { [K in ProbeKind]: Probe | undefined } = { startup: probes.startupProbe, liveness: probes.livenessProbe, readiness: probes.readinessProbe }
-  const states: { [K in ProbeKind]: ProbeState } = { startup: initialState('startup'), liveness: initialState('liveness'), readiness: initialState('readiness') }
+  const specs: { [K in ProbeKind]: Probe | undefined } = {
+    startup: probes.startupProbe,
+    liveness: probes.livenessProbe,
+    readiness: probes.readinessProbe,
+  }
+  const states: { [K in ProbeKind]: ProbeState } = {
+    startup: initialState('startup'),
+    liveness: initialState('liveness'),
+    readiness: initialState('readiness'),
+  }
   const timers = new Map<ProbeKind, NodeJS.Timeout>()
   const stopped = new Set<ProbeKind>()
   if (!specs.readiness || options.ready) states.readiness.result = 'success'
@@ -39,7 +47,10 @@ export function containerProbes(probes: ProbeSet, options: ContainerProbesOption
 
   function at(kind: ProbeKind, delayMs: number, then: () => Promise<void>): void {
     if (stopped.has(kind)) return
-    timers.set(kind, setTimeout(() => void then(), Math.max(0, delayMs)))
+    timers.set(
+      kind,
+      setTimeout(() => void then(), Math.max(0, delayMs)),
+    )
   }
   function loop(kind: ProbeKind, probe: Probe, begin: number): void {
     const periodMs = (probe.periodSeconds ?? 10) * 1000

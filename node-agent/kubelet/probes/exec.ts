@@ -5,7 +5,13 @@ import type { Outcome } from './state.ts'
 
 const maxOutput = 10 * 1024
 
-export async function execOutcome(runtime: ContainerRuntime, directory: string, command: readonly string[], timeoutMs: number | undefined, signal?: AbortSignal): Promise<Outcome & { exitCode?: number }> {
+export async function execOutcome(
+  runtime: ContainerRuntime,
+  directory: string,
+  command: readonly string[],
+  timeoutMs: number | undefined,
+  signal?: AbortSignal,
+): Promise<Outcome & { exitCode?: number }> {
   const chunks: Uint8Array[] = []
   let size = 0
   const collect = (data: Uint8Array): void => {
@@ -15,9 +21,18 @@ export async function execOutcome(runtime: ContainerRuntime, directory: string, 
   const deadline = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)
   const signals = [deadline, signal].filter(s => s !== undefined)
   const output = (): string => Buffer.concat(chunks).toString('utf8').slice(0, maxOutput)
-  const timedOut = (): Outcome => ({ result: 'failure', output: `command timed out: ${JSON.stringify(command.join(' '))} timed out after ${timeoutMs! / 1000}s` })
+  const timedOut = (): Outcome => ({
+    result: 'failure',
+    output: `command timed out: ${JSON.stringify(command.join(' '))} timed out after ${timeoutMs! / 1000}s`,
+  })
   try {
-    const exitCode = await runtime.exec(directory, { args: [...command], tty: false, stdout: collect, stderr: collect, ...(signals.length > 0 ? { signal: AbortSignal.any(signals) } : {}) })
+    const exitCode = await runtime.exec(directory, {
+      args: [...command],
+      tty: false,
+      stdout: collect,
+      stderr: collect,
+      ...(signals.length > 0 ? { signal: AbortSignal.any(signals) } : {}),
+    })
     if (deadline?.aborted) return timedOut()
     return { result: exitCode === 0 ? 'success' : 'failure', output: output(), exitCode }
   } catch (e) {

@@ -28,20 +28,35 @@ export function probeGrpc(host: string, port: number, service: string, timeoutMs
       resolve(outcome)
     }
     const fail = (output: string): void => end({ result: 'failure', output })
-    const timer = setTimeout(() => fail(`timeout: failed to connect service "${address}" within ${timeoutMs / 1000}s: context deadline exceeded`), timeoutMs)
+    const timer = setTimeout(
+      () => fail(`timeout: failed to connect service "${address}" within ${timeoutMs / 1000}s: context deadline exceeded`),
+      timeoutMs,
+    )
     session.on('error', e => fail(`error: health rpc probe failed: ${e.message}`))
-    const stream = session.request({ ':method': 'POST', ':path': '/grpc.health.v1.Health/Check', 'content-type': 'application/grpc', te: 'trailers', 'user-agent': 'kube-probe/1.35' })
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/grpc.health.v1.Health/Check',
+      'content-type': 'application/grpc',
+      te: 'trailers',
+      'user-agent': 'kube-probe/1.35',
+    })
     const chunks: Buffer[] = []
     let code = ''
-    const note = (headers: { 'grpc-status'?: unknown }): void => void (code = headers['grpc-status'] === undefined ? code : String(headers['grpc-status']))
+    const note = (headers: { 'grpc-status'?: unknown }): void =>
+      void (code = headers['grpc-status'] === undefined ? code : String(headers['grpc-status']))
     stream.on('response', note).on('trailers', note)
     stream.on('data', (data: Buffer) => chunks.push(data))
     stream.on('error', e => fail(`error: health rpc probe failed: ${e.message}`))
     stream.on('end', () => {
-      if (code === '12') return fail('error: this server does not implement the grpc health protocol (grpc.health.v1.Health): rpc error: code = Unimplemented')
+      if (code === '12')
+        return fail(
+          'error: this server does not implement the grpc health protocol (grpc.health.v1.Health): rpc error: code = Unimplemented',
+        )
       if (code !== '0') return fail(`error: health rpc probe failed: status ${code}`)
       const status = statuses[statusOf(Buffer.concat(chunks))] ?? 'UNKNOWN'
-      return status === 'SERVING' ? end({ result: 'success', output: 'service healthy' }) : fail(`service unhealthy (responded with "${status}")`)
+      return status === 'SERVING'
+        ? end({ result: 'success', output: 'service healthy' })
+        : fail(`service unhealthy (responded with "${status}")`)
     })
     stream.end(request(service))
   })

@@ -56,10 +56,14 @@ export async function probeHttp(target: HttpTarget, timeoutMs: number): Promise<
           continue
         }
       }
-      return code >= 200 && code < 400 ? { result: 'success', output: body } : { result: 'failure', output: `HTTP probe failed with statuscode: ${code}` }
+      return code >= 200 && code < 400
+        ? { result: 'success', output: body }
+        : { result: 'failure', output: `HTTP probe failed with statuscode: ${code}` }
     }
   } catch (e) {
-    const why = deadline.aborted ? 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)' : dialError(e, hostPort(url.hostname, Number(url.port) || (url.protocol === 'https:' ? 443 : 80)))
+    const why = deadline.aborted
+      ? 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+      : dialError(e, hostPort(url.hostname, Number(url.port) || (url.protocol === 'https:' ? 443 : 80)))
     return { result: 'failure', output: `Get "${url.href}": ${why}` }
   }
 }

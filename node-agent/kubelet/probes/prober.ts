@@ -18,7 +18,8 @@ export interface ProbeTarget {
 
 /** A number, a numeric text, or the name of one of the container's ports. Throws when there is none. */
 export function resolvePort(port: number | string, container: Pick<Container, 'ports'>): number {
-  const number = typeof port === 'number' ? port : /^\d+$/.test(port) ? Number(port) : container.ports?.find(p => p.name === port)?.containerPort
+  const number =
+    typeof port === 'number' ? port : /^\d+$/.test(port) ? Number(port) : container.ports?.find(p => p.name === port)?.containerPort
   if (number === undefined) throw new Error(`couldn't find port: ${port}`)
   if (number < 1 || number > 65_535) throw new Error(`invalid port number: ${number}`)
   return number

@@ -27,7 +27,10 @@ export function startProbes(ctx: PodContext, typed: TypedContainer, attempt: Att
     },
     onFailure: (kind: ProbeKind, { result, output }: Outcome) => {
       if (attempt.state !== 'running' || ctx.released.aborted) return
-      const text = result === 'unknown' ? `${titles[kind]} probe errored and resulted in unknown state: ${output}` : `${titles[kind]} probe failed: ${output}`
+      const text =
+        result === 'unknown'
+          ? `${titles[kind]} probe errored and resulted in unknown state: ${output}`
+          : `${titles[kind]} probe failed: ${output}`
       ctx.event('Warning', 'Unhealthy', text, typed)
     },
   })

@@ -16,9 +16,17 @@ export interface ProbeState {
 }
 
 /** Before its first success a container is not ready, but alive. */
-export const initialState = (kind: ProbeKind): ProbeState => ({ last: 'unknown', run: 0, result: kind === 'readiness' ? 'failure' : kind === 'liveness' ? 'success' : 'unknown' })
+export const initialState = (kind: ProbeKind): ProbeState => ({
+  last: 'unknown',
+  run: 0,
+  result: kind === 'readiness' ? 'failure' : kind === 'liveness' ? 'success' : 'unknown',
+})
 
-export function nextState(probe: Pick<Probe, 'successThreshold' | 'failureThreshold'>, state: ProbeState, outcome: ProbeResult): ProbeState {
+export function nextState(
+  probe: Pick<Probe, 'successThreshold' | 'failureThreshold'>,
+  state: ProbeState,
+  outcome: ProbeResult,
+): ProbeState {
   if (outcome === 'unknown') return state
   const run = outcome === state.last ? state.run + 1 : 1
   const threshold = outcome === 'success' ? (probe.successThreshold ?? 1) : (probe.failureThreshold ?? 3)

@@ -14,20 +14,32 @@ import { containerTarget, findTarget, readOpen, runningAttempt } from './target.
 const flag = z.boolean().optional()
 const schema = z.object({ ...containerTarget, stdin: flag, stdout: flag, stderr: flag, tty: flag })
 
-export async function attach(kubelet: Kubelet, { runtime, log }: Pick<KubeletContext, 'runtime' | 'log'>, session: Session): Promise<Status> {
+export async function attach(
+  kubelet: Kubelet,
+  { runtime, log }: Pick<KubeletContext, 'runtime' | 'log'>,
+  session: Session,
+): Promise<Status> {
   const open = readOpen(schema, session.open)
   const target = findTarget(kubelet, open)
   const { container } = target.typed
   const attempt = runningAttempt(target)
   const directory = containerDirectory(target.worker.directory, container.name, attempt.attempt)
-  const quietly = (what: Promise<void>): void => void what.catch((e: Error) => session.signal.aborted || log.warn({ container: container.name, err: e.message }, 'attach: a stream failed'))
+  const quietly = (what: Promise<void>): void =>
+    void what.catch(
+      (e: Error) => session.signal.aborted || log.warn({ container: container.name, err: e.message }, 'attach: a stream failed'),
+    )
   if (open.stdin) quietly(runtime.writeStdin(directory, session.read(Channel.stdin)))
   if (open.tty) quietly(sizes(session, size => runtime.resizeTerminal(directory, size)))
   const path = logFile(target.worker.directory, container.name, attempt.attempt)
   // The log exists as long as the container runs.
   await stat(path)
   const ended = target.worker.live(container.name).exited ?? Promise.resolve()
-  await readLog({ path, ended }, { follow: true, tailLines: 0 }, (stream, data) => (open[stream] === false ? Promise.resolve() : session.send(Channel[stream], data)), session.signal)
+  await readLog(
+    { path, ended },
+    { follow: true, tailLines: 0 },
+    (stream, data) => (open[stream] === false ? Promise.resolve() : session.send(Channel[stream], data)),
+    session.signal,
+  )
   return success
 }
 

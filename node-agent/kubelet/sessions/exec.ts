@@ -15,7 +15,9 @@ const schema = z.object({ ...containerTarget, command: z.array(z.string()).min(1
 export async function* terminalSizes(session: Session): AsyncGenerator<{ Width: number; Height: number }> {
   const size = z.object({ Width: z.number().int().positive().max(65_535), Height: z.number().int().positive().max(65_535) })
   for await (const data of session.read(Channel.resize)) {
-    for (const line of Buffer.from(data).toString().split(/(?<=\})/)) {
+    for (const line of Buffer.from(data)
+      .toString()
+      .split(/(?<=\})/)) {
       try {
         const parsed = size.safeParse(JSON.parse(line))
         if (parsed.success) yield parsed.data

@@ -11,9 +11,21 @@ import { containerTarget, findTarget, readOpen, type ContainerTarget } from './t
 
 const flag = z.boolean().optional()
 const count = z.number().int().nonnegative().optional()
-const schema = z.object({ ...containerTarget, follow: flag, previous: flag, timestamps: flag, tailLines: count, limitBytes: count, sinceSeconds: count, sinceTime: z.string().optional() })
+const schema = z.object({
+  ...containerTarget,
+  follow: flag,
+  previous: flag,
+  timestamps: flag,
+  tailLines: count,
+  limitBytes: count,
+  sinceSeconds: count,
+  sinceTime: z.string().optional(),
+})
 
-const imageReasons: { [reason: string]: string } = { ErrImagePull: "image can't be pulled", ImagePullBackOff: 'trying and failing to pull image' }
+const imageReasons: { [reason: string]: string } = {
+  ErrImagePull: "image can't be pulled",
+  ImagePullBackOff: 'trying and failing to pull image',
+}
 
 /** Which run's log is meant. Throws 400 with upstream's words when there is none. */
 function attemptOf({ worker, typed }: ContainerTarget, previous: boolean): { attempt: number; ended: Promise<unknown> } {
@@ -28,7 +40,9 @@ function attemptOf({ worker, typed }: ContainerTarget, previous: boolean): { att
   }
   if (!record || (record.current.state === 'starting' && !record.previous)) {
     const { waiting } = worker.live(name)
-    throw badRequest(`${where} is waiting to start: ${imageReasons[waiting?.reason ?? ''] ?? waiting?.reason ?? ((worker.pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating')}`)
+    throw badRequest(
+      `${where} is waiting to start: ${imageReasons[waiting?.reason ?? ''] ?? waiting?.reason ?? ((worker.pod.spec.initContainers ?? []).length > 0 ? 'PodInitializing' : 'ContainerCreating')}`,
+    )
   }
   const run = record.current.state === 'starting' ? record.previous! : record.current
   return { attempt: run.attempt, ended: run.state === 'running' ? (worker.live(name).exited ?? Promise.resolve()) : Promise.resolve() }
@@ -38,7 +52,12 @@ export async function logs(kubelet: Kubelet, session: Session): Promise<Status> 
   const open = readOpen(schema, session.open)
   const target = findTarget(kubelet, open)
   const { attempt, ended } = attemptOf(target, open.previous ?? false)
-  const since = open.sinceTime !== undefined ? new Date(open.sinceTime) : open.sinceSeconds !== undefined ? new Date(Date.now() - open.sinceSeconds * 1000) : undefined
+  const since =
+    open.sinceTime !== undefined
+      ? new Date(open.sinceTime)
+      : open.sinceSeconds !== undefined
+        ? new Date(Date.now() - open.sinceSeconds * 1000)
+        : undefined
   if (since && Number.isNaN(since.getTime())) throw badRequest(`invalid sinceTime ${open.sinceTime} of pod ${podText(target.worker.pod)}`)
   const options = {
     follow: open.follow ?? false,

@@ -11,8 +11,8 @@ import { findPod, podTarget, readOpen } from './target.ts'
 const schema = z.object({ ...podTarget, port: z.number().int().min(1).max(65_535) })
 
 /**
- * Node has no setns(2): a small process joins the namespace and relays its standard streams. It is over when the pod's side has ended, as a container runtime's
- * forwarding is; when the client's side has, the pod is told and goes on.
+ * Node has no setns(2): a small process joins the namespace and relays its standard streams. It is over when the pod's side has ended, as a
+ * container runtime's forwarding is; when the client's side has, the pod is told and goes on.
  */
 const relay = `
 const socket = require('node:net').connect({ host: 'localhost', port: Number(process.argv[1]), allowHalfOpen: true })
@@ -37,7 +37,8 @@ export async function portForward(kubelet: Kubelet, session: Session): Promise<S
   // A relay that ends early must not end us.
   child.stdin.on('error', () => {})
   const upstream = async (): Promise<void> => {
-    for await (const data of session.read(Channel.stdin)) if (!child.stdin.write(data)) await Promise.race([once(child.stdin, 'drain'), once(child, 'close')])
+    for await (const data of session.read(Channel.stdin))
+      if (!child.stdin.write(data)) await Promise.race([once(child.stdin, 'drain'), once(child, 'close')])
     child.stdin.end()
   }
   upstream().catch(() => child.stdin.end())
@@ -45,7 +46,12 @@ export async function portForward(kubelet: Kubelet, session: Session): Promise<S
   try {
     for await (const data of child.stdout) await session.send(Channel.stdout, data as Uint8Array)
     const [code] = await closed
-    if (code !== 0 && !session.signal.aborted) throw new StatusError(500, 'InternalError', `error forwarding port ${open.port} to pod ${open.name}, uid : failed to connect to localhost:${open.port} inside namespace: ${words.trim()}`)
+    if (code !== 0 && !session.signal.aborted)
+      throw new StatusError(
+        500,
+        'InternalError',
+        `error forwarding port ${open.port} to pod ${open.name}, uid : failed to connect to localhost:${open.port} inside namespace: ${words.trim()}`,
+      )
     return success
   } finally {
     session.signal.removeEventListener('abort', stop)

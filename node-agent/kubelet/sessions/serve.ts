@@ -13,7 +13,12 @@ import { portForward } from './portforward.ts'
 import { failure, finish } from './result.ts'
 import { stats } from './stats.ts'
 
-export function serveKubelet(connection: BusConnection, kubelet: Kubelet, context: Pick<KubeletContext, 'runtime' | 'nodeName' | 'log'>, signal: AbortSignal): void {
+export function serveKubelet(
+  connection: BusConnection,
+  kubelet: Kubelet,
+  context: Pick<KubeletContext, 'runtime' | 'nodeName' | 'log'>,
+  signal: AbortSignal,
+): void {
   const verbs: { [verb: string]: (session: Session) => Promise<Status> } = {
     exec: session => exec(kubelet, context, session),
     attach: session => attach(kubelet, context, session),

@@ -19,7 +19,14 @@ export async function summary(kubelet: Kubelet, context: Pick<KubeletContext, 'r
         running.map(async ([name, { current }]) => {
           const used = await context.runtime.stats(containerDirectory(worker.directory, name, current.attempt)).catch(() => undefined)
           if (!used) return []
-          return [{ name, startTime: current.startedAt, cpu: { time, usageCoreNanoSeconds: used.cpuNanos }, memory: { time, workingSetBytes: used.memoryBytes, usageBytes: used.memoryBytes } }]
+          return [
+            {
+              name,
+              startTime: current.startedAt,
+              cpu: { time, usageCoreNanoSeconds: used.cpuNanos },
+              memory: { time, workingSetBytes: used.memoryBytes, usageBytes: used.memoryBytes },
+            },
+          ]
         }),
       )
       const all = containers.flat()
@@ -34,11 +41,20 @@ export async function summary(kubelet: Kubelet, context: Pick<KubeletContext, 'r
     }),
   )
   const cpu = { time, usageCoreNanoSeconds: pods.reduce((n, p) => n + p.cpu.usageCoreNanoSeconds, 0) }
-  const memory = { time, workingSetBytes: pods.reduce((n, p) => n + p.memory.workingSetBytes, 0), availableBytes: freemem(), usageBytes: totalmem() - freemem() }
+  const memory = {
+    time,
+    workingSetBytes: pods.reduce((n, p) => n + p.memory.workingSetBytes, 0),
+    availableBytes: freemem(),
+    usageBytes: totalmem() - freemem(),
+  }
   return { node: { nodeName: context.nodeName, startTime: formatTime(new Date(Date.now() - uptime() * 1000)), cpu, memory }, pods }
 }
 
-export async function stats(kubelet: Kubelet, context: KubeletContext | Pick<KubeletContext, 'runtime' | 'nodeName'>, session: Session): Promise<Status> {
+export async function stats(
+  kubelet: Kubelet,
+  context: KubeletContext | Pick<KubeletContext, 'runtime' | 'nodeName'>,
+  session: Session,
+): Promise<Status> {
   await session.send(Channel.stdout, Buffer.from(JSON.stringify(await summary(kubelet, context))))
   return success
 }

@@ -17,7 +17,10 @@ export function readOpen<S extends z.ZodType>(schema: S, open: unknown): z.outpu
   throw badRequest(parsed.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; '))
 }
 
-export function findPod(kubelet: Kubelet, { namespace, name, uid }: { namespace: string; name: string; uid?: string | undefined }): PodWorker {
+export function findPod(
+  kubelet: Kubelet,
+  { namespace, name, uid }: { namespace: string; name: string; uid?: string | undefined },
+): PodWorker {
   const worker = uid ? kubelet.worker(uid) : kubelet.find(namespace, name)
   if (!worker || worker.stage === 'removed') throw new StatusError(404, 'NotFound', `pod "${name}" not found`)
   return worker
@@ -27,7 +30,10 @@ export interface ContainerTarget {
   worker: PodWorker
   typed: TypedContainer
 }
-export function findTarget(kubelet: Kubelet, open: { namespace: string; name: string; uid?: string | undefined; container?: string | undefined }): ContainerTarget {
+export function findTarget(
+  kubelet: Kubelet,
+  open: { namespace: string; name: string; uid?: string | undefined; container?: string | undefined },
+): ContainerTarget {
   const worker = findPod(kubelet, open)
   const name = open.container || worker.pod.spec.containers[0]?.name || ''
   const typed = findContainer(worker.pod, name)

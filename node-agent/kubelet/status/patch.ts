@@ -1,13 +1,30 @@
 /** The strategic merge patch that turns one pod status into another: only what changed, and nothing that others own. */
 import type { PodStatus } from '#shared/api/core/podspec/podstatus.ts'
 
-const text = (value: unknown): string => JSON.stringify(value, (_, v: unknown) => (v && typeof v === 'object' && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v))
+const text = (value: unknown): string =>
+  JSON.stringify(value, (_, v: unknown) =>
+    v && typeof v === 'object' && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1))) : v,
+  )
 const same = (a: unknown, b: unknown): boolean => text(a) === text(b)
 
 /** Fields whose lists merge by key on the server: replaced as a whole. */
 const keyed = new Set(['podIPs', 'hostIPs'])
 /** Fields of the status that the kubelet sets, so that their absence means removal. */
-const owned = ['observedGeneration', 'phase', 'message', 'reason', 'hostIP', 'hostIPs', 'podIP', 'podIPs', 'startTime', 'initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses', 'qosClass'] as const
+const owned = [
+  'observedGeneration',
+  'phase',
+  'message',
+  'reason',
+  'hostIP',
+  'hostIPs',
+  'podIP',
+  'podIPs',
+  'startTime',
+  'initContainerStatuses',
+  'containerStatuses',
+  'ephemeralContainerStatuses',
+  'qosClass',
+] as const
 
 /** Undefined when nothing of it differs. */
 export function statusPatch(from: PodStatus | undefined, to: PodStatus): { [field: string]: unknown } | undefined {

@@ -42,9 +42,13 @@ const stamp = (now: Date): string => `..${now.toISOString().slice(0, 19).replace
 /** Only root gives files away. */
 const mayOwn = process.getuid?.() === 0
 
-/** Resolves true when something changed. A path must be relative and must not lead out; the caller's API validation sees to that, and so does this. */
+/**
+ * Resolves true when something changed. A path must be relative and must not lead out; the caller's API validation sees to that, and so
+ * does this.
+ */
 export async function atomicWrite(target: string, payload: Payload): Promise<boolean> {
-  for (const path of payload.keys()) if (path === '' || path.startsWith('/') || path.split('/').includes('..')) throw new Error(`invalid path: ${path}`)
+  for (const path of payload.keys())
+    if (path === '' || path.startsWith('/') || path.split('/').includes('..')) throw new Error(`invalid path: ${path}`)
   const old = await readlink(join(target, '..data')).catch(() => undefined)
   const unchanged = old !== undefined && (await same(join(target, old), payload))
   if (!unchanged) {

@@ -11,7 +11,10 @@ export const downwardAPIVolume: VolumePlugin = {
   async setUp(ctx) {
     const source = ctx.volume.downwardAPI!
     await mkdir(ctx.directory, { recursive: true, mode: 0o755 })
-    await atomicWrite(ctx.directory, ownedByGroup(downwardFiles(source.items, ctx, source.defaultMode), ctx.pod.spec.securityContext?.fsGroup))
+    await atomicWrite(
+      ctx.directory,
+      ownedByGroup(downwardFiles(source.items, ctx, source.defaultMode), ctx.pod.spec.securityContext?.fsGroup),
+    )
     return ctx.directory
   },
 }

@@ -2,7 +2,10 @@
 import { chmod, lchown, lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** Does nothing when the root is right already, so that a restart does not walk a large volume again; nor without root, which alone gives files away. */
+/**
+ * Does nothing when the root is right already, so that a restart does not walk a large volume again; nor without root, which alone gives
+ * files away.
+ */
 export async function ownByGroup(root: string, gid: number | undefined): Promise<void> {
   if (gid === undefined || process.getuid?.() !== 0) return
   const info = await lstat(root)

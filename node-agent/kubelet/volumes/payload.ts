@@ -11,7 +11,13 @@ type Entries = Map<string, ProjectedFile>
 const defaultFileMode = 0o644
 
 /** All keys, or those that `items` lists; a listed key that is absent is an error unless the volume is optional. */
-function select(data: ReadonlyMap<string, Uint8Array>, items: readonly KeyToPath[] | undefined, mode: number, optional: boolean, what: string): Entries {
+function select(
+  data: ReadonlyMap<string, Uint8Array>,
+  items: readonly KeyToPath[] | undefined,
+  mode: number,
+  optional: boolean,
+  what: string,
+): Entries {
   if (!items || items.length === 0) return new Map([...data].map(([key, bytes]) => [key, { data: bytes, mode }]))
   const out: Entries = new Map()
   for (const item of items) {
@@ -41,10 +47,18 @@ export function secretFiles(name: string, found: Secret | undefined, ref: Refere
   return select(data, ref.items, mode, ref.optional ?? false, 'secret')
 }
 
-export function downwardFiles(items: readonly DownwardAPIVolumeFile[] | undefined, { pod, facts }: VolumeContext, mode = defaultFileMode): Entries {
+export function downwardFiles(
+  items: readonly DownwardAPIVolumeFile[] | undefined,
+  { pod, facts }: VolumeContext,
+  mode = defaultFileMode,
+): Entries {
   return new Map(
     (items ?? []).map(item => {
-      const text = item.fieldRef ? fieldValue(pod, item.fieldRef.fieldPath, facts) : item.resourceFieldRef ? resourceValue(pod, item.resourceFieldRef, '', facts) : ''
+      const text = item.fieldRef
+        ? fieldValue(pod, item.fieldRef.fieldPath, facts)
+        : item.resourceFieldRef
+          ? resourceValue(pod, item.resourceFieldRef, '', facts)
+          : ''
       return [item.path, { data: Buffer.from(text), mode: item.mode ?? mode }]
     }),
   )

@@ -34,13 +34,17 @@ export function podVolumes(directory: PodDirectory, sources: PodSources): PodVol
           try {
             const plugin = pluginFor(volume)
             if (paths.has(volume.name) && (!plugin.follows || shows === shown)) return []
-            const [place, memory] = [directory.volumes, directory.memory].map(below => volumeDirectory(below, plugin.name, volume.name)) as [string, string]
+            const [place, memory] = [directory.volumes, directory.memory].map(below =>
+              volumeDirectory(below, plugin.name, volume.name),
+            ) as [string, string]
             const inMemory = (): Promise<string> => directoryInMemory(dirname(directory.memory), memory, place)
             paths.set(volume.name, await plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources }))
             return []
           } catch (e) {
             // What was once set up keeps what it shows.
-            return paths.has(volume.name) ? [] : [{ volume: volume.name, message: `MountVolume.SetUp failed for volume "${volume.name}" : ${(e as Error).message}` }]
+            return paths.has(volume.name)
+              ? []
+              : [{ volume: volume.name, message: `MountVolume.SetUp failed for volume "${volume.name}" : ${(e as Error).message}` }]
           }
         }),
       )
@@ -57,7 +61,8 @@ export function podVolumes(directory: PodDirectory, sources: PodSources): PodVol
 
 /** Unmounts and removes whatever is below the pod's volumes, also after a crash. Never follows a mount into what it holds. */
 export async function tearDownVolumes(directory: PodDirectory): Promise<void> {
-  const below = async (): Promise<string[]> => (await listMounts()).map(m => m.target).filter(t => t === directory.volumes || t.startsWith(`${directory.volumes}/`))
+  const below = async (): Promise<string[]> =>
+    (await listMounts()).map(m => m.target).filter(t => t === directory.volumes || t.startsWith(`${directory.volumes}/`))
   await unmount(await below())
   if ((await below()).length > 0) throw new Error(`volumes are still mounted below ${directory.volumes}`)
   await Promise.all([directory.volumes, directory.memory].map(path => rm(path, { recursive: true, force: true })))

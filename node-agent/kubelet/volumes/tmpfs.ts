@@ -21,7 +21,10 @@ export function ensureTmpfs(directory: string, mode: number, sizeBytes?: number)
   return made
 }
 
-/** Makes `directory`, which is below the tmpfs `root`, unless it is there, and a link that leads to it. One tmpfs for all pods of a node: a pod with a token costs no mount. */
+/**
+ * Makes `directory`, which is below the tmpfs `root`, unless it is there, and a link that leads to it. One tmpfs for all pods of a node: a
+ * pod with a token costs no mount.
+ */
 export async function directoryInMemory(root: string, directory: string, link: string): Promise<string> {
   await ensureTmpfs(root, 0o750)
   await Promise.all([mkdir(directory, { recursive: true, mode: 0o755 }), mkdir(dirname(link), { recursive: true, mode: 0o755 })])

@@ -1,4 +1,7 @@
-/** Where the `userspace` proxy listens for the cluster's services, and where each connection may go: a pure function of Services and EndpointSlices. */
+/**
+ * Where the `userspace` proxy listens for the cluster's services, and where each connection may go: a pure function of Services and
+ * EndpointSlices.
+ */
 import { isIPv4 } from 'node:net'
 import type { Service } from '#shared/api/core/service.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
@@ -28,10 +31,14 @@ export interface Unproxied {
 }
 
 /**
- * The listeners of one Service; `slices` are its own. A port that has nowhere to go has no listener, so that the system refuses connections. `nodeAddresses` are
- * where node ports answer.
+ * The listeners of one Service; `slices` are its own. A port that has nowhere to go has no listener, so that the system refuses
+ * connections. `nodeAddresses` are where node ports answer.
  */
-export function serviceListeners(service: Service, slices: readonly EndpointSlice[], options: { nodeName: string; nodeAddresses: readonly string[] }): { listeners: Listener[]; unproxied: Unproxied[] } {
+export function serviceListeners(
+  service: Service,
+  slices: readonly EndpointSlice[],
+  options: { nodeName: string; nodeAddresses: readonly string[] },
+): { listeners: Listener[]; unproxied: Unproxied[] } {
   const listeners: Listener[] = []
   const unproxied: Unproxied[] = []
   if (!isProxied(service)) return { listeners, unproxied }
@@ -50,12 +57,17 @@ export function serviceListeners(service: Service, slices: readonly EndpointSlic
     const [anywhere, onNode] = [plain(endpoints.cluster), plain(endpoints.local)]
     const inside = spec!.internalTrafficPolicy === 'Local' ? onNode : anywhere
     const common = { service: name, sticky }
-    // A process of this node that listens on the port everywhere listens at the ClusterIP, too; a listener of ours would keep it from starting again.
+    // A process of this node that listens on the port everywhere listens at the ClusterIP, too; a listener of ours would keep it from
+    // starting again.
     const direct = inside.some(t => t.port === port && options.nodeAddresses.includes(t.ip))
-    if (inside.length > 0 && !direct && isIPv4(spec!.clusterIP ?? '')) listeners.push({ ...common, address: spec!.clusterIP!, port, what: `ClusterIP ${spec!.clusterIP}:${port}`, targets: inside })
+    if (inside.length > 0 && !direct && isIPv4(spec!.clusterIP ?? ''))
+      listeners.push({ ...common, address: spec!.clusterIP!, port, what: `ClusterIP ${spec!.clusterIP}:${port}`, targets: inside })
     const outside = { ...common, targets: anywhere, ...(spec!.externalTrafficPolicy === 'Local' ? { remoteTargets: onNode } : {}) }
-    for (const address of [...(spec!.externalIPs ?? []), ...balancers].filter(isIPv4)) listeners.push({ ...outside, address, port, what: `external address ${address}:${port}` })
-    if (nodePort) for (const address of options.nodeAddresses) listeners.push({ ...outside, address, port: nodePort, what: `node port ${address}:${nodePort}` })
+    for (const address of [...(spec!.externalIPs ?? []), ...balancers].filter(isIPv4))
+      listeners.push({ ...outside, address, port, what: `external address ${address}:${port}` })
+    if (nodePort)
+      for (const address of options.nodeAddresses)
+        listeners.push({ ...outside, address, port: nodePort, what: `node port ${address}:${nodePort}` })
   }
   return { listeners, unproxied }
 }
@@ -65,6 +77,7 @@ export const listenerKey = ({ address, port }: Pick<Listener, 'address' | 'port'
 /** All services' listeners by where they listen; of two services that want the same place the first gets it. */
 export function mergeListeners(of: Iterable<readonly Listener[]>): Map<string, Listener> {
   const all = new Map<string, Listener>()
-  for (const listeners of of) for (const listener of listeners) if (!all.has(listenerKey(listener))) all.set(listenerKey(listener), listener)
+  for (const listeners of of)
+    for (const listener of listeners) if (!all.has(listenerKey(listener))) all.set(listenerKey(listener), listener)
   return all
 }

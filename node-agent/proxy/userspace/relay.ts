@@ -10,16 +10,22 @@ const CONNECT_TIMEOUT_MS = 5_000
 const CHUNK = 256 * 1024
 
 export interface Relay {
-  /** Makes these the listeners. Connections of one that goes live on, as with packet rules. Resolves with what could not be: key to the system's error code. */
+  /**
+   * Makes these the listeners. Connections of one that goes live on, as with packet rules. Resolves with what could not be: key to the
+   * system's error code.
+   */
   set(wanted: ReadonlyMap<string, Listener>): Promise<Map<string, string>>
   close(): void
 }
 
-const isOwn = (address: string): boolean => address.startsWith('127.') || Object.values(networkInterfaces()).some(list => list?.some(i => i.address === address))
+const isOwn = (address: string): boolean =>
+  address.startsWith('127.') || Object.values(networkInterfaces()).some(list => list?.some(i => i.address === address))
 
 /** In which order targets are tried: from one that chance, or the client's address, chooses. */
 export function order(targets: readonly Target[], sticky: boolean, client: string): Target[] {
-  const start = sticky ? createHash('sha256').update(client).digest().readUInt32BE(0) % targets.length : Math.floor(Math.random() * targets.length)
+  const start = sticky
+    ? createHash('sha256').update(client).digest().readUInt32BE(0) % targets.length
+    : Math.floor(Math.random() * targets.length)
   return [...targets.slice(start), ...targets.slice(0, start)]
 }
 
@@ -75,7 +81,10 @@ export function relay(): Relay {
 function forward(client: Socket, [target, ...others]: readonly Target[]): void {
   if (target === undefined || client.destroyed) return void client.resetAndDestroy()
   // One piece of memory for all that comes from the target: a new one for each read would cost more than the copying.
-  const onread = { buffer: Buffer.allocUnsafeSlow(CHUNK), callback: (size: number, buffer: Uint8Array) => passOn(buffer.subarray(0, size), client, upstream) }
+  const onread = {
+    buffer: Buffer.allocUnsafeSlow(CHUNK),
+    callback: (size: number, buffer: Uint8Array) => passOn(buffer.subarray(0, size), client, upstream),
+  }
   const upstream: Socket = connect({ host: target.ip, port: target.port, allowHalfOpen: true, noDelay: true, onread })
   let joined = false
   const timer = setTimeout(() => upstream.destroy(new Error('timeout')), CONNECT_TIMEOUT_MS)

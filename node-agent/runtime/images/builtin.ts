@@ -3,10 +3,14 @@ import type { HostImage } from './host-image.ts'
 import { mysql, nginx, nginxUnprivileged, postgres, redis } from './servers.ts'
 
 const sleepsForEver = ['/bin/sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done']
-const program = (name: string, ...args: string[]): Pick<HostImage, 'entrypoint' | 'programs'> => ({ entrypoint: ['/coxswain/node', `/coxswain/programs/${name}.mjs`, ...args], programs: true })
+const program = (name: string, ...args: string[]): Pick<HostImage, 'entrypoint' | 'programs'> => ({
+  entrypoint: ['/coxswain/node', `/coxswain/programs/${name}.mjs`, ...args],
+  programs: true,
+})
 /**
- * A program that only answers requests ends at once when told to. A container's first process ignores the signals that it has no handler for, and Node takes a tenth of
- * a second to its first one: a pod deleted in that time would last for its whole grace period. The shell has its handler at once.
+ * A program that only answers requests ends at once when told to. A container's first process ignores the signals that it has no handler
+ * for, and Node takes a tenth of a second to its first one: a pod deleted in that time would last for its whole grace period. The shell has
+ * its handler at once.
  */
 const answering = (...of: Parameters<typeof program>): ReturnType<typeof program> => {
   const { entrypoint = [], ...rest } = program(...of)
@@ -14,7 +18,12 @@ const answering = (...of: Parameters<typeof program>): ReturnType<typeof program
 }
 
 /** An image that is one tool of the node's. */
-const tool = (names: string[], binary: string, debianPackage: string, more: Partial<HostImage> = {}): HostImage => ({ names, cmd: [binary], requires: [{ binary, package: debianPackage }], ...more })
+const tool = (names: string[], binary: string, debianPackage: string, more: Partial<HostImage> = {}): HostImage => ({
+  names,
+  cmd: [binary],
+  requires: [{ binary, package: debianPackage }],
+  ...more,
+})
 
 /** Runs what it is given, or the tool with it when that is an option or no command. */
 const toolEntrypoint = (binary: string): Pick<HostImage, 'entrypoint' | 'files'> => ({
@@ -30,7 +39,11 @@ const toolEntrypoint = (binary: string): Pick<HostImage, 'entrypoint' | 'files'>
 export const builtinImages: readonly HostImage[] = [
   // Shells and base systems.
   { names: ['busybox', 'alpine'], cmd: ['sh'], requires: [{ binary: 'busybox', package: 'busybox' }], busyboxApplets: true },
-  { names: ['debian', 'debian-base', 'ubuntu', 'bash', 'buildpack-deps', 'fedora', 'centos', 'rockylinux', 'amazonlinux'], cmd: ['bash'], requires: [{ binary: 'bash', package: 'bash' }] },
+  {
+    names: ['debian', 'debian-base', 'ubuntu', 'bash', 'buildpack-deps', 'fedora', 'centos', 'rockylinux', 'amazonlinux'],
+    cmd: ['bash'],
+    requires: [{ binary: 'bash', package: 'bash' }],
+  },
   { names: ['pause'], entrypoint: sleepsForEver },
   { names: ['hello-world'], cmd: ['/bin/sh', '-c', 'echo; echo "Hello from coxswain!"'] },
 
@@ -59,7 +72,10 @@ export const builtinImages: readonly HostImage[] = [
   { names: ['ealen/echo-server'], ...answering('echo', '--port', '80', '--format', 'json') },
   { names: ['mendhak/http-https-echo'], ...answering('echo', '--port', '8080', '--format', 'json') },
   { names: ['traefik/whoami', 'containous/whoami'], ...answering('echo', '--port', '80') },
-  { names: ['google-samples/hello-app', 'hello-app'], ...answering('echo', '--port', '8080', '--text', 'Hello, world!\nVersion: 1.0.0\nHostname: {hostname}') },
+  {
+    names: ['google-samples/hello-app', 'hello-app'],
+    ...answering('echo', '--port', '8080', '--text', 'Hello, world!\nVersion: 1.0.0\nHostname: {hostname}'),
+  },
   { names: ['hashicorp/http-echo', 'http-echo'], ...answering('http-echo') },
   { names: ['agnhost', 'e2e-test-images/agnhost'], ...program('agnhost'), cmd: ['pause'] },
 ]

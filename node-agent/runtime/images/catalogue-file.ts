@@ -4,7 +4,10 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import type { HostImage } from './host-image.ts'
 
-const file = z.union([z.strictObject({ content: z.string(), mode: z.int().min(0).max(0o7777).optional() }), z.strictObject({ symlink: z.string() })])
+const file = z.union([
+  z.strictObject({ content: z.string(), mode: z.int().min(0).max(0o7777).optional() }),
+  z.strictObject({ symlink: z.string() }),
+])
 const absolute = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path')
 const catalogueFile = z.strictObject({
   images: z.array(

@@ -14,8 +14,13 @@ import { parseReference } from './reference.ts'
 
 /** The image of the catalogue that a repository's path means: the longest of its names that the path ends with; later images win. */
 export function findImage(images: readonly HostImage[], path: string): HostImage | undefined {
-  const matches = images.flatMap(image => image.names.filter(name => path === name || path.endsWith(`/${name}`)).map(name => ({ image, length: name.length })))
-  return matches.reduce<(typeof matches)[number] | undefined>((best, match) => (best === undefined || match.length >= best.length ? match : best), undefined)?.image
+  const matches = images.flatMap(image =>
+    image.names.filter(name => path === name || path.endsWith(`/${name}`)).map(name => ({ image, length: name.length })),
+  )
+  return matches.reduce<(typeof matches)[number] | undefined>(
+    (best, match) => (best === undefined || match.length >= best.length ? match : best),
+    undefined,
+  )?.image
 }
 
 /** What the node lacks of an image, as a sentence; undefined when nothing. */
@@ -37,10 +42,14 @@ export interface Catalogue {
 }
 
 /**
- * `layersDirectory` is where images' own files are laid out, once each. Without `overlay` nothing can be laid over the node's files: programs are found through PATH,
- * other files of an image nowhere.
+ * `layersDirectory` is where images' own files are laid out, once each. Without `overlay` nothing can be laid over the node's files:
+ * programs are found through PATH, other files of an image nowhere.
  */
-export async function openCatalogue(options: { layersDirectory: string; file?: string | undefined; overlay?: boolean }): Promise<Catalogue> {
+export async function openCatalogue(options: {
+  layersDirectory: string
+  file?: string | undefined
+  overlay?: boolean
+}): Promise<Catalogue> {
   const { overlay = true } = options
   const own = options.file === undefined ? [] : await (await import('./catalogue-file.ts')).readCatalogue(options.file)
   const images = [...builtinImages, ...own]
@@ -61,7 +70,9 @@ export async function openCatalogue(options: { layersDirectory: string; file?: s
     async resolve(name) {
       const reference = parseReference(name)
       const refuse = (why: string): never => {
-        throw new ImageError(`failed to pull and unpack image "${reference.canonical}": failed to resolve reference "${reference.canonical}": ${why}`)
+        throw new ImageError(
+          `failed to pull and unpack image "${reference.canonical}": failed to resolve reference "${reference.canonical}": ${why}`,
+        )
       }
       const image = findImage(images, reference.path)
       if (image === undefined) return refuse(`${reference.canonical}: not found in the host-image catalogue`)
@@ -86,7 +97,9 @@ export async function openCatalogue(options: { layersDirectory: string; file?: s
         user: image.user ?? '',
         layers: made,
         mounts: [
-          ...(image.programs ? [readOnly('/coxswain/programs', programsDirectory()), readOnly('/coxswain/node', await realpath(process.execPath))] : []),
+          ...(image.programs
+            ? [readOnly('/coxswain/programs', programsDirectory()), readOnly('/coxswain/node', await realpath(process.execPath))]
+            : []),
           ...(image.node === undefined ? [] : [readOnly(image.node, await realpath(process.execPath))]),
         ],
       }
@@ -99,7 +112,8 @@ const readOnly = (destination: string, source: string) => ({ destination, source
 /** Our programs lie in the source tree, also for a process that runs from a bundle elsewhere in it. */
 function programsDirectory(): string {
   for (let at = dirname(fileURLToPath(import.meta.url)); at !== '/'; at = dirname(at)) {
-    for (const path of [join(at, 'programs'), join(at, 'node-agent/runtime/images/programs')]) if (existsSync(join(path, 'echo.mjs'))) return path
+    for (const path of [join(at, 'programs'), join(at, 'node-agent/runtime/images/programs')])
+      if (existsSync(join(path, 'echo.mjs'))) return path
   }
   throw new Error('the programs of the host images are missing from the installation')
 }

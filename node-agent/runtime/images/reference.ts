@@ -31,7 +31,12 @@ export function parseReference(image: string): ImageReference {
   const registry = hasRegistry ? first : 'docker.io'
   const rest = hasRegistry ? repository.slice(first.length + 1) : repository
   if (!REGISTRY.test(registry)) fail('invalid reference format')
-  if (!PATH.test(rest)) fail(rest !== rest.toLowerCase() && PATH.test(rest.toLowerCase()) ? 'invalid reference format: repository name must be lowercase' : 'invalid reference format')
+  if (!PATH.test(rest))
+    fail(
+      rest !== rest.toLowerCase() && PATH.test(rest.toLowerCase())
+        ? 'invalid reference format: repository name must be lowercase'
+        : 'invalid reference format',
+    )
   const path = registry === 'docker.io' && !rest.includes('/') ? `library/${rest}` : rest
   const shownTag = tag ?? (digest === undefined ? 'latest' : undefined)
   const canonical = `${registry}/${path}${shownTag === undefined ? '' : `:${shownTag}`}${digest === undefined ? '' : `@${digest}`}`

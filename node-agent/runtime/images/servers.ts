@@ -93,7 +93,8 @@ export const postgres: HostImage = {
   env: ['PGDATA=/var/lib/postgresql/data', 'LANG=C.UTF-8'],
   requires: [{ binary: 'pg_ctlcluster', package: 'postgresql' }],
   files: {
-    // The part of the image's entry point that people use: a first start makes the database, POSTGRES_USER, _PASSWORD, _DB and _HOST_AUTH_METHOD are heard.
+    // The part of the image's entry point that people use: a first start makes the database, POSTGRES_USER, _PASSWORD, _DB and
+    // _HOST_AUTH_METHOD are heard.
     '/usr/local/bin/docker-entrypoint.sh': {
       mode: 0o755,
       content: `#!/bin/sh

@@ -10,18 +10,35 @@ export interface Host {
   /** Our own oom_score_adj when the kernel refuses a lower one (no CAP_SYS_RESOURCE); undefined when anything goes. */
   oomScoreFloor: number | undefined
   cgroup2: boolean
-  /** Whether every device of the machine is ours to hand on. On version 1 a group's list may not have what its parent's has not, so a node in a container may be refused. */
+  /**
+   * Whether every device of the machine is ours to hand on. On version 1 a group's list may not have what its parent's has not, so a node
+   * in a container may be refused.
+   */
   allDevices: boolean
   /** Absolute cgroup path of the node. */
   cgroupRoot: string
 }
 
-const MASKED = ['/proc/asound', '/proc/acpi', '/proc/interrupts', '/proc/kcore', '/proc/keys', '/proc/latency_stats', '/proc/timer_list', '/proc/timer_stats', '/proc/sched_debug', '/proc/scsi', '/sys/firmware', '/sys/devices/virtual/powercap']
+const MASKED = [
+  '/proc/asound',
+  '/proc/acpi',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/sys/firmware',
+  '/sys/devices/virtual/powercap',
+]
 const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
 const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** The cgroup of a container, absolute below the cgroup root. */
-export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host, 'cgroupRoot'>): string => `${host.cgroupRoot}/${spec.cgroup}`
+export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host, 'cgroupRoot'>): string =>
+  `${host.cgroupRoot}/${spec.cgroup}`
 
 /** Builds config.json; `rootfs` is the path of the mounted root. Throws for what cannot be (an unknown capability). */
 export function bundleConfig(spec: ContainerSpec, rootfs: string, user: ResolvedUser, host: Host): object {
@@ -47,7 +64,9 @@ export function bundleConfig(spec: ContainerSpec, rootfs: string, user: Resolved
       namespaces: [
         { type: 'mount' },
         { type: 'uts' },
-        ...(spec.hostPID ? [] : [{ type: 'pid', ...(spec.pidNamespaceOf === undefined ? {} : { path: `/proc/${spec.pidNamespaceOf}/ns/pid` }) }]),
+        ...(spec.hostPID
+          ? []
+          : [{ type: 'pid', ...(spec.pidNamespaceOf === undefined ? {} : { path: `/proc/${spec.pidNamespaceOf}/ns/pid` }) }]),
         ...(spec.hostIPC ? [] : [{ type: 'ipc' }]),
         ...(spec.networkNamespace === 'node' ? [] : [{ type: 'network', path: spec.networkNamespace }]),
         ...(host.cgroup2 && !spec.privileged ? [{ type: 'cgroup' }] : []),
@@ -68,7 +87,12 @@ function systemMounts(spec: ContainerSpec): object[] {
   const mounts = [
     { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
-    { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'] },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+    },
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', access] },
     { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['nosuid', 'noexec', 'nodev', 'relatime', access] },
@@ -79,20 +103,35 @@ function systemMounts(spec: ContainerSpec): object[] {
 }
 
 // A mount must come after what it lies in.
-const inOrder = (mounts: ContainerMount[]): ContainerMount[] => [...mounts].sort((a, b) => a.destination.split('/').length - b.destination.split('/').length)
+const inOrder = (mounts: ContainerMount[]): ContainerMount[] =>
+  [...mounts].sort((a, b) => a.destination.split('/').length - b.destination.split('/').length)
 
 function volumeMount(mount: ContainerMount): object {
   const access = mount.readOnly ? 'ro' : 'rw'
-  if (mount.source !== undefined) return { destination: mount.destination, type: 'bind', source: mount.source, options: ['rbind', mount.propagation === 'private' ? 'rprivate' : mount.propagation, access] }
+  if (mount.source !== undefined)
+    return {
+      destination: mount.destination,
+      type: 'bind',
+      source: mount.source,
+      options: ['rbind', mount.propagation === 'private' ? 'rprivate' : mount.propagation, access],
+    }
   const size = mount.tmpfsBytes === undefined ? [] : [`size=${mount.tmpfsBytes}`]
   return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777', access, ...size] }
 }
 
 function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices'>): object {
   const { memoryBytes, cpuShares, cpuQuotaMicros, pids } = spec.resources
-  const cpu = { ...(cpuShares === undefined ? {} : { shares: cpuShares }), ...(cpuQuotaMicros === undefined ? {} : { quota: cpuQuotaMicros, period: 100_000 }) }
+  const cpu = {
+    ...(cpuShares === undefined ? {} : { shares: cpuShares }),
+    ...(cpuQuotaMicros === undefined ? {} : { quota: cpuQuotaMicros, period: 100_000 }),
+  }
   return {
-    devices: [{ allow: spec.privileged && host.allDevices, access: 'rwm' }, ...(spec.privileged && !host.allDevices ? hostDevices().map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: 'rwm' })) : [])],
+    devices: [
+      { allow: spec.privileged && host.allDevices, access: 'rwm' },
+      ...(spec.privileged && !host.allDevices
+        ? hostDevices().map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: 'rwm' }))
+        : []),
+    ],
     ...(memoryBytes === undefined ? {} : { memory: { limit: memoryBytes } }),
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     ...(pids === undefined ? {} : { pids: { limit: pids } }),

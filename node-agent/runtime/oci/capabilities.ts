@@ -10,7 +10,9 @@ const ALL = (
   .split(' ')
   .map(name => `CAP_${name}`)
 
-const DEFAULT = 'CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE'.split(' ').map(name => `CAP_${name}`)
+const DEFAULT = 'CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL AUDIT_WRITE'
+  .split(' ')
+  .map(name => `CAP_${name}`)
 
 /** What this process may hand on: names in its bounding set. */
 export function availableCapabilities(): Set<string> {
@@ -19,10 +21,14 @@ export function availableCapabilities(): Set<string> {
 }
 
 /**
- * A container's capabilities: `ALL` in `add` or `drop` first, then names, as the container runtimes of Kubernetes do. Names come with or without `CAP_`.
- * What the machine does not let us have is left out; a name that does not exist throws.
+ * A container's capabilities: `ALL` in `add` or `drop` first, then names, as the container runtimes of Kubernetes do. Names come with or
+ * without `CAP_`. What the machine does not let us have is left out; a name that does not exist throws.
  */
-export function containerCapabilities(change: { add: string[]; drop: string[] }, privileged: boolean, available: ReadonlySet<string>): string[] {
+export function containerCapabilities(
+  change: { add: string[]; drop: string[] },
+  privileged: boolean,
+  available: ReadonlySet<string>,
+): string[] {
   const named = (names: string[]): string[] =>
     names
       .filter(name => name.toUpperCase() !== 'ALL')

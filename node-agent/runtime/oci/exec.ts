@@ -6,8 +6,16 @@ import type { ExecOptions } from '../runtime.ts'
 import { runWithStreams } from '../streams.ts'
 import { runtimeArgs, type ContainerRecord, type RuntimeBinary } from './shim.ts'
 
-/** Resolves with the command's exit code; 126 or 127, with the runtime's words on stderr, when it cannot start. Aborting kills the command and all it started. */
-export async function execInContainer(binary: RuntimeBinary, directory: string, container: ContainerRecord, options: ExecOptions): Promise<number> {
+/**
+ * Resolves with the command's exit code; 126 or 127, with the runtime's words on stderr, when it cannot start. Aborting kills the command
+ * and all it started.
+ */
+export async function execInContainer(
+  binary: RuntimeBinary,
+  directory: string,
+  container: ContainerRecord,
+  options: ExecOptions,
+): Promise<number> {
   options.signal?.throwIfAborted()
   const scratch = await mkdtemp(join(directory, 'run/exec-'))
   const pidFile = join(scratch, 'pid')
@@ -32,14 +40,18 @@ async function killTree(pidFile: string, cgroup: string): Promise<void> {
   const processes = await Promise.all(
     (await cgroupProcesses(cgroup)).map(async pid => {
       const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-      const [, parent, , session] = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number)
+      const [, parent, , session] = text
+        .slice(text.lastIndexOf(')') + 2)
+        .split(' ')
+        .map(Number)
       return { pid, parent, session }
     }),
   )
   const doomed = new Set([root])
-  for (let size = 0; size !== doomed.size; ) {
+  for (let size = 0; size !== doomed.size;) {
     size = doomed.size
-    for (const p of processes) if ((p.parent !== undefined && doomed.has(p.parent)) || (p.session !== undefined && doomed.has(p.session))) doomed.add(p.pid)
+    for (const p of processes)
+      if ((p.parent !== undefined && doomed.has(p.parent)) || (p.session !== undefined && doomed.has(p.session))) doomed.add(p.pid)
   }
   for (const pid of doomed) {
     try {

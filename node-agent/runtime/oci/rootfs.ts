@@ -1,6 +1,7 @@
 /**
- * A container's root: a private copy-on-write view of the node's root. From the top: the container's own `upper`, the layers of its image, `places` (empty
- * directories), `hidden` (whiteouts that cut off what containers must not see), and `/`. The two common layers are made once a node.
+ * A container's root: a private copy-on-write view of the node's root. From the top: the container's own `upper`, the layers of its image,
+ * `places` (empty directories), `hidden` (whiteouts that cut off what containers must not see), and `/`. The two common layers are made
+ * once a node.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
@@ -25,12 +26,14 @@ export interface Layers {
 }
 
 /**
- * Makes (or finds) the common layers below `directory`. `masks` are paths of the machine that disappear in containers; `directory` and everything that belongs
- * to the runtime must lie below one of them.
+ * Makes (or finds) the common layers below `directory`. `masks` are paths of the machine that disappear in containers; `directory` and
+ * everything that belongs to the runtime must lie below one of them.
  */
 export async function makeLayers(directory: string, masks: readonly string[]): Promise<Layers> {
   const hidden = await Promise.all(masks.map(async mask => (existsSync(mask) ? [await realpath(mask)] : [])))
-  const paths = outermost([...PRIVATE.map(([path]) => path).filter(path => existsSync(path)), ...hidden.flat()].filter(path => path !== '/'))
+  const paths = outermost(
+    [...PRIVATE.map(([path]) => path).filter(path => existsSync(path)), ...hidden.flat()].filter(path => path !== '/'),
+  )
   const name = createHash('sha256').update(paths.join('\n')).digest('hex').slice(0, 12)
   const target = join(directory, name)
   if (!existsSync(target)) {
@@ -50,10 +53,17 @@ export async function makeLayers(directory: string, masks: readonly string[]): P
   return { lower: [join(target, 'places'), join(target, 'hidden'), '/'] }
 }
 
-/** What the container of `directory` has for a root: makes its own layer and resolves with the options of its overlay, which is mounted at `<directory>/root` when it starts. */
+/**
+ * What the container of `directory` has for a root: makes its own layer and resolves with the options of its overlay, which is mounted at
+ * `<directory>/root` when it starts.
+ */
 export async function makeRoot(directory: string, lower: readonly string[]): Promise<string> {
   await Promise.all(['upper', 'work', 'root'].map(name => mkdir(join(directory, name), { recursive: true })))
-  const options = [`lowerdir=${lower.map(escapeLayer).join(':')}`, `upperdir=${escapeOption(join(directory, 'upper'))}`, `workdir=${escapeOption(join(directory, 'work'))}`]
+  const options = [
+    `lowerdir=${lower.map(escapeLayer).join(':')}`,
+    `upperdir=${escapeOption(join(directory, 'upper'))}`,
+    `workdir=${escapeOption(join(directory, 'work'))}`,
+  ]
   // volatile: the upper directory is never mounted twice, so syncing the disk at every unmount serves nobody.
   return [...options, ...(canVolatile() ? ['volatile'] : [])].join(',')
 }
@@ -67,8 +77,14 @@ export async function readFromLayers(lower: readonly string[], path: string): Pr
   return ''
 }
 
-/** Writes an image's own files as a layer: path to content and mode, or to the target of a symbolic link. Parents look as they do on the node. */
-export async function writeLayer(directory: string, files: Readonly<Record<string, { content: string; mode?: number } | { symlink: string }>>): Promise<void> {
+/**
+ * Writes an image's own files as a layer: path to content and mode, or to the target of a symbolic link. Parents look as they do on the
+ * node.
+ */
+export async function writeLayer(
+  directory: string,
+  files: Readonly<Record<string, { content: string; mode?: number } | { symlink: string }>>,
+): Promise<void> {
   for (const [path, file] of Object.entries(files)) {
     const real = join(await realpath(nearest(dirname(path))), path.slice(nearest(dirname(path)).length))
     await copyParents(directory, real)

@@ -1,13 +1,14 @@
 /**
- * conmon, the parent of a container: it holds the standard streams, writes the log (its `k8s-file` is the CRI format), reaps the process and leaves the
- * exit code on disk. In a container's directory:
+ * conmon, the parent of a container: it holds the standard streams, writes the log (its `k8s-file` is the CRI format), reaps the process
+ * and leaves the exit code on disk. In a container's directory:
  *
  *     config.json upper/ work/ root/   the bundle
  *     ctl attach                       conmon's
  *     container                        {id, cgroup, tty, stdin}
  *     process                          {pid, startTime, startedAt}, written by us before the process is let go
  *     oom                              there when the kernel killed something for lack of memory (conmon's, in its working directory)
- *     run ->                           what is true as long as the node lives, in memory: that a disk is full must not cost an exit code or an exec probe
+ *     run ->                           what is true as long as the node lives, in memory: that a disk is full must not cost an exit code or
+ * an exec probe
  *     run/runc/<id>/                   the runtime's own state
  *     run/pidfile run/conmon.pid       conmon's
  *     run/released                     there when somebody lets the process go
@@ -35,33 +36,74 @@ export interface RuntimeBinary {
 
 const CREATE_TIMEOUT_MS = 30_000
 
-/** The runtime's global arguments: its state lives in the container's directory; with a log elsewhere, standard error has the bare message. */
+/**
+ * The runtime's global arguments: its state lives in the container's directory; with a log elsewhere, standard error has the bare message.
+ */
 export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'run/runc'), '--log', '/dev/null']
 
 /**
- * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it, however that ends, and there
- * is nothing to unmount. What is unmounted on the node is unmounted there too. Arguments: the overlay's options, then conmon's command line.
+ * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it,
+ * however that ends, and there is nothing to unmount. What is unmounted on the node is unmounted there too. Arguments: the overlay's
+ * options, then conmon's command line.
  */
-const IN_OWN_MOUNTS = ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', 'mount -n -t overlay -o "$1" overlay root && shift && exec "$@"', 'sh']
+const IN_OWN_MOUNTS = [
+  '--mount',
+  '--propagation',
+  'slave',
+  '--',
+  '/bin/sh',
+  '-c',
+  'mount -n -t overlay -o "$1" overlay root && shift && exec "$@"',
+  'sh',
+]
 
-/** In the environment of conmon and of all that makes a container, with the container's directory: whoever began that may be killed before anything of it is on disk. */
+/**
+ * In the environment of conmon and of all that makes a container, with the container's directory: whoever began that may be killed before
+ * anything of it is on disk.
+ */
 const shimMark = 'COXSWAIN_SHIM'
 
 /**
- * Creates the container of the bundle in `directory`, on a root of these overlay options, under a conmon of its own. Resolves with its pid: the process exists
- * and waits for `startProcess`.
+ * Creates the container of the bundle in `directory`, on a root of these overlay options, under a conmon of its own. Resolves with its pid:
+ * the process exists and waits for `startProcess`.
  */
-export async function createUnderShim(binary: RuntimeBinary, spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>, overlay: string): Promise<number> {
+export async function createUnderShim(
+  binary: RuntimeBinary,
+  spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>,
+  overlay: string,
+): Promise<number> {
   const { id, directory } = spec
   await mkdir(join(directory, 'run/exits'), { recursive: true })
-  const args = ['--api-version', '1', '-c', id, '-u', id, '-n', id, '-r', binary.path, '-b', directory, '-p', join(directory, 'run/pidfile'), '-P', join(directory, 'run/conmon.pid')]
+  const args = [
+    '--api-version',
+    '1',
+    '-c',
+    id,
+    '-u',
+    id,
+    '-n',
+    id,
+    '-r',
+    binary.path,
+    '-b',
+    directory,
+    '-p',
+    join(directory, 'run/pidfile'),
+    '-P',
+    join(directory, 'run/conmon.pid'),
+  ]
   args.push('--exit-dir', join(directory, 'run/exits'), '--full-attach', '-l', `k8s-file:${spec.logPath}`, '--log-level', 'error')
   for (const arg of runtimeArgs(directory)) args.push('--runtime-arg', arg)
   if (binary.noSyncLog) args.push('--no-sync-log')
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'run/conmon.log'), 'a')
-  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], { stdio: ['ignore', 'ignore', errors, 'pipe'], detached: true, cwd: directory, env: { PATH: commandPath, _OCI_SYNCPIPE: '3', [shimMark]: directory } })
+  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], {
+    stdio: ['ignore', 'ignore', errors, 'pipe'],
+    detached: true,
+    cwd: directory,
+    env: { PATH: commandPath, _OCI_SYNCPIPE: '3', [shimMark]: directory },
+  })
   closeSync(errors)
   child.unref()
   const pipe = child.stdio[3]! as Socket
@@ -70,7 +112,10 @@ export async function createUnderShim(binary: RuntimeBinary, spec: Pick<Containe
   let deadline: NodeJS.Timeout | undefined
   try {
     return await new Promise<number>((resolve, reject) => {
-      deadline = setTimeout(() => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)), CREATE_TIMEOUT_MS)
+      deadline = setTimeout(
+        () => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)),
+        CREATE_TIMEOUT_MS,
+      )
       let text = ''
       const fail = (why: string): void => reject(new Error(creationError(binary.name, why || readTail(join(directory, 'run/conmon.log')))))
       pipe.setEncoding('utf8').on('data', (part: string) => {
@@ -134,11 +179,15 @@ export async function startProcess(binary: RuntimeBinary, id: string, directory:
 }
 
 /**
- * Lets a created container's process go, unless somebody does already. What `runc start` does is to open the `exec.fifo` that the process waits on; a shell does that
- * in a tenth of the time. It is a process of its own, so that it ends what it began if we are killed: a reader that is gone too early ends the container. Other runtimes are asked.
+ * Lets a created container's process go, unless somebody does already. What `runc start` does is to open the `exec.fifo` that the process
+ * waits on; a shell does that in a tenth of the time. It is a process of its own, so that it ends what it began if we are killed: a reader
+ * that is gone too early ends the container. Other runtimes are asked.
  */
 export async function release(binary: RuntimeBinary, id: string, directory: string): Promise<void> {
-  const how = binary.name === 'runc' ? [readByte, released(directory), execFifo(directory, id)] : ['exec "$@"', released(directory), binary.path, ...runtimeArgs(directory), 'start', id]
+  const how =
+    binary.name === 'runc'
+      ? [readByte, released(directory), execFifo(directory, id)]
+      : ['exec "$@"', released(directory), binary.path, ...runtimeArgs(directory), 'start', id]
   const letGo = run('sh', ['-c', claim + how[0], ...how.slice(1)], { timeoutMs: CREATE_TIMEOUT_MS })
   await letGo.catch((e: Error) => Promise.reject(new Error(`cannot start a container that has stopped: ${e.message}`)))
 }
@@ -149,13 +198,17 @@ const released = (directory: string): string => join(directory, 'run/released')
 /** Whether nobody has let the process go: whoever created it died before that. */
 const waits = (directory: string, id: string): boolean => existsSync(execFifo(directory, id)) && !existsSync(released(directory))
 
-/** Takes back what `startProcess` noted, so that the end that it now comes to is no result, and ends what may still be making the container. */
+/**
+ * Takes back what `startProcess` noted, so that the end that it now comes to is no result, and ends what may still be making the container.
+ */
 export async function forgetProcess(directory: string): Promise<void> {
   await rm(join(directory, 'process'), { force: true })
   if (!existsSync(released(directory))) await killMarked(`${shimMark}=${directory}`)
 }
 
-/** Field 22 of /proc/PID/stat: clock ticks since boot; undefined when there is no such process. With the pid it names a process for ever. */
+/**
+ * Field 22 of /proc/PID/stat: clock ticks since boot; undefined when there is no such process. With the pid it names a process for ever.
+ */
 export function processStartTime(pid: number): number | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -180,7 +233,8 @@ interface ProcessRecord {
   startedAt: string
 }
 
-export const writeRecord = (directory: string, record: ContainerRecord): Promise<void> => writeFile(join(directory, 'container'), JSON.stringify(record))
+export const writeRecord = (directory: string, record: ContainerRecord): Promise<void> =>
+  writeFile(join(directory, 'container'), JSON.stringify(record))
 export const readRecord = (directory: string): Promise<ContainerRecord | undefined> => readJson(join(directory, 'container'))
 
 /** What the disk and the kernel tell of a container; undefined when there is no trace of it. */
@@ -217,7 +271,11 @@ export async function waitForExit(directory: string, signal?: AbortSignal): Prom
     const status = await readStatus(directory)
     if (status?.state === 'exited') return status
     if (status?.state === 'running' && shim === undefined) await abandon(directory, container.id, status.pid!)
-    else await fileEvent(join(directory, 'run/exits', container.id), AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
+    else
+      await fileEvent(
+        join(directory, 'run/exits', container.id),
+        AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]),
+      )
   }
 }
 
@@ -234,7 +292,11 @@ async function abandon(directory: string, id: string, pid: number): Promise<void
 
 async function readExit(directory: string, id: string): Promise<Omit<ContainerStatus, 'id'> | undefined> {
   const file = join(directory, 'run/exits', id)
-  const [text, written, oom] = await Promise.all([readFile(file, 'utf8').catch(() => ''), stat(file).catch(() => undefined), stat(join(directory, 'oom')).catch(() => undefined)])
+  const [text, written, oom] = await Promise.all([
+    readFile(file, 'utf8').catch(() => ''),
+    stat(file).catch(() => undefined),
+    stat(join(directory, 'oom')).catch(() => undefined),
+  ])
   if (written === undefined || text.trim() === '') return undefined
   return { state: 'exited', finishedAt: written.mtime, exitCode: Number(text), ...(oom ? { oomKilled: true } : {}) }
 }

@@ -5,8 +5,8 @@ import { findBinary } from '../binaries.ts'
 import { feed } from '../relay.ts'
 
 /**
- * conmon's attach socket is SEQPACKET, which Node cannot open; perl (part of every Debian, usual elsewhere) or python3 can. Each reads our pipe, sends it on in
- * packets, and leaves at its end, on which conmon closes the container's input if it is to be closed (stdinOnce).
+ * conmon's attach socket is SEQPACKET, which Node cannot open; perl (part of every Debian, usual elsewhere) or python3 can. Each reads our
+ * pipe, sends it on in packets, and leaves at its end, on which conmon closes the container's input if it is to be closed (stdinOnce).
  */
 const PERL = `use Socket; socket(my $socket, AF_UNIX, SOCK_SEQPACKET, 0) or die "$!\\n"; connect($socket, pack_sockaddr_un($ARGV[0])) or die "$!\\n";
 my $all = ''; vec($all, fileno(STDIN), 1) = 1; vec($all, fileno($socket), 1) = 1;
@@ -35,7 +35,10 @@ export async function writeToShim(directory: string, pid: number, tty: boolean, 
     return await writeToPipe(`/proc/${pid}/fd/0`, data)
   }
   // Relative to the directory: a socket's path may have 108 bytes only.
-  const child = spawn((perl ?? python)!, [...(perl ? ['-e', PERL] : ['-c', PYTHON]), 'attach'], { cwd: directory, stdio: ['pipe', 'ignore', 'pipe'] })
+  const child = spawn((perl ?? python)!, [...(perl ? ['-e', PERL] : ['-c', PYTHON]), 'attach'], {
+    cwd: directory,
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
   await feed(child, data)
 }
 

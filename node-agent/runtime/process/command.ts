@@ -10,21 +10,38 @@ export function imageCommand(image: ImageConfig, args: readonly string[]): strin
     const mount = (image.mounts ?? []).find(m => m.source !== undefined && (path === m.destination || path.startsWith(`${m.destination}/`)))
     return mount && mount.source! + path.slice(mount.destination.length)
   }
-  const layered = (path: string): string | undefined => (path.startsWith('/') ? (image.layers ?? []).map(layer => join(layer, path)).find(existsSync) : undefined)
+  const layered = (path: string): string | undefined =>
+    path.startsWith('/') ? (image.layers ?? []).map(layer => join(layer, path)).find(existsSync) : undefined
   return args.map((arg, n) => mounted(arg) ?? (n === 0 ? layered(arg) : undefined) ?? arg)
 }
 
 /** The container's environment: the image's programs come first in PATH, temporary files and the home stay below the root. */
-export function processEnvironment(spec: ContainerSpec, root: string, mounts: Record<string, string>, own: Record<string, string>): Record<string, string> {
+export function processEnvironment(
+  spec: ContainerSpec,
+  root: string,
+  mounts: Record<string, string>,
+  own: Record<string, string>,
+): Record<string, string> {
   const given = Object.fromEntries(spec.env.map(e => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)]))
   const directories = (given['PATH'] ?? containerPath.join(':')).split(':').filter(Boolean)
   const images = [join(root, 'image'), ...(spec.image.layers ?? [])].flatMap(of => directories.map(d => join(of, d))).filter(existsSync)
-  return { ...(spec.tty ? { TERM: 'xterm' } : {}), HOME: root, TMPDIR: join(root, 'tmp'), HOSTNAME: spec.hostname, ...given, PATH: [...images, ...directories].join(':'), ...mounts, COXSWAIN_ROOT: root, ...own }
+  return {
+    ...(spec.tty ? { TERM: 'xterm' } : {}),
+    HOME: root,
+    TMPDIR: join(root, 'tmp'),
+    HOSTNAME: spec.hostname,
+    ...given,
+    PATH: [...images, ...directories].join(':'),
+    ...mounts,
+    COXSWAIN_ROOT: root,
+    ...own,
+  }
 }
 
 /** The path of the program that a command line means. Throws in the words of an OCI runtime. */
 export function findProgram(name: string, env: Record<string, string>, cwd: string): string {
-  const fail = (why: string): Error => new Error(`OCI runtime create failed: unable to start container process: exec: ${JSON.stringify(name)}: ${why}: unknown`)
+  const fail = (why: string): Error =>
+    new Error(`OCI runtime create failed: unable to start container process: exec: ${JSON.stringify(name)}: ${why}: unknown`)
   if (name.includes('/')) {
     const path = isAbsolute(name) ? name : resolve(cwd, name)
     if (!existsSync(path)) throw fail(`stat ${name}: no such file or directory`)

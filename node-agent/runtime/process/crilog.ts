@@ -8,7 +8,9 @@ function timestamp(): string {
   return `${new Date(Math.floor(micros / 1000)).toISOString().slice(0, 20)}${String(micros % 1_000_000).padStart(6, '0')}000Z`
 }
 
-/** Takes output as it comes and hands on entries. Output without an end of line is written at once, as part of one (tag P), as conmon does. */
+/**
+ * Takes output as it comes and hands on entries. Output without an end of line is written at once, as part of one (tag P), as conmon does.
+ */
 export function criWriter(stream: 'stdout' | 'stderr', write: (entries: Buffer) => void): (data: Buffer) => void {
   return data => {
     const parts: Buffer[] = []

@@ -7,23 +7,38 @@ import { runWithStreams } from '../streams.ts'
 import { findProgram } from './command.ts'
 import type { Launch } from './record.ts'
 
-/** Resolves with the command's exit code; 126, with the reason on stderr, when it cannot start. Aborting kills the command and all it started. */
+/**
+ * Resolves with the command's exit code; 126, with the reason on stderr, when it cannot start. Aborting kills the command and all it
+ * started.
+ */
 export async function execInRoot(launch: Launch, inNamespace: (args: string[]) => string[], options: ExecOptions): Promise<number> {
   // Everything the command starts inherits this, wherever it goes.
   const id = randomUUID()
-  const env = { ...launch.env, ...Object.fromEntries((options.env ?? []).map(e => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)])), COXSWAIN_EXEC: id }
+  const env = {
+    ...launch.env,
+    ...Object.fromEntries((options.env ?? []).map(e => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)])),
+    COXSWAIN_EXEC: id,
+  }
   const refuse = async (why: string): Promise<number> => {
     await (options.stderr ?? options.stdout)?.(Buffer.from(`${why}\n`))
     return 126
   }
   // What `script` takes differs from system to system.
-  if (options.tty && (process.platform !== 'linux' || findBinary('script') === undefined)) return await refuse('a terminal needs Linux with the program script (Debian package bsdutils); without -t it works')
+  if (options.tty && (process.platform !== 'linux' || findBinary('script') === undefined))
+    return await refuse('a terminal needs Linux with the program script (Debian package bsdutils); without -t it works')
   const [name = '', ...args] = options.args
   let program: string
   try {
     program = findProgram(name, launch.env, launch.cwd)
   } catch (error) {
-    return await refuse((error as Error).message.replace('create failed: unable to start container process', 'exec failed: unable to start container process'))
+    return await refuse(
+      (error as Error).message.replace(
+        'create failed: unable to start container process',
+        'exec failed: unable to start container process',
+      ),
+    )
   }
-  return await runWithStreams(inNamespace([program, ...args]), options, { env, cwd: launch.cwd, detached: !options.tty }, () => killMarked(`COXSWAIN_EXEC=${id}`))
+  return await runWithStreams(inNamespace([program, ...args]), options, { env, cwd: launch.cwd, detached: !options.tty }, () =>
+    killMarked(`COXSWAIN_EXEC=${id}`),
+  )
 }

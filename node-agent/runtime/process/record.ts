@@ -57,13 +57,15 @@ export function writeEntry(directory: string, name: string, value: Launch | Proc
 }
 
 /** Sets space aside for an entry that must be written later, also on a full disk: `fillEntry` writes it then. */
-export const reserveEntry = (directory: string, name: string): void => writeFileSync(join(directory, `${name}.new`), ' '.repeat(256), { mode: 0o600 })
+export const reserveEntry = (directory: string, name: string): void =>
+  writeFileSync(join(directory, `${name}.new`), ' '.repeat(256), { mode: 0o600 })
 export function fillEntry(directory: string, name: string, value: Ended): void {
   writeFileSync(join(directory, `${name}.new`), JSON.stringify(value), { flag: 'r+' })
   renameSync(join(directory, `${name}.new`), join(directory, name))
 }
 
-export const runs = (entry: Process | undefined): boolean => entry?.startTime !== undefined && processStartTime(entry.pid) === entry.startTime
+export const runs = (entry: Process | undefined): boolean =>
+  entry?.startTime !== undefined && processStartTime(entry.pid) === entry.startTime
 
 /** The shim's pid; undefined when it is gone. */
 export function shimPid(directory: string): number | undefined {
@@ -81,7 +83,16 @@ export function readStatus(directory: string): ContainerStatus | undefined {
   const startedAt = new Date(started.startedAt)
   const exited = (): ContainerStatus | undefined => {
     const end = readEntry<Ended>(directory, 'exit')
-    return end && { id, state: 'exited', startedAt, finishedAt: new Date(end.finishedAt), exitCode: end.exitCode, ...(end.signal === undefined ? {} : { signal: end.signal }) }
+    return (
+      end && {
+        id,
+        state: 'exited',
+        startedAt,
+        finishedAt: new Date(end.finishedAt),
+        exitCode: end.exitCode,
+        ...(end.signal === undefined ? {} : { signal: end.signal }),
+      }
+    )
   }
   const known = exited()
   if (known) return known

@@ -5,12 +5,20 @@ import { dirname, join } from 'node:path'
 import type { ContainerMount } from '../runtime.ts'
 
 /** `/var/lib/data` is COXSWAIN_MOUNT_VAR_LIB_DATA in the environment. */
-export const mountVariable = (path: string): string => `COXSWAIN_MOUNT_${path.replace(/^\/+|\/+$/g, '').toUpperCase().replace(/[^A-Z0-9]+/g, '_')}`
+export const mountVariable = (path: string): string =>
+  `COXSWAIN_MOUNT_${path
+    .replace(/^\/+|\/+$/g, '')
+    .toUpperCase()
+    .replace(/[^A-Z0-9]+/g, '_')}`
 
 /** A mount inside of another one has no place of its own: the outer one is a link to somebody's directory. */
-export const isNested = (path: string, all: readonly string[]): boolean => all.some(other => other !== path && path.startsWith(`${other.replace(/\/+$/, '')}/`))
+export const isNested = (path: string, all: readonly string[]): boolean =>
+  all.some(other => other !== path && path.startsWith(`${other.replace(/\/+$/, '')}/`))
 
-/** Makes the root and its links. Resolves with the variables that name the mounts: the link's path, or the source's where there can be no link. */
+/**
+ * Makes the root and its links. Resolves with the variables that name the mounts: the link's path, or the source's where there can be no
+ * link.
+ */
 export async function makeRoot(root: string, mounts: readonly ContainerMount[]): Promise<Record<string, string>> {
   await mkdir(join(root, 'tmp'), { recursive: true })
   const variables: Record<string, string> = {}
@@ -32,7 +40,10 @@ export async function makeRoot(root: string, mounts: readonly ContainerMount[]):
 /** A single file stays the one it was when its name gets another, as one that is mounted does: a hard link, where it can be had. */
 async function place(source: string, at: string): Promise<void> {
   if (statSync(source).isFile()) {
-    const linked = await hardLink(source, at).then(() => true, () => false)
+    const linked = await hardLink(source, at).then(
+      () => true,
+      () => false,
+    )
     if (linked) return
   }
   await symlink(source, at)

@@ -1,9 +1,10 @@
 /**
- * The parent of a container's process: a small program of its own, so that a node-agent can die and come back. It writes the log in the CRI format, passes
- * standard input on, reaps the process and leaves its exit code on disk. Its argument is the container's directory; see record.ts for what lies in it.
- * Standard descriptor 3 hears `{"pid": n}` or `{"error": why}`, once.
+ * The parent of a container's process: a small program of its own, so that a node-agent can die and come back. It writes the log in the CRI
+ * format, passes standard input on, reaps the process and leaves its exit code on disk. Its argument is the container's directory; see
+ * record.ts for what lies in it. Standard descriptor 3 hears `{"pid": n}` or `{"error": why}`, once.
  *
- * A POSIX shell cannot do this: without a terminal it has no process groups to give (dash, busybox), and what it starts in the background ignores INT and QUIT.
+ * A POSIX shell cannot do this: without a terminal it has no process groups to give (dash, busybox), and what it starts in the background
+ * ignores INT and QUIT.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs'
@@ -83,7 +84,12 @@ function serveInput(child: ChildProcess): Server | undefined {
 
 const [command, ...args] = launch.tty ? terminalCommand(launch.args, join(process.cwd(), 'terminal')) : launch.args
 // Its own session, and so its own group: whatever stays in it can be found again.
-const child = spawn(command!, args, { cwd: launch.cwd, env: launch.env, detached: true, stdio: [launch.stdin || launch.tty ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
+const child = spawn(command!, args, {
+  cwd: launch.cwd,
+  env: launch.env,
+  detached: true,
+  stdio: [launch.stdin || launch.tty ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+})
 const output = Promise.all([follow(child.stdout, 'stdout'), follow(child.stderr, 'stderr')])
 const input = launch.stdin ? serveInput(child) : undefined
 child.once('spawn', () => {
@@ -112,7 +118,11 @@ child.once('exit', async (code, name) => {
   let timer: NodeJS.Timeout | undefined
   await Promise.race([output, new Promise(resolve => (timer = setTimeout(resolve, LINGER_MS)))])
   clearTimeout(timer)
-  fillEntry('.', 'exit', { exitCode: code ?? 128 + (signal ?? 0), ...(signal === undefined ? {} : { signal }), finishedAt: new Date().toISOString() })
+  fillEntry('.', 'exit', {
+    exitCode: code ?? 128 + (signal ?? 0),
+    ...(signal === undefined ? {} : { signal }),
+    finishedAt: new Date().toISOString(),
+  })
   if (input) unlinkSync('attach')
   process.exit(0)
 })

@@ -1,4 +1,6 @@
-/** What a pod asks for that plain processes in the node's own file system cannot have. Pure; the kubelet tells of it in an event of the pod. */
+/**
+ * What a pod asks for that plain processes in the node's own file system cannot have. Pure; the kubelet tells of it in an event of the pod.
+ */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container } from '#shared/api/core/podspec/container.ts'
 import { isNested, mountVariable } from './root.ts'
@@ -28,13 +30,26 @@ export function unsupportedFields({ spec }: Pod, node: { uid: number; mounts: bo
       ...of(v.emptyDir?.sizeLimit && !(v.emptyDir.medium === 'Memory' && node.mounts), `sizeLimit of volume ${v.name}`),
     ]),
   ]
-  const containers = [...(spec.initContainers ?? []), ...spec.containers].flatMap(c => containerFields(c, node.uid).map(field => `${field} of container ${c.name}`))
+  const containers = [...(spec.initContainers ?? []), ...spec.containers].flatMap(c =>
+    containerFields(c, node.uid).map(field => `${field} of container ${c.name}`),
+  )
   return [...pod, ...containers]
 }
 
 function containerFields({ securityContext = {}, resources, volumeMounts = [] }: Container, uid: number): string[] {
   const of = (value: unknown, phrase: string): string[] => (value ? [phrase] : [])
-  const { runAsUser, runAsGroup, privileged, readOnlyRootFilesystem, allowPrivilegeEscalation, capabilities, seccompProfile, appArmorProfile, seLinuxOptions, procMount } = securityContext
+  const {
+    runAsUser,
+    runAsGroup,
+    privileged,
+    readOnlyRootFilesystem,
+    allowPrivilegeEscalation,
+    capabilities,
+    seccompProfile,
+    appArmorProfile,
+    seLinuxOptions,
+    procMount,
+  } = securityContext
   const mounts = volumeMounts.filter(m => m.mountPath !== tokenMount)
   const paths = volumeMounts.map(m => m.mountPath)
   return [
@@ -49,7 +64,9 @@ function containerFields({ securityContext = {}, resources, volumeMounts = [] }:
     ...of(seLinuxOptions, 'seLinuxOptions'),
     ...of(procMount && procMount !== 'Default', 'procMount'),
     ...Object.keys(resources?.limits ?? {}).map(name => `limits.${name}`),
-    ...mounts.map(m => `mountPath ${m.mountPath} (it is ${isNested(m.mountPath, paths) ? '' : `.${m.mountPath} and `}$${mountVariable(m.mountPath)})`),
+    ...mounts.map(
+      m => `mountPath ${m.mountPath} (it is ${isNested(m.mountPath, paths) ? '' : `.${m.mountPath} and `}$${mountVariable(m.mountPath)})`,
+    ),
     ...mounts.filter(m => m.readOnly).map(m => `readOnly of mountPath ${m.mountPath}`),
     ...mounts.filter(m => m.mountPropagation && m.mountPropagation !== 'None').map(m => `mountPropagation of mountPath ${m.mountPath}`),
   ]

@@ -44,7 +44,13 @@ const deploymentStatus = obj('io.k8s.api.apps.v1.DeploymentStatus', 'What the co
   availableReplicas: opt(4, int32(), { doc: 'Pods that were ready for minReadySeconds.', pointer: false }),
   unavailableReplicas: opt(5, int32(), { doc: 'Pods still missing for full availability.', pointer: false }),
   terminatingReplicas: opt(9, int32(), { doc: 'Pods on their way out.' }),
-  conditions: opt(6, list(deploymentCondition), { doc: 'How it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+  conditions: opt(6, list(deploymentCondition), {
+    doc: 'How it is.',
+    listType: 'map',
+    listMapKeys: ['type'],
+    mergeKey: 'type',
+    patchStrategy: 'merge',
+  }),
   collisionCount: opt(8, int32(), { doc: 'How often the name of a new replica set was taken.' }),
 }))
 const deploymentSchema = obj('io.k8s.api.apps.v1.Deployment', 'Keeps pods running and rolls out new versions of them.', () => ({
@@ -65,10 +71,18 @@ export const deployment = resource<Deployment>({
   categories: ['all'],
   hasStatus: true,
   hasGeneration: true,
-  subresources: { status: { verbs: ['get', 'patch', 'update'] }, scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] } },
+  subresources: {
+    status: { verbs: ['get', 'patch', 'update'] },
+    scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+  },
   columns: [
     nameColumn,
-    { name: 'Ready', type: 'string', doc: 'Ready pods of those wanted', cell: d => `${d.status?.readyReplicas ?? 0}/${d.spec.replicas ?? 0}` },
+    {
+      name: 'Ready',
+      type: 'string',
+      doc: 'Ready pods of those wanted',
+      cell: d => `${d.status?.readyReplicas ?? 0}/${d.spec.replicas ?? 0}`,
+    },
     { name: 'Up-to-date', type: 'string', doc: 'Pods made from the current template', cell: d => d.status?.updatedReplicas ?? 0 },
     { name: 'Available', type: 'string', doc: 'Pods that were ready for minReadySeconds', cell: d => d.status?.availableReplicas ?? 0 },
     ageColumn,
@@ -94,7 +108,8 @@ export const deployment = resource<Deployment>({
   },
   // Unlike other kinds': tools put what belongs to a rollout into annotations.
   prepareForUpdate: (d, old, ctx) => {
-    if (ctx.subresource === '' && !semanticEqual(d.metadata.annotations, old.metadata.annotations)) d.metadata.generation = (old.metadata.generation ?? 0) + 1
+    if (ctx.subresource === '' && !semanticEqual(d.metadata.annotations, old.metadata.annotations))
+      d.metadata.generation = (old.metadata.generation ?? 0) + 1
   },
   validate: (d, at) => validateDeployment(d, at.child('spec')),
   validateUpdate: (d, old, at, ctx) => {

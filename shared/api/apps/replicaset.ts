@@ -30,7 +30,13 @@ const replicaSetStatus = obj('io.k8s.api.apps.v1.ReplicaSetStatus', 'What the co
   availableReplicas: opt(5, int32(), { doc: 'Pods that were ready for minReadySeconds.', pointer: false }),
   terminatingReplicas: opt(7, int32(), { doc: 'Pods on their way out.' }),
   observedGeneration: opt(3, int64(), { doc: 'The generation that the controller saw.', pointer: false }),
-  conditions: opt(6, list(replicaSetCondition), { doc: 'How it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+  conditions: opt(6, list(replicaSetCondition), {
+    doc: 'How it is.',
+    listType: 'map',
+    listMapKeys: ['type'],
+    mergeKey: 'type',
+    patchStrategy: 'merge',
+  }),
 }))
 const replicaSetSchema = obj('io.k8s.api.apps.v1.ReplicaSet', 'Keeps a number of equal pods running.', () => ({
   ...typeMeta(),
@@ -49,7 +55,10 @@ export const replicaSet = resource<ReplicaSet>({
   categories: ['all'],
   hasStatus: true,
   hasGeneration: true,
-  subresources: { status: { verbs: ['get', 'patch', 'update'] }, scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] } },
+  subresources: {
+    status: { verbs: ['get', 'patch', 'update'] },
+    scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+  },
   columns: [
     nameColumn,
     { name: 'Desired', type: 'integer', doc: 'How many pods are wanted', cell: r => r.spec.replicas ?? 0 },

@@ -41,14 +41,21 @@ function validateTemplate({ selector, template = {}, replicas = 0 }: WithTemplat
   if (replicas > 1) errors.push(...validateReadOnlyDisks(template, at.child('spec', 'volumes')))
   const policy = template.spec?.restartPolicy
   if (policy !== 'Always') errors.push(notSupported(at.child('spec', 'restartPolicy'), policy ?? '', ['Always']))
-  if (template.spec?.activeDeadlineSeconds !== undefined) errors.push(forbidden(at.child('spec', 'activeDeadlineSeconds'), 'activeDeadlineSeconds in ReplicaSet is not Supported'))
+  if (template.spec?.activeDeadlineSeconds !== undefined)
+    errors.push(forbidden(at.child('spec', 'activeDeadlineSeconds'), 'activeDeadlineSeconds in ReplicaSet is not Supported'))
   return errors
 }
 
 function validateReadOnlyDisks(template: PodTemplateSpec, at: Path): FieldError[] {
   return (template.spec?.volumes ?? []).flatMap((v, i) =>
     v.gcePersistentDisk && !v.gcePersistentDisk.readOnly
-      ? [invalid(at.index(i).child('gcePersistentDisk', 'readOnly'), false, 'must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only')]
+      ? [
+          invalid(
+            at.index(i).child('gcePersistentDisk', 'readOnly'),
+            false,
+            'must be true for replicated pods > 1; GCE PD can only be mounted on multiple machines if it is read-only',
+          ),
+        ]
       : [],
   )
 }
@@ -61,15 +68,26 @@ export function validateReplicaSet({ spec }: ReplicaSet, at: Path): FieldError[]
   ]
 }
 
-const counts = ['replicas', 'updatedReplicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas', 'unavailableReplicas', 'terminatingReplicas', 'observedGeneration'] as const
+const counts = [
+  'replicas',
+  'updatedReplicas',
+  'fullyLabeledReplicas',
+  'readyReplicas',
+  'availableReplicas',
+  'unavailableReplicas',
+  'terminatingReplicas',
+  'observedGeneration',
+] as const
 type Counts = { readonly [name in (typeof counts)[number]]?: number | undefined }
 
 function validateCounts(status: Counts, at: Path): FieldError[] {
   const errors = counts.flatMap(name => validateNonNegative(status[name], at.child(name)))
   for (const name of ['updatedReplicas', 'fullyLabeledReplicas', 'readyReplicas', 'availableReplicas'] as const) {
-    if ((status[name] ?? 0) > (status.replicas ?? 0)) errors.push(invalid(at.child(name), status[name], 'cannot be greater than status.replicas'))
+    if ((status[name] ?? 0) > (status.replicas ?? 0))
+      errors.push(invalid(at.child(name), status[name], 'cannot be greater than status.replicas'))
   }
-  if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0)) errors.push(invalid(at.child('availableReplicas'), status.availableReplicas, 'cannot be greater than readyReplicas'))
+  if ((status.availableReplicas ?? 0) > (status.readyReplicas ?? 0))
+    errors.push(invalid(at.child('availableReplicas'), status.availableReplicas, 'cannot be greater than readyReplicas'))
   return errors
 }
 export const validateReplicaSetStatus = (status: Counts, at: Path): FieldError[] => validateCounts(status, at)
@@ -92,7 +110,8 @@ export function validateDeployment({ spec }: Deployment, at: Path): FieldError[]
 
 function validateStrategy(strategy: NonNullable<Deployment['spec']['strategy']>, at: Path): FieldError[] {
   const path = at.child('rollingUpdate')
-  if (strategy.type === 'Recreate') return strategy.rollingUpdate ? [forbidden(path, "may not be specified when strategy `type` is 'Recreate'")] : []
+  if (strategy.type === 'Recreate')
+    return strategy.rollingUpdate ? [forbidden(path, "may not be specified when strategy `type` is 'Recreate'")] : []
   if (strategy.type !== 'RollingUpdate') return [notSupported(at, strategy, ['Recreate', 'RollingUpdate'])]
   if (!strategy.rollingUpdate) return [required(path, 'this should be defaulted and never be nil')]
   const { maxUnavailable = 0, maxSurge = 0 } = strategy.rollingUpdate
@@ -100,7 +119,9 @@ function validateStrategy(strategy: NonNullable<Deployment['spec']['strategy']>,
   return [
     ...validateIntOrPercent(maxUnavailable, path.child('maxUnavailable')),
     ...validateIntOrPercent(maxSurge, path.child('maxSurge')),
-    ...(number(maxUnavailable) === 0 && number(maxSurge) === 0 ? [invalid(path.child('maxUnavailable'), maxUnavailable, 'may not be 0 when `maxSurge` is 0')] : []),
+    ...(number(maxUnavailable) === 0 && number(maxSurge) === 0
+      ? [invalid(path.child('maxUnavailable'), maxUnavailable, 'may not be 0 when `maxSurge` is 0')]
+      : []),
     ...validateNotMoreThan100Percent(maxUnavailable, path.child('maxUnavailable')),
   ]
 }

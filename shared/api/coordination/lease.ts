@@ -34,8 +34,12 @@ export const lease = resource<Lease>({
   prepareForCreate: dropCoordinated,
   prepareForUpdate: dropCoordinated,
   validate: ({ spec }, at) => [
-    ...((spec.leaseDurationSeconds ?? 1) <= 0 ? [invalid(at.child('spec', 'leaseDurationSeconds'), spec.leaseDurationSeconds, 'must be greater than 0')] : []),
-    ...((spec.leaseTransitions ?? 0) < 0 ? [invalid(at.child('spec', 'leaseTransitions'), spec.leaseTransitions, 'must be greater than or equal to 0')] : []),
+    ...((spec.leaseDurationSeconds ?? 1) <= 0
+      ? [invalid(at.child('spec', 'leaseDurationSeconds'), spec.leaseDurationSeconds, 'must be greater than 0')]
+      : []),
+    ...((spec.leaseTransitions ?? 0) < 0
+      ? [invalid(at.child('spec', 'leaseTransitions'), spec.leaseTransitions, 'must be greater than or equal to 0')]
+      : []),
   ],
 })
 

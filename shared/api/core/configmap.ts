@@ -22,7 +22,11 @@ export const configMap = resource<ConfigMap>({
   schema: configMapSchema,
   singular: 'configmap',
   shortNames: ['cm'],
-  columns: [nameColumn, { name: 'Data', type: 'string', doc: 'How many keys it has', cell: c => size(c.data) + size(c.binaryData) }, ageColumn],
+  columns: [
+    nameColumn,
+    { name: 'Data', type: 'string', doc: 'How many keys it has', cell: c => size(c.data) + size(c.binaryData) },
+    ageColumn,
+  ],
   validate: validateConfigMap,
   validateUpdate: (c, old, at) => validateStillImmutable(c, old, ['data', 'binaryData'], at),
 })
@@ -38,7 +42,8 @@ function validateConfigMap(c: ConfigMap, at: Path): FieldError[] {
   let bytes = 0
   for (const [key, value] of Object.entries(c.data ?? {})) {
     errors.push(...isConfigMapKey(key).map(e => invalid(at.child('data').key(key), key, e)))
-    if (c.binaryData && Object.hasOwn(c.binaryData, key)) errors.push(invalid(at.child('data').key(key), key, 'duplicate of key present in binaryData'))
+    if (c.binaryData && Object.hasOwn(c.binaryData, key))
+      errors.push(invalid(at.child('data').key(key), key, 'duplicate of key present in binaryData'))
     bytes += Buffer.byteLength(value)
   }
   for (const [key, value] of Object.entries(c.binaryData ?? {})) {
@@ -50,8 +55,15 @@ function validateConfigMap(c: ConfigMap, at: Path): FieldError[] {
 }
 
 /** Once `immutable` is true it stays, and so do the named fields; for ConfigMap and Secret. */
-export function validateStillImmutable<T extends { immutable?: boolean | undefined }>(object: T, old: T, fields: readonly (keyof T & string)[], at: Path): FieldError[] {
+export function validateStillImmutable<T extends { immutable?: boolean | undefined }>(
+  object: T,
+  old: T,
+  fields: readonly (keyof T & string)[],
+  at: Path,
+): FieldError[] {
   if (!old.immutable) return []
   const changed = fields.filter(f => !semanticEqual(object[f], old[f]))
-  return [...(object.immutable ? [] : ['immutable']), ...changed].map(f => forbidden(at.child(f), 'field is immutable when `immutable` is set'))
+  return [...(object.immutable ? [] : ['immutable']), ...changed].map(f =>
+    forbidden(at.child(f), 'field is immutable when `immutable` is set'),
+  )
 }

@@ -37,11 +37,15 @@ const endpointSubset = obj('io.k8s.api.core.v1.EndpointSubset', 'Addresses that 
   ports: opt(3, list(endpointPort), { doc: 'Their ports.', listType: 'atomic' }),
 }))
 
-const endpointsSchema = obj('io.k8s.api.core.v1.Endpoints', 'The addresses behind the service of the same name; deprecated in favour of EndpointSlice.', () => ({
-  ...typeMeta(),
-  metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
-  subsets: opt(2, list(endpointSubset), { doc: 'The addresses, grouped by their ports.', listType: 'atomic' }),
-}))
+const endpointsSchema = obj(
+  'io.k8s.api.core.v1.Endpoints',
+  'The addresses behind the service of the same name; deprecated in favour of EndpointSlice.',
+  () => ({
+    ...typeMeta(),
+    metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
+    subsets: opt(2, list(endpointSubset), { doc: 'The addresses, grouped by their ports.', listType: 'atomic' }),
+  }),
+)
 export type Endpoints = Stored<Infer<typeof endpointsSchema>>
 export type EndpointSubset = Infer<typeof endpointSubset>
 export type EndpointAddress = Infer<typeof endpointAddress>
@@ -54,7 +58,16 @@ export const endpoints = resource<Endpoints>({
   shortNames: ['ep'],
   allowCreateOnUpdate: true,
   deprecated: 'v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice',
-  columns: [nameColumn, { name: 'Endpoints', type: 'string', doc: 'Addresses with their ports', cell: e => firstThree((e.subsets ?? []).flatMap(pairs), '<none>') }, ageColumn],
+  columns: [
+    nameColumn,
+    {
+      name: 'Endpoints',
+      type: 'string',
+      doc: 'Addresses with their ports',
+      cell: e => firstThree((e.subsets ?? []).flatMap(pairs), '<none>'),
+    },
+    ageColumn,
+  ],
   validate: (e, at) => (e.subsets ?? []).flatMap((s, i) => validateSubset(s, at.child('subsets').index(i))),
 })
 
@@ -89,6 +102,7 @@ function validatePort(p: CoreEndpointPort, needsName: boolean, at: Path): FieldE
   errors.push(...isPortNumber(p.port ?? 0).map(e => invalid(at.child('port'), p.port ?? 0, e)))
   if (!p.protocol) errors.push(required(at.child('protocol')))
   else if (!['SCTP', 'TCP', 'UDP'].includes(p.protocol)) errors.push(notSupported(at.child('protocol'), p.protocol, ['SCTP', 'TCP', 'UDP']))
-  if (p.appProtocol !== undefined) errors.push(...isQualifiedName(p.appProtocol).map(e => invalid(at.child('appProtocol'), p.appProtocol, e)))
+  if (p.appProtocol !== undefined)
+    errors.push(...isQualifiedName(p.appProtocol).map(e => invalid(at.child('appProtocol'), p.appProtocol, e)))
   return errors
 }

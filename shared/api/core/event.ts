@@ -37,7 +37,8 @@ export type Event = Stored<Infer<typeof eventSchema>>
 
 const firstSeen = (e: Event): string => age(e.firstTimestamp ?? e.eventTime)
 const lastSeen = (e: Event): string => (e.series ? age(e.series.lastObservedTime) : e.lastTimestamp ? age(e.lastTimestamp) : firstSeen(e))
-const source = (e: Event): string => [e.source?.component || e.reportingComponent || '', e.source?.host || e.reportingInstance].filter((s, i) => i === 0 || s).join(', ')
+const source = (e: Event): string =>
+  [e.source?.component || e.reportingComponent || '', e.source?.host || e.reportingInstance].filter((s, i) => i === 0 || s).join(', ')
 
 export const event = resource<Event>({
   ...events,
@@ -51,12 +52,23 @@ export const event = resource<Event>({
     { name: 'Last Seen', type: 'string', doc: 'When it last happened', cell: lastSeen },
     { name: 'Type', type: 'string', doc: 'Normal or Warning', cell: e => e.type ?? '' },
     { name: 'Reason', type: 'string', doc: 'What happened, one word', cell: e => e.reason ?? '' },
-    { name: 'Object', type: 'string', doc: 'What it happened to', cell: e => [(e.involvedObject.kind ?? '').toLowerCase(), e.involvedObject.name].filter(Boolean).join('/') },
+    {
+      name: 'Object',
+      type: 'string',
+      doc: 'What it happened to',
+      cell: e => [(e.involvedObject.kind ?? '').toLowerCase(), e.involvedObject.name].filter(Boolean).join('/'),
+    },
     { name: 'Subobject', type: 'string', wide: true, doc: 'The part of the object', cell: e => e.involvedObject.fieldPath ?? '' },
     { name: 'Source', type: 'string', wide: true, doc: 'Who saw it', cell: source },
     { name: 'Message', type: 'string', doc: 'What happened', cell: e => (e.message ?? '').trim() },
     { name: 'First Seen', type: 'string', wide: true, doc: 'When it first happened', cell: firstSeen },
-    { name: 'Count', type: 'string', wide: true, doc: 'How often it happened', cell: e => (e.series ? (e.series.count ?? 0) : e.count || 1) },
+    {
+      name: 'Count',
+      type: 'string',
+      wide: true,
+      doc: 'How often it happened',
+      cell: e => (e.series ? (e.series.count ?? 0) : e.count || 1),
+    },
     { name: 'Name', type: 'string', format: 'name', wide: true, doc: 'Name of the event', cell: e => e.metadata.name ?? '' },
   ],
   fields: {
@@ -87,7 +99,9 @@ function validateEvent(e: Event, at: Path): FieldError[] {
   } else {
     if (about === '' && namespace !== 'default' && namespace !== 'kube-system') errors.push(mismatch)
     if (!e.reportingComponent) errors.push(required(at.child('reportingComponent')))
-    errors.push(...isQualifiedName(e.reportingComponent ?? '').map(m => invalid(at.child('reportingComponent'), e.reportingComponent ?? '', m)))
+    errors.push(
+      ...isQualifiedName(e.reportingComponent ?? '').map(m => invalid(at.child('reportingComponent'), e.reportingComponent ?? '', m)),
+    )
     for (const name of ['reportingInstance', 'action', 'reason'] as const) errors.push(...validateText(e[name], 128, true, at.child(name)))
     errors.push(...validateText(e.message, 1024, false, at.child('message')))
   }

@@ -23,7 +23,13 @@ const namespaceSpec = obj('io.k8s.api.core.v1.NamespaceSpec', 'What keeps a name
 
 const namespaceStatus = obj('io.k8s.api.core.v1.NamespaceStatus', 'Where a namespace is in its life.', () => ({
   phase: opt(1, str(['Active', 'Terminating']), { doc: 'Active, or Terminating while its contents are deleted.' }),
-  conditions: opt(2, list(namespaceCondition), { doc: 'How its deletion goes on.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+  conditions: opt(2, list(namespaceCondition), {
+    doc: 'How its deletion goes on.',
+    listType: 'map',
+    listMapKeys: ['type'],
+    mergeKey: 'type',
+    patchStrategy: 'merge',
+  }),
 }))
 
 const namespaceSchema = obj('io.k8s.api.core.v1.Namespace', 'A scope for names; deleting it deletes what it holds.', () => ({
@@ -42,7 +48,11 @@ export const namespace = resource<Namespace>({
   verbs: ['create', 'delete', 'get', 'list', 'patch', 'update', 'watch'],
   hasStatus: true,
   subresources: { status: { verbs: ['get', 'patch', 'update'] }, finalize: { verbs: ['update'] } },
-  columns: [nameColumn, { name: 'Status', type: 'string', doc: 'The status of the namespace', cell: n => n.status?.phase ?? '' }, ageColumn],
+  columns: [
+    nameColumn,
+    { name: 'Status', type: 'string', doc: 'The status of the namespace', cell: n => n.status?.phase ?? '' },
+    ageColumn,
+  ],
   fields: { 'status.phase': n => n.status?.phase ?? '' },
   validateName: nameIsDNSLabel,
   defaults: n => {
@@ -59,7 +69,10 @@ export const namespace = resource<Namespace>({
     if (ctx.subresource !== 'finalize') n.spec.finalizers = old.spec.finalizers
   },
   validate: (n, at) =>
-    (n.spec.finalizers ?? []).flatMap(f => [...validateFinalizerName(f, at.child('spec', 'finalizers')), ...validateKubeFinalizerName(f, at.child('spec', 'finalizers'))]),
+    (n.spec.finalizers ?? []).flatMap(f => [
+      ...validateFinalizerName(f, at.child('spec', 'finalizers')),
+      ...validateKubeFinalizerName(f, at.child('spec', 'finalizers')),
+    ]),
   validateUpdate: (n, _old, at, ctx) => (ctx.subresource === 'status' ? validatePhase(n, at) : []),
 })
 

@@ -29,7 +29,10 @@ function roles(node: Node): string {
   return [...found].sort().join(',') || '<none>'
 }
 
-const address = (type: string) => (node: Node): string => node.status?.addresses?.find(a => a.type === type)?.address ?? '<none>'
+const address =
+  (type: string) =>
+  (node: Node): string =>
+    node.status?.addresses?.find(a => a.type === type)?.address ?? '<none>'
 const wide = (name: string, cell: (node: Node) => string): Column<Node> => ({ name, type: 'string', wide: true, cell })
 
 export const node = resource<Node>({

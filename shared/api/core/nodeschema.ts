@@ -9,13 +9,17 @@ export const taint = obj('io.k8s.api.core.v1.Taint', 'Keeps pods that do not tol
   timeAdded: opt(4, time(), { doc: 'When the taint was added.', pointer: true }),
 }))
 
-const configMapNodeConfigSource = obj('io.k8s.api.core.v1.ConfigMapNodeConfigSource', 'A kubelet configuration in a ConfigMap; no longer used.', () => ({
-  namespace: req(1, str(), { doc: 'Namespace of the ConfigMap.', default: '' }),
-  name: req(2, str(), { doc: 'Name of the ConfigMap.', default: '' }),
-  uid: opt(3, str(), { doc: 'UID of the ConfigMap.' }),
-  resourceVersion: opt(4, str(), { doc: 'Version of the ConfigMap.' }),
-  kubeletConfigKey: req(5, str(), { doc: 'The key that holds the configuration.', default: '' }),
-}))
+const configMapNodeConfigSource = obj(
+  'io.k8s.api.core.v1.ConfigMapNodeConfigSource',
+  'A kubelet configuration in a ConfigMap; no longer used.',
+  () => ({
+    namespace: req(1, str(), { doc: 'Namespace of the ConfigMap.', default: '' }),
+    name: req(2, str(), { doc: 'Name of the ConfigMap.', default: '' }),
+    uid: opt(3, str(), { doc: 'UID of the ConfigMap.' }),
+    resourceVersion: opt(4, str(), { doc: 'Version of the ConfigMap.' }),
+    kubeletConfigKey: req(5, str(), { doc: 'The key that holds the configuration.', default: '' }),
+  }),
+)
 const nodeConfigSource = obj('io.k8s.api.core.v1.NodeConfigSource', 'Where a node got its configuration from; no longer used.', () => ({
   configMap: opt(2, configMapNodeConfigSource, { doc: 'A ConfigMap.' }),
 }))
@@ -94,8 +98,20 @@ const nodeStatus = obj('io.k8s.api.core.v1.NodeStatus', 'What a node reports abo
   capacity: opt(1, map(quantity()), { doc: 'All that the node has.' }),
   allocatable: opt(2, map(quantity()), { doc: 'What of it pods may use.' }),
   phase: opt(3, str(['Pending', 'Running', 'Terminated']), { doc: 'No longer used.' }),
-  conditions: opt(4, list(nodeCondition), { doc: 'How it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
-  addresses: opt(5, list(nodeAddress), { doc: 'Where it is.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+  conditions: opt(4, list(nodeCondition), {
+    doc: 'How it is.',
+    listType: 'map',
+    listMapKeys: ['type'],
+    mergeKey: 'type',
+    patchStrategy: 'merge',
+  }),
+  addresses: opt(5, list(nodeAddress), {
+    doc: 'Where it is.',
+    listType: 'map',
+    listMapKeys: ['type'],
+    mergeKey: 'type',
+    patchStrategy: 'merge',
+  }),
   daemonEndpoints: opt(6, nodeDaemonEndpoints, { doc: 'Where its daemons listen.', default: {} }),
   nodeInfo: opt(7, nodeSystemInfo, { doc: 'What it consists of.', default: {} }),
   images: opt(8, list(containerImage), { doc: 'Images it has.', listType: 'atomic' }),

@@ -51,7 +51,9 @@ const isExtended = (name: string): boolean => name.includes('/') && !name.includ
 
 function validateSwap(node: Node, at: Path): FieldError[] {
   const capacity = node.status?.nodeInfo?.swap?.capacity
-  return capacity !== undefined && capacity <= 0 ? [invalid(at.child('metadata', 'nodeSwapStatus', 'capacity'), capacity, 'must be greater than 0')] : []
+  return capacity !== undefined && capacity <= 0
+    ? [invalid(at.child('metadata', 'nodeSwapStatus', 'capacity'), capacity, 'must be greater than 0')]
+    : []
 }
 
 function validatePodCIDRs(ranges: readonly string[], at: Path): FieldError[] {
@@ -77,6 +79,7 @@ export function validateNodeUpdate(node: Node, old: Node, at: Path): FieldError[
   if (old.spec.providerID && old.spec.providerID !== node.spec.providerID) {
     errors.push(forbidden(at.child('spec', 'providerID'), 'node updates may not change providerID except from "" to valid'))
   }
-  if ((node.spec.externalID ?? '') !== (old.spec.externalID ?? '')) errors.push(forbidden(at.child('spec', 'externalID'), 'may not be updated'))
+  if ((node.spec.externalID ?? '') !== (old.spec.externalID ?? ''))
+    errors.push(forbidden(at.child('spec', 'externalID'), 'may not be updated'))
   return errors
 }

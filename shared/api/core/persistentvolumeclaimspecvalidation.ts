@@ -36,7 +36,8 @@ export function validatePersistentVolumeClaimSpec(spec: PersistentVolumeClaimSpe
   else if (compareQuantity(storage, '0') <= 0) errors.push(invalid(storageAt, storage, 'must be greater than zero'))
   for (const name of ['storageClassName', 'volumeAttributesClassName'] as const)
     if (spec[name]) errors.push(...isDNS1123Subdomain(spec[name]).map(m => invalid(path.child(name), spec[name], m)))
-  if (spec.volumeMode !== undefined && !volumeModes.includes(spec.volumeMode)) errors.push(notSupported(path.child('volumeMode'), spec.volumeMode, volumeModes))
+  if (spec.volumeMode !== undefined && !volumeModes.includes(spec.volumeMode))
+    errors.push(notSupported(path.child('volumeMode'), spec.volumeMode, volumeModes))
   return [...errors, ...validateSources(spec, path)]
 }
 
@@ -47,12 +48,18 @@ function validateSources(spec: PersistentVolumeClaimSpec, path: Path): FieldErro
   if (dataSourceRef) {
     errors.push(...validateSource(dataSourceRef, path.child('dataSourceRef')))
     if (dataSourceRef.namespace)
-      errors.push(...isDNS1123Label(dataSourceRef.namespace).map(m => invalid(path.child('dataSourceRef', 'namespace'), dataSourceRef.namespace, m)))
+      errors.push(
+        ...isDNS1123Label(dataSourceRef.namespace).map(m => invalid(path.child('dataSourceRef', 'namespace'), dataSourceRef.namespace, m)),
+      )
   }
   if (!dataSource || !dataSourceRef) return errors
   const shown = String(path.child('dataSource'))
   if (dataSourceRef.namespace) errors.push(invalid(path, shown, 'may not be specified when dataSourceRef.namespace is specified'))
-  else if (dataSource.apiGroup !== dataSourceRef.apiGroup || dataSource.kind !== dataSourceRef.kind || dataSource.name !== dataSourceRef.name)
+  else if (
+    dataSource.apiGroup !== dataSourceRef.apiGroup ||
+    dataSource.kind !== dataSourceRef.kind ||
+    dataSource.name !== dataSourceRef.name
+  )
     errors.push(invalid(path, shown, 'must match dataSourceRef'))
   return errors
 }

@@ -17,12 +17,16 @@ import { podQOS } from './podspec/qos.ts'
 import { validatePodUpdate } from './podspec/updatevalidation.ts'
 import { validatePodSpec } from './podspec/validation.ts'
 
-export const podSchema = obj('io.k8s.api.core.v1.Pod', 'Containers that run together on one node and share its network address and volumes.', () => ({
-  ...typeMeta(),
-  metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
-  spec: opt(2, podSpec, { doc: 'What the pod should run, where and how.', default: {} }),
-  status: opt(3, podStatus, { doc: 'What is known about it; written by the system.', default: {} }),
-}))
+export const podSchema = obj(
+  'io.k8s.api.core.v1.Pod',
+  'Containers that run together on one node and share its network address and volumes.',
+  () => ({
+    ...typeMeta(),
+    metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
+    spec: opt(2, podSpec, { doc: 'What the pod should run, where and how.', default: {} }),
+    status: opt(3, podStatus, { doc: 'What is known about it; written by the system.', default: {} }),
+  }),
+)
 export type Pod = Stored<Infer<typeof podSchema>>
 
 /** A pod's status has been final since it got there. */
@@ -71,7 +75,14 @@ function prepareForCreate(p: Pod): void {
   mirrorServiceAccount(p.spec)
   p.status = { phase: 'Pending', qosClass: podQOS(p.spec) }
   if (p.spec.schedulingGates?.length)
-    p.status.conditions = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated', message: 'Scheduling is blocked due to non-empty scheduling gates' }]
+    p.status.conditions = [
+      {
+        type: 'PodScheduled',
+        status: 'False',
+        reason: 'SchedulingGated',
+        message: 'Scheduling is blocked due to non-empty scheduling gates',
+      },
+    ]
   mergeSelectors(p)
 }
 

@@ -38,7 +38,10 @@ export const secret = resource<Secret>({
     delete s.stringData
   },
   validate: validateSecret,
-  validateUpdate: (s, old, at) => [...validateImmutable(s.type, old.type, at.child('type')), ...validateStillImmutable(s, old, ['data'], at)],
+  validateUpdate: (s, old, at) => [
+    ...validateImmutable(s.type, old.type, at.child('type')),
+    ...validateStillImmutable(s, old, ['data'], at),
+  ],
 })
 
 function validateSecret(s: Secret, at: Path): FieldError[] {
@@ -86,7 +89,9 @@ function validateJSONObject(data: { [key: string]: string }, key: string, at: Pa
   if (text === '') return bad('unexpected end of JSON input')
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && !Array.isArray(value) ? [] : bad('json: cannot unmarshal value into Go value of type map[string]interface {}')
+    return typeof value === 'object' && !Array.isArray(value)
+      ? []
+      : bad('json: cannot unmarshal value into Go value of type map[string]interface {}')
   } catch {
     return bad('invalid character looking for beginning of value')
   }

@@ -32,7 +32,8 @@ function externalIP(s: Service): string {
       return '<unknown>'
   }
 }
-const ports = (s: Service): string => (s.spec.ports ?? []).map(p => `${p.port}${p.nodePort ? `:${p.nodePort}` : ''}/${p.protocol}`).join(',') || '<none>'
+const ports = (s: Service): string =>
+  (s.spec.ports ?? []).map(p => `${p.port}${p.nodePort ? `:${p.nodePort}` : ''}/${p.protocol}`).join(',') || '<none>'
 
 export const service = resource<Service>({
   ...services,

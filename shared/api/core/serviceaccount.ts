@@ -9,7 +9,13 @@ import { localObjectReference, objectReference } from './objectreference.ts'
 const serviceAccountSchema = obj('io.k8s.api.core.v1.ServiceAccount', 'An identity for the processes in pods.', () => ({
   ...typeMeta(),
   metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
-  secrets: opt(2, list(objectReference), { doc: 'Secrets that its pods may use.', listType: 'map', listMapKeys: ['name'], mergeKey: 'name', patchStrategy: 'merge' }),
+  secrets: opt(2, list(objectReference), {
+    doc: 'Secrets that its pods may use.',
+    listType: 'map',
+    listMapKeys: ['name'],
+    mergeKey: 'name',
+    patchStrategy: 'merge',
+  }),
   imagePullSecrets: opt(3, list(localObjectReference), { doc: 'Secrets to pull images with.', listType: 'atomic' }),
   automountServiceAccountToken: opt(4, bool(), { doc: 'Whether its pods get a token; a pod may say otherwise.' }),
 }))
@@ -20,6 +26,10 @@ export const serviceAccount = resource<ServiceAccount>({
   schema: serviceAccountSchema,
   singular: 'serviceaccount',
   shortNames: ['sa'],
-  columns: [nameColumn, { name: 'Secrets', type: 'string', doc: 'How many secrets it names', cell: s => s.secrets?.length ?? 0 }, ageColumn],
+  columns: [
+    nameColumn,
+    { name: 'Secrets', type: 'string', doc: 'How many secrets it names', cell: s => s.secrets?.length ?? 0 },
+    ageColumn,
+  ],
   subresources: { token: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest', verbs: ['create'] } },
 })

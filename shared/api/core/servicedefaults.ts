@@ -1,4 +1,7 @@
-/** Defaults of core/v1 Service and what a change of its type clears, all but allocation (pkg/apis/core/v1/defaults.go, pkg/registry/core/service/strategy.go). */
+/**
+ * Defaults of core/v1 Service and what a change of its type clears, all but allocation (pkg/apis/core/v1/defaults.go,
+ * pkg/registry/core/service/strategy.go).
+ */
 import { semanticEqual } from '../meta/validation.ts'
 import type { Service, ServicePort, ServiceSpec } from './service.ts'
 
@@ -14,7 +17,8 @@ export const needsNodePort = (spec: ServiceSpec): boolean =>
 export function defaultService({ spec, status }: Service): void {
   spec.sessionAffinity ||= 'None'
   if (spec.sessionAffinity === 'None') delete spec.sessionAffinityConfig
-  if (spec.sessionAffinity === 'ClientIP' && spec.sessionAffinityConfig?.clientIP?.timeoutSeconds === undefined) spec.sessionAffinityConfig = { clientIP: { timeoutSeconds: 10800 } }
+  if (spec.sessionAffinity === 'ClientIP' && spec.sessionAffinityConfig?.clientIP?.timeoutSeconds === undefined)
+    spec.sessionAffinityConfig = { clientIP: { timeoutSeconds: 10800 } }
   spec.type ||= 'ClusterIP'
   for (const port of spec.ports ?? []) {
     port.protocol ||= 'TCP'
@@ -73,7 +77,14 @@ export function dropTypeDependent(spec: ServiceSpec, old: ServiceSpec): void {
       delete spec.ipFamilyPolicy
     }
   }
-  if (needsNodePort(old) && !needsNodePort(spec) && semanticEqual(spec.ports?.map(p => p.nodePort ?? 0), old.ports?.map(p => p.nodePort ?? 0))) {
+  if (
+    needsNodePort(old) &&
+    !needsNodePort(spec) &&
+    semanticEqual(
+      spec.ports?.map(p => p.nodePort ?? 0),
+      old.ports?.map(p => p.nodePort ?? 0),
+    )
+  ) {
     for (const port of spec.ports ?? []) delete port.nodePort
   }
   if (needsHealthCheck(old) && !needsHealthCheck(spec) && same('healthCheckNodePort')) delete spec.healthCheckNodePort

@@ -19,18 +19,29 @@ const sessionAffinityConfig = obj('io.k8s.api.core.v1.SessionAffinityConfig', 'S
 }))
 
 const serviceSpec = obj('io.k8s.api.core.v1.ServiceSpec', 'Which pods a service stands for, and where it listens.', () => ({
-  ports: opt(1, list(servicePort), { doc: 'Its ports.', listType: 'map', listMapKeys: ['port', 'protocol'], mergeKey: 'port', patchStrategy: 'merge' }),
+  ports: opt(1, list(servicePort), {
+    doc: 'Its ports.',
+    listType: 'map',
+    listMapKeys: ['port', 'protocol'],
+    mergeKey: 'port',
+    patchStrategy: 'merge',
+  }),
   selector: opt(2, map(str()), { doc: 'Labels of its pods; without it somebody else manages the endpoints.', mapType: 'atomic' }),
   clusterIP: opt(3, str(), { doc: 'Its virtual address; None for a headless service; allocated when empty.' }),
   clusterIPs: opt(18, list(str()), { doc: 'Its addresses for each IP family; the first is clusterIP.', listType: 'atomic' }),
-  type: opt(4, str(['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort']), { doc: 'Who can reach it: ClusterIP, NodePort, LoadBalancer or ExternalName.' }),
+  type: opt(4, str(['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort']), {
+    doc: 'Who can reach it: ClusterIP, NodePort, LoadBalancer or ExternalName.',
+  }),
   externalIPs: opt(5, list(str()), { doc: 'Further addresses at which nodes accept its traffic.', listType: 'atomic' }),
   sessionAffinity: opt(7, str(['ClientIP', 'None']), { doc: 'ClientIP keeps a client with one pod.' }),
   loadBalancerIP: opt(8, str(), { doc: 'Wanted address of the load balancer; deprecated.' }),
   loadBalancerSourceRanges: opt(9, list(str()), { doc: 'Clients that the load balancer lets in.', listType: 'atomic' }),
   externalName: opt(10, str(), { doc: 'The DNS name that an ExternalName service stands for.' }),
   externalTrafficPolicy: opt(11, str(['Cluster', 'Local']), { doc: 'Local keeps traffic from outside on the node that it reached.' }),
-  healthCheckNodePort: opt(12, int32(), { doc: 'Where nodes tell a load balancer whether they have endpoints, with Local.', pointer: false }),
+  healthCheckNodePort: opt(12, int32(), {
+    doc: 'Where nodes tell a load balancer whether they have endpoints, with Local.',
+    pointer: false,
+  }),
   publishNotReadyAddresses: opt(13, bool(), { doc: 'Treat all endpoints as ready.', pointer: false }),
   sessionAffinityConfig: opt(14, sessionAffinityConfig, { doc: 'Settings of session affinity.' }),
   ipFamilies: opt(19, list(str(['', 'IPv4', 'IPv6'])), { doc: 'The families of its addresses, in order.', listType: 'atomic' }),
@@ -57,7 +68,13 @@ const loadBalancerStatus = obj('io.k8s.api.core.v1.LoadBalancerStatus', 'How a l
 }))
 const serviceStatus = obj('io.k8s.api.core.v1.ServiceStatus', 'How a service is.', () => ({
   loadBalancer: opt(1, loadBalancerStatus, { doc: 'How its load balancer is.', default: {} }),
-  conditions: opt(2, list(condition), { doc: 'How it is otherwise.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+  conditions: opt(2, list(condition), {
+    doc: 'How it is otherwise.',
+    listType: 'map',
+    listMapKeys: ['type'],
+    mergeKey: 'type',
+    patchStrategy: 'merge',
+  }),
 }))
 
 export const serviceSchema = obj('io.k8s.api.core.v1.Service', 'A stable address for a changing set of pods.', () => ({

@@ -8,7 +8,8 @@ import { validateClusterIPs } from './serviceipvalidation.ts'
 import { isExternallyAccessible, isHeadless, needsClusterIP, needsHealthCheck } from './servicedefaults.ts'
 
 export const protocols = ['SCTP', 'TCP', 'UDP']
-const supported = (value: string | undefined, values: readonly string[], at: Path): FieldError[] => (values.includes(value ?? '') ? [] : [notSupported(at, value ?? '', values)])
+const supported = (value: string | undefined, values: readonly string[], at: Path): FieldError[] =>
+  values.includes(value ?? '') ? [] : [notSupported(at, value ?? '', values)]
 const all = (errors: string[], at: Path, value: unknown): FieldError[] => errors.map(e => invalid(at, value, e))
 
 /** `old` is the stored service on an update: what it already had is not checked by newer rules. */
@@ -18,14 +19,28 @@ export function validateService(service: Service, at: Path, old?: Service): Fiel
   const errors = validateTopologyAnnotations(service, at)
   if (!spec.ports?.length && !isHeadless(spec) && spec.type !== 'ExternalName') errors.push(required(path.child('ports')))
   errors.push(...validateType(spec, path), ...validatePorts(spec, path.child('ports')))
-  errors.push(...validateLabels(spec.selector, path.child('selector')), ...validateAffinity(spec, path), ...validateClusterIPs(spec, old?.spec, path))
+  errors.push(
+    ...validateLabels(spec.selector, path.child('selector')),
+    ...validateAffinity(spec, path),
+    ...validateClusterIPs(spec, old?.spec, path),
+  )
   spec.externalIPs?.forEach((ip, i) => {
     const here = path.child('externalIPs').index(i)
     const bad = validateIP(here, ip, old?.spec.externalIPs)
     errors.push(...(bad.length ? bad : validateNonSpecialIP(ip, here)))
   })
-  errors.push(...(spec.type ? supported(spec.type, ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'], path.child('type')) : [required(path.child('type'))]))
-  return [...errors, ...validateNodePorts(spec, path.child('ports')), ...validateSourceRanges(service, at, old), ...validateLoadBalancer(spec, path), ...validateTrafficPolicies(spec, path)]
+  errors.push(
+    ...(spec.type
+      ? supported(spec.type, ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'], path.child('type'))
+      : [required(path.child('type'))]),
+  )
+  return [
+    ...errors,
+    ...validateNodePorts(spec, path.child('ports')),
+    ...validateSourceRanges(service, at, old),
+    ...validateLoadBalancer(spec, path),
+    ...validateTrafficPolicies(spec, path),
+  ]
 }
 
 const hints = 'service.kubernetes.io/topology-aware-hints'
@@ -33,14 +48,19 @@ const mode = 'service.kubernetes.io/topology-mode'
 function validateTopologyAnnotations(service: Service, at: Path): FieldError[] {
   const annotations = service.metadata.annotations ?? {}
   if (annotations[hints] === undefined || annotations[mode] === undefined || annotations[hints] === annotations[mode]) return []
-  return [invalid(at.child('metadata', 'annotations').key(mode), annotations[mode], `must match annotations[${hints}] when both are specified`)]
+  return [
+    invalid(at.child('metadata', 'annotations').key(mode), annotations[mode], `must match annotations[${hints}] when both are specified`),
+  ]
 }
 
 function validateType(spec: ServiceSpec, at: Path): FieldError[] {
   const errors: FieldError[] = []
   if (spec.type === 'LoadBalancer') {
     spec.ports?.forEach((p, i) => {
-      if (p.port === 10250) errors.push(invalid(at.child('ports').index(i).child('port'), p.port, 'may not expose port 10250 externally since it is used by kubelet'))
+      if (p.port === 10250)
+        errors.push(
+          invalid(at.child('ports').index(i).child('port'), p.port, 'may not expose port 10250 externally since it is used by kubelet'),
+        )
     })
   }
   if ((spec.type === 'LoadBalancer' || spec.type === 'NodePort') && isHeadless(spec)) {
@@ -94,14 +114,17 @@ function validateNodePorts(spec: ServiceSpec, at: Path): FieldError[] {
 function validateAffinity(spec: ServiceSpec, at: Path): FieldError[] {
   if (!spec.sessionAffinity) return [required(at.child('sessionAffinity'))]
   const config = at.child('sessionAffinityConfig')
-  if (spec.sessionAffinity === 'None') return spec.sessionAffinityConfig ? [forbidden(config, 'must not be set when session affinity is None')] : []
+  if (spec.sessionAffinity === 'None')
+    return spec.sessionAffinityConfig ? [forbidden(config, 'must not be set when session affinity is None')] : []
   if (spec.sessionAffinity !== 'ClientIP') return [notSupported(at.child('sessionAffinity'), spec.sessionAffinity, ['ClientIP', 'None'])]
   const needed = 'when session affinity type is ClientIP'
   if (!spec.sessionAffinityConfig) return [required(config, needed)]
   if (!spec.sessionAffinityConfig.clientIP) return [required(config.child('clientIP'), needed)]
   const timeout = spec.sessionAffinityConfig.clientIP.timeoutSeconds
   if (timeout === undefined) return [required(config.child('clientIP', 'timeoutSeconds'), needed)]
-  return timeout > 0 && timeout <= 86400 ? [] : [invalid(config.child('clientIP', 'timeoutSeconds'), timeout, 'must be greater than 0 and less than 86400')]
+  return timeout > 0 && timeout <= 86400
+    ? []
+    : [invalid(config.child('clientIP', 'timeoutSeconds'), timeout, 'must be greater than 0 and less than 86400')]
 }
 
 const rangesAnnotation = 'service.beta.kubernetes.io/load-balancer-source-ranges'
@@ -112,7 +135,9 @@ function validateSourceRanges(service: Service, at: Path, old?: Service): FieldE
   if (spec.loadBalancerSourceRanges?.length) {
     const path = at.child('spec', 'LoadBalancerSourceRanges')
     if (spec.type !== 'LoadBalancer') errors.push(forbidden(path, onlyLoadBalancer))
-    spec.loadBalancerSourceRanges.forEach((r, i) => errors.push(...validateCIDR(path.index(i), r.trim(), old?.spec.loadBalancerSourceRanges)))
+    spec.loadBalancerSourceRanges.forEach((r, i) =>
+      errors.push(...validateCIDR(path.index(i), r.trim(), old?.spec.loadBalancerSourceRanges)),
+    )
     return errors
   }
   const text = service.metadata.annotations?.[rangesAnnotation]
@@ -128,24 +153,36 @@ function validateLoadBalancer(spec: ServiceSpec, at: Path): FieldError[] {
   if (spec.type === 'LoadBalancer') {
     return [
       ...(spec.allocateLoadBalancerNodePorts === undefined ? [required(at.child('allocateLoadBalancerNodePorts'))] : []),
-      ...(spec.loadBalancerClass === undefined ? [] : all(isQualifiedName(spec.loadBalancerClass), at.child('loadBalancerClass'), spec.loadBalancerClass)),
+      ...(spec.loadBalancerClass === undefined
+        ? []
+        : all(isQualifiedName(spec.loadBalancerClass), at.child('loadBalancerClass'), spec.loadBalancerClass)),
     ]
   }
-  return (['allocateLoadBalancerNodePorts', 'loadBalancerClass'] as const).filter(f => spec[f] !== undefined).map(f => forbidden(at.child(f), onlyLoadBalancer))
+  return (['allocateLoadBalancerNodePorts', 'loadBalancerClass'] as const)
+    .filter(f => spec[f] !== undefined)
+    .map(f => forbidden(at.child(f), onlyLoadBalancer))
 }
 
 function validateTrafficPolicies(spec: ServiceSpec, at: Path): FieldError[] {
   const errors: FieldError[] = []
   const [external, health] = [at.child('externalTrafficPolicy'), at.child('healthCheckNodePort')]
-  if (isExternallyAccessible(spec)) errors.push(...(spec.externalTrafficPolicy ? supported(spec.externalTrafficPolicy, ['Cluster', 'Local'], external) : [required(external)]))
-  else if (spec.externalTrafficPolicy) errors.push(invalid(external, spec.externalTrafficPolicy, 'may only be set for externally-accessible services'))
+  if (isExternallyAccessible(spec))
+    errors.push(
+      ...(spec.externalTrafficPolicy ? supported(spec.externalTrafficPolicy, ['Cluster', 'Local'], external) : [required(external)]),
+    )
+  else if (spec.externalTrafficPolicy)
+    errors.push(invalid(external, spec.externalTrafficPolicy, 'may only be set for externally-accessible services'))
   const port = spec.healthCheckNodePort ?? 0
   if (needsHealthCheck(spec)) errors.push(...(port === 0 ? [required(health)] : all(isPortNumber(port), health, port)))
-  else if (port !== 0) errors.push(invalid(health, port, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
+  else if (port !== 0)
+    errors.push(invalid(health, port, "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"))
   const internal = at.child('internalTrafficPolicy')
   if (spec.internalTrafficPolicy !== undefined) errors.push(...supported(spec.internalTrafficPolicy, ['Cluster', 'Local'], internal))
   else if (needsClusterIP(spec)) errors.push(required(internal))
-  if (spec.trafficDistribution !== undefined) errors.push(...supported(spec.trafficDistribution, ['PreferClose', 'PreferSameNode', 'PreferSameZone'], at.child('trafficDistribution')))
+  if (spec.trafficDistribution !== undefined)
+    errors.push(
+      ...supported(spec.trafficDistribution, ['PreferClose', 'PreferSameNode', 'PreferSameZone'], at.child('trafficDistribution')),
+    )
   return errors
 }
 
@@ -154,7 +191,8 @@ export function validateServiceStatus(service: Service, at: Path, old: Service):
   const ingresses = service.status?.loadBalancer?.ingress ?? []
   const path = at.child('status', 'loadBalancer', 'ingress')
   const errors = validateConditions(service.status?.conditions, at.child('status', 'conditions'))
-  if (ingresses.length && service.spec.type !== 'LoadBalancer') return [...errors, forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
+  if (ingresses.length && service.spec.type !== 'LoadBalancer')
+    return [...errors, forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
   const known = (old.status?.loadBalancer?.ingress ?? []).map(i => i.ip ?? '')
   ingresses.forEach((ingress, i) => {
     const here = path.index(i)
@@ -165,7 +203,8 @@ export function validateServiceStatus(service: Service, at: Path, old: Service):
     } else if (ingress.ipMode !== undefined) errors.push(forbidden(here.child('ipMode'), 'may not be specified when `ip` is not set'))
     if (!ingress.hostname) return
     errors.push(...all(isDNS1123Subdomain(ingress.hostname), here.child('hostname'), ingress.hostname))
-    if (canonicalIP(ingress.hostname)) errors.push(invalid(here.child('hostname'), ingress.hostname, 'must be a DNS name, not an IP address'))
+    if (canonicalIP(ingress.hostname))
+      errors.push(invalid(here.child('hostname'), ingress.hostname, 'must be a DNS name, not an IP address'))
   })
   return errors
 }

@@ -1,4 +1,7 @@
-/** discovery.k8s.io/v1 EndpointSlice: a part of the endpoints of a service. https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ */
+/**
+ * discovery.k8s.io/v1 EndpointSlice: a part of the endpoints of a service.
+ * https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
+ */
 import { bool, int32, list, map, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { objectReference } from '../core/objectreference.ts'
 import { ageColumn, firstThree, nameColumn } from '../columns.ts'
@@ -7,13 +10,21 @@ import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 import { validateEndpointSlice, validateEndpointSliceUpdate } from './endpointslicevalidation.ts'
 
-const endpointConditions = obj('io.k8s.api.discovery.v1.EndpointConditions', 'How an endpoint is; absent values count as upstream says for each.', () => ({
-  ready: opt(1, bool(), { doc: 'Takes new traffic; absent counts as true.' }),
-  serving: opt(2, bool(), { doc: 'As ready, but also said of terminating endpoints; absent counts as ready.' }),
-  terminating: opt(3, bool(), { doc: 'Is about to go; absent counts as false.' }),
+const endpointConditions = obj(
+  'io.k8s.api.discovery.v1.EndpointConditions',
+  'How an endpoint is; absent values count as upstream says for each.',
+  () => ({
+    ready: opt(1, bool(), { doc: 'Takes new traffic; absent counts as true.' }),
+    serving: opt(2, bool(), { doc: 'As ready, but also said of terminating endpoints; absent counts as ready.' }),
+    terminating: opt(3, bool(), { doc: 'Is about to go; absent counts as false.' }),
+  }),
+)
+const forZone = obj('io.k8s.api.discovery.v1.ForZone', 'A zone that should use the endpoint.', () => ({
+  name: req(1, str(), { doc: 'The zone.', default: '' }),
 }))
-const forZone = obj('io.k8s.api.discovery.v1.ForZone', 'A zone that should use the endpoint.', () => ({ name: req(1, str(), { doc: 'The zone.', default: '' }) }))
-const forNode = obj('io.k8s.api.discovery.v1.ForNode', 'A node that should use the endpoint.', () => ({ name: req(1, str(), { doc: 'The node.', default: '' }) }))
+const forNode = obj('io.k8s.api.discovery.v1.ForNode', 'A node that should use the endpoint.', () => ({
+  name: req(1, str(), { doc: 'The node.', default: '' }),
+}))
 const endpointHints = obj('io.k8s.api.discovery.v1.EndpointHints', 'Who should use an endpoint.', () => ({
   forZones: opt(1, list(forZone), { doc: 'Zones; at most 8.', listType: 'atomic' }),
   forNodes: opt(2, list(forNode), { doc: 'Nodes; at most 8.', listType: 'atomic' }),
@@ -59,8 +70,26 @@ export const endpointSlice = resource<EndpointSlice>({
   columns: [
     nameColumn,
     { name: 'AddressType', type: 'string', doc: 'IPv4, IPv6 or FQDN', cell: s => s.addressType ?? '' },
-    { name: 'Ports', type: 'string', doc: 'The ports', cell: s => firstThree((s.ports ?? []).map(p => (p.port === undefined ? (p.name ?? '*') : String(p.port))), '<unset>') },
-    { name: 'Endpoints', type: 'string', doc: 'The addresses', cell: s => firstThree((s.endpoints ?? []).flatMap(e => e.addresses ?? []), '<unset>') },
+    {
+      name: 'Ports',
+      type: 'string',
+      doc: 'The ports',
+      cell: s =>
+        firstThree(
+          (s.ports ?? []).map(p => (p.port === undefined ? (p.name ?? '*') : String(p.port))),
+          '<unset>',
+        ),
+    },
+    {
+      name: 'Endpoints',
+      type: 'string',
+      doc: 'The addresses',
+      cell: s =>
+        firstThree(
+          (s.endpoints ?? []).flatMap(e => e.addresses ?? []),
+          '<unset>',
+        ),
+    },
     ageColumn,
   ],
   defaults: s => {

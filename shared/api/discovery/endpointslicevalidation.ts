@@ -81,7 +81,8 @@ function validatePorts(ports: readonly EndpointPort[], at: Path): FieldError[] {
     names.add(name)
     if (p.protocol === undefined) errors.push(required(here.child('protocol')))
     else if (!protocols.includes(p.protocol)) errors.push(notSupported(here.child('protocol'), p.protocol, protocols))
-    if (p.appProtocol !== undefined) errors.push(...isQualifiedName(p.appProtocol).map(m => invalid(here.child('appProtocol'), p.appProtocol, m)))
+    if (p.appProtocol !== undefined)
+      errors.push(...isQualifiedName(p.appProtocol).map(m => invalid(here.child('appProtocol'), p.appProtocol, m)))
     return errors
   })
 }

@@ -48,7 +48,10 @@ const rename = (object: object, names: Readonly<Record<string, string>>, apiVers
   apiVersion,
 })
 
-const regarding = (field: keyof Event['involvedObject']) => (e: Event): string => e.involvedObject[field] ?? ''
+const regarding =
+  (field: keyof Event['involvedObject']) =>
+  (e: Event): string =>
+    e.involvedObject[field] ?? ''
 
 export const eventV1: Alternate<Event> = {
   group: 'events.k8s.io',

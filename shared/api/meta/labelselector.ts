@@ -4,11 +4,15 @@ import { isLabelValue } from '../../machinery/names.ts'
 import { list, map, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { validateLabelName, validateLabels } from './validation.ts'
 
-export const labelSelectorRequirement = obj('io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement', 'One condition on a label: its key, an operator, and values for the operators that take some.', () => ({
-  key: req(1, str(), { doc: 'The label key.', default: '' }),
-  operator: req(2, str(), { doc: 'In, NotIn, Exists or DoesNotExist.', default: '' }),
-  values: opt(3, list(str()), { doc: 'What In and NotIn compare with; empty for the other operators.', listType: 'atomic' }),
-}))
+export const labelSelectorRequirement = obj(
+  'io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelectorRequirement',
+  'One condition on a label: its key, an operator, and values for the operators that take some.',
+  () => ({
+    key: req(1, str(), { doc: 'The label key.', default: '' }),
+    operator: req(2, str(), { doc: 'In, NotIn, Exists or DoesNotExist.', default: '' }),
+    values: opt(3, list(str()), { doc: 'What In and NotIn compare with; empty for the other operators.', listType: 'atomic' }),
+  }),
+)
 export type LabelSelectorRequirement = Infer<typeof labelSelectorRequirement>
 
 export const labelSelector = obj(
@@ -22,8 +26,15 @@ export const labelSelector = obj(
 )
 export type LabelSelector = Infer<typeof labelSelector>
 
-/** All broken rules of a selector (metav1 validation.ValidateLabelSelector). `allowInvalidValues`: values that are no label values pass, as stored objects may have them. */
-export function validateLabelSelector(selector: LabelSelector | undefined, options: { allowInvalidValues?: boolean }, at: Path): FieldError[] {
+/**
+ * All broken rules of a selector (metav1 validation.ValidateLabelSelector). `allowInvalidValues`: values that are no label values pass, as
+ * stored objects may have them.
+ */
+export function validateLabelSelector(
+  selector: LabelSelector | undefined,
+  options: { allowInvalidValues?: boolean },
+  at: Path,
+): FieldError[] {
   if (!selector) return []
   const errors = validateLabels(selector.matchLabels, at.child('matchLabels'))
   selector.matchExpressions?.forEach((e, i) => errors.push(...validateRequirement(e, options, at.child('matchExpressions').index(i))))
@@ -40,12 +51,14 @@ function validateRequirement(requirement: LabelSelectorRequirement, options: { a
       break
     case 'Exists':
     case 'DoesNotExist':
-      if (values.length > 0) errors.push(forbidden(at.child('values'), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"))
+      if (values.length > 0)
+        errors.push(forbidden(at.child('values'), "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"))
       break
     default:
       errors.push(invalid(at.child('operator'), requirement.operator, 'not a valid selector operator'))
   }
   errors.push(...validateLabelName(requirement.key, at.child('key')))
-  if (!options.allowInvalidValues) values.forEach((v, i) => errors.push(...isLabelValue(v).map(e => invalid(at.child('values').index(i), v, e))))
+  if (!options.allowInvalidValues)
+    values.forEach((v, i) => errors.push(...isLabelValue(v).map(e => invalid(at.child('values').index(i), v, e))))
   return errors
 }

@@ -6,17 +6,24 @@ const dryRunDoc = 'All: go through every stage but do not store.'
 const managerDoc = 'Name under which the change is recorded in managedFields.'
 const validationDoc = 'What to do about unknown and duplicate fields: Ignore, Warn (the default) or Strict.'
 
-export const preconditions = obj('io.k8s.apimachinery.pkg.apis.meta.v1.Preconditions', 'What must hold for the object before it is deleted.', () => ({
-  uid: opt(1, str(), { doc: 'The UID the object must have.', pointer: true }),
-  resourceVersion: opt(2, str(), { doc: 'The version the object must have.', pointer: true }),
-}))
+export const preconditions = obj(
+  'io.k8s.apimachinery.pkg.apis.meta.v1.Preconditions',
+  'What must hold for the object before it is deleted.',
+  () => ({
+    uid: opt(1, str(), { doc: 'The UID the object must have.', pointer: true }),
+    resourceVersion: opt(2, str(), { doc: 'The version the object must have.', pointer: true }),
+  }),
+)
 
 export const deleteOptions = obj('io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions', 'How an object is deleted.', () => ({
   ...typeMeta(),
   gracePeriodSeconds: opt(1, int64(), { doc: 'Seconds until the object is removed; 0 at once, absent as its kind prescribes.' }),
   preconditions: opt(2, preconditions, { doc: 'Checked before the deletion; a mismatch is a conflict.' }),
   orphanDependents: opt(3, bool(), { doc: 'Deprecated form of propagationPolicy.' }),
-  propagationPolicy: opt(4, str(['Orphan', 'Background', 'Foreground']), { doc: 'What happens to dependents: Orphan, Background or Foreground.', pointer: true }),
+  propagationPolicy: opt(4, str(['Orphan', 'Background', 'Foreground']), {
+    doc: 'What happens to dependents: Orphan, Background or Foreground.',
+    pointer: true,
+  }),
   dryRun: opt(5, list(str()), { doc: dryRunDoc, listType: 'atomic' }),
   ignoreStoreReadErrorWithClusterBreakingPotential: opt(6, bool(), { doc: 'Delete even an object that cannot be read from the store.' }),
 }))

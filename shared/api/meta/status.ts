@@ -18,12 +18,16 @@ export const statusDetails = obj('io.k8s.apimachinery.pkg.apis.meta.v1.StatusDet
   retryAfterSeconds: opt(5, int32(), { doc: 'When to try again.', pointer: false }),
 }))
 
-export const status = obj('io.k8s.apimachinery.pkg.apis.meta.v1.Status', 'The outcome of a request that does not answer with an object.', () => ({
-  ...typeMeta(),
-  metadata: opt(1, listMeta, { doc: 'List metadata.', default: {} }),
-  status: opt(2, str(), { doc: 'Success or Failure.' }),
-  message: opt(3, str(), { doc: 'The outcome in words.' }),
-  reason: opt(4, str(), { doc: 'Machine-readable word for a failure.' }),
-  details: opt(5, statusDetails, { doc: 'What the outcome is about.' }),
-  code: opt(6, int32(), { doc: 'The HTTP status code.', pointer: false }),
-}))
+export const status = obj(
+  'io.k8s.apimachinery.pkg.apis.meta.v1.Status',
+  'The outcome of a request that does not answer with an object.',
+  () => ({
+    ...typeMeta(),
+    metadata: opt(1, listMeta, { doc: 'List metadata.', default: {} }),
+    status: opt(2, str(), { doc: 'Success or Failure.' }),
+    message: opt(3, str(), { doc: 'The outcome in words.' }),
+    reason: opt(4, str(), { doc: 'Machine-readable word for a failure.' }),
+    details: opt(5, statusDetails, { doc: 'What the outcome is about.' }),
+    code: opt(6, int32(), { doc: 'The HTTP status code.', pointer: false }),
+  }),
+)

@@ -1,4 +1,6 @@
-/** Rules for what all objects share: metadata, labels, conditions (k8s.io/apimachinery pkg/api/validation and pkg/apis/meta/v1/validation). */
+/**
+ * Rules for what all objects share: metadata, labels, conditions (k8s.io/apimachinery pkg/api/validation and pkg/apis/meta/v1/validation).
+ */
 import { duplicate, forbidden, invalid, notSupported, required, tooLong, type FieldError, type Path } from '../../machinery/field.ts'
 import { isDNS1123Label, isLabelValue, isQualifiedName, regexError } from '../../machinery/names.ts'
 import type { Condition } from './condition.ts'
@@ -7,7 +9,10 @@ import type { ManagedFieldsEntry, ObjectMeta, OwnerReference } from './objectmet
 export const immutableText = 'field is immutable'
 const maxAnnotationBytes = 256 * 1024
 
-/** Whether two values are the same to Kubernetes: absent, null, empty lists and empty maps are one; times compare as instants would after normalising. */
+/**
+ * Whether two values are the same to Kubernetes: absent, null, empty lists and empty maps are one; times compare as instants would after
+ * normalising.
+ */
 export function semanticEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true
   if (isNothing(a) || isNothing(b)) return isNothing(a) && isNothing(b)
@@ -21,8 +26,10 @@ export function semanticEqual(a: unknown, b: unknown): boolean {
 const isNothing = (v: unknown): boolean => v === undefined || v === null || (typeof v === 'object' && Object.keys(v as object).length === 0)
 
 /** The field must be as it was. */
-export const validateImmutable = (value: unknown, old: unknown, at: Path): FieldError[] => (semanticEqual(value, old) ? [] : [invalid(at, value, immutableText)])
-export const validateNonNegative = (value: number | undefined, at: Path): FieldError[] => ((value ?? 0) < 0 ? [invalid(at, value, 'must be greater than or equal to 0')] : [])
+export const validateImmutable = (value: unknown, old: unknown, at: Path): FieldError[] =>
+  semanticEqual(value, old) ? [] : [invalid(at, value, immutableText)]
+export const validateNonNegative = (value: number | undefined, at: Path): FieldError[] =>
+  (value ?? 0) < 0 ? [invalid(at, value, 'must be greater than or equal to 0')] : []
 
 /** A label key. */
 export const validateLabelName = (name: string, at: Path): FieldError[] => isQualifiedName(name).map(e => invalid(at, name, e))
@@ -41,12 +48,21 @@ function validateOwnerReferences(references: readonly OwnerReference[] | undefin
   const errors: FieldError[] = []
   let controller = ''
   for (const ref of references ?? []) {
-    if (!ref.apiVersion || ref.apiVersion.endsWith('/') || ref.apiVersion.split('/').length > 2) errors.push(invalid(at.child('apiVersion'), ref.apiVersion, 'version must not be empty'))
-    for (const name of ['kind', 'name', 'uid'] as const) if (!ref[name]) errors.push(invalid(at.child(name), ref[name] ?? '', 'must not be empty'))
+    if (!ref.apiVersion || ref.apiVersion.endsWith('/') || ref.apiVersion.split('/').length > 2)
+      errors.push(invalid(at.child('apiVersion'), ref.apiVersion, 'version must not be empty'))
+    for (const name of ['kind', 'name', 'uid'] as const)
+      if (!ref[name]) errors.push(invalid(at.child(name), ref[name] ?? '', 'must not be empty'))
     if (ref.apiVersion === 'v1' && ref.kind === 'Event') errors.push(invalid(at, ref, '/v1, Kind=Event is disallowed from being an owner'))
     if (!ref.controller) continue
     const name = `${ref.kind}/${ref.name}`
-    if (controller) errors.push(invalid(at, references, `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${name}`))
+    if (controller)
+      errors.push(
+        invalid(
+          at,
+          references,
+          `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${name}`,
+        ),
+      )
     else controller = name
   }
   return errors
@@ -56,13 +72,17 @@ export const validateFinalizerName = (name: string, at: Path): FieldError[] => i
 const standardFinalizers = ['kubernetes', 'orphan', 'foregroundDeletion']
 /** Built-in kinds take no finalizers without a domain but the standard ones. */
 export const validateKubeFinalizerName = (name: string, at: Path): FieldError[] =>
-  name.includes('/') || standardFinalizers.includes(name) ? [] : [invalid(at, name, 'name is neither a standard finalizer name nor is it fully qualified')]
+  name.includes('/') || standardFinalizers.includes(name)
+    ? []
+    : [invalid(at, name, 'name is neither a standard finalizer name nor is it fully qualified')]
 function validateFinalizers(finalizers: readonly string[] | undefined, at: Path): FieldError[] {
   const errors = (finalizers ?? []).flatMap(f => validateFinalizerName(f, at))
-  if (finalizers?.includes('orphan') && finalizers.includes('foregroundDeletion')) errors.push(invalid(at, finalizers, 'finalizer orphan and foregroundDeletion cannot be both set'))
+  if (finalizers?.includes('orphan') && finalizers.includes('foregroundDeletion'))
+    errors.push(invalid(at, finalizers, 'finalizer orphan and foregroundDeletion cannot be both set'))
   return errors
 }
-const validateKubeFinalizers = (finalizers: readonly string[] | undefined, at: Path): FieldError[] => (finalizers ?? []).flatMap((f, i) => validateKubeFinalizerName(f, at.index(i)))
+const validateKubeFinalizers = (finalizers: readonly string[] | undefined, at: Path): FieldError[] =>
+  (finalizers ?? []).flatMap((f, i) => validateKubeFinalizerName(f, at.index(i)))
 
 /** The name of a field manager. */
 export function validateFieldManager(manager: string | undefined, at: Path): FieldError[] {
@@ -82,8 +102,10 @@ export function validateManagedFields(entries: readonly ManagedFieldsEntry[] | u
   return (entries ?? []).flatMap((entry, i) => {
     const here = at.index(i)
     const errors: FieldError[] = []
-    if (entry.operation !== 'Apply' && entry.operation !== 'Update') errors.push(invalid(here.child('operation'), entry.operation ?? '', 'must be `Apply` or `Update`'))
-    if (entry.fieldsType && entry.fieldsType !== 'FieldsV1') errors.push(invalid(here.child('fieldsType'), entry.fieldsType, 'must be `FieldsV1`'))
+    if (entry.operation !== 'Apply' && entry.operation !== 'Update')
+      errors.push(invalid(here.child('operation'), entry.operation ?? '', 'must be `Apply` or `Update`'))
+    if (entry.fieldsType && entry.fieldsType !== 'FieldsV1')
+      errors.push(invalid(here.child('fieldsType'), entry.fieldsType, 'must be `FieldsV1`'))
     errors.push(...validateFieldManager(entry.manager, here.child('manager')))
     if (Buffer.byteLength(entry.subresource ?? '') > 256) errors.push(tooLong(here.child('subresource'), 256))
     return errors
@@ -91,12 +113,18 @@ export function validateManagedFields(entries: readonly ManagedFieldsEntry[] | u
 }
 
 /**
- * All broken rules of the metadata of a new or changed object. `validateName` is the resource's (`names.ts` has the usual ones); the second argument
- * it gets says that the value is a generateName.
+ * All broken rules of the metadata of a new or changed object. `validateName` is the resource's (`names.ts` has the usual ones); the second
+ * argument it gets says that the value is a generateName.
  */
-export function validateObjectMeta(meta: ObjectMeta, namespaced: boolean, validateName: (name: string, prefix: boolean) => string[], at: Path): FieldError[] {
+export function validateObjectMeta(
+  meta: ObjectMeta,
+  namespaced: boolean,
+  validateName: (name: string, prefix: boolean) => string[],
+  at: Path,
+): FieldError[] {
   const errors: FieldError[] = []
-  if (meta.generateName) errors.push(...validateName(meta.generateName, true).map(e => invalid(at.child('generateName'), meta.generateName, e)))
+  if (meta.generateName)
+    errors.push(...validateName(meta.generateName, true).map(e => invalid(at.child('generateName'), meta.generateName, e)))
   if (!meta.name) errors.push(required(at.child('name'), 'name or generateName is required'))
   else errors.push(...validateName(meta.name, false).map(e => invalid(at.child('name'), meta.name, e)))
   if (!namespaced) {
@@ -122,11 +150,14 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, at: 
     const added = [...new Set(meta.finalizers)].filter(f => !old.finalizers?.includes(f)).sort()
     if (added.length) {
       const shown = `[]string{${added.map(f => JSON.stringify(f)).join(', ')}}`
-      errors.push(forbidden(at.child('finalizers'), `no new finalizers can be added if the object is being deleted, found new finalizers ${shown}`))
+      errors.push(
+        forbidden(at.child('finalizers'), `no new finalizers can be added if the object is being deleted, found new finalizers ${shown}`),
+      )
     }
   }
   if (!meta.resourceVersion) errors.push(invalid(at.child('resourceVersion'), '', 'must be specified for an update'))
-  if ((meta.generation ?? 0) < (old.generation ?? 0)) errors.push(invalid(at.child('generation'), meta.generation ?? 0, 'must not be decremented'))
+  if ((meta.generation ?? 0) < (old.generation ?? 0))
+    errors.push(invalid(at.child('generation'), meta.generation ?? 0, 'must not be decremented'))
   for (const name of ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds'] as const) {
     errors.push(...validateImmutable(meta[name], old[name], at.child(name)))
   }
@@ -152,13 +183,21 @@ export function validateConditions(conditions: readonly Condition[] | undefined,
     const errors: FieldError[] = seen.has(c.type) ? [duplicate(here.child('type'), c.type)] : []
     seen.add(c.type)
     errors.push(...validateLabelName(c.type, here.child('type')))
-    if (!['True', 'False', 'Unknown'].includes(c.status)) errors.push(notSupported(here.child('status'), c.status, ['False', 'True', 'Unknown']))
-    if ((c.observedGeneration ?? 0) < 0) errors.push(invalid(here.child('observedGeneration'), c.observedGeneration, 'must be greater than or equal to zero'))
+    if (!['True', 'False', 'Unknown'].includes(c.status))
+      errors.push(notSupported(here.child('status'), c.status, ['False', 'True', 'Unknown']))
+    if ((c.observedGeneration ?? 0) < 0)
+      errors.push(invalid(here.child('observedGeneration'), c.observedGeneration, 'must be greater than or equal to zero'))
     if (!c.lastTransitionTime) errors.push(required(here.child('lastTransitionTime')))
     if (!c.reason) errors.push(required(here.child('reason')))
     else {
       if (!new RegExp(`^${reasonPattern}$`).test(c.reason)) {
-        errors.push(invalid(here.child('reason'), c.reason, regexError(reasonText, reasonPattern, 'my_name', 'MY_NAME', 'MyName', 'ReasonA,ReasonB', 'ReasonA:ReasonB')))
+        errors.push(
+          invalid(
+            here.child('reason'),
+            c.reason,
+            regexError(reasonText, reasonPattern, 'my_name', 'MY_NAME', 'MyName', 'ReasonA,ReasonB', 'ReasonA:ReasonB'),
+          ),
+        )
       }
       if (Buffer.byteLength(c.reason) > 1024) errors.push(tooLong(here.child('reason'), 1024))
     }

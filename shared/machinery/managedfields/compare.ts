@@ -103,7 +103,8 @@ function compareStruct(shape: Shape, old: Values, now: Values, result: Compariso
   }
   for (const name in old) {
     const a = old[name]
-    if (a !== undefined && now[name] === undefined) compareValue(shape.kind === 'map' ? shape.item : shape.fields.get(name), `f:${name}`, a, undefined, result)
+    if (a !== undefined && now[name] === undefined)
+      compareValue(shape.kind === 'map' ? shape.item : shape.fields.get(name), `f:${name}`, a, undefined, result)
   }
 }
 
@@ -139,8 +140,10 @@ function compareItems(shape: Shape, old: readonly unknown[], now: readonly unkno
   const after = byElement(shape, now)
   for (const [element, items] of after) {
     const former = before.get(element)
-    if (former?.length === 1 && items.length === 1) compareValue(shape.kind === 'set' ? undefined : shape.item, element, former[0], items[0], result)
-    else if (former === undefined) result.changed[element] = items.length === 1 && shape.kind === 'keyed' ? added(shape.item, items[0]) : member
+    if (former?.length === 1 && items.length === 1)
+      compareValue(shape.kind === 'set' ? undefined : shape.item, element, former[0], items[0], result)
+    else if (former === undefined)
+      result.changed[element] = items.length === 1 && shape.kind === 'keyed' ? added(shape.item, items[0]) : member
     else if (!equal(former, items)) result.changed[element] = member
   }
   for (const [element, items] of before) {

@@ -1,6 +1,7 @@
 /**
- * Sets of field paths in the form in which FieldsV1 holds them, worked on as they are: a key is a path element (`f:name`, `k:{"name":"c"}`, `v:"x"`), its value
- * the set below. `{}` below an element means the element itself; where there is more below, `.` says that the element itself is in the set too.
+ * Sets of field paths in the form in which FieldsV1 holds them, worked on as they are: a key is a path element (`f:name`, `k:{"name":"c"}`,
+ * `v:"x"`), its value the set below. `{}` below an element means the element itself; where there is more below, `.` says that the element
+ * itself is in the set too.
  */
 export interface FieldSet {
   [element: string]: FieldSet

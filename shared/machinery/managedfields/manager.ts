@@ -3,7 +3,10 @@
 /** Upstream's limit, in bytes. */
 const maxBytes = 128
 
-/** The manager of a request: its fieldManager parameter, else the first part of its user agent (`kubectl/v1.35.0 ...` gives `kubectl`), else `unknown`. */
+/**
+ * The manager of a request: its fieldManager parameter, else the first part of its user agent (`kubectl/v1.35.0 ...` gives `kubectl`), else
+ * `unknown`.
+ */
 export function managerName(fieldManager: string | null | undefined, userAgent: string | undefined): string {
   if (fieldManager) return fieldManager
   let out = ''

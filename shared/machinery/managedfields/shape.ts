@@ -56,7 +56,10 @@ class LazyShape implements Shape {
   constructor(plan: Plan, field: Field | undefined) {
     this.plan = plan
     this.kind = kindOf(plan, field)
-    this.keys = this.kind === 'keyed' ? [...(field?.listMapKeys ?? [])].sort().map(name => ({ name, default: plan.item.fields.get(name)?.field.default })) : []
+    this.keys =
+      this.kind === 'keyed'
+        ? [...(field?.listMapKeys ?? [])].sort().map(name => ({ name, default: plan.item.fields.get(name)?.field.default }))
+        : []
   }
   get fields(): Map<string, Shape> {
     return (this.#fields ??= new Map(this.plan.list.map(f => [f.name, shapeOfField(f)])))

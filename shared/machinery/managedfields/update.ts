@@ -1,6 +1,6 @@
 /**
- * metadata.managedFields after a plain write (create, update, patch): the writer gets what it changed, everybody loses what changed under them or is gone.
- * https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+ * metadata.managedFields after a plain write (create, update, patch): the writer gets what it changed, everybody loses what changed under
+ * them or is gone. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
  */
 import type { KubeObject, ManagedFieldsEntry } from '../../api/meta/objectmeta.ts'
 import { planOf, zeroOf, code, type Plan } from '../plan.ts'
@@ -12,7 +12,10 @@ export interface Write {
   schema: ObjectSchema
   /** The object as it is stored, with its managedFields; undefined on create. */
   live: KubeObject | undefined
-  /** The object as it shall be, defaulted and in normal form, before mutating admission. Its managedFields, if any, are what the client sent. */
+  /**
+   * The object as it shall be, defaulted and in normal form, before mutating admission. Its managedFields, if any, are what the client
+   * sent.
+   */
   object: KubeObject
   /** From `managerName`. */
   manager: string
@@ -71,7 +74,10 @@ function former(write: Write): ManagedFieldsEntry[] {
 }
 
 const isEntry = (e: ManagedFieldsEntry): boolean =>
-  (e.operation === 'Update' || e.operation === 'Apply') && e.fieldsType === 'FieldsV1' && (e.fieldsV1 === undefined || isFieldSet(e.fieldsV1)) && Boolean(e.apiVersion)
+  (e.operation === 'Update' || e.operation === 'Apply') &&
+  e.fieldsType === 'FieldsV1' &&
+  (e.fieldsV1 === undefined || isFieldSet(e.fieldsV1)) &&
+  Boolean(e.apiVersion)
 
 export const fieldsOf = (entry: ManagedFieldsEntry): FieldSet => (entry.fieldsV1 ?? {}) as FieldSet
 
@@ -99,7 +105,10 @@ function applied(entries: readonly ManagedFieldsEntry[], changes: Comparison, wr
 }
 
 const isOwn = (e: ManagedFieldsEntry, write: Write): boolean =>
-  e.manager === write.manager && e.operation === 'Update' && e.apiVersion === write.apiVersion && (e.subresource ?? '') === write.subresource
+  e.manager === write.manager &&
+  e.operation === 'Update' &&
+  e.apiVersion === write.apiVersion &&
+  (e.subresource ?? '') === write.subresource
 
 const ownEntry = (write: Write, fields: FieldSet): ManagedFieldsEntry => ({
   manager: write.manager,
@@ -145,7 +154,10 @@ function capped(entries: ManagedFieldsEntry[]): ManagedFieldsEntry[] {
 
 const empties = new WeakMap<Plan, object>()
 
-/** What a create is compared with: Go's zero struct, which has its value structs and required fields. Lists that are always written are there as null. */
+/**
+ * What a create is compared with: Go's zero struct, which has its value structs and required fields. Lists that are always written are
+ * there as null.
+ */
 export function emptyObject(plan: Plan): object {
   let empty = empties.get(plan)
   if (!empty) empties.set(plan, (empty = zeroStruct(plan)))

@@ -7,7 +7,17 @@ import { clone, setOwn } from '../jsonvalue.ts'
 import { decodeValue } from '../decode.ts'
 import { applyDefaults } from '../defaults.ts'
 import { compare, configured, equal } from '../managedfields/compare.ts'
-import { difference, intersection, isEmptySet, isMember, members, pathText, union, without, type FieldSet } from '../managedfields/fieldset.ts'
+import {
+  difference,
+  intersection,
+  isEmptySet,
+  isMember,
+  members,
+  pathText,
+  union,
+  without,
+  type FieldSet,
+} from '../managedfields/fieldset.ts'
 import { itemElement, shapeOf, type Shape } from '../managedfields/shape.ts'
 import { emptyObject, entryOrder, fieldsOf, serverOwned, updateManagedFields } from '../managedfields/update.ts'
 import { planOf } from '../plan.ts'
@@ -36,8 +46,8 @@ export interface Apply {
 }
 
 /**
- * The object after the apply, defaulted, with its managedFields. Throws a StatusError: 409 with one cause for each conflict, 400 when the configuration sets
- * managedFields, 500 (as upstream) when its lists lack keys.
+ * The object after the apply, defaulted, with its managedFields. Throws a StatusError: 409 with one cause for each conflict, 400 when the
+ * configuration sets managedFields, 500 (as upstream) when its lists lack keys.
  */
 export function applyConfiguration(a: Apply): KubeObject {
   const config = a.config as Document
@@ -47,13 +57,20 @@ export function applyConfiguration(a: Apply): KubeObject {
   const { managedFields, ...metadata } = a.live?.metadata ?? { managedFields: undefined }
   const live: Document = a.live ? { ...a.live, metadata } : { ...emptyObject(planOf(a.schema)) }
   const entries = managedFields ?? (a.live ? beforeFirstApply(a) : [])
-  const isOwn = (e: ManagedFieldsEntry): boolean => e.manager === a.manager && e.operation === 'Apply' && (e.subresource ?? '') === a.subresource
+  const isOwn = (e: ManagedFieldsEntry): boolean =>
+    e.manager === a.manager && e.operation === 'Apply' && (e.subresource ?? '') === a.subresource
   const own = entries.find(isOwn)
   const others = entries.filter(e => !isOwn(e))
 
   const wanted = without(configured(shape, config), a.reset)
   const merged = merge(shape, clone(live), clone(config)) as Document
-  if (own) remove(shape, merged, fieldsOf(own), others.filter(e => e.apiVersion === a.apiVersion).reduce((all, e) => union(all, fieldsOf(e)), wanted))
+  if (own)
+    remove(
+      shape,
+      merged,
+      fieldsOf(own),
+      others.filter(e => e.apiVersion === a.apiVersion).reduce((all, e) => union(all, fieldsOf(e)), wanted),
+    )
 
   // In normal form, so that a zero value that is dropped when stored counts as no change.
   const object = decodeValue(a.schema, merged).object as unknown as KubeObject
@@ -76,10 +93,19 @@ export function applyConfiguration(a: Apply): KubeObject {
   if (conflicts.length > 0 && !a.force) throw conflict(conflicts)
 
   const fields = difference(wanted, serverOwned)
-  const same = own && own.apiVersion === a.apiVersion && equal(fieldsOf(own), fields) && isEmptySet(changes.changed) && isEmptySet(changes.removed)
+  const same =
+    own && own.apiVersion === a.apiVersion && equal(fieldsOf(own), fields) && isEmptySet(changes.changed) && isEmptySet(changes.removed)
   const entry: ManagedFieldsEntry = same
     ? own
-    : { manager: a.manager, operation: 'Apply', apiVersion: a.apiVersion, time: a.now, fieldsType: 'FieldsV1', fieldsV1: fields, ...(a.subresource ? { subresource: a.subresource } : {}) }
+    : {
+        manager: a.manager,
+        operation: 'Apply',
+        apiVersion: a.apiVersion,
+        time: a.now,
+        fieldsType: 'FieldsV1',
+        fieldsV1: fields,
+        ...(a.subresource ? { subresource: a.subresource } : {}),
+      }
   object.metadata = { ...object.metadata, managedFields: [...left, ...(isEmptySet(fields) ? [] : [entry])].sort(entryOrder) }
   return object
 }
@@ -87,7 +113,16 @@ export function applyConfiguration(a: Apply): KubeObject {
 /** Fields of an object that nobody managed so far belong to a manager of that name, so that applies can conflict with them. */
 function beforeFirstApply(a: Apply): ManagedFieldsEntry[] {
   const copy = { ...a.live!, metadata: { ...a.live!.metadata } }
-  updateManagedFields({ schema: a.schema, live: undefined, object: copy, manager: 'before-first-apply', apiVersion: a.apiVersion, subresource: '', reset: [], now: a.now })
+  updateManagedFields({
+    schema: a.schema,
+    live: undefined,
+    object: copy,
+    manager: 'before-first-apply',
+    apiVersion: a.apiVersion,
+    subresource: '',
+    reset: [],
+    now: a.now,
+  })
   return copy.metadata.managedFields ?? []
 }
 
@@ -99,14 +134,18 @@ function checkKeys(shape: Shape, value: unknown, at: string): void {
       if (below && inner !== undefined && inner !== null) checkKeys(below, inner, `${at}.${name}`)
     }
   } else if (shape.kind === 'map') {
-    if (shape.item.kind !== 'leaf') for (const [name, inner] of Object.entries(value as Document)) checkKeys(shape.item, inner, `${at}.${name}`)
+    if (shape.item.kind !== 'leaf')
+      for (const [name, inner] of Object.entries(value as Document)) checkKeys(shape.item, inner, `${at}.${name}`)
   } else if (shape.kind !== 'leaf') {
     const seen = new Set<string>()
     for (const [i, item] of (value as unknown[]).entries()) {
       if (shape.kind === 'keyed') {
         const missing = shape.keys.find(key => (item as Document)[key.name] === undefined && key.default === undefined)
         // Where a list has several keys, upstream asks for one of them only.
-        if (missing && shape.keys.length === 1) throw untyped(`${at}: element ${i}: associative list with keys has an element that omits key field ${JSON.stringify(missing.name)} (and doesn't have default value)`)
+        if (missing && shape.keys.length === 1)
+          throw untyped(
+            `${at}: element ${i}: associative list with keys has an element that omits key field ${JSON.stringify(missing.name)} (and doesn't have default value)`,
+          )
       }
       const element = itemElement(shape, item)
       if (seen.has(element)) throw untyped(`${at}: duplicate entries for key ${pathText([element])}`)
@@ -124,7 +163,12 @@ function merge(shape: Shape | undefined, live: unknown, config: unknown): unknow
   if (shape.kind === 'struct' || shape.kind === 'map') {
     const out = live as Document
     for (const [name, value] of Object.entries(config as Document)) {
-      if (value !== undefined) setOwn(out, name, merge(shape.kind === 'map' ? shape.item : shape.fields.get(name), Object.hasOwn(out, name) ? out[name] : undefined, value))
+      if (value !== undefined)
+        setOwn(
+          out,
+          name,
+          merge(shape.kind === 'map' ? shape.item : shape.fields.get(name), Object.hasOwn(out, name) ? out[name] : undefined, value),
+        )
     }
     return out
   }
@@ -156,8 +200,8 @@ function mergeItems(shape: Shape, live: unknown[], config: unknown[]): unknown[]
 }
 
 /**
- * Takes out what the manager named the last time and nobody names now. A struct goes when nobody has anything in it; an item of a list unless somebody has the item
- * itself.
+ * Takes out what the manager named the last time and nobody names now. A struct goes when nobody has anything in it; an item of a list
+ * unless somebody has the item itself.
  */
 function remove(shape: Shape, value: unknown, last: FieldSet, kept: FieldSet): void {
   for (const element in last) {
@@ -191,7 +235,9 @@ function conflict(conflicts: readonly { entry: ManagedFieldsEntry; fields: Field
   const byManager = conflicts
     .map(({ entry, fields }) => ({ manager: managerText(entry), paths: [...members(fields)].map(pathText).sort() }))
     .sort((a, b) => (a.manager < b.manager ? -1 : 1))
-  const causes: StatusCause[] = byManager.flatMap(({ manager, paths }) => paths.map(field => ({ reason: 'FieldManagerConflict', message: `conflict with ${manager}`, field })))
+  const causes: StatusCause[] = byManager.flatMap(({ manager, paths }) =>
+    paths.map(field => ({ reason: 'FieldManagerConflict', message: `conflict with ${manager}`, field })),
+  )
   const message =
     causes.length === 1
       ? `Apply failed with 1 conflict: conflict with ${byManager[0]!.manager}: ${causes[0]!.field}`

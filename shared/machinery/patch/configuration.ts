@@ -5,23 +5,27 @@ import { badRequest, StatusError } from '../status.ts'
 import { yamlToJson } from '../yaml.ts'
 
 /**
- * Decodes a configuration for `applyConfiguration`. Throws a StatusError: 400 for what is no YAML, has keys twice or is of another version or kind, 500 (as upstream) for
- * fields that the type does not have or that have a wrong type.
+ * Decodes a configuration for `applyConfiguration`. Throws a StatusError: 400 for what is no YAML, has keys twice or is of another version
+ * or kind, 500 (as upstream) for fields that the type does not have or that have a wrong type.
  */
 export function decodeConfiguration(schema: ObjectSchema, body: Uint8Array, kind: string, apiVersion: string): object {
   let decoded: Decoded<unknown>
   let json: string
   try {
     const yaml = yamlToJson(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
-    if (yaml.duplicate.length > 0) throw badRequest(`error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  ${yaml.duplicate.join('\n  ')}`)
+    if (yaml.duplicate.length > 0)
+      throw badRequest(
+        `error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  ${yaml.duplicate.join('\n  ')}`,
+      )
     json = yaml.json
   } catch (e) {
     throw e instanceof DecodeError ? badRequest(`error decoding YAML: ${e.message}`) : e
   }
   const own = JSON.parse(json) as { kind?: unknown; apiVersion?: unknown } | null
   if (own === null || typeof own.kind !== 'string' || own.kind === '') throw badRequest("error decoding YAML: Object 'Kind' is missing")
-  if (typeof own.apiVersion !== 'string' || own.apiVersion === '') throw badRequest("invalid object type: /, Kind=")
-  if (own.apiVersion !== apiVersion) throw badRequest(`Incorrect version specified in apply patch. Specified patch version: ${own.apiVersion}, expected: ${apiVersion}`)
+  if (typeof own.apiVersion !== 'string' || own.apiVersion === '') throw badRequest('invalid object type: /, Kind=')
+  if (own.apiVersion !== apiVersion)
+    throw badRequest(`Incorrect version specified in apply patch. Specified patch version: ${own.apiVersion}, expected: ${apiVersion}`)
   if (own.kind !== kind) throw badRequest(`Incorrect kind specified in apply patch. Specified patch kind: ${own.kind}, expected: ${kind}`)
   try {
     decoded = decode(schema, json, { partial: true })

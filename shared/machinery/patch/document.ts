@@ -11,7 +11,9 @@ export function parsePatch(patch: Uint8Array | string): unknown {
   try {
     return JSON.parse(text)
   } catch (e) {
-    throw badRequest(`error decoding patch: ${text.trim() === '' ? 'unexpected end of JSON input' : e instanceof Error ? e.message : String(e)}`)
+    throw badRequest(
+      `error decoding patch: ${text.trim() === '' ? 'unexpected end of JSON input' : e instanceof Error ? e.message : String(e)}`,
+    )
   }
 }
 

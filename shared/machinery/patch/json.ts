@@ -27,13 +27,15 @@ class CannotApply extends StatusError {
 }
 
 /**
- * Applies a patch to a document; the document is not changed. Throws a StatusError: 400 when the patch is none, 413 when it has too many operations, 422 when one
- * cannot be applied or a test fails.
+ * Applies a patch to a document; the document is not changed. Throws a StatusError: 400 when the patch is none, 413 when it has too many
+ * operations, 422 when one cannot be applied or a test fails.
  */
 export function jsonPatch(document: unknown, patch: Uint8Array | string): unknown {
   const operations = parsePatch(patch)
-  if (!Array.isArray(operations)) throw badRequest(`json: cannot unmarshal ${operations === null ? 'null' : typeof operations} into Go value of type jsonpatch.Patch`)
-  if (operations.length > maxOperations) throw tooLarge(`The allowed maximum operations in a JSON patch is ${maxOperations}, got ${operations.length}`)
+  if (!Array.isArray(operations))
+    throw badRequest(`json: cannot unmarshal ${operations === null ? 'null' : typeof operations} into Go value of type jsonpatch.Patch`)
+  if (operations.length > maxOperations)
+    throw tooLarge(`The allowed maximum operations in a JSON patch is ${maxOperations}, got ${operations.length}`)
   // The patched document hangs below a root of its own, so that the whole may be replaced like any other value.
   const root: { document: unknown } = { document: clone(document) }
   let copied = 0
@@ -41,7 +43,10 @@ export function jsonPatch(document: unknown, patch: Uint8Array | string): unknow
     const operation = readOperation(given)
     if (operation.op === 'copy') {
       copied += JSON.stringify(read(root, operation.from) ?? null).length
-      if (copied > maxCopied) throw new CannotApply(`Unable to complete the copy, the accumulated size increase of copy is ${copied}, exceeding the limit ${maxCopied}`)
+      if (copied > maxCopied)
+        throw new CannotApply(
+          `Unable to complete the copy, the accumulated size increase of copy is ${copied}, exceeding the limit ${maxCopied}`,
+        )
     }
     apply(root, operation)
   }
@@ -49,12 +54,19 @@ export function jsonPatch(document: unknown, patch: Uint8Array | string): unknow
 }
 
 function readOperation(given: unknown): Operation {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) throw badRequest('json: cannot unmarshal value into Go value of type jsonpatch.Operation')
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw badRequest('json: cannot unmarshal value into Go value of type jsonpatch.Operation')
   const { op, path, from } = given as Record<string, unknown>
   if (typeof op !== 'string') throw new CannotApply('missing or wrong op')
   if (typeof path !== 'string') throw new CannotApply(`${op} operation has no path`)
   if ((op === 'move' || op === 'copy') && typeof from !== 'string') throw new CannotApply(`${op} operation has no from`)
-  return { op, path, from: typeof from === 'string' ? from : '', value: (given as Record<string, unknown>)['value'], hasValue: Object.hasOwn(given, 'value') }
+  return {
+    op,
+    path,
+    from: typeof from === 'string' ? from : '',
+    value: (given as Record<string, unknown>)['value'],
+    hasValue: Object.hasOwn(given, 'value'),
+  }
 }
 
 function apply(root: object, operation: Operation): void {

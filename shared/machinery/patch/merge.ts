@@ -2,7 +2,10 @@
 import { clone, getOwn, setOwn } from '../jsonvalue.ts'
 import { isDocument, parseObjectPatch, type Document } from './document.ts'
 
-/** Applies a patch to a document; the document is not changed and shares nothing with the result that a caller may not change. Throws a StatusError 400 when the patch is no object. */
+/**
+ * Applies a patch to a document; the document is not changed and shares nothing with the result that a caller may not change. Throws a
+ * StatusError 400 when the patch is no object.
+ */
 export const mergePatch = (document: unknown, patch: Uint8Array | string): unknown => mergeValue(clone(document), parseObjectPatch(patch))
 
 /** The merge itself, on values; changes and returns `target` where it is an object. */

@@ -6,10 +6,14 @@ import type { Infer, ObjectSchema } from '../schema.ts'
 import { StatusError } from '../status.ts'
 
 /**
- * Checks a patched document against the schema and brings it into normal form. Returns it with the texts for `Warning` headers. Throws a StatusError 422 about the field
- * `patch`, as upstream does, on wrong types and with `Strict` on unknown fields.
+ * Checks a patched document against the schema and brings it into normal form. Returns it with the texts for `Warning` headers. Throws a
+ * StatusError 422 about the field `patch`, as upstream does, on wrong types and with `Strict` on unknown fields.
  */
-export function decodePatched<S extends ObjectSchema>(schema: S, document: unknown, fieldValidation: FieldValidation): { object: Infer<S>; warnings: string[] } {
+export function decodePatched<S extends ObjectSchema>(
+  schema: S,
+  document: unknown,
+  fieldValidation: FieldValidation,
+): { object: Infer<S>; warnings: string[] } {
   try {
     const decoded = decodeValue(schema, document)
     const complaints = strictErrors(decoded)
@@ -24,5 +28,7 @@ export function decodePatched<S extends ObjectSchema>(schema: S, document: unkno
 /** Upstream names no kind here, so that the message begins with an empty name. */
 function rejected(document: unknown, why: string): StatusError {
   const error = invalid(new Path('patch'), JSON.stringify(document), why)
-  return new StatusError(422, 'Invalid', ` "" is invalid: patch: ${error.message}`, { causes: [{ reason: error.reason, message: error.message, field: error.field }] })
+  return new StatusError(422, 'Invalid', ` "" is invalid: patch: ${error.message}`, {
+    causes: [{ reason: error.reason, message: error.message, field: error.field }],
+  })
 }

@@ -14,7 +14,10 @@ const retainKeys = '$retainKeys'
 const deleteFrom = '$deleteFromPrimitiveList/'
 const elementOrder = '$setElementOrder/'
 
-/** Applies a patch to an object of the type; the object is not changed. Throws a StatusError: 400 when the patch is malformed, 500 (as upstream) when its lists do not fit the type. */
+/**
+ * Applies a patch to an object of the type; the object is not changed. Throws a StatusError: 400 when the patch is malformed, 500 (as
+ * upstream) when its lists do not fit the type.
+ */
 export const strategicMergePatch = (schema: ObjectSchema, document: object, patch: Uint8Array | string): unknown =>
   mergeObject(clone(document) as Document, parseObjectPatch(patch), planOf(schema))
 
@@ -92,7 +95,14 @@ function orderLists(original: Document, patch: Document, plan: Plan | undefined)
     const field = plan?.fields.get(key)
     const mergeKey = field?.field.mergeKey
     if (wanted) checkOrder(wanted, order, mergeKey)
-    const merged = wanted === undefined ? current! : current === undefined ? (plain(wanted) as unknown[]) : merges(field) ? mergeList(current, wanted, field, false) : (plain(wanted) as unknown[])
+    const merged =
+      wanted === undefined
+        ? current!
+        : current === undefined
+          ? (plain(wanted) as unknown[])
+          : merges(field)
+            ? mergeList(current, wanted, field, false)
+            : (plain(wanted) as unknown[])
     setOwn(original, key, arrange(merged, order, current ?? [], mergeKey))
     delete patch[key]
   }
@@ -104,7 +114,8 @@ function checkOrder(items: readonly unknown[], order: readonly unknown[], mergeK
   for (const item of items) {
     if (isDocument(item) && getOwn(item, directive) !== undefined) continue
     while (at < order.length && !same(order[at], item, mergeKey)) at++
-    if (at === order.length) throw failure(`The order in patch list:\n${goList(items)}\n doesn't match $setElementOrder list:\n${goList(order)}\n`)
+    if (at === order.length)
+      throw failure(`The order in patch list:\n${goList(items)}\n doesn't match $setElementOrder list:\n${goList(order)}\n`)
     at++
   }
 }
@@ -155,8 +166,8 @@ const same = (a: unknown, b: unknown, mergeKey: string | undefined): boolean =>
   mergeKey !== undefined && isDocument(a) && isDocument(b) ? equal(getOwn(a, mergeKey), getOwn(b, mergeKey)) : equal(a, b)
 
 /**
- * Orders a merged list: items that `order` names come as there, the others (those only the server has) as in `live`; where one of these meets one of those, the live
- * order decides if it knows both, else the named item comes first.
+ * Orders a merged list: items that `order` names come as there, the others (those only the server has) as in `live`; where one of these
+ * meets one of those, the live order decides if it knows both, else the named item comes first.
  */
 function arrange(merged: unknown[], order: readonly unknown[], live: readonly unknown[], mergeKey: string | undefined): unknown[] {
   const position = (list: readonly unknown[], item: unknown): number => list.findIndex(other => same(other, item, mergeKey))
@@ -179,7 +190,10 @@ function arrange(merged: unknown[], order: readonly unknown[], live: readonly un
 
 /** A value of a patch as it is stored: without nulls and directives. */
 function plain(value: unknown): unknown {
-  if (Array.isArray(value)) return value.filter(item => !isDocument(item) || getOwn(item, directive) === undefined).map(item => (isDocument(item) ? plain(item) : item))
+  if (Array.isArray(value))
+    return value
+      .filter(item => !isDocument(item) || getOwn(item, directive) === undefined)
+      .map(item => (isDocument(item) ? plain(item) : item))
   if (!isDocument(value)) return value
   const out: Document = {}
   for (const [key, inner] of Object.entries(value)) {

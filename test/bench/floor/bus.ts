@@ -16,7 +16,11 @@ export interface BusFloor {
 export async function openBusFloor(): Promise<BusFloor> {
   const server = await startNats(process.env['NATS_SERVER'] ? { binary: process.env['NATS_SERVER'] } : {})
   const subject = apiSubject('system:admin')
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'echo.mjs'), server.url, await server.creds('system:apiserver'), subject], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(
+    process.execPath,
+    [path.join(import.meta.dirname, 'echo.mjs'), server.url, await server.creds('system:apiserver'), subject],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
   const close = async () => {
     child.kill('SIGKILL')
     await server.stop()

@@ -12,6 +12,9 @@ export interface FloorServer {
 export async function openFloorServer(cluster: BenchCluster): Promise<FloorServer> {
   const child = spawn(process.execPath, [path.join(import.meta.dirname, 'server.mjs')], { stdio: ['pipe', 'pipe', 'inherit'] })
   child.stdin.end(JSON.stringify({ cert: cluster.pem('apiserver.crt'), key: cluster.pem('apiserver.key') }))
-  const [line] = (await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(() => Promise.reject(new Error('the floor server ended')))])) as [Buffer]
+  const [line] = (await Promise.race([
+    once(child.stdout, 'data'),
+    once(child, 'exit').then(() => Promise.reject(new Error('the floor server ended'))),
+  ])) as [Buffer]
   return { url: `https://127.0.0.1:${String(line).trim()}`, close: () => void child.kill('SIGKILL') }
 }

@@ -1,4 +1,7 @@
-/** The floor of durable writes: compare-and-swap publishes to a stream like the registry's, on the same nats-server version with the same durability. */
+/**
+ * The floor of durable writes: compare-and-swap publishes to a stream like the registry's, on the same nats-server version with the same
+ * durability.
+ */
 import { headers } from 'nats'
 import { createStream } from '#control-plane/apiserver/registry/stream.ts'
 import { startNats } from '../../fixtures/nats.ts'
@@ -14,7 +17,9 @@ export async function publishRate(seconds: number, width: number, bytes: number)
     return await ratePerSecond(seconds, width, async i => {
       const h = headers()
       h.set('Nats-Expected-Last-Subject-Sequence', '0')
-      const answer = (await nats.request(`registry.core.pods.bench.pod-${i}`, payload, { headers: h, timeout: 10_000 })).json<{ error?: { description: string } }>()
+      const answer = (await nats.request(`registry.core.pods.bench.pod-${i}`, payload, { headers: h, timeout: 10_000 })).json<{
+        error?: { description: string }
+      }>()
       if (answer.error) throw new Error(answer.error.description)
     })
   } finally {

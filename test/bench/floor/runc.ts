@@ -17,7 +17,14 @@ export async function openRunc(): Promise<Runc> {
   const programs = ['/usr', '/bin', '/lib', '/lib64'].filter(d => existsSync(d))
   const config = {
     ociVersion: '1.0.2',
-    process: { user: { uid: 0, gid: 0 }, args: ['/bin/true'], env: ['PATH=/usr/bin:/bin'], cwd: '/', capabilities: {}, noNewPrivileges: true },
+    process: {
+      user: { uid: 0, gid: 0 },
+      args: ['/bin/true'],
+      env: ['PATH=/usr/bin:/bin'],
+      cwd: '/',
+      capabilities: {},
+      noNewPrivileges: true,
+    },
     root: { path: 'rootfs' },
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
@@ -32,7 +39,10 @@ export async function openRunc(): Promise<Runc> {
   return {
     async run() {
       const began = performance.now()
-      await execa('runc', ['--root', path.join(bundle, 'state'), 'run', '--bundle', bundle, `${path.basename(bundle)}-${++count}`], { stdin: 'ignore', timeout: 30_000 })
+      await execa('runc', ['--root', path.join(bundle, 'state'), 'run', '--bundle', bundle, `${path.basename(bundle)}-${++count}`], {
+        stdin: 'ignore',
+        timeout: 30_000,
+      })
       return performance.now() - began
     },
     close: () => rm(bundle, { recursive: true, force: true }),

@@ -1,5 +1,6 @@
-// The floor of the API server: one Node process that serves HTTPS and does nothing else. Started by floor/https.ts, which writes the certificate to its
-// standard input. GET /<n> answers n bytes of JSON; POST answers 2 bytes; GET /watch stays open, and every POST's body is written to all that do.
+// The floor of the API server: one Node process that serves HTTPS and does nothing else. Started by floor/https.ts, which writes the
+// certificate to its standard input. GET /<n> answers n bytes of JSON; POST answers 2 bytes; GET /watch stays open, and every POST's body
+// is written to all that do.
 import { createServer } from 'node:https'
 import { readFileSync } from 'node:fs'
 

@@ -71,9 +71,15 @@ export async function scale({ client, namespace }: Stage, replicas: number): Pro
 }
 
 /** This many pods, all of them Ready. */
-export const allReady = (count: number) => (all: ReadonlyMap<string, Pod>): boolean => all.size === count && [...all.values()].every(isReady)
+export const allReady =
+  (count: number) =>
+  (all: ReadonlyMap<string, Pod>): boolean =>
+    all.size === count && [...all.values()].every(isReady)
 
-/** A watch of the Deployment's pods, which are the only ones, once there are this many on nodes that are all well: all components work, for it grew to that. */
+/**
+ * A watch of the Deployment's pods, which are the only ones, once there are this many on nodes that are all well: all components work, for
+ * it grew to that.
+ */
 export async function working(stage: Stage, replicas = 2): Promise<Watched<Pod>> {
   const watch = await follow(stage, pods, stage.namespace)
   const nodeWatch = await follow(stage, nodes, '')

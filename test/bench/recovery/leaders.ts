@@ -7,7 +7,8 @@ import { follow, killed, working, type Scenario, type Stage } from './failure.ts
 
 /** Two of each from now on. */
 async function two({ cluster }: Stage, component: string): Promise<void> {
-  const live = (): number => recordedNames(cluster.dir).filter(name => componentOf(name) === component && isAlive(readRecord(cluster.dir, name))).length
+  const live = (): number =>
+    recordedNames(cluster.dir).filter(name => componentOf(name) === component && isAlive(readRecord(cluster.dir, name))).length
   if (!recordedNames(cluster.dir).includes(`${component}-2`)) {
     await killed(cluster.dir, supervisorProcess)
     await cluster.up('--controller-managers', '2', '--schedulers', '2')
@@ -26,7 +27,14 @@ const leader = (component: string): Scenario => ({
     return {
       // An identity is the name of the process and something that no other process has.
       strike: () => killed(stage.cluster.dir, holder.split('_')[0] ?? ''),
-      recoveries: [{ what: 'the lease has a new holder', target: 3, done: () => watch.until(all => !['', holder].includes(all.get(component)?.spec.holderIdentity ?? ''), `another ${component} leads`) }],
+      recoveries: [
+        {
+          what: 'the lease has a new holder',
+          target: 3,
+          done: () =>
+            watch.until(all => !['', holder].includes(all.get(component)?.spec.holderIdentity ?? ''), `another ${component} leads`),
+        },
+      ],
     }
   },
 })

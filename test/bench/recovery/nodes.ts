@@ -19,11 +19,23 @@ export const node: Scenario = {
   nodes: 3,
   async prepare(stage) {
     const watch = await working(stage, replicas)
-    const { client, namespace, cluster, nodes: [, victim = '', asking = ''] } = stage
-    const service = await client.create(services, namespace, { metadata: { name: 'web', namespace }, spec: { selector: { app: 'web' }, ports: [{ port: 80 }] } } as unknown as Service)
+    const {
+      client,
+      namespace,
+      cluster,
+      nodes: [, victim = '', asking = ''],
+    } = stage
+    const service = await client.create(services, namespace, {
+      metadata: { name: 'web', namespace },
+      spec: { selector: { app: 'web' }, ports: [{ port: 80 }] },
+    } as unknown as Service)
     const url = `http://${service.spec.clusterIP}/`
     const pid = readRecord(cluster.dir, nodeProcess(asking))?.pid ?? 0
-    await until(() => execa('nsenter', ['-t', String(pid), '-n', 'curl', '-sf', '--max-time', '1', url], { reject: false }).then(r => r.exitCode === 0), 'the Service answers')
+    await until(
+      () =>
+        execa('nsenter', ['-t', String(pid), '-n', 'curl', '-sf', '--max-time', '1', url], { reject: false }).then(r => r.exitCode === 0),
+      'the Service answers',
+    )
     const requests = await trafficFrom(pid, url, 1000)
     stage.afterwards(requests.kill)
     let struck = 0
@@ -37,7 +49,10 @@ export const node: Scenario = {
         {
           what: `${replicas} replicas are Ready elsewhere`,
           target: 15,
-          done: () => watch.until(all => [...all.values()].filter(p => p.spec.nodeName !== victim && isReady(p)).length === replicas, 'all are replaced').finally(replaced.resolve),
+          done: () =>
+            watch
+              .until(all => [...all.values()].filter(p => p.spec.nodeName !== victim && isReady(p)).length === replicas, 'all are replaced')
+              .finally(replaced.resolve),
         },
         {
           what: 'the last request without an answer in 1 s',
@@ -63,7 +78,11 @@ const cut = (name: string, direction: LinkFault['direction']): Scenario => ({
   async prepare(stage) {
     const watch = await working(stage, replicas)
     const nodeWatch = await follow(stage, nodes, '')
-    const { cluster: { dir }, nodes: [, victim = ''], sizes } = stage
+    const {
+      cluster: { dir },
+      nodes: [, victim = ''],
+      sizes,
+    } = stage
     stage.afterwards(() => healLink(dir, victim))
     await cutLink(dir, victim, direction)
     await delay(sizes.cut * 1000)
@@ -76,7 +95,11 @@ const cut = (name: string, direction: LinkFault['direction']): Scenario => ({
       strike: () => healLink(dir, victim),
       recoveries: [
         { what: 'the node is Ready', done: () => nodeWatch.until(all => isWhole(all.get(victim)), `${victim} is Ready`) },
-        { what: 'what was deleted meanwhile is gone', target: 2, done: () => watch.until(all => [...deleted].every(name => !all.has(name)), 'what was deleted is gone') },
+        {
+          what: 'what was deleted meanwhile is gone',
+          target: 2,
+          done: () => watch.until(all => [...deleted].every(name => !all.has(name)), 'what was deleted is gone'),
+        },
       ],
     }
   },

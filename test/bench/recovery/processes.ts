@@ -13,7 +13,10 @@ async function written({ client, namespace }: Stage): Promise<void> {
   const end = performance.now() + 120_000
   for (let n = 0, done = false; !done; n++) {
     if (performance.now() > end) throw new Error('no write is acknowledged')
-    const write = client.patch(configMaps, namespace, 'written', 'merge', { data: { n: `${Date.now()} ${n}` } }).then(() => (done = true), () => delay(20))
+    const write = client.patch(configMaps, namespace, 'written', 'merge', { data: { n: `${Date.now()} ${n}` } }).then(
+      () => (done = true),
+      () => delay(20),
+    )
     await Promise.race([write, delay(200)])
   }
 }
@@ -86,7 +89,11 @@ const nodeAgent: Scenario = {
         process.kill(pid, 'SIGKILL')
       },
       recoveries: [
-        { what: 'its lease is renewed', target: 1, done: () => held.until(all => Date.parse(all.get(node)?.spec.renewTime ?? '') > struck, `${node} renews its lease`) },
+        {
+          what: 'its lease is renewed',
+          target: 1,
+          done: () => held.until(all => Date.parse(all.get(node)?.spec.renewTime ?? '') > struck, `${node} renews its lease`),
+        },
         {
           what: 'a new pod on its node is Ready',
           async done() {

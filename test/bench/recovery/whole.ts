@@ -55,7 +55,10 @@ export const reboot: Scenario = {
             up.finally(() => given.abort()).catch(() => {})
             const now = await watchSoon(stage, given.signal)
             stage.afterwards(now.stop)
-            await now.until(all => all.size === replicas && [...all.values()].every(p => isReady(p) && !former.has(containerOf(p))), 'the pods run again')
+            await now.until(
+              all => all.size === replicas && [...all.values()].every(p => isReady(p) && !former.has(containerOf(p))),
+              'the pods run again',
+            )
           },
         },
       ],

@@ -1,4 +1,6 @@
-/** A node-agent killed at any moment: its pods serve on, it comes back, adopts them, restarts nothing, loses no exit code and no log line. */
+/**
+ * A node-agent killed at any moment: its pods serve on, it comes back, adopts them, restarts nothing, loses no exit code and no log line.
+ */
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { pods } from '#shared/api/kinds.ts'
@@ -16,11 +18,22 @@ beforeAll(async () => {
 }, 150_000)
 afterAll(() => cluster?.stop(), 60_000)
 
-const pod = (name: string, container: object, spec: object = {}, labels = {}): Pod => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'main', ...container }], ...spec } }) as unknown as Pod
+const pod = (name: string, container: object, spec: object = {}, labels = {}): Pod =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels },
+    spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'main', ...container }], ...spec },
+  }) as unknown as Pod
 const lines = 60
 /** Prints its lines over a second or so, then exits with `code`. */
 const job = (name: string, round: number, code: number): Pod =>
-  pod(name, { image: 'busybox', command: ['sh', '-c', `i=0; while [ $i -lt ${lines} ]; do echo $i; i=$((i+1)); sleep 0.02; done; exit ${code}`] }, { restartPolicy: 'Never' }, { round: String(round) })
+  pod(
+    name,
+    { image: 'busybox', command: ['sh', '-c', `i=0; while [ $i -lt ${lines} ]; do echo $i; i=$((i+1)); sleep 0.02; done; exit ${code}`] },
+    { restartPolicy: 'Never' },
+    { round: String(round) },
+  )
 
 row('node-agent killed at any moment, pods starting and stopping', 240_000, async round => {
   const steady = await client.get(pods, 'default', 'steady')
@@ -48,22 +61,30 @@ row('node-agent killed at any moment, pods starting and stopping', 240_000, asyn
   }
   await Promise.all([work(), kills()])
 
-  const done = await eventually(
-    async () => {
-      const { items } = await client.list(pods, 'default', { labelSelector: `round=${round}` })
-      return items.every(p => p.status?.phase === 'Succeeded' || p.status?.phase === 'Failed') ? items : undefined
-    },
-    'every job has ended',
-  )
-  const code = (p: Pod) => [p.metadata.name, p.status?.containerStatuses?.[0]?.state?.terminated?.exitCode, p.status?.containerStatuses?.[0]?.restartCount]
+  const done = await eventually(async () => {
+    const { items } = await client.list(pods, 'default', { labelSelector: `round=${round}` })
+    return items.every(p => p.status?.phase === 'Succeeded' || p.status?.phase === 'Failed') ? items : undefined
+  }, 'every job has ended')
+  const code = (p: Pod) => [
+    p.metadata.name,
+    p.status?.containerStatuses?.[0]?.state?.terminated?.exitCode,
+    p.status?.containerStatuses?.[0]?.restartCount,
+  ]
   expect(done.map(code).sort()).toEqual(names.map((name, i) => [name, i, 0]).sort())
   // Its last kill may have been a moment ago.
   const log = await eventually(async () => {
     const ran = await cluster.tryKubectl('logs', '-l', `round=${round}`, '--tail=-1', '--prefix')
     return ran.code === 0 && ran.stdout.split('\n')
   }, 'logs')
-  for (const name of names) expect(log.filter(l => l.startsWith(`[pod/${name}/`)).map(l => l.split(' ')[1]), name).toEqual(Array.from({ length: lines }, (_, i) => String(i)))
-  await eventually(async () => (await client.list(pods, 'default')).items.every(p => !p.metadata.name?.startsWith('passing-')), 'the pods that were deleted are gone')
+  for (const name of names)
+    expect(
+      log.filter(l => l.startsWith(`[pod/${name}/`)).map(l => l.split(' ')[1]),
+      name,
+    ).toEqual(Array.from({ length: lines }, (_, i) => String(i)))
+  await eventually(
+    async () => (await client.list(pods, 'default')).items.every(p => !p.metadata.name?.startsWith('passing-')),
+    'the pods that were deleted are gone',
+  )
   await served.stop()
   expect(served.sent).toBeGreaterThan(100)
   expect(served.failures).toEqual([])

@@ -51,7 +51,11 @@ for (const component of ['kube-apiserver', 'kube-controller-manager', 'kube-sche
     await eventually(async () => (await cluster.ps()).some(r => r.component === component && r.pid !== killed.pid), `${component} is back`)
     // Each of them is needed for this: create, bind, start.
     const name = `after-${component}`
-    await eventually(async () => (await cluster.tryKubectl('create', 'deployment', name, '--image=busybox', '--', 'sleep', '100000')).code === 0 || undefined, 'a deployment is accepted')
+    await eventually(
+      async () =>
+        (await cluster.tryKubectl('create', 'deployment', name, '--image=busybox', '--', 'sleep', '100000')).code === 0 || undefined,
+      'a deployment is accepted',
+    )
     await kubectl('rollout', 'status', `deployment/${name}`, '--timeout=60s')
     await kubectl('delete', 'deployment', name)
     await served.stop()
@@ -64,7 +68,11 @@ for (const component of ['kube-apiserver', 'kube-controller-manager', 'kube-sche
 test('the JavaScript client’s informer has seen all of it', async () => {
   await eventually(async () => {
     const list = JSON.parse(await kubectl('get', 'pods', '-o', 'json')) as { items: V1Pod[] }
-    const versions = (pods: Iterable<V1Pod>): string => [...pods].map(p => `${p.metadata?.name}@${p.metadata?.resourceVersion}`).sort().join(' ')
+    const versions = (pods: Iterable<V1Pod>): string =>
+      [...pods]
+        .map(p => `${p.metadata?.name}@${p.metadata?.resourceVersion}`)
+        .sort()
+        .join(' ')
     return versions(informed.values()) === versions(list.items)
   }, 'the informer’s picture is the server’s')
 })

@@ -1,4 +1,7 @@
-/** A disk that is full, under nats-server and under a node: clear errors and conditions, what runs runs on, all is well when there is space again. */
+/**
+ * A disk that is full, under nats-server and under a node: clear errors and conditions, what runs runs on, all is well when there is space
+ * again.
+ */
 import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
@@ -41,7 +44,8 @@ afterAll(async () => {
 }, 60_000)
 
 /** Fills the disk of a directory to the last byte, whatever was given back since the last time. */
-const fill = (dir: string): Promise<unknown> => execa('dd', ['if=/dev/zero', `of=${path.join(dir, 'filling')}`, 'bs=64k', 'oflag=append', 'conv=notrunc'], { reject: false })
+const fill = (dir: string): Promise<unknown> =>
+  execa('dd', ['if=/dev/zero', `of=${path.join(dir, 'filling')}`, 'bs=64k', 'oflag=append', 'conv=notrunc'], { reject: false })
 const makeSpace = (dir: string): Promise<void> => rm(path.join(dir, 'filling'), { force: true })
 const serving = async (): Promise<string[]> => processes(await cluster.ps(), pod => pod.startsWith('web-'))
 
@@ -78,19 +82,31 @@ const shell = (name: string, script: string, spec: object = {}, container: objec
       terminationGracePeriodSeconds: 0,
       nodeName: 'node-1',
       ...spec,
-      containers: [{ name: 'main', image: 'busybox', command: ['sh', '-c', script], livenessProbe: { exec: { command: ['true'] }, periodSeconds: 1, failureThreshold: 2 }, ...container }],
+      containers: [
+        {
+          name: 'main',
+          image: 'busybox',
+          command: ['sh', '-c', script],
+          livenessProbe: { exec: { command: ['true'] }, periodSeconds: 1, failureThreshold: 2 },
+          ...container,
+        },
+      ],
     },
   } as never)
 const pod = (name: string): Promise<Pod> => client.get(pods, 'default', name)
 const main = async (name: string): Promise<ContainerStatus | undefined> => (await pod(name)).status?.containerStatuses?.[0]
-const until = (name: string, is: (pod: Pod) => unknown, what: string): Promise<unknown> => eventually(async () => Boolean(is(await pod(name))), `${name}: ${what}`)
+const until = (name: string, is: (pod: Pod) => unknown, what: string): Promise<unknown> =>
+  eventually(async () => Boolean(is(await pod(name))), `${name}: ${what}`)
 const node = (): Promise<Node> => client.get(nodes, '', 'node-1')
 const pressure = async (): Promise<string | undefined> => (await node()).status?.conditions?.find(c => c.type === 'DiskPressure')?.status
-const told = async (name: string, text: RegExp): Promise<unknown> => eventually(async () => text.test(await cluster.kubectl('describe', 'pod', name)), `events of ${name} say ${text}`)
+const told = async (name: string, text: RegExp): Promise<unknown> =>
+  eventually(async () => text.test(await cluster.kubectl('describe', 'pod', name)), `events of ${name} say ${text}`)
 
 row('the disk under a node is full', 180_000, async round => {
   const disk = path.join(cluster.dir, 'nodes/node-1')
-  const [talks, waits, ends, doomed, refused, unscheduled] = ['talks', 'waits', 'ends', 'doomed', 'refused', 'unscheduled'].map(name => `${name}-${round}`) as [string, string, string, string, string, string]
+  const [talks, waits, ends, doomed, refused, unscheduled] = ['talks', 'waits', 'ends', 'doomed', 'refused', 'unscheduled'].map(
+    name => `${name}-${round}`,
+  ) as [string, string, string, string, string, string]
   const sleeping = 'sleep 100000'
   await Promise.all([
     shell(talks, 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done'),
@@ -100,16 +116,27 @@ row('the disk under a node is full', 180_000, async round => {
     shell(doomed, sleeping),
   ])
   for (const name of [talks, ends, doomed]) await until(name, isReady, 'runs')
-  await until(waits, p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError', 'waits for its ConfigMap')
+  await until(
+    waits,
+    p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError',
+    'waits for its ConfigMap',
+  )
   const untouched = async (): Promise<string[]> => processes(await cluster.ps(), name => name.startsWith('web-') || name === talks)
   const before = await untouched()
   const served = traffic(`http://${address}/`)
   await fill(disk)
   try {
     await eventually(async () => (await pressure()) === 'True', 'DiskPressure')
-    await eventually(async () => (await node()).spec.taints?.some(t => t.key === 'node.kubernetes.io/disk-pressure' && t.effect === 'NoSchedule'), 'the taint')
+    await eventually(
+      async () => (await node()).spec.taints?.some(t => t.key === 'node.kubernetes.io/disk-pressure' && t.effect === 'NoSchedule'),
+      'the taint',
+    )
     await shell(refused, sleeping)
-    await until(refused, p => p.status?.phase === 'Failed' && p.status.reason === 'Evicted' && /DiskPressure/.test(p.status.message ?? ''), 'is refused')
+    await until(
+      refused,
+      p => p.status?.phase === 'Failed' && p.status.reason === 'Evicted' && /DiskPressure/.test(p.status.message ?? ''),
+      'is refused',
+    )
     await shell(unscheduled, sleeping, { nodeName: undefined, nodeSelector: { 'kubernetes.io/hostname': 'node-1' } })
     await told(unscheduled, /FailedScheduling.*untolerated taint/)
     await cluster.kubectl('create', 'configmap', waits, '--from-literal=late=1')
@@ -122,7 +149,10 @@ row('the disk under a node is full', 180_000, async round => {
     await eventually(async () => !(await client.list(pods, 'default')).items.some(p => p.metadata.name === doomed), `${doomed} is gone`)
     await fill(disk)
     const agent = await signal(cluster, r => r.component === 'node-agent' && r.node === 'node-1', 'the node-agent')
-    await eventually(async () => (await cluster.ps()).some(r => r.component === 'node-agent' && r.node === 'node-1' && r.pid !== agent.pid), 'the node-agent is back')
+    await eventually(
+      async () => (await cluster.ps()).some(r => r.component === 'node-agent' && r.node === 'node-1' && r.pid !== agent.pid),
+      'the node-agent is back',
+    )
     await eventually(async () => (await cluster.tryKubectl('exec', talks, '--', 'true')).code === 0, 'it serves')
     expect(await untouched()).toEqual(before)
   } finally {

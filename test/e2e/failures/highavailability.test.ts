@@ -37,9 +37,12 @@ afterAll(async () => {
 }, 60_000)
 
 const controlPlane = async (component: string): Promise<ProcessRow[]> => (await cluster.ps()).filter(r => r.component === component)
-const processOf = async (name: string): Promise<ProcessRow> => eventually(async () => (await cluster.ps()).find(r => r.name === name), `${name} runs`)
-const leaderOf = async (component: string): Promise<ProcessRow> => eventually(async () => (await controlPlane(component)).find(r => r.leader), `${component} has a leader`)
-const holder = async (component: string): Promise<string> => (await bus.client.get(leases, 'kube-system', component)).spec?.holderIdentity ?? ''
+const processOf = async (name: string): Promise<ProcessRow> =>
+  eventually(async () => (await cluster.ps()).find(r => r.name === name), `${name} runs`)
+const leaderOf = async (component: string): Promise<ProcessRow> =>
+  eventually(async () => (await controlPlane(component)).find(r => r.leader), `${component} has a leader`)
+const holder = async (component: string): Promise<string> =>
+  (await bus.client.get(leases, 'kube-system', component)).spec?.holderIdentity ?? ''
 
 /** 200 writes a second, half of them over each transport; one object a writer, whose value only its writer counts up. */
 function startLoad(namespace: string) {
@@ -54,7 +57,11 @@ function startLoad(namespace: string) {
       const object = { metadata: { name, namespace }, data: { n: String(n) } } as unknown as ConfigMap
       for (let times = 0, why = ''; ; times++) {
         try {
-          await (n === 1 ? client.create(configMaps, namespace, object).catch((e: { reason?: string }) => (e.reason === 'AlreadyExists' ? undefined : Promise.reject(e))) : client.update(configMaps, object))
+          await (n === 1
+            ? client
+                .create(configMaps, namespace, object)
+                .catch((e: { reason?: string }) => (e.reason === 'AlreadyExists' ? undefined : Promise.reject(e)))
+            : client.update(configMaps, object))
           if (times > 0) retried.push({ transport, times, why })
           break
         } catch (e) {
@@ -68,7 +75,9 @@ function startLoad(namespace: string) {
       await next
     }
   }
-  const work = Promise.all(Array.from({ length: 10 }, (_, i) => [writer('https', https.client, `https-${i}`), writer('bus', bus.client, `bus-${i}`)]).flat())
+  const work = Promise.all(
+    Array.from({ length: 10 }, (_, i) => [writer('https', https.client, `https-${i}`), writer('bus', bus.client, `bus-${i}`)]).flat(),
+  )
   return {
     written,
     retried,
@@ -97,53 +106,66 @@ test('each has a name of its own; one of each kind leads', async () => {
   await leaderOf('kube-controller-manager')
   const rows = await cluster.ps()
   const names = rows.flatMap(r => (r.name ? [r.name] : []))
-  expect(names).toEqual(['nats-server', 'kube-apiserver', 'kube-apiserver-2', 'kube-controller-manager', 'kube-controller-manager-2', 'kube-scheduler', 'kube-scheduler-2'])
+  expect(names).toEqual([
+    'nats-server',
+    'kube-apiserver',
+    'kube-apiserver-2',
+    'kube-controller-manager',
+    'kube-controller-manager-2',
+    'kube-scheduler',
+    'kube-scheduler-2',
+  ])
   expect(rows.filter(r => r.leader).map(r => r.component)).toEqual(['kube-controller-manager', 'kube-scheduler'])
   expect((await cluster.cox('logs', 'kube-apiserver-2')).stdout).toContain('"component":"kube-apiserver"')
 })
 
-row('any one dies under 200 writes a second: clients retry at most what was in flight, watches go on without a gap, others lead', 120_000, async round => {
-  const namespace = `load-${round}`
-  await cluster.kubectl('create', 'namespace', namespace)
-  const end = new AbortController()
-  const followers = [follow(https.client, namespace, end.signal), follow(bus.client, namespace, end.signal)]
-  await Promise.all(followers.map(f => f.synced))
-  const load = startLoad(namespace)
-  const more = async (): Promise<void> => {
-    const before = load.count()
-    await eventually(() => load.count() > before + 100, 'writes go on')
-  }
-  await more()
-  for (const component of ['kube-scheduler', 'kube-controller-manager']) {
-    const leader = await leaderOf(component)
-    const former = await holder(component)
-    process.kill(leader.pid, 'SIGKILL')
-    await eventually(async () => ![former, ''].includes(await holder(component)), `another ${component} leads`, 3_000 * patience)
+row(
+  'any one dies under 200 writes a second: clients retry at most what was in flight, watches go on without a gap, others lead',
+  120_000,
+  async round => {
+    const namespace = `load-${round}`
+    await cluster.kubectl('create', 'namespace', namespace)
+    const end = new AbortController()
+    const followers = [follow(https.client, namespace, end.signal), follow(bus.client, namespace, end.signal)]
+    await Promise.all(followers.map(f => f.synced))
+    const load = startLoad(namespace)
+    const more = async (): Promise<void> => {
+      const before = load.count()
+      await eventually(() => load.count() > before + 100, 'writes go on')
+    }
     await more()
-  }
-  for (const [i, name] of ['kube-apiserver', 'kube-apiserver-2'].entries()) {
-    const { pid } = await processOf(name)
-    process.kill(pid, 'SIGKILL')
+    for (const component of ['kube-scheduler', 'kube-controller-manager']) {
+      const leader = await leaderOf(component)
+      const former = await holder(component)
+      process.kill(leader.pid, 'SIGKILL')
+      await eventually(async () => ![former, ''].includes(await holder(component)), `another ${component} leads`, 3_000 * patience)
+      await more()
+    }
+    for (const [i, name] of ['kube-apiserver', 'kube-apiserver-2'].entries()) {
+      const { pid } = await processOf(name)
+      process.kill(pid, 'SIGKILL')
+      await more()
+      await eventually(async () => (await processOf(name)).pid !== pid, `${name} is back`)
+      // It serves again before the other dies.
+      const alone = await opened(httpsClient(cluster, { timeoutMs: 5_000 }, i + 1))
+      await eventually(() => alone.client.get(leases, 'kube-system', 'kube-scheduler'), `${name} serves`)
+      await more()
+    }
+    await cluster.kubectl('create', 'deployment', 'after', '-n', namespace, '--image=busybox', '--', 'sleep', '100000')
+    await cluster.kubectl('rollout', 'status', 'deployment/after', '-n', namespace, '--timeout=60s')
     await more()
-    await eventually(async () => (await processOf(name)).pid !== pid, `${name} is back`)
-    // It serves again before the other dies.
-    const alone = await opened(httpsClient(cluster, { timeoutMs: 5_000 }, i + 1))
-    await eventually(() => alone.client.get(leases, 'kube-system', 'kube-scheduler'), `${name} serves`)
-    await more()
-  }
-  await cluster.kubectl('create', 'deployment', 'after', '-n', namespace, '--image=busybox', '--', 'sleep', '100000')
-  await cluster.kubectl('rollout', 'status', 'deployment/after', '-n', namespace, '--timeout=60s')
-  await more()
-  await load.stop()
-  expect(load.retried.filter(r => r.times > 5)).toEqual([])
-  for (const why of new Set(load.retried.map(r => r.why))) expect(why).toMatch(/ECONNRE|socket hang up|socket disconnected|the API server is gone|no API server speaks/)
-  for (const { seen } of followers) {
-    await eventually(() => [...load.written].every(([name, n]) => seen.get(name)?.at(-1) === n), 'the last writes arrive')
-    for (const [name, n] of load.written) expect(seen.get(name), name).toEqual(Array.from({ length: n }, (_, i) => i + 1))
-  }
-  end.abort()
-  await cluster.kubectl('delete', 'namespace', namespace, '--wait=false')
-})
+    await load.stop()
+    expect(load.retried.filter(r => r.times > 5)).toEqual([])
+    for (const why of new Set(load.retried.map(r => r.why)))
+      expect(why).toMatch(/ECONNRE|socket hang up|socket disconnected|the API server is gone|no API server speaks/)
+    for (const { seen } of followers) {
+      await eventually(() => [...load.written].every(([name, n]) => seen.get(name)?.at(-1) === n), 'the last writes arrive')
+      for (const [name, n] of load.written) expect(seen.get(name), name).toEqual(Array.from({ length: n }, (_, i) => i + 1))
+    }
+    end.abort()
+    await cluster.kubectl('delete', 'namespace', namespace, '--wait=false')
+  },
+)
 
 row('leaders and an API server that hang are replaced; leaders that wake up find others in their place and leave', 150_000, async () => {
   const hung = [await leaderOf('kube-scheduler'), await leaderOf('kube-controller-manager')]
@@ -158,16 +180,23 @@ row('leaders and an API server that hang are replaced; leaders that wake up find
   await cluster.kubectl('create', 'deployment', 'many', '--image=registry.k8s.io/pause:3.10', '--replicas=8')
   await eventually(() => made.size > 0, 'the first pod')
   for (const { pid } of [...hung, apiserver]) process.kill(pid, 'SIGSTOP')
-  await eventually(async () => (await Promise.all(hung.map(r => holder(r.component)))).every((now, i) => now !== former[i]), 'others lead', 30_000)
+  await eventually(
+    async () => (await Promise.all(hung.map(r => holder(r.component)))).every((now, i) => now !== former[i]),
+    'others lead',
+    30_000,
+  )
   await cluster.kubectl('rollout', 'status', 'deployment/many', '--timeout=60s')
   await eventually(async () => (await processOf('kube-apiserver-2')).pid !== apiserver.pid, 'the API server that hangs is started again')
   for (const { pid } of hung) process.kill(pid, 'SIGCONT')
   for (const { name = '', pid } of hung) await eventually(async () => (await processOf(name)).pid !== pid, `the former ${name} leaves`)
   await cluster.kubectl('rollout', 'status', 'deployment/many', '--timeout=60s')
   end.abort()
-  // An answer to the paused one may have been lost with the API server: one more pod for each request of its workers, and nothing for what it wanted to do when it woke up.
+  // An answer to the paused one may have been lost with the API server: one more pod for each request of its workers, and nothing for what
+  // it wanted to do when it woke up.
   expect(made.size).toBeLessThanOrEqual(12)
-  expect((await bus.client.list(pods, 'default', { labelSelector: 'app=many' })).items.filter(p => !p.metadata.deletionTimestamp)).toHaveLength(8)
+  expect(
+    (await bus.client.list(pods, 'default', { labelSelector: 'app=many' })).items.filter(p => !p.metadata.deletionTimestamp),
+  ).toHaveLength(8)
   await cluster.kubectl('delete', 'deployment', 'many')
   await cluster.kubectl('wait', '--for=delete', 'pod', '-l', 'app=many', '--timeout=60s')
 })
@@ -201,7 +230,13 @@ row('a register is a register, whatever dies', 60_000 + seconds * 2000, async ro
   }
   const until = performance.now() + seconds * 1000
   do {
-    for (const [name, what] of [['kube-apiserver', 'SIGKILL'], ['nats-server', 'SIGKILL'], ['kube-apiserver-2', 'SIGSTOP'], ['kube-apiserver-2', 'SIGKILL'], ['nats-server', 'SIGSTOP']] as const) {
+    for (const [name, what] of [
+      ['kube-apiserver', 'SIGKILL'],
+      ['nats-server', 'SIGKILL'],
+      ['kube-apiserver-2', 'SIGSTOP'],
+      ['kube-apiserver-2', 'SIGKILL'],
+      ['nats-server', 'SIGSTOP'],
+    ] as const) {
       await more()
       await signal(name, what)
     }

@@ -1,5 +1,6 @@
 /**
- * The links of two nodes at a time: cut, deaf, dumb, or bad. Their pods run on; when the links are whole again, what was deleted meanwhile ends and nothing stays wrong.
+ * The links of two nodes at a time: cut, deaf, dumb, or bad. Their pods run on; when the links are whole again, what was deleted meanwhile
+ * ends and nothing stays wrong.
  */
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
@@ -34,7 +35,11 @@ async function spread(): Promise<void> {
     await cluster.kubectl('rollout', 'status', 'deployment', 'web', '--timeout=60s')
   }
 }
-const running = async (...nodes: string[]): Promise<string[]> => processes((await cluster.ps()).filter(r => nodes.includes(r.node ?? '')), pod => pod.startsWith('web-'))
+const running = async (...nodes: string[]): Promise<string[]> =>
+  processes(
+    (await cluster.ps()).filter(r => nodes.includes(r.node ?? '')),
+    pod => pod.startsWith('web-'),
+  )
 /** The rest has replaced the pods of these nodes. */
 const replaced = (...nodes: string[]): Promise<boolean> =>
   eventually(async () => {
@@ -48,7 +53,11 @@ const replaced = (...nodes: string[]): Promise<boolean> =>
 async function healed(...nodes: string[]): Promise<void> {
   await Promise.all(nodes.map(node => link('heal', node)))
   // The process gets its TERM as soon as the node hears of it, and this server ends at once.
-  await Promise.all(nodes.map(node => eventually(async () => (await running(node)).length === 0, `what was deleted on ${node} has ended`, patience * 2_000)))
+  await Promise.all(
+    nodes.map(node =>
+      eventually(async () => (await running(node)).length === 0, `what was deleted on ${node} has ended`, patience * 2_000),
+    ),
+  )
 }
 async function allIsWell(): Promise<void> {
   await untilAllIsWell(cluster, client, 'web', replicas)

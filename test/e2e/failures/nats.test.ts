@@ -1,4 +1,7 @@
-/** nats-server killed under load, back at once or after a minute: pods and Services never notice, what was acknowledged is there, watches go on. */
+/**
+ * nats-server killed under load, back at once or after a minute: pods and Services never notice, what was acknowledged is there, watches go
+ * on.
+ */
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import { configMaps, events, nodes } from '#shared/api/kinds.ts'
@@ -32,8 +35,13 @@ async function write(prefix: string): Promise<Load> {
   let stopped = false
   const load: Load = { acknowledged: new Map(), latest: 0, count: 0, stop: async () => {} }
   const one = async (name: string): Promise<void> => {
-    await client.create(configMaps, 'default', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, labels: { writer: prefix } }, data: { n: '0' } } as unknown as ConfigMap)
-    for (let n = 1; !stopped; ) {
+    await client.create(configMaps, 'default', {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name, labels: { writer: prefix } },
+      data: { n: '0' },
+    } as unknown as ConfigMap)
+    for (let n = 1; !stopped;) {
       const began = performance.now()
       try {
         await client.patch(configMaps, 'default', name, 'merge', { data: { n: String(n) } })
@@ -70,13 +78,19 @@ function watch(prefix: string, gaps: string[]): { seen: Map<string, number>; rel
           const list = await client.list(configMaps, 'default', options)
           for (const item of list.items) {
             const n = Number(item.data?.['n'])
-            if (n < (seen.get(item.metadata.name ?? '') ?? 0)) gaps.push(`${item.metadata.name}: ${seen.get(item.metadata.name ?? '')} was undone, a list says ${n}`)
+            if (n < (seen.get(item.metadata.name ?? '') ?? 0))
+              gaps.push(`${item.metadata.name}: ${seen.get(item.metadata.name ?? '')} was undone, a list says ${n}`)
             seen.set(item.metadata.name ?? '', n)
           }
           version = list.metadata.resourceVersion ?? ''
           lists++
         }
-        for await (const event of client.watch(configMaps, 'default', { ...options, resourceVersion: version, timeoutSeconds: 300 }, stop.signal)) {
+        for await (const event of client.watch(
+          configMaps,
+          'default',
+          { ...options, resourceVersion: version, timeoutSeconds: 300 },
+          stop.signal,
+        )) {
           version = event.object.metadata.resourceVersion ?? version
           if (event.type === 'BOOKMARK') continue
           const { name = '' } = event.object.metadata
@@ -95,7 +109,10 @@ function watch(prefix: string, gaps: string[]): { seen: Map<string, number>; rel
   return { seen, relists: () => lists - 1, stop: () => stop.abort() }
 }
 
-for (const [seconds, timeoutMs] of [[1, 180_000], [60, 300_000]] as const) {
+for (const [seconds, timeoutMs] of [
+  [1, 180_000],
+  [60, 300_000],
+] as const) {
   row(`nats-server killed under ${writesPerSecond} writes/s, down for ${seconds} s`, timeoutMs, async round => {
     const prefix = `down-${seconds}-${round}`
     const before = processes(await cluster.ps(), pod => pod.startsWith('web-'))
@@ -119,10 +136,18 @@ for (const [seconds, timeoutMs] of [[1, 180_000], [60, 300_000]] as const) {
     await load.stop()
     await served.stop()
     expect(served.failures).toEqual([])
-    await eventually(() => [...load.acknowledged].every(([name, n]) => (watched.seen.get(name) ?? -1) >= n), 'the watch has seen every acknowledged write')
+    await eventually(
+      () => [...load.acknowledged].every(([name, n]) => (watched.seen.get(name) ?? -1) >= n),
+      'the watch has seen every acknowledged write',
+    )
     watched.stop()
     expect(gaps).toEqual([])
-    const stored = new Map((await client.list(configMaps, 'default', { labelSelector: `writer=${prefix}` })).items.map(c => [c.metadata.name ?? '', Number(c.data?.['n'])]))
+    const stored = new Map(
+      (await client.list(configMaps, 'default', { labelSelector: `writer=${prefix}` })).items.map(c => [
+        c.metadata.name ?? '',
+        Number(c.data?.['n']),
+      ]),
+    )
     for (const [name, n] of load.acknowledged) expect(stored.get(name), name).toBeGreaterThanOrEqual(n)
     // Nobody was evicted or replaced, and whoever was marked as silent is not any more.
     await untilAllIsWell(cluster, client, 'web', 3, patience * 5_000)

@@ -1,4 +1,7 @@
-/** A node loses its plug under traffic: requests from another node soon fail no more, its pods are replaced, it comes back clean and is used again. */
+/**
+ * A node loses its plug under traffic: requests from another node soon fail no more, its pods are replaced, it comes back clean and is used
+ * again.
+ */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
@@ -25,7 +28,12 @@ beforeAll(async () => {
   const web = await startWeb({ nodes: 3, replicas: 6, container: { lifecycle: { preStop: { sleep: { seconds: 2 } } } } })
   ;({ cluster, client } = web)
   const main = { name: 'main', image: 'node', command: ['node', '-e', asks], env: [{ name: 'HOST', value: web.address }] }
-  await client.create(pods, 'default', { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'asking' }, spec: { nodeName: 'node-3', terminationGracePeriodSeconds: 0, containers: [main] } } as never)
+  await client.create(pods, 'default', {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'asking' },
+    spec: { nodeName: 'node-3', terminationGracePeriodSeconds: 0, containers: [main] },
+  } as never)
   await eventually(async () => isReady(await client.get(pods, 'default', 'asking')), 'the client runs')
 }, 150_000)
 afterAll(() => cluster?.stop(), 60_000)
@@ -44,7 +52,11 @@ row('a node killed under traffic', 300_000, async round => {
   await signal(cluster, r => r.component === 'node-init' && r.node === name, name)
   const killed = Date.now()
 
-  await eventually(async () => (await podsOf(client, 'web')).filter(p => p.spec.nodeName !== name && isReady(p)).length === 6, '6 replicas are Ready elsewhere', patience * 15_000)
+  await eventually(
+    async () => (await podsOf(client, 'web')).filter(p => p.spec.nodeName !== name && isReady(p)).length === 6,
+    '6 replicas are Ready elsewhere',
+    patience * 15_000,
+  )
   const quiet = 5000
   await eventually(
     async () => {

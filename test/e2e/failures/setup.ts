@@ -29,16 +29,33 @@ export interface Web {
   /** The Service's. */
   address: string
 }
-/** What most rows are about: a cluster with a Deployment `web`, whose pods are Ready once they answer requests, and its Service. `container` is more of its container. */
-export async function startWeb({ replicas, container = {}, ...options }: ClusterOptions & { replicas: number; container?: object }): Promise<Web> {
+/**
+ * What most rows are about: a cluster with a Deployment `web`, whose pods are Ready once they answer requests, and its Service. `container`
+ * is more of its container.
+ */
+export async function startWeb({
+  replicas,
+  container = {},
+  ...options
+}: ClusterOptions & { replicas: number; container?: object }): Promise<Web> {
   const cluster = await startCluster(options)
   try {
     const client = clientOf(cluster)
     const labels = { app: 'web' }
     const readinessProbe = { httpGet: { port: 8080 }, periodSeconds: 1, timeoutSeconds: 10 }
     const spec = { containers: [{ name: 'main', image: 'registry.k8s.io/echoserver:1.10', readinessProbe, ...container }] }
-    const deployment = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web' }, spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } } }
-    const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] } }
+    const deployment = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'web' },
+      spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels }, spec } },
+    }
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'web' },
+      spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] },
+    }
     await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [deployment, service] }))
     await untilAllIsWell(cluster, client, 'web', replicas)
     return { cluster, client, address: (await client.get(services, 'default', 'web')).spec.clusterIP ?? '' }
@@ -49,7 +66,12 @@ export async function startWeb({ replicas, container = {}, ...options }: Cluster
 }
 
 /** Sends a signal to a process of the cluster that `cox ps` shows, once it shows one. */
-export async function signal(cluster: ClusterFixture, which: (row: ProcessRow) => boolean, what: string, name: NodeJS.Signals = 'SIGKILL'): Promise<ProcessRow> {
+export async function signal(
+  cluster: ClusterFixture,
+  which: (row: ProcessRow) => boolean,
+  what: string,
+  name: NodeJS.Signals = 'SIGKILL',
+): Promise<ProcessRow> {
   const found = await eventually(async () => (await cluster.ps()).find(which), `${what} runs`)
   process.kill(found.pid, name)
   return found
@@ -67,8 +89,10 @@ export function processes(rows: readonly ProcessRow[], pod: (name: string) => bo
   return [...first].map(([name, { pid, start }]) => `${name} ${pid} ${start}`).sort()
 }
 
-export const isReady = (pod: Pod): boolean => !pod.metadata.deletionTimestamp && (pod.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false)
-export const podsOf = async (client: Client, app: string): Promise<Pod[]> => (await client.list(pods, 'default', { labelSelector: `app=${app}` })).items
+export const isReady = (pod: Pod): boolean =>
+  !pod.metadata.deletionTimestamp && (pod.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false)
+export const podsOf = async (client: Client, app: string): Promise<Pod[]> =>
+  (await client.list(pods, 'default', { labelSelector: `app=${app}` })).items
 
 /** Waits until `count` pods of an app are Ready and nothing of it is on its way in or out. */
 export const untilReady = (client: Client, app: string, count: number, timeoutMs = 60_000): Promise<Pod[]> =>
@@ -81,8 +105,16 @@ export const untilReady = (client: Client, app: string, count: number, timeoutMs
     timeoutMs,
   )
 
-/** Nothing is wrong any more: nodes Ready and without taints, endpoints exactly the Ready pods, processes exactly the containers that run. */
-export async function untilAllIsWell(cluster: ClusterFixture, client: Client, app: string, count: number, timeoutMs = 60_000): Promise<void> {
+/**
+ * Nothing is wrong any more: nodes Ready and without taints, endpoints exactly the Ready pods, processes exactly the containers that run.
+ */
+export async function untilAllIsWell(
+  cluster: ClusterFixture,
+  client: Client,
+  app: string,
+  count: number,
+  timeoutMs = 60_000,
+): Promise<void> {
   await eventually(
     async () => {
       // Looked at each time: after a reboot pods show the addresses of their former life for a moment.
@@ -90,7 +122,9 @@ export async function untilAllIsWell(cluster: ClusterFixture, client: Client, ap
       expect(all.filter(isReady).length, `${count} pods of ${app} are Ready, and no others are there`).toBe(count)
       expect(all.length).toBe(count)
       const list = (await client.list(nodes, '')).items
-      expect(list.filter(n => !n.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')).map(n => n.metadata.name)).toEqual([])
+      expect(
+        list.filter(n => !n.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')).map(n => n.metadata.name),
+      ).toEqual([])
       expect(list.flatMap(n => n.spec.taints ?? [])).toEqual([])
       const slices = (await client.list(endpointSlices, 'default', { labelSelector: `kubernetes.io/service-name=${app}` })).items
       const serving = slices.flatMap(s => s.endpoints ?? []).filter(e => e.conditions?.ready !== false)
@@ -98,7 +132,11 @@ export async function untilAllIsWell(cluster: ClusterFixture, client: Client, ap
       const running = (await cluster.ps()).filter(r => r.component === 'container' || r.component === 'shim')
       const known = new Set((await client.list(pods, '')).items.map(p => p.metadata.name))
       expect(running.filter(r => !known.has(r.pod)).map(r => r.command)).toEqual([])
-      for (const pod of all) expect(running.filter(r => r.component === 'container' && r.pod === pod.metadata.name).length, `processes of ${pod.metadata.name}`).toBeGreaterThan(0)
+      for (const pod of all)
+        expect(
+          running.filter(r => r.component === 'container' && r.pod === pod.metadata.name).length,
+          `processes of ${pod.metadata.name}`,
+        ).toBeGreaterThan(0)
       return true
     },
     'all is well',

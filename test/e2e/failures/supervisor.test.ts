@@ -1,4 +1,6 @@
-/** `cox up` killed: the next one adopts what lives, `cox down` cleans up. A reboot: the same cluster comes back with its objects and pods. */
+/**
+ * `cox up` killed: the next one adopts what lives, `cox down` cleans up. A reboot: the same cluster comes back with its objects and pods.
+ */
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { Client } from '#shared/client/client.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
@@ -17,7 +19,8 @@ beforeAll(async () => {
 }, 150_000)
 afterAll(() => cluster?.stop(), 60_000)
 
-const others = async (): Promise<string[]> => (await cluster.ps()).filter(r => r.component !== 'cox' && r.component !== 'node').map(r => `${r.component} ${r.pid}`)
+const others = async (): Promise<string[]> =>
+  (await cluster.ps()).filter(r => r.component !== 'cox' && r.component !== 'node').map(r => `${r.component} ${r.pid}`)
 async function killSupervisor(): Promise<void> {
   await signal(cluster, r => r.component === 'cox', 'the supervisor')
   await eventually(async () => !(await cluster.ps()).some(r => r.component === 'cox'), 'the supervisor is gone')
@@ -37,7 +40,10 @@ row('cox up killed: everything runs on, the next one adopts it, cox down cleans 
   expect(await others()).toEqual(before)
   // The new supervisor keeps what it adopted alive.
   const scheduler = await signal(cluster, r => r.component === 'kube-scheduler', 'the scheduler')
-  await eventually(async () => (await cluster.ps()).some(r => r.component === 'kube-scheduler' && r.pid !== scheduler.pid), 'a new scheduler')
+  await eventually(
+    async () => (await cluster.ps()).some(r => r.component === 'kube-scheduler' && r.pid !== scheduler.pid),
+    'a new scheduler',
+  )
   await killSupervisor()
   await cluster.down()
   await expectNothing()

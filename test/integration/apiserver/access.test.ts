@@ -16,9 +16,18 @@ afterAll(() => api?.stop())
 
 describe('who may come in', () => {
   it('nobody without credentials, but for health and version', async () => {
-    for (const path of ['/version', '/livez', '/readyz', '/healthz']) expect((await rest('GET', path, undefined, { as: 'nobody' })).code).toBe(200)
+    for (const path of ['/version', '/livez', '/readyz', '/healthz'])
+      expect((await rest('GET', path, undefined, { as: 'nobody' })).code).toBe(200)
     for (const path of ['/api', '/api/v1/pods', '/metrics', '/openapi/v3', '/']) {
-      expect((await rest('GET', path, undefined, { as: 'nobody' })).body).toEqual({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: 'Unauthorized', reason: 'Unauthorized', code: 401 })
+      expect((await rest('GET', path, undefined, { as: 'nobody' })).body).toEqual({
+        kind: 'Status',
+        apiVersion: 'v1',
+        metadata: {},
+        status: 'Failure',
+        message: 'Unauthorized',
+        reason: 'Unauthorized',
+        code: 401,
+      })
     }
     expect((await rest('GET', '/api', undefined, bearer('nonsense'))).code).toBe(401)
     expect((await rest('GET', '/version', undefined, bearer('nonsense'))).code).toBe(401)
@@ -28,13 +37,19 @@ describe('who may come in', () => {
     const { code, body } = await rest('POST', tokens, request({ audiences: [], expirationSeconds: 700 }))
     expect(code).toBe(201)
     const claims = JSON.parse(Buffer.from(body.status.token.split('.')[1], 'base64url').toString())
-    expect(claims).toMatchObject({ sub: 'system:serviceaccount:default:default', 'kubernetes.io': { namespace: 'default', serviceaccount: { name: 'default' } } })
+    expect(claims).toMatchObject({
+      sub: 'system:serviceaccount:default:default',
+      'kubernetes.io': { namespace: 'default', serviceaccount: { name: 'default' } },
+    })
     expect(claims.exp - claims.iat).toBe(700)
     expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(200)
     const review = await rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: body.status.token } })
     expect(review.body.status).toMatchObject({
       authenticated: true,
-      user: { username: 'system:serviceaccount:default:default', groups: ['system:serviceaccounts', 'system:serviceaccounts:default', 'system:authenticated'] },
+      user: {
+        username: 'system:serviceaccount:default:default',
+        groups: ['system:serviceaccounts', 'system:serviceaccounts:default', 'system:authenticated'],
+      },
     })
     await rest('DELETE', '/api/v1/namespaces/default/serviceaccounts/default')
     await addServiceAccount(rest)
@@ -47,7 +62,10 @@ describe('who may come in', () => {
     const { body } = await rest('POST', tokens, request({ boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name: 'bound' } }))
     expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(200)
     const review = await rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: body.status.token } })
-    expect(review.body.status.user.extra).toMatchObject({ 'authentication.kubernetes.io/pod-name': ['bound'], 'authentication.kubernetes.io/node-name': ['n1'] })
+    expect(review.body.status.user.extra).toMatchObject({
+      'authentication.kubernetes.io/pod-name': ['bound'],
+      'authentication.kubernetes.io/node-name': ['n1'],
+    })
     await rest('DELETE', `${pods}/bound`, { gracePeriodSeconds: 0 })
     expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
   })
@@ -55,20 +73,27 @@ describe('who may come in', () => {
   it('tokens of unfit lifetimes are refused', async () => {
     expect((await rest('POST', tokens, request({ expirationSeconds: 60 }))).body).toMatchObject({
       code: 422,
-      message: 'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 10 minutes',
+      message:
+        'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 10 minutes',
     })
   })
 
   it('tokens for others and by others are refused', async () => {
     const { body } = await rest('POST', tokens, request({ audiences: ['vault'] }))
     expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
-    const review = (audiences: string[]) => rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: body.status.token, audiences } })
+    const review = (audiences: string[]) =>
+      rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token: body.status.token, audiences } })
     expect((await review(['vault', 'x'])).body.status).toMatchObject({ authenticated: true, audiences: ['vault'] })
     expect((await review(['x'])).body.status.authenticated).toBeUndefined()
     const [head, claims, signature] = body.status.token.split('.')
-    const forged = Buffer.from(JSON.stringify({ ...JSON.parse(Buffer.from(claims, 'base64url').toString()), aud: ['https://kubernetes.default.svc.cluster.local'] })).toString('base64url')
+    const forged = Buffer.from(
+      JSON.stringify({ ...JSON.parse(Buffer.from(claims, 'base64url').toString()), aud: ['https://kubernetes.default.svc.cluster.local'] }),
+    ).toString('base64url')
     expect((await rest('GET', configMaps, undefined, bearer([head, forged, signature].join('.')))).code).toBe(401)
-    expect((await rest('POST', tokens, request({ expirationSeconds: 5 }))).body).toMatchObject({ code: 422, details: { causes: [{ field: 'spec.expirationSeconds' }] } })
+    expect((await rest('POST', tokens, request({ expirationSeconds: 5 }))).body).toMatchObject({
+      code: 422,
+      details: { causes: [{ field: 'spec.expirationSeconds' }] },
+    })
   })
 })
 

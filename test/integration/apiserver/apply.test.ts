@@ -12,8 +12,12 @@ beforeAll(async () => {
 afterAll(() => api?.stop())
 
 const deployments = '/apis/apps/v1/namespaces/default/deployments'
-const apply = (path: string, body: unknown, query = 'fieldManager=me'): Promise<Reply> => rest('PATCH', `${path}?${query}`, body, { headers: { 'content-type': 'application/apply-patch+yaml' } })
-const managers = ({ body }: Reply): string[] => (body.metadata.managedFields ?? []).map((e: { manager: string; operation: string; subresource?: string }) => [e.manager, e.operation, e.subresource].filter(Boolean).join(' '))
+const apply = (path: string, body: unknown, query = 'fieldManager=me'): Promise<Reply> =>
+  rest('PATCH', `${path}?${query}`, body, { headers: { 'content-type': 'application/apply-patch+yaml' } })
+const managers = ({ body }: Reply): string[] =>
+  (body.metadata.managedFields ?? []).map((e: { manager: string; operation: string; subresource?: string }) =>
+    [e.manager, e.operation, e.subresource].filter(Boolean).join(' '),
+  )
 const deployment = (name: string, spec: object) => ({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name }, spec })
 const template = { metadata: { labels: { app: 'a' } }, spec: { containers: [{ name: 'c', image: 'i' }] } }
 
@@ -46,8 +50,17 @@ describe('server-side apply', () => {
     const path = `${deployments}/d`
     await apply(path, deployment('d', { selector: { matchLabels: { app: 'a' } }, template }))
     await rest('PATCH', `${path}/scale?fieldManager=scaler`, { spec: { replicas: 5 } }, merge)
-    const { body } = await apply(path, deployment('d', { selector: { matchLabels: { app: 'a' } }, template: { ...template, spec: { containers: [{ name: 'c', image: 'j' }] } } }))
-    expect(body.spec).toMatchObject({ replicas: 5, template: { spec: { containers: [{ name: 'c', image: 'j', imagePullPolicy: 'Always' }] } } })
+    const { body } = await apply(
+      path,
+      deployment('d', {
+        selector: { matchLabels: { app: 'a' } },
+        template: { ...template, spec: { containers: [{ name: 'c', image: 'j' }] } },
+      }),
+    )
+    expect(body.spec).toMatchObject({
+      replicas: 5,
+      template: { spec: { containers: [{ name: 'c', image: 'j', imagePullPolicy: 'Always' }] } },
+    })
     expect(body.metadata.generation).toBe(3)
     const status = await apply(`${path}/status`, { ...deployment('d', {}), status: { replicas: 5 } }, 'fieldManager=controller')
     expect([status.body.status.replicas, managers(status)]).toEqual([5, ['controller Apply status', 'me Apply', 'scaler Update scale']])
@@ -55,8 +68,22 @@ describe('server-side apply', () => {
   })
 
   it('of an event in its other group is stored as one', async () => {
-    const event = { apiVersion: 'events.k8s.io/v1', kind: 'Event', metadata: { name: 'e' }, eventTime: '2026-01-01T00:00:00.000000Z', reason: 'R', action: 'A', type: 'Normal', reportingController: 'c', reportingInstance: 'i', regarding: { kind: 'Pod', namespace: 'default', name: 'p' } }
-    expect(await apply('/apis/events.k8s.io/v1/namespaces/default/events/e', event)).toMatchObject({ code: 201, body: { reason: 'R', regarding: { name: 'p' } } })
+    const event = {
+      apiVersion: 'events.k8s.io/v1',
+      kind: 'Event',
+      metadata: { name: 'e' },
+      eventTime: '2026-01-01T00:00:00.000000Z',
+      reason: 'R',
+      action: 'A',
+      type: 'Normal',
+      reportingController: 'c',
+      reportingInstance: 'i',
+      regarding: { kind: 'Pod', namespace: 'default', name: 'p' },
+    }
+    expect(await apply('/apis/events.k8s.io/v1/namespaces/default/events/e', event)).toMatchObject({
+      code: 201,
+      body: { reason: 'R', regarding: { name: 'p' } },
+    })
     expect((await rest('GET', '/api/v1/namespaces/default/events/e')).body.involvedObject).toMatchObject({ name: 'p' })
   })
 
@@ -66,11 +93,24 @@ describe('server-side apply', () => {
   })
 
   it('of bad input says what is wrong', async () => {
-    expect((await apply(`${configMaps}/c`, configMap('c'), 'x=y')).body).toMatchObject({ code: 422, message: 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch' })
-    expect((await apply(`${configMaps}/c`, configMap('other'))).body).toMatchObject({ code: 400, message: 'the name of the object (other) does not match the name on the URL (c)' })
-    expect((await apply(`${configMaps}/c`, { ...configMap('c'), nope: 1 })).body).toMatchObject({ code: 500, message: 'failed to create typed patch object: .nope: field not declared in schema' })
+    expect((await apply(`${configMaps}/c`, configMap('c'), 'x=y')).body).toMatchObject({
+      code: 422,
+      message: 'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
+    })
+    expect((await apply(`${configMaps}/c`, configMap('other'))).body).toMatchObject({
+      code: 400,
+      message: 'the name of the object (other) does not match the name on the URL (c)',
+    })
+    expect((await apply(`${configMaps}/c`, { ...configMap('c'), nope: 1 })).body).toMatchObject({
+      code: 500,
+      message: 'failed to create typed patch object: .nope: field not declared in schema',
+    })
     expect((await apply(`${configMaps}/c`, '{[')).code).toBe(400)
     const versioned = await apply(`${configMaps}/a`, configMap('a', { z: '4' }, { resourceVersion: '1' }))
-    expect(versioned.body).toMatchObject({ code: 409, message: 'Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again' })
+    expect(versioned.body).toMatchObject({
+      code: 409,
+      message:
+        'Operation cannot be fulfilled on configmaps "a": the object has been modified; please apply your changes to the latest version and try again',
+    })
   })
 })

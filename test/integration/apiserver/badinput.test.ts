@@ -34,7 +34,12 @@ describe('bodies', () => {
     ]
     for (const [body, message] of bodies) {
       const answer = await rest('POST', configMaps, body)
-      expect(answer.body, body.slice(0, 60)).toMatchObject({ kind: 'Status', code: 400, reason: 'BadRequest', message: expect.stringMatching(message) })
+      expect(answer.body, body.slice(0, 60)).toMatchObject({
+        kind: 'Status',
+        code: 400,
+        reason: 'BadRequest',
+        message: expect.stringMatching(message),
+      })
     }
     expect((await rest('POST', configMaps, 'a: [', yaml)).body).toMatchObject({ code: 400 })
     expect((await rest('POST', configMaps, '&a [*a, *a]', yaml)).body).toMatchObject({ code: 400 })
@@ -43,11 +48,17 @@ describe('bodies', () => {
 
   it('of other types are 415', async () => {
     for (const type of ['text/plain', 'application/xml', 'application/x-www-form-urlencoded']) {
-      expect((await rest('POST', configMaps, '{}', { headers: { 'content-type': type } })).body).toMatchObject({ code: 415, reason: 'UnsupportedMediaType' })
+      expect((await rest('POST', configMaps, '{}', { headers: { 'content-type': type } })).body).toMatchObject({
+        code: 415,
+        reason: 'UnsupportedMediaType',
+      })
     }
     const zipped = gzipSync(JSON.stringify(configMap('zipped')))
     expect((await rest('POST', configMaps, zipped, { headers: { 'content-encoding': 'gzip' } })).body).toMatchObject({ code: 415 })
-    expect((await rest('POST', configMaps, Buffer.from('k8s\0garbage'), { headers: { 'content-type': 'application/vnd.kubernetes.protobuf' } })).body).toMatchObject({ code: 400 })
+    expect(
+      (await rest('POST', configMaps, Buffer.from('k8s\0garbage'), { headers: { 'content-type': 'application/vnd.kubernetes.protobuf' } }))
+        .body,
+    ).toMatchObject({ code: 400 })
   })
 
   it('that are too large are 413', async () => {
@@ -59,9 +70,18 @@ describe('bodies', () => {
   it('that break rules are 422 with all causes', async () => {
     const { body } = await rest('POST', configMaps, configMap('Bad_Name', { 'bad key': 'x' }, { labels: { 'a b': 'c d' } }))
     expect(body).toMatchObject({ code: 422, reason: 'Invalid', details: { name: 'Bad_Name', kind: 'ConfigMap' } })
-    expect(body.details.causes.map((c: { field: string }) => c.field).sort()).toEqual(['data[bad key]', 'metadata.labels', 'metadata.labels', 'metadata.name'])
-    expect((await rest('POST', configMaps, {})).body.message).toBe('ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required')
-    expect((await rest('POST', configMaps, configMap('else', {}, { namespace: 'kube-system' }))).body.message).toBe('the namespace of the provided object does not match the namespace sent on the request')
+    expect(body.details.causes.map((c: { field: string }) => c.field).sort()).toEqual([
+      'data[bad key]',
+      'metadata.labels',
+      'metadata.labels',
+      'metadata.name',
+    ])
+    expect((await rest('POST', configMaps, {})).body.message).toBe(
+      'ConfigMap "" is invalid: metadata.name: Required value: name or generateName is required',
+    )
+    expect((await rest('POST', configMaps, configMap('else', {}, { namespace: 'kube-system' }))).body.message).toBe(
+      'the namespace of the provided object does not match the namespace sent on the request',
+    )
   })
 
   it('with unknown fields are warned about, or refused, or taken as they are', async () => {
@@ -72,7 +92,8 @@ describe('bodies', () => {
     expect((await rest('POST', `${configMaps}?dryRun=All&fieldValidation=Ignore`, odd)).headers['warning']).toBeUndefined()
     expect((await rest('POST', `${configMaps}?dryRun=All&fieldValidation=Strict`, odd)).body).toMatchObject({
       code: 400,
-      message: 'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: duplicate field "data", unknown field "colour"',
+      message:
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: duplicate field "data", unknown field "colour"',
     })
     expect((await rest('POST', `${configMaps}?fieldValidation=Maybe`, odd)).body).toMatchObject({ code: 422, reason: 'Invalid' })
     expect((await rest('POST', `${configMaps}?dryRun=Some`, configMap('x'))).body.message).toContain('dryRun: Unsupported value')
@@ -102,14 +123,21 @@ describe('patches', () => {
 
 describe('paths', () => {
   it('that nothing serves', async () => {
-    expect((await rest('GET', '/api/v1/unicorns')).body).toMatchObject({ code: 404, reason: 'NotFound', message: 'the server could not find the requested resource' })
+    expect((await rest('GET', '/api/v1/unicorns')).body).toMatchObject({
+      code: 404,
+      reason: 'NotFound',
+      message: 'the server could not find the requested resource',
+    })
     expect((await rest('GET', '/apis/example.com/v1/unicorns')).text).toBe('404 page not found\n')
     expect((await rest('GET', '/nowhere')).text).toBe('404 page not found\n')
     expect((await rest('GET', '/api/v1/namespaces/default/configmaps/x/wings')).code).toBe(404)
     expect((await rest('GET', '/api/v1/namespaces/default/nodes')).code).toBe(404)
     expect((await rest('POST', '/api/v1/configmaps', configMap('x'))).body).toMatchObject({ code: 405, reason: 'MethodNotAllowed' })
     expect((await rest('PUT', configMaps, configMap('x'))).code).toBe(405)
-    expect((await rest('OPTIONS', '/api/v1')).body).toMatchObject({ code: 405, message: 'the server does not allow this method on the requested resource' })
+    expect((await rest('OPTIONS', '/api/v1')).body).toMatchObject({
+      code: 405,
+      message: 'the server does not allow this method on the requested resource',
+    })
     expect((await rest('GET', '/api/v1/namespaces/default/configmaps/%ff')).body).toMatchObject({ code: 400 })
     expect((await rest('GET', `${configMaps}?timeout=soon`)).body).toMatchObject({ code: 400 })
     expect((await rest('GET', '/api/v1/namespaces/..%2f..%2fx/configmaps/y')).code).toBe(404)
@@ -120,7 +148,10 @@ describe('paths', () => {
 describe('connections', () => {
   const open = (): Promise<ReturnType<typeof tlsConnect>> =>
     new Promise((resolve, reject) => {
-      const socket = tlsConnect({ host: '127.0.0.1', port: api.server.port, ca: api.ca.cert, cert: api.admin.cert, key: api.admin.key }, () => resolve(socket))
+      const socket = tlsConnect(
+        { host: '127.0.0.1', port: api.server.port, ca: api.ca.cert, cert: api.admin.cert, key: api.admin.key },
+        () => resolve(socket),
+      )
       socket.once('error', reject)
     })
   const reply = (socket: ReturnType<typeof tlsConnect>): Promise<string> =>
@@ -147,7 +178,11 @@ describe('connections', () => {
   })
 
   it('that break off in the middle hurt nobody', async () => {
-    for (const text of [`POST ${configMaps} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"meta`, `GET ${configMaps}?watch=true HTTP/1.1\r\nhost: x\r\n\r\n`, 'GET /api']) {
+    for (const text of [
+      `POST ${configMaps} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{"meta`,
+      `GET ${configMaps}?watch=true HTTP/1.1\r\nhost: x\r\n\r\n`,
+      'GET /api',
+    ]) {
       const socket = await open()
       socket.on('error', () => {})
       await new Promise<void>(resolve => socket.write(text, () => resolve()))

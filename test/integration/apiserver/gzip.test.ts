@@ -18,20 +18,29 @@ interface Raw {
 }
 const get = (path: string, headers: Record<string, string> = { 'accept-encoding': 'gzip' }): Promise<Raw> =>
   new Promise((resolve, reject) => {
-    const req = httpsRequest(new URL(path, api.url), { ca: api.ca.cert, cert: api.admin.cert, key: api.admin.key, headers, agent: false }, res => {
-      const chunks: Buffer[] = []
-      res.on('data', (c: Buffer) => chunks.push(c))
-      res.on('error', reject)
-      res.on('end', () => {
-        const bytes = Buffer.concat(chunks)
-        const encoding = res.headers['content-encoding']
-        try {
-          resolve({ encoding, vary: res.headers.vary, bytes, value: JSON.parse((encoding === 'gzip' ? gunzipSync(bytes) : bytes).toString()) })
-        } catch (e) {
-          reject(e as Error)
-        }
-      })
-    })
+    const req = httpsRequest(
+      new URL(path, api.url),
+      { ca: api.ca.cert, cert: api.admin.cert, key: api.admin.key, headers, agent: false },
+      res => {
+        const chunks: Buffer[] = []
+        res.on('data', (c: Buffer) => chunks.push(c))
+        res.on('error', reject)
+        res.on('end', () => {
+          const bytes = Buffer.concat(chunks)
+          const encoding = res.headers['content-encoding']
+          try {
+            resolve({
+              encoding,
+              vary: res.headers.vary,
+              bytes,
+              value: JSON.parse((encoding === 'gzip' ? gunzipSync(bytes) : bytes).toString()),
+            })
+          } catch (e) {
+            reject(e as Error)
+          }
+        })
+      },
+    )
     req.on('error', reject)
     req.end()
   })

@@ -21,8 +21,16 @@ interface Reply {
   text: string
   body: any // any: objects of all kinds
 }
-function open(method: string, path: string, body?: string | Buffer, more: Record<string, string> = {}): { stream: ClientHttp2Stream; headers: Promise<IncomingHttpHeaders> } {
-  const stream = session.request({ ':method': method, ':path': path, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...more }, { endStream: body === undefined })
+function open(
+  method: string,
+  path: string,
+  body?: string | Buffer,
+  more: Record<string, string> = {},
+): { stream: ClientHttp2Stream; headers: Promise<IncomingHttpHeaders> } {
+  const stream = session.request(
+    { ':method': method, ':path': path, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...more },
+    { endStream: body === undefined },
+  )
   const headers = new Promise<IncomingHttpHeaders>((resolve, reject) => stream.once('response', resolve).once('error', reject))
   if (body !== undefined) stream.end(body)
   return { stream, headers }
@@ -38,10 +46,17 @@ async function rest(method: string, path: string, body?: unknown, more: Record<s
 
 test('reads and writes, many at once', async () => {
   expect((await rest('POST', configMaps, configMap('one'))).code).toBe(201)
-  const made = await Promise.all(Array.from({ length: 300 }, (_, i) => rest('POST', configMaps, configMap(`m${i}`, { text: 'x'.repeat(20_000) }))))
+  const made = await Promise.all(
+    Array.from({ length: 300 }, (_, i) => rest('POST', configMaps, configMap(`m${i}`, { text: 'x'.repeat(20_000) }))),
+  )
   expect(new Set(made.map(r => r.code))).toEqual(new Set([201]))
   const one = await rest('GET', `${configMaps}/one`)
-  expect([one.code, one.headers['content-type'], one.headers['content-length'], one.body.data]).toEqual([200, 'application/json', String(Buffer.byteLength(one.text)), { a: '1' }])
+  expect([one.code, one.headers['content-type'], one.headers['content-length'], one.body.data]).toEqual([
+    200,
+    'application/json',
+    String(Buffer.byteLength(one.text)),
+    { a: '1' },
+  ])
   // Six megabytes, in pieces.
   const all = await rest('GET', configMaps)
   expect(all.body.items.length).toBe(301)
@@ -54,7 +69,10 @@ test('reads and writes, many at once', async () => {
 
 test('many watches over one connection; each ends when its client has enough', async () => {
   const watch = async () => {
-    const { stream, headers } = open('GET', `${configMaps}?watch=true&resourceVersion=0&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&fieldSelector=metadata.name%3Dwatched`)
+    const { stream, headers } = open(
+      'GET',
+      `${configMaps}?watch=true&resourceVersion=0&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&fieldSelector=metadata.name%3Dwatched`,
+    )
     expect((await headers)[':status']).toBe(200)
     // any: as above
     const event = new Promise<any>(resolve => {
@@ -70,7 +88,8 @@ test('many watches over one connection; each ends when its client has enough', a
   await rest('POST', configMaps, configMap('watched'))
   const events = await Promise.all(watches.map(w => w.event))
   expect(new Set(events.map(e => `${e.type} ${e.object.metadata.name}`))).toEqual(new Set(['ADDED watched']))
-  const running = async (): Promise<number> => Number(/^apiserver_longrunning_requests\{.*configmaps.*\} (\d+)$/m.exec((await api.rest('GET', '/metrics')).text)?.[1])
+  const running = async (): Promise<number> =>
+    Number(/^apiserver_longrunning_requests\{.*configmaps.*\} (\d+)$/m.exec((await api.rest('GET', '/metrics')).text)?.[1])
   expect(await running()).toBe(100)
   for (const { stream } of watches) stream.close()
   await expect.poll(running, { timeout: 10_000 }).toBe(0)
@@ -87,7 +106,14 @@ test('a body that is too large is refused, and the connection goes on', async ()
 
 test('clients that speak HTTP/1.1, or say nothing about it, are served too', async () => {
   for (const offered of [['http/1.1'], undefined]) {
-    const socket = connectTls({ port: api.server.port, host: '127.0.0.1', ca: api.ca.cert, cert: api.admin.cert, key: api.admin.key, ...(offered ? { ALPNProtocols: offered } : {}) })
+    const socket = connectTls({
+      port: api.server.port,
+      host: '127.0.0.1',
+      ca: api.ca.cert,
+      cert: api.admin.cert,
+      key: api.admin.key,
+      ...(offered ? { ALPNProtocols: offered } : {}),
+    })
     socket.write('GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
     let text = ''
     for await (const chunk of socket as AsyncIterable<Buffer>) text += chunk.toString()

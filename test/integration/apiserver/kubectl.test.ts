@@ -1,4 +1,6 @@
-/** The real kubectl against the API alone: what it sends (protobuf, patches, tables, aggregated discovery) and what it makes of the answers. */
+/**
+ * The real kubectl against the API alone: what it sends (protobuf, patches, tables, aggregated discovery) and what it makes of the answers.
+ */
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -30,13 +32,22 @@ it('creates from typed objects, which it sends as protobuf', async () => {
   await kubectl('create', 'deployment', 'web', '--image=nginx', '--replicas=2', '--port=8080')
   await kubectl('expose', 'deployment', 'web', '--port=80', '--target-port=8080', '--type=NodePort')
   expect(await kubectl('get', 'secret', 's', '-o', 'jsonpath={.data.p}')).toBe('cQ==')
-  expect(await kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.spec.template.spec.containers[0].ports[0].containerPort} {.spec.strategy.rollingUpdate.maxSurge}')).toBe('8080 25%')
+  expect(
+    await kubectl(
+      'get',
+      'deployment',
+      'web',
+      '-o',
+      'jsonpath={.spec.template.spec.containers[0].ports[0].containerPort} {.spec.strategy.rollingUpdate.maxSurge}',
+    ),
+  ).toBe('8080 25%')
   expect(await kubectl('get', 'service', 'web')).toMatch(/web +NodePort +10\.96\.\d+\.\d+ +<none> +80:3\d{4}\/TCP/)
   expect(await kubectl('create', 'token', 'default')).toMatch(/^ey.*\..*\./)
 })
 
 it('applies, diffs, labels, patches, scales and deletes', async () => {
-  const manifest = (value: string) => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: applied, labels: {l: "1"}}\ndata: {a: "${value}", b: x}\n`
+  const manifest = (value: string) =>
+    `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: applied, labels: {l: "1"}}\ndata: {a: "${value}", b: x}\n`
   const path = await file('applied.yaml', manifest('1'))
   expect(await kubectl('apply', '-f', path)).toBe('configmap/applied created')
   expect(await kubectl('apply', '-f', path)).toBe('configmap/applied unchanged')
@@ -49,7 +60,9 @@ it('applies, diffs, labels, patches, scales and deletes', async () => {
   expect(await kubectl('get', 'cm', '-l', 'l=2', '-o', 'name')).toBe('configmap/applied')
   await kubectl('scale', 'deployment', 'web', '--replicas=5')
   await kubectl('set', 'image', 'deployment/web', 'nginx=redis')
-  expect(await kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}')).toBe('5 redis')
+  expect(await kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}')).toBe(
+    '5 redis',
+  )
   expect(await kubectl('replace', '-f', path)).toBe('configmap/applied replaced')
   expect(await kubectl('delete', '-f', path)).toContain('configmap "applied" deleted')
 })
@@ -66,7 +79,10 @@ it('says what is wrong as it does elsewhere', async () => {
   const wrong = async (...args: string[]) => (await runTool('kubectl', api.kubeconfig, args)).stderr
   expect(await wrong('get', 'pod', 'nothing')).toBe('Error from server (NotFound): pods "nothing" not found')
   expect(await wrong('get', 'unicorns')).toBe(`error: the server doesn't have a resource type "unicorns"`)
-  const path = await file('bad.yaml', 'apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: c, image: i, colour: red}]}\n')
+  const path = await file(
+    'bad.yaml',
+    'apiVersion: v1\nkind: Pod\nmetadata: {name: bad}\nspec: {containers: [{name: c, image: i, colour: red}]}\n',
+  )
   expect(await wrong('apply', '-f', path)).toContain('strict decoding error: unknown field "spec.containers[0].colour"')
   expect(await wrong('delete', 'ns', 'default')).toContain('namespaces "default" is forbidden: this namespace may not be deleted')
 })

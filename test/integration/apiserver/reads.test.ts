@@ -30,7 +30,9 @@ describe('list', () => {
     const warning = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
     expect((await rest('GET', endpoints)).headers['warning']).toBe(warning)
     await rest('POST', endpoints, { metadata: { name: 'e' } })
-    expect((await rest('PATCH', `${endpoints}/e?fieldValidation=Warn`, { metadata: { labels: { a: 'b' } }, nope: 1 }, merge)).headers['warning']).toBe(`${warning}, 299 - "unknown field \\"nope\\""`)
+    expect(
+      (await rest('PATCH', `${endpoints}/e?fieldValidation=Warn`, { metadata: { labels: { a: 'b' } }, nope: 1 }, merge)).headers['warning'],
+    ).toBe(`${warning}, 299 - "unknown field \\"nope\\""`)
     expect((await rest('GET', '/apis/discovery.k8s.io/v1/endpointslices')).headers['warning']).toBeUndefined()
   })
 
@@ -66,10 +68,19 @@ describe('list', () => {
       ['fieldSelector=spec.x%3D1', 400, '"spec.x" is not a known field selector: only "metadata.name", "metadata.namespace"'],
       ['continue=nonsense', 400, 'continue key is not valid: incorrect encoded continue token'],
       ['resourceVersion=abc', 400, 'invalid resource version: Invalid value: "abc": strconv.ParseUint: parsing "abc": invalid syntax'],
-      ['resourceVersionMatch=Exact', 422, 'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided'],
-      ['sendInitialEvents=true', 422, 'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list'],
+      [
+        'resourceVersionMatch=Exact',
+        422,
+        'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided',
+      ],
+      [
+        'sendInitialEvents=true',
+        422,
+        'ListOptions.meta.k8s.io "" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list',
+      ],
     ]
-    for (const [query, code, message] of answers) expect((await rest('GET', `${configMaps}?${query}`)).body, query).toMatchObject({ code, message })
+    for (const [query, code, message] of answers)
+      expect((await rest('GET', `${configMaps}?${query}`)).body, query).toMatchObject({ code, message })
   })
 
   it('of a version to come waits, then says so', async () => {
@@ -86,7 +97,10 @@ describe('forms', () => {
     expect(table.body).toMatchObject({ kind: 'Table', apiVersion: 'meta.k8s.io/v1' })
     expect(table.body.columnDefinitions.map((c: { name: string }) => c.name)).toEqual(['Name', 'Data', 'Age'])
     expect(table.body.rows[0]).toMatchObject({ cells: ['m0', 0, expect.any(String)], object: { kind: 'PartialObjectMetadata' } })
-    expect((await rest('GET', `${configMaps}/m0`, undefined, as('PartialObjectMetadata'))).body).toMatchObject({ kind: 'PartialObjectMetadata', metadata: { name: 'm0' } })
+    expect((await rest('GET', `${configMaps}/m0`, undefined, as('PartialObjectMetadata'))).body).toMatchObject({
+      kind: 'PartialObjectMetadata',
+      metadata: { name: 'm0' },
+    })
     expect((await rest('GET', configMaps, undefined, as('PartialObjectMetadataList'))).body.kind).toBe('PartialObjectMetadataList')
   })
 
@@ -95,8 +109,13 @@ describe('forms', () => {
     expect(yaml.headers['content-type']).toBe('application/yaml')
     expect(yaml.text).toContain('kind: ConfigMap\n')
     expect((await rest('GET', `${configMaps}/m0?pretty=true`)).text).toContain('\n  "kind"')
-    expect((await rest('GET', configMaps, undefined, { headers: { accept: 'text/html' } })).body).toMatchObject({ code: 406, reason: 'NotAcceptable' })
-    expect((await rest('GET', configMaps, undefined, { headers: { accept: 'application/json;as=Table;v=v9;g=meta.k8s.io' } })).code).toBe(406)
+    expect((await rest('GET', configMaps, undefined, { headers: { accept: 'text/html' } })).body).toMatchObject({
+      code: 406,
+      reason: 'NotAcceptable',
+    })
+    expect((await rest('GET', configMaps, undefined, { headers: { accept: 'application/json;as=Table;v=v9;g=meta.k8s.io' } })).code).toBe(
+      406,
+    )
   })
 })
 
@@ -171,8 +190,13 @@ describe('watch', () => {
     const one = await rest.watch('/api/v1/watch/namespaces/default/configmaps/m1')
     expect((await one.next()).object.metadata.name).toBe('m1')
     one.stop()
-    const table = await rest('GET', `${configMaps}?watch=true&timeoutSeconds=1`, undefined, { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } })
-    const lines = table.text.trim().split('\n').map(l => JSON.parse(l))
+    const table = await rest('GET', `${configMaps}?watch=true&timeoutSeconds=1`, undefined, {
+      headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' },
+    })
+    const lines = table.text
+      .trim()
+      .split('\n')
+      .map(l => JSON.parse(l))
     expect(lines).toHaveLength(5)
     expect(lines[0].object.columnDefinitions).toHaveLength(3)
     expect(lines[1].object).toMatchObject({ kind: 'Table', columnDefinitions: null, rows: [{ cells: ['m1', 0, expect.any(String)] }] })
@@ -181,7 +205,8 @@ describe('watch', () => {
   it('refuses wrong options', async () => {
     expect((await rest('GET', `${configMaps}?watch=true&sendInitialEvents=true`)).body).toMatchObject({
       code: 422,
-      message: 'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
+      message:
+        'ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan',
     })
     expect((await rest('GET', `${configMaps}?watch=true&resourceVersionMatch=Exact&resourceVersion=1`)).code).toBe(422)
   })
@@ -193,7 +218,13 @@ describe('other paths', () => {
     expect((await rest('GET', '/readyz?verbose', undefined, { as: 'nobody' })).text).toMatch(/^\[\+\]ping ok\n[^]*readyz check passed\n$/)
     expect((await rest('GET', '/livez/ping', undefined, { as: 'nobody' })).text).toBe('ok')
     expect((await rest('GET', '/apis/apps')).body).toMatchObject({ kind: 'APIGroup', name: 'apps' })
-    expect((await rest('GET', '/apis', undefined, { headers: { accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList' } })).body.kind).toBe('APIGroupDiscoveryList')
+    expect(
+      (
+        await rest('GET', '/apis', undefined, {
+          headers: { accept: 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList' },
+        })
+      ).body.kind,
+    ).toBe('APIGroupDiscoveryList')
     const index = await rest('GET', '/openapi/v3')
     const document = await rest('GET', index.body.paths['api/v1'].serverRelativeURL)
     expect(document.body.components.schemas['io.k8s.api.core.v1.Pod']).toBeDefined()

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { repairClaims } from '#control-plane/apiserver/services/repair.ts'
-import { addresses, nodePorts } from '#control-plane/apiserver/services/claims.ts'
-import { openRegistry } from '#control-plane/apiserver/registry/open.ts'
+import { repairClaims } from '#control-plane/apiserver/serviceips/repair.ts'
+import { addresses, nodePorts } from '#control-plane/apiserver/serviceips/claims.ts'
+import { openRegistry } from '#control-plane/apiserver/registry/jetstream.ts'
 import type { Registry } from '#control-plane/apiserver/registry/registry.ts'
 import { logger } from '#shared/component/log.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
@@ -32,15 +32,27 @@ const claims = async (): Promise<string[]> => {
 describe('services', () => {
   it('get an address of the range', async () => {
     const { body } = await rest('POST', services, service('plain'))
-    expect(body.spec).toMatchObject({ type: 'ClusterIP', clusterIPs: [body.spec.clusterIP], ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack', internalTrafficPolicy: 'Cluster', sessionAffinity: 'None' })
+    expect(body.spec).toMatchObject({
+      type: 'ClusterIP',
+      clusterIPs: [body.spec.clusterIP],
+      ipFamilies: ['IPv4'],
+      ipFamilyPolicy: 'SingleStack',
+      internalTrafficPolicy: 'Cluster',
+      sessionAffinity: 'None',
+    })
     expect(body.spec.clusterIP).toMatch(/^10\.77\.0\.\d+$/)
-    expect((await rest('GET', `${services}/kubernetes`)).body.spec).toMatchObject({ clusterIP: '10.77.0.1', ports: [{ name: 'https', port: 443 }] })
+    expect((await rest('GET', `${services}/kubernetes`)).body.spec).toMatchObject({
+      clusterIP: '10.77.0.1',
+      ports: [{ name: 'https', port: 443 }],
+    })
   })
 
   it('that every cluster has come back', async () => {
     const path = `${services}/kubernetes`
     const { uid } = (await rest('GET', path)).body.metadata
-    const watch = await rest.watch(`${services}?watch=1&fieldSelector=metadata.name%3Dkubernetes&resourceVersion=${(await rest('GET', services)).body.metadata.resourceVersion}`)
+    const watch = await rest.watch(
+      `${services}?watch=1&fieldSelector=metadata.name%3Dkubernetes&resourceVersion=${(await rest('GET', services)).body.metadata.resourceVersion}`,
+    )
     await rest('DELETE', path)
     expect((await watch.next()).type).toBe('DELETED')
     const made = await watch.next()
@@ -48,7 +60,10 @@ describe('services', () => {
     expect(made).toMatchObject({ type: 'ADDED', object: { spec: { clusterIP: '10.77.0.1' } } })
     expect(made.object.metadata.uid).not.toBe(uid)
     await rest('DELETE', '/api/v1/namespaces/kube-node-lease')
-    await rest('PUT', '/api/v1/namespaces/kube-node-lease/finalize', { ...(await rest('GET', '/api/v1/namespaces/kube-node-lease')).body, spec: {} })
+    await rest('PUT', '/api/v1/namespaces/kube-node-lease/finalize', {
+      ...(await rest('GET', '/api/v1/namespaces/kube-node-lease')).body,
+      spec: {},
+    })
     await expect.poll(async () => (await rest('GET', '/api/v1/namespaces/kube-node-lease')).body.status?.phase).toBe('Active')
   })
 
@@ -56,26 +71,40 @@ describe('services', () => {
     expect((await rest('POST', services, service('fixed', { clusterIP: '10.77.0.9' }))).body.spec.clusterIP).toBe('10.77.0.9')
     expect((await rest('POST', services, service('second', { clusterIP: '10.77.0.9' }))).body).toMatchObject({
       code: 422,
-      message: 'Service "second" is invalid: spec.clusterIPs: Invalid value: ["10.77.0.9"]: failed to allocate IP 10.77.0.9: provided IP is already allocated',
+      message:
+        'Service "second" is invalid: spec.clusterIPs: Invalid value: ["10.77.0.9"]: failed to allocate IP 10.77.0.9: provided IP is already allocated',
     })
-    expect((await rest('POST', services, service('outside', { clusterIP: '10.78.0.9' }))).body.message).toContain('not in the valid range. The range of valid IPs is 10.77.0.0/24')
-    expect((await rest('POST', services, service('port', { type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] }))).body.spec.ports[0].nodePort).toBe(30123)
-    expect((await rest('POST', services, service('again', { type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] }))).body).toMatchObject({
+    expect((await rest('POST', services, service('outside', { clusterIP: '10.78.0.9' }))).body.message).toContain(
+      'not in the valid range. The range of valid IPs is 10.77.0.0/24',
+    )
+    expect(
+      (await rest('POST', services, service('port', { type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] }))).body.spec.ports[0]
+        .nodePort,
+    ).toBe(30123)
+    expect(
+      (await rest('POST', services, service('again', { type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] }))).body,
+    ).toMatchObject({
       code: 422,
       message: 'Service "again" is invalid: spec.ports[0].nodePort: Invalid value: 30123: provided port is already allocated',
     })
-    expect((await rest('POST', services, service('low', { type: 'NodePort', ports: [{ port: 80, nodePort: 80 }] }))).body.message).toContain('provided port is not in the valid range. The range of valid ports is 30000-32767')
+    expect(
+      (await rest('POST', services, service('low', { type: 'NodePort', ports: [{ port: 80, nodePort: 80 }] }))).body.message,
+    ).toContain('provided port is not in the valid range. The range of valid ports is 30000-32767')
     // What was taken on the way was given back.
     expect(await claims()).not.toContain('80')
     expect((await rest('GET', `${services}/again`)).code).toBe(404)
   })
 
   it('of two API servers never share an address or a port', async () => {
-    const made = await Promise.all(Array.from({ length: 40 }, (_, i) => (i % 2 ? rest : other)('POST', services, service(`many-${i}`, { type: 'NodePort' }))))
+    const made = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => (i % 2 ? rest : other)('POST', services, service(`many-${i}`, { type: 'NodePort' }))),
+    )
     expect(made.map(m => m.code)).toEqual(made.map(() => 201))
     expect(new Set(made.map(m => m.body.spec.clusterIP)).size).toBe(40)
     expect(new Set(made.map(m => m.body.spec.ports[0].nodePort)).size).toBe(40)
-    const same = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? rest : other)('POST', services, service(`same-${i}`, { clusterIP: '10.77.0.5' }))))
+    const same = await Promise.all(
+      Array.from({ length: 10 }, (_, i) => (i % 2 ? rest : other)('POST', services, service(`same-${i}`, { clusterIP: '10.77.0.5' }))),
+    )
     expect(same.filter(s => s.code === 201)).toHaveLength(1)
   })
 
@@ -92,8 +121,15 @@ describe('services', () => {
   })
 
   it('without an address, and by name only', async () => {
-    expect((await rest('POST', services, service('headless', { clusterIP: 'None' }))).body.spec).toMatchObject({ clusterIP: 'None', clusterIPs: ['None'], ipFamilies: ['IPv4'] })
-    const { body } = await rest('POST', services, { metadata: { name: 'far' }, spec: { type: 'ExternalName', externalName: 'example.com' } })
+    expect((await rest('POST', services, service('headless', { clusterIP: 'None' }))).body.spec).toMatchObject({
+      clusterIP: 'None',
+      clusterIPs: ['None'],
+      ipFamilies: ['IPv4'],
+    })
+    const { body } = await rest('POST', services, {
+      metadata: { name: 'far' },
+      spec: { type: 'ExternalName', externalName: 'example.com' },
+    })
     expect(body.spec.clusterIP).toBeUndefined()
     expect(body.spec.ipFamilies).toBeUndefined()
   })
@@ -101,7 +137,11 @@ describe('services', () => {
   it('keep their address and ports over a replacement that leaves them out', async () => {
     const { body } = await rest('POST', services, service('stable', { type: 'NodePort' }))
     const put = await rest('PUT', `${services}/stable`, service('stable', { type: 'NodePort', selector: { app: 'new' } }))
-    expect(put.body.spec).toMatchObject({ clusterIP: body.spec.clusterIP, selector: { app: 'new' }, ports: [{ nodePort: body.spec.ports[0].nodePort }] })
+    expect(put.body.spec).toMatchObject({
+      clusterIP: body.spec.clusterIP,
+      selector: { app: 'new' },
+      ports: [{ nodePort: body.spec.ports[0].nodePort }],
+    })
   })
 
   it('left claims are found by the repair once they are old', async () => {

@@ -8,9 +8,24 @@ export const merge = { headers: { 'content-type': 'application/merge-patch+json'
 export const jsonPatch = { headers: { 'content-type': 'application/json-patch+json' } }
 export const strategic = { headers: { 'content-type': 'application/strategic-merge-patch+json' } }
 
-export const configMap = (name: string, data: Record<string, string> = { a: '1' }, metadata: object = {}) => ({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, ...metadata }, data })
-export const pod = (name: string, spec: object = {}) => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec: { containers: [{ name: 'c', image: 'nginx' }], ...spec } })
-export const service = (name: string, spec: object = {}) => ({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec } })
+export const configMap = (name: string, data: Record<string, string> = { a: '1' }, metadata: object = {}) => ({
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name, ...metadata },
+  data,
+})
+export const pod = (name: string, spec: object = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name },
+  spec: { containers: [{ name: 'c', image: 'nginx' }], ...spec },
+})
+export const service = (name: string, spec: object = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name },
+  spec: { selector: { app: name }, ports: [{ port: 80 }], ...spec },
+})
 
 /** Pods need their namespace's account, which a controller makes in a cluster. */
 export const addServiceAccount = async (rest: Rest, namespace = 'default') => {
@@ -18,4 +33,5 @@ export const addServiceAccount = async (rest: Rest, namespace = 'default') => {
 }
 
 /** Binds a pod to a node as the scheduler does. */
-export const bindTo = (rest: Rest, name: string, node: string) => rest('POST', `${pods}/${name}/binding`, { apiVersion: 'v1', kind: 'Binding', metadata: { name }, target: { kind: 'Node', name: node } })
+export const bindTo = (rest: Rest, name: string, node: string) =>
+  rest('POST', `${pods}/${name}/binding`, { apiVersion: 'v1', kind: 'Binding', metadata: { name }, target: { kind: 'Node', name: node } })

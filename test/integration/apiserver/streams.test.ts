@@ -46,7 +46,17 @@ async function logs(s: Session): Promise<void> {
   const open = s.open as { container: string; tailLines?: number }
   opened.push(open as never)
   if (open.container === 'waiting') {
-    await s.send(Channel.error, Buffer.from(JSON.stringify({ status: 'Failure', code: 400, reason: 'BadRequest', message: 'container "waiting" in pod "p" is waiting to start: ContainerCreating' })))
+    await s.send(
+      Channel.error,
+      Buffer.from(
+        JSON.stringify({
+          status: 'Failure',
+          code: 400,
+          reason: 'BadRequest',
+          message: 'container "waiting" in pod "p" is waiting to start: ContainerCreating',
+        }),
+      ),
+    )
   } else {
     for (let i = 0; i < (open.tailLines ?? 3); i++) await s.send(Channel.stdout, Buffer.from(`line ${i}\n`))
     await s.send(Channel.error, success)
@@ -63,7 +73,16 @@ beforeAll(async () => {
   serveSessions(node, nodeSubject('system:node:n1', 'exec'), exec)
   serveSessions(node, nodeSubject('system:node:n1', 'logs'), logs)
   await node.nats.flush()
-  await rest('POST', pods, pod('p', { containers: [{ name: 'c', image: 'i' }, { name: 'waiting', image: 'i' }] }))
+  await rest(
+    'POST',
+    pods,
+    pod('p', {
+      containers: [
+        { name: 'c', image: 'i' },
+        { name: 'waiting', image: 'i' },
+      ],
+    }),
+  )
   await bindTo(rest, 'p', 'n1')
   await rest('PATCH', `${pods}/p/status`, { status: { phase: 'Running' } }, { headers: { 'content-type': 'application/merge-patch+json' } })
 })
@@ -74,13 +93,25 @@ const kubectl = (...args: string[]) => runTool('kubectl', api.kubeconfig, args)
 describe('exec', () => {
   it('carries both outputs and the exit code', async () => {
     expect(await kubectl('exec', 'p', '-c', 'c', '--', 'echo', 'a b')).toMatchObject({ code: 0, stdout: 'to stdout', stderr: 'to stderr' })
-    expect(opened.at(-1)).toMatchObject({ namespace: 'default', name: 'p', container: 'c', command: ['echo', 'a b'], stdin: false, stdout: true, stderr: true, tty: false })
+    expect(opened.at(-1)).toMatchObject({
+      namespace: 'default',
+      name: 'p',
+      container: 'c',
+      command: ['echo', 'a b'],
+      stdin: false,
+      stdout: true,
+      stderr: true,
+      tty: false,
+    })
     expect((await kubectl('exec', 'p', '-c', 'c', '--', 'fail')).code).toBe(7)
   })
 
   it('carries input to its end, and much output', async () => {
     const input = 'some input\n'.repeat(10_000)
-    const echoed = await runTool('kubectl', api.kubeconfig, ['exec', '-i', 'p', '-c', 'c', '--', 'cat'], { input, stripFinalNewline: false })
+    const echoed = await runTool('kubectl', api.kubeconfig, ['exec', '-i', 'p', '-c', 'c', '--', 'cat'], {
+      input,
+      stripFinalNewline: false,
+    })
     expect(echoed.code).toBe(0)
     expect(echoed.stdout).toBe(input)
     expect((await runTool('kubectl', api.kubeconfig, ['exec', 'p', '-c', 'c', '--', 'large'])).stdout).toHaveLength(10 * 1024 * 1024)
@@ -88,11 +119,22 @@ describe('exec', () => {
 
   it('says what is wrong', async () => {
     expect((await kubectl('exec', 'p', '-c', 'nothing', '--', 'true')).stderr).toContain('container nothing is not valid for pod p')
-    expect((await rest('GET', `${pods}/p/exec?container=c&stdout=true&command=true`)).body).toMatchObject({ code: 400, message: 'Upgrade request required' })
-    expect((await rest('GET', `${pods}/p/exec?container=c&stdout=true`)).body).toMatchObject({ code: 400, message: 'you must specify at least one command for the container' })
+    expect((await rest('GET', `${pods}/p/exec?container=c&stdout=true&command=true`)).body).toMatchObject({
+      code: 400,
+      message: 'Upgrade request required',
+    })
+    expect((await rest('GET', `${pods}/p/exec?container=c&stdout=true`)).body).toMatchObject({
+      code: 400,
+      message: 'you must specify at least one command for the container',
+    })
     await rest('POST', pods, pod('lost'))
     await bindTo(rest, 'lost', 'n2')
-    await rest('PATCH', `${pods}/lost/status`, { status: { phase: 'Running' } }, { headers: { 'content-type': 'application/merge-patch+json' } })
+    await rest(
+      'PATCH',
+      `${pods}/lost/status`,
+      { status: { phase: 'Running' } },
+      { headers: { 'content-type': 'application/merge-patch+json' } },
+    )
     expect((await kubectl('exec', 'lost', '--', 'true')).stderr).toContain('error dialing the kubelet of node n2')
   })
 })
@@ -105,8 +147,14 @@ describe('log', () => {
   })
 
   it('says what is wrong', async () => {
-    expect((await rest('GET', `${pods}/p/log?container=waiting`)).body).toMatchObject({ code: 400, message: 'container "waiting" in pod "p" is waiting to start: ContainerCreating' })
-    expect((await rest('GET', `${pods}/p/log`)).body).toMatchObject({ code: 400, message: 'a container name must be specified for pod p, choose one of: [c waiting]' })
+    expect((await rest('GET', `${pods}/p/log?container=waiting`)).body).toMatchObject({
+      code: 400,
+      message: 'container "waiting" in pod "p" is waiting to start: ContainerCreating',
+    })
+    expect((await rest('GET', `${pods}/p/log`)).body).toMatchObject({
+      code: 400,
+      message: 'a container name must be specified for pod p, choose one of: [c waiting]',
+    })
     expect((await rest('GET', `${pods}/p/log?container=c&tailLines=-1`)).body).toMatchObject({ code: 422, reason: 'Invalid' })
     expect((await rest('GET', `${pods}/none/log`)).code).toBe(404)
   })

@@ -11,7 +11,8 @@ beforeAll(async () => {
 })
 afterAll(() => api?.stop())
 
-const list = async (path: string): Promise<string[]> => (await rest('GET', path)).body.items.map((o: { metadata: { name: string } }) => o.metadata.name)
+const list = async (path: string): Promise<string[]> =>
+  (await rest('GET', path)).body.items.map((o: { metadata: { name: string } }) => o.metadata.name)
 
 describe('create', () => {
   it('answers 201 with what the server added', async () => {
@@ -26,16 +27,28 @@ describe('create', () => {
   })
 
   it('makes names from a prefix', async () => {
-    const names = await Promise.all([1, 2, 3].map(async () => (await rest('POST', configMaps, { metadata: { generateName: 'gen-' } })).body.metadata.name))
+    const names = await Promise.all(
+      [1, 2, 3].map(async () => (await rest('POST', configMaps, { metadata: { generateName: 'gen-' } })).body.metadata.name),
+    )
     for (const name of names) expect(name).toMatch(/^gen-[bcdfghjklmnpqrstvwxz2456789]{5}$/)
     expect(new Set(names).size).toBe(3)
   })
 
   it('refuses a name that is taken, a namespace that is not there and a version', async () => {
     await rest('POST', configMaps, configMap('taken'))
-    expect((await rest('POST', configMaps, configMap('taken'))).body).toMatchObject({ code: 409, reason: 'AlreadyExists', message: 'configmaps "taken" already exists' })
-    expect((await rest('POST', '/api/v1/namespaces/nowhere/configmaps', configMap('a'))).body).toMatchObject({ code: 404, message: 'namespaces "nowhere" not found' })
-    expect((await rest('POST', configMaps, configMap('versioned', {}, { resourceVersion: '5' }))).body).toMatchObject({ code: 500, message: 'resourceVersion should not be set on objects to be created' })
+    expect((await rest('POST', configMaps, configMap('taken'))).body).toMatchObject({
+      code: 409,
+      reason: 'AlreadyExists',
+      message: 'configmaps "taken" already exists',
+    })
+    expect((await rest('POST', '/api/v1/namespaces/nowhere/configmaps', configMap('a'))).body).toMatchObject({
+      code: 404,
+      message: 'namespaces "nowhere" not found',
+    })
+    expect((await rest('POST', configMaps, configMap('versioned', {}, { resourceVersion: '5' }))).body).toMatchObject({
+      code: 500,
+      message: 'resourceVersion should not be set on objects to be created',
+    })
   })
 
   it('of one name by many at once succeeds once', async () => {
@@ -66,7 +79,8 @@ describe('update', () => {
     expect((await rest('PUT', `${configMaps}/put`, body)).body).toMatchObject({
       code: 409,
       reason: 'Conflict',
-      message: 'Operation cannot be fulfilled on configmaps "put": the object has been modified; please apply your changes to the latest version and try again',
+      message:
+        'Operation cannot be fulfilled on configmaps "put": the object has been modified; please apply your changes to the latest version and try again',
     })
     expect((await rest('PUT', `${configMaps}/put`, configMap('put', { c: '3' }))).body.data).toEqual({ c: '3' })
   })
@@ -80,9 +94,14 @@ describe('update', () => {
 
   it('checks names, existence and uid', async () => {
     await rest('POST', configMaps, configMap('named'))
-    expect((await rest('PUT', `${configMaps}/named`, configMap('other'))).body.message).toBe('the name of the object (other) does not match the name on the URL (named)')
+    expect((await rest('PUT', `${configMaps}/named`, configMap('other'))).body.message).toBe(
+      'the name of the object (other) does not match the name on the URL (named)',
+    )
     expect((await rest('PUT', `${configMaps}/absent`, configMap('absent'))).code).toBe(404)
-    expect((await rest('PUT', `${configMaps}/named`, configMap('named', {}, { uid: 'x' }))).body).toMatchObject({ code: 409, reason: 'Conflict' })
+    expect((await rest('PUT', `${configMaps}/named`, configMap('named', {}, { uid: 'x' }))).body).toMatchObject({
+      code: 409,
+      reason: 'Conflict',
+    })
   })
 
   it('creates where the kind allows it', async () => {
@@ -91,19 +110,30 @@ describe('update', () => {
     const { code, body } = await rest('PUT', path, lease)
     expect(code).toBe(201)
     expect((await rest('PUT', path, { ...body, spec: { holderIdentity: 'you' } })).code).toBe(200)
-    expect((await rest('PUT', path, lease)).body).toMatchObject({ code: 422, message: 'Lease.coordination.k8s.io "fresh" is invalid: metadata.resourceVersion: Invalid value: "": must be specified for an update' })
+    expect((await rest('PUT', path, lease)).body).toMatchObject({
+      code: 422,
+      message: 'Lease.coordination.k8s.io "fresh" is invalid: metadata.resourceVersion: Invalid value: "": must be specified for an update',
+    })
   })
 
   it('keeps status and spec apart and counts generations', async () => {
     const path = '/apis/apps/v1/namespaces/default/deployments'
     const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } }
-    const { body } = await rest('POST', path, { metadata: { name: 'd' }, spec: { selector: { matchLabels: { a: 'b' } }, template }, status: { replicas: 9 } })
+    const { body } = await rest('POST', path, {
+      metadata: { name: 'd' },
+      spec: { selector: { matchLabels: { a: 'b' } }, template },
+      status: { replicas: 9 },
+    })
     expect(body).toMatchObject({ metadata: { generation: 1 }, status: {} })
     const spec = await rest('PATCH', `${path}/d`, { spec: { replicas: 4 }, status: { replicas: 7 } }, merge)
     expect(spec.body).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 4 }, status: {} })
     const status = await rest('PATCH', `${path}/d/status`, { spec: { replicas: 5 }, status: { replicas: 7 } }, merge)
     expect(status.body).toMatchObject({ metadata: { generation: 2 }, spec: { replicas: 4 }, status: { replicas: 7 } })
-    expect((await rest('GET', `${path}/d/scale`)).body).toMatchObject({ kind: 'Scale', spec: { replicas: 4 }, status: { replicas: 7, selector: 'a=b' } })
+    expect((await rest('GET', `${path}/d/scale`)).body).toMatchObject({
+      kind: 'Scale',
+      spec: { replicas: 4 },
+      status: { replicas: 7, selector: 'a=b' },
+    })
     expect((await rest('PATCH', `${path}/d/scale`, { spec: { replicas: 2 } }, merge)).body.spec).toEqual({ replicas: 2 })
     expect((await rest('GET', `${path}/d`)).body).toMatchObject({ metadata: { generation: 3 }, spec: { replicas: 2 } })
   })
@@ -113,7 +143,10 @@ describe('patch', () => {
   it('json, merge and strategic', async () => {
     await rest('POST', configMaps, configMap('patched', { a: '1', b: '2' }))
     expect((await rest('PATCH', `${configMaps}/patched`, { data: { a: null, c: '3' } }, merge)).body.data).toEqual({ b: '2', c: '3' })
-    expect((await rest('PATCH', `${configMaps}/patched`, [{ op: 'replace', path: '/data/b', value: '9' }], jsonPatch)).body.data).toEqual({ b: '9', c: '3' })
+    expect((await rest('PATCH', `${configMaps}/patched`, [{ op: 'replace', path: '/data/b', value: '9' }], jsonPatch)).body.data).toEqual({
+      b: '9',
+      c: '3',
+    })
     await rest('POST', pods, pod('patched'))
     const added = await rest('PATCH', `${pods}/patched`, { spec: { containers: [{ name: 'c', image: 'busybox' }] } }, strategic)
     expect(added.body.spec.containers[0]).toMatchObject({ name: 'c', image: 'busybox', terminationMessagePath: '/dev/termination-log' })
@@ -121,7 +154,9 @@ describe('patch', () => {
 
   it('by many at once loses none', async () => {
     await rest('POST', configMaps, configMap('busy', {}))
-    const codes = await Promise.all(Array.from({ length: 25 }, async (_, i) => (await rest('PATCH', `${configMaps}/busy`, { data: { [`k${i}`]: 'x' } }, merge)).code))
+    const codes = await Promise.all(
+      Array.from({ length: 25 }, async (_, i) => (await rest('PATCH', `${configMaps}/busy`, { data: { [`k${i}`]: 'x' } }, merge)).code),
+    )
     expect(codes.every(c => c === 200)).toBe(true)
     expect(Object.keys((await rest('GET', `${configMaps}/busy`)).body.data)).toHaveLength(25)
   })
@@ -129,31 +164,61 @@ describe('patch', () => {
   it('with a version is refused when the object has moved on', async () => {
     const { body } = await rest('POST', configMaps, configMap('guarded'))
     await rest('PATCH', `${configMaps}/guarded`, { data: { x: '1' } }, merge)
-    expect((await rest('PATCH', `${configMaps}/guarded`, { metadata: { resourceVersion: body.metadata.resourceVersion }, data: { x: '2' } }, merge)).body).toMatchObject({ code: 409, reason: 'Conflict' })
+    expect(
+      (
+        await rest(
+          'PATCH',
+          `${configMaps}/guarded`,
+          { metadata: { resourceVersion: body.metadata.resourceVersion }, data: { x: '2' } },
+          merge,
+        )
+      ).body,
+    ).toMatchObject({ code: 409, reason: 'Conflict' })
   })
 
   it('that fails a test, names nothing or has another type is refused', async () => {
     await rest('POST', configMaps, configMap('tested'))
-    expect((await rest('PATCH', `${configMaps}/tested`, [{ op: 'test', path: '/data/a', value: '2' }], jsonPatch)).body).toMatchObject({ code: 422, reason: 'Invalid' })
+    expect((await rest('PATCH', `${configMaps}/tested`, [{ op: 'test', path: '/data/a', value: '2' }], jsonPatch)).body).toMatchObject({
+      code: 422,
+      reason: 'Invalid',
+    })
     expect((await rest('PATCH', `${configMaps}/nothing`, {}, merge)).code).toBe(404)
-    expect((await rest('PATCH', `${configMaps}/tested`, {}, { headers: { 'content-type': 'application/x-patch' } })).body).toMatchObject({ code: 415, reason: 'UnsupportedMediaType' })
+    expect((await rest('PATCH', `${configMaps}/tested`, {}, { headers: { 'content-type': 'application/x-patch' } })).body).toMatchObject({
+      code: 415,
+      reason: 'UnsupportedMediaType',
+    })
   })
 })
 
 describe('delete', () => {
   it('removes, and says what', async () => {
     const { body } = await rest('POST', configMaps, configMap('gone'))
-    expect((await rest('DELETE', `${configMaps}/gone`)).body).toEqual({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details: { name: 'gone', kind: 'configmaps', uid: body.metadata.uid } })
+    expect((await rest('DELETE', `${configMaps}/gone`)).body).toEqual({
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Success',
+      details: { name: 'gone', kind: 'configmaps', uid: body.metadata.uid },
+    })
     expect((await rest('DELETE', `${configMaps}/gone`)).code).toBe(404)
     expect((await rest('POST', configMaps, configMap('gone'))).code).toBe(201)
   })
 
   it('heeds preconditions and dryRun', async () => {
     const { body } = await rest('POST', configMaps, configMap('kept'))
-    expect((await rest('DELETE', `${configMaps}/kept`, { preconditions: { uid: 'x' } })).body).toMatchObject({ code: 409, reason: 'Conflict' })
+    expect((await rest('DELETE', `${configMaps}/kept`, { preconditions: { uid: 'x' } })).body).toMatchObject({
+      code: 409,
+      reason: 'Conflict',
+    })
     expect((await rest('DELETE', `${configMaps}/kept`, { preconditions: { resourceVersion: '1' } })).code).toBe(409)
     expect((await rest('DELETE', `${configMaps}/kept?dryRun=All`)).code).toBe(200)
-    expect((await rest('DELETE', `${configMaps}/kept`, { preconditions: { uid: body.metadata.uid, resourceVersion: body.metadata.resourceVersion } })).code).toBe(200)
+    expect(
+      (
+        await rest('DELETE', `${configMaps}/kept`, {
+          preconditions: { uid: body.metadata.uid, resourceVersion: body.metadata.resourceVersion },
+        })
+      ).code,
+    ).toBe(200)
   })
 
   it('waits for finalizers', async () => {
@@ -162,23 +227,36 @@ describe('delete', () => {
     expect(marked.body.metadata).toMatchObject({ deletionGracePeriodSeconds: 0, finalizers: ['example.com/x'] })
     const version = marked.body.metadata.resourceVersion
     expect((await rest('DELETE', `${configMaps}/final`)).body.metadata.resourceVersion).toBe(version)
-    expect((await rest('PATCH', `${configMaps}/final`, { metadata: { finalizers: ['example.com/x', 'example.com/y'] } }, merge)).code).toBe(422)
+    expect((await rest('PATCH', `${configMaps}/final`, { metadata: { finalizers: ['example.com/x', 'example.com/y'] } }, merge)).code).toBe(
+      422,
+    )
     await rest('PATCH', `${configMaps}/final`, { metadata: { finalizers: null } }, merge)
     expect((await rest('GET', `${configMaps}/final`)).code).toBe(404)
   })
 
   it('turns the propagation policy into a finalizer', async () => {
-    for (const [policy, finalizer] of [['Foreground', 'foregroundDeletion'], ['Orphan', 'orphan']] as const) {
+    for (const [policy, finalizer] of [
+      ['Foreground', 'foregroundDeletion'],
+      ['Orphan', 'orphan'],
+    ] as const) {
       await rest('POST', configMaps, configMap('owner'))
       const answer = await rest('DELETE', `${configMaps}/owner`, { propagationPolicy: policy })
       expect(answer.body.metadata.finalizers).toEqual([finalizer])
       await rest('PATCH', `${configMaps}/owner`, { metadata: { finalizers: [] } }, merge)
     }
-    expect((await rest('DELETE', `${configMaps}/x`, { propagationPolicy: 'Sometimes' })).body).toMatchObject({ code: 422, reason: 'Invalid' })
+    expect((await rest('DELETE', `${configMaps}/x`, { propagationPolicy: 'Sometimes' })).body).toMatchObject({
+      code: 422,
+      reason: 'Invalid',
+    })
   })
 
   it('of a collection takes what is selected', async () => {
-    for (const [name, app] of [['c1', 'x'], ['c2', 'x'], ['c3', 'y']] as const) await rest('POST', configMaps, configMap(name, {}, { labels: { app } }))
+    for (const [name, app] of [
+      ['c1', 'x'],
+      ['c2', 'x'],
+      ['c3', 'y'],
+    ] as const)
+      await rest('POST', configMaps, configMap(name, {}, { labels: { app } }))
     const { body } = await rest('DELETE', `${configMaps}?labelSelector=app%3Dx`)
     expect(body.items.map((o: { metadata: { name: string } }) => o.metadata.name).sort()).toEqual(['c1', 'c2'])
     expect(await list(`${configMaps}?labelSelector=app`)).toEqual(['c3'])
@@ -195,7 +273,9 @@ describe('delete', () => {
     const { body } = await rest('GET', '/api/v1/namespaces/doomed')
     expect((await rest('PUT', '/api/v1/namespaces/doomed/finalize', { ...body, spec: {} })).code).toBe(200)
     expect((await rest('GET', '/api/v1/namespaces/doomed')).code).toBe(404)
-    expect((await rest('DELETE', '/api/v1/namespaces/kube-system')).body.message).toBe('namespaces "kube-system" is forbidden: this namespace may not be deleted')
+    expect((await rest('DELETE', '/api/v1/namespaces/kube-system')).body.message).toBe(
+      'namespaces "kube-system" is forbidden: this namespace may not be deleted',
+    )
   })
 })
 
@@ -211,7 +291,10 @@ describe('pods', () => {
     expect((await bindTo(rest, 'bound', 'n1')).body).toMatchObject({ status: 'Success', code: 201 })
     // Binding is no change of the desired state.
     expect((await rest('GET', `${pods}/bound`)).body.metadata.generation).toBe(1)
-    expect((await bindTo(rest, 'bound', 'n2')).body).toMatchObject({ code: 409, message: 'Operation cannot be fulfilled on pods/binding "bound": pod bound is already assigned to node "n1"' })
+    expect((await bindTo(rest, 'bound', 'n2')).body).toMatchObject({
+      code: 409,
+      message: 'Operation cannot be fulfilled on pods/binding "bound": pod bound is already assigned to node "n1"',
+    })
     const first = await rest('DELETE', `${pods}/bound`)
     expect(first.body.metadata).toMatchObject({ deletionGracePeriodSeconds: 30 })
     expect((await rest('DELETE', `${pods}/bound`, { gracePeriodSeconds: 60 })).body.metadata.deletionGracePeriodSeconds).toBe(30)
@@ -222,10 +305,25 @@ describe('pods', () => {
 
   it('get account, token volume, tolerations and priority', async () => {
     const { body } = await rest('POST', pods, pod('complete'))
-    expect(body.spec).toMatchObject({ serviceAccountName: 'default', serviceAccount: 'default', priority: 0, preemptionPolicy: 'PreemptLowerPriority', enableServiceLinks: true })
-    expect(body.spec.tolerations).toEqual(['not-ready', 'unreachable'].map(what => ({ key: `node.kubernetes.io/${what}`, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 })))
+    expect(body.spec).toMatchObject({
+      serviceAccountName: 'default',
+      serviceAccount: 'default',
+      priority: 0,
+      preemptionPolicy: 'PreemptLowerPriority',
+      enableServiceLinks: true,
+    })
+    expect(body.spec.tolerations).toEqual(
+      ['not-ready', 'unreachable'].map(what => ({
+        key: `node.kubernetes.io/${what}`,
+        operator: 'Exists',
+        effect: 'NoExecute',
+        tolerationSeconds: 300,
+      })),
+    )
     expect(body.spec.volumes[0].name).toMatch(/^kube-api-access-.{5}$/)
-    expect(body.spec.containers[0].volumeMounts).toEqual([{ name: body.spec.volumes[0].name, readOnly: true, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' }])
+    expect(body.spec.containers[0].volumeMounts).toEqual([
+      { name: body.spec.volumes[0].name, readOnly: true, mountPath: '/var/run/secrets/kubernetes.io/serviceaccount' },
+    ])
     expect((await rest('POST', pods, pod('foreign', { serviceAccountName: 'nobody' }))).body).toMatchObject({
       code: 403,
       message: 'pods "foreign" is forbidden: error looking up service account default/nobody: serviceaccount "nobody" not found',
@@ -242,7 +340,9 @@ describe('pods', () => {
 
   it('can be evicted', async () => {
     await rest('POST', pods, pod('evicted'))
-    expect((await rest('POST', `${pods}/evicted/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'evicted' } })).body).toMatchObject({ code: 201, status: 'Success' })
+    expect(
+      (await rest('POST', `${pods}/evicted/eviction`, { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name: 'evicted' } })).body,
+    ).toMatchObject({ code: 201, status: 'Success' })
     expect((await rest('GET', `${pods}/evicted`)).code).toBe(404)
   })
 })

@@ -34,20 +34,40 @@ describe('requests', () => {
     await serve(async (request, user) => ({
       code: 201,
       headers: { 'content-type': 'application/json', 'x-answer': 'yes' },
-      body: Buffer.from(JSON.stringify({ method: request.method, path: request.path, query: [...request.query], accept: request.headers['accept'], body: Buffer.from(request.body).toString(), user })),
+      body: Buffer.from(
+        JSON.stringify({
+          method: request.method,
+          path: request.path,
+          query: [...request.query],
+          accept: request.headers['accept'],
+          body: Buffer.from(request.body).toString(),
+          user,
+        }),
+      ),
     }))
     const transport = natsTransport(node)
-    const response = await get(transport, '/api/v1/namespaces/a%20b/pods', { method: 'POST', query: 'labelSelector=a%3Db,c&x=ü', headers: { Accept: 'application/json;ü' }, body: Buffer.from('{"ü":1}') })
+    const response = await get(transport, '/api/v1/namespaces/a%20b/pods', {
+      method: 'POST',
+      query: 'labelSelector=a%3Db,c&x=ü',
+      headers: { Accept: 'application/json;ü' },
+      body: Buffer.from('{"ü":1}'),
+    })
     expect(response).toMatchObject({ code: 201, headers: { 'x-answer': 'yes' } })
     expect(await json(response)).toEqual({
       method: 'POST',
       path: '/api/v1/namespaces/a%20b/pods',
-      query: [['labelSelector', 'a=b,c'], ['x', 'ü']],
+      query: [
+        ['labelSelector', 'a=b,c'],
+        ['x', 'ü'],
+      ],
       accept: 'application/json;ü',
       body: '{"ü":1}',
       user: { name: 'system:node:node-1.example.com', groups: ['system:nodes', 'system:authenticated'] },
     })
-    for (const [identity, groups] of [['system:admin', ['system:masters', 'system:authenticated']], ['system:kube-scheduler', ['system:authenticated']]] as const) {
+    for (const [identity, groups] of [
+      ['system:admin', ['system:masters', 'system:authenticated']],
+      ['system:kube-scheduler', ['system:authenticated']],
+    ] as const) {
       const other = natsTransport(await nats.connect(identity))
       expect(await json(await get(other, '/'))).toMatchObject({ user: { name: identity, groups } })
       await other.close()
@@ -71,8 +91,18 @@ describe('requests', () => {
       throw new Error('unforeseen')
     })
     const transport = natsTransport(node)
-    expect(await json(await get(transport, '/known'))).toMatchObject({ kind: 'Status', code: 409, reason: 'Conflict', message: 'no', details: { name: 'x' } })
-    expect(await json(await get(transport, '/unknown'))).toMatchObject({ code: 500, reason: 'InternalError', message: 'Internal error occurred: unforeseen' })
+    expect(await json(await get(transport, '/known'))).toMatchObject({
+      kind: 'Status',
+      code: 409,
+      reason: 'Conflict',
+      message: 'no',
+      details: { name: 'x' },
+    })
+    expect(await json(await get(transport, '/unknown'))).toMatchObject({
+      code: 500,
+      reason: 'InternalError',
+      message: 'Internal error occurred: unforeseen',
+    })
     await transport.close()
   })
 
@@ -80,8 +110,14 @@ describe('requests', () => {
     const transport = natsTransport(node)
     await expect(get(transport, '/')).rejects.toMatchObject({ name: 'TransportError', code: 'unavailable' })
     let aborted = false
-    await serve(request => new Promise((_, reject) => request.signal.addEventListener('abort', () => ((aborted = true), reject(new Error('aborted'))))))
-    await expect(get(transport, '/slow', { timeoutMs: 100 })).rejects.toMatchObject({ code: 'timeout', message: 'no answer to GET /slow in 100 ms' })
+    await serve(
+      request =>
+        new Promise((_, reject) => request.signal.addEventListener('abort', () => ((aborted = true), reject(new Error('aborted'))))),
+    )
+    await expect(get(transport, '/slow', { timeoutMs: 100 })).rejects.toMatchObject({
+      code: 'timeout',
+      message: 'no answer to GET /slow in 100 ms',
+    })
     await until(() => aborted, 'the handler to be told')
     aborted = false
     const stop = new AbortController()
@@ -124,7 +160,9 @@ describe('requests', () => {
   test('two servers share the requests; when one goes the other answers', async () => {
     const second = await nats.connect('system:apiserver')
     const counts = [0, 0]
-    const handler = (i: number): ApiHandler => async () => (counts[i]!++, { code: 200, headers: {}, body: Buffer.from(String(i)) })
+    const handler =
+      (i: number): ApiHandler =>
+      async () => (counts[i]!++, { code: 200, headers: {}, body: Buffer.from(String(i)) })
     await serve(handler(0))
     const other = serveApi(second, handler(1), { log })
     await second.nats.flush()
@@ -153,7 +191,17 @@ describe('a request whose server says nothing', () => {
     second.nats.subscribe('api.*.*')
     second.nats.subscribe('api.*', { queue: 'apiserver', callback: () => void swallowed++ })
     await other.close()
-    const codes = async (method: string) => new Set(await Promise.all(Array.from({ length: 20 }, () => get(transport, '/', { method, timeoutMs: 60_000 }).then(r => r.code, (e: { code: string }) => e.code))))
+    const codes = async (method: string) =>
+      new Set(
+        await Promise.all(
+          Array.from({ length: 20 }, () =>
+            get(transport, '/', { method, timeoutMs: 60_000 }).then(
+              r => r.code,
+              (e: { code: string }) => e.code,
+            ),
+          ),
+        ),
+      )
     const gone = async () => {
       await until(() => swallowed >= 10, 'some to be swallowed')
       await second.close()
@@ -173,7 +221,11 @@ describe('a request whose server says nothing', () => {
   test('because it died just then: is an error soon, whenever it is noticed that it died', async () => {
     const second = await nats.connect('system:apiserver')
     let begun = 0
-    const other = serveApi(second, async request => (request.method === 'GET' ? endless(request, { sent: 0, over: false }) : (begun++, new Promise<never>(() => {}))), { log })
+    const other = serveApi(
+      second,
+      async request => (request.method === 'GET' ? endless(request, { sent: 0, over: false }) : (begun++, new Promise<never>(() => {}))),
+      { log },
+    )
     await second.nats.flush()
     const transports = []
     // Each asks at its own times whether the server lives.
@@ -285,7 +337,9 @@ describe('streams', () => {
 
   test('end when nats-server is killed; requests work again after its restart', async () => {
     const state = { sent: 0, over: false }
-    await serve(async request => (request.path === '/watch' ? endless(request, state) : { code: 200, headers: {}, body: Buffer.from('ok') }))
+    await serve(async request =>
+      request.path === '/watch' ? endless(request, state) : { code: 200, headers: {}, body: Buffer.from('ok') },
+    )
     const transport = natsTransport(node)
     const read = bytes((await get(transport, '/watch')).body)
     const killed = nats.kill()
@@ -294,7 +348,14 @@ describe('streams', () => {
     await until(() => state.over, 'the server to stop')
     await nats.restart()
     let answer: number | undefined
-    await until(async () => (answer = await get(transport, '/').then(r => r.code, () => undefined)) !== undefined, 'an answer')
+    await until(
+      async () =>
+        (answer = await get(transport, '/').then(
+          r => r.code,
+          () => undefined,
+        )) !== undefined,
+      'an answer',
+    )
     expect(answer).toBe(200)
     await transport.close()
   })

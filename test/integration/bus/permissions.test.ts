@@ -4,7 +4,7 @@ import { natsTransport } from '#shared/bus/api-client.ts'
 import { connectBus, type BusConnection } from '#shared/bus/connection.ts'
 import { createAuthority, mintCreds } from '#shared/bus/credentials.ts'
 import { serveApi } from '#control-plane/apiserver/bus/serve.ts'
-import { openRegistry } from '#control-plane/apiserver/registry/open.ts'
+import { openRegistry } from '#control-plane/apiserver/registry/jetstream.ts'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,25 +23,55 @@ beforeAll(async () => {
 afterAll(() => nats?.stop())
 
 const refusedTo = async (connection: BusConnection, subject: string) => {
-  await expect(connection.nats.request(subject, '', { timeout: 5000 }), `publish to ${subject}`).rejects.toMatchObject({ code: 'PERMISSIONS_VIOLATION' })
+  await expect(connection.nats.request(subject, '', { timeout: 5000 }), `publish to ${subject}`).rejects.toMatchObject({
+    code: 'PERMISSIONS_VIOLATION',
+  })
 }
 const refusedFrom = async (connection: BusConnection, subject: string) => {
   const refusal = new Promise(resolve => connection.nats.subscribe(subject, { callback: (e, m) => resolve(e ?? m) }))
   expect(await refusal, `subscribe to ${subject}`).toMatchObject({ code: 'PERMISSIONS_VIOLATION' })
 }
-const foreign = ['registry._.pods.default.x', '$JS.API.INFO', '$JS.API.STREAM.DELETE.registry', '$SYS.REQ.SERVER.PING', 'api.system:node:node-2', 'api.system:apiserver', 'api.system:node:node-2.all', '_INBOX.system:apiserver.x', '_INBOX.system:node:node-2.x.y', 'node.system:node:node-2.exec']
-const listening = ['>', 'api.>', 'api.*', 'api.system:node:node-1', 'registry.>', '_INBOX.>', '_INBOX.system:node:node-2.>', '_INBOX.*.>', 'node.>', 'node.system:node:node-2.>', '$JS.>', '$SYS.>']
+const foreign = [
+  'registry._.pods.default.x',
+  '$JS.API.INFO',
+  '$JS.API.STREAM.DELETE.registry',
+  '$SYS.REQ.SERVER.PING',
+  'api.system:node:node-2',
+  'api.system:apiserver',
+  'api.system:node:node-2.all',
+  '_INBOX.system:apiserver.x',
+  '_INBOX.system:node:node-2.x.y',
+  'node.system:node:node-2.exec',
+]
+const listening = [
+  '>',
+  'api.>',
+  'api.*',
+  'api.system:node:node-1',
+  'registry.>',
+  '_INBOX.>',
+  '_INBOX.system:node:node-2.>',
+  '_INBOX.*.>',
+  'node.>',
+  'node.system:node:node-2.>',
+  '$JS.>',
+  '$SYS.>',
+]
 
 describe("a node's credential", () => {
   test.each([...foreign, 'node.system:node:node-1.exec'])('may not publish to %s', subject => refusedTo(node, subject))
   test.each(listening)('may not subscribe to %s', subject => refusedFrom(node, subject))
 
   test('may ask below its own name and listen to its own sessions', async () => {
-    const seen = new Promise<string>(resolve => apiserver.nats.subscribe('api.system:node:node-1.session.x', { callback: (_, m) => resolve(m.string()), max: 1 }))
+    const seen = new Promise<string>(resolve =>
+      apiserver.nats.subscribe('api.system:node:node-1.session.x', { callback: (_, m) => resolve(m.string()), max: 1 }),
+    )
     await apiserver.nats.flush()
     node.nats.publish('api.system:node:node-1.session.x', 'hello')
     expect(await seen).toBe('hello')
-    const asked = new Promise<string>(resolve => node.nats.subscribe('node.system:node:node-1.>', { callback: (_, m) => resolve(m.subject), max: 1 }))
+    const asked = new Promise<string>(resolve =>
+      node.nats.subscribe('node.system:node:node-1.>', { callback: (_, m) => resolve(m.subject), max: 1 }),
+    )
     await node.nats.flush()
     apiserver.nats.publish('node.system:node:node-1.exec', '')
     expect(await asked).toBe('node.system:node:node-1.exec')
@@ -55,7 +85,14 @@ describe("a node's credential", () => {
     victim.nats.subscribe('_INBOX.system:node:node-2.>', { callback: (_, m) => void heard.push(m.subject) })
     apiserver.nats.subscribe('_INBOX.system:apiserver.>', { callback: (_, m) => void heard.push(m.subject) })
     await Promise.all([apiserver.nats.flush(), victim.nats.flush()])
-    const targets = ['registry._.pods.default.evil', '$JS.API.STREAM.DELETE.registry', '_INBOX.system:node:node-2.a.b', '_INBOX.system:apiserver.a.b', 'node.system:node:node-2.exec', 'api.system:node:node-2']
+    const targets = [
+      'registry._.pods.default.evil',
+      '$JS.API.STREAM.DELETE.registry',
+      '_INBOX.system:node:node-2.a.b',
+      '_INBOX.system:apiserver.a.b',
+      'node.system:node:node-2.exec',
+      'api.system:node:node-2',
+    ]
     for (const reply of targets) node.nats.publish('api.system:node:node-1', '', { reply })
     const transport = natsTransport(node)
     expect((await get(transport, '/')).code).toBe(200)
@@ -72,7 +109,8 @@ describe('other credentials', () => {
   test('a component reaches no other', async () => {
     const scheduler = await nats.connect('system:kube-scheduler')
     for (const subject of [...foreign, 'api.system:node:node-1', 'node.system:node:node-1.exec']) await refusedTo(scheduler, subject)
-    for (const subject of [...listening, 'node.system:kube-scheduler.>', '_INBOX.system:node:node-1.>']) await refusedFrom(scheduler, subject)
+    for (const subject of [...listening, 'node.system:kube-scheduler.>', '_INBOX.system:node:node-1.>'])
+      await refusedFrom(scheduler, subject)
   })
 
   test('an API server of the bus does not reach JetStream with it', async () => {
@@ -97,15 +135,21 @@ describe('other credentials', () => {
 
   test('nobody enters without credentials, or with those of another cluster', async () => {
     await expect(connect({ servers: nats.url, reconnect: false })).rejects.toMatchObject({ code: 'AUTHORIZATION_VIOLATION' })
-    await expect(connect({ servers: nats.url, reconnect: false, user: 'system:admin', pass: '' })).rejects.toMatchObject({ code: 'AUTHORIZATION_VIOLATION' })
+    await expect(connect({ servers: nats.url, reconnect: false, user: 'system:admin', pass: '' })).rejects.toMatchObject({
+      code: 'AUTHORIZATION_VIOLATION',
+    })
     const dir = await mkdtemp(join(tmpdir(), 'cox-creds-'))
     try {
       const credsFile = join(dir, 'other.creds')
       await writeFile(credsFile, await mintCreds(await createAuthority(), 'system:admin'))
-      await expect(connectBus({ url: nats.url, credsFile, log })).rejects.toThrow(/^cannot connect to .* as system:admin: AUTHORIZATION_VIOLATION$/)
+      await expect(connectBus({ url: nats.url, credsFile, log })).rejects.toThrow(
+        /^cannot connect to .* as system:admin: AUTHORIZATION_VIOLATION$/,
+      )
       await writeFile(credsFile, 'nonsense')
       await expect(connectBus({ url: nats.url, credsFile, log })).rejects.toThrow('not a NATS credentials file')
-      await expect(connectBus({ url: nats.url, credsFile: await nats.creds('system:node:node-1'), identity: 'system:node:node-2', log })).rejects.toThrow('is of system:node:node-1, not of system:node:node-2')
+      await expect(
+        connectBus({ url: nats.url, credsFile: await nats.creds('system:node:node-1'), identity: 'system:node:node-2', log }),
+      ).rejects.toThrow('is of system:node:node-1, not of system:node:node-2')
     } finally {
       await rm(dir, { recursive: true })
     }

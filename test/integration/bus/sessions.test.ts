@@ -30,7 +30,8 @@ afterEach(() => service.close())
 
 const all = async (pieces: AsyncIterable<Uint8Array>) => Buffer.concat(await Array.fromAsync(pieces))
 const text = async (pieces: AsyncIterable<Uint8Array>) => (await all(pieces)).toString()
-const untilClosed = (session: Session) => new Promise<string>(resolve => session.signal.addEventListener('abort', () => resolve((session.signal.reason as Error).message)))
+const untilClosed = (session: Session) =>
+  new Promise<string>(resolve => session.signal.addEventListener('abort', () => resolve((session.signal.reason as Error).message)))
 
 test('channels in both directions, ended one by one', async () => {
   handler = async session => {
@@ -47,7 +48,9 @@ test('channels in both directions, ended one by one', async () => {
   await session.send(Channel.stdin, Buffer.from('hello '))
   await session.send(Channel.stdin, Buffer.from('world'))
   session.end(Channel.stdin)
-  expect(await Promise.all([text(session.read(Channel.stdout)), text(session.read(Channel.stderr)), text(session.read(Channel.error))])).toEqual(['out: hello world', 'err', '{"status":"Success"}'])
+  expect(
+    await Promise.all([text(session.read(Channel.stdout)), text(session.read(Channel.stderr)), text(session.read(Channel.error))]),
+  ).toEqual(['out: hello world', 'err', '{"status":"Success"}'])
   expect(await closed).toBe('closed by the other side')
 })
 
@@ -79,7 +82,9 @@ test('nobody there, and nobody answering', async () => {
   await expect(openSession(server, nodeSubject('system:node:node-2', 'exec'), {})).rejects.toThrow('nobody serves that')
   const silent = node.nats.subscribe(nodeSubject(identity, 'logs'), { callback: () => {} })
   await node.nats.flush()
-  await expect(openSession(server, nodeSubject(identity, 'logs'), {}, { timeoutMs: 50 })).rejects.toThrow(`no answer from ${nodeSubject(identity, 'logs')} in 50 ms`)
+  await expect(openSession(server, nodeSubject(identity, 'logs'), {}, { timeoutMs: 50 })).rejects.toThrow(
+    `no answer from ${nodeSubject(identity, 'logs')} in 50 ms`,
+  )
   silent.unsubscribe()
 })
 
@@ -110,7 +115,12 @@ test('a handler that fails closes the session with the reason', async () => {
 
 test('the other side dies: noticed by a heartbeat', async () => {
   const dying = await nats.connect('system:node:dying')
-  serveSessions(dying, nodeSubject('system:node:dying', 'exec'), session => new Promise(resolve => session.signal.addEventListener('abort', () => resolve())), log)
+  serveSessions(
+    dying,
+    nodeSubject('system:node:dying', 'exec'),
+    session => new Promise(resolve => session.signal.addEventListener('abort', () => resolve())),
+    log,
+  )
   await dying.nats.flush()
   const session = await openSession(server, nodeSubject('system:node:dying', 'exec'), {})
   const closed = untilClosed(session)
@@ -121,7 +131,8 @@ test('the other side dies: noticed by a heartbeat', async () => {
 test('garbage opens nothing', async () => {
   lines.length = 0
   handler = async () => {}
-  for (const data of ['', 'x', '{}', '[]', 'null', '{"session":1,"open":1}']) server.nats.publish(subject, data, { reply: 'api.x.session.y' })
+  for (const data of ['', 'x', '{}', '[]', 'null', '{"session":1,"open":1}'])
+    server.nats.publish(subject, data, { reply: 'api.x.session.y' })
   server.nats.publish(subject, '{"session":"a","open":1}')
   const session = await openSession(server, subject, {})
   expect(accepted.length).toBe(1)

@@ -15,7 +15,18 @@ export function recordedLog() {
   return { log: pino({ base: null }, sink), lines }
 }
 
-export const get = (transport: Transport, path: string, more: { query?: string; headers?: Record<string, string>; body?: Uint8Array; method?: string; signal?: AbortSignal; timeoutMs?: number } = {}): Promise<ApiResponse> => {
+export const get = (
+  transport: Transport,
+  path: string,
+  more: {
+    query?: string
+    headers?: Record<string, string>
+    body?: Uint8Array
+    method?: string
+    signal?: AbortSignal
+    timeoutMs?: number
+  } = {},
+): Promise<ApiResponse> => {
   const { query = '', headers = {}, body = new Uint8Array(), method = 'GET', signal, timeoutMs = 10_000 } = more
   return transport.request({ method, path, query: new URLSearchParams(query), headers, body, timeoutMs, ...(signal ? { signal } : {}) })
 }
@@ -29,7 +40,12 @@ export const bytes = async (body: ApiResponse['body']): Promise<Buffer> => {
 export const json = async (response: ApiResponse): Promise<unknown> => JSON.parse((await bytes(response.body)).toString())
 
 /** An answer that goes on until the client goes; `state` tells what became of it. */
-export function endless(request: ApiRequest, state: { sent: number; over: boolean }, piece: Uint8Array = Buffer.from('event\n'), everyMs = 2): ApiResponse {
+export function endless(
+  request: ApiRequest,
+  state: { sent: number; over: boolean },
+  piece: Uint8Array = Buffer.from('event\n'),
+  everyMs = 2,
+): ApiResponse {
   const body = async function* () {
     try {
       while (!request.signal.aborted) {

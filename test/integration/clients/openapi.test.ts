@@ -29,8 +29,14 @@ for (const { version, run, there } of clients) {
       expect(explained.stdout).toContain('Sends an HTTP GET request.')
     })
     it('applies, and applies again', async () => {
-      const manifest = (value: string): string => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "cm-${version}"}\ndata: {a: "${value}"}\n`
-      for (const [value, done] of [['1', 'created'], ['1', 'unchanged'], ['2', 'configured']] as const) expect((await run(['apply', '-f', '-'], manifest(value))).stdout).toBe(`configmap/cm-${version} ${done}`)
+      const manifest = (value: string): string =>
+        `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "cm-${version}"}\ndata: {a: "${value}"}\n`
+      for (const [value, done] of [
+        ['1', 'created'],
+        ['1', 'unchanged'],
+        ['2', 'configured'],
+      ] as const)
+        expect((await run(['apply', '-f', '-'], manifest(value))).stdout).toBe(`configmap/cm-${version} ${done}`)
       expect((await run(['get', 'configmap', `cm-${version}`, '-o', 'jsonpath={.data.a}'])).stdout).toBe('2')
     })
     it('refuses unknown fields', async () => {

@@ -15,7 +15,8 @@ import { configMap, configMaps } from '../apiserver/setup.ts'
 
 const type = 'application/vnd.kubernetes.protobuf'
 const { schema } = resources.find(r => r.kind === 'ConfigMap')!
-const listOf = (items: ObjectSchema): ObjectSchema => obj('List', '', () => ({ ...typeMeta(), metadata: opt(1, listMeta), items: req(2, list(items)) }))
+const listOf = (items: ObjectSchema): ObjectSchema =>
+  obj('List', '', () => ({ ...typeMeta(), metadata: opt(1, listMeta), items: req(2, list(items)) }))
 const partial = obj('PartialObjectMetadata', '', () => ({ ...typeMeta(), metadata: opt(1, objectMeta) }))
 
 let api: ApiServerFixture
@@ -42,7 +43,12 @@ const decode = (s: ObjectSchema, body: Buffer): any => tidy(decodeProtobuf(s, bo
 
 it('writes, reads and lists objects', async () => {
   const object = configMap('written', { a: '1', b: 'ä' }, { labels: { x: 'y' } })
-  const created = await send('POST', configMaps, { accept: type, 'content-type': type }, enveloped('v1', 'ConfigMap', encodeMessage(schema, object)))
+  const created = await send(
+    'POST',
+    configMaps,
+    { accept: type, 'content-type': type },
+    enveloped('v1', 'ConfigMap', encodeMessage(schema, object)),
+  )
   expect(created.statusCode).toBe(201)
   expect(decode(schema, await whole(created))).toMatchObject(object)
   const read = await get(`${configMaps}/written`)
@@ -54,7 +60,11 @@ it('writes, reads and lists objects', async () => {
 })
 
 it('lists what is longer than one piece', async () => {
-  await Promise.all(['b1', 'b2', 'b3'].map(name => api.rest('POST', '/api/v1/namespaces/kube-public/configmaps', configMap(name, { big: 'x'.repeat(900_000) }))))
+  await Promise.all(
+    ['b1', 'b2', 'b3'].map(name =>
+      api.rest('POST', '/api/v1/namespaces/kube-public/configmaps', configMap(name, { big: 'x'.repeat(900_000) })),
+    ),
+  )
   const { body } = await get('/api/v1/namespaces/kube-public/configmaps')
   const got = decode(listOf(schema), body).items as { metadata: { name: string }; data: { big: string } }[]
   expect(got.map(o => [o.metadata.name, o.data.big.length])).toEqual(['b1', 'b2', 'b3'].map(name => [name, 900_000]))
@@ -63,17 +73,27 @@ it('lists what is longer than one piece', async () => {
 it('tells failures', async () => {
   const { code, type: answered, body } = await get(`${configMaps}/missing`)
   expect([code, answered]).toEqual([404, type])
-  expect(decode(statusSchema, body)).toMatchObject({ kind: 'Status', status: 'Failure', reason: 'NotFound', code: 404, message: 'configmaps "missing" not found' })
+  expect(decode(statusSchema, body)).toMatchObject({
+    kind: 'Status',
+    status: 'Failure',
+    reason: 'NotFound',
+    code: 404,
+    message: 'configmaps "missing" not found',
+  })
 })
 
 it('shows metadata only, and falls back to JSON where there is no protobuf', async () => {
   const metadata = await get(configMaps, `${type};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json`)
-  expect(decode(listOf(partial), metadata.body)).toMatchObject({ kind: 'PartialObjectMetadataList', items: [{ metadata: { name: 'written' } }] })
+  expect(decode(listOf(partial), metadata.body)).toMatchObject({
+    kind: 'PartialObjectMetadataList',
+    items: [{ metadata: { name: 'written' } }],
+  })
   for (const path of ['/api', '/apis', '/api/v1']) expect((await get(path, `${type}, */*`)).type).toBe('application/json')
-  expect((await get(configMaps, `${type};as=Table;g=meta.k8s.io;v=v1, application/json;as=Table;g=meta.k8s.io;v=v1`)).type).toBe('application/json')
+  expect((await get(configMaps, `${type};as=Table;g=meta.k8s.io;v=v1, application/json;as=Table;g=meta.k8s.io;v=v1`)).type).toBe(
+    'application/json',
+  )
   expect((await get('/api/v1', type)).code).toBe(406)
 })
-
 
 it('streams events with their length in front', async () => {
   const namespace = '/api/v1/namespaces/kube-system/configmaps'
@@ -83,15 +103,23 @@ it('streams events with their length in front', async () => {
   await api.rest('POST', namespace, configMap('w'))
   await api.rest('PATCH', `${namespace}/w`, { data: { a: '2' } }, { headers: { 'content-type': 'application/merge-patch+json' } })
   await api.rest('DELETE', `${namespace}/w`)
-  for (const [wanted, value] of [['ADDED', '1'], ['MODIFIED', '2'], ['DELETED', '2']]) {
+  for (const [wanted, value] of [
+    ['ADDED', '1'],
+    ['MODIFIED', '2'],
+    ['DELETED', '2'],
+  ]) {
     const { type: what, object } = (await events.next()).value!
-    expect([what, decode(schema, object)]).toMatchObject([wanted, { kind: 'ConfigMap', apiVersion: 'v1', metadata: { name: 'w' }, data: { a: value } }])
+    expect([what, decode(schema, object)]).toMatchObject([
+      wanted,
+      { kind: 'ConfigMap', apiVersion: 'v1', metadata: { name: 'w' }, data: { a: value } },
+    ])
   }
   res.destroy()
   const old = await send('GET', `${namespace}?watch=1&resourceVersion=1`, { accept: type })
   const first = await framesOf(old).next()
   // The history of a young server may still hold the first version.
-  if (!first.done && first.value.type === 'ERROR') expect(decode(statusSchema, first.value.object)).toMatchObject({ reason: 'Expired', code: 410 })
+  if (!first.done && first.value.type === 'ERROR')
+    expect(decode(statusSchema, first.value.object)).toMatchObject({ reason: 'Expired', code: 410 })
   old.destroy()
 })
 
@@ -111,7 +139,7 @@ async function* framesOf(res: IncomingMessage): AsyncGenerator<{ type: string; o
 
 /** The fields of a message that has only such with a length. */
 function* messages(data: Buffer): Generator<Buffer> {
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     at++
     let length = 0
     for (let shift = 0; ; shift += 7) {

@@ -1,4 +1,7 @@
-/** exec, attach and port-forward of real clients, against an API server whose kubelet is the test: commands run here, ports are those of this machine. */
+/**
+ * exec, attach and port-forward of real clients, against an API server whose kubelet is the test: commands run here, ports are those of
+ * this machine.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer, connect, type Server } from 'node:net'
@@ -37,8 +40,18 @@ async function exec(session: Session): Promise<void> {
   const copy = async (from: AsyncIterable<Uint8Array>, channel: number): Promise<void> => {
     for await (const data of from) await session.send(channel, data)
   }
-  const [[code]] = await Promise.all([once(child, 'close') as Promise<[number]>, copy(child.stdout, Channel.stdout), copy(child.stderr, Channel.stderr)])
-  const failure = { status: 'Failure', message: `command terminated with exit code ${code}`, reason: 'NonZeroExitCode', details: { causes: [{ reason: 'ExitCode', message: String(code) }] }, code: 500 }
+  const [[code]] = await Promise.all([
+    once(child, 'close') as Promise<[number]>,
+    copy(child.stdout, Channel.stdout),
+    copy(child.stderr, Channel.stderr),
+  ])
+  const failure = {
+    status: 'Failure',
+    message: `command terminated with exit code ${code}`,
+    reason: 'NonZeroExitCode',
+    details: { causes: [{ reason: 'ExitCode', message: String(code) }] },
+    code: 500,
+  }
   await finish(session, code === 0 ? { status: 'Success' } : failure)
 }
 
@@ -66,12 +79,37 @@ beforeAll(async () => {
   }).listen(0, '127.0.0.1')
   api = await startTestApiServer()
   const kubelet = await api.nats.connect('system:node:n1')
-  for (const [verb, serve] of [['exec', exec], ['attach', async (s: Session) => exec({ ...s, open: { command: ['cat'] }, send: s.send.bind(s), end: s.end.bind(s), read: s.read.bind(s), signal: s.signal } as Session)], ['portforward', portForward]] as const)
+  for (const [verb, serve] of [
+    ['exec', exec],
+    [
+      'attach',
+      async (s: Session) =>
+        exec({
+          ...s,
+          open: { command: ['cat'] },
+          send: s.send.bind(s),
+          end: s.end.bind(s),
+          read: s.read.bind(s),
+          signal: s.signal,
+        } as Session),
+    ],
+    ['portforward', portForward],
+  ] as const)
     serveSessions(kubelet, nodeSubject('system:node:n1', verb), serve)
   await addServiceAccount(api.rest)
   await api.rest('POST', pods, pod('p'))
   await bindTo(api.rest, 'p', 'n1')
-  const running = await api.rest('PATCH', `${pods}/p/status`, { status: { phase: 'Running', containerStatuses: [{ name: 'c', image: 'nginx', imageID: '', ready: true, restartCount: 0, state: { running: {} } }] } }, merge)
+  const running = await api.rest(
+    'PATCH',
+    `${pods}/p/status`,
+    {
+      status: {
+        phase: 'Running',
+        containerStatuses: [{ name: 'c', image: 'nginx', imageID: '', ready: true, restartCount: 0, state: { running: {} } }],
+      },
+    },
+    merge,
+  )
   expect(running.code).toBe(200)
 })
 afterAll(async () => {
@@ -88,11 +126,27 @@ interface Client {
 }
 const new35 = async (): Promise<string> => `${await unpacked()}/kubectl/kubectl`
 const clients: Client[] = [
-  { name: 'kubectl 1.20 (SPDY)', there: hasOldKubectl, run: (args, input = '') => runOldKubectl(api.kubeconfig, args, { input }), binary: async () => oldKubectl },
-  { name: 'kubectl 1.35 (WebSocket)', there: true, run: (args, input = '') => runTool('kubectl', api.kubeconfig, args, { input }), binary: new35 },
   {
-    name: 'kubectl 1.35 (SPDY)', there: true, binary: new35,
-    run: (args, input = '') => runTool('kubectl', api.kubeconfig, args, { input, env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' } }),
+    name: 'kubectl 1.20 (SPDY)',
+    there: hasOldKubectl,
+    run: (args, input = '') => runOldKubectl(api.kubeconfig, args, { input }),
+    binary: async () => oldKubectl,
+  },
+  {
+    name: 'kubectl 1.35 (WebSocket)',
+    there: true,
+    run: (args, input = '') => runTool('kubectl', api.kubeconfig, args, { input }),
+    binary: new35,
+  },
+  {
+    name: 'kubectl 1.35 (SPDY)',
+    there: true,
+    binary: new35,
+    run: (args, input = '') =>
+      runTool('kubectl', api.kubeconfig, args, {
+        input,
+        env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false', KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' },
+      }),
   },
 ]
 const plainPortForward = { KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' }
@@ -100,7 +154,11 @@ const plainPortForward = { KUBECTL_PORT_FORWARD_WEBSOCKETS: 'false' }
 for (const { name, there, run, binary } of clients) {
   describe.skipIf(!there)(name, () => {
     it('runs a command: output, errors, exit code', async () => {
-      expect(await run(['exec', 'p', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'])).toMatchObject({ code: 7, stdout: 'out', stderr: expect.stringMatching(/^err\ncommand terminated with exit code 7/) })
+      expect(await run(['exec', 'p', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7'])).toMatchObject({
+        code: 7,
+        stdout: 'out',
+        stderr: expect.stringMatching(/^err\ncommand terminated with exit code 7/),
+      })
     })
     it('carries standard input of any size, and its end', async () => {
       const input = 'all work and no play\n'.repeat(200_000)
@@ -117,7 +175,10 @@ for (const { name, there, run, binary } of clients) {
     })
     it('forwards a port: many connections, half-closed ones, and one that is refused', async () => {
       const env = name.includes('(SPDY)') ? plainPortForward : {}
-      const forwarding = execa(await binary(), ['port-forward', 'pod/p', `:${port()}`, ':1'], { env: { ...process.env, KUBECONFIG: api.kubeconfig, ...env }, reject: false })
+      const forwarding = execa(await binary(), ['port-forward', 'pod/p', `:${port()}`, ':1'], {
+        env: { ...process.env, KUBECONFIG: api.kubeconfig, ...env },
+        reject: false,
+      })
       const ports = await new Promise<number[]>((resolve, reject) => {
         let text = ''
         forwarding.stdout!.on('data', (data: Buffer) => {

@@ -19,10 +19,18 @@ afterAll(async () => {
 })
 
 const map = (ns: string, name: string, owners: Partial<OwnerReference>[] = [], finalizers: string[] = []) =>
-  c.client.create(configMaps, ns, { metadata: { name, ownerReferences: owners.map(o => ({ apiVersion: 'v1', kind: 'ConfigMap', ...o })), finalizers } } as ConfigMap)
-const names = async (ns: string) => (await c.client.list(configMaps, ns)).items.map(m => m.metadata.name!).filter(n => n !== 'kube-root-ca.crt')
+  c.client.create(configMaps, ns, {
+    metadata: { name, ownerReferences: owners.map(o => ({ apiVersion: 'v1', kind: 'ConfigMap', ...o })), finalizers },
+  } as ConfigMap)
+const names = async (ns: string) =>
+  (await c.client.list(configMaps, ns)).items.map(m => m.metadata.name!).filter(n => n !== 'kube-root-ca.crt')
 const gone = (ns: string, name: string) =>
-  until(`${name} to be gone`, () => c.client.get(configMaps, ns, name).then(() => false, (e: unknown) => e instanceof StatusError && e.code === 404))
+  until(`${name} to be gone`, () =>
+    c.client.get(configMaps, ns, name).then(
+      () => false,
+      (e: unknown) => e instanceof StatusError && e.code === 404,
+    ),
+  )
 const refTo = (m: ConfigMap): Partial<OwnerReference> => ({ name: m.metadata.name!, uid: m.metadata.uid!, blockOwnerDeletion: true })
 
 test('background: dependents go after their owner, through several levels; what has another owner stays', async () => {
@@ -35,7 +43,10 @@ test('background: dependents go after their owner, through several levels; what 
   await c.client.delete(configMaps, ns, 'a')
   await gone(ns, 'b')
   await gone(ns, 'c')
-  await until('the reference to be dropped', async () => (await c.client.get(configMaps, ns, 'shared')).metadata.ownerReferences?.length === 1)
+  await until(
+    'the reference to be dropped',
+    async () => (await c.client.get(configMaps, ns, 'shared')).metadata.ownerReferences?.length === 1,
+  )
   expect((await names(ns)).sort()).toEqual(['other', 'shared'])
 })
 
@@ -44,7 +55,10 @@ test('foreground: the owner stays until its dependents are gone', async () => {
   const a = await map(ns, 'a')
   await map(ns, 'held', [refTo(a)], ['example.com/hold'])
   await c.client.delete(configMaps, ns, 'a', { propagationPolicy: 'Foreground' })
-  await until('the dependent to be deleted', async () => (await c.client.get(configMaps, ns, 'held')).metadata.deletionTimestamp !== undefined)
+  await until(
+    'the dependent to be deleted',
+    async () => (await c.client.get(configMaps, ns, 'held')).metadata.deletionTimestamp !== undefined,
+  )
   expect((await c.client.get(configMaps, ns, 'a')).metadata).toMatchObject({ finalizers: ['foregroundDeletion'] })
   await c.client.patch(configMaps, ns, 'held', 'merge', { metadata: { finalizers: null } })
   await gone(ns, 'held')
@@ -76,8 +90,12 @@ test('an owner in another namespace is none, and an event says so', async () => 
   await until('the owner to be known', () => c.client.get(configMaps, far, 'kube-root-ca.crt'))
   await map(ns, 'child', [refTo(owner)])
   await gone(ns, 'child')
-  const found = await until('the event', async () => (await c.client.list(events, ns)).items.find(e => e.reason === 'OwnerRefInvalidNamespace'))
-  expect(found.message).toBe(`ownerRef [v1/ConfigMap, namespace: near, name: owner, uid: ${owner.metadata.uid}] does not exist in namespace "near"`)
+  const found = await until('the event', async () =>
+    (await c.client.list(events, ns)).items.find(e => e.reason === 'OwnerRefInvalidNamespace'),
+  )
+  expect(found.message).toBe(
+    `ownerRef [v1/ConfigMap, namespace: near, name: owner, uid: ${owner.metadata.uid}] does not exist in namespace "near"`,
+  )
 })
 
 test('a deleted namespace is emptied, pods first, and waits for finalizers with a word about them', async () => {
@@ -85,21 +103,40 @@ test('a deleted namespace is emptied, pods first, and waits for finalizers with 
   await map(ns, 'held', [], ['example.com/hold'])
   await map(ns, 'plain')
   const spec = { terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'i' }] }
-  await c.client.create(replicaSets, ns, { metadata: { name: 'web' }, spec: { replicas: 3, selector: { matchLabels: { a: 'b' } }, template: { metadata: { labels: { a: 'b' } }, spec } } } as never)
+  await c.client.create(replicaSets, ns, {
+    metadata: { name: 'web' },
+    spec: { replicas: 3, selector: { matchLabels: { a: 'b' } }, template: { metadata: { labels: { a: 'b' } }, spec } },
+  } as never)
   await until('three pods', async () => (await c.client.get(replicaSets, ns, 'web')).status?.readyReplicas === 3)
   await c.client.delete(namespaces, '', ns)
   const waiting = await until('the finalizer to be reported', async () => {
     const n = await c.client.get(namespaces, '', ns)
     return n.status?.conditions?.some(x => x.type === 'NamespaceFinalizersRemaining' && x.status === 'True') && n
   })
-  expect(waiting.status!.conditions!.find(x => x.type === 'NamespaceFinalizersRemaining')).toMatchObject({ reason: 'SomeFinalizersRemain', message: 'Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances' })
+  expect(waiting.status!.conditions!.find(x => x.type === 'NamespaceFinalizersRemaining')).toMatchObject({
+    reason: 'SomeFinalizersRemain',
+    message: 'Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances',
+  })
   expect((await c.client.list(pods, ns)).items).toEqual([])
   await c.client.patch(configMaps, ns, 'held', 'merge', { metadata: { finalizers: null } })
-  await until('the namespace to be gone', () => c.client.get(namespaces, '', ns).then(() => false, (e: unknown) => e instanceof StatusError && e.code === 404))
+  await until('the namespace to be gone', () =>
+    c.client.get(namespaces, '', ns).then(
+      () => false,
+      (e: unknown) => e instanceof StatusError && e.code === 404,
+    ),
+  )
 })
 
 test('pods of a node that is gone are removed', async () => {
   const ns = await c.namespace('podgc')
-  await c.client.create(pods, ns, { metadata: { name: 'lost' }, spec: { nodeName: 'no-such-node', containers: [{ name: 'c', image: 'i' }] } } as unknown as Pod)
-  await until('the pod to be gone', () => c.client.get(pods, ns, 'lost').then(() => false, (e: unknown) => e instanceof StatusError && e.code === 404))
+  await c.client.create(pods, ns, {
+    metadata: { name: 'lost' },
+    spec: { nodeName: 'no-such-node', containers: [{ name: 'c', image: 'i' }] },
+  } as unknown as Pod)
+  await until('the pod to be gone', () =>
+    c.client.get(pods, ns, 'lost').then(
+      () => false,
+      (e: unknown) => e instanceof StatusError && e.code === 404,
+    ),
+  )
 })

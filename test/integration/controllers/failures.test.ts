@@ -28,7 +28,10 @@ const replicaSet = (name: string, replicas: number, tolerations: object[] = []) 
     spec: {
       replicas,
       selector: { matchLabels: { app: name } },
-      template: { metadata: { labels: { app: name } }, spec: { tolerations, terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'i' }] } },
+      template: {
+        metadata: { labels: { app: name } },
+        spec: { tolerations, terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'i' }] },
+      },
     },
   }) as never
 
@@ -67,7 +70,8 @@ test('a node that falls silent is tainted, its pods are not ready, and are evict
   const bad = await node('bad')
   await c.namespace('nodes')
   await c.control({ nodeMonitorGracePeriodMs: 2_000, nodeMonitorPeriodMs: 300 })
-  const tolerate = (tolerationSeconds: number) => ['not-ready', 'unreachable'].map(k => ({ key: `node.kubernetes.io/${k}`, operator: 'Exists', effect: 'NoExecute', tolerationSeconds }))
+  const tolerate = (tolerationSeconds: number) =>
+    ['not-ready', 'unreachable'].map(k => ({ key: `node.kubernetes.io/${k}`, operator: 'Exists', effect: 'NoExecute', tolerationSeconds }))
   await c.client.create(replicaSets, 'nodes', replicaSet('patient', 1, tolerate(600)))
   await c.client.create(replicaSets, 'nodes', replicaSet('hasty', 1, tolerate(0)))
   const pod = async (name: string) => (await c.client.list(pods, 'nodes', { labelSelector: `app=${name}` })).items[0]
@@ -78,16 +82,28 @@ test('a node that falls silent is tainted, its pods are not ready, and are evict
     const n = await c.client.get(nodes, '', 'bad')
     return n.spec.taints?.some(t => t.effect === 'NoExecute') && n
   })
-  expect(silent.spec.taints!.map(t => `${t.key}:${t.effect}`)).toEqual(['node.kubernetes.io/unreachable:NoSchedule', 'node.kubernetes.io/unreachable:NoExecute'])
-  expect(silent.status!.conditions!.map(x => `${x.type} ${x.status} ${x.reason}`)).toEqual(['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map(t => `${t} Unknown NodeStatusUnknown`))
+  expect(silent.spec.taints!.map(t => `${t.key}:${t.effect}`)).toEqual([
+    'node.kubernetes.io/unreachable:NoSchedule',
+    'node.kubernetes.io/unreachable:NoExecute',
+  ])
+  expect(silent.status!.conditions!.map(x => `${x.type} ${x.status} ${x.reason}`)).toEqual(
+    ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map(t => `${t} Unknown NodeStatusUnknown`),
+  )
   await until('the pod to be not ready', async () => ready(await pod('patient')) === 'False')
-  const hasty = await until('the eviction', async () => (await c.client.list(pods, 'nodes', { labelSelector: 'app=hasty' })).items.find(p => p.metadata.deletionTimestamp))
-  expect(hasty.status!.conditions!.find(x => x.type === 'DisruptionTarget')).toMatchObject({ reason: 'DeletionByTaintManager', message: 'Taint manager: deleting due to NoExecute taint' })
+  const hasty = await until('the eviction', async () =>
+    (await c.client.list(pods, 'nodes', { labelSelector: 'app=hasty' })).items.find(p => p.metadata.deletionTimestamp),
+  )
+  expect(hasty.status!.conditions!.find(x => x.type === 'DisruptionTarget')).toMatchObject({
+    reason: 'DeletionByTaintManager',
+    message: 'Taint manager: deleting due to NoExecute taint',
+  })
   expect((await pod('patient'))!.metadata.deletionTimestamp).toBeUndefined()
   const told = await until('the events', async () => {
     const { items } = await c.client.list(events, '')
     const texts = items.map(e => `${e.reason}: ${e.message}`)
-    return texts.includes('NodeNotReady: Node bad status is now: NodeNotReady') && texts.includes('NodeNotReady: Node is not ready') && texts
+    return (
+      texts.includes('NodeNotReady: Node bad status is now: NodeNotReady') && texts.includes('NodeNotReady: Node is not ready') && texts
+    )
   })
   expect(told).toContain('RegisteredNode: Node bad event: Registered Node bad in Controller')
   expect(told).toContain(`TaintManagerEviction: Marking for deletion Pod nodes/${hasty.metadata.name}`)
@@ -96,7 +112,9 @@ test('a node that falls silent is tainted, its pods are not ready, and are evict
   good.stop()
   await until('the taints that evict to be taken back', async () => {
     const all = (await c.client.list(nodes, '')).items
-    return all.every(n => n.status!.conditions!.find(x => x.type === 'Ready')!.status === 'Unknown' && !n.spec.taints?.some(t => t.effect === 'NoExecute'))
+    return all.every(
+      n => n.status!.conditions!.find(x => x.type === 'Ready')!.status === 'Unknown' && !n.spec.taints?.some(t => t.effect === 'NoExecute'),
+    )
   })
 })
 
@@ -112,7 +130,9 @@ test('an outage of the bus gives every node a fresh grace', async () => {
   const seen: string[] = []
   const informer = startInformer(c.client, nodes, { log: quiet }, stop.signal)
   await informer.synced
-  informer.subscribe(e => seen.push(e.object.status?.conditions?.find(x => x.type === 'Ready')?.status ?? '', ...(e.object.spec.taints ?? []).map(t => t.key)))
+  informer.subscribe(e =>
+    seen.push(e.object.status?.conditions?.find(x => x.type === 'Ready')?.status ?? '', ...(e.object.spec.taints ?? []).map(t => t.key)),
+  )
   await c.api.nats.kill()
   // Longer than the grace.
   await new Promise(resolve => setTimeout(resolve, 3_500))
@@ -132,13 +152,28 @@ test('one candidate leads; another takes over when it stops, and counts as a tra
     const leadership = new Leadership()
     leaderships.set(identity, leadership)
     const times = { leaseDurationMs: 2000, renewDeadlineMs: 1500, retryPeriodMs: 100 }
-    return leaderElect({ client, namespace: 'kube-system', name: 'thing', identity, leadership, ...times, log: quiet, onStartedLeading: () => void led.push(identity) }, signal)
+    return leaderElect(
+      {
+        client,
+        namespace: 'kube-system',
+        name: 'thing',
+        identity,
+        leadership,
+        ...times,
+        log: quiet,
+        onStartedLeading: () => void led.push(identity),
+      },
+      signal,
+    )
   }
   const [a, b] = [new AbortController(), new AbortController()]
   const first = candidate('a', a.signal)
   await until('a to lead', () => led.includes('a'))
   const second = candidate('b', b.signal)
-  const lease = await until('a renewal', async () => { const l = await client.get(leases, 'kube-system', 'thing'); return l.spec?.renewTime !== l.spec?.acquireTime && l })
+  const lease = await until('a renewal', async () => {
+    const l = await client.get(leases, 'kube-system', 'thing')
+    return l.spec?.renewTime !== l.spec?.acquireTime && l
+  })
   expect(led).toEqual(['a'])
   expect(lease.spec).toMatchObject({ holderIdentity: 'a', leaseDurationSeconds: 2, leaseTransitions: 0 })
   a.abort()
@@ -149,7 +184,8 @@ test('one candidate leads; another takes over when it stops, and counts as a tra
   // A leader that cannot renew in time holds back, and goes on when it finds that nobody has led meanwhile.
   const leadership = leaderships.get('b')!
   const transport = fenced(natsTransport(await c.api.nats.connect('system:kube-controller-manager')), leadership)
-  const write = (name: string, timeoutMs: number) => newClient(transport, { timeoutMs }).create(configMaps, 'default', { metadata: { name } } as never)
+  const write = (name: string, timeoutMs: number) =>
+    newClient(transport, { timeoutMs }).create(configMaps, 'default', { metadata: { name } } as never)
   await c.api.nats.kill()
   await until('b to hold back', () => !leadership.held)
   const heldBack = write('held-back', 20_000)

@@ -17,7 +17,11 @@ afterAll(async () => {
 })
 
 async function start(...flags: string[]): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [main, '--nats-url', c.api.nats.url, '--creds', await c.api.nats.creds('system:kube-controller-manager'), ...flags], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+  const child = spawn(
+    process.execPath,
+    [main, '--nats-url', c.api.nats.url, '--creds', await c.api.nats.creds('system:kube-controller-manager'), ...flags],
+    { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] },
+  )
   children.add(child)
   child.once('exit', () => children.delete(child))
   return child
@@ -34,13 +38,16 @@ test('a manager that is killed is replaced by the next, and leaves in good order
   first.kill('SIGKILL')
   await killed
   const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'i' }] } }
-  await c.client.create(replicaSets, 'default', { metadata: { name: 'web' }, spec: { replicas: 3, selector: { matchLabels: { a: 'b' } }, template } } as never)
+  await c.client.create(replicaSets, 'default', {
+    metadata: { name: 'web' },
+    spec: { replicas: 3, selector: { matchLabels: { a: 'b' } }, template },
+  } as never)
   const second = await start('--identity', 'one', ...quick)
   await until('pods', async () => (await c.client.list(pods, 'default')).items.length === 3)
   const stopped = once(second, 'exit')
   second.kill('SIGTERM')
   expect(await stopped).toEqual([0, null])
-  expect(await holder() ?? '').toBe('')
+  expect((await holder()) ?? '').toBe('')
 })
 
 test('a bad flag is one line and exit code 1', async () => {

@@ -1,4 +1,6 @@
-/** A real API server on a real nats-server, controllers in this process, and what stands in for nodes: a loop that runs pods in name only. */
+/**
+ * A real API server on a real nats-server, controllers in this process, and what stands in for nodes: a loop that runs pods in name only.
+ */
 import { natsTransport } from '#shared/bus/api-client.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Node } from '#shared/api/core/node.ts'
@@ -34,7 +36,8 @@ export async function startControl(): Promise<Control> {
   const api = await startTestApiServer()
   const client = newClient(natsTransport(await api.nats.connect('system:admin')), { userAgent: 'test' })
   const running = new Set<() => Promise<void>>()
-  const managerClient = async () => newClient(natsTransport(await api.nats.connect('system:kube-controller-manager')), { userAgent: 'kube-controller-manager' })
+  const managerClient = async () =>
+    newClient(natsTransport(await api.nats.connect('system:kube-controller-manager')), { userAgent: 'kube-controller-manager' })
   return {
     api,
     client,
@@ -64,10 +67,21 @@ export async function startControl(): Promise<Control> {
 }
 
 /** A node that runs pods in name only: binds what has no node, says it is ready, lets go what is deleted. */
-export async function startNode(client: Client, name: string, options: { renewMs?: number; binds?: boolean; ready?: (pod: Pod) => boolean } = {}): Promise<{ stop(): void; pods: Set<string> }> {
+export async function startNode(
+  client: Client,
+  name: string,
+  options: { renewMs?: number; binds?: boolean; ready?: (pod: Pod) => boolean } = {},
+): Promise<{ stop(): void; pods: Set<string> }> {
   const stop = new AbortController()
   const seen = new Set<string>()
-  const conditions = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map(type => ({ type, status: type === 'Ready' ? 'True' : 'False', reason: 'x', message: 'x', lastHeartbeatTime: formatTime(), lastTransitionTime: formatTime() }))
+  const conditions = ['Ready', 'MemoryPressure', 'DiskPressure', 'PIDPressure'].map(type => ({
+    type,
+    status: type === 'Ready' ? 'True' : 'False',
+    reason: 'x',
+    message: 'x',
+    lastHeartbeatTime: formatTime(),
+    lastTransitionTime: formatTime(),
+  }))
   await client.create(nodes, '', { metadata: { name } } as Node)
   await client.patch(nodes, '', name, 'strategic', { status: { conditions } }, 'status')
   const renew = async (): Promise<void> => {
@@ -75,7 +89,8 @@ export async function startNode(client: Client, name: string, options: { renewMs
     try {
       await client.update(leases, { ...(await client.get(leases, 'kube-node-lease', name)), spec })
     } catch (e) {
-      if (isStatus(e, 'NotFound')) await client.create(leases, 'kube-node-lease', { metadata: { name, namespace: 'kube-node-lease' }, spec } as Lease)
+      if (isStatus(e, 'NotFound'))
+        await client.create(leases, 'kube-node-lease', { metadata: { name, namespace: 'kube-node-lease' }, spec } as Lease)
     }
   }
   await renew()
@@ -86,13 +101,23 @@ export async function startNode(client: Client, name: string, options: { renewMs
   const act = async (pod: Pod) => {
     const { namespace = '', name: podName = '', uid = '', deletionTimestamp } = pod.metadata
     if (!pod.spec.nodeName && !deletionTimestamp && options.binds !== false)
-      await client.post(pods, namespace, podName, 'binding', { apiVersion: 'v1', kind: 'Binding', metadata: { name: podName }, target: { apiVersion: 'v1', kind: 'Node', name } })
+      await client.post(pods, namespace, podName, 'binding', {
+        apiVersion: 'v1',
+        kind: 'Binding',
+        metadata: { name: podName },
+        target: { apiVersion: 'v1', kind: 'Node', name },
+      })
     if (pod.spec.nodeName !== name) return
     seen.add(uid)
     if (deletionTimestamp) await client.delete(pods, namespace, podName, { gracePeriodSeconds: 0, preconditions: { uid } })
     else if (pod.status?.phase !== 'Running' && (options.ready?.(pod) ?? true)) {
       const ip = `10.9.${Math.floor(address / 250)}.${1 + (address++ % 250)}`
-      const status = { phase: 'Running', podIP: ip, podIPs: [{ ip }], conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: formatTime() }] }
+      const status = {
+        phase: 'Running',
+        podIP: ip,
+        podIPs: [{ ip }],
+        conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: formatTime() }],
+      }
       await client.patch(pods, namespace, podName, 'strategic', { status }, 'status')
     }
   }
@@ -103,8 +128,15 @@ export async function startNode(client: Client, name: string, options: { renewMs
   return { stop: () => stop.abort(), pods: seen }
 }
 
-/** Resolves with what `look` returns as soon as it is not undefined; looks again at every change of the API and shows the last look when it takes too long. */
-export async function until<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false, timeoutMs = 15_000): Promise<T> {
+/**
+ * Resolves with what `look` returns as soon as it is not undefined; looks again at every change of the API and shows the last look when it
+ * takes too long.
+ */
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+  timeoutMs = 15_000,
+): Promise<T> {
   const end = performance.now() + timeoutMs
   let last: unknown
   for (;;) {

@@ -1,4 +1,7 @@
-/** What containers see and what is done to them: environment, volumes, probes, hooks, sessions; on a real runtime. Scripts start in the container's root. */
+/**
+ * What containers see and what is done to them: environment, volumes, probes, hooks, sessions; on a real runtime. Scripts start in the
+ * container's root.
+ */
 import { readFile, stat, writeFile, readdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { createServer as createTcpServer, type AddressInfo } from 'node:net'
@@ -27,7 +30,13 @@ afterAll(async () => {
 
 // The shell is the container's first process: it must answer TERM itself.
 const idle = 'trap "exit 0" TERM; while :; do sleep 0.05; done'
-const sh = (name: string, script: string, more = {}) => ({ name, image: 'busybox', command: ['sh', '-c', script], terminationMessagePath: '/dev/termination-log', ...more })
+const sh = (name: string, script: string, more = {}) => ({
+  name,
+  image: 'busybox',
+  command: ['sh', '-c', script],
+  terminationMessagePath: '/dev/termination-log',
+  ...more,
+})
 const isReady = (p: Pod) => p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
 const waiting = (p: Pod) => p.status?.containerStatuses?.[0]?.state?.waiting
 const put = (kind: typeof configMaps | typeof secrets, name: string, data: { [key: string]: string }) =>
@@ -50,8 +59,15 @@ describe('configuration', () => {
   })
 
   test('a missing ConfigMap holds up the mount', async () => {
-    h.pod('mount', { volumes: [{ name: 'v', configMap: { name: 'late' } }], containers: [sh('c', idle, { volumeMounts: [{ name: 'v', mountPath: '/v' }] })] })
-    await h.api.until(() => h.events('mount').some(e => e.reason === 'FailedMount' && e.message === 'MountVolume.SetUp failed for volume "v" : configmap "late" not found'))
+    h.pod('mount', {
+      volumes: [{ name: 'v', configMap: { name: 'late' } }],
+      containers: [sh('c', idle, { volumeMounts: [{ name: 'v', mountPath: '/v' }] })],
+    })
+    await h.api.until(() =>
+      h
+        .events('mount')
+        .some(e => e.reason === 'FailedMount' && e.message === 'MountVolume.SetUp failed for volume "v" : configmap "late" not found'),
+    )
     expect(waiting(h.get('mount')!)).toEqual({ reason: 'ContainerCreating' })
     put(configMaps, 'late', { f: 'one' })
     await h.until('mount', isReady)
@@ -62,30 +78,46 @@ describe('configuration', () => {
     put(configMaps, 'cm', { f: 'one' })
     put(secrets, 's', { k: Buffer.from('hidden').toString('base64') })
     const host = join(h.rootDir, 'shared')
-    h.pod('vols', {
-      securityContext: { fsGroup: 777 },
-      volumes: [
-        { name: 'cm', configMap: { name: 'cm', defaultMode: 0o444 } },
-        { name: 'all', projected: { sources: [{ secret: { name: 's' } }, { serviceAccountToken: { path: 'token' } }, { downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } }] } },
-        { name: 'mem', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
-        { name: 'host', hostPath: { path: host, type: 'DirectoryOrCreate' } },
-      ],
-      containers: [
-        sh('c', idle, {
-          volumeMounts: [
-            { name: 'cm', mountPath: '/cm' },
-            { name: 'cm', mountPath: '/one', subPath: 'f' },
-            { name: 'all', mountPath: '/all' },
-            { name: 'mem', mountPath: '/mem' },
-            { name: 'host', mountPath: '/host', readOnly: true },
-          ],
-        }),
-      ],
-    }, { labels: { a: 'b' } })
+    h.pod(
+      'vols',
+      {
+        securityContext: { fsGroup: 777 },
+        volumes: [
+          { name: 'cm', configMap: { name: 'cm', defaultMode: 0o444 } },
+          {
+            name: 'all',
+            projected: {
+              sources: [
+                { secret: { name: 's' } },
+                { serviceAccountToken: { path: 'token' } },
+                { downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } },
+              ],
+            },
+          },
+          { name: 'mem', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+          { name: 'host', hostPath: { path: host, type: 'DirectoryOrCreate' } },
+        ],
+        containers: [
+          sh('c', idle, {
+            volumeMounts: [
+              { name: 'cm', mountPath: '/cm' },
+              { name: 'cm', mountPath: '/one', subPath: 'f' },
+              { name: 'all', mountPath: '/all' },
+              { name: 'mem', mountPath: '/mem' },
+              { name: 'host', mountPath: '/host', readOnly: true },
+            ],
+          }),
+        ],
+      },
+      { labels: { a: 'b' } },
+    )
     const pod = await h.until('vols', isReady)
     expect(await run('vols', 'cat cm/f one all/k all/token all/labels')).toBe('oneonehiddena.token.ba="b"')
     if (isolated) expect(await run('vols', 'stat -f -c %T all')).toBe('tmpfs\n')
-    if (isolated) expect(await run('vols', 'stat -c "%a %g" mem all/..data/token; touch mem/x cm/x host/x 2>/dev/null; ls mem')).toBe('2777 777\n640 777\nx\n')
+    if (isolated)
+      expect(await run('vols', 'stat -c "%a %g" mem all/..data/token; touch mem/x cm/x host/x 2>/dev/null; ls mem')).toBe(
+        '2777 777\n640 777\nx\n',
+      )
     await writeFile(join(host, 'from-outside'), '')
     expect(await run('vols', 'ls host/')).toBe('from-outside\n')
     put(configMaps, 'cm', { f: 'two' })
@@ -102,7 +134,11 @@ describe('configuration', () => {
   test('a command that does not exist', async () => {
     h.pod('nocmd', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'busybox', command: ['no-such-command'] }] })
     const pod = await h.until('nocmd', p => p.status?.phase === 'Failed')
-    expect(pod.status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({ exitCode: 128, reason: 'StartError', startedAt: '1970-01-01T00:00:00Z' })
+    expect(pod.status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({
+      exitCode: 128,
+      reason: 'StartError',
+      startedAt: '1970-01-01T00:00:00Z',
+    })
     expect(pod.status?.containerStatuses?.[0]?.state?.terminated?.message).toContain('executable file not found in $PATH')
   })
 })
@@ -118,26 +154,50 @@ describe('probes and hooks', () => {
   const port = () => (server.address() as AddressInfo).port
 
   test('readiness follows the probe', async () => {
-    h.pod('ready', { containers: [sh('c', idle, { readinessProbe: { httpGet: { path: '/', port: port() }, periodSeconds: 1, failureThreshold: 1 }, startupProbe: { tcpSocket: { port: port() }, periodSeconds: 1 } })] })
-    await h.api.until(() => h.events('ready').some(e => e.reason === 'Unhealthy' && e.message === 'Readiness probe failed: HTTP probe failed with statuscode: 503'))
+    h.pod('ready', {
+      containers: [
+        sh('c', idle, {
+          readinessProbe: { httpGet: { path: '/', port: port() }, periodSeconds: 1, failureThreshold: 1 },
+          startupProbe: { tcpSocket: { port: port() }, periodSeconds: 1 },
+        }),
+      ],
+    })
+    await h.api.until(() =>
+      h
+        .events('ready')
+        .some(e => e.reason === 'Unhealthy' && e.message === 'Readiness probe failed: HTTP probe failed with statuscode: 503'),
+    )
     expect(h.get('ready')!.status?.containerStatuses?.[0]).toMatchObject({ ready: false, started: true })
     healthy = true
     await h.until('ready', isReady)
     healthy = false
     const pod = await h.until('ready', p => !isReady(p))
-    expect(pod.status?.conditions?.find(c => c.type === 'Ready')).toMatchObject({ reason: 'ContainersNotReady', message: 'containers with unready status: [c]' })
+    expect(pod.status?.conditions?.find(c => c.type === 'Ready')).toMatchObject({
+      reason: 'ContainersNotReady',
+      message: 'containers with unready status: [c]',
+    })
   })
 
   test('a liveness failure restarts the container', async () => {
-    h.pod('live', { containers: [sh('c', idle, { livenessProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 1 } })], terminationGracePeriodSeconds: 5 })
+    h.pod('live', {
+      containers: [sh('c', idle, { livenessProbe: { exec: { command: ['false'] }, periodSeconds: 1, failureThreshold: 1 } })],
+      terminationGracePeriodSeconds: 5,
+    })
     const pod = await h.until('live', p => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0)
     expect(pod.status?.containerStatuses?.[0]?.lastState?.terminated).toMatchObject({ exitCode: 0, reason: 'Completed' })
-    await h.api.until(() => h.events('live').some(e => e.reason === 'Killing' && e.message === 'Container c failed liveness probe, will be restarted'))
+    await h.api.until(() =>
+      h.events('live').some(e => e.reason === 'Killing' && e.message === 'Container c failed liveness probe, will be restarted'),
+    )
   })
 
   test('hooks run before the signal and after the start', async () => {
-    const hooks = { postStart: { exec: { command: ['sh', '-c', 'echo post > tmp/post'] } }, preStop: { exec: { command: ['sh', '-c', 'cat tmp/post > dev/termination-log; echo pre >> dev/termination-log'] } } }
-    h.pod('hooks', { containers: [sh('c', 'trap "echo term >> dev/termination-log; exit 0" TERM; while :; do sleep 0.05; done', { lifecycle: hooks })] })
+    const hooks = {
+      postStart: { exec: { command: ['sh', '-c', 'echo post > tmp/post'] } },
+      preStop: { exec: { command: ['sh', '-c', 'cat tmp/post > dev/termination-log; echo pre >> dev/termination-log'] } },
+    }
+    h.pod('hooks', {
+      containers: [sh('c', 'trap "echo term >> dev/termination-log; exit 0" TERM; while :; do sleep 0.05; done', { lifecycle: hooks })],
+    })
     await h.until('hooks', isReady)
     await expect.poll(() => run('hooks', 'cat tmp/post')).toBe('post\n')
     h.delete('hooks', 10)
@@ -150,7 +210,10 @@ describe('probes and hooks', () => {
   })
 
   test('a failing postStart hook kills the container', async () => {
-    h.pod('badhook', { containers: [sh('c', idle, { lifecycle: { postStart: { exec: { command: ['sh', '-c', 'exit 9'] } } } })], terminationGracePeriodSeconds: 5 })
+    h.pod('badhook', {
+      containers: [sh('c', idle, { lifecycle: { postStart: { exec: { command: ['sh', '-c', 'exit 9'] } } } })],
+      terminationGracePeriodSeconds: 5,
+    })
     await h.api.until(() => h.events('badhook').some(e => e.reason === 'FailedPostStartHook'))
     await h.until('badhook', p => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0)
   })
@@ -158,13 +221,17 @@ describe('probes and hooks', () => {
   test('a pod that is active for too long is failed', async () => {
     h.pod('deadline', { activeDeadlineSeconds: 1, containers: [sh('c', idle)], terminationGracePeriodSeconds: 5 })
     const pod = await h.until('deadline', p => p.status?.phase === 'Failed')
-    expect(pod.status).toMatchObject({ reason: 'DeadlineExceeded', message: 'Pod was active on the node longer than the specified deadline' })
+    expect(pod.status).toMatchObject({
+      reason: 'DeadlineExceeded',
+      message: 'Pod was active on the node longer than the specified deadline',
+    })
   })
 
   test('sidecars stop after the app, in the reverse of their order', async () => {
     const host = join(h.rootDir, 'order')
     const mount = { volumeMounts: [{ name: 'v', mountPath: '/v' }] }
-    const member = (name: string, more = {}) => sh(name, `trap "echo ${name} >> v/order; exit 0" TERM; echo up > v/${name}; while :; do sleep 0.02; done`, { ...mount, ...more })
+    const member = (name: string, more = {}) =>
+      sh(name, `trap "echo ${name} >> v/order; exit 0" TERM; echo up > v/${name}; while :; do sleep 0.02; done`, { ...mount, ...more })
     h.pod('order', {
       volumes: [{ name: 'v', hostPath: { path: host, type: 'DirectoryOrCreate' } }],
       initContainers: [member('one', { restartPolicy: 'Always' }), member('two', { restartPolicy: 'Always' })],
@@ -209,7 +276,11 @@ describe('sessions', () => {
   })
   test('containers that share their processes see each other, also after a restart', async () => {
     const list = 'for p in /proc/[0-9]*; do tr "\\0" " " < $p/cmdline; echo; done'
-    h.pod('family', { shareProcessNamespace: true, terminationGracePeriodSeconds: 1, containers: [sh('one', `: first; ${idle}`), sh('two', `: second; ${idle}`)] })
+    h.pod('family', {
+      shareProcessNamespace: true,
+      terminationGracePeriodSeconds: 1,
+      containers: [sh('one', `: first; ${idle}`), sh('two', `: second; ${idle}`)],
+    })
     await h.until('family', isReady as never)
     const see = async (container: string): Promise<string> => {
       const session = testSession({ namespace: 'default', name: 'family', container, command: ['sh', '-c', list] })
@@ -217,18 +288,37 @@ describe('sessions', () => {
       return session.received(Channel.stdout)
     }
     expect(await see('one')).toContain(': second;')
-    const killing = testSession({ namespace: 'default', name: 'family', container: 'two', command: ['sh', '-c', 'for p in /proc/[0-9]*; do grep -q ": first;" $p/cmdline && [ "$p" != "/proc/$$" ] && kill -9 ${p#/proc/}; done; true'] })
+    const killing = testSession({
+      namespace: 'default',
+      name: 'family',
+      container: 'two',
+      command: [
+        'sh',
+        '-c',
+        'for p in /proc/[0-9]*; do grep -q ": first;" $p/cmdline && [ "$p" != "/proc/$$" ] && kill -9 ${p#/proc/}; done; true',
+      ],
+    })
     await exec(h.kubelet(), h.options(), killing)
-    const pod = await h.until('family', p => p.status?.containerStatuses?.some(c => c.name === 'one' && c.restartCount === 1 && c.ready) === true)
+    const pod = await h.until(
+      'family',
+      p => p.status?.containerStatuses?.some(c => c.name === 'one' && c.restartCount === 1 && c.ready) === true,
+    )
     expect(pod.status?.containerStatuses?.find(c => c.name === 'two')?.restartCount).toBe(0)
     expect(await see('two')).toContain(': first;')
   })
   test('exec: streams and exit codes', async () => {
-    const session = testSession({ namespace: 'default', name: 'talk', command: ['sh', '-c', 'cat; echo e >&2; exit 4'], stdin: true }, ['a', 'b'])
+    const session = testSession({ namespace: 'default', name: 'talk', command: ['sh', '-c', 'cat; echo e >&2; exit 4'], stdin: true }, [
+      'a',
+      'b',
+    ])
     expect(statusOf(await exec(h.kubelet(), h.options(), session))).toEqual(['Failure', 'NonZeroExitCode', '4'])
     expect([session.received(Channel.stdout), session.received(Channel.stderr)]).toEqual(['ab', 'e\n'])
-    await expect(exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'no', command: ['x'] }))).rejects.toThrow('pod "no" not found')
-    await expect(exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'talk', container: 'x', command: ['x'] }))).rejects.toThrow('container x is not valid for pod talk')
+    await expect(exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'no', command: ['x'] }))).rejects.toThrow(
+      'pod "no" not found',
+    )
+    await expect(
+      exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'talk', container: 'x', command: ['x'] })),
+    ).rejects.toThrow('container x is not valid for pod talk')
     await expect(exec(h.kubelet(), h.options(), testSession({ bad: true }))).rejects.toThrow('namespace')
   })
   test('logs', async () => {
@@ -279,7 +369,9 @@ describe('sessions', () => {
     expect(statusOf(await portForward(h.kubelet(), session))[0]).toBe('Success')
     expect(session.received(Channel.stdout)).toBe('there and back')
     await new Promise(resolve => echo.close(resolve))
-    await expect(portForward(h.kubelet(), testSession({ namespace: 'default', name: 'forward', port }))).rejects.toThrow(`failed to connect to localhost:${port}`)
+    await expect(portForward(h.kubelet(), testSession({ namespace: 'default', name: 'forward', port }))).rejects.toThrow(
+      `failed to connect to localhost:${port}`,
+    )
   })
   test('portforward is over when the pod closes the connection', async () => {
     const server = createTcpServer(socket => socket.end('bye'))

@@ -42,7 +42,12 @@ export interface Harness {
 export const isolated = process.getuid?.() === 0
 
 const nodeName = 'n1'
-const noNetwork = { name: 'none', setUp: () => Promise.reject(new Error('this test has no pod network')), tearDown: () => Promise.resolve(), retain: () => Promise.resolve() }
+const noNetwork = {
+  name: 'none',
+  setUp: () => Promise.reject(new Error('this test has no pod network')),
+  tearDown: () => Promise.resolve(),
+  retain: () => Promise.resolve(),
+}
 
 export async function harness(): Promise<Harness> {
   const api = memoryApi()
@@ -50,7 +55,13 @@ export async function harness(): Promise<Harness> {
   const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
   const log = logger('kubelet')
   const runtime = isolated ? await createOciRuntime({ rootDir, cgroupRoot, masks: [] }) : await createProcessRuntime({ rootDir })
-  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: nodeName, labels: { zone: 'a' } }, spec: {}, status: { allocatable: { cpu: '2', memory: '4Gi', pods: '110' } } } as Node
+  const node = {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: nodeName, labels: { zone: 'a' } },
+    spec: {},
+    status: { allocatable: { cpu: '2', memory: '4Gi', pods: '110' } },
+  } as Node
   let stop = new AbortController()
   let kubelet: Kubelet
   let options: KubeletOptions
@@ -94,8 +105,23 @@ export async function harness(): Promise<Harness> {
       const pod: Pod = {
         apiVersion: 'v1',
         kind: 'Pod',
-        metadata: { name, namespace: 'default', uid: `uid-${name}-${++uids}`, generation: 1, creationTimestamp: new Date().toISOString(), ...more },
-        spec: { restartPolicy: 'Always', terminationGracePeriodSeconds: 30, hostNetwork: true, dnsPolicy: 'Default', nodeName, ...spec, containers: spec.containers ?? [] },
+        metadata: {
+          name,
+          namespace: 'default',
+          uid: `uid-${name}-${++uids}`,
+          generation: 1,
+          creationTimestamp: new Date().toISOString(),
+          ...more,
+        },
+        spec: {
+          restartPolicy: 'Always',
+          terminationGracePeriodSeconds: 30,
+          hostNetwork: true,
+          dnsPolicy: 'Default',
+          nodeName,
+          ...spec,
+          containers: spec.containers ?? [],
+        },
         status: { phase: 'Pending' },
       }
       return api.put(pods, pod as never) as unknown as Pod
@@ -109,10 +135,14 @@ export async function harness(): Promise<Harness> {
     },
     events: name => (api.all(events) as unknown as Event[]).filter(e => e.involvedObject?.name === name),
     until: (name, condition, timeoutMs) =>
-      api.until(() => {
-        const pod = api.get(pods, 'default', name) as unknown as Pod | undefined
-        return pod && condition(pod) ? pod : undefined
-      }, timeoutMs).catch((e: Error) => Promise.reject(new Error(`${e.message}; pod is ${JSON.stringify(api.get(pods, 'default', name)?.['status'])}`))),
+      api
+        .until(() => {
+          const pod = api.get(pods, 'default', name) as unknown as Pod | undefined
+          return pod && condition(pod) ? pod : undefined
+        }, timeoutMs)
+        .catch((e: Error) =>
+          Promise.reject(new Error(`${e.message}; pod is ${JSON.stringify(api.get(pods, 'default', name)?.['status'])}`)),
+        ),
     async close() {
       for (const pod of api.all(pods)) {
         h.delete(pod.metadata.name ?? '', 0)

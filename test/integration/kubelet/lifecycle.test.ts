@@ -14,15 +14,34 @@ afterAll(async () => {
   await h.close()
 })
 
-const sh = (name: string, script: string, more = {}) => ({ name, image: 'busybox', command: ['sh', '-c', script], terminationMessagePath: '/dev/termination-log', ...more })
-const isReady = (p: { status?: { conditions?: { type: string; status: string }[] } }) => p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
+const sh = (name: string, script: string, more = {}) => ({
+  name,
+  image: 'busybox',
+  command: ['sh', '-c', script],
+  terminationMessagePath: '/dev/termination-log',
+  ...more,
+})
+const isReady = (p: { status?: { conditions?: { type: string; status: string }[] } }) =>
+  p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
 
 test('a pod runs, is ready and tells so', async () => {
   h.pod('web', { containers: [sh('c', 'echo hello; sleep 1000')] })
   const pod = await h.until('web', isReady as never)
   expect(pod.status?.phase).toBe('Running')
-  expect(pod.status?.containerStatuses?.[0]).toMatchObject({ name: 'c', ready: true, started: true, restartCount: 0, containerID: expect.stringMatching(/^coxswain:\/\/[0-9a-f]{64}$/) as string })
-  expect(pod.status?.conditions?.map(c => [c.type, c.status])).toEqual([['PodReadyToStartContainers', 'True'], ['Initialized', 'True'], ['Ready', 'True'], ['ContainersReady', 'True'], ['PodScheduled', 'True']])
+  expect(pod.status?.containerStatuses?.[0]).toMatchObject({
+    name: 'c',
+    ready: true,
+    started: true,
+    restartCount: 0,
+    containerID: expect.stringMatching(/^coxswain:\/\/[0-9a-f]{64}$/) as string,
+  })
+  expect(pod.status?.conditions?.map(c => [c.type, c.status])).toEqual([
+    ['PodReadyToStartContainers', 'True'],
+    ['Initialized', 'True'],
+    ['Ready', 'True'],
+    ['ContainersReady', 'True'],
+    ['PodScheduled', 'True'],
+  ])
   const log = join(h.rootDir, 'pods', pod.metadata.uid!, 'logs', 'c', '0.log')
   // It is ready as soon as it runs, which may be before it has written anything.
   await expect.poll(() => readFile(log, 'utf8')).toMatch(/ stdout F hello\n/)
@@ -48,7 +67,11 @@ test('a restarted kubelet runs the postStart hook of a container that was just l
   const root = join(h.rootDir, 'pods', uid)
   const hooks = async () => {
     let out = ''
-    await h.options().runtime.exec(join(root, 'containers', 'c', '0'), { args: ['cat', 'tmp/post'], tty: false, stdout: d => void (out += Buffer.from(d).toString()) })
+    await h.options().runtime.exec(join(root, 'containers', 'c', '0'), {
+      args: ['cat', 'tmp/post'],
+      tty: false,
+      stdout: d => void (out += Buffer.from(d).toString()),
+    })
     return out
   }
   await expect.poll(hooks).toBe('post\n')
@@ -81,7 +104,12 @@ test('another boot of the node starts the pod again and counts it', async () => 
 test('deletion is graceful and leaves nothing', async () => {
   // Ready once it has its trap: the signal could come before.
   const readinessProbe = { exec: { command: ['test', '-e', 'trapped'] } }
-  h.pod('trap', { containers: [sh('c', 'trap "echo bye > dev/termination-log; exit 3" TERM; touch trapped; while :; do sleep 0.05; done', { readinessProbe })], terminationGracePeriodSeconds: 20 })
+  h.pod('trap', {
+    containers: [
+      sh('c', 'trap "echo bye > dev/termination-log; exit 3" TERM; touch trapped; while :; do sleep 0.05; done', { readinessProbe }),
+    ],
+    terminationGracePeriodSeconds: 20,
+  })
   const pod = await h.until('trap', isReady as never)
   h.delete('trap', 20)
   const phases: (string | undefined)[] = []
@@ -102,7 +130,11 @@ test('init containers and sidecars start in order, and the pod completes', async
   h.pod('job', {
     restartPolicy: 'Never',
     volumes: [{ name: 'v', emptyDir: {} }],
-    initContainers: [sh('i1', 'echo one >> v/order', shared), sh('side', 'echo side >> v/order; trap "exit 0" TERM; while :; do sleep 0.05; done', { ...shared, restartPolicy: 'Always' }), sh('i2', 'echo two >> v/order', shared)],
+    initContainers: [
+      sh('i1', 'echo one >> v/order', shared),
+      sh('side', 'echo side >> v/order; trap "exit 0" TERM; while :; do sleep 0.05; done', { ...shared, restartPolicy: 'Always' }),
+      sh('i2', 'echo two >> v/order', shared),
+    ],
     containers: [sh('main', 'echo main >> v/order; cat v/order > dev/termination-log; exit 0', shared)],
   })
   const pod = await h.until('job', p => p.status?.phase === 'Succeeded')
@@ -119,7 +151,11 @@ test('crashes back off, in upstream words', async () => {
   expect(status.state?.waiting?.message).toBe(`back-off 10s restarting failed container=c pod=crash_default(${pod.metadata.uid})`)
   expect(status.lastState?.terminated).toMatchObject({ exitCode: 7, reason: 'Error', message: 'failing\n' })
   expect(pod.status?.phase).toBe('Running')
-  expect(pod.status?.conditions?.find(c => c.type === 'ContainersReady')).toMatchObject({ status: 'False', reason: 'ContainersNotReady', message: 'containers with unready status: [c]' })
+  expect(pod.status?.conditions?.find(c => c.type === 'ContainersReady')).toMatchObject({
+    status: 'False',
+    reason: 'ContainersNotReady',
+    message: 'containers with unready status: [c]',
+  })
 })
 
 test('an image that cannot be had', async () => {
@@ -132,7 +168,10 @@ test('an image that cannot be had', async () => {
 test('a pod that does not fit is rejected', async () => {
   h.pod('big', { containers: [{ ...sh('c', 'true'), resources: { requests: { cpu: '3' } } }] })
   const pod = await h.until('big', p => p.status?.phase === 'Failed')
-  expect(pod.status).toMatchObject({ reason: 'OutOfcpu', message: "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000" })
+  expect(pod.status).toMatchObject({
+    reason: 'OutOfcpu',
+    message: "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000",
+  })
   expect(pod.status?.containerStatuses).toBeUndefined()
 })
 

@@ -26,10 +26,13 @@ export function memoryApi(): MemoryApi {
   let version = 1
   const key = (kind: Any, namespace: string, name: string): string => `${kind.group}/${kind.plural}/${namespace}/${name}`
   const selected = (object: KubeObject, selector = ''): boolean =>
-    selector.split(',').filter(Boolean).every(part => {
-      const [path = '', value] = part.split('=')
-      return String(path.split('.').reduce<unknown>((o, f) => (o as Record<string, unknown> | undefined)?.[f], object) ?? '') === value
-    })
+    selector
+      .split(',')
+      .filter(Boolean)
+      .every(part => {
+        const [path = '', value] = part.split('=')
+        return String(path.split('.').reduce<unknown>((o, f) => (o as Record<string, unknown> | undefined)?.[f], object) ?? '') === value
+      })
   function write(k: string, type: 'ADDED' | 'MODIFIED' | 'DELETED', object: KubeObject): KubeObject {
     const stored = structuredClone({ ...object, metadata: { ...object.metadata, resourceVersion: String(++version) } })
     if (type === 'DELETED') objects.delete(k)
@@ -44,7 +47,10 @@ export function memoryApi(): MemoryApi {
     return found
   }
   const list = (kind: Any, namespace: string, selector?: string): KubeObject[] =>
-    [...objects].filter(([k]) => k.startsWith(`${kind.group}/${kind.plural}/${namespace ? `${namespace}/` : ''}`)).map(([, o]) => o).filter(o => selected(o, selector))
+    [...objects]
+      .filter(([k]) => k.startsWith(`${kind.group}/${kind.plural}/${namespace ? `${namespace}/` : ''}`))
+      .map(([, o]) => o)
+      .filter(o => selected(o, selector))
 
   async function* watch(kind: Any, namespace: string, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent<KubeObject>> {
     const queue: WatchEvent<KubeObject>[] = []
@@ -56,7 +62,8 @@ export function memoryApi(): MemoryApi {
       queue.push(event)
       wake()
     }
-    for (const o of list(kind, namespace, options.fieldSelector)) if (Number(o.metadata.resourceVersion) > since) queue.push({ type: 'MODIFIED', object: o })
+    for (const o of list(kind, namespace, options.fieldSelector))
+      if (Number(o.metadata.resourceVersion) > since) queue.push({ type: 'MODIFIED', object: o })
     watchers.add(watcher)
     signal.addEventListener('abort', () => wake(), { once: true })
     try {
@@ -70,7 +77,10 @@ export function memoryApi(): MemoryApi {
   }
   const client = {
     get: async (kind: Any, namespace: string, name: string) => structuredClone(find(kind, namespace, name)),
-    list: async (kind: Any, namespace: string, options: { fieldSelector?: string } = {}) => ({ metadata: { resourceVersion: String(version) }, items: structuredClone(list(kind, namespace, options.fieldSelector)) }),
+    list: async (kind: Any, namespace: string, options: { fieldSelector?: string } = {}) => ({
+      metadata: { resourceVersion: String(version) },
+      items: structuredClone(list(kind, namespace, options.fieldSelector)),
+    }),
     watch,
     create: async (kind: Any, namespace: string, object: KubeObject) => {
       const k = key(kind, namespace, object.metadata.name ?? '')
@@ -83,13 +93,15 @@ export function memoryApi(): MemoryApi {
     },
     patch: async (kind: Any, namespace: string, name: string, _type: string, patch: { metadata?: { uid?: string } }) => {
       const old = find(kind, namespace, name)
-      if (patch.metadata?.uid && patch.metadata.uid !== old.metadata.uid) throw conflict({ group: '', resource: 'pods' }, name, 'Precondition failed: UID in precondition')
+      if (patch.metadata?.uid && patch.metadata.uid !== old.metadata.uid)
+        throw conflict({ group: '', resource: 'pods' }, name, 'Precondition failed: UID in precondition')
       const merged = strategicMergePatch(podSchema, old, JSON.stringify(patch)) as KubeObject
       return write(key(kind, namespace, name), 'MODIFIED', merged)
     },
     delete: async (kind: Any, namespace: string, name: string, options: { preconditions?: { uid?: string } } = {}) => {
       const old = find(kind, namespace, name)
-      if (options.preconditions?.uid && options.preconditions.uid !== old.metadata.uid) throw conflict({ group: '', resource: 'pods' }, name, 'Precondition failed: UID in precondition')
+      if (options.preconditions?.uid && options.preconditions.uid !== old.metadata.uid)
+        throw conflict({ group: '', resource: 'pods' }, name, 'Precondition failed: UID in precondition')
       write(key(kind, namespace, name), 'DELETED', old)
     },
     post: async () => ({ status: { token: 'a.token.b', expirationTimestamp: new Date(Date.now() + 3_600_000).toISOString() } }),

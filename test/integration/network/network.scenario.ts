@@ -17,7 +17,14 @@ const NODE_IP = '10.9.255.11'
 const options = { podCIDR: '10.9.1.0/24', clusterCIDR: '10.9.0.0/17', serviceCIDR: '10.9.128.0/18', nodeIP: NODE_IP }
 let network: PodNetwork
 const ips = new Map<string, string>()
-const pod = (uid: string, more: Partial<Parameters<PodNetwork['setUp']>[0]> = {}) => ({ uid, namespace: 'default', name: uid, hostPorts: [], sysctls: {}, ...more })
+const pod = (uid: string, more: Partial<Parameters<PodNetwork['setUp']>[0]> = {}) => ({
+  uid,
+  namespace: 'default',
+  name: uid,
+  hostPorts: [],
+  sysctls: {},
+  ...more,
+})
 const setUp = async (uid: string, more = {}): Promise<string> => {
   const { ip, namespacePath } = await network.setUp(pod(uid, more))
   assert.equal(namespacePath, `/run/netns/pod-${ip}`)
@@ -28,7 +35,9 @@ const setUp = async (uid: string, more = {}): Promise<string> => {
 /** Serves `<name> <client's address>` to every TCP connection on `port` in a pod. */
 async function serve(uid: string, port: number): Promise<void> {
   const code = `require('net').createServer(s => s.end('${uid} ' + s.remoteAddress)).listen(${port}, '0.0.0.0', () => console.log('up'))`
-  const server = spawn('ip', ['netns', 'exec', `pod-${ips.get(uid)}`, process.execPath, '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = spawn('ip', ['netns', 'exec', `pod-${ips.get(uid)}`, process.execPath, '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   await new Promise(resolve => server.stdout.once('data', resolve))
 }
 /** A process in a pod ('' for the node, 'outside' for a machine beside it) that connects where it is told to, line by line. */
@@ -40,7 +49,7 @@ async function* asker(from: string): AsyncGenerator<string, void, string> {
   const [command, ...args] = [...namespace, process.execPath, '-e', code]
   const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
-  for (let question = yield ''; ; ) {
+  for (let question = yield ''; ;) {
     child.stdin.write(`${question}\n`)
     question = yield (await answers.next()).value as string
   }
@@ -59,10 +68,23 @@ async function ask(from: string, ip: string, port: number, times = 1, localPort?
 const services = handInformer<Service>()
 const slices = handInformer<EndpointSlice>()
 const proxyEnd = new AbortController()
-const service = (spec: object, name = 'web') => ({ metadata: { name, namespace: 'default' }, spec: { clusterIP: '10.9.128.10', ports: [{ port: 80, protocol: 'TCP', targetPort: 8080, nodePort: 30080 }], ...spec } }) as unknown as Service
+const service = (spec: object, name = 'web') =>
+  ({
+    metadata: { name, namespace: 'default' },
+    spec: { clusterIP: '10.9.128.10', ports: [{ port: 80, protocol: 'TCP', targetPort: 8080, nodePort: 30080 }], ...spec },
+  }) as unknown as Service
 const slice = (endpoints: object[], name = 'web') =>
-  ({ metadata: { name: `${name}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': name } }, addressType: 'IPv4', ports: [{ name: '', protocol: 'TCP', port: 8080 }], endpoints }) as unknown as EndpointSlice
-const endpoint = (uid: string, conditions = {}) => ({ addresses: [ips.get(uid)], nodeName: 'node-1', conditions: { ready: true, ...conditions } })
+  ({
+    metadata: { name: `${name}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': name } },
+    addressType: 'IPv4',
+    ports: [{ name: '', protocol: 'TCP', port: 8080 }],
+    endpoints,
+  }) as unknown as EndpointSlice
+const endpoint = (uid: string, conditions = {}) => ({
+  addresses: [ips.get(uid)],
+  nodeName: 'node-1',
+  conditions: { ready: true, ...conditions },
+})
 const names = (answers: string[]): string[] => [...new Set(answers.map(a => a.split(' ')[0]!))].sort()
 
 export const scenario: Scenario = {
@@ -70,7 +92,9 @@ export const scenario: Scenario = {
     await run('ip', ['netns', 'add', 'outside'])
     const outside = `link add eth0 type veth peer name eth0 netns outside\naddr add ${NODE_IP}/24 dev eth0\nlink set eth0 up\n`
     await run('ip', ['-batch', '-'], { input: outside })
-    await run('ip', ['-n', 'outside', '-batch', '-'], { input: `addr add 10.9.255.1/24 dev eth0\nlink set eth0 up\nroute add 10.9.1.0/24 via ${NODE_IP}\nroute add 10.9.128.0/18 via ${NODE_IP}\n` })
+    await run('ip', ['-n', 'outside', '-batch', '-'], {
+      input: `addr add 10.9.255.1/24 dev eth0\nlink set eth0 up\nroute add 10.9.1.0/24 via ${NODE_IP}\nroute add 10.9.128.0/18 via ${NODE_IP}\n`,
+    })
     network = await openBridgeNetwork(options)
   },
 
@@ -98,7 +122,16 @@ export const scenario: Scenario = {
     assert.equal(ip, ips.get('a'))
     network = await openBridgeNetwork(options)
     assert.equal((await network.setUp(pod('a', { hostPorts }))).ip, ip)
-    assert.deepEqual(names([...(await ask('outside', NODE_IP, 8088)), ...(await ask('outside', NODE_IP, 9090)), ...(await ask('b', NODE_IP, 8088)), ...(await ask('', NODE_IP, 9090)), ...(await ask('a', NODE_IP, 8088))]), ['a'])
+    assert.deepEqual(
+      names([
+        ...(await ask('outside', NODE_IP, 8088)),
+        ...(await ask('outside', NODE_IP, 9090)),
+        ...(await ask('b', NODE_IP, 8088)),
+        ...(await ask('', NODE_IP, 9090)),
+        ...(await ask('a', NODE_IP, 8088)),
+      ]),
+      ['a'],
+    )
     assert.notEqual(await setUp('c'), ip)
   },
 
@@ -114,9 +147,19 @@ export const scenario: Scenario = {
     await serve('c', 8080)
     services.set(service({ type: 'NodePort' }))
     slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c', { ready: false })]))
-    const proxy = startProxy({ services, endpointSlices: slices, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options }, proxyEnd.signal)
+    const proxy = startProxy(
+      { services, endpointSlices: slices, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options },
+      proxyEnd.signal,
+    )
     await proxy.synced
-    for (const [from, ip, port] of [['c', '10.9.128.10', 80], ['', '10.9.128.10', 80], ['outside', '10.9.128.10', 80], ['outside', NODE_IP, 30080], ['a', NODE_IP, 30080], ['', NODE_IP, 30080]] as const) {
+    for (const [from, ip, port] of [
+      ['c', '10.9.128.10', 80],
+      ['', '10.9.128.10', 80],
+      ['outside', '10.9.128.10', 80],
+      ['outside', NODE_IP, 30080],
+      ['a', NODE_IP, 30080],
+      ['', NODE_IP, 30080],
+    ] as const) {
       assert.deepEqual(names(await ask(from, ip, port, 24)), ['a', 'b'], `${from} ${ip}:${port}`)
     }
     // A pod keeps its address on the way to a service, also to one beside it; to itself it cannot.
@@ -131,7 +174,8 @@ export const scenario: Scenario = {
     await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 8)), ['b']))
     slices.set(slice([]))
     await eventually(async () => assert.deepEqual(await ask('a', '10.9.128.10', 80), ['ECONNREFUSED']))
-    for (const from of ['', 'outside'] as const) assert.deepEqual([...(await ask(from, '10.9.128.10', 80)), ...(await ask(from, NODE_IP, 30080))], ['ECONNREFUSED', 'ECONNREFUSED'])
+    for (const from of ['', 'outside'] as const)
+      assert.deepEqual([...(await ask(from, '10.9.128.10', 80)), ...(await ask(from, NODE_IP, 30080))], ['ECONNREFUSED', 'ECONNREFUSED'])
     slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c')]))
     await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 30)), ['a', 'b', 'c']))
   },
@@ -174,7 +218,9 @@ export const scenario: Scenario = {
     await eventually(async () => assert.deepEqual(names(await ask('b', '10.9.129.199', 80)), ['a']))
     for (const s of services.list()) services.delete(s)
     for (const s of slices.list()) slices.delete(s)
-    await eventually(async () => assert.doesNotMatch(await run('nft', ['list', 'table', 'ip', 'kube-proxy']), /10\.9\.12[89]\.\d+ \.|service-[0-9a-f]{8}/))
+    await eventually(async () =>
+      assert.doesNotMatch(await run('nft', ['list', 'table', 'ip', 'kube-proxy']), /10\.9\.12[89]\.\d+ \.|service-[0-9a-f]{8}/),
+    )
     services.set(service({}))
     slices.set(slice([endpoint('a')]))
     await eventually(async () => assert.deepEqual(names(await ask('b', '10.9.128.10', 80)), ['a']))
@@ -198,7 +244,10 @@ export const scenario: Scenario = {
   },
 
   async 'networks are made in advance, and after a restart those of no pod go'() {
-    const made = (): string[] => readdirSync('/run/netns').filter(name => name !== 'outside').map(name => name.slice('pod-'.length))
+    const made = (): string[] =>
+      readdirSync('/run/netns')
+        .filter(name => name !== 'outside')
+        .map(name => name.slice('pod-'.length))
     await network.prepare!()
     const ready = made()
     assert.ok(ready.length > 0)

@@ -16,7 +16,24 @@ beforeEach(() => {
   // Notes its start, leaves an orphan behind that ends at once and one that stays, and waits to be told to stop.
   const agent = `echo $$ >> starts; (sh -c 'sleep 0.01; exit 3' & ) ; (setsid sleep 9871 & ); ls /run > run; trap 'echo stopped > stopped; exit 0' TERM; while :; do sleep 0.02; done`
   writeFileSync(join(directory, 'agent.sh'), agent)
-  node = spawn('unshare', ['--pid', '--fork', '--kill-child', '--mount', '--net', '--uts', '--ipc', '--mount-proc', 'sh', INIT, 'sh', join(directory, 'agent.sh')], { cwd: directory, stdio: 'ignore' })
+  node = spawn(
+    'unshare',
+    [
+      '--pid',
+      '--fork',
+      '--kill-child',
+      '--mount',
+      '--net',
+      '--uts',
+      '--ipc',
+      '--mount-proc',
+      'sh',
+      INIT,
+      'sh',
+      join(directory, 'agent.sh'),
+    ],
+    { cwd: directory, stdio: 'ignore' },
+  )
   exited = new Promise(resolve => node.on('exit', code => resolve(code)))
 })
 afterEach(() => {
@@ -24,7 +41,8 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true })
 })
 
-const lines = (name: string): string[] => (existsSync(join(directory, name)) ? readFileSync(join(directory, name), 'utf8').trim().split('\n') : [])
+const lines = (name: string): string[] =>
+  existsSync(join(directory, name)) ? readFileSync(join(directory, name), 'utf8').trim().split('\n') : []
 const initPid = (): number => Number(readFileSync(`/proc/${node.pid}/task/${node.pid}/children`, 'utf8').trim().split(' ')[0])
 /** The node's processes as the machine sees them: those in init's PID namespace. */
 function inside(): { pid: number; state: string; command: string; inner: number }[] {
@@ -40,7 +58,14 @@ function inside(): { pid: number; state: string; command: string; inner: number 
       try {
         if (readlink(Number(name)) !== namespace) return []
         const status = readFileSync(`/proc/${name}/status`, 'utf8')
-        return [{ pid: Number(name), state: /State:\s+(\S)/.exec(status)![1]!, command: readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' '), inner: Number(/NSpid:.*\s(\d+)$/m.exec(status)![1]) }]
+        return [
+          {
+            pid: Number(name),
+            state: /State:\s+(\S)/.exec(status)![1]!,
+            command: readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' '),
+            inner: Number(/NSpid:.*\s(\d+)$/m.exec(status)![1]),
+          },
+        ]
       } catch {
         return []
       }

@@ -16,7 +16,8 @@ interface StatusBody {
 export function difference(recording: Recording, answer: Answer): string | undefined {
   const want = recording.response
   const status = (answer.body ?? {}) as StatusBody
-  if (answer.code !== want.code) return `code ${answer.code} instead of ${want.code}: ${status.message ?? ''} / ${(want.body as StatusBody | undefined)?.message ?? ''}`
+  if (answer.code !== want.code)
+    return `code ${answer.code} instead of ${want.code}: ${status.message ?? ''} / ${(want.body as StatusBody | undefined)?.message ?? ''}`
   // Texts: streams of events, health pages.
   if (typeof want.body === 'string') return undefined
   if (want.code >= 200 && want.code < 300) return missing(withoutGone(want.body), answer.body, '')
@@ -25,13 +26,16 @@ export function difference(recording: Recording, answer: Answer): string | undef
   // Words of decoding errors and of conflicts changed over the years.
   if (want.code !== 422) return undefined
   const [have, expected] = [causes(status), causes(wanted)]
-  if (have.join('\n') !== expected.join('\n')) return `causes [${have.join('; ')}] instead of [${expected.join('; ')}]: ${status.message ?? ''}`
+  if (have.join('\n') !== expected.join('\n'))
+    return `causes [${have.join('; ')}] instead of [${expected.join('; ')}]: ${status.message ?? ''}`
   return undefined
 }
 
 /** The causes as sorted texts: field, reason, and the message without quoted values. */
 function causes(status: StatusBody): string[] {
-  const texts = (status.details?.causes ?? []).map(c => `${renamed.reduce((f, r) => f.replace(r.field, r.as), c.field ?? '')} ${c.reason} ${maskValues(c.message ?? '')}`)
+  const texts = (status.details?.causes ?? []).map(
+    c => `${renamed.reduce((f, r) => f.replace(r.field, r.as), c.field ?? '')} ${c.reason} ${maskValues(c.message ?? '')}`,
+  )
   return [...new Set(texts)].sort()
 }
 
@@ -39,7 +43,9 @@ function causes(status: StatusBody): string[] {
 function maskValues(message: string): string {
   const text = reworded.reduce((t, r) => t.replace(r.text, r.as), message.split('\n')[0]!)
   const head = /^(Invalid value|Unsupported value|Duplicate value|Not found): /.exec(text)
-  return (head ? `${head[1]}: ${afterValue(text.slice(head[0].length))}` : text).replace(/"(?:[^"\\]|\\.)*"/g, '"_"').replace(/'[^']*'/g, "'_'")
+  return (head ? `${head[1]}: ${afterValue(text.slice(head[0].length))}` : text)
+    .replace(/"(?:[^"\\]|\\.)*"/g, '"_"')
+    .replace(/'[^']*'/g, "'_'")
 }
 /** What follows the value: the value ends at the first `: ` outside of brackets and quotes. */
 function afterValue(text: string): string {
@@ -60,7 +66,10 @@ function afterValue(text: string): string {
 
 /** The first place at which `want` is not in `have`; null and absence are one, lists are compared item by item. */
 function missing(want: unknown, have: unknown, path: string): string | undefined {
-  if (want === null || want === '') return have === undefined || have === null || have === '' || isZeroStruct(have) ? undefined : `${path}: ${show(have)} instead of nothing`
+  if (want === null || want === '')
+    return have === undefined || have === null || have === '' || isZeroStruct(have)
+      ? undefined
+      : `${path}: ${show(have)} instead of nothing`
   // Ages: the requests come at other times.
   if (want === '0s' && path.startsWith('.rows') && /^\d+s$/.test(String(have))) return undefined
   if (typeof want === 'string') return matches(want, have) ? undefined : `${path}: ${show(have)} instead of ${show(want)}`
@@ -80,7 +89,10 @@ const isZeroStruct = (value: unknown): boolean => typeof value === 'object' && v
 /** Masks stand for any text. */
 function matches(want: string, have: unknown): boolean {
   if (!/<(uid|rv|time|ip|port)>/.test(want)) return want === have
-  const pattern = want.split(/<(?:uid|rv|time|ip|port)>/).map(p => p.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('[^"]+')
+  const pattern = want
+    .split(/<(?:uid|rv|time|ip|port)>/)
+    .map(p => p.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+    .join('[^"]+')
   return (typeof have === 'string' || typeof have === 'number') && new RegExp(`^${pattern}$`).test(String(have))
 }
 

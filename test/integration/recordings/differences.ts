@@ -2,15 +2,33 @@
 import { acceptedPod, gonePod, rewordedPod, type Accepted } from './accepted-pod.ts'
 
 const acceptedOthers: readonly Accepted[] = [
-  { match: /^mutate\/ns\/metadata\.name\/="(Not_Valid!|xxxxx)/, reason: 'namespaces have a label with their name (v1.21), which is checked as well' },
-  { match: /^(mutate|put)\/svc-(np|lb)\/spec\.externalTrafficPolicy\//, reason: 'a wrong policy is an unsupported value and no longer an invalid one (v1.26)' },
-  { match: /^(mutate|put)\/svc-lb\/spec\.loadBalancerSourceRanges\.0\//, reason: 'each range is reported by itself, as other ranges are (v1.33)' },
-  { match: /^put\/svc(-np|-lb|-headless)?\/spec\/delete$/, reason: 'allocated addresses are taken over when they are left out (v1.20 did so for clusterIP alone, v1.21 and later for all)' },
-  { match: /^put\/svc(-lb|-headless)\/metadata\.uid\/change$/, reason: 'services go through the generic store (v1.24): a wrong UID is a conflict as for all other kinds' },
+  {
+    match: /^mutate\/ns\/metadata\.name\/="(Not_Valid!|xxxxx)/,
+    reason: 'namespaces have a label with their name (v1.21), which is checked as well',
+  },
+  {
+    match: /^(mutate|put)\/svc-(np|lb)\/spec\.externalTrafficPolicy\//,
+    reason: 'a wrong policy is an unsupported value and no longer an invalid one (v1.26)',
+  },
+  {
+    match: /^(mutate|put)\/svc-lb\/spec\.loadBalancerSourceRanges\.0\//,
+    reason: 'each range is reported by itself, as other ranges are (v1.33)',
+  },
+  {
+    match: /^put\/svc(-np|-lb|-headless)?\/spec\/delete$/,
+    reason: 'allocated addresses are taken over when they are left out (v1.20 did so for clusterIP alone, v1.21 and later for all)',
+  },
+  {
+    match: /^put\/svc(-lb|-headless)\/metadata\.uid\/change$/,
+    reason: 'services go through the generic store (v1.24): a wrong UID is a conflict as for all other kinds',
+  },
   { match: 'put/svc/metadata.uid/change', reason: 'as above' },
   { match: 'table/svc-lb', reason: 'the node port in the cell is allocated at random' },
   { match: 'put/node/spec/delete', reason: 'the general rule for changes of a node spec is gone (v1.28); those for its fields are left' },
-  { match: /^mutate\/deploy\/spec\.selector\.matchExpressions\.0\.values\.0\/="xxxxx/, reason: 'values of selectors must be label values (v1.25)' },
+  {
+    match: /^mutate\/deploy\/spec\.selector\.matchExpressions\.0\.values\.0\/="xxxxx/,
+    reason: 'values of selectors must be label values (v1.25)',
+  },
   { match: /^table\/pod-/, reason: 'the column of restarts is a text, with when the last one was (v1.22)' },
   { match: 'request/05', reason: 'services can be selected by spec.type (v1.22)' },
   { match: 'request/29', reason: 'the generated name is random' },
@@ -31,10 +49,16 @@ export const reworded: readonly { text: RegExp; as: string; reason: string }[] =
   { text: /must to greater or equal than 0/, as: 'must be greater than or equal to 0', reason: 'language' },
   { text: /must be valid CIDR$/, as: 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)', reason: 'examples were added' },
   { text: /: (uid|kind|name) must not be empty$/, as: ': must not be empty', reason: 'the field says it already' },
-  { text: /(Invalid value: ).*(unrecognized type: int32|cannot unmarshal string into Go struct field .*)$/, as: '$1wrong type', reason: 'another JSON decoder' },
+  {
+    text: /(Invalid value: ).*(unrecognized type: int32|cannot unmarshal string into Go struct field .*)$/,
+    as: '$1wrong type',
+    reason: 'another JSON decoder',
+  },
 ]
 
 /** Fields that were named otherwise in causes. */
-export const renamed: readonly { field: string; as: string; reason: string }[] = [{ field: '[%s]', as: '', reason: 'a format that was never filled in' }]
+export const renamed: readonly { field: string; as: string; reason: string }[] = [
+  { field: '[%s]', as: '', reason: 'a format that was never filled in' },
+]
 
 export const matchesId = (a: Accepted, id: string): boolean => (typeof a.match === 'string' ? id.startsWith(a.match) : a.match.test(id))

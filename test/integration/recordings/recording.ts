@@ -26,7 +26,8 @@ export const recordings = (): Recording[] =>
     .map(line => JSON.parse(line) as Recording)
 
 /** The manifest that a case is about: `svc` of `mutate/svc/...`; '' for other requests. */
-export const manifestOf = (id: string): string => (id.startsWith('request/') || id.startsWith('strategic-list/') ? '' : (id.split('/')[1] ?? ''))
+export const manifestOf = (id: string): string =>
+  id.startsWith('request/') || id.startsWith('strategic-list/') ? '' : (id.split('/')[1] ?? '')
 
 /** Each manifest's name with its POST path and the manifest itself, in the order in which the objects were made. */
 export function manifests(all: readonly Recording[]): { name: string; path: string; manifest: Record<string, unknown> }[] {

@@ -12,27 +12,40 @@ export interface Outcome {
 }
 
 /** Sends to a server under test; of a watch only the code is looked at. */
-export const sendTo = (rest: Rest): Send => async ({ method, path, headers, body }) => {
-  if (!path.includes('/watch/')) return rest(method, path, body, headers ? { headers } : {})
-  const watch = await rest.watch(path)
-  watch.stop()
-  return { code: watch.code, body: '' }
-}
+export const sendTo =
+  (rest: Rest): Send =>
+  async ({ method, path, headers, body }) => {
+    if (!path.includes('/watch/')) return rest(method, path, body, headers ? { headers } : {})
+    const watch = await rest.watch(path)
+    watch.stop()
+    return { code: watch.code, body: '' }
+  }
 
 const atOnce = 16
 
 /**
- * Sends everything; the server must be empty but for what it makes itself, with the ServiceAccount admission off, as it was when the recordings were made.
- * First the requests that create, with nothing there; then the objects are made, and the others are about them. Rejects when an object cannot be made.
+ * Sends everything; the server must be empty but for what it makes itself, with the ServiceAccount admission off, as it was when the
+ * recordings were made. First the requests that create, with nothing there; then the objects are made, and the others are about them.
+ * Rejects when an object cannot be made.
  */
 export async function replay(send: Send): Promise<Outcome[]> {
   const all = recordings()
-  for (const name of ['rec', 'rec2']) await make(send, '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }, name)
-  const creating = await each(send, all.filter(r => /^(create|mutate)\//.test(r.id)))
+  for (const name of ['rec', 'rec2'])
+    await make(send, '/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name } }, name)
+  const creating = await each(
+    send,
+    all.filter(r => /^(create|mutate)\//.test(r.id)),
+  )
   for (const { name, path, manifest } of manifests(all)) await make(send, path, manifest, name)
   // What an earlier request of the recording left behind.
   await make(send, '/api/v1/namespaces/rec/configmaps', { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' } }, 'a')
-  return [...creating, ...(await each(send, all.filter(r => !/^(create|mutate)\//.test(r.id))))]
+  return [
+    ...creating,
+    ...(await each(
+      send,
+      all.filter(r => !/^(create|mutate)\//.test(r.id)),
+    )),
+  ]
 }
 
 async function each(send: Send, chosen: readonly Recording[]): Promise<Outcome[]> {

@@ -17,7 +17,8 @@ afterAll(() => nats?.stop())
 test('compaction keeps every object, the window, and what history needs before it', async () => {
   const registry = await open(nats, { windowMs: 3_600_000, maxVersions: 40 })
   const watch = record(registry, pods, { after: 0 })
-  const write = async (name: string, data: number) => registry.put(pods, 'c', name, object(name, data, 'c'), registry.get(pods, 'c', name)?.version ?? 0)
+  const write = async (name: string, data: number) =>
+    registry.put(pods, 'c', name, object(name, data, 'c'), registry.get(pods, 'c', name)?.version ?? 0)
   for (let i = 0; i < 20; i++) await write(`still-${i}`, i)
   for (let i = 0; i < 30; i++) await write(`gone-${i}`, i)
   for (let i = 0; i < 30; i++) await registry.remove(pods, 'c', `gone-${i}`, registry.get(pods, 'c', `gone-${i}`)!.version)
@@ -33,7 +34,9 @@ test('compaction keeps every object, the window, and what history needs before i
   // The last 30 at least are known to whoever starts now, complete with what they replaced.
   const replay = record(restarted, pods, { after: registry.version - 30 })
   await until(() => replay.seen.length === 30, 'the history')
-  expect(replay.seen.map(e => [e.version, e.previous?.json.toString()])).toEqual(watch.seen.slice(-30).map(e => [e.version, e.previous?.json.toString()]))
+  expect(replay.seen.map(e => [e.version, e.previous?.json.toString()])).toEqual(
+    watch.seen.slice(-30).map(e => [e.version, e.previous?.json.toString()]),
+  )
   expect(() => restarted.watch(pods, { after: 60 }, replay)).toThrow(VersionExpired)
 
   // What was deleted and compacted can be created again, also by a server that still believes in the tombstone.
@@ -53,7 +56,13 @@ test('compaction by age', async () => {
   const registry = await open(nats, { windowMs: 200 })
   const first = await registry.put(pods, 'age', 'a', object('a', 1, 'age'), 0)
   await registry.put(pods, 'age', 'a', object('a', 2, 'age'), first.version)
-  await until(async () => (await connection.nats.request('$JS.API.STREAM.MSG.GET.registry', JSON.stringify({ seq: first.version }))).string().includes('no message found'), 'the first version to go')
+  await until(
+    async () =>
+      (await connection.nats.request('$JS.API.STREAM.MSG.GET.registry', JSON.stringify({ seq: first.version })))
+        .string()
+        .includes('no message found'),
+    'the first version to go',
+  )
   const other = await open(nats)
   expect(other.get(pods, 'age', 'a')?.version).toBe(registry.get(pods, 'age', 'a')?.version)
   await other.close()

@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openRegistry } from '#control-plane/apiserver/registry/open.ts'
+import { openRegistry } from '#control-plane/apiserver/registry/jetstream.ts'
 import { VersionExpired, WriteConflict, type Registry } from '#control-plane/apiserver/registry/registry.ts'
 import { connectBus } from '#shared/bus/connection.ts'
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
@@ -53,51 +53,58 @@ test('kill -9 of nats-server under load: no acknowledged write is lost, no watch
   for (const r of [registry, other, restarted]) await r.close()
 })
 
-test('what was deleted never comes back after kill -9', async () => {
-  // Compaction as eager as it can be, so that tombstones and versions are purged all the time.
-  let registry = await open(nats, { windowMs: 1, maxVersions: 1 })
-  const state = new Map<string, { version: number; live: boolean } | 'unknown'>()
-  const failures: Error[] = []
-  for (let round = 0; round < rounds; round++) {
-    let stop = false
-    const worker = async (w: number, r: Registry) => {
-      for (let i = 0; !stop; i++) {
-        const name = `d${w}-${i % 40}`
-        const known = state.get(name)
-        if (known === 'unknown') {
-          await new Promise(resolve => setImmediate(resolve))
-          continue
-        }
-        state.set(name, 'unknown')
-        try {
-          const remove = known?.live === true && i % 3 !== 0
-          const done = remove ? await r.remove(pods, 'd', name, known.version) : await r.put(pods, 'd', name, object(name, 'x'.repeat(2000), 'd'), known?.live ? known.version : 0)
-          state.set(name, { version: done.version, live: !remove })
-        } catch (e) {
-          failures.push(e as Error)
+test(
+  'what was deleted never comes back after kill -9',
+  async () => {
+    // Compaction as eager as it can be, so that tombstones and versions are purged all the time.
+    let registry = await open(nats, { windowMs: 1, maxVersions: 1 })
+    const state = new Map<string, { version: number; live: boolean } | 'unknown'>()
+    const failures: Error[] = []
+    for (let round = 0; round < rounds; round++) {
+      let stop = false
+      const worker = async (w: number, r: Registry) => {
+        for (let i = 0; !stop; i++) {
+          const name = `d${w}-${i % 40}`
+          const known = state.get(name)
+          if (known === 'unknown') {
+            await new Promise(resolve => setImmediate(resolve))
+            continue
+          }
+          state.set(name, 'unknown')
+          try {
+            const remove = known?.live === true && i % 3 !== 0
+            const done = remove
+              ? await r.remove(pods, 'd', name, known.version)
+              : await r.put(pods, 'd', name, object(name, 'x'.repeat(2000), 'd'), known?.live ? known.version : 0)
+            state.set(name, { version: done.version, live: !remove })
+          } catch (e) {
+            failures.push(e as Error)
+          }
         }
       }
+      const work = Promise.all(Array.from({ length: 10 }, (_, w) => worker(w, registry)))
+      await new Promise(resolve => setTimeout(resolve, 1300))
+      await nats.kill()
+      stop = true
+      await registry.close()
+      await work
+      await nats.restart()
+      registry = await open(nats, { windowMs: 1, maxVersions: 1 })
+      expect(failures.filter(e => e instanceof WriteConflict)).toEqual([])
+      const wrong: unknown[] = []
+      for (const [name, known] of state) {
+        const found = registry.get(pods, 'd', name)
+        if (known !== 'unknown' && (known.live ? found?.version !== known.version : found !== undefined))
+          wrong.push([name, known, found?.version])
+        state.set(name, { version: found?.version ?? 0, live: found !== undefined })
+      }
+      expect(wrong).toEqual([])
     }
-    const work = Promise.all(Array.from({ length: 10 }, (_, w) => worker(w, registry)))
-    await new Promise(resolve => setTimeout(resolve, 1300))
-    await nats.kill()
-    stop = true
+    expect(dataOf(registry.list(pods, 'd')[0]!.object)).toHaveLength(2000)
     await registry.close()
-    await work
-    await nats.restart()
-    registry = await open(nats, { windowMs: 1, maxVersions: 1 })
-    expect(failures.filter(e => e instanceof WriteConflict)).toEqual([])
-    const wrong: unknown[] = []
-    for (const [name, known] of state) {
-      const found = registry.get(pods, 'd', name)
-      if (known !== 'unknown' && (known.live ? found?.version !== known.version : found !== undefined)) wrong.push([name, known, found?.version])
-      state.set(name, { version: found?.version ?? 0, live: found !== undefined })
-    }
-    expect(wrong).toEqual([])
-  }
-  expect(dataOf(registry.list(pods, 'd')[0]!.object)).toHaveLength(2000)
-  await registry.close()
-}, 30_000 + rounds * 5_000)
+  },
+  30_000 + rounds * 5_000,
+)
 
 test('while nats-server is away a write fails with a clear error, and reads of the cache go on', async () => {
   const registry = await open(nats, { writeTimeoutMs: 500 })
@@ -131,7 +138,10 @@ test('a server that was cut off while the stream was compacted loads anew and ex
   expect(behind.list(pods, 'cut').length).toBe(20)
   const direct = await nats.connect('registry')
   const next = JSON.stringify({ seq: behind.version + 1 })
-  await until(async () => (await direct.nats.request('$JS.API.STREAM.MSG.GET.registry', next)).string().includes('no message found'), 'the compaction')
+  await until(
+    async () => (await direct.nats.request('$JS.API.STREAM.MSG.GET.registry', next)).string().includes('no message found'),
+    'the compaction',
+  )
   link.mend()
   await until(() => watch.gone, 'the end of the watch')
   expect(watch.seen).toEqual([])
@@ -153,7 +163,10 @@ async function cuttable(port: number) {
   const server = createServer(socket => {
     if (!open) return socket.destroy()
     const peer = connect(port, '127.0.0.1')
-    for (const [a, b] of [[socket, peer], [peer, socket]] as const) {
+    for (const [a, b] of [
+      [socket, peer],
+      [peer, socket],
+    ] as const) {
       sockets.add(a)
       a.on('error', () => {}).on('close', () => (b.destroy(), sockets.delete(a)))
       a.pipe(b)

@@ -19,10 +19,18 @@ afterAll(async () => {
 describe('writes', () => {
   test('compare and swap', async () => {
     const one = await registry.put(pods, 'cas', 'a', object('a', 1, 'cas'), 0)
-    expect(JSON.parse(one.json.toString())).toEqual({ kind: 'Pod', apiVersion: 'v1', metadata: { resourceVersion: String(one.version), name: 'a', namespace: 'cas' }, spec: { data: 1 } })
+    expect(JSON.parse(one.json.toString())).toEqual({
+      kind: 'Pod',
+      apiVersion: 'v1',
+      metadata: { resourceVersion: String(one.version), name: 'a', namespace: 'cas' },
+      spec: { data: 1 },
+    })
     expect(one.object).toEqual(JSON.parse(one.json.toString()))
     expect(registry.get(pods, 'cas', 'a')).toBe(one)
-    await expect(registry.put(pods, 'cas', 'a', object('a'), 0)).rejects.toMatchObject({ name: 'WriteConflict', current: { version: one.version } })
+    await expect(registry.put(pods, 'cas', 'a', object('a'), 0)).rejects.toMatchObject({
+      name: 'WriteConflict',
+      current: { version: one.version },
+    })
     const two = await registry.put(pods, 'cas', 'a', object('a', 2, 'cas'), one.version)
     expect(two.version).toBeGreaterThan(one.version)
     await expect(registry.put(pods, 'cas', 'a', object('a'), one.version)).rejects.toMatchObject({ current: { version: two.version } })
@@ -38,8 +46,20 @@ describe('writes', () => {
   })
 
   test('names of all kinds', async () => {
-    const names = ['web-1', 'sh.helm.release.v1.foo.v1', 'system:controller:node-controller', 'a b*c>d', 'ünïcode:λ', '_', '>', '*', '%2E', '..a']
-    for (const name of names) await registry.put({ group: 'rbac.authorization.k8s.io', plural: 'clusterroles' }, '', name, object(name, name, ''), 0)
+    const names = [
+      'web-1',
+      'sh.helm.release.v1.foo.v1',
+      'system:controller:node-controller',
+      'a b*c>d',
+      'ünïcode:λ',
+      '_',
+      '>',
+      '*',
+      '%2E',
+      '..a',
+    ]
+    for (const name of names)
+      await registry.put({ group: 'rbac.authorization.k8s.io', plural: 'clusterroles' }, '', name, object(name, name, ''), 0)
     const other = await open(nats)
     const read = other.list({ group: 'rbac.authorization.k8s.io', plural: 'clusterroles' })
     expect(read.map(s => [s.name, s.namespace, dataOf(s.object)])).toEqual(names.toSorted().map(n => [n, '', n]))
@@ -50,7 +70,11 @@ describe('writes', () => {
     const other = await open(nats)
     let version = (await registry.put(pods, 'race', 'r', object('r', 0, 'race'), 0)).version
     for (let round = 0; round < 20; round++) {
-      const results = await Promise.allSettled(Array.from({ length: 8 }, (_, i) => (i % 2 ? other : registry).put(pods, 'race', 'r', object('r', `${round}-${i}`, 'race'), version)))
+      const results = await Promise.allSettled(
+        Array.from({ length: 8 }, (_, i) =>
+          (i % 2 ? other : registry).put(pods, 'race', 'r', object('r', `${round}-${i}`, 'race'), version),
+        ),
+      )
       const won = results.filter(r => r.status === 'fulfilled')
       expect(won.length).toBe(1)
       for (const r of results) if (r.status === 'rejected') expect(r.reason).toMatchObject({ current: { version: won[0]!.value.version } })
@@ -59,10 +83,13 @@ describe('writes', () => {
     const counters = await Promise.all(
       Array.from({ length: 6 }, async (_, i) => {
         const mine = i % 2 ? other : registry
-        for (let done = 0; done < 10; ) {
+        for (let done = 0; done < 10;) {
           const current = mine.get(pods, 'race', 'counter')
           const next = object('counter', current ? (dataOf(current.object) as number) + 1 : 1, 'race')
-          await mine.put(pods, 'race', 'counter', next, current?.version ?? 0).then(() => done++, (e: unknown) => expect(e).toBeInstanceOf(WriteConflict))
+          await mine.put(pods, 'race', 'counter', next, current?.version ?? 0).then(
+            () => done++,
+            (e: unknown) => expect(e).toBeInstanceOf(WriteConflict),
+          )
         }
       }),
     )
@@ -101,7 +128,13 @@ describe('writes', () => {
 
 describe('lists', () => {
   test('sorted, a snapshot each, per namespace and over all', async () => {
-    for (const [ns, name] of [['l2', 'b'], ['l1', 'z'], ['l1', 'a'], ['l2', 'a']] as const) await registry.put(deployments, ns, name, object(name, 1, ns), 0)
+    for (const [ns, name] of [
+      ['l2', 'b'],
+      ['l1', 'z'],
+      ['l1', 'a'],
+      ['l2', 'a'],
+    ] as const)
+      await registry.put(deployments, ns, name, object(name, 1, ns), 0)
     const before = registry.list(deployments)
     const l1 = registry.list(deployments, 'l1')
     const names = (list: readonly { namespace: string; name: string }[]) => list.map(s => `${s.namespace}/${s.name}`)
@@ -120,7 +153,9 @@ describe('lists', () => {
     const table = { group: 'apps', plural: 'statefulsets' }
     const snapshots: { version: number; lists: string[][] }[] = []
     const shown = (r: Registry, version?: number) =>
-      [undefined, 'n0', 'n1'].map(ns => (version === undefined ? r.list(table, ns) : r.listAt(version, table, ns)).map(s => s.json.toString()))
+      [undefined, 'n0', 'n1'].map(ns =>
+        (version === undefined ? r.list(table, ns) : r.listAt(version, table, ns)).map(s => s.json.toString()),
+      )
     for (let i = 0; i < 60; i++) {
       const [ns, name] = [`n${i % 2}`, `s${(i * 7) % 5}`]
       const current = registry.get(table, ns, name)
@@ -191,7 +226,8 @@ describe('watches', () => {
   test('resumed on another server that started later', async () => {
     const start = registry.version
     const here = record(registry, pods, { namespace: 'r', after: start })
-    for (let i = 0; i < 30; i++) await registry.put(pods, 'r', `p${i % 3}`, object(`p${i % 3}`, i, 'r'), registry.get(pods, 'r', `p${i % 3}`)?.version ?? 0)
+    for (let i = 0; i < 30; i++)
+      await registry.put(pods, 'r', `p${i % 3}`, object(`p${i % 3}`, i, 'r'), registry.get(pods, 'r', `p${i % 3}`)?.version ?? 0)
     await registry.remove(pods, 'r', 'p0', registry.get(pods, 'r', 'p0')!.version)
     const other = await open(nats)
     const there = record(other, pods, { namespace: 'r', after: start })

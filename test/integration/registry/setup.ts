@@ -1,14 +1,19 @@
 /** What the registry's tests share: objects to store, watchers that remember, waiting for a condition. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { logger } from '#shared/component/log.ts'
-import { openRegistry, type RegistryOptions } from '#control-plane/apiserver/registry/open.ts'
+import { openRegistry, type RegistryOptions } from '#control-plane/apiserver/registry/jetstream.ts'
 import type { Registry, RegistryEvent, Table, Watcher, WatchOptions } from '#control-plane/apiserver/registry/registry.ts'
 import type { NatsFixture } from '../../fixtures/nats.ts'
 
 export const pods: Table = { group: '', plural: 'pods' }
 export const deployments: Table = { group: 'apps', plural: 'deployments' }
 
-export const object = (name: string, data: unknown = 0, namespace = 'default'): KubeObject => ({ kind: 'Pod', apiVersion: 'v1', metadata: { name, namespace }, spec: { data } })
+export const object = (name: string, data: unknown = 0, namespace = 'default'): KubeObject => ({
+  kind: 'Pod',
+  apiVersion: 'v1',
+  metadata: { name, namespace },
+  spec: { data },
+})
 export const dataOf = (o: KubeObject): unknown => (o['spec'] as { data: unknown }).data
 
 export const silent = logger('test')

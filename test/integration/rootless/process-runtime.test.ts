@@ -23,7 +23,8 @@ const directoryOf = (id: string): string => join(rootDir, id)
 const logPathOf = (id: string): string => join(directory, `${id}.log`)
 const logOf = (id: string): string => readFileSync(logPathOf(id), 'utf8')
 const outputOf = (id: string): string => textOf(logOf(id))
-const spec = (id: string, args: string[], more: Partial<ContainerSpec> = {}): ContainerSpec => plainSpec(id, args, { directory: directoryOf(id), logPath: logPathOf(id), ...more })
+const spec = (id: string, args: string[], more: Partial<ContainerSpec> = {}): ContainerSpec =>
+  plainSpec(id, args, { directory: directoryOf(id), logPath: logPathOf(id), ...more })
 const start = (...args: Parameters<typeof spec>) => runtime.start(spec(...args))
 const exited = (id: string) => runtime.wait(directoryOf(id), AbortSignal.timeout(20_000))
 const run = async (...args: Parameters<typeof spec>) => {
@@ -34,13 +35,21 @@ const run = async (...args: Parameters<typeof spec>) => {
 }
 async function exec(id: string, args: string[], more: Partial<ExecOptions> = {}): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ['', '']
-  const code = await runtime.exec(directoryOf(id), { args, tty: false, stdout: d => void (out += Buffer.from(d).toString()), stderr: d => void (err += Buffer.from(d).toString()), ...more })
+  const code = await runtime.exec(directoryOf(id), {
+    args,
+    tty: false,
+    stdout: d => void (out += Buffer.from(d).toString()),
+    stderr: d => void (err += Buffer.from(d).toString()),
+    ...more,
+  })
   return { code, out, err }
 }
 /** The pid that it printed, if it came so far. */
 function startAndDie(id: string, args: string[], point = 'started'): number {
   const starter = fileURLToPath(new URL('./start-and-die.ts', import.meta.url))
-  const { signal, stdout, stderr } = spawnSync(process.execPath, [starter, JSON.stringify(spec(id, args)), rootDir, point], { timeout: 20_000 })
+  const { signal, stdout, stderr } = spawnSync(process.execPath, [starter, JSON.stringify(spec(id, args)), rootDir, point], {
+    timeout: 20_000,
+  })
   expect([signal, stderr.toString()]).toEqual(['SIGKILL', ''])
   return Number(stdout.toString())
 }
@@ -58,7 +67,9 @@ describe('a container', () => {
     expect(logOf('first')).toMatch(/ stdout P part$/m)
   })
   test('runs on when its log cannot be written', async () => {
-    expect(await run('unheard', ['sh', '-c', 'for n in 1 2 3; do echo $n; sleep 0.05; done; exit 5'], { logPath: '/dev/full' })).toMatchObject({ exitCode: 5 })
+    expect(
+      await run('unheard', ['sh', '-c', 'for n in 1 2 3; do echo $n; sleep 0.05; done; exit 5'], { logPath: '/dev/full' }),
+    ).toMatchObject({ exitCode: 5 })
   })
   test('starts in a root of its own, with the environment it is given and no other', async () => {
     process.env['OF_THE_NODE'] = 'x'
@@ -85,7 +96,11 @@ describe('a container', () => {
     writeFileSync(join(volume, 'f'), 'from the volume\n')
     const mount = (destination: string, source: string) => ({ destination, source, readOnly: false, propagation: 'private' as const })
     const mounts = [mount('/var/data', volume), mount('/one', join(volume, 'f')), mount('/var/data/inner', join(volume, 'sub'))]
-    await run('mounts', ['sh', '-c', 'cat var/data/f one $COXSWAIN_MOUNT_VAR_DATA/f; echo w > var/data/w; echo $COXSWAIN_MOUNT_VAR_DATA_INNER'], { mounts })
+    await run(
+      'mounts',
+      ['sh', '-c', 'cat var/data/f one $COXSWAIN_MOUNT_VAR_DATA/f; echo w > var/data/w; echo $COXSWAIN_MOUNT_VAR_DATA_INNER'],
+      { mounts },
+    )
     expect(outputOf('mounts')).toBe(`${'from the volume\n'.repeat(3)}${volume}/sub`)
     expect(readFileSync(join(volume, 'w'), 'utf8')).toBe('w\n')
     await expect(start('nomount', ['true'], { mounts: [mount('/x', '/no/such/source')] })).rejects.toThrow('/no/such/source')
@@ -104,7 +119,11 @@ describe('a container', () => {
     expect((await exited('term')).exitCode).toBe(9)
     expect(await runtime.kill(directoryOf('term'), 'SIGTERM')).toBe(false)
     await runtime.remove(directoryOf('term'))
-    for (const [signal, number] of [['SIGINT', 2], ['SIGQUIT', 3], ['SIGKILL', 9]] as const) {
+    for (const [signal, number] of [
+      ['SIGINT', 2],
+      ['SIGQUIT', 3],
+      ['SIGKILL', 9],
+    ] as const) {
       await start(signal, ['sleep', '1000'])
       await runtime.kill(directoryOf(signal), signal)
       expect(await exited(signal)).toMatchObject({ exitCode: 128 + number, signal: number })
@@ -182,10 +201,15 @@ describe('a container', () => {
 describe('exec', () => {
   test('input, output, exit code, place; a missing program, a container that is gone', async () => {
     await start('exec', ['sleep', '1000'], { env: ['OF=container'] })
-    expect(await exec('exec', ['sh', '-c', 'cat; echo $OF $MORE; echo err >&2; exit 5'], { stdin: bytes('in\n'), env: ['MORE=exec'] })).toEqual({ code: 5, out: 'in\ncontainer exec\n', err: 'err\n' })
+    expect(
+      await exec('exec', ['sh', '-c', 'cat; echo $OF $MORE; echo err >&2; exit 5'], { stdin: bytes('in\n'), env: ['MORE=exec'] }),
+    ).toEqual({ code: 5, out: 'in\ncontainer exec\n', err: 'err\n' })
     expect((await exec('exec', ['pwd'])).out).toBe(`${directoryOf('exec')}/root\n`)
     const missing = await exec('exec', ['no-such-program'])
-    expect(missing).toMatchObject({ code: 126, err: expect.stringContaining('exec: "no-such-program": executable file not found in $PATH') as string })
+    expect(missing).toMatchObject({
+      code: 126,
+      err: expect.stringContaining('exec: "no-such-program": executable file not found in $PATH') as string,
+    })
     await expect(exec('nobody', ['true'])).rejects.toThrow('not found')
   })
   test('a terminal', async () => {
@@ -194,7 +218,13 @@ describe('exec', () => {
     const sizes = async function* () {
       yield { Width: 100, Height: 40 }
     }
-    const done = runtime.exec(directoryOf('exec'), { args: ['sh'], tty: true, stdin: keyboard, resize: sizes(), stdout: d => void (out += Buffer.from(d).toString()) })
+    const done = runtime.exec(directoryOf('exec'), {
+      args: ['sh'],
+      tty: true,
+      stdin: keyboard,
+      resize: sizes(),
+      stdout: d => void (out += Buffer.from(d).toString()),
+    })
     await expect.poll(() => out).toMatch(/[#$] $/)
     keyboard.write('stty size; echo $OF; exit 7\n')
     expect(await done).toBe(7)
@@ -224,7 +254,9 @@ describe('images', () => {
     await start('echo', echo.entrypoint, { image: echo, env: [...echo.env, 'PORT=0'] })
     await expect.poll(() => outputOf('echo')).toContain('listening on port')
     await runtime.remove(directoryOf('echo'))
-    await expect(runtime.pull('nginx')).rejects.toThrow('it needs its own /etc/nginx/nginx.conf, which the runtime "process" cannot give it')
+    await expect(runtime.pull('nginx')).rejects.toThrow(
+      'it needs its own /etc/nginx/nginx.conf, which the runtime "process" cannot give it',
+    )
     expect(busybox.user).toBe(String(process.getuid!()))
   })
 })

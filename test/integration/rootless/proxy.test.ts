@@ -1,4 +1,6 @@
-/** kube-proxy's `userspace` backend with real connections, as an ordinary user: ClusterIPs are loopback addresses, which Linux has all of. */
+/**
+ * kube-proxy's `userspace` backend with real connections, as an ordinary user: ClusterIPs are loopback addresses, which Linux has all of.
+ */
 import { randomBytes } from 'node:crypto'
 import { connect, createServer, type Server } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -33,19 +35,38 @@ const ask = (host: string, at: number, say?: Buffer): Promise<string> =>
   new Promise(resolve => {
     const parts: Buffer[] = []
     const socket = connect({ host, port: at, allowHalfOpen: true, timeout: 5000 })
-    socket.on('data', d => parts.push(Buffer.from(d))).on('error', e => resolve((e as NodeJS.ErrnoException).code!)).on('timeout', () => resolve('timeout'))
+    socket
+      .on('data', d => parts.push(Buffer.from(d)))
+      .on('error', e => resolve((e as NodeJS.ErrnoException).code!))
+      .on('timeout', () => resolve('timeout'))
     socket.on('end', () => resolve(Buffer.concat(parts).toString()))
     socket.end(say ?? '')
   })
-const names = async (at: number, times: number): Promise<string[]> => [...new Set(await Promise.all(Array.from({ length: times }, () => ask(clusterIP, at))))].sort()
-const service = (spec: object = {}): Service => ({ metadata: { name: 'web', namespace: 'default' }, spec: { clusterIP, ports: [{ port: 8000, protocol: 'TCP' }], ...spec } }) as unknown as Service
+const names = async (at: number, times: number): Promise<string[]> =>
+  [...new Set(await Promise.all(Array.from({ length: times }, () => ask(clusterIP, at))))].sort()
+const service = (spec: object = {}): Service =>
+  ({
+    metadata: { name: 'web', namespace: 'default' },
+    spec: { clusterIP, ports: [{ port: 8000, protocol: 'TCP' }], ...spec },
+  }) as unknown as Service
 const slice = (...addresses: string[]): EndpointSlice =>
-  ({ metadata: { name: 'web-1', namespace: 'default', labels: { 'kubernetes.io/service-name': 'web' } }, addressType: 'IPv4', ports: [{ name: '', protocol: 'TCP', port }], endpoints: addresses.map(a => ({ addresses: [a], nodeName: 'n1', conditions: { ready: true } })) }) as unknown as EndpointSlice
+  ({
+    metadata: { name: 'web-1', namespace: 'default', labels: { 'kubernetes.io/service-name': 'web' } },
+    addressType: 'IPv4',
+    ports: [{ name: '', protocol: 'TCP', port }],
+    endpoints: addresses.map(a => ({ addresses: [a], nodeName: 'n1', conditions: { ready: true } })),
+  }) as unknown as EndpointSlice
 
 beforeAll(async () => {
   await Promise.all([serve(backend(1), port, 'one'), serve(backend(2), port, 'two'), serve(backend(3), port, 'echo')])
-  const recorder = { event: (object: { metadata: { name?: string } }, type: string, reason: string, message: string) => void events.push(`${type} ${reason} ${object.metadata.name} ${message}`) }
-  await startUserspaceProxy({ services, endpointSlices: slices, recorder: recorder as never, nodeName: 'n1', nodeAddresses: ['127.0.0.1'], log: logger('test') }, end.signal).synced
+  const recorder = {
+    event: (object: { metadata: { name?: string } }, type: string, reason: string, message: string) =>
+      void events.push(`${type} ${reason} ${object.metadata.name} ${message}`),
+  }
+  await startUserspaceProxy(
+    { services, endpointSlices: slices, recorder: recorder as never, nodeName: 'n1', nodeAddresses: ['127.0.0.1'], log: logger('test') },
+    end.signal,
+  ).synced
 })
 afterAll(() => {
   end.abort()
@@ -92,7 +113,15 @@ test('node ports', async () => {
 
 test('a place that cannot be had is told of once', async () => {
   await serve(clusterIP, 8001, 'stranger')
-  services.set(service({ ports: [{ port: 8001, protocol: 'TCP' }, { port: 1, protocol: 'TCP' }, { port: 8002, protocol: 'TCP' }] }))
+  services.set(
+    service({
+      ports: [
+        { port: 8001, protocol: 'TCP' },
+        { port: 1, protocol: 'TCP' },
+        { port: 8002, protocol: 'TCP' },
+      ],
+    }),
+  )
   await expect.poll(() => events.length).toBe(2)
   expect(await ask(clusterIP, 8001)).toBe('stranger')
   expect(await ask(clusterIP, 8002)).toBe('one')

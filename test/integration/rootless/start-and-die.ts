@@ -1,4 +1,7 @@
-/** Starts a container, prints its pid and is killed: a node-agent that crashes. With the argument `starting` that is as soon as there is a shim. */
+/**
+ * Starts a container, prints its pid and is killed: a node-agent that crashes. With the argument `starting` that is as soon as there is a
+ * shim.
+ */
 import childProcess from 'node:child_process'
 import { syncBuiltinESMExports } from 'node:module'
 import { createProcessRuntime } from '#node-agent/runtime/process.ts'

@@ -6,7 +6,8 @@ import type { ContainerSpec, ExecOptions } from '#node-agent/runtime/runtime.ts'
 import { nodeContext } from '../../fixtures/in-node.ts'
 
 export const node = nodeContext()
-export const openRuntime = () => createOciRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup, masks: [join(node.directory, 'secret')] })
+export const openRuntime = () =>
+  createOciRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup, masks: [join(node.directory, 'secret')] })
 export const directoryOf = (id: string): string => join(node.directory, 'node', 'pods', 'uid', id)
 export const logOf = (id: string): string => readFileSync(join(node.directory, 'logs', `${id}.log`), 'utf8')
 /** What the log holds without times and tags; a line that came in parts (tag P) is whole again. */
@@ -52,8 +53,19 @@ export async function* bytes(...parts: string[]): AsyncGenerator<Uint8Array> {
 }
 
 /** Runs a command in a container and returns its code and output. */
-export async function exec(runtime: Awaited<ReturnType<typeof openRuntime>>, id: string, args: string[], more: Partial<ExecOptions> = {}): Promise<{ code: number; out: string; err: string }> {
+export async function exec(
+  runtime: Awaited<ReturnType<typeof openRuntime>>,
+  id: string,
+  args: string[],
+  more: Partial<ExecOptions> = {},
+): Promise<{ code: number; out: string; err: string }> {
   let [out, err] = ['', '']
-  const code = await runtime.exec(directoryOf(id), { args, tty: false, stdout: d => void (out += Buffer.from(d).toString()), stderr: d => void (err += Buffer.from(d).toString()), ...more })
+  const code = await runtime.exec(directoryOf(id), {
+    args,
+    tty: false,
+    stdout: d => void (out += Buffer.from(d).toString()),
+    stderr: d => void (err += Buffer.from(d).toString()),
+    ...more,
+  })
   return { code, out, err }
 }

@@ -54,7 +54,8 @@ export const scenario: Scenario = {
       { destination: '/var/run/secrets/x', source: volume, readOnly: true, propagation: 'private' as const },
     ]
     mkdirSync(join(volume, 'inner'))
-    const script = 'cat /new/file /run/secrets/x/f; echo w > /new/dir/w; echo no > /new/file; echo no > /run/secrets/x/y; stat -f -c %T /new/dir/inner; ls -d /new/dir'
+    const script =
+      'cat /new/file /run/secrets/x/f; echo w > /new/dir/w; echo no > /new/file; echo no > /run/secrets/x/y; stat -f -c %T /new/dir/inner; ls -d /new/dir'
     await run('mounts', ['sh', '-c', script], { mounts })
     assert.equal(readFileSync(join(volume, 'w'), 'utf8'), 'w\n')
     const output = outputOf('mounts')
@@ -65,35 +66,59 @@ export const scenario: Scenario = {
   },
 
   async 'users, groups, capabilities, no new privileges, read-only root'() {
-    await run('user', ['sh', '-c', 'id; grep -E "CapEff|NoNewPrivs" /proc/self/status; touch /x'], { user: { uid: 1234, gid: 55, supplementalGroups: [77, 88] }, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true })
+    await run('user', ['sh', '-c', 'id; grep -E "CapEff|NoNewPrivs" /proc/self/status; touch /x'], {
+      user: { uid: 1234, gid: 55, supplementalGroups: [77, 88] },
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+    })
     assert.match(outputOf('user'), /uid=1234 gid=55\(?.*groups=.*77.*88/)
     assert.match(outputOf('user'), /CapEff:\s+0000000000000000/)
     assert.match(outputOf('user'), /NoNewPrivs:\s+1/)
     assert.match(outputOf('user'), /touch: .*Read-only file system/)
-    await run('image-user', ['id', '-un'], { image: { image: '', id: '', entrypoint: [], cmd: [], env: [], workingDir: '', user: 'nobody' } })
+    await run('image-user', ['id', '-un'], {
+      image: { image: '', id: '', entrypoint: [], cmd: [], env: [], workingDir: '', user: 'nobody' },
+    })
     assert.equal(outputOf('image-user'), 'nobody')
     await run('caps', ['grep', 'CapEff', '/proc/self/status'], { capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] } })
     assert.match(outputOf('caps'), /CapEff:\s+0000000000001000/)
     await assert.rejects(run('nocap', ['true'], { capabilities: { add: ['FLY'], drop: [] } }), /unknown capability "CAP_FLY"/)
-    await run('privileged', ['sh', '-c', 'mount -t tmpfs t /mnt && test -e /dev/kmsg && echo mounted; grep NoNewPrivs /proc/self/status'], { privileged: true })
+    await run('privileged', ['sh', '-c', 'mount -t tmpfs t /mnt && test -e /dev/kmsg && echo mounted; grep NoNewPrivs /proc/self/status'], {
+      privileged: true,
+    })
     assert.match(outputOf('privileged'), /^mounted$/m)
   },
 
   async 'environment, working directory, host name, sysctls'() {
-    await run('env', ['sh', '-c', 'echo $A $HOSTNAME $(hostname) $PWD $HOME $PATH; cat /proc/sys/kernel/shm_rmid_forced'], { env: ['A=b c'], workingDir: '/not/there', hostname: 'my-pod', sysctls: { 'kernel.shm_rmid_forced': '1' } })
+    await run('env', ['sh', '-c', 'echo $A $HOSTNAME $(hostname) $PWD $HOME $PATH; cat /proc/sys/kernel/shm_rmid_forced'], {
+      env: ['A=b c'],
+      workingDir: '/not/there',
+      hostname: 'my-pod',
+      sysctls: { 'kernel.shm_rmid_forced': '1' },
+    })
     assert.equal(outputOf('env'), 'b c my-pod my-pod /not/there /root /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n1')
   },
 
   async 'a container that cannot start says why and leaves nothing'() {
     const missing = containerSpec('missing', ['no-such-program'])
-    await assert.rejects(runtime.start(missing), { message: 'OCI runtime create failed: runc create failed: unable to start container process: exec: "no-such-program": executable file not found in $PATH: unknown' })
+    await assert.rejects(runtime.start(missing), {
+      message:
+        'OCI runtime create failed: runc create failed: unable to start container process: exec: "no-such-program": executable file not found in $PATH: unknown',
+    })
     assert.equal(existsSync(missing.directory), false)
     assert.equal(await runtime.status(missing.directory), undefined)
-    await assert.rejects(run('nomount', ['true'], { mounts: [{ destination: '/x', source: '/no/such/source', readOnly: false, propagation: 'private' }] }), /OCI runtime create failed: .*\/no\/such\/source/)
+    await assert.rejects(
+      run('nomount', ['true'], { mounts: [{ destination: '/x', source: '/no/such/source', readOnly: false, propagation: 'private' }] }),
+      /OCI runtime create failed: .*\/no\/such\/source/,
+    )
   },
 
   async 'death by lack of memory is told apart'() {
-    await runtime.start(containerSpec('oom', [process.execPath, '-e', 'const a=[];for(;;)a.push(Buffer.alloc(8<<20,1))'], { resources: { memoryBytes: 48 << 20, cpuShares: 512, cpuQuotaMicros: 50_000, pids: 100 }, mounts: [{ destination: process.execPath, source: process.execPath, readOnly: true, propagation: 'private' }] }))
+    await runtime.start(
+      containerSpec('oom', [process.execPath, '-e', 'const a=[];for(;;)a.push(Buffer.alloc(8<<20,1))'], {
+        resources: { memoryBytes: 48 << 20, cpuShares: 512, cpuQuotaMicros: 50_000, pids: 100 },
+        mounts: [{ destination: process.execPath, source: process.execPath, readOnly: true, propagation: 'private' }],
+      }),
+    )
     const end = await runtime.wait(directoryOf('oom'))
     assert.deepEqual([end.exitCode, end.oomKilled], [137, true])
   },
@@ -111,7 +136,10 @@ export const scenario: Scenario = {
 
   async 'exec: input, output, exit code, a missing program, a container that is gone'() {
     await runtime.start(containerSpec('exec', ['sleep', '1000'], { env: ['OF=container'] }))
-    assert.deepEqual(await exec(runtime, 'exec', ['sh', '-c', 'cat; echo $OF $MORE; echo err >&2; exit 5'], { stdin: bytes('in\n'), env: ['MORE=exec'] }), { code: 5, out: 'in\ncontainer exec\n', err: 'err\n' })
+    assert.deepEqual(
+      await exec(runtime, 'exec', ['sh', '-c', 'cat; echo $OF $MORE; echo err >&2; exit 5'], { stdin: bytes('in\n'), env: ['MORE=exec'] }),
+      { code: 5, out: 'in\ncontainer exec\n', err: 'err\n' },
+    )
     const missing = await exec(runtime, 'exec', ['no-such-program'])
     assert.equal(missing.code, 126)
     assert.match(missing.err, /exec: "no-such-program": executable file not found in \$PATH/)
@@ -130,7 +158,13 @@ export const scenario: Scenario = {
     }
     const keyboard = new PassThrough()
     const type = (text: string): void => void keyboard.write(text)
-    const done = runtime.exec(directoryOf('exec'), { args: ['sh'], tty: true, stdin: keyboard, resize: sizes(), stdout: d => void (out += Buffer.from(d).toString()) })
+    const done = runtime.exec(directoryOf('exec'), {
+      args: ['sh'],
+      tty: true,
+      stdin: keyboard,
+      resize: sizes(),
+      stdout: d => void (out += Buffer.from(d).toString()),
+    })
     await eventually(() => assert.match(out, /[#$] $/))
     type('stty size; tty\n')
     await eventually(() => assert.match(out, /40 100\r\n\/dev\/pts\//))
@@ -152,11 +186,19 @@ export const scenario: Scenario = {
   async 'an exec whose client goes away takes everything with it'() {
     const gone = new AbortController()
     const done = exec(runtime, 'exec', ['sh', '-c', 'setsid sleep 4711 & sh -c "sleep 4712 & wait" & sleep 4713'], { signal: gone.signal })
-    const sleeping = async () => (await exec(runtime, 'exec', ['sh', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" " " | grep -c "sleep 471[123]"'])).out.trim()
+    const sleeping = async () =>
+      (await exec(runtime, 'exec', ['sh', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" " " | grep -c "sleep 471[123]"'])).out.trim()
     await eventually(async () => assert.notEqual(await sleeping(), '0'))
     gone.abort()
     await assert.rejects(done, { name: 'AbortError' })
-    await eventually(async () => assert.equal((await exec(runtime, 'exec', ['sh', '-c', 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline; echo; done'])).out.match(/^sleep 471/m), null))
+    await eventually(async () =>
+      assert.equal(
+        (await exec(runtime, 'exec', ['sh', '-c', 'for p in /proc/[0-9]*; do tr "\\0" " " <$p/cmdline; echo; done'])).out.match(
+          /^sleep 471/m,
+        ),
+        null,
+      ),
+    )
   },
 
   async 'standard input: once and for ever, and a terminal'() {
@@ -184,7 +226,7 @@ export const scenario: Scenario = {
     await eventually(() => assert.equal(outputOf('again'), 'three'))
   },
 
-  async 'stats'() {
+  async stats() {
     const stats = await runtime.stats(directoryOf('exec'))
     assert.ok(stats!.memoryBytes > 0 && stats!.cpuNanos > 0, JSON.stringify(stats))
   },
@@ -205,7 +247,13 @@ export const scenario: Scenario = {
     const waiting = await runtime.status(directoryOf('waiting'))
     assert.deepEqual([waiting?.state, waiting?.exitCode], ['created', undefined])
     const adopted = await Promise.all([runtime.adopt(directoryOf('waiting')), runtime.adopt(directoryOf('waiting'))])
-    assert.deepEqual(adopted.map(s => [s?.state, s?.pid]), [['running', waiting?.pid], ['running', waiting?.pid]])
+    assert.deepEqual(
+      adopted.map(s => [s?.state, s?.pid]),
+      [
+        ['running', waiting?.pid],
+        ['running', waiting?.pid],
+      ],
+    )
     writeFileSync(join(node.directory, 'waiting-volume', 'go'), '')
     assert.equal((await runtime.wait(directoryOf('waiting'))).exitCode, 6)
     assert.equal(outputOf('waiting'), 'before\nafter')
@@ -224,7 +272,12 @@ export const scenario: Scenario = {
     startAndDie('unmade', 'creating')
     assert.equal((await runtime.adopt(directoryOf('unmade')))?.state, 'created')
     await runtime.remove(directoryOf('unmade'))
-    assert.deepEqual(readdirSync('/proc').map(commandOf).filter(command => command.includes('unmade')), [])
+    assert.deepEqual(
+      readdirSync('/proc')
+        .map(commandOf)
+        .filter(command => command.includes('unmade')),
+      [],
+    )
     assert.equal(await run('unmade', ['sh', '-c', 'echo once; exit 4']), 4)
     assert.equal(outputOf('unmade'), 'once')
   },
@@ -239,17 +292,36 @@ export const scenario: Scenario = {
     await Promise.all(readdirSync(join(node.directory, 'node/pods/uid')).map(id => runtime.remove(directoryOf(id))))
     await runtime.remove(directoryOf('exec'))
     assert.deepEqual(readdirSync(join(node.directory, 'node/pods/uid')), [])
-    assert.deepEqual((await listMounts()).filter(m => m.target.startsWith(node.directory)).map(m => m.target).sort(), ['node/layers', 'node/run'].map(name => join(node.directory, name)))
-    const groups = (directory: string): string[] => (existsSync(directory) ? readdirSync(directory, { withFileTypes: true }).filter(e => e.isDirectory()).map(e => e.name) : [])
+    assert.deepEqual(
+      (await listMounts())
+        .filter(m => m.target.startsWith(node.directory))
+        .map(m => m.target)
+        .sort(),
+      ['node/layers', 'node/run'].map(name => join(node.directory, name)),
+    )
+    const groups = (directory: string): string[] =>
+      existsSync(directory)
+        ? readdirSync(directory, { withFileTypes: true })
+            .filter(e => e.isDirectory())
+            .map(e => e.name)
+        : []
     // The pod's own group is not the runtime's to remove.
     for (const tree of await cgroupTrees()) assert.deepEqual(groups(join(tree, node.cgroup, 'burstable/pod1')), [])
-    await eventually(() => assert.deepEqual(readdirSync('/proc').filter(p => /^\d+$/.test(p) && commandOf(p).startsWith('/usr/bin/conmon')), []))
+    await eventually(() =>
+      assert.deepEqual(
+        readdirSync('/proc').filter(p => /^\d+$/.test(p) && commandOf(p).startsWith('/usr/bin/conmon')),
+        [],
+      ),
+    )
   },
 }
 
 /** The pid that it printed, if it came so far. */
 function startAndDie(...args: string[]): number {
-  const { signal, stdout, stderr } = spawnSync(process.execPath, [fileURLToPath(new URL('./start-and-die.ts', import.meta.url)), ...args], { env: process.env, timeout: 20_000 })
+  const { signal, stdout, stderr } = spawnSync(process.execPath, [fileURLToPath(new URL('./start-and-die.ts', import.meta.url)), ...args], {
+    env: process.env,
+    timeout: 20_000,
+  })
   assert.equal(signal, 'SIGKILL', String(stderr))
   return Number(stdout.toString().trim())
 }

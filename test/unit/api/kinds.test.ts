@@ -23,11 +23,19 @@ describe('metadata', () => {
   it('rules', () => {
     expect(check(meta)).toEqual([])
     expect(check({})).toEqual(['metadata.name: Required value: name or generateName is required', 'metadata.namespace: Required value'])
-    expect(check({ ...meta, finalizers: ['mine'] })).toEqual(['metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified'])
-    expect(check({ ...meta, annotations: { a: 'x'.repeat(300_000) } })).toEqual(['metadata.annotations: Too long: may not be more than 262144 bytes'])
+    expect(check({ ...meta, finalizers: ['mine'] })).toEqual([
+      'metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified',
+    ])
+    expect(check({ ...meta, annotations: { a: 'x'.repeat(300_000) } })).toEqual([
+      'metadata.annotations: Too long: may not be more than 262144 bytes',
+    ])
     const owner = { apiVersion: 'v1', kind: 'Pod', name: 'p', uid: 'u', controller: true }
-    expect(check({ ...meta, ownerReferences: [owner, { ...owner, name: 'q' }] })[0]).toContain('Only one reference can have Controller set to true. Found "true" in references for Pod/p and Pod/q')
-    expect(check({ ...meta, managedFields: [{ operation: 'Read' }] })).toEqual(['metadata.managedFields[0].operation: Invalid value: "Read": must be `Apply` or `Update`'])
+    expect(check({ ...meta, ownerReferences: [owner, { ...owner, name: 'q' }] })[0]).toContain(
+      'Only one reference can have Controller set to true. Found "true" in references for Pod/p and Pod/q',
+    )
+    expect(check({ ...meta, managedFields: [{ operation: 'Read' }] })).toEqual([
+      'metadata.managedFields[0].operation: Invalid value: "Read": must be `Apply` or `Update`',
+    ])
   })
   it('changes', () => {
     const change = (m: ObjectMeta, old: ObjectMeta): string[] => lines(validateObjectMetaUpdate(m, old, new Path('metadata')))
@@ -55,7 +63,12 @@ describe('metadata', () => {
 
 describe('Service', () => {
   const make = (spec: Partial<Service['spec']>): Service => {
-    const s: Service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 's', namespace: 'd' }, spec: { ports: [{ port: 80 }], ...spec } as Service['spec'] }
+    const s: Service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 's', namespace: 'd' },
+      spec: { ports: [{ port: 80 }], ...spec } as Service['spec'],
+    }
     service.prepareForCreate?.(s, main)
     service.defaults?.(s)
     return s
@@ -69,7 +82,12 @@ describe('Service', () => {
   }
 
   it('defaults', () => {
-    expect(make({}).spec).toEqual({ ports: [{ port: 80, protocol: 'TCP', targetPort: 80 }], sessionAffinity: 'None', type: 'ClusterIP', internalTrafficPolicy: 'Cluster' })
+    expect(make({}).spec).toEqual({
+      ports: [{ port: 80, protocol: 'TCP', targetPort: 80 }],
+      sessionAffinity: 'None',
+      type: 'ClusterIP',
+      internalTrafficPolicy: 'Cluster',
+    })
     expect(make({ type: 'LoadBalancer' }).spec).toMatchObject({ externalTrafficPolicy: 'Cluster', allocateLoadBalancerNodePorts: true })
     expect(make({ clusterIP: 'None' }).spec.clusterIPs).toEqual(['None'])
   })
@@ -78,9 +96,16 @@ describe('Service', () => {
     const now = update(old, spec => {
       delete spec.clusterIP
       delete spec.clusterIPs
-      spec.ports = [{ port: 80, targetPort: 'web' }, { port: 81, name: 'b' }]
+      spec.ports = [
+        { port: 80, targetPort: 'web' },
+        { port: 81, name: 'b' },
+      ]
     })
-    expect(now.spec).toMatchObject({ clusterIP: '10.0.0.9', clusterIPs: ['10.0.0.9'], ports: [{ port: 80, nodePort: 30080 }, { port: 81 }] })
+    expect(now.spec).toMatchObject({
+      clusterIP: '10.0.0.9',
+      clusterIPs: ['10.0.0.9'],
+      ports: [{ port: 80, nodePort: 30080 }, { port: 81 }],
+    })
     expect(now.spec.ports![1]!.nodePort).toBeUndefined()
   })
   it('another type clears what only the former needed', () => {
@@ -96,7 +121,9 @@ describe('Service', () => {
   it('the address may not change', () => {
     const old = make({ clusterIP: '10.0.0.9' })
     const now = update(old, spec => void (spec.clusterIP = '10.0.0.10'))
-    expect(lines(service.validateUpdate?.(now, old, root, main))).toEqual(['spec.clusterIPs[0]: Invalid value: ["10.0.0.10"]: may not change once set'])
+    expect(lines(service.validateUpdate?.(now, old, root, main))).toEqual([
+      'spec.clusterIPs[0]: Invalid value: ["10.0.0.10"]: may not change once set',
+    ])
   })
   it('tables', () => {
     const s = make({ type: 'LoadBalancer', clusterIP: '10.0.0.9', ports: [{ port: 80, nodePort: 30080 }], selector: { app: 'x' } })
@@ -106,13 +133,28 @@ describe('Service', () => {
 
 describe('Event', () => {
   const stored: Event = {
-    apiVersion: 'v1', kind: 'Event', metadata: { name: 'e', namespace: 'd' }, involvedObject: { kind: 'Pod', name: 'p', namespace: 'd' }, reason: 'Started', message: 'm', count: 2,
-    source: { component: 'kubelet', host: 'n' }, reportingComponent: 'kubelet', lastTimestamp: '2026-01-01T00:00:00Z',
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: { name: 'e', namespace: 'd' },
+    involvedObject: { kind: 'Pod', name: 'p', namespace: 'd' },
+    reason: 'Started',
+    message: 'm',
+    count: 2,
+    source: { component: 'kubelet', host: 'n' },
+    reportingComponent: 'kubelet',
+    lastTimestamp: '2026-01-01T00:00:00Z',
   }
   it('has two forms', () => {
     const alternate = event.alsoServedAs![0]!
     const other = alternate.fromStored(stored)
-    expect(other).toMatchObject({ apiVersion: 'events.k8s.io/v1', regarding: { name: 'p' }, note: 'm', deprecatedCount: 2, deprecatedSource: { host: 'n' }, reportingController: 'kubelet' })
+    expect(other).toMatchObject({
+      apiVersion: 'events.k8s.io/v1',
+      regarding: { name: 'p' },
+      note: 'm',
+      deprecatedCount: 2,
+      deprecatedSource: { host: 'n' },
+      reportingController: 'kubelet',
+    })
     expect(alternate.toStored(other)).toEqual(stored)
     expect(alternate.fields!['regarding.name']!(stored)).toBe('p')
   })
@@ -134,22 +176,49 @@ it('Secret: plain text becomes data', () => {
 
 it('Node: pod ranges, taints and columns', () => {
   const n: Node = {
-    apiVersion: 'v1', kind: 'Node', metadata: { name: 'n', labels: { 'node-role.kubernetes.io/control-plane': '' } },
-    spec: { podCIDR: '10.0.0.0/24', unschedulable: true, taints: [{ key: 'k', effect: 'NoSchedule' }, { key: 'k', effect: 'NoSchedule' }, { key: 'k', effect: 'Never' }] },
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'n', labels: { 'node-role.kubernetes.io/control-plane': '' } },
+    spec: {
+      podCIDR: '10.0.0.0/24',
+      unschedulable: true,
+      taints: [
+        { key: 'k', effect: 'NoSchedule' },
+        { key: 'k', effect: 'NoSchedule' },
+        { key: 'k', effect: 'Never' },
+      ],
+    },
     status: { conditions: [{ type: 'Ready', status: 'True' }] },
   }
   node.defaults?.(n)
   expect(n.spec.podCIDRs).toEqual(['10.0.0.0/24'])
-  expect(lines(node.validate?.(n, root)).map(l => l.split(': ').slice(0, 2).join(': '))).toEqual(['metadata.taints[1]: Duplicate value', 'metadata.taints[2].effect: Unsupported value'])
+  expect(lines(node.validate?.(n, root)).map(l => l.split(': ').slice(0, 2).join(': '))).toEqual([
+    'metadata.taints[1]: Duplicate value',
+    'metadata.taints[2].effect: Unsupported value',
+  ])
   expect(cells(node, n).slice(0, 4)).toEqual(['n', 'Ready,SchedulingDisabled', 'control-plane', '<unknown>'])
-  expect(lines(node.validateUpdate?.({ ...n, spec: {} }, n, root, main))).toEqual(['spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid'])
+  expect(lines(node.validateUpdate?.({ ...n, spec: {} }, n, root, main))).toEqual([
+    'spec.podCIDRs: Forbidden: node updates may not change podCIDR except from "" to valid',
+  ])
 })
 
 it('Endpoints and EndpointSlice: tables and rules', () => {
-  const e: Endpoints = { apiVersion: 'v1', kind: 'Endpoints', metadata: { name: 'e' }, subsets: [{ addresses: ['1', '2', '3', '4'].map(i => ({ ip: `10.0.0.${i}` })), ports: [{ port: 80, protocol: 'TCP' }] }] }
+  const e: Endpoints = {
+    apiVersion: 'v1',
+    kind: 'Endpoints',
+    metadata: { name: 'e' },
+    subsets: [{ addresses: ['1', '2', '3', '4'].map(i => ({ ip: `10.0.0.${i}` })), ports: [{ port: 80, protocol: 'TCP' }] }],
+  }
   expect(cells(endpoints, e)[1]).toBe('10.0.0.1:80,10.0.0.2:80,10.0.0.3:80 + 1 more...')
   expect(endpoints.validate?.(e, root)).toEqual([])
-  const slice: EndpointSlice = { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: 's' }, addressType: 'IPv4', endpoints: [{ addresses: ['::1'] }, { addresses: [] }], ports: [{}] }
+  const slice: EndpointSlice = {
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: 's' },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: ['::1'] }, { addresses: [] }],
+    ports: [{}],
+  }
   endpointSlice.defaults?.(slice)
   expect(slice.ports).toEqual([{ name: '', protocol: 'TCP' }])
   expect(cells(endpointSlice, slice).slice(0, 4)).toEqual(['s', 'IPv4', '<unset>', '::1'])
@@ -161,7 +230,10 @@ it('Endpoints and EndpointSlice: tables and rules', () => {
 })
 
 it('Deployment: status and scale', () => {
-  const d = { spec: { replicas: 3, selector: { matchLabels: { app: 'x' } } }, status: { replicas: 1, readyReplicas: 2, availableReplicas: 3, collisionCount: 1 } } as unknown as Deployment
+  const d = {
+    spec: { replicas: 3, selector: { matchLabels: { app: 'x' } } },
+    status: { replicas: 1, readyReplicas: 2, availableReplicas: 3, collisionCount: 1 },
+  } as unknown as Deployment
   const old = structuredClone(d)
   old.status!.collisionCount = 2
   expect(lines(deployment.validateUpdate?.(d, old, root, { subresource: 'status', dryRun: false }))).toEqual([

@@ -46,7 +46,12 @@ function parse(file: string): Map<string, PublishedField> {
     for (const name of names.split(',')) imports.set(name.trim(), path)
   }
   const body = /export interface \w+(?: extends TypeMeta)? \{([\s\S]*?)\n\}/.exec(text)?.[1] ?? ''
-  return new Map([...body.matchAll(/\n {4}"([^"]+)"(\??): ([\s\S]*?);(?=\s*\n {4}"|\s*$)/g)].map(([, name = '', mark, type = '']) => [name, { optional: mark === '?', type: typeOf(type.trim(), imports) }]))
+  return new Map(
+    [...body.matchAll(/\n {4}"([^"]+)"(\??): ([\s\S]*?);(?=\s*\n {4}"|\s*$)/g)].map(([, name = '', mark, type = '']) => [
+      name,
+      { optional: mark === '?', type: typeOf(type.trim(), imports) },
+    ]),
+  )
 }
 
 function typeOf(text: string, imports: Map<string, string>): Published {

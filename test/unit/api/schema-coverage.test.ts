@@ -25,14 +25,17 @@ function compare(schema: Schema, published: Published, path: string, seen: Set<s
   seen.add(published.file)
   const own = (schema as ObjectSchema).fields as Record<string, Field>
   const wanted = fieldsIn(published.file)
-  const wrong = Object.keys(own).filter(name => !wanted.has(name)).map(name => `${path}.${name} is not published`)
+  const wrong = Object.keys(own)
+    .filter(name => !wanted.has(name))
+    .map(name => `${path}.${name} is not published`)
   for (const [name, field] of wanted) {
     const here = `${path}.${name}`
     const mine = own[name]
     if (!mine) wrong.push(`${here} is missing`)
     else {
       // The package makes apiVersion and kind of top-level types required; the published schema does not.
-      if (name !== 'apiVersion' && name !== 'kind' && mine.optional !== field.optional) wrong.push(`${here} is ${mine.optional ? 'optional' : 'required'}`)
+      if (name !== 'apiVersion' && name !== 'kind' && mine.optional !== field.optional)
+        wrong.push(`${here} is ${mine.optional ? 'optional' : 'required'}`)
       wrong.push(...compare(mine.schema, field.type, here, seen))
     }
   }
@@ -44,13 +47,23 @@ const facts = new Map(
   readFileSync(new URL('field-facts.txt', import.meta.url), 'utf8')
     .trim()
     .split('\n')
-    .map(line => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1).replaceAll(';atomic', '').split(' ')] as const),
+    .map(
+      line =>
+        [
+          line.slice(0, line.indexOf(' ')),
+          line
+            .slice(line.indexOf(' ') + 1)
+            .replaceAll(';atomic', '')
+            .split(' '),
+        ] as const,
+    ),
 )
 
 function fact(name: string, field: Field): string {
   let text = `${name}=${field.tag}`
   // Lists are atomic where nothing is said.
-  if (field.listType && field.listType !== 'atomic') text += `;${field.listType}${field.listMapKeys?.length ? `(${field.listMapKeys.join(',')})` : ''}`
+  if (field.listType && field.listType !== 'atomic')
+    text += `;${field.listType}${field.listMapKeys?.length ? `(${field.listMapKeys.join(',')})` : ''}`
   if (field.mergeKey || field.patchStrategy) text += `;merge:${field.mergeKey ?? ''}:${field.patchStrategy ?? ''}`
   return field.mapType === 'atomic' ? `${text};map:atomic` : text
 }
@@ -76,7 +89,11 @@ const since135 = [
 
 describe.each(kinds)('$kind of $group/$version', ({ group, version, kind, schema }) => {
   it('has every published field with its type', () => {
-    expect(compare(schema, { kind: 'object', file: kindFile(group, version, kind) }, kind, new Set()).filter(w => !since135.some(end => w.endsWith(end)))).toEqual([])
+    expect(
+      compare(schema, { kind: 'object', file: kindFile(group, version, kind) }, kind, new Set()).filter(
+        w => !since135.some(end => w.endsWith(end)),
+      ),
+    ).toEqual([])
   })
 
   it('has the tags, list types and keys of the Go types', () => {
@@ -86,7 +103,10 @@ describe.each(kinds)('$kind of $group/$version', ({ group, version, kind, schema
         .filter(([field, f]) => f.tag !== 0 || (field !== 'kind' && field !== 'apiVersion'))
         .map(([field, f]) => fact(field, f))
       const wanted = new Set(facts.get(name) ?? ['a type without facts'])
-      wrong.push(...own.filter(f => !wanted.has(f)).map(f => `${name}: ${f}`), ...[...wanted].filter(f => !own.includes(f)).map(f => `${name}: ${f} expected`))
+      wrong.push(
+        ...own.filter(f => !wanted.has(f)).map(f => `${name}: ${f}`),
+        ...[...wanted].filter(f => !own.includes(f)).map(f => `${name}: ${f} expected`),
+      )
     }
     expect(wrong).toEqual([])
   })
@@ -94,7 +114,9 @@ describe.each(kinds)('$kind of $group/$version', ({ group, version, kind, schema
   it('has a line of documentation for every type and field', () => {
     const without = [...objectsIn(schema).values()].flatMap(o => [
       ...(o.doc ? [] : [o.name]),
-      ...Object.entries(o.fields as Record<string, Field>).filter(([, f]) => !f.doc).map(([name]) => `${o.name}.${name}`),
+      ...Object.entries(o.fields as Record<string, Field>)
+        .filter(([, f]) => !f.doc)
+        .map(([name]) => `${o.name}.${name}`),
     ])
     expect(without).toEqual([])
   })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { EventStream } from '#control-plane/apiserver/verbs/eventstream.ts'
-import { InFlight } from '#control-plane/apiserver/handler/inflight.ts'
+import { InFlight } from '#control-plane/apiserver/chain/inflight.ts'
 
 const text = async (s: EventStream): Promise<string> => {
   let out = ''

@@ -1,7 +1,24 @@
 import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
 import { decodeProtobuf, ProtobufError } from '#shared/machinery/protobuf.ts'
-import { any, bool, bytes, duration, inline, int32, int64, intOrString, list, map, microTime, obj, opt, quantity, str, time } from '#shared/machinery/schema.ts'
+import {
+  any,
+  bool,
+  bytes,
+  duration,
+  inline,
+  int32,
+  int64,
+  intOrString,
+  list,
+  map,
+  microTime,
+  obj,
+  opt,
+  quantity,
+  str,
+  time,
+} from '#shared/machinery/schema.ts'
 
 const inner = obj('test.Inner', '', () => ({ a: opt(1, str()), b: opt(2, int32()) }))
 const outer = obj('test.Outer', '', () => ({
@@ -35,7 +52,8 @@ const len = (tag: number, v: number[] | string): number[] => {
   const b = typeof v === 'string' ? [...Buffer.from(v)] : v
   return [...varint(tag * 8 + 2), ...varint(b.length), ...b]
 }
-const envelope = (raw: number[]): Buffer => Buffer.from([0x6b, 0x38, 0x73, 0, ...len(1, [...len(1, 'test/v1'), ...len(2, 'Outer')]), ...len(2, raw), ...len(3, ''), ...len(4, '')])
+const envelope = (raw: number[]): Buffer =>
+  Buffer.from([0x6b, 0x38, 0x73, 0, ...len(1, [...len(1, 'test/v1'), ...len(2, 'Outer')]), ...len(2, raw), ...len(3, ''), ...len(4, '')])
 const decode = (raw: number[]): Record<string, unknown> => decodeProtobuf(outer, envelope(raw))
 
 describe('protobuf', () => {

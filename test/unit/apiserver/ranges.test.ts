@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { addressRange, candidates, portRange } from '#control-plane/apiserver/services/ranges.ts'
-import { completeFamilies } from '#control-plane/apiserver/services/families.ts'
-import { generateName } from '#control-plane/apiserver/rest/create.ts'
-import { parseDuration } from '#control-plane/apiserver/handler/timeout.ts'
-import { negotiateOutput } from '#control-plane/apiserver/handler/mediatype.ts'
+import { addressRange, candidates, portRange } from '#control-plane/apiserver/serviceips/ranges.ts'
+import { completeFamilies } from '#control-plane/apiserver/serviceips/families.ts'
+import { generateName } from '#control-plane/apiserver/objects/create.ts'
+import { parseDuration } from '#control-plane/apiserver/chain/timeout.ts'
+import { negotiateOutput } from '#control-plane/apiserver/chain/mediatype.ts'
 
 describe('ranges', () => {
   it('leave out what no service may have', () => {
@@ -34,8 +34,12 @@ describe('IP families', () => {
     const plain: Parameters<typeof completeFamilies>[0] = { type: 'ClusterIP' }
     expect(completeFamilies(plain, 'IPv4')).toEqual([])
     expect(plain).toMatchObject({ ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' })
-    expect(completeFamilies({ type: 'ClusterIP', ipFamilyPolicy: 'RequireDualStack' }, 'IPv4').map(e => e.field)).toEqual(['spec.ipFamilyPolicy'])
-    expect(completeFamilies({ type: 'ClusterIP', ipFamilies: ['IPv6'] }, 'IPv4').map(e => e.message)).toEqual(['Invalid value: "IPv6": not configured on this cluster'])
+    expect(completeFamilies({ type: 'ClusterIP', ipFamilyPolicy: 'RequireDualStack' }, 'IPv4').map(e => e.field)).toEqual([
+      'spec.ipFamilyPolicy',
+    ])
+    expect(completeFamilies({ type: 'ClusterIP', ipFamilies: ['IPv6'] }, 'IPv4').map(e => e.message)).toEqual([
+      'Invalid value: "IPv6": not configured on this cluster',
+    ])
   })
 })
 
@@ -45,7 +49,14 @@ describe('small things', () => {
     expect(generateName('web-')).toMatch(/^web-.{5}$/)
   })
   it('durations', () => {
-    expect([parseDuration('1m30s'), parseDuration('1.5h'), parseDuration('250ms'), parseDuration('0'), parseDuration('5'), parseDuration('x')]).toEqual([90_000, 5_400_000, 250, 0, undefined, undefined])
+    expect([
+      parseDuration('1m30s'),
+      parseDuration('1.5h'),
+      parseDuration('250ms'),
+      parseDuration('0'),
+      parseDuration('5'),
+      parseDuration('x'),
+    ]).toEqual([90_000, 5_400_000, 250, 0, undefined, undefined])
   })
   it('accept headers', () => {
     const kubectl = 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json'

@@ -1,11 +1,15 @@
 import { describe, expect, it } from 'vitest'
 import fc from 'fast-check'
-import { parseRequestInfo } from '#control-plane/apiserver/handler/requestinfo.ts'
+import { parseRequestInfo } from '#control-plane/apiserver/chain/requestinfo.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 
 const parse = (method: string, url: string) => {
   const [path = '', query = ''] = url.split('?')
-  const { verb, group, version, namespace, resource, subresource, name, isResource } = parseRequestInfo(method, path, new URLSearchParams(query))
+  const { verb, group, version, namespace, resource, subresource, name, isResource } = parseRequestInfo(
+    method,
+    path,
+    new URLSearchParams(query),
+  )
   return isResource ? [verb, `${group}/${version}`, namespace, resource, name, subresource] : [verb]
 }
 
@@ -35,19 +39,24 @@ describe('request info', () => {
   })
 
   it('of other paths', () => {
-    for (const path of ['/', '/api', '/api/v1', '/apis', '/apis/apps', '/apis/apps/v1', '/version', '/api/v1/watch']) expect(parse('GET', path), path).toEqual(['get'])
+    for (const path of ['/', '/api', '/api/v1', '/apis', '/apis/apps', '/apis/apps/v1', '/version', '/api/v1/watch'])
+      expect(parse('GET', path), path).toEqual(['get'])
   })
 
   it('never fails otherwise than with a 400', () => {
     fc.assert(
-      fc.property(fc.constantFrom('GET', 'POST', 'PUT', 'BREW'), fc.array(fc.oneof(fc.constantFrom('api', 'apis', 'v1', 'namespaces', 'watch', 'pods', '%', '%41', '..', ''), fc.string())), (method, parts) => {
-        try {
-          parseRequestInfo(method, `/${parts.join('/')}`, new URLSearchParams())
-        } catch (e) {
-          expect(e).toBeInstanceOf(StatusError)
-          expect((e as StatusError).code).toBe(400)
-        }
-      }),
+      fc.property(
+        fc.constantFrom('GET', 'POST', 'PUT', 'BREW'),
+        fc.array(fc.oneof(fc.constantFrom('api', 'apis', 'v1', 'namespaces', 'watch', 'pods', '%', '%41', '..', ''), fc.string())),
+        (method, parts) => {
+          try {
+            parseRequestInfo(method, `/${parts.join('/')}`, new URLSearchParams())
+          } catch (e) {
+            expect(e).toBeInstanceOf(StatusError)
+            expect((e as StatusError).code).toBe(400)
+          }
+        },
+      ),
     )
   })
 })

@@ -31,11 +31,15 @@ const number = (n: number): Buffer => {
   b.writeUInt32BE(n >>> 0)
   return b
 }
-const block = (headers: Headers): Buffer => Buffer.concat([number(Object.keys(headers).length), ...Object.entries(headers).flatMap(([k, v]) => [counted(k), counted(v)])])
+const block = (headers: Headers): Buffer =>
+  Buffer.concat([number(Object.keys(headers).length), ...Object.entries(headers).flatMap(([k, v]) => [counted(k), counted(v)])])
 
-const control = (type: number, flags: number, body: Buffer): Buffer => Buffer.concat([Buffer.from([0x80, 3, 0, type]), number((flags << 24) | body.length), body])
-const data = (id: number, bytes: Buffer, fin = false): Buffer => Buffer.concat([number(id), number(((fin ? 1 : 0) << 24) | bytes.length), bytes])
-const open = (id: number, headerBlock: Buffer): Buffer => control(1, 0, Buffer.concat([number(id), number(0), Buffer.alloc(2), headerBlock]))
+const control = (type: number, flags: number, body: Buffer): Buffer =>
+  Buffer.concat([Buffer.from([0x80, 3, 0, type]), number((flags << 24) | body.length), body])
+const data = (id: number, bytes: Buffer, fin = false): Buffer =>
+  Buffer.concat([number(id), number(((fin ? 1 : 0) << 24) | bytes.length), bytes])
+const open = (id: number, headerBlock: Buffer): Buffer =>
+  control(1, 0, Buffer.concat([number(id), number(0), Buffer.alloc(2), headerBlock]))
 
 /** A client's end of a connection: what the server writes is collected. */
 function wire(options: DuplexOptions = {}) {
@@ -52,7 +56,13 @@ function wire(options: DuplexOptions = {}) {
 }
 
 const name = fc.string({ unit: fc.constantFrom(...'abcdefghijk-'), minLength: 1, maxLength: 12 })
-const headerSets = fc.array(fc.dictionary(name, fc.oneof(fc.string({ maxLength: 30 }), fc.string({ minLength: 3000, maxLength: 6000 })), { maxKeys: 6, noNullPrototype: true }), { minLength: 1, maxLength: 12 })
+const headerSets = fc.array(
+  fc.dictionary(name, fc.oneof(fc.string({ maxLength: 30 }), fc.string({ minLength: 3000, maxLength: 6000 })), {
+    maxKeys: 6,
+    noNullPrototype: true,
+  }),
+  { minLength: 1, maxLength: 12 },
+)
 
 describe('headers', () => {
   it('are read from one compressed stream, however long it gets', async () => {
@@ -84,8 +94,15 @@ describe('a connection', () => {
   it('gives every stream its bytes, wherever the frames are cut', async () => {
     const [first, second] = await deflated([{ StreamType: 'stdin' }, { streamtype: 'error', port: '80' }])
     const sent = Buffer.concat([
-      open(1, first!), data(1, Buffer.from('he')), control(4, 0, Buffer.alloc(12)), open(3, second!), data(3, Buffer.alloc(0), true), data(1, Buffer.from('llo')), data(9, Buffer.from('nobody')),
-      control(6, 0, number(7)), data(1, Buffer.from('!'), true),
+      open(1, first!),
+      data(1, Buffer.from('he')),
+      control(4, 0, Buffer.alloc(12)),
+      open(3, second!),
+      data(3, Buffer.alloc(0), true),
+      data(1, Buffer.from('llo')),
+      data(9, Buffer.from('nobody')),
+      control(6, 0, number(7)),
+      data(1, Buffer.from('!'), true),
     ])
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat(sent.length), { maxLength: 30 }), async cuts => {
@@ -114,7 +131,9 @@ describe('a connection', () => {
     const [header] = await deflated([{ streamtype: 'data' }])
     const frame = fc.oneof(
       fc.uint8Array({ maxLength: 40 }).map(b => Buffer.from(b)),
-      fc.tuple(fc.nat(12), fc.nat(255), fc.uint8Array({ maxLength: 20 })).map(([type, flags, body]) => control(type, flags, Buffer.from(body))),
+      fc
+        .tuple(fc.nat(12), fc.nat(255), fc.uint8Array({ maxLength: 20 }))
+        .map(([type, flags, body]) => control(type, flags, Buffer.from(body))),
       fc.nat(5).map(id => open(id, header!)),
       fc.tuple(fc.nat(5), fc.uint8Array({ maxLength: 20 }), fc.boolean()).map(([id, body, fin]) => data(id, Buffer.from(body), fin)),
     )

@@ -3,12 +3,14 @@ import { canSyncAlways, createAuthority, identityOf, mintCreds, natsServerConfig
 
 test('an authority survives JSON, and its credentials tell whose they are', async () => {
   const authority = JSON.parse(JSON.stringify(await createAuthority())) as Awaited<ReturnType<typeof createAuthority>>
-  for (const identity of ['registry', 'system', 'system:apiserver', 'system:node:a.b']) expect(await identityOf(await mintCreds(authority, identity))).toBe(identity)
+  for (const identity of ['registry', 'system', 'system:apiserver', 'system:node:a.b'])
+    expect(await identityOf(await mintCreds(authority, identity))).toBe(identity)
 })
 
 test('acknowledged writes are on disk where the server can do that', async () => {
   const authority = await createAuthority()
-  const config = (serverVersion: string, more = {}) => natsServerConfig(authority, { host: '127.0.0.1', port: 4222, storeDir: '/x', serverVersion, ...more })
+  const config = (serverVersion: string, more = {}) =>
+    natsServerConfig(authority, { host: '127.0.0.1', port: 4222, storeDir: '/x', serverVersion, ...more })
   expect(await config('nats-server: v2.10.27')).toContain('sync_interval: always')
   expect(await config('nats-server: v2.9.10')).not.toContain('sync_interval')
   expect(await config('2.15.1', { sync: false })).not.toContain('sync_interval')

@@ -8,7 +8,7 @@ const theirs = createRequire(import.meta.url)('tweetnacl') as typeof ours
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length })
 
 describe('Ed25519 in the form of tweetnacl', () => {
-  test('keys and signatures are the same, and each accepts the other\'s', () => {
+  test("keys and signatures are the same, and each accepts the other's", () => {
     fc.assert(
       fc.property(bytes(32), fc.uint8Array({ maxLength: 200 }), (seed, message) => {
         const keys = ours.sign.keyPair.fromSeed(seed)

@@ -9,7 +9,10 @@ test('an attempt to connect that is given up ends, also at the server', async ()
   await once(server, 'listening')
   const accepted = once(server, 'connection') as Promise<[Socket]>
   const transport = new TcpTransport()
-  const failed = transport.connect({ hostname: '127.0.0.1', port: (server.address() as AddressInfo).port, tlsName: '' }, {}).then(() => 'connected', (e: unknown) => e)
+  const failed = transport.connect({ hostname: '127.0.0.1', port: (server.address() as AddressInfo).port, tlsName: '' }, {}).then(
+    () => 'connected',
+    (e: unknown) => e,
+  )
   const [socket] = await accepted
   socket.resume()
   await transport.close(new Error('too late'))
@@ -21,7 +24,10 @@ test('an attempt to connect that is given up ends, also at the server', async ()
 test('one that has not reached the server ends as well', async () => {
   const transport = new TcpTransport()
   // Nothing answers there: TEST-NET-1.
-  const failed = transport.connect({ hostname: '192.0.2.1', port: 4222, tlsName: '' }, {}).then(() => 'connected', (e: unknown) => e)
+  const failed = transport.connect({ hostname: '192.0.2.1', port: 4222, tlsName: '' }, {}).then(
+    () => 'connected',
+    (e: unknown) => e,
+  )
   await transport.close(new Error('too late'))
   expect(await failed).toBeInstanceOf(Error)
 })

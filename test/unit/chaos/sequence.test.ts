@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest'
 import { actionKinds, choose, sequence, type Step } from '#control-plane/cli/chaos/sequence.ts'
 
-const first = (seed: number, n: number, kinds: Parameters<typeof sequence>[1] = actionKinds): Step[] => sequence(seed, kinds).take(n).toArray()
+const first = (seed: number, n: number, kinds: Parameters<typeof sequence>[1] = actionKinds): Step[] =>
+  sequence(seed, kinds).take(n).toArray()
 
 test('the same seed gives the same sequence, another one another', () => {
   expect(first(7, 50)).toEqual(first(7, 50))

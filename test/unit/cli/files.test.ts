@@ -9,7 +9,16 @@ import { withLock } from '#control-plane/cli/lock.ts'
 import { newNode, prepareCluster } from '#control-plane/cli/local-cluster.ts'
 import { ensureCertificates } from '#control-plane/cli/pki.ts'
 import { isAlive, readRecord, terminate, writeRecord } from '#control-plane/cli/process.ts'
-import { addresses, addressesOf, firstService, makeStateDir, readCluster, stateDir, writeCluster, type StateDir } from '#control-plane/cli/state.ts'
+import {
+  addresses,
+  addressesOf,
+  firstService,
+  makeStateDir,
+  readCluster,
+  stateDir,
+  writeCluster,
+  type StateDir,
+} from '#control-plane/cli/state.ts'
 
 const single = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
 let dir: StateDir
@@ -80,7 +89,12 @@ describe('cluster.json', () => {
     expect(addresses(2).nodeIP(127)).toBe('10.130.255.137')
     expect(addresses(2).podCIDR(127)).toBe('10.130.127.0/24')
     const onHost = addressesOf({ index: 99, host: { address: '192.0.2.5', natsPort: 4333 } })
-    expect([onHost.services, firstService(onHost), onHost.nodeIP(1), onHost.nats]).toEqual(['127.131.0.0/16', '127.131.0.1', '192.0.2.5', { host: '127.0.0.1', port: 4333 }])
+    expect([onHost.services, firstService(onHost), onHost.nodeIP(1), onHost.nats]).toEqual([
+      '127.131.0.0/16',
+      '127.131.0.1',
+      '192.0.2.5',
+      { host: '127.0.0.1', port: 4333 },
+    ])
   })
 })
 

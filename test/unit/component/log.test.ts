@@ -11,6 +11,10 @@ const script = `
   process.stderr.write('alive')`
 
 test('a log that cannot be written for lack of space ends nobody', async () => {
-  const ran = await execa(process.execPath, ['--input-type=module-typescript', '-e', script], { stdout: { file: '/dev/full' }, reject: false, timeout: 20_000 })
+  const ran = await execa(process.execPath, ['--input-type=module-typescript', '-e', script], {
+    stdout: { file: '/dev/full' },
+    reject: false,
+    timeout: 20_000,
+  })
   expect(ran).toMatchObject({ exitCode: 0, stderr: 'alive' })
 })

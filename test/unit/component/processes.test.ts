@@ -5,7 +5,10 @@ import { killMarked, markedByPs, processStartTime, processUsage, processesMarked
 
 test('marked processes are found in whatever session, and all are killed', async () => {
   const entry = `COX_TEST_MARK=${process.pid}-${Math.random()}`
-  const child = spawn('sh', ['-c', 'setsid sleep 4711 & sleep 4712 & echo up; wait'], { stdio: ['ignore', 'pipe', 'ignore'], env: { PATH: process.env['PATH'], [entry.split('=')[0]!]: entry.split('=')[1]! } })
+  const child = spawn('sh', ['-c', 'setsid sleep 4711 & sleep 4712 & echo up; wait'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+    env: { PATH: process.env['PATH'], [entry.split('=')[0]!]: entry.split('=')[1]! },
+  })
   const ended = once(child, 'close')
   await expect.poll(() => processesMarked(entry).length).toBe(3)
   expect(processStartTime(child.pid!)).toBeGreaterThan(0)

@@ -11,7 +11,13 @@ import type { Kind } from '#shared/api/resource.ts'
 const object = (uid: string, owner?: string, over: object = {}, ownerKind = 'ReplicaSet', apiVersion = 'apps/v1'): KubeObject => ({
   apiVersion: '',
   kind: '',
-  metadata: { uid, name: uid, namespace: 'ns', ...(owner ? { ownerReferences: [{ apiVersion, kind: ownerKind, name: owner, uid: owner, blockOwnerDeletion: true }] } : {}), ...over },
+  metadata: {
+    uid,
+    name: uid,
+    namespace: 'ns',
+    ...(owner ? { ownerReferences: [{ apiVersion, kind: ownerKind, name: owner, uid: owner, blockOwnerDeletion: true }] } : {}),
+    ...over,
+  },
 })
 const rs = (o: KubeObject) => nodeOf(replicaSets as Kind, o)
 const pod = (o: KubeObject) => nodeOf(pods as Kind, o)
@@ -53,7 +59,18 @@ test('an orphaning deletion is carried out', () => {
 test('conditions of a terminating namespace', () => {
   const namespace = { metadata: {}, status: { phase: 'Terminating' } } as unknown as Namespace
   const nothing = { remaining: new Map(), finalizers: new Map(), discovery: undefined, content: [] }
-  const busy = conditionsAfter(namespace, { ...nothing, remaining: new Map([['pods.', 1], ['configmaps.', 2]]), finalizers: new Map([['x/y', 2]]) }, 0)
+  const busy = conditionsAfter(
+    namespace,
+    {
+      ...nothing,
+      remaining: new Map([
+        ['pods.', 1],
+        ['configmaps.', 2],
+      ]),
+      finalizers: new Map([['x/y', 2]]),
+    },
+    0,
+  )
   expect(busy.map(c => `${c.type} ${c.status} ${c.reason} ${c.message}`)).toEqual([
     'NamespaceDeletionDiscoveryFailure False ResourcesDiscovered All resources successfully discovered',
     'NamespaceDeletionGroupVersionParsingFailure False ParsedGroupVersions All legacy kube types successfully parsed',
@@ -62,12 +79,26 @@ test('conditions of a terminating namespace', () => {
     'NamespaceFinalizersRemaining True SomeFinalizersRemain Some content in the namespace has finalizers remaining: x/y in 2 resource instances',
   ])
   const next = { ...namespace, status: { ...namespace.status, conditions: busy } }
-  expect(conditionsAfter(next, { ...nothing, remaining: new Map([['configmaps.', 2], ['pods.', 1]]), finalizers: new Map([['x/y', 2]]) }, 9)).toBe(busy)
+  expect(
+    conditionsAfter(
+      next,
+      {
+        ...nothing,
+        remaining: new Map([
+          ['configmaps.', 2],
+          ['pods.', 1],
+        ]),
+        finalizers: new Map([['x/y', 2]]),
+      },
+      9,
+    ),
+  ).toBe(busy)
   expect(conditionsAfter(next, nothing, 9).map(c => c.status)).toEqual(['False', 'False', 'False', 'False', 'False'])
 })
 
 test('ended pods beyond the threshold go, evicted ones first, then the oldest', () => {
-  const ended = (name: string, created: string, reason?: string) => ({ metadata: { name, creationTimestamp: created }, status: { phase: 'Failed', reason } }) as unknown as Pod
+  const ended = (name: string, created: string, reason?: string) =>
+    ({ metadata: { name, creationTimestamp: created }, status: { phase: 'Failed', reason } }) as unknown as Pod
   const list = [ended('new', '3'), ended('old', '1'), ended('evicted', '4', 'Evicted'), ended('mid', '2')]
   expect(surplus(list, 2).map(p => p.metadata.name)).toEqual(['evicted', 'old'])
   expect(surplus(list, 4)).toEqual([])

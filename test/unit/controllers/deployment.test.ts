@@ -3,7 +3,19 @@ import { expect, test } from 'vitest'
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import { desiredReplicas, sizeAnnotations, syncedAnnotations } from '#control-plane/controller-manager/deployment/annotations.ts'
-import { fenceposts, maxSurge, maxUnavailable, newSize, scaleAll, scaleNew, scaleOld, sizeOf, totalAvailable, totalSize, type Scaling } from '#control-plane/controller-manager/deployment/rolling.ts'
+import {
+  fenceposts,
+  maxSurge,
+  maxUnavailable,
+  newSize,
+  scaleAll,
+  scaleNew,
+  scaleOld,
+  sizeOf,
+  totalAvailable,
+  totalSize,
+  type Scaling,
+} from '#control-plane/controller-manager/deployment/rolling.ts'
 import { isComplete, isTimedOut, rolloutStatus, withCondition } from '#control-plane/controller-manager/deployment/status.ts'
 import { findNew, newReplicaSet, sameTemplate } from '#control-plane/controller-manager/deployment/template.ts'
 
@@ -39,60 +51,78 @@ test.each([
   expect(fenceposts(deployment(replicas, surge, unavailable))).toEqual({ surge: s, unavailable: u })
 })
 
-const limit = fc.oneof(fc.integer({ min: 0, max: 6 }), fc.integer({ min: 0, max: 100 }).map(n => `${n}%`))
+const limit = fc.oneof(
+  fc.integer({ min: 0, max: 6 }),
+  fc.integer({ min: 0, max: 100 }).map(n => `${n}%`),
+)
 
 test('a rolling update keeps its limits at every step and always ends, whatever order pods become available in', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 20 }), limit, limit, fc.array(fc.integer({ min: 0, max: 8 }), { maxLength: 3 }), fc.infiniteStream(fc.nat(5)), (replicas, surge, unavailable, oldSizes, luck) => {
-      const d = deployment(replicas, surge, unavailable)
-      // The deployment was healthy before: its old sets hold what it wants.
-      const old = oldSizes.map((n, i) => set(`old-${i}`, n))
-      const present = totalSize(old)
-      if (present < replicas) old.push(set('old-rest', replicas - present))
-      const newRS = set('new', 0)
-      newRS.spec.replicas = newSize(d, old, 0)
-      newRS.status!.availableReplicas = 0
-      const ceiling = Math.max(replicas + maxSurge(d), present)
-      const floor = replicas - maxUnavailable(d)
-      const apply = ({ rs, replicas }: Scaling) => {
-        rs.spec.replicas = replicas
-        // Replica sets give up pods that are not available first.
-        rs.status = { ...rs.status!, replicas, availableReplicas: Math.min(rs.status!.availableReplicas!, replicas) }
-      }
-      const random = luck[Symbol.iterator]()
-      let steps = 0
-      while (totalSize(old) > 0 || sizeOf(newRS) !== replicas || newRS.status!.availableReplicas !== replicas) {
-        if (++steps > 500) throw new Error(`does not end: new ${sizeOf(newRS)}/${newRS.status!.availableReplicas}, old ${old.map(o => `${sizeOf(o)}/${o.status!.availableReplicas}`).join(' ')}`)
-        const up = scaleNew(d, newRS, old)
-        if (up) apply(up)
-        else scaleOld(d, newRS, old).forEach(apply)
-        expect(totalSize([...old, newRS])).toBeLessThanOrEqual(ceiling)
-        expect(totalAvailable([...old, newRS])).toBeGreaterThanOrEqual(Math.min(floor, replicas))
-        // Some of the new pods become available; now and then none does.
-        const ready = Math.min(sizeOf(newRS), newRS.status!.availableReplicas! + (random.next().value as number))
-        newRS.status = { ...newRS.status!, replicas: sizeOf(newRS), availableReplicas: ready }
-      }
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 20 }),
+      limit,
+      limit,
+      fc.array(fc.integer({ min: 0, max: 8 }), { maxLength: 3 }),
+      fc.infiniteStream(fc.nat(5)),
+      (replicas, surge, unavailable, oldSizes, luck) => {
+        const d = deployment(replicas, surge, unavailable)
+        // The deployment was healthy before: its old sets hold what it wants.
+        const old = oldSizes.map((n, i) => set(`old-${i}`, n))
+        const present = totalSize(old)
+        if (present < replicas) old.push(set('old-rest', replicas - present))
+        const newRS = set('new', 0)
+        newRS.spec.replicas = newSize(d, old, 0)
+        newRS.status!.availableReplicas = 0
+        const ceiling = Math.max(replicas + maxSurge(d), present)
+        const floor = replicas - maxUnavailable(d)
+        const apply = ({ rs, replicas }: Scaling) => {
+          rs.spec.replicas = replicas
+          // Replica sets give up pods that are not available first.
+          rs.status = { ...rs.status!, replicas, availableReplicas: Math.min(rs.status!.availableReplicas!, replicas) }
+        }
+        const random = luck[Symbol.iterator]()
+        let steps = 0
+        while (totalSize(old) > 0 || sizeOf(newRS) !== replicas || newRS.status!.availableReplicas !== replicas) {
+          if (++steps > 500)
+            throw new Error(
+              `does not end: new ${sizeOf(newRS)}/${newRS.status!.availableReplicas}, old ${old.map(o => `${sizeOf(o)}/${o.status!.availableReplicas}`).join(' ')}`,
+            )
+          const up = scaleNew(d, newRS, old)
+          if (up) apply(up)
+          else scaleOld(d, newRS, old).forEach(apply)
+          expect(totalSize([...old, newRS])).toBeLessThanOrEqual(ceiling)
+          expect(totalAvailable([...old, newRS])).toBeGreaterThanOrEqual(Math.min(floor, replicas))
+          // Some of the new pods become available; now and then none does.
+          const ready = Math.min(sizeOf(newRS), newRS.status!.availableReplicas! + (random.next().value as number))
+          newRS.status = { ...newRS.status!, replicas: sizeOf(newRS), availableReplicas: ready }
+        }
+      },
+    ),
   )
 })
 
 test('scaling during a rolling update gives out exactly the difference, in proportion', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 0, max: 30 }), fc.integer({ min: 1, max: 30 }), fc.array(fc.integer({ min: 1, max: 15 }), { minLength: 2, maxLength: 4 }), (replicas, before, sizes) => {
-      const d = deployment(replicas, '25%', '25%')
-      const max = before + maxSurge(deployment(before, '25%', '25%'))
-      const sets = sizes.map((n, i) => set(`rs-${i}`, n, 0))
-      for (const rs of sets) rs.metadata.annotations = sizeAnnotations(before, max)
-      const plan = scaleAll(d, sets[0], sets.slice(1), desiredReplicas)
-      expect(plan.every(p => p.replicas >= 0)).toBe(true)
-      const wantedTotal = replicas > 0 ? replicas + maxSurge(d) : 0
-      const total = plan.reduce((n, p) => n + p.replicas, 0)
-      expect(total === wantedTotal || plan.some(p => p.replicas === 0)).toBe(true)
-    }),
+    fc.property(
+      fc.integer({ min: 0, max: 30 }),
+      fc.integer({ min: 1, max: 30 }),
+      fc.array(fc.integer({ min: 1, max: 15 }), { minLength: 2, maxLength: 4 }),
+      (replicas, before, sizes) => {
+        const d = deployment(replicas, '25%', '25%')
+        const max = before + maxSurge(deployment(before, '25%', '25%'))
+        const sets = sizes.map((n, i) => set(`rs-${i}`, n, 0))
+        for (const rs of sets) rs.metadata.annotations = sizeAnnotations(before, max)
+        const plan = scaleAll(d, sets[0], sets.slice(1), desiredReplicas)
+        expect(plan.every(p => p.replicas >= 0)).toBe(true)
+        const wantedTotal = replicas > 0 ? replicas + maxSurge(d) : 0
+        const total = plan.reduce((n, p) => n + p.replicas, 0)
+        expect(total === wantedTotal || plan.some(p => p.replicas === 0)).toBe(true)
+      },
+    ),
   )
 })
 
-test('upstream\'s example: from 10 to 15 while 5 old and 8 new pods exist', () => {
+test("upstream's example: from 10 to 15 while 5 old and 8 new pods exist", () => {
   const d = deployment(15, 3, 2)
   const [oldRS, newRS] = [set('old', 5), set('new', 8, 0)]
   for (const rs of [oldRS, newRS]) rs.metadata.annotations = sizeAnnotations(10, 13)
@@ -127,10 +157,22 @@ test('a new replica set carries the hash in name, labels and selector; a collisi
 })
 
 test('revisions rise, and those before are remembered', () => {
-  const d = { ...deployment(1, 1, 1), metadata: { name: 'web', annotations: { note: 'n', 'deployment.kubernetes.io/revision': '7', 'kubectl.kubernetes.io/last-applied-configuration': '{}' } } } as unknown as Deployment
+  const d = {
+    ...deployment(1, 1, 1),
+    metadata: {
+      name: 'web',
+      annotations: { note: 'n', 'deployment.kubernetes.io/revision': '7', 'kubectl.kubernetes.io/last-applied-configuration': '{}' },
+    },
+  } as unknown as Deployment
   const rs = { metadata: { annotations: { 'deployment.kubernetes.io/revision': '1' } } }
-  expect(syncedAnnotations(d, rs, 3)).toEqual({ note: 'n', 'deployment.kubernetes.io/revision': '3', 'deployment.kubernetes.io/revision-history': '1' })
-  expect(syncedAnnotations(d, { metadata: { annotations: syncedAnnotations(d, rs, 3) } }, 2)).toMatchObject({ 'deployment.kubernetes.io/revision': '3' })
+  expect(syncedAnnotations(d, rs, 3)).toEqual({
+    note: 'n',
+    'deployment.kubernetes.io/revision': '3',
+    'deployment.kubernetes.io/revision-history': '1',
+  })
+  expect(syncedAnnotations(d, { metadata: { annotations: syncedAnnotations(d, rs, 3) } }, 2)).toMatchObject({
+    'deployment.kubernetes.io/revision': '3',
+  })
 })
 
 test('conditions of a rollout: progressing, complete, timed out', () => {
@@ -140,22 +182,42 @@ test('conditions of a rollout: progressing, complete, timed out', () => {
   const first = rolloutStatus(d, [newRS], newRS, t0)
   const progressing = first.conditions!.find(c => c.type === 'Progressing')
   expect(progressing).toMatchObject({ status: 'True', reason: 'ReplicaSetUpdated', message: 'ReplicaSet "new" is progressing.' })
-  expect(first.conditions!.find(c => c.type === 'Available')).toMatchObject({ status: 'False', reason: 'MinimumReplicasUnavailable', message: 'Deployment does not have minimum availability.' })
+  expect(first.conditions!.find(c => c.type === 'Available')).toMatchObject({
+    status: 'False',
+    reason: 'MinimumReplicasUnavailable',
+    message: 'Deployment does not have minimum availability.',
+  })
   expect(isTimedOut({ ...d, status: first }, first, t0 + 600_000)).toBe(false)
   const late = rolloutStatus({ ...d, status: first }, [newRS], newRS, t0 + 601_000)
-  expect(late.conditions!.find(c => c.type === 'Progressing')).toMatchObject({ status: 'False', reason: 'ProgressDeadlineExceeded', message: 'ReplicaSet "new" has timed out progressing.' })
+  expect(late.conditions!.find(c => c.type === 'Progressing')).toMatchObject({
+    status: 'False',
+    reason: 'ProgressDeadlineExceeded',
+    message: 'ReplicaSet "new" has timed out progressing.',
+  })
   newRS.status!.availableReplicas = 2
   const done = rolloutStatus({ ...d, status: first }, [newRS], newRS, t0 + 5000)
   expect(isComplete(d, done)).toBe(true)
-  expect(done.conditions!.find(c => c.type === 'Progressing')).toMatchObject({ status: 'True', reason: 'NewReplicaSetAvailable', lastTransitionTime: '2026-01-01T00:00:00Z', lastUpdateTime: '2026-01-01T00:00:05Z' })
+  expect(done.conditions!.find(c => c.type === 'Progressing')).toMatchObject({
+    status: 'True',
+    reason: 'NewReplicaSetAvailable',
+    lastTransitionTime: '2026-01-01T00:00:00Z',
+    lastUpdateTime: '2026-01-01T00:00:05Z',
+  })
   // Later hiccups of pods are no rollout.
   newRS.status!.availableReplicas = 1
-  expect(rolloutStatus({ ...d, status: done }, [newRS], newRS, t0 + 9000).conditions!.find(c => c.type === 'Progressing')).toEqual(done.conditions!.find(c => c.type === 'Progressing'))
+  expect(rolloutStatus({ ...d, status: done }, [newRS], newRS, t0 + 9000).conditions!.find(c => c.type === 'Progressing')).toEqual(
+    done.conditions!.find(c => c.type === 'Progressing'),
+  )
 })
 
 test('a condition moves its transition time with its status only', () => {
   const a = withCondition({}, 'Available', 'True', 'r', 'm', 0)
   expect(withCondition(a, 'Available', 'True', 'r', 'other', 1000)).toBe(a)
-  expect(withCondition(a, 'Available', 'True', 'r2', 'm', 1000).conditions![0]).toMatchObject({ lastTransitionTime: '1970-01-01T00:00:00Z', lastUpdateTime: '1970-01-01T00:00:01Z' })
-  expect(withCondition(a, 'Available', 'False', 'r', 'm', 1000).conditions![0]).toMatchObject({ lastTransitionTime: '1970-01-01T00:00:01Z' })
+  expect(withCondition(a, 'Available', 'True', 'r2', 'm', 1000).conditions![0]).toMatchObject({
+    lastTransitionTime: '1970-01-01T00:00:00Z',
+    lastUpdateTime: '1970-01-01T00:00:01Z',
+  })
+  expect(withCondition(a, 'Available', 'False', 'r', 'm', 1000).conditions![0]).toMatchObject({
+    lastTransitionTime: '1970-01-01T00:00:01Z',
+  })
 })

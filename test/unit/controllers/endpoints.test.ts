@@ -9,16 +9,41 @@ import { backends } from '#control-plane/controller-manager/endpoints/endpoints.
 import { changes, endpointOf, groupByPorts, newSlice, portsOf, type PortGroup } from '#control-plane/controller-manager/endpoints/slices.ts'
 import { repack, truncate } from '#control-plane/controller-manager/endpoints/subsets.ts'
 
-const pod = (name: string, over: { ready?: boolean; deleting?: boolean; phase?: string; ip?: string; ports?: { name: string; containerPort: number; protocol?: string }[] } = {}): Pod =>
+const pod = (
+  name: string,
+  over: {
+    ready?: boolean
+    deleting?: boolean
+    phase?: string
+    ip?: string
+    ports?: { name: string; containerPort: number; protocol?: string }[]
+  } = {},
+): Pod =>
   ({
-    metadata: { name, namespace: 'ns', uid: `u-${name}`, labels: { app: 'web' }, ...(over.deleting ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {}) },
+    metadata: {
+      name,
+      namespace: 'ns',
+      uid: `u-${name}`,
+      labels: { app: 'web' },
+      ...(over.deleting ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {}),
+    },
     spec: { nodeName: 'n1', containers: [{ name: 'c', ports: over.ports ?? [{ name: 'http', containerPort: 8080 }] }] },
-    status: { phase: over.phase ?? 'Running', podIP: over.ip ?? '10.0.0.1', conditions: [{ type: 'Ready', status: over.ready === false ? 'False' : 'True' }] },
+    status: {
+      phase: over.phase ?? 'Running',
+      podIP: over.ip ?? '10.0.0.1',
+      conditions: [{ type: 'Ready', status: over.ready === false ? 'False' : 'True' }],
+    },
   }) as unknown as Pod
 const service = (spec: object = {}): Service =>
   ({
     metadata: { name: 'web', namespace: 'ns', uid: 's', labels: { tier: 'front' } },
-    spec: { clusterIP: '10.96.0.1', selector: { app: 'web' }, ipFamilies: ['IPv4'], ports: [{ name: 'http', port: 80, targetPort: 'http', protocol: 'TCP' }], ...spec },
+    spec: {
+      clusterIP: '10.96.0.1',
+      selector: { app: 'web' },
+      ipFamilies: ['IPv4'],
+      ports: [{ name: 'http', port: 80, targetPort: 'http', protocol: 'TCP' }],
+      ...spec,
+    },
   }) as unknown as Service
 
 test('which pods a service has, and which of them may serve', () => {
@@ -33,7 +58,12 @@ test('which pods a service has, and which of them may serve', () => {
 })
 
 test('ports by number and by name and protocol', () => {
-  const p = pod('a', { ports: [{ name: 'x', containerPort: 53, protocol: 'UDP' }, { name: 'x', containerPort: 54 }] })
+  const p = pod('a', {
+    ports: [
+      { name: 'x', containerPort: 53, protocol: 'UDP' },
+      { name: 'x', containerPort: 54 },
+    ],
+  })
   expect(targetPort(p, { port: 80, targetPort: 'x', protocol: 'UDP' })).toBe(53)
   expect(targetPort(p, { port: 80, targetPort: 'x' })).toBe(54)
   expect(targetPort(p, { port: 80, targetPort: 'y' })).toBeUndefined()
@@ -47,23 +77,46 @@ test('conditions of an endpoint', () => {
   expect(of(pod('a'))).toEqual({ ready: true, serving: true, terminating: false })
   expect(of(pod('a', { ready: false }))).toEqual({ ready: false, serving: false, terminating: false })
   expect(of(pod('a', { deleting: true }))).toEqual({ ready: false, serving: true, terminating: true })
-  expect(of(pod('a', { ready: false, deleting: true }), { publishNotReadyAddresses: true })).toEqual({ ready: true, serving: false, terminating: true })
-  expect(endpointOf(pod('a'), service(), node, 'IPv4')).toMatchObject({ addresses: ['10.0.0.1'], nodeName: 'n1', zone: 'z', targetRef: { kind: 'Pod', namespace: 'ns', name: 'a', uid: 'u-a' } })
+  expect(of(pod('a', { ready: false, deleting: true }), { publishNotReadyAddresses: true })).toEqual({
+    ready: true,
+    serving: false,
+    terminating: true,
+  })
+  expect(endpointOf(pod('a'), service(), node, 'IPv4')).toMatchObject({
+    addresses: ['10.0.0.1'],
+    nodeName: 'n1',
+    zone: 'z',
+    targetRef: { kind: 'Pod', namespace: 'ns', name: 'a', uid: 'u-a' },
+  })
 })
 
-const endpoint = (id: number, ready = true): Endpoint => ({ addresses: [`10.0.0.${id}`], conditions: { ready }, targetRef: { kind: 'Pod', name: `p${id}`, uid: `u${id}`, namespace: 'ns' } })
+const endpoint = (id: number, ready = true): Endpoint => ({
+  addresses: [`10.0.0.${id}`],
+  conditions: { ready },
+  targetRef: { kind: 'Pod', name: `p${id}`, uid: `u${id}`, namespace: 'ns' },
+})
 const ports = (n: number) => [{ name: '', protocol: 'TCP', port: n }]
 let names = 0
-const stored = (g: PortGroup): EndpointSlice => ({ ...newSlice(service(), 'IPv4', g, ''), metadata: { name: `s${names++}` } }) as EndpointSlice
+const stored = (g: PortGroup): EndpointSlice =>
+  ({ ...newSlice(service(), 'IPv4', g, ''), metadata: { name: `s${names++}` } }) as EndpointSlice
 
 test('slices end up with exactly the wanted endpoints, none too large, and a second look changes nothing', () => {
-  const wanted = fc.array(fc.record({ port: fc.constantFrom(80, 81), ids: fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { maxLength: 12 }), ready: fc.boolean() }), { maxLength: 3 })
+  const wanted = fc.array(
+    fc.record({
+      port: fc.constantFrom(80, 81),
+      ids: fc.uniqueArray(fc.integer({ min: 1, max: 12 }), { maxLength: 12 }),
+      ready: fc.boolean(),
+    }),
+    { maxLength: 3 },
+  )
   fc.assert(
     fc.property(fc.array(wanted, { minLength: 1, maxLength: 4 }), rounds => {
       let slices: EndpointSlice[] = []
       const step = (groups: PortGroup[]) => {
         const c = changes(slices, groups, 4)
-        slices = slices.filter(s => !c.delete.includes(s)).map(s => ({ ...s, endpoints: c.update.find(u => u.slice === s)?.endpoints ?? s.endpoints }))
+        slices = slices
+          .filter(s => !c.delete.includes(s))
+          .map(s => ({ ...s, endpoints: c.update.find(u => u.slice === s)?.endpoints ?? s.endpoints }))
         slices.push(...c.create.map(stored))
         return c.create.length + c.update.length + c.delete.length
       }
@@ -72,7 +125,9 @@ test('slices end up with exactly the wanted endpoints, none too large, and a sec
         const unique = [...new Map(items.map(i => [`${i.ports[0]!.port} ${i.endpoint.addresses[0]}`, i])).values()]
         const groups = groupByPorts(unique)
         step(groups)
-        const shown = slices.flatMap(s => (s.endpoints ?? []).map(e => `${s.ports![0]!.port} ${e.addresses[0]} ${e.conditions!.ready}`)).sort()
+        const shown = slices
+          .flatMap(s => (s.endpoints ?? []).map(e => `${s.ports![0]!.port} ${e.addresses[0]} ${e.conditions!.ready}`))
+          .sort()
         expect(shown).toEqual(unique.map(i => `${i.ports[0]!.port} ${i.endpoint.addresses[0]} ${i.endpoint.conditions!.ready}`).sort())
         expect(slices.every(s => (s.endpoints ?? []).length <= 4)).toBe(true)
         expect(slices.length).toBeGreaterThan(0)
@@ -91,10 +146,20 @@ test('one more endpoint goes to a slice with room; others are left alone', () =>
 })
 
 test('a slice is labelled and owned', () => {
-  const slice = newSlice(service({ clusterIP: 'None' }), 'IPv4', { ports: portsOf(pod('a'), service()), endpoints: [] }, '2026-01-01T00:00:00Z')
+  const slice = newSlice(
+    service({ clusterIP: 'None' }),
+    'IPv4',
+    { ports: portsOf(pod('a'), service()), endpoints: [] },
+    '2026-01-01T00:00:00Z',
+  )
   expect(slice.metadata).toMatchObject({
     generateName: 'web-',
-    labels: { tier: 'front', 'kubernetes.io/service-name': 'web', 'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io', 'service.kubernetes.io/headless': '' },
+    labels: {
+      tier: 'front',
+      'kubernetes.io/service-name': 'web',
+      'endpointslice.kubernetes.io/managed-by': 'endpointslice-controller.k8s.io',
+      'service.kubernetes.io/headless': '',
+    },
     annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-01T00:00:00Z' },
     ownerReferences: [{ apiVersion: 'v1', kind: 'Service', name: 'web', uid: 's', controller: true, blockOwnerDeletion: true }],
   })
@@ -102,10 +167,24 @@ test('a slice is labelled and owned', () => {
 })
 
 test('subsets gather addresses with equal ports, sorted, ready ones apart', () => {
-  const two = service({ ports: [{ name: 'b', port: 81, targetPort: 8081 }, { name: 'a', port: 80, targetPort: 8080 }] })
+  const two = service({
+    ports: [
+      { name: 'b', port: 81, targetPort: 8081 },
+      { name: 'a', port: 80, targetPort: 8080 },
+    ],
+  })
   const members = [pod('z', { ip: '10.0.0.9' }), pod('y', { ip: '10.0.0.2' }), pod('x', { ip: '10.0.0.3', ready: false })]
   const subsets = repack(backends(two, members))
-  expect(subsets).toMatchObject([{ addresses: [{ ip: '10.0.0.2', nodeName: 'n1' }, { ip: '10.0.0.9' }], notReadyAddresses: [{ ip: '10.0.0.3' }], ports: [{ name: 'a', port: 8080 }, { name: 'b', port: 8081 }] }])
+  expect(subsets).toMatchObject([
+    {
+      addresses: [{ ip: '10.0.0.2', nodeName: 'n1' }, { ip: '10.0.0.9' }],
+      notReadyAddresses: [{ ip: '10.0.0.3' }],
+      ports: [
+        { name: 'a', port: 8080 },
+        { name: 'b', port: 8081 },
+      ],
+    },
+  ])
   expect(repack(backends(two, [...members].reverse()))).toEqual(subsets)
   expect(truncate(subsets, 2)).toMatchObject({ cut: true, subsets: [{ addresses: [{ ip: '10.0.0.2' }, { ip: '10.0.0.9' }] }] })
   expect(repack(backends(service({ clusterIP: 'None', ports: [] }), [pod('a')]))).toMatchObject([{ addresses: [{ ip: '10.0.0.1' }] }])

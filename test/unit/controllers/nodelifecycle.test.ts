@@ -6,9 +6,18 @@ import { stay } from '#control-plane/controller-manager/nodelifecycle/taintevict
 import { toleratesTaint } from '#shared/scheduling/taints.ts'
 import { disruption, noExecuteKey, noScheduleKeys, withTaints, zoneState } from '#control-plane/controller-manager/nodelifecycle/taints.ts'
 
-const node = (name: string, ready: string | undefined, over: { taints?: object[]; unschedulable?: boolean; zone?: string; heartbeat?: string } = {}): Node =>
+const node = (
+  name: string,
+  ready: string | undefined,
+  over: { taints?: object[]; unschedulable?: boolean; zone?: string; heartbeat?: string } = {},
+): Node =>
   ({
-    metadata: { name, uid: name, creationTimestamp: '2026-01-01T00:00:00Z', labels: over.zone ? { 'topology.kubernetes.io/zone': over.zone } : {} },
+    metadata: {
+      name,
+      uid: name,
+      creationTimestamp: '2026-01-01T00:00:00Z',
+      labels: over.zone ? { 'topology.kubernetes.io/zone': over.zone } : {},
+    },
     spec: { taints: over.taints, unschedulable: over.unschedulable },
     status: { conditions: ready ? [{ type: 'Ready', status: ready, lastHeartbeatTime: over.heartbeat ?? 't0' }] : [] },
   }) as unknown as Node
@@ -36,21 +45,35 @@ test('conditions of a silent node', () => {
     lastHeartbeatTime: 't0',
     lastTransitionTime: '2026-01-02T00:00:00Z',
   })
-  expect(silent.find(c => c.type === 'PIDPressure')).toMatchObject({ status: 'Unknown', reason: 'NodeStatusNeverUpdated', message: 'Kubelet never posted node status.' })
+  expect(silent.find(c => c.type === 'PIDPressure')).toMatchObject({
+    status: 'Unknown',
+    reason: 'NodeStatusNeverUpdated',
+    message: 'Kubelet never posted node status.',
+  })
   const again = { ...node('a', 'True'), status: { conditions: silent } } as Node
   expect(silentConditions(again, t + 1000)).toBe(silent)
 })
 
 test('taints follow conditions; those of others stay', () => {
-  expect(noScheduleKeys(node('a', 'Unknown', { unschedulable: true }))).toEqual(['node.kubernetes.io/unreachable', 'node.kubernetes.io/unschedulable'])
+  expect(noScheduleKeys(node('a', 'Unknown', { unschedulable: true }))).toEqual([
+    'node.kubernetes.io/unreachable',
+    'node.kubernetes.io/unschedulable',
+  ])
   expect(noExecuteKey(node('a', 'False'))).toBe('node.kubernetes.io/not-ready')
   expect(noExecuteKey(node('a', undefined))).toBeUndefined()
   const fresh = { key: 'node.kubernetes.io/not-ready', effect: 'NoSchedule' }
-  expect([noScheduleKeys(node('a', undefined, { taints: [fresh] })), noScheduleKeys(node('a', 'True', { taints: [fresh] }))]).toEqual([[fresh.key], []])
+  expect([noScheduleKeys(node('a', undefined, { taints: [fresh] })), noScheduleKeys(node('a', 'True', { taints: [fresh] }))]).toEqual([
+    [fresh.key],
+    [],
+  ])
   const own = { key: 'mine', effect: 'NoExecute' }
   const n = node('a', 'Unknown', { taints: [own, { key: 'node.kubernetes.io/not-ready', effect: 'NoExecute' }] })
   const taints = withTaints(n, ['node.kubernetes.io/unreachable'], 'node.kubernetes.io/unreachable', 0)
-  expect(taints!.map(t => `${t.key}:${t.effect}`)).toEqual(['mine:NoExecute', 'node.kubernetes.io/unreachable:NoSchedule', 'node.kubernetes.io/unreachable:NoExecute'])
+  expect(taints!.map(t => `${t.key}:${t.effect}`)).toEqual([
+    'mine:NoExecute',
+    'node.kubernetes.io/unreachable:NoSchedule',
+    'node.kubernetes.io/unreachable:NoExecute',
+  ])
   const same = { ...n, spec: { taints } } as Node
   expect(withTaints(same, ['node.kubernetes.io/unreachable'], 'node.kubernetes.io/unreachable', 9)).toBe(taints)
   expect(withTaints(same, [], undefined, 9)).toEqual([own])
@@ -71,7 +94,12 @@ test('zones: one that is dark altogether, one that is half gone, and when everyt
 test('how long a pod may stay', () => {
   const taint = { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute' }
   const other = { key: 'k', value: 'v', effect: 'NoExecute' }
-  const t = (key: string, tolerationSeconds?: number) => ({ key, operator: 'Exists', effect: 'NoExecute', ...(tolerationSeconds === undefined ? {} : { tolerationSeconds }) })
+  const t = (key: string, tolerationSeconds?: number) => ({
+    key,
+    operator: 'Exists',
+    effect: 'NoExecute',
+    ...(tolerationSeconds === undefined ? {} : { tolerationSeconds }),
+  })
   expect(stay([], [taint])).toBe(0)
   expect(stay([t(taint.key, 300)], [taint])).toBe(300_000)
   expect(stay([t(taint.key)], [taint])).toBeUndefined()

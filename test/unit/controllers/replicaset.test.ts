@@ -19,9 +19,18 @@ interface Shape {
 }
 const pod = ({ name, node, phase = 'Running', ready, cost, restarts = 0, created = '2026-01-01T00:00:00Z' }: Shape): Pod =>
   ({
-    metadata: { name, uid: name, creationTimestamp: created, annotations: cost ? { 'controller.kubernetes.io/pod-deletion-cost': cost } : {} },
+    metadata: {
+      name,
+      uid: name,
+      creationTimestamp: created,
+      annotations: cost ? { 'controller.kubernetes.io/pod-deletion-cost': cost } : {},
+    },
     spec: { nodeName: node, containers: [] },
-    status: { phase, conditions: ready ? [{ type: 'Ready', status: 'True', lastTransitionTime: ready }] : [], containerStatuses: [{ name: 'c', restartCount: restarts }] },
+    status: {
+      phase,
+      conditions: ready ? [{ type: 'Ready', status: 'True', lastTransitionTime: ready }] : [],
+      containerStatuses: [{ name: 'c', restartCount: restarts }],
+    },
   }) as unknown as Pod
 const ready = '2026-01-01T00:01:00Z'
 
@@ -78,15 +87,25 @@ test('creation starts slowly and stops after a batch that failed', async () => {
   expect(calls).toBe(10)
   expect(batches.filter(n => n > 0)).toEqual([1, 2, 4, 3])
   calls = 0
-  await expect(slowStart(100, async () => { if (++calls === 2) throw new Error('no') })).rejects.toThrow('no')
+  await expect(
+    slowStart(100, async () => {
+      if (++calls === 2) throw new Error('no')
+    }),
+  ).rejects.toThrow('no')
   expect(calls).toBe(3)
 })
 
 test('what belongs to a controller is kept, taken, let go or left alone', () => {
   const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', metadata: { uid: 'me' } }
   const deleted = { ...owner, metadata: { uid: 'me', deletionTimestamp: 'now' } }
-  const of = (uid?: string, deletionTimestamp?: string) =>
-    ({ apiVersion: 'v1', kind: 'Pod', metadata: { ...(deletionTimestamp ? { deletionTimestamp } : {}), ownerReferences: uid ? [{ uid, controller: true, kind: '', name: '', apiVersion: '' }] : [] } })
+  const of = (uid?: string, deletionTimestamp?: string) => ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      ...(deletionTimestamp ? { deletionTimestamp } : {}),
+      ownerReferences: uid ? [{ uid, controller: true, kind: '', name: '', apiVersion: '' }] : [],
+    },
+  })
   expect(claim(of('me'), owner, true)).toBe('owned')
   expect(claim(of('me'), owner, false)).toBe('release')
   expect(claim(of('me'), deleted, false)).toBe('ignore')
@@ -98,7 +117,11 @@ test('what belongs to a controller is kept, taken, let go or left alone', () => 
 })
 
 test('status counts what is labelled, ready and available for long enough', () => {
-  const rs = { metadata: { generation: 4 }, spec: { minReadySeconds: 30, selector: {}, template: { metadata: { labels: { v: '1' } } } }, status: { replicas: 0 } } as unknown as ReplicaSet
+  const rs = {
+    metadata: { generation: 4 },
+    spec: { minReadySeconds: 30, selector: {}, template: { metadata: { labels: { v: '1' } } } },
+    status: { replicas: 0 },
+  } as unknown as ReplicaSet
   const old = pod({ name: 'a', node: 'n', ready })
   old.metadata.labels = { v: '1' }
   const pods = [old, pod({ name: 'b', node: 'n', ready: '2026-01-01T11:59:50Z' }), pod({ name: 'c', node: 'n' })]
@@ -109,6 +132,8 @@ test('status counts what is labelled, ready and available for long enough', () =
     availableReplicas: 1,
     terminatingReplicas: 0,
     observedGeneration: 4,
-    conditions: [{ type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: 'quota', lastTransitionTime: '2026-01-01T12:00:00Z' }],
+    conditions: [
+      { type: 'ReplicaFailure', status: 'True', reason: 'FailedCreate', message: 'quota', lastTransitionTime: '2026-01-01T12:00:00Z' },
+    ],
   })
 })

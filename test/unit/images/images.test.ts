@@ -54,11 +54,15 @@ describe('the catalogue', () => {
   })
   test('an unknown image is refused in the words of a pull', async () => {
     const { resolve } = await openCatalogue({ layersDirectory: '/nonexistent' })
-    await expect(resolve('foo:1')).rejects.toThrow('failed to pull and unpack image "docker.io/library/foo:1": failed to resolve reference "docker.io/library/foo:1": docker.io/library/foo:1: not found in the host-image catalogue')
+    await expect(resolve('foo:1')).rejects.toThrow(
+      'failed to pull and unpack image "docker.io/library/foo:1": failed to resolve reference "docker.io/library/foo:1": docker.io/library/foo:1: not found in the host-image catalogue',
+    )
     await expect(resolve('FOO')).rejects.toMatchObject({ reason: 'InvalidImageName' })
   })
   test('ids are stable', async () => {
-    const ids = await Promise.all([1, 2].map(async () => (await (await openCatalogue({ layersDirectory: '/nonexistent' })).resolve('registry.k8s.io/pause:3.10')).id))
+    const ids = await Promise.all(
+      [1, 2].map(async () => (await (await openCatalogue({ layersDirectory: '/nonexistent' })).resolve('registry.k8s.io/pause:3.10')).id),
+    )
     expect(ids[0]).toBe(ids[1])
     expect(ids[0]).toMatch(/^host-image:\/\/pause@sha256:[0-9a-f]{64}$/)
   })
@@ -66,7 +70,8 @@ describe('the catalogue', () => {
 
 describe('a catalogue of the user’s', () => {
   test('extends the built-in one', () => {
-    const text = 'images:\n- names: [acme/tool]\n  entrypoint: [/bin/sh]\n  env: [A=b]\n  files:\n    /etc/tool: {content: x}\n    /bin/t: {symlink: /bin/sh}\n'
+    const text =
+      'images:\n- names: [acme/tool]\n  entrypoint: [/bin/sh]\n  env: [A=b]\n  files:\n    /etc/tool: {content: x}\n    /bin/t: {symlink: /bin/sh}\n'
     const own = parseCatalogue(text, 'f.yaml')
     expect(findImage([...builtinImages, ...own], 'acme/tool')?.env).toEqual(['A=b'])
   })

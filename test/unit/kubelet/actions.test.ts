@@ -2,13 +2,16 @@ import { describe, expect, test } from 'vitest'
 import { computeActions, containerHash, needsSandbox } from '#node-agent/kubelet/pod/actions.ts'
 import { container, exited, newPod, view } from './pods.ts'
 
-const starts = (pod: Parameters<typeof computeActions>[0], views: Parameters<typeof computeActions>[1]) => computeActions(pod, views).start.map(s => s.name)
+const starts = (pod: Parameters<typeof computeActions>[0], views: Parameters<typeof computeActions>[1]) =>
+  computeActions(pod, views).start.map(s => s.name)
 
 describe('app containers', () => {
   const two = newPod({ containers: [container('a'), container('b')] })
   test('all start when nothing is there', () => expect(starts(two, {})).toEqual(['a', 'b']))
-  test('running ones are left alone', () => expect(computeActions(newPod(), { a: view() })).toEqual({ start: [], stop: [], killPod: false }))
-  test('one that stops is waited for', () => expect(computeActions(newPod(), { a: view({ stopping: true, liveness: 'failure' }) })).toEqual({ start: [], stop: [], killPod: false }))
+  test('running ones are left alone', () =>
+    expect(computeActions(newPod(), { a: view() })).toEqual({ start: [], stop: [], killPod: false }))
+  test('one that stops is waited for', () =>
+    expect(computeActions(newPod(), { a: view({ stopping: true, liveness: 'failure' }) })).toEqual({ start: [], stop: [], killPod: false }))
   test.each([
     ['Always', 0, true],
     ['Always', 1, true],
@@ -42,7 +45,9 @@ describe('app containers', () => {
     [{ hash: 'other' }, 'Container a definition changed, will be restarted'],
   ])('%j stops it', (more, message) => expect(computeActions(newPod(), { a: view(more) }).stop).toMatchObject([{ name: 'a', message }]))
   test('without a restart the message does not promise one', () =>
-    expect(computeActions(newPod({ restartPolicy: 'Never' }), { a: view({ liveness: 'failure' }) }).stop).toMatchObject([{ message: 'Container a failed liveness probe' }]))
+    expect(computeActions(newPod({ restartPolicy: 'Never' }), { a: view({ liveness: 'failure' }) }).stop).toMatchObject([
+      { message: 'Container a failed liveness probe' },
+    ]))
 })
 
 describe('init containers', () => {
@@ -57,7 +62,10 @@ describe('init containers', () => {
     expect(starts(pod, { i: exited(1) })).toEqual(['i'])
     expect(computeActions(newPod({ ...pod.spec, restartPolicy: 'Never' }), { i: exited(1) })).toMatchObject({ start: [], killPod: true })
   })
-  test('in a new sandbox all over again', () => expect(starts(pod, { i: exited(0, { inSandbox: false }), j: exited(0, { inSandbox: false }), a: exited(255, { inSandbox: false }) })).toEqual(['i']))
+  test('in a new sandbox all over again', () =>
+    expect(
+      starts(pod, { i: exited(0, { inSandbox: false }), j: exited(0, { inSandbox: false }), a: exited(255, { inSandbox: false }) }),
+    ).toEqual(['i']))
   test('once an app container ran they are done for ever', () => expect(starts(pod, { a: view() })).toEqual([]))
 })
 
@@ -72,8 +80,10 @@ describe('sidecars', () => {
     expect(starts(pod, { s: exited(0), i: exited(0), a: view() })).toEqual(['s'])
     expect(starts(pod, { s: exited(1), i: exited(0) })).toEqual(['s'])
   })
-  test('its probes restart it', () => expect(computeActions(pod, { s: view({ liveness: 'failure' }), i: exited(0), a: view() }).stop).toMatchObject([{ name: 's' }]))
-  test('it does not keep a pod alive', () => expect(computeActions(newPod({ ...pod.spec, restartPolicy: 'Never' }), { s: view(), i: exited(0), a: exited(0) }).killPod).toBe(true))
+  test('its probes restart it', () =>
+    expect(computeActions(pod, { s: view({ liveness: 'failure' }), i: exited(0), a: view() }).stop).toMatchObject([{ name: 's' }]))
+  test('it does not keep a pod alive', () =>
+    expect(computeActions(newPod({ ...pod.spec, restartPolicy: 'Never' }), { s: view(), i: exited(0), a: exited(0) }).killPod).toBe(true))
 })
 
 test('ephemeral containers start once', () => {

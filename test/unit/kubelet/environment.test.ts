@@ -13,10 +13,13 @@ import { container, newPod } from './pods.ts'
 const facts = { hostIP: '10.0.0.1', podIP: '10.0.0.5', allocatable: { cpu: '2', memory: '1Gi' } }
 const base = { apiVersion: 'v1', metadata: {} }
 const sources = {
-  configMap: async (name: string) => (name === 'cm' ? ({ ...base, kind: 'ConfigMap', data: { k: 'v', 'a.b': 'dots' } } as ConfigMap) : undefined),
-  secret: async (name: string) => (name === 's' ? ({ ...base, kind: 'Secret', data: { k: Buffer.from('hidden').toString('base64') } } as Secret) : undefined),
+  configMap: async (name: string) =>
+    name === 'cm' ? ({ ...base, kind: 'ConfigMap', data: { k: 'v', 'a.b': 'dots' } } as ConfigMap) : undefined,
+  secret: async (name: string) =>
+    name === 's' ? ({ ...base, kind: 'Secret', data: { k: Buffer.from('hidden').toString('base64') } } as Secret) : undefined,
 }
-const env = async (more: object, services = new Map<string, string>()) => Object.fromEntries(await environment(newPod(), container('a', more), services, sources, facts))
+const env = async (more: object, services = new Map<string, string>()) =>
+  Object.fromEntries(await environment(newPod(), container('a', more), services, sources, facts))
 
 describe('expand', () => {
   const lookup = (name: string) => ({ A: '1', B: '$(A)' })[name]
@@ -32,17 +35,47 @@ describe('expand', () => {
     ['$(B)', '$(A)'],
     ['', ''],
   ])('%s', (text, expected) => expect(expand(text, lookup)).toBe(expected))
-  test('leaves text without references alone', () => fc.assert(fc.property(fc.string().filter(s => !s.includes('$')), s => expand(s, () => 'x') === s)))
-  test('doubled dollars come out as written', () => fc.assert(fc.property(fc.string(), s => expand(s.replaceAll('$', '$$$$'), () => 'x') === s)))
+  test('leaves text without references alone', () =>
+    fc.assert(
+      fc.property(
+        fc.string().filter(s => !s.includes('$')),
+        s => expand(s, () => 'x') === s,
+      ),
+    ))
+  test('doubled dollars come out as written', () =>
+    fc.assert(fc.property(fc.string(), s => expand(s.replaceAll('$', '$$$$'), () => 'x') === s)))
 })
 
 describe('environment', () => {
   test('values refer to earlier ones and to services', async () =>
-    expect(await env({ env: [{ name: 'A', value: '1' }, { name: 'B', value: '$(A)$(C)$(SVC)' }, { name: 'C', value: 'late' }] }, new Map([['SVC', 's']]))).toEqual({ A: '1', B: '1$(C)s', C: 'late', SVC: 's' }))
+    expect(
+      await env(
+        {
+          env: [
+            { name: 'A', value: '1' },
+            { name: 'B', value: '$(A)$(C)$(SVC)' },
+            { name: 'C', value: 'late' },
+          ],
+        },
+        new Map([['SVC', 's']]),
+      ),
+    ).toEqual({ A: '1', B: '1$(C)s', C: 'late', SVC: 's' }))
   test('envFrom with a prefix, replaced by env', async () =>
-    expect(await env({ envFrom: [{ prefix: 'P_', configMapRef: { name: 'cm' } }, { secretRef: { name: 's' } }], env: [{ name: 'k', value: 'own' }] })).toEqual({ P_k: 'v', 'P_a.b': 'dots', k: 'own' }))
+    expect(
+      await env({
+        envFrom: [{ prefix: 'P_', configMapRef: { name: 'cm' } }, { secretRef: { name: 's' } }],
+        env: [{ name: 'k', value: 'own' }],
+      }),
+    ).toEqual({ P_k: 'v', 'P_a.b': 'dots', k: 'own' }))
   test('keys', async () =>
-    expect(await env({ env: [{ name: 'C', valueFrom: { configMapKeyRef: { name: 'cm', key: 'k' } } }, { name: 'S', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } }] })).toEqual({ C: 'v', S: 'hidden' }))
+    expect(
+      await env({
+        env: [
+          { name: 'C', valueFrom: { configMapKeyRef: { name: 'cm', key: 'k' } } },
+          { name: 'S', valueFrom: { secretKeyRef: { name: 's', key: 'k' } } },
+        ],
+      }),
+    ).toEqual({ C: 'v', S: 'hidden' }))
   test.each([
     [{ configMapKeyRef: { name: 'no', key: 'k' } }, 'configmap "no" not found'],
     [{ configMapKeyRef: { name: 'cm', key: 'x' } }, "couldn't find key x in ConfigMap ns/cm"],
@@ -56,24 +89,61 @@ describe('environment', () => {
 })
 
 test('fields of the pod', () => {
-  const pod = newPod({ nodeName: 'n', serviceAccountName: 'sa' }, { name: 'p', namespace: 'ns', uid: 'u', labels: { b: '2', a: '"1"' }, annotations: { 'x/y': 'z' } })
-  expect(['metadata.name', 'metadata.uid', 'spec.nodeName', 'spec.serviceAccountName', 'status.podIP', 'status.hostIP', "metadata.labels['b']", "metadata.annotations['x/y']", "metadata.labels['no']"].map(p => fieldValue(pod, p, facts))).toEqual(
-    ['p', 'u', 'n', 'sa', '10.0.0.5', '10.0.0.1', '2', 'z', ''],
+  const pod = newPod(
+    { nodeName: 'n', serviceAccountName: 'sa' },
+    { name: 'p', namespace: 'ns', uid: 'u', labels: { b: '2', a: '"1"' }, annotations: { 'x/y': 'z' } },
   )
+  expect(
+    [
+      'metadata.name',
+      'metadata.uid',
+      'spec.nodeName',
+      'spec.serviceAccountName',
+      'status.podIP',
+      'status.hostIP',
+      "metadata.labels['b']",
+      "metadata.annotations['x/y']",
+      "metadata.labels['no']",
+    ].map(p => fieldValue(pod, p, facts)),
+  ).toEqual(['p', 'u', 'n', 'sa', '10.0.0.5', '10.0.0.1', '2', 'z', ''])
   expect(fieldValue(pod, 'metadata.labels', facts)).toBe('a="\\"1\\""\nb="2"')
   expect(() => fieldValue(pod, 'status.phase', facts)).toThrow('unsupported fieldPath: status.phase')
 })
 
 test('resources of a container', () => {
-  const pod = newPod({ containers: [container('a', { resources: { requests: { cpu: '250m', memory: '64Mi' }, limits: { memory: '128Mi' } } })] })
+  const pod = newPod({
+    containers: [container('a', { resources: { requests: { cpu: '250m', memory: '64Mi' }, limits: { memory: '128Mi' } } })],
+  })
   const value = (resource: string, divisor = '0') => resourceValue(pod, { resource, divisor }, 'a', facts)
-  expect([value('requests.cpu'), value('requests.cpu', '1m'), value('limits.memory', '1Mi'), value('requests.memory'), value('limits.cpu')]).toEqual(['1', '250', '128', '67108864', '2'])
+  expect([
+    value('requests.cpu'),
+    value('requests.cpu', '1m'),
+    value('limits.memory', '1Mi'),
+    value('requests.memory'),
+    value('limits.cpu'),
+  ]).toEqual(['1', '250', '128', '67108864', '2'])
 })
 
 test('service variables', () => {
   const service = (name: string, namespace: string, clusterIP: string) =>
-    ({ apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec: { clusterIP, ports: [{ name: 'http-x', port: 80, protocol: 'TCP' }, { port: 53, protocol: 'UDP' }] } }) as unknown as Service
-  const all = [service('my-svc', 'ns', '10.1.1.1'), service('headless', 'ns', 'None'), service('kubernetes', 'default', '10.1.0.1'), service('other', 'default', '10.1.0.2')]
+    ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace },
+      spec: {
+        clusterIP,
+        ports: [
+          { name: 'http-x', port: 80, protocol: 'TCP' },
+          { port: 53, protocol: 'UDP' },
+        ],
+      },
+    }) as unknown as Service
+  const all = [
+    service('my-svc', 'ns', '10.1.1.1'),
+    service('headless', 'ns', 'None'),
+    service('kubernetes', 'default', '10.1.0.1'),
+    service('other', 'default', '10.1.0.2'),
+  ]
   expect(Object.fromEntries(serviceEnvironment(all.slice(0, 1), 'ns', true))).toEqual({
     MY_SVC_SERVICE_HOST: '10.1.1.1',
     MY_SVC_SERVICE_PORT: '80',
@@ -104,9 +174,13 @@ test('command replaces entrypoint and cmd, args the cmd alone', () => {
 test('runAsNonRoot', () => {
   const pod = newPod({ securityContext: { runAsNonRoot: true } })
   const a = (more: object = {}) => container('a', { securityContext: more })
-  expect(() => verifyNonRoot(pod, a(), image)).toThrow('container has runAsNonRoot and image will run as root (pod: "p_ns(u1)", container: a)')
+  expect(() => verifyNonRoot(pod, a(), image)).toThrow(
+    'container has runAsNonRoot and image will run as root (pod: "p_ns(u1)", container: a)',
+  )
   expect(() => verifyNonRoot(pod, a({ runAsUser: 0 }), image)).toThrow("container's runAsUser breaks non-root policy")
-  expect(() => verifyNonRoot(pod, a(), { ...image, user: 'www' })).toThrow('image has non-numeric user (www), cannot verify user is non-root')
+  expect(() => verifyNonRoot(pod, a(), { ...image, user: 'www' })).toThrow(
+    'image has non-numeric user (www), cannot verify user is non-root',
+  )
   verifyNonRoot(pod, a({ runAsUser: 1000 }), image)
   verifyNonRoot(pod, a({ runAsNonRoot: false }), image)
   verifyNonRoot(pod, a(), { ...image, user: '1000:1000' })

@@ -1,5 +1,19 @@
 /** What is written to and read from real files: atomic writer, ownership, subPath, logs. */
-import { appendFile, chmod, lstat, mkdir, mkdtemp, readFile, readdir, readlink, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
@@ -24,7 +38,8 @@ beforeEach(async () => {
 })
 afterAll(() => rm(root, { recursive: true }))
 
-const payload = (files: { [path: string]: string }) => new Map(Object.entries(files).map(([path, text]) => [path, { data: Buffer.from(text), mode: 0o640 }]))
+const payload = (files: { [path: string]: string }) =>
+  new Map(Object.entries(files).map(([path, text]) => [path, { data: Buffer.from(text), mode: 0o640 }]))
 
 describe('atomicWrite', () => {
   test('files are seen through ..data and change at once', async () => {
@@ -43,7 +58,8 @@ describe('atomicWrite', () => {
     expect(names).toHaveLength(3)
   })
   test('paths that lead out are refused', async () => {
-    for (const path of ['../x', '/x', 'a/../../x', '']) await expect(atomicWrite(dir, payload({ [path]: 'x' }))).rejects.toThrow('invalid path')
+    for (const path of ['../x', '/x', 'a/../../x', ''])
+      await expect(atomicWrite(dir, payload({ [path]: 'x' }))).rejects.toThrow('invalid path')
   })
 })
 
@@ -81,7 +97,10 @@ test('hostPath types', async () => {
   await expect(setUp(dir, 'Socket')).rejects.toThrow('is not a socket file')
   await expect(setUp(dir, 'CharDevice')).rejects.toThrow('is not a character device')
   expect(await setUp('/dev/null', 'CharDevice')).toBe('/dev/null')
-  for (const [name, type] of [['d1', 'DirectoryOrCreate'], ['d2', '']] as const) {
+  for (const [name, type] of [
+    ['d1', 'DirectoryOrCreate'],
+    ['d2', ''],
+  ] as const) {
     await setUp(join(dir, name), type)
     expect((await stat(join(dir, name))).isDirectory()).toBe(true)
   }
@@ -90,14 +109,25 @@ test('hostPath types', async () => {
 })
 
 describe('logs', () => {
-  const line = (i: number, text: string, tag = 'F', stream = 'stdout') => `2026-01-01T00:00:${String(i).padStart(2, '0')}.000000000+00:00 ${stream} ${tag} ${text}\n`
+  const line = (i: number, text: string, tag = 'F', stream = 'stdout') =>
+    `2026-01-01T00:00:${String(i).padStart(2, '0')}.000000000+00:00 ${stream} ${tag} ${text}\n`
   const read = async (path: string, options: LogOptions) => {
     let out = ''
-    await readLog({ path, ended: Promise.resolve() }, options, async (_, data) => void (out += data.toString()), new AbortController().signal)
+    await readLog(
+      { path, ended: Promise.resolve() },
+      options,
+      async (_, data) => void (out += data.toString()),
+      new AbortController().signal,
+    )
     return out
   }
   test('lines of the format', () => {
-    expect(parseLine('2026-01-01T00:00:00Z stdout F hello world')).toEqual({ time: '2026-01-01T00:00:00Z', stream: 'stdout', partial: false, text: 'hello world' })
+    expect(parseLine('2026-01-01T00:00:00Z stdout F hello world')).toEqual({
+      time: '2026-01-01T00:00:00Z',
+      stream: 'stdout',
+      partial: false,
+      text: 'hello world',
+    })
     expect(parseLine('2026-01-01T00:00:00Z stderr P ')).toMatchObject({ partial: true, text: '' })
     for (const bad of ['', 'x', 'a b c d', '2026 stdin F x']) expect(parseLine(bad)).toBeUndefined()
   })
@@ -119,7 +149,12 @@ describe('logs', () => {
     const pieces: string[] = []
     const collect = async (options: LogOptions) => {
       pieces.length = 0
-      await readLog({ path, ended: Promise.resolve() }, options, async (stream, data) => void pieces.push(`${stream} ${data.toString()}`), new AbortController().signal)
+      await readLog(
+        { path, ended: Promise.resolve() },
+        options,
+        async (stream, data) => void pieces.push(`${stream} ${data.toString()}`),
+        new AbortController().signal,
+      )
       return pieces
     }
     expect(await collect({})).toEqual(['stdout a\n', 'stderr b\nc\n', 'stdout d\n'])
@@ -140,10 +175,15 @@ describe('logs', () => {
     let out = ''
     const arrived = new Map<string, () => void>()
     const arrival = (text: string) => new Promise<void>(resolve => (out.includes(text) ? resolve() : arrived.set(text, resolve)))
-    const done = readLog({ path, ended }, { follow: true }, async (_, data) => {
-      out += data.toString()
-      for (const [text, resolve] of arrived) if (out.includes(text)) resolve()
-    }, new AbortController().signal)
+    const done = readLog(
+      { path, ended },
+      { follow: true },
+      async (_, data) => {
+        out += data.toString()
+        for (const [text, resolve] of arrived) if (out.includes(text)) resolve()
+      },
+      new AbortController().signal,
+    )
     await arrival('a\n')
     await appendFile(path, line(2, 'b'))
     await arrival('b\n')

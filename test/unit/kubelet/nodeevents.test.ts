@@ -20,9 +20,23 @@ describe('events of a node', () => {
 
   it('tell when it was cordoned and when that ended, once each', () => {
     const seen: string[] = []
-    const events = nodeEvents({ event: (object, type, reason, message) => void seen.push(`${object.metadata.uid} ${type} ${reason}: ${message}`), flush: async () => {} }, 'n1')
-    const node = (unschedulable?: boolean): Node => ({ apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec: unschedulable === undefined ? {} : { unschedulable } })
+    const events = nodeEvents(
+      {
+        event: (object, type, reason, message) => void seen.push(`${object.metadata.uid} ${type} ${reason}: ${message}`),
+        flush: async () => {},
+      },
+      'n1',
+    )
+    const node = (unschedulable?: boolean): Node => ({
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name: 'n1' },
+      spec: unschedulable === undefined ? {} : { unschedulable },
+    })
     for (const u of [undefined, true, true, undefined, false]) events.seen(node(u))
-    expect(seen).toEqual(['n1 Normal NodeNotSchedulable: Node n1 status is now: NodeNotSchedulable', 'n1 Normal NodeSchedulable: Node n1 status is now: NodeSchedulable'])
+    expect(seen).toEqual([
+      'n1 Normal NodeNotSchedulable: Node n1 status is now: NodeNotSchedulable',
+      'n1 Normal NodeSchedulable: Node n1 status is now: NodeSchedulable',
+    ])
   })
 })

@@ -6,14 +6,36 @@ import { logger } from '#shared/component/log.ts'
 import { newNode, nodeConditions, type NodeOptions } from '#node-agent/kubelet/node/object.ts'
 import { keepStatus } from '#node-agent/kubelet/node/registration.ts'
 
-const machine = { cpus: 1, memoryBytes: 2 ** 30, diskBytes: 2 ** 30, architecture: 'amd64', kernelVersion: '', osImage: '', machineID: '', systemUUID: '', bootID: '' }
-const options: NodeOptions = { name: 'n', ip: '10.0.0.1', podCIDR: '10.1.0.0/24', maxPods: 110, capabilities: { runtime: 'oci', network: 'bridge', proxy: 'nftables' }, runtimeVersion: '1', machine }
+const machine = {
+  cpus: 1,
+  memoryBytes: 2 ** 30,
+  diskBytes: 2 ** 30,
+  architecture: 'amd64',
+  kernelVersion: '',
+  osImage: '',
+  machineID: '',
+  systemUUID: '',
+  bootID: '',
+}
+const options: NodeOptions = {
+  name: 'n',
+  ip: '10.0.0.1',
+  podCIDR: '10.1.0.0/24',
+  maxPods: 110,
+  capabilities: { runtime: 'oci', network: 'bridge', proxy: 'nftables' },
+  runtimeVersion: '1',
+  machine,
+}
 const log = logger('test')
 log.level = 'silent'
 
 test('a node that is doubted says at once that it lives, until it is heard', async () => {
   const mine = newNode(options, new Date())
-  const doubted = (name: string): Node => ({ ...mine, metadata: { name }, status: { ...mine.status, conditions: nodeConditions(undefined, new Date(), false).map(c => ({ ...c, status: 'Unknown' })) } })
+  const doubted = (name: string): Node => ({
+    ...mine,
+    metadata: { name },
+    status: { ...mine.status, conditions: nodeConditions(undefined, new Date(), false).map(c => ({ ...c, status: 'Unknown' })) },
+  })
   const answers = [() => Promise.reject(new Error('no answer')), () => Promise.resolve(mine)]
   const client = { patch: () => answers.shift()?.() } as unknown as Client
   let show: (event: InformerEvent<Node>) => void = () => {}

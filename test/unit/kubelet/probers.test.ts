@@ -36,8 +36,14 @@ test('httpGet: codes, redirects, time', async () => {
   expect(await http('/loop')).toMatchObject({ result: 'success' })
   expect(await http('/away')).toMatchObject({ result: 'success' })
   const tls = httpTarget({ port, path: '/200', scheme: 'HTTPS' }, '127.0.0.1', port)
-  expect(await probeHttp(tls, 1000)).toEqual({ result: 'failure', output: `Get "https://127.0.0.1:${port}/200": http: server gave HTTP response to HTTPS client` })
-  expect(await http('/slow', 50)).toEqual({ result: 'failure', output: `Get "http://127.0.0.1:${port}/slow": context deadline exceeded (Client.Timeout exceeded while awaiting headers)` })
+  expect(await probeHttp(tls, 1000)).toEqual({
+    result: 'failure',
+    output: `Get "https://127.0.0.1:${port}/200": http: server gave HTTP response to HTTPS client`,
+  })
+  expect(await http('/slow', 50)).toEqual({
+    result: 'failure',
+    output: `Get "http://127.0.0.1:${port}/slow": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
+  })
 })
 
 test('a port that nobody listens on', async () => {
@@ -47,7 +53,10 @@ test('a port that nobody listens on', async () => {
   await new Promise(resolve => closed.close(resolve))
   const refused = `dial tcp 127.0.0.1:${free}: connect: connection refused`
   expect(await probeTcp('127.0.0.1', free, 1000)).toEqual({ result: 'failure', output: refused })
-  expect(await probeHttp(httpTarget({ port: free }, '127.0.0.1', free), 1000)).toEqual({ result: 'failure', output: `Get "http://127.0.0.1:${free}/": ${refused}` })
+  expect(await probeHttp(httpTarget({ port: free }, '127.0.0.1', free), 1000)).toEqual({
+    result: 'failure',
+    output: `Get "http://127.0.0.1:${free}/": ${refused}`,
+  })
   expect(await probeTcp('127.0.0.1', port, 1000)).toEqual({ result: 'success', output: '' })
 })
 
@@ -63,7 +72,10 @@ test('grpc health', async () => {
   const { port: at } = grpc.address() as AddressInfo
   expect(await probeGrpc('127.0.0.1', at, 'x', 1000)).toEqual({ result: 'success', output: 'service healthy' })
   answer = 2
-  expect(await probeGrpc('127.0.0.1', at, '', 1000)).toEqual({ result: 'failure', output: 'service unhealthy (responded with "NOT_SERVING")' })
+  expect(await probeGrpc('127.0.0.1', at, '', 1000)).toEqual({
+    result: 'failure',
+    output: 'service unhealthy (responded with "NOT_SERVING")',
+  })
   await new Promise(resolve => grpc.close(resolve))
 })
 
@@ -81,23 +93,29 @@ test('liveness and readiness wait for the startup probe, and are ready at once w
   let started = false
   const probe = (name: string) => ({ exec: { command: [name] }, periodSeconds: 1 })
   const { promise: ready, resolve } = Promise.withResolvers<void>()
-  const probes = containerProbes({ startupProbe: probe('startup'), readinessProbe: probe('readiness'), livenessProbe: probe('liveness') }, {
-    startedAt: Date.now(),
-    run: async p => {
-      const name = p.exec!.command![0]!
-      if (name !== 'startup' && !started) throw new Error(`${name} came before startup`)
-      asked.push(name)
-      started ||= asked.length > 1
-      return { result: name === 'startup' && !started ? 'failure' : 'success', output: '' }
+  const probes = containerProbes(
+    { startupProbe: probe('startup'), readinessProbe: probe('readiness'), livenessProbe: probe('liveness') },
+    {
+      startedAt: Date.now(),
+      run: async p => {
+        const name = p.exec!.command![0]!
+        if (name !== 'startup' && !started) throw new Error(`${name} came before startup`)
+        asked.push(name)
+        started ||= asked.length > 1
+        return { result: name === 'startup' && !started ? 'failure' : 'success', output: '' }
+      },
+      onChange: () => probes.result('readiness') === 'success' && resolve(),
+      onFailure: () => expect.fail('the first look is not counted'),
     },
-    onChange: () => probes.result('readiness') === 'success' && resolve(),
-    onFailure: () => expect.fail('the first look is not counted'),
-  })
+  )
   expect([probes.result('startup'), probes.result('liveness'), probes.result('readiness')]).toEqual(['unknown', 'success', 'failure'])
   await ready
   probes.stop()
   expect(probes.result('startup')).toBe('success')
-  const again = containerProbes({ readinessProbe: probe('readiness') }, { startedAt: Date.now(), ready: true, run: async () => ({ result: 'success', output: '' }), onChange: () => {}, onFailure: () => {} })
+  const again = containerProbes(
+    { readinessProbe: probe('readiness') },
+    { startedAt: Date.now(), ready: true, run: async () => ({ result: 'success', output: '' }), onChange: () => {}, onFailure: () => {} },
+  )
   expect(again.result('readiness')).toBe('success')
   again.stop()
 })

@@ -27,25 +27,66 @@ describe('back-off', () => {
     expect(remaining(delay, 600_001, 600_001, crashLoop)).toBe(0)
     expect(grow(delay, 600_001, crashLoop).delayMs).toBe(10_000)
   })
-  test('never more than the limit', () => fc.assert(fc.property(fc.integer({ min: 0, max: 1e6 }), fc.nat(1e6), (delayMs, now) => grow({ delayMs, updatedAt: now }, now, crashLoop).delayMs <= crashLoop.maxMs)))
-  test.each([[10_000, '10s'], [80_000, '1m20s'], [300_000, '5m0s'], [3_600_000, '1h0m0s']])('%i is %s', (ms, text) => expect(durationText(ms)).toBe(text))
+  test('never more than the limit', () =>
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 1e6 }),
+        fc.nat(1e6),
+        (delayMs, now) => grow({ delayMs, updatedAt: now }, now, crashLoop).delayMs <= crashLoop.maxMs,
+      ),
+    ))
+  test.each([
+    [10_000, '10s'],
+    [80_000, '1m20s'],
+    [300_000, '5m0s'],
+    [3_600_000, '1h0m0s'],
+  ])('%i is %s', (ms, text) => expect(durationText(ms)).toBe(text))
 })
 
 describe('admission', () => {
-  const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n', labels: { zone: 'a' } }, spec: {}, status: { allocatable: { cpu: '2', memory: '1Gi', pods: '2' } } } as Node
+  const node = {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'n', labels: { zone: 'a' } },
+    spec: {},
+    status: { allocatable: { cpu: '2', memory: '1Gi', pods: '2' } },
+  } as Node
   const asks = (requests: { [r: string]: string }) => newPod({ containers: [container('a', { resources: { requests } })] })
   test('what fits may run', () => expect(admit(asks({ cpu: '1', memory: '1Gi' }), node, [asks({ cpu: '1' })])).toBeUndefined())
   test('resources', () => {
-    expect(admit(asks({ cpu: '1500m' }), node, [asks({ cpu: '1' })])).toEqual({ reason: 'OutOfcpu', message: "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000" })
+    expect(admit(asks({ cpu: '1500m' }), node, [asks({ cpu: '1' })])).toEqual({
+      reason: 'OutOfcpu',
+      message: "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000",
+    })
     expect(admit(asks({ memory: '2Gi' }), node, [])).toMatchObject({ reason: 'OutOfmemory' })
-    expect(admit(newPod(), node, [newPod(), newPod()])).toEqual({ reason: 'OutOfpods', message: "Node didn't have enough resource: pods, requested: 1, used: 2, capacity: 2" })
+    expect(admit(newPod(), node, [newPod(), newPod()])).toEqual({
+      reason: 'OutOfpods',
+      message: "Node didn't have enough resource: pods, requested: 1, used: 2, capacity: 2",
+    })
   })
   test('selectors and affinity', () => {
     const rejected = { reason: 'NodeAffinity', message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector" }
     expect(admit(newPod({ nodeSelector: { zone: 'b' } }), node, [])).toEqual(rejected)
-    const term = (operator: string, values?: string[]) => newPod({ affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator, ...(values ? { values } : {}) }] }] } } } })
-    expect([term('In', ['a']), term('NotIn', ['b']), term('Exists')].map(p => admit(p, node, []))).toEqual([undefined, undefined, undefined])
-    expect([term('In', ['b']), term('NotIn', ['a']), term('DoesNotExist')].map(p => admit(p, node, []))).toEqual([rejected, rejected, rejected])
+    const term = (operator: string, values?: string[]) =>
+      newPod({
+        affinity: {
+          nodeAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: {
+              nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator, ...(values ? { values } : {}) }] }],
+            },
+          },
+        },
+      })
+    expect([term('In', ['a']), term('NotIn', ['b']), term('Exists')].map(p => admit(p, node, []))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
+    expect([term('In', ['b']), term('NotIn', ['a']), term('DoesNotExist')].map(p => admit(p, node, []))).toEqual([
+      rejected,
+      rejected,
+      rejected,
+    ])
   })
   test('only NoExecute taints count', () => {
     const tainted = (effect: string) => ({ ...node, spec: { taints: [{ key: 'k', effect }] } }) as Node
@@ -76,17 +117,26 @@ describe('files', () => {
     expect(podHostname(newPod({ hostNetwork: true }), 'n').hostname).toBe('n')
   })
   test('hosts', () => {
-    const text = hostsFile(newPod({ hostname: 'h', subdomain: 's', hostAliases: [{ ip: '1.2.3.4', hostnames: ['x', 'y'] }] }), '10.0.0.5', 'n', '')
+    const text = hostsFile(
+      newPod({ hostname: 'h', subdomain: 's', hostAliases: [{ ip: '1.2.3.4', hostnames: ['x', 'y'] }] }),
+      '10.0.0.5',
+      'n',
+      '',
+    )
     expect(text).toContain('10.0.0.5\th.s.ns.svc.cluster.local\th\n')
     expect(text).toContain('1.2.3.4\tx\ty\n')
-    expect(hostsFile(newPod({ hostNetwork: true }), '', 'n', '127.0.0.1 localhost\n')).toBe('# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n')
+    expect(hostsFile(newPod({ hostNetwork: true }), '', 'n', '127.0.0.1 localhost\n')).toBe(
+      '# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n',
+    )
   })
   test('resolv.conf', () => {
     const node = 'nameserver 9.9.9.9\nsearch example.com\noptions ndots:1 rotate\n'
     expect(resolvFile(newPod({ dnsPolicy: 'Default' }), node)).toBe('search example.com\nnameserver 9.9.9.9\noptions ndots:1 rotate\n')
     const dnsConfig = { nameservers: ['1.1.1.1'], searches: ['a.b'], options: [{ name: 'ndots', value: '5' }] }
     expect(resolvFile(newPod({ dnsPolicy: 'None', dnsConfig }), node)).toBe('search a.b\nnameserver 1.1.1.1\noptions ndots:5\n')
-    expect(resolvFile(newPod({ dnsPolicy: 'Default', dnsConfig }), node)).toBe('search example.com a.b\nnameserver 9.9.9.9\nnameserver 1.1.1.1\noptions ndots:5 rotate\n')
+    expect(resolvFile(newPod({ dnsPolicy: 'Default', dnsConfig }), node)).toBe(
+      'search example.com a.b\nnameserver 9.9.9.9\nnameserver 1.1.1.1\noptions ndots:5 rotate\n',
+    )
   })
 })
 
@@ -104,7 +154,18 @@ describe('probes', () => {
   test('a container is alive until it fails', () => expect(run('--', 'liveness')).toEqual(['success', 'success']))
   test('startup is unknown at first', () => expect(run('-', 'startup')).toEqual(['unknown']))
   test('httpGet', () => {
-    const { url, headers } = httpTarget({ port: 80, path: 'x?y=1', httpHeaders: [{ name: 'host', value: 'h' }, { name: 'accept', value: '' }] }, '10.0.0.5', 8080)
+    const { url, headers } = httpTarget(
+      {
+        port: 80,
+        path: 'x?y=1',
+        httpHeaders: [
+          { name: 'host', value: 'h' },
+          { name: 'accept', value: '' },
+        ],
+      },
+      '10.0.0.5',
+      8080,
+    )
     expect(url.href).toBe('http://10.0.0.5:8080/x?y=1')
     expect(headers).toEqual({ 'User-Agent': 'kube-probe/1.35', Connection: 'close', host: 'h' })
   })

@@ -7,7 +7,8 @@ import { attempt, container, newPod, state } from './pods.ts'
 
 const now = new Date('2026-01-01T00:01:00.000Z')
 const live = { a: { ready: true, started: true } }
-const generate = (pod: ReturnType<typeof newPod>, s: PodState, more: object = {}, previous?: PodStatus) => generateStatus(pod, previous, { state: s, live, hostIP: '10.0.0.1', now, terminal: false, ...more })
+const generate = (pod: ReturnType<typeof newPod>, s: PodState, more: object = {}, previous?: PodStatus) =>
+  generateStatus(pod, previous, { state: s, live, hostIP: '10.0.0.1', now, terminal: false, ...more })
 const condition = (s: PodStatus, type: string) => s.conditions?.find(c => c.type === type)
 
 describe('phase', () => {
@@ -24,12 +25,28 @@ describe('phase', () => {
     const s = generate(pod, state({ i: attempt() }))
     expect(s.phase).toBe('Pending')
     expect(s.containerStatuses?.[0]?.state).toEqual({ waiting: { reason: 'PodInitializing' } })
-    expect(condition(s, 'Initialized')).toMatchObject({ status: 'False', reason: 'ContainersNotInitialized', message: 'containers with incomplete status: [i]' })
+    expect(condition(s, 'Initialized')).toMatchObject({
+      status: 'False',
+      reason: 'ContainersNotInitialized',
+      message: 'containers with incomplete status: [i]',
+    })
   })
   test('running', () => {
     const s = generate(newPod(), state({ a: attempt() }))
-    expect(s).toMatchObject({ phase: 'Running', podIP: '10.0.0.5', podIPs: [{ ip: '10.0.0.5' }], hostIP: '10.0.0.1', startTime: '2026-01-01T00:00:00Z', qosClass: 'BestEffort' })
-    expect(s.containerStatuses?.[0]).toMatchObject({ ready: true, started: true, containerID: 'coxswain://id', state: { running: { startedAt: '2026-01-01T00:00:00Z' } } })
+    expect(s).toMatchObject({
+      phase: 'Running',
+      podIP: '10.0.0.5',
+      podIPs: [{ ip: '10.0.0.5' }],
+      hostIP: '10.0.0.1',
+      startTime: '2026-01-01T00:00:00Z',
+      qosClass: 'BestEffort',
+    })
+    expect(s.containerStatuses?.[0]).toMatchObject({
+      ready: true,
+      started: true,
+      containerID: 'coxswain://id',
+      state: { running: { startedAt: '2026-01-01T00:00:00Z' } },
+    })
   })
   test.each([
     ['Never', 0, 'Succeeded', 'PodCompleted'],
@@ -58,13 +75,26 @@ describe('phase', () => {
 
 test('a container that waits for its restart shows its end as last state', () => {
   const waiting = { reason: 'CrashLoopBackOff', message: 'back-off' }
-  const s = generate(newPod(), state({ a: attempt({ state: 'exited', exitCode: 137, reason: 'OOMKilled', finishedAt: '2026-01-01T00:00:09.000Z', attempt: 4 }) }), { live: { a: { waiting, ready: false, started: false } } })
-  expect(s.containerStatuses?.[0]).toMatchObject({ state: { waiting }, lastState: { terminated: { exitCode: 137, reason: 'OOMKilled' } }, restartCount: 4, ready: false })
+  const s = generate(
+    newPod(),
+    state({ a: attempt({ state: 'exited', exitCode: 137, reason: 'OOMKilled', finishedAt: '2026-01-01T00:00:09.000Z', attempt: 4 }) }),
+    { live: { a: { waiting, ready: false, started: false } } },
+  )
+  expect(s.containerStatuses?.[0]).toMatchObject({
+    state: { waiting },
+    lastState: { terminated: { exitCode: 137, reason: 'OOMKilled' } },
+    restartCount: 4,
+    ready: false,
+  })
 })
 
 test('readiness gates', () => {
   const pod = newPod({ readinessGates: [{ conditionType: 'x/y' }] })
-  expect(condition(generate(pod, state({ a: attempt() })), 'Ready')).toMatchObject({ status: 'False', reason: 'ReadinessGatesNotReady', message: 'corresponding condition of pod readiness gate "x/y" does not exist.' })
+  expect(condition(generate(pod, state({ a: attempt() })), 'Ready')).toMatchObject({
+    status: 'False',
+    reason: 'ReadinessGatesNotReady',
+    message: 'corresponding condition of pod readiness gate "x/y" does not exist.',
+  })
   expect(condition(generate(pod, state({ a: attempt() })), 'ContainersReady')?.status).toBe('True')
   pod.status = { conditions: [{ type: 'x/y', status: 'True' }] }
   expect(condition(generate(pod, state({ a: attempt() })), 'Ready')?.status).toBe('True')
@@ -72,7 +102,13 @@ test('readiness gates', () => {
 
 test('transition times move with the status only', () => {
   const first = generate(newPod(), state({ a: attempt() }))
-  const second = generateStatus(newPod(), first, { state: state({ a: attempt() }), live: {}, hostIP: 'x', now: new Date('2026-01-02T00:00:00Z'), terminal: false })
+  const second = generateStatus(newPod(), first, {
+    state: state({ a: attempt() }),
+    live: {},
+    hostIP: 'x',
+    now: new Date('2026-01-02T00:00:00Z'),
+    terminal: false,
+  })
   expect(condition(second, 'PodScheduled')?.lastTransitionTime).toBe('2026-01-01T00:01:00Z')
   expect(condition(second, 'Ready')?.lastTransitionTime).toBe('2026-01-02T00:00:00Z')
 })
@@ -80,19 +116,31 @@ test('transition times move with the status only', () => {
 describe('statusPatch', () => {
   const base = generate(newPod(), state({ a: attempt() }))
   test('nothing for the same', () => expect(statusPatch(structuredClone(base), base)).toBeUndefined())
-  test('the order of keys is no difference', () => expect(statusPatch({ ...base, containerStatuses: base.containerStatuses!.map(c => Object.fromEntries(Object.entries(c).reverse()) as never) }, base)).toBeUndefined())
+  test('the order of keys is no difference', () =>
+    expect(
+      statusPatch(
+        { ...base, containerStatuses: base.containerStatuses!.map(c => Object.fromEntries(Object.entries(c).reverse()) as never) },
+        base,
+      ),
+    ).toBeUndefined())
   test('changed conditions only, and what others own stays', () => {
     const before = { ...structuredClone(base), conditions: [...base.conditions!, { type: 'x/y', status: 'True' }] }
     const after = { ...base, conditions: base.conditions!.map(c => (c.type === 'Ready' ? { ...c, status: 'False', reason: 'R' } : c)) }
     expect(statusPatch(before, after)).toEqual({ conditions: [expect.objectContaining({ type: 'Ready', status: 'False', reason: 'R' })] })
   })
   test('a reason that is gone is unset', () => {
-    const before = { ...base, conditions: base.conditions!.map(c => (c.type === 'Ready' ? { ...c, status: 'False', reason: 'R', message: 'm' } : c)) }
+    const before = {
+      ...base,
+      conditions: base.conditions!.map(c => (c.type === 'Ready' ? { ...c, status: 'False', reason: 'R', message: 'm' } : c)),
+    }
     expect(statusPatch(before, base)?.['conditions']).toMatchObject([{ type: 'Ready', status: 'True', reason: null, message: null }])
   })
   test('addresses are replaced, what is absent is removed', () => {
     const { podIP: _, podIPs: __, ...gone } = base
     expect(statusPatch(base, gone)).toEqual({ podIP: null, podIPs: null })
-    expect(statusPatch(base, { ...base, podIP: '1.1.1.1', podIPs: [{ ip: '1.1.1.1' }] })).toEqual({ podIP: '1.1.1.1', podIPs: [{ $patch: 'replace' }, { ip: '1.1.1.1' }] })
+    expect(statusPatch(base, { ...base, podIP: '1.1.1.1', podIPs: [{ ip: '1.1.1.1' }] })).toEqual({
+      podIP: '1.1.1.1',
+      podIPs: [{ $patch: 'replace' }, { ip: '1.1.1.1' }],
+    })
   })
 })

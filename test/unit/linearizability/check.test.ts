@@ -3,26 +3,117 @@ import { describe, expect, test } from 'vitest'
 import { findViolation, type Action, type Operation } from '../../linearizability/check.ts'
 
 const read = (value: string | null): Action => ({ kind: 'read', value })
-const cas = (from: string | null, to: string | null, outcome: 'done' | 'refused' | 'unknown' = 'done'): Action => ({ kind: 'cas', from, to, outcome })
+const cas = (from: string | null, to: string | null, outcome: 'done' | 'refused' | 'unknown' = 'done'): Action => ({
+  kind: 'cas',
+  from,
+  to,
+  outcome,
+})
 /** `[called, returned, action]` of one register. */
 type Line = [called: number, returned: number, action: Action]
-const history = (...lines: Line[]): Operation[] => lines.map(([called, returned, action], i) => ({ key: 'x', client: `c${i}`, called, returned, action }))
+const history = (...lines: Line[]): Operation[] =>
+  lines.map(([called, returned, action], i) => ({ key: 'x', client: `c${i}`, called, returned, action }))
 const explained = (...lines: Line[]): boolean => findViolation(history(...lines)) === undefined
 
 describe('good histories', () => {
   test.each<[string, Line[]]>([
     ['nothing', []],
-    ['one after the other', [[1, 2, read(null)], [3, 4, cas(null, 'a')], [5, 6, read('a')], [7, 8, cas('a', 'b')], [9, 10, cas('a', 'c', 'refused')], [11, 12, read('b')]]],
-    ['a read beside a write sees the old or the new', [[1, 10, cas(null, 'a')], [2, 3, read(null)], [4, 5, read('a')], [6, 7, read('a')]]],
-    ['of two swaps of the same value one is refused', [[1, 10, cas(null, 'a')], [2, 9, cas(null, 'b', 'refused')], [11, 12, read('a')]]],
-    ['what returns first may have come second', [[1, 4, cas(null, 'b', 'refused')], [2, 10, cas(null, 'a')]]],
-    ['made, removed, made again', [[1, 2, cas(null, 'a')], [3, 4, cas('a', null)], [5, 6, read(null)], [7, 8, cas('a', 'b', 'refused')], [9, 10, cas(null, 'c')]]],
-    ['unknown: it happened', [[1, 2, cas(null, 'a', 'unknown')], [3, 4, read('a')]]],
-    ['unknown: it never happened', [[1, 2, cas(null, 'a', 'unknown')], [3, 4, read(null)], [5, 6, cas(null, 'b')]]],
-    ['unknown: it happened later', [[1, 2, cas(null, 'a', 'unknown')], [3, 4, read(null)], [5, 6, read('a')], [7, 8, cas('a', 'b')]]],
-    ['unknown: several, of which one happened', [[1, 2, cas(null, 'a', 'unknown')], [3, 4, cas(null, 'b', 'unknown')], [5, 6, cas(null, 'c', 'unknown')], [7, 8, read('b')], [9, 10, read('b')]]],
-    ['unknown: one on top of the other', [[1, 2, cas('a', 'b', 'unknown')], [3, 4, cas(null, 'a', 'unknown')], [5, 6, read('b')]]],
-    ['unknown: the reason of a refusal', [[1, 2, cas(null, 'a')], [3, 4, cas('a', 'b', 'unknown')], [5, 6, cas('a', 'c', 'refused')], [7, 8, read('b')]]],
+    [
+      'one after the other',
+      [
+        [1, 2, read(null)],
+        [3, 4, cas(null, 'a')],
+        [5, 6, read('a')],
+        [7, 8, cas('a', 'b')],
+        [9, 10, cas('a', 'c', 'refused')],
+        [11, 12, read('b')],
+      ],
+    ],
+    [
+      'a read beside a write sees the old or the new',
+      [
+        [1, 10, cas(null, 'a')],
+        [2, 3, read(null)],
+        [4, 5, read('a')],
+        [6, 7, read('a')],
+      ],
+    ],
+    [
+      'of two swaps of the same value one is refused',
+      [
+        [1, 10, cas(null, 'a')],
+        [2, 9, cas(null, 'b', 'refused')],
+        [11, 12, read('a')],
+      ],
+    ],
+    [
+      'what returns first may have come second',
+      [
+        [1, 4, cas(null, 'b', 'refused')],
+        [2, 10, cas(null, 'a')],
+      ],
+    ],
+    [
+      'made, removed, made again',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('a', null)],
+        [5, 6, read(null)],
+        [7, 8, cas('a', 'b', 'refused')],
+        [9, 10, cas(null, 'c')],
+      ],
+    ],
+    [
+      'unknown: it happened',
+      [
+        [1, 2, cas(null, 'a', 'unknown')],
+        [3, 4, read('a')],
+      ],
+    ],
+    [
+      'unknown: it never happened',
+      [
+        [1, 2, cas(null, 'a', 'unknown')],
+        [3, 4, read(null)],
+        [5, 6, cas(null, 'b')],
+      ],
+    ],
+    [
+      'unknown: it happened later',
+      [
+        [1, 2, cas(null, 'a', 'unknown')],
+        [3, 4, read(null)],
+        [5, 6, read('a')],
+        [7, 8, cas('a', 'b')],
+      ],
+    ],
+    [
+      'unknown: several, of which one happened',
+      [
+        [1, 2, cas(null, 'a', 'unknown')],
+        [3, 4, cas(null, 'b', 'unknown')],
+        [5, 6, cas(null, 'c', 'unknown')],
+        [7, 8, read('b')],
+        [9, 10, read('b')],
+      ],
+    ],
+    [
+      'unknown: one on top of the other',
+      [
+        [1, 2, cas('a', 'b', 'unknown')],
+        [3, 4, cas(null, 'a', 'unknown')],
+        [5, 6, read('b')],
+      ],
+    ],
+    [
+      'unknown: the reason of a refusal',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('a', 'b', 'unknown')],
+        [5, 6, cas('a', 'c', 'refused')],
+        [7, 8, read('b')],
+      ],
+    ],
   ])('%s', (_, lines) => expect(explained(...lines)).toBe(true))
 
   test('registers do not know each other', () => {
@@ -33,25 +124,123 @@ describe('good histories', () => {
 
 describe('bad histories', () => {
   test.each<[string, Line[]]>([
-    ['a stale read', [[1, 2, cas(null, 'a')], [3, 4, cas('a', 'b')], [5, 6, read('a')]]],
-    ['a read that goes back', [[1, 20, cas(null, 'a')], [2, 3, read('a')], [4, 5, read(null)]]],
-    ['a lost update: two swaps of one value', [[1, 2, cas(null, 'a')], [3, 10, cas('a', 'b')], [4, 9, cas('a', 'c')]]],
-    ['a swap of what was not there', [[1, 2, cas(null, 'a')], [3, 4, cas('b', 'c')]]],
-    ['an acknowledged write that is gone', [[1, 2, cas(null, 'a')], [3, 4, read(null)]]],
-    ['a removed one that is back', [[1, 2, cas(null, 'a')], [3, 4, cas('a', null)], [5, 6, read('a')]]],
-    ['made twice', [[1, 2, cas(null, 'a')], [3, 4, cas(null, 'b')]]],
+    [
+      'a stale read',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('a', 'b')],
+        [5, 6, read('a')],
+      ],
+    ],
+    [
+      'a read that goes back',
+      [
+        [1, 20, cas(null, 'a')],
+        [2, 3, read('a')],
+        [4, 5, read(null)],
+      ],
+    ],
+    [
+      'a lost update: two swaps of one value',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 10, cas('a', 'b')],
+        [4, 9, cas('a', 'c')],
+      ],
+    ],
+    [
+      'a swap of what was not there',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('b', 'c')],
+      ],
+    ],
+    [
+      'an acknowledged write that is gone',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, read(null)],
+      ],
+    ],
+    [
+      'a removed one that is back',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('a', null)],
+        [5, 6, read('a')],
+      ],
+    ],
+    [
+      'made twice',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas(null, 'b')],
+      ],
+    ],
     ['a value out of nowhere', [[1, 2, read('a')]]],
-    ['a value before it was written', [[1, 2, read('a')], [3, 4, cas(null, 'a')]]],
-    ['refused without a reason', [[1, 2, cas(null, 'a')], [3, 4, cas('a', 'b', 'refused')], [5, 6, cas('a', 'c')]]],
-    ['refused and yet done', [[1, 2, cas(null, 'a')], [3, 4, cas('a', 'b', 'refused')], [5, 6, read('b')]]],
-    ['unknown: seen before its call', [[1, 2, read('a')], [3, 4, cas(null, 'a', 'unknown')]]],
-    ['unknown: happened, then not', [[1, 2, cas(null, 'a', 'unknown')], [3, 4, read('a')], [5, 6, read(null)]]],
-    ['unknown: happened twice', [[1, 2, cas(null, 'a', 'unknown')], [3, 4, read('a')], [5, 6, cas('a', null)], [7, 8, read('a')]]],
-    ['unknown: explains one of two refusals', [[1, 2, cas(null, 'a')], [3, 4, cas('a', 'b', 'refused')], [5, 6, cas('a', 'c', 'unknown')], [7, 8, read('c')]]],
+    [
+      'a value before it was written',
+      [
+        [1, 2, read('a')],
+        [3, 4, cas(null, 'a')],
+      ],
+    ],
+    [
+      'refused without a reason',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('a', 'b', 'refused')],
+        [5, 6, cas('a', 'c')],
+      ],
+    ],
+    [
+      'refused and yet done',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('a', 'b', 'refused')],
+        [5, 6, read('b')],
+      ],
+    ],
+    [
+      'unknown: seen before its call',
+      [
+        [1, 2, read('a')],
+        [3, 4, cas(null, 'a', 'unknown')],
+      ],
+    ],
+    [
+      'unknown: happened, then not',
+      [
+        [1, 2, cas(null, 'a', 'unknown')],
+        [3, 4, read('a')],
+        [5, 6, read(null)],
+      ],
+    ],
+    [
+      'unknown: happened twice',
+      [
+        [1, 2, cas(null, 'a', 'unknown')],
+        [3, 4, read('a')],
+        [5, 6, cas('a', null)],
+        [7, 8, read('a')],
+      ],
+    ],
+    [
+      'unknown: explains one of two refusals',
+      [
+        [1, 2, cas(null, 'a')],
+        [3, 4, cas('a', 'b', 'refused')],
+        [5, 6, cas('a', 'c', 'unknown')],
+        [7, 8, read('c')],
+      ],
+    ],
   ])('%s', (_, lines) => expect(explained(...lines)).toBe(false))
 
   test('are told with the operation that nothing explains', () => {
-    const found = findViolation([...history([1, 2, cas(null, 'a')], [3, 4, cas('a', 'b')], [5, 6, read('a')], [7, 8, read('b')]), { key: 'y', client: 'c', called: 9, returned: 10, action: read(null) }])
+    const found = findViolation([
+      ...history([1, 2, cas(null, 'a')], [3, 4, cas('a', 'b')], [5, 6, read('a')], [7, 8, read('b')]),
+      { key: 'y', client: 'c', called: 9, returned: 10, action: read(null) },
+    ])
     expect(found).toMatchObject({ key: 'x', stuck: { called: 5, action: read('a') } })
   })
 })
@@ -75,11 +264,24 @@ test('agrees with trying every order', () => {
   const value = fc.constantFrom(null, 'a', 'b')
   const action = fc.oneof(
     fc.record({ kind: fc.constant('read' as const), value }),
-    fc.record({ kind: fc.constant('cas' as const), from: value, to: value, outcome: fc.constantFrom('done' as const, 'refused' as const, 'unknown' as const) }),
+    fc.record({
+      kind: fc.constant('cas' as const),
+      from: value,
+      to: value,
+      outcome: fc.constantFrom('done' as const, 'refused' as const, 'unknown' as const),
+    }),
   )
   const operations = fc
     .array(fc.record({ start: fc.nat(40), length: fc.integer({ min: 1, max: 20 }), action }), { maxLength: 7 })
-    .map(all => all.map(({ start, length, action: a }, i): Operation => ({ key: 'x', client: `c${i}`, called: start + i / 100, returned: start + length + i / 100 + 0.005, action: a })))
+    .map(all =>
+      all.map(({ start, length, action: a }, i): Operation => ({
+        key: 'x',
+        client: `c${i}`,
+        called: start + i / 100,
+        returned: start + length + i / 100 + 0.005,
+        action: a,
+      })),
+    )
   let bad = 0
   let good = 0
   fc.assert(

@@ -1,7 +1,26 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DecodeError, decode } from '#shared/machinery/decode.ts'
-import { any, bool, bytes, double, duration, int32, int64, intOrString, list, map, microTime, obj, opt, quantity, req, str, time, type ObjectSchema } from '#shared/machinery/schema.ts'
+import {
+  any,
+  bool,
+  bytes,
+  double,
+  duration,
+  int32,
+  int64,
+  intOrString,
+  list,
+  map,
+  microTime,
+  obj,
+  opt,
+  quantity,
+  req,
+  str,
+  time,
+  type ObjectSchema,
+} from '#shared/machinery/schema.ts'
 
 // The annotation breaks the circle that inference cannot.
 const part: ObjectSchema = obj('io.k8s.api.test.v1.Part', '', () => ({
@@ -54,15 +73,26 @@ describe('decoding', () => {
     expect(decoded('null')).toEqual(empty)
     expect(decoded('{"text":null,"names":null,"on":null,"parts":[],"labels":{},"small":null,"needed":null}')).toEqual(empty)
     expect(decoded('{"text":"","kept":"","small":0,"dropped":0,"on":false}')).toEqual({ kept: '', small: 0, on: false, ...empty })
-    expect(decoded('{"parts":[null,{"size":1}],"labels":{"a":null}}')).toEqual({ parts: [{ name: '' }, { name: '', size: 1 }], labels: { a: '' }, ...empty })
+    expect(decoded('{"parts":[null,{"size":1}],"labels":{"a":null}}')).toEqual({
+      parts: [{ name: '' }, { name: '', size: 1 }],
+      labels: { a: '' },
+      ...empty,
+    })
   })
 
   it('puts kind, apiVersion and metadata first', () => {
-    expect(Object.keys(decoded('{"text":"x","metadata":{"a":"b"},"apiVersion":"v1","kind":"Thing"}') as object).slice(0, 3)).toEqual(['kind', 'apiVersion', 'metadata'])
+    expect(Object.keys(decoded('{"text":"x","metadata":{"a":"b"},"apiVersion":"v1","kind":"Thing"}') as object).slice(0, 3)).toEqual([
+      'kind',
+      'apiVersion',
+      'metadata',
+    ])
   })
 
   it('tells unknown and duplicate fields by path', () => {
-    const { object, unknown, duplicate } = decode(thing, '{"foo":{"a":1},"text":"a","text":"b","parts":[{},{"bar":1,"name":"x","name":"y"}],"labels":{"k":"1","k":"2"},"byName":{"z":{"baz":[]}}}')
+    const { object, unknown, duplicate } = decode(
+      thing,
+      '{"foo":{"a":1},"text":"a","text":"b","parts":[{},{"bar":1,"name":"x","name":"y"}],"labels":{"k":"1","k":"2"},"byName":{"z":{"baz":[]}}}',
+    )
     expect(unknown).toEqual(['foo', 'parts[1].bar', 'byName.z.baz'])
     expect(duplicate).toEqual(['text', 'parts[1].name', 'labels.k'])
     expect(object).toMatchObject({ text: 'b', parts: [{ name: '' }, { name: 'y' }], labels: { k: '2' } })
@@ -71,7 +101,9 @@ describe('decoding', () => {
 
   it('says which field has a wrong type, as Go does', () => {
     expect(failure('{"on":"x"}')).toBe('json: cannot unmarshal string into Go struct field Thing.on of type bool')
-    expect(failure('{"parts":[{"part":{"name":1}}]}')).toBe('json: cannot unmarshal number into Go struct field Part.parts.part.name of type string')
+    expect(failure('{"parts":[{"part":{"name":1}}]}')).toBe(
+      'json: cannot unmarshal number into Go struct field Part.parts.part.name of type string',
+    )
     expect(failure('{"parts":{}}')).toBe('json: cannot unmarshal object into Go struct field Thing.parts of type []v1.Part')
     expect(failure('{"labels":{"a":true}}')).toBe('json: cannot unmarshal bool into Go struct field Thing.labels.a of type string')
     expect(failure('{"target":[]}')).toBe('json: cannot unmarshal array into Go struct field Thing.target of type v1.Part')
@@ -90,12 +122,32 @@ describe('decoding', () => {
   })
 
   it('brings times, bytes and quantities into canonical form', () => {
-    expect(decoded('{"at":"2026-01-02T03:04:05.678+02:00","exactly":"2026-01-02T03:04:05.1234567Z","amount":0.5,"wait":"1m30s","data":{"a":"AAEC\\n"}}')).toMatchObject({
-      at: '2026-01-02T01:04:05Z', exactly: '2026-01-02T03:04:05.123456Z', amount: '500m', wait: '1m30s', data: { a: 'AAEC' },
+    expect(
+      decoded(
+        '{"at":"2026-01-02T03:04:05.678+02:00","exactly":"2026-01-02T03:04:05.1234567Z","amount":0.5,"wait":"1m30s","data":{"a":"AAEC\\n"}}',
+      ),
+    ).toMatchObject({
+      at: '2026-01-02T01:04:05Z',
+      exactly: '2026-01-02T03:04:05.123456Z',
+      amount: '500m',
+      wait: '1m30s',
+      data: { a: 'AAEC' },
     })
     expect(decoded('{"amount":"1024Mi","port":"http"}')).toMatchObject({ amount: '1Gi', port: 'http' })
     expect(decoded('{"amount":12,"port":80}')).toMatchObject({ amount: '12', port: 80 })
-    for (const bad of ['{"at":"yesterday"}', '{"at":"2026-02-30T00:00:00Z"}', '{"at":1}', '{"amount":"1x"}', '{"amount":""}', '{"amount":true}', '{"wait":"1"}', '{"data":{"a":"A"}}', '{"data":{"a":"????"}}', '{"port":true}', '{"port":1.5}']) {
+    for (const bad of [
+      '{"at":"yesterday"}',
+      '{"at":"2026-02-30T00:00:00Z"}',
+      '{"at":1}',
+      '{"amount":"1x"}',
+      '{"amount":""}',
+      '{"amount":true}',
+      '{"wait":"1"}',
+      '{"data":{"a":"A"}}',
+      '{"data":{"a":"????"}}',
+      '{"port":true}',
+      '{"port":1.5}',
+    ]) {
       expect(failure(bad), bad).not.toBe('no error')
     }
   })
@@ -124,13 +176,36 @@ describe('decoding', () => {
   it('reads every JSON value as JSON.parse does', () => {
     fc.assert(
       fc.property(fc.jsonValue(), value => {
-        expect((decode(thing, JSON.stringify({ free: { value } })).object as { free: unknown }).free).toEqual(JSON.parse(JSON.stringify({ value })))
+        expect((decode(thing, JSON.stringify({ free: { value } })).object as { free: unknown }).free).toEqual(
+          JSON.parse(JSON.stringify({ value })),
+        )
       }),
     )
   })
 
   it('accepts exactly the texts that JSON.parse accepts', () => {
-    const piece = fc.constantFrom('{', '}', '[', ']', ',', ':', '"', '\\', '"a"', '1', '-', '0', '.5', 'e1', 'true', 'null', ' ', '\n', '\\u00e9', '"free"')
+    const piece = fc.constantFrom(
+      '{',
+      '}',
+      '[',
+      ']',
+      ',',
+      ':',
+      '"',
+      '\\',
+      '"a"',
+      '1',
+      '-',
+      '0',
+      '.5',
+      'e1',
+      'true',
+      'null',
+      ' ',
+      '\n',
+      '\\u00e9',
+      '"free"',
+    )
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 8 }), pieces => {
         const text = `{"free":[${pieces.join('')}]}`

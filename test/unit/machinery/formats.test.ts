@@ -3,7 +3,17 @@ import { Path } from '#shared/machinery/field.ts'
 import { formatFieldSelector, matchesFields, parseFieldSelector, requiredField } from '#shared/machinery/fieldselector.ts'
 import { intValue, scaledValue, validateIntOrPercent, validateNotMoreThan100Percent } from '#shared/machinery/intstr.ts'
 import { canonicalIP, cidrContains, ipFamily, parseCIDR, validateCIDR, validateIP, validateNonSpecialIP } from '#shared/machinery/ip.ts'
-import { isConfigMapKey, isDNS1035Label, isDNS1123Label, isDNS1123Subdomain, isLabelValue, isPortName, isQualifiedName, nameIsDNSSubdomain, nameIsPathSegment } from '#shared/machinery/names.ts'
+import {
+  isConfigMapKey,
+  isDNS1035Label,
+  isDNS1123Label,
+  isDNS1123Subdomain,
+  isLabelValue,
+  isPortName,
+  isQualifiedName,
+  nameIsDNSSubdomain,
+  nameIsPathSegment,
+} from '#shared/machinery/names.ts'
 import { age, formatMicroTime, formatTime, humanDuration, shortHumanDuration } from '#shared/machinery/time.ts'
 
 const at = new Path('f')
@@ -47,8 +57,16 @@ describe('names', () => {
 
 describe('addresses', () => {
   it.each([
-    ['10.0.0.1', '10.0.0.1'], ['010.0.0.1', '10.0.0.1'], ['::1', '::1'], ['2001:DB8:0:0::1', '2001:db8::1'], ['::ffff:1.2.3.4', '1.2.3.4'],
-    ['1.2.3', undefined], ['256.0.0.1', undefined], ['fe80::1%eth0', undefined], ['', undefined], ['x', undefined],
+    ['10.0.0.1', '10.0.0.1'],
+    ['010.0.0.1', '10.0.0.1'],
+    ['::1', '::1'],
+    ['2001:DB8:0:0::1', '2001:db8::1'],
+    ['::ffff:1.2.3.4', '1.2.3.4'],
+    ['1.2.3', undefined],
+    ['256.0.0.1', undefined],
+    ['fe80::1%eth0', undefined],
+    ['', undefined],
+    ['x', undefined],
   ])('%s is %s', (text, plain) => {
     expect(canonicalIP(text)).toBe(plain)
   })
@@ -66,9 +84,13 @@ describe('addresses', () => {
     expect(messages(validateIP(at, '010.0.0.1'))).toEqual(['Invalid value: "010.0.0.1": must not have leading 0s'])
     expect(validateIP(at, '010.0.0.1', ['010.0.0.1'])).toEqual([])
     expect(messages(validateIP(at, '::ffff:1.2.3.4'))).toEqual(['Invalid value: "::ffff:1.2.3.4": must not be an IPv4-mapped IPv6 address'])
-    expect(messages(validateCIDR(at, '10.0.0.1/24'))).toEqual(['Invalid value: "10.0.0.1/24": must not have bits set beyond the prefix length'])
+    expect(messages(validateCIDR(at, '10.0.0.1/24'))).toEqual([
+      'Invalid value: "10.0.0.1/24": must not have bits set beyond the prefix length',
+    ])
     expect(messages(validateCIDR(at, 'x'))).toEqual(['Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'])
-    expect(messages(validateNonSpecialIP('127.0.0.1', at))).toEqual(['Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)'])
+    expect(messages(validateNonSpecialIP('127.0.0.1', at))).toEqual([
+      'Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+    ])
     expect(validateNonSpecialIP('169.254.1.1', at)).toHaveLength(1)
     expect(validateNonSpecialIP('10.0.0.1', at)).toEqual([])
   })
@@ -83,7 +105,7 @@ describe('field selectors', () => {
     expect(matchesFields(parsed, f => ({ 'metadata.name': 'a,b', 'status.phase': 'Running' })[f] ?? '')).toBe(false)
     expect(parseFieldSelector('')).toEqual([])
   })
-  it('fail with upstream\'s words', () => {
+  it("fail with upstream's words", () => {
     expect(() => parseFieldSelector('abc')).toThrow("invalid selector: 'abc'; can't understand 'abc'")
     expect(() => parseFieldSelector('a=b\\x')).toThrow('invalid field selector: invalid escape sequence: \\x')
     expect(() => parseFieldSelector('a=b=c')).toThrow('invalid field selector: unescaped character in value: 61')
@@ -112,8 +134,25 @@ describe('times', () => {
   const h = 60 * m
   const d = 24 * h
   it.each([
-    [-5 * s, '<invalid>'], [-1 * s, '0s'], [0, '0s'], [119 * s, '119s'], [2 * m, '2m'], [5 * m + 30 * s, '5m30s'], [10 * m + 30 * s, '10m'], [179 * m, '179m'], [3 * h, '3h'],
-    [3 * h + 5 * m, '3h5m'], [8 * h + 5 * m, '8h'], [47 * h, '47h'], [48 * h, '2d'], [49 * h, '2d1h'], [8 * d + h, '8d'], [729 * d, '729d'], [730 * d, '2y'], [740 * d, '2y10d'], [3000 * d, '8y'],
+    [-5 * s, '<invalid>'],
+    [-1 * s, '0s'],
+    [0, '0s'],
+    [119 * s, '119s'],
+    [2 * m, '2m'],
+    [5 * m + 30 * s, '5m30s'],
+    [10 * m + 30 * s, '10m'],
+    [179 * m, '179m'],
+    [3 * h, '3h'],
+    [3 * h + 5 * m, '3h5m'],
+    [8 * h + 5 * m, '8h'],
+    [47 * h, '47h'],
+    [48 * h, '2d'],
+    [49 * h, '2d1h'],
+    [8 * d + h, '8d'],
+    [729 * d, '729d'],
+    [730 * d, '2y'],
+    [740 * d, '2y10d'],
+    [3000 * d, '8y'],
   ])('%d ms ago is %s', (ms, text) => {
     expect(humanDuration(ms)).toBe(text)
   })

@@ -22,7 +22,15 @@ describe('defaults', () => {
     const object = { ports: [{ port: 1 }, { port: 2, protocol: 'UDP' }], byName: { a: { port: 3 } }, on: false }
     applyDefaults(outer, object)
     expect(object).toEqual({
-      type: '', replicas: 1, on: false, ports: [{ port: 1, protocol: 'TCP' }, { port: 2, protocol: 'UDP' }], byName: { a: { port: 3, protocol: 'TCP' } }, resources: { protocol: 'TCP', port: 0 },
+      type: '',
+      replicas: 1,
+      on: false,
+      ports: [
+        { port: 1, protocol: 'TCP' },
+        { port: 2, protocol: 'UDP' },
+      ],
+      byName: { a: { port: 3, protocol: 'TCP' } },
+      resources: { protocol: 'TCP', port: 0 },
     })
   })
   it('are not shared between objects', () => {
@@ -36,7 +44,11 @@ describe('defaults', () => {
 
 describe('encoding', () => {
   it('drops empty optional fields and keeps zeros held by pointer', () => {
-    expect(normalize(outer, { name: '', type: '', replicas: 0, ports: [], byName: {}, pointer: {} })).toEqual({ type: '', replicas: 0, pointer: { port: 0 } })
+    expect(normalize(outer, { name: '', type: '', replicas: 0, ports: [], byName: {}, pointer: {} })).toEqual({
+      type: '',
+      replicas: 0,
+      pointer: { port: 0 },
+    })
   })
   it('puts kind, apiVersion and metadata first', () => {
     const resource = resourceOf(storedObject('cm'))
@@ -50,7 +62,12 @@ describe('encoding', () => {
       const { object: decoded, unknown, duplicate } = decode(schema, JSON.stringify(object))
       expect({ unknown, duplicate }).toEqual({ unknown: [], duplicate: [] })
       applyDefaults(schema, decoded)
-      const { eventTime: _time, reportingComponent: _component, reportingInstance: _instance, ...want } = comparable(object) as Record<string, unknown>
+      const {
+        eventTime: _time,
+        reportingComponent: _component,
+        reportingInstance: _instance,
+        ...want
+      } = comparable(object) as Record<string, unknown>
       expect(comparable(JSON.parse(encode(schema, decoded))), object.kind).toMatchObject(want)
     }
   })

@@ -9,11 +9,18 @@ import { decodeProtobuf } from '#shared/machinery/protobuf.ts'
 import type { Field, ObjectSchema, Schema } from '#shared/machinery/schema.ts'
 
 const kinds = resources.flatMap(r =>
-  [r, ...(r.alsoServedAs ?? [])].map(({ group, version, schema }) => ({ apiVersion: apiVersion({ group, version }), kind: r.kind, schema })),
+  [r, ...(r.alsoServedAs ?? [])].map(({ group, version, schema }) => ({
+    apiVersion: apiVersion({ group, version }),
+    kind: r.kind,
+    schema,
+  })),
 )
 const encode = (k: (typeof kinds)[number], object: object): Buffer => enveloped(k.apiVersion, k.kind, encodeMessage(k.schema, object))
 
-/** An object whose every field holds what upstream's round-trip test data (k8s.io/api/testdata) has in it: a value made of the field's name or number. */
+/**
+ * An object whose every field holds what upstream's round-trip test data (k8s.io/api/testdata) has in it: a value made of the field's name
+ * or number.
+ */
 function filled(schema: Schema, name: string, tag: number): unknown {
   switch (schema.type) {
     case 'string':
@@ -63,7 +70,8 @@ function arbitrary(schema: Schema, depth: number): Arbitrary<unknown> {
     case 'string':
       if (schema.format === 'byte') return fc.uint8Array({ minLength: 1, maxLength: 6 }).map(b => Buffer.from(b).toString('base64'))
       if (schema.format === 'date-time') return seconds
-      if (schema.format === 'micro-time') return fc.tuple(seconds, fc.nat(999_999)).map(([s, micros]) => `${s.slice(0, 19)}.${String(micros).padStart(6, '0')}Z`)
+      if (schema.format === 'micro-time')
+        return fc.tuple(seconds, fc.nat(999_999)).map(([s, micros]) => `${s.slice(0, 19)}.${String(micros).padStart(6, '0')}Z`)
       if (schema.format === 'quantity') return fc.constantFrom('0', '100m', '1Gi', '12e6')
       if (schema.format === 'duration') return fc.constantFrom('1m30s', '2h0m0s', '1.5s')
       return fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
@@ -83,14 +91,23 @@ function arbitrary(schema: Schema, depth: number): Arbitrary<unknown> {
       return fc.dictionary(key, arbitrary(schema.values as Schema, depth), { minKeys: 1, maxKeys: 3, noNullPrototype: true })
     case 'object': {
       const members = fieldsOf(schema).filter(([, f]) => depth > 0 || !holds(f.schema as Schema))
-      return fc.record(Object.fromEntries(members.map(([name, f]) => [name, fc.option(arbitrary(f.schema as Schema, depth - 1), { nil: undefined, freq: 1 })])))
+      return fc.record(
+        Object.fromEntries(
+          members.map(([name, f]) => [name, fc.option(arbitrary(f.schema as Schema, depth - 1), { nil: undefined, freq: 1 })]),
+        ),
+      )
     }
   }
 }
 const key = fc.string({ maxLength: 6 }).filter(k => k !== '__proto__')
-const fieldsOf = (schema: ObjectSchema): [string, Field][] => Object.entries(schema.fields as Record<string, Field>).filter(([, f]) => f.tag > 0)
+const fieldsOf = (schema: ObjectSchema): [string, Field][] =>
+  Object.entries(schema.fields as Record<string, Field>).filter(([, f]) => f.tag > 0)
 function holds(schema: Schema): boolean {
-  return schema.type === 'list' ? holds(schema.items as Schema) : schema.type === 'map' ? holds(schema.values as Schema) : schema.type === 'object'
+  return schema.type === 'list'
+    ? holds(schema.items as Schema)
+    : schema.type === 'map'
+      ? holds(schema.values as Schema)
+      : schema.type === 'object'
 }
 const seconds = fc.integer({ min: 1, max: 4_000_000_000 }).map(s => `${new Date(s * 1000).toISOString().slice(0, 19)}Z`)
 
@@ -99,10 +116,13 @@ const isZero = (v: unknown): boolean => zeros.includes(v) || (typeof v === 'obje
 
 /** Where two objects differ in more than this: what Go holds by value is always there in protobuf, as zero when nobody set it. */
 function differences(back: unknown, whole: unknown, at: string): string[] {
-  const equal = Object.is(back, whole) || (isZero(back) && (whole === undefined || whole === '' || (isZero(whole) && typeof whole === 'object')))
+  const equal =
+    Object.is(back, whole) || (isZero(back) && (whole === undefined || whole === '' || (isZero(whole) && typeof whole === 'object')))
   if (equal) return []
-  if (typeof back !== 'object' || back === null || typeof whole !== 'object' || whole === null) return [`${at}: ${JSON.stringify(back)} for ${JSON.stringify(whole)}`]
-  if (Array.isArray(whole) && (back as unknown[]).length !== whole.length) return [`${at}: ${(back as unknown[]).length} items for ${whole.length}`]
+  if (typeof back !== 'object' || back === null || typeof whole !== 'object' || whole === null)
+    return [`${at}: ${JSON.stringify(back)} for ${JSON.stringify(whole)}`]
+  if (Array.isArray(whole) && (back as unknown[]).length !== whole.length)
+    return [`${at}: ${(back as unknown[]).length} items for ${whole.length}`]
   const [b, w] = [back as Record<string, unknown>, whole as Record<string, unknown>]
   return [...new Set([...Object.keys(b), ...Object.keys(w)])].flatMap(key => differences(b[key], w[key], `${at}.${key}`))
 }
@@ -110,7 +130,12 @@ function differences(back: unknown, whole: unknown, at: string): string[] {
 describe('protobuf', () => {
   for (const k of kinds.filter(k => upstream[`${k.apiVersion} ${k.kind}`] !== undefined)) {
     it(`of ${k.apiVersion} ${k.kind} has upstream's bytes`, () => {
-      expect(createHash('sha256').update(encode(k, filled(k.schema, '', 0) as object)).digest('hex').slice(0, 16)).toBe(upstream[`${k.apiVersion} ${k.kind}`])
+      expect(
+        createHash('sha256')
+          .update(encode(k, filled(k.schema, '', 0) as object))
+          .digest('hex')
+          .slice(0, 16),
+      ).toBe(upstream[`${k.apiVersion} ${k.kind}`])
     })
   }
   it('keeps all that is set, whatever it is', () => {

@@ -1,16 +1,47 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
-  addQuantities, compareQuantity, formatQuantity, isIntegerQuantity, isMultipleOf, multiplyQuantity, normalQuantity, parseQuantity, quantityFormatError, quantityMilliValue, quantityValue, subtractQuantities,
+  addQuantities,
+  compareQuantity,
+  formatQuantity,
+  isIntegerQuantity,
+  isMultipleOf,
+  multiplyQuantity,
+  normalQuantity,
+  parseQuantity,
+  quantityFormatError,
+  quantityMilliValue,
+  quantityValue,
+  subtractQuantities,
 } from '#shared/machinery/quantity.ts'
 
 describe('canonical text', () => {
   it.each([
-    ['0', '0'], ['0m', '0'], ['-0', '0'], ['100m', '100m'], ['0.5', '500m'], ['1500m', '1500m'], ['1000m', '1'], ['1000', '1k'], ['1000000', '1M'],
-    ['1024Ki', '1Mi'], ['1000Ki', '1000Ki'], ['0.5Gi', '512Mi'], ['1.5Ki', '1536'], ['0.1Ki', '102400m'], ['1e3', '1e3'], ['5e-3', '5e-3'], ['12e6', '12e6'],
-    ['.5', '500m'], ['0.0000000001', '1n'], ['-5m', '-5m'], ['100Ei', '9223372036854775807'], ['100000000000000000000', '100E'],
+    ['0', '0'],
+    ['0m', '0'],
+    ['-0', '0'],
+    ['100m', '100m'],
+    ['0.5', '500m'],
+    ['1500m', '1500m'],
+    ['1000m', '1'],
+    ['1000', '1k'],
+    ['1000000', '1M'],
+    ['1024Ki', '1Mi'],
+    ['1000Ki', '1000Ki'],
+    ['0.5Gi', '512Mi'],
+    ['1.5Ki', '1536'],
+    ['0.1Ki', '102400m'],
+    ['1e3', '1e3'],
+    ['5e-3', '5e-3'],
+    ['12e6', '12e6'],
+    ['.5', '500m'],
+    ['0.0000000001', '1n'],
+    ['-5m', '-5m'],
+    ['100Ei', '9223372036854775807'],
+    ['100000000000000000000', '100E'],
     // Upstream keeps these as they were sent.
-    ['1.500', '1.500'], ['+5', '+5'],
+    ['1.500', '1.500'],
+    ['+5', '+5'],
   ])('of %s is %s', (text, canonical) => {
     expect(normalQuantity(text)).toBe(canonical)
   })
@@ -19,7 +50,7 @@ describe('canonical text', () => {
     expect(normalQuantity(text)).toBeUndefined()
   })
 
-  it('errors are upstream\'s', () => {
+  it("errors are upstream's", () => {
     expect(() => parseQuantity('')).toThrow(quantityFormatError)
     expect(() => parseQuantity('1x')).toThrow()
     expect(() => parseQuantity('1Kx')).toThrow()
@@ -27,7 +58,12 @@ describe('canonical text', () => {
 })
 
 const texts = fc
-  .tuple(fc.constantFrom('', '-'), fc.integer({ min: 0, max: 999_999 }), fc.constantFrom('', '.5', '.25', '.001'), fc.constantFrom('', 'n', 'u', 'm', 'k', 'M', 'G', 'Ki', 'Mi', 'Gi', 'e3', 'e-3'))
+  .tuple(
+    fc.constantFrom('', '-'),
+    fc.integer({ min: 0, max: 999_999 }),
+    fc.constantFrom('', '.5', '.25', '.001'),
+    fc.constantFrom('', 'n', 'u', 'm', 'k', 'M', 'G', 'Ki', 'Mi', 'Gi', 'e3', 'e-3'),
+  )
   .map(parts => parts.join(''))
 
 describe('laws', () => {

@@ -23,7 +23,8 @@ const byId = new Map(recorded.map(r => [r.id, r]))
 /** The stored object that the requests of a manifest were about. */
 export const storedObject = (manifest: string): KubeObject => structuredClone(byId.get(`get/${manifest}`)!.answer) as unknown as KubeObject
 
-export const resourceOf = (object: KubeObject): Resource => resources.find(r => r.kind === object.kind && apiVersion(r) === object.apiVersion)!
+export const resourceOf = (object: KubeObject): Resource =>
+  resources.find(r => r.kind === object.kind && apiVersion(r) === object.apiVersion)!
 
 export const pods = (): KubeObject[] => structuredClone(byId.get('watch/pods')!.answer) as unknown as KubeObject[]
 

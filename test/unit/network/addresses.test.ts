@@ -6,7 +6,8 @@ describe('addresses of a pod CIDR', () => {
   test('text and number', () => {
     fc.assert(fc.property(fc.ipV4(), ip => void expect(numberToIp(ipToNumber(ip))).toBe(ip)))
     expect(firstAddress(parseCidr('10.1.2.0/24'))).toBe('10.1.2.1')
-    for (const bad of ['10.1.2.0', '10.1.2.0/33', '300.1.2.0/24', 'x/24']) expect(() => parseCidr(bad)).toThrow(`invalid CIDR address: ${bad}`)
+    for (const bad of ['10.1.2.0', '10.1.2.0/33', '300.1.2.0/24', 'x/24'])
+      expect(() => parseCidr(bad)).toThrow(`invalid CIDR address: ${bad}`)
   })
   test('every address once, never the network, gateway or broadcast address; then an error', () => {
     const pool = addressPool(parseCidr('10.1.2.0/28'))

@@ -14,7 +14,12 @@ test('what comes while a batch is under way goes together in the next, one batch
   expect(batches).toEqual([[1, 2]])
   ends[0]!()
   await Promise.all(first)
-  await expect.poll(() => batches).toEqual([[1, 2], [3, 4]])
+  await expect
+    .poll(() => batches)
+    .toEqual([
+      [1, 2],
+      [3, 4],
+    ])
   ends[1]!()
   await Promise.all(second)
 })

@@ -35,8 +35,13 @@ describe('OpenAPI v2 as protobuf', () => {
     expect(api.v2Protobuf()).toBe(api.v2Protobuf())
   })
   it('writes a schema as gnostic does', () => {
-    const A = { type: 'object', properties: { b: { $ref: '#/definitions/B', description: 'of B' } }, 'x-kubernetes-group-version-kind': [{ kind: 'A' }] }
-    const schema = '\xb2\x01\x08\x0a\x06object\xca\x01\x1e\x0a\x1c\x0a\x01b\x12\x17\x0a\x0f#/definitions/B\x22\x04of B\xfa\x01\x33\x0a\x1fx-kubernetes-group-version-kind\x12\x10\x12\x0e[{"kind":"A"}]'
+    const A = {
+      type: 'object',
+      properties: { b: { $ref: '#/definitions/B', description: 'of B' } },
+      'x-kubernetes-group-version-kind': [{ kind: 'A' }],
+    }
+    const schema =
+      '\xb2\x01\x08\x0a\x06object\xca\x01\x1e\x0a\x1c\x0a\x01b\x12\x17\x0a\x0f#/definitions/B\x22\x04of B\xfa\x01\x33\x0a\x1fx-kubernetes-group-version-kind\x12\x10\x12\x0e[{"kind":"A"}]'
     const entry = `\x0a\x01A\x12${String.fromCharCode(schema.length)}${schema}`
     const definitions = `\x0a${String.fromCharCode(entry.length)}${entry}`
     expect(encodeGnostic({ definitions: { A } }).toString('latin1')).toBe(`\x4a${String.fromCharCode(definitions.length)}${definitions}`)
@@ -44,6 +49,13 @@ describe('OpenAPI v2 as protobuf', () => {
   it('is what kubectl asks for, and only then', () => {
     expect(wantsGnostic('application/com.github.proto-openapi.spec.v2@v1.0+protobuf')).toBe(true)
     expect(wantsGnostic('application/com.github.proto-openapi.spec.v2.v1.0+protobuf, application/json')).toBe(true)
-    for (const accept of [undefined, '', '*/*', 'application/json', 'application/json, application/com.github.proto-openapi.spec.v2@v1.0+protobuf']) expect(wantsGnostic(accept)).toBe(false)
+    for (const accept of [
+      undefined,
+      '',
+      '*/*',
+      'application/json',
+      'application/json, application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
+    ])
+      expect(wantsGnostic(accept)).toBe(false)
   })
 })

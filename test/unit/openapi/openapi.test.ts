@@ -21,15 +21,20 @@ function* references(value: unknown): Generator<string> {
 
 describe('OpenAPI v3', () => {
   it('has a document for every group version, at a URL that changes with it', () => {
-    expect(Object.keys(index.paths)).toEqual(expect.arrayContaining(['api/v1', 'apis/apps/v1', 'apis/coordination.k8s.io/v1', 'apis/discovery.k8s.io/v1']))
-    for (const [path, { serverRelativeURL }] of Object.entries(index.paths)) expect(serverRelativeURL).toBe(`/openapi/v3/${path}?hash=${api.v3(path)!.hash}`)
+    expect(Object.keys(index.paths)).toEqual(
+      expect.arrayContaining(['api/v1', 'apis/apps/v1', 'apis/coordination.k8s.io/v1', 'apis/discovery.k8s.io/v1']),
+    )
+    for (const [path, { serverRelativeURL }] of Object.entries(index.paths))
+      expect(serverRelativeURL).toBe(`/openapi/v3/${path}?hash=${api.v3(path)!.hash}`)
     expect(api.v3('api/v1')).toBe(api.v3('api/v1'))
     expect(api.v3('api/v2')).toBeUndefined()
   })
   it('has no reference that leads nowhere', () => {
     for (const path of Object.keys(index.paths)) {
       const d = document(path)
-      const missing = [...references(d)].filter(ref => !ref.startsWith('#/components/schemas/') || d.components.schemas[ref.slice('#/components/schemas/'.length)] === undefined)
+      const missing = [...references(d)].filter(
+        ref => !ref.startsWith('#/components/schemas/') || d.components.schemas[ref.slice('#/components/schemas/'.length)] === undefined,
+      )
       expect(missing, path).toEqual([])
     }
   })
@@ -42,21 +47,38 @@ describe('OpenAPI v3', () => {
       expect(d.paths[collection]!['get']).toMatchObject({ 'x-kubernetes-action': 'list', 'x-kubernetes-group-version-kind': kind })
       const patch = d.paths[`${collection}/{name}`]!['patch']!
       expect(patch['x-kubernetes-group-version-kind']).toEqual(kind)
-      expect(patch.parameters.filter(p => p.in === 'query').map(p => p.name)).toEqual(expect.arrayContaining(['fieldValidation', 'dryRun', 'fieldManager', 'force']))
+      expect(patch.parameters.filter(p => p.in === 'query').map(p => p.name)).toEqual(
+        expect.arrayContaining(['fieldValidation', 'dryRun', 'fieldManager', 'force']),
+      )
       expect(d.components.schemas[r.schema.name]!['x-kubernetes-group-version-kind']).toEqual([kind])
     }
   })
   it('gives every operation an id of its own', () => {
-    const ids = Object.keys(index.paths).flatMap(path => Object.values(document(path).paths).flatMap(item => Object.values(item).map(o => o['operationId'])))
+    const ids = Object.keys(index.paths).flatMap(path =>
+      Object.values(document(path).paths).flatMap(item => Object.values(item).map(o => o['operationId'])),
+    )
     expect(new Set(ids).size).toBe(ids.length)
-    expect(ids).toEqual(expect.arrayContaining(['listCoreV1PodForAllNamespaces', 'readCoreV1NamespacedPod', 'patchAppsV1NamespacedDeployment', 'createCoreV1Node']))
+    expect(ids).toEqual(
+      expect.arrayContaining([
+        'listCoreV1PodForAllNamespaces',
+        'readCoreV1NamespacedPod',
+        'patchAppsV1NamespacedDeployment',
+        'createCoreV1Node',
+      ]),
+    )
   })
   it('says how lists merge', () => {
     const { schemas } = document('api/v1').components
     expect(schemas['io.k8s.api.core.v1.Container']!.properties!['ports']).toMatchObject({
-      type: 'array', 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['containerPort', 'protocol'], 'x-kubernetes-patch-merge-key': 'containerPort', 'x-kubernetes-patch-strategy': 'merge',
+      type: 'array',
+      'x-kubernetes-list-type': 'map',
+      'x-kubernetes-list-map-keys': ['containerPort', 'protocol'],
+      'x-kubernetes-patch-merge-key': 'containerPort',
+      'x-kubernetes-patch-strategy': 'merge',
     })
-    expect(schemas['io.k8s.api.core.v1.Pod']!.properties!['spec']).toMatchObject({ allOf: [{ $ref: '#/components/schemas/io.k8s.api.core.v1.PodSpec' }] })
+    expect(schemas['io.k8s.api.core.v1.Pod']!.properties!['spec']).toMatchObject({
+      allOf: [{ $ref: '#/components/schemas/io.k8s.api.core.v1.PodSpec' }],
+    })
     expect(schemas['io.k8s.api.core.v1.PodSpec']!['required']).toEqual(['containers'])
     expect(schemas['io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector']!['x-kubernetes-map-type']).toBe('atomic')
     expect(schemas['io.k8s.apimachinery.pkg.util.intstr.IntOrString']).toMatchObject({ format: 'int-or-string' })

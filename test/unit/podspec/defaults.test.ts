@@ -8,7 +8,16 @@ import { makePod } from './pods.ts'
 describe('defaults of a pod', () => {
   it('are those of the API', () => {
     expect(makePod({}).spec).toEqual({
-      containers: [{ name: 'c', image: 'nginx:1.25', imagePullPolicy: 'IfNotPresent', terminationMessagePath: '/dev/termination-log', terminationMessagePolicy: 'File', resources: {} }],
+      containers: [
+        {
+          name: 'c',
+          image: 'nginx:1.25',
+          imagePullPolicy: 'IfNotPresent',
+          terminationMessagePath: '/dev/termination-log',
+          terminationMessagePolicy: 'File',
+          resources: {},
+        },
+      ],
       restartPolicy: 'Always',
       terminationGracePeriodSeconds: 30,
       dnsPolicy: 'ClusterFirst',
@@ -31,8 +40,18 @@ describe('defaults of a pod', () => {
   })
 
   it('of probes take zero for absent', () => {
-    const [c] = makePod({ containers: [{ name: 'c', image: 'x', livenessProbe: { httpGet: { port: 80 }, timeoutSeconds: 0 }, readinessProbe: { grpc: { port: 1 } } }] }).spec.containers
-    expect(c?.livenessProbe).toEqual({ httpGet: { path: '/', port: 80, scheme: 'HTTP' }, timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3 })
+    const [c] = makePod({
+      containers: [
+        { name: 'c', image: 'x', livenessProbe: { httpGet: { port: 80 }, timeoutSeconds: 0 }, readinessProbe: { grpc: { port: 1 } } },
+      ],
+    }).spec.containers
+    expect(c?.livenessProbe).toEqual({
+      httpGet: { path: '/', port: 80, scheme: 'HTTP' },
+      timeoutSeconds: 1,
+      periodSeconds: 10,
+      successThreshold: 1,
+      failureThreshold: 3,
+    })
     expect(c?.readinessProbe?.grpc).toEqual({ port: 1, service: '' })
   })
 
@@ -41,7 +60,15 @@ describe('defaults of a pod', () => {
       { name: 'a' },
       { name: 'b', secret: { secretName: 's' } },
       { name: 'c', hostPath: { path: '/x' } },
-      { name: 'd', projected: { sources: [{ serviceAccountToken: { path: 't' } }, { downwardAPI: { items: [{ path: 'l', fieldRef: { fieldPath: 'metadata.labels' } }] } }] } },
+      {
+        name: 'd',
+        projected: {
+          sources: [
+            { serviceAccountToken: { path: 't' } },
+            { downwardAPI: { items: [{ path: 'l', fieldRef: { fieldPath: 'metadata.labels' } }] } },
+          ],
+        },
+      },
       { name: 'e', image: { reference: 'x' } },
     ]
     expect(makePod({ volumes }).spec.volumes).toEqual([
@@ -64,7 +91,12 @@ describe('defaults of a pod', () => {
 
   it('take requests from limits, host ports from ports, and round amounts up to thousandths', () => {
     const containers = [
-      { name: 'c', image: 'x', ports: [{ containerPort: 80 }], resources: { requests: { cpu: '0.0001' }, limits: { cpu: '1', memory: '1Gi' } } },
+      {
+        name: 'c',
+        image: 'x',
+        ports: [{ containerPort: 80 }],
+        resources: { requests: { cpu: '0.0001' }, limits: { cpu: '1', memory: '1Gi' } },
+      },
     ]
     const { spec } = makePod({ hostNetwork: true, containers })
     expect(spec.containers[0]?.ports).toEqual([{ containerPort: 80, hostPort: 80, protocol: 'TCP' }])
@@ -73,21 +105,35 @@ describe('defaults of a pod', () => {
 
   it('complete pod-level resources from the containers', () => {
     const containers = [{ name: 'c', image: 'x', resources: { requests: { cpu: '100m' }, limits: { memory: '1Gi' } } }]
-    expect(makePod({ containers, resources: { limits: { cpu: '2' } } }).spec.resources).toEqual({ requests: { cpu: '100m', memory: '1Gi' }, limits: { cpu: '2', memory: '1Gi' } })
+    expect(makePod({ containers, resources: { limits: { cpu: '2' } } }).spec.resources).toEqual({
+      requests: { cpu: '100m', memory: '1Gi' },
+      limits: { cpu: '2', memory: '1Gi' },
+    })
   })
 
   it('mirror the service account under its old name', () => {
     expect(makePod({ serviceAccount: 'sa' }).spec).toMatchObject({ serviceAccount: 'sa', serviceAccountName: 'sa' })
-    expect(makePod({ serviceAccount: 'old', serviceAccountName: 'new' }).spec).toMatchObject({ serviceAccount: 'new', serviceAccountName: 'new' })
+    expect(makePod({ serviceAccount: 'old', serviceAccountName: 'new' }).spec).toMatchObject({
+      serviceAccount: 'new',
+      serviceAccountName: 'new',
+    })
   })
 })
 
 it('a template keeps open what only pods have', () => {
-  const body = { spec: { hostNetwork: true, containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80 }], resources: { limits: { cpu: '1' } } }] } }
+  const body = {
+    spec: {
+      hostNetwork: true,
+      containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80 }], resources: { limits: { cpu: '1' } } }],
+    },
+  }
   const template = decodeValue(podTemplateSpec, body).object as PodTemplateSpec
   applyDefaults(podTemplateSpec, template)
   defaultPodTemplateSpec(template)
-  expect(template.spec).toMatchObject({ restartPolicy: 'Always', containers: [{ imagePullPolicy: 'Always', ports: [{ containerPort: 80, protocol: 'TCP' }], resources: { limits: { cpu: '1' } } }] })
+  expect(template.spec).toMatchObject({
+    restartPolicy: 'Always',
+    containers: [{ imagePullPolicy: 'Always', ports: [{ containerPort: 80, protocol: 'TCP' }], resources: { limits: { cpu: '1' } } }],
+  })
   expect(template.spec?.enableServiceLinks).toBeUndefined()
   expect(template.spec?.containers[0]?.resources?.requests).toBeUndefined()
   expect(template.spec?.containers[0]?.ports?.[0]?.hostPort).toBeUndefined()
@@ -100,5 +146,7 @@ describe('parseImageName', () => {
     ['reg.example:5000/a/b', { repository: 'reg.example:5000/a/b', tag: 'latest', digest: '' }],
     [`a@sha256:${'0'.repeat(64)}`, { repository: 'docker.io/library/a', tag: '', digest: `sha256:${'0'.repeat(64)}` }],
   ])('%s', (image, parts) => expect(parseImageName(image)).toEqual(parts))
-  it.each(['', 'UPPER', 'a b', ':tag', 'a:', `${'x'.repeat(300)}`, 'a'.repeat(64)])('refuses %j', image => expect(parseImageName(image)).toBeUndefined())
+  it.each(['', 'UPPER', 'a b', ':tag', 'a:', `${'x'.repeat(300)}`, 'a'.repeat(64)])('refuses %j', image =>
+    expect(parseImageName(image)).toBeUndefined(),
+  )
 })

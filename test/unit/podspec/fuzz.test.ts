@@ -8,7 +8,10 @@ import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { Path } from '#shared/machinery/field.ts'
 import type { Field, Schema } from '#shared/machinery/schema.ts'
 
-const text = fc.oneof(fc.constantFrom('', 'a', 'main', '/x', '../y', 'Always', 'None', 'Localhost', 'cpu', 'a/b/c', "metadata.labels['a']", 'iqn.x'), fc.string({ maxLength: 8 }))
+const text = fc.oneof(
+  fc.constantFrom('', 'a', 'main', '/x', '../y', 'Always', 'None', 'Localhost', 'cpu', 'a/b/c', "metadata.labels['a']", 'iqn.x'),
+  fc.string({ maxLength: 8 }),
+)
 const amount = fc.constantFrom('0', '1', '-1', '100m', '1.5Gi', '1e3', '0.0000001')
 
 /** Any value of a type, as the wire may bring it: fields are left out, lists are empty, strings are odd. */
@@ -27,9 +30,15 @@ function anyOf(schema: Schema, depth = 0): fc.Arbitrary<unknown> {
     case 'int-or-string':
       return fc.oneof(fc.constantFrom(0, 80, -5), text)
     case 'list':
-      return fc.array(fc.oneof({ weight: 9, arbitrary: anyOf(schema.items, depth + 1) }, { weight: 1, arbitrary: fc.constant(null) }), { maxLength: depth > 5 ? 1 : 3 })
+      return fc.array(fc.oneof({ weight: 9, arbitrary: anyOf(schema.items, depth + 1) }, { weight: 1, arbitrary: fc.constant(null) }), {
+        maxLength: depth > 5 ? 1 : 3,
+      })
     case 'map':
-      return fc.dictionary(fc.oneof(fc.constantFrom('cpu', 'memory', 'hugepages-2Mi', 'hugepages-x', 'example.com/a'), text), anyOf(schema.values, depth + 1), { maxKeys: 2 })
+      return fc.dictionary(
+        fc.oneof(fc.constantFrom('cpu', 'memory', 'hugepages-2Mi', 'hugepages-x', 'example.com/a'), text),
+        anyOf(schema.values, depth + 1),
+        { maxKeys: 2 },
+      )
     case 'object': {
       const fields = schema.fields as { [name: string]: Field }
       const known = Object.entries(fields).filter(([name]) => name !== 'managedFields')
@@ -44,7 +53,11 @@ function anyOf(schema: Schema, depth = 0): fc.Arbitrary<unknown> {
 }
 
 it('nothing that decodes makes defaults, rules, columns or sums throw', () => {
-  const body = fc.record({ spec: anyOf(podSchema.fields.spec.schema, 1), status: anyOf(podSchema.fields.status.schema, 1), metadata: fc.constant({ name: 'a', resourceVersion: '1' }) })
+  const body = fc.record({
+    spec: anyOf(podSchema.fields.spec.schema, 1),
+    status: anyOf(podSchema.fields.status.schema, 1),
+    metadata: fc.constant({ name: 'a', resourceVersion: '1' }),
+  })
   const read = (value: unknown): Pod => {
     const object = decodeValue(podSchema, value).object as Pod
     applyDefaults(podSchema, object)

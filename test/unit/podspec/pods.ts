@@ -7,7 +7,13 @@ import { type FieldError, Path } from '#shared/machinery/field.ts'
 
 /** A pod of one container, with `spec` over it. */
 export function makePod(spec: object = {}, metadata: object = {}, status?: object): Pod {
-  const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', namespace: 'default', ...metadata }, spec: { containers: [{ name: 'c', image: 'nginx:1.25' }], ...spec }, status }
+  const body = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'p', namespace: 'default', ...metadata },
+    spec: { containers: [{ name: 'c', image: 'nginx:1.25' }], ...spec },
+    status,
+  }
   const made = decodeValue(podSchema, body).object as Pod
   applyDefaults(podSchema, made)
   pod.defaults?.(made)

@@ -5,7 +5,11 @@ import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import { podLimits, podRequests } from '#shared/api/core/podspec/resources.ts'
 import { quantityMilliValue } from '#shared/machinery/quantity.ts'
 
-const c = (name: string, cpu?: number, restartPolicy?: string) => ({ name, ...(restartPolicy ? { restartPolicy } : {}), resources: cpu === undefined ? {} : { requests: { cpu: `${cpu}m` } } })
+const c = (name: string, cpu?: number, restartPolicy?: string) => ({
+  name,
+  ...(restartPolicy ? { restartPolicy } : {}),
+  resources: cpu === undefined ? {} : { requests: { cpu: `${cpu}m` } },
+})
 const cpuOf = (spec: PodSpec): number => quantityMilliValue(podRequests(spec)['cpu'] ?? '0')
 
 describe('requests of a pod', () => {
@@ -21,13 +25,18 @@ describe('requests of a pod', () => {
   it('take pod-level amounts first, and add the overhead', () => {
     const spec = { containers: [c('a', 100)], resources: { requests: { cpu: '1' } }, overhead: { cpu: '10m', memory: '1Mi' } }
     expect(podRequests(spec)).toEqual({ cpu: '1010m', memory: '1Mi' })
-    expect(podLimits({ containers: [{ name: 'a', resources: { limits: { memory: '1Mi' } } }], overhead: { cpu: '1', memory: '1Mi' } })).toEqual({ memory: '2Mi' })
+    expect(
+      podLimits({ containers: [{ name: 'a', resources: { limits: { memory: '1Mi' } } }], overhead: { cpu: '1', memory: '1Mi' } }),
+    ).toEqual({ memory: '2Mi' })
   })
   it('are never less than any container asks, nor more than all together', () => {
     const cpu = fc.integer({ min: 0, max: 4000 })
     fc.assert(
       fc.property(fc.array(cpu, { minLength: 1 }), fc.array(fc.tuple(cpu, fc.boolean())), (main, init) => {
-        const total = cpuOf({ containers: main.map((n, i) => c(`m${i}`, n)), initContainers: init.map(([n, sidecar], i) => c(`i${i}`, n, sidecar ? 'Always' : undefined)) })
+        const total = cpuOf({
+          containers: main.map((n, i) => c(`m${i}`, n)),
+          initContainers: init.map(([n, sidecar], i) => c(`i${i}`, n, sidecar ? 'Always' : undefined)),
+        })
         const all = [...main, ...init.map(([n]) => n)]
         return total >= Math.max(...all) && total <= all.reduce((a, b) => a + b, 0)
       }),
@@ -48,7 +57,9 @@ describe('quality of service', () => {
     ['Guaranteed', [{ requests: { cpu: '1000m', memory: '1024Mi' }, limits: full }]],
   ])('%s: %j', (expected, resources) => expect(of(...resources)).toBe(expected))
   it('counts init containers and pod-level resources', () => {
-    expect(podQOS({ containers: [{ name: 'c', resources: { requests: full, limits: full } }], initContainers: [{ name: 'i' }] })).toBe('Burstable')
+    expect(podQOS({ containers: [{ name: 'c', resources: { requests: full, limits: full } }], initContainers: [{ name: 'i' }] })).toBe(
+      'Burstable',
+    )
     expect(podQOS({ containers: [{ name: 'c' }], resources: { requests: full, limits: full } })).toBe('Guaranteed')
   })
 })

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { makePod, problems } from './pods.ts'
 
 const withContainer = (fields: object, spec: object = {}) => problems({ containers: [{ name: 'c', image: 'x', ...fields }], ...spec })
-const label = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+const label =
+  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 
 describe('rules of a pod', () => {
   it('are kept by a plain one', () => expect(problems({})).toEqual([]))
@@ -12,47 +13,120 @@ describe('rules of a pod', () => {
     ['no name', { containers: [{ image: 'x' }] }, ['spec.containers[0].name: Required value']],
     ['no image', { containers: [{ name: 'c' }] }, ['spec.containers[0].image: Required value']],
     ['bad name', { containers: [{ name: 'Bad', image: 'x' }] }, [`spec.containers[0].name: Invalid value: "Bad": ${label}`]],
-    ['white space', { containers: [{ name: 'c', image: ' x' }] }, ['spec.containers[0].image: Invalid value: " x": must not have leading or trailing whitespace']],
-    ['two of a name', { containers: [{ name: 'c', image: 'x' }, { name: 'c', image: 'x' }] }, ['spec.containers[1].name: Duplicate value: "c"']],
+    [
+      'white space',
+      { containers: [{ name: 'c', image: ' x' }] },
+      ['spec.containers[0].image: Invalid value: " x": must not have leading or trailing whitespace'],
+    ],
+    [
+      'two of a name',
+      {
+        containers: [
+          { name: 'c', image: 'x' },
+          { name: 'c', image: 'x' },
+        ],
+      },
+      ['spec.containers[1].name: Duplicate value: "c"'],
+    ],
     ['init of the same name', { initContainers: [{ name: 'c', image: 'x' }] }, ['spec.initContainers[0].name: Duplicate value: "c"']],
-    ['restart policy', { restartPolicy: 'No' }, ['spec.restartPolicy: Unsupported value: "No": supported values: "Always", "Never", "OnFailure"']],
-    ['deadline', { activeDeadlineSeconds: 0 }, ['spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive']],
+    [
+      'restart policy',
+      { restartPolicy: 'No' },
+      ['spec.restartPolicy: Unsupported value: "No": supported values: "Always", "Never", "OnFailure"'],
+    ],
+    [
+      'deadline',
+      { activeDeadlineSeconds: 0 },
+      ['spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive'],
+    ],
     ['ephemeral', { ephemeralContainers: [{ name: 'e', image: 'x' }] }, ['spec.ephemeralContainers: Forbidden: cannot be set on create']],
-    ['gated and bound', { nodeName: 'n', schedulingGates: [{ name: 'g' }] }, ['spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared']],
+    [
+      'gated and bound',
+      { nodeName: 'n', schedulingGates: [{ name: 'g' }] },
+      ['spec.nodeName: Forbidden: cannot be set until all schedulingGates have been cleared'],
+    ],
     ['DNS policy None', { dnsPolicy: 'None' }, ['spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None']],
     ['host users', { hostUsers: false, hostPID: true }, ['spec.HostPID: Forbidden: when `pod.Spec.HostUsers` is false']],
   ])('%s', (_, spec, expected) => expect(problems(spec)).toEqual(expected))
 
   it.each<[string, object, string[]]>([
     ['mount of nothing', { volumeMounts: [{ name: 'v', mountPath: '/v' }] }, ['spec.containers[0].volumeMounts[0].name: Not found: "v"']],
-    ['request over limit', { resources: { requests: { cpu: '2' }, limits: { cpu: '1' } } }, ['spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1']],
-    ['unknown resource', { resources: { limits: { foo: '1' } } }, [
-      'spec.containers[0].resources.limits[foo]: Invalid value: "foo": must be a standard resource type or fully qualified',
-      'spec.containers[0].resources.limits[foo]: Invalid value: "foo": must be a standard resource for containers',
-      'spec.containers[0].resources.requests[foo]: Invalid value: "foo": must be a standard resource type or fully qualified',
-      'spec.containers[0].resources.requests[foo]: Invalid value: "foo": must be a standard resource for containers',
-    ]],
-    ['half a device', { resources: { limits: { 'example.com/gpu': '500m' } } }, [
-      'spec.containers[0].resources.limits[example.com/gpu]: Invalid value: "500m": must be an integer',
-      'spec.containers[0].resources.requests[example.com/gpu]: Invalid value: "500m": must be an integer',
-    ]],
+    [
+      'request over limit',
+      { resources: { requests: { cpu: '2' }, limits: { cpu: '1' } } },
+      ['spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1'],
+    ],
+    [
+      'unknown resource',
+      { resources: { limits: { foo: '1' } } },
+      [
+        'spec.containers[0].resources.limits[foo]: Invalid value: "foo": must be a standard resource type or fully qualified',
+        'spec.containers[0].resources.limits[foo]: Invalid value: "foo": must be a standard resource for containers',
+        'spec.containers[0].resources.requests[foo]: Invalid value: "foo": must be a standard resource type or fully qualified',
+        'spec.containers[0].resources.requests[foo]: Invalid value: "foo": must be a standard resource for containers',
+      ],
+    ],
+    [
+      'half a device',
+      { resources: { limits: { 'example.com/gpu': '500m' } } },
+      [
+        'spec.containers[0].resources.limits[example.com/gpu]: Invalid value: "500m": must be an integer',
+        'spec.containers[0].resources.requests[example.com/gpu]: Invalid value: "500m": must be an integer',
+      ],
+    ],
     ['probe without action', { livenessProbe: {} }, ['spec.containers[0].livenessProbe: Required value: must specify a handler type']],
-    ['two actions', { livenessProbe: { exec: { command: ['a'] }, tcpSocket: { port: 1 } } }, ['spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type']],
-    ['liveness threshold', { livenessProbe: { exec: { command: ['a'] }, successThreshold: 2 } }, ['spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1']],
-    ['port', { ports: [{ containerPort: 70000 }] }, ['spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive']],
-    ['port name', { ports: [{ containerPort: 1, name: 'a--b' }] }, ['spec.containers[0].ports[0].name: Invalid value: "a--b": must not contain consecutive hyphens']],
-    ['env name', { env: [{ name: 'a=b', value: 'x' }] }, [
-      'spec.containers[0].env[0].name: Invalid value: "a=b": a valid environment variable name must consist only of printable ASCII characters other than \'=\'',
-    ]],
-    ['env field', { env: [{ name: 'a', valueFrom: { fieldRef: { fieldPath: 'spec.nope' } } }] }, [
-      'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "spec.nope": error converting fieldPath: field label not supported: spec.nope',
-    ]],
-    ['resize policy', { resizePolicy: [{ resourceName: 'disk', restartPolicy: 'NotRequired' }] }, ['spec.containers[0].resizePolicy: Unsupported value: "disk": supported values: "cpu", "memory"']],
-    ['escalation', { securityContext: { runAsUser: -1 } }, ['spec.containers[0].securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive']],
+    [
+      'two actions',
+      { livenessProbe: { exec: { command: ['a'] }, tcpSocket: { port: 1 } } },
+      ['spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type'],
+    ],
+    [
+      'liveness threshold',
+      { livenessProbe: { exec: { command: ['a'] }, successThreshold: 2 } },
+      ['spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1'],
+    ],
+    [
+      'port',
+      { ports: [{ containerPort: 70000 }] },
+      ['spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive'],
+    ],
+    [
+      'port name',
+      { ports: [{ containerPort: 1, name: 'a--b' }] },
+      ['spec.containers[0].ports[0].name: Invalid value: "a--b": must not contain consecutive hyphens'],
+    ],
+    [
+      'env name',
+      { env: [{ name: 'a=b', value: 'x' }] },
+      [
+        'spec.containers[0].env[0].name: Invalid value: "a=b": a valid environment variable name must consist only of printable ASCII characters other than \'=\'',
+      ],
+    ],
+    [
+      'env field',
+      { env: [{ name: 'a', valueFrom: { fieldRef: { fieldPath: 'spec.nope' } } }] },
+      [
+        'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "spec.nope": error converting fieldPath: field label not supported: spec.nope',
+      ],
+    ],
+    [
+      'resize policy',
+      { resizePolicy: [{ resourceName: 'disk', restartPolicy: 'NotRequired' }] },
+      ['spec.containers[0].resizePolicy: Unsupported value: "disk": supported values: "cpu", "memory"'],
+    ],
+    [
+      'escalation',
+      { securityContext: { runAsUser: -1 } },
+      ['spec.containers[0].securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive'],
+    ],
   ])('container: %s', (_, fields, expected) => expect(withContainer(fields)).toEqual(expected))
 
   it('of volumes: one source each, and names', () => {
-    const volumes = [{ name: 'v', emptyDir: {}, hostPath: { path: '/x' } }, { name: 'w', secret: {} }, { name: 'x', hostPath: { path: '/a/../b' } }]
+    const volumes = [
+      { name: 'v', emptyDir: {}, hostPath: { path: '/x' } },
+      { name: 'w', secret: {} },
+      { name: 'x', hostPath: { path: '/a/../b' } },
+    ]
     expect(problems({ volumes })).toEqual([
       'spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type',
       'spec.volumes[1].secret.secretName: Required value',
@@ -69,7 +143,10 @@ describe('rules of a pod', () => {
   })
 
   it('of host ports: no two, and with the host network the same as inside', () => {
-    const two = [{ containerPort: 80, hostPort: 8080 }, { containerPort: 81, hostPort: 8080 }]
+    const two = [
+      { containerPort: 80, hostPort: 8080 },
+      { containerPort: 81, hostPort: 8080 },
+    ]
     expect(withContainer({ ports: two })).toEqual(['spec.containers[0].ports[1].hostPort: Duplicate value: "TCP//8080"'])
     expect(withContainer({ ports: [{ containerPort: 80, hostPort: 8080 }] }, { hostNetwork: true })).toEqual([
       'spec.containers[0].ports[0].hostPort: Invalid value: 8080: must match `containerPort` when `hostNetwork` is true',
@@ -77,7 +154,11 @@ describe('rules of a pod', () => {
   })
 
   it('of affinity, tolerations and spreading', () => {
-    const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'a', operator: 'In' }] }] } } }
+    const affinity = {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: 'a', operator: 'In' }] }] },
+      },
+    }
     const at = 'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0]'
     expect(problems({ affinity })).toEqual([`${at}.values: Required value: must be specified when \`operator\` is 'In' or 'NotIn'`])
     expect(problems({ tolerations: [{ operator: 'Equal' }] })).toEqual([
@@ -103,7 +184,11 @@ describe('rules of a pod', () => {
   })
 
   it('never throw on odd but decodable input', () => {
-    for (const spec of [{ affinity: { podAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{}] } } }, { volumes: [{}] }, { containers: [{ env: [{}], lifecycle: { preStop: { httpGet: {} } } }] }])
+    for (const spec of [
+      { affinity: { podAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{}] } } },
+      { volumes: [{}] },
+      { containers: [{ env: [{}], lifecycle: { preStop: { httpGet: {} } } }] },
+    ])
       expect(() => problems(spec)).not.toThrow()
     expect(makePod({}).kind).toBe('Pod')
   })

@@ -5,20 +5,40 @@ import { mergeListeners, serviceListeners } from '#node-agent/proxy/userspace/li
 import { order } from '#node-agent/proxy/userspace/relay.ts'
 
 const options = { nodeName: 'n1', nodeAddresses: ['192.0.2.5', '127.0.0.1'] }
-const service = (spec: object, name = 'web', status = {}): Service => ({ metadata: { name, namespace: 'ns' }, spec: { clusterIP: '127.32.0.9', ports: [{ name: 'http', port: 80, protocol: 'TCP' }], ...spec }, status }) as unknown as Service
-const slice = (...endpoints: object[]): EndpointSlice => ({ metadata: {}, addressType: 'IPv4', ports: [{ name: 'http', protocol: 'TCP', port: 8080 }], endpoints }) as unknown as EndpointSlice
+const service = (spec: object, name = 'web', status = {}): Service =>
+  ({
+    metadata: { name, namespace: 'ns' },
+    spec: { clusterIP: '127.32.0.9', ports: [{ name: 'http', port: 80, protocol: 'TCP' }], ...spec },
+    status,
+  }) as unknown as Service
+const slice = (...endpoints: object[]): EndpointSlice =>
+  ({ metadata: {}, addressType: 'IPv4', ports: [{ name: 'http', protocol: 'TCP', port: 8080 }], endpoints }) as unknown as EndpointSlice
 const at = (ip: string, nodeName = 'n1') => ({ addresses: [ip], nodeName })
-const places = (of: Service, ...slices: EndpointSlice[]) => serviceListeners(of, slices, options).listeners.map(l => [`${l.address}:${l.port}`, l.targets.map(t => t.ip).join(), l.remoteTargets?.map(t => t.ip).join()])
+const places = (of: Service, ...slices: EndpointSlice[]) =>
+  serviceListeners(of, slices, options).listeners.map(l => [
+    `${l.address}:${l.port}`,
+    l.targets.map(t => t.ip).join(),
+    l.remoteTargets?.map(t => t.ip).join(),
+  ])
 
 describe('where a service is served', () => {
   test('its ClusterIP, node port and external addresses', () => {
-    const of = service({ ports: [{ name: 'http', port: 80, nodePort: 30080 }], externalIPs: ['192.0.2.7'] }, 'web', { loadBalancer: { ingress: [{ ip: '192.0.2.8' }, { ip: '192.0.2.9', ipMode: 'Proxy' }] } })
-    expect(places(of, slice(at('192.0.2.5')))).toEqual(['127.32.0.9:80', '192.0.2.7:80', '192.0.2.8:80', '192.0.2.5:30080', '127.0.0.1:30080'].map(place => [place, '192.0.2.5', undefined]))
+    const of = service({ ports: [{ name: 'http', port: 80, nodePort: 30080 }], externalIPs: ['192.0.2.7'] }, 'web', {
+      loadBalancer: { ingress: [{ ip: '192.0.2.8' }, { ip: '192.0.2.9', ipMode: 'Proxy' }] },
+    })
+    expect(places(of, slice(at('192.0.2.5')))).toEqual(
+      ['127.32.0.9:80', '192.0.2.7:80', '192.0.2.8:80', '192.0.2.5:30080', '127.0.0.1:30080'].map(place => [place, '192.0.2.5', undefined]),
+    )
   })
   test('nowhere without endpoints, without a ClusterIP, or when another proxy has it', () => {
     expect(places(service({}))).toEqual([])
     expect(places(service({ clusterIP: 'None' }), slice(at('10.0.0.1')))).toEqual([])
-    expect(places({ ...service({}), metadata: { name: 'web', namespace: 'ns', labels: { 'service.kubernetes.io/service-proxy-name': 'other' } } }, slice(at('10.0.0.1')))).toEqual([])
+    expect(
+      places(
+        { ...service({}), metadata: { name: 'web', namespace: 'ns', labels: { 'service.kubernetes.io/service-proxy-name': 'other' } } },
+        slice(at('10.0.0.1')),
+      ),
+    ).toEqual([])
   })
   test('not at its ClusterIP when a process of the node is there already', () => {
     const of = service({ ports: [{ name: 'http', port: 8080, nodePort: 30080 }] })
@@ -35,7 +55,10 @@ describe('where a service is served', () => {
     expect(places(of, slice(at('10.0.0.1'), at('10.0.0.2', 'n2')))[1]).toEqual(['192.0.2.5:30080', '10.0.0.1,10.0.0.2', '10.0.0.1'])
   })
   test('other protocols are told of', () => {
-    expect(serviceListeners(service({ ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] }), [], options)).toEqual({ listeners: [], unproxied: [{ service: 'ns/web', why: "port 53: kube-proxy's mode userspace forwards TCP, not UDP" }] })
+    expect(serviceListeners(service({ ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] }), [], options)).toEqual({
+      listeners: [],
+      unproxied: [{ service: 'ns/web', why: "port 53: kube-proxy's mode userspace forwards TCP, not UDP" }],
+    })
   })
   test('of two that want the same place the first gets it', () => {
     const [a, b] = ['a', 'b'].map(name => serviceListeners(service({}, name), [slice(at('10.0.0.1'))], options).listeners)
@@ -48,7 +71,11 @@ describe('the order of targets', () => {
   test('all of them, from any', () => {
     const first = new Set(Array.from({ length: 200 }, () => order(targets, false, 'c')[0]!.ip))
     expect([...first].sort()).toEqual(targets.map(t => t.ip))
-    expect(order(targets, false, 'c').map(t => t.ip).sort()).toEqual(targets.map(t => t.ip))
+    expect(
+      order(targets, false, 'c')
+        .map(t => t.ip)
+        .sort(),
+    ).toEqual(targets.map(t => t.ip))
   })
   test('with affinity always the same for a client', () => {
     const firstOf = (client: string): string => order(targets, true, client)[0]!.ip

@@ -6,27 +6,46 @@ import { portEndpoints } from '#node-agent/proxy/endpoints.ts'
 import { diffScript, emptyRuleset, isProxied, mergeRulesets, serviceRuleset, type Ruleset } from '#node-agent/proxy/ruleset.ts'
 
 const options = { nodeName: 'n1', nodeIPs: ['10.0.255.11'], clusterCIDR: '10.0.0.0/17', serviceCIDR: '10.0.128.0/18' }
-const service = (spec: object, metadata = {}): Service => ({ metadata: { name: 'web', namespace: 'ns', ...metadata }, spec: { clusterIP: '10.0.128.1', ports: [{ name: 'http', port: 80, protocol: 'TCP' }], ...spec } }) as unknown as Service
-const slice = (endpoints: object[], ports: object[] = [{ name: 'http', protocol: 'TCP', port: 8080 }], addressType = 'IPv4'): EndpointSlice => ({ metadata: {}, addressType, ports, endpoints }) as unknown as EndpointSlice
+const service = (spec: object, metadata = {}): Service =>
+  ({
+    metadata: { name: 'web', namespace: 'ns', ...metadata },
+    spec: { clusterIP: '10.0.128.1', ports: [{ name: 'http', port: 80, protocol: 'TCP' }], ...spec },
+  }) as unknown as Service
+const slice = (
+  endpoints: object[],
+  ports: object[] = [{ name: 'http', protocol: 'TCP', port: 8080 }],
+  addressType = 'IPv4',
+): EndpointSlice => ({ metadata: {}, addressType, ports, endpoints }) as unknown as EndpointSlice
 const at = (ip: string, nodeName = 'n1', conditions = {}) => ({ addresses: [ip], nodeName, conditions })
 const elements = (r: Ruleset, name: Parameters<Ruleset['elements']['get']>[0]) => Object.fromEntries(r.elements.get(name)!)
 
 describe('endpoints of a port', () => {
   test('ready ones; absent conditions count as ready', () => {
-    const slices = [slice([at('10.0.1.1'), at('10.0.1.2', 'n2', { ready: false }), { addresses: ['10.0.1.3'] }]), slice([at('10.0.1.1'), at('10.0.0.9', 'n2')])]
+    const slices = [
+      slice([at('10.0.1.1'), at('10.0.1.2', 'n2', { ready: false }), { addresses: ['10.0.1.3'] }]),
+      slice([at('10.0.1.1'), at('10.0.0.9', 'n2')]),
+    ]
     const { cluster, local } = portEndpoints(slices, 'http', 'TCP', 'n1')
     expect(cluster.map(e => e.ip)).toEqual(['10.0.0.9', '10.0.1.1', '10.0.1.3'])
     expect(local.map(e => e.ip)).toEqual(['10.0.1.1'])
   })
   test('terminating ones that serve, when none is ready, for each scope by itself', () => {
-    const slices = [slice([at('10.0.1.1', 'n1', { ready: false, serving: true, terminating: true }), at('10.0.1.2', 'n2'), at('10.0.1.4', 'n1', { ready: false, serving: false, terminating: true })])]
+    const slices = [
+      slice([
+        at('10.0.1.1', 'n1', { ready: false, serving: true, terminating: true }),
+        at('10.0.1.2', 'n2'),
+        at('10.0.1.4', 'n1', { ready: false, serving: false, terminating: true }),
+      ]),
+    ]
     const { cluster, local } = portEndpoints(slices, 'http', 'TCP', 'n1')
     expect(cluster.map(e => e.ip)).toEqual(['10.0.1.2'])
     expect(local.map(e => e.ip)).toEqual(['10.0.1.1'])
   })
   test('of the right port name, protocol and address family', () => {
     const ports = [{ name: 'dns', protocol: 'UDP', port: 53 }, { name: 'http', protocol: 'TCP', port: 81 }] // prettier-ignore
-    expect(portEndpoints([slice([at('10.0.1.1')], ports)], 'http', 'TCP', 'n1').cluster).toEqual([{ ip: '10.0.1.1', port: 81, local: true }])
+    expect(portEndpoints([slice([at('10.0.1.1')], ports)], 'http', 'TCP', 'n1').cluster).toEqual([
+      { ip: '10.0.1.1', port: 81, local: true },
+    ])
     expect(portEndpoints([slice([at('10.0.1.1')], ports)], 'dns', 'TCP', 'n1').cluster).toEqual([])
     expect(portEndpoints([slice([at('fd00::1')], undefined, 'IPv6'), slice([at('not-an-ip')])], 'http', 'TCP', 'n1').cluster).toEqual([])
   })
@@ -36,7 +55,10 @@ describe('rules of a service', () => {
   test('spreads by chance over all endpoints', () => {
     const rules = serviceRuleset(service({}), [slice([at('10.0.1.1'), at('10.0.2.1', 'n2')])], options)
     expect([...rules.chains.values()]).toEqual([
-      ['ip daddr 10.0.128.1 ip saddr != 10.0.0.0/17 jump mark-for-masquerade', 'meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.0.1.1 . 8080, 1 : 10.0.2.1 . 8080 }'],
+      [
+        'ip daddr 10.0.128.1 ip saddr != 10.0.0.0/17 jump mark-for-masquerade',
+        'meta l4proto tcp dnat ip to numgen random mod 2 map { 0 : 10.0.1.1 . 8080, 1 : 10.0.2.1 . 8080 }',
+      ],
     ])
     const [chain] = rules.chains.keys()
     expect(elements(rules, 'service-ips')).toEqual({ '10.0.128.1 . tcp . 80': `goto ${chain}` })
@@ -46,16 +68,24 @@ describe('rules of a service', () => {
   test('refuses when there is no endpoint', () => {
     const rules = serviceRuleset(service({ externalIPs: ['192.0.2.1'], ports: [{ name: 'http', port: 80, nodePort: 30080 }] }), [], options)
     expect(rules.chains.size).toBe(0)
-    expect(elements(rules, 'no-endpoint-services')).toEqual({ '10.0.128.1 . tcp . 80': 'goto reject-chain', '192.0.2.1 . tcp . 80': 'goto reject-chain' })
+    expect(elements(rules, 'no-endpoint-services')).toEqual({
+      '10.0.128.1 . tcp . 80': 'goto reject-chain',
+      '192.0.2.1 . tcp . 80': 'goto reject-chain',
+    })
     expect(elements(rules, 'no-endpoint-nodeports')).toEqual({ 'tcp . 30080': 'goto reject-chain' })
   })
   test('with the external policy Local drops what comes from outside when the endpoints are elsewhere', () => {
-    const rules = serviceRuleset(service({ externalTrafficPolicy: 'Local', ports: [{ name: 'http', port: 80, nodePort: 30080 }] }), [slice([at('10.0.2.1', 'n2')])], options)
+    const rules = serviceRuleset(
+      service({ externalTrafficPolicy: 'Local', ports: [{ name: 'http', port: 80, nodePort: 30080 }] }),
+      [slice([at('10.0.2.1', 'n2')])],
+      options,
+    )
     expect(elements(rules, 'no-endpoint-nodeports')).toEqual({ 'tcp . 30080': 'drop' })
     expect([...rules.chains].find(([name]) => name.startsWith('external-'))?.[1]).toHaveLength(3)
   })
   test('services that are not ours', () => {
-    for (const spec of [{ clusterIP: 'None' }, { clusterIP: undefined }, { type: 'ExternalName' }]) expect(isProxied(service(spec))).toBe(false)
+    for (const spec of [{ clusterIP: 'None' }, { clusterIP: undefined }, { type: 'ExternalName' }])
+      expect(isProxied(service(spec))).toBe(false)
     expect(isProxied(service({}, { labels: { 'service.kubernetes.io/service-proxy-name': 'other' } }))).toBe(false)
     expect(serviceRuleset(service({ clusterIP: 'fd00::1' }), [], options)).toEqual(emptyRuleset())
   })
@@ -63,10 +93,24 @@ describe('rules of a service', () => {
 
 describe('from one state to another', () => {
   const ruleset = fc
-    .array(fc.record({ name: fc.constantFrom('a', 'b', 'c', 'd'), port: fc.integer({ min: 1, max: 3 }), ips: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 3 }), nodePort: fc.option(fc.constantFrom(30001, 30002), { nil: undefined }) }), { maxLength: 4 })
+    .array(
+      fc.record({
+        name: fc.constantFrom('a', 'b', 'c', 'd'),
+        port: fc.integer({ min: 1, max: 3 }),
+        ips: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 3 }),
+        nodePort: fc.option(fc.constantFrom(30001, 30002), { nil: undefined }),
+      }),
+      { maxLength: 4 },
+    )
     .map(all =>
       mergeRulesets(
-        all.map(({ name, port, ips, nodePort }) => serviceRuleset(service({ clusterIP: `10.0.128.${name.charCodeAt(0)}`, ports: [{ name: 'http', port, protocol: 'TCP', nodePort }] }, { name }), [slice(ips.map(n => at(`10.0.1.${n}`, n % 2 ? 'n1' : 'n2')))], options)),
+        all.map(({ name, port, ips, nodePort }) =>
+          serviceRuleset(
+            service({ clusterIP: `10.0.128.${name.charCodeAt(0)}`, ports: [{ name: 'http', port, protocol: 'TCP', nodePort }] }, { name }),
+            [slice(ips.map(n => at(`10.0.1.${n}`, n % 2 ? 'n1' : 'n2')))],
+            options,
+          ),
+        ),
       ),
     )
 
@@ -83,7 +127,10 @@ describe('from one state to another', () => {
         if (target) expect(chains.has(target)).toBe(true)
         chains.get(name!)!.push(rest)
       } else if (verb === 'delete' && what === 'chain') {
-        expect([...sets.values()].flatMap(s => [...s.values()]).some(v => v === `goto ${name}`) || [...chains.values()].flat().some(r => r.endsWith(`goto ${name}`))).toBe(false)
+        expect(
+          [...sets.values()].flatMap(s => [...s.values()]).some(v => v === `goto ${name}`) ||
+            [...chains.values()].flat().some(r => r.endsWith(`goto ${name}`)),
+        ).toBe(false)
         expect(chains.delete(name!)).toBe(true)
       } else {
         const set = sets.get(name as never)!

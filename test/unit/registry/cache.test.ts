@@ -2,7 +2,16 @@
 import fc from 'fast-check'
 import { headers } from 'nats'
 import { expect, test } from 'vitest'
-import { apply, eventsAfter, getCached, listCached, listCachedAt, newCache, oldestOf, type Cache } from '#control-plane/apiserver/registry/cache.ts'
+import {
+  apply,
+  eventsAfter,
+  getCached,
+  listCached,
+  listCachedAt,
+  newCache,
+  oldestOf,
+  type Cache,
+} from '#control-plane/apiserver/registry/cache.ts'
 import type { StreamMessage } from '#control-plane/apiserver/registry/follow.ts'
 import { VersionExpired, type RegistryEvent, type Watcher } from '#control-plane/apiserver/registry/registry.ts'
 import { encode, newStored, restamped, withoutManagedFields } from '#control-plane/apiserver/registry/stored.ts'
@@ -10,7 +19,12 @@ import { subjectOf } from '#control-plane/apiserver/registry/stream.ts'
 import { Watches } from '#control-plane/apiserver/registry/watches.ts'
 
 const pods = { group: '', plural: 'pods' }
-const object = (namespace: string, name: string, node: string) => ({ kind: 'Pod', apiVersion: 'v1', metadata: { name, namespace }, spec: { node } })
+const object = (namespace: string, name: string, node: string) => ({
+  kind: 'Pod',
+  apiVersion: 'v1',
+  metadata: { name, namespace },
+  spec: { node },
+})
 const nodeOf = (o: unknown) => (o as ReturnType<typeof object>).spec.node
 
 interface Step {
@@ -20,7 +34,12 @@ interface Step {
   remove: boolean
 }
 const steps = fc.array(
-  fc.record({ namespace: fc.constantFrom('a', 'a-b', 'b'), name: fc.constantFrom('x', 'x.y', 'x-', 'z'), node: fc.constantFrom('', 'n1', 'n2'), remove: fc.boolean() }),
+  fc.record({
+    namespace: fc.constantFrom('a', 'a-b', 'b'),
+    name: fc.constantFrom('x', 'x.y', 'x-', 'z'),
+    node: fc.constantFrom('', 'n1', 'n2'),
+    remove: fc.boolean(),
+  }),
   { maxLength: 40 },
 )
 
@@ -35,12 +54,21 @@ function messagesOf(history: Step[]): StreamMessage[] {
     const seq = messages.length + 1
     const h = headers()
     h.set('Cox-Replaces', String(before?.live ? before.seq : 0))
-    messages.push({ seq, subject, data: remove ? new Uint8Array() : encode(object(namespace, name, node)), headers: h, time: 0, pending: 0, first: false })
+    messages.push({
+      seq,
+      subject,
+      data: remove ? new Uint8Array() : encode(object(namespace, name, node)),
+      headers: h,
+      time: 0,
+      pending: 0,
+      first: false,
+    })
     last.set(subject, { seq, live: !remove })
   }
   return messages
 }
-const shown = (list: readonly { namespace: string; name: string; json: Buffer }[]) => list.map(s => `${s.namespace}/${s.name} ${s.json.toString()}`)
+const shown = (list: readonly { namespace: string; name: string; json: Buffer }[]) =>
+  list.map(s => `${s.namespace}/${s.name} ${s.json.toString()}`)
 
 test('lists are sorted snapshots, now and then', () => {
   fc.assert(
@@ -57,7 +85,11 @@ test('lists are sorted snapshots, now and then', () => {
         const expected = [...model].toSorted(([a], [b]) => compare(a, b)).map(([, v]) => v)
         then.push(expected)
         expect(getCached(cache, pods, event.stored.namespace, event.stored.name)).toBe(event.type === 'DELETED' ? undefined : event.stored)
-        if (listing) kept.push([[expected, listCached(cache, pods)], [expected.filter(e => e.startsWith('a/')), listCached(cache, pods, 'a')]])
+        if (listing)
+          kept.push([
+            [expected, listCached(cache, pods)],
+            [expected.filter(e => e.startsWith('a/')), listCached(cache, pods, 'a')],
+          ])
       }
       for (const [expected, list] of kept.flat()) expect(shown(list)).toEqual(expected)
       for (const [version, expected] of then.entries()) {
@@ -100,7 +132,8 @@ const eventShown = (e: RegistryEvent) => [e.type, e.version, e.stored.json.toStr
 
 test('the history is bounded, and says from where on it is whole', () => {
   const cache = newCache(10)
-  for (const m of messagesOf(Array.from({ length: 100 }, (_, i) => ({ namespace: 'a', name: 'x', node: String(i), remove: false })))) apply(cache, m)
+  for (const m of messagesOf(Array.from({ length: 100 }, (_, i) => ({ namespace: 'a', name: 'x', node: String(i), remove: false }))))
+    apply(cache, m)
   const oldest = oldestOf(cache, pods)
   expect(oldest).toBeGreaterThan(70)
   expect(oldest).toBeLessThanOrEqual(90)
@@ -109,7 +142,12 @@ test('the history is bounded, and says from where on it is whole', () => {
 })
 
 test('each watch is handed exactly the events that concern it', () => {
-  const option = fc.record({ namespace: fc.constantFrom(undefined, '', 'a', 'a-b'), name: fc.constantFrom(undefined, 'x', 'x.y'), value: fc.constantFrom(undefined, '', 'n1', 'n2'), start: fc.nat({ max: 40 }) })
+  const option = fc.record({
+    namespace: fc.constantFrom(undefined, '', 'a', 'a-b'),
+    name: fc.constantFrom(undefined, 'x', 'x.y'),
+    value: fc.constantFrom(undefined, '', 'n1', 'n2'),
+    start: fc.nat({ max: 40 }),
+  })
   return fc.assert(
     fc.asyncProperty(steps, fc.array(option, { minLength: 1, maxLength: 6 }), fc.integer({ min: 1, max: 5 }), (history, options, batch) => {
       const cache: Cache = newCache(1000)
@@ -123,7 +161,17 @@ test('each watch is handed exactly the events that concern it', () => {
           w.after = Math.max(0, version - 3)
           const watcher: Watcher = { events: e => void w.seen.push(...e), progress: () => {}, expired: () => {} }
           const { namespace, name, value, after } = w
-          watches.add(pods, { after, ...(namespace === undefined ? {} : { namespace }), ...(name ? { name } : {}), ...(value === undefined ? {} : { index: { path: 'spec.node', value } }) }, watcher, eventsAfter(cache, pods, after))
+          watches.add(
+            pods,
+            {
+              after,
+              ...(namespace === undefined ? {} : { namespace }),
+              ...(name ? { name } : {}),
+              ...(value === undefined ? {} : { index: { path: 'spec.node', value } }),
+            },
+            watcher,
+            eventsAfter(cache, pods, after),
+          )
         }
       }
       startAt(0)
@@ -154,7 +202,9 @@ test('the version is spliced into the bytes, whatever they are', () => {
     fc.property(fc.dictionary(fc.string(), fc.jsonValue()), fc.dictionary(fc.string(), fc.jsonValue()), (metadata, rest) => {
       const o = { kind: 'K', apiVersion: 'v1', metadata, ...rest, spec: { template: { metadata: { name: 'inner' } } } }
       const stored = newStored('n', 'x', 12, encode({ ...o, kind: 'K', apiVersion: 'v1', metadata } as never))
-      const expected = JSON.parse(JSON.stringify({ ...o, kind: 'K', apiVersion: 'v1', metadata: { ...metadata, resourceVersion: '12' } })) as unknown
+      const expected = JSON.parse(
+        JSON.stringify({ ...o, kind: 'K', apiVersion: 'v1', metadata: { ...metadata, resourceVersion: '12' } }),
+      ) as unknown
       expect(JSON.parse(stored.json.toString())).toEqual(expected)
       const later = restamped(stored, 345)
       expect(later.object.metadata.resourceVersion).toBe('345')
@@ -166,11 +216,23 @@ test('the version is spliced into the bytes, whatever they are', () => {
 test('managedFields are cut out of the JSON, whatever is in them and around them', () => {
   const text = fc.string({ unit: fc.constantFrom('"', '\\', '[', ']', '{', ',', 'é', '\n'), maxLength: 6 })
   // Deeper values that look like the field stay.
-  const other = fc.dictionary(fc.constantFrom('name', 'labels', 'annotations'), fc.oneof(text, fc.constant({ managedFields: [{ '"]': '"managedFields":[' }] })), { maxKeys: 2 })
-  const entries = fc.option(fc.array(fc.dictionary(text, fc.oneof(text, fc.array(text, { maxLength: 2 })), { maxKeys: 3 }), { minLength: 1, maxLength: 2 }), { nil: undefined })
+  const other = fc.dictionary(
+    fc.constantFrom('name', 'labels', 'annotations'),
+    fc.oneof(text, fc.constant({ managedFields: [{ '"]': '"managedFields":[' }] })),
+    { maxKeys: 2 },
+  )
+  const entries = fc.option(
+    fc.array(fc.dictionary(text, fc.oneof(text, fc.array(text, { maxLength: 2 })), { maxKeys: 3 }), { minLength: 1, maxLength: 2 }),
+    { nil: undefined },
+  )
   fc.assert(
     fc.property(other, entries, fc.nat(), (metadata, managedFields, version) => {
-      const object = { kind: 'Pod', apiVersion: 'v1', metadata: { ...metadata, ...(managedFields ? { managedFields } : {}) }, spec: { managedFields: ['['] } } as never
+      const object = {
+        kind: 'Pod',
+        apiVersion: 'v1',
+        metadata: { ...metadata, ...(managedFields ? { managedFields } : {}) },
+        spec: { managedFields: ['['] },
+      } as never
       const stored = newStored('a', 'b', version, encode(object))
       const { managedFields: _, ...rest } = stored.object.metadata
       expect(JSON.parse(Buffer.concat([...withoutManagedFields(stored)]).toString())).toEqual({ ...stored.object, metadata: rest })

@@ -39,16 +39,28 @@ describe('capabilities', () => {
 
 describe('config.json', () => {
   const host = { capabilities: new Set<string>(), oomScoreFloor: 0, cgroup2: false, allDevices: true, cgroupRoot: '/c/n' }
-  const config = (more: Parameters<typeof containerSpec>[2], of = host) => bundleConfig(containerSpec('x', ['true'], more), '/root', { uid: 0, gid: 0, additionalGids: [] }, of) as any // any: free-form JSON
+  const config = (more: Parameters<typeof containerSpec>[2], of = host) =>
+    bundleConfig(containerSpec('x', ['true'], more), '/root', { uid: 0, gid: 0, additionalGids: [] }, of) as any // any: free-form JSON
   test('outer mounts come before inner ones, and a volume replaces a system mount', () => {
     const volume = (destination: string) => ({ destination, source: '/s', readOnly: false, propagation: 'private' as const })
-    const destinations = config({ mounts: [volume('/a/b/c'), volume('/a'), volume('/dev/shm'), volume('/a/b')] }).mounts.map((m: { destination: string }) => m.destination)
+    const destinations = config({ mounts: [volume('/a/b/c'), volume('/a'), volume('/dev/shm'), volume('/a/b')] }).mounts.map(
+      (m: { destination: string }) => m.destination,
+    )
     expect(destinations.slice(-4)).toEqual(['/a', '/dev/shm', '/a/b', '/a/b/c'])
     expect(destinations.filter((d: string) => d === '/dev/shm')).toHaveLength(1)
   })
   test('limits, namespaces, oom score', () => {
-    const made = config({ resources: { memoryBytes: 1e6, cpuShares: 2, cpuQuotaMicros: 1000, pids: 5 }, oomScoreAdj: -997, networkNamespace: '/run/netns/p', hostPID: true })
-    expect(made.linux.resources).toMatchObject({ memory: { limit: 1e6 }, cpu: { shares: 2, quota: 1000, period: 100_000 }, pids: { limit: 5 } })
+    const made = config({
+      resources: { memoryBytes: 1e6, cpuShares: 2, cpuQuotaMicros: 1000, pids: 5 },
+      oomScoreAdj: -997,
+      networkNamespace: '/run/netns/p',
+      hostPID: true,
+    })
+    expect(made.linux.resources).toMatchObject({
+      memory: { limit: 1e6 },
+      cpu: { shares: 2, quota: 1000, period: 100_000 },
+      pids: { limit: 5 },
+    })
     expect(made.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'uts' }, { type: 'ipc' }, { type: 'network', path: '/run/netns/p' }])
     expect(config({ pidNamespaceOf: 77 }).linux.namespaces).toContainEqual({ type: 'pid', path: '/proc/77/ns/pid' })
     expect(made.process.oomScoreAdj).toBe(0)
@@ -56,6 +68,9 @@ describe('config.json', () => {
     expect(config({ oomScoreAdj: -997 }, { ...host, oomScoreFloor: undefined as never }).process.oomScoreAdj).toBe(-997)
   })
   test('sysctls of the network belong to the pod, not the container', () => {
-    expect(config({ sysctls: { 'net.core.somaxconn': '1', 'kernel.sem': '2' }, domainname: 'd' }).linux.sysctl).toEqual({ 'kernel.sem': '2', 'kernel.domainname': 'd' })
+    expect(config({ sysctls: { 'net.core.somaxconn': '1', 'kernel.sem': '2' }, domainname: 'd' }).linux.sysctl).toEqual({
+      'kernel.sem': '2',
+      'kernel.domainname': 'd',
+    })
   })
 })

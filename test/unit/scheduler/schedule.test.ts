@@ -18,7 +18,12 @@ let uid = 0
 const pod = (spec: Partial<Pod['spec']> = {}, owner?: string): Pod => ({
   apiVersion: 'v1',
   kind: 'Pod',
-  metadata: { name: `p${++uid}`, namespace: 'default', uid: String(uid), ...(owner ? { ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: owner, uid: owner, controller: true }] } : {}) },
+  metadata: {
+    name: `p${++uid}`,
+    namespace: 'default',
+    uid: String(uid),
+    ...(owner ? { ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: owner, uid: owner, controller: true }] } : {}),
+  },
   spec: { containers: [{ name: 'c', image: 'busybox', resources: {} }], ...spec } as Pod['spec'],
 })
 const asking = (cpu: string): Partial<Pod['spec']> => ({ containers: [{ name: 'c', image: 'busybox', resources: { requests: { cpu } } }] })
@@ -35,17 +40,24 @@ const messageFor = (p: Pod, cache: ClusterCache): string => {
 describe('why a pod fits nowhere, in upstream’s words', () => {
   test('no nodes', () => expect(messageFor(pod(), cluster())).toBe('no nodes available to schedule pods'))
   test('more cpu than any node has, and a taint', () =>
-    expect(messageFor(pod(asking('3')), cluster(node('a'), node('b'), node('c', { taints: [{ key: 'k', value: 'v', effect: 'NoSchedule' }] })))).toBe(
+    expect(
+      messageFor(pod(asking('3')), cluster(node('a'), node('b'), node('c', { taints: [{ key: 'k', value: 'v', effect: 'NoSchedule' }] }))),
+    ).toBe(
       '0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.',
     ))
   test('cpu that other pods hold', () => {
     const cache = cluster(node('a'))
     cache.assume(pod(asking('1500m')), 'a')
-    expect(messageFor(pod(asking('1')), cache)).toBe('0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.')
+    expect(messageFor(pod(asking('1')), cache)).toBe(
+      '0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
+    )
   })
   test('cordoned, wrong selector, taken port', () => {
     const cache = cluster(node('a', { unschedulable: true }), node('b'), node('c', {}, { disk: 'ssd' }))
-    const wants = { nodeSelector: { disk: 'ssd' }, containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, hostPort: 80, protocol: 'TCP' }] }] } as Partial<Pod['spec']>
+    const wants = {
+      nodeSelector: { disk: 'ssd' },
+      containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, hostPort: 80, protocol: 'TCP' }] }],
+    } as Partial<Pod['spec']>
     cache.assume(pod(wants), 'c')
     expect(messageFor(pod(wants), cache)).toBe(
       "0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports, 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable. " +
@@ -57,12 +69,23 @@ describe('why a pod fits nowhere, in upstream’s words', () => {
 describe('where a pod goes', () => {
   test('pods that listen on the same port only share a node that gives them addresses of their own', () => {
     const listening = { containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, protocol: 'TCP' }] }] } as Partial<Pod['spec']>
-    for (const [network, expected] of [['bridge', 'fits a'], ['host', "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."]] as const) {
+    for (const [network, expected] of [
+      ['bridge', 'fits a'],
+      [
+        'host',
+        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+      ],
+    ] as const) {
       const cache = cluster(node('a', {}, { 'coxswain.io/network': network }))
       const first = pod(listening)
       cache.assume(first, 'a')
       expect(messageFor(pod(listening), cache), network).toBe(expected)
-      expect(messageFor(pod({ containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, protocol: 'UDP' }] }] } as Partial<Pod['spec']>), cache)).toBe('fits a')
+      expect(
+        messageFor(
+          pod({ containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, protocol: 'UDP' }] }] } as Partial<Pod['spec']>),
+          cache,
+        ),
+      ).toBe('fits a')
     }
     // The label may come after the pod.
     const cache = cluster(node('a'))
@@ -82,7 +105,11 @@ describe('where a pod goes', () => {
     for (const n of ['a', 'b', 'c']) expect(where.filter(w => w === n)).toHaveLength(3)
   })
   test('tolerated taints and preferred nodes', () => {
-    const cache = cluster(node('a', { taints: [{ key: 'k', effect: 'PreferNoSchedule' }] }), node('b', { taints: [{ key: 'gpu', effect: 'NoExecute' }] }), node('c'))
+    const cache = cluster(
+      node('a', { taints: [{ key: 'k', effect: 'PreferNoSchedule' }] }),
+      node('b', { taints: [{ key: 'gpu', effect: 'NoExecute' }] }),
+      node('c'),
+    )
     expect(schedule(pod(), cache.snapshot(), plugins).node).toBe('c')
     const tolerant = pod({ tolerations: [{ key: 'gpu', operator: 'Exists' }], nodeSelector: { 'kubernetes.io/hostname': 'b' } })
     expect(schedule(tolerant, cache.snapshot(), plugins).node).toBe('b')
@@ -106,7 +133,10 @@ describe('where a pod goes', () => {
           placed.push(p)
         }
         for (const info of cache.snapshot().nodes) {
-          const sum = [...info.pods.values()].reduce((total, p) => total + Number(p.spec.containers[0]?.resources?.requests?.['cpu']?.replace('m', '') ?? 0), 0)
+          const sum = [...info.pods.values()].reduce(
+            (total, p) => total + Number(p.spec.containers[0]?.resources?.requests?.['cpu']?.replace('m', '') ?? 0),
+            0,
+          )
           expect(info.requested.get('cpu') ?? 0).toBe(sum)
           expect(sum).toBeLessThanOrEqual(2000)
           expect(info.pods.size).toBeLessThanOrEqual(10)

@@ -5,8 +5,21 @@ import { obj } from '#shared/machinery/schema.ts'
 import { partialMetadataList } from '#control-plane/apiserver/table/partial.ts'
 import { parseIncludeObject, tableOf } from '#control-plane/apiserver/table/table.ts'
 
-const object = (name: string): KubeObject => ({ kind: 'Thing', apiVersion: 'v1', metadata: { name, creationTimestamp: new Date(Date.now() - 90_000).toISOString() }, spec: { size: 3 } })
-const base = { group: '', version: 'v1', kind: 'Thing', plural: 'things', singular: 'thing', namespaced: true, schema: obj('x.v1.Thing', '', () => ({})) }
+const object = (name: string): KubeObject => ({
+  kind: 'Thing',
+  apiVersion: 'v1',
+  metadata: { name, creationTimestamp: new Date(Date.now() - 90_000).toISOString() },
+  spec: { size: 3 },
+})
+const base = {
+  group: '',
+  version: 'v1',
+  kind: 'Thing',
+  plural: 'things',
+  singular: 'thing',
+  namespaced: true,
+  schema: obj('x.v1.Thing', '', () => ({})),
+}
 const bare = resource(base) as Resource
 const rich = resource<KubeObject & { spec: { size: number } }>({
   ...base,
@@ -20,7 +33,15 @@ const rich = resource<KubeObject & { spec: { size: number } }>({
 describe('tables', () => {
   it('show name and age when a kind says nothing', () => {
     const table = tableOf(bare, [object('a')], { resourceVersion: '7' }, { version: 'v1', includeObject: 'None' })
-    expect(table).toMatchObject({ kind: 'Table', apiVersion: 'meta.k8s.io/v1', metadata: { resourceVersion: '7' }, columnDefinitions: [{ name: 'Name', format: 'name', priority: 0 }, { name: 'Age', type: 'string' }] })
+    expect(table).toMatchObject({
+      kind: 'Table',
+      apiVersion: 'meta.k8s.io/v1',
+      metadata: { resourceVersion: '7' },
+      columnDefinitions: [
+        { name: 'Name', format: 'name', priority: 0 },
+        { name: 'Age', type: 'string' },
+      ],
+    })
     expect(table.rows).toEqual([{ cells: ['a', '90s'] }])
   })
   it('show the columns of the kind, and the object as asked for', () => {
@@ -30,24 +51,42 @@ describe('tables', () => {
       { name: 'Size', type: 'integer', format: '', description: '', priority: 0 },
       { name: 'Since', type: 'string', format: '', description: 'd', priority: 1 },
     ])
-    expect(rows('Metadata')[0]).toMatchObject({ cells: ['a', 3, 'x'], object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: { name: 'a' } } })
+    expect(rows('Metadata')[0]).toMatchObject({
+      cells: ['a', 3, 'x'],
+      object: { kind: 'PartialObjectMetadata', apiVersion: 'meta.k8s.io/v1', metadata: { name: 'a' } },
+    })
     expect(rows('Metadata')[0]!.object).not.toHaveProperty('spec')
     expect(rows('Object')[0]!.object).toMatchObject({ kind: 'Thing', spec: { size: 3 } })
   })
   it('survive an object that a column does not understand', () => {
     const { spec: _, ...broken } = object('b')
-    expect(tableOf(rich, [broken as KubeObject, object('a')], {}, { version: 'v1', includeObject: 'None' }).rows.map(r => r.cells)).toEqual([['b', 0, 'x'], ['a', 3, 'x']])
+    expect(tableOf(rich, [broken as KubeObject, object('a')], {}, { version: 'v1', includeObject: 'None' }).rows.map(r => r.cells)).toEqual(
+      [
+        ['b', 0, 'x'],
+        ['a', 3, 'x'],
+      ],
+    )
   })
   it('leave the definitions out where a watch has sent them', () => {
     expect(tableOf(bare, [object('a')], {}, { version: 'v1beta1', includeObject: 'None', headers: false }).columnDefinitions).toBeNull()
   })
   it('know the three values of includeObject', () => {
-    expect([null, '', 'None', 'Object', 'Metadata', 'x'].map(parseIncludeObject)).toEqual(['Metadata', 'Metadata', 'None', 'Object', 'Metadata', undefined])
+    expect([null, '', 'None', 'Object', 'Metadata', 'x'].map(parseIncludeObject)).toEqual([
+      'Metadata',
+      'Metadata',
+      'None',
+      'Object',
+      'Metadata',
+      undefined,
+    ])
   })
 })
 
 it('lists of partial metadata keep what the list says', () => {
   expect(partialMetadataList([object('a')], { resourceVersion: '1', continue: 'x' })).toMatchObject({
-    kind: 'PartialObjectMetadataList', apiVersion: 'meta.k8s.io/v1', metadata: { resourceVersion: '1', continue: 'x' }, items: [{ kind: 'PartialObjectMetadata', metadata: { name: 'a' } }],
+    kind: 'PartialObjectMetadataList',
+    apiVersion: 'meta.k8s.io/v1',
+    metadata: { resourceVersion: '1', continue: 'x' },
+    items: [{ kind: 'PartialObjectMetadata', metadata: { name: 'a' } }],
   })
 })

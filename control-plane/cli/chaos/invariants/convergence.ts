@@ -1,10 +1,17 @@
-/** What is asked for comes to be: after each action and in the end every workload has its pods, every node is Ready, every Service its endpoints. */
+/**
+ * What is asked for comes to be: after each action and in the end every workload has its pods, every node is Ready, every Service its
+ * endpoints.
+ */
 import { keyOf, titleOf, type Fact, type Invariant, type Violation } from '../history.ts'
 import { World } from '../world.ts'
 
 /** Its pods that are not ready wait out the back-off of their crashes: upstream makes them wait, so may we. */
 function backsOff(world: World, workload: Fact): boolean {
-  const owns = (f: Fact): boolean => f.pod?.owner?.uid === workload.uid || [...world.of('replicasets').values()].some(r => r.uid === f.pod?.owner?.uid && r.name.startsWith(`${workload.name}-`) && r.namespace === workload.namespace)
+  const owns = (f: Fact): boolean =>
+    f.pod?.owner?.uid === workload.uid ||
+    [...world.of('replicasets').values()].some(
+      r => r.uid === f.pod?.owner?.uid && r.name.startsWith(`${workload.name}-`) && r.namespace === workload.namespace,
+    )
   const unready = [...world.of('pods').values()].filter(f => owns(f) && !f.pod?.terminating && !f.pod?.ready)
   return unready.length > 0 && unready.every(f => f.pod?.containers.some(c => c.waiting === 'CrashLoopBackOff'))
 }
@@ -13,7 +20,9 @@ function matches(selector: Record<string, string>, labels: Record<string, string
   return Object.entries(selector).every(([k, v]) => labels[k] === v)
 }
 
-/** What is not as it is asked for, one line each: empty when the cluster is whole. `excused` are titles of objects that nobody waits for. */
+/**
+ * What is not as it is asked for, one line each: empty when the cluster is whole. `excused` are titles of objects that nobody waits for.
+ */
 export function missing(world: World, excused: ReadonlySet<string> = new Set()): string[] {
   const lines: string[] = []
   const say = (fact: Fact, line: string): void => void (excused.has(titleOf(fact)) || lines.push(`${titleOf(fact)} ${line}`))
@@ -37,10 +46,19 @@ function lacking(world: World): string[] {
   for (const service of world.of('services').values()) {
     const { selector } = service.service ?? {}
     if (!selector || Object.keys(selector).length === 0) continue
-    const slices = [...world.of('endpointslices').values()].filter(s => s.namespace === service.namespace && s.slice?.service === service.name)
+    const slices = [...world.of('endpointslices').values()].filter(
+      s => s.namespace === service.namespace && s.slice?.service === service.name,
+    )
     const served = new Set(slices.flatMap(s => s.slice?.endpoints.filter(e => e.ready).map(e => e.uid) ?? []))
     for (const pod of world.of('pods').values())
-      if (pod.namespace === service.namespace && pod.pod?.ready && !pod.pod.terminating && matches(selector, pod.pod.labels) && !served.has(pod.uid)) lines.push(`${titleOf(service)} lacks its ready pod ${pod.name}`)
+      if (
+        pod.namespace === service.namespace &&
+        pod.pod?.ready &&
+        !pod.pod.terminating &&
+        matches(selector, pod.pod.labels) &&
+        !served.has(pod.uid)
+      )
+        lines.push(`${titleOf(service)} lacks its ready pod ${pod.name}`)
   }
   return lines
 }

@@ -12,7 +12,11 @@ export const endpointsAreReady: Invariant = history => {
   const wrong = new Map<string, number>()
   for (const event of history) {
     world.apply(event)
-    const relevant = event.type === 'end' || event.type === 'recovered' || (event.type === 'change' && (event.fact.kind === 'pods' || event.fact.kind === 'endpointslices')) || event.type === 'list'
+    const relevant =
+      event.type === 'end' ||
+      event.type === 'recovered' ||
+      (event.type === 'change' && (event.fact.kind === 'pods' || event.fact.kind === 'endpointslices')) ||
+      event.type === 'list'
     if (!relevant) continue
     const pods = world.pods()
     const still = new Set<string>()
@@ -29,7 +33,11 @@ export const endpointsAreReady: Invariant = history => {
         const since = wrong.get(key) ?? world.calmMs
         wrong.set(key, since)
         if (event.type !== 'end' && world.calmMs - since <= lateMs) continue
-        found.push({ invariant: 'endpoints hold only ready pods', at: event.at, message: `${titleOf(slice)} holds pod ${pod?.name ?? uid} as ready, which ${why}` })
+        found.push({
+          invariant: 'endpoints hold only ready pods',
+          at: event.at,
+          message: `${titleOf(slice)} holds pod ${pod?.name ?? uid} as ready, which ${why}`,
+        })
         wrong.set(key, Infinity)
       }
     }

@@ -13,7 +13,11 @@ export const noEvictionWithoutCause: Invariant = history => {
       const reason = is?.pod?.disruption
       if (!is || reason === undefined || !was?.pod || was.pod.disruption !== undefined || was.uid !== is.uid) continue
       if (reason === 'DeletionByTaintManager' && !broken.has(is.pod?.node ?? ''))
-        found.push({ invariant: 'nobody is evicted without cause', at: event.at, message: `pod ${keyOf(is)} was evicted from ${is.pod?.node}, which nobody had touched` })
+        found.push({
+          invariant: 'nobody is evicted without cause',
+          at: event.at,
+          message: `pod ${keyOf(is)} was evicted from ${is.pod?.node}, which nobody had touched`,
+        })
     }
     world.apply(event)
   }

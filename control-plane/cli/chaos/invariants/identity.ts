@@ -13,14 +13,18 @@ export const oneLifeAtATime: Invariant = history => {
   const reported = new Set<string>()
   let processes: readonly ContainerProcess[] = []
   for (const event of history) {
-    for (const { was, is } of deltas(world, event)) if (was?.pod && was.uid !== is?.uid) gone.set(was.uid, { fact: event.type === 'change' && !is ? event.fact : was, calmMs: world.calmMs })
+    for (const { was, is } of deltas(world, event))
+      if (was?.pod && was.uid !== is?.uid)
+        gone.set(was.uid, { fact: event.type === 'change' && !is ? event.fact : was, calmMs: world.calmMs })
     world.apply(event)
     if (event.type === 'processes') judge(event.at, (processes = event.processes))
     if (event.type === 'end') {
       judge(event.at, processes, 0)
       const running = new Set(processes.map(p => p.id))
       for (const pod of world.pods().values())
-        for (const c of pod.pod?.containers ?? []) if (c.state === 'running' && !pod.pod?.terminating && !running.has(c.id)) report(event.at, c.id, `container ${c.name} of pod ${keyOf(pod)} is said to run on ${pod.pod?.node} and has no process`)
+        for (const c of pod.pod?.containers ?? [])
+          if (c.state === 'running' && !pod.pod?.terminating && !running.has(c.id))
+            report(event.at, c.id, `container ${c.name} of pod ${keyOf(pod)} is said to run on ${pod.pod?.node} and has no process`)
     }
   }
   return found
@@ -45,6 +49,7 @@ export const oneLifeAtATime: Invariant = history => {
       if (!forced) uids.set(uid, `${uid} on ${node} (pid ${pid})`)
       if (dead && world.calmMs - dead.calmMs >= limitMs) bad(uid, `pod ${keyOf(fact)} (${uid}) is gone, process ${pid} on ${node} lives on`)
     }
-    for (const [name, uids] of lives) if (uids.size > 1) bad([...uids.keys()].sort().join(), `two live pods are named ${name}: ${[...uids.values()].join(' and ')}`)
+    for (const [name, uids] of lives)
+      if (uids.size > 1) bad([...uids.keys()].sort().join(), `two live pods are named ${name}: ${[...uids.values()].join(' and ')}`)
   }
 }

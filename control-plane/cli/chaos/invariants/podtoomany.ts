@@ -1,4 +1,6 @@
-/** A replica set never makes more pods than it was asked for lately: a controller that comes back must not repeat what its former life did. */
+/**
+ * A replica set never makes more pods than it was asked for lately: a controller that comes back must not repeat what its former life did.
+ */
 import { keyOf, type Invariant, type Violation } from '../history.ts'
 import { World } from '../world.ts'
 
@@ -32,10 +34,21 @@ export const noPodTooMany: Invariant = history => {
     const asked = sizes.get(owner.uid)
     if (!asked) continue
     // In force: what was asked for when the pod was made, or replaced only lately.
-    const inForce = asked.filter((s, i) => s.version < event.fact.version && !((asked[i + 1]?.version ?? Infinity) < event.fact.version && (asked[i + 1]?.at ?? Infinity) < event.at - lateMs))
+    const inForce = asked.filter(
+      (s, i) =>
+        s.version < event.fact.version &&
+        !((asked[i + 1]?.version ?? Infinity) < event.fact.version && (asked[i + 1]?.at ?? Infinity) < event.at - lateMs),
+    )
     const limit = Math.max(0, ...inForce.map(s => s.desired))
-    const pods = [...world.of('pods').values()].filter(p => p.pod?.owner?.uid === owner.uid && !p.pod.terminating && p.pod.phase !== 'Failed' && p.pod.phase !== 'Succeeded')
-    if (pods.length > limit) found.push({ invariant: 'no pod too many', at: event.at, message: `replica set ${event.fact.namespace}/${owner.name} has ${pods.length} pods of ${limit} with ${keyOf(event.fact)}` })
+    const pods = [...world.of('pods').values()].filter(
+      p => p.pod?.owner?.uid === owner.uid && !p.pod.terminating && p.pod.phase !== 'Failed' && p.pod.phase !== 'Succeeded',
+    )
+    if (pods.length > limit)
+      found.push({
+        invariant: 'no pod too many',
+        at: event.at,
+        message: `replica set ${event.fact.namespace}/${owner.name} has ${pods.length} pods of ${limit} with ${keyOf(event.fact)}`,
+      })
   }
   return found
 }

@@ -31,7 +31,8 @@ export const versionsOnlyGrow: Invariant = history => {
         const was = before.get(keyOf(fact))
         if (fact.version > event.version) bad(`a list of version ${event.version} holds ${titleOf(fact)} of version ${fact.version}`)
         if (was) older(was, fact)
-        if (event.why === 'end' && was?.version !== fact.version) bad(`${titleOf(fact)} is at version ${fact.version}, the watch told ${was ? `only of ${was.version}` : 'nothing of it'}`)
+        if (event.why === 'end' && was?.version !== fact.version)
+          bad(`${titleOf(fact)} is at version ${fact.version}, the watch told ${was ? `only of ${was.version}` : 'nothing of it'}`)
       }
       const listed = new Set(event.facts.map(keyOf))
       if (event.why === 'end') for (const [key, was] of before) if (!listed.has(key)) bad(`${titleOf(was)} is gone, the watch did not tell`)

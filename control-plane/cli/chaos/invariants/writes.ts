@@ -1,6 +1,6 @@
 /**
- * No acknowledged write is lost or undone. Every object is written by one client, one write after the other, each with a mark of its own; the watch tells what
- * became of them, and reads must never show an older state than the last acknowledgement.
+ * No acknowledged write is lost or undone. Every object is written by one client, one write after the other, each with a mark of its own;
+ * the watch tells what became of them, and reads must never show an older state than the last acknowledgement.
  */
 import type { HistoryEvent, Invariant, Violation } from '../history.ts'
 
@@ -35,7 +35,8 @@ export const noWriteIsLost: Invariant = history => {
     } else if (event.type === 'list' && event.kind === writtenKind) {
       if (event.why !== 'end') gaps.push([event.why === 'start' ? 0 : passed + 1, event.version])
       // What came last in a gap can be seen.
-      if (event.why === 'expired') for (const fact of event.facts) if (fact.version > passed) note(fact.name, { version: fact.version, mark: fact.mark ?? '' })
+      if (event.why === 'expired')
+        for (const fact of event.facts) if (fact.version > passed) note(fact.name, { version: fact.version, mark: fact.mark ?? '' })
       passed = Math.max(passed, event.version)
     } else if (event.type === 'write' || event.type === 'read') {
       const list = calls.get(event.object)
@@ -49,7 +50,13 @@ export const noWriteIsLost: Invariant = history => {
 }
 
 /** `told` is up to which version the watch must have told by now. */
-function judgeObject(object: string, calls: readonly (Write | Read)[], seen: readonly Seen[], hidden: (from: number, to?: number) => boolean, told: number): Violation[] {
+function judgeObject(
+  object: string,
+  calls: readonly (Write | Read)[],
+  seen: readonly Seen[],
+  hidden: (from: number, to?: number) => boolean,
+  told: number,
+): Violation[] {
   const found: Violation[] = []
   const byMark = new Map<string, Seen[]>()
   for (const s of seen) if (s.mark !== undefined) byMark.set(s.mark, [...(byMark.get(s.mark) ?? []), s])
@@ -59,26 +66,36 @@ function judgeObject(object: string, calls: readonly (Write | Read)[], seen: rea
   let floor = 0
   let mayBeGone = true
   for (const [i, call] of calls.entries()) {
-    const bad = (message: string): void => void found.push({ invariant: 'no acknowledged write is lost', at: call.at, message: `configmap ${object}: ${message}` })
+    const bad = (message: string): void =>
+      void found.push({ invariant: 'no acknowledged write is lost', at: call.at, message: `configmap ${object}: ${message}` })
     if (call.type === 'read') {
       if (call.version === undefined) {
         if (!mayBeGone) bad(`a read found nothing after version ${floor} was acknowledged`)
       } else {
         if (call.version < floor) bad(`a read showed version ${call.version} after ${floor} was acknowledged`)
         const at = byVersion.get(call.version)
-        if (call.version <= told && !hidden(call.version) && at?.mark !== call.mark) bad(`a read showed ${JSON.stringify(call.mark)} at version ${call.version}, the watch ${at ? JSON.stringify(at.mark ?? 'a deletion') : 'nothing'}`)
+        if (call.version <= told && !hidden(call.version) && at?.mark !== call.mark)
+          bad(
+            `a read showed ${JSON.stringify(call.mark)} at version ${call.version}, the watch ${at ? JSON.stringify(at.mark ?? 'a deletion') : 'nothing'}`,
+          )
       }
       continue
     }
     const carriedOut = call.mark === undefined ? [] : (byMark.get(call.mark) ?? [])
-    if (carriedOut.length > 1) bad(`the write ${JSON.stringify(call.mark)} was carried out ${carriedOut.length} times, at versions ${carriedOut.map(s => s.version).join(', ')}`)
-    if (call.outcome === 'refused' && carriedOut[0]) bad(`the write ${JSON.stringify(call.mark)} was refused, but carried out at version ${carriedOut[0].version}`)
+    if (carriedOut.length > 1)
+      bad(
+        `the write ${JSON.stringify(call.mark)} was carried out ${carriedOut.length} times, at versions ${carriedOut.map(s => s.version).join(', ')}`,
+      )
+    if (call.outcome === 'refused' && carriedOut[0])
+      bad(`the write ${JSON.stringify(call.mark)} was refused, but carried out at version ${carriedOut[0].version}`)
     if (call.outcome === 'unknown' && call.mark === undefined) mayBeGone = true
     if (call.outcome !== 'acknowledged') continue
     if (call.mark === undefined) {
       mayBeGone = true
       // An acknowledged deletion has no version: it lies before the next acknowledged write.
-      const next = calls.slice(i + 1).find((c): c is Write => c.type === 'write' && c.outcome === 'acknowledged' && c.version !== undefined)?.version ?? Infinity
+      const next =
+        calls.slice(i + 1).find((c): c is Write => c.type === 'write' && c.outcome === 'acknowledged' && c.version !== undefined)
+          ?.version ?? Infinity
       const at = deletions.find(v => v > floor && v < next)
       if (at !== undefined) floor = at
       else if (next <= told && !hidden(floor, next)) bad(`the acknowledged deletion after version ${floor} never happened`)
@@ -87,7 +104,8 @@ function judgeObject(object: string, calls: readonly (Write | Read)[], seen: rea
     mayBeGone = false
     const version = call.version ?? 0
     if (version <= floor) bad(`the write ${JSON.stringify(call.mark)} was acknowledged at version ${version}, after ${floor}`)
-    else if (version <= told && !hidden(version) && carriedOut[0]?.version !== version) bad(`the write ${JSON.stringify(call.mark)}, acknowledged at version ${version}, is not in the history`)
+    else if (version <= told && !hidden(version) && carriedOut[0]?.version !== version)
+      bad(`the write ${JSON.stringify(call.mark)}, acknowledged at version ${version}, is not in the history`)
     floor = Math.max(floor, version)
   }
   return found

@@ -22,7 +22,10 @@ const netexec = {
   '/clientip': (url, request) => [200, `${(request.socket.remoteAddress ?? '').replace(/^::ffff:/, '')}:${request.socket.remotePort}`],
   '/echo': url => [Number(url.searchParams.get('code') ?? 200), url.searchParams.get('msg') ?? ''],
   '/header': (url, request) => [200, String(request.headers[(url.searchParams.get('key') ?? '').toLowerCase()] ?? '')],
-  '/exit': url => (setTimeout(() => process.exit(Number(url.searchParams.get('code') ?? 0)), Number(url.searchParams.get('wait')?.replace('ms', '') ?? 0)), [200, '']),
+  '/exit': url => (
+    setTimeout(() => process.exit(Number(url.searchParams.get('code') ?? 0)), Number(url.searchParams.get('wait')?.replace('ms', '') ?? 0)),
+    [200, '']
+  ),
   '/shell': url => shell(url.searchParams.get('shellCommand') ?? url.searchParams.get('cmd') ?? ''),
 }
 
@@ -64,7 +67,17 @@ const commands = {
     const udp = createSocket('udp4').on('error', error => console.error(error.message))
     udp.on('message', (data, from) => {
       const text = data.toString().trim()
-      udp.send(/^hostname$/i.test(text) ? hostname() : text.startsWith('echo ') ? text.slice(5) : text === 'clientip' ? `${from.address}:${from.port}` : '', from.port, from.address)
+      udp.send(
+        /^hostname$/i.test(text)
+          ? hostname()
+          : text.startsWith('echo ')
+            ? text.slice(5)
+            : text === 'clientip'
+              ? `${from.address}:${from.port}`
+              : '',
+        from.port,
+        from.address,
+      )
     })
     udp.bind(port)
   },

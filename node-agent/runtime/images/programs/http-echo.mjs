@@ -13,9 +13,15 @@ const status = Number(flag('status-code', '200'))
 
 const server = createServer((request, response) => {
   const started = Date.now()
-  response.on('finish', () => console.log(`${new Date().toISOString()} ${request.headers.host} ${request.socket.remoteAddress} "${request.method} ${request.url} HTTP/${request.httpVersion}" ${status} ${text.length + 1} "${request.headers['user-agent'] ?? ''}" ${Date.now() - started}ms`))
+  response.on('finish', () =>
+    console.log(
+      `${new Date().toISOString()} ${request.headers.host} ${request.socket.remoteAddress} "${request.method} ${request.url} HTTP/${request.httpVersion}" ${status} ${text.length + 1} "${request.headers['user-agent'] ?? ''}" ${Date.now() - started}ms`,
+    ),
+  )
   request.resume()
-  response.writeHead(status, { 'X-App-Name': 'http-echo', 'content-type': 'text/plain; charset=utf-8' }).end(request.url === '/health' ? '{"status":"ok"}\n' : text + '\n')
+  response
+    .writeHead(status, { 'X-App-Name': 'http-echo', 'content-type': 'text/plain; charset=utf-8' })
+    .end(request.url === '/health' ? '{"status":"ok"}\n' : text + '\n')
 })
 server.on('error', error => {
   console.error(error.message)

@@ -11,19 +11,25 @@ export type Affinity = Infer<typeof affinity>
 
 export const nodeAffinity = obj('io.k8s.api.core.v1.NodeAffinity', 'Which nodes suit the pod.', () => ({
   requiredDuringSchedulingIgnoredDuringExecution: opt(1, nodeSelector, { doc: 'What must hold when the pod is scheduled.' }),
-  preferredDuringSchedulingIgnoredDuringExecution: opt(2, list(preferredSchedulingTerm), { doc: 'What counts in favour of a node, by weight.' }),
+  preferredDuringSchedulingIgnoredDuringExecution: opt(2, list(preferredSchedulingTerm), {
+    doc: 'What counts in favour of a node, by weight.',
+  }),
 }))
 export type NodeAffinity = Infer<typeof nodeAffinity>
 
 export const podAffinity = obj('io.k8s.api.core.v1.PodAffinity', 'Pods to be near to.', () => ({
   requiredDuringSchedulingIgnoredDuringExecution: opt(1, list(podAffinityTerm), { doc: 'What must hold when the pod is scheduled.' }),
-  preferredDuringSchedulingIgnoredDuringExecution: opt(2, list(weightedPodAffinityTerm), { doc: 'What counts in favour of a node, by weight.' }),
+  preferredDuringSchedulingIgnoredDuringExecution: opt(2, list(weightedPodAffinityTerm), {
+    doc: 'What counts in favour of a node, by weight.',
+  }),
 }))
 export type PodAffinity = Infer<typeof podAffinity>
 
 export const podAntiAffinity = obj('io.k8s.api.core.v1.PodAntiAffinity', 'Pods to keep away from.', () => ({
   requiredDuringSchedulingIgnoredDuringExecution: opt(1, list(podAffinityTerm), { doc: 'What must hold when the pod is scheduled.' }),
-  preferredDuringSchedulingIgnoredDuringExecution: opt(2, list(weightedPodAffinityTerm), { doc: 'What counts in favour of a node, by weight.' }),
+  preferredDuringSchedulingIgnoredDuringExecution: opt(2, list(weightedPodAffinityTerm), {
+    doc: 'What counts in favour of a node, by weight.',
+  }),
 }))
 export type PodAntiAffinity = Infer<typeof podAntiAffinity>
 
@@ -32,8 +38,8 @@ export const podAffinityTerm = obj('io.k8s.api.core.v1.PodAffinityTerm', 'A set 
   namespaces: opt(2, list(str()), { doc: 'In which namespaces; the own one when neither list nor selector is set.' }),
   topologyKey: req(3, str(), { doc: 'Node label whose equal values mean near.' }),
   namespaceSelector: opt(4, labelSelector, { doc: 'Namespaces by label; all when empty.' }),
-  matchLabelKeys: opt(5, list(str()), { doc: 'Labels in which the pods must be equal to this pod\'s.' }),
-  mismatchLabelKeys: opt(6, list(str()), { doc: 'Labels in which the pods must differ from this pod\'s.' }),
+  matchLabelKeys: opt(5, list(str()), { doc: "Labels in which the pods must be equal to this pod's." }),
+  mismatchLabelKeys: opt(6, list(str()), { doc: "Labels in which the pods must differ from this pod's." }),
 }))
 export type PodAffinityTerm = Infer<typeof podAffinityTerm>
 

@@ -11,7 +11,12 @@ export function validateAffinity(affinity: Affinity | undefined, path: Path): Fi
   if (node) {
     const at = path.child('nodeAffinity')
     if (node.requiredDuringSchedulingIgnoredDuringExecution)
-      errors.push(...validateNodeSelector(node.requiredDuringSchedulingIgnoredDuringExecution, at.child('requiredDuringSchedulingIgnoredDuringExecution')))
+      errors.push(
+        ...validateNodeSelector(
+          node.requiredDuringSchedulingIgnoredDuringExecution,
+          at.child('requiredDuringSchedulingIgnoredDuringExecution'),
+        ),
+      )
     ;(node.preferredDuringSchedulingIgnoredDuringExecution ?? []).forEach((term, i) => {
       const here = at.child('preferredDuringSchedulingIgnoredDuringExecution').index(i)
       errors.push(...weight(term.weight, here), ...validateTerm(term.preference, here.child('preference'), true))
@@ -37,7 +42,9 @@ const weight = (value: number | undefined, at: Path): FieldError[] =>
 export function validateNodeSelector(selector: NodeSelector, path: Path): FieldError[] {
   const terms = selector.nodeSelectorTerms ?? []
   const at = path.child('nodeSelectorTerms')
-  return terms.length === 0 ? [required(at, 'must have at least one node selector term')] : terms.flatMap((term, i) => validateTerm(term, at.index(i), false))
+  return terms.length === 0
+    ? [required(at, 'must have at least one node selector term')]
+    : terms.flatMap((term, i) => validateTerm(term, at.index(i), false))
 }
 
 /** Preferences may hold label values that no node can have; they just never match. */
@@ -66,8 +73,10 @@ function validateLabelRequirement(r: NodeSelectorRequirement, at: Path, anyValue
 function validateFieldRequirement(r: NodeSelectorRequirement, at: Path): FieldError[] {
   const errors: FieldError[] = []
   const values = r.values ?? []
-  if (r.operator !== 'In' && r.operator !== 'NotIn') errors.push(invalid(at.child('operator'), r.operator ?? '', 'not a valid selector operator'))
-  else if (values.length !== 1) errors.push(required(at.child('values'), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"))
+  if (r.operator !== 'In' && r.operator !== 'NotIn')
+    errors.push(invalid(at.child('operator'), r.operator ?? '', 'not a valid selector operator'))
+  else if (values.length !== 1)
+    errors.push(required(at.child('values'), "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"))
   if (r.key !== 'metadata.name') errors.push(invalid(at.child('key'), r.key ?? '', 'not a valid field selector key'))
   else values.forEach((v, i) => errors.push(...isDNS1123Subdomain(v).map(m => invalid(at.child('values').index(i), v, m))))
   return errors
@@ -75,7 +84,8 @@ function validateFieldRequirement(r: NodeSelectorRequirement, at: Path): FieldEr
 
 function validatePodTerm(term: PodAffinityTerm, at: Path): FieldError[] {
   const errors: FieldError[] = []
-  for (const selector of ['labelSelector', 'namespaceSelector'] as const) errors.push(...validateLabelSelector(term?.[selector], {}, at.child(selector)))
+  for (const selector of ['labelSelector', 'namespaceSelector'] as const)
+    errors.push(...validateLabelSelector(term?.[selector], {}, at.child(selector)))
   for (const ns of term?.namespaces ?? []) errors.push(...isDNS1123Label(ns).map(m => invalid(at.child('namespace'), ns, m)))
   errors.push(...validateLabelKeys(term ?? {}, at))
   const key = term?.topologyKey ?? ''
@@ -100,7 +110,8 @@ function validateLabelKeys(
   const known = new Set(Object.keys(selector?.matchLabels ?? {}))
   for (const { key } of selector?.matchExpressions ?? []) {
     // The selector holds the merged expression of each key once; a second one is the user's.
-    if (match.includes(key) && known.has(key)) errors.push(invalid(at.index(match.lastIndexOf(key)), key, 'exists in both matchLabelKeys and labelSelector'))
+    if (match.includes(key) && known.has(key))
+      errors.push(invalid(at.index(match.lastIndexOf(key)), key, 'exists in both matchLabelKeys and labelSelector'))
     known.add(key)
   }
   match.forEach((key, i) => {

@@ -27,21 +27,31 @@ export function validatePodAnnotations(meta: ObjectMeta, spec: PodSpec, at: Path
   return [...errors, ...profilesMatch(meta, spec, specAt)]
 }
 
-const isInt32 = (value: string): boolean => /^(0|-?[1-9][0-9]*)$/.test(value) && Math.abs(Number(value)) <= 2147483648 && Number(value) !== 2147483648
+const isInt32 = (value: string): boolean =>
+  /^(0|-?[1-9][0-9]*)$/.test(value) && Math.abs(Number(value)) <= 2147483648 && Number(value) !== 2147483648
 
 function seccompRules(profile: string, at: Path): FieldError[] {
   if (profile === 'runtime/default' || profile === 'docker/default' || profile === 'unconfined') return []
-  return profile.startsWith('localhost/') ? localPath(profile.slice('localhost/'.length), at) : [invalid(at, profile, 'must be a valid seccomp profile')]
+  return profile.startsWith('localhost/')
+    ? localPath(profile.slice('localhost/'.length), at)
+    : [invalid(at, profile, 'must be a valid seccomp profile')]
 }
 
 /** Where annotation and field both name a profile they must name the same one. */
 function profilesMatch(meta: ObjectMeta, spec: PodSpec, specAt: Path): FieldError[] {
   const annotations = meta.annotations ?? {}
-  const errors = oneMatches('seccomp', annotations[seccompPod], spec.securityContext?.seccompProfile, specAt.child('securityContext', 'seccompProfile'))
+  const errors = oneMatches(
+    'seccomp',
+    annotations[seccompPod],
+    spec.securityContext?.seccompProfile,
+    specAt.child('securityContext', 'seccompProfile'),
+  )
   for (const list of ['initContainers', 'containers', 'ephemeralContainers'] as const)
     for (const [i, c] of (spec[list] ?? []).entries()) {
       const at = specAt.child(list).index(i).child('securityContext')
-      errors.push(...oneMatches('seccomp', annotations[seccompContainer + c.name], c.securityContext?.seccompProfile, at.child('seccompProfile')))
+      errors.push(
+        ...oneMatches('seccomp', annotations[seccompContainer + c.name], c.securityContext?.seccompProfile, at.child('seccompProfile')),
+      )
       if (spec.os?.name === 'windows') continue
       const profile = c.securityContext?.appArmorProfile ?? spec.securityContext?.appArmorProfile
       errors.push(...oneMatches('apparmor', annotations[appArmorContainer + c.name], profile, at.child('appArmorProfile')))
@@ -49,7 +59,10 @@ function profilesMatch(meta: ObjectMeta, spec: PodSpec, specAt: Path): FieldErro
   return errors
 }
 
-const annotationsOf: { [type: string]: readonly string[] } = { Unconfined: ['unconfined'], RuntimeDefault: ['runtime/default', 'docker/default'] }
+const annotationsOf: { [type: string]: readonly string[] } = {
+  Unconfined: ['unconfined'],
+  RuntimeDefault: ['runtime/default', 'docker/default'],
+}
 
 function oneMatches(
   what: string,

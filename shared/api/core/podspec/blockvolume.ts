@@ -1,4 +1,7 @@
-/** Volume sources that are block devices of clouds and storage systems. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
+/**
+ * Volume sources that are block devices of clouds and storage systems.
+ * https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+ */
 import { bool, int32, list, obj, opt, req, str, type Infer } from '../../../machinery/schema.ts'
 import { localObjectReference } from '../objectreference.ts'
 
@@ -37,12 +40,16 @@ export const fcVolumeSource = obj('io.k8s.api.core.v1.FCVolumeSource', 'A Fibre 
 }))
 export type FCVolumeSource = Infer<typeof fcVolumeSource>
 
-export const gcePersistentDiskVolumeSource = obj('io.k8s.api.core.v1.GCEPersistentDiskVolumeSource', 'A disk of Google Compute Engine.', () => ({
-  pdName: req(1, str(), { doc: 'Name of the disk.' }),
-  fsType: opt(2, str(), { doc: 'File system type, such as ext4; guessed when empty.' }),
-  partition: opt(3, int32(), { doc: 'Partition to mount; the whole disk when 0.', pointer: false }),
-  readOnly: opt(4, bool(), { doc: 'Mounts it read-only.', pointer: false }),
-}))
+export const gcePersistentDiskVolumeSource = obj(
+  'io.k8s.api.core.v1.GCEPersistentDiskVolumeSource',
+  'A disk of Google Compute Engine.',
+  () => ({
+    pdName: req(1, str(), { doc: 'Name of the disk.' }),
+    fsType: opt(2, str(), { doc: 'File system type, such as ext4; guessed when empty.' }),
+    partition: opt(3, int32(), { doc: 'Partition to mount; the whole disk when 0.', pointer: false }),
+    readOnly: opt(4, bool(), { doc: 'Mounts it read-only.', pointer: false }),
+  }),
+)
 export type GCEPersistentDiskVolumeSource = Infer<typeof gcePersistentDiskVolumeSource>
 
 export const iscsiVolumeSource = obj('io.k8s.api.core.v1.ISCSIVolumeSource', 'An iSCSI disk.', () => ({

@@ -12,9 +12,10 @@ interface Summary {
   restarts: string
 }
 
-const conditionIsTrue = (pod: Pod, type: string): boolean => pod.status?.conditions?.some(c => c.type === type && c.status === 'True') ?? false
+const conditionIsTrue = (pod: Pod, type: string): boolean =>
+  pod.status?.conditions?.some(c => c.type === type && c.status === 'True') ?? false
 const exitReason = (t: { signal?: number | undefined; exitCode?: number | undefined }): string =>
-  (t.signal ? `Signal:${t.signal}` : `ExitCode:${t.exitCode ?? 0}`)
+  t.signal ? `Signal:${t.signal}` : `ExitCode:${t.exitCode ?? 0}`
 
 /** Restarts, and when the last of them was. */
 function restartCounter(): { count: (s: ContainerStatus) => void; text: () => string } {
@@ -102,12 +103,23 @@ const summaryOf = (pod: Pod): Summary => {
 
 export const podColumns: readonly Column<Pod>[] = [
   nameColumn,
-  { name: 'Ready', type: 'string', doc: 'How many of the containers are ready to take traffic.', cell: p => `${summaryOf(p).ready}/${summaryOf(p).total}` },
+  {
+    name: 'Ready',
+    type: 'string',
+    doc: 'How many of the containers are ready to take traffic.',
+    cell: p => `${summaryOf(p).ready}/${summaryOf(p).total}`,
+  },
   { name: 'Status', type: 'string', doc: 'Where the pod is in its life, or what holds it up.', cell: p => summaryOf(p).reason },
   { name: 'Restarts', type: 'string', doc: 'How often containers were restarted, and when last.', cell: p => summaryOf(p).restarts },
   ageColumn,
   { name: 'IP', type: 'string', wide: true, doc: 'The first address of the pod.', cell: p => p.status?.podIPs?.[0]?.ip || '<none>' },
   { name: 'Node', type: 'string', wide: true, doc: 'The node that the pod was assigned to.', cell: p => p.spec.nodeName || '<none>' },
-  { name: 'Nominated Node', type: 'string', wide: true, doc: 'The node where room is being made for the pod.', cell: p => p.status?.nominatedNodeName || '<none>' },
+  {
+    name: 'Nominated Node',
+    type: 'string',
+    wide: true,
+    doc: 'The node where room is being made for the pod.',
+    cell: p => p.status?.nominatedNodeName || '<none>',
+  },
   { name: 'Readiness Gates', type: 'string', wide: true, doc: 'How many of the gates have passed.', cell: readinessGates },
 ]

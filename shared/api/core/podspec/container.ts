@@ -1,4 +1,6 @@
-/** A container of a pod, its ports, mounts and restart rules. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
+/**
+ * A container of a pod, its ports, mounts and restart rules. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+ */
 import { bool, int32, list, obj, opt, req, str, type Infer } from '../../../machinery/schema.ts'
 import { envFromSource, envVar } from './env.ts'
 import { lifecycle, probe } from './probe.ts'
@@ -10,7 +12,7 @@ export const container = obj('io.k8s.api.core.v1.Container', 'One container of a
   image: opt(2, str(), { doc: 'Image to run.' }),
   command: opt(3, list(str()), { doc: 'Replaces the entrypoint of the image; $(VAR) is expanded.' }),
   args: opt(4, list(str()), { doc: 'Replaces the arguments of the image; $(VAR) is expanded.' }),
-  workingDir: opt(5, str(), { doc: 'Working directory; the image\'s when empty.' }),
+  workingDir: opt(5, str(), { doc: "Working directory; the image's when empty." }),
   ports: opt(6, list(containerPort), {
     doc: 'Ports that the container listens on; informative, except for names and host ports.',
     listType: 'map',
@@ -19,11 +21,19 @@ export const container = obj('io.k8s.api.core.v1.Container', 'One container of a
     patchStrategy: 'merge',
   }),
   envFrom: opt(19, list(envFromSource), { doc: 'ConfigMaps and Secrets whose keys become environment variables.' }),
-  env: opt(7, list(envVar), { doc: 'Environment variables.', listType: 'map', listMapKeys: ['name'], mergeKey: 'name', patchStrategy: 'merge' }),
+  env: opt(7, list(envVar), {
+    doc: 'Environment variables.',
+    listType: 'map',
+    listMapKeys: ['name'],
+    mergeKey: 'name',
+    patchStrategy: 'merge',
+  }),
   resources: opt(8, resourceRequirements, { doc: 'Compute resources of the container.', default: {} }),
   resizePolicy: opt(23, list(containerResizePolicy), { doc: 'Whether a change of each resource restarts the container.' }),
   restartPolicy: opt(24, str(), { doc: 'Own restart policy; Always makes an init container a sidecar.', pointer: true }),
-  restartPolicyRules: opt(25, list(containerRestartRule), { doc: 'Rules that override the restart policy by exit code; the first match counts.' }),
+  restartPolicyRules: opt(25, list(containerRestartRule), {
+    doc: 'Rules that override the restart policy by exit code; the first match counts.',
+  }),
   volumeMounts: opt(9, list(volumeMount), {
     doc: 'Volumes mounted into the file system.',
     listType: 'map',
@@ -47,8 +57,10 @@ export const container = obj('io.k8s.api.core.v1.Container', 'One container of a
     doc: 'Whether the end of the log serves as the message when the file is empty.',
     default: 'File',
   }),
-  imagePullPolicy: opt(14, str(['Always', 'Never', 'IfNotPresent']), { doc: 'When to pull the image; Always for the tag latest, else IfNotPresent.' }),
-  securityContext: opt(15, securityContext, { doc: 'Security settings; they win over the pod\'s.' }),
+  imagePullPolicy: opt(14, str(['Always', 'Never', 'IfNotPresent']), {
+    doc: 'When to pull the image; Always for the tag latest, else IfNotPresent.',
+  }),
+  securityContext: opt(15, securityContext, { doc: "Security settings; they win over the pod's." }),
   stdin: opt(16, bool(), { doc: 'Keeps standard input open.', pointer: false }),
   stdinOnce: opt(17, bool(), { doc: 'Closes standard input after the first client detached.', pointer: false }),
   tty: opt(18, bool(), { doc: 'Allocates a terminal.', pointer: false }),
@@ -84,16 +96,24 @@ export const volumeDevice = obj('io.k8s.api.core.v1.VolumeDevice', 'A block devi
 }))
 export type VolumeDevice = Infer<typeof volumeDevice>
 
-export const containerResizePolicy = obj('io.k8s.api.core.v1.ContainerResizePolicy', 'What a change of a resource does to the container.', () => ({
-  resourceName: req(1, str(), { doc: 'cpu or memory.' }),
-  restartPolicy: req(2, str(), { doc: 'NotRequired or RestartContainer.' }),
-}))
+export const containerResizePolicy = obj(
+  'io.k8s.api.core.v1.ContainerResizePolicy',
+  'What a change of a resource does to the container.',
+  () => ({
+    resourceName: req(1, str(), { doc: 'cpu or memory.' }),
+    restartPolicy: req(2, str(), { doc: 'NotRequired or RestartContainer.' }),
+  }),
+)
 export type ContainerResizePolicy = Infer<typeof containerResizePolicy>
 
-export const containerRestartRule = obj('io.k8s.api.core.v1.ContainerRestartRule', 'What to do about certain exits of a container.', () => ({
-  action: req(1, str(), { doc: 'Restart.' }),
-  exitCodes: opt(2, containerRestartRuleOnExitCodes, { doc: 'The exits that are meant.' }),
-}))
+export const containerRestartRule = obj(
+  'io.k8s.api.core.v1.ContainerRestartRule',
+  'What to do about certain exits of a container.',
+  () => ({
+    action: req(1, str(), { doc: 'Restart.' }),
+    exitCodes: opt(2, containerRestartRuleOnExitCodes, { doc: 'The exits that are meant.' }),
+  }),
+)
 export type ContainerRestartRule = Infer<typeof containerRestartRule>
 
 export const containerRestartRuleOnExitCodes = obj('io.k8s.api.core.v1.ContainerRestartRuleOnExitCodes', 'A set of exit codes.', () => ({

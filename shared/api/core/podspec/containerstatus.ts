@@ -33,11 +33,15 @@ export const containerStatus = obj('io.k8s.api.core.v1.ContainerStatus', 'What i
 }))
 export type ContainerStatus = Infer<typeof containerStatus>
 
-export const containerState = obj('io.k8s.api.core.v1.ContainerState', 'One of waiting, running, terminated; waiting when none is set.', () => ({
-  waiting: opt(1, containerStateWaiting, { doc: 'Not running yet, or again.' }),
-  running: opt(2, containerStateRunning, { doc: 'Running.' }),
-  terminated: opt(3, containerStateTerminated, { doc: 'Ended.' }),
-}))
+export const containerState = obj(
+  'io.k8s.api.core.v1.ContainerState',
+  'One of waiting, running, terminated; waiting when none is set.',
+  () => ({
+    waiting: opt(1, containerStateWaiting, { doc: 'Not running yet, or again.' }),
+    running: opt(2, containerStateRunning, { doc: 'Running.' }),
+    terminated: opt(3, containerStateTerminated, { doc: 'Ended.' }),
+  }),
+)
 export type ContainerState = Infer<typeof containerState>
 
 export const containerStateWaiting = obj('io.k8s.api.core.v1.ContainerStateWaiting', 'Why a container waits.', () => ({

@@ -1,5 +1,15 @@
 /** Rules of containers: regular, init and ephemeral ones. */
-import { duplicate, forbidden, invalid, notFound, notSupported, required, tooMany, type FieldError, type Path } from '../../../machinery/field.ts'
+import {
+  duplicate,
+  forbidden,
+  invalid,
+  notFound,
+  notSupported,
+  required,
+  tooMany,
+  type FieldError,
+  type Path,
+} from '../../../machinery/field.ts'
 import { isPortName } from '../../../machinery/names.ts'
 import type { Container, ContainerPort, ContainerResizePolicy, VolumeDevice, VolumeMount } from './container.ts'
 import { validateEnv, validateEnvFrom } from './envvalidation.ts'
@@ -84,7 +94,8 @@ function validateMounts(c: Container, ctx: ContainerContext, path: Path): FieldE
     if (seen.has(mountPath)) errors.push(invalid(at.child('mountPath'), mountPath, 'must be unique'))
     seen.add(mountPath)
     if (hasName(m.name, devices)) errors.push(invalid(at.child('name'), m.name, 'must not already exist in volumeDevices'))
-    if (hasPath(mountPath, devices)) errors.push(invalid(at.child('mountPath'), mountPath, 'must not already exist as a path in volumeDevices'))
+    if (hasPath(mountPath, devices))
+      errors.push(invalid(at.child('mountPath'), mountPath, 'must not already exist as a path in volumeDevices'))
     if (m.subPath) errors.push(...localPath(m.subPath, path.child('subPath')))
     if (m.subPathExpr) {
       if (m.subPath) errors.push(invalid(at.child('subPathExpr'), m.subPathExpr, 'subPathExpr and subPath are mutually exclusive'))
@@ -110,11 +121,17 @@ function validateRecursion(m: VolumeMount, at: Path): FieldError[] {
   if (!recursions.includes(m.recursiveReadOnly)) return [notSupported(at, m.recursiveReadOnly, recursions)]
   const errors: FieldError[] = []
   if (!m.readOnly) errors.push(forbidden(at, 'may only be specified when readOnly is true'))
-  if ((m.mountPropagation ?? 'None') !== 'None') errors.push(forbidden(at, 'may only be specified when mountPropagation is None or not specified'))
+  if ((m.mountPropagation ?? 'None') !== 'None')
+    errors.push(forbidden(at, 'may only be specified when mountPropagation is None or not specified'))
   return errors
 }
 
-function validateDevices(devices: readonly VolumeDevice[], mounts: readonly VolumeMount[], ctx: ContainerContext, path: Path): FieldError[] {
+function validateDevices(
+  devices: readonly VolumeDevice[],
+  mounts: readonly VolumeMount[],
+  ctx: ContainerContext,
+  path: Path,
+): FieldError[] {
   const errors: FieldError[] = []
   const paths = new Set<string>()
   const names = new Set<string>()
@@ -130,10 +147,12 @@ function validateDevices(devices: readonly VolumeDevice[], mounts: readonly Volu
     if (!volume) errors.push(notFound(at.child('name'), name))
     if (!devicePath) errors.push(required(at.child('devicePath')))
     if (paths.has(devicePath)) errors.push(invalid(at.child('devicePath'), devicePath, 'must be unique'))
-    if (devicePath && noBacksteps(devicePath, path).length > 0) errors.push(invalid(at.child('devicePath'), devicePath, "can not contain backsteps ('..')"))
+    if (devicePath && noBacksteps(devicePath, path).length > 0)
+      errors.push(invalid(at.child('devicePath'), devicePath, "can not contain backsteps ('..')"))
     else paths.add(devicePath)
     if (hasName(name, mounts)) errors.push(invalid(at.child('name'), name, 'must not already exist in volumeMounts'))
-    if (hasPath(devicePath, mounts)) errors.push(invalid(at.child('devicePath'), devicePath, 'must not already exist as a path in volumeMounts'))
+    if (hasPath(devicePath, mounts))
+      errors.push(invalid(at.child('devicePath'), devicePath, 'must not already exist as a path in volumeMounts'))
     if (name) names.add(name)
   })
   return errors
@@ -228,7 +247,12 @@ export function validateContainers(containers: readonly Container[], ctx: Contai
 /** An init container that keeps running beside the others. */
 export const isSidecar = (c: { restartPolicy?: string | undefined }): boolean => c.restartPolicy === 'Always'
 
-export function validateInitContainers(containers: readonly Container[], regular: readonly Container[], ctx: ContainerContext, path: Path): FieldError[] {
+export function validateInitContainers(
+  containers: readonly Container[],
+  regular: readonly Container[],
+  ctx: ContainerContext,
+  path: Path,
+): FieldError[] {
   const errors: FieldError[] = []
   const names = new Set(regular.map(c => c.name))
   containers.forEach((c, i) => {
@@ -245,7 +269,16 @@ export function validateInitContainers(containers: readonly Container[], regular
   return errors
 }
 
-const ephemeralForbidden = ['ports', 'resizePolicy', 'restartPolicy', 'restartPolicyRules', 'livenessProbe', 'readinessProbe', 'startupProbe', 'lifecycle'] as const
+const ephemeralForbidden = [
+  'ports',
+  'resizePolicy',
+  'restartPolicy',
+  'restartPolicyRules',
+  'livenessProbe',
+  'readinessProbe',
+  'startupProbe',
+  'lifecycle',
+] as const
 
 export function validateEphemeralContainers(
   ephemeral: readonly EphemeralContainer[],
@@ -262,9 +295,11 @@ export function validateEphemeralContainers(
     errors.push(...validateCommon(c, ctx, at), ...validateImageName(c, at))
     if (names.has(c.name)) errors.push(duplicate(at.child('name'), c.name))
     names.add(c.name)
-    if (c.targetContainerName && !others.has(c.targetContainerName)) errors.push(notFound(at.child('targetContainerName'), c.targetContainerName))
+    if (c.targetContainerName && !others.has(c.targetContainerName))
+      errors.push(notFound(at.child('targetContainerName'), c.targetContainerName))
     const resources = c.resources && Object.values(c.resources).some(v => v !== undefined)
-    for (const name of ephemeralForbidden) if (isSet(c[name])) errors.push(forbidden(at.child(name), 'cannot be set for an Ephemeral Container'))
+    for (const name of ephemeralForbidden)
+      if (isSet(c[name])) errors.push(forbidden(at.child(name), 'cannot be set for an Ephemeral Container'))
     if (resources) errors.push(forbidden(at.child('resources'), 'cannot be set for an Ephemeral Container'))
     ;(c.volumeMounts ?? []).forEach((m, j) => {
       for (const name of ['subPath', 'subPathExpr'] as const)

@@ -1,6 +1,12 @@
 /** Defaults of pod specs that depend on other fields; the others stand in the schema. (pkg/apis/core/v1/defaults.go) */
 import {
-  compareQuantity, formatQuantity, isIntegerQuantity, milliQuantityOf, multiplyQuantity, parseQuantity, quantityMilliValue,
+  compareQuantity,
+  formatQuantity,
+  isIntegerQuantity,
+  milliQuantityOf,
+  multiplyQuantity,
+  parseQuantity,
+  quantityMilliValue,
 } from '../../../machinery/quantity.ts'
 import type { Container } from './container.ts'
 import { parseImageName } from './imagename.ts'

@@ -1,4 +1,7 @@
-/** Environment variables of a container and where their values come from. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
+/**
+ * Environment variables of a container and where their values come from.
+ * https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+ */
 import { bool, inline, obj, opt, quantity, req, str, type Infer } from '../../../machinery/schema.ts'
 import { localObjectReference } from '../objectreference.ts'
 

@@ -6,13 +6,33 @@ import { configMapKey, dns1123Subdomain, dns1123SubdomainPrefix, envVarName, loc
 
 /** The pod fields that an environment variable may show, beside labels and annotations by key. */
 const envFieldPaths = [
-  'metadata.name', 'metadata.namespace', 'metadata.uid', 'spec.nodeName', 'spec.serviceAccountName', 'status.hostIP', 'status.hostIPs', 'status.podIP', 'status.podIPs',
+  'metadata.name',
+  'metadata.namespace',
+  'metadata.uid',
+  'spec.nodeName',
+  'spec.serviceAccountName',
+  'status.hostIP',
+  'status.hostIPs',
+  'status.podIP',
+  'status.podIPs',
 ]
 /** The pod fields that a downward API volume may show. */
-export const volumeFieldPaths: readonly string[] = ['metadata.name', 'metadata.namespace', 'metadata.labels', 'metadata.annotations', 'metadata.uid']
+export const volumeFieldPaths: readonly string[] = [
+  'metadata.name',
+  'metadata.namespace',
+  'metadata.labels',
+  'metadata.annotations',
+  'metadata.uid',
+]
 /** All that the downward API knows; each use allows a part of them. */
 const downwardFieldPaths = [
-  ...envFieldPaths, 'metadata.labels', 'metadata.annotations', 'spec.restartPolicy', 'spec.schedulerName', 'status.phase', 'spec.host',
+  ...envFieldPaths,
+  'metadata.labels',
+  'metadata.annotations',
+  'spec.restartPolicy',
+  'spec.schedulerName',
+  'status.phase',
+  'spec.host',
 ]
 
 export function validateEnv(env: readonly EnvVar[] | undefined, path: Path): FieldError[] {
@@ -31,7 +51,8 @@ function validateValueFrom(from: EnvVarSource, value: string | undefined, at: Pa
   if (from.secretKeyRef) errors.push(...keySelectorRules(from.secretKeyRef, at.child('secretKeyRef')))
   if (from.fileKeyRef) errors.push(...fileKeyRules(from.fileKeyRef, at.child('fileKeyRef')))
   const sources = Object.values(from).filter(v => v !== undefined).length
-  if (sources === 0) errors.push(invalid(at, '', 'must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`'))
+  if (sources === 0)
+    errors.push(invalid(at, '', 'must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`'))
   else if (value) errors.push(invalid(at, '', 'may not be specified when `value` is not empty'))
   else if (sources > 1) errors.push(invalid(at, '', 'may not have more than one field specified at a time'))
   return errors
@@ -66,7 +87,14 @@ export function objectFieldRules(s: ObjectFieldSelector, allowed: readonly strin
   return allowed.includes(path) ? [] : [notSupported(at.child('fieldPath'), path, allowed)]
 }
 
-const resourceFieldPaths = ['limits.cpu', 'limits.memory', 'limits.ephemeral-storage', 'requests.cpu', 'requests.memory', 'requests.ephemeral-storage']
+const resourceFieldPaths = [
+  'limits.cpu',
+  'limits.memory',
+  'limits.ephemeral-storage',
+  'requests.cpu',
+  'requests.memory',
+  'requests.ephemeral-storage',
+]
 const byteDivisors = ['1', '1k', '1M', '1G', '1T', '1P', '1E', '1Ki', '1Mi', '1Gi', '1Ti', '1Pi', '1Ei']
 const divisorsOf: { [resource: string]: readonly string[] } = { cpu: ['1m', '1'], memory: byteDivisors, 'ephemeral-storage': byteDivisors }
 const divisorNames: { [resource: string]: string } = { cpu: 'cpu', memory: 'memory', 'ephemeral-storage': 'local ephemeral storage' }
@@ -85,7 +113,14 @@ export function resourceFieldRules(s: ResourceFieldSelector, at: Path, inVolume:
   const allowed = huge ? byteDivisors : resourceFieldPaths.includes(resource) ? divisorsOf[kind] : undefined
   if (!allowed || allowed.includes(normalQuantity(divisor) ?? divisor)) return errors
   const list = kind === 'cpu' ? '1m and 1' : byteDivisors.join(', ')
-  return [...errors, invalid(at.child('divisor'), resource, `only divisor's values ${list} are supported with the ${huge ? 'hugepages' : divisorNames[kind]} resource`)]
+  return [
+    ...errors,
+    invalid(
+      at.child('divisor'),
+      resource,
+      `only divisor's values ${list} are supported with the ${huge ? 'hugepages' : divisorNames[kind]} resource`,
+    ),
+  ]
 }
 
 /** Upstream reports a missing or second source at the list and not at the item. */

@@ -6,7 +6,15 @@ import { container } from './container.ts'
 import { hostAlias, podDNSConfig } from './dns.ts'
 import { ephemeralContainer } from './ephemeralcontainer.ts'
 import { resourceRequirements } from './resourcerequirements.ts'
-import { podOS, podReadinessGate, podResourceClaim, podSchedulingGate, toleration, topologySpreadConstraint, workloadReference } from './scheduling.ts'
+import {
+  podOS,
+  podReadinessGate,
+  podResourceClaim,
+  podSchedulingGate,
+  toleration,
+  topologySpreadConstraint,
+  workloadReference,
+} from './scheduling.ts'
 import { podSecurityContext } from './securitycontext.ts'
 import { volume } from './volume.ts'
 
@@ -54,9 +62,9 @@ export const podSpec = obj('io.k8s.api.core.v1.PodSpec', 'What a pod should run,
   serviceAccount: opt(9, str(), { doc: 'Old name of serviceAccountName.' }),
   automountServiceAccountToken: opt(21, bool(), { doc: 'Whether a token is mounted without being asked for.' }),
   nodeName: opt(10, str(), { doc: 'The node that the pod was assigned to.' }),
-  hostNetwork: opt(11, bool(), { doc: 'Uses the node\'s network.', pointer: false }),
-  hostPID: opt(12, bool(), { doc: 'Uses the node\'s process ids.', pointer: false }),
-  hostIPC: opt(13, bool(), { doc: 'Uses the node\'s IPC.', pointer: false }),
+  hostNetwork: opt(11, bool(), { doc: "Uses the node's network.", pointer: false }),
+  hostPID: opt(12, bool(), { doc: "Uses the node's process ids.", pointer: false }),
+  hostIPC: opt(13, bool(), { doc: "Uses the node's IPC.", pointer: false }),
   shareProcessNamespace: opt(27, bool(), { doc: 'One process namespace for all containers.' }),
   securityContext: opt(14, podSecurityContext, { doc: 'Security settings of all containers.', default: {}, pointer: true }),
   imagePullSecrets: opt(15, list(localObjectReference), {
@@ -71,7 +79,13 @@ export const podSpec = obj('io.k8s.api.core.v1.PodSpec', 'What a pod should run,
   affinity: opt(18, affinity, { doc: 'Where the pod likes to run.' }),
   schedulerName: opt(19, str(), { doc: 'Which scheduler assigns the pod.', default: 'default-scheduler' }),
   tolerations: opt(22, list(toleration), { doc: 'Taints that the pod puts up with.' }),
-  hostAliases: opt(23, list(hostAlias), { doc: 'Further lines of /etc/hosts.', listType: 'map', listMapKeys: ['ip'], mergeKey: 'ip', patchStrategy: 'merge' }),
+  hostAliases: opt(23, list(hostAlias), {
+    doc: 'Further lines of /etc/hosts.',
+    listType: 'map',
+    listMapKeys: ['ip'],
+    mergeKey: 'ip',
+    patchStrategy: 'merge',
+  }),
   priorityClassName: opt(24, str(), { doc: 'Class that gives the priority.' }),
   priority: opt(25, int32(), { doc: 'The priority; higher is more important.' }),
   dnsConfig: opt(26, podDNSConfig, { doc: 'Settings of the resolver, added to those of the policy.' }),

@@ -6,7 +6,13 @@ import { resourceRequirements } from './resourcerequirements.ts'
 export const podStatus = obj('io.k8s.api.core.v1.PodStatus', 'What is known about a pod.', () => ({
   observedGeneration: opt(17, int64(), { doc: 'The generation of the pod that this tells about.', pointer: false }),
   phase: opt(1, str(['Pending', 'Running', 'Succeeded', 'Failed', 'Unknown']), { doc: 'Pending, Running, Succeeded, Failed or Unknown.' }),
-  conditions: opt(2, list(podCondition), { doc: 'Aspects of its state.', listType: 'map', listMapKeys: ['type'], mergeKey: 'type', patchStrategy: 'merge' }),
+  conditions: opt(2, list(podCondition), {
+    doc: 'Aspects of its state.',
+    listType: 'map',
+    listMapKeys: ['type'],
+    mergeKey: 'type',
+    patchStrategy: 'merge',
+  }),
   message: opt(3, str(), { doc: 'Why, for people.' }),
   reason: opt(4, str(), { doc: 'One word for why.' }),
   nominatedNodeName: opt(11, str(), { doc: 'Node where room is being made for the pod.' }),
@@ -60,10 +66,14 @@ export const hostIP = obj('io.k8s.api.core.v1.HostIP', 'An address of a node.', 
 }))
 export type HostIP = Infer<typeof hostIP>
 
-export const podResourceClaimStatus = obj('io.k8s.api.core.v1.PodResourceClaimStatus', 'The claim made for an entry of spec.resourceClaims.', () => ({
-  name: req(1, str(), { doc: 'Name in spec.resourceClaims.' }),
-  resourceClaimName: opt(2, str(), { doc: 'Name of the resource claim.', pointer: true }),
-}))
+export const podResourceClaimStatus = obj(
+  'io.k8s.api.core.v1.PodResourceClaimStatus',
+  'The claim made for an entry of spec.resourceClaims.',
+  () => ({
+    name: req(1, str(), { doc: 'Name in spec.resourceClaims.' }),
+    resourceClaimName: opt(2, str(), { doc: 'Name of the resource claim.', pointer: true }),
+  }),
+)
 export type PodResourceClaimStatus = Infer<typeof podResourceClaimStatus>
 
 export const podExtendedResourceClaimStatus = obj(

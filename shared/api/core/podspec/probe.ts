@@ -8,7 +8,7 @@ export const probe = obj('io.k8s.api.core.v1.Probe', 'A check that is made again
   periodSeconds: opt(4, int32(), { doc: 'Seconds between checks.', default: 10, pointer: false }),
   successThreshold: opt(5, int32(), { doc: 'Successes in a row that make it good again.', default: 1, pointer: false }),
   failureThreshold: opt(6, int32(), { doc: 'Failures in a row that make it bad.', default: 3, pointer: false }),
-  terminationGracePeriodSeconds: opt(7, int64(), { doc: 'Grace when the check kills the container, instead of the pod\'s.' }),
+  terminationGracePeriodSeconds: opt(7, int64(), { doc: "Grace when the check kills the container, instead of the pod's." }),
 }))
 export type Probe = Infer<typeof probe>
 
@@ -60,7 +60,7 @@ export type SleepAction = Infer<typeof sleepAction>
 export const lifecycle = obj('io.k8s.api.core.v1.Lifecycle', 'Actions around the life of a container.', () => ({
   postStart: opt(1, lifecycleHandler, { doc: 'Runs right after start; the container is killed when it fails.' }),
   preStop: opt(2, lifecycleHandler, { doc: 'Runs before the container is told to stop, within the grace period.' }),
-  stopSignal: opt(3, str(), { doc: 'Signal that asks it to stop, instead of the image\'s.', pointer: true }),
+  stopSignal: opt(3, str(), { doc: "Signal that asks it to stop, instead of the image's.", pointer: true }),
 }))
 export type Lifecycle = Infer<typeof lifecycle>
 

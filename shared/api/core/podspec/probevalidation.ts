@@ -64,7 +64,30 @@ export function validateProbe(
 }
 
 const linuxSignals = [
-  ...['ABRT', 'ALRM', 'BUS', 'CHLD', 'CLD', 'CONT', 'FPE', 'HUP', 'ILL', 'INT', 'IO', 'IOT', 'KILL', 'PIPE', 'POLL', 'PROF', 'PWR', 'QUIT', 'SEGV', 'STKFLT', 'STOP', 'SYS'],
+  ...[
+    'ABRT',
+    'ALRM',
+    'BUS',
+    'CHLD',
+    'CLD',
+    'CONT',
+    'FPE',
+    'HUP',
+    'ILL',
+    'INT',
+    'IO',
+    'IOT',
+    'KILL',
+    'PIPE',
+    'POLL',
+    'PROF',
+    'PWR',
+    'QUIT',
+    'SEGV',
+    'STKFLT',
+    'STOP',
+    'SYS',
+  ],
   ...['TERM', 'TRAP', 'TSTP', 'TTIN', 'TTOU', 'URG', 'USR1', 'USR2', 'VTALRM', 'WINCH', 'XCPU', 'XFSZ', 'RTMIN', 'RTMAX'],
   ...Array.from({ length: 15 }, (_, i) => `RTMIN+${i + 1}`),
   ...Array.from({ length: 14 }, (_, i) => `RTMAX-${i + 1}`),
@@ -72,7 +95,12 @@ const linuxSignals = [
 const windowsSignals = ['SIGTERM', 'SIGKILL']
 
 /** `os` is the pod's spec.os.name. */
-export function validateLifecycle(lifecycle: Lifecycle | undefined, graceSeconds: number | undefined, os: string | undefined, at: Path): FieldError[] {
+export function validateLifecycle(
+  lifecycle: Lifecycle | undefined,
+  graceSeconds: number | undefined,
+  os: string | undefined,
+  at: Path,
+): FieldError[] {
   if (!lifecycle) return []
   const errors: FieldError[] = []
   if (lifecycle.postStart) errors.push(...validateHandler(lifecycle.postStart, graceSeconds, at.child('postStart')))

@@ -39,11 +39,15 @@ export const downwardAPIProjection = obj('io.k8s.api.core.v1.DownwardAPIProjecti
 }))
 export type DownwardAPIProjection = Infer<typeof downwardAPIProjection>
 
-export const serviceAccountTokenProjection = obj('io.k8s.api.core.v1.ServiceAccountTokenProjection', 'A token that is renewed before it expires.', () => ({
-  audience: opt(1, str(), { doc: 'For whom the token is; the API server when empty.' }),
-  expirationSeconds: opt(2, int64(), { doc: 'Life time of the token, at least 600.', default: 3600 }),
-  path: req(3, str(), { doc: 'Relative path of the token file.' }),
-}))
+export const serviceAccountTokenProjection = obj(
+  'io.k8s.api.core.v1.ServiceAccountTokenProjection',
+  'A token that is renewed before it expires.',
+  () => ({
+    audience: opt(1, str(), { doc: 'For whom the token is; the API server when empty.' }),
+    expirationSeconds: opt(2, int64(), { doc: 'Life time of the token, at least 600.', default: 3600 }),
+    path: req(3, str(), { doc: 'Relative path of the token file.' }),
+  }),
+)
 export type ServiceAccountTokenProjection = Infer<typeof serviceAccountTokenProjection>
 
 export const clusterTrustBundleProjection = obj('io.k8s.api.core.v1.ClusterTrustBundleProjection', 'Trust anchors in one file.', () => ({
@@ -55,13 +59,17 @@ export const clusterTrustBundleProjection = obj('io.k8s.api.core.v1.ClusterTrust
 }))
 export type ClusterTrustBundleProjection = Infer<typeof clusterTrustBundleProjection>
 
-export const podCertificateProjection = obj('io.k8s.api.core.v1.PodCertificateProjection', 'A key pair and a certificate that is renewed.', () => ({
-  signerName: req(1, str(), { doc: 'Name of the signer.' }),
-  keyType: req(2, str(), { doc: 'Kind of key, such as ED25519 or ECDSAP256.' }),
-  maxExpirationSeconds: opt(3, int32(), { doc: 'Longest life time of the certificate.' }),
-  credentialBundlePath: opt(4, str(), { doc: 'File for key and chain together.' }),
-  keyPath: opt(5, str(), { doc: 'File for the key.' }),
-  certificateChainPath: opt(6, str(), { doc: 'File for the chain.' }),
-  userAnnotations: opt(7, map(str()), { doc: 'Further settings for the signer.' }),
-}))
+export const podCertificateProjection = obj(
+  'io.k8s.api.core.v1.PodCertificateProjection',
+  'A key pair and a certificate that is renewed.',
+  () => ({
+    signerName: req(1, str(), { doc: 'Name of the signer.' }),
+    keyType: req(2, str(), { doc: 'Kind of key, such as ED25519 or ECDSAP256.' }),
+    maxExpirationSeconds: opt(3, int32(), { doc: 'Longest life time of the certificate.' }),
+    credentialBundlePath: opt(4, str(), { doc: 'File for key and chain together.' }),
+    keyPath: opt(5, str(), { doc: 'File for the key.' }),
+    certificateChainPath: opt(6, str(), { doc: 'File for the chain.' }),
+    userAnnotations: opt(7, map(str()), { doc: 'Further settings for the signer.' }),
+  }),
+)
 export type PodCertificateProjection = Infer<typeof podCertificateProjection>

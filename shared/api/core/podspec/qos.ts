@@ -17,7 +17,10 @@ function addSet(to: Amounts, list: { [name: string]: string } | undefined): void
   }
 }
 
-/** Guaranteed: every container limits cpu and memory, and requests just that. BestEffort: nothing is requested or limited. Burstable: the rest. */
+/**
+ * Guaranteed: every container limits cpu and memory, and requests just that. BestEffort: nothing is requested or limited. Burstable: the
+ * rest.
+ */
 export function podQOS(spec: PodSpec): QOSClass {
   const requests: Amounts = new Map()
   const limits: Amounts = new Map()
@@ -29,6 +32,8 @@ export function podQOS(spec: PodSpec): QOSClass {
     if (compute.some(name => resources?.limits?.[name] === undefined || compareQuantity(resources.limits[name], '0') <= 0)) limited = false
   }
   if (requests.size === 0 && limits.size === 0) return 'BestEffort'
-  const equal = [...requests].every(([name, quantity]) => limits.has(name) && compareQuantity(limits.get(name) as QuantityLike, quantity) === 0)
+  const equal = [...requests].every(
+    ([name, quantity]) => limits.has(name) && compareQuantity(limits.get(name) as QuantityLike, quantity) === 0,
+  )
   return limited && equal && requests.size === limits.size ? 'Guaranteed' : 'Burstable'
 }

@@ -1,4 +1,7 @@
-/** What a pod as a whole asks of a node, from its containers (k8s.io/component-helpers/resource). Used by the scheduler, the kubelet and quality of service. */
+/**
+ * What a pod as a whole asks of a node, from its containers (k8s.io/component-helpers/resource). Used by the scheduler, the kubelet and
+ * quality of service.
+ */
 import { addQuantities, compareQuantity, formatQuantity } from '../../../machinery/quantity.ts'
 import type { PodSpec } from './podspec.ts'
 

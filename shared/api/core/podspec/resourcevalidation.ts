@@ -8,11 +8,38 @@ const containerResources = ['cpu', 'memory', 'ephemeral-storage']
 /** Unprefixed names that are standard somewhere (quota, nodes, claims). */
 const standardResources = [
   ...containerResources,
-  ...['limits.cpu', 'limits.memory', 'limits.ephemeral-storage', 'requests.cpu', 'requests.memory', 'requests.ephemeral-storage', 'requests.storage', 'storage'],
-  ...['pods', 'resourcequotas', 'services', 'replicationcontrollers', 'secrets', 'configmaps', 'persistentvolumeclaims', 'services.nodeports', 'services.loadbalancers'],
+  ...[
+    'limits.cpu',
+    'limits.memory',
+    'limits.ephemeral-storage',
+    'requests.cpu',
+    'requests.memory',
+    'requests.ephemeral-storage',
+    'requests.storage',
+    'storage',
+  ],
+  ...[
+    'pods',
+    'resourcequotas',
+    'services',
+    'replicationcontrollers',
+    'secrets',
+    'configmaps',
+    'persistentvolumeclaims',
+    'services.nodeports',
+    'services.loadbalancers',
+  ],
 ]
 const integerResources = [
-  'pods', 'resourcequotas', 'services', 'replicationcontrollers', 'secrets', 'configmaps', 'persistentvolumeclaims', 'services.nodeports', 'services.loadbalancers',
+  'pods',
+  'resourcequotas',
+  'services',
+  'replicationcontrollers',
+  'secrets',
+  'configmaps',
+  'persistentvolumeclaims',
+  'services.nodeports',
+  'services.loadbalancers',
 ]
 
 export const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
@@ -28,9 +55,12 @@ function nameRules(name: string, at: Path): FieldError[] {
   const errors = qualifiedName(name, at)
   if (errors.length > 0) return errors
   if (!name.includes('/')) {
-    if (!standardResources.includes(name) && !isHugePages(name)) errors.push(invalid(at, name, 'must be a standard resource type or fully qualified'))
-    if (!containerResources.includes(name) && !isHugePages(name)) errors.push(invalid(at, name, 'must be a standard resource for containers'))
-  } else if (!isNativeResource(name) && !isExtendedResource(name)) errors.push(invalid(at, name, "doesn't follow extended resource name standard"))
+    if (!standardResources.includes(name) && !isHugePages(name))
+      errors.push(invalid(at, name, 'must be a standard resource type or fully qualified'))
+    if (!containerResources.includes(name) && !isHugePages(name))
+      errors.push(invalid(at, name, 'must be a standard resource for containers'))
+  } else if (!isNativeResource(name) && !isExtendedResource(name))
+    errors.push(invalid(at, name, "doesn't follow extended resource name standard"))
   return errors
 }
 
@@ -54,12 +84,18 @@ export function resourceQuantityRules(name: string, quantity: string, at: Path):
 function hugePageRules(name: string, quantity: string, at: Path): FieldError[] {
   if (!isHugePages(name)) return []
   const size = name.slice('hugepages-'.length)
-  const whole = normalQuantity(size) !== undefined && compareQuantity(size, '0') > 0 && parseQuantity(quantity).nanos % parseQuantity(size).nanos === 0n
+  const whole =
+    normalQuantity(size) !== undefined && compareQuantity(size, '0') > 0 && parseQuantity(quantity).nanos % parseQuantity(size).nanos === 0n
   return whole ? [] : [invalid(at, quantity, `${quantity} is not positive integer multiple of ${name}`)]
 }
 
 /** Requests, limits and claims of a container (or, with `forPod`, of a pod). `claims` are the names in spec.resourceClaims. */
-export function validateResources(r: ResourceRequirements | undefined, claims: ReadonlySet<string>, path: Path, forPod = false): FieldError[] {
+export function validateResources(
+  r: ResourceRequirements | undefined,
+  claims: ReadonlySet<string>,
+  path: Path,
+  forPod = false,
+): FieldError[] {
   if (!r) return []
   const errors: FieldError[] = []
   const names = forPod ? podNameRules : nameRules
@@ -75,13 +111,15 @@ export function validateResources(r: ResourceRequirements | undefined, claims: R
     const limit = limits[name]
     if (limit !== undefined) {
       const order = compareQuantity(quantity, limit)
-      if (order !== 0 && !mayOvercommit(name)) errors.push(invalid(path.child('requests'), quantity, `must be equal to ${name} limit of ${limit}`))
+      if (order !== 0 && !mayOvercommit(name))
+        errors.push(invalid(path.child('requests'), quantity, `must be equal to ${name} limit of ${limit}`))
       else if (order > 0) errors.push(invalid(path.child('requests'), quantity, `must be less than or equal to ${name} limit of ${limit}`))
     } else if (!mayOvercommit(name)) errors.push(required(path.child('limits'), 'Limit must be set for non overcommitable resources'))
     errors.push(...hugePageRules(name, quantity, at))
   }
   const all = [...Object.keys(limits), ...Object.keys(requests)]
-  if (all.some(isHugePages) && !all.includes('cpu') && !all.includes('memory')) errors.push(forbidden(path, 'HugePages require cpu or memory'))
+  if (all.some(isHugePages) && !all.includes('cpu') && !all.includes('memory'))
+    errors.push(forbidden(path, 'HugePages require cpu or memory'))
   return [...errors, ...validateClaims(r.claims, claims, path.child('claims'))]
 }
 

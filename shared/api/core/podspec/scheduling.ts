@@ -17,20 +17,34 @@ export const topologySpreadConstraint = obj('io.k8s.api.core.v1.TopologySpreadCo
   whenUnsatisfiable: req(3, str(['DoNotSchedule', 'ScheduleAnyway']), { doc: 'DoNotSchedule or ScheduleAnyway.' }),
   labelSelector: opt(4, labelSelector, { doc: 'Which pods are counted.' }),
   minDomains: opt(5, int32(), { doc: 'With fewer domains the least number counts as zero.' }),
-  nodeAffinityPolicy: opt(6, str(['Ignore', 'Honor']), { doc: 'Whether nodes that the pod cannot use are left out: Honor or Ignore.', pointer: true }),
-  nodeTaintsPolicy: opt(7, str(['Ignore', 'Honor']), { doc: 'Whether nodes with untolerated taints are left out: Honor or Ignore.', pointer: true }),
-  matchLabelKeys: opt(8, list(str()), { doc: 'Labels in which counted pods must be equal to this pod\'s.' }),
+  nodeAffinityPolicy: opt(6, str(['Ignore', 'Honor']), {
+    doc: 'Whether nodes that the pod cannot use are left out: Honor or Ignore.',
+    pointer: true,
+  }),
+  nodeTaintsPolicy: opt(7, str(['Ignore', 'Honor']), {
+    doc: 'Whether nodes with untolerated taints are left out: Honor or Ignore.',
+    pointer: true,
+  }),
+  matchLabelKeys: opt(8, list(str()), { doc: "Labels in which counted pods must be equal to this pod's." }),
 }))
 export type TopologySpreadConstraint = Infer<typeof topologySpreadConstraint>
 
-export const podSchedulingGate = obj('io.k8s.api.core.v1.PodSchedulingGate', 'Keeps the pod from being scheduled until it is removed.', () => ({
-  name: req(1, str(), { doc: 'Name of the gate.' }),
-}))
+export const podSchedulingGate = obj(
+  'io.k8s.api.core.v1.PodSchedulingGate',
+  'Keeps the pod from being scheduled until it is removed.',
+  () => ({
+    name: req(1, str(), { doc: 'Name of the gate.' }),
+  }),
+)
 export type PodSchedulingGate = Infer<typeof podSchedulingGate>
 
-export const podReadinessGate = obj('io.k8s.api.core.v1.PodReadinessGate', 'A condition that must be true for the pod to be ready.', () => ({
-  conditionType: req(1, str(), { doc: 'Type of the condition.' }),
-}))
+export const podReadinessGate = obj(
+  'io.k8s.api.core.v1.PodReadinessGate',
+  'A condition that must be true for the pod to be ready.',
+  () => ({
+    conditionType: req(1, str(), { doc: 'Type of the condition.' }),
+  }),
+)
 export type PodReadinessGate = Infer<typeof podReadinessGate>
 
 export const podResourceClaim = obj('io.k8s.api.core.v1.PodResourceClaim', 'A claim that containers may use.', () => ({

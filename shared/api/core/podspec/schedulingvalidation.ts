@@ -5,7 +5,14 @@ import { isDNS1123SubdomainWithUnderscore, isLabelValue } from '../../../machine
 import { validateLabelSelector } from '../../meta/labelselector.ts'
 import type { HostAlias, PodDNSConfig } from './dns.ts'
 import { dns1123Label, dns1123Subdomain, qualifiedName } from './formats.ts'
-import type { PodReadinessGate, PodResourceClaim, PodSchedulingGate, Toleration, TopologySpreadConstraint, WorkloadReference } from './scheduling.ts'
+import type {
+  PodReadinessGate,
+  PodResourceClaim,
+  PodSchedulingGate,
+  Toleration,
+  TopologySpreadConstraint,
+  WorkloadReference,
+} from './scheduling.ts'
 
 const effects = ['NoSchedule', 'PreferNoSchedule', 'NoExecute']
 
@@ -16,7 +23,9 @@ export function validateTolerations(tolerations: readonly Toleration[] | undefin
     const value = t.value ?? ''
     const errors = t.key ? qualifiedName(t.key, at.child('key')) : []
     if (!t.key && operator !== 'Exists')
-      errors.push(invalid(at.child('operator'), operator, 'operator must be Exists when `key` is empty, which means "match all values and all keys"'))
+      errors.push(
+        invalid(at.child('operator'), operator, 'operator must be Exists when `key` is empty, which means "match all values and all keys"'),
+      )
     if (t.tolerationSeconds !== undefined && t.effect !== 'NoExecute')
       errors.push(invalid(at.child('effect'), t.effect ?? '', "effect must be 'NoExecute' when `tolerationSeconds` is set"))
     if (operator === '' || operator === 'Equal') {
@@ -34,7 +43,11 @@ const actions = ['DoNotSchedule', 'ScheduleAnyway']
 const inclusions = ['Honor', 'Ignore']
 
 /** In a pod the label keys have been merged into the selector already, so that it names each of them once (`merged`). */
-export function validateTopologySpread(constraints: readonly TopologySpreadConstraint[] | undefined, path: Path, merged: boolean): FieldError[] {
+export function validateTopologySpread(
+  constraints: readonly TopologySpreadConstraint[] | undefined,
+  path: Path,
+  merged: boolean,
+): FieldError[] {
   return (constraints ?? []).flatMap((c, i, all) => {
     const at = path.index(i)
     const errors: FieldError[] = []
@@ -47,7 +60,9 @@ export function validateTopologySpread(constraints: readonly TopologySpreadConst
     if (c.minDomains !== undefined) {
       if (c.minDomains <= 0) errors.push(invalid(at.child('minDomains'), c.minDomains, 'must be greater than zero'))
       if (action !== 'DoNotSchedule')
-        errors.push(invalid(at.child('minDomains'), c.minDomains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`))
+        errors.push(
+          invalid(at.child('minDomains'), c.minDomains, `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`),
+        )
     }
     for (const name of ['nodeAffinityPolicy', 'nodeTaintsPolicy'] as const)
       if (c[name] !== undefined && !inclusions.includes(c[name])) errors.push(notSupported(at.child(name), c[name], inclusions))
@@ -57,7 +72,8 @@ export function validateTopologySpread(constraints: readonly TopologySpreadConst
       if (!c.labelSelector) errors.push(forbidden(keysAt, 'must not be specified when labelSelector is not set'))
       c.matchLabelKeys.forEach((key, j) => {
         errors.push(...qualifiedName(key, keysAt.index(j)))
-        if (used.filter(k => k === key).length > (merged ? 1 : 0)) errors.push(invalid(keysAt.index(j), key, 'exists in both matchLabelKeys and labelSelector'))
+        if (used.filter(k => k === key).length > (merged ? 1 : 0))
+          errors.push(invalid(keysAt.index(j), key, 'exists in both matchLabelKeys and labelSelector'))
       })
     }
     return [...errors, ...validateLabelSelector(c.labelSelector, {}, at.child('labelSelector'))]
@@ -112,17 +128,26 @@ const maxSearchCharacters = 2048
 export function validateDNSConfig(config: PodDNSConfig | undefined, policy: string | undefined, path: Path): FieldError[] {
   if (policy === 'None') {
     if (!config) return [required(path, 'must provide `dnsConfig` when `dnsPolicy` is None')]
-    if (!config.nameservers?.length) return [required(path.child('nameservers'), 'must provide at least one DNS nameserver when `dnsPolicy` is None')]
+    if (!config.nameservers?.length)
+      return [required(path.child('nameservers'), 'must provide at least one DNS nameserver when `dnsPolicy` is None')]
   }
   if (!config) return []
   const errors: FieldError[] = []
   const nameservers = config.nameservers ?? []
   const searches = config.searches ?? []
-  if (nameservers.length > maxNameservers) errors.push(invalid(path.child('nameservers'), nameservers, `must not have more than ${maxNameservers} nameservers`))
+  if (nameservers.length > maxNameservers)
+    errors.push(invalid(path.child('nameservers'), nameservers, `must not have more than ${maxNameservers} nameservers`))
   nameservers.forEach((ip, i) => errors.push(...validateIP(path.child('nameservers').index(i), ip)))
-  if (searches.length > maxSearches) errors.push(invalid(path.child('searches'), searches, `must not have more than ${maxSearches} search paths`))
+  if (searches.length > maxSearches)
+    errors.push(invalid(path.child('searches'), searches, `must not have more than ${maxSearches} search paths`))
   if (searches.join(' ').length > maxSearchCharacters)
-    errors.push(invalid(path.child('searches'), searches, `must not have more than ${maxSearchCharacters} characters (including spaces) in the search list`))
+    errors.push(
+      invalid(
+        path.child('searches'),
+        searches,
+        `must not have more than ${maxSearchCharacters} characters (including spaces) in the search list`,
+      ),
+    )
   searches.forEach((search, i) => {
     const name = search.replace(/\.$/, '')
     if (search !== '.') errors.push(...isDNS1123SubdomainWithUnderscore(name).map(m => invalid(path.child('searches').index(i), name, m)))

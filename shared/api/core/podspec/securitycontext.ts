@@ -24,10 +24,16 @@ export const podSecurityContext = obj('io.k8s.api.core.v1.PodSecurityContext', '
   runAsGroup: opt(6, int64(), { doc: 'Group id that processes run as.' }),
   runAsNonRoot: opt(3, bool(), { doc: 'Refuses to start containers as user 0.' }),
   supplementalGroups: opt(4, list(int64()), { doc: 'Further group ids of the processes.' }),
-  supplementalGroupsPolicy: opt(12, str(['Merge', 'Strict']), { doc: 'Whether groups of the image count: Merge or Strict.', pointer: true }),
+  supplementalGroupsPolicy: opt(12, str(['Merge', 'Strict']), {
+    doc: 'Whether groups of the image count: Merge or Strict.',
+    pointer: true,
+  }),
   fsGroup: opt(5, int64(), { doc: 'Group that owns volumes.' }),
   sysctls: opt(7, list(sysctl), { doc: 'Kernel parameters of the pod.' }),
-  fsGroupChangePolicy: opt(9, str(['OnRootMismatch', 'Always']), { doc: 'When ownership of volumes is changed: OnRootMismatch or Always.', pointer: true }),
+  fsGroupChangePolicy: opt(9, str(['OnRootMismatch', 'Always']), {
+    doc: 'When ownership of volumes is changed: OnRootMismatch or Always.',
+    pointer: true,
+  }),
   seccompProfile: opt(10, seccompProfile, { doc: 'Which system calls are allowed.' }),
   appArmorProfile: opt(11, appArmorProfile, { doc: 'AppArmor profile.' }),
   seLinuxChangePolicy: opt(13, str(), { doc: 'How volumes are labelled: MountOption or Recursive.', pointer: true }),

@@ -2,7 +2,14 @@
 import { duplicate, forbidden, invalid, notSupported, required, tooLong, type FieldError, type Path } from '../../../machinery/field.ts'
 import { dns1123Subdomain, localPath, userOrGroupId } from './formats.ts'
 import type { PodSpec } from './podspec.ts'
-import type { AppArmorProfile, PodSecurityContext, SeccompProfile, SecurityContext, Sysctl, WindowsSecurityContextOptions } from './securitycontext.ts'
+import type {
+  AppArmorProfile,
+  PodSecurityContext,
+  SeccompProfile,
+  SecurityContext,
+  Sysctl,
+  WindowsSecurityContextOptions,
+} from './securitycontext.ts'
 
 const procMounts = ['Default', 'Unmasked']
 
@@ -12,15 +19,21 @@ export function validateSecurityContext(sc: SecurityContext | undefined, at: Pat
   const errors = [...userOrGroupId(sc.runAsUser, at.child('runAsUser')), ...userOrGroupId(sc.runAsGroup, at.child('runAsGroup'))]
   if (sc.procMount !== undefined) {
     if (!procMounts.includes(sc.procMount)) errors.push(notSupported(at.child('procMount'), sc.procMount, procMounts))
-    if (hostUsers && sc.procMount === 'Unmasked') errors.push(invalid(at.child('procMount'), sc.procMount, '`hostUsers` must be false to use `Unmasked`'))
+    if (hostUsers && sc.procMount === 'Unmasked')
+      errors.push(invalid(at.child('procMount'), sc.procMount, '`hostUsers` must be false to use `Unmasked`'))
   }
   errors.push(...validateSeccomp(sc.seccompProfile, at.child('seccompProfile')))
   if (sc.allowPrivilegeEscalation === false) {
     if (sc.privileged) errors.push(invalid(at, sc, 'cannot set `allowPrivilegeEscalation` to false and `privileged` to true'))
     for (const capability of sc.capabilities?.add ?? [])
-      if (capability === 'CAP_SYS_ADMIN') errors.push(invalid(at, sc, 'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN'))
+      if (capability === 'CAP_SYS_ADMIN')
+        errors.push(invalid(at, sc, 'cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN'))
   }
-  return [...errors, ...validateWindowsOptions(sc.windowsOptions, at.child('windowsOptions')), ...validateAppArmor(sc.appArmorProfile, at.child('appArmorProfile'))]
+  return [
+    ...errors,
+    ...validateWindowsOptions(sc.windowsOptions, at.child('windowsOptions')),
+    ...validateAppArmor(sc.appArmorProfile, at.child('appArmorProfile')),
+  ]
 }
 
 const groupChangePolicies = ['OnRootMismatch', 'Always']
@@ -38,7 +51,10 @@ export function validatePodSecurityContext(spec: PodSpec, at: Path): FieldError[
     errors.push(invalid(at.child('shareProcessNamespace'), true, 'ShareProcessNamespace and HostPID cannot both be enabled'))
   if (!sc) return errors
   errors.push(...validateSysctls(sc.sysctls ?? [], spec, at.child('sysctls')))
-  const choice = (name: keyof PodSecurityContext & ('fsGroupChangePolicy' | 'supplementalGroupsPolicy' | 'seLinuxChangePolicy'), values: readonly string[]) => {
+  const choice = (
+    name: keyof PodSecurityContext & ('fsGroupChangePolicy' | 'supplementalGroupsPolicy' | 'seLinuxChangePolicy'),
+    values: readonly string[],
+  ) => {
     const value = sc[name]
     if (value !== undefined && !values.includes(value)) errors.push(notSupported(at.child(name), value, values))
   }
@@ -64,7 +80,8 @@ function validateSysctls(sysctls: readonly Sysctl[], spec: PodSpec, path: Path):
     const at = path.index(i).child('name')
     const errors: FieldError[] = []
     if (!name) errors.push(required(at))
-    else if (name.length > 253 || !sysctlPattern.test(name)) errors.push(invalid(at, name, `must have at most 253 characters and match regex ${sysctlText}`))
+    else if (name.length > 253 || !sysctlPattern.test(name))
+      errors.push(invalid(at, name, `must have at most 253 characters and match regex ${sysctlText}`))
     else if (seen.has(name)) errors.push(duplicate(at, name))
     // Both spellings are known to sysctl: net/ipv4/x and net.ipv4.x.
     const dotted = /^[^.]*\//.test(name) ? name.replaceAll('/', '.') : name
@@ -83,8 +100,10 @@ function validateSeccomp(p: SeccompProfile | undefined, at: Path): FieldError[] 
   if (!p.type) errors.push(required(at.child('type'), 'type is required when seccompProfile is set'))
   else if (!profileTypes.includes(p.type)) errors.push(notSupported(at.child('type'), p.type, profileTypes))
   if (p.type !== 'Localhost') {
-    if (p.localhostProfile !== undefined) errors.push(invalid(at.child('localhostProfile'), p, 'can only be set when seccomp type is Localhost'))
-  } else if (p.localhostProfile === undefined) errors.push(required(at.child('localhostProfile'), 'must be set when seccomp type is Localhost'))
+    if (p.localhostProfile !== undefined)
+      errors.push(invalid(at.child('localhostProfile'), p, 'can only be set when seccomp type is Localhost'))
+  } else if (p.localhostProfile === undefined)
+    errors.push(required(at.child('localhostProfile'), 'must be set when seccomp type is Localhost'))
   else errors.push(...localPath(p.localhostProfile, at.child('localhostProfile')))
   return errors
 }
@@ -108,7 +127,8 @@ const windowsDomain = new RegExp(`^${dnsLabel}(?:\\.${dnsLabel})*$|^[^\\\\/:*?"<
 
 function validateWindowsOptions(o: WindowsSecurityContextOptions | undefined, at: Path): FieldError[] {
   if (!o) return []
-  const errors = o.gmsaCredentialSpecName === undefined ? [] : dns1123Subdomain(o.gmsaCredentialSpecName, at.child('gmsaCredentialSpecName'))
+  const errors =
+    o.gmsaCredentialSpecName === undefined ? [] : dns1123Subdomain(o.gmsaCredentialSpecName, at.child('gmsaCredentialSpecName'))
   const spec = o.gmsaCredentialSpec
   if (spec === '') errors.push(invalid(at.child('gmsaCredentialSpec'), spec, 'gmsaCredentialSpec cannot be an empty string'))
   else if (spec !== undefined && Buffer.byteLength(spec) > 64 * 1024)
@@ -127,7 +147,8 @@ function userNameMessages(name: string): string[] {
   const domain = parts.length === 2 ? parts[0] : undefined
   const errors: string[] = []
   if ((domain ?? '').length >= 256) errors.push("runAsUserName's Domain length must be under 256 characters")
-  if (domain !== undefined && !windowsDomain.test(domain)) errors.push("runAsUserName's Domain doesn't match the NetBios nor the DNS format")
+  if (domain !== undefined && !windowsDomain.test(domain))
+    errors.push("runAsUserName's Domain doesn't match the NetBios nor the DNS format")
   if (user === '') errors.push("runAsUserName's User cannot be empty")
   else if (user.length > 104) errors.push("runAsUserName's User length must not be longer than 104 characters")
   if (/^[. ]+$/.test(user)) errors.push("runAsUserName's User cannot contain only periods or spaces")
@@ -151,12 +172,20 @@ export function validateHostProcess(spec: PodSpec, path: Path): FieldError[] {
     all++
     const own = securityContext?.windowsOptions?.hostProcess
     if (forPod !== undefined && own !== undefined && forPod !== own)
-      errors.push(invalid(at.child('securityContext', 'windowsOptions', 'hostProcess'), own, `pod hostProcess value must be identical if both are specified, was ${forPod}`))
+      errors.push(
+        invalid(
+          at.child('securityContext', 'windowsOptions', 'hostProcess'),
+          own,
+          `pod hostProcess value must be identical if both are specified, was ${forPod}`,
+        ),
+      )
     if (own ?? forPod) hosted++
   }
   if (hosted === 0) return errors
-  if (hosted !== all) errors.push(invalid(path, '', 'If pod contains any hostProcess containers then all containers must be HostProcess containers'))
-  if (!spec.hostNetwork) errors.push(invalid(path.child('hostNetwork'), false, 'hostNetwork must be true if pod contains any hostProcess containers'))
+  if (hosted !== all)
+    errors.push(invalid(path, '', 'If pod contains any hostProcess containers then all containers must be HostProcess containers'))
+  if (!spec.hostNetwork)
+    errors.push(invalid(path.child('hostNetwork'), false, 'hostNetwork must be true if pod contains any hostProcess containers'))
   return errors
 }
 
@@ -173,7 +202,16 @@ export function validateHostUsers(spec: PodSpec, path: Path): FieldError[] {
 
 const notForWindowsPod = ['hostUsers', 'hostPID', 'hostIPC', 'shareProcessNamespace'] as const
 const notForWindowsPodContext = [
-  ...(['appArmorProfile', 'seLinuxOptions', 'seccompProfile', 'fsGroup', 'fsGroupChangePolicy', 'sysctls', 'runAsUser', 'runAsGroup'] as const),
+  ...([
+    'appArmorProfile',
+    'seLinuxOptions',
+    'seccompProfile',
+    'fsGroup',
+    'fsGroupChangePolicy',
+    'sysctls',
+    'runAsUser',
+    'runAsGroup',
+  ] as const),
   ...(['supplementalGroups', 'supplementalGroupsPolicy', 'seLinuxChangePolicy'] as const),
 ]
 const notForWindowsContainer = [
@@ -197,9 +235,12 @@ export function validateOS(spec: PodSpec, path: Path): FieldError[] {
   }
   const why = 'cannot be set for a windows pod'
   for (const name of notForWindowsPod)
-    if (spec[name] !== undefined && (spec[name] || name === 'hostUsers' || name === 'shareProcessNamespace')) errors.push(forbidden(path.child(name), why))
-  for (const name of notForWindowsPodContext) if (spec.securityContext?.[name] !== undefined) errors.push(forbidden(path.child('securityContext', name), why))
+    if (spec[name] !== undefined && (spec[name] || name === 'hostUsers' || name === 'shareProcessNamespace'))
+      errors.push(forbidden(path.child(name), why))
+  for (const name of notForWindowsPodContext)
+    if (spec.securityContext?.[name] !== undefined) errors.push(forbidden(path.child('securityContext', name), why))
   for (const { securityContext, at } of containersOf(spec, path))
-    for (const name of notForWindowsContainer) if (securityContext?.[name] !== undefined) errors.push(forbidden(at.child('securityContext', name), why))
+    for (const name of notForWindowsContainer)
+      if (securityContext?.[name] !== undefined) errors.push(forbidden(at.child('securityContext', name), why))
   return errors
 }

@@ -15,21 +15,35 @@ export function validateStatusUpdate(pod: Pod, old: Pod, root: Path): FieldError
   const errors: FieldError[] = []
   ;(status.conditions ?? []).forEach((c, i) => {
     // Upstream reports these below metadata.
-    if (!systemConditions.includes(c.type)) errors.push(...qualifiedName(c.type ?? '', root.child('metadata', 'conditions').index(i).child('Type')))
+    if (!systemConditions.includes(c.type))
+      errors.push(...qualifiedName(c.type ?? '', root.child('metadata', 'conditions').index(i).child('Type')))
   })
   if ((pod.spec.nodeName ?? '') !== (old.spec.nodeName ?? '')) errors.push(forbidden(path.child('nodeName'), 'may not be changed directly'))
   const nominated = status.nominatedNodeName
   if (nominated && nominated !== before.nominatedNodeName)
     errors.push(...isDNS1123Subdomain(nominated).map(m => invalid(path.child('nominatedNodeName'), nominated, m)))
-  if ((status.qosClass ?? '') !== (before.qosClass ?? '')) errors.push(invalid(path.child('qosClass'), status.qosClass ?? '', 'field is immutable'))
+  if ((status.qosClass ?? '') !== (before.qosClass ?? ''))
+    errors.push(invalid(path.child('qosClass'), status.qosClass ?? '', 'field is immutable'))
   const policy = old.spec.restartPolicy
   const sidecars = new Set((old.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always').map(c => c.name))
   const all = [...old.spec.containers, ...(old.spec.initContainers ?? [])]
   const own = new Set(all.filter(c => c.restartPolicy !== undefined || c.restartPolicyRules?.length).map(c => c.name))
   errors.push(
     ...noResurrection(status.containerStatuses, before.containerStatuses, policy, own, path.child('containerStatuses')),
-    ...noResurrection(status.initContainerStatuses, before.initContainerStatuses, policy, new Set([...sidecars, ...own]), path.child('initContainerStatuses')),
-    ...noResurrection(status.ephemeralContainerStatuses, before.ephemeralContainerStatuses, 'Never', new Set(), path.child('ephemeralContainerStatuses')),
+    ...noResurrection(
+      status.initContainerStatuses,
+      before.initContainerStatuses,
+      policy,
+      new Set([...sidecars, ...own]),
+      path.child('initContainerStatuses'),
+    ),
+    ...noResurrection(
+      status.ephemeralContainerStatuses,
+      before.ephemeralContainerStatuses,
+      'Never',
+      new Set(),
+      path.child('ephemeralContainerStatuses'),
+    ),
     ...validateClaimStatuses(pod, path.child('resourceClaimStatuses')),
     ...validateIPs(status.podIPs, path.child('podIPs')),
     ...validateHostIPs(pod, path.child('hostIPs')),
@@ -59,7 +73,8 @@ function validateClaimStatuses(pod: Pod, at: Path): FieldError[] {
   return (pod.status?.resourceClaimStatuses ?? []).flatMap((s, i) => {
     const errors: FieldError[] = []
     const name = at.index(i).child('name')
-    if (!pod.spec.resourceClaims?.some(c => c.name === s.name)) errors.push(invalid(name, s.name, 'must match the name of an entry in `spec.resourceClaims`'))
+    if (!pod.spec.resourceClaims?.some(c => c.name === s.name))
+      errors.push(invalid(name, s.name, 'must match the name of an entry in `spec.resourceClaims`'))
     if (seen.has(s.name)) errors.push(duplicate(name, s.name))
     seen.add(s.name)
     return s.resourceClaimName === undefined ? errors : [...errors, ...dns1123Subdomain(s.resourceClaimName, name)]

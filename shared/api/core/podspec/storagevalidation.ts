@@ -5,19 +5,39 @@ import { dns1123Label } from './formats.ts'
 import type { Volume } from './volume.ts'
 
 type StorageKind =
-  | 'gcePersistentDisk' | 'awsElasticBlockStore' | 'nfs' | 'iscsi' | 'glusterfs' | 'flocker' | 'rbd' | 'cinder' | 'cephfs' | 'quobyte' | 'fc'
-  | 'flexVolume' | 'azureFile' | 'vsphereVolume' | 'photonPersistentDisk' | 'portworxVolume' | 'azureDisk' | 'storageos' | 'scaleIO'
+  | 'gcePersistentDisk'
+  | 'awsElasticBlockStore'
+  | 'nfs'
+  | 'iscsi'
+  | 'glusterfs'
+  | 'flocker'
+  | 'rbd'
+  | 'cinder'
+  | 'cephfs'
+  | 'quobyte'
+  | 'fc'
+  | 'flexVolume'
+  | 'azureFile'
+  | 'vsphereVolume'
+  | 'photonPersistentDisk'
+  | 'portworxVolume'
+  | 'azureDisk'
+  | 'storageos'
+  | 'scaleIO'
 
 const need = <T extends object>(source: T, at: Path, ...names: (keyof T & string)[]): FieldError[] =>
-  names.filter(n => source[n] === undefined || source[n] === '' || (Array.isArray(source[n]) && source[n].length === 0)).map(n => required(at.child(n)))
+  names
+    .filter(n => source[n] === undefined || source[n] === '' || (Array.isArray(source[n]) && source[n].length === 0))
+    .map(n => required(at.child(n)))
 
 /** A reference to a secret that is there must have a name. */
 const namedSecret = (ref: { name?: string | undefined } | undefined, at: Path): FieldError[] =>
-  (ref && !ref.name ? [required(at.child('secretRef', 'name'))] : [])
+  ref && !ref.name ? [required(at.child('secretRef', 'name'))] : []
 
 const partition = (value: number | undefined, at: Path): FieldError[] =>
   value !== undefined && (value < 0 || value > 255) ? [invalid(at.child('partition'), value, rangeError(1, 255))] : []
-const lun = (value: number, at: Path): FieldError[] => (value < 0 || value > 255 ? [invalid(at.child('lun'), value, rangeError(0, 255))] : [])
+const lun = (value: number, at: Path): FieldError[] =>
+  value < 0 || value > 255 ? [invalid(at.child('lun'), value, rangeError(0, 255))] : []
 
 /** `iqn.`, `eui.` and `naa.` names of iSCSI. */
 function iscsiName(name: string, at: Path): FieldError[] {
@@ -42,7 +62,10 @@ export function csiDriverName(name: string, at: Path): FieldError[] {
 export const storageRules: { [K in StorageKind]: (source: NonNullable<Volume[K]>, at: Path) => FieldError[] } = {
   gcePersistentDisk: (s, at) => [...need(s, at, 'pdName'), ...partition(s.partition, at)],
   awsElasticBlockStore: (s, at) => [...need(s, at, 'volumeID'), ...partition(s.partition, at)],
-  nfs: (s, at) => [...need(s, at, 'server', 'path'), ...((s.path ?? '').startsWith('/') ? [] : [invalid(at.child('path'), s.path ?? '', 'must be an absolute path')])],
+  nfs: (s, at) => [
+    ...need(s, at, 'server', 'path'),
+    ...((s.path ?? '').startsWith('/') ? [] : [invalid(at.child('path'), s.path ?? '', 'must be an absolute path')]),
+  ],
   iscsi: (s, at) => [
     ...need(s, at, 'targetPortal', 'iqn'),
     ...(s.iqn ? iscsiName(s.iqn, at.child('iqn')) : []),
@@ -63,18 +86,23 @@ export const storageRules: { [K in StorageKind]: (source: NonNullable<Volume[K]>
     const hostPort = 'must be a host:port pair or multiple pairs separated by commas'
     const errors: FieldError[] = []
     if (!s.registry) errors.push(required(at.child('registry'), hostPort))
-    else if ((s.tenant ?? '').length >= 65) errors.push(required(at.child('tenant'), 'must be a UUID and may not exceed a length of 64 characters'))
-    else for (const pair of s.registry.split(','))
-      if (!/^([^:[\]]*|\[[^\]]*\]):[^:]*$/.test(pair)) errors.push(invalid(at.child('registry'), s.registry, hostPort))
+    else if ((s.tenant ?? '').length >= 65)
+      errors.push(required(at.child('tenant'), 'must be a UUID and may not exceed a length of 64 characters'))
+    else
+      for (const pair of s.registry.split(','))
+        if (!/^([^:[\]]*|\[[^\]]*\]):[^:]*$/.test(pair)) errors.push(invalid(at.child('registry'), s.registry, hostPort))
     return [...errors, ...need(s, at, 'volume')]
   },
   fc: (s, at) => {
     const errors: FieldError[] = []
     const wwns = s.targetWWNs ?? []
     const wwids = s.wwids ?? []
-    if (wwns.length === 0 && wwids.length === 0) errors.push(required(at.child('targetWWNs'), 'must specify either targetWWNs or wwids, but not both'))
-    if (wwns.length > 0 && wwids.length > 0) errors.push(invalid(at.child('targetWWNs'), wwns, 'targetWWNs and wwids can not be specified simultaneously'))
-    if (wwns.length > 0) errors.push(...(s.lun === undefined ? [required(at.child('lun'), 'lun is required if targetWWNs is specified')] : lun(s.lun, at)))
+    if (wwns.length === 0 && wwids.length === 0)
+      errors.push(required(at.child('targetWWNs'), 'must specify either targetWWNs or wwids, but not both'))
+    if (wwns.length > 0 && wwids.length > 0)
+      errors.push(invalid(at.child('targetWWNs'), wwns, 'targetWWNs and wwids can not be specified simultaneously'))
+    if (wwns.length > 0)
+      errors.push(...(s.lun === undefined ? [required(at.child('lun'), 'lun is required if targetWWNs is specified')] : lun(s.lun, at)))
     return errors
   },
   flexVolume: (s, at) => [
@@ -92,12 +120,14 @@ export const storageRules: { [K in StorageKind]: (source: NonNullable<Volume[K]>
     const cachingModes = ['None', 'ReadOnly', 'ReadWrite']
     const kinds = ['Shared', 'Dedicated', 'Managed']
     const uri = s.diskURI ?? ''
-    if (s.cachingMode !== undefined && !cachingModes.includes(s.cachingMode)) errors.push(notSupported(at.child('cachingMode'), s.cachingMode, cachingModes))
+    if (s.cachingMode !== undefined && !cachingModes.includes(s.cachingMode))
+      errors.push(notSupported(at.child('cachingMode'), s.cachingMode, cachingModes))
     if (s.kind !== undefined && !kinds.includes(s.kind)) errors.push(notSupported(at.child('kind'), s.kind, kinds))
     const managed = ['/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}']
     const blob = ['https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd']
     if (s.kind === 'Managed' && !uri.startsWith('/subscriptions/')) errors.push(notSupported(at.child('diskURI'), uri, managed))
-    if (s.kind !== undefined && s.kind !== 'Managed' && !uri.startsWith('https://')) errors.push(notSupported(at.child('diskURI'), uri, blob))
+    if (s.kind !== undefined && s.kind !== 'Managed' && !uri.startsWith('https://'))
+      errors.push(notSupported(at.child('diskURI'), uri, blob))
     return errors
   },
   storageos: (s, at) => [

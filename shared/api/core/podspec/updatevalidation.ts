@@ -1,4 +1,7 @@
-/** What may change of a pod once it is there, by its main resource and by each subresource. (pkg/apis/core/validation ValidatePodUpdate and its kin) */
+/**
+ * What may change of a pod once it is there, by its main resource and by each subresource. (pkg/apis/core/validation ValidatePodUpdate and
+ * its kin)
+ */
 import { clone } from '../../../machinery/jsonvalue.ts'
 import { forbidden, invalid, required, type FieldError, type Path } from '../../../machinery/field.ts'
 import { rangeError } from '../../../machinery/names.ts'
@@ -42,7 +45,8 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
   const errors: FieldError[] = []
   for (const list of ['containers', 'initContainers'] as const) {
     const now = spec[list] ?? []
-    if (now.length !== (old[list] ?? []).length) return [...errors, forbidden(path.child(list), 'pod updates may not add or remove containers')]
+    if (now.length !== (old[list] ?? []).length)
+      return [...errors, forbidden(path.child(list), 'pod updates may not add or remove containers')]
     now.forEach((c, i) => {
       if (!c.image) errors.push(required(path.child(list).index(i).child('image')))
       errors.push(...validateImageName(c, path.child(list).index(i)))
@@ -54,7 +58,8 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
     if (deadline < 0 || deadline > maxInt32) return [...errors, invalid(deadlineAt, deadline, rangeError(0, maxInt32))]
     if (old.activeDeadlineSeconds !== undefined && old.activeDeadlineSeconds < deadline)
       return [...errors, invalid(deadlineAt, deadline, 'must be less than or equal to previous value')]
-  } else if (old.activeDeadlineSeconds !== undefined) errors.push(invalid(deadlineAt, undefined, 'must not update from a positive integer to nil value'))
+  } else if (old.activeDeadlineSeconds !== undefined)
+    errors.push(invalid(deadlineAt, undefined, 'must not update from a positive integer to nil value'))
 
   // Where the first deadline came late, what was allowed to change: everything that is put back here.
   const rest = clone(spec)
@@ -64,7 +69,10 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
   assign(rest, 'tolerations', old.tolerations)
   if ((old.terminationGracePeriodSeconds ?? 0) < 0 && spec.terminationGracePeriodSeconds === 1)
     assign(rest, 'terminationGracePeriodSeconds', old.terminationGracePeriodSeconds)
-  errors.push(...validateTolerationsUpdate(spec, old, path.child('tolerations')), ...validateGatesUpdate(spec, old, path.child('schedulingGates')))
+  errors.push(
+    ...validateTolerationsUpdate(spec, old, path.child('tolerations')),
+    ...validateGatesUpdate(spec, old, path.child('schedulingGates')),
+  )
   if (old.schedulingGates?.length) {
     if (!semanticEqual(spec.nodeSelector, old.nodeSelector)) {
       errors.push(...validateNodeSelectorUpdate(spec.nodeSelector ?? {}, old.nodeSelector ?? {}, path.child('nodeSelector')))
@@ -77,7 +85,9 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
     }
   }
   if (!semanticEqual(rest, old))
-    errors.push(forbidden(path, `pod updates may not change fields other than ${mutable.join(',')}\n${differences(old, rest, path).join('\n')}`))
+    errors.push(
+      forbidden(path, `pod updates may not change fields other than ${mutable.join(',')}\n${differences(old, rest, path).join('\n')}`),
+    )
   return errors
 }
 
@@ -92,7 +102,9 @@ function differences(old: unknown, now: unknown, path: Path): string[] {
   if (semanticEqual(old, now)) return []
   if (isTree(old) && isTree(now)) {
     const list = Array.isArray(old) || Array.isArray(now)
-    return [...new Set([...Object.keys(old), ...Object.keys(now)])].flatMap(key => differences(old[key], now[key], list ? path.index(Number(key)) : path.child(key)))
+    return [...new Set([...Object.keys(old), ...Object.keys(now)])].flatMap(key =>
+      differences(old[key], now[key], list ? path.index(Number(key)) : path.child(key)),
+    )
   }
   const shown = (v: unknown) => (v === undefined ? 'nothing' : JSON.stringify(v))
   return [`  ${String(path)}: ${shown(old)} -> ${shown(now)}`]
@@ -101,7 +113,9 @@ const isTree = (v: unknown): v is { [key: string]: unknown } => typeof v === 'ob
 
 function validateTolerationsUpdate(spec: PodSpec, old: PodSpec, at: Path): FieldError[] {
   for (const t of old.tolerations ?? []) {
-    const kept = (spec.tolerations ?? []).some(n => semanticEqual({ ...t, tolerationSeconds: undefined }, { ...n, tolerationSeconds: undefined }))
+    const kept = (spec.tolerations ?? []).some(n =>
+      semanticEqual({ ...t, tolerationSeconds: undefined }, { ...n, tolerationSeconds: undefined }),
+    )
     if (!kept) return [forbidden(at, 'existing toleration can not be modified except its tolerationSeconds')]
   }
   return []
@@ -126,12 +140,17 @@ function validateNodeAffinityUpdate(now: NodeAffinity | undefined, old: NodeAffi
   if (oldTerms.length === 0) return []
   const at = path.child('requiredDuringSchedulingIgnoredDuringExecution', 'nodeSelectorTerms')
   const terms = now?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? []
-  if (terms.length !== oldTerms.length) return [invalid(at, terms, 'no additions/deletions to non-empty NodeSelectorTerms list are allowed')]
+  if (terms.length !== oldTerms.length)
+    return [invalid(at, terms, 'no additions/deletions to non-empty NodeSelectorTerms list are allowed')]
   return oldTerms.flatMap((term, i) => {
     const next = terms[i] ?? {}
-    const narrowed = (['matchExpressions', 'matchFields'] as const).every(list => (term[list] ?? []).every((r, j) => semanticEqual(r, next[list]?.[j])))
+    const narrowed = (['matchExpressions', 'matchFields'] as const).every(list =>
+      (term[list] ?? []).every((r, j) => semanticEqual(r, next[list]?.[j])),
+    )
     const empty = !term.matchExpressions?.length && !term.matchFields?.length
-    return narrowed && (!empty || semanticEqual(term, next)) ? [] : [invalid(at.index(i), next, 'only additions are allowed (no mutations or deletions)')]
+    return narrowed && (!empty || semanticEqual(term, next))
+      ? []
+      : [invalid(at.index(i), next, 'only additions are allowed (no mutations or deletions)')]
   })
 }
 
@@ -170,7 +189,12 @@ function validateResize(pod: Pod, old: Pod, root: Path): FieldError[] {
       }
       errors.push(...validateContainerResize(now, c, path.child(list).index(i).child('resources')))
       if (!semanticEqual(withoutResizable(now), withoutResizable(c)))
-        errors.push(forbidden(path, sidecar ? 'only cpu and memory resources for sidecar containers are mutable' : 'only cpu and memory resources are mutable'))
+        errors.push(
+          forbidden(
+            path,
+            sidecar ? 'only cpu and memory resources for sidecar containers are mutable' : 'only cpu and memory resources are mutable',
+          ),
+        )
       return undefined
     })
   if (errors.length > 0) return errors
@@ -189,7 +213,11 @@ function validateContainerResize(now: Container, old: Container, at: Path): Fiel
 
 /** The container without what a resize may change. */
 function withoutResizable(c: Container): unknown {
-  const strip = (list: { [name: string]: string } | undefined) => Object.fromEntries(Object.entries(list ?? {}).filter(([name]) => !resizable.includes(name)))
-  return { ...c, resizePolicy: undefined, resources: { ...c.resources, requests: strip(c.resources?.requests), limits: strip(c.resources?.limits) } }
+  const strip = (list: { [name: string]: string } | undefined) =>
+    Object.fromEntries(Object.entries(list ?? {}).filter(([name]) => !resizable.includes(name)))
+  return {
+    ...c,
+    resizePolicy: undefined,
+    resources: { ...c.resources, requests: strip(c.resources?.requests), limits: strip(c.resources?.limits) },
+  }
 }
-

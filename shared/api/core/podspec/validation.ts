@@ -11,7 +11,13 @@ import type { PodSpec } from './podspec.ts'
 import { aggregateContainers } from './resources.ts'
 import { validateResources } from './resourcevalidation.ts'
 import {
-  validateDNSConfig, validateHostAliases, validateReadinessGates, validateResourceClaims, validateSchedulingGates, validateTolerations, validateTopologySpread,
+  validateDNSConfig,
+  validateHostAliases,
+  validateReadinessGates,
+  validateResourceClaims,
+  validateSchedulingGates,
+  validateTolerations,
+  validateTopologySpread,
   validateWorkloadRef,
 } from './schedulingvalidation.ts'
 import { validateHostProcess, validateHostUsers, validateOS, validatePodSecurityContext } from './securityvalidation.ts'
@@ -27,7 +33,9 @@ const choice = (value: string | undefined, allowed: readonly string[], at: Path)
 }
 const names = (value: string | undefined, at: Path): FieldError[] => (value ? dns1123Subdomain(value, at) : [])
 
-/** All broken rules of a pod spec; `meta` is that of its pod or template. Templates keep some things open that a pod must have (`isPod`). */
+/**
+ * All broken rules of a pod spec; `meta` is that of its pod or template. Templates keep some things open that a pod must have (`isPod`).
+ */
 export function validatePodSpec(spec: PodSpec, meta: ObjectMeta, path: Path, isPod = false): FieldError[] {
   const errors: FieldError[] = []
   const grace = spec.terminationGracePeriodSeconds
@@ -78,7 +86,12 @@ export function validatePodSpec(spec: PodSpec, meta: ObjectMeta, path: Path, isP
   if (spec.preemptionPolicy !== undefined) errors.push(...choice(spec.preemptionPolicy, preemptionPolicies, path.child('preemptionPolicy')))
   // Overhead is checked like limits, and reported like them.
   if (spec.overhead) errors.push(...validateResources({ limits: spec.overhead }, new Set(), path.child('overhead')))
-  return [...errors, ...validateOS(spec, path), ...validateHostnameOverride(spec, path), ...validateWorkloadRef(spec.workloadRef, path.child('workloadRef'))]
+  return [
+    ...errors,
+    ...validateOS(spec, path),
+    ...validateHostnameOverride(spec, path),
+    ...validateWorkloadRef(spec.workloadRef, path.child('workloadRef')),
+  ]
 }
 
 /** With the host's network a port cannot be another one on the host; a template may leave it open. */
@@ -88,7 +101,13 @@ function validateHostNetworkPorts(spec: PodSpec, isPod: boolean, path: Path): Fi
     (c.ports ?? []).flatMap((port, j) => {
       const hostPort = port.hostPort ?? 0
       if (hostPort === port.containerPort || (!isPod && hostPort === 0)) return []
-      return [invalid(path.child('containers').index(i).child('ports').index(j).child('hostPort'), hostPort, 'must match `containerPort` when `hostNetwork` is true')]
+      return [
+        invalid(
+          path.child('containers').index(i).child('ports').index(j).child('hostPort'),
+          hostPort,
+          'must match `containerPort` when `hostNetwork` is true',
+        ),
+      ]
     }),
   )
 }
@@ -103,13 +122,17 @@ function validatePodResources(spec: PodSpec, claims: ReadonlySet<string>, path: 
   for (const [name, quantity] of Object.entries(aggregateContainers(spec, 'requests'))) {
     const own = resources.requests?.[name] ?? '0'
     if (compareQuantity(quantity, own) > 0)
-      errors.push(invalid(path.child('requests').key(name), own, `must be greater than or equal to aggregate container requests of ${quantity}`))
+      errors.push(
+        invalid(path.child('requests').key(name), own, `must be greater than or equal to aggregate container requests of ${quantity}`),
+      )
   }
   ;(spec.containers ?? []).forEach((c, i) => {
     for (const [name, limit] of Object.entries(c.resources?.limits ?? {})) {
       const own = resources.limits?.[name]
       if (own !== undefined && compareQuantity(limit, own) > 0)
-        errors.push(invalid(path.child('containers').index(i).key(name).child('limits'), limit, `must be less than or equal to pod limits of ${own}`))
+        errors.push(
+          invalid(path.child('containers').index(i).key(name).child('limits'), limit, `must be less than or equal to pod limits of ${own}`),
+        )
     }
   })
   return errors

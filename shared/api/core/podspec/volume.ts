@@ -3,11 +3,28 @@ import { bool, inline, int32, list, map, obj, opt, quantity, req, str, type Infe
 import { localObjectReference } from '../objectreference.ts'
 import { persistentVolumeClaimTemplate } from '../persistentvolumeclaimspec.ts'
 import {
-  awsElasticBlockStoreVolumeSource, azureDiskVolumeSource, cinderVolumeSource, fcVolumeSource, gcePersistentDiskVolumeSource, iscsiVolumeSource,
-  photonPersistentDiskVolumeSource, portworxVolumeSource, rbdVolumeSource, scaleIOVolumeSource, storageOSVolumeSource, vsphereVirtualDiskVolumeSource,
+  awsElasticBlockStoreVolumeSource,
+  azureDiskVolumeSource,
+  cinderVolumeSource,
+  fcVolumeSource,
+  gcePersistentDiskVolumeSource,
+  iscsiVolumeSource,
+  photonPersistentDiskVolumeSource,
+  portworxVolumeSource,
+  rbdVolumeSource,
+  scaleIOVolumeSource,
+  storageOSVolumeSource,
+  vsphereVirtualDiskVolumeSource,
 } from './blockvolume.ts'
 import { objectFieldSelector, resourceFieldSelector } from './env.ts'
-import { azureFileVolumeSource, cephFSVolumeSource, flexVolumeSource, flockerVolumeSource, glusterfsVolumeSource, quobyteVolumeSource } from './filevolume.ts'
+import {
+  azureFileVolumeSource,
+  cephFSVolumeSource,
+  flexVolumeSource,
+  flockerVolumeSource,
+  glusterfsVolumeSource,
+  quobyteVolumeSource,
+} from './filevolume.ts'
 import { projectedVolumeSource } from './projectedvolume.ts'
 
 export const volume = obj('io.k8s.api.core.v1.Volume', 'A directory or device that containers may mount.', () => ({
@@ -16,38 +33,42 @@ export const volume = obj('io.k8s.api.core.v1.Volume', 'A directory or device th
 }))
 export type Volume = Infer<typeof volume>
 
-export const volumeSource = obj('io.k8s.api.core.v1.VolumeSource', 'What a volume holds; one of them, emptyDir when none is given.', () => ({
-  hostPath: opt(1, hostPathVolumeSource, { doc: 'A path of the node.' }),
-  emptyDir: opt(2, emptyDirVolumeSource, { doc: 'An empty directory that lives as long as the pod.' }),
-  gcePersistentDisk: opt(3, gcePersistentDiskVolumeSource, { doc: 'A disk of Google Compute Engine.' }),
-  awsElasticBlockStore: opt(4, awsElasticBlockStoreVolumeSource, { doc: 'A volume of AWS EBS.' }),
-  gitRepo: opt(5, gitRepoVolumeSource, { doc: 'A clone of a git repository; deprecated.' }),
-  secret: opt(6, secretVolumeSource, { doc: 'The keys of a Secret as files.' }),
-  nfs: opt(7, nfsVolumeSource, { doc: 'An NFS share.' }),
-  iscsi: opt(8, iscsiVolumeSource, { doc: 'An iSCSI disk.' }),
-  glusterfs: opt(9, glusterfsVolumeSource, { doc: 'A Gluster volume.' }),
-  persistentVolumeClaim: opt(10, persistentVolumeClaimVolumeSource, { doc: 'The volume of a claim.' }),
-  rbd: opt(11, rbdVolumeSource, { doc: 'A Ceph block device.' }),
-  flexVolume: opt(12, flexVolumeSource, { doc: 'A volume of an exec plugin.' }),
-  cinder: opt(13, cinderVolumeSource, { doc: 'An OpenStack Cinder volume.' }),
-  cephfs: opt(14, cephFSVolumeSource, { doc: 'A Ceph file system.' }),
-  flocker: opt(15, flockerVolumeSource, { doc: 'A Flocker dataset.' }),
-  downwardAPI: opt(16, downwardAPIVolumeSource, { doc: 'Fields of the pod as files.' }),
-  fc: opt(17, fcVolumeSource, { doc: 'A Fibre Channel disk.' }),
-  azureFile: opt(18, azureFileVolumeSource, { doc: 'An Azure file share.' }),
-  configMap: opt(19, configMapVolumeSource, { doc: 'The keys of a ConfigMap as files.' }),
-  vsphereVolume: opt(20, vsphereVirtualDiskVolumeSource, { doc: 'A vSphere disk.' }),
-  quobyte: opt(21, quobyteVolumeSource, { doc: 'A Quobyte volume.' }),
-  azureDisk: opt(22, azureDiskVolumeSource, { doc: 'An Azure disk.' }),
-  photonPersistentDisk: opt(23, photonPersistentDiskVolumeSource, { doc: 'A Photon disk.' }),
-  projected: opt(26, projectedVolumeSource, { doc: 'Several sources in one directory.' }),
-  portworxVolume: opt(24, portworxVolumeSource, { doc: 'A Portworx volume.' }),
-  scaleIO: opt(25, scaleIOVolumeSource, { doc: 'A ScaleIO volume.' }),
-  storageos: opt(27, storageOSVolumeSource, { doc: 'A StorageOS volume.' }),
-  csi: opt(28, csiVolumeSource, { doc: 'An inline volume of a CSI driver.' }),
-  ephemeral: opt(29, ephemeralVolumeSource, { doc: 'A claim made for the pod and deleted with it.' }),
-  image: opt(30, imageVolumeSource, { doc: 'The contents of an image, read-only.' }),
-}))
+export const volumeSource = obj(
+  'io.k8s.api.core.v1.VolumeSource',
+  'What a volume holds; one of them, emptyDir when none is given.',
+  () => ({
+    hostPath: opt(1, hostPathVolumeSource, { doc: 'A path of the node.' }),
+    emptyDir: opt(2, emptyDirVolumeSource, { doc: 'An empty directory that lives as long as the pod.' }),
+    gcePersistentDisk: opt(3, gcePersistentDiskVolumeSource, { doc: 'A disk of Google Compute Engine.' }),
+    awsElasticBlockStore: opt(4, awsElasticBlockStoreVolumeSource, { doc: 'A volume of AWS EBS.' }),
+    gitRepo: opt(5, gitRepoVolumeSource, { doc: 'A clone of a git repository; deprecated.' }),
+    secret: opt(6, secretVolumeSource, { doc: 'The keys of a Secret as files.' }),
+    nfs: opt(7, nfsVolumeSource, { doc: 'An NFS share.' }),
+    iscsi: opt(8, iscsiVolumeSource, { doc: 'An iSCSI disk.' }),
+    glusterfs: opt(9, glusterfsVolumeSource, { doc: 'A Gluster volume.' }),
+    persistentVolumeClaim: opt(10, persistentVolumeClaimVolumeSource, { doc: 'The volume of a claim.' }),
+    rbd: opt(11, rbdVolumeSource, { doc: 'A Ceph block device.' }),
+    flexVolume: opt(12, flexVolumeSource, { doc: 'A volume of an exec plugin.' }),
+    cinder: opt(13, cinderVolumeSource, { doc: 'An OpenStack Cinder volume.' }),
+    cephfs: opt(14, cephFSVolumeSource, { doc: 'A Ceph file system.' }),
+    flocker: opt(15, flockerVolumeSource, { doc: 'A Flocker dataset.' }),
+    downwardAPI: opt(16, downwardAPIVolumeSource, { doc: 'Fields of the pod as files.' }),
+    fc: opt(17, fcVolumeSource, { doc: 'A Fibre Channel disk.' }),
+    azureFile: opt(18, azureFileVolumeSource, { doc: 'An Azure file share.' }),
+    configMap: opt(19, configMapVolumeSource, { doc: 'The keys of a ConfigMap as files.' }),
+    vsphereVolume: opt(20, vsphereVirtualDiskVolumeSource, { doc: 'A vSphere disk.' }),
+    quobyte: opt(21, quobyteVolumeSource, { doc: 'A Quobyte volume.' }),
+    azureDisk: opt(22, azureDiskVolumeSource, { doc: 'An Azure disk.' }),
+    photonPersistentDisk: opt(23, photonPersistentDiskVolumeSource, { doc: 'A Photon disk.' }),
+    projected: opt(26, projectedVolumeSource, { doc: 'Several sources in one directory.' }),
+    portworxVolume: opt(24, portworxVolumeSource, { doc: 'A Portworx volume.' }),
+    scaleIO: opt(25, scaleIOVolumeSource, { doc: 'A ScaleIO volume.' }),
+    storageos: opt(27, storageOSVolumeSource, { doc: 'A StorageOS volume.' }),
+    csi: opt(28, csiVolumeSource, { doc: 'An inline volume of a CSI driver.' }),
+    ephemeral: opt(29, ephemeralVolumeSource, { doc: 'A claim made for the pod and deleted with it.' }),
+    image: opt(30, imageVolumeSource, { doc: 'The contents of an image, read-only.' }),
+  }),
+)
 export type VolumeSource = Infer<typeof volumeSource>
 
 export const emptyDirVolumeSource = obj('io.k8s.api.core.v1.EmptyDirVolumeSource', 'An empty directory.', () => ({
@@ -103,10 +124,14 @@ export const downwardAPIVolumeFile = obj('io.k8s.api.core.v1.DownwardAPIVolumeFi
 }))
 export type DownwardAPIVolumeFile = Infer<typeof downwardAPIVolumeFile>
 
-export const persistentVolumeClaimVolumeSource = obj('io.k8s.api.core.v1.PersistentVolumeClaimVolumeSource', 'The volume of a claim.', () => ({
-  claimName: req(1, str(), { doc: 'Name of the claim.' }),
-  readOnly: opt(2, bool(), { doc: 'Mounts it read-only.', pointer: false }),
-}))
+export const persistentVolumeClaimVolumeSource = obj(
+  'io.k8s.api.core.v1.PersistentVolumeClaimVolumeSource',
+  'The volume of a claim.',
+  () => ({
+    claimName: req(1, str(), { doc: 'Name of the claim.' }),
+    readOnly: opt(2, bool(), { doc: 'Mounts it read-only.', pointer: false }),
+  }),
+)
 export type PersistentVolumeClaimVolumeSource = Infer<typeof persistentVolumeClaimVolumeSource>
 
 export const ephemeralVolumeSource = obj('io.k8s.api.core.v1.EphemeralVolumeSource', 'A claim that lives with the pod.', () => ({

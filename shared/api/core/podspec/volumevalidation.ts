@@ -19,7 +19,11 @@ export interface VolumeContext {
 }
 
 /** All broken rules, and the volumes that are sound, by name: mounts may refer to those only. */
-export function validateVolumes(volumes: readonly Volume[], ctx: VolumeContext, path: Path): { byName: Map<string, Volume>; errors: FieldError[] } {
+export function validateVolumes(
+  volumes: readonly Volume[],
+  ctx: VolumeContext,
+  path: Path,
+): { byName: Map<string, Volume>; errors: FieldError[] } {
   const byName = new Map<string, Volume>()
   const errors: FieldError[] = []
   const claims = new Set(ctx.meta.name ? volumes.filter(v => v.ephemeral).map(v => `${ctx.meta.name}-${v.name}`) : [])
@@ -33,7 +37,11 @@ export function validateVolumes(volumes: readonly Volume[], ctx: VolumeContext, 
     errors.push(...own)
     if (v.persistentVolumeClaim && claims.has(v.persistentVolumeClaim.claimName))
       errors.push(
-        invalid(at.child('persistentVolumeClaim', 'claimName'), v.persistentVolumeClaim.claimName, 'must not reference a PVC that gets created for an ephemeral volume'),
+        invalid(
+          at.child('persistentVolumeClaim', 'claimName'),
+          v.persistentVolumeClaim.claimName,
+          'must not reference a PVC that gets created for an ephemeral volume',
+        ),
       )
   })
   return { byName, errors }
@@ -49,7 +57,11 @@ const rules: Rules = {
   gitRepo: (s, at) => [...need(s.repository, at.child('repository')), ...localPath(s.directory ?? '', at.child('directory'))],
   gcePersistentDisk: storageRules.gcePersistentDisk,
   awsElasticBlockStore: storageRules.awsElasticBlockStore,
-  secret: (s, at) => [...need(s.secretName, at.child('secretName')), ...fileMode(s.defaultMode, at.child('defaultMode')), ...validateItems(s.items, at.child('items'))],
+  secret: (s, at) => [
+    ...need(s.secretName, at.child('secretName')),
+    ...fileMode(s.defaultMode, at.child('defaultMode')),
+    ...validateItems(s.items, at.child('items')),
+  ],
   nfs: storageRules.nfs,
   iscsi: storageRules.iscsi,
   glusterfs: storageRules.glusterfs,
@@ -59,10 +71,17 @@ const rules: Rules = {
   cinder: storageRules.cinder,
   cephfs: storageRules.cephfs,
   quobyte: storageRules.quobyte,
-  downwardAPI: (s, at) => [...fileMode(s.defaultMode, at.child('defaultMode')), ...(s.items ?? []).flatMap(f => validateDownwardFile(f, at))],
+  downwardAPI: (s, at) => [
+    ...fileMode(s.defaultMode, at.child('defaultMode')),
+    ...(s.items ?? []).flatMap(f => validateDownwardFile(f, at)),
+  ],
   fc: storageRules.fc,
   flexVolume: storageRules.flexVolume,
-  configMap: (s, at) => [...need(s.name, at.child('name')), ...fileMode(s.defaultMode, at.child('defaultMode')), ...validateItems(s.items, at.child('items'))],
+  configMap: (s, at) => [
+    ...need(s.name, at.child('name')),
+    ...fileMode(s.defaultMode, at.child('defaultMode')),
+    ...validateItems(s.items, at.child('items')),
+  ],
   azureFile: storageRules.azureFile,
   vsphereVolume: storageRules.vsphereVolume,
   photonPersistentDisk: storageRules.photonPersistentDisk,
@@ -187,9 +206,15 @@ function validateProjected(s: ProjectedVolumeSource, at: Path): FieldError[] {
     }
     if (source.podCertificate) {
       errors.push(...validatePodCertificate(source.podCertificate, here.child('podCertificate')))
-      for (const p of [source.podCertificate.credentialBundlePath, source.podCertificate.keyPath, source.podCertificate.certificateChainPath]) claim(p, p)
+      for (const p of [
+        source.podCertificate.credentialBundlePath,
+        source.podCertificate.keyPath,
+        source.podCertificate.certificateChainPath,
+      ])
+        claim(p, p)
     }
-    if (Object.values(source).filter(v => v !== undefined).length > 1) errors.push(forbidden(here, 'may not specify more than 1 volume type per source'))
+    if (Object.values(source).filter(v => v !== undefined).length > 1)
+      errors.push(forbidden(here, 'may not specify more than 1 volume type per source'))
   })
   return errors
 }
@@ -200,22 +225,27 @@ function validateToken(source: VolumeProjection, at: Path, here: Path): FieldErr
   if (!token) return []
   const errors: FieldError[] = []
   const seconds = token.expirationSeconds ?? 3600
-  if (seconds < 600) errors.push(invalid(here.child('serviceAccountToken', 'expirationSeconds'), seconds, 'may not specify a duration less than 10 minutes'))
+  if (seconds < 600)
+    errors.push(invalid(here.child('serviceAccountToken', 'expirationSeconds'), seconds, 'may not specify a duration less than 10 minutes'))
   if (seconds > 2 ** 32)
-    errors.push(invalid(here.child('serviceAccountToken', 'expirationSeconds'), seconds, 'may not specify a duration larger than 2^32 seconds'))
+    errors.push(
+      invalid(here.child('serviceAccountToken', 'expirationSeconds'), seconds, 'may not specify a duration larger than 2^32 seconds'),
+    )
   errors.push(...(token.path ? localNonReservedPath(token.path, at.child('path')) : [required(at.child('path'))]))
   return errors
 }
 
 function validateTrustBundle(bundle: NonNullable<VolumeProjection['clusterTrustBundle']>, at: Path): FieldError[] {
   const errors: FieldError[] = []
-  if (bundle.name !== undefined && bundle.signerName !== undefined) errors.push(invalid(at, bundle, 'only one of name and signerName may be used'))
+  if (bundle.name !== undefined && bundle.signerName !== undefined)
+    errors.push(invalid(at, bundle, 'only one of name and signerName may be used'))
   else if (bundle.name !== undefined) {
     if (!bundle.name) errors.push(required(at.child('name'), 'must be a valid object name'))
     // A bundle of a signer is named `<signer with : for />:<name>`.
     for (const m of isDNS1123Subdomain(bundle.name.slice(bundle.name.lastIndexOf(':') + 1)))
       errors.push(invalid(at.child('name'), bundle.name, `not a valid clustertrustbundlename: ${m}`))
-    if (bundle.labelSelector) errors.push(invalid(at.child('labelSelector'), bundle.labelSelector, 'labelSelector must be unset if name is specified'))
+    if (bundle.labelSelector)
+      errors.push(invalid(at.child('labelSelector'), bundle.labelSelector, 'labelSelector must be unset if name is specified'))
   } else if (bundle.signerName !== undefined) {
     if (!bundle.signerName) errors.push(required(at.child('signerName'), 'must be a valid signer name'))
     else errors.push(...signerName(bundle.signerName, at.child('signerName')))
@@ -230,15 +260,25 @@ function validatePodCertificate(cert: NonNullable<VolumeProjection['podCertifica
   const errors = cert.signerName ? signerName(cert.signerName, at.child('signerName')) : [required(at.child('signerName'))]
   if (!keyTypes.includes(cert.keyType ?? '')) errors.push(notSupported(at.child('keyType'), cert.keyType ?? '', keyTypes))
   if (cert.maxExpirationSeconds !== undefined && (cert.maxExpirationSeconds < 3600 || cert.maxExpirationSeconds > 91 * 86400))
-    errors.push(invalid(at.child('maxExpirationSeconds'), cert.maxExpirationSeconds, `if provided, maxExpirationSeconds must be between 3600 and ${91 * 86400}`))
+    errors.push(
+      invalid(
+        at.child('maxExpirationSeconds'),
+        cert.maxExpirationSeconds,
+        `if provided, maxExpirationSeconds must be between 3600 and ${91 * 86400}`,
+      ),
+    )
   const paths = ['credentialBundlePath', 'keyPath', 'certificateChainPath'] as const
-  if (!paths.some(p => cert[p])) errors.push(required(at, 'specify at least one of credentialBundlePath, keyPath, and certificateChainPath'))
+  if (!paths.some(p => cert[p]))
+    errors.push(required(at, 'specify at least one of credentialBundlePath, keyPath, and certificateChainPath'))
   for (const p of paths) if (cert[p]) errors.push(...localNonReservedPath(cert[p], at.child(p)))
   return errors
 }
 
 function signerName(name: string, at: Path): FieldError[] {
   const [domain, ...rest] = name.split('/')
-  if (rest.length !== 1 || !rest[0]) return [invalid(at, name, 'must be a fully qualified domain and path of the form "example.com/signer-name"')]
-  return (domain ?? '').includes('.') ? dns1123Subdomain(domain ?? '', at) : [invalid(at, name, 'should be a domain with at least two segments separated by dots')]
+  if (rest.length !== 1 || !rest[0])
+    return [invalid(at, name, 'must be a fully qualified domain and path of the form "example.com/signer-name"')]
+  return (domain ?? '').includes('.')
+    ? dns1123Subdomain(domain ?? '', at)
+    : [invalid(at, name, 'should be a domain with at least two segments separated by dots')]
 }

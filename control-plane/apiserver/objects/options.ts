@@ -22,7 +22,11 @@ function validateDryRun(values: readonly string[]): FieldError[] {
 const validations = ['Ignore', 'Strict', 'Warn', '']
 
 /** Options of create, update and patch. Throws 422 of `CreateOptions`, `UpdateOptions` or `PatchOptions`. */
-export function writeParameters(query: URLSearchParams, kind: 'CreateOptions' | 'UpdateOptions' | 'PatchOptions', apply = false): WriteParameters {
+export function writeParameters(
+  query: URLSearchParams,
+  kind: 'CreateOptions' | 'UpdateOptions' | 'PatchOptions',
+  apply = false,
+): WriteParameters {
   if (query.size === 0 && !apply) return plainWrite
   const dryRun = query.getAll('dryRun').filter(v => v !== '')
   const fieldManager = query.get('fieldManager') ?? ''
@@ -132,7 +136,8 @@ function listErrors(p: ListParameters): FieldError[] {
     if (p.resourceVersion === '') errors.push(forbidden(path, 'resourceVersionMatch is forbidden unless resourceVersion is provided'))
     if (p.continue !== '') errors.push(forbidden(path, 'resourceVersionMatch is forbidden when continue is provided'))
     if (match !== 'Exact' && match !== 'NotOlderThan') errors.push(notSupported(path, match, ['Exact', 'NotOlderThan', '']))
-    if (match === 'Exact' && p.resourceVersion === '0') errors.push(forbidden(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+    if (match === 'Exact' && p.resourceVersion === '0')
+      errors.push(forbidden(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
   }
   if (p.sendInitialEvents !== undefined) errors.push(forbidden(at('sendInitialEvents'), 'sendInitialEvents is forbidden for list'))
   return errors
@@ -142,9 +147,11 @@ function watchErrors(p: ListParameters): FieldError[] {
   const errors: FieldError[] = []
   const match = p.resourceVersionMatch
   const path = root.child('resourceVersionMatch')
-  if (p.sendInitialEvents !== undefined && match !== 'NotOlderThan') errors.push(forbidden(path, 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'))
+  if (p.sendInitialEvents !== undefined && match !== 'NotOlderThan')
+    errors.push(forbidden(path, 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan'))
   if (match !== '') {
-    if (p.sendInitialEvents === undefined) errors.push(forbidden(path, 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'))
+    if (p.sendInitialEvents === undefined)
+      errors.push(forbidden(path, 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided'))
     if (match !== 'NotOlderThan') errors.push(notSupported(path, match, ['NotOlderThan']))
     if (p.continue !== '') errors.push(forbidden(path, 'resourceVersionMatch is forbidden when continue is provided'))
   }
@@ -155,6 +162,7 @@ function watchErrors(p: ListParameters): FieldError[] {
 export function parseVersion(text: string): number {
   if (text === '') return 0
   const shown = JSON.stringify(text)
-  if (!/^\d{1,15}$/.test(text)) throw badRequest(`invalid resource version: Invalid value: ${shown}: strconv.ParseUint: parsing ${shown}: invalid syntax`)
+  if (!/^\d{1,15}$/.test(text))
+    throw badRequest(`invalid resource version: Invalid value: ${shown}: strconv.ParseUint: parsing ${shown}: invalid syntax`)
   return Number(text)
 }

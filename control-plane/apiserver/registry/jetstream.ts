@@ -97,7 +97,11 @@ class JetStreamRegistry implements Registry {
     this.#watches = new Watches(table => fields.get(table) ?? {})
     this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
     const version = connection.nats.info?.version ?? ''
-    const compaction = { windowMs: options.windowMs ?? 300_000, maxVersions: options.maxVersions ?? 100_000, tombstones: tombstonesCanGo(version) }
+    const compaction = {
+      windowMs: options.windowMs ?? 300_000,
+      maxVersions: options.maxVersions ?? 100_000,
+      tombstones: tombstonesCanGo(version),
+    }
     this.#compactor = new Compactor(connection, log, compaction, (subject, seq) => {
       const { tombstones } = this.#cache
       if ((tombstones.get(subject) ?? Infinity) <= seq) tombstones.delete(subject)
@@ -273,7 +277,14 @@ class JetStreamRegistry implements Registry {
     return this.#write(table, namespace, name, new Uint8Array(), undefined, expected)
   }
 
-  async #write(table: Table, namespace: string, name: string, data: Uint8Array, object: KubeObject | undefined, expected: number): Promise<Stored> {
+  async #write(
+    table: Table,
+    namespace: string,
+    name: string,
+    data: Uint8Array,
+    object: KubeObject | undefined,
+    expected: number,
+  ): Promise<Stored> {
     if (this.#closed) throw new Error('the registry is closed')
     const subject = subjectOf(table, namespace, name)
     const view: WriterView = {

@@ -1,4 +1,7 @@
-/** The ranges that addresses and ports of Services come from. The lower band is left to people who choose for themselves, as long as the upper one has room. */
+/**
+ * The ranges that addresses and ports of Services come from. The lower band is left to people who choose for themselves, as long as the
+ * upper one has room.
+ */
 import { randomInt } from 'node:crypto'
 import { canonicalIP, cidrContains, parseCIDR, type IPFamily } from '#shared/machinery/ip.ts'
 

@@ -1,11 +1,11 @@
 /**
- * Claims on addresses and ports: one record each in the registry, written over nothing, so that of several API servers one gets it. Whoever finds a
- * record whose Service does not hold it, and which is old enough for that Service's write to be over, may take it.
+ * Claims on addresses and ports: one record each in the registry, written over nothing, so that of several API servers one gets it. Whoever
+ * finds a record whose Service does not hold it, and which is old enough for that Service's write to be over, may take it.
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Registry, type Stored, type Table } from '../registry/registry.ts'
-import { newUid } from '../rest/create.ts'
+import { newUid } from '../objects/create.ts'
 
 /** Records of addresses are what upstream makes of them: IPAddress objects. */
 export const addresses: Table = { group: 'networking.k8s.io', plural: 'ipaddresses' }
@@ -32,7 +32,14 @@ function record(table: Table, name: string, owner: Owner): ClaimRecord {
       name,
       uid: newUid(),
       creationTimestamp: formatTime(),
-      ...(address ? { labels: { 'ipaddress.kubernetes.io/ip-family': name.includes(':') ? 'IPv6' : 'IPv4', 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } } : {}),
+      ...(address
+        ? {
+            labels: {
+              'ipaddress.kubernetes.io/ip-family': name.includes(':') ? 'IPv6' : 'IPv4',
+              'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io',
+            },
+          }
+        : {}),
     },
     spec: { parentRef: { group: '', resource: 'services', namespace: owner.namespace, name: owner.name } },
   }

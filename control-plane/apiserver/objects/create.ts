@@ -23,7 +23,9 @@ export function generateName(prefix: string): string {
   return name
 }
 
-/** A new object's uid. Node's own is a rope of its parts, and JSON.stringify takes a way three times as long for an object that holds one. */
+/**
+ * A new object's uid. Node's own is a rope of its parts, and JSON.stringify takes a way three times as long for an object that holds one.
+ */
 export const newUid = (): string => Buffer.from(randomUUID(), 'latin1').toString('latin1')
 
 /** Kinds whose objects come with a status of their maker: a kubelet registers its node with one. */
@@ -32,7 +34,13 @@ const keepsStatus = new Set(['nodes'])
 const nameAttempts = 8
 
 /** Creates `object` (stored form, defaulted; it becomes the server's). Throws StatusErrors. */
-export async function createObject(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject, writer: Writer): Promise<Stored> {
+export async function createObject(
+  store: Store,
+  endpoint: Endpoint,
+  namespace: string,
+  object: KubeObject,
+  writer: Writer,
+): Promise<Stored> {
   const { resource } = endpoint
   const meta = object.metadata
   const generated = !meta.name && !!meta.generateName
@@ -60,7 +68,10 @@ export async function createObject(store: Store, endpoint: Endpoint, namespace: 
   const claim = await hooksOf(store, endpoint)?.beginCreate?.(object, dryRun)
   try {
     normalize(resource.schema, object)
-    const errors = all(validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath), resource.validate?.(object, root))
+    const errors = all(
+      validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath),
+      resource.validate?.(object, root),
+    )
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
     await store.admission.validate(a)
     const stored = await insert(store, endpoint, namespace, object, { dryRun, generated, version })
@@ -80,7 +91,13 @@ interface Insertion {
   readonly version: string | undefined
 }
 
-async function insert(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject, { dryRun, generated, version }: Insertion): Promise<Stored> {
+async function insert(
+  store: Store,
+  endpoint: Endpoint,
+  namespace: string,
+  object: KubeObject,
+  { dryRun, generated, version }: Insertion,
+): Promise<Stored> {
   const { registry } = store
   const meta = object.metadata
   for (let attempt = 1; ; attempt++) {

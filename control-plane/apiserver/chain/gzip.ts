@@ -1,4 +1,7 @@
-/** gzip for clients that accept it, as upstream: answers above 128 KiB, at the fastest level. What was compressed once is not compressed again. */
+/**
+ * gzip for clients that accept it, as upstream: answers above 128 KiB, at the fastest level. What was compressed once is not compressed
+ * again.
+ */
 import { promisify } from 'node:util'
 import { constants, crc32, deflateRaw, deflateRawSync, gzip } from 'node:zlib'
 import type { ApiRequest } from '#shared/bus/transport.ts'
@@ -8,7 +11,8 @@ import type { Answer } from './response.ts'
 export const gzipThreshold = 128 * 1024
 const level = 1
 
-export const acceptsGzip = (request: ApiRequest): boolean => request.headers['accept-encoding']?.split(',').some(coding => coding.trim() === 'gzip') ?? false
+export const acceptsGzip = (request: ApiRequest): boolean =>
+  request.headers['accept-encoding']?.split(',').some(coding => coding.trim() === 'gzip') ?? false
 
 const gzipAsync = promisify(gzip)
 // Documents and stored objects are the same bytes for everybody.
@@ -67,7 +71,10 @@ export function gzipOf(head: Buffer, rest: Deflated): Buffer {
   return Buffer.concat([gzipHead, deflateRawSync(head, open), rest.data, lastBlock, end])
 }
 
-/** CRC-32 of two texts, one behind the other, from those of each: the first is multiplied by x^(8 * length of the second) modulo the polynomial, bits reversed. */
+/**
+ * CRC-32 of two texts, one behind the other, from those of each: the first is multiplied by x^(8 * length of the second) modulo the
+ * polynomial, bits reversed.
+ */
 function combined(first: number, second: number, length: number): number {
   let factor = 1 << 31
   // x^8, squared again and again.

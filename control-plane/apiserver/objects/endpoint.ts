@@ -57,9 +57,11 @@ export function endpointsOf(resources: readonly Resource[]): Map<string, Endpoin
 }
 
 /** An object as this endpoint shows it; must not be changed. */
-export const served = (endpoint: Endpoint, stored: Stored): KubeObject => (endpoint.alternate ? endpoint.alternate.fromStored(stored.object) : stored.object)
+export const served = (endpoint: Endpoint, stored: Stored): KubeObject =>
+  endpoint.alternate ? endpoint.alternate.fromStored(stored.object) : stored.object
 /** The same as JSON: the stored bytes when nothing has to be converted. */
-export const servedJson = (endpoint: Endpoint, stored: Stored): Buffer => (endpoint.alternate ? convertedJson(endpoint, stored) : stored.json)
+export const servedJson = (endpoint: Endpoint, stored: Stored): Buffer =>
+  endpoint.alternate ? convertedJson(endpoint, stored) : stored.json
 
 // Converted once for all who watch or list.
 const converted = new WeakMap<Endpoint, WeakMap<Stored, Buffer>>()

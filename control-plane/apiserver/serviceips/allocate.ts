@@ -7,7 +7,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
 import { internalError, invalidObject, type StatusError } from '#shared/machinery/status.ts'
 import type { Registry, Table } from '../registry/registry.ts'
-import type { Claim, Hooks } from '../rest/hooks.ts'
+import type { Claim, Hooks } from '../objects/hooks.ts'
 import { addresses, claim, nodePorts, release, type Holds, type Owner } from './claims.ts'
 import { completeFamilies } from './families.ts'
 import { candidates, type AddressRange, type PortRange, type Range } from './ranges.ts'
@@ -32,7 +32,9 @@ export function heldBy(spec: Spec | undefined): { table: Table; name: string }[]
 export const holder =
   (registry: Registry): Holds =>
   (table, owner, name) =>
-    heldBy((registry.get(servicesTable, owner.namespace, owner.name)?.object as Service | undefined)?.spec).some(h => h.table === table && h.name === name)
+    heldBy((registry.get(servicesTable, owner.namespace, owner.name)?.object as Service | undefined)?.spec).some(
+      h => h.table === table && h.name === name,
+    )
 
 export interface ServiceRanges {
   readonly addresses: AddressRange
@@ -43,7 +45,8 @@ export interface ServiceRanges {
 export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Logger): Hooks {
   const holds = holder(registry)
   const releaseAll = async (held: readonly { table: Table; name: string }[], owner: Owner): Promise<void> => {
-    const failed = (e: unknown): void => log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will')
+    const failed = (e: unknown): void =>
+      log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will')
     await Promise.all(held.map(h => release(registry, h.table, h.name, owner).catch(failed)))
   }
 
@@ -80,7 +83,8 @@ export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Log
   }
 }
 
-const refuse = (service: Service, ...errors: ReturnType<typeof invalid>[]): StatusError => invalidObject('', 'Service', service.metadata.name ?? '', errors)
+const refuse = (service: Service, ...errors: ReturnType<typeof invalid>[]): StatusError =>
+  invalidObject('', 'Service', service.metadata.name ?? '', errors)
 
 async function complete(work: Allocation, service: Service, old: Service | undefined, ranges: ServiceRanges): Promise<void> {
   const { spec } = service
@@ -107,7 +111,8 @@ async function completeAddress(work: Allocation, service: Service, range: Addres
     if (ip === undefined) throw internalError('failed to allocate a serviceIP: range is full')
     spec.clusterIPs = [ip]
   } else if (!work.had(addresses, given)) {
-    const fail = (why: string): StatusError => refuse(service, invalid(at.child('clusterIPs'), spec.clusterIPs, `failed to allocate IP ${given}: ${why}`))
+    const fail = (why: string): StatusError =>
+      refuse(service, invalid(at.child('clusterIPs'), spec.clusterIPs, `failed to allocate IP ${given}: ${why}`))
     if (!range.contains(given)) throw fail(`the provided IP (${given}) is not in the valid range. The range of valid IPs is ${range.text}`)
     if (!(await work.take(addresses, given))) throw fail('provided IP is already allocated')
   }
@@ -124,7 +129,8 @@ async function completeNodePorts(work: Allocation, service: Service, range: Port
     byPort.set(p.port, p.nodePort)
     if (work.had(nodePorts, String(p.nodePort))) continue
     const fail = (why: string): StatusError => refuse(service, invalid(at.child('ports').index(i).child('nodePort'), p.nodePort, why))
-    if (p.nodePort < range.first || p.nodePort > range.last) throw fail(`provided port is not in the valid range. The range of valid ports is ${range.first}-${range.last}`)
+    if (p.nodePort < range.first || p.nodePort > range.last)
+      throw fail(`provided port is not in the valid range. The range of valid ports is ${range.first}-${range.last}`)
     if (!(await work.take(nodePorts, String(p.nodePort)))) throw fail('provided port is already allocated')
   }
   if (!needsNodePort(spec)) return
@@ -195,8 +201,15 @@ class Allocation {
   async undo(): Promise<void> {
     if (this.#dryRun || this.#taken.length === 0) return
     // Somebody else may have written the Service meanwhile, with the same claims.
-    const current = await this.#registry.fresh().then(() => true, () => false)
+    const current = await this.#registry.fresh().then(
+      () => true,
+      () => false,
+    )
     if (!current) return
-    await Promise.all(this.#taken.filter(h => !this.#holds(h.table, this.#owner, h.name)).map(h => release(this.#registry, h.table, h.name, this.#owner).catch(() => {})))
+    await Promise.all(
+      this.#taken
+        .filter(h => !this.#holds(h.table, this.#owner, h.name))
+        .map(h => release(this.#registry, h.table, h.name, this.#owner).catch(() => {})),
+    )
   }
 }

@@ -2,7 +2,7 @@
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
 
 const defaultMs = 60_000
-const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
 
 /** A Go duration in ms, undefined when it is none. */
 export function parseDuration(text: string): number | undefined {
@@ -16,11 +16,13 @@ export function parseDuration(text: string): number | undefined {
 export function timeoutOf(parameter: string | null): number {
   if (parameter === null || parameter === '') return defaultMs
   const ms = parseDuration(parameter)
-  if (ms === undefined) throw badRequest(`invalid timeout specified in the request URL - time: invalid duration ${JSON.stringify(parameter)}`)
+  if (ms === undefined)
+    throw badRequest(`invalid timeout specified in the request URL - time: invalid duration ${JSON.stringify(parameter)}`)
   return ms <= 0 ? defaultMs : Math.min(ms, defaultMs)
 }
 
-const timedOut = (): StatusError => new StatusError(504, 'Timeout', 'Timeout: request did not complete within requested timeout - context deadline exceeded', {})
+const timedOut = (): StatusError =>
+  new StatusError(504, 'Timeout', 'Timeout: request did not complete within requested timeout - context deadline exceeded', {})
 
 interface Waiting {
   readonly until: number
@@ -43,7 +45,10 @@ function sweep(): void {
   sweeper = undefined
 }
 
-/** The work's result, or 504 when it takes longer (give or take a tenth of a second). Work that fails later fails silently: its client has its answer. */
+/**
+ * The work's result, or 504 when it takes longer (give or take a tenth of a second). Work that fails later fails silently: its client has
+ * its answer.
+ */
 export function deadline<T>(work: Promise<T>, ms: number): Promise<T> {
   return new Promise((resolve, reject) => {
     const entry = { until: performance.now() + ms, reject }

@@ -39,7 +39,8 @@ export function selectionOf(endpoint: Endpoint, labelSelector: string, fieldSele
     if (wanted && stored.name !== wanted.value) return false
     const object: KubeObject = stored.object
     if (labels.length > 0 && !matchesLabels(labels, object.metadata.labels)) return false
-    const valueOf = (field: string): string => (field === 'metadata.name' ? stored.name : field === 'metadata.namespace' ? stored.namespace : own[field]!(object))
+    const valueOf = (field: string): string =>
+      field === 'metadata.name' ? stored.name : field === 'metadata.namespace' ? stored.namespace : own[field]!(object)
     return fields.length === 0 || matchesFields(fields, valueOf)
   }
   return {

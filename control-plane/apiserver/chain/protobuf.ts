@@ -16,7 +16,10 @@ export const protobufType = 'application/vnd.kubernetes.protobuf'
 
 const listOf = (schema: ObjectSchema): ObjectSchema =>
   obj(`${schema.name}List`, '', () => ({ ...typeMeta(), metadata: opt(1, listMeta, { default: {} }), items: req(2, list(schema)) }))
-const partial = obj('io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata', '', () => ({ ...typeMeta(), metadata: opt(1, objectMeta, { default: {} }) }))
+const partial = obj('io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata', '', () => ({
+  ...typeMeta(),
+  metadata: opt(1, objectMeta, { default: {} }),
+}))
 const partialList = listOf(partial)
 
 const others: readonly (readonly [apiVersion: string, kind: string, schema: ObjectSchema])[] = [
@@ -26,7 +29,13 @@ const others: readonly (readonly [apiVersion: string, kind: string, schema: Obje
   ['authentication.k8s.io/v1', 'TokenRequest', tokenRequest],
   ['authentication.k8s.io/v1', 'TokenReview', tokenReview],
   ['policy/v1', 'Eviction', eviction],
-  ...['meta.k8s.io/v1', 'meta.k8s.io/v1beta1'].flatMap(v => [[v, 'PartialObjectMetadata', partial], [v, 'PartialObjectMetadataList', partialList]] as const),
+  ...['meta.k8s.io/v1', 'meta.k8s.io/v1beta1'].flatMap(
+    v =>
+      [
+        [v, 'PartialObjectMetadata', partial],
+        [v, 'PartialObjectMetadataList', partialList],
+      ] as const,
+  ),
 ]
 
 let schemas: Map<string, ObjectSchema> | undefined

@@ -1,4 +1,7 @@
-/** Request metrics under upstream's names. Requests are counted in plain numbers; prom-client, slow with each sample, sees them when somebody asks. */
+/**
+ * Request metrics under upstream's names. Requests are counted in plain numbers; prom-client, slow with each sample, sees them when
+ * somebody asks.
+ */
 import { Gauge, Registry as MetricsRegistry, collectDefaultMetrics, type Metric } from 'prom-client'
 import type { InFlight } from './inflight.ts'
 import type { RequestInfo } from './requestinfo.ts'
@@ -43,7 +46,11 @@ function durations(all: Iterable<Series>): object[] {
   const name = 'apiserver_request_duration_seconds'
   return [...merged.values()].flatMap(({ labels, timed, sum, buckets }) => {
     let below = 0
-    const samples: object[] = bounds.map((le, i) => ({ metricName: `${name}_bucket`, labels: { le, ...labels }, value: (below += buckets[i]!) }))
+    const samples: object[] = bounds.map((le, i) => ({
+      metricName: `${name}_bucket`,
+      labels: { le, ...labels },
+      value: (below += buckets[i]!),
+    }))
     samples.push({ metricName: `${name}_bucket`, labels: { le: '+Inf', ...labels }, value: timed })
     samples.push({ metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: timed })
     return samples
@@ -52,7 +59,8 @@ function durations(all: Iterable<Series>): object[] {
 
 const verbLabels: Readonly<Record<string, string>> = { create: 'POST', update: 'PUT' }
 const verbLabel = (info: RequestInfo): string => verbLabels[info.verb] ?? info.verb.toUpperCase()
-const scopeOf = (info: RequestInfo): string => (info.name !== '' || info.verb === 'create' ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster')
+const scopeOf = (info: RequestInfo): string =>
+  info.name !== '' || info.verb === 'create' ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster'
 
 export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMetrics {
   const registry = new MetricsRegistry()
@@ -68,7 +76,12 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
   const by = 'verb, dry run, group, version, resource, subresource, scope and component'
   metric('apiserver_request_total', 'counter', `Requests by ${by}, and by HTTP code.`, counts)
   metric('apiserver_request_duration_seconds', 'histogram', `Response latency in seconds by ${by}.`, () => durations(series.values()))
-  const running = new Gauge({ name: 'apiserver_longrunning_requests', help: 'Active long-running requests by verb, group, version, resource, scope and component.', labelNames, registers })
+  const running = new Gauge({
+    name: 'apiserver_longrunning_requests',
+    help: 'Active long-running requests by verb, group, version, resource, scope and component.',
+    labelNames,
+    registers,
+  })
   new Gauge({
     name: 'apiserver_current_inflight_requests',
     help: 'Requests being worked on, by kind.',
@@ -93,7 +106,9 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
     observe(info, method, code, dryRun, seconds) {
       // Names come from requests: what nobody serves must not fill the memory with label sets.
       const known = info && code !== 404 && code !== 401 && code !== 403 ? info : undefined
-      const what = known?.isResource ? `${known.group} ${known.version} ${known.resource} ${known.subresource} ${scopeOf(known)}` : known?.path
+      const what = known?.isResource
+        ? `${known.group} ${known.version} ${known.resource} ${known.subresource} ${scopeOf(known)}`
+        : known?.path
       const key = `${code} ${dryRun ? 1 : 0} ${known?.verb} ${what}`
       let s = series.get(key)
       if (!s) {

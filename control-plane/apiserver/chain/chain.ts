@@ -66,18 +66,28 @@ export function newHandler(parts: ChainParts): Handler {
     return anonymous
   }
 
-  async function serve(request: ApiRequest, caller: Caller, started: { info?: RequestInfo; warnings: string[]; longRunning: boolean }): Promise<Answer> {
+  async function serve(
+    request: ApiRequest,
+    caller: Caller,
+    started: { info?: RequestInfo; warnings: string[]; longRunning: boolean },
+  ): Promise<Answer> {
     const info = parseRequestInfo(request.method, request.path, request.query)
     started.info = info
     const user = await authenticate(request, caller, info)
     const refused = user === anonymous ? undefined : authorize(user, info)
     if (refused !== undefined) {
       const why = refusal(user, info, refused)
-      throw info.isResource ? forbidden({ group: info.group, resource: info.resource }, info.name, why) : new StatusError(403, 'Forbidden', `forbidden: ${why}`, {})
+      throw info.isResource
+        ? forbidden({ group: info.group, resource: info.resource }, info.name, why)
+        : new StatusError(403, 'Forbidden', `forbidden: ${why}`, {})
     }
     if (request.body.length > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
     if (request.headers['content-encoding'] !== undefined && request.headers['content-encoding'] !== 'identity')
-      throw new StatusError(415, 'UnsupportedMediaType', `the content encoding ${JSON.stringify(request.headers['content-encoding'])} of the request body is not supported`)
+      throw new StatusError(
+        415,
+        'UnsupportedMediaType',
+        `the content encoding ${JSON.stringify(request.headers['content-encoding'])} of the request body is not supported`,
+      )
     const ctx: RequestContext = { request, info, user, warnings: started.warnings }
     if (isLongRunning(info)) {
       started.longRunning = true
@@ -92,7 +102,10 @@ export function newHandler(parts: ChainParts): Handler {
     // The place is given back when the work ends, not when the client stops waiting for it.
     const work = dispatch(ctx)
     const sent = acceptsGzip(request) ? work.then(compressed) : work
-    return deadline(sent.finally(() => gate.leave()), timeoutMs)
+    return deadline(
+      sent.finally(() => gate.leave()),
+      timeoutMs,
+    )
   }
 
   return async (request, caller) => {
@@ -114,7 +127,13 @@ export function newHandler(parts: ChainParts): Handler {
     answer.headers['cache-control'] ??= 'no-cache, private'
     if (started.warnings.length > 0) answer.headers['warning'] = [...new Set(started.warnings)].map(warningHeader).join(', ')
     const { info } = started
-    metrics.observe(info, request.method, answer.code, request.query.has('dryRun'), started.longRunning ? undefined : (performance.now() - start) / 1000)
+    metrics.observe(
+      info,
+      request.method,
+      answer.code,
+      request.query.has('dryRun'),
+      started.longRunning ? undefined : (performance.now() - start) / 1000,
+    )
     if (info && started.longRunning && answer.code < 300 && !(answer.body instanceof Uint8Array)) answer.body = counted(answer.body, info)
     return answer
   }

@@ -18,7 +18,10 @@ export interface Hooks {
   readonly afterDelete?: (object: KubeObject) => void
 }
 
-/** Ends a claim after a failure: given back when the write surely did not happen; when that is unknown it stays, for the owner's repair to judge. */
+/**
+ * Ends a claim after a failure: given back when the write surely did not happen; when that is unknown it stays, for the owner's repair to
+ * judge.
+ */
 export async function abandon(claim: Claim | undefined, failure: unknown): Promise<void> {
   if (claim && !(failure instanceof StatusError && failure.code >= 503)) await claim.release()
 }

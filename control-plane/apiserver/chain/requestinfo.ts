@@ -64,5 +64,16 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
   if (verb === 'get' && deprecatedWatch) verb = 'watch'
   else if (verb === 'get' && name === '') verb = isTrue(query.get('watch') ?? 'false') ? 'watch' : 'list'
   else if (verb === 'delete' && name === '') verb = 'deletecollection'
-  return { isResource: true, verb, path, group, version, namespace, resource, subresource: parts[at + 2] ?? '', name, rest: parts.slice(at + 3) }
+  return {
+    isResource: true,
+    verb,
+    path,
+    group,
+    version,
+    namespace,
+    resource,
+    subresource: parts[at + 2] ?? '',
+    name,
+    rest: parts.slice(at + 3),
+  }
 }

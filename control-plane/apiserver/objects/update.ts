@@ -20,17 +20,30 @@ export interface Updated {
 }
 
 /**
- * What the client wants, given the object as it is (undefined when there is none; never to be changed): a new object in the stored form, defaulted. Called
- * again after a conflict. Its metadata.resourceVersion and uid, when set, are preconditions.
+ * What the client wants, given the object as it is (undefined when there is none; never to be changed): a new object in the stored form,
+ * defaulted. Called again after a conflict. Its metadata.resourceVersion and uid, when set, are preconditions.
  */
 export type Change = (current: KubeObject | undefined) => KubeObject | Promise<KubeObject>
 
-export async function updateObject(store: Store, endpoint: Endpoint, namespace: string, name: string, change: Change, writer: Writer, mayCreate = false): Promise<Updated> {
+export async function updateObject(
+  store: Store,
+  endpoint: Endpoint,
+  namespace: string,
+  name: string,
+  change: Change,
+  writer: Writer,
+  mayCreate = false,
+): Promise<Updated> {
   return guaranteed(store, endpoint, namespace, name, async current => {
     if (!current) {
       if (!mayCreate) throw notFound(endpoint.groupResource, name)
       const object = await change(undefined)
-      if (object.metadata.uid) throw conflict(endpoint.groupResource, name, `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `)
+      if (object.metadata.uid)
+        throw conflict(
+          endpoint.groupResource,
+          name,
+          `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `,
+        )
       delete object.metadata.resourceVersion
       return { done: { stored: await createObject(store, endpoint, namespace, object, { ...writer, subresource: '' }), created: true } }
     }
@@ -45,7 +58,17 @@ export async function updateObject(store: Store, endpoint: Endpoint, namespace: 
     try {
       validate(endpoint, prepared, current.object, writer)
       const { subresource, user, dryRun } = writer
-      await store.admission.validate({ operation: 'UPDATE', endpoint, subresource, namespace, name, object: prepared, old: current.object, user, dryRun })
+      await store.admission.validate({
+        operation: 'UPDATE',
+        endpoint,
+        subresource,
+        namespace,
+        name,
+        object: prepared,
+        old: current.object,
+        user,
+        dryRun,
+      })
       delete prepared.metadata.resourceVersion
       const outcome = await write(store, endpoint, namespace, name, prepared, current, writer)
       await claim?.keep()
@@ -60,10 +83,13 @@ export async function updateObject(store: Store, endpoint: Endpoint, namespace: 
 function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, current: Stored): void {
   const { uid, resourceVersion } = next.metadata
   const old = current.object.metadata
-  if (uid && uid !== old.uid) throw conflict(endpoint.groupResource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.uid ?? ''}`)
+  if (uid && uid !== old.uid)
+    throw conflict(endpoint.groupResource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.uid ?? ''}`)
   if (resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0') {
     if (endpoint.resource.allowUnconditionalUpdate === false) {
-      throw invalidObject(endpoint.group, endpoint.kind, name, [invalid(metadataPath.child('resourceVersion'), resourceVersion ?? '', 'must be specified for an update')])
+      throw invalidObject(endpoint.group, endpoint.kind, name, [
+        invalid(metadataPath.child('resourceVersion'), resourceVersion ?? '', 'must be specified for an update'),
+      ])
     }
   } else if (!/^\d+$/.test(resourceVersion)) {
     const why = `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`
@@ -72,7 +98,15 @@ function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, 
 }
 
 /** Admission, then what the server decides: identity, status or spec kept, generation, managedFields. Returns the object to validate. */
-async function prepare(store: Store, endpoint: Endpoint, namespace: string, name: string, wanted: KubeObject, old: KubeObject, writer: Writer): Promise<KubeObject> {
+async function prepare(
+  store: Store,
+  endpoint: Endpoint,
+  namespace: string,
+  name: string,
+  wanted: KubeObject,
+  old: KubeObject,
+  writer: Writer,
+): Promise<KubeObject> {
   const { resource } = endpoint
   const { subresource } = writer
   let next = wanted
@@ -86,7 +120,17 @@ async function prepare(store: Store, endpoint: Endpoint, namespace: string, name
   keepMeta(next.metadata, old.metadata)
   // What admission and the server change belongs to no manager.
   if (!writer.managed) recordManager(endpoint, old, normalize(resource.schema, next), writer)
-  await store.admission.mutate({ operation: 'UPDATE', endpoint, subresource, namespace, name, object: next, old, user: writer.user, dryRun: writer.dryRun })
+  await store.admission.mutate({
+    operation: 'UPDATE',
+    endpoint,
+    subresource,
+    namespace,
+    name,
+    object: next,
+    old,
+    user: writer.user,
+    dryRun: writer.dryRun,
+  })
   resource.prepareForUpdate?.(next, old, writer)
   normalize(resource.schema, next)
   if (resource.hasGeneration && specChanged(next, old)) next.metadata.generation = (old.metadata.generation ?? 0) + 1
@@ -95,7 +139,8 @@ async function prepare(store: Store, endpoint: Endpoint, namespace: string, name
 
 function specChanged(next: KubeObject, old: KubeObject): boolean {
   for (const field of new Set([...Object.keys(next), ...Object.keys(old)])) {
-    if (field !== 'metadata' && field !== 'status' && field !== 'kind' && field !== 'apiVersion' && !equal(next[field], old[field])) return true
+    if (field !== 'metadata' && field !== 'status' && field !== 'kind' && field !== 'apiVersion' && !equal(next[field], old[field]))
+      return true
   }
   return false
 }
@@ -121,7 +166,15 @@ function isDone(object: KubeObject): boolean {
 }
 
 type Outcome = { done: Updated; same?: boolean }
-async function write(store: Store, endpoint: Endpoint, namespace: string, name: string, next: KubeObject, current: Stored, writer: Writer): Promise<Outcome> {
+async function write(
+  store: Store,
+  endpoint: Endpoint,
+  namespace: string,
+  name: string,
+  next: KubeObject,
+  current: Stored,
+  writer: Writer,
+): Promise<Outcome> {
   normalize(endpoint.resource.schema, next)
   const done = (stored: Stored): { done: Updated } => ({ done: { stored, created: false } })
   if (isDone(next)) {

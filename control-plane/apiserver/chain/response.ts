@@ -36,7 +36,8 @@ export function rawJson(code: number, body: Uint8Array | AsyncIterable<Uint8Arra
 export function valueAnswer(code: number, value: unknown, writing: Writing = compact): Answer {
   const protobuf = writing.format === 'protobuf' ? encodeValue(value) : undefined
   if (protobuf) return { code, headers: { 'content-type': protobufType }, body: protobuf }
-  if (writing.format === 'yaml') return { code, headers: { 'content-type': 'application/yaml' }, body: Buffer.from(stringify(value, { aliasDuplicateObjects: false })) }
+  if (writing.format === 'yaml')
+    return { code, headers: { 'content-type': 'application/yaml' }, body: Buffer.from(stringify(value, { aliasDuplicateObjects: false })) }
   return rawJson(code, Buffer.from(writing.pretty ? `${JSON.stringify(value, null, 2)}\n` : JSON.stringify(value)))
 }
 
@@ -53,7 +54,8 @@ export function statusAnswer(status: Status, writing: Writing = compact): Answer
 }
 
 /** How a failure is written for a client: as protobuf when that is what it reads first. */
-export const failureWriting = (accept: string | undefined): Writing => (accept?.trimStart().startsWith(protobufType) ? { format: 'protobuf', pretty: false } : compact)
+export const failureWriting = (accept: string | undefined): Writing =>
+  accept?.trimStart().startsWith(protobufType) ? { format: 'protobuf', pretty: false } : compact
 
 export function textAnswer(code: number, text: string): Answer {
   return { code, headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }, body: Buffer.from(text) }
@@ -64,4 +66,5 @@ export const pageNotFound = (): Answer => textAnswer(404, '404 page not found\n'
 
 /** The two failures of upstream's router, for paths in served groups that name nothing, and methods that nothing takes. */
 export const noSuchResource = (): StatusError => new StatusError(404, 'NotFound', 'the server could not find the requested resource', {})
-export const noSuchMethod = (): StatusError => new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})
+export const noSuchMethod = (): StatusError =>
+  new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource', {})

@@ -6,8 +6,8 @@ import { decodeBody, type FieldValidation } from '#shared/machinery/requestbody.
 import { decodeProtobuf, ProtobufError } from '#shared/machinery/protobuf.ts'
 import type { ObjectSchema } from '#shared/machinery/schema.ts'
 import { badRequest } from '#shared/machinery/status.ts'
-import type { RequestContext } from '../handler/chain.ts'
-import { inputFormat } from '../handler/mediatype.ts'
+import type { RequestContext } from '../chain/chain.ts'
+import { inputFormat } from '../chain/mediatype.ts'
 import type { Endpoint } from './endpoint.ts'
 
 /** What a body should hold. */
@@ -23,7 +23,12 @@ export function readBody<T = KubeObject>(ctx: RequestContext, expected: Expected
   const format = inputFormat(headers['content-type'])
   const mediaType = format === 'yaml' ? 'application/yaml' : 'application/json'
   const text = format === 'protobuf' ? fromProtobuf(expected, body) : body
-  const { object, warnings } = decodeBody(expected.schema, text, { kind: expected.kind, apiVersion: expected.apiVersion, mediaType, fieldValidation })
+  const { object, warnings } = decodeBody(expected.schema, text, {
+    kind: expected.kind,
+    apiVersion: expected.apiVersion,
+    mediaType,
+    fieldValidation,
+  })
   ctx.warnings.push(...warnings)
   return object as T
 }
@@ -33,7 +38,10 @@ export function fromProtobuf(expected: Expected, body: Uint8Array): Uint8Array {
   try {
     return Buffer.from(JSON.stringify(decodeProtobuf(expected.schema, body)))
   } catch (e) {
-    if (e instanceof ProtobufError) throw badRequest(`${expected.kind} in version ${JSON.stringify(expected.apiVersion)} cannot be handled as a ${expected.kind}: ${e.message}`)
+    if (e instanceof ProtobufError)
+      throw badRequest(
+        `${expected.kind} in version ${JSON.stringify(expected.apiVersion)} cannot be handled as a ${expected.kind}: ${e.message}`,
+      )
     throw e
   }
 }

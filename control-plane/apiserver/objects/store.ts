@@ -35,21 +35,25 @@ export interface Writer {
 
 export const root = new Path('')
 export const metadataPath = new Path('metadata')
-export const hooksOf = (store: Store, endpoint: Endpoint): Hooks | undefined => store.hooks.get(`${endpoint.table.group}/${endpoint.table.plural}`)
+export const hooksOf = (store: Store, endpoint: Endpoint): Hooks | undefined =>
+  store.hooks.get(`${endpoint.table.group}/${endpoint.table.plural}`)
 
 /** As it would be stored, for dry runs and objects that are gone: `version` 0 for none. */
 export function unstored(endpoint: Endpoint, namespace: string, object: KubeObject, version: number): Stored {
   normalize(endpoint.resource.schema, object)
   const name = object.metadata.name ?? ''
-  return version > 0 ? newStored(namespace, name, version, encode(object), object) : { namespace, name, version, json: encode(object), object }
+  return version > 0
+    ? newStored(namespace, name, version, encode(object), object)
+    : { namespace, name, version, json: encode(object), object }
 }
 
 /** More rounds than this is no contention but a mistake. */
 const maxRounds = 100
 
 /**
- * Runs `attempt` on the newest known object, again after every conflict. A failure that may be due to a stale cache (NotFound, Conflict, anything a
- * validation said about the old object) is believed only when the cache is current; the same holds for `same`, an attempt that found nothing to write.
+ * Runs `attempt` on the newest known object, again after every conflict. A failure that may be due to a stale cache (NotFound, Conflict,
+ * anything a validation said about the old object) is believed only when the cache is current; the same holds for `same`, an attempt that
+ * found nothing to write.
  */
 export async function guaranteed<T>(
   store: Store,

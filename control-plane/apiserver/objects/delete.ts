@@ -19,19 +19,45 @@ export interface Deleted {
 const orphan = 'orphan'
 const foreground = 'foregroundDeletion'
 
-export async function deleteObject(store: Store, endpoint: Endpoint, namespace: string, name: string, options: DeleteOptions, writer: Writer): Promise<Deleted> {
+export async function deleteObject(
+  store: Store,
+  endpoint: Endpoint,
+  namespace: string,
+  name: string,
+  options: DeleteOptions,
+  writer: Writer,
+): Promise<Deleted> {
   return guaranteed<Deleted>(store, endpoint, namespace, name, async current => {
     if (!current) throw notFound(endpoint.groupResource, name)
     checkPreconditions(endpoint, current.object.metadata, name, options)
     const { user, dryRun } = writer
-    await store.admission.validate({ operation: 'DELETE', endpoint, subresource: '', namespace, name, object: undefined, old: current.object, user, dryRun, deleteOptions: options })
-    const next = endpoint.kind === 'Namespace' && endpoint.group === '' ? namespaceDeletion(current.object, options) : deletion(endpoint, current.object, options)
+    await store.admission.validate({
+      operation: 'DELETE',
+      endpoint,
+      subresource: '',
+      namespace,
+      name,
+      object: undefined,
+      old: current.object,
+      user,
+      dryRun,
+      deleteOptions: options,
+    })
+    const next =
+      endpoint.kind === 'Namespace' && endpoint.group === ''
+        ? namespaceDeletion(current.object, options)
+        : deletion(endpoint, current.object, options)
     if (next === 'nothing') return { done: { stored: current, gone: false }, same: true }
     if (next.gone) {
       if (writer.dryRun) return { done: { stored: current, gone: true } }
       const removed = await store.registry.remove(endpoint.table, namespace, name, current.version)
       hooksOf(store, endpoint)?.afterDelete?.(current.object)
-      return { done: { stored: equal(next.object, current.object) ? removed : unstored(endpoint, namespace, next.object, removed.version), gone: true } }
+      return {
+        done: {
+          stored: equal(next.object, current.object) ? removed : unstored(endpoint, namespace, next.object, removed.version),
+          gone: true,
+        },
+      }
     }
     delete next.object.metadata.resourceVersion
     if (writer.dryRun) return { done: { stored: unstored(endpoint, namespace, next.object, current.version), gone: false } }
@@ -56,7 +82,8 @@ function collectorFinalizers(meta: ObjectMeta, o: DeleteOptions): string[] {
   const before = meta.finalizers ?? []
   let wanted = before.includes(orphan) ? orphan : before.includes(foreground) ? foreground : ''
   if (o.orphanDependents !== undefined) wanted = o.orphanDependents ? orphan : ''
-  else if (o.propagationPolicy !== undefined) wanted = o.propagationPolicy === 'Orphan' ? orphan : o.propagationPolicy === 'Foreground' ? foreground : ''
+  else if (o.propagationPolicy !== undefined)
+    wanted = o.propagationPolicy === 'Orphan' ? orphan : o.propagationPolicy === 'Foreground' ? foreground : ''
   const after = before.filter(f => f !== orphan && f !== foreground)
   if (wanted !== '') after.push(wanted)
   return after.length === before.length && after.every(f => before.includes(f)) ? before : after
@@ -125,16 +152,32 @@ function namespaceDeletion(current: KubeObject, o: DeleteOptions): { object: Kub
 }
 
 // Kinds whose deletion answers with the object, by upstream's storage; others answer with a Status.
-const returned = new Set(['/pods', '/services', '/serviceaccounts', '/namespaces', '/podtemplates', '/resourcequotas', '/persistentvolumes', '/persistentvolumeclaims'])
+const returned = new Set([
+  '/pods',
+  '/services',
+  '/serviceaccounts',
+  '/namespaces',
+  '/podtemplates',
+  '/resourcequotas',
+  '/persistentvolumes',
+  '/persistentvolumeclaims',
+])
 
 /** Whether the answer to a deletion shows the object. */
-export const answersWithObject = (endpoint: Endpoint, deleted: Deleted): boolean => !deleted.gone || returned.has(`${endpoint.table.group}/${endpoint.table.plural}`)
+export const answersWithObject = (endpoint: Endpoint, deleted: Deleted): boolean =>
+  !deleted.gone || returned.has(`${endpoint.table.group}/${endpoint.table.plural}`)
 
 /** The Status of a deletion that is done. */
 export function deletedStatus(endpoint: Endpoint, deleted: Deleted): object {
   const { group, plural } = endpoint
   const { name, object } = deleted.stored
-  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details: { name, ...(group ? { group } : {}), kind: plural, uid: object.metadata.uid } }
+  return {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Success',
+    details: { name, ...(group ? { group } : {}), kind: plural, uid: object.metadata.uid },
+  }
 }
 
 export const isGone = (e: unknown): boolean => e instanceof StatusError && e.code === 404

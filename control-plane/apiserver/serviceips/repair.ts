@@ -27,7 +27,8 @@ export async function repairClaims(registry: Registry, log: Logger): Promise<voi
     const { namespace, name } = stored
     for (const h of heldBy((stored.object as Service).spec)) {
       if (registry.get(h.table, '', h.name)) continue
-      if (await claim(registry, h.table, h.name, { namespace, name }, holds)) log.warn({ claim: h.name, service: `${namespace}/${name}` }, 'a service had no claim on what it holds')
+      if (await claim(registry, h.table, h.name, { namespace, name }, holds))
+        log.warn({ claim: h.name, service: `${namespace}/${name}` }, 'a service had no claim on what it holds')
     }
   }
 }

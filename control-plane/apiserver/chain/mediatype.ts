@@ -11,7 +11,8 @@ export interface Output {
 
 const plain: Output = { format: 'json', as: '', version: '' }
 const accepted = 'application/json, application/yaml, application/vnd.kubernetes.protobuf'
-export const notAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`)
+export const notAcceptable = (): StatusError =>
+  new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`)
 /** What upstream's router says when no part of the header is a type it knows. */
 const routerNotAcceptable = (): StatusError => new StatusError(406, 'NotAcceptable', '406: Not Acceptable', {})
 
@@ -63,7 +64,8 @@ function choose(header: string, objects: boolean): Output {
     const group = clause.params.get('g') ?? ''
     const view = as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList'
     if (view && group === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1')) return { format, as, version }
-    if (group === 'apidiscovery.k8s.io' && (version === 'v2' || version === 'v2beta1') && as === 'APIGroupDiscoveryList') return { format, as, version }
+    if (group === 'apidiscovery.k8s.io' && (version === 'v2' || version === 'v2beta1') && as === 'APIGroupDiscoveryList')
+      return { format, as, version }
   }
   throw known ? notAcceptable() : routerNotAcceptable()
 }
@@ -96,5 +98,9 @@ export function inputFormat(contentType: string | undefined): 'json' | 'yaml' | 
   if (type === '' || type === 'application/json' || type === '*/*') return 'json'
   if (type === 'application/yaml' || type === 'application/x-yaml' || type === 'text/yaml') return 'yaml'
   if (type === 'application/vnd.kubernetes.protobuf') return 'protobuf'
-  throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${accepted}`)
+  throw new StatusError(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${accepted}`,
+  )
 }

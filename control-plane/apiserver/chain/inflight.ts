@@ -1,7 +1,8 @@
 /** Limits how many requests are worked on at once; the rest wait their turn in order, up to a bound, then are told to come back. */
 import { StatusError } from '#shared/machinery/status.ts'
 
-export const tooManyRequests = (): StatusError => new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
+export const tooManyRequests = (): StatusError =>
+  new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
 
 export class InFlight {
   readonly #limit: number
