@@ -76,10 +76,12 @@ export interface Wanted {
   network?: 'bridge' | 'host' | undefined
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']
+  imageCatalogue?: Cluster['imageCatalogue']
 }
 
 /** Reads or makes cluster.json: what stays the same over all lives of the cluster. */
-export async function prepareCluster(dir: StateDir, { nodes, instances, network, runtime, proxy }: Wanted): Promise<Cluster> {
+export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Cluster> {
+  const { nodes, instances, network, runtime, proxy, imageCatalogue } = wanted
   const had = readCluster(dir)
   const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
   if (network !== undefined && onHost !== (network === 'host'))
@@ -99,6 +101,7 @@ export async function prepareCluster(dir: StateDir, { nodes, instances, network,
       ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
       runtime: runtime ?? had?.runtime,
       proxy: proxy ?? had?.proxy,
+      imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
       nodes: had?.nodes ?? [],
     }
     while (cluster.nodes.length < (nodes ?? (onHost ? 1 : 3))) cluster.nodes.push(newNode(cluster))

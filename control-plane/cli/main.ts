@@ -53,6 +53,7 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
   .addOption(new Option('--network <name>', 'how pods are connected (default: bridge for root, else host)').choices(['bridge', 'host']))
   .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
   .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
+  .option('--image-catalogue <file>', 'images of your own, in YAML (README: Images)', (file: string) => path.resolve(file))
   .option(
     '--apiservers <n>',
     'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)',
@@ -76,6 +77,7 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
         network: o.network,
         runtime: o.runtime,
         proxy: o.proxy,
+        imageCatalogue: o.imageCatalogue,
         instances,
       })
     },

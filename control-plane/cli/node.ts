@@ -32,7 +32,7 @@ export async function startNode(
   dir: StateDir,
   at: Addresses,
   node: NodeRecord,
-  told: Pick<Cluster, 'runtime' | 'proxy'> = {},
+  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue'> = {},
 ): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
@@ -51,6 +51,7 @@ export async function startNode(
       ...(at.onHost ? ['--network', 'host'] : []),
       ...(told.runtime ? ['--runtime', told.runtime] : []),
       ...(told.proxy ? ['--proxy', told.proxy] : []),
+      ...(told.imageCatalogue ? ['--image-catalogue', told.imageCatalogue] : []),
     ],
   })
   const log = openSync(path.join(dir.logs, `${nodeProcess(node.name)}.log`), 'a', 0o600)

@@ -57,6 +57,8 @@ const clusterSchema = z.object({
   /** What `cox up` was told that nodes shall use, in place of the best that they can. */
   runtime: z.enum(['oci', 'process']).optional(),
   proxy: z.enum(['nftables', 'userspace']).optional(),
+  /** A catalogue of the user's images, as an absolute path. */
+  imageCatalogue: z.string().startsWith('/').optional(),
   nodes: z.array(nodeSchema),
 })
 export type NodeRecord = z.infer<typeof nodeSchema>

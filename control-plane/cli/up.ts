@@ -96,8 +96,8 @@ export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
   makeStateDir(dir)
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
-  const { nodes, instances = {}, network, runtime, proxy } = wanted
-  const told = Object.entries({ nodes, network, runtime, proxy }).flatMap(([name, value]) =>
+  const { nodes, instances = {}, network, runtime, proxy, imageCatalogue } = wanted
+  const told = Object.entries({ nodes, network, runtime, proxy, 'image-catalogue': imageCatalogue }).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, String(value)],
   )
   const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])

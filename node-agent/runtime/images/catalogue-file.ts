@@ -4,9 +4,11 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import type { HostImage } from './host-image.ts'
 
+const mode = z.int().min(0).max(0o7777).optional()
 const file = z.union([
-  z.strictObject({ content: z.string(), mode: z.int().min(0).max(0o7777).optional() }),
+  z.strictObject({ content: z.string(), mode }),
   z.strictObject({ symlink: z.string() }),
+  z.strictObject({ copy: z.string().startsWith('/', 'must be an absolute path'), mode }),
 ])
 const absolute = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path')
 const catalogueFile = z.strictObject({

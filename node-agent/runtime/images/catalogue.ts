@@ -1,7 +1,7 @@
 /** Resolves image names to what the node has: the built-in catalogue, extended by a file of the user's. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, realpath, rename, rm } from 'node:fs/promises'
+import { mkdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { run } from '#shared/linux/run.ts'
@@ -80,7 +80,9 @@ export async function openCatalogue(options: {
       const withApplets = image.busyboxApplets && (overlay || findBinary('busybox', containerPath) !== undefined)
       const lack = image.busyboxApplets && !withApplets ? undefined : (missing(image) ?? (overlay ? undefined : misplaced(image)))
       if (lack !== undefined) return refuse(lack)
-      const digest = createHash('sha256').update(JSON.stringify(image)).digest('hex')
+      const digest = createHash('sha256')
+        .update(JSON.stringify([image, await copied(image)]))
+        .digest('hex')
       let made: string[] = []
       if (withApplets || image.files) {
         const pending = layers.get(digest) ?? layer(image, digest)
@@ -105,6 +107,19 @@ export async function openCatalogue(options: {
       }
     },
   }
+}
+
+/** What an image copies is part of what it is: a program that was built anew makes another image. Sizes in bytes, times in ms. */
+async function copied({ files = {} }: HostImage): Promise<readonly (readonly number[])[]> {
+  const sources = Object.values(files).flatMap(file => ('copy' in file ? [file.copy] : []))
+  return Promise.all(
+    sources.map(source =>
+      stat(source).then(
+        ({ size, mtimeMs }) => [size, mtimeMs],
+        () => [],
+      ),
+    ),
+  )
 }
 
 const readOnly = (destination: string, source: string) => ({ destination, source, readOnly: true, propagation: 'private' as const })

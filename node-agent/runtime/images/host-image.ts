@@ -1,5 +1,8 @@
 /** A host image: what runs under an everyday image name, out of what the node has. */
 
+/** A file of an image: its text, a link, or a copy of a file or folder of the node. Modes are numbers; a copy keeps its own. */
+export type ImageFile = { content: string; mode?: number } | { symlink: string } | { copy: string; mode?: number }
+
 export interface HostImage {
   /** Repository names without registry: `busybox`, `curlimages/curl`. They match the end of a repository's path, the longest wins. */
   names: string[]
@@ -13,7 +16,7 @@ export interface HostImage {
   /** Programs the node must have, and the Debian package that brings each. */
   requires?: { binary: string; package: string; directories?: string[] }[]
   /** Files of the image's own, laid over the node's root. */
-  files?: Record<string, { content: string; mode?: number } | { symlink: string }>
+  files?: Record<string, ImageFile>
   /** Every applet of busybox takes the place of the node's tool. */
   busyboxApplets?: boolean
   /** Our own programs and Node appear at /coxswain. */

@@ -5,10 +5,11 @@
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, chown, lstat, mkdir, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, lstat, mkdir, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname, join } from 'node:path'
 import { run } from '#shared/linux/run.ts'
+import type { ImageFile } from '../images/host-image.ts'
 
 /** Hidden from every container, with an empty directory in its place. */
 const PRIVATE = [
@@ -78,19 +79,18 @@ export async function readFromLayers(lower: readonly string[], path: string): Pr
 }
 
 /**
- * Writes an image's own files as a layer: path to content and mode, or to the target of a symbolic link. Parents look as they do on the
- * node.
+ * Writes an image's own files as a layer: paths and what is there. Parents look as they do on the node.
  */
-export async function writeLayer(
-  directory: string,
-  files: Readonly<Record<string, { content: string; mode?: number } | { symlink: string }>>,
-): Promise<void> {
+export async function writeLayer(directory: string, files: Readonly<Record<string, ImageFile>>): Promise<void> {
   for (const [path, file] of Object.entries(files)) {
     const real = join(await realpath(nearest(dirname(path))), path.slice(nearest(dirname(path)).length))
     await copyParents(directory, real)
     const target = join(directory, real)
     if ('symlink' in file) await symlink(file.symlink, target)
-    else await writeFile(target, file.content, { mode: file.mode ?? 0o644 })
+    else if ('copy' in file) {
+      await cp(file.copy, target, { recursive: true })
+      if (file.mode !== undefined) await chmod(target, file.mode)
+    } else await writeFile(target, file.content, { mode: file.mode ?? 0o644 })
   }
 }
 

@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { builtinImages } from '#node-agent/runtime/images/builtin.ts'
@@ -74,6 +77,20 @@ describe('a catalogue of the user’s', () => {
       'images:\n- names: [acme/tool]\n  entrypoint: [/bin/sh]\n  env: [A=b]\n  files:\n    /etc/tool: {content: x}\n    /bin/t: {symlink: /bin/sh}\n'
     const own = parseCatalogue(text, 'f.yaml')
     expect(findImage([...builtinImages, ...own], 'acme/tool')?.env).toEqual(['A=b'])
+  })
+  test('copies programs of the node; another program is another image', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'catalogue-'))
+    const file = join(dir, 'images.yaml')
+    await writeFile(join(dir, 'tool'), 'one', { mode: 0o755 })
+    await writeFile(file, `images:\n- names: [acme/tool]\n  files:\n    /bin/acme: {copy: ${dir}/tool}\n`)
+    const pull = async () => (await openCatalogue({ layersDirectory: join(dir, 'layers'), file })).resolve('acme/tool')
+    const first = await pull()
+    const bin = await realpath('/bin')
+    expect(await readFile(join(first.layers![0]!, bin, 'acme'), 'utf8')).toBe('one')
+    expect((await stat(join(first.layers![0]!, bin, 'acme'))).mode & 0o777).toBe(0o755)
+    await writeFile(join(dir, 'tool'), 'another')
+    expect((await pull()).id).not.toBe(first.id)
+    await rm(dir, { recursive: true })
   })
   test.each([
     ['images: [', 'f.yaml: '],
