@@ -53,11 +53,12 @@ const jetStream: OperatorLimits = { mem_storage: -1, disk_storage: -1, streams: 
 
 /**
  * `{{name()}}` is the user's name in its JWT, which is the identity as a subject token. Nobody gets a response permission: what a node
- * sends to an API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`.
+ * sends to an API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`. Nobody publishes as an
+ * API server: that would be a request with its rights.
  */
 const templates: { [role in keyof Authority['roles']]: Partial<UserPermissionsLimits> } = {
   apiserver: {
-    pub: { allow: ['_INBOX.>', 'node.>', 'api.{{name()}}', 'api.{{name()}}.>'] },
+    pub: { allow: ['_INBOX.*.*', '_INBOX.*.*.*', 'node.*.*'] },
     sub: { allow: ['api.>', '_INBOX.{{name()}}.>'] },
     subs: -1,
     data: -1,

@@ -3,18 +3,19 @@
  * then on both send numbered frames. Each channel has a window of its own in each direction, so that one that nobody reads does not hold up
  * the others.
  *
- * A node may publish below `api.<its identity>.` only, so that is where an opener listens for it; everybody else is answered at their
- * inbox.
+ * A node may publish below `api.<its identity>.` only, so that is where an opener listens for it, and it is answered at an inbox of its own:
+ * anything else that a peer names is refused.
  */
 import { createInbox, nuid, type Msg, type Subscription } from 'nats'
 import { logger, type Logger } from '../component/log.ts'
 import type { BusConnection } from './connection.ts'
-import type { Session } from './session.ts'
-import { inboxPrefix } from './subjects.ts'
+import { Channel, type Session } from './session.ts'
+import { apiSubject, inboxPrefix, isBelow } from './subjects.ts'
 
 /** Type, channel, number; then the payload. */
 const Type = { accept: 1, data: 2, end: 3, credit: 4, heartbeat: 5, close: 6 } as const
 const headerLength = 6
+const maxChannel = Math.max(...Object.values(Channel))
 
 /** What may be under way on one channel. */
 const windowBytes = 1 << 20
@@ -28,8 +29,8 @@ interface OpenMessage {
 }
 
 /**
- * Asks whoever serves `subject` for a session. Rejects when nobody serves it, when it is not accepted within `timeoutMs` (default 10 s), or
- * on `signal`.
+ * Asks the node of `subject` (as `nodeSubject` makes it) for a session. Rejects when nobody serves it, when it is not accepted within
+ * `timeoutMs` (default 10 s), or on `signal`.
  */
 export async function openSession(
   connection: BusConnection,
@@ -41,16 +42,19 @@ export async function openSession(
   signal?.throwIfAborted()
   if (!connection.connected) throw new Error('there is no connection to NATS')
   const id = nuid.next()
-  const node = /^node\.([^.]+)\./.exec(subject)?.[1]
-  const inbox = node ? `api.${node}.session.${id}` : createInbox(inboxPrefix(connection.identity))
+  const node = /^node\.([^.]+)\.\w+$/.exec(subject)?.[1]
+  if (!node) throw new Error(`${subject} is not a subject of a node`)
   const accepted = Promise.withResolvers<void>()
-  const session = new BusSession(connection, inbox, open, error => (error ? accepted.reject(error) : accepted.resolve()))
+  const session = new BusSession(connection, `api.${node}.session.${id}`, open, {
+    inboxes: `_INBOX.${node}`,
+    settled: error => (error ? accepted.reject(error) : accepted.resolve()),
+  })
   const timer = setTimeout(() => accepted.reject(new Error(`no answer from ${subject} in ${timeoutMs} ms`)), timeoutMs)
   const abort = () => accepted.reject(signal?.reason)
   signal?.addEventListener('abort', abort)
   try {
     const message: OpenMessage = { session: id, open }
-    connection.nats.publish(subject, JSON.stringify(message), { reply: inbox })
+    connection.publish(subject, JSON.stringify(message), { reply: session.inbox }, accepted.reject)
     await accepted.promise
     return session
   } catch (e) {
@@ -75,9 +79,10 @@ export function serveSessions(
   log: Logger = logger('bus'),
 ): SessionService {
   const sessions = new Set<BusSession>()
+  const replies = `${apiSubject(connection.identity)}.session`
   const accept = (m: Msg) => {
     const message = readOpen(m)
-    if (!message || !m.reply)
+    if (!message || !m.reply || !isBelow(replies, m.reply))
       return log.warn({ subject: m.subject, reply: m.reply }, 'a message on the bus was dropped: it opens no session')
     const session = new BusSession(connection, createInbox(inboxPrefix(connection.identity)), message.open)
     sessions.add(session)
@@ -130,27 +135,37 @@ interface Outgoing {
   wake: (() => void)[]
 }
 
+/** What an opener waits for. */
+interface Opening {
+  /** The subject below which the acceptor's inbox must be. */
+  readonly inboxes: string
+  /** Called once: the session is accepted, or why it is not. */
+  readonly settled: (error?: Error) => void
+}
+
 class BusSession implements Session {
   readonly open: unknown
+  /** Where this side listens. */
+  readonly inbox: string
   readonly #connection: BusConnection
   readonly #subscription: Subscription
-  readonly #inbox: string
   readonly #abort = new AbortController()
   readonly #incoming = new Map<number, Incoming>()
   readonly #outgoing = new Map<number, Outgoing>()
   readonly #timer: NodeJS.Timeout
-  #accepted: ((error?: Error) => void) | undefined
+  #opening: Opening | undefined
+  /** Where the other side listens, as soon as it is known. */
   #to: string | undefined
   #sentFrames = 0
   #receivedFrames = 0
   #heard = performance.now()
   #lastSent = 0
 
-  constructor(connection: BusConnection, inbox: string, open: unknown, accepted?: (error?: Error) => void) {
+  constructor(connection: BusConnection, inbox: string, open: unknown, opening?: Opening) {
     this.open = open
     this.#connection = connection
-    this.#inbox = inbox
-    this.#accepted = accepted
+    this.inbox = inbox
+    this.#opening = opening
     this.#subscription = connection.nats.subscribe(inbox, { callback: (e, m) => (e ? this.#finish(e.message) : this.#receive(m)) })
     this.#timer = setInterval(() => this.#tick(), heartbeatMs / 2)
     this.#timer.unref()
@@ -163,7 +178,7 @@ class BusSession implements Session {
   /** Tells the opener where to send. */
   accept(to: string): void {
     this.#to = to
-    this.#send(Type.accept, 0, Buffer.from(this.#inbox))
+    this.#send(Type.accept, 0, Buffer.from(this.inbox))
   }
 
   async send(channel: number, data: Uint8Array): Promise<void> {
@@ -229,12 +244,9 @@ class BusSession implements Session {
     frame.writeUInt32BE(type === Type.heartbeat ? this.#sentFrames : this.#sentFrames++, 2)
     if (payload) frame.set(payload, headerLength)
     this.#lastSent = performance.now()
-    try {
-      // With a reply subject NATS tells at once when nobody listens there any more.
-      this.#connection.nats.publish(this.#to!, frame, type === Type.heartbeat ? { reply: this.#inbox } : {})
-    } catch (e) {
-      this.#finish((e as Error).message)
-    }
+    // With a reply subject NATS tells at once when nobody listens there any more.
+    const options = type === Type.heartbeat ? { reply: this.inbox } : undefined
+    this.#connection.publish(this.#to!, frame, options, e => this.#finish(e.message))
   }
 
   #receive(m: Msg): void {
@@ -248,8 +260,8 @@ class BusSession implements Session {
     if (number !== this.#receivedFrames) return this.close('data was lost on the way')
     if (type === Type.heartbeat) return
     this.#receivedFrames++
-    if (type === Type.accept) this.#to ??= payload.toString()
-    if (type === Type.accept) return this.#settle()
+    if (type === Type.accept) return this.#accept(payload.toString())
+    if (channel > maxChannel) return this.close('there is no such channel')
     if (type === Type.data && !this.#take(this.#in(channel), payload)) return this.close('more data than there is room for')
     if (type === Type.end) this.#in(channel).ended = true
     if (type === Type.data || type === Type.end) return this.#wake(channel)
@@ -266,10 +278,18 @@ class BusSession implements Session {
     return incoming.received - incoming.consumed < windowBytes + 2 * maxPiece
   }
 
+  /** The acceptor names where it listens; nothing but an inbox of its own is believed. */
+  #accept(to: string): void {
+    if (!this.#opening) return
+    if (!isBelow(this.#opening.inboxes, to)) return this.#finish('the acceptor does not name an inbox of its own')
+    this.#to = to
+    this.#settle()
+  }
+
   #settle(error?: Error): void {
-    const accepted = this.#accepted
-    this.#accepted = undefined
-    accepted?.(error)
+    const opening = this.#opening
+    this.#opening = undefined
+    opening?.settled(error)
   }
 
   #wake(channel: number): void {

@@ -1,6 +1,6 @@
 /** Reads a request from a NATS message; whatever is not one is garbage, with the reason. */
 import type { Msg } from 'nats'
-import { fromToken, inboxPrefix } from '#shared/bus/subjects.ts'
+import { fromToken, inboxPrefix, isBelow } from '#shared/bus/subjects.ts'
 import type { ApiRequest } from '#shared/bus/transport.ts'
 
 export interface BusRequest {
@@ -32,11 +32,10 @@ export function identityOfSubject(subject: string): string | undefined {
 export function readRequest(m: Msg): BusRequest | string {
   const identity = identityOfSubject(m.subject)
   if (!identity) return 'no identity in the subject'
-  const prefix = `${inboxPrefix(identity)}.`
-  const tokens = m.reply?.startsWith(prefix) ? m.reply.slice(prefix.length).split('.') : []
-  const [client, token] = tokens
-  if (tokens.length !== 2 || !client || !token || !/^\w+$/.test(client) || !/^\w+$/.test(token))
-    return `the reply subject is not an inbox of ${identity}`
+  const prefix = inboxPrefix(identity)
+  const reply = m.reply ?? ''
+  if (!isBelow(prefix, reply, 2)) return 'the reply subject is not an inbox of the sender'
+  const [client, token] = reply.slice(prefix.length + 1).split('.') as [string, string]
   const method = m.headers?.get('Method') ?? ''
   const url = m.headers?.get('Path') ?? ''
   if (!/^[A-Z]{1,16}$/.test(method)) return 'no method'
@@ -44,7 +43,7 @@ export function readRequest(m: Msg): BusRequest | string {
   const timeoutMs = Number(m.headers?.get('Timeout'))
   if (!(timeoutMs > 0)) return 'no timeout'
   const headers = readHeaders(m.headers?.get('Headers') ?? '')
-  if (!headers) return 'the headers are not JSON'
+  if (!headers) return 'the headers are not JSON, or no headers'
   const at = url.indexOf('?')
   const path = at < 0 ? url : url.slice(0, at)
   const query = new URLSearchParams(at < 0 ? '' : url.slice(at + 1))
@@ -52,17 +51,28 @@ export function readRequest(m: Msg): BusRequest | string {
     identity,
     client,
     token,
-    reply: `${prefix}${client}.${token}`,
+    reply,
     timeoutMs: Math.min(timeoutMs, maxTimeoutMs),
     request: { method, path, query, headers, body: m.data },
   }
 }
 
+// As HTTP has them, RFC 9110, 5.1 and 5.5.
+const headerName = /^[!#$%&'*+.^`|~\w-]+$/
+const headerValue = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/** Names in lower case; undefined when HTTP could not carry them. */
 function readHeaders(text: string): Record<string, string> | undefined {
   try {
     const value: unknown = JSON.parse(text || '{}')
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-    return Object.fromEntries(Object.entries(value).flatMap(([k, v]) => (typeof v === 'string' ? [[k.toLowerCase(), v]] : [])))
+    const headers: Record<string, string> = {}
+    for (const [name, v] of Object.entries(value)) {
+      if (typeof v !== 'string') continue
+      if (!headerName.test(name) || !headerValue.test(v)) return undefined
+      headers[name.toLowerCase()] = v
+    }
+    return headers
   } catch {
     return undefined
   }

@@ -110,7 +110,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   }
 
   const heartbeat = (m: Msg, key: string, client: Client | undefined) => {
-    if (!m.reply?.startsWith(`_INBOX.${key}.`)) return garbage(m, 'the reply subject is not an inbox of the sender')
+    if (m.reply !== `_INBOX.${key}.alive-${id}`) return garbage(m, 'the reply subject is not an inbox of the sender')
     const alive: Alive = {
       requests: Object.fromEntries([...(client?.answers ?? [])].map(([token, a]) => [token, a.frames])),
       nextMs: Math.max(1_000, clients.size),

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { connectBus, type BusConnection } from '#shared/bus/connection.ts'
 import { createAuthority, mintCreds } from '#shared/bus/credentials.ts'
+import { openSession, serveSessions } from '#shared/bus/sessions.ts'
+import { nodeSubject } from '#shared/bus/subjects.ts'
 import { serveApi } from '#control-plane/apiserver/bus/serve.ts'
 import { openRegistry } from '#control-plane/apiserver/registry/jetstream.ts'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -105,6 +107,88 @@ describe("a node's credential", () => {
   })
 })
 
+describe('a session with a hostile node', () => {
+  const injected = (subject: string, body = '') =>
+    `_INBOX.system:node:node-1.x 0\r\n\r\nPUB ${subject} ${Buffer.byteLength(body)}\r\n${body}\r\nPUB _INBOX.system:node:node-1.x`
+  const hostile = [
+    injected('_INBOX.system:node:node-2.x.y'),
+    injected('api.system:apiserver', '{}'),
+    injected('node.system:node:node-2.exec', '{"session":"evil","open":{}}'),
+    '_INBOX.system:node:node-2.x',
+    '_INBOX.system:admin.x.1',
+    'node.system:node:node-2.exec',
+    'api.system:node:node-1',
+    'registry._.pods.default.x',
+    '_INBOX.*.x',
+    '_INBOX.system:node:node-1.*',
+    '_INBOX.system:node:node-1.>',
+    '_INBOX.system:node:node-1.',
+    '_INBOX.system:node:node-1.x.y',
+    '_INBOX.system:node:node-1.x y',
+    '_INBOX.system:node:node-1.x\n',
+    '_INBOX.system:node:node-10.x',
+    '',
+  ]
+
+  test('names no subject but an inbox of its own', async () => {
+    const heard: string[] = []
+    const listen = async (identity: string, subject: string) => {
+      const connection = await nats.connect(identity)
+      connection.nats.subscribe(subject, { callback: (_, m) => void heard.push(m.subject) })
+      await connection.nats.flush()
+    }
+    await listen('system:node:node-2', '_INBOX.system:node:node-2.>')
+    await listen('system:node:node-2', 'node.system:node:node-2.>')
+    await listen('system:admin', '_INBOX.system:admin.>')
+    await listen('system:apiserver', 'api.system:apiserver')
+    let accept = ''
+    const subscription = node.nats.subscribe(nodeSubject(node.identity, 'logs'), {
+      callback: (_, m) => {
+        const text = Buffer.from(accept)
+        const frame = Buffer.alloc(6 + text.length)
+        frame[0] = 1
+        text.copy(frame, 6)
+        node.nats.publish(m.reply!, frame)
+      },
+    })
+    await node.nats.flush()
+    for (accept of hostile)
+      await expect(openSession(apiserver, nodeSubject(node.identity, 'logs'), {}), JSON.stringify(accept)).rejects.toThrow(
+        'does not name an inbox of its own',
+      )
+    await apiserver.nats.flush()
+    expect(heard).toEqual([])
+    subscription.unsubscribe()
+  })
+
+  test('a node answers only where a session of its own can be', async () => {
+    let opened = 0
+    const service = serveSessions(node, nodeSubject(node.identity, 'attach'), async () => void opened++, log)
+    await node.nats.flush()
+    lines.length = 0
+    const replies = [
+      '_INBOX.system:node:node-1.x',
+      'api.system:node:node-2.session.x',
+      'api.system:node:node-1',
+      'api.system:node:node-1.session.x.y',
+    ]
+    for (const reply of replies) apiserver.nats.publish(nodeSubject(node.identity, 'attach'), '{"session":"a","open":{}}', { reply })
+    ;(await openSession(apiserver, nodeSubject(node.identity, 'attach'), {})).close()
+    expect(opened).toBe(1)
+    expect(lines.filter(l => l['msg'] === 'a message on the bus was dropped: it opens no session').map(l => l['reply'])).toEqual(replies)
+    service.close()
+  })
+})
+
+test('nothing is published or subscribed to that NATS would read as more than a subject', () => {
+  const bad = ['a b', 'a\r\nPUB b 0\r\n', 'a\n', 'a\0', 'a\t', '', 'a.*', '>', 'a.>']
+  for (const subject of bad) expect(() => apiserver.nats.publish(subject, ''), subject).toThrow()
+  for (const reply of [...bad, '$JS.API.*'].filter(r => r !== ''))
+    expect(() => apiserver.nats.publish('node.x.y', '', { reply }), reply).toThrow()
+  for (const subject of bad.filter(s => !/[*>]/.test(s))) expect(() => apiserver.nats.subscribe(subject), subject).toThrow()
+  expect(() => apiserver.nats.subscribe('node.x.y', { queue: 'a b' })).toThrow()
+})
+
 describe('other credentials', () => {
   test('a component reaches no other', async () => {
     const scheduler = await nats.connect('system:kube-scheduler')
@@ -116,7 +200,13 @@ describe('other credentials', () => {
   test('an API server of the bus does not reach JetStream with it', async () => {
     await refusedTo(apiserver, '$JS.API.INFO')
     await refusedTo(apiserver, 'registry._.pods.default.x')
-    await refusedTo(apiserver, 'api.system:node:node-1')
+    for (const subject of [
+      'api.system:apiserver',
+      'api.system:apiserver.all',
+      'api.system:node:node-1',
+      'api.system:node:node-1.session.x',
+    ])
+      await refusedTo(apiserver, subject)
     await refusedFrom(apiserver, 'registry.>')
     await refusedFrom(apiserver, '_INBOX.>')
   })
