@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, readFile, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
+import { readCgroup, updateCgroup } from '#shared/linux/cgroupresources.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
 import { availableCapabilities } from './oci/capabilities.ts'
@@ -27,6 +28,7 @@ import { writeToShim } from './oci/stdin.ts'
 import { resolveUser } from './oci/users.ts'
 import { findBinary } from './binaries.ts'
 import { openCatalogue } from './images/catalogue.ts'
+import { hostImages } from './images/hostimages.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
 
 export interface OciOptions {
@@ -121,10 +123,16 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   return {
     name: binary.name,
     version,
-    pull: catalogue.resolve,
+    images: hostImages(catalogue),
     start,
     remove,
-    status: readStatus,
+    async status(directory) {
+      const status = await readStatus(directory)
+      if (status?.state !== 'running') return status
+      const resources = await readCgroup((await container(directory)).cgroup)
+      return resources ? { ...status, resources } : status
+    },
+    update: async (directory, resources) => await updateCgroup((await running(directory)).cgroup, resources),
     async adopt(directory) {
       const status = await readStatus(directory)
       if (status?.state !== 'created' || status.pid === undefined) return status

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { killMarked, processUsage, processesMarked } from '#shared/component/processes.ts'
 import { run } from '#shared/linux/run.ts'
 import { openCatalogue } from './images/catalogue.ts'
+import { hostImages } from './images/hostimages.ts'
 import { findProgram, imageCommand, processEnvironment } from './process/command.ts'
 import { execInRoot } from './process/exec.ts'
 import { readEntry, readStatus, runs, shimPid, writeEntry, type Launch, type Started } from './process/record.ts'
@@ -192,7 +193,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     name: 'process',
     version: process.versions.node,
     // Whatever user the image asks for, it is this one.
-    pull: async image => ({ ...(await catalogue.resolve(image)), user: uid === 0 ? '' : String(uid) }),
+    images: hostImages(catalogue, uid === 0 ? '' : String(uid)),
     start,
     remove,
     wait,

@@ -1,31 +1,10 @@
 /** What the kubelet asks of a container runtime. One implementation a file: `oci`, `process`. */
 import type { Pod } from '#shared/api/core/pod.ts'
+import type { CgroupResources } from '#shared/linux/cgroupresources.ts'
+import type { ImageConfig, ImageService } from './imageservice.ts'
 
-export interface ImageConfig {
-  /** The name that was asked for. */
-  image: string
-  /** A stable id for status.imageID, `host-image://busybox@sha256:...`. */
-  id: string
-  entrypoint: string[]
-  cmd: string[]
-  env: string[]
-  workingDir: string
-  user: string
-  /** Directories of files laid over the node's root, the first on top; made by `pull`. */
-  layers?: string[]
-  /** What every container of this image sees beside its own mounts. */
-  mounts?: ContainerMount[]
-}
-
-/** Thrown by `pull`: why an image cannot be had, for ErrImagePull's message. */
-export class ImageError extends Error {
-  /** InvalidImageName when the name itself is wrong: no later pull can help. */
-  readonly reason: 'ErrImagePull' | 'InvalidImageName'
-  constructor(message: string, reason: 'ErrImagePull' | 'InvalidImageName' = 'ErrImagePull') {
-    super(message)
-    this.reason = reason
-  }
-}
+/** What the kernel gives a container: absent is as the kernel has it, -1 no limit. */
+export type ContainerResources = CgroupResources
 
 export interface ContainerMount {
   /** Absolute path inside the container. */
@@ -68,7 +47,7 @@ export interface ContainerSpec {
   allowPrivilegeEscalation: boolean
   capabilities: { add: string[]; drop: string[] }
   sysctls: Record<string, string>
-  resources: { memoryBytes?: number; cpuShares?: number; cpuQuotaMicros?: number; pids?: number }
+  resources: ContainerResources
   oomScoreAdj?: number
   /** Cgroup path below the node's, `burstable/pod<uid>/<id>`. */
   cgroup: string
@@ -85,6 +64,8 @@ export interface ContainerStatus {
   /** When the process died of a signal, its number; exitCode is then 128 + signal. */
   signal?: number
   oomKilled?: boolean
+  /** Of a container that runs: what its control group says is in force. Absent where the runtime has none. */
+  resources?: ContainerResources
 }
 
 export interface ExecOptions {
@@ -104,8 +85,8 @@ export interface ContainerRuntime {
   readonly version: string
   /** What of a pod's spec this runtime cannot honour, each as a phrase that names the field; absent: nothing. */
   readonly unsupported?: (pod: Pod) => string[]
-  /** Resolves an image name of the catalogue; throws ImageError. */
-  pull(image: string): Promise<ImageConfig>
+  /** Where it has its images from. */
+  readonly images: ImageService
   /**
    * Starts a container under its shim. Throws with the runtime's message (RunContainerError, CreateContainerError). Resolves when its
    * process runs.
@@ -118,6 +99,8 @@ export interface ContainerRuntime {
   status(directory: string): Promise<ContainerStatus | undefined>
   /** As `status`, of a container that a node-agent began to start which died: one whose process only waits to be let go is let go. */
   adopt(directory: string): Promise<ContainerStatus | undefined>
+  /** Changes what a running container may use, at once; what is absent stays. Rejects with the kernel's word. Absent: it cannot. */
+  readonly update?: (directory: string, resources: ContainerResources) => Promise<void>
   /** Resolves when the container has exited, with its status; works for adopted containers. Event-driven. */
   wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus>
   /** Sends a signal to the container's first process; false when it is already gone. 'SIGKILL' kills all of its processes. */

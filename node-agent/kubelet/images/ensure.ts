@@ -1,6 +1,6 @@
 /** Makes sure that a container's image is there, with upstream's events, reasons and back-off. */
 import { parseImageName } from '#shared/api/core/podspec/imagename.ts'
-import type { ImageConfig } from '../../runtime/runtime.ts'
+import type { ImageConfig } from '../../runtime/imageservice.ts'
 import { durationText, grow, imagePull, remaining } from '../container/backoff.ts'
 import type { PodContext } from '../context.ts'
 import type { TypedContainer } from '../pod/containers.ts'
@@ -34,32 +34,37 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
       return wait('ImagePullBackOff', `${text}: ErrImagePull: ${live.imageFailure.message}`)
     }
   }
-  const always = container.imagePullPolicy === 'Always'
+  const { images } = ctx.kubelet.runtime
+  const policy = container.imagePullPolicy
+  const present = policy === 'Always' ? undefined : await images.status(name)
+  if (present) {
+    ctx.event('Normal', 'Pulled', `Container image "${name}" already present on machine and can be accessed by the pod`, typed)
+    live.imageFailure = undefined
+    return present
+  }
+  if (policy === 'Never') {
+    const text = `Container image "${name}" is not present with pull policy of Never`
+    ctx.event('Warning', 'ErrImageNeverPull', text, typed)
+    ctx.event('Warning', 'Failed', 'Error: ErrImageNeverPull', typed)
+    ctx.kickIn(imagePull.maxMs)
+    return wait('ErrImageNeverPull', text)
+  }
   const began = performance.now()
   try {
-    if (always) ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, typed)
-    const image = await ctx.kubelet.runtime.pull(name)
+    ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, typed)
+    const image = await images.pull(name, { signal: ctx.ending })
     const took = `${Math.max(1, Math.round(performance.now() - began))}ms`
     ctx.event(
       'Normal',
       'Pulled',
-      always
-        ? `Successfully pulled image "${name}" in ${took} (${took} including waiting). Image size: 0 bytes.`
-        : `Container image "${name}" already present on machine and can be accessed by the pod`,
+      `Successfully pulled image "${name}" in ${took} (${took} including waiting). Image size: ${image.sizeBytes ?? 0} bytes.`,
       typed,
     )
     live.imageFailure = undefined
     return image
   } catch (e) {
+    if (ctx.ending.aborted) return undefined
     const { message } = e as Error
-    if (container.imagePullPolicy === 'Never') {
-      const text = `Container image "${name}" is not present with pull policy of Never`
-      ctx.event('Warning', 'ErrImageNeverPull', text, typed)
-      ctx.event('Warning', 'Failed', 'Error: ErrImageNeverPull', typed)
-      ctx.kickIn(imagePull.maxMs)
-      return wait('ErrImageNeverPull', text)
-    }
-    if (!always) ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, typed)
     live.imageDelay = grow(live.imageDelay, Date.now(), imagePull)
     live.imageFailure = { at: Date.now(), message }
     ctx.event('Warning', 'Failed', `Failed to pull image "${name}": ${message}`, typed)

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { ImageConfig } from '../../runtime/runtime.ts'
+import type { ImageConfig } from '../../runtime/imageservice.ts'
 import type { PodContext } from '../context.ts'
 import { uidOf } from './containers.ts'
 import { podHostname } from './files.ts'

@@ -5,7 +5,7 @@ import { mkdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { run } from '#shared/linux/run.ts'
-import { ImageError, type ImageConfig } from '../runtime.ts'
+import { ImageError, type ImageConfig } from '../imageservice.ts'
 import { containerPath, findBinary } from '../binaries.ts'
 import { writeLayer } from '../oci/rootfs.ts'
 import { builtinImages } from './builtin.ts'
@@ -37,7 +37,7 @@ function misplaced(image: HostImage): string | undefined {
 }
 
 export interface Catalogue {
-  /** As ContainerRuntime.pull. */
+  /** The image that a name means; throws ImageError. */
   resolve(image: string): Promise<ImageConfig>
 }
 

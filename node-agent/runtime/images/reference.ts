@@ -1,5 +1,5 @@
 /** Image names: `[registry/]path[:tag][@digest]`, in the grammar of the distribution project. */
-import { ImageError } from '../runtime.ts'
+import { ImageError } from '../imageservice.ts'
 
 export interface ImageReference {
   /** `docker.io`, `registry.k8s.io`, `localhost:5000`. */

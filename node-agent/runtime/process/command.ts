@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
 import { containerPath, findBinary } from '../binaries.ts'
-import type { ContainerSpec, ImageConfig } from '../runtime.ts'
+import type { ImageConfig } from '../imageservice.ts'
+import type { ContainerSpec } from '../runtime.ts'
 
 /** A command line whose program and whose arguments that name the image's mounts are where those are on this node. */
 export function imageCommand(image: ImageConfig, args: readonly string[]): string[] {

@@ -247,16 +247,15 @@ describe('exec', () => {
 
 describe('images', () => {
   test('bring their programs, and are refused when they need files elsewhere', async () => {
-    const busybox = await runtime.pull('busybox:1.36')
+    const pull = (image: string) => runtime.images.pull(image, { signal: AbortSignal.timeout(10_000) })
+    const busybox = await pull('busybox:1.36')
     await run('applets', ['readlink', '/proc/self/exe'], { image: busybox, env: busybox.env })
     expect(outputOf('applets')).toMatch(/busybox$/)
-    const echo = await runtime.pull('registry.k8s.io/echoserver:1.10')
+    const echo = await pull('registry.k8s.io/echoserver:1.10')
     await start('echo', echo.entrypoint, { image: echo, env: [...echo.env, 'PORT=0'] })
     await expect.poll(() => outputOf('echo')).toContain('listening on port')
     await runtime.remove(directoryOf('echo'))
-    await expect(runtime.pull('nginx')).rejects.toThrow(
-      'it needs its own /etc/nginx/nginx.conf, which the runtime "process" cannot give it',
-    )
+    await expect(pull('nginx')).rejects.toThrow('it needs its own /etc/nginx/nginx.conf, which the runtime "process" cannot give it')
     expect(busybox.user).toBe(String(process.getuid!()))
   })
 })

@@ -226,6 +226,16 @@ export const scenario: Scenario = {
     await eventually(() => assert.equal(outputOf('again'), 'three'))
   },
 
+  async 'resources are changed while it runs, and told as they are'() {
+    const given = { memoryBytes: 64 << 20, cpuShares: 512, cpuQuotaMicros: 20_000, pids: 50 }
+    await runtime.start(containerSpec('resize', ['sleep', '1000'], { resources: given }))
+    const seen = async () => (await runtime.status(directoryOf('resize')))?.resources
+    assert.deepEqual(await seen(), given)
+    await runtime.update!(directoryOf('resize'), { memoryBytes: 128 << 20, cpuQuotaMicros: -1 })
+    assert.deepEqual(await seen(), { ...given, memoryBytes: 128 << 20, cpuQuotaMicros: -1 })
+    await runtime.remove(directoryOf('resize'))
+  },
+
   async stats() {
     const stats = await runtime.stats(directoryOf('exec'))
     assert.ok(stats!.memoryBytes > 0 && stats!.cpuNanos > 0, JSON.stringify(stats))

@@ -7,7 +7,7 @@ import { builtinImages } from '#node-agent/runtime/images/builtin.ts'
 import { findImage, missing, openCatalogue } from '#node-agent/runtime/images/catalogue.ts'
 import { parseCatalogue } from '#node-agent/runtime/images/catalogue-file.ts'
 import { parseReference } from '#node-agent/runtime/images/reference.ts'
-import { ImageError } from '#node-agent/runtime/runtime.ts'
+import { ImageError } from '#node-agent/runtime/imageservice.ts'
 
 describe('image names', () => {
   test.each([

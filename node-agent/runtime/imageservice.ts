@@ -1,0 +1,57 @@
+/** What the kubelet asks about images, as the ImageService of CRI. */
+import type { ContainerMount } from './runtime.ts'
+
+export interface ImageConfig {
+  /** The name that was asked for. */
+  image: string
+  /** A stable id for status.imageID, `host-image://busybox@sha256:...`. */
+  id: string
+  entrypoint: string[]
+  cmd: string[]
+  env: string[]
+  workingDir: string
+  user: string
+  /** Directories of files laid over the node's root, the first on top; made by `pull`. */
+  layers?: string[]
+  /** What every container of this image sees beside its own mounts. */
+  mounts?: ContainerMount[]
+  /** What it takes of the disk; absent when nothing of its own. */
+  sizeBytes?: number
+}
+
+/** Thrown by `pull`: why an image cannot be had, for ErrImagePull's message. */
+export class ImageError extends Error {
+  /** InvalidImageName when the name itself is wrong: no later pull can help. */
+  readonly reason: 'ErrImagePull' | 'InvalidImageName'
+  constructor(message: string, reason: 'ErrImagePull' | 'InvalidImageName' = 'ErrImagePull') {
+    super(message)
+    this.reason = reason
+  }
+}
+
+/** What a registry wants to know: of an imagePullSecret, for the registry of the image. */
+export interface RegistryCredentials {
+  username?: string
+  password?: string
+  identityToken?: string
+  registryToken?: string
+}
+
+/** An image that the node has, as node.status.images lists it. */
+export interface ImageSummary {
+  id: string
+  names: string[]
+  sizeBytes: number
+}
+
+export interface ImageService {
+  /** The image, when the node has it. Asks nobody else. */
+  status(image: string): Promise<ImageConfig | undefined>
+  /** Gets the image, or what is newer of it. Throws ImageError; ends with the signal's reason when that aborts. Credentials are tried in turn. */
+  pull(image: string, options: { credentials?: readonly RegistryCredentials[]; signal: AbortSignal }): Promise<ImageConfig>
+  list(): Promise<ImageSummary[]>
+  /** Removes an image by its id; one that is in use, or not there, stays as it is. */
+  remove(id: string): Promise<void>
+  /** What all images take of their disk. */
+  usage(): Promise<{ usedBytes: number; inodesUsed: number }>
+}
