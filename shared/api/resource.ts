@@ -61,6 +61,25 @@ export interface Alternate<T> {
   readonly fields?: { readonly [path: string]: (object: T) => string }
 }
 
+/** A field as path elements of managedFields: `['f:metadata', 'f:labels']`. */
+export type FieldPath = readonly string[]
+
+/** What is particular about the deletion of a kind; kinds without one are gone at once unless a finalizer keeps them. */
+export interface Deletion<T> {
+  /**
+   * Seconds that a graceful deletion takes, given the object and what the client asked for (undefined: nothing). Absent: no grace, whatever
+   * the client asks for.
+   */
+  readonly grace?: (object: T, asked: number | undefined) => number
+  /**
+   * Deletion in steps: `begin` marks the object (which is a copy), and it stays until nothing is `pending`, however many finalizers its
+   * metadata has.
+   */
+  readonly steps?: { readonly begin: (object: T) => void; readonly pending: (object: T) => boolean }
+  /** A deletion that is done answers with the object instead of a Status, as the kind's storage does upstream. */
+  readonly answersWithObject?: boolean
+}
+
 // T is `any` in collections of resources: the functions below are contravariant in it, and each is only ever handed objects
 // of its own kind.
 export interface Resource<T = any> extends Kind<T> {
@@ -89,16 +108,21 @@ export interface Resource<T = any> extends Kind<T> {
   readonly indexed?: readonly string[]
   /** Seconds after which objects expire (Event). */
   readonly ttlSeconds?: number
-  /** Default grace of a graceful deletion in seconds, given the object; absent for kinds that are deleted at once. */
-  readonly gracePeriodSeconds?: (object: T) => number
+  readonly deletion?: Deletion<T>
   /** `metadata.generation` moves when anything but metadata and status changes. */
   readonly hasGeneration?: boolean
   /** Writes to the main resource leave `status` alone, and writes to `status` everything but status (and metadata's managedFields). */
   readonly hasStatus?: boolean
+  /** Objects come with a status of their maker, which create keeps (a kubelet registers its node with one); else it is emptied. */
+  readonly keepsStatusOnCreate?: boolean
+  /** What a write to `status` leaves to other managers, as upstream's GetResetFields says; `spec` when absent. */
+  readonly statusResetFields?: readonly FieldPath[]
   /** Checks `metadata.name`; returns what is wrong, in upstream's words. DNS subdomain unless given. `prefix` is set for generateName. */
   readonly validateName?: (name: string, prefix: boolean) => string[]
   /** Sets defaults that depend on other fields; static ones come from the schema before. Mutates the object. */
   readonly defaults?: (object: T) => void
+  /** Defaults that need the name, which may be generated after all others are set. */
+  readonly nameDefaults?: (object: T) => void
   /** Clears or sets what the server owns before validation, on create. Mutates. */
   readonly prepareForCreate?: (object: T, ctx: WriteContext) => void
   /** The same on update; `old` must not be changed. Status and spec are already kept apart (`hasStatus`). */

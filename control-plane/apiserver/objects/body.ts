@@ -48,7 +48,7 @@ export function fromProtobuf(expected: Expected, body: Uint8Array): Uint8Array {
 
 /** A patched document as an object of the endpoint's version; not defaulted. Throws 422. */
 export function readPatched(ctx: RequestContext, endpoint: Endpoint, document: unknown, fieldValidation: FieldValidation): KubeObject {
-  const { object, warnings } = decodePatched(endpoint.schema, document, fieldValidation)
+  const { object, warnings } = decodePatched(endpoint.schema, document, fieldValidation, endpoint)
   ctx.warnings.push(...warnings)
   return object as KubeObject
 }
@@ -60,5 +60,6 @@ export function toStored(endpoint: Endpoint, object: KubeObject): KubeObject {
   const stored = endpoint.alternate ? (endpoint.alternate.toStored(object) as KubeObject) : object
   if (endpoint.alternate) applyDefaults(endpoint.resource.schema, stored)
   endpoint.resource.defaults?.(stored)
+  if (stored.metadata.name) endpoint.resource.nameDefaults?.(stored)
   return stored
 }

@@ -28,8 +28,6 @@ export function generateName(prefix: string): string {
  */
 export const newUid = (): string => Buffer.from(randomUUID(), 'latin1').toString('latin1')
 
-/** Kinds whose objects come with a status of their maker: a kubelet registers its node with one. */
-const keepsStatus = new Set(['nodes'])
 /** Upstream tries this often to find a name that is free. */
 const nameAttempts = 8
 
@@ -58,11 +56,10 @@ export async function createObject(
   const version = meta.resourceVersion
   delete meta.resourceVersion
   if (resource.hasGeneration) meta.generation = 1
-  if (resource.hasStatus && !keepsStatus.has(resource.plural)) object['status'] = {}
+  if (resource.hasStatus && !resource.keepsStatusOnCreate) object['status'] = {}
   if (generated) {
     meta.name = generateName(meta.generateName!)
-    // A default of namespaces needs the name.
-    if (endpoint.kind === 'Namespace') resource.defaults?.(object)
+    resource.nameDefaults?.(object)
   }
   resource.prepareForCreate?.(object, writer)
   const claim = await hooksOf(store, endpoint)?.beginCreate?.(object, dryRun)
@@ -114,6 +111,7 @@ async function insert(
       if (!(e instanceof WriteConflict)) throw e
       if (!generated || attempt === nameAttempts) throw alreadyExists(endpoint.groupResource, name)
       meta.name = generateName(meta.generateName!)
+      endpoint.resource.nameDefaults?.(object)
     }
   }
 }

@@ -1,6 +1,7 @@
 /** Deleting an object: preconditions, grace, finalizers and what happens to dependents (k8s.io/apiserver/pkg/registry/rest/delete.go). */
 import type { KubeObject, ObjectMeta } from '#shared/api/meta/objectmeta.ts'
 import type { DeleteOptions } from '#shared/api/meta/options.ts'
+import type { Deletion } from '#shared/api/resource.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { StatusError, conflict, notFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
@@ -43,10 +44,9 @@ export async function deleteObject(
       dryRun,
       deleteOptions: options,
     })
-    const next =
-      endpoint.kind === 'Namespace' && endpoint.group === ''
-        ? namespaceDeletion(current.object, options)
-        : deletion(endpoint, current.object, options)
+    const next = endpoint.resource.deletion?.steps
+      ? deletionInSteps(endpoint.resource.deletion.steps, current.object, options)
+      : deletion(endpoint, current.object, options)
     if (next === 'nothing') return { done: { stored: current, gone: false }, same: true }
     if (next.gone) {
       if (writer.dryRun) return { done: { stored: current, gone: true } }
@@ -96,24 +96,11 @@ function begin(meta: ObjectMeta, gracePeriodSeconds: number): void {
   meta.deletionGracePeriodSeconds = gracePeriodSeconds
 }
 
-/** The grace of a deletion in seconds, undefined for kinds that have none. */
-function graceOf(endpoint: Endpoint, object: KubeObject, o: DeleteOptions): number | undefined {
-  const fallback = endpoint.resource.gracePeriodSeconds?.(object)
-  if (fallback === undefined) return undefined
-  if (endpoint.kind === 'Pod' && endpoint.group === '') {
-    const { spec, status } = object as { spec?: { nodeName?: string }; status?: { phase?: string } }
-    // Nobody would ever finish what no kubelet has, and what has ended needs no grace.
-    if (!spec?.nodeName || status?.phase === 'Failed' || status?.phase === 'Succeeded') return 0
-  }
-  const period = o.gracePeriodSeconds ?? fallback
-  return period < 0 ? 1 : period
-}
-
 /** What a deletion makes of an object: the object to store, or that it goes, or nothing. Never changes `current`. */
 function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { object: KubeObject; gone: boolean } | 'nothing' {
   const object = clone(current)
   const meta = object.metadata
-  const grace = graceOf(endpoint, current, o)
+  const grace = endpoint.resource.deletion?.grace?.(current, o.gracePeriodSeconds)
   if (grace !== undefined && meta.deletionTimestamp !== undefined && meta.deletionGracePeriodSeconds !== undefined) {
     // A deletion under way can only be made shorter.
     if (o.gracePeriodSeconds === undefined || Math.max(o.gracePeriodSeconds, 0) >= meta.deletionGracePeriodSeconds) return 'nothing'
@@ -135,37 +122,29 @@ function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { 
   return gone || !equal(object, current) ? { object, gone } : 'nothing'
 }
 
-/** A namespace ends in steps: it becomes Terminating, the controller empties it and takes its finalizer, then it goes. */
-function namespaceDeletion(current: KubeObject, o: DeleteOptions): { object: KubeObject; gone: boolean } | 'nothing' {
-  const object = clone(current) as KubeObject & { spec?: { finalizers?: string[] }; status?: { phase?: string } }
+/** A deletion in steps (a namespace's): the object is marked, controllers do their part and take their finalizers, then it goes. */
+function deletionInSteps(
+  steps: NonNullable<Deletion<any>['steps']>, // any: the kind's own functions
+  current: KubeObject,
+  o: DeleteOptions,
+): { object: KubeObject; gone: boolean } | 'nothing' {
+  const object = clone(current)
   const meta = object.metadata
   if (meta.deletionTimestamp === undefined) {
     meta.deletionTimestamp = formatTime()
-    object.status = { ...object.status, phase: 'Terminating' }
+    steps.begin(object)
     const finalizers = collectorFinalizers(meta, o)
     if (finalizers.length > 0) meta.finalizers = finalizers
     else delete meta.finalizers
     return { object, gone: false }
   }
-  if ((object.spec?.finalizers?.length ?? 0) > 0 || (meta.finalizers?.length ?? 0) > 0) return 'nothing'
+  if (steps.pending(object) || (meta.finalizers?.length ?? 0) > 0) return 'nothing'
   return { object, gone: true }
 }
 
-// Kinds whose deletion answers with the object, by upstream's storage; others answer with a Status.
-const returned = new Set([
-  '/pods',
-  '/services',
-  '/serviceaccounts',
-  '/namespaces',
-  '/podtemplates',
-  '/resourcequotas',
-  '/persistentvolumes',
-  '/persistentvolumeclaims',
-])
-
 /** Whether the answer to a deletion shows the object. */
 export const answersWithObject = (endpoint: Endpoint, deleted: Deleted): boolean =>
-  !deleted.gone || returned.has(`${endpoint.table.group}/${endpoint.table.plural}`)
+  !deleted.gone || endpoint.resource.deletion?.answersWithObject === true
 
 /** The Status of a deletion that is done. */
 export function deletedStatus(endpoint: Endpoint, deleted: Deleted): object {

@@ -7,15 +7,15 @@ import type { Writer } from './store.ts'
 
 const nothing: readonly (readonly string[])[] = []
 const status = [['f:status']]
-const byStatus: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  Pod: [['f:spec'], ['f:metadata', 'f:deletionTimestamp'], ['f:metadata', 'f:ownerReferences']],
-  Deployment: [['f:spec'], ['f:metadata', 'f:labels']],
-}
 const spec = [['f:spec']]
 
 /** What a write through a subresource leaves alone, as element paths. */
 export const resetFields = (endpoint: Endpoint, subresource: string): readonly (readonly string[])[] =>
-  subresource === 'status' ? (byStatus[endpoint.kind] ?? spec) : endpoint.resource.hasStatus && subresource === '' ? status : nothing
+  subresource === 'status'
+    ? (endpoint.resource.statusResetFields ?? spec)
+    : endpoint.resource.hasStatus && subresource === ''
+      ? status
+      : nothing
 
 /** Records in `object` what `writer` set, compared with `old`. */
 export function recordManager(endpoint: Endpoint, old: KubeObject | undefined, object: KubeObject, writer: Writer): void {

@@ -158,11 +158,10 @@ function validate(endpoint: Endpoint, next: KubeObject, old: KubeObject, writer:
 }
 
 /** Whether the last thing that kept an object was taken away by this update. */
-function isDone(object: KubeObject): boolean {
+function isDone({ resource }: Endpoint, object: KubeObject): boolean {
   const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata
   if (deletionTimestamp === undefined || (finalizers?.length ?? 0) > 0 || (deletionGracePeriodSeconds ?? 0) !== 0) return false
-  const spec = object['spec'] as { finalizers?: string[] } | undefined
-  return object.kind !== 'Namespace' || (spec?.finalizers?.length ?? 0) === 0
+  return resource.deletion?.steps?.pending(object) !== true
 }
 
 type Outcome = { done: Updated; same?: boolean }
@@ -177,7 +176,7 @@ async function write(
 ): Promise<Outcome> {
   normalize(endpoint.resource.schema, next)
   const done = (stored: Stored): { done: Updated } => ({ done: { stored, created: false } })
-  if (isDone(next)) {
+  if (isDone(endpoint, next)) {
     if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))
     const removed = await store.registry.remove(endpoint.table, namespace, name, current.version)
     hooksOf(store, endpoint)?.afterDelete?.(next)

@@ -54,7 +54,7 @@ export async function patchScale(call: Call): Promise<Answer> {
   const p = writeParameters(call.request.query, 'PatchOptions')
   return write(call, p, before => {
     const document = applyPatch(kind, scaleSchema, before, call.request.body)
-    const { object, warnings } = decodePatched(scaleSchema, document, p.fieldValidation)
+    const { object, warnings } = decodePatched(scaleSchema, document, p.fieldValidation, expected)
     call.warnings.push(...warnings)
     const scale = object as unknown as Scale
     applyDefaults(scaleSchema, scale)

@@ -34,7 +34,9 @@ const fail = (e: Error): never => {
 export function applyPatch(kind: Exclude<PatchKind, 'apply'>, schema: Endpoint['schema'], document: object, body: Uint8Array): unknown {
   if (kind === 'json') return jsonPatch(document, body)
   if (kind === 'merge') return mergePatch(document, body)
-  return strategicMergePatch(schema, document, body)
+  // As upstream, which patches a struct whose type is given: what the patch says about kind and apiVersion goes nowhere.
+  const { kind: is, apiVersion } = document as KubeObject
+  return { ...(strategicMergePatch(schema, document, body) as object), kind: is, apiVersion }
 }
 
 export async function patch(call: Call): Promise<Answer> {
@@ -69,6 +71,6 @@ function checkIdentity(object: KubeObject, before: KubeObject, endpoint: Endpoin
     )
   }
   if (before.metadata.namespace) object.metadata.namespace = before.metadata.namespace
-  object.kind ??= endpoint.kind
-  object.apiVersion ??= endpoint.apiVersion
+  object.kind = endpoint.kind
+  object.apiVersion = endpoint.apiVersion
 }

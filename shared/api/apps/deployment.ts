@@ -70,6 +70,7 @@ export const deployment = resource<Deployment>({
   shortNames: ['deploy'],
   categories: ['all'],
   hasStatus: true,
+  statusResetFields: [['f:spec'], ['f:metadata', 'f:labels']],
   hasGeneration: true,
   subresources: {
     status: { verbs: ['get', 'patch', 'update'] },

@@ -55,8 +55,12 @@ export const namespace = resource<Namespace>({
   ],
   fields: { 'status.phase': n => n.status?.phase ?? '' },
   validateName: nameIsDNSLabel,
+  deletion: {
+    steps: { begin: n => (n.status = { ...n.status, phase: 'Terminating' }), pending: n => (n.spec?.finalizers?.length ?? 0) > 0 },
+    answersWithObject: true,
+  },
+  nameDefaults: n => (n.metadata.labels = { ...n.metadata.labels, 'kubernetes.io/metadata.name': n.metadata.name! }),
   defaults: n => {
-    if (n.metadata.name) n.metadata.labels = { ...n.metadata.labels, 'kubernetes.io/metadata.name': n.metadata.name }
     n.status ??= {}
     n.status.phase ??= 'Active'
   },

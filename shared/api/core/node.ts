@@ -41,6 +41,7 @@ export const node = resource<Node>({
   singular: 'node',
   shortNames: ['no'],
   hasStatus: true,
+  keepsStatusOnCreate: true,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   columns: [
     nameColumn,

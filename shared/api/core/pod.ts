@@ -161,9 +161,9 @@ function validate(p: Pod, at: Path): FieldError[] {
 }
 
 /** Pods that never reached a node, or have ended, go at once; a negative period, which older versions let in, means one second. */
-function gracePeriodSeconds(p: Pod): number {
-  if (!p.spec.nodeName || isPodFinished(p)) return 0
-  const seconds = p.spec.terminationGracePeriodSeconds ?? 0
+function grace(p: Pod, asked: number | undefined): number {
+  if (!p.spec?.nodeName || isPodFinished(p)) return 0
+  const seconds = asked ?? p.spec.terminationGracePeriodSeconds ?? 0
   return seconds < 0 ? 1 : seconds
 }
 
@@ -203,7 +203,8 @@ export const pod = resource<Pod>({
   },
   hasStatus: true,
   hasGeneration: true,
-  gracePeriodSeconds,
+  statusResetFields: [['f:spec'], ['f:metadata', 'f:deletionTimestamp'], ['f:metadata', 'f:ownerReferences']],
+  deletion: { grace, answersWithObject: true },
   defaults,
   prepareForCreate,
   prepareForUpdate,

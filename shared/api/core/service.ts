@@ -39,6 +39,7 @@ export const service = resource<Service>({
   ...services,
   schema: serviceSchema,
   singular: 'service',
+  deletion: { answersWithObject: true },
   shortNames: ['svc'],
   categories: ['all'],
   hasStatus: true,

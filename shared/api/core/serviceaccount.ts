@@ -25,6 +25,7 @@ export const serviceAccount = resource<ServiceAccount>({
   ...serviceAccounts,
   schema: serviceAccountSchema,
   singular: 'serviceaccount',
+  deletion: { answersWithObject: true },
   shortNames: ['sa'],
   columns: [
     nameColumn,

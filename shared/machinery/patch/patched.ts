@@ -5,15 +5,25 @@ import { strictErrors, type FieldValidation } from '../requestbody.ts'
 import type { Infer, ObjectSchema } from '../schema.ts'
 import { StatusError } from '../status.ts'
 
+/** What an object is: a patch must leave it that. */
+export interface TypeMeta {
+  readonly apiVersion: string
+  readonly kind: string
+}
+
 /**
  * Checks a patched document against the schema and brings it into normal form. Returns it with the texts for `Warning` headers. Throws a
- * StatusError 422 about the field `patch`, as upstream does, on wrong types and with `Strict` on unknown fields.
+ * StatusError 422 about the field `patch`, as upstream does, on another kind or apiVersion than before, on wrong types and with `Strict` on
+ * unknown fields.
  */
 export function decodePatched<S extends ObjectSchema>(
   schema: S,
   document: unknown,
   fieldValidation: FieldValidation,
+  expected: TypeMeta,
 ): { object: Infer<S>; warnings: string[] } {
+  const changed = otherType(document, expected)
+  if (changed !== undefined) throw rejected(document, changed)
   try {
     const decoded = decodeValue(schema, document)
     const complaints = strictErrors(decoded)
@@ -23,6 +33,15 @@ export function decodePatched<S extends ObjectSchema>(
     if (e instanceof DecodeError) throw rejected(document, e.message)
     throw e
   }
+}
+
+/** What upstream says of a document that became a kind that it does not know, undefined when it stayed what it was. */
+function otherType(document: unknown, expected: TypeMeta): string | undefined {
+  const { kind = expected.kind, apiVersion = expected.apiVersion } = (document ?? {}) as { kind?: unknown; apiVersion?: unknown }
+  // What is no string is for the decoder to refuse.
+  if (typeof kind !== 'string' || typeof apiVersion !== 'string') return undefined
+  if ((kind === '' || kind === expected.kind) && (apiVersion === '' || apiVersion === expected.apiVersion)) return undefined
+  return `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "pkg/api/legacyscheme/scheme.go:30"`
 }
 
 /** Upstream names no kind here, so that the message begins with an empty name. */

@@ -19,6 +19,8 @@ const status = (run: () => unknown): Partial<Status> => {
   return { code: 200 }
 }
 
+const typeMeta = { apiVersion: 'v1', kind: 'Thing' }
+
 describe('recorded patches', () => {
   const cases = recorded.filter(r => /^(merge|json|json-bad|json-testfail|strategic|strategic-list)\//.test(r.id))
   it.each(cases.map(c => [c.id, c] as const))('%s', (_, { id, contentType, body, code, answer }) => {
@@ -30,7 +32,7 @@ describe('recorded patches', () => {
       return contentType === 'application/merge-patch+json' ? mergePatch(stored, text) : strategicMergePatch(schema, stored, text)
     }
     if (code !== 200) return expect(status(apply)).toEqual(answer)
-    const { object, warnings } = decodePatched(schema, apply(), 'Warn')
+    const { object, warnings } = decodePatched(schema, apply(), 'Warn', stored as unknown as { kind: string; apiVersion: string })
     applyDefaults(schema, object)
     expect(warnings).toEqual([])
     expect(comparable(object)).toMatchObject(comparable(withoutNulls(answer)) as object)
@@ -234,14 +236,14 @@ describe('strategic merge patch', () => {
 describe('a patched document', () => {
   it('is checked against the schema', () => {
     const { schema } = resourceOf(storedObject('cm'))
-    expect(decodePatched(schema, { foo: 1 }, 'Warn').warnings).toEqual(['unknown field "foo"'])
-    expect(status(() => decodePatched(schema, { foo: 1 }, 'Strict'))).toMatchObject({
+    expect(decodePatched(schema, { foo: 1 }, 'Warn', typeMeta).warnings).toEqual(['unknown field "foo"'])
+    expect(status(() => decodePatched(schema, { foo: 1 }, 'Strict', typeMeta))).toMatchObject({
       code: 422,
       reason: 'Invalid',
       message: ' "" is invalid: patch: Invalid value: "{\\"foo\\":1}": strict decoding error: unknown field "foo"',
       details: { causes: [{ reason: 'FieldValueInvalid', field: 'patch' }] },
     })
-    expect(status(() => decodePatched(schema, { data: { a: 1 } }, 'Ignore'))).toMatchObject({ code: 422 })
-    expect(status(() => decodePatched(schema, 'text', 'Ignore'))).toMatchObject({ code: 422 })
+    expect(status(() => decodePatched(schema, { data: { a: 1 } }, 'Ignore', typeMeta))).toMatchObject({ code: 422 })
+    expect(status(() => decodePatched(schema, 'text', 'Ignore', typeMeta))).toMatchObject({ code: 422 })
   })
 })

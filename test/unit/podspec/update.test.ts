@@ -131,5 +131,7 @@ describe('creation and deletion', () => {
     [{ nodeName: 'n', terminationGracePeriodSeconds: 0 }, {}, 0],
     [{ nodeName: 'n', terminationGracePeriodSeconds: -5 }, {}, 1],
     [{ nodeName: 'n' }, { phase: 'Failed' }, 0],
-  ])('%j with %j gets %i seconds', (spec, status, seconds) => expect(pod.gracePeriodSeconds?.(makePod(spec, {}, status))).toBe(seconds))
+  ])('%j with %j gets %i seconds', (spec, status, seconds) =>
+    expect(pod.deletion!.grace!(makePod(spec, {}, status), undefined)).toBe(seconds),
+  )
 })
