@@ -5,11 +5,12 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, readFile, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
-import { readCgroup, updateCgroup } from '#shared/linux/cgroupresources.ts'
+import { ensureCgroup, readCgroup } from '#shared/linux/cgroupresources.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
 import { availableCapabilities } from './oci/capabilities.ts'
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
+import { updateContainerCgroup } from './oci/cgroups.ts'
 import { execInContainer } from './oci/exec.ts'
 import { makeLayers, makeRoot, readFromLayers } from './oci/rootfs.ts'
 import {
@@ -25,6 +26,7 @@ import {
   type RuntimeBinary,
 } from './oci/shim.ts'
 import { writeToShim } from './oci/stdin.ts'
+import { unsupportedFields } from './oci/unsupported.ts'
 import { resolveUser } from './oci/users.ts'
 import { findBinary } from './binaries.ts'
 import { openCatalogue } from './images/catalogue.ts'
@@ -108,6 +110,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
         makeRoot(directory, lower),
         readFromLayers(lower, 'etc/passwd'),
         readFromLayers(lower, 'etc/group'),
+        ensureCgroup(cgroupPath(spec, host), spec.resources),
       ])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
       await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, join(directory, 'root'), user, host)))
@@ -123,6 +126,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   return {
     name: binary.name,
     version,
+    unsupported: unsupportedFields,
     images: hostImages(catalogue),
     start,
     remove,
@@ -132,7 +136,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       const resources = await readCgroup((await container(directory)).cgroup)
       return resources ? { ...status, resources } : status
     },
-    update: async (directory, resources) => await updateCgroup((await running(directory)).cgroup, resources),
+    update: async (directory, resources) => await updateContainerCgroup((await running(directory)).cgroup, resources),
     async adopt(directory) {
       const status = await readStatus(directory)
       if (status?.state !== 'created' || status.pid === undefined) return status

@@ -48,6 +48,8 @@ export interface ContainerSpec {
   capabilities: { add: string[]; drop: string[] }
   sysctls: Record<string, string>
   resources: ContainerResources
+  /** Device files of the node that it may use beside the usual ones. */
+  devices?: { hostPath: string; containerPath: string; /** Of `rwm`. */ permissions: string }[]
   oomScoreAdj?: number
   /** Cgroup path below the node's, `burstable/pod<uid>/<id>`. */
   cgroup: string

@@ -1,7 +1,8 @@
 /** The OCI configuration of a container: what `runc` reads as config.json. */
-import { readdirSync, statSync } from 'node:fs'
+import { constants, readdirSync, statSync, type Stats } from 'node:fs'
 import type { ContainerMount, ContainerSpec } from '../runtime.ts'
 import { containerCapabilities } from './capabilities.ts'
+import { ownCgroup } from './cgroups.ts'
 import type { ResolvedUser } from './users.ts'
 
 /** What the machine and the node give to every container. */
@@ -36,7 +37,7 @@ const MASKED = [
 const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger']
 const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** The cgroup of a container, absolute below the cgroup root. */
+/** The outer cgroup of a container, absolute below the cgroup root. */
 export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host, 'cgroupRoot'>): string =>
   `${host.cgroupRoot}/${spec.cgroup}`
 
@@ -71,9 +72,9 @@ export function bundleConfig(spec: ContainerSpec, rootfs: string, user: Resolved
         ...(spec.networkNamespace === 'node' ? [] : [{ type: 'network', path: spec.networkNamespace }]),
         ...(host.cgroup2 && !spec.privileged ? [{ type: 'cgroup' }] : []),
       ],
-      cgroupsPath: cgroupPath(spec, host),
+      cgroupsPath: ownCgroup(cgroupPath(spec, host)),
       resources: resources(spec, host),
-      ...(spec.privileged ? { devices: hostDevices() } : {}),
+      ...(spec.privileged ? { devices: hostDevices() } : spec.devices ? { devices: spec.devices.map(namedDevice) } : {}),
       sysctl: sysctls(spec),
       rootfsPropagation: shared ? 'rshared' : 'rslave',
       maskedPaths: spec.privileged ? [] : MASKED,
@@ -125,12 +126,12 @@ function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices'>): object 
     ...(cpuShares === undefined ? {} : { shares: cpuShares }),
     ...(cpuQuotaMicros === undefined ? {} : { quota: cpuQuotaMicros, period: 100_000 }),
   }
+  const allow = ({ type, major, minor }: HostDevice, access: string): object => ({ allow: true, type, major, minor, access })
   return {
     devices: [
       { allow: spec.privileged && host.allDevices, access: 'rwm' },
-      ...(spec.privileged && !host.allDevices
-        ? hostDevices().map(({ type, major, minor }) => ({ allow: true, type, major, minor, access: 'rwm' }))
-        : []),
+      ...(spec.privileged && !host.allDevices ? hostDevices().map(device => allow(device, 'rwm')) : []),
+      ...(spec.privileged ? [] : (spec.devices ?? []).map(device => allow(namedDevice(device), device.permissions))),
     ],
     ...(memoryBytes === undefined ? {} : { memory: { limit: memoryBytes } }),
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
@@ -154,6 +155,20 @@ interface HostDevice {
   gid: number
 }
 
+/** A device file of the node as it stands in the container. Throws when there is none at its path. */
+function namedDevice({ hostPath, containerPath }: { hostPath: string; containerPath: string }): HostDevice {
+  const stats = statSync(hostPath, { throwIfNoEntry: false })
+  if (!stats?.isCharacterDevice() && !stats?.isBlockDevice()) throw new Error(`${hostPath} is not a device of the node`)
+  return deviceOf(containerPath, stats)
+}
+
+function deviceOf(path: string, { rdev, mode, uid, gid }: Stats): HostDevice {
+  // As glibc's makedev splits a device number.
+  const major = ((rdev >> 8) & 0xfff) | (Math.floor(rdev / 2 ** 32) & ~0xfff)
+  const minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00)
+  return { path, type: (mode & constants.S_IFMT) === constants.S_IFBLK ? 'b' : 'c', major, minor, fileMode: mode & 0o777, uid, gid }
+}
+
 /** The node's device files, which a privileged container gets. */
 function hostDevices(): HostDevice[] {
   const found: HostDevice[] = []
@@ -163,11 +178,7 @@ function hostDevices(): HostDevice[] {
       if (entry.isDirectory() && !['pts', 'shm', 'mqueue', 'fd'].includes(entry.name)) visit(path)
       if (!entry.isCharacterDevice() && !entry.isBlockDevice()) continue
       if (['/dev/console', '/dev/ptmx'].includes(path)) continue
-      const { rdev, mode, uid, gid } = statSync(path)
-      // As glibc's makedev splits a device number.
-      const major = ((rdev >> 8) & 0xfff) | (Math.floor(rdev / 2 ** 32) & ~0xfff)
-      const minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00)
-      found.push({ path, type: entry.isBlockDevice() ? 'b' : 'c', major, minor, fileMode: mode & 0o777, uid, gid })
+      found.push(deviceOf(path, statSync(path)))
     }
   }
   visit('/dev')

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFile
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { cgroupTrees } from '#shared/linux/cgroup.ts'
+import { cgroupDirectory, cgroupTrees, isCgroup2 } from '#shared/linux/cgroup.ts'
 import { listMounts } from '#shared/linux/mount.ts'
 import { probeRuntime } from '#node-agent/runtime/probe.ts'
 import { eventually, type Scenario } from '../../fixtures/in-node.ts'
@@ -123,6 +123,22 @@ export const scenario: Scenario = {
     assert.deepEqual([end.exitCode, end.oomKilled], [137, true])
   },
 
+  async 'root in a container does not lift its limits'() {
+    // Through a user and a cgroup namespace of its own, where it may mount the trees of control groups.
+    const lift = isCgroup2()
+      ? 'mount -t cgroup2 c /mnt; echo max >/mnt/memory.max; echo max >/mnt/pids.max'
+      : 'for c in memory pids; do mkdir -p /tmp/$c; mount -t cgroup -o $c c /tmp/$c; done; echo -1 >/tmp/memory/memory.limit_in_bytes; echo max >/tmp/pids/pids.max'
+    const grow = 'const a=[];for(;;){a.push(Buffer.alloc(8<<20,1));if(a.length>16){console.log("LIFTED");process.exit(0)}}'
+    await runtime.start(
+      containerSpec('lift', ['sh', '-c', `unshare -UrmC sh -c '${lift}'; echo $?; exec ${process.execPath} -e '${grow}'`], {
+        resources: { memoryBytes: 64 << 20 },
+        mounts: [{ destination: process.execPath, source: process.execPath, readOnly: true, propagation: 'private' }],
+      }),
+    )
+    const end = await runtime.wait(directoryOf('lift'), AbortSignal.timeout(20_000))
+    assert.deepEqual([outputOf('lift'), end.exitCode, end.oomKilled], ['0', 137, true])
+  },
+
   async 'signals and exit codes'() {
     await runtime.start(containerSpec('term', ['sh', '-c', 'trap "exit 9" TERM; echo up; while :; do sleep 0.05; done']))
     await eventually(() => assert.equal(outputOf('term'), 'up'))
@@ -233,6 +249,18 @@ export const scenario: Scenario = {
     assert.deepEqual(await seen(), given)
     await runtime.update!(directoryOf('resize'), { memoryBytes: 128 << 20, cpuQuotaMicros: -1 })
     assert.deepEqual(await seen(), { ...given, memoryBytes: 128 << 20, cpuQuotaMicros: -1 })
+    await runtime.update!(directoryOf('resize'), { cpuQuotaMicros: 10_000, memoryBytes: 48 << 20 })
+    const now = { ...given, memoryBytes: 48 << 20, cpuQuotaMicros: 10_000 }
+    assert.deepEqual(await seen(), now)
+    // Programs read their limit in their own group.
+    const [controller, file] = isCgroup2() ? ['', 'memory.max'] : ['memory', 'memory.limit_in_bytes']
+    const path = join(cgroupDirectory(controller!, '/').replace(/[/]$/, ''), file!)
+    assert.equal((await exec(runtime, 'resize', ['cat', path])).out.trim(), String(48 << 20))
+    // Version 1 gives no less memory than is in use: then nothing is changed.
+    if (!isCgroup2()) {
+      await assert.rejects(runtime.update!(directoryOf('resize'), { memoryBytes: 4096, pids: 7 }), /EBUSY/)
+      assert.deepEqual(await seen(), now)
+    }
     await runtime.remove(directoryOf('resize'))
   },
 

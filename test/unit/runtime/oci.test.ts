@@ -64,7 +64,7 @@ describe('config.json', () => {
     expect(made.linux.namespaces).toEqual([{ type: 'mount' }, { type: 'uts' }, { type: 'ipc' }, { type: 'network', path: '/run/netns/p' }])
     expect(config({ pidNamespaceOf: 77 }).linux.namespaces).toContainEqual({ type: 'pid', path: '/proc/77/ns/pid' })
     expect(made.process.oomScoreAdj).toBe(0)
-    expect(made.linux.cgroupsPath).toBe('/c/n/burstable/pod1/x')
+    expect(made.linux.cgroupsPath).toBe('/c/n/burstable/pod1/x/container')
     expect(config({ oomScoreAdj: -997 }, { ...host, oomScoreFloor: undefined as never }).process.oomScoreAdj).toBe(-997)
   })
   test('sysctls of the network belong to the pod, not the container', () => {
