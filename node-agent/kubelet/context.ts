@@ -13,6 +13,7 @@ import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
 import type { TypedContainer } from './pod/containers.ts'
 import type { PodDirectory } from './pod/directory.ts'
+import type { Kill } from './pod/kill.ts'
 import type { PodState } from './pod/state.ts'
 import type { ContainerProbes } from './probes/containerprobes.ts'
 import type { ObjectSources, PodSources } from './sources.ts'
@@ -42,6 +43,8 @@ export interface KubeletContext {
   node(): Node | undefined
   /** Pods that were admitted and have not ended: they hold the node's resources. */
   activePods(): Pod[]
+  /** Ends a pod; resolves when nothing of it runs any more. */
+  killPod(uid: string, kill: Kill): Promise<void>
 }
 
 /** A container on its way down. */

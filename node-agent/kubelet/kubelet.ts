@@ -19,7 +19,7 @@ export interface Kubelet {
 }
 
 /** Everything that is given before there are pods. */
-export type KubeletOptions = Omit<KubeletContext, 'activePods'>
+export type KubeletOptions = Omit<KubeletContext, 'activePods' | 'killPod'>
 
 /** Since the last pod was worked on, and since the start, when the node has better things to do. */
 const idleMs = 200
@@ -37,6 +37,7 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
       [...workers.values()]
         .filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase))
         .map(w => w.pod),
+    killPod: async (uid, kill) => await workers.get(uid)?.kill(kill),
   }
   function workerFor(pod: Pod): PodWorker {
     const uid = uidOf(pod)

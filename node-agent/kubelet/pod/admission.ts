@@ -6,42 +6,53 @@ import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts
 import { conflicts, portsOn } from '#shared/scheduling/hostports.ts'
 import { matchesNode } from '#shared/scheduling/nodeaffinity.ts'
 import { tolerates } from '#shared/scheduling/taints.ts'
+import { isCritical } from './critical.ts'
 
 export interface Rejection {
   reason: string
   message: string
+  /** Set when nothing but resources are in the way, which a critical pod may take from others. */
+  lacks?: Lack[]
 }
 
 /** Only NoExecute taints keep a pod from a node it is bound to. */
 const toleratesNode = (pod: Pod, node: Node): boolean =>
   (node.spec.taints ?? []).every(taint => taint.effect !== 'NoExecute' || tolerates(pod.spec.tolerations, taint))
 
-function insufficient(pod: Pod, node: Node, others: readonly Pod[]): Rejection | undefined {
-  const allocatable = node.status?.allocatable ?? {}
-  const podLimit = quantityValue(allocatable['pods'] ?? '0')
-  const lacks = (resource: string, requested: number, used: number, capacity: number): Rejection => ({
-    reason: `OutOf${resource}`,
-    message: `Node didn't have enough resource: ${resource}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
-  })
-  if (others.length + 1 > podLimit) return lacks('pods', 1, others.length, podLimit)
-  const used = others.map(p => podRequests(p.spec))
-  for (const [resource, quantity] of Object.entries(podRequests(pod.spec))) {
-    const amount = (q: string | undefined): number => (q === undefined ? 0 : resource === 'cpu' ? quantityMilliValue(q) : quantityValue(q))
-    const [requested, capacity] = [amount(quantity), amount(allocatable[resource])]
-    const taken = used.reduce((sum, list) => sum + amount(list[resource]), 0)
-    if (requested > 0 && taken + requested > capacity) return lacks(resource, requested, taken, capacity)
-  }
-  return undefined
+/** Milli-CPUs of `cpu`, whole units of the rest. */
+export const resourceAmount = (resource: string, quantity: string | undefined): number =>
+  quantity === undefined ? 0 : resource === 'cpu' ? quantityMilliValue(quantity) : quantityValue(quantity)
+
+/** A resource of which the node has too little left. */
+export interface Lack {
+  resource: string
+  requested: number
+  used: number
+  capacity: number
 }
 
-/** Pods without which a cluster does not work: upstream's system priorities begin here. */
-const systemPriority = 2_000_000_000
+/** What a pod lacks on a node whose resources `others` hold. */
+export function lacks(pod: Pod, node: Node, others: readonly Pod[]): Lack[] {
+  const allocatable = node.status?.allocatable ?? {}
+  const out: Lack[] = []
+  const podLimit = quantityValue(allocatable['pods'] ?? '0')
+  if (others.length + 1 > podLimit) out.push({ resource: 'pods', requested: 1, used: others.length, capacity: podLimit })
+  const used = others.map(p => podRequests(p.spec))
+  for (const [resource, quantity] of Object.entries(podRequests(pod.spec))) {
+    const [requested, capacity] = [resourceAmount(resource, quantity), resourceAmount(resource, allocatable[resource])]
+    const taken = used.reduce((sum, list) => sum + resourceAmount(resource, list[resource]), 0)
+    if (requested > 0 && taken + requested > capacity) out.push({ resource, requested, used: taken, capacity })
+  }
+  return out
+}
+
+export const lackText = ({ resource, requested, used, capacity }: Lack): string =>
+  `Node didn't have enough resource: ${resource}, requested: ${requested}, used: ${used}, capacity: ${capacity}`
+
 /** A node whose disk is full takes on nothing more, whoever tolerates its taint: it could not even write down what it runs. */
 function underPressure(pod: Pod, node: Node): Rejection | undefined {
   const pressure = node.status?.conditions?.some(c => c.type === 'DiskPressure' && c.status === 'True')
-  return pressure && (pod.spec.priority ?? 0) < systemPriority
-    ? { reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' }
-    : undefined
+  return pressure && !isCritical(pod) ? { reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' } : undefined
 }
 
 /**
@@ -79,5 +90,7 @@ export function admit(pod: Pod, node: Node, others: readonly Pod[]): Rejection |
   const taken = others.flatMap(other => portsOn(node, other))
   if (portsOn(node, pod).some(p => taken.some(t => conflicts(p, t))))
     return { reason: 'NodePorts', message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports" }
-  return insufficient(pod, node, others)
+  const missing = lacks(pod, node, others)
+  const first = missing[0]
+  return first && { reason: `OutOf${first.resource}`, message: lackText(first), lacks: missing }
 }

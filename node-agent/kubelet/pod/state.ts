@@ -1,8 +1,10 @@
 /** What the kubelet remembers of a pod across its own restarts: one small JSON file, replaced atomically at every change. */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Delay } from '../container/backoff.ts'
 import type { PodDirectory } from './directory.ts'
+import { readDurable, writeDurable } from './durable.ts'
+import type { Kill } from './kill.ts'
 
 /** One run of a container. Times are ISO 8601 with milliseconds. */
 export interface Attempt {
@@ -52,30 +54,17 @@ export interface PodState {
   /** Passed admission on this node; never asked again. */
   admitted?: boolean
   /** Why the kubelet ended the pod itself. */
-  ended?: { reason: string; message: string }
+  ended?: Kill
 }
 
 export const newState = (now: Date): PodState => ({ containers: {}, startTime: now.toISOString() })
 
-const readJson = <T>(path: string): T | undefined => {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as T
-  } catch {
-    // Absent, or torn by a power loss: the rename never leaves half a file otherwise.
-    return undefined
-  }
-}
-function writeJson(path: string, value: unknown): void {
-  writeFileSync(`${path}.new`, JSON.stringify(value), { mode: 0o600 })
-  renameSync(`${path}.new`, path)
-}
-
-export const readState = (d: PodDirectory): PodState | undefined => readJson<PodState>(d.state)
-export const readPod = (d: PodDirectory): Pod | undefined => readJson<Pod>(d.pod)
+export const readState = (d: PodDirectory): PodState | undefined => readDurable<PodState>(d.state)
+export const readPod = (d: PodDirectory): Pod | undefined => readDurable<Pod>(d.pod)
 export function writeState(d: PodDirectory, state: PodState): void {
-  writeJson(d.state, state)
+  writeDurable(d.state, state)
 }
 export function writePod(d: PodDirectory, pod: Pod): void {
   mkdirSync(d.root, { recursive: true, mode: 0o750 })
-  writeJson(d.pod, pod)
+  writeDurable(d.pod, pod)
 }

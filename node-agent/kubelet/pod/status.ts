@@ -61,7 +61,10 @@ export function generateStatus(pod: Pod, previous: PodStatus | undefined, { stat
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     phase,
     conditions: dated(
-      podConditions(pod, { phase, init, app, initialized, sandboxReady: state.sandbox !== undefined && !state.sandbox.lost }),
+      [
+        ...podConditions(pod, { phase, init, app, initialized, sandboxReady: state.sandbox !== undefined && !state.sandbox.lost }),
+        ...(why?.condition ? [why.condition] : []),
+      ],
       pod,
       previous,
       now,

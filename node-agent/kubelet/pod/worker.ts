@@ -6,11 +6,14 @@ import type { KubeletContext, LiveContainer, PodContext } from '../context.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { podVolumes } from '../volumes/podvolumes.ts'
 import { adoptPod } from './adopt.ts'
-import { admit } from './admission.ts'
+import { admit, type Lack, type Rejection } from './admission.ts'
 import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
+import { isCritical } from './critical.ts'
 import { podDirectory, type PodDirectory } from './directory.ts'
+import { disruptionTarget, type Kill } from './kill.ts'
 import { rememberFromStatus } from './lost.ts'
 import { isTerminal } from './phase.ts'
+import { podsToPreempt, preemptionMessage } from './preemption.ts'
 import { newState, readState, writePod, writeState, type PodState } from './state.ts'
 import { generateStatus } from './status.ts'
 import { syncPod } from './sync.ts'
@@ -27,6 +30,9 @@ const soonMs = 500
 const deletedGrace = (pod: Pod): number =>
   Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
 
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise(resolve => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })))
+
 export class PodWorker implements PodContext {
   readonly kubelet: KubeletContext
   readonly directory: PodDirectory
@@ -38,6 +44,7 @@ export class PodWorker implements PodContext {
   readonly #live = new Map<string, LiveContainer>()
   readonly #ending = new AbortController()
   readonly #released = new AbortController()
+  readonly #stopped = Promise.withResolvers<void>()
   readonly #retry = backoff(500, 60_000)
   readonly #saveRetry = backoff(1_000, 60_000)
   readonly #sandbox = { sandbox: false }
@@ -161,6 +168,21 @@ export class PodWorker implements PodContext {
   #end(): void {
     if (this.#stage === 'running' || this.#stage === 'new') this.#ending.abort()
   }
+  /**
+   * Ends the pod for a reason of the kubelet's, which survives a restart of it. Of several reasons the first stays, and the shortest grace
+   * counts. Resolves when nothing of the pod runs any more.
+   */
+  kill(kill: Kill): Promise<void> {
+    if (this.#stage === 'released' || this.#stage === 'removed') return Promise.resolve()
+    const { ended } = this.state
+    if (!ended) this.state.ended = kill
+    else if (kill.graceSeconds !== undefined) ended.graceSeconds = Math.min(ended.graceSeconds ?? Infinity, kill.graceSeconds)
+    this.log.info({ reason: kill.reason, why: kill.message, graceSeconds: kill.graceSeconds }, 'ending the pod')
+    this.save()
+    this.#end()
+    this.kick()
+    return this.#stopped.promise
+  }
   /** The kubelet stops: containers go on. */
   close(): void {
     this.#released.abort()
@@ -213,8 +235,7 @@ export class PodWorker implements PodContext {
   async #step(): Promise<void> {
     if (this.#unsaved) this.save()
     if (this.#stage === 'new') await this.#begin()
-    const deleting = this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
-    if (this.#stage === 'running' && deleting) this.#stage = 'terminating'
+    if (this.#stage === 'running' && (this.#deleting() || this.state.ended)) this.#stage = 'terminating'
     if (this.#stage === 'running') {
       const result = await syncPod(this, this.#sandbox)
       if (result === 'over') {
@@ -224,7 +245,10 @@ export class PodWorker implements PodContext {
       this.publish()
     }
     if (this.#stage === 'terminating') await this.#terminate()
-    if (this.#stage === 'released' && (this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi)) await this.#remove()
+    if (this.#stage === 'released' && this.#deleting()) await this.#remove()
+  }
+  #deleting(): boolean {
+    return this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
   }
 
   /** The first step: a pod that is known is picked up, a new one is admitted. */
@@ -237,8 +261,8 @@ export class PodWorker implements PodContext {
     if (this.#known) await adoptPod(this)
     else rememberFromStatus(this.#pod, this.state, new Date())
     const over = isTerminal(this.#pod.status?.phase) || this.state.ended !== undefined
-    if (!over && !this.state.admitted && !this.#pod.metadata.deletionTimestamp && this.#inApi) this.#admit()
-    if (!this.#known && this.state.admitted && !this.#pod.metadata.deletionTimestamp && this.#inApi) this.#makeDirectory()
+    if (!over && !this.state.admitted && !this.#deleting()) await this.#admit()
+    if (!this.#known && this.state.admitted && !this.#deleting()) this.#makeDirectory()
     this.#stage = over || this.state.ended ? 'terminating' : 'running'
     if (this.#stage === 'terminating') this.#ending.abort()
     // Of a pod that is new, nothing is worth remembering before it has a sandbox.
@@ -253,15 +277,11 @@ export class PodWorker implements PodContext {
       throw e
     }
   }
-  #admit(): void {
+  async #admit(): Promise<void> {
+    const others = this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod))
     const node = this.kubelet.node()
-    const rejection =
-      node &&
-      admit(
-        this.#pod,
-        node,
-        this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod)),
-      )
+    let rejection = node && admit(this.#pod, node, others)
+    if (rejection?.lacks && isCritical(this.#pod)) rejection = await this.#preempt(others, rejection.lacks)
     if (!rejection) {
       this.state.admitted = true
       const { runtime, network } = this.kubelet
@@ -272,21 +292,45 @@ export class PodWorker implements PodContext {
     this.event('Warning', rejection.reason, rejection.message)
     this.state.ended = { reason: rejection.reason, message: `Pod was rejected: ${rejection.message}` }
   }
+  /** Ends pods that are in this one's way, and waits for that; what they leave is this one's already. */
+  async #preempt(others: readonly Pod[], missing: readonly Lack[]): Promise<Rejection | undefined> {
+    let victims: Pod[]
+    try {
+      victims = podsToPreempt(
+        this.#pod,
+        others,
+        missing.map(l => ({ resource: l.resource, quantity: l.requested + l.used - l.capacity })),
+      )
+    } catch (e) {
+      const why = `preemption: error finding a set of pods to preempt: ${(e as Error).message}`
+      const message = `Unexpected error while attempting to recover from admission failure: ${why}`
+      return { reason: 'UnexpectedAdmissionError', message }
+    }
+    this.state.admitted = true
+    const condition = disruptionTarget('Pod was preempted by Kubelet to accommodate a critical pod.')
+    const ends = victims.map(victim => {
+      this.kubelet.recorder.event(victim, 'Warning', 'Preempting', preemptionMessage)
+      return this.kubelet.killPod(uidOf(victim), { reason: 'Preempting', message: preemptionMessage, condition })
+    })
+    await Promise.race([Promise.all(ends), aborted(this.ending)])
+    return undefined
+  }
 
   async #terminate(): Promise<void> {
-    const deleting = this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
-    const grace = deleting ? deletedGrace(this.#pod) : (this.#pod.spec.terminationGracePeriodSeconds ?? 30)
-    const stopped = stopPod(this, grace)
+    const own = this.#deleting() ? deletedGrace(this.#pod) : (this.#pod.spec.terminationGracePeriodSeconds ?? 30)
+    const stopped = stopPod(this, Math.min(own, Math.max(minimumGraceSeconds, this.state.ended?.graceSeconds ?? Infinity)))
     this.publish()
     if (!stopped) return
     await releasePod(this)
     this.#stage = 'released'
+    this.#stopped.resolve()
     this.save()
     this.publish()
   }
   async #remove(): Promise<void> {
     await removePod(this, this.#inApi)
     this.#stage = 'removed'
+    this.#stopped.resolve()
     this.close()
     this.log.info('pod removed')
     this.#onRemoved()

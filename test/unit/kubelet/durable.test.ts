@@ -1,0 +1,26 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { readDurable, writeDurable } from '#node-agent/kubelet/pod/durable.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'durable-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+const path = join(directory, 'state.json')
+
+test('the newest version is read at once, and gets its name when the disk has it', async () => {
+  for (let n = 1; n <= 20; n++) {
+    writeDurable(path, { n })
+    expect(readDurable(path)).toEqual({ n })
+  }
+  await expect.poll(() => existsSync(`${path}.new`)).toBe(false)
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual({ n: 20 })
+})
+
+test.each(['', '{"n": 2', '\0\0\0\0'])('a version that a power loss tore (%j) leaves the one before', torn => {
+  writeFileSync(path, '{"n":1}')
+  writeFileSync(`${path}.new`, torn)
+  expect(readDurable(path)).toEqual({ n: 1 })
+})
+
+test('what is nowhere whole is not there', () => expect(readDurable(join(directory, 'none'))).toBeUndefined())
