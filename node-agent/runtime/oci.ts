@@ -8,7 +8,7 @@ import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/li
 import { ensureCgroup, readCgroup } from '#shared/linux/cgroupresources.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
-import { availableCapabilities } from './oci/capabilities.ts'
+import { availableCapabilities, containerCapabilities } from './oci/capabilities.ts'
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
 import { updateContainerCgroup } from './oci/cgroups.ts'
 import { execInContainer } from './oci/exec.ts'
@@ -25,6 +25,7 @@ import {
   writeRecord,
   type RuntimeBinary,
 } from './oci/shim.ts'
+import { seccompProfile } from './oci/seccomp.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { unsupportedFields } from './oci/unsupported.ts'
 import { resolveUser } from './oci/users.ts'
@@ -106,14 +107,16 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       await Promise.all([run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
       await writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })
       const lower = [...(spec.image.layers ?? []), ...layers.lower]
-      const [overlay, passwd, group] = await Promise.all([
+      const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
+      const [overlay, passwd, group, seccomp] = await Promise.all([
         makeRoot(directory, lower),
         readFromLayers(lower, 'etc/passwd'),
         readFromLayers(lower, 'etc/group'),
+        seccompProfile(spec, capabilities, join(rootDir, 'seccomp')),
         ensureCgroup(cgroupPath(spec, host), spec.resources),
       ])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
-      await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, join(directory, 'root'), user, host)))
+      await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, join(directory, 'root'), user, host, seccomp)))
       const pid = await createUnderShim(binary, spec, overlay)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {

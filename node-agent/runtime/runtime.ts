@@ -26,8 +26,11 @@ export interface ContainerSpec {
   args: string[]
   env: string[]
   workingDir: string
-  /** Numeric, or names resolved in the container's /etc/passwd by the runtime; empty for the image's user. */
-  user: { uid?: number; gid?: number; supplementalGroups: number[] }
+  /**
+   * Numeric, or names resolved in the container's /etc/passwd by the runtime; empty for the image's user. By `Strict` the groups that the
+   * image's /etc/group gives the user do not count.
+   */
+  user: { uid?: number; gid?: number; supplementalGroups: number[]; supplementalGroupsPolicy?: 'Merge' | 'Strict' }
   hostname: string
   domainname?: string
   mounts: ContainerMount[]
@@ -46,6 +49,8 @@ export interface ContainerSpec {
   readOnlyRootFilesystem: boolean
   allowPrivilegeEscalation: boolean
   capabilities: { add: string[]; drop: string[] }
+  /** Which system calls it may make; absent: all. A profile of the node's is a path below `seccomp/` in its state directory. */
+  seccomp?: { type: 'RuntimeDefault' } | { type: 'Localhost'; profile: string }
   sysctls: Record<string, string>
   resources: ContainerResources
   /** Device files of the node that it may use beside the usual ones. */

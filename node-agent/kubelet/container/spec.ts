@@ -1,6 +1,7 @@
 /** Puts together what the runtime needs to start one container. */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container } from '#shared/api/core/podspec/container.ts'
+import type { SeccompProfile } from '#shared/api/core/podspec/securitycontext.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { ImageConfig } from '../../runtime/imageservice.ts'
 import type { ContainerMount, ContainerSpec } from '../../runtime/runtime.ts'
@@ -53,6 +54,13 @@ export function verifyNonRoot(pod: Pod, container: Container | EphemeralContaine
     throw new Error(`container has runAsNonRoot and image has non-numeric user (${image.user}), cannot verify user is non-root ${where}`)
 }
 
+function seccompOf(profile: SeccompProfile | undefined): Pick<ContainerSpec, 'seccomp'> {
+  if (profile === undefined || profile.type === 'Unconfined') return {}
+  return {
+    seccomp: profile.type === 'Localhost' ? { type: 'Localhost', profile: profile.localhostProfile ?? '' } : { type: 'RuntimeDefault' },
+  }
+}
+
 export function containerSpec(input: SpecInput): ContainerSpec {
   const { pod, container, image, env } = input
   const own = container.securityContext
@@ -76,6 +84,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
       supplementalGroups: [...(shared?.supplementalGroups ?? []), ...(shared?.fsGroup === undefined ? [] : [shared.fsGroup])],
+      ...(shared?.supplementalGroupsPolicy === 'Strict' ? { supplementalGroupsPolicy: 'Strict' as const } : {}),
     },
     hostname,
     ...(domain ? { domainname: domain } : {}),
@@ -91,6 +100,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     privileged: own?.privileged ?? false,
     readOnlyRootFilesystem: own?.readOnlyRootFilesystem ?? false,
     allowPrivilegeEscalation: own?.allowPrivilegeEscalation ?? true,
+    ...seccompOf(own?.seccompProfile ?? shared?.seccompProfile),
     capabilities: { add: own?.capabilities?.add ?? [], drop: own?.capabilities?.drop ?? [] },
     sysctls: Object.fromEntries((shared?.sysctls ?? []).map(s => [s.name, s.value])),
     resources: kernelResources(container.resources),

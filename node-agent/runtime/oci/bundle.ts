@@ -3,6 +3,7 @@ import { constants, readdirSync, statSync, type Stats } from 'node:fs'
 import type { ContainerMount, ContainerSpec } from '../runtime.ts'
 import { containerCapabilities } from './capabilities.ts'
 import { ownCgroup } from './cgroups.ts'
+import type { Seccomp } from './seccomp.ts'
 import type { ResolvedUser } from './users.ts'
 
 /** What the machine and the node give to every container. */
@@ -42,7 +43,7 @@ export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host,
   `${host.cgroupRoot}/${spec.cgroup}`
 
 /** Builds config.json; `rootfs` is the path of the mounted root. Throws for what cannot be (an unknown capability). */
-export function bundleConfig(spec: ContainerSpec, rootfs: string, user: ResolvedUser, host: Host): object {
+export function bundleConfig(spec: ContainerSpec, rootfs: string, user: ResolvedUser, host: Host, seccomp?: Seccomp): object {
   const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
   const env = spec.env.some(e => e.startsWith('PATH=')) ? spec.env : [DEFAULT_PATH, ...spec.env]
   const shared = spec.mounts.some(m => m.propagation === 'rshared')
@@ -75,6 +76,7 @@ export function bundleConfig(spec: ContainerSpec, rootfs: string, user: Resolved
       cgroupsPath: ownCgroup(cgroupPath(spec, host)),
       resources: resources(spec, host),
       ...(spec.privileged ? { devices: hostDevices() } : spec.devices ? { devices: spec.devices.map(namedDevice) } : {}),
+      ...(seccomp ? { seccomp } : {}),
       sysctl: sysctls(spec),
       rootfsPropagation: shared ? 'rshared' : 'rslave',
       maskedPaths: spec.privileged ? [] : MASKED,

@@ -1,4 +1,5 @@
 /** Who a container's process runs as: numbers, or names looked up in the files of its image. */
+import type { ContainerSpec } from '../runtime.ts'
 
 export interface ResolvedUser {
   uid: number
@@ -8,15 +9,10 @@ export interface ResolvedUser {
 
 /**
  * Resolves a security context over an image's `user` (`name`, `uid`, `name:group`, `uid:gid`, or empty for root) with the text of
- * /etc/passwd and /etc/group. A user's groups in /etc/group are kept (supplementalGroupsPolicy Merge). Throws, in the runtime's words, for
+ * /etc/passwd and /etc/group. A user's groups in /etc/group are kept unless supplementalGroupsPolicy is Strict. Throws, in the runtime's words, for
  * a name that is not there.
  */
-export function resolveUser(
-  wanted: { uid?: number; gid?: number; supplementalGroups: number[] },
-  imageUser: string,
-  passwd: string,
-  group: string,
-): ResolvedUser {
+export function resolveUser(wanted: ContainerSpec['user'], imageUser: string, passwd: string, group: string): ResolvedUser {
   const users = records(passwd)
   const groups = records(group)
   const [userPart = '', groupPart = ''] = wanted.uid === undefined ? imageUser.split(':') : [String(wanted.uid)]
@@ -28,7 +24,10 @@ export function resolveUser(
     throw new Error(`unable to find group ${groupPart}: no matching entries in group file`)
   const uid = Number(user?.[2] ?? (userPart === '' ? '0' : userPart))
   const gid = wanted.gid ?? Number(namedGroup?.[2] ?? (groupPart !== '' ? groupPart : (user?.[3] ?? '0')))
-  const memberOf = user === undefined ? [] : groups.filter(g => (g[3] ?? '').split(',').includes(user[0] ?? '')).map(g => Number(g[2]))
+  const memberOf =
+    user === undefined || wanted.supplementalGroupsPolicy === 'Strict'
+      ? []
+      : groups.filter(g => (g[3] ?? '').split(',').includes(user[0] ?? '')).map(g => Number(g[2]))
   return { uid, gid, additionalGids: [...new Set([...memberOf, ...wanted.supplementalGroups])].filter(g => g !== gid) }
 }
 

@@ -139,6 +139,51 @@ export const scenario: Scenario = {
     assert.deepEqual([outputOf('lift'), end.exitCode, end.oomKilled], ['0', 137, true])
   },
 
+  async 'seccomp: RuntimeDefault, profiles of the node, none'() {
+    // keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0), which no capability allows
+    const keyctl = { x64: 250, arm64: 219 }[process.arch as string] ?? 0
+    const script = `grep Seccomp: /proc/self/status; unshare -U true && echo USER; unshare -m true && echo MOUNTS; mount -t tmpfs t /mnt && echo MOUNT
+      perl -e 'print syscall(${keyctl}, 0, -3, 0) < 0 ? "keyctl $!\\n" : "KEYCTL\\n"'; perl -e 'syscall(435, 0, 0); print "clone3 $!\\n"'
+      perl -MSocket -e 'socket(S, 40, SOCK_STREAM, 0) or print "vsock $!\\n"; socket(S, AF_INET, SOCK_STREAM, 0) and print "inet\\n"'
+      mkdir /tmp/made && echo made; chroot / true && echo chrooted; perl -e 'print "forked\\n" if !fork; wait'`
+    const more = { capabilities: { add: ['SYS_ADMIN'], drop: [] } }
+    await run('seccomp', ['sh', '-c', script], { seccomp: { type: 'RuntimeDefault' } })
+    assert.match(outputOf('seccomp'), /Seccomp:\s+2\n/)
+    assert.doesNotMatch(outputOf('seccomp'), /USER|MOUNT|KEYCTL/)
+    for (const line of [
+      'keyctl Operation not permitted',
+      'clone3 Function not implemented',
+      'vsock Operation not permitted',
+      'inet',
+      'made',
+      'chrooted',
+      'forked',
+    ])
+      assert.match(outputOf('seccomp'), new RegExp(`^${line}$`, 'm'))
+    await run('seccomp-admin', ['sh', '-c', script], { seccomp: { type: 'RuntimeDefault' }, ...more })
+    assert.match(outputOf('seccomp-admin'), /USER[^]*MOUNTS[^]*MOUNT\n[^]*keyctl Operation not permitted/)
+    await run('seccomp-none', ['sh', '-c', script])
+    assert.match(outputOf('seccomp-none'), /Seccomp:\s+0\nUSER[^]*KEYCTL\n[^]*made/)
+    await run('seccomp-privileged', ['sh', '-c', script], { seccomp: { type: 'RuntimeDefault' }, privileged: true })
+    assert.match(outputOf('seccomp-privileged'), /Seccomp:\s+0\n/)
+
+    const profiles = join(node.directory, 'node/seccomp')
+    mkdirSync(join(profiles, 'own'), { recursive: true })
+    const noMkdir = { defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 28 }] }
+    writeFileSync(join(profiles, 'own/nomkdir.json'), JSON.stringify(noMkdir))
+    writeFileSync(join(profiles, 'broken.json'), '{"syscalls": 1}')
+    await run('seccomp-local', ['mkdir', '/x'], { seccomp: { type: 'Localhost', profile: 'own/nomkdir.json' } })
+    assert.match(outputOf('seccomp-local'), /No space left on device/)
+    for (const [profile, why] of [
+      ['none.json', 'no such file or directory'],
+      ['broken.json', 'defaultAction: .*; syscalls: .*'],
+      ['../layers/x', 'it must be a path .*'],
+    ])
+      await assert.rejects(run('seccomp-bad', ['true'], { seccomp: { type: 'Localhost', profile: profile! } }), {
+        message: new RegExp(`^cannot load seccomp profile "${profile}": ${why}$`),
+      })
+  },
+
   async 'signals and exit codes'() {
     await runtime.start(containerSpec('term', ['sh', '-c', 'trap "exit 9" TERM; echo up; while :; do sleep 0.05; done']))
     await eventually(() => assert.equal(outputOf('term'), 'up'))

@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import type { Pod } from '#shared/api/core/pod.ts'
 import { bundleConfig } from '#node-agent/runtime/oci/bundle.ts'
 import { containerCapabilities } from '#node-agent/runtime/oci/capabilities.ts'
+import { defaultProfile } from '#node-agent/runtime/oci/seccomp.ts'
+import { unsupportedFields } from '#node-agent/runtime/oci/unsupported.ts'
 import { resolveUser } from '#node-agent/runtime/oci/users.ts'
 import { containerSpec } from '../../integration/runtime/containers.ts'
 
@@ -16,6 +19,7 @@ describe('users', () => {
     [none, '1234', { uid: 1234, gid: 0, additionalGids: [] }],
     [none, '1234:77', { uid: 1234, gid: 77, additionalGids: [] }],
     [{ uid: 33, supplementalGroups: [9, 34] }, 'root', { uid: 33, gid: 34, additionalGids: [50, 9] }],
+    [{ supplementalGroups: [9], supplementalGroupsPolicy: 'Strict' as const }, 'www', { uid: 33, gid: 34, additionalGids: [9] }],
     [{ uid: 7, gid: 8, supplementalGroups: [8, 9] }, 'root', { uid: 7, gid: 8, additionalGids: [9] }],
   ])('%j over image user %j', (wanted, image, expected) => expect(resolveUser(wanted, image, passwd, group)).toEqual(expected))
   test('a name that is not there', () => {
@@ -73,4 +77,35 @@ describe('config.json', () => {
       'kernel.domainname': 'd',
     })
   })
+})
+
+describe('seccomp', () => {
+  const rule = (name: string, capabilities: string[], arch: string) =>
+    defaultProfile(capabilities, arch).syscalls?.filter(s => s.names.includes(name))
+  test('depends on capabilities and architecture', () => {
+    expect(rule('mount', [], 'x64')).toEqual([])
+    expect(rule('mount', ['CAP_SYS_ADMIN'], 'x64')).toHaveLength(1)
+    expect(rule('arch_prctl', [], 'arm64')).toEqual([])
+    expect(rule('clone', [], 's390x')?.[0]?.args).toMatchObject([{ index: 1 }])
+    expect(rule('clone', ['CAP_SYS_ADMIN'], 's390x')?.[0]?.args).toBeUndefined()
+    expect(rule('clone3', [], 'arm64')).toMatchObject([{ action: 'SCMP_ACT_ERRNO', errnoRet: 38 }])
+    expect(rule('io_uring_setup', ['CAP_SYS_ADMIN'], 'x64')).toEqual([])
+    expect(defaultProfile([], 'arm64').architectures).toEqual(['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'])
+  })
+})
+
+test('what a pod asks for in vain', () => {
+  const container = { name: 'c', image: 'i', securityContext: { procMount: 'Unmasked', appArmorProfile: { type: 'RuntimeDefault' } } }
+  const spec = {
+    hostUsers: false,
+    securityContext: { seLinuxOptions: { level: 's0' }, appArmorProfile: { type: 'Unconfined' } },
+    containers: [container, { name: 'd', image: 'i', volumeDevices: [{ name: 'v', devicePath: '/dev/x' }] }],
+  }
+  expect(unsupportedFields({ spec } as unknown as Pod)).toEqual([
+    'hostUsers (users of its containers are those of the node)',
+    'seLinuxOptions',
+    'appArmorProfile of container c',
+    'procMount of container c',
+    'volumeDevices of container d',
+  ])
 })
