@@ -1,9 +1,8 @@
 /** Label and field selectors of a request as one predicate, with what the registry can look up by itself. */
-import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { matchesFields, parseFieldSelector } from '#shared/machinery/fieldselector.ts'
 import { matchesLabels, parseLabelSelector } from '#shared/machinery/labels.ts'
 import { badRequest } from '#shared/machinery/status.ts'
-import type { Stored } from '../registry/registry.ts'
+import type { IndexedValue, Stored } from '../registry/registry.ts'
 import type { Endpoint } from './endpoint.ts'
 
 export interface Selection {
@@ -12,7 +11,7 @@ export interface Selection {
   /** Set when only objects of this name are selected. */
   readonly name?: string
   /** Set when only objects with this value in an indexed field are. */
-  readonly index?: { path: string; value: string }
+  readonly index?: IndexedValue
 }
 
 const everything: Selection = {}
@@ -37,10 +36,13 @@ export function selectionOf(endpoint: Endpoint, labelSelector: string, fieldSele
   const indexed = fields.find(f => f.operator === '=' && endpoint.resource.indexed?.includes(f.field))
   const matches = (stored: Stored): boolean => {
     if (wanted && stored.name !== wanted.value) return false
-    const object: KubeObject = stored.object
-    if (labels.length > 0 && !matchesLabels(labels, object.metadata.labels)) return false
+    if (labels.length > 0 && !matchesLabels(labels, stored.labels)) return false
     const valueOf = (field: string): string =>
-      field === 'metadata.name' ? stored.name : field === 'metadata.namespace' ? stored.namespace : own[field]!(object)
+      field === 'metadata.name'
+        ? stored.name
+        : field === 'metadata.namespace'
+          ? stored.namespace
+          : (stored.indexed?.[field] ?? own[field]!(stored.object))
     return fields.length === 0 || matchesFields(fields, valueOf)
   }
   return {

@@ -7,7 +7,7 @@ import { normalize } from '#shared/machinery/encode.ts'
 import { StatusError, modified } from '#shared/machinery/status.ts'
 import type { Admission } from '../admission/admission.ts'
 import { WriteConflict, type Registry, type Stored } from '../registry/registry.ts'
-import { encode, newStored } from '../registry/stored.ts'
+import { encode, newStored, unversioned } from '../registry/stored.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { Hooks } from './hooks.ts'
 
@@ -42,9 +42,7 @@ export const hooksOf = (store: Store, endpoint: Endpoint): Hooks | undefined =>
 export function unstored(endpoint: Endpoint, namespace: string, object: KubeObject, version: number): Stored {
   normalize(endpoint.resource.schema, object)
   const name = object.metadata.name ?? ''
-  return version > 0
-    ? newStored(namespace, name, version, encode(object), object)
-    : { namespace, name, version, json: encode(object), object }
+  return version > 0 ? newStored(namespace, name, version, encode(object), object) : unversioned(namespace, name, object)
 }
 
 /** More rounds than this is no contention but a mistake. */

@@ -4,8 +4,9 @@
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { StreamMessage } from './follow.ts'
-import { byKey, getFrom, listOf, newLists, removeFrom, setIn, type Lists } from './lists.ts'
-import { VersionExpired, type RegistryEvent, type Stored, type Table } from './registry.ts'
+import { forget, historyLimits, indexAfter, newHistory, remember, type History, type HistoryLimits } from './history.ts'
+import { byKey, getFrom, listIndexed, listOf, newLists, removeFrom, setIn, type Lists } from './lists.ts'
+import { VersionExpired, type IndexedFields, type IndexedValue, type RegistryEvent, type Stored, type Table } from './registry.ts'
 import { newStored, restamped } from './stored.ts'
 import { keyOf, replacesOf, type Key } from './stream.ts'
 
@@ -13,29 +14,36 @@ export interface TableCache {
   readonly group: string
   readonly plural: string
   readonly lists: Lists
-  /** Oldest first. Trimmed when it is twice too long. */
-  history: RegistryEvent[]
-  /** Events up to this version may be missing from `history`. */
-  floor: number
+  readonly indexed: IndexedFields | undefined
+  readonly history: History
 }
 
 export interface Cache {
   /** The newest version applied. */
   version: number
+  /** When the store took that, ms since 1970. */
+  time: number
   readonly tables: Map<string, TableCache>
   /** Subjects whose newest message is a tombstone, with its sequence: a creation replaces that. */
   readonly tombstones: Map<string, number>
   /** Versions up to this may be missing from the stream: what tables start with as their floor. */
   floor: number
-  readonly historyLength: number
+  readonly limits: HistoryLimits
+  /** What all histories hold. */
+  historyBytes: number
+  readonly fieldsOf: (table: string) => IndexedFields | undefined
 }
 
-export const newCache = (historyLength: number): Cache => ({
+/** `fieldsOf` says by which fields the objects of a table are indexed. */
+export const newCache = (limits: Partial<HistoryLimits> = {}, fieldsOf: Cache['fieldsOf'] = () => undefined): Cache => ({
   version: 0,
+  time: 0,
   tables: new Map(),
   tombstones: new Map(),
   floor: 0,
-  historyLength,
+  limits: { ...historyLimits, ...limits },
+  historyBytes: 0,
+  fieldsOf,
 })
 
 export const tableKey = (table: Table): string => `${table.group}/${table.plural}`
@@ -43,8 +51,11 @@ export const tableKey = (table: Table): string => `${table.group}/${table.plural
 export function tableOf(cache: Cache, table: Table): TableCache {
   const key = tableKey(table)
   let found = cache.tables.get(key)
-  if (!found)
-    cache.tables.set(key, (found = { group: table.group, plural: table.plural, lists: newLists(), history: [], floor: cache.floor }))
+  if (!found) {
+    const { group, plural } = table
+    found = { group, plural, lists: newLists(), indexed: cache.fieldsOf(key), history: newHistory(cache.floor) }
+    cache.tables.set(key, found)
+  }
   return found
 }
 
@@ -69,55 +80,54 @@ export interface Applied {
 export function apply(cache: Cache, m: StreamMessage, own?: KubeObject): Applied | undefined {
   if (m.seq !== cache.version + 1) cache.floor = m.seq - 1
   cache.version = m.seq
+  cache.time = m.time
   const key = keyOf(m.subject)
   if (!key) return undefined
   const table = tableOf(cache, key)
   const before = getFrom(table.lists, key.namespace, key.name)
   const replaced = before?.version ?? cache.tombstones.get(m.subject) ?? 0
-  if (replacesOf(m.headers) !== (before?.version ?? 0)) table.floor = m.seq
+  if (replacesOf(m.headers) !== (before?.version ?? 0)) table.history.floor = m.seq
   const event = m.data.length === 0 ? buried(cache, table, key, m) : stored(cache, table, key, m, own)
-  if (event) remember(cache, table, event)
+  if (event) keep(cache, table, event)
   return { key, table, event, replaced }
 }
 
 function stored(cache: Cache, table: TableCache, key: Key, m: StreamMessage, own: KubeObject | undefined): RegistryEvent {
-  const now = newStored(key.namespace, key.name, m.seq, m.data, own)
+  const now = newStored(key.namespace, key.name, m.seq, m.data, own, table.indexed)
+  const { seq: version, time } = m
   cache.tombstones.delete(m.subject)
   const previous = setIn(table.lists, now)
-  return previous ? { type: 'MODIFIED', stored: now, previous, version: m.seq } : { type: 'ADDED', stored: now, version: m.seq }
+  return previous ? { type: 'MODIFIED', stored: now, previous, version, time } : { type: 'ADDED', stored: now, version, time }
 }
 
 function buried(cache: Cache, table: TableCache, key: Key, m: StreamMessage): RegistryEvent | undefined {
-  cache.tombstones.set(m.subject, m.seq)
+  const { seq: version, time } = m
+  cache.tombstones.set(m.subject, version)
   const previous = removeFrom(table.lists, key.namespace, key.name)
-  return previous && { type: 'DELETED', stored: restamped(previous, m.seq), previous, version: m.seq }
+  return previous && { type: 'DELETED', stored: restamped(previous, version), previous, version, time }
 }
 
-function remember(cache: Cache, table: TableCache, event: RegistryEvent): void {
-  const { history } = table
-  history.push(event)
-  if (history.length < 2 * cache.historyLength) return
-  const dropped = history.length - cache.historyLength
-  table.floor = Math.max(table.floor, history[dropped - 1]!.version)
-  table.history = history.slice(dropped)
+function keep(cache: Cache, { history }: TableCache, event: RegistryEvent): void {
+  cache.historyBytes += remember(history, event, cache.limits)
+  if (cache.historyBytes <= cache.limits.totalBytes) return
+  const largest = [...cache.tables.values()].reduce((a, b) => (b.history.bytes > a.history.bytes ? b : a)).history
+  cache.historyBytes -= forget(largest, { ...cache.limits, bytes: largest.bytes / 2 }, event.time)
+}
+
+/** Drops from all histories what is too old by now. A cluster in which nothing is written keeps what it has. */
+export function ageHistories(cache: Cache): void {
+  for (const { history } of cache.tables.values()) cache.historyBytes -= forget(history, cache.limits, cache.time)
 }
 
 /** The version after which all events of a table are known. */
-export const oldestOf = (cache: Cache, table: Table): number => Math.max(cache.floor, cache.tables.get(tableKey(table))?.floor ?? 0)
+export const oldestOf = (cache: Cache, table: Table): number => Math.max(cache.floor, cache.tables.get(tableKey(table))?.history.floor ?? 0)
 
 /** The events of a table after a version, oldest first. Throws VersionExpired. */
 export function eventsAfter(cache: Cache, table: Table, version: number): readonly RegistryEvent[] {
   const oldest = oldestOf(cache, table)
   if (version < oldest) throw new VersionExpired(version, oldest)
-  const history = cache.tables.get(tableKey(table))?.history ?? []
-  let low = 0
-  let high = history.length
-  while (low < high) {
-    const mid = (low + high) >> 1
-    if (history[mid]!.version <= version) low = mid + 1
-    else high = mid
-  }
-  return low === history.length ? [] : history.slice(low)
+  const history = cache.tables.get(tableKey(table))?.history
+  return history ? history.events.slice(indexAfter(history, version)) : []
 }
 
 /** The list as it was: today's with the events since undone, newest first. */
@@ -133,7 +143,9 @@ export function listCachedAt(cache: Cache, version: number, table: Table, namesp
   return restored.length === 0 ? kept : [...kept, ...restored].sort(byKey)
 }
 
-export const listCached = (cache: Cache, table: Table, namespace?: string): readonly Stored[] => {
+/** The objects of a table now, sorted; of one namespace when it is given, with a value of an indexed field when that is. */
+export function listCached(cache: Cache, table: Table, namespace?: string, index?: IndexedValue): readonly Stored[] {
   const found = cache.tables.get(tableKey(table))
-  return found ? listOf(found.lists, namespace) : []
+  if (!found) return []
+  return index && found.indexed?.[index.path] ? listIndexed(found.lists, index, namespace) : listOf(found.lists, namespace)
 }

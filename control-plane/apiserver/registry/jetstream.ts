@@ -2,15 +2,28 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
-import { apply, eventsAfter, getCached, listCached, listCachedAt, newCache, tableKey, type Cache } from './cache.ts'
+import { ageHistories, apply, getCached, listCached, listCachedAt, newCache, tableKey, type Cache } from './cache.ts'
 import { Compactor, tombstonesCanGo } from './compactor.ts'
 import { Expiry } from './expiry.ts'
 import { followStream, type Following, type StreamMessage } from './follow.ts'
 import { Newest, Reached } from './freshness.ts'
-import type { Registry, RegistryEvent, Stored, Table, Watcher, WatchOptions } from './registry.ts'
+import type { HistoryLimits } from './history.ts'
+import { pushEvents } from './pushed.ts'
+import type {
+  Cursor,
+  CursorOwner,
+  IndexedFields,
+  IndexedValue,
+  Registry,
+  RegistryEvent,
+  Stored,
+  Table,
+  Watcher,
+  WatchOptions,
+} from './registry.ts'
 import { encode, release } from './stored.ts'
 import { createStream, streamState, subjectOf, writeIdOf } from './stream.ts'
-import { Watches, type IndexedFields } from './watches.ts'
+import { Watches } from './watches.ts'
 import { Writer, type WriterView } from './write.ts'
 
 /** What the registry must know of a resource beyond its name. */
@@ -26,7 +39,7 @@ export interface RegistryOptions {
   connection: BusConnection
   tables?: readonly TableOptions[]
   log?: Logger
-  /** Events kept per table, at least; default 10,000. */
+  /** Events kept per table; default 10,000. They are bounded in bytes and age too, see history.ts. */
   history?: number
   /** How long replaced versions and tombstones stay in the stream, ms; default 5 minutes, as etcd's compaction in Kubernetes. */
   windowMs?: number
@@ -69,7 +82,8 @@ const silentMs = 5000
 class JetStreamRegistry implements Registry {
   readonly #connection: BusConnection
   readonly #log: Logger
-  readonly #historyLength: number
+  readonly #limits: Partial<HistoryLimits>
+  readonly #fieldsOf: (table: string) => IndexedFields | undefined
   readonly #watches: Watches
   readonly #writer: Writer
   readonly #reached = new Reached()
@@ -91,10 +105,11 @@ class JetStreamRegistry implements Registry {
     const { connection, tables = [] } = options
     this.#connection = connection
     this.#log = log
-    this.#historyLength = options.history ?? 10_000
-    this.#cache = newCache(this.#historyLength)
-    const fields = new Map(tables.map(t => [tableKey(t), t.indexed ?? {}]))
-    this.#watches = new Watches(table => fields.get(table) ?? {})
+    this.#limits = options.history === undefined ? {} : { count: options.history }
+    const fields = new Map(tables.map(t => [tableKey(t), t.indexed]))
+    this.#fieldsOf = table => fields.get(table)
+    this.#cache = newCache(this.#limits, this.#fieldsOf)
+    this.#watches = new Watches(() => this.#cache, this.#fieldsOf)
     this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
     const version = connection.nats.info?.version ?? ''
     const compaction = {
@@ -109,15 +124,19 @@ class JetStreamRegistry implements Registry {
     const ttl = new Map(tables.flatMap(t => (t.ttlSeconds === undefined ? [] : [[tableKey(t), t.ttlSeconds * 1000] as const])))
     this.#expiry = new Expiry(ttl, e => this.remove(e.table, e.namespace, e.name, e.version))
     this.#newest = new Newest(connection, options.replicas ?? 1, 5_000)
-    this.#progress = setInterval(() => this.#loading || this.#watches.progress(this.#cache.version), 1_000)
+    this.#progress = setInterval(() => {
+      if (this.#loading) return
+      ageHistories(this.#cache)
+      this.#watches.progress()
+    }, 1_000)
     this.#progress.unref()
   }
 
-  /** Fills a new cache from the whole stream and goes on following. The old cache serves until then; its watchers cannot go on. */
-  async load(timeoutMs = 0): Promise<void> {
+  /** Fills a new cache from the whole stream and goes on following. The old cache serves until then. */
+  async load(timeoutMs = 0, wentBack = false): Promise<void> {
     this.#loading = true
     this.#following?.stop()
-    const cache = newCache(this.#historyLength)
+    const cache = newCache(this.#limits, this.#fieldsOf)
     const began = performance.now()
     let target: number | undefined
     for (let wait = 50; target === undefined; wait = Math.min(wait * 2, 1000)) {
@@ -138,9 +157,11 @@ class JetStreamRegistry implements Registry {
       const timer = timeoutMs > 0 ? setTimeout(() => reject(new Error('the watch cache was not filled in time')), timeoutMs) : undefined
       const filled = () => {
         clearTimeout(timer)
-        this.#watches.expire()
+        const { version } = this.#cache
         this.#cache = cache
         this.#loading = false
+        if (wentBack || cache.version < version) this.#watches.expire()
+        else this.#watches.replaced(version)
         for (const settle of this.#late.splice(0)) settle()
         this.#reached.passed(cache.version)
         this.#log.info({ version: cache.version, ms: Math.round(performance.now() - began) }, 'the watch cache is filled')
@@ -179,7 +200,7 @@ class JetStreamRegistry implements Registry {
         this.#publish(events)
         // Only what a new consumer does not deliver either is really missing.
         if (m.seq > cache.version && !m.first) return this.#following?.restart(cache.version + 1)
-        return this.#reload(m.seq <= cache.version ? 'the stream went back' : 'versions are missing', m.seq)
+        return this.#reload(m.seq <= cache.version, m.seq)
       }
       const event = this.#apply(cache, m, false)
       if (event) events.push(event)
@@ -188,18 +209,25 @@ class JetStreamRegistry implements Registry {
   }
 
   #publish(events: (readonly [string, RegistryEvent])[]): void {
-    if (events.length > 0) this.#watches.dispatch(events)
-    for (const [, { stored, previous }] of events) {
-      release(stored)
-      if (previous) release(previous)
+    if (events.length > 0) {
+      this.#watches.dispatch(events)
+      // After those who were woken have read.
+      setImmediate(() => {
+        for (const [, { stored, previous }] of events) {
+          release(stored)
+          if (previous) release(previous)
+        }
+      })
     }
     this.#reached.passed(this.#cache.version)
   }
 
-  #reload(why: string, seq: number): void {
+  /** The stream went back, or versions are missing from it. */
+  #reload(wentBack: boolean, seq: number): void {
     if (this.#loading || this.#closed) return
+    const why = wentBack ? 'the stream went back' : 'versions are missing'
     this.#log.warn({ why, version: this.#cache.version, seq }, 'the watch cache is loaded anew')
-    this.load().catch((e: Error) => this.#closed || this.#log.error({ error: e.message }, 'the watch cache cannot be loaded'))
+    this.load(0, wentBack).catch((e: Error) => this.#closed || this.#log.error({ error: e.message }, 'the watch cache cannot be loaded'))
   }
 
   #apply(cache: Cache, m: StreamMessage, filling: boolean): readonly [string, RegistryEvent] | undefined {
@@ -239,7 +267,7 @@ class JetStreamRegistry implements Registry {
     signal?.throwIfAborted()
     const before = this.#cache.version
     const work = this.#newest.sequence().then(version => {
-      if (version < before) this.#reload('the stream went back', version)
+      if (version < before) this.#reload(true, version)
       return this.reached(version)
     })
     if (!signal) return work
@@ -261,8 +289,8 @@ class JetStreamRegistry implements Registry {
     return getCached(this.#cache, table, namespace, name)
   }
 
-  list(table: Table, namespace?: string): readonly Stored[] {
-    return listCached(this.#cache, table, namespace)
+  list(table: Table, namespace?: string, index?: IndexedValue): readonly Stored[] {
+    return listCached(this.#cache, table, namespace, index)
   }
 
   listAt(version: number, table: Table, namespace?: string): readonly Stored[] {
@@ -296,8 +324,13 @@ class JetStreamRegistry implements Registry {
     return this.#writer.write(subject, data, object, expected, view)
   }
 
+  cursor(table: Table, options: WatchOptions, owner: CursorOwner): Cursor {
+    return this.#watches.add(table, options, owner)
+  }
+
   watch(table: Table, options: WatchOptions, watcher: Watcher): () => void {
-    return this.#watches.add(table, options, watcher, eventsAfter(this.#cache, table, options.after))
+    const failed = (e: Error) => this.#log.error({ err: e, table: tableKey(table) }, 'a watcher within the server failed')
+    return pushEvents(owner => this.cursor(table, options, owner), watcher, failed)
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * The objects of one table, by namespace, with sorted lists that are snapshots: copied only when one was handed out and then something
- * changes.
+ * changes; and by the values of the table's indexed fields.
  */
-import type { Stored } from './registry.ts'
+import type { IndexedValue, Stored } from './registry.ts'
 
 interface Bucket {
   readonly items: Map<string, Stored>
@@ -16,9 +16,11 @@ export interface Lists {
   readonly buckets: Map<string, Bucket>
   /** Everything, sorted by namespace and name, until the next change. */
   all: readonly Stored[] | undefined
+  /** Objects by path and value of each indexed field. */
+  readonly indexes: Map<string, Map<string, Set<Stored>>>
 }
 
-export const newLists = (): Lists => ({ buckets: new Map(), all: undefined })
+export const newLists = (): Lists => ({ buckets: new Map(), all: undefined, indexes: new Map() })
 
 const byName = (a: Stored, b: Stored): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
 export const byKey = (a: Stored, b: Stored): number => (a.namespace < b.namespace ? -1 : a.namespace > b.namespace ? 1 : byName(a, b))
@@ -51,6 +53,8 @@ export function setIn(lists: Lists, stored: Stored): Stored | undefined {
   if (!bucket) lists.buckets.set(stored.namespace, (bucket = { items: new Map(), sorted: undefined, shared: false }))
   const previous = bucket.items.get(stored.name)
   bucket.items.set(stored.name, stored)
+  if (previous) unindex(lists, previous)
+  index(lists, stored)
   lists.all = undefined
   const sorted = writable(bucket)
   if (sorted) sorted.splice(indexIn(sorted, stored.name), previous ? 1 : 0, stored)
@@ -63,10 +67,36 @@ export function removeFrom(lists: Lists, namespace: string, name: string): Store
   const previous = bucket?.items.get(name)
   if (!bucket || !previous) return undefined
   bucket.items.delete(name)
+  unindex(lists, previous)
   lists.all = undefined
   if (bucket.items.size === 0) lists.buckets.delete(namespace)
   else writable(bucket)?.splice(indexIn(bucket.sorted!, name), 1)
   return previous
+}
+
+function index({ indexes }: Lists, stored: Stored): void {
+  for (const path in stored.indexed) {
+    let values = indexes.get(path)
+    if (!values) indexes.set(path, (values = new Map()))
+    const value = stored.indexed[path]!
+    const objects = values.get(value)
+    if (objects) objects.add(stored)
+    else values.set(value, new Set([stored]))
+  }
+}
+
+function unindex({ indexes }: Lists, stored: Stored): void {
+  for (const path in stored.indexed) {
+    const value = stored.indexed[path]!
+    const objects = indexes.get(path)?.get(value)
+    if (objects?.delete(stored) && objects.size === 0) indexes.get(path)!.delete(value)
+  }
+}
+
+/** Those with a value in an indexed field, sorted; of a namespace when one is given. */
+export function listIndexed({ indexes }: Lists, { path, value }: IndexedValue, namespace?: string): readonly Stored[] {
+  const objects = [...(indexes.get(path)?.get(value) ?? [])]
+  return (namespace ? objects.filter(s => s.namespace === namespace) : objects).sort(byKey)
 }
 
 /** A sorted snapshot of a namespace, or of all when none is given. */

@@ -10,6 +10,15 @@ export interface Table {
   readonly plural: string
 }
 
+/** Fields that a table is indexed by: path -> value of an object. */
+export type IndexedFields = { readonly [path: string]: (object: any) => string } // any: each function knows its own kind
+
+/** An indexed field and what it shall be. */
+export interface IndexedValue {
+  readonly path: string
+  readonly value: string
+}
+
 /** One version of an object. Immutable: `object` is shared by all readers, who copy (structuredClone) before they change it. */
 export interface Stored {
   readonly namespace: string
@@ -17,8 +26,12 @@ export interface Stored {
   readonly version: number
   /** The JSON that clients get, with metadata.resourceVersion in it. */
   readonly json: Buffer
-  /** `json` parsed, on first use. */
+  /** `json` parsed; only those that were asked for lately stay parsed. */
   readonly object: KubeObject
+  /** metadata.labels, for selectors: no need to parse the rest. */
+  readonly labels: KubeObject['metadata']['labels']
+  /** The values of the table's indexed fields by path; absent when there are none. */
+  readonly indexed: Readonly<Record<string, string>> | undefined
 }
 
 export interface RegistryEvent {
@@ -28,23 +41,49 @@ export interface RegistryEvent {
   /** The version before, absent for ADDED: selectors see entering and leaving. */
   readonly previous?: Stored
   readonly version: number
+  /** When the store took it, ms since 1970. */
+  readonly time: number
 }
 
-/** What a watcher is handed. Called in version order, never concurrently, from one tick of the cache. */
+/** What a watcher within the server is handed. Called in version order, never concurrently, from one tick of the cache. */
 export interface Watcher {
-  /** Several events at once when they arrived at once; must not throw and must not wait. */
+  /** Several events at once when they arrived at once. Must not wait; when it throws, the watch ends and `expired` is called. */
   events(events: readonly RegistryEvent[]): void
-  /** The cache has passed this version without an event for this watcher; called now and then, for bookmarks. */
+  /** The cache has passed this version without an event for this watcher; called now and then. */
   progress(version: number): void
-  /** The watch cannot go on without a gap: the client gets `410 Expired` and lists again. Nothing follows. */
+  /** The watch cannot go on without a gap: whoever watches lists again. Nothing follows. */
   expired(): void
+}
+
+/**
+ * A watch's place in the history of its table, from which it takes events at its own pace: nothing is kept for it but this. Stands still
+ * while there is nothing that concerns it.
+ */
+export interface Cursor {
+  /** All events up to this version were taken, or do not concern the watch. */
+  readonly version: number
+  /**
+   * Takes the next event that concerns the watch; undefined when there is none yet, `wake` is called when there is. Throws VersionExpired
+   * when it is gone from the history.
+   */
+  next(): RegistryEvent | undefined
+  /** Ends the watch. */
+  stop(): void
+}
+
+/** Called from the tick of the cache: must neither throw nor wait. */
+export interface CursorOwner {
+  /** There is something to take, or the cursor has expired. Called once until all is taken. */
+  wake(): void
+  /** Nothing is left to take, and the cache goes on: about once a second, for bookmarks. */
+  progress?(): void
 }
 
 export interface WatchOptions {
   namespace?: string
   name?: string
   /** Only objects whose indexed field has, or had, this value. */
-  index?: { path: string; value: string }
+  index?: IndexedValue
   /** Events after this version. The caller has seen everything up to it. */
   after: number
 }
@@ -77,9 +116,12 @@ export interface Registry {
   /** Resolves when the cache has applied `version`; rejects with a timeout after `timeoutMs` (default 3000). */
   reached(version: number, timeoutMs?: number): Promise<void>
   get(table: Table, namespace: string, name: string): Stored | undefined
-  /** Everything of a table, or of one namespace in it, sorted by namespace and name; a snapshot of `version`. */
-  list(table: Table, namespace?: string): readonly Stored[]
-  /** The same list as it was at an older version, for continue tokens; throws VersionExpired. */
+  /**
+   * Everything of a table, or of one namespace in it, sorted by namespace and name; a snapshot of `version`. With an index only what has
+   * that value; for a field by which the table is not indexed that is everything.
+   */
+  list(table: Table, namespace?: string, index?: IndexedValue): readonly Stored[]
+  /** The same list (without an index) as it was at an older version, for continue tokens; throws VersionExpired. */
   listAt(version: number, table: Table, namespace?: string): readonly Stored[]
   /**
    * Writes. `object` has no resourceVersion in it; `expected` is the version that it replaces, 0 for none. Resolves when the write is
@@ -88,6 +130,8 @@ export interface Registry {
   put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored>
   /** Removes; resolves with the last object carrying the deletion's version. */
   remove(table: Table, namespace: string, name: string, expected: number): Promise<Stored>
+  /** Begins a watch whose owner takes the events after `options.after`. Throws VersionExpired. */
+  cursor(table: Table, options: WatchOptions, owner: CursorOwner): Cursor
   /**
    * Calls `watcher` with all events after `options.after`, then with new ones, until the returned function is called. Throws
    * VersionExpired.

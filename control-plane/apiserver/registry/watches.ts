@@ -1,71 +1,120 @@
-/** Who is watching what, indexed so that an event costs its own watchers only: 5,000 kubelets do not compare 5,000 node names. */
-import { tableKey } from './cache.ts'
-import type { RegistryEvent, Stored, Table, Watcher, WatchOptions } from './registry.ts'
-
-interface Watch {
-  readonly options: WatchOptions
-  readonly watcher: Watcher
-  /** Where it is kept: one set of the index. */
-  readonly bucket: string
-  readonly table: string
-  /** Events that are not handed over yet. */
-  waiting: RegistryEvent[]
-  /** The newest version it was told, by an event or as progress. */
-  told: number
-}
-
-export type IndexedFields = { readonly [path: string]: (object: any) => string } // any: each function knows its own kind
+/** Who is watching what, indexed so that an event wakes its own watchers only: 5,000 kubelets do not compare 5,000 node names. */
+import { oldestOf, tableKey, type Cache } from './cache.ts'
+import { indexAfter } from './history.ts'
+import {
+  VersionExpired,
+  type Cursor,
+  type CursorOwner,
+  type IndexedFields,
+  type RegistryEvent,
+  type Stored,
+  type Table,
+  type WatchOptions,
+} from './registry.ts'
 
 interface TableWatches {
   /** Bucket name -> watches: `` for all, `ns/<namespace>`, `name/<namespace|>/<name>`, `field/<path>/<value>`. */
   readonly buckets: Map<string, Set<Watch>>
-  readonly fields: IndexedFields
-  /** How many watches use each indexed field: none, and objects need not be parsed. */
+  /** How many watches use each indexed field. */
   readonly used: Map<string, number>
+}
+
+/** One watch: where it is in the history, and whom to wake. As etcd's watchers it is either synced (`idle`) or behind. */
+class Watch implements Cursor {
+  readonly table: Table
+  readonly options: WatchOptions
+  readonly owner: CursorOwner
+  /** Where it is kept: one set of the index. */
+  readonly bucket: string
+  readonly #watches: Watches
+  /** Events up to here were taken or do not concern it. While it is idle that is true of everything in the cache. */
+  at: number
+  idle = false
+  expired = false
+
+  constructor(watches: Watches, table: Table, options: WatchOptions, owner: CursorOwner, bucket: string) {
+    this.#watches = watches
+    this.table = table
+    this.options = options
+    this.owner = owner
+    this.bucket = bucket
+    this.at = options.after
+  }
+
+  get version(): number {
+    return this.idle ? this.#watches.cache.version : this.at
+  }
+
+  next(): RegistryEvent | undefined {
+    if (this.expired) throw new VersionExpired(this.at, this.#watches.cache.version)
+    if (this.idle) return undefined
+    const { cache } = this.#watches
+    const oldest = oldestOf(cache, this.table)
+    if (this.at < oldest) throw new VersionExpired(this.at, oldest)
+    const history = cache.tables.get(tableKey(this.table))?.history
+    if (history) {
+      const { events } = history
+      for (let i = indexAfter(history, this.at); i < events.length; i++) {
+        const event = events[i]!
+        this.at = event.version
+        if (concerns(this.options, event)) return event
+      }
+    }
+    this.idle = true
+    return undefined
+  }
+
+  stop(): void {
+    this.#watches.remove(this)
+  }
 }
 
 export class Watches {
   readonly #tables = new Map<string, TableWatches>()
-  readonly #fieldsOf: (table: string) => IndexedFields
+  readonly #cache: () => Cache
+  readonly #fieldsOf: (table: string) => IndexedFields | undefined
 
-  constructor(fieldsOf: (table: string) => IndexedFields) {
+  /** `cache` gives what readers see now. */
+  constructor(cache: () => Cache, fieldsOf: (table: string) => IndexedFields | undefined) {
+    this.#cache = cache
     this.#fieldsOf = fieldsOf
   }
 
-  /** Starts a watch whose events so far are `past`. They are handed over in a microtask, so that the caller has its stop function first. */
-  add(table: Table, options: WatchOptions, watcher: Watcher, past: readonly RegistryEvent[]): () => void {
-    const key = tableKey(table)
-    const t = this.#table(key)
-    const bucket = bucketOf(options, t.fields)
-    const watch: Watch = {
-      options,
-      watcher,
-      bucket,
-      table: key,
-      waiting: past.filter(e => this.#concerns(t, options, e)),
-      told: options.after,
-    }
-    const set = t.buckets.get(bucket)
-    if (set) set.add(watch)
-    else t.buckets.set(bucket, new Set([watch]))
-    const path = options.index?.path
-    if (path) t.used.set(path, (t.used.get(path) ?? 0) + 1)
-    if (watch.waiting.length > 0) queueMicrotask(() => this.#handOver(watch))
-    return () => this.#remove(watch)
+  get cache(): Cache {
+    return this.#cache()
   }
 
-  /** Hands events, all of one table or not, to whom they concern. */
+  /** Starts a watch. Throws VersionExpired. */
+  add(table: Table, given: WatchOptions, owner: CursorOwner): Cursor {
+    const oldest = oldestOf(this.cache, table)
+    if (given.after < oldest) throw new VersionExpired(given.after, oldest)
+    const key = tableKey(table)
+    const { index, ...rest } = given
+    const options: WatchOptions = index && this.#fieldsOf(key)?.[index.path] ? given : rest
+    const watch = new Watch(this, table, options, owner, bucketOf(options))
+    const t = this.#table(key)
+    const set = t.buckets.get(watch.bucket)
+    if (set) set.add(watch)
+    else t.buckets.set(watch.bucket, new Set([watch]))
+    const path = options.index?.path
+    if (path) t.used.set(path, (t.used.get(path) ?? 0) + 1)
+    return watch
+  }
+
+  /** Wakes those whom events that the cache has just applied concern. */
   dispatch(events: readonly (readonly [table: string, event: RegistryEvent])[]): void {
-    const touched = new Set<Watch>()
+    const woken: Watch[] = []
     for (const [key, event] of events) {
       const t = this.#tables.get(key)
       if (!t || t.buckets.size === 0) continue
       const { namespace, name } = event.stored
       const offer = (bucket: string) => {
         for (const watch of t.buckets.get(bucket) ?? []) {
-          if (event.version <= watch.options.after || !this.#concerns(t, watch.options, event)) continue
-          watch.waiting.push(event)
-          touched.add(watch)
+          if (!watch.idle || !concerns(watch.options, event)) continue
+          // What came before does not concern it.
+          watch.at = event.version - 1
+          watch.idle = false
+          woken.push(watch)
         }
       }
       offer('')
@@ -73,58 +122,43 @@ export class Watches {
       offer(`name/${namespace}/${name}`)
       if (namespace) offer(`name//${name}`)
       for (const path of t.used.keys()) {
-        const now = this.#value(t, path, event.stored)
-        const before = event.previous ? this.#value(t, path, event.previous) : now
+        const now = valueOf(event.stored, path)
+        const before = event.previous ? valueOf(event.previous, path) : now
         offer(`field/${path}/${now}`)
         if (before !== now) offer(`field/${path}/${before}`)
       }
     }
-    for (const watch of touched) this.#handOver(watch)
+    for (const watch of woken) watch.owner.wake()
   }
 
-  /** Tells everybody who has nothing waiting how far the cache is. */
-  progress(version: number): void {
-    for (const t of this.#tables.values()) {
-      for (const set of t.buckets.values()) {
-        for (const watch of [...set]) {
-          if (watch.waiting.length > 0 || watch.told >= version) continue
-          watch.told = version
-          watch.watcher.progress(version)
-        }
-      }
+  /** Tells everybody who has nothing to take that the cache goes on. */
+  progress(): void {
+    for (const watch of this.#all()) if (watch.idle) watch.owner.progress?.()
+  }
+
+  /** Another cache has taken the place of the one that was at `version`, with the same versions in it: all look where they stand in it. */
+  replaced(version: number): void {
+    for (const watch of this.#all()) {
+      if (watch.idle) watch.at = version
+      else continue
+      watch.idle = false
+      watch.owner.wake()
     }
   }
 
-  /** Ends all watches: nobody can go on without a gap. */
+  /** Ends all watches: their versions mean nothing any more. */
   expire(): void {
-    const all = [...this.#tables.values()].flatMap(t => [...t.buckets.values()].flatMap(set => [...set]))
-    for (const t of this.#tables.values()) {
-      t.buckets.clear()
-      t.used.clear()
-    }
-    for (const watch of all) {
-      watch.waiting = []
-      watch.watcher.expired()
+    for (const watch of this.#all()) {
+      watch.at = watch.version
+      watch.idle = false
+      watch.expired = true
+      watch.owner.wake()
     }
   }
 
-  #table(key: string): TableWatches {
-    let t = this.#tables.get(key)
-    if (!t) this.#tables.set(key, (t = { buckets: new Map(), fields: this.#fieldsOf(key), used: new Map() }))
-    return t
-  }
-
-  #handOver(watch: Watch): void {
-    const events = watch.waiting
-    if (events.length === 0) return
-    watch.waiting = []
-    watch.told = events[events.length - 1]!.version
-    watch.watcher.events(events)
-  }
-
-  #remove(watch: Watch): void {
-    watch.waiting = []
-    const t = this.#table(watch.table)
+  /** Takes a watch out of the index. */
+  remove(watch: Watch): void {
+    const t = this.#table(tableKey(watch.table))
     const set = t.buckets.get(watch.bucket)
     if (!set?.delete(watch)) return
     if (set.size === 0) t.buckets.delete(watch.bucket)
@@ -135,23 +169,29 @@ export class Watches {
     else t.used.delete(path)
   }
 
-  #value(t: TableWatches, path: string, stored: Stored): string {
-    return t.fields[path]?.(stored.object) ?? ''
+  #all(): Watch[] {
+    return [...this.#tables.values()].flatMap(t => [...t.buckets.values()].flatMap(set => [...set]))
   }
 
-  #concerns(t: TableWatches, { namespace, name, index }: WatchOptions, { stored, previous }: RegistryEvent): boolean {
-    if (namespace && stored.namespace !== namespace) return false
-    if (name && stored.name !== name) return false
-    if (!index || !t.fields[index.path]) return true
-    return (
-      this.#value(t, index.path, stored) === index.value || (previous !== undefined && this.#value(t, index.path, previous) === index.value)
-    )
+  #table(key: string): TableWatches {
+    let t = this.#tables.get(key)
+    if (!t) this.#tables.set(key, (t = { buckets: new Map(), used: new Map() }))
+    return t
   }
 }
 
+const valueOf = (stored: Stored, path: string): string => stored.indexed?.[path] ?? ''
+
+function concerns({ namespace, name, index }: WatchOptions, { stored, previous }: RegistryEvent): boolean {
+  if (namespace && stored.namespace !== namespace) return false
+  if (name && stored.name !== name) return false
+  if (!index) return true
+  return valueOf(stored, index.path) === index.value || (previous !== undefined && valueOf(previous, index.path) === index.value)
+}
+
 /** `name//<name>` is a cluster-scoped object, or the name in any namespace. */
-function bucketOf({ namespace, name, index }: WatchOptions, fields: IndexedFields): string {
+function bucketOf({ namespace, name, index }: WatchOptions): string {
   if (name) return `name/${namespace ?? ''}/${name}`
-  if (index && fields[index.path]) return `field/${index.path}/${index.value}`
+  if (index) return `field/${index.path}/${index.value}`
   return namespace ? `ns/${namespace}` : ''
 }

@@ -1,79 +1,108 @@
-/** The body of a watch: bytes queued for a reader who takes them at its own pace, up to a bound. */
+/** The body of a watch: takes events from the registry when its reader wants more, and keeps none. */
+import { StatusError, expired, internalError } from '#shared/machinery/status.ts'
+import { VersionExpired, type Cursor, type RegistryEvent, type Stored } from '../registry/registry.ts'
+import { restamped } from '../registry/stored.ts'
+import type { Encoded, Encoder, EventType } from './encoder.ts'
 
-/** A reader who is further behind than this is dropped: it lists and watches again, as after a lost connection. */
-const maxQueuedBytes = 32 * 1024 * 1024
-/** Small events are handed over together. */
+export interface EventStreamOptions {
+  /** Begins the watch; called once, at once. */
+  readonly begin: (owner: { wake(): void; progress(): void }) => Cursor
+  readonly encoder: Encoder
+  /** Whether an object is selected; absent when all are. */
+  readonly matches?: ((stored: Stored) => boolean) | undefined
+  /** What is there at first, not yet selected. */
+  readonly initial: readonly Stored[]
+  /** The version of `initial`, told in a bookmark behind it. */
+  readonly initialEventsEnd?: number | undefined
+  readonly bookmarks: boolean
+  /** How long the watch lasts, ms. */
+  readonly lastsMs: number
+  /** Told why the watch ends when an object could not be selected or encoded. */
+  readonly failed: (e: unknown) => void
+}
+
+/** Pieces are at most this long: what waits for a client that does not read. */
 const maxPiece = 64 * 1024
+/** A bookmark at most this often. */
+const bookmarkEveryMs = 10_000
+/** Others have their turn after so many objects that are not selected. */
+const turn = 1000
+
+/** What `#produce` gives: bytes, nothing for now, or that it has skipped much and wants to go on later. */
+type Produced = Encoded | Promise<Encoded> | undefined | 'later'
+
+const none: readonly never[] = []
+
+/** What becomes of an event for one who sees only part of the objects. */
+function seen(matches: (stored: Stored) => boolean, event: RegistryEvent): { type: EventType; stored: Stored } | undefined {
+  const before = event.previous !== undefined && matches(event.previous)
+  const after = event.type !== 'DELETED' && matches(event.stored)
+  if (after) return { type: before ? 'MODIFIED' : 'ADDED', stored: event.stored }
+  if (!before) return undefined
+  // Leaving: the object as it was seen last, with the version at which it left.
+  return { type: 'DELETED', stored: event.type === 'DELETED' ? event.stored : restamped(event.previous!, event.version) }
+}
 
 export class EventStream implements AsyncIterableIterator<Uint8Array> {
-  #queue: Buffer[] = []
-  #bytes = 0
-  #ended = false
+  readonly #options: EventStreamOptions
+  readonly #cursor: Cursor
+  readonly #timer: NodeJS.Timeout
+  #initial: readonly Stored[]
+  /** Where in `#initial` it is. */
+  #at = 0
+  #initialEventsEnd: number | undefined
+  #lastBookmark = Date.now()
+  /** Encoded, but not yet handed over: the rest of one event. */
+  #rest: Buffer[] = []
+  #timeIsUp = false
+  /** Nothing is produced any more; `#rest` is still handed over. */
+  #finished = false
   #wake: (() => void) | undefined
-  readonly #closers: (() => void)[] = []
-  #closed = false
 
-  /** Adds bytes in parts; `bounded` is false for what is sent at the start, which is as long as it is. */
-  push(parts: readonly Buffer[], bounded = true): void {
-    if (this.#ended) return
-    if (bounded && this.#bytes > maxQueuedBytes) return this.drop()
-    for (const part of parts) {
-      this.#queue.push(part)
-      this.#bytes += part.length
-    }
-    this.#wake?.()
-  }
-
-  /** No more comes; what is queued is still delivered. */
-  end(): void {
-    this.#ended = true
-    this.#close()
-    this.#wake?.()
-  }
-
-  /** Ends at once and forgets what is queued. */
-  drop(): void {
-    this.#queue = []
-    this.#bytes = 0
-    this.end()
-  }
-
-  /** Calls `closer` once when the stream has ended, by either side. */
-  onClose(closer: () => void): void {
-    if (this.#closed) closer()
-    else this.#closers.push(closer)
-  }
-
-  #close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    for (const closer of this.#closers) closer()
+  /** Throws VersionExpired when the watch cannot begin. */
+  constructor(options: EventStreamOptions) {
+    this.#options = options
+    this.#initial = options.initial
+    this.#initialEventsEnd = options.initialEventsEnd
+    this.#cursor = options.begin({ wake: () => this.#wake?.(), progress: () => this.#bookmarkIsDue() && this.#wake?.() })
+    this.#timer = setTimeout(() => {
+      this.#timeIsUp = true
+      this.#wake?.()
+    }, options.lastsMs)
+    this.#timer.unref()
   }
 
   async next(): Promise<IteratorResult<Uint8Array>> {
-    for (;;) {
-      const piece = this.#take()
-      if (piece) return { done: false, value: piece }
-      if (this.#ended) return { done: true, value: undefined }
-      await new Promise<void>(resolve => (this.#wake = resolve))
-      this.#wake = undefined
+    const parts: Buffer[] = []
+    let room = maxPiece
+    while (room > 0) {
+      if (this.#rest.length > 0) {
+        const part = this.#rest.shift()!
+        parts.push(part.length <= room ? part : part.subarray(0, room))
+        if (part.length > room) this.#rest.unshift(part.subarray(room))
+        room -= parts.at(-1)!.length
+        continue
+      }
+      if (this.#finished) break
+      const produced = this.#produce()
+      const more = produced instanceof Promise ? await produced.catch((e: unknown) => this.#failure(e)) : produced
+      if (more === 'later') await new Promise(setImmediate)
+      else if (more) this.#rest.push(...more)
+      else if (parts.length > 0 || this.#finished) break
+      else {
+        await new Promise<void>(resolve => (this.#wake = resolve))
+        this.#wake = undefined
+      }
     }
+    if (parts.length === 0) return { done: true, value: undefined }
+    return { done: false, value: parts.length === 1 ? parts[0]! : Buffer.concat(parts, maxPiece - room) }
   }
 
-  #take(): Uint8Array | undefined {
-    const queue = this.#queue
-    if (queue.length === 0) return undefined
-    if (queue.length === 1) {
-      this.#queue = []
-      this.#bytes = 0
-      return queue[0]
-    }
-    let count = 0
-    let size = 0
-    while (count < queue.length && (count === 0 || size + queue[count]!.length <= maxPiece)) size += queue[count++]!.length
-    const taken = queue.splice(0, count)
-    this.#bytes -= size
-    return taken.length === 1 ? taken[0] : Buffer.concat(taken, size)
+  /** Ends at once, whoever waits for the next piece learns it. */
+  drop(): void {
+    this.#rest = []
+    this.#end(none)
+    this.#wake?.()
   }
 
   async return(): Promise<IteratorResult<Uint8Array>> {
@@ -83,5 +112,70 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
 
   [Symbol.asyncIterator](): this {
     return this
+  }
+
+  #produce(): Produced {
+    try {
+      if (this.#timeIsUp) return this.#end(this.#started() && this.#options.bookmarks ? this.#bookmark() : none)
+      return this.#beginning() ?? this.#following()
+    } catch (e) {
+      return this.#failure(e)
+    }
+  }
+
+  /** What was there when the watch began. */
+  #beginning(): Produced {
+    const { encoder, matches } = this.#options
+    for (let n = 0; this.#at < this.#initial.length; n++) {
+      if (n === turn) return 'later'
+      const stored = this.#initial[this.#at++]!
+      if (!matches || matches(stored)) return encoder.initial(stored)
+    }
+    this.#initial = none
+    const version = this.#initialEventsEnd
+    if (version === undefined) return undefined
+    this.#initialEventsEnd = undefined
+    return encoder.bookmark(version, true)
+  }
+
+  #following(): Produced {
+    const { encoder, matches } = this.#options
+    for (let n = 0; n < turn; n++) {
+      const event = this.#cursor.next()
+      if (!event) return this.#bookmarkIsDue() ? this.#bookmark() : undefined
+      const shown = matches ? seen(matches, event) : event
+      if (shown) return encoder.event(shown.type, shown.stored)
+    }
+    return 'later'
+  }
+
+  #started(): boolean {
+    return this.#at >= this.#initial.length && this.#initialEventsEnd === undefined
+  }
+
+  #bookmarkIsDue(): boolean {
+    return this.#options.bookmarks && this.#started() && Date.now() - this.#lastBookmark >= bookmarkEveryMs
+  }
+
+  #bookmark(): Encoded {
+    this.#lastBookmark = Date.now()
+    return this.#options.encoder.bookmark(this.#cursor.version, false)
+  }
+
+  /** The last event of a watch that cannot go on. */
+  #failure(e: unknown): Encoded {
+    if (this.#finished) return none
+    if (e instanceof VersionExpired) return this.#end(this.#options.encoder.error(expired(e.message).status))
+    this.#options.failed(e)
+    const status = e instanceof StatusError ? e.status : internalError((e as Error).message).status
+    return this.#end(this.#options.encoder.error(status))
+  }
+
+  #end(last: Encoded): Encoded {
+    this.#finished = true
+    this.#initial = none
+    clearTimeout(this.#timer)
+    this.#cursor.stop()
+    return last
   }
 }

@@ -100,7 +100,8 @@ export async function listPart(
     return part(one ? [one] : [], version, p, selection, 0)
   }
   // Upstream's watch cache gives the whole list to those who take any version.
-  return part(registry.list(endpoint.table, within), version, p.resourceVersion === '0' ? { ...p, limit: 0 } : p, selection, 0)
+  const items = registry.list(endpoint.table, within, selection.index)
+  return part(items, version, p.resourceVersion === '0' ? { ...p, limit: 0 } : p, selection, 0)
 }
 
 function at(registry: Registry, version: number, endpoint: Endpoint, namespace: string | undefined): readonly Stored[] {
@@ -171,11 +172,16 @@ function part(all: readonly Stored[], version: number, p: ListParameters, { matc
     if (!matches || matches(stored)) items.push(stored)
   }
   // With a selector the rest is unknown; only whether something is left to look at.
-  const more = matches ? all.findIndex((s, i) => i >= next && matches(s)) >= 0 : next < all.length
+  const more = matches ? anyFrom(all, next, matches) : next < all.length
   if (!more) return { items, meta: { resourceVersion } }
   const meta: ListMeta = { resourceVersion, continue: encodeToken(version, items.at(-1)!) }
   if (!matches) meta.remainingItemCount = all.length - next
   return { items, meta }
+}
+
+function anyFrom(all: readonly Stored[], from: number, matches: (stored: Stored) => boolean): boolean {
+  for (let i = from; i < all.length; i++) if (matches(all[i]!)) return true
+  return false
 }
 
 const pieceBytes = 1 << 20

@@ -5,10 +5,10 @@ import { encodeMessage, envelope, messageHead } from '#shared/machinery/protobuf
 import { encodeValue, protobufType } from '../chain/protobuf.ts'
 import type { Output } from '../chain/mediatype.ts'
 import type { Answer } from '../chain/response.ts'
-import type { RegistryEvent, Stored } from '../registry/registry.ts'
+import type { Stored } from '../registry/registry.ts'
 import { served, type Endpoint } from '../objects/endpoint.ts'
 import { bookmarkObject, objectAs } from './views.ts'
-import type { Encoder } from './watch.ts'
+import { shared, type Encoded, type Encoder, type EventType } from './encoder.ts'
 
 const messageOf = (endpoint: Endpoint, stored: Stored): Buffer => encodeMessage(endpoint.schema, served(endpoint, stored))
 
@@ -46,20 +46,6 @@ async function* pieces(parts: readonly Buffer[]): AsyncIterable<Uint8Array> {
   yield Buffer.concat(held)
 }
 
-// An event is encoded once for those who watch it; no more than so many are kept.
-const recent = new WeakMap<Endpoint, Map<Stored, Buffer>>()
-const kept = 256
-function sharedMessage(endpoint: Endpoint, stored: Stored): Buffer {
-  let messages = recent.get(endpoint)
-  if (!messages) recent.set(endpoint, (messages = new Map()))
-  let message = messages.get(stored)
-  if (!message) {
-    messages.set(stored, (message = messageOf(endpoint, stored)))
-    if (messages.size > kept) messages.delete(messages.keys().next().value!)
-  }
-  return message
-}
-
 /** One event: its length, type and object; the object's bytes are shared. */
 function frame(type: string, before: Buffer, message: Buffer, after: Buffer): readonly Buffer[] {
   const size = before.length + message.length + after.length
@@ -75,23 +61,19 @@ function frame(type: string, before: Buffer, message: Buffer, after: Buffer): re
 
 const none = Buffer.alloc(0)
 
-/** What becomes of an event for one watcher. */
-type Seen = (event: RegistryEvent) => { type: string; stored: Stored } | undefined
-
-export function protobufEncoder(endpoint: Endpoint, seen: Seen, output: Output, query: URLSearchParams): Encoder {
-  const value = (type: string, object: object): readonly Buffer[] => frame(type, none, encodeValue(object) ?? none, none)
-  const whole = (type: string, message: Buffer): readonly Buffer[] => {
+export function protobufEncoder(endpoint: Endpoint, output: Output, query: URLSearchParams): Encoder {
+  const value = (type: string, object: object): Encoded => frame(type, none, encodeValue(object) ?? none, none)
+  const whole = (type: string, message: Buffer): Encoded => {
     const { head, tail } = envelope(endpoint.apiVersion, endpoint.kind, message.length)
     return frame(type, head, message, tail)
   }
   const view = (object: KubeObject): object => objectAs(endpoint, object, output, query)
+  const write = (type: EventType, stored: Stored): Encoded =>
+    output.as === '' ? whole(type, messageOf(endpoint, stored)) : value(type, view(served(endpoint, stored)))
   return {
     contentType: `${protobufType};stream=watch`,
-    event(event) {
-      const s = seen(event)
-      return s && (output.as === '' ? whole(s.type, sharedMessage(endpoint, s.stored)) : value(s.type, view(served(endpoint, s.stored))))
-    },
-    initial: stored => (output.as === '' ? whole('ADDED', messageOf(endpoint, stored)) : value('ADDED', view(served(endpoint, stored)))),
+    event: shared(endpoint, `protobuf ${output.as} ${output.version}`, write),
+    initial: stored => write('ADDED', stored),
     bookmark(version, end) {
       const object = bookmarkObject(endpoint, version, end)
       return output.as === '' ? whole('BOOKMARK', encodeMessage(endpoint.schema, object)) : value('BOOKMARK', view(object))

@@ -4,7 +4,7 @@ import { badRequest } from '#shared/machinery/status.ts'
 import { notAcceptable, type Output } from '../chain/mediatype.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import { partialMetadata, partialMetadataList } from '../table/partial.ts'
-import { parseIncludeObject, tableOf, type Table } from '../table/table.ts'
+import { parseIncludeObject, tableOf, type IncludeObject, type Table } from '../table/table.ts'
 
 /** What a BOOKMARK event shows: an object of the kind with nothing but a version. */
 export const bookmarkObject = (endpoint: Endpoint, version: number, initialEventsEnd: boolean): KubeObject => ({
@@ -12,6 +12,18 @@ export const bookmarkObject = (endpoint: Endpoint, version: number, initialEvent
   apiVersion: endpoint.apiVersion,
   metadata: { resourceVersion: String(version), ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) },
 })
+
+/** Throws 406 for a view that no single object has, 400 for a wrong `includeObject`. */
+export function checkView(output: Output, query: URLSearchParams): void {
+  if (output.as !== '' && output.as !== 'Table' && output.as !== 'PartialObjectMetadata') throw notAcceptable()
+  if (output.as === 'Table') includeObjectOf(query)
+}
+
+function includeObjectOf(query: URLSearchParams): IncludeObject {
+  const includeObject = parseIncludeObject(query.get('includeObject'))
+  if (includeObject === undefined) throw badRequest(`unrecognized includeObject value: ${JSON.stringify(query.get('includeObject'))}`)
+  return includeObject
+}
 
 /** One object in the view that the client asks for. `headers` is false in a watch after its first event. */
 export function objectAs(endpoint: Endpoint, object: KubeObject, output: Output, query: URLSearchParams, headers = true): object {
@@ -43,7 +55,5 @@ function table(
   query: URLSearchParams,
   headers: boolean,
 ): Table {
-  const includeObject = parseIncludeObject(query.get('includeObject'))
-  if (includeObject === undefined) throw badRequest(`unrecognized includeObject value: ${JSON.stringify(query.get('includeObject'))}`)
-  return tableOf(endpoint.resource, objects, meta, { version: output.version, includeObject, headers })
+  return tableOf(endpoint.resource, objects, meta, { version: output.version, includeObject: includeObjectOf(query), headers })
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { headers } from 'nats'
 import { expect, test } from 'vitest'
 import {
+  ageHistories,
   apply,
   eventsAfter,
   getCached,
@@ -13,9 +14,11 @@ import {
   type Cache,
 } from '#control-plane/apiserver/registry/cache.ts'
 import type { StreamMessage } from '#control-plane/apiserver/registry/follow.ts'
+import { lengthOf } from '#control-plane/apiserver/registry/history.ts'
 import { VersionExpired, type RegistryEvent, type Watcher } from '#control-plane/apiserver/registry/registry.ts'
 import { encode, newStored, restamped, withoutManagedFields } from '#control-plane/apiserver/registry/stored.ts'
 import { subjectOf } from '#control-plane/apiserver/registry/stream.ts'
+import { pushEvents } from '#control-plane/apiserver/registry/pushed.ts'
 import { Watches } from '#control-plane/apiserver/registry/watches.ts'
 
 const pods = { group: '', plural: 'pods' }
@@ -73,7 +76,7 @@ const shown = (list: readonly { namespace: string; name: string; json: Buffer }[
 test('lists are sorted snapshots, now and then', () => {
   fc.assert(
     fc.property(steps, fc.boolean(), (history, listing) => {
-      const cache = newCache(1000)
+      const cache = newCache({ count: 1000 })
       const then: string[][] = [[]]
       const kept: (readonly (readonly [string[], readonly { namespace: string; name: string; json: Buffer }[]])[])[] = []
       const model = new Map<string, string>()
@@ -109,14 +112,14 @@ test('a cache that starts from a compacted stream knows what it may have missed'
     fc.property(steps, fc.nat(), (history, n) => {
       const messages = messagesOf(history)
       const cutoff = n % (messages.length + 1)
-      const whole = newCache(1000)
+      const whole = newCache({ count: 1000 })
       const all: RegistryEvent[] = []
       for (const m of messages) all.push(apply(whole, m)!.event!)
       // What the compactor leaves: of each subject the newest at or before the cutoff, unless that is a tombstone, and all after it.
       const newest = new Map<string, number>()
       for (const m of messages) if (m.seq <= cutoff) newest.set(m.subject, m.seq)
       const left = messages.filter(m => m.seq > cutoff || (newest.get(m.subject) === m.seq && m.data.length > 0))
-      const cache = newCache(1000)
+      const cache = newCache({ count: 1000 })
       for (const m of left) apply(cache, m)
       if (cache.version < messages.length) cache.floor = cache.version = messages.length
       expect(shown(listCached(cache, pods))).toEqual(shown(listCached(whole, pods)))
@@ -131,14 +134,89 @@ test('a cache that starts from a compacted stream knows what it may have missed'
 const eventShown = (e: RegistryEvent) => [e.type, e.version, e.stored.json.toString(), e.previous?.json.toString()]
 
 test('the history is bounded, and says from where on it is whole', () => {
-  const cache = newCache(10)
+  const cache = newCache({ count: 10 })
   for (const m of messagesOf(Array.from({ length: 100 }, (_, i) => ({ namespace: 'a', name: 'x', node: String(i), remove: false }))))
     apply(cache, m)
-  const oldest = oldestOf(cache, pods)
-  expect(oldest).toBeGreaterThan(70)
-  expect(oldest).toBeLessThanOrEqual(90)
-  expect(eventsAfter(cache, pods, oldest).map(e => e.version)).toEqual(Array.from({ length: 100 - oldest }, (_, i) => oldest + 1 + i))
-  expect(() => eventsAfter(cache, pods, oldest - 1)).toThrow(`too old resource version: ${oldest - 1} (${oldest})`)
+  expect(oldestOf(cache, pods)).toBe(90)
+  expect(eventsAfter(cache, pods, 90).map(e => e.version)).toEqual(Array.from({ length: 10 }, (_, i) => 91 + i))
+  expect(() => eventsAfter(cache, pods, 89)).toThrow('too old resource version: 89 (90)')
+})
+
+test('the history is bounded in bytes, of a table and of all, in age, and keeps the last hundred events', () => {
+  const write = (cache: Cache, table: typeof pods, name: string, size: number, time: number): void => {
+    const before = getCached(cache, table, 'a', name)
+    const h = headers()
+    h.set('Cox-Replaces', String(before?.version ?? 0))
+    const subject = subjectOf(table, 'a', name)
+    const data = encode(object('a', name, 'x'.repeat(size)))
+    apply(cache, { seq: cache.version + 1, subject, data, headers: h, time, pending: 0, first: false })
+  }
+  const historyOf = (cache: Cache, table: typeof pods) => cache.tables.get(`/${table.plural}`)!.history
+  const services = { group: '', plural: 'services' }
+
+  const bytes = newCache({ bytes: 1_000_000, totalBytes: 1_500_000 })
+  for (let i = 0; i < 2000; i++) write(bytes, pods, 'x', 2000, 0)
+  expect(historyOf(bytes, pods).bytes).toBeLessThanOrEqual(1_000_000)
+  expect(lengthOf(historyOf(bytes, pods))).toBeGreaterThan(300)
+  for (let i = 0; i < 2000; i++) write(bytes, services, 'x', 2000, 0)
+  expect(bytes.historyBytes).toBeLessThanOrEqual(1_500_000)
+  expect(bytes.historyBytes).toBe(historyOf(bytes, pods).bytes + historyOf(bytes, services).bytes)
+  // Objects that nobody has replaced cost their history nothing.
+  const many = newCache({ bytes: 1_000_000 })
+  for (let i = 0; i < 1000; i++) write(many, pods, `x${i}`, 2000, 0)
+  expect(oldestOf(many, pods)).toBe(0)
+
+  const large = newCache({ bytes: 1_000_000 })
+  for (let i = 0; i < 200; i++) write(large, pods, 'x', 100_000, 0)
+  expect(lengthOf(historyOf(large, pods))).toBe(100)
+
+  const age = newCache()
+  for (let i = 0; i < 500; i++) write(age, pods, 'x', 10, i * 1000)
+  expect(lengthOf(historyOf(age, pods))).toBe(100)
+  for (let i = 0; i < 500; i++) write(age, pods, 'x', 10, 1_000_000)
+  expect(lengthOf(historyOf(age, pods))).toBe(500)
+  // What others write makes the events of a table old that nobody writes.
+  write(age, services, 'x', 10, 2_000_000)
+  ageHistories(age)
+  expect(lengthOf(historyOf(age, pods))).toBe(100)
+})
+
+test('labels and the metadata that selectors need come without parsing the rest', () => {
+  const metadata = fc.dictionary(fc.constantFrom('name', 'labels', 'annotations', 'managedFields', 'uid'), fc.jsonValue(), { maxKeys: 5 })
+  fc.assert(
+    fc.property(metadata, fc.jsonValue(), fc.nat(), (given, spec, version) => {
+      const managedFields = Array.isArray(given['managedFields']) ? given['managedFields'] : undefined
+      const o = { kind: 'Pod', apiVersion: 'v1', metadata: { ...given, managedFields }, spec } as never
+      const stored = newStored('a', 'b', version, encode(o))
+      expect(stored.labels).toEqual(JSON.parse(JSON.stringify(o))['metadata']['labels'])
+      expect(restamped(stored, version + 1).labels).toEqual(stored.labels)
+    }),
+  )
+})
+
+test('only the objects that were parsed last stay parsed', () => {
+  const stored = Array.from({ length: 10_000 }, (_, i) => newStored('a', `p${i}`, i + 1, encode(object('a', `p${i}`, 'n'))))
+  const first = stored[0]!.object
+  expect(stored[0]!.object).toBe(first)
+  for (const s of stored) expect(s.object.metadata.name).toBe(s.name)
+  expect(stored[0]!.object).not.toBe(first)
+  expect(stored[0]!.object).toEqual(first)
+})
+
+test('an index holds what has its value, as the lists do', () => {
+  fc.assert(
+    fc.property(steps, history => {
+      const cache = newCache({}, () => ({ 'spec.node': nodeOf }))
+      for (const m of messagesOf(history)) {
+        apply(cache, m)
+        for (const value of ['', 'n1', 'n2'])
+          for (const namespace of [undefined, 'a'])
+            expect(listCached(cache, pods, namespace, { path: 'spec.node', value })).toEqual(
+              listCached(cache, pods, namespace).filter(s => nodeOf(s.object) === value),
+            )
+      }
+    }),
+  )
 })
 
 test('each watch is handed exactly the events that concern it', () => {
@@ -150,8 +228,9 @@ test('each watch is handed exactly the events that concern it', () => {
   })
   return fc.assert(
     fc.asyncProperty(steps, fc.array(option, { minLength: 1, maxLength: 6 }), fc.integer({ min: 1, max: 5 }), (history, options, batch) => {
-      const cache: Cache = newCache(1000)
-      const watches = new Watches(() => ({ 'spec.node': nodeOf }))
+      const fields = () => ({ 'spec.node': nodeOf })
+      const cache: Cache = newCache({ count: 1000 }, fields)
+      const watches = new Watches(() => cache, fields)
       const messages = messagesOf(history)
       const all: RegistryEvent[] = []
       const watchers = options.map(o => ({ ...o, seen: [] as RegistryEvent[], after: -1 }))
@@ -161,16 +240,16 @@ test('each watch is handed exactly the events that concern it', () => {
           w.after = Math.max(0, version - 3)
           const watcher: Watcher = { events: e => void w.seen.push(...e), progress: () => {}, expired: () => {} }
           const { namespace, name, value, after } = w
-          watches.add(
-            pods,
-            {
-              after,
-              ...(namespace === undefined ? {} : { namespace }),
-              ...(name ? { name } : {}),
-              ...(value === undefined ? {} : { index: { path: 'spec.node', value } }),
-            },
+          const watch = {
+            after,
+            ...(namespace === undefined ? {} : { namespace }),
+            ...(name ? { name } : {}),
+            ...(value === undefined ? {} : { index: { path: 'spec.node', value } }),
+          }
+          pushEvents(
+            owner => watches.add(pods, watch, owner),
             watcher,
-            eventsAfter(cache, pods, after),
+            e => expect.fail(e.message),
           )
         }
       }
