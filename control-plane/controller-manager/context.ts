@@ -1,16 +1,19 @@
 /** What every controller is given. */
-import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
-import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { ControllerOptions } from '#shared/client/controller.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
-import type { Informer } from '#shared/client/informer.ts'
+import type { SharedInformers } from '#shared/client/sharedinformers.ts'
 import type { Logger } from '#shared/component/log.ts'
 
 export interface ControllerContext {
   readonly client: Client
-  /** The shared informer of a kind, started when first asked for. */
-  readonly informer: <T extends KubeObject>(kind: Kind<T>) => Informer<T>
+  /**
+   * The shared informer of a kind, started when first asked for. Ask while the controller is made: the runtime holds a key back until each
+   * informer that was asked for has seen what was written for it.
+   */
+  readonly informer: SharedInformers['get']
+  /** The informer of all objects of a kind, if a controller asked for it. Nothing is held back for it. */
+  readonly running: SharedInformers['find']
   /** A recorder whose events name `component` as their source. */
   readonly recorder: (component: string) => EventRecorder
   readonly log: Logger

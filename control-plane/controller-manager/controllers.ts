@@ -1,10 +1,9 @@
 /** All controllers, and how they are run together. */
-import { pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { runController } from '#shared/client/controller.ts'
 import { eventRecorder, type EventRecorder } from '#shared/client/events.ts'
-import { leanPod } from '#shared/client/leanpod.ts'
-import { sharedInformers } from '#shared/client/reflector.ts'
+import type { Informer } from '#shared/client/informer.ts'
+import { sharedInformers } from '#shared/client/sharedinformers.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ControllerContext, NewController, Settings } from './context.ts'
 import { deploymentController } from './deployment/deployment.ts'
@@ -50,9 +49,10 @@ export async function runControllers(
   which = controllers,
 ): Promise<void> {
   const recorders = new Map<string, EventRecorder>()
-  const context: ControllerContext = {
+  const informers = sharedInformers(client, signal, log)
+  const context: Omit<ControllerContext, 'informer'> = {
     client,
-    informer: sharedInformers(client, signal, log, new Map([[pods, leanPod]])),
+    running: informers.find,
     recorder(component) {
       const recorder = recorders.get(component) ?? eventRecorder(client, component, '', log)
       recorders.set(component, recorder)
@@ -62,7 +62,19 @@ export async function runControllers(
     signal,
     settings,
   }
-  const all = which.flatMap(make => make(context))
+  const all = which.flatMap(make => {
+    const reads = new Set<Informer<any>>() // any: informers of several kinds
+    let made = false
+    const informer: ControllerContext['informer'] = (kind, selection) => {
+      if (made) throw new Error(`the informer of ${kind.plural} is asked for too late for what reads it to be held back`)
+      const one = informers.get(kind, selection)
+      reads.add(one)
+      return one
+    }
+    const options = [make({ ...context, informer })].flat()
+    made = true
+    return options.map(o => ({ ...o, reads }))
+  })
   log.info({ controllers: all.map(c => c.name) }, 'starting controllers')
   await Promise.all(all.map(c => runController(c, signal)))
   await Promise.all([...recorders.values()].map(r => r.flush(500)))

@@ -3,7 +3,7 @@
  * terminating ones on nodes that are out of service. pkg/controller/podgc
  */
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { source, splitKey } from '#shared/client/controller.ts'
@@ -11,14 +11,14 @@ import type { InformerEvent } from '#shared/client/informer.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { NewController } from './context.ts'
-import { hasEnded, isReady, isTerminating } from './pods.ts'
+import { hasEnded, isReady, isTerminating } from './podcontrol/pods.ts'
 
 /** The pods to delete so that at most `threshold` ended ones are kept: evicted ones first, then the oldest. */
-export function surplus(ended: readonly Pod[], threshold: number): Pod[] {
-  const created = (p: Pod) => p.metadata.creationTimestamp ?? ''
-  const evicted = (p: Pod) => Number(p.status?.phase === 'Failed' && p.status.reason === 'Evicted')
+export function surplus(ended: readonly LeanPod[], threshold: number): LeanPod[] {
+  const created = (p: LeanPod) => p.metadata.creationTimestamp ?? ''
+  const evicted = (p: LeanPod) => Number(p.status?.phase === 'Failed' && p.status.reason === 'Evicted')
   const byText = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
-  const order = (a: Pod, b: Pod) =>
+  const order = (a: LeanPod, b: LeanPod) =>
     evicted(b) - evicted(a) || byText(created(a), created(b)) || byText(a.metadata.name ?? '', b.metadata.name ?? '')
   return threshold > 0 && ended.length > threshold ? [...ended].sort(order).slice(0, ended.length - threshold) : []
 }
@@ -35,7 +35,7 @@ export const podGarbageCollector: NewController = ctx => {
   podInformer.addIndex('ended', p => (hasEnded(p) ? [''] : []))
   const missingSince = new Map<string, number>()
 
-  function* ofPod({ type, object: pod }: InformerEvent<Pod>): Iterable<string> {
+  function* ofPod({ type, object: pod }: InformerEvent<LeanPod>): Iterable<string> {
     const { nodeName } = pod.spec
     if (type === 'DELETED') return
     if (nodeName && !nodeInformer.get('', nodeName)) yield `node/${nodeName}`
@@ -45,7 +45,7 @@ export const podGarbageCollector: NewController = ctx => {
   }
 
   /** Removes at once; a pod that has not ended is marked failed first, so that whoever counts outcomes sees one. */
-  async function remove(client: Client, pod: Pod, disruption?: string): Promise<void> {
+  async function remove(client: Client, pod: LeanPod, disruption?: string): Promise<void> {
     const { namespace = '', name = '', uid } = pod.metadata
     try {
       if (!hasEnded(pod)) {

@@ -45,8 +45,8 @@ export interface Client {
   list<T = KubeObject>(kind: Kind<T>, namespace: string, options?: ListOptions): Promise<List<T>>
   /** Ends when the server ends it, throws StatusError (410 among them) or when the connection is lost; ends quietly on `signal`. */
   watch<T = KubeObject>(kind: Kind<T>, namespace: string, options: WatchOptions, signal: AbortSignal): AsyncIterable<WatchEvent<T>>
-  create<T = KubeObject>(kind: Kind<T>, namespace: string, object: T): Promise<T>
-  update<T = KubeObject>(kind: Kind<T>, object: T, subresource?: string): Promise<T>
+  create<T = KubeObject>(kind: Kind<T>, namespace: string, object: NoInfer<T>): Promise<T>
+  update<T = KubeObject>(kind: Kind<T>, object: NoInfer<T>, subresource?: string): Promise<T>
   patch<T = KubeObject>(kind: Kind<T>, namespace: string, name: string, type: PatchType, patch: unknown, subresource?: string): Promise<T>
   delete(kind: Kind<any>, namespace: string, name: string, options?: DeleteOptions): Promise<void> // any: the body is not looked at
   /** POST to a subresource: `binding`, `token`, `eviction`. */

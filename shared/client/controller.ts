@@ -5,11 +5,11 @@
  */
 import type { KubeObject } from '../api/meta/objectmeta.ts'
 import { logger, type Logger } from '../component/log.ts'
-import { StatusError } from '../machinery/status.ts'
+import { StatusError, timeout } from '../machinery/status.ts'
 import type { Client } from './client.ts'
 import type { Informer, InformerEvent } from './informer.ts'
-import { recordingClient, type SeenBy } from './recording.ts'
-import { workQueue, type WorkQueue } from './workqueue.ts'
+import { recordingClient, type Recording, type SeenBy, type UnknownCreates } from './recording.ts'
+import { workQueue, type QueueOptions, type WorkQueue } from './workqueue.ts'
 
 /** An informer that the controller reads; its events give keys when `keys` is there. */
 export interface Source {
@@ -24,6 +24,8 @@ export interface ControllerOptions {
   readonly name: string
   readonly client: Client
   readonly sources: readonly Source[]
+  /** Further informers that it reads; their events give no keys. */
+  readonly reads?: Iterable<Informer<any>> // any: as above
   /** Keys reconciled at the same time. Default 4. */
   readonly workers?: number
   /**
@@ -31,6 +33,9 @@ export interface ControllerOptions {
    * back-off.
    */
   readonly reconcile: (key: string, client: Client) => Promise<void | { requeueAfterMs: number }>
+  /** After this many ms a reconcile may write no more and its worker goes on to other keys. Default 5 minutes. */
+  readonly deadlineMs?: number
+  readonly queue?: QueueOptions
   readonly log?: Logger
   /** Called with the queue before workers start, for keys that do not come from events. */
   readonly start?: (queue: WorkQueue) => void
@@ -44,17 +49,17 @@ export function splitKey(key: string): [namespace: string, name: string] {
   return [key.slice(0, slash), key.slice(slash + 1)]
 }
 
-/** Runs until `signal` aborts and the reconciles under way have ended. */
-export async function runController(options: ControllerOptions, signal: AbortSignal): Promise<void> {
-  const { name, sources } = options
+/** Runs until `signal` aborts and the reconciles under way have ended. `started` is given the queue, for metrics. */
+export async function runController(options: ControllerOptions, signal: AbortSignal, started?: (queue: WorkQueue) => void): Promise<void> {
+  const { name, sources, deadlineMs = 300_000 } = options
   const log = (options.log ?? logger(name)).child({ controller: name })
-  await Promise.race([
-    Promise.all(sources.map(s => s.informer.synced)),
-    new Promise(resolve => signal.addEventListener('abort', resolve, { once: true })),
-  ])
+  const informers = [...new Set([...sources.map(s => s.informer), ...(options.reads ?? [])])]
+  const aborted = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
+  await Promise.race([Promise.all(informers.map(i => i.synced)), aborted])
   if (signal.aborted) return
-  const queue = workQueue()
-  const seen = watchers(sources.map(s => s.informer))
+  const queue = workQueue(options.queue)
+  started?.(queue)
+  const seen = watchers(informers)
   const unsubscribe = sources.flatMap(({ informer, keys }) =>
     keys
       ? [
@@ -66,17 +71,42 @@ export async function runController(options: ControllerOptions, signal: AbortSig
   )
   signal.addEventListener('abort', () => queue.shutDown(), { once: true })
   options.start?.(queue)
+  /** By key, until an attempt succeeds. */
+  const unknown = new Map<string, UnknownCreates>()
 
   async function work(): Promise<void> {
     for (let key = await queue.next(); key !== undefined; key = await queue.next()) await one(key)
   }
   async function one(key: string): Promise<void> {
-    const recording = recordingClient(options.client, seen, signal)
+    const lost = unknown.get(key) ?? []
+    const recording = recordingClient(options.client, seen, signal, lost)
+    const attempt = reconcile(key, recording, lost)
+    // The worker goes on; only this key waits.
+    void attempt
+      .then(() => recording.settled())
+      .catch((e: unknown) => log.error({ key, err: e }, 'cannot tell whether the writes of a reconcile were seen'))
+      .then(() => queue.done(key))
+    await new Promise<void>(resolve => {
+      const deadline = setTimeout(() => {
+        log.error({ key, deadlineMs }, 'a reconcile exceeds its deadline: it may write no more')
+        recording.close(timeout(`the reconcile did not complete within ${deadlineMs} ms`))
+        resolve()
+      }, deadlineMs)
+      void attempt.then(() => {
+        clearTimeout(deadline)
+        resolve()
+      })
+    })
+  }
+  /** Never rejects. */
+  async function reconcile(key: string, recording: Recording, lost: UnknownCreates): Promise<void> {
     try {
       const result = await options.reconcile(key, recording.client)
+      unknown.delete(key)
       queue.forget(key)
       if (result) queue.addAfter(key, result.requeueAfterMs)
     } catch (e) {
+      if (lost.length) unknown.set(key, lost)
       if (!signal.aborted) {
         // Conflicts are how optimistic concurrency looks; anything else deserves a look.
         const level = e instanceof StatusError && e.code === 409 ? 'debug' : 'warn'
@@ -85,8 +115,6 @@ export async function runController(options: ControllerOptions, signal: AbortSig
       }
       queue.addRateLimited(key)
     }
-    // The worker goes on; only this key waits.
-    void recording.settled().then(() => queue.done(key))
   }
   await Promise.all(Array.from({ length: options.workers ?? 4 }, work))
   for (const stop of [...unsubscribe, seen.stop]) stop()

@@ -2,7 +2,7 @@
 import type { KubeObject } from '../api/meta/objectmeta.ts'
 import type { Kind } from '../api/resource.ts'
 import { randomSuffix } from '../machinery/hash.ts'
-import { StatusError, isStatus } from '../machinery/status.ts'
+import { StatusError, isAlreadyExists } from '../machinery/status.ts'
 import { backoff, sleep } from './backoff.ts'
 import type { Client } from './client.ts'
 
@@ -14,20 +14,44 @@ export interface SeenBy {
 }
 
 /**
- * Wraps `client`. `settled` resolves when all writes so far have been seen. A create whose outcome is unknown (no answer) is looked up by
- * name, so that its retry does not make a second object: names for `generateName` are therefore chosen here.
+ * Names of objects whose create had no answer and which could not be found either. An API server that was paused may still carry such a
+ * create out: the next attempt takes the name again, so that the two can only make one object.
  */
-export function recordingClient(client: Client, seen: SeenBy, signal: AbortSignal): { client: Client; settled: () => Promise<void> } {
+export type UnknownCreates = { readonly kind: Kind<any>; readonly namespace: string; readonly prefix: string; readonly name: string }[] // any: as above
+
+export interface Recording {
+  readonly client: Client
+  /** Resolves when all writes so far have been seen. */
+  settled(): Promise<void>
+  /** From now on every write is refused with `error`. */
+  close(error: Error): void
+}
+
+const ownerOf = ({ metadata }: KubeObject): string | undefined => metadata.ownerReferences?.find(r => r.controller)?.uid
+
+/**
+ * Wraps `client`. A create whose outcome is unknown (no answer) is looked up by name: names for `generateName` are therefore chosen here.
+ * `unknown` is kept from one attempt at a key to the next.
+ */
+export function recordingClient(client: Client, seen: SeenBy, signal: AbortSignal, unknown: UnknownCreates = []): Recording {
+  const versions = new Map<Kind<any>, number>() // any: as above
   const waits: Promise<void>[] = []
+  let closed: Error | undefined
+  const open = (): void => {
+    if (closed) throw closed
+  }
   const written = <T>(kind: Kind<T>, object: T): T => {
-    waits.push(seen.version(kind, Number((object as KubeObject).metadata.resourceVersion ?? 0)))
+    const version = Number((object as KubeObject).metadata.resourceVersion ?? 0)
+    versions.set(kind, Math.max(version, versions.get(kind) ?? 0))
     return object
   }
+  const forget = (name: string): void => void unknown.splice(0, unknown.length, ...unknown.filter(u => u.name !== name))
   async function outcome(kind: Kind<any>, namespace: string, name: string): Promise<void> {
     const pause = backoff(200, 10_000)
     while (!signal.aborted) {
       try {
         const found = (await client.get(kind, namespace, name)) as KubeObject
+        forget(name)
         return await seen.version(kind, Number(found.metadata.resourceVersion ?? 0))
       } catch (e) {
         if (e instanceof StatusError && e.code < 500 && e.code !== 429) return
@@ -37,15 +61,24 @@ export function recordingClient(client: Client, seen: SeenBy, signal: AbortSigna
   }
   async function create<T>(kind: Kind<T>, namespace: string, object: T): Promise<T> {
     const { metadata } = object as KubeObject
-    const generated = !metadata.name && metadata.generateName !== undefined
+    const prefix = metadata.name ? undefined : metadata.generateName
     for (let tries = 1; ; tries++) {
+      open()
+      const at = unknown.findIndex(u => u.kind === kind && u.namespace === namespace && u.prefix === prefix)
+      const [again] = at < 0 ? [] : unknown.splice(at, 1)
       // A generated name has at most 63 characters, as upstream's: the prefix gives way.
-      const name = generated ? metadata.generateName!.slice(0, 58) + randomSuffix() : (metadata.name ?? '')
+      const name = again?.name ?? (prefix === undefined ? (metadata.name ?? '') : prefix.slice(0, 58) + randomSuffix())
       try {
         return written(kind, await client.create(kind, namespace, { ...object, metadata: { ...metadata, name } }))
       } catch (e) {
-        if (generated && isStatus(e, 'AlreadyExists') && tries < 8) continue
-        if (!(e instanceof StatusError) || e.code >= 500) waits.push(outcome(kind, namespace, name))
+        if (isAlreadyExists(e) && again) {
+          const found = await client.get(kind, namespace, name)
+          if (ownerOf(found as KubeObject) === ownerOf(object as KubeObject)) return written(kind, found)
+        }
+        if (isAlreadyExists(e) && prefix !== undefined && tries < 8) continue
+        const lost = !(e instanceof StatusError) || e.code >= 500
+        if (prefix !== undefined && (lost || again)) unknown.push({ kind, namespace, prefix, name })
+        if (lost) waits.push(outcome(kind, namespace, name))
         throw e
       }
     }
@@ -54,16 +87,31 @@ export function recordingClient(client: Client, seen: SeenBy, signal: AbortSigna
     client: {
       ...client,
       create,
-      update: async (kind, object, subresource) => written(kind, await client.update(kind, object, subresource)),
-      patch: async (kind, namespace, name, type, patch, subresource) =>
-        written(kind, await client.patch(kind, namespace, name, type, patch, subresource)),
+      async update(kind, object, subresource) {
+        open()
+        return written(kind, await client.update(kind, object, subresource))
+      },
+      async patch(kind, namespace, name, type, patch, subresource) {
+        open()
+        return written(kind, await client.patch(kind, namespace, name, type, patch, subresource))
+      },
       async delete(kind, namespace, name, options) {
+        open()
         await client.delete(kind, namespace, name, options)
         waits.push(seen.deleted(kind, namespace, name))
       },
+      async deleteCollection(kind, namespace, options) {
+        open()
+        await client.deleteCollection(kind, namespace, options)
+      },
+      async post(kind, namespace, name, subresource, body) {
+        open()
+        return client.post(kind, namespace, name, subresource, body)
+      },
     },
     async settled() {
-      await Promise.all(waits)
+      await Promise.all([...waits, ...[...versions].map(([kind, version]) => seen.version(kind, version))])
     },
+    close: error => void (closed = error),
   }
 }

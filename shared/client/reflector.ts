@@ -53,7 +53,7 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   readonly #log: Logger
   readonly #cache = new Cache<T>()
   readonly #handlers = new Set<(event: InformerEvent<T>) => void>()
-  readonly #waiters = new Set<() => void>()
+  readonly #waiters = new Set<(older: boolean) => void>()
   #markSynced = () => {}
 
   constructor(client: Client, kind: Kind<T>, options: InformerOptions<T>) {
@@ -91,8 +91,8 @@ class Reflector<T extends KubeObject> implements Informer<T> {
         this.#waiters.delete(check)
         resolve()
       }
-      const check = () => {
-        if (this.version >= version) finish()
+      const check = (older: boolean) => {
+        if (older || this.version >= version) finish()
       }
       this.#waiters.add(check)
     })
@@ -159,8 +159,10 @@ class Reflector<T extends KubeObject> implements Informer<T> {
     ))
       this.#publish(event)
     // A registry that was replaced by an older one starts again below: the version follows it.
-    this.version = Number(metadata.resourceVersion ?? 0)
-    this.#advance(this.version)
+    const version = Number(metadata.resourceVersion ?? 0)
+    const older = version < this.version
+    this.version = version
+    this.#advance(version, older)
   }
   /** Managed fields are a third of most objects, and no component reads them: an update without them keeps what the server has. */
   #kept(object: T): T {
@@ -187,9 +189,10 @@ class Reflector<T extends KubeObject> implements Informer<T> {
       this.#log.error({ err: e, kind: this.kind.kind, object: Cache.keyOf(event.object) }, 'an event handler failed')
     }
   }
-  #advance(version: number): void {
+  /** `older`: the versions that are waited for belonged to another registry, and the list shows what became of them. */
+  #advance(version: number, older = false): void {
     if (version > this.version) this.version = version
-    for (const check of this.#waiters) check()
+    for (const check of this.#waiters) check(older)
   }
   #heard(): void {
     this.lastHeard = performance.now()
@@ -204,27 +207,13 @@ export function startInformer<T extends KubeObject>(
   signal: AbortSignal,
 ): Informer<T> {
   const informer = new Reflector<T>(client, kind, options)
-  // run() catches what it calls; a failure beyond that is a bug that must show.
-  informer.run(signal).catch((e: unknown) => (options.log ?? logger('informer')).fatal({ err: e, kind: kind.kind }, 'informer stopped'))
+  // run() catches what it calls; a failure beyond that is a bug. Without its informer a component would go on blind: it ends instead, and
+  // its supervisor starts it again.
+  informer.run(signal).catch((e: unknown) => {
+    ;(options.log ?? logger('informer')).fatal({ err: e, kind: kind.kind }, 'informer stopped')
+    setImmediate(() => {
+      throw e
+    })
+  })
   return informer
-}
-
-/** One informer for each kind, shared by all that ask. `strips` says by kind what is taken away. */
-export function sharedInformers(
-  client: Client,
-  signal: AbortSignal,
-  log?: Logger,
-  strips: ReadonlyMap<Kind<any>, (object: any) => void> = new Map(), // any: each function is of its key's type
-): <T extends KubeObject>(kind: Kind<T>) => Informer<T> {
-  const informers = new Map<string, Informer<any>>() // any: one map for all kinds; the kind that is asked for says which T
-  return <T extends KubeObject>(kind: Kind<T>): Informer<T> => {
-    const key = `${kind.group}/${kind.plural}`
-    let informer = informers.get(key) as Informer<T> | undefined
-    if (!informer) {
-      const strip = strips.get(kind)
-      informer = startInformer(client, kind, { ...(log ? { log } : {}), ...(strip ? { strip } : {}) }, signal)
-      informers.set(key, informer)
-    }
-    return informer
-  }
 }

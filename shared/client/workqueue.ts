@@ -1,12 +1,14 @@
 /**
- * A queue of keys as client-go's: a key waits once however often it is added, is handed to one worker at a time, and comes again after
- * `done` when it was added meanwhile.
+ * client-go's rate-limiting work queue (k8s.io/client-go/util/workqueue): a key waits once however often it is added, is handed to one
+ * worker at a time, and comes again after `done` when it was added meanwhile.
  */
+import { histogram, type Histogram } from '../component/histogram.ts'
+
 export interface WorkQueue {
   add(key: string): void
   /** Adds later; of several the earliest counts. */
   addAfter(key: string, ms: number): void
-  /** Adds after the key's back-off: 5 ms, doubled each time up to 1000 s. */
+  /** Adds after the key's back-off or when the queue's overall rate allows it, whichever is later. */
   addRateLimited(key: string): void
   /** The key's back-off starts again. */
   forget(key: string): void
@@ -16,33 +18,85 @@ export interface WorkQueue {
   done(key: string): void
   shutDown(): void
   readonly length: number
+  readonly statistics: QueueStatistics
+}
+
+/** What is counted of a queue; times in seconds, upstream's buckets. */
+export interface QueueStatistics {
+  readonly adds: number
+  readonly retries: number
+  /** From being added to being handed to a worker. */
+  readonly queued: Histogram
+  /** From being handed to a worker to `done`. */
+  readonly worked: Histogram
+  /** When (performance.now()) the keys that are with a worker were handed out. */
+  handedOut(): number[]
+}
+
+export interface QueueOptions {
+  /** Back-off of a key: this long after its first failure, doubled with each more, never longer than `limitMs`. Default 5 ms, 1000 s. */
+  baseMs?: number
+  limitMs?: number
+  /** Retries of all keys together: `burst` at once, then `perSecond`. Default 100 and 10, as upstream's. */
+  perSecond?: number
+  burst?: number
 }
 
 const longestTimer = 2 ** 31 - 1
+/** Upstream's: ten times larger each, from 10 ns to 1000 s. */
+const bounds = Array.from({ length: 12 }, (_, i) => 10 ** (i - 8))
+/** Handed-out keys are dropped from the front of the array when they are that many and half of it. */
+const compactAt = 1024
 
-export function workQueue(baseMs = 5, limitMs = 1_000_000): WorkQueue {
-  const waiting = new Set<string>() // in order
-  const processing = new Set<string>()
-  const dirty = new Set<string>() // added while processed
+/** A key that waits or is with a worker. */
+interface Entry {
+  readonly key: string
+  /** performance.now() when it was added, then when it was handed out. */
+  since: number
+  working: boolean
+  /** When it was added while with a worker. */
+  again: number | undefined
+}
+
+export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, burst = 100 }: QueueOptions = {}): WorkQueue {
+  /** Those from `head` on wait, in order. */
+  let order: Entry[] = []
+  let head = 0
+  const entries = new Map<string, Entry>()
   const timers = new Map<string, { at: number; timer: NodeJS.Timeout }>()
   const failures = new Map<string, number>()
-  const takers: ((key: string | undefined) => void)[] = []
+  let takers: ((key: string | undefined) => void)[] = []
+  const counts = { adds: 0, retries: 0, queued: histogram(bounds), worked: histogram(bounds) }
+  const overall = bucket(perSecond, burst, limitMs)
   let down = false
 
-  function hand(): void {
-    while (takers.length && waiting.size) {
-      const key: string = waiting.values().next().value!
-      waiting.delete(key)
-      processing.add(key)
-      takers.shift()!(key)
+  function take(): string {
+    const entry = order[head++]!
+    if (head >= compactAt && head * 2 >= order.length) {
+      order = order.slice(head)
+      head = 0
     }
+    const now = performance.now()
+    counts.queued.observe((now - entry.since) / 1000)
+    entry.working = true
+    entry.since = now
+    return entry.key
+  }
+  function enqueue(entry: Entry): void {
+    order.push(entry)
+    if (takers.length) takers.shift()!(take())
   }
   function add(key: string): void {
     if (down) return
-    if (processing.has(key)) dirty.add(key)
-    else {
-      waiting.add(key)
-      hand()
+    const entry = entries.get(key)
+    if (!entry) {
+      counts.adds++
+      const fresh: Entry = { key, since: performance.now(), working: false, again: undefined }
+      entries.set(key, fresh)
+      enqueue(fresh)
+    } else if (entry.working && entry.again === undefined) {
+      counts.adds++
+      entry.again = performance.now()
     }
   }
   function addAfter(key: string, ms: number): void {
@@ -67,32 +121,69 @@ export function workQueue(baseMs = 5, limitMs = 1_000_000): WorkQueue {
     add,
     addAfter,
     addRateLimited(key) {
+      if (down) return
       const n = failures.get(key) ?? 0
       failures.set(key, n + 1)
-      addAfter(key, Math.min(baseMs * 2 ** n, limitMs))
+      counts.retries++
+      addAfter(key, Math.max(Math.min(baseMs * 2 ** n, limitMs), overall(performance.now())))
     },
     forget: key => void failures.delete(key),
     requeues: key => failures.get(key) ?? 0,
-    next() {
-      return new Promise(resolve => {
-        if (down) return resolve(undefined)
-        takers.push(resolve)
-        hand()
-      })
-    },
+    next: () =>
+      new Promise(resolve => {
+        if (down) resolve(undefined)
+        else if (head < order.length) resolve(take())
+        else takers.push(resolve)
+      }),
     done(key) {
-      processing.delete(key)
-      if (dirty.delete(key)) add(key)
+      const entry = entries.get(key)
+      if (!entry?.working) return
+      counts.worked.observe((performance.now() - entry.since) / 1000)
+      if (entry.again === undefined || down) return void entries.delete(key)
+      entry.working = false
+      entry.since = entry.again
+      entry.again = undefined
+      enqueue(entry)
     },
     shutDown() {
       down = true
       for (const { timer } of timers.values()) clearTimeout(timer)
       timers.clear()
-      waiting.clear()
-      for (const take of takers.splice(0)) take(undefined)
+      failures.clear()
+      for (const entry of order.slice(head)) entries.delete(entry.key)
+      order = []
+      head = 0
+      const waiting = takers
+      takers = []
+      for (const resolve of waiting) resolve(undefined)
     },
     get length() {
-      return waiting.size
+      return order.length - head
     },
+    statistics: {
+      get adds() {
+        return counts.adds
+      },
+      get retries() {
+        return counts.retries
+      },
+      queued: counts.queued,
+      worked: counts.worked,
+      handedOut: () => [...entries.values()].filter(e => e.working).map(e => e.since),
+    },
+  }
+}
+
+/** A token bucket that lends: each call takes a token and says in how many ms it is there, `limitMs` at most. */
+function bucket(perSecond: number, burst: number, limitMs: number): (now: number) => number {
+  let tokens = burst
+  let then = performance.now()
+  // What lies further ahead than the limit is not promised: a storm of failures must not slow the queue down for hours.
+  const most = (limitMs / 1000) * perSecond
+  return now => {
+    tokens = Math.min(burst, tokens + ((now - then) / 1000) * perSecond)
+    then = now
+    tokens = Math.max(tokens - 1, -most)
+    return tokens >= 0 ? 0 : (-tokens / perSecond) * 1000
   }
 }

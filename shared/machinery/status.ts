@@ -109,3 +109,6 @@ export const isNotFound = (e: unknown): boolean => isStatus(e, 'NotFound')
 export const isAlreadyExists = (e: unknown): boolean => isStatus(e, 'AlreadyExists')
 export const isConflict = (e: unknown): boolean => isStatus(e, 'Conflict')
 export const isExpired = (e: unknown): boolean => isStatus(e, 'Expired') || isStatus(e, 'Gone')
+/** Whether a create was refused because its namespace is going away: nothing more can be made there. */
+export const isNamespaceTerminating = (e: unknown): boolean =>
+  e instanceof StatusError && (e.status.details?.causes ?? []).some(c => c.reason === 'NamespaceTerminating')

@@ -3,7 +3,7 @@ import { cpus } from 'node:os'
 import { Command, InvalidArgumentError } from 'commander'
 import { newBench } from './bench.ts'
 import { benchCluster } from './cluster.ts'
-import type { Measurement, Row, Sizes } from './measurement.ts'
+import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts'
 import { measureBus } from './bus.ts'
 import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
@@ -14,6 +14,7 @@ import { report } from './report.ts'
 import { measureService } from './service.ts'
 import { measureStartup } from './startup.ts'
 import { measureWatch } from './watch.ts'
+import { measureWorkQueue } from './workqueue.ts'
 
 /** In the order in which they run: memory is measured before anything else has grown it, and after the last one nothing is as it was. */
 const measurements: Record<string, Measurement> = {
@@ -27,6 +28,10 @@ const measurements: Record<string, Measurement> = {
   bus: measureBus,
   recovery: measureRecovery,
 }
+const local: Record<string, LocalMeasurement> = {
+  workqueue: measureWorkQueue,
+}
+const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */
 const onlyOurs = ['startup', 'recovery']
 
@@ -36,14 +41,14 @@ const count = (text: string): number => {
   return n
 }
 const only = (name: string, names: string[] = []): string[] => {
-  if (!(name in measurements)) throw new InvalidArgumentError(`There are: ${Object.keys(measurements).join(', ')}.`)
+  if (!known.includes(name)) throw new InvalidArgumentError(`There are: ${known.join(', ')}.`)
   return [...names, name]
 }
 
 const program = new Command('bench')
   .description('measures a cluster on this machine, beside the floors of the machine')
   .option('--json', 'print rows as JSON')
-  .option('--only <name>', `measure this alone; repeatable: ${Object.keys(measurements).join(', ')}`, only)
+  .option('--only <name>', `measure this alone; repeatable: ${known.join(', ')}`, only)
   .option('--state-dir <dir>', 'measure the cluster that runs there instead of a new one')
   .option('--nodes <n>', 'nodes of the new cluster', count, 3)
   .option('--seconds <n>', 'seconds of each load', count, 5)
@@ -64,8 +69,14 @@ const untilStopped = new Promise<never>((_, reject) => stopped.signal.addEventLi
 untilStopped.catch(() => {})
 
 const rows: Row[] = []
+const asked = (name: string): boolean => options.only?.includes(name) ?? true
 try {
-  if (cluster.ours) {
+  for (const [name, measure] of Object.entries(local).filter(([name]) => asked(name))) {
+    say(name)
+    rows.push(...(await measure()))
+  }
+  const clustered = Object.keys(measurements).some(asked)
+  if (cluster.ours && clustered) {
     say(`starting a cluster in ${cluster.dir.root}`)
     await Promise.race([cluster.up(), untilStopped])
   }

@@ -50,6 +50,8 @@ export interface Bench {
 }
 
 export type Measurement = (bench: Bench) => Promise<Row[]>
+/** One that needs no cluster: it runs in this process. */
+export type LocalMeasurement = () => Promise<Row[]>
 
 /** Large is good for rates, small for times and memory. */
 const more = (unit: Unit): boolean => unit === '/s' || unit === 'MB/s' || unit === '%'

@@ -28,8 +28,15 @@ function int(o: ReplicaSet, annotation: string): number | undefined {
 }
 export const desiredReplicas = (rs: ReplicaSet): number | undefined => int(rs, desiredAnnotation)
 export const maxReplicasAnnotation = (rs: ReplicaSet): number | undefined => int(rs, maxAnnotation)
-export const revision = (rs: ReplicaSet): number => int(rs, revisionAnnotation) ?? 0
-export const maxRevision = (sets: readonly ReplicaSet[]): number => Math.max(0, ...sets.map(revision))
+
+/** A revision is an int64, more than a number holds; what is none counts as 0. */
+function parseRevision(text: string | undefined): bigint {
+  if (text === undefined || !/^[+-]?\d{1,19}$/.test(text)) return 0n
+  const value = BigInt(text.replace('+', ''))
+  return BigInt.asIntN(64, value) === value ? value : 0n
+}
+export const revision = (rs: Pick<ReplicaSet, 'metadata'>): bigint => parseRevision(rs.metadata.annotations?.[revisionAnnotation])
+export const maxRevision = (sets: readonly ReplicaSet[]): bigint => sets.map(revision).reduce((a, b) => (a > b ? a : b), 0n)
 
 /** The annotations that say for which size of the deployment a replica set was sized. */
 export const sizeAnnotations = (desired: number, max: number): Annotations => ({
@@ -41,11 +48,11 @@ export const sizeAnnotations = (desired: number, max: number): Annotations => ({
  * A replica set's annotations with its deployment's and the revision set on it. A revision only ever rises; those it had before are its
  * history.
  */
-export function syncedAnnotations(d: Deployment, rs: Pick<ReplicaSet, 'metadata'>, newRevision: number): Annotations {
+export function syncedAnnotations(d: Deployment, rs: Pick<ReplicaSet, 'metadata'>, newRevision: bigint): Annotations {
   const result: Annotations = { ...rs.metadata.annotations }
   for (const [key, value] of Object.entries(annotationsOf(d))) if (!own.has(key)) result[key] = value
   const before = result[revisionAnnotation]
-  if (Number(before ?? 0) < newRevision) {
+  if (parseRevision(before) < newRevision) {
     result[revisionAnnotation] = String(newRevision)
     if (before !== undefined) {
       const history = result[historyAnnotation] ? result[historyAnnotation].split(',') : []

@@ -1,15 +1,15 @@
 /** Rolls deployments out over replica sets. pkg/controller/deployment */
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import { deployments, pods, replicaSets } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import type { ControllerContext, NewController } from '../context.ts'
-import { byController, claimObjects, controllerOf } from '../ownership.ts'
-import { hasEnded } from '../pods.ts'
+import { byController, claimObjects, controllerOf } from '../podcontrol/ownership.ts'
+import { hasEnded } from '../podcontrol/pods.ts'
 import { selectorOf, selects } from '#shared/machinery/labels.ts'
 import { desiredReplicas, revision, sameAnnotations, sizeAnnotations } from './annotations.ts'
 import { syncRevisions, type Revisions } from './revision.ts'
@@ -33,7 +33,7 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
     for (const d of all.list(event.object.metadata.namespace)) if (selects(d.spec.selector, event.object.metadata.labels)) yield keyOf(d)
   }
   /** Recreate waits for the old pods to end. */
-  function* waitersFor(event: InformerEvent<Pod>): Iterable<string> {
+  function* waitersFor(event: InformerEvent<LeanPod>): Iterable<string> {
     if (event.type !== 'DELETED' && !hasEnded(event.object)) return
     const ref = controllerOf(event.object)
     const namespace = event.object.metadata.namespace ?? ''
@@ -109,7 +109,7 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
   async function dropHistory(client: Client, { d, old }: Revisions): Promise<void> {
     const limit = d.spec.revisionHistoryLimit
     if (limit === undefined || limit === 2 ** 31 - 1) return
-    const kept = old.filter(rs => !rs.metadata.deletionTimestamp).sort((a, b) => revision(a) - revision(b))
+    const kept = old.filter(rs => !rs.metadata.deletionTimestamp).sort((a, b) => Number(revision(a) - revision(b)))
     for (const rs of kept.slice(0, Math.max(0, kept.length - limit))) {
       const busy =
         (rs.status?.replicas ?? 0) !== 0 || sizeOf(rs) !== 0 || (rs.metadata.generation ?? 0) > (rs.status?.observedGeneration ?? 0)

@@ -4,9 +4,8 @@ import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import { deployments, replicaSets } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
-import { isStatus } from '#shared/machinery/status.ts'
-import { controllerOf } from '../ownership.ts'
-import { namespaceTerminating } from '../replicaset/pod-control.ts'
+import { isNamespaceTerminating, isStatus } from '#shared/machinery/status.ts'
+import { controllerOf } from '../podcontrol/ownership.ts'
 import { maxRevision, revision, revisionAnnotation, sameAnnotations, sizeAnnotations, syncedAnnotations } from './annotations.ts'
 import { maxSurge, newSize, wanted } from './rolling.ts'
 import { conditionOf, hasDeadline, withCondition } from './status.ts'
@@ -44,7 +43,7 @@ export async function syncRevisions(
   let d = deployment
   const found = findNew(d, sets)
   const old = sets.filter(rs => rs !== found)
-  const next = maxRevision(old) + 1
+  const next = maxRevision(old) + 1n
   if (found) {
     const annotations = syncedAnnotations(d, found, next)
     const minReadySeconds = d.spec.minReadySeconds ?? 0
@@ -78,7 +77,7 @@ export async function syncRevisions(
       made = present
       existed = true
     } else {
-      if (!namespaceTerminating(e)) {
+      if (!isNamespaceTerminating(e)) {
         const message = `Failed to create new replica set "${name}": ${(e as Error).message}`
         await progressing(client, d, 'False', 'ReplicaSetCreateError', message)
         recorder.event(d, 'Warning', 'ReplicaSetCreateError', message)

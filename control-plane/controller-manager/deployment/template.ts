@@ -4,7 +4,7 @@ import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import type { PodTemplateSpec } from '#shared/api/core/podtemplate.ts'
 import { deployments } from '#shared/api/kinds.ts'
 import { canonical, safeHash } from '#shared/machinery/hash.ts'
-import { controllerRef } from '../ownership.ts'
+import { controllerRef } from '../podcontrol/ownership.ts'
 import { byCreation } from './rolling.ts'
 
 export const hashLabel = 'pod-template-hash'

@@ -1,7 +1,7 @@
 /** From a Service and its pods to addresses and ports: what Endpoints and EndpointSlices have in common. */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import type { Service } from '#shared/api/core/service.ts'
-import { hasEnded, isTerminating } from '../pods.ts'
+import { hasEnded, isTerminating } from '../podcontrol/pods.ts'
 
 type ServicePort = NonNullable<Service['spec']['ports']>[number]
 export type AddressType = 'IPv4' | 'IPv6'
@@ -18,11 +18,11 @@ export const selectsPod = (service: Service, labels: { readonly [key: string]: s
   isManaged(service) && Object.entries(service.spec.selector ?? {}).every(([k, v]) => labels?.[k] === v)
 
 /** Pods that may serve: they have an address and have not ended. */
-export const mayServe = (pod: Pod, includeTerminating: boolean): boolean =>
+export const mayServe = (pod: LeanPod, includeTerminating: boolean): boolean =>
   Boolean(pod.status?.podIP) && !hasEnded(pod) && (includeTerminating || !isTerminating(pod))
 
 const typeOf = (ip: string): AddressType => (ip.includes(':') ? 'IPv6' : 'IPv4')
-export function addressesOf(pod: Pod, type: AddressType): string[] {
+export function addressesOf(pod: LeanPod, type: AddressType): string[] {
   const ips = pod.status?.podIPs?.map(p => p.ip) ?? [pod.status?.podIP ?? '']
   return ips.filter(ip => ip !== '' && typeOf(ip) === type)
 }
@@ -33,7 +33,7 @@ export function addressTypes(service: Service): AddressType[] {
 }
 
 /** The number that a service port has in a pod; undefined when the pod has no port of that name and protocol. */
-export function targetPort(pod: Pod, port: ServicePort): number | undefined {
+export function targetPort(pod: LeanPod, port: ServicePort): number | undefined {
   const target = port.targetPort ?? port.port
   if (typeof target === 'number') return target || port.port
   const protocol = port.protocol ?? 'TCP'
@@ -44,7 +44,7 @@ export function targetPort(pod: Pod, port: ServicePort): number | undefined {
 }
 
 /** The pod's own name in DNS under this service, if it asked for one. */
-export const hostnameIn = (pod: Pod, service: Service): string | undefined =>
+export const hostnameIn = (pod: LeanPod, service: Service): string | undefined =>
   pod.spec.hostname && pod.spec.subdomain === service.metadata.name && pod.metadata.namespace === service.metadata.namespace
     ? pod.spec.hostname
     : undefined
@@ -52,7 +52,7 @@ export const hostnameIn = (pod: Pod, service: Service): string | undefined =>
 /**
  * When what led to the present endpoints happened, as far as the objects tell: the latest change of readiness, or the service's creation.
  */
-export function triggerTime(service: Service, pods: readonly Pod[]): string {
+export function triggerTime(service: Service, pods: readonly LeanPod[]): string {
   let latest = service.metadata.creationTimestamp ?? ''
   for (const pod of pods) {
     const ready = pod.status?.conditions?.find(c => c.type === 'Ready')?.lastTransitionTime ?? ''

@@ -1,16 +1,15 @@
 /** Keeps the Endpoints object of every Service with a selector, for clients that still read it. pkg/controller/endpoint */
 import type { EndpointAddress, Endpoints } from '#shared/api/core/endpoints.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import { endpoints, pods, services } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
 import { canonical } from '#shared/machinery/hash.ts'
-import { isStatus } from '#shared/machinery/status.ts'
+import { isNamespaceTerminating, isStatus } from '#shared/machinery/status.ts'
 import type { ControllerContext, NewController } from '../context.ts'
-import { isReady } from '../pods.ts'
-import { namespaceTerminating } from '../replicaset/pod-control.ts'
+import { isReady } from '../podcontrol/pods.ts'
 import { addressTypes, addressesOf, headlessLabel, hostnameIn, isHeadless, isManaged } from './backends.ts'
 import { mayServe, selectsPod, targetPort, triggerTime, triggerTimeAnnotation } from './backends.ts'
 import { repack, truncate, type Backend } from './subsets.ts'
@@ -20,7 +19,7 @@ const managedBy = 'endpoint-controller'
 const overCapacity = 'endpoints.kubernetes.io/over-capacity'
 
 /** What a service's pods contribute; `members` are those it selects. */
-export function backends(service: Service, members: readonly Pod[]): Backend[] {
+export function backends(service: Service, members: readonly LeanPod[]): Backend[] {
   const type = addressTypes(service)[0]!
   return members.flatMap((pod): Backend[] => {
     const ip = addressesOf(pod, type)[0]
@@ -51,7 +50,7 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
   const podInformer = ctx.informer(pods)
   const objects = ctx.informer(endpoints)
 
-  function* servicesOf(event: InformerEvent<Pod>): Iterable<string> {
+  function* servicesOf(event: InformerEvent<LeanPod>): Iterable<string> {
     const versions = event.previous ? [event.object, event.previous] : [event.object]
     for (const service of all.list(event.object.metadata.namespace))
       if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
@@ -97,7 +96,7 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
       if (current) await client.update(endpoints, next)
       else await client.create(endpoints, namespace, next)
     } catch (e) {
-      if (namespaceTerminating(e)) return
+      if (isNamespaceTerminating(e)) return
       const message = (e as Error).message
       if (!current)
         recorder.event(

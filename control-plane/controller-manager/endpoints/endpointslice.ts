@@ -1,14 +1,13 @@
 /** Keeps the EndpointSlices of every Service with a selector. pkg/controller/endpointslice */
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { endpointSlices, nodes, pods, services } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
-import { isStatus } from '#shared/machinery/status.ts'
+import { isNamespaceTerminating, isStatus } from '#shared/machinery/status.ts'
 import type { ControllerContext, NewController } from '../context.ts'
-import { namespaceTerminating } from '../replicaset/pod-control.ts'
 import { addressTypes, addressesOf, isManaged, mayServe, selectsPod, triggerTime, triggerTimeAnnotation } from './backends.ts'
 import { changes, endpointOf, groupByPorts, managedBy, managedByLabel, newSlice, portsOf, serviceNameLabel, sliceLabels } from './slices.ts'
 
@@ -20,7 +19,7 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
   const slices = ctx.informer(endpointSlices)
   slices.addIndex('service', s => [`${s.metadata.namespace}/${s.metadata.labels?.[serviceNameLabel] ?? ''}`])
 
-  function* servicesOf(event: InformerEvent<Pod>): Iterable<string> {
+  function* servicesOf(event: InformerEvent<LeanPod>): Iterable<string> {
     const versions = event.previous ? [event.object, event.previous] : [event.object]
     for (const service of all.list(event.object.metadata.namespace))
       if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
@@ -69,7 +68,7 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
         for (const slice of untouched) if (!sameLabels(slice.metadata.labels, labels)) await write(slice, slice.endpoints, false)
       }
     } catch (e) {
-      if (namespaceTerminating(e)) return
+      if (isNamespaceTerminating(e)) return
       const message = `Error updating Endpoint Slices for Service ${namespace}/${name}: ${(e as Error).message}`
       if (!isStatus(e, 'Conflict')) recorder.event(service, 'Warning', 'FailedToUpdateEndpointSlices', message)
       throw e

@@ -1,12 +1,12 @@
 /** Which slices a service should have: pure functions after k8s.io/endpointslice. */
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Endpoint, EndpointPort, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { services } from '#shared/api/kinds.ts'
 import { canonical } from '#shared/machinery/hash.ts'
-import { controllerRef } from '../ownership.ts'
-import { isReady, isTerminating } from '../pods.ts'
+import { controllerRef } from '../podcontrol/ownership.ts'
+import { isReady, isTerminating } from '../podcontrol/pods.ts'
 import { addressesOf, headlessLabel, hostnameIn, isHeadless, targetPort, triggerTimeAnnotation, type AddressType } from './backends.ts'
 
 export const serviceNameLabel = 'kubernetes.io/service-name'
@@ -15,7 +15,7 @@ export const managedBy = 'endpointslice-controller.k8s.io'
 export const maxEndpoints = 100
 
 /** One endpoint for a pod; `node` is where it runs. */
-export function endpointOf(pod: Pod, service: Service, node: Node | undefined, type: AddressType): Endpoint {
+export function endpointOf(pod: LeanPod, service: Service, node: Node | undefined, type: AddressType): Endpoint {
   const serving = isReady(pod)
   const terminating = isTerminating(pod)
   const { name = '', namespace = '', uid = '' } = pod.metadata
@@ -32,7 +32,7 @@ export function endpointOf(pod: Pod, service: Service, node: Node | undefined, t
 }
 
 /** The service's ports as numbers in this pod; ports that the pod does not name are left out. */
-export function portsOf(pod: Pod, service: Service): EndpointPort[] {
+export function portsOf(pod: LeanPod, service: Service): EndpointPort[] {
   return (service.spec.ports ?? []).flatMap(port => {
     const number = targetPort(pod, port)
     if (number === undefined) return []

@@ -1,47 +1,24 @@
 /** Deletes objects whose owners are gone; carries out foreground and orphaning deletions. pkg/controller/garbagecollector */
-import {
-  configMaps,
-  deployments,
-  endpointSlices,
-  endpoints,
-  leases,
-  namespaces,
-  nodes,
-  pods,
-  replicaSets,
-  serviceAccounts,
-  services,
-} from '#shared/api/kinds.ts'
 import type { KubeObject, OwnerReference } from '#shared/api/meta/objectmeta.ts'
 import { apiVersion } from '#shared/api/resource.ts'
-import { sleep } from '#shared/client/backoff.ts'
 import type { Client } from '#shared/client/client.ts'
 import { splitKey } from '#shared/client/controller.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
-import { StatusError, isStatus } from '#shared/machinery/status.ts'
+import { StatusError, isNotFound } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
+import { AbsentOwners } from './absent.ts'
 import { Graph, foregroundFinalizer, nodeOf, orphanFinalizer, refersTo, type Attention, type GraphNode } from './graph.ts'
-import { keepFresh, monitor } from './monitors.ts'
+import { monitor } from './monitors.ts'
 
-const watchedAnyway = [
-  configMaps,
-  deployments,
-  endpointSlices,
-  endpoints,
-  leases,
-  namespaces,
-  nodes,
-  pods,
-  replicaSets,
-  serviceAccounts,
-  services,
-]
+/** Dependents of one owner that are orphaned at the same time. */
+const orphanedAtOnce = 20
 
 type Owner = 'solid' | 'dangling' | 'waiting'
 
 export const garbageCollector: NewController = ctx => {
   const recorder = ctx.recorder('garbage-collector-controller')
   const graph = new Graph()
+  const absent = new AbsentOwners()
   let queue: WorkQueue | undefined
   // Until everything is listed an owner may only seem to be absent, or to have no dependents.
   const early: Attention = { check: [], orphan: [] }
@@ -54,30 +31,22 @@ export const garbageCollector: NewController = ctx => {
     for (const uid of check) queue.add(`check/${uid}`)
     for (const uid of orphan) queue.add(`orphan/${uid}`)
   }
-  const monitors = monitor(ctx, watchedAnyway, (kind, type, object) =>
+  const monitors = monitor(ctx, (kind, type, object) =>
     attend(type === 'DELETED' ? graph.delete(object.metadata.uid ?? '') : graph.set(nodeOf(kind, object))),
   )
 
   async function start(q: WorkQueue): Promise<void> {
-    for (let wait = 500; !ctx.signal.aborted; wait = Math.min(wait * 2, 10_000)) {
-      try {
-        await monitors.refresh()
-        break
-      } catch (e) {
-        ctx.log.warn({ err: (e as Error).message }, 'discovery failed')
-        await sleep(wait, ctx.signal)
-      }
-    }
+    await monitors.synced()
     queue = q
     attend(early)
     early.check = early.orphan = []
-    await keepFresh(ctx, monitors)
+    await monitors.follow()
   }
 
   const live = (client: Client, node: GraphNode): Promise<KubeObject | undefined> =>
     client.get(node.kind, node.namespace, node.name).then(
       o => (o.metadata.uid === node.uid ? o : undefined),
-      (e: unknown) => (isStatus(e, 'NotFound') ? undefined : Promise.reject(e)),
+      (e: unknown) => (isNotFound(e) ? undefined : Promise.reject(e)),
     )
 
   async function check(uid: string, client: Client): Promise<void> {
@@ -116,7 +85,7 @@ export const garbageCollector: NewController = ctx => {
         preconditions: { uid, ...(version ? { resourceVersion: version } : {}) },
       })
     } catch (e) {
-      if (!isStatus(e, 'NotFound')) throw e
+      if (!isNotFound(e)) throw e
     }
   }
 
@@ -124,21 +93,24 @@ export const garbageCollector: NewController = ctx => {
     const known = graph.get(ref.uid)
     if (known && refersTo(ref, node.namespace, known)) return known.foreground ? 'waiting' : 'solid'
     const kind = monitors.kindOf(ref.apiVersion, ref.kind)
-    // An unknown kind says nothing about whether the owner is there: try again later.
-    if (!kind) throw new Error(`unable to get REST mapping for ${ref.apiVersion}/${ref.kind}.`)
+    // An unknown kind says nothing about whether the owner is there: try again later, when discovery may know it.
+    if (!kind) {
+      monitors.unknownKind()
+      throw new Error(`unable to get REST mapping for ${ref.apiVersion}/${ref.kind}.`)
+    }
     if (known?.namespace && known.namespace !== node.namespace) invalidNamespace(node, ref)
     if (kind.namespaced && !node.namespace) {
       invalidNamespace(node, ref)
       return 'solid'
     }
-    try {
-      const owner = await client.get<KubeObject>(kind, kind.namespaced ? node.namespace : '', ref.name)
-      if (owner.metadata.uid !== ref.uid) return 'dangling'
-      return nodeOf(kind, owner).foreground ? 'waiting' : 'solid'
-    } catch (e) {
-      if (isStatus(e, 'NotFound')) return 'dangling'
-      throw e
-    }
+    const namespace = kind.namespaced ? node.namespace : ''
+    if (absent.has(ref, namespace)) return 'dangling'
+    const owner = await client.get<KubeObject>(kind, namespace, ref.name).catch((e: unknown) => {
+      if (!isNotFound(e)) throw e
+    })
+    if (owner?.metadata.uid === ref.uid) return nodeOf(kind, owner).foreground ? 'waiting' : 'solid'
+    absent.add(ref, namespace)
+    return 'dangling'
   }
   function invalidNamespace(node: GraphNode, ref: OwnerReference): void {
     const { kind, namespace, name, uid } = node
@@ -157,17 +129,25 @@ export const garbageCollector: NewController = ctx => {
   async function orphan(uid: string, client: Client): Promise<void> {
     const node = graph.get(uid)
     if (!node?.orphaning) return
-    for (const dependent of graph.dependents(uid)) {
-      const latest = await live(client, dependent)
-      if (!latest?.metadata.ownerReferences?.some(r => r.uid === uid)) continue
-      const { resourceVersion, ownerReferences } = latest.metadata
-      await change(client, dependent, { resourceVersion, ownerReferences: ownerReferences.filter(r => r.uid !== uid) }).catch(
-        (e: unknown) => {
-          if (!isStatus(e, 'NotFound')) throw e
-        },
-      )
-    }
+    const left = graph.dependents(uid)
+    const results = await Promise.allSettled(
+      Array.from({ length: orphanedAtOnce }, async () => {
+        for (let dependent = left.pop(); dependent; dependent = left.pop()) await release(dependent, uid, client)
+      }),
+    )
+    for (const r of results) if (r.status === 'rejected') throw r.reason
     await dropFinalizer(node, orphanFinalizer, client)
+  }
+  /** Takes the reference to `owner` away. */
+  async function release(dependent: GraphNode, owner: string, client: Client): Promise<void> {
+    const latest = await live(client, dependent)
+    if (!latest?.metadata.ownerReferences?.some(r => r.uid === owner)) return
+    const { resourceVersion, ownerReferences } = latest.metadata
+    await change(client, dependent, { resourceVersion, ownerReferences: ownerReferences.filter(r => r.uid !== owner) }).catch(
+      (e: unknown) => {
+        if (!isNotFound(e)) throw e
+      },
+    )
   }
 
   async function dropFinalizer(node: GraphNode, finalizer: string, client: Client): Promise<void> {
@@ -175,7 +155,7 @@ export const garbageCollector: NewController = ctx => {
     if (!latest?.metadata.finalizers?.includes(finalizer)) return
     const { resourceVersion, finalizers } = latest.metadata
     await change(client, node, { resourceVersion, finalizers: finalizers.filter(f => f !== finalizer) }).catch((e: unknown) => {
-      if (!isStatus(e, 'NotFound')) throw e
+      if (!isNotFound(e)) throw e
     })
   }
   /** Every kind takes merge patches, and the version in them makes a change that came between a conflict. */

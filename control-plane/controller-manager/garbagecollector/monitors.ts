@@ -1,4 +1,4 @@
-/** Watches every kind that can be collected: found through discovery, looked for again now and then. */
+/** Watches every kind that can be collected, as discovery lists them: k8s.io/kubernetes/pkg/controller/garbagecollector's monitors. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import { sleep } from '#shared/client/backoff.ts'
@@ -8,34 +8,51 @@ import { startInformer } from '#shared/client/reflector.ts'
 import type { ControllerContext } from '../context.ts'
 import { groupOf } from './graph.ts'
 
-/** Kinds come and go with extensions of the API, which announce themselves in no single place. */
-const rediscoverMs = 30_000
+/** Upstream's resync of discovery: what nothing announces is found this late. */
+const resyncMs = 30_000
+/** A change of the API is looked for this long after it was announced: several come together, and serving it takes a moment. */
+const settleMs = 200
+/** A kind that nobody serves may be named by thousands of objects: for them discovery is asked this often at most. */
+const unknownMs = 5_000
+/** Objects that announce kinds which come and go. */
+const announcing = new Set(['apiextensions.k8s.io/customresourcedefinitions', 'apiregistration.k8s.io/apiservices'])
 
 export interface Monitors {
   /** The kind that an owner reference names; undefined when the API does not serve it. */
   kindOf(apiVersion: string, kind: string): Discovered | undefined
-  /** Discovers anew and waits until what was found is watched. */
-  refresh(): Promise<void>
+  /** Discovers until it succeeds once and what was found is watched; rejects never. */
+  synced(): Promise<void>
+  /** Keeps up with discovery until the signal aborts. */
+  follow(): Promise<void>
+  /** Discovery lacks a kind that somebody names: it is asked again soon, unless it was asked just now. */
+  unknownKind(): void
 }
 
-/** `shared` are kinds that other controllers watch anyway; of all others only metadata is kept. */
-export function monitor(
-  ctx: ControllerContext,
-  shared: readonly Kind<any>[], // any: kinds of all types
-  onEvent: (kind: Kind, type: string, object: KubeObject) => void,
-): Monitors {
+const id = (k: { group: string; plural: string }): string => `${k.group}/${k.plural}`
+
+/** Informers of other controllers are used where there are any; of all other kinds only metadata is kept. */
+export function monitor(ctx: ControllerContext, onEvent: (kind: Kind, type: string, object: KubeObject) => void): Monitors {
   const running = new Map<string, AbortController>()
   let known: Discovered[] = []
-  const id = (k: { group: string; plural: string }) => `${k.group}/${k.plural}`
+  let wake = (): void => {}
+  let isStale = false
+  let refreshed = -Infinity
+  const stale = (): void => {
+    isStale = true
+    wake()
+  }
 
   function start(kind: Discovered): Promise<void> {
     const stop = new AbortController()
     running.set(id(kind), stop)
-    const own = shared.find(s => id(s) === id(kind)) as Kind | undefined
-    const informer: Informer<KubeObject> = own
-      ? ctx.informer(own)
-      : startInformer(ctx.client, kind as Kind, { metadataOnly: true, log: ctx.log }, AbortSignal.any([ctx.signal, stop.signal]))
-    const unsubscribe = informer.subscribe(e => onEvent(kind, e.type, e.object))
+    const informer: Informer<KubeObject> =
+      ctx.running(kind) ??
+      startInformer(ctx.client, kind as Kind, { metadataOnly: true, log: ctx.log }, AbortSignal.any([ctx.signal, stop.signal]))
+    const announces = announcing.has(id(kind))
+    const unsubscribe = informer.subscribe(e => {
+      onEvent(kind, e.type, e.object)
+      if (announces) stale()
+    })
     stop.signal.addEventListener('abort', () => {
       unsubscribe()
       // Its objects are gone with it.
@@ -57,19 +74,34 @@ export function monitor(
       stop.abort()
     }
     // One kind that cannot be listed must not keep all others from being collected.
-    await Promise.race([Promise.all(synced), sleep(rediscoverMs, ctx.signal)])
+    await Promise.race([Promise.all(synced), sleep(resyncMs, ctx.signal)])
+    refreshed = performance.now()
   }
   return {
     kindOf: (apiVersion, kind) => known.find(k => k.kind === kind && k.group === groupOf(apiVersion)),
-    refresh,
-  }
-}
-
-/** Refreshes until the signal aborts. */
-export async function keepFresh(ctx: ControllerContext, monitors: Monitors): Promise<void> {
-  while (!ctx.signal.aborted) {
-    await sleep(rediscoverMs, ctx.signal)
-    if (ctx.signal.aborted) return
-    await monitors.refresh().catch((e: unknown) => ctx.log.warn({ err: (e as Error).message }, 'discovery failed'))
+    async synced() {
+      for (let wait = 500; !ctx.signal.aborted; wait = Math.min(wait * 2, 10_000)) {
+        try {
+          return await refresh()
+        } catch (e) {
+          ctx.log.warn({ err: (e as Error).message }, 'discovery failed')
+          await sleep(wait, ctx.signal)
+        }
+      }
+    },
+    async follow() {
+      while (!ctx.signal.aborted) {
+        const woken = new AbortController()
+        wake = () => woken.abort()
+        if (!isStale) await sleep(resyncMs, AbortSignal.any([ctx.signal, woken.signal]))
+        if (isStale) await sleep(settleMs, ctx.signal)
+        if (ctx.signal.aborted) return
+        isStale = false
+        await refresh().catch((e: unknown) => ctx.log.warn({ err: (e as Error).message }, 'discovery failed'))
+      }
+    },
+    unknownKind() {
+      if (performance.now() - refreshed > unknownMs) stale()
+    },
   }
 }

@@ -11,7 +11,7 @@ import type { WorkQueue } from '#shared/client/workqueue.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { NewController } from '../context.ts'
-import { isReady } from '../pods.ts'
+import { isReady } from '../podcontrol/pods.ts'
 import { condition, isSilent, observe, readiness, silentConditions, type Health } from './health.ts'
 import { disruption, isEvicting, noExecuteKey, noScheduleKeys, withTaints, zoneOf } from './taints.ts'
 
@@ -148,8 +148,6 @@ export const nodeLifecycleController: NewController = ctx => {
         announce(e.type, e.object)
         return [`/${e.object.metadata.name}`]
       }),
-      source(leaseInformer),
-      source(podInformer),
     ],
     start: queue => void monitorNodes(queue).catch((e: unknown) => ctx.log.error({ err: e }, 'node monitor stopped')),
     reconcile,

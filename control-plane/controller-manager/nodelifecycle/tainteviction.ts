@@ -1,6 +1,6 @@
 /** Deletes pods from nodes whose NoExecute taints they do not, or no longer, tolerate. pkg/controller/tainteviction */
 import type { Toleration } from '#shared/api/core/podspec/scheduling.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
@@ -8,7 +8,7 @@ import { isStatus } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { toleratesTaint } from '#shared/scheduling/taints.ts'
 import type { NewController } from '../context.ts'
-import { isTerminating } from '../pods.ts'
+import { isTerminating } from '../podcontrol/pods.ts'
 import type { Taint } from './taints.ts'
 
 /** How long a pod may stay with these NoExecute taints, in ms: 0 when it does not tolerate one, undefined for ever. */
@@ -32,7 +32,7 @@ export const taintEvictionController: NewController = ctx => {
   const since = new Map<string, { uid: string; at: number }>()
   const noExecute = (node: string): Taint[] => nodeInformer.get('', node)?.spec.taints?.filter(t => t.effect === 'NoExecute') ?? []
 
-  async function evict(client: Client, pod: Pod): Promise<void> {
+  async function evict(client: Client, pod: LeanPod): Promise<void> {
     const { namespace = '', name = '', uid } = pod.metadata
     ctx.log.info({ namespace, pod: name, node: pod.spec.nodeName }, 'evicting: a taint is not tolerated')
     recorder.event(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${namespace}/${name}`)

@@ -1,16 +1,16 @@
 /** The status of a replica set from its pods. */
 import type { ReplicaSet, ReplicaSetCondition } from '#shared/api/apps/replicaset.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import { formatTime } from '#shared/machinery/time.ts'
-import { isAvailable, isReady } from '../pods.ts'
+import { isAvailable, isReady } from '../podcontrol/pods.ts'
 
 export type ReplicaSetStatus = NonNullable<ReplicaSet['status']>
 
 /** `failure` is what went wrong while creating or deleting pods in this round; `now` in ms. */
 export function replicaSetStatus(
   rs: ReplicaSet,
-  active: readonly Pod[],
-  terminating: readonly Pod[],
+  active: readonly LeanPod[],
+  terminating: readonly LeanPod[],
   failure: { reason: 'FailedCreate' | 'FailedDelete'; message: string } | undefined,
   now: number,
 ): ReplicaSetStatus {

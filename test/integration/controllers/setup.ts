@@ -26,6 +26,7 @@ export interface Control {
   client: Client
   /** Starts the controllers; the function stops them and waits. */
   control(settings?: Partial<Settings>): Promise<() => Promise<void>>
+  stopControllers(): Promise<void>
   /** A client of the controller manager's own identity. */
   managerClient(): Promise<Client>
   namespace(name: string): Promise<string>
@@ -36,12 +37,14 @@ export async function startControl(): Promise<Control> {
   const api = await startTestApiServer()
   const client = newClient(natsTransport(await api.nats.connect('system:admin')), { userAgent: 'test' })
   const running = new Set<() => Promise<void>>()
+  const stopControllers = async () => void (await Promise.all([...running].map(end => end())))
   const managerClient = async () =>
     newClient(natsTransport(await api.nats.connect('system:kube-controller-manager')), { userAgent: 'kube-controller-manager' })
   return {
     api,
     client,
     managerClient,
+    stopControllers,
     async control(settings = {}) {
       const stop = new AbortController()
       const done = runControllers(await managerClient(), { ...defaultSettings, rootCa: 'CA', ...settings }, stop.signal, quiet, controllers)
@@ -60,7 +63,7 @@ export async function startControl(): Promise<Control> {
       return name
     },
     async stop() {
-      await Promise.all([...running].map(end => end()))
+      await stopControllers()
       await api.stop()
     },
   }

@@ -143,6 +143,20 @@ test('follows list and watch over broken streams, resumes, and lists again after
   stop.abort()
 })
 
+test('what waits for a version of a registry that was replaced by an older one goes on at the next list', async () => {
+  const stop = new AbortController()
+  const { transport } = scripted([
+    { list: [object('a', 1)], version: 50 },
+    { watch: [line('ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' })] },
+    { list: [object('a', 3)], version: 5 },
+    { watch: [], hang: true },
+  ])
+  const informer = startInformer(newClient(transport), configMaps as never, { log: pino({ level: 'silent' }) }, stop.signal)
+  await informer.reached(60)
+  expect(informer.version).toBe(5)
+  stop.abort()
+})
+
 test('keeps no managed fields, and of pods what the control plane reads', async () => {
   const stop = new AbortController()
   const pod = (name: string, version: number) => ({

@@ -1,5 +1,5 @@
 import { setTimeout as after } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { workQueue } from '#shared/client/workqueue.ts'
 
 test('a key that is added several times is handed out once', async () => {
@@ -35,7 +35,7 @@ test('of several delays the earliest counts', async () => {
 })
 
 test('failures back off exponentially until forgotten', async () => {
-  const q = workQueue(1, 4)
+  const q = workQueue({ baseMs: 1, limitMs: 4 })
   for (let i = 0; i < 4; i++) {
     q.addRateLimited('a')
     expect(await q.next()).toBe('a')
@@ -45,6 +45,45 @@ test('failures back off exponentially until forgotten', async () => {
   q.forget('a')
   expect(q.requeues('a')).toBe(0)
   q.shutDown()
+})
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+test('retries of all keys together are limited, whatever the back-off of each', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+  const q = workQueue({ perSecond: 10, burst: 2 })
+  for (const key of ['a', 'b', 'c', 'd']) q.addRateLimited(key)
+  await vi.advanceTimersByTimeAsync(10)
+  expect(q.length).toBe(2)
+  await vi.advanceTimersByTimeAsync(100)
+  expect(q.length).toBe(3)
+  await vi.advanceTimersByTimeAsync(100)
+  expect(q.length).toBe(4)
+  // A storm does not put off the last one for ever.
+  for (let i = 0; i < 100_000; i++) q.addRateLimited(`key-${i}`)
+  await vi.advanceTimersByTimeAsync(1_000_000)
+  expect(q.length).toBe(100_004)
+})
+
+test('order survives that keys are taken out, and what waits is counted', async () => {
+  const q = workQueue()
+  const names = Array.from({ length: 5000 }, (_, i) => `key-${i}`)
+  for (const name of names) q.add(name)
+  const out: string[] = []
+  for (let i = 0; i < 3000; i++) {
+    const key = (await q.next())!
+    out.push(key)
+    q.done(key)
+    // Added again behind all others.
+    if (i % 1000 === 0) q.add(key)
+  }
+  expect(q.length).toBe(2003)
+  while (q.length) out.push((await q.next())!)
+  expect(out).toEqual([...names, 'key-0', 'key-1000', 'key-2000'])
+  expect(q.statistics).toMatchObject({ adds: 5003, retries: 0, queued: { count: 5003 }, worked: { count: 3000 } })
+  expect(q.statistics.handedOut()).toHaveLength(2003)
 })
 
 test('shutting down frees the workers', async () => {

@@ -2,7 +2,12 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
-import { desiredReplicas, sizeAnnotations, syncedAnnotations } from '#control-plane/controller-manager/deployment/annotations.ts'
+import {
+  desiredReplicas,
+  maxRevision,
+  sizeAnnotations,
+  syncedAnnotations,
+} from '#control-plane/controller-manager/deployment/annotations.ts'
 import {
   fenceposts,
   maxSurge,
@@ -165,13 +170,25 @@ test('revisions rise, and those before are remembered', () => {
     },
   } as unknown as Deployment
   const rs = { metadata: { annotations: { 'deployment.kubernetes.io/revision': '1' } } }
-  expect(syncedAnnotations(d, rs, 3)).toEqual({
+  expect(syncedAnnotations(d, rs, 3n)).toEqual({
     note: 'n',
     'deployment.kubernetes.io/revision': '3',
     'deployment.kubernetes.io/revision-history': '1',
   })
-  expect(syncedAnnotations(d, { metadata: { annotations: syncedAnnotations(d, rs, 3) } }, 2)).toMatchObject({
+  expect(syncedAnnotations(d, { metadata: { annotations: syncedAnnotations(d, rs, 3n) } }, 2n)).toMatchObject({
     'deployment.kubernetes.io/revision': '3',
+  })
+})
+
+test('revisions beyond 2^53 keep their digits', () => {
+  const withRevision = (text: string) =>
+    ({ metadata: { annotations: { 'deployment.kubernetes.io/revision': text } } }) as unknown as ReplicaSet
+  const sets = ['9007199254740992', '9007199254740993', 'not a number', '9223372036854775808'].map(withRevision)
+  expect(maxRevision(sets)).toBe(9007199254740993n)
+  const next = syncedAnnotations(deployment(1, 1, 1), sets[1]!, maxRevision(sets) + 1n)
+  expect(next).toMatchObject({
+    'deployment.kubernetes.io/revision': '9007199254740994',
+    'deployment.kubernetes.io/revision-history': '9007199254740993',
   })
 })
 

@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { claim } from '#control-plane/controller-manager/ownership.ts'
+import { claim } from '#control-plane/controller-manager/podcontrol/ownership.ts'
 import { compareForDeletion, podsToDelete } from '#control-plane/controller-manager/replicaset/deletion-order.ts'
-import { slowStart } from '#control-plane/controller-manager/replicaset/pod-control.ts'
+import { slowStart } from '#control-plane/controller-manager/podcontrol/podcontrol.ts'
 import { replicaSetStatus } from '#control-plane/controller-manager/replicaset/status.ts'
 
 const now = Date.parse('2026-01-01T12:00:00Z')

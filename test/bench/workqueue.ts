@@ -1,0 +1,16 @@
+/** What the work queue costs after a change of leader: every key of a large cluster is added, handed out and done. CPU time of this process. */
+import { workQueue } from '#shared/client/workqueue.ts'
+import type { LocalMeasurement } from './measurement.ts'
+
+const keys = 150_000
+
+export const measureWorkQueue: LocalMeasurement = async () => {
+  const names = Array.from({ length: keys }, (_, i) => `namespace-${i % 500}/replicaset-${i}`)
+  const queue = workQueue()
+  const before = process.cpuUsage()
+  for (const name of names) queue.add(name)
+  for (let i = 0; i < keys; i++) queue.done((await queue.next())!)
+  const { user, system } = process.cpuUsage(before)
+  queue.shutDown()
+  return [{ name: `work queue: CPU of ${keys} keys`, unit: 's', value: (user + system) / 1e6, target: 0.2 }]
+}
