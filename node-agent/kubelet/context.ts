@@ -58,6 +58,8 @@ export interface LiveContainer {
   waiting?: { reason: string; message?: string } | undefined
   stopping?: Stopping | undefined
   probes?: ContainerProbes | undefined
+  /** Its postStart hook has not succeeded: it counts as waiting until then, and after a failure until it has exited. */
+  inPostStart?: boolean | undefined
   /** Settles when the running container has exited and that is written down. */
   exited?: Promise<void> | undefined
   imageDelay?: Delay | undefined

@@ -57,6 +57,7 @@ export function watchExit(ctx: PodContext, name: string, attempt: Attempt): void
     live.probes?.stop()
     live.probes = undefined
     live.stopping = undefined
+    live.inPostStart = undefined
     await recordExit(ctx, name, attempt, status)
     ctx.log.info({ container: name, exitCode: attempt.exitCode, reason: attempt.reason }, 'container exited')
     ctx.kick()

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
+import type { LifecycleHandler } from '#shared/api/core/podspec/probe.ts'
 import type { PodContext } from '../context.ts'
 import { ensureImage } from '../images/ensure.ts'
 import { containerHash } from '../pod/actions.ts'
@@ -103,16 +104,17 @@ async function forgetOld(ctx: PodContext, name: string, attempt: number): Promis
   await rm(logFile(ctx.directory, name, attempt), { force: true })
 }
 
-async function postStart(ctx: PodContext, typed: TypedContainer, directory: string): Promise<void> {
-  const handler = typed.container.lifecycle?.postStart
-  if (!handler) return
+/** Runs the postStart hook; a container whose hook fails is stopped. False when that is so. */
+async function postStart(ctx: PodContext, typed: TypedContainer, handler: LifecycleHandler, directory: string): Promise<boolean> {
   try {
     await runHook(ctx, typed.container, directory, handler, ctx.ending)
+    return true
   } catch (e) {
     ctx.event('Warning', 'FailedPostStartHook', 'PostStartHook failed', typed)
     ctx.log.warn({ container: typed.container.name, err: (e as Error).message }, 'postStart hook failed')
     ctx.live(typed.container.name).waiting = { reason: 'PostStartHookError', message: (e as Error).message }
     stopContainer(ctx, typed, { graceSeconds: ctx.pod.spec.terminationGracePeriodSeconds ?? 30, message: 'FailedPostStartHook' })
+    return false
   }
 }
 
@@ -215,8 +217,17 @@ export async function containerStarted(ctx: PodContext, typed: TypedContainer, c
   ctx.event('Normal', 'Started', 'Container started', typed)
   ctx.log.info({ container: name, attempt, id: id.slice(0, 12) }, 'container started')
   watchExit(ctx, name, current)
+  void forgetOld(ctx, name, attempt - 2).catch((e: Error) => ctx.log.warn({ container: name, err: e.message }, 'old run not cleared away'))
+  const handler = typed.container.lifecycle?.postStart
+  if (handler) {
+    const live = ctx.live(name)
+    live.inPostStart = true
+    ctx.publish()
+    if (!(await postStart(ctx, typed, handler, containerDirectory(ctx.directory, name, attempt)))) return
+    live.inPostStart = undefined
+    // It ended before its hook did.
+    if (current.state !== 'running') return
+  }
   startProbes(ctx, typed, current)
   ctx.publish()
-  void forgetOld(ctx, name, attempt - 2).catch((e: Error) => ctx.log.warn({ container: name, err: e.message }, 'old run not cleared away'))
-  await postStart(ctx, typed, containerDirectory(ctx.directory, name, attempt))
 }

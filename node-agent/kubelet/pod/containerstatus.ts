@@ -9,6 +9,8 @@ import type { Attempt, ContainerRecord } from './state.ts'
 export interface LiveView {
   /** Why it does not run, when something holds it back: CrashLoopBackOff, ErrImagePull, ... */
   waiting?: { reason: string; message?: string }
+  /** It runs, but its postStart hook has not succeeded yet. */
+  inPostStart?: boolean
   ready: boolean
   started: boolean
 }
@@ -46,8 +48,8 @@ function stateOf(
   if (!record) return [idle, {}]
   const { current, previous } = record
   const last = previous ? terminated(previous) : {}
-  if (current.state === 'running') return [{ running: { startedAt: apiTime(current.startedAt)! } }, last]
-  if (current.state === 'starting') return [idle, last]
+  if (current.state === 'running' && !live?.inPostStart) return [{ running: { startedAt: apiTime(current.startedAt)! } }, last]
+  if (current.state !== 'exited') return [idle, last]
   const done = type === 'ephemeral' || (type === 'init' && !isSidecar(container) && current.exitCode === 0)
   if (done || !live?.waiting || !restartsAfter(pod, container, current.exitCode ?? 255)) return [terminated(current), last]
   return [{ waiting: live.waiting }, terminated(current)]

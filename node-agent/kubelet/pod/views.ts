@@ -27,9 +27,10 @@ export function containerViews(ctx: PodContext): { [name: string]: ContainerView
 export function liveViews(ctx: PodContext): { [name: string]: LiveView } {
   const views: { [name: string]: LiveView } = {}
   for (const { container } of allContainers(ctx.pod)) {
-    const { waiting, probes } = ctx.live(container.name)
+    const { waiting, probes, inPostStart } = ctx.live(container.name)
     views[container.name] = {
       ...(waiting ? { waiting } : {}),
+      ...(inPostStart ? { inPostStart } : {}),
       ready: probes?.result('readiness') === 'success',
       started: probes?.result('startup') === 'success',
     }

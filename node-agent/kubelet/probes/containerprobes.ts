@@ -16,8 +16,8 @@ export interface ContainerProbesOptions {
   run: (probe: Probe) => Promise<Outcome>
   /** A result has changed. */
   onChange: () => void
-  /** A probe failed or could not be carried out. */
-  onFailure: (kind: ProbeKind, outcome: Outcome) => void
+  /** A probe failed, could not be carried out, or succeeded with a warning. */
+  onNotice: (kind: ProbeKind, outcome: Outcome) => void
 }
 export interface ContainerProbes {
   result(kind: ProbeKind): ProbeResult
@@ -67,7 +67,7 @@ export function containerProbes(probes: ProbeSet, options: ContainerProbesOption
         look *= 2
         return
       }
-      if (outcome.result !== 'success') options.onFailure(kind, outcome)
+      if (outcome.result !== 'success' || outcome.warning) options.onNotice(kind, outcome)
       const before = states[kind].result
       states[kind] = nextState(probe, states[kind], outcome.result)
       const { result } = states[kind]

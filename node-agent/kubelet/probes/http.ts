@@ -49,12 +49,16 @@ export async function probeHttp(target: HttpTarget, timeoutMs: number): Promise<
       const { response, body } = await get({ url, headers: target.headers }, deadline)
       const code = response.statusCode ?? 0
       const { location } = response.headers
-      if (code >= 300 && code < 400 && location && hops < maxRedirects) {
-        const next = new URL(location, url)
-        if (next.hostname === url.hostname) {
-          url = next
-          continue
-        }
+      if (code >= 300 && code < 400) {
+        const next = location ? new URL(location, url) : undefined
+        // What another host says tells nothing of the container: the redirect itself counts.
+        if (next?.hostname !== url.hostname)
+          return { result: 'success', output: `Probe terminated redirects, Response body: ${body}`, warning: true }
+        // In the words of Go's client, which names the location as it was given.
+        if (hops + 1 >= maxRedirects)
+          return { result: 'failure', output: `Get ${JSON.stringify(location)}: stopped after ${maxRedirects} redirects` }
+        url = next
+        continue
       }
       return code >= 200 && code < 400
         ? { result: 'success', output: body }

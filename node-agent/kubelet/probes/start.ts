@@ -25,8 +25,9 @@ export function startProbes(ctx: PodContext, typed: TypedContainer, attempt: Att
       ctx.save()
       ctx.kick()
     },
-    onFailure: (kind: ProbeKind, { result, output }: Outcome) => {
+    onNotice: (kind: ProbeKind, { result, output, warning }: Outcome) => {
       if (attempt.state !== 'running' || ctx.released.aborted) return
+      if (warning) return ctx.event('Warning', 'ProbeWarning', `${titles[kind]} probe warning: ${output}`, typed)
       const text =
         result === 'unknown'
           ? `${titles[kind]} probe errored and resulted in unknown state: ${output}`

@@ -7,6 +7,8 @@ export interface Outcome {
   /** `unknown`: the probe itself could not be carried out; it counts as nothing. */
   result: ProbeResult
   output: string
+  /** A success that somebody should look at. */
+  warning?: boolean
 }
 export interface ProbeState {
   last: ProbeResult

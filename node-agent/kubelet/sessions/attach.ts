@@ -28,14 +28,21 @@ export async function attach(
     void what.catch(
       (e: Error) => session.signal.aborted || log.warn({ container: container.name, err: e.message }, 'attach: a stream failed'),
     )
-  if (open.stdin) quietly(runtime.writeStdin(directory, session.read(Channel.stdin)))
+  // Once the client's input has ended, only a container whose own input ends with it is worth listening to.
+  const inputEnds = container.stdinOnce === true && !container.tty
+  let over: Promise<unknown> = new Promise(() => {})
+  if (open.stdin) {
+    const input = runtime.writeStdin(directory, session.read(Channel.stdin))
+    quietly(input)
+    if (!inputEnds) over = input
+  }
   if (open.tty) quietly(sizes(session, size => runtime.resizeTerminal(directory, size)))
   const path = logFile(target.worker.directory, container.name, attempt.attempt)
   // The log exists as long as the container runs.
   await stat(path)
   const ended = target.worker.live(container.name).exited ?? Promise.resolve()
   await readLog(
-    { path, ended },
+    { path, ended: Promise.race([ended, over.catch(() => ended)]) },
     { follow: true, tailLines: 0 },
     (stream, data) => (open[stream] === false ? Promise.resolve() : session.send(Channel[stream], data)),
     session.signal,

@@ -13,6 +13,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import { listMounts } from '#shared/linux/mount.ts'
 import { rotateLog } from '#node-agent/kubelet/logs/rotate.ts'
 import { containerDirectory, logFile } from '#node-agent/kubelet/pod/directory.ts'
+import { attach } from '#node-agent/kubelet/sessions/attach.ts'
 import { exec } from '#node-agent/kubelet/sessions/exec.ts'
 import { logs } from '#node-agent/kubelet/sessions/logs.ts'
 import { portForward } from '#node-agent/kubelet/sessions/portforward.ts'
@@ -147,7 +148,10 @@ describe('probes and hooks', () => {
   let server: Server
   let healthy = false
   beforeAll(async () => {
-    server = createServer((request, response) => response.writeHead(request.url === '/ok' || healthy ? 200 : 503).end())
+    server = createServer((request, response) => {
+      if (request.url === '/away') return response.writeHead(302, { location: 'http://other.invalid/' }).end('elsewhere')
+      return response.writeHead(request.url === '/ok' || healthy ? 200 : 503).end()
+    })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   })
   afterAll(() => new Promise(resolve => server.close(resolve)))
@@ -176,6 +180,13 @@ describe('probes and hooks', () => {
       reason: 'ContainersNotReady',
       message: 'containers with unready status: [c]',
     })
+  })
+
+  test('a probe that is sent to another host warns', async () => {
+    h.pod('away', { containers: [sh('c', idle, { readinessProbe: { httpGet: { path: '/away', port: port() }, periodSeconds: 1 } })] })
+    await h.until('away', isReady)
+    const message = 'Readiness probe warning: Probe terminated redirects, Response body: elsewhere'
+    await h.api.until(() => h.events('away').some(e => e.reason === 'ProbeWarning' && e.message === message))
   })
 
   test('a liveness failure restarts the container', async () => {
@@ -209,12 +220,42 @@ describe('probes and hooks', () => {
     expect(message).toBe('post\npre\nterm\n')
   })
 
+  test('a container waits until its postStart hook has ended, and so does the next', async () => {
+    const hook = { exec: { command: ['sh', '-c', 'until [ -e tmp/go ]; do sleep 0.02; done'] } }
+    h.pod('slowhook', { containers: [sh('c', idle, { lifecycle: { postStart: hook } }), sh('next', idle)] })
+    await h.api.until(() => h.events('slowhook').some(e => e.reason === 'Started'))
+    const during = await h.until('slowhook', p => (p.status?.containerStatuses?.length ?? 0) > 0)
+    expect(during.status?.phase).toBe('Pending')
+    expect(during.status?.containerStatuses).toMatchObject([
+      { name: 'c', state: { waiting: { reason: 'ContainerCreating' } }, ready: false, started: false },
+      { name: 'next', state: { waiting: { reason: 'ContainerCreating' } } },
+    ])
+    expect(await run('slowhook', 'touch tmp/go; echo in the hook')).toBe('in the hook\n')
+    const after = await h.until('slowhook', isReady)
+    expect(after.status?.containerStatuses?.map(c => [c.ready, c.restartCount])).toEqual([
+      [true, 0],
+      [true, 0],
+    ])
+  })
+
+  test('a pod that is deleted does not wait for its postStart hook', async () => {
+    h.pod('endless', { containers: [sh('c', idle, { lifecycle: { postStart: { exec: { command: ['sleep', '1000'] } } } })] })
+    await h.api.until(() => h.events('endless').some(e => e.reason === 'Started'))
+    h.delete('endless', 5)
+    await h.api.until(() => !h.get('endless'))
+  })
+
   test('a failing postStart hook kills the container', async () => {
+    const ready: boolean[] = []
     h.pod('badhook', {
       containers: [sh('c', idle, { lifecycle: { postStart: { exec: { command: ['sh', '-c', 'exit 9'] } } } })],
       terminationGracePeriodSeconds: 5,
     })
-    await h.api.until(() => h.events('badhook').some(e => e.reason === 'FailedPostStartHook'))
+    await h.api.until(() => {
+      ready.push(isReady(h.get('badhook')!) ?? false)
+      return h.events('badhook').some(e => e.reason === 'FailedPostStartHook')
+    })
+    expect(ready).not.toContain(true)
     await h.until('badhook', p => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0)
   })
 
@@ -320,6 +361,25 @@ describe('sessions', () => {
       exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'talk', container: 'x', command: ['x'] })),
     ).rejects.toThrow('container x is not valid for pod talk')
     await expect(exec(h.kubelet(), h.options(), testSession({ bad: true }))).rejects.toThrow('namespace')
+  })
+  test('attach: a client whose input has ended goes, unless the container ends with it', async () => {
+    h.pod('open', { containers: [sh('c', 'while read line; do echo "got $line"; done; echo closed', { stdin: true })] })
+    await h.until('open', isReady)
+    const session = testSession({ namespace: 'default', name: 'open', stdin: true, stdout: true, stderr: true }, ['one\n'])
+    expect(statusOf(await attach(h.kubelet(), h.options(), session))[0]).toBe('Success')
+    const again = testSession({ namespace: 'default', name: 'open', stdin: true, stdout: true, stderr: true }, ['two\n'])
+    await attach(h.kubelet(), h.options(), again)
+    const log = async () => {
+      const reading = testSession({ namespace: 'default', name: 'open' })
+      await logs(h.kubelet(), reading)
+      return reading.received(Channel.stdout)
+    }
+    await expect.poll(log).toBe('got one\ngot two\n')
+    h.pod('once', { restartPolicy: 'Never', containers: [sh('c', 'cat; echo closed', { stdin: true, stdinOnce: true })] })
+    await h.until('once', isReady)
+    const once = testSession({ namespace: 'default', name: 'once', stdin: true, stdout: true, stderr: true }, ['all of it\n'])
+    await attach(h.kubelet(), h.options(), once)
+    expect(once.received(Channel.stdout)).toBe('all of it\nclosed\n')
   })
   test('logs', async () => {
     const read = async (more = {}) => {

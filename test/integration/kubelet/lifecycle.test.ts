@@ -1,9 +1,10 @@
 /** A pod's life on the real runtime: from nothing to running, through crashes and restarts of the kubelet, to its end. */
-import { readFileSync, writeFileSync } from 'node:fs'
 import { readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pods } from '#shared/api/kinds.ts'
+import { podDirectory } from '#node-agent/kubelet/pod/directory.ts'
+import { readState, writeState } from '#node-agent/kubelet/pod/state.ts'
 import { harness, type Harness } from './harness.ts'
 
 let h: Harness
@@ -76,7 +77,9 @@ test('a restarted kubelet runs the postStart hook of a container that was just l
   }
   await expect.poll(hooks).toBe('post\n')
   // As a kubelet leaves it that is killed at that moment.
-  writeFileSync(join(root, 'state.json'), readFileSync(join(root, 'state.json'), 'utf8').replace('"state":"running"', '"state":"starting"'))
+  const state = readState(podDirectory(h.rootDir, uid))!
+  state.containers['c']!.current.state = 'starting'
+  writeState(podDirectory(h.rootDir, uid), state)
   await h.restart()
   await expect.poll(hooks).toBe('post\npost\n')
   expect(h.get('begun')!.status?.containerStatuses?.[0]).toMatchObject({ restartCount: 0, ready: true })

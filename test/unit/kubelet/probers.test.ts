@@ -16,8 +16,9 @@ beforeAll(async () => {
   server = createServer((request, response) => {
     const { url = '' } = request
     if (url === '/slow') return
-    if (url === '/loop') return response.writeHead(302, { location: '/final' }).end()
-    if (url === '/away') return response.writeHead(302, { location: 'http://other.invalid/' }).end()
+    if (url === '/once') return response.writeHead(302, { location: '/final' }).end()
+    if (url === '/loop') return response.writeHead(302, { location: '/loop' }).end()
+    if (url === '/away') return response.writeHead(302, { location: 'http://other.invalid/' }).end('gone')
     return response.writeHead(Number(url.slice(1)) || 200).end(JSON.stringify(request.headers))
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -33,8 +34,9 @@ test('httpGet: codes, redirects, time', async () => {
   expect(await http('/200')).toMatchObject({ result: 'success' })
   expect(await http('/399')).toMatchObject({ result: 'success' })
   expect(await http('/500')).toEqual({ result: 'failure', output: 'HTTP probe failed with statuscode: 500' })
-  expect(await http('/loop')).toMatchObject({ result: 'success' })
-  expect(await http('/away')).toMatchObject({ result: 'success' })
+  expect(await http('/once')).toMatchObject({ result: 'success' })
+  expect(await http('/loop')).toEqual({ result: 'failure', output: 'Get "/loop": stopped after 10 redirects' })
+  expect(await http('/away')).toEqual({ result: 'success', output: 'Probe terminated redirects, Response body: gone', warning: true })
   const tls = httpTarget({ port, path: '/200', scheme: 'HTTPS' }, '127.0.0.1', port)
   expect(await probeHttp(tls, 1000)).toEqual({
     result: 'failure',
@@ -105,7 +107,7 @@ test('liveness and readiness wait for the startup probe, and are ready at once w
         return { result: name === 'startup' && !started ? 'failure' : 'success', output: '' }
       },
       onChange: () => probes.result('readiness') === 'success' && resolve(),
-      onFailure: () => expect.fail('the first look is not counted'),
+      onNotice: () => expect.fail('the first look is not counted'),
     },
   )
   expect([probes.result('startup'), probes.result('liveness'), probes.result('readiness')]).toEqual(['unknown', 'success', 'failure'])
@@ -114,7 +116,7 @@ test('liveness and readiness wait for the startup probe, and are ready at once w
   expect(probes.result('startup')).toBe('success')
   const again = containerProbes(
     { readinessProbe: probe('readiness') },
-    { startedAt: Date.now(), ready: true, run: async () => ({ result: 'success', output: '' }), onChange: () => {}, onFailure: () => {} },
+    { startedAt: Date.now(), ready: true, run: async () => ({ result: 'success', output: '' }), onChange: () => {}, onNotice: () => {} },
   )
   expect(again.result('readiness')).toBe('success')
   again.stop()
