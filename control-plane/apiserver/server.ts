@@ -10,21 +10,21 @@ import { serviceAccountTokens } from './authn/serviceaccount.ts'
 import { alwaysAllow } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
-import { noDefinitions } from './crd/none.ts'
-import { newHandler, type RequestContext } from './chain/chain.ts'
+import { definitions, noDefinitions } from './crd/none.ts'
+import { newHandler } from './chain/chain.ts'
 import { InFlight } from './chain/inflight.ts'
 import { requestMetrics } from './chain/metrics.ts'
 import { serveHttps, type HttpListener } from './http/server.ts'
 import { nonResourcePaths } from './nonresource/paths.ts'
 import type { ApiServerOptions } from './options.ts'
 import { openRegistry, type TableOptions } from './registry/jetstream.ts'
-import { endpointsOf } from './objects/endpoint.ts'
-import type { Hooks } from './objects/hooks.ts'
 import type { Store } from './objects/store.ts'
 import { serviceHooks } from './serviceips/allocate.ts'
 import { addressRange, portRange } from './serviceips/ranges.ts'
 import { startRepair } from './serviceips/repair.ts'
+import { Surface, type Served } from './surface.ts'
 import { bindByBody, bindings } from './subresources/binding.ts'
+import { scaleVerbs } from './subresources/scale.ts'
 import { subresources } from './subresources/subresources.ts'
 import { reviewToken, tokenReviews } from './subresources/tokenreview.ts'
 import { newDispatch } from './verbs/dispatch.ts'
@@ -33,6 +33,8 @@ export interface ApiServer {
   /** `https://127.0.0.1:6443`, of the first address. */
   readonly url: string
   readonly port: number
+  /** What it serves; kinds may be installed and removed while it runs. */
+  readonly surface: Surface
   /** Ends everything; requests in flight get a moment to finish. */
   close(): Promise<void>
 }
@@ -77,26 +79,32 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     const mutating = new InFlight(options.maxMutatingRequestsInflight, queueLength)
     const metrics = requestMetrics(reading, mutating)
     opened.push(async () => metrics.close())
-    const endpoints = endpointsOf(resources)
     const keyFiles = [options.serviceAccountKeyFile, options.serviceAccountSigningKeyFile]
     const [publicKey, privateKey] = await Promise.all(keyFiles.map(file => (file === undefined ? undefined : readFile(file, 'utf8'))))
     const tokens = serviceAccountTokens(registry, { publicKey, privateKey, issuer: options.serviceAccountIssuer })
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
-    const hooks = new Map<string, Hooks>([['/services', serviceHooks(registry, ranges, log)]])
-    const store: Store = { registry, admission: newAdmission(admissionPlugins(registry, options)), hooks, log }
+    const store: Store = { registry, admission: newAdmission(admissionPlugins(registry, options)), log }
+    const surface = new Surface()
+    const hooks = new Map([['/services', serviceHooks(registry, ranges, log)]])
+    const below = subresources(bus, tokens)
+    const pods = () => surface.current.endpoints.get('/v1/pods')!
+    surface.install(
+      ...resources.map((resource): Served => {
+        const key = `${resource.group}/${resource.plural}`
+        return { resource, hooks: hooks.get(key), subresources: below.get(key) }
+      }),
+      { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },
+      { resource: tokenReviews, answer: ctx => reviewToken(ctx, tokens) },
+      { resource: definitions, answer: ctx => noDefinitions(ctx, registry), hidden: true },
+    )
     let bootstrapped = false
     const nonResource = nonResourcePaths({
       registry,
       metrics,
-      resources: [...resources, bindings, tokenReviews],
+      surface,
       serverAddress: () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`,
       checks: [{ name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') }],
     })
-    const virtual = new Map([
-      ['/v1/bindings', (ctx: RequestContext) => bindByBody(ctx, store, endpoints.get('/v1/pods')!)],
-      ['apiextensions.k8s.io/v1/customresourcedefinitions', (ctx: RequestContext) => noDefinitions(ctx, registry)],
-      ['authentication.k8s.io/v1/tokenreviews', (ctx: RequestContext) => reviewToken(ctx, tokens)],
-    ])
     const handler = newHandler({
       log,
       authenticateToken: async token => (await tokens.authenticate(token))?.user,
@@ -104,7 +112,7 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
       reading,
       mutating,
       metrics,
-      dispatch: newDispatch({ endpoints, store, subresources: subresources(bus, tokens), virtual, nonResource }),
+      dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),
     })
     for (const address of options.bindAddress) {
       const port = listeners[0]?.port ?? options.securePort
@@ -123,13 +131,13 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     const service = serveApi(bus, handler, { log })
     opened.push(() => service.close())
     const { port } = listeners[0]!
-    const stop = await bootstrap({ store, endpoints, options, port, log })
+    const stop = await bootstrap({ store, endpoints: surface.current.endpoints, options, port, log })
     opened.push(stop)
     bootstrapped = true
     const stopRepair = startRepair(registry, log)
     opened.push(async () => stopRepair())
     const host = options.bindAddress[0]!
-    return { url: `https://${host.includes(':') ? `[${host}]` : host}:${port}`, port, close }
+    return { url: `https://${host.includes(':') ? `[${host}]` : host}:${port}`, port, surface, close }
   } catch (e) {
     await close()
     throw e

@@ -1,30 +1,8 @@
 /** Objects that every cluster has: made when they are missing, at the start or later, by whichever API server comes first. */
-import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
-import type { Logger } from '#shared/component/log.ts'
-import { isAlreadyExists } from '#shared/machinery/status.ts'
-import type { ApiServerOptions } from '../options.ts'
-import { toStored } from '../objects/body.ts'
-import { createObject } from '../objects/create.ts'
-import type { Endpoint } from '../objects/endpoint.ts'
-import type { Store, Writer } from '../objects/store.ts'
+import { ensure } from './ensure.ts'
+import type { BootstrapParts } from './parts.ts'
 import { keepEndpoints, kubernetesService } from './kubernetes.ts'
 
-export interface BootstrapParts {
-  readonly store: Store
-  readonly endpoints: ReadonlyMap<string, Endpoint>
-  readonly options: ApiServerOptions
-  /** Where HTTPS is served. */
-  readonly port: number
-  readonly log: Logger
-}
-
-/** The server itself as a writer. */
-export const self: Writer = {
-  user: { name: 'system:apiserver', groups: ['system:masters'] },
-  dryRun: false,
-  fieldManager: 'kube-apiserver',
-  subresource: '',
-}
 const namespaceNames = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
 
 /** Resolves when the namespaces and the Service are there, with how to stop what goes on. */
@@ -88,19 +66,5 @@ function keep(parts: BootstrapParts): () => void {
     stopped = true
     clearTimeout(timer)
     for (const stop of stops) stop()
-  }
-}
-
-/**
- * Creates an object unless there is one, or another API server makes it first: what that has taken for it (an address) may be what fails
- * here.
- */
-export async function ensure(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject): Promise<void> {
-  try {
-    await createObject(store, endpoint, namespace, toStored(endpoint, object), self)
-  } catch (e) {
-    if (isAlreadyExists(e)) return
-    await store.registry.fresh()
-    if (!store.registry.get(endpoint.table, namespace, object.metadata.name ?? '')) throw e
   }
 }

@@ -17,7 +17,8 @@ import { deleteObject } from '../objects/delete.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import { updateObject } from '../objects/update.ts'
 import { addressRange } from '../serviceips/ranges.ts'
-import { ensure, self, type BootstrapParts } from './bootstrap.ts'
+import { ensure, self } from './ensure.ts'
+import type { BootstrapParts } from './parts.ts'
 
 /** An address is gone after `leaseSeconds` without a renewal, seen at the next round. Upstream: 15 s and 10 s. */
 const renewMs = 2_000

@@ -68,8 +68,11 @@ const optionKinds: Readonly<Record<string, string>> = {
 }
 const proxyVerbs = ['create', 'delete', 'get', 'patch', 'update']
 
-/** All groups, in upstream's order; core comes first with the name `''`. */
-export function servedGroups(resources: readonly Resource[]): ServedGroup[] {
+/** All groups, in upstream's order; core comes first with the name `''`. `others` are group versions of other servers. */
+export function servedGroups(
+  resources: readonly Resource[],
+  others: readonly { group: string; version: string; resources: readonly ServedResource[] }[] = [],
+): ServedGroup[] {
   const versions = new Map<string, { group: string; version: string; resources: ServedResource[] }>()
   const add = (group: string, version: string, resource: Resource): void => {
     const key = `${group}/${version}`
@@ -81,6 +84,7 @@ export function servedGroups(resources: readonly Resource[]): ServedGroup[] {
     add(resource.group, resource.version, resource)
     for (const also of resource.alsoServedAs ?? []) add(also.group, also.version, resource)
   }
+  for (const { group, version, resources: list } of others) versions.set(`${group}/${version}`, { group, version, resources: [...list] })
   const groups = new Map<string, ServedVersion[]>()
   for (const { group, version, resources: list } of versions.values()) {
     list.sort((a, b) => (a.name < b.name ? -1 : 1))

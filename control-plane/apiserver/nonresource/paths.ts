@@ -1,11 +1,11 @@
 /** Paths that are no resources: health, version, metrics, discovery, OpenAPI. */
-import type { Resource } from '#shared/api/resource.ts'
 import type { RequestContext } from '../chain/chain.ts'
 import type { RequestMetrics } from '../chain/metrics.ts'
 import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
 import { gnosticContentType, wantsGnostic } from '../openapi/gnostic.ts'
 import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { Surface } from '../surface.ts'
 import { cached, discovery } from './discovery.ts'
 import { healthAnswer, type HealthCheck } from './health.ts'
 import { version } from './version.ts'
@@ -13,8 +13,7 @@ import { version } from './version.ts'
 export interface NonResourceParts {
   readonly registry: Registry
   readonly metrics: RequestMetrics
-  /** All that discovery shows, stored or not. */
-  readonly resources: readonly Resource[]
+  readonly surface: Surface
   /** Where clients reach this server, `10.0.0.1:6443`. */
   readonly serverAddress: () => string
   /** Things beside the registry that a ready server has done. */
@@ -30,8 +29,8 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
     { name: 'informer-sync', only: 'readyz', check: () => (registry.healthy ? undefined : 'the watch cache does not follow the registry') },
     ...parts.checks,
   ]
-  const discover = discovery(parts.resources, parts.serverAddress)
-  const api = openApi(parts.resources, version.gitVersion)
+  const discover = discovery(parts.surface, parts.serverAddress)
+  const api = openApi(() => parts.surface.current.resources, version.gitVersion)
 
   function document(ctx: RequestContext, segments: readonly string[]): Answer | undefined {
     if (segments[1] === 'v2' && segments.length === 2) {

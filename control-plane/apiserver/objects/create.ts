@@ -10,7 +10,7 @@ import { WriteConflict, type Stored } from '../registry/registry.ts'
 import type { Endpoint } from './endpoint.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
-import { all, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
+import { all, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
 
 // Upstream leaves out vowels and what looks like them, so that no words come about.
 const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
@@ -62,7 +62,7 @@ export async function createObject(
     resource.nameDefaults?.(object)
   }
   resource.prepareForCreate?.(object, writer)
-  const claim = await hooksOf(store, endpoint)?.beginCreate?.(object, dryRun)
+  const claim = await endpoint.hooks?.begin(object, undefined, dryRun)
   try {
     normalize(resource.schema, object)
     const errors = all(

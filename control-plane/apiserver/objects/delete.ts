@@ -8,7 +8,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import type { Stored } from '../registry/registry.ts'
 import type { Endpoint } from './endpoint.ts'
 import { equal } from './equal.ts'
-import { guaranteed, hooksOf, unstored, type Store, type Writer } from './store.ts'
+import { guaranteed, unstored, type Store, type Writer } from './store.ts'
 
 export interface Deleted {
   /** The last object; after a graceful deletion has begun, the object as it now is. */
@@ -51,7 +51,7 @@ export async function deleteObject(
     if (next.gone) {
       if (writer.dryRun) return { done: { stored: current, gone: true } }
       const removed = await store.registry.remove(endpoint.table, namespace, name, current.version)
-      hooksOf(store, endpoint)?.afterDelete?.(current.object)
+      endpoint.hooks?.afterDelete(current.object)
       return {
         done: {
           stored: equal(next.object, current.object) ? removed : unstored(endpoint, namespace, next.object, removed.version),

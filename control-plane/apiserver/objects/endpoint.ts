@@ -4,6 +4,26 @@ import { apiVersion, type Alternate, type Resource, type Verb } from '#shared/ap
 import type { ObjectSchema } from '#shared/machinery/schema.ts'
 import type { GroupResource } from '#shared/machinery/status.ts'
 import type { Stored, Table } from '../registry/registry.ts'
+import type { Hooks } from './hooks.ts'
+
+/** How long an endpoint is served: what hangs on it ends with it. */
+export class Lifetime {
+  #over = false
+  readonly #enders = new Set<() => void>()
+
+  /** Calls `ender` when the endpoint is served no more, at once when that has come to pass. Returns how to take it back. */
+  onEnd(ender: () => void): () => void {
+    if (this.#over) ender()
+    else this.#enders.add(ender)
+    return () => this.#enders.delete(ender)
+  }
+
+  end(): void {
+    this.#over = true
+    for (const ender of [...this.#enders]) ender()
+    this.#enders.clear()
+  }
+}
 
 export interface Endpoint {
   readonly resource: Resource
@@ -22,12 +42,15 @@ export interface Endpoint {
   readonly groupResource: GroupResource
   /** How every stored JSON of this kind begins: list items leave it out. */
   readonly head: Buffer
+  readonly hooks: Hooks | undefined
+  /** All endpoints of a kind have one. */
+  readonly lifetime: Lifetime
 }
 
 const defaultVerbs: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 export const serves = (endpoint: Endpoint, verb: string): boolean => (endpoint.resource.verbs ?? defaultVerbs).includes(verb as Verb)
 
-function endpointOf(resource: Resource, alternate?: Alternate<any>): Endpoint {
+function endpointOf(resource: Resource, hooks: Hooks | undefined, lifetime: Lifetime, alternate?: Alternate<any>): Endpoint {
   const { group, version } = alternate ?? resource
   const own = apiVersion({ group, version })
   return {
@@ -42,18 +65,15 @@ function endpointOf(resource: Resource, alternate?: Alternate<any>): Endpoint {
     table: { group: resource.group, plural: resource.plural },
     groupResource: { group, resource: resource.plural },
     head: Buffer.from(`{"kind":${JSON.stringify(resource.kind)},"apiVersion":${JSON.stringify(own)},`),
+    hooks,
+    lifetime,
   }
 }
 
-/** All endpoints by `group/version/plural`. */
-export function endpointsOf(resources: readonly Resource[]): Map<string, Endpoint> {
-  const out = new Map<string, Endpoint>()
-  for (const resource of resources) {
-    for (const endpoint of [endpointOf(resource), ...(resource.alsoServedAs ?? []).map(a => endpointOf(resource, a))]) {
-      out.set(`${endpoint.group}/${endpoint.version}/${endpoint.plural}`, endpoint)
-    }
-  }
-  return out
+/** The endpoints of a kind, one for each group and version. */
+export function endpointsOf(resource: Resource, hooks?: Hooks): Endpoint[] {
+  const lifetime = new Lifetime()
+  return [undefined, ...(resource.alsoServedAs ?? [])].map(alternate => endpointOf(resource, hooks, lifetime, alternate))
 }
 
 /** An object as this endpoint shows it; must not be changed. */

@@ -11,11 +11,10 @@ export interface Claim {
 }
 
 export interface Hooks {
-  /** Before validation; may complete the object. Throws a StatusError to refuse. */
-  readonly beginCreate?: (object: KubeObject, dryRun: boolean) => Promise<Claim | undefined>
-  readonly beginUpdate?: (object: KubeObject, old: KubeObject, dryRun: boolean) => Promise<Claim | undefined>
+  /** Before validation; may complete the object. `old` is undefined for a create. Throws a StatusError to refuse. */
+  readonly begin: (object: KubeObject, old: KubeObject | undefined, dryRun: boolean) => Promise<Claim>
   /** After the object is gone. Must not throw. */
-  readonly afterDelete?: (object: KubeObject) => void
+  readonly afterDelete: (object: KubeObject) => void
 }
 
 /**

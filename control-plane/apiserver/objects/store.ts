@@ -9,13 +9,10 @@ import type { Admission } from '../admission/admission.ts'
 import { WriteConflict, type Registry, type Stored } from '../registry/registry.ts'
 import { encode, newStored, unversioned } from '../registry/stored.ts'
 import type { Endpoint } from './endpoint.ts'
-import type { Hooks } from './hooks.ts'
 
 export interface Store {
   readonly registry: Registry
   readonly admission: Admission
-  /** By `group/plural`. */
-  readonly hooks: ReadonlyMap<string, Hooks>
   readonly log: Logger
 }
 
@@ -35,8 +32,6 @@ export interface Writer {
 
 export const root = new Path('')
 export const metadataPath = new Path('metadata')
-export const hooksOf = (store: Store, endpoint: Endpoint): Hooks | undefined =>
-  store.hooks.get(`${endpoint.table.group}/${endpoint.table.plural}`)
 
 /** As it would be stored, for dry runs and objects that are gone: `version` 0 for none. */
 export function unstored(endpoint: Endpoint, namespace: string, object: KubeObject, version: number): Stored {

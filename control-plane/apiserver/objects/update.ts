@@ -12,7 +12,7 @@ import { equal } from './equal.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
 import { keepMeta } from './metadata.ts'
-import { all, guaranteed, hooksOf, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
+import { all, guaranteed, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
 
 export interface Updated {
   readonly stored: Stored
@@ -54,7 +54,7 @@ export async function updateObject(
       return write(store, endpoint, namespace, name, next, current, writer)
     }
     const prepared = await prepare(store, endpoint, namespace, name, next, current.object, writer)
-    const claim = await hooksOf(store, endpoint)?.beginUpdate?.(prepared, current.object, writer.dryRun)
+    const claim = await endpoint.hooks?.begin(prepared, current.object, writer.dryRun)
     try {
       validate(endpoint, prepared, current.object, writer)
       const { subresource, user, dryRun } = writer
@@ -179,7 +179,7 @@ async function write(
   if (isDone(endpoint, next)) {
     if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))
     const removed = await store.registry.remove(endpoint.table, namespace, name, current.version)
-    hooksOf(store, endpoint)?.afterDelete?.(next)
+    endpoint.hooks?.afterDelete(next)
     return done(unstored(endpoint, namespace, next, removed.version))
   }
   const { resourceVersion: _version, ...oldMeta } = current.object.metadata

@@ -1,9 +1,12 @@
-/** The OpenAPI documents as they are served: built when first asked for, then kept as bytes. */
+/**
+ * The OpenAPI documents as they are served: made when first asked for, then kept as bytes as long as the kinds that they describe are
+ * served.
+ */
 import { createHash } from 'node:crypto'
 import type { Resource } from '#shared/api/resource.ts'
 import { encodeGnostic } from './gnostic.ts'
-import { groupVersions, type GroupVersion } from './types.ts'
-import { openApiV2 } from './v2.ts'
+import { groupVersions, sameSubjects, type GroupVersion } from './types.ts'
+import { joinV2, partV2, type PartV2 } from './v2.ts'
 import { openApiV3 } from './v3.ts'
 
 export interface Document {
@@ -33,29 +36,58 @@ function encode(body: Buffer): Document {
   return { body, hash, etag: `"${hash}"` }
 }
 
-/** `serverVersion` is what `/version` says, `v1.35.0`. */
-export function openApi(resources: readonly Resource[], serverVersion: string): OpenApi {
-  const byPath = new Map(groupVersions(resources).map(gv => [pathOf(gv), gv]))
-  const documents = new Map<string, Document>()
-  const kept = (key: string, build: () => object, write = json): Document => {
-    let document = documents.get(key)
-    if (!document) documents.set(key, (document = encode(write(build()))))
-    return document
+/** A group version with what was made of it. */
+interface Described {
+  readonly gv: GroupVersion
+  v3?: Document
+  v2?: PartV2
+}
+
+/** `resources` gives what is served now, the same array as long as that is the same. `serverVersion` is what `/version` says, `v1.35.0`. */
+export function openApi(resources: () => readonly Resource[], serverVersion: string): OpenApi {
+  let served: readonly Resource[] | undefined
+  let byPath = new Map<string, Described>()
+  // Of everything together: these are made again after each change.
+  let whole: { index?: Document; v2?: Document; v2Protobuf?: Document } = {}
+
+  function refresh(): void {
+    const now = resources()
+    if (now === served) return
+    served = now
+    whole = {}
+    const next = new Map<string, Described>()
+    for (const gv of groupVersions(now)) {
+      const before = byPath.get(pathOf(gv))
+      next.set(pathOf(gv), before && sameSubjects(before.gv, gv) ? before : { gv })
+    }
+    byPath = next
   }
-  const v3 = (path: string): Document | undefined => {
-    const gv = byPath.get(path)
-    return gv && kept(path, () => openApiV3(gv, serverVersion))
-  }
-  const v2 = (): object => openApiV2([...byPath.values()], serverVersion)
+  const v3 = (described: Described): Document => (described.v3 ??= encode(json(openApiV3(described.gv, serverVersion))))
+  const v2 = (): object =>
+    joinV2(
+      [...byPath.values()].map(d => (d.v2 ??= partV2(d.gv))),
+      serverVersion,
+    )
+  const index = (): object => ({
+    paths: Object.fromEntries([...byPath].map(([path, d]) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${v3(d).hash}` }])),
+  })
   return {
-    v3,
-    index: () =>
-      kept('index', () => ({
-        paths: Object.fromEntries(
-          [...byPath.keys()].map(path => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${v3(path)!.hash}` }]),
-        ),
-      })),
-    v2: () => kept('v2', v2),
-    v2Protobuf: () => kept('v2 protobuf', v2, encodeGnostic),
+    v3(path) {
+      refresh()
+      const described = byPath.get(path)
+      return described && v3(described)
+    },
+    index() {
+      refresh()
+      return (whole.index ??= encode(json(index())))
+    },
+    v2() {
+      refresh()
+      return (whole.v2 ??= encode(json(v2())))
+    },
+    v2Protobuf() {
+      refresh()
+      return (whole.v2Protobuf ??= encode(encodeGnostic(v2())))
+    },
   }
 }

@@ -36,6 +36,10 @@ export function groupVersions(resources: readonly Resource[]): GroupVersion[] {
   return [...out.values()]
 }
 
+/** Whether two states of a group version describe the same kinds. */
+export const sameSubjects = (a: GroupVersion, b: GroupVersion): boolean =>
+  a.subjects.length === b.subjects.length && a.subjects.every((s, i) => s.resource === b.subjects[i]!.resource)
+
 const gvk = (group: string, version: string, kind: string): object => ({ 'x-kubernetes-group-version-kind': [{ group, version, kind }] })
 
 /** Defines all types of a group version, and returns its operations. */

@@ -11,12 +11,24 @@ const patches = [
   'application/apply-patch+yaml',
 ]
 
-export function openApiV2(all: readonly GroupVersion[], serverVersion: string): object {
+/** What a group version brings into the document. */
+export interface PartV2 {
+  readonly paths: Record<string, Record<string, unknown>>
+  readonly definitions: Definitions['schemas']
+}
+
+export function partV2(gv: GroupVersion): PartV2 {
   const into: Definitions = { prefix: '#/definitions/', schemas: {} }
   const paths: Record<string, Record<string, unknown>> = {}
-  for (const gv of all)
-    for (const operation of describe(gv, into)) (paths[operation.path] ??= {})[operation.method] = operationV2(operation, into)
-  return { swagger: '2.0', info: { title: 'Kubernetes', version: serverVersion }, paths, definitions: into.schemas }
+  for (const operation of describe(gv, into)) (paths[operation.path] ??= {})[operation.method] = operationV2(operation, into)
+  return { paths, definitions: into.schemas }
+}
+
+/** The document. Types that several group versions share are those of the first. */
+export function joinV2(parts: readonly PartV2[], serverVersion: string): object {
+  const paths = Object.assign({}, ...parts.map(p => p.paths)) as PartV2['paths']
+  const definitions = Object.assign({}, ...parts.toReversed().map(p => p.definitions)) as PartV2['definitions']
+  return { swagger: '2.0', info: { title: 'Kubernetes', version: serverVersion }, paths, definitions }
 }
 
 function operationV2(o: Operation, into: Definitions): object {

@@ -2,7 +2,6 @@
 import type { Service } from '#shared/api/core/service.ts'
 import { isHeadless, needsClusterIP, needsHealthCheck, needsNodePort } from '#shared/api/core/servicedefaults.ts'
 import { validateClusterIPs } from '#shared/api/core/serviceipvalidation.ts'
-import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
 import { internalError, invalidObject, type StatusError } from '#shared/machinery/status.ts'
@@ -16,10 +15,16 @@ type Spec = Service['spec']
 export const servicesTable: Table = { group: '', plural: 'services' }
 const at = new Path('spec')
 
-/** Names of the claims that a Service has: its addresses and its ports. */
-export function heldBy(spec: Spec | undefined): { table: Table; name: string }[] {
+/** An address or a port, as the name of a claim. */
+interface Held {
+  readonly table: Table
+  readonly name: string
+}
+
+/** What a Service holds: its addresses and its ports. */
+export function heldBy(spec: Spec | undefined): Held[] {
   if (!spec) return []
-  const held: { table: Table; name: string }[] = []
+  const held: Held[] = []
   if (needsClusterIP(spec) && !isHeadless(spec)) for (const ip of spec.clusterIPs ?? []) held.push({ table: addresses, name: ip })
   const ports = new Set<number>()
   if (needsNodePort(spec) || spec.type === 'LoadBalancer') for (const p of spec.ports ?? []) if (p.nodePort) ports.add(p.nodePort)
@@ -43,50 +48,42 @@ export interface ServiceRanges {
 
 /** The hooks of Services. */
 export function serviceHooks(registry: Registry, ranges: ServiceRanges, log: Logger): Hooks {
-  const holds = holder(registry)
-  const releaseAll = async (held: readonly { table: Table; name: string }[], owner: Owner): Promise<void> => {
-    const failed = (e: unknown): void =>
-      log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will')
-    await Promise.all(held.map(h => release(registry, h.table, h.name, owner).catch(failed)))
-  }
-
-  const begin = async (service: Service, old: Service | undefined, dryRun: boolean): Promise<Claim> => {
-    const owner: Owner = { namespace: service.metadata.namespace ?? '', name: service.metadata.name ?? '' }
-    const work = new Allocation(registry, holds, owner, heldBy(old?.spec), dryRun)
-    try {
-      await complete(work, service, old, ranges)
-    } catch (e) {
-      await work.undo()
-      throw e
-    }
-    const dropped = (): { table: Table; name: string }[] => {
-      const now = heldBy(service.spec)
-      return heldBy(old?.spec).filter(h => !now.some(n => n.table === h.table && n.name === h.name))
-    }
-    return {
-      async keep() {
-        if (dryRun) return
-        await releaseAll(dropped(), owner)
-      },
-      release: () => work.undo(),
-    }
-  }
-
+  const allocations: Allocations = { registry, holds: holder(registry), log }
   return {
-    beginCreate: (object, dryRun) => begin(object as Service, undefined, dryRun),
-    beginUpdate: (object, old, dryRun) => begin(object as Service, old as Service, dryRun),
-    afterDelete(object: KubeObject) {
-      const { metadata, spec } = object as Service
-      const owner = { namespace: metadata.namespace ?? '', name: metadata.name ?? '' }
-      void releaseAll(heldBy(spec), owner)
+    async begin(object, old, dryRun) {
+      const work = new Allocation(allocations, object as Service, old as Service | undefined, dryRun)
+      try {
+        await complete(work, ranges)
+      } catch (e) {
+        await work.release()
+        throw e
+      }
+      return work
     },
+    afterDelete: object => void releaseAll(allocations, heldBy((object as Service).spec), ownerOfService(object as Service)),
   }
+}
+
+/** What all allocations share. */
+interface Allocations {
+  readonly registry: Registry
+  readonly holds: Holds
+  readonly log: Logger
+}
+
+const ownerOfService = ({ metadata }: Service): Owner => ({ namespace: metadata.namespace ?? '', name: metadata.name ?? '' })
+
+async function releaseAll({ registry, log }: Allocations, held: readonly Held[], owner: Owner): Promise<void> {
+  const failed = (e: unknown): void =>
+    log.warn({ err: e, service: `${owner.namespace}/${owner.name}` }, 'releasing addresses and ports failed; the repair will')
+  await Promise.all(held.map(h => release(registry, h.table, h.name, owner).catch(failed)))
 }
 
 const refuse = (service: Service, ...errors: ReturnType<typeof invalid>[]): StatusError =>
   invalidObject('', 'Service', service.metadata.name ?? '', errors)
 
-async function complete(work: Allocation, service: Service, old: Service | undefined, ranges: ServiceRanges): Promise<void> {
+async function complete(work: Allocation, ranges: ServiceRanges): Promise<void> {
+  const { service, old } = work
   const { spec } = service
   // What the rest relies on; the whole validation comes later.
   const wrong = validateClusterIPs(spec, old?.spec, at)
@@ -160,19 +157,21 @@ async function completeHealthCheck(work: Allocation, service: Service, range: Po
   }
 }
 
-/** What one write of a Service has taken so far. */
-class Allocation {
-  readonly #registry: Registry
-  readonly #holds: Holds
+/** What one write of a Service takes. */
+class Allocation implements Claim {
+  readonly service: Service
+  readonly old: Service | undefined
+  readonly #shared: Allocations
   readonly #owner: Owner
-  readonly #before: readonly { table: Table; name: string }[]
+  readonly #before: readonly Held[]
   readonly #dryRun: boolean
-  readonly #taken: { table: Table; name: string }[] = []
-  constructor(registry: Registry, holds: Holds, owner: Owner, before: readonly { table: Table; name: string }[], dryRun: boolean) {
-    this.#registry = registry
-    this.#holds = holds
-    this.#owner = owner
-    this.#before = before
+  readonly #taken: Held[] = []
+  constructor(shared: Allocations, service: Service, old: Service | undefined, dryRun: boolean) {
+    this.service = service
+    this.old = old
+    this.#shared = shared
+    this.#owner = ownerOfService(service)
+    this.#before = heldBy(old?.spec)
     this.#dryRun = dryRun
   }
 
@@ -182,9 +181,10 @@ class Allocation {
   }
 
   async take(table: Table, name: string): Promise<boolean> {
+    const { registry, holds } = this.#shared
     if (this.#dryRun) {
-      if (this.#registry.get(table, '', name)) return false
-    } else if (!(await claim(this.#registry, table, name, this.#owner, this.#holds))) return false
+      if (registry.get(table, '', name)) return false
+    } else if (!(await claim(registry, table, name, this.#owner, holds))) return false
     this.#taken.push({ table, name })
     return true
   }
@@ -192,24 +192,33 @@ class Allocation {
   /** Any free one of the range; undefined when there is none. */
   async any(table: Table, range: Range): Promise<string | undefined> {
     for (const name of candidates(range)) {
-      if (this.#registry.get(table, '', name) || this.had(table, name)) continue
+      if (this.#shared.registry.get(table, '', name) || this.had(table, name)) continue
       if (await this.take(table, name)) return name
     }
     return undefined
   }
 
-  async undo(): Promise<void> {
+  /** The Service is written: what it no longer holds is free. */
+  async keep(): Promise<void> {
+    if (this.#dryRun) return
+    const now = heldBy(this.service.spec)
+    const dropped = this.#before.filter(h => !now.some(n => n.table === h.table && n.name === h.name))
+    await releaseAll(this.#shared, dropped, this.#owner)
+  }
+
+  /** It is not: what was taken for it is free, unless somebody else has written it meanwhile with the same claims. */
+  async release(): Promise<void> {
     if (this.#dryRun || this.#taken.length === 0) return
-    // Somebody else may have written the Service meanwhile, with the same claims.
-    const current = await this.#registry.fresh().then(
+    const { registry, holds } = this.#shared
+    const current = await registry.fresh().then(
       () => true,
       () => false,
     )
     if (!current) return
     await Promise.all(
       this.#taken
-        .filter(h => !this.#holds(h.table, this.#owner, h.name))
-        .map(h => release(this.#registry, h.table, h.name, this.#owner).catch(() => {})),
+        .filter(h => !holds(h.table, this.#owner, h.name))
+        .map(h => release(registry, h.table, h.name, this.#owner).catch(() => {})),
     )
   }
 }

@@ -12,7 +12,7 @@ import { readBody } from '../objects/body.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import { writeParameters, type WriteParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
-import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
+import { outputOf, writerOf, writingOf, type Call, type Verb } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { applyPatch, patchKind } from '../verbs/patch.ts'
 import { checkNames } from '../verbs/update.ts'
@@ -37,9 +37,9 @@ function scaleOf(endpoint: Endpoint, object: KubeObject): Scale {
 const answer = (call: Call, stored: Stored): Answer =>
   valueAnswer(200, scaleOf(call.endpoint, stored.object), writingOf(call, outputOf(call)))
 
-export const getScale = async (call: Call): Promise<Answer> => answer(call, await find(call))
+const getScale = async (call: Call): Promise<Answer> => answer(call, await find(call))
 
-export async function updateScale(call: Call): Promise<Answer> {
+async function updateScale(call: Call): Promise<Answer> {
   const p = writeParameters(call.request.query, 'UpdateOptions')
   const body = readBody<Scale>(call, expected, p.fieldValidation)
   body.metadata ??= {}
@@ -48,7 +48,7 @@ export async function updateScale(call: Call): Promise<Answer> {
   return write(call, p, () => body)
 }
 
-export async function patchScale(call: Call): Promise<Answer> {
+async function patchScale(call: Call): Promise<Answer> {
   const kind = patchKind(call.request.headers['content-type'])
   if (kind === 'apply') throw new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
   const p = writeParameters(call.request.query, 'PatchOptions')
@@ -64,6 +64,8 @@ export async function patchScale(call: Call): Promise<Answer> {
     return scale
   })
 }
+
+export const scaleVerbs: Readonly<Record<string, Verb>> = { get: getScale, update: updateScale, patch: patchScale }
 
 async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => Scale): Promise<Answer> {
   const { endpoint, info } = call

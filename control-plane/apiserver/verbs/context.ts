@@ -15,6 +15,9 @@ export interface Call extends RequestContext {
   readonly endpoint: Endpoint
 }
 
+/** What answers a request for objects of one endpoint. */
+export type Verb = (call: Call) => Promise<Answer>
+
 const prettyAgents = /^(curl|Wget|Mozilla\/5\.0)/
 
 /** Whether JSON is written for people: asked for, or the client is a browser or curl. */

@@ -3,8 +3,8 @@ import type { RequestContext } from '../chain/chain.ts'
 import { noSuchMethod, noSuchResource, pageNotFound, type Answer } from '../chain/response.ts'
 import { serves, type Endpoint } from '../objects/endpoint.ts'
 import type { Store } from '../objects/store.ts'
-import { getScale, patchScale, updateScale } from '../subresources/scale.ts'
-import type { Call } from './context.ts'
+import type { Served, Surface } from '../surface.ts'
+import type { Call, Verb } from './context.ts'
 import { create } from './create.ts'
 import { remove, removeCollection } from './delete.ts'
 import { getObject } from './get.ts'
@@ -13,7 +13,6 @@ import { patch } from './patch.ts'
 import { update } from './update.ts'
 import { watchObjects } from './watch.ts'
 
-export type Verb = (call: Call) => Promise<Answer>
 const verbs: Readonly<Record<string, Verb>> = {
   get: getObject,
   list: listObjects,
@@ -26,32 +25,28 @@ const verbs: Readonly<Record<string, Verb>> = {
 }
 const statusVerbs: Readonly<Record<string, Verb>> = { get: getObject, update, patch }
 
-const scaleVerbs: Readonly<Record<string, Verb>> = { get: getScale, update: updateScale, patch: patchScale }
-
-/** Subresources beside status and scale: by `group/plural/subresource`, and what they do for each method. */
-export type Subresources = ReadonlyMap<string, Readonly<Record<string, Verb>>>
-
 export interface Dispatcher {
-  readonly endpoints: ReadonlyMap<string, Endpoint>
+  readonly surface: Surface
   readonly store: Store
-  readonly subresources: Subresources
-  /** Create-only kinds and the like that are no stored resource: by `group/version/plural`. */
-  readonly virtual: ReadonlyMap<string, (ctx: RequestContext) => Promise<Answer>>
+  /** What each verb does on `scale`, of all kinds that have it. */
+  readonly scale: Readonly<Record<string, Verb>>
   readonly nonResource: (ctx: RequestContext) => Answer | Promise<Answer> | undefined
 }
 
 export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Answer> {
-  const groupVersions = new Set([...d.endpoints.values()].map(e => `${e.group}/${e.version}`))
-  for (const key of d.virtual.keys()) groupVersions.add(key.slice(0, key.lastIndexOf('/')))
   return async ctx => {
     const { info } = ctx
     if (!info.isResource) return (await d.nonResource(ctx)) ?? pageNotFound()
-    const key = `${info.group}/${info.version}/${info.resource}`
-    const endpoint = d.endpoints.get(key)
-    if (!endpoint) {
-      const virtual = d.virtual.get(key)
-      if (virtual) return virtual(ctx)
-      if (!groupVersions.has(`${info.group}/${info.version}`)) return pageNotFound()
+    const { endpoints, kinds, groupVersions, proxied } = d.surface.current
+    const groupVersion = `${info.group}/${info.version}`
+    const key = `${groupVersion}/${info.resource}`
+    const endpoint = endpoints.get(key)
+    const served = kinds.get(key)
+    if (!endpoint || !served) {
+      if (served?.answer) return served.answer(ctx)
+      const other = proxied.get(groupVersion)
+      if (other) return other.serve(ctx)
+      if (!groupVersions.has(groupVersion)) return pageNotFound()
       throw noSuchResource()
     }
     const { resource } = endpoint
@@ -63,7 +58,8 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       throw noSuchResource()
     if (resource.deprecated !== undefined && endpoint.version === resource.version) ctx.warnings.push(resource.deprecated)
     const call: Call = { request: ctx.request, info, user: ctx.user, warnings: ctx.warnings, store: d.store, endpoint }
-    const handler = info.subresource === '' ? mainVerb(endpoint, info) : subresourceVerb(d, endpoint, info.subresource, ctx.request.method)
+    const handler =
+      info.subresource === '' ? mainVerb(endpoint, info) : subresourceVerb(d, endpoint, served, info.subresource, ctx.request.method)
     return handler(call)
   }
 }
@@ -84,15 +80,15 @@ function mainVerb(endpoint: Endpoint, info: { verb: string; name: string; namesp
 
 const methods: Readonly<Record<string, string>> = { GET: 'get', POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }
 
-function subresourceVerb(d: Dispatcher, endpoint: Endpoint, subresource: string, method: string): Verb {
-  const special =
-    d.subresources.get(`${endpoint.group}/${endpoint.plural}/${subresource}`) ??
-    (subresource === 'scale' && endpoint.resource.scale ? scaleVerbs : undefined)
+function subresourceVerb(d: Dispatcher, endpoint: Endpoint, served: Served, subresource: string, method: string): Verb {
+  const { hasStatus, scale } = endpoint.resource
+  const does =
+    subresource === 'status' && hasStatus
+      ? statusVerbs
+      : (served.subresources?.[subresource] ?? (subresource === 'scale' && scale ? d.scale : undefined))
+  if (!does) throw noSuchResource()
   const verb = methods[method]
-  if (subresource === 'status' && endpoint.resource.hasStatus) return (verb && statusVerbs[verb]) || fail(noSuchMethod())
-  if (!special) throw noSuchResource()
-  return (verb && special[verb]) || fail(noSuchMethod())
-}
-const fail = (e: Error): never => {
-  throw e
+  const answer = verb === undefined ? undefined : does[verb]
+  if (!answer) throw noSuchMethod()
+  return answer
 }

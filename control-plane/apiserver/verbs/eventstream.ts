@@ -1,5 +1,6 @@
 /** The body of a watch: takes events from the registry when its reader wants more, and keeps none. */
 import { StatusError, expired, internalError } from '#shared/machinery/status.ts'
+import type { Lifetime } from '../objects/endpoint.ts'
 import { VersionExpired, type Cursor, type RegistryEvent, type Stored } from '../registry/registry.ts'
 import { restamped } from '../registry/stored.ts'
 import type { Encoded, Encoder, EventType } from './encoder.ts'
@@ -17,6 +18,8 @@ export interface EventStreamOptions {
   readonly bookmarks: boolean
   /** How long the watch lasts, ms. */
   readonly lastsMs: number
+  /** It ends before that when its kind is served no more. */
+  readonly lifetime: Lifetime
   /** Told why the watch ends when an object could not be selected or encoded. */
   readonly failed: (e: unknown) => void
 }
@@ -47,6 +50,8 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
   readonly #options: EventStreamOptions
   readonly #cursor: Cursor
   readonly #timer: NodeJS.Timeout
+  /** Its kind may end without it. */
+  readonly #outlive: () => void
   #initial: readonly Stored[]
   /** Where in `#initial` it is. */
   #at = 0
@@ -65,11 +70,13 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
     this.#initial = options.initial
     this.#initialEventsEnd = options.initialEventsEnd
     this.#cursor = options.begin({ wake: () => this.#wake?.(), progress: () => this.#bookmarkIsDue() && this.#wake?.() })
-    this.#timer = setTimeout(() => {
+    const timeIsUp = (): void => {
       this.#timeIsUp = true
       this.#wake?.()
-    }, options.lastsMs)
+    }
+    this.#timer = setTimeout(timeIsUp, options.lastsMs)
     this.#timer.unref()
+    this.#outlive = options.lifetime.onEnd(timeIsUp)
   }
 
   async next(): Promise<IteratorResult<Uint8Array>> {
@@ -175,6 +182,7 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
     this.#finished = true
     this.#initial = none
     clearTimeout(this.#timer)
+    this.#outlive()
     this.#cursor.stop()
     return last
   }

@@ -63,6 +63,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
       initialEventsEnd: start.initial && p.sendInitialEvents === true && p.allowWatchBookmarks ? after : undefined,
       bookmarks: p.allowWatchBookmarks,
       lastsMs: Math.min(seconds, 86_400) * 1000,
+      lifetime: endpoint.lifetime,
       failed: e => store.log.warn({ err: e, path: request.path }, 'an object could not be shown to a watch'),
     })
     request.signal.addEventListener('abort', () => stream.drop(), { once: true })

@@ -1,5 +1,6 @@
 import { headers } from 'nats'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { Lifetime } from '#control-plane/apiserver/objects/endpoint.ts'
 import { apply, newCache, type Cache } from '#control-plane/apiserver/registry/cache.ts'
 import type { Stored } from '#control-plane/apiserver/registry/registry.ts'
 import { encode } from '#control-plane/apiserver/registry/stored.ts'
@@ -48,6 +49,7 @@ function newTable(limits: Parameters<typeof newCache>[0] = {}) {
         initial: [],
         bookmarks: false,
         lastsMs: 60_000,
+        lifetime: new Lifetime(),
         failed: () => {},
         ...options,
       }),
