@@ -2,11 +2,12 @@
  * The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, open, readFile, readlink, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, open, readFile, readlink, realpath, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, readCgroup } from '#shared/linux/cgroupresources.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
+import { removeTree } from '#shared/linux/removetree.ts'
 import { run } from '#shared/linux/run.ts'
 import { availableCapabilities, containerCapabilities } from './oci/capabilities.ts'
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
@@ -93,8 +94,8 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       await removeCgroup(record.cgroup)
     }
     const run = await readlink(join(directory, 'run')).catch(() => undefined)
-    if (run !== undefined) await rm(run, { recursive: true, force: true })
-    await rm(directory, { recursive: true, force: true })
+    if (run !== undefined) await removeTree(run)
+    await removeTree(directory)
   }
 
   async function start(spec: ContainerSpec): Promise<ContainerStatus> {

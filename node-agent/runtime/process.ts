@@ -5,11 +5,12 @@
  */
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
-import { mkdir, realpath, rm, symlink } from 'node:fs/promises'
+import { mkdir, realpath, symlink } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { killMarked, processUsage, processesMarked } from '#shared/component/processes.ts'
+import { removeTree } from '#shared/linux/removetree.ts'
 import { run } from '#shared/linux/run.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
@@ -168,7 +169,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       else if (readStatus(directory)?.state === 'created') await killMarked(shimMark(directory))
       await killAll(directory, launch.id)
     }
-    await rm(directory, { recursive: true, force: true })
+    await removeTree(directory)
   }
 
   async function wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus> {

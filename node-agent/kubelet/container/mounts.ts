@@ -1,12 +1,12 @@
 /** What is mounted into a container: its volumes and the pod's own files. */
 import { mkdir, open } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container } from '#shared/api/core/podspec/container.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { ContainerMount } from '../../runtime/runtime.ts'
 import type { PodDirectory } from '../pod/directory.ts'
-import { resolveSubPath } from '../volumes/subpath.ts'
+import { bindSubPath, resolveSubPath } from '../volumes/subpath.ts'
 import { expand } from './expansion.ts'
 
 const propagations: { [name: string]: ContainerMount['propagation'] } = {
@@ -25,12 +25,12 @@ export async function containerMounts(
   terminationLog: string,
 ): Promise<ContainerMount[]> {
   const mounts: ContainerMount[] = []
-  for (const m of container.volumeMounts ?? []) {
+  for (const [index, m] of (container.volumeMounts ?? []).entries()) {
     const path = volumePath(m.name)
     if (path === undefined) throw new Error(`cannot find volume "${m.name}" to mount into container "${container.name}"`)
     const subPath = m.subPathExpr ? expandSubPath(m.subPathExpr, env) : m.subPath
     const source = subPath
-      ? await resolveSubPath(path, subPath).catch((e: Error) =>
+      ? await placeOf(path, subPath, join(directory.subPaths, m.name, container.name, String(index))).catch((e: Error) =>
           Promise.reject(new Error(`failed to prepare subPath for volumeMount "${m.name}" of container "${container.name}": ${e.message}`)),
         )
       : path
@@ -64,6 +64,13 @@ export async function containerMounts(
   }
   // A parent is mounted before what is mounted inside of it.
   return mounts.sort((a, b) => a.destination.split('/').length - b.destination.split('/').length)
+}
+
+/** What stands for the subPath of a volume; `target` is where it is mounted when this process may mount. */
+async function placeOf(volumePath: string, subPath: string, target: string): Promise<string> {
+  if (process.platform !== 'linux' || process.getuid?.() !== 0) return await resolveSubPath(volumePath, subPath)
+  await bindSubPath(volumePath, subPath, target)
+  return target
 }
 
 function expandSubPath(expression: string, env: ReadonlyMap<string, string>): string {

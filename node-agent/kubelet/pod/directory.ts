@@ -11,6 +11,8 @@ export interface PodDirectory {
   readonly resolv: string
   readonly hostname: string
   readonly volumes: string
+  /** `<volume>/<container>/<index of the mount>` below it: what subPath means, mounted. */
+  readonly subPaths: string
   /** What its volumes hold in memory: below a tmpfs that all pods of the node share. */
   readonly memory: string
   /** `<name>/<attempt>/` below it belongs to the runtime. */
@@ -30,6 +32,7 @@ export function podDirectory(rootDir: string, uid: string): PodDirectory {
     resolv: join(root, 'resolv.conf'),
     hostname: join(root, 'hostname'),
     volumes: join(root, 'volumes'),
+    subPaths: join(root, 'volume-subpaths'),
     memory: join(rootDir, 'memory', uid),
     containers: join(root, 'containers'),
     logs: join(root, 'logs'),

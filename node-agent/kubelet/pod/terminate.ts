@@ -1,7 +1,7 @@
 /** The end of a pod: its containers stop in order, then everything it held is given back. */
-import { rm } from 'node:fs/promises'
 import { pods } from '#shared/api/kinds.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
+import { removeTree } from '#shared/linux/removetree.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import { clearAway } from '../container/exit.ts'
 import { stopContainer } from '../container/stop.ts'
@@ -49,7 +49,7 @@ export async function releasePod(ctx: PodContext): Promise<void> {
 export async function removePod(ctx: PodContext, inApi: boolean): Promise<void> {
   const { namespace = '', name = '', uid } = ctx.pod.metadata
   if (inApi) await ctx.kubelet.statuses.flushed(uidOf(ctx.pod))
-  await rm(ctx.directory.root, { recursive: true, force: true })
+  await removeTree(ctx.directory.root)
   if (!inApi) return
   try {
     await ctx.kubelet.client.delete(pods, namespace, name, { gracePeriodSeconds: 0, preconditions: { uid: uid ?? '' } })

@@ -1,5 +1,5 @@
 /** emptyDir: a directory that lives as long as its pod on this node; with medium Memory a tmpfs. */
-import { chmod, mkdir } from 'node:fs/promises'
+import { chmod, mkdir, rename, stat } from 'node:fs/promises'
 import { quantityValue } from '#shared/machinery/quantity.ts'
 import { ownByGroup } from './ownership.ts'
 import type { VolumePlugin } from './plugin.ts'
@@ -11,10 +11,20 @@ export const emptyDir: VolumePlugin = {
   follows: false,
   async setUp({ pod, volume, directory }) {
     const { medium, sizeLimit } = volume.emptyDir ?? {}
-    if (medium === 'Memory') await ensureTmpfs(directory, 0o777, sizeLimit ? quantityValue(sizeLimit) : undefined)
+    const { fsGroup } = pod.spec.securityContext ?? {}
+    if (medium === 'Memory')
+      await ensureTmpfs(directory, 0o777, { sizeBytes: sizeLimit ? quantityValue(sizeLimit) : undefined, gid: fsGroup })
     else if (medium && !medium.startsWith('HugePages')) throw new Error(`unknown storage medium "${medium}"`)
-    else if (await mkdir(directory, { recursive: true })) await chmod(directory, 0o777)
-    await ownByGroup(directory, pod.spec.securityContext?.fsGroup)
+    else if ((await stat(directory).catch(() => undefined)) === undefined) await makeDirectory(directory, fsGroup)
     return directory
   },
+}
+
+/** It has its owner and mode as soon as it has its name: once containers use it they are theirs. No name of a volume has a dot. */
+async function makeDirectory(directory: string, fsGroup: number | undefined): Promise<void> {
+  const fresh = `${directory}.new`
+  await mkdir(fresh, { recursive: true })
+  await chmod(fresh, 0o777)
+  await ownByGroup(fresh, fsGroup)
+  await rename(fresh, directory)
 }

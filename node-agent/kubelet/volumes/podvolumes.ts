@@ -1,8 +1,8 @@
 /** All volumes of one pod: set up together, followed, torn down together. */
-import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
+import { removeTree } from '#shared/linux/removetree.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
 import type { PodSources } from '../sources.ts'
@@ -61,9 +61,11 @@ export function podVolumes(directory: PodDirectory, sources: PodSources): PodVol
 
 /** Unmounts and removes whatever is below the pod's volumes, also after a crash. Never follows a mount into what it holds. */
 export async function tearDownVolumes(directory: PodDirectory): Promise<void> {
+  const places = [directory.volumes, directory.subPaths]
   const below = async (): Promise<string[]> =>
-    (await listMounts()).map(m => m.target).filter(t => t === directory.volumes || t.startsWith(`${directory.volumes}/`))
+    (await listMounts()).map(m => m.target).filter(t => places.some(place => t === place || t.startsWith(`${place}/`)))
   await unmount(await below())
-  if ((await below()).length > 0) throw new Error(`volumes are still mounted below ${directory.volumes}`)
-  await Promise.all([directory.volumes, directory.memory].map(path => rm(path, { recursive: true, force: true })))
+  const left = await below()
+  if (left.length > 0) throw new Error(`volumes are still mounted: ${left.join(', ')}`)
+  await Promise.all([...places, directory.memory].map(removeTree))
 }

@@ -7,13 +7,27 @@ import { listMounts, mount } from '#shared/linux/mount.ts'
 const mayMount = process.platform === 'linux' && process.getuid?.() === 0
 const underWay = new Map<string, Promise<void>>()
 
-/** Mounts a tmpfs on a directory unless one is there. Without root it stays a plain directory of the node's user. */
-export function ensureTmpfs(directory: string, mode: number, sizeBytes?: number): Promise<void> {
+/**
+ * Mounts a tmpfs on a directory unless one is there; with `gid` its files belong to that group, from the first on. Without root it stays a
+ * plain directory of the node's user.
+ */
+export function ensureTmpfs(
+  directory: string,
+  mode: number,
+  { sizeBytes, gid }: { sizeBytes?: number | undefined; gid?: number | undefined } = {},
+): Promise<void> {
   const make = async (): Promise<void> => {
     await mkdir(directory, { recursive: true, mode: 0o755 })
     if (!mayMount) return await chmod(directory, mode)
     if ((await listMounts()).some(m => m.target === directory)) return
-    await mount('tmpfs', 'tmpfs', directory, [`mode=${mode.toString(8).padStart(4, '0')}`, ...(sizeBytes ? [`size=${sizeBytes}`] : [])])
+    const options = { mode: (gid === undefined ? mode : mode | 0o2070).toString(8).padStart(4, '0'), size: sizeBytes || undefined, gid }
+    const given = Object.entries(options).filter(([, value]) => value !== undefined)
+    await mount(
+      'tmpfs',
+      'tmpfs',
+      directory,
+      given.map(([name, value]) => `${name}=${value}`),
+    )
   }
   // A second mount would hide what the first holds already.
   let made = underWay.get(directory)
