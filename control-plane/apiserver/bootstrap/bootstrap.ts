@@ -54,17 +54,28 @@ function keep(parts: BootstrapParts): () => void {
   }
   const service = { table: { group: '', plural: 'services' }, namespace: 'default', name: 'kubernetes' }
   const watched = [service, ...namespaceNames.map(name => ({ table: { group: '', plural: 'namespaces' }, namespace: '', name }))]
-  const stops = watched.map(({ table, namespace, name }) =>
-    registry.watch(
+  const stops = new Map<string, () => void>()
+  /** Begins a watch anew when it cannot go on: what it did not see, the round does. */
+  const watch = ({ table, namespace, name }: (typeof watched)[number]): void => {
+    const stop = registry.watch(
       table,
       { namespace, name, after: registry.version },
-      { events: events => events.at(-1)?.type === 'DELETED' && round(), progress: () => {}, expired: () => {} },
-    ),
-  )
+      {
+        events: events => void (events.at(-1)?.type === 'DELETED' && round()),
+        progress: () => {},
+        expired() {
+          watch({ table, namespace, name })
+          round()
+        },
+      },
+    )
+    stops.set(`${table.plural}/${name}`, stop)
+  }
+  watched.forEach(watch)
   round()
   return () => {
     stopped = true
     clearTimeout(timer)
-    for (const stop of stops) stop()
+    for (const stop of stops.values()) stop()
   }
 }

@@ -26,7 +26,7 @@ export interface Cache {
   readonly tables: Map<string, TableCache>
   /** Subjects whose newest message is a tombstone, with its sequence: a creation replaces that. */
   readonly tombstones: Map<string, number>
-  /** Versions up to this may be missing from the stream: what tables start with as their floor. */
+  /** Versions up to this may be missing, of any table. */
   floor: number
   readonly limits: HistoryLimits
   /** What all histories hold. */
@@ -53,7 +53,7 @@ export function tableOf(cache: Cache, table: Table): TableCache {
   let found = cache.tables.get(key)
   if (!found) {
     const { group, plural } = table
-    found = { group, plural, lists: newLists(), indexed: cache.fieldsOf(key), history: newHistory(cache.floor) }
+    found = { group, plural, lists: newLists(), indexed: cache.fieldsOf(key), history: newHistory() }
     cache.tables.set(key, found)
   }
   return found

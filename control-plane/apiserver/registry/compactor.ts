@@ -1,7 +1,7 @@
 /**
  * Removes from the stream what no watcher needs any more: versions that were replaced longer ago than the watch window, or too many ago.
  * Keeps, of each subject, the newest version at or before that point, so that history after it is complete. Works subject by subject; every
- * API server does what its own writes left behind, and at its start what it finds.
+ * API server does what its own writes left behind, what it finds at its start, and after a while what others have not done.
  */
 import type { BusConnection } from '#shared/bus/connection.ts'
 import type { Logger } from '#shared/component/log.ts'
@@ -25,7 +25,21 @@ interface Trail {
   versions: Version[]
   /** The newest one is a tombstone. */
   buried: boolean
+  /** This server cleans up. Another's trails are left to it for much longer: it may be gone for good. */
+  mine: boolean
 }
+
+interface Job {
+  readonly subject: string
+  readonly trail: Trail
+  /** What comes before it goes. */
+  readonly keep: Version
+  /** It goes too, being a tombstone. */
+  readonly gone: boolean
+}
+
+/** How many windows a server has to clean up after itself before others do. */
+const patience = 3
 
 /**
  * From 2.10 on a nats-server that is killed may bring back what was purged (issue 8505). Old versions may come back: a newer one hides
@@ -79,9 +93,10 @@ export class Compactor {
     if (trail) {
       trail.versions.push({ seq, time })
       trail.buried = buried
-    } else if (mine && (replaced !== 0 || buried)) {
+      trail.mine ||= mine
+    } else if (replaced !== 0 || buried) {
       const before = replaced === 0 ? [] : [{ seq: replaced, time: 0 }]
-      this.#trails.set(subject, { versions: [...before, { seq, time }], buried })
+      this.#trails.set(subject, { versions: [...before, { seq, time }], buried, mine })
     }
   }
 
@@ -92,29 +107,31 @@ export class Compactor {
     this.#fresh = 0
     let done = false
     try {
-      const work: { subject: string; before: number; gone: boolean }[] = []
-      const old = (v: Version) => v.time < now - this.#options.windowMs || v.seq <= this.#newest - this.#options.maxVersions
+      const { windowMs, maxVersions } = this.#options
+      const work: Job[] = []
       for (const [subject, trail] of this.#trails) {
-        const last = trail.versions.length - 1
+        const windows = trail.mine ? 1 : patience
+        const old = (v: Version) => v.time < now - windows * windowMs || v.seq <= this.#newest - windows * maxVersions
         const keep = trail.versions.findLastIndex(old)
         if (keep < 0) continue
-        const gone = keep === last && trail.buried && this.#options.tombstones
-        if (keep > 0 || gone) work.push({ subject, before: trail.versions[keep]!.seq + (gone ? 1 : 0), gone })
-        if (keep === last) this.#trails.delete(subject)
-        else trail.versions = trail.versions.slice(keep)
+        const gone = keep === trail.versions.length - 1 && trail.buried && this.#options.tombstones
+        if (keep > 0 || gone) work.push({ subject, trail, keep: trail.versions[keep]!, gone })
+        else if (trail.versions.length === 1) this.#trails.delete(subject)
       }
       let next = 0
       const worker = async () => {
         for (let job = work[next++]; job && !this.#closed; job = work[next++]) {
-          await purgeBefore(this.#connection.nats, job.subject, job.before)
-          if (job.gone) this.#forget(job.subject, job.before - 1)
+          const { seq } = job.keep
+          await purgeBefore(this.#connection.nats, job.subject, seq + (job.gone ? 1 : 0))
+          if (job.gone) this.#forget(job.subject, seq)
+          this.#purged(job)
         }
       }
       await Promise.all(Array.from({ length: 4 }, worker))
       done = true
       return work.length
     } catch (e) {
-      // What was not purged is found again by the next start.
+      // What was not purged keeps its trail for the next pass.
       if (!this.#closed) this.#log.warn({ error: (e as Error).message }, 'compaction was interrupted')
       return 0
     } finally {
@@ -122,6 +139,13 @@ export class Compactor {
       // What came meanwhile, unless the store is in trouble: then the timer comes back to it.
       if (done) this.#runIfMuch()
     }
+  }
+
+  /** Takes what was purged off its trail, to which more may have come meanwhile. */
+  #purged({ subject, trail, keep }: Job): void {
+    if (this.#trails.get(subject) !== trail) return
+    trail.versions = trail.versions.filter(v => v.seq >= keep.seq)
+    if (trail.versions.length === 1) this.#trails.delete(subject)
   }
 
   #runIfMuch(): void {

@@ -26,13 +26,13 @@ export interface HistoryLimits {
 
 export const historyLimits: HistoryLimits = { count: 10_000, bytes: 64 << 20, totalBytes: 1 << 30, ageMs: 75_000, least: 100 }
 
-export const newHistory = (floor: number): History => ({ events: [], first: 0, bytes: 0, floor })
+export const newHistory = (): History => ({ events: [], first: 0, bytes: 0, floor: 0 })
 
 /** What an event and its objects cost beside their JSON. */
 const overhead = 400
 
 /** The version that was replaced lives on in its event only; so does the object that a DELETED event shows. */
-const costOf = ({ type, stored, previous }: RegistryEvent): number =>
+export const costOf = ({ type, stored, previous }: RegistryEvent): number =>
   overhead + (previous?.json.length ?? 0) + (type === 'DELETED' ? stored.json.length : 0)
 
 export const lengthOf = (h: History): number => h.events.length - h.first

@@ -5,9 +5,11 @@ import { logger, type Logger } from '#shared/component/log.ts'
 import { ageHistories, apply, getCached, listCached, listCachedAt, newCache, tableKey, type Cache } from './cache.ts'
 import { Compactor, tombstonesCanGo } from './compactor.ts'
 import { Expiry } from './expiry.ts'
+import { fill, type Source } from './filling.ts'
 import { followStream, type Following, type StreamMessage } from './follow.ts'
 import { Newest, Reached } from './freshness.ts'
 import type { HistoryLimits } from './history.ts'
+import { inherit } from './inherit.ts'
 import { pushEvents } from './pushed.ts'
 import type {
   Cursor,
@@ -22,7 +24,7 @@ import type {
   WatchOptions,
 } from './registry.ts'
 import { encode, release } from './stored.ts'
-import { createStream, streamState, subjectOf, writeIdOf } from './stream.ts'
+import { createStream, nextSequence, streamState, subjectOf, writeIdOf } from './stream.ts'
 import { Watches } from './watches.ts'
 import { Writer, type WriterView } from './write.ts'
 
@@ -138,58 +140,44 @@ class JetStreamRegistry implements Registry {
     this.#following?.stop()
     const cache = newCache(this.#limits, this.#fieldsOf)
     const began = performance.now()
-    let target: number | undefined
-    for (let wait = 50; target === undefined; wait = Math.min(wait * 2, 1000)) {
-      try {
-        const state = await streamState(this.#connection.nats)
-        if (state.messages === 0) cache.version = cache.floor = state.last_seq
-        target = state.last_seq
-      } catch (e) {
-        if (this.#closed || (timeoutMs > 0 && performance.now() - began > timeoutMs)) throw e
-        await new Promise(resolve => setTimeout(resolve, wait))
-      }
-    }
+    const { nats } = this.#connection
     this.#compactor.reset()
     this.#expiry.reset()
-    const last = target
-    await new Promise<void>((resolve, reject) => {
-      if (this.#closed) return reject(new Error('the registry is closed'))
-      const timer = timeoutMs > 0 ? setTimeout(() => reject(new Error('the watch cache was not filled in time')), timeoutMs) : undefined
-      const filled = () => {
-        clearTimeout(timer)
-        const { version } = this.#cache
-        this.#cache = cache
-        this.#loading = false
-        if (wentBack || cache.version < version) this.#watches.expire()
-        else this.#watches.replaced(version)
-        for (const settle of this.#late.splice(0)) settle()
-        this.#reached.passed(cache.version)
-        this.#log.info({ version: cache.version, ms: Math.round(performance.now() - began) }, 'the watch cache is filled')
-        resolve()
-      }
-      let filling = cache.version < last
-      const complete = () => {
-        // Nothing is left before `last`: what is missing up to it was compacted.
-        if (cache.version < last) cache.version = cache.floor = last
-        filling = false
-        filled()
-      }
-      const receive = (messages: StreamMessage[]) => {
-        if (!filling) return this.#live(messages)
-        for (const [i, m] of messages.entries()) {
-          this.#apply(cache, m, true)
-          if (m.seq < last && m.pending > 0) continue
-          complete()
-          return this.#live(messages.slice(i + 1))
-        }
-      }
-      // Some servers miscount what is pending after a crash.
-      const idle = () => {
-        if (filling) complete()
-      }
-      this.#following = followStream(this.#connection, this.#log, cache.version + 1, receive, idle)
-      if (!filling) filled()
-    })
+    const registry = this
+    const source: Source = {
+      state: () => streamState(nats),
+      nextSequence: from => nextSequence(nats, from),
+      follow: (from, receive, idle) => (this.#following = followStream(this.#connection, this.#log, from, receive, idle)),
+    }
+    await fill(
+      source,
+      {
+        apply: m => void this.#apply(cache, m, true),
+        filled(version) {
+          if (cache.version < version) cache.version = cache.floor = version
+          registry.#serve(cache, wentBack)
+          registry.#log.info({ version, ms: Math.round(performance.now() - began) }, 'the watch cache is filled')
+        },
+        live: messages => this.#live(messages),
+        get closed() {
+          return registry.#closed
+        },
+      },
+      timeoutMs,
+    )
+  }
+
+  /** Readers see a new cache from here on. */
+  #serve(cache: Cache, wentBack: boolean): void {
+    const former = this.#cache
+    const expire = wentBack || cache.version < former.version
+    if (!expire) inherit(cache, former)
+    this.#cache = cache
+    this.#loading = false
+    if (expire) this.#watches.expire()
+    else this.#watches.replaced(former.version)
+    for (const settle of this.#late.splice(0)) settle()
+    this.#reached.passed(cache.version)
   }
 
   #live(messages: readonly StreamMessage[]): void {

@@ -90,6 +90,17 @@ export interface StreamState {
 export const streamState = async (nats: NatsConnection, timeoutMs?: number): Promise<StreamState> =>
   (await jetStreamApi<{ state: StreamState }>(nats, `STREAM.INFO.${streamName}`, '', timeoutMs)).state
 
+/** The first sequence from `from` on that the stream holds; undefined when there is none. */
+export async function nextSequence(nats: NatsConnection, from: number): Promise<number | undefined> {
+  const question = { seq: from, next_by_subj: `${streamName}.>` }
+  try {
+    return (await jetStreamApi<{ message: { seq: number } }>(nats, `STREAM.MSG.GET.${streamName}`, question)).message.seq
+  } catch (e) {
+    if (e instanceof JetStreamError && e.code === noMessageFound) return undefined
+    throw e
+  }
+}
+
 export interface LastMessage {
   seq: number
   writeId: string

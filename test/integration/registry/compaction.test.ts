@@ -68,3 +68,19 @@ test('compaction by age', async () => {
   await other.close()
   await registry.close()
 })
+
+test('what a server left behind that is gone for good', async () => {
+  const survivor = await open(nats, { windowMs: 200 })
+  const gone = await open(nats, { windowMs: 3_600_000 })
+  const first = await gone.put(pods, 'left', 'a', object('a', 1, 'left'), 0)
+  await gone.put(pods, 'left', 'a', object('a', 2, 'left'), first.version)
+  await gone.close()
+  const question = JSON.stringify({ seq: first.version })
+  await until(
+    async () => (await connection.nats.request('$JS.API.STREAM.MSG.GET.registry', question)).string().includes('no message found'),
+    'the first version to go',
+  )
+  await survivor.fresh()
+  expect(survivor.get(pods, 'left', 'a')!.object).toMatchObject({ spec: { data: 2 } })
+  await survivor.close()
+})

@@ -4,7 +4,7 @@ import { openRegistry } from '#control-plane/apiserver/registry/jetstream.ts'
 import { VersionExpired, WriteConflict, type Registry } from '#control-plane/apiserver/registry/registry.ts'
 import { connectBus } from '#shared/bus/connection.ts'
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
-import { dataOf, object, open, pods, record, silent, until } from './setup.ts'
+import { dataOf, deployments, object, open, pods, record, silent, until } from './setup.ts'
 
 // More rounds find rarer losses: CRASH_ROUNDS=50 when a new nats-server version is to be trusted with tombstones.
 const rounds = Number(process.env['CRASH_ROUNDS'] || 4)
@@ -123,7 +123,7 @@ test('while nats-server is away a write fails with a clear error, and reads of t
   await registry.close()
 })
 
-test('a server that was cut off while the stream was compacted loads anew and expires its watchers', async () => {
+test('a server that was cut off while the stream was compacted loads anew; only who has missed something has to list again', async () => {
   const link = await cuttable(Number(new URL(nats.url).port))
   const connection = await connectBus({ url: link.url, credsFile: await nats.creds('registry'), log: silent })
   const behind = await openRegistry({ connection, log: silent })
@@ -131,11 +131,15 @@ test('a server that was cut off while the stream was compacted loads anew and ex
   for (let i = 0; i < 20; i++) await registry.put(pods, 'cut', `c${i}`, object(`c${i}`, 0, 'cut'), 0)
   await behind.fresh()
   const watch = record(behind, pods, { namespace: 'cut', after: behind.version })
+  const before = behind.version
+  const others = Array.from({ length: 1000 }, () => record(behind, deployments, { after: before }))
+  const ofNothing = record(behind, { group: 'batch', plural: 'jobs' }, { after: before })
   link.cut()
   await until(() => !behind.healthy, 'the cut')
   for (let i = 0; i < 40; i++) await registry.put(pods, 'cut', 'c0', object('c0', i, 'cut'), registry.get(pods, 'cut', 'c0')!.version)
   await registry.remove(pods, 'cut', 'c1', registry.get(pods, 'cut', 'c1')!.version)
   expect(behind.list(pods, 'cut').length).toBe(20)
+  await registry.put(deployments, 'cut', 'd', object('d', 1, 'cut'), 0)
   const direct = await nats.connect('registry')
   const next = JSON.stringify({ seq: behind.version + 1 })
   await until(
@@ -146,6 +150,13 @@ test('a server that was cut off while the stream was compacted loads anew and ex
   await until(() => watch.gone, 'the end of the watch')
   expect(watch.seen).toEqual([])
   await behind.fresh()
+  for (const other of others) expect([other.gone, other.seen.map(e => e.stored.name)]).toEqual([false, ['d']])
+  // Who comes back with an older version goes on as well.
+  const resumed = record(behind, deployments, { after: before - 1 })
+  await until(() => resumed.seen.length === 1, 'the replay')
+  await registry.put({ group: 'batch', plural: 'jobs' }, 'cut', 'j', object('j', 1, 'cut'), 0)
+  await behind.fresh()
+  expect([ofNothing.gone, ofNothing.seen.length]).toEqual([false, 1])
   expect(behind.list(pods, 'cut').map(s => s.json.toString())).toEqual(registry.list(pods, 'cut').map(s => s.json.toString()))
   expect(() => record(behind, pods, { after: 1 })).toThrow(VersionExpired)
   const mine = await behind.put(pods, 'cut', 'c2', object('c2', 'mine', 'cut'), behind.get(pods, 'cut', 'c2')!.version)
