@@ -12,6 +12,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
 import { newActivity } from './kubelet/activity.ts'
+import { keepStorageLimits } from './kubelet/eviction/storage.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
 import { diskPressure } from './kubelet/node/diskpressure.ts'
@@ -154,6 +155,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
     ...(can.network === 'bridge' ? { routes: keepRoutes(nodeInformer, nodeName, log, signal) } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal),
+    eviction: keepStorageLimits(kubelet, runtime, recorder, log, signal),
   }
   for (const [name, loop] of Object.entries(running))
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))

@@ -166,6 +166,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     },
     resizeTerminal: (directory, size) => tellShim(directory, `1 ${size.Height} ${size.Width}\n`),
     reopenLog: directory => tellShim(directory, '2 0 0\n'),
+    writableLayer: directory => join(directory, 'upper'),
     async stats(directory) {
       const record = await readRecord(directory)
       return record && (await readStats(record.cgroup))

@@ -242,6 +242,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       if (pid !== undefined) process.kill(pid, 'SIGUSR2')
       return Promise.resolve()
     },
+    writableLayer: directory => join(directory, 'root'),
     stats(directory) {
       const status = readStatus(directory)
       return Promise.resolve(status?.state === 'running' ? processUsage(processesMarked(mark(status.id))) : undefined)

@@ -122,6 +122,8 @@ export interface ContainerRuntime {
   reopenLog(directory: string): Promise<void>
   /** Kills what is left and removes every trace (shim, mounts, cgroup, bundle). Idempotent. */
   remove(directory: string): Promise<void>
+  /** Where what a container writes outside of its volumes is kept. */
+  writableLayer(directory: string): string
   /** Working-set bytes and cumulative CPU nanoseconds, for stats; undefined when not running. */
   stats(directory: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined>
 }

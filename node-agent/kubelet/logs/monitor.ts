@@ -1,22 +1,50 @@
-/** Looks after the sizes of the logs of running containers, every ten seconds as upstream does: nobody tells when a file has grown. */
+/**
+ * Looks after the sizes of the logs of running containers: nobody tells when a file has grown. Once a second, and sooner where a log has
+ * grown so fast that it would be far beyond its size by then.
+ */
+import { statSync } from 'node:fs'
 import { sleep } from '#shared/client/backoff.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { containerDirectory, logFile } from '../pod/directory.ts'
-import { rotateLog } from './rotate.ts'
+import { maxLogBytes, rotateLog } from './rotate.ts'
 
-const periodMs = 10_000
+const longestMs = 1_000
+const shortestMs = 100
+
+/** Milliseconds until a log of `size` bytes that has grown by `grown` in `overMs` should be looked at again. */
+export function nextLook(size: number, grown: number, overMs: number): number {
+  if (grown <= 0) return longestMs
+  const untilFull = (Math.max(0, maxLogBytes - size) / grown) * overMs
+  return Math.min(longestMs, Math.max(shortestMs, untilFull))
+}
+
+const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 export async function rotateLogs(kubelet: Kubelet, runtime: ContainerRuntime, log: Logger, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await sleep(periodMs, signal)
+  let sizes = new Map<string, number>()
+  let looked = performance.now()
+  for (let wait = longestMs; !signal.aborted;) {
+    await sleep(wait, signal)
+    const now = performance.now()
+    const [before, overMs] = [sizes, now - looked]
+    sizes = new Map()
+    looked = now
+    wait = longestMs
     for (const { state, directory, pod } of kubelet.workers()) {
       for (const [name, { current }] of Object.entries(state.containers)) {
         if (signal.aborted || current.state !== 'running') continue
-        await rotateLog(runtime, containerDirectory(directory, name, current.attempt), logFile(directory, name, current.attempt)).catch(
-          (e: Error) => log.warn({ pod: pod.metadata.name, container: name, err: e.message }, 'log not rotated'),
-        )
+        const path = logFile(directory, name, current.attempt)
+        const size = sizeOf(path)
+        const grown = size - (before.get(path) ?? 0)
+        if (size >= maxLogBytes)
+          await rotateLog(runtime, containerDirectory(directory, name, current.attempt), path).catch((e: Error) =>
+            log.warn({ pod: pod.metadata.name, container: name, err: e.message }, 'log not rotated'),
+          )
+        const left = size >= maxLogBytes ? 0 : size
+        sizes.set(path, left)
+        wait = Math.min(wait, nextLook(left, grown, overMs))
       }
     }
   }

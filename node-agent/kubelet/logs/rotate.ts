@@ -21,7 +21,14 @@ export async function rotateLog(
   const stamp = new Date().toISOString().slice(0, 23).replace(/[-:.]/g, '').replace('T', '-')
   await rename(path, `${path}.${stamp}`)
   await runtime.reopenLog(directory)
-  const old = (await logFiles(path)).slice(0, -1)
-  await Promise.all(old.slice(0, Math.max(0, old.length - (maxFiles - 1))).map(f => rm(f, { force: true })))
+  // A log that grew far beyond its size before anybody looked counts as several.
+  let bytes = 0
+  for (const [n, file] of (await logFiles(path)).slice(0, -1).reverse().entries()) {
+    bytes += await stat(file).then(
+      s => s.size,
+      () => 0,
+    )
+    if (n >= maxFiles - 1 || (n > 0 && bytes > maxFiles * maxBytes)) await rm(file, { force: true })
+  }
   return true
 }

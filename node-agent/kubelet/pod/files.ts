@@ -1,5 +1,6 @@
 /** The files that the kubelet writes for every pod: /etc/hosts, /etc/resolv.conf, /etc/hostname. */
-import { readFile, writeFile } from 'node:fs/promises'
+import { Buffer } from 'node:buffer'
+import { open, readFile, writeFile } from 'node:fs/promises'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { PodDirectory } from './directory.ts'
 
@@ -52,12 +53,25 @@ export function resolvFile(pod: Pod, nodeResolv: string): string {
   )
 }
 
+/** Whether the file has this content. Reads no more than that: containers may write it, and make it any size. */
+async function says(path: string, content: Buffer): Promise<boolean> {
+  const file = await open(path).catch(() => undefined)
+  if (!file) return false
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(content.length + 1), 0, content.length + 1, 0)
+    return buffer.subarray(0, bytesRead).equals(content)
+  } finally {
+    await file.close()
+  }
+}
+
 /**
  * In place, because it is bind-mounted by itself; a file that says so already is left alone: containers read it, and there may be no space
  * to write it again.
  */
 async function writeInPlace(path: string, text: string): Promise<void> {
-  if ((await readFile(path, 'utf8').catch(() => undefined)) !== text) await writeFile(path, text)
+  const content = Buffer.from(text)
+  if (!(await says(path, content))) await writeFile(path, content)
 }
 
 /** Writes all three. */

@@ -3,12 +3,13 @@ import { chmod, mkdir, rename, stat } from 'node:fs/promises'
 import { quantityValue } from '#shared/machinery/quantity.ts'
 import { ownByGroup } from './ownership.ts'
 import type { VolumePlugin } from './plugin.ts'
-import { ensureTmpfs } from './tmpfs.ts'
+import { ensureTmpfs, mayMount } from './tmpfs.ts'
 
 export const emptyDir: VolumePlugin = {
   name: 'kubernetes.io/empty-dir',
   matches: volume => volume.emptyDir !== undefined,
   follows: false,
+  onNodeDisk: volume => !(volume.emptyDir?.medium === 'Memory' && mayMount),
   async setUp({ pod, volume, directory }) {
     const { medium, sizeLimit } = volume.emptyDir ?? {}
     const { fsGroup } = pod.spec.securityContext ?? {}

@@ -22,6 +22,8 @@ export interface VolumePlugin {
   readonly matches: (volume: Volume) => boolean
   /** What it shows follows the API: set up again whenever something of it may have changed. */
   readonly follows: boolean
+  /** Whether what it holds takes space of the node's disk, so that it counts as the pod's ephemeral storage. */
+  readonly onNodeDisk: (volume: Volume) => boolean
   /** Makes it ready and resolves with the path to mount. Idempotent, also over a restart. What it throws becomes FailedMount. */
   readonly setUp: (ctx: VolumeContext) => Promise<string>
 }

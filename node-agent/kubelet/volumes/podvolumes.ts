@@ -19,6 +19,8 @@ export interface PodVolumes {
   setUp(pod: Pod, facts: NodeFacts): Promise<MountFailure[]>
   /** Where the volume is, once set up. */
   path(name: string): string | undefined
+  /** Those that are set up and take space of the node's disk. */
+  onNodeDisk(pod: Pod): { name: string; path: string }[]
   tearDown(): Promise<void>
 }
 
@@ -52,6 +54,11 @@ export function podVolumes(directory: PodDirectory, sources: PodSources): PodVol
       return failures.flat()
     },
     path: name => paths.get(name),
+    onNodeDisk: pod =>
+      (pod.spec.volumes ?? []).flatMap(volume => {
+        const path = paths.get(volume.name)
+        return path !== undefined && pluginFor(volume).onNodeDisk(volume) ? [{ name: volume.name, path }] : []
+      }),
     async tearDown() {
       paths.clear()
       await tearDownVolumes(directory)

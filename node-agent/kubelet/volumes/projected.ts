@@ -29,6 +29,7 @@ export const projected: VolumePlugin = {
   name: 'kubernetes.io/projected',
   matches: volume => volume.projected !== undefined,
   follows: true,
+  onNodeDisk: () => false,
   async setUp(ctx) {
     const { sources = [], defaultMode } = ctx.volume.projected!
     const results = await Promise.allSettled(sources.map(s => files(s, ctx, defaultMode)))

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 
 /** Whether this process may mount at all. */
-const mayMount = process.platform === 'linux' && process.getuid?.() === 0
+export const mayMount = process.platform === 'linux' && process.getuid?.() === 0
 const underWay = new Map<string, Promise<void>>()
 
 /**
