@@ -212,7 +212,7 @@ class Scanner {
       return
     }
     const value = this.value(field.plan, depth + 1)
-    if (field.omitsZero && !this.partial && isEmpty(value)) delete out[field.name]
+    if (field.omitEmpty && !this.partial && isEmpty(value)) delete out[field.name]
     else out[field.name] = value
   }
 

@@ -9,8 +9,8 @@ interface Defaulter {
   readonly below: readonly { name: string; plan: Plan }[]
 }
 
-const defaulters = new Map<Plan, Defaulter>()
-const reaching = new Map<Plan, boolean>()
+const defaulters = new WeakMap<Plan, Defaulter>()
+const reaching = new WeakMap<Plan, boolean>()
 
 /**
  * Fills in the schema's defaults, also inside what a default made. Changes the object. A field counts as absent when it is undefined or

@@ -26,7 +26,7 @@ function prune(plan: Plan, object: Record<string, unknown>): void {
     const value = object[name]
     const field = fields.get(name)
     if (field === undefined) continue
-    if (value === undefined || value === null || (field.omitsZero && isEmpty(value))) {
+    if (value === undefined || value === null || (field.omitEmpty && isEmpty(value))) {
       // A required time is written as null.
       if (value !== null || field.field.optional) delete object[name]
       continue

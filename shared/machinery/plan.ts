@@ -25,8 +25,7 @@ export interface FieldPlan {
   readonly index: number
   readonly field: Field
   readonly plan: Plan
-  /** Optional and empty means absent, as Go's `omitempty`. */
-  readonly omitsZero: boolean
+  readonly omitEmpty: boolean
 }
 
 export interface Plan {
@@ -107,25 +106,6 @@ function goTypeOf(schema: Schema): string {
   }
 }
 
-/** Optional fields that are dropped when they hold their zero value; see FieldOptions.pointer. */
-function omitsZero(field: Field): boolean {
-  if (!field.optional || field.pointer === true) return false
-  switch (field.schema.type) {
-    case 'string':
-      return field.schema.format !== 'quantity'
-    case 'list':
-    case 'map':
-      return true
-    case 'integer':
-    case 'number':
-    case 'boolean':
-      // The published schemas show a zero default only where Go holds the field by value.
-      return field.pointer === false || field.default === 0 || field.default === false
-    default:
-      return false
-  }
-}
-
 class LazyPlan implements Plan {
   readonly schema: Schema
   readonly code: number
@@ -156,7 +136,7 @@ class LazyPlan implements Plan {
     return (this.#fields ??= new Map(this.list.map(f => [f.name, f])))
   }
   get required(): FieldPlan[] {
-    return (this.#required ??= this.list.filter(alwaysWritten))
+    return (this.#required ??= this.list.filter(f => f.field.always))
   }
 }
 
@@ -166,17 +146,8 @@ function planFields(fields: Record<string, Field>): FieldPlan[] {
     index,
     field,
     plan: planOf(field.schema),
-    omitsZero: omitsZero(field),
+    omitEmpty: field.omitEmpty,
   }))
-}
-
-/**
- * Fields that are written even when they were not given: required ones, unless Go holds them by pointer, and optional times that Go holds
- * by value (`pointer: false`), which it writes as null: an Event's `eventTime`.
- */
-function alwaysWritten(f: FieldPlan): boolean {
-  if (f.field.optional) return f.field.pointer === false && (f.plan.code === code.time || f.plan.code === code.microTime)
-  return f.field.pointer !== true && f.plan.code !== code.any
 }
 
 /** Go's zero value of a type, as JSON shows it; a struct's holds its required fields. */

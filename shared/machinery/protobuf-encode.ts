@@ -115,8 +115,7 @@ function zeroOf(field: Field): unknown {
     case 'integer':
     case 'number':
     case 'boolean':
-      // The published schemas show a zero default only where Go holds the field by value.
-      if (field.optional && field.pointer !== false && field.default !== 0 && field.default !== false) return undefined
+      if (field.optional && !field.omitEmpty) return undefined
       return schema.type === 'boolean' ? false : 0
     case 'object':
       return field.optional && field.default === undefined ? undefined : nothing

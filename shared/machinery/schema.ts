@@ -37,10 +37,15 @@ export interface AnySchema extends Typed<unknown> {
 export interface ListSchema<S extends Schema = Schema> extends Typed<Infer<S>[]> {
   readonly type: 'list'
   readonly items: S
+  /** Server-side apply: how lists merge; `atomic` when absent. */
+  readonly listType?: 'atomic' | 'set' | 'map'
+  readonly listMapKeys?: readonly string[]
 }
 export interface MapSchema<S extends Schema = Schema> extends Typed<{ [key: string]: Infer<S> }> {
   readonly type: 'map'
   readonly values: S
+  /** Server-side apply: the map is one value. */
+  readonly atomic?: boolean
 }
 export interface ObjectSchema<F extends Fields = Fields> extends Typed<InferFields<F>> {
   readonly type: 'object'
@@ -69,13 +74,6 @@ export interface FieldOptions {
   doc?: string
   /** Filled in when the field is absent and its parent is there. Defaults that look at other fields belong to the resource. */
   default?: unknown
-  /** Server-side apply: how lists merge. `atomic` when absent. */
-  listType?: 'atomic' | 'set' | 'map'
-  listMapKeys?: readonly string[]
-  /** Server-side apply: `atomic` when the map is one value. */
-  mapType?: 'granular' | 'atomic'
-  /** Server-side apply: the struct in this field is one value. */
-  structType?: 'atomic'
   /**
    * Strategic merge patch: lists merge by this key; `patchStrategy` as upstream's struct tag (`merge`, `retainKeys`, both comma-separated).
    */
@@ -89,7 +87,20 @@ export interface FieldOptions {
   pointer?: boolean
   patchStrategy?: 'merge' | 'retainKeys' | 'merge,retainKeys' | 'replace'
 }
+/** What a field may say in place of its list or map. */
+export interface MergeOptions {
+  listType?: ListSchema['listType']
+  listMapKeys?: readonly string[]
+  mapType?: 'granular' | 'atomic'
+}
 export interface Field<S extends Schema = Schema, O extends boolean = boolean> extends FieldOptions {
+  /** Go's `omitempty`: an optional field that is dropped when it holds its zero value; see FieldOptions.pointer. */
+  readonly omitEmpty: boolean
+  /**
+   * Written though nobody set it: required fields, unless Go holds them by pointer, and optional times that Go holds by value, which it
+   * writes as null (an Event's `eventTime`).
+   */
+  readonly always: boolean
   /** The protobuf field number; 0 where the type has no protobuf form. */
   readonly tag: number
   readonly schema: S
@@ -144,19 +155,53 @@ export function obj<F extends Fields>(name: string, doc: string, fields: () => F
 }
 
 /** A field that is always written, as in Go a field without `omitempty`; OpenAPI lists it as required. */
-export const req = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, false> => ({
-  tag,
-  schema,
-  optional: false,
-  ...options,
-})
+export const req = <S extends Schema>(tag: number, schema: S, options: FieldOptions & MergeOptions = {}): Field<S, false> =>
+  field(tag, schema, false, options)
 /** A field that may be absent. */
-export const opt = <S extends Schema>(tag: number, schema: S, options?: FieldOptions): Field<S, true> => ({
-  tag,
-  schema,
-  optional: true,
-  ...options,
-})
+export const opt = <S extends Schema>(tag: number, schema: S, options: FieldOptions & MergeOptions = {}): Field<S, true> =>
+  field(tag, schema, true, options)
+
+function field<S extends Schema, O extends boolean>(
+  tag: number,
+  schema: S,
+  optional: O,
+  { listType, listMapKeys, mapType, ...options }: FieldOptions & MergeOptions,
+): Field<S, O> {
+  const merging = {
+    ...(listType ? { listType } : {}),
+    ...(listMapKeys ? { listMapKeys } : {}),
+    ...(mapType === 'atomic' ? { atomic: true } : {}),
+  }
+  return {
+    tag,
+    schema: listType || listMapKeys || mapType ? { ...schema, ...merging } : schema,
+    optional,
+    omitEmpty: optional && omitsZero(schema, options),
+    always: optional ? options.pointer === false && isTime(schema) : options.pointer !== true && schema.type !== 'any',
+    ...options,
+  }
+}
+
+const isTime = (schema: Schema): boolean => schema.type === 'string' && (schema.format === 'date-time' || schema.format === 'micro-time')
+
+/** Whether an optional field is dropped with its zero value. */
+function omitsZero(schema: Schema, o: FieldOptions): boolean {
+  if (o.pointer === true) return false
+  switch (schema.type) {
+    case 'string':
+      return schema.format !== 'quantity'
+    case 'list':
+    case 'map':
+      return true
+    case 'integer':
+    case 'number':
+    case 'boolean':
+      // The published schemas show a zero default only where Go holds the field by value.
+      return o.pointer === false || o.default === 0 || o.default === false
+    default:
+      return false
+  }
+}
 
 /** The fields of an embedded Go struct, to spread into its parent's: flat in JSON, nested under `tag` in protobuf. */
 export function inline<F extends Fields>(tag: number, embedded: ObjectSchema<F>): F {

@@ -71,20 +71,16 @@ function fieldSchema(into: Definitions, field: Field): JsonSchema {
   const type = typeSchema(into, field.schema)
   // In v3 a reference may have no siblings, so it is wrapped. Readers of v2 know nothing of allOf, and upstream gives them no defaults.
   const own = type['$ref'] === undefined || !isV3(into) ? type : { allOf: [type] }
-  const atomicStruct = field.structType === 'atomic' || field.mapType === 'atomic'
   return {
     ...own,
     ...(field.doc ? { description: field.doc } : {}),
     ...(field.default === undefined || !isV3(into) ? {} : { default: field.default }),
-    ...(field.schema.type === 'list' ? listExtensions(field) : {}),
-    ...(atomicStruct ? { 'x-kubernetes-map-type': 'atomic' } : {}),
+    ...(field.schema.type === 'list' ? mergeExtensions(field) : {}),
     ...(field.schema.type !== 'list' && field.patchStrategy ? { 'x-kubernetes-patch-strategy': field.patchStrategy } : {}),
   }
 }
 
-const listExtensions = (field: Field): JsonSchema => ({
-  ...(field.listType ? { 'x-kubernetes-list-type': field.listType } : {}),
-  ...(field.listMapKeys ? { 'x-kubernetes-list-map-keys': field.listMapKeys } : {}),
+const mergeExtensions = (field: Field): JsonSchema => ({
   ...(field.mergeKey ? { 'x-kubernetes-patch-merge-key': field.mergeKey } : {}),
   ...(field.patchStrategy ? { 'x-kubernetes-patch-strategy': field.patchStrategy } : {}),
 })
@@ -108,13 +104,22 @@ function typeSchema(into: Definitions, schema: Schema): JsonSchema {
     case 'any':
       return { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
     case 'list':
-      return { type: 'array', items: itemSchema(into, (schema as ListSchema).items) }
+      return { type: 'array', items: itemSchema(into, (schema as ListSchema).items), ...listExtensions(schema) }
     case 'map':
-      return { type: 'object', additionalProperties: itemSchema(into, schema.values as Schema) }
+      return {
+        type: 'object',
+        additionalProperties: itemSchema(into, schema.values as Schema),
+        ...(schema.atomic ? { 'x-kubernetes-map-type': 'atomic' } : {}),
+      }
     case 'object':
       return define(into, schema)
   }
 }
+
+const listExtensions = ({ listType, listMapKeys }: ListSchema): JsonSchema => ({
+  ...(listType ? { 'x-kubernetes-list-type': listType } : {}),
+  ...(listMapKeys ? { 'x-kubernetes-list-map-keys': listMapKeys } : {}),
+})
 
 /** Items carry the default of their type, as upstream's do. */
 function itemSchema(into: Definitions, schema: Schema): JsonSchema {

@@ -1,11 +1,9 @@
 /** How server-side apply sees a type: where values end, and by what the items of a list are told apart. */
-import { code, type FieldPlan, type Plan } from '../plan.ts'
-import type { Field } from '../schema.ts'
+import { code, type Plan } from '../plan.ts'
 
-/** A value in its place: its type, and what the field that holds it says about merging. */
+/** How the values of a type merge. */
 export interface Shape {
   readonly kind: 'leaf' | 'struct' | 'map' | 'keyed' | 'set'
-  readonly plan: Plan
   /** Of the items of a list or map. */
   readonly item: Shape
   /** Of the fields of a struct. */
@@ -15,32 +13,23 @@ export interface Shape {
 }
 
 const shapes = new WeakMap<Plan, Shape>()
-const fieldShapes = new WeakMap<FieldPlan, Shape>()
 
-/** The shape of a type by itself: its lists are atomic, as only fields carry list types. */
+/** The shape of a type. */
 export function shapeOf(plan: Plan): Shape {
   let shape = shapes.get(plan)
-  if (!shape) shapes.set(plan, (shape = new LazyShape(plan, undefined)))
+  if (!shape) shapes.set(plan, (shape = new LazyShape(plan)))
   return shape
 }
 
-function shapeOfField(f: FieldPlan): Shape {
-  const { listType, mapType, structType } = f.field
-  if (listType === undefined && mapType === undefined && structType === undefined) return shapeOf(f.plan)
-  let shape = fieldShapes.get(f)
-  if (!shape) fieldShapes.set(f, (shape = new LazyShape(f.plan, f.field)))
-  return shape
-}
-
-function kindOf(plan: Plan, field: Field | undefined): Shape['kind'] {
-  switch (plan.code) {
-    case code.object:
-      return (plan.schema.type === 'object' && plan.schema.atomic) || field?.structType === 'atomic' ? 'leaf' : 'struct'
-    case code.map:
-      return field?.mapType === 'atomic' ? 'leaf' : 'map'
-    case code.list:
-      if (field?.listType === 'set') return 'set'
-      return field?.listType === 'map' && plan.item.code === code.object ? 'keyed' : 'leaf'
+function kindOf({ schema, item }: Plan): Shape['kind'] {
+  switch (schema.type) {
+    case 'object':
+      return schema.atomic ? 'leaf' : 'struct'
+    case 'map':
+      return schema.atomic ? 'leaf' : 'map'
+    case 'list':
+      if (schema.listType === 'set') return 'set'
+      return schema.listType === 'map' && item.code === code.object ? 'keyed' : 'leaf'
     default:
       return 'leaf'
   }
@@ -48,34 +37,34 @@ function kindOf(plan: Plan, field: Field | undefined): Shape['kind'] {
 
 class LazyShape implements Shape {
   readonly kind: Shape['kind']
-  readonly plan: Plan
   readonly keys: readonly { name: string; default: unknown }[]
+  readonly #plan: Plan
   #fields: Map<string, Shape> | undefined
   #item: Shape | undefined
 
-  constructor(plan: Plan, field: Field | undefined) {
-    this.plan = plan
-    this.kind = kindOf(plan, field)
-    this.keys =
-      this.kind === 'keyed'
-        ? [...(field?.listMapKeys ?? [])].sort().map(name => ({ name, default: plan.item.fields.get(name)?.field.default }))
-        : []
+  constructor(plan: Plan) {
+    this.#plan = plan
+    this.kind = kindOf(plan)
+    const keys: readonly string[] = this.kind === 'keyed' && plan.schema.type === 'list' ? (plan.schema.listMapKeys ?? []) : []
+    this.keys = [...keys].sort().map(name => ({ name, default: plan.item.fields.get(name)?.field.default }))
   }
   get fields(): Map<string, Shape> {
-    return (this.#fields ??= new Map(this.plan.list.map(f => [f.name, shapeOfField(f)])))
+    return (this.#fields ??= new Map(this.#plan.list.map(f => [f.name, shapeOf(f.plan)])))
   }
   get item(): Shape {
-    return (this.#item ??= shapeOf(this.plan.item))
+    return (this.#item ??= shapeOf(this.#plan.item))
   }
 }
 
+// Custom kinds bring names of their own: not more than so many are kept.
+const maxElements = 10_000
 const elements = new Map<string, string>()
 /** The path element of a field of a struct, `f:name`; made once for each name that schemas have. */
 export function fieldElement(shape: Shape, name: string): string {
   const known = elements.get(name)
   if (known !== undefined) return known
   const element = `f:${name}`
-  if (shape.kind === 'struct' && shape.fields.has(name)) elements.set(name, element)
+  if (elements.size < maxElements && shape.kind === 'struct' && shape.fields.has(name)) elements.set(name, element)
   return element
 }
 

@@ -62,10 +62,11 @@ const facts = new Map(
 function fact(name: string, field: Field): string {
   let text = `${name}=${field.tag}`
   // Lists are atomic where nothing is said.
-  if (field.listType && field.listType !== 'atomic')
-    text += `;${field.listType}${field.listMapKeys?.length ? `(${field.listMapKeys.join(',')})` : ''}`
+  const { schema } = field
+  if (schema.type === 'list' && schema.listType && schema.listType !== 'atomic')
+    text += `;${schema.listType}${schema.listMapKeys?.length ? `(${schema.listMapKeys.join(',')})` : ''}`
   if (field.mergeKey || field.patchStrategy) text += `;merge:${field.mergeKey ?? ''}:${field.patchStrategy ?? ''}`
-  return field.mapType === 'atomic' ? `${text};map:atomic` : text
+  return schema.type === 'map' && schema.atomic ? `${text};map:atomic` : text
 }
 
 function objectsIn(schema: Schema, found = new Map<string, ObjectSchema>()): Map<string, ObjectSchema> {
