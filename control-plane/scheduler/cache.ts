@@ -1,10 +1,12 @@
 /** The scheduler's picture of the cluster: nodes with their pods, those that it has just bound among them. */
+import { isPodFinished, type Pod } from '#shared/api/core/pod.ts'
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
 import type { Snapshot } from './framework.ts'
 import { NodeInfo } from './nodeinfo.ts'
+import { countsAs, podInfo, type PodInfo } from './podinfo.ts'
+import { Siblings } from './siblings.ts'
 
-const finished = (pod: Pod): boolean => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+const zoneLabel = 'topology.kubernetes.io/zone'
 
 export class ClusterCache {
   readonly #nodes = new Map<string, NodeInfo>()
@@ -12,20 +14,63 @@ export class ClusterCache {
   readonly #where = new Map<string, string>()
   /** Pods sent for binding whose update has not come back yet. */
   readonly #assumed = new Set<string>()
+  readonly #siblings = new Siblings()
+  /** What the last snapshot showed, patched by the next one. */
+  #list: NodeInfo[] = []
+  #index = new Map<string, number>()
+  /** Nodes came, went or moved to another zone: the list has to be made anew. */
+  #listChanged = false
+  readonly #changed = new Set<NodeInfo>()
 
-  /** All nodes that exist; nodes known only from their pods are not offered. */
+  /**
+   * All nodes that exist, zone by zone in turn. A snapshot is valid until the next one is taken; its nodes do not change meanwhile, since
+   * whoever changes a node that a snapshot shows changes a clone.
+   */
   snapshot(): Snapshot {
-    return { nodes: [...this.#nodes.values()].filter(n => n.node !== undefined) }
+    if (this.#listChanged) {
+      this.#list = inTurn([...this.#nodes.values()].filter(n => n.exists))
+      this.#index = new Map(this.#list.map((n, i) => [n.name, i]))
+      for (const info of this.#list) info.shared = true
+    } else {
+      for (const info of this.#changed) {
+        const at = this.#index.get(info.name)
+        if (at === undefined) continue
+        this.#list[at] = info
+        info.shared = true
+      }
+    }
+    this.#listChanged = false
+    this.#changed.clear()
+    const [list, index, siblings] = [this.#list, this.#index, this.#siblings]
+    return {
+      nodes: list,
+      get: name => {
+        const at = index.get(name)
+        return at === undefined ? undefined : list[at]
+      },
+      siblings: owner => siblings.of(owner),
+    }
   }
 
-  setNode(node: Node): void {
-    this.#info(node.metadata.name ?? '').setNode(node)
+  /** `changed` is false for an update that the scheduler need not look at: a heartbeat. */
+  setNode(node: Node, changed = true): void {
+    const name = node.metadata.name ?? ''
+    const known = this.#nodes.get(name)
+    if (known?.exists && !changed) return void (known.node = node)
+    const zone = known?.node.metadata.labels?.[zoneLabel]
+    if (!known?.exists || zone !== node.metadata.labels?.[zoneLabel]) this.#listChanged = true
+    this.#writable(name).setNode(node)
   }
 
   deleteNode(name: string): void {
-    const info = this.#nodes.get(name)
-    info?.setNode(undefined)
-    if (info?.pods.size === 0) this.#nodes.delete(name)
+    const known = this.#nodes.get(name)
+    if (!known) return
+    this.#nodes.delete(name)
+    this.#listChanged = true
+    if (known.pods.size === 0) return
+    const orphan = new NodeInfo(name)
+    for (const pod of known.pods.values()) orphan.addPod(pod)
+    this.#nodes.set(name, orphan)
   }
 
   /** The pod as the API has it. A finished pod takes no place. */
@@ -35,41 +80,83 @@ export class ClusterCache {
     // An update from before our binding must not undo the assumption.
     if (!node && this.#assumed.has(uid)) return
     this.#assumed.delete(uid)
-    if (!node || finished(pod)) return this.deletePod(pod)
-    if (this.#where.get(uid) !== node) this.deletePod(pod)
-    this.#where.set(uid, node)
-    this.#info(node).addPod(pod)
+    if (!node || isPodFinished(pod)) return this.deletePod(pod)
+    const known = this.#podAt(uid, node)
+    if (known && countsAs(known, pod)) known.pod = pod
+    else this.#put(podInfo(pod), node)
   }
 
   deletePod(pod: Pod): void {
-    const uid = pod.metadata.uid ?? ''
+    this.#remove(pod.metadata.uid ?? '')
+  }
+
+  /** Counts a pod on a node before the API confirms it, so that the next pod sees it there. */
+  assume(pod: PodInfo, node: string): void {
+    this.#put({ ...pod, pod: { ...pod.pod, spec: { ...pod.pod.spec, nodeName: node } } }, node)
+    this.#assumed.add(pod.uid)
+  }
+
+  /** The binding failed. Whether the pod was still assumed. */
+  forget(uid: string): boolean {
+    if (!this.#assumed.has(uid)) return false
+    this.#remove(uid)
+    return true
+  }
+
+  isAssumed(uid: string): boolean {
+    return this.#assumed.has(uid)
+  }
+
+  #podAt(uid: string, node: string): PodInfo | undefined {
+    return this.#where.get(uid) === node ? this.#nodes.get(node)?.pods.get(uid) : undefined
+  }
+
+  #put(pod: PodInfo, node: string): void {
+    const assumed = this.#assumed.has(pod.uid)
+    this.#remove(pod.uid)
+    if (assumed) this.#assumed.add(pod.uid)
+    this.#where.set(pod.uid, node)
+    this.#writable(node).addPod(pod)
+    this.#siblings.add(pod, node)
+  }
+
+  #remove(uid: string): void {
     this.#assumed.delete(uid)
     const node = this.#where.get(uid)
     if (node === undefined) return
     this.#where.delete(uid)
-    const info = this.#nodes.get(node)
-    info?.removePod(pod)
-    if (info && !info.node && info.pods.size === 0) this.#nodes.delete(node)
+    const info = this.#writable(node)
+    const pod = info.removePod(uid)
+    if (pod) this.#siblings.remove(pod, node)
+    if (!info.exists && info.pods.size === 0) this.#nodes.delete(node)
   }
 
-  /** Counts a pod on a node before the API confirms it, so that the next pod sees it there. */
-  assume(pod: Pod, node: string): void {
-    this.setPod({ ...pod, spec: { ...pod.spec, nodeName: node } })
-    this.#assumed.add(pod.metadata.uid ?? '')
-  }
-
-  /** The binding failed. */
-  forget(pod: Pod): void {
-    if (this.#assumed.has(pod.metadata.uid ?? '')) this.deletePod(pod)
-  }
-
-  isAssumed(pod: Pod): boolean {
-    return this.#assumed.has(pod.metadata.uid ?? '')
-  }
-
-  #info(name: string): NodeInfo {
+  /** The node's info to be changed: its own, or a clone when the snapshot shows it. */
+  #writable(name: string): NodeInfo {
     let info = this.#nodes.get(name)
-    if (!info) this.#nodes.set(name, (info = new NodeInfo(name)))
+    if (info && !info.shared) return info
+    info = info ? info.clone() : new NodeInfo(name)
+    this.#nodes.set(name, info)
+    this.#changed.add(info)
     return info
   }
+}
+
+/** One node of each zone, then the next of each: a search that looks at some nodes only sees all zones. As upstream's node tree. */
+function inTurn(nodes: readonly NodeInfo[]): NodeInfo[] {
+  const zones = new Map<string, NodeInfo[]>()
+  for (const info of nodes) {
+    const zone = info.node.metadata.labels?.[zoneLabel] ?? ''
+    const list = zones.get(zone)
+    if (list) list.push(info)
+    else zones.set(zone, [info])
+  }
+  if (zones.size === 1) return [...nodes]
+  const out: NodeInfo[] = []
+  for (let i = 0; out.length < nodes.length; i++)
+    for (const list of zones.values()) {
+      const info = list[i]
+      if (info) out.push(info)
+    }
+  return out
 }

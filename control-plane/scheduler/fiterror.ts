@@ -1,21 +1,49 @@
-/** The message of a pod that fits nowhere, as upstream's FitError and default preemption word it. */
-import type { Rejection } from './framework.ts'
+/** Why a pod fits nowhere, and its message in the words of upstream's FitError. */
+import type { NodeStatuses, Status } from './framework.ts'
 
-const histogram = (reasons: readonly string[]): string => {
+export interface Diagnosis {
+  /** Of the snapshot. */
+  numAllNodes: number
+  /** The rejections of nodes that were looked at, by name. */
+  explicit: Map<string, Status>
+  /** That of all others. */
+  absent: Status
+  /** What PreFilter said of the pod as a whole. */
+  preFilterMessage: string
+  postFilterMessage: string
+  /** Names of the plugins that rejected it. */
+  rejectedBy: Set<string>
+}
+
+/** What is said of nodes that nobody was asked about, unless something better is known. */
+const notAsked: Status = { code: 'UnschedulableAndUnresolvable', reasons: [] }
+
+export const newDiagnosis = (numAllNodes: number): Diagnosis => ({
+  numAllNodes,
+  explicit: new Map(),
+  absent: notAsked,
+  preFilterMessage: '',
+  postFilterMessage: '',
+  rejectedBy: new Set(),
+})
+
+/** How often each reason was given, over all nodes: `2 Insufficient cpu, 1 Too many pods`, sorted as text. */
+export function histogram({ explicit, absent }: NodeStatuses, numAllNodes: number): string {
   const counts = new Map<string, number>()
-  for (const r of reasons) counts.set(r, (counts.get(r) ?? 0) + 1)
+  const count = (reasons: readonly string[], times: number): void => {
+    for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + times)
+  }
+  for (const status of explicit.values()) count(status.reasons, 1)
+  if (explicit.size < numAllNodes) count(absent.reasons, numAllNodes - explicit.size)
   return [...counts]
     .map(([reason, n]) => `${n} ${reason}`)
     .sort()
     .join(', ')
 }
 
-/** `rejections` has one entry for every node of the cluster. */
-export function fitErrorMessage(rejections: readonly Rejection[]): string {
-  if (rejections.length === 0) return 'no nodes available to schedule pods'
-  const none = `0/${rejections.length} nodes are available:`
-  const preemption = histogram(
-    rejections.map(r => (r.resolvable ? 'No preemption victims found for incoming pod' : 'Preemption is not helpful for scheduling')),
-  )
-  return `${none} ${histogram(rejections.flatMap(r => r.reasons))}. preemption: ${none} ${preemption}.`
+export function fitErrorMessage(diagnosis: Diagnosis): string {
+  const { numAllNodes, preFilterMessage, postFilterMessage } = diagnosis
+  if (numAllNodes === 0) return 'no nodes available to schedule pods'
+  const why = preFilterMessage || histogram(diagnosis, numAllNodes)
+  return `0/${numAllNodes} nodes are available:${why ? ` ${why}.` : ''}${postFilterMessage ? ` ${postFilterMessage}` : ''}`
 }

@@ -1,168 +1,296 @@
 /**
- * Pods that wait for a node: active ones by priority and age, ones that back off after a failed attempt, and ones that wait for a change
- * that may help.
+ * Pods that wait for a node. Each is in exactly one place: active (by QueueSort), backing off after a failed attempt, unschedulable until a
+ * change that may help (gated pods among them), or in flight.
  * https://github.com/kubernetes/community/blob/master/contributors/devel/sig-scheduling/scheduling_code_hierarchy_overview.md
  */
 import type { Pod } from '#shared/api/core/pod.ts'
-import type { ClusterEvent, Plugin } from './framework.ts'
+import { pods as podKind } from '#shared/api/kinds.ts'
+import { podChanges, resourceOf, type ClusterEvent } from './clusterevent.ts'
+import type { EventToRegister, Plugin } from './framework.ts'
+import { Heap } from './heap.ts'
+import { InFlight } from './inflight.ts'
+import { podInfo, type PodInfo } from './podinfo.ts'
 
 const initialBackoffMs = 1000
 const maxBackoffMs = 10_000
 /** A pod is tried again after this even when nothing happened, ms. */
 const maxUnschedulableMs = 5 * 60_000
+const longestTimerMs = 60_000
 
 export interface QueuedPod {
-  pod: Pod
-  /** performance.now() when it entered the queue; keeps its place over attempts. */
+  info: PodInfo
+  /** performance.now() when it entered the queue, or came back after an attempt. */
   since: number
+  /** Its place among those that came at the same time. */
+  readonly order: number
   attempts: number
   /** When it may be tried again after the last attempt. */
   notBefore: number
-  /** Who rejected it last; their hints decide which events wake it. */
-  rejectedBy: readonly Plugin[]
+  /** Names of the plugins that rejected it last; their hints decide which changes wake it. With none, every change does. */
+  rejectedBy: ReadonlySet<string>
+  /** A PreEnqueue plugin holds it back. */
+  gated: boolean
 }
 
-const keyOf = (pod: Pod): string => pod.metadata.uid ?? ''
+/** What the queue asks of a profile. */
+export interface QueueProfile {
+  readonly plugins: readonly Plugin[]
+}
+
+const podResource = resourceOf(podKind)
+const nobody: ReadonlySet<string> = new Set()
+const backoffOf = (attempts: number): number => Math.min(initialBackoffMs * 2 ** Math.max(0, attempts - 1), maxBackoffMs)
+const uidOf = (pod: Pod): string => pod.metadata.uid ?? ''
+
+export interface QueueOptions {
+  /** By spec.schedulerName. */
+  profiles: ReadonlyMap<string, QueueProfile>
+  less: (a: QueuedPod, b: QueuedPod) => boolean
+  /** Called when there is something to pop. */
+  wake: () => void
+  /** performance.now unless a test has its own clock. */
+  now?: () => number
+}
 
 export class SchedulingQueue {
-  readonly #active = new Map<string, QueuedPod>()
-  readonly #backoff = new Map<string, QueuedPod>()
+  readonly #active: Heap<QueuedPod>
+  /** By when it ends: of pods that did not fit, which may go earlier when nothing else is to be done, and of those whose attempt failed. */
+  readonly #backoff = new Heap<QueuedPod>(keyOf, sooner)
+  readonly #errorBackoff = new Heap<QueuedPod>(keyOf, sooner)
+  /** In the order in which they came, so that the first is the one that has waited longest. */
   readonly #unschedulable = new Map<string, QueuedPod>()
-  /** Being scheduled now: events meanwhile are remembered, since the attempt may have missed them. */
-  readonly #inFlight = new Map<string, ClusterEvent[]>()
+  readonly #inFlight = new InFlight()
+  readonly #profiles: ReadonlyMap<string, QueueProfile>
+  /** Plugin and what it registered, by profile and resource. */
+  readonly #registered = new Map<string, Map<string, { plugin: string; event: EventToRegister }[]>>()
+  /** All actions that anybody registered, by resource. */
+  readonly #actions = new Map<string, number>()
+  /** Plugins that registered nothing: any change may help whom they rejected. */
+  readonly #wantsAll: ReadonlySet<string>
   readonly #wake: () => void
+  readonly #now: () => number
+  #order = 0
   #timer: NodeJS.Timeout | undefined
+  #due = Infinity
 
-  /** `wake` is called when there is something to pop. */
-  constructor(wake: () => void) {
+  constructor({ profiles, less, wake, now = () => performance.now() }: QueueOptions) {
+    this.#active = new Heap(keyOf, less)
+    this.#profiles = profiles
     this.#wake = wake
+    this.#now = now
+    const silent = new Set<string>()
+    for (const [name, { plugins }] of profiles) {
+      const registered = new Map<string, { plugin: string; event: EventToRegister }[]>()
+      this.#registered.set(name, registered)
+      for (const plugin of plugins) {
+        if (!plugin.events && rejects(plugin)) silent.add(plugin.name)
+        for (const event of plugin.events ?? []) {
+          const resource = resourceOf(event.kind)
+          registered.set(resource, [...(registered.get(resource) ?? []), { plugin: plugin.name, event }])
+          this.#actions.set(resource, (this.#actions.get(resource) ?? 0) | event.action)
+        }
+      }
+    }
+    this.#wantsAll = silent
   }
 
-  /** A new or changed pod without a node. A changed one is tried again, its back-off kept. */
+  /** How many wait where. */
+  get sizes(): { active: number; backoff: number; unschedulable: number; inFlight: number } {
+    return {
+      active: this.#active.size,
+      backoff: this.#backoff.size + this.#errorBackoff.size,
+      unschedulable: this.#unschedulable.size,
+      inFlight: this.#inFlight.size,
+    }
+  }
+  /** Where the pod is. */
+  placeOf(uid: string): 'active' | 'backoff' | 'unschedulable' | 'inFlight' | undefined {
+    if (this.#active.get(uid)) return 'active'
+    if (this.#backoff.get(uid) ?? this.#errorBackoff.get(uid)) return 'backoff'
+    if (this.#unschedulable.has(uid)) return 'unschedulable'
+    return this.#inFlight.has(uid) ? 'inFlight' : undefined
+  }
+  isInFlight(uid: string): boolean {
+    return this.#inFlight.has(uid)
+  }
+
+  /** A new or changed pod without a node. An unschedulable one is tried again when the change may help it. */
   add(pod: Pod): void {
-    const key = keyOf(pod)
-    const known = this.#active.get(key) ?? this.#backoff.get(key) ?? this.#unschedulable.get(key)
-    if (known && known.pod.metadata.generation === pod.metadata.generation && sameMeta(known.pod, pod)) {
-      known.pod = pod
-      return
+    const uid = uidOf(pod)
+    if (this.#inFlight.has(uid)) return this.#inFlight.updated(uid, pod)
+    for (const heap of [this.#active, this.#backoff, this.#errorBackoff]) {
+      const known = heap.get(uid)
+      if (!known) continue
+      known.info = podInfo(pod)
+      // Its place in the queue may have changed.
+      return heap.push(known)
     }
-    if (this.#inFlight.has(key)) {
-      this.#inFlight.get(key)?.push({ kind: 'PodUpdate', pod })
-      return
-    }
-    this.#take(key)
-    this.#enqueue(known ? { ...known, pod } : { pod, since: performance.now(), attempts: 0, notBefore: 0, rejectedBy: [] })
+    const waiting = this.#unschedulable.get(uid)
+    if (!waiting) return this.#enqueue(this.#newlyQueued(pod))
+    const old = waiting.info.pod
+    const action = podChanges(pod, old)
+    waiting.info = podInfo(pod)
+    if (waiting.gated || this.#helps(waiting, { resource: podResource, action, old, object: pod })) this.#move(uid, waiting)
   }
 
-  remove(pod: Pod): void {
-    this.#take(keyOf(pod))
+  remove(uid: string): void {
+    this.#active.delete(uid)
+    this.#backoff.delete(uid)
+    this.#errorBackoff.delete(uid)
+    this.#unschedulable.delete(uid)
+    this.#inFlight.gone(uid)
   }
 
-  /** The pod to schedule next: the highest priority, then the longest in the queue. */
+  /** The pod to schedule next. One that backs off because it did not fit is taken early when no other waits. */
   pop(): QueuedPod | undefined {
-    let best: QueuedPod | undefined
-    for (const q of this.#active.values()) {
-      const [a, b] = [q.pod.spec.priority ?? 0, best?.pod.spec.priority ?? 0]
-      if (!best || a > b || (a === b && q.since < best.since)) best = q
-    }
-    if (!best) return undefined
-    this.#active.delete(keyOf(best.pod))
-    this.#inFlight.set(keyOf(best.pod), [])
-    best.attempts++
-    return best
+    const next = this.#active.pop() ?? this.#backoff.pop()
+    if (!next) return undefined
+    this.#inFlight.start(next.info.uid)
+    next.attempts++
+    return next
+  }
+
+  /** The pod has its node and is about to be bound: it stays in flight, but no change matters to it any more. */
+  decided(uid: string): void {
+    this.#inFlight.decided(uid)
   }
 
   /** The attempt is over and the pod needs no further one. */
-  done(queued: QueuedPod): void {
-    this.#inFlight.delete(keyOf(queued.pod))
+  done(uid: string): void {
+    this.#inFlight.finish(uid)
   }
 
-  /** The pod fits nowhere: it waits for an event that may help. */
-  unschedulable(queued: QueuedPod, rejectedBy: readonly Plugin[]): void {
-    const key = keyOf(queued.pod)
-    const missed = this.#inFlight.get(key) ?? []
-    this.#inFlight.delete(key)
+  /** The pod was rejected: it waits for a change that may help. Nothing when it went away meanwhile. */
+  unschedulable(queued: QueuedPod, rejectedBy: ReadonlySet<string>): void {
+    const missed = this.#comesBack(queued)
+    if (!missed) return
     queued.rejectedBy = rejectedBy
-    queued.notBefore = performance.now() + backoffOf(queued.attempts)
-    const update = missed.findLast(e => e.kind === 'PodUpdate' && keyOf(e.pod) === key)
-    if (update && 'pod' in update) queued.pod = update.pod
-    if (missed.some(e => helps(queued, e))) this.#enqueue(queued)
-    else this.#unschedulable.set(key, queued)
-    this.#schedule()
+    const helped = missed.events === 'all' || missed.events.some(e => this.#helps(queued, e))
+    const { old, object } = missed
+    if (helped || (object && this.#helps(queued, { resource: podResource, action: podChanges(object, old), old, object })))
+      return this.#enqueue(queued)
+    this.#unschedulable.set(queued.info.uid, queued)
+    this.#schedule(this.#now() + maxUnschedulableMs)
   }
 
-  /** The attempt failed for no fault of the cluster (an API error): try again after the back-off. */
+  /** The attempt failed for no fault of the cluster (an API error): it is tried again after the back-off. */
   failed(queued: QueuedPod): void {
-    this.#inFlight.delete(keyOf(queued.pod))
-    queued.notBefore = performance.now() + backoffOf(queued.attempts)
-    this.#enqueue(queued)
+    if (!this.#comesBack(queued)) return
+    queued.rejectedBy = nobody
+    this.#errorBackoff.push(queued)
+    this.#schedule(queued.notBefore)
   }
 
-  /** Moves the pods that the event may help. */
+  /** Moves the pods that the change may help. */
   happened(event: ClusterEvent): void {
-    for (const events of this.#inFlight.values()) events.push(event)
-    for (const [key, queued] of this.#unschedulable) {
-      if (!helps(queued, event)) continue
-      this.#unschedulable.delete(key)
+    if (this.#wantsAll.size === 0 && ((this.#actions.get(event.resource) ?? 0) & event.action) === 0) return
+    this.#inFlight.happened(event)
+    for (const [uid, queued] of this.#unschedulable) if (this.#helps(queued, event)) this.#move(uid, queued)
+  }
+
+  /** Moves pods that back off or are unschedulable to the active queue, because a plugin says so. */
+  activate(uids: Iterable<string>): void {
+    for (const uid of uids) {
+      const queued = this.#unschedulable.get(uid) ?? this.#backoff.get(uid) ?? this.#errorBackoff.get(uid)
+      if (!queued) continue
+      queued.notBefore = 0
+      this.#unschedulable.delete(uid)
+      this.#backoff.delete(uid)
+      this.#errorBackoff.delete(uid)
       this.#enqueue(queued)
     }
+  }
+
+  /** Makes active whose back-off has ended, and those that have been unschedulable for too long. The timer calls it. */
+  release(): void {
+    const now = this.#now()
+    for (const heap of [this.#backoff, this.#errorBackoff])
+      for (let first = heap.peek(); first && first.notBefore <= now; first = heap.peek()) this.#enqueue(heap.pop()!)
+    for (const [uid, queued] of this.#unschedulable) {
+      if (queued.since + maxUnschedulableMs > now) break
+      this.#move(uid, queued)
+    }
+    this.#due = Infinity
+    const ends = [this.#backoff.peek()?.notBefore, this.#errorBackoff.peek()?.notBefore]
+    const oldest = this.#unschedulable.values().next().value
+    if (oldest) ends.push(oldest.since + maxUnschedulableMs)
+    this.#schedule(Math.min(...ends.filter(e => e !== undefined)))
   }
 
   close(): void {
     clearTimeout(this.#timer)
   }
 
+  #newlyQueued(pod: Pod): QueuedPod {
+    return { info: podInfo(pod), since: this.#now(), order: this.#order++, attempts: 0, notBefore: 0, rejectedBy: nobody, gated: false }
+  }
+
+  /** Ends the attempt: with the newest version of the pod, and what its cycle missed. Undefined when the pod is not to come back. */
+  #comesBack(queued: QueuedPod) {
+    const missed = this.#inFlight.finish(queued.info.uid)
+    if (!missed || missed.gone) return undefined
+    const old = queued.info.pod
+    queued.since = this.#now()
+    queued.notBefore = queued.since + backoffOf(queued.attempts)
+    if (missed.latest) queued.info = podInfo(missed.latest)
+    return { events: missed.events, old, object: missed.latest }
+  }
+
   #enqueue(queued: QueuedPod): void {
-    if (queued.notBefore > performance.now()) {
-      this.#backoff.set(keyOf(queued.pod), queued)
-      this.#schedule()
+    const plugins = this.#profiles.get(queued.info.pod.spec.schedulerName ?? 'default-scheduler')?.plugins ?? []
+    const gate = plugins.find(p => p.preEnqueue?.(queued.info.pod))
+    queued.gated = gate !== undefined
+    if (gate) {
+      queued.rejectedBy = new Set([gate.name])
+      queued.since = this.#now()
+      this.#unschedulable.set(queued.info.uid, queued)
+      this.#schedule(queued.since + maxUnschedulableMs)
+    } else if (queued.notBefore > this.#now()) {
+      this.#backoff.push(queued)
+      this.#schedule(queued.notBefore)
+      // It may be taken early.
+      this.#wake()
     } else {
-      this.#active.set(keyOf(queued.pod), queued)
+      this.#active.push(queued)
       this.#wake()
     }
   }
 
-  #take(key: string): void {
-    for (const part of [this.#active, this.#backoff, this.#unschedulable]) part.delete(key)
+  #move(uid: string, queued: QueuedPod): void {
+    this.#unschedulable.delete(uid)
+    this.#enqueue(queued)
   }
 
   /** One timer, for the next back-off or leftover that ends. */
-  #schedule(): void {
+  #schedule(due: number): void {
+    if (due >= this.#due) return
+    this.#due = due
     clearTimeout(this.#timer)
-    const due = Math.min(
-      ...[...this.#backoff.values()].map(q => q.notBefore),
-      ...[...this.#unschedulable.values()].map(q => q.notBefore + maxUnschedulableMs),
-    )
-    if (due === Infinity) return
-    this.#timer = setTimeout(() => this.#release(), Math.max(0, due - performance.now()) + 1)
+    this.#timer = setTimeout(() => this.release(), Math.min(Math.max(0, due - this.#now()) + 1, longestTimerMs))
     this.#timer.unref()
   }
 
-  #release(): void {
-    const now = performance.now()
-    for (const [part, extra] of [
-      [this.#backoff, 0],
-      [this.#unschedulable, maxUnschedulableMs],
-    ] as const) {
-      for (const [key, queued] of part) {
-        if (queued.notBefore + extra > now) continue
-        part.delete(key)
-        this.#active.set(key, queued)
-      }
+  /** Whether the change may make the pod schedulable: a plugin that rejected it registered it and its hint agrees. */
+  #helps(queued: QueuedPod, event: ClusterEvent): boolean {
+    const { rejectedBy, info } = queued
+    if (rejectedBy.size === 0) return true
+    if (this.#wantsAll.size > 0) for (const plugin of rejectedBy) if (this.#wantsAll.has(plugin)) return true
+    const registered = this.#registered.get(info.pod.spec.schedulerName ?? 'default-scheduler')?.get(event.resource)
+    if (!registered) return false
+    for (const { plugin, event: wanted } of registered) {
+      if (!rejectedBy.has(plugin) || (wanted.action & event.action) === 0) continue
+      if (!wanted.hint || wanted.hint(info.pod, event.old, event.object)) return true
     }
-    if (this.#active.size > 0) this.#wake()
-    this.#schedule()
+    return false
   }
 }
 
-const backoffOf = (attempts: number): number => Math.min(initialBackoffMs * 2 ** (attempts - 1), maxBackoffMs)
+/** Whether the plugin can turn a pod down. */
+const rejects = (p: Plugin): boolean => [p.preEnqueue, p.preFilter, p.filter, p.reserve, p.permit, p.preBind].some(Boolean)
 
-/** Status changes of a waiting pod (our own condition among them) are no reason to try again. */
-const sameMeta = (a: Pod, b: Pod): boolean =>
-  JSON.stringify([a.metadata.labels, a.metadata.annotations, a.metadata.deletionTimestamp, a.spec]) ===
-  JSON.stringify([b.metadata.labels, b.metadata.annotations, b.metadata.deletionTimestamp, b.spec])
-
-function helps(queued: QueuedPod, event: ClusterEvent): boolean {
-  if (event.kind === 'PodUpdate' && keyOf(event.pod) === keyOf(queued.pod)) return true
-  return queued.rejectedBy.length === 0 || queued.rejectedBy.some(p => p.mayHelp?.(queued.pod, event) ?? true)
+function keyOf(queued: QueuedPod): string {
+  return queued.info.uid
+}
+function sooner(a: QueuedPod, b: QueuedPod): boolean {
+  return a.notBefore < b.notBefore
 }

@@ -1,145 +1,256 @@
 /** The scheduler's loop: informers feed cache and queue, every active pod gets a decision, decisions are bound side by side. */
-import type { Pod } from '#shared/api/core/pod.ts'
+import { setImmediate as turn } from 'node:timers/promises'
+import { isPodFinished, type Pod } from '#shared/api/core/pod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
+import type { Informer, InformerEvent } from '#shared/client/informer.ts'
 import { leanPod } from '#shared/client/leanpod.ts'
-import { startInformer } from '#shared/client/reflector.ts'
+import { sharedInformers } from '#shared/client/reflector.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isConflict, isNotFound } from '#shared/machinery/status.ts'
+import { bindingCycle, permit } from './binding.ts'
 import { ClusterCache } from './cache.ts'
-import { fitErrorMessage } from './fiterror.ts'
-import type { Plugin } from './framework.ts'
+import { Action, nodeChanges, podChanges, resourceOf } from './clusterevent.ts'
+import type { CycleState } from './cyclestate.ts'
+import { fitErrorMessage, newDiagnosis, type Diagnosis } from './fiterror.ts'
+import { isRejected, type PostFilterResult, type Snapshot, type Status } from './framework.ts'
+import { Nominator } from './nominator.ts'
+import { podInfo } from './podinfo.ts'
+import { podStatusWriter } from './podstatus.ts'
+import { newProfile, queueSortOf, reserve, unreserve, type Profile, type ProfileConfig } from './profile.ts'
 import { SchedulingQueue, type QueuedPod } from './queue.ts'
 import { schedule } from './schedule.ts'
+import { Slots } from './slots.ts'
+import { WaitingPods } from './waitingpods.ts'
 
 export interface SchedulerOptions {
   client: Client
   events: EventRecorder
   log: Logger
-  plugins: readonly Plugin[]
-  /** Pods with this spec.schedulerName are ours. */
-  schedulerName: string
+  profiles: readonly ProfileConfig[]
 }
 
-const nowText = (): string => `${new Date().toISOString().slice(0, 19)}Z`
-const finished = (pod: Pod): boolean => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+/** For how long pods are scheduled in one turn of the event loop, ms: then the lease, watches and bindings have theirs. */
+const turnMs = 5
+/** How many bindings are under way at once, and how many decided pods may wait for that before no more are decided. */
+const bindingsAtOnce = 100
+const bindingsWaiting = 400
 
 /** Schedules until `signal` aborts. */
 export async function runScheduler(options: SchedulerOptions, signal: AbortSignal): Promise<void> {
-  const { client, events, log, plugins, schedulerName } = options
+  const { client, events, log } = options
   const cache = new ClusterCache()
-  let wanted = false
-  // All pods that became active in this tick are scheduled in one go, after the events that made them active.
-  const wake = (): void => {
-    if (wanted) return
-    wanted = true
-    setImmediate(() => {
-      wanted = false
-      drain()
-    })
+  const nominator = new Nominator()
+  const waitingPods = new WaitingPods()
+  const slots = new Slots(bindingsAtOnce)
+  const shared = sharedInformers(client, signal, log, new Map([[pods as Kind<any>, leanPod]])) // any: as sharedInformers takes it
+  const informers = new Map<string, Informer<any>>() // any: of all kinds
+  const informer = <T extends KubeObject>(kind: Kind<T>): Informer<T> => {
+    const made = shared(kind)
+    informers.set(resourceOf(kind), made)
+    return made
   }
-  const queue = new SchedulingQueue(wake)
-  const nodeInformer = startInformer(client, nodes, {}, signal)
-  const podInformer = startInformer(client, pods, { strip: leanPod }, signal)
-  let synced = false
+  let snapshot: Snapshot = cache.snapshot()
+  const handle = {
+    client,
+    events,
+    log,
+    informer,
+    snapshot: () => snapshot,
+    nominator,
+    waitingPods,
+    activate: (uids: Iterable<string>) => queue.activate(uids),
+  }
+  const profiles = new Map(options.profiles.map(p => [p.schedulerName, newProfile(p, handle)]))
+  const profileOf = (pod: Pod): Profile | undefined => profiles.get(pod.spec.schedulerName ?? 'default-scheduler')
+  let wake = (): void => {}
+  const queue: SchedulingQueue = new SchedulingQueue({ profiles, less: queueSortOf(profiles.values()), wake: () => wake() })
+  const nodeInformer = informer(nodes)
+  const podInformer = informer(pods)
+  const statuses = podStatusWriter(client, (namespace, name) => podInformer.get(namespace, name), log, signal)
+  const [nodeResource, podResource] = [resourceOf(nodes), resourceOf(pods)]
 
-  const waits = (pod: Pod): boolean =>
-    !pod.spec.nodeName &&
-    !finished(pod) &&
-    !pod.metadata.deletionTimestamp &&
-    (pod.spec.schedulerName ?? 'default-scheduler') === schedulerName &&
-    (pod.spec.schedulingGates ?? []).length === 0
-
-  nodeInformer.subscribe(event => {
-    const name = event.object.metadata.name ?? ''
-    if (event.type === 'DELETED') return cache.deleteNode(name)
-    cache.setNode(event.object)
-    queue.happened(
-      event.type === 'MODIFIED' && event.previous
-        ? { kind: 'NodeUpdate', node: event.object, previous: event.previous }
-        : { kind: 'NodeAdd', node: event.object },
-    )
+  nodeInformer.subscribe(({ type, object, previous }) => {
+    if (type === 'DELETED') {
+      cache.deleteNode(object.metadata.name ?? '')
+      return queue.happened({ resource: nodeResource, action: Action.Delete, old: object })
+    }
+    const action = type === 'MODIFIED' && previous ? nodeChanges(object, previous) : Action.Add
+    const cordoned = previous?.spec?.unschedulable !== object.spec?.unschedulable
+    cache.setNode(object, action !== 0 || cordoned)
+    if (action !== 0) queue.happened({ resource: nodeResource, action, old: previous, object })
   })
-  podInformer.subscribe(event => {
-    const pod = event.object
-    if (event.type === 'DELETED') {
-      queue.remove(pod)
+
+  /** Whether the pod waits for one of our profiles to give it a node. */
+  const waits = (pod: Pod): boolean =>
+    !pod.spec.nodeName && !isPodFinished(pod) && !pod.metadata.deletionTimestamp && profileOf(pod) !== undefined
+  const takesPlace = (pod: Pod): boolean => Boolean(pod.spec.nodeName) && !isPodFinished(pod)
+
+  podInformer.subscribe(({ type, object: pod, previous }: InformerEvent<Pod>) => {
+    const uid = pod.metadata.uid ?? ''
+    const before = previous ?? pod
+    if (type === 'DELETED') {
+      queue.remove(uid)
       cache.deletePod(pod)
-      if (pod.spec.nodeName) queue.happened({ kind: 'PodDelete', pod })
+      if (nominator.delete(uid) || takesPlace(before)) queue.happened({ resource: podResource, action: Action.Delete, old: before })
       return
     }
-    const wasAssumed = cache.isAssumed(pod)
+    const assumed = cache.isAssumed(uid)
     cache.setPod(pod)
-    if (waits(pod) && !wasAssumed) queue.add(pod)
-    else queue.remove(pod)
+    if (waits(pod)) {
+      if (pod.status?.nominatedNodeName || previous?.status?.nominatedNodeName) nominator.update(podInfo(pod), previous)
+      if (!assumed || queue.isInFlight(uid)) queue.add(pod)
+      return
+    }
+    queue.remove(uid)
+    nominator.delete(uid)
+    const [had, has] = [previous !== undefined && takesPlace(previous), takesPlace(pod)]
+    if (had && has) queue.happened({ resource: podResource, action: podChanges(pod, before), old: before, object: pod })
+    else if (has) queue.happened({ resource: podResource, action: Action.Add, object: pod })
     // A pod that has finished frees its place as a deleted one does.
-    if (pod.spec.nodeName && finished(pod) && !(event.previous && finished(event.previous))) queue.happened({ kind: 'PodDelete', pod })
+    else if (had) queue.happened({ resource: podResource, action: Action.Delete, old: before })
   })
 
-  function drain(): void {
-    if (!synced || signal.aborted) return
-    for (let queued = queue.pop(); queued; queued = queue.pop()) {
-      const decision = schedule(queued.pod, cache.snapshot(), plugins)
-      if (decision.node !== undefined) {
-        cache.assume(queued.pod, decision.node)
-        void bind(queued, decision.node)
-      } else {
-        void reject(queued, fitErrorMessage(decision.rejections), decision.rejectedBy)
+  for (const [resource, source] of informers)
+    if (resource !== nodeResource && resource !== podResource) source.subscribe(e => queue.happened(eventOf(resource, e)))
+
+  /** One scheduling cycle. A promise only when a plugin makes others wait. */
+  function cycle(queued: QueuedPod): Promise<void> | undefined {
+    const { info } = queued
+    const profile = profileOf(info.pod)
+    if (!profile || cache.isAssumed(info.uid)) return void queue.done(info.uid)
+    snapshot = cache.snapshot()
+    const decision = schedule(info, snapshot, profile, { start })
+    if (snapshot.nodes.length > 0) start = (start + decision.looked) % snapshot.nodes.length
+    if (decision.node === undefined) return postFilter(queued, profile, decision.state, decision.diagnosis)
+    assign(queued, profile, decision.state, decision.node)
+    return undefined
+  }
+  let start = 0
+
+  /** Asks the PostFilter plugins in turn, and sends the pod back to the queue with what they say. */
+  function postFilter(queued: QueuedPod, profile: Profile, state: CycleState, diagnosis: Diagnosis, from = 0): Promise<void> | undefined {
+    const statuses = { explicit: diagnosis.explicit, absent: diagnosis.absent }
+    let nominated: string | undefined
+    const done = (result: PostFilterResult): boolean => {
+      if (result.nominatedNode !== undefined) nominated = result.nominatedNode
+      const message = result.status?.reasons.join(', ') ?? ''
+      diagnosis.postFilterMessage = [diagnosis.postFilterMessage, message].filter(Boolean).join(', ')
+      return result.status?.code !== 'Unschedulable'
+    }
+    // Without nodes there is nothing to make room on.
+    const plugins = diagnosis.numAllNodes === 0 ? [] : profile.postFilter
+    for (let i = from; i < plugins.length; i++) {
+      const result = plugins[i]!.postFilter(state, queued.info, statuses)
+      if (result instanceof Promise)
+        return result.then(r => (done(r) ? reject(queued, diagnosis, nominated) : postFilter(queued, profile, state, diagnosis, i + 1)))
+      if (done(result)) break
+    }
+    return void reject(queued, diagnosis, nominated)
+  }
+
+  function reject(queued: QueuedPod, diagnosis: Diagnosis, nominatedNode: string | undefined): void {
+    const { pod } = queued.info
+    const message = fitErrorMessage(diagnosis)
+    if (nominatedNode) nominator.set(queued.info, nominatedNode)
+    else if (nominatedNode === '') nominator.delete(queued.info.uid)
+    queue.unschedulable(queued, diagnosis.rejectedBy)
+    events.event(pod, 'Warning', 'FailedScheduling', message)
+    log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, message }, 'unschedulable')
+    statuses.write(pod, 'Unschedulable', message, nominatedNode)
+  }
+
+  /** Reserve or Permit turned the pod down on the node that was chosen for it. */
+  function turnDown(queued: QueuedPod, status: Status, node: string): void {
+    const diagnosis = newDiagnosis(1)
+    diagnosis.explicit.set(node, status)
+    if (status.plugin) diagnosis.rejectedBy.add(status.plugin)
+    reject(queued, diagnosis, '')
+  }
+
+  function failed(queued: QueuedPod, error: Error): void {
+    const { pod } = queued.info
+    log.warn({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, err: error }, 'scheduling failed, will retry')
+    queue.failed(queued)
+    events.event(pod, 'Warning', 'FailedScheduling', error.message)
+    statuses.write(pod, 'SchedulerError', error.message, undefined)
+  }
+
+  /** Assumes the pod on the node and starts its binding. */
+  function assign(queued: QueuedPod, profile: Profile, state: CycleState, node: string): void {
+    const { info } = queued
+    cache.assume(info, node)
+    nominator.delete(info.uid)
+    const undo = (): void => {
+      unreserve(profile, state, info, node)
+      if (cache.forget(info.uid)) queue.happened({ resource: podResource, action: Action.Delete, old: info.pod })
+    }
+    let held: Status | Map<string, number> | undefined
+    try {
+      held = reserve(profile, state, info, node) ?? permit(profile, state, info, node)
+    } catch (e) {
+      undo()
+      return failed(queued, e as Error)
+    }
+    if (!(held instanceof Map)) {
+      undo()
+      return isRejected(held) ? turnDown(queued, held, node) : failed(queued, new Error(held.reasons.join(', ')))
+    }
+    bindingCycle(
+      { profile, state, pod: info, node, waits: held },
+      { client, waitingPods, slots, signal, decided: () => queue.decided(info.uid) },
+    ).then(
+      rejection => {
+        if (!rejection) return bound(info.pod, node)
+        undo()
+        turnDown(queued, rejection, node)
+      },
+      (e: unknown) => {
+        undo()
+        if (signal.aborted) return
+        // Deleted, or bound by somebody else: its own events say whether it still waits.
+        if (isNotFound(e) || isConflict(e)) queue.failed(queued)
+        else failed(queued, new Error(`binding rejected: ${(e as Error).message}`))
+      },
+    )
+  }
+
+  function bound(pod: Pod, node: string): void {
+    const { namespace, name, uid = '' } = pod.metadata
+    queue.done(uid)
+    events.event(pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${node}`)
+    log.debug({ pod: `${namespace}/${name}`, node }, 'bound')
+  }
+
+  const stopped = new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(wake()), { once: true }))
+  await Promise.race([stopped, Promise.all([...informers.values()].map(i => i.synced))])
+  while (!signal.aborted) {
+    const woken = new Promise<void>(resolve => (wake = resolve))
+    for (let until = performance.now() + turnMs; !signal.aborted;) {
+      if (slots.waiting > bindingsWaiting) await slots.calm()
+      const queued = queue.pop()
+      if (!queued) break
+      try {
+        const waiting = cycle(queued)
+        if (waiting) await waiting
+      } catch (e) {
+        failed(queued, e as Error)
       }
+      if (performance.now() < until) continue
+      await turn()
+      until = performance.now() + turnMs
     }
+    if (!signal.aborted) await woken
+    // All pods that become active in this turn are scheduled in one go, after the events that made them active.
+    await turn()
   }
-
-  async function bind(queued: QueuedPod, node: string): Promise<void> {
-    const { namespace = '', name = '', uid } = queued.pod.metadata
-    try {
-      await client.post(pods, namespace, name, 'binding', {
-        apiVersion: 'v1',
-        kind: 'Binding',
-        metadata: { name, namespace, uid },
-        target: { kind: 'Node', name: node },
-      })
-      queue.done(queued)
-      events.event(queued.pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${node}`)
-      log.debug({ pod: `${namespace}/${name}`, node }, 'bound')
-    } catch (e) {
-      cache.forget(queued.pod)
-      if (signal.aborted) return
-      // Deleted, or bound by somebody else: its next event, if any, brings it back.
-      if (isNotFound(e) || isConflict(e)) return queue.done(queued)
-      log.warn({ pod: `${namespace}/${name}`, node, error: (e as Error).message }, 'binding failed')
-      events.event(queued.pod, 'Warning', 'FailedScheduling', `binding rejected: ${(e as Error).message}`)
-      queue.failed(queued)
-    }
-  }
-
-  async function reject(queued: QueuedPod, message: string, rejectedBy: readonly Plugin[]): Promise<void> {
-    const { namespace = '', name = '' } = queued.pod.metadata
-    queue.unschedulable(queued, rejectedBy)
-    events.event(queued.pod, 'Warning', 'FailedScheduling', message)
-    log.info({ pod: `${namespace}/${name}`, message }, 'unschedulable')
-    const had = podInformer.get(namespace, name)?.status?.conditions?.find(c => c.type === 'PodScheduled')
-    if (had?.status === 'False' && had.reason === 'Unschedulable' && had.message === message) return
-    const condition = {
-      type: 'PodScheduled',
-      status: 'False',
-      reason: 'Unschedulable',
-      message,
-      lastProbeTime: null,
-      lastTransitionTime: had?.status === 'False' && had.lastTransitionTime ? had.lastTransitionTime : nowText(),
-      ...(queued.pod.metadata.generation ? { observedGeneration: queued.pod.metadata.generation } : {}),
-    }
-    try {
-      await client.patch(pods, namespace, name, 'strategic', { status: { conditions: [condition] } }, 'status')
-    } catch (e) {
-      if (!isNotFound(e) && !signal.aborted)
-        log.warn({ pod: `${namespace}/${name}`, error: (e as Error).message }, 'the condition could not be written')
-    }
-  }
-
-  await Promise.all([nodeInformer.synced, podInformer.synced])
-  synced = true
-  wake()
-  await new Promise<void>(resolve => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })))
   queue.close()
+}
+
+function eventOf(resource: string, { type, object, previous }: InformerEvent<KubeObject>) {
+  if (type === 'DELETED') return { resource, action: Action.Delete, old: previous ?? object }
+  return { resource, action: type === 'ADDED' ? Action.Add : Action.Update, old: previous, object }
 }

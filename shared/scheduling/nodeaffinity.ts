@@ -49,3 +49,23 @@ export function matchesNode(pod: Pod, node: Node): boolean {
   const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution
   return !required || (required.nodeSelectorTerms ?? []).some(term => matchesTerm(term, node))
 }
+
+/**
+ * The only nodes that the terms can match, when each of them names some (matchFields on metadata.name, as DaemonSet pods have); undefined
+ * when a term does not. Terms are alternatives, the fields of one are not.
+ */
+export function nodesNamedBy(terms: readonly NodeSelectorTerm[]): ReadonlySet<string> | undefined {
+  if (terms.length === 0) return undefined
+  const all = new Set<string>()
+  for (const term of terms) {
+    let named: ReadonlySet<string> | undefined
+    for (const { key, operator, values = [] } of term.matchFields ?? []) {
+      if (key !== 'metadata.name' || operator !== 'In') continue
+      const before = named
+      named = new Set(before ? values.filter(v => before.has(v)) : values)
+    }
+    if (!named) return undefined
+    for (const name of named) all.add(name)
+  }
+  return all
+}

@@ -11,6 +11,7 @@ import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
+import { measureScheduler } from './scheduler.ts'
 import { measureService } from './service.ts'
 import { measureStartup } from './startup.ts'
 import { measureWatch } from './watch.ts'
@@ -30,6 +31,7 @@ const measurements: Record<string, Measurement> = {
 }
 const local: Record<string, LocalMeasurement> = {
   workqueue: measureWorkQueue,
+  scheduler: measureScheduler,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

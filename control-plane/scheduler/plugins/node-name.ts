@@ -1,11 +1,12 @@
 /** A pod that names its node goes nowhere else. */
-import type { Plugin } from '../framework.ts'
+import { nodes } from '#shared/api/kinds.ts'
+import { Action } from '../clusterevent.ts'
+import { unresolvable, type PluginFactory } from '../framework.ts'
 
-export const nodeName: Plugin = {
+const notThisOne = unresolvable("node(s) didn't match the requested node name")
+
+export const nodeName: PluginFactory = () => ({
   name: 'NodeName',
-  filter: (pod, node) =>
-    pod.spec.nodeName && pod.spec.nodeName !== node.name
-      ? { reasons: ["node(s) didn't match the requested node name"], resolvable: false }
-      : undefined,
-  mayHelp: (_, event) => event.kind === 'NodeAdd',
-}
+  events: [{ kind: nodes, action: Action.Add }],
+  filter: (_, { pod }, node) => (pod.spec.nodeName && pod.spec.nodeName !== node.name ? notThisOne : undefined),
+})

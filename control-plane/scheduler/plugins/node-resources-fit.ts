@@ -1,36 +1,67 @@
 /** A pod's requests must fit into what is left of a node; emptier nodes are better (LeastAllocated). */
-import type { Plugin } from '../framework.ts'
-import { maxNodeScore } from '../framework.ts'
-import { nonZeroRequestsOf, requestsOf, type Resources } from '../resources.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { podRequests } from '#shared/api/core/podspec/resources.ts'
+import { nodes, pods } from '#shared/api/kinds.ts'
+import { Action } from '../clusterevent.ts'
+import { maxNodeScore, type PluginFactory, type Status } from '../framework.ts'
+import type { NodeInfo } from '../nodeinfo.ts'
+import type { PodInfo } from '../podinfo.ts'
+import { resourcesOf, type Resources } from '../resources.ts'
 
 const leastAllocated = (requested: number, capacity: number): number =>
-  capacity === 0 || requested > capacity ? 0 : ((capacity - requested) * maxNodeScore) / capacity
+  requested > capacity ? 0 : Math.floor(((capacity - requested) * maxNodeScore) / capacity)
 
-export const nodeResourcesFit: Plugin = {
-  name: 'NodeResourcesFit',
-  weight: 1,
-  prepare: pod => requestsOf(pod),
-  filter: (_, node, prepared) => {
-    const wanted = prepared as Resources
-    const reasons: string[] = []
-    let resolvable = true
-    if (node.pods.size + 1 > (node.allocatable.get('pods') ?? 0)) reasons.push('Too many pods')
-    for (const [name, amount] of wanted) {
-      if (amount === 0 || name === 'pods') continue
-      const allocatable = node.allocatable.get(name) ?? 0
-      if (amount <= allocatable - (node.requested.get(name) ?? 0)) continue
-      reasons.push(`Insufficient ${name}`)
-      // Not even an empty node would do.
-      if (amount > allocatable) resolvable = false
-    }
-    return reasons.length === 0 ? undefined : { reasons, resolvable }
-  },
-  score: (pod, node) => {
-    const wanted = nonZeroRequestsOf(pod)
-    const parts = ['cpu', 'memory']
-      .filter(r => (node.allocatable.get(r) ?? 0) > 0)
-      .map(r => leastAllocated((node.nonZeroRequested.get(r) ?? 0) + (wanted.get(r) ?? 0), node.allocatable.get(r) ?? 0))
-    return parts.length === 0 ? 0 : Math.floor(parts.reduce((a, b) => a + b, 0) / parts.length)
-  },
-  mayHelp: (_, event) => event.kind !== 'PodAdd',
+/** Whether an empty node of that size would do. */
+function fitsIn(wanted: Resources, allocatable: Resources): boolean {
+  if (wanted.milliCPU > allocatable.milliCPU || wanted.memory > allocatable.memory) return false
+  if (wanted.ephemeralStorage > allocatable.ephemeralStorage || allocatable.pods < 1) return false
+  for (const [name, amount] of wanted.scalar ?? []) if (amount > (allocatable.scalar?.get(name) ?? 0)) return false
+  return true
 }
+
+/** Which resources are short, and whether the node could ever have enough. */
+function shortOf({ requests: wanted }: PodInfo, { allocatable, requested, pods }: NodeInfo): Status | undefined {
+  const tooMany = pods.size + 1 > allocatable.pods
+  const cpu = wanted.milliCPU > 0 && wanted.milliCPU > allocatable.milliCPU - requested.milliCPU
+  const memory = wanted.memory > 0 && wanted.memory > allocatable.memory - requested.memory
+  const storage = wanted.ephemeralStorage > 0 && wanted.ephemeralStorage > allocatable.ephemeralStorage - requested.ephemeralStorage
+  if (!tooMany && !cpu && !memory && !storage && !wanted.scalar) return undefined
+  const reasons: string[] = []
+  if (tooMany) reasons.push('Too many pods')
+  if (cpu) reasons.push('Insufficient cpu')
+  if (memory) reasons.push('Insufficient memory')
+  if (storage) reasons.push('Insufficient ephemeral-storage')
+  let never =
+    (cpu && wanted.milliCPU > allocatable.milliCPU) ||
+    (memory && wanted.memory > allocatable.memory) ||
+    (storage && wanted.ephemeralStorage > allocatable.ephemeralStorage)
+  for (const [name, amount] of wanted.scalar ?? []) {
+    const has = allocatable.scalar?.get(name) ?? 0
+    if (amount === 0 || amount <= has - (requested.scalar?.get(name) ?? 0)) continue
+    reasons.push(`Insufficient ${name}`)
+    if (amount > has) never = true
+  }
+  if (reasons.length === 0) return undefined
+  return { code: never ? 'UnschedulableAndUnresolvable' : 'Unschedulable', reasons }
+}
+
+const allocatableOf = (node: Node): Resources => resourcesOf(node.status?.allocatable ?? node.status?.capacity ?? {})
+const nodeMayHelp = (pod: Pod, node: Node | undefined): boolean =>
+  node !== undefined && fitsIn(resourcesOf(podRequests(pod.spec)), allocatableOf(node))
+
+export const nodeResourcesFit: PluginFactory = () => ({
+  name: 'NodeResourcesFit',
+  events: [
+    { kind: nodes, action: Action.Add | Action.UpdateNodeAllocatable, hint: (pod, _, node) => nodeMayHelp(pod, node as Node | undefined) },
+    { kind: pods, action: Action.Delete | Action.UpdatePodScaleDown },
+  ],
+  filter: (_, pod, node) => shortOf(pod, node),
+  score(_, pod, node) {
+    const { milliCPU, memory } = node.allocatable
+    if (milliCPU === 0 && memory === 0) return 0
+    const cpu = milliCPU > 0 ? leastAllocated(node.nonZeroMilliCPU + pod.nonZeroMilliCPU, milliCPU) : 0
+    const mem = memory > 0 ? leastAllocated(node.nonZeroMemory + pod.nonZeroMemory, memory) : 0
+    return Math.floor((cpu + mem) / (Number(milliCPU > 0) + Number(memory > 0)))
+  },
+})

@@ -1,14 +1,22 @@
 /** Keeps pods off cordoned nodes. */
+import type { Node } from '#shared/api/core/node.ts'
+import { nodes, pods } from '#shared/api/kinds.ts'
 import { tolerates } from '#shared/scheduling/taints.ts'
-import type { Plugin } from '../framework.ts'
+import { Action } from '../clusterevent.ts'
+import { unresolvable, type PluginFactory } from '../framework.ts'
 
 const taint = { key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }
+const cordoned = unresolvable('node(s) were unschedulable')
 
-export const nodeUnschedulable: Plugin = {
+export const nodeUnschedulable: PluginFactory = () => ({
   name: 'NodeUnschedulable',
-  filter: (pod, { node }) =>
-    node?.spec?.unschedulable && !tolerates(pod.spec.tolerations, taint)
-      ? { reasons: ['node(s) were unschedulable'], resolvable: false }
-      : undefined,
-  mayHelp: (_, event) => event.kind === 'NodeAdd' || (event.kind === 'NodeUpdate' && !event.node.spec?.unschedulable),
-}
+  events: [
+    {
+      kind: nodes,
+      action: Action.Add | Action.UpdateNodeTaint,
+      hint: (_, __, node) => !(node as Node | undefined)?.spec?.unschedulable,
+    },
+    { kind: pods, action: Action.UpdatePodToleration, hint: pod => tolerates(pod.spec.tolerations, taint) },
+  ],
+  filter: (_, { pod }, { node }) => (node.spec?.unschedulable && !tolerates(pod.spec.tolerations, taint) ? cordoned : undefined),
+})

@@ -4,8 +4,9 @@ import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { ClusterCache } from '#control-plane/scheduler/cache.ts'
 import { fitErrorMessage } from '#control-plane/scheduler/fiterror.ts'
-import { plugins } from '#control-plane/scheduler/plugins/registry.ts'
-import { schedule } from '#control-plane/scheduler/schedule.ts'
+import { podInfo } from '#control-plane/scheduler/podinfo.ts'
+import { numFeasibleNodesToFind, schedule } from '#control-plane/scheduler/schedule.ts'
+import { testProfile } from './profile.ts'
 
 const node = (name: string, more: Partial<Node['spec']> = {}, labels: Record<string, string> = {}): Node => ({
   apiVersion: 'v1',
@@ -32,9 +33,21 @@ const cluster = (...nodes: Node[]): ClusterCache => {
   nodes.forEach(n => cache.setNode(n))
   return cache
 }
+const assume = (cache: ClusterCache, p: Pod, name: string): void => cache.assume(podInfo(p), name)
+const chosenFor = (p: Pod, cache: ClusterCache): string | undefined => {
+  const snapshot = cache.snapshot()
+  return schedule(podInfo(p), snapshot, testProfile({ snapshot: () => snapshot })).node
+}
 const messageFor = (p: Pod, cache: ClusterCache): string => {
-  const decision = schedule(p, cache.snapshot(), plugins)
-  return decision.node === undefined ? fitErrorMessage(decision.rejections) : `fits ${decision.node}`
+  const snapshot = cache.snapshot()
+  const profile = testProfile({ snapshot: () => snapshot })
+  const decision = schedule(podInfo(p), snapshot, profile)
+  if (decision.node !== undefined) return `fits ${decision.node}`
+  const { diagnosis } = decision
+  const result = profile.postFilter[0]?.postFilter(decision.state, podInfo(p), diagnosis)
+  if (snapshot.nodes.length > 0 && result && !(result instanceof Promise))
+    diagnosis.postFilterMessage = result.status?.reasons.join(', ') ?? ''
+  return fitErrorMessage(diagnosis)
 }
 
 describe('why a pod fits nowhere, in upstream’s words', () => {
@@ -47,7 +60,7 @@ describe('why a pod fits nowhere, in upstream’s words', () => {
     ))
   test('cpu that other pods hold', () => {
     const cache = cluster(node('a'))
-    cache.assume(pod(asking('1500m')), 'a')
+    assume(cache, pod(asking('1500m')), 'a')
     expect(messageFor(pod(asking('1')), cache)).toBe(
       '0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
     )
@@ -58,7 +71,7 @@ describe('why a pod fits nowhere, in upstream’s words', () => {
       nodeSelector: { disk: 'ssd' },
       containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80, hostPort: 80, protocol: 'TCP' }] }],
     } as Partial<Pod['spec']>
-    cache.assume(pod(wants), 'c')
+    assume(cache, pod(wants), 'c')
     expect(messageFor(pod(wants), cache)).toBe(
       "0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports, 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable. " +
         'preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.',
@@ -78,7 +91,7 @@ describe('where a pod goes', () => {
     ] as const) {
       const cache = cluster(node('a', {}, { 'coxswain.io/network': network }))
       const first = pod(listening)
-      cache.assume(first, 'a')
+      assume(cache, first, 'a')
       expect(messageFor(pod(listening), cache), network).toBe(expected)
       expect(
         messageFor(
@@ -89,7 +102,7 @@ describe('where a pod goes', () => {
     }
     // The label may come after the pod.
     const cache = cluster(node('a'))
-    cache.assume(pod(listening), 'a')
+    assume(cache, pod(listening), 'a')
     cache.setNode(node('a', {}, { 'coxswain.io/network': 'host' }))
     expect(messageFor(pod(listening), cache)).toContain("didn't have free ports")
   })
@@ -98,8 +111,8 @@ describe('where a pod goes', () => {
     const where: string[] = []
     for (let i = 0; i < 9; i++) {
       const p = pod({}, 'rs')
-      const { node: chosen = '' } = schedule(p, cache.snapshot(), plugins)
-      cache.assume(p, chosen)
+      const chosen = chosenFor(p, cache) ?? ''
+      assume(cache, p, chosen)
       where.push(chosen)
     }
     for (const n of ['a', 'b', 'c']) expect(where.filter(w => w === n)).toHaveLength(3)
@@ -110,9 +123,9 @@ describe('where a pod goes', () => {
       node('b', { taints: [{ key: 'gpu', effect: 'NoExecute' }] }),
       node('c'),
     )
-    expect(schedule(pod(), cache.snapshot(), plugins).node).toBe('c')
+    expect(chosenFor(pod(), cache)).toBe('c')
     const tolerant = pod({ tolerations: [{ key: 'gpu', operator: 'Exists' }], nodeSelector: { 'kubernetes.io/hostname': 'b' } })
-    expect(schedule(tolerant, cache.snapshot(), plugins).node).toBe('b')
+    expect(chosenFor(tolerant, cache)).toBe('b')
   })
   test('never over a node’s capacity, whatever arrives and leaves', () => {
     fc.assert(
@@ -127,17 +140,17 @@ describe('where a pod goes', () => {
             continue
           }
           const p = pod(asking(`${milli}m`))
-          const { node: chosen } = schedule(p, cache.snapshot(), plugins)
+          const chosen = chosenFor(p, cache)
           if (chosen === undefined) continue
-          cache.assume(p, chosen)
+          assume(cache, p, chosen)
           placed.push(p)
         }
         for (const info of cache.snapshot().nodes) {
           const sum = [...info.pods.values()].reduce(
-            (total, p) => total + Number(p.spec.containers[0]?.resources?.requests?.['cpu']?.replace('m', '') ?? 0),
+            (total, { pod: p }) => total + Number(p.spec.containers[0]?.resources?.requests?.['cpu']?.replace('m', '') ?? 0),
             0,
           )
-          expect(info.requested.get('cpu') ?? 0).toBe(sum)
+          expect(info.requested.milliCPU).toBe(sum)
           expect(sum).toBeLessThanOrEqual(2000)
           expect(info.pods.size).toBeLessThanOrEqual(10)
         }

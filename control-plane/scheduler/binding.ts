@@ -1,0 +1,90 @@
+/** The binding cycle: what happens after a pod is assumed on its node. It waits for others, and runs beside the scheduling of more pods. */
+import { pods } from '#shared/api/kinds.ts'
+import { TransportError } from '#shared/bus/api-client.ts'
+import { backoff, sleep } from '#shared/client/backoff.ts'
+import type { Client } from '#shared/client/client.ts'
+import { isConflict, StatusError } from '#shared/machinery/status.ts'
+import type { CycleState } from './cyclestate.ts'
+import { isRejected, type Status } from './framework.ts'
+import type { PodInfo } from './podinfo.ts'
+import type { Profile } from './profile.ts'
+import type { Slots } from './slots.ts'
+import { maxPermitMs, type WaitingPods } from './waitingpods.ts'
+
+export interface Assignment {
+  readonly profile: Profile
+  readonly state: CycleState
+  readonly pod: PodInfo
+  readonly node: string
+  /** The Permit plugins that hold it back, with their time limits in ms. */
+  readonly waits: ReadonlyMap<string, number>
+}
+export interface BindingOptions {
+  readonly client: Client
+  readonly waitingPods: WaitingPods
+  /** For requests to the API. */
+  readonly slots: Slots
+  readonly signal: AbortSignal
+  /** Called when the pod's node is settled: from then on it can fail, but not be rejected. */
+  readonly decided: () => void
+}
+
+const bindTries = 10
+
+/** The Permit plugins: a rejection, or those that make the pod wait. Throws when one fails. */
+export function permit(profile: Profile, state: CycleState, pod: PodInfo, node: string): Status | Map<string, number> {
+  const waits = new Map<string, number>()
+  for (const plugin of profile.permit) {
+    const status = plugin.permit(state, pod, node)
+    if (!status) continue
+    if (status.code === 'Wait') waits.set(plugin.name, status.timeoutMs ?? maxPermitMs)
+    else if (isRejected(status)) return { ...status, plugin: plugin.name }
+    else throw new Error(`running Permit plugin "${plugin.name}": ${status.reasons.join(', ')}`)
+  }
+  return waits
+}
+
+/** Resolves when the pod is bound, or with Permit's rejection. Rejects with what failed. */
+export async function bindingCycle(assignment: Assignment, options: BindingOptions): Promise<Status | undefined> {
+  const { profile, state, pod, node, waits } = assignment
+  if (waits.size > 0) {
+    const rejection = await options.waitingPods.wait(pod, node, waits)
+    if (rejection) return rejection
+  }
+  options.decided()
+  for (const plugin of profile.preBind) {
+    const status = await plugin.preBind(state, pod, node)
+    if (status && status.code !== 'Skip') throw new Error(`running PreBind plugin "${plugin.name}": ${status.reasons.join(', ')}`)
+  }
+  await options.slots.run(() => bind(assignment, options))
+  for (const plugin of profile.postBind) plugin.postBind(state, pod, node)
+  return undefined
+}
+
+/** Tries again while the API has no time or does not answer: a binding that came through unnoticed shows in the pod. */
+async function bind({ profile, state, pod, node }: Assignment, { client, signal }: BindingOptions): Promise<void> {
+  const pause = backoff(100, 5_000)
+  for (let n = 1; ; n++) {
+    try {
+      for (const plugin of profile.bind) {
+        const status = await plugin.bind(state, pod, node)
+        if (status?.code === 'Skip') continue
+        if (status) throw new Error(`running Bind plugin "${plugin.name}": ${status.reasons.join(', ')}`)
+        return
+      }
+      throw new Error('no Bind plugin took the pod')
+    } catch (e) {
+      if (isConflict(e)) {
+        const { namespace = '', name = '' } = pod.pod.metadata
+        const now = await client.get(pods, namespace, name)
+        if (now.metadata.uid === pod.uid && now.spec.nodeName === node) return
+      }
+      if (signal.aborted || n === bindTries || !isBusy(e)) throw e
+    }
+    await sleep(pause.next(), signal)
+  }
+}
+
+/** The API server has too much to do, has just gone, or is not there yet. */
+const isBusy = (e: unknown): boolean =>
+  e instanceof TransportError || (e instanceof StatusError && (e.code === 429 || e.code === 503 || e.code === 504))

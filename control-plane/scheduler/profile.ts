@@ -1,0 +1,128 @@
+/** A profile: the plugins that schedule the pods of one scheduler name, sorted by extension point. */
+import type { Handle, Plugin, PluginFactory, Status } from './framework.ts'
+import type { CycleState } from './cyclestate.ts'
+import type { NodeInfo } from './nodeinfo.ts'
+import type { Nominator } from './nominator.ts'
+import type { PodInfo } from './podinfo.ts'
+
+export interface PluginConfig {
+  readonly plugin: PluginFactory
+  /** Of its scores; default 1. */
+  readonly weight?: number
+}
+export interface ProfileConfig {
+  /** Pods with this spec.schedulerName are scheduled by it. */
+  readonly schedulerName: string
+  /** In the order in which they are asked. */
+  readonly plugins: readonly PluginConfig[]
+  /** Of all nodes, how many must fit before the search ends; 0 adapts to the size of the cluster. */
+  readonly percentageOfNodesToScore?: number
+}
+
+type With<K extends keyof Plugin> = Plugin & Required<Pick<Plugin, K>>
+
+export interface Profile {
+  readonly schedulerName: string
+  readonly percentageOfNodesToScore: number
+  readonly plugins: readonly Plugin[]
+  readonly preFilter: readonly With<'preFilter'>[]
+  readonly filter: readonly With<'filter'>[]
+  readonly postFilter: readonly With<'postFilter'>[]
+  readonly score: readonly { readonly plugin: With<'score'>; readonly weight: number }[]
+  readonly reserve: readonly With<'reserve'>[]
+  readonly unreserve: readonly With<'unreserve'>[]
+  readonly permit: readonly With<'permit'>[]
+  readonly preBind: readonly With<'preBind'>[]
+  readonly bind: readonly With<'bind'>[]
+  readonly postBind: readonly With<'postBind'>[]
+  readonly nominator: Nominator
+}
+
+/** What plugins share across profiles; the profile adds what depends on its plugins. */
+export type SharedHandle = Omit<Handle, 'filter' | 'addPod' | 'removePod'>
+
+/** Makes the plugins and sorts them. Throws when two have the same name, or when none can bind. */
+export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile {
+  const { nominator } = shared
+  const handle: Handle = {
+    ...shared,
+    filter: (state, pod, node) => filterWithNominated(profile, state, pod, node),
+    addPod: (state, pod, added, node) => profile.plugins.forEach(p => p.addPod?.(state, pod, added, node)),
+    removePod: (state, pod, removed, node) => profile.plugins.forEach(p => p.removePod?.(state, pod, removed, node)),
+  }
+  const made = config.plugins.map(({ plugin, weight = 1 }) => ({ plugin: plugin(handle), weight }))
+  const plugins = made.map(m => m.plugin)
+  const at = <K extends keyof Plugin>(point: K): With<K>[] => plugins.filter((p): p is With<K> => p[point] !== undefined)
+  const profile: Profile = {
+    schedulerName: config.schedulerName,
+    percentageOfNodesToScore: config.percentageOfNodesToScore ?? 0,
+    plugins,
+    preFilter: at('preFilter'),
+    filter: at('filter'),
+    postFilter: at('postFilter'),
+    score: made.filter((m): m is { plugin: With<'score'>; weight: number } => m.plugin.score !== undefined),
+    reserve: at('reserve'),
+    unreserve: at('unreserve').reverse(),
+    permit: at('permit'),
+    preBind: at('preBind'),
+    bind: at('bind'),
+    postBind: at('postBind'),
+    nominator,
+  }
+  if (new Set(plugins.map(p => p.name)).size !== plugins.length) throw new Error(`profile ${config.schedulerName} has a plugin twice`)
+  if (profile.bind.length === 0) throw new Error(`profile ${config.schedulerName} has no Bind plugin`)
+  return profile
+}
+
+/** The QueueSort function of all profiles. Throws unless they agree on one plugin. */
+export function queueSortOf(profiles: Iterable<Profile>): NonNullable<Plugin['less']> {
+  const sorting = [...profiles].flatMap(p => p.plugins.filter(q => q.less))
+  const [first] = sorting
+  if (!first || sorting.some(p => p.name !== first.name))
+    throw new Error('exactly one QueueSort plugin, the same in all profiles, is needed')
+  return first.less!.bind(first)
+}
+
+/** As upstream: the first plugin that says no speaks for the node. */
+function filter(state: CycleState, pod: PodInfo, node: NodeInfo): Status | undefined {
+  for (const plugin of state.filters) {
+    const status = plugin.filter!(state, pod, node)
+    if (!status) continue
+    status.plugin = plugin.name
+    return status
+  }
+  return undefined
+}
+
+/**
+ * Filter with the pods that are nominated to the node and go before this one as if they were there, and without them, since they may never
+ * come: the pod has to fit both times.
+ */
+export function filterWithNominated(profile: Profile, state: CycleState, pod: PodInfo, node: NodeInfo): Status | undefined {
+  if (!profile.nominator.empty) {
+    const before = [...profile.nominator.on(node.name)].filter(n => n.uid !== pod.uid && n.priority >= pod.priority)
+    if (before.length > 0) {
+      const [copy, copied] = [node.clone(), state.clone()]
+      for (const nominated of before) {
+        copy.addPod(nominated)
+        for (const plugin of profile.plugins) plugin.addPod?.(copied, pod, nominated, copy)
+      }
+      const status = filter(copied, pod, copy)
+      if (status) return status
+    }
+  }
+  return filter(state, pod, node)
+}
+
+/** Runs the Reserve plugins; the first rejection is the answer. */
+export function reserve(profile: Profile, state: CycleState, pod: PodInfo, node: string): Status | undefined {
+  for (const plugin of profile.reserve) {
+    const status = plugin.reserve(state, pod, node)
+    if (status) return { ...status, plugin: plugin.name }
+  }
+  return undefined
+}
+/** In the reverse order, those too whose reserve did not run. */
+export function unreserve(profile: Profile, state: CycleState, pod: PodInfo, node: string): void {
+  for (const plugin of profile.unreserve) plugin.unreserve(state, pod, node)
+}

@@ -1,0 +1,109 @@
+/**
+ * The scheduler's decisions, in this process and without an API: queue, snapshot, decision, assumption and the watch's confirmation of each
+ * pod, on clusters that are full of pods already.
+ */
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { nodes as nodeKind, pods as podKind } from '#shared/api/kinds.ts'
+import { ClusterCache } from '#control-plane/scheduler/cache.ts'
+import { Action, nodeChanges, resourceOf } from '#control-plane/scheduler/clusterevent.ts'
+import { Nominator } from '#control-plane/scheduler/nominator.ts'
+import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
+import { newProfile, queueSortOf, type SharedHandle } from '#control-plane/scheduler/profile.ts'
+import { SchedulingQueue } from '#control-plane/scheduler/queue.ts'
+import { schedule } from '#control-plane/scheduler/schedule.ts'
+import type { Row } from './measurement.ts'
+
+const sizes = [
+  { nodes: 1000, podsEach: 10, target: 2000 },
+  { nodes: 5000, podsEach: 30, target: 1000 },
+]
+const scheduled = 3000
+
+const nodeOf = (name: string): Node =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' } },
+    spec: {},
+    status: { allocatable: { cpu: '32', memory: '128Gi', pods: '110' }, conditions: [{ type: 'Ready', status: 'True' }] },
+  }) as unknown as Node
+
+const podText = (name: string, owner: string, nodeName?: string): string =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name,
+      namespace: 'default',
+      uid: name,
+      generation: 1,
+      labels: { app: owner },
+      ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: owner, uid: owner, controller: true }],
+    },
+    spec: {
+      containers: [
+        { name: 'main', image: 'pause', resources: { requests: { cpu: '100m', memory: '64Mi' } }, ports: [{ containerPort: 80 }] },
+      ],
+      tolerations: [{ key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 }],
+      schedulerName: 'default-scheduler',
+      ...(nodeName ? { nodeName } : {}),
+    },
+    status: { phase: nodeName ? 'Running' : 'Pending' },
+  })
+
+function measure(size: (typeof sizes)[number]): { rate: number; cpuMs: number } {
+  const cache = new ClusterCache()
+  const nominator = new Nominator()
+  // The default plugins ask nothing else of it to make a decision.
+  const handle = { nominator, snapshot: () => cache.snapshot() } as unknown as SharedHandle
+  const profile = newProfile({ schedulerName: 'default-scheduler', plugins: defaultPlugins }, handle)
+  const profiles = new Map([[profile.schedulerName, profile]])
+  const queue = new SchedulingQueue({ profiles, less: queueSortOf([profile]), wake: () => {} })
+  const names = Array.from({ length: size.nodes }, (_, i) => `node-${i}`)
+  for (const name of names) cache.setNode(nodeOf(name))
+  names.forEach((name, i) => {
+    for (let k = 0; k < size.podsEach; k++) cache.setPod(JSON.parse(podText(`old-${i}-${k}`, `rs-${(i + k) % 500}`, name)) as Pod)
+  })
+  const resource = resourceOf(podKind)
+  let start = 0
+  const round = (from: number, count: number): void => {
+    for (let i = 0; i < count; i++) queue.add(JSON.parse(podText(`new-${from + i}`, `rs-${i % 20}`)) as Pod)
+    for (let queued = queue.pop(), i = 0; queued; queued = queue.pop(), i++) {
+      const snapshot = cache.snapshot()
+      const decision = schedule(queued.info, snapshot, profile, { start })
+      if (decision.node === undefined) throw new Error('a pod of the bench fits nowhere')
+      start = (start + decision.looked) % snapshot.nodes.length
+      cache.assume(queued.info, decision.node)
+      queue.decided(queued.info.uid)
+      queue.done(queued.info.uid)
+      const confirmed = JSON.parse(podText(queued.info.uid, queued.info.owner ?? '', decision.node)) as Pod
+      cache.setPod(confirmed)
+      queue.happened({ resource, action: Action.Add, object: confirmed })
+      // The heartbeats of the nodes between.
+      const name = names[i % names.length]!
+      const action = nodeChanges(nodeOf(name), nodeOf(name))
+      cache.setNode(nodeOf(name), action !== 0)
+      queue.happened({ resource: resourceOf(nodeKind), action })
+    }
+  }
+  round(0, 500)
+  const cpu = process.cpuUsage()
+  const began = performance.now()
+  round(500, scheduled)
+  const seconds = (performance.now() - began) / 1000
+  const { user, system } = process.cpuUsage(cpu)
+  queue.close()
+  return { rate: scheduled / seconds, cpuMs: (user + system) / 1000 / scheduled }
+}
+
+export function measureScheduler(): Row[] {
+  return sizes.flatMap(size => {
+    const { rate, cpuMs } = measure(size)
+    const name = `decisions, ${size.nodes} nodes x ${size.podsEach} pods`
+    return [
+      { name, unit: '/s', value: rate, target: size.target } as const,
+      { name: `${name}: CPU of one`, unit: 'ms', value: cpuMs } as const,
+    ]
+  })
+}
