@@ -79,7 +79,7 @@ export function correlator(): Correlator {
         ...event,
         metadata: { ...event.metadata, name: before.name },
         firstTimestamp: before.firstTimestamp,
-        count: before.count + 1,
+        count: before.count + (event.count ?? 1),
       }
       return { event: again, update: true, key }
     },

@@ -2,6 +2,7 @@
 import type { Event } from '../api/core/event.ts'
 import { events } from '../api/kinds.ts'
 import { logger, type Logger } from '../component/log.ts'
+import { fnv32a } from '../machinery/hash.ts'
 import { StatusError, isStatus } from '../machinery/status.ts'
 import { formatTime } from '../machinery/time.ts'
 import { backoff, sleep } from './backoff.ts'
@@ -21,10 +22,22 @@ export interface EventRecorder {
   flush(timeoutMs?: number): Promise<void>
 }
 
-const queueLimit = 1000
+/** How much the events that wait may take in memory, by estimate. */
+const limitBytes = 16 * 1024 * 1024
+/** How many are written at the same time. Those of one object are written one after the other: counting up needs what was written before. */
+const lanes = 16
 /** For how long an event may be held back. */
 const holdMs = 1000
 const tries = 12
+/** About what an Event takes besides its texts. */
+const eventBytes = 1024
+
+interface Waiting {
+  readonly event: Event
+  /** performance.now() when it was recorded. */
+  readonly at: number
+  readonly bytes: number
+}
 
 let count = Math.floor(Math.random() * 1_000_000)
 
@@ -82,10 +95,13 @@ export function eventRecorder(
   quiet?: (maxMs: number) => Promise<void>,
 ): EventRecorder {
   const correlate = correlator()
-  const queue: { event: Event; at: number }[] = []
+  const queues = Array.from({ length: lanes }, () => new Map<string, Waiting>())
+  const running = new Set<number>()
   const idle = new Set<() => void>()
   const forever = new AbortController().signal
-  let running = false
+  let bytes = 0
+  /** Since there was no room. */
+  let dropped = 0
 
   async function write(event: Event): Promise<void> {
     const decided = correlate.next(event, Date.now())
@@ -115,28 +131,53 @@ export function eventRecorder(
     }
     log.warn({ event: decided.event.metadata.name, reason: event.reason }, 'event dropped: the API did not take it')
   }
-  async function drain(): Promise<void> {
-    running = true
+  async function drain(lane: number): Promise<void> {
+    const queue = queues[lane]!
+    running.add(lane)
     try {
-      for (let next = queue[0]; next; next = queue[0]) {
-        if (idle.size === 0) await quiet?.(next.at + holdMs - performance.now())
-        queue.shift()
-        await write(next.event)
+      for (let next = queue.entries().next().value; next; next = queue.entries().next().value) {
+        const [key, waiting] = next
+        if (idle.size === 0) await quiet?.(waiting.at + holdMs - performance.now())
+        queue.delete(key)
+        bytes -= waiting.bytes
+        if (dropped > 0 && bytes < limitBytes / 2) {
+          log.warn({ dropped }, 'events dropped: too many were waiting')
+          dropped = 0
+        }
+        await write(waiting.event)
       }
     } finally {
-      running = false
-      for (const done of idle) done()
-      idle.clear()
+      running.delete(lane)
+      if (running.size === 0) {
+        for (const done of idle) done()
+        idle.clear()
+      }
     }
+  }
+  /** Adds the event to those that wait; the same one as one of them counts that up. */
+  function enqueue(event: Event): void {
+    const { involvedObject: o } = event
+    const lane = fnv32a(o.uid ?? `${o.namespace}/${o.name}`) % lanes
+    const queue = queues[lane]!
+    const key = [o.uid, o.kind, o.namespace, o.name, o.fieldPath, event.type, event.reason, event.message].join('\0')
+    const same = queue.get(key)
+    if (same) {
+      same.event.count = (same.event.count ?? 1) + 1
+      same.event.lastTimestamp = event.lastTimestamp
+      return
+    }
+    const size = eventBytes + 2 * key.length
+    if (bytes + size > limitBytes) return void dropped++
+    bytes += size
+    queue.set(key, { event, at: performance.now(), bytes: size })
+    if (!running.has(lane)) drain(lane).catch((e: unknown) => log.error({ err: e }, 'recording events failed'))
   }
   return {
     event(object, type, reason, message, fieldPath) {
-      if (queue.length >= queueLimit) return log.warn({ object: object.metadata.name, reason }, 'event dropped: too many are waiting')
-      queue.push({ event: newEvent(object, type, reason, message, component, host, Date.now(), fieldPath), at: performance.now() })
-      if (!running) drain().catch((e: unknown) => log.error({ err: e }, 'recording events failed'))
+      enqueue(newEvent(object, type, reason, message, component, host, Date.now(), fieldPath))
     },
     async flush(timeoutMs = 1000) {
-      if (!running) return
+      if (running.size === 0) return
       await new Promise<void>(resolve => {
         const timer = setTimeout(resolve, timeoutMs)
         idle.add(() => {
