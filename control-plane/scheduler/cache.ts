@@ -1,6 +1,7 @@
 /** The scheduler's picture of the cluster: nodes with their pods, those that it has just bound among them. */
-import { isPodFinished, type Pod } from '#shared/api/core/pod.ts'
+import { isPodFinished } from '#shared/api/core/pod.ts'
 import type { Node } from '#shared/api/core/node.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import type { Snapshot } from './framework.ts'
 import { NodeInfo } from './nodeinfo.ts'
 import { countsAs, podInfo, type PodInfo } from './podinfo.ts'

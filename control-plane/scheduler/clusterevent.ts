@@ -1,6 +1,6 @@
 /** Cluster events: what changed, as bits, so that a change that helps nobody (a node's heartbeat) wakes nobody. */
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'

@@ -2,7 +2,7 @@
  * The scheduling framework: what a plugin may look at, say and do at each extension point. One plugin a file under plugins/;
  * `plugins/registry.ts` lists them. https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
  */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod, StrippedOf } from '#shared/client/leanpod.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
@@ -117,8 +117,8 @@ export interface Handle {
   readonly client: Client
   readonly events: EventRecorder
   readonly log: Logger
-  /** The shared informer of a kind. Those asked for while plugins are made have synced before the first cycle. */
-  informer<T extends KubeObject>(kind: Kind<T>): Informer<T>
+  /** The shared informer of a kind; pods come without what they run. Those asked for while plugins are made have synced before the first cycle. */
+  informer<T extends KubeObject>(kind: Kind<T>): Informer<StrippedOf<T>>
   /** Of the cycle under way. */
   snapshot(): Snapshot
   readonly nominator: Nominator

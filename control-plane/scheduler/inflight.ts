@@ -2,7 +2,7 @@
  * Pods that are being scheduled, and what happened since each of them was popped: its cycle may have missed it. The events are in one list,
  * of which each pod has a position.
  */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import type { ClusterEvent } from './clusterevent.ts'
 
 /** With more events than this the oldest are forgotten, and who needed them is tried again instead. */

@@ -1,5 +1,5 @@
 /** Pods for which room is being made on a node (status.nominatedNodeName): others must leave it to them. */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import type { PodInfo } from './podinfo.ts'
 
 export class Nominator {

@@ -1,5 +1,5 @@
 /** A pod with what the scheduler counts of it, worked out once. */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { containerPortsOf, hostPortsOf, type HostPort } from '#shared/scheduling/hostports.ts'
 import { resourcesOf, type Resources } from './resources.ts'

@@ -1,5 +1,5 @@
 /** Writes why pods wait into their status: a few at a time, of each pod the newest. */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { pods } from '#shared/api/kinds.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'
 import type { Client } from '#shared/client/client.ts'

@@ -3,7 +3,7 @@
  * change that may help (gated pods among them), or in flight.
  * https://github.com/kubernetes/community/blob/master/contributors/devel/sig-scheduling/scheduling_code_hierarchy_overview.md
  */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { pods as podKind } from '#shared/api/kinds.ts'
 import { podChanges, resourceOf, type ClusterEvent } from './clusterevent.ts'
 import type { EventToRegister, Plugin } from './framework.ts'

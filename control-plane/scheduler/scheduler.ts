@@ -1,14 +1,14 @@
 /** The scheduler's loop: informers feed cache and queue, every active pod gets a decision, decisions are bound side by side. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { isPodFinished, type Pod } from '#shared/api/core/pod.ts'
+import { isPodFinished } from '#shared/api/core/pod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
 import type { Informer, InformerEvent } from '#shared/client/informer.ts'
-import { leanPod } from '#shared/client/leanpod.ts'
-import { sharedInformers } from '#shared/client/reflector.ts'
+import type { LeanPod as Pod, StrippedOf } from '#shared/client/leanpod.ts'
+import { sharedInformers } from '#shared/client/sharedinformers.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isConflict, isNotFound } from '#shared/machinery/status.ts'
 import { bindingCycle, permit } from './binding.ts'
@@ -46,10 +46,10 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   const nominator = new Nominator()
   const waitingPods = new WaitingPods()
   const slots = new Slots(bindingsAtOnce)
-  const shared = sharedInformers(client, signal, log, new Map([[pods as Kind<any>, leanPod]])) // any: as sharedInformers takes it
+  const shared = sharedInformers(client, signal, log)
   const informers = new Map<string, Informer<any>>() // any: of all kinds
-  const informer = <T extends KubeObject>(kind: Kind<T>): Informer<T> => {
-    const made = shared(kind)
+  const informer = <T extends KubeObject>(kind: Kind<T>): Informer<StrippedOf<T>> => {
+    const made = shared.get(kind)
     informers.set(resourceOf(kind), made)
     return made
   }

@@ -12,22 +12,28 @@ export interface HostPort {
 export const networkLabel = 'coxswain.io/network'
 export const sharesAddress = (node: Node | undefined): boolean => node?.metadata.labels?.[networkLabel] === 'host'
 
+type Container = Pick<Pod['spec']['containers'][number], 'ports' | 'restartPolicy'>
+/** What of a pod says which ports it takes. */
+export interface Listening {
+  spec: { containers: readonly Container[]; initContainers?: readonly Container[] | undefined }
+}
+
 /** App containers, and init containers that go on running: the others are gone when they come. */
-const lasting = (pod: Pod) => [...pod.spec.containers, ...(pod.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always')]
+const lasting = (pod: Listening) => [...pod.spec.containers, ...(pod.spec.initContainers ?? []).filter(c => c.restartPolicy === 'Always')]
 
 /** The ports of the node that a pod takes. */
-export function hostPortsOf(pod: Pod): HostPort[] {
+export function hostPortsOf(pod: Listening): HostPort[] {
   return lasting(pod).flatMap(c =>
     (c.ports ?? []).filter(p => p.hostPort).map(p => ({ ip: p.hostIP || '0.0.0.0', port: p.hostPort ?? 0, protocol: p.protocol ?? 'TCP' })),
   )
 }
 
 /** The ports that its containers say they listen on: the node's own where pods share its address. */
-export function containerPortsOf(pod: Pod): HostPort[] {
+export function containerPortsOf(pod: Listening): HostPort[] {
   return lasting(pod).flatMap(c => (c.ports ?? []).map(p => ({ ip: '0.0.0.0', port: p.containerPort, protocol: p.protocol ?? 'TCP' })))
 }
 
-export const portsOn = (node: Node, pod: Pod): HostPort[] => (sharesAddress(node) ? containerPortsOf(pod) : hostPortsOf(pod))
+export const portsOn = (node: Node, pod: Listening): HostPort[] => (sharesAddress(node) ? containerPortsOf(pod) : hostPortsOf(pod))
 
 /** Two claims collide when port and protocol agree and the addresses do, where 0.0.0.0 is all of them. */
 export const conflicts = (a: HostPort, b: HostPort): boolean =>

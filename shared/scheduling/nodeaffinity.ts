@@ -43,7 +43,7 @@ export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
 }
 
 /** Whether the node is one that the pod's nodeSelector and required node affinity allow. */
-export function matchesNode(pod: Pod, node: Node): boolean {
+export function matchesNode(pod: { spec: Pick<Pod['spec'], 'nodeSelector' | 'affinity'> }, node: Node): boolean {
   const labels = node.metadata.labels ?? {}
   if (Object.entries(pod.spec.nodeSelector ?? {}).some(([k, v]) => labels[k] !== v)) return false
   const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution

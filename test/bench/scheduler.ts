@@ -97,7 +97,7 @@ function measure(size: (typeof sizes)[number]): { rate: number; cpuMs: number } 
   return { rate: scheduled / seconds, cpuMs: (user + system) / 1000 / scheduled }
 }
 
-export function measureScheduler(): Row[] {
+export async function measureScheduler(): Promise<Row[]> {
   return sizes.flatMap(size => {
     const { rate, cpuMs } = measure(size)
     const name = `decisions, ${size.nodes} nodes x ${size.podsEach} pods`

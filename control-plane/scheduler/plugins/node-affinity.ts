@@ -1,6 +1,6 @@
 /** nodeSelector and node affinity. */
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { nodes } from '#shared/api/kinds.ts'
 import { matchesNode, matchesTerm, nodesNamedBy } from '#shared/scheduling/nodeaffinity.ts'
 import { Action } from '../clusterevent.ts'

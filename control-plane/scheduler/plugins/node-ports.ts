@@ -1,5 +1,5 @@
 /** Two pods of a node cannot have the same port of it. */
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import { conflicts, containerPortsOf, hostPortsOf } from '#shared/scheduling/hostports.ts'
 import { Action } from '../clusterevent.ts'

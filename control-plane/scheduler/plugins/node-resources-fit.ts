@@ -1,6 +1,6 @@
 /** A pod's requests must fit into what is left of a node; emptier nodes are better (LeastAllocated). */
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import { Action } from '../clusterevent.ts'

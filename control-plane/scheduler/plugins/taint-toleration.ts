@@ -1,6 +1,6 @@
 /** Keeps pods off nodes with taints that they do not tolerate, and prefers nodes with fewer PreferNoSchedule ones. */
 import type { Node } from '#shared/api/core/node.ts'
-import type { Pod } from '#shared/api/core/pod.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import type { Toleration } from '#shared/api/core/podspec/scheduling.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import { tolerates } from '#shared/scheduling/taints.ts'

@@ -30,7 +30,7 @@ export const podSchema = obj(
 export type Pod = Stored<Infer<typeof podSchema>>
 
 /** A pod's status has been final since it got there. */
-export const isPodFinished = (pod: Pod): boolean => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+export const isPodFinished = (pod: Pick<Pod, 'status'>): boolean => pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
 
 function defaults(p: Pod): void {
   defaultPodSpec(p.spec)

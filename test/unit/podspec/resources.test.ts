@@ -25,9 +25,9 @@ describe('requests of a pod', () => {
   it('take pod-level amounts first, and add the overhead', () => {
     const spec = { containers: [c('a', 100)], resources: { requests: { cpu: '1' } }, overhead: { cpu: '10m', memory: '1Mi' } }
     expect(podRequests(spec)).toEqual({ cpu: '1010m', memory: '1Mi' })
-    expect(
-      podLimits({ containers: [{ name: 'a', resources: { limits: { memory: '1Mi' } } }], overhead: { cpu: '1', memory: '1Mi' } }),
-    ).toEqual({ memory: '2Mi' })
+    expect(podLimits({ containers: [{ resources: { limits: { memory: '1Mi' } } }], overhead: { cpu: '1', memory: '1Mi' } })).toEqual({
+      memory: '2Mi',
+    })
   })
   it('are never less than any container asks, nor more than all together', () => {
     const cpu = fc.integer({ min: 0, max: 4000 })

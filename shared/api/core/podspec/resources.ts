@@ -10,6 +10,14 @@ export type ResourceList = { [name: string]: string }
 
 type Kind = 'requests' | 'limits'
 
+type Container = Pick<PodSpec['containers'][number], 'resources' | 'restartPolicy'>
+interface Containers {
+  containers: readonly Container[]
+  initContainers?: readonly Container[] | undefined
+}
+/** What of a pod says what it asks for. */
+export type Asking = Containers & Pick<PodSpec, 'resources' | 'overhead'>
+
 function add(to: ResourceList, more: ResourceList | undefined): void {
   for (const [name, quantity] of Object.entries(more ?? {})) {
     const have = to[name]
@@ -28,7 +36,7 @@ function max(to: ResourceList, other: ResourceList): void {
  * The most that the containers use at any one time: all of them together with the sidecars, or an init container with the sidecars that
  * started before it. Pod-level resources and overhead are not in it.
  */
-export function aggregateContainers(spec: Pick<PodSpec, 'containers' | 'initContainers'>, kind: Kind): ResourceList {
+export function aggregateContainers(spec: Containers, kind: Kind): ResourceList {
   const running: ResourceList = {}
   for (const c of spec.containers ?? []) add(running, c.resources?.[kind])
   const sidecars: ResourceList = {}
@@ -51,20 +59,20 @@ export function aggregateContainers(spec: Pick<PodSpec, 'containers' | 'initCont
 /** The resources that spec.resources may set for the pod as a whole. */
 export const isPodLevelResource = (name: string): boolean => name === 'cpu' || name === 'memory' || name.startsWith('hugepages-')
 
-function withPodLevel(amounts: ResourceList, spec: PodSpec, kind: Kind): ResourceList {
+function withPodLevel(amounts: ResourceList, spec: Asking, kind: Kind): ResourceList {
   for (const [name, quantity] of Object.entries(spec.resources?.[kind] ?? {})) if (isPodLevelResource(name)) amounts[name] = quantity
   return amounts
 }
 
 /** What the pod requests of a node, its overhead included. */
-export function podRequests(spec: PodSpec): ResourceList {
+export function podRequests(spec: Asking): ResourceList {
   const requests = withPodLevel(aggregateContainers(spec, 'requests'), spec, 'requests')
   add(requests, spec.overhead)
   return requests
 }
 
 /** What the pod may use; a resource without a limit is not in it. The overhead is added to the limits that there are. */
-export function podLimits(spec: PodSpec): ResourceList {
+export function podLimits(spec: Asking): ResourceList {
   const limits = withPodLevel(aggregateContainers(spec, 'limits'), spec, 'limits')
   for (const [name, quantity] of Object.entries(spec.overhead ?? {})) if (limits[name] !== undefined) add(limits, { [name]: quantity })
   return limits
