@@ -12,7 +12,7 @@ import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { definitions, noDefinitions } from './crd/none.ts'
 import { newHandler } from './chain/chain.ts'
-import { InFlight } from './chain/inflight.ts'
+import { newFlowControl } from './chain/flowcontrol.ts'
 import { requestMetrics } from './chain/metrics.ts'
 import { serveHttps, type HttpListener } from './http/server.ts'
 import { nonResourcePaths } from './nonresource/paths.ts'
@@ -38,9 +38,6 @@ export interface ApiServer {
   /** Ends everything; requests in flight get a moment to finish. */
   close(): Promise<void>
 }
-
-/** How many requests wait for a place before clients are told to come back. */
-const queueLength = 5_000
 
 const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
   group: r.group,
@@ -75,9 +72,8 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     })
     opened.push(() => registry.close())
     const listeners: HttpListener[] = []
-    const reading = new InFlight(options.maxRequestsInflight, queueLength)
-    const mutating = new InFlight(options.maxMutatingRequestsInflight, queueLength)
-    const metrics = requestMetrics(reading, mutating)
+    const flowControl = newFlowControl(options)
+    const metrics = requestMetrics(flowControl)
     opened.push(async () => metrics.close())
     const keyFiles = [options.serviceAccountKeyFile, options.serviceAccountSigningKeyFile]
     const [publicKey, privateKey] = await Promise.all(keyFiles.map(file => (file === undefined ? undefined : readFile(file, 'utf8'))))
@@ -109,8 +105,7 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
       log,
       authenticateToken: async token => (await tokens.authenticate(token))?.user,
       authorize: alwaysAllow,
-      reading,
-      mutating,
+      flowControl,
       metrics,
       dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),
     })

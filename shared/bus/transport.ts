@@ -10,17 +10,35 @@ export interface UserInfo {
   extra?: Record<string, string[]>
 }
 
+/** The largest body that is held whole, bytes: upstream's limit for requests. */
+export const maxBodyBytes = 3 * 1024 * 1024
+
+/** The body of a request, on its way. Read once, one way or the other. */
+export interface RequestBody {
+  /** Bytes, when they were announced. */
+  readonly length: number | undefined
+  /** All of it. Rejects with 413 as soon as it is known to be longer than `maxBodyBytes`, and when the client goes away. */
+  whole(): Promise<Uint8Array>
+  /** Piece by piece; the client is held up until a piece is taken. Throws when the client goes away. */
+  stream(): AsyncIterable<Uint8Array>
+}
+
 export interface ApiRequest {
   /** Upper case. */
-  method: string
+  readonly method: string
   /** Percent-encoded path without the query: `/api/v1/namespaces/default/pods`. */
-  path: string
-  query: URLSearchParams
+  readonly path: string
+  readonly query: URLSearchParams
+  /** The query as it was sent, with its `?`, or nothing: for who passes it on. */
+  readonly search: string
   /** Names in lower case. */
-  headers: Readonly<Record<string, string | undefined>>
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** The whole body. Empty while it is on its way: the handler chain reads it once it knows who asks and has a place for the request. */
   body: Uint8Array
+  /** The body on its way: over NATS there is none, a request is one message. */
+  readonly incoming?: RequestBody | undefined
   /** Aborts when the client goes away or its deadline passes. */
-  signal: AbortSignal
+  readonly signal: AbortSignal
 }
 
 export interface ApiResponse {
@@ -34,6 +52,8 @@ export interface ApiResponse {
 /** Something that carries requests to the API: the NATS client's side. */
 export interface Transport {
   /** Rejects only when no answer could be had (no server, deadline, connection lost); an error Status is an answer. */
-  request(request: Omit<ApiRequest, 'signal'> & { signal?: AbortSignal; timeoutMs?: number }): Promise<ApiResponse>
+  request(
+    request: Pick<ApiRequest, 'method' | 'path' | 'query' | 'headers' | 'body'> & { signal?: AbortSignal; timeoutMs?: number },
+  ): Promise<ApiResponse>
   close(): Promise<void>
 }

@@ -49,9 +49,10 @@ export class Answer {
       this.#frame(Flag.head | Flag.end, body, head)
       return this.#finish()
     }
+    const iterator = body instanceof Uint8Array ? pieces(body) : body[Symbol.asyncIterator]()
+    if (this.#done) return void (await iterator.return?.())
     this.#frame(Flag.head, nothing, head)
     this.#headSent = true
-    const iterator = body instanceof Uint8Array ? pieces(body) : body[Symbol.asyncIterator]()
     this.#iterator = iterator
     try {
       while (!this.#done) {

@@ -46,14 +46,14 @@ export function readRequest(m: Msg): BusRequest | string {
   if (!headers) return 'the headers are not JSON, or no headers'
   const at = url.indexOf('?')
   const path = at < 0 ? url : url.slice(0, at)
-  const query = new URLSearchParams(at < 0 ? '' : url.slice(at + 1))
+  const search = at < 0 ? '' : url.slice(at)
   return {
     identity,
     client,
     token,
     reply,
     timeoutMs: Math.min(timeoutMs, maxTimeoutMs),
-    request: { method, path, query, headers, body: m.data },
+    request: { method, path, query: new URLSearchParams(search), search, headers, body: m.data },
   }
 }
 

@@ -5,9 +5,8 @@ import { everyServer, type Alive, type Control } from '#shared/bus/frames.ts'
 import { toToken } from '#shared/bus/subjects.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from '#shared/bus/transport.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
-import { internalError, StatusError, timeout } from '#shared/machinery/status.ts'
+import { badRequest, internalError, StatusError, timeout } from '#shared/machinery/status.ts'
 import { Answer } from './answer.ts'
-import { Gate, type GateOptions } from './gate.ts'
 import { userOf } from './identity.ts'
 import { identityOfSubject, readRequest, type BusRequest } from './request.ts'
 
@@ -15,8 +14,6 @@ export type ApiHandler = (request: ApiRequest, user: UserInfo) => Promise<ApiRes
 
 export interface ServeOptions {
   log?: Logger
-  /** Per identity; watches count only until their answer begins. Default 100 running, 2,000 waiting. */
-  limits?: GateOptions
   /** A client that was not heard of for that long is gone, ms; default 15,000. */
   clientSilenceMs?: number
 }
@@ -40,7 +37,6 @@ const acceptAfterMs = 300
 export function serveApi(connection: BusConnection, handler: ApiHandler, options: ServeOptions = {}): ApiService {
   const { nats } = connection
   const log = options.log ?? logger('bus')
-  const gate = new Gate(options.limits ?? { running: 100, waiting: 2_000 })
   const silenceMs = options.clientSilenceMs ?? 15_000
   const id = nuid.next()
   const clients = new Map<string, Client>()
@@ -68,24 +64,20 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   }
 
   const respond = async (read: BusRequest, answer: Answer) => {
+    if (read.request.headers['upgrade'] !== undefined)
+      return answer.send(statusResponse(badRequest('a request over NATS cannot upgrade its connection: use HTTPS')))
     const accept = setTimeout(() => answer.accept(), acceptAfterMs)
     const deadline = setTimeout(() => answer.abort('deadline'), read.timeoutMs)
-    let leave: (() => void) | undefined
     try {
-      leave = await gate.enter(read.identity)
-      if (!leave) return await answer.send(statusResponse(tooManyRequests()))
-      if (answer.signal.aborted) return
       const response = await handler({ ...read.request, signal: answer.signal }, userOf(read.identity)).catch((e: unknown) =>
         failure(e, read, answer),
       )
       clearTimeout(accept)
       clearTimeout(deadline)
-      if (!(response.body instanceof Uint8Array)) leave()
       await answer.send(response)
     } finally {
       clearTimeout(accept)
       clearTimeout(deadline)
-      leave?.()
     }
   }
 
@@ -165,9 +157,6 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     },
   }
 }
-
-const tooManyRequests = () =>
-  new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
 
 const statusResponse = (e: StatusError): ApiResponse => ({
   code: e.code,

@@ -1,14 +1,14 @@
 /**
  * The one way in: every request of both transports passes through here. Panic safety, audit id, request info, authentication,
- * authorization, in-flight limits, deadline; then the dispatcher.
+ * authorization, flow control, deadline, the body; then the dispatcher.
  */
 import { randomUUID } from 'node:crypto'
-import type { ApiRequest, UserInfo } from '#shared/bus/transport.ts'
+import { maxBodyBytes, type ApiRequest, type UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { StatusError, badRequest, forbidden, internalError, tooLarge, unauthorized } from '#shared/machinery/status.ts'
+import { StatusError, badRequest, forbidden, internalError, timeout, tooLarge, unauthorized } from '#shared/machinery/status.ts'
 import { isPublic, refusal, type Authorizer } from '../authz/authorizer.ts'
+import type { FlowControl, PriorityLevel } from './flowcontrol.ts'
 import { acceptsGzip, compressed } from './gzip.ts'
-import type { InFlight } from './inflight.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { parseRequestInfo, type RequestInfo } from './requestinfo.ts'
 import { failureWriting, statusAnswer, type Answer } from './response.ts'
@@ -33,17 +33,15 @@ export interface ChainParts {
   /** The user of a bearer token, undefined when it is not valid. */
   readonly authenticateToken: (token: string) => Promise<UserInfo | undefined>
   readonly authorize: Authorizer
-  readonly reading: InFlight
-  readonly mutating: InFlight
+  readonly flowControl: FlowControl
   readonly metrics: RequestMetrics
   readonly dispatch: (ctx: RequestContext) => Promise<Answer>
 }
 
-/** Bodies beyond this are refused; upstream's limit for requests. */
-export const maxBodyBytes = 3 * 1024 * 1024
 const anonymous: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] }
 const longRunningSubresources = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
-const readingVerbs = new Set(['get', 'list', 'watch'])
+/** Those whose handler passes the body on as it comes. */
+const streamsBody = (info: RequestInfo): boolean => info.subresource === 'proxy'
 
 const isLongRunning = (info: RequestInfo): boolean => info.verb === 'watch' || longRunningSubresources.has(info.subresource)
 
@@ -51,7 +49,7 @@ const isLongRunning = (info: RequestInfo): boolean => info.verb === 'watch' || l
 const warningHeader = (text: string): string => `299 - ${JSON.stringify(text).replace(/[^\x20-\x7e]/g, '?')}`
 
 export function newHandler(parts: ChainParts): Handler {
-  const { log, authenticateToken, authorize, reading, mutating, metrics, dispatch } = parts
+  const { log, authenticateToken, authorize, flowControl, metrics, dispatch } = parts
 
   async function authenticate(request: ApiRequest, caller: Caller, info: RequestInfo): Promise<UserInfo> {
     if (caller !== undefined && caller !== 'invalid') return caller
@@ -81,31 +79,79 @@ export function newHandler(parts: ChainParts): Handler {
         ? forbidden({ group: info.group, resource: info.resource }, info.name, why)
         : new StatusError(403, 'Forbidden', `forbidden: ${why}`, {})
     }
-    if (request.body.length > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
-    if (request.headers['content-encoding'] !== undefined && request.headers['content-encoding'] !== 'identity')
-      throw new StatusError(
-        415,
-        'UnsupportedMediaType',
-        `the content encoding ${JSON.stringify(request.headers['content-encoding'])} of the request body is not supported`,
-      )
     const ctx: RequestContext = { request, info, user, warnings: started.warnings }
+    if (!streamsBody(info)) checkBody(request)
     if (isLongRunning(info)) {
       started.longRunning = true
-      return dispatch(ctx)
+      return longRunning(ctx)
     }
     // Whether a server is overloaded is asked of nobody else.
     if (isPublic(info)) return dispatch(ctx)
     const timeoutMs = timeoutOf(request.query.get('timeout'))
-    const gate = readingVerbs.has(info.verb) ? reading : mutating
-    const turn = gate.enter()
-    if (turn) await turn
-    // The place is given back when the work ends, not when the client stops waiting for it.
-    const work = dispatch(ctx)
-    const sent = acceptsGzip(request) ? work.then(compressed) : work
-    return deadline(
-      sent.finally(() => gate.leave()),
-      timeoutMs,
-    )
+    return deadline(run(ctx, flowControl.levelOf(user, info), timeoutMs), timeoutMs)
+  }
+
+  /** With a seat, which is given back when the work ends, not when the client stops waiting for it. */
+  async function run(ctx: RequestContext, level: PriorityLevel, timeoutMs: number): Promise<Answer> {
+    const { request, user } = ctx
+    await seat(level, ctx, timeoutMs)
+    try {
+      if (request.incoming) request.body = await request.incoming.whole()
+      const answer = await dispatch(ctx)
+      return acceptsGzip(request) ? await compressed(answer) : answer
+    } finally {
+      level.leave(user.name)
+    }
+  }
+
+  /** Waits for a seat. Throws when nobody waits for the request any more. */
+  async function seat(level: PriorityLevel, { request, user }: RequestContext, timeoutMs: number): Promise<void> {
+    const turn = level.enter(user.name, request.body.length)
+    if (!turn) return
+    const until = performance.now() + timeoutMs
+    await turn
+    if (performance.now() < until && !request.signal.aborted) return
+    level.leave(user.name)
+    throw timeout('the request waited too long for its turn')
+  }
+
+  /** Streams are counted as long as they last. A watch has a seat until its answer begins: what is there at first is as much work as a list. */
+  async function longRunning(ctx: RequestContext): Promise<Answer> {
+    const { request, info, user } = ctx
+    const closed = flowControl.openStream(user)
+    let answer: Answer
+    try {
+      if (info.verb !== 'watch') answer = await dispatch(ctx)
+      else {
+        const level = flowControl.levelOf(user, info)
+        await seat(level, ctx, Infinity)
+        try {
+          answer = await dispatch(ctx)
+        } finally {
+          level.leave(user.name)
+        }
+      }
+    } catch (e) {
+      closed()
+      throw e
+    }
+    const lasts = answer.tunnel || answer.websocket || !(answer.body instanceof Uint8Array)
+    if (!lasts) {
+      closed()
+      return answer
+    }
+    metrics.longRunning(info, 1)
+    let ended = false
+    const end = (): void => {
+      if (ended) return
+      ended = true
+      closed()
+      metrics.longRunning(info, -1)
+    }
+    if (request.signal.aborted) end()
+    else request.signal.addEventListener('abort', end, { once: true })
+    if (!(answer.body instanceof Uint8Array)) answer.body = new Counted(answer.body, end)
+    return answer
   }
 
   return async (request, caller) => {
@@ -134,16 +180,49 @@ export function newHandler(parts: ChainParts): Handler {
       request.query.has('dryRun'),
       started.longRunning ? undefined : (performance.now() - start) / 1000,
     )
-    if (info && started.longRunning && answer.code < 300 && !(answer.body instanceof Uint8Array)) answer.body = counted(answer.body, info)
     return answer
   }
+}
 
-  async function* counted(body: AsyncIterable<Uint8Array>, info: RequestInfo): AsyncIterable<Uint8Array> {
-    metrics.longRunning(info, 1)
+/** Refuses a body before any of it is held. */
+function checkBody({ body, incoming, headers }: ApiRequest): void {
+  if (Math.max(body.length, incoming?.length ?? 0) > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity')
+    throw new StatusError(
+      415,
+      'UnsupportedMediaType',
+      `the content encoding ${JSON.stringify(encoding)} of the request body is not supported`,
+    )
+}
+
+/** A body, with a call when it has ended, by either side. */
+class Counted implements AsyncIterableIterator<Uint8Array> {
+  readonly #pieces: AsyncIterator<Uint8Array>
+  readonly #ended: () => void
+
+  constructor(body: AsyncIterable<Uint8Array>, ended: () => void) {
+    this.#pieces = body[Symbol.asyncIterator]()
+    this.#ended = ended
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
     try {
-      yield* body
-    } finally {
-      metrics.longRunning(info, -1)
+      const piece = await this.#pieces.next()
+      if (piece.done) this.#ended()
+      return piece
+    } catch (e) {
+      this.#ended()
+      throw e
     }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#ended()
+    return (await this.#pieces.return?.()) ?? { done: true, value: undefined }
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
   }
 }

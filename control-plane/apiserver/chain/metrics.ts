@@ -3,7 +3,7 @@
  * somebody asks.
  */
 import { Gauge, Registry as MetricsRegistry, collectDefaultMetrics, type Metric } from 'prom-client'
-import type { InFlight } from './inflight.ts'
+import type { FlowControl } from './flowcontrol.ts'
 import type { RequestInfo } from './requestinfo.ts'
 
 export interface RequestMetrics {
@@ -62,7 +62,7 @@ const verbLabel = (info: RequestInfo): string => verbLabels[info.verb] ?? info.v
 const scopeOf = (info: RequestInfo): string =>
   info.name !== '' || info.verb === 'create' ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster'
 
-export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMetrics {
+export function requestMetrics({ reading, mutating }: FlowControl): RequestMetrics {
   const registry = new MetricsRegistry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -88,8 +88,8 @@ export function requestMetrics(reading: InFlight, mutating: InFlight): RequestMe
     labelNames: ['request_kind'],
     registers,
     collect() {
-      this.set({ request_kind: 'readOnly' }, reading.active)
-      this.set({ request_kind: 'mutating' }, mutating.active)
+      this.set({ request_kind: 'readOnly' }, reading.running)
+      this.set({ request_kind: 'mutating' }, mutating.running)
     },
   })
   const labels = (info: RequestInfo | undefined, method: string) => ({

@@ -6,14 +6,15 @@ import { StatusError, type Status } from '#shared/machinery/status.ts'
 import type { WebSocket } from 'ws'
 import { encodeValue, protobufType } from './protobuf.ts'
 
-/** An answer of the chain. Over HTTP an upgrade may take the connection over; transports that cannot upgrade send the rest. */
+/**
+ * An answer of the chain. Only HTTP/1.1 can turn a connection into something else; a request over another transport never asks for it, or is
+ * refused there.
+ */
 export interface Answer extends ApiResponse {
-  /** The request becomes this WebSocket; the function owns it and never throws. */
-  upgrade?: (socket: WebSocket) => void
-  /** The subprotocols of which the WebSocket speaks one; those of exec when absent. */
-  protocols?: readonly string[]
-  /** The connection is given to SPDY/3.1, with the protocol that was agreed on; the function owns it and never throws. */
-  spdy?: { readonly protocol: string; readonly take: (socket: Duplex) => void }
+  /** With code 101: the connection goes on as what the headers say, behind the head. The function owns it and never throws. */
+  tunnel?: (connection: Duplex) => void
+  /** The connection becomes a WebSocket, with the first of the protocols that the client offers. The function owns it and never throws. */
+  websocket?: { readonly protocols: readonly string[]; readonly take: (socket: WebSocket) => void }
 }
 
 /** How values are written for one request. */

@@ -1,7 +1,22 @@
 /** Which of a client's protocols is spoken within SPDY: the header X-Stream-Protocol-Version of k8s.io/streaming's handshake. */
 import { StatusError } from '#shared/machinery/status.ts'
+import type { Duplex } from 'node:stream'
 import type { ApiRequest } from '#shared/bus/transport.ts'
+import type { WebSocket } from 'ws'
+import type { Answer } from '../chain/response.ts'
 
+/** Names of the protocols of exec over WebSocket, the newest first; the client's offer decides what is possible. */
+export const webSocketProtocols = [
+  'v5.channel.k8s.io',
+  'v4.channel.k8s.io',
+  'v3.channel.k8s.io',
+  'v2.channel.k8s.io',
+  'channel.k8s.io',
+  'base64.channel.k8s.io',
+  'v4.base64.channel.k8s.io',
+]
+
+export const wantsWebSocket = (request: Pick<ApiRequest, 'headers'>): boolean => request.headers['upgrade']?.toLowerCase() === 'websocket'
 export const wantsSpdy = (request: Pick<ApiRequest, 'headers'>): boolean => request.headers['upgrade']?.toLowerCase() === 'spdy/3.1'
 
 /** The first protocol of the server's that the client knows too; a client that names none speaks the first version. Throws 403. */
@@ -18,3 +33,18 @@ export function negotiateProtocol(request: Pick<ApiRequest, 'headers'>, served: 
   }
   return protocol
 }
+
+/** The answer that makes the connection speak SPDY/3.1, and within it `protocol`. */
+export const spdyAnswer = (protocol: string, take: (connection: Duplex) => void): Answer => ({
+  code: 101,
+  headers: { connection: 'Upgrade', upgrade: 'SPDY/3.1', 'x-stream-protocol-version': protocol },
+  body: new Uint8Array(0),
+  tunnel: take,
+})
+/** The answer that makes the connection a WebSocket. */
+export const webSocketAnswer = (protocols: readonly string[], take: (socket: WebSocket) => void): Answer => ({
+  code: 101,
+  headers: {},
+  body: new Uint8Array(0),
+  websocket: { protocols, take },
+})

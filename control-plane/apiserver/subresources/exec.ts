@@ -6,7 +6,7 @@ import { StatusError, badRequest, internalError } from '#shared/machinery/status
 import type { Answer } from '../chain/response.ts'
 import { boolParameter } from '../objects/options.ts'
 import { execOverSpdy, execProtocols, firstExecProtocol } from '../streaming/exec.ts'
-import { negotiateProtocol, wantsSpdy } from '../streaming/protocol.ts'
+import { negotiateProtocol, spdyAnswer, wantsSpdy, wantsWebSocket, webSocketAnswer, webSocketProtocols } from '../streaming/protocol.ts'
 import type { Call } from '../verbs/context.ts'
 import { containerOf, podOf, toKubelet } from './node.ts'
 
@@ -30,7 +30,7 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
   const command = query.getAll('command')
   if (verb === 'exec' && command.length === 0) throw badRequest('you must specify at least one command for the container')
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
-  if (!wantsSpdy(request) && request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
+  if (!wantsSpdy(request) && !wantsWebSocket(request)) throw badRequest('Upgrade request required')
   const open = {
     namespace: info.namespace,
     name: info.name,
@@ -39,14 +39,13 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
     ...(verb === 'exec' ? { command } : {}),
     ...wants,
   }
-  const answer: Answer = { code: 101, headers: {}, body: new Uint8Array(0) }
   const dial = (signal: AbortSignal): Promise<Session> => toKubelet(bus, pod, verb, open, signal)
   if (wantsSpdy(request)) {
     const protocol = negotiateProtocol(request, execProtocols, firstExecProtocol)
-    return { ...answer, spdy: { protocol, take: socket => execOverSpdy(socket, protocol, wants, dial) } }
+    return spdyAnswer(protocol, socket => execOverSpdy(socket, protocol, wants, dial))
   }
   // A client whose upgrade is refused tries an older protocol: what goes wrong from here on is told on the error channel.
-  const upgrade = (socket: WebSocket): void => {
+  return webSocketAnswer(webSocketProtocols, socket => {
     const gone = new AbortController()
     socket.on('close', () => gone.abort())
     socket.pause()
@@ -54,8 +53,7 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
       session => bridge(socket, session, wants),
       (e: unknown) => refuse(socket, e),
     )
-  }
-  return { ...answer, upgrade }
+  })
 }
 
 function refuse(socket: WebSocket, e: unknown): void {

@@ -5,7 +5,7 @@ import { badRequest } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { channelProtocol, portForwardOverWebSocket } from '../streaming/portforward-websocket.ts'
 import { portForwardOverSpdy, portForwardProtocol, tunnelProtocol, type OpenPort } from '../streaming/portforward.ts'
-import { negotiateProtocol, wantsSpdy } from '../streaming/protocol.ts'
+import { negotiateProtocol, spdyAnswer, wantsSpdy, wantsWebSocket, webSocketAnswer } from '../streaming/protocol.ts'
 import type { Call } from '../verbs/context.ts'
 import { podOf, toKubelet } from './node.ts'
 
@@ -15,17 +15,15 @@ export async function podPortForward(call: Call, bus: BusConnection): Promise<An
   if (!pod.spec.nodeName) throw badRequest(`pod ${info.name} does not have a host assigned`)
   const open: OpenPort = (port, signal) =>
     toKubelet(bus, pod, 'portforward', { namespace: info.namespace, name: info.name, uid: pod.metadata.uid, port }, signal)
-  const answer: Answer = { code: 101, headers: {}, body: new Uint8Array(0) }
   if (wantsSpdy(request)) {
     const protocol = negotiateProtocol(request, [portForwardProtocol], portForwardProtocol)
-    return { ...answer, spdy: { protocol, take: socket => portForwardOverSpdy(socket, open) } }
+    return spdyAnswer(protocol, socket => portForwardOverSpdy(socket, open))
   }
-  if (request.headers['upgrade']?.toLowerCase() !== 'websocket') throw badRequest('Upgrade request required')
+  if (!wantsWebSocket(request)) throw badRequest('Upgrade request required')
   const tunnels = request.headers['sec-websocket-protocol']?.split(',').some(name => name.trim() === tunnelProtocol) ?? false
-  if (tunnels)
-    return { ...answer, protocols: [tunnelProtocol], upgrade: socket => portForwardOverSpdy(createWebSocketStream(socket), open) }
+  if (tunnels) return webSocketAnswer([tunnelProtocol], socket => portForwardOverSpdy(createWebSocketStream(socket), open))
   const ports = portsOf(request.query)
-  return { ...answer, protocols: [channelProtocol], upgrade: socket => portForwardOverWebSocket(socket, ports, open) }
+  return webSocketAnswer([channelProtocol], socket => portForwardOverWebSocket(socket, ports, open))
 }
 
 /** The ports of the query, each by itself or several with commas. Throws 400. */

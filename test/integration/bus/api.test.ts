@@ -129,34 +129,6 @@ describe('requests', () => {
     await transport.close()
   })
 
-  test('one client with a thousand requests does not starve another', async () => {
-    const release = Promise.withResolvers<void>()
-    let running = 0
-    let most = 0
-    await serve(
-      async (_request, user) => {
-        if (user.name === 'system:admin') return { code: 200, headers: {}, body: Buffer.from('quick') }
-        most = Math.max(most, ++running)
-        await release.promise
-        running--
-        return { code: 200, headers: {}, body: Buffer.from('slow') }
-      },
-      { limits: { running: 20, waiting: 500 } },
-    )
-    const transport = natsTransport(node)
-    const other = natsTransport(await nats.connect('system:admin'))
-    const requests = Array.from({ length: 1000 }, () => get(transport, '/'))
-    expect((await bytes((await get(other, '/')).body)).toString()).toBe('quick')
-    await until(() => running === 20, 'the first to run')
-    release.resolve()
-    const codes = (await Promise.all(requests)).map(r => r.code)
-    expect(codes.filter(c => c === 200).length).toBe(520)
-    expect(codes.filter(c => c === 429).length).toBe(480)
-    expect(most).toBe(20)
-    await transport.close()
-    await other.close()
-  })
-
   test('two servers share the requests; when one goes the other answers', async () => {
     const second = await nats.connect('system:apiserver')
     const counts = [0, 0]

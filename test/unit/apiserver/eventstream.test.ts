@@ -8,7 +8,6 @@ import { subjectOf } from '#control-plane/apiserver/registry/stream.ts'
 import { Watches } from '#control-plane/apiserver/registry/watches.ts'
 import type { Encoder } from '#control-plane/apiserver/verbs/encoder.ts'
 import { EventStream, type EventStreamOptions } from '#control-plane/apiserver/verbs/eventstream.ts'
-import { InFlight } from '#control-plane/apiserver/chain/inflight.ts'
 
 const table = { group: '', plural: 'configmaps' }
 
@@ -213,23 +212,5 @@ describe('event streams in time', () => {
     t.cache().version = 11
     vi.advanceTimersByTime(5_000)
     expect(await last).toBe('BOOKMARK 11 false\n')
-  })
-})
-
-describe('requests in flight', () => {
-  it('beyond the limit wait their turn, beyond the queue are refused', async () => {
-    const gate = new InFlight(1, 2)
-    expect(gate.enter()).toBeUndefined()
-    const order: number[] = []
-    const turns = [1, 2].map(n => gate.enter()!.then(() => order.push(n)))
-    expect(() => gate.enter()).toThrow('Too many requests, please try again later.')
-    gate.leave()
-    await turns[0]
-    expect(order).toEqual([1])
-    gate.leave()
-    await turns[1]
-    gate.leave()
-    expect(gate.active).toBe(0)
-    expect(gate.enter()).toBeUndefined()
   })
 })
