@@ -152,6 +152,8 @@ export function controlPlane(
         identity('kube-controller-manager', n),
         '--root-ca-file',
         pki('ca.crt'),
+        '--service-account-private-key-file',
+        pki('sa.key'),
       ],
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],
     ]),

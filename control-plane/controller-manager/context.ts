@@ -24,6 +24,8 @@ export interface ControllerContext {
 export interface Settings {
   /** The cluster's certificate authority in PEM, published to every namespace; empty for none. */
   readonly rootCa: string
+  /** The private key in PEM that signs tokens in Secrets; empty for none. */
+  readonly serviceAccountKey: string
   readonly nodeMonitorGracePeriodMs: number
   readonly nodeMonitorPeriodMs: number
   /** Pods that ended are kept up to this number; 0 keeps all. */

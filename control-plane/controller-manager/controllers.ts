@@ -9,6 +9,7 @@ import type { ControllerContext, NewController, Settings } from './context.ts'
 import { deploymentController } from './deployment/deployment.ts'
 import { endpointSliceController } from './endpoints/endpointslice.ts'
 import { endpointsController } from './endpoints/endpoints.ts'
+import { endpointSliceMirroringController } from './endpoints/mirroring.ts'
 import { garbageCollector } from './garbagecollector/garbagecollector.ts'
 import { namespaceController } from './namespace/namespace.ts'
 import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
@@ -17,15 +18,18 @@ import { podGarbageCollector } from './podgc.ts'
 import { replicaSetController } from './replicaset/replicaset.ts'
 import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
 import { serviceAccountController } from './serviceaccount.ts'
+import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 
 export const controllers: readonly NewController[] = [
   serviceAccountController,
+  serviceAccountTokenController,
   rootCACertPublisher,
   namespaceController,
   replicaSetController,
   deploymentController,
   endpointSliceController,
   endpointsController,
+  endpointSliceMirroringController,
   garbageCollector,
   podGarbageCollector,
   nodeLifecycleController,
@@ -34,6 +38,7 @@ export const controllers: readonly NewController[] = [
 
 export const defaultSettings: Settings = {
   rootCa: '',
+  serviceAccountKey: '',
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,
   terminatedPodThreshold: 12_500,

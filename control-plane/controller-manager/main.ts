@@ -11,16 +11,20 @@ const flags = parseFlags(
   z.object({
     ...electedFlags,
     rootCaFile: z.string().optional(),
+    serviceAccountPrivateKeyFile: z.string().optional(),
     nodeMonitorGracePeriod: durationFlag().default(50_000),
     nodeMonitorPeriod: durationFlag().default(5_000),
     terminatedPodGcThreshold: intFlag().default(12_500),
   }),
 )
 
+const contents = async (file: string | undefined): Promise<string> => (file ? readFile(file, 'utf8') : '')
+
 await runElected(component, flags, async (client, signal, log) => {
   const settings = {
     ...defaultSettings,
-    rootCa: flags.rootCaFile ? await readFile(flags.rootCaFile, 'utf8') : '',
+    rootCa: await contents(flags.rootCaFile),
+    serviceAccountKey: await contents(flags.serviceAccountPrivateKeyFile),
     nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,
     nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
     terminatedPodThreshold: flags.terminatedPodGcThreshold,

@@ -11,6 +11,7 @@ import { startInformer } from './reflector.ts'
 export interface Selection {
   /** Only the object of this name, in every namespace. */
   name?: string
+  fieldSelector?: string
 }
 
 export interface SharedInformers {
@@ -23,10 +24,11 @@ export interface SharedInformers {
 /** They stop when `signal` aborts. */
 export function sharedInformers(client: Client, signal: AbortSignal, log?: Logger): SharedInformers {
   const informers = new Map<string, Informer<any>>() // any: one map for all kinds; the kind that is asked for says which T
-  const key = ({ group, plural }: { group: string; plural: string }, name = '') => `${group}/${plural}/${name}`
+  const key = ({ group, plural }: { group: string; plural: string }, { name = '', fieldSelector = '' }: Selection = {}) =>
+    `${group}/${plural}/${name}/${fieldSelector}`
   return {
     get<T extends KubeObject>(kind: Kind<T>, selection: Selection = {}) {
-      const id = key(kind, selection.name)
+      const id = key(kind, selection)
       let informer = informers.get(id) as Informer<StrippedOf<T>> | undefined
       if (!informer) {
         const strip = id === key(pods) ? { strip: leanPod as unknown as (object: T) => void } : {}

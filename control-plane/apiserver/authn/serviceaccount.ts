@@ -1,10 +1,12 @@
 /**
  * Tokens of service accounts: JWTs signed with ES256, with upstream's `kubernetes.io` claims; good as long as what they are bound to lives.
  */
-import { createPrivateKey, createPublicKey, createHash, randomUUID, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomUUID } from 'node:crypto'
 import { SignJWT, jwtVerify, type JWTPayload } from 'jose'
 import type { UserInfo } from '#shared/bus/transport.ts'
+import { keyIdOf, legacyIssuer } from '#shared/machinery/serviceaccounttoken.ts'
 import type { Registry } from '../registry/registry.ts'
+import { legacyAccount, legacyUser } from './legacytoken.ts'
 
 /** What a token names beside its account. */
 export interface Named {
@@ -56,7 +58,7 @@ const maxRemembered = 1000
 export function serviceAccountTokens(registry: Registry, keys: TokenKeys): ServiceAccountTokens {
   const privateKey = keys.privateKey === undefined ? undefined : createPrivateKey(keys.privateKey)
   const publicKey = keys.publicKey === undefined ? privateKey && createPublicKey(privateKey) : createPublicKey(keys.publicKey)
-  const keyId = publicKey && idOf(publicKey)
+  const keyId = publicKey && keyIdOf(publicKey)
   const verified = new Map<string, JWTPayload>()
   const own = [keys.issuer]
 
@@ -65,13 +67,29 @@ export function serviceAccountTokens(registry: Registry, keys: TokenKeys): Servi
     const before = verified.get(token)
     if (before) return before
     try {
-      const { payload } = await jwtVerify(token, publicKey, { issuer: keys.issuer, algorithms: ['ES256'], clockTolerance: 10 })
+      const { payload } = await jwtVerify(token, publicKey, {
+        issuer: [keys.issuer, legacyIssuer],
+        algorithms: ['ES256'],
+        clockTolerance: 10,
+      })
       if (verified.size >= maxRemembered) verified.delete(verified.keys().next().value!)
       verified.set(token, payload)
       return payload
     } catch {
       return undefined
     }
+  }
+
+  /** A token in a Secret names no audience: it is for this API. */
+  async function legacy(token: string, payload: JWTPayload, audiences: readonly string[]): Promise<AuthenticatedToken | undefined> {
+    const shared = audiences.filter(a => own.includes(a))
+    if (shared.length === 0) return undefined
+    let account = legacyAccount(registry, token, payload)
+    if (!account) {
+      await registry.fresh()
+      account = legacyAccount(registry, token, payload)
+    }
+    return account && { user: legacyUser(account), audiences: shared }
   }
 
   return {
@@ -99,7 +117,9 @@ export function serviceAccountTokens(registry: Registry, keys: TokenKeys): Servi
     },
     async authenticate(token, audiences = own) {
       const payload = await verify(token)
-      if (!payload || (payload.exp ?? 0) < Date.now() / 1000) return undefined
+      if (!payload) return undefined
+      if (payload.iss === legacyIssuer) return legacy(token, payload, audiences)
+      if ((payload.exp ?? 0) < Date.now() / 1000) return undefined
       const has = Array.isArray(payload.aud) ? payload.aud : payload.aud === undefined ? [] : [payload.aud]
       const shared = audiences.filter(a => has.includes(a))
       const claims = payload['kubernetes.io'] as KubernetesClaims | undefined
@@ -113,12 +133,6 @@ export function serviceAccountTokens(registry: Registry, keys: TokenKeys): Servi
     },
   }
 }
-
-/** Upstream's key id: the hash of the public key in DER. */
-const idOf = (key: KeyObject): string =>
-  createHash('sha256')
-    .update(key.export({ type: 'spki', format: 'der' }))
-    .digest('base64url')
 
 /** Whether what the token names is still the same object. */
 function isAlive(registry: Registry, c: KubernetesClaims): boolean {

@@ -9,7 +9,18 @@ import type { InformerEvent } from '#shared/client/informer.ts'
 import { isNamespaceTerminating, isStatus } from '#shared/machinery/status.ts'
 import type { ControllerContext, NewController } from '../context.ts'
 import { addressTypes, addressesOf, isManaged, mayServe, selectsPod, triggerTime, triggerTimeAnnotation } from './backends.ts'
-import { changes, endpointOf, groupByPorts, managedBy, managedByLabel, newSlice, portsOf, serviceNameLabel, sliceLabels } from './slices.ts'
+import {
+  byService,
+  changes,
+  endpointOf,
+  groupByPorts,
+  managedBy,
+  managedByLabel,
+  newSlice,
+  portsOf,
+  serviceNameLabel,
+  sliceLabels,
+} from './slices.ts'
 
 export const endpointSliceController: NewController = (ctx: ControllerContext) => {
   const recorder = ctx.recorder('endpoint-slice-controller')
@@ -17,7 +28,7 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
   const podInformer = ctx.informer(pods)
   const nodeInformer = ctx.informer(nodes)
   const slices = ctx.informer(endpointSlices)
-  slices.addIndex('service', s => [`${s.metadata.namespace}/${s.metadata.labels?.[serviceNameLabel] ?? ''}`])
+  slices.addIndex('service', byService)
 
   function* servicesOf(event: InformerEvent<LeanPod>): Iterable<string> {
     const versions = event.previous ? [event.object, event.previous] : [event.object]

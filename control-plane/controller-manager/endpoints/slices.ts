@@ -11,6 +11,8 @@ import { addressesOf, headlessLabel, hostnameIn, isHeadless, targetPort, trigger
 
 export const serviceNameLabel = 'kubernetes.io/service-name'
 export const managedByLabel = 'endpointslice.kubernetes.io/managed-by'
+/** Index of slices by their Service's key. */
+export const byService = (s: EndpointSlice): string[] => [`${s.metadata.namespace}/${s.metadata.labels?.[serviceNameLabel] ?? ''}`]
 export const managedBy = 'endpointslice-controller.k8s.io'
 export const maxEndpoints = 100
 
@@ -33,6 +35,17 @@ export function endpointOf(pod: LeanPod, service: Service, node: Node | undefine
 
 /** The service's ports as numbers in this pod; ports that the pod does not name are left out. */
 export function portsOf(pod: LeanPod, service: Service): EndpointPort[] {
+  const ports = service.spec.ports ?? []
+  // Without names to look up in the pod they are the same for all: one list, so that a thousand of them are compared by identity.
+  if (!ports.some(p => typeof p.targetPort === 'string')) {
+    let shared = numbered.get(service)
+    if (!shared) numbered.set(service, (shared = resolved(pod, service)))
+    return shared
+  }
+  return resolved(pod, service)
+}
+const numbered = new WeakMap<Service, EndpointPort[]>()
+function resolved(pod: LeanPod, service: Service): EndpointPort[] {
   return (service.spec.ports ?? []).flatMap(port => {
     const number = targetPort(pod, port)
     if (number === undefined) return []
@@ -46,11 +59,20 @@ export function portsOf(pod: LeanPod, service: Service): EndpointPort[] {
     ]
   })
 }
-const portKey = (ports: readonly EndpointPort[] | undefined): string =>
-  [...(ports ?? [])]
-    .map(p => canonical({ ...p, name: p.name ?? '' }))
-    .sort()
-    .join()
+/** By list: those of stored slices and of pods that share one are looked at again and again. */
+const portKeys = new WeakMap<readonly EndpointPort[], string>()
+/** Equal for lists of the same ports, in whatever order. */
+export function portKey(ports: readonly EndpointPort[] = []): string {
+  let key = portKeys.get(ports)
+  if (key === undefined) {
+    key = ports
+      .map(p => canonical({ ...p, name: p.name ?? '' }))
+      .sort()
+      .join()
+    portKeys.set(ports, key)
+  }
+  return key
+}
 const endpointKey = (e: Endpoint): string =>
   canonical([[...e.addresses].sort(), e.hostname ?? '', e.targetRef?.namespace, e.targetRef?.name, e.targetRef?.uid])
 

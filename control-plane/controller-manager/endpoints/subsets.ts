@@ -13,26 +13,50 @@ const byAddress = (a: EndpointAddress, b: EndpointAddress): number =>
   a.ip === b.ip ? ((a.targetRef?.uid ?? '') < (b.targetRef?.uid ?? '') ? -1 : 1) : a.ip < b.ip ? -1 : 1
 const portOrder = (p: CoreEndpointPort): string => canonical([p.name ?? '', p.protocol ?? 'TCP', p.port, p.appProtocol ?? ''])
 
-/** Addresses with the same set of ports share a subset; ports, addresses and subsets are sorted, so that equal content is equal text. */
-export function repack(backends: readonly Backend[]): EndpointSubset[] {
-  const addresses = new Map<string, { address: EndpointAddress; ready: boolean; ports: Map<string, CoreEndpointPort> }>()
+/** The backends that subsets stand for; a subset without ports stands for backends without. */
+export function* unpack(subsets: readonly EndpointSubset[]): Generator<Backend> {
+  for (const { addresses = [], notReadyAddresses = [], ports = [] } of subsets)
+    for (const port of ports.length ? ports : [undefined]) {
+      for (const address of addresses) yield { address, port, ready: true }
+      for (const address of notReadyAddresses) yield { address, port, ready: false }
+    }
+}
+
+/**
+ * Ports with the same set of addresses share a subset; ports, addresses and subsets are sorted, so that equal content is equal text. An
+ * address that is said to be ready and not ready for a port is not ready.
+ */
+export function repack(backends: Iterable<Backend>): EndpointSubset[] {
+  const addresses = new Map<string, EndpointAddress>()
+  const byPort = new Map<string, { port: CoreEndpointPort | undefined; ready: Map<string, boolean> }>()
   for (const { address, port, ready } of backends) {
     const key = canonical([address.ip, address.targetRef?.uid ?? ''])
-    const entry = addresses.get(key) ?? { address, ready, ports: new Map() }
-    if (port) entry.ports.set(portOrder(port), port)
-    addresses.set(key, entry)
+    if (!addresses.has(key)) addresses.set(key, address)
+    const text = port ? portOrder(port) : ''
+    let entry = byPort.get(text)
+    if (!entry) byPort.set(text, (entry = { port, ready: new Map() }))
+    entry.ready.set(key, ready && (entry.ready.get(key) ?? true))
   }
-  const subsets = new Map<string, EndpointSubset>()
-  for (const { address, ready, ports } of addresses.values()) {
-    const keys = [...ports.keys()].sort()
-    const subset = subsets.get(keys.join()) ?? { ...(keys.length ? { ports: keys.map(k => ports.get(k)!) } : {}) }
-    const side = ready ? 'addresses' : 'notReadyAddresses'
-    subset[side] = [...(subset[side] ?? []), address].sort(byAddress)
-    subsets.set(keys.join(), subset)
+  const groups = new Map<string, { ports: string[]; ready: Map<string, boolean> }>()
+  for (const [port, { ready }] of [...byPort].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const hosts = [...ready].map(([key, isReady]) => `${key} ${isReady}`)
+    const group = groups.get(hosts.sort().join()) ?? { ports: [], ready }
+    group.ports.push(port)
+    groups.set(hosts.join(), group)
   }
-  return [...subsets.keys()].sort().map(k => {
-    const { addresses, notReadyAddresses, ports } = subsets.get(k)!
-    return { ...(addresses ? { addresses } : {}), ...(notReadyAddresses ? { notReadyAddresses } : {}), ...(ports ? { ports } : {}) }
+  return [...groups.values()].map(({ ports, ready }) => {
+    const side = (wanted: boolean): EndpointAddress[] =>
+      [...ready]
+        .filter(([, isReady]) => isReady === wanted)
+        .map(([key]) => addresses.get(key)!)
+        .sort(byAddress)
+    const [up, down] = [side(true), side(false)]
+    const listed = ports.flatMap(p => byPort.get(p)!.port ?? [])
+    return {
+      ...(up.length ? { addresses: up } : {}),
+      ...(down.length ? { notReadyAddresses: down } : {}),
+      ...(listed.length ? { ports: listed } : {}),
+    }
   })
 }
 

@@ -7,6 +7,8 @@ import type { Endpoint, EndpointPort, EndpointSlice } from './endpointslice.ts'
 
 const addressTypes = ['FQDN', 'IPv4', 'IPv6']
 const protocols = ['SCTP', 'TCP', 'UDP']
+/** As many as a Service may have that maps a large range; the documentation still says 100. */
+const maxPorts = 20_000
 
 export function validateEndpointSlice(slice: EndpointSlice, at: Path): FieldError[] {
   const type = slice.addressType
@@ -71,7 +73,7 @@ function validateHints(e: Endpoint, at: Path): FieldError[] {
 }
 
 function validatePorts(ports: readonly EndpointPort[], at: Path): FieldError[] {
-  if (ports.length > 100) return [tooMany(at, ports.length, 100)]
+  if (ports.length > maxPorts) return [tooMany(at, ports.length, maxPorts)]
   const names = new Set<string>()
   return ports.flatMap((p, i) => {
     const here = at.index(i)

@@ -7,7 +7,7 @@ import type { Endpoint, EndpointSlice } from '#shared/api/discovery/endpointslic
 import { addressTypes, mayServe, selectsPod, targetPort } from '#control-plane/controller-manager/endpoints/backends.ts'
 import { backends } from '#control-plane/controller-manager/endpoints/endpoints.ts'
 import { changes, endpointOf, groupByPorts, newSlice, portsOf, type PortGroup } from '#control-plane/controller-manager/endpoints/slices.ts'
-import { repack, truncate } from '#control-plane/controller-manager/endpoints/subsets.ts'
+import { repack, truncate, unpack } from '#control-plane/controller-manager/endpoints/subsets.ts'
 
 const pod = (
   name: string,
@@ -88,6 +88,30 @@ test('conditions of an endpoint', () => {
     zone: 'z',
     targetRef: { kind: 'Pod', namespace: 'ns', name: 'a', uid: 'u-a' },
   })
+})
+
+test('subsets group ports that have the same addresses; not ready outweighs ready', () => {
+  const at = (ip: string) => ({ ip })
+  const [http, https] = [
+    { name: 'http', port: 80, protocol: 'TCP' as const },
+    { name: 'https', port: 443, protocol: 'TCP' as const },
+  ]
+  const same = [
+    { addresses: [at('10.0.0.2'), at('10.0.0.1')], ports: [http] },
+    { addresses: [at('10.0.0.1'), at('10.0.0.2')], ports: [https] },
+  ]
+  expect(repack(unpack(same))).toEqual([{ addresses: [at('10.0.0.1'), at('10.0.0.2')], ports: [http, https] }])
+  const different = [
+    { addresses: [at('10.0.0.1'), at('10.0.0.2')], ports: [http] },
+    { addresses: [at('10.0.0.1')], ports: [https] },
+  ]
+  expect(repack(unpack(different))).toEqual(different)
+  const torn = [
+    { addresses: [at('10.0.0.1')], ports: [http] },
+    { notReadyAddresses: [at('10.0.0.1')], ports: [http] },
+  ]
+  expect(repack(unpack(torn))).toEqual([torn[1]])
+  expect(repack(unpack([{ addresses: [at('10.0.0.1')] }]))).toEqual([{ addresses: [at('10.0.0.1')] }])
 })
 
 const endpoint = (id: number, ready = true): Endpoint => ({
