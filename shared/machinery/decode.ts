@@ -4,7 +4,7 @@
  * normal form: `null` and Go's `omitempty` zero values are gone, required fields are there, times, quantities and bytes are written as
  * upstream writes them.
  */
-import { setOwn } from './jsonvalue.ts'
+import { maxDepth, setOwn } from './jsonvalue.ts'
 import { code, planOf, zeroOf, isEmpty, type FieldPlan, type Plan } from './plan.ts'
 import { normalQuantity, quantityFormatError } from './quantity.ts'
 import { isDuration, normalBase64, normalMicroTime, normalTime, plainQuantity } from './scalar.ts'
@@ -33,8 +33,6 @@ export interface DecodeOptions {
 
 /** Upstream stops listing after this many. */
 const maxStrictErrors = 100
-/** Upstream allows 10,000 levels, for which our stack is too small; no type of the API comes near. */
-const maxDepth = 1000
 /** The largest double below 2^63: what larger int64 values are rounded down to, so that they stay int64 when printed. */
 const maxInt64 = 9223372036854774784
 
@@ -152,7 +150,7 @@ class Scanner {
   }
 
   object(plan: Plan, depth: number): unknown {
-    if (depth > maxDepth) this.fail('json: exceeded max depth')
+    if (depth > maxDepth) this.bad('exceeded max depth')
     const outer = this.struct
     this.struct = plan.struct
     const { text } = this
@@ -217,7 +215,7 @@ class Scanner {
   }
 
   list(plan: Plan, depth: number): unknown[] {
-    if (depth > maxDepth) this.fail('json: exceeded max depth')
+    if (depth > maxDepth) this.bad('exceeded max depth')
     const item = plan.item
     const out: unknown[] = []
     this.pos++
@@ -241,7 +239,7 @@ class Scanner {
   }
 
   map(plan: Plan, depth: number): unknown {
-    if (depth > maxDepth) this.fail('json: exceeded max depth')
+    if (depth > maxDepth) this.bad('exceeded max depth')
     const item = plan.item
     const out: Record<string, unknown> = {}
     this.pos++
@@ -276,7 +274,7 @@ class Scanner {
     const c = this.peek()
     if (c === quote) return this.string()
     if (c === 0x7b || c === 0x5b) {
-      if (depth > maxDepth) this.fail('json: exceeded max depth')
+      if (depth > maxDepth) this.bad('exceeded max depth')
       return c === 0x7b ? this.anyObject(depth) : this.anyList(depth)
     }
     if (c === 0x74) return (this.literal('true'), true)

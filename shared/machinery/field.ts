@@ -52,15 +52,73 @@ export interface FieldError {
   message: string
 }
 
-/** Go's `%#v`-like rendering of a bad value, as upstream prints it after `Invalid value: `. */
+/** Characters of a bad value that an error shows; the rest is left out. */
+const maxShown = 2048
+
+/** Go's `%#v`-like rendering of a bad value, as upstream prints it after `Invalid value: `, of a bounded length. */
 function show(value: unknown): string {
   if (value === undefined || value === null) return 'null'
-  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'string') return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}...` : value)
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
-  return JSON.stringify(value)
+  const writer = { text: '' }
+  writeJson(writer, value)
+  return writer.text.length > maxShown ? `${writer.text.slice(0, maxShown)}...` : writer.text
 }
 
-const make = (reason: CauseReason, path: Path, message: string): FieldError => ({ reason, field: String(path), message })
+/** JSON.stringify, but it stops a little behind `maxShown`: a long list is not written once for each error in it. */
+function writeJson(out: { text: string }, value: unknown): void {
+  if (out.text.length > maxShown) return
+  if (typeof value === 'string' && value.length > maxShown) out.text += JSON.stringify(value.slice(0, maxShown))
+  else if (typeof value !== 'object' || value === null) out.text += JSON.stringify(value) ?? 'null'
+  else if (Array.isArray(value)) {
+    out.text += '['
+    for (let i = 0; i < value.length && out.text.length <= maxShown; i++) {
+      if (i > 0) out.text += ','
+      writeJson(out, value[i])
+    }
+    out.text += ']'
+  } else {
+    let separator = '{'
+    for (const key in value) {
+      if (out.text.length > maxShown) break
+      const inner = (value as Record<string, unknown>)[key]
+      if (inner === undefined) continue
+      out.text += `${separator}${JSON.stringify(key)}:`
+      writeJson(out, inner)
+      separator = ','
+    }
+    out.text += separator === '{' ? '{}' : '}'
+  }
+}
+
+/** The errors that a validation makes while `findErrors` runs it. */
+let found: FieldError[] | undefined
+class TooManyErrors extends Error {}
+
+/** Errors that are looked for in one object: upstream has no bound, but its objects do not block all others. */
+export const maxErrors = 1000
+
+/**
+ * What `rules` find wrong with an object. They are stopped when they have found `maxErrors`: then these are returned with one more that
+ * says so.
+ */
+export function findErrors(rules: () => FieldError[]): FieldError[] {
+  const mine: FieldError[] = (found = [])
+  try {
+    return rules()
+  } catch (e) {
+    if (!(e instanceof TooManyErrors)) throw e
+    return [...mine, { reason: 'FieldValueTooMany', field: '<root>', message: `Too many: only the first ${maxErrors} errors are shown` }]
+  } finally {
+    found = undefined
+  }
+}
+
+function make(reason: CauseReason, path: Path, message: string): FieldError {
+  const error = { reason, field: String(path), message }
+  if (found && found.push(error) >= maxErrors) throw new TooManyErrors()
+  return error
+}
 const withDetail = (head: string, detail: string): string => (detail === '' ? head : `${head}: ${detail}`)
 
 export const required = (path: Path, detail = ''): FieldError => make('FieldValueRequired', path, withDetail('Required value', detail))

@@ -12,6 +12,9 @@ export type Labels = { readonly [key: string]: string }
 /** A parsed selector: all requirements must hold; an empty list selects everything. */
 export type Selector = readonly LabelRequirement[]
 
+/** Errors of one requirement that are told. */
+const maxErrors = 100
+
 const binaryOperators = 'in, notin, =, ==, !=, gt, lt'
 const operatorOf: Record<string, LabelOperator> = { in: 'in', notin: 'notin', '=': '=', '==': '==', '!=': '!=', '>': 'gt', '<': 'lt' }
 
@@ -57,7 +60,10 @@ const invalidText = (path: string, value: string, errors: string[]): string =>
 /** Checks a requirement as upstream's NewRequirement does; throws its error. */
 function checked(key: string, operator: LabelOperator, values: readonly string[]): LabelRequirement {
   const errors: string[] = []
-  const shown = `[${values.map(v => JSON.stringify(v)).join(',')}]`
+  const shown = `[${values
+    .slice(0, maxErrors)
+    .map(v => JSON.stringify(v))
+    .join(',')}]`
   const keyErrors = isQualifiedName(key)
   if (keyErrors.length) errors.push(invalidText('key', key, keyErrors))
   if ((operator === 'in' || operator === 'notin') && values.length === 0)
@@ -71,7 +77,7 @@ function checked(key: string, operator: LabelOperator, values: readonly string[]
     })
   }
   values.forEach((v, i) => {
-    const valueErrors = isLabelValue(v)
+    const valueErrors = errors.length < maxErrors ? isLabelValue(v) : []
     if (valueErrors.length) errors.push(invalidText(`values[${i}][${key}]`, v, valueErrors))
   })
   if (errors.length) fail(errors.length === 1 ? errors[0]! : `[${errors.join(', ')}]`)
@@ -153,16 +159,25 @@ export function parseLabelSelector(text: string): Selector {
 
 const integer = (text: string): bigint | undefined => (/^[+-]?\d+$/.test(text) ? BigInt(text.replace(/^\+/, '')) : undefined)
 
+const sets = new WeakMap<readonly string[], Set<string>>()
+/** Whether a requirement names the value; long lists are looked through once, not for each object. */
+function names({ values }: LabelRequirement, value: string): boolean {
+  if (values.length < 16) return values.includes(value)
+  let set = sets.get(values)
+  if (!set) sets.set(values, (set = new Set(values)))
+  return set.has(value)
+}
+
 function holds(r: LabelRequirement, labels: Labels): boolean {
   const value = Object.hasOwn(labels, r.key) ? labels[r.key] : undefined
   switch (r.operator) {
     case 'in':
     case '=':
     case '==':
-      return value !== undefined && r.values.includes(value)
+      return value !== undefined && names(r, value)
     case 'notin':
     case '!=':
-      return value === undefined || !r.values.includes(value)
+      return value === undefined || !names(r, value)
     case 'exists':
       return value !== undefined
     case '!':

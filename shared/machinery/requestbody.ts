@@ -74,6 +74,7 @@ function cannotDecode(message: string, text: string, options: BodyOptions): stri
   let meta: { kind?: unknown; apiVersion?: unknown } | null
   const head = (why: string): string =>
     `the object provided is unrecognized (must be of type ${options.kind}): couldn't get version/kind; json parse error: ${why} (${excerpt(text)})`
+  if (message.endsWith('exceeded max depth')) return head(message)
   try {
     meta = JSON.parse(text) as typeof meta
   } catch {

@@ -92,15 +92,25 @@ export const methodNotSupported = (gr: GroupResource, action: string): StatusErr
     kind: gr.resource,
   })
 
-/** 422 with one cause for each broken rule; `kind` is the Kind, not the resource. */
+/** Characters of all the errors of one object that a failure shows. */
+const maxShown = 256 * 1024
+
+/**
+ * 422 with one cause for each broken rule, as many as fit into `maxShown`; the message names equal ones once. `kind` is the Kind, not the
+ * resource.
+ */
 export function invalidObject(group: string, kind: string, name: string, errors: readonly FieldError[]): StatusError {
-  const lines = errors.map(e => `${e.field}: ${e.message}`)
+  let size = 0
+  const end = errors.findIndex(e => (size += e.field.length + e.message.length) > maxShown)
+  const shown = end < 0 ? errors : errors.slice(0, end)
+  const lines = [...new Set(shown.map(e => `${e.field}: ${e.message}`))]
+  if (end >= 0) lines.push(`and ${errors.length - end} more`)
   const list = lines.length === 1 ? lines[0] : `[${lines.join(', ')}]`
   return new StatusError(422, 'Invalid', `${group ? `${kind}.${group}` : kind} "${name}" is invalid: ${list}`, {
     name,
     ...(group ? { group } : {}),
     kind,
-    causes: errors.map(e => ({ reason: e.reason, message: e.message, field: e.field })),
+    causes: shown.map(e => ({ reason: e.reason, message: e.message, field: e.field })),
   })
 }
 

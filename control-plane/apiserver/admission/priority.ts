@@ -1,5 +1,6 @@
 /** Priority: pods without a priority class get priority 0 and may preempt. */
 import type { Pod } from '#shared/api/core/pod.ts'
+import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { forbidden } from '#shared/machinery/status.ts'
 import type { AdmissionPlugin } from './admission.ts'
 
@@ -20,9 +21,9 @@ export function priority(): AdmissionPlugin {
         return
       }
       const name = spec.priorityClassName ?? ''
-      if (name !== '' && system[name] === undefined)
+      if (name !== '' && lookUp(system, name) === undefined)
         throw forbidden(a.endpoint.groupResource, a.name, `no PriorityClass with name ${name} was found`)
-      const value = system[name] ?? 0
+      const value = lookUp(system, name) ?? 0
       if (spec.priority !== undefined && spec.priority !== value) {
         const why = `the integer value of priority (${spec.priority}) must not be provided in pod spec`
         throw forbidden(

@@ -1,4 +1,5 @@
 /** Content negotiation: which form the answer takes and what the body of a request is. */
+import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 
 /** How an answer is written. `as` asks for another view of the objects. */
@@ -52,7 +53,7 @@ const otherTypes = new Set([protobuf, 'application/cbor', 'application/json;stre
 function choose(header: string, objects: boolean): Output {
   let known = false
   for (const clause of parseAccept(header)) {
-    const format = objects && clause.type === protobuf && clause.params.get('as') !== 'Table' ? 'protobuf' : formats[clause.type]
+    const format = objects && clause.type === protobuf && clause.params.get('as') !== 'Table' ? 'protobuf' : lookUp(formats, clause.type)
     if (!format) {
       known ||= otherTypes.has(clause.type)
       continue

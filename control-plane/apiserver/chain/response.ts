@@ -1,6 +1,6 @@
 /** Answers: values, Status and text as ApiResponse. */
 import type { Duplex } from 'node:stream'
-import { stringify } from 'yaml'
+import { dump } from 'js-yaml'
 import type { ApiResponse } from '#shared/bus/transport.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
 import type { WebSocket } from 'ws'
@@ -28,6 +28,9 @@ export const compact: Writing = { format: 'json', pretty: false }
 
 const jsonType = 'application/json'
 
+/** As go-yaml writes it. */
+const yamlForm = { noRefs: true, seqNoIndent: true, lineWidth: -1, sortKeys: true } as const
+
 /** Already encoded JSON, as one buffer or in parts. */
 export function rawJson(code: number, body: Uint8Array | AsyncIterable<Uint8Array>): Answer {
   return { code, headers: { 'content-type': jsonType }, body }
@@ -37,8 +40,7 @@ export function rawJson(code: number, body: Uint8Array | AsyncIterable<Uint8Arra
 export function valueAnswer(code: number, value: unknown, writing: Writing = compact): Answer {
   const protobuf = writing.format === 'protobuf' ? encodeValue(value) : undefined
   if (protobuf) return { code, headers: { 'content-type': protobufType }, body: protobuf }
-  if (writing.format === 'yaml')
-    return { code, headers: { 'content-type': 'application/yaml' }, body: Buffer.from(stringify(value, { aliasDuplicateObjects: false })) }
+  if (writing.format === 'yaml') return { code, headers: { 'content-type': 'application/yaml' }, body: Buffer.from(dump(value, yamlForm)) }
   return rawJson(code, Buffer.from(writing.pretty ? `${JSON.stringify(value, null, 2)}\n` : JSON.stringify(value)))
 }
 

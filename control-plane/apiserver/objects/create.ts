@@ -3,6 +3,7 @@ import { randomInt, randomUUID } from 'node:crypto'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMeta } from '#shared/api/meta/validation.ts'
 import { normalize } from '#shared/machinery/encode.ts'
+import { findErrors } from '#shared/machinery/field.ts'
 import { nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 import { StatusError, alreadyExists, invalidObject } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
@@ -65,9 +66,11 @@ export async function createObject(
   const claim = await endpoint.hooks?.begin(object, undefined, dryRun)
   try {
     normalize(resource.schema, object)
-    const errors = all(
-      validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath),
-      resource.validate?.(object, root),
+    const errors = findErrors(() =>
+      all(
+        validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath),
+        resource.validate?.(object, root),
+      ),
     )
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
     await store.admission.validate(a)

@@ -3,7 +3,7 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { normalize } from '#shared/machinery/encode.ts'
-import { invalid } from '#shared/machinery/field.ts'
+import { findErrors, invalid } from '#shared/machinery/field.ts'
 import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
 import type { Stored } from '../registry/registry.ts'
 import { createObject } from './create.ts'
@@ -147,12 +147,14 @@ function specChanged(next: KubeObject, old: KubeObject): boolean {
 
 function validate(endpoint: Endpoint, next: KubeObject, old: KubeObject, writer: Writer): void {
   const { resource } = endpoint
-  const errors = all(
-    // The name was checked when the object was made; that it stays is a rule of updates.
-    validateObjectMetaUpdate(next.metadata, old.metadata, metadataPath),
-    // What a status write leaves alone was valid when it was written.
-    writer.subresource === 'status' ? undefined : resource.validate?.(next, root),
-    resource.validateUpdate?.(next, old, root, writer),
+  const errors = findErrors(() =>
+    all(
+      // The name was checked when the object was made; that it stays is a rule of updates.
+      validateObjectMetaUpdate(next.metadata, old.metadata, metadataPath),
+      // What a status write leaves alone was valid when it was written.
+      writer.subresource === 'status' ? undefined : resource.validate?.(next, root),
+      resource.validateUpdate?.(next, old, root, writer),
+    ),
   )
   if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, next.metadata.name ?? '', errors)
 }

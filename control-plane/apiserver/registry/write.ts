@@ -6,7 +6,7 @@ import { createInbox, nuid, type Msg } from 'nats'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { inboxPrefix } from '#shared/bus/subjects.ts'
-import { timeout, unavailable } from '#shared/machinery/status.ts'
+import { timeout, tooLarge, unavailable } from '#shared/machinery/status.ts'
 import { WriteConflict, type Stored } from './registry.ts'
 import { lastMessage, writeHeaders, wrongLastSequence } from './stream.ts'
 
@@ -36,6 +36,8 @@ export interface WriterView {
 }
 
 const attemptMs = 2_000
+/** Room for the headers and the subject of a message. */
+const headerBytes = 4096
 const shuttingDown: Outcome = { kind: 'refused', why: 'the API server is shutting down' }
 
 export class Writer {
@@ -88,10 +90,13 @@ export class Writer {
   }
 
   /**
-   * Writes `data` (empty removes) over the version `expected`, 0 for none. Throws WriteConflict; 503 or 504 when the store did not answer
+   * Writes `data` (empty removes) over the version `expected`, 0 for none. Throws WriteConflict; 413 when it is too large, 503 or 504 when the store did not answer
    * in time, the write may then have happened.
    */
   async write(subject: string, data: Uint8Array, object: KubeObject | undefined, expected: number, view: WriterView): Promise<Stored> {
+    // With its headers it must fit into one message.
+    if (data.length + headerBytes > (this.#connection.nats.info?.max_payload ?? Infinity))
+      throw tooLarge('etcdserver: request is too large')
     const known = view.current()
     if (expected === 0 ? known : known && known.version > expected) {
       // The cache is never ahead of the stream: a newer version is certain. An existing one may be gone by now.

@@ -1,6 +1,7 @@
 /** From a parsed request to the function that answers it. */
 import type { RequestContext } from '../chain/chain.ts'
 import { noSuchMethod, noSuchResource, pageNotFound, type Answer } from '../chain/response.ts'
+import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { serves, type Endpoint } from '../objects/endpoint.ts'
 import type { Store } from '../objects/store.ts'
 import type { Served, Surface } from '../surface.ts'
@@ -65,7 +66,7 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
 }
 
 function mainVerb(endpoint: Endpoint, info: { verb: string; name: string; namespace: string }): Verb {
-  const verb = verbs[info.verb]
+  const verb = lookUp(verbs, info.verb)
   if (!verb || !serves(endpoint, info.verb)) throw noSuchMethod()
   const named = info.name !== ''
   if (
@@ -85,9 +86,9 @@ function subresourceVerb(d: Dispatcher, endpoint: Endpoint, served: Served, subr
   const does =
     subresource === 'status' && hasStatus
       ? statusVerbs
-      : (served.subresources?.[subresource] ?? (subresource === 'scale' && scale ? d.scale : undefined))
+      : ((served.subresources && lookUp(served.subresources, subresource)) ?? (subresource === 'scale' && scale ? d.scale : undefined))
   if (!does) throw noSuchResource()
-  const verb = methods[method]
+  const verb = lookUp(methods, method)
   const answer = verb === undefined ? undefined : does[verb]
   if (!answer) throw noSuchMethod()
   return answer

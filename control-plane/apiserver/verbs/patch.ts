@@ -3,6 +3,7 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { jsonPatch } from '#shared/machinery/patch/json.ts'
 import { mergePatch } from '#shared/machinery/patch/merge.ts'
 import { strategicMergePatch } from '#shared/machinery/patch/strategic.ts'
+import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
 import { mediaType } from '../chain/mediatype.ts'
 import type { Answer } from '../chain/response.ts'
@@ -24,7 +25,7 @@ const kinds: Readonly<Record<string, PatchKind>> = {
   'application/apply-patch+yaml': 'apply',
 }
 export function patchKind(contentType: string | undefined): PatchKind {
-  return kinds[mediaType(contentType)] ?? fail(unsupportedMediaType())
+  return lookUp(kinds, mediaType(contentType)) ?? fail(unsupportedMediaType())
 }
 const fail = (e: Error): never => {
   throw e

@@ -40,6 +40,23 @@ function joined(a: FieldSet, b: FieldSet): FieldSet {
   return node(isMember(a) || isMember(b), below) ?? member
 }
 
+/** All members of all sets; the work is that of reading them once. None is changed; the result may share parts with them. */
+export function unionAll(sets: readonly FieldSet[]): FieldSet {
+  if (sets.length < 2) return sets[0] ?? {}
+  if (sets.length === 2) return union(sets[0]!, sets[1]!)
+  const parts = new Map<string, FieldSet[]>()
+  for (const set of sets)
+    for (const element in set) {
+      const known = parts.get(element)
+      if (known) known.push(set[element]!)
+      else parts.set(element, [set[element]!])
+    }
+  const out: FieldSet = {}
+  for (const [element, list] of parts)
+    out[element] = list.length === 1 ? list[0]! : (node(list.some(isMember), unionAll(list.map(withoutSelf))) ?? member)
+  return out
+}
+
 function withoutSelf(set: FieldSet): FieldSet {
   if (set['.'] === undefined) return set
   const { '.': _, ...below } = set

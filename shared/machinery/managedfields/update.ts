@@ -6,7 +6,7 @@ import type { KubeObject, ManagedFieldsEntry } from '../../api/meta/objectmeta.t
 import { planOf, zeroOf, code, type Plan } from '../plan.ts'
 import type { ObjectSchema } from '../schema.ts'
 import { compare, type Comparison } from './compare.ts'
-import { difference, isEmptySet, isFieldSet, union, without, type FieldSet } from './fieldset.ts'
+import { difference, isEmptySet, isFieldSet, union, unionAll, without, type FieldSet } from './fieldset.ts'
 
 export interface Write {
   schema: ObjectSchema
@@ -133,23 +133,26 @@ export const entryOrder = (a: ManagedFieldsEntry, b: ManagedFieldsEntry): number
 /** Merges the oldest plain writers of a version into one, until few enough are left. */
 function capped(entries: ManagedFieldsEntry[]): ManagedFieldsEntry[] {
   const updates = entries.filter(e => e.operation === 'Update')
-  if (updates.length <= maxUpdateManagers) return entries
-  const gone = new Set<ManagedFieldsEntry>()
-  const buckets = new Map<string, ManagedFieldsEntry>()
   let left = updates.length
+  if (left <= maxUpdateManagers) return entries
+  const buckets = new Map<string, ManagedFieldsEntry[]>()
   for (const entry of updates) {
     if (left <= maxUpdateManagers) break
     const version = entry.apiVersion ?? ''
     const bucket = buckets.get(version)
-    gone.add(entry)
-    const { subresource: _, ...rest } = entry
-    buckets.set(version, { ...rest, manager: ancient, fieldsV1: bucket ? union(fieldsOf(bucket), fieldsOf(entry)) : fieldsOf(entry) })
-    if (bucket) left--
+    if (bucket) {
+      bucket.push(entry)
+      left--
+    } else buckets.set(version, [entry])
   }
   // A bucket of one entry was not needed: that entry stays as it is.
-  const merged = [...buckets.values()].filter(bucket => [...gone].filter(e => e.apiVersion === bucket.apiVersion).length > 1)
-  const versions = new Set(merged.map(e => e.apiVersion))
-  return [...entries.filter(e => !gone.has(e) || !versions.has(e.apiVersion)), ...merged].sort(entryOrder)
+  const full = [...buckets.values()].filter(bucket => bucket.length > 1)
+  const gone = new Set(full.flat())
+  const merged = full.map(bucket => {
+    const { subresource: _, ...rest } = bucket.at(-1)!
+    return { ...rest, manager: ancient, fieldsV1: unionAll(bucket.map(fieldsOf)) }
+  })
+  return [...entries.filter(e => !gone.has(e)), ...merged].sort(entryOrder)
 }
 
 const empties = new WeakMap<Plan, object>()

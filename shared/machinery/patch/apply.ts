@@ -14,7 +14,7 @@ import {
   isMember,
   members,
   pathText,
-  union,
+  unionAll,
   without,
   type FieldSet,
 } from '../managedfields/fieldset.ts'
@@ -64,13 +64,7 @@ export function applyConfiguration(a: Apply): KubeObject {
 
   const wanted = without(configured(shape, config), a.reset)
   const merged = merge(shape, clone(live), clone(config)) as Document
-  if (own)
-    remove(
-      shape,
-      merged,
-      fieldsOf(own),
-      others.filter(e => e.apiVersion === a.apiVersion).reduce((all, e) => union(all, fieldsOf(e)), wanted),
-    )
+  if (own) remove(shape, merged, fieldsOf(own), unionAll([wanted, ...others.filter(e => e.apiVersion === a.apiVersion).map(fieldsOf)]))
 
   // In normal form, so that a zero value that is dropped when stored counts as no change.
   const object = decodeValue(a.schema, merged).object as unknown as KubeObject
@@ -204,6 +198,12 @@ function mergeItems(shape: Shape, live: unknown[], config: unknown[]): unknown[]
  * unless somebody has the item itself.
  */
 function remove(shape: Shape, value: unknown, last: FieldSet, kept: FieldSet): void {
+  // Items of a list by their elements, of equal ones the first; those that go, go together at the end.
+  const items =
+    Array.isArray(value) && shape.kind !== 'leaf'
+      ? new Map((value as unknown[]).map((item, i) => [itemElement(shape, item), i] as const).reverse())
+      : undefined
+  const leaving = new Set<number>()
   for (const element in last) {
     if (element === '.') continue
     const stay = kept[element]
@@ -216,13 +216,18 @@ function remove(shape: Shape, value: unknown, last: FieldSet, kept: FieldSet): v
       const name = element.slice(2)
       if (gone) delete value[name]
       else if (inner && value[name] !== undefined && !isEmptySet(below)) remove(inner, value[name], below, stay ?? {})
-    } else if (Array.isArray(value) && shape.kind !== 'leaf') {
-      const at = value.findIndex(item => itemElement(shape, item) === element)
-      if (at < 0) continue
-      if (gone) value.splice(at, 1)
-      else if (inner && !isEmptySet(below)) remove(inner, value[at], below, stay ?? {})
+    } else {
+      const at = items?.get(element)
+      if (at === undefined) continue
+      if (gone) leaving.add(at)
+      else if (inner && !isEmptySet(below)) remove(inner, (value as unknown[])[at], below, stay ?? {})
     }
   }
+  if (leaving.size === 0) return
+  const list = value as unknown[]
+  let length = 0
+  for (const [i, item] of list.entries()) if (!leaving.has(i)) list[length++] = item
+  list.length = length
 }
 
 /** How upstream names a manager in conflicts. */

@@ -9,10 +9,31 @@ import { yamlToJson } from '../yaml.ts'
  * or kind, 500 (as upstream) for fields that the type does not have or that have a wrong type.
  */
 export function decodeConfiguration(schema: ObjectSchema, body: Uint8Array, kind: string, apiVersion: string): object {
-  let decoded: Decoded<unknown>
+  const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
+  const decoded = asJson(schema, text, kind, apiVersion) ?? asYaml(schema, text, kind, apiVersion)
+  if (decoded.unknown.length === 0) return decoded.object as object
+  const errors = decoded.unknown.map(path => `.${path}: field not declared in schema`)
+  throw untyped(errors.length === 1 ? errors[0]! : `errors:\n  ${errors.join('\n  ')}`)
+}
+
+/** Most clients send JSON, which is YAML too. Undefined when it is none, or has keys twice, whose lines only the YAML parser knows. */
+function asJson(schema: ObjectSchema, text: string, kind: string, apiVersion: string): Decoded<unknown> | undefined {
+  if (!/^\s*\{/.test(text)) return undefined
+  let own: unknown
+  try {
+    own = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  checkType(own, kind, apiVersion)
+  const decoded = decodePartial(schema, text)
+  return decoded.duplicate.length > 0 ? undefined : decoded
+}
+
+function asYaml(schema: ObjectSchema, text: string, kind: string, apiVersion: string): Decoded<unknown> {
   let json: string
   try {
-    const yaml = yamlToJson(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'))
+    const yaml = yamlToJson(text)
     if (yaml.duplicate.length > 0)
       throw badRequest(
         `error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n  ${yaml.duplicate.join('\n  ')}`,
@@ -21,20 +42,25 @@ export function decodeConfiguration(schema: ObjectSchema, body: Uint8Array, kind
   } catch (e) {
     throw e instanceof DecodeError ? badRequest(`error decoding YAML: ${e.message}`) : e
   }
-  const own = JSON.parse(json) as { kind?: unknown; apiVersion?: unknown } | null
+  checkType(JSON.parse(json), kind, apiVersion)
+  return decodePartial(schema, json)
+}
+
+function checkType(body: unknown, kind: string, apiVersion: string): void {
+  const own = body as { kind?: unknown; apiVersion?: unknown } | null
   if (own === null || typeof own.kind !== 'string' || own.kind === '') throw badRequest("error decoding YAML: Object 'Kind' is missing")
   if (typeof own.apiVersion !== 'string' || own.apiVersion === '') throw badRequest('invalid object type: /, Kind=')
   if (own.apiVersion !== apiVersion)
     throw badRequest(`Incorrect version specified in apply patch. Specified patch version: ${own.apiVersion}, expected: ${apiVersion}`)
   if (own.kind !== kind) throw badRequest(`Incorrect kind specified in apply patch. Specified patch kind: ${own.kind}, expected: ${kind}`)
+}
+
+function decodePartial(schema: ObjectSchema, json: string): Decoded<unknown> {
   try {
-    decoded = decode(schema, json, { partial: true })
+    return decode(schema, json, { partial: true })
   } catch (e) {
     throw e instanceof DecodeError ? untyped(e.message) : e
   }
-  if (decoded.unknown.length === 0) return decoded.object as object
-  const errors = decoded.unknown.map(path => `.${path}: field not declared in schema`)
-  throw untyped(errors.length === 1 ? errors[0]! : `errors:\n  ${errors.join('\n  ')}`)
 }
 
 const untyped = (why: string): StatusError => new StatusError(500, '', `failed to create typed patch object: ${why}`)

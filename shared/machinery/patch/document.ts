@@ -1,20 +1,24 @@
 /** What all patches share: parsing their bodies, and objects whose keys come from outside. */
+import { maxDepth, measure } from '../jsonvalue.ts'
 import { badRequest } from '../status.ts'
 
 export type Document = Record<string, unknown>
 
 export const isDocument = (value: unknown): value is Document => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** The JSON value of a patch's body; a StatusError 400 when it is none. */
+/** The JSON value of a patch's body; a StatusError 400 when it is none or nested too deep. */
 export function parsePatch(patch: Uint8Array | string): unknown {
   const text = typeof patch === 'string' ? patch : Buffer.from(patch.buffer, patch.byteOffset, patch.byteLength).toString('utf8')
+  let value: unknown
   try {
-    return JSON.parse(text)
+    value = JSON.parse(text)
   } catch (e) {
     throw badRequest(
       `error decoding patch: ${text.trim() === '' ? 'unexpected end of JSON input' : e instanceof Error ? e.message : String(e)}`,
     )
   }
+  if (measure(value).depth > maxDepth) throw badRequest('error decoding patch: exceeded max depth')
+  return value
 }
 
 /** The same where the patch must be an object. */

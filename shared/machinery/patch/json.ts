@@ -1,5 +1,5 @@
 /** JSON Patch, RFC 6902, as the API server applies it. https://datatracker.ietf.org/doc/html/rfc6902 */
-import { clone, setOwn } from '../jsonvalue.ts'
+import { clone, maxDepth, measure, setOwn } from '../jsonvalue.ts'
 import { badRequest, StatusError, tooLarge } from '../status.ts'
 import { equal } from '../managedfields/compare.ts'
 import { parsePatch } from './document.ts'
@@ -8,6 +8,9 @@ import { parsePatch } from './document.ts'
 const maxOperations = 10_000
 /** What all `copy` operations of a patch may add together, in characters of JSON: upstream's request limit. */
 const maxCopied = 3 * 1024 * 1024
+
+/** List items that all operations together may move, and values that may be looked at: a list that changes at its front moves as a whole. */
+const maxWork = 50_000_000
 
 interface Operation {
   op: string
@@ -36,8 +39,7 @@ export function jsonPatch(document: unknown, patch: Uint8Array | string): unknow
     throw badRequest(`json: cannot unmarshal ${operations === null ? 'null' : typeof operations} into Go value of type jsonpatch.Patch`)
   if (operations.length > maxOperations)
     throw tooLarge(`The allowed maximum operations in a JSON patch is ${maxOperations}, got ${operations.length}`)
-  // The patched document hangs below a root of its own, so that the whole may be replaced like any other value.
-  const root: { document: unknown } = { document: clone(document) }
+  const root: Patched = { document: clone(document), depth: measure(document).depth, work: 0 }
   let copied = 0
   for (const given of operations) {
     const operation = readOperation(given)
@@ -49,8 +51,35 @@ export function jsonPatch(document: unknown, patch: Uint8Array | string): unknow
         )
     }
     apply(root, operation)
+    checkDepth(root, operation)
   }
   return root.document
+}
+
+/** The document under a root of its own, so that the whole may be replaced like any other value, and what its operations amount to. */
+interface Patched {
+  document: unknown
+  /** Not less than the levels that the document has. */
+  depth: number
+  work: number
+}
+
+function charge(root: Patched, work: number): void {
+  root.work += work
+  if (root.work > maxWork) throw new CannotApply('the operations take too much work')
+}
+
+/** Keeps operations that each nest a little from nesting without end; what would be counted in vain is counted exactly. */
+function checkDepth(root: Patched, { op, path, from, value }: Operation): void {
+  if (op === 'remove' || op === 'test') return
+  const levels = (pointer: string): number => pointer.split('/').length
+  const inside = op === 'move' || op === 'copy' ? Math.max(0, root.depth - levels(from)) : measure(value).depth
+  root.depth = Math.max(root.depth, levels(path) + inside)
+  if (root.depth <= maxDepth) return
+  const { depth, size } = measure(root.document)
+  charge(root, size)
+  if (depth > maxDepth) throw new CannotApply('the document exceeds the maximum depth')
+  root.depth = depth
 }
 
 function readOperation(given: unknown): Operation {
@@ -69,7 +98,7 @@ function readOperation(given: unknown): Operation {
   }
 }
 
-function apply(root: object, operation: Operation): void {
+function apply(root: Patched, operation: Operation): void {
   const { op, path, value, hasValue } = operation
   switch (op) {
     case 'add':
@@ -98,7 +127,7 @@ function apply(root: object, operation: Operation): void {
 }
 
 /** The container that holds the value at a path, and its key or index there. */
-function locate(root: object, pointer: string): { container: unknown; key: string } {
+function locate(root: Patched, pointer: string): { container: unknown; key: string } {
   if (pointer !== '' && !pointer.startsWith('/')) throw new CannotApply(`path ${pointer} does not begin with a slash`)
   const keys = ['document', ...pointer.split('/').slice(1)].map(key => key.replaceAll('~1', '/').replaceAll('~0', '~'))
   let container: unknown = root
@@ -123,36 +152,41 @@ function indexOf(list: readonly unknown[], key: string, last: number): number {
   return at
 }
 
-function find(root: object, pointer: string): unknown {
+function find(root: Patched, pointer: string): unknown {
   const { container, key } = locate(root, pointer)
   return child(container, key)
 }
 
-function read(root: object, pointer: string): unknown {
+function read(root: Patched, pointer: string): unknown {
   const value = find(root, pointer)
   if (value === undefined) throw new CannotApply(`doc is missing key: ${pointer}`)
   return value
 }
 
-function add(root: object, pointer: string, value: unknown): void {
+function add(root: Patched, pointer: string, value: unknown): void {
   const { container, key } = locate(root, pointer)
   if (!Array.isArray(container)) return setOwn(container as object, key, value)
   if (key === '-') container.push(value)
-  else container.splice(indexOf(container, key, container.length), 0, value)
+  else {
+    charge(root, container.length)
+    container.splice(indexOf(container, key, container.length), 0, value)
+  }
 }
 
-function replace(root: object, pointer: string, value: unknown): void {
+function replace(root: Patched, pointer: string, value: unknown): void {
   const { container, key } = locate(root, pointer)
   if (child(container, key) === undefined) throw new CannotApply(`replace operation does not apply: doc is missing key: ${pointer}`)
   if (Array.isArray(container)) container[indexOf(container, key, container.length - 1)] = value
   else setOwn(container as object, key, value)
 }
 
-function remove(root: object, pointer: string): unknown {
+function remove(root: Patched, pointer: string): unknown {
   const { container, key } = locate(root, pointer)
   const value = child(container, key)
   if (value === undefined) throw new CannotApply(`remove operation does not apply: doc is missing path: ${pointer}`)
-  if (Array.isArray(container)) container.splice(indexOf(container, key, container.length - 1), 1)
-  else delete (container as Record<string, unknown>)[key]
+  if (Array.isArray(container)) {
+    charge(root, container.length)
+    container.splice(indexOf(container, key, container.length - 1), 1)
+  } else delete (container as Record<string, unknown>)[key]
   return value
 }

@@ -6,7 +6,6 @@ import { clone, getOwn, setOwn } from '../jsonvalue.ts'
 import { code, planOf, type FieldPlan, type Plan } from '../plan.ts'
 import type { ObjectSchema } from '../schema.ts'
 import { badRequest, StatusError } from '../status.ts'
-import { equal } from '../managedfields/compare.ts'
 import { isDocument, parseObjectPatch, type Document } from './document.ts'
 
 const directive = '$patch'
@@ -30,7 +29,7 @@ function mergeObject(original: Document | undefined, patch: Document, plan: Plan
   const told = getOwn(patch, directive)
   if (told !== undefined) {
     if (told === 'delete') return {}
-    if (told !== 'replace') throw failure(`unknown patch type: ${String(told)} in map: ${goMap(patch)}`)
+    if (told !== 'replace') throw failure(`unknown patch type: ${goMap(told)} in map: ${goMap(patch)}`)
     delete patch[directive]
     return patch
   }
@@ -71,11 +70,12 @@ function retain(original: Document, patch: Document): void {
   if (kept === undefined) return
   delete patch[retainKeys]
   if (!Array.isArray(kept)) throw badRequest('invalid patch format of retainKeys')
+  const names = new Set<unknown>(kept)
   for (const [key, value] of Object.entries(patch)) {
     if (value === null || key.startsWith(deleteFrom) || key.startsWith(elementOrder)) continue
-    if (!kept.includes(key)) throw badRequest('invalid patch format of retainKeys')
+    if (!names.has(key)) throw badRequest('invalid patch format of retainKeys')
   }
-  for (const key of Object.keys(original)) if (!kept.includes(key)) delete original[key]
+  for (const key of Object.keys(original)) if (!names.has(key)) delete original[key]
 }
 
 /** `$setElementOrder/LIST`: merges the list, then puts its items into the order given. */
@@ -110,11 +110,13 @@ function orderLists(original: Document, patch: Document, plan: Plan | undefined)
 
 /** The items of the patch must come in the order that is asked for. */
 function checkOrder(items: readonly unknown[], order: readonly unknown[], mergeKey: string | undefined): void {
+  const wanted = order.map(item => identityOf(item, mergeKey))
   let at = 0
   for (const item of items) {
     if (isDocument(item) && getOwn(item, directive) !== undefined) continue
-    while (at < order.length && !same(order[at], item, mergeKey)) at++
-    if (at === order.length)
+    const identity = identityOf(item, mergeKey)
+    while (at < wanted.length && wanted[at] !== identity) at++
+    if (at === wanted.length)
       throw failure(`The order in patch list:\n${goList(items)}\n doesn't match $setElementOrder list:\n${goList(order)}\n`)
     at++
   }
@@ -127,25 +129,32 @@ function mergeList(original: unknown[], patch: unknown[], field: FieldPlan | und
   const objects = all.filter(isDocument).length
   if (objects > 0 && objects < all.length) throw failure('list element types are not identical')
   if (objects === 0) {
-    if (deletes) return original.filter(item => !patch.includes(item))
+    if (deletes) {
+      const gone = new Set(patch)
+      return original.filter(item => !gone.has(item))
+    }
     return arrange([...new Set(all)], patch, original, undefined)
   }
   const mergeKey = field?.field.mergeKey
   if (!mergeKey) throw failure(`cannot merge lists without merge key for ${field?.name ?? 'a list'}`)
   const { left, wanted } = special(original as Document[], patch as Document[], mergeKey)
   const merged = [...left]
+  const known = positions(merged, mergeKey)
   for (const item of wanted) {
     if (getOwn(item, mergeKey) === undefined) throw noMergeKey(item, mergeKey)
-    const at = merged.findIndex(other => same(other, item, mergeKey))
-    if (at < 0) merged.push(plain(item) as Document)
-    else merged[at] = mergeObject(merged[at], item, field?.plan.item)
+    const identity = identityOf(item, mergeKey)
+    const at = known.get(identity)
+    if (at === undefined) {
+      known.set(identity, merged.length)
+      merged.push(plain(item) as Document)
+    } else merged[at] = mergeObject(merged[at], item, field?.plan.item)
   }
   return arrange(merged, wanted, left, mergeKey)
 }
 
 /** Takes the items with a `$patch` directive out of a patch: `delete` removes matching items, `replace` all that were there. */
 function special(original: Document[], patch: Document[], mergeKey: string): { left: Document[]; wanted: Document[] } {
-  let left = original
+  const gone = new Set<string>()
   let replace = false
   const wanted: Document[] = []
   for (const item of patch) {
@@ -153,39 +162,56 @@ function special(original: Document[], patch: Document[], mergeKey: string): { l
     if (told === undefined) wanted.push(item)
     else if (told === 'delete') {
       if (getOwn(item, mergeKey) === undefined) throw noMergeKey(item, mergeKey)
-      left = left.filter(other => !same(other, item, mergeKey))
+      gone.add(identityOf(item, mergeKey))
     } else if (told === 'replace') replace = true
     else if (told === 'merge') throw failure('merging lists cannot yet be specified in the patch')
-    else throw failure(`unknown patch type: ${String(told)} in map: ${goMap(item)}`)
+    else throw failure(`unknown patch type: ${goMap(told)} in map: ${goMap(item)}`)
   }
-  return replace ? { left: wanted.map(item => plain(item) as Document), wanted: [] } : { left, wanted }
+  if (replace) return { left: wanted.map(item => plain(item) as Document), wanted: [] }
+  return { left: gone.size === 0 ? original : original.filter(item => !gone.has(identityOf(item, mergeKey))), wanted }
 }
 
-/** Whether two items of a list are the same item. */
-const same = (a: unknown, b: unknown, mergeKey: string | undefined): boolean =>
-  mergeKey !== undefined && isDocument(a) && isDocument(b) ? equal(getOwn(a, mergeKey), getOwn(b, mergeKey)) : equal(a, b)
+/** What tells an item of a list from others, as a text: its merge key, or without one the whole. */
+function identityOf(item: unknown, mergeKey: string | undefined): string {
+  const by = mergeKey !== undefined && isDocument(item) ? getOwn(item, mergeKey) : item
+  return typeof by === 'string' ? `s${by}` : isDocument(by) || Array.isArray(by) ? `j${canonical(by)}` : `j${JSON.stringify(by)}`
+}
+
+/** JSON with sorted keys, so that equal values have one text. */
+const canonical = (value: unknown): string => JSON.stringify(value, (_, inner: unknown) => (isDocument(inner) ? sorted(inner) : inner))
+
+const sorted = (object: Document): Document => Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)))
+
+/** Where the items of a list are; of those with the same identity the first. */
+function positions(list: readonly unknown[], mergeKey: string | undefined): Map<string, number> {
+  const out = new Map<string, number>()
+  for (const [i, item] of list.entries()) {
+    const identity = identityOf(item, mergeKey)
+    if (!out.has(identity)) out.set(identity, i)
+  }
+  return out
+}
 
 /**
  * Orders a merged list: items that `order` names come as there, the others (those only the server has) as in `live`; where one of these
  * meets one of those, the live order decides if it knows both, else the named item comes first.
  */
 function arrange(merged: unknown[], order: readonly unknown[], live: readonly unknown[], mergeKey: string | undefined): unknown[] {
-  const position = (list: readonly unknown[], item: unknown): number => list.findIndex(other => same(other, item, mergeKey))
-  const by = (list: readonly unknown[]) => (a: unknown, b: unknown) => position(list, a) - position(list, b)
-  const named = merged.filter(item => position(order, item) >= 0).sort(by(order))
-  const others = merged.filter(item => position(order, item) < 0).sort(by(live))
+  const wanted = positions(order, mergeKey)
+  const before = positions(live, mergeKey)
+  const placed = merged.map(item => {
+    const identity = identityOf(item, mergeKey)
+    return { item, wanted: wanted.get(identity) ?? -1, live: before.get(identity) ?? -1 }
+  })
+  const named = placed.filter(p => p.wanted >= 0).sort((a, b) => a.wanted - b.wanted)
+  const others = placed.filter(p => p.wanted < 0).sort((a, b) => a.live - b.live)
   const out: unknown[] = []
   let i = 0
-  for (const item of named) {
-    const at = position(live, item)
-    while (i < others.length && at >= 0) {
-      const other = position(live, others[i])
-      if (other < 0 || other >= at) break
-      out.push(others[i++])
-    }
+  for (const { item, live: at } of named) {
+    while (i < others.length && at >= 0 && others[i]!.live >= 0 && others[i]!.live < at) out.push(others[i++]!.item)
     out.push(item)
   }
-  return [...out, ...others.slice(i)]
+  return [...out, ...others.slice(i).map(p => p.item)]
 }
 
 /** A value of a patch as it is stored: without nulls and directives. */

@@ -1,4 +1,5 @@
 /** Annotations with a meaning for pods: older forms of security settings, and the cost of deletion. */
+import { lookUp } from '../../../machinery/jsonvalue.ts'
 import { forbidden, invalid, type FieldError, type Path } from '../../../machinery/field.ts'
 import type { ObjectMeta } from '../../meta/objectmeta.ts'
 import { localPath } from './formats.ts'
@@ -77,7 +78,7 @@ function oneMatches(
     if (annotation.slice('localhost/'.length) === profile.localhostProfile) return []
     return [forbidden(at.child('localhostProfile'), `${what} profile in annotation and field must match`)]
   }
-  return annotationsOf[profile.type]?.includes(annotation) === false ? typeDiffers : []
+  return lookUp(annotationsOf, profile.type)?.includes(annotation) === false ? typeDiffers : []
 }
 
 /** Annotations that are fixed once the pod is there. */

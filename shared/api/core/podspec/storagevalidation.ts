@@ -1,4 +1,5 @@
 /** Rules of the volume sources that name a storage system. The node mounts few of them; the API accepts and checks all. */
+import { lookUp } from '../../../machinery/jsonvalue.ts'
 import { invalid, notSupported, required, tooLong, type FieldError, type Path } from '../../../machinery/field.ts'
 import { isDNS1123Subdomain, rangeError } from '../../../machinery/names.ts'
 import { dns1123Label } from './formats.ts'
@@ -46,7 +47,7 @@ function iscsiName(name: string, at: Path): FieldError[] {
     eui: /^eui.[a-zA-Z0-9]{16}$/,
     naa: /^naa.[a-zA-Z0-9]{32}$/,
   }
-  const format = formats[name.slice(0, 3)]
+  const format = lookUp(formats, name.slice(0, 3))
   if (!format) return [invalid(at, name, 'must be valid format starting with iqn, eui, or naa')]
   return format.test(name) ? [] : [invalid(at, name, 'must be valid format')]
 }
