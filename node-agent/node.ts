@@ -11,6 +11,7 @@ import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
+import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { newActivity } from './kubelet/activity.ts'
 import { keepStorageLimits } from './kubelet/eviction/storage.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
@@ -19,7 +20,7 @@ import { diskPressure } from './kubelet/node/diskpressure.ts'
 import { nodeEvents, transitions } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
-import type { NodeOptions } from './kubelet/node/object.ts'
+import { allocatable, type NodeOptions } from './kubelet/node/object.ts'
 import { keepStatus, registerNode } from './kubelet/node/registration.ts'
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
@@ -118,7 +119,18 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   nodeInformer.subscribe(({ type, object }) => {
     if (type !== 'DELETED' && object.metadata.name === nodeName) events.seen(object)
   })
+  const podCgroups =
+    can.runtime === 'oci'
+      ? await openPodCgroups({
+          cgroupRoot: options.cgroupRoot,
+          allocatable: allocatable(about),
+          podMaxPids: options.podMaxPids,
+          activePods: () => kubelet.activePods(),
+          log,
+        })
+      : undefined
   const context = {
+    podCgroups,
     nodeName,
     nodeIP: nodeIp,
     rootDir,

@@ -9,6 +9,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { PodNetwork } from '../network/network.ts'
 import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
 import type { Activity } from './activity.ts'
+import type { PodCgroups } from './cm/podcgroups.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
 import type { TypedContainer } from './pod/containers.ts'
@@ -31,6 +32,8 @@ export interface KubeletContext {
   readonly memoryBytes: number
   readonly runtime: ContainerRuntime
   readonly network: PodNetwork
+  /** Absent where control groups cannot be had: nothing is limited then. */
+  readonly podCgroups?: PodCgroups | undefined
   readonly client: Client
   readonly recorder: EventRecorder
   readonly services: Informer<Service>
@@ -41,10 +44,12 @@ export interface KubeletContext {
   readonly log: Logger
   /** Our own Node as the API has it. */
   node(): Node | undefined
-  /** Pods that were admitted and have not ended: they hold the node's resources. */
+  /** Pods that were admitted and have not ended, with the resources of the node that they hold. */
   activePods(): Pod[]
   /** Ends a pod; resolves when nothing of it runs any more. */
   killPod(uid: string, kill: Kill): Promise<void>
+  /** A pod has given resources back: others may wait for them. */
+  resourcesFreed(): void
 }
 
 /** A container on its way down. */
@@ -83,6 +88,8 @@ export interface PodContext {
   readonly ending: AbortSignal
   /** Aborts when the kubelet lets go of the pod: watches of containers end, containers do not. */
   readonly released: AbortSignal
+  /** The pod with the resources that are set aside for it. */
+  allocatedPod(): Pod
   live(container: string): LiveContainer
   facts(): NodeFacts
   /** Writes the state to disk; when that fails it is tried again until it is there. */

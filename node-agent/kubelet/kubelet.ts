@@ -16,10 +16,12 @@ export interface Kubelet {
   worker(uid: string): PodWorker | undefined
   find(namespace: string, name: string): PodWorker | undefined
   workers(): PodWorker[]
+  /** Pods that hold the node's resources, with what they hold. */
+  activePods(): Pod[]
 }
 
 /** Everything that is given before there are pods. */
-export type KubeletOptions = Omit<KubeletContext, 'activePods' | 'killPod'>
+export type KubeletOptions = Omit<KubeletContext, 'activePods' | 'killPod' | 'resourcesFreed'>
 
 /** Since the last pod was worked on, and since the start, when the node has better things to do. */
 const idleMs = 200
@@ -36,8 +38,12 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
     activePods: () =>
       [...workers.values()]
         .filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase))
-        .map(w => w.pod),
+        .map(w => w.allocatedPod()),
     killPod: async (uid, kill) => await workers.get(uid)?.kill(kill),
+    resourcesFreed() {
+      const deferred = [...workers.values()].filter(w => w.state.resize?.pending?.reason === 'Deferred')
+      for (const w of deferred.sort((a, b) => (b.pod.spec.priority ?? 0) - (a.pod.spec.priority ?? 0))) w.kick()
+    },
   }
   function workerFor(pod: Pod): PodWorker {
     const uid = uidOf(pod)
@@ -83,6 +89,7 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
     find: (namespace, name) =>
       [...workers.values()].find(w => w.pod.metadata.namespace === namespace && w.pod.metadata.name === name && w.stage !== 'removed'),
     workers: () => [...workers.values()],
+    activePods: context.activePods,
   }
 }
 

@@ -60,7 +60,8 @@ async function configure(
   image: Parameters<typeof verifyNonRoot>[2],
   attempt: number,
 ): Promise<ContainerSpec> {
-  const { pod, kubelet, directory } = ctx
+  const { kubelet, directory } = ctx
+  const pod = ctx.allocatedPod()
   const { container } = typed
   verifyNonRoot(pod, container, image)
   await kubelet.services.synced
@@ -170,6 +171,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     hash: containerHash(container),
     sandbox: ctx.state.sandbox?.attempt ?? 0,
     state: 'starting',
+    resources: container.resources ?? {},
   }
   ctx.state.containers[name] = {
     current,

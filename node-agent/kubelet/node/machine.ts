@@ -7,6 +7,8 @@ export interface Machine {
   cpus: number
   memoryBytes: number
   diskBytes: number
+  /** The highest process number, and so the most processes and threads. */
+  maxPids: number
   architecture: string
   kernelVersion: string
   osImage: string
@@ -31,6 +33,7 @@ export function readMachine(rootDir: string): Machine {
     cpus: cpus().length || availableParallelism(),
     memoryBytes: totalmem(),
     diskBytes: disk.blocks * disk.bsize,
+    maxPids: Number(text('/proc/sys/kernel/pid_max')) || 32_768,
     architecture: architectures[arch()] ?? arch(),
     kernelVersion: release(),
     osImage: name ?? type(),

@@ -70,6 +70,13 @@ export function nodeConditions(
   ]
 }
 
+/** What pods may use of the node: all but what the eviction of pods must leave; and most of the kernel's process numbers. */
+export const allocatable = ({ machine }: NodeOptions): { milliCPU: number; memoryBytes: number; pids: number } => ({
+  milliCPU: machine.cpus * 1000,
+  memoryBytes: machine.memoryBytes - evictionMemory,
+  pids: Math.floor(machine.maxPids * 0.9),
+})
+
 export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now: Date): NodeStatus {
   const { machine } = o
   const common = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(o.maxPods) }
@@ -79,7 +86,7 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
       cpu: String(machine.cpus),
       'ephemeral-storage': String(Math.floor(machine.diskBytes * (1 - evictionDisk))),
       ...common,
-      memory: kibi(machine.memoryBytes - evictionMemory),
+      memory: kibi(allocatable(o).memoryBytes),
     },
     conditions: nodeConditions(previous?.conditions, now, o.diskPressure?.() ?? false),
     addresses: [

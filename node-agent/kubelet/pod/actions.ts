@@ -20,6 +20,8 @@ export interface ContainerView {
   started: boolean
   startup: ProbeResult
   liveness: ProbeResult
+  /** It has other resources than are set aside for it: they are changed, or it is restarted with them. */
+  resize?: 'update' | 'restart'
 }
 export type ContainerViews = { readonly [name: string]: ContainerView | undefined }
 
@@ -27,11 +29,13 @@ export interface Stop {
   name: string
   /** The words of the Killing event. */
   message: string
-  reason: 'FailedStartup' | 'FailedLiveness' | 'SpecChanged'
+  reason: 'FailedStartup' | 'FailedLiveness' | 'SpecChanged' | 'Resize'
 }
 export interface Actions {
   start: { type: ContainerType; name: string }[]
   stop: Stop[]
+  /** Running containers that get other resources. */
+  update: string[]
   /** Nothing is left to run: sidecars stop and the pod ends. */
   killPod: boolean
 }
@@ -43,6 +47,10 @@ function failedProbe(name: string, view: ContainerView): Stop | undefined {
   if (view.startup === 'failure') return { name, message: `Container ${name} failed startup probe`, reason: 'FailedStartup' }
   if (view.liveness === 'failure') return { name, message: `Container ${name} failed liveness probe`, reason: 'FailedLiveness' }
   return undefined
+}
+function resize(name: string, view: ContainerView, actions: Actions): void {
+  if (view.resize === 'update') actions.update.push(name)
+  else if (view.resize) actions.stop.push({ name, message: `Container ${name} resize requires restart`, reason: 'Resize' })
 }
 const andRestart = (stop: Stop): Stop => ({ ...stop, message: `${stop.message}, will be restarted` })
 
@@ -59,6 +67,7 @@ function initActions(pod: Pod, views: ContainerViews, actions: Actions): boolean
       else if (!present.stopping) {
         const stop = failedProbe(container.name, present)
         if (stop) actions.stop.push(andRestart(stop))
+        else resize(container.name, present, actions)
       }
       if (!initialized && !(present?.state === 'running' && present.started && !present.stopping)) return false
       continue
@@ -96,18 +105,21 @@ function appAction(pod: Pod, container: Container, view: ContainerView | undefin
     return 'kept'
   }
   const stop = failedProbe(container.name, view)
-  if (!stop) return 'kept'
+  if (!stop) {
+    resize(container.name, view, actions)
+    return 'kept'
+  }
   actions.stop.push(restartsAfter(pod, container, 137) ? andRestart(stop) : stop)
   return 'kept'
 }
 
 /** What to start and stop now. Containers to restart are stopped first: their exit brings the pod back here. */
 export function computeActions(pod: Pod, views: ContainerViews): Actions {
-  const actions: Actions = { start: [], stop: [], killPod: false }
+  const actions: Actions = { start: [], stop: [], update: [], killPod: false }
   for (const c of ephemeralContainers(pod)) if (!views[c.name]) actions.start.push({ type: 'ephemeral', name: c.name })
   if (!initActions(pod, views, actions)) return actions
   const kept = pod.spec.containers.map(c => appAction(pod, c, views[c.name], actions)).filter(r => r === 'kept').length
-  if (kept === 0) return { start: [], stop: [], killPod: true }
+  if (kept === 0) return { start: [], stop: [], update: [], killPod: true }
   return actions
 }
 

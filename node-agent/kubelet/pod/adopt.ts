@@ -23,6 +23,7 @@ async function adoptContainer(ctx: PodContext, name: string, sameBoot: boolean):
     const starting = current.state === 'starting'
     current.state = 'running'
     current.startedAt ??= (status.startedAt ?? new Date()).toISOString()
+    if (status.resources) current.actual = status.resources
     ctx.log.info({ container: name, pid: status.pid }, 'container adopted')
     const typed = findContainer(ctx.pod, name)
     if (starting && typed && !ctx.ending.aborted) return await containerStarted(ctx, typed, current)

@@ -1,6 +1,7 @@
 /** One container's status as the API shows it, from what the kubelet remembers of it. */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ContainerState, ContainerStatus } from '#shared/api/core/podspec/containerstatus.ts'
+import { resourcesInForce } from '../container/resources.ts'
 import { initContainers, isSidecar, type TypedContainer } from './containers.ts'
 import { restartsAfter } from './restart.ts'
 import type { Attempt, ContainerRecord } from './state.ts'
@@ -86,10 +87,7 @@ export function containerStatus(
     ...(running && resources?.requests ? { allocatedResources: resources.requests } : {}),
     ...(running && type !== 'ephemeral'
       ? {
-          resources: {
-            ...(resources?.limits ? { limits: resources.limits } : {}),
-            ...(resources?.requests ? { requests: resources.requests } : {}),
-          },
+          resources: resourcesInForce(record?.current.resources ?? resources ?? {}, record?.current.actual),
         }
       : {}),
     ...(mounts.length > 0 && record ? { volumeMounts: mounts } : {}),

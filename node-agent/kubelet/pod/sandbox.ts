@@ -14,15 +14,16 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
       .filter(p => p.hostPort)
       .map(p => ({ hostIP: p.hostIP ?? '', hostPort: p.hostPort!, containerPort: p.containerPort, protocol: p.protocol ?? 'TCP' })),
   )
-  const { ip, namespacePath } = pod.spec.hostNetwork
+  const network = pod.spec.hostNetwork
     ? { ip: kubelet.nodeIP, namespacePath: 'node' }
-    : await kubelet.network.setUp({
+    : kubelet.network.setUp({
         uid: uidOf(pod),
         namespace,
         name,
         hostPorts,
         sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map(s => [s.name, s.value])),
       })
+  const [{ ip, namespacePath }] = await Promise.all([network, kubelet.podCgroups?.ensure(ctx.allocatedPod())])
   const old = state.sandbox
   state.sandbox = { attempt: old ? (old.lost ? old.attempt + 1 : old.attempt) : 0, boot: kubelet.boot, ip, networkNamespace: namespacePath }
   await writePodFiles(directory, pod, ip, kubelet.nodeName)

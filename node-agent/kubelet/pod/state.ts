@@ -1,6 +1,10 @@
 /** What the kubelet remembers of a pod across its own restarts: one small JSON file, replaced atomically at every change. */
 import { mkdirSync } from 'node:fs'
 import type { Pod } from '#shared/api/core/pod.ts'
+import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
+import type { ContainerResources } from '../../runtime/runtime.ts'
+import type { Allocation } from '../cm/allocation.ts'
+import type { Resize } from '../cm/resize.ts'
 import type { Delay } from '../container/backoff.ts'
 import type { PodDirectory } from './directory.ts'
 import { readDurable, writeDurable } from './durable.ts'
@@ -25,6 +29,9 @@ export interface Attempt {
   signal?: number
   reason?: string
   message?: string
+  /** The resources that it was last given, and what the kernel then said of them. */
+  resources?: ResourceRequirements
+  actual?: ContainerResources
   /** The readiness that was last seen, so that a restart of the kubelet does not take a pod out of its Services. */
   ready?: boolean
   /** The startup probe has succeeded (or there is none). */
@@ -53,6 +60,9 @@ export interface PodState {
   startTime: string
   /** Passed admission on this node; never asked again. */
   admitted?: boolean
+  /** What is set aside for its containers on this node, whatever its spec asks for since. */
+  allocated?: Allocation
+  resize?: Resize
   /** Why the kubelet ended the pod itself. */
   ended?: Kill
 }

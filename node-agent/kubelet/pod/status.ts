@@ -2,7 +2,9 @@
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { PodCondition, PodStatus } from '#shared/api/core/podspec/podstatus.ts'
 import { podQOS } from '#shared/api/core/podspec/qos.ts'
-import { podConditions } from './conditions.ts'
+import { allocatedPod } from '../cm/allocation.ts'
+import { resizeConditions } from '../cm/resize.ts'
+import { podConditions, type Condition } from './conditions.ts'
 import { allContainers, type ContainerType } from './containers.ts'
 import { apiTime, containerStatus, type LiveView } from './containerstatus.ts'
 import { isTerminal, podPhase } from './phase.ts'
@@ -20,20 +22,30 @@ export interface StatusInput {
 const anyRunning = (state: PodState): boolean => Object.values(state.containers).some(r => r.current.state !== 'exited')
 
 /** Keeps the transition time of a condition whose status did not change. */
-function dated(conditions: ReturnType<typeof podConditions>, pod: Pod, previous: PodStatus | undefined, now: Date): PodCondition[] {
+function dated(
+  conditions: readonly (Condition & { observedGeneration?: number })[],
+  pod: Pod,
+  previous: PodStatus | undefined,
+  now: Date,
+): PodCondition[] {
   const { generation } = pod.metadata
   return conditions.map(c => {
     const old = previous?.conditions?.find(o => o.type === c.type)
     return {
-      ...c,
       ...(generation === undefined ? {} : { observedGeneration: generation }),
+      ...c,
       lastTransitionTime: old?.status === c.status && old.lastTransitionTime ? old.lastTransitionTime : apiTime(now.toISOString())!,
     }
   })
 }
 
 /** `previous` is the last status that was sent or seen: it gives transition times and keeps a terminal phase. */
-export function generateStatus(pod: Pod, previous: PodStatus | undefined, { state, live, hostIP, now, terminal }: StatusInput): PodStatus {
+export function generateStatus(
+  asked: Pod,
+  previous: PodStatus | undefined,
+  { state, live, hostIP, now, terminal }: StatusInput,
+): PodStatus {
+  const pod = allocatedPod(asked, state.allocated)
   const ofType = (type: ContainerType) =>
     allContainers(pod)
       .filter(c => c.type === type)
@@ -62,6 +74,7 @@ export function generateStatus(pod: Pod, previous: PodStatus | undefined, { stat
     phase,
     conditions: dated(
       [
+        ...resizeConditions(state),
         ...podConditions(pod, { phase, init, app, initialized, sandboxReady: state.sandbox !== undefined && !state.sandbox.lost }),
         ...(why?.condition ? [why.condition] : []),
       ],

@@ -1,6 +1,7 @@
 /** One look at a pod that shall run: what is missing is made, what should not run is stopped. */
 import { startContainer } from '../container/start.ts'
 import { stopContainer } from '../container/stop.ts'
+import { decideResize, finishResize, resizeContainers } from '../cm/resize.ts'
 import type { PodContext } from '../context.ts'
 import { computeActions, needsSandbox, type Stop } from './actions.ts'
 import { findContainer } from './containers.ts'
@@ -60,13 +61,17 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
   if (failures.length > 0) throw new Error(failures.map(f => f.message).join('; '))
   if (ctx.ending.aborted) return 'running'
 
-  const actions = computeActions(ctx.pod, containerViews(ctx))
+  decideResize(ctx)
+  const pod = ctx.allocatedPod()
+  const actions = computeActions(pod, containerViews(ctx))
   if (actions.killPod) return 'over'
   for (const stop of actions.stop)
     stopContainer(ctx, findContainer(ctx.pod, stop.name)!, { graceSeconds: graceOf(ctx, stop), message: stop.message })
+  if (actions.update.length > 0) await resizeContainers(ctx, actions.update)
   for (const { name } of actions.start) {
     if (ctx.ending.aborted) break
-    await startContainer(ctx, findContainer(ctx.pod, name)!)
+    await startContainer(ctx, findContainer(pod, name)!)
   }
+  finishResize(ctx)
   return 'running'
 }

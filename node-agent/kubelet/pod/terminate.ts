@@ -40,7 +40,7 @@ export async function releasePod(ctx: PodContext): Promise<void> {
   for (const [name, { current }] of Object.entries(state.containers)) await clearAway(ctx, name, current.attempt)
   await removePause(ctx)
   await Promise.all([kubelet.network.tearDown(uidOf(pod)), ctx.volumes.tearDown()])
-  await removeCgroup(`${kubelet.cgroupRoot}/${podCgroup(pod)}`)
+  await (kubelet.podCgroups ? kubelet.podCgroups.remove(pod) : removeCgroup(`${kubelet.cgroupRoot}/${podCgroup(pod)}`))
   ctx.sources.release()
   if (state.sandbox) state.sandbox.lost = true
 }

@@ -1,4 +1,5 @@
 /** What the pod's containers do, as the decisions need it. */
+import { resizeOf } from '../cm/resize.ts'
 import type { PodContext } from '../context.ts'
 import type { ContainerView } from './actions.ts'
 import { allContainers } from './containers.ts'
@@ -10,6 +11,7 @@ export function containerViews(ctx: PodContext): { [name: string]: ContainerView
     const current = ctx.state.containers[container.name]?.current
     if (!current) continue
     const { probes, stopping } = ctx.live(container.name)
+    const resize = current.state === 'running' ? resizeOf(container, current.resources, ctx.state.allocated?.[container.name]) : undefined
     views[container.name] = {
       state: current.state === 'exited' ? 'exited' : 'running',
       exitCode: current.exitCode ?? 255,
@@ -19,6 +21,7 @@ export function containerViews(ctx: PodContext): { [name: string]: ContainerView
       started: current.state === 'running' && (probes ? probes.result('startup') === 'success' : (current.started ?? false)),
       startup: probes?.result('startup') ?? 'unknown',
       liveness: probes?.result('liveness') ?? 'success',
+      ...(resize ? { resize } : {}),
     }
   }
   return views

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { backoff } from '#shared/client/backoff.ts'
 import type { KubeletContext, LiveContainer, PodContext } from '../context.ts'
+import { allocatedPod, wishes } from '../cm/allocation.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { podVolumes } from '../volumes/podvolumes.ts'
 import { adoptPod } from './adopt.ts'
@@ -86,6 +87,9 @@ export class PodWorker implements PodContext {
   }
   get stage(): Stage {
     return this.#stage
+  }
+  allocatedPod(): Pod {
+    return allocatedPod(this.#pod, this.state.allocated)
   }
   live(name: string): LiveContainer {
     let live = this.#live.get(name)
@@ -284,6 +288,7 @@ export class PodWorker implements PodContext {
     if (rejection?.lacks && isCritical(this.#pod)) rejection = await this.#preempt(others, rejection.lacks)
     if (!rejection) {
       this.state.admitted = true
+      this.state.allocated = wishes(this.#pod)
       const { runtime, network } = this.kubelet
       const unsupported = [...(runtime.unsupported?.(this.#pod) ?? []), ...(network.unsupported?.(this.#pod) ?? [])]
       if (unsupported.length > 0) this.event('Warning', 'FieldsNotHonored', `This node cannot honor: ${unsupported.join('; ')}`)
@@ -307,6 +312,7 @@ export class PodWorker implements PodContext {
       return { reason: 'UnexpectedAdmissionError', message }
     }
     this.state.admitted = true
+    this.state.allocated = wishes(this.#pod)
     const condition = disruptionTarget('Pod was preempted by Kubelet to accommodate a critical pod.')
     const ends = victims.map(victim => {
       this.kubelet.recorder.event(victim, 'Warning', 'Preempting', preemptionMessage)
@@ -326,6 +332,7 @@ export class PodWorker implements PodContext {
     this.#stopped.resolve()
     this.save()
     this.publish()
+    this.kubelet.resourcesFreed()
   }
   async #remove(): Promise<void> {
     await removePod(this, this.#inApi)

@@ -26,6 +26,9 @@ const owned = [
   'qosClass',
 ] as const
 
+/** Conditions of the kubelet's that end: others stay when it says nothing of them. */
+const passing = new Set(['PodResizePending', 'PodResizeInProgress'])
+
 /** Undefined when nothing of it differs. */
 export function statusPatch(from: PodStatus | undefined, to: PodStatus): { [field: string]: unknown } | undefined {
   const patch: { [field: string]: unknown } = {}
@@ -40,6 +43,8 @@ export function statusPatch(from: PodStatus | undefined, to: PodStatus): { [fiel
     // What the condition no longer says is unset.
     return [{ ...(old?.reason !== undefined ? { reason: null } : {}), ...(old?.message !== undefined ? { message: null } : {}), ...c }]
   })
+  for (const { type } of from?.conditions ?? [])
+    if (passing.has(type) && !to.conditions?.some(c => c.type === type)) conditions.push({ type, $patch: 'delete' } as never)
   if (conditions.length > 0) patch['conditions'] = conditions
   return Object.keys(patch).length > 0 ? patch : undefined
 }

@@ -12,6 +12,7 @@ import { startInformer } from '#shared/client/reflector.ts'
 import { logger } from '#shared/component/log.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
+import { openPodCgroups } from '#node-agent/kubelet/cm/podcgroups.ts'
 import { newActivity } from '#node-agent/kubelet/activity.ts'
 import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kubelet/kubelet.ts'
 import { objectSources } from '#node-agent/kubelet/sources.ts'
@@ -23,6 +24,7 @@ import { memoryApi, type MemoryApi } from './memory-api.ts'
 export interface Harness {
   api: MemoryApi
   rootDir: string
+  cgroupRoot: string
   kubelet(): Kubelet
   options(): KubeletOptions
   /** Lets go of the pods, as a killed node-agent does, and starts another kubelet. `boot` names another life of the node. */
@@ -62,6 +64,16 @@ export async function harness(): Promise<Harness> {
     spec: {},
     status: { allocatable: { cpu: '2', memory: '4Gi', pods: '110' } },
   } as Node
+  // As a node-agent makes them: without root there are none.
+  const podCgroups = isolated
+    ? await openPodCgroups({
+        cgroupRoot,
+        allocatable: { milliCPU: 2000, memoryBytes: 2 * 2 ** 30, pids: 10_000 },
+        podMaxPids: 1000,
+        activePods: () => kubelet.activePods(),
+        log,
+      })
+    : undefined
   let stop = new AbortController()
   let kubelet: Kubelet
   let options: KubeletOptions
@@ -76,8 +88,9 @@ export async function harness(): Promise<Harness> {
       rootDir,
       cgroupRoot,
       boot,
-      memoryBytes: 4 << 30,
+      memoryBytes: 4 * 2 ** 30,
       runtime,
+      podCgroups,
       network: noNetwork,
       client,
       recorder: eventRecorder(client, 'kubelet', nodeName),
@@ -94,6 +107,7 @@ export async function harness(): Promise<Harness> {
   const h: Harness = {
     api,
     rootDir,
+    cgroupRoot,
     kubelet: () => kubelet,
     options: () => options,
     async restart(boot = 'boot-1') {

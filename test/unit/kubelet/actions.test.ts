@@ -9,9 +9,14 @@ describe('app containers', () => {
   const two = newPod({ containers: [container('a'), container('b')] })
   test('all start when nothing is there', () => expect(starts(two, {})).toEqual(['a', 'b']))
   test('running ones are left alone', () =>
-    expect(computeActions(newPod(), { a: view() })).toEqual({ start: [], stop: [], killPod: false }))
+    expect(computeActions(newPod(), { a: view() })).toEqual({ start: [], stop: [], update: [], killPod: false }))
   test('one that stops is waited for', () =>
-    expect(computeActions(newPod(), { a: view({ stopping: true, liveness: 'failure' }) })).toEqual({ start: [], stop: [], killPod: false }))
+    expect(computeActions(newPod(), { a: view({ stopping: true, liveness: 'failure' }) })).toEqual({
+      start: [],
+      stop: [],
+      update: [],
+      killPod: false,
+    }))
   test.each([
     ['Always', 0, true],
     ['Always', 1, true],
@@ -60,7 +65,11 @@ describe('init containers', () => {
   })
   test('a failure is tried again, or ends the pod', () => {
     expect(starts(pod, { i: exited(1) })).toEqual(['i'])
-    expect(computeActions(newPod({ ...pod.spec, restartPolicy: 'Never' }), { i: exited(1) })).toMatchObject({ start: [], killPod: true })
+    expect(computeActions(newPod({ ...pod.spec, restartPolicy: 'Never' }), { i: exited(1) })).toMatchObject({
+      start: [],
+      update: [],
+      killPod: true,
+    })
   })
   test('in a new sandbox all over again', () =>
     expect(

@@ -40,6 +40,7 @@ test('runs of a pod whose node lost its disk are told as upstream tells of them'
 const machine = {
   cpus: 2,
   memoryBytes: 8 << 20,
+  maxPids: 32_768,
   diskBytes: 1 << 20,
   architecture: 'amd64',
   kernelVersion: '6',

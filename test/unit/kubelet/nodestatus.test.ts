@@ -9,6 +9,7 @@ import { keepStatus } from '#node-agent/kubelet/node/registration.ts'
 const machine = {
   cpus: 1,
   memoryBytes: 2 ** 30,
+  maxPids: 32_768,
   diskBytes: 2 ** 30,
   architecture: 'amd64',
   kernelVersion: '',

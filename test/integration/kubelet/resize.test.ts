@@ -1,0 +1,153 @@
+/** Control groups of pods, and resources that change while containers run. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pods } from '#shared/api/kinds.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
+import { readCgroup } from '#shared/linux/cgroupresources.ts'
+import { containerDirectory, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
+import { harness, isolated, type Harness } from './harness.ts'
+
+let h: Harness
+beforeAll(async () => {
+  h = await harness()
+})
+afterAll(async () => {
+  await h.close()
+})
+
+const Mi = 1 << 20
+const isReady = (p: Pod) => p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
+const condition = (p: Pod, type: string) => p.status?.conditions?.find(c => c.type === type)
+const container = (resources: ResourceRequirements, more = {}) => ({
+  name: 'c',
+  image: 'busybox',
+  command: ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.05; done'],
+  resources,
+  ...more,
+})
+const amounts = (cpu: string, memory: string, cpuLimit: string, memoryLimit: string): ResourceRequirements => ({
+  requests: { cpu, memory },
+  limits: { cpu: cpuLimit, memory: memoryLimit },
+})
+function resize(name: string, resources: ResourceRequirements): number {
+  const pod = structuredClone(h.get(name)!)
+  pod.spec.containers[0]!.resources = resources
+  pod.metadata.generation = (pod.metadata.generation ?? 1) + 1
+  h.api.put(pods, pod as never)
+  return pod.metadata.generation
+}
+const podGroup = (pod: Pod) => `${h.cgroupRoot}/kubepods/burstable/pod${pod.metadata.uid}`
+async function inKernel(pod: Pod) {
+  const { id } = h.kubelet().worker(pod.metadata.uid!)!.state.containers['c']!.current
+  const told = ({ cpuShares, cpuQuotaMicros, memoryBytes }: Awaited<ReturnType<typeof readCgroup>> & object) => [
+    cpuShares,
+    cpuQuotaMicros,
+    memoryBytes,
+  ]
+  return { pod: told((await readCgroup(podGroup(pod)))!), container: told((await readCgroup(`${podGroup(pod)}/${id}`))!) }
+}
+const statusOf = (pod: Pod) => pod.status?.containerStatuses?.[0]
+const eventsOf = (name: string, reason: string) => h.events(name).filter(e => e.reason === reason)
+
+test('resources that fit are in force at once, without a restart, also for the pod as a whole', async () => {
+  h.pod('r', { containers: [container(amounts('100m', '64Mi', '200m', '128Mi'))], terminationGracePeriodSeconds: 1 })
+  const before = await h.until('r', isReady)
+  expect(statusOf(before)).toMatchObject({
+    resources: amounts('100m', '64Mi', '200m', '128Mi'),
+    allocatedResources: { cpu: '100m', memory: '64Mi' },
+  })
+  if (isolated) {
+    const found = [102, 20_000, 128 * Mi]
+    expect(await inKernel(before)).toEqual({ pod: found, container: found })
+    expect((await readCgroup(podGroup(before)))?.pids).toBe(1000)
+    expect((await readCgroup(`${h.cgroupRoot}/kubepods`))?.memoryBytes).toBe(2 * 2 ** 30)
+  }
+  for (const [wanted, found] of [
+    [amounts('200m', '96Mi', '400m', '256Mi'), [204, 40_000, 256 * Mi]],
+    [amounts('50m', '32Mi', '100m', '64Mi'), [51, 10_000, 64 * Mi]],
+  ] as const) {
+    const generation = resize('r', wanted)
+    await h.api.until(() => eventsOf('r', 'ResizeCompleted').some(e => e.message?.includes(`"generation":${generation}`)))
+    const after = await h.until(
+      'r',
+      p => statusOf(p)?.resources?.limits?.['memory'] === wanted.limits!['memory'] && !condition(p, 'PodResizeInProgress'),
+    )
+    expect(statusOf(after)).toMatchObject({ restartCount: 0, resources: wanted, allocatedResources: wanted.requests })
+    if (isolated) expect(await inKernel(after)).toEqual({ pod: found, container: found })
+  }
+  const message = `Pod resize started: {"containers":[{"name":"c","resources":{"requests":{"cpu":"200m","memory":"96Mi"},"limits":{"cpu":"400m","memory":"256Mi"}}}],"generation":2}`
+  expect(eventsOf('r', 'ResizeStarted').map(e => e.message)).toContain(message)
+})
+
+test('what the node never has is infeasible, what others hold is deferred until they end; another kubelet remembers both', async () => {
+  const large = amounts('1', '64Mi', '1', '128Mi')
+  h.pod('other', { containers: [container(large)], terminationGracePeriodSeconds: 1 })
+  await h.until('other', isReady)
+  resize('r', amounts('3', '64Mi', '3', '128Mi'))
+  const infeasible = await h.until('r', p => condition(p, 'PodResizePending')?.reason === 'Infeasible')
+  expect(condition(infeasible, 'PodResizePending')).toMatchObject({
+    status: 'True',
+    message: "Node didn't have enough capacity: cpu, requested: 3000, capacity: 2000",
+  })
+  expect(statusOf(infeasible)).toMatchObject({ resources: amounts('50m', '32Mi', '100m', '64Mi'), restartCount: 0 })
+  const generation = resize('r', amounts('1500m', '64Mi', '1500m', '128Mi'))
+  const deferred = await h.until('r', p => condition(p, 'PodResizePending')?.reason === 'Deferred')
+  expect(condition(deferred, 'PodResizePending')).toMatchObject({
+    message: "Node didn't have enough resource: cpu, requested: 1500, used: 1000, capacity: 2000",
+    observedGeneration: generation,
+  })
+  await h.restart()
+  await h.api.until(() => h.kubelet().find('default', 'r')?.state.resize?.pending?.reason === 'Deferred')
+  expect(statusOf(h.get('r')!)).toMatchObject({ restartCount: 0, allocatedResources: { cpu: '50m', memory: '32Mi' } })
+  h.delete('other', 1)
+  const after = await h.until('r', p => statusOf(p)?.allocatedResources?.['cpu'] === '1500m' && !condition(p, 'PodResizePending'))
+  expect(statusOf(after)).toMatchObject({ restartCount: 0 })
+  if (isolated) await expect.poll(() => inKernel(after)).toMatchObject({ container: [1536, 150_000, 128 * Mi] })
+})
+
+test('a container whose resizePolicy says so is restarted with its new resources', async () => {
+  const policy = { resizePolicy: [{ resourceName: 'memory', restartPolicy: 'RestartContainer' }] }
+  h.pod('again', { containers: [container(amounts('50m', '32Mi', '100m', '64Mi'), policy)], terminationGracePeriodSeconds: 5 })
+  await h.until('again', isReady)
+  resize('again', amounts('60m', '32Mi', '120m', '64Mi'))
+  await h.until('again', p => statusOf(p)?.resources?.limits?.['cpu'] === '120m')
+  expect(statusOf(h.get('again')!)?.restartCount).toBe(0)
+  resize('again', amounts('60m', '32Mi', '120m', '96Mi'))
+  const after = await h.until('again', p => isReady(p) && statusOf(p)?.restartCount === 1)
+  expect(statusOf(after)?.resources).toEqual(amounts('60m', '32Mi', '120m', '96Mi'))
+  await h.api.until(() => eventsOf('again', 'Killing').some(e => e.message === 'Container c resize requires restart'))
+  await h.api.until(() => eventsOf('again', 'ResizeCompleted').length === 2)
+  if (isolated) expect(await inKernel(after)).toMatchObject({ container: [61, 12_000, 96 * Mi] })
+})
+
+test.runIf(isolated)('memory that is in use is not taken away', async () => {
+  const command = ['sh', '-c', 'dd if=/dev/zero bs=40M count=1 | sleep 1000']
+  const uid = h.pod('full', {
+    containers: [container(amounts('50m', '32Mi', '1', '512Mi'), { command })],
+    terminationGracePeriodSeconds: 1,
+  }).metadata.uid!
+  await h.until('full', isReady)
+  const used = async () => (await h.options().runtime.stats(containerDirectory(podDirectory(h.rootDir, uid), 'c', 0)))?.memoryBytes
+  await expect.poll(used).toBeGreaterThan(32 * Mi)
+  resize('full', amounts('50m', '16Mi', '1', '16Mi'))
+  const refused = await h.until('full', p => condition(p, 'PodResizeInProgress')?.reason === 'Error')
+  expect(condition(refused, 'PodResizeInProgress')?.message).toMatch(
+    /^cannot decrease memory limits: \[attempting to set pod memory limit \(16777216\) below current usage \(\d+\), attempting to set container "c" memory limit \(16777216\) below current usage \(\d+\)\]$/,
+  )
+  expect(statusOf(refused)).toMatchObject({
+    restartCount: 0,
+    allocatedResources: { memory: '16Mi' },
+    resources: { limits: { memory: '512Mi' } },
+  })
+  resize('full', amounts('50m', '32Mi', '1', '256Mi'))
+  const after = await h.until('full', p => statusOf(p)?.resources?.limits?.['memory'] === '256Mi')
+  expect(condition(await h.until('full', p => !condition(p, 'PodResizeInProgress')), 'PodResizeInProgress')).toBeUndefined()
+  expect(statusOf(after)?.restartCount).toBe(0)
+})
+
+test.runIf(isolated)('the group of a pod goes with it', async () => {
+  const pod = h.get('full')!
+  h.delete('full', 1)
+  await h.api.until(() => !h.get('full'))
+  expect(await readCgroup(podGroup(pod))).toBeUndefined()
+})
