@@ -66,6 +66,7 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     )
     const registry = await openRegistry({
       connection: registryBus,
+      storeDir: options.storeDir,
       log,
       tables: resources.map(r => tableOf(r, options)),
       ...(options.watchHistory === undefined ? {} : { history: options.watchHistory }),

@@ -123,6 +123,7 @@ export function controlPlane(
     ...ours(
       'kube-apiserver',
       n => [
+        ...['--store-dir', path.join(dir.nats, 'store', 'jetstream')],
         ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
         // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this
         // one's alone.

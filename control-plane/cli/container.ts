@@ -48,7 +48,7 @@ async function setUp(): Promise<void> {
     throw new Error(`COXSWAIN_PORT=${process.env['COXSWAIN_PORT']}: must be a port number`)
   makeStateDir(dir)
   mkdirSync(nodeCreds, { recursive: true, mode: 0o700 })
-  await writeFiles(dir, { at, listen: '0.0.0.0', storeDir: natsStore, serverIPs: ['127.0.0.1'], securePort: publishedPort })
+  await writeFiles(dir, { at, listen: '0.0.0.0', storeDir: natsStore, sync: 'server', serverIPs: ['127.0.0.1'], securePort: publishedPort })
   await ensureCreds(
     dir,
     Array.from({ length: slots }, (_, i) => nodeIdentity(`node-${i + 1}`)),

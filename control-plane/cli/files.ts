@@ -1,7 +1,7 @@
 /** What the processes of a cluster are started with: certificates, NATS credentials, nats-server's configuration, the kubeconfig. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { createAuthority, mintCreds, natsServerConfig, type Authority } from '#shared/bus/credentials.ts'
+import { createAuthority, mintCreds, natsServerConfig, type Authority, type NatsServerOptions } from '#shared/bus/credentials.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
 import { run } from './run.ts'
 import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
@@ -34,6 +34,7 @@ export interface FileOptions {
   listen: string
   /** Where nats-server keeps what it stores. */
   storeDir: string
+  sync: NatsServerOptions['sync']
   /** The addresses that clients reach the API server at, besides that of the Service `kubernetes`. */
   serverIPs: string[]
   /** Of the API server on 127.0.0.1, for the kubeconfig. */
@@ -41,7 +42,7 @@ export interface FileOptions {
 }
 
 /** Writes what changes with the options, makes what is missing of the rest. Nodes' credentials are made by `ensureCreds`. */
-export async function writeFiles(dir: StateDir, { at, listen, storeDir, serverIPs, securePort }: FileOptions): Promise<void> {
+export async function writeFiles(dir: StateDir, { at, listen, storeDir, sync, serverIPs, securePort }: FileOptions): Promise<void> {
   const server = natsServer()
   const [{ ca, admin }, authority, version] = await Promise.all([
     ensureCertificates(dir, [...serverIPs, firstService(at)]),
@@ -52,8 +53,8 @@ export async function writeFiles(dir: StateDir, { at, listen, storeDir, serverIP
   ])
   writeAtomically(dir.kubeconfig, kubeconfig(securePort, ca, admin))
   await Promise.all([
-    natsServerConfig(authority, { host: listen, port: at.nats.port, storeDir, serverVersion: version, serverName: 'nats-0' }).then(conf =>
-      writeAtomically(path.join(dir.nats, 'server.conf'), conf),
+    natsServerConfig(authority, { host: listen, port: at.nats.port, storeDir, serverVersion: version, serverName: 'nats-0', sync }).then(
+      conf => writeAtomically(path.join(dir.nats, 'server.conf'), conf),
     ),
     ensureCreds(dir, ['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin']),
   ])

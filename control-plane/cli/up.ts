@@ -56,6 +56,7 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
     at,
     listen: at.nats.host,
     storeDir: path.join(dir.nats, 'store'),
+    sync: 'reader',
     serverIPs: ['127.0.0.1', at.host],
     securePort: cluster.securePort,
   })

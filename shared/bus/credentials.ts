@@ -113,15 +113,18 @@ export interface NatsServerOptions {
   /** -1 for any free one (the server's `--ports_file_dir` tells which). */
   port: number
   storeDir: string
-  /** As `nats-server --version` prints it: from 2.10 on every acknowledged write is on disk. */
+  /** As `nats-server --version` prints it. */
   serverVersion: string
   serverName?: string
-  /** Writes are flushed with every acknowledgement; default true where the server can. */
-  sync?: boolean
+  /**
+   * Who sees to it that an acknowledged write is on disk. `server`: nats-server, with each message, from 2.10 on; 2.9 keeps what it
+   * acknowledged over crashes of its process only. `reader`: API servers that have its files (`--store-dir`). Default `server`.
+   */
+  sync?: 'server' | 'reader'
 }
 
-/** Whether a server of this version starts with `sync_interval: always`. 2.9 refuses to, and survives crashes of its process only. */
-export const canSyncAlways = (serverVersion: string): boolean => {
+/** Whether a server of this version knows `sync_interval`; 2.9 refuses to start with it, and syncs every two minutes. */
+export const canSyncOften = (serverVersion: string): boolean => {
   const [, major, minor] = /(\d+)\.(\d+)/.exec(serverVersion) ?? []
   return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10)
 }
@@ -142,7 +145,8 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
     [registry.getPublicKey()]: await encodeAccount('REGISTRY', registry, { limits: { ...unlimited, ...jetStream } }, by),
     [bus.getPublicKey()]: await encodeAccount('BUS', bus, { limits: unlimited, signing_keys: scoped }, by),
   }
-  const sync = (o.sync ?? true) && canSyncAlways(o.serverVersion)
+  // What a reader does not sync, such as blocks that were compacted, is left to the server.
+  const interval = canSyncOften(o.serverVersion) ? (o.sync === 'reader' ? '"1s"' : 'always') : undefined
   return `listen: ${JSON.stringify(`${o.host.includes(':') ? `[${o.host}]` : o.host}:${o.port}`)}
 server_name: ${JSON.stringify(o.serverName ?? 'nats-1')}
 max_payload: 8MB
@@ -158,7 +162,7 @@ ${Object.entries(accounts)
 }
 jetstream {
   store_dir: ${JSON.stringify(`${o.storeDir}/jetstream`)}
-  max_file_store: 64GB${sync ? '\n  sync_interval: always' : ''}
+  max_file_store: 64GB${interval ? `\n  sync_interval: ${interval}` : ''}
 }
 `
 }

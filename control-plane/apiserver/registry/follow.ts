@@ -36,7 +36,8 @@ const silenceMs = 2500
 
 /**
  * Hands over messages in order, all that came at once together. Gaps in sequences are passed on: only the receiver knows which are right.
- * `idle` is called now and then while there are no more.
+ * `idle` is called now and then while there are no more. With `sync` messages wait until it has resolved; one that is under way is followed by
+ * one for all that came meanwhile.
  */
 export function followStream(
   connection: BusConnection,
@@ -44,6 +45,7 @@ export function followStream(
   from: number,
   receive: (messages: StreamMessage[]) => void,
   idle: () => void,
+  sync?: () => Promise<void>,
 ): Following {
   const { nats } = connection
   let next = from
@@ -58,13 +60,32 @@ export function followStream(
   let attempt = 0
   let checked = 0
   let backOff = 0
+  /** Moves when what was read and not handed over is to be forgotten. */
+  let generation = 0
   let again: NodeJS.Timeout | undefined
   let collected: StreamMessage[] = []
+  /** Messages that are not known to be on disk. */
+  let unsynced: StreamMessage[] = []
+  let syncing = false
 
   const flush = () => {
     const messages = collected
     collected = []
-    if (!stopped && messages.length > 0) receive(messages)
+    if (stopped || messages.length === 0) return
+    if (!sync) return receive(messages)
+    unsynced.push(...messages)
+    if (!syncing) void syncAll(sync)
+  }
+  const syncAll = async (sync: () => Promise<void>) => {
+    syncing = true
+    while (unsynced.length > 0 && !stopped) {
+      const messages = unsynced
+      unsynced = []
+      const mine = generation
+      await sync()
+      if (!stopped && mine === generation) receive(messages)
+    }
+    syncing = false
   }
   const pull = () => {
     if (outstanding > batch / 2) return
@@ -102,7 +123,7 @@ export function followStream(
       // A heartbeat may be read in one piece with the messages before it.
       flush()
       // The consumer believes to be further than what it delivered. Once per place: the end of the stream may have been purged.
-      if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return idle()
+      if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return syncing ? undefined : idle()
       checked = next
       return reopen('messages may have been skipped')
     }
@@ -180,6 +201,8 @@ export function followStream(
   const restart = (at: number) => {
     next = at
     collected = []
+    unsynced = []
+    generation++
     reopen('messages were skipped', true)
   }
   return { stop, restart, silentMs: () => performance.now() - heard }

@@ -24,6 +24,7 @@ import type {
   WatchOptions,
 } from './registry.ts'
 import { encode, release } from './stored.ts'
+import { storeFiles, type StoreFiles } from './storefiles.ts'
 import { createStream, nextSequence, streamState, subjectOf, writeIdOf } from './stream.ts'
 import { Watches } from './watches.ts'
 import { Writer, type WriterView } from './write.ts'
@@ -49,6 +50,8 @@ export interface RegistryOptions {
   maxVersions?: number
   /** Copies of the stream, when there are several nats-servers; default 1. */
   replicas?: number
+  /** nats-server's `store_dir`, when it is on this machine and does not sync by itself: what is read is synced before it is used. */
+  storeDir?: string | undefined
   /** How long a write may take before its outcome counts as unknown, ms; default 10,000. */
   writeTimeoutMs?: number
   /** How long to wait for JetStream and the first fill, ms; default 60,000. */
@@ -93,6 +96,8 @@ class JetStreamRegistry implements Registry {
   readonly #expiry: Expiry
   readonly #newest: Newest
   readonly #progress: NodeJS.Timeout
+  readonly #storeFiles: StoreFiles | undefined
+  readonly #sync: (() => Promise<void>) | undefined
   /** What readers see. While a new one is loaded, the old one goes on serving. */
   #cache: Cache
   #following: Following | undefined
@@ -112,6 +117,9 @@ class JetStreamRegistry implements Registry {
     this.#fieldsOf = table => fields.get(table)
     this.#cache = newCache(this.#limits, this.#fieldsOf)
     this.#watches = new Watches(() => this.#cache, this.#fieldsOf)
+    const files = options.storeDir === undefined ? undefined : storeFiles(options.storeDir)
+    this.#storeFiles = files
+    this.#sync = files && (() => files.sync().catch(e => this.#diskFailed(e as Error)))
     this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
     const version = connection.nats.info?.version ?? ''
     const compaction = {
@@ -147,7 +155,7 @@ class JetStreamRegistry implements Registry {
     const source: Source = {
       state: () => streamState(nats),
       nextSequence: from => nextSequence(nats, from),
-      follow: (from, receive, idle) => (this.#following = followStream(this.#connection, this.#log, from, receive, idle)),
+      follow: (from, receive, idle) => (this.#following = followStream(this.#connection, this.#log, from, receive, idle, this.#sync)),
     }
     await fill(
       source,
@@ -243,6 +251,13 @@ class JetStreamRegistry implements Registry {
     }
   }
 
+  /** After a failed fsync nobody knows what is on disk, and the next one would succeed: the process ends, as etcd's does. */
+  #diskFailed(error: Error): void {
+    if (this.#closed) return
+    this.#log.fatal({ error: error.message }, 'the store cannot be synced')
+    process.exit(1)
+  }
+
   get version(): number {
     return this.#cache.version
   }
@@ -329,5 +344,6 @@ class JetStreamRegistry implements Registry {
     this.#compactor.close()
     this.#expiry.close()
     this.#writer.close()
+    await this.#storeFiles?.close()
   }
 }
