@@ -12,13 +12,14 @@ export interface ListOptions {
   resourceVersionMatch?: 'Exact' | 'NotOlderThan'
   /** Ask for PartialObjectMetadata: objects come with metadata only. */
   metadataOnly?: boolean
+  /** Objects come without managedFields where the server can leave them out. */
+  omitManagedFields?: boolean
 }
 export interface WatchOptions extends ListOptions {
   allowWatchBookmarks?: boolean
+  /** Begins with what is there, then a bookmark that `endsInitialEvents`. Wants `resourceVersionMatch: 'NotOlderThan'`. */
   sendInitialEvents?: boolean
   timeoutSeconds?: number
-  /** Objects come without managedFields where the server can leave them out. */
-  omitManagedFields?: boolean
   /** Called at every sign of life that is no event. */
   onAlive?: () => void
 }
@@ -35,6 +36,10 @@ export interface List<T> {
 export type WatchEvent<T> =
   | { type: 'ADDED' | 'MODIFIED' | 'DELETED'; object: T }
   | { type: 'BOOKMARK'; object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } } }
+
+/** Whether an event says that everything that was there at first has been sent. */
+export const endsInitialEvents = (event: WatchEvent<unknown>): boolean =>
+  event.type === 'BOOKMARK' && event.object.metadata.annotations?.['k8s.io/initial-events-end'] === 'true'
 
 /**
  * `namespace` is `''` for cluster-scoped kinds and, in `list` and `watch`, for all namespaces. Every call rejects with a

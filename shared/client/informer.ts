@@ -1,4 +1,4 @@
-/** A local copy of a kind that follows the API: list (or sendInitialEvents), then watch, resumed for ever with back-off. */
+/** A local copy of a kind that follows the API by a watch that begins with what is there, resumed for ever with back-off. */
 import type { KubeObject } from '../api/meta/objectmeta.ts'
 import type { Kind } from '../api/resource.ts'
 

@@ -2,10 +2,10 @@
 import type { KubeObject } from '../api/meta/objectmeta.ts'
 import type { Kind } from '../api/resource.ts'
 import { logger, type Logger } from '../component/log.ts'
-import { StatusError } from '../machinery/status.ts'
+import { StatusError, isExpired } from '../machinery/status.ts'
 import { backoff, sleep } from './backoff.ts'
 import { Cache } from './cache.ts'
-import type { Client } from './client.ts'
+import { endsInitialEvents, type Client, type WatchEvent } from './client.ts'
 import type { Informer, InformerEvent } from './informer.ts'
 
 export interface InformerOptions<T> {
@@ -21,6 +21,9 @@ export interface InformerOptions<T> {
   strip?: (object: T) => void
   log?: Logger
 }
+
+/** Of lists, where what is there does not come by a watch. */
+const pageSize = 1000
 
 const versionOf = (object: { metadata: { resourceVersion?: string | undefined } }): number => Number(object.metadata.resourceVersion ?? 0)
 
@@ -100,42 +103,58 @@ class Reflector<T extends KubeObject> implements Informer<T> {
 
   async run(signal: AbortSignal): Promise<void> {
     const pause = backoff(100, 1_000)
+    // Many lose their place at the same time: they do not all list again at once, nor again and again.
+    const relist = backoff(400, 10_000)
     let listed = false
+    let listedAt = 0
+    let streaming = true
     while (!signal.aborted) {
       try {
-        if (!listed) await this.#list()
-        listed = true
-        this.#markSynced()
-        for await (const event of this.#client.watch<T>(this.kind, this.#options.namespace ?? '', this.#watchOptions(), signal)) {
+        if (!listed && !streaming) {
+          this.#replace(...(await this.#list()))
+          listed = true
+          listedAt = performance.now()
+        }
+        const initial = listed ? undefined : new Map<string, T>()
+        if (!initial) this.#markSynced()
+        for await (const event of this.#client.watch<T>(this.kind, this.#options.namespace ?? '', this.#watchOptions(!listed), signal)) {
           this.#heard()
           pause.reset()
-          if (event.type === 'BOOKMARK') this.#advance(Number(event.object.metadata.resourceVersion))
-          else {
-            this.#apply(event.type === 'DELETED', this.#kept(event.object))
-            this.#advance(versionOf(event.object))
-          }
+          if (listed) this.#follow(event)
+          else if (endsInitialEvents(event)) {
+            this.#replace([...initial!.values()], versionOf(event.object))
+            initial!.clear()
+            this.#markSynced()
+            listed = true
+            listedAt = performance.now()
+          } else this.#collect(initial!, event)
         }
       } catch (e) {
         if (signal.aborted) return
-        // 410 is ordinary: the history that the watch needs is gone. What is missing from it shows in a fresh list.
-        if (e instanceof StatusError && (e.code === 410 || e.reason === 'Expired' || e.reason === 'Gone')) {
-          if (listed) {
-            listed = false
-            continue
-          }
+        if (!listed && streaming && e instanceof StatusError && (e.code === 400 || e.code === 422)) {
+          // A server that does not send what is there by a watch.
+          streaming = false
+          continue
         }
-        this.#log.warn({ kind: this.kind.kind, version: this.version, err: (e as Error).message }, 'list or watch failed')
+        if (!isExpired(e))
+          this.#log.warn({ kind: this.kind.kind, version: this.version, err: (e as Error).message }, 'list or watch failed')
+        else {
+          // Ordinary: the history that the watch needs is gone. What is missing from it shows in a fresh list.
+          listed = false
+          if (performance.now() - listedAt > 60_000) relist.reset()
+          await sleep(relist.next(), signal)
+          continue
+        }
       }
       if (!signal.aborted) await sleep(pause.next(), signal)
     }
   }
 
-  #watchOptions() {
+  #watchOptions(initial: boolean) {
     return {
       ...this.#selection(),
-      resourceVersion: String(this.version),
+      ...(initial ? { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' as const } : { resourceVersion: String(this.version) }),
       allowWatchBookmarks: true,
-      omitManagedFields: true,
       // As client-go: spread, so that watches do not end all at once.
       timeoutSeconds: Math.round(300 * (1 + Math.random())),
       onAlive: () => this.#heard(),
@@ -148,18 +167,35 @@ class Reflector<T extends KubeObject> implements Informer<T> {
       ...(labelSelector ? { labelSelector } : {}),
       ...(fields ? { fieldSelector: fields } : {}),
       ...(metadataOnly ? { metadataOnly } : {}),
+      omitManagedFields: true,
     }
   }
-  async #list(): Promise<void> {
-    const { items, metadata } = await this.#client.list<T>(this.kind, this.#options.namespace ?? '', this.#selection())
-    this.#heard()
-    for (const event of replacement(
-      this.#cache,
-      items.map(item => this.#kept(item)),
-    ))
-      this.#publish(event)
+  /** Everything, a part at a time, as it was at the version of the first part. */
+  async #list(): Promise<[items: T[], version: number]> {
+    const items: T[] = []
+    for (let next = ''; ;) {
+      const part = { ...this.#selection(), limit: pageSize, ...(next ? { continue: next } : {}) }
+      const list = await this.#client.list<T>(this.kind, this.#options.namespace ?? '', part)
+      this.#heard()
+      for (const item of list.items) items.push(this.#kept(item))
+      next = list.metadata.continue ?? ''
+      if (!next) return [items, Number(list.metadata.resourceVersion ?? 0)]
+    }
+  }
+  /** An event before all that was there at first has come. */
+  #collect(items: Map<string, T>, event: WatchEvent<T>): void {
+    if (event.type === 'BOOKMARK') return
+    const object = this.#kept(event.object)
+    if (event.type === 'DELETED') items.delete(Cache.keyOf(object))
+    else items.set(Cache.keyOf(object), object)
+  }
+  #follow(event: WatchEvent<T>): void {
+    if (event.type !== 'BOOKMARK') this.#apply(event.type === 'DELETED', this.#kept(event.object))
+    this.#advance(versionOf(event.object))
+  }
+  #replace(items: readonly T[], version: number): void {
+    for (const event of replacement(this.#cache, items)) this.#publish(event)
     // A registry that was replaced by an older one starts again below: the version follows it.
-    const version = Number(metadata.resourceVersion ?? 0)
     const older = version < this.version
     this.version = version
     this.#advance(version, older)

@@ -44,6 +44,12 @@ function queryOf(options: object): URLSearchParams {
   return query
 }
 
+/** The options that are headers; `view` is what metadata alone comes as. */
+const headersOf = (options: ListOptions, view: string): Record<string, string> => ({
+  ...(options.metadataOnly ? { accept: partial(view) } : {}),
+  ...(options.omitManagedFields ? { [omitHeader]: managedFields } : {}),
+})
+
 async function whole(body: ApiResponse['body']): Promise<Buffer> {
   if (body instanceof Uint8Array) return Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   const parts: Uint8Array[] = []
@@ -132,9 +138,9 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
         path: pathOf(kind, namespace),
         query,
         headers: {
-          accept: options.metadataOnly ? partial('PartialObjectMetadata') : 'application/json',
+          accept: 'application/json',
           'user-agent': userAgent,
-          ...(options.omitManagedFields ? { [omitHeader]: managedFields } : {}),
+          ...headersOf(options, 'PartialObjectMetadata'),
         },
         body: new Uint8Array(),
         signal,
@@ -159,7 +165,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
   return {
     get: <T>(kind: Kind<T>, namespace: string, name: string) => call<T>('GET', pathOf(kind, namespace, name)),
     async list<T>(kind: Kind<T>, namespace: string, options: ListOptions = {}): Promise<List<T>> {
-      const headers = options.metadataOnly ? { accept: partial('PartialObjectMetadataList') } : undefined
+      const headers = headersOf(options, 'PartialObjectMetadataList')
       const list = await call<List<T>>('GET', pathOf(kind, namespace), queryOf(options), undefined, headers)
       return { metadata: list.metadata ?? {}, items: (list.items ?? []).map(item => typed(kind, item)) }
     },

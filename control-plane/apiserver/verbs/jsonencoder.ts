@@ -25,9 +25,12 @@ function line(type: EventType, json: readonly Buffer[]): Encoded {
   return size > joinedBytes ? parts : [Buffer.concat(parts, size)]
 }
 
+/** Whether objects go out without managedFields: the client names them in the omit header, and they need no conversion. */
+export const isLean = (endpoint: Endpoint, omit: string | undefined): boolean => omit === managedFields && !endpoint.alternate
+
 /** `omit` is what the client named in the header of that name: components have no use for managedFields, a third of most objects. */
 export function jsonEncoder(endpoint: Endpoint, omit: string | undefined): Encoder {
-  const lean = omit === managedFields && !endpoint.alternate
+  const lean = isLean(endpoint, omit)
   const json = lean ? withoutManagedFields : (stored: Stored): readonly Buffer[] => [servedJson(endpoint, stored)]
   const write = (type: EventType, stored: Stored): Encoded => line(type, json(stored))
   return {

@@ -1,13 +1,16 @@
 /** list: the stored JSON of the objects, joined; in parts when the client limits it, all parts from one version. */
+import { omitHeader } from '#shared/client/omit.ts'
 import { StatusError, badRequest, expired } from '#shared/machinery/status.ts'
 import { acceptsGzip, deflated, encoded, gzipOf, gzipThreshold, type Deflated } from '../chain/gzip.ts'
 import { rawJson, valueAnswer, type Answer } from '../chain/response.ts'
 import { VersionExpired, type Registry, type Stored } from '../registry/registry.ts'
+import { withoutManagedFields } from '../registry/stored.ts'
 import { served, servedJson, type Endpoint } from '../objects/endpoint.ts'
 import { listParameters, parseVersion, type ListParameters } from '../objects/options.ts'
 import { selectionOf, type Selection } from '../objects/selection.ts'
 import { outputOf, writingOf, type Call } from './context.ts'
 import { settle } from './get.ts'
+import { isLean } from './jsonencoder.ts'
 import { protobufList } from './protobuf.ts'
 import { listAs } from './views.ts'
 
@@ -68,7 +71,8 @@ export async function listObjects(call: Call): Promise<Answer> {
       writing,
     )
   if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
-  if (writing.format === 'json' && !writing.pretty) return jsonList(endpoint, items, meta, acceptsGzip(request))
+  if (writing.format === 'json' && !writing.pretty)
+    return jsonList(endpoint, items, meta, acceptsGzip(request), isLean(endpoint, request.headers[omitHeader]))
   const plain = items.map(s => {
     const { kind: _kind, apiVersion: _apiVersion, ...rest } = served(endpoint, s)
     return rest
@@ -190,16 +194,23 @@ const open = Buffer.from('{')
 const comma = Buffer.from(',')
 const close = Buffer.from(']}')
 
-/** The list as bytes; a long one in pieces, so that nothing is held twice. */
-async function jsonList(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta, gzip: boolean): Promise<Answer> {
+/** The JSON of an item in parts; the first part begins with kind and apiVersion. */
+type ItemJson = (stored: Stored) => readonly Buffer[]
+const wholeItem =
+  (endpoint: Endpoint): ItemJson =>
+  stored => [servedJson(endpoint, stored)]
+
+/** The list as bytes; a long one in pieces, so that nothing is held twice. `lean` items have no managedFields. */
+async function jsonList(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta, gzip: boolean, lean: boolean): Promise<Answer> {
   const start = Buffer.from(
     `{"kind":"${endpoint.kind}List","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`,
   )
+  const json = lean ? withoutManagedFields : wholeItem(endpoint)
   let total = start.length
   for (const s of items) total += s.json.length
-  if (gzip && total > gzipThreshold) return encoded(rawJson(200, gzipOf(start, await deflatedItems(endpoint, items))))
-  if (total > pieceBytes) return rawJson(200, pieces(endpoint, start, items))
-  return rawJson(200, joined(endpoint, start, items))
+  if (gzip && !lean && total > gzipThreshold) return encoded(rawJson(200, gzipOf(start, await deflatedItems(endpoint, items))))
+  if (total > pieceBytes) return rawJson(200, pieces(endpoint, start, items, json))
+  return rawJson(200, joined(endpoint, start, items, json))
 }
 
 // The registry hands out the same list until one of its objects changes; only the version at its beginning is another each time.
@@ -208,30 +219,35 @@ function deflatedItems(endpoint: Endpoint, items: readonly Stored[]): Promise<De
   let lists = compressedItems.get(endpoint)
   if (!lists) compressedItems.set(endpoint, (lists = new WeakMap()))
   let work = lists.get(items)
-  if (!work) lists.set(items, (work = deflated(pieces(endpoint, none, items))))
+  if (!work) lists.set(items, (work = deflated(pieces(endpoint, none, items, wholeItem(endpoint)))))
   return work
 }
 
-function joined(endpoint: Endpoint, start: Buffer, items: readonly Stored[]): Buffer {
+/** Adds one item to the parts of a list; returns its size. */
+function addItem(parts: Buffer[], endpoint: Endpoint, json: readonly Buffer[], first: boolean): number {
+  if (!first) parts.push(comma)
+  const beginning = withoutHead(endpoint, json[0]!)
+  let size = beginning.length
+  parts.push(open, beginning)
+  for (let i = 1; i < json.length; i++) {
+    parts.push(json[i]!)
+    size += json[i]!.length
+  }
+  return size
+}
+
+function joined(endpoint: Endpoint, start: Buffer, items: readonly Stored[], json: ItemJson): Buffer {
   const parts: Buffer[] = [start]
-  items.forEach((s, i) => {
-    if (i > 0) parts.push(comma)
-    parts.push(open, withoutHead(endpoint, servedJson(endpoint, s)))
-  })
+  items.forEach((s, i) => addItem(parts, endpoint, json(s), i === 0))
   parts.push(close)
   return Buffer.concat(parts)
 }
 
-async function* pieces(endpoint: Endpoint, start: Buffer, items: readonly Stored[]): AsyncIterable<Uint8Array> {
+async function* pieces(endpoint: Endpoint, start: Buffer, items: readonly Stored[], json: ItemJson): AsyncIterable<Uint8Array> {
   let parts: Buffer[] = [start]
   let size = 0
-  let first = true
-  for (const s of items) {
-    const json = withoutHead(endpoint, servedJson(endpoint, s))
-    if (!first) parts.push(comma)
-    first = false
-    parts.push(open, json)
-    size += json.length
+  for (const [i, s] of items.entries()) {
+    size += addItem(parts, endpoint, json(s), i === 0)
     if (size > pieceBytes) {
       yield Buffer.concat(parts)
       parts = []

@@ -36,6 +36,19 @@ describe('list', () => {
     expect((await rest('GET', '/apis/discovery.k8s.io/v1/endpointslices')).headers['warning']).toBeUndefined()
   })
 
+  it('leaves managedFields out for components that ask for that', async () => {
+    const [whole, lean] = [
+      await rest('GET', configMaps),
+      await rest('GET', configMaps, undefined, { headers: { 'cox-omit': 'managedFields' } }),
+    ]
+    const items = structuredClone(whole.body.items)
+    for (const { metadata } of items) {
+      expect(metadata.managedFields).toHaveLength(1)
+      delete metadata.managedFields
+    }
+    expect(lean.body.items).toEqual(items)
+  })
+
   it('in parts shows one moment', async () => {
     const first = await rest('GET', `${configMaps}?limit=2`)
     expect(names(first.body)).toEqual(['m0', 'm1'])

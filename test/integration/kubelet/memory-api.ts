@@ -63,7 +63,11 @@ export function memoryApi(): MemoryApi {
       wake()
     }
     for (const o of list(kind, namespace, options.fieldSelector))
-      if (Number(o.metadata.resourceVersion) > since) queue.push({ type: 'MODIFIED', object: o })
+      if (Number(o.metadata.resourceVersion) > since) queue.push({ type: options.sendInitialEvents ? 'ADDED' : 'MODIFIED', object: o })
+    if (options.sendInitialEvents) {
+      const annotations = { 'k8s.io/initial-events-end': 'true' }
+      queue.push({ type: 'BOOKMARK', object: { metadata: { resourceVersion: String(version), annotations } } })
+    }
     watchers.add(watcher)
     signal.addEventListener('abort', () => wake(), { once: true })
     try {

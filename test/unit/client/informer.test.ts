@@ -62,8 +62,12 @@ test('indexes follow the objects', () => {
   expect(cache.byIndex('namespace', 'ns')).toHaveLength(1)
 })
 
-/** A transport that answers from a script: each entry is a list body or the chunks of one watch. */
-function scripted(script: ({ list: KubeObject[]; version: number } | { watch: string[]; hang?: boolean } | { fail: string })[]): {
+/** A step of a script: a list body, the chunks of one watch, or a failure. */
+type Step =
+  { list: KubeObject[]; version: number; continue?: string } | { watch: string[]; hang?: boolean } | { fail: string } | { refuse: number }
+
+/** A transport that answers from a script. */
+function scripted(script: Step[]): {
   transport: Transport
   paths: string[]
 } {
@@ -81,7 +85,9 @@ function scripted(script: ({ list: KubeObject[]; version: number } | { watch: st
         const step = script.shift()
         if (!step) return new Promise((_, reject) => signal?.addEventListener('abort', () => reject(new Error('aborted'))))
         if ('fail' in step) throw new Error(step.fail)
-        if ('list' in step) return json(200, { metadata: { resourceVersion: String(step.version) }, items: step.list })
+        if ('refuse' in step) return json(step.refuse, { kind: 'Status', code: step.refuse, reason: 'Invalid', message: 'no' })
+        if ('list' in step)
+          return json(200, { metadata: { resourceVersion: String(step.version), continue: step.continue }, items: step.list })
         return {
           code: 200,
           headers: {},
@@ -96,22 +102,33 @@ function scripted(script: ({ list: KubeObject[]; version: number } | { watch: st
   }
 }
 const line = (type: string, o: unknown) => `${JSON.stringify({ type, object: o })}\n`
+/** The beginning of a watch: what is there, and that this is all. */
+const initial = (objects: KubeObject[], version: number): string[] => [
+  ...objects.map(o => line('ADDED', o)),
+  line('BOOKMARK', { metadata: { resourceVersion: String(version), annotations: { 'k8s.io/initial-events-end': 'true' } } }),
+]
+const tooOld = line('ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' })
 
-test('follows list and watch over broken streams, resumes, and lists again after 410', async () => {
+test('follows watches over broken streams, resumes, and begins anew after 410', async () => {
   const stop = new AbortController()
   const { transport, paths } = scripted([
     { fail: 'no server' },
-    { list: [object('a', 1), object('b', 2)], version: 5 },
+    // The stream ends before all is there: that counts for nothing.
+    { watch: initial([object('x', 1)], 5).slice(0, 1) },
+    {
+      watch: [
+        ...initial([object('a', 1), object('gone', 1)], 5).slice(0, 2),
+        // Before all that is there at first has come.
+        line('DELETED', object('gone', 2)),
+        ...initial([object('b', 2)], 5),
+      ],
+    },
     // One event in two chunks, split inside; then the stream ends.
     { watch: [line('MODIFIED', object('a', 6)).slice(0, 20), line('MODIFIED', object('a', 6)).slice(20) + line('ADDED', object('c', 7))] },
     {
-      watch: [
-        line('BOOKMARK', { metadata: { resourceVersion: '9' } }),
-        line('ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' }),
-      ],
+      watch: [line('BOOKMARK', { metadata: { resourceVersion: '9' } }), tooOld],
     },
-    { list: [object('a', 6), object('d', 11)], version: 12 },
-    { watch: [line('DELETED', object('d', 13))], hang: true },
+    { watch: [...initial([object('a', 6), object('d', 11)], 12), line('DELETED', object('d', 13))], hang: true },
   ])
   const client = newClient(transport)
   const informer = startInformer(client, configMaps as never, { log: pino({ level: 'silent' }) }, stop.signal)
@@ -132,11 +149,8 @@ test('follows list and watch over broken streams, resumes, and lists again after
     'DELETED d 13 11',
   ])
   expect(informer.list().map(o => o.metadata.name)).toEqual(['a'])
-  expect(paths.filter(p => p.includes('watch=true')).map(p => new URLSearchParams(p.split('?')[1]).get('resourceVersion'))).toEqual([
-    '5',
-    '7',
-    '12',
-  ])
+  const asked = paths.map(p => new URLSearchParams(p.split('?')[1])).map(q => q.get('resourceVersion') ?? q.get('sendInitialEvents'))
+  expect(asked).toEqual(['true', 'true', 'true', '5', '7', 'true'])
   const late: string[] = []
   informer.subscribe(e => late.push(`${e.type} ${(e.object as KubeObject).metadata.name}`))
   expect(late).toEqual(['ADDED a'])
@@ -146,14 +160,43 @@ test('follows list and watch over broken streams, resumes, and lists again after
 test('what waits for a version of a registry that was replaced by an older one goes on at the next list', async () => {
   const stop = new AbortController()
   const { transport } = scripted([
-    { list: [object('a', 1)], version: 50 },
-    { watch: [line('ERROR', { kind: 'Status', code: 410, reason: 'Expired', message: 'too old' })] },
-    { list: [object('a', 3)], version: 5 },
-    { watch: [], hang: true },
+    { watch: [...initial([object('a', 1)], 50), tooOld] },
+    { watch: initial([object('a', 3)], 5), hang: true },
   ])
   const informer = startInformer(newClient(transport), configMaps as never, { log: pino({ level: 'silent' }) }, stop.signal)
   await informer.reached(60)
   expect(informer.version).toBe(5)
+  stop.abort()
+})
+
+test('lists in parts where the server does not send what is there by a watch', async () => {
+  const stop = new AbortController()
+  const { transport, paths } = scripted([
+    { refuse: 422 },
+    { list: [object('a', 1)], version: 7, continue: 'next' },
+    { list: [object('b', 1)], version: 7 },
+    { watch: [line('ADDED', object('c', 8))], hang: true },
+  ])
+  const informer = startInformer(newClient(transport), configMaps as never, { log: pino({ level: 'silent' }) }, stop.signal)
+  await informer.reached(8)
+  expect(informer.list().map(o => (o as KubeObject).metadata.name)).toEqual(['a', 'b', 'c'])
+  expect(paths.slice(1).map(p => Object.fromEntries(new URLSearchParams(p.split('?')[1])))).toEqual([
+    { limit: '1000' },
+    { limit: '1000', continue: 'next' },
+    expect.objectContaining({ resourceVersion: '7' }),
+  ])
+  stop.abort()
+})
+
+test('waits longer each time that it loses its place', async () => {
+  const stop = new AbortController()
+  const { transport, paths } = scripted(Array.from({ length: 4 }, (_, i) => ({ watch: [...initial([], 5 + i), tooOld] })))
+  const began = performance.now()
+  const informer = startInformer(newClient(transport), configMaps as never, { log: pino({ level: 'silent' }) }, stop.signal)
+  await informer.reached(8)
+  // 400 + 800 + 1600 ms, each spread by half: a lower bound, whatever the load.
+  expect(performance.now() - began).toBeGreaterThan(1400)
+  expect(paths.length).toBeGreaterThanOrEqual(4)
   stop.abort()
 })
 
@@ -181,10 +224,7 @@ test('keeps no managed fields, and of pods what the control plane reads', async 
       ],
     },
   })
-  const { transport } = scripted([
-    { list: [pod('listed', 1)], version: 5 },
-    { watch: [line('ADDED', pod('watched', 6))], hang: true },
-  ])
+  const { transport } = scripted([{ watch: [...initial([pod('listed', 1)], 5), line('ADDED', pod('watched', 6))], hang: true }])
   const informer = startInformer(newClient(transport), pods, { log: pino({ level: 'silent' }), strip: leanPod }, stop.signal)
   await informer.synced
   await informer.reached(6)
