@@ -44,6 +44,7 @@ const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
   plural: r.plural,
   ...(r.indexed ? { indexed: Object.fromEntries(r.indexed.flatMap(path => (r.fields?.[path] ? [[path, r.fields[path]]] : []))) } : {}),
   ...(r.ttlSeconds === undefined ? {} : { ttlSeconds: o.eventTtl / 1000 }),
+  ...(r.maxObjects === undefined ? {} : { maxObjects: r.maxObjects }),
 })
 
 /** Resolves when the server answers requests on all its addresses and on the bus. */

@@ -108,6 +108,8 @@ export interface Resource<T = any> extends Kind<T> {
   readonly indexed?: readonly string[]
   /** Seconds after which objects expire (Event). */
   readonly ttlSeconds?: number
+  /** With `ttlSeconds`: of more objects than that the ones go that were not written for longest. */
+  readonly maxObjects?: number
   readonly deletion?: Deletion<T>
   /** `metadata.generation` moves when anything but metadata and status changes. */
   readonly hasGeneration?: boolean

@@ -120,7 +120,8 @@ export function ageHistories(cache: Cache): void {
 }
 
 /** The version after which all events of a table are known. */
-export const oldestOf = (cache: Cache, table: Table): number => Math.max(cache.floor, cache.tables.get(tableKey(table))?.history.floor ?? 0)
+export const oldestOf = (cache: Cache, table: Table): number => oldestOfKey(cache, tableKey(table))
+export const oldestOfKey = (cache: Cache, table: string): number => Math.max(cache.floor, cache.tables.get(table)?.history.floor ?? 0)
 
 /** The events of a table after a version, oldest first. Throws VersionExpired. */
 export function eventsAfter(cache: Cache, table: Table, version: number): readonly RegistryEvent[] {

@@ -1,6 +1,16 @@
-/** Removes objects of tables with a time to live (Event) when nobody wrote them for that long. Several API servers race; one wins each. */
-import type { Key } from './stream.ts'
+/**
+ * Removes objects of tables with a time to live (Event) when nobody wrote them for that long, or when they are too many. Several API
+ * servers race; one wins each.
+ */
+import { tableKey } from './cache.ts'
 import type { Table } from './registry.ts'
+import type { Key } from './stream.ts'
+
+export interface ExpiryLimits extends Table {
+  /** Tables without it are not looked at. */
+  readonly ttlSeconds?: number
+  readonly maxObjects?: number
+}
 
 interface Entry {
   readonly table: Table
@@ -11,13 +21,17 @@ interface Entry {
 }
 
 export class Expiry {
-  readonly #ttlMs: ReadonlyMap<string, number>
+  readonly #limits: ReadonlyMap<string, { ttlMs: number; maxObjects: number }>
   /** Per table, by subject; oldest first, since each write moves its entry to the end. */
   readonly #entries = new Map<string, Map<string, Entry>>()
   readonly #timer: NodeJS.Timeout
 
-  constructor(ttlMs: ReadonlyMap<string, number>, remove: (entry: Entry) => Promise<unknown>) {
-    this.#ttlMs = ttlMs
+  constructor(tables: readonly ExpiryLimits[], remove: (entry: Entry) => Promise<unknown>) {
+    this.#limits = new Map(
+      tables.flatMap(t =>
+        t.ttlSeconds === undefined ? [] : [[tableKey(t), { ttlMs: t.ttlSeconds * 1000, maxObjects: t.maxObjects ?? Infinity }]],
+      ),
+    )
     let busy = false
     const sweep = async () => {
       if (busy) return
@@ -28,7 +42,7 @@ export class Expiry {
         busy = false
       }
     }
-    const shortest = Math.min(60_000, ...ttlMs.values())
+    const shortest = Math.min(60_000, ...[...this.#limits.values()].map(l => l.ttlMs))
     this.#timer = setInterval(() => void sweep(), Math.max(100, shortest / 10))
     this.#timer.unref()
   }
@@ -42,7 +56,7 @@ export class Expiry {
   }
 
   saw(table: string, subject: string, key: Key, version: number, time: number, gone: boolean): void {
-    if (!this.#ttlMs.has(table)) return
+    if (!this.#limits.has(table)) return
     let entries = this.#entries.get(table)
     if (!entries) this.#entries.set(table, (entries = new Map()))
     entries.delete(subject)
@@ -52,9 +66,10 @@ export class Expiry {
   #due(now: number): Entry[] {
     const due: Entry[] = []
     for (const [table, entries] of this.#entries) {
-      const limit = now - this.#ttlMs.get(table)!
+      const { ttlMs, maxObjects } = this.#limits.get(table)!
+      let left = entries.size
       for (const entry of entries.values()) {
-        if (entry.time > limit) break
+        if (entry.time > now - ttlMs && left-- <= maxObjects) break
         due.push(entry)
       }
     }

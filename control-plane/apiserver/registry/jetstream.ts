@@ -2,7 +2,7 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
-import { ageHistories, apply, getCached, listCached, listCachedAt, newCache, tableKey, type Cache } from './cache.ts'
+import { ageHistories, apply, getCached, listCached, listCachedAt, newCache, oldestOf, oldestOfKey, tableKey, type Cache } from './cache.ts'
 import { Compactor, tombstonesCanGo } from './compactor.ts'
 import { Expiry } from './expiry.ts'
 import { fill, type Source } from './filling.ts'
@@ -11,18 +11,20 @@ import { Newest, Reached } from './freshness.ts'
 import type { HistoryLimits } from './history.ts'
 import { inherit } from './inherit.ts'
 import { pushEvents } from './pushed.ts'
-import type {
-  Cursor,
-  CursorOwner,
-  IndexedFields,
-  IndexedValue,
-  Registry,
-  RegistryEvent,
-  Stored,
-  Table,
-  Watcher,
-  WatchOptions,
+import {
+  VersionExpired,
+  type Cursor,
+  type CursorOwner,
+  type IndexedFields,
+  type IndexedValue,
+  type Registry,
+  type RegistryEvent,
+  type Stored,
+  type Table,
+  type Watcher,
+  type WatchOptions,
 } from './registry.ts'
+import { Snapshots } from './snapshots.ts'
 import { encode, release } from './stored.ts'
 import { storeFiles, type StoreFiles } from './storefiles.ts'
 import { createStream, nextSequence, streamState, subjectOf, writeIdOf } from './stream.ts'
@@ -35,6 +37,8 @@ export interface TableOptions extends Table {
   readonly indexed?: IndexedFields
   /** Objects go when nobody wrote them for that long. */
   readonly ttlSeconds?: number
+  /** Of more than so many objects those go that were not written for longest; only with `ttlSeconds`. */
+  readonly maxObjects?: number
 }
 
 export interface RegistryOptions {
@@ -95,6 +99,7 @@ class JetStreamRegistry implements Registry {
   readonly #compactor: Compactor
   readonly #expiry: Expiry
   readonly #newest: Newest
+  readonly #snapshots = new Snapshots()
   readonly #progress: NodeJS.Timeout
   readonly #storeFiles: StoreFiles | undefined
   readonly #sync: (() => Promise<void>) | undefined
@@ -131,12 +136,12 @@ class JetStreamRegistry implements Registry {
       const { tombstones } = this.#cache
       if ((tombstones.get(subject) ?? Infinity) <= seq) tombstones.delete(subject)
     })
-    const ttl = new Map(tables.flatMap(t => (t.ttlSeconds === undefined ? [] : [[tableKey(t), t.ttlSeconds * 1000] as const])))
-    this.#expiry = new Expiry(ttl, e => this.remove(e.table, e.namespace, e.name, e.version))
+    this.#expiry = new Expiry(tables, e => this.remove(e.table, e.namespace, e.name, e.version))
     this.#newest = new Newest(connection, options.replicas ?? 1, 5_000)
     this.#progress = setInterval(() => {
       if (this.#loading) return
       ageHistories(this.#cache)
+      this.#snapshots.expire(table => oldestOfKey(this.#cache, table))
       this.#watches.progress()
     }, 1_000)
     this.#progress.unref()
@@ -182,8 +187,10 @@ class JetStreamRegistry implements Registry {
     if (!expire) inherit(cache, former)
     this.#cache = cache
     this.#loading = false
-    if (expire) this.#watches.expire()
-    else this.#watches.replaced(former.version)
+    if (expire) {
+      this.#snapshots.clear()
+      this.#watches.expire()
+    } else this.#watches.replaced(former.version)
     for (const settle of this.#late.splice(0)) settle()
     this.#reached.passed(cache.version)
   }
@@ -297,7 +304,9 @@ class JetStreamRegistry implements Registry {
   }
 
   listAt(version: number, table: Table, namespace?: string): readonly Stored[] {
-    return listCachedAt(this.#cache, version, table, namespace)
+    const oldest = oldestOf(this.#cache, table)
+    if (version < oldest) throw new VersionExpired(version, oldest)
+    return this.#snapshots.get(tableKey(table), namespace, version, () => listCachedAt(this.#cache, version, table, namespace))
   }
 
   put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored> {

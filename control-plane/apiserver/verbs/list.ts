@@ -12,6 +12,8 @@ import { outputOf, writingOf, type Call } from './context.ts'
 import { settle } from './get.ts'
 import { isLean } from './jsonencoder.ts'
 import { protobufList } from './protobuf.ts'
+import type { PartialObjectMetadataList } from '../table/partial.ts'
+import type { Table } from '../table/table.ts'
 import { listAs } from './views.ts'
 
 interface ListMeta {
@@ -58,18 +60,14 @@ export async function listObjects(call: Call): Promise<Answer> {
   const selection = selectionOf(endpoint, p.labelSelector, p.fieldSelector)
   const { items, meta } = await listPart(call.store.registry, endpoint, call.info.namespace, p, selection)
   const writing = writingOf(call, output)
-  if (output.as !== '')
-    return valueAnswer(
-      200,
-      listAs(
-        endpoint,
-        items.map(s => served(endpoint, s)),
-        meta,
-        output,
-        request.query,
-      ),
-      writing,
-    )
+  if (output.as !== '') {
+    const view = (part: readonly Stored[]): Table | PartialObjectMetadataList => {
+      const objects = part.map(s => served(endpoint, s))
+      return listAs(endpoint, objects, meta, output, request.query)
+    }
+    if (writing.format === 'json' && !writing.pretty && items.length > longView) return rawJson(200, inTurns(view, items))
+    return valueAnswer(200, view(items), writing)
+  }
   if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
   if (writing.format === 'json' && !writing.pretty)
     return jsonList(endpoint, items, meta, acceptsGzip(request), isLean(endpoint, request.headers[omitHeader]))
@@ -78,6 +76,21 @@ export async function listObjects(call: Call): Promise<Answer> {
     return rest
   })
   return valueAnswer(200, { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plain }, writing)
+}
+
+/** Others have their turn after so many objects of a view that is longer than a client's usual part. */
+const turn = 200
+const longView = 1000
+
+/** A long list in a view, so that few of its objects are parsed at a time. The rows or items are the last member of its JSON. */
+async function* inTurns(view: (part: readonly Stored[]) => Table | PartialObjectMetadataList, items: readonly Stored[]) {
+  for (let at = 0; at < items.length; at += turn) {
+    const part = view(items.slice(at, at + turn))
+    const text = at === 0 ? JSON.stringify(part) : `,${JSON.stringify('rows' in part ? part.rows : part.items).slice(1)}`
+    yield Buffer.from(at === 0 ? text.slice(0, -2) : text.slice(0, -1))
+    await new Promise(setImmediate)
+  }
+  yield close
 }
 
 /** The items that a list request asks for. Throws 400, 410, 504. */
@@ -105,7 +118,13 @@ export async function listPart(
   }
   // Upstream's watch cache gives the whole list to those who take any version.
   const items = registry.list(endpoint.table, within, selection.index)
-  return part(items, version, p.resourceVersion === '0' ? { ...p, limit: 0 } : p, selection, 0)
+  return begun(registry, endpoint, within, part(items, version, p.resourceVersion === '0' ? { ...p, limit: 0 } : p, selection, 0))
+}
+
+/** A part of the newest list: the whole, as it is in this moment, is kept for the next part. */
+function begun(registry: Registry, endpoint: Endpoint, namespace: string | undefined, found: Part): Part {
+  if (found.meta.continue !== undefined) registry.listAt(Number(found.meta.resourceVersion), endpoint.table, namespace)
+  return found
 }
 
 function at(registry: Registry, version: number, endpoint: Endpoint, namespace: string | undefined): readonly Stored[] {
@@ -131,7 +150,7 @@ async function continued(
   if (token.rv < 0) {
     await registry.fresh()
     const items = registry.list(endpoint.table, namespace)
-    return part(items, registry.version, p, selection, firstAfter(items, after))
+    return begun(registry, endpoint, namespace, part(items, registry.version, p, selection, firstAfter(items, after)))
   }
   // Another server's token may be ahead of this one's cache.
   await settle(registry, String(token.rv))

@@ -3,7 +3,7 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import { notAcceptable, type Output } from '../chain/mediatype.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
-import { partialMetadata, partialMetadataList } from '../table/partial.ts'
+import { partialMetadata, partialMetadataList, type PartialObjectMetadataList } from '../table/partial.ts'
 import { parseIncludeObject, tableOf, type IncludeObject, type Table } from '../table/table.ts'
 
 /** What a BOOKMARK event shows: an object of the kind with nothing but a version. */
@@ -40,7 +40,7 @@ export function listAs(
   meta: Table['metadata'],
   output: Output,
   query: URLSearchParams,
-): object {
+): Table | PartialObjectMetadataList {
   if (output.as === 'Table') return table(endpoint, objects, meta, output, query, true)
   if (output.as === 'PartialObjectMetadataList' || output.as === 'PartialObjectMetadata')
     return partialMetadataList(objects, meta, output.version)

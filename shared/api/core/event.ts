@@ -46,6 +46,8 @@ export const event = resource<Event>({
   singular: 'event',
   shortNames: ['ev'],
   ttlSeconds: 3600,
+  maxObjects: 50_000,
+  indexed: ['involvedObject.uid'],
   allowCreateOnUpdate: true,
   alsoServedAs: [eventV1],
   columns: [

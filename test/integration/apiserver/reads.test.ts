@@ -67,6 +67,50 @@ describe('list', () => {
     await rest('POST', configMaps, configMap('m3', {}, { labels: { parity: 'odd' } }))
   })
 
+  it('in more than a hundred parts shows one moment, whatever is written meanwhile', async () => {
+    await rest('POST', '/api/v1/namespaces', { metadata: { name: 'parts' } })
+    const path = '/api/v1/namespaces/parts/configmaps'
+    const name = (i: number): string => `c${String(i).padStart(3, '0')}`
+    for (let i = 0; i < 230; i++) await rest('POST', path, configMap(name(i), { a: '0' }))
+    const before = (await rest('GET', path)).body.items
+    const found: unknown[] = []
+    let parts = 0
+    for (let next = ''; ; parts++) {
+      const { body } = await rest('GET', `${path}?limit=2&continue=${next}`)
+      found.push(...body.items)
+      expect(body.metadata.remainingItemCount ?? 0).toBe(230 - found.length)
+      next = body.metadata.continue ?? ''
+      if (next === '') break
+      // Something goes, something changes, something comes, before and behind the part that was just read.
+      await rest('DELETE', `${path}/${name((parts * 7) % 230)}`)
+      await rest('PATCH', `${path}/${name((parts * 5 + 1) % 230)}`, { data: { a: '1' } }, merge)
+      await rest('POST', path, configMap(`${name((parts * 3) % 230)}-new`))
+    }
+    expect(parts).toBe(114)
+    expect(found).toEqual(before)
+    // A selector reads the same parts.
+    const first = (await rest('GET', `${path}?limit=3&labelSelector=!x`)).body
+    const second = (await rest('GET', `${path}?limit=3&labelSelector=!x&continue=${first.metadata.continue}`)).body
+    const all = (await rest('GET', path)).body.items
+    expect([...first.items, ...second.items]).toEqual(all.slice(0, 6))
+    await rest('DELETE', path)
+  })
+
+  it('of many objects as a table or metadata shows every one', async () => {
+    await rest('POST', '/api/v1/namespaces', { metadata: { name: 'rows' } })
+    const path = '/api/v1/namespaces/rows/configmaps'
+    const expected = Array.from({ length: 1001 }, (_, i) => `c${String(i).padStart(4, '0')}`)
+    await Promise.all(expected.map(name => rest('POST', path, configMap(name))))
+    const as = (kind: string) => ({ headers: { accept: `application/json;as=${kind};g=meta.k8s.io;v=v1` } })
+    const table = (await rest('GET', path, undefined, as('Table'))).body
+    expect(table.columnDefinitions).toHaveLength(3)
+    expect(table.rows.map((r: { cells: string[] }) => r.cells[0])).toEqual(expected)
+    const metadata = (await rest('GET', path, undefined, as('PartialObjectMetadataList'))).body
+    expect(metadata.kind).toBe('PartialObjectMetadataList')
+    expect(names(metadata)).toEqual(expected)
+    await rest('DELETE', path)
+  })
+
   it('selects by labels and fields', async () => {
     expect(names((await rest('GET', `${configMaps}?labelSelector=parity%20in%20(odd)`)).body)).toEqual(['m1', 'm3'])
     expect(names((await rest('GET', `${configMaps}?fieldSelector=metadata.name%3Dm2`)).body)).toEqual(['m2'])

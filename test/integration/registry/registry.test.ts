@@ -240,6 +240,17 @@ describe('watches', () => {
     await forgetful.close()
   })
 
+  test('of too many objects with a time to live the oldest go', async () => {
+    const events = { group: 'few', plural: 'events', ttlSeconds: 5, maxObjects: 10 }
+    const other = await open(nats, { tables: [events] })
+    for (let i = 0; i < 30; i++) await registry.put(events, 'e', `e${i}`, object(`e${i}`, i, 'e'), 0)
+    // Written again, it is young.
+    await registry.put(events, 'e', 'e3', object('e3', 'new', 'e'), registry.get(events, 'e', 'e3')!.version)
+    await until(() => registry.list(events).length <= 10, 'the oldest to go')
+    expect(registry.list(events).map(s => s.name)).toEqual([...Array.from({ length: 9 }, (_, i) => `e${21 + i}`), 'e3'].sort())
+    await other.close()
+  })
+
   test('objects with a time to live go', async () => {
     const events = { group: '', plural: 'events', ttlSeconds: 1 }
     const other = await open(nats, { tables: [events] })
