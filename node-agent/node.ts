@@ -47,7 +47,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
   const [runtime, network] = await Promise.all([
     can.runtime === 'oci'
-      ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, masks: options.mask, ...catalogue })
+      ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue })
       : createProcessRuntime({ rootDir, ...catalogue }),
     can.network === 'bridge'
       ? openBridgeNetwork({

@@ -38,8 +38,6 @@ export const flags = z.object({
   maxPods: intFlag().default(110),
   /** Processes and threads of one pod; -1: as many as the node has. */
   podMaxPids: z.coerce.number().int().min(-1).default(4096),
-  /** Directories of the machine that containers must not see. */
-  mask: z.array(directory).default([]),
   /** Images of the user's, in YAML, beside those that are known. */
   imageCatalogue: z.string().optional(),
 })

@@ -178,8 +178,6 @@ export interface NodeAgent {
   cgroup: string
   /** Where pods are known by their own addresses, besides the cluster's. */
   nonMasqueradeCIDRs: string[]
-  /** A directory of the machine that containers must not see. */
-  mask: string
   /** More of its flags. */
   flags?: string[]
 }
@@ -190,7 +188,7 @@ export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
   ...['--nats-url', natsUrl(at), '--creds', node.credsFile, '--node-name', node.name, '--root-dir', node.root],
   ...['--node-ip', node.ip, '--pod-cidr', node.podCIDR, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
   ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
-  ...['--cgroup-root', node.cgroup, '--mask', node.mask],
+  ...['--cgroup-root', node.cgroup],
   ...[
     '--node-lease-duration-seconds',
     '4',

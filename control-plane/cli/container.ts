@@ -88,7 +88,6 @@ function run(component: string): never {
       podCIDR: at.podCIDR(index),
       cgroup: '/node',
       nonMasqueradeCIDRs: [],
-      mask: dir.root,
     })
   } else {
     // A container that is started again keeps its host name, one that is made anew does not.

@@ -46,7 +46,6 @@ export async function startNode(
     cgroup: `${at.cgroup}/${node.name}`,
     // The host has routes to pods through their nodes.
     nonMasqueradeCIDRs: [at.nodes],
-    mask: dir.root,
     flags: [
       ...(at.onHost ? ['--network', 'host'] : []),
       ...(told.runtime ? ['--runtime', told.runtime] : []),

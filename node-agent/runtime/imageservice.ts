@@ -13,6 +13,8 @@ export interface ImageConfig {
   user: string
   /** Directories of files laid over the node's root, the first on top; made by `pull`. */
   layers?: string[]
+  /** Directories of the node that its containers see, beside those that all see. What they write there is theirs alone. */
+  trees?: string[]
   /** What every container of this image sees beside its own mounts. */
   mounts?: ContainerMount[]
   /** What it takes of the disk; absent when nothing of its own. */

@@ -13,7 +13,8 @@ import { availableCapabilities, containerCapabilities } from './oci/capabilities
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
 import { updateContainerCgroup } from './oci/cgroups.ts'
 import { execInContainer } from './oci/exec.ts'
-import { makeLayers, makeRoot, readFromLayers } from './oci/rootfs.ts'
+import { makeHostRoot } from './oci/hostroot.ts'
+import { makeRoot, readFromLayers } from './oci/rootfs.ts'
 import {
   createUnderShim,
   forgetProcess,
@@ -37,14 +38,12 @@ import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime
 
 export interface OciOptions {
   /**
-   * The node's state directory; the runtime keeps the layers that containers share in `layers/` below it, and in `run/<id>/` what dies with
-   * the node. Both are in memory.
+   * The node's state directory; the runtime keeps images' own files in `images/` below it and what dies with the node in `run/`, which is in
+   * memory.
    */
   rootDir: string
   /** Absolute below the cgroup root: `/coxswain-x/node-1`. */
   cgroupRoot: string
-  /** Directories of the machine that containers must not see; `rootDir` always is one. */
-  masks: readonly string[]
   /** A catalogue of the user's, in YAML, over the built-in one. */
   catalogueFile?: string
 }
@@ -58,10 +57,14 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   // The kernel tells of mounts by their real paths.
   await mkdir(options.rootDir, { recursive: true })
   const rootDir = await realpath(options.rootDir)
-  const [layersDirectory, runDirectory] = ['layers', 'run'].map(name => join(rootDir, name)) as [string, string]
-  // overlayfs takes no layer that lies inside another, as everything on the root's own file system lies inside `/`. The layers are tiny.
-  await Promise.all([inMemory(layersDirectory, 'coxswain-layers', '755'), inMemory(runDirectory, 'coxswain-run', '700')])
-  const layers = await makeLayers(layersDirectory, [options.rootDir, ...options.masks])
+  const [layersDirectory, runDirectory] = ['images', 'run'].map(name => join(rootDir, name)) as [string, string]
+  await Promise.all([mkdir(layersDirectory, { recursive: true }), inMemory(runDirectory, 'coxswain-run', '700')])
+  const hostRoot = await makeHostRoot(runDirectory)
+  const mayShow = (trees: readonly string[]): void => {
+    const tree = trees.find(t => `${rootDir}/`.startsWith(`${t}/`))
+    if (tree !== undefined) throw new Error(`containers would see the node's state directory ${rootDir}, which is below ${tree}`)
+  }
+  mayShow(hostRoot.trees)
   const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile })
   const host: Host = {
     capabilities: availableCapabilities(),
@@ -107,18 +110,23 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       await symlink(run, join(directory, 'run'))
       await Promise.all([run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
       await writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })
-      const lower = [...(spec.image.layers ?? []), ...layers.lower]
+      const { layers: imageLayers = [], trees = [] } = spec.image
+      mayShow(trees)
+      const lower = [...imageLayers, hostRoot.base]
       const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
-      const [overlay, passwd, group, seccomp] = await Promise.all([
-        makeRoot(directory, lower),
+      const [root, passwd, group, seccomp] = await Promise.all([
+        makeRoot(directory, imageLayers, { ...hostRoot, trees: [...hostRoot.trees, ...trees] }),
         readFromLayers(lower, 'etc/passwd'),
         readFromLayers(lower, 'etc/group'),
         seccompProfile(spec, capabilities, join(rootDir, 'seccomp')),
         ensureCgroup(cgroupPath(spec, host), spec.resources),
       ])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
-      await writeFile(join(directory, 'config.json'), JSON.stringify(bundleConfig(spec, join(directory, 'root'), user, host, seccomp)))
-      const pid = await createUnderShim(binary, spec, overlay)
+      await writeFile(
+        join(directory, 'config.json'),
+        JSON.stringify(bundleConfig(spec, { path: join(directory, 'root'), trees: root.trees }, user, host, seccomp)),
+      )
+      const pid = await createUnderShim(binary, spec, root.overlay)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {
       await remove(directory).catch(() => {})

@@ -43,6 +43,8 @@ export const builtinImages: readonly HostImage[] = [
     names: ['debian', 'debian-base', 'ubuntu', 'bash', 'buildpack-deps', 'fedora', 'centos', 'rockylinux', 'amazonlinux'],
     cmd: ['bash'],
     requires: [{ binary: 'bash', package: 'bash' }],
+    // What is installed: apt-get works in them.
+    trees: ['/var/lib/dpkg'],
   },
   { names: ['pause'], entrypoint: sleepsForEver },
   { names: ['hello-world'], cmd: ['/bin/sh', '-c', 'echo; echo "Hello from coxswain!"'] },

@@ -22,6 +22,7 @@ const catalogueFile = z.strictObject({
       workingDir: absolute.optional(),
       requires: z.array(z.strictObject({ binary: z.string(), package: z.string(), directories: z.array(absolute).optional() })).optional(),
       files: z.record(absolute, file).optional(),
+      trees: z.array(absolute).optional(),
       busyboxApplets: z.boolean().optional(),
       programs: z.boolean().optional(),
       node: absolute.optional(),

@@ -98,6 +98,7 @@ export async function openCatalogue(options: {
         workingDir: image.workingDir ?? '/',
         user: image.user ?? '',
         layers: made,
+        trees: (image.trees ?? []).filter(existsSync),
         mounts: [
           ...(image.programs
             ? [readOnly('/coxswain/programs', programsDirectory()), readOnly('/coxswain/node', await realpath(process.execPath))]

@@ -17,6 +17,8 @@ export interface HostImage {
   requires?: { binary: string; package: string; directories?: string[] }[]
   /** Files of the image's own, laid over the node's root. */
   files?: Record<string, ImageFile>
+  /** Directories of the node that its containers see, beside programs and libraries; what they write there is theirs alone. */
+  trees?: string[]
   /** Every applet of busybox takes the place of the node's tool. */
   busyboxApplets?: boolean
   /** Our own programs and Node appear at /coxswain. */

@@ -3,6 +3,7 @@ import { constants, readdirSync, statSync, type Stats } from 'node:fs'
 import type { ContainerMount, ContainerSpec } from '../runtime.ts'
 import { containerCapabilities } from './capabilities.ts'
 import { ownCgroup } from './cgroups.ts'
+import type { ContainerRoot } from './rootfs.ts'
 import type { Seccomp } from './seccomp.ts'
 import type { ResolvedUser } from './users.ts'
 
@@ -42,8 +43,14 @@ const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host, 'cgroupRoot'>): string =>
   `${host.cgroupRoot}/${spec.cgroup}`
 
-/** Builds config.json; `rootfs` is the path of the mounted root. Throws for what cannot be (an unknown capability). */
-export function bundleConfig(spec: ContainerSpec, rootfs: string, user: ResolvedUser, host: Host, seccomp?: Seccomp): object {
+/** Builds config.json; `root` is the mounted root, with the trees that are to be mounted in it. Throws for what cannot be (an unknown capability). */
+export function bundleConfig(
+  spec: ContainerSpec,
+  root: { path: string } & Pick<ContainerRoot, 'trees'>,
+  user: ResolvedUser,
+  host: Host,
+  seccomp?: Seccomp,
+): object {
   const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
   const env = spec.env.some(e => e.startsWith('PATH=')) ? spec.env : [DEFAULT_PATH, ...spec.env]
   const shared = spec.mounts.some(m => m.propagation === 'rshared')
@@ -59,9 +66,13 @@ export function bundleConfig(spec: ContainerSpec, rootfs: string, user: Resolved
       noNewPrivileges: !spec.allowPrivilegeEscalation && !spec.privileged,
       ...(spec.oomScoreAdj === undefined ? {} : { oomScoreAdj: Math.max(spec.oomScoreAdj, host.oomScoreFloor ?? -1000) }),
     },
-    root: { path: rootfs, readonly: spec.readOnlyRootFilesystem },
+    root: { path: root.path, readonly: spec.readOnlyRootFilesystem },
     hostname: spec.hostname,
-    mounts: [...systemMounts(spec), ...inOrder([...(spec.image.mounts ?? []), ...spec.mounts]).map(volumeMount)],
+    mounts: [
+      ...root.trees.map(treeMount),
+      ...systemMounts(spec),
+      ...inOrder([...(spec.image.mounts ?? []), ...spec.mounts]).map(volumeMount),
+    ],
     linux: {
       namespaces: [
         { type: 'mount' },
@@ -80,10 +91,21 @@ export function bundleConfig(spec: ContainerSpec, rootfs: string, user: Resolved
       sysctl: sysctls(spec),
       rootfsPropagation: shared ? 'rshared' : 'rslave',
       maskedPaths: spec.privileged ? [] : MASKED,
-      readonlyPaths: spec.privileged ? [] : READ_ONLY,
+      // The runtime makes places of mounts first, then these: as it does with the root itself.
+      readonlyPaths: [
+        ...(spec.privileged ? [] : READ_ONLY),
+        ...(spec.readOnlyRootFilesystem ? root.trees.map(tree => tree.destination) : []),
+      ],
     },
   }
 }
+
+const treeMount = ({ destination, options }: ContainerRoot['trees'][number]): object => ({
+  destination,
+  type: 'overlay',
+  source: 'overlay',
+  options,
+})
 
 function systemMounts(spec: ContainerSpec): object[] {
   const access = spec.privileged ? 'rw' : 'ro'

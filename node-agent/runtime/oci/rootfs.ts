@@ -1,75 +1,48 @@
 /**
- * A container's root: a private copy-on-write view of the node's root. From the top: the container's own `upper`, the layers of its image,
- * `places` (empty directories), `hidden` (whiteouts that cut off what containers must not see), and `/`. The two common layers are made
- * once a node.
+ * A container's root: private copy-on-write views of layers. The root itself is an overlay of, from the top, the container's own `upper`, the
+ * layers of its image and the base of all (hostroot.ts); each tree of the node's that it sees is one of its own, mounted in it.
  */
-import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, chown, cp, lstat, mkdir, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, cp, lstat, mkdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname, join } from 'node:path'
-import { run } from '#shared/linux/run.ts'
 import type { ImageFile } from '../images/host-image.ts'
+import type { HostRoot } from './hostroot.ts'
 
-/** Hidden from every container, with an empty directory in its place. */
-const PRIVATE = [
-  ['/root', 0o700],
-  ['/home', 0o755],
-  ['/run', 0o755],
-  ['/tmp', 0o1777],
-  ['/var/tmp', 0o1777],
-  ['/var/log', 0o755],
-] as const
-
-export interface Layers {
-  /** For `lowerdir`, topmost first, without the image's. */
-  lower: string[]
+export interface ContainerRoot {
+  /** The options of the overlay that is to be mounted at `<directory>/root`. */
+  overlay: string
+  /** Where in it the node's trees are to be mounted, with the options of each overlay. */
+  trees: { destination: string; options: string[] }[]
 }
 
-/**
- * Makes (or finds) the common layers below `directory`. `masks` are paths of the machine that disappear in containers; `directory` and
- * everything that belongs to the runtime must lie below one of them.
- */
-export async function makeLayers(directory: string, masks: readonly string[]): Promise<Layers> {
-  const hidden = await Promise.all(masks.map(async mask => (existsSync(mask) ? [await realpath(mask)] : [])))
-  const paths = outermost(
-    [...PRIVATE.map(([path]) => path).filter(path => existsSync(path)), ...hidden.flat()].filter(path => path !== '/'),
-  )
-  const name = createHash('sha256').update(paths.join('\n')).digest('hex').slice(0, 12)
-  const target = join(directory, name)
-  if (!existsSync(target)) {
-    const fresh = `${target}.${process.pid}`
-    await rm(fresh, { recursive: true, force: true })
-    await mkdir(fresh, { recursive: true })
-    for (const path of paths) await copyParents(join(fresh, 'hidden'), path)
-    for (const [path] of PRIVATE) await copyParents(join(fresh, 'places'), path)
-    for (const [path, mode] of PRIVATE) {
-      await mkdir(join(fresh, 'places', path), { recursive: true })
-      await chmod(join(fresh, 'places', path), mode)
-    }
-    // overlayfs: a character device 0:0 hides what lies below. mknod(1) takes one name a call.
-    await run('sh', ['-c', 'for p; do mknod "$p" c 0 0 || exit 1; done', 'sh', ...paths.map(path => join(fresh, 'hidden', path))])
-    await rename(fresh, target)
+/** Makes what the container of `directory` writes to, and tells how its root is put together. */
+export async function makeRoot(directory: string, imageLayers: readonly string[], { base, trees }: HostRoot): Promise<ContainerRoot> {
+  const overlay = async (name: string, lower: string[]): Promise<string[]> => {
+    const [upper, work] = ['upper', 'work'].map(of => join(directory, of, name)) as [string, string]
+    await Promise.all([upper, work].map(path => mkdir(path, { recursive: true })))
+    const options = [
+      `lowerdir=${lower.map(escapeLayer).join(':')}`,
+      `upperdir=${escapeOption(upper)}`,
+      `workdir=${escapeOption(work)}`,
+      // volatile: the upper directory is never mounted twice, so syncing the disk at every unmount serves nobody.
+      ...(canVolatile() ? ['volatile'] : []),
+    ]
+    return options
   }
-  return { lower: [join(target, 'places'), join(target, 'hidden'), '/'] }
+  await mkdir(join(directory, 'root'), { recursive: true })
+  const own = (tree: string): string[] => imageLayers.map(layer => join(layer, tree)).filter(existsSync)
+  const [root, ...mounted] = await Promise.all([
+    overlay('root', [...imageLayers, base]),
+    ...trees.map(async tree => ({
+      destination: tree,
+      options: await overlay(tree.slice(1).replaceAll('/', '-'), [...own(tree), tree]),
+    })),
+  ])
+  return { overlay: root.join(','), trees: mounted }
 }
 
-/**
- * What the container of `directory` has for a root: makes its own layer and resolves with the options of its overlay, which is mounted at
- * `<directory>/root` when it starts.
- */
-export async function makeRoot(directory: string, lower: readonly string[]): Promise<string> {
-  await Promise.all(['upper', 'work', 'root'].map(name => mkdir(join(directory, name), { recursive: true })))
-  const options = [
-    `lowerdir=${lower.map(escapeLayer).join(':')}`,
-    `upperdir=${escapeOption(join(directory, 'upper'))}`,
-    `workdir=${escapeOption(join(directory, 'work'))}`,
-  ]
-  // volatile: the upper directory is never mounted twice, so syncing the disk at every unmount serves nobody.
-  return [...options, ...(canVolatile() ? ['volatile'] : [])].join(',')
-}
-
-/** A file of a root that nobody has written to yet, out of its layers; empty when none has it. */
+/** A file of a root that nobody has written to yet, out of its layers, topmost first; empty when none has it. */
 export async function readFromLayers(lower: readonly string[], path: string): Promise<string> {
   for (const layer of lower) {
     const text = await readFile(join(layer, path), 'utf8').catch(() => undefined)
@@ -110,11 +83,6 @@ async function copyParents(layer: string, path: string): Promise<void> {
     if (process.getuid?.() === 0) await chown(copy, original.uid, original.gid)
     await chmod(copy, original.mode & 0o7777)
   }
-}
-
-const outermost = (paths: readonly string[]): string[] => {
-  const unique = [...new Set(paths)].sort()
-  return unique.filter(path => !unique.some(other => other !== path && path.startsWith(`${other}/`)))
 }
 
 // In overlayfs options a comma ends an option and a colon a layer; both can be escaped.

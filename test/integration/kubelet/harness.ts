@@ -56,7 +56,7 @@ export async function harness(): Promise<Harness> {
   const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
   const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
   const log = logger('kubelet')
-  const runtime = isolated ? await createOciRuntime({ rootDir, cgroupRoot, masks: [] }) : await createProcessRuntime({ rootDir })
+  const runtime = isolated ? await createOciRuntime({ rootDir, cgroupRoot }) : await createProcessRuntime({ rootDir })
   const node = {
     apiVersion: 'v1',
     kind: 'Node',

@@ -6,8 +6,7 @@ import type { ContainerSpec, ExecOptions } from '#node-agent/runtime/runtime.ts'
 import { nodeContext } from '../../fixtures/in-node.ts'
 
 export const node = nodeContext()
-export const openRuntime = () =>
-  createOciRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup, masks: [join(node.directory, 'secret')] })
+export const openRuntime = () => createOciRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup })
 export const directoryOf = (id: string): string => join(node.directory, 'node', 'pods', 'uid', id)
 export const logOf = (id: string): string => readFileSync(join(node.directory, 'logs', `${id}.log`), 'utf8')
 /** What the log holds without times and tags; a line that came in parts (tag P) is whole again. */

@@ -19,7 +19,7 @@ const run = async (...args: Parameters<typeof containerSpec>): Promise<number | 
 
 export const scenario: Scenario = {
   async 'the probe starts a container'() {
-    const probe = await probeRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup, masks: [] })
+    const probe = await probeRuntime({ rootDir: join(node.directory, 'node'), cgroupRoot: node.cgroup })
     assert.equal(probe.ok, true, JSON.stringify(probe))
   },
 
@@ -41,6 +41,37 @@ export const scenario: Scenario = {
     assert.doesNotMatch(outputOf('hidden'), /of-the-node|secret|\bnode\b$/m)
     assert.match(outputOf('hidden'), /^tmp$/m)
     assert.equal(existsSync('/etc/hostname-of-test'), false)
+  },
+
+  async 'of the node a container sees programs, and what these need'() {
+    const look = `echo / $(ls -A /); for d in home media mnt opt root run srv tmp var/log var/cache var/lib; do echo $d $(find /$d -type f | head -3); done
+      ls -l /etc/ssl/certs | wc -l; cut -d: -f2 /etc/shadow | sort -u; cut -d: -f3 /etc/passwd | sort -n | tail -2 | head -1; ls /etc/ssl/private; id -un; test -e /etc/ld.so.cache && echo libraries`
+    await run('seen', ['sh', '-c', look])
+    const [top = '', ...lines] = outputOf('seen').split('\n')
+    const known = '/ bin dev etc home lib lib32 lib64 libx32 media mnt opt proc root run sbin srv sys tmp usr var'.split(' ')
+    assert.deepEqual(
+      top.split(' ').filter(name => !known.includes(name)),
+      [],
+    )
+    assert.deepEqual(lines.slice(0, 11), ['home', 'media', 'mnt', 'opt', 'root', 'run', 'srv', 'tmp', 'var/log', 'var/cache', 'var/lib'])
+    const [certificates, password, highest, ...rest] = lines.slice(11)
+    assert.ok(Number(certificates) > 1 === readdirSync('/etc/ssl/certs').length > 1)
+    assert.equal(password, '*')
+    assert.ok(Number(highest) < 1000)
+    assert.deepEqual(rest.slice(1), ['root', 'libraries'])
+    assert.match(rest[0] ?? '', /ssl.private.*No such file/)
+  },
+
+  async 'a container of a read-only root writes nowhere but to its mounts'() {
+    const mounts = [{ destination: '/usr/share/of-the-test/inner', tmpfsBytes: 1 << 20, readOnly: false, propagation: 'private' as const }]
+    const script =
+      'for p in /x /usr/x /usr/bin/x /etc/x; do touch $p && echo wrote $p; done; touch /usr/share/of-the-test/inner/x && echo inner'
+    await run('read-only', ['sh', '-c', script], { readOnlyRootFilesystem: true, mounts })
+    assert.doesNotMatch(outputOf('read-only'), /wrote/)
+    assert.match(outputOf('read-only'), /^inner$/m)
+    await run('writable', ['sh', '-c', script, 'sh'])
+    assert.equal(outputOf('writable').match(/^wrote/gm)?.length, 4)
+    assert.deepEqual(['/x', '/usr/x', '/usr/bin/x'].filter(existsSync), [])
   },
 
   async 'mounts: directory, single file, read-only, tmpfs, places that do not exist'() {
@@ -380,7 +411,7 @@ export const scenario: Scenario = {
         .filter(m => m.target.startsWith(node.directory))
         .map(m => m.target)
         .sort(),
-      ['node/layers', 'node/run'].map(name => join(node.directory, name)),
+      ['node/run'].map(name => join(node.directory, name)),
     )
     const groups = (directory: string): string[] =>
       existsSync(directory)
