@@ -46,7 +46,7 @@ export const builtinImages: readonly HostImage[] = [
     // What is installed: apt-get works in them.
     trees: ['/var/lib/dpkg'],
   },
-  { names: ['pause'], entrypoint: sleepsForEver },
+  { names: ['pause', 'kubernetes/pause', 'rancher/mirrored-pause'], entrypoint: sleepsForEver },
   { names: ['hello-world'], cmd: ['/bin/sh', '-c', 'echo; echo "Hello from coxswain!"'] },
 
   // Servers.
@@ -65,9 +65,9 @@ export const builtinImages: readonly HostImage[] = [
   tool(['perl'], 'perl', 'perl'),
   tool(['ruby'], 'irb', 'ruby'),
   tool(['golang'], 'go', 'golang-go', { cmd: ['bash'], workingDir: '/go' }),
-  tool(['curlimages/curl', 'curl'], 'curl', 'curl', { ...toolEntrypoint('curl'), user: '100:101' }),
+  tool(['curlimages/curl', 'curl', 'curl/curl', 'alpine/curl'], 'curl', 'curl', { ...toolEntrypoint('curl'), user: '100:101' }),
   tool(['alpine/git', 'bitnami/git'], 'git', 'git', { entrypoint: ['git'], cmd: ['--help'] }),
-  tool(['kubectl'], 'kubectl', 'kubectl', { entrypoint: ['kubectl'], cmd: [] }),
+  tool(['kubectl', 'bitnami/kubectl', 'rancher/kubectl', 'alpine/kubectl'], 'kubectl', 'kubectl', { entrypoint: ['kubectl'], cmd: [] }),
 
   // Servers that answer with what they were asked, so that one sees who answered.
   { names: ['echoserver', 'e2e-test-images/echoserver', 'jmalloc/echo-server'], ...answering('echo', '--port', '8080') },
@@ -79,5 +79,17 @@ export const builtinImages: readonly HostImage[] = [
     ...answering('echo', '--port', '8080', '--text', 'Hello, world!\nVersion: 1.0.0\nHostname: {hostname}'),
   },
   { names: ['hashicorp/http-echo', 'http-echo'], ...answering('http-echo') },
-  { names: ['agnhost', 'e2e-test-images/agnhost'], ...program('agnhost'), cmd: ['pause'] },
+  {
+    names: ['agnhost', 'e2e-test-images/agnhost'],
+    entrypoint: ['/agnhost'],
+    cmd: ['pause'],
+    programs: true,
+    // By this path Kubernetes' own manifests call it. Without an overlay our programs are below the container's root.
+    files: {
+      '/agnhost': {
+        mode: 0o755,
+        content: `#!/bin/sh\nat=/coxswain\n[ -e $at/node ] || at=$COXSWAIN_ROOT/image$at\nexec "$at/node" "$at/programs/agnhost.mjs" "$@"\n`,
+      },
+    },
+  },
 ]

@@ -12,10 +12,32 @@ import { builtinImages } from './builtin.ts'
 import type { HostImage } from './host-image.ts'
 import { parseReference } from './reference.ts'
 
+/**
+ * Who publishes images under everyday names: Docker's official images (a mirror keeps `library`) and Kubernetes' own. The same last name of
+ * another publisher is another program.
+ */
+const OFFICIAL = ['library', 'e2e-test-images', 'google-containers', 'google_containers']
+
+/** Whether a name of the catalogue means the repository with this path; a plain one of the built-in catalogue only with these publishers. */
+function means(name: string, path: string, builtin: boolean): boolean {
+  if (path === name) return true
+  if (!path.endsWith(`/${name}`)) return false
+  return (
+    !builtin ||
+    name.includes('/') ||
+    OFFICIAL.includes(
+      path
+        .slice(0, -name.length - 1)
+        .split('/')
+        .at(-1)!,
+    )
+  )
+}
+
 /** The image of the catalogue that a repository's path means: the longest of its names that the path ends with; later images win. */
 export function findImage(images: readonly HostImage[], path: string): HostImage | undefined {
   const matches = images.flatMap(image =>
-    image.names.filter(name => path === name || path.endsWith(`/${name}`)).map(name => ({ image, length: name.length })),
+    image.names.filter(name => means(name, path, builtinImages.includes(image))).map(name => ({ image, length: name.length })),
   )
   return matches.reduce<(typeof matches)[number] | undefined>(
     (best, match) => (best === undefined || match.length >= best.length ? match : best),
@@ -75,7 +97,12 @@ export async function openCatalogue(options: {
         )
       }
       const image = findImage(images, reference.path)
-      if (image === undefined) return refuse(`${reference.canonical}: not found in the host-image catalogue`)
+      if (image === undefined) {
+        const known = images.filter(i => missing(i) === undefined).map(i => i.names[0])
+        return refuse(
+          `${reference.canonical}: not found: this node has ${[...new Set(known)].sort().join(', ')}; README, Images, says how to add one`,
+        )
+      }
       // Without an overlay, the node's own tools are what a container gets anyway.
       const withApplets = image.busyboxApplets && (overlay || findBinary('busybox', containerPath) !== undefined)
       const lack = image.busyboxApplets && !withApplets ? undefined : (missing(image) ?? (overlay ? undefined : misplaced(image)))

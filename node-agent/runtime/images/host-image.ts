@@ -4,7 +4,10 @@
 export type ImageFile = { content: string; mode?: number } | { symlink: string } | { copy: string; mode?: number }
 
 export interface HostImage {
-  /** Repository names without registry: `busybox`, `curlimages/curl`. They match the end of a repository's path, the longest wins. */
+  /**
+   * Repository names without registry: `busybox`, `curlimages/curl`. They match the end of a repository's path, the longest wins; a plain one
+   * of the built-in catalogue is that of the official image.
+   */
   names: string[]
   entrypoint?: string[]
   cmd?: string[]

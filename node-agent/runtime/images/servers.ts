@@ -57,7 +57,7 @@ export const nginx: HostImage = {
 }
 
 export const nginxUnprivileged: HostImage = {
-  names: ['nginx-unprivileged'],
+  names: ['nginxinc/nginx-unprivileged', 'nginx/nginx-unprivileged', 'nginx-unprivileged'],
   cmd: ['nginx', '-g', 'daemon off;'],
   user: '101:101',
   requires: [{ binary: 'nginx', package: 'nginx-light' }],
@@ -65,7 +65,7 @@ export const nginxUnprivileged: HostImage = {
 }
 
 export const redis: HostImage = {
-  names: ['redis', 'valkey'],
+  names: ['redis', 'valkey', 'valkey/valkey'],
   entrypoint: ['docker-entrypoint.sh'],
   cmd: ['redis-server'],
   workingDir: '/data',

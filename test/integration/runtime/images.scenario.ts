@@ -41,6 +41,15 @@ export const scenario: Scenario = {
     assert.equal(await output('node', 'node:22', 'node -p 1+1'), '2')
   },
 
+  async 'agnhost by its path and as the image starts it'() {
+    await start('agnhost', 'registry.k8s.io/e2e-test-images/agnhost:2.53', {
+      args: ['/agnhost', 'netexec', '--http-port', '8093', '--udp-port', '-1'],
+    })
+    await eventuallyExec('agnhost', 'curl -s localhost:8093/echo?msg=here', /here/)
+    await start('agnhost-pause', 'agnhost')
+    assert.equal((await runtime.status(directoryOf('agnhost-pause')))?.state, 'running')
+  },
+
   async 'nginx serves, redis stores, nats listens'() {
     if (has('nginx')) {
       await start('nginx', 'nginx:1.29')
@@ -80,7 +89,21 @@ export const scenario: Scenario = {
   },
 
   async 'what is left'() {
-    const ids = ['debian', 'busybox', 'python', 'perl', 'git', 'node', 'nginx', 'redis', 'nats', 'postgres', 'acme']
+    const ids = [
+      'agnhost',
+      'agnhost-pause',
+      'debian',
+      'busybox',
+      'python',
+      'perl',
+      'git',
+      'node',
+      'nginx',
+      'redis',
+      'nats',
+      'postgres',
+      'acme',
+    ]
     await Promise.all(ids.map(id => runtime.remove(directoryOf(id))))
   },
 }

@@ -47,6 +47,14 @@ describe('the catalogue', () => {
     expect(cmdOf('ealen/echo-server')).toBe('ealen/echo-server')
     expect(cmdOf('mynginx')).toBeUndefined()
   })
+  test('an image of another publisher is another image', () => {
+    for (const path of ['calico/node', 'bitnami/nginx', 'bitnami/redis', 'acme/busybox', 'node/exporter', 'library/nginx/extra'])
+      expect(cmdOf(path)).toBeUndefined()
+    for (const path of ['nginx', 'docker/library/nginx', 'e2e-test-images/nginx', 'google_containers/nginx'])
+      expect(cmdOf(path)).toBe('nginx')
+    const own = [...builtinImages, { names: ['node'], cmd: ['own'] }]
+    expect(findImage(own, 'calico/node')?.cmd).toEqual(['own'])
+  })
   test('no two images share a name', () => {
     const names = builtinImages.flatMap(i => i.names)
     expect(new Set(names).size).toBe(names.length)
@@ -58,8 +66,9 @@ describe('the catalogue', () => {
   test('an unknown image is refused in the words of a pull', async () => {
     const { resolve } = await openCatalogue({ layersDirectory: '/nonexistent' })
     await expect(resolve('foo:1')).rejects.toThrow(
-      'failed to pull and unpack image "docker.io/library/foo:1": failed to resolve reference "docker.io/library/foo:1": docker.io/library/foo:1: not found in the host-image catalogue',
+      'failed to pull and unpack image "docker.io/library/foo:1": failed to resolve reference "docker.io/library/foo:1": docker.io/library/foo:1: not found: this node has agnhost, ',
     )
+    await expect(resolve('foo:1')).rejects.toThrow('README, Images, says how to add one')
     await expect(resolve('FOO')).rejects.toMatchObject({ reason: 'InvalidImageName' })
   })
   test('ids are stable', async () => {
