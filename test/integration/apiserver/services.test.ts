@@ -67,6 +67,43 @@ describe('services', () => {
     await expect.poll(async () => (await rest('GET', '/api/v1/namespaces/kube-node-lease')).body.status?.phase).toBe('Active')
   })
 
+  const types = ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName']
+  it.each(types.flatMap(from => types.filter(to => to !== from).map(to => [from, to])))(
+    'change from %s to %s: what the server set is cleared or set anew',
+    async (from, to) => {
+      const spec = (type: string): object => ({
+        type,
+        ...(type === 'ExternalName' ? { externalName: 'example.com' } : {}),
+        ...(type === 'LoadBalancer' ? { externalTrafficPolicy: 'Local', loadBalancerClass: 'example.com/lb' } : {}),
+      })
+      const names = { patched: `${from}-${to}-patch`.toLowerCase(), replaced: `${from}-${to}-put`.toLowerCase() }
+      const change = { type: to, externalName: to === 'ExternalName' ? 'example.com' : null }
+      await rest('POST', services, service(names.patched, spec(from)))
+      if (from === 'LoadBalancer')
+        await rest('PATCH', `${services}/${names.patched}/status`, { status: { loadBalancer: { ingress: [{ ip: '1.2.3.4' }] } } }, merge)
+      const patched = await rest('PATCH', `${services}/${names.patched}`, { spec: change }, merge)
+      const created = (await rest('POST', services, service(names.replaced, spec(from)))).body
+      const replaced = await rest('PUT', `${services}/${names.replaced}`, { ...created, spec: { ...created.spec, ...change } })
+      for (const { code, body } of [patched, replaced]) {
+        expect({ code, message: body.message }).toEqual({ code: 200, message: undefined })
+        expect(body.status.loadBalancer).toEqual({})
+        const { spec: now } = body
+        const address = to === 'ExternalName' ? undefined : expect.stringMatching(/^10\.77\.0\.\d+$/)
+        expect(now.clusterIP).toEqual(address)
+        expect(now.clusterIPs).toEqual(address && [address])
+        expect(now.ipFamilies).toEqual(address && ['IPv4'])
+        expect(now.ipFamilyPolicy).toEqual(address && 'SingleStack')
+        const outside = to === 'NodePort' || to === 'LoadBalancer'
+        expect(now.ports[0].nodePort).toEqual(outside ? expect.any(Number) : undefined)
+        expect(now.externalTrafficPolicy).toEqual(outside ? (from === 'LoadBalancer' ? 'Local' : 'Cluster') : undefined)
+        expect(now.healthCheckNodePort).toBeUndefined()
+        expect(now.allocateLoadBalancerNodePorts).toEqual(to === 'LoadBalancer' ? true : undefined)
+        expect(now.loadBalancerClass).toBeUndefined()
+        await rest('DELETE', `${services}/${body.metadata.name}`)
+      }
+    },
+  )
+
   it('keep what they asked for, if it is free', async () => {
     expect((await rest('POST', services, service('fixed', { clusterIP: '10.77.0.9' }))).body.spec.clusterIP).toBe('10.77.0.9')
     expect((await rest('POST', services, service('second', { clusterIP: '10.77.0.9' }))).body).toMatchObject({
