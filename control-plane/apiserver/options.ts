@@ -16,7 +16,8 @@ export const flags = z.object({
   tlsCertFile: z.string(),
   tlsPrivateKeyFile: z.string(),
   clientCaFile: z.string(),
-  serviceAccountKeyFile: z.string().optional(),
+  /** Keys that tokens are checked with: PEM files of one or more; that of the signing key is one without being named. */
+  serviceAccountKeyFile: z.array(z.string()).default([]),
   serviceAccountSigningKeyFile: z.string().optional(),
   serviceAccountIssuer: z.string().default('https://kubernetes.default.svc.cluster.local'),
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
@@ -46,6 +47,7 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   bindAddress: ['127.0.0.1'],
   securePort: 0,
   permitPortSharing: false,
+  serviceAccountKeyFile: [],
   serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
   serviceClusterIpRange: '10.96.0.0/16',
   kubernetesServicePort: 443,

@@ -6,8 +6,9 @@ import { connectBus } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import { newAdmission } from './admission/admission.ts'
 import { admissionPlugins } from './admission/plugins.ts'
+import { authenticateBy, byBearerToken, byTransport } from './authn/authenticator.ts'
 import { serviceAccountTokens } from './authn/serviceaccount.ts'
-import { alwaysAllow } from './authz/authorizer.ts'
+import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { definitions, noDefinitions } from './crd/none.ts'
@@ -77,9 +78,12 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
     const flowControl = newFlowControl(options)
     const metrics = requestMetrics(flowControl)
     opened.push(async () => metrics.close())
-    const keyFiles = [options.serviceAccountKeyFile, options.serviceAccountSigningKeyFile]
-    const [publicKey, privateKey] = await Promise.all(keyFiles.map(file => (file === undefined ? undefined : readFile(file, 'utf8'))))
-    const tokens = serviceAccountTokens(registry, { publicKey, privateKey, issuer: options.serviceAccountIssuer })
+    const pem = (file: string): Promise<string> => readFile(file, 'utf8')
+    const tokens = serviceAccountTokens(registry, {
+      publicKeys: await Promise.all(options.serviceAccountKeyFile.map(pem)),
+      privateKey: options.serviceAccountSigningKeyFile === undefined ? undefined : await pem(options.serviceAccountSigningKeyFile),
+      issuer: options.serviceAccountIssuer,
+    })
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
     const store: Store = { registry, admission: newAdmission(admissionPlugins(registry, options)), log }
     const surface = new Surface()
@@ -103,10 +107,12 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
       serverAddress: () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`,
       checks: [{ name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') }],
     })
+    // Until there are roles, whoever is known may do everything.
+    const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
     const handler = newHandler({
       log,
-      authenticateToken: async token => (await tokens.authenticate(token))?.user,
-      authorize: alwaysAllow,
+      authenticate: authenticateBy([byTransport, byBearerToken(async token => (await tokens.authenticate(token))?.user)]),
+      authorizer,
       flowControl,
       metrics,
       dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),

@@ -66,7 +66,11 @@ export class StatusError extends Error {
 }
 
 const qualified = (gr: GroupResource): string => (gr.group ? `${gr.resource}.${gr.group}` : gr.resource)
-const about = (gr: GroupResource, name: string): StatusDetails => ({ name, ...(gr.group ? { group: gr.group } : {}), kind: gr.resource })
+const about = (gr: GroupResource, name: string): StatusDetails => ({
+  ...(name ? { name } : {}),
+  ...(gr.group ? { group: gr.group } : {}),
+  kind: gr.resource,
+})
 
 export const notFound = (gr: GroupResource, name: string): StatusError =>
   new StatusError(404, 'NotFound', `${qualified(gr)} "${name}" not found`, about(gr, name))

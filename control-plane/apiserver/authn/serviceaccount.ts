@@ -47,7 +47,8 @@ export interface ServiceAccountTokens {
 }
 
 export interface TokenKeys {
-  readonly publicKey: string | undefined
+  /** PEM texts of one or more keys each: tokens signed with any of them are good, so that keys can change. */
+  readonly publicKeys: readonly string[]
   readonly privateKey: string | undefined
   readonly issuer: string
 }
@@ -57,17 +58,18 @@ const maxRemembered = 1000
 
 export function serviceAccountTokens(registry: Registry, keys: TokenKeys): ServiceAccountTokens {
   const privateKey = keys.privateKey === undefined ? undefined : createPrivateKey(keys.privateKey)
-  const publicKey = keys.publicKey === undefined ? privateKey && createPublicKey(privateKey) : createPublicKey(keys.publicKey)
-  const keyId = publicKey && keyIdOf(publicKey)
+  const signing = privateKey && createPublicKey(privateKey)
+  const signingId = signing && keyIdOf(signing)
+  const checking = [...(signing ? [signing] : []), ...keys.publicKeys.flatMap(blocks).map(block => createPublicKey(block))]
+  const byId = new Map(checking.map(key => [keyIdOf(key), key]))
   const verified = new Map<string, JWTPayload>()
   const own = [keys.issuer]
 
   async function verify(token: string): Promise<JWTPayload | undefined> {
-    if (!publicKey) return undefined
     const before = verified.get(token)
     if (before) return before
     try {
-      const { payload } = await jwtVerify(token, publicKey, {
+      const { payload } = await jwtVerify(token, ({ kid }) => byId.get(kid ?? '') ?? refuse(), {
         issuer: [keys.issuer, legacyIssuer],
         algorithms: ['ES256'],
         clockTolerance: 10,
@@ -105,7 +107,7 @@ export function serviceAccountTokens(registry: Registry, keys: TokenKeys): Servi
         serviceaccount: o.account,
       }
       return new SignJWT({ 'kubernetes.io': claims })
-        .setProtectedHeader({ alg: 'ES256', kid: keyId! })
+        .setProtectedHeader({ alg: 'ES256', kid: signingId! })
         .setIssuer(keys.issuer)
         .setSubject(`system:serviceaccount:${o.namespace}:${o.account.name}`)
         .setAudience([...o.audiences])
@@ -134,6 +136,13 @@ export function serviceAccountTokens(registry: Registry, keys: TokenKeys): Servi
   }
 }
 
+const refuse = (): never => {
+  throw new Error('no key of that id')
+}
+
+/** The single keys of a PEM text. */
+const blocks = (pem: string): string[] => pem.match(/-----BEGIN [A-Z ]+-----[\s\S]*?-----END [A-Z ]+-----/g) ?? []
+
 /** Whether what the token names is still the same object. */
 function isAlive(registry: Registry, c: KubernetesClaims): boolean {
   const alive = (plural: string, namespace: string, named: Named | undefined): boolean => {
@@ -143,7 +152,11 @@ function isAlive(registry: Registry, c: KubernetesClaims): boolean {
     return meta?.uid === named.uid && (meta.deletionTimestamp === undefined || Date.parse(meta.deletionTimestamp) + 60_000 > Date.now())
   }
   return (
-    alive('serviceaccounts', c.namespace, c.serviceaccount) && alive('pods', c.namespace, c.pod) && alive('secrets', c.namespace, c.secret)
+    alive('serviceaccounts', c.namespace, c.serviceaccount) &&
+    alive('pods', c.namespace, c.pod) &&
+    alive('secrets', c.namespace, c.secret) &&
+    // A pod's node is told for information; only a token that is bound to the node itself ends with it.
+    (c.pod !== undefined || alive('nodes', '', c.node))
   )
 }
 

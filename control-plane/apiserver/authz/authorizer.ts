@@ -1,26 +1,128 @@
-/** Who may do what. The place in the chain is here; RBAC and the Node authorizer are further implementations. */
+/**
+ * Who may do what. Authorizers are asked in turn; the first that has an opinion decides, and what nobody allows is refused. Everybody is
+ * asked for, those without credentials too (they are system:anonymous).
+ */
 import type { UserInfo } from '#shared/bus/transport.ts'
-import type { RequestInfo } from '../chain/requestinfo.ts'
+import { StatusError, forbidden } from '#shared/machinery/status.ts'
 
-/** Undefined when allowed, else why not (may be empty). */
-export type Authorizer = (user: UserInfo, info: RequestInfo) => string | undefined
+/** What is asked for, as k8s.io/apiserver/pkg/authorization/authorizer has it: of a request, or of a question like SubjectAccessReview. */
+export interface Attributes {
+  readonly user: UserInfo
+  /** `get`, `list`, `create`, `impersonate`, ...; of a path the method in lower case. */
+  readonly verb: string
+  /** Else it is about a path. */
+  readonly isResource: boolean
+  /** `''` for the core group. */
+  readonly group: string
+  readonly version: string
+  readonly resource: string
+  /** `''` for the main resource. */
+  readonly subresource: string
+  /** `''` for all namespaces, and for resources in none. */
+  readonly namespace: string
+  /** `''` for all. */
+  readonly name: string
+  readonly path: string
+}
 
-const publicPaths = new Set(['/healthz', '/livez', '/readyz', '/version', '/version/'])
+export interface Decision {
+  /** `deny` ends the matter; after `no opinion` the next authorizer is asked. */
+  readonly decision: 'allow' | 'deny' | 'no opinion'
+  readonly reason: string
+}
 
-/** What somebody without credentials may see. */
-export const isPublic = (info: RequestInfo): boolean =>
-  !info.isResource &&
-  info.verb === 'get' &&
-  (publicPaths.has(info.path) || info.path.startsWith('/livez/') || info.path.startsWith('/readyz/') || info.path.startsWith('/healthz/'))
+/** A rule of what somebody may do, as SelfSubjectRulesReview shows it; `*` stands for all. */
+export interface ResourceRule {
+  readonly verbs: readonly string[]
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly resourceNames?: readonly string[]
+}
+export interface NonResourceRule {
+  readonly verbs: readonly string[]
+  readonly nonResourceURLs: readonly string[]
+}
+export interface Rules {
+  readonly resourceRules: readonly ResourceRule[]
+  readonly nonResourceRules: readonly NonResourceRule[]
+  /** Not all rules could be told; `evaluationError` says why. */
+  readonly incomplete: boolean
+  readonly evaluationError?: string
+}
 
-/** Everybody who is authenticated may do everything. */
-export const alwaysAllow: Authorizer = () => undefined
+export interface Authorizer {
+  /** Answers at once where it can: most do on every request. */
+  authorize(a: Attributes): Decision | Promise<Decision>
+  /** What the user may do in a namespace and beside namespaces. */
+  rulesFor(user: UserInfo, namespace: string): Rules | Promise<Rules>
+}
 
-/** Upstream's words for a refusal, after `forbidden: `. */
-export function refusal(user: UserInfo, info: RequestInfo, reason: string): string {
-  const tail = reason ? `: ${reason}` : ''
-  if (!info.isResource) return `User ${JSON.stringify(user.name)} cannot ${info.verb} path ${JSON.stringify(info.path)}${tail}`
-  const what = info.subresource ? `${info.resource}/${info.subresource}` : info.resource
-  const where = info.namespace ? ` in the namespace ${JSON.stringify(info.namespace)}` : ' at the cluster scope'
-  return `User ${JSON.stringify(user.name)} cannot ${info.verb} resource ${JSON.stringify(what)} in API group ${JSON.stringify(info.group)}${where}${tail}`
+const allow: Decision = { decision: 'allow', reason: '' }
+const noOpinion: Decision = { decision: 'no opinion', reason: '' }
+
+/** All authorizers as one. */
+export function union(authorizers: readonly Authorizer[]): Authorizer {
+  const from = (a: Attributes, start: number, reasons: readonly string[]): Decision | Promise<Decision> => {
+    let said = reasons
+    for (let i = start; i < authorizers.length; i++) {
+      const answer = authorizers[i]!.authorize(a)
+      if (answer instanceof Promise)
+        return answer.then(d => (d.decision === 'no opinion' ? from(a, i + 1, d.reason === '' ? said : [...said, d.reason]) : d))
+      if (answer.decision !== 'no opinion') return answer
+      if (answer.reason !== '') said = [...said, answer.reason]
+    }
+    return said.length === 0 ? noOpinion : { decision: 'no opinion', reason: said.join('\n') }
+  }
+  return {
+    authorize: a => from(a, 0, []),
+    async rulesFor(user, namespace) {
+      const all = await Promise.all(authorizers.map(a => a.rulesFor(user, namespace)))
+      const errors = all.flatMap(r => r.evaluationError ?? [])
+      return {
+        resourceRules: all.flatMap(r => r.resourceRules),
+        nonResourceRules: all.flatMap(r => r.nonResourceRules),
+        incomplete: all.some(r => r.incomplete),
+        ...(errors.length > 0 ? { evaluationError: errors.join(', ') } : {}),
+      }
+    },
+  }
+}
+
+const everything: Rules = {
+  resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
+  nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
+  incomplete: false,
+}
+const nothing: Rules = { resourceRules: [], nonResourceRules: [], incomplete: false }
+
+/** Members of one group may do everything. */
+export const privilegedGroup = (group: string): Authorizer => ({
+  authorize: a => (a.user.groups.includes(group) ? allow : noOpinion),
+  rulesFor: user => (user.groups.includes(group) ? everything : nothing),
+})
+
+/** Upstream's role system:public-info-viewer, with the single health checks, which upstream gives to system:monitoring. */
+const publicUrls = ['/healthz', '/healthz/*', '/livez', '/livez/*', '/readyz', '/readyz/*', '/version', '/version/']
+const publicPaths = new Set(publicUrls.filter(url => !url.endsWith('*')))
+const publicPrefixes = publicUrls.filter(url => url.endsWith('*')).map(url => url.slice(0, -1))
+const publicRules: Rules = { ...nothing, nonResourceRules: [{ verbs: ['get'], nonResourceURLs: publicUrls }] }
+
+/** Whether a path is one of health or version, which everybody may see. */
+export const isPublicPath = (path: string): boolean => publicPaths.has(path) || publicPrefixes.some(prefix => path.startsWith(prefix))
+
+/** Everybody may see health and version. */
+export const publicInfo: Authorizer = {
+  authorize: a => (!a.isResource && a.verb === 'get' && isPublicPath(a.path) ? allow : noOpinion),
+  rulesFor: () => publicRules,
+}
+
+/** The failure that upstream answers a refusal with. */
+export function refusal(a: Attributes, { reason }: Decision): StatusError {
+  const who = `User ${JSON.stringify(a.user.name)} cannot ${a.verb}`
+  const tail = reason === '' ? '' : `: ${reason}`
+  if (!a.isResource) return new StatusError(403, 'Forbidden', `forbidden: ${who} path ${JSON.stringify(a.path)}${tail}`, {})
+  const what = JSON.stringify(a.subresource === '' ? a.resource : `${a.resource}/${a.subresource}`)
+  const where = a.namespace === '' ? 'at the cluster scope' : `in the namespace ${JSON.stringify(a.namespace)}`
+  const why = `${who} resource ${what} in API group ${JSON.stringify(a.group)} ${where}${tail}`
+  return forbidden({ group: a.group, resource: a.resource }, a.name, why)
 }

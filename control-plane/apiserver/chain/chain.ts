@@ -1,12 +1,14 @@
 /**
  * The one way in: every request of both transports passes through here. Panic safety, audit id, request info, authentication,
- * authorization, flow control, deadline, the body; then the dispatcher.
+ * impersonation, authorization, flow control, deadline, the body; then the dispatcher. (An audit log belongs behind authentication.)
  */
 import { randomUUID } from 'node:crypto'
 import { maxBodyBytes, type ApiRequest, type UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { StatusError, badRequest, forbidden, internalError, timeout, tooLarge, unauthorized } from '#shared/machinery/status.ts'
-import { isPublic, refusal, type Authorizer } from '../authz/authorizer.ts'
+import { StatusError, badRequest, internalError, timeout, tooLarge } from '#shared/machinery/status.ts'
+import type { Caller } from '../authn/authenticator.ts'
+import { impersonate } from '../authn/impersonation.ts'
+import { isPublicPath, refusal, type Attributes, type Authorizer } from '../authz/authorizer.ts'
 import type { FlowControl, PriorityLevel } from './flowcontrol.ts'
 import { acceptsGzip, compressed } from './gzip.ts'
 import type { RequestMetrics } from './metrics.ts'
@@ -14,13 +16,11 @@ import { parseRequestInfo, type RequestInfo } from './requestinfo.ts'
 import { failureWriting, statusAnswer, type Answer } from './response.ts'
 import { deadline, timeoutOf } from './timeout.ts'
 
-/** Who the transport says is asking: `invalid` when it presented an identity that cannot be trusted. */
-export type Caller = UserInfo | 'invalid' | undefined
-
 /** One request on its way through the server. */
 export interface RequestContext {
   readonly request: ApiRequest
   readonly info: RequestInfo
+  /** As whom it is worked on. */
   readonly user: UserInfo
   /** Texts for the client, sent as Warning headers. */
   readonly warnings: string[]
@@ -30,15 +30,14 @@ export type Handler = (request: ApiRequest, caller: Caller) => Promise<Answer>
 
 export interface ChainParts {
   readonly log: Logger
-  /** The user of a bearer token, undefined when it is not valid. */
-  readonly authenticateToken: (token: string) => Promise<UserInfo | undefined>
-  readonly authorize: Authorizer
+  /** Whose request it is; throws 401. */
+  readonly authenticate: (request: ApiRequest, caller: Caller) => UserInfo | Promise<UserInfo>
+  readonly authorizer: Authorizer
   readonly flowControl: FlowControl
   readonly metrics: RequestMetrics
   readonly dispatch: (ctx: RequestContext) => Promise<Answer>
 }
 
-const anonymous: UserInfo = { name: 'system:anonymous', groups: ['system:unauthenticated'] }
 const longRunningSubresources = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
 /** Those whose handler passes the body on as it comes. */
 const streamsBody = (info: RequestInfo): boolean => info.subresource === 'proxy'
@@ -49,20 +48,7 @@ const isLongRunning = (info: RequestInfo): boolean => info.verb === 'watch' || l
 const warningHeader = (text: string): string => `299 - ${JSON.stringify(text).replace(/[^\x20-\x7e]/g, '?')}`
 
 export function newHandler(parts: ChainParts): Handler {
-  const { log, authenticateToken, authorize, flowControl, metrics, dispatch } = parts
-
-  async function authenticate(request: ApiRequest, caller: Caller, info: RequestInfo): Promise<UserInfo> {
-    if (caller !== undefined && caller !== 'invalid') return caller
-    const authorization = request.headers['authorization']
-    if (authorization !== undefined) {
-      const token = /^bearer\s+(\S+)\s*$/i.exec(authorization)?.[1]
-      const user = token === undefined ? undefined : await authenticateToken(token)
-      if (!user) throw unauthorized()
-      return user
-    }
-    if (caller === 'invalid' || !isPublic(info)) throw unauthorized()
-    return anonymous
-  }
+  const { log, authenticate, authorizer, flowControl, metrics, dispatch } = parts
 
   async function serve(
     request: ApiRequest,
@@ -71,14 +57,13 @@ export function newHandler(parts: ChainParts): Handler {
   ): Promise<Answer> {
     const info = parseRequestInfo(request.method, request.path, request.query)
     started.info = info
-    const user = await authenticate(request, caller, info)
-    const refused = user === anonymous ? undefined : authorize(user, info)
-    if (refused !== undefined) {
-      const why = refusal(user, info, refused)
-      throw info.isResource
-        ? forbidden({ group: info.group, resource: info.resource }, info.name, why)
-        : new StatusError(403, 'Forbidden', `forbidden: ${why}`, {})
-    }
+    const requester = authenticate(request, caller)
+    const known = impersonate(authorizer, request, requester instanceof Promise ? await requester : requester)
+    const user = known instanceof Promise ? await known : known
+    const attributes = attributesOf(user, info)
+    const decision = authorizer.authorize(attributes)
+    const { decision: may, reason } = decision instanceof Promise ? await decision : decision
+    if (may !== 'allow') throw refusal(attributes, { decision: may, reason })
     const ctx: RequestContext = { request, info, user, warnings: started.warnings }
     if (!streamsBody(info)) checkBody(request)
     if (isLongRunning(info)) {
@@ -86,7 +71,7 @@ export function newHandler(parts: ChainParts): Handler {
       return longRunning(ctx)
     }
     // Whether a server is overloaded is asked of nobody else.
-    if (isPublic(info)) return dispatch(ctx)
+    if (!info.isResource && isPublicPath(info.path)) return dispatch(ctx)
     const timeoutMs = timeoutOf(request.query.get('timeout'))
     return deadline(run(ctx, flowControl.levelOf(user, info), timeoutMs), timeoutMs)
   }
@@ -183,6 +168,19 @@ export function newHandler(parts: ChainParts): Handler {
     return answer
   }
 }
+
+const attributesOf = (user: UserInfo, info: RequestInfo): Attributes => ({
+  user,
+  verb: info.verb,
+  isResource: info.isResource,
+  group: info.group,
+  version: info.version,
+  resource: info.resource,
+  subresource: info.subresource,
+  namespace: info.namespace,
+  name: info.name,
+  path: info.path,
+})
 
 /** Refuses a body before any of it is held. */
 function checkBody({ body, incoming, headers }: ApiRequest): void {

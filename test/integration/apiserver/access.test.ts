@@ -1,5 +1,10 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
+import { runTool } from '../../fixtures/kubectl.ts'
 import { addServiceAccount, bindTo, configMap, configMaps, pod, pods } from './setup.ts'
 
 let api: ApiServerFixture
@@ -18,17 +23,23 @@ describe('who may come in', () => {
   it('nobody without credentials, but for health and version', async () => {
     for (const path of ['/version', '/livez', '/readyz', '/healthz'])
       expect((await rest('GET', path, undefined, { as: 'nobody' })).code).toBe(200)
-    for (const path of ['/api', '/api/v1/pods', '/metrics', '/openapi/v3', '/']) {
+    for (const path of ['/api', '/metrics', '/openapi/v3', '/']) {
       expect((await rest('GET', path, undefined, { as: 'nobody' })).body).toEqual({
         kind: 'Status',
         apiVersion: 'v1',
         metadata: {},
         status: 'Failure',
-        message: 'Unauthorized',
-        reason: 'Unauthorized',
-        code: 401,
+        message: `forbidden: User "system:anonymous" cannot get path "${path}"`,
+        reason: 'Forbidden',
+        details: {},
+        code: 403,
       })
     }
+    expect((await rest('DELETE', `${pods}/x`, undefined, { as: 'nobody' })).body).toMatchObject({
+      code: 403,
+      message: 'pods "x" is forbidden: User "system:anonymous" cannot delete resource "pods" in API group "" in the namespace "default"',
+    })
+    expect((await rest('POST', '/livez', {}, { as: 'nobody' })).code).toBe(403)
     expect((await rest('GET', '/api', undefined, bearer('nonsense'))).code).toBe(401)
     expect((await rest('GET', '/version', undefined, bearer('nonsense'))).code).toBe(401)
   })
@@ -70,6 +81,14 @@ describe('who may come in', () => {
     expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
   })
 
+  it('a token that is bound to a node ends with it', async () => {
+    await rest('POST', '/api/v1/nodes', { metadata: { name: 'bound-node' } })
+    const { body } = await rest('POST', tokens, request({ boundObjectRef: { apiVersion: 'v1', kind: 'Node', name: 'bound-node' } }))
+    expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(200)
+    await rest('DELETE', '/api/v1/nodes/bound-node')
+    expect((await rest('GET', configMaps, undefined, bearer(body.status.token))).code).toBe(401)
+  })
+
   it('tokens of unfit lifetimes are refused', async () => {
     expect((await rest('POST', tokens, request({ expirationSeconds: 60 }))).body).toMatchObject({
       code: 422,
@@ -95,6 +114,66 @@ describe('who may come in', () => {
       details: { causes: [{ field: 'spec.expirationSeconds' }] },
     })
   })
+})
+
+describe('somebody acts as somebody else', () => {
+  const as = (headers: Record<string, string>) => rest('GET', configMaps, undefined, { headers })
+  it('who may do what that one may', async () => {
+    expect((await as({ 'impersonate-user': 'bob' })).code).toBe(200)
+    expect((await as({ 'impersonate-user': 'system:anonymous' })).body).toMatchObject({
+      code: 403,
+      message:
+        'configmaps is forbidden: User "system:anonymous" cannot list resource "configmaps" in API group "" in the namespace "default"',
+    })
+    expect((await as({ 'impersonate-user': 'bob', 'impersonate-group': 'system:unauthenticated' })).code).toBe(403)
+    expect((await as({ 'impersonate-group': 'a' })).body).toMatchObject({
+      message: 'requested uid, groups or user-extra without impersonating a user',
+    })
+  })
+
+  it('if the asking one may', async () => {
+    const headers = { 'impersonate-user': 'bob' }
+    expect((await rest('GET', '/livez', undefined, { as: 'nobody', headers })).body).toMatchObject({
+      code: 403,
+      message: 'users "bob" is forbidden: User "system:anonymous" cannot impersonate resource "users" in API group "" at the cluster scope',
+    })
+  })
+
+  it('with kubectl --as', async () => {
+    const kubectl = (...args: string[]) => runTool('kubectl', api.kubeconfig, args)
+    const made = await kubectl('create', 'configmap', 'as-bob', '--as=bob', '--as-group=devs', '--as-group=ops', '--as-uid=7')
+    expect(made).toMatchObject({ code: 0, stdout: 'configmap/as-bob created' })
+    const { code, stderr } = await kubectl('get', 'configmaps', '--as=system:anonymous')
+    expect(code).toBe(1)
+    expect(stderr).toContain('Error from server (Forbidden)')
+  })
+})
+
+it('tokens of a former key are good as long as the key is known', async () => {
+  const { privateKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const dir = await mkdtemp(join(tmpdir(), 'cox-key-'))
+  try {
+    const file = join(dir, 'sa.key')
+    await writeFile(file, privateKey)
+    const { body } = await rest('POST', tokens, request({}))
+    const get = (on: Rest) => on('GET', configMaps, undefined, bearer(body.status.token))
+    const rotated = await api.startAnother({ serviceAccountSigningKeyFile: file })
+    expect((await get(rotated.rest)).code).toBe(200)
+    const later = (await rotated.rest('POST', tokens, request({}))).body.status.token
+    expect((await rotated.rest('GET', configMaps, undefined, bearer(later))).code).toBe(200)
+    const forgotten = await api.startAnother({ serviceAccountSigningKeyFile: file, serviceAccountKeyFile: [] })
+    expect((await get(forgotten.rest)).code).toBe(401)
+    for (const { rest: own, server } of [rotated, forgotten]) {
+      own.close()
+      await server.close()
+    }
+  } finally {
+    await rm(dir, { recursive: true })
+  }
 })
 
 describe('two servers of one cluster', () => {

@@ -43,7 +43,7 @@ describe('a body is not read before it is known whose it is', () => {
   test('over HTTP/1.1', async () => {
     const socket = await dial('http/1.1')
     socket.write(post(3_000_000))
-    expect(await rest(socket)).toMatch(/^HTTP\/1.1 401 Unauthorized\r\n/)
+    expect(await rest(socket)).toMatch(/^HTTP\/1.1 403 Forbidden\r\n/)
   })
 
   test('over HTTP/2', async () => {
@@ -57,7 +57,7 @@ describe('a body is not read before it is known whose it is', () => {
         return headers[':status']
       }),
     )
-    expect(new Set(codes)).toEqual(new Set([401]))
+    expect(new Set(codes)).toEqual(new Set([403]))
     session.destroy()
   })
 })
