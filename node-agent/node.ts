@@ -25,6 +25,8 @@ import { keepStatus, registerNode } from './kubelet/node/registration.ts'
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
 import { statusManager } from './kubelet/status/manager.ts'
+import { volumePlugins } from './kubelet/volumes/plugins.ts'
+import { stagedVolumes } from './kubelet/volumes/staged.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
 import { openHostNetwork } from './network/host.ts'
 import { keepRoutes } from './network/peers.ts'
@@ -143,6 +145,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     recorder,
     services: serviceInformer,
     sources: objectSources(client, signal),
+    nodeVolumes: { plugins: volumePlugins, staged: stagedVolumes(rootDir, volumePlugins) },
     statuses: statusManager(client, log, signal),
     activity,
     log,

@@ -19,7 +19,7 @@ import type { PodState } from './pod/state.ts'
 import type { ContainerProbes } from './probes/containerprobes.ts'
 import type { ObjectSources, PodSources } from './sources.ts'
 import type { StatusManager } from './status/manager.ts'
-import type { PodVolumes } from './volumes/podvolumes.ts'
+import type { NodeVolumes, PodVolumes } from './volumes/podvolumes.ts'
 
 export interface KubeletContext {
   readonly nodeName: string
@@ -38,6 +38,7 @@ export interface KubeletContext {
   readonly recorder: EventRecorder
   readonly services: Informer<Service>
   readonly sources: ObjectSources
+  readonly nodeVolumes: NodeVolumes
   readonly statuses: StatusManager
   /** Of the pods' workers. */
   readonly activity: Activity

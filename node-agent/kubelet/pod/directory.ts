@@ -11,6 +11,8 @@ export interface PodDirectory {
   readonly resolv: string
   readonly hostname: string
   readonly volumes: string
+  /** One file for each volume that its directory's name does not tell enough of. */
+  readonly volumeRecords: string
   /** `<volume>/<container>/<index of the mount>` below it: what subPath means, mounted. */
   readonly subPaths: string
   /** What its volumes hold in memory: below a tmpfs that all pods of the node share. */
@@ -32,6 +34,7 @@ export function podDirectory(rootDir: string, uid: string): PodDirectory {
     resolv: join(root, 'resolv.conf'),
     hostname: join(root, 'hostname'),
     volumes: join(root, 'volumes'),
+    volumeRecords: join(root, 'volume-records'),
     subPaths: join(root, 'volume-subpaths'),
     memory: join(rootDir, 'memory', uid),
     containers: join(root, 'containers'),

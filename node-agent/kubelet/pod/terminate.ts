@@ -1,6 +1,8 @@
 /** The end of a pod: its containers stop in order, then everything it held is given back. */
+import { existsSync } from 'node:fs'
 import { pods } from '#shared/api/kinds.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
+import { listMounts } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import { clearAway } from '../container/exit.ts'
@@ -49,6 +51,10 @@ export async function releasePod(ctx: PodContext): Promise<void> {
 export async function removePod(ctx: PodContext, inApi: boolean): Promise<void> {
   const { namespace = '', name = '', uid } = ctx.pod.metadata
   if (inApi) await ctx.kubelet.statuses.flushed(uidOf(ctx.pod))
+  // Nothing may be mounted in what is removed, and no volume may be left in it: that could be somebody's data.
+  const inside = (await listMounts()).filter(m => m.target.startsWith(`${ctx.directory.root}/`))
+  if (inside.length > 0 || existsSync(ctx.directory.volumes))
+    throw new Error(`volumes of the pod are still there: ${ctx.directory.volumes}`)
   await removeTree(ctx.directory.root)
   if (!inApi) return
   try {

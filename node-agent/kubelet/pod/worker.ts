@@ -58,6 +58,7 @@ export class PodWorker implements PodContext {
   #unsaved = false
   #inApi = true
   #busy = false
+  #failure: string | undefined
   #again = false
   #timer: NodeJS.Timeout | undefined
   #wakeAt = Infinity
@@ -73,7 +74,7 @@ export class PodWorker implements PodContext {
     this.state = state ?? newState(pod.status?.startTime ? new Date(pod.status.startTime) : new Date())
     this.log = kubelet.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}` })
     this.sources = kubelet.sources.forPod(pod, () => this.kick())
-    this.volumes = podVolumes(this.directory, this.sources)
+    this.volumes = podVolumes(kubelet.nodeVolumes, uidOf(pod), this.directory, this.sources)
   }
 
   get pod(): Pod {
@@ -84,6 +85,10 @@ export class PodWorker implements PodContext {
   }
   get released(): AbortSignal {
     return this.#released.signal
+  }
+  /** Why the last step did not come to its end, if it did not. */
+  get failure(): string | undefined {
+    return this.#failure
   }
   get stage(): Stage {
     return this.#stage
@@ -222,10 +227,12 @@ export class PodWorker implements PodContext {
         this.#again = false
         try {
           await this.#step()
+          this.#failure = undefined
           this.#retry.reset()
         } catch (e) {
           if (this.#released.signal.aborted) return
-          this.log.warn({ err: (e as Error).message }, 'pod not in its desired state; will try again')
+          this.#failure = (e as Error).message
+          this.log.warn({ err: this.#failure }, 'pod not in its desired state; will try again')
           this.publish()
           this.kickIn(this.#retry.next())
         }

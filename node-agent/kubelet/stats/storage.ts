@@ -24,7 +24,7 @@ export async function podStorage(pods: readonly StoredPod[], runtime: ContainerR
       rootfs: runtime.writableLayer(containerDirectory(directory, name, current.attempt)),
       logs: `${directory.logs}/${name}`,
     })),
-    volumes: volumes.onNodeDisk(pod),
+    volumes: volumes.mounted().filter(v => v.onNodeDisk),
   }))
   const paths = places.flatMap(p => [p.hosts, ...p.containers.flatMap(c => [c.rootfs, c.logs]), ...p.volumes.map(v => v.path)])
   const used = await diskUsage(paths)

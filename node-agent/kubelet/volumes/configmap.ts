@@ -8,6 +8,7 @@ export const configMapVolume: VolumePlugin = {
   name: 'kubernetes.io/configmap',
   matches: volume => volume.configMap !== undefined,
   follows: true,
+  owns: true,
   onNodeDisk: () => true,
   async setUp({ pod, volume, directory, sources }) {
     const source = volume.configMap!

@@ -8,6 +8,7 @@ export const downwardAPIVolume: VolumePlugin = {
   name: 'kubernetes.io/downward-api',
   matches: volume => volume.downwardAPI !== undefined,
   follows: true,
+  owns: true,
   onNodeDisk: () => true,
   async setUp(ctx) {
     const source = ctx.volume.downwardAPI!

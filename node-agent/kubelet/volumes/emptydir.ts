@@ -9,6 +9,7 @@ export const emptyDir: VolumePlugin = {
   name: 'kubernetes.io/empty-dir',
   matches: volume => volume.emptyDir !== undefined,
   follows: false,
+  owns: true,
   onNodeDisk: volume => !(volume.emptyDir?.medium === 'Memory' && mayMount),
   async setUp({ pod, volume, directory }) {
     const { medium, sizeLimit } = volume.emptyDir ?? {}

@@ -18,6 +18,7 @@ export const hostPath: VolumePlugin = {
   name: 'kubernetes.io/host-path',
   matches: volume => volume.hostPath !== undefined,
   follows: false,
+  owns: false,
   onNodeDisk: () => false,
   async setUp({ volume }) {
     const { path, type = '' } = volume.hostPath!

@@ -4,11 +4,18 @@ import type { Volume } from '#shared/api/core/podspec/volume.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import type { PodSources } from '../sources.ts'
 
+/** A volume of a pod's spec; of one that is a claim, what the claim is bound to. */
+export type ResolvedVolume = Volume & {
+  readonly persistentVolume?: { readonly name: string; readonly spec: { readonly [field: string]: unknown } }
+}
+
 export interface VolumeContext {
   pod: Pod
-  volume: Volume
-  /** The volume's own directory below the pod's; made and removed by the kubelet for `ownsDirectory` types. */
+  volume: ResolvedVolume
+  /** The volume's own directory below the pod's. */
   directory: string
+  /** Where the volume is staged on the node, of a plugin with `stage`. */
+  staged?: string
   /** Makes, or finds, a directory in memory in its place and resolves with that one's path. */
   inMemory: () => Promise<string>
   facts: NodeFacts
@@ -16,14 +23,41 @@ export interface VolumeContext {
   sources: PodSources
 }
 
+/** What is on disk of a volume that cannot be undone by its directory's name alone: enough to end it without the pod's spec. */
+export interface VolumeRecord {
+  plugin: string
+  volume: ResolvedVolume
+  directory: string
+  /** The key under which it is staged. */
+  staged?: string
+}
+
+/** What is done once on the node for a volume that several pods may share: a device attached, a file system mounted. */
+export interface Stage {
+  /** Names the volume on the node, whichever pod uses it. */
+  readonly key: (volume: ResolvedVolume) => string
+  /** Makes it ready in a directory that exists. Idempotent, also over a restart. */
+  readonly setUp: (volume: ResolvedVolume, directory: string) => Promise<void>
+  /** Undoes it, also when setUp had only begun. Idempotent. Leaves the directory empty. */
+  readonly tearDown: (volume: ResolvedVolume, directory: string) => Promise<void>
+}
+
 export interface VolumePlugin {
   /** `kubernetes.io/empty-dir`; its directories are `volumes/kubernetes.io~empty-dir/<name>`. */
   readonly name: string
-  readonly matches: (volume: Volume) => boolean
+  readonly matches: (volume: ResolvedVolume) => boolean
   /** What it shows follows the API: set up again whenever something of it may have changed. */
   readonly follows: boolean
+  /**
+   * Its directories and what is in them belong to the pod and are removed with it. Of other plugins only empty directories are: what is
+   * still in there may be somebody's data.
+   */
+  readonly owns: boolean
   /** Whether what it holds takes space of the node's disk, so that it counts as the pod's ephemeral storage. */
-  readonly onNodeDisk: (volume: Volume) => boolean
+  readonly onNodeDisk: (volume: ResolvedVolume) => boolean
+  readonly stage?: Stage
   /** Makes it ready and resolves with the path to mount. Idempotent, also over a restart. What it throws becomes FailedMount. */
   readonly setUp: (ctx: VolumeContext) => Promise<string>
+  /** Undoes setUp, also when that had only begun, before what is mounted below the pod's directory is unmounted. Idempotent. */
+  readonly tearDown?: (record: VolumeRecord) => Promise<void>
 }

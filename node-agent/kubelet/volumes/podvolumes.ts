@@ -1,13 +1,25 @@
 /** All volumes of one pod: set up together, followed, torn down together. */
-import { dirname } from 'node:path'
+import { mkdir, readdir, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
+import { readDurable, writeDurable } from '../pod/durable.ts'
 import type { PodSources } from '../sources.ts'
+import type { ResolvedVolume, VolumePlugin, VolumeRecord } from './plugin.ts'
 import { pluginFor } from './plugins.ts'
+import type { StagedVolumes } from './staged.ts'
 import { directoryInMemory } from './tmpfs.ts'
+
+/** What the pods' volumes share on a node. */
+export interface NodeVolumes {
+  readonly plugins: readonly VolumePlugin[]
+  readonly staged: StagedVolumes
+  /** What a claim is bound to; other volumes as they are. Rejects, in upstream's words, while it is not known. */
+  readonly resolve?: (pod: Pod, volume: ResolvedVolume, sources: PodSources) => Promise<ResolvedVolume>
+}
 
 export interface MountFailure {
   volume: string
@@ -19,32 +31,57 @@ export interface PodVolumes {
   setUp(pod: Pod, facts: NodeFacts): Promise<MountFailure[]>
   /** Where the volume is, once set up. */
   path(name: string): string | undefined
-  /** Those that are set up and take space of the node's disk. */
-  onNodeDisk(pod: Pod): { name: string; path: string }[]
+  /** Those that are set up, and which of them take space of the node's disk. */
+  mounted(): { name: string; path: string; onNodeDisk: boolean }[]
   tearDown(): Promise<void>
 }
 
-export function podVolumes(directory: PodDirectory, sources: PodSources): PodVolumes {
-  const paths = new Map<string, string>()
+interface Mounted {
+  path: string
+  plugin: VolumePlugin
+  volume: ResolvedVolume
+}
+
+export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirectory, sources: PodSources): PodVolumes {
+  const mounted = new Map<string, Mounted>()
   let shown = ''
+
+  async function setUpOne(pod: Pod, asked: ResolvedVolume, facts: NodeFacts): Promise<void> {
+    const volume = (await node.resolve?.(pod, asked, sources)) ?? asked
+    const plugin = pluginFor(node.plugins, volume)
+    const [place, memory] = [directory.volumes, directory.memory].map(below => volumeDirectory(below, plugin.name, volume.name)) as [
+      string,
+      string,
+    ]
+    const inMemory = (): Promise<string> => directoryInMemory(dirname(directory.memory), memory, place)
+    let staged: string | undefined
+    if (plugin.stage ?? plugin.tearDown) {
+      // Written first: whoever comes next, with or without the pod's spec, can undo what has begun.
+      const record: VolumeRecord = { plugin: plugin.name, volume, directory: place }
+      await mkdir(directory.volumeRecords, { recursive: true, mode: 0o750 })
+      writeDurable(
+        join(directory.volumeRecords, `${volume.name}.json`),
+        plugin.stage ? { ...record, staged: plugin.stage.key(volume) } : record,
+      )
+      if (plugin.stage) staged = await node.staged.acquire(plugin, volume, uid)
+    }
+    const path = await plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources, ...(staged ? { staged } : {}) })
+    mounted.set(volume.name, { path, plugin, volume })
+  }
   return {
     async setUp(pod, facts) {
       // Volumes that follow the API are looked at again only when something they may show has moved.
       const shows = JSON.stringify([sources.version, pod.metadata.labels, pod.metadata.annotations, facts])
       const failures = await Promise.all(
         (pod.spec.volumes ?? []).map(async volume => {
+          const known = mounted.get(volume.name)
+          if (known && (!known.plugin.follows || shows === shown)) return []
           try {
-            const plugin = pluginFor(volume)
-            if (paths.has(volume.name) && (!plugin.follows || shows === shown)) return []
-            const [place, memory] = [directory.volumes, directory.memory].map(below =>
-              volumeDirectory(below, plugin.name, volume.name),
-            ) as [string, string]
-            const inMemory = (): Promise<string> => directoryInMemory(dirname(directory.memory), memory, place)
-            paths.set(volume.name, await plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources }))
+            await setUpOne(pod, volume, facts)
             return []
           } catch (e) {
             // What was once set up keeps what it shows.
-            return paths.has(volume.name)
+            return known
               ? []
               : [{ volume: volume.name, message: `MountVolume.SetUp failed for volume "${volume.name}" : ${(e as Error).message}` }]
           }
@@ -53,26 +90,47 @@ export function podVolumes(directory: PodDirectory, sources: PodSources): PodVol
       shown = shows
       return failures.flat()
     },
-    path: name => paths.get(name),
-    onNodeDisk: pod =>
-      (pod.spec.volumes ?? []).flatMap(volume => {
-        const path = paths.get(volume.name)
-        return path !== undefined && pluginFor(volume).onNodeDisk(volume) ? [{ name: volume.name, path }] : []
-      }),
+    path: name => mounted.get(name)?.path,
+    mounted: () => [...mounted].map(([name, { path, plugin, volume }]) => ({ name, path, onNodeDisk: plugin.onNodeDisk(volume) })),
     async tearDown() {
-      paths.clear()
-      await tearDownVolumes(directory)
+      mounted.clear()
+      await tearDownVolumes(node, uid, directory)
     },
   }
 }
 
-/** Unmounts and removes whatever is below the pod's volumes, also after a crash. Never follows a mount into what it holds. */
-export async function tearDownVolumes(directory: PodDirectory): Promise<void> {
+/** Ends the volumes of a pod, also after a crash and without its spec. Removes what plugins own, and of others what is empty. */
+export async function tearDownVolumes(node: NodeVolumes, uid: string, directory: PodDirectory): Promise<void> {
+  const records = (await readdir(directory.volumeRecords).catch(() => []))
+    .filter(name => name.endsWith('.json') || name.endsWith('.json.new'))
+    .map(name => join(directory.volumeRecords, name.replace(/\.new$/, '')))
+    .flatMap(path => readDurable<VolumeRecord>(path) ?? [])
+  for (const record of records) {
+    const plugin = node.plugins.find(p => p.name === record.plugin)
+    if (!plugin) throw new Error(`no volume plugin to end volume ${record.volume.name}: ${record.plugin}`)
+    await plugin.tearDown?.(record)
+  }
   const places = [directory.volumes, directory.subPaths]
   const below = async (): Promise<string[]> =>
     (await listMounts()).map(m => m.target).filter(t => places.some(place => t === place || t.startsWith(`${place}/`)))
   await unmount(await below())
   const left = await below()
   if (left.length > 0) throw new Error(`volumes are still mounted: ${left.join(', ')}`)
-  await Promise.all([...places, directory.memory].map(removeTree))
+  for (const kind of await readdir(directory.volumes).catch(() => [])) {
+    const owns = node.plugins.find(p => p.name.replace('/', '~') === kind)?.owns ?? false
+    const names = (await readdir(join(directory.volumes, kind))).map(name => join(directory.volumes, kind, name))
+    await Promise.all(names.map(name => (owns ? removeTree(name) : removeEmpty(name))))
+    await removeEmpty(join(directory.volumes, kind))
+  }
+  await removeEmpty(directory.volumes)
+  await Promise.all([directory.subPaths, directory.memory].map(removeTree))
+  for (const { plugin, staged } of records) if (staged !== undefined) await node.staged.release(plugin, staged, uid)
+  await removeTree(directory.volumeRecords)
+}
+
+async function removeEmpty(path: string): Promise<void> {
+  await rmdir(path).catch((e: NodeJS.ErrnoException) => {
+    if (e.code === 'ENOENT') return
+    throw e.code === 'ENOTEMPTY' ? new Error(`${path} is not empty: what is in it is not the pod's to remove`) : e
+  })
 }

@@ -29,6 +29,7 @@ export const projected: VolumePlugin = {
   name: 'kubernetes.io/projected',
   matches: volume => volume.projected !== undefined,
   follows: true,
+  owns: true,
   onNodeDisk: () => false,
   async setUp(ctx) {
     const { sources = [], defaultMode } = ctx.volume.projected!

@@ -7,6 +7,7 @@ export const secretVolume: VolumePlugin = {
   name: 'kubernetes.io/secret',
   matches: volume => volume.secret !== undefined,
   follows: true,
+  owns: true,
   onNodeDisk: () => false,
   async setUp({ pod, volume, inMemory, sources }) {
     const source = volume.secret!

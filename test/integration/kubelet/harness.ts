@@ -17,6 +17,9 @@ import { newActivity } from '#node-agent/kubelet/activity.ts'
 import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kubelet/kubelet.ts'
 import { objectSources } from '#node-agent/kubelet/sources.ts'
 import { statusManager } from '#node-agent/kubelet/status/manager.ts'
+import type { VolumePlugin } from '#node-agent/kubelet/volumes/plugin.ts'
+import { volumePlugins } from '#node-agent/kubelet/volumes/plugins.ts'
+import { stagedVolumes } from '#node-agent/kubelet/volumes/staged.ts'
 import { createOciRuntime } from '#node-agent/runtime/oci.ts'
 import { createProcessRuntime } from '#node-agent/runtime/process.ts'
 import { memoryApi, type MemoryApi } from './memory-api.ts'
@@ -51,7 +54,9 @@ const noNetwork = {
   retain: () => Promise.resolve(),
 }
 
-export async function harness(): Promise<Harness> {
+/** `plugins` are volume types beside the usual ones. */
+export async function harness(more: readonly VolumePlugin[] = []): Promise<Harness> {
+  const plugins = [...volumePlugins, ...more]
   const api = memoryApi()
   const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
   const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
@@ -97,6 +102,7 @@ export async function harness(): Promise<Harness> {
       activity: newActivity(),
       services: startInformer(client, services, {}, signal),
       sources: objectSources(client, signal),
+      nodeVolumes: { plugins, staged: stagedVolumes(rootDir, plugins) },
       statuses: statusManager(client, log, signal),
       log,
       node: () => node,

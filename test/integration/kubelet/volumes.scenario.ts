@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { ownByGroup } from '#node-agent/kubelet/volumes/ownership.ts'
 import { tearDownVolumes } from '#node-agent/kubelet/volumes/podvolumes.ts'
+import { volumePlugins } from '#node-agent/kubelet/volumes/plugins.ts'
+import { stagedVolumes } from '#node-agent/kubelet/volumes/staged.ts'
 import { bindSubPath } from '#node-agent/kubelet/volumes/subpath.ts'
 import { listMounts } from '#shared/linux/mount.ts'
 import { nodeContext, type Scenario } from '../../fixtures/in-node.ts'
@@ -115,7 +117,7 @@ export const scenario: Scenario = {
     const make = `for i in $(seq 1 300); do mkdir ${'a'.repeat(48)} && cd ${'a'.repeat(48)}; done
       cd "$1"; touch "$(printf '\\377\\376x')"; mkdir "$(printf 'd\\300\\200')"; touch "$(printf 'd\\300\\200')/f"; mkfifo fifo; touch -- -rf '*'; mkdir -m 0 closed`
     execFileSync('bash', ['-c', make, 'sh', volume], { cwd: volume })
-    await tearDownVolumes(pod)
+    await tearDownVolumes({ plugins: volumePlugins, staged: stagedVolumes(node.directory, volumePlugins) }, 'uid', pod)
     assert.deepEqual(readdirSync(pod.root), [])
     assert.equal(existsSync(join(outside, 'keep')), true)
     assert.deepEqual(await mounted(), [])
