@@ -14,6 +14,7 @@ import { detectCapabilities } from './capabilities.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { newActivity } from './kubelet/activity.ts'
 import { keepStorageLimits } from './kubelet/eviction/storage.ts'
+import { imagePuller } from './kubelet/images/puller.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
 import { diskPressure } from './kubelet/node/diskpressure.ts'
@@ -140,6 +141,7 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     boot: bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1),
     memoryBytes: machine.memoryBytes,
     runtime,
+    puller: imagePuller(runtime.images, options.maxParallelImagePulls),
     network,
     client,
     recorder,

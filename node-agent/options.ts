@@ -35,6 +35,8 @@ export const flags = z.object({
   evictionPressureTransitionPeriod: durationFlag().default(300_000),
   nodeStatusUpdateFrequency: durationFlag().default(10_000),
   nodeLeaseDurationSeconds: intFlag().default(40),
+  /** How many images are pulled at the same time; 1 is upstream's serializeImagePulls. */
+  maxParallelImagePulls: intFlag().default(1),
   maxPods: intFlag().default(110),
   /** Processes and threads of one pod; -1: as many as the node has. */
   podMaxPids: z.coerce.number().int().min(-1).default(4096),

@@ -7,11 +7,13 @@ import type { EventRecorder } from '#shared/client/events.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { PodNetwork } from '../network/network.ts'
+import type { ImageConfig } from '../runtime/imageservice.ts'
 import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
 import type { Activity } from './activity.ts'
 import type { PodCgroups } from './cm/podcgroups.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
+import type { ImagePuller } from './images/puller.ts'
 import type { TypedContainer } from './pod/containers.ts'
 import type { PodDirectory } from './pod/directory.ts'
 import type { Kill } from './pod/kill.ts'
@@ -31,6 +33,7 @@ export interface KubeletContext {
   readonly boot: string
   readonly memoryBytes: number
   readonly runtime: ContainerRuntime
+  readonly puller: ImagePuller
   readonly network: PodNetwork
   /** Absent where control groups cannot be had: nothing is limited then. */
   readonly podCgroups?: PodCgroups | undefined
@@ -68,6 +71,8 @@ export interface LiveContainer {
   inPostStart?: boolean | undefined
   /** Settles when the running container has exited and that is written down. */
   exited?: Promise<void> | undefined
+  /** Its image is being pulled for its next start, or was. */
+  pull?: { name: string; image?: ImageConfig } | undefined
   imageDelay?: Delay | undefined
   /** When the image was last asked for in vain, and why. */
   imageFailure?: { at: number; message: string } | undefined

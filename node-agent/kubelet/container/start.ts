@@ -25,16 +25,17 @@ import { stopContainer } from './stop.ts'
 /** The same for ever for one run of a container on this node. */
 const idOf = (uid: string, name: string, attempt: number): string => createHash('sha256').update(`${uid}/${name}/${attempt}`).digest('hex')
 
+/** It ended by itself: it was not restarted for another image. */
+const crashed = (typed: TypedContainer, record: ContainerRecord): boolean =>
+  record.current.state === 'exited' && record.current.hash === containerHash(typed.container)
+
 /** Milliseconds that a container which exited still has to wait; its `waiting` and an event tell. */
 function crashBackOff(ctx: PodContext, typed: TypedContainer, record: ContainerRecord | undefined): number {
   const { name } = typed.container
-  if (record?.current.state !== 'exited' || record.current.hash !== containerHash(typed.container)) return 0
+  if (!record || !crashed(typed, record)) return 0
   const live = ctx.live(name)
   const left = remaining(record.crash, Date.parse(record.current.finishedAt ?? ''), Date.now(), crashLoop)
-  if (left <= 0) {
-    record.crash = grow(record.crash, Date.now(), crashLoop)
-    return 0
-  }
+  if (left <= 0) return 0
   live.waiting = {
     reason: 'CrashLoopBackOff',
     message: `back-off ${durationText(record.crash!.delayMs)} restarting failed container=${name} pod=${podText(ctx.pod)}`,
@@ -132,8 +133,11 @@ function notCreated(ctx: PodContext, typed: TypedContainer, before: ContainerRec
   throw error
 }
 
-/** Resolves when the container runs, or when what keeps it from running is in its `waiting` and something will bring the pod back. */
-export async function startContainer(ctx: PodContext, typed: TypedContainer): Promise<void> {
+/**
+ * Resolves when the container runs, or when what keeps it from running is in its `waiting` and something will bring the pod back. With
+ * 'pulling' those that come after it wait: they start in order.
+ */
+export async function startContainer(ctx: PodContext, typed: TypedContainer): Promise<'pulling' | void> {
   const { container } = typed
   const { name } = container
   const { runtime } = ctx.kubelet
@@ -145,7 +149,8 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   const held = configurationHeldBack(ctx, name)
   if (held > 0) return ctx.kickIn(held)
   const image = await ensureImage(ctx, typed)
-  if (!image || ctx.ending.aborted) return
+  if (image === 'pulling') return image
+  if (image === 'waiting' || ctx.ending.aborted) return
 
   const attempt = record ? record.current.attempt + 1 : 0
   let spec: ContainerSpec
@@ -173,9 +178,10 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     state: 'starting',
     resources: container.resources ?? {},
   }
+  const crash = record && crashed(typed, record) ? grow(record.crash, Date.now(), crashLoop) : record?.crash
   ctx.state.containers[name] = {
     current,
-    ...(record ? { previous: record.current, ...(record.crash ? { crash: record.crash } : {}) } : {}),
+    ...(record ? { previous: record.current, ...(crash ? { crash } : {}) } : {}),
   }
   try {
     // Another kubelet must know of it before it can run.

@@ -1,18 +1,23 @@
-/** Makes sure that a container's image is there, with upstream's events, reasons and back-off. */
+/** Makes sure that a container's image is there, with upstream's events, reasons and back-off. The pod goes on while it is pulled. */
 import { parseImageName } from '#shared/api/core/podspec/imagename.ts'
 import type { ImageConfig } from '../../runtime/imageservice.ts'
 import { durationText, grow, imagePull, remaining } from '../container/backoff.ts'
-import type { PodContext } from '../context.ts'
+import type { LiveContainer, PodContext } from '../context.ts'
 import type { TypedContainer } from '../pod/containers.ts'
+import { pullCredentials } from './credentials.ts'
 
-/** Resolves with undefined when the container has to wait; why is in its `waiting` then, and the pod comes back by itself. */
-export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promise<ImageConfig | undefined> {
+/**
+ * `pulling`: the pod is brought back when that has ended. `waiting`: why is in the container's `waiting`, and the pod comes back by itself.
+ */
+export type EnsuredImage = ImageConfig | 'pulling' | 'waiting'
+
+export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promise<EnsuredImage> {
   const { container } = typed
   const live = ctx.live(container.name)
   const name = container.image ?? ''
-  const wait = (reason: string, message: string): undefined => {
+  const wait = (reason: string, message: string): 'waiting' => {
     live.waiting = { reason, message }
-    return undefined
+    return 'waiting'
   }
   if (!parseImageName(name)) {
     const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": invalid reference format`
@@ -20,6 +25,13 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     ctx.event('Warning', 'Failed', 'Error: InvalidImageName', typed)
     ctx.kickIn(imagePull.maxMs)
     return wait('InvalidImageName', message)
+  }
+  if (live.pull?.name === name) {
+    const { image } = live.pull
+    if (image === undefined) return 'pulling'
+    // For this start: the next asks again.
+    live.pull = undefined
+    return image
   }
   if (live.imageFailure) {
     const left = remaining(live.imageDelay, live.imageFailure.at, Date.now(), imagePull)
@@ -34,9 +46,8 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
       return wait('ImagePullBackOff', `${text}: ErrImagePull: ${live.imageFailure.message}`)
     }
   }
-  const { images } = ctx.kubelet.runtime
   const policy = container.imagePullPolicy
-  const present = policy === 'Always' ? undefined : await images.status(name)
+  const present = policy === 'Always' ? undefined : await ctx.kubelet.runtime.images.status(name)
   if (present) {
     ctx.event('Normal', 'Pulled', `Container image "${name}" already present on machine and can be accessed by the pod`, typed)
     live.imageFailure = undefined
@@ -49,32 +60,43 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     ctx.kickIn(imagePull.maxMs)
     return wait('ErrImageNeverPull', text)
   }
-  const began = performance.now()
+  const pull: LiveContainer['pull'] = { name }
+  live.pull = pull
+  void pullImage(ctx, typed, pull).catch((e: unknown) => ctx.log.error({ container: container.name, err: e }, 'pulling an image failed'))
+  return 'pulling'
+}
+
+async function pullImage(ctx: PodContext, typed: TypedContainer, pull: NonNullable<LiveContainer['pull']>): Promise<void> {
+  const { name } = pull
+  const live = ctx.live(typed.container.name)
+  ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, typed)
   try {
-    ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, typed)
-    const image = await images.pull(name, { signal: ctx.ending })
-    const took = `${Math.max(1, Math.round(performance.now() - began))}ms`
+    const { image, pullMs, totalMs } = await ctx.kubelet.puller.pull(name, await pullCredentials(ctx, name), ctx.ending)
+    const text = (ms: number): string => (ms < 1000 ? `${Math.max(1, Math.round(ms))}ms` : `${(ms / 1000).toFixed(3)}s`)
     ctx.event(
       'Normal',
       'Pulled',
-      `Successfully pulled image "${name}" in ${took} (${took} including waiting). Image size: ${image.sizeBytes ?? 0} bytes.`,
+      `Successfully pulled image "${name}" in ${text(pullMs)} (${text(totalMs)} including waiting). Image size: ${image.sizeBytes ?? 0} bytes.`,
       typed,
     )
     live.imageFailure = undefined
-    return image
+    pull.image = image
+    ctx.kick()
   } catch (e) {
-    if (ctx.ending.aborted) return undefined
+    if (live.pull === pull) live.pull = undefined
+    if (ctx.ending.aborted) return
     const { message } = e as Error
     live.imageDelay = grow(live.imageDelay, Date.now(), imagePull)
     live.imageFailure = { at: Date.now(), message }
+    live.waiting = { reason: 'ErrImagePull', message }
     ctx.event('Warning', 'Failed', `Failed to pull image "${name}": ${message}`, typed)
     ctx.event('Warning', 'Failed', 'Error: ErrImagePull', typed)
     ctx.log.info(
-      { container: container.name, image: name, err: message, again: durationText(live.imageDelay.delayMs) },
+      { container: typed.container.name, image: name, err: message, again: durationText(live.imageDelay.delayMs) },
       'image cannot be had',
     )
+    ctx.publish()
     // Not at once: the first reason is to be seen.
     ctx.kickIn(Math.min(1000, live.imageDelay.delayMs))
-    return wait('ErrImagePull', message)
   }
 }

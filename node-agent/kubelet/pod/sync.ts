@@ -70,7 +70,8 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
   if (actions.update.length > 0) await resizeContainers(ctx, actions.update)
   for (const { name } of actions.start) {
     if (ctx.ending.aborted) break
-    await startContainer(ctx, findContainer(pod, name)!)
+    const started = await startContainer(ctx, findContainer(pod, name)!)
+    if (started === 'pulling') break
   }
   finishResize(ctx)
   return 'running'

@@ -14,6 +14,7 @@ import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
 import { openPodCgroups } from '#node-agent/kubelet/cm/podcgroups.ts'
 import { newActivity } from '#node-agent/kubelet/activity.ts'
+import { imagePuller } from '#node-agent/kubelet/images/puller.ts'
 import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kubelet/kubelet.ts'
 import { objectSources } from '#node-agent/kubelet/sources.ts'
 import { statusManager } from '#node-agent/kubelet/status/manager.ts'
@@ -95,6 +96,7 @@ export async function harness(more: readonly VolumePlugin[] = []): Promise<Harne
       boot,
       memoryBytes: 4 * 2 ** 30,
       runtime,
+      puller: imagePuller(runtime.images, 1),
       podCgroups,
       network: noNetwork,
       client,

@@ -188,3 +188,38 @@ test('a pod that is gone from the API when the kubelet comes back is ended', asy
   expect(await runtime.status(join(h.rootDir, 'pods', pod.metadata.uid!, 'containers', 'c', '0'))).toBeUndefined()
   expect(await readdir(join(h.rootDir, 'pods'))).not.toContain(pod.metadata.uid)
 })
+
+test('while an image is pulled the rest of the pod goes on, and a pod that ends waits for no pull', async () => {
+  const { images } = h.options().runtime
+  const pull = images.pull.bind(images)
+  const slow = Promise.withResolvers<void>()
+  const given: AbortSignal[] = []
+  images.pull = async (image, options) => {
+    given.push(options.signal)
+    if (image.endsWith(':slow'))
+      await Promise.race([
+        slow.promise,
+        new Promise((_, reject) => options.signal.addEventListener('abort', () => reject(options.signal.reason as Error))),
+      ])
+    return await pull(image, options)
+  }
+  const always = { imagePullPolicy: 'Always' }
+  h.pod('pulling', {
+    containers: [
+      sh('first', 'test -e again && sleep 1000; touch v/again; exit 1'),
+      sh('late', 'sleep 1000', { image: 'busybox:slow', ...always }),
+    ],
+  })
+  const running = await h.until('pulling', p => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0)
+  expect(running.status?.containerStatuses?.[1]?.state).toEqual({ waiting: { reason: 'ContainerCreating' } })
+  h.pod('gone', { containers: [sh('c', 'sleep 1000', { image: 'busybox:slow', ...always })] })
+  await h.api.until(() => h.events('gone').some(e => e.reason === 'Pulling'))
+  h.delete('gone', 1)
+  await h.api.until(() => !h.get('gone'))
+  slow.resolve()
+  await h.until('pulling', p => p.status?.containerStatuses?.[1]?.ready)
+  await h.api.until(() =>
+    h.events('pulling').some(e => e.reason === 'Pulled' && e.message?.includes('Successfully pulled image "busybox:slow"')),
+  )
+  images.pull = pull
+})
