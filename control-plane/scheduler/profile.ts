@@ -1,4 +1,5 @@
 /** A profile: the plugins that schedule the pods of one scheduler name, sorted by extension point. */
+import type { EventRecorder } from '#shared/client/events.ts'
 import type { Handle, Plugin, PluginFactory, Status } from './framework.ts'
 import type { CycleState } from './cyclestate.ts'
 import type { NodeInfo } from './nodeinfo.ts'
@@ -36,6 +37,7 @@ export interface Profile {
   readonly bind: readonly With<'bind'>[]
   readonly postBind: readonly With<'postBind'>[]
   readonly nominator: Nominator
+  readonly events: EventRecorder
 }
 
 /** What plugins share across profiles; the profile adds what depends on its plugins. */
@@ -43,7 +45,7 @@ export type SharedHandle = Omit<Handle, 'filter' | 'addPod' | 'removePod'>
 
 /** Makes the plugins and sorts them. Throws when two have the same name, or when none can bind. */
 export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile {
-  const { nominator } = shared
+  const { nominator, events } = shared
   const handle: Handle = {
     ...shared,
     filter: (state, pod, node) => filterWithNominated(profile, state, pod, node),
@@ -68,6 +70,7 @@ export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile
     bind: at('bind'),
     postBind: at('postBind'),
     nominator,
+    events,
   }
   if (new Set(plugins.map(p => p.name)).size !== plugins.length) throw new Error(`profile ${config.schedulerName} has a plugin twice`)
   if (profile.bind.length === 0) throw new Error(`profile ${config.schedulerName} has no Bind plugin`)

@@ -5,7 +5,7 @@ import { nodes, pods } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
-import type { EventRecorder } from '#shared/client/events.ts'
+import { eventRecorder } from '#shared/client/events.ts'
 import type { Informer, InformerEvent } from '#shared/client/informer.ts'
 import type { LeanPod as Pod, StrippedOf } from '#shared/client/leanpod.ts'
 import { sharedInformers } from '#shared/client/sharedinformers.ts'
@@ -28,7 +28,6 @@ import { WaitingPods } from './waitingpods.ts'
 
 export interface SchedulerOptions {
   client: Client
-  events: EventRecorder
   log: Logger
   profiles: readonly ProfileConfig[]
 }
@@ -41,7 +40,7 @@ const bindingsWaiting = 400
 
 /** Schedules until `signal` aborts. */
 export async function runScheduler(options: SchedulerOptions, signal: AbortSignal): Promise<void> {
-  const { client, events, log } = options
+  const { client, log } = options
   const cache = new ClusterCache()
   const nominator = new Nominator()
   const waitingPods = new WaitingPods()
@@ -56,7 +55,6 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   let snapshot: Snapshot = cache.snapshot()
   const handle = {
     client,
-    events,
     log,
     informer,
     snapshot: () => snapshot,
@@ -64,7 +62,9 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     waitingPods,
     activate: (uids: Iterable<string>) => queue.activate(uids),
   }
-  const profiles = new Map(options.profiles.map(p => [p.schedulerName, newProfile(p, handle)]))
+  // Bindings first: nobody waits for an event.
+  const recorder = (name: string) => eventRecorder(client, name, '', log, ms => slots.idle(ms))
+  const profiles = new Map(options.profiles.map(p => [p.schedulerName, newProfile(p, { ...handle, events: recorder(p.schedulerName) })]))
   const profileOf = (pod: Pod): Profile | undefined => profiles.get(pod.spec.schedulerName ?? 'default-scheduler')
   let wake = (): void => {}
   const queue: SchedulingQueue = new SchedulingQueue({ profiles, less: queueSortOf(profiles.values()), wake: () => wake() })
@@ -158,7 +158,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     if (nominatedNode) nominator.set(queued.info, nominatedNode)
     else if (nominatedNode === '') nominator.delete(queued.info.uid)
     queue.unschedulable(queued, diagnosis.rejectedBy)
-    events.event(pod, 'Warning', 'FailedScheduling', message)
+    profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', message)
     log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, message }, 'unschedulable')
     statuses.write(pod, 'Unschedulable', message, nominatedNode)
   }
@@ -175,7 +175,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     const { pod } = queued.info
     log.warn({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, err: error }, 'scheduling failed, will retry')
     queue.failed(queued)
-    events.event(pod, 'Warning', 'FailedScheduling', error.message)
+    profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', error.message)
     statuses.write(pod, 'SchedulerError', error.message, undefined)
   }
 
@@ -221,7 +221,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   function bound(pod: Pod, node: string): void {
     const { namespace, name, uid = '' } = pod.metadata
     queue.done(uid)
-    events.event(pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${node}`)
+    profileOf(pod)?.events.event(pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${node}`)
     log.debug({ pod: `${namespace}/${name}`, node }, 'bound')
   }
 

@@ -291,7 +291,7 @@ describe('the scheduling queue', () => {
     for (let next = queue.pop(); next; next = queue.pop()) queue.unschedulable(next, fit)
     expect(queue.sizes).toEqual({ active: 0, backoff: 0, unschedulable: 200_000, inFlight: 0 })
     queue.close()
-  })
+  }, 120_000)
 })
 
 describe('what is in flight', () => {

@@ -1,0 +1,264 @@
+/** The scheduler in this process on a real API server: what happens between a decision and a bound pod, and what comes back. */
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { natsTransport } from '#shared/bus/api-client.ts'
+import type { Transport } from '#shared/bus/transport.ts'
+import type { Event } from '#shared/api/core/event.ts'
+import type { Namespace } from '#shared/api/core/namespace.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
+import { events, namespaces, nodes, pods, serviceAccounts } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import { newClient } from '#shared/client/rest.ts'
+import { logger } from '#shared/component/log.ts'
+import { StatusError } from '#shared/machinery/status.ts'
+import { unschedulable, type Handle, type PluginFactory } from '#control-plane/scheduler/framework.ts'
+import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
+import type { ProfileConfig } from '#control-plane/scheduler/profile.ts'
+import { runScheduler } from '#control-plane/scheduler/scheduler.ts'
+import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
+
+const log = logger('test')
+log.level = process.env['LOG_LEVEL'] ?? 'silent'
+let api: ApiServerFixture
+let client: Client
+let transport: Transport
+let namespace = ''
+let made = 0
+let stop = new AbortController()
+let done: Promise<void> = Promise.resolve()
+
+beforeAll(async () => {
+  api = await startTestApiServer()
+  client = newClient(natsTransport(await api.nats.connect('system:admin')), { userAgent: 'test' })
+  transport = natsTransport(await api.nats.connect('system:kube-scheduler'))
+})
+afterAll(() => api?.stop())
+afterEach(async () => {
+  stop.abort()
+  await done
+  stop = new AbortController()
+  for (const node of (await client.list(nodes, '')).items) await client.delete(nodes, '', node.metadata.name ?? '')
+  for (const { metadata } of (await client.list(pods, namespace)).items)
+    await client.delete(pods, namespace, metadata.name ?? '', { gracePeriodSeconds: 0 })
+})
+
+/** Starts the scheduler in a new namespace; `through` sees and changes its requests. */
+async function start(profiles: ProfileConfig[], through: (transport: Transport) => Transport = t => t): Promise<void> {
+  namespace = `ns-${++made}`
+  await client.create(namespaces, '', { metadata: { name: namespace } } as Namespace)
+  await client.create(serviceAccounts, namespace, { metadata: { name: 'default' } } as ServiceAccount)
+  done = runScheduler({ client: newClient(through(transport), { userAgent: 'kube-scheduler' }), log, profiles }, stop.signal)
+}
+const profile = (more: PluginFactory[] = [], schedulerName = 'default-scheduler'): ProfileConfig => ({
+  schedulerName,
+  plugins: [...more.map(plugin => ({ plugin })), ...defaultPlugins],
+})
+async function addNode(name: string, cpu = '4'): Promise<void> {
+  await client.create(nodes, '', { metadata: { name } } as Node)
+  // Admission taints what is not ready yet.
+  await client.patch(nodes, '', name, 'merge', { spec: { taints: null } })
+  await client.patch(nodes, '', name, 'strategic', { status: { allocatable: { cpu, memory: '8Gi', pods: '110' } } }, 'status')
+}
+const addPod = (name: string, spec: Partial<Pod['spec']> = {}): Promise<Pod> =>
+  client.create(pods, namespace, {
+    metadata: { name },
+    spec: { containers: [{ name: 'c', image: 'pause', resources: { requests: { cpu: '1' } } }], ...spec },
+  } as Pod)
+const asking = (cpu: string): Partial<Pod['spec']> => ({
+  containers: [{ name: 'c', image: 'pause', resources: { requests: { cpu } } }] as Pod['spec']['containers'],
+})
+const nodeOf = async (name: string): Promise<string | undefined> => (await client.get(pods, namespace, name)).spec.nodeName
+const bound = (name: string, node: string) => expect.poll(() => nodeOf(name)).toBe(node)
+const conditionOf = async (name: string) =>
+  (await client.get(pods, namespace, name)).status?.conditions?.find(c => c.type === 'PodScheduled')
+const eventsOf = async (name: string): Promise<Event[]> =>
+  (await client.list(events, namespace, { fieldSelector: `involvedObject.name=${name}` })).items
+
+test('binds, says so, and says why it does not; a change that helps brings the pod back', async () => {
+  await start([profile()])
+  await addPod('a')
+  await expect
+    .poll(() => conditionOf('a'))
+    .toMatchObject({
+      status: 'False',
+      reason: 'Unschedulable',
+      message: 'no nodes available to schedule pods',
+    })
+  await addNode('n1', '1')
+  await bound('a', 'n1')
+  await expect
+    .poll(async () => (await eventsOf('a')).map(e => [e.reason, e.source?.component]))
+    .toEqual(
+      expect.arrayContaining([
+        ['FailedScheduling', 'default-scheduler'],
+        ['Scheduled', 'default-scheduler'],
+      ]),
+    )
+  await addPod('b')
+  await expect
+    .poll(async () => (await conditionOf('b'))?.message)
+    .toBe(
+      '0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
+    )
+  await client.delete(pods, namespace, 'a', { gracePeriodSeconds: 0 })
+  await bound('b', 'n1')
+})
+
+test('gated pods wait until their gates are gone', async () => {
+  await start([profile()])
+  await addNode('n1')
+  await addPod('gated', { schedulingGates: [{ name: 'example.com/wait' }] })
+  await addPod('free')
+  await bound('free', 'n1')
+  expect(await nodeOf('gated')).toBeUndefined()
+  await client.patch(pods, namespace, 'gated', 'merge', { spec: { schedulingGates: [] } })
+  await bound('gated', 'n1')
+})
+
+test('each profile schedules the pods of its name, with its own plugins and events', async () => {
+  const notN1: PluginFactory = () => ({
+    name: 'NotN1',
+    filter: (_, __, node) => (node.name === 'n1' ? unschedulable('not n1') : undefined),
+  })
+  await start([profile(), profile([notN1], 'other')])
+  await addNode('n1')
+  await addPod('picky', { schedulerName: 'other' })
+  await addPod('nobodys', { schedulerName: 'unknown' })
+  await addPod('easy')
+  await bound('easy', 'n1')
+  await expect.poll(async () => (await conditionOf('picky'))?.message).toContain('1 not n1')
+  await addNode('n2')
+  await bound('picky', 'n2')
+  await expect.poll(async () => (await eventsOf('picky')).map(e => e.source?.component)).toContain('other')
+  expect(await conditionOf('nobodys')).toBeUndefined()
+})
+
+test('Permit holds a pod on its node until the plugin allows it; its place is taken meanwhile; a rejection gives it back', async () => {
+  let handle!: Handle
+  const calls: string[] = []
+  const wait: PluginFactory = h => {
+    handle = h
+    return {
+      name: 'Gang',
+      events: [],
+      reserve: (_, pod) => void calls.push(`reserve ${pod.pod.metadata.name}`),
+      unreserve: (_, pod) => void calls.push(`unreserve ${pod.pod.metadata.name}`),
+      permit: (_, pod) => (pod.pod.metadata.name?.startsWith('gang') ? { code: 'Wait', reasons: [], timeoutMs: 60_000 } : undefined),
+      postBind: (_, pod) => void calls.push(`bound ${pod.pod.metadata.name}`),
+    }
+  }
+  await start([profile([wait])])
+  await addNode('n1', '2')
+  const first = await addPod('gang-1')
+  const second = await addPod('gang-2')
+  await expect
+    .poll(() => [...handle.waitingPods.all()].map(w => w.pod.uid).sort())
+    .toEqual([first.metadata.uid, second.metadata.uid].sort())
+  // There is no room beside those that wait.
+  await addPod('third')
+  await expect.poll(async () => (await conditionOf('third'))?.message).toContain('Insufficient cpu')
+  handle.waitingPods.get(first.metadata.uid ?? '')?.allow('Gang')
+  await bound('gang-1', 'n1')
+  expect(await nodeOf('gang-2')).toBeUndefined()
+  handle.waitingPods.get(second.metadata.uid ?? '')?.reject('Gang', 'the gang is not complete')
+  await expect.poll(async () => (await conditionOf('gang-2'))?.message).toBe('0/1 nodes are available: 1 the gang is not complete.')
+  await bound('third', 'n1')
+  expect(calls).toEqual(expect.arrayContaining(['bound gang-1', 'unreserve gang-2', 'bound third']))
+  expect(calls).not.toContain('unreserve gang-1')
+})
+
+test('what PreBind could not do is tried again, and nobody else gets confused', async () => {
+  let failures = 2
+  const flaky: PluginFactory = () => ({
+    name: 'Flaky',
+    events: [],
+    async preBind(_, pod) {
+      await new Promise(resolve => setImmediate(resolve))
+      return pod.pod.metadata.name === 'unlucky' && failures-- > 0 ? unschedulable('the disk is not there yet') : undefined
+    },
+  })
+  await start([profile([flaky])])
+  await addNode('n1')
+  await addPod('unlucky')
+  await addPod('lucky')
+  await bound('lucky', 'n1')
+  await bound('unlucky', 'n1')
+  expect(failures).toBeLessThan(0)
+  await expect
+    .poll(async () => (await eventsOf('unlucky')).filter(e => e.reason === 'FailedScheduling').map(e => e.message))
+    .toEqual(['binding rejected: running PreBind plugin "Flaky": the disk is not there yet'])
+})
+
+test('a node set of PreFilter is all that Filter is asked about', async () => {
+  const asked = new Set<string>()
+  const watching: PluginFactory = () => ({ name: 'Watching', events: [], filter: (_, __, node) => void asked.add(node.name) })
+  await start([profile([watching])])
+  for (const name of ['n1', 'n2', 'n3']) await addNode(name)
+  const onlyOn = (name: string): Partial<Pod['spec']> => ({
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: [name] }] }],
+        },
+      },
+    },
+  })
+  await addPod('daemon', onlyOn('n2'))
+  await bound('daemon', 'n2')
+  expect([...asked]).toEqual(['n2'])
+  await addPod('lost', onlyOn('n9'))
+  await expect
+    .poll(async () => (await conditionOf('lost'))?.message)
+    .toBe(
+      "0/3 nodes are available: 3 node(s) didn't satisfy plugin(s) [NodeAffinity]. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+    )
+})
+
+test('an API server that has no time is asked again, without an event; at most a hundred bindings are under way', async () => {
+  let refused = 0
+  let running = 0
+  let most = 0
+  await start([profile()], inner => ({
+    close: () => inner.close(),
+    async request(request) {
+      if (!request.path.endsWith('/binding')) return inner.request(request)
+      most = Math.max(most, ++running)
+      try {
+        if (refused++ < 50) throw new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.')
+        return await inner.request(request)
+      } finally {
+        running--
+      }
+    },
+  }))
+  for (let i = 0; i < 4; i++) await addNode(`n${i}`, '100')
+  const count = 300
+  await Promise.all(Array.from({ length: count }, (_, i) => addPod(`p${i}`, asking('10m'))))
+  await expect
+    .poll(async () => (await client.list(pods, namespace)).items.filter(p => p.spec.nodeName).length, { timeout: 30_000 })
+    .toBe(count)
+  expect(refused).toBe(count + 50)
+  expect(most).toBeLessThanOrEqual(100)
+  await expect
+    .poll(async () => (await client.list(events, namespace)).items.filter(e => e.reason === 'Scheduled').length, { timeout: 30_000 })
+    .toBe(count)
+  expect((await client.list(events, namespace)).items.filter(e => e.reason === 'FailedScheduling')).toEqual([])
+}, 90_000)
+
+test('a binding whose answer was lost is not done twice, nor is the pod given away', async () => {
+  let lost = 0
+  await start([profile()], inner => ({
+    close: () => inner.close(),
+    async request(request) {
+      const answer = await inner.request(request)
+      if (request.path.endsWith('/binding') && lost++ === 0) throw new StatusError(504, 'Timeout', 'request did not complete')
+      return answer
+    },
+  }))
+  await addNode('n1')
+  await addPod('a')
+  await bound('a', 'n1')
+  await expect.poll(async () => (await eventsOf('a')).map(e => e.reason)).toEqual(['Scheduled'])
+  expect(lost).toBe(2)
+})
