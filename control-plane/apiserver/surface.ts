@@ -2,7 +2,7 @@
  * What is served now: kinds, with their endpoints and everything of the API server's that belongs to them, and group versions that another
  * server answers for. Both come and go while this one runs.
  */
-import type { Resource } from '#shared/api/resource.ts'
+import { versionsOf, type Resource } from '#shared/api/resource.ts'
 import type { RequestContext } from './chain/chain.ts'
 import type { Answer } from './chain/response.ts'
 import { servedGroups, type ServedGroup, type ServedResource } from './discovery/groups.ts'
@@ -119,7 +119,7 @@ function servingOf(all: readonly { served: Served; endpoints: readonly Endpoint[
   const groupVersions = new Set<string>()
   for (const { served, endpoints: own } of all) {
     const { resource } = served
-    for (const { group, version } of [resource, ...(resource.alsoServedAs ?? [])]) {
+    for (const { group, version } of versionsOf(resource)) {
       kinds.set(`${group}/${version}/${resource.plural}`, served)
       groupVersions.add(`${group}/${version}`)
     }

@@ -48,18 +48,37 @@ export interface Subresource {
 }
 
 /**
- * Another group/version of a stored kind. Conversions take and return whole objects, with apiVersion and kind set; they must not change
- * their argument.
+ * Whole objects, kind and apiVersion set, in another form; the same number in the same order. Must not change what it is given. Gives a
+ * promise when somebody else converts.
  */
-export interface Alternate<T> {
-  readonly group: string
+export type Convert<From, To> = (objects: readonly From[]) => readonly To[] | Promise<readonly To[]>
+
+/**
+ * One group/version of a kind. All are equals: what is common to them (storage, rules, defaults between fields) works on the hub form, which
+ * is that of the resource's own version.
+ */
+export interface Version<T = any> {
+  /** The resource's when absent (Event is also in events.k8s.io). */
+  readonly group?: string
   readonly version: string
   readonly schema: ObjectSchema
-  readonly toStored: (object: KubeObject) => T
-  readonly fromStored: (object: T) => KubeObject
-  /** Field selectors of this version, evaluated on the stored form. */
+  /** Absent in the version that is the hub form itself. */
+  readonly conversion?: { readonly toHub: Convert<KubeObject, T>; readonly fromHub: Convert<T, KubeObject> }
+  /** Defaults of this version that look at other fields, set before conversion. */
+  readonly defaults?: (object: KubeObject) => void
+  /** Columns over the objects of this version; those of the resource, over the hub form, when absent. */
+  readonly columns?: readonly Column<any>[]
+  /** Field selectors of this version, evaluated on the hub form; those of the resource when absent. */
   readonly fields?: { readonly [path: string]: (object: T) => string }
+  /** Warns every client that uses this version. */
+  readonly deprecated?: string
 }
+
+/** A conversion of one object at a time. */
+export const convertEach =
+  <From, To>(convert: (object: From) => To): Convert<From, To> =>
+  objects =>
+    objects.map(convert)
 
 /** A field as path elements of managedFields: `['f:metadata', 'f:labels']`. */
 export type FieldPath = readonly string[]
@@ -89,13 +108,10 @@ export interface Resource<T = any> extends Kind<T> {
   readonly categories?: readonly string[]
   /** Defaults to all eight. */
   readonly verbs?: readonly Verb[]
-  /**
-   * Also served under these group/versions (Event: events.k8s.io/v1), same plural and kind, same store: the stored form is always the
-   * resource's own.
-   */
-  readonly alsoServedAs?: readonly Alternate<T>[]
+  /** The versions that it is served in; only its own when absent. What is written is stored in the resource's own, the hub form. */
+  readonly versions?: readonly Version<T>[]
   readonly subresources?: { readonly [name: string]: Subresource }
-  /** Warns every client that uses this resource that it is deprecated, since when and what to use instead. */
+  /** Warns every client that uses the resource's own version that it is deprecated, since when and what to use instead. */
   readonly deprecated?: string
   /**
    * All columns in upstream's order, Name and Age included (some kinds have wide columns after Age, Event has its own order). Absent: Name
@@ -151,3 +167,7 @@ export const apiVersion = (k: Pick<Kind, 'group' | 'version'>): string => (k.gro
 
 /** Declares a resource; only there so that `T` checks the functions. */
 export const resource = <T>(definition: Resource<T>): Resource<T> => definition
+
+/** Everything that a resource is served as. */
+export const versionsOf = (r: Resource): readonly (Version & { readonly group: string })[] =>
+  (r.versions ?? [{ version: r.version, schema: r.schema }]).map(v => ({ ...v, group: v.group ?? r.group }))

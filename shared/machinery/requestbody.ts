@@ -1,7 +1,7 @@
 /** From the body of a request to an object of the kind that the path names, with the answers that upstream gives when that fails. */
-import { decode, DecodeError, type Decoded } from './decode.ts'
+import type { Codec } from './codec.ts'
+import { DecodeError, type Decoded } from './decode.ts'
 import { badRequest } from './status.ts'
-import type { Infer, ObjectSchema } from './schema.ts'
 import { yamlToJson } from './yaml.ts'
 
 /** What to do about unknown and duplicate fields: the request's `fieldValidation`. */
@@ -20,12 +20,8 @@ export interface BodyOptions {
  * and the texts for `Warning` headers. Throws a StatusError (400) on bad syntax, wrong types, another kind, and with `Strict` on unknown
  * and duplicate fields.
  */
-export function decodeBody<S extends ObjectSchema>(
-  schema: S,
-  body: Uint8Array,
-  options: BodyOptions,
-): { object: Infer<S>; warnings: string[] } {
-  let decoded: Decoded<Infer<S>>
+export function decodeBody(codec: Codec, body: Uint8Array, options: BodyOptions): { object: object; warnings: string[] } {
+  let decoded: Decoded<object>
   let text: string | undefined
   const duplicateKeys: string[] = []
   try {
@@ -34,7 +30,7 @@ export function decodeBody<S extends ObjectSchema>(
       if (yaml.duplicate.length > 0) duplicateKeys.push(`yaml: unmarshal errors:\n  ${yaml.duplicate.join('\n  ')}`)
       text = yaml.json
     }
-    decoded = decode(schema, text ?? body)
+    decoded = codec.decode(text ?? body)
   } catch (e) {
     if (!(e instanceof DecodeError)) throw e
     throw badRequest(cannotDecode(e.message, text ?? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8'), options))
@@ -49,7 +45,7 @@ export function decodeBody<S extends ObjectSchema>(
   if (own.kind === undefined || own.apiVersion === undefined) {
     const { kind: _, apiVersion: __, ...rest } = own
     return {
-      object: { kind: options.kind, apiVersion: options.apiVersion, ...rest } as Infer<S>,
+      object: { kind: options.kind, apiVersion: options.apiVersion, ...rest },
       warnings: options.fieldValidation === 'Warn' ? complaints : [],
     }
   }

@@ -20,7 +20,7 @@ export const self: Writer = {
  */
 export async function ensure(store: Store, endpoint: Endpoint, namespace: string, object: KubeObject): Promise<void> {
   try {
-    await createObject(store, endpoint, namespace, toStored(endpoint, object), self)
+    await createObject(store, endpoint, namespace, await toStored(endpoint, object), self)
   } catch (e) {
     if (isAlreadyExists(e)) return
     await store.registry.fresh()

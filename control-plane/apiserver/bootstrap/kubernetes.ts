@@ -12,6 +12,7 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { ipFamily } from '#shared/machinery/ip.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { formatMicroTime } from '#shared/machinery/time.ts'
+import type { Maybe } from '#shared/machinery/maybe.ts'
 import { toStored } from '../objects/body.ts'
 import { deleteObject } from '../objects/delete.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
@@ -74,7 +75,7 @@ export function keepEndpoints(parts: BootstrapParts): () => Promise<void> {
   let stopped = false
 
   const renew = async (): Promise<void> => {
-    const lease = (current: KubeObject | undefined): KubeObject => {
+    const lease = (current: KubeObject | undefined): Maybe<KubeObject> => {
       const fresh = { kind: 'Lease', apiVersion: 'coordination.k8s.io/v1', metadata: { name, namespace: 'kube-system' } }
       const next = structuredClone(current ?? fresh) as Lease & KubeObject
       next.metadata.labels = { ...next.metadata.labels, ...identityLabels, 'kubernetes.io/hostname': hostname().slice(0, 63) }
@@ -170,7 +171,7 @@ async function publish(parts: BootstrapParts, addresses: readonly Address[]): Pr
 /** Writes an object whole, keeping the identity of what is there. Writes nothing when nothing changes. */
 async function write(parts: BootstrapParts, key: string, object: KubeObject): Promise<void> {
   const endpoint: Endpoint = parts.endpoints.get(key)!
-  const change = (current: KubeObject | undefined): KubeObject => {
+  const change = (current: KubeObject | undefined): Maybe<KubeObject> => {
     const next = structuredClone(object)
     if (current) next.metadata = { ...structuredClone(current.metadata), labels: { ...current.metadata.labels, ...object.metadata.labels } }
     return toStored(endpoint, next)

@@ -11,7 +11,8 @@ export interface Output {
 }
 
 const plain: Output = { format: 'json', as: '', version: '' }
-const accepted = 'application/json, application/yaml, application/vnd.kubernetes.protobuf'
+const acceptedWithoutProtobuf = 'application/json, application/yaml'
+const accepted = `${acceptedWithoutProtobuf}, application/vnd.kubernetes.protobuf`
 export const notAcceptable = (): StatusError =>
   new StatusError(406, 'NotAcceptable', `only the following media types are accepted: ${accepted}`)
 /** What upstream's router says when no part of the header is a type it knows. */
@@ -50,16 +51,19 @@ const protobuf = 'application/vnd.kubernetes.protobuf'
 // Known to upstream's router, so that asking for nothing else is answered by the second text.
 const otherTypes = new Set([protobuf, 'application/cbor', 'application/json;stream=watch'])
 
-function choose(header: string, objects: boolean): Output {
+/** What can be protobuf: the objects themselves and views of them, views only (custom kinds), or nothing (documents). */
+export type Protobuf = 'objects' | 'views' | 'nothing'
+
+function choose(header: string, may: Protobuf): Output {
   let known = false
   for (const clause of parseAccept(header)) {
-    const format = objects && clause.type === protobuf && clause.params.get('as') !== 'Table' ? 'protobuf' : lookUp(formats, clause.type)
+    const as = clause.params.get('as')
+    const format = clause.type === protobuf ? (canBe(may, as) ? 'protobuf' : undefined) : lookUp(formats, clause.type)
     if (!format) {
       known ||= otherTypes.has(clause.type)
       continue
     }
     known = true
-    const as = clause.params.get('as')
     if (as === undefined) return { format, as: '', version: '' }
     const version = clause.params.get('v') ?? ''
     const group = clause.params.get('g') ?? ''
@@ -72,15 +76,18 @@ function choose(header: string, objects: boolean): Output {
 }
 
 // Clients send one of a few headers; parsing each once is enough.
-const caches = { objects: new Map<string, Output>(), documents: new Map<string, Output>() }
+const caches = { objects: new Map<string, Output>(), views: new Map<string, Output>(), nothing: new Map<string, Output>() }
 
-/** Chooses the form of the answer; only `objects` of the API can be protobuf. Throws 406. */
-export function negotiateOutput(accept: string | undefined, objects = false): Output {
+const canBe = (may: Protobuf, as: string | undefined): boolean =>
+  as !== 'Table' && (may === 'objects' || (may === 'views' && as !== undefined))
+
+/** Chooses the form of the answer. Throws 406. */
+export function negotiateOutput(accept: string | undefined, may: Protobuf = 'nothing'): Output {
   if (accept === undefined || accept === 'application/json' || accept === '*/*' || accept === '') return plain
-  const cache = objects ? caches.objects : caches.documents
+  const cache = caches[may]
   let output = cache.get(accept)
   if (!output) {
-    output = choose(accept, objects)
+    output = choose(accept, may)
     if (cache.size < 1000) cache.set(accept, output)
   }
   return output
@@ -93,15 +100,15 @@ export function mediaType(contentType: string | undefined): string {
   return (at < 0 ? contentType : contentType.slice(0, at)).trim().toLowerCase()
 }
 
-/** The format of an object's body; absent means JSON. Throws 415. */
-export function inputFormat(contentType: string | undefined): 'json' | 'yaml' | 'protobuf' {
+/** The format of an object's body; absent means JSON. `protobuf` is whether the kind has that form. Throws 415. */
+export function inputFormat(contentType: string | undefined, protobufToo = true): 'json' | 'yaml' | 'protobuf' {
   const type = mediaType(contentType)
   if (type === '' || type === 'application/json' || type === '*/*') return 'json'
   if (type === 'application/yaml' || type === 'application/x-yaml' || type === 'text/yaml') return 'yaml'
-  if (type === 'application/vnd.kubernetes.protobuf') return 'protobuf'
+  if (protobufToo && type === protobuf) return 'protobuf'
   throw new StatusError(
     415,
     'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: ${accepted}`,
+    `the body of the request was in an unknown format - accepted media types include: ${protobufToo ? accepted : acceptedWithoutProtobuf}`,
   )
 }

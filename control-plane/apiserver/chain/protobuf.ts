@@ -1,4 +1,4 @@
-/** Values by their kind and apiVersion as `application/vnd.kubernetes.protobuf`. */
+/** What is no object of a kind (Status, views, bodies of subresources) as `application/vnd.kubernetes.protobuf`, by kind and apiVersion. */
 import { scale } from '#shared/api/autoscaling/scale.ts'
 import { tokenRequest } from '#shared/api/authentication/tokenrequest.ts'
 import { tokenReview } from '#shared/api/authentication/tokenreview.ts'
@@ -7,8 +7,6 @@ import { listMeta } from '#shared/api/meta/listmeta.ts'
 import { objectMeta, typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { status } from '#shared/api/meta/status.ts'
 import { eviction } from '#shared/api/policy/eviction.ts'
-import { apiVersion as apiVersionOf } from '#shared/api/resource.ts'
-import { resources } from '#shared/api/resources.ts'
 import { encodeMessage, enveloped } from '#shared/machinery/protobuf-encode.ts'
 import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema.ts'
 
@@ -38,24 +36,11 @@ const others: readonly (readonly [apiVersion: string, kind: string, schema: Obje
   ),
 ]
 
-let schemas: Map<string, ObjectSchema> | undefined
-function schemaOf(apiVersion: unknown, kind: unknown): ObjectSchema | undefined {
-  if (!schemas) {
-    schemas = new Map(others.map(([v, k, schema]) => [`${v} ${k}`, schema]))
-    for (const resource of resources) {
-      for (const { group, version, schema } of [resource, ...(resource.alsoServedAs ?? [])]) {
-        const served = apiVersionOf({ group, version })
-        schemas.set(`${served} ${resource.kind}`, schema)
-        schemas.set(`${served} ${resource.kind}List`, listOf(schema))
-      }
-    }
-  }
-  return schemas.get(`${String(apiVersion)} ${String(kind)}`)
-}
+const schemas = new Map(others.map(([v, k, schema]) => [`${v} ${k}`, schema]))
 
 /** In its envelope. Undefined for what has no protobuf form, which is answered as JSON. */
 export function encodeValue(value: unknown): Buffer | undefined {
   const { apiVersion, kind } = value as { apiVersion?: unknown; kind?: unknown }
-  const schema = schemaOf(apiVersion, kind)
+  const schema = schemas.get(`${String(apiVersion)} ${String(kind)}`)
   return schema && enveloped(String(apiVersion), String(kind), encodeMessage(schema, value as object))
 }

@@ -1,6 +1,6 @@
 /** What is served, arranged as discovery shows it: groups, their versions, and the resources of each. */
 import { createHash } from 'node:crypto'
-import type { Resource, Subresource } from '#shared/api/resource.ts'
+import { versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
 
 export interface ServedSubresource {
   readonly name: string
@@ -81,8 +81,7 @@ export function servedGroups(
     served.resources.push(servedResource(resource, group, version))
   }
   for (const resource of resources) {
-    add(resource.group, resource.version, resource)
-    for (const also of resource.alsoServedAs ?? []) add(also.group, also.version, resource)
+    for (const { group, version } of versionsOf(resource)) add(group, version, resource)
   }
   for (const { group, version, resources: list } of others) versions.set(`${group}/${version}`, { group, version, resources: [...list] })
   const groups = new Map<string, ServedVersion[]>()

@@ -2,7 +2,6 @@
 import { randomInt, randomUUID } from 'node:crypto'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMeta } from '#shared/api/meta/validation.ts'
-import { normalize } from '#shared/machinery/encode.ts'
 import { findErrors } from '#shared/machinery/field.ts'
 import { nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 import { StatusError, alreadyExists, invalidObject } from '#shared/machinery/status.ts'
@@ -40,13 +39,14 @@ export async function createObject(
   object: KubeObject,
   writer: Writer,
 ): Promise<Stored> {
-  const { resource } = endpoint
+  const { resource, hub } = endpoint
   const meta = object.metadata
   const generated = !meta.name && !!meta.generateName
   const { subresource, user, dryRun } = writer
   const a = { operation: 'CREATE', endpoint, subresource, namespace, name: meta.name ?? '', object, old: undefined, user, dryRun } as const
   // What admission and the server add belongs to no manager.
-  if (!writer.managed) recordManager(endpoint, undefined, normalize(resource.schema, object), writer)
+  const recorded = writer.managed ? undefined : recordManager(endpoint, undefined, hub.codec.normalize(object), writer)
+  if (recorded) await recorded
   const pending = store.admission.mutate(a)
   if (pending) await pending
   meta.creationTimestamp = formatTime()
@@ -65,10 +65,11 @@ export async function createObject(
   resource.prepareForCreate?.(object, writer)
   const claim = await endpoint.hooks?.begin(object, undefined, dryRun)
   try {
-    normalize(resource.schema, object)
+    hub.codec.normalize(object)
     const errors = findErrors(() =>
       all(
         validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath),
+        hub.codec.validate?.(object),
         resource.validate?.(object, root),
       ),
     )

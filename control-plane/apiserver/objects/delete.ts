@@ -47,10 +47,10 @@ export async function deleteObject(
     const next = endpoint.resource.deletion?.steps
       ? deletionInSteps(endpoint.resource.deletion.steps, current.object, options)
       : deletion(endpoint, current.object, options)
-    if (next === 'nothing') return { done: { stored: current, gone: false }, same: true }
+    if (next === 'nothing') return { done: { stored: current.stored, gone: false }, same: true }
     if (next.gone) {
-      if (writer.dryRun) return { done: { stored: current, gone: true } }
-      const removed = await store.registry.remove(endpoint.table, namespace, name, current.version)
+      if (writer.dryRun) return { done: { stored: current.stored, gone: true } }
+      const removed = await store.registry.remove(endpoint.table, namespace, name, current.stored.version)
       endpoint.hooks?.afterDelete(current.object)
       return {
         done: {
@@ -60,8 +60,8 @@ export async function deleteObject(
       }
     }
     delete next.object.metadata.resourceVersion
-    if (writer.dryRun) return { done: { stored: unstored(endpoint, namespace, next.object, current.version), gone: false } }
-    return { done: { stored: await store.registry.put(endpoint.table, namespace, name, next.object, current.version), gone: false } }
+    if (writer.dryRun) return { done: { stored: unstored(endpoint, namespace, next.object, current.stored.version), gone: false } }
+    return { done: { stored: await store.registry.put(endpoint.table, namespace, name, next.object, current.stored.version), gone: false } }
   })
 }
 

@@ -1,9 +1,8 @@
 /** One resource as it is served in one group and version. */
-import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
-import { apiVersion, type Alternate, type Resource, type Verb } from '#shared/api/resource.ts'
-import type { ObjectSchema } from '#shared/machinery/schema.ts'
+import { apiVersion, versionsOf, type Resource, type Verb, type Version } from '#shared/api/resource.ts'
+import { structCodec, type Codec } from '#shared/machinery/codec.ts'
 import type { GroupResource } from '#shared/machinery/status.ts'
-import type { Stored, Table } from '../registry/registry.ts'
+import type { Table } from '../registry/registry.ts'
 import type { Hooks } from './hooks.ts'
 
 /** How long an endpoint is served: what hangs on it ends with it. */
@@ -25,7 +24,13 @@ export class Lifetime {
   }
 }
 
-export interface Endpoint {
+/** A version of a kind with its codec. */
+export interface Form {
+  readonly definition: Version
+  readonly codec: Codec
+}
+
+export interface Endpoint extends Form {
   readonly resource: Resource
   readonly group: string
   readonly version: string
@@ -33,15 +38,20 @@ export interface Endpoint {
   readonly plural: string
   /** `apps/v1`, `v1`. */
   readonly apiVersion: string
-  readonly schema: ObjectSchema
-  /** How the stored form becomes this version's; absent when they are the same. */
-  readonly alternate?: Alternate<any> // any: each function knows its own kind
+  /** The form that objects are stored in and that all rules work on. */
+  readonly hub: { readonly apiVersion: string; readonly codec: Codec }
+  /** By apiVersion: all that objects, stored ones too, and entries of managedFields may be of. */
+  readonly forms: ReadonlyMap<string, Form>
+  /** Whether every object is stored as it is served: there is one version only. */
+  readonly sole: boolean
   /** Where the objects are. */
   readonly table: Table
   /** For errors: group and plural as served. */
   readonly groupResource: GroupResource
-  /** How every stored JSON of this kind begins: list items leave it out. */
+  /** How the JSON of an object of this version begins: list items leave it out. */
   readonly head: Buffer
+  /** What every client of this version is warned of. */
+  readonly deprecated: string | undefined
   readonly hooks: Hooks | undefined
   /** All endpoints of a kind have one. */
   readonly lifetime: Lifetime
@@ -50,45 +60,32 @@ export interface Endpoint {
 const defaultVerbs: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 export const serves = (endpoint: Endpoint, verb: string): boolean => (endpoint.resource.verbs ?? defaultVerbs).includes(verb as Verb)
 
-function endpointOf(resource: Resource, hooks: Hooks | undefined, lifetime: Lifetime, alternate?: Alternate<any>): Endpoint {
-  const { group, version } = alternate ?? resource
-  const own = apiVersion({ group, version })
-  return {
-    resource,
-    group,
-    version,
-    kind: resource.kind,
-    plural: resource.plural,
-    apiVersion: own,
-    schema: alternate?.schema ?? resource.schema,
-    ...(alternate ? { alternate } : {}),
-    table: { group: resource.group, plural: resource.plural },
-    groupResource: { group, resource: resource.plural },
-    head: Buffer.from(`{"kind":${JSON.stringify(resource.kind)},"apiVersion":${JSON.stringify(own)},`),
-    hooks,
-    lifetime,
-  }
-}
-
 /** The endpoints of a kind, one for each group and version. */
 export function endpointsOf(resource: Resource, hooks?: Hooks): Endpoint[] {
   const lifetime = new Lifetime()
-  return [undefined, ...(resource.alsoServedAs ?? [])].map(alternate => endpointOf(resource, hooks, lifetime, alternate))
-}
-
-/** An object as this endpoint shows it; must not be changed. */
-export const served = (endpoint: Endpoint, stored: Stored): KubeObject =>
-  endpoint.alternate ? endpoint.alternate.fromStored(stored.object) : stored.object
-/** The same as JSON: the stored bytes when nothing has to be converted. */
-export const servedJson = (endpoint: Endpoint, stored: Stored): Buffer =>
-  endpoint.alternate ? convertedJson(endpoint, stored) : stored.json
-
-// Converted once for all who watch or list.
-const converted = new WeakMap<Endpoint, WeakMap<Stored, Buffer>>()
-function convertedJson(endpoint: Endpoint, stored: Stored): Buffer {
-  let of = converted.get(endpoint)
-  if (!of) converted.set(endpoint, (of = new WeakMap()))
-  let json = of.get(stored)
-  if (!json) of.set(stored, (json = Buffer.from(JSON.stringify(endpoint.alternate!.fromStored(stored.object)))))
-  return json
+  const { kind, plural } = resource
+  const hub = { apiVersion: apiVersion(resource), codec: structCodec(resource.schema) }
+  const versions = versionsOf(resource)
+  const forms = new Map(versions.map(version => [apiVersion(version), { definition: version, codec: structCodec(version.schema) }]))
+  return versions.map(version => {
+    const own = apiVersion(version)
+    return {
+      ...forms.get(own)!,
+      resource,
+      group: version.group,
+      version: version.version,
+      kind,
+      plural,
+      apiVersion: own,
+      hub,
+      forms,
+      sole: versions.length === 1,
+      table: { group: resource.group, plural },
+      groupResource: { group: version.group, resource: plural },
+      head: Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(own)},`),
+      deprecated: version.deprecated ?? (own === hub.apiVersion ? resource.deprecated : undefined),
+      hooks,
+      lifetime,
+    }
+  })
 }

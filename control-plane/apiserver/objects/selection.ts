@@ -22,7 +22,7 @@ export function selectionOf(endpoint: Endpoint, labelSelector: string, fieldSele
   const labels = parse(() => parseLabelSelector(labelSelector))
   const fields = parse(() => parseFieldSelector(fieldSelector))
   if (name !== '') fields.push({ field: 'metadata.name', operator: '=', value: name })
-  const own = endpoint.alternate?.fields ?? endpoint.resource.fields ?? {}
+  const own = endpoint.definition.fields ?? endpoint.resource.fields ?? {}
   for (const f of fields) {
     if (f.field === 'metadata.name' || (f.field === 'metadata.namespace' && endpoint.resource.namespaced)) continue
     if (Object.hasOwn(own, f.field)) continue

@@ -3,11 +3,11 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { Path, type FieldError } from '#shared/machinery/field.ts'
-import { normalize } from '#shared/machinery/encode.ts'
 import { StatusError, modified } from '#shared/machinery/status.ts'
 import type { Admission } from '../admission/admission.ts'
 import { WriteConflict, type Registry, type Stored } from '../registry/registry.ts'
 import { encode, newStored, unversioned } from '../registry/stored.ts'
+import { hubOf } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 
 export interface Store {
@@ -35,13 +35,19 @@ export const metadataPath = new Path('metadata')
 
 /** As it would be stored, for dry runs and objects that are gone: `version` 0 for none. */
 export function unstored(endpoint: Endpoint, namespace: string, object: KubeObject, version: number): Stored {
-  normalize(endpoint.resource.schema, object)
+  endpoint.hub.codec.normalize(object)
   const name = object.metadata.name ?? ''
   return version > 0 ? newStored(namespace, name, version, encode(object), object) : unversioned(namespace, name, object)
 }
 
 /** More rounds than this is no contention but a mistake. */
 const maxRounds = 100
+
+/** An object as it is now, in the hub form too; neither may be changed. */
+export interface Current {
+  readonly stored: Stored
+  readonly object: KubeObject
+}
 
 /**
  * Runs `attempt` on the newest known object, again after every conflict. A failure that may be due to a stale cache (NotFound, Conflict,
@@ -53,7 +59,7 @@ export async function guaranteed<T>(
   endpoint: Endpoint,
   namespace: string,
   name: string,
-  attempt: (current: Stored | undefined) => Promise<{ done: T; same?: boolean }>,
+  attempt: (current: Current | undefined) => Promise<{ done: T; same?: boolean }>,
 ): Promise<T> {
   const { registry } = store
   let current = registry.get(endpoint.table, namespace, name)
@@ -62,7 +68,8 @@ export async function guaranteed<T>(
     let outcome: { done: T; same?: boolean } | undefined
     let failure: unknown
     try {
-      outcome = await attempt(current)
+      const object = current && hubOf(endpoint, current)
+      outcome = await attempt(current && { stored: current, object: object instanceof Promise ? await object : object! })
       if (!outcome.same || fresh) return outcome.done
     } catch (e) {
       if (e instanceof WriteConflict) {

@@ -2,7 +2,6 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
-import { normalize } from '#shared/machinery/encode.ts'
 import { findErrors, invalid } from '#shared/machinery/field.ts'
 import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
 import type { Stored } from '../registry/registry.ts'
@@ -12,7 +11,7 @@ import { equal } from './equal.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
 import { keepMeta } from './metadata.ts'
-import { all, guaranteed, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
+import { all, guaranteed, metadataPath, root, unstored, type Current, type Store, type Writer } from './store.ts'
 
 export interface Updated {
   readonly stored: Stored
@@ -80,9 +79,9 @@ export async function updateObject(
   })
 }
 
-function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, current: Stored): void {
+function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, { stored, object }: Current): void {
   const { uid, resourceVersion } = next.metadata
-  const old = current.object.metadata
+  const old = object.metadata
   if (uid && uid !== old.uid)
     throw conflict(endpoint.groupResource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.uid ?? ''}`)
   if (resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0') {
@@ -94,7 +93,7 @@ function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, 
   } else if (!/^\d+$/.test(resourceVersion)) {
     const why = `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`
     throw invalidObject(endpoint.group, endpoint.kind, name, [invalid(metadataPath.child('resourceVersion'), resourceVersion, why)])
-  } else if (Number(resourceVersion) !== current.version) throw modified(endpoint.groupResource, name)
+  } else if (Number(resourceVersion) !== stored.version) throw modified(endpoint.groupResource, name)
 }
 
 /** Admission, then what the server decides: identity, status or spec kept, generation, managedFields. Returns the object to validate. */
@@ -107,7 +106,7 @@ async function prepare(
   old: KubeObject,
   writer: Writer,
 ): Promise<KubeObject> {
-  const { resource } = endpoint
+  const { resource, hub } = endpoint
   const { subresource } = writer
   let next = wanted
   if (subresource === 'status') {
@@ -119,7 +118,8 @@ async function prepare(
   }
   keepMeta(next.metadata, old.metadata)
   // What admission and the server change belongs to no manager.
-  if (!writer.managed) recordManager(endpoint, old, normalize(resource.schema, next), writer)
+  const recorded = writer.managed ? undefined : recordManager(endpoint, old, hub.codec.normalize(next), writer)
+  if (recorded) await recorded
   await store.admission.mutate({
     operation: 'UPDATE',
     endpoint,
@@ -132,7 +132,7 @@ async function prepare(
     dryRun: writer.dryRun,
   })
   resource.prepareForUpdate?.(next, old, writer)
-  normalize(resource.schema, next)
+  hub.codec.normalize(next)
   if (resource.hasGeneration && specChanged(next, old)) next.metadata.generation = (old.metadata.generation ?? 0) + 1
   return next
 }
@@ -151,6 +151,7 @@ function validate(endpoint: Endpoint, next: KubeObject, old: KubeObject, writer:
     all(
       // The name was checked when the object was made; that it stays is a rule of updates.
       validateObjectMetaUpdate(next.metadata, old.metadata, metadataPath),
+      endpoint.hub.codec.validate?.(next),
       // What a status write leaves alone was valid when it was written.
       writer.subresource === 'status' ? undefined : resource.validate?.(next, root),
       resource.validateUpdate?.(next, old, root, writer),
@@ -173,10 +174,10 @@ async function write(
   namespace: string,
   name: string,
   next: KubeObject,
-  current: Stored,
+  { stored: current, object: old }: Current,
   writer: Writer,
 ): Promise<Outcome> {
-  normalize(endpoint.resource.schema, next)
+  endpoint.hub.codec.normalize(next)
   const done = (stored: Stored): { done: Updated } => ({ done: { stored, created: false } })
   if (isDone(endpoint, next)) {
     if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))
@@ -184,8 +185,9 @@ async function write(
     endpoint.hooks?.afterDelete(next)
     return done(unstored(endpoint, namespace, next, removed.version))
   }
-  const { resourceVersion: _version, ...oldMeta } = current.object.metadata
-  if (equal(next, { ...current.object, metadata: oldMeta })) return { ...done(current), same: true }
+  const { resourceVersion: _version, ...oldMeta } = old.metadata
+  // What is stored in another version is written anew, as upstream migrates it.
+  if (old === current.object && equal(next, { ...old, metadata: oldMeta })) return { ...done(current), same: true }
   if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))
   return done(await store.registry.put(endpoint.table, namespace, name, next, current.version))
 }

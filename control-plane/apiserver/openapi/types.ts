@@ -7,7 +7,7 @@ import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { deleteOptions } from '#shared/api/meta/options.ts'
 import { status } from '#shared/api/meta/status.ts'
 import { eviction } from '#shared/api/policy/eviction.ts'
-import type { Resource, Subresource } from '#shared/api/resource.ts'
+import { versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
 import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema.ts'
 import { define, type Definitions } from './definitions.ts'
 import { operationsOf, patchType, type Operation, type Subject } from './operations.ts'
@@ -26,7 +26,7 @@ const bodies: Readonly<Record<string, ObjectSchema>> = { Scale: scale, Binding: 
 export function groupVersions(resources: readonly Resource[]): GroupVersion[] {
   const out = new Map<string, { group: string; version: string; subjects: (Subject & { schema: ObjectSchema })[] }>()
   for (const resource of resources) {
-    for (const { group, version, schema } of [resource, ...(resource.alsoServedAs ?? [])]) {
+    for (const { group, version, schema } of versionsOf(resource)) {
       const key = `${group}/${version}`
       let gv = out.get(key)
       if (!gv) out.set(key, (gv = { group, version, subjects: [] }))

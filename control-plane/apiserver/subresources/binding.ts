@@ -3,6 +3,7 @@ import { binding as bindingSchema, type Binding } from '#shared/api/core/binding
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Resource } from '#shared/api/resource.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { notSupported, Path, required, type FieldError } from '#shared/machinery/field.ts'
@@ -29,7 +30,7 @@ export const bindings: Resource = {
   schema: bindingSchema,
   verbs: ['create'],
 }
-const expected = { apiVersion: 'v1', kind: 'Binding', schema: bindingSchema }
+const expected = { apiVersion: 'v1', kind: 'Binding', codec: structCodec(bindingSchema) }
 const resource = { group: '', resource: 'pods/binding' }
 
 /** POST to `pods/NAME/binding`. */

@@ -1,6 +1,7 @@
 /** eviction: a deletion that disruption budgets may hold back. Without budgets it is a deletion. */
 import { eviction as evictionSchema, type Eviction } from '#shared/api/policy/eviction.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import { valueAnswer, type Answer } from '../chain/response.ts'
 import { readBody } from '../objects/body.ts'
@@ -9,15 +10,13 @@ import { validateDeleteOptions, writeParameters } from '../objects/options.ts'
 import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
+const codec = structCodec(evictionSchema)
+
 export async function evict(call: Call): Promise<Answer> {
   const { info, request } = call
   const output = outputOf(call)
   const p = writeParameters(request.query, 'CreateOptions')
-  const body = readBody<Eviction>(
-    call,
-    { apiVersion: bodyVersion(request.body), kind: 'Eviction', schema: evictionSchema },
-    p.fieldValidation,
-  )
+  const body = readBody<Eviction>(call, { apiVersion: bodyVersion(request.body), kind: 'Eviction', codec }, p.fieldValidation)
   body.metadata ??= {}
   alignNamespace(body as unknown as KubeObject, info.namespace)
   if (body.metadata.name !== undefined && body.metadata.name !== info.name)

@@ -1,6 +1,7 @@
 /** scale: how many replicas an object has, the same form for all kinds that have any. */
 import { scale as scaleSchema, type Scale } from '#shared/api/autoscaling/scale.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
@@ -17,7 +18,7 @@ import { find } from '../verbs/get.ts'
 import { applyPatch, patchKind } from '../verbs/patch.ts'
 import { checkNames } from '../verbs/update.ts'
 
-const expected = { apiVersion: 'autoscaling/v1', kind: 'Scale', schema: scaleSchema }
+const expected = { apiVersion: 'autoscaling/v1', kind: 'Scale', codec: structCodec(scaleSchema) }
 
 function scaleOf(endpoint: Endpoint, object: KubeObject): Scale {
   const paths = endpoint.resource.scale!
@@ -53,8 +54,8 @@ async function patchScale(call: Call): Promise<Answer> {
   if (kind === 'apply') throw new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
   const p = writeParameters(call.request.query, 'PatchOptions')
   return write(call, p, before => {
-    const document = applyPatch(kind, scaleSchema, before, call.request.body)
-    const { object, warnings } = decodePatched(scaleSchema, document, p.fieldValidation, expected)
+    const document = applyPatch(kind, expected.codec, before, call.request.body)
+    const { object, warnings } = decodePatched(expected.codec, document, p.fieldValidation, expected)
     call.warnings.push(...warnings)
     const scale = object as unknown as Scale
     applyDefaults(scaleSchema, scale)

@@ -2,6 +2,7 @@
 import { tokenRequest, type TokenRequest } from '#shared/api/authentication/tokenrequest.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path, type FieldError } from '#shared/machinery/field.ts'
 import { badRequest, conflict, internalError, invalidObject, notFound, StatusError } from '#shared/machinery/status.ts'
@@ -14,7 +15,7 @@ import { outputOf, writingOf, type Call } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
-const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', schema: tokenRequest }
+const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', codec: structCodec(tokenRequest) }
 const minSeconds = 600
 const maxSeconds = 2 ** 32
 

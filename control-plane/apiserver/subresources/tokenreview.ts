@@ -2,6 +2,7 @@
 import { tokenReview, type TokenReview } from '#shared/api/authentication/tokenreview.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
 import type { RequestContext } from '../chain/chain.ts'
@@ -21,7 +22,7 @@ export const tokenReviews: Resource = {
   schema: tokenReview,
   verbs: ['create'],
 }
-const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', schema: tokenReview }
+const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', codec: structCodec(tokenReview) }
 
 export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTokens): Promise<Answer> {
   if (ctx.info.verb !== 'create' || ctx.info.name !== '') throw noSuchMethod()

@@ -1,6 +1,6 @@
 /** The server's own rendering of objects in rows and columns, which kubectl get prints: meta.k8s.io Table. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
-import type { Column, Resource } from '#shared/api/resource.ts'
+import type { Column } from '#shared/api/resource.ts'
 import { age } from '#shared/machinery/time.ts'
 import { partialMetadata, type PartialObjectMetadata } from './partial.ts'
 
@@ -38,11 +38,9 @@ const nameAndAge: readonly Column<KubeObject>[] = [
   { name: 'Age', type: 'string', doc: 'How long ago the object was created.', cell: o => age(o.metadata.creationTimestamp) },
 ]
 
-const columnsOf = (resource: Resource): readonly Column<KubeObject>[] => resource.columns ?? nameAndAge
-
-/** The columns of a kind; wide ones have priority 1. */
-export const columnDefinitions = (resource: Resource): ColumnDefinition[] =>
-  columnsOf(resource).map(c => ({
+/** Columns as a table describes them; wide ones have priority 1. */
+export const columnDefinitions = (columns: readonly Column<any>[] = nameAndAge): ColumnDefinition[] =>
+  columns.map(c => ({
     name: c.name,
     type: c.type === 'date' ? 'string' : c.type,
     format: c.format ?? '',
@@ -52,24 +50,29 @@ export const columnDefinitions = (resource: Resource): ColumnDefinition[] =>
 
 /**
  * The table of some objects of a kind, with what the list's or the single object's metadata says (`resourceVersion`, `continue`,
- * `remainingItemCount`). The objects carry their resourceVersion, and are not changed.
+ * `remainingItemCount`). `columns` are those of the kind, name and age when it has none. The objects carry their resourceVersion, and are
+ * not changed; `shown` are the same objects in the version that the client asked for.
  */
-export function tableOf(resource: Resource, objects: readonly KubeObject[], metadata: Table['metadata'], options: TableOptions): Table {
-  const columns = columnsOf(resource)
-  const apiVersion = `meta.k8s.io/${options.version}`
+export function tableOf(
+  columns: readonly Column<any>[] = nameAndAge, // any: each column knows its own kind
+  objects: readonly KubeObject[],
+  metadata: Table['metadata'],
+  options: TableOptions,
+  shown: readonly KubeObject[] = objects,
+): Table {
   return {
     kind: 'Table',
-    apiVersion,
+    apiVersion: `meta.k8s.io/${options.version}`,
     metadata,
-    columnDefinitions: options.headers === false ? null : columnDefinitions(resource),
-    rows: objects.map(object => rowOf(columns, object, options)),
+    columnDefinitions: options.headers === false ? null : columnDefinitions(columns),
+    rows: objects.map((object, i) => rowOf(columns, object, shown[i]!, options)),
   }
 }
 
-function rowOf(columns: readonly Column<KubeObject>[], object: KubeObject, options: TableOptions): Row {
+function rowOf(columns: readonly Column<KubeObject>[], object: KubeObject, shown: KubeObject, options: TableOptions): Row {
   const cells = columns.map(column => cellOf(column, object))
   if (options.includeObject === 'None') return { cells }
-  return { cells, object: options.includeObject === 'Object' ? object : partialMetadata(object, options.version) }
+  return { cells, object: options.includeObject === 'Object' ? shown : partialMetadata(shown, options.version) }
 }
 
 /** A cell. An object that does not look as the column expects, such as one stored by another version, must not spoil the whole list. */

@@ -1,11 +1,13 @@
 /** Server-side apply: a manager's configuration becomes part of the object, which is created when it is not there. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
-import { applyConfiguration } from '#shared/machinery/patch/apply.ts'
+import { applyConfiguration, type OtherVersion } from '#shared/machinery/patch/apply.ts'
 import { decodeConfiguration } from '#shared/machinery/patch/configuration.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Output } from '../chain/mediatype.ts'
 import type { Answer } from '../chain/response.ts'
 import { toStored } from '../objects/body.ts'
+import { converted, servedOfHub } from '../objects/conversion.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
 import { resetFields } from '../objects/managed.ts'
 import { writeParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
@@ -14,14 +16,14 @@ import { checkNames } from './update.ts'
 
 export async function apply(call: Call, output: Output): Promise<Answer> {
   const { endpoint, info, request } = call
-  const { alternate, resource, schema, apiVersion } = endpoint
+  const { codec, resource, apiVersion, definition } = endpoint
   const p = writeParameters(request.query, 'PatchOptions', true)
-  const config = decodeConfiguration(schema, request.body, endpoint.kind, apiVersion)
-  const change = (current: KubeObject | undefined): KubeObject => {
-    const live = current && alternate ? alternate.fromStored(current as never) : current
-    const object = applyConfiguration({
-      schema,
-      live,
+  const config = decodeConfiguration(codec, request.body, endpoint.kind, apiVersion)
+  const change = async (current: KubeObject | undefined): Promise<KubeObject> => {
+    const live = current && servedOfHub(endpoint, current)
+    const object = await applyConfiguration({
+      codec,
+      live: live instanceof Promise ? await live : live,
       config,
       manager: p.fieldManager,
       apiVersion,
@@ -29,8 +31,9 @@ export async function apply(call: Call, output: Output): Promise<Answer> {
       reset: resetFields(endpoint, info.subresource),
       force: p.force,
       now: formatTime(),
-      // The defaults of another version are those of the stored form.
-      ...(resource.defaults && !alternate ? { defaults: resource.defaults } : {}),
+      // The defaults of another version are its own, then those of the hub form.
+      defaults: definition.conversion ? definition.defaults : resource.defaults,
+      in: version => inVersion(endpoint, version),
     })
     checkNames(object, info.name, info.namespace)
     return toStored(endpoint, object)
@@ -38,4 +41,16 @@ export async function apply(call: Call, output: Output): Promise<Answer> {
   const writer = { ...writerOf(call, p, info.subresource), managed: true }
   const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer, info.subresource === '')
   return objectAnswer(call, created ? 201 : 200, stored, output)
+}
+
+/** Another version that managers work in; undefined when it is not served. */
+function inVersion(endpoint: Endpoint, version: string): OtherVersion | undefined {
+  const form = endpoint.forms.get(version)
+  return (
+    form && {
+      shape: form.codec.shape,
+      from: object => converted(endpoint, object, endpoint.apiVersion, version),
+      back: object => converted(endpoint, object, version, endpoint.apiVersion),
+    }
+  )
 }

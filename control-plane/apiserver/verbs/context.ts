@@ -2,9 +2,14 @@
 import type { RequestContext } from '../chain/chain.ts'
 import { negotiateOutput, type Output } from '../chain/mediatype.ts'
 import { jsonAnswer, valueAnswer, type Answer } from '../chain/response.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { enveloped } from '#shared/machinery/protobuf-encode.ts'
+import { protobufType } from '../chain/protobuf.ts'
 import { managerName } from '#shared/machinery/managedfields/manager.ts'
+import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import type { Stored } from '../registry/registry.ts'
-import { served, servedJson, type Endpoint } from '../objects/endpoint.ts'
+import { served, servedJson } from '../objects/conversion.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
 import type { WriteParameters } from '../objects/options.ts'
 import type { Store, Writer } from '../objects/store.ts'
 import { objectAs } from './views.ts'
@@ -31,15 +36,25 @@ export function wantsPretty(call: RequestContext): boolean {
 export const writingOf = (call: RequestContext, output: Output) => ({ format: output.format, pretty: wantsPretty(call) })
 
 /** One object in the form that the client accepts. */
-export function objectAnswer(call: Call, code: number, stored: Stored, output: Output): Answer {
+export function objectAnswer(call: Call, code: number, stored: Stored, output: Output): Maybe<Answer> {
   const writing = writingOf(call, output)
-  if (output.as !== '')
-    return valueAnswer(code, objectAs(call.endpoint, served(call.endpoint, stored), output, call.request.query), writing)
-  if (writing.format === 'protobuf') return valueAnswer(code, served(call.endpoint, stored), writing)
-  return jsonAnswer(code, servedJson(call.endpoint, stored), writing)
+  const { endpoint } = call
+  if (output.as !== '') return after(objectAs(endpoint, stored, output, call.request.query), object => valueAnswer(code, object, writing))
+  if (writing.format === 'protobuf') return after(served(endpoint, stored), object => protobufAnswer(endpoint, code, object))
+  return after(servedJson(endpoint, stored), json => jsonAnswer(code, json, writing))
 }
 
-export const outputOf = (call: RequestContext): Output => negotiateOutput(call.request.headers['accept'], true)
+const protobufAnswer = ({ apiVersion, kind, codec }: Endpoint, code: number, object: KubeObject): Answer => ({
+  code,
+  headers: { 'content-type': protobufType },
+  body: enveloped(apiVersion, kind, codec.protobuf!.encode(object)),
+})
+
+/** The form of answers whose objects have a protobuf form, as all kinds of bodies of subresources do. Throws 406. */
+export const outputOf = (call: RequestContext): Output => negotiateOutput(call.request.headers['accept'], 'objects')
+/** The form of answers with objects of the endpoint. Throws 406. */
+export const outputOfObjects = (call: Call): Output =>
+  negotiateOutput(call.request.headers['accept'], call.endpoint.codec.protobuf ? 'objects' : 'views')
 
 /** The name under which a write goes into managedFields: as given, by the client's program, or by its identity. */
 function managerOf(call: RequestContext, p: WriteParameters): string {

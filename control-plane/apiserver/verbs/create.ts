@@ -5,7 +5,7 @@ import type { Answer } from '../chain/response.ts'
 import { readBody, toStored } from '../objects/body.ts'
 import { createObject } from '../objects/create.ts'
 import { writeParameters } from '../objects/options.ts'
-import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
+import { objectAnswer, outputOfObjects, writerOf, type Call } from './context.ts'
 
 /** An object without a namespace gets that of the path; another one is a mistake. */
 export function alignNamespace(object: KubeObject, namespace: string): void {
@@ -18,11 +18,11 @@ export function alignNamespace(object: KubeObject, namespace: string): void {
 
 export async function create(call: Call): Promise<Answer> {
   const { endpoint, info, request } = call
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   const p = writeParameters(request.query, 'CreateOptions')
   const body = readBody(call, endpoint, p.fieldValidation)
   body.metadata ??= {}
   alignNamespace(body, info.namespace)
-  const stored = await createObject(call.store, endpoint, info.namespace, toStored(endpoint, body), writerOf(call, p))
+  const stored = await createObject(call.store, endpoint, info.namespace, await toStored(endpoint, body), writerOf(call, p))
   return objectAnswer(call, 201, stored, output)
 }

@@ -1,5 +1,6 @@
 /** delete and deletecollection. */
 import { deleteOptions, type DeleteOptions } from '#shared/api/meta/options.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { DecodeError, decode } from '#shared/machinery/decode.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import { yamlToJson } from '#shared/machinery/yaml.ts'
@@ -8,14 +9,15 @@ import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
 import { fromProtobuf } from '../objects/body.ts'
 import { answersWithObject, deleteObject, deletedStatus, isGone } from '../objects/delete.ts'
-import { served } from '../objects/endpoint.ts'
+import { servedAll } from '../objects/conversion.ts'
 import { deleteOptionsOf, listParameters, validateDeleteOptions } from '../objects/options.ts'
 import { selectionOf } from '../objects/selection.ts'
-import { objectAnswer, outputOf, writerOf, writingOf, type Call } from './context.ts'
+import { objectAnswer, outputOfObjects, writerOf, writingOf, type Call } from './context.ts'
 import { listPart } from './list.ts'
+import { protobufList } from './protobuf.ts'
 import { listAs } from './views.ts'
 
-const expected = { apiVersion: 'v1', kind: 'DeleteOptions', schema: deleteOptions }
+const expected = { apiVersion: 'v1', kind: 'DeleteOptions', codec: structCodec(deleteOptions) }
 
 /** Options from the body, or without one from the query. Throws 400, 415, 422. */
 export function readDeleteOptions(call: Pick<Call, 'request'>): DeleteOptions {
@@ -44,7 +46,7 @@ const plain = { fieldManager: '', fieldValidation: 'Warn', force: false } as con
 
 export async function remove(call: Call): Promise<Answer> {
   const { endpoint, info } = call
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   const options = readDeleteOptions(call)
   const writer = writerOf(call, { ...plain, dryRun: (options.dryRun?.length ?? 0) > 0 })
   const deleted = await deleteObject(call.store, endpoint, info.namespace, info.name, options, writer)
@@ -57,7 +59,7 @@ const workers = 16
 
 export async function removeCollection(call: Call): Promise<Answer> {
   const { endpoint, info, store } = call
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   const options = readDeleteOptions(call)
   const query = new URLSearchParams(call.request.query)
   query.delete('dryRun')
@@ -83,9 +85,9 @@ export async function removeCollection(call: Call): Promise<Answer> {
     }
   }
   await Promise.all(Array.from({ length: workers }, work))
-  const objects = removed.map(s => served(endpoint, s))
-  if (output.as !== '') return valueAnswer(200, listAs(endpoint, objects, meta, output, query), writingOf(call, output))
-  const plainItems = objects.map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest)
+  if (output.as !== '') return valueAnswer(200, await listAs(endpoint, removed, meta, output, query), writingOf(call, output))
+  if (output.format === 'protobuf') return protobufList(endpoint, removed, meta)
+  const plainItems = (await servedAll(endpoint, removed)).map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest)
   return valueAnswer(
     200,
     { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plainItems },

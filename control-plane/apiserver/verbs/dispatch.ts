@@ -57,7 +57,7 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       (info.namespace === '' && resource.namespaced && info.name !== '' && info.verb !== 'watch')
     )
       throw noSuchResource()
-    if (resource.deprecated !== undefined && endpoint.version === resource.version) ctx.warnings.push(resource.deprecated)
+    if (endpoint.deprecated !== undefined) ctx.warnings.push(endpoint.deprecated)
     const call: Call = { request: ctx.request, info, user: ctx.user, warnings: ctx.warnings, store: d.store, endpoint }
     const handler =
       info.subresource === '' ? mainVerb(endpoint, info) : subresourceVerb(d, endpoint, served, info.subresource, ctx.request.method)

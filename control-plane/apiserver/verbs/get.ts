@@ -3,7 +3,7 @@ import type { Answer } from '../chain/response.ts'
 import { StatusError, notFound } from '#shared/machinery/status.ts'
 import type { Registry, Stored } from '../registry/registry.ts'
 import { parseVersion } from '../objects/options.ts'
-import { objectAnswer, outputOf, type Call } from './context.ts'
+import { objectAnswer, outputOfObjects, type Call } from './context.ts'
 
 /** Waits until the cache shows at least what the client asks for: nothing (`0`), a version, or by default everything acknowledged. */
 export async function settle(registry: Registry, resourceVersion: string, signal?: AbortSignal): Promise<void> {
@@ -21,7 +21,7 @@ export async function settle(registry: Registry, resourceVersion: string, signal
 }
 
 export async function getObject(call: Call): Promise<Answer> {
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   return objectAnswer(call, 200, await find(call, call.request.query.get('resourceVersion') ?? ''), output)
 }
 

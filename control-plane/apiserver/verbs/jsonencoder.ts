@@ -1,8 +1,10 @@
 /** Events of a watch as lines of JSON: whole objects, or a view of them. */
 import { managedFields } from '#shared/client/omit.ts'
 import type { Status } from '#shared/machinery/status.ts'
+import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import type { Output } from '../chain/mediatype.ts'
-import { served, servedJson, type Endpoint } from '../objects/endpoint.ts'
+import { servedJson } from '../objects/conversion.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
 import type { Stored } from '../registry/registry.ts'
 import { withoutManagedFields } from '../registry/stored.ts'
 import { shared, type Encoded, type Encoder, type EventType } from './encoder.ts'
@@ -26,13 +28,13 @@ function line(type: EventType, json: readonly Buffer[]): Encoded {
 }
 
 /** Whether objects go out without managedFields: the client names them in the omit header, and they need no conversion. */
-export const isLean = (endpoint: Endpoint, omit: string | undefined): boolean => omit === managedFields && !endpoint.alternate
+export const isLean = (endpoint: Endpoint, omit: string | undefined): boolean => omit === managedFields && endpoint.sole
 
 /** `omit` is what the client named in the header of that name: components have no use for managedFields, a third of most objects. */
 export function jsonEncoder(endpoint: Endpoint, omit: string | undefined): Encoder {
   const lean = isLean(endpoint, omit)
-  const json = lean ? withoutManagedFields : (stored: Stored): readonly Buffer[] => [servedJson(endpoint, stored)]
-  const write = (type: EventType, stored: Stored): Encoded => line(type, json(stored))
+  const write = (type: EventType, stored: Stored): Maybe<Encoded> =>
+    lean ? line(type, withoutManagedFields(stored)) : after(servedJson(endpoint, stored), json => line(type, [json]))
   return {
     contentType,
     error,
@@ -44,12 +46,12 @@ export function jsonEncoder(endpoint: Endpoint, omit: string | undefined): Encod
 
 /** Tables and PartialObjectMetadata. */
 export function viewEncoder(endpoint: Endpoint, output: Output, query: URLSearchParams): Encoder {
-  const write = (type: EventType, stored: Stored, headers = false): Encoded =>
-    text(type, objectAs(endpoint, served(endpoint, stored), output, query, headers))
+  const write = (type: EventType, stored: Stored, headers = false): Maybe<Encoded> =>
+    after(objectAs(endpoint, stored, output, query, headers), object => text(type, object))
   const ofMany = shared(endpoint, `${output.as} ${output.version} ${query.get('includeObject') ?? ''}`, write)
   // Only the first table of a watch has its column definitions.
   let first = output.as === 'Table'
-  const event = (type: EventType, stored: Stored, encode: typeof ofMany): Encoded | Promise<Encoded> => {
+  const event = (type: EventType, stored: Stored, encode: typeof ofMany): Maybe<Encoded> => {
     if (!first) return encode(type, stored)
     first = false
     return write(type, stored, true)

@@ -1,14 +1,16 @@
 /** list: the stored JSON of the objects, joined; in parts when the client limits it, all parts from one version. */
 import { omitHeader } from '#shared/client/omit.ts'
+import type { Maybe } from '#shared/machinery/maybe.ts'
 import { StatusError, badRequest, expired } from '#shared/machinery/status.ts'
 import { acceptsGzip, deflated, encoded, gzipOf, gzipThreshold, type Deflated } from '../chain/gzip.ts'
 import { rawJson, valueAnswer, type Answer } from '../chain/response.ts'
 import { VersionExpired, type Registry, type Stored } from '../registry/registry.ts'
 import { withoutManagedFields } from '../registry/stored.ts'
-import { served, servedJson, type Endpoint } from '../objects/endpoint.ts'
+import { servedAll, servedJsonAll } from '../objects/conversion.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
 import { listParameters, parseVersion, type ListParameters } from '../objects/options.ts'
 import { selectionOf, type Selection } from '../objects/selection.ts'
-import { outputOf, writingOf, type Call } from './context.ts'
+import { outputOfObjects, writingOf, type Call } from './context.ts'
 import { settle } from './get.ts'
 import { isLean } from './jsonencoder.ts'
 import { protobufList } from './protobuf.ts'
@@ -54,27 +56,21 @@ const tooOldToContinue =
   'that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.'
 
 export async function listObjects(call: Call): Promise<Answer> {
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   const { endpoint, request } = call
   const p = listParameters(request.query, false)
   const selection = selectionOf(endpoint, p.labelSelector, p.fieldSelector)
   const { items, meta } = await listPart(call.store.registry, endpoint, call.info.namespace, p, selection)
   const writing = writingOf(call, output)
   if (output.as !== '') {
-    const view = (part: readonly Stored[]): Table | PartialObjectMetadataList => {
-      const objects = part.map(s => served(endpoint, s))
-      return listAs(endpoint, objects, meta, output, request.query)
-    }
+    const view = (part: readonly Stored[]) => listAs(endpoint, part, meta, output, request.query)
     if (writing.format === 'json' && !writing.pretty && items.length > longView) return rawJson(200, inTurns(view, items))
-    return valueAnswer(200, view(items), writing)
+    return valueAnswer(200, await view(items), writing)
   }
   if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
   if (writing.format === 'json' && !writing.pretty)
     return jsonList(endpoint, items, meta, acceptsGzip(request), isLean(endpoint, request.headers[omitHeader]))
-  const plain = items.map(s => {
-    const { kind: _kind, apiVersion: _apiVersion, ...rest } = served(endpoint, s)
-    return rest
-  })
+  const plain = (await servedAll(endpoint, items)).map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest)
   return valueAnswer(200, { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plain }, writing)
 }
 
@@ -83,9 +79,9 @@ const turn = 200
 const longView = 1000
 
 /** A long list in a view, so that few of its objects are parsed at a time. The rows or items are the last member of its JSON. */
-async function* inTurns(view: (part: readonly Stored[]) => Table | PartialObjectMetadataList, items: readonly Stored[]) {
+async function* inTurns(view: (part: readonly Stored[]) => Maybe<Table | PartialObjectMetadataList>, items: readonly Stored[]) {
   for (let at = 0; at < items.length; at += turn) {
-    const part = view(items.slice(at, at + turn))
+    const part = await view(items.slice(at, at + turn))
     const text = at === 0 ? JSON.stringify(part) : `,${JSON.stringify('rows' in part ? part.rows : part.items).slice(1)}`
     yield Buffer.from(at === 0 ? text.slice(0, -2) : text.slice(0, -1))
     await new Promise(setImmediate)
@@ -214,31 +210,32 @@ const comma = Buffer.from(',')
 const close = Buffer.from(']}')
 
 /** The JSON of an item in parts; the first part begins with kind and apiVersion. */
-type ItemJson = (stored: Stored) => readonly Buffer[]
-const wholeItem =
-  (endpoint: Endpoint): ItemJson =>
-  stored => [servedJson(endpoint, stored)]
+type ItemJson = (stored: Stored, index: number) => readonly Buffer[]
+const storedItem: ItemJson = stored => [stored.json]
+const convertedItem =
+  (jsons: readonly Buffer[]): ItemJson =>
+  (_, i) => [jsons[i]!]
 
 /** The list as bytes; a long one in pieces, so that nothing is held twice. `lean` items have no managedFields. */
 async function jsonList(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta, gzip: boolean, lean: boolean): Promise<Answer> {
   const start = Buffer.from(
     `{"kind":"${endpoint.kind}List","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`,
   )
-  const json = lean ? withoutManagedFields : wholeItem(endpoint)
+  const json = lean ? withoutManagedFields : endpoint.sole ? storedItem : convertedItem(await servedJsonAll(endpoint, items))
   let total = start.length
   for (const s of items) total += s.json.length
-  if (gzip && !lean && total > gzipThreshold) return encoded(rawJson(200, gzipOf(start, await deflatedItems(endpoint, items))))
+  if (gzip && !lean && total > gzipThreshold) return encoded(rawJson(200, gzipOf(start, await deflatedItems(endpoint, items, json))))
   if (total > pieceBytes) return rawJson(200, pieces(endpoint, start, items, json))
   return rawJson(200, joined(endpoint, start, items, json))
 }
 
 // The registry hands out the same list until one of its objects changes; only the version at its beginning is another each time.
 const compressedItems = new WeakMap<Endpoint, WeakMap<readonly Stored[], Promise<Deflated>>>()
-function deflatedItems(endpoint: Endpoint, items: readonly Stored[]): Promise<Deflated> {
+function deflatedItems(endpoint: Endpoint, items: readonly Stored[], json: ItemJson): Promise<Deflated> {
   let lists = compressedItems.get(endpoint)
   if (!lists) compressedItems.set(endpoint, (lists = new WeakMap()))
   let work = lists.get(items)
-  if (!work) lists.set(items, (work = deflated(pieces(endpoint, none, items, wholeItem(endpoint)))))
+  if (!work) lists.set(items, (work = deflated(pieces(endpoint, none, items, json))))
   return work
 }
 
@@ -257,7 +254,7 @@ function addItem(parts: Buffer[], endpoint: Endpoint, json: readonly Buffer[], f
 
 function joined(endpoint: Endpoint, start: Buffer, items: readonly Stored[], json: ItemJson): Buffer {
   const parts: Buffer[] = [start]
-  items.forEach((s, i) => addItem(parts, endpoint, json(s), i === 0))
+  items.forEach((s, i) => addItem(parts, endpoint, json(s, i), i === 0))
   parts.push(close)
   return Buffer.concat(parts)
 }
@@ -266,7 +263,7 @@ async function* pieces(endpoint: Endpoint, start: Buffer, items: readonly Stored
   let parts: Buffer[] = [start]
   let size = 0
   for (const [i, s] of items.entries()) {
-    size += addItem(parts, endpoint, json(s), i === 0)
+    size += addItem(parts, endpoint, json(s, i), i === 0)
     if (size > pieceBytes) {
       yield Buffer.concat(parts)
       parts = []

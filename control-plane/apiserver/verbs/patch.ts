@@ -1,21 +1,32 @@
 /** patch: JSON patch, merge patch, strategic merge patch, server-side apply. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Codec } from '#shared/machinery/codec.ts'
 import { jsonPatch } from '#shared/machinery/patch/json.ts'
 import { mergePatch } from '#shared/machinery/patch/merge.ts'
-import { strategicMergePatch } from '#shared/machinery/patch/strategic.ts'
 import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
 import { mediaType } from '../chain/mediatype.ts'
 import type { Answer } from '../chain/response.ts'
 import { readPatched, toStored } from '../objects/body.ts'
+import { servedOfHub } from '../objects/conversion.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import { writeParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
 import { apply } from './apply.ts'
-import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
+import { objectAnswer, outputOfObjects, writerOf, type Call } from './context.ts'
 
 /** A generic 415 as upstream's router words it. */
 const unsupportedMediaType = (): StatusError => new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
+
+/** Custom kinds, whose lists have no merge keys, do not take these. */
+const noStrategicMerge = (): StatusError =>
+  new StatusError(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: ${Object.keys(kinds)
+      .filter(type => kinds[type] !== 'strategic')
+      .join(', ')}`,
+  )
 
 export type PatchKind = 'json' | 'merge' | 'strategic' | 'apply'
 const kinds: Readonly<Record<string, PatchKind>> = {
@@ -32,25 +43,27 @@ const fail = (e: Error): never => {
 }
 
 /** An object in the endpoint's version with its schema applied to it by a patch; `document` is not changed. */
-export function applyPatch(kind: Exclude<PatchKind, 'apply'>, schema: Endpoint['schema'], document: object, body: Uint8Array): unknown {
+export function applyPatch(kind: Exclude<PatchKind, 'apply'>, codec: Codec, document: object, body: Uint8Array): unknown {
   if (kind === 'json') return jsonPatch(document, body)
   if (kind === 'merge') return mergePatch(document, body)
   // As upstream, which patches a struct whose type is given: what the patch says about kind and apiVersion goes nowhere.
   const { kind: is, apiVersion } = document as KubeObject
-  return { ...(strategicMergePatch(schema, document, body) as object), kind: is, apiVersion }
+  if (!codec.strategicMerge) throw noStrategicMerge()
+  return { ...(codec.strategicMerge(document, body) as object), kind: is, apiVersion }
 }
 
 export async function patch(call: Call): Promise<Answer> {
   const { endpoint, info, request } = call
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   const kind = patchKind(request.headers['content-type'])
   if (kind === 'apply') return apply(call, output)
   const p = writeParameters(request.query, 'PatchOptions')
   const writer = writerOf(call, p, info.subresource)
   const warned = call.warnings.length
-  const change = (current: KubeObject | undefined): KubeObject => {
-    const before = endpoint.alternate ? endpoint.alternate.fromStored(current as never) : current!
-    const document = applyPatch(kind, endpoint.schema, before, request.body)
+  const change = async (current: KubeObject | undefined): Promise<KubeObject> => {
+    const shown = servedOfHub(endpoint, current!)
+    const before = shown instanceof Promise ? await shown : shown
+    const document = applyPatch(kind, endpoint.codec, before, request.body)
     // Only the last attempt's complaints count.
     call.warnings.length = warned
     const object = readPatched(call, endpoint, document, p.fieldValidation)

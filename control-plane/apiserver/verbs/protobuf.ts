@@ -2,15 +2,19 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { listMeta } from '#shared/api/meta/listmeta.ts'
 import { encodeMessage, envelope, messageHead } from '#shared/machinery/protobuf-encode.ts'
+import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import { encodeValue, protobufType } from '../chain/protobuf.ts'
 import type { Output } from '../chain/mediatype.ts'
 import type { Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
-import { served, type Endpoint } from '../objects/endpoint.ts'
+import { served, servedAll } from '../objects/conversion.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
+import { partialMetadata } from '../table/partial.ts'
 import { bookmarkObject, objectAs } from './views.ts'
 import { shared, type Encoded, type Encoder, type EventType } from './encoder.ts'
 
-const messageOf = (endpoint: Endpoint, stored: Stored): Buffer => encodeMessage(endpoint.schema, served(endpoint, stored))
+/** Only endpoints whose codec has a protobuf form come here. */
+const messageOf = ({ codec }: Endpoint, object: KubeObject): Buffer => codec.protobuf!.encode(object)
 
 /** Others have their turn after so many objects. */
 const turn = 200
@@ -20,8 +24,9 @@ const pieceBytes = 1 << 20
 export async function protobufList(endpoint: Endpoint, items: readonly Stored[], meta: object): Promise<Answer> {
   const metadata = encodeMessage(listMeta, meta)
   const parts = [messageHead(1, metadata.length), metadata]
+  const objects = endpoint.sole ? undefined : await servedAll(endpoint, items)
   for (const [i, item] of items.entries()) {
-    const message = messageOf(endpoint, item)
+    const message = messageOf(endpoint, objects ? objects[i]! : item.object)
     parts.push(messageHead(2, message.length), message)
     if (i % turn === turn - 1) await new Promise(setImmediate)
   }
@@ -67,16 +72,17 @@ export function protobufEncoder(endpoint: Endpoint, output: Output, query: URLSe
     const { head, tail } = envelope(endpoint.apiVersion, endpoint.kind, message.length)
     return frame(type, head, message, tail)
   }
-  const view = (object: KubeObject): object => objectAs(endpoint, object, output, query)
-  const write = (type: EventType, stored: Stored): Encoded =>
-    output.as === '' ? whole(type, messageOf(endpoint, stored)) : value(type, view(served(endpoint, stored)))
+  const write = (type: EventType, stored: Stored): Maybe<Encoded> =>
+    output.as === ''
+      ? after(served(endpoint, stored), object => whole(type, messageOf(endpoint, object)))
+      : after(objectAs(endpoint, stored, output, query), object => value(type, object))
   return {
     contentType: `${protobufType};stream=watch`,
     event: shared(endpoint, `protobuf ${output.as} ${output.version}`, write),
     initial: stored => write('ADDED', stored),
     bookmark(version, end) {
       const object = bookmarkObject(endpoint, version, end)
-      return output.as === '' ? whole('BOOKMARK', encodeMessage(endpoint.schema, object)) : value('BOOKMARK', view(object))
+      return output.as === '' ? whole('BOOKMARK', messageOf(endpoint, object)) : value('BOOKMARK', partialMetadata(object, output.version))
     },
     error: status => value('ERROR', status),
   }

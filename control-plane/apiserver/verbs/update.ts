@@ -6,7 +6,7 @@ import type { Answer } from '../chain/response.ts'
 import { readBody, toStored } from '../objects/body.ts'
 import { writeParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
-import { objectAnswer, outputOf, writerOf, type Call } from './context.ts'
+import { objectAnswer, outputOfObjects, writerOf, type Call } from './context.ts'
 
 /** What the body names must be what the path names. Throws 400. */
 export function checkNames(object: KubeObject, name: string, namespace: string): void {
@@ -22,12 +22,12 @@ export function checkNames(object: KubeObject, name: string, namespace: string):
 
 export async function update(call: Call): Promise<Answer> {
   const { endpoint, info, request } = call
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   const p = writeParameters(request.query, 'UpdateOptions')
   const body = readBody(call, endpoint, p.fieldValidation)
   body.metadata ??= {}
   checkNames(body, info.name, info.namespace)
-  const object = toStored(endpoint, body)
+  const object = await toStored(endpoint, body)
   // A round changes the object; there may be several.
   const change = (): KubeObject => clone(object)
   const mayCreate = info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true

@@ -1,8 +1,11 @@
 /** Objects as Table, PartialObjectMetadata and PartialObjectMetadataList. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { badRequest } from '#shared/machinery/status.ts'
+import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import { notAcceptable, type Output } from '../chain/mediatype.ts'
+import { hubOfAll, served, servedAll } from '../objects/conversion.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
+import type { Stored } from '../registry/registry.ts'
 import { partialMetadata, partialMetadataList, type PartialObjectMetadataList } from '../table/partial.ts'
 import { parseIncludeObject, tableOf, type IncludeObject, type Table } from '../table/table.ts'
 
@@ -26,34 +29,38 @@ function includeObjectOf(query: URLSearchParams): IncludeObject {
 }
 
 /** One object in the view that the client asks for. `headers` is false in a watch after its first event. */
-export function objectAs(endpoint: Endpoint, object: KubeObject, output: Output, query: URLSearchParams, headers = true): object {
-  if (output.as === 'PartialObjectMetadata') return partialMetadata(object, output.version)
-  if (output.as === 'Table')
-    return table(endpoint, [object], { resourceVersion: object.metadata.resourceVersion ?? '' }, output, query, headers)
-  throw notAcceptable()
+export function objectAs(endpoint: Endpoint, stored: Stored, output: Output, query: URLSearchParams, headers = true): Maybe<object> {
+  if (output.as === 'PartialObjectMetadata') return after(served(endpoint, stored), object => partialMetadata(object, output.version))
+  if (output.as !== 'Table') throw notAcceptable()
+  return table(endpoint, [stored], { resourceVersion: String(stored.version) }, output, query, headers)
 }
 
 /** A list in the view that the client asks for. */
 export function listAs(
   endpoint: Endpoint,
-  objects: readonly KubeObject[],
+  items: readonly Stored[],
   meta: Table['metadata'],
   output: Output,
   query: URLSearchParams,
-): Table | PartialObjectMetadataList {
-  if (output.as === 'Table') return table(endpoint, objects, meta, output, query, true)
-  if (output.as === 'PartialObjectMetadataList' || output.as === 'PartialObjectMetadata')
-    return partialMetadataList(objects, meta, output.version)
-  throw notAcceptable()
+): Maybe<Table | PartialObjectMetadataList> {
+  if (output.as === 'Table') return table(endpoint, items, meta, output, query, true)
+  if (output.as !== 'PartialObjectMetadataList' && output.as !== 'PartialObjectMetadata') throw notAcceptable()
+  return after(servedAll(endpoint, items), objects => partialMetadataList(objects, meta, output.version))
 }
 
+/** Cells come from the hub form, unless the version has columns of its own. */
 function table(
   endpoint: Endpoint,
-  objects: readonly KubeObject[],
+  items: readonly Stored[],
   meta: Table['metadata'],
   output: Output,
   query: URLSearchParams,
   headers: boolean,
-): Table {
-  return tableOf(endpoint.resource, objects, meta, { version: output.version, includeObject: includeObjectOf(query), headers })
+): Maybe<Table> {
+  const { definition, resource } = endpoint
+  const options = { version: output.version, includeObject: includeObjectOf(query), headers }
+  return after(servedAll(endpoint, items), objects => {
+    if (definition.columns) return tableOf(definition.columns, objects, meta, options)
+    return after(endpoint.sole ? objects : hubOfAll(endpoint, items), hubs => tableOf(resource.columns, hubs, meta, options, objects))
+  })
 }

@@ -6,7 +6,7 @@ import { VersionExpired, type Registry, type Stored, type WatchOptions } from '.
 import type { Endpoint } from '../objects/endpoint.ts'
 import { listParameters, parseVersion, type ListParameters } from '../objects/options.ts'
 import { selectionOf, type Selection } from '../objects/selection.ts'
-import { outputOf, type Call } from './context.ts'
+import { outputOfObjects, type Call } from './context.ts'
 import type { Encoder } from './encoder.ts'
 import { EventStream } from './eventstream.ts'
 import { settle } from './get.ts'
@@ -36,7 +36,7 @@ async function startOf(registry: Registry, p: ListParameters): Promise<{ after?:
 /** Throws 406 or 400 when what the client accepts is nothing that a watch can show. */
 function encoderOf(call: Call): Encoder {
   const { endpoint, request } = call
-  const output = outputOf(call)
+  const output = outputOfObjects(call)
   checkView(output, request.query)
   if (output.format === 'protobuf') return protobufEncoder(endpoint, output, request.query)
   return output.as === '' ? jsonEncoder(endpoint, request.headers[omitHeader]) : viewEncoder(endpoint, output, request.query)

@@ -49,7 +49,7 @@ export const event = resource<Event>({
   maxObjects: 50_000,
   indexed: ['involvedObject.uid'],
   allowCreateOnUpdate: true,
-  alsoServedAs: [eventV1],
+  versions: [{ version: 'v1', schema: eventSchema }, eventV1],
   columns: [
     { name: 'Last Seen', type: 'string', doc: 'When it last happened', cell: lastSeen },
     { name: 'Type', type: 'string', doc: 'Normal or Warning', cell: e => e.type ?? '' },

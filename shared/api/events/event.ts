@@ -4,7 +4,7 @@ import type { Event } from '../core/event.ts'
 import { eventSource } from '../core/eventsource.ts'
 import { objectReference } from '../core/objectreference.ts'
 import { objectMeta, typeMeta, type KubeObject, type Stored } from '../meta/objectmeta.ts'
-import type { Alternate } from '../resource.ts'
+import { convertEach, type Version } from '../resource.ts'
 
 const eventSeries = obj('io.k8s.api.events.v1.EventSeries', 'An event that happens again and again.', () => ({
   count: req(1, int32(), { doc: 'How often, so far; at least 2.', default: 0 }),
@@ -53,12 +53,14 @@ const regarding =
   (e: Event): string =>
     e.involvedObject[field] ?? ''
 
-export const eventV1: Alternate<Event> = {
+export const eventV1: Version<Event> = {
   group: 'events.k8s.io',
   version: 'v1',
   schema: eventSchema,
-  toStored: object => rename(object satisfies KubeObject as EventV1, renamed, 'v1') as unknown as Event,
-  fromStored: event => rename(event, renamedBack, 'events.k8s.io/v1') as KubeObject,
+  conversion: {
+    toHub: convertEach(object => rename(object satisfies KubeObject as EventV1, renamed, 'v1') as unknown as Event),
+    fromHub: convertEach(event => rename(event, renamedBack, 'events.k8s.io/v1') as KubeObject),
+  },
   fields: {
     'regarding.kind': regarding('kind'),
     'regarding.namespace': regarding('namespace'),

@@ -1,8 +1,6 @@
 /** The fields in which two versions of an object differ, as structured-merge-diff tells them. */
 import { isEmptySet, member, type FieldSet } from './fieldset.ts'
-import { fieldElement, itemElement, shapeOf, type Shape } from './shape.ts'
-import { planOf } from '../plan.ts'
-import type { ObjectSchema } from '../schema.ts'
+import { fieldElement, itemElement, type Shape } from './shape.ts'
 
 export interface Comparison {
   /** Fields that are new or have another value. */
@@ -14,9 +12,9 @@ export interface Comparison {
 type Values = { readonly [name: string]: unknown }
 
 /** Compares two objects of a type; both in normal form. */
-export function compare(schema: ObjectSchema, old: object, now: object): Comparison {
+export function compare(shape: Shape, old: object, now: object): Comparison {
   const result: Comparison = { changed: {}, removed: {} }
-  compareStruct(shapeOf(planOf(schema)), old as Values, now as Values, result)
+  compareStruct(shape, old as Values, now as Values, result)
   return result
 }
 

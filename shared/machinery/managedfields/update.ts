@@ -3,13 +3,14 @@
  * them or is gone. https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
  */
 import type { KubeObject, ManagedFieldsEntry } from '../../api/meta/objectmeta.ts'
-import { planOf, zeroOf, code, type Plan } from '../plan.ts'
-import type { ObjectSchema } from '../schema.ts'
+import type { Codec } from '../codec.ts'
+import { zeroOf, code, type Plan } from '../plan.ts'
 import { compare, type Comparison } from './compare.ts'
 import { difference, isEmptySet, isFieldSet, union, unionAll, without, type FieldSet } from './fieldset.ts'
 
 export interface Write {
-  schema: ObjectSchema
+  /** Of the version in which the request was made. */
+  codec: Pick<Codec, 'shape' | 'empty'>
   /** The object as it is stored, with its managedFields; undefined on create. */
   live: KubeObject | undefined
   /**
@@ -27,6 +28,8 @@ export interface Write {
   reset: readonly (readonly string[])[]
   /** RFC 3339, whole seconds. */
   now: string
+  /** What changes in the other versions that entries are of; entries of versions that are not here go, as nobody can tell what they mean. */
+  others?: ReadonlyMap<string, Comparison>
 }
 
 /** Plain writers beyond this many are merged into one entry. */
@@ -53,15 +56,18 @@ export const serverOwned: FieldSet = {
 
 /** Sets `object.metadata.managedFields` to what it must be after the write. */
 export function updateManagedFields(write: Write): void {
-  const { object, live, schema } = write
+  const { object, live, codec } = write
   const entries = former(write)
   delete object.metadata.managedFields
-  const changes = compare(schema, live ?? emptyObject(planOf(schema)), object)
-  changes.changed = without(changes.changed, write.reset)
-  changes.removed = without(changes.removed, write.reset)
-  const next = capped(applied(entries, changes, write))
+  const changes = compare(codec.shape, live ?? codec.empty, object)
+  const next = capped(applied(entries, kept(changes, write), write))
   if (next.length > 0) object.metadata.managedFields = next
 }
+
+const kept = ({ changed, removed }: Comparison, { reset }: Write): Comparison => ({
+  changed: without(changed, reset),
+  removed: without(removed, reset),
+})
 
 /** The entries to start from: those the client sent, unless there are none or they make no sense; `[{}]` clears all. */
 function former(write: Write): ManagedFieldsEntry[] {
@@ -85,23 +91,27 @@ export const fieldsOf = (entry: ManagedFieldsEntry): FieldSet => (entry.fieldsV1
 function applied(entries: readonly ManagedFieldsEntry[], changes: Comparison, write: Write): ManagedFieldsEntry[] {
   const next: ManagedFieldsEntry[] = []
   let own: ManagedFieldsEntry | undefined
-  const nothingChanged = isEmptySet(changes.changed)
-  const nothingRemoved = isEmptySet(changes.removed)
   for (const entry of entries) {
-    let fields = fieldsOf(entry)
     // A set in another version of the kind names other paths.
-    if (entry.apiVersion === write.apiVersion) {
-      if (!nothingChanged) fields = difference(fields, changes.changed)
-      if (!nothingRemoved) fields = difference(fields, changes.removed)
-    }
-    const kept = fields === entry.fieldsV1 ? entry : { ...entry, fieldsV1: fields }
-    if (isOwn(entry, write)) own = kept
-    else if (!isEmptySet(fields)) next.push(kept)
+    const here = entry.apiVersion === write.apiVersion
+    const there = here ? changes : write.others?.get(entry.apiVersion ?? '')
+    if (!there) continue
+    const left = lost(entry, here ? there : kept(there, write))
+    if (isOwn(entry, write)) own = left
+    else if (!isEmptySet(fieldsOf(left))) next.push(left)
   }
   const taken = difference(changes.changed, serverOwned)
   if (!isEmptySet(taken)) next.push(ownEntry(write, own ? union(fieldsOf(own), taken) : taken))
   else if (own && !isEmptySet(fieldsOf(own))) next.push(own)
   return next.sort(entryOrder)
+}
+
+/** An entry without what changed under it or went. */
+function lost(entry: ManagedFieldsEntry, { changed, removed }: Comparison): ManagedFieldsEntry {
+  let fields = fieldsOf(entry)
+  if (!isEmptySet(changed)) fields = difference(fields, changed)
+  if (!isEmptySet(removed)) fields = difference(fields, removed)
+  return fields === entry.fieldsV1 ? entry : { ...entry, fieldsV1: fields }
 }
 
 const isOwn = (e: ManagedFieldsEntry, write: Write): boolean =>

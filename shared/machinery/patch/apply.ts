@@ -4,9 +4,8 @@
  */
 import type { KubeObject, ManagedFieldsEntry, ObjectMeta } from '../../api/meta/objectmeta.ts'
 import { clone, setOwn } from '../jsonvalue.ts'
-import { decodeValue } from '../decode.ts'
-import { applyDefaults } from '../defaults.ts'
-import { compare, configured, equal } from '../managedfields/compare.ts'
+import type { Codec } from '../codec.ts'
+import { compare, configured, equal, type Comparison } from '../managedfields/compare.ts'
 import {
   difference,
   intersection,
@@ -18,15 +17,15 @@ import {
   without,
   type FieldSet,
 } from '../managedfields/fieldset.ts'
-import { itemElement, shapeOf, type Shape } from '../managedfields/shape.ts'
-import { emptyObject, entryOrder, fieldsOf, serverOwned, updateManagedFields } from '../managedfields/update.ts'
-import { planOf } from '../plan.ts'
-import type { ObjectSchema } from '../schema.ts'
+import { itemElement, type Shape } from '../managedfields/shape.ts'
+import { entryOrder, fieldsOf, serverOwned, updateManagedFields } from '../managedfields/update.ts'
+import { after, inTurn, type Maybe } from '../maybe.ts'
 import { badRequest, StatusError, type StatusCause } from '../status.ts'
 import { isDocument, type Document } from './document.ts'
 
 export interface Apply {
-  schema: ObjectSchema
+  /** Of the version in which the request is made. */
+  codec: Codec
   /** The object as it is stored; undefined when it is to be created. Never changed. */
   live: KubeObject | undefined
   /** The configuration: decoded with `partial`, so that it holds only what the manager named. */
@@ -42,20 +41,29 @@ export interface Apply {
   /** RFC 3339, whole seconds. */
   now: string
   /** The kind's own defaults (those of the schema are set here), so that an apply that changes nothing is seen as that. */
-  defaults?: (object: KubeObject) => void
+  defaults?: ((object: KubeObject) => void) | undefined
+  /** The other versions in which managers have fields; undefined for one that is no longer served, whose managers go. */
+  in?: (version: string) => OtherVersion | undefined
+}
+
+/** Another version of the kind, and how whole objects become its and this one's. */
+export interface OtherVersion {
+  readonly shape: Shape
+  readonly from: (object: KubeObject) => Maybe<KubeObject>
+  readonly back: (object: KubeObject) => Maybe<KubeObject>
 }
 
 /**
  * The object after the apply, defaulted, with its managedFields. Throws a StatusError: 409 with one cause for each conflict, 400 when the
  * configuration sets managedFields, 500 (as upstream) when its lists lack keys.
  */
-export function applyConfiguration(a: Apply): KubeObject {
+export function applyConfiguration(a: Apply): Maybe<KubeObject> {
   const config = a.config as Document
   if ((config['metadata'] as ObjectMeta | undefined)?.managedFields !== undefined) throw badRequest('metadata.managedFields must be nil')
-  const shape = shapeOf(planOf(a.schema))
+  const { shape } = a.codec
   checkKeys(shape, config, '')
   const { managedFields, ...metadata } = a.live?.metadata ?? { managedFields: undefined }
-  const live: Document = a.live ? { ...a.live, metadata } : { ...emptyObject(planOf(a.schema)) }
+  const live: Document = a.live ? { ...a.live, metadata } : { ...a.codec.empty }
   const entries = managedFields ?? (a.live ? beforeFirstApply(a) : [])
   const isOwn = (e: ManagedFieldsEntry): boolean =>
     e.manager === a.manager && e.operation === 'Apply' && (e.subresource ?? '') === a.subresource
@@ -63,25 +71,46 @@ export function applyConfiguration(a: Apply): KubeObject {
   const others = entries.filter(e => !isOwn(e))
 
   const wanted = without(configured(shape, config), a.reset)
-  const merged = merge(shape, clone(live), clone(config)) as Document
-  if (own) remove(shape, merged, fieldsOf(own), unionAll([wanted, ...others.filter(e => e.apiVersion === a.apiVersion).map(fieldsOf)]))
+  const all = merge(shape, clone(live), clone(config)) as Document
+  const kept = unionAll([wanted, ...others.filter(e => e.apiVersion === a.apiVersion).map(fieldsOf)])
+  const merged = own ? withoutAbandoned(a, all, own, others, kept) : all
+  return after(merged, document => settled(a, document, live, { own, others, wanted }))
+}
 
+/** The object that a merge comes to, with its managedFields; throws 409 when it takes fields of others and may not. */
+function settled(
+  a: Apply,
+  merged: Document,
+  live: Document,
+  { own, others, wanted }: { own: ManagedFieldsEntry | undefined; others: readonly ManagedFieldsEntry[]; wanted: FieldSet },
+): Maybe<KubeObject> {
   // In normal form, so that a zero value that is dropped when stored counts as no change.
-  const object = decodeValue(a.schema, merged).object as unknown as KubeObject
-  applyDefaults(a.schema, object)
+  const object = a.codec.decodeValue(merged).object as KubeObject
+  a.codec.applyDefaults(object)
   a.defaults?.(object)
-  const changes = compare(a.schema, live, object)
+  const changes = compare(a.codec.shape, live, object)
   const changed = without(changes.changed, a.reset)
+  const versions = new Map([[a.apiVersion, { changed, removed: changes.removed }]])
+  const elsewhere = new Set(others.map(e => e.apiVersion ?? '').filter(version => version !== a.apiVersion))
+  const seen = inTurn(elsewhere, version => after(compareIn(a, version, live, object), c => void (c && versions.set(version, c))))
+  return after(seen, () => managed(a, object, changes, versions, { own, others, wanted }))
+}
+
+function managed(
+  a: Apply,
+  object: KubeObject,
+  changes: Comparison,
+  versions: ReadonlyMap<string, Comparison>,
+  { own, others, wanted }: { own: ManagedFieldsEntry | undefined; others: readonly ManagedFieldsEntry[]; wanted: FieldSet },
+): KubeObject {
   const left: ManagedFieldsEntry[] = []
   const conflicts: { entry: ManagedFieldsEntry; fields: FieldSet }[] = []
   for (const entry of others) {
-    if (entry.apiVersion !== a.apiVersion) {
-      left.push(entry)
-      continue
-    }
-    const contested = intersection(fieldsOf(entry), changed)
+    const there = versions.get(entry.apiVersion ?? '')
+    if (!there) continue
+    const contested = intersection(fieldsOf(entry), there.changed)
     if (!isEmptySet(contested)) conflicts.push({ entry, fields: contested })
-    const fields = difference(difference(fieldsOf(entry), changed), changes.removed)
+    const fields = difference(difference(fieldsOf(entry), there.changed), there.removed)
     if (!isEmptySet(fields)) left.push(fields === entry.fieldsV1 ? entry : { ...entry, fieldsV1: fields })
   }
   if (conflicts.length > 0 && !a.force) throw conflict(conflicts)
@@ -104,11 +133,72 @@ export function applyConfiguration(a: Apply): KubeObject {
   return object
 }
 
+/** What changes as another version sees it; undefined when it is not served. */
+function compareIn(a: Apply, version: string, live: object, object: KubeObject): Maybe<Comparison | undefined> {
+  const other = a.in?.(version)
+  if (!other) return undefined
+  return after(a.live ? other.from(live as KubeObject) : ({} as KubeObject), before =>
+    after(other.from(object), now => {
+      const { changed, removed } = compare(other.shape, before, now)
+      return { changed: without(changed, a.reset), removed }
+    }),
+  )
+}
+
+/** The merged object without what the manager named the last time and nobody names now. */
+function withoutAbandoned(
+  a: Apply,
+  merged: Document,
+  own: ManagedFieldsEntry,
+  others: readonly ManagedFieldsEntry[],
+  kept: FieldSet,
+): Maybe<Document> {
+  const { shape } = a.codec
+  const version = own.apiVersion ?? ''
+  if (version === a.apiVersion) {
+    remove(shape, merged, fieldsOf(own), kept)
+    return merged
+  }
+  // The manager used another version the last time: its fields are taken out there, and what is named in this version is put back.
+  const other = a.in?.(version)
+  if (!other) return merged
+  const theirs = unionAll(others.filter(e => e.apiVersion === version).map(fieldsOf))
+  const pruned = after(other.from(merged as unknown as KubeObject), object => {
+    const there = clone(object)
+    remove(other.shape, there, fieldsOf(own), theirs)
+    return other.back(there)
+  })
+  return after(pruned, back => merge(shape, clone(back), clone(named(shape, merged, kept))) as Document)
+}
+
+/** The part of a value that a set names: its members whole, and the keys of the list items on the way to them. */
+function named(shape: Shape, value: unknown, set: FieldSet): unknown {
+  if (shape.kind === 'leaf' || shape.kind === 'set') return value
+  if (shape.kind === 'keyed') {
+    return (value as unknown[]).flatMap(item => {
+      const below = set[itemElement(shape, item)]
+      if (below === undefined) return []
+      if (isEmptySet(below)) return [item]
+      const keys = Object.fromEntries(shape.keys.map(k => [k.name, (item as Document)[k.name]]))
+      return [{ ...keys, ...(named(shape.item, item, below) as Document) }]
+    })
+  }
+  const out: Document = {}
+  for (const element in set) {
+    const name = element.slice(2)
+    const field = (value as Document)[name]
+    if (!element.startsWith('f:') || field === undefined || field === null) continue
+    const inner = shape.kind === 'map' ? shape.item : shape.fields.get(name)
+    setOwn(out, name, inner === undefined || isEmptySet(set[element]!) ? field : named(inner, field, set[element]!))
+  }
+  return out
+}
+
 /** Fields of an object that nobody managed so far belong to a manager of that name, so that applies can conflict with them. */
 function beforeFirstApply(a: Apply): ManagedFieldsEntry[] {
   const copy = { ...a.live!, metadata: { ...a.live!.metadata } }
   updateManagedFields({
-    schema: a.schema,
+    codec: a.codec,
     live: undefined,
     object: copy,
     manager: 'before-first-apply',

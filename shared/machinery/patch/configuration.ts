@@ -1,6 +1,6 @@
 /** The body of a server-side apply: a part of an object, as YAML or JSON. */
-import { decode, DecodeError, type Decoded } from '../decode.ts'
-import type { ObjectSchema } from '../schema.ts'
+import type { Codec } from '../codec.ts'
+import { DecodeError, type Decoded } from '../decode.ts'
 import { badRequest, StatusError } from '../status.ts'
 import { yamlToJson } from '../yaml.ts'
 
@@ -8,16 +8,16 @@ import { yamlToJson } from '../yaml.ts'
  * Decodes a configuration for `applyConfiguration`. Throws a StatusError: 400 for what is no YAML, has keys twice or is of another version
  * or kind, 500 (as upstream) for fields that the type does not have or that have a wrong type.
  */
-export function decodeConfiguration(schema: ObjectSchema, body: Uint8Array, kind: string, apiVersion: string): object {
+export function decodeConfiguration(codec: Codec, body: Uint8Array, kind: string, apiVersion: string): object {
   const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
-  const decoded = asJson(schema, text, kind, apiVersion) ?? asYaml(schema, text, kind, apiVersion)
-  if (decoded.unknown.length === 0) return decoded.object as object
+  const decoded = asJson(codec, text, kind, apiVersion) ?? asYaml(codec, text, kind, apiVersion)
+  if (decoded.unknown.length === 0) return decoded.object
   const errors = decoded.unknown.map(path => `.${path}: field not declared in schema`)
   throw untyped(errors.length === 1 ? errors[0]! : `errors:\n  ${errors.join('\n  ')}`)
 }
 
 /** Most clients send JSON, which is YAML too. Undefined when it is none, or has keys twice, whose lines only the YAML parser knows. */
-function asJson(schema: ObjectSchema, text: string, kind: string, apiVersion: string): Decoded<unknown> | undefined {
+function asJson(codec: Codec, text: string, kind: string, apiVersion: string): Decoded<object> | undefined {
   if (!/^\s*\{/.test(text)) return undefined
   let own: unknown
   try {
@@ -26,11 +26,11 @@ function asJson(schema: ObjectSchema, text: string, kind: string, apiVersion: st
     return undefined
   }
   checkType(own, kind, apiVersion)
-  const decoded = decodePartial(schema, text)
+  const decoded = decodePartial(codec, text)
   return decoded.duplicate.length > 0 ? undefined : decoded
 }
 
-function asYaml(schema: ObjectSchema, text: string, kind: string, apiVersion: string): Decoded<unknown> {
+function asYaml(codec: Codec, text: string, kind: string, apiVersion: string): Decoded<object> {
   let json: string
   try {
     const yaml = yamlToJson(text)
@@ -43,7 +43,7 @@ function asYaml(schema: ObjectSchema, text: string, kind: string, apiVersion: st
     throw e instanceof DecodeError ? badRequest(`error decoding YAML: ${e.message}`) : e
   }
   checkType(JSON.parse(json), kind, apiVersion)
-  return decodePartial(schema, json)
+  return decodePartial(codec, json)
 }
 
 function checkType(body: unknown, kind: string, apiVersion: string): void {
@@ -55,9 +55,9 @@ function checkType(body: unknown, kind: string, apiVersion: string): void {
   if (own.kind !== kind) throw badRequest(`Incorrect kind specified in apply patch. Specified patch kind: ${own.kind}, expected: ${kind}`)
 }
 
-function decodePartial(schema: ObjectSchema, json: string): Decoded<unknown> {
+function decodePartial(codec: Codec, json: string): Decoded<object> {
   try {
-    return decode(schema, json, { partial: true })
+    return codec.decode(json, { partial: true })
   } catch (e) {
     throw e instanceof DecodeError ? untyped(e.message) : e
   }

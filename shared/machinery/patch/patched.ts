@@ -1,8 +1,8 @@
 /** What a patch made, read back as an object of its kind. */
-import { DecodeError, decodeValue } from '../decode.ts'
+import type { Codec } from '../codec.ts'
+import { DecodeError } from '../decode.ts'
 import { invalid, Path } from '../field.ts'
 import { strictErrors, type FieldValidation } from '../requestbody.ts'
-import type { Infer, ObjectSchema } from '../schema.ts'
 import { StatusError } from '../status.ts'
 
 /** What an object is: a patch must leave it that. */
@@ -16,16 +16,16 @@ export interface TypeMeta {
  * StatusError 422 about the field `patch`, as upstream does, on another kind or apiVersion than before, on wrong types and with `Strict` on
  * unknown fields.
  */
-export function decodePatched<S extends ObjectSchema>(
-  schema: S,
+export function decodePatched(
+  codec: Codec,
   document: unknown,
   fieldValidation: FieldValidation,
   expected: TypeMeta,
-): { object: Infer<S>; warnings: string[] } {
+): { object: object; warnings: string[] } {
   const changed = otherType(document, expected)
   if (changed !== undefined) throw rejected(document, changed)
   try {
-    const decoded = decodeValue(schema, document)
+    const decoded = codec.decodeValue(document)
     const complaints = strictErrors(decoded)
     if (fieldValidation === 'Strict' && complaints.length > 0) throw rejected(document, `strict decoding error: ${complaints.join(', ')}`)
     return { object: decoded.object, warnings: fieldValidation === 'Warn' ? complaints : [] }

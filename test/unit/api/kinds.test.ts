@@ -6,7 +6,7 @@ import { node, type Node } from '#shared/api/core/node.ts'
 import { secret, type Secret } from '#shared/api/core/secret.ts'
 import { service, type Service } from '#shared/api/core/service.ts'
 import { endpointSlice, type EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
-import type { ObjectMeta } from '#shared/api/meta/objectmeta.ts'
+import type { KubeObject, ObjectMeta } from '#shared/api/meta/objectmeta.ts'
 import { semanticEqual, validateConditions, validateObjectMeta, validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import type { Resource, WriteContext } from '#shared/api/resource.ts'
 import { Path, type FieldError } from '#shared/machinery/field.ts'
@@ -145,8 +145,8 @@ describe('Event', () => {
     lastTimestamp: '2026-01-01T00:00:00Z',
   }
   it('has two forms', () => {
-    const alternate = event.alsoServedAs![0]!
-    const other = alternate.fromStored(stored)
+    const alternate = event.versions![1]!
+    const other = (alternate.conversion!.fromHub([stored]) as readonly KubeObject[])[0]!
     expect(other).toMatchObject({
       apiVersion: 'events.k8s.io/v1',
       regarding: { name: 'p' },
@@ -155,7 +155,7 @@ describe('Event', () => {
       deprecatedSource: { host: 'n' },
       reportingController: 'kubelet',
     })
-    expect(alternate.toStored(other)).toEqual(stored)
+    expect((alternate.conversion!.toHub([other]) as readonly Event[])[0]).toEqual(stored)
     expect(alternate.fields!['regarding.name']!(stored)).toBe('p')
   })
   it('is printed with what happened last first', () => {

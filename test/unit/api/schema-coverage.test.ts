@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { versionsOf } from '#shared/api/resource.ts'
 import { resources } from '#shared/api/resources.ts'
 import type { Field, ObjectSchema, Schema } from '#shared/machinery/schema.ts'
 import { fieldsIn, kindFile, type Published } from './published-types.ts'
 
 const kinds: { group: string; version: string; kind: string; schema: ObjectSchema }[] = resources.flatMap(r => [
-  { group: r.group, version: r.version, kind: r.kind, schema: r.schema },
-  ...(r.alsoServedAs ?? []).map(a => ({ group: a.group, version: a.version, kind: r.kind, schema: a.schema })),
+  ...versionsOf(r).map(v => ({ group: v.group, version: v.version, kind: r.kind, schema: v.schema })),
 ])
 
 const kindOf = (schema: Schema): string => {

@@ -8,6 +8,7 @@ import { pod } from '#shared/api/core/pod.ts'
 import { endpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMeta } from '#shared/api/meta/validation.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { decode, DecodeError } from '#shared/machinery/decode.ts'
 import { findErrors, maxErrors, Path } from '#shared/machinery/field.ts'
 import { matchesLabels, parseLabelSelector } from '#shared/machinery/labels.ts'
@@ -63,7 +64,7 @@ describe('costs what its size costs:', () => {
   it('a server-side apply of many keys, and one that removes many items', () => {
     const apply = (schema: typeof configMap.schema, live: KubeObject | undefined, config: object): KubeObject =>
       applyConfiguration({
-        schema,
+        codec: structCodec(schema),
         live,
         config,
         manager: 'm',
@@ -72,11 +73,12 @@ describe('costs what its size costs:', () => {
         reset: [],
         force: false,
         now: '2024-01-01T00:00:00Z',
-      })
+      }) as KubeObject
     const head = { apiVersion: 'v1', metadata: { name: 'a' } }
     expectLinear(1000, n => {
       const body = JSON.stringify({ kind: 'ConfigMap', ...head, data: Object.fromEntries(times(n, i => [`k${i}`, 'v'])) })
-      return () => apply(configMap.schema, undefined, decodeConfiguration(configMap.schema, Buffer.from(body), 'ConfigMap', 'v1'))
+      return () =>
+        apply(configMap.schema, undefined, decodeConfiguration(structCodec(configMap.schema), Buffer.from(body), 'ConfigMap', 'v1'))
     })
     expectLinear(250, n => {
       const config = { kind: 'Pod', ...head, spec: { containers: times(n, i => ({ name: `c${i}`, image: 'x' })) } }
@@ -199,7 +201,7 @@ describe('deep nesting', () => {
   it.each([
     ['json', (n: number) => jsonPatch({}, `[{"op":"add","path":"/x","value":${deep(n)}}]`)],
     ['strategic', (n: number) => strategicMergePatch(configMap.schema, {}, deep(n))],
-    ['apply', (n: number) => decodeConfiguration(configMap.schema, Buffer.from(deep(n)), 'ConfigMap', 'v1')],
+    ['apply', (n: number) => decodeConfiguration(structCodec(configMap.schema), Buffer.from(deep(n)), 'ConfigMap', 'v1')],
     ['JSON', (n: number) => decode(configMap.schema, deep(n))],
     ['YAML', (n: number) => yamlToJson('{a: '.repeat(n) + '}'.repeat(n))],
   ])('%s answers as to any other bad input', (_, run) => {

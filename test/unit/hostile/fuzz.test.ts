@@ -12,6 +12,7 @@ import { deleteOptionsOf, listParameters, parseVersion, writeParameters } from '
 import { selectionOf } from '#control-plane/apiserver/objects/selection.ts'
 import { resources } from '#shared/api/resources.ts'
 import { apiVersion } from '#shared/api/resource.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { findErrors, Path } from '#shared/machinery/field.ts'
 import { applyConfiguration } from '#shared/machinery/patch/apply.ts'
@@ -98,7 +99,7 @@ const runs = { numRuns: 300 }
 function write(body: unknown, of: (typeof stored)[number]): void {
   const resource = resourceOf(of)
   const options = { kind: resource.kind, apiVersion: apiVersion(resource), mediaType: 'application/json', fieldValidation: 'Warn' } as const
-  const decoded = refusedOr(() => decodeBody(resource.schema, Buffer.from(JSON.stringify(body)), options))
+  const decoded = refusedOr(() => decodeBody(structCodec(resource.schema), Buffer.from(JSON.stringify(body)), options))
   if (!decoded) return
   const next = decoded.object as unknown as typeof of
   next.metadata ??= {}
@@ -125,7 +126,9 @@ describe('fuzzed', () => {
   it('patches of all kinds', () => {
     const check = (o: (typeof stored)[number], result: unknown): void => {
       if (result === undefined) return
-      const patched = refusedOr(() => decodePatched(resourceOf(o).schema, result, 'Warn', { kind: o.kind!, apiVersion: o.apiVersion! }))
+      const patched = refusedOr(() =>
+        decodePatched(structCodec(resourceOf(o).schema), result, 'Warn', { kind: o.kind!, apiVersion: o.apiVersion! }),
+      )
       if (patched) write(patched.object, o)
     }
     const partOf = (o: object, patch: unknown): unknown =>
@@ -153,10 +156,19 @@ describe('fuzzed', () => {
             o,
             refusedOr(() => strategicMergePatch(schema, o, text)),
           )
-          const config = refusedOr(() => decodeConfiguration(schema, Buffer.from(text), o.kind!, o.apiVersion!))
+          const config = refusedOr(() => decodeConfiguration(structCodec(schema), Buffer.from(text), o.kind!, o.apiVersion!))
           if (!config) return
           const now = '2024-01-01T00:00:00Z'
-          const apply = { schema, config, manager: 'm', apiVersion: o.apiVersion!, subresource: '', reset: [], force: true, now }
+          const apply = {
+            codec: structCodec(schema),
+            config,
+            manager: 'm',
+            apiVersion: o.apiVersion!,
+            subresource: '',
+            reset: [],
+            force: true,
+            now,
+          }
           refusedOr(() => applyConfiguration({ ...apply, live: undefined }))
           refusedOr(() => applyConfiguration({ ...apply, live: o }))
         },
@@ -232,8 +244,10 @@ describe('fuzzed', () => {
       fc.property(object, text, (o, body) => {
         const { schema, kind } = resourceOf(o)
         for (const mediaType of ['application/json', 'application/yaml'] as const)
-          refusedOr(() => decodeBody(schema, Buffer.from(body), { kind, apiVersion: o.apiVersion!, mediaType, fieldValidation: 'Strict' }))
-        refusedOr(() => decodeConfiguration(schema, Buffer.from(body), kind, o.apiVersion!))
+          refusedOr(() =>
+            decodeBody(structCodec(schema), Buffer.from(body), { kind, apiVersion: o.apiVersion!, mediaType, fieldValidation: 'Strict' }),
+          )
+        refusedOr(() => decodeConfiguration(structCodec(schema), Buffer.from(body), kind, o.apiVersion!))
         for (const patch of [jsonPatch, mergePatch]) refusedOr(() => patch(o, body))
       }),
       { numRuns: 1000 },
@@ -335,7 +349,7 @@ describe('fuzzed', () => {
         refusedOr(() => timeoutOf(q.get('timeout')))
         refusedOr(() => parseVersion(labels))
         refusedOr(() => selectionOf(endpoints[at % endpoints.length]!, labels, fields))
-        refusedOr(() => negotiateOutput(`${labels};${path.join(',')};as=Table;g=meta.k8s.io`, at % 2 === 0))
+        refusedOr(() => negotiateOutput(`${labels};${path.join(',')};as=Table;g=meta.k8s.io`, at % 2 === 0 ? 'objects' : 'nothing'))
       }),
       { numRuns: 1000 },
     )

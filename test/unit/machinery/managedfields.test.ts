@@ -6,13 +6,14 @@ import { managerName } from '#shared/machinery/managedfields/manager.ts'
 import { updateManagedFields } from '#shared/machinery/managedfields/update.ts'
 import { applyConfiguration, type Apply } from '#shared/machinery/patch/apply.ts'
 import { decodeConfiguration } from '#shared/machinery/patch/configuration.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { decodeValue } from '#shared/machinery/decode.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import { comparable, pods, recorded, resourceOf, storedObject } from './recorded.ts'
 
 const deployment = (): KubeObject => storedObject('deploy')
-const { schema } = resourceOf(deployment())
+const codec = structCodec(resourceOf(deployment()).schema)
 const write = (
   live: KubeObject | undefined,
   object: KubeObject,
@@ -22,7 +23,7 @@ const write = (
 ): KubeObject => {
   const next = structuredClone(object)
   updateManagedFields({
-    schema: resourceOf(object).schema,
+    codec: structCodec(resourceOf(object).schema),
     live,
     object: next,
     manager,
@@ -183,10 +184,10 @@ describe('server-side apply', () => {
   const live = write(undefined, deployment(), 'kubectl')
   const apply = (current: KubeObject | undefined, config: object, manager: string, more: Partial<Apply> = {}): KubeObject =>
     applyConfiguration({
-      schema,
+      codec,
       live: current,
       config: decodeConfiguration(
-        schema,
+        codec,
         Buffer.from(JSON.stringify({ kind: 'Deployment', apiVersion: 'apps/v1', ...config })),
         'Deployment',
         'apps/v1',
@@ -198,7 +199,7 @@ describe('server-side apply', () => {
       force: false,
       now: '2026-05-05T00:00:00Z',
       ...more,
-    })
+    }) as KubeObject
   const conflictOf = (run: () => unknown): unknown => {
     try {
       run()
@@ -217,16 +218,16 @@ describe('server-side apply', () => {
     const own = write(undefined, decodeValue(resource.schema, stored).object as unknown as KubeObject, 'unknown')
     const run = (current: KubeObject, now: string): KubeObject =>
       applyConfiguration({
-        schema: resource.schema,
+        codec: structCodec(resource.schema),
         live: current,
-        config: decodeConfiguration(resource.schema, Buffer.from(body as string), stored.kind, stored.apiVersion),
+        config: decodeConfiguration(structCodec(resource.schema), Buffer.from(body as string), stored.kind, stored.apiVersion),
         manager: force ? 'rec' : 'other',
         apiVersion: stored.apiVersion,
         subresource: '',
         reset: [['f:status']],
         force,
         now,
-      })
+      }) as KubeObject
     if (code !== 200) return expect(conflictOf(() => run(own, 'x'))).toEqual(answer)
     const result = run(own, '2026-06-06T00:00:00Z')
     applyDefaults(resource.schema, result)
@@ -303,7 +304,7 @@ describe('server-side apply', () => {
       ['{"kind":"Deployment","apiVersion":"apps/v1","spec":{"replicas":"x"}}', 500, /failed to create typed patch object/],
     ]
     for (const [body, code, message] of failing) {
-      expect(conflictOf(() => decodeConfiguration(schema, Buffer.from(body), 'Deployment', 'apps/v1'))).toMatchObject({
+      expect(conflictOf(() => decodeConfiguration(codec, Buffer.from(body), 'Deployment', 'apps/v1'))).toMatchObject({
         code,
         message: expect.stringMatching(message),
       })

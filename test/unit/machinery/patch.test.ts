@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { jsonPatch } from '#shared/machinery/patch/json.ts'
 import { mergeDiff, mergePatch } from '#shared/machinery/patch/merge.ts'
@@ -32,7 +33,12 @@ describe('recorded patches', () => {
       return contentType === 'application/merge-patch+json' ? mergePatch(stored, text) : strategicMergePatch(schema, stored, text)
     }
     if (code !== 200) return expect(status(apply)).toEqual(answer)
-    const { object, warnings } = decodePatched(schema, apply(), 'Warn', stored as unknown as { kind: string; apiVersion: string })
+    const { object, warnings } = decodePatched(
+      structCodec(schema),
+      apply(),
+      'Warn',
+      stored as unknown as { kind: string; apiVersion: string },
+    )
     applyDefaults(schema, object)
     expect(warnings).toEqual([])
     expect(comparable(object)).toMatchObject(comparable(withoutNulls(answer)) as object)
@@ -236,14 +242,14 @@ describe('strategic merge patch', () => {
 describe('a patched document', () => {
   it('is checked against the schema', () => {
     const { schema } = resourceOf(storedObject('cm'))
-    expect(decodePatched(schema, { foo: 1 }, 'Warn', typeMeta).warnings).toEqual(['unknown field "foo"'])
-    expect(status(() => decodePatched(schema, { foo: 1 }, 'Strict', typeMeta))).toMatchObject({
+    expect(decodePatched(structCodec(schema), { foo: 1 }, 'Warn', typeMeta).warnings).toEqual(['unknown field "foo"'])
+    expect(status(() => decodePatched(structCodec(schema), { foo: 1 }, 'Strict', typeMeta))).toMatchObject({
       code: 422,
       reason: 'Invalid',
       message: ' "" is invalid: patch: Invalid value: "{\\"foo\\":1}": strict decoding error: unknown field "foo"',
       details: { causes: [{ reason: 'FieldValueInvalid', field: 'patch' }] },
     })
-    expect(status(() => decodePatched(schema, { data: { a: 1 } }, 'Ignore', typeMeta))).toMatchObject({ code: 422 })
-    expect(status(() => decodePatched(schema, 'text', 'Ignore', typeMeta))).toMatchObject({ code: 422 })
+    expect(status(() => decodePatched(structCodec(schema), { data: { a: 1 } }, 'Ignore', typeMeta))).toMatchObject({ code: 422 })
+    expect(status(() => decodePatched(structCodec(schema), 'text', 'Ignore', typeMeta))).toMatchObject({ code: 422 })
   })
 })

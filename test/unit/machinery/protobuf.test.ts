@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto'
 import fc, { type Arbitrary } from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { resources } from '#shared/api/resources.ts'
-import { apiVersion } from '#shared/api/resource.ts'
+import { apiVersion, versionsOf } from '#shared/api/resource.ts'
 import { normalize } from '#shared/machinery/encode.ts'
 import { encodeMessage, enveloped } from '#shared/machinery/protobuf-encode.ts'
 import { decodeProtobuf } from '#shared/machinery/protobuf.ts'
 import type { Field, ObjectSchema, Schema } from '#shared/machinery/schema.ts'
 
 const kinds = resources.flatMap(r =>
-  [r, ...(r.alsoServedAs ?? [])].map(({ group, version, schema }) => ({
+  versionsOf(r).map(({ group, version, schema }) => ({
     apiVersion: apiVersion({ group, version }),
     kind: r.kind,
     schema,

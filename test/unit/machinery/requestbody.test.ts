@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { pod } from '#shared/api/core/pod.ts'
+import { structCodec } from '#shared/machinery/codec.ts'
 import { decodeBody, type BodyOptions } from '#shared/machinery/requestbody.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import { yamlToJson } from '#shared/machinery/yaml.ts'
 
 const options: BodyOptions = { kind: 'Pod', apiVersion: 'v1', mediaType: 'application/json', fieldValidation: 'Warn' }
 const read = (text: string, more: Partial<BodyOptions> = {}): { object: unknown; warnings: string[] } =>
-  decodeBody(pod.schema, Buffer.from(text), { ...options, ...more })
+  decodeBody(structCodec(pod.schema), Buffer.from(text), { ...options, ...more })
 const failure = (text: string, more: Partial<BodyOptions> = {}): string => {
   try {
     read(text, more)

@@ -32,7 +32,7 @@ const rich = resource<KubeObject & { spec: { size: number } }>({
 
 describe('tables', () => {
   it('show name and age when a kind says nothing', () => {
-    const table = tableOf(bare, [object('a')], { resourceVersion: '7' }, { version: 'v1', includeObject: 'None' })
+    const table = tableOf(bare.columns, [object('a')], { resourceVersion: '7' }, { version: 'v1', includeObject: 'None' })
     expect(table).toMatchObject({
       kind: 'Table',
       apiVersion: 'meta.k8s.io/v1',
@@ -45,8 +45,8 @@ describe('tables', () => {
     expect(table.rows).toEqual([{ cells: ['a', '90s'] }])
   })
   it('show the columns of the kind, and the object as asked for', () => {
-    const rows = (includeObject: 'Metadata' | 'Object') => tableOf(rich, [object('a')], {}, { version: 'v1', includeObject }).rows
-    expect(tableOf(rich, [], {}, { version: 'v1', includeObject: 'None' }).columnDefinitions).toEqual([
+    const rows = (includeObject: 'Metadata' | 'Object') => tableOf(rich.columns, [object('a')], {}, { version: 'v1', includeObject }).rows
+    expect(tableOf(rich.columns, [], {}, { version: 'v1', includeObject: 'None' }).columnDefinitions).toEqual([
       { name: 'Name', type: 'string', format: 'name', description: '', priority: 0 },
       { name: 'Size', type: 'integer', format: '', description: '', priority: 0 },
       { name: 'Since', type: 'string', format: '', description: 'd', priority: 1 },
@@ -60,15 +60,17 @@ describe('tables', () => {
   })
   it('survive an object that a column does not understand', () => {
     const { spec: _, ...broken } = object('b')
-    expect(tableOf(rich, [broken as KubeObject, object('a')], {}, { version: 'v1', includeObject: 'None' }).rows.map(r => r.cells)).toEqual(
-      [
-        ['b', 0, 'x'],
-        ['a', 3, 'x'],
-      ],
-    )
+    expect(
+      tableOf(rich.columns, [broken as KubeObject, object('a')], {}, { version: 'v1', includeObject: 'None' }).rows.map(r => r.cells),
+    ).toEqual([
+      ['b', 0, 'x'],
+      ['a', 3, 'x'],
+    ])
   })
   it('leave the definitions out where a watch has sent them', () => {
-    expect(tableOf(bare, [object('a')], {}, { version: 'v1beta1', includeObject: 'None', headers: false }).columnDefinitions).toBeNull()
+    expect(
+      tableOf(bare.columns, [object('a')], {}, { version: 'v1beta1', includeObject: 'None', headers: false }).columnDefinitions,
+    ).toBeNull()
   })
   it('know the three values of includeObject', () => {
     expect([null, '', 'None', 'Object', 'Metadata', 'x'].map(parseIncludeObject)).toEqual([
