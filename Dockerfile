@@ -32,7 +32,7 @@ COPY --from=nats /nats-server /usr/local/bin/nats-server
 COPY --from=dependencies /usr/local/bin/node /usr/local/bin/node
 WORKDIR /opt/coxswain
 COPY --from=build /opt/coxswain/dist dist
-COPY node-agent/init.sh node-agent/container-init.sh node-agent/
+COPY node-agent/init.sh node-agent/keep-agent.sh node-agent/container-init.sh node-agent/
 COPY node-agent/runtime/images/programs node-agent/runtime/images/programs
 # Volumes that are mounted here start as these directories, so the control plane needs no root to write its own.
 RUN install -d -o 65532 -g 65532 -m 700 /var/lib/coxswain /var/lib/nats

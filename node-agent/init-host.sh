@@ -4,28 +4,4 @@
 # carry COXSWAIN_NODE in their environment.
 set -u
 
-agent=
-stopping=
-stop() {
-  stopping=1
-  [ -n "$agent" ] && kill -TERM "$agent" 2>/dev/null
-}
-trap stop TERM INT
-
-# In tenths of a second.
-backoff=1
-while [ -z "$stopping" ]; do
-  started=$(date +%s)
-  "$@" &
-  agent=$!
-  # A signal interrupts wait; the agent is waited for until it is gone.
-  while kill -0 "$agent" 2>/dev/null; do wait "$agent"; done
-  agent=
-  [ -n "$stopping" ] && break
-  [ $(($(date +%s) - started)) -ge 10 ] && backoff=1
-  echo "{\"component\":\"node-init\",\"msg\":\"the node-agent ended; starting it again in $((backoff * 100)) ms\"}"
-  sleep "$((backoff / 10)).$((backoff % 10))" &
-  wait $!
-  backoff=$((backoff * 2))
-  [ $backoff -gt 50 ] && backoff=50
-done
+. "$(dirname "$0")/keep-agent.sh"

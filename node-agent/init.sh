@@ -11,32 +11,7 @@ mount -t tmpfs -o mode=755,nosuid,nodev node-run /run || exit 1
 mkdir -p /run/netns /run/lock
 ip link set lo up
 
-agent=
-stopping=
-# The shell runs a trap only between commands or in wait, so the agent runs in the background.
-stop() {
-  stopping=1
-  [ -n "$agent" ] && kill -TERM "$agent" 2>/dev/null
-}
-trap stop TERM INT
-
-# In tenths of a second.
-backoff=1
-while [ -z "$stopping" ]; do
-  started=$(date +%s)
-  "$@" &
-  agent=$!
-  # A signal interrupts wait; the agent is waited for until it is gone.
-  while kill -0 "$agent" 2>/dev/null; do wait "$agent"; done
-  agent=
-  [ -n "$stopping" ] && break
-  [ $(($(date +%s) - started)) -ge 10 ] && backoff=1
-  echo "{\"component\":\"node-init\",\"msg\":\"the node-agent ended; starting it again in $((backoff * 100)) ms\"}"
-  sleep "$((backoff / 10)).$((backoff % 10))" &
-  wait $!
-  backoff=$((backoff * 2))
-  [ $backoff -gt 50 ] && backoff=50
-done
+. "$(dirname "$0")/keep-agent.sh"
 
 # The shims and the containers' processes: all that is left in this PID namespace. Those that ignore TERM get a second.
 kill -TERM -1 2>/dev/null

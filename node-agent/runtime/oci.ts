@@ -28,6 +28,7 @@ import {
   type RuntimeBinary,
 } from './oci/shim.ts'
 import { seccompProfile } from './oci/seccomp.ts'
+import { shareMounts, unshareMounts } from './oci/sharedmounts.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { unsupportedFields } from './oci/unsupported.ts'
 import { resolveUser } from './oci/users.ts'
@@ -97,7 +98,10 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       await removeCgroup(record.cgroup)
     }
     const run = await readlink(join(directory, 'run')).catch(() => undefined)
-    if (run !== undefined) await removeTree(run)
+    if (run !== undefined) {
+      await unshareMounts(join(run, 'shared'))
+      await removeTree(run)
+    }
     await removeTree(directory)
   }
 
@@ -114,18 +118,17 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       mayShow(trees)
       const lower = [...imageLayers, hostRoot.base]
       const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
-      const [root, passwd, group, seccomp] = await Promise.all([
+      const [root, passwd, group, seccomp, mounts] = await Promise.all([
         makeRoot(directory, imageLayers, { ...hostRoot, trees: [...hostRoot.trees, ...trees] }),
         readFromLayers(lower, 'etc/passwd'),
         readFromLayers(lower, 'etc/group'),
         seccompProfile(spec, capabilities, join(rootDir, 'seccomp')),
+        shareMounts(spec.mounts, join(run, 'shared')),
         ensureCgroup(cgroupPath(spec, host), spec.resources),
       ])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
-      await writeFile(
-        join(directory, 'config.json'),
-        JSON.stringify(bundleConfig(spec, { path: join(directory, 'root'), trees: root.trees }, user, host, seccomp)),
-      )
+      const config = bundleConfig({ ...spec, mounts }, { path: join(directory, 'root'), trees: root.trees }, user, host, seccomp)
+      await writeFile(join(directory, 'config.json'), JSON.stringify(config))
       const pid = await createUnderShim(binary, spec, root.overlay)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {

@@ -36,5 +36,11 @@ export async function listMounts(): Promise<Mount[]> {
   })
 }
 
+/** The mount point that a path lies in. `path` must be a real one. */
+export async function mountOf(path: string): Promise<string> {
+  const above = (await listMounts()).map(m => m.target).filter(t => t === '/' || path === t || path.startsWith(`${t}/`))
+  return above.reduce((best, target) => (target.length > best.length ? target : best), '/')
+}
+
 // The kernel writes space, tab, newline and backslash as \ooo.
 const unescapePath = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))

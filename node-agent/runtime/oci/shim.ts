@@ -20,6 +20,7 @@ import type { Socket } from 'node:net'
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { killMarked } from '#shared/component/processes.ts'
+import { mountOf } from '#shared/linux/mount.ts'
 import { commandPath, run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
 import { fileEvent } from '../fileevent.ts'
@@ -43,18 +44,20 @@ export const runtimeArgs = (directory: string): string[] => ['--root', join(dire
 
 /**
  * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it,
- * however that ends, and there is nothing to unmount. What is unmounted on the node is unmounted there too. Arguments: the overlay's
- * options, then conmon's command line.
+ * however that ends, and there is nothing to unmount. What is unmounted on the node is unmounted there too. When the container is to mount
+ * something for the node (Bidirectional), its namespace is the node's peer, but for the mount that the root is mounted in. Arguments: that
+ * mount or nothing, the overlay's options, then conmon's command line.
  */
-const IN_OWN_MOUNTS = [
+const inOwnMounts = (outer: string | undefined): string[] => [
   '--mount',
   '--propagation',
-  'slave',
+  outer === undefined ? 'slave' : 'unchanged',
   '--',
   '/bin/sh',
   '-c',
-  'mount -n -t overlay -o "$1" overlay root && shift && exec "$@"',
+  '{ [ -z "$1" ] || mount --make-private "$1"; } && mount -n -t overlay -o "$2" overlay root && shift 2 && exec "$@"',
   'sh',
+  outer ?? '',
 ]
 
 /**
@@ -69,10 +72,11 @@ const shimMark = 'COXSWAIN_SHIM'
  */
 export async function createUnderShim(
   binary: RuntimeBinary,
-  spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty'>,
+  spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty' | 'mounts'>,
   overlay: string,
 ): Promise<number> {
   const { id, directory } = spec
+  const outer = spec.mounts.some(m => m.propagation === 'rshared') ? await mountOf(directory) : undefined
   await mkdir(join(directory, 'run/exits'), { recursive: true })
   const args = [
     '--api-version',
@@ -98,7 +102,7 @@ export async function createUnderShim(
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'run/conmon.log'), 'a')
-  const child = spawn(binary.unshare, [...IN_OWN_MOUNTS, overlay, binary.conmon, ...args], {
+  const child = spawn(binary.unshare, [...inOwnMounts(outer), overlay, binary.conmon, ...args], {
     stdio: ['ignore', 'ignore', errors, 'pipe'],
     detached: true,
     cwd: directory,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -94,6 +94,33 @@ export const scenario: Scenario = {
     assert.equal(output.match(/Read-only file system/g)?.length, 2)
     assert.match(output, /tmpfs/)
     assert.equal(existsSync('/new'), false)
+  },
+
+  async 'mountPropagation: what is mounted in a Bidirectional volume is mounted on the node, and in containers of HostToContainer'() {
+    // As node-init leaves it.
+    execFileSync('mount', ['--make-rshared', '/'])
+    const volume = join(node.directory, 'propagated')
+    mkdirSync(join(volume, 'at'), { recursive: true })
+    const of = (propagation: 'private' | 'rslave' | 'rshared') => ({
+      mounts: [{ destination: '/v', source: volume, readOnly: false, propagation }],
+    })
+    await runtime.start(containerSpec('slave', ['sleep', '1000'], of('rslave')))
+    await runtime.start(containerSpec('apart', ['sleep', '1000'], of('private')))
+    const before = (await listMounts()).length
+    await runtime.start(containerSpec('driver', ['sleep', '1000'], { privileged: true, ...of('rshared') }))
+    assert.equal((await exec(runtime, 'driver', ['sh', '-c', 'mount -t tmpfs t /v/at && touch /v/at/f && mount -t tmpfs t /mnt'])).code, 0)
+    assert.deepEqual(readdirSync(join(volume, 'at')), ['f'])
+    const see = async (id: string) => (await exec(runtime, id, ['ls', '/v/at'])).out
+    assert.deepEqual([await see('slave'), await see('apart')], ['f\n', ''])
+    execFileSync('umount', [join(volume, 'at')])
+    assert.deepEqual([await see('slave'), await see('driver')], ['', ''])
+    assert.equal((await exec(runtime, 'driver', ['sh', '-c', 'mount -t tmpfs t /v/at && touch /v/at/g'])).code, 0)
+    // What it mounted for the node outlives it, and nothing else.
+    await runtime.remove(directoryOf('driver'))
+    assert.deepEqual(readdirSync(join(volume, 'at')), ['g'])
+    assert.equal((await listMounts()).length, before + 1)
+    execFileSync('umount', [join(volume, 'at')])
+    await Promise.all(['slave', 'apart'].map(id => runtime.remove(directoryOf(id))))
   },
 
   async 'users, groups, capabilities, no new privileges, read-only root'() {
