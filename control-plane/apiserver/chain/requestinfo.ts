@@ -5,7 +5,7 @@ export type RequestVerb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patc
 
 export interface RequestInfo {
   readonly isResource: boolean
-  /** Of a resource request one of RequestVerb; else the method in lower case. */
+  /** Of a resource request one of RequestVerb, or nothing for a method that stands for none; else the method in lower case. */
   readonly verb: string
   readonly path: string
   /** `''` for the core group. */
@@ -46,7 +46,7 @@ export function parseRequestInfo(method: string, path: string, query: URLSearchP
   const group = core ? '' : parts[1]!
   const version = core ? parts[1]! : parts[2]!
   let at = core ? 2 : 3
-  let verb = verbs[method] ?? method.toLowerCase()
+  let verb = verbs[method] ?? ''
   let deprecatedWatch = false
   if (parts[at] === 'watch') {
     if (parts.length < at + 2) return nonResource()

@@ -11,6 +11,8 @@ import { encodeValue, protobufType } from './protobuf.ts'
  * refused there.
  */
 export interface Answer extends ApiResponse {
+  /** Set-Cookie headers: the only ones that cannot be joined to one. */
+  cookies?: readonly string[]
   /** With code 101: the connection goes on as what the headers say, behind the head. The function owns it and never throws. */
   tunnel?: (connection: Duplex) => void
   /** The connection becomes a WebSocket, with the first of the protocols that the client offers. The function owns it and never throws. */

@@ -1,15 +1,15 @@
 /** Answers on their way to an HTTP client: with back-pressure, and given up when the client does not read. */
-import type { ServerResponse } from 'node:http'
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Writable } from 'node:stream'
-import type { ApiResponse } from '#shared/bus/transport.ts'
+import type { Answer } from '../chain/response.ts'
 
 /** A client that does not read for this long is gone. */
 const stalledMs = 60_000
 /** A larger answer is written in pieces of this size, so that no more of it waits within node. */
 const pieceBytes = 256 * 1024
 
-type Headers = Record<string, string>
+type Headers = Record<string, string | readonly string[]>
 
 /** Where an answer goes: the body to `body`, after its head. */
 export interface Outgoing {
@@ -21,7 +21,7 @@ export interface Outgoing {
 export const ofHttp1 = (res: ServerResponse): Outgoing => ({
   body: res,
   head(code, headers, streamed) {
-    res.writeHead(code, headers)
+    res.writeHead(code, headers as OutgoingHttpHeaders)
     if (streamed) res.flushHeaders()
   },
 })
@@ -29,14 +29,15 @@ export const ofHttp1 = (res: ServerResponse): Outgoing => ({
 export const ofHttp2 = (stream: ServerHttp2Stream): Outgoing => ({
   body: stream,
   head(code, { connection: _connection, ...headers }) {
-    stream.respond({ ':status': code, ...headers })
+    stream.respond({ ':status': code, ...headers } as OutgoingHttpHeaders)
     // What is left of a body that was refused is not waited for.
     if (!stream.endAfterHeaders) stream.once('finish', () => stream.readableEnded || stream.close(constants.NGHTTP2_NO_ERROR))
   },
 })
 
 /** Resolves when the client has all of it, or is gone. Rejects when the head or a piece cannot be had. */
-export async function send({ body: out, head }: Outgoing, { code, headers, body }: ApiResponse): Promise<void> {
+export async function send({ body: out, head }: Outgoing, { code, headers: single, cookies, body }: Answer): Promise<void> {
+  const headers: Headers = cookies ? { ...single, 'set-cookie': cookies } : single
   if (body instanceof Uint8Array) {
     if (out.destroyed) return
     headers['content-length'] ??= String(body.length)

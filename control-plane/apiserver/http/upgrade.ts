@@ -61,8 +61,9 @@ async function sendAndClose(socket: Socket, answer: Answer): Promise<void> {
 }
 
 /** Throws for headers that cannot be sent. */
-export function headOf({ code, headers }: { code: number; headers: Readonly<Record<string, string>> }): string {
-  const lines = Object.entries(headers).map(([name, value]) => {
+export function headOf({ code, headers, cookies = [] }: Pick<Answer, 'code' | 'headers' | 'cookies'>): string {
+  const all = [...Object.entries(headers), ...cookies.map(cookie => ['set-cookie', cookie] as const)]
+  const lines = all.map(([name, value]) => {
     validateHeaderName(name)
     validateHeaderValue(name, value)
     return `${name}: ${value}\r\n`

@@ -3,6 +3,7 @@ import type { BusConnection } from '#shared/bus/connection.ts'
 import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
 import type { Served } from '../surface.ts'
 import type { Verb } from '../verbs/context.ts'
+import { nodeProxy, podProxy, serviceProxy } from '../proxy/proxy.ts'
 import { getObject } from '../verbs/get.ts'
 import { patch } from '../verbs/patch.ts'
 import { update } from '../verbs/update.ts'
@@ -33,8 +34,11 @@ export function subresources(bus: BusConnection, tokens: ServiceAccountTokens): 
         exec: { get: exec, create: exec },
         attach: { get: attach, create: attach },
         portforward: { get: portForward, create: portForward },
+        proxy: podProxy(bus),
       },
     ],
+    ['/services', { proxy: serviceProxy(bus) }],
+    ['/nodes', { proxy: nodeProxy(bus) }],
     ['/serviceaccounts', { token: { create: call => createToken(call, tokens) } }],
   ])
 }

@@ -79,7 +79,16 @@ function mainVerb(endpoint: Endpoint, info: { verb: string; name: string; namesp
   return verb
 }
 
-const methods: Readonly<Record<string, string>> = { GET: 'get', POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' }
+/** What a subresource does for a method; HEAD and OPTIONS only where it says so. */
+const methods: Readonly<Record<string, string>> = {
+  GET: 'get',
+  HEAD: 'head',
+  POST: 'create',
+  PUT: 'update',
+  PATCH: 'patch',
+  DELETE: 'delete',
+  OPTIONS: 'options',
+}
 
 function subresourceVerb(d: Dispatcher, endpoint: Endpoint, served: Served, subresource: string, method: string): Verb {
   const { hasStatus, scale } = endpoint.resource

@@ -49,7 +49,18 @@ function attemptOf({ worker, typed }: ContainerTarget, previous: boolean): { att
 }
 
 export async function logs(kubelet: Kubelet, session: Session): Promise<Status> {
-  const open = readOpen(schema, session.open)
+  await containerLog(kubelet, session.open, data => session.send(Channel.stdout, data), session.signal)
+  return success
+}
+
+/** Writes the log that is asked for, in the form that a session names it, until it has ended or `signal` aborts. Throws 400, 404. */
+export async function containerLog(
+  kubelet: Kubelet,
+  asked: unknown,
+  write: (data: Uint8Array) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const open = readOpen(schema, asked)
   const target = findTarget(kubelet, open)
   const { attempt, ended } = attemptOf(target, open.previous ?? false)
   const since =
@@ -69,6 +80,5 @@ export async function logs(kubelet: Kubelet, session: Session): Promise<Status> 
     ...(since ? { since } : {}),
   }
   const path = logFile(target.worker.directory, target.typed.container.name, attempt)
-  await readLog({ path, ended }, options, (_, data) => session.send(Channel.stdout, data), session.signal)
-  return success
+  await readLog({ path, ended }, options, (_, data) => write(data), signal)
 }

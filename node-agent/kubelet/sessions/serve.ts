@@ -7,7 +7,9 @@ import type { Status } from '#shared/machinery/status.ts'
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { attach } from './attach.ts'
+import { dial } from './dial.ts'
 import { exec } from './exec.ts'
+import { serveHttp } from './http.ts'
 import { logs } from './logs.ts'
 import { portForward } from './portforward.ts'
 import { failure, finish } from './result.ts'
@@ -25,6 +27,8 @@ export function serveKubelet(
     logs: session => logs(kubelet, session),
     portforward: session => portForward(kubelet, session),
     stats: session => stats(kubelet, context, session),
+    dial,
+    http: serveHttp(kubelet, context, signal),
   }
   for (const [verb, run] of Object.entries(verbs)) {
     const service = serveSessions(connection, nodeSubject(connection.identity, verb), async session => {

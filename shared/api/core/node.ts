@@ -42,7 +42,10 @@ export const node = resource<Node>({
   shortNames: ['no'],
   hasStatus: true,
   keepsStatusOnCreate: true,
-  subresources: { status: { verbs: ['get', 'patch', 'update'] } },
+  subresources: {
+    status: { verbs: ['get', 'patch', 'update'] },
+    proxy: { verbs: ['connect'] },
+  },
   columns: [
     nameColumn,
     { name: 'Status', type: 'string', doc: 'The status of the node', cell: phase },

@@ -44,7 +44,10 @@ export const service = resource<Service>({
   categories: ['all'],
   hasStatus: true,
   allowCreateOnUpdate: true,
-  subresources: { status: { verbs: ['get', 'patch', 'update'] } },
+  subresources: {
+    status: { verbs: ['get', 'patch', 'update'] },
+    proxy: { verbs: ['connect'] },
+  },
   columns: [
     nameColumn,
     { name: 'Type', type: 'string', doc: 'Who can reach it', cell: s => s.spec.type ?? '' },
