@@ -47,6 +47,20 @@ const isLongRunning = (info: RequestInfo): boolean => info.verb === 'watch' || l
 /** A header value may only hold visible characters; upstream quotes the text like Go. */
 const warningHeader = (text: string): string => `299 - ${JSON.stringify(text).replace(/[^\x20-\x7e]/g, '?')}`
 
+/** Characters of all warnings of an answer; when there are more, each is cut off at the second number, as upstream's recorder does. */
+const maxWarningsLength = 4096
+const maxWarningLength = 256
+
+function warningHeaders(texts: readonly string[]): string {
+  const different = [...new Set(texts)]
+  const long = different.reduce((n, text) => n + text.length, 0) > maxWarningsLength
+  let length = 0
+  const shown = long
+    ? different.map(text => text.slice(0, maxWarningLength)).filter(text => (length += text.length) <= maxWarningsLength)
+    : different
+  return shown.map(warningHeader).join(', ')
+}
+
 export function newHandler(parts: ChainParts): Handler {
   const { log, authenticate, authorizer, flowControl, metrics, dispatch } = parts
 
@@ -156,7 +170,7 @@ export function newHandler(parts: ChainParts): Handler {
     }
     answer.headers['audit-id'] = request.headers['audit-id'] ?? randomUUID()
     answer.headers['cache-control'] ??= 'no-cache, private'
-    if (started.warnings.length > 0) answer.headers['warning'] = [...new Set(started.warnings)].map(warningHeader).join(', ')
+    if (started.warnings.length > 0) answer.headers['warning'] = warningHeaders(started.warnings)
     const { info } = started
     metrics.observe(
       info,

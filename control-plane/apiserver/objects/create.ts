@@ -75,6 +75,7 @@ export async function createObject(
     )
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
     await store.admission.validate(a)
+    if (resource.warnings) writer.warnings?.push(...resource.warnings(object, undefined))
     const stored = await insert(store, endpoint, namespace, object, { dryRun, generated, version })
     await claim?.keep()
     return stored

@@ -26,6 +26,8 @@ export interface Writer {
   readonly subresource: string
   /** managedFields are already as they shall be (server-side apply). */
   readonly managed?: boolean
+  /** Texts for the client; absent when there is none. */
+  readonly warnings?: string[]
   /** The server changes one thing by itself: no admission, no preparation, no validation. */
   readonly direct?: boolean
 }

@@ -68,6 +68,7 @@ export async function updateObject(
         user,
         dryRun,
       })
+      if (subresource === '' && endpoint.resource.warnings) writer.warnings?.push(...endpoint.resource.warnings(prepared, current.object))
       delete prepared.metadata.resourceVersion
       const outcome = await write(store, endpoint, namespace, name, prepared, current, writer)
       await claim?.keep()

@@ -67,5 +67,6 @@ export const writerOf = (call: RequestContext, p: WriteParameters, subresource =
   user: call.user,
   dryRun: p.dryRun,
   fieldManager: managerOf(call, p),
+  warnings: call.warnings,
   subresource,
 })

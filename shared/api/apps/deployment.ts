@@ -8,6 +8,7 @@ import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 import { semanticEqual, validateImmutable } from '../meta/validation.ts'
+import { warningsForTemplate } from '../core/podtemplate.ts'
 import { validateDeployment, validateDeploymentStatus } from './validation.ts'
 
 const rollingUpdateDeployment = obj('io.k8s.api.apps.v1.RollingUpdateDeployment', 'Limits of a rolling update.', () => ({
@@ -117,6 +118,7 @@ export const deployment = resource<Deployment>({
     if (ctx.subresource === 'status') return validateDeploymentStatus(d.status ?? {}, old.status ?? {}, at.child('status'))
     return validateImmutable(d.spec.selector, old.spec.selector, at.child('spec', 'selector'))
   },
+  warnings: warningsForTemplate,
   scale: {
     replicas: d => d.spec.replicas ?? 0,
     status: d => d.status?.replicas ?? 0,

@@ -7,6 +7,7 @@ import { replicaSets } from '../kinds.ts'
 import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
+import { warningsForTemplate } from '../core/podtemplate.ts'
 import { validateImmutable } from '../meta/validation.ts'
 import { validateReplicaSet, validateReplicaSetStatus } from './validation.ts'
 
@@ -82,6 +83,7 @@ export const replicaSet = resource<ReplicaSet>({
     if (ctx.subresource === 'status') return validateReplicaSetStatus(r.status ?? { replicas: 0 }, at.child('status'))
     return validateImmutable(r.spec.selector, old.spec.selector, at.child('spec', 'selector'))
   },
+  warnings: warningsForTemplate,
   scale: {
     replicas: r => r.spec.replicas ?? 0,
     status: r => r.status?.replicas ?? 0,

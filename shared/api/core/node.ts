@@ -1,4 +1,6 @@
 /** core/v1 Node: a machine that runs pods. https://kubernetes.io/docs/concepts/architecture/nodes/ */
+import { Path } from '../../machinery/field.ts'
+import { warningsForCIDR } from '../../machinery/ipwarnings.ts'
 import type { Infer } from '../../machinery/schema.ts'
 import { ageColumn, nameColumn } from '../columns.ts'
 import { nodes } from '../kinds.ts'
@@ -72,6 +74,11 @@ export const node = resource<Node>({
     if (!old.spec.configSource) delete n.spec.configSource
     if (!old.status?.config) delete n.status?.config
   },
+  warnings: n => [
+    ...(n.spec.configSource ? ['spec.configSource: the feature is removed'] : []),
+    ...(n.spec.externalID ? ['spec.externalID: this field is deprecated, and is unused by Kubernetes'] : []),
+    ...(n.spec.podCIDRs ?? []).flatMap((range, i) => warningsForCIDR(range, new Path('spec').child('podCIDRs').index(i))),
+  ],
   validate: validateNode,
   validateUpdate: validateNodeUpdate,
 })

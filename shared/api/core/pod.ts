@@ -1,6 +1,6 @@
 /** core/v1 Pod: containers that run together on one node. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/ */
 import { clone } from '../../machinery/jsonvalue.ts'
-import { forbidden, type FieldError, type Path } from '../../machinery/field.ts'
+import { forbidden, Path, type FieldError } from '../../machinery/field.ts'
 import { obj, opt, type Infer } from '../../machinery/schema.ts'
 import { pods } from '../kinds.ts'
 import type { LabelSelector } from '../meta/labelselector.ts'
@@ -14,6 +14,7 @@ import { defaultPodOnly, defaultPodSpec, mirrorServiceAccount } from './podspec/
 import { podSpec } from './podspec/podspec.ts'
 import { podStatus, type PodStatus } from './podspec/podstatus.ts'
 import { podQOS } from './podspec/qos.ts'
+import { warningsForName, warningsForPod } from './podspec/warnings.ts'
 import { validatePodUpdate } from './podspec/updatevalidation.ts'
 import { validatePodSpec } from './podspec/validation.ts'
 
@@ -209,5 +210,8 @@ export const pod = resource<Pod>({
   prepareForCreate,
   prepareForUpdate,
   validate,
+  // Those who update pods are no people.
+  warnings: (p, old) =>
+    old ? [] : [...warningsForPod(p.spec, p.metadata, new Path()), ...warningsForName(p.metadata.name, "the Pod's hostname")],
   validateUpdate: (p, old, at, ctx) => validatePodUpdate(p, old, at, ctx.subresource),
 })

@@ -1,11 +1,12 @@
 /** The template from which controllers make pods. */
-import { forbidden, type FieldError, type Path } from '../../machinery/field.ts'
+import { forbidden, Path, type FieldError } from '../../machinery/field.ts'
 import { obj, opt, type Infer } from '../../machinery/schema.ts'
 import { objectMeta, type ObjectMeta } from '../meta/objectmeta.ts'
 import { validateAnnotations, validateLabels } from '../meta/validation.ts'
 import { validatePodAnnotations } from './podspec/annotationvalidation.ts'
 import { defaultPodSpec } from './podspec/defaults.ts'
 import { podSpec } from './podspec/podspec.ts'
+import { warningsForName, warningsForPod } from './podspec/warnings.ts'
 import { validatePodSpec } from './podspec/validation.ts'
 
 export { defaultPodSpec, validatePodSpec }
@@ -31,4 +32,18 @@ export function validatePodTemplateSpec(template: PodTemplateSpec, path: Path): 
   if (template.spec.ephemeralContainers?.length)
     errors.push(forbidden(path.child('spec', 'ephemeralContainers'), 'ephemeral containers not allowed in pod template'))
   return errors
+}
+
+interface Templated {
+  metadata: ObjectMeta
+  spec: { template?: PodTemplateSpec | undefined }
+}
+/** What is said of a kind that makes pods; on a change only when it made a new generation. */
+export function warningsForTemplate({ metadata, spec }: Templated, old: Templated | undefined): string[] {
+  if (!spec.template || (old && old.metadata.generation === metadata.generation)) return []
+  const { spec: podSpec, metadata: podMeta } = spec.template
+  return [
+    ...(old ? [] : warningsForName(metadata.name, 'Pod names and hostnames')),
+    ...(podSpec ? warningsForPod(podSpec, podMeta ?? {}, new Path('spec').child('template')) : []),
+  ]
 }

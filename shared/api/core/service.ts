@@ -10,6 +10,7 @@ import { resource } from '../resource.ts'
 import { defaultService, dropTypeDependent, normalizeClusterIPs, patchAllocated } from './servicedefaults.ts'
 import { serviceSchema } from './serviceschema.ts'
 import { validateAddressChanges } from './serviceipvalidation.ts'
+import { warningsForService } from './servicewarnings.ts'
 import { validateService, validateServiceStatus } from './servicevalidation.ts'
 
 export type Service = Stored<Infer<typeof serviceSchema>>
@@ -72,6 +73,7 @@ export const service = resource<Service>({
     // The load balancer is taken down later; nobody needs to see that.
     if (old.spec.type === 'LoadBalancer' && s.spec.type !== 'LoadBalancer') s.status = { ...s.status, loadBalancer: {} }
   },
+  warnings: warningsForService,
   validate: (s, at) => validateService(s, at),
   validateUpdate: (s, old, at, ctx) => {
     if (ctx.subresource === 'status') return validateServiceStatus(s, at, old)

@@ -21,11 +21,17 @@ const serviceAccountSchema = obj('io.k8s.api.core.v1.ServiceAccount', 'An identi
 }))
 export type ServiceAccount = Stored<Infer<typeof serviceAccountSchema>>
 
+const mountable = 'kubernetes.io/enforce-mountable-secrets'
+
 export const serviceAccount = resource<ServiceAccount>({
   ...serviceAccounts,
   schema: serviceAccountSchema,
   singular: 'serviceaccount',
   deletion: { answersWithObject: true },
+  warnings: s =>
+    s.metadata.annotations?.[mountable] === undefined
+      ? []
+      : [`metadata.annotations[${mountable}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`],
   shortNames: ['sa'],
   columns: [
     nameColumn,

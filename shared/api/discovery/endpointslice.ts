@@ -2,8 +2,12 @@
  * discovery.k8s.io/v1 EndpointSlice: a part of the endpoints of a service.
  * https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
  */
+import { Path } from '../../machinery/field.ts'
+import { canonicalIP } from '../../machinery/ip.ts'
+import { warningsForIP } from '../../machinery/ipwarnings.ts'
 import { bool, int32, list, map, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { objectReference } from '../core/objectreference.ts'
+import { maxWarnings } from '../core/podspec/warnings.ts'
 import { ageColumn, firstThree, nameColumn } from '../columns.ts'
 import { endpointSlices } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
@@ -100,6 +104,7 @@ export const endpointSlice = resource<EndpointSlice>({
   },
   prepareForCreate: dropTopology,
   prepareForUpdate: dropTopology,
+  warnings: s => (s.addressType === 'FQDN' ? ['spec.addressType: FQDN endpoints are deprecated'] : warningsForAddresses(s)),
   validate: validateEndpointSlice,
   validateUpdate: validateEndpointSliceUpdate,
 })
@@ -107,4 +112,16 @@ export const endpointSlice = resource<EndpointSlice>({
 /** Only v1beta1 had it for clients to write. */
 function dropTopology(slice: EndpointSlice): void {
   for (const e of slice.endpoints ?? []) delete e.deprecatedTopology
+}
+
+/** Of the first that there is something to say about, so that a slice of thousands costs little. */
+function warningsForAddresses(slice: EndpointSlice): string[] {
+  const warnings: string[] = []
+  for (const [i, e] of (slice.endpoints ?? []).entries())
+    for (const [j, address] of (e.addresses ?? []).entries()) {
+      if (warnings.length >= maxWarnings) return warnings
+      const bad = slice.addressType === 'IPv6' || canonicalIP(address) !== address
+      if (bad) warnings.push(...warningsForIP(address, new Path('endpoints').index(i).child('addresses').index(j)))
+    }
+  return warnings
 }

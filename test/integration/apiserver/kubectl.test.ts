@@ -86,3 +86,29 @@ it('says what is wrong as it does elsewhere', async () => {
   expect(await wrong('apply', '-f', path)).toContain('strict decoding error: unknown field "spec.containers[0].colour"')
   expect(await wrong('delete', 'ns', 'default')).toContain('namespaces "default" is forbidden: this namespace may not be deleted')
 })
+
+it('shows what the server warns of', async () => {
+  const path = await file(
+    'warned.yaml',
+    [
+      'apiVersion: v1',
+      'kind: Pod',
+      'metadata: {name: w}',
+      'spec:',
+      '  terminationGracePeriodSeconds: -1',
+      '  nodeSelector: {beta.kubernetes.io/os: linux}',
+      '  containers:',
+      '  - {name: a, image: busybox, env: [{name: A, value: b}, {name: A, value: c}]}',
+      '',
+    ].join('\n'),
+  )
+  const { code, stderr } = await runTool('kubectl', api.kubeconfig, ['create', '--dry-run=server', '-f', path])
+  expect({ code, lines: stderr.trim().split('\n') }).toEqual({
+    code: 0,
+    lines: [
+      'Warning: spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+      'Warning: spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+      'Warning: spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1',
+    ],
+  })
+})

@@ -1,0 +1,224 @@
+/** What is said of pods that are valid but surely not meant so (pkg/api/pod/warnings.go). */
+import type { Path } from '../../../machinery/field.ts'
+import { warningsForIP } from '../../../machinery/ipwarnings.ts'
+import { isDNS1123Label } from '../../../machinery/names.ts'
+import { isIntegerQuantity } from '../../../machinery/quantity.ts'
+import type { ObjectMeta } from '../../meta/objectmeta.ts'
+import { deprecatedLabel, warningsForTerm } from '../nodelabels.ts'
+import { warningsForPaths } from './pathwarnings.ts'
+import type { PodSpec } from './podspec.ts'
+
+type Container = PodSpec['containers'][number]
+
+/** More than clients are sent; the rest need not be looked for. */
+export const maxWarnings = 100
+
+/** `at` is the path of the pod or of the template. */
+export function warningsForPod(spec: PodSpec, meta: ObjectMeta, at: Path): string[] {
+  const path = at.child('spec')
+  const containers = [...visit(spec, path)]
+  return [
+    ...warningsForNodes(spec, path),
+    ...warningsForAnnotations(spec, meta, containers, at.child('metadata', 'annotations')),
+    ...warningsForVolumes(spec, path.child('volumes')),
+    ...warningsForLists(spec, path),
+    ...fractional(spec.overhead, path.child('overhead'), 'memory', 'ephemeral-storage'),
+    ...containers.flatMap(([c, here]) => warningsForContainer(c, here)),
+    ...warningsForPorts(containers),
+    ...((spec.terminationGracePeriodSeconds ?? 0) < 0
+      ? [`${path.child('terminationGracePeriodSeconds')}: must be >= 0; negative values are invalid and will be treated as 1`]
+      : []),
+    ...warningsForAffinity(spec, path.child('affinity')),
+  ].slice(0, maxWarnings)
+}
+
+/** A name that does not fit where it becomes part of a host's name. */
+export const warningsForName = (name: string | undefined, use: string): string[] => {
+  const wrong = isDNS1123Label(name ?? '')
+  return wrong.length === 0 || !name
+    ? []
+    : [`metadata.name: this is used in ${use}, which can result in surprising behavior; a DNS label is recommended: [${wrong.join(' ')}]`]
+}
+
+function* visit(spec: PodSpec, at: Path): Generator<readonly [Container, Path]> {
+  for (const list of ['initContainers', 'containers', 'ephemeralContainers'] as const)
+    for (const [i, c] of (spec[list] ?? []).entries()) yield [c as Container, at.child(list).index(i)]
+}
+
+function warningsForNodes(spec: PodSpec, at: Path): string[] {
+  const node = at.child('affinity', 'nodeAffinity')
+  const { requiredDuringSchedulingIgnoredDuringExecution: required, preferredDuringSchedulingIgnoredDuringExecution: preferred } =
+    spec.affinity?.nodeAffinity ?? {}
+  return [
+    ...Object.keys(spec.nodeSelector ?? {}).flatMap(label => {
+      const said = deprecatedLabel(label)
+      return said === undefined ? [] : [`${at.child('nodeSelector').key(label)}: ${said}`]
+    }),
+    ...(required?.nodeSelectorTerms ?? []).flatMap((term, i) =>
+      warningsForTerm(term, false, node.child('requiredDuringSchedulingIgnoredDuringExecution', 'nodeSelectorTerms').index(i)),
+    ),
+    ...(preferred ?? []).flatMap((term, i) =>
+      warningsForTerm(term.preference, true, node.child('preferredDuringSchedulingIgnoredDuringExecution').index(i).child('preference')),
+    ),
+    ...(spec.topologySpreadConstraints ?? []).flatMap((c, i) => {
+      const here = at.child('topologySpreadConstraints').index(i)
+      const said = deprecatedLabel(c.topologyKey)
+      return [...(said === undefined ? [] : [`${here.child('topologyKey')}: ${c.topologyKey} is ${said}`]), ...noSelector(c, here)]
+    }),
+  ]
+}
+
+const noSelector = (term: { labelSelector?: unknown } | undefined, at: Path): string[] =>
+  term?.labelSelector === undefined ? [`${at.child('labelSelector')}: a null labelSelector results in matching no pod`] : []
+
+function warningsForAffinity({ affinity }: PodSpec, at: Path): string[] {
+  return (['podAffinity', 'podAntiAffinity'] as const).flatMap(kind => [
+    ...(affinity?.[kind]?.requiredDuringSchedulingIgnoredDuringExecution ?? []).flatMap((term, i) =>
+      noSelector(term, at.child(kind, 'requiredDuringSchedulingIgnoredDuringExecution').index(i)),
+    ),
+    ...(affinity?.[kind]?.preferredDuringSchedulingIgnoredDuringExecution ?? []).flatMap((term, i) =>
+      noSelector(term.podAffinityTerm, at.child(kind, 'preferredDuringSchedulingIgnoredDuringExecution').index(i).child('podAffinityTerm')),
+    ),
+  ])
+}
+
+const annotations: readonly (readonly [key: string, text: string])[] = [
+  ['scheduler.alpha.kubernetes.io/critical-pod', 'non-functional in v1.16+; use the "priorityClassName" field instead'],
+  ['security.alpha.kubernetes.io/sysctls', 'non-functional in v1.11+; use the "sysctls" field instead'],
+  ['security.alpha.kubernetes.io/unsafe-sysctls', 'non-functional in v1.11+; use the "sysctls" field instead'],
+]
+const seccompText = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+const appArmorText = 'deprecated since v1.30; use the "appArmorProfile" field instead'
+
+function warningsForAnnotations(spec: PodSpec, meta: ObjectMeta, containers: readonly (readonly [Container, Path])[], at: Path): string[] {
+  const given = meta.annotations ?? {}
+  const has = (key: string, text: string): string[] => (Object.hasOwn(given, key) ? [`${at.key(key)}: ${text}`] : [])
+  const pod = spec.securityContext
+  return [
+    ...annotations.flatMap(([key, text]) => has(key, text)),
+    ...(pod?.seccompProfile ? [] : has('seccomp.security.alpha.kubernetes.io/pod', seccompText)),
+    ...containers.flatMap(([c]) => [
+      ...(c.securityContext?.seccompProfile ? [] : has(`container.seccomp.security.alpha.kubernetes.io/${c.name}`, seccompText)),
+      ...(pod?.appArmorProfile || c.securityContext?.appArmorProfile
+        ? []
+        : has(`container.apparmor.security.beta.kubernetes.io/${c.name}`, appArmorText)),
+    ]),
+  ]
+}
+
+const volumeKinds = {
+  photonPersistentDisk: 'deprecated in v1.11, non-functional in v1.16+',
+  gitRepo: 'deprecated in v1.11, and disabled by default in v1.33+',
+  scaleIO: 'deprecated in v1.16, non-functional in v1.22+',
+  flocker: 'deprecated in v1.22, non-functional in v1.25+',
+  storageos: 'deprecated in v1.22, non-functional in v1.25+',
+  quobyte: 'deprecated in v1.22, non-functional in v1.25+',
+  glusterfs: 'deprecated in v1.25, non-functional in v1.26+',
+  cephfs: 'deprecated in v1.28, non-functional in v1.31+',
+  rbd: 'deprecated in v1.28, non-functional in v1.31+',
+} as const
+
+function warningsForVolumes(spec: PodSpec, at: Path): string[] {
+  return (spec.volumes ?? []).flatMap((v, i) => {
+    const here = at.index(i)
+    const claim = v.ephemeral?.volumeClaimTemplate?.spec?.resources
+    const resources = here.child('ephemeral', 'volumeClaimTemplate', 'spec', 'resources')
+    return [
+      ...Object.entries(volumeKinds).flatMap(([kind, text]) =>
+        v[kind as keyof typeof volumeKinds] ? [`${here.child(kind === 'storageos' ? 'storageOS' : kind)}: ${text}`] : [],
+      ),
+      ...fractional(claim?.requests, resources.child('requests'), 'storage'),
+      ...fractional(claim?.limits, resources.child('limits'), 'storage'),
+      ...warningsForPaths(v),
+    ]
+  })
+}
+
+function warningsForLists(spec: PodSpec, at: Path): string[] {
+  const repeated = (list: string, name: string, values: readonly (string | undefined)[]): string[] => {
+    const seen = new Set<string>()
+    return values.flatMap((value = '', i) => {
+      if (seen.has(value)) return [`${at.child(list).index(i).child(name)}: duplicate ${name} ${JSON.stringify(value)}`]
+      seen.add(value)
+      return []
+    })
+  }
+  const aliases = spec.hostAliases ?? []
+  const secrets = spec.imagePullSecrets ?? []
+  return [
+    ...repeated(
+      'hostAliases',
+      'ip',
+      aliases.map(a => a.ip),
+    ),
+    ...repeated(
+      'imagePullSecrets',
+      'name',
+      secrets.map(s => s.name),
+    ),
+    ...secrets.flatMap((s, i) => (s.name ? [] : [`${at.child('imagePullSecrets').index(i).child('name')}: invalid empty name ""`])),
+    ...(spec.dnsConfig?.nameservers ?? []).flatMap((ip, i) => warningsForIP(ip, at.child('dnsConfig', 'nameservers').index(i))),
+    ...aliases.flatMap((a, i) => warningsForIP(a.ip ?? '', at.child('hostAliases').index(i).child('ip'))),
+  ]
+}
+
+/** Bytes cannot be parted. */
+const fractional = (list: { readonly [name: string]: string } | undefined, at: Path, ...names: readonly string[]): string[] =>
+  names.flatMap(name => {
+    const value = list?.[name]
+    return value === undefined || isIntegerQuantity(value)
+      ? []
+      : [`${at.key(name)}: fractional byte value ${JSON.stringify(value)} is invalid, must be an integer`]
+  })
+
+function warningsForContainer(c: Container, at: Path): string[] {
+  const seen = new Set<string>()
+  return [
+    ...fractional(c.resources?.limits, at.child('resources', 'limits'), 'memory'),
+    ...fractional(c.resources?.requests, at.child('resources', 'requests'), 'memory'),
+    ...fractional(c.resources?.limits, at.child('resources', 'limits'), 'ephemeral-storage'),
+    ...fractional(c.resources?.requests, at.child('resources', 'requests'), 'ephemeral-storage'),
+    ...(c.env ?? []).flatMap(({ name, value = '', valueFrom }, i) => {
+      const former = `$(${name})`
+      const hides = seen.has(name) && (valueFrom !== undefined || value === former || !value.includes(former))
+      seen.add(name)
+      return hides
+        ? [`${at.child('env').index(i)}: hides previous definition of ${JSON.stringify(name)}, which may be dropped when using apply`]
+        : []
+    }),
+  ]
+}
+
+type Port = NonNullable<Container['ports']>[number]
+
+/** Ports that two definitions, of any containers, are about. */
+function warningsForPorts(containers: readonly (readonly [Container, Path])[]): string[] {
+  const warnings: string[] = []
+  const known = new Map<string, { port: Port; at: Path }[]>()
+  for (const [c, path] of containers) {
+    for (const [i, port] of (c.ports ?? []).entries()) {
+      if (warnings.length >= maxWarnings) return warnings
+      const at = path.child('ports').index(i)
+      if (port.hostIP && !port.hostPort) warnings.push(`${at}: hostIP set without hostPort: ${goPort(port)}`)
+      const key = `${port.containerPort}/${port.protocol}`
+      const others = known.get(key) ?? []
+      for (const other of others) {
+        const said = relation(port, other.port)
+        if (said !== '') warnings.push(`${at}: ${said} port definition with ${other.at}`)
+      }
+      known.set(key, [...others, { port, at }])
+    }
+  }
+  return warnings
+}
+
+function relation(a: Port, b: Port): string {
+  const [ip, otherIP, port, otherPort] = [a.hostIP ?? '', b.hostIP ?? '', a.hostPort ?? 0, b.hostPort ?? 0]
+  if (ip === otherIP && port === otherPort) return 'duplicate'
+  if (port === 0 || otherPort === 0) return 'overlapping'
+  return port === otherPort && (ip === '') !== (otherIP === '') ? 'dangerously ambiguous' : ''
+}
+
+/** Go's `%+v`. */
+const goPort = (p: Port): string =>
+  `{Name:${p.name ?? ''} HostPort:${p.hostPort ?? 0} ContainerPort:${p.containerPort} Protocol:${p.protocol ?? ''} HostIP:${p.hostIP ?? ''}}`
