@@ -5,6 +5,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { bundles, nodeAgent, processEnv } from './components.ts'
 import { plugIn } from './network.ts'
+import { raiseNode } from './priority.ts'
 import { writeRecord, type ProcessRecord } from './process.ts'
 import { killHostNode, spawnHostNode } from './host-node.ts'
 import type { Addresses, Cluster, NodeRecord, StateDir } from './state.ts'
@@ -96,6 +97,7 @@ export async function startNode(
   })
   const { stdin } = child
   if (child.pid === undefined || !stdin) throw new Error('unshare cannot be started')
+  raiseNode(child.pid)
   stdin.on('error', () => {})
   try {
     const pid = await firstChild(child.pid)

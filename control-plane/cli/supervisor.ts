@@ -5,6 +5,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { untilUnresponsive, type LivenessProbe } from './liveness.ts'
 import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, writeRecord, type ProcessRecord } from './process.ts'
+import { raiseControlPlane } from './priority.ts'
 import type { StateDir } from './state.ts'
 
 export interface Component {
@@ -120,6 +121,7 @@ export class Supervisor {
     child.once('error', e => ended.resolve(e.message))
     child.once('exit', (code, signal) => ended.resolve(signal ? `killed by ${signal}` : `exited with code ${code}`))
     if (child.pid !== undefined) {
+      raiseControlPlane(child.pid)
       const record = this.#record(child)
       if (this.#stop.signal.aborted) kill(record, 'SIGTERM')
       if (probe)

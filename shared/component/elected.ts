@@ -6,6 +6,7 @@ import { natsTransport } from '../bus/api-client.ts'
 import { connectBus } from '../bus/connection.ts'
 import type { Client } from '../client/client.ts'
 import { eventRecorder } from '../client/events.ts'
+import { boundedWrites } from '../client/inflight.ts'
 import { leaderElect } from '../client/leaderelection.ts'
 import { fenced, Leadership } from '../client/leadership.ts'
 import { newClient } from '../client/rest.ts'
@@ -26,6 +27,8 @@ export const electedFlags = {
 }
 export type ElectedFlags = z.output<z.ZodObject<typeof electedFlags>>
 
+/** Writes of a component that are under way at once. Renewals of the lease do not count, and so never wait for them. */
+const writesAtOnce = 64
 /** How long work may take to end after SIGTERM, ms. */
 const endingMs = 2_000
 
@@ -50,12 +53,14 @@ export async function runElected(
     bus.onChange(connected => connected || leadership.suspend())
     let ended: Promise<void> = Promise.resolve()
     const start = (leading: AbortSignal): void => {
-      ended = work(flags.leaderElect ? newClient(fenced(transport, leadership), { userAgent: component }) : client, leading, log).catch(
-        (e: unknown) => {
-          log.fatal({ err: e }, 'failed')
-          process.exit(1)
-        },
-      )
+      // The fence comes last: a write that waited for its turn is sent by a leader only.
+      const own = newClient(boundedWrites(flags.leaderElect ? fenced(transport, leadership) : transport, writesAtOnce), {
+        userAgent: component,
+      })
+      ended = work(own, leading, log).catch((e: unknown) => {
+        log.fatal({ err: e }, 'failed')
+        process.exit(1)
+      })
     }
     ready()
     if (flags.leaderElect) {

@@ -1,7 +1,7 @@
 /** The images of the suite, as a catalogue of host images whose programs are copies of what `build.sh` made. */
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { stringify } from 'yaml'
+import { dump } from 'js-yaml'
 
 const script = (mode: number, ...lines: string[]) => ({ mode, content: `#!/bin/sh\n${lines.join('\n')}\n` })
 
@@ -53,6 +53,6 @@ export async function writeCatalogue(build: string): Promise<string> {
     { names: ['etcd'], cmd: ['etcd'], files: { '/usr/local/bin/etcd': built('etcd') } },
   ]
   const file = path.join(build, 'images.yaml')
-  await writeFile(file, stringify({ images }))
+  await writeFile(file, dump({ images }))
   return file
 }

@@ -9,6 +9,7 @@ import { badRequest, internalError, StatusError, timeout } from '#shared/machine
 import { Answer } from './answer.ts'
 import { userOf } from './identity.ts'
 import { identityOfSubject, readRequest, type BusRequest } from './request.ts'
+import { newTurns } from './turns.ts'
 
 export type ApiHandler = (request: ApiRequest, user: UserInfo) => Promise<ApiResponse>
 
@@ -33,6 +34,8 @@ interface Client {
 
 /** Clients are told of requests that take longer than this, so that they notice when the server dies. */
 const acceptAfterMs = 300
+/** Leases of leaders and nodes, and the status of nodes: begun at once, whatever came before them. */
+const heartbeats = /^\/(apis\/coordination\.k8s\.io\/v1\/namespaces\/[^/]+\/leases\/[^/]+|api\/v1\/nodes\/[^/]+\/status)$/
 
 export function serveApi(connection: BusConnection, handler: ApiHandler, options: ServeOptions = {}): ApiService {
   const { nats } = connection
@@ -40,6 +43,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   const silenceMs = options.clientSilenceMs ?? 15_000
   const id = nuid.next()
   const clients = new Map<string, Client>()
+  const turns = newTurns()
   const garbage = (m: Msg, why: string) => log.warn({ subject: m.subject, reply: m.reply, why }, 'a message on the bus was dropped')
 
   const clientOf = (key: string): Client => {
@@ -57,6 +61,11 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     if (client.answers.has(read.token)) return garbage(m, 'a request of that number is under way')
     const answer = new Answer(connection, read.reply, id, () => client.answers.delete(read.token))
     client.answers.set(read.token, answer)
+    if (heartbeats.test(read.request.path)) begin(read, answer)
+    else turns.add(() => begin(read, answer))
+  }
+  const begin = (read: BusRequest, answer: Answer) => {
+    if (answer.signal.aborted) return
     respond(read, answer).catch((e: Error) => {
       log.error({ error: e.message, path: read.request.path }, 'an answer broke off')
       answer.break('the answer broke off')
