@@ -1,0 +1,33 @@
+/** One small valid object of each kind, by `group/plural`: what the suite of all resources needs to know of a kind. */
+const template = { metadata: { labels: { app: 'sample' } }, spec: { containers: [{ name: 'c', image: 'nginx' }] } }
+const selector = { matchLabels: { app: 'sample' } }
+
+/** Without apiVersion, kind and name. */
+export const samples: Readonly<Record<string, object>> = {
+  '/configmaps': { data: { a: '1' } },
+  '/endpoints': { subsets: [{ addresses: [{ ip: '10.1.2.3' }], ports: [{ port: 80 }] }] },
+  '/events': { involvedObject: { kind: 'Pod', name: 'p', namespace: 'resources' }, reason: 'Sampled', message: 'text', type: 'Normal' },
+  '/namespaces': {},
+  '/nodes': { spec: { podCIDR: '10.9.0.0/24', podCIDRs: ['10.9.0.0/24'] } },
+  '/pods': { spec: { containers: [{ name: 'c', image: 'nginx', env: [{ name: 'A', value: 'b' }], ports: [{ containerPort: 80 }] }] } },
+  '/secrets': { stringData: { a: '1' }, type: 'Opaque' },
+  '/serviceaccounts': { imagePullSecrets: [{ name: 's' }] },
+  '/services': { spec: { selector: { app: 'sample' }, ports: [{ port: 80 }] } },
+  'apps/deployments': { spec: { replicas: 2, selector, template } },
+  'apps/replicasets': { spec: { replicas: 2, selector, template } },
+  'coordination.k8s.io/leases': { spec: { holderIdentity: 'me', leaseDurationSeconds: 10 } },
+  'discovery.k8s.io/endpointslices': { addressType: 'IPv4', endpoints: [{ addresses: ['10.1.2.3'] }], ports: [{ name: 'http', port: 80 }] },
+}
+
+/** The same in another group or version of the kind, where it is written otherwise: by `group/version/plural`. */
+export const samplesOf: Readonly<Record<string, object>> = {
+  'events.k8s.io/v1/events': {
+    eventTime: '2026-01-01T00:00:00.000000Z',
+    reason: 'Sampled',
+    action: 'Sampling',
+    type: 'Normal',
+    reportingController: 'sampler',
+    reportingInstance: 'sampler-0',
+    regarding: { kind: 'Pod', name: 'p', namespace: 'resources' },
+  },
+}

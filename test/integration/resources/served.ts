@@ -1,0 +1,70 @@
+/** Every resource in every version that it is served in, with paths and objects for requests. */
+import { resources } from '#shared/api/resources.ts'
+import { apiVersion, type Resource } from '#shared/api/resource.ts'
+import type { ObjectSchema } from '#shared/machinery/schema.ts'
+import type { Reply, Rest } from '../../fixtures/apiserver.ts'
+import { samples, samplesOf } from './samples.ts'
+
+export const namespace = 'resources'
+
+export interface ServedVersion {
+  /** `apps/v1 deployments` */
+  readonly title: string
+  readonly resource: Resource
+  readonly schema: ObjectSchema
+  readonly group: string
+  readonly version: string
+  readonly apiVersion: string
+  /** Of the collection, in the namespace of these tests where the kind has one. */
+  readonly path: string
+  /** Of the collection in all namespaces. */
+  readonly everywhere: string
+  /** A valid object, with labels. */
+  object(name: string): Sample
+}
+export type Sample = { apiVersion: string; kind: string; metadata: { name: string; labels: Record<string, string> } } & Record<
+  string,
+  unknown
+>
+
+function served(resource: Resource, { group, version, schema }: { group: string; version: string; schema: ObjectSchema }): ServedVersion {
+  const own = apiVersion({ group, version })
+  const root = `${group === '' ? '/api/v1' : `/apis/${own}`}`
+  const sample = samplesOf[`${own}/${resource.plural}`] ?? samples[`${resource.group}/${resource.plural}`]
+  return {
+    title: `${own} ${resource.plural}`,
+    resource,
+    schema,
+    group,
+    version,
+    apiVersion: own,
+    path: `${root}/${resource.namespaced ? `namespaces/${namespace}/` : ''}${resource.plural}`,
+    everywhere: `${root}/${resource.plural}`,
+    object: name => ({
+      apiVersion: own,
+      kind: resource.kind,
+      ...structuredClone(sample ?? {}),
+      metadata: { name, labels: { suite: 'resources', name } },
+    }),
+  }
+}
+
+export const servedVersions: readonly ServedVersion[] = resources.flatMap(r => [r, ...(r.alsoServedAs ?? [])].map(v => served(r, v)))
+
+/** The namespace of these tests, with the account that pods need. */
+export async function prepare(rest: Rest): Promise<void> {
+  const made: Reply[] = [
+    await rest('POST', '/api/v1/namespaces', { metadata: { name: namespace } }),
+    await rest('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name: 'default' } }),
+  ]
+  for (const { code, text } of made) if (code !== 201) throw new Error(text)
+}
+
+/** Takes an object away, whatever keeps it. */
+export async function remove(rest: Rest, at: string): Promise<void> {
+  await rest('DELETE', `${at}?gracePeriodSeconds=0`)
+  const left = await rest('GET', at)
+  if (left.code === 404) return
+  if (left.body.kind === 'Namespace') await rest('PUT', `${at}/finalize`, { ...left.body, spec: { finalizers: [] } })
+  else throw new Error(`${at} stays: ${left.text}`)
+}
