@@ -15,14 +15,34 @@ export default defineConfig({
     expect: { poll: { timeout: 15_000 } },
     pool: 'forks',
     maxWorkers: 2,
-    // A machine that lands changes is shared and may stall for seconds. The report marks what needed a second try: a race to be found.
-    retry: process.env['CI'] ? 1 : 0,
+    // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; a thousand nodes.
     projects: [
-      { extends: true, test: { name: 'root', include: ['test/**/*.test.ts'], exclude: ordinaryUser } },
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], pool: 'threads', isolate: false } },
       {
         extends: true,
-        test: { name: 'rootless', include: [...everyRuntime, ...ordinaryUser], setupFiles: ['test/fixtures/ordinary-user.ts'] },
+        test: { name: 'parts', include: ['test/integration/**/*.test.ts'], exclude: ordinaryUser, sequence: { groupOrder: 1 } },
       },
+      {
+        extends: true,
+        test: {
+          name: 'rootless',
+          include: [...everyRuntime, ...ordinaryUser],
+          setupFiles: ['test/fixtures/ordinary-user.ts'],
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'behaviour',
+          include: ['test/e2e/behaviour/*.test.ts'],
+          globalSetup: ['test/fixtures/start-shared-cluster.ts'],
+          sequence: { groupOrder: 1 },
+        },
+      },
+      { extends: true, test: { name: 'clusters', include: ['test/e2e/*.test.ts'], exclude: ordinaryUser, sequence: { groupOrder: 1 } } },
+      { extends: true, test: { name: 'failures', include: ['test/e2e/failures/*.test.ts'], sequence: { groupOrder: 2 } } },
+      { extends: true, test: { name: 'hollow', include: ['test/hollow/*.test.ts'], maxWorkers: 1, sequence: { groupOrder: 3 } } },
     ],
   },
 })

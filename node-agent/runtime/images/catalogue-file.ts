@@ -1,6 +1,6 @@
 /** A catalogue of the user's, in YAML. Loaded when there is one: a node that has none is smaller by the YAML parser. */
 import { readFile } from 'node:fs/promises'
-import { load } from 'js-yaml'
+import { parse } from 'yaml'
 import * as z from 'zod'
 import type { HostImage } from './host-image.ts'
 
@@ -39,7 +39,7 @@ export async function readCatalogue(file: string): Promise<HostImage[]> {
 export function parseCatalogue(text: string, name: string): HostImage[] {
   let value: unknown
   try {
-    value = load(text)
+    value = parse(text)
   } catch (error) {
     throw new Error(`${name}: ${(error as Error).message.split('\n')[0]}`)
   }

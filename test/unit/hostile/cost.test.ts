@@ -23,9 +23,9 @@ import { yamlToJson } from '#shared/machinery/yaml.ts'
 function cost(run: () => unknown): number {
   let best = Infinity
   for (let i = 0; i < 3; i++) {
-    const before = process.cpuUsage()
+    const before = process.threadCpuUsage()
     run()
-    const { user, system } = process.cpuUsage(before)
+    const { user, system } = process.threadCpuUsage(before)
     best = Math.min(best, user + system)
   }
   return best

@@ -5,16 +5,17 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
-import { runTool, unpacked } from '../fixtures/kubectl.ts'
+import { eventually } from '../../fixtures/cluster.ts'
+import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
+import { runTool, unpacked } from '../../fixtures/kubectl.ts'
 
 const echo = 'registry.k8s.io/echoserver:1.10'
-const examples = path.resolve(import.meta.dirname, '../../examples')
-let cluster: ClusterFixture
-let kubectl: ClusterFixture['kubectl']
+const examples = path.resolve(import.meta.dirname, '../../../examples')
+let cluster: SharedCluster
+let kubectl: SharedCluster['kubectl']
 
 beforeAll(async () => {
-  cluster = await startCluster()
+  cluster = await sharedCluster()
   kubectl = cluster.kubectl
 }, 120_000)
 afterAll(() => cluster?.stop(), 60_000)
@@ -91,7 +92,7 @@ describe('a deployment behind a service', () => {
     const described = await kubectl('describe', pod)
     for (const part of [
       /Status: +Running/,
-      /Successfully assigned default\/web-\S+ to node-\d/,
+      /Successfully assigned test-\S+\/web-\S+ to node-\d/,
       /Started +\S+ +kubelet +.*Container started/,
       /kube-api-access/,
     ])
@@ -265,7 +266,7 @@ spec:
     expect(await sh('echo $NODE')).toMatch(/^node-\d$/)
     expect(
       await sh('cat /var/run/secrets/kubernetes.io/serviceaccount/namespace; wc -c < /var/run/secrets/kubernetes.io/serviceaccount/token'),
-    ).toMatch(/^default\d{3,}$/)
+    ).toMatch(/^test-\S+\d{3,}$/)
     await kubectl('patch', 'configmap', 'settings', '--type=merge', '-p', '{"data":{"color":"green"}}')
     await eventually(async () => (await sh('cat /etc/settings/color')) === 'green', 'the file follows')
   }, 120_000)
@@ -298,7 +299,7 @@ describe('kubectl’s verbs', () => {
         metadata: { labels: { tier: 'test' }, annotations: { note: 'seen' } },
       })
       expect(await names('configmaps', '-l', 'tier=test')).toEqual(['configmap/verbs'])
-      expect(await kubectl('delete', '-f', file)).toBe('configmap "verbs" deleted from default namespace')
+      expect(await kubectl('delete', '-f', file)).toBe(`configmap "verbs" deleted from ${cluster.namespace} namespace`)
       expect((await cluster.tryKubectl('get', 'configmap', 'verbs')).stderr).toBe(
         'Error from server (NotFound): configmaps "verbs" not found',
       )

@@ -3,16 +3,17 @@ import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
-import { runTool } from '../fixtures/kubectl.ts'
-import { hasOldKubectl, runOldKubectl } from '../fixtures/old-kubectl.ts'
+import { eventually } from '../../fixtures/cluster.ts'
+import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
+import { runTool } from '../../fixtures/kubectl.ts'
+import { hasOldKubectl, runOldKubectl } from '../../fixtures/old-kubectl.ts'
 
-const fixtures = path.resolve(import.meta.dirname, '../fixtures')
-const examples = path.resolve(import.meta.dirname, '../../examples')
-let cluster: ClusterFixture
+const fixtures = path.resolve(import.meta.dirname, '../../fixtures')
+const examples = path.resolve(import.meta.dirname, '../../../examples')
+let cluster: SharedCluster
 
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 2 })
+  cluster = await sharedCluster()
 }, 120_000)
 afterAll(() => cluster?.stop(), 60_000)
 
@@ -75,14 +76,14 @@ describe('Helm 4', () => {
 })
 
 test('python3-kubernetes: create, watch, patch, exec, list, delete', async () => {
-  const ran = await execa('/usr/bin/python3', [path.join(fixtures, 'client.py')], {
+  const ran = await execa('/usr/bin/python3', [path.join(fixtures, 'client.py'), cluster.namespace], {
     env: { KUBECONFIG: cluster.kubeconfig },
     timeout: 120_000,
     reject: false,
   })
   expect(ran.exitCode, ran.stderr).toBe(0)
   expect(JSON.parse(ran.stdout)).toEqual({
-    nodes: 2,
+    nodes: 3,
     listed: ['python'],
     labels: { by: 'python', patched: 'yes' },
     missing: [404, 'NotFound'],
