@@ -1,6 +1,6 @@
 /** Every resource in every version that it is served in, with paths and objects for requests. */
 import { resources } from '#shared/api/resources.ts'
-import { apiVersion, type Resource } from '#shared/api/resource.ts'
+import { apiVersion, versionsOf, type Resource } from '#shared/api/resource.ts'
 import type { ObjectSchema } from '#shared/machinery/schema.ts'
 import type { Reply, Rest } from '../../fixtures/apiserver.ts'
 import { samples, samplesOf } from './samples.ts'
@@ -49,7 +49,7 @@ function served(resource: Resource, { group, version, schema }: { group: string;
   }
 }
 
-export const servedVersions: readonly ServedVersion[] = resources.flatMap(r => [r, ...(r.alsoServedAs ?? [])].map(v => served(r, v)))
+export const servedVersions: readonly ServedVersion[] = resources.flatMap(r => versionsOf(r).map(v => served(r, v)))
 
 /** The namespace of these tests, with the account that pods need. */
 export async function prepare(rest: Rest): Promise<void> {
