@@ -107,7 +107,7 @@ test(
     await Promise.all(names.map(name => client.patch(deployments, namespace, name, 'merge', { spec: { replicas: 0 } })))
     await until(
       'no pod is counted',
-      60_000,
+      limitMs,
       [informer, sets],
       () => sets.list().every(s => s.status?.replicas === 0) && sum(d => d.status?.replicas) === 0,
     )

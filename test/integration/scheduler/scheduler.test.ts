@@ -262,3 +262,57 @@ test('a binding whose answer was lost is not done twice, nor is the pod given aw
   await expect.poll(async () => (await eventsOf('a')).map(e => e.reason)).toEqual(['Scheduled'])
   expect(lost).toBe(2)
 })
+
+test('heartbeats of nodes wake nobody; what helps does', async () => {
+  let attempts = 0
+  const counting: PluginFactory = () => ({
+    name: 'Counting',
+    events: [],
+    preFilter: (_, pod) => void (pod.pod.metadata.name === 'big' && attempts++),
+  })
+  await start([profile([counting])])
+  await addNode('n1', '1')
+  await addPod('big', asking('2'))
+  await expect.poll(async () => (await conditionOf('big'))?.reason).toBe('Unschedulable')
+  const beat = (second: number) =>
+    client.patch(
+      nodes,
+      '',
+      'n1',
+      'strategic',
+      { status: { conditions: [{ type: 'Ready', status: 'True', lastHeartbeatTime: `2026-01-01T00:00:0${second}Z` }] } },
+      'status',
+    )
+  // The first one is a new condition.
+  for (let second = 0; second < 5; second++) await beat(second)
+  await client.patch(nodes, '', 'n1', 'strategic', { status: { allocatable: { cpu: '2' } } }, 'status')
+  await bound('big', 'n1')
+  expect(attempts).toBe(2)
+})
+
+test('long work on many pods leaves turns of the event loop for the lease, watches and bindings', async () => {
+  let turn = 0
+  let counting = true
+  const next = (): void => void (turn++, counting && setImmediate(next))
+  const turns: number[] = []
+  // Longer than the scheduler may go on without a break.
+  const slow: PluginFactory = () => ({
+    name: 'Slow',
+    events: [],
+    preFilter(_, pod) {
+      if (!pod.pod.metadata.name?.startsWith('slow')) return undefined
+      turns.push(turn)
+      for (const until = performance.now() + 8; performance.now() < until;);
+      return undefined
+    },
+  })
+  await start([profile([slow])])
+  await Promise.all(Array.from({ length: 30 }, (_, i) => addPod(`slow-${i}`, asking('10m'))))
+  next()
+  turns.length = 0
+  await addNode('n1', '100')
+  await expect.poll(async () => (await client.list(pods, namespace)).items.every(p => p.spec.nodeName)).toBe(true)
+  counting = false
+  expect(turns.length).toBeGreaterThanOrEqual(30)
+  expect(new Set(turns).size).toBe(turns.length)
+})
