@@ -136,9 +136,13 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
   const registry = keyOf(authority.registry)
   const bus = keyOf(authority.bus)
   const by = options({ signer: operator })
-  const scoped = Object.entries(templates).map(([role, template]) =>
-    newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template),
-  )
+  const scoped = Object.entries(templates).map(([role, template]) => {
+    const signer = newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template)
+    // The library adds one for one answer to each message. For that nats-server remembers the replies of two minutes and, from 4,096 on,
+    // goes through all of them at every message: 40 messages a second were enough to keep it busy.
+    delete signer.template.resp
+    return signer
+  })
   const operatorJwt = await encodeOperator('coxswain', operator, { system_account: system.getPublicKey() })
   const accounts = {
     [system.getPublicKey()]: await encodeAccount('SYS', system, { limits: unlimited }, by),

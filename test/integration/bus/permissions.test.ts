@@ -64,6 +64,17 @@ describe("a node's credential", () => {
   test.each([...foreign, 'node.system:node:node-1.exec'])('may not publish to %s', subject => refusedTo(node, subject))
   test.each(listening)('may not subscribe to %s', subject => refusedFrom(node, subject))
 
+  test('may not answer where a message says, if it may not publish there', async () => {
+    const reply = '_INBOX.system:node:node-2.x'
+    const told = new Promise<string | undefined>(resolve =>
+      node.nats.subscribe('node.system:node:node-1.>', { callback: (_, m) => resolve(m.reply), max: 1 }),
+    )
+    await node.nats.flush()
+    apiserver.nats.publish('node.system:node:node-1.logs', '', { reply })
+    expect(await told).toBe(reply)
+    await refusedTo(node, reply)
+  })
+
   test('may ask below its own name and listen to its own sessions', async () => {
     const seen = new Promise<string>(resolve =>
       apiserver.nats.subscribe('api.system:node:node-1.session.x', { callback: (_, m) => resolve(m.string()), max: 1 }),
