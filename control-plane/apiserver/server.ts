@@ -4,7 +4,7 @@ import { resources } from '#shared/api/resources.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import { connectBus } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
-import { newAdmission } from './admission/admission.ts'
+import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { admissionPlugins } from './admission/plugins.ts'
 import { authenticateBy, byBearerToken, byTransport } from './authn/authenticator.ts'
 import { serviceAccountTokens } from './authn/serviceaccount.ts'
@@ -48,8 +48,12 @@ const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
   ...(r.maxObjects === undefined ? {} : { maxObjects: r.maxObjects }),
 })
 
-/** Resolves when the server answers requests on all its addresses and on the bus. */
-export async function startApiServer(options: ApiServerOptions, log: Logger = logger('kube-apiserver')): Promise<ApiServer> {
+/** Resolves when the server answers requests on all its addresses and on the bus. `plugins` are further ones of admission. */
+export async function startApiServer(
+  options: ApiServerOptions,
+  log: Logger = logger('kube-apiserver'),
+  plugins: readonly AdmissionPlugin[] = [],
+): Promise<ApiServer> {
   const opened: (() => Promise<void>)[] = []
   const close = async (): Promise<void> => {
     for (const end of opened.splice(0).reverse()) await end().catch((e: unknown) => log.warn({ err: e }, 'closing failed'))
@@ -85,7 +89,7 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
       issuer: options.serviceAccountIssuer,
     })
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
-    const store: Store = { registry, admission: newAdmission(admissionPlugins(registry, options)), log }
+    const store: Store = { registry, admission: newAdmission([...admissionPlugins(registry, options), ...plugins]), log }
     const surface = new Surface()
     const hooks = new Map([['/services', serviceHooks(registry, ranges, log)]])
     const below = subresources(bus, tokens)
@@ -96,7 +100,7 @@ export async function startApiServer(options: ApiServerOptions, log: Logger = lo
         return { resource, hooks: hooks.get(key), subresources: below.get(key) }
       }),
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },
-      { resource: tokenReviews, answer: ctx => reviewToken(ctx, tokens) },
+      { resource: tokenReviews, answer: ctx => reviewToken(ctx, tokens, store.admission) },
       { resource: definitions, answer: ctx => noDefinitions(ctx, registry), hidden: true },
     )
     let bootstrapped = false

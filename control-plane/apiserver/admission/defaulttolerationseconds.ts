@@ -1,6 +1,6 @@
 /** DefaultTolerationSeconds: how long a pod stays on a node that is not ready or cannot be reached, unless it says so itself. */
 import type { Pod } from '#shared/api/core/pod.ts'
-import type { AdmissionPlugin } from './admission.ts'
+import { isAbout, type AdmissionPlugin } from './admission.ts'
 
 const notReady = 'node.kubernetes.io/not-ready'
 const unreachable = 'node.kubernetes.io/unreachable'
@@ -13,7 +13,7 @@ export function defaultTolerationSeconds(notReadySeconds: number, unreachableSec
   return {
     name: 'DefaultTolerationSeconds',
     mutate(a) {
-      if (a.endpoint.plural !== 'pods' || a.endpoint.group !== '' || a.subresource !== '' || a.operation === 'DELETE') return
+      if (!isAbout(a, '', 'pods') || a.operation === 'DELETE') return
       const { spec } = a.object as Pod
       const tolerations = spec.tolerations ?? []
       const tolerates = (key: string): boolean =>

@@ -2,7 +2,7 @@
 import type { Namespace } from '#shared/api/core/namespace.ts'
 import { StatusError, forbidden, notFound } from '#shared/machinery/status.ts'
 import type { Registry, Stored } from '../registry/registry.ts'
-import type { AdmissionPlugin, Attributes } from './admission.ts'
+import { isAbout, type AdmissionPlugin, type Attributes } from './admission.ts'
 
 const immortal = new Set(['default', 'kube-system', 'kube-public'])
 const table = { group: '', plural: 'namespaces' }
@@ -13,8 +13,8 @@ export function namespaceLifecycle(registry: Registry): AdmissionPlugin {
     // Upstream's plugin mutates nothing but runs with the mutating ones, so that its answer comes before any validation.
     mutate: a => (a.operation === 'CREATE' && a.namespace !== '' ? checkNamespace(registry, a) : undefined),
     validate(a) {
-      if (a.operation === 'DELETE' && a.endpoint.plural === 'namespaces' && a.endpoint.group === '' && immortal.has(a.name)) {
-        throw forbidden(a.endpoint.groupResource, a.name, 'this namespace may not be deleted')
+      if (a.operation === 'DELETE' && isAbout(a, '', 'namespaces') && immortal.has(a.name)) {
+        throw forbidden(a.requestResource, a.name, 'this namespace may not be deleted')
       }
     },
   }
@@ -35,7 +35,7 @@ async function confirm(registry: Registry, a: Attributes): Promise<void> {
   if (!namespace) throw notFound({ group: '', resource: 'namespaces' }, a.namespace)
   if (!isTerminating(namespace)) return
   const why = `unable to create new content in namespace ${a.namespace} because it is being terminated`
-  const failure = forbidden(a.endpoint.groupResource, a.name, why)
+  const failure = forbidden(a.requestResource, a.name, why)
   throw new StatusError(403, 'Forbidden', failure.message, {
     ...failure.status.details,
     causes: [{ reason: 'NamespaceTerminating', message: `namespace ${a.namespace} is being terminated`, field: 'metadata.namespace' }],

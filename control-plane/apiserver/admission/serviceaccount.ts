@@ -8,7 +8,7 @@ import { clone } from '#shared/machinery/jsonvalue.ts'
 import { forbidden, badRequest, type StatusError } from '#shared/machinery/status.ts'
 import type { Registry, Stored } from '../registry/registry.ts'
 import { generateName } from '../objects/create.ts'
-import type { AdmissionPlugin, Attributes } from './admission.ts'
+import { isAbout, type AdmissionPlugin, type Attributes } from './admission.ts'
 
 const table = { group: '', plural: 'serviceaccounts' }
 const mountPath = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -22,7 +22,7 @@ export function serviceAccount(registry: Registry): AdmissionPlugin {
   return {
     name: 'ServiceAccount',
     mutate(a) {
-      if (a.operation !== 'CREATE' || a.endpoint.plural !== 'pods' || a.endpoint.group !== '' || a.subresource !== '') return undefined
+      if (a.operation !== 'CREATE' || !isAbout(a, '', 'pods')) return undefined
       const pod = a.object as Pod
       // The API's copy of a pod that a kubelet runs from a file: nobody could mount a token into it.
       if (pod.metadata.annotations?.[mirrorAnnotation] !== undefined) return checkMirror(a, pod)
@@ -34,7 +34,7 @@ export function serviceAccount(registry: Registry): AdmissionPlugin {
   }
 }
 
-const refused = (a: Attributes, why: string): StatusError => forbidden(a.endpoint.groupResource, a.name, why)
+const refused = (a: Attributes, why: string): StatusError => forbidden(a.resource, a.name, why)
 
 /**
  * The account may just have been made; the cache is asked again when it is current. The one that a controller makes for each namespace may

@@ -24,6 +24,8 @@ export interface RequestContext {
   readonly user: UserInfo
   /** Texts for the client, sent as Warning headers. */
   readonly warnings: string[]
+  /** What admission notes for the audit log. */
+  readonly annotations: (readonly [key: string, value: string])[]
 }
 
 export type Handler = (request: ApiRequest, caller: Caller) => Promise<Answer>
@@ -78,7 +80,7 @@ export function newHandler(parts: ChainParts): Handler {
     const decision = authorizer.authorize(attributes)
     const { decision: may, reason } = decision instanceof Promise ? await decision : decision
     if (may !== 'allow') throw refusal(attributes, { decision: may, reason })
-    const ctx: RequestContext = { request, info, user, warnings: started.warnings }
+    const ctx: RequestContext = { request, info, user, warnings: started.warnings, annotations: [] }
     if (!streamsBody(info)) checkBody(request)
     if (isLongRunning(info)) {
       started.longRunning = true

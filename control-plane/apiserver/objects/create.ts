@@ -7,6 +7,8 @@ import { nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 import { StatusError, alreadyExists, invalidObject } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Stored } from '../registry/registry.ts'
+import { AdmissionRequest } from '../admission/admission.ts'
+import { targetOf, writeOptions } from '../admission/target.ts'
 import type { Endpoint } from './endpoint.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
@@ -31,24 +33,35 @@ export const newUid = (): string => Buffer.from(randomUUID(), 'latin1').toString
 /** Upstream tries this often to find a name that is free. */
 const nameAttempts = 8
 
-/** Creates `object` (stored form, defaulted; it becomes the server's). Throws StatusErrors. */
+/** Creates `given` (stored form, defaulted; it becomes the server's). Throws StatusErrors. */
 export async function createObject(
   store: Store,
   endpoint: Endpoint,
   namespace: string,
-  object: KubeObject,
+  given: KubeObject,
   writer: Writer,
 ): Promise<Stored> {
   const { resource, hub } = endpoint
-  const meta = object.metadata
-  const generated = !meta.name && !!meta.generateName
-  const { subresource, user, dryRun } = writer
-  const a = { operation: 'CREATE', endpoint, subresource, namespace, name: meta.name ?? '', object, old: undefined, user, dryRun } as const
+  const generated = !given.metadata.name && !!given.metadata.generateName
+  const { subresource, dryRun } = writer
   // What admission and the server add belongs to no manager.
-  const recorded = writer.managed ? undefined : recordManager(endpoint, undefined, hub.codec.normalize(object), writer)
+  const recorded = writer.managed ? undefined : recordManager(endpoint, undefined, hub.codec.normalize(given), writer)
   if (recorded) await recorded
-  const pending = store.admission.mutate(a)
+  const admission = new AdmissionRequest({
+    operation: 'CREATE',
+    target: targetOf(endpoint),
+    subresource,
+    namespace,
+    name: given.metadata.name ?? '',
+    object: given,
+    old: undefined,
+    options: writeOptions('CREATE', writer.parameters),
+    by: writer,
+  })
+  const pending = store.admission.mutate(admission)
   if (pending) await pending
+  const object = admission.object!
+  const meta = object.metadata
   meta.creationTimestamp = formatTime()
   meta.uid = newUid()
   delete meta.deletionTimestamp
@@ -74,7 +87,9 @@ export async function createObject(
       ),
     )
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
-    await store.admission.validate(a)
+    admission.name = meta.name ?? ''
+    const judged = store.admission.validate(admission)
+    if (judged) await judged
     if (resource.warnings) writer.warnings?.push(...resource.warnings(object, undefined))
     const stored = await insert(store, endpoint, namespace, object, { dryRun, generated, version })
     await claim?.keep()

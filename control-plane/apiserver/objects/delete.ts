@@ -6,6 +6,8 @@ import { clone } from '#shared/machinery/jsonvalue.ts'
 import { StatusError, conflict, notFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Stored } from '../registry/registry.ts'
+import { admit } from '../admission/admission.ts'
+import { deleteOptions, targetOf } from '../admission/target.ts'
 import type { Endpoint } from './endpoint.ts'
 import { equal } from './equal.ts'
 import { guaranteed, unstored, type Store, type Writer } from './store.ts'
@@ -31,19 +33,18 @@ export async function deleteObject(
   return guaranteed<Deleted>(store, endpoint, namespace, name, async current => {
     if (!current) throw notFound(endpoint.groupResource, name)
     checkPreconditions(endpoint, current.object.metadata, name, options)
-    const { user, dryRun } = writer
-    await store.admission.validate({
-      operation: 'DELETE',
-      endpoint,
-      subresource: '',
-      namespace,
-      name,
-      object: undefined,
-      old: current.object,
-      user,
-      dryRun,
-      deleteOptions: options,
-    })
+    if (!writer.direct)
+      await admit(store.admission, {
+        operation: 'DELETE',
+        target: targetOf(endpoint),
+        subresource: '',
+        namespace,
+        name,
+        object: undefined,
+        old: current.object,
+        options: deleteOptions(options),
+        by: writer,
+      })
     const next = endpoint.resource.deletion?.steps
       ? deletionInSteps(endpoint.resource.deletion.steps, current.object, options)
       : deletion(endpoint, current.object, options)

@@ -4,11 +4,12 @@ import type { UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { Path, type FieldError } from '#shared/machinery/field.ts'
 import { StatusError, modified } from '#shared/machinery/status.ts'
-import type { Admission } from '../admission/admission.ts'
+import type { Admission, Target } from '../admission/admission.ts'
 import { WriteConflict, type Registry, type Stored } from '../registry/registry.ts'
 import { encode, newStored, unversioned } from '../registry/stored.ts'
 import { hubOf } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
+import type { WriteParameters } from './options.ts'
 
 export interface Store {
   readonly registry: Registry
@@ -26,9 +27,15 @@ export interface Writer {
   readonly subresource: string
   /** managedFields are already as they shall be (server-side apply). */
   readonly managed?: boolean
-  /** Texts for the client; absent when there is none. */
+  /** As the client gave them; absent for the server itself, as what follows. */
+  readonly parameters?: WriteParameters
+  /** Texts for the client. */
   readonly warnings?: string[]
-  /** The server changes one thing by itself: no admission, no preparation, no validation. */
+  /** Notes for the audit log. */
+  readonly annotations?: (readonly [key: string, value: string])[]
+  /** Admission judges another form of the object, as a Scale; it has completed that already. */
+  readonly admitted?: { readonly target: Target; readonly of: (object: KubeObject) => KubeObject }
+  /** The server changes one thing by itself, or was admitted as something else (an eviction): no admission, no preparation, no validation. */
   readonly direct?: boolean
 }
 

@@ -5,6 +5,8 @@ import { clone } from '#shared/machinery/jsonvalue.ts'
 import { findErrors, invalid } from '#shared/machinery/field.ts'
 import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
 import type { Stored } from '../registry/registry.ts'
+import { AdmissionRequest } from '../admission/admission.ts'
+import { targetOf, writeOptions } from '../admission/target.ts'
 import { createObject } from './create.ts'
 import type { Endpoint } from './endpoint.ts'
 import { equal } from './equal.ts'
@@ -52,22 +54,15 @@ export async function updateObject(
       delete next.metadata.resourceVersion
       return write(store, endpoint, namespace, name, next, current, writer)
     }
-    const prepared = await prepare(store, endpoint, namespace, name, next, current.object, writer)
+    const admission = requestOf(endpoint, namespace, name, current.object, writer)
+    const prepared = await prepare(store, endpoint, next, current.object, writer, admission)
     const claim = await endpoint.hooks?.begin(prepared, current.object, writer.dryRun)
     try {
       validate(endpoint, prepared, current.object, writer)
-      const { subresource, user, dryRun } = writer
-      await store.admission.validate({
-        operation: 'UPDATE',
-        endpoint,
-        subresource,
-        namespace,
-        name,
-        object: prepared,
-        old: current.object,
-        user,
-        dryRun,
-      })
+      const { subresource, admitted } = writer
+      admission.object = admitted ? admitted.of(prepared) : prepared
+      const judged = store.admission.validate(admission)
+      if (judged) await judged
       if (subresource === '' && endpoint.resource.warnings) writer.warnings?.push(...endpoint.resource.warnings(prepared, current.object))
       delete prepared.metadata.resourceVersion
       const outcome = await write(store, endpoint, namespace, name, prepared, current, writer)
@@ -97,15 +92,28 @@ function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, 
   } else if (Number(resourceVersion) !== stored.version) throw modified(endpoint.groupResource, name)
 }
 
+/** What admission is asked; the object comes when it is made. */
+const requestOf = (endpoint: Endpoint, namespace: string, name: string, old: KubeObject, writer: Writer): AdmissionRequest =>
+  new AdmissionRequest({
+    operation: 'UPDATE',
+    target: writer.admitted?.target ?? targetOf(endpoint),
+    subresource: writer.subresource,
+    namespace,
+    name,
+    object: undefined,
+    old: writer.admitted ? writer.admitted.of(old) : old,
+    options: writeOptions('UPDATE', writer.parameters),
+    by: writer,
+  })
+
 /** Admission, then what the server decides: identity, status or spec kept, generation, managedFields. Returns the object to validate. */
 async function prepare(
   store: Store,
   endpoint: Endpoint,
-  namespace: string,
-  name: string,
   wanted: KubeObject,
   old: KubeObject,
   writer: Writer,
+  admission: AdmissionRequest,
 ): Promise<KubeObject> {
   const { resource, hub } = endpoint
   const { subresource } = writer
@@ -121,17 +129,12 @@ async function prepare(
   // What admission and the server change belongs to no manager.
   const recorded = writer.managed ? undefined : recordManager(endpoint, old, hub.codec.normalize(next), writer)
   if (recorded) await recorded
-  await store.admission.mutate({
-    operation: 'UPDATE',
-    endpoint,
-    subresource,
-    namespace,
-    name,
-    object: next,
-    old,
-    user: writer.user,
-    dryRun: writer.dryRun,
-  })
+  if (!writer.admitted) {
+    admission.object = next
+    const pending = store.admission.mutate(admission)
+    if (pending) await pending
+    next = admission.object
+  }
   resource.prepareForUpdate?.(next, old, writer)
   hub.codec.normalize(next)
   if (resource.hasGeneration && specChanged(next, old)) next.metadata.generation = (old.metadata.generation ?? 0) + 1

@@ -11,6 +11,8 @@ import { badRequest, conflict, invalidObject } from '#shared/machinery/status.ts
 import { formatTime } from '#shared/machinery/time.ts'
 import type { RequestContext } from '../chain/chain.ts'
 import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
+import { admit } from '../admission/admission.ts'
+import { targetOfBody, targetOfKind, writeOptions } from '../admission/target.ts'
 import { readBody } from '../objects/body.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import { writeParameters } from '../objects/options.ts'
@@ -45,16 +47,28 @@ export async function bindByBody(ctx: RequestContext, store: Store, pods: Endpoi
 async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, given: string | undefined): Promise<Answer> {
   const output = outputOf(ctx)
   const p = writeParameters(ctx.request.query, 'CreateOptions')
-  const body = readBody<Binding>(ctx, expected, p.fieldValidation)
-  body.metadata ??= {}
-  applyDefaults(bindingSchema, body)
-  alignNamespace(body as unknown as KubeObject, ctx.info.namespace)
-  const name = given ?? body.metadata.name ?? ''
-  if (body.metadata.name !== undefined && body.metadata.name !== name) throw badRequest('name in URL does not match name in Binding object')
+  const sent = readBody<Binding>(ctx, expected, p.fieldValidation)
+  sent.metadata ??= {}
+  applyDefaults(bindingSchema, sent)
+  alignNamespace(sent as unknown as KubeObject, ctx.info.namespace)
+  const name = given ?? sent.metadata.name ?? ''
+  if (sent.metadata.name !== undefined && sent.metadata.name !== name) throw badRequest('name in URL does not match name in Binding object')
+  const writer = writerOf(ctx, p, 'binding')
+  const body = await admit<Binding>(store.admission, {
+    operation: 'CREATE',
+    target: given === undefined ? targetOfKind(bindings) : targetOfBody(pods, '', 'v1', 'Binding'),
+    subresource: given === undefined ? '' : 'binding',
+    namespace: ctx.info.namespace,
+    name,
+    object: sent as unknown as KubeObject,
+    old: undefined,
+    options: writeOptions('CREATE', p),
+    by: writer,
+  })
   const errors = validate(body)
   if (errors.length > 0) throw invalidObject('', 'Binding', name, errors)
   await updateObject(store, pods, ctx.info.namespace, name, current => assign(current as Pod, body, name), {
-    ...writerOf(ctx, p, 'binding'),
+    ...writer,
     direct: true,
   })
   return valueAnswer(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, writingOf(ctx, output))

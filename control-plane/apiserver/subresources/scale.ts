@@ -10,7 +10,10 @@ import { badRequest, invalidObject, StatusError } from '#shared/machinery/status
 import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
 import { readBody } from '../objects/body.ts'
+import { AdmissionRequest } from '../admission/admission.ts'
+import { targetOfBody, writeOptions } from '../admission/target.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
+import type { Writer } from '../objects/store.ts'
 import { writeParameters, type WriteParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
 import { outputOf, writerOf, writingOf, type Call, type Verb } from '../verbs/context.ts'
@@ -71,8 +74,27 @@ export const scaleVerbs: Readonly<Record<string, Verb>> = { get: getScale, updat
 async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => Scale): Promise<Answer> {
   const { endpoint, info } = call
   const paths = endpoint.resource.scale!
-  const change = (current: KubeObject | undefined): KubeObject => {
-    const scale = wanted(scaleOf(endpoint, current!))
+  const target = targetOfBody(endpoint, 'autoscaling', 'v1', 'Scale')
+  const writer: Writer = {
+    ...writerOf(call, p, 'scale'),
+    admitted: { target, of: object => scaleOf(endpoint, object) as unknown as KubeObject },
+  }
+  const change = async (current: KubeObject | undefined): Promise<KubeObject> => {
+    const before = scaleOf(endpoint, current!)
+    const admission = new AdmissionRequest({
+      operation: 'UPDATE',
+      target,
+      subresource: 'scale',
+      namespace: info.namespace,
+      name: info.name,
+      object: wanted(before) as unknown as KubeObject,
+      old: before as unknown as KubeObject,
+      options: writeOptions('UPDATE', p),
+      by: writer,
+    })
+    const pending = call.store.admission.mutate(admission)
+    if (pending) await pending
+    const scale = admission.object as unknown as Scale
     const replicas = scale.spec?.replicas ?? 0
     if (replicas < 0)
       throw invalidObject('autoscaling', 'Scale', info.name, [
@@ -84,6 +106,6 @@ async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => 
     paths.set(next, replicas)
     return next
   }
-  const { stored } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writerOf(call, p, 'scale'))
+  const { stored } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer)
   return answer(call, stored)
 }

@@ -9,9 +9,11 @@ import { badRequest, conflict, internalError, invalidObject, notFound, StatusErr
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Named, ServiceAccountTokens } from '../authn/serviceaccount.ts'
 import { valueAnswer, type Answer } from '../chain/response.ts'
+import { admit } from '../admission/admission.ts'
+import { targetOfBody, writeOptions } from '../admission/target.ts'
 import { readBody } from '../objects/body.ts'
 import { writeParameters } from '../objects/options.ts'
-import { outputOf, writingOf, type Call } from '../verbs/context.ts'
+import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
@@ -30,7 +32,17 @@ export async function createToken(call: Call, tokens: ServiceAccountTokens): Pro
   const given = body.metadata.name
   if (given !== undefined && given !== info.name)
     throw badRequest(`the name of the object (${given}) does not match the name on the URL (${info.name})`)
-  const { spec } = body
+  const { spec } = await admit<TokenRequest>(store.admission, {
+    operation: 'CREATE',
+    target: targetOfBody(call.endpoint, 'authentication.k8s.io', 'v1', 'TokenRequest'),
+    subresource: 'token',
+    namespace: info.namespace,
+    name: info.name,
+    object: body as unknown as KubeObject,
+    old: undefined,
+    options: writeOptions('CREATE', p),
+    by: writerOf(call, p, 'token'),
+  })
   const errors = validate(spec)
   if (errors.length > 0) throw invalidObject('authentication.k8s.io', 'TokenRequest', '', errors)
   const account = (await find(call)).object.metadata

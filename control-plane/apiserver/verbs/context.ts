@@ -67,6 +67,8 @@ export const writerOf = (call: RequestContext, p: WriteParameters, subresource =
   user: call.user,
   dryRun: p.dryRun,
   fieldManager: managerOf(call, p),
+  parameters: p,
   warnings: call.warnings,
+  annotations: call.annotations,
   subresource,
 })

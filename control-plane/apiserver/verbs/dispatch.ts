@@ -5,6 +5,7 @@ import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { serves, type Endpoint } from '../objects/endpoint.ts'
 import type { Store } from '../objects/store.ts'
 import type { Served, Surface } from '../surface.ts'
+import { admitConnection } from './connect.ts'
 import type { Call, Verb } from './context.ts'
 import { create } from './create.ts'
 import { remove, removeCollection } from './delete.ts'
@@ -58,9 +59,19 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
     )
       throw noSuchResource()
     if (endpoint.deprecated !== undefined) ctx.warnings.push(endpoint.deprecated)
-    const call: Call = { request: ctx.request, info, user: ctx.user, warnings: ctx.warnings, store: d.store, endpoint }
+    const call: Call = {
+      request: ctx.request,
+      info,
+      user: ctx.user,
+      warnings: ctx.warnings,
+      annotations: ctx.annotations,
+      store: d.store,
+      endpoint,
+    }
     const handler =
       info.subresource === '' ? mainVerb(endpoint, info) : subresourceVerb(d, endpoint, served, info.subresource, ctx.request.method)
+    if (info.subresource !== '' && lookUp(resource.subresources ?? {}, info.subresource)?.verbs.includes('connect'))
+      await admitConnection(call)
     return handler(call)
   }
 }

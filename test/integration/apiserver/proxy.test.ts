@@ -286,5 +286,5 @@ describe('a request is refused', () => {
 })
 
 test('a request without credentials goes nowhere', async () => {
-  expect((await api.rest('GET', `${proxy('pods', 'web')}/x`, undefined, { as: 'nobody' })).code).toBe(401)
+  expect((await api.rest('GET', `${proxy('pods', 'web')}/x`, undefined, { as: 'nobody' })).code).toBe(403)
 })
