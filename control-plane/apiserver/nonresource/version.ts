@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 /** What the server says it is. Clients look at major and minor; the rest is there because they expect it. */
 export const version = {
   major: '1',
@@ -7,7 +9,8 @@ export const version = {
   minCompatibilityMajor: '1',
   minCompatibilityMinor: '34',
   gitVersion: 'v1.35.0',
-  gitCommit: 'coxswain',
+  // Tools read it with a pattern: 40 hexadecimal digits. It is no commit of upstream's.
+  gitCommit: createHash('sha1').update('coxswain v1.35.0').digest('hex'),
   gitTreeState: 'clean',
   buildDate: '2025-12-17T00:00:00Z',
   goVersion: 'go1.25.5',

@@ -2,11 +2,12 @@
 import type { RawData, WebSocket } from 'ws'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { Channel, type Session } from '#shared/bus/session.ts'
-import { StatusError, badRequest, internalError } from '#shared/machinery/status.ts'
+import { badRequest, type Status } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { boolParameter } from '../objects/options.ts'
 import { execOverSpdy, execProtocols, firstExecProtocol } from '../streaming/exec.ts'
 import { negotiateProtocol, spdyAnswer, wantsSpdy, wantsWebSocket, webSocketAnswer, webSocketProtocols } from '../streaming/protocol.ts'
+import { endOf, failureOf } from '../streaming/status.ts'
 import type { Call } from '../verbs/context.ts'
 import { containerOf, podOf, toKubelet } from './node.ts'
 
@@ -56,9 +57,12 @@ export async function podExec(call: Call, bus: BusConnection, verb: 'exec' | 'at
   })
 }
 
+/** From v4 on the error channel carries a Status; before that a text, and of a success nothing. */
+const endText = (protocol: string, status: Status): string =>
+  /^v[45]\./.test(protocol) ? JSON.stringify(status) : status.status === 'Success' ? '' : (status.message ?? '')
+
 function refuse(socket: WebSocket, e: unknown): void {
-  const { status } = e instanceof StatusError ? e : internalError((e as Error)?.message ?? String(e))
-  send(socket, Channel.error, Buffer.from(JSON.stringify(status)), socket.protocol.includes('base64')).then(
+  send(socket, Channel.error, Buffer.from(endText(socket.protocol, failureOf(e))), socket.protocol.includes('base64')).then(
     () => socket.close(1000),
     () => socket.terminate(),
   )
@@ -100,10 +104,14 @@ function bridge(socket: WebSocket, session: Session, wants: { stdin: boolean; st
   const out = async (channel: number): Promise<void> => {
     for await (const data of session.read(channel)) await send(socket, channel, data, base64)
   }
-  const opened = [...(wants.stdout ? [Channel.stdout] : []), ...(wants.stderr ? [Channel.stderr] : []), Channel.error]
+  const opened = [...(wants.stdout ? [Channel.stdout] : []), ...(wants.stderr ? [Channel.stderr] : [])]
   void (async () => {
     try {
-      await Promise.all(opened.map(out))
+      // As upstream tells that the connection is there.
+      await send(socket, opened[0] ?? Channel.error, Buffer.alloc(0), base64)
+      const [status] = await Promise.all([endOf(session), ...opened.map(out)])
+      const text = endText(socket.protocol, status)
+      if (text !== '') await send(socket, Channel.error, Buffer.from(text), base64)
     } catch {
       // The kubelet or the client went away: the end below tells the other.
     }

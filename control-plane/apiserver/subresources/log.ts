@@ -5,6 +5,9 @@ import { Path, invalid, type FieldError } from '#shared/machinery/field.ts'
 import { StatusError, invalidObject, type Status } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { boolParameter, intParameter } from '../objects/options.ts'
+import { wantsWebSocket, webSocketAnswer } from '../streaming/protocol.ts'
+import { binaryProtocols, sendFrames } from '../streaming/frames.ts'
+import { finalStatus } from '../streaming/status.ts'
 import type { Call } from '../verbs/context.ts'
 import { containerOf, podOf, toKubelet } from './node.ts'
 
@@ -55,21 +58,6 @@ function logOptions(query: URLSearchParams): LogOptions {
   return o
 }
 
-const statusOf = (data: Uint8Array): Status | undefined => {
-  try {
-    return JSON.parse(Buffer.from(data).toString()) as Status
-  } catch {
-    return undefined
-  }
-}
-
-/** What the kubelet says at the end; undefined when it says nothing. */
-async function finalStatus(session: Session): Promise<Status | undefined> {
-  const pieces: Uint8Array[] = []
-  for await (const data of session.read(Channel.error)) pieces.push(data)
-  return pieces.length === 0 ? undefined : statusOf(Buffer.concat(pieces))
-}
-
 export async function podLog(call: Call, bus: BusConnection): Promise<Answer> {
   const { info, request } = call
   const options = logOptions(request.query)
@@ -96,7 +84,9 @@ export async function podLog(call: Call, bus: BusConnection): Promise<Answer> {
     session.close()
     throw StatusError.from(early, early.code)
   }
-  return { code: 200, headers, body: stream(session, output, first, status) }
+  const body = stream(session, output, first, status)
+  if (wantsWebSocket(request)) return webSocketAnswer(binaryProtocols, socket => sendFrames(socket, body))
+  return { code: 200, headers, body }
 }
 
 async function* stream(

@@ -21,6 +21,7 @@ afterAll(() => api?.stop())
 
 describe('who may come in', () => {
   it('nobody without credentials, but for health and version', async () => {
+    expect((await rest('GET', '/version', undefined, { as: 'nobody' })).body.gitCommit).toMatch(/^[0-9a-f]{40}$/)
     for (const path of ['/version', '/livez', '/readyz', '/healthz'])
       expect((await rest('GET', path, undefined, { as: 'nobody' })).code).toBe(200)
     for (const path of ['/api', '/metrics', '/openapi/v3', '/']) {

@@ -8,6 +8,7 @@ import { createServer, connect, type Server } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { KubeConfig, PortForward } from '@kubernetes/client-node'
 import { execa } from 'execa'
+import WebSocket from 'ws'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import { serveSessions } from '#shared/bus/sessions.ts'
@@ -71,6 +72,16 @@ async function portForward(session: Session): Promise<void> {
   await finish(session, { status: 'Success' })
 }
 
+/** What a hostile node may say at the end of a log; undefined for an ordinary one. */
+let hostileEnd: unknown
+
+async function logs(session: Session): Promise<void> {
+  if (hostileEnd !== undefined) return finish(session, hostileEnd as object)
+  await session.send(Channel.stdout, Buffer.from('one\n'))
+  await session.send(Channel.stdout, Buffer.from('two\n'))
+  await finish(session, { status: 'Success' })
+}
+
 beforeAll(async () => {
   // What it hears it says, when the other side has finished.
   echo = createServer({ allowHalfOpen: true }, socket => {
@@ -94,6 +105,7 @@ beforeAll(async () => {
         } as Session),
     ],
     ['portforward', portForward],
+    ['logs', logs],
   ] as const)
     serveSessions(kubelet, nodeSubject('system:node:n1', verb), serve)
   await addServiceAccount(api.rest)
@@ -206,7 +218,52 @@ for (const { name, there, run, binary } of clients) {
   })
 }
 
+/** Opens a WebSocket; resolves with the protocol and the messages when it is closed. */
+async function messages(path: string, protocols: string[] = []): Promise<{ protocol: string; messages: Buffer[] }> {
+  const { ca, admin } = api
+  const socket = new WebSocket(`${api.url.replace('https', 'wss')}${path}`, protocols, { ca: ca.cert, cert: admin.cert, key: admin.key })
+  const received: Buffer[] = []
+  socket.on('message', data => received.push(data as Buffer))
+  await once(socket, 'close')
+  return { protocol: socket.protocol, messages: received }
+}
+
+describe('the log over a WebSocket', () => {
+  it('comes as messages of bytes, or in base64', async () => {
+    for (const protocols of [[], ['binary.k8s.io']]) {
+      const { protocol, messages: received } = await messages(`${pods}/p/log`, protocols)
+      expect([protocol, Buffer.concat(received).toString()]).toEqual([protocols[0] ?? '', 'one\ntwo\n'])
+    }
+    const encoded = await messages(`${pods}/p/log`, ['base64.binary.k8s.io'])
+    expect(encoded.messages.map(m => Buffer.from(m.toString(), 'base64').toString()).join('')).toBe('one\ntwo\n')
+  })
+})
+
+describe('what a node says at the end', () => {
+  it('becomes an answer that can be sent, whatever it is', async () => {
+    const ends = [{ code: 'x' }, { code: 1e9 }, { code: 500, details: { retryAfterSeconds: 'x\r\ny: z' } }, { message: {}, details: 1 }]
+    for (hostileEnd of ends) {
+      const { code, body } = await api.rest('GET', `${pods}/p/log`)
+      expect([code, body.kind], JSON.stringify(hostileEnd)).toEqual([500, 'Status'])
+    }
+    hostileEnd = { message: 'x'.repeat(200_000) }
+    expect((await api.rest('GET', `${pods}/p/log`)).text).not.toContain('xxx')
+    hostileEnd = undefined
+  })
+})
+
 describe('a WebSocket of channels', () => {
+  const exec = (...command: string[]) => `${pods}/p/exec?stdout=true&stderr=true&${command.map(c => `command=${c}`).join('&')}`
+
+  it('tells a success by nothing and a failure in words before v4, by a Status since', async () => {
+    const run = async (protocol: string, ...command: string[]) =>
+      (await messages(exec(...command), [protocol])).messages.map(m => `${m[0]}${m.subarray(1).toString()}`)
+    expect(await run('channel.k8s.io', 'echo', 'hi')).toEqual(['1', '1hi\n'])
+    expect(await run('channel.k8s.io', 'false')).toEqual(['1', '3command terminated with exit code 1'])
+    const [first, output, end] = await run('v4.channel.k8s.io', 'echo', 'hi')
+    expect([first, output, JSON.parse(end!.slice(1))]).toMatchObject(['1', '1hi\n', { status: 'Success' }])
+  })
+
   it('forwards a port, as the clients of other languages do it', async () => {
     const config = new KubeConfig()
     config.loadFromFile(api.kubeconfig)
