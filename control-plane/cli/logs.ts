@@ -1,5 +1,7 @@
-/** Printing a file, and going on as it grows. */
+/** The logs of a cluster's processes: printing one, going on as it grows, and keeping all of them small. */
 import { createReadStream, statSync, watch } from 'node:fs'
+import { copyFile, readdir, stat, truncate } from 'node:fs/promises'
+import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 
 /**
@@ -19,4 +21,30 @@ export async function followFile(file: string, follow: boolean): Promise<void> {
   let draining = Promise.resolve()
   watch(file, () => (draining = draining.then(drain)))
   await new Promise(() => {})
+}
+
+/** A log that is longer is moved to `NAME.log.1`, in the place of an older one. */
+const maxLogBytes = 32 * 1024 * 1024
+const rotateMs = 10_000
+
+/**
+ * Moves logs of a folder that are too long. Their writers hold the file open, for appending, so it is copied and emptied: what is written
+ * between the two is lost.
+ */
+export async function rotate(folder: string, maxBytes = maxLogBytes): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const file = path.join(folder, name)
+    if (!name.endsWith('.log') || (await stat(file)).size <= maxBytes) continue
+    await copyFile(file, `${file}.1`)
+    await truncate(file)
+  }
+}
+
+/** Keeps the logs of a folder small; returns how to stop. */
+export function rotateLogs(folder: string): () => void {
+  let busy = Promise.resolve()
+  // What goes wrong (a full disk) is tried again.
+  const timer = setInterval(() => (busy = busy.then(() => rotate(folder)).catch(() => {})), rotateMs)
+  timer.unref()
+  return () => clearInterval(timer)
 }

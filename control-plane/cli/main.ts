@@ -188,6 +188,7 @@ command(program, 'logs', 'print the log of a component')
     if (!file)
       throw new Error(
         `there is no log of "${component}"; there are: ${readdirSync(dir.logs)
+          .filter(f => f.endsWith('.log'))
           .map(f => f.replace(/\.log$/, ''))
           .join(', ')}`,
       )

@@ -6,6 +6,7 @@ import { untilNodesReady, untilPodsAdmitted } from './api.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
 import { ensureCreds, writeFiles } from './files.ts'
 import { LocalCluster, prepareCluster, stopEverything, type Wanted } from './local-cluster.ts'
+import { rotateLogs } from './logs.ts'
 import { nodeIdentity, nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord, supervisorProcess } from './process.ts'
 import { addressesOf, makeStateDir, requireCluster, type Addresses, type StateDir } from './state.ts'
@@ -48,6 +49,7 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
 
+  const stopRotating = rotateLogs(dir.logs)
   const cluster = await prepareCluster(dir, wanted)
   const at = addressesOf(cluster)
   // A node that outlived its last supervisor has said that it is Ready before.
@@ -84,6 +86,7 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
     await stopped
   } finally {
     say('stopping...')
+    stopRotating()
     await local.stop()
     forgetRecord(dir, supervisorProcess)
   }

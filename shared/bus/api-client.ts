@@ -1,9 +1,10 @@
 /** The API over NATS, the client's side: any number of requests and streams over one connection and one inbox. */
 import { headers, nuid, type Msg } from 'nats'
+import { tooLarge } from '../machinery/status.ts'
 import type { BusConnection } from './connection.ts'
 import { cost, decodeFrame, decodeHead, everyServer, Flag, windowCost, type Alive, type Control } from './frames.ts'
 import { apiSubject, inboxPrefix } from './subjects.ts'
-import type { ApiResponse, Transport } from './transport.ts'
+import { maxBodyBytes, type ApiResponse, type Transport } from './transport.ts'
 
 /** No answer could be had. Whether the request was carried out is unknown unless the code is `unavailable`. */
 export class TransportError extends Error {
@@ -107,6 +108,8 @@ class NatsTransport implements Transport {
     timeoutMs,
   }: Parameters<Transport['request']>[0] & { timeoutMs: number }): Promise<ApiResponse> {
     signal?.throwIfAborted()
+    // The API server's own answer to it. The nats-server would close the connection.
+    if (body.length > maxBodyBytes) return tooLargeAnswer()
     if (this.#closed) throw new TransportError('unavailable', 'the client is closed')
     const end = performance.now() + timeoutMs
     if (!this.#connection.connected) await this.#connected(timeoutMs, signal)
@@ -292,6 +295,11 @@ class NatsTransport implements Transport {
       else if (call.via === undefined) call.orphan = why
     }
   }
+}
+
+function tooLargeAnswer(): ApiResponse {
+  const { status, code } = tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
+  return { code, headers: { 'content-type': 'application/json' }, body: Buffer.from(JSON.stringify(status)) }
 }
 
 /** The pieces of an answer as they come; read once. */

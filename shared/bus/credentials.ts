@@ -17,6 +17,7 @@ import {
 } from '@nats-io/jwt'
 import type { Algorithms, KeyPair, OperatorLimits, UserPermissionsLimits } from '@nats-io/jwt'
 import { fromToken, toToken } from './subjects.ts'
+import { maxBodyBytes } from './transport.ts'
 
 /** The seeds of all signing keys: whoever holds this can be anybody. Strings, so that it can be kept as JSON. */
 export interface Authority {
@@ -52,6 +53,12 @@ const unlimited: OperatorLimits = { conn: -1, leaf: -1, subs: -1, data: -1, payl
 const jetStream: OperatorLimits = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 }
 
 /**
+ * What one connection of a client may have and send: subscriptions (one for each session, few beside), and bytes in a message, which is a
+ * body and some headers. The nats-server has no limit of connections for each user.
+ */
+const clientLimits = { subs: 2_000, data: -1, payload: maxBodyBytes + (1 << 20) }
+
+/**
  * `{{name()}}` is the user's name in its JWT, which is the identity as a subject token. Nobody gets a response permission: what a node
  * sends to an API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`. Nobody publishes as an
  * API server: that would be a request with its rights.
@@ -67,16 +74,12 @@ const templates: { [role in keyof Authority['roles']]: Partial<UserPermissionsLi
   component: {
     pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] },
     sub: { allow: ['_INBOX.{{name()}}.>'] },
-    subs: -1,
-    data: -1,
-    payload: -1,
+    ...clientLimits,
   },
   node: {
     pub: { allow: ['api.{{name()}}', 'api.{{name()}}.>'] },
     sub: { allow: ['_INBOX.{{name()}}.>', 'node.{{name()}}.>'] },
-    subs: -1,
-    data: -1,
-    payload: -1,
+    ...clientLimits,
   },
 }
 

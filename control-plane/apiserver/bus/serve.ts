@@ -2,6 +2,7 @@
 import { nuid, type Msg } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { everyServer, type Alive, type Control } from '#shared/bus/frames.ts'
+import { garbageLog } from '#shared/bus/garbage.ts'
 import { toToken } from '#shared/bus/subjects.ts'
 import type { ApiRequest, ApiResponse, UserInfo } from '#shared/bus/transport.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
@@ -44,7 +45,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   const id = nuid.next()
   const clients = new Map<string, Client>()
   const turns = newTurns()
-  const garbage = (m: Msg, why: string) => log.warn({ subject: m.subject, reply: m.reply, why }, 'a message on the bus was dropped')
+  const garbage = garbageLog(log, 'a message on the bus was dropped')
 
   const clientOf = (key: string): Client => {
     let client = clients.get(key)
