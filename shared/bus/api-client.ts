@@ -1,10 +1,9 @@
 /** The API over NATS, the client's side: any number of requests and streams over one connection and one inbox. */
 import { headers, nuid, type Msg } from 'nats'
-import { tooLarge } from '../machinery/status.ts'
 import type { BusConnection } from './connection.ts'
 import { cost, decodeFrame, decodeHead, everyServer, Flag, windowCost, type Alive, type Control } from './frames.ts'
 import { apiSubject, inboxPrefix } from './subjects.ts'
-import { maxBodyBytes, type ApiResponse, type Transport } from './transport.ts'
+import { bodyTooLarge, maxBodyBytes, type ApiResponse, type Transport } from './transport.ts'
 
 /** No answer could be had. Whether the request was carried out is unknown unless the code is `unavailable`. */
 export class TransportError extends Error {
@@ -298,7 +297,7 @@ class NatsTransport implements Transport {
 }
 
 function tooLargeAnswer(): ApiResponse {
-  const { status, code } = tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
+  const { status, code } = bodyTooLarge()
   return { code, headers: { 'content-type': 'application/json' }, body: Buffer.from(JSON.stringify(status)) }
 }
 

@@ -2,6 +2,7 @@
  * One request to the API and its answer, independent of what carries it. The API server's handler chain takes and returns
  * these; the HTTPS server, the NATS service and the NATS client translate.
  */
+import { tooLarge, type StatusError } from '../machinery/status.ts'
 
 export interface UserInfo {
   name: string
@@ -12,6 +13,7 @@ export interface UserInfo {
 
 /** The largest body that is held whole, bytes: upstream's limit for requests. */
 export const maxBodyBytes = 3 * 1024 * 1024
+export const bodyTooLarge = (): StatusError => tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
 
 /** The body of a request, on its way. Read once, one way or the other. */
 export interface RequestBody {

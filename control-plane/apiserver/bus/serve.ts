@@ -4,9 +4,10 @@ import type { BusConnection } from '#shared/bus/connection.ts'
 import { everyServer, type Alive, type Control } from '#shared/bus/frames.ts'
 import { garbageLog } from '#shared/bus/garbage.ts'
 import { toToken } from '#shared/bus/subjects.ts'
-import type { ApiRequest, ApiResponse, UserInfo } from '#shared/bus/transport.ts'
+import { bodyTooLarge, maxBodyBytes, type ApiRequest, type ApiResponse, type UserInfo } from '#shared/bus/transport.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import { badRequest, internalError, StatusError, timeout } from '#shared/machinery/status.ts'
+import { tooManyRequests } from '../chain/flowcontrol.ts'
 import { Answer } from './answer.ts'
 import { userOf } from './identity.ts'
 import { identityOfSubject, readRequest, type BusRequest } from './request.ts'
@@ -62,9 +63,11 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     if (client.answers.has(read.token)) return garbage(m, 'a request of that number is under way')
     const answer = new Answer(connection, read.reply, id, () => client.answers.delete(read.token))
     client.answers.set(read.token, answer)
-    if (heartbeats.test(read.request.path)) begin(read, answer)
-    else turns.add(() => begin(read, answer))
+    if (read.request.body.length > maxBodyBytes) refuse(answer, bodyTooLarge())
+    else if (heartbeats.test(read.request.path)) begin(read, answer)
+    else if (!turns.add(read.identity, read.request.body.length, () => begin(read, answer))) refuse(answer, tooManyRequests())
   }
+  const refuse = (answer: Answer, e: StatusError) => void answer.send(statusResponse(e)).catch(() => {})
   const begin = (read: BusRequest, answer: Answer) => {
     if (answer.signal.aborted) return
     respond(read, answer).catch((e: Error) => {

@@ -3,9 +3,9 @@
  * impersonation, authorization, flow control, deadline, the body; then the dispatcher. (An audit log belongs behind authentication.)
  */
 import { randomUUID } from 'node:crypto'
-import { maxBodyBytes, type ApiRequest, type UserInfo } from '#shared/bus/transport.ts'
+import { bodyTooLarge, maxBodyBytes, type ApiRequest, type UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { StatusError, badRequest, internalError, timeout, tooLarge } from '#shared/machinery/status.ts'
+import { StatusError, badRequest, internalError, timeout } from '#shared/machinery/status.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { impersonate } from '../authn/impersonation.ts'
 import { isPublicPath, refusal, type Attributes, type Authorizer } from '../authz/authorizer.ts'
@@ -200,7 +200,7 @@ const attributesOf = (user: UserInfo, info: RequestInfo): Attributes => ({
 
 /** Refuses a body before any of it is held. */
 function checkBody({ body, incoming, headers }: ApiRequest): void {
-  if (Math.max(body.length, incoming?.length ?? 0) > maxBodyBytes) throw tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
+  if (Math.max(body.length, incoming?.length ?? 0) > maxBodyBytes) throw bodyTooLarge()
   const encoding = headers['content-encoding']
   if (encoding !== undefined && encoding !== 'identity')
     throw new StatusError(

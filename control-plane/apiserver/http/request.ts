@@ -3,8 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
-import { maxBodyBytes, type ApiRequest, type RequestBody } from '#shared/bus/transport.ts'
-import { tooLarge } from '#shared/machinery/status.ts'
+import { bodyTooLarge, maxBodyBytes, type ApiRequest, type RequestBody } from '#shared/bus/transport.ts'
 import { bodyRead } from './sessions.ts'
 
 /** What node's server gives of a request. */
@@ -67,7 +66,7 @@ class HttpBody implements RequestBody {
   whole(): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       const source = this.#source
-      const over = () => reject(tooLarge(`Request entity too large: limit is ${maxBodyBytes}`))
+      const over = () => reject(bodyTooLarge())
       if ((this.length ?? 0) > maxBodyBytes) return over()
       const gone = () => reject(new Error('the client went away'))
       if (source.destroyed || this.#closing.destroyed) return gone()
