@@ -1,7 +1,9 @@
 /** The API over NATS, the client's side: any number of requests and streams over one connection and one inbox. */
 import { headers, nuid, type Msg } from 'nats'
 import type { BusConnection } from './connection.ts'
-import { cost, decodeFrame, decodeHead, everyServer, Flag, windowCost, type Alive, type Control } from './frames.ts'
+import { Body } from './body.ts'
+import { decodeFrame, decodeHead, everyServer, Flag, type Alive, type Control } from './frames.ts'
+import { Servers } from './liveness.ts'
 import { apiSubject, inboxPrefix } from './subjects.ts'
 import { bodyTooLarge, maxBodyBytes, type ApiResponse, type Transport } from './transport.ts'
 
@@ -17,11 +19,6 @@ export class TransportError extends Error {
 }
 
 const defaultTimeoutMs = 30_000
-const heartbeatMs = 1_000
-/**
- * A server that leaves heartbeats unanswered for that long is taken for dead; one whose process is gone is noticed at the next heartbeat.
- */
-const serverSilenceMs = 6_000
 /**
  * A server says within 300 ms that it has a request. One that nobody has spoken of for the first number of ticks of the timer was perhaps
  * with a server that died, now or since it was sent; after the second it is given up. Ticks, not time: after a pause of this process its
@@ -30,11 +27,8 @@ const serverSilenceMs = 6_000
 const tickMs = 250
 const doubtfulTicks = 3
 const lostTicks = 20
-/** A server that was heard of in this time may have got a request. */
-const knownMs = 60_000
 /** How often a request that changes nothing is sent again when its answer is lost. */
 const retries = 3
-const ackEvery = windowCost / 8
 
 interface Call {
   readonly token: string
@@ -60,7 +54,7 @@ class NatsTransport implements Transport {
   readonly #inbox: string
   readonly #subject: string
   readonly #calls = new Map<string, Call>()
-  readonly #servers = new Map<string, { heard: number; due: number; asked: number }>()
+  readonly #servers: Servers
   readonly #stop: (() => void)[]
   #count = 0
   #closed = false
@@ -69,6 +63,10 @@ class NatsTransport implements Transport {
     this.#connection = connection
     this.#inbox = `${inboxPrefix(connection.identity)}.${this.#client}`
     this.#subject = apiSubject(connection.identity)
+    this.#servers = new Servers(
+      id => this.#control(id, { client: this.#client }, `${this.#inbox}.alive-${id}`),
+      (id, why) => this.#gone(id, why),
+    )
     const subscription = connection.nats.subscribe(`${this.#inbox}.*`, { callback: (e, m) => e ?? this.#receive(m) })
     const timer = setInterval(() => this.#tick(), tickMs)
     timer.unref()
@@ -181,7 +179,7 @@ class NatsTransport implements Transport {
     const decoded = decodeHead(payload)
     if (!decoded) return this.#cancel(call, new TransportError('lost', 'the answer is not understood'))
     const { code, headers: fields, via } = decoded.head
-    this.#know(via)
+    this.#servers.hear(via)
     if (whole) {
       this.#calls.delete(call.token)
       return call.answered({ code, headers: fields, body: decoded.rest })
@@ -197,14 +195,7 @@ class NatsTransport implements Transport {
 
   #assign(call: Call, via: string): void {
     call.via = via
-    this.#know(via)
-  }
-
-  #know(via: string): void {
-    const now = performance.now()
-    const server = this.#servers.get(via)
-    if (server) server.heard = now
-    else this.#servers.set(via, { heard: now, due: now + heartbeatMs, asked: 0 })
+    this.#servers.hear(via)
   }
 
   #end(call: Call): void {
@@ -237,10 +228,7 @@ class NatsTransport implements Transport {
     this.#connection.publish(`${this.#subject}.${server}`, JSON.stringify(message), reply ? { reply } : {})
   }
 
-  /**
-   * Asks each server that works for us whether it is alive, and each that perhaps does; when its process is gone, NATS itself answers that
-   * nobody listens.
-   */
+  /** Gives up requests that nobody speaks of; servers that work for us, or perhaps do, are asked whether they live. */
   #tick(): void {
     if (this.#calls.size === 0 && this.#servers.size === 0) return
     if (!this.#connection.connected) return
@@ -252,34 +240,18 @@ class NatsTransport implements Transport {
       else if (call.ticks >= doubtfulTicks && call.orphan !== undefined) this.#cancel(call, new TransportError('lost', call.orphan))
       else if (call.ticks >= doubtfulTicks) doubtful = true
     }
-    const now = performance.now()
-    for (const [id, server] of this.#servers) {
-      if (!used.has(id) && !doubtful) {
-        server.asked = 0
-        if (now - server.heard > knownMs) this.#servers.delete(id)
-      } else if (server.asked > 0 && now - Math.max(server.heard, server.asked) > serverSilenceMs)
-        this.#gone(id, 'the API server is silent')
-      else if (now >= server.due) {
-        // The time of the oldest unanswered question counts.
-        if (server.asked === 0) server.asked = now
-        server.due = now + heartbeatMs
-        this.#control(id, { client: this.#client }, `${this.#inbox}.alive-${id}`)
-      }
-    }
+    this.#servers.check(used, doubtful)
   }
 
   #alive(id: string, m: Msg): void {
-    const server = this.#servers.get(id)
-    if (!server) return
-    if (m.headers?.code === 503) return this.#gone(id, 'the API server is gone')
-    const now = performance.now()
+    if (m.headers?.code === 503) return this.#servers.lose(id, 'the API server is gone')
     let answer: Alive
     try {
       answer = m.json<Alive>()
     } catch {
       return
     }
-    Object.assign(server, { heard: now, asked: 0, due: now + Math.max(heartbeatMs, answer.nextMs) })
+    if (!this.#servers.answered(id, answer.nextMs)) return
     // Messages of one server come in order: at this point we have all frames that it had sent when it answered.
     for (const call of [...this.#calls.values()]) {
       if (call.via !== id || answer.requests[call.token] === call.frames) continue
@@ -288,7 +260,6 @@ class NatsTransport implements Transport {
   }
 
   #gone(id: string, why: string): void {
-    this.#servers.delete(id)
     for (const call of [...this.#calls.values()]) {
       if (call.via === id || (call.via === undefined && call.ticks >= doubtfulTicks)) this.#fail(call, new TransportError('lost', why))
       else if (call.via === undefined) call.orphan = why
@@ -299,83 +270,4 @@ class NatsTransport implements Transport {
 function tooLargeAnswer(): ApiResponse {
   const { status, code } = bodyTooLarge()
   return { code, headers: { 'content-type': 'application/json' }, body: Buffer.from(JSON.stringify(status)) }
-}
-
-/** The pieces of an answer as they come; read once. */
-class Body implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Array> {
-  readonly #consumed: (total: number) => void
-  readonly #dropped: () => void
-  #pieces: Uint8Array[] = []
-  #waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: Error) => void } | undefined
-  #done = false
-  #error: Error | undefined
-  #total = 0
-  #acked = 0
-  #callbacks: (() => void)[] = []
-
-  constructor(consumed: (total: number) => void, dropped: () => void) {
-    this.#consumed = consumed
-    this.#dropped = dropped
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
-    return this
-  }
-
-  whenDone(callback: () => void): void {
-    if (this.#done) callback()
-    else this.#callbacks.push(callback)
-  }
-
-  push(piece: Uint8Array): void {
-    if (this.#done) return
-    if (piece.length === 0) return
-    const waiting = this.#waiting
-    if (!waiting) return void this.#pieces.push(piece)
-    this.#waiting = undefined
-    this.#count(piece)
-    waiting.resolve({ value: piece, done: false })
-  }
-
-  /** No more comes; with an error, what has come is still handed out before it. */
-  finish(error?: Error): void {
-    if (this.#done) return
-    this.#done = true
-    this.#error = error
-    for (const callback of this.#callbacks) callback()
-    const waiting = this.#waiting
-    this.#waiting = undefined
-    if (!waiting) return
-    if (error) waiting.reject(error)
-    else waiting.resolve({ value: undefined, done: true })
-  }
-
-  async next(): Promise<IteratorResult<Uint8Array>> {
-    const piece = this.#pieces.shift()
-    if (piece) {
-      this.#count(piece)
-      return { value: piece, done: false }
-    }
-    if (this.#error) {
-      const error = this.#error
-      this.#error = undefined
-      throw error
-    }
-    if (this.#done) return { value: undefined, done: true }
-    return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }))
-  }
-
-  async return(): Promise<IteratorResult<Uint8Array>> {
-    this.#pieces = []
-    this.#error = undefined
-    if (!this.#done) this.#dropped()
-    return { value: undefined, done: true }
-  }
-
-  #count(piece: Uint8Array): void {
-    this.#total += cost(piece.length)
-    if (this.#total - this.#acked < ackEvery || this.#done) return
-    this.#acked = this.#total
-    this.#consumed(this.#total)
-  }
 }
