@@ -1,7 +1,15 @@
 /** What the processes of a cluster are started with: certificates, NATS credentials, nats-server's configuration, the kubeconfig. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { createAuthority, mintCreds, natsServerConfig, type Authority, type NatsServerOptions } from '#shared/bus/credentials.ts'
+import * as z from 'zod'
+import {
+  areCredsOf,
+  createAuthority,
+  mintCreds,
+  natsServerConfig,
+  type Authority,
+  type NatsServerOptions,
+} from '#shared/bus/credentials.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
 import { run } from './run.ts'
 import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
@@ -10,21 +18,37 @@ import { natsServer } from './system.ts'
 /** The seeds of all NATS keys; only what mints credentials needs to read it. */
 export const authorityFile = (dir: StateDir): string => path.join(dir.nats, 'authority.json')
 
+const seed = z.string().regex(/^S[A-Z2-7]{57}$/)
+const authoritySchema = z.object({
+  operator: seed,
+  system: seed,
+  registry: seed,
+  bus: seed,
+  roles: z.object({ apiserver: seed, component: seed, node: seed }),
+})
+
+/** The authority, which is made when there is none. The registry belongs to it: with another one, its objects could not be read. */
 async function authorityOf(dir: StateDir): Promise<Authority> {
   const file = authorityFile(dir)
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Authority
+  const lost = (what: string): Error => new Error(`${file} is ${what}; restore it, or remove ${dir.root} to start afresh`)
+  if (existsSync(file)) {
+    try {
+      return authoritySchema.parse(JSON.parse(readFileSync(file, 'utf8')))
+    } catch {
+      throw lost('damaged')
+    }
+  }
+  if (existsSync(path.join(dir.nats, 'store'))) throw lost('missing')
   const authority = await createAuthority()
   writeAtomically(file, JSON.stringify(authority))
   return authority
 }
 
-/** Makes the NATS credentials that these identities lack, in the directory `creds`. */
+/** Makes the NATS credentials that these identities lack, or whose files are damaged, in the directory `creds`. */
 export async function ensureCreds(dir: StateDir, identities: readonly string[], creds = dir.creds): Promise<void> {
-  const missing = identities
-    .map(identity => [identity, path.join(creds, `${identity}.creds`)] as const)
-    .filter(([, file]) => !existsSync(file))
-  if (missing.length === 0) return
   const authority = await authorityOf(dir)
+  const wanted = identities.map(identity => [identity, path.join(creds, `${identity}.creds`)] as const)
+  const missing = wanted.filter(([identity, file]) => !existsSync(file) || !areCredsOf(authority, identity, readFileSync(file, 'utf8')))
   await Promise.all(missing.map(async ([identity, file]) => writeAtomically(file, await mintCreds(authority, identity))))
 }
 

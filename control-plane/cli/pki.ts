@@ -1,15 +1,38 @@
 /**
  * The cluster's certificate authority, its certificates and the service-account key pair: P-256, made once, kept in the state directory.
  */
-import { X509Certificate, generateKeyPairSync } from 'node:crypto'
+import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Pair, Subject } from './certificate.ts'
 import { writeAtomically, type StateDir } from './state.ts'
 
-const load = (dir: StateDir, name: string): Pair | undefined => {
-  const [cert, key] = [path.join(dir.pki, `${name}.crt`), path.join(dir.pki, `${name}.key`)]
-  return existsSync(cert) && existsSync(key) ? { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') } : undefined
+const filesOf = (dir: StateDir, name: string): [cert: string, key: string] => [
+  path.join(dir.pki, `${name}.crt`),
+  path.join(dir.pki, `${name}.key`),
+]
+
+/** A certificate with its key; undefined when one of them is missing or damaged, or they do not belong together. */
+function load(dir: StateDir, name: string): Pair | undefined {
+  try {
+    const [cert = '', key = ''] = filesOf(dir, name).map(file => readFileSync(file, 'utf8'))
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)) ? { cert, key } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** What clients were given names the authority: another takes its place only when somebody removed both of its files. */
+async function authorityOf(dir: StateDir): Promise<Pair> {
+  const ca = load(dir, 'ca')
+  if (ca) return ca
+  const files = filesOf(dir, 'ca')
+  const there = files.filter(existsSync)
+  if (there.length === 0) return save(dir, 'ca', await (await import('./certificate.ts')).makeAuthority())
+  const lacking = files.find(file => !there.includes(file))
+  throw new Error(
+    `${lacking ? `${lacking} is missing` : `${files.join(' or ')} is damaged`}; restore it, or remove ${files.join(' and ')} to have others made`,
+  )
 }
 const save = (dir: StateDir, name: string, pair: Pair): Pair => {
   writeAtomically(path.join(dir.pki, `${name}.key`), pair.key)
@@ -17,38 +40,48 @@ const save = (dir: StateDir, name: string, pair: Pair): Pair => {
   return pair
 }
 
-/** Whether a certificate stays valid for another month and covers these names. */
-function stillGood(pair: Pair, names: { dns: string[]; ips: string[] } | undefined): boolean {
+/** Whether a certificate is this authority's, stays valid for another month and covers these names. */
+function stillGood(pair: Pair, names: { dns: string[]; ips: string[] } | undefined, ca: Pair): boolean {
   const cert = new X509Certificate(pair.cert)
+  if (!cert.verify(new X509Certificate(ca.cert).publicKey)) return false
   if (Date.parse(cert.validTo) < Date.now() + 30 * 24 * 3600_000) return false
   return [...(names?.dns ?? []).map(n => cert.checkHost(n)), ...(names?.ips ?? []).map(ip => cert.checkIP(ip))].every(Boolean)
 }
 
 /** Makes what is missing or about to expire; `serverIPs` are the addresses clients reach the API server at. */
 export async function ensureCertificates(dir: StateDir, serverIPs: string[]): Promise<{ ca: Pair; admin: Pair }> {
-  const ca = load(dir, 'ca') ?? save(dir, 'ca', await (await import('./certificate.ts')).makeAuthority())
+  const ca = await authorityOf(dir)
   const names = {
     dns: ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'],
     ips: serverIPs,
   }
   const ensure = async (name: string, subject: Subject): Promise<Pair> => {
     const had = load(dir, name)
-    return had && stillGood(had, subject.names) ? had : save(dir, name, await (await import('./certificate.ts')).sign(ca, subject))
+    return had && stillGood(had, subject.names, ca) ? had : save(dir, name, await (await import('./certificate.ts')).sign(ca, subject))
   }
   const [admin] = await Promise.all([
     ensure('admin', { commonName: 'kubernetes-admin', organization: 'system:masters' }),
     ensure('apiserver', { commonName: 'kube-apiserver', names }),
   ])
-  if (!existsSync(path.join(dir.pki, 'sa.key'))) {
-    const { privateKey, publicKey } = generateKeyPairSync('ec', {
-      namedCurve: 'P-256',
-      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-      publicKeyEncoding: { type: 'spki', format: 'pem' },
-    })
-    writeAtomically(path.join(dir.pki, 'sa.pub'), publicKey, 0o644)
-    writeAtomically(path.join(dir.pki, 'sa.key'), privateKey)
-  }
+  ensureServiceAccountKey(dir)
   return { ca, admin }
+}
+
+/** The key pair that signs the tokens of service accounts. Throws when the key is damaged: with another one no token would be good. */
+function ensureServiceAccountKey(dir: StateDir): void {
+  const [privateFile, publicFile] = ['sa.key', 'sa.pub'].map(name => path.join(dir.pki, name)) as [string, string]
+  if (!existsSync(privateFile)) {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    writeAtomically(privateFile, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString())
+  }
+  let publicKey: string
+  try {
+    publicKey = createPublicKey(readFileSync(privateFile, 'utf8')).export({ type: 'spki', format: 'pem' }).toString()
+  } catch {
+    throw new Error(`${privateFile} is damaged; restore it, or remove it to have another made, for which all tokens are made anew`)
+  }
+  const had = existsSync(publicFile) ? readFileSync(publicFile, 'utf8') : ''
+  if (had !== publicKey) writeAtomically(publicFile, publicKey, 0o644)
 }
 
 /** The kubeconfig of the cluster's administrator, credentials inside. */

@@ -1,5 +1,5 @@
 /** The state directory: everything a cluster is, and where each part of it lies. */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import * as z from 'zod'
 
@@ -32,7 +32,22 @@ export function stateDir(root: string): StateDir {
 }
 
 export function makeStateDir(dir: StateDir): void {
-  for (const d of [dir.root, dir.pki, dir.nats, dir.creds, dir.logs, dir.run, dir.nodes]) mkdirSync(d, { recursive: true, mode: 0o700 })
+  for (const d of [dir.root, dir.pki, dir.nats, dir.creds, dir.logs, dir.run, dir.nodes]) makeDirectory(d)
+}
+
+/** Node's own recursive mkdir never returns where nothing can be made, as in /proc. */
+function makeDirectory(directory: string): void {
+  if (existsSync(directory)) {
+    if (!statSync(directory).isDirectory()) throw new Error(`${directory} is in the way: it is not a directory`)
+    return
+  }
+  makeDirectory(path.dirname(directory))
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+  } catch (e) {
+    // Somebody may have been faster.
+    if ((e as NodeJS.ErrnoException).code !== 'EEXIST') throw new Error(`the state directory cannot be made: ${(e as Error).message}`)
+  }
 }
 
 const nodeSchema = z.object({

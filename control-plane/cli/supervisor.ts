@@ -1,6 +1,6 @@
 /** Keeps one control-plane process running: starts or adopts it, restarts it with back-off when it dies, stops it when told. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { untilUnresponsive, type LivenessProbe } from './liveness.ts'
@@ -26,8 +26,26 @@ export interface SupervisorEvents {
 
 const firstBackoffMs = 100
 const maxBackoffMs = 5000
+/** A process that ended so often before it ever served does not serve the next time either; it takes half a minute to find out. */
+const hopelessAfter = 10
 /** A process that ran this long starts with a fresh back-off, ms. */
 const healthyAfterMs = 10_000
+
+/** The last line of a log, for a message; empty when there is none. */
+export function lastLine(file: string): string {
+  const end = Buffer.alloc(4096)
+  try {
+    const log = openSync(file, 'r')
+    try {
+      const length = readSync(log, end, 0, end.length, Math.max(0, fstatSync(log).size - end.length))
+      return end.toString('utf8', 0, length).trimEnd().split('\n').at(-1)?.slice(0, 500) ?? ''
+    } finally {
+      closeSync(log)
+    }
+  } catch {
+    return ''
+  }
+}
 
 export class Supervisor {
   readonly #dir: StateDir
@@ -48,7 +66,10 @@ export class Supervisor {
     this.#firstReady.promise.catch(() => {})
   }
 
-  /** Starts the loop; resolves when the process served for the first time. */
+  /**
+   * Starts the loop; resolves when the process served for the first time. Rejects, with the last line of its log, when it ends again and
+   * again before that; the loop goes on until `stop`.
+   */
   start(): Promise<void> {
     this.#loop ??= this.#run()
     return this.#firstReady.promise
@@ -64,6 +85,7 @@ export class Supervisor {
 
   async #run(): Promise<void> {
     const { name } = this.#component
+    let ends = 0
     for (let backoff = firstBackoffMs; !this.#stop.signal.aborted;) {
       const began = performance.now()
       const how = await this.#once(() => {
@@ -74,6 +96,10 @@ export class Supervisor {
       if (this.#stop.signal.aborted) return
       if (performance.now() - began > healthyAfterMs) backoff = firstBackoffMs
       this.#events.died(name, how, backoff)
+      if (++ends === hopelessAfter) {
+        const said = lastLine(path.join(this.#dir.logs, `${name}.log`))
+        this.#firstReady.reject(new Error(`${name} does not start (${how}, ${ends} times)${said && `: ${said}`}`))
+      }
       await delay(backoff, undefined, { signal: this.#stop.signal }).catch(() => {})
       backoff = Math.min(backoff * 2, maxBackoffMs)
     }

@@ -10,6 +10,7 @@ import { rotateLogs } from './logs.ts'
 import { nodeIdentity, nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord, supervisorProcess } from './process.ts'
 import { addressesOf, makeStateDir, requireCluster, type Addresses, type StateDir } from './state.ts'
+import { lastLine } from './supervisor.ts'
 import { ensurePrograms, isPrivileged } from './system.ts'
 
 const say = (line: string): boolean => process.stdout.write(`${line}\n`)
@@ -66,16 +67,21 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
     dir,
     cluster.nodes.map(n => nodeIdentity(n.name)),
   )
-  const shown = (name: string): void => void say(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
+  /** What happens on the way up is told to whoever waits for a detached supervisor, too. */
+  const tell = (line: string): void => {
+    say(line)
+    if (process.connected) process.send?.({ line })
+  }
+  const shown = (name: string): void => void tell(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
   const local = new LocalCluster(dir, cluster, {
     ready: name => shown(name),
     died: (name, how, ms) =>
-      void say(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`),
+      void tell(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`),
     nodeStarted: () => {},
-    nodeDied: name => void say(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
+    nodeDied: name => void tell(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
   })
-  if (at.onHost) say(onHostNotice(at))
-  say(`starting ${cluster.nodes.length} node${cluster.nodes.length === 1 ? '' : 's'} and the control plane, state in ${dir.root}`)
+  if (at.onHost) tell(onHostNotice(at))
+  tell(`starting ${cluster.nodes.length} node${cluster.nodes.length === 1 ? '' : 's'} and the control plane, state in ${dir.root}`)
   try {
     const started = Promise.all([local.start(), untilNodesReady(dir, lives, stop.signal, shown), untilPodsAdmitted(dir, stop.signal)])
     await Promise.race([started, stopped])
@@ -93,7 +99,10 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
   say('stopped; the objects are kept, `cox up` brings them back')
 }
 
-/** Starts the supervisor in the background and resolves when the cluster is up. */
+/** How long `--detach` waits for the cluster, ms. */
+const DETACHED_MS = 120_000
+
+/** Starts the supervisor in the background and resolves when the cluster is up; tells what happens on the way. */
 export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
   refuseSecond(dir)
   await ensurePrograms(say, wanted.network === 'host' || !isPrivileged())
@@ -111,13 +120,27 @@ export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
     env: { ...process.env, ...processEnv },
   })
   closeSync(log)
-  await new Promise<void>((resolve, reject) => {
-    child.once('message', () => resolve())
-    child.once('error', reject)
-    child.once('exit', code => reject(new Error(`the supervisor exited with code ${code}; see ${file}`)))
-  })
-  child.disconnect()
-  child.unref()
+  let deadline: NodeJS.Timeout | undefined
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const late = (): void =>
+        reject(
+          new Error(`the cluster is not up after ${DETACHED_MS / 1000} s; it goes on in the background: \`cox logs NAME\`, \`cox down\``),
+        )
+      deadline = setTimeout(late, DETACHED_MS)
+      child.on('message', (message: 'ready' | { line: string }) => (message === 'ready' ? resolve() : say(message.line)))
+      child.once('error', reject)
+      child.once('exit', code =>
+        reject(
+          new Error(lastLine(file).startsWith('cox: ') ? lastLine(file).slice(5) : `the supervisor exited with code ${code}; see ${file}`),
+        ),
+      )
+    })
+  } finally {
+    clearTimeout(deadline)
+    if (child.connected) child.disconnect()
+    child.unref()
+  }
   say(farewell(dir))
 }
 

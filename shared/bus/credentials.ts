@@ -103,6 +103,19 @@ export async function mintCreds(authority: Authority, identity: string): Promise
   return credsFile(await encodeUser(name, user, keyOf(authority.bus), {}, options({ signer, scopedUser: true })), user)
 }
 
+/** Whether a `.creds` file is of this identity, made by this authority. One that is damaged is not. */
+export function areCredsOf(authority: Authority, identity: string, creds: string): boolean {
+  const { registry, system, roles } = authority
+  const signer = identity === registryIdentity ? registry : identity === systemIdentity ? system : roles[roleOf(identity)]
+  try {
+    const payload = /BEGIN NATS USER JWT-+\s+[^.]+\.([^.]+)\.[^]*BEGIN USER NKEY SEED-+\s+SU\w{50,}\s/.exec(creds)?.[1] ?? ''
+    const { name, iss } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { name?: string; iss?: string }
+    return name === toToken(identity) && iss === keyOf(signer).getPublicKey()
+  } catch {
+    return false
+  }
+}
+
 const credsFile = (jwt: string, user: KeyPair): string => Buffer.from(fmtCreds(jwt, user)).toString()
 
 /** The identity that a `.creds` file is for. Throws when it is not one. */

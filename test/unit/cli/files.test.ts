@@ -1,11 +1,13 @@
 /** What cox keeps in the state directory: certificates, cluster.json, locks, records of processes. */
 import { X509Certificate, createPrivateKey } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { spawn } from 'node:child_process'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ensureCreds } from '#control-plane/cli/files.ts'
 import { withLock } from '#control-plane/cli/lock.ts'
+import { identityOf } from '#shared/bus/credentials.ts'
 import { newNode, prepareCluster } from '#control-plane/cli/local-cluster.ts'
 import { ensureCertificates } from '#control-plane/cli/pki.ts'
 import { isAlive, readRecord, terminate, writeRecord } from '#control-plane/cli/process.ts'
@@ -49,6 +51,68 @@ describe('certificates', () => {
     expect(server()).toBe(before)
     expect(await ensureCertificates(dir, ['127.0.0.1', '10.1.2.3'])).toEqual(first)
     expect(server()).not.toBe(before)
+  })
+})
+
+describe('files that are damaged or missing', () => {
+  const names = ['registry', 'system:kube-scheduler', 'system:node:node-1']
+  const creds = (name: string): string => path.join(dir.creds, `${name}.creds`)
+  const authority = (): string => path.join(dir.nats, 'authority.json')
+  test('credentials are made again, those that are good stay', async () => {
+    await ensureCreds(dir, names)
+    const before = names.map(name => readFileSync(creds(name), 'utf8'))
+    writeFileSync(creds('registry'), before[0]!.slice(0, 200))
+    writeFileSync(creds('system:kube-scheduler'), before[2]!)
+    await ensureCreds(dir, names)
+    const after = names.map(name => readFileSync(creds(name), 'utf8'))
+    expect(after[2]).toBe(before[2])
+    const identities = await Promise.all(after.map(text => identityOf(text)))
+    expect(identities).toEqual(names)
+  })
+  test('credentials of another authority are made again', async () => {
+    await ensureCreds(dir, names)
+    const before = readFileSync(creds('registry'), 'utf8')
+    rmSync(authority())
+    await ensureCreds(dir, names)
+    expect(readFileSync(creds('registry'), 'utf8')).not.toBe(before)
+  })
+  test('an authority whose registry is there must not be lost', async () => {
+    await ensureCreds(dir, names)
+    mkdirSync(path.join(dir.nats, 'store'))
+    writeFileSync(authority(), '{"operator": "x"}')
+    await expect(ensureCreds(dir, names)).rejects.toThrow(`${authority()} is damaged; restore it, or remove ${dir.root} to start afresh`)
+    rmSync(authority())
+    await expect(ensureCreds(dir, names)).rejects.toThrow(`${authority()} is missing; restore it`)
+  })
+  test('certificates are made again, but for the authority', async () => {
+    const pki = (name: string): string => path.join(dir.pki, name)
+    const { admin } = await ensureCertificates(dir, [])
+    const sa = readFileSync(pki('sa.pub'), 'utf8')
+    writeFileSync(pki('admin.crt'), 'x')
+    writeFileSync(pki('apiserver.key'), admin.key)
+    writeFileSync(pki('sa.pub'), '')
+    const again = await ensureCertificates(dir, [])
+    expect(again.admin).not.toEqual(admin)
+    expect(readFileSync(pki('sa.pub'), 'utf8')).toBe(sa)
+    const server = new X509Certificate(readFileSync(pki('apiserver.crt')))
+    expect(server.checkPrivateKey(createPrivateKey(readFileSync(pki('apiserver.key'))))).toBe(true)
+    const key = readFileSync(pki('ca.key'), 'utf8')
+    writeFileSync(pki('ca.key'), 'x')
+    await expect(ensureCertificates(dir, [])).rejects.toThrow('is damaged; restore it')
+    rmSync(pki('ca.key'))
+    await expect(ensureCertificates(dir, [])).rejects.toThrow(`${pki('ca.key')} is missing; restore it`)
+    writeFileSync(pki('ca.key'), key)
+    writeFileSync(pki('sa.key'), 'x')
+    await expect(ensureCertificates(dir, [])).rejects.toThrow(`${pki('sa.key')} is damaged`)
+    for (const name of ['ca.key', 'ca.crt', 'sa.key']) rmSync(pki(name))
+    // By another authority, everything that it signs is another.
+    expect((await ensureCertificates(dir, [])).admin).not.toEqual(again.admin)
+  })
+  test.runIf(process.platform === 'linux')('a state directory where nothing can be made', () => {
+    expect(() => makeStateDir(stateDir('/proc'))).toThrow('the state directory cannot be made: ENOENT')
+    expect(() => makeStateDir(stateDir('/proc/a/b'))).toThrow('the state directory cannot be made: ENOENT')
+    writeFileSync(path.join(dir.root, 'file'), '')
+    expect(() => makeStateDir(stateDir(path.join(dir.root, 'file')))).toThrow('is in the way: it is not a directory')
   })
 })
 
