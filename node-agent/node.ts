@@ -12,6 +12,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
+import { kubeletAnswers, proxyAnswers, serveAnswers } from './healthz.ts'
 import { newActivity } from './kubelet/activity.ts'
 import { keepStorageLimits } from './kubelet/eviction/storage.ts'
 import { imagePuller } from './kubelet/images/puller.ts'
@@ -115,6 +116,10 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     const seen = nodeInformer.get('', nodeName)
     return seen && versionOf(seen) >= versionOf(registered) ? seen : registered
   }
+  const answers = proxyAnswers(can.proxy, node)
+  serveAnswers('127.0.0.1', 10_248, kubeletAnswers, log, signal)
+  serveAnswers('0.0.0.0', 10_256, answers.health, log, signal)
+  serveAnswers('127.0.0.1', 10_249, answers.metrics, log, signal)
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
   const events = nodeEvents(recorder, nodeName)
   events.started()

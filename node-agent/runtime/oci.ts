@@ -35,7 +35,7 @@ import { resolveUser } from './oci/users.ts'
 import { findBinary } from './binaries.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
-import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
+import type { ContainerRuntime, ContainerSpec, ContainerStatus, ContainerUsage } from './runtime.ts'
 
 export interface OciOptions {
   /**
@@ -223,7 +223,7 @@ function allDevicesAllowed(): boolean {
   return isCgroup2() || !existsSync(list) || readFileSync(list, 'utf8').startsWith('a ')
 }
 
-async function readStats(cgroup: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined> {
+async function readStats(cgroup: string): Promise<ContainerUsage | undefined> {
   const read = (controller: string, file: string): Promise<string> => readFile(join(cgroupDirectory(controller, cgroup), file), 'utf8')
   const field = (text: string, name: string): number => Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0)
   try {
@@ -235,7 +235,8 @@ async function readStats(cgroup: string): Promise<{ memoryBytes: number; cpuNano
     ])
     // The working set, as cAdvisor counts it: what could not be dropped at once.
     const memoryBytes = Math.max(0, Number(usage) - field(memory, two ? 'inactive_file' : 'total_inactive_file'))
-    return { memoryBytes, cpuNanos: two ? field(cpu, 'usage_usec') * 1000 : Number(cpu) }
+    const rssBytes = field(memory, two ? 'anon' : 'total_rss')
+    return { memoryBytes, usageBytes: Number(usage), rssBytes, cpuNanos: two ? field(cpu, 'usage_usec') * 1000 : Number(cpu) }
   } catch {
     return undefined
   }

@@ -75,6 +75,16 @@ export interface ContainerStatus {
   resources?: ContainerResources
 }
 
+export interface ContainerUsage {
+  /** The working set: what could not be dropped at once. */
+  memoryBytes: number
+  /** All that is charged to it, and what of that belongs to no file; absent where nobody counts it. */
+  usageBytes?: number
+  rssBytes?: number
+  /** Since its start. */
+  cpuNanos: number
+}
+
 export interface ExecOptions {
   args: string[]
   env?: string[]
@@ -125,5 +135,5 @@ export interface ContainerRuntime {
   /** Where what a container writes outside of its volumes is kept. */
   writableLayer(directory: string): string
   /** Working-set bytes and cumulative CPU nanoseconds, for stats; undefined when not running. */
-  stats(directory: string): Promise<{ memoryBytes: number; cpuNanos: number } | undefined>
+  stats(directory: string): Promise<ContainerUsage | undefined>
 }

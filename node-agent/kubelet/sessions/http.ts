@@ -8,11 +8,11 @@ import { sessionStream } from '#shared/bus/sessionstream.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'
+import type { Sampler } from '../stats/sampler.ts'
 import { containerLog } from './logs.ts'
 import { success } from './result.ts'
-import { summary } from './stats.ts'
 
-type Context = Pick<KubeletContext, 'runtime' | 'nodeName' | 'log'>
+type Context = Pick<KubeletContext, 'log'> & { sampler: Sampler }
 
 /** What a session of the verb `http` does. */
 export function serveHttp(kubelet: Kubelet, context: Context, signal: AbortSignal): (session: Session) => Promise<Status> {
@@ -51,7 +51,10 @@ async function answer(kubelet: Kubelet, context: Context, req: IncomingMessage, 
   if (req.method !== 'GET' && req.method !== 'HEAD') return text(res, 405, 'Method Not Allowed\n')
   if (logs) return containerLogs(kubelet, rest as [string, string, string], url.searchParams, res)
   if (route === 'pods') return json(res, { kind: 'PodList', apiVersion: 'v1', metadata: {}, items: kubelet.workers().map(w => w.pod) })
-  if (route === 'stats/summary') return json(res, await summary(kubelet, context))
+  if (route === 'stats/summary') {
+    const brief = ['true', '1'].includes(url.searchParams.get('only_cpu_and_memory') ?? '')
+    return json(res, await context.sampler.summary(!brief))
+  }
   text(res, 200, 'ok')
 }
 const routes = new Set(['healthz', 'healthz/ping', 'healthz/log', 'pods', 'stats/summary'])

@@ -6,6 +6,7 @@ import { nodeSubject } from '#shared/bus/subjects.ts'
 import type { Status } from '#shared/machinery/status.ts'
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'
+import { newSampler } from '../stats/sampler.ts'
 import { attach } from './attach.ts'
 import { dial } from './dial.ts'
 import { exec } from './exec.ts'
@@ -18,17 +19,18 @@ import { stats } from './stats.ts'
 export function serveKubelet(
   connection: BusConnection,
   kubelet: Kubelet,
-  context: Pick<KubeletContext, 'runtime' | 'nodeName' | 'log'>,
+  context: Pick<KubeletContext, 'runtime' | 'nodeName' | 'rootDir' | 'log'>,
   signal: AbortSignal,
 ): void {
+  const sampler = newSampler({ ...context, kubelet })
   const verbs: { [verb: string]: (session: Session) => Promise<Status> } = {
     exec: session => exec(kubelet, context, session),
     attach: session => attach(kubelet, context, session),
     logs: session => logs(kubelet, session),
     portforward: session => portForward(kubelet, session),
-    stats: session => stats(kubelet, context, session),
+    stats: session => stats(sampler, session),
     dial,
-    http: serveHttp(kubelet, context, signal),
+    http: serveHttp(kubelet, { ...context, sampler }, signal),
   }
   for (const [verb, run] of Object.entries(verbs)) {
     const service = serveSessions(connection, nodeSubject(connection.identity, verb), async session => {

@@ -17,7 +17,8 @@ import { attach } from '#node-agent/kubelet/sessions/attach.ts'
 import { exec } from '#node-agent/kubelet/sessions/exec.ts'
 import { logs } from '#node-agent/kubelet/sessions/logs.ts'
 import { portForward } from '#node-agent/kubelet/sessions/portforward.ts'
-import { summary } from '#node-agent/kubelet/sessions/stats.ts'
+import { newSampler, type Summary } from '#node-agent/kubelet/stats/sampler.ts'
+import { stats } from '#node-agent/kubelet/sessions/stats.ts'
 import { harness, isolated, type Harness } from './harness.ts'
 import { statusOf, testSession } from './session.ts'
 
@@ -447,11 +448,29 @@ describe('sessions', () => {
     expect(session.received(Channel.stdout)).toBe('bye')
     await new Promise(resolve => server.close(resolve))
   })
-  test('stats tell of every running container', async () => {
-    h.pod('stats', { containers: [sh('c', idle)] })
+  test('stats tell of every running container, and of what it wrote', async () => {
+    const volumes = [{ name: 'd', emptyDir: {} }]
+    const script = `dd if=/dev/zero of=d/x bs=1M count=3; dd if=/dev/zero of=y bs=1M count=2; touch written; ${idle}`
+    const written = { readinessProbe: { exec: { command: ['test', '-e', 'written'] } } }
+    const { uid } = h.pod('stats', {
+      volumes,
+      containers: [sh('c', script, { ...written, volumeMounts: [{ name: 'd', mountPath: '/d' }] })],
+    }).metadata
     await h.until('stats', isReady)
-    const found = (await summary(h.kubelet(), h.options())).pods.find(p => p.podRef.name === 'stats')
-    expect(found?.containers[0]).toMatchObject({ name: 'c', memory: { workingSetBytes: expect.any(Number) as number } })
+    const sampler = newSampler({ ...h.options(), kubelet: h.kubelet() })
+    const session = testSession({})
+    await stats(sampler, session)
+    const summary = JSON.parse(session.received(Channel.stdout)) as Summary
+    expect(summary.node).toMatchObject({ nodeName: 'n1', fs: { capacityBytes: expect.any(Number) as number }, memory: {}, cpu: {} })
+    const found = summary.pods.find(p => p.podRef.uid === uid)!
+    expect(found.containers[0]).toMatchObject({ name: 'c', memory: { workingSetBytes: expect.any(Number) as number } })
+    const megabytes = (used: number | undefined) => Math.round((used ?? 0) / 2 ** 20)
+    expect(found.volume?.map(v => [v.name, megabytes(v.usedBytes)])).toEqual([['d', 3]])
+    expect(megabytes(found.containers[0]?.rootfs?.usedBytes)).toBe(2)
+    expect(megabytes(found['ephemeral-storage']?.usedBytes)).toBe(5)
+    const brief = testSession({ onlyCPUAndMemory: true })
+    await stats(sampler, brief)
+    expect(brief.received(Channel.stdout)).not.toContain('ephemeral-storage')
   })
 })
 

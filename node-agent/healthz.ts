@@ -1,0 +1,52 @@
+/** The ports on which a kubelet and a kube-proxy tell tools of the node that they live. https://kubernetes.io/docs/reference/networking/ports-and-protocols/ */
+import { createServer, type Server } from 'node:http'
+import type { Node } from '#shared/api/core/node.ts'
+import type { Logger } from '#shared/component/log.ts'
+
+interface Answer {
+  status: number
+  type: 'text/plain; charset=utf-8' | 'application/json'
+  body: string
+}
+/** By path; each is asked anew. */
+export type Answers = { readonly [path: string]: () => Answer }
+
+const text = (body: string): Answer => ({ status: 200, type: 'text/plain; charset=utf-8', body })
+
+/** Serves GETs until `signal` aborts. A port that is taken, by another node of a machine whose network they share, is told in the log. */
+export function serveAnswers(host: string, port: number, answers: Answers, log: Logger, signal: AbortSignal): Server {
+  const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (request, response) => {
+    const path = (request.url ?? '').split('?')[0] ?? ''
+    const answer = Object.hasOwn(answers, path) ? answers[path]!() : { ...text('404 page not found\n'), status: 404 }
+    response.writeHead(answer.status, { 'content-type': answer.type, 'x-content-type-options': 'nosniff' })
+    response.end(request.method === 'HEAD' ? undefined : answer.body)
+  })
+  server.maxConnections = 100
+  server.on('error', (e: NodeJS.ErrnoException) => log.warn({ host, port, err: e.message }, 'health is not served on this port'))
+  server.listen(port, host)
+  server.unref()
+  signal.addEventListener('abort', () => (server.closeAllConnections(), server.close()), { once: true })
+  return server
+}
+
+/** kubelet's --healthz-port. */
+export const kubeletAnswers: Answers = Object.fromEntries(
+  ['/healthz', '/healthz/ping', '/healthz/log', '/healthz/syncloop'].map(path => [path, () => text('ok')]),
+)
+
+/** A node that is about to go should get no more connections from load balancers. */
+const eligible = (node: Node): boolean =>
+  node.metadata.deletionTimestamp === undefined && !node.spec.taints?.some(t => t.key === 'ToBeDeletedByClusterAutoscaler')
+
+/** kube-proxy's --healthz-bind-address and --metrics-bind-address. */
+export function proxyAnswers(mode: string, node: () => Node): { health: Answers; metrics: Answers } {
+  const state = (): { lastUpdated: string; currentTime: string; nodeEligible: boolean } => {
+    const now = new Date().toISOString()
+    return { lastUpdated: now, currentTime: now, nodeEligible: eligible(node()) }
+  }
+  const json = (status: number): Answer => ({ status, type: 'application/json', body: JSON.stringify(state()) })
+  return {
+    health: { '/healthz': () => json(eligible(node()) ? 200 : 503), '/livez': () => json(200) },
+    metrics: { '/proxyMode': () => text(mode), '/healthz': () => text('ok') },
+  }
+}
