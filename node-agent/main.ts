@@ -17,17 +17,17 @@ const stop = untilTerminated()
 process.on('unhandledRejection', error => log.error({ err: error }, 'unhandled rejection'))
 const options = parseFlags('node-agent', flags)
 try {
-  const connection = await connectBus({
+  const connecting = connectBus({
     url: options.natsUrl,
     credsFile: options.creds,
     identity: `system:node:${options.nodeName}`,
     pingIntervalMs,
     log,
   })
-  await startNode(options, connection, log, stop)
+  await startNode(options, connecting, log, stop)
   ready()
   if (!stop.aborted) await new Promise(resolve => stop.addEventListener('abort', resolve, { once: true }))
-  await connection.close()
+  await (await connecting).close()
   process.exit(0)
 } catch (e) {
   process.stderr.write(`node-agent: ${(e as Error).message}\n`)

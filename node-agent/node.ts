@@ -1,5 +1,6 @@
 /** A node: its registration, its network and everything that runs on it. */
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { realpath } from 'node:fs/promises'
 import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
@@ -22,7 +23,7 @@ import { diskPressure } from './kubelet/node/diskpressure.ts'
 import { nodeEvents, transitions } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
-import { allocatable, type NodeOptions } from './kubelet/node/object.ts'
+import { allocatable, newNode, type NodeOptions } from './kubelet/node/object.ts'
 import { keepStatus, registerNode } from './kubelet/node/registration.ts'
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
@@ -37,15 +38,26 @@ import { startProxy } from './proxy/proxy.ts'
 import { startUserspaceProxy } from './proxy/userspace.ts'
 import { createOciRuntime } from './runtime/oci.ts'
 import { createProcessRuntime } from './runtime/process.ts'
+import { transportOf } from './transport.ts'
 
-/** Resolves when the node is registered and follows its pods; everything ends with `signal`, containers excepted. */
-export async function startNode(options: NodeAgentOptions, connection: BusConnection, log: Logger, signal: AbortSignal): Promise<void> {
+/**
+ * Resolves when the node is registered and follows its pods; everything ends with `signal`, containers excepted. Static pods start before
+ * there is a connection to the API.
+ */
+export async function startNode(
+  options: NodeAgentOptions,
+  connecting: Promise<BusConnection>,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   const { nodeName, nodeIp, podCidr } = options
   mkdirSync(options.rootDir, { recursive: true, mode: 0o750 })
   // The kernel tells of mounts by their real paths, and so do we.
   const rootDir = await realpath(options.rootDir)
   const machine = readMachine(rootDir)
-  const transport = natsTransport(connection)
+  const manifests = manifestDirectory(options.podManifestPath, rootDir)
+  // Without static pods there is nothing to do before the API can be reached, and no watch that would have to back off.
+  const transport = manifests === undefined ? natsTransport(await connecting) : transportOf(connecting.then(natsTransport))
   const client = newClient(transport)
   const can = detectCapabilities(options)
   const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
@@ -74,7 +86,8 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     diskPressure: diskPressure(rootDir, options.evictionHard, options.evictionPressureTransitionPeriod),
   }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
-  let registered = await registerNode(client, about, log, signal)
+  const registering = registerNode(client, about, log, signal)
+  let registered = manifests === undefined ? await registering : newNode(about, new Date())
   const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
   const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
@@ -120,13 +133,6 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   serveAnswers('127.0.0.1', 10_248, kubeletAnswers, log, signal)
   serveAnswers('0.0.0.0', 10_256, answers.health, log, signal)
   serveAnswers('127.0.0.1', 10_249, answers.metrics, log, signal)
-  log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
-  const events = nodeEvents(recorder, nodeName)
-  events.started()
-  events.reported(registered)
-  nodeInformer.subscribe(({ type, object }) => {
-    if (type !== 'DELETED' && object.metadata.name === nodeName) events.seen(object)
-  })
   const podCgroups =
     can.runtime === 'oci'
       ? await openPodCgroups({
@@ -157,8 +163,18 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
     activity,
     log,
     node,
+    manifests,
   }
   const kubelet = startKubelet(context, signal)
+  const connection = await connecting
+  registered = await registering
+  log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
+  const events = nodeEvents(recorder, nodeName)
+  events.started()
+  events.reported(registered)
+  nodeInformer.subscribe(({ type, object }) => {
+    if (type !== 'DELETED' && object.metadata.name === nodeName) events.seen(object)
+  })
   const onReport = (n: Node): void => {
     events.reported((registered = n))
     // Pods wait for space, some for a minute.
@@ -181,4 +197,11 @@ export async function startNode(options: NodeAgentOptions, connection: BusConnec
   }
   for (const [name, loop] of Object.entries(running))
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
+}
+
+/** Where static pods' manifests are; undefined when the node has none. */
+function manifestDirectory(asked: string | undefined, rootDir: string): string | undefined {
+  if (asked !== undefined) mkdirSync(asked, { recursive: true })
+  const path = asked ?? join(rootDir, 'manifests')
+  return existsSync(path) ? path : undefined
 }

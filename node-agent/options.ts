@@ -42,5 +42,7 @@ export const flags = z.object({
   podMaxPids: z.coerce.number().int().min(-1).default(4096),
   /** Images of the user's, in YAML, beside those that are known. */
   imageCatalogue: z.string().optional(),
+  /** A directory with manifests of static pods; by default `manifests` in the state directory, if there is one when the node starts. */
+  podManifestPath: directory.optional(),
 })
 export type NodeAgentOptions = z.output<typeof flags>

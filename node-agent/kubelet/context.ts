@@ -54,6 +54,8 @@ export interface KubeletContext {
   killPod(uid: string, kill: Kill): Promise<void>
   /** A pod has given resources back: others may wait for them. */
   resourcesFreed(): void
+  /** Another pod of the same name has not ended yet: a static pod whose manifest was changed. It brings this one back. */
+  mustWait(pod: Pod): boolean
 }
 
 /** A container on its way down. */

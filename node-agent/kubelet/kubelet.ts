@@ -1,4 +1,4 @@
-/** The kubelet: one worker for each pod that is bound to this node, fed by a watch; and the pods that an earlier kubelet left. */
+/** The kubelet: one worker for each pod of this node, fed by the sources of pods; and the pods that an earlier kubelet left. */
 import { readdir } from 'node:fs/promises'
 import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
@@ -6,10 +6,15 @@ import type { Informer } from '#shared/client/informer.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import type { KubeletContext } from './context.ts'
 import { uidOf } from './pod/containers.ts'
+import { isStatic } from './pod/critical.ts'
 import { podDirectory, podsDirectory } from './pod/directory.ts'
 import { isTerminal } from './pod/phase.ts'
 import { readPod } from './pod/state.ts'
 import { PodWorker } from './pod/worker.ts'
+import { apiSource } from './podsource/api.ts'
+import { fileSource } from './podsource/file.ts'
+import { keepMirrors } from './podsource/mirrors.ts'
+import type { PodSource } from './podsource/source.ts'
 
 export interface Kubelet {
   readonly informer: Informer<Pod>
@@ -21,7 +26,10 @@ export interface Kubelet {
 }
 
 /** Everything that is given before there are pods. */
-export type KubeletOptions = Omit<KubeletContext, 'activePods' | 'killPod' | 'resourcesFreed'>
+export type KubeletOptions = {
+  /** The directory of static pods' manifests, which exists; absent: there are none. */
+  readonly manifests?: string | undefined
+} & Omit<KubeletContext, 'activePods' | 'killPod' | 'resourcesFreed' | 'mustWait'>
 
 /** Since the last pod was worked on, and since the start, when the node has better things to do. */
 const idleMs = 200
@@ -44,18 +52,22 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
       const deferred = [...workers.values()].filter(w => w.state.resize?.pending?.reason === 'Deferred')
       for (const w of deferred.sort((a, b) => (b.pod.spec.priority ?? 0) - (a.pod.spec.priority ?? 0))) w.kick()
     },
+    mustWait: pod =>
+      isStatic(pod) &&
+      [...workers.values()].some(w => w.stage !== 'new' && w.stage !== 'removed' && uidOf(w.pod) !== uidOf(pod) && sameName(w.pod, pod)),
   }
   function workerFor(pod: Pod): PodWorker {
     const uid = uidOf(pod)
     let worker = workers.get(uid)
-    if (!worker)
-      workers.set(
-        uid,
-        (worker = new PodWorker(context, pod, () => {
-          if (!informer.get(pod.metadata.namespace ?? '', pod.metadata.name ?? '')) workers.delete(uid)
-        })),
-      )
+    if (!worker) workers.set(uid, (worker = new PodWorker(context, pod, () => removed(pod))))
     return worker
+  }
+  function removed(pod: Pod): void {
+    const known = sources.some(s => s.has(pod))
+    if (!known || isStatic(pod)) workers.delete(uidOf(pod))
+    // Its manifest came back while it ended.
+    if (known && isStatic(pod)) workerFor(pod).update(pod)
+    for (const w of workers.values()) if (sameName(w.pod, pod)) w.kick()
   }
   const informer = startInformer<Pod>(
     options.client,
@@ -63,19 +75,29 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
     { fieldSelector: `spec.nodeName=${options.nodeName}`, log: options.log },
     signal,
   )
-  informer.subscribe(({ type, object }) => {
-    if (type !== 'DELETED') return workerFor(object).update(object)
-    const worker = workers.get(uidOf(object))
-    if (worker?.stage === 'removed') workers.delete(uidOf(object))
-    else worker?.gone(object)
-  })
-  /** Pods with a directory that are not in the API any more end as if they had just been deleted. */
+  const mirrors = keepMirrors(options.client, options.statuses, options.node, informer.synced, options.log, signal)
+  const sources: PodSource[] = [apiSource(informer, mirrors)]
+  if (options.manifests) sources.push(fileSource(options.manifests, options.nodeName, options.log, signal))
+  for (const source of sources)
+    source.subscribe(
+      pod => {
+        if (isStatic(pod)) mirrors.want(pod, true)
+        workerFor(pod).update(pod)
+      },
+      last => {
+        if (isStatic(last)) mirrors.want(last, false)
+        const worker = workers.get(uidOf(last))
+        if (worker?.stage === 'removed') workers.delete(uidOf(last))
+        else worker?.gone(last)
+      },
+    )
+  /** Pods with a directory that no source has any more end as if they had just been deleted. */
   async function endOrphans(): Promise<void> {
-    await informer.synced
+    await Promise.all(sources.map(s => s.synced))
     for (const uid of await readdir(podsDirectory(options.rootDir)).catch(() => [])) {
       if (workers.has(uid) || signal.aborted) continue
       const pod = readPod(podDirectory(options.rootDir, uid)) ?? lostPod(uid)
-      options.log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid }, 'pod is gone from the API')
+      options.log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, uid }, 'nobody knows the pod any more')
       const worker = workerFor(pod)
       worker.gone(pod)
     }
@@ -93,6 +115,8 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
     activePods: context.activePods,
   }
 }
+
+const sameName = (a: Pod, b: Pod): boolean => a.metadata.namespace === b.metadata.namespace && a.metadata.name === b.metadata.name
 
 /** A pod of which nothing is left but its directory. */
 const lostPod = (uid: string): Pod => ({

@@ -7,6 +7,7 @@ import type { LifecycleHandler } from '#shared/api/core/podspec/probe.ts'
 import type { PodContext } from '../context.ts'
 import { ensureImage } from '../images/ensure.ts'
 import { containerHash } from '../pod/actions.ts'
+import { isStatic } from '../pod/critical.ts'
 import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
 import { containerDirectory, logFile, terminationLog } from '../pod/directory.ts'
 import { pausePid } from '../pod/pause.ts'
@@ -65,7 +66,8 @@ async function configure(
   const pod = ctx.allocatedPod()
   const { container } = typed
   verifyNonRoot(pod, container, image)
-  await kubelet.services.synced
+  // Static pods run without the API: they know of the Services that are known.
+  if (!isStatic(pod)) await kubelet.services.synced
   const services = serviceEnvironment(
     [...kubelet.services.list(pod.metadata.namespace), ...kubelet.services.list('default')],
     pod.metadata.namespace ?? '',

@@ -3,6 +3,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 
 /** The API server's copy of a static pod has this, and so has the kubelet's: where the pod came from. */
 export const configSource = 'kubernetes.io/config.source'
+export const configHash = 'kubernetes.io/config.hash'
 export const configMirror = 'kubernetes.io/config.mirror'
 
 /** Upstream's system priorities begin here. */

@@ -9,7 +9,7 @@ import { podVolumes } from '../volumes/podvolumes.ts'
 import { adoptPod } from './adopt.ts'
 import { admit, type Lack, type Rejection } from './admission.ts'
 import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
-import { isCritical } from './critical.ts'
+import { isCritical, isStatic } from './critical.ts'
 import { podDirectory, type PodDirectory } from './directory.ts'
 import { disruptionTarget, type Kill } from './kill.ts'
 import { rememberFromStatus } from './lost.ts'
@@ -143,7 +143,8 @@ export class PodWorker implements PodContext {
   /** A newer version of the pod from the API. */
   update(pod: Pod): void {
     this.#pod = pod
-    this.kubelet.statuses.observe(pod)
+    // What the API knows of a static pod is its mirror.
+    if (!isStatic(pod)) this.kubelet.statuses.observe(pod)
     if (this.#stage === 'running' || this.#stage === 'terminating') this.#keepPod()
     if (pod.metadata.deletionTimestamp) this.#end()
     this.kick()
@@ -245,6 +246,7 @@ export class PodWorker implements PodContext {
 
   async #step(): Promise<void> {
     if (this.#unsaved) this.save()
+    if (this.#stage === 'new' && this.kubelet.mustWait(this.#pod)) return
     if (this.#stage === 'new') await this.#begin()
     if (this.#stage === 'running' && (this.#deleting() || this.state.ended)) this.#stage = 'terminating'
     if (this.#stage === 'running') {
@@ -342,7 +344,7 @@ export class PodWorker implements PodContext {
     this.kubelet.resourcesFreed()
   }
   async #remove(): Promise<void> {
-    await removePod(this, this.#inApi)
+    await removePod(this, this.#inApi && !isStatic(this.#pod))
     this.#stage = 'removed'
     this.#stopped.resolve()
     this.close()

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { findContainer, type TypedContainer } from '../pod/containers.ts'
+import { isStatic } from '../pod/critical.ts'
 import type { Attempt } from '../pod/state.ts'
 import type { PodWorker } from '../pod/worker.ts'
 
@@ -21,7 +22,9 @@ export function findPod(
   kubelet: Kubelet,
   { namespace, name, uid }: { namespace: string; name: string; uid?: string | undefined },
 ): PodWorker {
-  const worker = uid ? kubelet.worker(uid) : kubelet.find(namespace, name)
+  const named = kubelet.find(namespace, name)
+  // The API knows a static pod by the uid of its mirror.
+  const worker = uid && !(named && isStatic(named.pod)) ? kubelet.worker(uid) : named
   if (!worker || worker.stage === 'removed') throw new StatusError(404, 'NotFound', `pod "${name}" not found`)
   return worker
 }

@@ -7,11 +7,12 @@ import type { Client } from '#shared/client/client.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import { uidOf } from '../pod/containers.ts'
+import { isMirror, isStatic } from '../pod/critical.ts'
 import { statusPatch } from './patch.ts'
 
 export interface StatusManager {
-  /** The pod as the API has it: what patches are made against. */
-  observe(pod: Pod): void
+  /** The pod as the API has it: what patches are made against. `uid` is the static pod's, of a mirror pod. */
+  observe(pod: Pod, uid?: string): void
   /** Sends the status soon; replaces one that waits. */
   set(pod: Pod, status: PodStatus): void
   /** What was set last, else what the API said last. */
@@ -35,16 +36,17 @@ export function statusManager(client: Client, log: Logger, signal: AbortSignal):
   const entries = new Map<string, Entry>()
   const versionOf = (pod: Pod): number => Number(pod.metadata.resourceVersion ?? 0)
 
-  function entryOf(pod: Pod): Entry {
-    const uid = uidOf(pod)
+  function entryOf(pod: Pod, uid = uidOf(pod)): Entry {
     let entry = entries.get(uid)
     if (!entry) entries.set(uid, (entry = { pod, known: pod.status, version: versionOf(pod), last: pod.status }))
     return entry
   }
-  async function send(entry: Entry): Promise<void> {
+  const unmirrored = (pod: Pod): boolean => isStatic(pod) && !isMirror(pod)
+  async function send(key: string, entry: Entry): Promise<void> {
     const pause = backoff(100, 2_000)
-    const { namespace = '', name = '', uid } = entry.pod.metadata
-    while (entry.wanted && !signal.aborted && entries.get(uidOf(entry.pod)) === entry) {
+    // A static pod's status is its mirror's.
+    while (entry.wanted && !signal.aborted && entries.get(key) === entry && !unmirrored(entry.pod)) {
+      const { namespace = '', name = '', uid } = entry.pod.metadata
       const status = entry.wanted
       const patch = statusPatch(entry.known, status)
       entry.wanted = undefined
@@ -65,21 +67,26 @@ export function statusManager(client: Client, log: Logger, signal: AbortSignal):
       }
     }
   }
+  function set(key: string, entry: Entry, status: PodStatus): void {
+    entry.wanted = entry.last = status
+    if (entry.sending) return
+    entry.sending = send(key, entry)
+      .catch((e: unknown) => log.error({ err: e }, 'sending a status failed'))
+      .finally(() => (entry.sending = undefined))
+  }
   return {
-    observe(pod) {
-      const entry = entryOf(pod)
+    observe(pod, uid = uidOf(pod)) {
+      const entry = entryOf(pod, uid)
+      const another = uidOf(entry.pod) !== uidOf(pod)
       entry.pod = pod
-      if (versionOf(pod) <= entry.version) return
+      if (!another && versionOf(pod) <= entry.version) return
       entry.known = pod.status
       entry.version = versionOf(pod)
+      // Another mirror knows nothing yet.
+      if (another && entry.last) set(uid, entry, entry.last)
     },
     set(pod, status) {
-      const entry = entryOf(pod)
-      entry.wanted = entry.last = status
-      if (entry.sending) return
-      entry.sending = send(entry)
-        .catch((e: unknown) => log.error({ err: e }, 'sending a status failed'))
-        .finally(() => (entry.sending = undefined))
+      set(uidOf(pod), entryOf(pod), status)
     },
     last: uid => entries.get(uid)?.last,
     async flushed(uid) {

@@ -13,6 +13,7 @@ import { serveSessions } from '#shared/bus/sessions.ts'
 import { nodeSubject } from '#shared/bus/subjects.ts'
 import { logger } from '#shared/component/log.ts'
 import type { Kubelet } from '#node-agent/kubelet/kubelet.ts'
+import type { Summary } from '#node-agent/kubelet/stats/sampler.ts'
 import { dial } from '#node-agent/kubelet/sessions/dial.ts'
 import { serveHttp } from '#node-agent/kubelet/sessions/http.ts'
 import { failure, finish } from '#node-agent/kubelet/sessions/result.ts'
@@ -75,7 +76,8 @@ beforeAll(async () => {
   const sockets = new WebSocketServer({ server: plain, path: '/ws' })
   sockets.on('connection', socket => socket.on('message', data => socket.send(`echo: ${String(data)}`)))
   const connection = await api.nats.connect(node)
-  const context = { nodeName: 'n1', log: logger('test') } as Parameters<typeof serveHttp>[1]
+  const summary = () => Promise.resolve({ node: { nodeName: 'n1' }, pods: [] } as unknown as Summary)
+  const context = { sampler: { summary }, log: logger('test') }
   const kubelet = { workers: () => [] } as unknown as Kubelet
   for (const [verb, run] of Object.entries({ dial, http: serveHttp(kubelet, context, stop.signal) }))
     serveSessions(connection, nodeSubject(node, verb), async session => finish(session, await run(session).catch(failure)))

@@ -1,5 +1,5 @@
 /** A kubelet on a real runtime (`oci` as root, else `process`), in this process, with an API in memory. Pods use the host's network. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { events, pods, services } from '#shared/api/kinds.ts'
@@ -32,7 +32,7 @@ export interface Harness {
   kubelet(): Kubelet
   options(): KubeletOptions
   /** Lets go of the pods, as a killed node-agent does, and starts another kubelet. `boot` names another life of the node. */
-  restart(boot?: string): Promise<void>
+  restart(boot?: string, more?: { api?: boolean }): Promise<void>
   /** Makes a pod that is bound to the node. */
   pod(name: string, spec: Partial<PodSpec>, more?: Partial<Pod['metadata']>): Pod
   get(name: string): Pod | undefined
@@ -55,8 +55,21 @@ const noNetwork = {
   retain: () => Promise.resolve(),
 }
 
+/** Nobody answers. */
+const noAnswer = (): never => {
+  throw new Error('there is no connection to the API')
+}
+const noApi = new Proxy({} as MemoryApi['client'], {
+  get: (_, name) =>
+    name === 'watch'
+      ? async function* () {
+          noAnswer()
+        }
+      : async () => noAnswer(),
+})
+
 /** `plugins` are volume types beside the usual ones. */
-export async function harness(more: readonly VolumePlugin[] = []): Promise<Harness> {
+export async function harness(more: readonly VolumePlugin[] = [], wanted: { manifests?: boolean } = {}): Promise<Harness> {
   const plugins = [...volumePlugins, ...more]
   const api = memoryApi()
   const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
@@ -84,10 +97,12 @@ export async function harness(more: readonly VolumePlugin[] = []): Promise<Harne
   let kubelet: Kubelet
   let options: KubeletOptions
   let uids = 0
-  function start(boot: string): void {
+  const manifests = wanted.manifests ? join(rootDir, 'manifests') : undefined
+  if (manifests) await mkdir(manifests)
+  function start(boot: string, withApi = true): void {
     stop = new AbortController()
     const { signal } = stop
-    const client = api.client
+    const client = withApi ? api.client : noApi
     options = {
       nodeName,
       nodeIP: '127.0.0.1',
@@ -108,6 +123,7 @@ export async function harness(more: readonly VolumePlugin[] = []): Promise<Harne
       statuses: statusManager(client, log, signal),
       log,
       node: () => node,
+      manifests,
     }
     kubelet = startKubelet(options, signal)
   }
@@ -118,10 +134,10 @@ export async function harness(more: readonly VolumePlugin[] = []): Promise<Harne
     cgroupRoot,
     kubelet: () => kubelet,
     options: () => options,
-    async restart(boot = 'boot-1') {
+    async restart(boot = 'boot-1', { api: withApi = true } = {}) {
       stop.abort()
-      start(boot)
-      await kubelet.informer.synced
+      start(boot, withApi)
+      if (withApi) await kubelet.informer.synced
     },
     pod(name, spec, more = {}) {
       const pod: Pod = {

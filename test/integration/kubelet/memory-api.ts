@@ -1,4 +1,5 @@
 /** An API in memory, just enough to drive a kubelet without a cluster: versions, watches, status patches, deletion by uid. */
+import { randomUUID } from 'node:crypto'
 import type { Client, WatchEvent, WatchOptions } from '#shared/client/client.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
@@ -89,7 +90,7 @@ export function memoryApi(): MemoryApi {
     create: async (kind: Any, namespace: string, object: KubeObject) => {
       const k = key(kind, namespace, object.metadata.name ?? '')
       if (objects.has(k)) throw alreadyExists({ group: kind.group, resource: kind.plural }, object.metadata.name ?? '')
-      return write(k, 'ADDED', object)
+      return write(k, 'ADDED', { ...object, metadata: { uid: randomUUID(), ...object.metadata } })
     },
     update: async (kind: Any, object: KubeObject) => {
       find(kind, object.metadata.namespace ?? '', object.metadata.name ?? '')

@@ -1,0 +1,74 @@
+/** Static pods: one for each manifest in a directory of the node (staticPodPath). They need no API, and follow their files. */
+import { watch } from 'node:fs'
+import { open, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Logger } from '#shared/component/log.ts'
+import { uidOf } from '../pod/containers.ts'
+import type { PodSource } from './source.ts'
+
+/** An editor writes in several steps. */
+const settleMs = 50
+const maxBytes = 1 << 20
+
+async function readManifest(path: string): Promise<string> {
+  const file = await open(path)
+  try {
+    const { size } = await file.stat()
+    if (size > maxBytes) throw new Error(`larger than ${maxBytes} bytes`)
+    return await file.readFile('utf8')
+  } finally {
+    await file.close()
+  }
+}
+
+/** Follows the manifests of a directory that exists, until `signal` aborts. What is no pod is told in the log. */
+export function fileSource(directory: string, nodeName: string, log: Logger, signal: AbortSignal): PodSource {
+  /** By the names of files. A file that is there but cannot be read keeps the pod that it had. */
+  let pods = new Map<string, Pod>()
+  const subscribers: { seen: (pod: Pod) => void; gone: (pod: Pod) => void }[] = []
+
+  async function look(): Promise<void> {
+    // Schemas are large: a node without static pods does without.
+    const { staticPod } = await import('./staticpod.ts')
+    const found = new Map<string, Pod>()
+    for (const name of (await names()).filter(n => !n.startsWith('.')).sort()) {
+      const path = join(directory, name)
+      const before = pods.get(name)
+      try {
+        found.set(name, staticPod(await readManifest(path), path, nodeName))
+      } catch (e) {
+        if ((e as NodeJS.ErrnoException).code === 'ENOENT') continue
+        log.warn({ file: path, err: (e as Error).message }, 'not the manifest of a pod')
+        if (before) found.set(name, before)
+      }
+    }
+    const old = pods
+    pods = found
+    const uids = (of: Map<string, Pod>): Set<string> => new Set([...of.values()].map(uidOf))
+    const [known, now] = [uids(old), uids(found)]
+    for (const pod of old.values()) if (!now.has(uidOf(pod))) for (const s of subscribers) s.gone(pod)
+    for (const pod of found.values()) if (!known.has(uidOf(pod))) for (const s of subscribers) s.seen(pod)
+  }
+  /** A directory that was removed holds nothing. */
+  const names = (): Promise<string[]> =>
+    readdir(directory).catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? [] : Promise.reject(e)))
+  let looking = Promise.resolve()
+  const again = (): Promise<void> =>
+    (looking = looking.then(look).catch((e: Error) => log.warn({ directory, err: e.message }, 'manifests not read')))
+  let timer: NodeJS.Timeout | undefined
+  const watcher = watch(directory, () => {
+    clearTimeout(timer)
+    timer = setTimeout(() => void again(), settleMs)
+  })
+  watcher.on('error', (e: Error) => log.error({ directory, err: e.message }, 'manifests are not followed any more'))
+  signal.addEventListener('abort', () => (watcher.close(), clearTimeout(timer)), { once: true })
+  return {
+    synced: again(),
+    subscribe(seen, gone) {
+      subscribers.push({ seen, gone })
+      for (const pod of pods.values()) seen(pod)
+    },
+    has: pod => [...pods.values()].some(p => uidOf(p) === uidOf(pod)),
+  }
+}
