@@ -11,6 +11,9 @@ import { pullCredentials } from './credentials.ts'
  */
 export type EnsuredImage = ImageConfig | 'pulling' | 'waiting'
 
+/** How long ErrImagePull is told before it is ImagePullBackOff: the first reason is to be seen. */
+const firstReasonMs = 1_000
+
 export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promise<EnsuredImage> {
   const { container } = typed
   const live = ctx.live(container.name)
@@ -35,6 +38,11 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
   }
   if (live.imageFailure) {
     const left = remaining(live.imageDelay, live.imageFailure.at, Date.now(), imagePull)
+    const unseen = Math.min(left, live.imageFailure.at + firstReasonMs - Date.now())
+    if (unseen > 0) {
+      ctx.kickIn(unseen)
+      return wait('ErrImagePull', live.imageFailure.message)
+    }
     if (left > 0) {
       ctx.kickIn(left)
       const text = `Back-off pulling image "${name}"`
@@ -96,7 +104,6 @@ async function pullImage(ctx: PodContext, typed: TypedContainer, pull: NonNullab
       'image cannot be had',
     )
     ctx.publish()
-    // Not at once: the first reason is to be seen.
-    ctx.kickIn(Math.min(1000, live.imageDelay.delayMs))
+    ctx.kickIn(Math.min(firstReasonMs, live.imageDelay.delayMs))
   }
 }
