@@ -1,7 +1,7 @@
 #!/bin/sh
 # node-init: PID 1 of a node's PID, mount, network, UTS and IPC namespaces (or of its container). Its arguments are the node-agent's command line.
 # It gives the node a /run of its own (so /run/netns is the node's), starts the node-agent, starts it again with back-off when it dies, and
-# reaps orphans, as PID 1 must. TERM stops the node-agent, then everything. KILL is pulling the plug: the kernel ends all that is in the node.
+# reaps orphans, as PID 1 must. TERM shuts the node down: the node-agent hears of it as PWR, ends its pods if it is to, and goes; then everything goes. KILL is pulling the plug: the kernel ends all that is in the node.
 # Everything mounted here, and every network namespace named here, is gone with the node.
 set -u
 
@@ -11,6 +11,8 @@ mount -t tmpfs -o mode=755,nosuid,nodev node-run /run || exit 1
 mkdir -p /run/netns /run/lock
 ip link set lo up
 
+# All of the node goes down with us, which the node-agent is told.
+stop_signal=PWR
 . "$(dirname "$0")/keep-agent.sh"
 
 # The shims and the containers' processes: all that is left in this PID namespace. Those that ignore TERM get a second.

@@ -6,7 +6,7 @@ stopping=
 # The shell runs a trap only between commands or in wait, so the agent runs in the background.
 stop() {
   stopping=1
-  [ -n "$agent" ] && kill -TERM "$agent" 2>/dev/null
+  [ -n "$agent" ] && kill -"${stop_signal:-TERM}" "$agent" 2>/dev/null
 }
 trap stop TERM INT
 

@@ -24,7 +24,9 @@ try {
     pingIntervalMs,
     log,
   })
-  await startNode(options, connecting, log, stop)
+  const node = await startNode(options, connecting, log, stop)
+  // node-init says with this that the machine goes down, and with TERM that another node-agent comes.
+  process.once('SIGPWR', () => void node.shutDown().finally(() => process.kill(process.pid, 'SIGTERM')))
   ready()
   if (!stop.aborted) await new Promise(resolve => stop.addEventListener('abort', resolve, { once: true }))
   await (await connecting).close()

@@ -24,9 +24,10 @@ import { nodeEvents, transitions } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
 import { allocatable, newNode, type NodeOptions } from './kubelet/node/object.ts'
-import { keepStatus, registerNode } from './kubelet/node/registration.ts'
+import { keepStatus, registerNode, reportStatus } from './kubelet/node/registration.ts'
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
+import { shutDownPods } from './kubelet/shutdown.ts'
 import { statusManager } from './kubelet/status/manager.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes } from './kubelet/volumes/staged.ts'
@@ -40,6 +41,11 @@ import { createOciRuntime } from './runtime/oci.ts'
 import { createProcessRuntime } from './runtime/process.ts'
 import { transportOf } from './transport.ts'
 
+export interface RunningNode {
+  /** The machine goes down: ends pods in order, for as long as the flags say, and takes no more. */
+  shutDown(): Promise<void>
+}
+
 /**
  * Resolves when the node is registered and follows its pods; everything ends with `signal`, containers excepted. Static pods start before
  * there is a connection to the API.
@@ -49,7 +55,7 @@ export async function startNode(
   connecting: Promise<BusConnection>,
   log: Logger,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<RunningNode> {
   const { nodeName, nodeIp, podCidr } = options
   mkdirSync(options.rootDir, { recursive: true, mode: 0o750 })
   // The kernel tells of mounts by their real paths, and so do we.
@@ -75,6 +81,7 @@ export async function startNode(
         })
       : openHostNetwork(nodeIp),
   ])
+  let shuttingDown = false
   const about: NodeOptions = {
     name: nodeName,
     ip: nodeIp,
@@ -84,6 +91,7 @@ export async function startNode(
     runtimeVersion: `${runtime.name}-${runtime.version}`,
     machine,
     diskPressure: diskPressure(rootDir, options.evictionHard, options.evictionPressureTransitionPeriod),
+    notReady: () => (shuttingDown ? 'node is shutting down' : undefined),
   }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   const registering = registerNode(client, about, log, signal)
@@ -163,6 +171,7 @@ export async function startNode(
     activity,
     log,
     node,
+    isShuttingDown: () => shuttingDown,
     manifests,
   }
   const kubelet = startKubelet(context, signal)
@@ -197,6 +206,15 @@ export async function startNode(
   }
   for (const [name, loop] of Object.entries(running))
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
+  return {
+    async shutDown() {
+      const periods = { graceMs: options.shutdownGracePeriod, criticalMs: options.shutdownGracePeriodCriticalPods }
+      if (periods.graceMs <= 0) return
+      shuttingDown = true
+      reportStatus(client, about, node()).catch((e: Error) => log.warn({ err: e.message }, 'the shutdown is not told to the API'))
+      await shutDownPods(kubelet, context.statuses, periods, log)
+    },
+  }
 }
 
 /** Where static pods' manifests are; undefined when the node has none. */

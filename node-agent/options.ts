@@ -42,6 +42,9 @@ export const flags = z.object({
   podMaxPids: z.coerce.number().int().min(-1).default(4096),
   /** Images of the user's, in YAML, beside those that are known. */
   imageCatalogue: z.string().optional(),
+  /** How long pods have to end when the node shuts down, and how much of that is kept for critical ones. 0: they go with the node. */
+  shutdownGracePeriod: durationFlag().default(0),
+  shutdownGracePeriodCriticalPods: durationFlag().default(0),
   /** A directory with manifests of static pods; by default `manifests` in the state directory, if there is one when the node starts. */
   podManifestPath: directory.optional(),
 })

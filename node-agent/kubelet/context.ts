@@ -46,6 +46,8 @@ export interface KubeletContext {
   /** Of the pods' workers. */
   readonly activity: Activity
   readonly log: Logger
+  /** The node goes down: it takes no more pods. */
+  readonly isShuttingDown?: () => boolean
   /** Our own Node as the API has it. */
   node(): Node | undefined
   /** Pods that were admitted and have not ended, with the resources of the node that they hold. */

@@ -17,6 +17,8 @@ export interface NodeOptions {
   machine: Machine
   /** Asked for each report. */
   diskPressure?: () => boolean
+  /** Why the node is not ready. */
+  notReady?: () => string | undefined
 }
 
 export function nodeLabels({ name, machine, capabilities }: NodeOptions): { [key: string]: string } {
@@ -88,7 +90,7 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
       ...common,
       memory: kibi(allocatable(o).memoryBytes),
     },
-    conditions: nodeConditions(previous?.conditions, now, o.diskPressure?.() ?? false),
+    conditions: nodeConditions(previous?.conditions, now, o.diskPressure?.() ?? false, o.notReady?.()),
     addresses: [
       { type: 'InternalIP', address: o.ip },
       { type: 'Hostname', address: o.name },

@@ -31,6 +31,7 @@ const soonMs = 500
 const deletedGrace = (pod: Pod): number =>
   Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
 
+const shutdownRejection: Rejection = { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' }
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise(resolve => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })))
 
@@ -266,6 +267,8 @@ export class PodWorker implements PodContext {
 
   /** The first step: a pod that is known is picked up, a new one is admitted. */
   async #begin(): Promise<void> {
+    // A static pod that ended with the node begins anew with it.
+    if (isStatic(this.#pod) && this.state.sandbox?.boot !== this.kubelet.boot) delete this.state.ended
     if (!this.#known && isTerminal(this.#pod.status?.phase)) {
       // It ended and was cleared away before: there is nothing to add.
       this.#stage = 'released'
@@ -293,7 +296,7 @@ export class PodWorker implements PodContext {
   async #admit(): Promise<void> {
     const others = this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod))
     const node = this.kubelet.node()
-    let rejection = node && admit(this.#pod, node, others)
+    let rejection = this.kubelet.isShuttingDown?.() ? shutdownRejection : node && admit(this.#pod, node, others)
     if (rejection?.lacks && isCritical(this.#pod)) rejection = await this.#preempt(others, rejection.lacks)
     if (!rejection) {
       this.state.admitted = true

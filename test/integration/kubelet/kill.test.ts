@@ -1,6 +1,8 @@
 /** Pods that the kubelet ends by itself, and why: told in their status, remembered over a restart, in order of need. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pods } from '#shared/api/kinds.ts'
 import { disruptionTarget } from '#node-agent/kubelet/pod/kill.ts'
+import { shutDownPods } from '#node-agent/kubelet/shutdown.ts'
 import { harness, type Harness } from './harness.ts'
 
 let h: Harness
@@ -80,4 +82,25 @@ test('a critical pod takes the place of others, and of as few as can be', async 
   })
   await h.api.until(() => h.events('middle').some(e => e.reason === 'Preempting' && e.type === 'Warning'))
   for (const name of ['small', 'large']) expect(h.get(name)!.status?.phase).toBe('Running')
+})
+
+test('when the node shuts down, critical pods go last, within the time that there is', async () => {
+  for (const pod of h.api.all(pods)) h.delete(pod.metadata.name!, 1)
+  await h.api.until(() => h.api.all(pods).length === 0)
+  const grace = { terminationGracePeriodSeconds: 600 }
+  h.pod('ordinary', { ...grace, containers: [stubborn] })
+  h.pod('system', { ...grace, priority: 2_000_000_000, containers: [stubborn] })
+  for (const name of ['ordinary', 'system']) await h.until(name, isReady as never)
+  await shutDownPods(h.kubelet(), h.options().statuses, { graceMs: 2000, criticalMs: 1000 }, h.options().log)
+  const ended = ['ordinary', 'system'].map(name => h.get(name)!)
+  for (const { status } of ended) {
+    expect(status).toMatchObject({
+      phase: 'Failed',
+      reason: 'Terminated',
+      message: 'Pod was terminated in response to imminent node shutdown.',
+    })
+    expect(status?.conditions?.find(c => c.type === 'DisruptionTarget')?.reason).toBe('TerminationByKubelet')
+  }
+  const [first, last] = ended.map(p => Date.parse(p.status!.containerStatuses![0]!.state!.terminated!.finishedAt!))
+  expect(first).toBeLessThan(last!)
 })

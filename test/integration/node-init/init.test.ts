@@ -14,7 +14,7 @@ let exited: Promise<number | null>
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'cox-init-'))
   // Notes its start, leaves an orphan behind that ends at once and one that stays, and waits to be told to stop.
-  const agent = `echo $$ >> starts; (sh -c 'sleep 0.01; exit 3' & ) ; (setsid sleep 9871 & ); ls /run > run; trap 'echo stopped > stopped; exit 0' TERM; while :; do sleep 0.02; done`
+  const agent = `echo $$ >> starts; (sh -c 'sleep 0.01; exit 3' & ) ; (setsid sleep 9871 & ); ls /run > run; trap 'echo stopped > stopped; exit 0' PWR; while :; do sleep 0.02; done`
   writeFileSync(join(directory, 'agent.sh'), agent)
   node = spawn(
     'unshare',
@@ -83,7 +83,7 @@ test('starts the agent again when it dies, keeps its children, reaps orphans, ha
   await vi.waitFor(() => expect(inside().filter(p => p.state === 'Z')).toEqual([]), 5000)
 })
 
-test('TERM stops the agent, then everything', async () => {
+test('TERM tells the agent that the node goes down, then stops everything', async () => {
   await vi.waitFor(() => expect(inside().some(p => p.command.startsWith('sleep 9871'))).toBe(true), 5000)
   const pids = inside().map(p => p.pid)
   process.kill(initPid(), 'SIGTERM')
