@@ -4,6 +4,7 @@
  */
 import type { FieldError, Path } from '../machinery/field.ts'
 import type { ObjectSchema } from '../machinery/schema.ts'
+import type { StructuralSchema } from '../machinery/structural/schema.ts'
 import type { KubeObject } from './meta/objectmeta.ts'
 
 /** The names of a kind: all that a client needs to reach it, without its schema. */
@@ -62,6 +63,8 @@ export interface Version<T = any> {
   readonly group?: string
   readonly version: string
   readonly schema: ObjectSchema
+  /** Of custom kinds: the rules in place of the schema's, which then only names the type. */
+  readonly structural?: StructuralSchema
   /** Absent in the version that is the hub form itself. */
   readonly conversion?: { readonly toHub: Convert<KubeObject, T>; readonly fromHub: Convert<T, KubeObject> }
   /** Defaults of this version that look at other fields, set before conversion. */
@@ -103,6 +106,8 @@ export interface Deletion<T> {
 // of its own kind.
 export interface Resource<T = any> extends Kind<T> {
   readonly schema: ObjectSchema
+  /** Of custom kinds: the rules in place of the schema's, which then only names the type. */
+  readonly structural?: StructuralSchema
   readonly singular: string
   readonly shortNames?: readonly string[]
   readonly categories?: readonly string[]
@@ -172,4 +177,7 @@ export const resource = <T>(definition: Resource<T>): Resource<T> => definition
 
 /** Everything that a resource is served as. */
 export const versionsOf = (r: Resource): readonly (Version & { readonly group: string })[] =>
-  (r.versions ?? [{ version: r.version, schema: r.schema }]).map(v => ({ ...v, group: v.group ?? r.group }))
+  (r.versions ?? [{ version: r.version, schema: r.schema, ...(r.structural ? { structural: r.structural } : {}) }]).map(v => ({
+    ...v,
+    group: v.group ?? r.group,
+  }))

@@ -47,6 +47,16 @@ export function decode<S extends ObjectSchema>(schema: S, body: Uint8Array | str
   return { object: object as Infer<S>, unknown: scanner.unknown, duplicate: scanner.duplicate }
 }
 
+/** Any JSON value as it is, with the paths of keys that came twice. Throws DecodeError on bad syntax. */
+export function decodeAny(body: Uint8Array | string): { value: unknown; duplicate: string[] } {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const scanner = new Scanner(typeof body === 'string' ? body : bytes.toString(), bytes, false)
+  scanner.notesAny = true
+  const value = scanner.any(0)
+  scanner.end()
+  return { value, duplicate: scanner.duplicate }
+}
+
 /** The same for a value that is already parsed, such as the result of a patch. */
 export const decodeValue = <S extends ObjectSchema>(schema: S, value: unknown, options: DecodeOptions = {}): Decoded<Infer<S>> =>
   decode(schema, JSON.stringify(value) ?? 'null', options)
@@ -70,6 +80,8 @@ class Scanner {
   struct = ''
 
   readonly partial: boolean
+  /** Whether keys that come twice are told in values of any kind too. */
+  notesAny = false
 
   constructor(text: string, bytes: Buffer, partial: boolean) {
     this.text = text
@@ -81,14 +93,19 @@ class Scanner {
     const c = this.peek()
     // `null` is an empty object, as Go leaves the struct as it is.
     const value = c === 0x6e ? (this.literal('null'), zeroOf(plan)) : this.value(plan, 0)
-    this.skip()
-    if (this.pos < this.text.length) this.bad('after top-level value')
+    this.end()
     const { kind, apiVersion, metadata, ...rest } = value as Record<string, unknown>
     const head: Record<string, unknown> = {}
     if (kind !== undefined) head['kind'] = kind
     if (apiVersion !== undefined) head['apiVersion'] = apiVersion
     if (metadata !== undefined) head['metadata'] = metadata
     return Object.assign(head, rest)
+  }
+
+  /** Nothing but space is left. */
+  end(): void {
+    this.skip()
+    if (this.pos < this.text.length) this.bad('after top-level value')
   }
 
   /** A value that is not null, of the planned type, in normal form; undefined when it counts as absent. */
@@ -296,6 +313,10 @@ class Scanner {
       const key = this.string()
       if (this.peek() !== 0x3a) this.bad('after object key')
       this.pos++
+      if (this.notesAny) {
+        this.path[depth] = key
+        if (Object.hasOwn(out, key)) this.note(this.duplicate, depth)
+      }
       setOwn(out, key, this.any(depth + 1))
       const c = this.peek()
       this.pos++
@@ -314,6 +335,7 @@ class Scanner {
       return out
     }
     for (;;) {
+      if (this.notesAny) this.path[depth] = out.length
       out.push(this.any(depth + 1))
       const c = this.peek()
       this.pos++

@@ -70,7 +70,8 @@ export async function createObject(
   const version = meta.resourceVersion
   delete meta.resourceVersion
   if (resource.hasGeneration) meta.generation = 1
-  if (resource.hasStatus && !resource.keepsStatusOnCreate) object['status'] = {}
+  // Of a custom kind nothing is written that nobody set.
+  if (resource.hasStatus && !resource.keepsStatusOnCreate) object['status'] = resource.structural ? undefined : {}
   if (generated) {
     meta.name = generateName(meta.generateName!)
     resource.nameDefaults?.(object)

@@ -1,6 +1,7 @@
 /** One resource as it is served in one group and version. */
 import { apiVersion, versionsOf, type Resource, type Verb, type Version } from '#shared/api/resource.ts'
 import { structCodec, type Codec } from '#shared/machinery/codec.ts'
+import { structuralCodec } from '#shared/machinery/structural/codec.ts'
 import type { GroupResource } from '#shared/machinery/status.ts'
 import type { Table } from '../registry/registry.ts'
 import type { Hooks } from './hooks.ts'
@@ -60,13 +61,17 @@ export interface Endpoint extends Form {
 const defaultVerbs: readonly Verb[] = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 export const serves = (endpoint: Endpoint, verb: string): boolean => (endpoint.resource.verbs ?? defaultVerbs).includes(verb as Verb)
 
+/** By the rules that the version has. */
+const codecOf = ({ schema, structural }: Pick<Version, 'schema' | 'structural'>): Codec =>
+  structural ? structuralCodec(structural) : structCodec(schema)
+
 /** The endpoints of a kind, one for each group and version. */
 export function endpointsOf(resource: Resource, hooks?: Hooks): Endpoint[] {
   const lifetime = new Lifetime()
   const { kind, plural } = resource
-  const hub = { apiVersion: apiVersion(resource), codec: structCodec(resource.schema) }
+  const hub = { apiVersion: apiVersion(resource), codec: codecOf(resource) }
   const versions = versionsOf(resource)
-  const forms = new Map(versions.map(version => [apiVersion(version), { definition: version, codec: structCodec(version.schema) }]))
+  const forms = new Map(versions.map(version => [apiVersion(version), { definition: version, codec: codecOf(version) }]))
   return versions.map(version => {
     const own = apiVersion(version)
     return {

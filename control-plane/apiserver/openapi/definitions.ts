@@ -42,7 +42,7 @@ export function define(into: Definitions, schema: ObjectSchema, extra: JsonSchem
   return { $ref: `${into.prefix}${name}` }
 }
 
-const isV3 = (into: Definitions): boolean => into.prefix.includes('components')
+export const isV3 = (into: Definitions): boolean => into.prefix.includes('components')
 
 function scalar(into: Definitions, name: string): JsonSchema {
   into.schemas[name] ??= isV3(into) ? scalars[name]! : withoutOneOf(scalars[name]!)

@@ -8,15 +8,23 @@ import { deleteOptions } from '#shared/api/meta/options.ts'
 import { status } from '#shared/api/meta/status.ts'
 import { eviction } from '#shared/api/policy/eviction.ts'
 import { versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
+import type { StructuralSchema } from '#shared/machinery/structural/schema.ts'
 import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema.ts'
+import { defineStructural } from './structural.ts'
 import { define, type Definitions } from './definitions.ts'
 import { operationsOf, patchType, type Operation, type Subject } from './operations.ts'
+
+/** A kind with what describes it. */
+interface Described extends Subject {
+  readonly schema: ObjectSchema
+  readonly structural: StructuralSchema | undefined
+}
 
 /** One version of a group with all that is served in it. */
 export interface GroupVersion {
   readonly group: string
   readonly version: string
-  readonly subjects: readonly (Subject & { schema: ObjectSchema })[]
+  readonly subjects: readonly Described[]
 }
 
 /** Bodies of subresources that are of another kind. */
@@ -24,13 +32,13 @@ const bodies: Readonly<Record<string, ObjectSchema>> = { Scale: scale, Binding: 
 
 /** Every group version that the resources are served in. */
 export function groupVersions(resources: readonly Resource[]): GroupVersion[] {
-  const out = new Map<string, { group: string; version: string; subjects: (Subject & { schema: ObjectSchema })[] }>()
+  const out = new Map<string, { group: string; version: string; subjects: Described[] }>()
   for (const resource of resources) {
-    for (const { group, version, schema } of versionsOf(resource)) {
+    for (const { group, version, schema, structural } of versionsOf(resource)) {
       const key = `${group}/${version}`
       let gv = out.get(key)
       if (!gv) out.set(key, (gv = { group, version, subjects: [] }))
-      gv.subjects.push({ resource, group, version, schema, type: schema.name, listType: `${schema.name}List` })
+      gv.subjects.push({ resource, group, version, schema, structural, type: schema.name, listType: `${schema.name}List` })
     }
   }
   return [...out.values()]
@@ -49,15 +57,17 @@ export function describe(gv: GroupVersion, into: Definitions): Operation[] {
   define(into, status, gvk('', 'v1', 'Status') as Record<string, unknown>)
   const operations: Operation[] = []
   for (const subject of gv.subjects) {
-    const { resource, schema } = subject
-    define(into, schema, gvk(gv.group, gv.version, resource.kind) as Record<string, unknown>)
+    const { resource, schema, structural } = subject
+    const of = gvk(gv.group, gv.version, resource.kind) as Record<string, unknown>
+    if (structural) defineStructural(into, schema, structural, of)
+    else define(into, schema, of)
     define(into, listOf(schema, resource.kind), gvk(gv.group, gv.version, `${resource.kind}List`) as Record<string, unknown>)
     operations.push(...operationsOf(subject, (_, sub) => typeOfSubresource(into, subject, sub)))
   }
   return operations
 }
 
-function typeOfSubresource(into: Definitions, subject: Subject & { schema: ObjectSchema }, sub: Subresource): string {
+function typeOfSubresource(into: Definitions, subject: Described, sub: Subresource): string {
   if (sub.kind === undefined || sub.kind === subject.resource.kind) return subject.schema.name
   const body = bodies[sub.kind]
   if (!body) return ''

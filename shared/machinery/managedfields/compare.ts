@@ -18,11 +18,17 @@ export function compare(shape: Shape, old: object, now: object): Comparison {
   return result
 }
 
+/** How a value of a shape merges: one that is not of the type, which validation will refuse, is one value. */
+function kindFor({ kind }: Shape, value: unknown): Shape['kind'] {
+  if (kind === 'leaf' || typeof value !== 'object' || value === null) return 'leaf'
+  return Array.isArray(value) === (kind === 'keyed' || kind === 'set') ? kind : 'leaf'
+}
+
 /**
  * The set of a value that was not there before: the element itself and everything below.
  */
 export function added(shape: Shape, value: unknown): FieldSet {
-  switch (shape.kind) {
+  switch (kindFor(shape, value)) {
     case 'leaf':
       return member
     case 'struct': {
@@ -68,7 +74,7 @@ export function added(shape: Shape, value: unknown): FieldSet {
  */
 export function configured(shape: Shape, value: unknown): FieldSet {
   const out: FieldSet = {}
-  switch (shape.kind) {
+  switch (kindFor(shape, value)) {
     case 'leaf':
       return member
     case 'struct':
@@ -115,7 +121,7 @@ function compareValue(shape: Shape | undefined, element: string, a: unknown, b: 
     result.removed[element] = shape === undefined ? member : added(shape, a)
     return
   }
-  if (shape === undefined || shape.kind === 'leaf' || a === null || b === null) {
+  if (shape === undefined || kindFor(shape, a) === 'leaf' || kindFor(shape, b) === 'leaf') {
     if (!equal(a, b)) result.changed[element] = member
     return
   }

@@ -70,7 +70,7 @@ export function fieldElement(shape: Shape, name: string): string {
 
 /** The path element of an item of a keyed list, `k:{"name":"c"}`. A key that is absent and has no default is left out. */
 export function keyElement(shape: Shape, item: unknown): string {
-  const object = item as Record<string, unknown>
+  const object = (item ?? {}) as Record<string, unknown>
   let out = ''
   for (const key of shape.keys) {
     const value = object[key.name] ?? key.default

@@ -1,0 +1,86 @@
+/**
+ * The codec of custom kinds: any JSON is read, what the schema does not know is pruned, empty values and nulls of nullable fields stay, and
+ * what is wrong is told by validation (422). Metadata has the rules of Go's structs, as everywhere.
+ */
+import { objectMeta } from '../../api/meta/objectmeta.ts'
+import type { Codec } from '../codec.ts'
+import { DecodeError, decodeAny, decodeValue, type DecodeOptions, type Decoded } from '../decode.ts'
+import { normalize } from '../encode.ts'
+import type { Shape } from '../managedfields/shape.ts'
+import { applyStructuralDefaults } from './defaults.ts'
+import { isObject, planOfStructural, type Values } from './plan.ts'
+import { prune } from './prune.ts'
+import type { StructuralSchema } from './schema.ts'
+import { shapeOfNode } from './shape.ts'
+import { validateStructural } from './validate.ts'
+
+const codecs = new WeakMap<StructuralSchema, Codec>()
+
+/** Throws when the schema has a pattern that its matcher cannot read. */
+export function structuralCodec(schema: StructuralSchema): Codec {
+  let codec = codecs.get(schema)
+  if (!codec) codecs.set(schema, (codec = newCodec(schema)))
+  return codec
+}
+
+function newCodec(schema: StructuralSchema): Codec {
+  const node = planOfStructural(schema)
+  const shape = shapeOfNode(node)
+  const read = (value: unknown, duplicate: string[], options: DecodeOptions): Decoded<object> => {
+    if (!isObject(value)) throw new DecodeError(`json: cannot unmarshal ${goKind(value)} into Go value of type map[string]interface {}`)
+    for (const name of ['kind', 'apiVersion'])
+      if (value[name] !== undefined && value[name] !== null && typeof value[name] !== 'string')
+        throw new DecodeError(`json: cannot unmarshal ${goKind(value[name])} into Go struct field .${name} of type string`)
+    const { kind, apiVersion, metadata, ...rest } = value as Values
+    const meta = decodeValue(objectMeta, metadata ?? {}, options)
+    const unknown = meta.unknown.map(path => `metadata.${path}`)
+    const object: Values = {
+      ...(typeof kind === 'string' ? { kind } : {}),
+      ...(typeof apiVersion === 'string' ? { apiVersion } : {}),
+      ...(metadata === undefined && options.partial ? {} : { metadata: meta.object }),
+      ...rest,
+    }
+    prune(node, object, '', unknown)
+    if (options.partial) checkKinds(shape, object, '')
+    return { object, unknown, duplicate }
+  }
+  return {
+    decode(body, options = {}) {
+      const { value, duplicate } = decodeAny(body)
+      return read(value, duplicate, options)
+    },
+    decodeValue: (value, options = {}) => read(structuredClone(value), [], options),
+    normalize(object) {
+      const own = object as Values
+      for (const name of Object.keys(own)) if (own[name] === undefined) delete own[name]
+      if (isObject(own['metadata'])) normalize(objectMeta, own['metadata'])
+      return object
+    },
+    applyDefaults: object => applyStructuralDefaults(node, object),
+    validate: object => validateStructural(node, object),
+    shape,
+    empty: {},
+  }
+}
+
+const goKind = (value: unknown): string =>
+  Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value === 'boolean' ? 'bool' : typeof value
+
+/** An applied configuration is of the types of the schema, as far as merging needs that. */
+function checkKinds(shape: Shape, value: unknown, path: string): void {
+  if (shape.kind === 'leaf' || value === null) return
+  if (shape.kind === 'struct' || shape.kind === 'map') {
+    if (!isObject(value)) throw new DecodeError(`${path}: expected map, got ${goKind(value)}`)
+    for (const [name, inner] of Object.entries(value)) {
+      const below = shape.kind === 'map' ? shape.item : shape.fields.get(name)
+      if (below) checkKinds(below, inner, `${path}.${name}`)
+    }
+  } else {
+    if (!Array.isArray(value)) throw new DecodeError(`${path}: expected list, got ${goKind(value)}`)
+    value.forEach((item, i) => {
+      if (shape.kind === 'keyed' && !isObject(item))
+        throw new DecodeError(`${path}[${i}]: associative list with keys may not have non-map elements`)
+      if (shape.kind === 'keyed') checkKinds(shape.item, item, `${path}[${i}]`)
+    })
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The schema of a custom kind as its definition says it: the structural part of OpenAPI v3.
+ * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
+ */
+
+export interface JsonSchema {
+  readonly type?: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean'
+  readonly description?: string
+  readonly format?: string
+  readonly default?: unknown
+  readonly nullable?: boolean
+  readonly enum?: readonly unknown[]
+  readonly pattern?: string
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly minimum?: number
+  readonly maximum?: number
+  readonly exclusiveMinimum?: boolean
+  readonly exclusiveMaximum?: boolean
+  readonly multipleOf?: number
+  readonly minItems?: number
+  readonly maxItems?: number
+  readonly uniqueItems?: boolean
+  readonly minProperties?: number
+  readonly maxProperties?: number
+  readonly required?: readonly string[]
+  readonly properties?: { readonly [name: string]: JsonSchema }
+  readonly additionalProperties?: JsonSchema | boolean
+  readonly items?: JsonSchema
+  readonly allOf?: readonly JsonSchema[]
+  readonly anyOf?: readonly JsonSchema[]
+  readonly oneOf?: readonly JsonSchema[]
+  readonly not?: JsonSchema
+  readonly 'x-kubernetes-preserve-unknown-fields'?: boolean
+  readonly 'x-kubernetes-embedded-resource'?: boolean
+  readonly 'x-kubernetes-int-or-string'?: boolean
+  readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map'
+  readonly 'x-kubernetes-list-map-keys'?: readonly string[]
+  readonly 'x-kubernetes-map-type'?: 'granular' | 'atomic'
+}
+
+export interface StructuralSchema {
+  readonly root: JsonSchema
+  /** `spec.preserveUnknownFields` of old definitions: nothing is pruned. */
+  readonly preserveUnknown?: boolean
+  /**
+   * Makes a test of a `pattern`, in Go's syntax. It must take time linear in the text, as RE2 does: patterns and texts are users', and
+   * JavaScript's own expressions would let them stop the server.
+   */
+  readonly matcher: (pattern: string) => (text: string) => boolean
+}

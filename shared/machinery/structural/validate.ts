@@ -1,0 +1,162 @@
+/**
+ * What is wrong with an object by its structural schema, in the words of k8s.io/kube-openapi/pkg/validation as
+ * k8s.io/apiextensions-apiserver turns them into field errors.
+ */
+import { duplicate, invalid, notSupported, Path, required, tooMany, typeInvalid, type FieldError } from '../field.ts'
+import { canonicalIP, parseCIDR } from '../ip.ts'
+import { equal } from '../managedfields/compare.ts'
+import { isDuration, normalBase64, normalTime } from '../scalar.ts'
+import { isObject, isTypeMeta, type Node, type Values } from './plan.ts'
+
+/** All errors, in the order of the schema. `path` is `''` for the root. */
+export function validateStructural(node: Node, value: unknown, path = ''): FieldError[] {
+  const errors: FieldError[] = []
+  check(node, value, path, errors)
+  return errors
+}
+
+const at = (path: string): Path => new Path(path)
+const child = (path: string, name: string): string => (path === '' ? name : `${path}.${name}`)
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'array'
+  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number'
+  return typeof value
+}
+
+function check(node: Node, value: unknown, path: string, errors: FieldError[]): void {
+  const { schema } = node
+  if (value === null && schema.nullable) return
+  const is = typeOf(value)
+  const want = schema.type
+  if (
+    node.intOrString ? is !== 'integer' && is !== 'string' : want !== undefined && is !== want && !(want === 'number' && is === 'integer')
+  ) {
+    const wanted = node.intOrString ? 'integer,string' : want!
+    errors.push(typeInvalid(at(path), is, `${path} in body must be of type ${wanted}: ${JSON.stringify(is)}`))
+    return
+  }
+  if (schema.enum && !schema.enum.some(one => equal(one, value)))
+    errors.push(
+      notSupported(
+        at(path),
+        value,
+        schema.enum.map(one => (typeof one === 'string' ? one : JSON.stringify(one))),
+      ),
+    )
+  if (typeof value === 'string') checkString(node, value, path, errors)
+  else if (typeof value === 'number') checkNumber(node, value, path, errors)
+  else if (Array.isArray(value)) checkList(node, value, path, errors)
+  else if (isObject(value)) checkObject(node, value, path, errors)
+  checkCombinations(node, value, path, errors)
+}
+
+function checkString({ schema, matches }: Node, value: string, path: string, errors: FieldError[]): void {
+  const wrong = (why: string): number => errors.push(invalid(at(path), value, `${path} in body ${why}`))
+  const { minLength, maxLength, format, pattern } = schema
+  if (minLength !== undefined || maxLength !== undefined) {
+    const length = [...value].length
+    if (maxLength !== undefined && length > maxLength)
+      errors.push({ reason: 'FieldValueTooLong', field: path, message: `Too long: may not be more than ${maxLength} bytes` })
+    if (minLength !== undefined && length < minLength) wrong(`should be at least ${minLength} chars long`)
+  }
+  if (matches && !matches(value)) wrong(`should match '${pattern}'`)
+  if (format !== undefined && Object.hasOwn(formats, format) && !formats[format]!(value))
+    errors.push(typeInvalid(at(path), value, `${path} in body must be of type ${format}: ${JSON.stringify(value)}`))
+}
+
+/** The formats that upstream supports and that are checked; others mean nothing. */
+const formats: Readonly<Record<string, (text: string) => boolean>> = {
+  byte: text => normalBase64(text) !== undefined,
+  'date-time': text => normalTime(text) !== undefined,
+  datetime: text => normalTime(text) !== undefined,
+  date: text => normalTime(`${text}T00:00:00Z`) !== undefined,
+  duration: isDuration,
+  ipv4: text => canonicalIP(text)?.includes('.') === true && !text.includes(':'),
+  ipv6: text => canonicalIP(text) !== undefined && text.includes(':'),
+  cidr: text => parseCIDR(text) !== undefined,
+  uuid: text => /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(text),
+  mac: text => /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(text),
+}
+
+function checkNumber({ schema }: Node, value: number, path: string, errors: FieldError[]): void {
+  const wrong = (why: string): number => errors.push(invalid(at(path), value, `${path} in body ${why}`))
+  const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = schema
+  if (multipleOf !== undefined && !isMultiple(value, multipleOf)) wrong(`should be a multiple of ${multipleOf}`)
+  if (maximum !== undefined && (exclusiveMaximum ? value >= maximum : value > maximum))
+    wrong(`should be less than ${exclusiveMaximum ? '' : 'or equal to '}${maximum}`)
+  if (minimum !== undefined && (exclusiveMinimum ? value <= minimum : value < minimum))
+    wrong(`should be greater than ${exclusiveMinimum ? '' : 'or equal to '}${minimum}`)
+}
+
+function isMultiple(value: number, of: number): boolean {
+  const times = value / of
+  return Math.abs(times - Math.round(times)) <= Number.EPSILON * Math.max(1, Math.abs(times))
+}
+
+function checkList(node: Node, value: readonly unknown[], path: string, errors: FieldError[]): void {
+  const { schema, item } = node
+  const { minItems, maxItems } = schema
+  if (minItems !== undefined && value.length < minItems)
+    errors.push(invalid(at(path), value.length, `${path} in body should have at least ${minItems} items`))
+  if (maxItems !== undefined && value.length > maxItems) errors.push(tooMany(at(path), value.length, maxItems))
+  if (schema.uniqueItems && firstRepeated(value, canonical) >= 0)
+    errors.push(invalid(at(path), value, `${path} in body shouldn't contain duplicates`))
+  if (item) value.forEach((inner, i) => check(item, inner, `${path}[${i}]`, errors))
+  const listType = schema['x-kubernetes-list-type']
+  if (listType === 'set' || listType === 'map') {
+    const key = listType === 'set' ? canonical : (inner: unknown): string => canonical(keysOf(node, inner))
+    const i = firstRepeated(value, key)
+    if (i >= 0) errors.push(duplicate(at(path).index(i), listType === 'set' ? value[i] : keysOf(node, value[i])))
+  }
+}
+
+const keysOf = ({ listKeys }: Node, item: unknown): Values =>
+  Object.fromEntries(listKeys.flatMap(name => (isObject(item) && item[name] !== undefined ? [[name, item[name]]] : [])))
+
+/** JSON with the members in order. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, inner: unknown) => (isObject(inner) ? Object.fromEntries(Object.entries(inner).sort()) : inner))
+
+function firstRepeated(items: readonly unknown[], key: (item: unknown) => string): number {
+  const seen = new Set<string>()
+  return items.findIndex(item => {
+    const text = key(item)
+    return seen.size === seen.add(text).size
+  })
+}
+
+function checkObject(node: Node, value: Values, path: string, errors: FieldError[]): void {
+  const { schema, fields, rest } = node
+  const names = Object.keys(value).filter(name => value[name] !== undefined)
+  const { minProperties, maxProperties } = schema
+  if (minProperties !== undefined && names.length < minProperties)
+    errors.push(invalid(at(path), names.length, `${path} in body should have at least ${minProperties} properties`))
+  if (maxProperties !== undefined && names.length > maxProperties) errors.push(tooMany(at(path), names.length, maxProperties))
+  for (const name of schema.required ?? []) if (value[name] === undefined) errors.push(required(at(child(path, name))))
+  if (node.embedded && path !== '') {
+    for (const name of ['apiVersion', 'kind'])
+      if (typeof value[name] !== 'string' || value[name] === '') errors.push(required(at(child(path, name)), 'must not be empty'))
+  }
+  for (const name of names) {
+    if (node.embedded && isTypeMeta(name) && !fields.has(name)) continue
+    const below = fields.get(name) ?? rest
+    if (below) check(below, value[name], child(path, name), errors)
+  }
+}
+
+/** Upstream loses the place of these: their field is no path. */
+function checkCombinations(node: Node, value: unknown, path: string, errors: FieldError[]): void {
+  const fits = (one: Node): boolean => validateStructural(one, value, path).length === 0
+  const wrong = (why: string): number =>
+    errors.push({ reason: 'FieldValueInvalid', field: '<nil>', message: `Invalid value: "": ${JSON.stringify(path)} must ${why}` })
+  for (const all of node.allOf) check(all, value, path, errors)
+  if (node.anyOf.length > 0 && !node.anyOf.some(fits)) wrong('validate at least one schema (anyOf)')
+  if (node.oneOf.length > 0) {
+    const count = node.oneOf.filter(fits).length
+    if (count !== 1)
+      wrong(`validate one and only one schema (oneOf). ${count === 0 ? 'Found none valid' : `Found ${count} valid alternatives`}`)
+  }
+  if (node.not && fits(node.not)) wrong('not validate the schema (not)')
+}

@@ -1,0 +1,227 @@
+import { describe, expect, it } from 'vitest'
+import { DecodeError } from '#shared/machinery/decode.ts'
+import { compare } from '#shared/machinery/managedfields/compare.ts'
+import { structuralCodec } from '#shared/machinery/structural/codec.ts'
+import type { JsonSchema } from '#shared/machinery/structural/schema.ts'
+
+const matcher = (pattern: string) => {
+  const expression = new RegExp(pattern)
+  return (text: string): boolean => expression.test(text)
+}
+const codecOf = (spec: JsonSchema) => structuralCodec({ root: { type: 'object', properties: { spec } }, matcher })
+const head = { kind: 'Thing', apiVersion: 'example.com/v1', metadata: { name: 'a' } }
+/** What becomes of a spec: as it is stored, what was unknown, what is wrong. */
+function read(schema: JsonSchema, spec: unknown) {
+  const codec = codecOf(schema)
+  const { object, unknown } = codec.decode(JSON.stringify({ ...head, spec }))
+  codec.applyDefaults(object)
+  const errors = codec.validate!(object).map(e => `${e.field}: ${e.message}`)
+  return { spec: (object as { spec?: unknown }).spec, unknown, errors }
+}
+const object = (properties: Record<string, JsonSchema>, more: JsonSchema = {}): JsonSchema => ({ type: 'object', properties, ...more })
+const string: JsonSchema = { type: 'string' }
+const integer: JsonSchema = { type: 'integer' }
+
+describe('pruning', () => {
+  it.each<[string, JsonSchema, unknown, unknown, string[]]>([
+    ['unknown fields', object({ a: string }), { a: 'x', b: 1, c: {} }, { a: 'x' }, ['spec.b', 'spec.c']],
+    ['in lists', { type: 'array', items: object({ a: string }) }, [{ a: 'x', b: 1 }], [{ a: 'x' }], ['spec[0].b']],
+    ['maps keep their keys', { type: 'object', additionalProperties: object({ a: string }) }, { k: { b: 1 } }, { k: {} }, ['spec.k.b']],
+    [
+      'properties beside additional ones',
+      object({ a: object({}) }, { additionalProperties: object({ z: string }) }),
+      { a: { q: 1 }, b: { z: 'x', y: 1 } },
+      { a: {}, b: { z: 'x' } },
+      ['spec.a.q', 'spec.b.y'],
+    ],
+    [
+      'what is preserved, except where it is described',
+      object({ a: object({ b: string }) }, { 'x-kubernetes-preserve-unknown-fields': true }),
+      { x: { y: [1, null] }, a: { b: 'x', c: 1 } },
+      { x: { y: [1, null] }, a: { b: 'x' } },
+      ['spec.a.c'],
+    ],
+    [
+      'embedded objects keep their type and metadata',
+      object({ a: string }, { 'x-kubernetes-embedded-resource': true }),
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, a: 'x', b: 1 },
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, a: 'x' },
+      ['spec.b'],
+    ],
+    [
+      'empty values stay',
+      object({ a: string, l: { type: 'array', items: string }, o: object({}), n: integer }),
+      { a: '', l: [], o: {}, n: 0 },
+      { a: '', l: [], o: {}, n: 0 },
+      [],
+    ],
+  ])('%s', (_, schema, spec, want, unknown) => {
+    const got = read(schema, spec)
+    expect(got).toEqual({ spec: want, unknown, errors: [] })
+  })
+  it('keys that come twice, and metadata by its own rules', () => {
+    const text =
+      '{"kind":"Thing","apiVersion":"example.com/v1","metadata":{"name":"a","foo":1,"labels":{}},"spec":{"a":"x","a":"y","l":[{"b":1,"b":2}]}}'
+    const { object: got, unknown, duplicate } = codecOf({ type: 'object', 'x-kubernetes-preserve-unknown-fields': true }).decode(text)
+    expect(duplicate).toEqual(['spec.a', 'spec.l[0].b'])
+    expect(unknown).toEqual(['metadata.foo'])
+    expect(got).toEqual({ ...head, spec: { a: 'y', l: [{ b: 2 }] } })
+    expect(Object.keys(got).slice(0, 3)).toEqual(['kind', 'apiVersion', 'metadata'])
+  })
+})
+
+describe('defaults and nulls', () => {
+  const schema = object({
+    a: { type: 'string', default: 'x' },
+    b: object({ c: { type: 'integer', default: 3 } }, { default: {} }),
+    n: { type: 'string', nullable: true },
+    m: { type: 'string', nullable: true, default: 'y' },
+    p: string,
+    l: { type: 'array', items: object({ d: { type: 'boolean', default: true } }) },
+  })
+  it.each<[unknown, unknown]>([
+    [{}, { a: 'x', b: { c: 3 }, m: 'y' }],
+    [
+      { a: null, n: null, m: null, p: null, l: [{}] },
+      { a: 'x', b: { c: 3 }, n: null, m: null, l: [{ d: true }] },
+    ],
+    [
+      { a: '', b: { c: 0 }, m: 'z' },
+      { a: '', b: { c: 0 }, m: 'z' },
+    ],
+  ])('%j', (spec, want) => expect(read(schema, spec)).toEqual({ spec: want, unknown: [], errors: [] }))
+  it('a default is not shared', () => {
+    const codec = codecOf(schema)
+    const [one, two] = [
+      codec.decode(JSON.stringify({ ...head, spec: {} })).object,
+      codec.decode(JSON.stringify({ ...head, spec: {} })).object,
+    ] as { spec: { b: object } }[]
+    codec.applyDefaults(one!)
+    codec.applyDefaults(two!)
+    Object.assign(one!.spec.b, { c: 9 })
+    expect(two!.spec.b).toEqual({ c: 3 })
+  })
+})
+
+// In the words of kube-openapi's validation, as apiextensions-apiserver makes field errors of them.
+describe('validation', () => {
+  const list = (type: 'set' | 'map'): JsonSchema => ({
+    type: 'array',
+    items: type === 'set' ? string : object({ k: string, v: string }),
+    'x-kubernetes-list-type': type,
+    ...(type === 'map' ? { 'x-kubernetes-list-map-keys': ['k'] } : {}),
+  })
+  it.each<[JsonSchema, unknown, string]>([
+    [object({ a: integer }), { a: 'x' }, 'spec.a: Invalid value: "string": spec.a in body must be of type integer: "string"'],
+    [object({ a: integer }), { a: 1.5 }, 'spec.a: Invalid value: "number": spec.a in body must be of type integer: "number"'],
+    [object({ a: string }), { a: [] }, 'spec.a: Invalid value: "array": spec.a in body must be of type string: "array"'],
+    [object({}), 'x', 'spec: Invalid value: "string": spec in body must be of type object: "string"'],
+    [{ type: 'array', items: string }, ['a', 1], 'spec[1]: Invalid value: "integer": spec[1] in body must be of type string: "integer"'],
+    [
+      object({ p: { 'x-kubernetes-int-or-string': true } }),
+      { p: true },
+      'spec.p: Invalid value: "boolean": spec.p in body must be of type integer,string: "boolean"',
+    ],
+    [object({ a: string }, { required: ['a'] }), {}, 'spec.a: Required value'],
+    [object({ a: { type: 'string', enum: ['b', 'a'] } }), { a: 'c' }, 'spec.a: Unsupported value: "c": supported values: "a", "b"'],
+    [object({ a: { type: 'string', pattern: '^a+$' } }), { a: 'b' }, `spec.a: Invalid value: "b": spec.a in body should match '^a+$'`],
+    [
+      object({ a: { type: 'string', minLength: 2 } }),
+      { a: '😀' },
+      'spec.a: Invalid value: "😀": spec.a in body should be at least 2 chars long',
+    ],
+    [object({ a: { type: 'string', maxLength: 1 } }), { a: 'ab' }, 'spec.a: Too long: may not be more than 1 bytes'],
+    [
+      object({ a: { type: 'integer', minimum: 1 } }),
+      { a: 0 },
+      'spec.a: Invalid value: 0: spec.a in body should be greater than or equal to 1',
+    ],
+    [
+      object({ a: { type: 'number', maximum: 1, exclusiveMaximum: true } }),
+      { a: 1 },
+      'spec.a: Invalid value: 1: spec.a in body should be less than 1',
+    ],
+    [
+      object({ a: { type: 'number', multipleOf: 0.1 } }),
+      { a: 0.25 },
+      'spec.a: Invalid value: 0.25: spec.a in body should be a multiple of 0.1',
+    ],
+    [{ type: 'array', items: string, minItems: 1 }, [], 'spec: Invalid value: 0: spec in body should have at least 1 items'],
+    [{ type: 'array', items: string, maxItems: 1 }, ['a', 'b'], 'spec: Too many: 2: must have at most 1 items'],
+    [
+      { type: 'object', additionalProperties: string, maxProperties: 1 },
+      { a: 'x', b: 'y' },
+      'spec: Too many: 2: must have at most 1 items',
+    ],
+    [
+      object({ t: { type: 'string', format: 'date-time' } }),
+      { t: 'x' },
+      'spec.t: Invalid value: "x": spec.t in body must be of type date-time: "x"',
+    ],
+    [list('set'), ['a', 'b', 'a'], 'spec[2]: Duplicate value: "a"'],
+    [
+      list('map'),
+      [
+        { k: 'a', v: '1' },
+        { k: 'a', v: '2' },
+      ],
+      'spec[1]: Duplicate value: {"k":"a"}',
+    ],
+    [
+      object({ a: string, b: string }, { oneOf: [{ required: ['a'] }, { required: ['b'] }] }),
+      {},
+      '<nil>: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found none valid',
+    ],
+    [
+      object({ a: string }, { not: { required: ['a'] } }),
+      { a: 'x' },
+      '<nil>: Invalid value: "": "spec" must not validate the schema (not)',
+    ],
+    [object({}, { 'x-kubernetes-embedded-resource': true }), { apiVersion: 'v1' }, 'spec.kind: Required value: must not be empty'],
+  ])('%j %j', (schema, spec, error) => expect(read(schema, spec).errors).toEqual([error]))
+  it.each<[JsonSchema, unknown]>([
+    [object({ a: { type: 'number' } }), { a: 1 }],
+    [object({ p: { 'x-kubernetes-int-or-string': true } }), { p: '10%' }],
+    [object({ a: { type: 'string', format: 'strange' } }), { a: 'x' }],
+    [object({ a: { type: 'number', multipleOf: 0.1 } }), { a: 0.3 }],
+  ])('%j takes %j', (schema, spec) => expect(read(schema, spec).errors).toEqual([]))
+  it('a body that is no object', () => {
+    for (const body of ['[]', 'null', '"x"', '{', '{"kind":1}']) expect(() => codecOf({}).decode(body)).toThrow(DecodeError)
+  })
+})
+
+describe('as server-side apply sees it', () => {
+  const codec = codecOf(
+    object({
+      ports: {
+        type: 'array',
+        items: object({ port: integer, name: string }),
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['port'],
+      },
+      tags: { type: 'array', items: string, 'x-kubernetes-list-type': 'set' },
+      plain: { type: 'array', items: string },
+      nested: { type: 'array', items: { type: 'array', items: string, 'x-kubernetes-list-type': 'set' } },
+      atomic: object({ a: string }, { 'x-kubernetes-map-type': 'atomic' }),
+      both: object({ a: string }, { additionalProperties: string }),
+    }),
+  )
+  const changed = (before: object, after: object) =>
+    compare(codec.shape, { ...head, spec: before }, { ...head, spec: after }).changed['f:spec']
+  it('lists and maps merge as the schema says', () => {
+    expect(changed({ ports: [{ port: 1 }] }, { ports: [{ port: 1, name: 'x' }] })).toEqual({
+      'f:ports': { 'k:{"port":1}': { 'f:name': {} } },
+    })
+    expect(changed({ tags: ['a'] }, { tags: ['a', 'b'] })).toEqual({ 'f:tags': { 'v:"b"': {} } })
+    expect(changed({ plain: ['a'] }, { plain: ['b'] })).toEqual({ 'f:plain': {} })
+    expect(changed({ atomic: { a: 'x' } }, { atomic: { a: 'y' } })).toEqual({ 'f:atomic': {} })
+    expect(changed({ both: { a: 'x' } }, { both: { a: 'x', b: 'y' } })).toEqual({ 'f:both': { 'f:b': {} } })
+  })
+  it('what is of a wrong type is one value, until validation refuses it', () => {
+    expect(changed({ ports: [{ port: 1 }] }, { ports: 'x' })).toEqual({ 'f:ports': {} })
+    expect(changed({}, { ports: [null, 1], tags: { a: 1 }, both: [] })).toMatchObject({ 'f:tags': {}, 'f:both': {} })
+    expect(() => codec.decode(JSON.stringify({ ...head, spec: { ports: 'x' } }), { partial: true })).toThrow(
+      '.spec.ports: expected list, got string',
+    )
+  })
+})
