@@ -35,11 +35,14 @@ function cost(run: () => unknown): number {
   return best
 }
 
-/** Sixteen times as much may cost 100 times as much, for noise; a square would be 256. */
+/**
+ * Sixteen times as much may cost 100 times as much, for noise; a square would be 256. What is done in no time counts as 3 ms: there
+ * compilation and collection weigh more than the work, and squares of the larger sizes take seconds.
+ */
 function expectLinear(size: number, run: (n: number) => () => unknown): void {
   const small = run(size)
   small()
-  expect(cost(run(size * 16)) / Math.max(cost(small), 500)).toBeLessThan(100)
+  expect(cost(run(size * 16)) / Math.max(cost(small), 3000)).toBeLessThan(100)
 }
 const times = <T>(n: number, make: (i: number) => T): T[] => Array.from({ length: n }, (_, i) => make(i))
 const path = new Path('')
@@ -135,7 +138,10 @@ describe('costs what its size costs:', () => {
       endpoints: times(1000, i => ({ addresses: times(100, j => address(i, j)) })),
     })
     const twin = JSON.stringify(slice('IPv4', (i, j) => `10.${i >> 8}.${i & 255}.${j}`))
-    const reading = cost(() => JSON.parse(twin))
+    const reading = Math.max(
+      cost(() => JSON.parse(twin)),
+      10_000,
+    )
     for (const value of [
       slice('IPv4', (i, j) => `10.${i >> 8}.${i & 255}.${j}`),
       slice('IPv6', (i, j) => `fd00::${i.toString(16)}:${j.toString(16)}`),
