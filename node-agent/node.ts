@@ -33,7 +33,7 @@ import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes } from './kubelet/volumes/staged.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
 import { openHostNetwork } from './network/host.ts'
-import { keepRoutes } from './network/peers.ts'
+import { keepRoute, keepRoutes } from './network/peers.ts'
 import type { NodeAgentOptions } from './options.ts'
 import { startProxy } from './proxy/proxy.ts'
 import { startUserspaceProxy } from './proxy/userspace.ts'
@@ -78,6 +78,7 @@ export async function startNode(
           serviceCIDR: options.serviceClusterIpRange,
           nodeIP: nodeIp,
           nonMasqueradeCIDRs: options.nonMasqueradeCidr,
+          log,
         })
       : openHostNetwork(nodeIp),
   ])
@@ -96,7 +97,8 @@ export async function startNode(
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   const registering = registerNode(client, about, log, signal)
   let registered = manifests === undefined ? await registering : newNode(about, new Date())
-  const nodeInformer = startInformer<Node>(client, nodes, { log }, signal)
+  const strip = (node: Node): void => void (node.metadata.name === nodeName || keepRoute(node))
+  const nodeInformer = startInformer<Node>(client, nodes, { log, strip }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
   const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
   const activity = newActivity()

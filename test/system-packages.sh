@@ -8,6 +8,7 @@ need runc runc
 need conmon conmon
 need ip iproute2
 need nft nftables
+need conntrack conntrack
 need redis-server redis-server
 need nginx nginx-light
 need busybox busybox

@@ -15,6 +15,7 @@ const programs: readonly Program[] = [
   { name: 'conmon', package: 'conmon', why: 'holds the output of containers' },
   { name: 'ip', package: 'iproute2', why: 'makes networks' },
   { name: 'nft', package: 'nftables', why: 'routes Services' },
+  { name: 'conntrack', package: 'conntrack', why: 'forgets UDP connections to endpoints that are gone' },
   { name: 'unshare', package: 'util-linux', why: 'makes the namespaces of nodes' },
 ]
 

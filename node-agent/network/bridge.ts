@@ -6,10 +6,12 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Logger } from '#shared/component/log.ts'
 import { hardwareAddress, ipBatch, ipJson } from '#shared/linux/ip.ts'
 import { nft } from '#shared/linux/nft.ts'
 import { addressPool, firstAddress, parseCidr } from './addresses.ts'
 import { openHostPorts } from './hostports.ts'
+import { openSpoofingGuard } from './spoofing.ts'
 import { existingNamespaces, namespaceOf, podNamespaces, setSysctls } from './namespaces.ts'
 import type { PodNetwork } from './network.ts'
 
@@ -22,6 +24,7 @@ export interface BridgeOptions {
   /** Where pods' own addresses can be answered besides (nodes, the host): what goes elsewhere gets the node's address. */
   nonMasqueradeCIDRs?: readonly string[]
   mtu?: number
+  log?: Logger
 }
 
 const BRIDGE = 'cbr0'
@@ -44,7 +47,14 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
   const gateway = firstAddress(cidr)
   await prepareNode(options, gateway)
   const pool = addressPool(cidr)
-  const namespaces = podNamespaces(pool, { bridge: BRIDGE, gateway, mtu: options.mtu ?? 1500 })
+  const guarded = await openSpoofingGuard().then(
+    () => true,
+    (e: Error) => {
+      options.log?.warn({ err: e.message }, 'pods can send from addresses that are not theirs: the kernel has no nftables for bridges')
+      return false
+    },
+  )
+  const namespaces = podNamespaces(pool, { bridge: BRIDGE, gateway, mtu: options.mtu ?? 1500, guarded })
   const addresses = await readClaims(await existingNamespaces())
   for (const ip of addresses.values()) pool.claim(ip)
   // Made in advance, or for a pod that never got it: it may be incomplete.
@@ -128,6 +138,8 @@ async function prepareNode(options: BridgeOptions, gateway: string): Promise<voi
     writeFile(`/proc/sys/net/ipv4/conf/${BRIDGE}/send_redirects`, '0'),
     writeFile('/proc/sys/net/ipv4/conf/all/rp_filter', '0'),
     writeFile(`/proc/sys/net/ipv4/conf/${BRIDGE}/rp_filter`, '0'),
+    // A host port answers at 127.0.0.1 too. What pods send there is dropped below.
+    writeFile(`/proc/sys/net/ipv4/conf/${BRIDGE}/route_localnet`, '1'),
     // Where the machine has br_netfilter, the bridge would show packets to the rules before they are routed, and would not send one back
     // where it came from.
     writeFile('/proc/sys/net/bridge/bridge-nf-call-iptables', '0').catch(() => {}),
@@ -143,6 +155,10 @@ async function prepareNode(options: BridgeOptions, gateway: string): Promise<voi
   await nft(`table ip coxswain-pods {}
 delete table ip coxswain-pods
 table ip coxswain-pods {
+  chain prerouting {
+    type filter hook prerouting priority raw;
+    iifname "${BRIDGE}" ip daddr 127.0.0.0/8 drop
+  }
   chain postrouting {
     type nat hook postrouting priority srcnat + 10;
     ip saddr ${podCIDR} ip daddr != { ${[clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs].join(', ')} } oifname != "${BRIDGE}" fib daddr type != { local, multicast } masquerade

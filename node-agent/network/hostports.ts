@@ -26,10 +26,11 @@ const SKELETON = `table ${TABLE} {
     dnat ip to meta l4proto . th dport map @any
   }
   chain prerouting { type nat hook prerouting priority dstnat; fib daddr type local meta l4proto { tcp, udp, sctp } jump dispatch; }
-  chain output { type nat hook output priority -100; fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto { tcp, udp, sctp } jump dispatch; }
+  chain output { type nat hook output priority -100; fib daddr type local meta l4proto { tcp, udp, sctp } jump dispatch; }
   chain postrouting {
     type nat hook postrouting priority srcnat;
     ct status dnat ip saddr . ip daddr vmap @self
+    ct status dnat ip saddr 127.0.0.0/8 masquerade
   }
 }
 `

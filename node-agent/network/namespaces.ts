@@ -3,10 +3,11 @@
  * takes the kernel 15 ms or more, so some are made in advance, and those that are needed at the same time in one process.
  */
 import { readdir } from 'node:fs/promises'
-import { linkNames } from '#shared/linux/ip.ts'
+import { hardwareAddress, linkNames } from '#shared/linux/ip.ts'
 import { run } from '#shared/linux/run.ts'
 import { ipToNumber, type AddressPool } from './addresses.ts'
 import { batched } from './batch.ts'
+import { bindingLines, guard } from './spoofing.ts'
 
 export interface Namespaces {
   /**
@@ -41,7 +42,7 @@ const SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_gro
 
 export function podNamespaces(
   addresses: AddressPool,
-  { bridge, gateway, mtu }: { bridge: string; gateway: string; mtu: number },
+  { bridge, gateway, mtu, guarded }: { bridge: string; gateway: string; mtu: number; guarded: boolean },
 ): Namespaces {
   const ready: string[] = []
   let needed = 0
@@ -94,12 +95,16 @@ export function podNamespaces(
     try {
       const lines = ips.flatMap(ip => [
         `netns add ${namespaceOf(ip)}`,
-        `link add ${linkOf(ip)} mtu ${mtu} type veth peer name eth0 netns ${namespaceOf(ip)} mtu ${mtu}`,
+        `link add ${linkOf(ip)} mtu ${mtu} type veth peer name eth0 address ${hardwareAddress(ip)} netns ${namespaceOf(ip)} mtu ${mtu}`,
         `link set ${linkOf(ip)} master ${bridge} up`,
+        ...bindingLines(bridge, linkOf(ip), ip),
         // ip takes one line a command, so the script travels in the environment.
         `netns exec ${namespaceOf(ip)} sh -c 'eval "$POD_SETUP"' sh ${ip}`,
       ])
-      if (lines.length > 0) await ip(lines, [], { POD_SETUP: script })
+      if (lines.length > 0) {
+        await ip(lines, [], { POD_SETUP: script })
+        await guard(ips.map(ip => ({ ip, link: linkOf(ip) })), guarded) // prettier-ignore
+      }
     } catch (error) {
       await removeAll(ips).catch(() => {})
       throw error

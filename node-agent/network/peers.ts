@@ -5,6 +5,14 @@ import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { setRoutes } from './routes.ts'
 
+/** For an informer's `strip`: of another node only its route is of interest, a few dozen bytes instead of some kilobytes. */
+export function keepRoute(node: Node): void {
+  const { name, uid, resourceVersion } = node.metadata
+  node.metadata = { name, uid, resourceVersion } as Node['metadata']
+  node.spec = node.spec.podCIDR === undefined ? {} : { podCIDR: node.spec.podCIDR }
+  node.status = { addresses: (node.status?.addresses ?? []).filter(a => a.type === 'InternalIP') }
+}
+
 /** Pod range to node address, for every node but our own. */
 export function peerRoutes(nodes: readonly Node[], own: string): Map<string, string> {
   return new Map(

@@ -4,6 +4,8 @@ import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { nft } from '#shared/linux/nft.ts'
+import { keptAffinity } from './affinity.ts'
+import { deleteStaleFlows, udpChanged } from './conntrack.ts'
 import { diffScript, emptyRuleset, mergeRulesets, serviceRuleset, skeleton, type ProxyOptions, type Ruleset } from './ruleset.ts'
 
 export interface StartProxyOptions extends ProxyOptions {
@@ -70,8 +72,14 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
     writing = true
     try {
       const wanted = desired()
-      const script = applied ? diffScript(applied, wanted) : skeleton(options) + diffScript(emptyRuleset(), wanted)
+      const script = applied
+        ? diffScript(applied, wanted)
+        : skeleton(options) + diffScript(emptyRuleset(), wanted) + (await keptAffinity(wanted))
       await nft(script)
+      if (!applied || udpChanged(applied.udp, wanted.udp))
+        await deleteStaleFlows(wanted.udp, options.nodeIPs, options.serviceCIDR).catch((e: Error) =>
+          log.warn({ err: e.message }, 'connections of UDP clients to former endpoints stay'),
+        )
       if (!applied) log.info({ services: models.size, chains: wanted.chains.size }, 'proxy rules written')
       applied = wanted
       backoff = 0

@@ -14,6 +14,10 @@ export interface Ruleset {
   chains: Map<string, string[]>
   /** Name of a map or set to its elements: key to value, or to '' in a set. */
   elements: Map<ElementsName, Map<string, string>>
+  /** Sets that packets fill, the clients of an endpoint with session affinity: name to what the set is. */
+  affinity: Map<string, string>
+  /** `address:port` of a UDP service, or `*:port` of a node port, to the endpoints (`address:port`) that its packets may go to. */
+  udp: Map<string, ReadonlySet<string>>
 }
 export interface ProxyOptions {
   nodeName: string
@@ -34,9 +38,14 @@ const MAPS = {
 } as const
 export type ElementsName = keyof typeof MAPS
 const ELEMENTS = Object.keys(MAPS) as ElementsName[]
-const TABLE = 'ip kube-proxy'
+export const TABLE = 'ip kube-proxy'
 
-export const emptyRuleset = (): Ruleset => ({ chains: new Map(), elements: new Map(ELEMENTS.map(name => [name, new Map()])) })
+export const emptyRuleset = (): Ruleset => ({
+  chains: new Map(),
+  elements: new Map(ELEMENTS.map(name => [name, new Map()])),
+  affinity: new Map(),
+  udp: new Map(),
+})
 
 /**
  * The table without any service, in place of what is there, in the same transaction as what follows it. Refusals are looked up in the
@@ -96,21 +105,31 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     for (const e of endpoints.cluster) if (e.local) set('hairpin-connections', `${e.ip} . ${e.ip}`)
     const suffix = `${createHash('sha256').update(`${metadata.namespace}/${metadata.name}:${name}/${proto}`).digest('hex').slice(0, 8)}-${metadata.namespace}/${metadata.name}/${proto}${name === '' ? '' : `/${name}`}`
     const [anywhere, onNode, external] = [`service-${suffix}`, `local-${suffix}`, `external-${suffix}`]
-    const select = (from: readonly ProxyEndpoint[]): string =>
-      `meta l4proto ${proto} dnat ip to ${selection(from, spec!.sessionAffinity === 'ClientIP')}`
+    const seconds = spec!.sessionAffinity === 'ClientIP' ? (spec!.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : undefined
+    const select = (from: readonly ProxyEndpoint[]): string[] =>
+      seconds === undefined
+        ? [`meta l4proto ${proto} dnat ip to ${selection(from)}`]
+        : stickySelection(rules, from, { proto, seconds, owner: suffix })
     const internalLocal = spec!.internalTrafficPolicy === 'Local'
     const externalLocal = spec!.externalTrafficPolicy === 'Local'
     const fromOutside = `ip daddr ${clusterIP} ip saddr != ${options.clusterCIDR} jump mark-for-masquerade`
 
-    if (endpoints.cluster.length > 0) rules.chains.set(anywhere, [fromOutside, select(endpoints.cluster)])
+    if (endpoints.cluster.length > 0) rules.chains.set(anywhere, [fromOutside, ...select(endpoints.cluster)])
     const inside = internalLocal ? endpoints.local : endpoints.cluster
     const hasExternal = externalIPs.length > 0 || nodePort
     if ((internalLocal || (externalLocal && hasExternal)) && endpoints.local.length > 0)
-      rules.chains.set(onNode, [fromOutside, select(endpoints.local)])
+      rules.chains.set(onNode, [fromOutside, ...select(endpoints.local)])
 
     const at = `${clusterIP} . ${proto} . ${port}`
     if (inside.length > 0) set('service-ips', at, `goto ${internalLocal ? onNode : anywhere}`)
     else set('no-endpoint-services', at, endpoints.cluster.length > 0 ? 'drop' : 'goto reject-chain')
+    const udp = (frontend: string, to: readonly ProxyEndpoint[]): void => {
+      if (proto === 'udp') rules.udp.set(frontend, new Set(to.map(e => `${e.ip}:${e.port}`)))
+    }
+    udp(`${clusterIP}:${port}`, inside)
+    // Where the policy is Local, clients of the cluster reach every endpoint.
+    for (const ip of externalIPs) udp(`${ip}:${port}`, endpoints.cluster)
+    if (nodePort) udp(`*:${nodePort}`, endpoints.cluster)
 
     if (!hasExternal) continue
     if (endpoints.cluster.length > 0) {
@@ -140,19 +159,43 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
 const loadBalancerIPs = ({ status }: Service): string[] =>
   (status?.loadBalancer?.ingress ?? []).filter(i => i.ip && (i.ipMode ?? 'VIP') === 'VIP').map(i => i.ip!)
 
-/** Where a connection goes: one endpoint, by chance, or the same for every connection of a client. */
-function selection(endpoints: readonly ProxyEndpoint[], sticky: boolean): string {
+/** Where a connection goes: one endpoint, by chance. */
+function selection(endpoints: readonly ProxyEndpoint[]): string {
   const [first] = endpoints
   if (endpoints.length === 1) return `${first!.ip}:${first!.port}`
-  const by = sticky ? 'jhash ip saddr' : 'numgen random'
-  // A fixed seed, so that the choice outlives the rule and is the same on every node.
-  return `${by} mod ${endpoints.length}${sticky ? ' seed 0x636f78' : ''} map { ${endpoints.map((e, n) => `${n} : ${e.ip} . ${e.port}`).join(', ')} }`
+  return `numgen random mod ${endpoints.length} map { ${endpoints.map((e, n) => `${n} : ${e.ip} . ${e.port}`).join(', ')} }`
+}
+
+interface Stickiness {
+  proto: string
+  /** How long a client stays with its endpoint after its last connection. */
+  seconds: number
+  owner: string
+}
+/**
+ * A client's connections go to the endpoint that its last one went to, as long as it is one; else by chance. Each endpoint has a chain that
+ * remembers the client in a set of its own, so that other endpoints may come and go.
+ */
+function stickySelection(rules: Ruleset, endpoints: readonly ProxyEndpoint[], { proto, seconds, owner }: Stickiness): string[] {
+  const chains = endpoints.map(({ ip, port }) => {
+    const id = createHash('sha256').update(`${owner} ${seconds} ${ip}:${port}`).digest('hex').slice(0, 8)
+    const [chain, set] = [`endpoint-${id}-${ip}/${port}`, `affinity-${id}-${ip}/${port}`]
+    rules.affinity.set(set, `type ipv4_addr; flags dynamic,timeout; timeout ${seconds}s;`)
+    rules.chains.set(chain, [`update @${set} { ip saddr }`, `meta l4proto ${proto} dnat ip to ${ip}:${port}`])
+    return { chain, set }
+  })
+  return [
+    ...chains.map(({ chain, set }) => `ip saddr @${set} goto ${chain}`),
+    `numgen random mod ${chains.length} vmap { ${chains.map(({ chain }, n) => `${n} : goto ${chain}`).join(', ')} }`,
+  ]
 }
 
 /** All services' rules as one; of two services that want the same element the first gets it. */
 export function mergeRulesets(rulesets: Iterable<Ruleset>): Ruleset {
   const all = emptyRuleset()
-  for (const { chains, elements } of rulesets) {
+  for (const { chains, elements, affinity, udp } of rulesets) {
+    for (const [name, definition] of affinity) all.affinity.set(name, definition)
+    for (const [frontend, endpoints] of udp) if (!all.udp.has(frontend)) all.udp.set(frontend, endpoints)
     for (const [name, rules] of chains) all.chains.set(name, rules)
     for (const [name, entries] of elements) {
       const into = all.elements.get(name)!
@@ -166,6 +209,7 @@ export function mergeRulesets(rulesets: Iterable<Ruleset>): Ruleset {
 export function diffScript(from: Ruleset, to: Ruleset): string {
   const lines: string[] = []
   const changed = [...to.chains].filter(([name, rules]) => from.chains.get(name)?.join('\n') !== rules.join('\n'))
+  for (const [name, definition] of to.affinity) if (!from.affinity.has(name)) lines.push(`add set ${TABLE} ${name} { ${definition} }`)
   // Chains may name each other: all must exist before the first rule.
   for (const [name] of changed) lines.push(`add chain ${TABLE} ${name}`, ...(from.chains.has(name) ? [`flush chain ${TABLE} ${name}`] : []))
   for (const [name, rules] of changed) for (const rule of rules) lines.push(`add rule ${TABLE} ${name} ${rule}`)
@@ -181,5 +225,6 @@ export function diffScript(from: Ruleset, to: Ruleset): string {
   // As above: none may be named by another when it goes.
   for (const name of dead) lines.push(`flush chain ${TABLE} ${name}`)
   for (const name of dead) lines.push(`delete chain ${TABLE} ${name}`)
+  for (const name of from.affinity.keys()) if (!to.affinity.has(name)) lines.push(`delete set ${TABLE} ${name}`)
   return lines.map(line => `${line}\n`).join('')
 }

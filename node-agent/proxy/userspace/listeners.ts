@@ -22,8 +22,8 @@ export interface Listener {
   targets: Target[]
   /** Where they go from clients that are not on this node (externalTrafficPolicy Local); absent: the same. */
   remoteTargets?: Target[]
-  /** A client always gets the same target. */
-  sticky: boolean
+  /** Session affinity: how long a client stays with its target after its last connection, ms; absent: each goes by chance. */
+  stickyMs?: number
 }
 export interface Unproxied {
   service: string
@@ -44,7 +44,7 @@ export function serviceListeners(
   if (!isProxied(service)) return { listeners, unproxied }
   const { metadata, spec, status } = service
   const name = `${metadata.namespace}/${metadata.name}`
-  const sticky = spec!.sessionAffinity === 'ClientIP'
+  const seconds = spec!.sessionAffinity === 'ClientIP' ? (spec!.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : undefined
   const balancers = (status?.loadBalancer?.ingress ?? []).filter(i => i.ip && (i.ipMode ?? 'VIP') === 'VIP').map(i => i.ip!)
   const plain = (endpoints: readonly ProxyEndpoint[]): Target[] => endpoints.map(({ ip, port }) => ({ ip, port }))
   for (const { name: portName = '', protocol = 'TCP', port, nodePort } of spec!.ports ?? []) {
@@ -56,7 +56,7 @@ export function serviceListeners(
     if (endpoints.cluster.length === 0) continue
     const [anywhere, onNode] = [plain(endpoints.cluster), plain(endpoints.local)]
     const inside = spec!.internalTrafficPolicy === 'Local' ? onNode : anywhere
-    const common = { service: name, sticky }
+    const common = { service: name, ...(seconds === undefined ? {} : { stickyMs: seconds * 1000 }) }
     // A process of this node that listens on the port everywhere listens at the ClusterIP, too; a listener of ours would keep it from
     // starting again.
     const direct = inside.some(t => t.port === port && options.nodeAddresses.includes(t.ip))

@@ -1,5 +1,4 @@
 /** Carries TCP connections from listeners to targets. Runs in a thread of its own; see worker.ts. */
-import { createHash } from 'node:crypto'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { Listener, Target } from './listeners.ts'
@@ -21,23 +20,42 @@ export interface Relay {
 const isOwn = (address: string): boolean =>
   address.startsWith('127.') || Object.values(networkInterfaces()).some(list => list?.some(i => i.address === address))
 
-/** In which order targets are tried: from one that chance, or the client's address, chooses. */
-export function order(targets: readonly Target[], sticky: boolean, client: string): Target[] {
-  const start = sticky
-    ? createHash('sha256').update(client).digest().readUInt32BE(0) % targets.length
-    : Math.floor(Math.random() * targets.length)
+/** Clients that one listener remembers; of more, those that came first are forgotten. */
+const MAX_CLIENTS = 10_000
+
+/** Whom the clients of a listener with session affinity went to: client's address to target and the time (ms) until which that counts. */
+export type Affinity = Map<string, { target: string; until: number }>
+const nameOf = ({ ip, port }: Target): string => `${ip}:${port}`
+
+/** In which order targets are tried: from the one that the client went to last, as long as that counts and it is one; else from any. */
+export function order(targets: readonly Target[], affinity: Affinity, client: string, now: number): Target[] {
+  const last = affinity.get(client)
+  const known = last !== undefined && last.until > now ? targets.findIndex(t => nameOf(t) === last.target) : -1
+  const start = known >= 0 ? known : Math.floor(Math.random() * targets.length)
   return [...targets.slice(start), ...targets.slice(0, start)]
 }
 
+/** The client has been answered by a target. */
+export function remember(affinity: Affinity, client: string, target: Target, until: number): void {
+  // The newest last.
+  affinity.delete(client)
+  affinity.set(client, { target: nameOf(target), until })
+  if (affinity.size > MAX_CLIENTS) for (const [first] of affinity.entries().take(1)) affinity.delete(first)
+}
+
 export function relay(): Relay {
-  const servers = new Map<string, { server: Server; listener: Listener }>()
+  const servers = new Map<string, { server: Server; listener: Listener; affinity: Affinity }>()
 
   function accept(key: string, client: Socket): void {
-    const listener = servers.get(key)?.listener
     const from = client.remoteAddress ?? ''
-    const targets = listener === undefined ? [] : listener.remoteTargets && !isOwn(from) ? listener.remoteTargets : listener.targets
     client.on('error', () => client.destroy())
-    forward(client, targets.length > 0 ? order(targets, listener!.sticky, from) : [])
+    const known = servers.get(key)
+    if (!known) return forward(client, [], () => {})
+    const { listener, affinity } = known
+    const targets = listener.remoteTargets && !isOwn(from) ? listener.remoteTargets : listener.targets
+    forward(client, targets.length > 0 ? order(targets, affinity, from, Date.now()) : [], target => {
+      if (listener.stickyMs !== undefined) remember(affinity, from, target, Date.now() + listener.stickyMs)
+    })
   }
 
   function listen(key: string, listener: Listener): Promise<string | undefined> {
@@ -45,7 +63,7 @@ export function relay(): Relay {
     return new Promise(resolve => {
       server.once('error', error => resolve((error as NodeJS.ErrnoException).code ?? error.message))
       server.listen({ host: listener.address, port: listener.port, backlog: 1024 }, () => {
-        servers.set(key, { server, listener })
+        servers.set(key, { server, listener, affinity: new Map() })
         server.removeAllListeners('error').on('error', () => {})
         resolve(undefined)
       })
@@ -77,8 +95,8 @@ export function relay(): Relay {
   }
 }
 
-/** Connects to the first target that answers and joins both; the client is cut off when none does. */
-function forward(client: Socket, [target, ...others]: readonly Target[]): void {
+/** Connects to the first target that answers, says which, and joins both; the client is cut off when none does. */
+function forward(client: Socket, [target, ...others]: readonly Target[], answered: (target: Target) => void): void {
   if (target === undefined || client.destroyed) return void client.resetAndDestroy()
   // One piece of memory for all that comes from the target: a new one for each read would cost more than the copying.
   const onread = {
@@ -90,6 +108,7 @@ function forward(client: Socket, [target, ...others]: readonly Target[]): void {
   const timer = setTimeout(() => upstream.destroy(new Error('timeout')), CONNECT_TIMEOUT_MS)
   upstream.once('connect', () => {
     joined = true
+    answered(target)
     clearTimeout(timer)
     client.pipe(upstream)
   })
@@ -97,7 +116,7 @@ function forward(client: Socket, [target, ...others]: readonly Target[]): void {
   upstream.on('error', () => {
     clearTimeout(timer)
     if (joined) client.destroy()
-    else forward(client, others)
+    else forward(client, others, answered)
   })
   client.once('close', () => upstream.destroy())
   upstream.once('close', () => joined && !client.writableEnded && client.destroy())

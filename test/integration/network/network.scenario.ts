@@ -65,6 +65,33 @@ async function ask(from: string, ip: string, port: number, times = 1, localPort?
   return JSON.parse((await place.next(JSON.stringify([ip, port, times, localPort]))).value as string) as string[]
 }
 
+/** Answers every datagram on `port` in a pod with the pod's name. */
+async function serveUdp(uid: string, port: number): Promise<void> {
+  const code = `const s = require('dgram').createSocket('udp4'); s.on('message', (_, r) => s.send('${uid}', r.port, r.address)); s.bind(${port}, () => console.log('up'))`
+  const server = spawn('ip', ['netns', 'exec', `pod-${ips.get(uid)}`, process.execPath, '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  await new Promise(resolve => server.stdout.once('data', resolve))
+}
+/** One socket in a pod that asks again and again; `ask` is what it got, '' for nothing. */
+function askUdp(from: string, ip: string, port: number): { ask(): Promise<string>; end(): void } {
+  const code = `const s = require('dgram').createSocket('udp4'); let got = () => {}; s.on('message', m => got(String(m)))
+    require('readline').createInterface(process.stdin).on('line', () => { const t = setTimeout(() => got(''), 300); got = a => { clearTimeout(t); got = () => {}; console.log(a) }; s.send('x', ${port}, '${ip}') })`
+  const child = spawn('ip', ['netns', 'exec', `pod-${ips.get(from)}`, process.execPath, '-e', code], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const answers = createInterface(child.stdout)[Symbol.asyncIterator]()
+  return {
+    ask: async () => (child.stdin.write('\n'), (await answers.next()).value as string),
+    end: () => void child.kill('SIGKILL'),
+  }
+}
+const affinitySets = async (): Promise<number> =>
+  (await run('nft', ['list', 'table', 'ip', 'kube-proxy'])).match(/^\tset affinity/gm)?.length ?? 0
+/** Python that announces an address as eth0's, unasked. */
+const arp = (ip: string): string => `import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0))
+mac = bytes.fromhex(open('/sys/class/net/eth0/address').read().strip().replace(':', '')); ip = socket.inet_aton('${ip}')
+for op in (1, 2): s.send(b'\\xff' * 6 + mac + b'\\x08\\x06\\0\\1\\x08\\0\\x06\\x04\\0' + bytes([op]) + mac + ip + b'\\xff' * 6 + ip)`
+
 const services = handInformer<Service>()
 const slices = handInformer<EndpointSlice>()
 const proxyEnd = new AbortController()
@@ -132,7 +159,31 @@ export const scenario: Scenario = {
       ]),
       ['a'],
     )
+    // At the node's own loopback address too; a pod's stays its own.
+    assert.deepEqual(names(await ask('', '127.0.0.1', 8088)), ['a'])
+    assert.deepEqual(await ask('b', '127.0.0.1', 8088), ['ECONNREFUSED'])
     assert.notEqual(await setUp('c'), ip)
+  },
+
+  async 'a pod sends from its own address alone, and is told of no packet that is not for it'() {
+    const [a, b] = [ips.get('a')!, ips.get('b')!]
+    const inB = (...command: string[]) => run('ip', ['netns', 'exec', `pod-${b}`, ...command])
+    await inB('ip', 'addr', 'add', `${a}/32`, 'dev', 'eth0')
+    // It says to the node and to everybody on the bridge that the address is here.
+    await inB('python3', '-c', arp(a))
+    assert.deepEqual(names(await ask('', a, 8080, 3)), ['a'])
+    assert.deepEqual(names(await ask('outside', a, 8080, 3)), ['a'])
+    const spoofed = await run('ip', [
+      'netns',
+      'exec',
+      `pod-${b}`,
+      'python3',
+      '-c',
+      `import socket; s = socket.socket(); s.settimeout(0.5); s.bind(('${a}', 0)); print(s.connect_ex(('${NODE_IP}', 8088)))`,
+    ])
+    assert.notEqual(spoofed.trim(), '0')
+    await inB('ip', 'addr', 'del', `${a}/32`, 'dev', 'eth0')
+    assert.deepEqual(names(await ask('b', a, 8080)), ['a'])
   },
 
   async 'routes to other nodes are exactly those asked for'() {
@@ -198,6 +249,34 @@ export const scenario: Scenario = {
     await eventually(async () => assert.equal(names(await ask('a', '10.9.128.10', 80, 20)).length, 1))
     await run('ip', ['-n', 'outside', 'route', 'add', '192.0.2.7', 'via', NODE_IP])
     assert.equal(names(await ask('outside', '192.0.2.7', 80, 20)).length, 1)
+    // Whom it has it keeps, whatever comes and goes beside it and also when the node-agent is new.
+    const mine = names(await ask('a', '10.9.128.10', 80))
+    const others = ['a', 'b', 'c'].filter(name => name !== mine[0])
+    for (const present of [[mine[0]!], [mine[0]!, others[0]!], [mine[0]!, others[1]!]]) {
+      slices.set(slice(present.map(name => endpoint(name))))
+      await eventually(async () => assert.equal(await affinitySets(), present.length))
+      assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 6)), mine)
+    }
+    const ended = new AbortController()
+    const more = { services, endpointSlices: slices, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options }
+    await startProxy(more, ended.signal).synced
+    ended.abort()
+    assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 6)), mine)
+    slices.set(slice(others.map(name => endpoint(name))))
+    await eventually(async () => assert.ok(others.includes(names(await ask('a', '10.9.128.10', 80, 6)).join())))
+  },
+
+  async 'a UDP client that keeps its socket comes to the new endpoint'() {
+    const udp = (port: number) => ({ ports: [{ port, protocol: 'UDP', targetPort: 5353 }] })
+    for (const uid of ['a', 'b']) await serveUdp(uid, 5353)
+    const to = (uid: string) => ({ ...slice([endpoint(uid)], 'dns'), ports: [{ name: '', protocol: 'UDP', port: 5353 }] })
+    services.set(service({ clusterIP: '10.9.128.53', ...udp(53) }, 'dns'))
+    slices.set(to('a') as unknown as EndpointSlice)
+    const socket = askUdp('c', '10.9.128.53', 53)
+    await eventually(async () => assert.equal(await socket.ask(), 'a'))
+    slices.set(to('b') as unknown as EndpointSlice)
+    await eventually(async () => assert.equal(await socket.ask(), 'b'))
+    socket.end()
   },
 
   async 'policy Local keeps to the node and shows the client'() {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import type { Service } from '#shared/api/core/service.ts'
-import { mergeListeners, serviceListeners } from '#node-agent/proxy/userspace/listeners.ts'
-import { order } from '#node-agent/proxy/userspace/relay.ts'
+import { mergeListeners, serviceListeners, type Target } from '#node-agent/proxy/userspace/listeners.ts'
+import { order, remember, type Affinity } from '#node-agent/proxy/userspace/relay.ts'
 
 const options = { nodeName: 'n1', nodeAddresses: ['192.0.2.5', '127.0.0.1'] }
 const service = (spec: object, name = 'web', status = {}): Service =>
@@ -69,17 +69,24 @@ describe('where a service is served', () => {
 describe('the order of targets', () => {
   const targets = [1, 2, 3].map(n => ({ ip: `10.0.0.${n}`, port: 80 }))
   test('all of them, from any', () => {
-    const first = new Set(Array.from({ length: 200 }, () => order(targets, false, 'c')[0]!.ip))
+    const first = new Set(Array.from({ length: 200 }, () => order(targets, new Map(), 'c', 0)[0]!.ip))
     expect([...first].sort()).toEqual(targets.map(t => t.ip))
     expect(
-      order(targets, false, 'c')
+      order(targets, new Map(), 'c', 0)
         .map(t => t.ip)
         .sort(),
     ).toEqual(targets.map(t => t.ip))
   })
-  test('with affinity always the same for a client', () => {
-    const firstOf = (client: string): string => order(targets, true, client)[0]!.ip
-    expect(new Set(Array.from({ length: 50 }, () => firstOf('192.0.2.1'))).size).toBe(1)
-    expect(new Set(Array.from({ length: 50 }, (_, n) => firstOf(`192.0.2.${n}`))).size).toBe(3)
+  test('from the one that the client went to last, until its time is up or it is gone', () => {
+    const affinity: Affinity = new Map()
+    remember(affinity, 'c', targets[1]!, 1000)
+    const firstOf = (from: readonly Target[], now: number) =>
+      new Set(Array.from({ length: 100 }, () => order(from, affinity, 'c', now)[0]!.ip)).size
+    expect(order(targets, affinity, 'c', 999)[0]).toEqual(targets[1])
+    expect(firstOf(targets, 999)).toBe(1)
+    expect(firstOf(targets, 1000)).toBe(3)
+    expect(firstOf([targets[0]!, targets[2]!], 999)).toBe(2)
+    for (let n = 0; n < 20_000; n++) remember(affinity, String(n), targets[0]!, 1000)
+    expect(affinity.size).toBe(10_000)
   })
 })

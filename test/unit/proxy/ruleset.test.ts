@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import { portEndpoints } from '#node-agent/proxy/endpoints.ts'
+import { parseFlows, staleFlows, udpChanged } from '#node-agent/proxy/conntrack.ts'
 import { diffScript, emptyRuleset, isProxied, mergeRulesets, serviceRuleset, type Ruleset } from '#node-agent/proxy/ruleset.ts'
 
 const options = { nodeName: 'n1', nodeIPs: ['10.0.255.11'], clusterCIDR: '10.0.0.0/17', serviceCIDR: '10.0.128.0/18' }
@@ -48,6 +49,55 @@ describe('endpoints of a port', () => {
     ])
     expect(portEndpoints([slice([at('10.0.1.1')], ports)], 'dns', 'TCP', 'n1').cluster).toEqual([])
     expect(portEndpoints([slice([at('fd00::1')], undefined, 'IPv6'), slice([at('not-an-ip')])], 'http', 'TCP', 'n1').cluster).toEqual([])
+  })
+})
+
+describe('session affinity', () => {
+  const rulesOf = (seconds: number, ...ips: string[]) =>
+    serviceRuleset(
+      service({ sessionAffinity: 'ClientIP', sessionAffinityConfig: { clientIP: { timeoutSeconds: seconds } } }),
+      [slice(ips.map(ip => at(ip)))],
+      options,
+    )
+  test('an endpoint keeps its clients, for as long as the service says, while others come and go', () => {
+    const [two, three] = [rulesOf(60, '10.0.1.1', '10.0.1.2'), rulesOf(60, '10.0.1.1', '10.0.1.2', '10.0.1.3')]
+    expect([...two.affinity.values()]).toEqual(Array(2).fill('type ipv4_addr; flags dynamic,timeout; timeout 60s;'))
+    expect([...two.affinity.keys()].every(name => three.affinity.has(name))).toBe(true)
+    const script = diffScript(two, three)
+    expect(script.match(/(add|delete) set/g)).toEqual(['add set'])
+    expect([...rulesOf(61, '10.0.1.1').affinity.keys()]).not.toEqual([...rulesOf(60, '10.0.1.1').affinity.keys()])
+  })
+})
+
+describe('UDP flows', () => {
+  const line = (dst: string, dport: number, from: string, sport: number, unreplied = '') =>
+    `udp      17 25 src=10.0.1.5 dst=${dst} sport=4000 dport=${dport} ${unreplied}src=${from} dst=10.0.1.5 sport=${sport} dport=4000 mark=0 use=1\n`
+  test('that lead to what is no endpoint are stale, and no others', () => {
+    const udp = serviceRuleset(
+      service({ type: 'NodePort', ports: [{ name: 'dns', port: 53, protocol: 'UDP', nodePort: 30053 }] }),
+      [slice([at('10.0.1.1')], [{ name: 'dns', protocol: 'UDP', port: 5353 }])],
+      options,
+    ).udp
+    const flows = parseFlows(
+      line('10.0.128.1', 53, '10.0.1.1', 5353) +
+        line('10.0.128.1', 53, '10.0.1.9', 5353) +
+        line('10.0.255.11', 30053, '10.0.1.9', 5353, '[UNREPLIED] ') +
+        line('10.0.255.11', 30054, '10.0.1.9', 5353) +
+        line('10.0.128.7', 53, '10.0.1.9', 5353) +
+        line('192.0.2.1', 53, '192.0.2.1', 53),
+    )
+    expect(flows).toHaveLength(6)
+    expect(staleFlows(flows, udp, options.nodeIPs, options.serviceCIDR).map(f => `${f.destination}:${f.port} ${f.endpoint}`)).toEqual([
+      '10.0.128.1:53 10.0.1.9',
+      '10.0.255.11:30053 10.0.1.9',
+      '10.0.128.7:53 10.0.1.9',
+    ])
+  })
+  test('are looked at when endpoints change', () => {
+    const of = (...ips: string[]) => new Map([['10.0.128.1:53', new Set(ips)]])
+    expect(udpChanged(of('a'), of('a'))).toBe(false)
+    expect(udpChanged(of('a'), of('b'))).toBe(true)
+    expect(udpChanged(of('a'), new Map())).toBe(true)
   })
 })
 
@@ -98,15 +148,19 @@ describe('from one state to another', () => {
         name: fc.constantFrom('a', 'b', 'c', 'd'),
         port: fc.integer({ min: 1, max: 3 }),
         ips: fc.uniqueArray(fc.integer({ min: 1, max: 9 }), { maxLength: 3 }),
+        sessionAffinity: fc.constantFrom('None', 'ClientIP'),
         nodePort: fc.option(fc.constantFrom(30001, 30002), { nil: undefined }),
       }),
       { maxLength: 4 },
     )
     .map(all =>
       mergeRulesets(
-        all.map(({ name, port, ips, nodePort }) =>
+        all.map(({ name, port, ips, nodePort, sessionAffinity }) =>
           serviceRuleset(
-            service({ clusterIP: `10.0.128.${name.charCodeAt(0)}`, ports: [{ name: 'http', port, protocol: 'TCP', nodePort }] }, { name }),
+            service(
+              { sessionAffinity, clusterIP: `10.0.128.${name.charCodeAt(0)}`, ports: [{ name: 'http', port, protocol: 'TCP', nodePort }] },
+              { name },
+            ),
             [slice(ips.map(n => at(`10.0.1.${n}`, n % 2 ? 'n1' : 'n2')))],
             options,
           ),
@@ -118,13 +172,18 @@ describe('from one state to another', () => {
   function apply(state: Ruleset, script: string): Ruleset {
     const chains = new Map([...state.chains].map(([name, rules]) => [name, [...rules]]))
     const sets = new Map([...state.elements].map(([name, entries]) => [name, new Map(entries)]))
+    const affinity = new Map(state.affinity)
     for (const line of script.split('\n').filter(Boolean)) {
       const [, verb, what, name, rest = ''] = /^(\w+) (\w+) ip kube-proxy (\S+) ?(.*)$/.exec(line)!
-      if (verb === 'add' && what === 'chain') chains.set(name!, chains.get(name!) ?? [])
+      if (what === 'set') {
+        const rules = [...chains.values()].flat()
+        if (verb === 'add') expect(affinity.has(name!) || !affinity.set(name!, rest.slice(2, -2))).toBe(false)
+        else expect(!rules.some(r => r.includes(`@${name} `)) && affinity.delete(name!)).toBe(true)
+      } else if (verb === 'add' && what === 'chain') chains.set(name!, chains.get(name!) ?? [])
       else if (verb === 'flush') expect(chains.has(name!) && chains.set(name!, [])).toBeTruthy()
       else if (verb === 'add' && what === 'rule') {
-        const target = /goto (\S+)/.exec(rest)?.[1]
-        if (target) expect(chains.has(target)).toBe(true)
+        for (const [, target = ''] of rest.matchAll(/goto ([^\s,]+)/g)) expect(chains.has(target)).toBe(true)
+        for (const [, set = ''] of rest.matchAll(/@(affinity\S+)/g)) expect(affinity.has(set)).toBe(true)
         chains.get(name!)!.push(rest)
       } else if (verb === 'delete' && what === 'chain') {
         expect(
@@ -142,9 +201,9 @@ describe('from one state to another', () => {
         }
       }
     }
-    return { chains, elements: sets }
+    return { chains, elements: sets, affinity, udp: new Map() }
   }
-  const sorted = (r: Ruleset) => [[...r.chains].sort(), [...r.elements].map(([name, e]) => [name, [...e].sort()])]
+  const sorted = (r: Ruleset) => [[...r.chains].sort(), [...r.affinity].sort(), [...r.elements].map(([name, e]) => [name, [...e].sort()])]
 
   test('the script leads exactly there', () => {
     fc.assert(fc.property(ruleset, ruleset, (from, to) => void expect(sorted(apply(from, diffScript(from, to)))).toEqual(sorted(to))))

@@ -1,0 +1,48 @@
+/**
+ * Connection tracking of UDP: a client that keeps its socket would go on to an endpoint that is gone, as the kernel remembers where its
+ * packets went. Such entries are deleted, as kube-proxy does.
+ */
+import { BlockList } from 'node:net'
+import { run } from '#shared/linux/run.ts'
+import type { Ruleset } from './ruleset.ts'
+
+export interface Flow {
+  /** Whom the client addresses. */
+  destination: string
+  port: string
+  /** Who answers, as far as the kernel knows. */
+  endpoint: string
+  endpointPort: string
+}
+
+/** UDP entries as `conntrack -L` prints them, a line each: first the client's direction, then that of the answers. */
+export const parseFlows = (listing: string): Flow[] =>
+  [...listing.matchAll(/ dst=(\S+) sport=\d+ dport=(\d+) .*?src=(\S+) dst=\S+ sport=(\d+) /g)].map(
+    ([, destination = '', port = '', endpoint = '', endpointPort = '']) => ({ destination, port, endpoint, endpointPort }),
+  )
+
+/** Those that lead from a Service to what is no endpoint of it any more, or from one that is gone; each once. */
+export function staleFlows(flows: readonly Flow[], udp: Ruleset['udp'], nodeIPs: readonly string[], serviceCIDR: string): Flow[] {
+  const services = new BlockList()
+  const [net = '', prefix = ''] = serviceCIDR.split('/')
+  services.addSubnet(net, Number(prefix), 'ipv4')
+  const stale = flows.filter(({ destination, port, endpoint, endpointPort }) => {
+    const endpoints = udp.get(`${destination}:${port}`) ?? (nodeIPs.includes(destination) ? udp.get(`*:${port}`) : undefined)
+    return endpoints ? !endpoints.has(`${endpoint}:${endpointPort}`) : services.check(destination, 'ipv4')
+  })
+  return [...new Map(stale.map(f => [`${f.destination} ${f.port} ${f.endpoint}`, f])).values()]
+}
+
+/** Deletes what is stale; rejects when the program conntrack cannot be run. */
+export async function deleteStaleFlows(udp: Ruleset['udp'], nodeIPs: readonly string[], serviceCIDR: string): Promise<void> {
+  const listing = await run('conntrack', ['-L', '-p', 'udp', '-f', 'ipv4'], { timeoutMs: 10_000 })
+  for (const { destination, port, endpoint } of staleFlows(parseFlows(listing), udp, nodeIPs, serviceCIDR)) {
+    const flow = ['-p', 'udp', '--orig-dst', destination, '--orig-port-dst', port, '--reply-src', endpoint]
+    // It fails when nothing is left to delete: the entry has expired meanwhile.
+    await run('conntrack', ['-D', ...flow], { timeoutMs: 10_000 }).catch(() => {})
+  }
+}
+
+/** Whether other packets may go elsewhere now than before. */
+export const udpChanged = (from: Ruleset['udp'], to: Ruleset['udp']): boolean =>
+  from.size !== to.size || [...to].some(([frontend, endpoints]) => (from.get(frontend)?.symmetricDifference(endpoints).size ?? 1) > 0)
