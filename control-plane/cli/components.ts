@@ -109,6 +109,11 @@ export function controlPlane(
       env: processEnv,
       ...(liveness ? { liveness: liveness(n) } : {}),
     }))
+  /** Upstream's ports, for a second process ten more. */
+  const serving = (component: keyof Cluster['instances'], port: number, n: number): string[] => [
+    ...['--bind-address', at.host, '--secure-port', String(port + 10 * (n - 1))],
+    ...['--tls-cert-file', pki(`${component}.crt`), '--tls-private-key-file', pki(`${component}.key`), '--client-ca-file', pki('ca.crt')],
+  ]
   // Where it can be had, the API server is at its Service's address by itself.
   const kubernetesService = at.onHost && process.platform === 'linux' ? [firstService(at)] : []
   return [
@@ -156,6 +161,7 @@ export function controlPlane(
         '--service-account-private-key-file',
         pki('sa.key'),
       ],
+      ...serving('kube-controller-manager', 10_257, n),
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],
     ]),
     ...ours('kube-scheduler', n => [
@@ -163,6 +169,7 @@ export function controlPlane(
       creds('system:kube-scheduler'),
       '--identity',
       identity('kube-scheduler', n),
+      ...serving('kube-scheduler', 10_259, n),
       ...leaderElection,
     ]),
   ]

@@ -62,6 +62,9 @@ export async function ensureCertificates(dir: StateDir, serverIPs: string[]): Pr
   const [admin] = await Promise.all([
     ensure('admin', { commonName: 'kubernetes-admin', organization: 'system:masters' }),
     ensure('apiserver', { commonName: 'kube-apiserver', names }),
+    ...['kube-controller-manager', 'kube-scheduler'].map(name =>
+      ensure(name, { commonName: name, names: { dns: ['localhost'], ips: serverIPs } }),
+    ),
   ])
   ensureServiceAccountKey(dir)
   return { ca, admin }

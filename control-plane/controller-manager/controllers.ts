@@ -4,6 +4,7 @@ import { runController } from '#shared/client/controller.ts'
 import { eventRecorder, type EventRecorder } from '#shared/client/events.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { sharedInformers } from '#shared/client/sharedinformers.ts'
+import type { WorkQueue } from '#shared/client/workqueue.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ControllerContext, NewController, Settings } from './context.ts'
 import { deploymentController } from './deployment/deployment.ts'
@@ -51,7 +52,7 @@ export async function runControllers(
   settings: Settings,
   signal: AbortSignal,
   log: Logger,
-  which = controllers,
+  { which = controllers, onQueue }: { which?: readonly NewController[]; onQueue?: (name: string, queue: WorkQueue) => void } = {},
 ): Promise<void> {
   const recorders = new Map<string, EventRecorder>()
   const informers = sharedInformers(client, signal, log)
@@ -81,6 +82,6 @@ export async function runControllers(
     return options.map(o => ({ ...o, reads }))
   })
   log.info({ controllers: all.map(c => c.name) }, 'starting controllers')
-  await Promise.all(all.map(c => runController(c, signal)))
+  await Promise.all(all.map(c => runController(c, signal, queue => onQueue?.(c.name, queue))))
   await Promise.all([...recorders.values()].map(r => r.flush(500)))
 }

@@ -1,7 +1,9 @@
 /** kube-controller-manager: the process. */
 import { readFile } from 'node:fs/promises'
 import * as z from 'zod'
+import { queueMetrics } from '#shared/client/queuemetrics.ts'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
+import { servingFlags } from '#shared/component/serving.ts'
 import { durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
 import { defaultSettings, runControllers } from './controllers.ts'
 
@@ -10,6 +12,7 @@ const flags = parseFlags(
   component,
   z.object({
     ...electedFlags,
+    ...servingFlags(10_257),
     rootCaFile: z.string().optional(),
     serviceAccountPrivateKeyFile: z.string().optional(),
     nodeMonitorGracePeriod: durationFlag().default(50_000),
@@ -20,7 +23,7 @@ const flags = parseFlags(
 
 const contents = async (file: string | undefined): Promise<string> => (file ? readFile(file, 'utf8') : '')
 
-await runElected(component, flags, async (client, signal, log) => {
+await runElected(component, flags, async (client, signal, log, metrics) => {
   const settings = {
     ...defaultSettings,
     rootCa: await contents(flags.rootCaFile),
@@ -29,5 +32,5 @@ await runElected(component, flags, async (client, signal, log) => {
     nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
     terminatedPodThreshold: flags.terminatedPodGcThreshold,
   }
-  await runControllers(client, settings, signal, log)
+  await runControllers(client, settings, signal, log, { onQueue: queueMetrics(metrics) })
 })

@@ -8,11 +8,13 @@ import { StatusError } from '../machinery/status.ts'
 
 export class Leadership {
   #until = -Infinity
+  #longest = -Infinity
   readonly #waiting = new Set<() => void>()
 
   /** Held until then by performance.now(), and nobody else has led since it was acquired. */
   extend(until: number): void {
     this.#until = Math.max(this.#until, until)
+    this.#longest = Math.max(this.#longest, until)
     const waiting = this.held ? [...this.#waiting] : []
     for (const go of waiting) go()
   }
@@ -20,6 +22,11 @@ export class Leadership {
   /** Not known to be held any more, until the next renewal: what is sent from now on may arrive much later. */
   suspend(): void {
     this.#until = -Infinity
+  }
+
+  /** For how long, ms, a lease that was held once has not been renewed in time; negative while it is held, and before. */
+  get overdueMs(): number {
+    return this.#longest === -Infinity ? -Infinity : performance.now() - this.#longest
   }
 
   get held(): boolean {

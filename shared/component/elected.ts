@@ -1,6 +1,7 @@
 /** The process of a component of which one instance works at a time: kube-controller-manager, kube-scheduler. */
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import type { Registry } from 'prom-client'
 import * as z from 'zod'
 import { natsTransport } from '../bus/api-client.ts'
 import { connectBus } from '../bus/connection.ts'
@@ -11,8 +12,11 @@ import { leaderElect } from '../client/leaderelection.ts'
 import { fenced, Leadership } from '../client/leadership.ts'
 import { newClient } from '../client/rest.ts'
 import { boolFlag, durationFlag } from './flags.ts'
+import type { HealthCheck } from './health.ts'
 import { ready, untilTerminated } from './lifecycle.ts'
 import { logger, type Logger } from './log.ts'
+import { addMetric, newMetrics } from './metrics.ts'
+import { serveComponent, type ServingFlags } from './serving.ts'
 
 /** The flags that such a component has besides its own. */
 export const electedFlags = {
@@ -25,10 +29,12 @@ export const electedFlags = {
   leaderElectRenewDeadline: durationFlag().default(10_000),
   leaderElectRetryPeriod: durationFlag().default(2_000),
 }
-export type ElectedFlags = z.output<z.ZodObject<typeof electedFlags>>
+export type ElectedFlags = z.output<z.ZodObject<typeof electedFlags>> & ServingFlags
 
 /** Writes of a component that are under way at once. Renewals of the lease do not count, and so never wait for them. */
 const writesAtOnce = 64
+/** A leader that could not renew its lease for that long after its deadline is not healthy, ms: upstream's, of the health check. */
+const overdueLimitMs = 20_000
 /** How long work may take to end after SIGTERM, ms. */
 const endingMs = 2_000
 
@@ -39,7 +45,7 @@ const endingMs = 2_000
 export async function runElected(
   component: string,
   flags: ElectedFlags,
-  work: (client: Client, signal: AbortSignal, log: Logger) => Promise<void>,
+  work: (client: Client, signal: AbortSignal, log: Logger, metrics: Registry) => Promise<void>,
 ): Promise<never> {
   const log = logger(component)
   const signal = untilTerminated()
@@ -51,17 +57,33 @@ export async function runElected(
     const leadership = new Leadership()
     // What is written without a connection is sent when there is one again, whoever leads by then.
     bus.onChange(connected => connected || leadership.suspend())
+    const metrics = newMetrics()
+    addMetric(
+      metrics,
+      'leader_election_master_status',
+      'gauge',
+      'Gauge of if the reporting system is master of the relevant lease.',
+      () => [{ labels: { name: component }, value: leadership.held ? 1 : 0 }],
+    )
+    const checks: HealthCheck[] = [
+      { name: 'ping', check: () => undefined },
+      {
+        name: 'leaderElection',
+        check: () => (leadership.overdueMs > overdueLimitMs ? `failed election to renew leadership on lease ${component}` : undefined),
+      },
+    ]
     let ended: Promise<void> = Promise.resolve()
     const start = (leading: AbortSignal): void => {
       // The fence comes last: a write that waited for its turn is sent by a leader only.
       const own = newClient(boundedWrites(flags.leaderElect ? fenced(transport, leadership) : transport, writesAtOnce), {
         userAgent: component,
       })
-      ended = work(own, leading, log).catch((e: unknown) => {
+      ended = work(own, leading, log, metrics).catch((e: unknown) => {
         log.fatal({ err: e }, 'failed')
         process.exit(1)
       })
     }
+    await serveComponent(flags, { client, metrics, checks, log })
     ready()
     if (flags.leaderElect) {
       const outcome = await leaderElect(

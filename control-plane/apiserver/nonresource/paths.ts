@@ -1,13 +1,13 @@
 /** Paths that are no resources: health, version, metrics, discovery, OpenAPI. */
+import { healthText, type HealthCheck } from '#shared/component/health.ts'
 import type { RequestContext } from '../chain/chain.ts'
 import type { RequestMetrics } from '../chain/metrics.ts'
-import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
+import { noSuchMethod, pageNotFound, textAnswer, valueAnswer, type Answer } from '../chain/response.ts'
 import { gnosticContentType, wantsGnostic } from '../openapi/gnostic.ts'
 import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Surface } from '../surface.ts'
 import { cached, discovery } from './discovery.ts'
-import { healthAnswer, type HealthCheck } from './health.ts'
 import { version } from './version.ts'
 
 export interface NonResourceParts {
@@ -70,8 +70,10 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
   return ctx => {
     const segments = ctx.info.path.split('/').filter(s => s !== '')
     const [first = ''] = segments
-    if (first === 'healthz' || first === 'livez' || first === 'readyz')
-      return healthAnswer(first, segments.slice(1).join('/'), ctx.request.query, checks)
+    if (first === 'healthz' || first === 'livez' || first === 'readyz') {
+      const health = healthText(first, segments.slice(1).join('/'), ctx.request.query, checks)
+      return health ? textAnswer(health.code, health.text) : pageNotFound()
+    }
     const { method } = ctx.request
     const answer = serve(ctx, segments)
     if (answer !== undefined && method !== 'GET' && method !== 'HEAD') throw noSuchMethod()

@@ -1,8 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { leases, pods, replicaSets, serviceAccounts } from '#shared/api/kinds.ts'
+import { newRest } from '../../fixtures/apiserver.ts'
 import { startControl, until, type Control } from './setup.ts'
 
 const main = fileURLToPath(new URL('../../../control-plane/controller-manager/main.ts', import.meta.url))
@@ -48,6 +50,43 @@ test('a manager that is killed is replaced by the next, and leaves in good order
   second.kill('SIGTERM')
   expect(await stopped).toEqual([0, null])
   expect((await holder()) ?? '').toBe('')
+})
+
+test('health is for everybody, metrics are for whom the cluster knows', async () => {
+  const free = createServer().listen(0, '127.0.0.1')
+  await once(free, 'listening')
+  const { port } = free.address() as AddressInfo
+  await new Promise(resolve => free.close(resolve))
+  const { tlsCertFile, tlsPrivateKeyFile, clientCaFile } = c.api.options
+  await start(
+    ...['--bind-address', '127.0.0.1', '--secure-port', String(port)],
+    ...['--tls-cert-file', tlsCertFile, '--tls-private-key-file', tlsPrivateKeyFile, '--client-ca-file', clientCaFile!],
+  )
+  const rest = newRest(`https://127.0.0.1:${port}`, c.api.ca, c.api.admin)
+  expect(await until('an answer', () => rest('GET', '/healthz', undefined, { as: 'nobody' }))).toMatchObject({ code: 200, text: 'ok' })
+  expect((await rest('GET', '/livez?verbose', undefined, { as: 'nobody' })).text).toBe(
+    '[+]ping ok\n[+]leaderElection ok\nlivez check passed\n',
+  )
+  expect((await rest('GET', '/metrics', undefined, { as: 'nobody' })).code).toBe(401)
+  const bad = { authorization: 'Bearer nonsense' }
+  expect((await rest('GET', '/metrics', undefined, { as: 'nobody', headers: bad })).code).toBe(401)
+  const text = await until('a leader with queues', async () => {
+    const { code, text } = await rest('GET', '/metrics')
+    expect(code).toBe(200)
+    return /^workqueue_adds_total\{name="serviceaccount-controller"\} [1-9]/m.test(text) && text
+  })
+  expect(text).toMatch(/^leader_election_master_status\{name="kube-controller-manager"\} 1$/m)
+  for (const name of [
+    'depth',
+    'retries_total',
+    'unfinished_work_seconds',
+    'longest_running_processor_seconds',
+    'work_duration_seconds_count',
+  ])
+    expect(text).toMatch(new RegExp(`^workqueue_${name}\\{name="garbage-collector-controller"\\} `, 'm'))
+  expect(text).toMatch(/^workqueue_queue_duration_seconds_bucket\{name="replicaset-controller",le="\+Inf"\} \d+$/m)
+  expect((await rest('GET', '/nosuch')).code).toBe(404)
+  rest.close()
 })
 
 test('a bad flag is one line and exit code 1', async () => {

@@ -13,7 +13,7 @@ import { newClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import { formatMicroTime, formatTime } from '#shared/machinery/time.ts'
-import { controllers, defaultSettings, runControllers } from '#control-plane/controller-manager/controllers.ts'
+import { defaultSettings, runControllers } from '#control-plane/controller-manager/controllers.ts'
 import type { Settings } from '#control-plane/controller-manager/context.ts'
 import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
 
@@ -47,7 +47,7 @@ export async function startControl(): Promise<Control> {
     stopControllers,
     async control(settings = {}) {
       const stop = new AbortController()
-      const done = runControllers(await managerClient(), { ...defaultSettings, rootCa: 'CA', ...settings }, stop.signal, quiet, controllers)
+      const done = runControllers(await managerClient(), { ...defaultSettings, rootCa: 'CA', ...settings }, stop.signal, quiet)
       const end = async () => {
         running.delete(end)
         stop.abort()

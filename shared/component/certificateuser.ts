@@ -1,6 +1,6 @@
 /** A client certificate names its user: common name and organizations, as upstream's x509 authenticator reads them. */
 import type { TLSSocket } from 'node:tls'
-import type { UserInfo } from '#shared/bus/transport.ts'
+import type { UserInfo } from '../bus/transport.ts'
 
 const known = new WeakMap<TLSSocket, UserInfo | 'invalid' | 'none'>()
 const list = (value: string | string[] | undefined): string[] => (value === undefined ? [] : Array.isArray(value) ? value : [value])

@@ -1,6 +1,9 @@
 /** /livez, /readyz and /healthz as k8s.io/apiserver/pkg/server/healthz prints them. */
-import { pageNotFound, textAnswer, type Answer } from '../chain/response.ts'
 
+export interface HealthText {
+  readonly code: 200 | 500
+  readonly text: string
+}
 export interface HealthCheck {
   readonly name: string
   /** Absent: part of all three. */
@@ -9,19 +12,19 @@ export interface HealthCheck {
   readonly check: () => string | undefined
 }
 
-/** `single` names one check, `''` asks for all. */
-export function healthAnswer(
+/** `single` names one check, `''` asks for all; undefined when there is none of that name. */
+export function healthText(
   kind: 'healthz' | 'livez' | 'readyz',
   single: string,
   query: URLSearchParams,
   all: readonly HealthCheck[],
-): Answer {
+): HealthText | undefined {
   const checks = all.filter(c => c.only === undefined || c.only === kind)
   if (single !== '') {
     const one = checks.find(c => c.name === single)
-    if (!one) return pageNotFound()
+    if (!one) return undefined
     const wrong = one.check()
-    return wrong === undefined ? textAnswer(200, 'ok') : textAnswer(500, `internal server error: ${wrong}\n`)
+    return wrong === undefined ? { code: 200, text: 'ok' } : { code: 500, text: `internal server error: ${wrong}\n` }
   }
   const excluded = new Set(query.getAll('exclude'))
   const lines: string[] = []
@@ -38,6 +41,6 @@ export function healthAnswer(
   const unknown = [...excluded].filter(name => !checks.some(c => c.name === name))
   if (unknown.length > 0)
     lines.push(`warn: some health checks cannot be excluded: no matches for ${unknown.map(n => JSON.stringify(n)).join(',')}\n`)
-  if (failed) return textAnswer(500, `${lines.join('')}${kind} check failed\n`)
-  return textAnswer(200, query.has('verbose') ? `${lines.join('')}${kind} check passed\n` : 'ok')
+  if (failed) return { code: 500, text: `${lines.join('')}${kind} check failed\n` }
+  return { code: 200, text: query.has('verbose') ? `${lines.join('')}${kind} check passed\n` : 'ok' }
 }
