@@ -70,7 +70,7 @@ export async function startNode(
   const [runtime, network] = await Promise.all([
     can.runtime === 'oci'
       ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue })
-      : createProcessRuntime({ rootDir, ...catalogue }),
+      : createProcessRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue }),
     can.network === 'bridge'
       ? openBridgeNetwork({
           podCIDR: podCidr,

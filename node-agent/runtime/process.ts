@@ -10,10 +10,12 @@ import type { Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { killMarked, processUsage, processesMarked } from '#shared/component/processes.ts'
+import { killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
 import { run } from '#shared/linux/run.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
+import { inCgroup, makeCgroup } from './process/cgroup.ts'
 import { findProgram, imageCommand, processEnvironment } from './process/command.ts'
 import { execInRoot } from './process/exec.ts'
 import { readEntry, readStatus, runs, shimPid, writeEntry, type Launch, type Started } from './process/record.ts'
@@ -26,6 +28,8 @@ import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime
 export interface ProcessRuntimeOptions {
   /** The node's state directory; images' own files are laid out in `images/` below it. */
   rootDir: string
+  /** As root on Linux the control groups of containers are below it, absolute below the cgroup root. */
+  cgroupRoot?: string
   /** A catalogue of the user's, in YAML, over the built-in one. */
   catalogueFile?: string
 }
@@ -85,9 +89,10 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     await mkdir(cwd, { recursive: true })
     const [program = '', ...args] = imageCommand(spec.image, spec.args)
     const command = [findProgram(program, env, cwd), ...args]
+    const cgroup = options.cgroupRoot === undefined ? undefined : await makeCgroup(`${options.cgroupRoot}/${spec.cgroup}`)
     return {
       id: spec.id,
-      args: inNamespace(spec.networkNamespace, command),
+      args: await inCgroup(cgroup, inNamespace(spec.networkNamespace, command)),
       env,
       cwd,
       logPath: spec.logPath,
@@ -95,6 +100,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       stdin: spec.stdin,
       stdinOnce: spec.stdinOnce,
       namespace: spec.networkNamespace,
+      ...(cgroup === undefined ? {} : { cgroup }),
     }
   }
 
@@ -151,6 +157,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
   }
 
   async function killAll(directory: string, id: string): Promise<void> {
+    const cgroup = readEntry<Launch>(directory, 'launch.json')?.cgroup
     const started = readEntry<Started>(directory, 'process')
     try {
       if (runs(started)) process.kill(-started!.pid, 'SIGKILL')
@@ -158,6 +165,8 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       // no group of that number any more
     }
     await killMarked(mark(id))
+    // What has thrown its environment away.
+    if (cgroup !== undefined) await killCgroup(cgroup)
   }
 
   async function remove(directory: string): Promise<void> {
@@ -168,6 +177,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       if (pid !== undefined) process.kill(pid, 'SIGKILL')
       else if (readStatus(directory)?.state === 'created') await killMarked(shimMark(directory))
       await killAll(directory, launch.id)
+      if (launch.cgroup !== undefined) await removeCgroup(launch.cgroup)
     }
     await removeTree(directory)
   }
@@ -219,7 +229,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     },
     async exec(directory, execOptions) {
       const launch = running(directory)
-      return await execInRoot(launch, args => inNamespace(launch.namespace, args), execOptions)
+      return await execInRoot(launch, args => inCgroup(launch.cgroup, inNamespace(launch.namespace, args)), execOptions)
     },
     async writeStdin(directory, data) {
       running(directory)

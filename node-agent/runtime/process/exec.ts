@@ -11,7 +11,7 @@ import type { Launch } from './record.ts'
  * Resolves with the command's exit code; 126, with the reason on stderr, when it cannot start. Aborting kills the command and all it
  * started.
  */
-export async function execInRoot(launch: Launch, inNamespace: (args: string[]) => string[], options: ExecOptions): Promise<number> {
+export async function execInRoot(launch: Launch, enter: (args: string[]) => Promise<string[]>, options: ExecOptions): Promise<number> {
   // Everything the command starts inherits this, wherever it goes.
   const id = randomUUID()
   const env = {
@@ -38,7 +38,7 @@ export async function execInRoot(launch: Launch, inNamespace: (args: string[]) =
       ),
     )
   }
-  return await runWithStreams(inNamespace([program, ...args]), options, { env, cwd: launch.cwd, detached: !options.tty }, () =>
+  return await runWithStreams(await enter([program, ...args]), options, { env, cwd: launch.cwd, detached: !options.tty }, () =>
     killMarked(`COXSWAIN_EXEC=${id}`),
   )
 }

@@ -27,6 +27,8 @@ export interface Launch {
   stdinOnce: boolean
   /** The path of the pod's network namespace, or 'node'. */
   namespace: string
+  /** Its control group, absolute below the cgroup root; absent without the right to make one. */
+  cgroup?: string
 }
 interface Process {
   pid: number
