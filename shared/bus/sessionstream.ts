@@ -22,8 +22,11 @@ export function sessionStream(
       return
     }
     const why = received ? undefined : await failure()
-    if (why === undefined) stream.push(null)
-    else stream.destroy(new Error(why))
+    if (why !== undefined) return void stream.destroy(new Error(why))
+    stream.push(null)
+    // Everything was received, and nothing more can be sent.
+    if (session.signal.aborted) stream.end()
+    else session.signal.addEventListener('abort', () => stream.end(), { once: true })
   }
   const stream = new Duplex({
     allowHalfOpen: true,
@@ -47,8 +50,6 @@ export function sessionStream(
       done(error)
     },
   })
-  // What was received is still read; nothing more can be written.
-  session.signal.addEventListener('abort', () => stream.writableFinished || stream.end(), { once: true })
   stream.on('error', () => {})
   return stream
 }

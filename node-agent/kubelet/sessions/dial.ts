@@ -29,10 +29,14 @@ export async function dial(session: Session): Promise<Status> {
     })
     socket.setTimeout(0)
     const stream = sessionStream(session, 'acceptor')
+    const flushed = new Promise(resolve => stream.once('finish', resolve).once('close', resolve))
     stream.on('close', stop)
-    socket.on('error', () => stream.destroy())
+    // What came before the connection broke is still sent.
+    socket.on('error', () => stream.end())
     socket.pipe(stream).pipe(socket)
     await new Promise(resolve => socket.once('close', resolve))
+    stream.end()
+    await flushed
     return success
   } catch (e) {
     throw new StatusError(503, 'ServiceUnavailable', dialError(e, hostPort(address, port)))

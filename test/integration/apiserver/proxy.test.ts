@@ -48,6 +48,13 @@ const serve: RequestListener = (req, res) => {
     return void res
       .writeHead(200, { 'set-cookie': ['a=1', 'b=2'], 'access-control-allow-origin': '*', connection: 'x-hop', 'x-hop': '1' })
       .end()
+  if (pathname === '/early') {
+    // As Go's server: the answer, the end of this side, and some patience with what still comes.
+    const { socket } = req
+    res.writeHead(413, { connection: 'close' }).end('too much')
+    socket.destroySoon = () => socket.end()
+    return void req.resume()
+  }
   if (pathname === '/large') return void res.end(Buffer.alloc(20 << 20, 'x'))
   if (pathname === '/endless') {
     res.write('one\n')
@@ -219,6 +226,20 @@ describe('bytes', () => {
     req.end()
     const [res] = (await once(req, 'response')) as [IncomingMessage]
     expect(JSON.parse((await read(res)).toString())).toMatchObject({ length: 20 << 20 })
+  })
+
+  test('the answer of a server that does not wait for all of it is told', async () => {
+    const req = await open('PUT', `${proxy('pods', 'web')}/early`)
+    const response = once(req, 'response') as Promise<[IncomingMessage]>
+    const fill = async () => {
+      for (let i = 0; i < 50 && !req.destroyed; i++)
+        if (!req.write(Buffer.alloc(1 << 20))) await Promise.race([once(req, 'drain'), once(req, 'close')])
+      req.end()
+    }
+    void fill().catch(() => {})
+    const [res] = await response
+    expect([res.statusCode, (await read(res)).toString()]).toEqual([413, 'too much'])
+    req.destroy()
   })
 
   test('stream down as they come, and the server hears when nobody reads any more', async () => {
