@@ -58,6 +58,7 @@ await build({
     'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
     'process-shim': path.join(project, 'node-agent/runtime/process/shim.ts'),
+    'static-pod': path.join(project, 'node-agent/kubelet/podsource/staticpod.ts'),
     'userspace-proxy': path.join(project, 'node-agent/proxy/userspace/worker.ts'),
   },
   outdir: out,

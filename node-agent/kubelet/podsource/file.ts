@@ -7,6 +7,8 @@ import type { Logger } from '#shared/component/log.ts'
 import { uidOf } from '../pod/containers.ts'
 import type { PodSource } from './source.ts'
 
+/** Schemas are large: a node without static pods does without. It lies beside us: in the source tree, or as a bundle. */
+const reader = new URL(import.meta.url.endsWith('.ts') ? './staticpod.ts' : './static-pod.js', import.meta.url).href
 /** An editor writes in several steps. */
 const settleMs = 50
 const maxBytes = 1 << 20
@@ -29,8 +31,7 @@ export function fileSource(directory: string, nodeName: string, log: Logger, sig
   const subscribers: { seen: (pod: Pod) => void; gone: (pod: Pod) => void }[] = []
 
   async function look(): Promise<void> {
-    // Schemas are large: a node without static pods does without.
-    const { staticPod } = await import('./staticpod.ts')
+    const { staticPod } = (await import(reader)) as typeof import('./staticpod.ts')
     const found = new Map<string, Pod>()
     for (const name of (await names()).filter(n => !n.startsWith('.')).sort()) {
       const path = join(directory, name)
