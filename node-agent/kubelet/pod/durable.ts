@@ -9,13 +9,16 @@ import { open } from 'node:fs/promises'
 /** Files whose last version is not known to be on disk, and how often they were written meanwhile. */
 const unsynced = new Map<string, number>()
 
+/** One at a time: an fsync holds one of the few threads on which all else of the file system is done. */
+let turn = Promise.resolve()
+
 /** Throws when there is no space, and nothing has changed then. */
 export function writeDurable(path: string, value: unknown): void {
   writeFileSync(`${path}.tmp`, JSON.stringify(value), { mode: 0o600 })
   renameSync(`${path}.tmp`, `${path}.new`)
   const writes = unsynced.get(path)
   unsynced.set(path, (writes ?? 0) + 1)
-  if (writes === undefined) void sync(path).finally(() => unsynced.delete(path))
+  if (writes === undefined) turn = turn.then(() => sync(path))
 }
 
 async function sync(path: string): Promise<void> {
@@ -30,6 +33,7 @@ async function sync(path: string): Promise<void> {
     } catch {
       // Its directory is gone, or the disk fails: `.new` is read as long as it is whole.
     }
+    unsynced.delete(path)
     return
   }
 }
