@@ -4,6 +4,7 @@ import { bool, int32, int64, intOrString, list, obj, opt, req, str, time, type I
 import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
 import { defaultPodTemplateSpec, podTemplateSpec } from '../core/podtemplate.ts'
 import { deployments } from '../kinds.ts'
+import { conditionSchema } from '../meta/condition.ts'
 import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
@@ -29,14 +30,11 @@ const deploymentSpec = obj('io.k8s.api.apps.v1.DeploymentSpec', 'Which pods are 
   paused: opt(7, bool(), { doc: 'Holds back every rollout.', pointer: false }),
   progressDeadlineSeconds: opt(9, int32(), { doc: 'How long a rollout may stand still before it counts as failed.' }),
 }))
-const deploymentCondition = obj('io.k8s.api.apps.v1.DeploymentCondition', 'One aspect of the state of a deployment.', () => ({
-  type: req(1, str(), { doc: 'Available, Progressing or ReplicaFailure.', default: '' }),
-  status: req(2, str(), { doc: 'True, False or Unknown.', default: '' }),
-  lastUpdateTime: opt(6, time(), { doc: 'When the condition was last written.' }),
-  lastTransitionTime: opt(7, time(), { doc: 'When status last changed.' }),
-  reason: opt(4, str(), { doc: 'One word for why.' }),
-  message: opt(5, str(), { doc: 'Why, for people.' }),
-}))
+const deploymentCondition = conditionSchema('io.k8s.api.apps.v1.DeploymentCondition', 'One aspect of the state of a deployment.', {
+  tags: { lastTransitionTime: 7, reason: 4, message: 5 },
+  types: 'Available, Progressing or ReplicaFailure.',
+  more: () => ({ lastUpdateTime: opt(6, time(), { doc: 'When the condition was last written.' }) }),
+})
 const deploymentStatus = obj('io.k8s.api.apps.v1.DeploymentStatus', 'What the controller saw last.', () => ({
   observedGeneration: opt(1, int64(), { doc: 'The generation that the controller saw.', pointer: false }),
   replicas: opt(2, int32(), { doc: 'Pods, without terminating ones.', pointer: false }),

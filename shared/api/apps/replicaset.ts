@@ -1,9 +1,10 @@
 /** apps/v1 ReplicaSet: keeps a number of equal pods. https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ */
 import { formatLabelSelector, formatSelector, selectorOf } from '../../machinery/labels.ts'
-import { int32, int64, list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
+import { int32, int64, list, obj, opt, req, type Infer } from '../../machinery/schema.ts'
 import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
 import { defaultPodTemplateSpec, podTemplateSpec } from '../core/podtemplate.ts'
 import { replicaSets } from '../kinds.ts'
+import { conditionSchema } from '../meta/condition.ts'
 import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
@@ -17,13 +18,9 @@ const replicaSetSpec = obj('io.k8s.api.apps.v1.ReplicaSetSpec', 'How many pods a
   selector: req(2, labelSelector, { doc: 'Selects its pods; must match the labels of the template and cannot change.', pointer: true }),
   template: opt(3, podTemplateSpec, { doc: 'What the pods are made from.', default: {} }),
 }))
-const replicaSetCondition = obj('io.k8s.api.apps.v1.ReplicaSetCondition', 'One aspect of the state of a replica set.', () => ({
-  type: req(1, str(), { doc: 'Name of the aspect.', default: '' }),
-  status: req(2, str(), { doc: 'True, False or Unknown.', default: '' }),
-  lastTransitionTime: opt(3, time(), { doc: 'When status last changed.' }),
-  reason: opt(4, str(), { doc: 'One word for why.' }),
-  message: opt(5, str(), { doc: 'Why, for people.' }),
-}))
+const replicaSetCondition = conditionSchema('io.k8s.api.apps.v1.ReplicaSetCondition', 'One aspect of the state of a replica set.', {
+  tags: { lastTransitionTime: 3, reason: 4, message: 5 },
+})
 const replicaSetStatus = obj('io.k8s.api.apps.v1.ReplicaSetStatus', 'What the controller saw last.', () => ({
   replicas: req(1, int32(), { doc: 'Pods, without terminating ones.', default: 0 }),
   fullyLabeledReplicas: opt(2, int32(), { doc: 'Pods with all labels of the template.', pointer: false }),

@@ -1,20 +1,17 @@
 /** core/v1 Namespace: a scope for names. https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/ */
 import { invalid, type Path } from '../../machinery/field.ts'
 import { nameIsDNSLabel } from '../../machinery/names.ts'
-import { list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
+import { list, obj, opt, str, type Infer } from '../../machinery/schema.ts'
 import { ageColumn, nameColumn } from '../columns.ts'
 import { namespaces } from '../kinds.ts'
+import { conditionSchema } from '../meta/condition.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { validateFinalizerName, validateKubeFinalizerName } from '../meta/validation.ts'
 import { resource } from '../resource.ts'
 
-const namespaceCondition = obj('io.k8s.api.core.v1.NamespaceCondition', 'One aspect of the state of a namespace.', () => ({
-  type: req(1, str(), { doc: 'Name of the aspect.', default: '' }),
-  status: req(2, str(), { doc: 'True, False or Unknown.', default: '' }),
-  lastTransitionTime: opt(4, time(), { doc: 'When status last changed.' }),
-  reason: opt(5, str(), { doc: 'One word for why.' }),
-  message: opt(6, str(), { doc: 'Why, for people.' }),
-}))
+const namespaceCondition = conditionSchema('io.k8s.api.core.v1.NamespaceCondition', 'One aspect of the state of a namespace.', {
+  tags: { lastTransitionTime: 4, reason: 5, message: 6 },
+})
 export type NamespaceCondition = Infer<typeof namespaceCondition>
 
 const namespaceSpec = obj('io.k8s.api.core.v1.NamespaceSpec', 'What keeps a namespace.', () => ({

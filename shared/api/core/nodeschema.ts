@@ -1,5 +1,6 @@
 /** The schema of core/v1 Node. */
 import { bool, int32, int64, list, map, obj, opt, quantity, req, str, time } from '../../machinery/schema.ts'
+import { conditionSchema } from '../meta/condition.ts'
 import { objectMeta, typeMeta } from '../meta/objectmeta.ts'
 
 export const taint = obj('io.k8s.api.core.v1.Taint', 'Keeps pods that do not tolerate it away from the node.', () => ({
@@ -40,14 +41,11 @@ const nodeSpec = obj('io.k8s.api.core.v1.NodeSpec', 'How a node is used.', () =>
   externalID: opt(2, str(), { doc: 'No longer used.' }),
 }))
 
-const nodeCondition = obj('io.k8s.api.core.v1.NodeCondition', 'One aspect of the state of a node.', () => ({
-  type: req(1, str(), { doc: 'Ready, MemoryPressure, DiskPressure, PIDPressure, NetworkUnavailable or another.', default: '' }),
-  status: req(2, str(), { doc: 'True, False or Unknown.', default: '' }),
-  lastHeartbeatTime: opt(3, time(), { doc: 'When the condition was last reported.' }),
-  lastTransitionTime: opt(4, time(), { doc: 'When status last changed.' }),
-  reason: opt(5, str(), { doc: 'One word for why.' }),
-  message: opt(6, str(), { doc: 'Why, for people.' }),
-}))
+const nodeCondition = conditionSchema('io.k8s.api.core.v1.NodeCondition', 'One aspect of the state of a node.', {
+  tags: { lastTransitionTime: 4, reason: 5, message: 6 },
+  types: 'Ready, MemoryPressure, DiskPressure, PIDPressure, NetworkUnavailable or another.',
+  more: () => ({ lastHeartbeatTime: opt(3, time(), { doc: 'When the condition was last reported.' }) }),
+})
 const nodeAddress = obj('io.k8s.api.core.v1.NodeAddress', 'One address of a node.', () => ({
   type: req(1, str(), { doc: 'Hostname, InternalIP, ExternalIP, InternalDNS or ExternalDNS.', default: '' }),
   address: req(2, str(), { doc: 'The address.', default: '' }),
