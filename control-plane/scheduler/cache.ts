@@ -67,6 +67,7 @@ export class ClusterCache {
     const known = this.#nodes.get(name)
     if (!known) return
     this.#nodes.delete(name)
+    this.#changed.delete(known)
     this.#listChanged = true
     if (known.pods.size === 0) return
     const orphan = new NodeInfo(name)

@@ -67,7 +67,7 @@ export function podStatusWriter(
 
   return {
     write(pod, reason, message, nominatedNode) {
-      // Set anew, behind those that wait already only when it waits not yet.
+      // A pod that waits already keeps its place.
       waiting.set(pod.metadata.uid ?? '', () => patch(pod, reason, message, nominatedNode))
       if (running < atOnce) void drain()
     },

@@ -12,7 +12,7 @@ import { components, startControlPlane, type ControlPlane } from './controlplane
 
 const nodeCount = Number(process.env['HOLLOW_NODES'] ?? 1000)
 const podCount = Number(process.env['HOLLOW_PODS'] ?? 10_000)
-const limitMs = 1000 * Number(process.env['HOLLOW_SECONDS'] ?? 60)
+const limitMs = 1000 * Number(process.env['HOLLOW_SECONDS'] ?? 120)
 const deploymentCount = 10
 const namespace = 'hollow'
 const stop = new AbortController()

@@ -4,7 +4,8 @@ import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { ClusterCache } from '#control-plane/scheduler/cache.ts'
 import { fitErrorMessage } from '#control-plane/scheduler/fiterror.ts'
-import { skip, unresolvable, type Status } from '#control-plane/scheduler/framework.ts'
+import { stateKey } from '#control-plane/scheduler/cyclestate.ts'
+import { skip, unresolvable, type Plugin, type Status } from '#control-plane/scheduler/framework.ts'
 import { Nominator } from '#control-plane/scheduler/nominator.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
 import { podInfo } from '#control-plane/scheduler/podinfo.ts'
@@ -214,6 +215,29 @@ describe('the search', () => {
     const decision = schedule(podInfo(pod()), cache.snapshot(), refusing)
     expect(decision.node === undefined && fitErrorMessage(decision.diagnosis)).toBe('0/2 nodes are available: not today.')
     expect(decision.node === undefined && [...decision.diagnosis.rejectedBy]).toEqual(['Refusing'])
+  })
+  test('tells plugins of nominated pods on a copy of what they know, and asks with and without them', () => {
+    class Counter {
+      n = 0
+      clone(): Counter {
+        return Object.assign(new Counter(), { n: this.n })
+      }
+    }
+    const key = stateKey<Counter>('counter')
+    const seen: number[] = []
+    const counting = {
+      plugin: (): Plugin => ({
+        name: 'Counting',
+        preFilter: state => state.set(key, new Counter()) as undefined,
+        addPod: state => void state.get(key)!.n++,
+        filter: state => void seen.push(state.get(key)!.n),
+      }),
+    }
+    const nominator = new Nominator()
+    const profile = testProfile({ nominator }, [...defaultPlugins, counting])
+    nominator.set(podInfo(pod()), 'a')
+    schedule(podInfo(pod()), cluster(node('a'), node('b')).snapshot(), profile)
+    expect(seen).toEqual([1, 0, 0])
   })
   test('leaves room for pods that are nominated to a node, unless they are less important; tries a pod’s own node first', () => {
     const cache = cluster(node('a'), node('b'))
