@@ -60,7 +60,7 @@ function scaledDown(now: Pod, old: Pod): boolean {
   // A generation is a version of the spec: most updates of a pod are of its status.
   if (now.metadata.generation !== undefined && now.metadata.generation === old.metadata.generation) return false
   const [wants, wanted] = [podRequests(now.spec), podRequests(old.spec)]
-  return Object.entries(wanted).some(([name, amount]) => wants[name] === undefined || compareQuantity(wants[name], amount) < 0)
+  return Object.entries(wanted).some(([name, amount]) => !Object.hasOwn(wants, name) || compareQuantity(wants[name]!, amount) < 0)
 }
 
 /** The same of a pod: upstream's PodSchedulingPropertiesChange. */

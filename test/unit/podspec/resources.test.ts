@@ -29,6 +29,12 @@ describe('requests of a pod', () => {
       memory: '2Mi',
     })
   })
+  it('know no resource that every object has', () => {
+    expect(podRequests({ containers: [c('a', 100)], overhead: { valueOf: '1' } as unknown as Record<string, string> })).toEqual({
+      cpu: '100m',
+      valueOf: '1',
+    })
+  })
   it('are never less than any container asks, nor more than all together', () => {
     const cpu = fc.integer({ min: 0, max: 4000 })
     fc.assert(

@@ -18,16 +18,19 @@ interface Containers {
 /** What of a pod says what it asks for. */
 export type Asking = Containers & Pick<PodSpec, 'resources' | 'overhead'>
 
+/** The amount of a resource, whatever its name: `valueOf` is one of no list. */
+const amountOf = (list: ResourceList, name: string): string | undefined => (Object.hasOwn(list, name) ? list[name] : undefined)
+
 function add(to: ResourceList, more: ResourceList | undefined): void {
   for (const [name, quantity] of Object.entries(more ?? {})) {
-    const have = to[name]
+    const have = amountOf(to, name)
     to[name] = have === undefined ? quantity : formatQuantity(addQuantities(have, quantity))
   }
 }
 
 function max(to: ResourceList, other: ResourceList): void {
   for (const [name, quantity] of Object.entries(other)) {
-    const have = to[name]
+    const have = amountOf(to, name)
     if (have === undefined || compareQuantity(quantity, have) > 0) to[name] = quantity
   }
 }
@@ -74,6 +77,7 @@ export function podRequests(spec: Asking): ResourceList {
 /** What the pod may use; a resource without a limit is not in it. The overhead is added to the limits that there are. */
 export function podLimits(spec: Asking): ResourceList {
   const limits = withPodLevel(aggregateContainers(spec, 'limits'), spec, 'limits')
-  for (const [name, quantity] of Object.entries(spec.overhead ?? {})) if (limits[name] !== undefined) add(limits, { [name]: quantity })
+  for (const [name, quantity] of Object.entries(spec.overhead ?? {}))
+    if (amountOf(limits, name) !== undefined) add(limits, { [name]: quantity })
   return limits
 }
