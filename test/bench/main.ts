@@ -1,6 +1,8 @@
 /** `npm run bench`: measures a cluster on this machine and prints each figure beside its floor. */
 import { cpus } from 'node:os'
+import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import { measureAgainst } from './against.ts'
 import { newBench } from './bench.ts'
 import { benchCluster } from './cluster.ts'
 import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts'
@@ -59,9 +61,10 @@ const program = new Command('bench')
   .option('--listed <n>', 'pods in the list', count, 500)
   .option('--stored <n>', 'pods stored while memory is measured', count, 5000)
   .option('--watchers <n>', 'watchers of the larger round', count, 200)
+  .option('--against <dir>', 'compare with the Kubernetes that `npm run conformance -- --build DIR` built there, and measure nothing else')
   .option('--cut <n>', 'seconds for which a link is cut', count, 20)
   .parse()
-const options = program.opts<Sizes & { json?: boolean; only?: string[]; stateDir?: string; nodes: number }>()
+const options = program.opts<Sizes & { json?: boolean; only?: string[]; stateDir?: string; nodes: number; against?: string }>()
 
 const say = (line: string): boolean => process.stderr.write(`${line}\n`)
 const cluster = await benchCluster(options.stateDir, options.nodes)
@@ -71,18 +74,19 @@ const untilStopped = new Promise<never>((_, reject) => stopped.signal.addEventLi
 untilStopped.catch(() => {})
 
 const rows: Row[] = []
-const asked = (name: string): boolean => options.only?.includes(name) ?? true
+const asked = (name: string): boolean => options.only?.includes(name) ?? options.against === undefined
 try {
   for (const [name, measure] of Object.entries(local).filter(([name]) => asked(name))) {
     say(name)
     rows.push(...(await measure()))
   }
-  const clustered = Object.keys(measurements).some(asked)
+  const clustered = options.against !== undefined || Object.keys(measurements).some(asked)
   if (cluster.ours && clustered) {
     say(`starting a cluster in ${cluster.dir.root}`)
     await Promise.race([cluster.up(), untilStopped])
   }
-  const chosen = Object.entries(measurements).filter(([name]) => options.only?.includes(name) ?? (cluster.ours || !onlyOurs.includes(name)))
+  const chosen = Object.entries(measurements).filter(([name]) => asked(name) && (options.only || cluster.ours || !onlyOurs.includes(name)))
+  if (options.against !== undefined) chosen.push(['against', measureAgainst(path.resolve(options.against))])
   for (const [name, measure] of chosen) {
     const bench = newBench(cluster, options, line => void say(`  ${line}`))
     say(name)
