@@ -19,6 +19,7 @@ import { serveHttps, type HttpListener } from './http/server.ts'
 import { nonResourcePaths } from './nonresource/paths.ts'
 import type { ApiServerOptions } from './options.ts'
 import { openRegistry, type TableOptions } from './registry/jetstream.ts'
+import { VersionRecord } from './registry/record.ts'
 import type { Store } from './objects/store.ts'
 import { serviceHooks } from './serviceips/allocate.ts'
 import { addressRange, portRange } from './serviceips/ranges.ts'
@@ -73,6 +74,7 @@ export async function startApiServer(
     const registry = await openRegistry({
       connection: registryBus,
       storeDir: options.storeDir,
+      record: options.storeRecord === undefined ? undefined : new VersionRecord(options.storeRecord),
       log,
       tables: resources.map(r => tableOf(r, options)),
       ...(options.watchHistory === undefined ? {} : { history: options.watchHistory }),

@@ -128,7 +128,7 @@ export function controlPlane(
     ...ours(
       'kube-apiserver',
       n => [
-        ...['--store-dir', path.join(dir.nats, 'store', 'jetstream')],
+        ...['--store-dir', path.join(dir.nats, 'store', 'jetstream'), '--store-record', dir.storeRecord],
         ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
         // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this
         // one's alone.

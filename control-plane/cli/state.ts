@@ -9,6 +9,8 @@ export interface StateDir {
   kubeconfig: string
   pki: string
   nats: string
+  /** The newest version that the store is known to hold. */
+  storeRecord: string
   creds: string
   logs: string
   run: string
@@ -24,6 +26,7 @@ export function stateDir(root: string): StateDir {
     kubeconfig: at('kubeconfig'),
     pki: at('pki'),
     nats: at('nats'),
+    storeRecord: at('store-version'),
     creds: at('creds'),
     logs: at('logs'),
     run: at('run'),

@@ -1,5 +1,5 @@
 /** Starting, stopping, what is kept and what is left behind; the CLI's errors. */
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually, runCox, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
@@ -71,6 +71,20 @@ describe('a cluster that comes and goes', () => {
     expect((await cluster.cox('kubeconfig')).stdout.trim()).toBe((await readFile(cluster.kubeconfig, 'utf8')).trim())
     expect((await cluster.cox('logs', 'kube-apiserver')).stdout).toContain('"component":"kube-apiserver"')
     expect((await cluster.cox('logs', 'node-1')).code).toBe(0)
+  })
+
+  test('a store that has lost something is not taken for whole', async () => {
+    await cluster.kubectl('create', 'configmap', 'lost')
+    await cluster.down()
+    await rm(path.join(cluster.dir, 'nats/store/jetstream'), { recursive: true })
+    const ran = await cluster.cox('up', '--detach')
+    expect(ran.code).toBe(1)
+    expect(ran.stderr).toMatch(/^cox: kube-apiserver does not start .*: the store ends at version 0, but version \d+ was acknowledged: objects are gone/)
+    const file = /remove (\S+)$/m.exec(ran.stderr)?.[1]
+    expect(file).toBe(path.join(cluster.dir, 'store-version'))
+    await rm(file!)
+    await cluster.up()
+    expect((await cluster.tryKubectl('get', 'configmap', 'lost')).stderr).toContain('not found')
   })
 })
 

@@ -14,6 +14,8 @@ export interface CompactorOptions {
   maxVersions: number
   /** Whether a purge of tombstones survives a crash of this server version. */
   tombstones: boolean
+  /** Whether the store has the space that a purge takes. */
+  possible: () => boolean
 }
 
 interface Version {
@@ -102,7 +104,7 @@ export class Compactor {
 
   /** One pass over what is old enough now. Resolves with the number of subjects cleaned. */
   async run(now = Date.now()): Promise<number> {
-    if (this.#running || !this.#connection.connected) return 0
+    if (this.#running || !this.#connection.connected || !this.#options.possible()) return 0
     this.#running = true
     this.#fresh = 0
     let done = false

@@ -12,6 +12,8 @@ export interface Source {
 }
 
 export interface Filler {
+  /** Called with the stream's last sequence before anything else; may throw. */
+  begins(last: number): void
   /** Called with each message that the stream held, in order. */
   apply(m: StreamMessage): void
   /**
@@ -27,6 +29,7 @@ export interface Filler {
 export async function fill(source: Source, filler: Filler, timeoutMs: number): Promise<Following> {
   const end = timeoutMs > 0 ? performance.now() + timeoutMs : Infinity
   const { last_seq: last, messages } = await stateOf(source, filler, end)
+  filler.begins(last)
   let at = messages === 0 ? last : 0
   let filling = true
   let asking = false

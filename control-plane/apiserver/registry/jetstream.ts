@@ -24,7 +24,9 @@ import {
   type Watcher,
   type WatchOptions,
 } from './registry.ts'
+import { StoreLost, type VersionRecord } from './record.ts'
 import { Snapshots } from './snapshots.ts'
+import { StoreSpace } from './space.ts'
 import { encode, release } from './stored.ts'
 import { storeFiles, type StoreFiles } from './storefiles.ts'
 import { createStream, nextSequence, streamState, subjectOf, writeIdOf } from './stream.ts'
@@ -56,6 +58,8 @@ export interface RegistryOptions {
   replicas?: number
   /** nats-server's `store_dir`, when it is on this machine and does not sync by itself: what is read is synced before it is used. */
   storeDir?: string | undefined
+  /** What is known of the store from before. Opening rejects with StoreLost; when it happens later, the process ends. */
+  record?: VersionRecord | undefined
   /** How long a write may take before its outcome counts as unknown, ms; default 10,000. */
   writeTimeoutMs?: number
   /** How long to wait for JetStream and the first fill, ms; default 60,000. */
@@ -102,6 +106,8 @@ class JetStreamRegistry implements Registry {
   readonly #snapshots = new Snapshots()
   readonly #progress: NodeJS.Timeout
   readonly #storeFiles: StoreFiles | undefined
+  readonly #space: StoreSpace | undefined
+  readonly #record: VersionRecord | undefined
   readonly #sync: (() => Promise<void>) | undefined
   /** What readers see. While a new one is loaded, the old one goes on serving. */
   #cache: Cache
@@ -124,6 +130,8 @@ class JetStreamRegistry implements Registry {
     this.#watches = new Watches(() => this.#cache, this.#fieldsOf)
     const files = options.storeDir === undefined ? undefined : storeFiles(options.storeDir)
     this.#storeFiles = files
+    this.#record = options.record
+    this.#space = options.storeDir === undefined ? undefined : new StoreSpace(options.storeDir)
     this.#sync = files && (() => files.sync().catch(e => this.#diskFailed(e as Error)))
     this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
     const version = connection.nats.info?.version ?? ''
@@ -131,6 +139,7 @@ class JetStreamRegistry implements Registry {
       windowMs: options.windowMs ?? 300_000,
       maxVersions: options.maxVersions ?? 100_000,
       tombstones: tombstonesCanGo(version),
+      possible: () => this.#space?.canCompact ?? true,
     }
     this.#compactor = new Compactor(connection, log, compaction, (subject, seq) => {
       const { tombstones } = this.#cache
@@ -140,6 +149,7 @@ class JetStreamRegistry implements Registry {
     this.#newest = new Newest(connection, options.replicas ?? 1, 5_000)
     this.#progress = setInterval(() => {
       if (this.#loading) return
+      void this.#record?.save(this.#cache.version)
       ageHistories(this.#cache)
       this.#snapshots.expire(table => oldestOfKey(this.#cache, table))
       this.#watches.progress()
@@ -165,6 +175,7 @@ class JetStreamRegistry implements Registry {
     await fill(
       source,
       {
+        begins: last => this.#record?.check(last),
         apply: m => void this.#apply(cache, m, true),
         filled(version) {
           if (cache.version < version) cache.version = cache.floor = version
@@ -230,7 +241,12 @@ class JetStreamRegistry implements Registry {
     if (this.#loading || this.#closed) return
     const why = wentBack ? 'the stream went back' : 'versions are missing'
     this.#log.warn({ why, version: this.#cache.version, seq }, 'the watch cache is loaded anew')
-    this.load(0, wentBack).catch((e: Error) => this.#closed || this.#log.error({ error: e.message }, 'the watch cache cannot be loaded'))
+    this.load(0, wentBack).catch((e: Error) => {
+      if (this.#closed) return
+      this.#log.fatal({ error: e.message }, 'the watch cache cannot be loaded')
+      // Its supervisor starts it again, and a store that has lost something is told at the start.
+      if (e instanceof StoreLost) process.exit(1)
+    })
   }
 
   #apply(cache: Cache, m: StreamMessage, filling: boolean): readonly [string, RegistryEvent] | undefined {
@@ -333,7 +349,12 @@ class JetStreamRegistry implements Registry {
       reached: (version, timeoutMs) => this.reached(version, timeoutMs),
       fresh: () => this.fresh(),
     }
-    return this.#writer.write(subject, data, object, expected, view)
+    const over = this.#space?.take(data.length)
+    try {
+      return await this.#writer.write(subject, data, object, expected, view)
+    } finally {
+      over?.()
+    }
   }
 
   cursor(table: Table, options: WatchOptions, owner: CursorOwner): Cursor {
@@ -354,5 +375,6 @@ class JetStreamRegistry implements Registry {
     this.#expiry.close()
     this.#writer.close()
     await this.#storeFiles?.close()
+    if (!this.#loading) await this.#record?.save(this.#cache.version)
   }
 }

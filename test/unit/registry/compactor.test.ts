@@ -14,7 +14,12 @@ test('a pass that the store interrupts is done again by the next one', async () 
   }
   // Only what the compactor uses of a connection.
   const connection = { connected: true, nats: { info: { version: '2.9.15' }, request } } as unknown as BusConnection
-  const compactor = new Compactor(connection, silent, { windowMs: 1000, maxVersions: 1000, tombstones: true }, () => {})
+  const compactor = new Compactor(
+    connection,
+    silent,
+    { windowMs: 1000, maxVersions: 1000, tombstones: true, possible: () => true },
+    () => {},
+  )
   for (const [i, name] of ['a', 'b', 'c'].entries()) {
     compactor.saw(`registry.x.y.z.${name}`, i + 1, 0, 0, false, true)
     compactor.saw(`registry.x.y.z.${name}`, i + 4, 0, i + 1, false, true)

@@ -27,6 +27,7 @@ function scripted(held: readonly number[], last: number) {
   }
   const seen = { applied: [] as number[], live: [] as number[], filled: [] as number[] }
   const filler = {
+    begins: () => {},
     apply: (m: StreamMessage) => void seen.applied.push(m.seq),
     filled: (version: number) => void seen.filled.push(version),
     live: (messages: StreamMessage[]) => void seen.live.push(...messages.map(m => m.seq)),
