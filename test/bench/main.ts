@@ -17,6 +17,7 @@ import { measureScheduler } from './scheduler.ts'
 import { measureService } from './service.ts'
 import { measureStartup } from './startup.ts'
 import { measureWatch } from './watch.ts'
+import { measureWatchList } from './watchlist.ts'
 import { measureWorkQueue } from './workqueue.ts'
 
 /** In the order in which they run: memory is measured before anything else has grown it, and after the last one nothing is as it was. */
@@ -34,6 +35,7 @@ const measurements: Record<string, Measurement> = {
 const local: Record<string, LocalMeasurement> = {
   workqueue: measureWorkQueue,
   scheduler: measureScheduler,
+  watchlist: measureWatchList,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -24,8 +24,13 @@ export interface EventStreamOptions {
   readonly failed: (e: unknown) => void
 }
 
-/** Pieces are at most this long: what waits for a client that does not read. */
+/** Pieces are at most this long. */
 const maxPiece = 64 * 1024
+/**
+ * Smaller parts are put together up to this length: memory of one reader's own, which it keeps while it does not read. Larger ones are
+ * handed over as they are, being the same for all readers.
+ */
+const joinedPiece = 16 * 1024
 /** A bookmark at most this often. */
 const bookmarkEveryMs = 10_000
 /** Others have their turn after so many objects that are not selected. */
@@ -81,13 +86,18 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
 
   async next(): Promise<IteratorResult<Uint8Array>> {
     const parts: Buffer[] = []
-    let room = maxPiece
-    while (room > 0) {
-      if (this.#rest.length > 0) {
-        const part = this.#rest.shift()!
-        parts.push(part.length <= room ? part : part.subarray(0, room))
-        if (part.length > room) this.#rest.unshift(part.subarray(room))
-        room -= parts.at(-1)!.length
+    let size = 0
+    for (;;) {
+      const part = this.#rest[0]
+      if (part) {
+        if (parts.length > 0 && size + part.length > joinedPiece) break
+        if (part.length > maxPiece) {
+          this.#rest[0] = part.subarray(maxPiece)
+          return { done: false, value: part.subarray(0, maxPiece) }
+        }
+        this.#rest.shift()
+        parts.push(part)
+        size += part.length
         continue
       }
       if (this.#finished) break
@@ -102,7 +112,7 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
       }
     }
     if (parts.length === 0) return { done: true, value: undefined }
-    return { done: false, value: parts.length === 1 ? parts[0]! : Buffer.concat(parts, maxPiece - room) }
+    return { done: false, value: parts.length === 1 ? parts[0]! : Buffer.concat(parts, size) }
   }
 
   /** Ends at once, whoever waits for the next piece learns it. */

@@ -1,0 +1,99 @@
+/** An API server in a process of its own on a nats-server of its own, whose store can be filled before it starts. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { httpsTransport } from '#shared/client/https.ts'
+import { newClient } from '#shared/client/rest.ts'
+import type { Client } from '#shared/client/client.ts'
+import { makeAuthority, sign } from '#control-plane/cli/certificate.ts'
+import type { Table } from '#control-plane/apiserver/registry/registry.ts'
+import { encode } from '#control-plane/apiserver/registry/stored.ts'
+import { createStream, streamState, subjectOf } from '#control-plane/apiserver/registry/stream.ts'
+import { headers } from 'nats'
+import { startNats } from '../fixtures/nats.ts'
+
+export interface Alone {
+  /** Puts objects into the store, as its API servers would have. Only while none runs. */
+  store(table: Table, objects: Iterable<KubeObject>): Promise<void>
+  /** Starts the API server; resolves when it serves. */
+  start(): Promise<void>
+  stop(): Promise<void>
+  url: string
+  tls: { ca: string; cert: string; key: string }
+  client: Client
+  /** Proportional set size of the API server, bytes. */
+  pss(): number
+  close(): Promise<void>
+}
+
+const bundle = path.join(import.meta.dirname, '../../dist/kube-apiserver.js')
+/** As cox starts it. */
+const nodeArgs = ['--max-semi-space-size=32', '--v8-pool-size=1']
+
+export async function aloneApiServer(): Promise<Alone> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'cox-alone-'))
+  const nats = await startNats()
+  const file = async (name: string, text: string): Promise<string> => {
+    await writeFile(path.join(dir, name), text, { mode: 0o600 })
+    return path.join(dir, name)
+  }
+  const ca = await makeAuthority()
+  const [admin, server] = await Promise.all([
+    sign(ca, { commonName: 'kubernetes-admin', organization: 'system:masters' }),
+    sign(ca, { commonName: 'kube-apiserver', names: { dns: ['localhost'], ips: ['127.0.0.1'] } }),
+  ])
+  const port = 20_000 + (process.pid % 10_000)
+  const args = [
+    ...['--nats-url', nats.url, '--registry-creds', await nats.creds('registry'), '--bus-creds', await nats.creds('system:apiserver')],
+    ...['--secure-port', String(port), '--client-ca-file', await file('ca.crt', ca.cert)],
+    ...['--tls-cert-file', await file('server.crt', server.cert), '--tls-private-key-file', await file('server.key', server.key)],
+  ]
+  const url = `https://127.0.0.1:${port}`
+  const tls = { ca: ca.cert, cert: admin.cert, key: admin.key }
+  const transport = httpsTransport({ server: url, ...tls })
+  let child: ChildProcess | undefined
+  const stop = async (): Promise<void> => {
+    if (!child || child.exitCode !== null || child.signalCode !== null) return
+    const gone = new Promise(resolve => child!.once('exit', resolve))
+    child.kill('SIGKILL')
+    await gone
+  }
+  return {
+    url,
+    tls,
+    client: newClient(transport, { timeoutMs: 120_000 }),
+    async store(table, objects) {
+      const connection = await nats.connect('registry')
+      await createStream(connection.nats, 1)
+      const h = headers()
+      h.set('Cox-Replaces', '0')
+      let count = (await streamState(connection.nats)).last_seq
+      for (const object of objects) {
+        connection.nats.publish(subjectOf(table, object.metadata.namespace ?? '', object.metadata.name ?? ''), encode(object), {
+          headers: h,
+        })
+        if (++count % 1000 === 0) await connection.flush()
+      }
+      await connection.flush()
+      while ((await streamState(connection.nats)).last_seq < count) await new Promise(resolve => setTimeout(resolve, 50))
+    },
+    async start() {
+      child = spawn(process.execPath, [...nodeArgs, bundle, ...args], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+      await new Promise<void>((resolve, reject) => {
+        child!.once('message', () => resolve())
+        child!.once('exit', code => reject(new Error(`kube-apiserver exited with code ${code}`)))
+      })
+    },
+    stop,
+    pss: () => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${child!.pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) * 1024,
+    async close() {
+      await stop()
+      await transport.close()
+      await nats.stop()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
