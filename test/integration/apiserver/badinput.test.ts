@@ -2,7 +2,7 @@ import { connect as tlsConnect } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
-import { configMap, configMaps, merge } from './setup.ts'
+import { addServiceAccount, configMap, configMaps, merge, pods } from './setup.ts'
 
 let api: ApiServerFixture
 let rest: Rest
@@ -142,6 +142,16 @@ describe('paths', () => {
     expect((await rest('GET', `${configMaps}?timeout=soon`)).body).toMatchObject({ code: 400 })
     expect((await rest('GET', '/api/v1/namespaces/..%2f..%2fx/configmaps/y')).code).toBe(404)
     expect((await rest('GET', '/api/v1/namespaces/default/pods/a/exec?command=x')).code).toBe(404)
+  })
+})
+
+it('an object that has become too large for the store is told so', async () => {
+  await addServiceAccount(rest)
+  const containers = Array.from({ length: 40_000 }, (_, i) => ({ name: `c${i}`, image: 'x' }))
+  expect((await rest('POST', pods, { metadata: { name: 'huge' }, spec: { containers } })).body).toMatchObject({
+    code: 413,
+    reason: 'RequestEntityTooLarge',
+    message: 'etcdserver: request is too large',
   })
 })
 
