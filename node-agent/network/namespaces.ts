@@ -7,7 +7,7 @@ import { hardwareAddress, linkNames } from '#shared/linux/ip.ts'
 import { run } from '#shared/linux/run.ts'
 import { ipToNumber, type AddressPool } from './addresses.ts'
 import { batched } from './batch.ts'
-import { bindingLines, guard } from './spoofing.ts'
+import { bindingLines, guard, unguard } from './spoofing.ts'
 
 export interface Namespaces {
   /**
@@ -65,8 +65,10 @@ export function podNamespaces(
     const lines = [...new Set(ips)].flatMap(ip => [
       ...(links.has(linkOf(ip)) ? [`link set ${linkOf(ip)} down`] : []),
       ...(namespaces.has(ip) ? [`netns del ${namespaceOf(ip)}`] : []),
+      ...(links.has(linkOf(ip)) ? [`neigh del ${ip} dev ${bridge}`] : []),
     ])
     if (lines.length > 0) await ip(lines, ['-force'])
+    if (guarded) await unguard([...new Set(ips)].map(ip => ({ ip, link: linkOf(ip) })))
     for (const ip of ips) addresses.release(ip)
   }
   /** An address whose link is still there stays taken: something holds on to its former namespace. */

@@ -1,6 +1,5 @@
 /**
- * What keeps a pod from taking another's address. Link name and hardware address of a pod follow from its IP address, so what is said here of
- * one stays true for whichever pod has it: nothing is removed, and there is as much of it as the node has pod addresses.
+ * What keeps a pod from taking another's address. Link name and hardware address of a pod follow from its IP address.
  */
 import { hardwareAddress } from '#shared/linux/ip.ts'
 import { nft, nftJson } from '#shared/linux/nft.ts'
@@ -35,15 +34,28 @@ export const bindingLines = (bridge: string, link: string, ip: string): string[]
   `neigh replace ${ip} lladdr ${hardwareAddress(ip)} dev ${bridge} nud permanent`,
 ]
 
+const elements = (pods: readonly { ip: string; link: string }[]): [set: string, element: string][] =>
+  pods.flatMap(({ ip, link }): [string, string][] => [
+    ['allowed', `"${link}" . ${hardwareAddress(ip)} . ${ip}`],
+    ['guarded', `"${link}"`],
+  ])
+
+/** Forgets pods whose links are gone. Adding first makes the deletion of what was never there no error. */
+export async function unguard(pods: readonly { ip: string; link: string }[]): Promise<void> {
+  const lines = elements(pods).flatMap(([set, element]) => [
+    `add element ${TABLE} ${set} { ${element} }`,
+    `delete element ${TABLE} ${set} { ${element} }`,
+  ])
+  await nft(lines.map(line => `${line}\n`).join(''))
+}
+
 /** Lets these pods send from their own addresses alone, and the bridge send to them. `guarded` is false where the kernel lacks the table. */
 export async function guard(pods: readonly { ip: string; link: string }[], guarded: boolean): Promise<void> {
   const entries = pods.map(({ ip, link }) => `fdb replace ${hardwareAddress(ip)} dev ${link} master static\n`)
-  const links = pods.map(({ link }) => `"${link}"`)
-  const allowed = pods.map(({ ip, link }) => `"${link}" . ${hardwareAddress(ip)} . ${ip}`)
   await Promise.all([
     run('bridge', ['-batch', '-'], { input: entries.join(''), timeoutMs: 20_000 }),
     guarded
-      ? nft(`add element ${TABLE} allowed { ${allowed.join(', ')} }\nadd element ${TABLE} guarded { ${links.join(', ')} }\n`)
+      ? nft(elements(pods).map(([set, element]) => `add element ${TABLE} ${set} { ${element} }\n`).join('')) // prettier-ignore
       : undefined,
   ])
 }
