@@ -73,7 +73,7 @@ describe('a cluster that comes and goes', () => {
     expect((await cluster.cox('logs', 'node-1')).code).toBe(0)
   })
 
-  test('a store that has lost something is not taken for whole', async () => {
+  test('a store that has lost something is not taken for whole', { timeout: 120_000 }, async () => {
     await cluster.kubectl('create', 'configmap', 'lost')
     await cluster.down()
     await rm(path.join(cluster.dir, 'nats/store/jetstream'), { recursive: true })
