@@ -39,7 +39,7 @@ async function everything(): Promise<string[]> {
   // Of the networks made in advance the number counts, not the names.
   const times = new Map<string, number>()
   return all
-    .map(thing => thing.replace(/(: veth|: pod-).*/, '$1'))
+    .map(thing => thing.replace(/(: veth|: pod-|: (?:elements = \{ )?"veth).*/, '$1'))
     .map(thing => {
       times.set(thing, (times.get(thing) ?? 0) + 1)
       return `${thing} #${times.get(thing)}`
