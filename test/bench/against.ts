@@ -52,7 +52,7 @@ export const measureAgainst =
     afterwards(() => kubernetes.stop())
     await kubernetes.client.raw('POST', '/api/v1/namespaces', { metadata: { name: namespace } })
     const account = () => kubernetes.client.get(serviceAccounts, namespace, 'default').then(a => (a as { secrets?: unknown[] }).secrets !== undefined, () => false) // prettier-ignore
-    await until(account, `the ServiceAccount of ${namespace}`)
+    await until(account, `Kubernetes' ServiceAccount of ${namespace}`)
     const theirs: Contender = { ...kubernetes, namespace, pids: async () => kubernetes.pids }
     const contenders = [ours, theirs]
 

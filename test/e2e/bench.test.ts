@@ -6,8 +6,8 @@ import { execa } from 'execa'
 import { expect, test } from 'vitest'
 import type { Row } from '../bench/measurement.ts'
 
-const run = path.resolve(import.meta.dirname, '../bench/run.sh')
-const bench = (args: string[], env = {}) => execa('sh', [run, ...args], { reject: false, stdin: 'ignore', timeout: 100_000, env })
+const run = path.resolve(import.meta.dirname, '../tool.sh')
+const bench = (args: string[], env = {}) => execa('sh', [run, 'bench', ...args], { reject: false, stdin: 'ignore', timeout: 100_000, env })
 
 // Recovery takes as long as its failures do: `npm run bench -- --only recovery` shows whether it runs.
 const measured = ['startup', 'memory', 'pod-start', 'deployment', 'service', 'watch', 'https', 'bus']

@@ -3,7 +3,6 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { openSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { makeAuthority, sign } from '#control-plane/cli/certificate.ts'
@@ -12,6 +11,7 @@ import { httpsTransport } from '#shared/client/https.ts'
 import { newClient } from '#shared/client/rest.ts'
 import type { Client } from '#shared/client/client.ts'
 import { until } from '../until.ts'
+import { freePort } from '../../fixtures/free-port.ts'
 
 export interface Kubernetes {
   readonly url: string
@@ -22,15 +22,6 @@ export interface Kubernetes {
   readonly pids: readonly number[]
   stop(): Promise<void>
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 
 /** Resolves when it serves. Everything it writes is below a folder of its own, which `stop` removes. */
 export async function startKubernetes(build: string): Promise<Kubernetes> {
@@ -91,8 +82,15 @@ export async function startKubernetes(build: string): Promise<Kubernetes> {
     const transport = httpsTransport({ server: `https://127.0.0.1:${port}`, ca: ca.cert, cert: admin.cert, key: admin.key })
     const api = newClient(transport, { userAgent: 'bench', timeoutMs: 10_000 })
     await until(() => api.raw('GET', '/api/v1/namespaces/default').then(() => true, () => false), 'kube-apiserver is ready') // prettier-ignore
-    start('kube-controller-manager', [`--kubeconfig=${config}`, `--service-account-private-key-file=${key}`, `--root-ca-file=${caFile}`])
-    start('kube-scheduler', [`--kubeconfig=${config}`])
+    // Their usual ports may be those of coxswain's own.
+    const silent = ['--port=0', '--secure-port=0']
+    start('kube-controller-manager', [
+      `--kubeconfig=${config}`,
+      `--service-account-private-key-file=${key}`,
+      `--root-ca-file=${caFile}`,
+      ...silent,
+    ])
+    start('kube-scheduler', [`--kubeconfig=${config}`, ...silent])
     return {
       url: `https://127.0.0.1:${port}`,
       authorization: `Bearer ${token}`,

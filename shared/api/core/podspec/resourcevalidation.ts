@@ -4,32 +4,6 @@ import { compareQuantity, normalQuantity, parseQuantity } from '../../../machine
 import { dns1123Label, qualifiedName } from './formats.ts'
 import type { ResourceRequirements } from './resourcerequirements.ts'
 
-const containerResources = ['cpu', 'memory', 'ephemeral-storage']
-/** Unprefixed names that are standard somewhere (quota, nodes, claims). */
-const standardResources = [
-  ...containerResources,
-  ...[
-    'limits.cpu',
-    'limits.memory',
-    'limits.ephemeral-storage',
-    'requests.cpu',
-    'requests.memory',
-    'requests.ephemeral-storage',
-    'requests.storage',
-    'storage',
-  ],
-  ...[
-    'pods',
-    'resourcequotas',
-    'services',
-    'replicationcontrollers',
-    'secrets',
-    'configmaps',
-    'persistentvolumeclaims',
-    'services.nodeports',
-    'services.loadbalancers',
-  ],
-]
 const integerResources = [
   'pods',
   'resourcequotas',
@@ -40,6 +14,20 @@ const integerResources = [
   'persistentvolumeclaims',
   'services.nodeports',
   'services.loadbalancers',
+]
+const containerResources = ['cpu', 'memory', 'ephemeral-storage']
+/** Unprefixed names that are standard somewhere (quota, nodes, claims). */
+const standardResources = [
+  ...containerResources,
+  'limits.cpu',
+  'limits.memory',
+  'limits.ephemeral-storage',
+  'requests.cpu',
+  'requests.memory',
+  'requests.ephemeral-storage',
+  'requests.storage',
+  'storage',
+  ...integerResources,
 ]
 
 export const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
