@@ -55,10 +55,11 @@ export function storeFiles(storeDir: string): StoreFiles {
   }
 
   async function sync(): Promise<void> {
-    const before = blocks.at(-1)
-    await refresh()
-    await Promise.all(blocks.map(b => b.file.datasync()))
-    if (blocks.at(-1) !== before) await syncFile(directory)
+    const known = [...blocks]
+    // Whether there are others is asked beside the sync that nearly always suffices.
+    await Promise.all([refresh(), ...known.map(b => b.file.datasync())])
+    const others = blocks.filter(b => !known.includes(b))
+    if (others.length > 0) await Promise.all([syncFile(directory), ...others.map(b => b.file.datasync())])
     await Promise.all(blocks.splice(0, blocks.length - 1).map(b => b.file.close()))
   }
 
