@@ -15,8 +15,6 @@ export default defineConfig({
     expect: { poll: { timeout: 15_000 } },
     pool: 'forks',
     maxWorkers: 2,
-    // A machine that lands changes is shared and may stall for seconds. The report marks what needed a second try: a race to be found.
-    retry: process.env['CI'] ? 1 : 0,
     // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; a thousand nodes.
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], pool: 'threads', isolate: false } },

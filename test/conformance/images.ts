@@ -18,6 +18,8 @@ export async function writeCatalogue(build: string): Promise<string> {
   const images = [
     {
       names: ['agnhost', 'e2e-test-images/agnhost', 'k8s-authenticated-test/agnhost'],
+      // Its base is Alpine: specs use nc and the like.
+      busyboxApplets: true,
       entrypoint: ['/agnhost'],
       cmd: ['pause'],
       files: {

@@ -115,6 +115,9 @@ export function memoryApi(): MemoryApi {
     client,
     put: (kind, object) => {
       const k = key(kind, object.metadata.namespace ?? '', object.metadata.name ?? '')
+      const old = objects.get(k)
+      // Another object under the name, as where a test is tried again: the one before was deleted.
+      if (old && old.metadata.uid !== object.metadata.uid) write(k, 'DELETED', old)
       return write(k, objects.has(k) ? 'MODIFIED' : 'ADDED', object)
     },
     remove: (kind, namespace, name) => void write(key(kind, namespace, name), 'DELETED', find(kind, namespace, name)),
