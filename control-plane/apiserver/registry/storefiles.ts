@@ -60,7 +60,10 @@ export function storeFiles(storeDir: string): StoreFiles {
     await Promise.all([refresh(), ...known.map(b => b.file.datasync())])
     const others = blocks.filter(b => !known.includes(b))
     if (others.length > 0) await Promise.all([syncFile(directory), ...others.map(b => b.file.datasync())])
-    await Promise.all(blocks.splice(0, blocks.length - 1).map(b => b.file.close()))
+    // The newest block of before may have got more after its sync and before the next block began: it stays until the next sync.
+    const ended = blocks.filter(b => known.includes(b) && b !== known.at(-1))
+    blocks = blocks.filter(b => !ended.includes(b))
+    await Promise.all(ended.map(b => b.file.close()))
   }
 
   /** One at a time. */
