@@ -35,6 +35,14 @@ export const flags = z.object({
   defaultNotReadyTolerationSeconds: intFlag().default(300),
   defaultUnreachableTolerationSeconds: intFlag().default(300),
   watchHistory: intFlag().optional(),
+  /** An audit.k8s.io/v1 Policy; requests are recorded when there is a log too, a file or `-` for standard output. */
+  auditPolicyFile: z.string().optional(),
+  auditLogPath: z.string().optional(),
+  /** Megabytes of the file before it is rotated (0: 100); rotated files and days that are kept, 0 for all. */
+  auditLogMaxsize: intFlag().default(0),
+  auditLogMaxbackup: intFlag().default(0),
+  auditLogMaxage: intFlag().default(0),
+  auditLogCompress: boolFlag().default(false),
   maxRequestsInflight: intFlag().default(400),
   maxMutatingRequestsInflight: intFlag().default(200),
 })
@@ -58,6 +66,10 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   disableAdmissionPlugins: [],
   defaultNotReadyTolerationSeconds: 300,
   defaultUnreachableTolerationSeconds: 300,
+  auditLogMaxsize: 0,
+  auditLogMaxbackup: 0,
+  auditLogMaxage: 0,
+  auditLogCompress: false,
   maxRequestsInflight: 400,
   maxMutatingRequestsInflight: 200,
   ...given,

@@ -6,6 +6,7 @@ import { connectBus } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { admissionPlugins } from './admission/plugins.ts'
+import { newAuditor } from './audit/auditor.ts'
 import { authenticateBy, byBearerToken, byTransport } from './authn/authenticator.ts'
 import { serviceAccountTokens } from './authn/serviceaccount.ts'
 import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
@@ -84,6 +85,8 @@ export async function startApiServer(
     const flowControl = newFlowControl(options)
     const metrics = requestMetrics(flowControl)
     opened.push(async () => metrics.close())
+    const auditor = await newAuditor(options, metrics.registry, log)
+    if (auditor) opened.push(() => auditor.close())
     const pem = (file: string): Promise<string> => readFile(file, 'utf8')
     const tokens = serviceAccountTokens(registry, {
       publicKeys: await Promise.all(options.serviceAccountKeyFile.map(pem)),
@@ -119,6 +122,7 @@ export async function startApiServer(
       log,
       authenticate: authenticateBy([byTransport, byBearerToken(async token => (await tokens.authenticate(token))?.user)]),
       authorizer,
+      auditor,
       flowControl,
       metrics,
       dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),

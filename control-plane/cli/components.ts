@@ -58,6 +58,11 @@ export const instanceName = (component: string, n: number): string => (n === 1 ?
 export const componentOf = (name: string): string | undefined =>
   controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
 
+/** Several cannot rotate one file. */
+const auditLog = (dir: StateDir, n: number): string => path.join(dir.logs, 'audit', `${instanceName('kube-apiserver', n)}.log`)
+/** 100 MB a file. */
+const auditRotation = ['--audit-log-maxsize', '100', '--audit-log-maxbackup', '10']
+
 /** Where one of several API servers can be asked alone: a loopback address of its own, where the system has several. */
 export const ownAddress = (n: number): string => (process.platform === 'linux' ? `127.0.0.${n + 1}` : '127.0.0.1')
 
@@ -85,7 +90,7 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 export function controlPlane(
   dir: StateDir,
   at: Addresses,
-  { securePort, instances }: Pick<Cluster, 'securePort' | 'instances'>,
+  { securePort, instances, auditPolicy }: Pick<Cluster, 'securePort' | 'instances' | 'auditPolicy'>,
   identity = instanceName,
 ): Component[] {
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
@@ -146,6 +151,7 @@ export function controlPlane(
         ...['--service-cluster-ip-range', at.services],
         // An ordinary user's proxy may not listen on 443.
         ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
+        ...(auditPolicy === undefined ? [] : ['--audit-policy-file', auditPolicy, '--audit-log-path', auditLog(dir, n), ...auditRotation]),
         ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
       ],
       n => livez(ownAddress(n), securePort),

@@ -77,11 +77,13 @@ export interface Wanted {
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']
   imageCatalogue?: Cluster['imageCatalogue']
+  /** A file, or `none` for no audit any more. */
+  auditPolicy?: string | undefined
 }
 
 /** Reads or makes cluster.json: what stays the same over all lives of the cluster. */
 export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Cluster> {
-  const { nodes, instances, network, runtime, proxy, imageCatalogue } = wanted
+  const { nodes, instances, network, runtime, proxy, imageCatalogue, auditPolicy } = wanted
   const had = readCluster(dir)
   const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
   if (network !== undefined && onHost !== (network === 'host'))
@@ -102,6 +104,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       runtime: runtime ?? had?.runtime,
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
+      auditPolicy: auditPolicy === 'none' ? undefined : (auditPolicy ?? had?.auditPolicy),
       nodes: had?.nodes ?? [],
     }
     while (cluster.nodes.length < (nodes ?? (onHost ? 1 : 3))) cluster.nodes.push(newNode(cluster))

@@ -54,6 +54,9 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
   .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
   .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
   .option('--image-catalogue <file>', 'images of your own, in YAML (README: Images)', (file: string) => path.resolve(file))
+  .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', (file: string) =>
+    file === 'none' ? file : path.resolve(file),
+  )
   .option(
     '--apiservers <n>',
     'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)',
@@ -78,6 +81,7 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
         runtime: o.runtime,
         proxy: o.proxy,
         imageCatalogue: o.imageCatalogue,
+        auditPolicy: o.auditPolicy,
         instances,
       })
     },

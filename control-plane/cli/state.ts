@@ -77,6 +77,8 @@ const clusterSchema = z.object({
   proxy: z.enum(['nftables', 'userspace']).optional(),
   /** A catalogue of the user's images, as an absolute path. */
   imageCatalogue: z.string().startsWith('/').optional(),
+  /** What the API servers record: an audit policy, as an absolute path. */
+  auditPolicy: z.string().startsWith('/').optional(),
   nodes: z.array(nodeSchema),
 })
 export type NodeRecord = z.infer<typeof nodeSchema>

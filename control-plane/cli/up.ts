@@ -109,10 +109,9 @@ export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
   makeStateDir(dir)
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
-  const { nodes, instances = {}, network, runtime, proxy, imageCatalogue } = wanted
-  const told = Object.entries({ nodes, network, runtime, proxy, 'image-catalogue': imageCatalogue }).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, String(value)],
-  )
+  const { nodes, instances = {}, network, runtime, proxy, imageCatalogue, auditPolicy } = wanted
+  const named = { nodes, network, runtime, proxy, 'image-catalogue': imageCatalogue, 'audit-policy': auditPolicy }
+  const told = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]))
   const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
   const child = spawn(process.execPath, [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', ...told, ...counts, '--state-dir', dir.root], {
     stdio: ['ignore', log, log, 'ipc'],

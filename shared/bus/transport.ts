@@ -35,6 +35,8 @@ export interface ApiRequest {
   readonly search: string
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>
+  /** The client's address, where the transport knows it. */
+  readonly remoteAddress?: string | undefined
   /** The whole body. Empty while it is on its way: the handler chain reads it once it knows who asks and has a place for the request. */
   body: Uint8Array
   /** The body on its way: over NATS there is none, a request is one message. */

@@ -14,22 +14,28 @@ const magic = Buffer.from([0x6b, 0x38, 0x73, 0x00])
 
 /** Reads an enveloped object: `k8s\0`, then runtime.Unknown. Throws ProtobufError. */
 export function decodeProtobuf(schema: ObjectSchema, body: Uint8Array): Record<string, unknown> {
+  const { apiVersion, kind, raw } = unwrap(body)
+  const object = message(shapeOf(schema), raw, {}, 0)
+  return { ...(kind ? { kind } : {}), ...(apiVersion ? { apiVersion } : {}), ...object }
+}
+
+/** What an envelope says about its object. Throws ProtobufError. */
+export const typeOfProtobuf = (body: Uint8Array): { apiVersion: string; kind: string } => unwrap(body)
+
+function unwrap(body: Uint8Array): { apiVersion: string; kind: string; raw: Buffer } {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
   if (!bytes.subarray(0, magic.length).equals(magic))
     throw new ProtobufError('provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]')
-  let apiVersion = ''
-  let kind = ''
-  let raw: Buffer = nothing
+  const found = { apiVersion: '', kind: '', raw: nothing }
   for (const f of fieldsOf(bytes.subarray(magic.length))) {
     if (f.tag === 1) {
       for (const t of fieldsOf(lengthDelimited(f))) {
-        if (t.tag === 1) apiVersion = lengthDelimited(t).toString()
-        if (t.tag === 2) kind = lengthDelimited(t).toString()
+        if (t.tag === 1) found.apiVersion = lengthDelimited(t).toString()
+        if (t.tag === 2) found.kind = lengthDelimited(t).toString()
       }
-    } else if (f.tag === 2) raw = lengthDelimited(f)
+    } else if (f.tag === 2) found.raw = lengthDelimited(f)
   }
-  const object = message(shapeOf(schema), raw, {}, 0)
-  return { ...(kind ? { kind } : {}), ...(apiVersion ? { apiVersion } : {}), ...object }
+  return found
 }
 
 interface WireField {

@@ -1,14 +1,17 @@
 /**
  * The one way in: every request of both transports passes through here. Panic safety, audit id, request info, authentication,
- * impersonation, authorization, flow control, deadline, the body; then the dispatcher. (An audit log belongs behind authentication.)
+ * audit, impersonation, authorization, flow control, deadline, the body; then the dispatcher.
  */
 import { randomUUID } from 'node:crypto'
 import { bodyTooLarge, maxBodyBytes, type ApiRequest, type UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { StatusError, badRequest, internalError, timeout } from '#shared/machinery/status.ts'
+import type { Auditor } from '../audit/auditor.ts'
+import type { AuditRecord } from '../audit/event.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { impersonate } from '../authn/impersonation.ts'
 import { isPublicPath, refusal, type Attributes, type Authorizer } from '../authz/authorizer.ts'
+import { Counted } from './counted.ts'
 import type { FlowControl, PriorityLevel } from './flowcontrol.ts'
 import { acceptsGzip, compressed } from './gzip.ts'
 import type { RequestMetrics } from './metrics.ts'
@@ -26,6 +29,18 @@ export interface RequestContext {
   readonly warnings: string[]
   /** What admission notes for the audit log. */
   readonly annotations: (readonly [key: string, value: string])[]
+  /** Where the request is noted for the audit log; absent when the policy wants nothing of it. */
+  readonly audit?: AuditRecord | undefined
+}
+
+/** What is known of a request when its answer, or failure, is there. */
+interface Started {
+  info?: RequestInfo
+  readonly auditId: string
+  readonly warnings: string[]
+  readonly annotations: (readonly [key: string, value: string])[]
+  longRunning: boolean
+  audit?: AuditRecord | undefined
 }
 
 export type Handler = (request: ApiRequest, caller: Caller) => Promise<Answer>
@@ -35,6 +50,8 @@ export interface ChainParts {
   /** Whose request it is; throws 401. */
   readonly authenticate: (request: ApiRequest, caller: Caller) => UserInfo | Promise<UserInfo>
   readonly authorizer: Authorizer
+  /** Absent without an audit policy. */
+  readonly auditor?: Auditor | undefined
   readonly flowControl: FlowControl
   readonly metrics: RequestMetrics
   readonly dispatch: (ctx: RequestContext) => Promise<Answer>
@@ -64,23 +81,31 @@ function warningHeaders(texts: readonly string[]): string {
 }
 
 export function newHandler(parts: ChainParts): Handler {
-  const { log, authenticate, authorizer, flowControl, metrics, dispatch } = parts
+  const { log, authenticate, authorizer, auditor, flowControl, metrics } = parts
+  const dispatch = auditor ? capturing(parts.dispatch) : parts.dispatch
 
-  async function serve(
-    request: ApiRequest,
-    caller: Caller,
-    started: { info?: RequestInfo; warnings: string[]; longRunning: boolean },
-  ): Promise<Answer> {
+  async function serve(request: ApiRequest, caller: Caller, started: Started): Promise<Answer> {
     const info = parseRequestInfo(request.method, request.path, request.query)
     started.info = info
-    const requester = authenticate(request, caller)
-    const known = impersonate(authorizer, request, requester instanceof Promise ? await requester : requester)
+    const asking = authenticate(request, caller)
+    const requester = asking instanceof Promise ? await asking : asking
+    const audit = auditor?.begin(request, info, requester, started.auditId)
+    if (audit) {
+      started.audit = audit
+      audit.emit('RequestReceived')
+    }
+    const known = impersonate(authorizer, request, requester)
     const user = known instanceof Promise ? await known : known
+    if (audit && user !== requester) audit.impersonated(user)
     const attributes = attributesOf(user, info)
     const decision = authorizer.authorize(attributes)
     const { decision: may, reason } = decision instanceof Promise ? await decision : decision
+    if (audit) {
+      audit.annotate('authorization.k8s.io/decision', may === 'allow' ? 'allow' : 'forbid')
+      audit.annotate('authorization.k8s.io/reason', reason)
+    }
     if (may !== 'allow') throw refusal(attributes, { decision: may, reason })
-    const ctx: RequestContext = { request, info, user, warnings: started.warnings, annotations: [] }
+    const ctx: RequestContext = { request, info, user, warnings: started.warnings, annotations: started.annotations, audit }
     if (!streamsBody(info)) checkBody(request)
     if (isLongRunning(info)) {
       started.longRunning = true
@@ -157,7 +182,8 @@ export function newHandler(parts: ChainParts): Handler {
 
   return async (request, caller) => {
     const start = performance.now()
-    const started: { info?: RequestInfo; warnings: string[]; longRunning: boolean } = { warnings: [], longRunning: false }
+    const auditId = request.headers['audit-id'] ?? randomUUID()
+    const started: Started = { auditId, warnings: [], annotations: [], longRunning: false }
     let answer: Answer
     try {
       answer = await serve(request, caller, started)
@@ -167,10 +193,12 @@ export function newHandler(parts: ChainParts): Handler {
       else if (error instanceof URIError) answer = statusAnswer(badRequest('invalid URL escape').status, writing)
       else {
         log.error({ err: error, method: request.method, path: request.path }, 'request failed')
+        started.audit?.panicked(error)
         answer = statusAnswer(internalError((error as Error)?.message ?? String(error)).status, writing)
       }
     }
-    answer.headers['audit-id'] = request.headers['audit-id'] ?? randomUUID()
+    if (auditor) audited(auditor, request, started, answer)
+    answer.headers['audit-id'] = auditId
     answer.headers['cache-control'] ??= 'no-cache, private'
     if (started.warnings.length > 0) answer.headers['warning'] = warningHeaders(started.warnings)
     const { info } = started
@@ -210,33 +238,34 @@ function checkBody({ body, incoming, headers }: ApiRequest): void {
     )
 }
 
-/** A body, with a call when it has ended, by either side. */
-class Counted implements AsyncIterableIterator<Uint8Array> {
-  readonly #pieces: AsyncIterator<Uint8Array>
-  readonly #ended: () => void
-
-  constructor(body: AsyncIterable<Uint8Array>, ended: () => void) {
-    this.#pieces = body[Symbol.asyncIterator]()
-    this.#ended = ended
+/** Lets the audit log see what a request is answered with. */
+function capturing(dispatch: ChainParts['dispatch']): ChainParts['dispatch'] {
+  return async ctx => {
+    const answer = await dispatch(ctx)
+    return ctx.audit ? ctx.audit.capture(answer, isLongRunning(ctx.info)) : answer
   }
+}
 
-  async next(): Promise<IteratorResult<Uint8Array>> {
-    try {
-      const piece = await this.#pieces.next()
-      if (piece.done) this.#ended()
-      return piece
-    } catch (e) {
-      this.#ended()
-      throw e
-    }
+/** Writes the events of an answer: when it begins, if it lasts, and when it has ended. */
+function audited(auditor: Auditor, request: ApiRequest, started: Started, answer: Answer): void {
+  if (!started.audit && answer.code === 401 && started.info) {
+    const record = auditor.begin(request, started.info, undefined, started.auditId)
+    record?.unauthenticated()
+    record?.emit('ResponseStarted')
   }
-
-  async return(): Promise<IteratorResult<Uint8Array>> {
-    this.#ended()
-    return (await this.#pieces.return?.()) ?? { done: true, value: undefined }
+  const { audit, longRunning } = started
+  if (!audit) return
+  for (const [key, value] of started.annotations) audit.annotate(key, value)
+  audit.answered(answer)
+  if (longRunning) audit.emit('ResponseStarted')
+  const lasts = answer.tunnel || answer.websocket || !(answer.body instanceof Uint8Array)
+  if (!lasts) return audit.emit(audit.failed ? 'Panic' : 'ResponseComplete')
+  let ended = false
+  const end = (): void => {
+    if (!ended) audit.emit('ResponseComplete')
+    ended = true
   }
-
-  [Symbol.asyncIterator](): this {
-    return this
-  }
+  if (!(answer.body instanceof Uint8Array)) answer.body = new Counted(answer.body, end)
+  if (request.signal.aborted) end()
+  else request.signal.addEventListener('abort', end, { once: true })
 }

@@ -7,6 +7,9 @@ import { listMeta } from '#shared/api/meta/listmeta.ts'
 import { objectMeta, typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { status } from '#shared/api/meta/status.ts'
 import { eviction } from '#shared/api/policy/eviction.ts'
+import { resources } from '#shared/api/resources.ts'
+import { apiVersion, versionsOf } from '#shared/api/resource.ts'
+import { decodeProtobuf, typeOfProtobuf } from '#shared/machinery/protobuf.ts'
 import { encodeMessage, enveloped } from '#shared/machinery/protobuf-encode.ts'
 import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema.ts'
 
@@ -43,4 +46,23 @@ export function encodeValue(value: unknown): Buffer | undefined {
   const { apiVersion, kind } = value as { apiVersion?: unknown; kind?: unknown }
   const schema = schemas.get(`${String(apiVersion)} ${String(kind)}`)
   return schema && enveloped(String(apiVersion), String(kind), encodeMessage(schema, value as object))
+}
+
+let kinds: Map<string, ObjectSchema> | undefined
+/** The schema of any kind that answers have, lists of stored objects included. */
+function schemaOf(version: string, kind: string): ObjectSchema | undefined {
+  const own = schemas.get(`${version} ${kind}`)
+  if (own) return own
+  kinds ??= new Map(resources.flatMap(r => versionsOf(r).map(v => [`${apiVersion(v)} ${r.kind}`, v.schema] as const)))
+  const single = kinds.get(`${version} ${kind}`)
+  if (single) return single
+  const items = kind.endsWith('List') ? kinds.get(`${version} ${kind.slice(0, -4)}`) : undefined
+  return items && listOf(items)
+}
+
+/** An object from its envelope, whatever it is; undefined for a kind that is not ours. Throws ProtobufError. */
+export function decodeAny(body: Uint8Array): object | undefined {
+  const { apiVersion: version, kind } = typeOfProtobuf(body)
+  const schema = schemaOf(version, kind)
+  return schema && decodeProtobuf(schema, body)
 }

@@ -21,10 +21,12 @@ export class HttpRequest implements ApiRequest {
   body: Uint8Array = empty
   readonly incoming: HttpBody | undefined
   readonly #closing: Socket | Writable
+  readonly #socket: Socket
   #abort: AbortController | undefined
 
   /** `source` is what the body is read from, when there is one; `closing` closes when the client is gone or has its answer. */
-  constructor(req: Incoming, source: Readable | undefined, closing: Socket | Writable) {
+  constructor(req: Incoming, socket: Socket, source: Readable | undefined, closing: Socket | Writable) {
+    this.#socket = socket
     const url = req.url ?? '/'
     const at = url.indexOf('?')
     this.method = req.method ?? 'GET'
@@ -34,6 +36,10 @@ export class HttpRequest implements ApiRequest {
     this.headers = req.headers as Record<string, string | undefined>
     this.incoming = source && new HttpBody(source, req.headers['content-length'], closing)
     this.#closing = closing
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress?.replace(/^::ffff:/, '')
   }
 
   get signal(): AbortSignal {

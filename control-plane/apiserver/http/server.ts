@@ -105,7 +105,7 @@ function serveRequests(server: Http2SecureServer, handler: Handler, log: Logger)
     active++
     let counted = true
     try {
-      const result = await handler(new HttpRequest(req, source, out.body), caller(socket))
+      const result = await handler(new HttpRequest(req, socket, source, out.body), caller(socket))
       // What is left of a body that nobody wanted is not read.
       if (source && !source.readableEnded) result.headers['connection'] = 'close'
       if (!(result.body instanceof Uint8Array)) {
@@ -150,7 +150,7 @@ function serveUpgrades(server: Http2SecureServer, handler: Handler, log: Logger)
   const upgrades = newUpgrades(log)
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    handler(new HttpRequest(req, undefined, socket), caller(socket))
+    handler(new HttpRequest(req, socket, undefined, socket), caller(socket))
       .then(answer => upgrades.serve(req, socket, head, answer))
       .catch((error: unknown) => {
         log.debug({ err: error, path: req.url }, 'upgrade failed')

@@ -32,6 +32,7 @@ export function readBody<T = KubeObject>(ctx: RequestContext, expected: Expected
     fieldValidation,
   })
   ctx.warnings.push(...warnings)
+  ctx.audit?.requestObject(object)
   return object as T
 }
 

@@ -20,7 +20,7 @@ import { listAs } from './views.ts'
 const expected = { apiVersion: 'v1', kind: 'DeleteOptions', codec: structCodec(deleteOptions) }
 
 /** Options from the body, or without one from the query. Throws 400, 415, 422. */
-export function readDeleteOptions(call: Pick<Call, 'request'>): DeleteOptions {
+export function readDeleteOptions(call: Pick<Call, 'request' | 'audit'>): DeleteOptions {
   const { body, headers, query } = call.request
   let options: DeleteOptions
   if (body.length === 0) options = deleteOptionsOf(query)
@@ -30,6 +30,7 @@ export function readDeleteOptions(call: Pick<Call, 'request'>): DeleteOptions {
       const text =
         format === 'yaml' ? yamlToJson(Buffer.from(body).toString()).json : format === 'protobuf' ? fromProtobuf(expected, body) : body
       options = decode(deleteOptions, text).object
+      call.audit?.requestObject(options)
     } catch (e) {
       if (e instanceof DecodeError) throw badRequest(`unable to decode DeleteOptions: ${e.message}`)
       throw e

@@ -58,13 +58,17 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       (info.namespace === '' && resource.namespaced && info.name !== '' && info.verb !== 'watch')
     )
       throw noSuchResource()
-    if (endpoint.deprecated !== undefined) ctx.warnings.push(endpoint.deprecated)
+    if (endpoint.deprecated !== undefined) {
+      ctx.warnings.push(endpoint.deprecated)
+      ctx.annotations.push(['k8s.io/deprecated', 'true'])
+    }
     const call: Call = {
       request: ctx.request,
       info,
       user: ctx.user,
       warnings: ctx.warnings,
       annotations: ctx.annotations,
+      audit: ctx.audit,
       store: d.store,
       endpoint,
     }

@@ -56,6 +56,7 @@ export async function patch(call: Call): Promise<Answer> {
   const { endpoint, info, request } = call
   const output = outputOfObjects(call)
   const kind = patchKind(request.headers['content-type'])
+  call.audit?.requestPatch(request.body)
   if (kind === 'apply') return apply(call, output)
   const p = writeParameters(request.query, 'PatchOptions')
   const writer = writerOf(call, p, info.subresource)

@@ -1,0 +1,51 @@
+/** Files that configure the server (audit's Policy, EncryptionConfiguration), YAML or JSON of a kind that no API serves, read strictly. */
+import { readFile } from 'node:fs/promises'
+import { decode, DecodeError } from '#shared/machinery/decode.ts'
+import type { FieldError } from '#shared/machinery/field.ts'
+import { strictErrors } from '#shared/machinery/requestbody.ts'
+import type { Infer, ObjectSchema } from '#shared/machinery/schema.ts'
+import { yamlToJson } from '#shared/machinery/yaml.ts'
+
+/** `schema` is that of the kind without kind and apiVersion's values, which must be these. `validate` names all that is wrong. */
+export interface ConfigKind<S extends ObjectSchema> {
+  readonly kind: string
+  readonly apiVersion: string
+  readonly schema: S
+  readonly validate: (config: Infer<S>) => FieldError[]
+}
+
+/** Throws one line that names the file: it cannot be read, is no YAML, of another kind, has unknown fields, or breaks a rule. */
+export async function readConfigFile<S extends ObjectSchema>(file: string, kind: ConfigKind<S>): Promise<Infer<S>> {
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (e) {
+    throw new Error(`failed to read file path ${JSON.stringify(file)}: ${(e as Error).message}`)
+  }
+  try {
+    return parseConfig(text, kind)
+  } catch (e) {
+    throw new Error(`${(e as Error).message}: from file ${file}`)
+  }
+}
+
+/** The same of a text. */
+export function parseConfig<S extends ObjectSchema>(text: string, { kind, apiVersion, schema, validate }: ConfigKind<S>): Infer<S> {
+  try {
+    const yaml = yamlToJson(text)
+    const { object, unknown, duplicate } = decode(schema, yaml.json)
+    const own = object as { kind?: string; apiVersion?: string }
+    if (own.kind !== kind || own.apiVersion !== apiVersion)
+      throw new Error(
+        `failed decoding: no kind ${JSON.stringify(own.kind ?? '')} is registered for version ${JSON.stringify(own.apiVersion ?? '')}; expected ${kind} of ${apiVersion}`,
+      )
+    const complaints = [...yaml.duplicate, ...strictErrors({ unknown, duplicate })]
+    if (complaints.length > 0) throw new Error(`failed decoding: strict decoding error: ${complaints.join(', ')}`)
+    const errors = validate(object)
+    if (errors.length > 0) throw new Error(errors.map(e => `${e.field}: ${e.message}`).join(', '))
+    return object
+  } catch (e) {
+    if (e instanceof DecodeError) throw new Error(`failed decoding: ${e.message}`)
+    throw e
+  }
+}
