@@ -12,6 +12,10 @@ import type { Secret } from './core/secret.ts'
 import type { Service } from './core/service.ts'
 import type { ServiceAccount } from './core/serviceaccount.ts'
 import type { EndpointSlice } from './discovery/endpointslice.ts'
+import type { ClusterRole } from './rbac/clusterrole.ts'
+import type { ClusterRoleBinding } from './rbac/clusterrolebinding.ts'
+import type { Role } from './rbac/role.ts'
+import type { RoleBinding } from './rbac/rolebinding.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -35,3 +39,9 @@ export const endpointSlices = kind<EndpointSlice>('discovery.k8s.io', 'v1', 'End
 export const leases = kind<Lease>('coordination.k8s.io', 'v1', 'Lease', 'leases')
 export const replicaSets = kind<ReplicaSet>('apps', 'v1', 'ReplicaSet', 'replicasets')
 export const deployments = kind<Deployment>('apps', 'v1', 'Deployment', 'deployments')
+
+const rbac = 'rbac.authorization.k8s.io'
+export const roles = kind<Role>(rbac, 'v1', 'Role', 'roles')
+export const roleBindings = kind<RoleBinding>(rbac, 'v1', 'RoleBinding', 'rolebindings')
+export const clusterRoles = kind<ClusterRole>(rbac, 'v1', 'ClusterRole', 'clusterroles', false)
+export const clusterRoleBindings = kind<ClusterRoleBinding>(rbac, 'v1', 'ClusterRoleBinding', 'clusterrolebindings', false)

@@ -12,6 +12,10 @@ import { secret } from './core/secret.ts'
 import { service } from './core/service.ts'
 import { serviceAccount } from './core/serviceaccount.ts'
 import { endpointSlice } from './discovery/endpointslice.ts'
+import { clusterRole } from './rbac/clusterrole.ts'
+import { clusterRoleBinding } from './rbac/clusterrolebinding.ts'
+import { role } from './rbac/role.ts'
+import { roleBinding } from './rbac/rolebinding.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -28,4 +32,8 @@ export const resources: readonly Resource[] = [
   replicaSet,
   lease,
   endpointSlice,
+  role,
+  roleBinding,
+  clusterRole,
+  clusterRoleBinding,
 ]

@@ -42,7 +42,7 @@ const nameAndAge: readonly Column<KubeObject>[] = [
 export const columnDefinitions = (columns: readonly Column<any>[] = nameAndAge): ColumnDefinition[] =>
   columns.map(c => ({
     name: c.name,
-    type: c.type === 'date' ? 'string' : c.type,
+    type: c.type,
     format: c.format ?? '',
     description: c.doc ?? '',
     priority: c.wide ? 1 : 0,

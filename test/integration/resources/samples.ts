@@ -17,6 +17,16 @@ export const samples: Readonly<Record<string, object>> = {
   'apps/replicasets': { spec: { replicas: 2, selector, template } },
   'coordination.k8s.io/leases': { spec: { holderIdentity: 'me', leaseDurationSeconds: 10 } },
   'discovery.k8s.io/endpointslices': { addressType: 'IPv4', endpoints: [{ addresses: ['10.1.2.3'] }], ports: [{ name: 'http', port: 80 }] },
+  'rbac.authorization.k8s.io/clusterroles': { rules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'] }] },
+  'rbac.authorization.k8s.io/clusterrolebindings': {
+    roleRef: { kind: 'ClusterRole', name: 'view' },
+    subjects: [{ kind: 'User', name: 'u' }],
+  },
+  'rbac.authorization.k8s.io/roles': { rules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'] }] },
+  'rbac.authorization.k8s.io/rolebindings': {
+    roleRef: { kind: 'Role', name: 'r' },
+    subjects: [{ kind: 'ServiceAccount', name: 'default' }],
+  },
 }
 
 /** The same in another group or version of the kind, where it is written otherwise: by `group/version/plural`. */

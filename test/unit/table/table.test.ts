@@ -49,7 +49,7 @@ describe('tables', () => {
     expect(tableOf(rich.columns, [], {}, { version: 'v1', includeObject: 'None' }).columnDefinitions).toEqual([
       { name: 'Name', type: 'string', format: 'name', description: '', priority: 0 },
       { name: 'Size', type: 'integer', format: '', description: '', priority: 0 },
-      { name: 'Since', type: 'string', format: '', description: 'd', priority: 1 },
+      { name: 'Since', type: 'date', format: '', description: 'd', priority: 1 },
     ])
     expect(rows('Metadata')[0]).toMatchObject({
       cells: ['a', 3, 'x'],
