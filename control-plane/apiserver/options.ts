@@ -21,7 +21,16 @@ export const flags = z.object({
   /** Keys that tokens are checked with: PEM files of one or more; that of the signing key is one without being named. */
   serviceAccountKeyFile: z.array(z.string()).default([]),
   serviceAccountSigningKeyFile: z.string().optional(),
-  serviceAccountIssuer: z.string().default('https://kubernetes.default.svc.cluster.local'),
+  /** The first issues tokens; those of all are good. */
+  serviceAccountIssuer: z.array(z.string()).default(['https://kubernetes.default.svc.cluster.local']),
+  /** Where others find the issuer's keys; by default at this server. */
+  serviceAccountJwksUri: z.string().startsWith('https://', 'requires https scheme').optional(),
+  /** Audiences of this API; by default its issuers. */
+  apiAudiences: z.array(z.string()).default([]),
+  /** Longest life of a token, ms; 0: as long as is asked for. */
+  serviceAccountMaxTokenExpiration: durationFlag().default(0),
+  /** Whether pods' tokens live for a year, though they shall be read again within the hour. */
+  serviceAccountExtendTokenExpiration: boolFlag().default(true),
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
   /** The port of the Service `kubernetes`, when it is made. */
   kubernetesServicePort: intFlag().default(443),
@@ -58,7 +67,10 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   securePort: 0,
   permitPortSharing: false,
   serviceAccountKeyFile: [],
-  serviceAccountIssuer: 'https://kubernetes.default.svc.cluster.local',
+  serviceAccountIssuer: ['https://kubernetes.default.svc.cluster.local'],
+  apiAudiences: [],
+  serviceAccountMaxTokenExpiration: 0,
+  serviceAccountExtendTokenExpiration: true,
   serviceClusterIpRange: '10.96.0.0/16',
   kubernetesServicePort: 443,
   serviceNodePortRange: '30000-32767',

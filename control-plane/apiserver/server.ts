@@ -7,8 +7,11 @@ import { logger, type Logger } from '#shared/component/log.ts'
 import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { admissionPlugins } from './admission/plugins.ts'
 import { newAuditor } from './audit/auditor.ts'
-import { authenticateBy, byBearerToken, byTransport } from './authn/authenticator.ts'
+import { authenticateBy, byBearerToken, byTransport, byWebSocketProtocol } from './authn/authenticator.ts'
+import { publicKeys, signingKey } from './authn/keys.ts'
+import { trackUse } from './authn/lastused.ts'
 import { serviceAccountTokens } from './authn/serviceaccount.ts'
+import { unionTokens } from './authn/token.ts'
 import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
@@ -17,6 +20,7 @@ import { newHandler } from './chain/chain.ts'
 import { newFlowControl } from './chain/flowcontrol.ts'
 import { requestMetrics } from './chain/metrics.ts'
 import { serveHttps, type HttpListener } from './http/server.ts'
+import { issuerDocuments, keysPath, unfitIssuer } from './nonresource/openid.ts'
 import { nonResourcePaths } from './nonresource/paths.ts'
 import type { ApiServerOptions } from './options.ts'
 import { openRegistry, type TableOptions } from './registry/jetstream.ts'
@@ -88,16 +92,31 @@ export async function startApiServer(
     const auditor = await newAuditor(options, metrics.registry, log)
     if (auditor) opened.push(() => auditor.close())
     const pem = (file: string): Promise<string> => readFile(file, 'utf8')
+    const signing = options.serviceAccountSigningKeyFile && signingKey(await pem(options.serviceAccountSigningKeyFile))
+    const audiences = options.apiAudiences.length > 0 ? options.apiAudiences : options.serviceAccountIssuer
+    const surface = new Surface()
+    const keys = publicKeys(await Promise.all(options.serviceAccountKeyFile.map(pem)), signing || undefined)
     const tokens = serviceAccountTokens(registry, {
-      publicKeys: await Promise.all(options.serviceAccountKeyFile.map(pem)),
-      privateKey: options.serviceAccountSigningKeyFile === undefined ? undefined : await pem(options.serviceAccountSigningKeyFile),
-      issuer: options.serviceAccountIssuer,
+      keys,
+      signing: signing || undefined,
+      issuers: options.serviceAccountIssuer,
+      audiences,
+      onUse: trackUse(
+        () => store,
+        () => surface.current.endpoints.get('/v1/secrets')!,
+        log,
+      ),
     })
+    const tokenRules = {
+      tokens,
+      maxSeconds: options.serviceAccountMaxTokenExpiration / 1000,
+      extend: options.serviceAccountExtendTokenExpiration,
+    }
+    const authenticateToken = unionTokens([tokens.authenticate])
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
     const store: Store = { registry, admission: newAdmission([...admissionPlugins(registry, options), ...plugins]), log }
-    const surface = new Surface()
     const hooks = new Map([['/services', serviceHooks(registry, ranges, log)]])
-    const below = subresources(bus, tokens)
+    const below = subresources(bus, tokenRules)
     const pods = () => surface.current.endpoints.get('/v1/pods')!
     surface.install(
       ...resources.map((resource): Served => {
@@ -105,22 +124,32 @@ export async function startApiServer(
         return { resource, hooks: hooks.get(key), subresources: below.get(key) }
       }),
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },
-      { resource: tokenReviews, answer: ctx => reviewToken(ctx, tokens, store.admission) },
+      { resource: tokenReviews, answer: ctx => reviewToken(ctx, authenticateToken, audiences, store.admission) },
       { resource: definitions, answer: ctx => noDefinitions(ctx, registry), hidden: true },
     )
     let bootstrapped = false
+    const serverAddress = () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`
+    const [issuer] = options.serviceAccountIssuer as [string]
+    const unfit = keys.length === 0 ? 'there are no keys' : unfitIssuer(issuer)
+    if (unfit !== undefined) log.info({ why: unfit }, 'the documents of the service-account issuer are not served')
+    const keysUri = () => options.serviceAccountJwksUri ?? `https://${serverAddress()}${keysPath}`
     const nonResource = nonResourcePaths({
       registry,
       metrics,
       surface,
-      serverAddress: () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`,
+      serverAddress,
+      issuer: unfit === undefined ? issuerDocuments({ issuer, keys, keysUri }) : undefined,
       checks: [{ name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') }],
     })
     // Until there are roles, whoever is known may do everything.
     const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
     const handler = newHandler({
       log,
-      authenticate: authenticateBy([byTransport, byBearerToken(async token => (await tokens.authenticate(token))?.user)]),
+      authenticate: authenticateBy([
+        byTransport,
+        byBearerToken(authenticateToken, audiences),
+        byWebSocketProtocol(authenticateToken, audiences),
+      ]),
       authorizer,
       auditor,
       flowControl,

@@ -26,6 +26,8 @@ export interface Settings {
   readonly rootCa: string
   /** The private key in PEM that signs tokens in Secrets; empty for none. */
   readonly serviceAccountKey: string
+  /** Tokens in Secrets that nobody used for so long end. */
+  readonly legacyTokenCleanUpMs: number
   readonly nodeMonitorGracePeriodMs: number
   readonly nodeMonitorPeriodMs: number
   /** Pods that ended are kept up to this number; 0 keeps all. */

@@ -12,6 +12,7 @@ import { endpointSliceController } from './endpoints/endpointslice.ts'
 import { endpointsController } from './endpoints/endpoints.ts'
 import { endpointSliceMirroringController } from './endpoints/mirroring.ts'
 import { garbageCollector } from './garbagecollector/garbagecollector.ts'
+import { legacyTokenCleaner } from './legacytokencleaner.ts'
 import { namespaceController } from './namespace/namespace.ts'
 import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
 import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
@@ -24,6 +25,7 @@ import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 export const controllers: readonly NewController[] = [
   serviceAccountController,
   serviceAccountTokenController,
+  legacyTokenCleaner,
   rootCACertPublisher,
   namespaceController,
   replicaSetController,
@@ -40,6 +42,7 @@ export const controllers: readonly NewController[] = [
 export const defaultSettings: Settings = {
   rootCa: '',
   serviceAccountKey: '',
+  legacyTokenCleanUpMs: 365 * 24 * 3600_000,
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,
   terminatedPodThreshold: 12_500,

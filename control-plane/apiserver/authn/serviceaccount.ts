@@ -1,14 +1,19 @@
 /**
- * Tokens of service accounts: JWTs signed with ES256, with upstream's `kubernetes.io` claims; good as long as what they are bound to lives.
+ * Tokens of service accounts: JWTs with upstream's `kubernetes.io` claims, good as long as what they are bound to lives
+ * (pkg/serviceaccount/jwt.go and claims.go).
  */
-import { createPrivateKey, createPublicKey, randomUUID } from 'node:crypto'
-import { SignJWT, jwtVerify, type JWTPayload } from 'jose'
+import { randomUUID } from 'node:crypto'
+import { compactVerify, SignJWT, type JWTPayload } from 'jose'
 import type { UserInfo } from '#shared/bus/transport.ts'
-import { keyIdOf, legacyIssuer } from '#shared/machinery/serviceaccounttoken.ts'
+import type { Maybe } from '#shared/machinery/maybe.ts'
+import { legacyIssuer, subjectOf } from '#shared/machinery/serviceaccounttoken.ts'
 import type { Registry } from '../registry/registry.ts'
-import { legacyAccount, legacyUser } from './legacytoken.ts'
+import { accountUser, isDeleted } from './account.ts'
+import type { PublicKey, SigningKey } from './keys.ts'
+import { legacyToken, type Used } from './legacytoken.ts'
+import { TokenError, type Authenticated, type Notes, type TokenAuthenticator } from './token.ts'
 
-/** What a token names beside its account. */
+/** What a token names beside its account. The uid is '' of a pod's node that is not there. */
 export interface Named {
   readonly name: string
   readonly uid: string
@@ -17,7 +22,7 @@ interface KubernetesClaims {
   namespace: string
   serviceaccount: Named
   pod?: Named
-  node?: Named
+  node?: { readonly name: string; readonly uid?: string }
   secret?: Named
   warnafter?: number
 }
@@ -25,6 +30,8 @@ interface KubernetesClaims {
 export interface TokenOptions {
   readonly audiences: readonly string[]
   readonly seconds: number
+  /** After that many seconds the token is good still, but its use is noted. */
+  readonly warnAfterSeconds?: number
   readonly namespace: string
   readonly account: Named
   readonly pod?: Named
@@ -32,131 +39,173 @@ export interface TokenOptions {
   readonly secret?: Named
 }
 
-export interface AuthenticatedToken {
-  readonly user: UserInfo
-  readonly audiences: readonly string[]
-}
-
 export interface ServiceAccountTokens {
-  /** The audience that tokens have when none is asked for. */
+  /** Of this API: the audiences that tokens have when none is asked for. */
   readonly audiences: readonly string[]
-  /** A new token; undefined when the server has no key to sign with. */
-  issue(options: TokenOptions): Promise<string | undefined>
-  /** Whom a token belongs to; undefined when it is not valid for one of the audiences. */
-  authenticate(token: string, audiences?: readonly string[]): Promise<AuthenticatedToken | undefined>
+  /** A new token and its id; undefined when the server has no key to sign with. */
+  issue(options: TokenOptions): Promise<{ token: string; id: string } | undefined>
+  readonly authenticate: TokenAuthenticator
 }
 
-export interface TokenKeys {
-  /** PEM texts of one or more keys each: tokens signed with any of them are good, so that keys can change. */
-  readonly publicKeys: readonly string[]
-  readonly privateKey: string | undefined
-  readonly issuer: string
+export interface TokenIssuers {
+  readonly keys: readonly PublicKey[]
+  readonly signing: SigningKey | undefined
+  /** The first issues; tokens of all are good. */
+  readonly issuers: readonly string[]
+  /** Of this API. */
+  readonly audiences: readonly string[]
+  /** A token in a Secret was used. */
+  readonly onUse: Used
 }
 
-/** Checked signatures are remembered: verifying one costs more than everything else about a request. */
-const maxRemembered = 1000
+/** A token whose signature holds. */
+interface Verified {
+  readonly payload: JWTPayload
+  readonly audiences: readonly string[]
+  readonly claims: KubernetesClaims | undefined
+  readonly user: UserInfo | undefined
+}
 
-export function serviceAccountTokens(registry: Registry, keys: TokenKeys): ServiceAccountTokens {
-  const privateKey = keys.privateKey === undefined ? undefined : createPrivateKey(keys.privateKey)
-  const signing = privateKey && createPublicKey(privateKey)
-  const signingId = signing && keyIdOf(signing)
-  const checking = [...(signing ? [signing] : []), ...keys.publicKeys.flatMap(blocks).map(block => createPublicKey(block))]
-  const byId = new Map(checking.map(key => [keyIdOf(key), key]))
-  const verified = new Map<string, JWTPayload>()
-  const own = [keys.issuer]
+/** Checked signatures are remembered: verifying one costs more than everything else about a request. Bytes: at most 4096 tokens of 4 KiB. */
+const maxRemembered = 4096
+const maxRememberedLength = 4096
 
-  async function verify(token: string): Promise<JWTPayload | undefined> {
-    const before = verified.get(token)
-    if (before) return before
-    try {
-      const { payload } = await jwtVerify(token, ({ kid }) => byId.get(kid ?? '') ?? refuse(), {
-        issuer: [keys.issuer, legacyIssuer],
-        algorithms: ['ES256'],
-        clockTolerance: 10,
-      })
-      if (verified.size >= maxRemembered) verified.delete(verified.keys().next().value!)
-      verified.set(token, payload)
-      return payload
-    } catch {
-      return undefined
+/** As go-jose, upstream's library, forgives clocks, s. */
+const leewaySeconds = 60
+
+export function serviceAccountTokens(registry: Registry, o: TokenIssuers): ServiceAccountTokens {
+  const byId = new Map(o.keys.map(key => [key.id, key]))
+  const verified = new Map<string, Verified>()
+  const known = new Set([...o.issuers, legacyIssuer])
+
+  async function verify(token: string, id: string | undefined): Promise<Verified> {
+    const keys = id === undefined ? o.keys : [byId.get(id)].filter(k => k !== undefined)
+    if (keys.length === 0) throw new TokenError('invalid signature, no keys found')
+    for (const { key, algorithm } of keys) {
+      const found = await compactVerify(token, key, { algorithms: [algorithm] }).catch(() => undefined)
+      if (!found) continue
+      const checked = verifiedOf(JSON.parse(Buffer.from(found.payload).toString()) as JWTPayload)
+      if (token.length <= maxRememberedLength) {
+        if (verified.size >= maxRemembered) verified.delete(verified.keys().next().value!)
+        verified.set(token, checked)
+      }
+      return checked
     }
+    throw new TokenError('go-jose/go-jose: error in cryptographic primitive')
   }
 
-  /** A token in a Secret names no audience: it is for this API. */
-  async function legacy(token: string, payload: JWTPayload, audiences: readonly string[]): Promise<AuthenticatedToken | undefined> {
-    const shared = audiences.filter(a => own.includes(a))
-    if (shared.length === 0) return undefined
-    let account = legacyAccount(registry, token, payload)
-    if (!account) {
-      await registry.fresh()
-      account = legacyAccount(registry, token, payload)
+  /** Answers at once when the token is remembered and all that it names is there. */
+  function check(token: string, v: Verified, audiences: readonly string[], notes: Notes): Maybe<Authenticated> {
+    const { payload, claims } = v
+    const legacy = v.audiences.length === 0
+    if (legacy) notes.annotations.push(['authentication.k8s.io/legacy-token', payload.sub ?? ''])
+    const has = legacy ? o.audiences : v.audiences
+    const shared = audiences.filter(a => has.includes(a))
+    if (shared.length === 0) throw new TokenError(`token audiences ${quoted(has)} is invalid for the target audiences ${quoted(audiences)}`)
+    if (payload.iss === legacyIssuer)
+      return legacyToken(registry, token, payload, notes, o.onUse).then(user => ({ user, audiences: shared }))
+    const now = Date.now() / 1000
+    if ((payload.exp ?? Infinity) + leewaySeconds < now) throw new TokenError('service account token has expired')
+    if ((payload.nbf ?? 0) - leewaySeconds > now) throw new TokenError('service account token is not valid yet')
+    if (!claims?.serviceaccount || !v.user)
+      throw new TokenError('service account token claims could not be validated due to unexpected private claim')
+    if (claims.warnafter !== undefined && claims.warnafter < now) {
+      const text = `subject: ${payload.sub}, seconds after warning threshold: ${Math.floor(now - claims.warnafter)}`
+      notes.annotations.push(['authentication.k8s.io/stale-token', text])
     }
-    return account && { user: legacyUser(account), audiences: shared }
+    const answer = { user: v.user, audiences: shared }
+    if (whyDead(registry, claims) === undefined) return answer
+    // Account or pod may just have been made through another server.
+    return registry.fresh().then(() => {
+      const why = whyDead(registry, claims)
+      if (why !== undefined) throw new TokenError(why)
+      return answer
+    })
   }
 
   return {
-    audiences: own,
-    async issue(o) {
-      if (!privateKey) return undefined
+    audiences: o.audiences,
+    async issue(t) {
+      if (!o.signing) return undefined
       const now = Math.floor(Date.now() / 1000)
+      const { pod, node, secret } = t
       const claims: KubernetesClaims = {
-        namespace: o.namespace,
-        ...(o.node ? { node: o.node } : {}),
-        ...(o.pod ? { pod: o.pod } : {}),
-        ...(o.secret ? { secret: o.secret } : {}),
-        serviceaccount: o.account,
+        namespace: t.namespace,
+        ...(node ? { node: node.uid === '' ? { name: node.name } : node } : {}),
+        ...(pod ? { pod } : {}),
+        ...(secret ? { secret } : {}),
+        serviceaccount: t.account,
+        ...(t.warnAfterSeconds === undefined ? {} : { warnafter: now + t.warnAfterSeconds }),
       }
-      return new SignJWT({ 'kubernetes.io': claims })
-        .setProtectedHeader({ alg: 'ES256', kid: signingId! })
-        .setIssuer(keys.issuer)
-        .setSubject(`system:serviceaccount:${o.namespace}:${o.account.name}`)
-        .setAudience([...o.audiences])
+      const { id: kid, algorithm: alg } = o.signing.public
+      const id = randomUUID()
+      const token = await new SignJWT({ 'kubernetes.io': claims })
+        .setProtectedHeader({ alg, kid })
+        .setIssuer(o.issuers[0]!)
+        .setSubject(subjectOf(t.namespace, t.account.name))
+        .setAudience([...t.audiences])
         .setIssuedAt(now)
         .setNotBefore(now)
-        .setExpirationTime(now + o.seconds)
-        .setJti(randomUUID())
-        .sign(privateKey)
+        .setExpirationTime(now + t.seconds)
+        .setJti(id)
+        .sign(o.signing.key)
+      return { token, id }
     },
-    async authenticate(token, audiences = own) {
-      const payload = await verify(token)
-      if (!payload) return undefined
-      if (payload.iss === legacyIssuer) return legacy(token, payload, audiences)
-      if ((payload.exp ?? 0) < Date.now() / 1000) return undefined
-      const has = Array.isArray(payload.aud) ? payload.aud : payload.aud === undefined ? [] : [payload.aud]
-      const shared = audiences.filter(a => has.includes(a))
-      const claims = payload['kubernetes.io'] as KubernetesClaims | undefined
-      if (shared.length === 0 || !claims?.serviceaccount) return undefined
-      if (!isAlive(registry, claims)) {
-        // Account or pod may just have been made through another server.
-        await registry.fresh()
-        if (!isAlive(registry, claims)) return undefined
-      }
-      return { user: userOf(claims, payload.jti), audiences: shared }
+    authenticate(token, audiences, notes) {
+      const before = verified.get(token)
+      if (before) return check(token, before, audiences, notes)
+      const parts = partsOf(token)
+      if (!parts || !known.has(parts.issuer)) return undefined
+      return verify(token, parts.keyId).then(v => check(token, v, audiences, notes))
     },
   }
 }
 
-const refuse = (): never => {
-  throw new Error('no key of that id')
+/** As Go prints a list of strings with %q. */
+const quoted = (texts: readonly string[]): string => `[${texts.map(t => JSON.stringify(t)).join(' ')}]`
+
+/** What a token says of its issuer and key, nothing of it checked; undefined when it is no JWT. */
+export function partsOf(token: string): { issuer: string; keyId: string | undefined } | undefined {
+  const [head, body, signature, ...more] = token.split('.')
+  if (!head || !body || signature === undefined || more.length > 0) return undefined
+  try {
+    const { kid } = JSON.parse(Buffer.from(head, 'base64url').toString()) as { kid?: unknown }
+    const { iss } = JSON.parse(Buffer.from(body, 'base64url').toString()) as { iss?: unknown }
+    return typeof iss === 'string' ? { issuer: iss, keyId: typeof kid === 'string' && kid !== '' ? kid : undefined } : undefined
+  } catch {
+    return undefined
+  }
 }
 
-/** The single keys of a PEM text. */
-const blocks = (pem: string): string[] => pem.match(/-----BEGIN [A-Z ]+-----[\s\S]*?-----END [A-Z ]+-----/g) ?? []
+function verifiedOf(payload: JWTPayload): Verified {
+  const { aud } = payload
+  const claims = payload['kubernetes.io'] as KubernetesClaims | undefined
+  const audiences = Array.isArray(aud) ? aud : aud === undefined ? [] : [aud]
+  return { payload, audiences, claims, user: claims?.serviceaccount && userOf(claims, payload.jti) }
+}
 
-/** Whether what the token names is still the same object. */
-function isAlive(registry: Registry, c: KubernetesClaims): boolean {
-  const alive = (plural: string, namespace: string, named: Named | undefined): boolean => {
-    if (!named) return true
-    const meta = registry.get({ group: '', plural }, namespace, named.name)?.object.metadata
-    // Upstream gives what is being deleted a minute more.
-    return meta?.uid === named.uid && (meta.deletionTimestamp === undefined || Date.parse(meta.deletionTimestamp) + 60_000 > Date.now())
+const invalidated = 'service account token has been invalidated'
+
+/** Why what the token names is no longer the same; undefined when it is. */
+function whyDead(registry: Registry, c: KubernetesClaims): string | undefined {
+  const get = (plural: string, namespace: string, name: string) => registry.get({ group: '', plural }, namespace, name)?.object
+  const { name, uid } = c.serviceaccount
+  const account = get('serviceaccounts', c.namespace, name)
+  if (!account) return `serviceaccounts ${JSON.stringify(name)} not found`
+  if (isDeleted(account)) return `service account ${c.namespace}/${name} has been deleted`
+  if (account.metadata.uid !== uid) return `service account UID (${account.metadata.uid}) does not match claim (${uid})`
+  const bound = (what: string, plural: string, namespace: string, to: { name: string; uid?: string } | undefined): string | undefined => {
+    if (!to) return undefined
+    const object = get(plural, namespace, to.name)
+    if (!object || isDeleted(object)) return invalidated
+    if (object.metadata.uid === to.uid) return undefined
+    return `${what} UID (${object.metadata.uid}) does not match service account ${what.toLowerCase()} ref claim (${to.uid ?? ''})`
   }
   return (
-    alive('serviceaccounts', c.namespace, c.serviceaccount) &&
-    alive('pods', c.namespace, c.pod) &&
-    alive('secrets', c.namespace, c.secret) &&
+    bound('secret', 'secrets', c.namespace, c.secret) ??
+    bound('Pod', 'pods', c.namespace, c.pod) ??
     // A pod's node is told for information; only a token that is bound to the node itself ends with it.
-    (c.pod !== undefined || alive('nodes', '', c.node))
+    (c.pod === undefined ? bound('node', 'nodes', '', c.node) : undefined)
   )
 }
 
@@ -169,10 +218,6 @@ function userOf(c: KubernetesClaims, id: string | undefined): UserInfo {
     extra['authentication.kubernetes.io/pod-name'] = [c.pod.name]
     extra['authentication.kubernetes.io/pod-uid'] = [c.pod.uid]
   }
-  return {
-    name: `system:serviceaccount:${c.namespace}:${c.serviceaccount.name}`,
-    uid: c.serviceaccount.uid,
-    groups: ['system:serviceaccounts', `system:serviceaccounts:${c.namespace}`, 'system:authenticated'],
-    extra,
-  }
+  const account = accountUser({ namespace: c.namespace, ...c.serviceaccount })
+  return Object.keys(extra).length > 0 ? { ...account, extra } : account
 }

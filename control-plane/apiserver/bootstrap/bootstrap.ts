@@ -1,5 +1,6 @@
 /** Objects that every cluster has: made when they are missing, at the start or later, by whichever API server comes first. */
 import { ensure } from './ensure.ts'
+import { legacyTokenTracking } from './legacytokentracking.ts'
 import type { BootstrapParts } from './parts.ts'
 import { keepEndpoints, kubernetesService } from './kubernetes.ts'
 
@@ -25,7 +26,7 @@ async function makeMissing(parts: BootstrapParts): Promise<void> {
       await ensure(store, namespaces, '', { kind: 'Namespace', apiVersion: 'v1', metadata: { name } })
     }),
   )
-  await kubernetesService(parts)
+  await Promise.all([kubernetesService(parts), legacyTokenTracking(parts)])
 }
 
 const roundMs = 10_000

@@ -10,6 +10,7 @@ import type { Auditor } from '../audit/auditor.ts'
 import type { AuditRecord } from '../audit/event.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { impersonate } from '../authn/impersonation.ts'
+import type { Notes } from '../authn/token.ts'
 import { isPublicPath, refusal, type Attributes, type Authorizer } from '../authz/authorizer.ts'
 import { Counted } from './counted.ts'
 import type { FlowControl, PriorityLevel } from './flowcontrol.ts'
@@ -27,7 +28,7 @@ export interface RequestContext {
   readonly user: UserInfo
   /** Texts for the client, sent as Warning headers. */
   readonly warnings: string[]
-  /** What admission notes for the audit log. */
+  /** What authentication and admission note for the audit log. */
   readonly annotations: (readonly [key: string, value: string])[]
   /** Where the request is noted for the audit log; absent when the policy wants nothing of it. */
   readonly audit?: AuditRecord | undefined
@@ -48,7 +49,7 @@ export type Handler = (request: ApiRequest, caller: Caller) => Promise<Answer>
 export interface ChainParts {
   readonly log: Logger
   /** Whose request it is; throws 401. */
-  readonly authenticate: (request: ApiRequest, caller: Caller) => UserInfo | Promise<UserInfo>
+  readonly authenticate: (request: ApiRequest, caller: Caller, notes: Notes) => UserInfo | Promise<UserInfo>
   readonly authorizer: Authorizer
   /** Absent without an audit policy. */
   readonly auditor?: Auditor | undefined
@@ -87,7 +88,7 @@ export function newHandler(parts: ChainParts): Handler {
   async function serve(request: ApiRequest, caller: Caller, started: Started): Promise<Answer> {
     const info = parseRequestInfo(request.method, request.path, request.query)
     started.info = info
-    const asking = authenticate(request, caller)
+    const asking = authenticate(request, caller, started)
     const requester = asking instanceof Promise ? await asking : asking
     const audit = auditor?.begin(request, info, requester, started.auditId)
     if (audit) {

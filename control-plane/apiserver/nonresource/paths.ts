@@ -8,6 +8,7 @@ import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Surface } from '../surface.ts'
 import { cached, discovery } from './discovery.ts'
+import { discoveryPath, keysPath, type IssuerDocuments } from './openid.ts'
 import { version } from './version.ts'
 
 export interface NonResourceParts {
@@ -16,6 +17,8 @@ export interface NonResourceParts {
   readonly surface: Surface
   /** Where clients reach this server, `10.0.0.1:6443`. */
   readonly serverAddress: () => string
+  /** Of the issuer of service-account tokens; undefined when it cannot have any. */
+  readonly issuer?: IssuerDocuments | undefined
   /** Things beside the registry that a ready server has done. */
   readonly checks: readonly HealthCheck[]
 }
@@ -55,6 +58,9 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
         return discover(ctx, segments)
       case 'openapi':
         return document(ctx, segments)
+      case '.well-known':
+      case 'openid':
+        return parts.issuer?.of(ctx.info.path)
       case 'version':
         return segments.length === 1 ? valueAnswer(200, version, { format: 'json', pretty: true }) : undefined
       case 'metrics':
@@ -65,7 +71,13 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
         return undefined
     }
   }
-  const paths = ['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3', '/readyz', '/version']
+  const issuer = parts.issuer ? { first: [discoveryPath], last: [keysPath] } : { first: [], last: [] }
+  const paths = [
+    ...issuer.first,
+    ...['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3'],
+    ...issuer.last,
+    ...['/readyz', '/version'],
+  ]
 
   return ctx => {
     const segments = ctx.info.path.split('/').filter(s => s !== '')

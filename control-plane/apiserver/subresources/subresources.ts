@@ -1,6 +1,5 @@
 /** Subresources by kind, as `group/plural`: what they do for each verb of the method. `status` and `scale` are the same for all kinds. */
 import type { BusConnection } from '#shared/bus/connection.ts'
-import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
 import type { Served } from '../surface.ts'
 import type { Verb } from '../verbs/context.ts'
 import { nodeProxy, podProxy, serviceProxy } from '../proxy/proxy.ts'
@@ -12,12 +11,12 @@ import { evict } from './eviction.ts'
 import { podExec } from './exec.ts'
 import { podLog } from './log.ts'
 import { podPortForward } from './portforward.ts'
-import { createToken } from './token.ts'
+import { createToken, type TokenRules } from './token.ts'
 
 /** Writes to a part of the object, kept apart by the kind's own rules. */
 const part: Readonly<Record<string, Verb>> = { get: getObject, update, patch }
 
-export function subresources(bus: BusConnection, tokens: ServiceAccountTokens): ReadonlyMap<string, Served['subresources']> {
+export function subresources(bus: BusConnection, tokens: TokenRules): ReadonlyMap<string, Served['subresources']> {
   const exec: Verb = call => podExec(call, bus, 'exec')
   const attach: Verb = call => podExec(call, bus, 'attach')
   const portForward: Verb = call => podPortForward(call, bus)

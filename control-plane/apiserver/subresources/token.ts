@@ -1,11 +1,11 @@
-/** serviceaccounts/token: issues a token of the account, bound to a pod when one is named. */
+/** serviceaccounts/token: issues a token of the account, bound to a pod, Secret or node when one is named. */
 import { tokenRequest, type TokenRequest } from '#shared/api/authentication/tokenrequest.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { structCodec } from '#shared/machinery/codec.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path, type FieldError } from '#shared/machinery/field.ts'
-import { badRequest, conflict, internalError, invalidObject, notFound, StatusError } from '#shared/machinery/status.ts'
+import { badRequest, conflict, internalError, invalidObject, notFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Named, ServiceAccountTokens } from '../authn/serviceaccount.ts'
 import { valueAnswer, type Answer } from '../chain/response.ts'
@@ -20,8 +20,19 @@ import { alignNamespace } from '../verbs/create.ts'
 const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', codec: structCodec(tokenRequest) }
 const minSeconds = 600
 const maxSeconds = 2 ** 32
+/** What the admission plugin ServiceAccount asks for. Such tokens live longer than they say, so that programs which do not read them again go on. */
+const projectedSeconds = 3607
+const extendedSeconds = 365 * 24 * 3600
 
-export async function createToken(call: Call, tokens: ServiceAccountTokens): Promise<Answer> {
+/** How tokens are given out, as the server's flags say. */
+export interface TokenRules {
+  readonly tokens: ServiceAccountTokens
+  /** 0: as long as is asked for. */
+  readonly maxSeconds: number
+  readonly extend: boolean
+}
+
+export async function createToken(call: Call, { tokens, maxSeconds, extend }: TokenRules): Promise<Answer> {
   const { info, store } = call
   const output = outputOf(call)
   const p = writeParameters(call.request.query, 'CreateOptions')
@@ -47,16 +58,23 @@ export async function createToken(call: Call, tokens: ServiceAccountTokens): Pro
   if (errors.length > 0) throw invalidObject('authentication.k8s.io', 'TokenRequest', '', errors)
   const account = (await find(call)).object.metadata
   const bound = spec.boundObjectRef ? boundTo(call, spec.boundObjectRef) : {}
-  const seconds = spec.expirationSeconds ?? 3600
+  let seconds = spec.expirationSeconds ?? 3600
+  if (maxSeconds > 0 && seconds > maxSeconds) {
+    call.warnings.push(`requested expiration of ${seconds} seconds shortened to ${maxSeconds} seconds`)
+    seconds = maxSeconds
+  }
   const audiences = spec.audiences?.length ? spec.audiences : tokens.audiences
-  const token = await tokens.issue({
+  const extended = extend && bound.pod && seconds === projectedSeconds && audiences.every(a => tokens.audiences.includes(a))
+  const now = Date.now()
+  const issued = await tokens.issue({
     audiences,
-    seconds,
+    ...(extended ? { seconds: extendedSeconds, warnAfterSeconds: seconds } : { seconds }),
     namespace: info.namespace,
     account: { name: info.name, uid: account.uid! },
     ...bound,
   })
-  if (token === undefined) throw internalError('the server has no key to sign tokens with')
+  if (issued === undefined) throw internalError('the server has no key to sign tokens with')
+  call.annotations.push(['authentication.kubernetes.io/issued-credential-id', `JTI=${issued.id}`])
   store.log.debug({ serviceAccount: `${info.namespace}/${info.name}` }, 'issued a token')
   return valueAnswer(
     201,
@@ -65,7 +83,7 @@ export async function createToken(call: Call, tokens: ServiceAccountTokens): Pro
       apiVersion: 'authentication.k8s.io/v1',
       metadata: { name: info.name, namespace: info.namespace, creationTimestamp: formatTime() },
       spec: { ...spec, audiences, expirationSeconds: seconds },
-      status: { token, expirationTimestamp: formatTime(new Date(Date.now() + seconds * 1000)) },
+      status: { token: issued.token, expirationTimestamp: formatTime(new Date(now + seconds * 1000)) },
     },
     writingOf(call, output),
   )
@@ -89,13 +107,14 @@ function boundTo(
     if (!object) throw notFound({ group: '', resource: plural }, ref.name ?? '')
     if (ref.uid && ref.uid !== object.metadata.uid) {
       const why = `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`
-      throw conflict({ group: '', resource: plural }, ref.name ?? '', why)
+      throw conflict({ group: '', resource: ref.kind ?? '' }, ref.name ?? '', why)
     }
     return object
   }
   const named = (o: KubeObject): Named => ({ name: o.metadata.name!, uid: o.metadata.uid! })
-  switch (`${ref.apiVersion} ${ref.kind}`) {
-    case 'v1 Pod': {
+  const [group, version] = ref.apiVersion?.includes('/') ? ref.apiVersion.split('/', 2) : ['', ref.apiVersion ?? '']
+  switch (`${group} ${ref.kind}`) {
+    case ' Pod': {
       const pod = get('pods', info.namespace) as unknown as Pod & KubeObject
       if ((pod.spec.serviceAccountName ?? '') !== info.name) {
         throw badRequest(
@@ -105,11 +124,11 @@ function boundTo(
       const node = pod.spec.nodeName ? registry.get({ group: '', plural: 'nodes' }, '', pod.spec.nodeName)?.object : undefined
       return { pod: named(pod), ...(pod.spec.nodeName ? { node: { name: pod.spec.nodeName, uid: node?.metadata.uid ?? '' } } : {}) }
     }
-    case 'v1 Secret':
+    case ' Secret':
       return { secret: named(get('secrets', info.namespace)) }
-    case 'v1 Node':
+    case ' Node':
       return { node: named(get('nodes', '')) }
     default:
-      throw new StatusError(400, 'BadRequest', `cannot bind token to object of type ${ref.apiVersion ?? ''}, Kind=${ref.kind ?? ''}`)
+      throw badRequest(`cannot bind token to object of type ${group}/${version}, Kind=${ref.kind ?? ''}`)
   }
 }

@@ -4,8 +4,8 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
 import { structCodec } from '#shared/machinery/codec.ts'
-import { badRequest } from '#shared/machinery/status.ts'
-import type { ServiceAccountTokens } from '../authn/serviceaccount.ts'
+import { badRequest, internalError } from '#shared/machinery/status.ts'
+import { aggregate, TokenError, type TokenAuthenticator } from '../authn/token.ts'
 import type { RequestContext } from '../chain/chain.ts'
 import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
 import { admit, type Admission } from '../admission/admission.ts'
@@ -27,7 +27,13 @@ export const tokenReviews: Resource = {
 }
 const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenReview', codec: structCodec(tokenReview) }
 
-export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTokens, admission: Admission): Promise<Answer> {
+/** `authenticate` throws TokenError for a token that nobody knows; `own` are the audiences of this API. */
+export async function reviewToken(
+  ctx: RequestContext,
+  authenticate: TokenAuthenticator,
+  own: readonly string[],
+  admission: Admission,
+): Promise<Answer> {
   if (ctx.info.verb !== 'create' || ctx.info.name !== '') throw noSuchMethod()
   const output = outputOf(ctx)
   const p = writeParameters(ctx.request.query, 'CreateOptions')
@@ -46,14 +52,7 @@ export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTok
   })
   if (!review.spec?.token) throw badRequest('token is required for TokenReview in authentication')
   const { token, audiences } = review.spec
-  const found = await tokens.authenticate(token, audiences?.length ? audiences : tokens.audiences)
-  const status: TokenReview['status'] = found
-    ? {
-        authenticated: true,
-        user: userOf(found.user),
-        audiences: [...found.audiences],
-      }
-    : { user: {}, error: 'invalid bearer token' }
+  const status = await statusOf(ctx, authenticate, token, audiences?.length ? audiences : own)
   return valueAnswer(
     201,
     { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', metadata: review.metadata ?? {}, spec: review.spec, status },
@@ -61,9 +60,29 @@ export async function reviewToken(ctx: RequestContext, tokens: ServiceAccountTok
   )
 }
 
+const noToken = 'invalid bearer token'
+
 const userOf = ({ name, uid, groups, extra }: UserInfo) => ({
   username: name,
   groups,
   ...(uid ? { uid } : {}),
   ...(extra ? { extra } : {}),
 })
+
+async function statusOf(
+  ctx: RequestContext,
+  authenticate: TokenAuthenticator,
+  token: string,
+  audiences: readonly string[],
+): Promise<TokenReview['status']> {
+  try {
+    const found = await authenticate(token, audiences, ctx)
+    if (!found) return { user: {}, error: noToken }
+    if (!found.audiences.some(a => audiences.includes(a))) throw internalError('the token authenticator returned no overlapping audiences')
+    return { authenticated: true, user: userOf(found.user), audiences: [...found.audiences] }
+  } catch (e) {
+    if (!(e instanceof TokenError)) throw e
+    // What upstream's authenticator of its loopback token says comes first.
+    return { user: {}, error: aggregate([noToken, e.message]) }
+  }
+}

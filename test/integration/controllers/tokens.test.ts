@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { secrets, serviceAccounts } from '#shared/api/kinds.ts'
+import { configMaps, secrets, serviceAccounts } from '#shared/api/kinds.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { startControl, until, type Control } from './setup.ts'
 
@@ -75,4 +75,29 @@ test('a Secret for an account that does not exist, or is another, is deleted; so
   await until('the reference to be dropped', async () => (await c.client.get(serviceAccounts, ns, 'robot')).secrets?.length === 1)
   await c.client.delete(serviceAccounts, ns, 'robot')
   await gone(ns, 'two')
+})
+
+test('a use of a token in a Secret is noted; one that nobody uses ends', async () => {
+  const ns = await c.namespace('unused')
+  await make(ns, 'old', 'default')
+  const token = decoded((await filled(ns, 'old')).data!['token'])
+  const labels = async () => (await c.client.get(secrets, ns, 'old')).metadata.labels
+  const today = () => new Date().toISOString().slice(0, 10)
+  const before = today()
+  expect((await reviewOf(token)).authenticated).toBe(true)
+  expect([before, today()]).toContain((await labels())?.['kubernetes.io/legacy-token-last-used'])
+  // Long ago, and made automatically.
+  const tracking = 'kube-apiserver-legacy-service-account-token-tracking'
+  expect((await c.client.get(configMaps, 'kube-system', tracking)).data).toEqual({ since: expect.stringMatching(/^\d{4}-\d\d-\d\d$/) })
+  await c.client.patch(configMaps, 'kube-system', tracking, 'merge', { data: { since: '2020-01-01' } })
+  await c.client.patch(serviceAccounts, ns, 'default', 'merge', { secrets: [{ name: 'old' }] })
+  await c.stopControllers()
+  await c.control({ legacyTokenCleanUpMs: 1 })
+  const aged = { metadata: { labels: { 'kubernetes.io/legacy-token-last-used': '2020-01-02' } } }
+  await c.client.patch(secrets, ns, 'old', 'merge', aged)
+  await until('the token to be invalid', async () => (await labels())?.['kubernetes.io/legacy-token-invalid-since'])
+  expect((await reviewOf(token)).error).toContain(`the token in secret ${ns}/old for service account ${ns}/default has been marked invalid`)
+  const invalid = { metadata: { labels: { ...aged.metadata.labels, 'kubernetes.io/legacy-token-invalid-since': '2020-01-03' } } }
+  await c.client.patch(secrets, ns, 'old', 'merge', invalid)
+  await gone(ns, 'old')
 })

@@ -1,5 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import { anonymous, authenticateBy, byBearerToken, byTransport } from '#control-plane/apiserver/authn/authenticator.ts'
+import {
+  anonymous,
+  authenticateBy,
+  byBearerToken,
+  byTransport,
+  byWebSocketProtocol,
+  type Caller,
+} from '#control-plane/apiserver/authn/authenticator.ts'
+import { TokenError, unionTokens } from '#control-plane/apiserver/authn/token.ts'
 import { impersonate } from '#control-plane/apiserver/authn/impersonation.ts'
 import {
   privilegedGroup,
@@ -78,21 +86,51 @@ describe('authorizers', () => {
 })
 
 describe('authenticators', () => {
-  const tokens = byBearerToken(
-    async token => (token === 'first' ? user('one') : undefined),
-    async token => (token === 'second' ? user('two') : undefined),
-  )
-  const authenticate = authenticateBy([byTransport, tokens])
+  const audiences = ['api']
+  const notes = { warnings: [], annotations: [] }
+  const tokens = unionTokens([
+    async token => (token === 'first' ? { user: user('one'), audiences } : undefined),
+    token => {
+      if (token === 'second') return { user: user('two'), audiences }
+      if (token === 'old') throw new TokenError('it has expired')
+      return undefined
+    },
+  ])
+  const authenticate = (headers: Record<string, string>, caller: Caller) =>
+    authenticateBy([byTransport, byBearerToken(tokens, audiences), byWebSocketProtocol(tokens, audiences)])(request(headers), caller, notes)
   it('are asked in turn', async () => {
-    expect(authenticate(request({ authorization: 'Bearer first' }), user('cert'))).toEqual(user('cert'))
-    expect(await authenticate(request({ authorization: 'bearer second' }), undefined)).toEqual(user('two'))
-    expect(await authenticate(request({ authorization: 'Bearer first' }), 'invalid')).toEqual(user('one'))
-    expect(authenticate(request({}), undefined)).toEqual(anonymous)
+    expect(authenticate({ authorization: 'Bearer first' }, user('cert'))).toEqual(user('cert'))
+    expect(await authenticate({ authorization: 'bearer second' }, undefined)).toEqual(user('two'))
+    expect(await authenticate({ authorization: 'Bearer first' }, 'invalid')).toEqual(user('one'))
+    expect(authenticate({}, undefined)).toEqual(anonymous)
   })
-  it('refuse credentials that do not hold', async () => {
-    await expect(authenticate(request({ authorization: 'Bearer x' }), undefined)).rejects.toMatchObject({ code: 401 })
-    expect(() => authenticate(request({ authorization: 'Basic x' }), undefined)).toThrow('Unauthorized')
-    expect(() => authenticate(request({}), 'invalid')).toThrow('Unauthorized')
+  it('refuse credentials that do not hold; another scheme is none', async () => {
+    for (const token of ['x', 'old'])
+      await expect(authenticate({ authorization: `Bearer ${token}` }, undefined)).rejects.toMatchObject({ code: 401 })
+    expect(authenticate({ authorization: 'Basic x' }, undefined)).toEqual(anonymous)
+    expect(() => authenticate({}, 'invalid')).toThrow('Unauthorized')
+  })
+  it('say why a token does not hold', async () => {
+    await expect(tokens('old', audiences, notes)).rejects.toThrow('it has expired')
+    const two = unionTokens([
+      () => {
+        throw new TokenError('a')
+      },
+      () => {
+        throw new TokenError('b')
+      },
+      () => undefined,
+    ])
+    expect(() => two('x', audiences, notes)).toThrow('[a, b]')
+  })
+  it('find a token in the protocols of a WebSocket, one more of which must be there', async () => {
+    const carrying = (token: string, ...others: string[]) => ({
+      upgrade: 'websocket',
+      'sec-websocket-protocol': [`base64url.bearer.authorization.k8s.io.${Buffer.from(token).toString('base64url')}`, ...others].join(', '),
+    })
+    expect(await authenticate(carrying('second', 'v5.channel.k8s.io'), undefined)).toEqual(user('two'))
+    await expect(authenticate(carrying('x', 'v5.channel.k8s.io'), undefined)).rejects.toThrow('Unauthorized')
+    expect(() => authenticate(carrying('second'), undefined)).toThrow('Unauthorized')
   })
 })
 
