@@ -3,7 +3,8 @@
  * API server makes them durable before anybody learns of them. One sync serves all writes that are under way, as etcd's does, where
  * `sync_interval: always` costs one a message. nats-server writes a message to its block before it hands it to a consumer.
  */
-import { readdir, type FileHandle, open, stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { open, readdir, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { streamName } from './stream.ts'
 
@@ -30,24 +31,24 @@ export function storeFiles(storeDir: string): StoreFiles {
     const file = await open(fileOf(index), 'r')
     return { index, file, inode: (await file.stat()).ino }
   }
-  const inodeOf = (index: number): Promise<number | undefined> =>
-    stat(fileOf(index)).then(
-      s => s.ino,
-      () => undefined,
-    )
+  // Asked before each sync: a turn of the thread pool costs many times what the look itself does.
+  const inodeOf = (index: number): number | undefined => statSync(fileOf(index), { throwIfNoEntry: false })?.ino
+  const isCurrent = (newest: Block | undefined): newest is Block =>
+    newest !== undefined && inodeOf(newest.index) === newest.inode && inodeOf(newest.index + 1) === undefined
 
   /** Opens what is there now: blocks are added at the end, and one that lost messages may be written anew under its name. */
   async function refresh(): Promise<void> {
     directory ||= await openStream(storeDir)
     const newest = blocks.at(-1)
-    if (newest && (await inodeOf(newest.index)) === newest.inode) {
-      for (let next = newest.index + 1; (await inodeOf(next)) !== undefined; next++) blocks.push(await openBlock(next))
-      return
+    if (newest && inodeOf(newest.index) === newest.inode) {
+      for (let next = newest.index + 1; inodeOf(next) !== undefined; next++) blocks.push(await openBlock(next))
+    } else {
+      const indexes = (await readdir(directory)).flatMap(name => /^(\d+)\.blk$/.exec(name)?.[1] ?? []).map(Number)
+      const from = newest?.index ?? 0
+      await closeAll()
+      for (const index of indexes.filter(i => i >= from).sort((a, b) => a - b)) blocks.push(await openBlock(index))
     }
-    const indexes = (await readdir(directory)).flatMap(name => /^(\d+)\.blk$/.exec(name)?.[1] ?? []).map(Number)
-    const from = newest?.index ?? 0
-    await closeAll()
-    for (const index of indexes.filter(i => i >= from).sort((a, b) => a - b)) blocks.push(await openBlock(index))
+    await syncFile(directory)
   }
 
   async function closeAll(): Promise<void> {
@@ -55,15 +56,10 @@ export function storeFiles(storeDir: string): StoreFiles {
   }
 
   async function sync(): Promise<void> {
-    const known = [...blocks]
-    // Whether there are others is asked beside the sync that nearly always suffices.
-    await Promise.all([refresh(), ...known.map(b => b.file.datasync())])
-    const others = blocks.filter(b => !known.includes(b))
-    if (others.length > 0) await Promise.all([syncFile(directory), ...others.map(b => b.file.datasync())])
-    // The newest block of before may have got more after its sync and before the next block began: it stays until the next sync.
-    const ended = blocks.filter(b => known.includes(b) && b !== known.at(-1))
-    blocks = blocks.filter(b => !ended.includes(b))
-    await Promise.all(ended.map(b => b.file.close()))
+    if (!isCurrent(blocks.at(-1))) await refresh()
+    await Promise.all(blocks.map(b => b.file.datasync()))
+    // To all but the newest nothing came after they were looked for.
+    if (blocks.length > 1) await Promise.all(blocks.splice(0, blocks.length - 1).map(b => b.file.close()))
   }
 
   /** One at a time. */
