@@ -16,6 +16,11 @@ import type { ClusterRole } from './rbac/clusterrole.ts'
 import type { ClusterRoleBinding } from './rbac/clusterrolebinding.ts'
 import type { Role } from './rbac/role.ts'
 import type { RoleBinding } from './rbac/rolebinding.ts'
+import type { Ingress } from './networking/ingress.ts'
+import type { IngressClass } from './networking/ingressclass.ts'
+import type { IPAddress } from './networking/ipaddress.ts'
+import type { NetworkPolicy } from './networking/networkpolicy.ts'
+import type { ServiceCIDR } from './networking/servicecidr.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -45,3 +50,8 @@ export const roles = kind<Role>(rbac, 'v1', 'Role', 'roles')
 export const roleBindings = kind<RoleBinding>(rbac, 'v1', 'RoleBinding', 'rolebindings')
 export const clusterRoles = kind<ClusterRole>(rbac, 'v1', 'ClusterRole', 'clusterroles', false)
 export const clusterRoleBindings = kind<ClusterRoleBinding>(rbac, 'v1', 'ClusterRoleBinding', 'clusterrolebindings', false)
+export const networkPolicies = kind<NetworkPolicy>('networking.k8s.io', 'v1', 'NetworkPolicy', 'networkpolicies')
+export const ingresses = kind<Ingress>('networking.k8s.io', 'v1', 'Ingress', 'ingresses')
+export const ingressClasses = kind<IngressClass>('networking.k8s.io', 'v1', 'IngressClass', 'ingressclasses', false)
+export const ipAddresses = kind<IPAddress>('networking.k8s.io', 'v1', 'IPAddress', 'ipaddresses', false)
+export const serviceCIDRs = kind<ServiceCIDR>('networking.k8s.io', 'v1', 'ServiceCIDR', 'servicecidrs', false)

@@ -16,6 +16,11 @@ import { clusterRole } from './rbac/clusterrole.ts'
 import { clusterRoleBinding } from './rbac/clusterrolebinding.ts'
 import { role } from './rbac/role.ts'
 import { roleBinding } from './rbac/rolebinding.ts'
+import { ingress } from './networking/ingress.ts'
+import { ingressClass } from './networking/ingressclass.ts'
+import { ipAddress } from './networking/ipaddress.ts'
+import { networkPolicy } from './networking/networkpolicy.ts'
+import { serviceCIDR } from './networking/servicecidr.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -36,4 +41,9 @@ export const resources: readonly Resource[] = [
   roleBinding,
   clusterRole,
   clusterRoleBinding,
+  networkPolicy,
+  ingress,
+  ingressClass,
+  ipAddress,
+  serviceCIDR,
 ]

@@ -149,6 +149,13 @@ export function validateCIDR(path: Path, value: string, old: readonly string[] =
   return ipBits(address)!.value === range.base ? [] : [invalid(path, value, 'must not have bits set beyond the prefix length')]
 }
 
+/** The same for newer fields, which insist on the canonical text. */
+export function validateCanonicalCIDR(path: Path, value: string): FieldError[] {
+  const errors = validateCIDR(path, value)
+  const plain = `${canonicalIP(value.split('/')[0]!)}/${parseCIDR(value)?.prefix}`
+  return errors.length || plain === value ? errors : [invalid(path, value, `must be in canonical form (${JSON.stringify(plain)})`)]
+}
+
 /** Addresses that nobody else may reach this host by, which therefore cannot be endpoints. */
 export function validateNonSpecialIP(value: string, path: Path): FieldError[] {
   const groups = groupsOf(value)

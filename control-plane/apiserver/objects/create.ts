@@ -85,6 +85,7 @@ export async function createObject(
         validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath),
         hub.codec.validate?.(object),
         resource.validate?.(object, root),
+        resource.validateCreate?.(object, root),
       ),
     )
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)

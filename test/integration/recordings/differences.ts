@@ -32,6 +32,7 @@ const acceptedOthers: readonly Accepted[] = [
   { match: /^table\/pod-/, reason: 'the column of restarts is a text, with when the last one was (v1.22)' },
   { match: 'request/05', reason: 'services can be selected by spec.type (v1.22)' },
   { match: 'request/29', reason: 'the generated name is random' },
+  { match: 'put/ingress/spec.defaultBackend/delete', reason: 'v1.20 kept a default backend that an update left out' },
   { match: 'request/43', reason: 'another version' },
   { match: 'request/46', reason: 'another address' },
   { match: /^request\/4[789]$/, reason: 'kinds and groups that come later, and beta groups that are gone' },
@@ -47,7 +48,12 @@ export const gone = gonePod
 export const reworded: readonly { text: RegExp; as: string; reason: string }[] = [
   ...rewordedPod,
   { text: /must to greater or equal than 0/, as: 'must be greater than or equal to 0', reason: 'language' },
-  { text: /must be valid CIDR$/, as: 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)', reason: 'examples were added' },
+  { text: /(Required value): (kind|name) is required$/, as: '$1', reason: 'the field says it already' },
+  {
+    text: /must be valid CIDR$|not a valid CIDR$/,
+    as: 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+    reason: 'examples were added',
+  },
   { text: /: (uid|kind|name) must not be empty$/, as: ': must not be empty', reason: 'the field says it already' },
   {
     text: /(Invalid value: ).*(unrecognized type: int32|cannot unmarshal string into Go struct field .*)$/,

@@ -2,7 +2,7 @@
  * Requests to a real API server (v1.20.2) and its answers: reading them, and the objects they were made with.
  * Masks in answers: `<uid>`, `<rv>`, `<time>`, `<ip>`, `<port>`. In requests `<stored>` stands for the stored object's value at that place.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 
 export interface RecordedRequest {
@@ -18,11 +18,17 @@ export interface Recording {
   response: { code: number; body: unknown }
 }
 
+/** Those of every file of this directory, each of which holds some kinds. */
 export const recordings = (): Recording[] =>
-  gunzipSync(readFileSync(new URL('recordings.ndjson.gz', import.meta.url)))
-    .toString()
-    .trim()
-    .split('\n')
+  readdirSync(new URL('.', import.meta.url))
+    .filter(file => file.endsWith('.ndjson.gz'))
+    .sort()
+    .flatMap(file =>
+      gunzipSync(readFileSync(new URL(file, import.meta.url)))
+        .toString()
+        .trim()
+        .split('\n'),
+    )
     .map(line => JSON.parse(line) as Recording)
 
 /** The manifest that a case is about: `svc` of `mutate/svc/...`; '' for other requests. */

@@ -36,6 +36,8 @@ test('every kind has a sample', () => {
 
 describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: ServedVersion) => {
   const { path, resource, apiVersion } = s
+  const n = s.named
+  const at = (short: string): string => `${path}/${n(short)}`
   const { kind, plural } = resource
   const made = new Set<string>()
   afterEach(async () => {
@@ -43,7 +45,7 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
     made.clear()
   })
   const create = async (name: string, change: object = {}) => {
-    made.add(name)
+    made.add(n(name))
     const answer = await rest('POST', path, { ...s.object(name), ...change })
     expect(answer.code, answer.text).toBe(201)
     return answer.body
@@ -52,14 +54,15 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
 
   test('create and get', async () => {
     const object = await create('a')
-    expect(object).toMatchObject({ apiVersion, kind, metadata: { name: 'a', labels: { suite: 'resources' } } })
+    expect(object).toMatchObject({ apiVersion, kind, metadata: { name: n('a'), labels: { suite: 'resources' } } })
     expect(object.metadata.uid).toMatch(/^[0-9a-f-]{36}$/)
     expect(object.metadata.creationTimestamp).toMatch(/^\d{4}-.*Z$/)
     expect(versionOf(object)).toBeGreaterThan(0)
     if (resource.hasGeneration) expect(object.metadata.generation).toBe(1)
-    expect((await rest('GET', `${path}/a`)).body).toEqual(object)
-    expect((await rest('POST', path, s.object('a'))).body).toMatchObject({ code: 409, reason: 'AlreadyExists', details: { name: 'a' } })
-    expect((await rest('GET', `${path}/nobody`)).body).toMatchObject({ code: 404, reason: 'NotFound', details: { kind: plural } })
+    expect((await rest('GET', at('a'))).body).toEqual(object)
+    expect((await rest('POST', path, s.object('a'))).body).toMatchObject({ code: 409, reason: 'AlreadyExists', details: { name: n('a') } })
+    expect((await rest('GET', at('nobody'))).body).toMatchObject({ code: 404, reason: 'NotFound', details: { kind: plural } })
+    if (!s.generates) return
     const { name: _name, ...generate } = s.object('a').metadata
     const named = (await rest('POST', path, { ...s.object('a'), metadata: { ...generate, generateName: 'b-' } })).body
     made.add(named.metadata.name)
@@ -67,8 +70,9 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
   })
 
   test('lists: whole, in pages, by label and by name, as a table', async () => {
-    const names = ['l1', 'l2', 'l3']
-    for (const name of names) await create(name)
+    const short = ['l1', 'l2', 'l3']
+    for (const name of short) await create(name)
+    const names = short.map(n)
     const list = async (query: string, more?: object) =>
       (await rest('GET', `${path}?labelSelector=suite%3Dresources&${query}`, undefined, more)).body
     const namesOf = (l: { items: { metadata: { name: string } }[] }) => l.items.map(i => i.metadata.name)
@@ -76,12 +80,12 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
     expect(whole).toMatchObject({ apiVersion, kind: `${kind}List` })
     expect(namesOf(whole)).toEqual(names)
     const first = await list('limit=2')
-    expect(namesOf(first)).toEqual(['l1', 'l2'])
+    expect(namesOf(first)).toEqual(names.slice(0, 2))
     const next = await list(`limit=2&continue=${encodeURIComponent(first.metadata.continue)}`)
-    expect(namesOf(next)).toEqual(['l3'])
+    expect(namesOf(next)).toEqual(names.slice(2))
     expect(next.metadata.continue ?? '').toBe('')
-    expect(namesOf((await rest('GET', `${path}?labelSelector=name+in+(l1,l3)`)).body)).toEqual(['l1', 'l3'])
-    expect(namesOf(await list('fieldSelector=metadata.name%3Dl2'))).toEqual(['l2'])
+    expect(namesOf((await rest('GET', `${path}?labelSelector=name+in+(l1,l3)`)).body)).toEqual([names[0], names[2]])
+    expect(namesOf(await list(`fieldSelector=metadata.name%3D${n('l2')}`))).toEqual([n('l2')])
     expect(namesOf((await rest('GET', `${s.everywhere}?labelSelector=suite%3Dresources`)).body)).toEqual(names)
     const rows = await list('', table)
     expect(rows).toMatchObject({ kind: 'Table', apiVersion: 'meta.k8s.io/v1' })
@@ -90,9 +94,9 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
       expect(row.cells).toHaveLength(rows.columnDefinitions.length)
       for (const cell of row.cells) expect(cell ?? '').not.toBe('undefined')
     }
-    expect((await rest('GET', `${path}/l1`, undefined, partial)).body).toMatchObject({
+    expect((await rest('GET', at('l1'), undefined, partial)).body).toMatchObject({
       kind: 'PartialObjectMetadata',
-      metadata: { name: 'l1' },
+      metadata: { name: n('l1') },
     })
     expect((await rest('GET', `${path}?fieldSelector=no.such%3Dx`)).body).toMatchObject({ code: 400, reason: 'BadRequest' })
   })
@@ -105,14 +109,14 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
       const { type, object } = await watch.next()
       return [type, object.metadata.name, object.kind]
     }
-    expect(await next()).toEqual(['ADDED', 'w1', kind])
+    expect(await next()).toEqual(['ADDED', n('w1'), kind])
     await create('w2')
-    expect(await next()).toEqual(['ADDED', 'w2', kind])
-    await rest('PATCH', `${path}/w2`, { metadata: { annotations: { seen: 'yes' } } }, merge)
-    expect(await next()).toEqual(['MODIFIED', 'w2', kind])
+    expect(await next()).toEqual(['ADDED', n('w2'), kind])
+    await rest('PATCH', at('w2'), { metadata: { annotations: { seen: 'yes' } } }, merge)
+    expect(await next()).toEqual(['MODIFIED', n('w2'), kind])
     // It leaves the selection.
-    await rest('PATCH', `${path}/w2`, { metadata: { labels: { name: 'other' } } }, merge)
-    expect(await next()).toEqual(['DELETED', 'w2', kind])
+    await rest('PATCH', at('w2'), { metadata: { labels: { name: 'other' } } }, merge)
+    expect(await next()).toEqual(['DELETED', n('w2'), kind])
     watch.stop()
   })
 
@@ -125,30 +129,30 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
     ]
     let version = versionOf(before)
     for (const [type, patch] of patches) {
-      const patched = await rest('PATCH', `${path}/p`, patch, as(type))
+      const patched = await rest('PATCH', at('p'), patch, as(type))
       expect(patched.code, patched.text).toBe(200)
       expect(patched.body.metadata.labels.how).toBe(type.split(/[/-]/)[1])
       expect(versionOf(patched.body)).toBeGreaterThan(version)
       version = versionOf(patched.body)
-      const again = await rest('PATCH', `${path}/p`, patch, as(type))
+      const again = await rest('PATCH', at('p'), patch, as(type))
       expect(versionOf(again.body), 'a patch that changes nothing writes nothing').toBe(version)
     }
     for (const [field, value] of [
       ['kind', 'Other'],
       ['apiVersion', 'other.example/v1'],
     ] as const) {
-      const refused = await rest('PATCH', `${path}/p`, { [field]: value }, merge)
+      const refused = await rest('PATCH', at('p'), { [field]: value }, merge)
       expect(refused.code, refused.text).toBeGreaterThanOrEqual(400)
       expect(refused.code).toBeLessThan(500)
     }
-    expect((await rest('GET', `${path}/p`)).body).toMatchObject({ kind, apiVersion })
-    expect((await rest('PATCH', `${path}/p`, {}, as('text/plain'))).code).toBe(415)
-    expect((await rest('PATCH', `${path}/nobody`, {}, merge)).code).toBe(404)
+    expect((await rest('GET', at('p'))).body).toMatchObject({ kind, apiVersion })
+    expect((await rest('PATCH', at('p'), {}, as('text/plain'))).code).toBe(415)
+    expect((await rest('PATCH', at('nobody'), {}, merge)).code).toBe(404)
   })
 
   test('server-side apply', async () => {
-    made.add('s')
-    const apply = (object: unknown, query: string) => rest('PATCH', `${path}/s?${query}`, object, as('application/apply-patch+yaml'))
+    made.add(n('s'))
+    const apply = (object: unknown, query: string) => rest('PATCH', `${at('s')}?${query}`, object, as('application/apply-patch+yaml'))
     const object = s.object('s')
     const first = await apply(object, 'fieldManager=one')
     expect(first.code, first.text).toBe(201)
@@ -158,95 +162,95 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
     const conflict = await apply(labelled, 'fieldManager=two')
     expect(conflict.body).toMatchObject({ code: 409, reason: 'Conflict', details: { causes: [{ reason: 'FieldManagerConflict' }] } })
     expect((await apply(labelled, 'fieldManager=two&force=true')).body.metadata.labels.name).toBe('two')
-    const managers = (await rest('GET', `${path}/s`)).body.metadata.managedFields as { manager: string; apiVersion: string }[]
+    const managers = (await rest('GET', at('s'))).body.metadata.managedFields as { manager: string; apiVersion: string }[]
     expect(managers.map(m => m.manager).sort()).toEqual(['one', 'two'])
     for (const m of managers) expect(m.apiVersion).toBe(apiVersion)
     // What one gives up alone goes.
     const { labels: _labels, ...bare } = object.metadata
     await apply({ ...object, metadata: bare }, 'fieldManager=one')
-    expect((await rest('GET', `${path}/s`)).body.metadata.labels).not.toHaveProperty('absent')
+    expect((await rest('GET', at('s'))).body.metadata.labels).not.toHaveProperty('absent')
   })
 
   test('update: only of what was read, never of identity', async () => {
     const object = await create('u')
     const changed = { ...object, metadata: { ...object.metadata, labels: { changed: 'yes' } } }
-    const updated = await rest('PUT', `${path}/u`, changed)
+    const updated = await rest('PUT', at('u'), changed)
     expect(updated.code, updated.text).toBe(200)
     expect(updated.body.metadata).toMatchObject({ labels: { changed: 'yes' }, uid: object.metadata.uid })
     if (resource.hasGeneration) expect(updated.body.metadata.generation).toBe(1)
-    expect((await rest('PUT', `${path}/u`, { ...changed, metadata: { ...changed.metadata, labels: {} } })).body).toMatchObject({
+    expect((await rest('PUT', at('u'), { ...changed, metadata: { ...changed.metadata, labels: {} } })).body).toMatchObject({
       code: 409,
       reason: 'Conflict',
     })
-    expect((await rest('PUT', `${path}/other`, object)).body).toMatchObject({ code: 400, reason: 'BadRequest' })
+    expect((await rest('PUT', at('other'), object)).body).toMatchObject({ code: 400, reason: 'BadRequest' })
     const uid = '00000000-0000-0000-0000-000000000000'
-    expect((await rest('PUT', `${path}/u`, { ...updated.body, metadata: { ...updated.body.metadata, uid } })).code).toBe(409)
-    expect((await rest('DELETE', `${path}/u`, { preconditions: { uid } })).body).toMatchObject({ code: 409, reason: 'Conflict' })
+    expect((await rest('PUT', at('u'), { ...updated.body, metadata: { ...updated.body.metadata, uid } })).code).toBe(409)
+    expect((await rest('DELETE', at('u'), { preconditions: { uid } })).body).toMatchObject({ code: 409, reason: 'Conflict' })
   })
 
   test('dry run changes nothing', async () => {
     const dry = await rest('POST', `${path}?dryRun=All`, s.object('d'))
     expect(dry.code, dry.text).toBe(201)
-    expect((await rest('GET', `${path}/d`)).code).toBe(404)
+    expect((await rest('GET', at('d'))).code).toBe(404)
     const object = await create('d')
-    const patched = await rest('PATCH', `${path}/d?dryRun=All`, { metadata: { labels: { dry: 'run' } } }, merge)
+    const patched = await rest('PATCH', `${at('d')}?dryRun=All`, { metadata: { labels: { dry: 'run' } } }, merge)
     expect(patched.body.metadata.labels.dry).toBe('run')
-    await rest('DELETE', `${path}/d?dryRun=All`)
-    expect((await rest('GET', `${path}/d`)).body).toEqual(object)
+    await rest('DELETE', `${at('d')}?dryRun=All`)
+    expect((await rest('GET', at('d'))).body).toEqual(object)
     expect((await rest('POST', `${path}?dryRun=Some`, s.object('d2'))).body).toMatchObject({ code: 422, reason: 'Invalid' })
   })
 
   test.runIf(resource.hasStatus)('status is written apart', async () => {
     const object = await create('st')
     const spec = object.spec
-    const put = await rest('PUT', `${path}/st/status`, {
+    const put = await rest('PUT', `${at('st')}/status`, {
       ...object,
       spec: undefined,
       metadata: { ...object.metadata, labels: object.metadata.labels },
     })
     expect(put.code, put.text).toBe(200)
     expect(put.body.spec).toEqual(spec)
-    const main = await rest('PATCH', `${path}/st`, { status: { observedGeneration: 77, phase: 'Failed' } }, merge)
+    const main = await rest('PATCH', at('st'), { status: { observedGeneration: 77, phase: 'Failed' } }, merge)
     expect(main.code, main.text).toBe(200)
     expect(main.body.status).toEqual(put.body.status)
   })
 
   test.runIf(resource.scale)('scale', async () => {
     await create('sc')
-    expect((await rest('GET', `${path}/sc/scale`)).body).toMatchObject({
+    expect((await rest('GET', `${at('sc')}/scale`)).body).toMatchObject({
       apiVersion: 'autoscaling/v1',
       kind: 'Scale',
       spec: { replicas: 2 },
     })
-    expect((await rest('PATCH', `${path}/sc/scale`, { spec: { replicas: 5 } }, merge)).body.spec.replicas).toBe(5)
-    const refused = await rest('PATCH', `${path}/sc/scale`, { kind: 'Other' }, merge)
+    expect((await rest('PATCH', `${at('sc')}/scale`, { spec: { replicas: 5 } }, merge)).body.spec.replicas).toBe(5)
+    const refused = await rest('PATCH', `${at('sc')}/scale`, { kind: 'Other' }, merge)
     expect(refused.code, refused.text).toBeGreaterThanOrEqual(400)
-    expect((await rest('GET', `${path}/sc`)).body).toMatchObject({ kind, spec: { replicas: 5 } })
+    expect((await rest('GET', at('sc'))).body).toMatchObject({ kind, spec: { replicas: 5 } })
   })
 
   test('YAML and protobuf say the same as JSON', async () => {
     await create('m')
-    const yaml = await rest('GET', `${path}/m`, undefined, { headers: { accept: 'application/yaml' } })
+    const yaml = await rest('GET', at('m'), undefined, { headers: { accept: 'application/yaml' } })
     expect(yaml.text).toMatch(new RegExp(`^kind: ${kind}$`, 'm'))
     const sent = enveloped(apiVersion, kind, encodeMessage(s.schema, s.object('m2')))
     const answers = [await rest('POST', `${path}?dryRun=All`, sent, as(protobuf)), await rest('POST', `${path}?dryRun=All`, s.object('m2'))]
     expect(answers.map(a => a.code)).toEqual([201, 201])
     expect(settled(answers[0]!.body)).toEqual(settled(answers[1]!.body))
-    const got = await rest('GET', `${path}/m`, undefined, { headers: { accept: protobuf } })
+    const got = await rest('GET', at('m'), undefined, { headers: { accept: protobuf } })
     expect([got.code, got.headers['content-type']]).toEqual([200, protobuf])
     expect(got.text.slice(0, 3)).toBe('k8s')
   })
 
   test('deletion of one and of many', async () => {
     for (const name of ['x1', 'x2', 'x3']) await create(name, {})
-    const gone = await rest('DELETE', `${path}/x1?gracePeriodSeconds=0`)
+    const gone = await rest('DELETE', `${at('x1')}?gracePeriodSeconds=0`)
     expect([200, 202]).toContain(gone.code)
-    expect((await rest('DELETE', `${path}/nobody`)).body).toMatchObject({ code: 404, reason: 'NotFound' })
-    await rest('PATCH', `${path}/x2`, { metadata: { finalizers: ['example.com/hold'] } }, merge)
-    await rest('DELETE', `${path}/x2?gracePeriodSeconds=0`)
-    const held = (await rest('GET', `${path}/x2`)).body
+    expect((await rest('DELETE', at('nobody'))).body).toMatchObject({ code: 404, reason: 'NotFound' })
+    await rest('PATCH', at('x2'), { metadata: { finalizers: ['example.com/hold'] } }, merge)
+    await rest('DELETE', `${at('x2')}?gracePeriodSeconds=0`)
+    const held = (await rest('GET', at('x2'))).body
     expect(held.metadata).toMatchObject({ deletionTimestamp: expect.any(String), finalizers: ['example.com/hold'] })
-    await rest('PATCH', `${path}/x2`, { metadata: { finalizers: null } }, merge)
+    await rest('PATCH', at('x2'), { metadata: { finalizers: null } }, merge)
     if (resource.namespaced) {
       const all = await rest('DELETE', `${path}?labelSelector=name%3Dx3&gracePeriodSeconds=0`)
       expect(all.code, all.text).toBe(200)
@@ -265,9 +269,9 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
       [{ ...s.object('bad'), metadata: { labels: { a: 5 } } }, 400, /cannot unmarshal number/],
       [{ ...s.object('bad'), metadata: {} }, 422, /name or generateName is required|Required value/],
       [{ ...s.object('bad'), metadata: { name: 'not/a/name' } }, 422, /Invalid value/],
-      [{ ...s.object('bad'), metadata: { name: 'bad', labels: { 'a b': 'c' } } }, 422, /metadata\.labels: Invalid value/],
+      [{ ...s.object('bad'), metadata: { name: n('bad'), labels: { 'a b': 'c' } } }, 422, /metadata\.labels: Invalid value/],
       [
-        { ...s.object('bad'), metadata: { name: 'bad', resourceVersion: '5' } },
+        { ...s.object('bad'), metadata: { name: n('bad'), resourceVersion: '5' } },
         500,
         /resourceVersion should not be set on objects to be created/,
       ],

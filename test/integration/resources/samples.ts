@@ -2,8 +2,8 @@
 const template = { metadata: { labels: { app: 'sample' } }, spec: { containers: [{ name: 'c', image: 'nginx' }] } }
 const selector = { matchLabels: { app: 'sample' } }
 
-/** Without apiVersion, kind and name. */
-export const samples: Readonly<Record<string, object>> = {
+/** Without apiVersion, kind and name, which may have to fit to the rest. */
+export const samples: Readonly<Record<string, object | ((name: string) => object)>> = {
   '/configmaps': { data: { a: '1' } },
   '/endpoints': { subsets: [{ addresses: [{ ip: '10.1.2.3' }], ports: [{ port: 80 }] }] },
   '/events': { involvedObject: { kind: 'Pod', name: 'p', namespace: 'resources' }, reason: 'Sampled', message: 'text', type: 'Normal' },
@@ -27,6 +27,16 @@ export const samples: Readonly<Record<string, object>> = {
     roleRef: { kind: 'Role', name: 'r' },
     subjects: [{ kind: 'ServiceAccount', name: 'default' }],
   },
+  'networking.k8s.io/networkpolicies': { spec: { podSelector: selector, ingress: [{ ports: [{ port: 80 }] }] } },
+  'networking.k8s.io/ingresses': { spec: { defaultBackend: { service: { name: 'web', port: { number: 80 } } } } },
+  'networking.k8s.io/ingressclasses': { spec: { controller: 'example.com/controller' } },
+  'networking.k8s.io/ipaddresses': { spec: { parentRef: { resource: 'services', namespace: 'resources', name: 'web' } } },
+  'networking.k8s.io/servicecidrs': { spec: { cidrs: ['10.77.0.0/24'] } },
+}
+
+/** Names of kinds that take no other, made from those that the suite uses. None of these is generated. */
+export const sampleNames: Readonly<Record<string, (name: string) => string>> = {
+  'networking.k8s.io/ipaddresses': name => `10.55.${name.length}.${[...name].reduce((n, c) => (n * 7 + c.charCodeAt(0)) % 256, 0)}`,
 }
 
 /** The same in another group or version of the kind, where it is written otherwise: by `group/version/plural`. */

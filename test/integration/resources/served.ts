@@ -3,7 +3,7 @@ import { resources } from '#shared/api/resources.ts'
 import { apiVersion, versionsOf, type Resource } from '#shared/api/resource.ts'
 import type { ObjectSchema } from '#shared/machinery/schema.ts'
 import type { Reply, Rest } from '../../fixtures/apiserver.ts'
-import { samples, samplesOf } from './samples.ts'
+import { sampleNames, samples, samplesOf } from './samples.ts'
 
 export const namespace = 'resources'
 
@@ -19,7 +19,11 @@ export interface ServedVersion {
   readonly path: string
   /** Of the collection in all namespaces. */
   readonly everywhere: string
-  /** A valid object, with labels. */
+  /** Whether the server may choose a name. */
+  readonly generates: boolean
+  /** The name that stands for `short` where the kind takes only some. */
+  named(short: string): string
+  /** A valid object, with labels; `name` as in `named`. */
   object(name: string): Sample
 }
 export type Sample = { apiVersion: string; kind: string; metadata: { name: string; labels: Record<string, string> } } & Record<
@@ -30,7 +34,9 @@ export type Sample = { apiVersion: string; kind: string; metadata: { name: strin
 function served(resource: Resource, { group, version, schema }: { group: string; version: string; schema: ObjectSchema }): ServedVersion {
   const own = apiVersion({ group, version })
   const root = `${group === '' ? '/api/v1' : `/apis/${own}`}`
-  const sample = samplesOf[`${own}/${resource.plural}`] ?? samples[`${resource.group}/${resource.plural}`]
+  const key = `${resource.group}/${resource.plural}`
+  const sample = samplesOf[`${own}/${resource.plural}`] ?? samples[key] ?? {}
+  const named = sampleNames[key] ?? (short => short)
   return {
     title: `${own} ${resource.plural}`,
     resource,
@@ -40,11 +46,13 @@ function served(resource: Resource, { group, version, schema }: { group: string;
     apiVersion: own,
     path: `${root}/${resource.namespaced ? `namespaces/${namespace}/` : ''}${resource.plural}`,
     everywhere: `${root}/${resource.plural}`,
-    object: name => ({
+    generates: sampleNames[key] === undefined,
+    named,
+    object: short => ({
       apiVersion: own,
       kind: resource.kind,
-      ...structuredClone(sample ?? {}),
-      metadata: { name, labels: { suite: 'resources', name } },
+      ...structuredClone(typeof sample === 'function' ? sample(named(short)) : sample),
+      metadata: { name: named(short), labels: { suite: 'resources', name: short } },
     }),
   }
 }
