@@ -5,6 +5,7 @@ import { lease } from './coordination/lease.ts'
 import { configMap } from './core/configmap.ts'
 import { endpoints } from './core/endpoints.ts'
 import { event } from './core/event.ts'
+import { limitRange } from './core/limitrange.ts'
 import { namespace } from './core/namespace.ts'
 import { node } from './core/node.ts'
 import { pod } from './core/pod.ts'
@@ -21,12 +22,15 @@ import { ingressClass } from './networking/ingressclass.ts'
 import { ipAddress } from './networking/ipaddress.ts'
 import { networkPolicy } from './networking/networkpolicy.ts'
 import { serviceCIDR } from './networking/servicecidr.ts'
+import { priorityClass } from './scheduling/priorityclass.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
   configMap,
   endpoints,
   event,
+  limitRange,
+  priorityClass,
   namespace,
   node,
   pod,

@@ -4,6 +4,7 @@
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
+import { forbidden, type StatusError } from '#shared/machinery/status.ts'
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT'
 
@@ -187,3 +188,15 @@ export async function admit<T>(admission: Admission, asked: Asked): Promise<T> {
 /** Whether a request is about a main resource of that name. */
 export const isAbout = (a: Attributes, group: string, resource: string): boolean =>
   a.subresource === '' && a.resource.resource === resource && a.resource.group === group
+
+/** The failure that a refusal is, as upstream's admission.NewForbidden: a name that is still to be made is shown as its prefix. */
+export function refused(a: Attributes, why: string): StatusError {
+  const meta = a.object?.metadata
+  return forbidden(a.resource, a.name || meta?.name || meta?.generateName || 'Unknown', why)
+}
+
+/** Several reasons as one text, each once (k8s.io/apimachinery/pkg/util/errors.Aggregate). */
+export function aggregate(reasons: readonly string[]): string {
+  const each = [...new Set(reasons)]
+  return each.length === 1 ? each[0]! : `[${each.join(', ')}]`
+}

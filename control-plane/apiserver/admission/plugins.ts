@@ -3,6 +3,7 @@ import type { ApiServerOptions } from '../options.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { AdmissionPlugin } from './admission.ts'
 import { defaultTolerationSeconds } from './defaulttolerationseconds.ts'
+import { limitRanger } from './limitranger.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
 import { priority } from './priority.ts'
 import { serviceAccount } from './serviceaccount.ts'
@@ -13,8 +14,9 @@ export const admissionPlugins = (registry: Registry, options: ApiServerOptions):
 
 const all = (registry: Registry, options: ApiServerOptions): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
+  limitRanger(registry),
   serviceAccount(registry),
   taintNodesByCondition(),
-  priority(),
+  priority(registry),
   defaultTolerationSeconds(options.defaultNotReadyTolerationSeconds, options.defaultUnreachableTolerationSeconds),
 ]

@@ -1,35 +1,78 @@
-/** Priority: pods without a priority class get priority 0 and may preempt. */
+/** Priority: pods get the priority and the preemption policy of their class, or of the one that is the default; there is one default. */
 import type { Pod } from '#shared/api/core/pod.ts'
-import { lookUp } from '#shared/machinery/jsonvalue.ts'
-import { forbidden } from '#shared/machinery/status.ts'
-import { isAbout, type AdmissionPlugin } from './admission.ts'
+import type { PriorityClass } from '#shared/api/scheduling/priorityclass.ts'
+import type { Registry, Stored } from '../registry/registry.ts'
+import { isAbout, refused, type AdmissionPlugin, type Attributes } from './admission.ts'
 
-// The two classes that exist without an object in every cluster.
-const system: Readonly<Record<string, number>> = { 'system-cluster-critical': 2_000_000_000, 'system-node-critical': 2_000_001_000 }
+const table = { group: 'scheduling.k8s.io', plural: 'priorityclasses' }
 
-export function priority(): AdmissionPlugin {
+export function priority(registry: Registry): AdmissionPlugin {
+  // Lists are the same until something changes.
+  let known: { readonly list: readonly Stored[]; readonly globalDefault: PriorityClass | undefined } | undefined
+  const globalDefault = (): PriorityClass | undefined => {
+    const list = registry.list(table)
+    if (known?.list !== list) known = { list, globalDefault: smallestDefault(list) }
+    return known.globalDefault
+  }
+  const classNamed = (name: string): PriorityClass | undefined => registry.get(table, '', name)?.object as PriorityClass | undefined
+
+  function admitPod(a: Attributes): void | Promise<void> {
+    const { spec } = a.object as Pod
+    const name = spec.priorityClassName ?? ''
+    const found = name === '' ? globalDefault() : classNamed(name)
+    if (found || name === '') return resolve(a, spec, found)
+    // The class may just have been made through another server.
+    return registry.fresh().then(() => {
+      const late = classNamed(name)
+      if (!late) throw refused(a, `no PriorityClass with name ${name} was found`)
+      resolve(a, spec, late)
+    })
+  }
+
   return {
     name: 'Priority',
     mutate(a) {
-      if (!isAbout(a, '', 'pods') || a.operation === 'DELETE') return
+      if (!isAbout(a, '', 'pods')) return undefined
+      if (a.operation === 'CREATE') return admitPod(a)
+      if (a.operation !== 'UPDATE') return undefined
+      // Both are set by the server: leaving them out of an update means no change.
       const { spec } = a.object as Pod
-      if (a.operation === 'UPDATE') {
-        // Both are set by the server: leaving them out of an update means no change.
-        const old = (a.old as Pod).spec
-        spec.priority ??= old.priority
-        spec.preemptionPolicy ??= old.preemptionPolicy
-        return
-      }
-      const name = spec.priorityClassName ?? ''
-      if (name !== '' && lookUp(system, name) === undefined)
-        throw forbidden(a.resource, a.name, `no PriorityClass with name ${name} was found`)
-      const value = lookUp(system, name) ?? 0
-      if (spec.priority !== undefined && spec.priority !== value) {
-        const why = `the integer value of priority (${spec.priority}) must not be provided in pod spec`
-        throw forbidden(a.resource, a.name, `${why}; priority admission controller computed ${value} from the given PriorityClass name`)
-      }
-      spec.priority = value
-      spec.preemptionPolicy ??= 'PreemptLowerPriority'
+      const old = (a.old as Pod).spec
+      spec.priority ??= old.priority
+      spec.preemptionPolicy ??= old.preemptionPolicy
+      return undefined
+    },
+    async validate(a) {
+      if (!(a.object as PriorityClass | undefined)?.globalDefault || !isAbout(a, table.group, table.plural)) return
+      await registry.fresh()
+      const other = globalDefault()
+      if (other && (a.operation === 'CREATE' || other.metadata.name !== a.name))
+        throw refused(a, `PriorityClass ${other.metadata.name} is already marked as default. Only one default can exist`)
     },
   }
+}
+
+/** Two requests at one time may have made two defaults: the one with the smallest value counts. */
+function smallestDefault(list: readonly Stored[]): PriorityClass | undefined {
+  let smallest: PriorityClass | undefined
+  for (const { object } of list) {
+    const c = object as PriorityClass
+    if (c.globalDefault && (!smallest || c.value < smallest.value)) smallest = c
+  }
+  return smallest
+}
+
+function resolve(a: Attributes, spec: Pod['spec'], found: PriorityClass | undefined): void {
+  const value = found?.value ?? 0
+  const policy = found ? found.preemptionPolicy : 'PreemptLowerPriority'
+  if (!spec.priorityClassName && found?.metadata.name) spec.priorityClassName = found.metadata.name
+  const computed = (what: string): string =>
+    `must not be provided in pod spec; priority admission controller computed ${what} from the given`
+  if (spec.priority !== undefined && spec.priority !== value)
+    throw refused(a, `the integer value of priority (${spec.priority}) ${computed(String(value))} PriorityClass name`)
+  spec.priority = value
+  if (policy === undefined) return
+  if (spec.preemptionPolicy !== undefined && spec.preemptionPolicy !== policy)
+    throw refused(a, `the string value of PreemptionPolicy (${spec.preemptionPolicy}) ${computed(policy)} PriorityClass name`)
+  spec.preemptionPolicy = policy
 }

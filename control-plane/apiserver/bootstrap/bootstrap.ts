@@ -1,4 +1,5 @@
 /** Objects that every cluster has: made when they are missing, at the start or later, by whichever API server comes first. */
+import { systemPriorityClasses } from '#shared/api/scheduling/priorityclass.ts'
 import { ensure } from './ensure.ts'
 import { legacyTokenTracking } from './legacytokentracking.ts'
 import type { BootstrapParts } from './parts.ts'
@@ -6,9 +7,9 @@ import { keepEndpoints, kubernetesService } from './kubernetes.ts'
 
 const namespaceNames = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
 
-/** Resolves when the namespaces and the Service are there, with how to stop what goes on. */
+/** Resolves when the namespaces, the Service and the priority classes are there, with how to stop what goes on. */
 export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<void>> {
-  await makeMissing(parts)
+  await Promise.all([makeMissing(parts), makePriorityClasses(parts)])
   const letGo = keep(parts)
   const leave = keepEndpoints(parts)
   return async () => {
@@ -27,6 +28,15 @@ async function makeMissing(parts: BootstrapParts): Promise<void> {
     }),
   )
   await Promise.all([kubernetesService(parts), legacyTokenTracking(parts)])
+}
+
+/** Made at the start alone, as upstream's do. */
+async function makePriorityClasses({ store, endpoints }: BootstrapParts): Promise<void> {
+  const classes = endpoints.get('scheduling.k8s.io/v1/priorityclasses')!
+  for (const { name, ...rest } of systemPriorityClasses) {
+    if (store.registry.get(classes.table, '', name)) continue
+    await ensure(store, classes, '', { kind: 'PriorityClass', apiVersion: 'scheduling.k8s.io/v1', metadata: { name }, ...rest })
+  }
 }
 
 const roundMs = 10_000

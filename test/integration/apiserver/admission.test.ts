@@ -19,6 +19,7 @@ const needs: Readonly<Record<string, object>> = {
   EndpointSlice: { addressType: 'IPv4', endpoints: [] },
   Event: { involvedObject: { namespace: 'default' }, reason: 'x' },
   Lease: { spec: {} },
+  LimitRange: { spec: { limits: [] } },
 }
 /** Bodies of subresources that have one of their own. */
 const bodies: Readonly<Record<string, object>> = {

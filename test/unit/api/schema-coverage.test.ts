@@ -87,6 +87,7 @@ const since135 = [
   'status.nodeAllocatableResourceClaimStatuses is missing',
   'EndpointSlice.endpoints is required',
   'IPAddress.spec is optional',
+  'PriorityClass.value is required',
 ]
 
 describe.each(kinds)('$kind of $group/$version', ({ group, version, kind, schema }) => {

@@ -1,71 +1,15 @@
-/** Rules of requests, limits and claims, and what the names of compute resources mean. */
+/** Rules of requests, limits and claims. */
 import { forbidden, invalid, notFound, duplicate, required, type FieldError, type Path } from '../../../machinery/field.ts'
 import { compareQuantity, normalQuantity, parseQuantity } from '../../../machinery/quantity.ts'
+import { containerResourceName, isHugePages, isOvercommitAllowed, resourceQuantityRules } from '../resourcenames.ts'
 import { dns1123Label, qualifiedName } from './formats.ts'
 import type { ResourceRequirements } from './resourcerequirements.ts'
-
-const integerResources = [
-  'pods',
-  'resourcequotas',
-  'services',
-  'replicationcontrollers',
-  'secrets',
-  'configmaps',
-  'persistentvolumeclaims',
-  'services.nodeports',
-  'services.loadbalancers',
-]
-const containerResources = ['cpu', 'memory', 'ephemeral-storage']
-/** Unprefixed names that are standard somewhere (quota, nodes, claims). */
-const standardResources = [
-  ...containerResources,
-  'limits.cpu',
-  'limits.memory',
-  'limits.ephemeral-storage',
-  'requests.cpu',
-  'requests.memory',
-  'requests.ephemeral-storage',
-  'requests.storage',
-  'storage',
-  ...integerResources,
-]
-
-export const isHugePages = (name: string): boolean => name.startsWith('hugepages-')
-/** Without a domain, or in kubernetes.io. */
-export const isNativeResource = (name: string): boolean => !name.includes('/') || name.includes('kubernetes.io/')
-/** A device that a plugin counts: outside kubernetes.io, and usable in a quota as `requests.<name>`. */
-export const isExtendedResource = (name: string): boolean =>
-  !isNativeResource(name) && !name.startsWith('requests.') && !/^[^/]*[A-Z]/.test(name) && name.split('/').length === 2
-/** Whether a request may be below its limit. */
-const mayOvercommit = (name: string): boolean => isNativeResource(name) && !isHugePages(name)
-
-function nameRules(name: string, at: Path): FieldError[] {
-  const errors = qualifiedName(name, at)
-  if (errors.length > 0) return errors
-  if (!name.includes('/')) {
-    if (!standardResources.includes(name) && !isHugePages(name))
-      errors.push(invalid(at, name, 'must be a standard resource type or fully qualified'))
-    if (!containerResources.includes(name) && !isHugePages(name))
-      errors.push(invalid(at, name, 'must be a standard resource for containers'))
-  } else if (!isNativeResource(name) && !isExtendedResource(name))
-    errors.push(invalid(at, name, "doesn't follow extended resource name standard"))
-  return errors
-}
 
 const podResources = ['cpu', 'memory']
 const podNameRules = (name: string, at: Path): FieldError[] => {
   const errors = qualifiedName(name, at)
   if (errors.length > 0) return errors
   return podResources.includes(name) || isHugePages(name) ? [] : [invalid(at, name, 'must be a standard resource for pods')]
-}
-
-/** A quantity of a resource: not negative, whole for what is counted. */
-export function resourceQuantityRules(name: string, quantity: string, at: Path): FieldError[] {
-  const errors: FieldError[] = []
-  if (compareQuantity(quantity, '0') < 0) errors.push(invalid(at, quantity, 'must be greater than or equal to 0'))
-  if ((integerResources.includes(name) || isExtendedResource(name)) && parseQuantity(quantity).nanos % 1_000_000_000n !== 0n)
-    errors.push(invalid(at, quantity, 'must be an integer'))
-  return errors
 }
 
 /** The size of a page is in the resource's name, `hugepages-2Mi`. */
@@ -86,7 +30,7 @@ export function validateResources(
 ): FieldError[] {
   if (!r) return []
   const errors: FieldError[] = []
-  const names = forPod ? podNameRules : nameRules
+  const names = forPod ? podNameRules : containerResourceName
   const limits = r.limits ?? {}
   const requests = r.requests ?? {}
   for (const [name, quantity] of Object.entries(limits)) {
@@ -99,10 +43,10 @@ export function validateResources(
     const limit = limits[name]
     if (limit !== undefined) {
       const order = compareQuantity(quantity, limit)
-      if (order !== 0 && !mayOvercommit(name))
+      if (order !== 0 && !isOvercommitAllowed(name))
         errors.push(invalid(path.child('requests'), quantity, `must be equal to ${name} limit of ${limit}`))
       else if (order > 0) errors.push(invalid(path.child('requests'), quantity, `must be less than or equal to ${name} limit of ${limit}`))
-    } else if (!mayOvercommit(name)) errors.push(required(path.child('limits'), 'Limit must be set for non overcommitable resources'))
+    } else if (!isOvercommitAllowed(name)) errors.push(required(path.child('limits'), 'Limit must be set for non overcommitable resources'))
     errors.push(...hugePageRules(name, quantity, at))
   }
   const all = [...Object.keys(limits), ...Object.keys(requests)]
