@@ -44,6 +44,8 @@ export const flags = z.object({
   defaultNotReadyTolerationSeconds: intFlag().default(300),
   defaultUnreachableTolerationSeconds: intFlag().default(300),
   watchHistory: intFlag().optional(),
+  /** An EncryptionConfiguration: which objects are stored encrypted, and how. */
+  encryptionProviderConfig: z.string().optional(),
   /** An audit.k8s.io/v1 Policy; requests are recorded when there is a log too, a file or `-` for standard output. */
   auditPolicyFile: z.string().optional(),
   auditLogPath: z.string().optional(),

@@ -16,6 +16,7 @@ import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { definitions, noDefinitions } from './crd/none.ts'
+import { openEncryption } from './encryption/transformer.ts'
 import { newHandler } from './chain/chain.ts'
 import { newFlowControl } from './chain/flowcontrol.ts'
 import { requestMetrics } from './chain/metrics.ts'
@@ -76,12 +77,16 @@ export async function startApiServer(
       () => registryBus.close(),
       () => bus.close(),
     )
+    const encryption =
+      options.encryptionProviderConfig === undefined ? undefined : await openEncryption(options.encryptionProviderConfig, log)
+    if (encryption) opened.push(async () => encryption.close())
     const registry = await openRegistry({
       connection: registryBus,
       storeDir: options.storeDir,
       record: options.storeRecord === undefined ? undefined : new VersionRecord(options.storeRecord),
       log,
       tables: resources.map(r => tableOf(r, options)),
+      encryption,
       ...(options.watchHistory === undefined ? {} : { history: options.watchHistory }),
     })
     opened.push(() => registry.close())
@@ -139,7 +144,10 @@ export async function startApiServer(
       surface,
       serverAddress,
       issuer: unfit === undefined ? issuerDocuments({ issuer, keys, keysUri }) : undefined,
-      checks: [{ name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') }],
+      checks: [
+        { name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') },
+        ...(encryption?.checks ?? []),
+      ],
     })
     // Until there are roles, whoever is known may do everything.
     const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])

@@ -1,4 +1,5 @@
 /** The control-plane processes of a local cluster and their command lines. */
+import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
@@ -151,6 +152,7 @@ export function controlPlane(
         ...['--service-cluster-ip-range', at.services],
         // An ordinary user's proxy may not listen on 443.
         ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
+        ...(existsSync(dir.encryption) ? ['--encryption-provider-config', dir.encryption] : []),
         ...(auditPolicy === undefined ? [] : ['--audit-policy-file', auditPolicy, '--audit-log-path', auditLog(dir, n), ...auditRotation]),
         ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
       ],

@@ -1,4 +1,5 @@
 /** What the processes of a cluster are started with: certificates, NATS credentials, nats-server's configuration, the kubeconfig. */
+import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import * as z from 'zod'
@@ -50,6 +51,22 @@ export async function ensureCreds(dir: StateDir, identities: readonly string[], 
   const wanted = identities.map(identity => [identity, path.join(creds, `${identity}.creds`)] as const)
   const missing = wanted.filter(([identity, file]) => !existsSync(file) || !areCredsOf(authority, identity, readFileSync(file, 'utf8')))
   await Promise.all(missing.map(async ([identity, file]) => writeAtomically(file, await mintCreds(authority, identity))))
+}
+
+/** Makes a key that Secrets are stored with, unless there is a configuration already. What was stored before stays readable. */
+export function ensureEncryption(dir: StateDir): void {
+  if (existsSync(dir.encryption)) return
+  const secret = randomBytes(32).toString('base64')
+  const config = `# Without this file the cluster's Secrets cannot be read.
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+- resources: [secrets]
+  providers:
+  - aesgcm: {keys: [{name: key1, secret: ${secret}}]}
+  - identity: {}
+`
+  writeAtomically(dir.encryption, config)
 }
 
 export interface FileOptions {

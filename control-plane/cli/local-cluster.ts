@@ -79,6 +79,8 @@ export interface Wanted {
   imageCatalogue?: Cluster['imageCatalogue']
   /** A file, or `none` for no audit any more. */
   auditPolicy?: string | undefined
+  /** Makes a key that Secrets are stored with from now on, when there is none. */
+  encryptSecrets?: boolean | undefined
 }
 
 /** Reads or makes cluster.json: what stays the same over all lives of the cluster. */

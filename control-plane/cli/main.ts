@@ -57,6 +57,7 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
   .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', (file: string) =>
     file === 'none' ? file : path.resolve(file),
   )
+  .option('--encrypt-secrets', 'store Secrets encrypted from now on, with a key that is made for it (README: Secrets at rest)')
   .option(
     '--apiservers <n>',
     'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)',
@@ -82,6 +83,7 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
         proxy: o.proxy,
         imageCatalogue: o.imageCatalogue,
         auditPolicy: o.auditPolicy,
+        encryptSecrets: o.encryptSecrets,
         instances,
       })
     },

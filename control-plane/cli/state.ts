@@ -11,6 +11,8 @@ export interface StateDir {
   nats: string
   /** The newest version that the store is known to hold. */
   storeRecord: string
+  /** How API servers encrypt what they store; there when they do. */
+  encryption: string
   creds: string
   logs: string
   run: string
@@ -27,6 +29,7 @@ export function stateDir(root: string): StateDir {
     pki: at('pki'),
     nats: at('nats'),
     storeRecord: at('store-version'),
+    encryption: path.join(at('pki'), 'encryption.yaml'),
     creds: at('creds'),
     logs: at('logs'),
     run: at('run'),

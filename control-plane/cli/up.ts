@@ -4,7 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import path from 'node:path'
 import { untilNodesReady, untilPodsAdmitted } from './api.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
-import { ensureCreds, writeFiles } from './files.ts'
+import { ensureCreds, ensureEncryption, writeFiles } from './files.ts'
 import { LocalCluster, prepareCluster, stopEverything, type Wanted } from './local-cluster.ts'
 import { rotateLogs } from './logs.ts'
 import { nodeIdentity, nodeProcess } from './node.ts'
@@ -53,6 +53,7 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
   const stopRotating = rotateLogs(dir.logs)
   const cluster = await prepareCluster(dir, wanted)
   const at = addressesOf(cluster)
+  if (wanted.encryptSecrets) ensureEncryption(dir)
   // A node that outlived its last supervisor has said that it is Ready before.
   const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))
   await writeFiles(dir, {
@@ -109,15 +110,20 @@ export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
   makeStateDir(dir)
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
-  const { nodes, instances = {}, network, runtime, proxy, imageCatalogue, auditPolicy } = wanted
+  const { nodes, instances = {}, network, runtime, proxy, imageCatalogue, auditPolicy, encryptSecrets } = wanted
   const named = { nodes, network, runtime, proxy, 'image-catalogue': imageCatalogue, 'audit-policy': auditPolicy }
   const told = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]))
   const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
-  const child = spawn(process.execPath, [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', ...told, ...counts, '--state-dir', dir.root], {
-    stdio: ['ignore', log, log, 'ipc'],
-    detached: true,
-    env: { ...process.env, ...processEnv },
-  })
+  const encrypt = encryptSecrets ? ['--encrypt-secrets'] : []
+  const child = spawn(
+    process.execPath,
+    [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', ...told, ...counts, ...encrypt, '--state-dir', dir.root],
+    {
+      stdio: ['ignore', log, log, 'ipc'],
+      detached: true,
+      env: { ...process.env, ...processEnv },
+    },
+  )
   closeSync(log)
   let deadline: NodeJS.Timeout | undefined
   try {

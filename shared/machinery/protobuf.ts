@@ -19,6 +19,9 @@ export function decodeProtobuf(schema: ObjectSchema, body: Uint8Array): Record<s
   return { ...(kind ? { kind } : {}), ...(apiVersion ? { apiVersion } : {}), ...object }
 }
 
+/** Reads a message without an envelope. Throws ProtobufError. */
+export const decodeMessage = (schema: ObjectSchema, data: Buffer): Record<string, unknown> => message(shapeOf(schema), data, {}, 0)
+
 /** What an envelope says about its object. Throws ProtobufError. */
 export const typeOfProtobuf = (body: Uint8Array): { apiVersion: string; kind: string } => unwrap(body)
 

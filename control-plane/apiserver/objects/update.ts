@@ -191,7 +191,8 @@ async function write(
   }
   const { resourceVersion: _version, ...oldMeta } = old.metadata
   // What is stored in another version is written anew, as upstream migrates it.
-  if (old === current.object && equal(next, { ...old, metadata: oldMeta })) return { ...done(current), same: true }
+  if (old === current.object && equal(next, { ...old, metadata: oldMeta }) && !store.registry.isStale(endpoint.table, namespace, name))
+    return { ...done(current), same: true }
   if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))
   return done(await store.registry.put(endpoint.table, namespace, name, next, current.version))
 }

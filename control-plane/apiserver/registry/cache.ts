@@ -6,6 +6,7 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { StreamMessage } from './follow.ts'
 import { forget, historyLimits, indexAfter, newHistory, remember, type History, type HistoryLimits } from './history.ts'
 import { byKey, getFrom, listIndexed, listOf, newLists, removeFrom, setIn, type Lists } from './lists.ts'
+import { internalError } from '#shared/machinery/status.ts'
 import { VersionExpired, type IndexedFields, type IndexedValue, type RegistryEvent, type Stored, type Table } from './registry.ts'
 import { newStored, restamped } from './stored.ts'
 import { keyOf, replacesOf, type Key } from './stream.ts'
@@ -26,6 +27,10 @@ export interface Cache {
   readonly tables: Map<string, TableCache>
   /** Subjects whose newest message is a tombstone, with its sequence: a creation replaces that. */
   readonly tombstones: Map<string, number>
+  /** The newest messages of subjects that hold an object which cannot be decrypted: it is neither there nor gone. */
+  readonly unreadable: Map<string, StreamMessage>
+  /** Subjects whose object would be encrypted otherwise now. */
+  readonly stale: Set<string>
   /** Versions up to this may be missing, of any table. */
   floor: number
   readonly limits: HistoryLimits
@@ -40,6 +45,8 @@ export const newCache = (limits: Partial<HistoryLimits> = {}, fieldsOf: Cache['f
   time: 0,
   tables: new Map(),
   tombstones: new Map(),
+  unreadable: new Map(),
+  stale: new Set(),
   floor: 0,
   limits: { ...historyLimits, ...limits },
   historyBytes: 0,
@@ -60,8 +67,20 @@ export function tableOf(cache: Cache, table: Table): TableCache {
 }
 
 export const getCached = (cache: Cache, table: Table, namespace: string, name: string): Stored | undefined => {
+  if (cache.unreadable.size > 0) refuseUnreadable(cache, table, namespace, name)
   const found = cache.tables.get(tableKey(table))
   return found && getFrom(found.lists, namespace, name)
+}
+
+/** Throws 500 when an object that is asked for cannot be read, as upstream does for all lists that it would be in. */
+function refuseUnreadable(cache: Cache, table: Table, namespace?: string, name?: string): void {
+  for (const [subject, { unreadable }] of cache.unreadable) {
+    const key = keyOf(subject)
+    if (key?.group !== table.group || key.plural !== table.plural || (namespace && key.namespace !== namespace)) continue
+    if (name !== undefined && key.name !== name) continue
+    const path = ['/registry', key.group, key.plural, key.namespace, key.name].filter(part => part !== '').join('/')
+    throw internalError(`unable to transform key ${JSON.stringify(path)}: ${unreadable ?? ''}`)
+  }
 }
 
 export interface Applied {
@@ -85,12 +104,26 @@ export function apply(cache: Cache, m: StreamMessage, own?: KubeObject): Applied
   if (!key) return undefined
   const table = tableOf(cache, key)
   const before = getFrom(table.lists, key.namespace, key.name)
-  const replaced = before?.version ?? cache.tombstones.get(m.subject) ?? 0
+  const replaced = before?.version ?? cache.tombstones.get(m.subject) ?? cache.unreadable.get(m.subject)?.seq ?? 0
   if (replacesOf(m.headers) !== (before?.version ?? 0)) table.history.floor = m.seq
+  if (cache.unreadable.size > 0) cache.unreadable.delete(m.subject)
+  if (m.stale) cache.stale.add(m.subject)
+  else if (cache.stale.size > 0) cache.stale.delete(m.subject)
+  if (m.unreadable === undefined && m.data.length > 0 && m.data[0] !== openObject) m.unreadable = 'no matching prefix found'
+  if (m.unreadable !== undefined) {
+    removeFrom(table.lists, key.namespace, key.name)
+    cache.tombstones.delete(m.subject)
+    cache.unreadable.set(m.subject, m)
+    // Watches go on no further: whoever lists again is told why.
+    table.history.floor = m.seq
+    return { key, table, event: undefined, replaced }
+  }
   const event = m.data.length === 0 ? buried(cache, table, key, m) : stored(cache, table, key, m, own)
   if (event) keep(cache, table, event)
   return { key, table, event, replaced }
 }
+
+const openObject = 0x7b
 
 function stored(cache: Cache, table: TableCache, key: Key, m: StreamMessage, own: KubeObject | undefined): RegistryEvent {
   const now = newStored(key.namespace, key.name, m.seq, m.data, own, table.indexed)
@@ -146,6 +179,7 @@ export function listCachedAt(cache: Cache, version: number, table: Table, namesp
 
 /** The objects of a table now, sorted; of one namespace when it is given, with a value of an indexed field when that is. */
 export function listCached(cache: Cache, table: Table, namespace?: string, index?: IndexedValue): readonly Stored[] {
+  if (cache.unreadable.size > 0) refuseUnreadable(cache, table, namespace)
   const found = cache.tables.get(tableKey(table))
   if (!found) return []
   return index && found.indexed?.[index.path] ? listIndexed(found.lists, index, namespace) : listOf(found.lists, namespace)

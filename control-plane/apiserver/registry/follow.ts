@@ -20,6 +20,9 @@ export interface StreamMessage {
   pending: number
   /** The first one of a new consumer. */
   first: boolean
+  /** Set by who decrypts: why `data` cannot be read, or that it would be written otherwise now. */
+  unreadable?: string
+  stale?: boolean
 }
 
 export interface Following {
@@ -36,8 +39,8 @@ const silenceMs = 2500
 
 /**
  * Hands over messages in order, all that came at once together. Gaps in sequences are passed on: only the receiver knows which are right.
- * `idle` is called now and then while there are no more. With `sync` messages wait until it has resolved; one that is under way is followed by
- * one for all that came meanwhile.
+ * `idle` is called now and then while there are no more. With `prepare` messages wait until it has resolved (they are synced to disk, and
+ * decrypted in place); one that is under way is followed by one for all that came meanwhile.
  */
 export function followStream(
   connection: BusConnection,
@@ -45,7 +48,7 @@ export function followStream(
   from: number,
   receive: (messages: StreamMessage[]) => void,
   idle: () => void,
-  sync?: () => Promise<void>,
+  prepare?: (messages: readonly StreamMessage[]) => Promise<void>,
 ): Following {
   const { nats } = connection
   let next = from
@@ -64,28 +67,28 @@ export function followStream(
   let generation = 0
   let again: NodeJS.Timeout | undefined
   let collected: StreamMessage[] = []
-  /** Messages that are not known to be on disk. */
-  let unsynced: StreamMessage[] = []
-  let syncing = false
+  /** Messages that are not prepared yet. */
+  let unprepared: StreamMessage[] = []
+  let preparing = false
 
   const flush = () => {
     const messages = collected
     collected = []
     if (stopped || messages.length === 0) return
-    if (!sync) return receive(messages)
-    unsynced.push(...messages)
-    if (!syncing) void syncAll(sync)
+    if (!prepare) return receive(messages)
+    unprepared.push(...messages)
+    if (!preparing) void prepareAll(prepare)
   }
-  const syncAll = async (sync: () => Promise<void>) => {
-    syncing = true
-    while (unsynced.length > 0 && !stopped) {
-      const messages = unsynced
-      unsynced = []
+  const prepareAll = async (prepare: (messages: readonly StreamMessage[]) => Promise<void>) => {
+    preparing = true
+    while (unprepared.length > 0 && !stopped) {
+      const messages = unprepared
+      unprepared = []
       const mine = generation
-      await sync()
+      await prepare(messages)
       if (!stopped && mine === generation) receive(messages)
     }
-    syncing = false
+    preparing = false
   }
   const pull = () => {
     if (outstanding > batch / 2) return
@@ -123,7 +126,7 @@ export function followStream(
       // A heartbeat may be read in one piece with the messages before it.
       flush()
       // The consumer believes to be further than what it delivered. Once per place: the end of the stream may have been purged.
-      if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return syncing ? undefined : idle()
+      if (Number(h.get('Nats-Last-Stream') || 0) < next || checked === next) return preparing ? undefined : idle()
       checked = next
       return reopen('messages may have been skipped')
     }
@@ -201,7 +204,7 @@ export function followStream(
   const restart = (at: number) => {
     next = at
     collected = []
-    unsynced = []
+    unprepared = []
     generation++
     reopen('messages were skipped', true)
   }

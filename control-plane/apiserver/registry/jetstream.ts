@@ -2,8 +2,10 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
+import type { Encryption } from '../encryption/transformer.ts'
 import { ageHistories, apply, getCached, listCached, listCachedAt, newCache, oldestOf, oldestOfKey, tableKey, type Cache } from './cache.ts'
 import { Compactor, tombstonesCanGo } from './compactor.ts'
+import { decrypting } from './decrypt.ts'
 import { Expiry } from './expiry.ts'
 import { fill, type Source } from './filling.ts'
 import { followStream, type Following, type StreamMessage } from './follow.ts'
@@ -60,6 +62,8 @@ export interface RegistryOptions {
   storeDir?: string | undefined
   /** What is known of the store from before. Opening rejects with StoreLost; when it happens later, the process ends. */
   record?: VersionRecord | undefined
+  /** How objects are encrypted, those of the resources that it knows. */
+  encryption?: Encryption | undefined
   /** How long a write may take before its outcome counts as unknown, ms; default 10,000. */
   writeTimeoutMs?: number
   /** How long to wait for JetStream and the first fill, ms; default 60,000. */
@@ -108,11 +112,14 @@ class JetStreamRegistry implements Registry {
   readonly #storeFiles: StoreFiles | undefined
   readonly #space: StoreSpace | undefined
   readonly #record: VersionRecord | undefined
-  readonly #sync: (() => Promise<void>) | undefined
+  readonly #encryption: Encryption | undefined
+  readonly #decrypt: ((messages: readonly StreamMessage[]) => Promise<void>) | undefined
+  readonly #prepare: ((messages: readonly StreamMessage[]) => Promise<void>) | undefined
   /** What readers see. While a new one is loaded, the old one goes on serving. */
   #cache: Cache
   #following: Following | undefined
   #loading = true
+  #readingAgain = false
   #closed = false
   /** Markers of reads have no key; the last of each subject. */
   readonly #markers = new Map<string, number>()
@@ -132,7 +139,10 @@ class JetStreamRegistry implements Registry {
     this.#storeFiles = files
     this.#record = options.record
     this.#space = options.storeDir === undefined ? undefined : new StoreSpace(options.storeDir)
-    this.#sync = files && (() => files.sync().catch(e => this.#diskFailed(e as Error)))
+    const sync = files && (() => files.sync().catch(e => this.#diskFailed(e as Error)))
+    this.#encryption = options.encryption
+    const decrypt = (this.#decrypt = options.encryption && decrypting(options.encryption))
+    this.#prepare = sync && decrypt ? async messages => void (await Promise.all([sync(), decrypt(messages)])) : (sync ?? decrypt)
     this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
     const version = connection.nats.info?.version ?? ''
     const compaction = {
@@ -153,6 +163,7 @@ class JetStreamRegistry implements Registry {
       ageHistories(this.#cache)
       this.#snapshots.expire(table => oldestOfKey(this.#cache, table))
       this.#watches.progress()
+      if (this.#cache.unreadable.size > 0) void this.#readAgain()
     }, 1_000)
     this.#progress.unref()
   }
@@ -170,7 +181,7 @@ class JetStreamRegistry implements Registry {
     const source: Source = {
       state: () => streamState(nats),
       nextSequence: from => nextSequence(nats, from),
-      follow: (from, receive, idle) => (this.#following = followStream(this.#connection, this.#log, from, receive, idle, this.#sync)),
+      follow: (from, receive, idle) => (this.#following = followStream(this.#connection, this.#log, from, receive, idle, this.#prepare)),
     }
     await fill(
       source,
@@ -260,6 +271,8 @@ class JetStreamRegistry implements Registry {
         return undefined
       }
       const { key, event } = applied
+      if (m.unreadable !== undefined)
+        this.#log.error({ subject: m.subject, seq: m.seq, error: m.unreadable }, 'an object cannot be decrypted')
       const table = tableKey(key)
       const gone = m.data.length === 0
       this.#compactor.saw(m.subject, m.seq, m.time, applied.replaced, gone, mine)
@@ -271,6 +284,25 @@ class JetStreamRegistry implements Registry {
     } catch (e) {
       this.#log.error({ subject: m.subject, seq: m.seq, error: (e as Error).message }, 'a message of the registry cannot be read')
       return undefined
+    }
+  }
+
+  /** Who holds a key may be back: when the first of the objects that cannot be read now can, all are read again. */
+  async #readAgain(): Promise<void> {
+    const [first] = this.#cache.unreadable.values()
+    if (!first || !this.#decrypt || this.#readingAgain) return
+    this.#readingAgain = true
+    try {
+      const copy = { ...first }
+      delete copy.unreadable
+      await this.#decrypt([copy])
+      if (copy.unreadable !== undefined || this.#loading || this.#closed) return
+      this.#log.info('objects that could not be decrypted can be now; the watch cache is loaded anew')
+      await this.load()
+    } catch (e) {
+      this.#log.error({ error: (e as Error).message }, 'the watch cache could not be loaded anew')
+    } finally {
+      this.#readingAgain = false
     }
   }
 
@@ -315,6 +347,10 @@ class JetStreamRegistry implements Registry {
     return getCached(this.#cache, table, namespace, name)
   }
 
+  isStale(table: Table, namespace: string, name: string): boolean {
+    return this.#cache.stale.size > 0 && this.#cache.stale.has(subjectOf(table, namespace, name))
+  }
+
   list(table: Table, namespace?: string, index?: IndexedValue): readonly Stored[] {
     return listCached(this.#cache, table, namespace, index)
   }
@@ -326,7 +362,9 @@ class JetStreamRegistry implements Registry {
   }
 
   put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored> {
-    return this.#write(table, namespace, name, encode(object), object, expected)
+    const transformer = this.#encryption?.transformerOf(table.group, table.plural)
+    const data = transformer ? transformer.encrypt(encode(object), subjectOf(table, namespace, name)) : encode(object)
+    return this.#write(table, namespace, name, data, object, expected)
   }
 
   remove(table: Table, namespace: string, name: string, expected: number): Promise<Stored> {

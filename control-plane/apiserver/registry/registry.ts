@@ -116,6 +116,8 @@ export interface Registry {
   /** Resolves when the cache has applied `version`; rejects with a timeout after `timeoutMs` (default 3000). */
   reached(version: number, timeoutMs?: number): Promise<void>
   get(table: Table, namespace: string, name: string): Stored | undefined
+  /** Whether an object is stored otherwise than it would be now (its encryption): an update that changes nothing writes it anew. */
+  isStale(table: Table, namespace: string, name: string): boolean
   /**
    * Everything of a table, or of one namespace in it, sorted by namespace and name; a snapshot of `version`. With an index only what has
    * that value; for a field by which the table is not indexed that is everything.
