@@ -28,7 +28,7 @@ export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${yo
  * Those that see every write of the cluster make garbage with it: in a larger space it is collected less often, and more of it is dead by
  * then. Idle they do not fill it.
  */
-const youngMiB: Record<keyof Cluster['instances'], number> = { 'kube-apiserver': 32, 'kube-controller-manager': 8, 'kube-scheduler': 8 }
+const youngMiB: Record<keyof Cluster['instances'], number> = { 'kube-apiserver': 64, 'kube-controller-manager': 8, 'kube-scheduler': 8 }
 /**
  * They run the same paths all the time. V8 optimizes a function after 3,000 calls of which the last 500 met nothing new, for which a server
  * takes a minute under load; with these a create costs a fifth less by then. Another V8 may not know the flags, which would end it.

@@ -16,7 +16,7 @@ export const maxWarnings = 100
 /** `at` is the path of the pod or of the template. */
 export function warningsForPod(spec: PodSpec, meta: ObjectMeta, at: Path): string[] {
   const path = at.child('spec')
-  const containers = [...visit(spec, path)]
+  const containers = visit(spec, path)
   return [
     ...warningsForNodes(spec, path),
     ...warningsForAnnotations(spec, meta, containers, at.child('metadata', 'annotations')),
@@ -40,12 +40,13 @@ export const warningsForName = (name: string | undefined, use: string): string[]
     : [`metadata.name: this is used in ${use}, which can result in surprising behavior; a DNS label is recommended: [${wrong.join(' ')}]`]
 }
 
-function* visit(spec: PodSpec, at: Path): Generator<readonly [Container, Path]> {
-  for (const list of ['initContainers', 'containers', 'ephemeralContainers'] as const)
-    for (const [i, c] of (spec[list] ?? []).entries()) yield [c as Container, at.child(list).index(i)]
-}
+const visit = (spec: PodSpec, at: Path): (readonly [Container, Path])[] =>
+  (['initContainers', 'containers', 'ephemeralContainers'] as const).flatMap(list =>
+    (spec[list] ?? []).map((c, i) => [c as Container, at.child(list).index(i)] as const),
+  )
 
 function warningsForNodes(spec: PodSpec, at: Path): string[] {
+  if (!spec.affinity && !spec.nodeSelector && !spec.topologySpreadConstraints) return []
   const node = at.child('affinity', 'nodeAffinity')
   const { requiredDuringSchedulingIgnoredDuringExecution: required, preferredDuringSchedulingIgnoredDuringExecution: preferred } =
     spec.affinity?.nodeAffinity ?? {}
@@ -72,11 +73,12 @@ const noSelector = (term: { labelSelector?: unknown } | undefined, at: Path): st
   term?.labelSelector === undefined ? [`${at.child('labelSelector')}: a null labelSelector results in matching no pod`] : []
 
 function warningsForAffinity({ affinity }: PodSpec, at: Path): string[] {
+  if (!affinity) return []
   return (['podAffinity', 'podAntiAffinity'] as const).flatMap(kind => [
-    ...(affinity?.[kind]?.requiredDuringSchedulingIgnoredDuringExecution ?? []).flatMap((term, i) =>
+    ...(affinity[kind]?.requiredDuringSchedulingIgnoredDuringExecution ?? []).flatMap((term, i) =>
       noSelector(term, at.child(kind, 'requiredDuringSchedulingIgnoredDuringExecution').index(i)),
     ),
-    ...(affinity?.[kind]?.preferredDuringSchedulingIgnoredDuringExecution ?? []).flatMap((term, i) =>
+    ...(affinity[kind]?.preferredDuringSchedulingIgnoredDuringExecution ?? []).flatMap((term, i) =>
       noSelector(term.podAffinityTerm, at.child(kind, 'preferredDuringSchedulingIgnoredDuringExecution').index(i).child('podAffinityTerm')),
     ),
   ])
@@ -91,7 +93,8 @@ const seccompText = 'non-functional in v1.27+; use the "seccompProfile" field in
 const appArmorText = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 
 function warningsForAnnotations(spec: PodSpec, meta: ObjectMeta, containers: readonly (readonly [Container, Path])[], at: Path): string[] {
-  const given = meta.annotations ?? {}
+  const given = meta.annotations
+  if (!given) return []
   const has = (key: string, text: string): string[] => (Object.hasOwn(given, key) ? [`${at.key(key)}: ${text}`] : [])
   const pod = spec.securityContext
   return [
@@ -123,6 +126,7 @@ function warningsForVolumes(spec: PodSpec, at: Path): string[] {
     const here = at.index(i)
     const claim = v.ephemeral?.volumeClaimTemplate?.spec?.resources
     const resources = here.child('ephemeral', 'volumeClaimTemplate', 'spec', 'resources')
+    if (v.projected || v.configMap || v.secret || v.emptyDir) return warningsForPaths(v)
     return [
       ...Object.entries(volumeKinds).flatMap(([kind, text]) =>
         v[kind as keyof typeof volumeKinds] ? [`${here.child(kind === 'storageos' ? 'storageOS' : kind)}: ${text}`] : [],
@@ -143,6 +147,7 @@ function warningsForLists(spec: PodSpec, at: Path): string[] {
       return []
     })
   }
+  if (!spec.hostAliases && !spec.imagePullSecrets && !spec.dnsConfig) return []
   const aliases = spec.hostAliases ?? []
   const secrets = spec.imagePullSecrets ?? []
   return [
@@ -173,11 +178,12 @@ const fractional = (list: { readonly [name: string]: string } | undefined, at: P
 
 function warningsForContainer(c: Container, at: Path): string[] {
   const seen = new Set<string>()
+  const { limits, requests } = c.resources ?? {}
   return [
-    ...fractional(c.resources?.limits, at.child('resources', 'limits'), 'memory'),
-    ...fractional(c.resources?.requests, at.child('resources', 'requests'), 'memory'),
-    ...fractional(c.resources?.limits, at.child('resources', 'limits'), 'ephemeral-storage'),
-    ...fractional(c.resources?.requests, at.child('resources', 'requests'), 'ephemeral-storage'),
+    ...(['memory', 'ephemeral-storage'] as const).flatMap(name => [
+      ...(limits ? fractional(limits, at.child('resources', 'limits'), name) : []),
+      ...(requests ? fractional(requests, at.child('resources', 'requests'), name) : []),
+    ]),
     ...(c.env ?? []).flatMap(({ name, value = '', valueFrom }, i) => {
       const former = `$(${name})`
       const hides = seen.has(name) && (valueFrom !== undefined || value === former || !value.includes(former))
