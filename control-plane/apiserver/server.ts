@@ -15,6 +15,7 @@ import { unionTokens } from './authn/token.ts'
 import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
+import { certificateHooks } from './certificates.ts'
 import { definitions, noDefinitions } from './crd/none.ts'
 import { openEncryption } from './encryption/transformer.ts'
 import { newHandler } from './chain/chain.ts'
@@ -119,8 +120,13 @@ export async function startApiServer(
     }
     const authenticateToken = unionTokens([tokens.authenticate])
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
-    const store: Store = { registry, admission: newAdmission([...admissionPlugins(registry, options), ...plugins]), log }
-    const hooks = new Map([['/services', serviceHooks(registry, ranges, log)]])
+    // Until there are roles, whoever is known may do everything.
+    const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
+    const store: Store = { registry, admission: newAdmission([...admissionPlugins(registry, authorizer, options), ...plugins]), log }
+    const hooks = new Map([
+      ['/services', serviceHooks(registry, ranges, log)],
+      ['certificates.k8s.io/certificatesigningrequests', certificateHooks],
+    ])
     const below = subresources(bus, tokenRules)
     const pods = () => surface.current.endpoints.get('/v1/pods')!
     surface.install(
@@ -149,8 +155,6 @@ export async function startApiServer(
         ...(encryption?.checks ?? []),
       ],
     })
-    // Until there are roles, whoever is known may do everything.
-    const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
     const handler = newHandler({
       log,
       authenticate: authenticateBy([

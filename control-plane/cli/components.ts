@@ -168,6 +168,7 @@ export function controlPlane(
         pki('ca.crt'),
         '--service-account-private-key-file',
         pki('sa.key'),
+        ...['--cluster-signing-cert-file', pki('ca.crt'), '--cluster-signing-key-file', pki('ca.key')],
       ],
       ...serving('kube-controller-manager', 10_257, n),
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],

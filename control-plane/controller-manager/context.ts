@@ -26,6 +26,8 @@ export interface Settings {
   readonly rootCa: string
   /** The private key in PEM that signs tokens in Secrets; empty for none. */
   readonly serviceAccountKey: string
+  /** The authority that signs certificates, in PEM, empty for none, and how long they live at most. */
+  readonly signing: { readonly cert: string; readonly key: string; readonly lifeMs: number }
   /** Tokens in Secrets that nobody used for so long end. */
   readonly legacyTokenCleanUpMs: number
   readonly nodeMonitorGracePeriodMs: number

@@ -7,6 +7,9 @@ import { sharedInformers } from '#shared/client/sharedinformers.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ControllerContext, NewController, Settings } from './context.ts'
+import { certificateApprovingController } from './certificates/approving.ts'
+import { certificateCleaner } from './certificates/cleaner.ts'
+import { certificateSigningController } from './certificates/signing.ts'
 import { deploymentController } from './deployment/deployment.ts'
 import { endpointSliceController } from './endpoints/endpointslice.ts'
 import { endpointsController } from './endpoints/endpoints.ts'
@@ -26,6 +29,9 @@ export const controllers: readonly NewController[] = [
   serviceAccountController,
   serviceAccountTokenController,
   legacyTokenCleaner,
+  certificateApprovingController,
+  certificateSigningController,
+  certificateCleaner,
   rootCACertPublisher,
   namespaceController,
   replicaSetController,
@@ -42,6 +48,7 @@ export const controllers: readonly NewController[] = [
 export const defaultSettings: Settings = {
   rootCa: '',
   serviceAccountKey: '',
+  signing: { cert: '', key: '', lifeMs: 365 * 24 * 3600_000 },
   legacyTokenCleanUpMs: 365 * 24 * 3600_000,
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,

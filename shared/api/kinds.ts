@@ -1,6 +1,7 @@
 /** The names of every built-in kind: what clients and controllers import. Definitions (schemas, rules) spread these. */
 import type { Deployment } from './apps/deployment.ts'
 import type { ReplicaSet } from './apps/replicaset.ts'
+import type { CertificateSigningRequest } from './certificates/certificatesigningrequest.ts'
 import type { Lease } from './coordination/lease.ts'
 import type { ConfigMap } from './core/configmap.ts'
 import type { Endpoints } from './core/endpoints.ts'
@@ -59,3 +60,11 @@ export const ingresses = kind<Ingress>('networking.k8s.io', 'v1', 'Ingress', 'in
 export const ingressClasses = kind<IngressClass>('networking.k8s.io', 'v1', 'IngressClass', 'ingressclasses', false)
 export const ipAddresses = kind<IPAddress>('networking.k8s.io', 'v1', 'IPAddress', 'ipaddresses', false)
 export const serviceCIDRs = kind<ServiceCIDR>('networking.k8s.io', 'v1', 'ServiceCIDR', 'servicecidrs', false)
+
+export const certificateSigningRequests = kind<CertificateSigningRequest>(
+  'certificates.k8s.io',
+  'v1',
+  'CertificateSigningRequest',
+  'certificatesigningrequests',
+  false,
+)

@@ -2,6 +2,7 @@
  * The definition of one API resource: its names, its schema, how it prints, its defaults and its rules. Everything that the
  * API server does with a kind (discovery, decoding, OpenAPI, tables, strategies) is derived from it.
  */
+import type { UserInfo } from '../bus/transport.ts'
 import type { FieldError, Path } from '../machinery/field.ts'
 import type { ObjectSchema } from '../machinery/schema.ts'
 import type { StructuralSchema } from '../machinery/structural/schema.ts'
@@ -38,6 +39,8 @@ export interface WriteContext {
   /** `''` for the main resource, else `status`, `scale`, `ephemeralcontainers`, `resize`, ... */
   readonly subresource: string
   readonly dryRun: boolean
+  /** Who writes. */
+  readonly user?: UserInfo
 }
 
 export interface Subresource {

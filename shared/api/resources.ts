@@ -1,6 +1,7 @@
 /** Every built-in resource. A new kind is a file with its definition and a line here. */
 import { deployment } from './apps/deployment.ts'
 import { replicaSet } from './apps/replicaset.ts'
+import { certificateSigningRequest } from './certificates/certificatesigningrequest.ts'
 import { lease } from './coordination/lease.ts'
 import { configMap } from './core/configmap.ts'
 import { endpoints } from './core/endpoints.ts'
@@ -50,4 +51,5 @@ export const resources: readonly Resource[] = [
   ingressClass,
   ipAddress,
   serviceCIDR,
+  certificateSigningRequest,
 ]

@@ -36,6 +36,7 @@ export function subresources(bus: BusConnection, tokens: TokenRules): ReadonlyMa
         proxy: podProxy(bus),
       },
     ],
+    ['certificates.k8s.io/certificatesigningrequests', { approval: part }],
     ['/services', { proxy: serviceProxy(bus) }],
     ['/nodes', { proxy: nodeProxy(bus) }],
     ['/serviceaccounts', { token: { create: call => createToken(call, tokens) } }],

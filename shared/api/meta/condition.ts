@@ -17,7 +17,7 @@ export type Condition = Infer<typeof condition>
 
 interface ConditionOptions<F extends Fields> {
   /** The protobuf field numbers, which differ. */
-  readonly tags: { readonly lastTransitionTime: number; readonly reason: number; readonly message: number }
+  readonly tags: { readonly status?: number; readonly lastTransitionTime: number; readonly reason: number; readonly message: number }
   /** What `type` may be. */
   readonly types?: string
   /** Fields that this condition has beside the usual ones. */
@@ -32,7 +32,7 @@ export const conditionSchema = <F extends Fields = Record<never, never>>(
 ) =>
   obj(name, doc, () => ({
     type: req(1, str(), { doc: types, default: '' }),
-    status: req(2, str(), { doc: 'True, False or Unknown.', default: '' }),
+    status: req(tags.status ?? 2, str(), { doc: 'True, False or Unknown.', default: '' }),
     ...((more?.() ?? {}) as F),
     lastTransitionTime: opt(tags.lastTransitionTime, time(), { doc: 'When status last changed.' }),
     reason: opt(tags.reason, str(), { doc: 'One word for why.' }),

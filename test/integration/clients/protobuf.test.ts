@@ -96,7 +96,7 @@ it('shows metadata only, and falls back to JSON where there is no protobuf', asy
 })
 
 it('streams events with their length in front', async () => {
-  const namespace = '/api/v1/namespaces/kube-system/configmaps'
+  const namespace = '/api/v1/namespaces/kube-node-lease/configmaps'
   const res = await send('GET', `${namespace}?watch=1&timeoutSeconds=20`, { accept: type })
   expect(res.headers['content-type']).toBe(`${type};stream=watch`)
   const events = framesOf(res)

@@ -2,6 +2,14 @@
 const template = { metadata: { labels: { app: 'sample' } }, spec: { containers: [{ name: 'c', image: 'nginx' }] } }
 const selector = { matchLabels: { app: 'sample' } }
 
+/** Of CN=sample; its key is nowhere. */
+const certificateRequest = [
+  'LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlITE1ITUNBUUF3RVRFUE1BMEdBMVVFQXhNR2MyRnRjR3hsTUZrd0V3WUhLb1pJemowQ0FR',
+  'WUlLb1pJemowRApBUWNEUWdBRU8ramdRYzNrVlpzTnVMZmdIV29UUjhuS1h1eFhnN1BIaGtVajlFY1AvRVhPeXIyaTFvS3BHeDI4CjRDbGZpSTFIRmZmTnhS',
+  'NG1zbGh5cC82WG11c2E1cUFBTUFvR0NDcUdTTTQ5QkFNQ0EwZ0FNRVVDSUYxZkVNbWgKOSthSFo5NTdpR1FWYTFjWnU5enhMSDdnYThsOFJjN1hOaTI4QWlF',
+  'QXJIYkZ6WXBrdjFLMGhLSXIzV0NuV211egowamlzZElzV2tDUjBPNUVsSnhJPQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K',
+].join('')
+
 /** Without apiVersion, kind and name, which may have to fit to the rest. */
 export const samples: Readonly<Record<string, object | ((name: string) => object)>> = {
   '/configmaps': { data: { a: '1' } },
@@ -17,6 +25,9 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   'apps/deployments': { spec: { replicas: 2, selector, template } },
   'apps/replicasets': { spec: { replicas: 2, selector, template } },
   'scheduling.k8s.io/priorityclasses': { value: 1000, description: 'text' },
+  'certificates.k8s.io/certificatesigningrequests': {
+    spec: { request: certificateRequest, signerName: 'example.com/sample', usages: ['client auth'] },
+  },
   'coordination.k8s.io/leases': { spec: { holderIdentity: 'me', leaseDurationSeconds: 10 } },
   'discovery.k8s.io/endpointslices': { addressType: 'IPv4', endpoints: [{ addresses: ['10.1.2.3'] }], ports: [{ name: 'http', port: 80 }] },
   'rbac.authorization.k8s.io/clusterroles': { rules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'] }] },
