@@ -1,8 +1,9 @@
 /** kube-apiserver: the process. */
 import { parseFlags } from '#shared/component/flags.ts'
-import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
+import { hopelessExitCode, ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
 import { flags } from './options.ts'
+import { StoreLost } from './registry/record.ts'
 import { startApiServer } from './server.ts'
 
 const log = logger('kube-apiserver')
@@ -18,5 +19,5 @@ try {
   process.exit(0)
 } catch (e) {
   process.stderr.write(`kube-apiserver: ${(e as Error).message}\n`)
-  process.exit(1)
+  process.exit(e instanceof StoreLost ? hopelessExitCode : 1)
 }

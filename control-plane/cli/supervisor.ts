@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { hopelessExitCode } from '#shared/component/lifecycle.ts'
 import { untilUnresponsive, type LivenessProbe } from './liveness.ts'
 import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, writeRecord, type ProcessRecord } from './process.ts'
 import { raiseControlPlane } from './priority.ts'
@@ -28,6 +29,9 @@ const firstBackoffMs = 100
 const maxBackoffMs = 5000
 /** A process that ended so often before it ever served does not serve the next time either; it takes half a minute to find out. */
 const hopelessAfter = 10
+const exited = (code: number | null): string => `exited with code ${code}`
+/** How one ends that says itself that another try is in vain. */
+const hopeless = exited(hopelessExitCode)
 /** A process that ran this long starts with a fresh back-off, ms. */
 const healthyAfterMs = 10_000
 
@@ -68,7 +72,7 @@ export class Supervisor {
 
   /**
    * Starts the loop; resolves when the process served for the first time. Rejects, with the last line of its log, when it ends again and
-   * again before that; the loop goes on until `stop`.
+   * again before that, or once in a way that is no use to try again; the loop goes on until `stop`.
    */
   start(): Promise<void> {
     this.#loop ??= this.#run()
@@ -96,9 +100,11 @@ export class Supervisor {
       if (this.#stop.signal.aborted) return
       if (performance.now() - began > healthyAfterMs) backoff = firstBackoffMs
       this.#events.died(name, how, backoff)
-      if (++ends === hopelessAfter) {
+      if (++ends === hopelessAfter || how === hopeless) {
         const said = lastLine(path.join(this.#dir.logs, `${name}.log`))
-        this.#firstReady.reject(new Error(`${name} does not start (${how}, ${ends} times)${said && `: ${said}`}`))
+        this.#firstReady.reject(
+          new Error(`${name} does not start (${how}, ${ends === 1 ? 'once' : `${ends} times`})${said && `: ${said}`}`),
+        )
       }
       await delay(backoff, undefined, { signal: this.#stop.signal }).catch(() => {})
       backoff = Math.min(backoff * 2, maxBackoffMs)
@@ -145,7 +151,7 @@ export class Supervisor {
     closeSync(log)
     const ended = Promise.withResolvers<string>()
     child.once('error', e => ended.resolve(e.message))
-    child.once('exit', (code, signal) => ended.resolve(signal ? `killed by ${signal}` : `exited with code ${code}`))
+    child.once('exit', (code, signal) => ended.resolve(signal ? `killed by ${signal}` : exited(code)))
     if (child.pid !== undefined) {
       raiseControlPlane(child.pid)
       const record = this.#record(child)

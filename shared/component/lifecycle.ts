@@ -19,3 +19,6 @@ export function untilTerminated(): AbortSignal {
   process.on('disconnect', () => {})
   return stop.signal
 }
+
+/** Exit code of a process that would end the same way again until somebody changes something: its supervisor says so at once (EX_CONFIG). */
+export const hopelessExitCode = 78
