@@ -24,6 +24,8 @@ import type { IngressClass } from './networking/ingressclass.ts'
 import type { IPAddress } from './networking/ipaddress.ts'
 import type { NetworkPolicy } from './networking/networkpolicy.ts'
 import type { ServiceCIDR } from './networking/servicecidr.ts'
+import type { FlowSchema } from './flowcontrol/flowschema.ts'
+import type { PriorityLevelConfiguration } from './flowcontrol/prioritylevelconfiguration.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -66,5 +68,15 @@ export const certificateSigningRequests = kind<CertificateSigningRequest>(
   'v1',
   'CertificateSigningRequest',
   'certificatesigningrequests',
+  false,
+)
+
+const flowcontrol = 'flowcontrol.apiserver.k8s.io'
+export const flowSchemas = kind<FlowSchema>(flowcontrol, 'v1', 'FlowSchema', 'flowschemas', false)
+export const priorityLevelConfigurations = kind<PriorityLevelConfiguration>(
+  flowcontrol,
+  'v1',
+  'PriorityLevelConfiguration',
+  'prioritylevelconfigurations',
   false,
 )

@@ -24,6 +24,8 @@ import { ipAddress } from './networking/ipaddress.ts'
 import { networkPolicy } from './networking/networkpolicy.ts'
 import { serviceCIDR } from './networking/servicecidr.ts'
 import { priorityClass } from './scheduling/priorityclass.ts'
+import { flowSchema } from './flowcontrol/flowschema.ts'
+import { priorityLevelConfiguration } from './flowcontrol/prioritylevelconfiguration.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -52,4 +54,6 @@ export const resources: readonly Resource[] = [
   ipAddress,
   serviceCIDR,
   certificateSigningRequest,
+  flowSchema,
+  priorityLevelConfiguration,
 ]

@@ -45,6 +45,25 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   'networking.k8s.io/ingressclasses': { spec: { controller: 'example.com/controller' } },
   'networking.k8s.io/ipaddresses': { spec: { parentRef: { resource: 'services', namespace: 'resources', name: 'web' } } },
   'networking.k8s.io/servicecidrs': { spec: { cidrs: ['10.77.0.0/24'] } },
+  'flowcontrol.apiserver.k8s.io/flowschemas': {
+    spec: {
+      priorityLevelConfiguration: { name: 'catch-all' },
+      matchingPrecedence: 700,
+      distinguisherMethod: { type: 'ByUser' },
+      rules: [
+        {
+          subjects: [{ kind: 'User', user: { name: 'nobody-at-all' } }],
+          resourceRules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'], namespaces: ['*'] }],
+        },
+      ],
+    },
+  },
+  'flowcontrol.apiserver.k8s.io/prioritylevelconfigurations': {
+    spec: {
+      type: 'Limited',
+      limited: { nominalConcurrencyShares: 1, limitResponse: { type: 'Queue', queuing: { queues: 4, handSize: 2, queueLengthLimit: 5 } } },
+    },
+  },
 }
 
 /** Names of kinds that take no other, made from those that the suite uses. None of these is generated. */
