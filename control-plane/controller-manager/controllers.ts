@@ -21,6 +21,7 @@ import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
 import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
 import { podGarbageCollector } from './podgc.ts'
 import { replicaSetController } from './replicaset/replicaset.ts'
+import { resourceQuotaController } from './resourcequota/resourcequota.ts'
 import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
 import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
@@ -41,6 +42,7 @@ export const controllers: readonly NewController[] = [
   endpointSliceMirroringController,
   garbageCollector,
   podGarbageCollector,
+  resourceQuotaController,
   nodeLifecycleController,
   taintEvictionController,
 ]

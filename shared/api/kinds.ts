@@ -13,6 +13,7 @@ import type { Secret } from './core/secret.ts'
 import type { Service } from './core/service.ts'
 import type { ServiceAccount } from './core/serviceaccount.ts'
 import type { LimitRange } from './core/limitrange.ts'
+import type { ResourceQuota } from './core/resourcequota.ts'
 import type { PriorityClass } from './scheduling/priorityclass.ts'
 import type { EndpointSlice } from './discovery/endpointslice.ts'
 import type { ClusterRole } from './rbac/clusterrole.ts'
@@ -45,6 +46,7 @@ export const configMaps = kind<ConfigMap>('', 'v1', 'ConfigMap', 'configmaps')
 export const secrets = kind<Secret>('', 'v1', 'Secret', 'secrets')
 export const serviceAccounts = kind<ServiceAccount>('', 'v1', 'ServiceAccount', 'serviceaccounts')
 export const limitRanges = kind<LimitRange>('', 'v1', 'LimitRange', 'limitranges')
+export const resourceQuotas = kind<ResourceQuota>('', 'v1', 'ResourceQuota', 'resourcequotas')
 export const priorityClasses = kind<PriorityClass>('scheduling.k8s.io', 'v1', 'PriorityClass', 'priorityclasses', false)
 export const events = kind<Event>('', 'v1', 'Event', 'events')
 export const endpointSlices = kind<EndpointSlice>('discovery.k8s.io', 'v1', 'EndpointSlice', 'endpointslices')

@@ -7,6 +7,7 @@ import { configMap } from './core/configmap.ts'
 import { endpoints } from './core/endpoints.ts'
 import { event } from './core/event.ts'
 import { limitRange } from './core/limitrange.ts'
+import { resourceQuota } from './core/resourcequota.ts'
 import { namespace } from './core/namespace.ts'
 import { node } from './core/node.ts'
 import { pod } from './core/pod.ts'
@@ -33,6 +34,7 @@ export const resources: readonly Resource[] = [
   endpoints,
   event,
   limitRange,
+  resourceQuota,
   priorityClass,
   namespace,
   node,

@@ -8,6 +8,7 @@ import { defaultTolerationSeconds } from './defaulttolerationseconds.ts'
 import { limitRanger } from './limitranger.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
 import { priority } from './priority.ts'
+import { resourceQuota } from './resourcequota.ts'
 import { serviceAccount } from './serviceaccount.ts'
 import { taintNodesByCondition } from './taintnodesbycondition.ts'
 
@@ -24,4 +25,5 @@ const all = (registry: Registry, authorizer: Authorizer, options: ApiServerOptio
   certificateApproval(authorizer),
   certificateSigning(authorizer),
   certificateSubjectRestriction(),
+  resourceQuota(registry),
 ]

@@ -32,6 +32,7 @@ const acceptedOthers: readonly Accepted[] = [
   { match: /^table\/pod-/, reason: 'the column of restarts is a text, with when the last one was (v1.22)' },
   { match: 'request/05', reason: 'services can be selected by spec.type (v1.22)' },
   { match: 'request/29', reason: 'the generated name is random' },
+  { match: 'table/quota', reason: 'the age moved to the end (v1.33)' },
   { match: 'table/priorityclass', reason: 'a column for the preemption policy was added' },
   { match: 'put/priorityclass/value/change', reason: 'the error names the field as the API does, no longer as Go' },
   { match: 'put/ingress/spec.defaultBackend/delete', reason: 'v1.20 kept a default backend that an update left out' },

@@ -16,6 +16,7 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   '/endpoints': { subsets: [{ addresses: [{ ip: '10.1.2.3' }], ports: [{ port: 80 }] }] },
   '/events': { involvedObject: { kind: 'Pod', name: 'p', namespace: 'resources' }, reason: 'Sampled', message: 'text', type: 'Normal' },
   '/limitranges': { spec: { limits: [{ type: 'Container', max: { cpu: '2' }, default: { memory: '64Mi' } }] } },
+  '/resourcequotas': { spec: { hard: { pods: '10', 'limits.cpu': '4' }, scopes: ['NotTerminating'] } },
   '/namespaces': {},
   '/nodes': { spec: { podCIDR: '10.9.0.0/24', podCIDRs: ['10.9.0.0/24'] } },
   '/pods': { spec: { containers: [{ name: 'c', image: 'nginx', env: [{ name: 'A', value: 'b' }], ports: [{ containerPort: 80 }] }] } },
