@@ -15,6 +15,7 @@ need busybox busybox
 need curl curl
 need unzip unzip
 need wrk wrk
+need nc netcat-openbsd
 /usr/bin/python3 -c "import kubernetes" 2>/dev/null || missing="$missing python3-kubernetes"
 [ -z "$missing" ] && exit 0
 echo "installing$missing" >&2

@@ -18,8 +18,8 @@ export async function writeCatalogue(build: string): Promise<string> {
   const images = [
     {
       names: ['agnhost', 'e2e-test-images/agnhost', 'k8s-authenticated-test/agnhost'],
-      // Its base is Alpine: specs use nc and the like.
-      busyboxApplets: true,
+      // Specs ask with `nc -u`, which Debian's busybox does not know.
+      requires: [{ binary: 'nc', package: 'netcat-openbsd' }],
       entrypoint: ['/agnhost'],
       cmd: ['pause'],
       files: {
