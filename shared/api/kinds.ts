@@ -27,6 +27,7 @@ import type { NetworkPolicy } from './networking/networkpolicy.ts'
 import type { ServiceCIDR } from './networking/servicecidr.ts'
 import type { FlowSchema } from './flowcontrol/flowschema.ts'
 import type { PriorityLevelConfiguration } from './flowcontrol/prioritylevelconfiguration.ts'
+import type { PodDisruptionBudget } from './policy/poddisruptionbudget.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -82,3 +83,4 @@ export const priorityLevelConfigurations = kind<PriorityLevelConfiguration>(
   'prioritylevelconfigurations',
   false,
 )
+export const podDisruptionBudgets = kind<PodDisruptionBudget>('policy', 'v1', 'PodDisruptionBudget', 'poddisruptionbudgets')

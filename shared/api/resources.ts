@@ -27,6 +27,7 @@ import { serviceCIDR } from './networking/servicecidr.ts'
 import { priorityClass } from './scheduling/priorityclass.ts'
 import { flowSchema } from './flowcontrol/flowschema.ts'
 import { priorityLevelConfiguration } from './flowcontrol/prioritylevelconfiguration.ts'
+import { podDisruptionBudget } from './policy/poddisruptionbudget.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -44,6 +45,7 @@ export const resources: readonly Resource[] = [
   service,
   deployment,
   replicaSet,
+  podDisruptionBudget,
   lease,
   endpointSlice,
   role,

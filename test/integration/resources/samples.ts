@@ -24,6 +24,7 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   '/serviceaccounts': { imagePullSecrets: [{ name: 's' }] },
   '/services': { spec: { selector: { app: 'sample' }, ports: [{ port: 80 }] } },
   'apps/deployments': { spec: { replicas: 2, selector, template } },
+  'policy/poddisruptionbudgets': { spec: { minAvailable: 1, selector } },
   'apps/replicasets': { spec: { replicas: 2, selector, template } },
   'scheduling.k8s.io/priorityclasses': { value: 1000, description: 'text' },
   'certificates.k8s.io/certificatesigningrequests': {
