@@ -54,6 +54,8 @@ export const flags = z.object({
   auditLogMaxbackup: intFlag().default(0),
   auditLogMaxage: intFlag().default(0),
   auditLogCompress: boolFlag().default(false),
+  /** Without it the built-in levels and schemas are in force, whatever is stored, and none are made. */
+  enablePriorityAndFairness: boolFlag().default(true),
   maxRequestsInflight: intFlag().default(400),
   maxMutatingRequestsInflight: intFlag().default(200),
 })
@@ -84,6 +86,7 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   auditLogMaxbackup: 0,
   auditLogMaxage: 0,
   auditLogCompress: false,
+  enablePriorityAndFairness: true,
   maxRequestsInflight: 400,
   maxMutatingRequestsInflight: 200,
   ...given,

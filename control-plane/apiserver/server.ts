@@ -19,7 +19,9 @@ import { certificateHooks } from './certificates.ts'
 import { definitions, noDefinitions } from './crd/none.ts'
 import { openEncryption } from './encryption/transformer.ts'
 import { newHandler } from './chain/chain.ts'
-import { newFlowControl } from './chain/flowcontrol.ts'
+import { followConfiguration } from './flowcontrol/configuration.ts'
+import { keepFlowControl } from './flowcontrol/ensure.ts'
+import { FlowControl } from './flowcontrol/flowcontrol.ts'
 import { requestMetrics } from './chain/metrics.ts'
 import { serveHttps, type HttpListener } from './http/server.ts'
 import { issuerDocuments, keysPath, unfitIssuer } from './nonresource/openid.ts'
@@ -92,7 +94,15 @@ export async function startApiServer(
     })
     opened.push(() => registry.close())
     const listeners: HttpListener[] = []
-    const flowControl = newFlowControl(options)
+    const flowControl = new FlowControl({
+      ...options,
+      count: (group, plural, namespace) => registry.count({ group, plural }, namespace),
+    })
+    let keeping: Awaited<ReturnType<typeof keepFlowControl>> | undefined
+    if (options.enablePriorityAndFairness) {
+      const stopFollowing = followConfiguration(registry, flowControl, log, () => keeping?.round())
+      opened.push(async () => stopFollowing())
+    }
     const metrics = requestMetrics(flowControl)
     opened.push(async () => metrics.close())
     const auditor = await newAuditor(options, metrics.registry, log)
@@ -127,7 +137,7 @@ export async function startApiServer(
       ['/services', serviceHooks(registry, ranges, log)],
       ['certificates.k8s.io/certificatesigningrequests', certificateHooks],
     ])
-    const below = subresources(bus, tokenRules, () => surface.current.endpoints.get('policy/v1/poddisruptionbudgets')!)
+    const below = subresources(bus, tokenRules)
     const pods = () => surface.current.endpoints.get('/v1/pods')!
     surface.install(
       ...resources.map((resource): Served => {
@@ -185,8 +195,14 @@ export async function startApiServer(
     const service = serveApi(bus, handler, { log })
     opened.push(() => service.close())
     const { port } = listeners[0]!
-    const stop = await bootstrap({ store, endpoints: surface.current.endpoints, options, port, log })
+    const { endpoints } = surface.current
+    const [stop, flows] = await Promise.all([
+      bootstrap({ store, endpoints, options, port, log }),
+      options.enablePriorityAndFairness ? keepFlowControl(store, endpoints) : undefined,
+    ])
+    keeping = flows
     opened.push(stop)
+    if (flows) opened.push(flows.stop)
     bootstrapped = true
     const stopRepair = startRepair(registry, log)
     opened.push(async () => stopRepair())

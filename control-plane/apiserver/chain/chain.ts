@@ -11,9 +11,9 @@ import type { AuditRecord } from '../audit/event.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { impersonate } from '../authn/impersonation.ts'
 import type { Notes } from '../authn/token.ts'
-import { isPublicPath, refusal, type Attributes, type Authorizer } from '../authz/authorizer.ts'
+import { refusal, type Attributes, type Authorizer } from '../authz/authorizer.ts'
 import { Counted } from './counted.ts'
-import type { FlowControl, PriorityLevel } from './flowcontrol.ts'
+import type { Admitted, Flow, FlowControl } from '../flowcontrol/flowcontrol.ts'
 import { acceptsGzip, compressed } from './gzip.ts'
 import type { RequestMetrics } from './metrics.ts'
 import { parseRequestInfo, type RequestInfo } from './requestinfo.ts'
@@ -42,6 +42,7 @@ interface Started {
   readonly annotations: (readonly [key: string, value: string])[]
   longRunning: boolean
   audit?: AuditRecord | undefined
+  flow?: Flow
 }
 
 export type Handler = (request: ApiRequest, caller: Caller) => Promise<Answer>
@@ -110,52 +111,46 @@ export function newHandler(parts: ChainParts): Handler {
     if (!streamsBody(info)) checkBody(request)
     if (isLongRunning(info)) {
       started.longRunning = true
-      return longRunning(ctx)
+      return longRunning(ctx, started)
     }
-    // Whether a server is overloaded is asked of nobody else.
-    if (!info.isResource && isPublicPath(info.path)) return dispatch(ctx)
     const timeoutMs = timeoutOf(request.query.get('timeout'))
-    return deadline(run(ctx, flowControl.levelOf(user, info), timeoutMs), timeoutMs)
+    return deadline(run(ctx, started, timeoutMs), timeoutMs)
   }
 
   /** With a seat, which is given back when the work ends, not when the client stops waiting for it. */
-  async function run(ctx: RequestContext, level: PriorityLevel, timeoutMs: number): Promise<Answer> {
-    const { request, user } = ctx
-    await seat(level, ctx, timeoutMs)
+  async function run(ctx: RequestContext, started: Started, timeoutMs: number): Promise<Answer> {
+    const { request } = ctx
+    const entered = enter(ctx, started, timeoutMs)
+    const admitted = entered instanceof Promise ? await entered : entered
     try {
       if (request.incoming) request.body = await request.incoming.whole()
       const answer = await dispatch(ctx)
       return acceptsGzip(request) ? await compressed(answer) : answer
     } finally {
-      level.leave(user.name)
+      flowControl.leave(admitted)
     }
   }
 
-  /** Waits for a seat. Throws when nobody waits for the request any more. */
-  async function seat(level: PriorityLevel, { request, user }: RequestContext, timeoutMs: number): Promise<void> {
-    const turn = level.enter(user.name, request.body.length)
-    if (!turn) return
-    const until = performance.now() + timeoutMs
-    await turn
-    if (performance.now() < until && !request.signal.aborted) return
-    level.leave(user.name)
-    throw timeout('the request waited too long for its turn')
+  function enter({ request, info, user }: RequestContext, started: Started, timeoutMs: number): Admitted | Promise<Admitted> {
+    const flow = flowControl.classify(user, info)
+    started.flow = flow
+    const width = flowControl.width(flow, info, request.query)
+    return flowControl.enter(flow, info.verb, width, request.body.length, timeoutMs, request)
   }
 
   /** Streams are counted as long as they last. A watch has a seat until its answer begins: what is there at first is as much work as a list. */
-  async function longRunning(ctx: RequestContext): Promise<Answer> {
+  async function longRunning(ctx: RequestContext, started: Started): Promise<Answer> {
     const { request, info, user } = ctx
     const closed = flowControl.openStream(user)
     let answer: Answer
     try {
       if (info.verb !== 'watch') answer = await dispatch(ctx)
       else {
-        const level = flowControl.levelOf(user, info)
-        await seat(level, ctx, Infinity)
+        const admitted = await enter(ctx, started, Infinity)
         try {
           answer = await dispatch(ctx)
         } finally {
-          level.leave(user.name)
+          flowControl.leave(admitted)
         }
       }
     } catch (e) {
@@ -200,6 +195,12 @@ export function newHandler(parts: ChainParts): Handler {
     }
     if (auditor) audited(auditor, request, started, answer)
     answer.headers['audit-id'] = auditId
+    if (started.flow) {
+      const { uid, level } = started.flow.schema
+      // Until they are stored they have none.
+      if (uid !== '') answer.headers['x-kubernetes-pf-flowschema-uid'] = uid
+      if (level.uid !== '') answer.headers['x-kubernetes-pf-prioritylevel-uid'] = level.uid
+    }
     answer.headers['cache-control'] ??= 'no-cache, private'
     if (started.warnings.length > 0) answer.headers['warning'] = warningHeaders(started.warnings)
     const { info } = started

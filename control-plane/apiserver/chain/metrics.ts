@@ -3,7 +3,8 @@
  * somebody asks.
  */
 import { Gauge, Registry as MetricsRegistry, collectDefaultMetrics, type Metric } from 'prom-client'
-import type { FlowControl } from './flowcontrol.ts'
+import type { FlowControl } from '../flowcontrol/flowcontrol.ts'
+import { flowControlMetrics } from '../flowcontrol/stats.ts'
 import type { RequestInfo } from './requestinfo.ts'
 
 export interface RequestMetrics {
@@ -62,7 +63,7 @@ const verbLabel = (info: RequestInfo): string => verbLabels[info.verb] ?? info.v
 const scopeOf = (info: RequestInfo): string =>
   info.name !== '' || info.verb === 'create' ? 'resource' : info.namespace !== '' ? 'namespace' : 'cluster'
 
-export function requestMetrics({ reading, mutating }: FlowControl): RequestMetrics {
+export function requestMetrics(flowControl: FlowControl): RequestMetrics {
   const registry = new MetricsRegistry()
   const registers = [registry]
   collectDefaultMetrics({ register: registry })
@@ -88,10 +89,15 @@ export function requestMetrics({ reading, mutating }: FlowControl): RequestMetri
     labelNames: ['request_kind'],
     registers,
     collect() {
-      this.set({ request_kind: 'readOnly' }, reading.running)
-      this.set({ request_kind: 'mutating' }, mutating.running)
+      this.set({ request_kind: 'readOnly' }, flowControl.reading)
+      this.set({ request_kind: 'mutating' }, flowControl.mutating)
     },
   })
+  flowControlMetrics(
+    registry,
+    () => flowControl.levels,
+    () => flowControl.stats,
+  )
   const labels = (info: RequestInfo | undefined, method: string) => ({
     verb: info?.isResource ? verbLabel(info) : method,
     group: info?.group ?? '',

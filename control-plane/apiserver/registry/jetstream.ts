@@ -12,6 +12,7 @@ import { followStream, type Following, type StreamMessage } from './follow.ts'
 import { Newest, Reached } from './freshness.ts'
 import type { HistoryLimits } from './history.ts'
 import { inherit } from './inherit.ts'
+import { countOf } from './lists.ts'
 import { pushEvents } from './pushed.ts'
 import {
   VersionExpired,
@@ -353,6 +354,11 @@ class JetStreamRegistry implements Registry {
 
   list(table: Table, namespace?: string, index?: IndexedValue): readonly Stored[] {
     return listCached(this.#cache, table, namespace, index)
+  }
+
+  count(table: Table, namespace?: string): number {
+    const lists = this.#cache.tables.get(tableKey(table))?.lists
+    return lists ? countOf(lists, namespace) : 0
   }
 
   listAt(version: number, table: Table, namespace?: string): readonly Stored[] {

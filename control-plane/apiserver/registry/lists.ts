@@ -118,3 +118,11 @@ export function listOf(lists: Lists, namespace?: string): readonly Stored[] {
   }
   return lists.all
 }
+
+/** How many objects a namespace has, or all when none is given. */
+export function countOf(lists: Lists, namespace?: string): number {
+  if (namespace) return lists.buckets.get(namespace)?.items.size ?? 0
+  let count = 0
+  for (const { items } of lists.buckets.values()) count += items.size
+  return count
+}

@@ -123,6 +123,8 @@ export interface Registry {
    * that value; for a field by which the table is not indexed that is everything.
    */
   list(table: Table, namespace?: string, index?: IndexedValue): readonly Stored[]
+  /** How many objects there are of a table, or of one namespace in it. */
+  count(table: Table, namespace?: string): number
   /** The same list (without an index) as it was at an older version, for continue tokens; throws VersionExpired. */
   listAt(version: number, table: Table, namespace?: string): readonly Stored[]
   /**

@@ -36,8 +36,9 @@ const rest = async (socket: TLSSocket): Promise<string> => {
   await once(socket, 'close')
   return text
 }
+/** As somebody whose requests are limited. */
 const post = (length: number, more = '') =>
-  `POST ${configMaps}${more} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n{`
+  `POST ${configMaps}${more} HTTP/1.1\r\nHost: x\r\nImpersonate-User: jane\r\nContent-Type: application/json\r\nContent-Length: ${length}\r\n\r\n{`
 
 describe('a body is not read before it is known whose it is', () => {
   test('over HTTP/1.1', async () => {
