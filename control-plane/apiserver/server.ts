@@ -137,7 +137,7 @@ export async function startApiServer(
       ['/services', serviceHooks(registry, ranges, log)],
       ['certificates.k8s.io/certificatesigningrequests', certificateHooks],
     ])
-    const below = subresources(bus, tokenRules)
+    const below = subresources(bus, tokenRules, () => surface.current.endpoints.get('policy/v1/poddisruptionbudgets')!)
     const pods = () => surface.current.endpoints.get('/v1/pods')!
     surface.install(
       ...resources.map((resource): Served => {

@@ -27,6 +27,11 @@ import type { NetworkPolicy } from './networking/networkpolicy.ts'
 import type { ServiceCIDR } from './networking/servicecidr.ts'
 import type { FlowSchema } from './flowcontrol/flowschema.ts'
 import type { PriorityLevelConfiguration } from './flowcontrol/prioritylevelconfiguration.ts'
+import type { PodDisruptionBudget } from './policy/poddisruptionbudget.ts'
+import type { DaemonSet } from './apps/daemonset.ts'
+import type { ControllerRevision } from './apps/controllerrevision.ts'
+import type { PodTemplate } from './core/podtemplatekind.ts'
+import type { ReplicationController } from './core/replicationcontroller.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -52,6 +57,10 @@ export const events = kind<Event>('', 'v1', 'Event', 'events')
 export const endpointSlices = kind<EndpointSlice>('discovery.k8s.io', 'v1', 'EndpointSlice', 'endpointslices')
 export const leases = kind<Lease>('coordination.k8s.io', 'v1', 'Lease', 'leases')
 export const replicaSets = kind<ReplicaSet>('apps', 'v1', 'ReplicaSet', 'replicasets')
+export const daemonSets = kind<DaemonSet>('apps', 'v1', 'DaemonSet', 'daemonsets')
+export const controllerRevisions = kind<ControllerRevision>('apps', 'v1', 'ControllerRevision', 'controllerrevisions')
+export const podTemplates = kind<PodTemplate>('', 'v1', 'PodTemplate', 'podtemplates')
+export const replicationControllers = kind<ReplicationController>('', 'v1', 'ReplicationController', 'replicationcontrollers')
 export const deployments = kind<Deployment>('apps', 'v1', 'Deployment', 'deployments')
 
 const rbac = 'rbac.authorization.k8s.io'
@@ -82,3 +91,4 @@ export const priorityLevelConfigurations = kind<PriorityLevelConfiguration>(
   'prioritylevelconfigurations',
   false,
 )
+export const podDisruptionBudgets = kind<PodDisruptionBudget>('policy', 'v1', 'PodDisruptionBudget', 'poddisruptionbudgets')

@@ -27,6 +27,11 @@ import { serviceCIDR } from './networking/servicecidr.ts'
 import { priorityClass } from './scheduling/priorityclass.ts'
 import { flowSchema } from './flowcontrol/flowschema.ts'
 import { priorityLevelConfiguration } from './flowcontrol/prioritylevelconfiguration.ts'
+import { podDisruptionBudget } from './policy/poddisruptionbudget.ts'
+import { daemonSet } from './apps/daemonset.ts'
+import { controllerRevision } from './apps/controllerrevision.ts'
+import { podTemplate } from './core/podtemplatekind.ts'
+import { replicationController } from './core/replicationcontroller.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -43,7 +48,12 @@ export const resources: readonly Resource[] = [
   serviceAccount,
   service,
   deployment,
+  replicationController,
+  podTemplate,
+  controllerRevision,
+  daemonSet,
   replicaSet,
+  podDisruptionBudget,
   lease,
   endpointSlice,
   role,

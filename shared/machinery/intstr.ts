@@ -24,6 +24,9 @@ export function scaledValue(value: IntOrString, total: number, roundUp: boolean)
 export const percentOf = (value: IntOrString): number | undefined =>
   typeof value === 'string' && /^[0-9]+%$/.test(value) ? Number(value.slice(0, -1)) : undefined
 
+/** The number, or that in front of `%`: what tells whether a size is nothing. */
+export const amountOf = (value: IntOrString): number => percentOf(value) ?? intValue(value)
+
 /** A size must be a number from 0 up or a percentage. */
 export function validateIntOrPercent(value: IntOrString, path: Path): FieldError[] {
   if (typeof value === 'string') return isPercent(value).map(e => invalid(path, value, e))

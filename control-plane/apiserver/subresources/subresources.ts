@@ -1,5 +1,6 @@
 /** Subresources by kind, as `group/plural`: what they do for each verb of the method. `status` and `scale` are the same for all kinds. */
 import type { BusConnection } from '#shared/bus/connection.ts'
+import type { Endpoint } from '../objects/endpoint.ts'
 import type { Served } from '../surface.ts'
 import type { Verb } from '../verbs/context.ts'
 import { nodeProxy, podProxy, serviceProxy } from '../proxy/proxy.ts'
@@ -16,7 +17,8 @@ import { createToken, type TokenRules } from './token.ts'
 /** Writes to a part of the object, kept apart by the kind's own rules. */
 const part: Readonly<Record<string, Verb>> = { get: getObject, update, patch }
 
-export function subresources(bus: BusConnection, tokens: TokenRules): ReadonlyMap<string, Served['subresources']> {
+/** `budgets` gives the endpoint of PodDisruptionBudgets. */
+export function subresources(bus: BusConnection, tokens: TokenRules, budgets: () => Endpoint): ReadonlyMap<string, Served['subresources']> {
   const exec: Verb = call => podExec(call, bus, 'exec')
   const attach: Verb = call => podExec(call, bus, 'attach')
   const portForward: Verb = call => podPortForward(call, bus)
@@ -26,7 +28,7 @@ export function subresources(bus: BusConnection, tokens: TokenRules): ReadonlyMa
       '/pods',
       {
         binding: { create: bind },
-        eviction: { create: evict },
+        eviction: { create: call => evict(call, budgets()) },
         ephemeralcontainers: part,
         resize: part,
         log: { get: call => podLog(call, bus) },

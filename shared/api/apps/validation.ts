@@ -1,12 +1,22 @@
 /** Rules of apps/v1 ReplicaSet and Deployment (pkg/apis/apps/validation). Paths are those of spec and status. */
 import { forbidden, invalid, notSupported, required, type FieldError, type Path } from '../../machinery/field.ts'
-import { percentOf, validateIntOrPercent, validateNotMoreThan100Percent } from '../../machinery/intstr.ts'
+import { amountOf, validateIntOrPercent, validateNotMoreThan100Percent } from '../../machinery/intstr.ts'
 import { selects, selectorOf } from '../../machinery/labels.ts'
 import { validatePodTemplateSpec, type PodTemplateSpec } from '../core/podtemplate.ts'
-import { validateLabelSelector, type LabelSelector } from '../meta/labelselector.ts'
-import { validateNonNegative } from '../meta/validation.ts'
+import { isEmptySelector, validateLabelSelector, type LabelSelector } from '../meta/labelselector.ts'
+import { validateNonNegative, validateNotDecremented } from '../meta/validation.ts'
 import type { Deployment, DeploymentStatus } from './deployment.ts'
 import type { ReplicaSet } from './replicaset.ts'
+
+/** The template must be among what the selector selects; an invalid selector is told about elsewhere. */
+export function selectorErrors(selector: LabelSelector | undefined, template: PodTemplateSpec, at: Path): FieldError[] {
+  const labels = template.metadata?.labels
+  try {
+    return selects(selector, labels) ? [] : [invalid(at.child('metadata', 'labels'), labels, '`selector` does not match template `labels`')]
+  } catch {
+    return []
+  }
+}
 
 interface WithTemplate {
   replicas?: number | undefined
@@ -29,7 +39,6 @@ function validateSelectorAndTemplate(spec: WithTemplate, at: Path): FieldError[]
   }
   return [...errors, ...validateTemplate(spec, at.child('template'))]
 }
-const isEmptySelector = (s: LabelSelector): boolean => Object.keys(s.matchLabels ?? {}).length + (s.matchExpressions?.length ?? 0) === 0
 
 function validateTemplate({ selector, template = {}, replicas = 0 }: WithTemplate, at: Path): FieldError[] {
   const errors: FieldError[] = []
@@ -46,7 +55,7 @@ function validateTemplate({ selector, template = {}, replicas = 0 }: WithTemplat
   return errors
 }
 
-function validateReadOnlyDisks(template: PodTemplateSpec, at: Path): FieldError[] {
+export function validateReadOnlyDisks(template: PodTemplateSpec, at: Path): FieldError[] {
   return (template.spec?.volumes ?? []).flatMap((v, i) =>
     v.gcePersistentDisk && !v.gcePersistentDisk.readOnly
       ? [
@@ -115,11 +124,10 @@ function validateStrategy(strategy: NonNullable<Deployment['spec']['strategy']>,
   if (strategy.type !== 'RollingUpdate') return [notSupported(at, strategy, ['Recreate', 'RollingUpdate'])]
   if (!strategy.rollingUpdate) return [required(path, 'this should be defaulted and never be nil')]
   const { maxUnavailable = 0, maxSurge = 0 } = strategy.rollingUpdate
-  const number = (v: number | string): number => (typeof v === 'number' ? v : (percentOf(v) ?? 0))
   return [
     ...validateIntOrPercent(maxUnavailable, path.child('maxUnavailable')),
     ...validateIntOrPercent(maxSurge, path.child('maxSurge')),
-    ...(number(maxUnavailable) === 0 && number(maxSurge) === 0
+    ...(amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0
       ? [invalid(path.child('maxUnavailable'), maxUnavailable, 'may not be 0 when `maxSurge` is 0')]
       : []),
     ...validateNotMoreThan100Percent(maxUnavailable, path.child('maxUnavailable')),
@@ -127,9 +135,9 @@ function validateStrategy(strategy: NonNullable<Deployment['spec']['strategy']>,
 }
 
 export function validateDeploymentStatus(status: DeploymentStatus, old: DeploymentStatus, at: Path): FieldError[] {
-  const errors = [...validateCounts(status, at), ...validateNonNegative(status.collisionCount, at.child('collisionCount'))]
-  if (old.collisionCount !== undefined && (status.collisionCount ?? 0) < old.collisionCount) {
-    errors.push(invalid(at.child('collisionCount'), status.collisionCount ?? 0, 'cannot be decremented'))
-  }
-  return errors
+  return [
+    ...validateCounts(status, at),
+    ...validateNonNegative(status.collisionCount, at.child('collisionCount')),
+    ...validateNotDecremented(status.collisionCount, old.collisionCount, at.child('collisionCount')),
+  ]
 }

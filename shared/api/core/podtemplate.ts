@@ -38,12 +38,22 @@ interface Templated {
   metadata: ObjectMeta
   spec: { template?: PodTemplateSpec | undefined }
 }
-/** What is said of a kind that makes pods; on a change only when it made a new generation. */
-export function warningsForTemplate({ metadata, spec }: Templated, old: Templated | undefined): string[] {
-  if (!spec.template || (old && old.metadata.generation === metadata.generation)) return []
-  const { spec: podSpec, metadata: podMeta } = spec.template
-  return [
-    ...(old ? [] : warningsForName(metadata.name, 'Pod names and hostnames')),
-    ...(podSpec ? warningsForPod(podSpec, podMeta ?? {}, new Path('spec').child('template')) : []),
-  ]
-}
+type Meta = Pick<Templated, 'metadata'>
+
+/** Whether a change is one of metadata and status only, which is not warned about. */
+export const sameGeneration = (object: Meta, old: Meta | undefined): boolean =>
+  old !== undefined && old.metadata.generation === object.metadata.generation
+
+/** What is said of a template, which is at this path. */
+export const warningsForPodTemplate = (template: PodTemplateSpec | undefined, at: Path): string[] =>
+  template?.spec ? warningsForPod(template.spec, template.metadata ?? {}, at) : []
+
+/** The same of a kind that has one in its spec; on a change only when it made a new generation. */
+export const warningsForTemplateInSpec = (object: Templated, old: Templated | undefined): string[] =>
+  sameGeneration(object, old) ? [] : warningsForPodTemplate(object.spec.template, new Path('spec').child('template'))
+
+/** The same of a kind whose name becomes part of the names of its pods. */
+export const warningsForTemplate = (object: Templated, old: Templated | undefined): string[] => [
+  ...(old || !object.spec.template ? [] : warningsForName(object.metadata.name, 'Pod names and hostnames')),
+  ...warningsForTemplateInSpec(object, old),
+]

@@ -26,6 +26,10 @@ export const labelSelector = obj(
 )
 export type LabelSelector = Infer<typeof labelSelector>
 
+/** Whether it selects everything. */
+export const isEmptySelector = (s: LabelSelector): boolean =>
+  Object.keys(s.matchLabels ?? {}).length + (s.matchExpressions?.length ?? 0) === 0
+
 /**
  * All broken rules of a selector (metav1 validation.ValidateLabelSelector). `allowInvalidValues`: values that are no label values pass, as
  * stored objects may have them.

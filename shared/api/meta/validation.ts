@@ -31,6 +31,10 @@ export const validateImmutable = (value: unknown, old: unknown, at: Path): Field
 export const validateNonNegative = (value: number | undefined, at: Path): FieldError[] =>
   (value ?? 0) < 0 ? [invalid(at, value, 'must be greater than or equal to 0')] : []
 
+/** A counter that clients rely on only to grow. */
+export const validateNotDecremented = (value: number | undefined, old: number | undefined, at: Path): FieldError[] =>
+  old !== undefined && (value ?? 0) < old ? [invalid(at, value ?? 0, 'cannot be decremented')] : []
+
 /** A label key. */
 export const validateLabelName = (name: string, at: Path): FieldError[] => isQualifiedName(name).map(e => invalid(at, name, e))
 export function validateLabels(labels: { readonly [key: string]: string } | undefined, at: Path): FieldError[] {

@@ -23,7 +23,12 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   '/secrets': { stringData: { a: '1' }, type: 'Opaque' },
   '/serviceaccounts': { imagePullSecrets: [{ name: 's' }] },
   '/services': { spec: { selector: { app: 'sample' }, ports: [{ port: 80 }] } },
+  'apps/daemonsets': { spec: { selector, template } },
+  'apps/controllerrevisions': { data: { spec: { a: 1 } }, revision: 1 },
+  '/podtemplates': { template },
+  '/replicationcontrollers': { spec: { replicas: 2, selector: { app: 'sample' }, template } },
   'apps/deployments': { spec: { replicas: 2, selector, template } },
+  'policy/poddisruptionbudgets': { spec: { minAvailable: 1, selector } },
   'apps/replicasets': { spec: { replicas: 2, selector, template } },
   'scheduling.k8s.io/priorityclasses': { value: 1000, description: 'text' },
   'certificates.k8s.io/certificatesigningrequests': {

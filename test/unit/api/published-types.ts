@@ -20,6 +20,7 @@ const special: Record<string, Published> = {
   Time: { kind: 'time' },
   MicroTime: { kind: 'time' },
   FieldsV1: { kind: 'any' },
+  RawExtension: { kind: 'any' },
 }
 
 /** The declaration of a kind. Throws when the package has none. */

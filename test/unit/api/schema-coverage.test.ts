@@ -80,6 +80,10 @@ function objectsIn(schema: Schema, found = new Map<string, ObjectSchema>()): Map
 
 /** The package describes v1.36; what changed since v1.35 (field-facts.txt has the fields of v1.35). */
 const since135 = [
+  'PodDisruptionBudget.status.currentHealthy is required',
+  'PodDisruptionBudget.status.desiredHealthy is required',
+  'PodDisruptionBudget.status.disruptionsAllowed is required',
+  'PodDisruptionBudget.status.expectedPods is required',
   'spec.workloadRef is not published',
   'spec.schedulingGroup is missing',
   'allocatedResourcesStatus[].resources[].message is missing',

@@ -106,9 +106,9 @@ describe('aggregated discovery', () => {
     )
     const others = groupDiscoveryList(groups, '/apis', 'v2beta1')
     expect(others).toMatchObject({ kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2beta1' })
-    const [apps] = (others as { items: { versions: { resources: object[] }[] }[] }).items
+    const [apps] = (others as { items: { versions: { resources: { resource: string }[] }[] }[] }).items
     expect(apps).toMatchObject({ metadata: { name: 'apps' }, versions: [{ version: 'v1', freshness: 'Current' }] })
-    expect(apps!.versions[0]!.resources[0]).toMatchObject({
+    expect(apps!.versions[0]!.resources.find(r => r.resource === 'deployments')).toMatchObject({
       resource: 'deployments',
       responseKind: { group: 'apps', version: 'v1', kind: 'Deployment' },
       scope: 'Namespaced',
