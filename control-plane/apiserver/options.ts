@@ -1,6 +1,6 @@
 /** The flags of kube-apiserver. */
 import * as z from 'zod'
-import { boolFlag, durationFlag, intFlag } from '#shared/component/flags.ts'
+import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
 
 export const flags = z.object({
   natsUrl: z.string(),
@@ -39,8 +39,9 @@ export const flags = z.object({
     .regex(/^\d+-\d+$/, 'must be a range of ports, 30000-32767')
     .default('30000-32767'),
   eventTtl: durationFlag().default(3_600_000),
-  /** Names of admission plugins that shall be off. */
-  disableAdmissionPlugins: z.array(z.string()).default([]),
+  /** Names of admission plugins that shall be on beside those that are, and off; separated by commas. */
+  enableAdmissionPlugins: namesFlag(),
+  disableAdmissionPlugins: namesFlag(),
   defaultNotReadyTolerationSeconds: intFlag().default(300),
   defaultUnreachableTolerationSeconds: intFlag().default(300),
   watchHistory: intFlag().optional(),
@@ -79,6 +80,7 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   kubernetesServicePort: 443,
   serviceNodePortRange: '30000-32767',
   eventTtl: 3_600_000,
+  enableAdmissionPlugins: [],
   disableAdmissionPlugins: [],
   defaultNotReadyTolerationSeconds: 300,
   defaultUnreachableTolerationSeconds: 300,

@@ -25,6 +25,7 @@ import { resourceQuotaController } from './resourcequota/resourcequota.ts'
 import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
 import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
+import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
 
 export const controllers: readonly NewController[] = [
   serviceAccountController,
@@ -45,6 +46,8 @@ export const controllers: readonly NewController[] = [
   resourceQuotaController,
   nodeLifecycleController,
   taintEvictionController,
+  pvcProtectionController,
+  pvProtectionController,
 ]
 
 export const defaultSettings: Settings = {

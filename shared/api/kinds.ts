@@ -32,6 +32,15 @@ import type { DaemonSet } from './apps/daemonset.ts'
 import type { ControllerRevision } from './apps/controllerrevision.ts'
 import type { PodTemplate } from './core/podtemplatekind.ts'
 import type { ReplicationController } from './core/replicationcontroller.ts'
+import type { PersistentVolume } from './core/persistentvolume.ts'
+import type { PersistentVolumeClaim } from './core/persistentvolumeclaim.ts'
+import type { StorageClass } from './storage/storageclass.ts'
+import type { CSIDriver } from './storage/csidriver.ts'
+import type { CSINode } from './storage/csinode.ts'
+import type { CSIStorageCapacity } from './storage/csistoragecapacity.ts'
+import type { VolumeAttachment } from './storage/volumeattachment.ts'
+import type { VolumeAttributesClass } from './storage/volumeattributesclass.ts'
+import type { RuntimeClass } from './node/runtimeclass.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -92,3 +101,18 @@ export const priorityLevelConfigurations = kind<PriorityLevelConfiguration>(
   false,
 )
 export const podDisruptionBudgets = kind<PodDisruptionBudget>('policy', 'v1', 'PodDisruptionBudget', 'poddisruptionbudgets')
+export const persistentVolumes = kind<PersistentVolume>('', 'v1', 'PersistentVolume', 'persistentvolumes', false)
+export const persistentVolumeClaims = kind<PersistentVolumeClaim>('', 'v1', 'PersistentVolumeClaim', 'persistentvolumeclaims')
+export const storageClasses = kind<StorageClass>('storage.k8s.io', 'v1', 'StorageClass', 'storageclasses', false)
+export const csiDrivers = kind<CSIDriver>('storage.k8s.io', 'v1', 'CSIDriver', 'csidrivers', false)
+export const csiNodes = kind<CSINode>('storage.k8s.io', 'v1', 'CSINode', 'csinodes', false)
+export const csiStorageCapacities = kind<CSIStorageCapacity>('storage.k8s.io', 'v1', 'CSIStorageCapacity', 'csistoragecapacities')
+export const volumeAttachments = kind<VolumeAttachment>('storage.k8s.io', 'v1', 'VolumeAttachment', 'volumeattachments', false)
+export const volumeAttributesClasses = kind<VolumeAttributesClass>(
+  'storage.k8s.io',
+  'v1',
+  'VolumeAttributesClass',
+  'volumeattributesclasses',
+  false,
+)
+export const runtimeClasses = kind<RuntimeClass>('node.k8s.io', 'v1', 'RuntimeClass', 'runtimeclasses', false)

@@ -32,6 +32,15 @@ import { daemonSet } from './apps/daemonset.ts'
 import { controllerRevision } from './apps/controllerrevision.ts'
 import { podTemplate } from './core/podtemplatekind.ts'
 import { replicationController } from './core/replicationcontroller.ts'
+import { persistentVolume } from './core/persistentvolume.ts'
+import { persistentVolumeClaim } from './core/persistentvolumeclaim.ts'
+import { storageClass } from './storage/storageclass.ts'
+import { csiDriver } from './storage/csidriver.ts'
+import { csiNode } from './storage/csinode.ts'
+import { csiStorageCapacity } from './storage/csistoragecapacity.ts'
+import { volumeAttachment } from './storage/volumeattachment.ts'
+import { volumeAttributesClass } from './storage/volumeattributesclass.ts'
+import { runtimeClass } from './node/runtimeclass.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -68,4 +77,13 @@ export const resources: readonly Resource[] = [
   certificateSigningRequest,
   flowSchema,
   priorityLevelConfiguration,
+  persistentVolume,
+  persistentVolumeClaim,
+  storageClass,
+  csiDriver,
+  csiNode,
+  csiStorageCapacity,
+  volumeAttachment,
+  volumeAttributesClass,
+  runtimeClass,
 ]

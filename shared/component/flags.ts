@@ -18,6 +18,12 @@ export const durationFlag = () =>
     return total
   })
 export const intFlag = () => z.string().regex(/^\d+$/, 'must be a whole number').transform(Number)
+/** Several names, separated by commas. */
+export const namesFlag = () =>
+  z
+    .string()
+    .default('')
+    .transform(text => text.split(',').filter(Boolean))
 export const boolFlag = () => z.enum(['true', 'false']).transform(v => v === 'true')
 
 /**

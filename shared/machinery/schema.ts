@@ -56,6 +56,8 @@ export interface ObjectSchema<F extends Fields = Fields> extends Typed<InferFiel
   readonly fields: F
   /** The whole struct is one value for server-side apply (`x-kubernetes-map-type: atomic`), as LabelSelector is. */
   readonly atomic?: boolean
+  /** In a field whose struct is not atomic there, though its type is. */
+  readonly granular?: boolean
 }
 // The structural union; a concrete schema keeps its own, narrower type so that Infer sees it.
 export type Schema =
@@ -170,7 +172,7 @@ function field<S extends Schema, O extends boolean>(
   const merging = {
     ...(listType ? { listType } : {}),
     ...(listMapKeys ? { listMapKeys } : {}),
-    ...(mapType === 'atomic' ? { atomic: true } : {}),
+    ...(mapType === 'atomic' ? { atomic: true } : mapType === 'granular' ? { granular: true } : {}),
   }
   return {
     tag,

@@ -3,27 +3,58 @@ import type { Authorizer } from '../authz/authorizer.ts'
 import type { ApiServerOptions } from '../options.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { AdmissionPlugin } from './admission.ts'
+import { alwaysPullImages } from './alwayspullimages.ts'
 import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './certificates.ts'
+import { defaultIngressClass } from './defaultingressclass.ts'
+import { defaultStorageClass } from './defaultstorageclass.ts'
 import { defaultTolerationSeconds } from './defaulttolerationseconds.ts'
+import { denyServiceExternalIPs } from './denyserviceexternalips.ts'
+import { extendedResourceToleration } from './extendedresourcetoleration.ts'
 import { limitRanger } from './limitranger.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
+import { persistentVolumeClaimResize } from './persistentvolumeclaimresize.ts'
 import { priority } from './priority.ts'
 import { resourceQuota } from './resourcequota.ts'
+import { runtimeClass } from './runtimeclass.ts'
 import { serviceAccount } from './serviceaccount.ts'
+import { storageObjectInUseProtection } from './storageobjectinuseprotection.ts'
 import { taintNodesByCondition } from './taintnodesbycondition.ts'
 
-export const admissionPlugins = (registry: Registry, authorizer: Authorizer, options: ApiServerOptions): readonly AdmissionPlugin[] =>
-  all(registry, authorizer, options).filter(p => !options.disableAdmissionPlugins.includes(p.name))
+/** Those that somebody has to ask for. */
+const offByDefault = ['AlwaysPullImages', 'ExtendedResourceToleration', 'DenyServiceExternalIPs']
+
+/** Throws an Error when the options name a plugin that there is not, or one as both on and off. */
+export function admissionPlugins(registry: Registry, authorizer: Authorizer, options: ApiServerOptions): readonly AdmissionPlugin[] {
+  const { enableAdmissionPlugins: on, disableAdmissionPlugins: off } = options
+  const plugins = all(registry, authorizer, options)
+  for (const [flag, names] of [
+    ['enable', on],
+    ['disable', off],
+  ] as const)
+    for (const name of names)
+      if (!plugins.some(p => p.name === name)) throw new Error(`${flag}-admission-plugins plugin ${JSON.stringify(name)} is unknown`)
+  const both = on.filter(name => off.includes(name))
+  if (both.length > 0) throw new Error(`[${both.join(' ')}] in enable-admission-plugins and disable-admission-plugins overlapped`)
+  return plugins.filter(({ name }) => !off.includes(name) && (on.includes(name) || !offByDefault.includes(name)))
+}
 
 const all = (registry: Registry, authorizer: Authorizer, options: ApiServerOptions): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   limitRanger(registry),
   serviceAccount(registry),
   taintNodesByCondition(),
+  alwaysPullImages(),
   priority(registry),
   defaultTolerationSeconds(options.defaultNotReadyTolerationSeconds, options.defaultUnreachableTolerationSeconds),
+  extendedResourceToleration(),
+  defaultStorageClass(registry),
+  storageObjectInUseProtection(),
+  persistentVolumeClaimResize(registry),
+  runtimeClass(registry),
   certificateApproval(authorizer),
   certificateSigning(authorizer),
   certificateSubjectRestriction(),
+  defaultIngressClass(registry),
+  denyServiceExternalIPs(),
   resourceQuota(registry),
 ]

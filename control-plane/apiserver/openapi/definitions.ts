@@ -76,6 +76,7 @@ function fieldSchema(into: Definitions, field: Field): JsonSchema {
     ...(field.doc ? { description: field.doc } : {}),
     ...(field.default === undefined || !isV3(into) ? {} : { default: field.default }),
     ...(field.schema.type === 'list' ? mergeExtensions(field) : {}),
+    ...(field.schema.type === 'object' && field.schema.granular ? { 'x-kubernetes-map-type': 'granular' } : {}),
     ...(field.schema.type !== 'list' && field.patchStrategy ? { 'x-kubernetes-patch-strategy': field.patchStrategy } : {}),
   }
 }

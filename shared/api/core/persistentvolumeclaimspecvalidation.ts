@@ -6,6 +6,7 @@ import { validateLabelSelector } from '../meta/labelselector.ts'
 import type { ObjectMeta } from '../meta/objectmeta.ts'
 import { validateAnnotations, validateLabels } from '../meta/validation.ts'
 import type { PersistentVolumeClaimSpec, PersistentVolumeClaimTemplate } from './persistentvolumeclaimspec.ts'
+import { fractional } from './podspec/fractional.ts'
 import type { TypedObjectReference } from './typedobjectreference.ts'
 
 /** Of a template's metadata only labels and annotations reach the claim. */
@@ -73,3 +74,6 @@ function validateSource(source: Omit<TypedObjectReference, 'namespace'>, at: Pat
     errors.push(invalid(at, source.kind ?? '', "must be 'PersistentVolumeClaim' when referencing the default apiGroup"))
   return errors
 }
+
+export const warningsForPersistentVolumeClaimSpec = ({ resources }: PersistentVolumeClaimSpec, at: Path): string[] =>
+  (['requests', 'limits'] as const).flatMap(list => fractional(resources?.[list], at.child('resources', list), 'storage'))

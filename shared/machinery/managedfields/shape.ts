@@ -24,7 +24,7 @@ export function shapeOf(plan: Plan): Shape {
 function kindOf({ schema, item }: Plan): Shape['kind'] {
   switch (schema.type) {
     case 'object':
-      return schema.atomic ? 'leaf' : 'struct'
+      return schema.atomic && !schema.granular ? 'leaf' : 'struct'
     case 'map':
       return schema.atomic ? 'leaf' : 'map'
     case 'list':

@@ -8,20 +8,8 @@ import { resources } from '#shared/api/resources.ts'
 import { forbidden } from '#shared/machinery/status.ts'
 import { startTestApiServer, type ApiServerFixture, type Reply } from '../../fixtures/apiserver.ts'
 import { sampleNames, samples } from '../resources/samples.ts'
-import { addServiceAccount, merge } from './setup.ts'
+import { addServiceAccount, merge, pod } from './setup.ts'
 
-const template = { metadata: { labels: { a: 'b' } }, spec: { containers: [{ name: 'c', image: 'x' }] } }
-/** What a kind needs beside its name. */
-const needs: Readonly<Record<string, object>> = {
-  Pod: { spec: template.spec },
-  Deployment: { spec: { selector: { matchLabels: { a: 'b' } }, template } },
-  ReplicaSet: { spec: { selector: { matchLabels: { a: 'b' } }, template } },
-  Service: { spec: { ports: [{ port: 80 }] } },
-  EndpointSlice: { addressType: 'IPv4', endpoints: [] },
-  Event: { involvedObject: { namespace: 'default' }, reason: 'x' },
-  Lease: { spec: {} },
-  LimitRange: { spec: { limits: [] } },
-}
 /** Bodies of subresources that have one of their own. */
 const bodies: Readonly<Record<string, object>> = {
   Binding: { target: { name: 'n' } },
@@ -53,8 +41,7 @@ const counting: AdmissionPlugin = {
 
 let api: ApiServerFixture
 beforeAll(async () => {
-  // Flow control writes into its objects' status by itself.
-  api = await startTestApiServer({ enablePriorityAndFairness: false }, [counting])
+  api = await startTestApiServer({}, [counting])
   await addServiceAccount(api.rest)
 })
 afterAll(() => api?.stop())
@@ -79,24 +66,20 @@ async function expectAsked(what: string, kind: string, send: () => Promise<Reply
 
 const pathOf = (r: Resource): string =>
   `${r.group === '' ? '/api' : '/apis'}/${apiVersion(r)}${r.namespaced ? '/namespaces/default' : ''}/${r.plural}`
-const objectOf = (r: Resource, name: string): Record<string, unknown> => ({
-  kind: r.kind,
-  apiVersion: apiVersion(r),
-  metadata: { name },
-  ...(needs[r.kind] ?? sampleOf(r, name)),
-})
-const sampleOf = (r: Resource, name: string): object => {
-  const sample = samples[`${r.group}/${r.plural}`]!
-  return typeof sample === 'function' ? sample(name) : sample
+function objectOf(r: Resource, name: string): Record<string, unknown> {
+  const sample = samples[`${r.group}/${r.plural}`]
+  // A sample may name the namespace of the suite that it was made for.
+  const own = JSON.parse(JSON.stringify(typeof sample === 'function' ? sample(name) : sample).replaceAll(':"resources"', ':"default"'))
+  return { kind: r.kind, apiVersion: apiVersion(r), ...own, metadata: { name } }
 }
-const nameOf = (r: Resource, short: string): string => sampleNames[`${r.group}/${r.plural}`]?.(short) ?? short
 const serves = (r: Resource, verb: string): boolean => r.verbs === undefined || r.verbs.includes(verb as never)
 
 it.each(resources.map(r => [r.kind, r] as const))('%s', async (kind, r) => {
   const { rest } = api
   const path = pathOf(r)
   const key = `${r.group}/${r.plural}`
-  const [name, applied] = [nameOf(r, 'asked'), nameOf(r, 'applied')]
+  const named = sampleNames[key] ?? (short => short)
+  const [name, applied] = [named('asked'), named('applied')]
   if (serves(r, 'create')) await expectAsked(`CREATE ${key} ${name}`, kind, () => rest('POST', path, objectOf(r, name)))
   const stored = (): Promise<Reply> => rest('GET', `${path}/${name}`)
   expect((await stored()).code).toBe(200)
@@ -134,7 +117,7 @@ it.each(resources.map(r => [r.kind, r] as const))('%s', async (kind, r) => {
 
 it('kinds that are answered without a store', async () => {
   const { rest } = api
-  await rest('POST', '/api/v1/namespaces/default/pods', { metadata: { name: 'bound' }, ...needs['Pod'] })
+  await rest('POST', '/api/v1/namespaces/default/pods', pod('bound'))
   await expectAsked('CREATE /bindings bound', 'Binding', () =>
     rest('POST', `${pathOf(bindings)}?dryRun=All`, { metadata: { name: 'bound' }, target: { name: 'n' } }),
   )

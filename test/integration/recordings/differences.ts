@@ -36,6 +36,13 @@ const acceptedOthers: readonly Accepted[] = [
   { match: 'table/priorityclass', reason: 'a column for the preemption policy was added' },
   { match: 'put/priorityclass/value/change', reason: 'the error names the field as the API does, no longer as Go' },
   { match: 'put/ingress/spec.defaultBackend/delete', reason: 'v1.20 kept a default backend that an update left out' },
+  {
+    match: /^mutate\/pv\/spec\.nodeAffinity\..*\.values\.0\/="(Not_Valid!|xxxxx)/,
+    reason: 'values of required node affinity must be label values (v1.31)',
+  },
+  { match: /^put\/csidriver\/spec/, reason: 'most fields of CSI drivers may change now, the others are reported by name (v1.22 to v1.29)' },
+  { match: /^put\/csinode\/spec\.drivers\.0/, reason: 'the path is that of the field (v1.33)' },
+  { match: /^table\/pvc?$/, reason: 'the column VolumeAttributesClass came' },
   { match: 'request/43', reason: 'another version' },
   { match: 'request/46', reason: 'another address' },
   { match: /^request\/4[789]$/, reason: 'kinds and groups that come later, and beta groups that are gone' },
@@ -51,6 +58,14 @@ export const gone = gonePod
 export const reworded: readonly { text: RegExp; as: string; reason: string }[] = [
   ...rewordedPod,
   { text: /must to greater or equal than 0/, as: 'must be greater than or equal to 0', reason: 'language' },
+  { text: /("ReadWriteOnce"), "ReadWriteOncePod"/, as: '$1', reason: 'an access mode came (v1.22)' },
+  { text: /resources\.requests( and volumeAttributesClassName)? for bound claims/, as: 'resources.requests ...', reason: 'a field came' },
+  {
+    text: /field can not be less than (previous value|status\.capacity)/,
+    as: 'field can not be less',
+    reason: 'claims may shrink (v1.34)',
+  },
+  { text: /may not be more than (\d+) bytes/, as: 'must have at most $1 bytes', reason: 'language' },
   { text: /(Required value): (kind|name) is required$/, as: '$1', reason: 'the field says it already' },
   {
     text: /must be valid CIDR$|not a valid CIDR$/,

@@ -11,6 +11,8 @@ let rest: Rest
 beforeAll(async () => {
   // Flow control writes into its objects' status by itself.
   api = await startTestApiServer({ enablePriorityAndFairness: false })
+  // No controller is there to take its finalizer away.
+  api = await startTestApiServer({ disableAdmissionPlugins: ['StorageObjectInUseProtection'] })
   rest = api.rest
   await prepare(rest)
 })

@@ -70,6 +70,15 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
       limited: { nominalConcurrencyShares: 1, limitResponse: { type: 'Queue', queuing: { queues: 4, handSize: 2, queueLengthLimit: 5 } } },
     },
   },
+  '/persistentvolumes': { spec: { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], hostPath: { path: '/data' } } },
+  '/persistentvolumeclaims': { spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } },
+  'storage.k8s.io/storageclasses': { provisioner: 'example.com/disk', parameters: { type: 'fast' } },
+  'storage.k8s.io/csidrivers': { spec: { attachRequired: false } },
+  'storage.k8s.io/csinodes': { spec: { drivers: [{ name: 'disk.example.com', nodeID: 'n', topologyKeys: ['example.com/zone'] }] } },
+  'storage.k8s.io/csistoragecapacities': { storageClassName: 'fast', nodeTopology: selector, capacity: '10Gi' },
+  'storage.k8s.io/volumeattachments': { spec: { attacher: 'disk.example.com', nodeName: 'n', source: { persistentVolumeName: 'v' } } },
+  'storage.k8s.io/volumeattributesclasses': { driverName: 'disk.example.com', parameters: { iops: '100' } },
+  'node.k8s.io/runtimeclasses': { handler: 'runc', overhead: { podFixed: { cpu: '10m' } } },
 }
 
 /** Names of kinds that take no other, made from those that the suite uses. None of these is generated. */

@@ -91,6 +91,7 @@ const since135 = [
   'status.nodeAllocatableResourceClaimStatuses is missing',
   'EndpointSlice.endpoints is required',
   'IPAddress.spec is optional',
+  'CSIDriver.spec.preventPodSchedulingIfMissing is missing',
   'PriorityClass.value is required',
 ]
 

@@ -26,7 +26,8 @@ type StorageKind =
   | 'storageos'
   | 'scaleIO'
 
-const need = <T extends object>(source: T, at: Path, ...names: (keyof T & string)[]): FieldError[] =>
+/** Fields that must be there and not be empty. */
+export const need = <T extends object>(source: T, at: Path, ...names: (keyof T & string)[]): FieldError[] =>
   names
     .filter(n => source[n] === undefined || source[n] === '' || (Array.isArray(source[n]) && source[n].length === 0))
     .map(n => required(at.child(n)))

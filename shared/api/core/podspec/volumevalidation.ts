@@ -128,7 +128,7 @@ function validateSource(volume: Volume, ctx: VolumeContext, path: Path): FieldEr
 
 const hostPathTypes = ['', 'DirectoryOrCreate', 'Directory', 'FileOrCreate', 'File', 'Socket', 'CharDevice', 'BlockDevice']
 
-function validateHostPath(s: HostPathVolumeSource, at: Path): FieldError[] {
+export function validateHostPath(s: HostPathVolumeSource, at: Path): FieldError[] {
   if (!s.path) return [required(at.child('path'))]
   const errors = noBacksteps(s.path, at.child('path'))
   if (s.type !== undefined && !hostPathTypes.includes(s.type)) errors.push(notSupported(at.child('type'), s.type, hostPathTypes))

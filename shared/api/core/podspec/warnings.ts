@@ -2,9 +2,10 @@
 import type { Path } from '../../../machinery/field.ts'
 import { warningsForIP } from '../../../machinery/ipwarnings.ts'
 import { isDNS1123Label } from '../../../machinery/names.ts'
-import { isIntegerQuantity } from '../../../machinery/quantity.ts'
 import type { ObjectMeta } from '../../meta/objectmeta.ts'
 import { deprecatedLabel, warningsForTerm } from '../nodelabels.ts'
+import { warningsForPersistentVolumeClaimSpec } from '../persistentvolumeclaimspecvalidation.ts'
+import { fractional } from './fractional.ts'
 import { warningsForPaths } from './pathwarnings.ts'
 import type { PodSpec } from './podspec.ts'
 
@@ -124,15 +125,13 @@ const volumeKinds = {
 function warningsForVolumes(spec: PodSpec, at: Path): string[] {
   return (spec.volumes ?? []).flatMap((v, i) => {
     const here = at.index(i)
-    const claim = v.ephemeral?.volumeClaimTemplate?.spec?.resources
-    const resources = here.child('ephemeral', 'volumeClaimTemplate', 'spec', 'resources')
+    const claim = v.ephemeral?.volumeClaimTemplate?.spec
     if (v.projected || v.configMap || v.secret || v.emptyDir) return warningsForPaths(v)
     return [
       ...Object.entries(volumeKinds).flatMap(([kind, text]) =>
         v[kind as keyof typeof volumeKinds] ? [`${here.child(kind === 'storageos' ? 'storageOS' : kind)}: ${text}`] : [],
       ),
-      ...fractional(claim?.requests, resources.child('requests'), 'storage'),
-      ...fractional(claim?.limits, resources.child('limits'), 'storage'),
+      ...(claim ? warningsForPersistentVolumeClaimSpec(claim, here.child('ephemeral', 'volumeClaimTemplate', 'spec')) : []),
       ...warningsForPaths(v),
     ]
   })
@@ -166,15 +165,6 @@ function warningsForLists(spec: PodSpec, at: Path): string[] {
     ...aliases.flatMap((a, i) => warningsForIP(a.ip ?? '', at.child('hostAliases').index(i).child('ip'))),
   ]
 }
-
-/** Bytes cannot be parted. */
-const fractional = (list: { readonly [name: string]: string } | undefined, at: Path, ...names: readonly string[]): string[] =>
-  names.flatMap(name => {
-    const value = list?.[name]
-    return value === undefined || isIntegerQuantity(value)
-      ? []
-      : [`${at.key(name)}: fractional byte value ${JSON.stringify(value)} is invalid, must be an integer`]
-  })
 
 function warningsForContainer(c: Container, at: Path): string[] {
   const seen = new Set<string>()

@@ -1,0 +1,78 @@
+/**
+ * Lets go of claims that are to be deleted once no pod uses them, and of volumes once they are not bound: until then a finalizer, which
+ * the admission plugin StorageObjectInUseProtection sets, keeps them. pkg/controller/volume/pvcprotection, pvprotection
+ */
+import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
+import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
+import { persistentVolumeClaims, persistentVolumes, pods } from '#shared/api/kinds.ts'
+import { pvProtection, pvcProtection } from '#shared/api/storage/finalizers.ts'
+import { keyOf, source, splitKey } from '#shared/client/controller.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
+import { isStatus } from '#shared/machinery/status.ts'
+import type { NewController } from './context.ts'
+
+/** The claims that a pod uses; a kubelet does not start what is not bound to its node, and refuses claims that are to be deleted. */
+function claimsOf({ metadata, spec }: Pick<LeanPod, 'metadata' | 'spec'>): string[] {
+  return (spec.volumes ?? []).flatMap(v => {
+    if (v.persistentVolumeClaim) return [v.persistentVolumeClaim.claimName]
+    return v.ephemeral ? [`${metadata.name}-${v.name}`] : []
+  })
+}
+
+/** The object with the finalizer or without it; undefined when it is as it should be. */
+function withFinalizer<T extends PersistentVolume | PersistentVolumeClaim>(object: T, finalizer: string, there: boolean): T | undefined {
+  const finalizers = object.metadata.finalizers ?? []
+  if (finalizers.includes(finalizer) === there) return undefined
+  const others = finalizers.filter(f => f !== finalizer)
+  return { ...object, metadata: { ...object.metadata, finalizers: there ? [...others, finalizer] : others } }
+}
+
+/** What was changed or is gone meanwhile comes again by its own event. */
+const ignoringChanges = (e: unknown): void => {
+  if (!isStatus(e, 'NotFound') && !isStatus(e, 'Conflict')) throw e
+}
+
+export const pvcProtectionController: NewController = ctx => {
+  const claims = ctx.informer(persistentVolumeClaims)
+  const podInformer = ctx.informer(pods)
+  podInformer.addIndex('claim', p => claimsOf(p).map(name => `${p.metadata.namespace}/${name}`))
+  return {
+    name: 'persistentvolumeclaim-protection-controller',
+    client: ctx.client,
+    sources: [
+      source(claims, e => [keyOf(e.object)]),
+      source(podInformer, e => claimsOf(e.object).map(c => `${e.object.metadata.namespace}/${c}`)),
+    ],
+    async reconcile(key, client) {
+      const [namespace, name] = splitKey(key)
+      const claim = claims.get(namespace, name)
+      if (!claim) return
+      const uses = (p: Pick<LeanPod, 'metadata' | 'spec'>): boolean => Boolean(p.spec.nodeName) && claimsOf(p).includes(name)
+      const deleted = claim.metadata.deletionTimestamp !== undefined
+      const next = withFinalizer(claim, pvcProtection, !deleted)
+      if (!next || (deleted && podInformer.byIndex('claim', key).some(uses))) return
+      // The cache may be behind: a pod may have been bound that it does not show yet.
+      if (deleted && (await client.list(pods, namespace)).items.some(uses)) return
+      await client.update(persistentVolumeClaims, next).catch(ignoringChanges)
+    },
+    log: ctx.log,
+  }
+}
+
+export const pvProtectionController: NewController = ctx => {
+  const volumes = ctx.informer(persistentVolumes)
+  return {
+    name: 'persistentvolume-protection-controller',
+    client: ctx.client,
+    sources: [source(volumes, e => [keyOf(e.object)])],
+    async reconcile(key, client) {
+      const volume = volumes.get('', splitKey(key)[1])
+      if (!volume) return
+      const deleted = volume.metadata.deletionTimestamp !== undefined
+      const next = withFinalizer(volume, pvProtection, !deleted)
+      if (!next || (deleted && volume.status?.phase === 'Bound')) return
+      await client.update(persistentVolumes, next).catch(ignoringChanges)
+    },
+    log: ctx.log,
+  }
+}

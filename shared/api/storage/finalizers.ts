@@ -1,0 +1,3 @@
+/** Finalizers of what is in use. */
+export const pvcProtection = 'kubernetes.io/pvc-protection'
+export const pvProtection = 'kubernetes.io/pv-protection'
