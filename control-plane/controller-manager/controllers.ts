@@ -21,6 +21,7 @@ import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
 import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
 import { podGarbageCollector } from './podgc.ts'
 import { replicaSetController } from './replicaset/replicaset.ts'
+import { replicationManager } from './replicaset/replicationcontroller.ts'
 import { resourceQuotaController } from './resourcequota/resourcequota.ts'
 import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
 import { serviceAccountController } from './serviceaccount.ts'
@@ -37,6 +38,7 @@ export const controllers: readonly NewController[] = [
   rootCACertPublisher,
   namespaceController,
   replicaSetController,
+  replicationManager,
   deploymentController,
   endpointSliceController,
   endpointsController,

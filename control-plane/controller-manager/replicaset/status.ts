@@ -1,16 +1,19 @@
-/** The status of a replica set from its pods. */
+/** The status of a replica set or replication controller from its pods. */
 import type { ReplicaSet, ReplicaSetCondition } from '#shared/api/apps/replicaset.ts'
+import type { ReplicationController } from '#shared/api/core/replicationcontroller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { isAvailable, isReady } from '../podcontrol/pods.ts'
 
 export type ReplicaSetStatus = NonNullable<ReplicaSet['status']>
 
-/** `failure` is what went wrong while creating or deleting pods in this round; `now` in ms. */
-export function replicaSetStatus(
-  rs: ReplicaSet,
+export type Replicated = ReplicaSet | ReplicationController
+
+/** `terminating` is undefined where a kind does not tell of them. `failure` is what went wrong while creating or deleting pods in this round; `now` in ms. */
+export function replicasStatus(
+  rs: Replicated,
   active: readonly LeanPod[],
-  terminating: readonly LeanPod[],
+  terminating: readonly LeanPod[] | undefined,
   failure: { reason: 'FailedCreate' | 'FailedDelete'; message: string } | undefined,
   now: number,
 ): ReplicaSetStatus {
@@ -22,7 +25,7 @@ export function replicaSetStatus(
     fullyLabeledReplicas: active.filter(p => template.every(([k, v]) => p.metadata.labels?.[k] === v)).length,
     readyReplicas: active.filter(isReady).length,
     availableReplicas: active.filter(p => isAvailable(p, minReady, now)).length,
-    terminatingReplicas: terminating.length,
+    ...(terminating ? { terminatingReplicas: terminating.length } : {}),
     observedGeneration: rs.metadata.generation,
   }
   const others = (rs.status?.conditions ?? []).filter(c => c.type !== 'ReplicaFailure')

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Deployment } from '#shared/api/apps/deployment.ts'
+import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import {
@@ -10,9 +11,11 @@ import {
   events,
   pods,
   replicaSets,
+  replicationControllers,
   serviceAccounts,
   services,
 } from '#shared/api/kinds.ts'
+import type { Kind } from '#shared/api/resource.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { conditionOf } from '#control-plane/controller-manager/deployment/status.ts'
 import { quiet, startControl, startNode, until, type Control } from './setup.ts'
@@ -180,19 +183,23 @@ test('a service has the endpoints of its ready pods', async () => {
   )
 })
 
-test('pods are adopted and released by their labels, and replaced when they go', async () => {
-  const ns = await c.namespace('adopt')
+test.for([
+  { kind: replicaSets, selector: { matchLabels: { app: 'web' } } },
+  { kind: replicationControllers, selector: { app: 'web' } },
+])('pods of a $kind.kind are adopted and released by their labels, and replaced when they go', async ({ kind, selector }) => {
+  const ns = await c.namespace(`adopt-${kind.plural}`)
   const spec = { containers: [{ name: 'c', image: 'one' }], terminationGracePeriodSeconds: 1 }
   await c.client.create(pods, ns, { metadata: { name: 'stray', labels: { app: 'web' } }, spec } as unknown as Pod)
-  await c.client.create(replicaSets, ns, {
+  await c.client.create(kind as Kind<ReplicaSet>, ns, {
     metadata: { name: 'web' },
-    spec: { replicas: 2, selector: { matchLabels: { app: 'web' } }, template: { metadata: { labels: { app: 'web' } }, spec } },
+    spec: { replicas: 2, selector, template: { metadata: { labels: { app: 'web' } }, spec } },
   } as never)
-  const ready = () => until('two ready pods', async () => (await c.client.get(replicaSets, ns, 'web')).status?.readyReplicas === 2)
+  const ready = () =>
+    until('two ready pods', async () => (await c.client.get(kind as Kind<ReplicaSet>, ns, 'web')).status?.readyReplicas === 2)
   await ready()
   expect((await c.client.list(pods, ns)).items).toHaveLength(2)
   expect((await c.client.get(pods, ns, 'stray')).metadata.ownerReferences).toMatchObject([
-    { kind: 'ReplicaSet', name: 'web', controller: true },
+    { kind: kind.kind, name: 'web', controller: true },
   ])
   await c.client.patch(pods, ns, 'stray', 'merge', { metadata: { labels: { app: 'other' } } })
   await until(

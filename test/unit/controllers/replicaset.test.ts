@@ -5,7 +5,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import { claim } from '#control-plane/controller-manager/podcontrol/ownership.ts'
 import { compareForDeletion, podsToDelete } from '#control-plane/controller-manager/replicaset/deletion-order.ts'
 import { slowStart } from '#control-plane/controller-manager/podcontrol/podcontrol.ts'
-import { replicaSetStatus } from '#control-plane/controller-manager/replicaset/status.ts'
+import { replicasStatus } from '#control-plane/controller-manager/replicaset/status.ts'
 
 const now = Date.parse('2026-01-01T12:00:00Z')
 interface Shape {
@@ -125,7 +125,7 @@ test('status counts what is labelled, ready and available for long enough', () =
   const old = pod({ name: 'a', node: 'n', ready })
   old.metadata.labels = { v: '1' }
   const pods = [old, pod({ name: 'b', node: 'n', ready: '2026-01-01T11:59:50Z' }), pod({ name: 'c', node: 'n' })]
-  expect(replicaSetStatus(rs, pods, [], { reason: 'FailedCreate', message: 'quota' }, now)).toEqual({
+  expect(replicasStatus(rs, pods, [], { reason: 'FailedCreate', message: 'quota' }, now)).toEqual({
     replicas: 3,
     fullyLabeledReplicas: 1,
     readyReplicas: 2,
