@@ -31,6 +31,7 @@ export async function parseRequest(base64: string): Promise<CertificateRequest> 
   } catch {
     throw new Error('asn1: structure error: malformed certificate request')
   }
+  checkSubject(parsed.subjectName)
   try {
     signed = await parsed.verify()
   } catch {
@@ -55,4 +56,17 @@ export async function parseRequest(base64: string): Promise<CertificateRequest> 
 function alternativeNames(request: x509.Pkcs10CertificateRequest): x509.SubjectAlternativeNameExtension | undefined {
   const extension = request.getExtension('2.5.29.17')
   return extension ? new x509.SubjectAlternativeNameExtension(extension.rawData) : undefined
+}
+
+/**
+ * Throws for text in one of the old encodings: the certificate would carry it as it is, and who reads that might find another name in it than
+ * was checked here.
+ */
+function checkSubject(name: x509.Name): void {
+  // The library keeps what it has read to itself.
+  const { asn } = name as unknown as { asn: Iterable<Iterable<{ value: { [encoding: string]: unknown } }>> }
+  for (const part of asn)
+    for (const { value } of part)
+      if (value['utf8String'] === undefined && value['printableString'] === undefined && value['ia5String'] === undefined)
+        throw new Error('asn1: structure error: the subject is in an encoding that is not supported')
 }

@@ -14,7 +14,7 @@ export interface Pair {
 }
 export interface Subject {
   commonName: string
-  organization?: string
+  organizations?: readonly string[]
   /** Server certificates carry these; client certificates none. */
   names?: { dns: string[]; ips: string[] }
 }
@@ -28,6 +28,9 @@ const serial = (): string =>
   Buffer.from(webcrypto.getRandomValues(new Uint8Array(15)))
     .toString('hex')
     .replace(/^./, '1')
+
+/** A text as it is: of a bare string the library reads quotes and `#` as syntax. */
+const plain = (text: string) => ({ utf8String: text })
 
 /** A self-signed authority for ten years. */
 export async function makeAuthority(): Promise<Pair> {
@@ -56,7 +59,7 @@ export async function sign(authority: Pair, subject: Subject): Promise<Pair> {
   const usage = subject.names ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth
   const cert = await x509.X509CertificateGenerator.create({
     serialNumber: serial(),
-    subject: [...(subject.organization ? [{ O: [subject.organization] }] : []), { CN: [subject.commonName] }],
+    subject: new x509.Name([...(subject.organizations ?? []).map(o => ({ O: [plain(o)] })), { CN: [plain(subject.commonName)] }]),
     issuer: issuer.subject,
     notBefore: new Date(Date.now() - 3600_000),
     notAfter: new Date(Date.now() + 2 * year),

@@ -54,11 +54,11 @@ async function setUp(): Promise<void> {
     Array.from({ length: slots }, (_, i) => nodeIdentity(`node-${i + 1}`)),
     nodeCreds,
   )
-  // The image made the volume's root for the user that the control plane runs as. The keys that sign stay root's: nobody but this container
-  // needs them.
+  // The image made the volume's root for the user that the control plane runs as, which signs certificates too. Other keys stay root's:
+  // nobody but this container needs them.
   const { uid, gid } = statSync(dir.root)
-  const signing = [authorityFile(dir), path.join(dir.pki, 'ca.key'), path.join(dir.pki, 'admin.key')]
-  for (const file of [dir.pki, dir.creds, dir.nats].flatMap(tree)) if (!signing.includes(file)) chownSync(file, uid, gid)
+  const kept = [authorityFile(dir), path.join(dir.pki, 'admin.key')]
+  for (const file of [dir.pki, dir.creds, dir.nats].flatMap(tree)) if (!kept.includes(file)) chownSync(file, uid, gid)
   const kubeconfig = path.join(kubeconfigDir, 'config')
   writeAtomically(kubeconfig, readFileSync(dir.kubeconfig, 'utf8'))
   const owner = statSync(projectFile)

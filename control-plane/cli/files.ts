@@ -92,7 +92,7 @@ export async function writeFiles(dir: StateDir, { at, listen, storeDir, sync, se
       r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0',
     ),
   ])
-  writeAtomically(dir.kubeconfig, kubeconfig(securePort, ca, admin))
+  writeAtomically(dir.kubeconfig, kubeconfig(securePort, ca.cert, { name: 'kubernetes-admin', pair: admin }))
   await Promise.all([
     natsServerConfig(authority, { host: listen, port: at.nats.port, storeDir, serverVersion: version, serverName: 'nats-0', sync }).then(
       conf => writeAtomically(path.join(dir.nats, 'server.conf'), conf),

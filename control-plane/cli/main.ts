@@ -6,6 +6,7 @@ import { chaosCommand } from './chaos/command.ts'
 import { cutLink, degradeLink, healLink } from './link.ts'
 import { followFile } from './logs.ts'
 import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
+import { authorityCertificate, kubeconfig, newLogin } from './pki.ts'
 import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
 import type { Wanted } from './local-cluster.ts'
@@ -178,11 +179,21 @@ command(link, 'heal', 'make the link of a node whole again')
 
 chaosCommand(command(program, 'chaos', 'break one thing after the other at random, and check that the cluster keeps its promises'))
 
-command(program, 'kubeconfig', "print the administrator's kubeconfig").action((o: Common) => {
-  const dir = stateDir(o.stateDir)
-  requireCluster(dir)
-  process.stdout.write(readFileSync(dir.kubeconfig, 'utf8'))
-})
+command(program, 'kubeconfig', "print the administrator's kubeconfig, or make one for somebody else")
+  .option('--user <name>', 'a new client certificate for this user')
+  .option('--group <name>', 'a group that the user is in; may be repeated', (group: string, before: string[]) => [...before, group], [])
+  .option('--namespace <name>', 'where kubectl looks when it is told nothing else')
+  .action(async (o: Common & { user?: string; group: string[]; namespace?: string }) => {
+    const dir = stateDir(o.stateDir)
+    const { securePort } = requireCluster(dir)
+    if (o.user === undefined && (o.group.length > 0 || o.namespace !== undefined))
+      throw new Error('--group and --namespace are for a --user')
+    process.stdout.write(
+      o.user === undefined
+        ? readFileSync(dir.kubeconfig, 'utf8')
+        : kubeconfig(securePort, authorityCertificate(dir), await newLogin(dir, o.user, o.group, o.namespace)),
+    )
+  })
 
 command(program, 'logs', 'print the log of a component')
   .argument('<component>', "nats-server, kube-apiserver, ..., or a node's name")

@@ -60,7 +60,7 @@ export async function ensureCertificates(dir: StateDir, serverIPs: string[]): Pr
     return had && stillGood(had, subject.names, ca) ? had : save(dir, name, await (await import('./certificate.ts')).sign(ca, subject))
   }
   const [admin] = await Promise.all([
-    ensure('admin', { commonName: 'kubernetes-admin', organization: 'system:masters' }),
+    ensure('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'] }),
     ensure('apiserver', { commonName: 'kube-apiserver', names }),
     ...['kube-controller-manager', 'kube-scheduler'].map(name =>
       ensure(name, { commonName: name, names: { dns: ['localhost'], ips: serverIPs } }),
@@ -87,26 +87,47 @@ function ensureServiceAccountKey(dir: StateDir): void {
   if (had !== publicKey) writeAtomically(publicFile, publicKey, 0o644)
 }
 
-/** The kubeconfig of the cluster's administrator, credentials inside. */
-export function kubeconfig(port: number, ca: Pair, admin: Pair): string {
+/** Whom a kubeconfig is for. */
+export interface Login {
+  readonly name: string
+  readonly pair: Pair
+  /** Where kubectl looks when it is told nothing else. */
+  readonly namespace?: string | undefined
+}
+
+/** A new login: a client certificate of the cluster's authority. Throws when its key is not there. */
+export async function newLogin(dir: StateDir, name: string, groups: readonly string[], namespace?: string): Promise<Login> {
+  const ca = load(dir, 'ca')
+  if (!ca) throw new Error(`the certificate authority in ${dir.pki} is missing or damaged`)
+  const pair = await (await import('./certificate.ts')).sign(ca, { commonName: name, organizations: groups })
+  return { name, pair, namespace }
+}
+
+/** A kubeconfig with its credentials inside. */
+export function kubeconfig(port: number, caCert: string, { name, pair, namespace }: Login): string {
   const b64 = (text: string): string => Buffer.from(text).toString('base64')
+  // In YAML a JSON string is a string.
+  const user = JSON.stringify(name)
   return `apiVersion: v1
 kind: Config
 clusters:
 - name: coxswain
   cluster:
-    certificate-authority-data: ${b64(ca.cert)}
+    certificate-authority-data: ${b64(caCert)}
     server: https://127.0.0.1:${port}
 users:
-- name: kubernetes-admin
+- name: ${user}
   user:
-    client-certificate-data: ${b64(admin.cert)}
-    client-key-data: ${b64(admin.key)}
+    client-certificate-data: ${b64(pair.cert)}
+    client-key-data: ${b64(pair.key)}
 contexts:
 - name: coxswain
   context:
     cluster: coxswain
-    user: kubernetes-admin
+    user: ${user}${namespace === undefined ? '' : `\n    namespace: ${JSON.stringify(namespace)}`}
 current-context: coxswain
 `
 }
+
+/** The certificate of the cluster's authority. */
+export const authorityCertificate = (dir: StateDir): string => readFileSync(filesOf(dir, 'ca')[0], 'utf8')

@@ -42,7 +42,7 @@ export async function aloneApiServer(): Promise<Alone> {
   }
   const ca = await makeAuthority()
   const [admin, server] = await Promise.all([
-    sign(ca, { commonName: 'kubernetes-admin', organization: 'system:masters' }),
+    sign(ca, { commonName: 'kubernetes-admin', organizations: ['system:masters'] }),
     sign(ca, { commonName: 'kube-apiserver', names: { dns: ['localhost'], ips: ['127.0.0.1'] } }),
   ])
   const port = 20_000 + (process.pid % 10_000)

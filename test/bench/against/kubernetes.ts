@@ -49,7 +49,7 @@ export async function startKubernetes(build: string): Promise<Kubernetes> {
     const ca = await makeAuthority()
     const [server, admin] = await Promise.all([
       sign(ca, { commonName: 'kube-apiserver', names: { dns: ['localhost'], ips: ['127.0.0.1'] } }),
-      sign(ca, { commonName: 'kubernetes-admin', organization: 'system:masters' }),
+      sign(ca, { commonName: 'kubernetes-admin', organizations: ['system:masters'] }),
     ])
     const token = randomBytes(16).toString('hex')
     const account = generateKeyPairSync('rsa', {
@@ -60,7 +60,7 @@ export async function startKubernetes(build: string): Promise<Kubernetes> {
     const [caFile, key, config] = await Promise.all([
       file('ca.crt', ca.cert),
       file('sa.key', account),
-      file('admin.conf', kubeconfig(port, ca, admin)),
+      file('admin.conf', kubeconfig(port, ca.cert, { name: 'kubernetes-admin', pair: admin })),
     ])
     const etcd = `http://127.0.0.1:${client}`
     const peers = `http://127.0.0.1:${peer}`

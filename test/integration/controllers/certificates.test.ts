@@ -149,6 +149,10 @@ describe('bad requests', () => {
     der[at + 2] = 0x79
     const forged = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
     expect(await sent(pem(forged))).toContain('the signature of the request is not by its key')
+    // The same text as a TeletexString, which the check would not see.
+    der[at] = 0x14
+    const odd = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
+    expect(await sent(pem(odd))).toContain('the subject is in an encoding that is not supported')
   })
 
   test('nobody asks for system:masters, or changes what was asked', async () => {

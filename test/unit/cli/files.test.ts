@@ -4,12 +4,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { spawn } from 'node:child_process'
+import { parse } from 'yaml'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ensureCreds } from '#control-plane/cli/files.ts'
 import { withLock } from '#control-plane/cli/lock.ts'
 import { identityOf } from '#shared/bus/credentials.ts'
 import { newNode, prepareCluster } from '#control-plane/cli/local-cluster.ts'
-import { ensureCertificates } from '#control-plane/cli/pki.ts'
+import { authorityCertificate, ensureCertificates, kubeconfig, newLogin } from '#control-plane/cli/pki.ts'
 import { isAlive, readRecord, terminate, writeRecord } from '#control-plane/cli/process.ts'
 import {
   addresses,
@@ -52,6 +53,21 @@ describe('certificates', () => {
     expect(await ensureCertificates(dir, ['127.0.0.1', '10.1.2.3'])).toEqual(first)
     expect(server()).not.toBe(before)
   })
+})
+
+test('a kubeconfig of somebody else has a certificate with its name and groups, whatever they are called', async () => {
+  const { ca } = await ensureCertificates(dir, ['127.0.0.1'])
+  const name = 'jane: "x"'
+  const text = kubeconfig(6443, authorityCertificate(dir), await newLogin(dir, name, ['dev', 'ops'], 'default'))
+  const { users, contexts, clusters } = parse(text)
+  expect(contexts[0]).toEqual({ name: 'coxswain', context: { cluster: 'coxswain', user: name, namespace: 'default' } })
+  const pem = (base64: string): string => Buffer.from(base64, 'base64').toString()
+  const cert = new X509Certificate(pem(users[0].user['client-certificate-data']))
+  expect([users[0].name, { ...cert.toLegacyObject().subject }]).toEqual([name, { CN: name, O: ['dev', 'ops'] }])
+  expect(cert.checkPrivateKey(createPrivateKey(pem(users[0].user['client-key-data'])))).toBe(true)
+  expect(cert.verify(new X509Certificate(ca.cert).publicKey)).toBe(true)
+  expect(clusters[0].cluster).toMatchObject({ server: 'https://127.0.0.1:6443' })
+  expect(pem(clusters[0].cluster['certificate-authority-data'])).toBe(ca.cert)
 })
 
 describe('files that are damaged or missing', () => {
