@@ -41,6 +41,8 @@ import type { CSIStorageCapacity } from './storage/csistoragecapacity.ts'
 import type { VolumeAttachment } from './storage/volumeattachment.ts'
 import type { VolumeAttributesClass } from './storage/volumeattributesclass.ts'
 import type { RuntimeClass } from './node/runtimeclass.ts'
+import type { Job } from './batch/job.ts'
+import type { CronJob } from './batch/cronjob.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -70,6 +72,8 @@ export const daemonSets = kind<DaemonSet>('apps', 'v1', 'DaemonSet', 'daemonsets
 export const controllerRevisions = kind<ControllerRevision>('apps', 'v1', 'ControllerRevision', 'controllerrevisions')
 export const podTemplates = kind<PodTemplate>('', 'v1', 'PodTemplate', 'podtemplates')
 export const replicationControllers = kind<ReplicationController>('', 'v1', 'ReplicationController', 'replicationcontrollers')
+export const jobs = kind<Job>('batch', 'v1', 'Job', 'jobs')
+export const cronJobs = kind<CronJob>('batch', 'v1', 'CronJob', 'cronjobs')
 export const deployments = kind<Deployment>('apps', 'v1', 'Deployment', 'deployments')
 
 const rbac = 'rbac.authorization.k8s.io'

@@ -103,6 +103,11 @@ export interface Deletion<T> {
   readonly steps?: { readonly begin: (object: T) => void; readonly pending: (object: T) => boolean }
   /** A deletion that is done answers with the object instead of a Status, as the kind's storage does upstream. */
   readonly answersWithObject?: boolean
+  /**
+   * Dependents stay unless the client says what becomes of them, as it was before there was a collector; a text warns clients that say
+   * nothing.
+   */
+  readonly orphansDependents?: true | string
 }
 
 // T is `any` in collections of resources: the functions below are contravariant in it, and each is only ever handed objects

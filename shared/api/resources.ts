@@ -41,6 +41,8 @@ import { csiStorageCapacity } from './storage/csistoragecapacity.ts'
 import { volumeAttachment } from './storage/volumeattachment.ts'
 import { volumeAttributesClass } from './storage/volumeattributesclass.ts'
 import { runtimeClass } from './node/runtimeclass.ts'
+import { job } from './batch/job.ts'
+import { cronJob } from './batch/cronjob.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -57,6 +59,8 @@ export const resources: readonly Resource[] = [
   serviceAccount,
   service,
   deployment,
+  cronJob,
+  job,
   replicationController,
   podTemplate,
   controllerRevision,

@@ -124,6 +124,8 @@ const withDetail = (head: string, detail: string): string => (detail === '' ? he
 export const required = (path: Path, detail = ''): FieldError => make('FieldValueRequired', path, withDetail('Required value', detail))
 export const invalid = (path: Path, value: unknown, detail: string): FieldError =>
   make('FieldValueInvalid', path, withDetail(`Invalid value: ${show(value)}`, detail))
+/** The same of a value that is not shown: the whole of it is wrong. */
+export const invalidAt = (path: Path, detail: string): FieldError => make('FieldValueInvalid', path, withDetail('Invalid value', detail))
 export const forbidden = (path: Path, detail: string): FieldError => make('FieldValueForbidden', path, withDetail('Forbidden', detail))
 export const duplicate = (path: Path, value: unknown): FieldError => make('FieldValueDuplicate', path, `Duplicate value: ${show(value)}`)
 export const notFound = (path: Path, value: unknown): FieldError => make('FieldValueNotFound', path, `Not found: ${show(value)}`)

@@ -1,17 +1,8 @@
 /** How long a request may take: the `timeout` parameter, at most and by default 60 s. */
+import { parseDuration } from '#shared/machinery/duration.ts'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
 
 const defaultMs = 60_000
-const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
-
-/** A Go duration in ms, undefined when it is none. */
-export function parseDuration(text: string): number | undefined {
-  if (!/^[+-]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$|^0$/.test(text)) return undefined
-  let total = 0
-  for (const [, n, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) total += Number(n) * units[unit!]!
-  return text.startsWith('-') ? -total : total
-}
-
 /** The request's time in ms. Throws 400 for a text that is no duration. */
 export function timeoutOf(parameter: string | null): number {
   if (parameter === null || parameter === '') return defaultMs

@@ -30,6 +30,9 @@ export async function deleteObject(
   options: DeleteOptions,
   writer: Writer,
 ): Promise<Deleted> {
+  const said = endpoint.resource.deletion?.orphansDependents
+  if (typeof said === 'string' && options.orphanDependents === undefined && options.propagationPolicy === undefined)
+    if (!writer.warnings?.includes(said)) writer.warnings?.push(said)
   return guaranteed<Deleted>(store, endpoint, namespace, name, async current => {
     if (!current) throw notFound(endpoint.groupResource, name)
     checkPreconditions(endpoint, current.object.metadata, name, options)
@@ -79,12 +82,13 @@ function checkPreconditions(endpoint: Endpoint, meta: ObjectMeta, name: string, 
 }
 
 /** The finalizers that an object has once the collector knows what to do about its dependents; the same array when nothing changes. */
-function collectorFinalizers(meta: ObjectMeta, o: DeleteOptions): string[] {
+function collectorFinalizers(meta: ObjectMeta, o: DeleteOptions, orphans: boolean): string[] {
   const before = meta.finalizers ?? []
   let wanted = before.includes(orphan) ? orphan : before.includes(foreground) ? foreground : ''
   if (o.orphanDependents !== undefined) wanted = o.orphanDependents ? orphan : ''
   else if (o.propagationPolicy !== undefined)
     wanted = o.propagationPolicy === 'Orphan' ? orphan : o.propagationPolicy === 'Foreground' ? foreground : ''
+  else if (orphans && wanted === '') wanted = orphan
   const after = before.filter(f => f !== orphan && f !== foreground)
   if (wanted !== '') after.push(wanted)
   return after.length === before.length && after.every(f => before.includes(f)) ? before : after
@@ -109,7 +113,7 @@ function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { 
     meta.deletionTimestamp = formatTime(new Date(asked + Math.max(o.gracePeriodSeconds, 0) * 1000))
     meta.deletionGracePeriodSeconds = Math.max(o.gracePeriodSeconds, 0)
   } else {
-    const finalizers = collectorFinalizers(meta, o)
+    const finalizers = collectorFinalizers(meta, o, endpoint.resource.deletion?.orphansDependents !== undefined)
     if (finalizers.length > 0) meta.finalizers = finalizers
     else delete meta.finalizers
     if (grace !== undefined) begin(meta, grace)
@@ -134,7 +138,7 @@ function deletionInSteps(
   if (meta.deletionTimestamp === undefined) {
     meta.deletionTimestamp = formatTime()
     steps.begin(object)
-    const finalizers = collectorFinalizers(meta, o)
+    const finalizers = collectorFinalizers(meta, o, false)
     if (finalizers.length > 0) meta.finalizers = finalizers
     else delete meta.finalizers
     return { object, gone: false }

@@ -51,6 +51,7 @@ export const replicationController = resource<ReplicationController>({
   shortNames: ['rc'],
   categories: ['all'],
   hasStatus: true,
+  deletion: { orphansDependents: true },
   hasGeneration: true,
   subresources: {
     status: { verbs: ['get', 'patch', 'update'] },

@@ -2,7 +2,7 @@
  * Rules for what all objects share: metadata, labels, conditions (k8s.io/apimachinery pkg/api/validation and pkg/apis/meta/v1/validation).
  */
 import { duplicate, forbidden, invalid, notSupported, required, tooLong, type FieldError, type Path } from '../../machinery/field.ts'
-import { isDNS1123Label, isLabelValue, isQualifiedName, regexError } from '../../machinery/names.ts'
+import { isDNS1123Label, isDNS1123Subdomain, isLabelValue, isQualifiedName, regexError } from '../../machinery/names.ts'
 import type { Condition } from './condition.ts'
 import type { ManagedFieldsEntry, ObjectMeta, OwnerReference } from './objectmeta.ts'
 
@@ -30,6 +30,18 @@ export const validateImmutable = (value: unknown, old: unknown, at: Path): Field
   semanticEqual(value, old) ? [] : [invalid(at, value, immutableText)]
 export const validateNonNegative = (value: number | undefined, at: Path): FieldError[] =>
   (value ?? 0) < 0 ? [invalid(at, value, 'must be greater than or equal to 0')] : []
+
+/** `example.com/name`: a name in the space of a domain. */
+export function validateDomainPrefixedPath(value: string, at: Path): FieldError[] {
+  if (value === '') return [required(at)]
+  const slash = value.indexOf('/')
+  const [host, path] = [value.slice(0, slash), value.slice(slash + 1)]
+  if (slash < 1 || path === '') return [invalid(at, value, 'must be a domain-prefixed path (such as "acme.io/foo")')]
+  const errors = isDNS1123Subdomain(host).map(e => invalid(at, host, e))
+  const pattern = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+"
+  if (!new RegExp(`^${pattern}$`).test(path)) errors.push(invalid(at, path, regexError('Invalid path', pattern)))
+  return errors
+}
 
 /** A counter that clients rely on only to grow. */
 export const validateNotDecremented = (value: number | undefined, old: number | undefined, at: Path): FieldError[] =>

@@ -30,6 +30,14 @@ const acceptedOthers: readonly Accepted[] = [
     reason: 'values of selectors must be label values (v1.25)',
   },
   { match: /^table\/pod-/, reason: 'the column of restarts is a text, with when the last one was (v1.22)' },
+  {
+    match: 'mutate/job/spec.ttlSecondsAfterFinished/=-1',
+    reason: 'the field was dropped before it was looked at: its feature was off (on since v1.21)',
+  },
+  {
+    match: /^put\/job\/spec\.template(\/|\.metadata(\.labels(\.(job-name|controller-uid))?)?\/)(delete|change)$/,
+    reason: 'the labels of pods have a second form, with a prefix (v1.27)',
+  },
   { match: 'request/05', reason: 'services can be selected by spec.type (v1.22)' },
   { match: 'request/29', reason: 'the generated name is random' },
   { match: 'table/quota', reason: 'the age moved to the end (v1.33)' },
@@ -52,7 +60,24 @@ const acceptedOthers: readonly Accepted[] = [
 export const accepted: readonly Accepted[] = [...acceptedPod, ...acceptedOthers]
 
 /** Fields of recorded objects that no longer exist. */
-export const gone = gonePod
+export const gone: readonly { field: string; reason: string }[] = [
+  ...gonePod,
+  { field: 'spec.selector.matchLabels[controller-uid]', reason: 'the label of a job got a prefix (v1.27)' },
+]
+
+/** Requests as clients of today send them: `text` in the JSON of a body is replaced. */
+export const newer: readonly { text: string; as: string; reason: string }[] = [
+  {
+    text: '"selector":{"matchLabels":{"controller-uid":"<uid>"}}',
+    as: '"selector":{"matchLabels":{"batch.kubernetes.io/controller-uid":"<uid>"}}',
+    reason: 'the label of a job got a prefix (v1.27)',
+  },
+  {
+    text: '"labels":{"controller-uid":"<uid>","job-name":"j1"}',
+    as: '"labels":{"controller-uid":"<uid>","job-name":"j1","batch.kubernetes.io/controller-uid":"<uid>","batch.kubernetes.io/job-name":"j1"}',
+    reason: 'so did the labels of its pods, which have both',
+  },
+]
 
 /** Messages that say the same in other words: in recording and answer alike `text` becomes `as` before they are compared. */
 export const reworded: readonly { text: RegExp; as: string; reason: string }[] = [

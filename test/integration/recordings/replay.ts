@@ -1,6 +1,7 @@
 /** Replays the recordings against an API server: makes the objects they need, sends each request and compares the answer. */
 import type { Rest } from '../../fixtures/apiserver.ts'
 import { difference, type Answer } from './compare.ts'
+import { newer } from './differences.ts'
 import { fillIn, manifests, recordings, type RecordedRequest, type Recording } from './recording.ts'
 
 export type Send = (request: RecordedRequest) => Promise<Answer>
@@ -62,7 +63,7 @@ async function each(send: Send, chosen: readonly Recording[]): Promise<Outcome[]
       const i = next++
       const recording = chosen[i]!
       const { request } = recording
-      const body = request.method === 'PUT' ? fillIn(request.body, (await storedAt(request.path)).body) : request.body
+      const body = request.method === 'PUT' ? fillIn(asToday(request.body), (await storedAt(request.path)).body) : request.body
       const answer = await send({ ...request, ...(body === undefined ? {} : { body }) })
       outcomes[i] = { recording, answer, difference: difference(recording, answer) }
     }
@@ -75,3 +76,6 @@ async function make(send: Send, path: string, body: unknown, name: string): Prom
   const answer = await send({ method: 'POST', path, body })
   if (answer.code !== 201) throw new Error(`${name} could not be made: ${answer.code} ${JSON.stringify(answer.body)}`)
 }
+
+const asToday = (body: unknown): unknown =>
+  JSON.parse(newer.reduce((text, { text: old, as }) => text.replace(old, as), JSON.stringify(body ?? null)))

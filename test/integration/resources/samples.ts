@@ -27,6 +27,10 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   'apps/controllerrevisions': { data: { spec: { a: 1 } }, revision: 1 },
   '/podtemplates': { template },
   '/replicationcontrollers': { spec: { replicas: 2, selector: { app: 'sample' }, template } },
+  'batch/jobs': { spec: { template: { ...template, spec: { ...template.spec, restartPolicy: 'Never' } } } },
+  'batch/cronjobs': {
+    spec: { schedule: '*/5 * * * *', jobTemplate: { spec: { template: { spec: { ...template.spec, restartPolicy: 'Never' } } } } },
+  },
   'apps/deployments': { spec: { replicas: 2, selector, template } },
   'policy/poddisruptionbudgets': { spec: { minAvailable: 1, selector } },
   'apps/replicasets': { spec: { replicas: 2, selector, template } },

@@ -70,7 +70,7 @@ export async function prepare(rest: Rest): Promise<void> {
 
 /** Takes an object away, whatever keeps it. */
 export async function remove(rest: Rest, at: string): Promise<void> {
-  await rest('DELETE', `${at}?gracePeriodSeconds=0`)
+  await rest('DELETE', `${at}?gracePeriodSeconds=0&propagationPolicy=Background`)
   const left = await rest('GET', at)
   if (left.code === 404) return
   if (left.body.kind === 'Namespace') await rest('PUT', `${at}/finalize`, { ...left.body, spec: { finalizers: [] } })

@@ -80,6 +80,8 @@ function objectsIn(schema: Schema, found = new Map<string, ObjectSchema>()): Map
 
 /** The package describes v1.36; what changed since v1.35 (field-facts.txt has the fields of v1.35). */
 const since135 = [
+  'CronJob.spec is optional',
+  'onPodConditions[].status is required',
   'PodDisruptionBudget.status.currentHealthy is required',
   'PodDisruptionBudget.status.desiredHealthy is required',
   'PodDisruptionBudget.status.disruptionsAllowed is required',

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { addressRange, candidates, portRange } from '#control-plane/apiserver/serviceips/ranges.ts'
 import { completeFamilies } from '#control-plane/apiserver/serviceips/families.ts'
 import { generateName } from '#control-plane/apiserver/objects/create.ts'
-import { parseDuration } from '#control-plane/apiserver/chain/timeout.ts'
+import { parseDuration } from '#shared/machinery/duration.ts'
 import { negotiateOutput } from '#control-plane/apiserver/chain/mediatype.ts'
 
 describe('ranges', () => {

@@ -1,0 +1,10 @@
+/** Durations as Go writes them, `1m30s`. */
+const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1000, m: 60_000, h: 3_600_000 }
+
+/** A Go duration in ms, undefined when it is none. */
+export function parseDuration(text: string): number | undefined {
+  if (!/^[+-]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$|^0$/.test(text)) return undefined
+  let total = 0
+  for (const [, n, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) total += Number(n) * units[unit!]!
+  return text.startsWith('-') ? -total : total
+}
