@@ -10,6 +10,8 @@ import { yamlToJson } from '#shared/machinery/yaml.ts'
 export interface ConfigKind<S extends ObjectSchema> {
   readonly kind: string
   readonly apiVersion: string
+  /** Older versions that say the same. */
+  readonly also?: readonly string[]
   readonly schema: S
   readonly validate: (config: Infer<S>) => FieldError[]
 }
@@ -30,12 +32,15 @@ export async function readConfigFile<S extends ObjectSchema>(file: string, kind:
 }
 
 /** The same of a text. */
-export function parseConfig<S extends ObjectSchema>(text: string, { kind, apiVersion, schema, validate }: ConfigKind<S>): Infer<S> {
+export function parseConfig<S extends ObjectSchema>(
+  text: string,
+  { kind, apiVersion, also = [], schema, validate }: ConfigKind<S>,
+): Infer<S> {
   try {
     const yaml = yamlToJson(text)
     const { object, unknown, duplicate } = decode(schema, yaml.json)
     const own = object as { kind?: string; apiVersion?: string }
-    if (own.kind !== kind || own.apiVersion !== apiVersion)
+    if (own.kind !== kind || ![apiVersion, ...also].includes(own.apiVersion ?? ''))
       throw new Error(
         `failed decoding: no kind ${JSON.stringify(own.kind ?? '')} is registered for version ${JSON.stringify(own.apiVersion ?? '')}; expected ${kind} of ${apiVersion}`,
       )

@@ -39,6 +39,8 @@ export const flags = z.object({
     .regex(/^\d+-\d+$/, 'must be a range of ports, 30000-32767')
     .default('30000-32767'),
   eventTtl: durationFlag().default(3_600_000),
+  /** An AdmissionConfiguration: what admission plugins shall do. */
+  admissionControlConfigFile: z.string().optional(),
   /** Names of admission plugins that shall be on beside those that are, and off; separated by commas. */
   enableAdmissionPlugins: namesFlag(),
   disableAdmissionPlugins: namesFlag(),

@@ -5,6 +5,7 @@ import type { Resource } from '#shared/api/resource.ts'
 import { connectBus } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
+import { readAdmissionConfiguration } from './admission/configuration.ts'
 import { admissionPlugins } from './admission/plugins.ts'
 import { newAuditor } from './audit/auditor.ts'
 import { authenticateBy, byBearerToken, byTransport, byWebSocketProtocol } from './authn/authenticator.ts'
@@ -132,7 +133,12 @@ export async function startApiServer(
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
     // Until there are roles, whoever is known may do everything.
     const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
-    const store: Store = { registry, admission: newAdmission([...admissionPlugins(registry, authorizer, options), ...plugins]), log }
+    const configuration = await readAdmissionConfiguration(options.admissionControlConfigFile)
+    const store: Store = {
+      registry,
+      admission: newAdmission([...admissionPlugins(registry, authorizer, options, configuration), ...plugins]),
+      log,
+    }
     const hooks = new Map([
       ['/services', serviceHooks(registry, ranges, log)],
       ['certificates.k8s.io/certificatesigningrequests', certificateHooks],

@@ -7,12 +7,14 @@ import { alwaysPullImages } from './alwayspullimages.ts'
 import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './certificates.ts'
 import { defaultIngressClass } from './defaultingressclass.ts'
 import { defaultStorageClass } from './defaultstorageclass.ts'
+import type { AdmissionConfiguration } from './configuration.ts'
 import { defaultTolerationSeconds } from './defaulttolerationseconds.ts'
 import { denyServiceExternalIPs } from './denyserviceexternalips.ts'
 import { extendedResourceToleration } from './extendedresourcetoleration.ts'
 import { limitRanger } from './limitranger.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
 import { persistentVolumeClaimResize } from './persistentvolumeclaimresize.ts'
+import { podSecurity } from './podsecurity.ts'
 import { priority } from './priority.ts'
 import { resourceQuota } from './resourcequota.ts'
 import { runtimeClass } from './runtimeclass.ts'
@@ -24,9 +26,14 @@ import { taintNodesByCondition } from './taintnodesbycondition.ts'
 const offByDefault = ['AlwaysPullImages', 'ExtendedResourceToleration', 'DenyServiceExternalIPs']
 
 /** Throws an Error when the options name a plugin that there is not, or one as both on and off. */
-export function admissionPlugins(registry: Registry, authorizer: Authorizer, options: ApiServerOptions): readonly AdmissionPlugin[] {
+export function admissionPlugins(
+  registry: Registry,
+  authorizer: Authorizer,
+  options: ApiServerOptions,
+  configuration: AdmissionConfiguration = {},
+): readonly AdmissionPlugin[] {
   const { enableAdmissionPlugins: on, disableAdmissionPlugins: off } = options
-  const plugins = all(registry, authorizer, options)
+  const plugins = all(registry, authorizer, options, configuration)
   for (const [flag, names] of [
     ['enable', on],
     ['disable', off],
@@ -38,12 +45,18 @@ export function admissionPlugins(registry: Registry, authorizer: Authorizer, opt
   return plugins.filter(({ name }) => !off.includes(name) && (on.includes(name) || !offByDefault.includes(name)))
 }
 
-const all = (registry: Registry, authorizer: Authorizer, options: ApiServerOptions): readonly AdmissionPlugin[] => [
+const all = (
+  registry: Registry,
+  authorizer: Authorizer,
+  options: ApiServerOptions,
+  configuration: AdmissionConfiguration,
+): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   limitRanger(registry),
   serviceAccount(registry),
   taintNodesByCondition(),
   alwaysPullImages(),
+  podSecurity(registry, configuration.podSecurity),
   priority(registry),
   defaultTolerationSeconds(options.defaultNotReadyTolerationSeconds, options.defaultUnreachableTolerationSeconds),
   extendedResourceToleration(),
@@ -56,5 +69,5 @@ const all = (registry: Registry, authorizer: Authorizer, options: ApiServerOptio
   certificateSubjectRestriction(),
   defaultIngressClass(registry),
   denyServiceExternalIPs(),
-  resourceQuota(registry),
+  resourceQuota(registry, configuration.limitedResources),
 ]
