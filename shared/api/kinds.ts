@@ -43,6 +43,11 @@ import type { VolumeAttributesClass } from './storage/volumeattributesclass.ts'
 import type { RuntimeClass } from './node/runtimeclass.ts'
 import type { Job } from './batch/job.ts'
 import type { CronJob } from './batch/cronjob.ts'
+import type { ValidatingWebhookConfiguration } from './admissionregistration/validatingwebhookconfiguration.ts'
+import type { MutatingWebhookConfiguration } from './admissionregistration/mutatingwebhookconfiguration.ts'
+import type { ValidatingAdmissionPolicy } from './admissionregistration/validatingadmissionpolicy.ts'
+import type { ValidatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
+import type { APIService } from './apiregistration/apiservice.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -120,3 +125,33 @@ export const volumeAttributesClasses = kind<VolumeAttributesClass>(
   false,
 )
 export const runtimeClasses = kind<RuntimeClass>('node.k8s.io', 'v1', 'RuntimeClass', 'runtimeclasses', false)
+
+export const validatingWebhookConfigurations = kind<ValidatingWebhookConfiguration>(
+  'admissionregistration.k8s.io',
+  'v1',
+  'ValidatingWebhookConfiguration',
+  'validatingwebhookconfigurations',
+  false,
+)
+export const mutatingWebhookConfigurations = kind<MutatingWebhookConfiguration>(
+  'admissionregistration.k8s.io',
+  'v1',
+  'MutatingWebhookConfiguration',
+  'mutatingwebhookconfigurations',
+  false,
+)
+export const validatingAdmissionPolicies = kind<ValidatingAdmissionPolicy>(
+  'admissionregistration.k8s.io',
+  'v1',
+  'ValidatingAdmissionPolicy',
+  'validatingadmissionpolicies',
+  false,
+)
+export const validatingAdmissionPolicyBindings = kind<ValidatingAdmissionPolicyBinding>(
+  'admissionregistration.k8s.io',
+  'v1',
+  'ValidatingAdmissionPolicyBinding',
+  'validatingadmissionpolicybindings',
+  false,
+)
+export const apiServices = kind<APIService>('apiregistration.k8s.io', 'v1', 'APIService', 'apiservices', false)

@@ -43,6 +43,11 @@ import { volumeAttributesClass } from './storage/volumeattributesclass.ts'
 import { runtimeClass } from './node/runtimeclass.ts'
 import { job } from './batch/job.ts'
 import { cronJob } from './batch/cronjob.ts'
+import { validatingWebhookConfiguration } from './admissionregistration/validatingwebhookconfiguration.ts'
+import { mutatingWebhookConfiguration } from './admissionregistration/mutatingwebhookconfiguration.ts'
+import { validatingAdmissionPolicy } from './admissionregistration/validatingadmissionpolicy.ts'
+import { validatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
+import { apiService } from './apiregistration/apiservice.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -90,4 +95,9 @@ export const resources: readonly Resource[] = [
   volumeAttachment,
   volumeAttributesClass,
   runtimeClass,
+  validatingWebhookConfiguration,
+  mutatingWebhookConfiguration,
+  validatingAdmissionPolicy,
+  validatingAdmissionPolicyBinding,
+  apiService,
 ]

@@ -60,22 +60,27 @@ const compiled = new WeakMap<object, (w: WireWriter, object: Members) => void>()
 function fields(schema: ObjectSchema): (w: WireWriter, object: Members) => void {
   let write = compiled.get(schema)
   if (!write) {
-    const own: Part[] = []
-    const embedded = new Map<number, Part[]>()
-    for (const [name, field] of Object.entries(schema.fields as Record<string, Field>)) {
-      if (field.tag === 0) continue
-      const part = { tag: field.tag, put: fieldPut(name, field) }
-      if (!field.inline) own.push(part)
-      else if (embedded.get(field.inline.tag)?.push(part) === undefined) embedded.set(field.inline.tag, [part])
-    }
-    // What Go embeds is always there, also when nothing of it is.
-    for (const [tag, parts] of embedded) {
-      const inner = inReverse(parts)
-      own.push({ tag, put: (w, object) => nested(w, tag, () => inner(w, object)) })
-    }
-    compiled.set(schema, (write = inReverse(own)))
+    const all = Object.entries(schema.fields as Record<string, Field>).filter(([, field]) => field.tag !== 0)
+    compiled.set(schema, (write = writerOf(all, 0)))
   }
   return write
+}
+
+/** The writer of those fields of a type that are embedded `depth` messages deep or deeper. */
+function writerOf(all: readonly (readonly [string, Field])[], depth: number): (w: WireWriter, object: Members) => void {
+  const own: Part[] = []
+  const embedded = new Map<number, (readonly [string, Field])[]>()
+  for (const [name, field] of all) {
+    const message = field.inline?.[depth]
+    if (!message) own.push({ tag: field.tag, put: fieldPut(name, field) })
+    else if (embedded.get(message.tag)?.push([name, field]) === undefined) embedded.set(message.tag, [[name, field]])
+  }
+  // What Go embeds is always there, also when nothing of it is.
+  for (const [tag, parts] of embedded) {
+    const inner = writerOf(parts, depth + 1)
+    own.push({ tag, put: (w, object) => nested(w, tag, () => inner(w, object)) })
+  }
+  return inReverse(own)
 }
 
 function inReverse(parts: Part[]): (w: WireWriter, object: Members) => void {

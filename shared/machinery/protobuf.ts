@@ -87,26 +87,26 @@ function lengthDelimited(f: WireField): Buffer {
 
 /** The fields of a message by number. What Go embeds is a message of its own whose fields belong to the outer object. */
 interface Shape {
-  readonly own: ReadonlyMap<number, { name: string; field: Field }>
-  readonly embedded: ReadonlyMap<number, Shape>
+  readonly own: Map<number, { name: string; field: Field }>
+  readonly embedded: Map<number, Shape>
 }
+const newShape = (): Shape => ({ own: new Map(), embedded: new Map() })
 const shapes = new WeakMap<object, Shape>()
 
 function shapeOf(schema: ObjectSchema): Shape {
   let shape = shapes.get(schema)
   if (!shape) {
-    const own = new Map<number, { name: string; field: Field }>()
-    const embedded = new Map<number, { own: Map<number, { name: string; field: Field }>; embedded: Map<number, Shape> }>()
+    shapes.set(schema, (shape = newShape()))
     for (const [name, field] of Object.entries(schema.fields as Record<string, Field>)) {
       if (field.tag === 0) continue
-      if (!field.inline) own.set(field.tag, { name, field })
-      else {
-        const inner = embedded.get(field.inline.tag) ?? { own: new Map(), embedded: new Map() }
-        inner.own.set(field.tag, { name, field })
-        embedded.set(field.inline.tag, inner)
+      let inner = shape
+      for (const { tag } of field.inline ?? []) {
+        const next = inner.embedded.get(tag) ?? newShape()
+        inner.embedded.set(tag, next)
+        inner = next
       }
+      inner.own.set(field.tag, { name, field })
     }
-    shapes.set(schema, (shape = { own, embedded }))
   }
   return shape
 }

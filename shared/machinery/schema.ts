@@ -107,8 +107,11 @@ export interface Field<S extends Schema = Schema, O extends boolean = boolean> e
   readonly tag: number
   readonly schema: S
   readonly optional: O
-  /** Set when Go embeds the struct: the JSON is flat, but protobuf nests the field in message `name` under `tag`. */
-  readonly inline?: { readonly tag: number; readonly name: string }
+  /**
+   * Set when Go embeds the struct: the JSON is flat, but protobuf nests the field in message `name` under `tag`; in several, the outermost
+   * first, when what is embedded embeds.
+   */
+  readonly inline?: readonly { readonly tag: number; readonly name: string }[]
 }
 export type Fields = { readonly [name: string]: Field<any, any> }
 
@@ -210,6 +213,7 @@ function omitsZero(schema: Schema, o: FieldOptions): boolean {
 /** The fields of an embedded Go struct, to spread into its parent's: flat in JSON, nested under `tag` in protobuf. */
 export function inline<F extends Fields>(tag: number, embedded: ObjectSchema<F>): F {
   const out: Record<string, Field> = {}
-  for (const [name, field] of Object.entries(embedded.fields as Fields)) out[name] = { ...field, inline: { tag, name: embedded.name } }
+  for (const [name, field] of Object.entries(embedded.fields as Fields))
+    out[name] = { ...field, inline: [{ tag, name: embedded.name }, ...(field.inline ?? [])] }
   return out as F
 }

@@ -9,10 +9,8 @@ import { prepare, remove, servedVersions, type ServedVersion } from './served.ts
 let api: ApiServerFixture
 let rest: Rest
 beforeAll(async () => {
-  // Flow control writes into its objects' status by itself.
-  api = await startTestApiServer({ enablePriorityAndFairness: false })
-  // No controller is there to take its finalizer away.
-  api = await startTestApiServer({ disableAdmissionPlugins: ['StorageObjectInUseProtection'] })
+  // Flow control writes into its objects' status by itself; no controller is there to take the finalizer of a claim away.
+  api = await startTestApiServer({ enablePriorityAndFairness: false, disableAdmissionPlugins: ['StorageObjectInUseProtection'] })
   rest = api.rest
   await prepare(rest)
 })

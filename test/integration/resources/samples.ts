@@ -9,6 +9,15 @@ const certificateRequest = [
   'NG1zbGh5cC82WG11c2E1cUFBTUFvR0NDcUdTTTQ5QkFNQ0EwZ0FNRVVDSUYxZkVNbWgKOSthSFo5NTdpR1FWYTFjWnU5enhMSDdnYThsOFJjN1hOaTI4QWlF',
   'QXJIYkZ6WXBrdjFLMGhLSXIzV0NuV211egowamlzZElzV2tDUjBPNUVsSnhJPQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K',
 ].join('')
+const rule = { operations: ['CREATE'], apiGroups: ['none.example.com'], apiVersions: ['v1'], resources: ['nones'] }
+const webhook = {
+  name: 'none.example.com',
+  clientConfig: { service: { namespace: 'resources', name: 'none', path: '/judge' } },
+  rules: [rule],
+  sideEffects: 'None',
+  admissionReviewVersions: ['v1'],
+  failurePolicy: 'Ignore',
+}
 
 /** Without apiVersion, kind and name, which may have to fit to the rest. */
 export const samples: Readonly<Record<string, object | ((name: string) => object)>> = {
@@ -83,11 +92,27 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   'storage.k8s.io/volumeattachments': { spec: { attacher: 'disk.example.com', nodeName: 'n', source: { persistentVolumeName: 'v' } } },
   'storage.k8s.io/volumeattributesclasses': { driverName: 'disk.example.com', parameters: { iops: '100' } },
   'node.k8s.io/runtimeclasses': { handler: 'runc', overhead: { podFixed: { cpu: '10m' } } },
+  'admissionregistration.k8s.io/validatingwebhookconfigurations': { webhooks: [webhook] },
+  'admissionregistration.k8s.io/mutatingwebhookconfigurations': { webhooks: [webhook] },
+  'admissionregistration.k8s.io/validatingadmissionpolicies': {
+    spec: { matchConstraints: { resourceRules: [{ ...rule, resourceNames: ['none'] }] }, validations: [{ expression: 'true' }] },
+  },
+  'admissionregistration.k8s.io/validatingadmissionpolicybindings': { spec: { policyName: 'none', validationActions: ['Audit'] } },
+  'apiregistration.k8s.io/apiservices': name => ({
+    spec: {
+      group: name.slice('v1.'.length),
+      version: 'v1',
+      groupPriorityMinimum: 100,
+      versionPriority: 100,
+      service: { namespace: 'resources', name: 'web' },
+    },
+  }),
 }
 
 /** Names of kinds that take no other, made from those that the suite uses. None of these is generated. */
 export const sampleNames: Readonly<Record<string, (name: string) => string>> = {
   'networking.k8s.io/ipaddresses': name => `10.55.${name.length}.${[...name].reduce((n, c) => (n * 7 + c.charCodeAt(0)) % 256, 0)}`,
+  'apiregistration.k8s.io/apiservices': name => `v1.${name}.example.com`,
 }
 
 /** The same in another group or version of the kind, where it is written otherwise: by `group/version/plural`. */

@@ -93,6 +93,9 @@ const since135 = [
   'status.nodeAllocatableResourceClaimStatuses is missing',
   'EndpointSlice.endpoints is required',
   'IPAddress.spec is optional',
+  'ValidatingAdmissionPolicyBinding.spec is optional',
+  'ValidatingAdmissionPolicyBinding.spec.policyName is optional',
+  'ValidatingAdmissionPolicyBinding.spec.validationActions is optional',
   'CSIDriver.spec.preventPodSchedulingIfMissing is missing',
   'PriorityClass.value is required',
 ]

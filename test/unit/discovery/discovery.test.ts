@@ -106,7 +106,8 @@ describe('aggregated discovery', () => {
     )
     const others = groupDiscoveryList(groups, '/apis', 'v2beta1')
     expect(others).toMatchObject({ kind: 'APIGroupDiscoveryList', apiVersion: 'apidiscovery.k8s.io/v2beta1' })
-    const [apps] = (others as { items: { versions: { resources: { resource: string }[] }[] }[] }).items
+    const { items } = others as { items: { metadata: { name: string }; versions: { resources: { resource: string }[] }[] }[] }
+    const apps = items.find(g => g.metadata.name === 'apps')
     expect(apps).toMatchObject({ metadata: { name: 'apps' }, versions: [{ version: 'v1', freshness: 'Current' }] })
     expect(apps!.versions[0]!.resources.find(r => r.resource === 'deployments')).toMatchObject({
       resource: 'deployments',
