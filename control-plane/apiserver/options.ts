@@ -31,6 +31,25 @@ export const flags = z.object({
   serviceAccountMaxTokenExpiration: durationFlag().default(0),
   /** Whether pods' tokens live for a year, though they shall be read again within the hour. */
   serviceAccountExtendTokenExpiration: boolFlag().default(true),
+  /** Comma-separated values: token, user, uid, groups. */
+  tokenAuthFile: z.string().optional(),
+  /** Whether Secrets of type bootstrap.kubernetes.io/token in kube-system are tokens. */
+  enableBootstrapTokenAuth: boolFlag().default(false),
+  /** Whether somebody without credentials is system:anonymous; he is unless this or the configuration says otherwise. */
+  anonymousAuth: boolFlag().optional(),
+  /** An AuthenticationConfiguration. */
+  authenticationConfig: z.string().optional(),
+  /** A kubeconfig that says where other tokens are known. */
+  authenticationTokenWebhookConfigFile: z.string().optional(),
+  authenticationTokenWebhookVersion: z.enum(['v1', 'v1beta1']).default('v1beta1'),
+  authenticationTokenWebhookCacheTtl: durationFlag().default(120_000),
+  /** The authority of front proxies, which say in headers who asks, and what these may be called. */
+  requestheaderClientCaFile: z.string().optional(),
+  requestheaderAllowedNames: z.array(z.string()).default([]),
+  requestheaderUsernameHeaders: z.array(z.string()).default(['X-Remote-User']),
+  requestheaderUidHeaders: z.array(z.string()).default([]),
+  requestheaderGroupHeaders: z.array(z.string()).default(['X-Remote-Group']),
+  requestheaderExtraHeadersPrefix: z.array(z.string()).default(['X-Remote-Extra-']),
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
   /** The port of the Service `kubernetes`, when it is made. */
   kubernetesServicePort: intFlag().default(443),
@@ -78,6 +97,14 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   apiAudiences: [],
   serviceAccountMaxTokenExpiration: 0,
   serviceAccountExtendTokenExpiration: true,
+  enableBootstrapTokenAuth: false,
+  authenticationTokenWebhookVersion: 'v1',
+  authenticationTokenWebhookCacheTtl: 120_000,
+  requestheaderAllowedNames: [],
+  requestheaderUsernameHeaders: ['X-Remote-User'],
+  requestheaderUidHeaders: [],
+  requestheaderGroupHeaders: ['X-Remote-Group'],
+  requestheaderExtraHeadersPrefix: ['X-Remote-Extra-'],
   serviceClusterIpRange: '10.96.0.0/16',
   kubernetesServicePort: 443,
   serviceNodePortRange: '30000-32767',

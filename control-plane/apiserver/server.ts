@@ -8,11 +8,9 @@ import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { readAdmissionConfiguration } from './admission/configuration.ts'
 import { admissionPlugins } from './admission/plugins.ts'
 import { newAuditor } from './audit/auditor.ts'
-import { authenticateBy, byBearerToken, byTransport, byWebSocketProtocol } from './authn/authenticator.ts'
-import { publicKeys, signingKey } from './authn/keys.ts'
+import { newAuthentication } from './authn/authentication.ts'
 import { trackUse } from './authn/lastused.ts'
-import { serviceAccountTokens } from './authn/serviceaccount.ts'
-import { unionTokens } from './authn/token.ts'
+import { frontProxyOf } from './authn/requestheader.ts'
 import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
@@ -108,28 +106,20 @@ export async function startApiServer(
     opened.push(async () => metrics.close())
     const auditor = await newAuditor(options, metrics.registry, log)
     if (auditor) opened.push(() => auditor.close())
-    const pem = (file: string): Promise<string> => readFile(file, 'utf8')
-    const signing = options.serviceAccountSigningKeyFile && signingKey(await pem(options.serviceAccountSigningKeyFile))
-    const audiences = options.apiAudiences.length > 0 ? options.apiAudiences : options.serviceAccountIssuer
     const surface = new Surface()
-    const keys = publicKeys(await Promise.all(options.serviceAccountKeyFile.map(pem)), signing || undefined)
-    const tokens = serviceAccountTokens(registry, {
-      keys,
-      signing: signing || undefined,
-      issuers: options.serviceAccountIssuer,
-      audiences,
-      onUse: trackUse(
-        () => store,
-        () => surface.current.endpoints.get('/v1/secrets')!,
-        log,
-      ),
-    })
+    const onUse = trackUse(
+      () => store,
+      () => surface.current.endpoints.get('/v1/secrets')!,
+      log,
+    )
+    const authentication = await newAuthentication(options, registry, onUse, log)
+    opened.push(async () => authentication.close())
+    const { keys, tokens, audiences, authenticateToken } = authentication
     const tokenRules = {
       tokens,
       maxSeconds: options.serviceAccountMaxTokenExpiration / 1000,
       extend: options.serviceAccountExtendTokenExpiration,
     }
-    const authenticateToken = unionTokens([tokens.authenticate])
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
     // Until there are roles, whoever is known may do everything.
     const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
@@ -173,17 +163,14 @@ export async function startApiServer(
     })
     const handler = newHandler({
       log,
-      authenticate: authenticateBy([
-        byTransport,
-        byBearerToken(authenticateToken, audiences),
-        byWebSocketProtocol(authenticateToken, audiences),
-      ]),
+      authenticate: authentication.authenticate,
       authorizer,
       auditor,
       flowControl,
       metrics,
       dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),
     })
+    const frontProxy = await frontProxyOf(options)
     for (const address of options.bindAddress) {
       const port = listeners[0]?.port ?? options.securePort
       const listener = await serveHttps(handler, {
@@ -192,6 +179,7 @@ export async function startApiServer(
         certificate,
         key,
         clientAuthority,
+        frontProxy,
         permitPortSharing: options.permitPortSharing,
         log,
       })

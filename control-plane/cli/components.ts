@@ -149,6 +149,7 @@ export function controlPlane(
           '--service-account-issuer',
           'https://kubernetes.default.svc.cluster.local',
         ],
+        ...['--enable-bootstrap-token-auth', 'true'],
         ...['--service-cluster-ip-range', at.services],
         // An ordinary user's proxy may not listen on 443.
         ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),

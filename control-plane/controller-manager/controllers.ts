@@ -7,6 +7,8 @@ import { sharedInformers } from '#shared/client/sharedinformers.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ControllerContext, NewController, Settings } from './context.ts'
+import { bootstrapSigner } from './bootstrap/bootstrapsigner.ts'
+import { tokenCleaner } from './bootstrap/tokencleaner.ts'
 import { certificateApprovingController } from './certificates/approving.ts'
 import { certificateCleaner } from './certificates/cleaner.ts'
 import { certificateSigningController } from './certificates/signing.ts'
@@ -35,6 +37,8 @@ export const controllers: readonly NewController[] = [
   certificateApprovingController,
   certificateSigningController,
   certificateCleaner,
+  bootstrapSigner,
+  tokenCleaner,
   rootCACertPublisher,
   namespaceController,
   replicaSetController,

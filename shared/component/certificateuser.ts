@@ -1,5 +1,6 @@
 /** A client certificate names its user: common name and organizations, as upstream's x509 authenticator reads them. */
-import type { TLSSocket } from 'node:tls'
+import { X509Certificate } from 'node:crypto'
+import type { DetailedPeerCertificate, TLSSocket } from 'node:tls'
 import type { UserInfo } from '../bus/transport.ts'
 
 const known = new WeakMap<TLSSocket, UserInfo | 'invalid' | 'none'>()
@@ -7,8 +8,39 @@ const list = (value: string | string[] | undefined): string[] => (value === unde
 
 const fingerprint = (colons: string): string => colons.replaceAll(':', '').toLowerCase()
 
-/** The user of a connection, looked at once: `none` without a certificate, `invalid` when our authority did not sign it. */
-export function certificateUser(socket: TLSSocket): UserInfo | 'invalid' | 'none' {
+/** Authorities by the fingerprints of their certificates. */
+export type Authorities = ReadonlySet<string>
+
+/** Those of a PEM text. Throws when one cannot be read. */
+export const authoritiesOf = (pem: string): Authorities =>
+  new Set(
+    (pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? []).map(c => new X509Certificate(c).fingerprint256),
+  )
+
+/** More certificates than that are no chain. */
+const maxChain = 10
+
+/** Whether the certificate of a connection, which must hold, comes from one of these authorities. */
+export function isIssuedBy(socket: TLSSocket, authorities: Authorities): boolean {
+  if (!socket.authorized) return false
+  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
+  for (let n = 0; n < maxChain && certificate?.fingerprint256 !== undefined; n++) {
+    if (authorities.has(certificate.fingerprint256)) return true
+    const issuer: DetailedPeerCertificate | undefined = certificate.issuerCertificate
+    if (issuer === certificate) return false
+    certificate = issuer
+  }
+  return false
+}
+
+export const commonNameOf = (socket: TLSSocket): string =>
+  list(socket.getPeerCertificate(false).subject?.CN as string | string[] | undefined).at(-1) ?? ''
+
+/**
+ * The user of a connection, looked at once: `none` without a certificate, `invalid` when our authority did not sign it. `authorities` when
+ * the connection trusts others too, which sign no users.
+ */
+export function certificateUser(socket: TLSSocket, authorities?: Authorities): UserInfo | 'invalid' | 'none' {
   const before = known.get(socket)
   if (before !== undefined) return before
   const certificate = socket.getPeerCertificate(false)
@@ -18,7 +50,7 @@ export function certificateUser(socket: TLSSocket): UserInfo | 'invalid' | 'none
     const subject = certificate.subject as unknown as { CN?: string | string[]; O?: string | string[] } | undefined
     const name = list(subject?.CN).at(-1) ?? ''
     user =
-      socket.authorized && name !== ''
+      socket.authorized && name !== '' && (!authorities || isIssuedBy(socket, authorities))
         ? {
             name,
             groups: [...new Set([...list(subject?.O), 'system:authenticated'])],

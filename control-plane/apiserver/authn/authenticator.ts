@@ -14,10 +14,11 @@ export const anonymous: UserInfo = { name: 'system:anonymous', groups: ['system:
 
 /**
  * The user by the first authenticator that knows one. Who brought credentials of which none hold is refused with 401; who brought none is
- * anonymous.
+ * anonymous where that may be.
  */
 export function authenticateBy(
   authenticators: readonly Authenticator[],
+  mayBeAnonymous: (path: string) => boolean = () => true,
 ): (request: ApiRequest, caller: Caller, notes: Notes) => Maybe<UserInfo> {
   const from = (start: number, request: ApiRequest, caller: Caller, notes: Notes, wasInvalid: boolean): Maybe<UserInfo> => {
     let invalid = wasInvalid
@@ -28,7 +29,7 @@ export function authenticateBy(
       if (typeof found === 'object') return found
       invalid ||= found === 'invalid'
     }
-    if (invalid) throw unauthorized()
+    if (invalid || !mayBeAnonymous(request.path)) throw unauthorized()
     return anonymous
   }
   return (request, caller, notes) => from(0, request, caller, notes, false)

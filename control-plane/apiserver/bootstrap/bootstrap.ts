@@ -1,6 +1,7 @@
 /** Objects that every cluster has: made when they are missing, at the start or later, by whichever API server comes first. */
 import { systemPriorityClasses } from '#shared/api/scheduling/priorityclass.ts'
 import { ensure } from './ensure.ts'
+import { clusterAuthenticationTrust } from './clusterauthenticationtrust.ts'
 import { legacyTokenTracking } from './legacytokentracking.ts'
 import type { BootstrapParts } from './parts.ts'
 import { keepEndpoints, kubernetesService } from './kubernetes.ts'
@@ -27,7 +28,7 @@ async function makeMissing(parts: BootstrapParts): Promise<void> {
       await ensure(store, namespaces, '', { kind: 'Namespace', apiVersion: 'v1', metadata: { name } })
     }),
   )
-  await Promise.all([kubernetesService(parts), legacyTokenTracking(parts)])
+  await Promise.all([kubernetesService(parts), legacyTokenTracking(parts), clusterAuthenticationTrust(parts)])
 }
 
 /** Made at the start alone, as upstream's do. */

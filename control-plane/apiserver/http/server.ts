@@ -7,7 +7,10 @@ import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '#shared/component/log.ts'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
-import { certificateUser } from '#shared/component/certificateuser.ts'
+import type { ApiRequest } from '#shared/bus/transport.ts'
+import { authoritiesOf, certificateUser, type Authorities } from '#shared/component/certificateuser.ts'
+import type { Caller } from '../authn/authenticator.ts'
+import { frontProxyUser, type FrontProxy } from '../authn/requestheader.ts'
 import type { Handler } from '../chain/chain.ts'
 import { ofHttp1, ofHttp2, send, type Outgoing } from './answer.ts'
 import { HttpRequest, type Incoming } from './request.ts'
@@ -21,6 +24,8 @@ export interface HttpOptions {
   readonly certificate: string | Buffer
   readonly key: string | Buffer
   readonly clientAuthority: string | Buffer
+  /** Whom front proxies are known by; undefined when there are none. `authority` is their authority in PEM. */
+  readonly frontProxy?: (FrontProxy & { readonly authority: string }) | undefined
   readonly permitPortSharing: boolean
   readonly log: Logger
 }
@@ -51,7 +56,7 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
     allowHTTP1: true,
     key: options.key,
     cert: options.certificate,
-    ca: options.clientAuthority,
+    ca: options.frontProxy ? [options.clientAuthority, options.frontProxy.authority] : options.clientAuthority,
     requestCert: true,
     rejectUnauthorized: false,
     // As upstream. What waits within a session, in both directions, counts against its memory, MB: streams beyond it are refused.
@@ -70,8 +75,9 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
     } as object),
   })
   server.maxConnections = maxConnections
-  const requests = serveRequests(server, handler, log)
-  serveUpgrades(server, handler, log)
+  const callerOf = callers(options)
+  const requests = serveRequests(server, handler, callerOf, log)
+  serveUpgrades(server, handler, callerOf, log)
   const connections = followConnections(server, log)
   await listen(server, options)
   server.on('error', error => log.error({ err: error }, 'HTTPS server failed'))
@@ -86,14 +92,29 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
   }
 }
 
-/** Who a connection's certificate says it is. */
-function caller(socket: Socket) {
-  const user = certificateUser(socket as TLSSocket)
-  return user === 'none' ? undefined : user
+type CallerOf = (socket: Socket, headers: IncomingMessage['headers']) => Caller
+
+/** Who a connection's certificate says it is, or whom a front proxy speaks for. */
+function callers({ clientAuthority, frontProxy }: HttpOptions): CallerOf {
+  const byCertificate = (socket: Socket, own?: Authorities): Caller => {
+    const user = certificateUser(socket as TLSSocket, own)
+    return user === 'none' ? undefined : user
+  }
+  if (!frontProxy) return socket => byCertificate(socket)
+  const own = authoritiesOf(String(clientAuthority))
+  return (socket, headers) => {
+    const said = frontProxyUser(socket as TLSSocket, headers as ApiRequest['headers'], frontProxy)
+    return typeof said === 'object' ? said : byCertificate(socket, own)
+  }
 }
 
 /** Answers requests. `finished` waits, at most `ms`, until none is worked on; streams are not waited for: they end with their server. */
-function serveRequests(server: Http2SecureServer, handler: Handler, log: Logger): { finished(ms: number): Promise<void> } {
+function serveRequests(
+  server: Http2SecureServer,
+  handler: Handler,
+  callerOf: CallerOf,
+  log: Logger,
+): { finished(ms: number): Promise<void> } {
   let active = 0
   let idle: (() => void) | undefined
   const left = (): void => {
@@ -105,7 +126,7 @@ function serveRequests(server: Http2SecureServer, handler: Handler, log: Logger)
     active++
     let counted = true
     try {
-      const result = await handler(new HttpRequest(req, socket, source, out.body), caller(socket))
+      const result = await handler(new HttpRequest(req, socket, source, out.body), callerOf(socket, req.headers))
       // What is left of a body that nobody wanted is not read.
       if (source && !source.readableEnded) result.headers['connection'] = 'close'
       if (!(result.body instanceof Uint8Array)) {
@@ -146,11 +167,11 @@ function serveRequests(server: Http2SecureServer, handler: Handler, log: Logger)
   }
 }
 
-function serveUpgrades(server: Http2SecureServer, handler: Handler, log: Logger): void {
+function serveUpgrades(server: Http2SecureServer, handler: Handler, callerOf: CallerOf, log: Logger): void {
   const upgrades = newUpgrades(log)
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => socket.destroy())
-    handler(new HttpRequest(req, socket, undefined, socket), caller(socket))
+    handler(new HttpRequest(req, socket, undefined, socket), callerOf(socket, req.headers))
       .then(answer => upgrades.serve(req, socket, head, answer))
       .catch((error: unknown) => {
         log.debug({ err: error, path: req.url }, 'upgrade failed')
