@@ -124,9 +124,10 @@ export async function startApiServer(
     // Until there are roles, whoever is known may do everything.
     const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
     const configuration = await readAdmissionConfiguration(options.admissionControlConfigFile)
+    opened.push(async () => configuration.imagePolicy?.backend.close())
     const store: Store = {
       registry,
-      admission: newAdmission([...admissionPlugins(registry, authorizer, options, configuration), ...plugins]),
+      admission: newAdmission([...admissionPlugins(registry, authorizer, options, configuration, () => surface.current), ...plugins]),
       log,
     }
     const hooks = new Map([

@@ -5,9 +5,12 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { typeMeta } from '#shared/api/meta/objectmeta.ts'
+import { yamlToJson } from '#shared/machinery/yaml.ts'
 import { any, list, obj, opt, req, str } from '#shared/machinery/schema.ts'
 import { parseConfig, readConfigFile, type ConfigKind } from '../configfile.ts'
+import { openWebhookBackend, type WebhookBackend } from '../webhookbackend.ts'
 import { podSecurityConfiguration, type PodSecurityConfiguration } from '../podsecurity/configuration.ts'
+import { imagePolicySchema, type ImagePolicy } from './imagepolicywebhook.ts'
 import type { LimitedResource } from './quotacheck.ts'
 
 const name = (kind: string): string => `io.k8s.apiserver.config.v1.${kind}`
@@ -46,6 +49,7 @@ const resourceQuotaConfiguration: ConfigKind<typeof quotaSchema> = {
 export interface AdmissionConfiguration {
   readonly podSecurity?: PodSecurityConfiguration
   readonly limitedResources?: readonly LimitedResource[]
+  readonly imagePolicy?: { readonly policy: ImagePolicy; readonly backend: WebhookBackend }
 }
 
 /** What the file says of each plugin that has something to configure. Throws one line that names the file that is wrong. */
@@ -58,12 +62,21 @@ export async function readAdmissionConfiguration(file: string | undefined): Prom
     return found?.path ? readFile(resolve(dirname(file!), found.path), 'utf8') : undefined
   }
   try {
-    const [security, quota] = await Promise.all([textFor('PodSecurity'), textFor('ResourceQuota')])
+    const [security, quota, images] = await Promise.all(['PodSecurity', 'ResourceQuota', 'ImagePolicyWebhook'].map(textFor))
     return {
       ...(security === undefined ? {} : { podSecurity: parseConfig(security, podSecurityConfiguration) }),
       ...(quota === undefined ? {} : { limitedResources: parseConfig(quota, resourceQuotaConfiguration).limitedResources ?? [] }),
+      ...(images === undefined ? {} : { imagePolicy: await imagePolicyOf(images, dirname(file)) }),
     }
   } catch (e) {
     throw new Error(`${(e as Error).message}: from file ${file}`)
   }
+}
+
+/** The plugin's configuration has no version: it is what it always was. `directory` is where relative names of files begin. */
+async function imagePolicyOf(text: string, directory: string): Promise<NonNullable<AdmissionConfiguration['imagePolicy']>> {
+  const read = imagePolicySchema.safeParse(JSON.parse(yamlToJson(text).json))
+  if (!read.success) throw new Error(read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; '))
+  const policy = read.data.imagePolicy
+  return { policy, backend: await openWebhookBackend(resolve(directory, policy.kubeConfigFile), policy.retryBackoff) }
 }

@@ -2,6 +2,7 @@
 import type { Authorizer } from '../authz/authorizer.ts'
 import type { ApiServerOptions } from '../options.ts'
 import type { Registry } from '../registry/registry.ts'
+import type { Serving } from '../surface.ts'
 import type { AdmissionPlugin } from './admission.ts'
 import { alwaysPullImages } from './alwayspullimages.ts'
 import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './certificates.ts'
@@ -11,8 +12,10 @@ import type { AdmissionConfiguration } from './configuration.ts'
 import { defaultTolerationSeconds } from './defaulttolerationseconds.ts'
 import { denyServiceExternalIPs } from './denyserviceexternalips.ts'
 import { extendedResourceToleration } from './extendedresourcetoleration.ts'
+import { imagePolicyWebhook } from './imagepolicywebhook.ts'
 import { limitRanger } from './limitranger.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
+import { ownerReferencesPermissionEnforcement } from './ownerreferencespermissionenforcement.ts'
 import { persistentVolumeClaimResize } from './persistentvolumeclaimresize.ts'
 import { podSecurity } from './podsecurity.ts'
 import { priority } from './priority.ts'
@@ -23,23 +26,32 @@ import { storageObjectInUseProtection } from './storageobjectinuseprotection.ts'
 import { taintNodesByCondition } from './taintnodesbycondition.ts'
 
 /** Those that somebody has to ask for. */
-const offByDefault = ['AlwaysPullImages', 'ExtendedResourceToleration', 'DenyServiceExternalIPs']
+const offByDefault = [
+  'AlwaysPullImages',
+  'ExtendedResourceToleration',
+  'DenyServiceExternalIPs',
+  'OwnerReferencesPermissionEnforcement',
+  'ImagePolicyWebhook',
+]
 
 /** Throws an Error when the options name a plugin that there is not, or one as both on and off. */
 export function admissionPlugins(
   registry: Registry,
   authorizer: Authorizer,
   options: ApiServerOptions,
-  configuration: AdmissionConfiguration = {},
+  configuration: AdmissionConfiguration,
+  serving: () => Serving,
 ): readonly AdmissionPlugin[] {
   const { enableAdmissionPlugins: on, disableAdmissionPlugins: off } = options
-  const plugins = all(registry, authorizer, options, configuration)
+  const plugins = all(registry, authorizer, options, configuration, serving)
   for (const [flag, names] of [
     ['enable', on],
     ['disable', off],
   ] as const)
     for (const name of names)
       if (!plugins.some(p => p.name === name)) throw new Error(`${flag}-admission-plugins plugin ${JSON.stringify(name)} is unknown`)
+  if (on.includes('ImagePolicyWebhook') && !configuration.imagePolicy)
+    throw new Error('failed to initialize admission: couldn\'t init admission plugin "ImagePolicyWebhook": no config specified')
   const both = on.filter(name => off.includes(name))
   if (both.length > 0) throw new Error(`[${both.join(' ')}] in enable-admission-plugins and disable-admission-plugins overlapped`)
   return plugins.filter(({ name }) => !off.includes(name) && (on.includes(name) || !offByDefault.includes(name)))
@@ -50,18 +62,21 @@ const all = (
   authorizer: Authorizer,
   options: ApiServerOptions,
   configuration: AdmissionConfiguration,
+  serving: () => Serving,
 ): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   limitRanger(registry),
   serviceAccount(registry),
   taintNodesByCondition(),
   alwaysPullImages(),
+  imagePolicyWebhook(configuration.imagePolicy),
   podSecurity(registry, configuration.podSecurity),
   priority(registry),
   defaultTolerationSeconds(options.defaultNotReadyTolerationSeconds, options.defaultUnreachableTolerationSeconds),
   extendedResourceToleration(),
   defaultStorageClass(registry),
   storageObjectInUseProtection(),
+  ownerReferencesPermissionEnforcement(authorizer, serving),
   persistentVolumeClaimResize(registry),
   runtimeClass(registry),
   certificateApproval(authorizer),
