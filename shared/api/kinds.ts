@@ -48,6 +48,7 @@ import type { MutatingWebhookConfiguration } from './admissionregistration/mutat
 import type { ValidatingAdmissionPolicy } from './admissionregistration/validatingadmissionpolicy.ts'
 import type { ValidatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
 import type { APIService } from './apiregistration/apiservice.ts'
+import type { StatefulSet } from './apps/statefulset.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -79,6 +80,7 @@ export const podTemplates = kind<PodTemplate>('', 'v1', 'PodTemplate', 'podtempl
 export const replicationControllers = kind<ReplicationController>('', 'v1', 'ReplicationController', 'replicationcontrollers')
 export const jobs = kind<Job>('batch', 'v1', 'Job', 'jobs')
 export const cronJobs = kind<CronJob>('batch', 'v1', 'CronJob', 'cronjobs')
+export const statefulSets = kind<StatefulSet>('apps', 'v1', 'StatefulSet', 'statefulsets')
 export const deployments = kind<Deployment>('apps', 'v1', 'Deployment', 'deployments')
 
 const rbac = 'rbac.authorization.k8s.io'

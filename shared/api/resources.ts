@@ -48,6 +48,7 @@ import { mutatingWebhookConfiguration } from './admissionregistration/mutatingwe
 import { validatingAdmissionPolicy } from './admissionregistration/validatingadmissionpolicy.ts'
 import { validatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
 import { apiService } from './apiregistration/apiservice.ts'
+import { statefulSet } from './apps/statefulset.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -64,6 +65,7 @@ export const resources: readonly Resource[] = [
   serviceAccount,
   service,
   deployment,
+  statefulSet,
   cronJob,
   job,
   replicationController,

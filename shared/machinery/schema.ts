@@ -87,6 +87,8 @@ export interface FieldOptions {
    * fields.
    */
   pointer?: boolean
+  /** Of an optional field: written though it is empty, as Go's tag has no `omitempty`. */
+  keepsEmpty?: boolean
   patchStrategy?: 'merge' | 'retainKeys' | 'merge,retainKeys' | 'replace'
 }
 /** What a field may say in place of its list or map. */

@@ -10,7 +10,7 @@ import { persistentVolumeClaimSpec, type PersistentVolumeClaimSpec } from './per
 import { validatePersistentVolumeClaimSpec, warningsForPersistentVolumeClaimSpec } from './persistentvolumeclaimspecvalidation.ts'
 import { validatePersistentVolumeClaimStatus, validatePersistentVolumeClaimUpdate } from './persistentvolumeclaimvalidation.ts'
 
-const persistentVolumeClaimSchema = obj('io.k8s.api.core.v1.PersistentVolumeClaim', "A user's claim to storage.", () => ({
+export const persistentVolumeClaimSchema = obj('io.k8s.api.core.v1.PersistentVolumeClaim', "A user's claim to storage.", () => ({
   ...typeMeta(),
   metadata: opt(1, objectMeta, { doc: 'Standard metadata.', default: {} }),
   spec: opt(2, persistentVolumeClaimSpec, { doc: 'What is asked of storage.', default: {} }),

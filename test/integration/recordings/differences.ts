@@ -38,6 +38,14 @@ const acceptedOthers: readonly Accepted[] = [
     match: /^put\/job\/spec\.template(\/|\.metadata(\.labels(\.(job-name|controller-uid))?)?\/)(delete|change)$/,
     reason: 'the labels of pods have a second form, with a prefix (v1.27)',
   },
+  { match: /^mutate\/sts\/metadata\.name\/="xxxxx/, reason: 'the name must be a label, as it is in the names of hosts (v1.26)' },
+  { match: 'mutate/sts/spec.serviceName/', reason: 'the name of the service must be a label (v1.34)' },
+  {
+    match: /^(mutate|put)\/sts\/spec(\.template(\.spec(\..*)?)?)?\/(delete|dup|change|=\{\}|=null|="".*|="Not_Valid!")$/,
+    reason: 'the template is checked like that of other kinds (v1.34)',
+  },
+  { match: /^(mutate|put)\/sts\/spec\.volumeClaimTemplates(\/dup|\.0)/, reason: 'the templates of claims are checked (v1.34)' },
+  { match: 'put/sts/spec.revisionHistoryLimit/change', reason: 'the field may be changed (v1.33)' },
   { match: 'request/05', reason: 'services can be selected by spec.type (v1.22)' },
   { match: 'request/29', reason: 'the generated name is random' },
   { match: 'table/quota', reason: 'the age moved to the end (v1.33)' },
@@ -82,6 +90,11 @@ export const newer: readonly { text: string; as: string; reason: string }[] = [
 /** Messages that say the same in other words: in recording and answer alike `text` becomes `as` before they are compared. */
 export const reworded: readonly { text: RegExp; as: string; reason: string }[] = [
   ...rewordedPod,
+  {
+    text: /(updates to statefulset spec for fields other than ).*( are forbidden)/,
+    as: '$1some$2',
+    reason: 'more fields may be changed',
+  },
   { text: /must to greater or equal than 0/, as: 'must be greater than or equal to 0', reason: 'language' },
   { text: /("ReadWriteOnce"), "ReadWriteOncePod"/, as: '$1', reason: 'an access mode came (v1.22)' },
   { text: /resources\.requests( and volumeAttributesClassName)? for bound claims/, as: 'resources.requests ...', reason: 'a field came' },

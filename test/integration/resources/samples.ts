@@ -40,6 +40,17 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   'batch/cronjobs': {
     spec: { schedule: '*/5 * * * *', jobTemplate: { spec: { template: { spec: { ...template.spec, restartPolicy: 'Never' } } } } },
   },
+  'apps/statefulsets': {
+    spec: {
+      replicas: 2,
+      selector,
+      template,
+      serviceName: 'sample',
+      volumeClaimTemplates: [
+        { metadata: { name: 'data' }, spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } } },
+      ],
+    },
+  },
   'apps/deployments': { spec: { replicas: 2, selector, template } },
   'policy/poddisruptionbudgets': { spec: { minAvailable: 1, selector } },
   'apps/replicasets': { spec: { replicas: 2, selector, template } },

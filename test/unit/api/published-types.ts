@@ -62,6 +62,9 @@ function typeOf(text: string, imports: Map<string, string>): Published {
   if (map) return { kind: 'map', item: typeOf(map[1]!.trim(), imports) }
   if (text === 'string' || text === 'number' || text === 'boolean') return { kind: text }
   if (text.startsWith('"')) return { kind: 'string' }
+  // A kind inside of another is written out; its spec's type has its name.
+  const spec = /^\{\s*"apiVersion"[^]*"spec"\?: (\w+);/.exec(text)?.[1]
+  if (spec) return { kind: 'object', file: imports.get(spec)!.replace('Spec.d.ts', '.d.ts') }
   const file = imports.get(text)
   if (!file) throw new Error(`unknown type ${text}`)
   return special[file.replace(/^.*\//, '').replace('.d.ts', '')] ?? { kind: 'object', file }
