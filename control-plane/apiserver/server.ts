@@ -15,7 +15,6 @@ import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
 import { bootstrap } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { certificateHooks } from './certificates.ts'
-import { definitions, noDefinitions } from './crd/none.ts'
 import { openEncryption } from './encryption/transformer.ts'
 import { newHandler } from './chain/chain.ts'
 import { followConfiguration } from './flowcontrol/configuration.ts'
@@ -143,7 +142,6 @@ export async function startApiServer(
       }),
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },
       { resource: tokenReviews, answer: ctx => reviewToken(ctx, authenticateToken, audiences, store.admission) },
-      { resource: definitions, answer: ctx => noDefinitions(ctx, registry), hidden: true },
     )
     let bootstrapped = false
     const serverAddress = () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`

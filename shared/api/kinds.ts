@@ -49,6 +49,7 @@ import type { ValidatingAdmissionPolicy } from './admissionregistration/validati
 import type { ValidatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
 import type { APIService } from './apiregistration/apiservice.ts'
 import type { StatefulSet } from './apps/statefulset.ts'
+import type { CustomResourceDefinition } from './apiextensions/customresourcedefinition.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -157,3 +158,11 @@ export const validatingAdmissionPolicyBindings = kind<ValidatingAdmissionPolicyB
   false,
 )
 export const apiServices = kind<APIService>('apiregistration.k8s.io', 'v1', 'APIService', 'apiservices', false)
+
+export const customResourceDefinitions = kind<CustomResourceDefinition>(
+  'apiextensions.k8s.io',
+  'v1',
+  'CustomResourceDefinition',
+  'customresourcedefinitions',
+  false,
+)

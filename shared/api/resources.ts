@@ -49,6 +49,7 @@ import { validatingAdmissionPolicy } from './admissionregistration/validatingadm
 import { validatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
 import { apiService } from './apiregistration/apiservice.ts'
 import { statefulSet } from './apps/statefulset.ts'
+import { customResourceDefinition } from './apiextensions/customresourcedefinition.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -102,4 +103,5 @@ export const resources: readonly Resource[] = [
   validatingAdmissionPolicy,
   validatingAdmissionPolicyBinding,
   apiService,
+  customResourceDefinition,
 ]

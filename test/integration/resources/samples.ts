@@ -118,12 +118,21 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
       service: { namespace: 'resources', name: 'web' },
     },
   }),
+  'apiextensions.k8s.io/customresourcedefinitions': name => ({
+    spec: {
+      group: 'example.com',
+      scope: 'Namespaced',
+      names: { plural: name.split('.')[0], kind: `${name[0]!.toUpperCase()}${name.slice(1).split('.')[0]}` },
+      versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+    },
+  }),
 }
 
 /** Names of kinds that take no other, made from those that the suite uses. None of these is generated. */
 export const sampleNames: Readonly<Record<string, (name: string) => string>> = {
   'networking.k8s.io/ipaddresses': name => `10.55.${name.length}.${[...name].reduce((n, c) => (n * 7 + c.charCodeAt(0)) % 256, 0)}`,
   'apiregistration.k8s.io/apiservices': name => `v1.${name}.example.com`,
+  'apiextensions.k8s.io/customresourcedefinitions': name => `${name}.example.com`,
 }
 
 /** The same in another group or version of the kind, where it is written otherwise: by `group/version/plural`. */

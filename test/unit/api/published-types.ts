@@ -20,6 +20,10 @@ const special: Record<string, Published> = {
   Time: { kind: 'time' },
   MicroTime: { kind: 'time' },
   FieldsV1: { kind: 'any' },
+  JSON: { kind: 'any' },
+  JSONSchemaPropsOrArray: { kind: 'any' },
+  JSONSchemaPropsOrBool: { kind: 'any' },
+  JSONSchemaPropsOrStringArray: { kind: 'any' },
   RawExtension: { kind: 'any' },
 }
 
@@ -46,6 +50,9 @@ function parse(file: string): Map<string, PublishedField> {
     const path = from.startsWith('.') ? join(dirname(file), from.replace(/\.js$/, '.d.ts')) : join(modules, `${from}.d.ts`)
     for (const name of names.split(',')) imports.set(name.trim(), path)
   }
+  // A type may refer to itself.
+  const own = /export interface (\w+)/.exec(text)?.[1]
+  if (own) imports.set(own, file)
   const body = /export interface \w+(?: extends TypeMeta)? \{([\s\S]*?)\n\}/.exec(text)?.[1] ?? ''
   return new Map(
     [...body.matchAll(/\n {4}"([^"]+)"(\??): ([\s\S]*?);(?=\s*\n {4}"|\s*$)/g)].map(([, name = '', mark, type = '']) => [

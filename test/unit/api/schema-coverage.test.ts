@@ -54,7 +54,8 @@ const facts = new Map(
           line
             .slice(line.indexOf(' ') + 1)
             .replaceAll(';atomic', '')
-            .split(' '),
+            .split(' ')
+            .filter(Boolean),
         ] as const,
     ),
 )

@@ -1,0 +1,258 @@
+/**
+ * Rules of the schema of a custom kind: what OpenAPI may say (ValidateCustomResourceDefinitionOpenAPISchema), and that it is structural
+ * (k8s.io/apiextensions-apiserver/pkg/apiserver/schema).
+ */
+import { planOfStructural } from '../../machinery/structural/plan.ts'
+import type { JsonSchema } from '../../machinery/structural/schema.ts'
+import { validateStructural } from '../../machinery/structural/validate.ts'
+import { forbidden, invalid, notSupported, required, typeInvalid, type FieldError, type Path } from '../../machinery/field.ts'
+
+/** A schema as the codec lets it through: below `items` and its like nothing is known of it. */
+export type Schema = { readonly [keyword: string]: unknown }
+const isObject = (value: unknown): value is Schema => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const types = ['array', 'boolean', 'integer', 'number', 'object', 'string']
+const listTypes = ['atomic', 'set', 'map']
+const mapTypes = ['atomic', 'granular']
+const rootFields = new Set([
+  ...['type', 'description', 'properties', 'required', 'items', 'title', 'default', 'externalDocs', 'example'],
+  ...['additionalProperties', 'x-kubernetes-preserve-unknown-fields', 'x-kubernetes-map-type', 'x-kubernetes-validations', 'nullable'],
+])
+const reasons = ['FieldValueDuplicate', 'FieldValueForbidden', 'FieldValueInvalid', 'FieldValueRequired']
+
+/** `hasStatus`: there is a status subresource, whose schema must be found below the root. */
+export function validateRootSchema(schema: Schema, at: Path, hasStatus: boolean): FieldError[] {
+  const errors: FieldError[] = []
+  if (hasStatus && schema['type'] !== undefined && schema['type'] !== '' && schema['type'] !== 'object')
+    errors.push(
+      invalid(
+        at.child('type'),
+        schema['type'],
+        'only "object" is allowed as the type at the root of the schema if the status subresource is enabled',
+      ),
+    )
+  else if (hasStatus && Object.keys(schema).some(k => !rootFields.has(k)))
+    errors.push(
+      invalid(
+        at,
+        schema,
+        `only [${[...rootFields].join(' ')}] fields are allowed at the root of the schema if the status subresource is enabled`,
+      ),
+    )
+  if (schema['nullable']) errors.push(forbidden(at.child('nullable'), 'nullable cannot be true at the root'))
+  if (!schema['type']) errors.push(required(at.child('type'), 'must not be empty at the root'))
+  else if (schema['type'] !== 'object') errors.push(invalid(at.child('type'), schema['type'], 'must be object at the root'))
+  errors.push(...validateSchema(schema, at, { root: true, inMetadata: false }))
+  return errors.length > 0 ? errors : validateDefaults(schema, at)
+}
+
+/** Defaults fit their schema, as far as it can be told without the patterns of texts. `schema` keeps to all other rules. */
+function validateDefaults(schema: Schema, at: Path): FieldError[] {
+  const errors: FieldError[] = []
+  if (schema['default'] !== undefined) {
+    const node = planOfStructural({ root: schema as JsonSchema, matcher: () => () => true })
+    for (const e of validateStructural(node, schema['default']))
+      errors.push({
+        ...e,
+        reason: e.reason === 'FieldValueTypeInvalid' ? 'FieldValueInvalid' : e.reason,
+        field: [String(at.child('default')), e.field].filter(Boolean).join('.'),
+      })
+  }
+  const { items, properties, additionalProperties: additional } = schema
+  if (isObject(items)) errors.push(...validateDefaults(items, at.child('items')))
+  if (isObject(additional)) errors.push(...validateDefaults(additional, at.child('additionalProperties')))
+  for (const [name, inner] of Object.entries(isObject(properties) ? properties : {}))
+    errors.push(...validateDefaults(inner as Schema, at.child('properties').key(name)))
+  return errors
+}
+
+interface Place {
+  readonly root: boolean
+  /** Below metadata of the object or of an embedded one. */
+  readonly inMetadata: boolean
+  /** Below allOf, anyOf, oneOf or not, where only what checks values may stand. */
+  readonly valueOnly?: boolean
+}
+const notStructural = ['$ref', 'definitions', 'dependencies', 'patternProperties', 'additionalItems', 'id', '$schema'] as const
+/** What says how a value is kept, and not how it must be. */
+const notInValue = [
+  ...['description', 'type', 'title', 'default', 'nullable', 'additionalProperties'],
+  ...['x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource', 'x-kubernetes-int-or-string'],
+  ...['x-kubernetes-list-type', 'x-kubernetes-list-map-keys', 'x-kubernetes-map-type'],
+] as const
+
+function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
+  const type = schema['type']
+  const errors: FieldError[] = wrongTypes(schema, at)
+  if (errors.length > 0) return errors
+  if (type && !types.includes(type as string)) errors.push(notSupported(at.child('type'), type, types))
+  for (const keyword of notStructural)
+    if (schema[keyword] !== undefined && schema[keyword] !== '') errors.push(forbidden(at.child(keyword), `${keyword} is not supported`))
+  if (schema['uniqueItems'])
+    errors.push(forbidden(at.child('uniqueItems'), 'uniqueItems cannot be set to true since the runtime complexity becomes quadratic'))
+  if (place.valueOnly) for (const keyword of notInValue) errors.push(...forbiddenInValue(schema, keyword, at))
+  else errors.push(...validateType(schema, at, place))
+  errors.push(...validateExtensions(schema, at), ...validateRules(schema, at))
+  const inside = (value: unknown, path: Path, more: Partial<Place> = {}): void => {
+    const here = { root: false, inMetadata: place.inMetadata, ...(place.valueOnly ? { valueOnly: true } : {}), ...more }
+    if (isObject(value)) errors.push(...validateSchema(value, path, here))
+    else errors.push(typeInvalid(path, value, 'must be an object'))
+  }
+  const { items, additionalProperties: additional, properties } = schema
+  if (Array.isArray(items)) errors.push(forbidden(at.child('items'), 'items must be a schema object and not an array'))
+  else if (items !== undefined) inside(items, at.child('items'))
+  if (isObject(properties))
+    for (const [name, inner] of Object.entries(properties))
+      inside(inner, at.child('properties').key(name), {
+        inMetadata: place.inMetadata || ((place.root || Boolean(schema['x-kubernetes-embedded-resource'])) && name === 'metadata'),
+      })
+  if (additional !== undefined) {
+    if (isObject(properties) && Object.keys(properties).length > 0 && additional !== true)
+      errors.push(forbidden(at.child('additionalProperties'), 'additionalProperties and properties are mutual exclusive'))
+    if (place.root) errors.push(forbidden(at.child('additionalProperties'), 'must not be used at the root'))
+    if (typeof additional !== 'boolean') inside(additional, at.child('additionalProperties'))
+  }
+  if (schema['not'] !== undefined) inside(schema['not'], at.child('not'), { valueOnly: true })
+  for (const keyword of ['allOf', 'anyOf', 'oneOf'])
+    (schema[keyword] as unknown[] | undefined)?.forEach((inner, i) => inside(inner, at.child(keyword).index(i), { valueOnly: true }))
+  return errors
+}
+
+/** What a value must be to be kept: every part of the object has one type. */
+function validateType(schema: Schema, at: Path, place: Place): FieldError[] {
+  const type = schema['type']
+  const [intOrString, preserve, embedded] = ['int-or-string', 'preserve-unknown-fields', 'embedded-resource'].map(
+    x => schema[`x-kubernetes-${x}`],
+  )
+  const errors: FieldError[] = []
+  if (intOrString && type) errors.push(forbidden(at.child('type'), 'must be empty if x-kubernetes-int-or-string is true'))
+  if (!type && !place.root && !intOrString && !preserve)
+    errors.push(required(at.child('type'), 'must not be empty for specified object fields'))
+  if (embedded && type !== 'object')
+    errors.push(invalid(at.child('type'), type ?? '', 'must be object if x-kubernetes-embedded-resource is true'))
+  if (embedded && !preserve && schema['properties'] === undefined)
+    errors.push(
+      required(
+        at.child('properties'),
+        'must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields',
+      ),
+    )
+  if (type === 'array' && schema['items'] === undefined) errors.push(required(at.child('items'), 'must be specified'))
+  return errors
+}
+
+/** int-or-string says its two types in an anyOf. */
+function forbiddenInValue(schema: Schema, keyword: string, at: Path): FieldError[] {
+  const value = schema[keyword]
+  if (value === undefined || value === '' || value === false) return []
+  if (keyword === 'type' && (value === 'integer' || value === 'string')) return []
+  return [forbidden(at.child(keyword), keyword === 'type' ? 'must be empty to be structural' : 'must be undefined to be structural')]
+}
+
+function validateExtensions(schema: Schema, at: Path): FieldError[] {
+  const errors: FieldError[] = []
+  const [listType, mapType, keys] = ['list-type', 'map-type', 'list-map-keys'].map(x => schema[`x-kubernetes-${x}`])
+  const type = schema['type'] ?? ''
+  const mustBe = (wanted: string, because: string): void => {
+    if (type === wanted) return
+    const why = `must be ${wanted} if ${because} is specified`
+    errors.push(type === '' ? required(at.child('type'), why) : invalid(at.child('type'), type, why))
+  }
+  if (schema['x-kubernetes-preserve-unknown-fields'] === false)
+    errors.push(invalid(at.child('x-kubernetes-preserve-unknown-fields'), false, 'must be true or undefined'))
+  if (mapType !== undefined) {
+    mustBe('object', 'x-kubernetes-map-type')
+    if (!mapTypes.includes(mapType as string)) errors.push(notSupported(at.child('x-kubernetes-map-type'), mapType, mapTypes))
+  }
+  const items = isObject(schema['items']) ? schema['items'] : undefined
+  if (listType !== undefined) {
+    mustBe('array', 'x-kubernetes-list-type')
+    if (!listTypes.includes(listType as string)) errors.push(notSupported(at.child('x-kubernetes-list-type'), listType, listTypes))
+    if (listType === 'set' && items?.['type'] === 'object' && items['x-kubernetes-map-type'] !== 'atomic')
+      errors.push(
+        invalid(at.child('items', 'x-kubernetes-map-type'), null, 'must be atomic as item of a list with x-kubernetes-list-type=set'),
+      )
+  }
+  const names = Array.isArray(keys) ? (keys as string[]) : []
+  const keysAt = at.child('x-kubernetes-list-map-keys')
+  if (names.length > 0 && listType !== 'map') {
+    const why = 'must be map if x-kubernetes-list-map-keys is non-empty'
+    const here = at.child('x-kubernetes-list-type')
+    errors.push(listType === undefined ? required(here, why) : invalid(here, listType, why))
+  }
+  if (listType !== 'map') return errors
+  if (names.length === 0) errors.push(required(keysAt, 'must not be empty if x-kubernetes-list-type is map'))
+  if (!items) return [...errors, required(at.child('items'), 'must have a schema if x-kubernetes-list-type is map')]
+  if (items['type'] !== 'object')
+    return [
+      ...errors,
+      invalid(at.child('items', 'type'), items['type'] ?? '', "must be object if parent array's x-kubernetes-list-type is map"),
+    ]
+  return [...errors, ...validateMapKeys(names, items, at)]
+}
+
+function validateMapKeys(names: readonly string[], items: Schema, at: Path): FieldError[] {
+  const keysAt = at.child('x-kubernetes-list-map-keys')
+  const needed = (items['required'] ?? []) as readonly string[]
+  return names.flatMap((name, i) => {
+    const property = isObject(items['properties']) ? items['properties'][name] : undefined
+    const errors: FieldError[] = []
+    const here = at.child('items', 'properties').key(name)
+    if (!isObject(property)) errors.push(invalid(keysAt, names, 'entries must all be names of item properties'))
+    else {
+      if (property['type'] === 'array' || property['type'] === 'object')
+        errors.push(invalid(here.child('type'), items['type'], "must be a scalar type if parent array's x-kubernetes-list-type is map"))
+      if (property['default'] === undefined && !needed.includes(name))
+        errors.push(
+          required(
+            here.child('default'),
+            `this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property`,
+          ),
+        )
+      if (property['nullable'])
+        errors.push(forbidden(here.child('nullable'), 'this property is in x-kubernetes-list-map-keys, so it cannot be nullable'))
+    }
+    if (names.indexOf(name) < i) errors.push(invalid(keysAt, names, 'must not contain duplicate entries'))
+    return errors
+  })
+}
+
+function validateRules(schema: Schema, at: Path): FieldError[] {
+  const rules = (schema['x-kubernetes-validations'] ?? []) as readonly unknown[]
+  return rules.flatMap((rule, i) => {
+    const here = at.child('x-kubernetes-validations').index(i)
+    if (!isObject(rule)) return [typeInvalid(here, rule, 'must be an object')]
+    const text = (name: string): string => (typeof rule[name] === 'string' ? rule[name] : '')
+    const errors: FieldError[] = []
+    const [message, expression] = [text('message'), text('rule').trim()]
+    if (expression === '') errors.push(required(here.child('rule'), 'rule is not specified'))
+    else if (message !== '' && message.trim() === '') errors.push(invalid(here.child('message'), message, 'must be non-empty if specified'))
+    else if (/[\n\r]/.test(message.trim())) errors.push(invalid(here.child('message'), message, 'must not contain line breaks'))
+    else if (/[\n\r]/.test(expression) && message === '')
+      errors.push(required(here.child('message'), 'message must be specified if rule contains line breaks'))
+    if (text('messageExpression') !== '' && text('messageExpression').trim() === '')
+      errors.push(required(here.child('messageExpression'), 'messageExpression must be non-empty if specified'))
+    if (text('reason') !== '' && !reasons.includes(text('reason'))) errors.push(notSupported(here.child('reason'), text('reason'), reasons))
+    return errors
+  })
+}
+
+/** Keywords by the type of their value; only below `items` and its like can one have another. */
+const shapes: readonly [shape: string, keywords: readonly string[]][] = [
+  ['string', ['type', 'description', 'format', 'title', 'pattern', '$ref', 'x-kubernetes-list-type', 'x-kubernetes-map-type']],
+  ['number', ['maximum', 'minimum', 'maxLength', 'minLength', 'maxItems', 'minItems', 'multipleOf', 'maxProperties', 'minProperties']],
+  [
+    'boolean',
+    ['nullable', 'uniqueItems', 'x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource', 'x-kubernetes-int-or-string'],
+  ],
+  ['array', ['enum', 'required', 'allOf', 'anyOf', 'oneOf', 'x-kubernetes-list-map-keys', 'x-kubernetes-validations']],
+  ['object', ['properties', 'not', 'patternProperties', 'definitions', 'dependencies']],
+]
+const shapeOf = (value: unknown): string => (Array.isArray(value) ? 'array' : typeof value)
+
+const wrongTypes = (schema: Schema, at: Path): FieldError[] =>
+  shapes.flatMap(([shape, keywords]) =>
+    keywords
+      .filter(k => schema[k] !== undefined && schema[k] !== null && shapeOf(schema[k]) !== shape)
+      .map(k => typeInvalid(at.child(k), schema[k], `must be ${shape === 'array' || shape === 'object' ? 'an' : 'a'} ${shape}`)),
+  )
