@@ -206,7 +206,7 @@ command(program, 'logs', 'print the log of a component')
       throw new Error(
         `there is no log of "${component}"; there are: ${readdirSync(dir.logs)
           .filter(f => f.endsWith('.log'))
-          .map(f => f.replace(/\.log$/, ''))
+          .map(f => f.replace(/^node-|\.log$/g, ''))
           .join(', ')}`,
       )
     await followFile(file, o.follow === true)

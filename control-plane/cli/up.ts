@@ -73,11 +73,16 @@ export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
     say(line)
     if (process.connected) process.send?.({ line })
   }
-  const shown = (name: string): void => void tell(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - began)}`)
+  /** When what died did so: how long it took to be back counts from then. */
+  const deaths = new Map<string, number>()
+  const shown = (name: string): void =>
+    void tell(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - (deaths.get(name) ?? began))}`)
   const local = new LocalCluster(dir, cluster, {
     ready: name => shown(name),
-    died: (name, how, ms) =>
-      void tell(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`),
+    died: (name, how, ms) => {
+      deaths.set(name, performance.now())
+      tell(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`)
+    },
     nodeStarted: () => {},
     nodeDied: name => void tell(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
   })

@@ -71,7 +71,7 @@ export const certificateSigningRequest = resource<CertificateSigningRequest>({
   fields: { 'spec.signerName': c => c.spec.signerName ?? '' },
   hasStatus: true,
   statusResetFields: [['f:spec'], ['f:status', 'f:conditions']],
-  subresources: { approval: { verbs: ['get', 'update', 'patch'] } },
+  subresources: { approval: { verbs: ['get', 'patch', 'update'] }, status: { verbs: ['get', 'patch', 'update'] } },
   validateName: nameIsPathSegment,
   prepareForCreate(csr, { user }) {
     const { username: _name, uid: _uid, groups: _groups, extra: _extra, ...asked } = csr.spec

@@ -9,6 +9,7 @@ import { endpointSlice, type EndpointSlice } from '#shared/api/discovery/endpoin
 import type { KubeObject, ObjectMeta } from '#shared/api/meta/objectmeta.ts'
 import { semanticEqual, validateConditions, validateObjectMeta, validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import type { Resource, WriteContext } from '#shared/api/resource.ts'
+import { resources } from '#shared/api/resources.ts'
 import { Path, type FieldError } from '#shared/machinery/field.ts'
 import { nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 
@@ -244,4 +245,8 @@ it('Deployment: status and scale', () => {
   ])
   deployment.scale?.set(d, 5)
   expect([deployment.scale?.replicas(d), deployment.scale?.selector(d)]).toEqual([5, 'app=x'])
+})
+
+it('who has a status shows it in discovery', () => {
+  expect(resources.filter(r => (r.hasStatus ?? false) !== (r.subresources?.['status'] !== undefined)).map(r => r.plural)).toEqual([])
 })
