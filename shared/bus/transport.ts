@@ -2,7 +2,7 @@
  * One request to the API and its answer, independent of what carries it. The API server's handler chain takes and returns
  * these; the HTTPS server, the NATS service and the NATS client translate.
  */
-import { tooLarge, type StatusError } from '../machinery/status.ts'
+import { StatusError, tooLarge } from '../machinery/status.ts'
 
 export interface UserInfo {
   name: string
@@ -13,6 +13,9 @@ export interface UserInfo {
 
 /** The largest body that is held whole, bytes: upstream's limit for requests. */
 export const maxBodyBytes = 3 * 1024 * 1024
+/** The largest head of a request (its URL and headers), bytes: that of Go's servers. */
+export const maxHeadBytes = 1024 * 1024
+export const headTooLarge = (): StatusError => new StatusError(431, 'RequestHeaderFieldsTooLarge', 'request header fields too large')
 export const bodyTooLarge = (): StatusError => tooLarge(`Request entity too large: limit is ${maxBodyBytes}`)
 
 /** The body of a request, on its way. Read once, one way or the other. */

@@ -5,6 +5,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { natsTransport } from '#shared/bus/api-client.ts'
+import type { Transport } from '#shared/bus/transport.ts'
 import { httpsTransport } from '#shared/client/https.ts'
 import { newClient } from '#shared/client/rest.ts'
 import type { Client } from '#shared/client/client.ts'
@@ -24,8 +26,13 @@ export interface Alone {
   url: string
   tls: { ca: string; cert: string; key: string }
   client: Client
-  /** Proportional set size of the API server, bytes. */
+  /** Certificates of another user. */
+  user(commonName: string, organization?: string): Promise<{ ca: string; cert: string; key: string }>
+  /** Over NATS, as an identity; closed with the server. */
+  bus(identity: string): Promise<Transport>
+  /** Proportional set size of the API server, bytes; and what is resident. */
   pss(): number
+  rss(): number
   close(): Promise<void>
 }
 
@@ -88,6 +95,12 @@ export async function aloneApiServer(): Promise<Alone> {
       })
     },
     stop,
+    async user(commonName, organization) {
+      const { cert, key } = await sign(ca, { commonName, ...(organization === undefined ? {} : { organization }) })
+      return { ca: ca.cert, cert, key }
+    },
+    bus: async identity => natsTransport(await nats.connect(identity)),
+    rss: () => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child!.pid}/status`, 'utf8'))?.[1] ?? 0) * 1024,
     pss: () => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${child!.pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) * 1024,
     async close() {
       await stop()

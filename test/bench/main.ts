@@ -7,12 +7,14 @@ import { newBench } from './bench.ts'
 import { benchCluster } from './cluster.ts'
 import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts'
 import { measureBus } from './bus.ts'
+import { measureFairness } from './fairness.ts'
 import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
+import { measureScale } from './scale.ts'
 import { measureScheduler } from './scheduler.ts'
 import { measureService } from './service.ts'
 import { measureStartup } from './startup.ts'
@@ -36,6 +38,8 @@ const local: Record<string, LocalMeasurement> = {
   workqueue: measureWorkQueue,
   scheduler: measureScheduler,
   watchlist: measureWatchList,
+  scale: measureScale,
+  fairness: measureFairness,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -1,7 +1,7 @@
 /** Reads a request from a NATS message; whatever is not one is garbage, with the reason. */
 import type { Msg } from 'nats'
 import { fromToken, inboxPrefix, isBelow } from '#shared/bus/subjects.ts'
-import type { ApiRequest } from '#shared/bus/transport.ts'
+import { maxHeadBytes, type ApiRequest } from '#shared/bus/transport.ts'
 
 export interface BusRequest {
   readonly identity: string
@@ -11,6 +11,8 @@ export interface BusRequest {
   readonly token: string
   readonly reply: string
   readonly timeoutMs: number
+  /** Bytes of its URL and headers. */
+  readonly headBytes: number
   readonly request: Omit<ApiRequest, 'signal'>
 }
 
@@ -42,7 +44,10 @@ export function readRequest(m: Msg): BusRequest | string {
   if (!/^\/[!-~]*$/.test(url)) return 'no path'
   const timeoutMs = Number(m.headers?.get('Timeout'))
   if (!(timeoutMs > 0)) return 'no timeout'
-  const headers = readHeaders(m.headers?.get('Headers') ?? '')
+  const headerText = m.headers?.get('Headers') ?? ''
+  const headBytes = url.length + headerText.length
+  // One that is too large is not looked into.
+  const headers = headBytes > maxHeadBytes ? {} : readHeaders(headerText)
   if (!headers) return 'the headers are not JSON, or no headers'
   const at = url.indexOf('?')
   const path = at < 0 ? url : url.slice(0, at)
@@ -53,7 +58,8 @@ export function readRequest(m: Msg): BusRequest | string {
     token,
     reply,
     timeoutMs: Math.min(timeoutMs, maxTimeoutMs),
-    request: { method, path, query: new URLSearchParams(search), search, headers, body: m.data },
+    headBytes,
+    request: { method, path, query: new URLSearchParams(headBytes > maxHeadBytes ? '' : search), search, headers, body: m.data },
   }
 }
 

@@ -4,7 +4,15 @@ import type { BusConnection } from '#shared/bus/connection.ts'
 import { everyServer, type Alive, type Control } from '#shared/bus/frames.ts'
 import { garbageLog } from '#shared/bus/garbage.ts'
 import { toToken } from '#shared/bus/subjects.ts'
-import { bodyTooLarge, maxBodyBytes, type ApiRequest, type ApiResponse, type UserInfo } from '#shared/bus/transport.ts'
+import {
+  bodyTooLarge,
+  headTooLarge,
+  maxBodyBytes,
+  maxHeadBytes,
+  type ApiRequest,
+  type ApiResponse,
+  type UserInfo,
+} from '#shared/bus/transport.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import { badRequest, internalError, StatusError, timeout } from '#shared/machinery/status.ts'
 import { tooManyRequests } from '../flowcontrol/flowcontrol.ts'
@@ -63,7 +71,8 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     if (client.answers.has(read.token)) return garbage(m, 'a request of that number is under way')
     const answer = new Answer(connection, read.reply, id, () => client.answers.delete(read.token))
     client.answers.set(read.token, answer)
-    if (read.request.body.length > maxBodyBytes) refuse(answer, bodyTooLarge())
+    if (read.headBytes > maxHeadBytes) refuse(answer, headTooLarge())
+    else if (read.request.body.length > maxBodyBytes) refuse(answer, bodyTooLarge())
     else if (heartbeats.test(read.request.path)) begin(read, answer)
     else if (!turns.add(read.identity, read.request.body.length, () => begin(read, answer))) refuse(answer, tooManyRequests())
   }

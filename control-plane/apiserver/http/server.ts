@@ -6,8 +6,8 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '#shared/component/log.ts'
-import { StatusError, badRequest } from '#shared/machinery/status.ts'
-import type { ApiRequest } from '#shared/bus/transport.ts'
+import { headTooLarge, maxHeadBytes, type ApiRequest } from '#shared/bus/transport.ts'
+import { badRequest } from '#shared/machinery/status.ts'
 import { authoritiesOf, certificateUser, type Authorities } from '#shared/component/certificateuser.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { frontProxyUser, type FrontProxy } from '../authn/requestheader.ts'
@@ -15,6 +15,7 @@ import type { Handler } from '../chain/chain.ts'
 import { ofHttp1, ofHttp2, send, type Outgoing } from './answer.ts'
 import { HttpRequest, type Incoming } from './request.ts'
 import { guardSessions } from './sessions.ts'
+import { guardStuck } from './stuck.ts'
 import { headOf, newUpgrades } from './upgrade.ts'
 
 export interface HttpOptions {
@@ -40,6 +41,8 @@ export interface HttpListener {
 const headMs = 10_000
 /** A connection that asks nothing is closed after this time, as upstream. */
 const idleMs = 90_000
+/** A client that takes nothing of what waits for it for that long is gone. */
+const stuckMs = 60_000
 /** Connections beyond are closed as they come: each costs a file descriptor and some tens of KB. */
 const maxConnections = 10_000
 
@@ -60,14 +63,14 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
     requestCert: true,
     rejectUnauthorized: false,
     // As upstream. What waits within a session, in both directions, counts against its memory, MB: streams beyond it are refused.
-    settings: { maxConcurrentStreams: 250, initialWindowSize: 256 * 1024 },
+    settings: { maxConcurrentStreams: 250, initialWindowSize: 256 * 1024, maxHeaderListSize: maxHeadBytes },
     maxSessionMemory: 128,
     minVersion: 'TLSv1.2',
     handshakeTimeout: headMs,
     noDelay: true,
     // For HTTP/1.1; the types do not know them. Bodies have the deadline of their request.
     ...({
-      maxHeaderSize: 1024 * 1024,
+      maxHeaderSize: maxHeadBytes,
       headersTimeout: headMs,
       connectionsCheckingInterval: headMs / 2,
       requestTimeout: 0,
@@ -190,16 +193,14 @@ function followConnections(server: Http2SecureServer, log: Logger): { close(): v
   })
   server.on('sessionError', error => log.debug({ err: error }, 'HTTP/2 session failed'))
   const stopGuard = guardSessions(server, { idleMs, log })
+  const stopStuck = guardStuck(server, { stuckMs, log })
   server.on('tlsClientError', (error, socket) => {
     log.debug({ err: error }, 'TLS handshake failed')
     socket.destroy()
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy()
-    const { status } =
-      error.code === 'HPE_HEADER_OVERFLOW'
-        ? new StatusError(431, 'RequestHeaderFieldsTooLarge', 'request header fields too large')
-        : badRequest('malformed HTTP request')
+    const { status } = error.code === 'HPE_HEADER_OVERFLOW' ? headTooLarge() : badRequest('malformed HTTP request')
     const body = JSON.stringify(status)
     const headers = { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)), connection: 'close' }
     socket.end(headOf({ code: status.code, headers }) + body)
@@ -207,6 +208,7 @@ function followConnections(server: Http2SecureServer, log: Logger): { close(): v
   return {
     close() {
       stopGuard()
+      stopStuck()
       for (const socket of sockets) socket.destroy()
     },
   }

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { guardSessions } from '#control-plane/apiserver/http/sessions.ts'
+import { guardStuck } from '#control-plane/apiserver/http/stuck.ts'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import type { Transport } from '#shared/bus/transport.ts'
 import { logger } from '#shared/component/log.ts'
@@ -11,6 +12,8 @@ import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiser
 import { get } from '../bus/setup.ts'
 import { configMap, configMaps } from './setup.ts'
 
+const quiet = logger('test')
+quiet.level = 'silent'
 let api: ApiServerFixture
 beforeAll(async () => {
   api = await startTestApiServer({ maxRequestsInflight: 4, maxMutatingRequestsInflight: 4 })
@@ -142,4 +145,72 @@ test('an HTTP/2 session without requests is closed, one with a request is not', 
   await once(busy!, 'close')
   stop()
   server.close()
+})
+
+test('an answer that its client does not take is given up, alone', async () => {
+  const server = createSecureServer({ key: api.admin.key, cert: api.admin.cert })
+  const { promise: closed, resolve: givenUp } = Promise.withResolvers<void>()
+  server.on('stream', (opened, headers) => {
+    const stream = opened as ServerHttp2Stream
+    stream.on('error', () => {})
+    stream.respond({ ':status': 200 })
+    if (headers[':path'] === '/watch') return void stream.write('event')
+    stream.once('close', givenUp)
+    stream.end(Buffer.alloc(100_000))
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const stop = guardStuck(server, { stuckMs: 200, log: quiet })
+  const url = `https://127.0.0.1:${(server.address() as AddressInfo).port}`
+  // Its window takes ten bytes of each stream.
+  const session = connectHttp2(url, { rejectUnauthorized: false, settings: { initialWindowSize: 10 } })
+  const open = (path: string) => {
+    const stream = session.request({ ':path': path })
+    stream.on('error', () => {})
+    return stream.pause()
+  }
+  const [watch] = [open('/watch'), open('/large')] as const
+  await closed
+  expect([watch.closed, session.closed]).toEqual([false, false])
+  stop()
+  session.destroy()
+  server.close()
+})
+
+describe('a head that is too large is refused', () => {
+  const long = `${configMaps}?labelSelector=${'a,'.repeat(700_000)}`
+  test('over HTTP/2', async () => {
+    const session = connectHttp2(api.url, { ...api.admin, ca: api.ca.cert, maxSendHeaderBlockLength: 4 << 20 })
+    session.on('error', () => {})
+    const stream = session.request({ ':path': long })
+    stream.on('error', () => {})
+    let code = 0
+    stream.on('response', h => (code = h[':status'] ?? 0))
+    // nghttp2 ends the session: a field has at most 64 KiB.
+    await new Promise(resolve => stream.once('close', resolve))
+    expect(code).not.toBe(200)
+    session.destroy()
+    expect((await api.rest('GET', configMaps)).code).toBe(200)
+  })
+
+  test('over NATS', async () => {
+    const transport = natsTransport(await api.nats.connect('system:kube-controller-manager'))
+    const send = (headers: Record<string, string>, query = '') => get(transport, configMaps, { headers, query })
+    expect((await send({}, long.slice(long.indexOf('?') + 1))).code).toBe(431)
+    expect((await send({ 'x-long': 'x'.repeat(1_100_000) })).code).toBe(431)
+    expect((await send({ 'x-long': 'x'.repeat(100_000) })).code).toBe(200)
+    await transport.close()
+  })
+})
+
+test('a URL of many selectors is served by every transport', async () => {
+  const names = Array.from({ length: 7400 }, (_, i) => `n${i}`).join()
+  const path = `${configMaps}?labelSelector=${encodeURIComponent(`app in (${names})`)}`
+  expect(path.length).toBeGreaterThan(58_000)
+  expect((await api.rest('GET', path)).code).toBe(200)
+  const session = connectHttp2(api.url, { ...api.admin, ca: api.ca.cert, maxSendHeaderBlockLength: 4 << 20 })
+  const stream = session.request({ ':path': path }).resume()
+  const [headers] = (await once(stream, 'response')) as [{ ':status': number }]
+  expect(headers[':status']).toBe(200)
+  session.destroy()
 })
