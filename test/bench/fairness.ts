@@ -36,7 +36,8 @@ async function flood(server: Alone, tls: Alone['tls'], make: (i: number) => Requ
       stream.on('error', () => {})
       stream.on('close', () => {
         codes.set(code, (codes.get(code) ?? 0) + 1)
-        resolve()
+        // As client-go, which obeys Retry-After.
+        setTimeout(resolve, code === 429 && !stop.aborted ? 1000 : 0)
       })
       if (body !== undefined) stream.end(body)
     })
