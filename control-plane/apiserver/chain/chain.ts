@@ -124,10 +124,22 @@ export function newHandler(parts: ChainParts): Handler {
     const admitted = entered instanceof Promise ? await entered : entered
     try {
       if (request.incoming) request.body = await request.incoming.whole()
-      const answer = await dispatch(ctx)
+      const answer = await work(ctx, admitted)
       return acceptsGzip(request) ? await compressed(answer) : answer
     } finally {
       flowControl.leave(admitted)
+    }
+  }
+
+  /** A request that is all there is worked on when it is its level's turn. */
+  async function work(ctx: RequestContext, admitted: Admitted): Promise<Answer> {
+    const turn = flowControl.begin(admitted)
+    if (turn) await turn
+    try {
+      if (turn && ctx.request.signal.aborted) throw timeout('nobody waits for the request any more')
+      return await dispatch(ctx)
+    } finally {
+      flowControl.end(admitted)
     }
   }
 
@@ -148,7 +160,7 @@ export function newHandler(parts: ChainParts): Handler {
       else {
         const admitted = await enter(ctx, started, Infinity)
         try {
-          answer = await dispatch(ctx)
+          answer = await work(ctx, admitted)
         } finally {
           flowControl.leave(admitted)
         }

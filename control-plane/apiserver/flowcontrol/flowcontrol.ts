@@ -14,6 +14,7 @@ import { inOrder, matchesSchema } from './match.ts'
 import type { Seat, Turn } from './queueset.ts'
 import { Stats, type RejectReason } from './stats.ts'
 import { Streams } from './streams.ts'
+import { Work } from './work.ts'
 
 export const tooManyRequests = (): StatusError =>
   new StatusError(429, 'TooManyRequests', 'Too many requests, please try again later.', { retryAfterSeconds: 1 })
@@ -57,11 +58,16 @@ const readingVerbs = new Set(['get', 'list', 'watch', 'head', 'options'])
 const objectsPerSeat = 100
 const maxListSeats = 10
 const maxShare = 0.15
+/** Reads, by width, and writes that are worked on at a time. More writes would only wait in the store, a few tenths of a millisecond each. */
+const maxReads = 64
+const maxWrites = 48
 
 export class FlowControl {
   readonly #o: FlowControlOptions
   readonly #levels = new Map<string, Level>()
   readonly #streams: Streams
+  readonly #reads = new Work(maxReads)
+  readonly #writes = new Work(maxWrites)
   #schemas: readonly Schema[] = []
   /** Requests that run. */
   reading = 0
@@ -90,7 +96,8 @@ export class FlowControl {
     for (const level of mandatoryPriorityLevels) if (!allLevels.some(l => l.metadata.name === level.metadata.name)) allLevels.push(level)
     const allSchemas = [...(isNew ? suggestedFlowSchemas : schemas)]
     for (const schema of mandatoryFlowSchemas) if (!allSchemas.some(s => s.metadata.name === schema.metadata.name)) allSchemas.push(schema)
-    const limits = divide(allLevels, this.#o.maxRequestsInflight + this.#o.maxMutatingRequestsInflight)
+    const seats = this.#o.maxRequestsInflight + this.#o.maxMutatingRequestsInflight
+    const limits = divide(allLevels, seats)
     // Requests of a level that is gone finish on it.
     const names = new Set(allLevels.map(l => l.metadata.name))
     for (const name of this.#levels.keys()) if (!names.has(name)) this.#levels.delete(name)
@@ -101,6 +108,7 @@ export class FlowControl {
       level.uid = config.metadata.uid ?? ''
       level.exempt = config.spec.type === 'Exempt'
       level.limits = limits[i]!
+      level.share = limits[i]!.nominal / seats
       level.set.configure(queuingOf(config))
     }
     const former = new Map(this.#schemas.map(s => [`${s.stats.level}/${s.stats.schema}`, s.stats]))
@@ -169,6 +177,15 @@ export class FlowControl {
     if (how === 'late' && timeoutMs > maxWaitMs) throw this.#rejected(stats, 'time-out')
     stats.reject(how === 'late' ? 'time-out' : 'cancelled')
     throw timeout('the request waited too long for its turn')
+  }
+
+  /** When a request that is whole may be worked on: at once, or when the promise resolves. */
+  begin({ flow, seat, mutating }: Admitted): Promise<void> | undefined {
+    return (mutating ? this.#writes : this.#reads).begin(flow.schema.level, seat.seats)
+  }
+
+  end({ flow, seat, mutating }: Admitted): void {
+    ;(mutating ? this.#writes : this.#reads).end(flow.schema.level, seat.seats)
   }
 
   leave({ flow, seat, mutating }: Admitted): void {

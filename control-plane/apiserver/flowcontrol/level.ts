@@ -16,6 +16,8 @@ export interface Level {
   uid: string
   exempt: boolean
   limits: Limits
+  /** Its part of all seats, 0 to 1. */
+  share: number
   readonly set: QueueSet
 }
 
@@ -67,6 +69,7 @@ export function newLevel(name: string, options: QueueSetOptions, all: ReadonlyMa
     uid: '',
     exempt: false,
     limits: { nominal: 0, lendable: 0, borrowing: 0 },
+    share: 0,
     set: new QueueSet(options, { available: (seats, inUse) => available(level, all.values(), seats, inUse) }),
   }
   return level

@@ -245,3 +245,29 @@ test('streams are counted by identity', () => {
   expect(() => flowControl.openStream(node)).toThrow('Too many requests')
   flowControl.openStream({ name: 'other', groups: [] })
 })
+
+test('of what is worked on each level has its share at once, and what is left in turn', async () => {
+  const flowControl = new FlowControl({ maxRequestsInflight: 400, maxMutatingRequestsInflight: 200 })
+  const admit = (name: string, memberOf: string, method: string, url: string): Admitted => {
+    const flow = flowControl.classify({ name, groups: [memberOf] }, infoOf(method, url).info)
+    return flowControl.enter(flow, 'patch', 1, 0, 1000, signal) as Admitted
+  }
+  const create = (name: string): Admitted => admit(name, 'system:serviceaccounts', 'POST', '/api/v1/namespaces/a/pods')
+  const many = Array.from({ length: 100 }, () => create('system:serviceaccount:a:b'))
+  const turns = many.map(admitted => flowControl.begin(admitted))
+  expect(turns.filter(turn => turn === undefined)).toHaveLength(48)
+  const heartbeat = admit('system:node:n', 'system:nodes', 'PATCH', '/api/v1/nodes/n/status')
+  expect(flowControl.begin(heartbeat)).toBeUndefined()
+  const scheduler = Array.from({ length: 20 }, () => admit('system:kube-scheduler', 'x', 'POST', '/api/v1/namespaces/a/pods'))
+  const later = scheduler.map(admitted => flowControl.begin(admitted))
+  // 98 of 600 seats, of 48.
+  expect(later.filter(turn => turn === undefined)).toHaveLength(7)
+  const started: string[] = []
+  for (const turn of turns) void turn?.then(() => started.push('many'))
+  for (const turn of later) void turn?.then(() => started.push('scheduler'))
+  flowControl.end(heartbeat)
+  for (const admitted of many.slice(0, 28)) flowControl.end(admitted)
+  await settled()
+  expect(started.filter(who => who === 'scheduler').length).toBeGreaterThanOrEqual(9)
+  expect(started.filter(who => who === 'many').length).toBeGreaterThanOrEqual(9)
+})
