@@ -50,6 +50,10 @@ import type { ValidatingAdmissionPolicyBinding } from './admissionregistration/v
 import type { APIService } from './apiregistration/apiservice.ts'
 import type { StatefulSet } from './apps/statefulset.ts'
 import type { CustomResourceDefinition } from './apiextensions/customresourcedefinition.ts'
+import type { DeviceClass } from './resource/deviceclass.ts'
+import type { ResourceClaim } from './resource/resourceclaim.ts'
+import type { ResourceClaimTemplate } from './resource/resourceclaimtemplate.ts'
+import type { ResourceSlice } from './resource/resourceslice.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -166,3 +170,13 @@ export const customResourceDefinitions = kind<CustomResourceDefinition>(
   'customresourcedefinitions',
   false,
 )
+
+export const deviceClasses = kind<DeviceClass>('resource.k8s.io', 'v1', 'DeviceClass', 'deviceclasses', false)
+export const resourceClaims = kind<ResourceClaim>('resource.k8s.io', 'v1', 'ResourceClaim', 'resourceclaims')
+export const resourceClaimTemplates = kind<ResourceClaimTemplate>(
+  'resource.k8s.io',
+  'v1',
+  'ResourceClaimTemplate',
+  'resourceclaimtemplates',
+)
+export const resourceSlices = kind<ResourceSlice>('resource.k8s.io', 'v1', 'ResourceSlice', 'resourceslices', false)

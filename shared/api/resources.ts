@@ -50,6 +50,10 @@ import { validatingAdmissionPolicyBinding } from './admissionregistration/valida
 import { apiService } from './apiregistration/apiservice.ts'
 import { statefulSet } from './apps/statefulset.ts'
 import { customResourceDefinition } from './apiextensions/customresourcedefinition.ts'
+import { deviceClass } from './resource/deviceclass.ts'
+import { resourceClaim } from './resource/resourceclaim.ts'
+import { resourceClaimTemplate } from './resource/resourceclaimtemplate.ts'
+import { resourceSlice } from './resource/resourceslice.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -104,4 +108,8 @@ export const resources: readonly Resource[] = [
   validatingAdmissionPolicyBinding,
   apiService,
   customResourceDefinition,
+  deviceClass,
+  resourceClaim,
+  resourceClaimTemplate,
+  resourceSlice,
 ]

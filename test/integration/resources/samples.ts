@@ -126,6 +126,19 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
       versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
     },
   }),
+  'resource.k8s.io/deviceclasses': { spec: { selectors: [{ cel: { expression: 'true' } }] } },
+  'resource.k8s.io/resourceclaims': { spec: { devices: { requests: [{ name: 'gpu', exactly: { deviceClassName: 'gpus' } }] } } },
+  'resource.k8s.io/resourceclaimtemplates': {
+    spec: { spec: { devices: { requests: [{ name: 'gpu', exactly: { deviceClassName: 'gpus' } }] } } },
+  },
+  'resource.k8s.io/resourceslices': {
+    spec: {
+      driver: 'gpu.example.com',
+      pool: { name: 'p', generation: 1, resourceSliceCount: 1 },
+      allNodes: true,
+      devices: [{ name: 'gpu-0', attributes: { model: { string: 'x' } }, capacity: { memory: { value: '8Gi' } } }],
+    },
+  },
 }
 
 /** Names of kinds that take no other, made from those that the suite uses. None of these is generated. */
