@@ -13,6 +13,7 @@ import { certificateApprovingController } from './certificates/approving.ts'
 import { certificateCleaner } from './certificates/cleaner.ts'
 import { certificateSigningController } from './certificates/signing.ts'
 import { deploymentController } from './deployment/deployment.ts'
+import { disruptionController } from './disruption/disruption.ts'
 import { endpointSliceController } from './endpoints/endpointslice.ts'
 import { endpointsController } from './endpoints/endpoints.ts'
 import { endpointSliceMirroringController } from './endpoints/mirroring.ts'
@@ -52,6 +53,7 @@ export const controllers: readonly NewController[] = [
   resourceQuotaController,
   nodeLifecycleController,
   taintEvictionController,
+  disruptionController,
   pvcProtectionController,
   pvProtectionController,
 ]

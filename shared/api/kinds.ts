@@ -54,6 +54,7 @@ import type { DeviceClass } from './resource/deviceclass.ts'
 import type { ResourceClaim } from './resource/resourceclaim.ts'
 import type { ResourceClaimTemplate } from './resource/resourceclaimtemplate.ts'
 import type { ResourceSlice } from './resource/resourceslice.ts'
+import type { HorizontalPodAutoscaler } from './autoscaling/horizontalpodautoscaler.ts'
 import type { Kind } from './resource.ts'
 
 const kind = <T>(group: string, version: string, name: string, plural: string, namespaced = true): Kind<T> => ({
@@ -86,6 +87,12 @@ export const replicationControllers = kind<ReplicationController>('', 'v1', 'Rep
 export const jobs = kind<Job>('batch', 'v1', 'Job', 'jobs')
 export const cronJobs = kind<CronJob>('batch', 'v1', 'CronJob', 'cronjobs')
 export const statefulSets = kind<StatefulSet>('apps', 'v1', 'StatefulSet', 'statefulsets')
+export const horizontalPodAutoscalers = kind<HorizontalPodAutoscaler>(
+  'autoscaling',
+  'v2',
+  'HorizontalPodAutoscaler',
+  'horizontalpodautoscalers',
+)
 export const deployments = kind<Deployment>('apps', 'v1', 'Deployment', 'deployments')
 
 const rbac = 'rbac.authorization.k8s.io'

@@ -54,6 +54,7 @@ import { deviceClass } from './resource/deviceclass.ts'
 import { resourceClaim } from './resource/resourceclaim.ts'
 import { resourceClaimTemplate } from './resource/resourceclaimtemplate.ts'
 import { resourceSlice } from './resource/resourceslice.ts'
+import { horizontalPodAutoscaler } from './autoscaling/horizontalpodautoscaler.ts'
 import type { Resource } from './resource.ts'
 
 export const resources: readonly Resource[] = [
@@ -70,6 +71,7 @@ export const resources: readonly Resource[] = [
   serviceAccount,
   service,
   deployment,
+  horizontalPodAutoscaler,
   statefulSet,
   cronJob,
   job,

@@ -46,6 +46,11 @@ const acceptedOthers: readonly Accepted[] = [
   },
   { match: /^(mutate|put)\/sts\/spec\.volumeClaimTemplates(\/dup|\.0)/, reason: 'the templates of claims are checked (v1.34)' },
   { match: 'put/sts/spec.revisionHistoryLimit/change', reason: 'the field may be changed (v1.33)' },
+  {
+    match: /^(mutate|put)\/hpa1\/spec(\.scaleTargetRef(\.apiVersion)?)?\/(delete|=\{\}|=null|=""|="xxxxx.*)$/,
+    reason: 'what is scaled must name its API group (v1.34)',
+  },
+  { match: 'table/hpa1', reason: 'the metric is named (v1.29)' },
   { match: 'request/05', reason: 'services can be selected by spec.type (v1.22)' },
   { match: 'request/29', reason: 'the generated name is random' },
   { match: 'table/quota', reason: 'the age moved to the end (v1.33)' },

@@ -51,6 +51,9 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
       ],
     },
   },
+  'autoscaling/horizontalpodautoscalers': {
+    spec: { scaleTargetRef: { kind: 'Deployment', name: 'web', apiVersion: 'apps/v1' }, maxReplicas: 3 },
+  },
   'apps/deployments': { spec: { replicas: 2, selector, template } },
   'policy/poddisruptionbudgets': { spec: { minAvailable: 1, selector } },
   'apps/replicasets': { spec: { replicas: 2, selector, template } },

@@ -81,6 +81,7 @@ function objectsIn(schema: Schema, found = new Map<string, ObjectSchema>()): Map
 
 /** The package describes v1.36; what changed since v1.35 (field-facts.txt has the fields of v1.35). */
 const since135 = [
+  'HorizontalPodAutoscaler.spec is optional',
   'CronJob.spec is optional',
   'onPodConditions[].status is required',
   'PodDisruptionBudget.status.currentHealthy is required',
