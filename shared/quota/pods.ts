@@ -2,6 +2,7 @@
 import type { Pod } from '../api/core/pod.ts'
 import { podLimits, podRequests, type Asking } from '../api/core/podspec/resources.ts'
 import { isExtendedResource, isHugePages, isNativeResource } from '../api/core/resourcenames.ts'
+import { lookUp } from '../machinery/jsonvalue.ts'
 import type { LeanPod } from '../client/leanpod.ts'
 import { add, larger, type ResourceList } from './amounts.ts'
 import type { Evaluator } from './evaluator.ts'
@@ -99,7 +100,9 @@ export const pods: Evaluator<Either> = {
         (!isNativeResource(name) && name.startsWith('requests.')),
     ),
   inScope: (scope, pod) =>
-    scope.scopeName === 'PriorityClass' ? matchesValue(scope, pod.spec.priorityClassName ?? '') : (scopes[scope.scopeName]?.(pod) ?? false),
+    scope.scopeName === 'PriorityClass'
+      ? matchesValue(scope, pod.spec.priorityClassName ?? '')
+      : (lookUp(scopes, scope.scopeName)?.(pod) ?? false),
   constraints: missing,
   usage: pod => {
     // Pods that have ended are still stored.

@@ -1,5 +1,6 @@
 /** This node's Node object: pure, from the machine and the flags. */
 import type { Node, NodeCondition, NodeStatus } from '#shared/api/core/node.ts'
+import { isExtendedResource } from '#shared/api/core/resourcenames.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { networkLabel } from '#shared/scheduling/hostports.ts'
 import type { Capabilities } from '../../capabilities.ts'
@@ -78,6 +79,19 @@ export const allocatable = ({ machine }: NodeOptions): { milliCPU: number; memor
   memoryBytes: machine.memoryBytes - evictionMemory,
   pids: Math.floor(machine.maxPids * 0.9),
 })
+
+/**
+ * What pods may use of extended resources: all that somebody has written into the node's capacity; null for what is there no more, as a
+ * patch takes it away.
+ */
+export function extendedAllocatable(status: NodeStatus | undefined): Record<string, string | null> {
+  const { capacity = {}, allocatable: before = {} } = status ?? {}
+  const gone = Object.keys(before).filter(name => isExtendedResource(name) && capacity[name] === undefined)
+  return Object.fromEntries([
+    ...Object.entries(capacity).filter(([name]) => isExtendedResource(name)),
+    ...gone.map(name => [name, null] as const),
+  ])
+}
 
 export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now: Date): NodeStatus {
   const { machine } = o

@@ -6,7 +6,7 @@ import type { Client } from '#shared/client/client.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
-import { newNode, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
+import { extendedAllocatable, newNode, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
 
 /**
  * Registers: an existing Node (this one's, from an earlier life) gets our labels and status. Tries until it succeeds or `signal` aborts.
@@ -48,12 +48,13 @@ async function reconcile(client: Client, options: NodeOptions): Promise<Node> {
 /** One status update. Conditions merge by type, so that those of others stay. */
 export async function reportStatus(client: Client, options: NodeOptions, last: Node): Promise<Node> {
   const { addresses, ...status } = nodeStatus(options, last.status, new Date())
+  const allocatable = { ...extendedAllocatable(last.status), ...status.allocatable }
   return await client.patch(
     nodes,
     '',
     options.name,
     'strategic',
-    { status: { ...status, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } },
+    { status: { ...status, allocatable, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } },
     'status',
   )
 }
@@ -73,9 +74,13 @@ async function untilDue(options: NodeOptions, current: () => Node, periodMs: num
 /** Whether it was said of the node that nobody hears of it, as the node lifecycle controller does. */
 const isDoubted = (node: Node): boolean => node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'Unknown') ?? false
 
+/** Whether somebody has changed the node's capacity of an extended resource, and pods cannot use what there is. */
+const isBehind = ({ status }: Node): boolean =>
+  Object.entries(extendedAllocatable(status)).some(([name, quantity]) => (status?.allocatable?.[name] ?? null) !== quantity)
+
 /**
  * Renews the status of the node, which `current` knows best, every `periodMs`, when its disk gets full, and at once when `informer` shows
- * that it is doubted, as a node is whose link has healed; until `signal` aborts. Failures are tried again sooner. `onNode` gets what the
+ * that it is doubted, as a node is whose link has healed, or has another capacity; until `signal` aborts. Failures are tried again sooner. `onNode` gets what the
  * API answered.
  */
 export async function keepStatus(
@@ -91,7 +96,7 @@ export async function keepStatus(
   const pause = backoff(200, periodMs)
   let wake = new AbortController()
   informer.subscribe(({ type, object }) => {
-    if (type !== 'DELETED' && object.metadata.name === options.name && isDoubted(object)) wake.abort()
+    if (type !== 'DELETED' && object.metadata.name === options.name && (isDoubted(object) || isBehind(object))) wake.abort()
   })
   for (let wait = periodMs; !signal.aborted;) {
     try {

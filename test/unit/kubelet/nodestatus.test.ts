@@ -3,7 +3,7 @@ import type { Node } from '#shared/api/core/node.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
 import { logger } from '#shared/component/log.ts'
-import { newNode, nodeConditions, type NodeOptions } from '#node-agent/kubelet/node/object.ts'
+import { extendedAllocatable, newNode, nodeConditions, type NodeOptions } from '#node-agent/kubelet/node/object.ts'
 import { keepStatus } from '#node-agent/kubelet/node/registration.ts'
 
 const machine = {
@@ -52,4 +52,10 @@ test('a node that is doubted says at once that it lives, until it is heard', asy
   expect(await reported.promise).toBe(mine)
   stop.abort()
   await loop
+})
+
+test('what somebody writes into the capacity can be used, and what is taken out cannot', () => {
+  const capacity = { cpu: '1', 'example.com/gpu': '2' }
+  expect(extendedAllocatable({ capacity, allocatable: { cpu: '1' } })).toEqual({ 'example.com/gpu': '2' })
+  expect(extendedAllocatable({ capacity: { cpu: '1' }, allocatable: capacity })).toEqual({ 'example.com/gpu': null })
 })
