@@ -86,13 +86,13 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 
 /**
  * Every process of the control plane that cluster.json asks for. `identity` is a component's in leader elections: two processes that run at
- * the same time must have two.
+ * the same time must have two. API servers that see nats-server's files (`seesStore`) sync them, as server.conf leaves it to them then.
  */
 export function controlPlane(
   dir: StateDir,
   at: Addresses,
   { securePort, instances, auditPolicy }: Pick<Cluster, 'securePort' | 'instances' | 'auditPolicy'>,
-  identity = instanceName,
+  { identity = instanceName, seesStore = true }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
@@ -134,7 +134,7 @@ export function controlPlane(
     ...ours(
       'kube-apiserver',
       n => [
-        ...['--store-dir', path.join(dir.nats, 'store', 'jetstream'), '--store-record', dir.storeRecord],
+        ...(seesStore ? ['--store-dir', path.join(dir.nats, 'store', 'jetstream'), '--store-record', dir.storeRecord] : []),
         ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
         // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this
         // one's alone.

@@ -90,12 +90,12 @@ function run(component: string): never {
       nonMasqueradeCIDRs: [],
     })
   } else {
-    // A container that is started again keeps its host name, one that is made anew does not.
     const found = controlPlane(
       dir,
       here(),
       { securePort, instances: { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 } },
-      c => `${c}-${hostname()}`,
+      // A container that is started again keeps its host name, one that is made anew does not.
+      { identity: c => `${c}-${hostname()}`, seesStore: false },
     ).find(c => c.name === component)
     if (!found) throw new Error(`there is no component "${component}"`)
     command = [found.command, ...found.args]

@@ -23,6 +23,11 @@ function wholeNumber(min: number, max: number) {
   }
 }
 
+function notEmpty(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It must not be empty.')
+  return text
+}
+
 const program = new Command('cox')
   .description('coxswain: a Kubernetes cluster of plain processes on this machine')
   .version('0.1.0')
@@ -180,8 +185,13 @@ command(link, 'heal', 'make the link of a node whole again')
 chaosCommand(command(program, 'chaos', 'break one thing after the other at random, and check that the cluster keeps its promises'))
 
 command(program, 'kubeconfig', "print the administrator's kubeconfig, or make one for somebody else")
-  .option('--user <name>', 'a new client certificate for this user')
-  .option('--group <name>', 'a group that the user is in; may be repeated', (group: string, before: string[]) => [...before, group], [])
+  .option('--user <name>', 'a new client certificate for this user', notEmpty)
+  .option(
+    '--group <name>',
+    'a group that the user is in; may be repeated',
+    (group: string, before: string[]) => [...before, notEmpty(group)],
+    [],
+  )
   .option('--namespace <name>', 'where kubectl looks when it is told nothing else')
   .action(async (o: Common & { user?: string; group: string[]; namespace?: string }) => {
     const dir = stateDir(o.stateDir)

@@ -101,6 +101,7 @@ describe('impossible requests are one clear line and exit code 1', () => {
     [['ps', '--state-dir', nowhere], /there is no cluster in/],
     [['down', '--state-dir', nowhere], /there is no cluster in/],
     [['kubeconfig', '--state-dir', nowhere], /there is no cluster in/],
+    [['kubeconfig', '--user', ''], /'--user <name>' argument '' is invalid. It must not be empty/],
     [['node', 'kill', 'node-1', '--state-dir', nowhere], /there is no cluster in|is not up/],
     [['link', 'cut', 'node-1', '--state-dir', nowhere], /there is no cluster in/],
     [['link', 'degrade', 'node-1', '--loss', '101'], /argument '101' is invalid/],
