@@ -1,15 +1,14 @@
 /** A server of the administrator's that is asked by POSTs of JSON, as a kubeconfig file names it (k8s.io/apiserver/pkg/util/webhook). */
 import { readFile } from 'node:fs/promises'
-import { Agent, request } from 'node:https'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
 import * as z from 'zod'
+import { LimitedClient } from './authn/fetchlimited.ts'
 
 const text = z.string().optional()
 const named = <K extends string, T extends z.ZodType>(key: K, value: T) => z.array(z.looseObject({ name: z.string(), [key]: value }))
 const cluster = z.looseObject({
-  server: z.url({ protocol: /^https$/, error: 'must be an https URL' }),
-  'tls-server-name': text,
+  server: z.string(),
   'certificate-authority': text,
   'certificate-authority-data': text,
   'insecure-skip-tls-verify': z.boolean().optional(),
@@ -38,10 +37,16 @@ export interface WebhookBackend {
 /** Upstream's: five tries, each pause half as long again as the one before. */
 const tries = 5
 const deadlineMs = 30_000
-const maxAnswerBytes = 1024 * 1024
 
-/** `firstPauseMs` is the pause before the second try. Rejects when the file is no kubeconfig or names files that cannot be read. */
-export async function openWebhookBackend(file: string, firstPauseMs: number): Promise<WebhookBackend> {
+/**
+ * `firstPauseMs` is the pause before the second try; `onFailure` hears of each that failed. Rejects when the file is no kubeconfig or names
+ * files that cannot be read.
+ */
+export async function openWebhookBackend(
+  file: string,
+  firstPauseMs: number,
+  onFailure: (attempt: number, e: Error) => void = () => {},
+): Promise<WebhookBackend> {
   const read = kubeconfig.safeParse(parse(await readFile(file, 'utf8')))
   if (!read.success) throw new Error(`${file}: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`)
   const { contexts, clusters, users, 'current-context': current } = read.data
@@ -60,58 +65,38 @@ export async function openWebhookBackend(file: string, firstPauseMs: number): Pr
     pem(who['client-key-data'], who['client-key']),
     who.token ?? fileAt(who.tokenFile),
   ])
-  const agent = new Agent({
-    keepAlive: true,
-    ca,
-    cert,
-    key,
-    ...(target['tls-server-name'] ? { servername: target['tls-server-name'] } : {}),
-    rejectUnauthorized: target['insecure-skip-tls-verify'] !== true,
-  })
-
-  const post = (body: string, signal: AbortSignal): Promise<unknown> =>
-    new Promise((resolved, rejected) => {
-      const headers = {
-        'content-type': 'application/json',
-        accept: 'application/json',
-        'content-length': Buffer.byteLength(body),
-        ...(token ? { authorization: `Bearer ${token.trim()}` } : {}),
-      }
-      const sent = request(target.server, { method: 'POST', agent, headers, signal }, answer => {
-        const chunks: Buffer[] = []
-        let size = 0
-        answer.on('data', (chunk: Buffer) => {
-          chunks.push(chunk)
-          if ((size += chunk.length) > maxAnswerBytes) sent.destroy(new Error('the answer is too large'))
-        })
-        answer.on('error', rejected)
-        answer.on('end', () => {
-          if (answer.statusCode! < 200 || answer.statusCode! > 299)
-            return rejected(new Error(`Error contacting webhook: ${answer.statusCode}`))
-          try {
-            resolved(JSON.parse(Buffer.concat(chunks).toString()))
-          } catch {
-            rejected(new Error('the answer is no JSON'))
-          }
-        })
-      })
-      sent.on('error', rejected)
-      sent.end(body)
-    })
+  const client = new LimitedClient({ ca, cert, key, insecure: target['insecure-skip-tls-verify'] === true })
+  const headers = {
+    'content-type': 'application/json',
+    accept: 'application/json',
+    ...(token ? { authorization: `Bearer ${token.trim()}` } : {}),
+  }
+  async function post(body: string, leftMs: number): Promise<string> {
+    const { status, body: answer } = await client.fetch(target!.server, { method: 'POST', headers, body, deadlineMs: Math.max(1, leftMs) })
+    if (status < 200 || status > 299) throw new Error(`Error contacting webhook: ${status}`)
+    return answer
+  }
 
   return {
     async ask(body) {
-      const signal = AbortSignal.timeout(deadlineMs)
+      const end = performance.now() + deadlineMs
       const sent = JSON.stringify(body)
       for (let attempt = 1, pause = firstPauseMs; ; attempt++, pause *= 1.5) {
-        try {
-          return await post(sent, signal)
-        } catch (e) {
-          if (attempt === tries || signal.aborted) throw e
-          await new Promise(resume => setTimeout(resume, pause))
-        }
+        const answer = await post(sent, end - performance.now()).catch((e: Error) => e)
+        if (typeof answer === 'string') return parsed(answer)
+        onFailure(attempt, answer)
+        if (attempt === tries || end - performance.now() <= pause) throw answer
+        await new Promise(resume => setTimeout(resume, pause))
       }
     },
-    close: () => agent.destroy(),
+    close: () => client.close(),
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error('the answer is no JSON')
   }
 }
