@@ -42,7 +42,8 @@ const nodeArgs = ['--max-semi-space-size=32', '--v8-pool-size=1']
 
 export async function aloneApiServer(): Promise<Alone> {
   const dir = await mkdtemp(path.join(tmpdir(), 'cox-alone-'))
-  const nats = await startNats()
+  // As in a cluster on one machine: what is read is synced by its readers.
+  const nats = await startNats({ sync: 'reader' })
   const file = async (name: string, text: string): Promise<string> => {
     await writeFile(path.join(dir, name), text, { mode: 0o600 })
     return path.join(dir, name)
@@ -55,6 +56,7 @@ export async function aloneApiServer(): Promise<Alone> {
   const port = 20_000 + (process.pid % 10_000)
   const args = [
     ...['--nats-url', nats.url, '--registry-creds', await nats.creds('registry'), '--bus-creds', await nats.creds('system:apiserver')],
+    ...['--store-dir', nats.storeDir],
     ...['--secure-port', String(port), '--client-ca-file', await file('ca.crt', ca.cert)],
     ...['--tls-cert-file', await file('server.crt', server.cert), '--tls-private-key-file', await file('server.key', server.key)],
   ]

@@ -59,7 +59,7 @@ const objectsPerSeat = 100
 const maxListSeats = 10
 const maxShare = 0.15
 /** Reads, by width, and writes that are worked on at a time. More writes would only wait in the store, a few tenths of a millisecond each. */
-const maxReads = 64
+const maxReads = 32
 const maxWrites = 48
 
 export class FlowControl {
