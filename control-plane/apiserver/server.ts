@@ -1,5 +1,6 @@
 /** An API server: the registry, one handler chain, HTTPS on every address and the NATS service. */
 import { readFile } from 'node:fs/promises'
+import { componentStatus } from '#shared/api/core/componentstatus.ts'
 import { resources } from '#shared/api/resources.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import { connectBus } from '#shared/bus/connection.ts'
@@ -33,6 +34,7 @@ import { addressRange, portRange } from './serviceips/ranges.ts'
 import { startRepair } from './serviceips/repair.ts'
 import { Surface, type Served } from './surface.ts'
 import { bindByBody, bindings } from './subresources/binding.ts'
+import { components, showComponentStatuses } from './subresources/componentstatuses.ts'
 import { scaleVerbs } from './subresources/scale.ts'
 import { subresources } from './subresources/subresources.ts'
 import { reviewToken, tokenReviews } from './subresources/tokenreview.ts'
@@ -135,11 +137,13 @@ export async function startApiServer(
     ])
     const below = subresources(bus, tokenRules, () => surface.current.endpoints.get('policy/v1/poddisruptionbudgets')!)
     const pods = () => surface.current.endpoints.get('/v1/pods')!
+    const probes = components(registry, options.advertiseAddress ?? '127.0.0.1')
     surface.install(
       ...resources.map((resource): Served => {
         const key = `${resource.group}/${resource.plural}`
         return { resource, hooks: hooks.get(key), subresources: below.get(key) }
       }),
+      { resource: componentStatus, answer: ctx => showComponentStatuses(ctx, probes) },
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },
       { resource: tokenReviews, answer: ctx => reviewToken(ctx, authenticateToken, audiences, store.admission) },
     )
