@@ -24,6 +24,7 @@ import { nodeEvents, transitions } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
 import { allocatable, newNode, type NodeOptions } from './kubelet/node/object.ts'
+import { keepCredentials } from './kubelet/certificate/rotation.ts'
 import { keepStatus, registerNode, reportStatus } from './kubelet/node/registration.ts'
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
@@ -204,6 +205,12 @@ export async function startNode(
     status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
     ...(can.network === 'bridge' ? { routes: keepRoutes(nodeInformer, nodeName, log, signal) } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal),
+    credentials: keepCredentials(
+      client,
+      { node: nodeName, credsFile: options.creds, certificateFile: join(rootDir, 'pki', 'kubelet-client-current.pem') },
+      log,
+      signal,
+    ),
     eviction: keepStorageLimits(kubelet, runtime, recorder, log, signal),
   }
   for (const [name, loop] of Object.entries(running))

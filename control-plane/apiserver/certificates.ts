@@ -1,5 +1,6 @@
 /** What happens around writes of CertificateSigningRequests: that a request can be read and is signed by its own key is checked here. */
 import { certificateSigningRequest, type CertificateSigningRequest } from '#shared/api/certificates/certificatesigningrequest.ts'
+import { certificates } from '#shared/certificates/certificates.ts'
 import { findErrors, invalid, Path } from '#shared/machinery/field.ts'
 import { invalidObject } from '#shared/machinery/status.ts'
 import type { Hooks } from './objects/hooks.ts'
@@ -11,7 +12,7 @@ export const certificateHooks: Hooks = {
   async begin(object, old) {
     if (old) return claim
     const csr = object as CertificateSigningRequest
-    const { parseRequest } = await import('../certificates/request.ts')
+    const { parseRequest } = await certificates()
     const why = await parseRequest(csr.spec.request ?? '').then(
       () => undefined,
       (e: Error) => e.message,

@@ -1,5 +1,5 @@
 /** What Kubernetes' own signers sign: pkg/apis/certificates/helpers.go, pkg/controller/certificates/signer/signer.go */
-import type { CertificateRequest } from './request.ts'
+import type { CertificateRequest } from '#shared/certificates/request.ts'
 
 export const kubeApiserverClient = 'kubernetes.io/kube-apiserver-client'
 export const kubeApiserverClientKubelet = 'kubernetes.io/kube-apiserver-client-kubelet'

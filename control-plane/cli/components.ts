@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { nodeSignerFile } from './files.ts'
 import { livez, storeAnswers, type LivenessProbe } from './liveness.ts'
 import { natsServer } from './system.ts'
 import { firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
@@ -170,6 +171,7 @@ export function controlPlane(
         '--service-account-private-key-file',
         pki('sa.key'),
         ...['--cluster-signing-cert-file', pki('ca.crt'), '--cluster-signing-key-file', pki('ca.key')],
+        ...['--cluster-signing-nats-file', nodeSignerFile(dir)],
       ],
       ...serving('kube-controller-manager', 10_257, n),
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],

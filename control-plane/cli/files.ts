@@ -1,16 +1,21 @@
 /** What the processes of a cluster are started with: certificates, NATS credentials, nats-server's configuration, the kubeconfig. */
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import * as z from 'zod'
 import {
   areCredsOf,
+  busAccount,
   createAuthority,
   mintCreds,
+  nodeSigner,
+  systemIdentity,
+  userClaims,
   natsServerConfig,
   type Authority,
   type NatsServerOptions,
 } from '#shared/bus/credentials.ts'
+import { updateAccount } from '#shared/bus/account.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
 import { run } from './run.ts'
 import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
@@ -18,6 +23,9 @@ import { natsServer } from './system.ts'
 
 /** The seeds of all NATS keys; only what mints credentials needs to read it. */
 export const authorityFile = (dir: StateDir): string => path.join(dir.nats, 'authority.json')
+
+/** What signs the NATS users of nodes, for the controller manager. */
+export const nodeSignerFile = (dir: StateDir): string => path.join(dir.nats, 'node-signer.json')
 
 const seed = z.string().regex(/^S[A-Z2-7]{57}$/)
 const authoritySchema = z.object({
@@ -43,6 +51,26 @@ async function authorityOf(dir: StateDir): Promise<Authority> {
   const authority = await createAuthority()
   writeAtomically(file, JSON.stringify(authority))
   return authority
+}
+
+const revokedFile = (dir: StateDir): string => path.join(dir.nats, 'revoked.json')
+const revokedSchema = z.record(z.string(), z.number())
+const revokedOf = (dir: StateDir): Record<string, number> =>
+  existsSync(revokedFile(dir)) ? revokedSchema.parse(JSON.parse(readFileSync(revokedFile(dir), 'utf8'))) : {}
+
+/**
+ * Ends the NATS credentials of an identity, as they lie in `creds`: the nats-server closes its connections and takes no new ones, now and
+ * after its next start. The identity can be given new credentials.
+ */
+export async function revokeCreds(dir: StateDir, url: string, identity: string): Promise<void> {
+  const authority = await authorityOf(dir)
+  const file = path.join(dir.creds, `${identity}.creds`)
+  const key = existsSync(file) ? userClaims(readFileSync(file, 'utf8'))?.sub : undefined
+  if (key === undefined) throw new Error(`${file} is missing or damaged: it is not known which credentials ${identity} has`)
+  const revoked = { ...revokedOf(dir), [key]: Math.floor(Date.now() / 1000) }
+  writeAtomically(revokedFile(dir), JSON.stringify(revoked))
+  await updateAccount(url, await mintCreds(authority, systemIdentity), await busAccount(authority, revoked))
+  rmSync(file, { force: true })
 }
 
 /** Makes the NATS credentials that these identities lack, or whose files are damaged, in the directory `creds`. */
@@ -93,10 +121,17 @@ export async function writeFiles(dir: StateDir, { at, listen, storeDir, sync, se
     ),
   ])
   writeAtomically(dir.kubeconfig, kubeconfig(securePort, ca.cert, { name: 'kubernetes-admin', pair: admin }))
+  writeAtomically(nodeSignerFile(dir), JSON.stringify(nodeSigner(authority)))
   await Promise.all([
-    natsServerConfig(authority, { host: listen, port: at.nats.port, storeDir, serverVersion: version, serverName: 'nats-0', sync }).then(
-      conf => writeAtomically(path.join(dir.nats, 'server.conf'), conf),
-    ),
+    natsServerConfig(authority, {
+      host: listen,
+      port: at.nats.port,
+      storeDir,
+      serverVersion: version,
+      serverName: 'nats-0',
+      sync,
+      revoked: revokedOf(dir),
+    }).then(conf => writeAtomically(path.join(dir.nats, 'server.conf'), conf)),
     ensureCreds(dir, ['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin']),
   ])
 }

@@ -2,15 +2,17 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { adminClient } from './api.ts'
 import { chaosCommand } from './chaos/command.ts'
 import { cutLink, degradeLink, healLink } from './link.ts'
 import { followFile } from './logs.ts'
-import { addNode, killNode, listNodes, removeNode, startDeadNode } from './node-commands.ts'
+import { addNode, joinNode, killNode, listNodes, removeNode, revokeNode, startDeadNode } from './node-commands.ts'
 import { authorityCertificate, kubeconfig, newLogin } from './pki.ts'
 import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
 import type { Wanted } from './local-cluster.ts'
 import { requireCluster, stateDir, type Instances } from './state.ts'
+import { createToken } from './token.ts'
 import { down, up, upDetached } from './up.ts'
 
 const say = (text: string): boolean => process.stdout.write(`${text}\n`)
@@ -124,6 +126,28 @@ command(node, 'add', 'add a node and wait until it is Ready')
   .action(async (o: Common & { name?: string }) => {
     say(`node ${await addNode(stateDir(o.stateDir), o.name)} is Ready`)
   })
+command(node, 'join', 'add a node with a token (cox token create), as another machine would join')
+  .requiredOption('--token <token>', 'a bootstrap token')
+  .option('--name <name>', 'its name (default: the next free node-N)')
+  .option('--server <url>', 'an API server (default: of this cluster)')
+  .option(
+    '--ca-cert-hash <hash>',
+    "sha256:HEX of the authority's public key, which the cluster must have; may be repeated",
+    (hash: string, before: string[]) => [...before, hash],
+    [],
+  )
+  .action(async (o: Common & { token: string; name?: string; server?: string; caCertHash: string[] }) => {
+    const { token, name, server, caCertHash: caCertHashes } = o
+    say(
+      `node ${await joinNode(stateDir(o.stateDir), { token, caCertHashes, ...(name ? { name } : {}), ...(server ? { server } : {}) })} is Ready`,
+    )
+  })
+command(node, 'revoke', 'end the credentials of a node at once; its next life gets others')
+  .argument('<name>')
+  .action(async (name: string, o: Common) => {
+    await revokeNode(stateDir(o.stateDir), name)
+    say(`the credentials of node ${name} are revoked; \`cox node kill ${name}\` and \`cox node start ${name}\` give it others`)
+  })
 command(node, 'rm', 'remove a node for good')
   .argument('<name>')
   .action(async (name: string, o: Common) => {
@@ -183,6 +207,21 @@ command(link, 'heal', 'make the link of a node whole again')
   })
 
 chaosCommand(command(program, 'chaos', 'break one thing after the other at random, and check that the cluster keeps its promises'))
+
+const token = program.command('token').description('bootstrap tokens, with which machines join').exitOverride()
+command(token, 'create', 'make a token and print it; deleting its Secret in kube-system ends it')
+  .option('--ttl <hours>', 'how long it is good, in hours', wholeNumber(1, 8760), 24)
+  .action(async (o: Common & { ttl: number }) => {
+    const dir = stateDir(o.stateDir)
+    const { securePort } = requireCluster(dir)
+    const { client, close } = adminClient(dir)
+    try {
+      const server = `https://127.0.0.1:${securePort}`
+      say(await createToken(client, { ttlMs: o.ttl * 3600_000, server, ca: authorityCertificate(dir) }))
+    } finally {
+      close()
+    }
+  })
 
 command(program, 'kubeconfig', "print the administrator's kubeconfig, or make one for somebody else")
   .option('--user <name>', 'a new client certificate for this user', notEmpty)

@@ -1,12 +1,17 @@
 /** `cox node ...`: changes to cluster.json, which the supervisor follows, and signals to node processes. */
+import { mkdirSync } from 'node:fs'
+import path from 'node:path'
 import { nodes } from '#shared/api/kinds.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { adminClient, isReady, untilNodesReady } from './api.ts'
 import { editCluster, newNode } from './local-cluster.ts'
 import { killHostNode } from './host-node.ts'
-import { nodeProcess } from './node.ts'
+import { natsUrl } from './components.ts'
+import { revokeCreds } from './files.ts'
+import type { Joining } from './join.ts'
+import { nodeIdentity, nodeProcess } from './node.ts'
 import { isAlive, kill, readRecord, untilGone, supervisorProcess } from './process.ts'
-import { addressesOf, requireCluster, type Cluster, type NodeRecord, type StateDir } from './state.ts'
+import { addressesOf, requireCluster, writeAtomically, type Cluster, type NodeRecord, type StateDir } from './state.ts'
 
 export interface NodeRow {
   name: string
@@ -47,6 +52,35 @@ export async function addNode(dir: StateDir, name: string | undefined): Promise<
   })
   await ready(dir, added, since)
   return added
+}
+
+/**
+ * Makes a node of this machine by a bootstrap token, as another machine would become one: its credentials are asked for, not made by the
+ * cluster's owner. Waits until it is Ready; resolves with its name.
+ */
+export async function joinNode(
+  dir: StateDir,
+  { name, server, ...joining }: Omit<Joining, 'server'> & { name?: string; server?: string },
+): Promise<string> {
+  needSupervisor(dir)
+  const cluster = requireCluster(dir)
+  const node = name ?? newNode(cluster).name
+  if (cluster.nodes.some(n => n.name === node)) throw new Error(`there is a node "${node}" already`)
+  const { join } = await import('./join.ts')
+  const { cert, key, creds, ca } = await join({ ...joining, server: server ?? `https://127.0.0.1:${cluster.securePort}` }, node)
+  const pki = path.join(dir.nodes, node, 'pki')
+  mkdirSync(pki, { recursive: true, mode: 0o755 })
+  writeAtomically(path.join(pki, 'kubelet-client-current.pem'), cert + key)
+  writeAtomically(path.join(pki, 'ca.crt'), ca, 0o644)
+  writeAtomically(path.join(dir.creds, `${nodeIdentity(node)}.creds`), creds)
+  return addNode(dir, node)
+}
+
+/** Ends the credentials of a node at once: whoever holds them is cut off. Its next life gets others. */
+export async function revokeNode(dir: StateDir, name: string): Promise<void> {
+  const cluster = requireCluster(dir)
+  find(cluster, name)
+  await revokeCreds(dir, natsUrl(addressesOf(cluster)), nodeIdentity(name))
 }
 
 /** Ends a node for good: its process, its state, its Node object. */

@@ -1,4 +1,5 @@
 /** What every controller is given. */
+import type { NodeSigner } from '#shared/bus/credentials.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { ControllerOptions } from '#shared/client/controller.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
@@ -26,8 +27,8 @@ export interface Settings {
   readonly rootCa: string
   /** The private key in PEM that signs tokens in Secrets; empty for none. */
   readonly serviceAccountKey: string
-  /** The authority that signs certificates, in PEM, empty for none, and how long they live at most. */
-  readonly signing: { readonly cert: string; readonly key: string; readonly lifeMs: number }
+  /** The authority that signs certificates, in PEM, empty for none, how long they live at most, and what signs the NATS users of nodes. */
+  readonly signing: { readonly cert: string; readonly key: string; readonly lifeMs: number; readonly nodes?: NodeSigner | undefined }
   /** Tokens in Secrets that nobody used for so long end. */
   readonly legacyTokenCleanUpMs: number
   readonly nodeMonitorGracePeriodMs: number

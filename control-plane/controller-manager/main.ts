@@ -17,6 +17,8 @@ const flags = parseFlags(
     serviceAccountPrivateKeyFile: z.string().optional(),
     clusterSigningCertFile: z.string().optional(),
     clusterSigningKeyFile: z.string().optional(),
+    /** What signs the NATS users of nodes, JSON. */
+    clusterSigningNatsFile: z.string().optional(),
     clusterSigningDuration: durationFlag().default(defaultSettings.signing.lifeMs),
     legacyServiceAccountTokenCleanUpPeriod: durationFlag().default(defaultSettings.legacyTokenCleanUpMs),
     nodeMonitorGracePeriod: durationFlag().default(50_000),
@@ -25,6 +27,7 @@ const flags = parseFlags(
   }),
 )
 
+const nodeSignerSchema = z.object({ account: z.string(), signer: z.string() }).nullable()
 const contents = async (file: string | undefined): Promise<string> => (file ? readFile(file, 'utf8') : '')
 
 await runElected(component, flags, async (client, signal, log, metrics) => {
@@ -36,6 +39,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
       cert: await contents(flags.clusterSigningCertFile),
       key: await contents(flags.clusterSigningKeyFile),
       lifeMs: flags.clusterSigningDuration,
+      nodes: nodeSignerSchema.parse(JSON.parse((await contents(flags.clusterSigningNatsFile)) || 'null')) ?? undefined,
     },
     legacyTokenCleanUpMs: flags.legacyServiceAccountTokenCleanUpPeriod,
     nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,

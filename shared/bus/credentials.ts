@@ -10,6 +10,7 @@ import {
   createAccount,
   createOperator,
   createUser,
+  fromPublic,
   fmtCreds,
   fromSeed,
   newScopedSigner,
@@ -103,17 +104,52 @@ export async function mintCreds(authority: Authority, identity: string): Promise
   return credsFile(await encodeUser(name, user, keyOf(authority.bus), {}, options({ signer, scopedUser: true })), user)
 }
 
-/** Whether a `.creds` file is of this identity, made by this authority. One that is damaged is not. */
+/** What signs nodes' users, and nothing else: the account's public key and the seed of the scoped signing key. Kept as JSON. */
+export interface NodeSigner {
+  readonly account: string
+  readonly signer: string
+}
+export const nodeSigner = ({ bus, roles }: Authority): NodeSigner => ({ account: keyOf(bus).getPublicKey(), signer: roles.node })
+
+/** The JWT of a node's user whose key somebody else has, good until `expires`, in seconds since 1970. Throws when that is no user's key. */
+export async function nodeUserJwt({ account, signer }: NodeSigner, node: string, publicKey: string, expires: number): Promise<string> {
+  if (!/^U[A-Z2-7]{55}$/.test(publicKey)) throw new Error('not the public key of a NATS user')
+  fromPublic(publicKey)
+  const scoped = { ...options({ signer: keyOf(signer), scopedUser: true }), exp: expires }
+  return encodeUser(toToken(`system:node:${node}`), publicKey, account, {}, scoped)
+}
+
+/** A new key for a user. */
+export function newUserKey(): { publicKey: string; seed: string } {
+  const user = createUser()
+  return { publicKey: user.getPublicKey(), seed: seedOf(user) }
+}
+
+/** The text of a `.creds` file. */
+export const credsOf = (jwt: string, seed: string): string => credsFile(jwt, keyOf(seed))
+
+/** The claims of the user in a `.creds` file, nothing of them checked; undefined when it is damaged. Times in seconds since 1970. */
+export function userClaims(creds: string): { name?: string; iss?: string; sub?: string; iat?: number; exp?: number } | undefined {
+  try {
+    const payload = /BEGIN NATS USER JWT-+\s+[^.]+\.([^.]+)\.[^]*BEGIN USER NKEY SEED-+\s+SU\w{50,}\s/.exec(creds)?.[1] ?? ''
+    return JSON.parse(Buffer.from(payload, 'base64url').toString()) as {
+      name?: string
+      iss?: string
+      sub?: string
+      iat?: number
+      exp?: number
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a `.creds` file is of this identity, made by this authority. One that is damaged, or has expired, is not. */
 export function areCredsOf(authority: Authority, identity: string, creds: string): boolean {
   const { registry, system, roles } = authority
   const signer = identity === registryIdentity ? registry : identity === systemIdentity ? system : roles[roleOf(identity)]
-  try {
-    const payload = /BEGIN NATS USER JWT-+\s+[^.]+\.([^.]+)\.[^]*BEGIN USER NKEY SEED-+\s+SU\w{50,}\s/.exec(creds)?.[1] ?? ''
-    const { name, iss } = JSON.parse(Buffer.from(payload, 'base64url').toString()) as { name?: string; iss?: string }
-    return name === toToken(identity) && iss === keyOf(signer).getPublicKey()
-  } catch {
-    return false
-  }
+  const claims = userClaims(creds)
+  return claims?.name === toToken(identity) && claims.iss === keyOf(signer).getPublicKey() && (claims.exp ?? Infinity) * 1000 > Date.now()
 }
 
 const credsFile = (jwt: string, user: KeyPair): string => Buffer.from(fmtCreds(jwt, user)).toString()
@@ -137,12 +173,31 @@ export interface NatsServerOptions {
    * acknowledged over crashes of its process only. `reader`: API servers that have its files (`--store-dir`). Default `server`.
    */
   sync?: 'server' | 'reader'
+  /** Users of BUS who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
+  revoked?: Readonly<Record<string, number>>
 }
 
 /** Whether a server of this version knows `sync_interval`; 2.9 refuses to start with it, and syncs every two minutes. */
 export const canSyncOften = (serverVersion: string): boolean => {
   const [, major, minor] = /(\d+)\.(\d+)/.exec(serverVersion) ?? []
   return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10)
+}
+
+/** The JWT of the account BUS. */
+export async function busAccount(authority: Authority, revocations: Readonly<Record<string, number>> = {}): Promise<string> {
+  const scoped = Object.entries(templates).map(([role, template]) => {
+    const signer = newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template)
+    // The library adds one for one answer to each message. For that nats-server remembers the replies of two minutes and, from 4,096 on,
+    // goes through all of them at every message: 40 messages a second were enough to keep it busy.
+    delete signer.template.resp
+    return signer
+  })
+  const account = {
+    limits: unlimited,
+    signing_keys: scoped,
+    ...(Object.keys(revocations).length > 0 ? { revocations: { ...revocations } } : {}),
+  }
+  return encodeAccount('BUS', keyOf(authority.bus), account, options({ signer: keyOf(authority.operator) }))
 }
 
 /** The text of a nats-server configuration: operator mode, no anonymous connection, JetStream for REGISTRY only. */
@@ -152,18 +207,11 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
   const registry = keyOf(authority.registry)
   const bus = keyOf(authority.bus)
   const by = options({ signer: operator })
-  const scoped = Object.entries(templates).map(([role, template]) => {
-    const signer = newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template)
-    // The library adds one for one answer to each message. For that nats-server remembers the replies of two minutes and, from 4,096 on,
-    // goes through all of them at every message: 40 messages a second were enough to keep it busy.
-    delete signer.template.resp
-    return signer
-  })
   const operatorJwt = await encodeOperator('coxswain', operator, { system_account: system.getPublicKey() })
   const accounts = {
     [system.getPublicKey()]: await encodeAccount('SYS', system, { limits: unlimited }, by),
     [registry.getPublicKey()]: await encodeAccount('REGISTRY', registry, { limits: { ...unlimited, ...jetStream } }, by),
-    [bus.getPublicKey()]: await encodeAccount('BUS', bus, { limits: unlimited, signing_keys: scoped }, by),
+    [bus.getPublicKey()]: await busAccount(authority, o.revoked),
   }
   // What a reader does not sync, such as blocks that were compacted, is left to the server.
   const interval = canSyncOften(o.serverVersion) ? (o.sync === 'reader' ? '"1s"' : 'always') : undefined

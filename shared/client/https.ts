@@ -11,12 +11,15 @@ export interface HttpsOptions {
   ca: string
   cert?: string
   key?: string
+  /** A bearer token. */
+  token?: string
 }
 
 /** A transport that keeps its connections open; rejects when the server cannot be reached within `timeoutMs` (30 s unless given). */
 export function httpsTransport(options: HttpsOptions): Transport {
   const agent = new Agent({ keepAlive: true, ca: options.ca, cert: options.cert, key: options.key, servername: options.tlsServerName })
   const url = new URL(options.server)
+  const own = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }
   return {
     request: ({ method, path, query, headers, body, signal, timeoutMs = 30_000 }) =>
       new Promise<ApiResponse>((resolve, reject) => {
@@ -28,7 +31,7 @@ export function httpsTransport(options: HttpsOptions): Transport {
             port: url.port,
             method,
             path: search ? `${path}?${search}` : path,
-            headers: { ...headers, 'content-length': body.length },
+            headers: { ...own, ...headers, 'content-length': body.length },
             signal,
           },
           res => {

@@ -5,6 +5,7 @@
 import type { CertificateSigningRequest } from '#shared/api/certificates/certificatesigningrequest.ts'
 import { semanticEqual } from '#shared/api/meta/validation.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
+import { certificates } from '#shared/certificates/certificates.ts'
 import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import { forbidden, type StatusError } from '#shared/machinery/status.ts'
 import { kubeApiserverClient } from '../../certificates/signers.ts'
@@ -65,7 +66,7 @@ export const certificateSubjectRestriction = (): AdmissionPlugin => ({
 })
 
 async function restrict(a: Attributes, request: string): Promise<void> {
-  const { parseRequest } = await import('../../certificates/request.ts')
+  const { parseRequest } = await certificates()
   const { organizations } = await parseRequest(request).catch((e: Error) => {
     throw refused(a, `failed to parse CSR: ${e.message}`)
   })

@@ -2,10 +2,10 @@
  * Signs the ConfigMap cluster-info with each bootstrap token, so that who has one knows that it is this cluster's:
  * pkg/controller/bootstrap/bootstrapsigner.go
  */
-import { CompactSign } from 'jose'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { configMaps, secrets } from '#shared/api/kinds.ts'
 import { source } from '#shared/client/controller.ts'
+import { detachedSignature } from '#shared/certificates/detachedsignature.ts'
 import {
   bootstrapTokenPrefix,
   bootstrapTokenType,
@@ -17,15 +17,6 @@ import {
 } from '#shared/machinery/bootstraptoken.ts'
 import { isConflict, isNotFound } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
-
-/** The signature of a text by a token: a JWS without the text, which stands beside it. */
-export async function detachedSignature(text: string, id: string, secret: string): Promise<string> {
-  // HS256 wants 32 bytes; upstream fills up with zeros.
-  const key = Buffer.alloc(Math.max(32, Buffer.byteLength(secret)))
-  key.write(secret)
-  const jws = await new CompactSign(Buffer.from(text)).setProtectedHeader({ alg: 'HS256', kid: id }).sign(key)
-  return jws.replace(/\.[^.]*\./, '..')
-}
 
 const signs = (s: Secret, now: number): boolean =>
   s.metadata.namespace === 'kube-system' &&

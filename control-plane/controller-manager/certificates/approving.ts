@@ -1,10 +1,11 @@
 /** Approves the client certificates of kubelets when who asks may have them: pkg/controller/certificates/approver/sarapprove.go */
 import { isRequestCondition, type CertificateSigningRequest } from '#shared/api/certificates/certificatesigningrequest.ts'
 import { certificateSigningRequests } from '#shared/api/kinds.ts'
+import { certificates } from '#shared/certificates/certificates.ts'
+import type { CertificateRequest } from '#shared/certificates/request.ts'
 import type { Client } from '#shared/client/client.ts'
 import { source, splitKey } from '#shared/client/controller.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
-import type { CertificateRequest } from '../../certificates/request.ts'
 import { kubeApiserverClientKubelet, unfitForKubeletClient } from '../../certificates/signers.ts'
 import type { NewController } from '../context.ts'
 
@@ -44,7 +45,7 @@ export const certificateApprovingController: NewController = ctx => {
       const csr = requests.get('', name)
       if (!csr || csr.spec.signerName !== kubeApiserverClientKubelet || csr.status?.certificate) return
       if (isRequestCondition(csr, 'Approved') || isRequestCondition(csr, 'Denied')) return
-      const { parseRequest } = await import('../../certificates/request.ts')
+      const { parseRequest } = await certificates()
       const request = await parseRequest(csr.spec.request)
       if (unfitForKubeletClient(request, csr.spec.usages ?? []) !== undefined) return
       const tried: string[] = []

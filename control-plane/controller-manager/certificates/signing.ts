@@ -1,10 +1,14 @@
 /** Signs approved requests for Kubernetes' own signers with the cluster's authority: pkg/controller/certificates/signer/signer.go */
+import { X509Certificate } from 'node:crypto'
 import { isRequestCondition, type CertificateSigningRequest } from '#shared/api/certificates/certificatesigningrequest.ts'
 import { certificateSigningRequests } from '#shared/api/kinds.ts'
+import { nodeUserJwt } from '#shared/bus/credentials.ts'
+import { certificates } from '#shared/certificates/certificates.ts'
+import { natsKeyAnnotation, natsUserAnnotation } from '#shared/certificates/nodecredentials.ts'
 import { source, splitKey } from '#shared/client/controller.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
-import { signers } from '../../certificates/signers.ts'
+import { kubeApiserverClientKubelet, signers } from '../../certificates/signers.ts'
 import type { NewController } from '../context.ts'
 
 const minLifeMs = 600_000
@@ -14,26 +18,40 @@ export const lifeOf = (seconds: number | undefined, maxMs: number): number =>
   seconds === undefined ? maxMs : Math.min(maxMs, Math.max(minLifeMs, seconds * 1000))
 
 export const certificateSigningController: NewController = ctx => {
-  const { cert, key, lifeMs } = ctx.settings.signing
+  const { cert, key, lifeMs, nodes } = ctx.settings.signing
   // As upstream: without an authority nothing is signed.
   if (!cert || !key) return []
   const requests = ctx.informer(certificateSigningRequests)
 
-  async function statusOf(csr: CertificateSigningRequest): Promise<CertificateSigningRequest['status']> {
+  /** What the request becomes. */
+  async function decided(csr: CertificateSigningRequest): Promise<CertificateSigningRequest> {
     const { request, signerName, usages = [], expirationSeconds } = csr.spec
-    const [{ parseRequest }, { signRequest }] = await Promise.all([
-      import('../../certificates/request.ts'),
-      import('../../certificates/authority.ts'),
-    ])
+    const { parseRequest, signRequest } = await certificates()
     const parsed = await parseRequest(request)
     const why = signers.get(signerName)!(parsed, usages)
     if (why !== undefined) {
       const failed = { type: 'Failed', status: 'True', reason: 'SignerValidationFailure', message: why, lastUpdateTime: formatTime() }
-      return { ...csr.status, conditions: [...(csr.status?.conditions ?? []), failed] }
+      return { ...csr, status: { ...csr.status, conditions: [...(csr.status?.conditions ?? []), failed] } }
     }
     const certificate = await signRequest({ cert, key }, parsed, { usages, lifeMs: lifeOf(expirationSeconds, lifeMs) })
     ctx.log.info({ csr: csr.metadata.name, signer: signerName, subject: parsed.commonName }, 'signed a certificate')
-    return { ...csr.status, certificate: Buffer.from(certificate).toString('base64') }
+    const status = { ...csr.status, certificate: Buffer.from(certificate).toString('base64') }
+    return { ...csr, metadata: { ...csr.metadata, ...(await natsUser(csr, parsed.commonName, certificate)) }, status }
+  }
+
+  /** The NATS user of the same node for as long as its certificate is good, when the request of a kubelet names a key for one. */
+  async function natsUser({ metadata, spec }: CertificateSigningRequest, user: string, certificate: string) {
+    const publicKey = metadata.annotations?.[natsKeyAnnotation]
+    if (!nodes || publicKey === undefined || spec.signerName !== kubeApiserverClientKubelet) return {}
+    const expires = Math.floor(Date.parse(new X509Certificate(certificate).validTo) / 1000)
+    try {
+      const jwt = await nodeUserJwt(nodes, user.slice('system:node:'.length), publicKey, expires)
+      return { annotations: { ...metadata.annotations, [natsUserAnnotation]: jwt } }
+    } catch (e) {
+      // The certificate is good all the same.
+      ctx.log.warn({ csr: metadata.name, err: (e as Error).message }, 'no NATS user for the key that a request names')
+      return {}
+    }
   }
 
   return {
@@ -45,7 +63,7 @@ export const certificateSigningController: NewController = ctx => {
       if (!csr || !signers.has(csr.spec.signerName) || csr.status?.certificate || !isRequestCondition(csr, 'Approved')) return
       if (isRequestCondition(csr, 'Denied') || isRequestCondition(csr, 'Failed')) return
       try {
-        await client.update(certificateSigningRequests, { ...csr, status: await statusOf(csr) }, 'status')
+        await client.update(certificateSigningRequests, await decided(csr), 'status')
       } catch (e) {
         if (!isNotFound(e)) throw e
       }

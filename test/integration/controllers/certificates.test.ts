@@ -5,7 +5,7 @@ import type { CertificateSigningRequest } from '#shared/api/certificates/certifi
 import { certificateSigningRequests } from '#shared/api/kinds.ts'
 import { runTool } from '../../fixtures/kubectl.ts'
 import { newRest } from '../../fixtures/apiserver.ts'
-import { newRequest, type Asked } from '../../fixtures/certificaterequest.ts'
+import { newRequest, type Asked } from '#shared/certificates/newrequest.ts'
 import { startControl, until, type Control } from './setup.ts'
 
 let c: Control
@@ -145,7 +145,7 @@ describe('bad requests', () => {
     )
     // Another's name in a request that was signed for x.
     const der = Buffer.from(Buffer.from(request, 'base64').toString().split('\n').slice(1, -2).join(''), 'base64')
-    const at = der.indexOf(Buffer.from([0x13, 0x01, 0x78]))
+    const at = der.indexOf(Buffer.from([0x0c, 0x01, 0x78]))
     der[at + 2] = 0x79
     const forged = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
     expect(await sent(pem(forged))).toContain('the signature of the request is not by its key')

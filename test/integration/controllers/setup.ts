@@ -15,6 +15,7 @@ import { isStatus } from '#shared/machinery/status.ts'
 import { formatMicroTime, formatTime } from '#shared/machinery/time.ts'
 import { defaultSettings, runControllers } from '#control-plane/controller-manager/controllers.ts'
 import type { Settings } from '#control-plane/controller-manager/context.ts'
+import type { ApiServerOptions } from '#control-plane/apiserver/options.ts'
 import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
 
 export const quiet = logger('test')
@@ -33,8 +34,8 @@ export interface Control {
   stop(): Promise<void>
 }
 
-export async function startControl(): Promise<Control> {
-  const api = await startTestApiServer()
+export async function startControl(options: Partial<ApiServerOptions> = {}): Promise<Control> {
+  const api = await startTestApiServer(options)
   const client = newClient(natsTransport(await api.nats.connect('system:admin')), { userAgent: 'test' })
   const running = new Set<() => Promise<void>>()
   const stopControllers = async () => void (await Promise.all([...running].map(end => end())))

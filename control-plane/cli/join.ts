@@ -1,0 +1,95 @@
+/**
+ * How a machine that has nothing but a token gets a node's credentials: it learns the cluster's authority from cluster-info, which must be
+ * signed with the token, and asks for a certificate and a NATS user.
+ */
+import { createHash, X509Certificate } from 'node:crypto'
+import { request } from 'node:https'
+import { parse } from 'yaml'
+import * as z from 'zod'
+import { httpsTransport } from '#shared/client/https.ts'
+import { newClient } from '#shared/client/rest.ts'
+import { obtainNodeCredentials, type NodeCredentials } from '#shared/certificates/nodecredentials.ts'
+import { detachedSignature } from '#shared/certificates/detachedsignature.ts'
+import { clusterInfo, parseBootstrapToken, signaturePrefix } from '#shared/machinery/bootstraptoken.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+
+const deadlineMs = 60_000
+const maxBytes = 1024 * 1024
+const infoSchema = z.object({ data: z.record(z.string(), z.string()) })
+const kubeconfigSchema = z.looseObject({
+  clusters: z.array(z.looseObject({ cluster: z.looseObject({ server: z.string(), 'certificate-authority-data': z.string() }) })).min(1),
+})
+
+/** The body of a GET, whoever answers: nothing is believed of it yet. */
+function fetchUnverified(url: URL, signal: AbortSignal): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const req = request(url, { rejectUnauthorized: false, signal }, res => {
+      const chunks: Buffer[] = []
+      let size = 0
+      res.on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (size > maxBytes) res.destroy(new Error(`${url.href} answers with more than ${maxBytes} bytes`))
+        else chunks.push(chunk)
+      })
+      res.on('error', reject)
+      res.on('end', () =>
+        res.statusCode === 200
+          ? resolve(Buffer.concat(chunks).toString())
+          : reject(new Error(`${url.href} answers with ${res.statusCode}`)),
+      )
+    })
+    req.on('error', reject)
+    req.end()
+  })
+}
+
+export interface Joining {
+  /** `https://host:port` of an API server. */
+  readonly server: string
+  readonly token: string
+  /** `sha256:HEX` of authorities' public keys, of which the cluster's must be one: whom the token was stolen from could else pretend. */
+  readonly caCertHashes: readonly string[]
+}
+
+/** The cluster's authority in PEM, vouched for by the token. Waits until cluster-info is signed with it. */
+export async function discover({ server, token, caCertHashes }: Joining, signal: AbortSignal): Promise<string> {
+  const parts = parseBootstrapToken(token)
+  if (!parts) throw new Error('the token must be of the form abcdef.0123456789abcdef')
+  const url = new URL(`/api/v1/namespaces/kube-public/configmaps/${clusterInfo}`, server)
+  for (;;) {
+    const { data } = infoSchema.parse(JSON.parse(await fetchUnverified(url, signal)))
+    const [text = '', signature] = [data['kubeconfig'], data[signaturePrefix + parts.id]]
+    if (signature === undefined) {
+      // The controller that signs may be on its way. The ConfigMap is all that a stranger may see: there is nothing to watch.
+      await delay(200, undefined, { signal }).catch(() => {
+        throw new Error(`${clusterInfo} is not signed with this token: it has expired, or is of another cluster`)
+      })
+      continue
+    }
+    if (signature !== (await detachedSignature(text, parts.id, parts.secret)))
+      throw new Error(`the signature of ${clusterInfo} is not by this token: somebody pretends to be the cluster, or the token is wrong`)
+    const ca = Buffer.from(kubeconfigSchema.parse(parse(text)).clusters[0]!.cluster['certificate-authority-data'], 'base64').toString()
+    if (caCertHashes.length > 0 && !caCertHashes.includes(hashOf(ca)))
+      throw new Error(`the cluster's authority is ${hashOf(ca)}, none of those that were asked for`)
+    return ca
+  }
+}
+
+/** As kubeadm names an authority: the hash of its public key. */
+export function hashOf(ca: string): string {
+  const key = new X509Certificate(ca).publicKey.export({ type: 'spki', format: 'der' })
+  return `sha256:${createHash('sha256').update(key).digest('hex')}`
+}
+
+/** Credentials of a node, and the cluster's authority. Rejects when that takes longer than a minute. */
+export async function join(joining: Joining, node: string, seconds?: number): Promise<NodeCredentials & { ca: string }> {
+  const signal = AbortSignal.timeout(deadlineMs)
+  const ca = await discover(joining, signal)
+  const transport = httpsTransport({ server: joining.server, ca, token: joining.token })
+  try {
+    const client = newClient(transport, { userAgent: 'cox' })
+    return { ca, ...(await obtainNodeCredentials(client, node, { signal, ...(seconds === undefined ? {} : { seconds }) })) }
+  } finally {
+    await transport.close()
+  }
+}
