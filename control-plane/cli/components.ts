@@ -92,7 +92,13 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 export function controlPlane(
   dir: StateDir,
   at: Addresses,
-  { securePort, instances, auditPolicy }: Pick<Cluster, 'securePort' | 'instances' | 'auditPolicy'>,
+  {
+    securePort,
+    instances,
+    auditPolicy,
+    enableAdmissionPlugins,
+    disableAdmissionPlugins,
+  }: Pick<Cluster, 'securePort' | 'instances' | 'auditPolicy' | 'enableAdmissionPlugins' | 'disableAdmissionPlugins'>,
   { identity = instanceName, seesStore = true }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
@@ -156,6 +162,8 @@ export function controlPlane(
         ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
         ...(existsSync(dir.encryption) ? ['--encryption-provider-config', dir.encryption] : []),
         ...(auditPolicy === undefined ? [] : ['--audit-policy-file', auditPolicy, '--audit-log-path', auditLog(dir, n), ...auditRotation]),
+        ...(enableAdmissionPlugins === undefined ? [] : ['--enable-admission-plugins', enableAdmissionPlugins]),
+        ...(disableAdmissionPlugins === undefined ? [] : ['--disable-admission-plugins', disableAdmissionPlugins]),
         ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],
       ],
       n => livez(ownAddress(n), securePort),

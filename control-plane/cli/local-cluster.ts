@@ -79,9 +79,15 @@ export interface Wanted {
   imageCatalogue?: Cluster['imageCatalogue']
   /** A file, or `none` for no audit any more. */
   auditPolicy?: string | undefined
+  /** Names with commas between them, or `none` for no more. */
+  enableAdmissionPlugins?: string | undefined
+  disableAdmissionPlugins?: string | undefined
   /** Makes a key that Secrets are stored with from now on, when there is none. */
   encryptSecrets?: boolean | undefined
 }
+
+/** What was asked for and is kept: `none` ends it. */
+const names = (wanted: string | undefined, had: string | undefined): string | undefined => (wanted === 'none' ? undefined : (wanted ?? had))
 
 /** Reads or makes cluster.json: what stays the same over all lives of the cluster. */
 export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Cluster> {
@@ -107,6 +113,8 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
       auditPolicy: auditPolicy === 'none' ? undefined : (auditPolicy ?? had?.auditPolicy),
+      enableAdmissionPlugins: names(wanted.enableAdmissionPlugins, had?.enableAdmissionPlugins),
+      disableAdmissionPlugins: names(wanted.disableAdmissionPlugins, had?.disableAdmissionPlugins),
       nodes: had?.nodes ?? [],
     }
     while (cluster.nodes.length < (nodes ?? (onHost ? 1 : 3))) cluster.nodes.push(newNode(cluster))

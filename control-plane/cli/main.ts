@@ -65,6 +65,8 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
   .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', (file: string) =>
     file === 'none' ? file : path.resolve(file),
   )
+  .option('--enable-admission-plugins <names>', 'admission plugins that shall be on, too, with commas between them; none for no more')
+  .option('--disable-admission-plugins <names>', 'admission plugins that shall be off; as above')
   .option('--encrypt-secrets', 'store Secrets encrypted from now on, with a key that is made for it (README: Secrets at rest)')
   .option(
     '--apiservers <n>',
@@ -91,6 +93,8 @@ command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
         proxy: o.proxy,
         imageCatalogue: o.imageCatalogue,
         auditPolicy: o.auditPolicy,
+        enableAdmissionPlugins: o.enableAdmissionPlugins,
+        disableAdmissionPlugins: o.disableAdmissionPlugins,
         encryptSecrets: o.encryptSecrets,
         instances,
       })

@@ -82,6 +82,9 @@ const clusterSchema = z.object({
   imageCatalogue: z.string().startsWith('/').optional(),
   /** What the API servers record: an audit policy, as an absolute path. */
   auditPolicy: z.string().startsWith('/').optional(),
+  /** Names of admission plugins with commas between them. */
+  enableAdmissionPlugins: z.string().optional(),
+  disableAdmissionPlugins: z.string().optional(),
   nodes: z.array(nodeSchema),
 })
 export type NodeRecord = z.infer<typeof nodeSchema>

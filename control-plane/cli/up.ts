@@ -116,7 +116,16 @@ export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
   const { nodes, instances = {}, network, runtime, proxy, imageCatalogue, auditPolicy, encryptSecrets } = wanted
-  const named = { nodes, network, runtime, proxy, 'image-catalogue': imageCatalogue, 'audit-policy': auditPolicy }
+  const named = {
+    nodes,
+    network,
+    runtime,
+    proxy,
+    'image-catalogue': imageCatalogue,
+    'audit-policy': auditPolicy,
+    'enable-admission-plugins': wanted.enableAdmissionPlugins,
+    'disable-admission-plugins': wanted.disableAdmissionPlugins,
+  }
   const told = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]))
   const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
   const encrypt = encryptSecrets ? ['--encrypt-secrets'] : []
