@@ -17,7 +17,8 @@ test('a renewal of a lease goes before the requests that came before it', async 
     metadata: { name: 'leader', namespace },
     spec: { holderIdentity: 'a' },
   } as never)
-  const count = 1000
+  // More of one flow at once are turned away.
+  const count = 600
   const data = { text: 'x'.repeat(10_000) }
   let answered = 0
   const creates = Array.from({ length: count }, (_, i) =>
