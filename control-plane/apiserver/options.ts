@@ -1,6 +1,7 @@
 /** The flags of kube-apiserver. */
 import * as z from 'zod'
 import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
+import { authorizationModes, type AuthorizationMode } from './authz/modes.ts'
 
 export const flags = z.object({
   natsUrl: z.string(),
@@ -50,6 +51,12 @@ export const flags = z.object({
   requestheaderUidHeaders: z.array(z.string()).default([]),
   requestheaderGroupHeaders: z.array(z.string()).default(['X-Remote-Group']),
   requestheaderExtraHeadersPrefix: z.array(z.string()).default(['X-Remote-Extra-']),
+  /** Who is asked whether somebody may do something, in turn; separated by commas. */
+  authorizationMode: z
+    .string()
+    .default('Node,RBAC')
+    .transform(text => text.split(','))
+    .pipe(z.array(z.enum(authorizationModes)).min(1)),
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
   /** The port of the Service `kubernetes`, when it is made. */
   kubernetesServicePort: intFlag().default(443),
@@ -105,6 +112,7 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   requestheaderUidHeaders: [],
   requestheaderGroupHeaders: ['X-Remote-Group'],
   requestheaderExtraHeadersPrefix: ['X-Remote-Extra-'],
+  authorizationMode: ['Node', 'RBAC'] satisfies AuthorizationMode[],
   serviceClusterIpRange: '10.96.0.0/16',
   kubernetesServicePort: 443,
   serviceNodePortRange: '30000-32767',

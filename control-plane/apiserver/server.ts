@@ -1,6 +1,7 @@
 /** An API server: the registry, one handler chain, HTTPS on every address and the NATS service. */
 import { readFile } from 'node:fs/promises'
 import { componentStatus } from '#shared/api/core/componentstatus.ts'
+import { rbacGroup } from '#shared/api/rbac/policyrule.ts'
 import { resources } from '#shared/api/resources.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import { connectBus } from '#shared/bus/connection.ts'
@@ -12,8 +13,10 @@ import { newAuditor } from './audit/auditor.ts'
 import { newAuthentication } from './authn/authentication.ts'
 import { trackUse } from './authn/lastused.ts'
 import { frontProxyOf } from './authn/requestheader.ts'
-import { privilegedGroup, publicInfo, union } from './authz/authorizer.ts'
-import { bootstrap } from './bootstrap/bootstrap.ts'
+import { newAuthorizer } from './authz/modes.ts'
+import { escalationCheck } from './authz/rbac/escalation.ts'
+import { followPolicy } from './authz/rbac/policy.ts'
+import { bootstrap, bootstrapAccess } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { certificateHooks } from './certificates.ts'
 import { openEncryption } from './encryption/transformer.ts'
@@ -56,6 +59,7 @@ const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
   ...(r.indexed ? { indexed: Object.fromEntries(r.indexed.flatMap(path => (r.fields?.[path] ? [[path, r.fields[path]]] : []))) } : {}),
   ...(r.ttlSeconds === undefined ? {} : { ttlSeconds: o.eventTtl / 1000 }),
   ...(r.maxObjects === undefined ? {} : { maxObjects: r.maxObjects }),
+  ...(r.group === rbacGroup ? { everywhere: true } : {}),
 })
 
 /** Resolves when the server answers requests on all its addresses and on the bus. `plugins` are further ones of admission. */
@@ -122,15 +126,17 @@ export async function startApiServer(
       extend: options.serviceAccountExtendTokenExpiration,
     }
     const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
-    // Until there are roles, whoever is known may do everything.
-    const authorizer = union([privilegedGroup('system:masters'), publicInfo, privilegedGroup('system:authenticated')])
+    const policy = followPolicy(registry)
+    opened.push(async () => policy.stop())
+    const authorizer = newAuthorizer(registry, policy, options.authorizationMode)
     const configuration = await readAdmissionConfiguration(options.admissionControlConfigFile)
     opened.push(async () => configuration.imagePolicy?.backend.close())
-    const store: Store = {
-      registry,
-      admission: newAdmission([...admissionPlugins(registry, authorizer, options, configuration, () => surface.current), ...plugins]),
-      log,
-    }
+    const admission = newAdmission([
+      escalationCheck(policy, authorizer),
+      ...admissionPlugins(registry, authorizer, options, configuration, () => surface.current),
+      ...plugins,
+    ])
+    const store: Store = { registry, admission, log }
     const hooks = new Map([
       ['/services', serviceHooks(registry, ranges, log)],
       ['certificates.k8s.io/certificatesigningrequests', certificateHooks],
@@ -160,6 +166,7 @@ export async function startApiServer(
       serverAddress,
       issuer: unfit === undefined ? issuerDocuments({ issuer, keys, keysUri }) : undefined,
       checks: [
+        { name: 'poststarthook/rbac/bootstrap-roles', check: () => undefined },
         { name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') },
         ...(encryption?.checks ?? []),
       ],
@@ -174,6 +181,7 @@ export async function startApiServer(
       dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),
     })
     const frontProxy = await frontProxyOf(options)
+    await bootstrapAccess({ store, endpoints: surface.current.endpoints, log })
     for (const address of options.bindAddress) {
       const port = listeners[0]?.port ?? options.securePort
       const listener = await serveHttps(handler, {

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { nodeSignerFile } from './files.ts'
 import { livez, storeAnswers, type LivenessProbe } from './liveness.ts'
+import { load } from './pki.ts'
 import { natsServer } from './system.ts'
 import { firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
@@ -136,7 +137,7 @@ export function controlPlane(
       args: ['-c', path.join(dir.nats, 'server.conf')],
       env: natsEnv,
       probe: signal => accepts(at.nats.host, at.nats.port, signal),
-      liveness: storeAnswers('127.0.0.1', securePort),
+      liveness: storeAnswers('127.0.0.1', securePort, () => load(dir, 'admin')),
     },
     ...ours(
       'kube-apiserver',

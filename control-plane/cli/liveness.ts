@@ -4,6 +4,7 @@
  */
 import { Agent, request } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Pair } from './certificate.ts'
 
 export interface LivenessProbe {
   /** One question; rejects when there is no answer. */
@@ -23,23 +24,24 @@ export function livez(host: string, port: number): LivenessProbe {
 
 /**
  * Whether the store answers the API servers: a nats-server may run and keep its connections but be stuck, as after its disk was full. They
- * are the witnesses: without one there is no verdict.
+ * are the witnesses, asked with the administrator's certificate, as single checks are not for everybody: without one there is no verdict.
  */
-export function storeAnswers(host: string, port: number): LivenessProbe {
-  const get = getter(host, port, '/livez/etcd')
+export function storeAnswers(host: string, port: number, admin: () => Pair | undefined): LivenessProbe {
+  let get: ReturnType<typeof getter> | undefined
   return {
     failureThreshold: 8,
     async ask(signal) {
+      get ??= getter(host, port, '/livez/etcd', admin())
       const status = await get(signal).catch(() => 200)
-      if (status !== 200) throw new Error('the store does not answer')
+      if (status >= 500) throw new Error('the store does not answer')
     },
   }
 }
 
 /** Resolves with the status of the answer. */
-function getter(host: string, port: number, path: string): (signal: AbortSignal) => Promise<number> {
+function getter(host: string, port: number, path: string, as?: Pair): (signal: AbortSignal) => Promise<number> {
   // As kubelets do, it looks for life, not for a name in the certificate.
-  const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false })
+  const agent = new Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false, ...as })
   return signal =>
     new Promise((resolve, reject) => {
       const req = request({ agent, host, port, path, signal }, res => {

@@ -13,7 +13,7 @@ const filesOf = (dir: StateDir, name: string): [cert: string, key: string] => [
 ]
 
 /** A certificate with its key; undefined when one of them is missing or damaged, or they do not belong together. */
-function load(dir: StateDir, name: string): Pair | undefined {
+export function load(dir: StateDir, name: string): Pair | undefined {
   try {
     const [cert = '', key = ''] = filesOf(dir, name).map(file => readFileSync(file, 'utf8'))
     return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)) ? { cert, key } : undefined

@@ -7,7 +7,10 @@ import type { SharedInformers } from '#shared/client/sharedinformers.ts'
 import type { Logger } from '#shared/component/log.ts'
 
 export interface ControllerContext {
+  /** As the controller manager itself, whose user may list and watch everything and change little. */
   readonly client: Client
+  /** As the user of a service account in kube-system, which may do what the role `system:controller:<account>` says. */
+  readonly as: (account: string) => Client
   /**
    * The shared informer of a kind, started when first asked for. Ask while the controller is made: the runtime holds a key back until each
    * informer that was asked for has seen what was written for it.

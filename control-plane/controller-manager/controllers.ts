@@ -1,8 +1,8 @@
 /** All controllers, and how they are run together. */
-import type { Client } from '#shared/client/client.ts'
 import { runController } from '#shared/client/controller.ts'
 import { eventRecorder, type EventRecorder } from '#shared/client/events.ts'
 import type { Informer } from '#shared/client/informer.ts'
+import type { RestClient } from '#shared/client/rest.ts'
 import { sharedInformers } from '#shared/client/sharedinformers.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
 import type { Logger } from '#shared/component/log.ts'
@@ -71,7 +71,7 @@ export const defaultSettings: Settings = {
 
 /** Runs the controllers until `signal` aborts; they share informers and, by component, event recorders. */
 export async function runControllers(
-  client: Client,
+  client: RestClient,
   settings: Settings,
   signal: AbortSignal,
   log: Logger,
@@ -81,6 +81,7 @@ export async function runControllers(
   const informers = sharedInformers(client, signal, log)
   const context: Omit<ControllerContext, 'informer'> = {
     client,
+    as: account => client.as(`system:serviceaccount:kube-system:${account}`),
     running: informers.find,
     recorder(component) {
       const recorder = recorders.get(component) ?? eventRecorder(client, component, '', log)

@@ -6,10 +6,11 @@ import { source, splitKey, type ControllerOptions } from '#shared/client/control
 import { isAlreadyExists, isNamespaceTerminating } from '#shared/machinery/status.ts'
 import type { ControllerContext } from './context.ts'
 
-/** `make` says what the object should be, given what there is (undefined: nothing); undefined when that is right as it is. */
+/** `make` says what the object should be, given what there is (undefined: nothing); undefined when that is right as it is. `account`: as which service account it works. */
 export function inEveryNamespace<T extends KubeObject>(
   ctx: ControllerContext,
   controller: string,
+  account: string,
   kind: Kind<T>,
   name: string,
   make: (current: T | undefined) => Omit<T, 'apiVersion' | 'kind'> | undefined,
@@ -18,7 +19,7 @@ export function inEveryNamespace<T extends KubeObject>(
   const objects = ctx.informer<KubeObject>(kind as Kind, { name })
   return {
     name: controller,
-    client: ctx.client,
+    client: ctx.as(account),
     workers: 2,
     sources: [
       source(all, e => (e.type === 'DELETED' ? [] : [`/${e.object.metadata.name}`])),

@@ -103,7 +103,7 @@ export const legacyTokenCleaner: NewController = ctx => {
 
   return {
     name: 'legacy-serviceaccount-token-cleaner-controller',
-    client: ctx.client,
+    client: ctx.as('legacy-service-account-token-cleaner'),
     workers: 1,
     sources: [source(tokens, () => ['']), source(accounts)],
     async reconcile(_, client) {
@@ -118,7 +118,7 @@ export const legacyTokenCleaner: NewController = ctx => {
         for (const { secret, what } of due) {
           const { namespace = '', name = '' } = secret.metadata
           // What is kept of pods here does not tell which Secrets they mount.
-          if (!used.has(namespace)) used.set(namespace, new Set((await client.list(pods, namespace)).items.flatMap(secretsOf)))
+          if (!used.has(namespace)) used.set(namespace, new Set((await ctx.client.list(pods, namespace)).items.flatMap(secretsOf)))
           if (!used.get(namespace)!.has(name)) await carryOut(client, secret, what)
         }
       }

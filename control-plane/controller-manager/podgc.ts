@@ -90,7 +90,7 @@ export const podGarbageCollector: NewController = ctx => {
 
   return {
     name: 'pod-garbage-collector-controller',
-    client: ctx.client,
+    client: ctx.as('pod-garbage-collector'),
     workers: 1,
     sources: [source(podInformer, ofPod), source(nodeInformer, e => [`node/${e.object.metadata.name}`])],
     async reconcile(key, client) {

@@ -11,7 +11,7 @@ const description =
 export const rootCACertPublisher: NewController = ctx => {
   const ca = ctx.settings.rootCa
   if (!ca) return []
-  return inEveryNamespace(ctx, 'root-ca-certificate-publisher', configMaps, 'kube-root-ca.crt', current => {
+  return inEveryNamespace(ctx, 'root-ca-certificate-publisher', 'root-ca-cert-publisher', configMaps, 'kube-root-ca.crt', current => {
     const { metadata = {}, data = {} } = current ?? {}
     if (data['ca.crt'] === ca && Object.keys(data).length === 1 && metadata.annotations?.[annotation] !== undefined) return
     return {

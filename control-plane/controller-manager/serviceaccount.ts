@@ -4,4 +4,6 @@ import type { NewController } from './context.ts'
 import { inEveryNamespace } from './everynamespace.ts'
 
 export const serviceAccountController: NewController = ctx =>
-  inEveryNamespace(ctx, 'serviceaccount-controller', serviceAccounts, 'default', current => (current ? undefined : { metadata: {} }))
+  inEveryNamespace(ctx, 'serviceaccount-controller', 'service-account-controller', serviceAccounts, 'default', current =>
+    current ? undefined : { metadata: {} },
+  )

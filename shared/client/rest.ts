@@ -11,6 +11,14 @@ export interface ClientSettings {
   userAgent?: string
   /** Deadline of one request in ms. */
   timeoutMs?: number
+  /** As whose user it asks, when that is another's. */
+  impersonate?: string
+}
+
+/** A client that can ask as others, if its user may. */
+export interface RestClient extends Client {
+  /** The same client, as another user. */
+  as(user: string): Client
 }
 
 const contentTypes: Record<PatchType, string> = {
@@ -89,9 +97,14 @@ async function* lines(body: ApiResponse['body']): AsyncGenerator<string> {
 }
 
 /** Makes the client. Failed answers reject with StatusError; when no answer could be had, with the transport's Error. */
-export function newClient(transport: Transport, settings: ClientSettings = {}): Client {
+export function newClient(transport: Transport, settings: ClientSettings = {}): RestClient {
   const userAgent = settings.userAgent ?? 'coxswain'
   const timeoutMs = settings.timeoutMs ?? 30_000
+  const own = {
+    accept: 'application/json',
+    'user-agent': userAgent,
+    ...(settings.impersonate === undefined ? {} : { 'impersonate-user': settings.impersonate }),
+  }
 
   async function send(
     method: string,
@@ -105,8 +118,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
       path,
       query,
       headers: {
-        accept: 'application/json',
-        'user-agent': userAgent,
+        ...own,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...headers,
       },
@@ -138,8 +150,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
         path: pathOf(kind, namespace),
         query,
         headers: {
-          accept: 'application/json',
-          'user-agent': userAgent,
+          ...own,
           ...headersOf(options, 'PartialObjectMetadata'),
         },
         body: new Uint8Array(),
@@ -163,6 +174,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
   }
 
   return {
+    as: user => newClient(transport, { ...settings, impersonate: user }),
     get: <T>(kind: Kind<T>, namespace: string, name: string) => call<T>('GET', pathOf(kind, namespace, name)),
     async list<T>(kind: Kind<T>, namespace: string, options: ListOptions = {}): Promise<List<T>> {
       const headers = headersOf(options, 'PartialObjectMetadataList')

@@ -5,12 +5,11 @@ import type { Registry } from 'prom-client'
 import * as z from 'zod'
 import { natsTransport } from '../bus/api-client.ts'
 import { connectBus } from '../bus/connection.ts'
-import type { Client } from '../client/client.ts'
 import { eventRecorder } from '../client/events.ts'
 import { boundedWrites } from '../client/inflight.ts'
 import { leaderElect } from '../client/leaderelection.ts'
 import { fenced, Leadership } from '../client/leadership.ts'
-import { newClient } from '../client/rest.ts'
+import { newClient, type RestClient } from '../client/rest.ts'
 import { boolFlag, durationFlag } from './flags.ts'
 import type { HealthCheck } from './health.ts'
 import { ready, untilTerminated } from './lifecycle.ts'
@@ -45,7 +44,7 @@ const endingMs = 2_000
 export async function runElected(
   component: string,
   flags: ElectedFlags,
-  work: (client: Client, signal: AbortSignal, log: Logger, metrics: Registry) => Promise<void>,
+  work: (client: RestClient, signal: AbortSignal, log: Logger, metrics: Registry) => Promise<void>,
 ): Promise<never> {
   const log = logger(component)
   const signal = untilTerminated()

@@ -57,8 +57,8 @@ export interface Authorizer {
   rulesFor(user: UserInfo, namespace: string): Rules | Promise<Rules>
 }
 
-const allow: Decision = { decision: 'allow', reason: '' }
-const noOpinion: Decision = { decision: 'no opinion', reason: '' }
+export const allow: Decision = { decision: 'allow', reason: '' }
+export const noOpinion: Decision = { decision: 'no opinion', reason: '' }
 
 /** All authorizers as one. */
 export function union(authorizers: readonly Authorizer[]): Authorizer {
@@ -100,21 +100,6 @@ export const privilegedGroup = (group: string): Authorizer => ({
   authorize: a => (a.user.groups.includes(group) ? allow : noOpinion),
   rulesFor: user => (user.groups.includes(group) ? everything : nothing),
 })
-
-/** Upstream's role system:public-info-viewer, with the single health checks, which upstream gives to system:monitoring. */
-const publicUrls = ['/healthz', '/healthz/*', '/livez', '/livez/*', '/readyz', '/readyz/*', '/version', '/version/']
-const publicPaths = new Set(publicUrls.filter(url => !url.endsWith('*')))
-const publicPrefixes = publicUrls.filter(url => url.endsWith('*')).map(url => url.slice(0, -1))
-const publicRules: Rules = { ...nothing, nonResourceRules: [{ verbs: ['get'], nonResourceURLs: publicUrls }] }
-
-/** Whether a path is one of health or version, which everybody may see. */
-export const isPublicPath = (path: string): boolean => publicPaths.has(path) || publicPrefixes.some(prefix => path.startsWith(prefix))
-
-/** Everybody may see health and version. */
-export const publicInfo: Authorizer = {
-  authorize: a => (!a.isResource && a.verb === 'get' && isPublicPath(a.path) ? allow : noOpinion),
-  rulesFor: () => publicRules,
-}
 
 /** The failure that upstream answers a refusal with. */
 export function refusal(a: Attributes, { reason }: Decision): StatusError {

@@ -4,9 +4,16 @@ import { ensure } from './ensure.ts'
 import { clusterAuthenticationTrust } from './clusterauthenticationtrust.ts'
 import { legacyTokenTracking } from './legacytokentracking.ts'
 import type { BootstrapParts } from './parts.ts'
+import { bootstrapPolicy } from './policy/policy.ts'
 import { keepEndpoints, kubernetesService } from './kubernetes.ts'
 
 const namespaceNames = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
+
+/** What is there before anybody is served: without roles nobody but administrators may do anything. */
+export async function bootstrapAccess(parts: Pick<BootstrapParts, 'store' | 'endpoints' | 'log'>): Promise<void> {
+  await makeNamespaces(parts)
+  await bootstrapPolicy(parts)
+}
 
 /** Resolves when the namespaces, the Service and the priority classes are there, with how to stop what goes on. */
 export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<void>> {
@@ -20,7 +27,11 @@ export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<vo
 }
 
 async function makeMissing(parts: BootstrapParts): Promise<void> {
-  const { store, endpoints } = parts
+  await makeNamespaces(parts)
+  await Promise.all([kubernetesService(parts), legacyTokenTracking(parts), clusterAuthenticationTrust(parts)])
+}
+
+async function makeNamespaces({ store, endpoints }: Pick<BootstrapParts, 'store' | 'endpoints'>): Promise<void> {
   const namespaces = endpoints.get('/v1/namespaces')!
   await Promise.all(
     namespaceNames.map(async name => {
@@ -28,7 +39,6 @@ async function makeMissing(parts: BootstrapParts): Promise<void> {
       await ensure(store, namespaces, '', { kind: 'Namespace', apiVersion: 'v1', metadata: { name } })
     }),
   )
-  await Promise.all([kubernetesService(parts), legacyTokenTracking(parts), clusterAuthenticationTrust(parts)])
 }
 
 /** Made at the start alone, as upstream's do. */

@@ -13,6 +13,7 @@ import { Newest, Reached } from './freshness.ts'
 import type { HistoryLimits } from './history.ts'
 import { inherit } from './inherit.ts'
 import { countOf } from './lists.ts'
+import { Peers } from './peers.ts'
 import { pushEvents } from './pushed.ts'
 import {
   VersionExpired,
@@ -44,6 +45,8 @@ export interface TableOptions extends Table {
   readonly ttlSeconds?: number
   /** Of more than so many objects those go that were not written for longest; only with `ttlSeconds`. */
   readonly maxObjects?: number
+  /** A write is acknowledged when all API servers have it: decisions are made by what their caches hold. */
+  readonly everywhere?: boolean
 }
 
 export interface RegistryOptions {
@@ -87,6 +90,7 @@ export async function openRegistry(options: RegistryOptions): Promise<Registry> 
       }
     }
     await registry.load(end - performance.now())
+    registry.join()
     return registry
   } catch (e) {
     await registry.close()
@@ -116,6 +120,8 @@ class JetStreamRegistry implements Registry {
   readonly #encryption: Encryption | undefined
   readonly #decrypt: ((messages: readonly StreamMessage[]) => Promise<void>) | undefined
   readonly #prepare: ((messages: readonly StreamMessage[]) => Promise<void>) | undefined
+  readonly #everywhere: ReadonlySet<string>
+  #peers: Peers | undefined
   /** What readers see. While a new one is loaded, the old one goes on serving. */
   #cache: Cache
   #following: Following | undefined
@@ -134,6 +140,7 @@ class JetStreamRegistry implements Registry {
     this.#limits = options.history === undefined ? {} : { count: options.history }
     const fields = new Map(tables.map(t => [tableKey(t), t.indexed]))
     this.#fieldsOf = table => fields.get(table)
+    this.#everywhere = new Set(tables.filter(t => t.everywhere).map(tableKey))
     this.#cache = newCache(this.#limits, this.#fieldsOf)
     this.#watches = new Watches(() => this.#cache, this.#fieldsOf)
     const files = options.storeDir === undefined ? undefined : storeFiles(options.storeDir)
@@ -201,6 +208,16 @@ class JetStreamRegistry implements Registry {
       },
       timeoutMs,
     )
+  }
+
+  /** Others wait for this server with what `everywhere` says. */
+  join(): void {
+    this.#peers = new Peers(this.#connection, {
+      version: () => this.#cache.version,
+      healthy: () => this.healthy,
+      reached: (version, timeoutMs) => this.reached(version, timeoutMs),
+      fresh: () => this.fresh(),
+    })
   }
 
   /** Readers see a new cache from here on. */
@@ -322,6 +339,10 @@ class JetStreamRegistry implements Registry {
     return !this.#loading && !this.#closed && this.#connection.connected && (this.#following?.silentMs() ?? 0) < silentMs
   }
 
+  get current(): boolean {
+    return this.#peers?.current === true
+  }
+
   async fresh(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
     const before = this.#cache.version
@@ -395,7 +416,9 @@ class JetStreamRegistry implements Registry {
     }
     const over = this.#space?.take(data.length)
     try {
-      return await this.#writer.write(subject, data, object, expected, view)
+      const stored = await this.#writer.write(subject, data, object, expected, view)
+      if (this.#everywhere.has(tableKey(table))) await this.#peers?.reached(stored.version)
+      return stored
     } finally {
       over?.()
     }
@@ -414,6 +437,7 @@ class JetStreamRegistry implements Registry {
     if (this.#closed) return
     this.#closed = true
     clearInterval(this.#progress)
+    this.#peers?.close()
     this.#following?.stop()
     this.#compactor.close()
     this.#expiry.close()

@@ -141,6 +141,11 @@ export interface Registry {
    * VersionExpired.
    */
   watch(table: Table, options: WatchOptions, watcher: Watcher): () => void
+  /**
+   * Whether the cache holds every acknowledged write of the tables whose writes wait for all API servers; when not, `fresh` makes it so. False
+   * for a moment after the start and after a silence.
+   */
+  readonly current: boolean
   /** Whether the cache is filled and following the stream. */
   readonly healthy: boolean
   close(): Promise<void>

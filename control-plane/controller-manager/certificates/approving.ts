@@ -38,7 +38,7 @@ export const certificateApprovingController: NewController = ctx => {
   const requests = ctx.informer(certificateSigningRequests)
   return {
     name: 'certificatesigningrequest-approving-controller',
-    client: ctx.client,
+    client: ctx.as('certificate-controller'),
     sources: [source(requests, e => (e.type === 'DELETED' ? [] : [`/${e.object.metadata.name}`]))],
     async reconcile(key, client) {
       const [, name] = splitKey(key)

@@ -35,7 +35,7 @@ export const certificateCleaner: NewController = ctx => {
   const requests = ctx.informer(certificateSigningRequests)
   return {
     name: 'certificatesigningrequest-cleaner-controller',
-    client: ctx.client,
+    client: ctx.as('certificate-controller'),
     workers: 1,
     sources: [source(requests, e => (e.type === 'DELETED' ? [] : [`/${e.object.metadata.name}`]))],
     async reconcile(key, client) {

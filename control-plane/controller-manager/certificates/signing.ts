@@ -56,7 +56,7 @@ export const certificateSigningController: NewController = ctx => {
 
   return {
     name: 'certificatesigningrequest-signing-controller',
-    client: ctx.client,
+    client: ctx.as('certificate-controller'),
     sources: [source(requests, e => (e.type === 'DELETED' ? [] : [`/${e.object.metadata.name}`]))],
     async reconcile(key, client) {
       const csr = requests.get('', splitKey(key)[1])

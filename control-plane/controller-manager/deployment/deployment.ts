@@ -141,7 +141,7 @@ export const deploymentController: NewController = (ctx: ControllerContext) => {
 
   return {
     name: 'deployment-controller',
-    client: ctx.client,
+    client: ctx.as('deployment-controller'),
     workers: 5,
     sources: [source(all, e => [keyOf(e.object)]), source(sets, ownersOf), source(podInformer, waitersFor)],
     reconcile,

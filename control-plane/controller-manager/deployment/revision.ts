@@ -28,8 +28,8 @@ async function progressing(client: Client, d: Deployment, status: 'True' | 'Fals
 /** The deployment with the revision in its annotations. */
 async function withRevision(client: Client, d: Deployment, text: string): Promise<Deployment> {
   if (d.metadata.annotations?.[revisionAnnotation] === text) return d
-  const { namespace = '', name = '', uid } = d.metadata
-  return client.patch(deployments, namespace, name, 'merge', { metadata: { uid, annotations: { [revisionAnnotation]: text } } })
+  const annotations = { ...d.metadata.annotations, [revisionAnnotation]: text }
+  return client.update(deployments, { ...d, metadata: { ...d.metadata, annotations } })
 }
 
 /** `sets` are the deployment's own replica sets. */

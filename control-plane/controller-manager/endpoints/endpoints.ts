@@ -113,7 +113,7 @@ export const endpointsController: NewController = (ctx: ControllerContext) => {
 
   return {
     name: 'endpoints-controller',
-    client: ctx.client,
+    client: ctx.as('endpoint-controller'),
     workers: 5,
     // Of Endpoints only what this controller made is followed: people make their own for services without selector.
     sources: [

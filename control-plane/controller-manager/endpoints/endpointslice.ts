@@ -88,7 +88,7 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
 
   return {
     name: 'endpointslice-controller',
-    client: ctx.client,
+    client: ctx.as('endpointslice-controller'),
     workers: 5,
     sources: [
       source(all, e => [keyOf(e.object)]),

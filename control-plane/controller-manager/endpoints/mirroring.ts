@@ -67,7 +67,7 @@ export const endpointSliceMirroringController: NewController = ctx => {
 
   return {
     name: 'endpointslice-mirroring-controller',
-    client: ctx.client,
+    client: ctx.as('endpointslicemirroring-controller'),
     workers: 5,
     queue: { baseMs: 1_000, limitMs: 100_000 },
     sources: [

@@ -164,7 +164,7 @@ export const garbageCollector: NewController = ctx => {
 
   return {
     name: 'garbage-collector-controller',
-    client: ctx.client,
+    client: ctx.as('generic-garbage-collector'),
     workers: 10,
     // Reads are live where a decision hangs on them, so no informer has to be waited for.
     sources: [],

@@ -54,7 +54,7 @@ export const namespaceController: NewController = ctx => {
 
   return {
     name: 'namespace-controller',
-    client: ctx.client,
+    client: ctx.as('namespace-controller'),
     workers: 4,
     sources: [
       source(all, e => (e.object.metadata.deletionTimestamp ? [`/${e.object.metadata.name}`] : [])),

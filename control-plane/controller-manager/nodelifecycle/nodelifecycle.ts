@@ -20,6 +20,7 @@ const leaseNamespace = 'kube-node-lease'
 export const nodeLifecycleController: NewController = ctx => {
   const { nodeMonitorGracePeriodMs: grace, nodeMonitorPeriodMs: period } = ctx.settings
   const recorder = ctx.recorder('node-controller')
+  const own = ctx.as('node-controller')
   const all = ctx.informer(nodes)
   const leaseInformer = ctx.informer(leases)
   const podInformer = ctx.informer(pods)
@@ -72,16 +73,16 @@ export const nodeLifecycleController: NewController = ctx => {
     health.set(name, known)
     if (!isSilent(known, cached, grace, performance.now()) || silentConditions(cached, 0) === cached.status?.conditions) return
     // The caches may be behind: only what the API itself shows condemns a node.
-    const lease = await ctx.client
+    const lease = await own
       .get(leases, leaseNamespace, name)
       .catch((e: unknown) => (isStatus(e, 'NotFound') ? undefined : Promise.reject(e)))
-    const node = await ctx.client.get(nodes, '', name).catch((e: unknown) => (isStatus(e, 'NotFound') ? undefined : Promise.reject(e)))
+    const node = await own.get(nodes, '', name).catch((e: unknown) => (isStatus(e, 'NotFound') ? undefined : Promise.reject(e)))
     if (!node) return
     known = observe(known, node, lease, performance.now())
     health.set(name, known)
     if (!isSilent(known, node, grace, performance.now())) return
     const conditions = silentConditions(node, Date.now())
-    await ctx.client.update(nodes, { ...node, status: { ...node.status, conditions } }, 'status')
+    await own.update(nodes, { ...node, status: { ...node.status, conditions } }, 'status')
     ctx.log.warn({ node: name, silentMs: Math.round(performance.now() - known.at) }, 'node fell silent')
     if (readiness(node) === 'True') recorder.event(node, 'Normal', 'NodeNotReady', `Node ${name} status is now: NodeNotReady`)
   }
@@ -141,7 +142,7 @@ export const nodeLifecycleController: NewController = ctx => {
 
   return {
     name: 'node-lifecycle-controller',
-    client: ctx.client,
+    client: own,
     workers: 4,
     sources: [
       source(all, e => {

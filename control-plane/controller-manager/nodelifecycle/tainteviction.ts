@@ -54,7 +54,7 @@ export const taintEvictionController: NewController = ctx => {
 
   return {
     name: 'taint-eviction-controller',
-    client: ctx.client,
+    client: ctx.as('node-controller'),
     workers: 8,
     sources: [
       source(podInformer, e => (e.object.spec.nodeName ? [keyOf(e.object)] : [])),

@@ -60,7 +60,7 @@ export const resourceQuotaController: NewController = ctx => {
 
   return {
     name: 'resource-quota-controller',
-    client: ctx.client,
+    client: ctx.as('resourcequota-controller'),
     workers: 5,
     sources: [
       source(quotas, e => [keyOf(e.object)]),

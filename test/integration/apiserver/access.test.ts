@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
 import { runTool } from '../../fixtures/kubectl.ts'
-import { addServiceAccount, bindTo, configMap, configMaps, pod, pods } from './setup.ts'
+import { addServiceAccount, bindTo, configMap, configMaps, pod, pods, letEverybody } from './setup.ts'
 
 let api: ApiServerFixture
 let rest: Rest
@@ -16,6 +16,7 @@ beforeAll(async () => {
   api = await startTestApiServer()
   rest = api.rest
   await addServiceAccount(rest)
+  await letEverybody(rest)
 })
 afterAll(() => api?.stop())
 

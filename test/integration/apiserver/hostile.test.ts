@@ -10,13 +10,14 @@ import type { Transport } from '#shared/bus/transport.ts'
 import { logger } from '#shared/component/log.ts'
 import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
 import { get } from '../bus/setup.ts'
-import { configMap, configMaps } from './setup.ts'
+import { configMap, configMaps, letEverybody } from './setup.ts'
 
 const quiet = logger('test')
 quiet.level = 'silent'
 let api: ApiServerFixture
 beforeAll(async () => {
   api = await startTestApiServer({ maxRequestsInflight: 4, maxMutatingRequestsInflight: 4 })
+  await letEverybody(api.rest)
 })
 afterAll(() => api?.stop())
 

@@ -5,7 +5,7 @@ import { createLocalJWKSet, decodeJwt, jwtVerify, SignJWT, type JSONWebKeySet } 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { keyIdOf } from '#shared/machinery/serviceaccounttoken.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
-import { addServiceAccount, bindTo, configMaps, pod, pods } from './setup.ts'
+import { addServiceAccount, bindTo, configMaps, pod, pods, letEverybody } from './setup.ts'
 
 let api: ApiServerFixture
 let rest: Rest
@@ -22,6 +22,7 @@ beforeAll(async () => {
   api = await startTestApiServer()
   rest = api.rest
   await addServiceAccount(rest)
+  await letEverybody(rest)
 })
 afterAll(() => api?.stop())
 

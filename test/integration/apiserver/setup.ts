@@ -35,3 +35,12 @@ export const addServiceAccount = async (rest: Rest, namespace = 'default') => {
 /** Binds a pod to a node as the scheduler does. */
 export const bindTo = (rest: Rest, name: string, node: string) =>
   rest('POST', `${pods}/${name}/binding`, { apiVersion: 'v1', kind: 'Binding', metadata: { name }, target: { kind: 'Node', name: node } })
+
+/** Whoever is known may do everything: for tests about who somebody is, not what he may. */
+export const letEverybody = async (rest: Rest) => {
+  await rest('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+    metadata: { name: 'everybody' },
+    roleRef: { kind: 'ClusterRole', name: 'cluster-admin' },
+    subjects: [{ kind: 'Group', name: 'system:authenticated' }],
+  })
+}

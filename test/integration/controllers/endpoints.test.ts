@@ -32,8 +32,8 @@ test('a Service with more than a hundred ports has endpoints', async () => {
   } as never)
   const ports = Array.from({ length: 250 }, (_, i) => ({ name: `p${i}`, port: 1000 + i, targetPort: 80 }))
   await c.client.create(services, ns, { metadata: { name: 'many' }, spec: { selector: { a: 'web' }, ports } } as never)
-  const [slice] = await untilSlices('an endpoint', ns, 'many', s => addressesOf(s).length === 1)
-  expect(slice!.ports).toHaveLength(250)
+  const slices = await untilSlices('an endpoint', ns, 'many', s => addressesOf(s).length === 1)
+  expect(slices.find(s => addressesOf([s]).length > 0)!.ports).toHaveLength(250)
 })
 
 test('Endpoints made by hand for a Service without selector are mirrored, and their slices follow them', async () => {

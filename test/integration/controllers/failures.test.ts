@@ -183,7 +183,7 @@ test('one candidate leads; another takes over when it stops, and counts as a tra
 
   // A leader that cannot renew in time holds back, and goes on when it finds that nobody has led meanwhile.
   const leadership = leaderships.get('b')!
-  const transport = fenced(natsTransport(await c.api.nats.connect('system:kube-controller-manager')), leadership)
+  const transport = fenced(natsTransport(await c.api.nats.connect('system:admin')), leadership)
   const write = (name: string, timeoutMs: number) =>
     newClient(transport, { timeoutMs }).create(configMaps, 'default', { metadata: { name } } as never)
   await c.api.nats.kill()
@@ -196,7 +196,7 @@ test('one candidate leads; another takes over when it stops, and counts as a tra
 
   // One that finds another in its place has lost, and what it still wanted to write stays unwritten.
   const now = await client.get(leases, 'kube-system', 'thing')
-  await client.patch(leases, 'kube-system', 'thing', 'merge', { spec: { ...now.spec, holderIdentity: 'c' } })
+  await c.client.patch(leases, 'kube-system', 'thing', 'merge', { spec: { ...now.spec, holderIdentity: 'c' } })
   expect(await second).toBe('lost')
   await until('its time to pass', () => !leadership.held)
   await expect(write('too-late', 100)).rejects.toMatchObject({ code: 503 })

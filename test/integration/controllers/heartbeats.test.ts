@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { configMaps, leases } from '#shared/api/kinds.ts'
 import { newClient } from '#shared/client/rest.ts'
+import { letEverybody } from '../apiserver/setup.ts'
 import { startControl, type Control } from './setup.ts'
 
 let c: Control
@@ -12,6 +13,7 @@ afterAll(() => c?.stop())
 
 test('a renewal of a lease goes before the requests that came before it', async () => {
   const other = newClient(natsTransport(await c.api.nats.connect('system:kube-controller-manager')))
+  await letEverybody(c.api.rest)
   const namespace = 'kube-system'
   const lease = await c.client.create(leases, namespace, {
     metadata: { name: 'leader', namespace },

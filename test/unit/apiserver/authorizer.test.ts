@@ -11,7 +11,6 @@ import { TokenError, unionTokens } from '#control-plane/apiserver/authn/token.ts
 import { impersonate } from '#control-plane/apiserver/authn/impersonation.ts'
 import {
   privilegedGroup,
-  publicInfo,
   union,
   type Attributes,
   type Authorizer,
@@ -66,22 +65,12 @@ describe('authorizers', () => {
   })
 
   it('tell their rules together', async () => {
-    expect(await union([publicInfo, privilegedGroup('system:masters')]).rulesFor(user('u', 'system:masters'), 'default')).toEqual({
+    expect(await union([privilegedGroup('system:masters')]).rulesFor(user('u', 'system:masters'), 'default')).toEqual({
       resourceRules: [{ verbs: ['*'], apiGroups: ['*'], resources: ['*'] }],
-      nonResourceRules: [
-        { verbs: ['get'], nonResourceURLs: expect.arrayContaining(['/livez', '/livez/*', '/version']) },
-        { verbs: ['*'], nonResourceURLs: ['*'] },
-      ],
+      nonResourceRules: [{ verbs: ['*'], nonResourceURLs: ['*'] }],
       incomplete: false,
     })
     expect(await union([saying(no)]).rulesFor(user('u'), '')).toMatchObject({ incomplete: true, evaluationError: 'cannot list' })
-  })
-
-  it('let everybody see health and version, and no more', () => {
-    const may = (path: string, verb = 'get') => (publicInfo.authorize(about({ isResource: false, path, verb })) as Decision).decision
-    for (const path of ['/livez', '/readyz/etcd', '/healthz/ping', '/version', '/version/']) expect(may(path)).toBe('allow')
-    for (const path of ['/', '/metrics', '/livezz', '/version/x', '/api']) expect(may(path)).toBe('no opinion')
-    expect(may('/livez', 'post')).toBe('no opinion')
   })
 })
 

@@ -1,0 +1,159 @@
+/**
+ * The API servers of a cluster tell each other how far their caches are, so that a write can wait until none decides by what was before it
+ * (a role that is taken away). A server that is not heard for `goneMs` is not waited for; it knows by itself that it may be such a one: when
+ * its own messages have not come back for less than that, its cache may lack acknowledged writes, and it asks the store before it relies on it.
+ * Holds with one nats-server, which delivers in order; through several, routes may put a server's first message behind a write of another.
+ */
+import { nuid, type Msg } from 'nats'
+import type { BusConnection } from '#shared/bus/connection.ts'
+
+const announceMs = 1_000
+const goneMs = 3_000
+/** Since its own message was sent that came back last. */
+const currentMs = 2_000
+
+const announcing = 'apiserver.at'
+const asking = 'apiserver.ask'
+
+interface Announcement {
+  readonly id: string
+  /** How far the server's cache is; -1 when it goes. */
+  readonly version: number
+  /** Its clock, for itself. */
+  readonly sent: number
+}
+interface Peer {
+  version: number
+  heard: number
+}
+
+export interface PeersView {
+  version(): number
+  /** Whether the cache follows the stream. */
+  healthy(): boolean
+  reached(version: number, timeoutMs: number): Promise<void>
+  /** The cache has every write that was acknowledged before the call. */
+  fresh(): Promise<void>
+}
+
+export class Peers {
+  readonly #connection: BusConnection
+  readonly #view: PeersView
+  readonly #id = nuid.next()
+  readonly #others = new Map<string, Peer>()
+  readonly #waiting = new Set<() => void>()
+  readonly #stop: (() => void)[]
+  /** Nothing is missing from the time before others began to wait for this server. */
+  #caughtUp = false
+  #catchingUp = false
+  #lastBack = -Infinity
+
+  constructor(connection: BusConnection, view: PeersView) {
+    this.#connection = connection
+    this.#view = view
+    const { nats } = connection
+    const subscriptions = [
+      nats.subscribe(announcing, { callback: (e, m) => e ?? this.#heard(m) }),
+      nats.subscribe(asking, { callback: (e, m) => e ?? this.#asked(m) }),
+    ]
+    const timer = setInterval(() => this.#tick(), announceMs)
+    timer.unref()
+    this.#stop = [() => clearInterval(timer), ...subscriptions.map(s => () => s.unsubscribe())]
+    this.#announce()
+  }
+
+  /** Whether every write that waited for this server's cache is in it. */
+  get current(): boolean {
+    return this.#caughtUp && performance.now() - this.#lastBack < currentMs
+  }
+
+  /** Resolves when all other servers that are there have applied `version`. */
+  async reached(version: number): Promise<void> {
+    const behind = (): boolean => {
+      const now = performance.now()
+      for (const peer of this.#others.values()) if (peer.version < version && now - peer.heard < goneMs) return true
+      return false
+    }
+    if (!behind()) return
+    this.#connection.publish(asking, JSON.stringify({ version }))
+    await new Promise<void>(resolve => {
+      const check = (): void => {
+        if (behind()) return
+        this.#waiting.delete(check)
+        resolve()
+      }
+      this.#waiting.add(check)
+      check()
+    })
+  }
+
+  close(): void {
+    for (const stop of this.#stop) stop()
+    this.#caughtUp = false
+    if (this.#connection.connected) this.#publish(-1)
+    this.#others.clear()
+    this.#check()
+  }
+
+  #publish(version: number): void {
+    const message: Announcement = { id: this.#id, version, sent: performance.now() }
+    this.#connection.publish(announcing, JSON.stringify(message))
+  }
+
+  #announce(): void {
+    // Others may have given this server up.
+    if (!this.current) this.#caughtUp = false
+    if (this.#view.healthy()) this.#publish(this.#view.version())
+  }
+
+  #tick(): void {
+    const now = performance.now()
+    for (const [id, peer] of this.#others) if (now - peer.heard >= goneMs) this.#others.delete(id)
+    this.#announce()
+    this.#check()
+  }
+
+  #check(): void {
+    for (const check of [...this.#waiting]) check()
+  }
+
+  #heard(m: Msg): void {
+    const said = read<Announcement>(m)
+    if (typeof said?.id !== 'string' || typeof said.version !== 'number') return
+    if (said.id === this.#id) return this.#cameBack(said.sent ?? -Infinity)
+    if (said.version < 0) this.#others.delete(said.id)
+    else this.#others.set(said.id, { version: said.version, heard: performance.now() })
+    this.#check()
+  }
+
+  /** From now on others wait for this server; what they did not wait for is in the store by now. */
+  #cameBack(sent: number): void {
+    this.#lastBack = Math.max(this.#lastBack, sent)
+    if (this.#caughtUp || this.#catchingUp) return
+    this.#catchingUp = true
+    this.#view
+      .fresh()
+      .then(
+        () => (this.#caughtUp = true),
+        () => {},
+      )
+      .finally(() => (this.#catchingUp = false))
+  }
+
+  #asked(m: Msg): void {
+    const asked = read<{ version: number }>(m)
+    if (typeof asked?.version !== 'number') return
+    this.#view.reached(asked.version, goneMs).then(
+      () => this.#announce(),
+      () => {},
+    )
+  }
+}
+
+function read<T>(m: Msg): Partial<T> | undefined {
+  try {
+    return m.json<Partial<T>>()
+  } catch {
+    return undefined
+  }
+}
