@@ -31,6 +31,8 @@ import { nonResourcePaths } from './nonresource/paths.ts'
 import type { ApiServerOptions } from './options.ts'
 import { openRegistry, type TableOptions } from './registry/jetstream.ts'
 import { VersionRecord } from './registry/record.ts'
+import { accessReviews } from './reviews/accessreviews.ts'
+import { whoAmI } from './reviews/selfsubjectreview.ts'
 import type { Store } from './objects/store.ts'
 import { serviceHooks } from './serviceips/allocate.ts'
 import { addressRange, portRange } from './serviceips/ranges.ts'
@@ -152,6 +154,8 @@ export async function startApiServer(
       { resource: componentStatus, answer: ctx => showComponentStatuses(ctx, probes) },
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },
       { resource: tokenReviews, answer: ctx => reviewToken(ctx, authenticateToken, audiences, store.admission) },
+      whoAmI(admission),
+      ...accessReviews(authorizer, admission),
     )
     let bootstrapped = false
     const serverAddress = () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`

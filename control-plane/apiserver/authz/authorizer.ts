@@ -23,6 +23,8 @@ export interface Attributes {
   /** `''` for all. */
   readonly name: string
   readonly path: string
+  /** To what a list, watch or deletion of many is limited, as the query has it. */
+  readonly fieldSelector?: string
 }
 
 export interface Decision {

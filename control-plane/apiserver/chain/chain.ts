@@ -99,7 +99,7 @@ export function newHandler(parts: ChainParts): Handler {
     const known = impersonate(authorizer, request, requester)
     const user = known instanceof Promise ? await known : known
     if (audit && user !== requester) audit.impersonated(user)
-    const attributes = attributesOf(user, info)
+    const attributes = attributesOf(user, info, request.query)
     const decision = authorizer.authorize(attributes)
     const { decision: may, reason } = decision instanceof Promise ? await decision : decision
     if (audit) {
@@ -227,18 +227,16 @@ export function newHandler(parts: ChainParts): Handler {
   }
 }
 
-const attributesOf = (user: UserInfo, info: RequestInfo): Attributes => ({
-  user,
-  verb: info.verb,
-  isResource: info.isResource,
-  group: info.group,
-  version: info.version,
-  resource: info.resource,
-  subresource: info.subresource,
-  namespace: info.namespace,
-  name: info.name,
-  path: info.path,
-})
+const ofMany = new Set(['list', 'watch', 'deletecollection'])
+const exactName = /(?:^|,)metadata\.name==?([^,=!]+)(?:,|$)/
+
+function attributesOf(user: UserInfo, info: RequestInfo, query: URLSearchParams): Attributes {
+  const { verb, isResource, group, version, resource, subresource, namespace, path } = info
+  const fieldSelector = ofMany.has(verb) ? (query.get('fieldSelector') ?? '') : ''
+  // Many of one name are one, as upstream has it.
+  const name = info.name || (fieldSelector === '' ? '' : (exactName.exec(fieldSelector)?.[1] ?? ''))
+  return { user, verb, isResource, group, version, resource, subresource, namespace, name, path, fieldSelector }
+}
 
 /** Refuses a body before any of it is held. */
 function checkBody({ body, incoming, headers }: ApiRequest): void {
