@@ -38,7 +38,7 @@ export const pvcProtectionController: NewController = ctx => {
   podInformer.addIndex('claim', p => claimsOf(p).map(name => `${p.metadata.namespace}/${name}`))
   return {
     name: 'persistentvolumeclaim-protection-controller',
-    client: ctx.client,
+    client: ctx.as('pvc-protection-controller'),
     sources: [
       source(claims, e => [keyOf(e.object)]),
       source(podInformer, e => claimsOf(e.object).map(c => `${e.object.metadata.namespace}/${c}`)),
@@ -63,7 +63,7 @@ export const pvProtectionController: NewController = ctx => {
   const volumes = ctx.informer(persistentVolumes)
   return {
     name: 'persistentvolume-protection-controller',
-    client: ctx.client,
+    client: ctx.as('pv-protection-controller'),
     sources: [source(volumes, e => [keyOf(e.object)])],
     async reconcile(key, client) {
       const volume = volumes.get('', splitKey(key)[1])

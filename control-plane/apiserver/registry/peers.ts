@@ -7,10 +7,10 @@
 import { nuid, type Msg } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
 
-const announceMs = 1_000
-const goneMs = 3_000
+const announceMs = 500
+const goneMs = 6_000
 /** Since its own message was sent that came back last. */
-const currentMs = 2_000
+const currentMs = 4_000
 
 const announcing = 'apiserver.at'
 const asking = 'apiserver.ask'
@@ -58,7 +58,8 @@ export class Peers {
     ]
     const timer = setInterval(() => this.#tick(), announceMs)
     timer.unref()
-    this.#stop = [() => clearInterval(timer), ...subscriptions.map(s => () => s.unsubscribe())]
+    const stopListening = connection.onChange(connected => connected && this.#announce())
+    this.#stop = [stopListening, () => clearInterval(timer), ...subscriptions.map(s => () => s.unsubscribe())]
     this.#announce()
   }
 

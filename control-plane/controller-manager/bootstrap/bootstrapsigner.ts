@@ -30,7 +30,7 @@ export const bootstrapSigner: NewController = ctx => {
   const infos = ctx.informer(configMaps, { name: clusterInfo })
   return {
     name: 'bootstrap-signer-controller',
-    client: ctx.client,
+    client: ctx.as('bootstrap-signer'),
     workers: 1,
     sources: [source(tokens, () => ['']), source(infos, () => [''])],
     async reconcile(_, client) {

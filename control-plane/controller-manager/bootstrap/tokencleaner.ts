@@ -12,7 +12,7 @@ export const tokenCleaner: NewController = ctx => {
   const tokens = ctx.informer(secrets, { fieldSelector: `type=${bootstrapTokenType}` })
   return {
     name: 'token-cleaner-controller',
-    client: ctx.client,
+    client: ctx.as('token-cleaner'),
     workers: 1,
     sources: [
       source(tokens, ({ type, object: { metadata } }) =>

@@ -115,7 +115,7 @@ export const disruptionController: NewController = (ctx: ControllerContext) => {
   return [
     {
       name: 'disruption-controller',
-      client: ctx.client,
+      client: ctx.as('disruption-controller'),
       sources: [
         source(budgets, e => [keyOf(e.object)]),
         source(podInformer, budgetsOf),
@@ -129,7 +129,7 @@ export const disruptionController: NewController = (ctx: ControllerContext) => {
     },
     {
       name: 'stale-pod-disruption-controller',
-      client: ctx.client,
+      client: ctx.as('disruption-controller'),
       workers: 1,
       sources: [source(podInformer, e => (e.type !== 'DELETED' && untilStale(e.object) !== undefined ? [keyOf(e.object)] : []))],
       reconcile: unmark,

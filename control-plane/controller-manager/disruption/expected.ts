@@ -6,7 +6,7 @@ import { discover } from '#shared/client/discovery.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { scaledValue } from '#shared/machinery/intstr.ts'
-import { isNotFound } from '#shared/machinery/status.ts'
+import { isNotFound, isStatus } from '#shared/machinery/status.ts'
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import type { StatefulSet } from '#shared/api/apps/statefulset.ts'
@@ -101,10 +101,10 @@ async function scaleOfOther(client: Client, namespace: string, ref: OwnerReferen
     return metadata.uid === ref.uid ? { uid: ref.uid, replicas: spec?.replicas ?? 0 } : undefined
   } catch (e) {
     if (!isNotFound(e)) throw e
-    // Either the object is gone, or its kind has no scale.
+    // Either the object is gone, or its kind has no scale. What this controller may not read is there as far as it can tell.
     const exists = await client.raw('GET', at).then(
       () => true,
-      (why: unknown) => (isNotFound(why) ? false : Promise.reject(why)),
+      (why: unknown) => (isNotFound(why) ? false : isStatus(why, 'Forbidden') || Promise.reject(why)),
     )
     if (exists) throw new Error(`${kind.plural}${group ? `.${group}` : ''} does not implement the scale subresource`)
     return undefined

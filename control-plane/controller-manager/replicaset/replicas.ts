@@ -17,7 +17,7 @@ import { replicasStatus, sameStatus, type Replicated } from './status.ts'
 /** At most this many pods are created or deleted in one round. */
 const burst = 500
 
-/** The controller of a kind with replicas. `countsTerminating`: its status tells how many pods are on their way out. */
+/** The controller of a kind with replicas. `name`: its own and that of its service account. `countsTerminating`: its status tells how many pods are on their way out. */
 export function keepReplicas<T extends Replicated>(
   ctx: ControllerContext,
   kind: Kind<T>,
@@ -87,7 +87,7 @@ export function keepReplicas<T extends Replicated>(
 
   return {
     name,
-    client: ctx.client,
+    client: ctx.as(name),
     workers: 5,
     sources: [source(sets, e => [keyOf(e.object)]), source(podInformer, setsOf)],
     reconcile,

@@ -1,12 +1,15 @@
 /** Priority and fairness of a server: upstream's objects, who decides, what the answers say. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startTestApiServer, type ApiServerFixture, type Reply } from '../../fixtures/apiserver.ts'
-import { configMap, configMaps, merge } from './setup.ts'
+import { configMap, configMaps, letEverybody, merge } from './setup.ts'
 
 const group = '/apis/flowcontrol.apiserver.k8s.io/v1'
 const table = { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } }
 let api: ApiServerFixture
-beforeAll(async () => void (api = await startTestApiServer({ maxRequestsInflight: 20, maxMutatingRequestsInflight: 10 })))
+beforeAll(async () => {
+  api = await startTestApiServer({ maxRequestsInflight: 20, maxMutatingRequestsInflight: 10 })
+  await letEverybody(api.rest)
+})
 afterAll(() => api?.stop())
 
 const as = (name: string) => ({ headers: { 'impersonate-user': name } })

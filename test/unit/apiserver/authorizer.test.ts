@@ -9,13 +9,7 @@ import {
 } from '#control-plane/apiserver/authn/authenticator.ts'
 import { TokenError, unionTokens } from '#control-plane/apiserver/authn/token.ts'
 import { impersonate } from '#control-plane/apiserver/authn/impersonation.ts'
-import {
-  privilegedGroup,
-  union,
-  type Attributes,
-  type Authorizer,
-  type Decision,
-} from '#control-plane/apiserver/authz/authorizer.ts'
+import { privilegedGroup, union, type Attributes, type Authorizer, type Decision } from '#control-plane/apiserver/authz/authorizer.ts'
 import type { ApiRequest, UserInfo } from '#shared/bus/transport.ts'
 
 const user = (name: string, ...groups: string[]): UserInfo => ({ name, groups })
