@@ -18,8 +18,7 @@ export async function rotateLog(
     .then(s => s.size)
     .catch(() => 0)
   if (size < maxBytes) return false
-  const stamp = new Date().toISOString().slice(0, 23).replace(/[-:.]/g, '').replace('T', '-')
-  await rename(path, `${path}.${stamp}`)
+  await rename(path, await rotatedName(path))
   await runtime.reopenLog(directory)
   // A log that grew far beyond its size before anybody looked counts as several.
   let bytes = 0
@@ -31,4 +30,17 @@ export async function rotateLog(
     if (n >= maxFiles - 1 || (n > 0 && bytes > maxFiles * maxBytes)) await rm(file, { force: true })
   }
   return true
+}
+
+/** A name with the time, which sorts behind those of earlier rotations and is not taken: two may be in one millisecond. */
+async function rotatedName(path: string): Promise<string> {
+  for (let time = Date.now(); ; time++) {
+    const stamp = new Date(time).toISOString().slice(0, 23).replace(/[-:.]/g, '').replace('T', '-')
+    const name = `${path}.${stamp}`
+    const taken = await stat(name).then(
+      () => true,
+      () => false,
+    )
+    if (!taken) return name
+  }
 }
