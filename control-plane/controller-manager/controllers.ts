@@ -12,6 +12,7 @@ import { tokenCleaner } from './bootstrap/tokencleaner.ts'
 import { certificateApprovingController } from './certificates/approving.ts'
 import { certificateCleaner } from './certificates/cleaner.ts'
 import { certificateSigningController } from './certificates/signing.ts'
+import { clusterRoleAggregationController } from './clusterroleaggregation.ts'
 import { deploymentController } from './deployment/deployment.ts'
 import { disruptionController } from './disruption/disruption.ts'
 import { endpointSliceController } from './endpoints/endpointslice.ts'
@@ -41,6 +42,7 @@ export const controllers: readonly NewController[] = [
   bootstrapSigner,
   tokenCleaner,
   rootCACertPublisher,
+  clusterRoleAggregationController,
   namespaceController,
   replicaSetController,
   replicationManager,
