@@ -275,7 +275,10 @@ describe('other paths', () => {
   it('version, health, discovery, OpenAPI, metrics', async () => {
     expect((await rest('GET', '/version', undefined, { as: 'nobody' })).body.gitVersion).toBe('v1.35.0')
     expect((await rest('GET', '/readyz?verbose', undefined, { as: 'nobody' })).text).toMatch(/^\[\+\]ping ok\n[^]*readyz check passed\n$/)
-    expect((await rest('GET', '/livez/ping', undefined, { as: 'nobody' })).text).toBe('ok')
+    expect((await rest('GET', '/livez', undefined, { as: 'nobody' })).text).toBe('ok')
+    // Single checks are not for everybody.
+    expect((await rest('GET', '/livez/ping', undefined, { as: 'nobody' })).code).toBe(403)
+    expect((await rest('GET', '/livez/ping')).text).toBe('ok')
     expect((await rest('GET', '/apis/apps')).body).toMatchObject({ kind: 'APIGroup', name: 'apps' })
     expect(
       (

@@ -82,7 +82,8 @@ test('a restarted kubelet runs the postStart hook of a container that was just l
   writeState(podDirectory(h.rootDir, uid), state)
   await h.restart()
   await expect.poll(hooks).toBe('post\npost\n')
-  expect(h.get('begun')!.status?.containerStatuses?.[0]).toMatchObject({ restartCount: 0, ready: true })
+  // It is not ready again before its hook has ended.
+  expect((await h.until('begun', isReady as never)).status?.containerStatuses?.[0]).toMatchObject({ restartCount: 0, ready: true })
 })
 
 test('a killed process is started again, with its exit recorded', async () => {
