@@ -15,6 +15,7 @@ import { extendedResourceToleration } from './extendedresourcetoleration.ts'
 import { imagePolicyWebhook } from './imagepolicywebhook.ts'
 import { limitRanger } from './limitranger.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
+import { nodeRestriction } from './noderestriction.ts'
 import { ownerReferencesPermissionEnforcement } from './ownerreferencespermissionenforcement.ts'
 import { persistentVolumeClaimResize } from './persistentvolumeclaimresize.ts'
 import { podSecurity } from './podsecurity.ts'
@@ -67,6 +68,7 @@ const all = (
   namespaceLifecycle(registry),
   limitRanger(registry),
   serviceAccount(registry),
+  nodeRestriction(registry),
   taintNodesByCondition(),
   alwaysPullImages(),
   imagePolicyWebhook(configuration.imagePolicy),

@@ -2,6 +2,7 @@
 import type { Registry } from '../registry/registry.ts'
 import { allow, noOpinion, privilegedGroup, union, type Authorizer, type Rules } from './authorizer.ts'
 import { consistent } from './consistent.ts'
+import { nodeAuthorizer } from './node/node.ts'
 import { rbacAuthorizer } from './rbac/rbac.ts'
 import type { Policy } from './rbac/policy.ts'
 
@@ -21,7 +22,7 @@ export function newAuthorizer(registry: Registry, policy: Policy, modes: readonl
   const byMode: Record<AuthorizationMode, () => Authorizer> = {
     AlwaysAllow: () => alwaysAllow,
     AlwaysDeny: () => alwaysDeny,
-    Node: () => privilegedGroup('system:nodes'),
+    Node: () => nodeAuthorizer(registry),
     RBAC: () => rbacAuthorizer(policy),
   }
   const asked = modes.map(mode => byMode[mode]())

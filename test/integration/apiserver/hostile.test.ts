@@ -85,7 +85,7 @@ test('who fills the seats of a level keeps neither others from it, nor heartbeat
     return (await get(transport, path, { method, headers, body: Buffer.from(JSON.stringify(body)) })).code
   }
   expect(await write(other, 'POST', configMaps, configMap('other'))).toBe(201)
-  const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases'
+  const leases = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases'
   const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'n1' }, spec: {} }
   expect(await write(other, 'POST', leases, lease)).toBe(201)
   const busy = Array.from({ length: 50 }, (_, i) => write(other, 'POST', configMaps, configMap(`busy-${i}`)))
