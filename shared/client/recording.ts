@@ -46,11 +46,17 @@ export function recordingClient(client: Client, seen: SeenBy, signal: AbortSigna
     return object
   }
   const forget = (name: string): void => void unknown.splice(0, unknown.length, ...unknown.filter(u => u.name !== name))
+  /** By a list of one: controllers of pods may list them and not get them, as upstream's roles have it. */
+  async function find(kind: Kind<any>, namespace: string, name: string): Promise<KubeObject | undefined> {
+    const { items } = await client.list<KubeObject>(kind, namespace, { fieldSelector: `metadata.name=${name}` })
+    return items[0]
+  }
   async function outcome(kind: Kind<any>, namespace: string, name: string): Promise<void> {
     const pause = backoff(200, 10_000)
     while (!signal.aborted) {
       try {
-        const found = (await client.get(kind, namespace, name)) as KubeObject
+        const found = await find(kind, namespace, name)
+        if (!found) return
         forget(name)
         return await seen.version(kind, Number(found.metadata.resourceVersion ?? 0))
       } catch (e) {
@@ -72,8 +78,8 @@ export function recordingClient(client: Client, seen: SeenBy, signal: AbortSigna
         return written(kind, await client.create(kind, namespace, { ...object, metadata: { ...metadata, name } }))
       } catch (e) {
         if (isAlreadyExists(e) && again) {
-          const found = await client.get(kind, namespace, name)
-          if (ownerOf(found as KubeObject) === ownerOf(object as KubeObject)) return written(kind, found)
+          const found = await find(kind, namespace, name)
+          if (found && ownerOf(found) === ownerOf(object as KubeObject)) return written(kind, found as T)
         }
         if (isAlreadyExists(e) && prefix !== undefined && tries < 8) continue
         const lost = !(e instanceof StatusError) || e.code >= 500
