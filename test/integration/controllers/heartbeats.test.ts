@@ -12,24 +12,26 @@ beforeAll(async () => {
 afterAll(() => c?.stop())
 
 test('a renewal of a lease goes before the requests that came before it', async () => {
-  const other = newClient(natsTransport(await c.api.nats.connect('system:kube-controller-manager')))
+  const connections = await Promise.all(['system:kube-controller-manager', 'system:kube-scheduler'].map(c.api.nats.connect))
+  const others = connections.map(connection => newClient(natsTransport(connection)))
   await letEverybody(c.api.rest)
   const namespace = 'kube-system'
   const lease = await c.client.create(leases, namespace, {
     metadata: { name: 'leader', namespace },
     spec: { holderIdentity: 'a' },
   } as never)
-  // More of one flow at once are turned away.
+  // Of more of one flow some may be turned away.
   const count = 600
   const data = { text: 'x'.repeat(10_000) }
   let answered = 0
   const creates = Array.from({ length: count }, (_, i) =>
-    other.create(configMaps, namespace, { metadata: { name: `many-${i}`, namespace }, data } as never).then(() => answered++),
+    others[i % 2]!.create(configMaps, namespace, { metadata: { name: `many-${i}`, namespace }, data } as never).then(() => answered++),
   )
   // The first of them are under way.
   await creates[0]
   await c.client.update(leases, { ...lease, spec: { ...lease.spec, holderIdentity: 'b' } })
   const overtaken = count - answered
   await Promise.all(creates)
-  expect(overtaken).toBeGreaterThan(count / 2)
+  // In its turn it would come last.
+  expect(overtaken).toBeGreaterThan(count / 10)
 })
