@@ -2,13 +2,12 @@
  * admissionregistration.k8s.io/v1 MutatingWebhookConfiguration.
  * https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/
  */
-import { int32, list, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
+import { list, obj, opt, str, type Infer } from '../../machinery/schema.ts'
 import { ageColumn, nameColumn } from '../columns.ts'
 import { mutatingWebhookConfigurations } from '../kinds.ts'
-import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
-import { matchCondition, ruleWithOperations, webhookClientConfig } from './webhooks.ts'
+import { matchConditions, webhookFields } from './webhooks.ts'
 import { defaultWebhook } from './webhookdefaults.ts'
 import { validateWebhooks } from './webhookvalidation.ts'
 
@@ -32,36 +31,12 @@ const mutatingWebhook = obj(
   'io.k8s.api.admissionregistration.v1.MutatingWebhook',
   'A webhook that may change objects, and when it is asked.',
   () => ({
-    name: req(1, str(), { doc: 'Name with a domain, unique in the configuration.', default: '' }),
-    clientConfig: req(2, webhookClientConfig, { doc: 'Where it is reached.', default: {} }),
-    rules: opt(3, list(ruleWithOperations), { doc: 'Which requests it is asked about.', listType: 'atomic' }),
-    failurePolicy: opt(4, str(['Fail', 'Ignore']), { doc: 'What becomes of a request when it fails: Fail or Ignore.', pointer: true }),
-    matchPolicy: opt(9, str(['Equivalent', 'Exact']), {
-      doc: 'Whether rules match other versions of a resource as well: Equivalent or Exact.',
-      pointer: true,
-    }),
-    namespaceSelector: opt(5, labelSelector, { doc: 'In which namespaces it is asked.' }),
-    objectSelector: opt(11, labelSelector, { doc: 'About which objects it is asked.' }),
-    sideEffects: req(6, str(['None', 'NoneOnDryRun', 'Some', 'Unknown']), {
-      doc: 'Whether asking has other effects: None or NoneOnDryRun.',
-      pointer: true,
-    }),
-    timeoutSeconds: opt(7, int32(), { doc: 'How long it may take; 1 to 30.' }),
-    admissionReviewVersions: req(8, list(str()), {
-      doc: 'Versions of AdmissionReview that it knows; the first that the server knows is used.',
-      listType: 'atomic',
-    }),
+    ...webhookFields(11),
     reinvocationPolicy: opt(10, str(['IfNeeded', 'Never']), {
       doc: 'Whether it is asked again when others change the object: Never or IfNeeded.',
       pointer: true,
     }),
-    matchConditions: opt(12, list(matchCondition), {
-      doc: 'CEL conditions that a request must meet.',
-      listType: 'map',
-      listMapKeys: ['name'],
-      mergeKey: 'name',
-      patchStrategy: 'merge',
-    }),
+    matchConditions: matchConditions(12),
   }),
 )
 

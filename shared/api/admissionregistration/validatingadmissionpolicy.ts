@@ -11,7 +11,7 @@ import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 import { defaultMatchResources } from './webhookdefaults.ts'
 import { validatePolicy, validatePolicyStatus } from './policyvalidation.ts'
-import { matchCondition, ruleWithOperations } from './webhooks.ts'
+import { matchConditions, ruleWithOperations } from './webhooks.ts'
 
 const validatingAdmissionPolicySchema = obj(
   'io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy',
@@ -36,13 +36,7 @@ const validatingAdmissionPolicySpec = obj(
       pointer: true,
     }),
     auditAnnotations: opt(5, list(auditAnnotation), { doc: 'What is noted for the audit log.', listType: 'atomic' }),
-    matchConditions: opt(6, list(matchCondition), {
-      doc: 'CEL conditions that a request must meet.',
-      listType: 'map',
-      listMapKeys: ['name'],
-      mergeKey: 'name',
-      patchStrategy: 'merge',
-    }),
+    matchConditions: matchConditions(6),
     variables: opt(7, list(variable), {
       doc: 'Values that rules may use.',
       listType: 'map',

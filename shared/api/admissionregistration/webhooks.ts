@@ -1,5 +1,6 @@
 /** What the two kinds of webhook configurations of admissionregistration.k8s.io/v1 share with each other and with policies. */
 import { bytes, inline, int32, list, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
+import { labelSelector } from '../meta/labelselector.ts'
 import type { ValidatingWebhook } from './validatingwebhookconfiguration.ts'
 
 export const webhookClientConfig = obj(
@@ -42,3 +43,36 @@ export type MatchCondition = Infer<typeof matchCondition>
 
 /** A webhook of either kind. */
 export type Webhook = ValidatingWebhook & { reinvocationPolicy?: string | undefined }
+
+/** What webhooks of both kinds have; `objectSelector` is that field's protobuf tag, which differs. */
+export const webhookFields = (objectSelector: number) => ({
+  name: req(1, str(), { doc: 'Name with a domain, unique in the configuration.', default: '' }),
+  clientConfig: req(2, webhookClientConfig, { doc: 'Where it is reached.', default: {} }),
+  rules: opt(3, list(ruleWithOperations), { doc: 'Which requests it is asked about.', listType: 'atomic' }),
+  failurePolicy: opt(4, str(['Fail', 'Ignore']), { doc: 'What becomes of a request when it fails: Fail or Ignore.', pointer: true }),
+  matchPolicy: opt(9, str(['Equivalent', 'Exact']), {
+    doc: 'Whether rules match other versions of a resource as well: Equivalent or Exact.',
+    pointer: true,
+  }),
+  namespaceSelector: opt(5, labelSelector, { doc: 'In which namespaces it is asked.' }),
+  objectSelector: opt(objectSelector, labelSelector, { doc: 'About which objects it is asked.' }),
+  sideEffects: req(6, str(['None', 'NoneOnDryRun', 'Some', 'Unknown']), {
+    doc: 'Whether asking has other effects: None or NoneOnDryRun.',
+    pointer: true,
+  }),
+  timeoutSeconds: opt(7, int32(), { doc: 'How long it may take; 1 to 30.' }),
+  admissionReviewVersions: req(8, list(str()), {
+    doc: 'Versions of AdmissionReview that it knows; the first that the server knows is used.',
+    listType: 'atomic',
+  }),
+})
+
+/** `tag` is the field's protobuf tag. */
+export const matchConditions = (tag: number) =>
+  opt(tag, list(matchCondition), {
+    doc: 'CEL conditions that a request must meet.',
+    listType: 'map',
+    listMapKeys: ['name'],
+    mergeKey: 'name',
+    patchStrategy: 'merge',
+  })

@@ -1,6 +1,7 @@
 /** apps/v1 Deployment: rolls out replica sets. https://kubernetes.io/docs/concepts/workloads/controllers/deployment/ */
 import { formatLabelSelector, formatSelector, selectorOf } from '../../machinery/labels.ts'
 import { bool, int32, int64, intOrString, list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
+import { scaleSubresource } from '../autoscaling/scale.ts'
 import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
 import { defaultPodTemplateSpec, podTemplateSpec } from '../core/podtemplate.ts'
 import { deployments } from '../kinds.ts'
@@ -73,7 +74,7 @@ export const deployment = resource<Deployment>({
   hasGeneration: true,
   subresources: {
     status: { verbs: ['get', 'patch', 'update'] },
-    scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+    scale: scaleSubresource,
   },
   columns: [
     nameColumn,

@@ -1,6 +1,7 @@
 /** apps/v1 ReplicaSet: keeps a number of equal pods. https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/ */
 import { formatLabelSelector, formatSelector, selectorOf } from '../../machinery/labels.ts'
 import { int32, int64, list, obj, opt, req, type Infer } from '../../machinery/schema.ts'
+import { scaleSubresource } from '../autoscaling/scale.ts'
 import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
 import { defaultPodTemplateSpec, podTemplateSpec } from '../core/podtemplate.ts'
 import { replicaSets } from '../kinds.ts'
@@ -55,7 +56,7 @@ export const replicaSet = resource<ReplicaSet>({
   hasGeneration: true,
   subresources: {
     status: { verbs: ['get', 'patch', 'update'] },
-    scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+    scale: scaleSubresource,
   },
   columns: [
     nameColumn,

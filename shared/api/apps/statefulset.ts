@@ -3,6 +3,7 @@ import { Path } from '../../machinery/field.ts'
 import { formatSelector, selectorOf } from '../../machinery/labels.ts'
 import { int32, int64, intOrString, list, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { nameIsDNSLabel } from '../../machinery/names.ts'
+import { scaleSubresource } from '../autoscaling/scale.ts'
 import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
 import { persistentVolumeClaimSchema } from '../core/persistentvolumeclaim.ts'
 import { warningsForPersistentVolumeClaimSpec } from '../core/persistentvolumeclaimspecvalidation.ts'
@@ -136,7 +137,7 @@ export const statefulSet = resource<StatefulSet>({
   hasGeneration: true,
   subresources: {
     status: { verbs: ['get', 'patch', 'update'] },
-    scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+    scale: scaleSubresource,
   },
   columns: [
     nameColumn,

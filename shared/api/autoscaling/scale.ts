@@ -16,3 +16,6 @@ export const scale = obj('io.k8s.api.autoscaling.v1.Scale', 'The size of a scala
   status: opt(3, scaleStatus, { doc: 'The size seen last.', default: {} }),
 }))
 export type Scale = Stored<Infer<typeof scale>>
+
+/** How a kind with replicas serves it. */
+export const scaleSubresource = { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] } as const

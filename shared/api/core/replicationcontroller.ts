@@ -3,6 +3,7 @@ import { forbidden, invalid, notSupported, required, type FieldError, type Path 
 import { formatLabels, formatSelector, matchesLabels, selectorOfLabels } from '../../machinery/labels.ts'
 import { int32, int64, list, map, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { validateReadOnlyDisks, validateReplicaSetStatus } from '../apps/validation.ts'
+import { scaleSubresource } from '../autoscaling/scale.ts'
 import { ageColumn, containersColumn, imagesColumn, nameColumn } from '../columns.ts'
 import { replicationControllers } from '../kinds.ts'
 import { conditionSchema } from '../meta/condition.ts'
@@ -55,7 +56,7 @@ export const replicationController = resource<ReplicationController>({
   hasGeneration: true,
   subresources: {
     status: { verbs: ['get', 'patch', 'update'] },
-    scale: { group: 'autoscaling', version: 'v1', kind: 'Scale', verbs: ['get', 'patch', 'update'] },
+    scale: scaleSubresource,
   },
   columns: [
     nameColumn,
