@@ -9,6 +9,7 @@ import type { BusConnection } from '#shared/bus/connection.ts'
 import { openSession } from '#shared/bus/sessions.ts'
 import { sessionStream } from '#shared/bus/sessionstream.ts'
 import { nodeSubject } from '#shared/bus/subjects.ts'
+import { hostPort } from '#shared/component/neterror.ts'
 import { badRequest, notFound, unavailable } from '#shared/machinery/status.ts'
 import type { Registry } from '../registry/registry.ts'
 import { endOf } from '../streaming/status.ts'
@@ -32,7 +33,7 @@ export function splitName(kind: 'pod' | 'service' | 'node', id: string): { schem
 }
 
 /** Addresses of the node itself are nobody's to reach: upstream's IsProxyableIP. */
-function checkAddress(ip: string): void {
+export function checkAddress(ip: string): void {
   const mapped = ip.toLowerCase().replace(/^::ffff:/, '')
   const own = /^(127\.|169\.254\.|224\.0\.0\.|::1$|fe[89ab][0-9a-f]:|ff[01]2:|ff01:)/.test(mapped)
   if (isIP(ip) === 0 || own || mapped === '0.0.0.0' || mapped === '::') throw badRequest('address not allowed')
@@ -44,8 +45,6 @@ function portNumber(text: string): number {
   return port
 }
 
-const hostPort = (ip: string, port: number): string => (ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`)
-
 async function connect(bus: BusConnection, node: string, verb: 'dial' | 'http', open: object, signal: AbortSignal): Promise<Duplex> {
   const session = await openSession(bus, nodeSubject(`system:node:${node}`, verb), open, { signal })
   return sessionStream(session, 'opener', async () => {
@@ -54,10 +53,14 @@ async function connect(bus: BusConnection, node: string, verb: 'dial' | 'http', 
   })
 }
 
+/** A TCP connection from a node to a pod of it, or to itself. Rejects when the node cannot be reached. */
+export const dialFromNode = (bus: BusConnection, node: string, ip: string, port: number, signal: AbortSignal): Promise<Duplex> =>
+  connect(bus, node, 'dial', { address: ip, port }, signal)
+
 const at = (bus: BusConnection, scheme: Location['scheme'], node: string, ip: string, port: number): Location => ({
   scheme,
   host: hostPort(ip, port),
-  dial: signal => connect(bus, node, 'dial', { address: ip, port }, signal),
+  dial: signal => dialFromNode(bus, node, ip, port, signal),
 })
 
 const get = <T>(registry: Registry, plural: string, namespace: string, name: string): T => {

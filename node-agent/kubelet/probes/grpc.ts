@@ -1,7 +1,7 @@
 /** grpc probes: grpc.health.v1.Health/Check over plain HTTP/2; the two messages are small enough to write by hand. */
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:http2'
-import { hostPort } from './neterror.ts'
+import { hostPort } from '#shared/component/neterror.ts'
 import type { Outcome } from './state.ts'
 
 const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']

@@ -2,7 +2,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { HTTPGetAction } from '#shared/api/core/podspec/probe.ts'
-import { dialError, hostPort } from './neterror.ts'
+import { dialError, hostPort } from '#shared/component/neterror.ts'
 import type { Outcome } from './state.ts'
 
 const maxBody = 10 * 1024

@@ -1,6 +1,6 @@
 /** tcpSocket probes: the port takes a connection. */
 import { connect } from 'node:net'
-import { dialError, hostPort } from './neterror.ts'
+import { dialError, hostPort } from '#shared/component/neterror.ts'
 import type { Outcome } from './state.ts'
 
 export function probeTcp(host: string, port: number, timeoutMs: number): Promise<Outcome> {

@@ -4,7 +4,7 @@ import * as z from 'zod'
 import type { Session } from '#shared/bus/session.ts'
 import { sessionStream } from '#shared/bus/sessionstream.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
-import { dialError, hostPort } from '../probes/neterror.ts'
+import { dialError, hostPort } from '#shared/component/neterror.ts'
 import { success } from './result.ts'
 import { readOpen } from './target.ts'
 
