@@ -5,6 +5,7 @@ import type { ControllerOptions } from '#shared/client/controller.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
 import type { SharedInformers } from '#shared/client/sharedinformers.ts'
 import type { Logger } from '#shared/component/log.ts'
+import type { ServedKinds } from './servedkinds.ts'
 
 export interface ControllerContext {
   /** As the controller manager itself, whose user may list and watch everything and change little. */
@@ -18,6 +19,8 @@ export interface ControllerContext {
   readonly informer: SharedInformers['get']
   /** The informer of all objects of a kind, if a controller asked for it. Nothing is held back for it. */
   readonly running: SharedInformers['find']
+  /** Which kinds the API serves; followed from when a controller first asks. */
+  readonly served: () => ServedKinds
   /** A recorder whose events name `component` as their source. */
   readonly recorder: (component: string) => EventRecorder
   readonly log: Logger

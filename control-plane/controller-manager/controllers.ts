@@ -28,6 +28,7 @@ import { replicaSetController } from './replicaset/replicaset.ts'
 import { replicationManager } from './replicaset/replicationcontroller.ts'
 import { resourceQuotaController } from './resourcequota/resourcequota.ts'
 import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
+import { followServedKinds, type ServedKinds } from './servedkinds.ts'
 import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
@@ -81,10 +82,12 @@ export async function runControllers(
 ): Promise<void> {
   const recorders = new Map<string, EventRecorder>()
   const informers = sharedInformers(client, signal, log)
+  let served: ServedKinds | undefined
   const context: Omit<ControllerContext, 'informer'> = {
     client,
     as: account => client.as(`system:serviceaccount:kube-system:${account}`),
     running: informers.find,
+    served: () => (served ??= followServedKinds(client, signal, log)),
     recorder(component) {
       const recorder = recorders.get(component) ?? eventRecorder(client, component, '', log)
       recorders.set(component, recorder)

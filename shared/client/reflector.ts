@@ -19,6 +19,10 @@ export interface InformerOptions<T> {
   metadataOnly?: boolean
   /** Takes away what nobody who asks this informer reads, before the object is kept and handed out. */
   strip?: (object: T) => void
+  /** The longest pause between attempts to list or watch, ms; 1000 when absent. */
+  maxPauseMs?: number
+  /** Called when a list or watch fails otherwise than by falling behind. */
+  onFailure?: (error: unknown) => void
   log?: Logger
 }
 
@@ -102,7 +106,7 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const pause = backoff(100, 1_000)
+    const pause = backoff(100, this.#options.maxPauseMs ?? 1_000)
     // Many lose their place at the same time: they do not all list again at once, nor again and again.
     const relist = backoff(400, 10_000)
     let listed = false
@@ -136,9 +140,10 @@ class Reflector<T extends KubeObject> implements Informer<T> {
           streaming = false
           continue
         }
-        if (!isExpired(e))
+        if (!isExpired(e)) {
           this.#log.warn({ kind: this.kind.kind, version: this.version, err: (e as Error).message }, 'list or watch failed')
-        else {
+          this.#options.onFailure?.(e)
+        } else {
           // Ordinary: the history that the watch needs is gone. What is missing from it shows in a fresh list.
           listed = false
           if (performance.now() - listedAt > 60_000) relist.reset()

@@ -35,6 +35,7 @@ const guards = (budget: PodDisruptionBudget, pod: LeanPod): boolean => {
 
 export const disruptionController: NewController = (ctx: ControllerContext) => {
   const recorder = ctx.recorder('controllermanager')
+  const served = ctx.served()
   const budgets = ctx.informer(podDisruptionBudgets)
   const podInformer = ctx.informer(pods)
   const owners = {
@@ -74,7 +75,7 @@ export const disruptionController: NewController = (ctx: ControllerContext) => {
     const now = Date.now()
     let expected
     try {
-      expected = await expectedPods(budget, guarded, pod => scaleOf(client, owners, pod))
+      expected = await expectedPods(budget, guarded, pod => scaleOf(client, served, owners, pod))
     } catch (e) {
       const message = `Failed to calculate the number of expected pods: ${(e as Error).message}`
       recorder.event(budget, 'Warning', 'CalculateExpectedPodCountFailed', message)

@@ -2,7 +2,6 @@
 import type { OwnerReference } from '#shared/api/meta/objectmeta.ts'
 import type { PodDisruptionBudget } from '#shared/api/policy/poddisruptionbudget.ts'
 import type { Client } from '#shared/client/client.ts'
-import { discover } from '#shared/client/discovery.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { scaledValue } from '#shared/machinery/intstr.ts'
@@ -13,6 +12,7 @@ import type { StatefulSet } from '#shared/api/apps/statefulset.ts'
 import type { ReplicationController } from '#shared/api/core/replicationcontroller.ts'
 import type { Scale } from '#shared/api/autoscaling/scale.ts'
 import { controllerOf } from '../podcontrol/ownership.ts'
+import type { ServedKinds } from '../servedkinds.ts'
 
 export interface Expected {
   readonly count: number
@@ -64,7 +64,7 @@ export interface Owners {
 }
 
 /** The workload that a pod is of in the end, and how many pods it wants; undefined when there is none. */
-export async function scaleOf(client: Client, owners: Owners, pod: LeanPod): Promise<ControllerScale | undefined> {
+export async function scaleOf(client: Client, served: ServedKinds, owners: Owners, pod: LeanPod): Promise<ControllerScale | undefined> {
   const ref = controllerOf(pod)!
   const { namespace = '' } = pod.metadata
   const [group] = ref.apiVersion.includes('/') ? ref.apiVersion.split('/') : ['']
@@ -84,16 +84,22 @@ export async function scaleOf(client: Client, owners: Owners, pod: LeanPod): Pro
     const above = set && controllerOf(set)
     return above?.kind === 'Deployment' ? scale(own(owners.Deployment, above)) : scale(set)
   }
-  return scaleOfOther(client, namespace, ref)
+  return scaleOfOther(client, served, namespace, ref)
 }
 
 /** Of a kind that the controller manager does not know: by its scale subresource. */
-async function scaleOfOther(client: Client, namespace: string, ref: OwnerReference): Promise<ControllerScale | undefined> {
-  const slash = ref.apiVersion.indexOf('/')
-  const group = slash < 0 ? '' : ref.apiVersion.slice(0, slash)
-  const { resources } = await discover(client)
-  const kind = resources.find(r => r.group === group && r.kind === ref.kind)
-  if (!kind) throw new Error(`no matches for kind ${JSON.stringify(ref.kind)} in version ${JSON.stringify(ref.apiVersion)}`)
+async function scaleOfOther(
+  client: Client,
+  served: ServedKinds,
+  namespace: string,
+  ref: OwnerReference,
+): Promise<ControllerScale | undefined> {
+  await served.known
+  const kind = served.find(ref.apiVersion, ref.kind)
+  if (!kind) {
+    served.missing()
+    throw new Error(`no matches for kind ${JSON.stringify(ref.kind)} in version ${JSON.stringify(ref.apiVersion)}`)
+  }
   const root = kind.group === '' ? `/api/${kind.version}` : `/apis/${kind.group}/${kind.version}`
   const at = `${root}/namespaces/${namespace}/${kind.plural}/${encodeURIComponent(ref.name)}`
   try {
@@ -106,7 +112,7 @@ async function scaleOfOther(client: Client, namespace: string, ref: OwnerReferen
       () => true,
       (why: unknown) => (isNotFound(why) ? false : isStatus(why, 'Forbidden') || Promise.reject(why)),
     )
-    if (exists) throw new Error(`${kind.plural}${group ? `.${group}` : ''} does not implement the scale subresource`)
+    if (exists) throw new Error(`${kind.plural}${kind.group ? `.${kind.group}` : ''} does not implement the scale subresource`)
     return undefined
   }
 }

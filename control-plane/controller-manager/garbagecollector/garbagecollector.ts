@@ -13,7 +13,8 @@ import { monitor } from './monitors.ts'
 /** Dependents of one owner that are orphaned at the same time. */
 const orphanedAtOnce = 20
 
-type Owner = 'solid' | 'dangling' | 'waiting'
+/** `unverifiable`: a namespaced owner of an object in no namespace, which cannot be looked up. */
+type Owner = 'solid' | 'dangling' | 'waiting' | 'unverifiable'
 
 export const garbageCollector: NewController = ctx => {
   const recorder = ctx.recorder('garbage-collector-controller')
@@ -35,12 +36,19 @@ export const garbageCollector: NewController = ctx => {
     attend(type === 'DELETED' ? graph.delete(object.metadata.uid ?? '') : graph.set(nodeOf(kind, object))),
   )
 
+  const served = ctx.served()
+  /** Objects with an owner of a kind that is not served, by uid: looked at again when it is. */
+  const unmapped = new Set<string>()
+
   async function start(q: WorkQueue): Promise<void> {
-    await monitors.synced()
+    await monitors.start()
     queue = q
     attend(early)
     early.check = early.orphan = []
-    await monitors.follow()
+    served.onChange(() => {
+      attend({ check: [...unmapped], orphan: [] })
+      unmapped.clear()
+    })
   }
 
   const live = (client: Client, node: GraphNode): Promise<KubeObject | undefined> =>
@@ -60,6 +68,7 @@ export const garbageCollector: NewController = ctx => {
     if (refs.length === 0) return
     const states = await Promise.all(refs.map(ref => stateOf(client, node, ref)))
     const { resourceVersion } = latest.metadata
+    if (states.includes('unverifiable')) return
     if (states.includes('solid')) {
       if (states.every(s => s === 'solid')) return
       const ownerReferences = refs.filter((_, i) => states[i] === 'solid')
@@ -92,16 +101,17 @@ export const garbageCollector: NewController = ctx => {
   async function stateOf(client: Client, node: GraphNode, ref: OwnerReference): Promise<Owner> {
     const known = graph.get(ref.uid)
     if (known && refersTo(ref, node.namespace, known)) return known.foreground ? 'waiting' : 'solid'
-    const kind = monitors.kindOf(ref.apiVersion, ref.kind)
+    const kind = served.find(ref.apiVersion, ref.kind)
     // An unknown kind says nothing about whether the owner is there: try again later, when discovery may know it.
     if (!kind) {
-      monitors.unknownKind()
+      served.missing()
+      unmapped.add(node.uid)
       throw new Error(`unable to get REST mapping for ${ref.apiVersion}/${ref.kind}.`)
     }
     if (known?.namespace && known.namespace !== node.namespace) invalidNamespace(node, ref)
     if (kind.namespaced && !node.namespace) {
       invalidNamespace(node, ref)
-      return 'solid'
+      return 'unverifiable'
     }
     const namespace = kind.namespaced ? node.namespace : ''
     if (absent.has(ref, namespace)) return 'dangling'

@@ -27,7 +27,14 @@ function problems(found: Findings): Record<string, [reason: string, message: str
       .join(', ')
   return {
     ...(found.discovery === undefined ? {} : { NamespaceDeletionDiscoveryFailure: ['DiscoveryFailed', found.discovery] }),
-    ...(found.content.length ? { NamespaceDeletionContentFailure: ['ContentDeletionFailed', [...found.content].sort().join(', ')] } : {}),
+    ...(found.content.length
+      ? {
+          NamespaceDeletionContentFailure: [
+            'ContentDeletionFailed',
+            `Failed to delete all resource types, ${found.content.length} remaining: ${[...found.content].sort().join(', ')}`,
+          ],
+        }
+      : {}),
     ...(found.remaining.size
       ? { NamespaceContentRemaining: ['SomeResourcesRemain', `Some resources are remaining: ${list(found.remaining, 'has')}`] }
       : {}),

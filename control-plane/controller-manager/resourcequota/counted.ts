@@ -1,61 +1,60 @@
-/** The objects that quotas count, kind by kind: a kind is watched from when a quota first names it. */
+/** The objects that quotas count, kind by kind: a kind is watched from when a quota first names it, until it is served no more. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
-import { discover, type Discovered } from '#shared/client/discovery.ts'
+import { sleep } from '#shared/client/backoff.ts'
+import type { Discovered } from '#shared/client/discovery.ts'
 import type { Informer, InformerEvent } from '#shared/client/informer.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import type { Evaluator } from '#shared/quota/evaluator.ts'
 import type { ControllerContext } from '../context.ts'
+import { kindKey } from '../servedkinds.ts'
 
-/** Upstream's resync of discovery. */
-const discoverMs = 30_000
+const verbs = ['create', 'list', 'watch', 'delete']
+/** A kind that cannot be listed holds a worker up no longer than this. */
+const syncMs = 5_000
+/** How often at most a kind that cannot be listed is tried. */
+const maxPauseMs = 10_000
 
 export interface Counted {
-  /** The objects that an evaluator measures, when they are all there; undefined when the API serves no such kind. */
+  /** The objects that an evaluator measures, when they are all there; undefined when the API serves no such kind, or does not list it. */
   of(evaluator: Evaluator): Promise<Informer<KubeObject> | undefined>
 }
 
 const id = (k: { group: string; plural: string }): string => `${k.group}/${k.plural}`
 
-/** `given` are informers that are there anyway. Of kinds of which more counts than their number whole objects are kept. */
+/**
+ * `given` are informers that are there anyway. Of kinds of which more counts than their number whole objects are kept. `onServed` is called
+ * when other kinds are served than before.
+ */
 export function counted(
   ctx: ControllerContext,
   given: ReadonlyMap<string, Informer<any>>, // any: of several kinds
   onEvent: (evaluator: Evaluator, event: InformerEvent<KubeObject>) => void,
+  onServed: () => void,
 ): Counted {
-  const running = new Map<string, { informer: Informer<KubeObject>; stop: () => void }>()
-  let served: Promise<ReadonlyMap<string, Discovered>> | undefined
-  let asked = -Infinity
+  const served = ctx.served()
+  /** By `group/plural`. */
+  const running = new Map<string, { key: string; informer: Informer<KubeObject>; stop: () => void }>()
+  const kindOf = ({ kind: { group, plural } }: Evaluator): Discovered | undefined =>
+    served.current.find(k => k.group === group && k.plural === plural && k.namespaced && verbs.every(v => k.verbs.includes(v)))
 
-  async function ask(): Promise<ReadonlyMap<string, Discovered>> {
-    const { resources, failed } = await discover(ctx.client)
-    const found = new Map(
-      resources.filter(r => r.namespaced && ['create', 'list', 'watch', 'delete'].every(v => r.verbs.includes(v))).map(r => [id(r), r]),
-    )
-    // A group that does not answer keeps its watches.
-    if (failed.length === 0)
-      for (const [key, { stop }] of running)
-        if (!found.has(key)) {
-          running.delete(key)
-          stop()
-        }
-    return found
-  }
-  function servedNow(): Promise<ReadonlyMap<string, Discovered>> {
-    if (!served || performance.now() - asked > discoverMs) {
-      asked = performance.now()
-      served = ask()
-      served.catch(() => (served = undefined))
+  served.onChange(() => {
+    const keys = new Set(served.current.map(kindKey))
+    for (const [name, { key, stop }] of running) {
+      if (keys.has(key)) continue
+      running.delete(name)
+      stop()
     }
-    return served
-  }
+    onServed()
+  })
   function follow(kind: Discovered, evaluator: Evaluator): Informer<KubeObject> {
     const stop = new AbortController()
-    const options = { metadataOnly: evaluator.releases === undefined, log: ctx.log }
+    const options = { metadataOnly: evaluator.releases === undefined, maxPauseMs, log: ctx.log }
     const informer =
       ctx.running(kind) ?? startInformer<KubeObject>(ctx.client, kind as Kind, options, AbortSignal.any([ctx.signal, stop.signal]))
     const unsubscribe = informer.subscribe(e => onEvent(evaluator, e))
     running.set(id(kind), {
+      key: kindKey(kind),
       informer,
       stop() {
         unsubscribe()
@@ -66,14 +65,16 @@ export function counted(
   }
   return {
     async of(evaluator) {
-      const key = id(evaluator.kind)
-      const there = given.get(key)
+      const there = given.get(id(evaluator.kind))
       if (there) return there
-      const kind = (await servedNow()).get(key)
+      await served.known
+      const kind = kindOf(evaluator)
       if (!kind) return undefined
-      const informer = running.get(key)?.informer ?? follow(kind, evaluator)
-      await informer.synced
-      return informer
+      const informer = running.get(id(kind))?.informer ?? follow(kind, evaluator)
+      const late = new AbortController()
+      const isSynced = await Promise.race([informer.synced.then(() => true), sleep(syncMs, AbortSignal.any([ctx.signal, late.signal]))])
+      late.abort()
+      return isSynced ? informer : undefined
     },
   }
 }

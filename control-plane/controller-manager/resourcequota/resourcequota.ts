@@ -18,8 +18,8 @@ const settleMs = 200
 const patienceMs = 2_000
 /** Upstream's resync. */
 const resyncMs = 5 * 60_000
-/** A kind that nobody serves yet is looked for again so late. */
-const unservedMs = 30_000
+/** A kind that could not be listed is looked for again so late. */
+const unlistedMs = 30_000
 
 export const resourceQuotaController: NewController = ctx => {
   const quotas = ctx.informer(resourceQuotas)
@@ -34,9 +34,18 @@ export const resourceQuotaController: NewController = ctx => {
     if (type === 'MODIFIED' && !(previous && evaluator.releases?.(object, previous))) return []
     return those.filter(q => evaluator.matching(Object.keys(q.spec.hard ?? {})).length > 0).map(keyOf)
   }
-  const objects = counted(ctx, new Map(informers.map(i => [`${i.kind.group}/${i.kind.plural}`, i])), (evaluator, event) => {
-    for (const key of changed(evaluator, event)) queue?.add(key)
-  })
+  /** Quotas that count kinds which are not served, or not listed. */
+  const incomplete = new Set<string>()
+  const objects = counted(
+    ctx,
+    new Map(informers.map(i => [`${i.kind.group}/${i.kind.plural}`, i])),
+    (evaluator, event) => {
+      for (const key of changed(evaluator, event)) queue?.add(key)
+    },
+    () => {
+      for (const key of incomplete) queue?.add(key)
+    },
+  )
 
   /** What a quota's namespace uses of it now, as far as the API serves what it counts. */
   async function measure(quota: ResourceQuota): Promise<{ used: ResourceList; complete: boolean }> {
@@ -70,12 +79,18 @@ export const resourceQuotaController: NewController = ctx => {
     async reconcile(key, client) {
       const [namespace, name] = splitKey(key)
       const quota = quotas.get(namespace, name)
-      if (!quota) return void charges.delete(key)
+      if (!quota) {
+        charges.delete(key)
+        incomplete.delete(key)
+        return
+      }
       const { hard, used: before } = quota.status ?? {}
       const wait = before ? waitFor(charges, key, quota.metadata.resourceVersion ?? '') : 0
       if (wait > 0) return { requeueAfterMs: wait }
       const limits = quota.spec.hard ?? {}
       const { used: measured, complete } = await measure(quota)
+      if (complete) incomplete.delete(key)
+      else incomplete.add(key)
       const used = masked({ ...before, ...measured }, Object.keys(limits))
       if (!hard || !before || !sameAmounts(hard, limits) || !sameAmounts(before, used)) {
         try {
@@ -85,7 +100,7 @@ export const resourceQuotaController: NewController = ctx => {
           if (!isNotFound(e)) throw e
         }
       }
-      return { requeueAfterMs: complete ? resyncMs : unservedMs }
+      return { requeueAfterMs: complete ? resyncMs : unlistedMs }
     },
     log: ctx.log,
   }

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { configMaps, events, namespaces, pods, replicaSets } from '#shared/api/kinds.ts'
+import { clusterRoles, configMaps, events, namespaces, pods, replicaSets } from '#shared/api/kinds.ts'
 import { objectMeta, typeMeta, type KubeObject, type OwnerReference } from '#shared/api/meta/objectmeta.ts'
 import { resource } from '#shared/api/resource.ts'
 import { obj, opt } from '#shared/machinery/schema.ts'
@@ -129,6 +129,58 @@ test('a kind that is served later is collected as any other, as owner and as dep
   await c.client.delete(namespaces, '', ns)
   await until('the namespace to be gone', () => c.client.get(namespaces, '', ns).then(() => false, isNotFound))
   expect((await c.client.list(widgets, ns)).items).toEqual([])
+})
+
+test('an object in no namespace cannot have an owner in one: it stays, and an event says so', async () => {
+  const ns = await c.namespace('owning')
+  const owner = await map(ns, 'owner')
+  const ref = { apiVersion: 'v1', kind: 'ConfigMap', name: 'owner', uid: owner.metadata.uid! }
+  const metadata = { name: 'owned', ownerReferences: [ref, { ...ref, name: 'other', uid: 'none' }] }
+  await c.client.create(clusterRoles, '', { metadata } as never)
+  const found = await until('the event', async () =>
+    (await c.client.list(events, '')).items.find(e => e.reason === 'OwnerRefInvalidNamespace' && e.involvedObject.name === 'owned'),
+  )
+  expect(found).toMatchObject({
+    type: 'Warning',
+    message: expect.stringMatching(
+      /^ownerRef \[v1\/ConfigMap, namespace: , name: (owner|other), uid: .*\] does not exist in namespace ""$/,
+    ),
+  })
+  expect((await c.client.get(clusterRoles, '', 'owned')).metadata.ownerReferences).toHaveLength(2)
+})
+
+test('a kind that cannot be listed holds up neither other kinds nor what else is in a namespace', async () => {
+  const ns = await c.namespace('broken')
+  const gone503 = () => {
+    throw new StatusError(503, 'ServiceUnavailable', 'the server is currently unable to handle the request')
+  }
+  const thing = { name: 'things', singular: 'thing', namespaced: true, kind: 'Thing', verbs: ['delete', 'list', 'watch'] }
+  const { surface } = c.api.server
+  const resources = [{ ...thing, shortNames: [], categories: [], storageVersionHash: '', subresources: [] }]
+  surface.proxy({ group: 'broken.example.com', version: 'v1', serve: gone503, resources })
+  try {
+    // Begins while the kind is there and broken.
+    await c.stopControllers()
+    await c.control({ podQuarantineMs: 200 })
+    const owner = await map(ns, 'owner')
+    await map(ns, 'child', [refTo(owner)])
+    await c.client.delete(configMaps, ns, 'owner')
+    await gone(ns, 'child')
+    await map(ns, 'rest')
+    await c.client.delete(namespaces, '', ns)
+    await gone(ns, 'rest')
+    const waiting = await until('the failure to be reported', async () => {
+      const { status } = await c.client.get(namespaces, '', ns)
+      return status?.conditions?.find(x => x.type === 'NamespaceDeletionContentFailure' && x.status === 'True')
+    })
+    expect(waiting).toMatchObject({
+      reason: 'ContentDeletionFailed',
+      message: 'Failed to delete all resource types, 1 remaining: the server is currently unable to handle the request',
+    })
+  } finally {
+    surface.unproxy('broken.example.com', 'v1')
+  }
+  await until('the namespace to be gone', () => c.client.get(namespaces, '', ns).then(() => false, isNotFound))
 })
 
 test('a deleted namespace is emptied, pods first, and waits for finalizers with a word about them', async () => {
