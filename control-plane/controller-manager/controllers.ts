@@ -19,6 +19,7 @@ import { endpointSliceController } from './endpoints/endpointslice.ts'
 import { endpointsController } from './endpoints/endpoints.ts'
 import { endpointSliceMirroringController } from './endpoints/mirroring.ts'
 import { garbageCollector } from './garbagecollector/garbagecollector.ts'
+import { jobController } from './job/job.ts'
 import { legacyTokenCleaner } from './legacytokencleaner.ts'
 import { namespaceController } from './namespace/namespace.ts'
 import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
@@ -32,6 +33,7 @@ import { followServedKinds, type ServedKinds } from './servedkinds.ts'
 import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
+import { ttlAfterFinishedController } from './ttlafterfinished.ts'
 
 export const controllers: readonly NewController[] = [
   serviceAccountController,
@@ -48,6 +50,8 @@ export const controllers: readonly NewController[] = [
   replicaSetController,
   replicationManager,
   deploymentController,
+  jobController,
+  ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,
   endpointSliceMirroringController,

@@ -36,7 +36,10 @@ export function claim(object: KubeObject, owner: KubeObject, matches: boolean): 
   return 'adopt'
 }
 
-/** The objects that `owner` manages, after adopting orphans that match and releasing what no longer does. All are of one namespace. */
+/**
+ * The objects that `owner` manages, after adopting orphans that match and releasing what no longer does. All are of one namespace. What is
+ * adopted gets `finalizers`, what is released loses them.
+ */
 export async function claimObjects<O extends KubeObject, T extends KubeObject>(
   client: Client,
   ownerKind: Kind<O>,
@@ -44,6 +47,7 @@ export async function claimObjects<O extends KubeObject, T extends KubeObject>(
   kind: Kind<T>,
   objects: readonly T[],
   matches: (object: T) => boolean,
+  finalizers: readonly string[] = [],
 ): Promise<T[]> {
   const owned: T[] = []
   let checked: Promise<void> | undefined
@@ -57,15 +61,16 @@ export async function claimObjects<O extends KubeObject, T extends KubeObject>(
         case 'adopt': {
           // The cache may be behind: only an owner that is really there and stays may adopt.
           await (checked ??= stillThere(client, ownerKind, owner))
-          const patch = { metadata: { ownerReferences: [controllerRef(ownerKind, owner)], uid } }
-          owned.push(await client.patch(kind, namespace, name, 'strategic', patch))
+          const metadata = { ownerReferences: [controllerRef(ownerKind, owner)], uid, ...(finalizers.length ? { finalizers } : {}) }
+          owned.push(await client.patch(kind, namespace, name, 'strategic', { metadata }))
           break
         }
-        case 'release':
-          await client.patch(kind, namespace, name, 'strategic', {
-            metadata: { ownerReferences: [{ $patch: 'delete', uid: owner.metadata.uid }], uid },
-          })
+        case 'release': {
+          const ownerReferences = [{ $patch: 'delete', uid: owner.metadata.uid }]
+          const metadata = { ownerReferences, uid, ...(finalizers.length ? { '$deleteFromPrimitiveList/finalizers': finalizers } : {}) }
+          await client.patch(kind, namespace, name, 'strategic', { metadata })
           break
+        }
         case 'ignore':
       }
     } catch (e) {

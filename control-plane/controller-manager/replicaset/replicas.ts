@@ -10,7 +10,7 @@ import type { ControllerContext, NewController } from '../context.ts'
 import { byController, claimObjects, controllerOf } from '../podcontrol/ownership.ts'
 import { hasEnded, isActive, isTerminating, untilAvailable } from '../podcontrol/pods.ts'
 import { selects } from '#shared/machinery/labels.ts'
-import { podsToDelete } from './deletion-order.ts'
+import { podsToDelete } from '../podcontrol/deletion-order.ts'
 import { createPod, deletePod, podFromTemplate, slowStart } from '../podcontrol/podcontrol.ts'
 import { replicasStatus, sameStatus, type Replicated } from './status.ts'
 

@@ -277,7 +277,9 @@ function validateCompletionsUpdate(spec: JobSpec, old: JobSpec, at: Path): Field
 /** `template` with all of what decides where pods run, and the labels and annotations, from `from`. */
 function withDirectivesOf(template: PodTemplateSpec, from: PodTemplateSpec): PodTemplateSpec {
   const [spec, wanted] = [template.spec ?? { containers: [] }, from.spec]
-  const affinity = { ...spec.affinity, nodeAffinity: wanted?.affinity?.nodeAffinity }
+  const { nodeAffinity: _, ...others } = spec.affinity ?? {}
+  const nodeAffinity = wanted?.affinity?.nodeAffinity
+  const affinity = nodeAffinity ? { ...others, nodeAffinity } : others
   return {
     ...template,
     metadata: { ...template.metadata, labels: from.metadata?.labels, annotations: from.metadata?.annotations },

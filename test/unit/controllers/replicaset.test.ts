@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { ReplicaSet } from '#shared/api/apps/replicaset.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { claim } from '#control-plane/controller-manager/podcontrol/ownership.ts'
-import { compareForDeletion, podsToDelete } from '#control-plane/controller-manager/replicaset/deletion-order.ts'
+import { compareForDeletion, podsToDelete } from '#control-plane/controller-manager/podcontrol/deletion-order.ts'
 import { slowStart } from '#control-plane/controller-manager/podcontrol/podcontrol.ts'
 import { replicasStatus } from '#control-plane/controller-manager/replicaset/status.ts'
 

@@ -1,6 +1,6 @@
-/** Which pods a replica set gives up first: upstream's ActivePodsWithRanks. */
+/** Which of several pods an owner gives up first: upstream's ActivePodsWithRanks. */
 import type { LeanPod } from '#shared/client/leanpod.ts'
-import { isActive, isReady, podCondition } from '../podcontrol/pods.ts'
+import { isActive, isReady, podCondition } from './pods.ts'
 
 const phases: Record<string, number> = { Pending: 0, Unknown: 1, Running: 2 }
 const costAnnotation = 'controller.kubernetes.io/pod-deletion-cost'
