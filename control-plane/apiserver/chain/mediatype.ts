@@ -51,14 +51,17 @@ const protobuf = 'application/vnd.kubernetes.protobuf'
 // Known to upstream's router, so that asking for nothing else is answered by the second text.
 const otherTypes = new Set([protobuf, 'application/cbor', 'application/json;stream=watch'])
 
-/** What can be protobuf: the objects themselves and views of them, views only (custom kinds), or nothing (documents). */
-export type Protobuf = 'objects' | 'views' | 'nothing'
+/**
+ * What is answered with: objects, which can be protobuf as their views can; objects of which only views can (custom kinds); objects without
+ * columns, so that no Table is made of them (reviews); or documents.
+ */
+export type Answered = 'objects' | 'custom' | 'reviews' | 'documents'
 
-function choose(header: string, may: Protobuf): Output {
+function choose(header: string, what: Answered): Output {
   let known = false
   for (const clause of parseAccept(header)) {
     const as = clause.params.get('as')
-    const format = clause.type === protobuf ? (canBe(may, as) ? 'protobuf' : undefined) : lookUp(formats, clause.type)
+    const format = clause.type === protobuf ? (canBe(what, as) ? 'protobuf' : undefined) : lookUp(formats, clause.type)
     if (!format) {
       known ||= otherTypes.has(clause.type)
       continue
@@ -67,7 +70,7 @@ function choose(header: string, may: Protobuf): Output {
     if (as === undefined) return { format, as: '', version: '' }
     const version = clause.params.get('v') ?? ''
     const group = clause.params.get('g') ?? ''
-    const view = as === 'Table' || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList'
+    const view = (as === 'Table' && what !== 'reviews') || as === 'PartialObjectMetadata' || as === 'PartialObjectMetadataList'
     if (view && group === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1')) return { format, as, version }
     if (group === 'apidiscovery.k8s.io' && (version === 'v2' || version === 'v2beta1') && as === 'APIGroupDiscoveryList')
       return { format, as, version }
@@ -76,18 +79,23 @@ function choose(header: string, may: Protobuf): Output {
 }
 
 // Clients send one of a few headers; parsing each once is enough.
-const caches = { objects: new Map<string, Output>(), views: new Map<string, Output>(), nothing: new Map<string, Output>() }
+const caches: Readonly<Record<Answered, Map<string, Output>>> = {
+  objects: new Map(),
+  custom: new Map(),
+  reviews: new Map(),
+  documents: new Map(),
+}
 
-const canBe = (may: Protobuf, as: string | undefined): boolean =>
-  as !== 'Table' && (may === 'objects' || (may === 'views' && as !== undefined))
+const canBe = (what: Answered, as: string | undefined): boolean =>
+  as !== 'Table' && what !== 'documents' && (what !== 'custom' || as !== undefined)
 
 /** Chooses the form of the answer. Throws 406. */
-export function negotiateOutput(accept: string | undefined, may: Protobuf = 'nothing'): Output {
+export function negotiateOutput(accept: string | undefined, what: Answered = 'documents'): Output {
   if (accept === undefined || accept === 'application/json' || accept === '*/*' || accept === '') return plain
-  const cache = caches[may]
+  const cache = caches[what]
   let output = cache.get(accept)
   if (!output) {
-    output = choose(accept, may)
+    output = choose(accept, what)
     if (cache.size < 1000) cache.set(accept, output)
   }
   return output

@@ -9,11 +9,11 @@ import { invalidObject } from '#shared/machinery/status.ts'
 import { admit, type Admission } from '../admission/admission.ts'
 import { targetOfKind, writeOptions } from '../admission/target.ts'
 import type { RequestContext } from '../chain/chain.ts'
-import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
+import { noSuchMethod } from '../chain/response.ts'
 import { readBody } from '../objects/body.ts'
 import { writeParameters } from '../objects/options.ts'
 import type { Served } from '../surface.ts'
-import { outputOf, writerOf, writingOf } from '../verbs/context.ts'
+import { bodyAnswer, outputOf, writerOf } from '../verbs/context.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
 /** The definition of a kind of review, as discovery shows it. */
@@ -56,13 +56,10 @@ export function serveReview<T extends KubeObject>(resource: Resource, admission:
       const errors = findErrors(() => question.validate?.(review, new Path()) ?? [])
       if (errors.length > 0) throw invalidObject(resource.group, resource.kind, '', errors)
       await question.answer(review, ctx)
-      return answerOf(ctx, { ...review, kind: resource.kind, apiVersion: expected.apiVersion }, output)
+      return bodyAnswer(ctx, 201, { ...review, kind: resource.kind, apiVersion: expected.apiVersion }, output)
     },
   }
 }
-
-const answerOf = (ctx: RequestContext, review: KubeObject, output: ReturnType<typeof outputOf>): Answer =>
-  valueAnswer(201, review, writingOf(ctx, output))
 
 /** Nothing may be set in the metadata, but for the namespace of a kind that is in one. */
 export function validateMetadata({ metadata }: KubeObject, namespaced: boolean): FieldError[] {

@@ -1,12 +1,15 @@
 /** scale: how many replicas an object has, the same form for all kinds that have any. */
 import { scale as scaleSchema, type Scale } from '#shared/api/autoscaling/scale.ts'
+import { ageColumn, nameColumn } from '#shared/api/columns.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Column } from '#shared/api/resource.ts'
 import { structCodec } from '#shared/machinery/codec.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
 import { decodePatched } from '#shared/machinery/patch/patched.ts'
 import { badRequest, invalidObject, StatusError } from '#shared/machinery/status.ts'
+import { negotiateOutput } from '../chain/mediatype.ts'
 import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
 import { readBody } from '../objects/body.ts'
@@ -16,10 +19,12 @@ import type { Endpoint } from '../objects/endpoint.ts'
 import type { Writer } from '../objects/store.ts'
 import { writeParameters, type WriteParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
-import { outputOf, writerOf, writingOf, type Call, type Verb } from '../verbs/context.ts'
+import { bodyAnswer, writerOf, writingOf, type Call, type Verb } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { applyPatch, patchKind } from '../verbs/patch.ts'
 import { checkNames } from '../verbs/update.ts'
+import { includeObjectOf } from '../verbs/views.ts'
+import { tableOf } from '../table/table.ts'
 
 const expected = { apiVersion: 'autoscaling/v1', kind: 'Scale', codec: structCodec(scaleSchema) }
 
@@ -38,8 +43,21 @@ function scaleOf(endpoint: Endpoint, object: KubeObject): Scale {
   }
 }
 
-const answer = (call: Call, stored: Stored): Answer =>
-  valueAnswer(200, scaleOf(call.endpoint, stored.object), writingOf(call, outputOf(call)))
+const columns: readonly Column<Scale & KubeObject>[] = [
+  nameColumn,
+  { name: 'Desired', type: 'integer', doc: 'How many replicas are wanted', cell: s => s.spec?.replicas ?? 0 },
+  { name: 'Available', type: 'integer', doc: 'How many replicas there are', cell: s => s.status?.replicas ?? 0 },
+  ageColumn,
+]
+
+function answer(call: Call, stored: Stored): Answer {
+  const scale = scaleOf(call.endpoint, stored.object)
+  const output = negotiateOutput(call.request.headers['accept'], 'objects')
+  if (output.as !== 'Table') return bodyAnswer(call, 200, scale, output)
+  const options = { version: output.version, includeObject: includeObjectOf(call.request.query) }
+  const table = tableOf(columns, [scale as KubeObject], { resourceVersion: String(stored.version) }, options)
+  return valueAnswer(200, table, writingOf(call, output))
+}
 
 const getScale = async (call: Call): Promise<Answer> => answer(call, await find(call))
 

@@ -8,12 +8,12 @@ import { invalid, Path, type FieldError } from '#shared/machinery/field.ts'
 import { badRequest, conflict, internalError, invalidObject, notFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Named, ServiceAccountTokens } from '../authn/serviceaccount.ts'
-import { valueAnswer, type Answer } from '../chain/response.ts'
+import type { Answer } from '../chain/response.ts'
 import { admit } from '../admission/admission.ts'
 import { targetOfBody, writeOptions } from '../admission/target.ts'
 import { readBody } from '../objects/body.ts'
 import { writeParameters } from '../objects/options.ts'
-import { outputOf, writerOf, writingOf, type Call } from '../verbs/context.ts'
+import { bodyAnswer, outputOf, writerOf, type Call } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { alignNamespace } from '../verbs/create.ts'
 
@@ -76,7 +76,8 @@ export async function createToken(call: Call, { tokens, maxSeconds, extend }: To
   if (issued === undefined) throw internalError('the server has no key to sign tokens with')
   call.annotations.push(['authentication.kubernetes.io/issued-credential-id', `JTI=${issued.id}`])
   store.log.debug({ serviceAccount: `${info.namespace}/${info.name}` }, 'issued a token')
-  return valueAnswer(
+  return bodyAnswer(
+    call,
     201,
     {
       kind: 'TokenRequest',
@@ -85,7 +86,7 @@ export async function createToken(call: Call, { tokens, maxSeconds, extend }: To
       spec: { ...spec, audiences, expirationSeconds: seconds },
       status: { token: issued.token, expirationTimestamp: formatTime(new Date(now + seconds * 1000)) },
     },
-    writingOf(call, output),
+    output,
   )
 }
 

@@ -7,12 +7,12 @@ import { structCodec } from '#shared/machinery/codec.ts'
 import { badRequest, internalError } from '#shared/machinery/status.ts'
 import { aggregate, TokenError, type TokenAuthenticator } from '../authn/token.ts'
 import type { RequestContext } from '../chain/chain.ts'
-import { noSuchMethod, valueAnswer, type Answer } from '../chain/response.ts'
+import { noSuchMethod, type Answer } from '../chain/response.ts'
 import { admit, type Admission } from '../admission/admission.ts'
 import { targetOfKind, writeOptions } from '../admission/target.ts'
 import { readBody } from '../objects/body.ts'
 import { writeParameters } from '../objects/options.ts'
-import { outputOf, writerOf, writingOf } from '../verbs/context.ts'
+import { bodyAnswer, outputOf, writerOf } from '../verbs/context.ts'
 
 /** As discovery shows it. */
 export const tokenReviews: Resource = {
@@ -53,11 +53,8 @@ export async function reviewToken(
   if (!review.spec?.token) throw badRequest('token is required for TokenReview in authentication')
   const { token, audiences } = review.spec
   const status = await statusOf(ctx, authenticate, token, audiences?.length ? audiences : own)
-  return valueAnswer(
-    201,
-    { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', metadata: review.metadata ?? {}, spec: review.spec, status },
-    writingOf(ctx, output),
-  )
+  const { metadata = {}, spec } = review
+  return bodyAnswer(ctx, 201, { kind: 'TokenReview', apiVersion: 'authentication.k8s.io/v1', metadata, spec, status }, output)
 }
 
 const noToken = 'invalid bearer token'

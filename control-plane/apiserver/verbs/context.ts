@@ -12,6 +12,7 @@ import { served, servedJson } from '../objects/conversion.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import type { WriteParameters } from '../objects/options.ts'
 import type { Store, Writer } from '../objects/store.ts'
+import { partialMetadata } from '../table/partial.ts'
 import { objectAs } from './views.ts'
 
 /** A request for objects of one endpoint. */
@@ -35,6 +36,14 @@ export function wantsPretty(call: RequestContext): boolean {
 
 export const writingOf = (call: RequestContext, output: Output) => ({ format: output.format, pretty: wantsPretty(call) })
 
+/** What is answered with and not stored, a review or a scale, in the form that the client accepts. */
+export const bodyAnswer = (call: RequestContext, code: number, body: object, output: Output): Answer =>
+  valueAnswer(
+    code,
+    output.as === 'PartialObjectMetadata' ? partialMetadata(body as KubeObject, output.version) : body,
+    writingOf(call, output),
+  )
+
 /** One object in the form that the client accepts. */
 export function objectAnswer(call: Call, code: number, stored: Stored, output: Output): Maybe<Answer> {
   const writing = writingOf(call, output)
@@ -50,11 +59,11 @@ const protobufAnswer = ({ apiVersion, kind, codec }: Endpoint, code: number, obj
   body: enveloped(apiVersion, kind, codec.protobuf!.encode(object)),
 })
 
-/** The form of answers whose objects have a protobuf form, as all kinds of bodies of subresources do. Throws 406. */
-export const outputOf = (call: RequestContext): Output => negotiateOutput(call.request.headers['accept'], 'objects')
+/** The form of answers with a review or what else has no columns. Throws 406. */
+export const outputOf = (call: RequestContext): Output => negotiateOutput(call.request.headers['accept'], 'reviews')
 /** The form of answers with objects of the endpoint. Throws 406. */
 export const outputOfObjects = (call: Call): Output =>
-  negotiateOutput(call.request.headers['accept'], call.endpoint.codec.protobuf ? 'objects' : 'views')
+  negotiateOutput(call.request.headers['accept'], call.endpoint.codec.protobuf ? 'objects' : 'custom')
 
 /** The name under which a write goes into managedFields: as given, by the client's program, or by its identity. */
 function managerOf(call: RequestContext, p: WriteParameters): string {

@@ -22,7 +22,8 @@ export function checkView(output: Output, query: URLSearchParams): void {
   if (output.as === 'Table') includeObjectOf(query)
 }
 
-function includeObjectOf(query: URLSearchParams): IncludeObject {
+/** Throws 400 when it is none of the three. */
+export function includeObjectOf(query: URLSearchParams): IncludeObject {
   const includeObject = parseIncludeObject(query.get('includeObject'))
   if (includeObject === undefined) throw badRequest(`unrecognized includeObject value: ${JSON.stringify(query.get('includeObject'))}`)
   return includeObject

@@ -44,6 +44,19 @@ describe('access reviews', () => {
     expect((await ask('subjectaccessreviews', version)).status.allowed).toBe(true)
   })
 
+  it('have no columns, and metadata', async () => {
+    const ask = (as: string) =>
+      rest(
+        'POST',
+        `${authorization}/selfsubjectaccessreviews`,
+        { spec: { resourceAttributes: pods } },
+        { headers: { accept: `application/json;as=${as};v=v1;g=meta.k8s.io` } },
+      )
+    expect((await ask('Table')).body).toMatchObject({ code: 406, reason: 'NotAcceptable' })
+    expect((await ask('Table;v=v1;g=meta.k8s.io,application/json')).body.kind).toBe('SelfSubjectAccessReview')
+    expect((await ask('PartialObjectMetadata')).body).toMatchObject({ kind: 'PartialObjectMetadata', metadata: {} })
+  })
+
   it('are refused when they ask nothing, or too much', async () => {
     const causes = async (path: string, body: object) =>
       (await rest('POST', `${authorization}/${path}`, body)).body.details?.causes?.map((c: { field: string }) => c.field)

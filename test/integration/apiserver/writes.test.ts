@@ -134,6 +134,12 @@ describe('update', () => {
       spec: { replicas: 4 },
       status: { replicas: 7, selector: 'a=b' },
     })
+    const asTable = { headers: { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io' } }
+    const { columnDefinitions, rows } = (await rest('GET', `${path}/d/scale`, undefined, asTable)).body
+    expect([columnDefinitions.map((c: { name: string }) => c.name), rows[0].cells.slice(0, 3)]).toEqual([
+      ['Name', 'Desired', 'Available', 'Age'],
+      ['d', 4, 7],
+    ])
     expect((await rest('PATCH', `${path}/d/scale`, { spec: { replicas: 2 } }, merge)).body.spec).toEqual({ replicas: 2 })
     expect((await rest('GET', `${path}/d`)).body).toMatchObject({ metadata: { generation: 3 }, spec: { replicas: 2 } })
   })

@@ -349,7 +349,7 @@ describe('fuzzed', () => {
         refusedOr(() => timeoutOf(q.get('timeout')))
         refusedOr(() => parseVersion(labels))
         refusedOr(() => selectionOf(endpoints[at % endpoints.length]!, labels, fields))
-        refusedOr(() => negotiateOutput(`${labels};${path.join(',')};as=Table;g=meta.k8s.io`, at % 2 === 0 ? 'objects' : 'nothing'))
+        refusedOr(() => negotiateOutput(`${labels};${path.join(',')};as=Table;g=meta.k8s.io`, at % 2 === 0 ? 'objects' : 'documents'))
       }),
       { numRuns: 1000 },
     )
