@@ -32,6 +32,7 @@ import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
 import { followServedKinds, type ServedKinds } from './servedkinds.ts'
 import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
+import { serviceCIDRsController } from './servicecidrs.ts'
 import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
 import { ttlAfterFinishedController } from './ttlafterfinished.ts'
 
@@ -63,6 +64,7 @@ export const controllers: readonly NewController[] = [
   disruptionController,
   pvcProtectionController,
   pvProtectionController,
+  serviceCIDRsController,
 ]
 
 export const defaultSettings: Settings = {

@@ -1,11 +1,14 @@
 /** Objects that every cluster has: made when they are missing, at the start or later, by whichever API server comes first. */
+import { defaultServiceCIDR } from '#shared/api/networking/serviceaddresses.ts'
 import { systemPriorityClasses } from '#shared/api/scheduling/priorityclass.ts'
+import { serviceCidrs } from '../serviceips/servicecidrs.ts'
 import { ensure } from './ensure.ts'
 import { clusterAuthenticationTrust } from './clusterauthenticationtrust.ts'
 import { legacyTokenTracking } from './legacytokentracking.ts'
 import type { BootstrapParts } from './parts.ts'
 import { bootstrapPolicy } from './policy/policy.ts'
 import { keepEndpoints, kubernetesService } from './kubernetes.ts'
+import { inconsistent, makeServiceCIDR } from './servicecidr.ts'
 
 const namespaceNames = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
 
@@ -18,6 +21,8 @@ export async function bootstrapAccess(parts: Pick<BootstrapParts, 'store' | 'end
 /** Resolves when the namespaces, the Service and the priority classes are there, with how to stop what goes on. */
 export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<void>> {
   await Promise.all([makeMissing(parts), makePriorityClasses(parts)])
+  const why = inconsistent(parts)
+  if (why !== undefined) parts.log.warn(why)
   const letGo = keep(parts)
   const leave = keepEndpoints(parts)
   return async () => {
@@ -28,6 +33,7 @@ export async function bootstrap(parts: BootstrapParts): Promise<() => Promise<vo
 
 async function makeMissing(parts: BootstrapParts): Promise<void> {
   await makeNamespaces(parts)
+  await makeServiceCIDR(parts)
   await Promise.all([kubernetesService(parts), legacyTokenTracking(parts), clusterAuthenticationTrust(parts)])
 }
 
@@ -75,7 +81,8 @@ function keep(parts: BootstrapParts): () => void {
     })
   }
   const service = { table: { group: '', plural: 'services' }, namespace: 'default', name: 'kubernetes' }
-  const watched = [service, ...namespaceNames.map(name => ({ table: { group: '', plural: 'namespaces' }, namespace: '', name }))]
+  const range = { table: serviceCidrs, namespace: '', name: defaultServiceCIDR }
+  const watched = [service, range, ...namespaceNames.map(name => ({ table: { group: '', plural: 'namespaces' }, namespace: '', name }))]
   const stops = new Map<string, () => void>()
   /** Begins a watch anew when it cannot go on: what it did not see, the round does. */
   const watch = ({ table, namespace, name }: (typeof watched)[number]): void => {

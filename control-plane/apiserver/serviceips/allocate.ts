@@ -4,12 +4,14 @@ import { isHeadless, needsClusterIP, needsHealthCheck, needsNodePort } from '#sh
 import { validateClusterIPs } from '#shared/api/core/serviceipvalidation.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
+import type { IPFamily } from '#shared/machinery/ip.ts'
 import { internalError, invalidObject, type StatusError } from '#shared/machinery/status.ts'
 import type { Registry, Table } from '../registry/registry.ts'
 import type { Claim, Hooks } from '../objects/hooks.ts'
 import { addresses, claim, nodePorts, release, type Holds, type Owner } from './claims.ts'
 import { completeFamilies } from './families.ts'
-import { candidates, type AddressRange, type PortRange, type Range } from './ranges.ts'
+import { candidates, type PortRange, type Range } from './ranges.ts'
+import { readyRanges } from './servicecidrs.ts'
 
 type Spec = Service['spec']
 export const servicesTable: Table = { group: '', plural: 'services' }
@@ -42,7 +44,8 @@ export const holder =
     )
 
 export interface ServiceRanges {
-  readonly addresses: AddressRange
+  /** Of the cluster's addresses; those that there are to take, ServiceCIDRs say. */
+  readonly family: IPFamily
   readonly ports: PortRange
 }
 
@@ -93,24 +96,25 @@ async function complete(work: Allocation, ranges: ServiceRanges): Promise<void> 
     spec.ipFamilyPolicy ??= old.spec.ipFamilyPolicy
     if (!spec.ipFamilies?.length && old.spec.ipFamilies) spec.ipFamilies = [...old.spec.ipFamilies]
   }
-  const families = completeFamilies(spec, ranges.addresses.family)
+  const families = completeFamilies(spec, ranges.family)
   if (families.length > 0) throw refuse(service, ...families)
-  if (needsClusterIP(spec) && !isHeadless(spec)) await completeAddress(work, service, ranges.addresses)
+  if (needsClusterIP(spec) && !isHeadless(spec)) await completeAddress(work, service, ranges.family)
   if (needsNodePort(spec) || spec.type === 'LoadBalancer') await completeNodePorts(work, service, ranges.ports)
   if (needsHealthCheck(spec)) await completeHealthCheck(work, service, ranges.ports)
 }
 
-async function completeAddress(work: Allocation, service: Service, range: AddressRange): Promise<void> {
+async function completeAddress(work: Allocation, service: Service, family: IPFamily): Promise<void> {
   const { spec } = service
   const given = spec.clusterIPs?.[0] ?? ''
   if (given === '') {
-    const ip = await work.any(addresses, range)
+    const ip = await work.anyOf(addresses, readyRanges(work.registry, family))
     if (ip === undefined) throw internalError('failed to allocate a serviceIP: range is full')
     spec.clusterIPs = [ip]
   } else if (!work.had(addresses, given)) {
     const fail = (why: string): StatusError =>
       refuse(service, invalid(at.child('clusterIPs'), spec.clusterIPs, `failed to allocate IP ${given}: ${why}`))
-    if (!range.contains(given)) throw fail(`the provided IP (${given}) is not in the valid range. The range of valid IPs is ${range.text}`)
+    if (!readyRanges(work.registry, family).some(r => r.contains(given)))
+      throw fail('the provided network does not match the current range')
     if (!(await work.take(addresses, given))) throw fail('provided IP is already allocated')
   }
   spec.clusterIP = spec.clusterIPs![0]
@@ -138,7 +142,7 @@ async function completeNodePorts(work: Allocation, service: Service, range: Port
       p.nodePort = shared
       continue
     }
-    const port = await work.any(nodePorts, range)
+    const port = await work.anyOf(nodePorts, [range])
     if (port === undefined) throw internalError('failed to allocate a nodePort: range is full')
     p.nodePort = Number(port)
     byPort.set(p.port, p.nodePort)
@@ -149,7 +153,7 @@ async function completeHealthCheck(work: Allocation, service: Service, range: Po
   const { spec } = service
   const given = spec.healthCheckNodePort
   if (!given) {
-    const port = await work.any(nodePorts, range)
+    const port = await work.anyOf(nodePorts, [range])
     if (port === undefined) throw internalError('failed to allocate a HealthCheck NodePort: range is full')
     spec.healthCheckNodePort = Number(port)
   } else if (!work.had(nodePorts, String(given)) && !(await work.take(nodePorts, String(given)))) {
@@ -175,6 +179,10 @@ class Allocation implements Claim {
     this.#dryRun = dryRun
   }
 
+  get registry(): Registry {
+    return this.#shared.registry
+  }
+
   /** Whether it is the Service's already. */
   had(table: Table, name: string): boolean {
     return [...this.#before, ...this.#taken].some(h => h.table === table && h.name === name)
@@ -189,12 +197,13 @@ class Allocation implements Claim {
     return true
   }
 
-  /** Any free one of the range; undefined when there is none. */
-  async any(table: Table, range: Range): Promise<string | undefined> {
-    for (const name of candidates(range)) {
-      if (this.#shared.registry.get(table, '', name) || this.had(table, name)) continue
-      if (await this.take(table, name)) return name
-    }
+  /** Any free one of the ranges; undefined when there is none. */
+  async anyOf(table: Table, ranges: readonly Range[]): Promise<string | undefined> {
+    for (const range of ranges)
+      for (const name of candidates(range)) {
+        if (this.registry.get(table, '', name) || this.had(table, name)) continue
+        if (await this.take(table, name)) return name
+      }
     return undefined
   }
 

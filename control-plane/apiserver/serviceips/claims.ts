@@ -2,6 +2,7 @@
  * Claims on addresses and ports: one record each in the registry, written over nothing, so that of several API servers one gets it. Whoever
  * finds a record whose Service does not hold it, and which is old enough for that Service's write to be over, may take it.
  */
+import { ipFamilyLabel, managedByLabel, serviceAllocator } from '#shared/api/networking/serviceaddresses.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Registry, type Stored, type Table } from '../registry/registry.ts'
@@ -34,10 +35,7 @@ function record(table: Table, name: string, owner: Owner): ClaimRecord {
       creationTimestamp: formatTime(),
       ...(address
         ? {
-            labels: {
-              'ipaddress.kubernetes.io/ip-family': name.includes(':') ? 'IPv6' : 'IPv4',
-              'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io',
-            },
+            labels: { [ipFamilyLabel]: name.includes(':') ? 'IPv6' : 'IPv4', [managedByLabel]: serviceAllocator },
           }
         : {}),
     },
@@ -49,6 +47,9 @@ export const ownerOf = (claim: Stored): Owner => {
   const { namespace, name } = (claim.object as ClaimRecord).spec.parentRef
   return { namespace, name }
 }
+/** IPAddresses may be anybody's: one that is not labelled as an API server's was not made for a Service. */
+export const isForeign = (table: Table, claim: Stored): boolean =>
+  table === addresses && claim.object.metadata.labels?.[managedByLabel] !== serviceAllocator
 /** Whether the write that the claim was made for must be over. */
 export const isSettled = (claim: Stored): boolean => Date.now() - Date.parse(claim.object.metadata.creationTimestamp ?? '') > settledMs
 
@@ -62,6 +63,7 @@ export async function claim(registry: Registry, table: Table, name: string, owne
   let current = registry.get(table, '', name)
   for (let attempt = 0; attempt < 3; attempt++) {
     if (current) {
+      if (isForeign(table, current)) return false
       const holder = ownerOf(current)
       // Its own claim may be left from a try whose Service was never written.
       if (holds(table, holder, name) || !(isSettled(current) || same(holder, owner))) return false
@@ -81,7 +83,7 @@ export async function claim(registry: Registry, table: Table, name: string, owne
 /** Gives `name` back if `owner` has it. What fails here is found by the repair. */
 export async function release(registry: Registry, table: Table, name: string, owner: Owner): Promise<void> {
   const current = registry.get(table, '', name)
-  if (!current || !same(ownerOf(current), owner)) return
+  if (!current || isForeign(table, current) || !same(ownerOf(current), owner)) return
   try {
     await registry.remove(table, '', name, current.version)
   } catch (e) {

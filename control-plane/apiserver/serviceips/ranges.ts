@@ -3,7 +3,8 @@
  * upper one has room.
  */
 import { randomInt } from 'node:crypto'
-import { canonicalIP, cidrContains, parseCIDR, type IPFamily } from '#shared/machinery/ip.ts'
+import { rangeHolds } from '#shared/api/networking/serviceaddresses.ts'
+import { canonicalIP, parseCIDR, type IPFamily } from '#shared/machinery/ip.ts'
 
 export interface Range {
   /** Names of claims. */
@@ -40,7 +41,7 @@ export function addressRange(text: string): AddressRange {
     size,
     at: index => addressText(cidr.base + 1n + BigInt(index), cidr.width),
     band: Math.min(Math.max(16, Math.floor(size / 16)), 256) < size ? Math.min(Math.max(16, Math.floor(size / 16)), 256) : 0,
-    contains: address => cidrContains(cidr, address) && canonicalIP(address) !== addressText(cidr.base, cidr.width),
+    contains: address => rangeHolds(text, address),
   }
 }
 

@@ -3,7 +3,7 @@ import type { Service } from '#shared/api/core/service.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { WriteConflict, type Registry } from '../registry/registry.ts'
 import { heldBy, holder, servicesTable } from './allocate.ts'
-import { addresses, claim, isSettled, nodePorts, ownerOf } from './claims.ts'
+import { addresses, claim, isForeign, isSettled, nodePorts, ownerOf } from './claims.ts'
 
 const everyMs = 180_000
 
@@ -13,6 +13,7 @@ export async function repairClaims(registry: Registry, log: Logger): Promise<voi
   await registry.fresh()
   for (const table of [addresses, nodePorts]) {
     for (const stored of registry.list(table)) {
+      if (isForeign(table, stored)) continue
       const owner = ownerOf(stored)
       if (!isSettled(stored) || holds(table, owner, stored.name)) continue
       try {

@@ -112,7 +112,7 @@ describe('services', () => {
         'Service "second" is invalid: spec.clusterIPs: Invalid value: ["10.77.0.9"]: failed to allocate IP 10.77.0.9: provided IP is already allocated',
     })
     expect((await rest('POST', services, service('outside', { clusterIP: '10.78.0.9' }))).body.message).toContain(
-      'not in the valid range. The range of valid IPs is 10.77.0.0/24',
+      'failed to allocate IP 10.78.0.9: the provided network does not match the current range',
     )
     expect(
       (await rest('POST', services, service('port', { type: 'NodePort', ports: [{ port: 80, nodePort: 30123 }] }))).body.spec.ports[0]
@@ -157,6 +157,39 @@ describe('services', () => {
     expect((await rest('POST', services, service('next', { clusterIP: '10.77.0.7' }))).code).toBe(201)
   })
 
+  it('get addresses of all ServiceCIDRs that are ready', async () => {
+    const cidrs = '/apis/networking.k8s.io/v1/servicecidrs'
+    expect((await rest('GET', `${cidrs}/kubernetes`)).body).toMatchObject({
+      spec: { cidrs: ['10.77.0.0/24'] },
+      status: { conditions: [{ type: 'Ready', status: 'True', message: 'Kubernetes default Service CIDR is ready' }] },
+    })
+    const more = { metadata: { name: 'more' }, spec: { cidrs: ['10.79.0.0/29'] } }
+    expect((await rest('POST', cidrs, more)).code).toBe(201)
+    for (const ip of ['10.79.0.0', '10.79.0.7', '10.79.0.8'])
+      expect((await rest('POST', services, service('edge', { clusterIP: ip }))).body.message).toContain('does not match the current range')
+    expect((await rest('POST', services, service('inside', { clusterIP: '10.79.0.6' }))).code).toBe(201)
+    const addressOf = async (ip: string) => (await rest('GET', `/apis/networking.k8s.io/v1/ipaddresses/${ip}`)).body
+    expect(await addressOf('10.79.0.6')).toMatchObject({
+      metadata: { labels: { 'ipaddress.kubernetes.io/ip-family': 'IPv4', 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } },
+      spec: { parentRef: { group: '', resource: 'services', namespace: 'default', name: 'inside' } },
+    })
+    // One that somebody else holds is not free, and stays.
+    const foreign = { metadata: { name: '10.79.0.5' }, spec: { parentRef: { group: 'x.org', resource: 'gateways', name: 'g' } } }
+    await rest('POST', '/apis/networking.k8s.io/v1/ipaddresses', foreign)
+    expect((await rest('POST', services, service('taken', { clusterIP: '10.79.0.5' }))).body.message).toContain('already allocated')
+    await repairClaims(registry, quiet)
+    expect((await addressOf('10.79.0.5')).spec.parentRef.resource).toBe('gateways')
+    const notReady = {
+      status: { conditions: [{ type: 'Ready', status: 'False', reason: 'X', lastTransitionTime: '2026-01-01T00:00:00Z' }] },
+    }
+    expect((await rest('PATCH', `${cidrs}/more/status`, notReady, merge)).code).toBe(200)
+    expect((await rest('POST', services, service('late', { clusterIP: '10.79.0.4' }))).body.message).toContain('does not match')
+    await rest('DELETE', `${services}/inside`)
+    await rest('DELETE', `${cidrs}/more`)
+    await rest('DELETE', `${cidrs}/kubernetes`)
+    await expect.poll(async () => (await rest('GET', `${cidrs}/kubernetes`)).code).toBe(200)
+  })
+
   it('without an address, and by name only', async () => {
     expect((await rest('POST', services, service('headless', { clusterIP: 'None' }))).body.spec).toMatchObject({
       clusterIP: 'None',
@@ -185,15 +218,15 @@ describe('services', () => {
     const claim = (name: string, creationTimestamp: string) => ({
       kind: 'IPAddress',
       apiVersion: 'networking.k8s.io/v1',
-      metadata: { name, uid: name, creationTimestamp },
+      metadata: { name, uid: name, creationTimestamp, labels: { 'ipaddress.kubernetes.io/managed-by': 'ipallocator.k8s.io' } },
       spec: { parentRef: { group: '', resource: 'services', namespace: 'default', name: 'never-made' } },
     })
     // Outside of the range, so that nobody has them by chance.
-    await registry.put(addresses, '', '10.79.0.1', claim('10.79.0.1', '2020-01-01T00:00:00Z'), 0)
-    await registry.put(addresses, '', '10.79.0.2', claim('10.79.0.2', new Date().toISOString()), 0)
+    await registry.put(addresses, '', '10.80.0.1', claim('10.80.0.1', '2020-01-01T00:00:00Z'), 0)
+    await registry.put(addresses, '', '10.80.0.2', claim('10.80.0.2', new Date().toISOString()), 0)
     await repairClaims(registry, quiet)
     const left = await claims()
-    expect(left).not.toContain('10.79.0.1')
-    expect(left).toContain('10.79.0.2')
+    expect(left).not.toContain('10.80.0.1')
+    expect(left).toContain('10.80.0.2')
   })
 })

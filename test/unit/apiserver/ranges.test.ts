@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { addressRange, candidates, portRange } from '#control-plane/apiserver/serviceips/ranges.ts'
+import { overlap, rangeCovers } from '#shared/api/networking/serviceaddresses.ts'
 import { completeFamilies } from '#control-plane/apiserver/serviceips/families.ts'
 import { generateName } from '#control-plane/apiserver/objects/create.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
@@ -12,8 +13,21 @@ describe('ranges', () => {
     expect([...candidates(range)].sort()).toEqual(Array.from({ length: 14 }, (_, i) => `10.0.0.${i + 1}`).sort())
     expect(range.contains('10.0.0.16')).toBe(false)
     expect(range.contains('10.0.0.0')).toBe(false)
+    expect(range.contains('10.0.0.15')).toBe(false)
+    expect(range.contains('10.0.0.14')).toBe(true)
+    expect(addressRange('fd00::/112').contains('fd00::ffff')).toBe(true)
     expect(addressRange('fd00::/112').at(0)).toBe('fd00::1')
     expect(() => addressRange('10.0.0.0')).toThrow('invalid CIDR address: 10.0.0.0')
+  })
+
+  it('may cover and overlap with others', () => {
+    expect([rangeCovers('10.0.0.0/8', '10.1.0.0/16'), rangeCovers('10.1.0.0/16', '10.0.0.0/8')]).toEqual([true, false])
+    expect([overlap('10.1.0.0/16', '10.0.0.0/8'), overlap('10.1.0.0/16', '10.2.0.0/16'), overlap('::/0', '0.0.0.0/0')]).toEqual([
+      true,
+      false,
+      false,
+    ])
+    expect(rangeCovers('fd00::/64', 'fd00::/64')).toBe(true)
   })
 
   it('begin above the band that is left to people', () => {
