@@ -16,26 +16,26 @@ export interface ConfigKind<S extends ObjectSchema> {
   readonly validate: (config: Infer<S>) => FieldError[]
 }
 
-/** Throws one line that names the file: it cannot be read, is no YAML, of another kind, has unknown fields, or breaks a rule. */
-export async function readConfigFile<S extends ObjectSchema>(file: string, kind: ConfigKind<S>): Promise<Infer<S>> {
-  let text: string
+/** Throws one line that names the file when it cannot be read. */
+export async function readText(file: string): Promise<string> {
   try {
-    text = await readFile(file, 'utf8')
+    return await readFile(file, 'utf8')
   } catch (e) {
     throw new Error(`failed to read file path ${JSON.stringify(file)}: ${(e as Error).message}`)
   }
-  try {
-    return parseConfig(text, kind)
-  } catch (e) {
-    throw new Error(`${(e as Error).message}: from file ${file}`)
-  }
 }
 
-/** The same of a text. */
+/** Throws one line that names the file: it cannot be read, is no YAML, of another kind, has unknown fields, or breaks a rule. */
+export const readConfigFile = async <S extends ObjectSchema>(file: string, kind: ConfigKind<S>): Promise<Infer<S>> =>
+  parseConfig(await readText(file), kind, file)
+
+/** The same of a text, which is that of `file` if there is one. */
 export function parseConfig<S extends ObjectSchema>(
   text: string,
   { kind, apiVersion, also = [], schema, validate }: ConfigKind<S>,
+  file?: string,
 ): Infer<S> {
+  const from = file === undefined ? '' : `: from file ${file}`
   try {
     const yaml = yamlToJson(text)
     const { object, unknown, duplicate } = decode(schema, yaml.json)
@@ -50,7 +50,6 @@ export function parseConfig<S extends ObjectSchema>(
     if (errors.length > 0) throw new Error(errors.map(e => `${e.field}: ${e.message}`).join(', '))
     return object
   } catch (e) {
-    if (e instanceof DecodeError) throw new Error(`failed decoding: ${e.message}`)
-    throw e
+    throw new Error(`${e instanceof DecodeError ? 'failed decoding: ' : ''}${(e as Error).message}${from}`)
   }
 }

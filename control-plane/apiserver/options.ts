@@ -1,7 +1,7 @@
 /** The flags of kube-apiserver. */
 import * as z from 'zod'
 import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
-import { authorizationModes, type AuthorizationMode } from './authz/modes.ts'
+import { authorizerTypes } from './authz/configuration.ts'
 
 export const flags = z.object({
   natsUrl: z.string(),
@@ -38,7 +38,7 @@ export const flags = z.object({
   enableBootstrapTokenAuth: boolFlag().default(false),
   /** Whether somebody without credentials is system:anonymous; he is unless this or the configuration says otherwise. */
   anonymousAuth: boolFlag().optional(),
-  /** An AuthenticationConfiguration. */
+  /** An AuthenticationConfiguration; read again when it changes. */
   authenticationConfig: z.string().optional(),
   /** A kubeconfig that says where other tokens are known. */
   authenticationTokenWebhookConfigFile: z.string().optional(),
@@ -51,12 +51,19 @@ export const flags = z.object({
   requestheaderUidHeaders: z.array(z.string()).default([]),
   requestheaderGroupHeaders: z.array(z.string()).default(['X-Remote-Group']),
   requestheaderExtraHeadersPrefix: z.array(z.string()).default(['X-Remote-Extra-']),
-  /** Who is asked whether somebody may do something, in turn; separated by commas. */
+  /** Who is asked whether somebody may do something, in turn, separated by commas; Node and RBAC unless the configuration says otherwise. */
   authorizationMode: z
     .string()
-    .default('Node,RBAC')
     .transform(text => text.split(','))
-    .pipe(z.array(z.enum(authorizationModes)).min(1)),
+    .pipe(z.array(z.enum(authorizerTypes)).min(1))
+    .optional(),
+  /** An AuthorizationConfiguration, in place of the other flags of authorization; read again when it changes. */
+  authorizationConfig: z.string().optional(),
+  /** A kubeconfig that says where the mode Webhook asks. */
+  authorizationWebhookConfigFile: z.string().optional(),
+  authorizationWebhookVersion: z.enum(['v1', 'v1beta1']).default('v1beta1'),
+  authorizationWebhookCacheAuthorizedTtl: durationFlag().default(300_000),
+  authorizationWebhookCacheUnauthorizedTtl: durationFlag().default(30_000),
   serviceClusterIpRange: z.string().default('10.96.0.0/16'),
   /** The port of the Service `kubernetes`, when it is made. */
   kubernetesServicePort: intFlag().default(443),
@@ -75,6 +82,8 @@ export const flags = z.object({
   watchHistory: intFlag().optional(),
   /** An EncryptionConfiguration: which objects are stored encrypted, and how. */
   encryptionProviderConfig: z.string().optional(),
+  /** Whether it is read again when it changes. */
+  encryptionProviderConfigAutomaticReload: boolFlag().default(false),
   /** An audit.k8s.io/v1 Policy; requests are recorded when there is a log too, a file or `-` for standard output. */
   auditPolicyFile: z.string().optional(),
   auditLogPath: z.string().optional(),
@@ -112,7 +121,9 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   requestheaderUidHeaders: [],
   requestheaderGroupHeaders: ['X-Remote-Group'],
   requestheaderExtraHeadersPrefix: ['X-Remote-Extra-'],
-  authorizationMode: ['Node', 'RBAC'] satisfies AuthorizationMode[],
+  authorizationWebhookVersion: 'v1',
+  authorizationWebhookCacheAuthorizedTtl: 300_000,
+  authorizationWebhookCacheUnauthorizedTtl: 30_000,
   serviceClusterIpRange: '10.96.0.0/16',
   kubernetesServicePort: 443,
   serviceNodePortRange: '30000-32767',
@@ -121,6 +132,7 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   disableAdmissionPlugins: [],
   defaultNotReadyTolerationSeconds: 300,
   defaultUnreachableTolerationSeconds: 300,
+  encryptionProviderConfigAutomaticReload: false,
   auditLogMaxsize: 0,
   auditLogMaxbackup: 0,
   auditLogMaxage: 0,

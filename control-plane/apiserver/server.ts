@@ -1,5 +1,6 @@
 /** An API server: the registry, one handler chain, HTTPS on every address and the NATS service. */
 import { readFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { componentStatus } from '#shared/api/core/componentstatus.ts'
 import { rbacGroup } from '#shared/api/rbac/policyrule.ts'
 import { resources } from '#shared/api/resources.ts'
@@ -13,13 +14,13 @@ import { newAuditor } from './audit/auditor.ts'
 import { newAuthentication } from './authn/authentication.ts'
 import { trackUse } from './authn/lastused.ts'
 import { frontProxyOf } from './authn/requestheader.ts'
-import { newAuthorizer } from './authz/modes.ts'
+import { newAuthorization } from './authz/modes.ts'
 import { escalationCheck } from './authz/rbac/escalation.ts'
 import { followPolicy } from './authz/rbac/policy.ts'
 import { bootstrap, bootstrapAccess } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { certificateHooks } from './certificates.ts'
-import { openEncryption } from './encryption/transformer.ts'
+import { openEncryption } from './encryption/open.ts'
 import { newHandler } from './chain/chain.ts'
 import { followConfiguration } from './flowcontrol/configuration.ts'
 import { keepFlowControl } from './flowcontrol/ensure.ts'
@@ -29,6 +30,7 @@ import { serveHttps, type HttpListener } from './http/server.ts'
 import { issuerDocuments, keysPath, unfitIssuer } from './nonresource/openid.ts'
 import { nonResourcePaths } from './nonresource/paths.ts'
 import type { ApiServerOptions } from './options.ts'
+import { reloadMetrics } from './reload.ts'
 import { openRegistry, type TableOptions } from './registry/jetstream.ts'
 import { VersionRecord } from './registry/record.ts'
 import { accessReviews } from './reviews/accessreviews.ts'
@@ -86,8 +88,8 @@ export async function startApiServer(
       () => registryBus.close(),
       () => bus.close(),
     )
-    const encryption =
-      options.encryptionProviderConfig === undefined ? undefined : await openEncryption(options.encryptionProviderConfig, log)
+    const reloads = reloadMetrics(`${hostname()}:${options.securePort}`)
+    const encryption = await openEncryption(options, reloads, log)
     if (encryption) opened.push(async () => encryption.close())
     const registry = await openRegistry({
       connection: registryBus,
@@ -111,6 +113,7 @@ export async function startApiServer(
     }
     const metrics = requestMetrics(flowControl)
     opened.push(async () => metrics.close())
+    reloads.register(metrics.registry)
     const auditor = await newAuditor(options, metrics.registry, log)
     if (auditor) opened.push(() => auditor.close())
     const surface = new Surface()
@@ -119,7 +122,7 @@ export async function startApiServer(
       () => surface.current.endpoints.get('/v1/secrets')!,
       log,
     )
-    const authentication = await newAuthentication(options, registry, onUse, log)
+    const authentication = await newAuthentication(options, registry, onUse, reloads, log)
     opened.push(async () => authentication.close())
     const { keys, tokens, audiences, authenticateToken } = authentication
     const tokenRules = {
@@ -127,10 +130,12 @@ export async function startApiServer(
       maxSeconds: options.serviceAccountMaxTokenExpiration / 1000,
       extend: options.serviceAccountExtendTokenExpiration,
     }
-    const ranges = { addresses: addressRange(options.serviceClusterIpRange), ports: portRange(options.serviceNodePortRange) }
+    const ranges = { family: addressRange(options.serviceClusterIpRange).family, ports: portRange(options.serviceNodePortRange) }
     const policy = followPolicy(registry)
     opened.push(async () => policy.stop())
-    const authorizer = newAuthorizer(registry, policy, options.authorizationMode)
+    const authorization = await newAuthorization(options, registry, policy, reloads, log)
+    opened.push(async () => authorization.close())
+    const { authorizer } = authorization
     const configuration = await readAdmissionConfiguration(options.admissionControlConfigFile)
     opened.push(async () => configuration.imagePolicy?.backend.close())
     const admission = newAdmission([

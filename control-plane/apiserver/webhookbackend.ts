@@ -37,15 +37,27 @@ export interface WebhookBackend {
 /** Upstream's: five tries, each pause half as long again as the one before. */
 const tries = 5
 const deadlineMs = 30_000
+/** Answers that say that it may work soon; so does a connection that was cut. Whatever else fails is not tried again. */
+const passing = new Set([429, 500, 504])
+
+class Refused extends Error {
+  readonly status: number
+  constructor(status: number) {
+    super(`Error contacting webhook: ${status}`)
+    this.status = status
+  }
+}
+const mayPass = (e: Error & { code?: string }): boolean => (e instanceof Refused ? passing.has(e.status) : e.code === 'ECONNRESET')
 
 /**
- * `firstPauseMs` is the pause before the second try; `onFailure` hears of each that failed. Rejects when the file is no kubeconfig or names
- * files that cannot be read.
+ * `firstPauseMs` is the pause before the second try; `onFailure` hears of each that failed; `timeoutMs` is for each try. Rejects when the file
+ * is no kubeconfig or names files that cannot be read.
  */
 export async function openWebhookBackend(
   file: string,
   firstPauseMs: number,
   onFailure: (attempt: number, e: Error) => void = () => {},
+  timeoutMs = deadlineMs,
 ): Promise<WebhookBackend> {
   const read = kubeconfig.safeParse(parse(await readFile(file, 'utf8')))
   if (!read.success) throw new Error(`${file}: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`)
@@ -72,8 +84,13 @@ export async function openWebhookBackend(
     ...(token ? { authorization: `Bearer ${token.trim()}` } : {}),
   }
   async function post(body: string, leftMs: number): Promise<string> {
-    const { status, body: answer } = await client.fetch(target!.server, { method: 'POST', headers, body, deadlineMs: Math.max(1, leftMs) })
-    if (status < 200 || status > 299) throw new Error(`Error contacting webhook: ${status}`)
+    const { status, body: answer } = await client.fetch(target!.server, {
+      method: 'POST',
+      headers,
+      body,
+      deadlineMs: Math.max(1, Math.min(leftMs, timeoutMs)),
+    })
+    if (status < 200 || status > 299) throw new Refused(status)
     return answer
   }
 
@@ -85,7 +102,7 @@ export async function openWebhookBackend(
         const answer = await post(sent, end - performance.now()).catch((e: Error) => e)
         if (typeof answer === 'string') return parsed(answer)
         onFailure(attempt, answer)
-        if (attempt === tries || end - performance.now() <= pause) throw answer
+        if (attempt === tries || !mayPass(answer) || end - performance.now() <= pause) throw answer
         await new Promise(resume => setTimeout(resume, pause))
       }
     },

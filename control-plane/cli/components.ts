@@ -161,7 +161,9 @@ export function controlPlane(
         ...['--service-cluster-ip-range', at.services],
         // An ordinary user's proxy may not listen on 443.
         ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
-        ...(existsSync(dir.encryption) ? ['--encryption-provider-config', dir.encryption] : []),
+        ...(existsSync(dir.encryption)
+          ? ['--encryption-provider-config', dir.encryption, '--encryption-provider-config-automatic-reload', 'true']
+          : []),
         ...(auditPolicy === undefined ? [] : ['--audit-policy-file', auditPolicy, '--audit-log-path', auditLog(dir, n), ...auditRotation]),
         ...(enableAdmissionPlugins === undefined ? [] : ['--enable-admission-plugins', enableAdmissionPlugins]),
         ...(disableAdmissionPlugins === undefined ? [] : ['--disable-admission-plugins', disableAdmissionPlugins]),

@@ -2,9 +2,10 @@
 import { readFile } from 'node:fs/promises'
 import type { Logger } from '#shared/component/log.ts'
 import type { ChainParts } from '../chain/chain.ts'
-import { readConfigFile } from '../configfile.ts'
+import { parseConfig, readText } from '../configfile.ts'
 import type { ApiServerOptions } from '../options.ts'
 import type { Registry } from '../registry/registry.ts'
+import { closeLater, reloading, type ReloadMetrics } from '../reload.ts'
 import { authenticateBy, byBearerToken, byTransport, byWebSocketProtocol } from './authenticator.ts'
 import { bootstrapTokens } from './bootstraptoken.ts'
 import { authenticationConfiguration, type AuthenticationConfiguration } from './configuration.ts'
@@ -30,13 +31,18 @@ export interface Authentication {
 const pem = (file: string): Promise<string> => readFile(file, 'utf8')
 
 /** Rejects with one line for files that are missing or wrong. */
-export async function newAuthentication(options: ApiServerOptions, registry: Registry, onUse: Used, log: Logger): Promise<Authentication> {
+export async function newAuthentication(
+  options: ApiServerOptions,
+  registry: Registry,
+  onUse: Used,
+  metrics: ReloadMetrics,
+  log: Logger,
+): Promise<Authentication> {
   const { serviceAccountSigningKeyFile: signingFile, serviceAccountIssuer: issuers, apiAudiences } = options
   const audiences = apiAudiences.length > 0 ? apiAudiences : issuers
   const signing = signingFile === undefined ? undefined : signingKey(await pem(signingFile))
   const keys = publicKeys(await Promise.all(options.serviceAccountKeyFile.map(pem)), signing)
   const tokens = serviceAccountTokens(registry, { keys, signing, issuers, audiences, onUse })
-  const config = options.authenticationConfig && (await readConfigFile(options.authenticationConfig, authenticationConfiguration))
   const all: TokenAuthenticator[] = []
   const closing: (() => void)[] = []
   const add = <A extends { authenticate: TokenAuthenticator; close(): void }>(authenticator: A): void => {
@@ -46,7 +52,8 @@ export async function newAuthentication(options: ApiServerOptions, registry: Reg
   if (options.tokenAuthFile !== undefined) all.push(audienceAgnostic(audiences, await tokenFile(options.tokenAuthFile, log)))
   all.push(tokens.authenticate)
   if (options.enableBootstrapTokenAuth) all.push(audienceAgnostic(audiences, bootstrapTokens(registry)))
-  for (const jwt of (config || undefined)?.jwt ?? []) add(oidcAuthenticator(jwt, audiences, log))
+  const configured = await followConfiguration(options, audiences, metrics, log)
+  if (configured) add(configured)
   if (options.authenticationTokenWebhookConfigFile !== undefined) {
     const { authenticationTokenWebhookVersion: version, authenticationTokenWebhookCacheTtl: ttlMs } = options
     add(await tokenWebhook({ file: options.authenticationTokenWebhookConfigFile, version, ttlMs, audiences }, log))
@@ -59,9 +66,47 @@ export async function newAuthentication(options: ApiServerOptions, registry: Reg
     authenticateToken,
     authenticate: authenticateBy(
       [byTransport, byBearerToken(authenticateToken, audiences), byWebSocketProtocol(authenticateToken, audiences)],
-      anonymousRule(options.anonymousAuth, (config || undefined)?.anonymous),
+      path => (configured ? configured.mayBeAnonymous(path) : (options.anonymousAuth ?? true)),
     ),
     close: () => closing.forEach(end => end()),
+  }
+}
+
+/** What the file of `--authentication-config` says now. */
+interface Configured {
+  readonly mayBeAnonymous: (path: string) => boolean
+  readonly authenticate: TokenAuthenticator
+  close(): void
+}
+
+async function followConfiguration(
+  { authenticationConfig: file, anonymousAuth }: ApiServerOptions,
+  audiences: readonly string[],
+  metrics: ReloadMetrics,
+  log: Logger,
+): Promise<Configured | undefined> {
+  if (file === undefined) return undefined
+  const load = (text: string) => {
+    const { jwt = [], anonymous } = parseConfig(text, authenticationConfiguration, file)
+    const mayBeAnonymous = anonymousRule(anonymousAuth, anonymous)
+    const issuers = jwt.map(one => oidcAuthenticator(one, audiences, log))
+    return { mayBeAnonymous, issuers, authenticate: unionTokens(issuers.map(i => i.authenticate)) }
+  }
+  const initial = await readText(file)
+  let current = load(initial)
+  const end = ({ issuers }: typeof current): void => issuers.forEach(i => i.close())
+  const stop = reloading({ file, what: 'authentication', metrics, log, initial }, async text => {
+    const [former, next] = [current, load(text)]
+    current = next
+    closeLater(() => end(former))
+  })
+  return {
+    mayBeAnonymous: path => current.mayBeAnonymous(path),
+    authenticate: (...asked) => current.authenticate(...asked),
+    close() {
+      stop()
+      end(current)
+    },
   }
 }
 

@@ -25,6 +25,7 @@ export interface Attributes {
   readonly path: string
   /** To what a list, watch or deletion of many is limited, as the query has it. */
   readonly fieldSelector?: string
+  readonly labelSelector?: string
 }
 
 export interface Decision {

@@ -232,10 +232,12 @@ const exactName = /(?:^|,)metadata\.name==?([^,=!]+)(?:,|$)/
 
 function attributesOf(user: UserInfo, info: RequestInfo, query: URLSearchParams): Attributes {
   const { verb, isResource, group, version, resource, subresource, namespace, path } = info
-  const fieldSelector = ofMany.has(verb) ? (query.get('fieldSelector') ?? '') : ''
+  const many = ofMany.has(verb)
+  const fieldSelector = many ? (query.get('fieldSelector') ?? '') : ''
+  const labelSelector = many ? (query.get('labelSelector') ?? '') : ''
   // Many of one name are one, as upstream has it.
   const name = info.name || (fieldSelector === '' ? '' : (exactName.exec(fieldSelector)?.[1] ?? ''))
-  return { user, verb, isResource, group, version, resource, subresource, namespace, name, path, fieldSelector }
+  return { user, verb, isResource, group, version, resource, subresource, namespace, name, path, fieldSelector, labelSelector }
 }
 
 /** Refuses a body before any of it is held. */

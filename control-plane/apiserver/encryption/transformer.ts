@@ -1,9 +1,8 @@
 /** From the configuration to what is done with the bytes of each resource on their way to the store and back. */
 import type { HealthCheck } from '#shared/component/health.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { readConfigFile } from '../configfile.ts'
 import { aesCbc, aesGcm, secretBox, type Cipher } from './ciphers.ts'
-import { encryptionConfiguration, parseGroupResource, type EncryptionConfiguration, type ProviderConfiguration } from './configuration.ts'
+import { parseGroupResource, type EncryptionConfiguration, type ProviderConfiguration } from './configuration.ts'
 import type { KmsProvider } from './kms.ts'
 
 /** One way to write bytes. What it wrote begins with its prefix. */
@@ -34,17 +33,13 @@ export interface Encryption {
   /** Undefined for resources that nothing is said about: they are stored as they are. */
   transformerOf(group: string, resource: string): Transformer | undefined
   readonly checks: readonly HealthCheck[]
+  /** Calls `listener` when `transformerOf` says something else than before; absent when that never happens. */
+  readonly onChange?: (listener: () => void) => void
   close(): void
 }
 
 const encrypted = Buffer.from('k8s:enc:')
 export const isEncrypted = (stored: Buffer): boolean => stored.subarray(0, encrypted.length).equals(encrypted)
-
-/** Rejects with one line when the file is wrong. */
-export async function openEncryption(file: string, log: Logger): Promise<Encryption> {
-  const config = await readConfigFile(file, encryptionConfiguration)
-  return newEncryption(config, log)
-}
 
 export async function newEncryption(config: EncryptionConfiguration, log: Logger): Promise<Encryption> {
   const kms: KmsProvider[] = []

@@ -5,7 +5,7 @@ import { logger, type Logger } from '#shared/component/log.ts'
 import type { Encryption } from '../encryption/transformer.ts'
 import { ageHistories, apply, getCached, listCached, listCachedAt, newCache, oldestOf, oldestOfKey, tableKey, type Cache } from './cache.ts'
 import { Compactor, tombstonesCanGo } from './compactor.ts'
-import { decrypting } from './decrypt.ts'
+import { EncryptedObjects } from './decrypt.ts'
 import { Expiry } from './expiry.ts'
 import { fill, type Source } from './filling.ts'
 import { followStream, type Following, type StreamMessage } from './follow.ts'
@@ -117,16 +117,14 @@ class JetStreamRegistry implements Registry {
   readonly #storeFiles: StoreFiles | undefined
   readonly #space: StoreSpace | undefined
   readonly #record: VersionRecord | undefined
-  readonly #encryption: Encryption | undefined
-  readonly #decrypt: ((messages: readonly StreamMessage[]) => Promise<void>) | undefined
+  readonly #encrypted: EncryptedObjects | undefined
   readonly #prepare: ((messages: readonly StreamMessage[]) => Promise<void>) | undefined
-  readonly #everywhere: ReadonlySet<string>
+  readonly #everywhere: readonly Table[]
   #peers: Peers | undefined
   /** What readers see. While a new one is loaded, the old one goes on serving. */
   #cache: Cache
   #following: Following | undefined
   #loading = true
-  #readingAgain = false
   #closed = false
   /** Markers of reads have no key; the last of each subject. */
   readonly #markers = new Map<string, number>()
@@ -140,7 +138,7 @@ class JetStreamRegistry implements Registry {
     this.#limits = options.history === undefined ? {} : { count: options.history }
     const fields = new Map(tables.map(t => [tableKey(t), t.indexed]))
     this.#fieldsOf = table => fields.get(table)
-    this.#everywhere = new Set(tables.filter(t => t.everywhere).map(tableKey))
+    this.#everywhere = tables.filter(t => t.everywhere)
     this.#cache = newCache(this.#limits, this.#fieldsOf)
     this.#watches = new Watches(() => this.#cache, this.#fieldsOf)
     const files = options.storeDir === undefined ? undefined : storeFiles(options.storeDir)
@@ -148,8 +146,13 @@ class JetStreamRegistry implements Registry {
     this.#record = options.record
     this.#space = options.storeDir === undefined ? undefined : new StoreSpace(options.storeDir)
     const sync = files && (() => files.sync().catch(e => this.#diskFailed(e as Error)))
-    this.#encryption = options.encryption
-    const decrypt = (this.#decrypt = options.encryption && decrypting(options.encryption))
+    const view = {
+      unreadable: () => this.#cache.unreadable.values().next().value,
+      loading: () => this.#loading || this.#closed,
+      load: () => this.load(),
+    }
+    this.#encrypted = options.encryption && new EncryptedObjects(options.encryption, view, log)
+    const decrypt = this.#encrypted?.decrypt
     this.#prepare = sync && decrypt ? async messages => void (await Promise.all([sync(), decrypt(messages)])) : (sync ?? decrypt)
     this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
     const version = connection.nats.info?.version ?? ''
@@ -171,7 +174,7 @@ class JetStreamRegistry implements Registry {
       ageHistories(this.#cache)
       this.#snapshots.expire(table => oldestOfKey(this.#cache, table))
       this.#watches.progress()
-      if (this.#cache.unreadable.size > 0) void this.#readAgain()
+      void this.#encrypted?.readAgain()
     }, 1_000)
     this.#progress.unref()
   }
@@ -212,12 +215,7 @@ class JetStreamRegistry implements Registry {
 
   /** Others wait for this server with what `everywhere` says. */
   join(): void {
-    this.#peers = new Peers(this.#connection, {
-      version: () => this.#cache.version,
-      healthy: () => this.healthy,
-      reached: (version, timeoutMs) => this.reached(version, timeoutMs),
-      fresh: () => this.fresh(),
-    })
+    this.#peers = new Peers(this.#connection, this, this.#everywhere)
   }
 
   /** Readers see a new cache from here on. */
@@ -305,25 +303,6 @@ class JetStreamRegistry implements Registry {
     }
   }
 
-  /** Who holds a key may be back: when the first of the objects that cannot be read now can, all are read again. */
-  async #readAgain(): Promise<void> {
-    const [first] = this.#cache.unreadable.values()
-    if (!first || !this.#decrypt || this.#readingAgain) return
-    this.#readingAgain = true
-    try {
-      const copy = { ...first }
-      delete copy.unreadable
-      await this.#decrypt([copy])
-      if (copy.unreadable !== undefined || this.#loading || this.#closed) return
-      this.#log.info('objects that could not be decrypted can be now; the watch cache is loaded anew')
-      await this.load()
-    } catch (e) {
-      this.#log.error({ error: (e as Error).message }, 'the watch cache could not be loaded anew')
-    } finally {
-      this.#readingAgain = false
-    }
-  }
-
   /** After a failed fsync nobody knows what is on disk, and the next one would succeed: the process ends, as etcd's does. */
   #diskFailed(error: Error): void {
     if (this.#closed) return
@@ -389,8 +368,8 @@ class JetStreamRegistry implements Registry {
   }
 
   put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored> {
-    const transformer = this.#encryption?.transformerOf(table.group, table.plural)
-    const data = transformer ? transformer.encrypt(encode(object), subjectOf(table, namespace, name)) : encode(object)
+    const json = encode(object)
+    const data = this.#encrypted ? this.#encrypted.encrypt(table, namespace, name, json) : json
     return this.#write(table, namespace, name, data, object, expected)
   }
 
@@ -417,7 +396,7 @@ class JetStreamRegistry implements Registry {
     const over = this.#space?.take(data.length)
     try {
       const stored = await this.#writer.write(subject, data, object, expected, view)
-      if (this.#everywhere.has(tableKey(table))) await this.#peers?.reached(stored.version)
+      await this.#peers?.wrote(table, stored.version)
       return stored
     } finally {
       over?.()

@@ -6,6 +6,8 @@
  */
 import { nuid, type Msg } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
+import { tableKey } from './cache.ts'
+import type { Table } from './registry.ts'
 
 const announceMs = 500
 const goneMs = 6_000
@@ -28,10 +30,10 @@ interface Peer {
 }
 
 export interface PeersView {
-  version(): number
+  readonly version: number
   /** Whether the cache follows the stream. */
-  healthy(): boolean
-  reached(version: number, timeoutMs: number): Promise<void>
+  readonly healthy: boolean
+  reached(version: number, timeoutMs?: number): Promise<void>
   /** The cache has every write that was acknowledged before the call. */
   fresh(): Promise<void>
 }
@@ -39,6 +41,8 @@ export interface PeersView {
 export class Peers {
   readonly #connection: BusConnection
   readonly #view: PeersView
+  /** By `tableKey`. */
+  readonly #everywhere: ReadonlySet<string>
   readonly #id = nuid.next()
   readonly #others = new Map<string, Peer>()
   readonly #waiting = new Set<() => void>()
@@ -48,9 +52,11 @@ export class Peers {
   #catchingUp = false
   #lastBack = -Infinity
 
-  constructor(connection: BusConnection, view: PeersView) {
+  /** `everywhere` are the tables whose writes wait for all servers. */
+  constructor(connection: BusConnection, view: PeersView, everywhere: readonly Table[] = []) {
     this.#connection = connection
     this.#view = view
+    this.#everywhere = new Set(everywhere.map(tableKey))
     const { nats } = connection
     const subscriptions = [
       nats.subscribe(announcing, { callback: (e, m) => e ?? this.#heard(m) }),
@@ -66,6 +72,11 @@ export class Peers {
   /** Whether every write that waited for this server's cache is in it. */
   get current(): boolean {
     return this.#caughtUp && performance.now() - this.#lastBack < currentMs
+  }
+
+  /** Resolves when a write may be acknowledged; undefined when that is now. */
+  wrote(table: Table, version: number): Promise<void> | undefined {
+    return this.#everywhere.size > 0 && this.#everywhere.has(tableKey(table)) ? this.reached(version) : undefined
   }
 
   /** Resolves when all other servers that are there have applied `version`. */
@@ -104,7 +115,7 @@ export class Peers {
   #announce(): void {
     // Others may have given this server up.
     if (!this.current) this.#caughtUp = false
-    if (this.#view.healthy()) this.#publish(this.#view.version())
+    if (this.#view.healthy) this.#publish(this.#view.version)
   }
 
   #tick(): void {

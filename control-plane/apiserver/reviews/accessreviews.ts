@@ -10,6 +10,8 @@ import { selfSubjectRulesReview, type SelfSubjectRulesReview } from '#shared/api
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
 import { invalid, type FieldError, type Path } from '#shared/machinery/field.ts'
+import { formatFieldSelector, type FieldRequirement } from '#shared/machinery/fieldselector.ts'
+import { formatSelector, selectorOf } from '#shared/machinery/labels.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import type { Admission } from '../admission/admission.ts'
 import type { Attributes, Authorizer } from '../authz/authorizer.ts'
@@ -59,22 +61,37 @@ function validateLocal({ metadata, spec }: SubjectAccessReview & KubeObject, at:
   return errors
 }
 
+type Selectors = NonNullable<Spec['resourceAttributes']>
+
 /** A field selector of a question as the query of a request has it. */
-function selectorOf(attributes: NonNullable<Spec['resourceAttributes']>['fieldSelector']): string {
+function fieldSelectorOf(attributes: Selectors['fieldSelector']): string {
   if (attributes?.rawSelector) return attributes.rawSelector
-  const terms = (attributes?.requirements ?? []).flatMap(({ key, operator, values }) =>
-    operator === 'In' && values?.length === 1 ? [`${key}=${values[0]}`] : [],
+  const requirements = (attributes?.requirements ?? []).flatMap(({ key, operator, values }): FieldRequirement[] =>
+    (operator === 'In' || operator === 'NotIn') && values?.length === 1
+      ? [{ field: key, operator: operator === 'In' ? '=' : '!=', value: values[0]! }]
+      : [],
   )
-  return terms.join(',')
+  return formatFieldSelector(requirements)
+}
+
+/** The same of a label selector. What is wrong does not narrow the question. */
+function labelSelectorOf(attributes: Selectors['labelSelector']): string {
+  if (attributes?.rawSelector) return attributes.rawSelector
+  try {
+    return formatSelector(selectorOf({ matchExpressions: attributes?.requirements ?? [] }) ?? [])
+  } catch {
+    return ''
+  }
 }
 
 function attributesOf(user: UserInfo, { resourceAttributes: r, nonResourceAttributes }: Spec): Attributes {
   const { verb = '', path = '' } = nonResourceAttributes ?? {}
   const none = { group: '', version: '', resource: '', subresource: '', namespace: '', name: '' }
   if (!r) return { user, ...none, isResource: false, verb, path }
-  const { fieldSelector, labelSelector: _labels, ...rest } = r
+  const { fieldSelector, labelSelector, ...rest } = r
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
-  return { user, ...none, verb: '', ...given, isResource: true, path: '', fieldSelector: selectorOf(fieldSelector) }
+  const selectors = { fieldSelector: fieldSelectorOf(fieldSelector), labelSelector: labelSelectorOf(labelSelector) }
+  return { user, ...none, verb: '', ...given, isResource: true, path: '', ...selectors }
 }
 
 export function accessReviews(authorizer: Authorizer, admission: Admission): Served[] {

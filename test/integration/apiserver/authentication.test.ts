@@ -6,7 +6,13 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeAuthority, sign, type Pair } from '#control-plane/cli/certificate.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
-import { startOidcIssuer, startTokenWebhook, type OidcIssuer, type TokenWebhook } from '../../fixtures/identityproviders.ts'
+import {
+  startOidcIssuer,
+  startTokenWebhook,
+  webhookKubeconfig,
+  type OidcIssuer,
+  type TokenWebhook,
+} from '../../fixtures/identityproviders.ts'
 import { configMaps } from './setup.ts'
 
 let dir: string
@@ -43,19 +49,11 @@ beforeAll(async () => {
   ;[authority, proxyAuthority] = await Promise.all([makeAuthority(), makeAuthority()])
   const pair = await sign(authority, { commonName: 'provider', names: { dns: ['localhost'], ips: ['127.0.0.1'] } })
   ;[issuer, webhook] = await Promise.all([startOidcIssuer(pair), startTokenWebhook(pair)])
-  const kubeconfig = {
-    'current-context': 'w',
-    contexts: [{ name: 'w', context: { cluster: 'w', user: 'w' } }],
-    clusters: [
-      { name: 'w', cluster: { server: webhook.url, 'certificate-authority-data': Buffer.from(authority.cert).toString('base64') } },
-    ],
-    users: [{ name: 'w', user: { token: 'the-server' } }],
-  }
   api = await startTestApiServer({
     enableBootstrapTokenAuth: true,
     tokenAuthFile: await file('tokens.csv', '# comment\nsecret-1,ann,7,"a,b"\nsecret-2,"ben ""x""",8\n'),
     authenticationConfig: await file('authentication.yaml', configuration()),
-    authenticationTokenWebhookConfigFile: await file('webhook.yaml', JSON.stringify(kubeconfig)),
+    authenticationTokenWebhookConfigFile: await file('webhook.yaml', webhookKubeconfig(webhook.url, authority)),
     requestheaderClientCaFile: await file('proxy.crt', proxyAuthority.cert),
     requestheaderAllowedNames: ['front'],
   })
@@ -237,4 +235,25 @@ describe('a front proxy', () => {
       'requestheader-username-headers': '["X-Remote-User"]',
     })
   })
+})
+
+it('the configuration is read again when it changes; one that is wrong changes nothing', async () => {
+  const configFile = await file('reloaded.yaml', configuration())
+  const { rest: other, server } = await api.startAnother({ authenticationConfig: configFile })
+  const token = await issuer.token({ aud: 'cluster', email: 'kim', sub: '1', hd: 'example.com' })
+  const who = async () =>
+    (await other('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token } })).body.status.user?.username
+  const metric = async (name: string) =>
+    (await other('GET', '/metrics')).text.split('\n').filter(l => l.startsWith(`apiserver_authentication_config_controller_${name}{`))
+  expect(await who()).toBe('oidc:kim')
+  const [first] = await metric('last_config_info')
+  await writeFile(configFile, '{"kind": "Nonsense"}')
+  await expect.poll(() => metric('automatic_reloads_total')).toEqual([expect.stringMatching(/status="failure".* 1$/)])
+  expect(await who()).toBe('oidc:kim')
+  await writeFile(configFile, configuration().replaceAll('oidc:', 'other:'))
+  await expect.poll(who).toBe('other:kim')
+  await expect.poll(async () => (await metric('automatic_reloads_total')).join()).toMatch(/status="success"[^}]*} 1/)
+  const [second, ...more] = await metric('last_config_info')
+  expect([more, second === first]).toEqual([[], false])
+  await server.close()
 })

@@ -110,6 +110,28 @@ describe('local keys', () => {
     expect((await gcm.rest('GET', `${secrets}/mine`)).code).toBe(200)
   })
 
+  test('a configuration that changes is read again, by all that is stored', async () => {
+    const file = await configOf([old])
+    const { rest } = await api.startAnother({ encryptionProviderConfig: file, encryptionProviderConfigAutomaticReload: true })
+    const reloads = async () =>
+      (await rest('GET', '/metrics')).text
+        .split('\n')
+        .filter(l => l.startsWith('apiserver_encryption_config_controller_automatic_reloads_total{'))
+    const before = (await rest('POST', secrets, secret('again', 'swordfish-again'))).body
+    expect((await rest('PUT', `${secrets}/again`, before)).body.metadata.resourceVersion).toBe(before.metadata.resourceVersion)
+    await writeFile(file, 'nonsense')
+    await expect.poll(reloads).toEqual([expect.stringMatching(/status="failure"/)])
+    const rewritten = async () => (await rest('PUT', `${secrets}/again`, before)).body.metadata?.resourceVersion
+    expect(await rewritten()).toBe(before.metadata.resourceVersion)
+    const third = { aesgcm: { keys: [key('third')] } }
+    await writeFile(file, await readFile(await configOf([third, old]), 'utf8'))
+    await expect.poll(rewritten).not.toBe(before.metadata.resourceVersion)
+    expect(await stored(api, 'k8s:enc:aesgcm:v1:third:')).toBe(true)
+    // The other servers do not know that key.
+    await rest('DELETE', `${secrets}/again`)
+    expect((await rest('GET', '/healthz/kms-providers')).text).toBe('ok')
+  })
+
   test('a configuration that is wrong is told at the start', async () => {
     const start = api.startAnother({ encryptionProviderConfig: await configOf([{ aesgcm: { keys: [] } }]) })
     await expect(start).rejects.toThrow(/resources\[0\].providers\[0\].aesgcm.keys: Required value: .*: from file .*config-/)

@@ -1,0 +1,146 @@
+/** `--authorization-config` with a real webhook, and the file's being read again. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
+import { makeAuthority, sign, type Pair } from '#control-plane/cli/certificate.ts'
+import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
+import { startAccessWebhook, webhookKubeconfig, type AccessWebhook } from '../../fixtures/identityproviders.ts'
+import { configMaps } from './setup.ts'
+
+let dir: string
+let authority: Pair
+let webhook: AccessWebhook
+let api: ApiServerFixture
+let rest: Rest
+let hookFile: string
+let configFile: string
+const file = async (name: string, text: string): Promise<string> => {
+  await writeFile(join(dir, name), text, { mode: 0o600 })
+  return join(dir, name)
+}
+const hook = (more: object = {}) => ({
+  type: 'Webhook',
+  name: 'hook.example.com',
+  webhook: {
+    timeout: '2s',
+    subjectAccessReviewVersion: 'v1',
+    failurePolicy: 'Deny',
+    connectionInfo: { type: 'KubeConfigFile', kubeConfigFile: hookFile },
+    ...more,
+  },
+})
+const configuration = (...authorizers: object[]) =>
+  JSON.stringify({ apiVersion: 'apiserver.config.k8s.io/v1', kind: 'AuthorizationConfiguration', authorizers })
+const rbac = { type: 'RBAC', name: 'rbac' }
+const decisions: Record<string, object | number> = {
+  friend: { allowed: true, reason: 'a friend' },
+  foe: { allowed: false, denied: true, reason: 'a foe' },
+  broken: 500,
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'cox-authz-'))
+  authority = await makeAuthority()
+  const pair = await sign(authority, { commonName: 'hook', names: { dns: ['localhost'], ips: ['127.0.0.1'] } })
+  webhook = await startAccessWebhook(pair, spec => decisions[spec.user] ?? { allowed: false })
+  hookFile = await file('hook.yaml', webhookKubeconfig(webhook.url, authority))
+  configFile = await file('authorization.yaml', configuration({ type: 'Node', name: 'node' }, hook(), rbac))
+  api = await startTestApiServer({ authorizationConfig: configFile })
+  rest = api.rest
+})
+afterAll(async () => {
+  await api?.stop()
+  await webhook?.stop()
+  if (dir) await rm(dir, { recursive: true })
+})
+beforeEach(() => void (webhook.reviews.length = 0))
+
+const as = (user: string, ...groups: string[]) => ({
+  headers: { 'impersonate-user': user, ...(groups.length > 0 ? { 'impersonate-group': groups.join(', ') } : {}) },
+})
+
+it('asks in turn; answers are kept, members of system:masters are not asked about', async () => {
+  expect((await rest('GET', configMaps)).code).toBe(200)
+  expect(webhook.reviews).toEqual([])
+  const selected = `${configMaps}?labelSelector=a%3Db,!c&fieldSelector=metadata.name!%3Dx`
+  for (let i = 0; i < 3; i++) expect((await rest('GET', selected, undefined, as('friend', 'g'))).code).toBe(200)
+  expect(webhook.reviews).toEqual([
+    {
+      apiVersion: 'authorization.k8s.io/v1',
+      spec: {
+        user: 'friend',
+        groups: ['g', 'system:authenticated'],
+        resourceAttributes: {
+          namespace: 'default',
+          verb: 'list',
+          version: 'v1',
+          resource: 'configmaps',
+          fieldSelector: { requirements: [{ key: 'metadata.name', operator: 'NotIn', values: ['x'] }] },
+          labelSelector: {
+            requirements: [
+              { key: 'a', operator: 'In', values: ['b'] },
+              { key: 'c', operator: 'DoesNotExist' },
+            ],
+          },
+        },
+      },
+    },
+  ])
+  expect((await rest('GET', '/version', undefined, as('foe'))).body).toMatchObject({
+    code: 403,
+    message: expect.stringMatching(/: a foe$/),
+  })
+  // Of whom it knows nothing, the next one says.
+  expect((await rest('GET', '/version', undefined, as('ann', 'system:authenticated'))).code).toBe(200)
+  expect((await rest('GET', configMaps, undefined, as('ann'))).code).toBe(403)
+  const review = { spec: { user: 'friend', resourceAttributes: { verb: 'delete', resource: 'nodes' } } }
+  expect((await rest('POST', '/apis/authorization.k8s.io/v1/subjectaccessreviews', review)).body.status).toEqual({
+    allowed: true,
+    reason: 'a friend',
+  })
+})
+
+it('when it fails, the policy says what then; the file is read again when it changes', async () => {
+  const answer = async () => (await rest('GET', '/version', undefined, as('broken', 'system:authenticated'))).code
+  expect(await answer()).toBe(403)
+  expect(webhook.reviews).toHaveLength(5)
+  const metric = async (name: string) =>
+    (await rest('GET', '/metrics')).text.split('\n').filter(l => l.startsWith(`apiserver_authorization_config_controller_${name}{`))
+  await writeFile(configFile, configuration(hook({ timeout: '1m' }), rbac))
+  await expect.poll(() => metric('automatic_reloads_total')).toEqual([expect.stringMatching(/status="failure".* 1$/)])
+  expect((await rest('GET', configMaps, undefined, as('friend'))).code).toBe(200)
+  decisions['broken'] = 503
+  await writeFile(configFile, configuration(hook({ failurePolicy: 'NoOpinion', subjectAccessReviewVersion: 'v1beta1' }), rbac))
+  await expect.poll(answer).toBe(200)
+  expect(webhook.reviews.at(-1)).toMatchObject({
+    apiVersion: 'authorization.k8s.io/v1beta1',
+    spec: { group: expect.arrayContaining(['system:authenticated']), nonResourceAttributes: { path: '/version', verb: 'get' } },
+  })
+  await writeFile(configFile, configuration(rbac))
+  await expect.poll(async () => (await rest('GET', configMaps, undefined, as('friend'))).code).toBe(403)
+  expect((await metric('automatic_reloads_total')).join()).toMatch(/status="success"[^}]*} [1-9]/)
+})
+
+it('flags name a webhook too; what is wrong is told at the start', async () => {
+  const start = (more: object) => api.startAnother({ authorizationConfig: undefined, ...more })
+  const flags = await start({ authorizationMode: ['RBAC', 'Webhook'], authorizationWebhookConfigFile: hookFile })
+  expect((await flags.rest('GET', configMaps, undefined, as('friend'))).code).toBe(200)
+  await expect(start({ authorizationMode: ['Webhook'] })).rejects.toThrow('config file not passed')
+  await expect(start({ authorizationConfig: configFile, authorizationMode: ['RBAC'] })).rejects.toThrow('can not be specified when')
+  const wrong = async (...authorizers: object[]) =>
+    start({ authorizationConfig: await file('wrong.yaml', configuration(...authorizers)) }).then(
+      () => '',
+      (e: Error) => e.message,
+    )
+  expect(await wrong()).toContain('authorizers: Required value: at least one authorization mode must be defined')
+  expect(await wrong(rbac, { ...rbac, name: 'again' })).toContain('authorizers[1].type: Duplicate value: "RBAC"')
+  expect(await wrong({ type: 'Alien', name: 'a' })).toContain('supported values: "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"')
+  expect(await wrong({ type: 'Webhook', name: 'UPPER' })).toMatch(
+    /authorizers\[0\].name: Invalid value.*authorizers\[0\].webhook: Required value/,
+  )
+  expect(await wrong(hook({ connectionInfo: { type: 'KubeConfigFile', kubeConfigFile: 'relative' } }))).toContain(
+    'must be an absolute path',
+  )
+  expect(await wrong(hook({ connectionInfo: { type: 'InClusterConfig' } }))).toContain('not allowed for kube-apiserver')
+})
