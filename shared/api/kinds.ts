@@ -45,6 +45,8 @@ import type { Job } from './batch/job.ts'
 import type { CronJob } from './batch/cronjob.ts'
 import type { ValidatingWebhookConfiguration } from './admissionregistration/validatingwebhookconfiguration.ts'
 import type { MutatingWebhookConfiguration } from './admissionregistration/mutatingwebhookconfiguration.ts'
+import type { MutatingAdmissionPolicy } from './admissionregistration/mutatingadmissionpolicy.ts'
+import type { MutatingAdmissionPolicyBinding } from './admissionregistration/mutatingadmissionpolicybinding.ts'
 import type { ValidatingAdmissionPolicy } from './admissionregistration/validatingadmissionpolicy.ts'
 import type { ValidatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
 import type { APIService } from './apiregistration/apiservice.ts'
@@ -166,6 +168,20 @@ export const validatingAdmissionPolicyBindings = kind<ValidatingAdmissionPolicyB
   'v1',
   'ValidatingAdmissionPolicyBinding',
   'validatingadmissionpolicybindings',
+  false,
+)
+export const mutatingAdmissionPolicies = kind<MutatingAdmissionPolicy>(
+  'admissionregistration.k8s.io',
+  'v1beta1',
+  'MutatingAdmissionPolicy',
+  'mutatingadmissionpolicies',
+  false,
+)
+export const mutatingAdmissionPolicyBindings = kind<MutatingAdmissionPolicyBinding>(
+  'admissionregistration.k8s.io',
+  'v1beta1',
+  'MutatingAdmissionPolicyBinding',
+  'mutatingadmissionpolicybindings',
   false,
 )
 export const apiServices = kind<APIService>('apiregistration.k8s.io', 'v1', 'APIService', 'apiservices', false)

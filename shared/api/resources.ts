@@ -45,6 +45,8 @@ import { job } from './batch/job.ts'
 import { cronJob } from './batch/cronjob.ts'
 import { validatingWebhookConfiguration } from './admissionregistration/validatingwebhookconfiguration.ts'
 import { mutatingWebhookConfiguration } from './admissionregistration/mutatingwebhookconfiguration.ts'
+import { mutatingAdmissionPolicy } from './admissionregistration/mutatingadmissionpolicy.ts'
+import { mutatingAdmissionPolicyBinding } from './admissionregistration/mutatingadmissionpolicybinding.ts'
 import { validatingAdmissionPolicy } from './admissionregistration/validatingadmissionpolicy.ts'
 import { validatingAdmissionPolicyBinding } from './admissionregistration/validatingadmissionpolicybinding.ts'
 import { apiService } from './apiregistration/apiservice.ts'
@@ -108,6 +110,8 @@ export const resources: readonly Resource[] = [
   mutatingWebhookConfiguration,
   validatingAdmissionPolicy,
   validatingAdmissionPolicyBinding,
+  mutatingAdmissionPolicy,
+  mutatingAdmissionPolicyBinding,
   apiService,
   customResourceDefinition,
   deviceClass,

@@ -14,8 +14,9 @@ import type {
   ValidatingAdmissionPolicySpec,
   ValidatingAdmissionPolicyStatus,
   Validation,
+  Variable,
 } from './validatingadmissionpolicy.ts'
-import type { ValidatingAdmissionPolicyBindingSpec } from './validatingadmissionpolicybinding.ts'
+import type { ParamRef, ValidatingAdmissionPolicyBindingSpec } from './validatingadmissionpolicybinding.ts'
 import { failurePolicies, matchPolicies, oneOf, validateMatchConditions } from './webhookvalidation.ts'
 
 const maxAuditAnnotations = 20
@@ -31,20 +32,9 @@ const reasons = ['Forbidden', 'Invalid', 'RequestEntityTooLarge', 'Unauthorized'
 export function validatePolicy(name: string, spec: ValidatingAdmissionPolicySpec, at: Path): FieldError[] {
   const errors = oneOf(spec.failurePolicy, failurePolicies, at.child('failurePolicy'))
   if (spec.paramKind) errors.push(...validateParamKind(spec.paramKind, at.child('paramKind')))
-  const match = at.child('matchConstraints')
-  if (!spec.matchConstraints) errors.push(required(match))
-  else {
-    errors.push(...validateMatchResources(spec.matchConstraints, match))
-    if (!spec.matchConstraints.resourceRules?.length) errors.push(required(match.child('resourceRules')))
-  }
+  errors.push(...validateMatchConstraints(spec.matchConstraints, at.child('matchConstraints')))
   errors.push(...validateMatchConditions(spec.matchConditions ?? [], at.child('matchConditions')))
-  spec.variables?.forEach((v, i) => {
-    const here = at.child('variables').index(i)
-    if (!v.name?.trim()) errors.push(required(here.child('name'), 'name is not specified'))
-    else if (!celIdentifier.test(v.name) || celReserved.has(v.name))
-      errors.push(invalid(here.child('name'), v.name, 'name is not a valid CEL identifier'))
-    if (!v.expression?.trim()) errors.push(required(here.child('expression'), 'expression is not specified'))
-  })
+  errors.push(...validateVariables(spec.variables ?? [], at.child('variables')))
   if (!spec.validations?.length && !spec.auditAnnotations?.length)
     for (const field of ['validations', 'auditAnnotations'])
       errors.push(required(at.child(field), 'validations or auditAnnotations must contain at least one item'))
@@ -52,7 +42,24 @@ export function validatePolicy(name: string, spec: ValidatingAdmissionPolicySpec
   return [...errors, ...validateAuditAnnotations(name, spec.auditAnnotations ?? [], at.child('auditAnnotations'))]
 }
 
-function validateParamKind({ apiVersion = '', kind = '' }: ParamKind, at: Path): FieldError[] {
+export function validateMatchConstraints(match: MatchResources | undefined, at: Path): FieldError[] {
+  if (!match) return [required(at)]
+  const errors = validateMatchResources(match, at)
+  return match.resourceRules?.length ? errors : [...errors, required(at.child('resourceRules'))]
+}
+
+export const validateVariables = (variables: readonly Variable[], at: Path): FieldError[] =>
+  variables.flatMap(({ name, expression }, i) => {
+    const here = at.index(i)
+    const errors: FieldError[] = []
+    if (!name?.trim()) errors.push(required(here.child('name'), 'name is not specified'))
+    else if (!celIdentifier.test(name) || celReserved.has(name))
+      errors.push(invalid(here.child('name'), name, 'name is not a valid CEL identifier'))
+    if (!expression?.trim()) errors.push(required(here.child('expression'), 'expression is not specified'))
+    return errors
+  })
+
+export function validateParamKind({ apiVersion = '', kind = '' }: ParamKind, at: Path): FieldError[] {
   const errors: FieldError[] = []
   const versionAt = at.child('apiVersion')
   const parts = apiVersion.split('/')
@@ -74,7 +81,7 @@ function validateParamKind({ apiVersion = '', kind = '' }: ParamKind, at: Path):
   return errors
 }
 
-function validateMatchResources(match: MatchResources, at: Path): FieldError[] {
+export function validateMatchResources(match: MatchResources, at: Path): FieldError[] {
   const rules = (field: 'resourceRules' | 'excludeResourceRules'): FieldError[] =>
     (match[field] ?? []).flatMap((rule, i) => validateNamedRule(rule, at.child(field).index(i)))
   return [
@@ -136,26 +143,30 @@ const actions = ['Audit', 'Deny', 'Warn']
 const notFoundActions = ['Allow', 'Deny']
 
 export function validateBinding(spec: ValidatingAdmissionPolicyBindingSpec, at: Path): FieldError[] {
-  const { policyName = '', paramRef, matchResources, validationActions = [] } = spec
-  const nameAt = at.child('policyName')
-  const errors = policyName === '' ? [required(nameAt)] : isDNS1123Subdomain(policyName).map(m => invalid(nameAt, policyName, m))
-  if (paramRef) {
-    const here = at.child('paramRef')
-    if (paramRef.name) {
-      errors.push(...nameIsPathSegment(paramRef.name, false).map(m => invalid(here.child('name'), paramRef.name, m)))
-      if (paramRef.selector) errors.push(forbidden(here.child('name'), 'name and selector are mutually exclusive'))
-    }
-    if (paramRef.selector) {
-      errors.push(...validateLabelSelector(paramRef.selector, {}, here.child('selector')))
-      if (paramRef.name) errors.push(forbidden(here.child('selector'), 'name and selector are mutually exclusive'))
-    }
-    if (!paramRef.name && !paramRef.selector) errors.push(required(here, 'one of name or selector must be specified'))
-    if (!paramRef.parameterNotFoundAction) errors.push(required(here.child('parameterNotFoundAction')))
-    else errors.push(...oneOf(paramRef.parameterNotFoundAction, notFoundActions, here.child('parameterNotFoundAction')))
-  }
+  const { policyName, paramRef, matchResources, validationActions = [] } = spec
+  const errors = validatePolicyName(policyName, at.child('policyName'))
+  if (paramRef) errors.push(...validateParamRef(paramRef, at.child('paramRef')))
   // The path is misspelt upstream, too.
   if (matchResources) errors.push(...validateMatchResources(matchResources, at.child('matchResouces')))
   return [...errors, ...validateActions(validationActions, at.child('validationActions'))]
+}
+
+export const validatePolicyName = (name: string | undefined, at: Path): FieldError[] =>
+  name ? isDNS1123Subdomain(name).map(m => invalid(at, name, m)) : [required(at)]
+
+export function validateParamRef({ name, selector, parameterNotFoundAction }: ParamRef, at: Path): FieldError[] {
+  const errors: FieldError[] = []
+  if (name) {
+    errors.push(...nameIsPathSegment(name, false).map(m => invalid(at.child('name'), name, m)))
+    if (selector) errors.push(forbidden(at.child('name'), 'name and selector are mutually exclusive'))
+  }
+  if (selector) {
+    errors.push(...validateLabelSelector(selector, {}, at.child('selector')))
+    if (name) errors.push(forbidden(at.child('selector'), 'name and selector are mutually exclusive'))
+  }
+  if (!name && !selector) errors.push(required(at, 'one of name or selector must be specified'))
+  if (!parameterNotFoundAction) return [...errors, required(at.child('parameterNotFoundAction'))]
+  return [...errors, ...oneOf(parameterNotFoundAction, notFoundActions, at.child('parameterNotFoundAction'))]
 }
 
 function validateActions(given: readonly string[], at: Path): FieldError[] {

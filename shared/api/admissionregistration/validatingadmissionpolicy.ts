@@ -37,17 +37,11 @@ const validatingAdmissionPolicySpec = obj(
     }),
     auditAnnotations: opt(5, list(auditAnnotation), { doc: 'What is noted for the audit log.', listType: 'atomic' }),
     matchConditions: matchConditions(6),
-    variables: opt(7, list(variable), {
-      doc: 'Values that rules may use.',
-      listType: 'map',
-      listMapKeys: ['name'],
-      mergeKey: 'name',
-      patchStrategy: 'merge',
-    }),
+    variables: variables(7),
   }),
 )
 export type ValidatingAdmissionPolicySpec = Infer<typeof validatingAdmissionPolicySpec>
-const paramKind = obj(
+export const paramKind = obj(
   'io.k8s.api.admissionregistration.v1.ParamKind',
   'A kind of objects with parameters.',
   () => ({
@@ -103,6 +97,16 @@ const variable = obj(
   }),
   { atomic: true },
 )
+export type Variable = Infer<typeof variable>
+/** `tag` is the field's protobuf tag. */
+export const variables = (tag: number) =>
+  opt(tag, list(variable), {
+    doc: 'Values that rules may use.',
+    listType: 'map',
+    listMapKeys: ['name'],
+    mergeKey: 'name',
+    patchStrategy: 'merge',
+  })
 const validatingAdmissionPolicyStatus = obj(
   'io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyStatus',
   'What was found in the rules.',

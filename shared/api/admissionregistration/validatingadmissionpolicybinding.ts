@@ -33,7 +33,7 @@ const validatingAdmissionPolicyBindingSpec = obj(
   }),
 )
 export type ValidatingAdmissionPolicyBindingSpec = Infer<typeof validatingAdmissionPolicyBindingSpec>
-const paramRef = obj(
+export const paramRef = obj(
   'io.k8s.api.admissionregistration.v1.ParamRef',
   'Objects with parameters.',
   () => ({
@@ -44,6 +44,7 @@ const paramRef = obj(
   }),
   { atomic: true },
 )
+export type ParamRef = Infer<typeof paramRef>
 
 export const validatingAdmissionPolicyBinding = resource<ValidatingAdmissionPolicyBinding>({
   ...validatingAdmissionPolicyBindings,
@@ -55,7 +56,7 @@ export const validatingAdmissionPolicyBinding = resource<ValidatingAdmissionPoli
   columns: [
     nameColumn,
     { name: 'PolicyName', type: 'string', doc: 'Name of the policy', cell: b => b.spec.policyName ?? '' },
-    { name: 'ParamRef', type: 'string', doc: 'Objects with parameters', cell: parameters },
+    { name: 'ParamRef', type: 'string', doc: 'Objects with parameters', cell: b => parametersText(b.spec.paramRef) },
     ageColumn,
   ],
   defaults: ({ spec }) => {
@@ -64,7 +65,8 @@ export const validatingAdmissionPolicyBinding = resource<ValidatingAdmissionPoli
   validate: (b, at) => validateBinding(b.spec, at.child('spec')),
 })
 
-function parameters({ spec: { paramRef: p } }: ValidatingAdmissionPolicyBinding): string {
+/** The column of a binding's parameters. */
+export function parametersText(p: ParamRef | undefined): string {
   if (!p) return '<unset>'
   return p.name ? (p.namespace ? `${p.namespace}/${p.name}` : `*/${p.name}`) : (p.namespace ?? '')
 }

@@ -112,6 +112,14 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
     spec: { matchConstraints: { resourceRules: [{ ...rule, resourceNames: ['none'] }] }, validations: [{ expression: 'true' }] },
   },
   'admissionregistration.k8s.io/validatingadmissionpolicybindings': { spec: { policyName: 'none', validationActions: ['Audit'] } },
+  'admissionregistration.k8s.io/mutatingadmissionpolicies': {
+    spec: {
+      matchConstraints: { resourceRules: [{ ...rule, resourceNames: ['none'] }] },
+      mutations: [{ patchType: 'ApplyConfiguration', applyConfiguration: { expression: 'Object{}' } }],
+      reinvocationPolicy: 'Never',
+    },
+  },
+  'admissionregistration.k8s.io/mutatingadmissionpolicybindings': { spec: { policyName: 'none' } },
   'apiregistration.k8s.io/apiservices': name => ({
     spec: {
       group: name.slice('v1.'.length),

@@ -107,10 +107,13 @@ const since135 = [
   'PriorityClass.value is required',
 ]
 
+/** Kinds whose beta version, which v1.35 has, is no longer published. */
+const publishedIn = (kind: string): string | undefined => (kind.startsWith('MutatingAdmissionPolicy') ? 'v1' : undefined)
+
 describe.each(kinds)('$kind of $group/$version', ({ group, version, kind, schema }) => {
   it('has every published field with its type', () => {
     expect(
-      compare(schema, { kind: 'object', file: kindFile(group, version, kind) }, kind, new Set()).filter(
+      compare(schema, { kind: 'object', file: kindFile(group, publishedIn(kind) ?? version, kind) }, kind, new Set()).filter(
         w => !since135.some(end => w.endsWith(end)),
       ),
     ).toEqual([])
