@@ -13,6 +13,7 @@ import { certificateApprovingController } from './certificates/approving.ts'
 import { certificateCleaner } from './certificates/cleaner.ts'
 import { certificateSigningController } from './certificates/signing.ts'
 import { clusterRoleAggregationController } from './clusterroleaggregation.ts'
+import { daemonSetController } from './daemonset/daemonset.ts'
 import { deploymentController } from './deployment/deployment.ts'
 import { disruptionController } from './disruption/disruption.ts'
 import { endpointSliceController } from './endpoints/endpointslice.ts'
@@ -51,6 +52,7 @@ export const controllers: readonly NewController[] = [
   replicaSetController,
   replicationManager,
   deploymentController,
+  daemonSetController,
   jobController,
   ttlAfterFinishedController,
   endpointSliceController,

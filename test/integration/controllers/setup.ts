@@ -74,7 +74,12 @@ export async function startControl(options: Partial<ApiServerOptions> = {}): Pro
 export async function startNode(
   client: Client,
   name: string,
-  options: { renewMs?: number; binds?: boolean; ready?: (pod: Pod) => boolean } = {},
+  options: {
+    renewMs?: number
+    binds?: boolean | ((pod: Pod) => boolean)
+    ready?: (pod: Pod) => boolean
+    labels?: Record<string, string>
+  } = {},
 ): Promise<{ stop(): void; pods: Set<string> }> {
   const stop = new AbortController()
   const seen = new Set<string>()
@@ -86,7 +91,9 @@ export async function startNode(
     lastHeartbeatTime: formatTime(),
     lastTransitionTime: formatTime(),
   }))
-  await client.create(nodes, '', { metadata: { name } } as Node)
+  const { binds = true } = options
+  const takes = typeof binds === 'boolean' ? () => binds : binds
+  await client.create(nodes, '', { metadata: { name, labels: options.labels ?? {} } } as Node)
   await client.patch(nodes, '', name, 'strategic', { status: { conditions } }, 'status')
   const renew = async (): Promise<void> => {
     const spec = { holderIdentity: name, leaseDurationSeconds: 40, renewTime: formatMicroTime() }
@@ -104,7 +111,7 @@ export async function startNode(
   let address = 1
   const act = async (pod: Pod) => {
     const { namespace = '', name: podName = '', uid = '', deletionTimestamp } = pod.metadata
-    if (!pod.spec.nodeName && !deletionTimestamp && options.binds !== false)
+    if (!pod.spec.nodeName && !deletionTimestamp && takes(pod))
       await client.post(pods, namespace, podName, 'binding', {
         apiVersion: 'v1',
         kind: 'Binding',
