@@ -53,6 +53,7 @@ await build({
     cox: path.join(project, 'control-plane/cli/main.ts'),
     container: path.join(project, 'control-plane/cli/container.ts'),
     certificates: path.join(project, 'shared/certificates/library.ts'),
+    cel: path.join(project, 'control-plane/apiserver/cel/cel.ts'),
     'kube-apiserver': path.join(project, 'control-plane/apiserver/main.ts'),
     'kube-controller-manager': path.join(project, 'control-plane/controller-manager/main.ts'),
     'kube-scheduler': path.join(project, 'control-plane/scheduler/main.ts'),
