@@ -1,6 +1,7 @@
 /** An API server: the registry, one handler chain, HTTPS on every address and the NATS service. */
 import { readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { customResourceDefinition } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { componentStatus } from '#shared/api/core/componentstatus.ts'
 import { rbacGroup } from '#shared/api/rbac/policyrule.ts'
 import { resources } from '#shared/api/resources.ts'
@@ -20,6 +21,8 @@ import { followPolicy } from './authz/rbac/policy.ts'
 import { bootstrap, bootstrapAccess } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { certificateHooks } from './certificates.ts'
+import { establishDefinitions } from './crd/establish.ts'
+import { followDefinitions } from './crd/follow.ts'
 import { openEncryption } from './encryption/open.ts'
 import { newHandler } from './chain/chain.ts'
 import { followConfiguration } from './flowcontrol/configuration.ts'
@@ -63,7 +66,7 @@ const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
   ...(r.indexed ? { indexed: Object.fromEntries(r.indexed.flatMap(path => (r.fields?.[path] ? [[path, r.fields[path]]] : []))) } : {}),
   ...(r.ttlSeconds === undefined ? {} : { ttlSeconds: o.eventTtl / 1000 }),
   ...(r.maxObjects === undefined ? {} : { maxObjects: r.maxObjects }),
-  ...(r.group === rbacGroup ? { everywhere: true } : {}),
+  ...(r.group === rbacGroup || r === customResourceDefinition ? { everywhere: true } : {}),
 })
 
 /** Resolves when the server answers requests on all its addresses and on the bus. `plugins` are further ones of admission. */
@@ -162,6 +165,8 @@ export async function startApiServer(
       whoAmI(admission),
       ...accessReviews(authorizer, admission),
     )
+    const definitions = followDefinitions(registry, surface, log)
+    opened.push(async () => definitions.stop())
     let bootstrapped = false
     const serverAddress = () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`
     const [issuer] = options.serviceAccountIssuer as [string]
@@ -191,6 +196,8 @@ export async function startApiServer(
     })
     const frontProxy = await frontProxyOf(options)
     await bootstrapAccess({ store, endpoints: surface.current.endpoints, log })
+    const stopEstablishing = establishDefinitions({ store, surface, definitions, log })
+    opened.push(async () => stopEstablishing())
     for (const address of options.bindAddress) {
       const port = listeners[0]?.port ?? options.securePort
       const listener = await serveHttps(handler, {

@@ -21,6 +21,8 @@ export interface Served {
   readonly answer?: (ctx: RequestContext) => Promise<Answer>
   /** Answered, but neither in discovery nor in OpenAPI. */
   readonly hidden?: boolean
+  /** Verbs that are refused for now, with why: a kind that is being deleted. */
+  readonly refused?: Readonly<Record<string, string>>
 }
 
 /** A group version that another server answers for, as an APIService says. */
@@ -76,6 +78,17 @@ export class Surface {
       this.#kinds.set(key, { served, endpoints: served.answer ? [] : endpointsOf(served.resource, served.hooks) })
     }
     this.#changed({ installed: kinds, removed })
+  }
+
+  /** Says other things about kinds that are served: their rules are the same, and watches go on. */
+  amend(...kinds: readonly Served[]): void {
+    for (const served of kinds) {
+      const { resource, hooks } = served
+      const before = this.#kinds.get(keyOf(resource))
+      const lifetime = before?.endpoints[0]?.lifetime
+      this.#kinds.set(keyOf(resource), { served, endpoints: served.answer ? [] : endpointsOf(resource, hooks, lifetime) })
+    }
+    this.#changed({ installed: kinds, removed: [] })
   }
 
   /** Serves a kind no more: watches of it end, its paths are not found. Its objects stay where they are. */

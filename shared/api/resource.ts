@@ -25,13 +25,15 @@ export type Verb = 'create' | 'delete' | 'deletecollection' | 'get' | 'list' | '
 /** One column of `kubectl get`; `wide` columns show with `-o wide` only. */
 export interface Column<T> {
   readonly name: string
-  readonly type: 'string' | 'integer' | 'date' | 'boolean'
+  readonly type: 'string' | 'integer' | 'number' | 'date' | 'boolean'
   /** Upstream's format hint: `name` marks the name column. */
   readonly format?: string
   readonly wide?: boolean
+  /** In place of `wide`: 0 shows always, more with `-o wide`. */
+  readonly priority?: number
   readonly doc?: string
-  /** The cell; an age column returns the timestamp's age text. */
-  readonly cell: (object: T) => string | number | boolean
+  /** The cell; an age column returns the timestamp's age text. Null when there is nothing to show. */
+  readonly cell: (object: T) => string | number | boolean | null
 }
 
 /** What a write of an object is about, beside the object itself. */
@@ -78,6 +80,8 @@ export interface Version<T = any> {
   readonly fields?: { readonly [path: string]: (object: T) => string }
   /** Warns every client that uses this version. */
   readonly deprecated?: string
+  /** The resource as this version has it, where its subresources are others. */
+  readonly resource?: Resource
 }
 
 /** A conversion of one object at a time. */
@@ -121,8 +125,14 @@ export interface Resource<T = any> extends Kind<T> {
   readonly categories?: readonly string[]
   /** Defaults to all eight. */
   readonly verbs?: readonly Verb[]
+  /** What discovery shows of them, when that is not all. */
+  readonly shownVerbs?: readonly Verb[]
   /** The versions that it is served in; only its own when absent. What is written is stored in the resource's own, the hub form. */
   readonly versions?: readonly Version<T>[]
+  /** Versions that it is not served in, but that objects may be stored in, the hub form's among them. */
+  readonly formerVersions?: readonly Version<T>[]
+  /** Objects that were stored before this version followed another schema: they are pruned and defaulted when they are read. */
+  readonly schemaSince?: number
   readonly subresources?: { readonly [name: string]: Subresource }
   /** Warns every client that uses the resource's own version that it is deprecated, since when and what to use instead. */
   readonly deprecated?: string
@@ -168,10 +178,13 @@ export interface Resource<T = any> extends Kind<T> {
   readonly warnings?: (object: T, old: T | undefined) => string[]
   /** The scale subresource's paths. */
   readonly scale?: {
-    readonly replicas: (o: T) => number
+    /** Undefined when the object does not say how many. */
+    readonly replicas: (o: T) => number | undefined
     readonly status: (o: T) => number
     readonly selector: (o: T) => string
     readonly set: (o: T, replicas: number) => void
+    /** The name of the first, for errors; `.spec.replicas` when absent. */
+    readonly path?: string
   }
   /** Updates without a resourceVersion are accepted (last write wins), as upstream's AllowUnconditionalUpdate. Default true. */
   readonly allowUnconditionalUpdate?: boolean
@@ -191,3 +204,6 @@ export const versionsOf = (r: Resource): readonly (Version & { readonly group: s
     ...v,
     group: v.group ?? r.group,
   }))
+
+/** The resource as it is in one of its versions. */
+export const resourceIn = (r: Resource, version: Version): Resource => version.resource ?? r

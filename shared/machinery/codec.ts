@@ -20,8 +20,13 @@ export interface Codec {
   normalize<T extends object>(object: T): T
   /** Sets what the schema says about absent fields; changes the object. */
   applyDefaults(object: object): void
-  /** What the schema forbids beyond what decoding does, 422; absent when decoding tells everything. */
-  readonly validate?: (object: object) => FieldError[]
+  /** Takes out what the schema does not know; absent when decoding has done that for good. Changes the object. */
+  readonly prune?: (object: object) => void
+  /**
+   * What the schema forbids beyond what decoding does, 422; absent when decoding tells everything. What a change of `old` leaves as it was is
+   * not blamed; when it is a change of one `part` only, nothing else is looked at.
+   */
+  readonly validate?: (object: object, old?: object, part?: string) => FieldError[]
   /** How its values merge in server-side apply. */
   readonly shape: Shape
   /** What a new object is compared with: all that is there though nobody set it. */

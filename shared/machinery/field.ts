@@ -100,9 +100,10 @@ export const maxErrors = 1000
 
 /**
  * What `rules` find wrong with an object. They are stopped when they have found `maxErrors`: then these are returned with one more that
- * says so.
+ * says so. Within another one it counts for itself.
  */
 export function findErrors(rules: () => FieldError[]): FieldError[] {
+  const outer = found
   const mine: FieldError[] = (found = [])
   try {
     return rules()
@@ -110,8 +111,14 @@ export function findErrors(rules: () => FieldError[]): FieldError[] {
     if (!(e instanceof TooManyErrors)) throw e
     return [...mine, { reason: 'FieldValueTooMany', field: '<root>', message: `Too many: only the first ${maxErrors} errors are shown` }]
   } finally {
-    found = undefined
+    found = outer
   }
+}
+
+/** How many errors the running `findErrors` counts, and how to forget those that came after: they turned out to be none. */
+export const countErrors = (): number => found?.length ?? 0
+export function forgetErrors(after: number): void {
+  if (found) found.length = after
 }
 
 function make(reason: CauseReason, path: Path, message: string): FieldError {

@@ -1,6 +1,7 @@
 /** What is served, arranged as discovery shows it: groups, their versions, and the resources of each. */
 import { createHash } from 'node:crypto'
-import { versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
+import { versionOrder } from '#shared/api/meta/versions.ts'
+import { resourceIn, versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
 
 export interface ServedSubresource {
   readonly name: string
@@ -81,7 +82,7 @@ export function servedGroups(
     served.resources.push(servedResource(resource, group, version))
   }
   for (const resource of resources) {
-    for (const { group, version } of versionsOf(resource)) add(group, version, resource)
+    for (const v of versionsOf(resource)) add(v.group, v.version, resourceIn(resource, v))
   }
   for (const { group, version, resources: list } of others) versions.set(`${group}/${version}`, { group, version, resources: [...list] })
   const groups = new Map<string, ServedVersion[]>()
@@ -93,7 +94,7 @@ export function servedGroups(
   }
   const rank = (name: string): number => (groupOrder.includes(name) ? groupOrder.indexOf(name) : groupOrder.length)
   return [...groups]
-    .map(([name, list]) => ({ name, versions: list.sort(newestFirst) }))
+    .map(([name, list]) => ({ name, versions: list.sort((a, b) => versionOrder(a.version, b.version)) }))
     .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1))
 }
 
@@ -103,7 +104,7 @@ function servedResource(r: Resource, group: string, version: string): ServedReso
     singular: r.singular,
     namespaced: r.namespaced,
     kind: r.kind,
-    verbs: [...(r.verbs ?? allVerbs)].sort(),
+    verbs: [...(r.shownVerbs ?? r.verbs ?? allVerbs)].sort(),
     shortNames: r.shortNames ?? [],
     categories: r.categories ?? [],
     storageVersionHash: createHash('sha256').update(`${r.group}/${r.version}/${r.kind}`).digest().subarray(0, 8).toString('base64'),
@@ -124,15 +125,4 @@ function servedSubresource(r: Resource, name: string, sub: Subresource, group: s
     verbs: [...new Set(sub.verbs.flatMap(verb => (verb === 'connect' ? connect : [verb])))].sort(),
     foreign: sub.group !== undefined && sub.group !== group,
   }
-}
-
-/** v2 before v1, v1 before v1beta2. */
-function newestFirst(a: ServedVersion, b: ServedVersion): number {
-  const parts = (v: string): [number, number, number] => {
-    const m = /^v(\d+)(?:(alpha|beta)(\d+))?$/.exec(v)
-    if (!m) return [-1, 0, 0]
-    return [m[2] === undefined ? 2 : m[2] === 'beta' ? 1 : 0, Number(m[1]), Number(m[3] ?? 0)]
-  }
-  const [x, y] = [parts(a.version), parts(b.version)]
-  return y[0] - x[0] || y[1] - x[1] || y[2] - x[2]
 }

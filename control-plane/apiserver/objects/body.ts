@@ -4,8 +4,7 @@ import type { Codec } from '#shared/machinery/codec.ts'
 import { decodePatched } from '#shared/machinery/patch/patched.ts'
 import { decodeBody, type FieldValidation } from '#shared/machinery/requestbody.ts'
 import { ProtobufError } from '#shared/machinery/protobuf.ts'
-import { findErrors } from '#shared/machinery/field.ts'
-import { badRequest, invalidObject } from '#shared/machinery/status.ts'
+import { badRequest } from '#shared/machinery/status.ts'
 import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import type { RequestContext } from '../chain/chain.ts'
 import { inputFormat } from '../chain/mediatype.ts'
@@ -61,16 +60,9 @@ export function toStored(endpoint: Endpoint, object: KubeObject): Maybe<KubeObje
   object.metadata ??= {}
   endpoint.codec.applyDefaults(object)
   endpoint.definition.defaults?.(object)
-  if (endpoint.definition.conversion) validateVersion(endpoint, object)
   return endpoint.definition.conversion
     ? after(hubOfServed(endpoint, object), hub => defaulted(endpoint, hub))
     : defaulted(endpoint, object)
-}
-
-/** What this version's schema forbids cannot be told of the hub form. Throws 422. */
-function validateVersion({ codec, group, kind }: Endpoint, object: KubeObject): void {
-  const errors = codec.validate ? findErrors(() => codec.validate!(object)) : []
-  if (errors.length > 0) throw invalidObject(group, kind, object.metadata.name ?? '', errors)
 }
 
 function defaulted({ hub, resource, definition }: Endpoint, object: KubeObject): KubeObject {

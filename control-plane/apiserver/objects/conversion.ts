@@ -3,10 +3,12 @@
  * many objects are converted at once.
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { clone } from '#shared/machinery/jsonvalue.ts'
 import { after, inTurn, type Maybe } from '#shared/machinery/maybe.ts'
 import { internalError } from '#shared/machinery/status.ts'
 import type { Stored } from '../registry/registry.ts'
 import type { Endpoint, Form } from './endpoint.ts'
+import { equal } from './equal.ts'
 
 type Objects = readonly KubeObject[]
 
@@ -37,10 +39,24 @@ export function converted(endpoint: Endpoint, object: KubeObject, from: string, 
   )
 }
 
+/** Whether an object was stored under the schema that its kind has now. */
+const isCurrent = ({ resource }: Endpoint, stored: Stored): boolean => stored.version >= (resource.schemaSince ?? 0)
+
+/** An object as the schema of its own version has it now. Must not be changed. */
+function storedObject(endpoint: Endpoint, stored: Stored): KubeObject {
+  const { object } = stored
+  if (isCurrent(endpoint, stored)) return object
+  const { codec } = formOf(endpoint, object.apiVersion ?? '')
+  const copy = clone(object)
+  codec.prune?.(copy)
+  codec.applyDefaults(copy)
+  return equal(copy, object) ? object : copy
+}
+
 /** Stored objects in the hub form: those of another stored version are converted. Must not be changed. */
 export function hubOfAll(endpoint: Endpoint, stored: readonly Stored[]): Maybe<Objects> {
-  const objects = stored.map(s => s.object)
-  if (endpoint.sole) return objects
+  if (endpoint.sole) return stored.map(s => s.object)
+  const objects = stored.map(s => storedObject(endpoint, s))
   const old = new Map<string, number[]>()
   objects.forEach(({ apiVersion = '' }, i) => {
     if (apiVersion === endpoint.hub.apiVersion) return
@@ -57,7 +73,7 @@ export function hubOfAll(endpoint: Endpoint, stored: readonly Stored[]): Maybe<O
 
 /** A stored object in the hub form; must not be changed. */
 export const hubOf = (endpoint: Endpoint, stored: Stored): Maybe<KubeObject> =>
-  endpoint.sole || stored.object.apiVersion === endpoint.hub.apiVersion
+  endpoint.sole || (stored.object.apiVersion === endpoint.hub.apiVersion && isCurrent(endpoint, stored))
     ? stored.object
     : after(hubOfAll(endpoint, [stored]), ([object]) => object!)
 
@@ -78,11 +94,15 @@ export function servedJsonAll(endpoint: Endpoint, stored: readonly Stored[]): Ma
   if (!known) conversions.set(endpoint, (known = new WeakMap()))
   const cache = known
   const { head } = endpoint
-  const out = stored.map(s => (head.compare(s.json, 0, head.length) === 0 ? s.json : cache.get(s)))
+  const same = (s: Stored): boolean => isCurrent(endpoint, s) && head.compare(s.json, 0, head.length) === 0
+  const out = stored.map(s => (same(s) ? s.json : cache.get(s)))
   const missing = stored.filter((_, i) => out[i] === undefined)
   if (missing.length === 0) return out as Buffer[]
   return after(servedAll(endpoint, missing), objects => {
-    objects.forEach((object, i) => cache.set(missing[i]!, Buffer.from(JSON.stringify(object))))
+    objects.forEach((object, i) => {
+      const s = missing[i]!
+      cache.set(s, object === s.object ? s.json : Buffer.from(JSON.stringify(object)))
+    })
     return out.map((json, i) => json ?? cache.get(stored[i]!)!)
   })
 }

@@ -9,6 +9,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Stored } from '../registry/registry.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
 import { targetOf, writeOptions } from '../admission/target.ts'
+import { servedOfHub } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
@@ -80,10 +81,13 @@ export async function createObject(
   const claim = await endpoint.hooks?.begin(object, undefined, dryRun)
   try {
     hub.codec.normalize(object)
+    const { validate } = endpoint.codec
+    const shown = validate && servedOfHub(endpoint, object)
+    const served = shown instanceof Promise ? await shown : shown
     const errors = findErrors(() =>
       all(
-        validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath),
-        hub.codec.validate?.(object),
+        validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath, !resource.structural),
+        served && validate!(served),
         resource.validate?.(object, root),
         resource.validateCreate?.(object, root),
       ),

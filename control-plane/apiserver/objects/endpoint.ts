@@ -1,5 +1,5 @@
 /** One resource as it is served in one group and version. */
-import { apiVersion, versionsOf, type Resource, type Verb, type Version } from '#shared/api/resource.ts'
+import { apiVersion, resourceIn, versionsOf, type Resource, type Verb, type Version } from '#shared/api/resource.ts'
 import { structCodec, type Codec } from '#shared/machinery/codec.ts'
 import { structuralCodec } from '#shared/machinery/structural/codec.ts'
 import type { GroupResource } from '#shared/machinery/status.ts'
@@ -40,10 +40,10 @@ export interface Endpoint extends Form {
   /** `apps/v1`, `v1`. */
   readonly apiVersion: string
   /** The form that objects are stored in and that all rules work on. */
-  readonly hub: { readonly apiVersion: string; readonly codec: Codec }
+  readonly hub: { readonly apiVersion: string; readonly codec: Codec; readonly resource: Resource }
   /** By apiVersion: all that objects, stored ones too, and entries of managedFields may be of. */
   readonly forms: ReadonlyMap<string, Form>
-  /** Whether every object is stored as it is served: there is one version only. */
+  /** Whether every object is stored as it is served: there is one version only, whose schema they all follow. */
   readonly sole: boolean
   /** Where the objects are. */
   readonly table: Table
@@ -66,17 +66,17 @@ const codecOf = ({ schema, structural }: Pick<Version, 'schema' | 'structural'>)
   structural ? structuralCodec(structural) : structCodec(schema)
 
 /** The endpoints of a kind, one for each group and version. */
-export function endpointsOf(resource: Resource, hooks?: Hooks): Endpoint[] {
-  const lifetime = new Lifetime()
-  const { kind, plural } = resource
-  const hub = { apiVersion: apiVersion(resource), codec: codecOf(resource) }
+export function endpointsOf(resource: Resource, hooks?: Hooks, lifetime: Lifetime = new Lifetime()): Endpoint[] {
+  const { group, kind, plural } = resource
+  const hub = { apiVersion: apiVersion(resource), codec: codecOf(resource), resource }
   const versions = versionsOf(resource)
-  const forms = new Map(versions.map(version => [apiVersion(version), { definition: version, codec: codecOf(version) }]))
+  const former = (resource.formerVersions ?? []).map(version => ({ ...version, group }))
+  const forms = new Map([...versions, ...former].map(version => [apiVersion(version), { definition: version, codec: codecOf(version) }]))
   return versions.map(version => {
     const own = apiVersion(version)
     return {
       ...forms.get(own)!,
-      resource,
+      resource: resourceIn(resource, version),
       group: version.group,
       version: version.version,
       kind,
@@ -84,7 +84,7 @@ export function endpointsOf(resource: Resource, hooks?: Hooks): Endpoint[] {
       apiVersion: own,
       hub,
       forms,
-      sole: versions.length === 1,
+      sole: forms.size === 1 && resource.schemaSince === undefined,
       table: { group: resource.group, plural },
       groupResource: { group: version.group, resource: plural },
       head: Buffer.from(`{"kind":${JSON.stringify(kind)},"apiVersion":${JSON.stringify(own)},`),

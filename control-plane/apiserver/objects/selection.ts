@@ -27,7 +27,7 @@ export function selectionOf(endpoint: Endpoint, labelSelector: string, fieldSele
     if (f.field === 'metadata.name' || (f.field === 'metadata.namespace' && endpoint.resource.namespaced)) continue
     if (Object.hasOwn(own, f.field)) continue
     throw badRequest(
-      Object.keys(own).length > 0
+      Object.keys(own).length > 0 || endpoint.resource.structural
         ? `field label not supported: ${f.field}`
         : `${JSON.stringify(f.field)} is not a known field selector: only "metadata.name", "metadata.namespace"`,
     )

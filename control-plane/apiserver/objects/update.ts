@@ -2,17 +2,19 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
-import { findErrors, invalid } from '#shared/machinery/field.ts'
+import { findErrors, invalid, type FieldError } from '#shared/machinery/field.ts'
+import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import { conflict, invalidObject, modified, notFound } from '#shared/machinery/status.ts'
 import type { Stored } from '../registry/registry.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
 import { targetOf, writeOptions } from '../admission/target.ts'
 import { createObject } from './create.ts'
+import { servedOfHub } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import { equal } from './equal.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
-import { keepMeta } from './metadata.ts'
+import { keepMeta, keptMeta } from './metadata.ts'
 import { all, guaranteed, metadataPath, root, unstored, type Current, type Store, type Writer } from './store.ts'
 
 export interface Updated {
@@ -58,7 +60,8 @@ export async function updateObject(
     const prepared = await prepare(store, endpoint, next, current.object, writer, admission)
     const claim = await endpoint.hooks?.begin(prepared, current.object, writer.dryRun)
     try {
-      validate(endpoint, prepared, current.object, writer)
+      const schema = schemaErrors(endpoint, prepared, current.object, writer)
+      validate(endpoint, prepared, current.object, writer, schema instanceof Promise ? await schema : schema)
       const { subresource, admitted } = writer
       admission.object = admitted ? admitted.of(prepared) : prepared
       const judged = store.admission.validate(admission)
@@ -120,7 +123,9 @@ async function prepare(
   let next = wanted
   if (subresource === 'status') {
     const { kind, apiVersion, metadata: _metadata, status: _status, ...rest } = old
-    next = { kind, apiVersion, metadata: wanted.metadata, ...clone(rest), status: wanted['status'] }
+    // Of a custom kind metadata stay, too.
+    const metadata = resource.structural ? keptMeta(wanted.metadata, old.metadata) : wanted.metadata
+    next = { kind, apiVersion, metadata, ...clone(rest), status: wanted['status'] }
   } else if (resource.hasStatus && (subresource === '' || subresource === 'finalize')) {
     if (old['status'] === undefined) delete next['status']
     else next['status'] = clone(old['status'])
@@ -137,25 +142,37 @@ async function prepare(
   }
   resource.prepareForUpdate?.(next, old, writer)
   hub.codec.normalize(next)
-  if (resource.hasGeneration && specChanged(next, old)) next.metadata.generation = (old.metadata.generation ?? 0) + 1
+  if (resource.hasGeneration && specChanged(next, old, resource.hasStatus === true))
+    next.metadata.generation = (old.metadata.generation ?? 0) + 1
   return next
 }
 
-function specChanged(next: KubeObject, old: KubeObject): boolean {
+/** Without a status subresource status is as the rest. */
+function specChanged(next: KubeObject, old: KubeObject, hasStatus: boolean): boolean {
   for (const field of new Set([...Object.keys(next), ...Object.keys(old)])) {
-    if (field !== 'metadata' && field !== 'status' && field !== 'kind' && field !== 'apiVersion' && !equal(next[field], old[field]))
-      return true
+    if (field === 'metadata' || (field === 'status' && hasStatus) || field === 'kind' || field === 'apiVersion') continue
+    if (!equal(next[field], old[field])) return true
   }
   return false
 }
 
-function validate(endpoint: Endpoint, next: KubeObject, old: KubeObject, writer: Writer): void {
+/** What the schema of the request's version forbids. */
+function schemaErrors(endpoint: Endpoint, next: KubeObject, old: KubeObject, { subresource }: Writer): Maybe<FieldError[]> {
+  const { validate } = endpoint.codec
+  if (!validate) return []
+  const part = subresource === 'status' ? 'status' : undefined
+  return after(servedOfHub(endpoint, next), now =>
+    after(servedOfHub(endpoint, old), before => findErrors(() => validate(now, before, part))),
+  )
+}
+
+function validate(endpoint: Endpoint, next: KubeObject, old: KubeObject, writer: Writer, schema: FieldError[]): void {
   const { resource } = endpoint
   const errors = findErrors(() =>
     all(
       // The name was checked when the object was made; that it stays is a rule of updates.
-      validateObjectMetaUpdate(next.metadata, old.metadata, metadataPath),
-      endpoint.hub.codec.validate?.(next),
+      validateObjectMetaUpdate(next.metadata, old.metadata, metadataPath, !resource.structural),
+      schema,
       // What a status write leaves alone was valid when it was written.
       writer.subresource === 'status' ? undefined : resource.validate?.(next, root),
       resource.validateUpdate?.(next, old, root, writer),

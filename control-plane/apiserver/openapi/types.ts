@@ -7,7 +7,7 @@ import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { deleteOptions } from '#shared/api/meta/options.ts'
 import { status } from '#shared/api/meta/status.ts'
 import { eviction } from '#shared/api/policy/eviction.ts'
-import { versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
+import { resourceIn, versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
 import type { StructuralSchema } from '#shared/machinery/structural/schema.ts'
 import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema.ts'
 import { defineStructural } from './structural.ts'
@@ -34,11 +34,20 @@ const bodies: Readonly<Record<string, ObjectSchema>> = { Scale: scale, Binding: 
 export function groupVersions(resources: readonly Resource[]): GroupVersion[] {
   const out = new Map<string, { group: string; version: string; subjects: Described[] }>()
   for (const resource of resources) {
-    for (const { group, version, schema, structural } of versionsOf(resource)) {
+    for (const v of versionsOf(resource)) {
+      const { group, version, schema, structural } = v
       const key = `${group}/${version}`
       let gv = out.get(key)
       if (!gv) out.set(key, (gv = { group, version, subjects: [] }))
-      gv.subjects.push({ resource, group, version, schema, structural, type: schema.name, listType: `${schema.name}List` })
+      gv.subjects.push({
+        resource: resourceIn(resource, v),
+        group,
+        version,
+        schema,
+        structural,
+        type: schema.name,
+        listType: `${schema.name}List`,
+      })
     }
   }
   return [...out.values()]

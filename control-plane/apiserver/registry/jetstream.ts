@@ -344,6 +344,11 @@ class JetStreamRegistry implements Registry {
     return this.#cache.version >= version ? Promise.resolve() : this.#reached.wait(version, timeoutMs)
   }
 
+  async reachedEverywhere(version: number): Promise<void> {
+    await this.reached(version)
+    await this.#peers?.reached(version)
+  }
+
   get(table: Table, namespace: string, name: string): Stored | undefined {
     return getCached(this.#cache, table, namespace, name)
   }

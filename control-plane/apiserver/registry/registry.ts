@@ -115,6 +115,8 @@ export interface Registry {
   fresh(signal?: AbortSignal): Promise<void>
   /** Resolves when the cache has applied `version`; rejects with a timeout after `timeoutMs` (default 3000). */
   reached(version: number, timeoutMs?: number): Promise<void>
+  /** Resolves when the caches of all API servers that are there have applied `version` (see peers.ts). */
+  reachedEverywhere(version: number): Promise<void>
   get(table: Table, namespace: string, name: string): Stored | undefined
   /** Whether an object is stored otherwise than it would be now (its encryption): an update that changes nothing writes it anew. */
   isStale(table: Table, namespace: string, name: string): boolean

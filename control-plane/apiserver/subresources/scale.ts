@@ -8,13 +8,14 @@ import { clone } from '#shared/machinery/jsonvalue.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
 import { decodePatched } from '#shared/machinery/patch/patched.ts'
-import { badRequest, invalidObject, StatusError } from '#shared/machinery/status.ts'
+import { badRequest, internalError, invalidObject, StatusError } from '#shared/machinery/status.ts'
 import { negotiateOutput } from '../chain/mediatype.ts'
 import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
 import { readBody } from '../objects/body.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
 import { targetOfBody, writeOptions } from '../admission/target.ts'
+import { hubOfServed, served, servedOfHub } from '../objects/conversion.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import type { Writer } from '../objects/store.ts'
 import { writeParameters, type WriteParameters } from '../objects/options.ts'
@@ -28,8 +29,9 @@ import { tableOf } from '../table/table.ts'
 
 const expected = { apiVersion: 'autoscaling/v1', kind: 'Scale', codec: structCodec(scaleSchema) }
 
-function scaleOf(endpoint: Endpoint, object: KubeObject): Scale {
-  const paths = endpoint.resource.scale!
+type Paths = NonNullable<Endpoint['resource']['scale']>
+
+function scaleOf(paths: Paths, object: KubeObject): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata
   const replicas = paths.replicas(object)
   const selector = paths.selector(object)
@@ -38,7 +40,7 @@ function scaleOf(endpoint: Endpoint, object: KubeObject): Scale {
     apiVersion: 'autoscaling/v1',
     metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
     // Go leaves a zero out.
-    spec: replicas === 0 ? {} : { replicas },
+    spec: replicas ? { replicas } : {},
     status: { replicas: paths.status(object), ...(selector ? { selector } : {}) },
   }
 }
@@ -50,8 +52,15 @@ const columns: readonly Column<Scale & KubeObject>[] = [
   ageColumn,
 ]
 
-function answer(call: Call, stored: Stored): Answer {
-  const scale = scaleOf(call.endpoint, stored.object)
+/** Where the request's version has its values. */
+const pathsOf = (endpoint: Endpoint): Paths => endpoint.resource.scale!
+const nameOf = ({ path = '.spec.replicas' }: Paths): string => JSON.stringify(path)
+
+async function answer(call: Call, stored: Stored): Promise<Answer> {
+  const paths = pathsOf(call.endpoint)
+  const object = await served(call.endpoint, stored)
+  if (paths.replicas(object) === undefined) throw internalError(`the spec replicas field ${nameOf(paths)} does not exist`)
+  const scale = scaleOf(paths, object)
   const output = negotiateOutput(call.request.headers['accept'], 'objects')
   if (output.as !== 'Table') return bodyAnswer(call, 200, scale, output)
   const options = { version: output.version, includeObject: includeObjectOf(call.request.query) }
@@ -91,14 +100,16 @@ export const scaleVerbs: Readonly<Record<string, Verb>> = { get: getScale, updat
 
 async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => Scale): Promise<Answer> {
   const { endpoint, info } = call
-  const paths = endpoint.resource.scale!
+  const paths = pathsOf(endpoint)
+  const hubPaths = endpoint.hub.resource.scale ?? paths
   const target = targetOfBody(endpoint, 'autoscaling', 'v1', 'Scale')
   const writer: Writer = {
     ...writerOf(call, p, 'scale'),
-    admitted: { target, of: object => scaleOf(endpoint, object) as unknown as KubeObject },
+    admitted: { target, of: object => scaleOf(hubPaths, object) as unknown as KubeObject },
   }
   const change = async (current: KubeObject | undefined): Promise<KubeObject> => {
-    const before = scaleOf(endpoint, current!)
+    const shown = await servedOfHub(endpoint, current!)
+    const before = scaleOf(paths, shown)
     const admission = new AdmissionRequest({
       operation: 'UPDATE',
       target,
@@ -113,16 +124,18 @@ async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => 
     const pending = call.store.admission.mutate(admission)
     if (pending) await pending
     const scale = admission.object as unknown as Scale
+    if (scale.spec?.replicas === undefined && paths.replicas(shown) === undefined)
+      throw badRequest(`the spec replicas field ${nameOf(paths)} cannot be empty`)
     const replicas = scale.spec?.replicas ?? 0
     if (replicas < 0)
       throw invalidObject('autoscaling', 'Scale', info.name, [
         invalid(new Path('spec.replicas'), replicas, 'must be greater than or equal to 0'),
       ])
-    const next = clone(current!)
+    const next = clone(shown)
     next.metadata.resourceVersion = scale.metadata?.resourceVersion
     if (scale.metadata?.uid) next.metadata.uid = scale.metadata.uid
     paths.set(next, replicas)
-    return next
+    return hubOfServed(endpoint, next)
   }
   const { stored } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer)
   return answer(call, stored)

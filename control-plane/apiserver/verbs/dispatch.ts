@@ -3,6 +3,7 @@ import type { RequestContext } from '../chain/chain.ts'
 import { noSuchMethod, noSuchResource, pageNotFound, type Answer } from '../chain/response.ts'
 import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { serves, type Endpoint } from '../objects/endpoint.ts'
+import { StatusError } from '#shared/machinery/status.ts'
 import type { Store } from '../objects/store.ts'
 import type { Served, Surface } from '../surface.ts'
 import { admitConnection } from './connect.ts'
@@ -39,9 +40,14 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
   return async ctx => {
     const { info } = ctx
     if (!info.isResource) return (await d.nonResource(ctx)) ?? pageNotFound()
-    const { endpoints, kinds, groupVersions, proxied } = d.surface.current
     const groupVersion = `${info.group}/${info.version}`
     const key = `${groupVersion}/${info.resource}`
+    const { registry } = d.store
+    const before = d.surface.current.endpoints.get(key)
+    // Another server may have said already that a kind is Established, or is another now (groups of custom kinds have a dot).
+    if (before ? before.resource.structural && !registry.current : info.group.includes('.') && registry.healthy)
+      await registry.fresh().catch(() => {})
+    const { endpoints, kinds, groupVersions, proxied } = d.surface.current
     const endpoint = endpoints.get(key)
     const served = kinds.get(key)
     if (!endpoint || !served) {
@@ -52,6 +58,8 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       throw noSuchResource()
     }
     const { resource } = endpoint
+    const refused = info.subresource === '' && served.refused && lookUp(served.refused, info.verb)
+    if (refused) throw new StatusError(405, 'MethodNotAllowed', refused, { group: info.group, kind: info.resource })
     // Cluster-scoped kinds are not below a namespace; a namespaced object is.
     if (
       (info.namespace !== '' && !resource.namespaced) ||

@@ -4,6 +4,7 @@
  */
 import { bool, bytes, int32, int64, list, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'
 import { nameIsDNSSubdomain } from '../../machinery/names.ts'
+import { formatTime } from '../../machinery/time.ts'
 import { nameColumn } from '../columns.ts'
 import { customResourceDefinitions } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
@@ -93,6 +94,7 @@ const customResourceSubresourceScale = obj(
     labelSelectorPath: opt(3, str(), { doc: 'Path of the label selector as text.', pointer: true }),
   }),
 )
+export type CustomResourceSubresourceScale = Infer<typeof customResourceSubresourceScale>
 const customResourceColumnDefinition = obj(
   'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceColumnDefinition',
   'A column of tables.',
@@ -173,6 +175,13 @@ const customResourceDefinitionCondition = obj(
   }),
 )
 
+/** Is there while objects of a kind that is deleted may be. */
+export const cleanupFinalizer = 'customresourcecleanup.apiextensions.k8s.io'
+const pending = {
+  reason: 'InstanceDeletionPending',
+  message: 'CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon',
+}
+
 export const customResourceDefinition = resource<CustomResourceDefinition>({
   ...customResourceDefinitions,
   schema: customResourceDefinitionSchema,
@@ -185,6 +194,19 @@ export const customResourceDefinition = resource<CustomResourceDefinition>({
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   columns: [nameColumn, { name: 'Created At', type: 'date', doc: 'When it was made', cell: d => d.metadata.creationTimestamp ?? '' }],
   validateName: nameIsDNSSubdomain,
+  // It stays until an API server has emptied the kind.
+  deletion: {
+    steps: {
+      begin: d => {
+        d.metadata.finalizers = [...(d.metadata.finalizers ?? []).filter(f => f !== cleanupFinalizer), cleanupFinalizer]
+        const status = (d.status ??= {})
+        const others = (status.conditions ?? []).filter(c => c.type !== 'Terminating')
+        const condition = { type: 'Terminating', status: 'True', lastTransitionTime: formatTime(), ...pending }
+        status.conditions = [...others, condition]
+      },
+      pending: () => false,
+    },
+  },
   defaults: ({ spec }) => {
     const { names } = spec
     names.singular ||= names.kind.toLowerCase()

@@ -6,6 +6,7 @@ import { forbidden, invalid, notSupported, required, type FieldError, type Path 
 import { isDNS1035Label, isDNS1123Subdomain } from '../../machinery/names.ts'
 import { validateReviewVersions } from '../admissionregistration/webhookvalidation.ts'
 import { validateClientConfig } from '../admissionregistration/webhookclientvalidation.ts'
+import { approvalAnnotation, approvalOf } from './approval.ts'
 import { semanticEqual, validateImmutable } from '../meta/validation.ts'
 import type {
   CustomResourceColumnDefinition,
@@ -253,25 +254,10 @@ function validateStoredVersions(
   return errors
 }
 
-const approval = 'api-approved.kubernetes.io'
 /** Groups of Kubernetes' own need a link to the approval of their API. */
 function validateApproval(annotations: { readonly [key: string]: string } | undefined, group: string, at: Path): FieldError[] {
-  const own = group === 'k8s.io' || group === 'kubernetes.io' || group.endsWith('.k8s.io') || group.endsWith('.kubernetes.io')
-  if (!own) return []
-  const here = at.child('metadata', 'annotations').key(approval)
-  const value = annotations?.[approval]
-  const see =
-    'protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111'
-  if (!value) return [required(here, see)]
-  if (value.startsWith('unapproved')) return []
-  return /^[a-z][a-z0-9+.-]*:\/\/[^/\s]+/i.test(value)
-    ? []
-    : [
-        invalid(
-          here,
-          value,
-          `protected groups must have approval annotation "${approval}" with either a URL or a reason starting with "unapproved", see ` +
-            'https://github.com/kubernetes/enhancements/pull/1111',
-        ),
-      ]
+  const approval = approvalOf(group, annotations)
+  const here = at.child('metadata', 'annotations').key(approvalAnnotation)
+  if (approval?.reason === 'MissingAnnotation') return [required(here, approval.message)]
+  return approval?.reason === 'InvalidAnnotation' ? [invalid(here, annotations?.[approvalAnnotation], approval.message)] : []
 }

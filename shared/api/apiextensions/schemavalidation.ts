@@ -2,6 +2,7 @@
  * Rules of the schema of a custom kind: what OpenAPI may say (ValidateCustomResourceDefinitionOpenAPISchema), and that it is structural
  * (k8s.io/apiextensions-apiserver/pkg/apiserver/schema).
  */
+import { compilePattern } from '../../machinery/re2.ts'
 import { planOfStructural } from '../../machinery/structural/plan.ts'
 import type { JsonSchema } from '../../machinery/structural/schema.ts'
 import { validateStructural } from '../../machinery/structural/validate.ts'
@@ -46,11 +47,11 @@ export function validateRootSchema(schema: Schema, at: Path, hasStatus: boolean)
   return errors.length > 0 ? errors : validateDefaults(schema, at)
 }
 
-/** Defaults fit their schema, as far as it can be told without the patterns of texts. `schema` keeps to all other rules. */
+/** Defaults fit their schema. `schema` keeps to all other rules. */
 function validateDefaults(schema: Schema, at: Path): FieldError[] {
   const errors: FieldError[] = []
   if (schema['default'] !== undefined) {
-    const node = planOfStructural({ root: schema as JsonSchema, matcher: () => () => true })
+    const node = planOfStructural({ root: schema as JsonSchema })
     for (const e of validateStructural(node, schema['default']))
       errors.push({
         ...e,
@@ -90,6 +91,7 @@ function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
     if (schema[keyword] !== undefined && schema[keyword] !== '') errors.push(forbidden(at.child(keyword), `${keyword} is not supported`))
   if (schema['uniqueItems'])
     errors.push(forbidden(at.child('uniqueItems'), 'uniqueItems cannot be set to true since the runtime complexity becomes quadratic'))
+  errors.push(...validatePattern(schema['pattern'], at.child('pattern')))
   if (place.valueOnly) for (const keyword of notInValue) errors.push(...forbiddenInValue(schema, keyword, at))
   else errors.push(...validateType(schema, at, place))
   errors.push(...validateExtensions(schema, at), ...validateRules(schema, at))
@@ -116,6 +118,16 @@ function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
   for (const keyword of ['allOf', 'anyOf', 'oneOf'])
     (schema[keyword] as unknown[] | undefined)?.forEach((inner, i) => inside(inner, at.child(keyword).index(i), { valueOnly: true }))
   return errors
+}
+
+function validatePattern(pattern: unknown, at: Path): FieldError[] {
+  if (typeof pattern !== 'string' || pattern === '') return []
+  try {
+    compilePattern(pattern)
+    return []
+  } catch (e) {
+    return [invalid(at, pattern, `must be a valid regular expression, but isn't: ${(e as Error).message}`)]
+  }
 }
 
 /** What a value must be to be kept: every part of the object has one type. */

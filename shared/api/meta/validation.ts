@@ -130,13 +130,14 @@ export function validateManagedFields(entries: readonly ManagedFieldsEntry[] | u
 
 /**
  * All broken rules of the metadata of a new or changed object. `validateName` is the resource's (`names.ts` has the usual ones); the second
- * argument it gets says that the value is a generateName.
+ * argument it gets says that the value is a generateName. Kinds that are not built in take finalizers without a domain.
  */
 export function validateObjectMeta(
   meta: ObjectMeta,
   namespaced: boolean,
   validateName: (name: string, prefix: boolean) => string[],
   at: Path,
+  builtIn = true,
 ): FieldError[] {
   const errors: FieldError[] = []
   if (meta.generateName)
@@ -154,13 +155,13 @@ export function validateObjectMeta(
     ...validateAnnotations(meta.annotations, at.child('annotations')),
     ...validateOwnerReferences(meta.ownerReferences, at.child('ownerReferences')),
     ...validateFinalizers(meta.finalizers, at.child('finalizers')),
-    ...validateKubeFinalizers(meta.finalizers, at.child('finalizers')),
+    ...(builtIn ? validateKubeFinalizers(meta.finalizers, at.child('finalizers')) : []),
     ...validateManagedFields(meta.managedFields, at.child('managedFields')),
   ]
 }
 
 /** All broken rules of a change of metadata. `meta.resourceVersion` must be set by then: that of the object that the change is for. */
-export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, at: Path): FieldError[] {
+export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, at: Path, builtIn = true): FieldError[] {
   const errors: FieldError[] = []
   if (old.deletionTimestamp) {
     const added = [...new Set(meta.finalizers)].filter(f => !old.finalizers?.includes(f)).sort()
@@ -183,7 +184,7 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, at: 
     ...validateAnnotations(meta.annotations, at.child('annotations')),
     ...validateOwnerReferences(meta.ownerReferences, at.child('ownerReferences')),
     ...validateManagedFields(meta.managedFields, at.child('managedFields')),
-    ...validateKubeFinalizers(meta.finalizers, at.child('finalizers')),
+    ...(builtIn ? validateKubeFinalizers(meta.finalizers, at.child('finalizers')) : []),
   ]
 }
 

@@ -6,17 +6,18 @@ import { objectMeta } from '../../api/meta/objectmeta.ts'
 import type { Codec } from '../codec.ts'
 import { DecodeError, decodeAny, decodeValue, type DecodeOptions, type Decoded } from '../decode.ts'
 import { normalize } from '../encode.ts'
+import type { CauseReason, FieldError } from '../field.ts'
 import type { Shape } from '../managedfields/shape.ts'
 import { applyStructuralDefaults } from './defaults.ts'
-import { isObject, planOfStructural, type Values } from './plan.ts'
+import { isObject, planOfStructural, type Node, type Values } from './plan.ts'
 import { prune } from './prune.ts'
-import type { StructuralSchema } from './schema.ts'
+import type { RulesValidator, StructuralSchema } from './schema.ts'
 import { shapeOfNode } from './shape.ts'
-import { validateStructural } from './validate.ts'
+import { validateLists, validateStructural } from './validate.ts'
 
 const codecs = new WeakMap<StructuralSchema, Codec>()
 
-/** Throws when the schema has a pattern that its matcher cannot read. */
+/** Nothing is made of the schema before it is needed: most custom kinds of a cluster are never written. */
 export function structuralCodec(schema: StructuralSchema): Codec {
   let codec = codecs.get(schema)
   if (!codec) codecs.set(schema, (codec = newCodec(schema)))
@@ -24,8 +25,9 @@ export function structuralCodec(schema: StructuralSchema): Codec {
 }
 
 function newCodec(schema: StructuralSchema): Codec {
-  const node = planOfStructural(schema)
-  const shape = shapeOfNode(node)
+  const node = once(() => planOfStructural(schema))
+  const shape = once(() => shapeOfNode(node()))
+  const rules = once(() => schema.rules?.(node()))
   const read = (value: unknown, duplicate: string[], options: DecodeOptions): Decoded<object> => {
     if (!isObject(value)) throw new DecodeError(`json: cannot unmarshal ${goKind(value)} into Go value of type map[string]interface {}`)
     for (const name of ['kind', 'apiVersion'])
@@ -40,8 +42,8 @@ function newCodec(schema: StructuralSchema): Codec {
       ...(metadata === undefined && options.partial ? {} : { metadata: meta.object }),
       ...rest,
     }
-    prune(node, object, '', unknown)
-    if (options.partial) checkKinds(shape, object, '')
+    prune(node(), object, '', unknown)
+    if (options.partial) checkKinds(shape(), object, '')
     return { object, unknown, duplicate }
   }
   return {
@@ -56,12 +58,50 @@ function newCodec(schema: StructuralSchema): Codec {
       if (isObject(own['metadata'])) normalize(objectMeta, own['metadata'])
       return object
     },
-    applyDefaults: object => applyStructuralDefaults(node, object),
-    validate: object => validateStructural(node, object),
-    shape,
+    applyDefaults: object => applyStructuralDefaults(node(), object),
+    prune: object => prune(node(), object, '', []),
+    validate: (object, old, part) => validate(node(), rules(), object as Values, old as Values | undefined, part),
+    get shape() {
+      return shape()
+    },
     empty: {},
   }
 }
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined
+  return () => (made ??= { value: make() }).value
+}
+
+/** What keeps rules from being evaluated: values of a type or size that they are not compiled for. */
+const blocking: ReadonlySet<CauseReason> = new Set([
+  'FieldValueNotSupported',
+  'FieldValueRequired',
+  'FieldValueTooLong',
+  'FieldValueTooMany',
+  'FieldValueTypeInvalid',
+])
+const unchecked: FieldError = {
+  reason: 'FieldValueInvalid',
+  field: '<nil>',
+  message:
+    'Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation',
+}
+
+/** All that is wrong with an object or, of a change, with one part of it; rules see all of it. */
+function validate(node: Node, rules: RulesValidator | undefined, object: Values, old: Values | undefined, part?: string): FieldError[] {
+  const errors =
+    part === undefined ? validateStructural(node, object, '', old) : validatePart(node.fields.get(part), object[part], part, old?.[part])
+  if (node.lists) {
+    const repeated = validateLists(node, object)
+    if (repeated.length > 0 && (old === undefined || validateLists(node, old).length === 0)) errors.push(...repeated)
+  }
+  if (rules) errors.push(...(errors.some(e => blocking.has(e.reason)) ? [unchecked] : rules(object, old)))
+  return errors
+}
+
+const validatePart = (node: Node | undefined, value: unknown, path: string, old: unknown): FieldError[] =>
+  node && value !== undefined ? validateStructural(node, value, path, old) : []
 
 const goKind = (value: unknown): string =>
   Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value === 'boolean' ? 'bool' : typeof value

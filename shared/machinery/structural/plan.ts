@@ -1,4 +1,5 @@
 /** Structural schemas made ready for the walks over objects. */
+import { lazyPattern } from '../re2.ts'
 import type { JsonSchema, StructuralSchema } from './schema.ts'
 
 export interface Node {
@@ -14,6 +15,8 @@ export interface Node {
   readonly listKeys: readonly string[]
   /** Whether there is a default here or below, so that others need not be walked. */
   readonly defaults: boolean
+  /** Whether there is a list of type set or map here or below. */
+  readonly lists: boolean
   readonly matches: ((text: string) => boolean) | undefined
   readonly allOf: readonly Node[]
   readonly anyOf: readonly Node[]
@@ -23,17 +26,16 @@ export interface Node {
 
 const nothing: JsonSchema = {}
 
-/** Throws what `matcher` throws for a pattern that it cannot read. */
-export function planOfStructural(schema: StructuralSchema): Node {
-  return nodeOf(schema.root, schema.matcher, schema.preserveUnknown === true, true)
-}
+export const planOfStructural = (schema: StructuralSchema): Node => nodeOf(schema.root, schema.preserveUnknown === true, true)
 
-function nodeOf(s: JsonSchema, matcher: StructuralSchema['matcher'], preserveAll: boolean, root = false): Node {
-  const below = (inner: JsonSchema): Node => nodeOf(inner, matcher, preserveAll)
+function nodeOf(s: JsonSchema, preserveAll: boolean, root = false): Node {
+  const below = (inner: JsonSchema): Node => nodeOf(inner, preserveAll)
   const fields = new Map(Object.entries(s.properties ?? {}).map(([name, inner]) => [name, below(inner)]))
   const { additionalProperties } = s
   const rest = typeof additionalProperties === 'object' ? below(additionalProperties) : additionalProperties ? below(nothing) : undefined
   const item = s.items && below(s.items)
+  const inner = [...fields.values(), rest, item]
+  const listType = s['x-kubernetes-list-type']
   return {
     schema: s,
     fields,
@@ -43,8 +45,9 @@ function nodeOf(s: JsonSchema, matcher: StructuralSchema['matcher'], preserveAll
     embedded: root || s['x-kubernetes-embedded-resource'] === true,
     intOrString: s['x-kubernetes-int-or-string'] === true,
     listKeys: s['x-kubernetes-list-map-keys'] ?? [],
-    defaults: s.default !== undefined || [...fields.values(), rest, item].some(n => n?.defaults === true),
-    matches: s.pattern === undefined ? undefined : matcher(s.pattern),
+    defaults: s.default !== undefined || inner.some(n => n?.defaults === true),
+    lists: listType === 'set' || listType === 'map' || inner.some(n => n?.lists === true),
+    matches: s.pattern === undefined ? undefined : lazyPattern(s.pattern),
     allOf: (s.allOf ?? []).map(below),
     anyOf: (s.anyOf ?? []).map(below),
     oneOf: (s.oneOf ?? []).map(below),

@@ -3,6 +3,9 @@
  * https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema
  */
 
+import type { FieldError } from '../field.ts'
+import type { Node } from './plan.ts'
+
 export interface JsonSchema {
   readonly type?: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean'
   readonly description?: string
@@ -37,6 +40,17 @@ export interface JsonSchema {
   readonly 'x-kubernetes-list-type'?: 'atomic' | 'set' | 'map'
   readonly 'x-kubernetes-list-map-keys'?: readonly string[]
   readonly 'x-kubernetes-map-type'?: 'granular' | 'atomic'
+  readonly 'x-kubernetes-validations'?: readonly ValidationRule[]
+}
+
+/** A rule in CEL. */
+export interface ValidationRule {
+  readonly rule: string
+  readonly message?: string
+  readonly messageExpression?: string
+  readonly reason?: 'FieldValueDuplicate' | 'FieldValueForbidden' | 'FieldValueInvalid' | 'FieldValueRequired'
+  readonly fieldPath?: string
+  readonly optionalOldSelf?: boolean
 }
 
 export interface StructuralSchema {
@@ -44,8 +58,11 @@ export interface StructuralSchema {
   /** `spec.preserveUnknownFields` of old definitions: nothing is pruned. */
   readonly preserveUnknown?: boolean
   /**
-   * Makes a test of a `pattern`, in Go's syntax. It must take time linear in the text, as RE2 does: patterns and texts are users', and
-   * JavaScript's own expressions would let them stop the server.
+   * Compiles what `x-kubernetes-validations` say, all of them together, as their cost is counted together; undefined when they say nothing.
+   * Called when the first object is validated.
    */
-  readonly matcher: (pattern: string) => (text: string) => boolean
+  readonly rules?: (root: Node) => RulesValidator | undefined
 }
+
+/** The broken rules of an object that is right in all else; `old` is what a change replaces. */
+export type RulesValidator = (object: unknown, old: unknown) => FieldError[]

@@ -41,13 +41,7 @@ const kind: Resource = {
   singular: 'backup',
   namespaced: true,
   schema: obj('com.example.custom.v1.Backup', '', () => ({ ...typeMeta(), metadata: opt(1, objectMeta) })),
-  structural: {
-    root,
-    matcher: pattern => {
-      const expression = new RegExp(pattern)
-      return text => expression.test(text)
-    },
-  },
+  structural: { root },
   hasStatus: true,
   hasGeneration: true,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },

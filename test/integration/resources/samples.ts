@@ -159,6 +159,13 @@ export const sampleNames: Readonly<Record<string, (name: string) => string>> = {
   'apiextensions.k8s.io/customresourcedefinitions': name => `${name}.example.com`,
 }
 
+/** Kinds whose status the API server writes by itself: when it has done that. */
+export const settles: Readonly<Record<string, (object: any) => boolean>> = {
+  // any: of the kind
+  'apiextensions.k8s.io/customresourcedefinitions': d =>
+    d.status.conditions?.some((c: { type: string; status: string }) => c.type === 'Established' && c.status === 'True') ?? false,
+}
+
 /** The same in another group or version of the kind, where it is written otherwise: by `group/version/plural`. */
 export const samplesOf: Readonly<Record<string, object>> = {
   'events.k8s.io/v1/events': {

@@ -3,7 +3,7 @@ import { resources } from '#shared/api/resources.ts'
 import { apiVersion, versionsOf, type Resource } from '#shared/api/resource.ts'
 import type { ObjectSchema } from '#shared/machinery/schema.ts'
 import type { Reply, Rest } from '../../fixtures/apiserver.ts'
-import { sampleNames, samples, samplesOf } from './samples.ts'
+import { sampleNames, samples, samplesOf, settles } from './samples.ts'
 
 export const namespace = 'resources'
 
@@ -23,6 +23,8 @@ export interface ServedVersion {
   readonly generates: boolean
   /** The name that stands for `short` where the kind takes only some. */
   named(short: string): string
+  /** Whether the server has done what it does by itself to a new object. */
+  settled(object: unknown): boolean
   /** A valid object, with labels; `name` as in `named`. */
   object(name: string): Sample
 }
@@ -48,6 +50,7 @@ function served(resource: Resource, { group, version, schema }: { group: string;
     everywhere: `${root}/${resource.plural}`,
     generates: sampleNames[key] === undefined,
     named,
+    settled: settles[key] ?? (() => true),
     object: short => ({
       apiVersion: own,
       kind: resource.kind,
@@ -74,5 +77,25 @@ export async function remove(rest: Rest, at: string): Promise<void> {
   const left = await rest('GET', at)
   if (left.code === 404) return
   if (left.body.kind === 'Namespace') await rest('PUT', `${at}/finalize`, { ...left.body, spec: { finalizers: [] } })
+  else if (left.body.metadata.deletionTimestamp) await follow(rest, at, left.body.metadata.resourceVersion, type => type === 'DELETED')
   else throw new Error(`${at} stays: ${left.text}`)
+}
+
+/** Watches an object after a version until an event of it is as it shall be; resolves with its object. */
+export async function follow(
+  rest: Rest,
+  at: string,
+  resourceVersion: string,
+  until: (type: string, object: any) => boolean, // any: of all kinds
+): Promise<any> {
+  const [name, path] = [at.slice(at.lastIndexOf('/') + 1), at.slice(0, at.lastIndexOf('/'))]
+  const watch = await rest.watch(`${path}?watch=1&fieldSelector=metadata.name%3D${name}&resourceVersion=${resourceVersion}`)
+  try {
+    for (;;) {
+      const { type, object } = await watch.next()
+      if (until(type, object)) return object
+    }
+  } finally {
+    watch.stop()
+  }
 }

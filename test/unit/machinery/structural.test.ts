@@ -4,11 +4,7 @@ import { compare } from '#shared/machinery/managedfields/compare.ts'
 import { structuralCodec } from '#shared/machinery/structural/codec.ts'
 import type { JsonSchema } from '#shared/machinery/structural/schema.ts'
 
-const matcher = (pattern: string) => {
-  const expression = new RegExp(pattern)
-  return (text: string): boolean => expression.test(text)
-}
-const codecOf = (spec: JsonSchema) => structuralCodec({ root: { type: 'object', properties: { spec } }, matcher })
+const codecOf = (spec: JsonSchema) => structuralCodec({ root: { type: 'object', properties: { spec } } })
 const head = { kind: 'Thing', apiVersion: 'example.com/v1', metadata: { name: 'a' } }
 /** What becomes of a spec: as it is stored, what was unknown, what is wrong. */
 function read(schema: JsonSchema, spec: unknown) {
