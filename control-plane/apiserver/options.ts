@@ -84,7 +84,7 @@ export const flags = z.object({
   encryptionProviderConfig: z.string().optional(),
   /** Whether it is read again when it changes. */
   encryptionProviderConfigAutomaticReload: boolFlag().default(false),
-  /** An audit.k8s.io/v1 Policy; requests are recorded when there is a log too, a file or `-` for standard output. */
+  /** An audit.k8s.io/v1 Policy; requests are recorded when there is a log too, a file or `-` for standard output, or a webhook. */
   auditPolicyFile: z.string().optional(),
   auditLogPath: z.string().optional(),
   /** Megabytes of the file before it is rotated (0: 100); rotated files and days that are kept, 0 for all. */
@@ -92,6 +92,15 @@ export const flags = z.object({
   auditLogMaxbackup: intFlag().default(0),
   auditLogMaxage: intFlag().default(0),
   auditLogCompress: boolFlag().default(false),
+  /** A kubeconfig that says where events are posted to, in batches. */
+  auditWebhookConfigFile: z.string().optional(),
+  auditWebhookBatchBufferSize: intFlag().default(10_000),
+  auditWebhookBatchMaxSize: intFlag().default(400),
+  auditWebhookBatchMaxWait: durationFlag().default(30_000),
+  auditWebhookBatchThrottleEnable: boolFlag().default(true),
+  auditWebhookBatchThrottleQps: intFlag().default(10),
+  auditWebhookBatchThrottleBurst: intFlag().default(15),
+  auditWebhookInitialBackoff: durationFlag().default(10_000),
   /** Without it the built-in levels and schemas are in force, whatever is stored, and none are made. */
   enablePriorityAndFairness: boolFlag().default(true),
   maxRequestsInflight: intFlag().default(400),
@@ -137,6 +146,13 @@ export const serverOptions = (given: Required & Partial<ApiServerOptions>): ApiS
   auditLogMaxbackup: 0,
   auditLogMaxage: 0,
   auditLogCompress: false,
+  auditWebhookBatchBufferSize: 10_000,
+  auditWebhookBatchMaxSize: 400,
+  auditWebhookBatchMaxWait: 30_000,
+  auditWebhookBatchThrottleEnable: true,
+  auditWebhookBatchThrottleQps: 10,
+  auditWebhookBatchThrottleBurst: 15,
+  auditWebhookInitialBackoff: 10_000,
   enablePriorityAndFairness: true,
   maxRequestsInflight: 400,
   maxMutatingRequestsInflight: 200,

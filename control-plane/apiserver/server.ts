@@ -143,7 +143,7 @@ export async function startApiServer(
     opened.push(async () => configuration.imagePolicy?.backend.close())
     const admission = newAdmission([
       escalationCheck(policy, authorizer),
-      ...admissionPlugins(registry, authorizer, options, configuration, () => surface.current),
+      ...admissionPlugins(registry, authorizer, options, configuration, () => surface.current, metrics.registry),
       ...plugins,
     ])
     const store: Store = { registry, admission, log }

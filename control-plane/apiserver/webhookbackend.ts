@@ -31,13 +31,27 @@ const kubeconfig = z.looseObject({
 export interface WebhookBackend {
   /** The answer to a body, both as JSON. Rejects when none comes within the deadline, however often it was asked. */
   ask(body: unknown): Promise<unknown>
+  /** Sends a body that is JSON already; what is answered does not matter. */
+  send(json: string): Promise<void>
   close(): void
 }
 
-/** Upstream's: five tries, each pause half as long again as the one before. */
+export interface WebhookBackendOptions {
+  /** Before the second try; each pause is half as long again as the one before. */
+  readonly firstPauseMs: number
+  /** For each try; 30 s by default. */
+  readonly timeoutMs?: number
+  /** For all tries; 30 s by default. */
+  readonly deadlineMs?: number
+  /** Whether what failed is tried again: by default when it was answered that it may work soon, or the connection was cut. */
+  readonly mayPass?: (e: Error) => boolean
+  /** Hears of each try that failed. */
+  readonly onFailure?: (attempt: number, e: Error) => void
+}
+
+/** Upstream's. */
 const tries = 5
-const deadlineMs = 30_000
-/** Answers that say that it may work soon; so does a connection that was cut. Whatever else fails is not tried again. */
+const defaultMs = 30_000
 const passing = new Set([429, 500, 504])
 
 class Refused extends Error {
@@ -47,18 +61,11 @@ class Refused extends Error {
     this.status = status
   }
 }
-const mayPass = (e: Error & { code?: string }): boolean => (e instanceof Refused ? passing.has(e.status) : e.code === 'ECONNRESET')
+const isPassing = (e: Error & { code?: string }): boolean => (e instanceof Refused ? passing.has(e.status) : e.code === 'ECONNRESET')
 
-/**
- * `firstPauseMs` is the pause before the second try; `onFailure` hears of each that failed; `timeoutMs` is for each try. Rejects when the file
- * is no kubeconfig or names files that cannot be read.
- */
-export async function openWebhookBackend(
-  file: string,
-  firstPauseMs: number,
-  onFailure: (attempt: number, e: Error) => void = () => {},
-  timeoutMs = deadlineMs,
-): Promise<WebhookBackend> {
+/** Rejects when the file is no kubeconfig or names files that cannot be read. */
+export async function openWebhookBackend(file: string, options: WebhookBackendOptions): Promise<WebhookBackend> {
+  const { firstPauseMs, timeoutMs = defaultMs, deadlineMs = defaultMs, mayPass = isPassing, onFailure = () => {} } = options
   const read = kubeconfig.safeParse(parse(await readFile(file, 'utf8')))
   if (!read.success) throw new Error(`${file}: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`)
   const { contexts, clusters, users, 'current-context': current } = read.data
@@ -94,18 +101,20 @@ export async function openWebhookBackend(
     return answer
   }
 
+  async function deliver(body: string): Promise<string> {
+    const end = performance.now() + deadlineMs
+    for (let attempt = 1, pause = firstPauseMs; ; attempt++, pause *= 1.5) {
+      const answer = await post(body, end - performance.now()).catch((e: Error) => e)
+      if (typeof answer === 'string') return answer
+      onFailure(attempt, answer)
+      if (attempt === tries || !mayPass(answer) || end - performance.now() <= pause) throw answer
+      await new Promise(resume => setTimeout(resume, pause))
+    }
+  }
+
   return {
-    async ask(body) {
-      const end = performance.now() + deadlineMs
-      const sent = JSON.stringify(body)
-      for (let attempt = 1, pause = firstPauseMs; ; attempt++, pause *= 1.5) {
-        const answer = await post(sent, end - performance.now()).catch((e: Error) => e)
-        if (typeof answer === 'string') return parsed(answer)
-        onFailure(attempt, answer)
-        if (attempt === tries || !mayPass(answer) || end - performance.now() <= pause) throw answer
-        await new Promise(resume => setTimeout(resume, pause))
-      }
-    },
+    ask: async body => parsed(await deliver(JSON.stringify(body))),
+    send: async json => void (await deliver(json)),
     close: () => client.close(),
   }
 }

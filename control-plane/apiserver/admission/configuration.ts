@@ -78,5 +78,5 @@ async function imagePolicyOf(text: string, directory: string): Promise<NonNullab
   const read = imagePolicySchema.safeParse(JSON.parse(yamlToJson(text).json))
   if (!read.success) throw new Error(read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; '))
   const policy = read.data.imagePolicy
-  return { policy, backend: await openWebhookBackend(resolve(directory, policy.kubeConfigFile), policy.retryBackoff) }
+  return { policy, backend: await openWebhookBackend(resolve(directory, policy.kubeConfigFile), { firstPauseMs: policy.retryBackoff }) }
 }

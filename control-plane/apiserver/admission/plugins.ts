@@ -1,6 +1,8 @@
 /** The admission plugins that are on, in upstream's order. */
+import type { Registry as MetricsRegistry } from 'prom-client'
 import type { Authorizer } from '../authz/authorizer.ts'
 import type { ApiServerOptions } from '../options.ts'
+import { podSecurityMetrics } from '../podsecurity/metrics.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Serving } from '../surface.ts'
 import type { AdmissionPlugin } from './admission.ts'
@@ -42,9 +44,10 @@ export function admissionPlugins(
   options: ApiServerOptions,
   configuration: AdmissionConfiguration,
   serving: () => Serving,
+  metrics: MetricsRegistry,
 ): readonly AdmissionPlugin[] {
   const { enableAdmissionPlugins: on, disableAdmissionPlugins: off } = options
-  const plugins = all(registry, authorizer, options, configuration, serving)
+  const plugins = all(registry, authorizer, options, configuration, serving, metrics)
   for (const [flag, names] of [
     ['enable', on],
     ['disable', off],
@@ -64,6 +67,7 @@ const all = (
   options: ApiServerOptions,
   configuration: AdmissionConfiguration,
   serving: () => Serving,
+  metrics: MetricsRegistry,
 ): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   limitRanger(registry),
@@ -72,7 +76,7 @@ const all = (
   taintNodesByCondition(),
   alwaysPullImages(),
   imagePolicyWebhook(configuration.imagePolicy),
-  podSecurity(registry, configuration.podSecurity),
+  podSecurity(registry, podSecurityMetrics(metrics), configuration.podSecurity),
   priority(registry),
   defaultTolerationSeconds(options.defaultNotReadyTolerationSeconds, options.defaultUnreachableTolerationSeconds),
   extendedResourceToleration(),

@@ -8,6 +8,7 @@ import type { ObjectMeta } from '#shared/api/meta/objectmeta.ts'
 import { forbidden, internalError, invalidObject } from '#shared/machinery/status.ts'
 import type { FieldError } from '#shared/machinery/field.ts'
 import { defaultPolicy, type PodSecurityConfiguration } from '../podsecurity/configuration.ts'
+import type { PodSecurityMetrics } from '../podsecurity/metrics.ts'
 import { warnAboutPods } from '../podsecurity/namespace.ts'
 import {
   formatLevel,
@@ -51,7 +52,11 @@ interface Judged {
   readonly errors: readonly FieldError[]
 }
 
-export function podSecurity(registry: Registry, configuration: PodSecurityConfiguration = {}): AdmissionPlugin {
+export function podSecurity(
+  registry: Registry,
+  metrics: PodSecurityMetrics,
+  configuration: PodSecurityConfiguration = {},
+): AdmissionPlugin {
   const defaults = defaultPolicy(configuration)
   const { usernames = [], namespaces: exemptNamespaces = [], runtimeClasses = [] } = configuration.exemptions ?? {}
   const annotate = (a: Attributes, key: string, value: string): void => a.annotate(`${labelPrefix}${key}`, value)
@@ -59,24 +64,36 @@ export function podSecurity(registry: Registry, configuration: PodSecurityConfig
   // A version of a namespace is asked about by many pods.
   const known = new WeakMap<Stored, Judged>()
 
-  function policyIn(namespace: string): Judged {
-    const stored = registry.get(namespaces, '', namespace)
-    if (!stored) throw internalError(`failed to lookup namespace "${namespace}"`)
+  function policyIn(a: Attributes): Judged {
+    const stored = registry.get(namespaces, '', a.namespace)
+    if (!stored) {
+      metrics.failed(true, a)
+      throw internalError(`failed to lookup namespace "${a.namespace}"`)
+    }
     let judged = known.get(stored)
     if (!judged) known.set(stored, (judged = policyOf(stored.labels, defaults)))
     return judged
   }
 
+  function exempt(a: Attributes, why: string): void {
+    annotate(a, 'exempt', why)
+    metrics.exempted(a)
+  }
+
   /** Whether nobody need look: the namespace or the user is exempt. */
   function isExempt(a: Attributes): boolean {
     const why = exemptNamespaces.includes(a.namespace) ? 'namespace' : usernames.includes(a.user.name) ? 'user' : undefined
-    if (why !== undefined) annotate(a, 'exempt', why)
-    return why !== undefined
+    if (why === undefined) return false
+    exempt(a, why)
+    return true
   }
 
   function judge(a: Attributes, { policy, errors }: Judged, spec: PodSpec, metadata: ObjectMeta, enforce: boolean): void {
-    if (isExemptSpec(spec)) return annotate(a, 'exempt', 'runtimeClass')
-    if (errors.length > 0) annotate(a, 'error', `Failed to parse policy: ${errors.map(e => `${e.field}: ${e.message}`).join(', ')}`)
+    if (isExemptSpec(spec)) return exempt(a, 'runtimeClass')
+    if (errors.length > 0) {
+      annotate(a, 'error', `Failed to parse policy: ${errors.map(e => `${e.field}: ${e.message}`).join(', ')}`)
+      metrics.failed(false, a)
+    }
     const results = new Map<string, string>()
     /** All violations of a level as one text, '' for none. */
     const against = (level: LevelVersion): string => {
@@ -84,18 +101,30 @@ export function podSecurity(registry: Registry, configuration: PodSecurityConfig
       if (!results.has(key)) results.set(key, formatViolations(violations(level, spec, metadata)))
       return results.get(key)!
     }
+    /** What is wrong with a mode's level, counted. */
+    const judged = (mode: 'audit' | 'enforce' | 'warn'): string => {
+      const broken = against(policy[mode])
+      if (broken !== '' || mode === 'enforce') metrics.evaluated(broken === '' ? 'allow' : 'deny', policy[mode], mode, a)
+      return broken
+    }
+    const violates = (mode: 'audit' | 'enforce' | 'warn', broken: string): string =>
+      `violate${mode === 'enforce' ? 's' : ''} PodSecurity "${formatLevel(policy[mode])}": ${broken}`
     if (enforce) annotate(a, 'enforce-policy', formatLevel(policy.enforce))
-    if (against(policy.audit) !== '')
-      annotate(a, 'audit-violations', `would violate PodSecurity "${formatLevel(policy.audit)}": ${against(policy.audit)}`)
-    if (enforce && against(policy.enforce) !== '')
-      throw forbidden(a.resource, a.name, `violates PodSecurity "${formatLevel(policy.enforce)}": ${against(policy.enforce)}`)
-    if (against(policy.warn) !== '') a.warn(`would violate PodSecurity "${formatLevel(policy.warn)}": ${against(policy.warn)}`)
+    const enforced = enforce ? judged('enforce') : ''
+    const audited = judged('audit')
+    if (audited !== '') annotate(a, 'audit-violations', `would ${violates('audit', audited)}`)
+    if (enforced !== '') throw forbidden(a.resource, a.name, violates('enforce', enforced))
+    const warned = judged('warn')
+    if (warned !== '') a.warn(`would ${violates('warn', warned)}`)
   }
 
   function validatePod(a: Attributes): void {
     if (ignoredSubresources.has(a.subresource) || isExempt(a)) return
-    const judged = policyIn(a.namespace)
-    if (judged.errors.length === 0 && isFullyPrivileged(judged.policy)) return annotate(a, 'enforce-policy', 'privileged:latest')
+    const judged = policyIn(a)
+    if (judged.errors.length === 0 && isFullyPrivileged(judged.policy)) {
+      metrics.evaluated('allow', judged.policy.enforce, 'enforce', a)
+      return annotate(a, 'enforce-policy', 'privileged:latest')
+    }
     const pod = a.object as Pod
     if (a.operation === 'UPDATE' && !isSignificant(pod, a.old as Pod)) return
     judge(a, judged, pod.spec, pod.metadata, true)
@@ -103,7 +132,7 @@ export function podSecurity(registry: Registry, configuration: PodSecurityConfig
 
   function validateTemplate(a: Attributes, template: (object: unknown) => Template | undefined): void {
     if (isExempt(a)) return
-    const judged = policyIn(a.namespace)
+    const judged = policyIn(a)
     const { warn, audit } = judged.policy
     if (judged.errors.length === 0 && warn.level === 'privileged' && audit.level === 'privileged') return
     const made = template(a.object)
@@ -116,10 +145,10 @@ export function podSecurity(registry: Registry, configuration: PodSecurityConfig
     const refuse = (): never => {
       throw invalidObject(a.kind.group, a.kind.kind, a.name, errors)
     }
-    const exempt = exemptNamespaces.includes(a.name)
+    const isExemptName = exemptNamespaces.includes(a.name)
     if (a.operation === 'CREATE') {
       if (errors.length > 0) refuse()
-      if (exempt) warnExempt(a, policy, labels)
+      if (isExemptName) warnExempt(a, policy, labels)
       return undefined
     }
     const old = policyOf(a.old!.metadata.labels, defaults)
@@ -127,7 +156,7 @@ export function podSecurity(registry: Registry, configuration: PodSecurityConfig
     const [now, before] = [policy.enforce, old.policy.enforce]
     if (isSame(now, before) || now.level === 'privileged') return undefined
     if (now.version === before.version && !isStricter(now.level, before.level)) return undefined
-    if (exempt) return warnExempt(a, policy, labels)
+    if (isExemptName) return warnExempt(a, policy, labels)
     return warnAboutPods(registry, a.name, now, pod => isExemptSpec(pod.spec)).then(warnings => warnings.forEach(w => a.warn(w)))
   }
 

@@ -8,6 +8,7 @@ import path from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import type { Logger } from '#shared/component/log.ts'
+import type { AuditBackend } from './auditor.ts'
 
 export interface AuditLogOptions {
   /** The file; `-` is standard output. */
@@ -24,15 +25,6 @@ export interface AuditLogOptions {
   readonly bufferBytes?: number
 }
 
-export interface AuditLog {
-  /** Takes a line without its newline. False when too much waits already: it is lost. */
-  write(line: string): boolean
-  /** Lines that could not be written after all. */
-  readonly failed: number
-  /** Writes what waits, for at most five seconds. */
-  close(): Promise<void>
-}
-
 const defaultBuffer = 64 << 20
 const batchBytes = 1 << 20
 const closeMs = 5_000
@@ -40,13 +32,14 @@ const closeMs = 5_000
 const retryMs = 1_000
 
 /** Rejects when the file cannot be opened. */
-export async function openAuditLog(options: AuditLogOptions, log: Logger): Promise<AuditLog> {
+export async function openAuditLog(options: AuditLogOptions, log: Logger): Promise<AuditBackend> {
   const file = new RotatedFile(options, log)
   await file.open()
   return new BufferedLog(file, options.bufferBytes ?? defaultBuffer, log)
 }
 
-class BufferedLog implements AuditLog {
+class BufferedLog implements AuditBackend {
+  readonly name = 'log'
   readonly #file: RotatedFile
   readonly #limit: number
   readonly #log: Logger
@@ -105,6 +98,7 @@ class BufferedLog implements AuditLog {
     this.#log.error({ error: why }, 'audit events are lost')
   }
 
+  /** Writes what waits, for at most five seconds. */
   async close(): Promise<void> {
     this.#closed = true
     const late = new Promise(resolve => setTimeout(resolve, closeMs).unref())

@@ -34,9 +34,10 @@ interface Review {
 
 /** Rejects when the file is no kubeconfig or names files that cannot be read. */
 export async function tokenWebhook(o: WebhookOptions, log: Logger): Promise<Webhook> {
-  const backend = await openWebhookBackend(o.file, firstPauseMs, (attempt, e) =>
-    log.warn({ attempt, err: e.message }, 'the webhook for tokens failed'),
-  )
+  const backend = await openWebhookBackend(o.file, {
+    firstPauseMs,
+    onFailure: (attempt, e) => log.warn({ attempt, err: e.message }, 'the webhook for tokens failed'),
+  })
   // By hash: what is remembered says nothing about tokens.
   const remembered = new Map<string, { answer: Authenticated | undefined; until: number }>()
 

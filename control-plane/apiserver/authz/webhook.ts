@@ -108,12 +108,11 @@ function decided({ allowed, denied, reason = '' }: Status): Decision {
 
 /** Answers at once while an answer is kept. Rejects when the file is no kubeconfig or names files that cannot be read. */
 export async function webhookAuthorizer(o: WebhookAuthorizerOptions, log: Logger): Promise<WebhookAuthorizer> {
-  const backend = await openWebhookBackend(
-    o.file,
+  const backend = await openWebhookBackend(o.file, {
     firstPauseMs,
-    (attempt, e) => log.warn({ attempt, err: e.message }, 'the webhook for authorization failed'),
-    o.timeoutMs,
-  )
+    timeoutMs: o.timeoutMs,
+    onFailure: (attempt, e) => log.warn({ attempt, err: e.message }, 'the webhook for authorization failed'),
+  })
   const onError: Decision = o.onError === 'deny' ? { decision: 'deny', reason: '' } : noOpinion
   const remembered = new Map<string, { decision: Decision; until: number }>()
   const asking = new Map<string, Promise<Decision>>()

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { natsTransport } from '#shared/bus/api-client.ts'
+import { makeAuthority, sign } from '#control-plane/cli/certificate.ts'
 import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
+import { startWebhook, webhookKubeconfig } from '../../fixtures/identityproviders.ts'
 import { configMap, configMaps, merge } from './setup.ts'
 
 const policy = `
@@ -194,6 +196,39 @@ test('the numbers', async () => {
   expect(Number(/^apiserver_audit_event_total (\d+)$/m.exec(text)?.[1])).toBeGreaterThan(20)
   expect(text).toMatch(/^apiserver_audit_level_total\{level="RequestResponse"\} \d+$/m)
   expect(text).toMatch(/^apiserver_audit_error_total\{plugin="log"\} 0$/m)
+})
+
+test('events are posted to a webhook in batches, again when it fails', async () => {
+  const authority = await makeAuthority()
+  const pair = await sign(authority, { commonName: 'hook', names: { dns: [], ips: ['127.0.0.1'] } })
+  let failures = 1
+  const webhook = await startWebhook(pair, () => (failures-- > 0 ? 403 : {}))
+  const file = join(dir, 'webhook.yaml')
+  await writeFile(file, webhookKubeconfig(webhook.url, authority))
+  const batches = { auditWebhookBatchMaxSize: 5, auditWebhookBatchMaxWait: 100, auditWebhookInitialBackoff: 50 }
+  const other = await api.startAnother({ auditLogPath: undefined, auditWebhookConfigFile: file, ...batches })
+  const ids = await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      const { id, options } = withId()
+      await other.rest('GET', configMaps, undefined, options)
+      return id
+    }),
+  )
+  const delivered = () => new Set(webhook.received.flatMap(list => list.items.map((e: { auditID: string }) => e.auditID)))
+  await expect.poll(() => ids.filter(id => !delivered().has(id))).toEqual([])
+  const [first] = webhook.received
+  expect(first).toMatchObject({ kind: 'EventList', apiVersion: 'audit.k8s.io/v1', metadata: {} })
+  expect(first.items[0]).toMatchObject({ kind: 'Event', stage: 'ResponseComplete' })
+  expect(webhook.received.filter(list => list.items[0].auditID === first.items[0].auditID)).toEqual([first, first])
+  expect(Math.max(...webhook.received.map(list => list.items.length))).toBeLessThanOrEqual(5)
+  const lost = async () => (await other.rest('GET', '/metrics')).text.match(/^apiserver_audit_error_total{plugin="webhook"} (\d+)$/m)?.[1]
+  expect(await lost()).toBe('0')
+  // What waits is sent before the server has ended.
+  const { id, options } = withId()
+  await other.rest('GET', configMaps, undefined, options)
+  await other.server.close()
+  expect(delivered()).toContain(id)
+  await webhook.stop()
 })
 
 test('a server does not start with a policy that is wrong', async () => {

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
 import { makeAuthority, sign, type Pair } from '#control-plane/cli/certificate.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
-import { startAccessWebhook, webhookKubeconfig, type AccessWebhook } from '../../fixtures/identityproviders.ts'
+import { startWebhook, webhookKubeconfig, type Webhook } from '../../fixtures/identityproviders.ts'
 import { configMaps } from './setup.ts'
 
 let dir: string
 let authority: Pair
-let webhook: AccessWebhook
+let webhook: Webhook
 let api: ApiServerFixture
 let rest: Rest
 let hookFile: string
@@ -43,7 +43,10 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'cox-authz-'))
   authority = await makeAuthority()
   const pair = await sign(authority, { commonName: 'hook', names: { dns: ['localhost'], ips: ['127.0.0.1'] } })
-  webhook = await startAccessWebhook(pair, spec => decisions[spec.user] ?? { allowed: false })
+  webhook = await startWebhook(pair, ({ apiVersion, kind, spec }) => {
+    const status = decisions[spec.user] ?? { allowed: false }
+    return typeof status === 'number' ? status : { apiVersion, kind, metadata: {}, spec: {}, status }
+  })
   hookFile = await file('hook.yaml', webhookKubeconfig(webhook.url, authority))
   configFile = await file('authorization.yaml', configuration({ type: 'Node', name: 'node' }, hook(), rbac))
   api = await startTestApiServer({ authorizationConfig: configFile })
@@ -54,7 +57,7 @@ afterAll(async () => {
   await webhook?.stop()
   if (dir) await rm(dir, { recursive: true })
 })
-beforeEach(() => void (webhook.reviews.length = 0))
+beforeEach(() => void (webhook.received.length = 0))
 
 const as = (user: string, ...groups: string[]) => ({
   headers: { 'impersonate-user': user, ...(groups.length > 0 ? { 'impersonate-group': groups.join(', ') } : {}) },
@@ -62,12 +65,14 @@ const as = (user: string, ...groups: string[]) => ({
 
 it('asks in turn; answers are kept, members of system:masters are not asked about', async () => {
   expect((await rest('GET', configMaps)).code).toBe(200)
-  expect(webhook.reviews).toEqual([])
+  expect(webhook.received).toEqual([])
   const selected = `${configMaps}?labelSelector=a%3Db,!c&fieldSelector=metadata.name!%3Dx`
   for (let i = 0; i < 3; i++) expect((await rest('GET', selected, undefined, as('friend', 'g'))).code).toBe(200)
-  expect(webhook.reviews).toEqual([
+  expect(webhook.received).toEqual([
     {
+      kind: 'SubjectAccessReview',
       apiVersion: 'authorization.k8s.io/v1',
+      metadata: {},
       spec: {
         user: 'friend',
         groups: ['g', 'system:authenticated'],
@@ -104,7 +109,7 @@ it('asks in turn; answers are kept, members of system:masters are not asked abou
 it('when it fails, the policy says what then; the file is read again when it changes', async () => {
   const answer = async () => (await rest('GET', '/version', undefined, as('broken', 'system:authenticated'))).code
   expect(await answer()).toBe(403)
-  expect(webhook.reviews).toHaveLength(5)
+  expect(webhook.received).toHaveLength(5)
   const metric = async (name: string) =>
     (await rest('GET', '/metrics')).text.split('\n').filter(l => l.startsWith(`apiserver_authorization_config_controller_${name}{`))
   await writeFile(configFile, configuration(hook({ timeout: '1m' }), rbac))
@@ -113,7 +118,7 @@ it('when it fails, the policy says what then; the file is read again when it cha
   decisions['broken'] = 503
   await writeFile(configFile, configuration(hook({ failurePolicy: 'NoOpinion', subjectAccessReviewVersion: 'v1beta1' }), rbac))
   await expect.poll(answer).toBe(200)
-  expect(webhook.reviews.at(-1)).toMatchObject({
+  expect(webhook.received.at(-1)).toMatchObject({
     apiVersion: 'authorization.k8s.io/v1beta1',
     spec: { group: expect.arrayContaining(['system:authenticated']), nonResourceAttributes: { path: '/version', verb: 'get' } },
   })

@@ -27,7 +27,7 @@ beforeAll(async () => {
     req.on('end', () => {
       const review = JSON.parse(body)
       asked.push(review)
-      if (broken-- > 0) return res.writeHead(503).end()
+      if (broken-- > 0) return res.writeHead(500).end()
       const image: string = review.spec.containers[0].image
       const status = image.startsWith('bad') ? { allowed: false, reason: `${image} is bad` } : { allowed: true }
       res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ ...review, status }))
@@ -96,5 +96,5 @@ it('asks again when it fails, and refuses when it goes on failing', async () => 
   broken = 2
   expect((await pod('e', 'again')).code).toBe(201)
   broken = 99
-  expect((await pod('f', 'never')).body).toMatchObject({ code: 403, message: 'pods "f" is forbidden: Error contacting webhook: 503' })
+  expect((await pod('f', 'never')).body).toMatchObject({ code: 403, message: 'pods "f" is forbidden: Error contacting webhook: 500' })
 })

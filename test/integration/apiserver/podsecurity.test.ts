@@ -113,3 +113,24 @@ it('leaves those alone that are exempt', async () => {
   ])
   expect((await pod('free', 'p', { hostNetwork: true })).code).toBe(201)
 })
+
+it('counts what it judges', async () => {
+  await namespace('counted', { enforce: 'restricted', 'enforce-version': 'v1.30' })
+  const count = async (labels: string) =>
+    Number(
+      (await api.rest('GET', '/metrics')).text
+        .split('\n')
+        .find(l => l.startsWith(`pod_security_${labels}`))
+        ?.split(' ')[1] ?? 0,
+    )
+  const denied =
+    'evaluations_total{decision="deny",policy_level="restricted",policy_version="v1.30",mode="enforce",request_operation="create",resource="pod",subresource=""}'
+  expect(await count(denied)).toBe(0)
+  await pod('counted', 'p')
+  await pod('counted', 'q')
+  expect(await count(denied)).toBe(2)
+  const exempted = 'exemptions_total{request_operation="create",resource="pod",subresource=""}'
+  const before = await count(exempted)
+  expect((await pod('free', 'counted')).code).toBe(201)
+  expect(await count(exempted)).toBe(before + 1)
+})
