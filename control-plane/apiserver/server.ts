@@ -8,6 +8,7 @@ import { resources } from '#shared/api/resources.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import { connectBus } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
+import { adminAccessHooks } from './adminaccess.ts'
 import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { readAdmissionConfiguration } from './admission/configuration.ts'
 import { admissionPlugins } from './admission/plugins.ts'
@@ -150,6 +151,7 @@ export async function startApiServer(
     const hooks = new Map([
       ['/services', serviceHooks(registry, ranges, log)],
       ['certificates.k8s.io/certificatesigningrequests', certificateHooks],
+      ...adminAccessHooks(registry),
     ])
     const below = subresources(bus, tokenRules, () => surface.current.endpoints.get('policy/v1/poddisruptionbudgets')!)
     const pods = () => surface.current.endpoints.get('/v1/pods')!

@@ -28,13 +28,30 @@ export interface ControllerContext {
   readonly signal: AbortSignal
   readonly settings: Settings
 }
+/** A certificate authority in PEM. */
+export interface Authority {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface SigningSettings {
+  /** Signs for the signers that have none of their own; empty for none. */
+  readonly cert: string
+  readonly key: string
+  /** By signer, `kubernetes.io/kubelet-serving`. */
+  readonly authorities?: Readonly<Record<string, Authority>>
+  /** How long certificates live at most, ms. */
+  readonly lifeMs: number
+  /** Signs the NATS users of nodes. */
+  readonly nodes?: NodeSigner | undefined
+}
+
 export interface Settings {
   /** The cluster's certificate authority in PEM, published to every namespace; empty for none. */
   readonly rootCa: string
   /** The private key in PEM that signs tokens in Secrets; empty for none. */
   readonly serviceAccountKey: string
-  /** The authority that signs certificates, in PEM, empty for none, how long they live at most, and what signs the NATS users of nodes. */
-  readonly signing: { readonly cert: string; readonly key: string; readonly lifeMs: number; readonly nodes?: NodeSigner | undefined }
+  readonly signing: SigningSettings
   /** Tokens in Secrets that nobody used for so long end. */
   readonly legacyTokenCleanUpMs: number
   readonly nodeMonitorGracePeriodMs: number

@@ -5,6 +5,7 @@ import { queueMetrics } from '#shared/client/queuemetrics.ts'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
 import { servingFlags } from '#shared/component/serving.ts'
 import { durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
+import { authorities } from './certificates/authorities.ts'
 import { defaultSettings, runControllers } from './controllers.ts'
 
 const component = 'kube-controller-manager'
@@ -17,6 +18,15 @@ const flags = parseFlags(
     serviceAccountPrivateKeyFile: z.string().optional(),
     clusterSigningCertFile: z.string().optional(),
     clusterSigningKeyFile: z.string().optional(),
+    /** Authorities of single signers, in place of the common one. */
+    clusterSigningKubeletServingCertFile: z.string().optional(),
+    clusterSigningKubeletServingKeyFile: z.string().optional(),
+    clusterSigningKubeletClientCertFile: z.string().optional(),
+    clusterSigningKubeletClientKeyFile: z.string().optional(),
+    clusterSigningKubeApiserverClientCertFile: z.string().optional(),
+    clusterSigningKubeApiserverClientKeyFile: z.string().optional(),
+    clusterSigningLegacyUnknownCertFile: z.string().optional(),
+    clusterSigningLegacyUnknownKeyFile: z.string().optional(),
     /** What signs the NATS users of nodes, JSON. */
     clusterSigningNatsFile: z.string().optional(),
     clusterSigningDuration: durationFlag().default(defaultSettings.signing.lifeMs),
@@ -36,8 +46,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     rootCa: await contents(flags.rootCaFile),
     serviceAccountKey: await contents(flags.serviceAccountPrivateKeyFile),
     signing: {
-      cert: await contents(flags.clusterSigningCertFile),
-      key: await contents(flags.clusterSigningKeyFile),
+      ...(await authorities(flags)),
       lifeMs: flags.clusterSigningDuration,
       nodes: nodeSignerSchema.parse(JSON.parse((await contents(flags.clusterSigningNatsFile)) || 'null')) ?? undefined,
     },

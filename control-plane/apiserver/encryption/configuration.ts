@@ -3,7 +3,7 @@
  * writes, all of them read. https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/
  */
 import { typeMeta } from '#shared/api/meta/objectmeta.ts'
-import { Path, invalid, required, type FieldError } from '#shared/machinery/field.ts'
+import { Path, forbidden, invalid, required, type FieldError } from '#shared/machinery/field.ts'
 import { duration, int32, list, obj, opt, req, str, type Infer } from '#shared/machinery/schema.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
 import type { ConfigKind } from '../configfile.ts'
@@ -157,6 +157,10 @@ function validateKeys(keys: readonly Key[], at: Path, sizes: readonly number[]):
   })
 }
 
+/** Upstream's, without its feature gate. */
+const kmsV1 =
+  'KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead.  Set --feature-gates=KMSv1=true to use the deprecated KMSv1 feature.'
+
 function validateKms(c: KmsConfiguration, at: Path, names: Set<string>): FieldError[] {
   const errors: FieldError[] = []
   if (c.name === '') errors.push(required(at.child('name'), 'name is a mandatory field for a provider'))
@@ -173,8 +177,7 @@ function validateKms(c: KmsConfiguration, at: Path, names: Set<string>): FieldEr
     )
   }
   if (c.cachesize !== undefined) errors.push(invalid(at.child('cachesize'), c.cachesize, 'cachesize is not supported in v2'))
-  if ((c.apiVersion ?? 'v1') === 'v1')
-    errors.push(invalid(at.child('apiVersion'), c.apiVersion ?? 'v1', 'KMSv1 is deprecated and not served. Use KMSv2 instead'))
+  if ((c.apiVersion ?? 'v1') === 'v1') errors.push(forbidden(at.child('apiVersion'), kmsV1))
   else if (c.apiVersion !== 'v2')
     errors.push(
       invalid(at.child('apiVersion'), c.apiVersion, 'unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported'),

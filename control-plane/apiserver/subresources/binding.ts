@@ -52,7 +52,6 @@ async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, give
   applyDefaults(bindingSchema, sent)
   alignNamespace(sent as unknown as KubeObject, ctx.info.namespace)
   const name = given ?? sent.metadata.name ?? ''
-  if (sent.metadata.name !== undefined && sent.metadata.name !== name) throw badRequest('name in URL does not match name in Binding object')
   const writer = writerOf(ctx, p, 'binding')
   const body = await admit<Binding>(store.admission, {
     operation: 'CREATE',
@@ -65,6 +64,7 @@ async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, give
     options: writeOptions('CREATE', p),
     by: writer,
   })
+  if (given !== undefined && body.metadata.name !== given) throw badRequest('name in URL does not match name in Binding object')
   const errors = validate(body)
   if (errors.length > 0) throw invalidObject('', 'Binding', name, errors)
   await updateObject(store, pods, ctx.info.namespace, name, current => assign(current as Pod, body, name), {

@@ -34,8 +34,6 @@ export async function evict(call: Call, budgets: Endpoint): Promise<Answer> {
   const sent = readBody<Eviction>(call, { apiVersion: bodyVersion(request.body), kind: 'Eviction', codec }, p.fieldValidation)
   sent.metadata ??= {}
   alignNamespace(sent as unknown as KubeObject, info.namespace)
-  if (sent.metadata.name !== undefined && sent.metadata.name !== info.name)
-    throw badRequest('name in URL does not match name in Eviction object')
   const dryRun = p.dryRun || (sent.deleteOptions?.dryRun?.length ?? 0) > 0
   const writer = writerOf(call, { ...p, dryRun }, 'eviction')
   const body = await admit<Eviction>(call.store.admission, {
@@ -49,6 +47,7 @@ export async function evict(call: Call, budgets: Endpoint): Promise<Answer> {
     options: writeOptions('CREATE', p),
     by: writer,
   })
+  if (body.metadata?.name !== info.name) throw badRequest('name in URL does not match name in Eviction object')
   const options = body.deleteOptions ?? {}
   validateDeleteOptions(options)
   await evictPod(call, budgets, options, { ...writer, direct: true })

@@ -9,7 +9,7 @@ import { source, splitKey } from '#shared/client/controller.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { kubeApiserverClientKubelet, signers } from '../../certificates/signers.ts'
-import type { NewController } from '../context.ts'
+import type { Authority, NewController } from '../context.ts'
 
 const minLifeMs = 600_000
 
@@ -18,13 +18,17 @@ export const lifeOf = (seconds: number | undefined, maxMs: number): number =>
   seconds === undefined ? maxMs : Math.min(maxMs, Math.max(minLifeMs, seconds * 1000))
 
 export const certificateSigningController: NewController = ctx => {
-  const { cert, key, lifeMs, nodes } = ctx.settings.signing
-  // As upstream: without an authority nothing is signed.
-  if (!cert || !key) return []
+  const { cert, key, authorities = {}, lifeMs, nodes } = ctx.settings.signing
+  // As upstream: nothing is signed for who has no authority.
+  const authorityOf = (signer: string): Authority | undefined => {
+    const own = authorities[signer] ?? { cert, key }
+    return own.cert && own.key ? own : undefined
+  }
+  if (![...signers.keys()].some(authorityOf)) return []
   const requests = ctx.informer(certificateSigningRequests)
 
   /** What the request becomes. */
-  async function decided(csr: CertificateSigningRequest): Promise<CertificateSigningRequest> {
+  async function decided(csr: CertificateSigningRequest, authority: Authority): Promise<CertificateSigningRequest> {
     const { request, signerName, usages = [], expirationSeconds } = csr.spec
     const { parseRequest, signRequest } = await certificates()
     const parsed = await parseRequest(request)
@@ -33,7 +37,7 @@ export const certificateSigningController: NewController = ctx => {
       const failed = { type: 'Failed', status: 'True', reason: 'SignerValidationFailure', message: why, lastUpdateTime: formatTime() }
       return { ...csr, status: { ...csr.status, conditions: [...(csr.status?.conditions ?? []), failed] } }
     }
-    const certificate = await signRequest({ cert, key }, parsed, { usages, lifeMs: lifeOf(expirationSeconds, lifeMs) })
+    const certificate = await signRequest(authority, parsed, { usages, lifeMs: lifeOf(expirationSeconds, lifeMs) })
     ctx.log.info({ csr: csr.metadata.name, signer: signerName, subject: parsed.commonName }, 'signed a certificate')
     const status = { ...csr.status, certificate: Buffer.from(certificate).toString('base64') }
     return { ...csr, metadata: { ...csr.metadata, ...(await natsUser(csr, parsed.commonName, certificate)) }, status }
@@ -62,8 +66,10 @@ export const certificateSigningController: NewController = ctx => {
       const csr = requests.get('', splitKey(key)[1])
       if (!csr || !signers.has(csr.spec.signerName) || csr.status?.certificate || !isRequestCondition(csr, 'Approved')) return
       if (isRequestCondition(csr, 'Denied') || isRequestCondition(csr, 'Failed')) return
+      const authority = authorityOf(csr.spec.signerName)
+      if (!authority) return
       try {
-        await client.update(certificateSigningRequests, await decided(csr), 'status')
+        await client.update(certificateSigningRequests, await decided(csr, authority), 'status')
       } catch (e) {
         if (!isNotFound(e)) throw e
       }

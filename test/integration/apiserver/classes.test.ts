@@ -27,6 +27,41 @@ describe('as the server starts', () => {
     return answer.body
   }
 
+  test('devices of others are looked at from namespaces that are labelled so', async () => {
+    const { rest } = api
+    const devices = {
+      requests: [
+        { name: 'a', exactly: { deviceClassName: 'c' } },
+        { name: 'gpu', exactly: { deviceClassName: 'c', adminAccess: true } },
+      ],
+    }
+    const dra = '/apis/resource.k8s.io/v1/namespaces/default'
+    const make = async (name: string) => [
+      await rest('POST', `${dra}/resourceclaims`, { metadata: { name }, spec: { devices } }),
+      await rest('POST', `${dra}/resourceclaimtemplates`, { metadata: { name }, spec: { spec: { devices } } }),
+    ]
+    const why =
+      'spec.devices.requests[1].adminAccess: Forbidden: admin access to devices requires the `resource.kubernetes.io/admin-access: true` label on the containing namespace'
+    expect((await make('no')).map(a => a.body.message)).toEqual([
+      `ResourceClaim.resource.k8s.io "no" is invalid: ${why}`,
+      `ResourceClaimTemplate.resource.k8s.io "no" is invalid: ${why}`,
+    ])
+    // Nor may an allocation say so.
+    await create(`${dra}/resourceclaims`, { metadata: { name: 'plain' }, spec: { devices: { requests: [devices.requests[0]] } } })
+    const results = [{ request: 'a', driver: 'd.example.com', pool: 'p', device: 'x', adminAccess: true }]
+    const allocate = () => rest('PATCH', `${dra}/resourceclaims/plain/status`, { status: { allocation: { devices: { results } } } }, merge)
+    expect((await allocate()).body.message).toContain('status.allocation.devices.results[0].adminAccess: Forbidden')
+    const label = (value: string | null) =>
+      rest('PATCH', '/api/v1/namespaces/default', { metadata: { labels: { 'resource.kubernetes.io/admin-access': value } } }, merge)
+    await label('true')
+    expect((await make('yes')).map(a => a.code)).toEqual([201, 201])
+    expect((await allocate()).code).toBe(200)
+    // What was granted stays.
+    await label(null)
+    expect((await rest('PATCH', `${dra}/resourceclaims/yes`, { metadata: { labels: { a: 'b' } } }, merge)).code).toBe(200)
+    expect((await rest('PATCH', `${dra}/resourceclaims/plain/status`, { metadata: { labels: { a: 'b' } } }, merge)).code).toBe(200)
+  })
+
   test('a claim without a class gets the newest default one', async () => {
     const { rest } = api
     const classes = '/apis/storage.k8s.io/v1/storageclasses'

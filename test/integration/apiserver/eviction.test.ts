@@ -62,6 +62,20 @@ it('a pod that nobody guards goes, and says why', async () => {
   })
 })
 
+it('an eviction names its pod', async () => {
+  await runs('named')
+  for (const metadata of [{}, { name: 'other' }])
+    expect((await evict('named', { metadata })).body).toMatchObject({
+      code: 400,
+      message: 'name in URL does not match name in Eviction object',
+    })
+  const target = { kind: 'Node', name: 'n' }
+  expect((await rest('POST', `${pods}/named/binding`, { apiVersion: 'v1', kind: 'Binding', metadata: {}, target })).body).toMatchObject({
+    code: 400,
+    message: 'name in URL does not match name in Binding object',
+  })
+})
+
 it('a budget with nothing left holds the pod', async () => {
   await runs('held')
   await guard('full', {})

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CertificateSigningRequest } from '#shared/api/certificates/certificatesigningrequest.ts'
 import { certificateSigningRequests } from '#shared/api/kinds.ts'
+import { makeAuthority } from '#control-plane/cli/certificate.ts'
 import { runTool } from '../../fixtures/kubectl.ts'
 import { newRest } from '../../fixtures/apiserver.ts'
 import { newRequest, type Asked } from '#shared/certificates/newrequest.ts'
@@ -174,4 +175,17 @@ describe('bad requests', () => {
     const selected: { items: CertificateSigningRequest[] } = (await c.api.rest('GET', `${path}?fieldSelector=spec.signerName%3Da.b/c`)).body
     expect(selected.items).toEqual([])
   })
+})
+
+test('a signer with an authority of its own signs with that; one without any does not sign', async () => {
+  const other = await makeAuthority()
+  await c.stopControllers()
+  await c.control({ signing: { cert: '', key: '', authorities: { 'kubernetes.io/kubelet-serving': other }, lifeMs: 24 * 3600_000 } })
+  await ask('unsigned', { commonName: 'x' })
+  await decide('unsigned', 'Approved')
+  const asked = { commonName: 'system:node:o', organizations: ['system:nodes'], dns: ['o.local'] }
+  await ask('own', asked, { signerName: 'kubernetes.io/kubelet-serving', usages: ['server auth', 'digital signature'] })
+  await decide('own', 'Approved')
+  expect(new X509Certificate(await issued('own')).verify(new X509Certificate(other.cert).publicKey)).toBe(true)
+  expect((await get('unsigned')).status).not.toHaveProperty('certificate')
 })
