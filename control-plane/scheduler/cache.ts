@@ -4,7 +4,9 @@ import type { Node } from '#shared/api/core/node.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import type { Snapshot } from './framework.ts'
 import { NodeInfo } from './nodeinfo.ts'
+import { AffinityTerms } from './podaffinity.ts'
 import { countsAs, podInfo, type PodInfo } from './podinfo.ts'
+import { PodCounts } from './podset.ts'
 import { Siblings } from './siblings.ts'
 
 const zoneLabel = 'topology.kubernetes.io/zone'
@@ -16,6 +18,8 @@ export class ClusterCache {
   /** Pods sent for binding whose update has not come back yet. */
   readonly #assumed = new Set<string>()
   readonly #siblings = new Siblings()
+  readonly #counts = new PodCounts()
+  readonly #affinityTerms = new AffinityTerms()
   /** What the last snapshot showed, patched by the next one. */
   #list: NodeInfo[] = []
   #index = new Map<string, number>()
@@ -42,13 +46,15 @@ export class ClusterCache {
     }
     this.#listChanged = false
     this.#changed.clear()
-    const [list, index, siblings] = [this.#list, this.#index, this.#siblings]
+    const [list, index, siblings, counts, terms] = [this.#list, this.#index, this.#siblings, this.#counts, this.#affinityTerms]
     return {
       nodes: list,
       get: name => {
         const at = index.get(name)
         return at === undefined ? undefined : list[at]
       },
+      count: set => counts.of(set, this.#nodes.values()),
+      affinityTerms: kind => terms.of(kind),
       siblings: owner => siblings.of(owner),
     }
   }
@@ -119,7 +125,7 @@ export class ClusterCache {
     if (assumed) this.#assumed.add(pod.uid)
     this.#where.set(pod.uid, node)
     this.#writable(node).addPod(pod)
-    this.#siblings.add(pod, node)
+    for (const index of [this.#siblings, this.#counts, this.#affinityTerms]) index.add(pod, node)
   }
 
   #remove(uid: string): void {
@@ -129,7 +135,7 @@ export class ClusterCache {
     this.#where.delete(uid)
     const info = this.#writable(node)
     const pod = info.removePod(uid)
-    if (pod) this.#siblings.remove(pod, node)
+    if (pod) for (const index of [this.#siblings, this.#counts, this.#affinityTerms]) index.remove(pod, node)
     if (!info.exists && info.pods.size === 0) this.#nodes.delete(node)
   }
 

@@ -12,7 +12,9 @@ import type { Logger } from '#shared/component/log.ts'
 import type { CycleState } from './cyclestate.ts'
 import type { NodeInfo } from './nodeinfo.ts'
 import type { Nominator } from './nominator.ts'
+import type { TermCount, TermKind } from './podaffinity.ts'
 import type { PodInfo } from './podinfo.ts'
+import type { PodSet } from './podset.ts'
 import type { QueuedPod } from './queue.ts'
 import type { WaitingPods } from './waitingpods.ts'
 
@@ -41,6 +43,10 @@ export const isRejected = (status: Status): boolean =>
 export interface Snapshot {
   readonly nodes: readonly NodeInfo[]
   get(name: string): NodeInfo | undefined
+  /** How many pods of a set each node has. */
+  count(set: PodSet): ReadonlyMap<string, number>
+  /** The pod affinity terms of all pods that have a node. */
+  affinityTerms(kind: TermKind): Iterable<TermCount>
   /** How many pods of a controller (its UID) that are not terminating each node has. */
   siblings(owner: string): ReadonlyMap<string, number> | undefined
 }

@@ -10,6 +10,9 @@ export class Nominator {
   on(node: string): Iterable<PodInfo> {
     return this.#byNode.get(node)?.values() ?? []
   }
+  nodeOf(uid: string): string | undefined {
+    return this.#nodeOf.get(uid)
+  }
   /** Whether any pod is nominated anywhere. */
   get empty(): boolean {
     return this.#nodeOf.size === 0

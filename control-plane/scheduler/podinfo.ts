@@ -2,6 +2,7 @@
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { containerPortsOf, hostPortsOf, type HostPort } from '#shared/scheduling/hostports.ts'
+import { podAffinityOf, type PodAffinity } from './podaffinity.ts'
 import { resourcesOf, type Resources } from './resources.ts'
 
 export interface PodInfo {
@@ -19,6 +20,7 @@ export interface PodInfo {
   /** UID of its controller. */
   readonly owner: string | undefined
   readonly terminating: boolean
+  readonly affinity: PodAffinity | undefined
 }
 
 const assumedMilliCPU = 100
@@ -47,6 +49,7 @@ export function podInfo(pod: Pod): PodInfo {
     containerPorts: listens ? containerPortsOf(pod) : none,
     owner: ownerOf(pod),
     terminating: metadata.deletionTimestamp !== undefined,
+    affinity: podAffinityOf(pod),
   }
 }
 

@@ -241,7 +241,8 @@ export class SchedulingQueue {
     const gate = plugins.find(p => p.preEnqueue?.(queued.info.pod))
     queued.gated = gate !== undefined
     if (gate) {
-      queued.rejectedBy = new Set([gate.name])
+      // Whoever rejected it before still knows what helps.
+      queued.rejectedBy = new Set([...queued.rejectedBy, gate.name])
       queued.since = this.#now()
       this.#unschedulable.set(queued.info.uid, queued)
       this.#schedule(queued.since + maxUnschedulableMs)

@@ -20,16 +20,47 @@ const sizes = [
 ]
 const scheduled = 3000
 
+/** What the pods ask for beyond resources. */
+const shapes: Readonly<Record<string, (owner: string) => object>> = {
+  basic: () => ({}),
+  'anti-affinity': owner => ({
+    affinity: {
+      podAntiAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: [
+          { labelSelector: { matchLabels: { app: owner } }, topologyKey: 'kubernetes.io/hostname' },
+        ],
+      },
+    },
+  }),
+  'topology spread': owner => ({
+    topologySpreadConstraints: [
+      {
+        maxSkew: 2,
+        topologyKey: 'topology.kubernetes.io/zone',
+        whenUnsatisfiable: 'DoNotSchedule',
+        labelSelector: { matchLabels: { app: owner } },
+      },
+    ],
+  }),
+}
+
 const nodeOf = (name: string): Node =>
   ({
     apiVersion: 'v1',
     kind: 'Node',
-    metadata: { name, labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux' } },
+    metadata: {
+      name,
+      labels: {
+        'kubernetes.io/hostname': name,
+        'kubernetes.io/os': 'linux',
+        'topology.kubernetes.io/zone': `zone-${Number(name.slice(name.indexOf('-') + 1)) % 3}`,
+      },
+    },
     spec: {},
     status: { allocatable: { cpu: '32', memory: '128Gi', pods: '110' }, conditions: [{ type: 'Ready', status: 'True' }] },
   }) as unknown as Node
 
-const podText = (name: string, owner: string, nodeName?: string): string =>
+const podText = (name: string, owner: string, nodeName?: string, more: object = {}): string =>
   JSON.stringify({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -47,16 +78,18 @@ const podText = (name: string, owner: string, nodeName?: string): string =>
       ],
       tolerations: [{ key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 }],
       schedulerName: 'default-scheduler',
+      ...more,
       ...(nodeName ? { nodeName } : {}),
     },
     status: { phase: nodeName ? 'Running' : 'Pending' },
   })
 
-function measure(size: (typeof sizes)[number]): { rate: number; cpuMs: number } {
+function measure(size: (typeof sizes)[number], shape: (owner: string) => object): { rate: number; cpuMs: number } {
   const cache = new ClusterCache()
   const nominator = new Nominator()
   // The default plugins ask nothing else of it to make a decision.
-  const handle = { nominator, snapshot: () => cache.snapshot() } as unknown as SharedHandle
+  const informer = () => ({ get: () => undefined, list: () => [], subscribe: () => {} })
+  const handle = { nominator, informer, snapshot: () => cache.snapshot() } as unknown as SharedHandle
   const profile = newProfile({ schedulerName: 'default-scheduler', plugins: defaultPlugins }, handle)
   const profiles = new Map([[profile.schedulerName, profile]])
   const queue = new SchedulingQueue({ profiles, less: queueSortOf([profile]), wake: () => {} })
@@ -68,7 +101,8 @@ function measure(size: (typeof sizes)[number]): { rate: number; cpuMs: number } 
   const resource = resourceOf(podKind)
   let start = 0
   const round = (from: number, count: number): void => {
-    for (let i = 0; i < count; i++) queue.add(JSON.parse(podText(`new-${from + i}`, `rs-${i % 20}`)) as Pod)
+    for (let i = 0; i < count; i++)
+      queue.add(JSON.parse(podText(`new-${from + i}`, `rs-${i % 20}`, undefined, shape(`rs-${i % 20}`))) as Pod)
     for (let queued = queue.pop(), i = 0; queued; queued = queue.pop(), i++) {
       const snapshot = cache.snapshot()
       const decision = schedule(queued.info, snapshot, profile, { start })
@@ -77,7 +111,8 @@ function measure(size: (typeof sizes)[number]): { rate: number; cpuMs: number } 
       cache.assume(queued.info, decision.node)
       queue.decided(queued.info.uid)
       queue.done(queued.info.uid)
-      const confirmed = JSON.parse(podText(queued.info.uid, queued.info.owner ?? '', decision.node)) as Pod
+      const { owner = '' } = queued.info
+      const confirmed = JSON.parse(podText(queued.info.uid, owner, decision.node, shape(owner))) as Pod
       cache.setPod(confirmed)
       queue.happened({ resource, action: Action.Add, object: confirmed })
       // The heartbeats of the nodes between.
@@ -98,12 +133,14 @@ function measure(size: (typeof sizes)[number]): { rate: number; cpuMs: number } 
 }
 
 export async function measureScheduler(): Promise<Row[]> {
-  return sizes.flatMap(size => {
-    const { rate, cpuMs } = measure(size)
-    const name = `decisions, ${size.nodes} nodes x ${size.podsEach} pods`
-    return [
-      { name, unit: '/s', value: rate, target: size.target } as const,
-      { name: `${name}: CPU of one`, unit: 'ms', value: cpuMs } as const,
-    ]
-  })
+  return sizes.flatMap(size =>
+    Object.entries(shapes).flatMap(([shape, more]) => {
+      const { rate, cpuMs } = measure(size, more)
+      const name = `decisions, ${size.nodes} nodes x ${size.podsEach} pods${shape === 'basic' ? '' : `, ${shape}`}`
+      return [
+        { name, unit: '/s', value: rate, ...(shape === 'basic' ? { target: size.target } : {}) } as const,
+        { name: `${name}: CPU of one`, unit: 'ms', value: cpuMs } as const,
+      ]
+    }),
+  )
 }

@@ -1,30 +1,60 @@
 /**
- * Spreads the pods of one owner over nodes: upstream's default constraints (hostname, maxSkew 3) as far as pods are concerned whose labels
- * and namespace say that they are siblings. Fewer siblings on a node is better. The pods of one controller are siblings; upstream finds
- * them through Services and ReplicaSets, which is the same pods for almost every pod.
+ * Spreads pods over domains, as their topology spread constraints say; those without any of their own over nodes and zones, by upstream's
+ * default constraints. There the pods of one controller are those that are counted; upstream finds them through Services and controllers,
+ * which is the same pods for almost every pod. https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/
  */
-import { stateKey } from '../cyclestate.ts'
-import { maxNodeScore, skip, type PluginFactory } from '../framework.ts'
+import { nodes, pods } from '#shared/api/kinds.ts'
+import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { Action } from '../clusterevent.ts'
+import { skip, type PluginFactory, type Snapshot } from '../framework.ts'
+import type { PodInfo } from '../podinfo.ts'
+import { selects } from '../podset.ts'
+import { hardConstraints, softConstraints } from '../topologyspread/constraint.ts'
+import { changeDomains, countDomains, fitsDomains } from '../topologyspread/hard.ts'
+import { countPreferred, normalizeDomains, preferenceOf, scoreDomains, type Preference } from '../topologyspread/soft.ts'
 
-const siblings = stateKey<ReadonlyMap<string, number>>('PreScorePodTopologySpread')
+const defaults = [
+  { topologyKey: 'kubernetes.io/hostname', maxSkew: 3 },
+  { topologyKey: 'topology.kubernetes.io/zone', maxSkew: 5 },
+]
+const anyNode = (): boolean => true
+
+/** Without siblings all nodes are alike. */
+function defaultPreferences({ owner }: PodInfo, snapshot: Snapshot): Preference[] {
+  const counts = owner === undefined ? undefined : snapshot.siblings(owner)
+  return counts ? defaults.map(d => ({ ...d, counts, includes: anyNode })) : []
+}
+
+/** Whether a pod that came, went or changed its labels is counted by one of the constraints, before or after. */
+function isCounted(pod: Pod, ...versions: (KubeObject | undefined)[]): boolean {
+  const { namespace } = pod.metadata
+  const sets = hardConstraints(pod).flatMap(c => c.set?.selections ?? [])
+  return versions.some(v => v?.metadata.namespace === namespace && sets.some(s => selects(s, namespace ?? '', v?.metadata.labels)))
+}
 
 export const podTopologySpread: PluginFactory = () => ({
   name: 'PodTopologySpread',
-  preScore(state, { owner }, _, snapshot) {
-    const counts = owner === undefined ? undefined : snapshot.siblings(owner)
-    // Without siblings all nodes are alike.
-    if (!counts) return skip
-    state.set(siblings, counts)
+  events: [
+    { kind: pods, action: Action.Add | Action.Delete | Action.UpdatePodLabel, hint: isCounted },
+    { kind: nodes, action: Action.Add | Action.Delete | Action.UpdateNodeLabel | Action.UpdateNodeTaint },
+  ],
+  preFilter(state, { pod }, snapshot) {
+    if (!pod.spec.topologySpreadConstraints?.length) return skip
+    const constraints = hardConstraints(pod)
+    if (constraints.length === 0) return skip
+    countDomains(state, constraints, snapshot)
     return undefined
   },
-  score: (state, _, node) => state.get(siblings)?.get(node.name) ?? 0,
-  normalizeScore(_, __, scores) {
-    let [min, max] = [Infinity, 0]
-    for (const s of scores) {
-      if (s < min) min = s
-      if (s > max) max = s
-    }
-    for (let i = 0; i < scores.length; i++)
-      scores[i] = max === 0 ? maxNodeScore : Math.floor((maxNodeScore * (max + min - scores[i]!)) / max)
+  addPod: (state, _, added, node) => changeDomains(state, added, node, 1),
+  removePod: (state, _, removed, node) => changeDomains(state, removed, node, -1),
+  filter: (state, _, node) => fitsDomains(state, node),
+  preScore(state, info, candidates, snapshot) {
+    const own = (info.pod.spec.topologySpreadConstraints?.length ?? 0) > 0
+    const all = own ? softConstraints(info.pod).map(c => preferenceOf(c, snapshot)) : defaultPreferences(info, snapshot)
+    if (all.length === 0) return skip
+    return countPreferred(state, all, candidates, snapshot, own) ? undefined : skip
   },
+  score: (state, _, node) => scoreDomains(state, node),
+  normalizeScore: (_, __, scores) => normalizeDomains(scores),
 })

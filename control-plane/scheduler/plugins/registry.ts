@@ -2,9 +2,12 @@
 import type { PluginConfig } from '../profile.ts'
 import { defaultBinder } from './default-binder.ts'
 import { defaultPreemption } from './default-preemption.ts'
+import { imageLocality } from './image-locality.ts'
+import { interPodAffinity } from './inter-pod-affinity.ts'
 import { nodeAffinity } from './node-affinity.ts'
 import { nodeName } from './node-name.ts'
 import { nodePorts } from './node-ports.ts'
+import { nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts'
 import { nodeResourcesFit } from './node-resources-fit.ts'
 import { nodeUnschedulable } from './node-unschedulable.ts'
 import { podTopologySpread } from './pod-topology-spread.ts'
@@ -22,6 +25,9 @@ export const defaultPlugins: readonly PluginConfig[] = [
   { plugin: nodePorts },
   { plugin: nodeResourcesFit },
   { plugin: podTopologySpread, weight: 2 },
+  { plugin: interPodAffinity, weight: 2 },
   { plugin: defaultPreemption },
+  { plugin: nodeResourcesBalancedAllocation },
+  { plugin: imageLocality },
   { plugin: defaultBinder },
 ]

@@ -6,8 +6,9 @@ import type { Event } from '#shared/api/core/event.ts'
 import type { Namespace } from '#shared/api/core/namespace.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import type { PriorityClass } from '#shared/api/scheduling/priorityclass.ts'
 import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
-import { events, namespaces, nodes, pods, serviceAccounts } from '#shared/api/kinds.ts'
+import { events, namespaces, nodes, podDisruptionBudgets, pods, priorityClasses, serviceAccounts } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
@@ -315,4 +316,74 @@ test('long work on many pods leaves turns of the event loop for the lease, watch
   counting = false
   expect(turns.length).toBeGreaterThanOrEqual(30)
   expect(new Set(turns).size).toBe(turns.length)
+})
+
+test('a pod of higher priority takes the place of others: they are told why, and it waits for their end', async () => {
+  await start([profile()])
+  await addNode('n1', '2')
+  await addNode('n2', '2')
+  await client.create(priorityClasses, '', { metadata: { name: 'urgent' }, value: 1000 } as PriorityClass)
+  for (const name of ['low-1', 'low-2', 'low-3', 'low-4']) await addPod(name)
+  await expect.poll(async () => (await client.list(pods, namespace)).items.every(p => p.spec.nodeName)).toBe(true)
+  // A budget keeps those of one node.
+  const guarded = (await client.list(pods, namespace)).items.filter(p => p.spec.nodeName === 'n1')
+  for (const { metadata } of guarded)
+    await client.patch(pods, namespace, metadata.name ?? '', 'merge', { metadata: { labels: { app: 'db' } } })
+  const selector = { matchLabels: { app: 'db' } }
+  await client.create(podDisruptionBudgets, namespace, {
+    apiVersion: 'policy/v1',
+    kind: 'PodDisruptionBudget',
+    metadata: { name: 'db' },
+    spec: { minAvailable: 2, selector },
+  })
+
+  const urgent = await addPod('urgent', { ...asking('2'), priorityClassName: 'urgent' })
+  const victims = (await client.list(pods, namespace)).items.filter(p => p.spec.nodeName === 'n2').map(p => p.metadata.name ?? '')
+  expect(victims).toHaveLength(2)
+  for (const name of victims) {
+    await expect.poll(async () => (await client.get(pods, namespace, name)).metadata.deletionTimestamp).toBeDefined()
+    expect((await client.get(pods, namespace, name)).status?.conditions).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({
+          type: 'DisruptionTarget',
+          status: 'True',
+          reason: 'PreemptionByScheduler',
+          message: 'default-scheduler: preempting to accommodate a higher priority pod',
+        }),
+      ]),
+    )
+    await expect
+      .poll(async () => (await eventsOf(name)).filter(e => e.reason === 'Preempted').map(e => e.message))
+      .toEqual([`Preempted by pod ${urgent.metadata.uid} on node n2`])
+  }
+  await expect.poll(async () => (await client.get(pods, namespace, 'urgent')).status?.nominatedNodeName).toBe('n2')
+  // What they leave is not given to another one.
+  await addPod('small')
+  await expect.poll(async () => (await conditionOf('small'))?.message).toContain('2 Insufficient cpu')
+  for (const name of victims) await client.delete(pods, namespace, name, { gracePeriodSeconds: 0 })
+  await bound('urgent', 'n2')
+  expect(await nodeOf('small')).toBeUndefined()
+  for (const { metadata } of guarded)
+    expect((await client.get(pods, namespace, metadata.name ?? '')).metadata.deletionTimestamp).toBeUndefined()
+  await client.delete(priorityClasses, '', 'urgent')
+})
+
+test('a nomination is taken back for a pod that is more important still', async () => {
+  await start([profile()])
+  await addNode('n1', '1')
+  for (const [name, value] of [
+    ['urgent', 1000],
+    ['utmost', 2000],
+  ] as const)
+    // prettier-ignore
+    await client.create(priorityClasses, '', { metadata: { name }, value } as PriorityClass)
+  await addPod('low')
+  await bound('low', 'n1')
+  await addPod('first', { priorityClassName: 'urgent' })
+  await expect.poll(async () => (await client.get(pods, namespace, 'first')).status?.nominatedNodeName).toBe('n1')
+  await addPod('second', { priorityClassName: 'utmost' })
+  await client.delete(pods, namespace, 'low', { gracePeriodSeconds: 0 })
+  await bound('second', 'n1')
+  expect(await nodeOf('first')).toBeUndefined()
+  for (const name of ['urgent', 'utmost']) await client.delete(priorityClasses, '', name)
 })

@@ -1,4 +1,6 @@
 /** Profiles for tests: the plugins of the default one, or given ones, without an API behind them. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Kind } from '#shared/api/resource.ts'
 import { Nominator } from '#control-plane/scheduler/nominator.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
 import { newProfile, type PluginConfig, type Profile, type SharedHandle } from '#control-plane/scheduler/profile.ts'
@@ -8,7 +10,21 @@ const none = (): never => {
   throw new Error('a unit test has no API')
 }
 
+/** Informers that know these objects and never hear of others. */
+export const informersOf =
+  (...objects: KubeObject[]) =>
+  (kind: Kind<any>) => {
+    // any: kinds of all sorts
+    const own = objects.filter(o => o.kind === kind.kind)
+    return {
+      get: (namespace: string, name: string) => own.find(o => (o.metadata.namespace ?? '') === namespace && o.metadata.name === name),
+      list: () => own,
+      subscribe: (handler: (event: object) => void) => own.forEach(object => handler({ type: 'ADDED', object })),
+    }
+  }
+
 export function testProfile(handle: Partial<SharedHandle> = {}, plugins: readonly PluginConfig[] = defaultPlugins): Profile {
-  const shared = { informer: none, snapshot: none, nominator: new Nominator(), waitingPods: new WaitingPods(), activate: none, ...handle }
+  const nominator = new Nominator()
+  const shared = { informer: informersOf(), snapshot: none, nominator, waitingPods: new WaitingPods(), activate: none, ...handle }
   return newProfile({ schedulerName: 'default-scheduler', plugins }, shared as unknown as SharedHandle)
 }

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { ClusterCache } from '#control-plane/scheduler/cache.ts'
 import { fitErrorMessage } from '#control-plane/scheduler/fiterror.ts'
@@ -10,34 +9,9 @@ import { Nominator } from '#control-plane/scheduler/nominator.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
 import { podInfo } from '#control-plane/scheduler/podinfo.ts'
 import { numFeasibleNodesToFind, schedule } from '#control-plane/scheduler/schedule.ts'
+import { asking, assume, cluster, node, pod } from './objects.ts'
 import { testProfile } from './profile.ts'
 
-const node = (name: string, more: Partial<Node['spec']> = {}, labels: Record<string, string> = {}): Node => ({
-  apiVersion: 'v1',
-  kind: 'Node',
-  metadata: { name, labels: { 'kubernetes.io/hostname': name, ...labels } },
-  spec: { ...more },
-  status: { allocatable: { cpu: '2', memory: '4Gi', pods: '10' } },
-})
-let uid = 0
-const pod = (spec: Partial<Pod['spec']> = {}, owner?: string): Pod => ({
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: {
-    name: `p${++uid}`,
-    namespace: 'default',
-    uid: String(uid),
-    ...(owner ? { ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: owner, uid: owner, controller: true }] } : {}),
-  },
-  spec: { containers: [{ name: 'c', image: 'busybox', resources: {} }], ...spec } as Pod['spec'],
-})
-const asking = (cpu: string): Partial<Pod['spec']> => ({ containers: [{ name: 'c', image: 'busybox', resources: { requests: { cpu } } }] })
-const cluster = (...nodes: Node[]): ClusterCache => {
-  const cache = new ClusterCache()
-  nodes.forEach(n => cache.setNode(n))
-  return cache
-}
-const assume = (cache: ClusterCache, p: Pod, name: string): void => cache.assume(podInfo(p), name)
 const chosenFor = (p: Pod, cache: ClusterCache): string | undefined => {
   const snapshot = cache.snapshot()
   return schedule(podInfo(p), snapshot, testProfile({ snapshot: () => snapshot })).node
