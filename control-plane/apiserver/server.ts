@@ -12,6 +12,7 @@ import { adminAccessHooks } from './adminaccess.ts'
 import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { readAdmissionConfiguration } from './admission/configuration.ts'
 import { admissionPlugins } from './admission/plugins.ts'
+import { webhookMetrics } from './admission/webhook/metrics.ts'
 import { newAuditor } from './audit/auditor.ts'
 import { newAuthentication } from './authn/authentication.ts'
 import { trackUse } from './authn/lastused.ts'
@@ -50,6 +51,7 @@ import { scaleVerbs } from './subresources/scale.ts'
 import { subresources } from './subresources/subresources.ts'
 import { reviewToken, tokenReviews } from './subresources/tokenreview.ts'
 import { newDispatch } from './verbs/dispatch.ts'
+import { newWebhooks } from './webhook/clients.ts'
 
 export interface ApiServer {
   /** `https://127.0.0.1:6443`, of the first address. */
@@ -61,13 +63,16 @@ export interface ApiServer {
   close(): Promise<void>
 }
 
+/** Groups whose objects say what becomes of requests: a write of one is acknowledged when every API server has it. */
+const decides = new Set([rbacGroup, 'admissionregistration.k8s.io'])
+
 const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
   group: r.group,
   plural: r.plural,
   ...(r.indexed ? { indexed: Object.fromEntries(r.indexed.flatMap(path => (r.fields?.[path] ? [[path, r.fields[path]]] : []))) } : {}),
   ...(r.ttlSeconds === undefined ? {} : { ttlSeconds: o.eventTtl / 1000 }),
   ...(r.maxObjects === undefined ? {} : { maxObjects: r.maxObjects }),
-  ...(r.group === rbacGroup || r === customResourceDefinition ? { everywhere: true } : {}),
+  ...(decides.has(r.group) || r === customResourceDefinition ? { everywhere: true } : {}),
 })
 
 /** Resolves when the server answers requests on all its addresses and on the bus. `plugins` are further ones of admission. */
@@ -142,9 +147,13 @@ export async function startApiServer(
     const { authorizer } = authorization
     const configuration = await readAdmissionConfiguration(options.admissionControlConfigFile)
     opened.push(async () => configuration.imagePolicy?.backend.close())
+    const webhooks = newWebhooks(registry, bus)
+    opened.push(async () => webhooks.close())
+    const serving = () => surface.current
+    const webhookParts = { registry, serving, webhooks, metrics: webhookMetrics(metrics.registry), log }
     const admission = newAdmission([
       escalationCheck(policy, authorizer),
-      ...admissionPlugins(registry, authorizer, options, configuration, () => surface.current, metrics.registry),
+      ...admissionPlugins(registry, authorizer, options, configuration, serving, metrics.registry, webhookParts),
       ...plugins,
     ])
     const store: Store = { registry, admission, log }

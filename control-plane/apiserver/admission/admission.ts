@@ -4,7 +4,10 @@
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
+import type { Codec } from '#shared/machinery/codec.ts'
 import { forbidden, type StatusError } from '#shared/machinery/status.ts'
+import type { Annotation } from '../audit/event.ts'
+import type { Turn } from '../chain/turn.ts'
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT'
 
@@ -25,6 +28,8 @@ export interface Target {
   readonly resource: GroupVersionResource
   readonly requestKind: GroupVersionKind
   readonly requestResource: GroupVersionResource
+  /** Of an object that is none of the resource's kind (the body of a subresource) or of no store: how what a plugin makes of it is read. */
+  readonly codec?: Codec | undefined
 }
 
 /** CreateOptions, UpdateOptions or DeleteOptions of the request. */
@@ -49,12 +54,16 @@ export interface Attributes extends Target {
   readonly options: Options | undefined
   readonly user: UserInfo
   readonly dryRun: boolean
+  /** How long plugins may take, and how they wait for others; absent for streams and for what the server itself does. */
+  readonly turn: Turn | undefined
+  /** Whether the server itself is at work, not for a client. */
+  readonly own: boolean
   /** Asked for the second time, because an external plugin changed the object after the first. */
   readonly reinvocation: boolean
   /** Tells the client something. */
   warn(text: string): void
-  /** Notes something for the audit log. */
-  annotate(key: string, value: string): void
+  /** Notes something for the audit log, with a level not below that. */
+  annotate(...annotation: Annotation): void
 }
 
 /** A plugin throws a StatusError to refuse. Most decide at once. */
@@ -71,7 +80,9 @@ export interface By {
   readonly user: UserInfo
   readonly dryRun: boolean
   readonly warnings?: string[]
-  readonly annotations?: (readonly [key: string, value: string])[]
+  readonly annotations?: Annotation[]
+  readonly turn?: Turn | undefined
+  readonly own?: boolean
 }
 
 export interface Asked {
@@ -122,17 +133,26 @@ export class AdmissionRequest implements Attributes {
   get requestResource(): GroupVersionResource {
     return this.#target.requestResource
   }
+  get codec(): Codec | undefined {
+    return this.#target.codec
+  }
   get user(): UserInfo {
     return this.#by.user
   }
   get dryRun(): boolean {
     return this.#by.dryRun
   }
+  get turn(): Turn | undefined {
+    return this.#by.turn
+  }
+  get own(): boolean {
+    return this.#by.own === true
+  }
   warn(text: string): void {
     this.#by.warnings?.push(text)
   }
-  annotate(key: string, value: string): void {
-    this.#by.annotations?.push([key, value])
+  annotate(...annotation: Annotation): void {
+    this.#by.annotations?.push(annotation)
   }
 }
 

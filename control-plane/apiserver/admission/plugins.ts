@@ -17,6 +17,9 @@ import { extendedResourceToleration } from './extendedresourcetoleration.ts'
 import { imagePolicyWebhook } from './imagepolicywebhook.ts'
 import { limitRanger } from './limitranger.ts'
 import { namespaceLifecycle } from './namespacelifecycle.ts'
+import { mutatingWebhooks } from './webhook/mutating.ts'
+import type { Parts } from './webhook/parts.ts'
+import { validatingWebhooks } from './webhook/validating.ts'
 import { nodeRestriction } from './noderestriction.ts'
 import { ownerReferencesPermissionEnforcement } from './ownerreferencespermissionenforcement.ts'
 import { persistentVolumeClaimResize } from './persistentvolumeclaimresize.ts'
@@ -45,9 +48,10 @@ export function admissionPlugins(
   configuration: AdmissionConfiguration,
   serving: () => Serving,
   metrics: MetricsRegistry,
+  webhooks: Parts,
 ): readonly AdmissionPlugin[] {
   const { enableAdmissionPlugins: on, disableAdmissionPlugins: off } = options
-  const plugins = all(registry, authorizer, options, configuration, serving, metrics)
+  const plugins = all(registry, authorizer, options, configuration, serving, metrics, webhooks)
   for (const [flag, names] of [
     ['enable', on],
     ['disable', off],
@@ -68,6 +72,7 @@ const all = (
   configuration: AdmissionConfiguration,
   serving: () => Serving,
   metrics: MetricsRegistry,
+  webhooks: Parts,
 ): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   limitRanger(registry),
@@ -90,5 +95,7 @@ const all = (
   certificateSubjectRestriction(),
   defaultIngressClass(registry),
   denyServiceExternalIPs(),
+  mutatingWebhooks(webhooks),
+  validatingWebhooks(webhooks),
   resourceQuota(registry, configuration.limitedResources),
 ]

@@ -1,5 +1,7 @@
 /** What the requests for an endpoint are about. */
 import type { DeleteOptions } from '#shared/api/meta/options.ts'
+import type { Resource } from '#shared/api/resource.ts'
+import { structCodec, type Codec } from '#shared/machinery/codec.ts'
 import type { WriteParameters } from '../objects/options.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import type { Operation, Options, Target } from './admission.ts'
@@ -21,19 +23,25 @@ function newTarget({ resource: r, group, version, kind, plural }: Endpoint): Tar
   }
 }
 
-/** Of a subresource whose body is of another kind. */
-export function targetOfBody(endpoint: Endpoint, group: string, version: string, kind: string): Target {
+/** Of a subresource whose body is of another kind; the options of a connection have no codec. */
+export function targetOfBody(endpoint: Endpoint, group: string, version: string, kind: string, codec?: Codec): Target {
   const own = { group, version, kind }
-  return { ...targetOf(endpoint), kind: own, requestKind: own }
+  return { ...targetOf(endpoint), kind: own, requestKind: own, codec }
 }
 
 /** Of a kind that is answered without a store. */
-export function targetOfKind({ group, version, kind, plural }: { group: string; version: string; kind: string; plural: string }): Target {
+export function targetOfKind({
+  group,
+  version,
+  kind,
+  plural,
+  schema,
+}: Pick<Resource, 'group' | 'version' | 'kind' | 'plural'> & Partial<Pick<Resource, 'schema'>>): Target {
   const [own, resource] = [
     { group, version, kind },
     { group, version, resource: plural },
   ]
-  return { kind: own, resource, requestKind: own, requestResource: resource }
+  return { kind: own, resource, requestKind: own, requestResource: resource, codec: schema && structCodec(schema) }
 }
 
 /** The options of a write as an object. */

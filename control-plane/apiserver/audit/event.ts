@@ -27,6 +27,9 @@ interface Captured {
   bytes: number
 }
 
+/** A note for the audit log; one with a level is left out below that. */
+export type Annotation = readonly [key: string, value: string, atLeast?: 'Request']
+
 export class AuditRecord {
   readonly verdict: Verdict
   readonly #emit: (line: string) => void
@@ -64,8 +67,8 @@ export class AuditRecord {
   }
 
   /** The first value of a key counts. */
-  annotate(key: string, value: string): void {
-    this.#annotations[key] ??= value
+  annotate(key: string, value: string, atLeast?: 'Request'): void {
+    if (atLeast === undefined || this.#holdsRequest) this.#annotations[key] ??= value
   }
 
   impersonated(user: UserInfo): void {

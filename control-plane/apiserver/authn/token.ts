@@ -1,11 +1,12 @@
 /** Bearer tokens: what knows one says whose it is and for whom it was made (k8s.io/apiserver/pkg/authentication/authenticator). */
 import type { UserInfo } from '#shared/bus/transport.ts'
 import type { Maybe } from '#shared/machinery/maybe.ts'
+import type { Annotation } from '../audit/event.ts'
 
 /** What an authenticator tells beside its answer: texts for the client, and notes for the audit log. */
 export interface Notes {
   readonly warnings: string[]
-  readonly annotations: (readonly [key: string, value: string])[]
+  readonly annotations: Annotation[]
 }
 
 export interface Authenticated {

@@ -12,6 +12,7 @@ export const self: Writer = {
   dryRun: false,
   fieldManager: 'kube-apiserver',
   subresource: '',
+  own: true,
 }
 
 /**

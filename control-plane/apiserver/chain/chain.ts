@@ -7,7 +7,7 @@ import { bodyTooLarge, maxBodyBytes, type ApiRequest, type UserInfo } from '#sha
 import type { Logger } from '#shared/component/log.ts'
 import { StatusError, badRequest, internalError, timeout } from '#shared/machinery/status.ts'
 import type { Auditor } from '../audit/auditor.ts'
-import type { AuditRecord } from '../audit/event.ts'
+import type { Annotation, AuditRecord } from '../audit/event.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { impersonate } from '../authn/impersonation.ts'
 import type { Notes } from '../authn/token.ts'
@@ -19,6 +19,7 @@ import type { RequestMetrics } from './metrics.ts'
 import { parseRequestInfo, type RequestInfo } from './requestinfo.ts'
 import { failureWriting, statusAnswer, type Answer } from './response.ts'
 import { deadline, timeoutOf } from './timeout.ts'
+import { Turn } from './turn.ts'
 
 /** One request on its way through the server. */
 export interface RequestContext {
@@ -29,9 +30,11 @@ export interface RequestContext {
   /** Texts for the client, sent as Warning headers. */
   readonly warnings: string[]
   /** What authentication and admission note for the audit log. */
-  readonly annotations: (readonly [key: string, value: string])[]
+  readonly annotations: Annotation[]
   /** Where the request is noted for the audit log; absent when the policy wants nothing of it. */
   readonly audit?: AuditRecord | undefined
+  /** Absent for streams. */
+  turn?: Turn
 }
 
 /** What is known of a request when its answer, or failure, is there. */
@@ -39,7 +42,7 @@ interface Started {
   info?: RequestInfo
   readonly auditId: string
   readonly warnings: string[]
-  readonly annotations: (readonly [key: string, value: string])[]
+  readonly annotations: Annotation[]
   longRunning: boolean
   audit?: AuditRecord | undefined
   flow?: Flow
@@ -120,11 +123,12 @@ export function newHandler(parts: ChainParts): Handler {
   /** With a seat, which is given back when the work ends, not when the client stops waiting for it. */
   async function run(ctx: RequestContext, started: Started, timeoutMs: number): Promise<Answer> {
     const { request } = ctx
+    const until = performance.now() + timeoutMs
     const entered = enter(ctx, started, timeoutMs)
     const admitted = entered instanceof Promise ? await entered : entered
     try {
       if (request.incoming) request.body = await request.incoming.whole()
-      const answer = await work(ctx, admitted)
+      const answer = await work(ctx, admitted, until)
       return acceptsGzip(request) ? await compressed(answer) : answer
     } finally {
       flowControl.leave(admitted)
@@ -132,14 +136,17 @@ export function newHandler(parts: ChainParts): Handler {
   }
 
   /** A request that is all there is worked on when it is its level's turn. */
-  async function work(ctx: RequestContext, admitted: Admitted): Promise<Answer> {
-    const turn = flowControl.begin(admitted)
-    if (turn) await turn
+  async function work(ctx: RequestContext, admitted: Admitted, until: number): Promise<Answer> {
+    const { signal } = ctx.request
+    const turn = new Turn(flowControl, admitted, until, signal)
+    ctx.turn = turn
     try {
-      if (turn && ctx.request.signal.aborted) throw timeout('nobody waits for the request any more')
+      const begun = turn.begin()
+      if (begun) await begun
+      if (begun && signal.aborted) throw timeout('nobody waits for the request any more')
       return await dispatch(ctx)
     } finally {
-      flowControl.end(admitted)
+      turn.over()
     }
   }
 
@@ -160,7 +167,7 @@ export function newHandler(parts: ChainParts): Handler {
       else {
         const admitted = await enter(ctx, started, Infinity)
         try {
-          answer = await work(ctx, admitted)
+          answer = await work(ctx, admitted, Infinity)
         } finally {
           flowControl.leave(admitted)
         }
@@ -269,7 +276,7 @@ function audited(auditor: Auditor, request: ApiRequest, started: Started, answer
   }
   const { audit, longRunning } = started
   if (!audit) return
-  for (const [key, value] of started.annotations) audit.annotate(key, value)
+  for (const annotation of started.annotations) audit.annotate(...annotation)
   audit.answered(answer)
   if (longRunning) audit.emit('ResponseStarted')
   const lasts = answer.tunnel || answer.websocket || !(answer.body instanceof Uint8Array)

@@ -10,6 +10,8 @@ import { encode, newStored, unversioned } from '../registry/stored.ts'
 import { hubOf } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { WriteParameters } from './options.ts'
+import type { Annotation } from '../audit/event.ts'
+import type { Turn } from '../chain/turn.ts'
 
 export interface Store {
   readonly registry: Registry
@@ -32,7 +34,11 @@ export interface Writer {
   /** Texts for the client. */
   readonly warnings?: string[]
   /** Notes for the audit log. */
-  readonly annotations?: (readonly [key: string, value: string])[]
+  readonly annotations?: Annotation[]
+  /** The request's, while it is worked on. */
+  readonly turn?: Turn | undefined
+  /** The server itself writes, not for a client. */
+  readonly own?: boolean
   /** Admission judges another form of the object, as a Scale; it has completed that already. */
   readonly admitted?: { readonly target: Target; readonly of: (object: KubeObject) => KubeObject }
   /** The server changes one thing by itself, or was admitted as something else (an eviction): no admission, no preparation, no validation. */

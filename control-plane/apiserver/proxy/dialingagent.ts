@@ -20,6 +20,9 @@ const idleMs = 60_000
 const maxIdle = 16
 const dialMs = 10_000
 
+/** What connections were dialled as. */
+const dialled = new WeakMap<object, Duplex>()
+
 export class DialingAgent extends Agent {
   readonly #dial: (signal: AbortSignal) => Promise<Duplex>
   readonly #context: SecureContext
@@ -30,7 +33,8 @@ export class DialingAgent extends Agent {
     super({ keepAlive: true, maxFreeSockets: maxIdle, timeout: idleMs, scheduling: 'lifo' })
     this.#dial = dial
     this.#tls = tls
-    this.#context = createSecureContext({ ca: tls.ca, cert: tls.cert, key: tls.key })
+    // Any certificate that is trusted ends a chain, as in Go.
+    this.#context = createSecureContext({ ca: tls.ca, cert: tls.cert, key: tls.key, allowPartialTrustChain: true })
   }
 
   /** A connection of the caller's own, which is not kept: for one that becomes something else. */
@@ -46,6 +50,12 @@ export class DialingAgent extends Agent {
     return undefined
   }
 
+  /** Closes those that nobody uses of which `keep`, given what was dialled, says no. */
+  prune(keep: (dialled: Duplex) => boolean): void {
+    for (const sockets of Object.values(this.freeSockets))
+      for (const socket of sockets ?? []) if (!keep(dialled.get(socket)!)) socket.destroy()
+  }
+
   /** Closes what nobody uses; what is used is closed afterwards. */
   retire(): void {
     this.options.keepAlive = false
@@ -55,12 +65,14 @@ export class DialingAgent extends Agent {
 
   #secure(socket: Duplex): TLSSocket {
     const { servername, insecure } = this.#tls
-    return connectTls({
+    const tls = connectTls({
       socket,
       servername,
       rejectUnauthorized: insecure !== true,
       secureContext: this.#context,
       ALPNProtocols: ['http/1.1'],
     })
+    dialled.set(tls, socket)
+    return tls
   }
 }

@@ -55,7 +55,7 @@ async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, give
   const writer = writerOf(ctx, p, 'binding')
   const body = await admit<Binding>(store.admission, {
     operation: 'CREATE',
-    target: given === undefined ? targetOfKind(bindings) : targetOfBody(pods, '', 'v1', 'Binding'),
+    target: given === undefined ? targetOfKind(bindings) : targetOfBody(pods, '', 'v1', 'Binding', expected.codec),
     subresource: given === undefined ? '' : 'binding',
     namespace: ctx.info.namespace,
     name,

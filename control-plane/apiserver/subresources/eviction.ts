@@ -38,7 +38,7 @@ export async function evict(call: Call, budgets: Endpoint): Promise<Answer> {
   const writer = writerOf(call, { ...p, dryRun }, 'eviction')
   const body = await admit<Eviction>(call.store.admission, {
     operation: 'CREATE',
-    target: targetOfBody(call.endpoint, 'policy', 'v1', 'Eviction'),
+    target: targetOfBody(call.endpoint, 'policy', 'v1', 'Eviction', codec),
     subresource: 'eviction',
     namespace: info.namespace,
     name: info.name,

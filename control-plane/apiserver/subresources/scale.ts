@@ -102,7 +102,7 @@ async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => 
   const { endpoint, info } = call
   const paths = pathsOf(endpoint)
   const hubPaths = endpoint.hub.resource.scale ?? paths
-  const target = targetOfBody(endpoint, 'autoscaling', 'v1', 'Scale')
+  const target = targetOfBody(endpoint, 'autoscaling', 'v1', 'Scale', expected.codec)
   const writer: Writer = {
     ...writerOf(call, p, 'scale'),
     admitted: { target, of: object => scaleOf(hubPaths, object) as unknown as KubeObject },

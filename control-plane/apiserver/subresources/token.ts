@@ -45,7 +45,7 @@ export async function createToken(call: Call, { tokens, maxSeconds, extend }: To
     throw badRequest(`the name of the object (${given}) does not match the name on the URL (${info.name})`)
   const { spec } = await admit<TokenRequest>(store.admission, {
     operation: 'CREATE',
-    target: targetOfBody(call.endpoint, 'authentication.k8s.io', 'v1', 'TokenRequest'),
+    target: targetOfBody(call.endpoint, 'authentication.k8s.io', 'v1', 'TokenRequest', expected.codec),
     subresource: 'token',
     namespace: info.namespace,
     name: info.name,

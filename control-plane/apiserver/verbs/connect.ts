@@ -21,18 +21,30 @@ function optionsOf({ info, request: { query } }: Call, kind: string): KubeObject
   return options as unknown as KubeObject
 }
 
+/** What a plugin has made of the options is what is connected with. */
+function setOptions(query: URLSearchParams, before: KubeObject, after: KubeObject): void {
+  for (const name of [...streams, 'container', 'command', 'ports']) {
+    const value = after[name]
+    if (value === before[name]) continue
+    query.delete(name)
+    for (const one of Array.isArray(value) ? value : value === undefined ? [] : [value]) query.append(name, String(one))
+  }
+}
+
 /** Throws what a plugin refuses it with. */
 export async function admitConnection(call: Call): Promise<void> {
   const { endpoint, info, user, warnings, annotations, store } = call
   const kind = endpoint.resource.subresources?.[info.subresource]?.kind ?? kinds[endpoint.plural] ?? endpoint.kind
-  await admit(store.admission, {
+  const options = optionsOf(call, kind)
+  const admitted = await admit<KubeObject>(store.admission, {
     operation: 'CONNECT',
     target: targetOfBody(endpoint, '', 'v1', kind),
     subresource: info.subresource,
     namespace: info.namespace,
     name: info.name,
-    object: optionsOf(call, kind),
+    object: options,
     old: undefined,
     by: { user, dryRun: false, warnings, annotations },
   })
+  if (admitted !== options) setOptions(call.request.query, options, admitted)
 }

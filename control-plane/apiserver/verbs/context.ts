@@ -79,5 +79,6 @@ export const writerOf = (call: RequestContext, p: WriteParameters, subresource =
   parameters: p,
   warnings: call.warnings,
   annotations: call.annotations,
+  turn: call.turn,
   subresource,
 })

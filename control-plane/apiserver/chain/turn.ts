@@ -1,0 +1,61 @@
+/** A request's turn at being worked on: how long it may take, and how others go on while it waits for somebody outside of the server. */
+import type { Admitted, FlowControl } from '../flowcontrol/flowcontrol.ts'
+
+export class Turn {
+  /** performance.now() at which nobody waits for the answer any more. */
+  readonly until: number
+  /** Aborts when the client is gone. */
+  readonly signal: AbortSignal
+  readonly #flowControl: FlowControl
+  readonly #admitted: Admitted
+  #held = false
+  #over = false
+  #waiting: Promise<void> | undefined
+  /** Parts of the work that wait outside. */
+  #aside = 0
+
+  constructor(flowControl: FlowControl, admitted: Admitted, until: number, signal: AbortSignal) {
+    this.#flowControl = flowControl
+    this.#admitted = admitted
+    this.until = until
+    this.signal = signal
+  }
+
+  /** Undefined when the work may begin; else it may when the promise resolves. */
+  begin(): Promise<void> | undefined {
+    const turn = this.#flowControl.begin(this.#admitted)
+    if (!turn) {
+      this.#held = true
+      return undefined
+    }
+    return turn.then(() => {
+      this.#held = true
+      if (this.#over) this.#release()
+    })
+  }
+
+  /** Does something that takes time elsewhere: meanwhile another request is worked on, and afterwards this one stands in line again. */
+  async aside<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#aside++ === 0) this.#release()
+    try {
+      return await work()
+    } finally {
+      if (--this.#aside === 0 && !this.#held && !this.#over) {
+        this.#waiting ??= Promise.resolve(this.begin()).finally(() => (this.#waiting = undefined))
+        await this.#waiting
+      }
+    }
+  }
+
+  /** The work is done, or given up. */
+  over(): void {
+    this.#over = true
+    this.#release()
+  }
+
+  #release(): void {
+    if (!this.#held) return
+    this.#held = false
+    this.#flowControl.end(this.#admitted)
+  }
+}

@@ -1,0 +1,177 @@
+/** HTTPS connections to one server, or to the endpoints of one Service: kept, bounded, each call with a deadline. HTTP/1.1, as upstream's. */
+import type { ClientRequest } from 'node:http'
+import { Agent, request } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { createSecureContext, getCACertificates } from 'node:tls'
+import { dialError, goError } from '#shared/component/neterror.ts'
+import { DialingAgent } from '../proxy/dialingagent.ts'
+import type { ServiceAddress } from '../proxy/service.ts'
+import type { CallOptions } from './clients.ts'
+
+export interface PoolOptions {
+  /** PEM; the system's authorities when absent. */
+  readonly ca?: string | undefined
+  /** Of a Service: the name that the certificate must be for, and where it is reached now; throws when that is nowhere. */
+  readonly service?: { readonly servername: string; readonly addresses: () => readonly ServiceAddress[] }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly body: string
+}
+
+/** Calls at a time; others wait for their turn, within their deadlines. */
+const maxCalls = 64
+const maxIdle = 16
+const idleMs = 60_000
+/** Endpoints that one dial tries. */
+const maxTries = 3
+
+let system: string[] | undefined
+/** Read once: there are hundreds. */
+function systemAuthorities(): string[] {
+  if (!system) {
+    const own = getCACertificates('system')
+    system = own.length > 0 ? own : getCACertificates('bundled')
+  }
+  return system
+}
+
+export class HttpsPool {
+  readonly #options: PoolOptions
+  readonly #agent: Agent
+  readonly #waiting = new Set<() => void>()
+  /** Which address a connection leads to. */
+  readonly #hosts = new WeakMap<Duplex, string>()
+  #calls = 0
+
+  /** Throws when `ca` is no PEM. */
+  constructor(options: PoolOptions) {
+    this.#options = options
+    const { ca, service } = options
+    if (service) this.#agent = new DialingAgent(signal => this.#dial(service.addresses(), signal), { ca, servername: service.servername })
+    else {
+      const secureContext = createSecureContext({ ca: ca ?? systemAuthorities(), allowPartialTrustChain: true })
+      this.#agent = new Agent({ keepAlive: true, maxFreeSockets: maxIdle, timeout: idleMs, scheduling: 'lifo', secureContext })
+    }
+  }
+
+  /** Posts JSON to a path. Rejects with an Error in Go's words, behind the `Post "URL": ` of which they stand. */
+  async post(url: URL, path: string, body: string, { timeoutMs, signal, maxBytes }: CallOptions): Promise<Answer> {
+    const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)))
+    const ends = signal ? AbortSignal.any([deadline, signal]) : deadline
+    const failed = (e: unknown): Error => {
+      if (deadline.aborted) return new Error('context deadline exceeded')
+      if (signal?.aborted) return new Error('context canceled')
+      return new Error(reasonOf(e, url))
+    }
+    try {
+      this.#forgetGone()
+      await this.#turn(ends)
+    } catch (e) {
+      throw failed(e)
+    }
+    try {
+      return await this.#send(url, path, body, ends, maxBytes)
+    } catch (e) {
+      throw failed(e)
+    } finally {
+      this.#calls--
+      const [next] = this.#waiting
+      next?.()
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  /** Waits until fewer calls are under way. */
+  async #turn(ends: AbortSignal): Promise<void> {
+    while (this.#calls >= maxCalls) {
+      const { promise, resolve } = Promise.withResolvers<void>()
+      this.#waiting.add(resolve)
+      ends.addEventListener('abort', () => resolve(), { once: true })
+      await promise
+      this.#waiting.delete(resolve)
+      ends.throwIfAborted()
+    }
+    this.#calls++
+  }
+
+  /** Idle connections to endpoints that are no more would fail, or hang. Throws when there are no endpoints. */
+  #forgetGone(): void {
+    if (!(this.#agent instanceof DialingAgent)) return
+    const addresses = this.#options.service!.addresses()
+    this.#agent.prune(dialled => addresses.some(to => to.host === this.#hosts.get(dialled)))
+  }
+
+  /** Tries some endpoints, in random order. */
+  async #dial(addresses: readonly ServiceAddress[], signal: AbortSignal): Promise<Duplex> {
+    const order = addresses.map(to => ({ to, at: Math.random() })).sort((a, b) => a.at - b.at)
+    let failure: unknown
+    for (const { to } of order.slice(0, maxTries)) {
+      try {
+        const dialled = await to.dial(signal)
+        this.#hosts.set(dialled, to.host)
+        return dialled
+      } catch (e) {
+        failure = e
+      }
+    }
+    throw failure
+  }
+
+  /** A connection that was kept may have been closed at the other end meanwhile: then once more, on a new one. */
+  async #send(url: URL, path: string, body: string, ends: AbortSignal, maxBytes: number): Promise<Answer> {
+    try {
+      return await exchange(this.#agent, url, path, body, ends, maxBytes)
+    } catch (e) {
+      if (!(e instanceof Stale) || ends.aborted) throw e instanceof Stale ? e.cause : e
+      for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+      return exchange(this.#agent, url, path, body, ends, maxBytes).catch((again: unknown) => {
+        throw again instanceof Stale ? again.cause : again
+      })
+    }
+  }
+}
+
+/** A connection broke that had been used before, without a byte of an answer. */
+class Stale extends Error {}
+
+/** In Go's words. */
+function reasonOf(e: unknown, { hostname, port }: URL): string {
+  const { code = '', syscall, message } = e as { code?: string; syscall?: string; message?: string }
+  // Node gives it the code of a reset.
+  if (message === 'socket hang up') return 'EOF'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${hostname}: no such host`
+  return syscall === 'connect' ? dialError(e, `${hostname}:${port || 443}`) : goError(e)
+}
+
+function exchange(agent: Agent, url: URL, path: string, body: string, signal: AbortSignal, maxBytes: number): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const bytes = Buffer.from(body)
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json, */*',
+      'user-agent': 'kube-apiserver-admission',
+      'content-length': bytes.length,
+    }
+    const fail = (e: unknown): void => reject(req.reusedSocket && !req.res && isBroken(e) ? new Stale('', { cause: e }) : e)
+    const req: ClientRequest & { res?: unknown } = request(url, { method: 'POST', path, headers, agent, signal }, res => {
+      const chunks: Buffer[] = []
+      let size = 0
+      res.on('data', (chunk: Buffer) => {
+        size += chunk.length
+        if (size <= maxBytes) chunks.push(chunk)
+        else res.destroy(new Error(`http: response body too large, limit is ${maxBytes} bytes`))
+      })
+      res.on('end', () => resolve({ status: res.statusCode ?? 0, body: Buffer.concat(chunks).toString() }))
+      res.on('error', reject)
+    })
+    req.on('error', fail)
+    req.end(bytes)
+  })
+}
+
+const isBroken = (e: unknown): boolean => ['ECONNRESET', 'EPIPE'].includes((e as { code?: string }).code ?? '')

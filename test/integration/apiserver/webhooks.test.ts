@@ -1,0 +1,321 @@
+/** Admission webhooks that answer: what they are asked, and what comes of it. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
+import { accept, allowed, denied, hookOf, patched, startWebhook, type WebhookServer } from '../../fixtures/webhook.ts'
+import { addServiceAccount, bindTo, configMap, configMaps, merge, pod, pods } from './setup.ts'
+
+let api: ApiServerFixture
+let rest: Rest
+let hook: WebhookServer
+const configurations = '/apis/admissionregistration.k8s.io/v1'
+beforeAll(async () => {
+  ;[api, hook] = await Promise.all([startTestApiServer(), startWebhook()])
+  rest = api.rest
+  await addServiceAccount(rest)
+})
+afterAll(async () => {
+  await Promise.all([api?.stop(), hook?.stop()])
+})
+beforeEach(() => {
+  hook.answer = accept
+  hook.asked.length = 0
+})
+afterEach(async () => {
+  for (const plural of ['mutatingwebhookconfigurations', 'validatingwebhookconfigurations'])
+    await rest('DELETE', `${configurations}/${plural}`)
+  await rest('DELETE', configMaps)
+})
+
+type Kind = 'Mutating' | 'Validating'
+async function configure(kind: Kind, name: string, ...webhooks: object[]): Promise<void> {
+  const { code, body } = await rest('POST', `${configurations}/${kind.toLowerCase()}webhookconfigurations`, {
+    metadata: { name },
+    webhooks,
+  })
+  expect({ code, message: body.message }).toEqual({ code: 201, message: undefined })
+}
+const create = (name: string, metadata: object = {}, query = '') =>
+  rest('POST', `${configMaps}${query}`, configMap(name, { a: '1' }, metadata))
+const rules = (resources: string[], operations = ['*'], apiGroups = ['*'], more: object = {}) => ({
+  rules: [{ operations, apiGroups, apiVersions: ['*'], resources, ...more }],
+})
+const requests = () => hook.asked.map(({ review }) => review.request)
+
+describe('what is asked', () => {
+  it('is an AdmissionReview with all about the request', async () => {
+    await configure('Validating', 'all', hookOf(hook, 'check'))
+    const { code, body } = await create('asked', { labels: { x: 'y' } }, '?fieldManager=me')
+    expect(code).toBe(201)
+    expect(hook.asked).toHaveLength(1)
+    const [{ path, review }] = hook.asked as [(typeof hook.asked)[0]]
+    expect(path).toBe('/check?timeout=10s')
+    const own = { group: '', version: 'v1' }
+    const { resourceVersion: _, ...unversioned } = body.metadata
+    expect(review).toEqual({
+      kind: 'AdmissionReview',
+      apiVersion: 'admission.k8s.io/v1',
+      request: {
+        uid: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        kind: { ...own, kind: 'ConfigMap' },
+        resource: { ...own, resource: 'configmaps' },
+        requestKind: { ...own, kind: 'ConfigMap' },
+        requestResource: { ...own, resource: 'configmaps' },
+        name: 'asked',
+        namespace: 'default',
+        operation: 'CREATE',
+        userInfo: {
+          username: 'kubernetes-admin',
+          groups: ['system:masters', 'system:authenticated'],
+          extra: { 'authentication.kubernetes.io/credential-id': [expect.stringMatching(/^X509SHA256=/)] },
+        },
+        object: { ...body, metadata: unversioned },
+        oldObject: null,
+        dryRun: false,
+        options: { kind: 'CreateOptions', apiVersion: 'meta.k8s.io/v1', fieldManager: 'me', fieldValidation: expect.anything() },
+      },
+    })
+  })
+
+  it('of updates, patches, deletions and collections has both objects', async () => {
+    await configure('Validating', 'all', hookOf(hook, 'check', rules(['configmaps'])))
+    await create('u')
+    await rest('PATCH', `${configMaps}/u`, { data: { a: '2' } }, merge)
+    await rest('PUT', `${configMaps}/u`, configMap('u', { a: '3' }))
+    await create('v')
+    await rest('DELETE', configMaps)
+    const seen = requests().map(r => [r.operation, r.object?.data.a, r.oldObject?.data.a, r.options.kind])
+    expect(seen.slice(0, 4)).toEqual([
+      ['CREATE', '1', undefined, 'CreateOptions'],
+      ['UPDATE', '2', '1', 'UpdateOptions'],
+      ['UPDATE', '3', '2', 'UpdateOptions'],
+      ['CREATE', '1', undefined, 'CreateOptions'],
+    ])
+    expect(seen.slice(4)).toHaveLength(2)
+    expect(seen.slice(4)).toEqual(
+      expect.arrayContaining([
+        ['DELETE', undefined, '3', 'DeleteOptions'],
+        ['DELETE', undefined, '1', 'DeleteOptions'],
+      ]),
+    )
+  })
+
+  it('of subresources says so, in their own kinds, and of connections their options', async () => {
+    await configure('Validating', 'all', hookOf(hook, 'check', rules(['pods/*'])))
+    await rest('POST', pods, pod('sub'))
+    await bindTo(rest, 'sub', 'n')
+    await rest('PATCH', `${pods}/sub/status`, { status: { phase: 'Running' } }, merge)
+    await rest('GET', `${pods}/sub/exec?command=ls&command=-l&stdout=true&container=c`)
+    await rest('POST', `${pods}/sub/eviction`, { kind: 'Eviction', apiVersion: 'policy/v1', metadata: { name: 'sub' } })
+    expect(requests().map(r => [r.operation, r.subResource, r.requestSubResource, r.kind.kind, r.name])).toEqual([
+      // As upstream has it, this rule names pods themselves too.
+      ['CREATE', undefined, undefined, 'Pod', 'sub'],
+      ['CREATE', 'binding', 'binding', 'Binding', 'sub'],
+      ['UPDATE', 'status', 'status', 'Pod', 'sub'],
+      ['CONNECT', 'exec', 'exec', 'PodExecOptions', 'sub'],
+      ['CREATE', 'eviction', 'eviction', 'Eviction', 'sub'],
+    ])
+    expect(requests()[3].object).toMatchObject({
+      kind: 'PodExecOptions',
+      apiVersion: 'v1',
+      stdout: true,
+      container: 'c',
+      command: ['ls', '-l'],
+    })
+    await rest('DELETE', `${pods}/sub?gracePeriodSeconds=0`)
+  })
+
+  it('goes by rules, scope and selectors', async () => {
+    const only = (name: string, more: object) => hookOf(hook, name, { ...rules(['*'], ['CREATE']), ...more })
+    await configure(
+      'Validating',
+      'all',
+      only('cluster', rules(['*'], ['CREATE'], ['*'], { scope: 'Cluster' })),
+      only('namespaced', rules(['*'], ['CREATE'], ['*'], { scope: 'Namespaced' })),
+      only('labelled-namespace', { namespaceSelector: { matchLabels: { hooked: 'yes' } } }),
+      only('labelled-object', { objectSelector: { matchExpressions: [{ key: 'pick', operator: 'Exists' }] } }),
+      only('other-group', rules(['*'], ['*'], ['apps'])),
+    )
+    const asked = async (send: () => Promise<{ code: number }>): Promise<string[]> => {
+      hook.asked.length = 0
+      expect((await send()).code).toBe(201)
+      return hook.asked.map(a => a.path.slice(1).split('?')[0]!).sort()
+    }
+    expect(await asked(() => create('plain'))).toEqual(['namespaced'])
+    expect(await asked(() => create('picked', { labels: { pick: '' } }))).toEqual(['labelled-object', 'namespaced'])
+    const namespace = (name: string, labels: object) => rest('POST', '/api/v1/namespaces', { metadata: { name, labels } })
+    expect(await asked(() => namespace('no', {}))).toEqual(['cluster'])
+    expect(requests()[0].namespace).toBe('no')
+    expect(await asked(() => namespace('yes', { hooked: 'yes' }))).toEqual(['cluster', 'labelled-namespace'])
+    expect(await asked(() => rest('POST', '/api/v1/namespaces/yes/configmaps', configMap('x')))).toEqual([
+      'labelled-namespace',
+      'namespaced',
+    ])
+    // What is in no namespace is not selected by one.
+    const priority = { metadata: { name: 'p' }, value: 1 }
+    expect(await asked(() => rest('POST', '/apis/scheduling.k8s.io/v1/priorityclasses', priority))).toEqual([
+      'cluster',
+      'labelled-namespace',
+    ])
+  })
+
+  it('is never about configurations of webhooks and policies', async () => {
+    hook.answer = review => denied(review)
+    const everything = hookOf(hook, 'no', { ...rules(['*/*']), failurePolicy: 'Fail' })
+    await configure('Validating', 'all', everything)
+    await configure('Mutating', 'all', everything)
+    await configure('Mutating', 'another', hookOf(hook, 'no', rules(['nothings'])))
+    expect((await rest('DELETE', `${configurations}/validatingwebhookconfigurations/all`)).code).toBe(200)
+    expect((await rest('DELETE', `${configurations}/mutatingwebhookconfigurations/all`)).code).toBe(200)
+    expect(hook.asked).toEqual([])
+  })
+
+  it('is in the version that a rule names', async () => {
+    const hpa = {
+      metadata: { name: 'h' },
+      spec: { maxReplicas: 3, scaleTargetRef: { kind: 'Deployment', name: 'd', apiVersion: 'apps/v1' } },
+    }
+    const v1 = {
+      rules: [{ operations: ['CREATE'], apiGroups: ['autoscaling'], apiVersions: ['v1'], resources: ['horizontalpodautoscalers'] }],
+    }
+    await configure('Validating', 'all', hookOf(hook, 'equivalent', v1), hookOf(hook, 'exact', { ...v1, matchPolicy: 'Exact' }))
+    await configure('Mutating', 'all', hookOf(hook, 'change', v1))
+    hook.answer = (review, req) =>
+      req.url!.startsWith('/change')
+        ? patched(review, [{ op: 'add', path: '/spec/targetCPUUtilizationPercentage', value: 7 }])
+        : allowed(review)
+    const { code, body } = await rest('POST', '/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers', hpa)
+    expect(code).toBe(201)
+    expect(body.spec.metrics).toEqual([
+      { type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 7 } } },
+    ])
+    expect(hook.asked.map(a => a.path)).toEqual(['/change?timeout=10s', '/equivalent?timeout=10s'])
+    expect(requests()[1]).toMatchObject({
+      kind: { version: 'v1' },
+      resource: { version: 'v1' },
+      requestKind: { version: 'v2' },
+      requestResource: { version: 'v2' },
+      object: { apiVersion: 'autoscaling/v1', spec: { targetCPUUtilizationPercentage: 7 } },
+    })
+  })
+
+  it('is a v1beta1 review for who knows no other', async () => {
+    await configure('Mutating', 'old', hookOf(hook, 'old', { admissionReviewVersions: ['v1beta1'] }))
+    // These need neither say the uid nor the type of the patch.
+    hook.answer = () => ({ allowed: true, patch: Buffer.from('[{"op":"add","path":"/data/b","value":"2"}]').toString('base64') })
+    expect((await create('old')).body.data).toEqual({ a: '1', b: '2' })
+    expect(hook.asked[0]!.review.apiVersion).toBe('admission.k8s.io/v1beta1')
+  })
+})
+
+describe('what comes of it', () => {
+  it('changes are read, defaulted and validated', async () => {
+    await configure('Mutating', 'change', hookOf(hook, 'change', rules(['pods'], ['CREATE'])))
+    const add = (image: unknown) => (review: any) =>
+      patched(review, [{ op: 'add', path: '/spec/containers/-', value: { name: 'added', image, nonsense: 1 } }])
+    hook.answer = add('sidecar')
+    const { body } = await rest('POST', pods, pod('changed'))
+    // Defaults of the API and of plugins that ran before reach what the webhook added.
+    expect(body.spec.containers[1]).toMatchObject({
+      name: 'added',
+      image: 'sidecar',
+      imagePullPolicy: 'Always',
+      terminationMessagePolicy: 'File',
+    })
+    expect(body.spec.containers[1].volumeMounts).toHaveLength(1)
+    expect(body.spec.containers[1]).not.toHaveProperty('nonsense')
+    hook.answer = add('')
+    expect(await rest('POST', pods, pod('broken'))).toMatchObject({
+      code: 422,
+      body: { message: 'Pod "broken" is invalid: spec.containers[1].image: Required value' },
+    })
+    hook.answer = add(5)
+    expect(await rest('POST', pods, pod('broken'))).toMatchObject({ code: 500, body: { reason: 'InternalError' } })
+    hook.answer = review => patched(review, [{ op: 'remove', path: '/spec/nothing' }])
+    const failed = await rest('POST', pods, pod('broken'))
+    expect(failed).toMatchObject({
+      code: 500,
+      body: { message: expect.stringMatching(/^Internal error occurred: remove operation does not apply/) },
+    })
+    hook.answer = review => patched(review, [{ op: 'replace', path: '/metadata/namespace', value: 'kube-system' }])
+    expect((await rest('POST', pods, pod('elsewhere'))).body.message).toBe(
+      'the namespace of the provided object does not match the namespace sent on the request',
+    )
+    hook.answer = accept
+    await rest('DELETE', `${pods}/changed?gracePeriodSeconds=0`)
+  })
+
+  it('a denial is told in the words of the webhook', async () => {
+    await configure('Validating', 'no', hookOf(hook, 'no'))
+    const told = async (status?: object) => {
+      hook.answer = review => denied(review, status)
+      const { code, body } = await create('denied')
+      return { code, reason: body.reason, message: body.message }
+    }
+    const by = 'admission webhook "no.example.com" denied the request'
+    expect(await told()).toEqual({ code: 400, reason: undefined, message: `${by} without explanation` })
+    expect(await told({ message: 'never' })).toEqual({ code: 400, reason: undefined, message: `${by}: never` })
+    expect(await told({ reason: 'Because' })).toEqual({ code: 400, reason: 'Because', message: `${by}: Because` })
+    expect(await told({ code: 200, status: 'Success', message: 'x' })).toEqual({ code: 400, reason: undefined, message: `${by}: x` })
+    expect(await told({ code: 403, reason: 'Forbidden', message: 'x' })).toEqual({ code: 403, reason: 'Forbidden', message: `${by}: x` })
+    hook.answer = review => denied(review, { code: 422, message: 'x', details: { causes: [{ field: 'data', message: 'm' }] } })
+    expect((await create('denied')).body.details).toEqual({ causes: [{ field: 'data', message: 'm' }] })
+    expect((await rest('GET', `${configMaps}/denied`)).code).toBe(404)
+  })
+
+  it('webhooks change one after the other, by name; those that ask for it once more', async () => {
+    const webhooks = (...names: string[]) =>
+      names.map(name => hookOf(hook, name, { reinvocationPolicy: name.startsWith('again') ? 'IfNeeded' : 'Never' }))
+    await configure('Mutating', 'b', ...webhooks('again', 'last'))
+    await configure('Mutating', 'a', ...webhooks('again-and', 'once'))
+    hook.answer = (review, req) => {
+      const name = req.url!.slice(1).split('?')[0]!
+      return patched(review, [{ op: 'replace', path: '/data/a', value: `${review.request.object.data.a} ${name}` }])
+    }
+    expect((await create('order')).body.data.a).toBe('1 again-and once again last again-and again')
+  })
+
+  it('webhooks that changed nothing are not asked again', async () => {
+    await configure('Mutating', 'a', hookOf(hook, 'again', { reinvocationPolicy: 'IfNeeded' }))
+    await create('same')
+    hook.answer = review => patched(review, [{ op: 'replace', path: '/data/a', value: '1' }])
+    await create('same-too')
+    expect(hook.asked).toHaveLength(2)
+  })
+
+  it('warnings and names of dry runs', async () => {
+    await configure('Validating', 'warn', hookOf(hook, 'warn', { sideEffects: 'NoneOnDryRun' }))
+    hook.answer = review => allowed(review, { warnings: ['mind the gap'] })
+    const { headers } = await create('dry', {}, '?dryRun=All')
+    expect(headers['warning']).toBe('299 - "mind the gap"')
+    expect(requests()[0].dryRun).toBe(true)
+    expect((await rest('GET', `${configMaps}/dry`)).code).toBe(404)
+  })
+
+  it('what is made by generateName has its name before it is judged', async () => {
+    await configure('Mutating', 'a', hookOf(hook, 'change'))
+    await configure('Validating', 'a', hookOf(hook, 'check'))
+    const { body } = await rest('POST', configMaps, { metadata: { generateName: 'gen-' } })
+    expect(requests().map(r => r.name)).toEqual([undefined, body.metadata.name])
+  })
+
+  it('the options of a connection can be changed', async () => {
+    await rest('POST', pods, pod('connect'))
+    await configure('Mutating', 'connect', hookOf(hook, 'change', rules(['pods/exec'], ['CONNECT'])))
+    hook.answer = review => patched(review, [{ op: 'replace', path: '/container', value: 'other' }])
+    const { body } = await rest('GET', `${pods}/connect/exec?command=ls&stdout=true&container=c`)
+    expect(body.message).toBe('container other is not valid for pod connect')
+    await rest('DELETE', `${pods}/connect?gracePeriodSeconds=0`)
+  })
+
+  it('bodies of subresources can be changed', async () => {
+    await configure('Mutating', 'scale', hookOf(hook, 'change', rules(['*/scale'], ['UPDATE'])))
+    const deployments = '/apis/apps/v1/namespaces/default/deployments'
+    const template = { metadata: { labels: { x: 'y' } }, spec: { containers: [{ name: 'c', image: 'i' }] } }
+    await rest('POST', deployments, { metadata: { name: 'd' }, spec: { replicas: 1, selector: { matchLabels: { x: 'y' } }, template } })
+    hook.answer = review => patched(review, [{ op: 'replace', path: '/spec/replicas', value: 2 }])
+    const { body } = await rest('PATCH', `${deployments}/d/scale`, { spec: { replicas: 9 } }, merge)
+    expect(body.spec.replicas).toBe(2)
+    hook.answer = review => patched(review, [{ op: 'replace', path: '/spec/replicas', value: 'many' }])
+    expect((await rest('PATCH', `${deployments}/d/scale`, { spec: { replicas: 3 } }, merge)).code).toBe(500)
+  })
+})
