@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { nodeSignerFile } from './files.ts'
+import { natsConfig, nodeSignerFile } from './files.ts'
 import { livez, storeAnswers, type LivenessProbe } from './liveness.ts'
 import { load } from './pki.ts'
 import { natsServer } from './system.ts'
@@ -40,7 +40,7 @@ const optimizeEarly = process.versions.v8.startsWith('14.')
   : []
 
 /** With a Go scheduler on each processor, most of which wait for the next message by spinning, a write costs nats-server a fifth more. */
-const natsEnv = { GOMAXPROCS: String(Math.max(1, availableParallelism() >> 1)) }
+export const natsEnv = { GOMAXPROCS: String(Math.max(1, availableParallelism() >> 1)) }
 
 /** A dead leader is replaced within 3 s. One that cannot renew, because the bus is away, waits and goes on: see leaderelection.ts. */
 const leaderElection = [
@@ -62,7 +62,7 @@ export const componentOf = (name: string): string | undefined =>
   controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
 
 /** Several cannot rotate one file. */
-const auditLog = (dir: StateDir, n: number): string => path.join(dir.logs, 'audit', `${instanceName('kube-apiserver', n)}.log`)
+export const auditLog = (dir: StateDir, n: number): string => path.join(dir.logs, 'audit', `${instanceName('kube-apiserver', n)}.log`)
 /** 100 MB a file. */
 const auditRotation = ['--audit-log-maxsize', '100', '--audit-log-maxbackup', '10']
 
@@ -99,8 +99,13 @@ export function controlPlane(
     auditPolicy,
     enableAdmissionPlugins,
     disableAdmissionPlugins,
-  }: Pick<Cluster, 'securePort' | 'instances' | 'auditPolicy' | 'enableAdmissionPlugins' | 'disableAdmissionPlugins'>,
-  { identity = instanceName, seesStore = true }: { identity?: typeof instanceName; seesStore?: boolean } = {},
+    apiOnly,
+    ephemeral,
+  }: Pick<
+    Cluster,
+    'securePort' | 'instances' | 'auditPolicy' | 'enableAdmissionPlugins' | 'disableAdmissionPlugins' | 'apiOnly' | 'ephemeral'
+  >,
+  { identity = instanceName, seesStore = !ephemeral }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
@@ -123,9 +128,9 @@ export function controlPlane(
       env: processEnv,
       ...(liveness ? { liveness: liveness(n) } : {}),
     }))
-  /** Upstream's ports, for a second process ten more. */
+  /** Upstream's ports, for a second process ten more. Clusters without nodes are several side by side, and nobody asks. */
   const serving = (component: keyof Cluster['instances'], port: number, n: number): string[] => [
-    ...['--bind-address', at.host, '--secure-port', String(port + 10 * (n - 1))],
+    ...['--bind-address', at.host, '--secure-port', apiOnly ? '0' : String(port + 10 * (n - 1))],
     ...['--tls-cert-file', pki(`${component}.crt`), '--tls-private-key-file', pki(`${component}.key`), '--client-ca-file', pki('ca.crt')],
   ]
   // Where it can be had, the API server is at its Service's address by itself.
@@ -134,7 +139,7 @@ export function controlPlane(
     {
       name: 'nats-server',
       command: natsServer() ?? 'nats-server',
-      args: ['-c', path.join(dir.nats, 'server.conf')],
+      args: ['-c', natsConfig(dir)],
       env: natsEnv,
       probe: signal => accepts(at.nats.host, at.nats.port, signal),
       liveness: storeAnswers('127.0.0.1', securePort, () => load(dir, 'admin')),

@@ -5,9 +5,10 @@ set -eu
 link=$0
 while [ -L "$link" ]; do
   target=$(readlink "$link")
-  case $target in /*) link=$target ;; *) link=$(dirname "$link")/$target ;; esac
+  case $target in /*) link=$target ;; *) link=${link%/*}/$target ;; esac
 done
-project=$(cd "$(dirname "$link")/../.." && pwd)
+case $link in */*) ;; *) link=./$link ;; esac
+cd "${link%/*}/../.." && project=$PWD && cd "$OLDPWD"
 
 # The lock file that node_modules was made from lies in it.
 if ! cmp -s "$project/package-lock.json" "$project/node_modules/.coxswain-lock"; then
@@ -30,4 +31,6 @@ if [ ! -e "$stamp" ] || [ -n "$(find "$project/control-plane" "$project/node-age
 fi
 # As components.ts starts all others.
 export NODE_COMPILE_CACHE="$project/dist/.compile-cache" MALLOC_ARENA_MAX=1
+# What loading the bundles took goes back to the system, where an API server for a test is within this process.
+case " $* " in *" --api-only "*) export MALLOC_TRIM_THRESHOLD_=131072 ;; esac
 exec node --max-semi-space-size=1 --v8-pool-size=1 "$project/dist/cox.js" "$@"

@@ -5,17 +5,14 @@ import path from 'node:path'
 import * as z from 'zod'
 import {
   areCredsOf,
-  busAccount,
   createAuthority,
   mintCreds,
   nodeSigner,
-  systemIdentity,
-  userClaims,
   natsServerConfig,
   type Authority,
   type NatsServerOptions,
 } from '#shared/bus/credentials.ts'
-import { updateAccount } from '#shared/bus/account.ts'
+import type { Pair } from './certificate.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
 import { run } from './run.ts'
 import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
@@ -27,6 +24,9 @@ export const authorityFile = (dir: StateDir): string => path.join(dir.nats, 'aut
 /** What signs the NATS users of nodes, for the controller manager. */
 export const nodeSignerFile = (dir: StateDir): string => path.join(dir.nats, 'node-signer.json')
 
+export const writeNodeSigner = async (dir: StateDir): Promise<void> =>
+  writeAtomically(nodeSignerFile(dir), JSON.stringify(nodeSigner(await authorityOf(dir))))
+
 const seed = z.string().regex(/^S[A-Z2-7]{57}$/)
 const authoritySchema = z.object({
   operator: seed,
@@ -37,7 +37,7 @@ const authoritySchema = z.object({
 })
 
 /** The authority, which is made when there is none. The registry belongs to it: with another one, its objects could not be read. */
-async function authorityOf(dir: StateDir): Promise<Authority> {
+export async function authorityOf(dir: StateDir): Promise<Authority> {
   const file = authorityFile(dir)
   const lost = (what: string): Error => new Error(`${file} is ${what}; restore it, or remove ${dir.root} to start afresh`)
   if (existsSync(file)) {
@@ -53,25 +53,10 @@ async function authorityOf(dir: StateDir): Promise<Authority> {
   return authority
 }
 
-const revokedFile = (dir: StateDir): string => path.join(dir.nats, 'revoked.json')
+export const revokedFile = (dir: StateDir): string => path.join(dir.nats, 'revoked.json')
 const revokedSchema = z.record(z.string(), z.number())
-const revokedOf = (dir: StateDir): Record<string, number> =>
+export const revokedOf = (dir: StateDir): Record<string, number> =>
   existsSync(revokedFile(dir)) ? revokedSchema.parse(JSON.parse(readFileSync(revokedFile(dir), 'utf8'))) : {}
-
-/**
- * Ends the NATS credentials of an identity, as they lie in `creds`: the nats-server closes its connections and takes no new ones, now and
- * after its next start. The identity can be given new credentials.
- */
-export async function revokeCreds(dir: StateDir, url: string, identity: string): Promise<void> {
-  const authority = await authorityOf(dir)
-  const file = path.join(dir.creds, `${identity}.creds`)
-  const key = existsSync(file) ? userClaims(readFileSync(file, 'utf8'))?.sub : undefined
-  if (key === undefined) throw new Error(`${file} is missing or damaged: it is not known which credentials ${identity} has`)
-  const revoked = { ...revokedOf(dir), [key]: Math.floor(Date.now() / 1000) }
-  writeAtomically(revokedFile(dir), JSON.stringify(revoked))
-  await updateAccount(url, await mintCreds(authority, systemIdentity), await busAccount(authority, revoked))
-  rmSync(file, { force: true })
-}
 
 /** Makes the NATS credentials that these identities lack, or whose files are damaged, in the directory `creds`. */
 export async function ensureCreds(dir: StateDir, identities: readonly string[], creds = dir.creds): Promise<void> {
@@ -97,13 +82,44 @@ resources:
   writeAtomically(dir.encryption, config)
 }
 
-export interface FileOptions {
-  at: Pick<Addresses, 'nats' | 'services'>
-  /** The address that nats-server listens on. */
+export interface NatsFileOptions {
+  /** The address that nats-server listens on, and its port; 0 for any free one, which its log names. */
   listen: string
+  port: number
   /** Where nats-server keeps what it stores. */
   storeDir: string
   sync: NatsServerOptions['sync']
+}
+
+/** As `nats-server --version` says it. */
+async function natsVersion(): Promise<string> {
+  const { stdout, stderr } = await run(natsServer() ?? 'nats-server', ['--version'], { timeoutMs: 5000 })
+  return /v?(\d+\.\d+\.\d+)/.exec(stdout + stderr)?.[1] ?? '2.9.0'
+}
+
+/** Writes nats-server's configuration, and makes the credentials that these identities lack. */
+export async function writeNatsFiles(
+  dir: StateDir,
+  { listen, port, storeDir, sync }: NatsFileOptions,
+  identities: readonly string[],
+): Promise<void> {
+  const authority = await authorityOf(dir)
+  // The version decides about syncing alone.
+  const serverVersion = sync === 'nobody' ? '2.9.0' : await natsVersion()
+  const options = { host: listen, port: port || -1, storeDir, serverVersion, serverName: 'nats-0', sync, revoked: revokedOf(dir) }
+  await Promise.all([
+    natsServerConfig(authority, options).then(conf => writeAtomically(natsConfig(dir), conf)),
+    ensureCreds(dir, identities),
+  ])
+}
+export const natsConfig = (dir: StateDir): string => path.join(dir.nats, 'server.conf')
+
+/** Writes the administrator's kubeconfig. */
+export const writeKubeconfig = (file: string, securePort: number, { ca, admin }: { ca: Pair; admin: Pair }): void =>
+  writeAtomically(file, kubeconfig(securePort, ca.cert, { name: 'kubernetes-admin', pair: admin }))
+
+export interface FileOptions extends Omit<NatsFileOptions, 'port'> {
+  at: Pick<Addresses, 'nats' | 'services'>
   /** The addresses that clients reach the API server at, besides that of the Service `kubernetes`. */
   serverIPs: string[]
   /** Of the API server on 127.0.0.1, for the kubeconfig. */
@@ -111,27 +127,9 @@ export interface FileOptions {
 }
 
 /** Writes what changes with the options, makes what is missing of the rest. Nodes' credentials are made by `ensureCreds`. */
-export async function writeFiles(dir: StateDir, { at, listen, storeDir, sync, serverIPs, securePort }: FileOptions): Promise<void> {
-  const server = natsServer()
-  const [{ ca, admin }, authority, version] = await Promise.all([
-    ensureCertificates(dir, [...serverIPs, firstService(at)]),
-    authorityOf(dir),
-    run(server ?? 'nats-server', ['--version'], { timeoutMs: 5000 }).then(
-      r => /v?(\d+\.\d+\.\d+)/.exec(r.stdout + r.stderr)?.[1] ?? '2.9.0',
-    ),
-  ])
-  writeAtomically(dir.kubeconfig, kubeconfig(securePort, ca.cert, { name: 'kubernetes-admin', pair: admin }))
-  writeAtomically(nodeSignerFile(dir), JSON.stringify(nodeSigner(authority)))
-  await Promise.all([
-    natsServerConfig(authority, {
-      host: listen,
-      port: at.nats.port,
-      storeDir,
-      serverVersion: version,
-      serverName: 'nats-0',
-      sync,
-      revoked: revokedOf(dir),
-    }).then(conf => writeAtomically(path.join(dir.nats, 'server.conf'), conf)),
-    ensureCreds(dir, ['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin']),
-  ])
+export async function writeFiles(dir: StateDir, { at, serverIPs, securePort, ...nats }: FileOptions): Promise<void> {
+  writeKubeconfig(dir.kubeconfig, securePort, ensureCertificates(dir, [...serverIPs, firstService(at)]))
+  await writeNodeSigner(dir)
+  const identities = ['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin']
+  await writeNatsFiles(dir, { ...nats, port: at.nats.port }, identities)
 }

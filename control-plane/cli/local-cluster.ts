@@ -1,15 +1,15 @@
 /** A cluster on this machine, as its supervisor holds it: files, bridge, control plane, nodes. */
 import { watch } from 'node:fs'
-import { createServer } from 'node:net'
 import path from 'node:path'
 import { componentOf, controlPlane } from './components.ts'
 import { ensureCreds } from './files.ts'
 import { restoreLink } from './link.ts'
 import { withLock } from './lock.ts'
+import { freePort } from './freeport.ts'
 import { machineAddress, stopHostNode } from './host-node.ts'
 import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
 import { clearNode, eraseNode, nodeIdentity, nodeProcess, removeCgroups, startNode } from './node.ts'
-import { forgetRecord, isAlive, kill, readRecord, recordedNames, terminate, untilGone, type ProcessRecord } from './process.ts'
+import { end, forgetRecord, isAlive, kill, readRecord, recordedNames, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
 import {
   addressesOf,
@@ -24,6 +24,7 @@ import {
 } from './state.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
 import { isPrivileged } from './system.ts'
+import { names, type Wanted } from './wanted.ts'
 
 export interface ClusterEvents extends SupervisorEvents {
   nodeStarted(name: string): void
@@ -43,6 +44,7 @@ export async function editCluster(dir: StateDir, edit: (cluster: Cluster) => voi
 
 /** The node record for a new node: the lowest free index. */
 export function newNode(cluster: Cluster, name?: string): NodeRecord {
+  if (cluster.apiOnly) throw new Error('a cluster that was made with --api-only has no nodes')
   if (cluster.host && cluster.nodes.length > 0)
     throw new Error("a cluster on the machine's own network has one node: several would have the same address")
   const taken = new Set(cluster.nodes.map(n => n.index))
@@ -53,46 +55,11 @@ export function newNode(cluster: Cluster, name?: string): NodeRecord {
   return { name: name ?? `node-${index}`, index, starts: 1 }
 }
 
-/** The port when it is free on loopback and not taken otherwise, else any free one. */
-async function freePort(wanted: number, taken: ReadonlySet<number>): Promise<number> {
-  const tryPort = (port: number) =>
-    new Promise<number | undefined>(resolve => {
-      const server = createServer()
-      server.once('error', () => resolve(undefined))
-      server.listen(port, '127.0.0.1', () => {
-        const { port: got } = server.address() as { port: number }
-        server.close(() => resolve(got))
-      })
-    })
-  return (taken.has(wanted) ? undefined : await tryPort(wanted)) ?? (await tryPort(0)) ?? wanted
-}
-
-/** What `cox up` was asked for; what is absent stays as it is, or is as good as the machine can. */
-export interface Wanted {
-  /** How many nodes there shall be at least. */
-  nodes?: number | undefined
-  /** How many processes a component shall have from now on. */
-  instances?: Partial<Instances>
-  network?: 'bridge' | 'host' | undefined
-  runtime?: Cluster['runtime']
-  proxy?: Cluster['proxy']
-  imageCatalogue?: Cluster['imageCatalogue']
-  /** A file, or `none` for no audit any more. */
-  auditPolicy?: string | undefined
-  /** Names with commas between them, or `none` for no more. */
-  enableAdmissionPlugins?: string | undefined
-  disableAdmissionPlugins?: string | undefined
-  /** Makes a key that Secrets are stored with from now on, when there is none. */
-  encryptSecrets?: boolean | undefined
-}
-
-/** What was asked for and is kept: `none` ends it. */
-const names = (wanted: string | undefined, had: string | undefined): string | undefined => (wanted === 'none' ? undefined : (wanted ?? had))
-
 /** Reads or makes cluster.json: what stays the same over all lives of the cluster. */
 export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Cluster> {
   const { nodes, instances, network, runtime, proxy, imageCatalogue, auditPolicy } = wanted
   const had = readCluster(dir)
+  if (had?.apiOnly) throw new Error(`the cluster in ${dir.root} was made with --api-only`)
   const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
   if (network !== undefined && onHost !== (network === 'host'))
     throw new Error(`the cluster in ${dir.root} was made with the network ${onHost ? 'host' : 'bridge'}`)
@@ -102,7 +69,9 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
     recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
   const single: Instances = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
   return claimIndex(dir.root, had?.index, onHost, async (index, takenPorts) => {
-    const securePort = runs('kube-apiserver') && had ? had.securePort : await freePort(had?.securePort ?? 6443, takenPorts)
+    const wantedPort = wanted.port ?? had?.securePort ?? 6443
+    const securePort = runs('kube-apiserver') && had ? had.securePort : await freePort(wantedPort, takenPorts)
+    if (wanted.port && securePort !== wanted.port) throw new Error(`port ${wanted.port} is taken`)
     const natsPort = runs('nats-server') && had?.host ? had.host.natsPort : await freePort(had?.host?.natsPort ?? 4222, takenPorts)
     const cluster: Cluster = {
       index,
@@ -115,6 +84,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       auditPolicy: auditPolicy === 'none' ? undefined : (auditPolicy ?? had?.auditPolicy),
       enableAdmissionPlugins: names(wanted.enableAdmissionPlugins, had?.enableAdmissionPlugins),
       disableAdmissionPlugins: names(wanted.disableAdmissionPlugins, had?.disableAdmissionPlugins),
+      ...(wanted.ephemeral ? { ephemeral: true } : {}),
       nodes: had?.nodes ?? [],
     }
     while (cluster.nodes.length < (nodes ?? (onHost ? 1 : 3))) cluster.nodes.push(newNode(cluster))
@@ -229,12 +199,6 @@ export class LocalCluster {
       nodes.map(n => n.index),
     )
   }
-}
-
-/** Ends a process and forgets it. */
-async function end(dir: StateDir, name: string): Promise<void> {
-  await terminate(readRecord(dir, name), 5000)
-  forgetRecord(dir, name)
 }
 
 /**

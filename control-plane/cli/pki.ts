@@ -4,7 +4,7 @@
 import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import type { Pair, Subject } from './certificate.ts'
+import { makeAuthority, sign, type Pair, type Subject } from './certificate.ts'
 import { writeAtomically, type StateDir } from './state.ts'
 
 const filesOf = (dir: StateDir, name: string): [cert: string, key: string] => [
@@ -23,12 +23,12 @@ export function load(dir: StateDir, name: string): Pair | undefined {
 }
 
 /** What clients were given names the authority: another takes its place only when somebody removed both of its files. */
-async function authorityOf(dir: StateDir): Promise<Pair> {
+function authorityOf(dir: StateDir): Pair {
   const ca = load(dir, 'ca')
   if (ca) return ca
   const files = filesOf(dir, 'ca')
   const there = files.filter(existsSync)
-  if (there.length === 0) return save(dir, 'ca', await (await import('./certificate.ts')).makeAuthority())
+  if (there.length === 0) return save(dir, 'ca', makeAuthority())
   const lacking = files.find(file => !there.includes(file))
   throw new Error(
     `${lacking ? `${lacking} is missing` : `${files.join(' or ')} is damaged`}; restore it, or remove ${files.join(' and ')} to have others made`,
@@ -48,24 +48,27 @@ function stillGood(pair: Pair, names: { dns: string[]; ips: string[] } | undefin
   return [...(names?.dns ?? []).map(n => cert.checkHost(n)), ...(names?.ips ?? []).map(ip => cert.checkIP(ip))].every(Boolean)
 }
 
-/** Makes what is missing or about to expire; `serverIPs` are the addresses clients reach the API server at. */
-export async function ensureCertificates(dir: StateDir, serverIPs: string[]): Promise<{ ca: Pair; admin: Pair }> {
-  const ca = await authorityOf(dir)
+/**
+ * Makes what is missing or about to expire; `serverIPs` are the addresses clients reach the API server at, `serving` the other components
+ * that serve.
+ */
+export function ensureCertificates(
+  dir: StateDir,
+  serverIPs: string[],
+  serving: readonly string[] = ['kube-controller-manager', 'kube-scheduler'],
+): { ca: Pair; admin: Pair } {
+  const ca = authorityOf(dir)
   const names = {
     dns: ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'],
     ips: serverIPs,
   }
-  const ensure = async (name: string, subject: Subject): Promise<Pair> => {
+  const ensure = (name: string, subject: Subject): Pair => {
     const had = load(dir, name)
-    return had && stillGood(had, subject.names, ca) ? had : save(dir, name, await (await import('./certificate.ts')).sign(ca, subject))
+    return had && stillGood(had, subject.names, ca) ? had : save(dir, name, sign(ca, subject))
   }
-  const [admin] = await Promise.all([
-    ensure('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'] }),
-    ensure('apiserver', { commonName: 'kube-apiserver', names }),
-    ...['kube-controller-manager', 'kube-scheduler'].map(name =>
-      ensure(name, { commonName: name, names: { dns: ['localhost'], ips: serverIPs } }),
-    ),
-  ])
+  const admin = ensure('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'] })
+  ensure('apiserver', { commonName: 'kube-apiserver', names })
+  for (const name of serving) ensure(name, { commonName: name, names: { dns: ['localhost'], ips: serverIPs } })
   ensureServiceAccountKey(dir)
   return { ca, admin }
 }
@@ -96,10 +99,10 @@ export interface Login {
 }
 
 /** A new login: a client certificate of the cluster's authority. Throws when its key is not there. */
-export async function newLogin(dir: StateDir, name: string, groups: readonly string[], namespace?: string): Promise<Login> {
+export function newLogin(dir: StateDir, name: string, groups: readonly string[], namespace?: string): Login {
   const ca = load(dir, 'ca')
   if (!ca) throw new Error(`the certificate authority in ${dir.pki} is missing or damaged`)
-  const pair = await (await import('./certificate.ts')).sign(ca, { commonName: name, organizations: groups })
+  const pair = sign(ca, { commonName: name, organizations: groups })
   return { name, pair, namespace }
 }
 

@@ -82,3 +82,9 @@ export function kill(record: ProcessRecord | undefined, signal: NodeJS.Signals):
     return false
   }
 }
+
+/** Ends a process and forgets it. */
+export async function end(dir: StateDir, name: string): Promise<void> {
+  await terminate(readRecord(dir, name), 5000)
+  forgetRecord(dir, name)
+}

@@ -75,6 +75,10 @@ const clusterSchema = z.object({
    * nats-server on loopback.
    */
   host: z.object({ address: z.string(), natsPort: z.number().int() }).optional(),
+  /** There when the cluster is nothing but nats-server and an API server within `cox up`. */
+  apiOnly: z.literal(true).optional(),
+  /** Nothing of it is kept: whoever ends it removes its directory. */
+  ephemeral: z.literal(true).optional(),
   /** What `cox up` was told that nodes shall use, in place of the best that they can. */
   runtime: z.enum(['oci', 'process']).optional(),
   proxy: z.enum(['nftables', 'userspace']).optional(),
@@ -164,7 +168,9 @@ function hostAddresses(index: number, { address, natsPort }: NonNullable<Cluster
     onHost: true,
   }
 }
+/** Of a cluster without nodes nothing is reached but on loopback; its Services have upstream's default range. */
+const apiOnlyAddresses = (host: NonNullable<Cluster['host']>): Addresses => ({ ...hostAddresses(0, host), services: '10.96.0.0/16' })
 /** The address of the Service `kubernetes`. */
 export const firstService = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '1')
-export const addressesOf = ({ index, host }: Pick<Cluster, 'index' | 'host'>): Addresses =>
-  host ? hostAddresses(index, host) : addresses(index)
+export const addressesOf = ({ index, host, apiOnly }: Pick<Cluster, 'index' | 'host' | 'apiOnly'>): Addresses =>
+  !host ? addresses(index) : apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)

@@ -8,6 +8,7 @@ import { untilUnresponsive, type LivenessProbe } from './liveness.ts'
 import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, writeRecord, type ProcessRecord } from './process.ts'
 import { raiseControlPlane } from './priority.ts'
 import type { StateDir } from './state.ts'
+import { which } from './system.ts'
 
 export interface Component {
   name: string
@@ -15,9 +16,11 @@ export interface Component {
   args: string[]
   env?: Record<string, string>
   /** Resolves once the process serves; without it the process says so itself over IPC. */
-  probe?: (signal: AbortSignal) => Promise<void>
+  probe?: (signal: AbortSignal, pid: number) => Promise<void>
   /** Asked from time to time once the process serves; one that does not answer any more is killed. */
   liveness?: LivenessProbe
+  /** Where the system can do that, the process does not outlive its supervisor. */
+  diesWithSupervisor?: true
 }
 
 export interface SupervisorEvents {
@@ -49,6 +52,12 @@ export function lastLine(file: string): string {
   } catch {
     return ''
   }
+}
+
+/** Program and arguments. The kernel kills the process when its parent ends, however it does. */
+function commandOf({ command, args, diesWithSupervisor }: Component): [string, string[]] {
+  const setpriv = diesWithSupervisor && process.platform === 'linux' ? which('setpriv') : undefined
+  return setpriv === undefined ? [command, args] : [setpriv, ['--pdeathsig', 'KILL', command, ...args]]
 }
 
 export class Supervisor {
@@ -123,7 +132,8 @@ export class Supervisor {
 
   /** One life of the process; resolves with how it ended. */
   async #once(ready: () => void): Promise<string> {
-    const { name, command, args, env, probe, liveness } = this.#component
+    const { name, env, probe, liveness } = this.#component
+    const [command, args] = commandOf(this.#component)
     const life = new AbortController()
     let unresponsive = false
     const serves = (process: ProcessRecord): void => {
@@ -157,7 +167,7 @@ export class Supervisor {
       const record = this.#record(child)
       if (this.#stop.signal.aborted) kill(record, 'SIGTERM')
       if (probe)
-        void probe(life.signal).then(
+        void probe(life.signal, child.pid).then(
           () => serves(record),
           () => {},
         )

@@ -1,33 +1,38 @@
 /** `cox up`: the supervisor of a local cluster, in the foreground until Ctrl-C, or detached. */
 import { spawn } from 'node:child_process'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
 import path from 'node:path'
-import { untilNodesReady, untilPodsAdmitted } from './api.ts'
 import { bundles, nodeArgs, processEnv } from './components.ts'
-import { ensureCreds, ensureEncryption, writeFiles } from './files.ts'
-import { LocalCluster, prepareCluster, stopEverything, type Wanted } from './local-cluster.ts'
+import { isUnused, newEphemeral, removeEphemeral, sweepEphemeral } from './ephemeral.ts'
 import { rotateLogs } from './logs.ts'
-import { nodeIdentity, nodeProcess } from './node.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord, supervisorProcess } from './process.ts'
-import { addressesOf, makeStateDir, requireCluster, type Addresses, type StateDir } from './state.ts'
+import { addressesOf, makeStateDir, requireCluster, writeAtomically, type Cluster, type StateDir } from './state.ts'
+import type { Running, RunningEvents } from './running.ts'
+import { untilStopped } from './stopping.ts'
 import { lastLine } from './supervisor.ts'
 import { ensurePrograms, isPrivileged } from './system.ts'
+import type { Wanted } from './wanted.ts'
 
-const say = (line: string): boolean => process.stdout.write(`${line}\n`)
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
 
-/** What to do next, for a person. */
-const farewell = (dir: StateDir): string => `
+/** What to do next: a line of JSON for a program, else for a person. */
+function farewell(dir: StateDir, { securePort, apiOnly }: Cluster, wanted: Wanted): string {
+  const kubeconfig = wanted.kubeconfig ?? dir.kubeconfig
+  const server = `https://127.0.0.1:${securePort}`
+  if (wanted.output === 'json') return JSON.stringify({ server, kubeconfig, stateDir: dir.root })
+  return `
 The cluster is up. In another terminal:
 
-  export KUBECONFIG=${dir.kubeconfig}
-  kubectl get nodes -o wide
+  export KUBECONFIG=${kubeconfig}
+  kubectl get ${apiOnly ? 'namespaces' : 'nodes -o wide'}
 `
-
-/** What is different without root, in a line or two. */
-const onHostNotice = ({ host, services }: Addresses): string =>
-  `${isPrivileged() ? 'on the host network' : 'not root'}: one node, whose pods are plain processes with the machine's address ${host}; Services are at ${services} (README: Without root)` +
-  (host.startsWith('127.') ? '\nthe machine has no address but loopback: Services will have no endpoints' : '')
+}
+/** For a program, standard output has nothing but the line of JSON. */
+const newSay =
+  ({ output }: Wanted) =>
+  (line: string): boolean =>
+    (output === 'json' ? process.stderr : process.stdout).write(`${line}\n`)
 
 function refuseSecond(dir: StateDir): void {
   const other = readRecord(dir, supervisorProcess)
@@ -35,109 +40,116 @@ function refuseSecond(dir: StateDir): void {
     throw new Error(`the cluster in ${dir.root} is already up (pid ${readRecord(dir, supervisorProcess)?.pid}); \`cox down\` stops it`)
 }
 
-/** Runs the cluster until a signal comes; resolves when everything is stopped. */
-export async function up(dir: StateDir, wanted: Wanted): Promise<void> {
-  const since = Date.now()
-  const began = performance.now()
+/** In the environment of a detached supervisor: the state directory that was made for it. */
+const madeFor = 'COXSWAIN_STATE_DIR_MADE'
+
+/**
+ * The state directory: that which was named, or, of a cluster that keeps nothing, a new one. One that was named for it must be empty, as it
+ * is removed in the end.
+ */
+function directoryOf(named: StateDir | undefined, fallback: StateDir, { ephemeral }: Wanted): StateDir {
+  if (!ephemeral) return named ?? fallback
+  if (named && process.env[madeFor] !== named.root && !isUnused(named))
+    throw new Error(`${named.root} is not empty: with --ephemeral the state directory is removed in the end`)
+  return named ?? newEphemeral()
+}
+
+/** Runs the cluster until something ends it; resolves when everything is stopped. `named` is the state directory that was asked for. */
+export async function up(named: StateDir | undefined, fallback: StateDir, wanted: Wanted): Promise<void> {
+  const say = newSay(wanted)
+  const stop = untilStopped(wanted.exitWithParent)
+  const stopped = new Promise<void>(resolve => stop.addEventListener('abort', () => resolve(), { once: true }))
+  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged())
+  const dir = directoryOf(named, fallback, wanted)
   refuseSecond(dir)
-  await ensurePrograms(say, wanted.network === 'host' || !isPrivileged())
   makeStateDir(dir)
   writeRecord(dir, supervisorProcess, process.pid)
-  const stop = new AbortController()
-  const stopped = new Promise<void>(resolve => stop.signal.addEventListener('abort', () => resolve(), { once: true }))
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => (stop.signal.aborted ? undefined : stop.abort()))
   // A closed terminal must not end the supervisor before it has cleaned up.
   process.stdout.on('error', () => {})
   process.stderr.on('error', () => {})
-
-  const stopRotating = rotateLogs(dir.logs)
-  const cluster = await prepareCluster(dir, wanted)
-  const at = addressesOf(cluster)
-  if (wanted.encryptSecrets) ensureEncryption(dir)
-  // A node that outlived its last supervisor has said that it is Ready before.
-  const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))
-  await writeFiles(dir, {
-    at,
-    listen: at.nats.host,
-    storeDir: path.join(dir.nats, 'store'),
-    sync: 'reader',
-    serverIPs: ['127.0.0.1', at.host],
-    securePort: cluster.securePort,
-  })
-  await ensureCreds(
-    dir,
-    cluster.nodes.map(n => nodeIdentity(n.name)),
-  )
   /** What happens on the way up is told to whoever waits for a detached supervisor, too. */
   const tell = (line: string): void => {
     say(line)
     if (process.connected) process.send?.({ line })
   }
-  /** When what died did so: how long it took to be back counts from then. */
+  /** When what died did so: how long it took to be back counts from then, else from the start of this process. */
   const deaths = new Map<string, number>()
-  const shown = (name: string): void =>
-    void tell(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - (deaths.get(name) ?? began))}`)
-  const local = new LocalCluster(dir, cluster, {
-    ready: name => shown(name),
-    died: (name, how, ms) => {
+  const events: RunningEvents = {
+    ready: name => tell(`  ${name.padEnd(26)} ready    ${seconds(performance.now() - (deaths.get(name) ?? 0))}`),
+    died(name, how, ms) {
       deaths.set(name, performance.now())
-      tell(`  ${name.padEnd(26)} ${how}${stop.signal.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`)
+      tell(`  ${name.padEnd(26)} ${how}${stop.aborted ? '' : `; starting it again in ${seconds(ms)} (cox logs ${name})`}`)
     },
-    nodeStarted: () => {},
-    nodeDied: name => void tell(`  ${name.padEnd(26)} died; \`cox node start ${name}\` starts it again`),
-  })
-  if (at.onHost) tell(onHostNotice(at))
-  tell(`starting ${cluster.nodes.length} node${cluster.nodes.length === 1 ? '' : 's'} and the control plane, state in ${dir.root}`)
+  }
+  const stopRotating = rotateLogs(dir.logs)
+  let running: Running | undefined
   try {
-    const started = Promise.all([local.start(), untilNodesReady(dir, lives, stop.signal, shown), untilPodsAdmitted(dir, stop.signal)])
-    await Promise.race([started, stopped])
-    if (!stop.signal.aborted) {
-      say(farewell(dir))
+    const { start } = await (wanted.apiOnly ? import('./apionly.ts') : import('./wholecluster.ts'))
+    running = await start(dir, wanted, { stop, events, tell })
+    const cluster = await Promise.race([running.started, stopped])
+    if (cluster) {
+      if (wanted.kubeconfig !== undefined) writeAtomically(wanted.kubeconfig, readFileSync(dir.kubeconfig, 'utf8'))
+      process.stdout.write(`${farewell(dir, cluster, wanted)}\n`)
       if (process.send) process.send('ready', undefined, {}, () => process.disconnect?.())
+      flushCompileCache()
+      if (wanted.ephemeral) void sweepEphemeral().catch((e: Error) => say(`what killed clusters left could not be removed: ${e.message}`))
     }
     await stopped
   } finally {
     say('stopping...')
     stopRotating()
-    await local.stop()
-    forgetRecord(dir, supervisorProcess)
+    await running?.stop()
+    if (wanted.ephemeral) removeAll(dir, wanted)
+    else forgetRecord(dir, supervisorProcess)
   }
-  say('stopped; the objects are kept, `cox up` brings them back')
+  say(wanted.ephemeral ? 'stopped' : 'stopped; the objects are kept, `cox up` brings them back')
+}
+
+/** Nothing is kept. The kubeconfig elsewhere may be another's by now. */
+function removeAll(dir: StateDir, { kubeconfig }: Wanted): void {
+  const text = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+  if (kubeconfig !== undefined && text(kubeconfig) === text(dir.kubeconfig)) rmSync(kubeconfig, { force: true })
+  rmSync(dir.root, { recursive: true, force: true })
 }
 
 /** How long `--detach` waits for the cluster, ms. */
 const DETACHED_MS = 120_000
 
+/** Options as the command line has them. */
+function commandLine(wanted: Wanted): string[] {
+  const { instances = {}, ...others } = wanted
+  const flag = (name: string): string => `--${name.replace(/[A-Z]/g, c => `-${c.toLowerCase()}`)}`
+  return [
+    ...Object.entries(others).flatMap(([name, value]) =>
+      value === undefined || value === false ? [] : value === true ? [flag(name)] : [flag(name), String(value)],
+    ),
+    ...Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)]),
+  ]
+}
+
 /** Starts the supervisor in the background and resolves when the cluster is up; tells what happens on the way. */
-export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
+export async function upDetached(named: StateDir | undefined, fallback: StateDir, wanted: Wanted): Promise<void> {
+  if (wanted.exitWithParent) throw new Error('--detach and --exit-with-parent contradict each other')
+  const say = newSay(wanted)
+  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged())
+  const dir = directoryOf(named, fallback, wanted)
   refuseSecond(dir)
-  await ensurePrograms(say, wanted.network === 'host' || !isPrivileged())
   makeStateDir(dir)
   const file = path.join(dir.logs, 'cox.log')
   const log = openSync(file, 'a', 0o600)
-  const { nodes, instances = {}, network, runtime, proxy, imageCatalogue, auditPolicy, encryptSecrets } = wanted
-  const named = {
-    nodes,
-    network,
-    runtime,
-    proxy,
-    'image-catalogue': imageCatalogue,
-    'audit-policy': auditPolicy,
-    'enable-admission-plugins': wanted.enableAdmissionPlugins,
-    'disable-admission-plugins': wanted.disableAdmissionPlugins,
-  }
-  const told = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, String(value)]))
-  const counts = Object.entries(instances).flatMap(([component, n]) => [`--${component.replace('kube-', '')}s`, String(n)])
-  const encrypt = encryptSecrets ? ['--encrypt-secrets'] : []
-  const child = spawn(
-    process.execPath,
-    [...nodeArgs(), path.join(bundles, 'cox.js'), 'up', ...told, ...counts, ...encrypt, '--state-dir', dir.root],
-    {
-      stdio: ['ignore', log, log, 'ipc'],
-      detached: true,
-      env: { ...process.env, ...processEnv },
-    },
-  )
+  const args = [
+    ...nodeArgs(),
+    path.join(bundles, 'cox.js'),
+    'up',
+    ...commandLine({ ...wanted, output: undefined }),
+    '--state-dir',
+    dir.root,
+  ]
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', log, log, 'ipc'],
+    detached: true,
+    env: { ...process.env, ...processEnv, [madeFor]: dir.root },
+  })
   closeSync(log)
   let deadline: NodeJS.Timeout | undefined
   try {
@@ -160,7 +172,7 @@ export async function upDetached(dir: StateDir, wanted: Wanted): Promise<void> {
     if (child.connected) child.disconnect()
     child.unref()
   }
-  say(farewell(dir))
+  process.stdout.write(`${farewell(dir, requireCluster(dir), wanted)}\n`)
 }
 
 /** Ends the supervisor and with it the cluster; does its work when it is not there any more. */
@@ -173,6 +185,8 @@ export async function down(dir: StateDir): Promise<void> {
       throw new Error(`the supervisor (pid ${supervisor.pid}) does not end; kill it and try again`)
   }
   // What a killed supervisor left, or nothing.
+  if (cluster.ephemeral) return removeEphemeral(dir)
+  const { stopEverything } = await import('./local-cluster.ts')
   await stopEverything(dir, addressesOf(cluster))
   forgetRecord(dir, supervisorProcess)
 }

@@ -162,7 +162,7 @@ export async function identityOf(creds: string | Uint8Array): Promise<string> {
 export interface NatsServerOptions {
   /** The only address that is listened on. */
   host: string
-  /** -1 for any free one (the server's `--ports_file_dir` tells which). */
+  /** -1 for any free one, which the server's log names (and a file: `--ports_file_dir`). */
   port: number
   storeDir: string
   /** As `nats-server --version` prints it. */
@@ -170,9 +170,10 @@ export interface NatsServerOptions {
   serverName?: string
   /**
    * Who sees to it that an acknowledged write is on disk. `server`: nats-server, with each message, from 2.10 on; 2.9 keeps what it
-   * acknowledged over crashes of its process only. `reader`: API servers that have its files (`--store-dir`). Default `server`.
+   * acknowledged over crashes of its process only. `reader`: API servers that have its files (`--store-dir`). `nobody`: what is stored is
+   * thrown away in the end. Default `server`.
    */
-  sync?: 'server' | 'reader'
+  sync?: 'server' | 'reader' | 'nobody'
   /** Users of BUS who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
   revoked?: Readonly<Record<string, number>>
 }
@@ -214,7 +215,8 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
     [bus.getPublicKey()]: await busAccount(authority, o.revoked),
   }
   // What a reader does not sync, such as blocks that were compacted, is left to the server.
-  const interval = canSyncOften(o.serverVersion) ? (o.sync === 'reader' ? '"1s"' : 'always') : undefined
+  const intervals = { server: 'always', reader: '"1s"', nobody: '"1h"' }
+  const interval = canSyncOften(o.serverVersion) ? intervals[o.sync ?? 'server'] : undefined
   return `listen: ${JSON.stringify(`${o.host.includes(':') ? `[${o.host}]` : o.host}:${o.port}`)}
 server_name: ${JSON.stringify(o.serverName ?? 'nats-1')}
 max_payload: 8MB

@@ -3,8 +3,8 @@ const units: Readonly<Record<string, number>> = { ns: 1e-6, us: 1e-3, µs: 1e-3,
 
 /** A Go duration in ms, undefined when it is none. */
 export function parseDuration(text: string): number | undefined {
-  if (!/^[+-]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$|^0$/.test(text)) return undefined
+  if (!/^[+-]?(\d+(\.\d*)?(ns|us|\u00b5s|ms|s|m|h))+$|^0$/.test(text)) return undefined
   let total = 0
-  for (const [, n, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)/g)) total += Number(n) * units[unit!]!
+  for (const [, n, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|\u00b5s|ms|s|m|h)/g)) total += Number(n) * units[unit!]!
   return text.startsWith('-') ? -total : total
 }

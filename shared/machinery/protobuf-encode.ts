@@ -213,6 +213,6 @@ const units: { readonly [unit: string]: number } = { h: 3.6e12, m: 6e10, s: 1e9,
 /** Of Go's text for a duration, `1h2m3.5s`. */
 function nanoseconds(duration: string): number {
   let total = 0
-  for (const [, amount, unit] of duration.matchAll(/([\d.]+)(h|ms|us|µs|ns|m|s)/g)) total += Number(amount) * units[unit!]!
+  for (const [, amount, unit] of duration.matchAll(/([\d.]+)(h|ms|us|\u00b5s|ns|m|s)/g)) total += Number(amount) * units[unit!]!
   return Math.round(duration.startsWith('-') ? -total : total)
 }

@@ -38,7 +38,7 @@ export function normalBase64(text: string): string | undefined {
   return /^[A-Za-z0-9+/]*={0,2}$/.test(plain) && !/^=/.test(plain) ? plain : undefined
 }
 
-const durationPattern = /^[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*$/
+const durationPattern = /^[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|\u00b5s|\u03bcs|ms|s|m|h))*$/
 
 /** Whether the text is a Go duration such as `1m30s`. */
 export const isDuration = (text: string): boolean => text === '0' || durationPattern.test(text)

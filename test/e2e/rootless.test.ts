@@ -1,10 +1,12 @@
 /** A whole cluster of an ordinary user: one node, pods as plain processes, Services through a proxy. */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { processesMarked } from '#shared/component/processes.ts'
 import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
+import { startTestCluster } from '../fixtures/testcluster.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
 let cluster: ClusterFixture
@@ -26,6 +28,13 @@ test('nobody here is root, and the node says what it can', async () => {
   const labels = JSON.parse(await kubectl('get', 'node', 'node-1', '-o', 'jsonpath={.metadata.labels}')) as object
   expect(labels).toMatchObject({ 'coxswain.io/runtime': 'process', 'coxswain.io/network': 'host', 'coxswain.io/proxy': 'userspace' })
   expect((await cluster.cox('node', 'add')).stderr).toContain("a cluster on the machine's own network has one node")
+})
+
+test('a cluster for a test needs no rights either', async () => {
+  const own = await startTestCluster('--api-only')
+  await own.kubectl('create', 'configmap', 'mine')
+  expect(await own.stop()).toBe(0)
+  expect(existsSync(own.stateDir)).toBe(false)
 })
 
 test('a Deployment with volumes behind a Service', async () => {

@@ -1,0 +1,188 @@
+/** The commands of cox but `up`. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import path from 'node:path'
+import { Option, type Command } from 'commander'
+import { adminClient } from './api.ts'
+import { command, notEmpty, say, wholeNumber, type Common } from './arguments.ts'
+import { chaosCommand } from './chaos/command.ts'
+import { cutLink, degradeLink, healLink } from './link.ts'
+import { followFile } from './logs.ts'
+import { addNode, joinNode, killNode, listNodes, removeNode, revokeNode, startDeadNode } from './node-commands.ts'
+import { authorityCertificate, kubeconfig, newLogin } from './pki.ts'
+import { age, mebibytes, table } from './print.ts'
+import { listProcesses } from './ps.ts'
+import { requireCluster, stateDir } from './state.ts'
+import { createToken } from './token.ts'
+import { down } from './up.ts'
+
+const output = new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table')
+const show = (options: Common, value: unknown, human: () => string): boolean =>
+  say(options.output === 'json' ? JSON.stringify(value, null, 2) : human())
+
+export function otherCommands(program: Command): void {
+  command(program, 'down', 'stop the cluster; its objects are kept in the state directory').action((o: Common) =>
+    down(stateDir(o.stateDir)),
+  )
+
+  command(program, 'ps', 'every process of the cluster')
+    .addOption(output)
+    .action(async (o: Common) => {
+      const dir = stateDir(o.stateDir)
+      const rows = await listProcesses(dir, requireCluster(dir))
+      show(o, rows, () =>
+        table(
+          ['COMPONENT', 'NODE', 'POD', 'CONTAINER', 'PID', 'PSS', 'UPTIME'],
+          rows.map(r => [
+            `${r.name ?? r.component}${r.leader ? ' (leader)' : ''}`,
+            r.node ?? '',
+            r.pod ? `${r.namespace}/${r.pod}` : '',
+            r.container ?? '',
+            String(r.pid),
+            mebibytes(r.pss),
+            age(r.uptimeSeconds),
+          ]),
+        ),
+      )
+    })
+
+  const node = program.command('node').description('add, remove, kill and start nodes').exitOverride()
+  command(node, 'add', 'add a node and wait until it is Ready')
+    .option('--name <name>', 'its name (default: the next free node-N)')
+    .action(async (o: Common & { name?: string }) => {
+      say(`node ${await addNode(stateDir(o.stateDir), o.name)} is Ready`)
+    })
+  command(node, 'join', 'add a node with a token (cox token create), as another machine would join')
+    .requiredOption('--token <token>', 'a bootstrap token')
+    .option('--name <name>', 'its name (default: the next free node-N)')
+    .option('--server <url>', 'an API server (default: of this cluster)')
+    .option(
+      '--ca-cert-hash <hash>',
+      "sha256:HEX of the authority's public key, which the cluster must have; may be repeated",
+      (hash: string, before: string[]) => [...before, hash],
+      [],
+    )
+    .action(async (o: Common & { token: string; name?: string; server?: string; caCertHash: string[] }) => {
+      const { token, name, server, caCertHash: caCertHashes } = o
+      say(
+        `node ${await joinNode(stateDir(o.stateDir), { token, caCertHashes, ...(name ? { name } : {}), ...(server ? { server } : {}) })} is Ready`,
+      )
+    })
+  command(node, 'revoke', 'end the credentials of a node at once; its next life gets others')
+    .argument('<name>')
+    .action(async (name: string, o: Common) => {
+      await revokeNode(stateDir(o.stateDir), name)
+      say(`the credentials of node ${name} are revoked; \`cox node kill ${name}\` and \`cox node start ${name}\` give it others`)
+    })
+  command(node, 'rm', 'remove a node for good')
+    .argument('<name>')
+    .action(async (name: string, o: Common) => {
+      await removeNode(stateDir(o.stateDir), name)
+      say(`node ${name} removed`)
+    })
+  command(node, 'kill', 'pull the plug of a node: everything in it dies at once')
+    .argument('<name>')
+    .action(async (name: string, o: Common) => {
+      await killNode(stateDir(o.stateDir), name)
+      say(`node ${name} killed`)
+    })
+  command(node, 'start', 'start a dead node and wait until it is Ready')
+    .argument('<name>')
+    .action(async (name: string, o: Common) => {
+      await startDeadNode(stateDir(o.stateDir), name)
+      say(`node ${name} is Ready`)
+    })
+  command(node, 'list', 'the nodes of the cluster')
+    .addOption(output)
+    .action(async (o: Common) => {
+      const rows = await listNodes(stateDir(o.stateDir))
+      show(o, rows, () =>
+        table(
+          ['NAME', 'STATUS', 'PID', 'ADDRESS', 'POD CIDR'],
+          rows.map(r => [r.name, r.status, String(r.pid ?? ''), r.address, r.podCIDR]),
+        ),
+      )
+    })
+
+  const link = program.command('link').description('cut, degrade and heal the network link of a node').exitOverride()
+  const direction = new Option('--direction <way>', 'as the node sees it: packets that come in, that go out, or both')
+    .choices(['in', 'out', 'both'])
+    .default('both')
+  type Direction = 'in' | 'out' | 'both'
+  command(link, 'cut', 'lose every packet from and to a node; its pods run on')
+    .argument('<name>')
+    .addOption(direction)
+    .action(async (name: string, o: Common & { direction: Direction }) => {
+      await cutLink(stateDir(o.stateDir), name, o.direction)
+      say(`link of ${name} cut`)
+    })
+  command(link, 'degrade', 'lose some packets from and to a node, deliver the others late')
+    .argument('<name>')
+    .option('--loss <percent>', 'how many of a hundred packets are lost', wholeNumber(0, 100), 0)
+    .option('--delay <ms>', 'how much later a packet comes, each way', wholeNumber(0, 10_000), 0)
+    .addOption(direction)
+    .action(async (name: string, o: Common & { loss: number; delay: number; direction: Direction }) => {
+      await degradeLink(stateDir(o.stateDir), name, { loss: o.loss, delayMs: o.delay, direction: o.direction })
+      say(`link of ${name} loses ${o.loss} % and is ${o.delay} ms late`)
+    })
+  command(link, 'heal', 'make the link of a node whole again')
+    .argument('<name>')
+    .action(async (name: string, o: Common) => {
+      await healLink(stateDir(o.stateDir), name)
+      say(`link of ${name} healed`)
+    })
+
+  chaosCommand(command(program, 'chaos', 'break one thing after the other at random, and check that the cluster keeps its promises'))
+
+  const token = program.command('token').description('bootstrap tokens, with which machines join').exitOverride()
+  command(token, 'create', 'make a token and print it; deleting its Secret in kube-system ends it')
+    .option('--ttl <hours>', 'how long it is good, in hours', wholeNumber(1, 8760), 24)
+    .action(async (o: Common & { ttl: number }) => {
+      const dir = stateDir(o.stateDir)
+      const { securePort } = requireCluster(dir)
+      const { client, close } = adminClient(dir)
+      try {
+        const server = `https://127.0.0.1:${securePort}`
+        say(await createToken(client, { ttlMs: o.ttl * 3600_000, server, ca: authorityCertificate(dir) }))
+      } finally {
+        close()
+      }
+    })
+
+  command(program, 'kubeconfig', "print the administrator's kubeconfig, or make one for somebody else")
+    .option('--user <name>', 'a new client certificate for this user', notEmpty)
+    .option(
+      '--group <name>',
+      'a group that the user is in; may be repeated',
+      (group: string, before: string[]) => [...before, notEmpty(group)],
+      [],
+    )
+    .option('--namespace <name>', 'where kubectl looks when it is told nothing else')
+    .action(async (o: Common & { user?: string; group: string[]; namespace?: string }) => {
+      const dir = stateDir(o.stateDir)
+      const { securePort } = requireCluster(dir)
+      if (o.user === undefined && (o.group.length > 0 || o.namespace !== undefined))
+        throw new Error('--group and --namespace are for a --user')
+      process.stdout.write(
+        o.user === undefined
+          ? readFileSync(dir.kubeconfig, 'utf8')
+          : kubeconfig(securePort, authorityCertificate(dir), newLogin(dir, o.user, o.group, o.namespace)),
+      )
+    })
+
+  command(program, 'logs', 'print the log of a component')
+    .argument('<component>', "nats-server, kube-apiserver, ..., or a node's name")
+    .option('-f, --follow', 'go on as the log grows')
+    .action(async (component: string, o: Common & { follow?: boolean }) => {
+      const dir = stateDir(o.stateDir)
+      requireCluster(dir)
+      const file = [component, `node-${component}`].map(c => path.join(dir.logs, `${path.basename(c)}.log`)).find(f => existsSync(f))
+      if (!file)
+        throw new Error(
+          `there is no log of "${component}"; there are: ${readdirSync(dir.logs)
+            .filter(f => f.endsWith('.log'))
+            .map(f => f.replace(/^node-|\.log$/g, ''))
+            .join(', ')}`,
+        )
+      await followFile(file, o.follow === true)
+    })
+}

@@ -1,0 +1,67 @@
+/** The options of `cox up`. */
+import path from 'node:path'
+import { Option, type Command } from 'commander'
+import { command, wholeNumber, type Common } from './arguments.ts'
+import type { Instances } from './state.ts'
+import type { Wanted } from './wanted.ts'
+
+/** What only clusters with nodes have. */
+const ofNodes = ['nodes', 'network', 'runtime', 'proxy', 'imageCatalogue', 'apiservers', 'controllerManagers', 'schedulers']
+type Counts = Record<'apiservers' | 'controllerManagers' | 'schedulers', number | undefined>
+/** `cox up`. It imports what it does when it runs: a cluster for a test is to be there in less than half a second. */
+export const upCommand = (program: Command): Command =>
+  command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
+    .option(
+      '--nodes <n>',
+      'how many nodes a new cluster gets (default: 3, without root 1); an existing one gets more if it has fewer',
+      wholeNumber(1, 127),
+    )
+    .addOption(new Option('--network <name>', 'how pods are connected (default: bridge for root, else host)').choices(['bridge', 'host']))
+    .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
+    .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
+    .option('--image-catalogue <file>', 'images of your own, in YAML (README: Images)', (file: string) => path.resolve(file))
+    .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', (file: string) =>
+      file === 'none' ? file : path.resolve(file),
+    )
+    .option('--enable-admission-plugins <names>', 'admission plugins that shall be on, too, with commas between them; none for no more')
+    .option('--disable-admission-plugins <names>', 'admission plugins that shall be off; as above')
+    .option('--encrypt-secrets', 'store Secrets encrypted from now on, with a key that is made for it (README: Secrets at rest)')
+    .option(
+      '--apiservers <n>',
+      'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)',
+      wholeNumber(1, 9),
+    )
+    .option(
+      '--controller-managers <n>',
+      'how many kube-controller-manager processes, one of which leads (default: as above)',
+      wholeNumber(1, 9),
+    )
+    .option('--schedulers <n>', 'how many kube-scheduler processes, one of which leads (default: as above)', wholeNumber(1, 9))
+    .addOption(
+      new Option('--api-only', 'no nodes: nothing but nats-server and an API server (README: Tests of controllers)').conflicts(ofNodes),
+    )
+    .option('--with-controllers', 'with --api-only: and the controller manager')
+    .option('--ephemeral', 'keep nothing: a new state directory that is removed in the end')
+    .option('--port <n>', 'of the API server; 0 for any that is free (default: as before, 6443 if free)', wholeNumber(0, 65_535))
+    .option('--kubeconfig <file>', "where the administrator's kubeconfig is written, too", (file: string) => path.resolve(file))
+    .option('--exit-with-parent', 'end when standard input, a pipe from the parent, is closed')
+    .addOption(
+      new Option('-o, --output <format>', 'json: when the cluster is up, one line with its server, kubeconfig and stateDir').choices([
+        'table',
+        'json',
+      ]),
+    )
+    .option('--detach', 'return when the cluster is up and leave it running')
+    .action(
+      async (
+        { stateDir: named, apiservers, controllerManagers, schedulers, detach, ...wanted }: Common & Wanted & Counts & { detach?: boolean },
+        self: Command,
+      ) => {
+        const asked = { 'kube-apiserver': apiservers, 'kube-controller-manager': controllerManagers, 'kube-scheduler': schedulers }
+        const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
+        if (wanted.withControllers && !wanted.apiOnly) throw new Error('--with-controllers is for --api-only: other clusters have them')
+        const [{ up, upDetached }, { stateDir }] = await Promise.all([import('./up.ts'), import('./state.ts')])
+        const dir = stateDir(named)
+        return (detach ? upDetached : up)(self.getOptionValueSource('stateDir') === 'cli' ? dir : undefined, dir, { ...wanted, instances })
+      },
+    )

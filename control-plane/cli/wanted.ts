@@ -1,0 +1,37 @@
+/** What `cox up` can be asked for. */
+import type { Cluster, Instances } from './state.ts'
+
+/** What `cox up` was asked for; what is absent stays as it is, or is as good as the machine can. */
+export interface Wanted {
+  /** Nothing but nats-server and an API server; `withControllers`: and a controller manager. */
+  apiOnly?: boolean | undefined
+  withControllers?: boolean | undefined
+  /** The state directory is removed in the end. */
+  ephemeral?: boolean | undefined
+  /** Of the API server; 0 for any that is free. */
+  port?: number | undefined
+  /** Where else the administrator's kubeconfig is written, as an absolute path. */
+  kubeconfig?: string | undefined
+  /** The cluster ends when standard input does. */
+  exitWithParent?: boolean | undefined
+  output?: 'table' | 'json' | undefined
+  /** How many nodes there shall be at least. */
+  nodes?: number | undefined
+  /** How many processes a component shall have from now on. */
+  instances?: Partial<Instances>
+  network?: 'bridge' | 'host' | undefined
+  runtime?: Cluster['runtime']
+  proxy?: Cluster['proxy']
+  imageCatalogue?: Cluster['imageCatalogue']
+  /** A file, or `none` for no audit any more. */
+  auditPolicy?: string | undefined
+  /** Names with commas between them, or `none` for no more. */
+  enableAdmissionPlugins?: string | undefined
+  disableAdmissionPlugins?: string | undefined
+  /** Makes a key that Secrets are stored with from now on, when there is none. */
+  encryptSecrets?: boolean | undefined
+}
+
+/** What was asked for and is kept: `none` ends it. */
+export const names = (wanted: string | undefined, had: string | undefined): string | undefined =>
+  wanted === 'none' ? undefined : (wanted ?? had)
