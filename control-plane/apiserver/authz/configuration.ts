@@ -10,6 +10,7 @@ import { duplicate, invalid, notSupported, Path, required, tooMany, type FieldEr
 import { isDNS1123Subdomain } from '#shared/machinery/names.ts'
 import { bool, duration, list, obj, opt, req, str, type Infer } from '#shared/machinery/schema.ts'
 import type { ConfigKind } from '../configfile.ts'
+import { compileCondition } from './matchconditions.ts'
 
 const name = (kind: string): string => `io.k8s.apiserver.pkg.apis.apiserver.v1.${kind}`
 const connectionInfo = obj(name('WebhookConnectionInfo'), '', () => ({
@@ -129,6 +130,7 @@ function validateConditions({ matchConditions = [] }: WebhookConfiguration, at: 
     if (expression.trim() === '') return [required(here)]
     if (seen.has(expression)) return [duplicate(here, expression)]
     seen.add(expression)
-    return [invalid(here, expression, 'CEL expressions are not supported by this server')]
+    const compiled = compileCondition(expression)
+    return 'error' in compiled ? [invalid(here, expression, compiled.error)] : []
   })
 }

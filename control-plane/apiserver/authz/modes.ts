@@ -139,6 +139,7 @@ function openWebhook(hook: WebhookConfiguration, log: Logger) {
       timeoutMs: msOf(hook.timeout),
       authorizedTtlMs: cacheAuthorizedRequests === false ? 0 : msOf(hook.authorizedTTL) || defaultTtlMs.authorized,
       unauthorizedTtlMs: cacheUnauthorizedRequests === false ? 0 : msOf(hook.unauthorizedTTL) || defaultTtlMs.unauthorized,
+      conditions: (hook.matchConditions ?? []).map(c => c.expression),
       onError: hook.failurePolicy === 'Deny' ? 'deny' : 'no opinion',
     },
     log,

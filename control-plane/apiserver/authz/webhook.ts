@@ -1,8 +1,8 @@
 /** The authorizer Webhook: another server decides, asked by SubjectAccessReviews (k8s.io/apiserver/plugin/pkg/authorizer/webhook). */
 import type { Logger } from '#shared/component/log.ts'
-import { parseFieldSelector } from '#shared/machinery/fieldselector.ts'
-import { parseLabelSelector, type LabelOperator } from '#shared/machinery/labels.ts'
 import { openWebhookBackend } from '../webhookbackend.ts'
+import { matcher } from './matchconditions.ts'
+import { questionOf } from './question.ts'
 import { noOpinion, type Attributes, type Authorizer, type Decision, type Rules } from './authorizer.ts'
 
 export interface WebhookAuthorizerOptions {
@@ -16,6 +16,8 @@ export interface WebhookAuthorizerOptions {
   readonly unauthorizedTtlMs: number
   /** When no answer is to be had. */
   readonly onError: 'deny' | 'no opinion'
+  /** Conditions in CEL, all of which a question must meet. */
+  readonly conditions: readonly string[]
 }
 
 export interface WebhookAuthorizer extends Authorizer {
@@ -32,67 +34,6 @@ interface Status {
   denied?: boolean
   reason?: string
 }
-interface Requirement {
-  key: string
-  operator: string
-  values?: readonly string[]
-}
-
-const labelOperators: Partial<Record<LabelOperator, string>> = {
-  in: 'In',
-  '=': 'In',
-  '==': 'In',
-  notin: 'NotIn',
-  '!=': 'NotIn',
-  exists: 'Exists',
-  '!': 'DoesNotExist',
-}
-
-/** Selectors only narrow what is asked for: of one that cannot be read nothing is said. */
-function requirements(parse: () => Requirement[]): { requirements: Requirement[] } | undefined {
-  try {
-    const found = parse()
-    return found.length > 0 ? { requirements: found } : undefined
-  } catch {
-    return undefined
-  }
-}
-
-/** The spec of the question. */
-export function questionOf(a: Attributes): object {
-  const { user, isResource, verb, path } = a
-  const who = {
-    user: user.name,
-    ...(user.groups.length > 0 ? { groups: user.groups } : {}),
-    ...(user.extra ? { extra: user.extra } : {}),
-    ...(user.uid ? { uid: user.uid } : {}),
-  }
-  if (!isResource) return { nonResourceAttributes: { path, verb }, ...who }
-  const { namespace, group, version, resource, subresource, name, fieldSelector, labelSelector } = a
-  const given = Object.entries({ namespace, verb, group, version, resource, subresource, name }).filter(([, value]) => value !== '')
-  const fields = requirements(() =>
-    parseFieldSelector(fieldSelector ?? '').map(r => ({
-      key: r.field,
-      operator: r.operator === '=' ? 'In' : 'NotIn',
-      values: [r.value],
-    })),
-  )
-  const labels = requirements(() =>
-    parseLabelSelector(labelSelector ?? '').flatMap(r => {
-      const operator = labelOperators[r.operator]
-      return operator === undefined ? [] : [{ key: r.key, operator, ...(r.values.length > 0 ? { values: r.values } : {}) }]
-    }),
-  )
-  return {
-    resourceAttributes: {
-      ...Object.fromEntries(given),
-      ...(fields ? { fieldSelector: fields } : {}),
-      ...(labels ? { labelSelector: labels } : {}),
-    },
-    ...who,
-  }
-}
-
 const rules: Rules = {
   resourceRules: [],
   nonResourceRules: [],
@@ -113,6 +54,7 @@ export async function webhookAuthorizer(o: WebhookAuthorizerOptions, log: Logger
     timeoutMs: o.timeoutMs,
     onFailure: (attempt, e) => log.warn({ attempt, err: e.message }, 'the webhook for authorization failed'),
   })
+  const match = matcher(o.conditions)
   const onError: Decision = o.onError === 'deny' ? { decision: 'deny', reason: '' } : noOpinion
   const remembered = new Map<string, { decision: Decision; until: number }>()
   const asking = new Map<string, Promise<Decision>>()
@@ -143,6 +85,8 @@ export async function webhookAuthorizer(o: WebhookAuthorizerOptions, log: Logger
 
   return {
     authorize(a) {
+      const matched = match(a)
+      if (matched !== 'ask') return matched === 'skip' ? noOpinion : onError
       const spec = questionOf(a)
       const key = JSON.stringify(spec)
       const before = remembered.get(key)

@@ -127,6 +127,28 @@ it('when it fails, the policy says what then; the file is read again when it cha
   expect((await metric('automatic_reloads_total')).join()).toMatch(/status="success"[^}]*} [1-9]/)
 })
 
+it('is asked what its conditions let through', async () => {
+  const matchConditions = [
+    { expression: 'has(request.resourceAttributes)' },
+    { expression: "request.resourceAttributes.namespace == 'default' && !('exempt' in request.groups)" },
+    { expression: "request.user != 'odd' || request.extra['missing'].size() > 0" },
+  ]
+  const conditional = hook({ matchConditions, matchConditionSubjectAccessReviewVersion: 'v1' })
+  await writeFile(configFile, configuration(conditional, rbac))
+  const get = async (path: string, ...who: [string, ...string[]]) => (await rest('GET', path, undefined, as(...who))).code
+  await expect.poll(() => get(configMaps, 'friend')).toBe(200)
+  webhook.received.length = 0
+  expect(await get('/api/v1/nodes', 'friend')).toBe(403)
+  expect(await get('/version', 'friend', 'system:authenticated')).toBe(200)
+  expect(await get(configMaps, 'friend', 'exempt')).toBe(403)
+  // What cannot be decided is a failure.
+  expect(await get(configMaps, 'odd', 'system:masters')).toBe(200)
+  expect(await get(configMaps, 'odd')).toBe(403)
+  expect(webhook.received).toEqual([])
+  expect(await get(`${configMaps}/x`, 'foe')).toBe(403)
+  expect(webhook.received).toHaveLength(1)
+})
+
 it('flags name a webhook too; what is wrong is told at the start', async () => {
   const start = (more: object) => api.startAnother({ authorizationConfig: undefined, ...more })
   const flags = await start({ authorizationMode: ['RBAC', 'Webhook'], authorizationWebhookConfigFile: hookFile })
@@ -146,6 +168,10 @@ it('flags name a webhook too; what is wrong is told at the start', async () => {
   )
   expect(await wrong(hook({ connectionInfo: { type: 'KubeConfigFile', kubeConfigFile: 'relative' } }))).toContain(
     'must be an absolute path',
+  )
+  const condition = { expression: 'request.nonsense == 1' }
+  expect(await wrong(hook({ matchConditions: [condition] }))).toMatch(
+    /matchConditionSubjectAccessReviewVersion: Required value.*matchConditions\[0\].expression: Invalid value.*undefined field 'nonsense'/s,
   )
   expect(await wrong(hook({ connectionInfo: { type: 'InClusterConfig' } }))).toContain('not allowed for kube-apiserver')
 })
