@@ -6,6 +6,7 @@ import { measureAgainst } from './against.ts'
 import { newBench } from './bench.ts'
 import { benchCluster } from './cluster.ts'
 import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts'
+import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
 import { measureFairness } from './fairness.ts'
 import { measureDeployment } from './deployment.ts'
@@ -40,6 +41,7 @@ const local: Record<string, LocalMeasurement> = {
   watchlist: measureWatchList,
   scale: measureScale,
   fairness: measureFairness,
+  authorization: measureAuthorization,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -9,21 +9,23 @@ import { allows } from './matching.ts'
 import { compiledOf, groupKey, subjectsOf, userKey, type Grant, type Policy } from './policy.ts'
 
 export function rbacAuthorizer(policy: Policy): Authorizer {
-  const decide = (subject: string, namespace: string, a: Attributes, resource: string): Decision | undefined => {
+  /** Bindings whose role is not there are noted in `missing`. */
+  const decide = (subject: string, namespace: string, a: Attributes, resource: string, missing: string[]): Decision | undefined => {
     const grants = policy.grants(subject, namespace)
     if (grants === undefined) return undefined
     for (const grant of grants.values()) {
       const role = policy.role(grant.role)
-      if (role !== undefined && allows(compiledOf(role), a, resource)) return grant.allowed
+      if (role === undefined) missing.push(notFound(grant))
+      else if (allows(compiledOf(role), a, resource)) return grant.allowed
     }
     return undefined
   }
-  const within = (namespace: string, a: Attributes, resource: string): Decision | undefined => {
+  const within = (namespace: string, a: Attributes, resource: string, missing: string[]): Decision | undefined => {
     const { name, groups } = a.user
-    const own = decide(userKey(name), namespace, a, resource)
+    const own = decide(userKey(name), namespace, a, resource, missing)
     if (own !== undefined) return own
     for (const group of groups) {
-      const decision = decide(groupKey(group), namespace, a, resource)
+      const decision = decide(groupKey(group), namespace, a, resource, missing)
       if (decision !== undefined) return decision
     }
     return undefined
@@ -31,10 +33,10 @@ export function rbacAuthorizer(policy: Policy): Authorizer {
   return {
     authorize(a) {
       const resource = a.subresource === '' ? a.resource : `${a.resource}/${a.subresource}`
-      const decision = within('', a, resource) ?? (a.namespace === '' ? undefined : within(a.namespace, a, resource))
+      const missing: string[] = []
+      const decision = within('', a, resource, missing) ?? (a.namespace === '' ? undefined : within(a.namespace, a, resource, missing))
       if (decision !== undefined) return decision
-      const { errors } = rulesOf(policy, a.user, a.namespace)
-      return errors.length === 0 ? noOpinion : { decision: 'no opinion', reason: `RBAC: ${aggregate(errors)}` }
+      return missing.length === 0 ? noOpinion : { decision: 'no opinion', reason: `RBAC: ${aggregate(missing)}` }
     },
     rulesFor(user, namespace): Rules {
       const { rules, errors } = rulesOf(policy, user, namespace)
