@@ -26,7 +26,7 @@ import * as types from './types.ts'
 import type { Type } from './types.ts'
 import { validateLiterals } from './validators.ts'
 import { ErrorValue, type Value } from './values.ts'
-import { beginWork, CostExceeded } from './work.ts'
+import { beginWork, CostExceeded, Pending } from './work.ts'
 
 export * as types from './types.ts'
 export type { Type } from './types.ts'
@@ -46,6 +46,8 @@ export {
   type Value,
 } from './values.ts'
 export { fromJson, toJson } from './json.ts'
+export { authorizerType, authorizerValue, requestResourceValue, resourceCheckType, type Authorize } from './library/authz.ts'
+export { jsonPatch } from './library/regex.ts'
 
 /** What one evaluation may cost, in units of some 50 ns: k8s.io/apiserver/pkg/apis/cel. */
 export const perCallLimit = 1_000_000
@@ -63,6 +65,7 @@ export interface Environment {
   /** Types that expressions may name, `int`, `Object.spec`. */
   readonly types: ReadonlyMap<string, Type> | { get(name: string): Type | undefined }
   readonly container: string
+  readonly mixed: boolean
   readonly construct: Construct
   /** How large variables and their fields may be; for estimates. */
   readonly sizes: SizeEstimator
@@ -78,8 +81,9 @@ export interface EnvironmentOptions {
   readonly types?: { get(name: string): Type | undefined }
   readonly construct?: Construct
   readonly sizes?: SizeEstimator
-  /** For the language's own tests. */
+  /** For the language's own tests: names are looked for in this namespace, lists and maps may hold values of several types. */
   readonly container?: string
+  readonly mixed?: boolean
 }
 
 const plainTypes: ReadonlyMap<string, Type> = new Map(
@@ -111,6 +115,7 @@ export function newEnvironment(options: EnvironmentOptions = {}): Environment {
     functions: own.functions,
     types: more ? { get: name => named.get(name) ?? more.get(name) } : named,
     container: options.container ?? '',
+    mixed: options.mixed ?? false,
     construct: options.construct ?? (type => new ErrorValue(`unknown type: ${type.name}`)),
     sizes: options.sizes ?? (() => undefined),
   }
@@ -146,6 +151,8 @@ export type Outcome =
       readonly cost: number
       /** Whether the cost limit was the reason. */
       readonly exceeded: boolean
+      /** An authorizer has yet to answer: evaluate again with the same bindings when this is fulfilled (it never rejects). */
+      readonly pending?: Promise<void>
     }
 
 export interface Program {
@@ -189,10 +196,11 @@ function newProgram(expression: string, environment: Environment, { returns, unc
     const wrong = check(expr, {
       functions: environment.functions,
       container: environment.container,
+      mixed: environment.mixed,
       variable: name => (Object.hasOwn(variables, name) ? variables[name] : undefined),
       type: name => named.get(name),
     })
-    if (wrong.length === 0) wrong.push(...validateLiterals(expr, environment))
+    if (wrong.length === 0) wrong.push(...validateLiterals(expr, environment.mixed))
     if (wrong.length > 0) return fail(wrong)
   }
   const type = expr.type ?? types.dyn
@@ -232,6 +240,7 @@ function programOf(expression: string, expr: Expr, type: Type, environment: Envi
         return { value, cost: frame.cost, exceeded: false }
       } catch (e) {
         if (e instanceof CostExceeded) return { error: e.message, cost: frame.cost, exceeded: true }
+        if (e instanceof Pending) return { error: e.message, cost: frame.cost, exceeded: false, pending: e.until }
         // A value that is not what its type says, or a stack or string that grew too large.
         return { error: `internal error: ${(e as Error).message}`, cost: frame.cost, exceeded: false }
       } finally {

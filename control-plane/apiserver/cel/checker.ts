@@ -27,6 +27,8 @@ export interface Declarations {
   type(name: string): Type | undefined
   /** The namespace in which names are looked for; empty in Kubernetes. */
   readonly container: string
+  /** Whether lists and maps may hold values of several types; in Kubernetes they may not. */
+  readonly mixed: boolean
 }
 
 /** What is wrong; nothing when the expression can be evaluated. */
@@ -81,6 +83,7 @@ class Checker {
   #join(e: Expr, before: Type | undefined, type: Type): Type {
     if (before === undefined) return type
     if (this.#assignable(before, type)) return t.mostGeneral(before, type)
+    if (this.#declarations.mixed) return t.dyn
     this.#mismatch(e.at, before, type)
     return t.errorType
   }

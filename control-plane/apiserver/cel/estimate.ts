@@ -32,6 +32,8 @@ export interface Entries {
 }
 export interface EntrySizes {
   entries(e: Expr): Entries | undefined
+  /** How large what is at a path may be. */
+  sizeAt(path: readonly string[], type: Type): Range | undefined
   /** Of the call at hand. */
   setEntries(entries: Entries | undefined): void
 }
@@ -176,6 +178,7 @@ class Coster {
     }
     const sizes: EntrySizes = {
       entries: of => this.#entriesOf(of),
+      sizeAt: this.#estimator,
       setEntries: entries => {
         if (entries) this.#entries.set(e, entries)
       },

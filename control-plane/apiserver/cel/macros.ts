@@ -8,6 +8,7 @@ import type { Value } from './values.ts'
 /** Cannot be written in an expression. */
 export const accumulator = '@result'
 const optionalValue = '@optional'
+const sortInput = '@__sortBy_input__'
 const unused = '#unused'
 
 interface Wrong {
@@ -139,6 +140,13 @@ const transformMap: Macro = (b, target, args) => {
 }
 const transformMapEntry: Macro = (b, target, args) => mapOf(b, target, twoNames(args), ...filtered(args, 2))
 
+/** Sorted by what the second argument says of an element. */
+const sortBy: Macro = (b, target, args) => {
+  const given = b.ident(sortInput)
+  const keys = mapped(b, given, [variableOf(args[0]!, notIdent)], undefined, args[1]!)
+  return b.bind(sortInput, target, b.member('@sortByAssociatedKeys', given, keys))
+}
+
 /**
  * Upstream writes the target twice, so that nested ones double an expression at every level; here it has a name.
  */
@@ -179,6 +187,7 @@ const memberMacros: ReadonlyMap<string, Macro> = new Map([
   ['transformMap:4', transformMap],
   ['transformMapEntry:3', transformMapEntry],
   ['transformMapEntry:4', transformMapEntry],
+  ['sortBy:2', sortBy],
   ['optMap:2', ofOptional('optMap', (b, e) => b.call('optional.of', e))],
   ['optFlatMap:2', ofOptional('optFlatMap', (_, e) => e)],
 ])

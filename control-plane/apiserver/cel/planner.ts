@@ -428,7 +428,8 @@ const badOptional = (what: string, _value: Value): ErrorValue =>
 
 function select(value: Value, field: string): Value {
   if (value instanceof ErrorValue) return value
-  return value instanceof Optional ? lookUp(value, field) : noSuchOverload
+  if (!(value instanceof Optional)) return noSuchOverload
+  return value.value === null ? new ErrorValue(`no such key: ${field}`) : lookUp(value, field)
 }
 
 function present(value: Value, field: string): Value {

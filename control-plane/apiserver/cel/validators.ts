@@ -4,7 +4,7 @@
  */
 import type { Expr } from './ast.ts'
 import { parseDuration, parseTimestamp } from './gotime.ts'
-import type { Functions } from './functions.ts'
+import { checkFormat } from './library/stringformat.ts'
 import { matcherOf } from './library/pattern.ts'
 import type { CelIssue } from './source.ts'
 import { format, isDyn, isOptional, same, type Type } from './types.ts'
@@ -13,9 +13,9 @@ import { isError } from './values.ts'
 /** The list of a format call's arguments may be mixed. */
 const exempt: ReadonlySet<string> = new Set(['format'])
 
-export function validateLiterals(expr: Expr, _environment: { functions: Functions }): CelIssue[] {
+export function validateLiterals(expr: Expr, mayMix: boolean): CelIssue[] {
   const errors: CelIssue[] = []
-  walk(expr, false, errors)
+  walk(expr, mayMix, errors)
   return errors
 }
 
@@ -36,6 +36,7 @@ function walk(e: Expr, mayMix: boolean, errors: CelIssue[]): void {
       const first = e.args[0]
       if (valid && first?.kind === 'literal' && typeof first.value === 'string' && !valid(first.value))
         errors.push({ at: first.at, message: `invalid ${e.name} argument` })
+      if (e.name === 'format' && e.target && e.args.length === 1) checkFormat(e, e.target, e.args[0]!, errors)
       const mixes = mayMix || exempt.has(e.name)
       if (e.target) walk(e.target, mixes, errors)
       for (const arg of e.args) walk(arg, mixes, errors)

@@ -242,6 +242,8 @@ export class TypeValue {
 /** A value of a library: an IP address, a quantity. */
 export abstract class Opaque {
   abstract readonly type: Type
+  /** What cost is counted by. */
+  readonly size: number = 1
   abstract equals(other: Opaque): boolean | ErrorValue
 }
 
@@ -283,8 +285,7 @@ export function equals(a: Value, b: Value): boolean | ErrorValue {
   const x = numeric(a)
   if (x !== undefined) {
     const y = numeric(b)
-    // oxlint-disable-next-line eqeqeq: a bigint and a number are compared by their value
-    return y !== undefined && x == y
+    return y !== undefined && (typeof x === typeof y ? x === y : Number(x) === Number(y))
   }
   if (a instanceof MapValue) return b instanceof MapValue && a.equals(b)
   if (a instanceof ListValue) return b instanceof ListValue && a.equals(b)
@@ -308,7 +309,9 @@ export function compare(a: Value, b: Value): number | ErrorValue {
     const y = numeric(b)
     if (y === undefined) return noSuchOverload
     if (Number.isNaN(x) || Number.isNaN(y)) return new ErrorValue('NaN values cannot be ordered')
-    return x < y ? -1 : x > y ? 1 : 0
+    if (typeof x === typeof y) return x < y ? -1 : x > y ? 1 : 0
+    // As upstream, with what is lost when a whole number becomes a double.
+    return Number(x) - Number(y) || 0
   }
   if (typeof a === 'string') return typeof b === 'string' ? compareText(a, b) : noSuchOverload
   if (typeof a === 'boolean') return typeof b === 'boolean' ? Number(a) - Number(b) : noSuchOverload
@@ -340,6 +343,7 @@ export function sizeOf(v: Value): number {
   if (typeof v === 'string') return textSize(v)
   if (v instanceof ListValue || v instanceof MapValue) return v.size
   if (v instanceof Uint8Array) return v.length
+  if (v instanceof Opaque) return v.size
   if (v instanceof Optional && v.value !== undefined) return sizeOf(v.value)
   return 1
 }

@@ -27,3 +27,12 @@ export function spend(steps: number): void {
 export function beginWork(): void {
   left = maxSteps
 }
+
+/** Ends an evaluation that must wait for something; when that is there it begins again. */
+export class Pending extends Error {
+  readonly until: Promise<void>
+  constructor(until: Promise<void>) {
+    super('evaluation is pending')
+    this.until = until
+  }
+}

@@ -1,7 +1,7 @@
 /** The language's own functions: https://github.com/google/cel-spec/blob/master/doc/langdef.md#list-of-standard-definitions. */
 import { matchCost, matchEstimate, costOf } from '../estimate.ts'
 import { member, overload, traverses, traversal, type Library, type Overload } from '../functions.ts'
-import { bool, bytes, double, duration, dyn, int, list, map, param, string, timestamp, typeOf, uint, type Type } from '../types.ts'
+import { bool, bytes, double, duration, dyn, int, list, map, param, string, timestamp, uint, type Type } from '../types.ts'
 import { compare, equals, ErrorValue, ListValue, MapValue, sizeOf, type Value } from '../values.ts'
 import { arithmetic } from './arithmetic.ts'
 import { conversions } from './conversions.ts'
@@ -136,5 +136,4 @@ export const standard: Library = {
     ...conversions,
     ...times,
   ]),
-  types: [typeOf(dyn)],
 }
