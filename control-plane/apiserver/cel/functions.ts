@@ -43,11 +43,14 @@ export const member = (
   costs: Costs = {},
 ): Overload => ({ id, args, result, member: true, ...(call ? { call } : {}), ...costs })
 
-/** One library of several; overloads of one name are put together. */
+/** One library of several; overloads of one name are put together, a later one is in the place of another with its id. */
 export function together(libraries: readonly Library[]): Library {
   const functions = new Map<string, Overload[]>()
   for (const library of libraries)
-    for (const [name, overloads] of library.functions) functions.set(name, [...(functions.get(name) ?? []), ...overloads])
+    for (const [name, overloads] of library.functions) {
+      const others = (functions.get(name) ?? []).filter(o => !overloads.some(({ id }) => id === o.id))
+      functions.set(name, [...others, ...overloads])
+    }
   return { functions, types: libraries.flatMap(l => l.types ?? []) }
 }
 
