@@ -12,6 +12,7 @@ import { adminAccessHooks } from './adminaccess.ts'
 import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { readAdmissionConfiguration } from './admission/configuration.ts'
 import { admissionPlugins } from './admission/plugins.ts'
+import { withExpressions } from './admission/policy/validation.ts'
 import { webhookMetrics } from './admission/webhook/metrics.ts'
 import { newAuditor } from './audit/auditor.ts'
 import { newAuthentication } from './authn/authentication.ts'
@@ -153,7 +154,13 @@ export async function startApiServer(
     const webhookParts = { registry, serving, webhooks, metrics: webhookMetrics(metrics.registry), log }
     const admission = newAdmission([
       escalationCheck(policy, authorizer),
-      ...admissionPlugins(registry, authorizer, options, configuration, serving, metrics.registry, webhookParts),
+      ...admissionPlugins(registry, authorizer, options, configuration, serving, metrics.registry, webhookParts, {
+        registry,
+        serving,
+        authorizer,
+        metrics: metrics.registry,
+        onClose: stop => opened.push(async () => stop()),
+      }),
       ...plugins,
     ])
     const store: Store = { registry, admission, log }
@@ -168,7 +175,7 @@ export async function startApiServer(
     surface.install(
       ...resources.map((resource): Served => {
         const key = `${resource.group}/${resource.plural}`
-        return { resource, hooks: hooks.get(key), subresources: below.get(key) }
+        return { resource: withExpressions(resource), hooks: hooks.get(key), subresources: below.get(key) }
       }),
       { resource: componentStatus, answer: ctx => showComponentStatuses(ctx, probes) },
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },

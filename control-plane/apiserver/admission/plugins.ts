@@ -23,6 +23,9 @@ import { validatingWebhooks } from './webhook/validating.ts'
 import { nodeRestriction } from './noderestriction.ts'
 import { ownerReferencesPermissionEnforcement } from './ownerreferencespermissionenforcement.ts'
 import { persistentVolumeClaimResize } from './persistentvolumeclaimresize.ts'
+import type { PolicyDependencies } from './policy/invocation.ts'
+import { mutatingAdmissionPolicy } from './policy/mutating.ts'
+import { validatingAdmissionPolicy } from './policy/validating.ts'
 import { podSecurity } from './podsecurity.ts'
 import { priority } from './priority.ts'
 import { resourceQuota } from './resourcequota.ts'
@@ -49,9 +52,10 @@ export function admissionPlugins(
   serving: () => Serving,
   metrics: MetricsRegistry,
   webhooks: Parts,
+  policies: PolicyDependencies,
 ): readonly AdmissionPlugin[] {
   const { enableAdmissionPlugins: on, disableAdmissionPlugins: off } = options
-  const plugins = all(registry, authorizer, options, configuration, serving, metrics, webhooks)
+  const plugins = all(registry, authorizer, options, configuration, serving, metrics, webhooks, policies)
   for (const [flag, names] of [
     ['enable', on],
     ['disable', off],
@@ -73,6 +77,7 @@ const all = (
   serving: () => Serving,
   metrics: MetricsRegistry,
   webhooks: Parts,
+  policies: PolicyDependencies,
 ): readonly AdmissionPlugin[] => [
   namespaceLifecycle(registry),
   limitRanger(registry),
@@ -95,7 +100,9 @@ const all = (
   certificateSubjectRestriction(),
   defaultIngressClass(registry),
   denyServiceExternalIPs(),
+  mutatingAdmissionPolicy(policies),
   mutatingWebhooks(webhooks),
+  validatingAdmissionPolicy(policies),
   validatingWebhooks(webhooks),
   resourceQuota(registry, configuration.limitedResources),
 ]

@@ -211,7 +211,7 @@ function beforeFirstApply(a: Apply): ManagedFieldsEntry[] {
 }
 
 /** Every item of a keyed list must have keys: without them nothing tells which item is meant. */
-function checkKeys(shape: Shape, value: unknown, at: string): void {
+export function checkKeys(shape: Shape, value: unknown, at: string): void {
   if (shape.kind === 'struct') {
     for (const [name, inner] of Object.entries(value as Document)) {
       const below = shape.fields.get(name)
@@ -239,10 +239,12 @@ function checkKeys(shape: Shape, value: unknown, at: string): void {
   }
 }
 
-const untyped = (why: string): StatusError => new StatusError(500, '', `failed to create typed patch object: ${why}`)
+/** How failures begin that the configuration's types are the reason of. */
+export const untypedHead = 'failed to create typed patch object: '
+const untyped = (why: string): StatusError => new StatusError(500, '', `${untypedHead}${why}`)
 
 /** The live value with what the configuration says; both may be changed. */
-function merge(shape: Shape | undefined, live: unknown, config: unknown): unknown {
+export function merge(shape: Shape | undefined, live: unknown, config: unknown): unknown {
   if (live === undefined || live === null || config === null || shape === undefined || shape.kind === 'leaf') return config
   if (shape.kind === 'struct' || shape.kind === 'map') {
     const out = live as Document

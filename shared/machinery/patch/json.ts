@@ -29,6 +29,9 @@ class CannotApply extends StatusError {
   }
 }
 
+/** A `test` operation that does not hold. */
+export class TestFailed extends CannotApply {}
+
 /**
  * Applies a patch to a document; the document is not changed. Throws a StatusError: 400 when the patch is none, 413 when it has too many
  * operations, 422 when one cannot be applied or a test fails.
@@ -118,7 +121,7 @@ function apply(root: Patched, operation: Operation): void {
     case 'test': {
       // Absent equals null.
       const is = find(root, path)
-      if (!equal(is ?? null, value ?? null)) throw new CannotApply(`testing value ${path} failed`)
+      if (!equal(is ?? null, value ?? null)) throw new TestFailed(`testing value ${path} failed`)
       return
     }
     default:

@@ -1,5 +1,6 @@
 /** The object of a request in the version that a webhook is asked in, and back. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Codec } from '#shared/machinery/codec.ts'
 import { DecodeError } from '#shared/machinery/decode.ts'
 import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import { internalError } from '#shared/machinery/status.ts'
@@ -12,6 +13,8 @@ import type { Match } from '../matching.ts'
 import type { Objects } from './review.ts'
 
 export interface Form {
+  /** Of the objects; absent for bodies whose kind has none. */
+  readonly codec: Codec | undefined
   readonly objects: Maybe<Objects>
   /** A document as an object of this version. Throws 500 when it is none. */
   read(document: unknown): KubeObject
@@ -27,6 +30,7 @@ export function formOf(a: Attributes, { resource, kind }: Match, serving: Servin
     const typed = (object: KubeObject | undefined): KubeObject | undefined =>
       object && { ...object, kind: kind.kind, apiVersion: versionOf(kind) }
     return {
+      codec,
       objects: { object: typed(a.object), old: typed(a.old) },
       read: document => (codec ? decoded(() => codec.decodeValue(document).object) : document) as KubeObject,
       stored(object) {
@@ -43,6 +47,7 @@ export function formOf(a: Attributes, { resource, kind }: Match, serving: Servin
       served.apiVersion === apiVersion && served.kind === kind.kind ? served : { ...served, kind: kind.kind, apiVersion },
     )
   return {
+    codec,
     objects: after(shown(a.object), object => after(shown(a.old), old => ({ object, old }))),
     read(document) {
       const object = decoded(() => codec.decodeValue(document).object) as KubeObject
