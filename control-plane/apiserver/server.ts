@@ -25,7 +25,9 @@ import { bootstrap, bootstrapAccess } from './bootstrap/bootstrap.ts'
 import { serveApi } from './bus/serve.ts'
 import { certificateHooks } from './certificates.ts'
 import { establishDefinitions } from './crd/establish.ts'
+import { conversionMetrics } from './crd/conversionmetrics.ts'
 import { followDefinitions } from './crd/follow.ts'
+import { webhookConverter } from './crd/webhookconversion.ts'
 import { openEncryption } from './encryption/open.ts'
 import { newHandler } from './chain/chain.ts'
 import { followConfiguration } from './flowcontrol/configuration.ts'
@@ -183,7 +185,8 @@ export async function startApiServer(
       whoAmI(admission),
       ...accessReviews(authorizer, admission),
     )
-    const definitions = followDefinitions(registry, surface, log)
+    const conversions = conversionMetrics(metrics.registry)
+    const definitions = followDefinitions(registry, surface, webhook => webhookConverter(webhook, webhooks, conversions), log)
     opened.push(async () => definitions.stop())
     let bootstrapped = false
     const serverAddress = () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`

@@ -7,7 +7,6 @@ import type { UserInfo } from '#shared/bus/transport.ts'
 import type { Codec } from '#shared/machinery/codec.ts'
 import { forbidden, type StatusError } from '#shared/machinery/status.ts'
 import type { Annotation } from '../audit/event.ts'
-import type { Turn } from '../chain/turn.ts'
 
 export type Operation = 'CREATE' | 'UPDATE' | 'DELETE' | 'CONNECT'
 
@@ -54,8 +53,6 @@ export interface Attributes extends Target {
   readonly options: Options | undefined
   readonly user: UserInfo
   readonly dryRun: boolean
-  /** How long plugins may take, and how they wait for others; absent for streams and for what the server itself does. */
-  readonly turn: Turn | undefined
   /** Whether the server itself is at work, not for a client. */
   readonly own: boolean
   /** Asked for the second time, because an external plugin changed the object after the first. */
@@ -81,7 +78,6 @@ export interface By {
   readonly dryRun: boolean
   readonly warnings?: string[]
   readonly annotations?: Annotation[]
-  readonly turn?: Turn | undefined
   readonly own?: boolean
 }
 
@@ -141,9 +137,6 @@ export class AdmissionRequest implements Attributes {
   }
   get dryRun(): boolean {
     return this.#by.dryRun
-  }
-  get turn(): Turn | undefined {
-    return this.#by.turn
   }
   get own(): boolean {
     return this.#by.own === true

@@ -33,8 +33,6 @@ export interface RequestContext {
   readonly annotations: Annotation[]
   /** Where the request is noted for the audit log; absent when the policy wants nothing of it. */
   readonly audit?: AuditRecord | undefined
-  /** Absent for streams. */
-  turn?: Turn
 }
 
 /** What is known of a request when its answer, or failure, is there. */
@@ -139,12 +137,11 @@ export function newHandler(parts: ChainParts): Handler {
   async function work(ctx: RequestContext, admitted: Admitted, until: number): Promise<Answer> {
     const { signal } = ctx.request
     const turn = new Turn(flowControl, admitted, until, signal)
-    ctx.turn = turn
     try {
       const begun = turn.begin()
       if (begun) await begun
       if (begun && signal.aborted) throw timeout('nobody waits for the request any more')
-      return await dispatch(ctx)
+      return await turn.run(() => dispatch(ctx))
     } finally {
       turn.over()
     }

@@ -1,5 +1,14 @@
 /** A request's turn at being worked on: how long it may take, and how others go on while it waits for somebody outside of the server. */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Admitted, FlowControl } from '../flowcontrol/flowcontrol.ts'
+
+const turns = new AsyncLocalStorage<Turn>()
+
+/** The turn of the request that is being worked on; undefined for streams and for what the server does by itself. */
+export function currentTurn(): Turn | undefined {
+  const turn = turns.getStore()
+  return turn?.isOver === false ? turn : undefined
+}
 
 export class Turn {
   /** performance.now() at which nobody waits for the answer any more. */
@@ -19,6 +28,15 @@ export class Turn {
     this.#admitted = admitted
     this.until = until
     this.signal = signal
+  }
+
+  get isOver(): boolean {
+    return this.#over
+  }
+
+  /** Does the work, which knows the turn as the current one. */
+  run<T>(work: () => T): T {
+    return turns.run(this, work)
   }
 
   /** Undefined when the work may begin; else it may when the promise resolves. */

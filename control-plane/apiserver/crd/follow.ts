@@ -3,12 +3,17 @@
  * this server's cache (registry/peers.ts) waits for the kind to be served.
  */
 import { createHash } from 'node:crypto'
-import type { CustomResourceDefinition, CustomResourceDefinitionNames } from '#shared/api/apiextensions/customresourcedefinition.ts'
+import type {
+  CustomResourceDefinition,
+  CustomResourceDefinitionNames,
+  WebhookConversion,
+} from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { customResourceDefinitions } from '#shared/api/kinds.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { Registry, Stored } from '../registry/registry.ts'
 import type { Served, Surface } from '../surface.ts'
+import type { Converter } from './conversion.ts'
 import { resourceOf, terminatingVerbs, type Source } from './resource.ts'
 import { hasCondition, type Rival } from './status.ts'
 
@@ -43,8 +48,13 @@ export interface Definitions {
 
 const terminating = 'create not allowed while custom resource definition is terminating'
 
-/** Everything that is stored is served when it returns. */
-export function followDefinitions(registry: Registry, surface: Surface, log: Logger): Definitions {
+/** Everything that is stored is served when it returns. `webhook` makes what converts with a webhook. */
+export function followDefinitions(
+  registry: Registry,
+  surface: Surface,
+  webhook: (webhook: WebhookConversion) => Converter,
+  log: Logger,
+): Definitions {
   const known = new Map<string, Known>()
   const listeners = new Set<(name: string, group: string) => void>()
   const builtIn = new Set(surface.current.resources.map(r => `${r.group}/${r.plural}`))
@@ -58,7 +68,7 @@ export function followDefinitions(registry: Registry, surface: Surface, log: Log
     const { plural } = d.status!.acceptedNames!
     if (builtIn.has(`${d.spec.group}/${plural}`)) return undefined
     try {
-      return resourceOf(source, d.status!.acceptedNames!, sinceOf(d.spec.group, plural, stored.version))
+      return resourceOf(source, d.status!.acceptedNames!, sinceOf(d.spec.group, plural, stored.version), webhook)
     } catch (e) {
       log.error({ name: stored.name, err: (e as Error).message }, 'a custom kind cannot be served')
       return undefined

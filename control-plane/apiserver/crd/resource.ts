@@ -3,6 +3,7 @@ import type {
   CustomResourceDefinition,
   CustomResourceDefinitionNames,
   CustomResourceDefinitionVersion,
+  WebhookConversion,
 } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { objectMeta, typeMeta, type KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { versionOrder } from '#shared/api/meta/versions.ts'
@@ -13,7 +14,7 @@ import { obj, opt, type ObjectSchema } from '#shared/machinery/schema.ts'
 import type { JsonSchema, StructuralSchema } from '#shared/machinery/structural/schema.ts'
 import type { Stored } from '../registry/registry.ts'
 import { columnsOf } from './columns.ts'
-import { conversionsOf } from './conversion.ts'
+import { conversionsOf, type Converter } from './conversion.ts'
 import { scaleOf, scaleRules } from './scale.ts'
 
 /** Where a definition is: it may be stored anew as long as it says the same of the kind. */
@@ -23,14 +24,24 @@ export interface Source {
 
 const definitionOf = ({ stored }: Source): CustomResourceDefinition => stored.object as CustomResourceDefinition
 
-/** The kind under the names that the definition was given. `since` is where the objects begin that were stored under these schemas. */
-export function resourceOf(source: Source, names: CustomResourceDefinitionNames, since: number | undefined): Resource {
+/**
+ * The kind under the names that the definition was given. `since` is where the objects begin that were stored under these schemas; `webhook`
+ * makes what converts with a webhook.
+ */
+export function resourceOf(
+  source: Source,
+  names: CustomResourceDefinitionNames,
+  since: number | undefined,
+  webhook: (webhook: WebhookConversion) => Converter,
+): Resource {
   const { spec } = definitionOf(source)
   const { group } = spec
   const storage = spec.versions.find(v => v.storage)
   if (!storage) throw new Error('no storage version')
   const structural = new Map(spec.versions.map(v => [v.name, structuralOf(source, v.name)]))
-  const convert = conversionsOf(spec, structural)
+  const { conversion } = spec
+  const converter = conversion?.strategy === 'Webhook' && conversion.webhook ? webhook(conversion.webhook) : undefined
+  const convert = conversionsOf(spec, structural, converter)
   const versionOf = (v: CustomResourceDefinitionVersion): Version => {
     const fields = fieldsOf(v)
     const deprecated = deprecationOf(spec, v)

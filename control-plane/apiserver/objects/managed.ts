@@ -39,7 +39,7 @@ export function recordManager(endpoint: Endpoint, old: KubeObject | undefined, o
   for (const { metadata } of old ? [old, object] : [object])
     for (const entry of metadata.managedFields ?? []) if (entry.apiVersion !== endpoint.apiVersion) versions.add(entry.apiVersion ?? '')
   if (!endpoint.definition.conversion && versions.size === 0) return updateManagedFields(write)
-  return after(comparisons(endpoint, old, object, versions), others =>
+  const recorded = after(comparisons(endpoint, old, object, versions), others =>
     after(own(endpoint, object), mine =>
       after(old && servedOfHub(endpoint, old), live => {
         updateManagedFields({ ...write, live, object: mine, others })
@@ -49,6 +49,8 @@ export function recordManager(endpoint: Endpoint, old: KubeObject | undefined, o
       }),
     ),
   )
+  // As upstream, rather no managers than no write.
+  return recorded instanceof Promise ? recorded.catch(() => void delete object.metadata.managedFields) : recorded
 }
 
 /** The object as this version shows it, with metadata of its own. */

@@ -11,7 +11,6 @@ import { hubOf } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { WriteParameters } from './options.ts'
 import type { Annotation } from '../audit/event.ts'
-import type { Turn } from '../chain/turn.ts'
 
 export interface Store {
   readonly registry: Registry
@@ -35,8 +34,6 @@ export interface Writer {
   readonly warnings?: string[]
   /** Notes for the audit log. */
   readonly annotations?: Annotation[]
-  /** The request's, while it is worked on. */
-  readonly turn?: Turn | undefined
   /** The server itself writes, not for a client. */
   readonly own?: boolean
   /** Admission judges another form of the object, as a Scale; it has completed that already. */

@@ -79,6 +79,5 @@ export const writerOf = (call: RequestContext, p: WriteParameters, subresource =
   parameters: p,
   warnings: call.warnings,
   annotations: call.annotations,
-  turn: call.turn,
   subresource,
 })

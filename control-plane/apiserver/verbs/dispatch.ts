@@ -77,7 +77,6 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       warnings: ctx.warnings,
       annotations: ctx.annotations,
       audit: ctx.audit,
-      turn: ctx.turn,
       store: d.store,
       endpoint,
     }

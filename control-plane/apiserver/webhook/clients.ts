@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { WebhookClientConfig } from '#shared/api/admissionregistration/webhooks.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
+import { currentTurn } from '../chain/turn.ts'
 import type { Registry } from '../registry/registry.ts'
 import { serviceAddresses, type ServicePort } from '../proxy/service.ts'
 import { HttpsPool } from './httpspool.ts'
@@ -14,9 +15,8 @@ import { failureOf } from './serverresponse.ts'
 const maxClients = 200
 
 export interface CallOptions {
+  /** At most, and not beyond the deadline of the request that is being worked on. */
   readonly timeoutMs: number
-  /** Aborts when nobody waits any more. */
-  readonly signal?: AbortSignal | undefined
   /** Of the answer. */
   readonly maxBytes: number
 }
@@ -47,7 +47,9 @@ export function newWebhooks(registry: Registry, bus: BusConnection): Webhooks {
   }
 
   return {
-    async call(config, body, { timeoutMs, signal, maxBytes }) {
+    async call(config, body, { maxBytes, ...options }) {
+      const turn = currentTurn()
+      const timeoutMs = Math.max(1, Math.min(options.timeoutMs, turn ? turn.until - performance.now() : Infinity))
       const { key, origin, path, ca, service } = targetOf(config)
       const target = `${path}?timeout=${Math.max(1, Math.ceil(timeoutMs / 1000))}s`
       let answer
@@ -56,7 +58,9 @@ export function newWebhooks(registry: Registry, bus: BusConnection): Webhooks {
           if (!service) return new HttpsPool({ ca })
           return new HttpsPool({ ca, service: { servername: origin.hostname, addresses: () => serviceAddresses(registry, bus, service) } })
         })
-        answer = await pool.post(origin, target, body, { timeoutMs, signal, maxBytes })
+        const post = () => pool.post(origin, target, body, { timeoutMs, signal: turn?.signal, maxBytes })
+        // While the webhook works, others are worked on here.
+        answer = await (turn ? turn.aside(post) : post())
       } catch (e) {
         throw new Error(`Post "${shownOrigin(config)}${target}": ${(e as Error).message}`)
       }
@@ -89,7 +93,10 @@ function targetOf(config: WebhookClientConfig): Target {
 
 function newTarget(config: WebhookClientConfig): Target {
   const { service, caBundle, url = '' } = config
-  const ca = caBundle ? Buffer.from(caBundle, 'base64').toString() : undefined
+  const ca =
+    Buffer.from(caBundle ?? '', 'base64')
+      .toString()
+      .trim() || undefined
   const trust = ca === undefined ? '' : createHash('sha256').update(ca).digest('base64')
   const origin = new URL(shownOrigin(config))
   const path = (service ? (service.path ?? '') : new URL(url).pathname).replace(/\/+$/, '')

@@ -6,13 +6,20 @@ import { createSecureContext, getCACertificates } from 'node:tls'
 import { dialError, goError } from '#shared/component/neterror.ts'
 import { DialingAgent } from '../proxy/dialingagent.ts'
 import type { ServiceAddress } from '../proxy/service.ts'
-import type { CallOptions } from './clients.ts'
 
 export interface PoolOptions {
   /** PEM; the system's authorities when absent. */
   readonly ca?: string | undefined
   /** Of a Service: the name that the certificate must be for, and where it is reached now; throws when that is nowhere. */
   readonly service?: { readonly servername: string; readonly addresses: () => readonly ServiceAddress[] }
+}
+
+export interface PostOptions {
+  readonly timeoutMs: number
+  /** Aborts when nobody waits any more. */
+  readonly signal: AbortSignal | undefined
+  /** Of the answer. */
+  readonly maxBytes: number
 }
 
 export interface Answer {
@@ -57,7 +64,7 @@ export class HttpsPool {
   }
 
   /** Posts JSON to a path. Rejects with an Error in Go's words, behind the `Post "URL": ` of which they stand. */
-  async post(url: URL, path: string, body: string, { timeoutMs, signal, maxBytes }: CallOptions): Promise<Answer> {
+  async post(url: URL, path: string, body: string, { timeoutMs, signal, maxBytes }: PostOptions): Promise<Answer> {
     const deadline = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)))
     const ends = signal ? AbortSignal.any([deadline, signal]) : deadline
     const failed = (e: unknown): Error => {

@@ -127,6 +127,7 @@ const webhookConversion = obj('io.k8s.apiextensions-apiserver.pkg.apis.apiextens
   clientConfig: opt(2, webhookClientConfig, { doc: 'Where it is reached.' }),
   conversionReviewVersions: req(3, list(str()), { doc: 'Versions of ConversionReview that it knows.', listType: 'atomic' }),
 }))
+export type WebhookConversion = Infer<typeof webhookConversion>
 const webhookClientConfig = obj(
   'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.WebhookClientConfig',
   'Where a webhook is reached: a URL or a service.',

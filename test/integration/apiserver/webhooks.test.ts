@@ -244,6 +244,14 @@ describe('what comes of it', () => {
     await rest('DELETE', `${pods}/changed?gracePeriodSeconds=0`)
   })
 
+  it('managers stay when a webhook spoils them', async () => {
+    await configure('Mutating', 'change', hookOf(hook, 'change'))
+    hook.answer = review => patched(review, [{ op: 'replace', path: '/metadata/managedFields/0/operation', value: 'Guess' }])
+    const { headers, body } = await create('managed')
+    expect(headers['warning']).toContain('.metadata.managedFields was in an invalid state after admission')
+    expect(body.metadata.managedFields).toMatchObject([{ operation: 'Update' }])
+  })
+
   it('a denial is told in the words of the webhook', async () => {
     await configure('Validating', 'no', hookOf(hook, 'no'))
     const told = async (status?: object) => {

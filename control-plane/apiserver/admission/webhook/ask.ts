@@ -1,5 +1,6 @@
 /** Asking one webhook about one request. */
 import { badRequest, StatusError } from '#shared/machinery/status.ts'
+import { currentTurn } from '../../chain/turn.ts'
 import type { Webhooks } from '../../webhook/clients.ts'
 import type { Attributes } from '../admission.ts'
 import type { Match } from '../matching.ts'
@@ -31,14 +32,13 @@ export async function ask(
   } catch (e) {
     throw new CallFailed(name, `could not create admission objects: ${(e as Error).message}`, 400)
   }
-  const left = a.turn ? a.turn.until - performance.now() : Infinity
-  const timeoutMs = Math.max(1, Math.min((webhook.timeoutSeconds ?? 10) * 1000, left))
+  const timeoutMs = (webhook.timeoutSeconds ?? 10) * 1000
   let answer: ReturnType<typeof readReview>
   try {
-    answer = readReview(await webhooks.call(webhook.clientConfig, question.body, { timeoutMs, signal: a.turn?.signal, maxBytes }))
+    answer = readReview(await webhooks.call(webhook.clientConfig, question.body, { timeoutMs, maxBytes }))
   } catch (e) {
     const code = e instanceof StatusError ? e.code : 503
-    throw new CallFailed(name, `failed to call webhook: ${(e as Error).message}`, code, a.turn?.signal.aborted === true)
+    throw new CallFailed(name, `failed to call webhook: ${(e as Error).message}`, code, currentTurn()?.signal.aborted === true)
   }
   let verdict: Verdict
   try {

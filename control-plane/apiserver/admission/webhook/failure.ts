@@ -1,5 +1,6 @@
 /** Why a webhook gave no verdict. */
 import { internalError, StatusError } from '#shared/machinery/status.ts'
+import { currentTurn } from '../../chain/turn.ts'
 
 /** It could not be asked, or its answer is none: its failurePolicy says what becomes of the request. */
 export class CallFailed extends Error {
@@ -31,6 +32,9 @@ export class Rejected extends Error {
   }
 }
 
-/** Upstream's answer to a request whose time ran out between two webhooks. */
-export const outOfTime = (): StatusError =>
-  new StatusError(504, 'Timeout', 'Timeout: request did not complete within requested timeout', {})
+/** Throws upstream's answer to a request whose time ran out between two webhooks. */
+export function checkTime(): void {
+  const turn = currentTurn()
+  if (turn && (turn.signal.aborted || turn.until <= performance.now()))
+    throw new StatusError(504, 'Timeout', 'Timeout: request did not complete within requested timeout', {})
+}

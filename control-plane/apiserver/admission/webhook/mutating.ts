@@ -1,5 +1,7 @@
 /** MutatingAdmissionWebhook: webhooks change objects, one after the other (k8s.io/apiserver/pkg/admission/plugin/webhook/mutating). */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { validateManagedFields } from '#shared/api/meta/validation.ts'
+import { Path } from '#shared/machinery/field.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { jsonPatch } from '#shared/machinery/patch/json.ts'
 import type { Maybe } from '#shared/machinery/maybe.ts'
@@ -10,7 +12,7 @@ import type { AdmissionPlugin, AdmissionRequest, Attributes } from '../admission
 import type { Match } from '../matching.ts'
 import { ask } from './ask.ts'
 import { followConfigurations, type Hook } from './configurations.ts'
-import { CallFailed, outOfTime } from './failure.ts'
+import { CallFailed, checkTime } from './failure.ts'
 import { formOf } from './form.ts'
 import { observed } from './observed.ts'
 import type { Parts } from './parts.ts'
@@ -51,6 +53,7 @@ export function mutatingWebhooks(parts: Parts): AdmissionPlugin {
         rounds.set(r, (round = { asked: new Set(), again: new Set(), last: undefined }))
       const made = await changeBy(r, hook, match)
       if (made) {
+        keepManagers(r, made)
         r.object = made
         changed = true
         if (round) requireAgain(round)
@@ -93,17 +96,14 @@ export function mutatingWebhooks(parts: Parts): AdmissionPlugin {
       note(false)
       if (!(e instanceof CallFailed)) throw e
       if (!e.canceled) r.annotate(`failed-open.mutation.webhook.admission.k8s.io/${at}`, hook.webhook.name)
-      if (r.turn && (r.turn.signal.aborted || r.turn.until <= performance.now())) throw outOfTime()
+      checkTime()
       return undefined
     }
   }
 
   function begin(a: Attributes): Maybe<KubeObject | undefined> {
     const hooks = concerned(configurations, a)
-    if (hooks.length === 0) return undefined
-    // While webhooks work, others are worked on here.
-    const work = (): Promise<KubeObject | undefined> => dispatch(a as AdmissionRequest, hooks)
-    return a.turn ? a.turn.aside(work) : work()
+    return hooks.length === 0 ? undefined : dispatch(a as AdmissionRequest, hooks)
   }
 
   return {
@@ -137,6 +137,19 @@ function patched(object: KubeObject, patch: string): unknown {
   } catch (e) {
     throw e instanceof StatusError ? internalError((e as { why?: string }).why ?? e.message) : e
   }
+}
+
+/** Managed fields that a webhook has spoilt stay as they were (k8s.io/apimachinery/pkg/util/managedfields). */
+function keepManagers(r: AdmissionRequest, { metadata }: KubeObject): void {
+  const before = r.object?.metadata?.managedFields
+  if (!metadata || equal(before, metadata.managedFields)) return
+  const [wrong] = validateManagedFields(metadata.managedFields, new Path('metadata').child('managedFields'))
+  if (!wrong) return
+  if (before) metadata.managedFields = before
+  else delete metadata.managedFields
+  r.warn(
+    `.metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating admission controller; please fix your requests: ${wrong.field}: ${wrong.message}`,
+  )
 }
 
 /** An object is made where it was asked for; that it stays there is a rule of updates. */

@@ -5,7 +5,7 @@ import { caughtUp } from '../../registry/current.ts'
 import type { Match } from '../matching.ts'
 import { ask } from './ask.ts'
 import { followConfigurations, type Hook } from './configurations.ts'
-import { CallFailed, outOfTime } from './failure.ts'
+import { CallFailed, checkTime } from './failure.ts'
 import { formOf } from './form.ts'
 import { observed } from './observed.ts'
 import type { Parts } from './parts.ts'
@@ -30,7 +30,7 @@ export function validatingWebhooks(parts: Parts): AdmissionPlugin {
       if (match) relevant.push({ hook, match })
     }
     if (relevant.length === 0) return
-    if (a.turn && (a.turn.signal.aborted || a.turn.until <= performance.now())) throw outOfTime()
+    checkTime()
     // Converted once for all that are asked in a version.
     const forms = new Map<string, Maybe<Objects>>()
     const objectsOf = ({ match }: Candidate): Maybe<Objects> => {
@@ -56,10 +56,7 @@ export function validatingWebhooks(parts: Parts): AdmissionPlugin {
 
   function begin(a: Attributes): Maybe<void> {
     const hooks = concerned(configurations, a)
-    if (hooks.length === 0) return undefined
-    // While webhooks work, others are worked on here.
-    const work = (): Promise<void> => dispatch(a, hooks)
-    return a.turn ? a.turn.aside(work) : work()
+    return hooks.length === 0 ? undefined : dispatch(a, hooks)
   }
 
   return {
