@@ -51,6 +51,9 @@ export const flags = z.object({
   requestheaderUidHeaders: z.array(z.string()).default([]),
   requestheaderGroupHeaders: z.array(z.string()).default(['X-Remote-Group']),
   requestheaderExtraHeadersPrefix: z.array(z.string()).default(['X-Remote-Extra-']),
+  /** By what the servers of aggregated APIs know this one as a front proxy. */
+  proxyClientCertFile: z.string().optional(),
+  proxyClientKeyFile: z.string().optional(),
   /** Who is asked whether somebody may do something, in turn, separated by commas; Node and RBAC unless the configuration says otherwise. */
   authorizationMode: z
     .string()

@@ -9,6 +9,7 @@ import type { Resource } from '#shared/api/resource.ts'
 import { connectBus } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import { adminAccessHooks } from './adminaccess.ts'
+import { startAggregator } from './aggregator/aggregator.ts'
 import { newAdmission, type AdmissionPlugin } from './admission/admission.ts'
 import { readAdmissionConfiguration } from './admission/configuration.ts'
 import { admissionPlugins } from './admission/plugins.ts'
@@ -77,6 +78,13 @@ const tableOf = (r: Resource, o: ApiServerOptions): TableOptions => ({
   ...(r.maxObjects === undefined ? {} : { maxObjects: r.maxObjects }),
   ...(decides.has(r.group) || r === customResourceDefinition ? { everywhere: true } : {}),
 })
+
+/** By what other API servers know this one. */
+async function proxyClientOf({ proxyClientCertFile, proxyClientKeyFile }: ApiServerOptions) {
+  if (proxyClientCertFile === undefined || proxyClientKeyFile === undefined) return undefined
+  const [cert, key] = await Promise.all([readFile(proxyClientCertFile, 'utf8'), readFile(proxyClientKeyFile, 'utf8')])
+  return { cert, key }
+}
 
 /** Resolves when the server answers requests on all its addresses and on the bus. `plugins` are further ones of admission. */
 export async function startApiServer(
@@ -188,6 +196,15 @@ export async function startApiServer(
     const conversions = conversionMetrics(metrics.registry)
     const definitions = followDefinitions(registry, surface, webhook => webhookConverter(webhook, webhooks, conversions), log)
     opened.push(async () => definitions.stop())
+    const aggregator = startAggregator({
+      store,
+      endpoint: surface.current.endpoints.get('apiregistration.k8s.io/v1/apiservices')!,
+      surface,
+      remote: { bus, proxyClient: await proxyClientOf(options) },
+      metrics: metrics.registry,
+      log,
+    })
+    opened.push(async () => aggregator.stop())
     let bootstrapped = false
     const serverAddress = () => `${options.advertiseAddress ?? options.bindAddress[0]}:${listeners[0]?.port ?? options.securePort}`
     const [issuer] = options.serviceAccountIssuer as [string]
@@ -203,6 +220,7 @@ export async function startApiServer(
       checks: [
         { name: 'poststarthook/rbac/bootstrap-roles', check: () => undefined },
         { name: 'poststarthook/bootstrap-controller', check: () => (bootstrapped ? undefined : 'not finished') },
+        { name: 'autoregister-completion', check: () => (bootstrapped ? undefined : 'not finished') },
         ...(encryption?.checks ?? []),
       ],
     })
@@ -214,6 +232,7 @@ export async function startApiServer(
       flowControl,
       metrics,
       dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),
+      isProxied: info => surface.current.isProxied(info.group, info.version),
     })
     const frontProxy = await frontProxyOf(options)
     await bootstrapAccess({ store, endpoints: surface.current.endpoints, log })
@@ -238,8 +257,9 @@ export async function startApiServer(
     opened.push(() => service.close())
     const { port } = listeners[0]!
     const { endpoints } = surface.current
-    const [stop, flows] = await Promise.all([
+    const [stop, , flows] = await Promise.all([
       bootstrap({ store, endpoints, options, port, log }),
+      aggregator.register(),
       options.enablePriorityAndFairness ? keepFlowControl(store, endpoints) : undefined,
     ])
     keeping = flows

@@ -5,9 +5,11 @@
 import { versionsOf, type Resource } from '#shared/api/resource.ts'
 import type { RequestContext } from './chain/chain.ts'
 import type { Answer } from './chain/response.ts'
-import { servedGroups, type ServedGroup, type ServedResource } from './discovery/groups.ts'
+import { servedGroups, type OtherVersion, type ServedGroup } from './discovery/groups.ts'
+import type { Priorities } from './discovery/priorities.ts'
 import { endpointsOf, type Endpoint } from './objects/endpoint.ts'
 import type { Hooks } from './objects/hooks.ts'
+import type { PartV2 } from './openapi/v2.ts'
 import type { Verb } from './verbs/context.ts'
 
 /** A kind as this server serves it. */
@@ -25,13 +27,17 @@ export interface Served {
   readonly refused?: Readonly<Record<string, string>>
 }
 
-/** A group version that another server answers for, as an APIService says. */
-export interface Proxied {
-  readonly group: string
-  readonly version: string
+/** A group version that another server answers for, as an APIService says, with what discovery shows of it. */
+export interface Proxied extends OtherVersion {
   readonly serve: (ctx: RequestContext) => Answer | Promise<Answer>
-  /** What discovery shows of it. */
-  readonly resources: readonly ServedResource[]
+  readonly openApi: ProxiedOpenApi
+}
+
+/** What another server says of a group version in OpenAPI; undefined while that is not known. */
+export interface ProxiedOpenApi {
+  /** The hash of its document of version 3, which the server gives, unless that is `document`: made of version 2. */
+  readonly v3: { readonly hash: string } | { readonly document: Buffer } | undefined
+  readonly v2: PartV2 | undefined
 }
 
 /** Everything that is served at one time; never changed, so that its identity is a key for what is made of it. */
@@ -44,8 +50,10 @@ export interface Serving {
   readonly groupVersions: ReadonlySet<string>
   /** What discovery and OpenAPI show. */
   readonly resources: readonly Resource[]
-  /** By `group/version`. */
+  /** By `group/version`; what is here is not answered by this server, should it serve the same. */
   readonly proxied: ReadonlyMap<string, Proxied>
+  /** Whether another server answers for a group version. */
+  readonly isProxied: (group: string, version: string) => boolean
   /** `resources` and `proxied` as discovery arranges them; made when first asked for. */
   readonly groups: readonly ServedGroup[]
 }
@@ -61,11 +69,12 @@ export class Surface {
   readonly #kinds = new Map<string, { served: Served; endpoints: readonly Endpoint[] }>()
   readonly #proxied = new Map<string, Proxied>()
   readonly #listeners = new Set<(change: Change) => void>()
+  #priorities: Priorities | undefined
   #current: Serving | undefined
 
   /** What is served now. */
   get current(): Serving {
-    return (this.#current ??= servingOf([...this.#kinds.values()], this.#proxied))
+    return (this.#current ??= servingOf([...this.#kinds.values()], this.#proxied, this.#priorities))
   }
 
   /** Serves kinds from now on; one of the same group and plural is replaced, and watches of it end. */
@@ -109,6 +118,12 @@ export class Surface {
     if (this.#proxied.delete(`${group}/${version}`)) this.#changed({ installed: [], removed: [] })
   }
 
+  /** The order of groups and versions from now on. */
+  prioritize(priorities: Priorities): void {
+    this.#priorities = priorities
+    this.#changed({ installed: [], removed: [] })
+  }
+
   /** Calls `listener` after each change, when `current` shows it. Returns how to stop. */
   onChange(listener: (change: Change) => void): () => void {
     this.#listeners.add(listener)
@@ -126,7 +141,11 @@ export class Surface {
   }
 }
 
-function servingOf(all: readonly { served: Served; endpoints: readonly Endpoint[] }[], proxied: ReadonlyMap<string, Proxied>): Serving {
+function servingOf(
+  all: readonly { served: Served; endpoints: readonly Endpoint[] }[],
+  proxied: ReadonlyMap<string, Proxied>,
+  priorities: Priorities | undefined,
+): Serving {
   const endpoints = new Map<string, Endpoint>()
   const kinds = new Map<string, Served>()
   const groupVersions = new Set<string>()
@@ -140,6 +159,7 @@ function servingOf(all: readonly { served: Served; endpoints: readonly Endpoint[
   }
   const resources = all.flatMap(({ served }) => (served.hidden ? [] : [served.resource]))
   const others = new Map(proxied)
+  const otherGroups = new Set([...others.values()].map(o => o.group))
   let groups: readonly ServedGroup[] | undefined
   return {
     endpoints,
@@ -147,8 +167,9 @@ function servingOf(all: readonly { served: Served; endpoints: readonly Endpoint[
     groupVersions,
     resources,
     proxied: others,
+    isProxied: (group, version) => otherGroups.has(group) && others.has(`${group}/${version}`),
     get groups() {
-      return (groups ??= servedGroups(resources, [...others.values()]))
+      return (groups ??= servedGroups(resources, [...others.values()], priorities))
     },
   }
 }

@@ -107,9 +107,9 @@ function newKey(): { privateKey: KeyObject; spki: Buffer; text: string } {
 }
 
 /** A self-signed authority for ten years. */
-export function makeAuthority(): Pair {
+export function makeAuthority(commonName = 'coxswain-ca'): Pair {
   const { privateKey, spki, text } = newKey()
-  const name = nameOf({ commonName: 'coxswain-ca' })
+  const name = nameOf({ commonName })
   const extensions = [
     extension('2.5.29.19', sequence(boolean(true)), true),
     extension('2.5.29.15', authorityUsage, true),

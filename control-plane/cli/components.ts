@@ -6,7 +6,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { natsConfig, nodeSignerFile } from './files.ts'
 import { livez, storeAnswers, type LivenessProbe } from './liveness.ts'
-import { load } from './pki.ts'
+import { frontProxyName, load } from './pki.ts'
 import { natsServer } from './system.ts'
 import { firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
@@ -68,6 +68,14 @@ const auditRotation = ['--audit-log-maxsize', '100', '--audit-log-maxbackup', '1
 
 /** Where one of several API servers can be asked alone: a loopback address of its own, where the system has several. */
 export const ownAddress = (n: number): string => (process.platform === 'linux' ? `127.0.0.${n + 1}` : '127.0.0.1')
+
+/** Aggregated APIs: by what API servers are known as front proxies, and how they say who asks. */
+const frontProxyFlags = (pki: (file: string) => string): string[] => [
+  ...['--proxy-client-cert-file', pki(`${frontProxyName}.crt`), '--proxy-client-key-file', pki(`${frontProxyName}.key`)],
+  ...['--requestheader-client-ca-file', pki('front-proxy-ca.crt'), '--requestheader-allowed-names', frontProxyName],
+  ...['--requestheader-username-headers', 'X-Remote-User', '--requestheader-uid-headers', 'X-Remote-Uid'],
+  ...['--requestheader-group-headers', 'X-Remote-Group', '--requestheader-extra-headers-prefix', 'X-Remote-Extra-'],
+]
 
 /** Resolves once something accepts connections. */
 async function accepts(host: string, port: number, signal: AbortSignal): Promise<void> {
@@ -162,6 +170,7 @@ export function controlPlane(
           '--service-account-issuer',
           'https://kubernetes.default.svc.cluster.local',
         ],
+        ...frontProxyFlags(pki),
         ...['--enable-bootstrap-token-auth', 'true'],
         ...['--service-cluster-ip-range', at.services],
         // An ordinary user's proxy may not listen on 443.

@@ -57,7 +57,7 @@ async function setUp(): Promise<void> {
   // The image made the volume's root for the user that the control plane runs as, which signs certificates too. Other keys stay root's:
   // nobody but this container needs them.
   const { uid, gid } = statSync(dir.root)
-  const kept = [authorityFile(dir), path.join(dir.pki, 'admin.key')]
+  const kept = [authorityFile(dir), ...['admin.key', 'front-proxy-ca.key'].map(file => path.join(dir.pki, file))]
   for (const file of [dir.pki, dir.creds, dir.nats].flatMap(tree)) if (!kept.includes(file)) chownSync(file, uid, gid)
   const kubeconfig = path.join(kubeconfigDir, 'config')
   writeAtomically(kubeconfig, readFileSync(dir.kubeconfig, 'utf8'))

@@ -23,12 +23,12 @@ export function load(dir: StateDir, name: string): Pair | undefined {
 }
 
 /** What clients were given names the authority: another takes its place only when somebody removed both of its files. */
-function authorityOf(dir: StateDir): Pair {
-  const ca = load(dir, 'ca')
+function authorityOf(dir: StateDir, name = 'ca'): Pair {
+  const ca = load(dir, name)
   if (ca) return ca
-  const files = filesOf(dir, 'ca')
+  const files = filesOf(dir, name)
   const there = files.filter(existsSync)
-  if (there.length === 0) return save(dir, 'ca', makeAuthority())
+  if (there.length === 0) return save(dir, name, makeAuthority(`coxswain-${name}`))
   const lacking = files.find(file => !there.includes(file))
   throw new Error(
     `${lacking ? `${lacking} is missing` : `${files.join(' or ')} is damaged`}; restore it, or remove ${files.join(' and ')} to have others made`,
@@ -48,6 +48,9 @@ function stillGood(pair: Pair, names: { dns: string[]; ips: string[] } | undefin
   return [...(names?.dns ?? []).map(n => cert.checkHost(n)), ...(names?.ips ?? []).map(ip => cert.checkIP(ip))].every(Boolean)
 }
 
+/** What API servers are to the servers of aggregated APIs, which believe them who asks. */
+export const frontProxyName = 'front-proxy-client'
+
 /**
  * Makes what is missing or about to expire; `serverIPs` are the addresses clients reach the API server at, `serving` the other components
  * that serve.
@@ -62,12 +65,14 @@ export function ensureCertificates(
     dns: ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'],
     ips: serverIPs,
   }
-  const ensure = (name: string, subject: Subject): Pair => {
+  const ensure = (name: string, subject: Subject, by = ca): Pair => {
     const had = load(dir, name)
-    return had && stillGood(had, subject.names, ca) ? had : save(dir, name, sign(ca, subject))
+    return had && stillGood(had, subject.names, by) ? had : save(dir, name, sign(by, subject))
   }
   const admin = ensure('admin', { commonName: 'kubernetes-admin', organizations: ['system:masters'] })
   ensure('apiserver', { commonName: 'kube-apiserver', names })
+  // An authority of its own: whom it vouches for may say of anybody that he asks.
+  ensure(frontProxyName, { commonName: frontProxyName }, authorityOf(dir, 'front-proxy-ca'))
   for (const name of serving) ensure(name, { commonName: name, names: { dns: ['localhost'], ips: serverIPs } })
   ensureServiceAccountKey(dir)
   return { ca, admin }

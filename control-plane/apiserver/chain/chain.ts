@@ -27,6 +27,8 @@ export interface RequestContext {
   readonly info: RequestInfo
   /** As whom it is worked on. */
   readonly user: UserInfo
+  /** Of the audit log, and of the logs of other servers that it is passed on to. */
+  readonly auditId: string
   /** Texts for the client, sent as Warning headers. */
   readonly warnings: string[]
   /** What authentication and admission note for the audit log. */
@@ -58,6 +60,8 @@ export interface ChainParts {
   readonly flowControl: FlowControl
   readonly metrics: RequestMetrics
   readonly dispatch: (ctx: RequestContext) => Promise<Answer>
+  /** Whether another server answers, which gets the body as it comes. */
+  readonly isProxied: (info: RequestInfo) => boolean
 }
 
 const longRunningSubresources = new Set(['log', 'exec', 'attach', 'portforward', 'proxy'])
@@ -84,7 +88,7 @@ function warningHeaders(texts: readonly string[]): string {
 }
 
 export function newHandler(parts: ChainParts): Handler {
-  const { log, authenticate, authorizer, auditor, flowControl, metrics } = parts
+  const { log, authenticate, authorizer, auditor, flowControl, metrics, isProxied } = parts
   const dispatch = auditor ? capturing(parts.dispatch) : parts.dispatch
 
   async function serve(request: ApiRequest, caller: Caller, started: Started): Promise<Answer> {
@@ -108,24 +112,26 @@ export function newHandler(parts: ChainParts): Handler {
       audit.annotate('authorization.k8s.io/reason', reason)
     }
     if (may !== 'allow') throw refusal(attributes, { decision: may, reason })
-    const ctx: RequestContext = { request, info, user, warnings: started.warnings, annotations: started.annotations, audit }
-    if (!streamsBody(info)) checkBody(request)
-    if (isLongRunning(info)) {
+    const { auditId, warnings, annotations } = started
+    const ctx: RequestContext = { request, info, user, auditId, warnings, annotations, audit }
+    const passesOn = isProxied(info)
+    if (!streamsBody(info) && !passesOn) checkBody(request)
+    if (isLongRunning(info) || (passesOn && request.headers['upgrade'] !== undefined)) {
       started.longRunning = true
       return longRunning(ctx, started)
     }
     const timeoutMs = timeoutOf(request.query.get('timeout'))
-    return deadline(run(ctx, started, timeoutMs), timeoutMs)
+    return deadline(run(ctx, started, timeoutMs, passesOn), timeoutMs)
   }
 
   /** With a seat, which is given back when the work ends, not when the client stops waiting for it. */
-  async function run(ctx: RequestContext, started: Started, timeoutMs: number): Promise<Answer> {
+  async function run(ctx: RequestContext, started: Started, timeoutMs: number, passesOn: boolean): Promise<Answer> {
     const { request } = ctx
     const until = performance.now() + timeoutMs
     const entered = enter(ctx, started, timeoutMs)
     const admitted = entered instanceof Promise ? await entered : entered
     try {
-      if (request.incoming) request.body = await request.incoming.whole()
+      if (request.incoming && !passesOn) request.body = await request.incoming.whole()
       const answer = await work(ctx, admitted, until)
       return acceptsGzip(request) ? await compressed(answer) : answer
     } finally {

@@ -14,7 +14,7 @@ export const groupDiscoveryList = (groups: readonly ServedGroup[], path: '/api' 
       versions: g.versions.map(v => ({
         version: v.version,
         resources: v.resources.map(r => resourceDiscovery(r, v.group, v.version)),
-        freshness: 'Current',
+        freshness: v.freshness,
       })),
     })),
 })
@@ -22,7 +22,7 @@ export const groupDiscoveryList = (groups: readonly ServedGroup[], path: '/api' 
 function resourceDiscovery(r: ServedResource, group: string, version: string): object {
   return {
     resource: r.name,
-    responseKind: { group, version, kind: r.kind },
+    responseKind: { ...(r.responseKind ?? { group, version }), kind: r.kind },
     scope: r.namespaced ? 'Namespaced' : 'Cluster',
     singularResource: r.singular,
     verbs: r.verbs,

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { versionOrder } from '#shared/api/meta/versions.ts'
 import { resourceIn, versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
+import { builtInPriorities, customPriority, registrationGroup, type Priorities, type Priority } from './priorities.ts'
 
 export interface ServedSubresource {
   readonly name: string
@@ -23,6 +24,8 @@ export interface ServedResource {
   /** Tells clients when objects are stored in another version; `''` for what is not stored. */
   readonly storageVersionHash: string
   readonly subresources: readonly ServedSubresource[]
+  /** Of what its objects are, when that is of another group version than the resource. */
+  readonly responseKind?: { readonly group: string; readonly version: string }
 }
 export interface ServedVersion {
   readonly group: string
@@ -30,36 +33,15 @@ export interface ServedVersion {
   /** `apps/v1`, or `v1`. */
   readonly groupVersion: string
   readonly resources: readonly ServedResource[]
+  /** Of another server's: whether it is known what that serves now. */
+  readonly freshness: Freshness
 }
+export type Freshness = 'Current' | 'Stale'
 export interface ServedGroup {
   readonly name: string
   readonly versions: readonly ServedVersion[]
 }
 
-/** The order in which upstream lists its groups. */
-const groupOrder = [
-  '',
-  'apiregistration.k8s.io',
-  'apps',
-  'events.k8s.io',
-  'authentication.k8s.io',
-  'authorization.k8s.io',
-  'autoscaling',
-  'batch',
-  'certificates.k8s.io',
-  'networking.k8s.io',
-  'policy',
-  'rbac.authorization.k8s.io',
-  'storage.k8s.io',
-  'admissionregistration.k8s.io',
-  'apiextensions.k8s.io',
-  'scheduling.k8s.io',
-  'coordination.k8s.io',
-  'node.k8s.io',
-  'discovery.k8s.io',
-  'resource.k8s.io',
-  'flowcontrol.apiserver.k8s.io',
-]
 const allVerbs = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch']
 /** Kinds of what is not an object but a connection. */
 const optionKinds: Readonly<Record<string, string>> = {
@@ -69,33 +51,52 @@ const optionKinds: Readonly<Record<string, string>> = {
 }
 const proxyVerbs = ['create', 'delete', 'get', 'patch', 'update']
 
-/** All groups, in upstream's order; core comes first with the name `''`. `others` are group versions of other servers. */
+/** A group version of another server. */
+export interface OtherVersion {
+  readonly group: string
+  readonly version: string
+  readonly resources: readonly ServedResource[]
+  readonly freshness: Freshness
+}
+
+/**
+ * All groups in the order of `priorities`; core has the name `''`. `others` are group versions of other servers, which are shown in place of
+ * this server's own.
+ */
 export function servedGroups(
   resources: readonly Resource[],
-  others: readonly { group: string; version: string; resources: readonly ServedResource[] }[] = [],
+  others: readonly OtherVersion[] = [],
+  priorities: Priorities = builtInPriorities,
 ): ServedGroup[] {
-  const versions = new Map<string, { group: string; version: string; resources: ServedResource[] }>()
-  const add = (group: string, version: string, resource: Resource): void => {
-    const key = `${group}/${version}`
-    let served = versions.get(key)
-    if (!served) versions.set(key, (served = { group, version, resources: [] }))
-    served.resources.push(servedResource(resource, group, version))
-  }
+  const versions = new Map<string, OtherVersion & { resources: ServedResource[] }>()
   for (const resource of resources) {
-    for (const v of versionsOf(resource)) add(v.group, v.version, resourceIn(resource, v))
+    for (const v of versionsOf(resource)) {
+      const { group, version } = v
+      const key = `${group}/${version}`
+      let served = versions.get(key)
+      if (!served) versions.set(key, (served = { group, version, resources: [], freshness: 'Current' }))
+      served.resources.push(servedResource(resourceIn(resource, v), group, version))
+    }
   }
-  for (const { group, version, resources: list } of others) versions.set(`${group}/${version}`, { group, version, resources: [...list] })
-  const groups = new Map<string, ServedVersion[]>()
-  for (const { group, version, resources: list } of versions.values()) {
+  for (const other of others) versions.set(`${other.group}/${other.version}`, { ...other, resources: [...other.resources] })
+  const groups = new Map<string, { name: string; priority: number; versions: (ServedVersion & { priority: number })[] }>()
+  for (const { group: name, version, resources: list, freshness } of versions.values()) {
     list.sort((a, b) => (a.name < b.name ? -1 : 1))
-    const served = groups.get(group) ?? []
-    served.push({ group, version, groupVersion: group ? `${group}/${version}` : version, resources: list })
-    groups.set(group, served)
+    const priority = priorityOf(priorities, name, version)
+    const group = groups.get(name) ?? { name, priority: 0, versions: [] }
+    groups.set(name, group)
+    group.priority = Math.max(group.priority, priority.group)
+    const groupVersion = name ? `${name}/${version}` : version
+    group.versions.push({ group: name, version, groupVersion, resources: list, freshness, priority: priority.version })
   }
-  const rank = (name: string): number => (groupOrder.includes(name) ? groupOrder.indexOf(name) : groupOrder.length)
-  return [...groups]
-    .map(([name, list]) => ({ name, versions: list.sort((a, b) => versionOrder(a.version, b.version)) }))
-    .sort((a, b) => rank(a.name) - rank(b.name) || (a.name < b.name ? -1 : 1))
+  for (const group of groups.values()) group.versions.sort((a, b) => b.priority - a.priority || versionOrder(a.version, b.version))
+  return [...groups.values()].sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))
+}
+
+function priorityOf(priorities: Priorities, group: string, version: string): Priority {
+  if (group === registrationGroup) return { group: Infinity, version: 0 }
+  const key = `${group}/${version}`
+  return priorities.get(key) ?? builtInPriorities.get(key) ?? customPriority
 }
 
 function servedResource(r: Resource, group: string, version: string): ServedResource {

@@ -33,9 +33,9 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
     ...parts.checks,
   ]
   const discover = discovery(parts.surface, parts.serverAddress)
-  const api = openApi(() => parts.surface.current.resources, version.gitVersion)
+  const api = openApi(() => parts.surface.current, version.gitVersion)
 
-  function document(ctx: RequestContext, segments: readonly string[]): Answer | undefined {
+  function document(ctx: RequestContext, segments: readonly string[]): Answer | Promise<Answer> | undefined {
     if (segments[1] === 'v2' && segments.length === 2) {
       const protobuf = wantsGnostic(ctx.request.headers['accept'])
       const { body, etag } = protobuf ? api.v2Protobuf() : api.v2()
@@ -43,7 +43,7 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
     }
     if (segments[1] !== 'v3') return undefined
     const found = segments.length === 2 ? api.index() : api.v3(segments.slice(2).join('/'))
-    if (!found) return undefined
+    if (!found) return segments.length > 2 ? api.elsewhere(segments.slice(2).join('/'))?.serve(ctx) : undefined
     const answer = cached(ctx, found.body, found.etag, 'application/json')
     // A URL with the right hash never changes its content.
     if (segments.length > 2 && ctx.request.query.get('hash') === found.hash)

@@ -4,6 +4,8 @@
  */
 import { createHash } from 'node:crypto'
 import type { Resource } from '#shared/api/resource.ts'
+import type { Proxied, Serving } from '../surface.ts'
+import { withoutConflicts } from './foreign.ts'
 import { encodeGnostic } from './gnostic.ts'
 import { groupVersions, sameSubjects, type GroupVersion } from './types.ts'
 import { joinV2, partV2, type PartV2 } from './v2.ts'
@@ -19,8 +21,10 @@ export interface Document {
 export interface OpenApi {
   /** `/openapi/v3`: where the documents are, with their hashes. */
   index(): Document
-  /** `/openapi/v3/PATH` for a path of the index (`api/v1`, `apis/apps/v1`); undefined for any other. */
+  /** `/openapi/v3/PATH` for a path of the index (`api/v1`, `apis/apps/v1`); undefined for any other, and what another server has. */
   v3(path: string): Document | undefined
+  /** The server that has `/openapi/v3/PATH`. */
+  elsewhere(path: string): Proxied | undefined
   /** `/openapi/v2` as JSON. */
   v2(): Document
   /** `/openapi/v2` as protobuf. */
@@ -36,6 +40,16 @@ function encode(body: Buffer): Document {
   return { body, hash, etag: `"${hash}"` }
 }
 
+const others = new WeakMap<Buffer, Document>()
+/** A document of another server that was made here. */
+function ofOther(document: Buffer): Document {
+  const known = others.get(document)
+  if (known) return known
+  const made = encode(document)
+  others.set(document, made)
+  return made
+}
+
 /** A group version with what was made of it. */
 interface Described {
   readonly gv: GroupVersion
@@ -43,39 +57,67 @@ interface Described {
   v2?: PartV2
 }
 
-/** `resources` gives what is served now, the same array as long as that is the same. `serverVersion` is what `/version` says, `v1.35.0`. */
-export function openApi(resources: () => readonly Resource[], serverVersion: string): OpenApi {
-  let served: readonly Resource[] | undefined
+/** What is described; the same object as long as it is the same. */
+export type DescribedServing = Pick<Serving, 'proxied'> & { readonly resources: readonly Resource[] }
+
+/** `serving` gives what is served now. `serverVersion` is what `/version` says, `v1.35.0`. */
+export function openApi(serving: () => DescribedServing, serverVersion: string): OpenApi {
+  let served: DescribedServing | undefined
   let byPath = new Map<string, Described>()
   // Of everything together: these are made again after each change.
   let whole: { index?: Document; v2?: Document; v2Protobuf?: Document } = {}
 
   function refresh(): void {
-    const now = resources()
+    const now = serving()
     if (now === served) return
     served = now
     whole = {}
     const next = new Map<string, Described>()
-    for (const gv of groupVersions(now)) {
+    for (const gv of groupVersions(now.resources)) {
+      if (now.proxied.has(`${gv.group}/${gv.version}`)) continue
       const before = byPath.get(pathOf(gv))
       next.set(pathOf(gv), before && sameSubjects(before.gv, gv) ? before : { gv })
     }
     byPath = next
   }
   const v3 = (described: Described): Document => (described.v3 ??= encode(json(openApiV3(described.gv, serverVersion))))
-  const v2 = (): object =>
-    joinV2(
-      [...byPath.values()].map(d => (d.v2 ??= partV2(d.gv))),
-      serverVersion,
-    )
-  const index = (): object => ({
-    paths: Object.fromEntries([...byPath].map(([path, d]) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${v3(d).hash}` }])),
-  })
+  const proxied = (): Proxied[] => [...(served?.proxied.values() ?? [])]
+  const find = (path: string): Proxied | undefined => served?.proxied.get(/^apis\/([^/]+\/[^/]+)$/.exec(path)?.[1] ?? '')
+  function v2(): object {
+    const parts = [...byPath.values()].map(d => (d.v2 ??= partV2(d.gv)))
+    let taken: PartV2['definitions'] | undefined
+    for (const { openApi: other } of proxied()) {
+      if (!other.v2) continue
+      taken ??= Object.assign({}, ...parts.toReversed().map(p => p.definitions)) as PartV2['definitions']
+      const part = withoutConflicts(other.v2, taken)
+      Object.assign(taken, part.definitions)
+      parts.push(part)
+    }
+    return joinV2(parts, serverVersion)
+  }
+  function index(): object {
+    const hashes = [...byPath].map(([path, d]) => [path, v3(d).hash] as const)
+    for (const { group, version, openApi: other } of proxied()) {
+      if (!other.v3) continue
+      const hash = 'hash' in other.v3 ? other.v3.hash : ofOther(other.v3.document).hash
+      hashes.push([`apis/${group}/${version}`, hash])
+    }
+    return {
+      paths: Object.fromEntries(hashes.map(([path, hash]) => [path, { serverRelativeURL: `/openapi/v3/${path}?hash=${hash}` }])),
+    }
+  }
   return {
     v3(path) {
       refresh()
       const described = byPath.get(path)
-      return described && v3(described)
+      if (described) return v3(described)
+      const other = find(path)?.openApi.v3
+      return other && 'document' in other ? ofOther(other.document) : undefined
+    },
+    elsewhere(path) {
+      refresh()
+      const other = find(path)
+      return other?.openApi.v3 && 'hash' in other.openApi.v3 ? other : undefined
     },
     index() {
       refresh()

@@ -322,6 +322,14 @@ class JetStreamRegistry implements Registry {
     return this.#peers?.current === true
   }
 
+  get first(): boolean {
+    return this.#peers?.first !== false
+  }
+
+  onFirst(listener: () => void): () => void {
+    return this.#peers?.onFirst(listener) ?? (() => {})
+  }
+
   async fresh(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted()
     const before = this.#cache.version

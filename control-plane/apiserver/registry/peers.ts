@@ -51,6 +51,8 @@ export class Peers {
   #caughtUp = false
   #catchingUp = false
   #lastBack = -Infinity
+  #first = true
+  readonly #onFirst = new Set<() => void>()
 
   /** `everywhere` are the tables whose writes wait for all servers. */
   constructor(connection: BusConnection, view: PeersView, everywhere: readonly Table[] = []) {
@@ -79,6 +81,17 @@ export class Peers {
     return this.#everywhere.size > 0 && this.#everywhere.has(tableKey(table)) ? this.reached(version) : undefined
   }
 
+  /** Whether this is the first of the servers that are there. Two may think so while they do not know each other. */
+  get first(): boolean {
+    return this.#first
+  }
+
+  /** Calls `listener` when this server becomes the first. Returns how to stop. */
+  onFirst(listener: () => void): () => void {
+    this.#onFirst.add(listener)
+    return () => this.#onFirst.delete(listener)
+  }
+
   /** Resolves when all other servers that are there have applied `version`. */
   async reached(version: number): Promise<void> {
     const behind = (): boolean => {
@@ -101,6 +114,7 @@ export class Peers {
 
   close(): void {
     for (const stop of this.#stop) stop()
+    this.#onFirst.clear()
     this.#caughtUp = false
     if (this.#connection.connected) this.#publish(-1)
     this.#others.clear()
@@ -127,6 +141,10 @@ export class Peers {
 
   #check(): void {
     for (const check of [...this.#waiting]) check()
+    const first = [...this.#others.keys()].every(id => this.#id < id)
+    if (first === this.#first) return
+    this.#first = first
+    if (first) for (const listener of [...this.#onFirst]) listener()
   }
 
   #heard(m: Msg): void {

@@ -148,6 +148,10 @@ export interface Registry {
    * for a moment after the start and after a silence.
    */
   readonly current: boolean
+  /** Whether this server is the first of the API servers that are there: it does what only one shall do, such as writing a status. */
+  readonly first: boolean
+  /** Calls `listener` when it becomes that. Returns how to stop. */
+  onFirst(listener: () => void): () => void
   /** Whether the cache is filled and following the stream. */
   readonly healthy: boolean
   close(): Promise<void>

@@ -41,19 +41,18 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
     const { info } = ctx
     if (!info.isResource) return (await d.nonResource(ctx)) ?? pageNotFound()
     const groupVersion = `${info.group}/${info.version}`
+    if (d.surface.current.isProxied(info.group, info.version)) return d.surface.current.proxied.get(groupVersion)!.serve(ctx)
     const key = `${groupVersion}/${info.resource}`
     const { registry } = d.store
     const before = d.surface.current.endpoints.get(key)
     // Another server may have said already that a kind is Established, or is another now (groups of custom kinds have a dot).
     if (before ? before.resource.structural && !registry.current : info.group.includes('.') && registry.healthy)
       await registry.fresh().catch(() => {})
-    const { endpoints, kinds, groupVersions, proxied } = d.surface.current
+    const { endpoints, kinds, groupVersions } = d.surface.current
     const endpoint = endpoints.get(key)
     const served = kinds.get(key)
     if (!endpoint || !served) {
       if (served?.answer) return served.answer(ctx)
-      const other = proxied.get(groupVersion)
-      if (other) return other.serve(ctx)
       if (!groupVersions.has(groupVersion)) return pageNotFound()
       throw noSuchResource()
     }
@@ -74,6 +73,7 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       request: ctx.request,
       info,
       user: ctx.user,
+      auditId: ctx.auditId,
       warnings: ctx.warnings,
       annotations: ctx.annotations,
       audit: ctx.audit,

@@ -108,6 +108,8 @@ it('a group version of another server', async () => {
     group: 'metrics.example.com',
     version: 'v1',
     resources,
+    freshness: 'Current',
+    openApi: { v2: undefined, v3: undefined },
     serve: ctx => ({ code: 200, headers: { 'content-type': 'text/plain' }, body: Buffer.from(`other: ${ctx.info.path}`) }),
   })
   expect((await rest('GET', '/apis')).body.groups.map((g: { name: string }) => g.name)).toContain('metrics.example.com')

@@ -157,7 +157,8 @@ test('a kind that cannot be listed holds up neither other kinds nor what else is
   const thing = { name: 'things', singular: 'thing', namespaced: true, kind: 'Thing', verbs: ['delete', 'list', 'watch'] }
   const { surface } = c.api.server
   const resources = [{ ...thing, shortNames: [], categories: [], storageVersionHash: '', subresources: [] }]
-  surface.proxy({ group: 'broken.example.com', version: 'v1', serve: gone503, resources })
+  const openApi = { v2: undefined, v3: undefined }
+  surface.proxy({ group: 'broken.example.com', version: 'v1', serve: gone503, resources, freshness: 'Stale', openApi })
   try {
     // Begins while the kind is there and broken.
     await c.stopControllers()

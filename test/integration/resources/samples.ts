@@ -120,13 +120,13 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
     },
   },
   'admissionregistration.k8s.io/mutatingadmissionpolicybindings': { spec: { policyName: 'none' } },
+  // Of this server: the status of others is written.
   'apiregistration.k8s.io/apiservices': name => ({
     spec: {
       group: name.slice('v1.'.length),
       version: 'v1',
       groupPriorityMinimum: 100,
       versionPriority: 100,
-      service: { namespace: 'resources', name: 'web' },
     },
   }),
   'apiextensions.k8s.io/customresourcedefinitions': name => ({

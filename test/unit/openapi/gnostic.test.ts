@@ -26,7 +26,8 @@ const named = (entry: Buffer): string => [...fields(entry)].find(f => f.tag === 
 
 describe('OpenAPI v2 as protobuf', () => {
   it('has every definition and every path, in order', () => {
-    const api = openApi(() => resources, 'v1.35.0')
+    const serving = { resources, proxied: new Map() }
+    const api = openApi(() => serving, 'v1.35.0')
     const json = JSON.parse(api.v2().body.toString()) as { definitions: object; paths: object }
     const [swagger, info, paths, definitions, ...rest] = [...fields(api.v2Protobuf().body)]
     expect([swagger!.tag, info!.tag, paths!.tag, definitions!.tag, rest]).toEqual([1, 2, 8, 9, []])

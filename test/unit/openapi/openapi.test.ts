@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { resources } from '#shared/api/resources.ts'
 import { openApi } from '#control-plane/apiserver/openapi/openapi.ts'
 
-const api = openApi(() => resources, 'v1.35.0')
+const serving = { resources, proxied: new Map() }
+const api = openApi(() => serving, 'v1.35.0')
 const index = JSON.parse(api.index().body.toString()) as { paths: Record<string, { serverRelativeURL: string }> }
 type Json = Record<string, unknown>
 interface V3 {
