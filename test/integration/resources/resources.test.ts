@@ -32,6 +32,8 @@ const settled = ({ metadata: { uid, creationTimestamp: _time, managedFields: _ma
       .replace(/"(10\.96\.[\d.]+|\d{5})"/g, '"address"'),
   )
 
+type ManagedFields = { fieldsV1: Record<string, any> } // any: paths of fields
+
 test('every kind has a sample', () => {
   expect(resources.map(r => `${r.group}/${r.plural}`).sort()).toEqual(Object.keys(samples).sort())
 })
@@ -134,12 +136,16 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
     ]
     let version = versionOf(before)
     for (const [type, patch] of patches) {
-      const patched = await rest('PATCH', at('p'), patch, as(type))
+      const how = type.split(/[/-]/)[1]
+      const patched = await rest('PATCH', `${at('p')}?fieldManager=${how}`, patch, as(type))
       expect(patched.code, patched.text).toBe(200)
-      expect(patched.body.metadata.labels.how).toBe(type.split(/[/-]/)[1])
+      expect(patched.body.metadata.labels.how).toBe(how)
+      // Who wrote it last has it, and nobody else.
+      const owners = patched.body.metadata.managedFields.filter((m: ManagedFields) => m.fieldsV1['f:metadata']?.['f:labels']?.['f:how'])
+      expect(owners).toMatchObject([{ manager: how, operation: 'Update', apiVersion, fieldsType: 'FieldsV1' }])
       expect(versionOf(patched.body)).toBeGreaterThan(version)
       version = versionOf(patched.body)
-      const again = await rest('PATCH', at('p'), patch, as(type))
+      const again = await rest('PATCH', `${at('p')}?fieldManager=${how}`, patch, as(type))
       expect(versionOf(again.body), 'a patch that changes nothing writes nothing').toBe(version)
     }
     for (const [field, value] of [
@@ -225,6 +231,18 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
     const main = await rest('PATCH', at('st'), { status: { observedGeneration: 77, phase: 'Failed' } }, merge)
     expect(main.code, main.text).toBe(200)
     expect(main.body.status).toEqual(put.body.status)
+    const { name, namespace } = object.metadata
+    const patches: [string, unknown][] = [
+      ['application/merge-patch+json', {}],
+      ['application/json-patch+json', []],
+      ['application/strategic-merge-patch+json', {}],
+      ['application/apply-patch+yaml', { apiVersion, kind, metadata: { name, namespace }, status: {} }],
+    ]
+    for (const [type, patch] of patches) {
+      const patched = await rest('PATCH', `${at('st')}/status?fieldManager=applier`, patch, as(type))
+      expect(patched.code, patched.text).toBe(200)
+      expect(patched.body).toMatchObject({ kind, apiVersion })
+    }
   })
 
   test.runIf(resource.scale)('scale', async () => {
