@@ -135,7 +135,11 @@ function listErrors(p: ListParameters): FieldError[] {
   if (match !== '') {
     if (p.resourceVersion === '') errors.push(forbidden(path, 'resourceVersionMatch is forbidden unless resourceVersion is provided'))
     if (p.continue !== '') errors.push(forbidden(path, 'resourceVersionMatch is forbidden when continue is provided'))
-    if (match !== 'Exact' && match !== 'NotOlderThan') errors.push(notSupported(path, match, ['Exact', 'NotOlderThan', '']))
+    if (match !== 'Exact' && match !== 'NotOlderThan') {
+      const error = notSupported(path, match, ['Exact', 'NotOlderThan'])
+      // Upstream names the empty one last, though it sorts elsewhere.
+      errors.push({ ...error, message: `${error.message}, ""` })
+    }
     if (match === 'Exact' && p.resourceVersion === '0')
       errors.push(forbidden(path, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
   }

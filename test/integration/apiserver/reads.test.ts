@@ -120,6 +120,51 @@ describe('list', () => {
     expect(names((await rest('GET', `${configMaps}?labelSelector=parity%3Deven&limit=2`)).body)).toEqual(['m0', 'm2'])
   })
 
+  it('by resourceVersionMatch: exactly a version, or none older; a continuation that has expired goes on with what is there now', async () => {
+    const api = await startTestApiServer({ watchHistory: 20 })
+    const { rest } = api
+    const path = '/api/v1/namespaces/default/configmaps'
+    for (const name of ['a', 'b', 'c', 'd']) await rest('POST', path, configMap(name))
+    const own = '&labelSelector=!none'
+    const before = (await rest('GET', path)).body.metadata.resourceVersion
+    const first = (await rest('GET', `${path}?limit=2${own}`)).body
+    await rest('DELETE', `${path}/c`)
+    const now = names((await rest('GET', path)).body)
+    const of = async (query: string) => {
+      const { code, body } = await rest('GET', `${path}?${query}`)
+      return code === 200 ? names(body) : body.code
+    }
+    expect(await of(`resourceVersion=${before}&resourceVersionMatch=Exact`)).toEqual([...now.slice(0, -1), 'c', now.at(-1)!].sort())
+    expect(await of(`resourceVersion=${before}&limit=500`)).toContain('c')
+    for (const query of [
+      `resourceVersion=${before}&resourceVersionMatch=NotOlderThan`,
+      `resourceVersion=${before}`,
+      'resourceVersion=0',
+      '',
+    ])
+      expect(await of(query), query).toEqual(now)
+    for (const [query, code, message] of [
+      ['resourceVersion=0&resourceVersionMatch=Exact', 422, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'],
+      ['resourceVersion=1&resourceVersionMatch=Other', 422, 'Unsupported value: "Other": supported values: "Exact", "NotOlderThan", ""'],
+      [`continue=${first.metadata.continue}&resourceVersionMatch=Exact&resourceVersion=1`, 422, 'is forbidden when continue is provided'],
+      [`continue=${first.metadata.continue}&resourceVersion=5`, 400, 'specifying resource version is not allowed when using continue'],
+    ] as const)
+      expect((await rest('GET', `${path}?${query}`)).body, query).toMatchObject({ code, message: expect.stringContaining(message) })
+    for (let i = 0; i < 30; i++) await rest('PATCH', `${path}/a`, { data: { i: String(i) } }, merge)
+    expect(await of(`resourceVersion=${before}&resourceVersionMatch=Exact`)).toBe(410)
+    const expired = (await rest('GET', `${path}?limit=2${own}&continue=${first.metadata.continue}`)).body
+    expect(expired).toMatchObject({
+      code: 410,
+      reason: 'Expired',
+      message: expect.stringContaining('The provided continue parameter is too old to display a consistent list result.'),
+      metadata: { continue: expect.any(String) },
+    })
+    const rest2 = (await rest('GET', `${path}?limit=2${own}&continue=${expired.metadata.continue}`)).body
+    expect([...names(first), ...names(rest2)]).toEqual(now)
+    expect(rest2.metadata.resourceVersion).toBe((await rest('GET', path)).body.metadata.resourceVersion)
+    await api.stop()
+  })
+
   it('answers wrong options as upstream does', async () => {
     const answers: [string, number, string][] = [
       ['limit=abc', 400, 'strconv.ParseInt: parsing "abc": invalid syntax'],
