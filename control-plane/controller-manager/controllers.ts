@@ -34,6 +34,7 @@ import { followServedKinds, type ServedKinds } from './servedkinds.ts'
 import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 import { serviceCIDRsController } from './servicecidrs.ts'
+import { statefulSetController } from './statefulset/statefulset.ts'
 import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
 import { ttlAfterFinishedController } from './ttlafterfinished.ts'
 
@@ -53,6 +54,7 @@ export const controllers: readonly NewController[] = [
   replicationManager,
   deploymentController,
   daemonSetController,
+  statefulSetController,
   jobController,
   ttlAfterFinishedController,
   endpointSliceController,
