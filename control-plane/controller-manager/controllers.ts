@@ -13,6 +13,7 @@ import { certificateApprovingController } from './certificates/approving.ts'
 import { certificateCleaner } from './certificates/cleaner.ts'
 import { certificateSigningController } from './certificates/signing.ts'
 import { clusterRoleAggregationController } from './clusterroleaggregation.ts'
+import { cronJobController } from './cronjob/cronjob.ts'
 import { daemonSetController } from './daemonset/daemonset.ts'
 import { deploymentController } from './deployment/deployment.ts'
 import { disruptionController } from './disruption/disruption.ts'
@@ -56,6 +57,7 @@ export const controllers: readonly NewController[] = [
   daemonSetController,
   statefulSetController,
   jobController,
+  cronJobController,
   ttlAfterFinishedController,
   endpointSliceController,
   endpointsController,
