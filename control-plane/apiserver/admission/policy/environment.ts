@@ -1,8 +1,7 @@
 /** What expressions of policies may name (k8s.io/apiserver/pkg/admission/plugin/cel), and their compilation. */
 import type { Environment, Program, Type } from '../../cel/cel.ts'
-import { authorization } from './authorizer.ts'
 import { cel } from '../../cel/load.ts'
-import { patchLibrary, patchTypes } from './patchtypes.ts'
+import { patchTypes } from './patchtypes.ts'
 import { namespaceType, requestType } from './types.ts'
 
 /** An expression, compiled or with what is wrong with it in upstream's words. */
@@ -82,7 +81,7 @@ function shared(hasParams: boolean, sees: Sees): Environment {
 }
 
 function newEnvironment(hasParams: boolean, sees: Sees, variables: Type | undefined): Environment {
-  const { newEnvironment: make, types } = cel()
+  const { authorizerType, jsonPatch, newEnvironment: make, resourceCheckType, types } = cel()
   return make({
     variables: {
       object: types.dyn,
@@ -90,10 +89,9 @@ function newEnvironment(hasParams: boolean, sees: Sees, variables: Type | undefi
       namespaceObject: namespaceType(),
       request: requestType(),
       ...(hasParams ? { params: types.dyn } : {}),
-      ...(sees.authorizer ? authorization().variables : {}),
+      ...(sees.authorizer ? { authorizer: authorizerType, 'authorizer.requestResource': resourceCheckType } : {}),
       ...(variables ? { variables } : {}),
     },
-    libraries: [...(sees.authorizer ? [authorization().library] : []), ...(sees.patchTypes ? [patchLibrary()] : [])],
-    ...(sees.patchTypes ? patchTypes() : {}),
+    ...(sees.patchTypes ? { ...patchTypes(), libraries: [jsonPatch] } : {}),
   })
 }
