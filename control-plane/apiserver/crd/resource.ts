@@ -25,12 +25,13 @@ export interface Source {
 const definitionOf = ({ stored }: Source): CustomResourceDefinition => stored.object as CustomResourceDefinition
 
 /**
- * The kind under the names that the definition was given. `since` is where the objects begin that were stored under these schemas; `webhook`
- * makes what converts with a webhook.
+ * The kind under the names that the definition was given. `digest` is of all that it is made from; `since` is where the objects begin that
+ * were stored under these schemas, when there are others; `webhook` makes what converts with a webhook.
  */
 export function resourceOf(
   source: Source,
   names: CustomResourceDefinitionNames,
+  digest: string,
   since: number | undefined,
   webhook: (webhook: WebhookConversion) => Converter,
 ): Resource {
@@ -67,6 +68,7 @@ export function resourceOf(
     namespaced: spec.scope === 'Namespaced',
     schema: schemaOf(group, storage.name, names.kind),
     structural: structural.get(storage.name)!,
+    digest,
     hasGeneration: true,
     allowUnconditionalUpdate: false,
     warnings: finalizerWarnings,
