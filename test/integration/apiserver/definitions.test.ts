@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
+import { define as defineIn, definition as definitionOf, definitions, undefine, until as untilIn, version, type Kind } from './define.ts'
 import { open } from '../registry/setup.ts'
 
 const table = { group: 'apiextensions.k8s.io', plural: 'customresourcedefinitions' }
-const definitions = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 let api: ApiServerFixture
 let rest: Rest
 let other: Rest
@@ -16,58 +16,14 @@ beforeAll(async () => {
 })
 afterAll(() => api?.stop())
 
-interface Kind {
-  plural: string
-  kind: string
-  group?: string
-  names?: object
-  scope?: string
-  versions?: object[]
-}
-const version = (name: string, more: object = {}) => ({
-  name,
-  served: true,
-  storage: true,
-  schema: {
-    openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties: { size: { type: 'integer', default: 1 } } } } },
-  },
-  ...more,
-})
-const definition = ({ plural, kind, group = 'shop.example.com', names = {}, scope = 'Namespaced', versions = [version('v1')] }: Kind) => ({
-  kind: 'CustomResourceDefinition',
-  apiVersion: 'apiextensions.k8s.io/v1',
-  metadata: { name: `${plural}.${group}` },
-  spec: { group, scope, names: { plural, kind, ...names }, versions },
-})
-
-/** Follows a definition until a condition has a status; resolves with the definition. */
-async function until(name: string, type: string, status: string, by: Rest = rest): Promise<any> {
-  // any: as Rest
-  const watch = await by.watch(`${definitions}?watch=1&fieldSelector=metadata.name=${name}`)
-  try {
-    for (;;) {
-      const { object } = await watch.next()
-      if (object.status?.conditions?.some((c: { type: string; status: string }) => c.type === type && c.status === status)) return object
-    }
-  } finally {
-    watch.stop()
-  }
-}
-async function define(kind: Kind): Promise<any> {
-  const made = await rest('POST', definitions, definition(kind))
-  expect(made.code).toBe(201)
-  return until(made.body.metadata.name, 'Established', 'True')
-}
-
+const group = 'shop.example.com'
+const definition = (kind: Omit<Kind, 'group'> & { group?: string }) => definitionOf({ group, ...kind })
+const define = (kind: Omit<Kind, 'group'>) => defineIn(rest, { group, ...kind })
+const until = (name: string, type: string, status: string) => untilIn(rest, name, type, status)
+const remove = (name: string) => undefine(rest, name)
 const conditionsOf = (d: any): Record<string, string> =>
   // any: as Rest
   Object.fromEntries(d.status.conditions.map((c: { type: string; status: string; reason: string }) => [c.type, `${c.status} ${c.reason}`]))
-const remove = async (name: string): Promise<void> => {
-  const watch = await rest.watch(`${definitions}?watch=1&fieldSelector=metadata.name=${name}`)
-  await rest('DELETE', `${definitions}/${name}`)
-  while ((await watch.next()).type !== 'DELETED');
-  watch.stop()
-}
 const merge = { headers: { 'content-type': 'application/merge-patch+json' } }
 
 it('is served by every API server as soon as somebody may know that it is Established', async () => {
