@@ -16,6 +16,7 @@ import { admissionPlugins } from './admission/plugins.ts'
 import { withExpressions } from './admission/policy/validation.ts'
 import { webhookMetrics } from './admission/webhook/metrics.ts'
 import { newAuditor } from './audit/auditor.ts'
+import { withRules } from './cel/expressions.ts'
 import { newAuthentication } from './authn/authentication.ts'
 import { trackUse } from './authn/lastused.ts'
 import { frontProxyOf } from './authn/requestheader.ts'
@@ -185,7 +186,7 @@ export async function startApiServer(
     surface.install(
       ...resources.map((resource): Served => {
         const key = `${resource.group}/${resource.plural}`
-        return { resource: withExpressions(resource), hooks: hooks.get(key), subresources: below.get(key) }
+        return { resource: withRules(withExpressions(resource)), hooks: hooks.get(key), subresources: below.get(key) }
       }),
       { resource: componentStatus, answer: ctx => showComponentStatuses(ctx, probes) },
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },

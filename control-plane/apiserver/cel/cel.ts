@@ -13,7 +13,7 @@
  * access checked, as the type and adapter of a schema. A variable that is dear to make (`namespaceObject`, the `variables` of a policy) is
  * bound as a function.
  */
-import type { Expr } from './ast.ts'
+import { namesIn, type Expr } from './ast.ts'
 import { check } from './checker.ts'
 import { estimate, type SizeEstimator } from './estimate.ts'
 import { together, type Functions, type Library } from './functions.ts'
@@ -48,6 +48,7 @@ export {
 export { fromJson, toJson } from './json.ts'
 export { authorizerType, authorizerValue, requestResourceValue, resourceCheckType, type Authorize } from './library/authz.ts'
 export { jsonPatch } from './library/regex.ts'
+export * as definitions from './crd/definitions.ts'
 
 /** What one evaluation may cost, in units of some 50 ns: k8s.io/apiserver/pkg/apis/cel. */
 export const perCallLimit = 1_000_000
@@ -159,6 +160,8 @@ export interface Program {
   readonly expression: string
   /** Of what it evaluates to. */
   readonly type: Type
+  /** The variables that it names. */
+  readonly names: ReadonlySet<string>
   /** Never throws, whatever the values are. `limit` defaults to, and is at most, `perCallLimit`. */
   evaluate(bindings: Bindings, limit?: number): Outcome
   /** What it may cost, judged by the sizes that the environment declares. */
@@ -218,9 +221,13 @@ let depth = 0
 function programOf(expression: string, expr: Expr, type: Type, environment: Environment): Program {
   let planned: Plan | undefined
   let range: Range | undefined
+  let names: ReadonlySet<string> | undefined
   return {
     expression,
     type,
+    get names() {
+      return (names ??= namesIn(expr))
+    },
     evaluate(bindings, limit = perCallLimit) {
       planned ??= plan(expr, environment)
       const frame = {

@@ -12,6 +12,8 @@ import { scaleSubresource } from '#shared/api/autoscaling/scale.ts'
 import { parseJsonPath } from '#shared/machinery/jsonpath.ts'
 import { obj, opt, type ObjectSchema } from '#shared/machinery/schema.ts'
 import type { JsonSchema, StructuralSchema } from '#shared/machinery/structural/schema.ts'
+import { hasRules } from '../cel/crd/expressions.ts'
+import { cel } from '../cel/load.ts'
 import type { Stored } from '../registry/registry.ts'
 import { columnsOf } from './columns.ts'
 import { conversionsOf, type Converter } from './conversion.ts'
@@ -93,6 +95,7 @@ const structuralOf = (source: Source, version: string): StructuralSchema => ({
     return (schema?.openAPIV3Schema ?? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }) as JsonSchema
   },
   ...(definitionOf(source).spec.preserveUnknownFields ? { preserveUnknown: true } : {}),
+  rules: ({ schema }) => (hasRules(schema) ? cel().definitions.rulesOf(schema) : undefined),
 })
 
 const writeVerbs = ['get', 'patch', 'update'] as const
