@@ -98,3 +98,14 @@ export function namesIn(e: Expr, names = new Set<string>()): Set<string> {
   for (const part of partsOf(e)) namesIn(part, names)
   return names
 }
+
+/** Whether `variable.field`, `variable.?field` or a test for it is in an expression. */
+export function selects(e: Expr, variable: string, field: string): boolean {
+  const isOf = (operand: Expr | undefined): boolean => operand?.kind === 'ident' && operand.name === variable
+  if (e.kind === 'select' && e.field === field && isOf(e.operand)) return true
+  if (e.kind === 'call' && e.name === '_?._' && isOf(e.args[0])) {
+    const name = e.args[1]
+    if (name?.kind === 'literal' && name.value === field) return true
+  }
+  return partsOf(e).some(part => selects(part, variable, field))
+}

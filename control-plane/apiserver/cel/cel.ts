@@ -13,7 +13,7 @@
  * access checked, as the type and adapter of a schema. A variable that is dear to make (`namespaceObject`, the `variables` of a policy) is
  * bound as a function.
  */
-import { namesIn, type Expr } from './ast.ts'
+import { namesIn, selects, type Expr } from './ast.ts'
 import { check } from './checker.ts'
 import { estimate, type SizeEstimator } from './estimate.ts'
 import { together, type Functions, type Library } from './functions.ts'
@@ -162,6 +162,8 @@ export interface Program {
   readonly type: Type
   /** The variables that it names. */
   readonly names: ReadonlySet<string>
+  /** Whether it looks at this field of this variable, `variable.field` or `variable.?field`, somewhere. */
+  selects(variable: string, field: string): boolean
   /** Never throws, whatever the values are. `limit` defaults to, and is at most, `perCallLimit`. */
   evaluate(bindings: Bindings, limit?: number): Outcome
   /** What it may cost, judged by the sizes that the environment declares. */
@@ -228,6 +230,7 @@ function programOf(expression: string, expr: Expr, type: Type, environment: Envi
     get names() {
       return (names ??= namesIn(expr))
     },
+    selects: (variable, field) => selects(expr, variable, field),
     evaluate(bindings, limit = perCallLimit) {
       planned ??= plan(expr, environment)
       const frame = {
