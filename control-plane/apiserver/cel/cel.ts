@@ -24,7 +24,7 @@ import type { Range } from './range.ts'
 import { display, type CelIssue } from './source.ts'
 import * as types from './types.ts'
 import type { Type } from './types.ts'
-import { validateLiterals } from './validators.ts'
+import { validateLiterals, wrongPattern } from './validators.ts'
 import { ErrorValue, type Value } from './values.ts'
 import { beginWork, CostExceeded, Pending } from './work.ts'
 
@@ -201,12 +201,16 @@ function newProgram(expression: string, environment: Environment, { returns, unc
     const wrong = check(expr, {
       functions: environment.functions,
       container: environment.container,
-      mixed: environment.mixed,
       variable: name => (Object.hasOwn(variables, name) ? variables[name] : undefined),
       type: name => named.get(name),
     })
     if (wrong.length === 0) wrong.push(...validateLiterals(expr, environment.mixed))
     if (wrong.length > 0) return fail(wrong)
+  }
+  const pattern = wrongPattern(expr)
+  if (pattern !== undefined) {
+    const error = `program instantiation failed: ${pattern}`
+    return { error, issues: error }
   }
   const type = expr.type ?? types.dyn
   if (returns && !types.isDyn(type) && !returns.some(r => types.isDyn(r) || types.same(r, type))) {

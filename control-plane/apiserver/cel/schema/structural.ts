@@ -83,13 +83,13 @@ function declareList(schema: JsonSchema, items: JsonSchema, name: string): Decla
   const element = declare(items, `${name}.@idx`, isEmbedded(items))
   if (!element) return undefined
   const maxElements = schema.maxItems === undefined ? Math.floor((maxRequestBytes - 2) / (element.minSize + 1)) : bounded(schema.maxItems)
-  const keys = (schema['x-kubernetes-list-map-keys'] ?? []).map(k => escapeName(k) ?? k)
+  const keys = schema['x-kubernetes-list-map-keys'] ?? []
   const { adapt } = element
   const make =
     schema['x-kubernetes-list-type'] === 'map'
-      ? (raw: readonly unknown[]) => new MapList(raw, adapt, keys)
+      ? (raw: readonly unknown[]) => new MapList(new SchemaList(raw, adapt), keys)
       : schema['x-kubernetes-list-type'] === 'set'
-        ? (raw: readonly unknown[]) => new SetList(raw, adapt)
+        ? (raw: readonly unknown[]) => new SetList(new SchemaList(raw, adapt))
         : (raw: readonly unknown[]) => new SchemaList(raw, adapt)
   return {
     type: types.list(element.type),

@@ -87,8 +87,23 @@ export class SchemaList extends ListValue {
   }
 }
 
+/** A list that compares and adds in a way of its own. */
+abstract class Keyed extends ListValue {
+  protected readonly items: ListValue
+  constructor(items: ListValue) {
+    super()
+    this.items = items
+  }
+  get size(): number {
+    return this.items.size
+  }
+  at(i: number): Value {
+    return this.items.at(i)
+  }
+}
+
 /** Of x-kubernetes-list-type `set`: the order does not matter, `+` is a union. */
-export class SetList extends SchemaList {
+export class SetList extends Keyed {
   override equals(other: ListValue): boolean | ErrorValue {
     if (other.size !== this.size) return false
     for (const item of other) {
@@ -100,23 +115,23 @@ export class SetList extends SchemaList {
   override concat(other: ListValue): Value {
     const items = [...this]
     for (const item of other) if (!items.some(mine => equals(mine, item) === true)) items.push(item)
-    return new ArrayList(items)
+    return new SetList(new ArrayList(items))
   }
 }
 
 /** Of x-kubernetes-list-type `map`: items are told apart by their keys, `+` puts items in the place of those with their keys. */
-export class MapList extends SchemaList {
+export class MapList extends Keyed {
   readonly #keys: readonly string[]
   #index: Map<string, number> | undefined
-  constructor(raw: readonly unknown[], adapt: Adapt, keys: readonly string[]) {
-    super(raw, adapt)
+  constructor(items: ListValue, keys: readonly string[]) {
+    super(items)
     this.#keys = keys
   }
   #keyOf(item: Value): string {
     if (!(item instanceof MapValue)) return ''
     return JSON.stringify(
       this.#keys.map(k => {
-        const value = item.get(k) ?? null
+        const value = (item instanceof SchemaObject ? item.raw[k] : item.get(k)) ?? null
         return typeof value === 'bigint' ? Number(value) : value
       }),
     )
@@ -143,6 +158,6 @@ export class MapList extends SchemaList {
       places.set(key, i)
       items[i] = item
     }
-    return new ArrayList(items)
+    return new MapList(new ArrayList(items), this.#keys)
   }
 }
