@@ -13,6 +13,7 @@ import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
+import { measurePolicies } from './policies.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
 import { measureScale } from './scale.ts'
@@ -42,6 +43,7 @@ const local: Record<string, LocalMeasurement> = {
   scale: measureScale,
   fairness: measureFairness,
   authorization: measureAuthorization,
+  policies: measurePolicies,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */
