@@ -162,7 +162,7 @@ export async function startApiServer(
     const webhooks = newWebhooks(registry, bus)
     opened.push(async () => webhooks.close())
     const serving = () => surface.current
-    const webhookParts = { registry, serving, webhooks, metrics: webhookMetrics(metrics.registry), log }
+    const webhookParts = { registry, serving, webhooks, authorizer, metrics: webhookMetrics(metrics.registry), log }
     const admission = newAdmission([
       escalationCheck(policy, authorizer),
       ...admissionPlugins(registry, authorizer, options, configuration, serving, metrics.registry, webhookParts, {

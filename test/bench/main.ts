@@ -22,6 +22,7 @@ import { measureService } from './service.ts'
 import { measureStartup } from './startup.ts'
 import { measureWatch } from './watch.ts'
 import { measureWatchList } from './watchlist.ts'
+import { measureWebhook } from './webhook.ts'
 import { measureWorkQueue } from './workqueue.ts'
 
 /** In the order in which they run: memory is measured before anything else has grown it, and after the last one nothing is as it was. */
@@ -34,6 +35,7 @@ const measurements: Record<string, Measurement> = {
   watch: measureWatch,
   https: measureHttps,
   bus: measureBus,
+  webhook: measureWebhook,
   recovery: measureRecovery,
 }
 const local: Record<string, LocalMeasurement> = {

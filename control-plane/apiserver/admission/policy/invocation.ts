@@ -48,16 +48,10 @@ export interface Invoked<B extends Binding> {
   one(bound: BoundTo<B>, invocation: Invocation): Maybe<void>
 }
 
-/** How policies are put to this request. What they need of it is made once, when the first needs it. */
-export function invocations<P extends Policy, B extends Binding, C>(
-  { registry, serving, authorizer }: PolicyDependencies,
-  a: Attributes,
-): (hook: Hook<P, B, C>, invoked: Invoked<B>) => Maybe<void> {
-  const forms = new Map<string, Maybe<Versioned>>()
-  const namespaceName = a.kind.kind === 'Namespace' && a.kind.group === '' ? '' : a.namespace
+/** What expressions ask the authorizer by, which remembers what it was asked about this request. */
+export function authorizersOf(authorizer: Authorizer, a: Attributes): () => Bindings {
   let checks: Bindings | undefined
-  /** What expressions ask the authorizer by, which remembers what it was asked. */
-  const authorizers = (): Bindings => {
+  return () => {
     const { authorizerValue, requestResourceValue } = cel()
     const { group, resource } = a.requestResource
     const { subresource, namespace, name } = a
@@ -67,6 +61,16 @@ export function invocations<P extends Policy, B extends Binding, C>(
       'authorizer.requestResource': requestResourceValue(ask, a.user, { group, resource, subresource, namespace, name }),
     })
   }
+}
+
+/** How policies are put to this request. What they need of it is made once, when the first needs it. */
+export function invocations<P extends Policy, B extends Binding, C>(
+  { registry, serving, authorizer }: PolicyDependencies,
+  a: Attributes,
+): (hook: Hook<P, B, C>, invoked: Invoked<B>) => Maybe<void> {
+  const forms = new Map<string, Maybe<Versioned>>()
+  const namespaceName = a.kind.kind === 'Namespace' && a.kind.group === '' ? '' : a.namespace
+  const authorizers = authorizersOf(authorizer, a)
 
   /** The namespace of the request, as expressions see it; rejects when it is not there. */
   const namespace = (): Maybe<object | undefined> =>
@@ -140,7 +144,7 @@ function evaluator(
 }
 
 /** Does the work, which has no effect but its result, again until nothing that it asks has to be waited for. */
-function settled<T>(work: () => T): Maybe<T> {
+export function settled<T>(work: () => T): Maybe<T> {
   try {
     return work()
   } catch (e) {
