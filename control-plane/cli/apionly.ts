@@ -13,7 +13,7 @@ import type { Running, RunningEvents, Told } from './running.ts'
 import { addressesOf, firstService, readCluster, writeCluster, type Cluster, type StateDir } from './state.ts'
 import { Supervisor } from './supervisor.ts'
 import { natsServer } from './system.ts'
-import { names, type Wanted } from './wanted.ts'
+import { kept, type Wanted } from './wanted.ts'
 
 type ApiServerBundle = typeof import('../apiserver/main.ts')
 
@@ -40,18 +40,15 @@ function untilListening(log: string, pid: number, signal: AbortSignal): Promise<
 async function prepare(dir: StateDir, wanted: Wanted): Promise<Cluster> {
   const had = readCluster(dir)
   if (had && !had.apiOnly) throw new Error(`the cluster in ${dir.root} was made without --api-only`)
-  const kept = async (): Promise<number> => (wanted.ephemeral ? 0 : freePort(had?.securePort || 6443, new Set()))
-  const { auditPolicy } = wanted
+  const portKept = async (): Promise<number> => (wanted.ephemeral ? 0 : freePort(had?.securePort || 6443, new Set()))
   return {
     apiOnly: true,
     ...(wanted.ephemeral ? { ephemeral: true } : {}),
     index: 0,
-    securePort: wanted.port ?? (await kept()),
+    securePort: wanted.port ?? (await portKept()),
     host: { address: host, natsPort: 0 },
     instances: { 'kube-apiserver': 1, [controllerManager]: 1, 'kube-scheduler': 1 },
-    auditPolicy: auditPolicy === 'none' ? undefined : (auditPolicy ?? had?.auditPolicy),
-    enableAdmissionPlugins: names(wanted.enableAdmissionPlugins, had?.enableAdmissionPlugins),
-    disableAdmissionPlugins: names(wanted.disableAdmissionPlugins, had?.disableAdmissionPlugins),
+    ...kept(wanted, had),
     nodes: [],
   }
 }
@@ -146,7 +143,10 @@ class ApiOnlyCluster {
       serviceAccountSigningKeyFile: pki('sa.key'),
       enableBootstrapTokenAuth: true,
       serviceClusterIpRange: addressesOf(cluster).services,
-      ...(existsSync(dir.encryption) ? { encryptionProviderConfig: dir.encryption } : {}),
+      ...(existsSync(dir.encryption) ? { encryptionProviderConfig: dir.encryption, encryptionProviderConfigAutomaticReload: true } : {}),
+      authenticationConfig: cluster.authenticationConfig,
+      authorizationConfig: cluster.authorizationConfig,
+      auditWebhookConfigFile: cluster.auditWebhookConfig,
       ...(cluster.auditPolicy === undefined
         ? {}
         : { auditPolicyFile: cluster.auditPolicy, auditLogPath: auditLog(dir, 1), auditLogMaxsize: 100, auditLogMaxbackup: 10 }),

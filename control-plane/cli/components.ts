@@ -10,6 +10,7 @@ import { frontProxyName, load } from './pki.ts'
 import { natsServer } from './system.ts'
 import { firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
+import type { Kept } from './wanted.ts'
 
 /** dist/, where the bundles lie; the CLI is one of them. */
 export const bundles = import.meta.dirname
@@ -101,20 +102,11 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 export function controlPlane(
   dir: StateDir,
   at: Addresses,
-  {
-    securePort,
-    instances,
-    auditPolicy,
-    enableAdmissionPlugins,
-    disableAdmissionPlugins,
-    apiOnly,
-    ephemeral,
-  }: Pick<
-    Cluster,
-    'securePort' | 'instances' | 'auditPolicy' | 'enableAdmissionPlugins' | 'disableAdmissionPlugins' | 'apiOnly' | 'ephemeral'
-  >,
-  { identity = instanceName, seesStore = !ephemeral }: { identity?: typeof instanceName; seesStore?: boolean } = {},
+  cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | Kept>,
+  { identity = instanceName, seesStore = !cluster.ephemeral }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
+  const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
+  const { enableAdmissionPlugins, disableAdmissionPlugins, apiOnly } = cluster
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
   const ours = (
@@ -179,6 +171,9 @@ export function controlPlane(
           ? ['--encryption-provider-config', dir.encryption, '--encryption-provider-config-automatic-reload', 'true']
           : []),
         ...(auditPolicy === undefined ? [] : ['--audit-policy-file', auditPolicy, '--audit-log-path', auditLog(dir, n), ...auditRotation]),
+        ...(auditWebhookConfig === undefined ? [] : ['--audit-webhook-config-file', auditWebhookConfig]),
+        ...(authenticationConfig === undefined ? [] : ['--authentication-config', authenticationConfig]),
+        ...(authorizationConfig === undefined ? [] : ['--authorization-config', authorizationConfig]),
         ...(enableAdmissionPlugins === undefined ? [] : ['--enable-admission-plugins', enableAdmissionPlugins]),
         ...(disableAdmissionPlugins === undefined ? [] : ['--disable-admission-plugins', disableAdmissionPlugins]),
         ...['--default-not-ready-toleration-seconds', tolerationSeconds, '--default-unreachable-toleration-seconds', tolerationSeconds],

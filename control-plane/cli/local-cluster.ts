@@ -24,7 +24,7 @@ import {
 } from './state.ts'
 import { Supervisor, type SupervisorEvents } from './supervisor.ts'
 import { isPrivileged } from './system.ts'
-import { names, type Wanted } from './wanted.ts'
+import { kept, type Wanted } from './wanted.ts'
 
 export interface ClusterEvents extends SupervisorEvents {
   nodeStarted(name: string): void
@@ -57,7 +57,7 @@ export function newNode(cluster: Cluster, name?: string): NodeRecord {
 
 /** Reads or makes cluster.json: what stays the same over all lives of the cluster. */
 export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Cluster> {
-  const { nodes, instances, network, runtime, proxy, imageCatalogue, auditPolicy } = wanted
+  const { nodes, instances, network, runtime, proxy, imageCatalogue } = wanted
   const had = readCluster(dir)
   if (had?.apiOnly) throw new Error(`the cluster in ${dir.root} was made with --api-only`)
   const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
@@ -81,9 +81,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       runtime: runtime ?? had?.runtime,
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
-      auditPolicy: auditPolicy === 'none' ? undefined : (auditPolicy ?? had?.auditPolicy),
-      enableAdmissionPlugins: names(wanted.enableAdmissionPlugins, had?.enableAdmissionPlugins),
-      disableAdmissionPlugins: names(wanted.disableAdmissionPlugins, had?.disableAdmissionPlugins),
+      ...kept(wanted, had),
       ...(wanted.ephemeral ? { ephemeral: true } : {}),
       nodes: had?.nodes ?? [],
     }

@@ -86,6 +86,10 @@ const clusterSchema = z.object({
   imageCatalogue: z.string().startsWith('/').optional(),
   /** What the API servers record: an audit policy, as an absolute path. */
   auditPolicy: z.string().startsWith('/').optional(),
+  /** More files for the API servers, as absolute paths. */
+  auditWebhookConfig: z.string().startsWith('/').optional(),
+  authenticationConfig: z.string().startsWith('/').optional(),
+  authorizationConfig: z.string().startsWith('/').optional(),
   /** Names of admission plugins with commas between them. */
   enableAdmissionPlugins: z.string().optional(),
   disableAdmissionPlugins: z.string().optional(),

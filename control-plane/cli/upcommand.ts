@@ -5,6 +5,8 @@ import { command, wholeNumber, type Common } from './arguments.ts'
 import type { Instances } from './state.ts'
 import type { Wanted } from './wanted.ts'
 
+const fileOrNone = (file: string): string => (file === 'none' ? file : path.resolve(file))
+
 /** What only clusters with nodes have. */
 const ofNodes = ['nodes', 'network', 'runtime', 'proxy', 'imageCatalogue', 'apiservers', 'controllerManagers', 'schedulers']
 type Counts = Record<'apiservers' | 'controllerManagers' | 'schedulers', number | undefined>
@@ -20,9 +22,10 @@ export const upCommand = (program: Command): Command =>
     .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
     .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
     .option('--image-catalogue <file>', 'images of your own, in YAML (README: Images)', (file: string) => path.resolve(file))
-    .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', (file: string) =>
-      file === 'none' ? file : path.resolve(file),
-    )
+    .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', fileOrNone)
+    .option('--audit-webhook-config <file>', 'where else they send that, a kubeconfig; none ends it', fileOrNone)
+    .option('--authentication-config <file>', 'OIDC providers (README: Who may do what); none ends it', fileOrNone)
+    .option('--authorization-config <file>', 'who decides, webhooks too (as above); none ends it', fileOrNone)
     .option('--enable-admission-plugins <names>', 'admission plugins that shall be on, too, with commas between them; none for no more')
     .option('--disable-admission-plugins <names>', 'admission plugins that shall be off; as above')
     .option('--encrypt-secrets', 'store Secrets encrypted from now on, with a key that is made for it (README: Secrets at rest)')

@@ -23,8 +23,11 @@ export interface Wanted {
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']
   imageCatalogue?: Cluster['imageCatalogue']
-  /** A file, or `none` for no audit any more. */
+  /** Files, or `none` for none any more. */
   auditPolicy?: string | undefined
+  auditWebhookConfig?: string | undefined
+  authenticationConfig?: string | undefined
+  authorizationConfig?: string | undefined
   /** Names with commas between them, or `none` for no more. */
   enableAdmissionPlugins?: string | undefined
   disableAdmissionPlugins?: string | undefined
@@ -32,6 +35,17 @@ export interface Wanted {
   encryptSecrets?: boolean | undefined
 }
 
-/** What was asked for and is kept: `none` ends it. */
-export const names = (wanted: string | undefined, had: string | undefined): string | undefined =>
-  wanted === 'none' ? undefined : (wanted ?? had)
+const settings = [
+  'auditPolicy',
+  'auditWebhookConfig',
+  'authenticationConfig',
+  'authorizationConfig',
+  'enableAdmissionPlugins',
+  'disableAdmissionPlugins',
+] as const
+
+export type Kept = (typeof settings)[number]
+
+/** What was asked of the API servers and is kept for later starts: `none` ends it. */
+export const kept = (wanted: Wanted, had: Cluster | undefined): Pick<Cluster, Kept> =>
+  Object.fromEntries(settings.map(name => [name, wanted[name] === 'none' ? undefined : (wanted[name] ?? had?.[name])]))
