@@ -154,7 +154,7 @@ export async function startApiServer(
     const ranges = { family: addressRange(options.serviceClusterIpRange).family, ports: portRange(options.serviceNodePortRange) }
     const policy = followPolicy(registry)
     opened.push(async () => policy.stop())
-    const authorization = await newAuthorization(options, registry, policy, reloads, log)
+    const authorization = await newAuthorization(options, registry, policy, { registry: metrics.registry, reloads }, log)
     opened.push(async () => authorization.close())
     const { authorizer } = authorization
     const configuration = await readAdmissionConfiguration(options.admissionControlConfigFile)

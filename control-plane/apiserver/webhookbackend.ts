@@ -47,6 +47,8 @@ export interface WebhookBackendOptions {
   readonly mayPass?: (e: Error) => boolean
   /** Hears of each try that failed. */
   readonly onFailure?: (attempt: number, e: Error) => void
+  /** Hears how long each try took, and of its failure. */
+  readonly onTry?: (seconds: number, e: Error | undefined) => void
 }
 
 /** Upstream's. */
@@ -61,11 +63,13 @@ class Refused extends Error {
     this.status = status
   }
 }
+/** Whether a try ended because its time was over. */
+export const isTimeout = (e: Error): boolean => e.name === 'TimeoutError' || (e instanceof Refused && e.status === 504)
 const isPassing = (e: Error & { code?: string }): boolean => (e instanceof Refused ? passing.has(e.status) : e.code === 'ECONNRESET')
 
 /** Rejects when the file is no kubeconfig or names files that cannot be read. */
 export async function openWebhookBackend(file: string, options: WebhookBackendOptions): Promise<WebhookBackend> {
-  const { firstPauseMs, timeoutMs = defaultMs, deadlineMs = defaultMs, mayPass = isPassing, onFailure = () => {} } = options
+  const { firstPauseMs, timeoutMs = defaultMs, deadlineMs = defaultMs, mayPass = isPassing } = options
   const read = kubeconfig.safeParse(parse(await readFile(file, 'utf8')))
   if (!read.success) throw new Error(`${file}: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`)
   const { contexts, clusters, users, 'current-context': current } = read.data
@@ -104,9 +108,11 @@ export async function openWebhookBackend(file: string, options: WebhookBackendOp
   async function deliver(body: string): Promise<string> {
     const end = performance.now() + deadlineMs
     for (let attempt = 1, pause = firstPauseMs; ; attempt++, pause *= 1.5) {
-      const answer = await post(body, end - performance.now()).catch((e: Error) => e)
+      const began = performance.now()
+      const answer = await post(body, end - began).catch((e: Error) => e)
+      options.onTry?.((performance.now() - began) / 1000, typeof answer === 'string' ? undefined : answer)
       if (typeof answer === 'string') return answer
-      onFailure(attempt, answer)
+      options.onFailure?.(attempt, answer)
       if (attempt === tries || !mayPass(answer) || end - performance.now() <= pause) throw answer
       await new Promise(resume => setTimeout(resume, pause))
     }

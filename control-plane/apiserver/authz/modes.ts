@@ -2,6 +2,7 @@
  * The authorizers that `--authorization-mode` or the file of `--authorization-config` names, in its order; members of system:masters may do
  * everything before any is asked (pkg/kubeapiserver/authorizer).
  */
+import type { Registry as MetricsRegistry } from 'prom-client'
 import type { Logger } from '#shared/component/log.ts'
 import { parseConfig, readText } from '../configfile.ts'
 import type { ApiServerOptions } from '../options.ts'
@@ -10,6 +11,7 @@ import { closeLater, reloading, type ReloadMetrics } from '../reload.ts'
 import { allow, noOpinion, privilegedGroup, union, type Authorizer, type Rules } from './authorizer.ts'
 import { authorizationConfiguration, msOf, type AuthorizerConfiguration, type WebhookConfiguration } from './configuration.ts'
 import { consistent } from './consistent.ts'
+import { authorizationMetrics, type AuthorizationMetrics, type WebhookMetrics } from './metrics.ts'
 import { nodeAuthorizer } from './node/node.ts'
 import { rbacAuthorizer } from './rbac/rbac.ts'
 import type { Policy } from './rbac/policy.ts'
@@ -44,10 +46,11 @@ export async function newAuthorization(
   options: AuthorizationOptions,
   registry: Registry,
   policy: Policy,
-  metrics: ReloadMetrics,
+  { registry: metricsRegistry, reloads }: { registry: MetricsRegistry; reloads: ReloadMetrics },
   log: Logger,
 ): Promise<Authorization> {
-  const parts: AuthorizerParts = { node: nodeAuthorizer(registry), rbac: rbacAuthorizer(policy), log }
+  const metrics = authorizationMetrics(metricsRegistry)
+  const parts: AuthorizerParts = { node: nodeAuthorizer(registry), rbac: rbacAuthorizer(policy), metrics, log }
   const whole = (asked: Authorizer): Authorizer => union([privilegedGroup('system:masters'), consistent(registry, asked)])
   const { authorizationConfig: file } = options
   if (file === undefined) {
@@ -59,7 +62,7 @@ export async function newAuthorization(
   const load = (text: string) => authorizersOf(parseConfig(text, authorizationConfiguration, file).authorizers ?? [], parts)
   const initial = await readText(file)
   let current = await load(initial)
-  const stop = reloading({ file, what: 'authorization', metrics, log, initial }, async text => {
+  const stop = reloading({ file, what: 'authorization', metrics: reloads, log, initial }, async text => {
     const [former, next] = [current, await load(text)]
     current = next
     closeLater(former.close)
@@ -99,22 +102,30 @@ function byFlags(o: AuthorizationOptions): AuthorizerConfiguration[] {
 interface AuthorizerParts {
   readonly node: Authorizer
   readonly rbac: Authorizer
+  readonly metrics: AuthorizationMetrics
   readonly log: Logger
 }
 
-async function authorizersOf(configured: readonly AuthorizerConfiguration[], { node, rbac, log }: AuthorizerParts): Promise<Authorization> {
+async function authorizersOf(
+  configured: readonly AuthorizerConfiguration[],
+  { node, rbac, metrics, log }: AuthorizerParts,
+): Promise<Authorization> {
   const closing: (() => void)[] = []
   const close = (): void => closing.forEach(end => end())
   const made: Authorizer[] = []
+  const own = new Map([
+    ['AlwaysAllow', alwaysAllow],
+    ['AlwaysDeny', alwaysDeny],
+    ['Node', node],
+    ['RBAC', rbac],
+  ])
   try {
-    for (const { type, name, webhook } of configured) {
-      if (type === 'AlwaysAllow') made.push(alwaysAllow)
-      else if (type === 'AlwaysDeny') made.push(alwaysDeny)
-      else if (type === 'Node') made.push(node)
-      else if (type === 'RBAC') made.push(rbac)
+    for (const { type = '', name = '', webhook } of configured) {
+      const local = own.get(type)
+      if (local) made.push(metrics.counted(type, name, local))
       else {
-        const authorizer = await openWebhook(webhook!, log.child({ authorizer: name }))
-        made.push(authorizer)
+        const authorizer = await openWebhook(webhook!, metrics.webhook(name), log.child({ authorizer: name }))
+        made.push(metrics.counted(type, name, authorizer))
         closing.push(() => authorizer.close())
       }
     }
@@ -128,7 +139,7 @@ async function authorizersOf(configured: readonly AuthorizerConfiguration[], { n
 /** Of answers whose configuration says nothing, or zero. */
 const defaultTtlMs = { authorized: 300_000, unauthorized: 30_000 }
 
-function openWebhook(hook: WebhookConfiguration, log: Logger) {
+function openWebhook(hook: WebhookConfiguration, metrics: WebhookMetrics, log: Logger) {
   const { connectionInfo, cacheAuthorizedRequests, cacheUnauthorizedRequests } = hook
   const file = connectionInfo?.kubeConfigFile
   if (file === undefined) throw new Error('authorization webhooks of type InClusterConfig are not allowed for kube-apiserver')
@@ -142,6 +153,7 @@ function openWebhook(hook: WebhookConfiguration, log: Logger) {
       conditions: (hook.matchConditions ?? []).map(c => c.expression),
       onError: hook.failurePolicy === 'Deny' ? 'deny' : 'no opinion',
     },
+    metrics,
     log,
   )
 }

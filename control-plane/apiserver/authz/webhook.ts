@@ -1,7 +1,8 @@
 /** The authorizer Webhook: another server decides, asked by SubjectAccessReviews (k8s.io/apiserver/plugin/pkg/authorizer/webhook). */
 import type { Logger } from '#shared/component/log.ts'
-import { openWebhookBackend } from '../webhookbackend.ts'
+import { isTimeout, openWebhookBackend } from '../webhookbackend.ts'
 import { matcher } from './matchconditions.ts'
+import type { WebhookMetrics } from './metrics.ts'
 import { questionOf } from './question.ts'
 import { noOpinion, type Attributes, type Authorizer, type Decision, type Rules } from './authorizer.ts'
 
@@ -48,10 +49,11 @@ function decided({ allowed, denied, reason = '' }: Status): Decision {
 }
 
 /** Answers at once while an answer is kept. Rejects when the file is no kubeconfig or names files that cannot be read. */
-export async function webhookAuthorizer(o: WebhookAuthorizerOptions, log: Logger): Promise<WebhookAuthorizer> {
+export async function webhookAuthorizer(o: WebhookAuthorizerOptions, metrics: WebhookMetrics, log: Logger): Promise<WebhookAuthorizer> {
   const backend = await openWebhookBackend(o.file, {
     firstPauseMs,
     timeoutMs: o.timeoutMs,
+    onTry: (seconds, e) => metrics.asked(e === undefined ? 'success' : isTimeout(e) ? 'timeout' : 'error', seconds),
     onFailure: (attempt, e) => log.warn({ attempt, err: e.message }, 'the webhook for authorization failed'),
   })
   const match = matcher(o.conditions)
@@ -60,6 +62,7 @@ export async function webhookAuthorizer(o: WebhookAuthorizerOptions, log: Logger
   const asking = new Map<string, Promise<Decision>>()
   /** One request is asked about once, however often its decision is looked at again, also when the answer is not kept. */
   const asked = new WeakMap<Attributes, Promise<Decision>>()
+  const unasked = new WeakSet<Attributes>()
 
   function keep(key: string, decision: Decision, ttlMs: number): void {
     remembered.delete(key)
@@ -78,7 +81,8 @@ export async function webhookAuthorizer(o: WebhookAuthorizerOptions, log: Logger
       const decision = decided(status ?? {})
       keep(key, decision, status?.allowed ? o.authorizedTtlMs : o.unauthorizedTtlMs)
       return decision
-    } catch {
+    } catch (e) {
+      if (o.onError === 'no opinion') metrics.failedOpen(isTimeout(e as Error) ? 'timeout' : 'error')
       return onError
     }
   }
@@ -86,7 +90,11 @@ export async function webhookAuthorizer(o: WebhookAuthorizerOptions, log: Logger
   return {
     authorize(a) {
       const matched = match(a)
-      if (matched !== 'ask') return matched === 'skip' ? noOpinion : onError
+      if (matched !== 'ask') {
+        if (!unasked.has(a)) metrics.matched(matched)
+        unasked.add(a)
+        return matched === 'skip' ? noOpinion : onError
+      }
       const spec = questionOf(a)
       const key = JSON.stringify(spec)
       const before = remembered.get(key)

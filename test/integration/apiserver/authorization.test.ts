@@ -147,6 +147,20 @@ it('is asked what its conditions let through', async () => {
   expect(webhook.received).toEqual([])
   expect(await get(`${configMaps}/x`, 'foe')).toBe(403)
   expect(webhook.received).toHaveLength(1)
+  const { text } = await rest('GET', '/metrics')
+  const count = (name: string, labels: string) =>
+    Number(
+      text
+        .split('\n')
+        .find(l => l.startsWith(`apiserver_authorization_${name}{${labels}}`))
+        ?.split(' ')[1],
+    )
+  expect(count('decisions_total', 'type="Webhook",name="hook.example.com",decision="denied"')).toBeGreaterThan(0)
+  expect(count('decisions_total', 'type="RBAC",name="rbac",decision="allowed"')).toBeGreaterThan(0)
+  expect(count('webhook_evaluations_total', 'name="hook.example.com",result="success"')).toBeGreaterThan(0)
+  expect(count('webhook_evaluations_total', 'name="hook.example.com",result="error"')).toBeGreaterThan(0)
+  expect(count('match_condition_exclusions_total', 'type="Webhook",name="hook.example.com"')).toBeGreaterThan(2)
+  expect(count('match_condition_evaluation_errors_total', 'type="Webhook",name="hook.example.com"')).toBe(1)
 })
 
 it('flags name a webhook too; what is wrong is told at the start', async () => {
