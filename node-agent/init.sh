@@ -11,9 +11,28 @@ mount -t tmpfs -o mode=755,nosuid,nodev node-run /run || exit 1
 mkdir -p /run/netns /run/lock
 ip link set lo up
 
+# Names are answered by a process of its own, with the node-agent's command line but for the program, so that they resolve while the node-agent is away.
+keep_dns() {
+  left=$#
+  while [ "$left" -gt 0 ]; do
+    case $1 in
+      node-agent) word=cluster-dns ;;
+      */node-agent.js) word=${1%node-agent.js}cluster-dns.js ;;
+      *) word=$1 ;;
+    esac
+    shift
+    set -- "$@" "$word"
+    left=$((left - 1))
+  done
+  what=cluster-dns
+  . "$here/keep-agent.sh"
+}
+here=$(dirname "$0")
+if [ -n "${COXSWAIN_CLUSTER_DNS:-}" ]; then keep_dns "$@" & fi
+
 # All of the node goes down with us, which the node-agent is told.
 stop_signal=PWR
-. "$(dirname "$0")/keep-agent.sh"
+. "$here/keep-agent.sh"
 
 # The shims and the containers' processes: all that is left in this PID namespace. Those that ignore TERM get a second.
 kill -TERM -1 2>/dev/null

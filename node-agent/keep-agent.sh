@@ -1,5 +1,5 @@
-# Sourced by node-init (init.sh, init-host.sh): runs the node-agent, whose command line the arguments are, and starts it again with back-off when it
-# dies. Goes on when TERM or INT has come and the node-agent has ended.
+# Sourced by node-init (init.sh, init-host.sh): runs a process of the node, whose command line the arguments are, and starts it again with back-off
+# when it dies; `what` is its name, node-agent unless set. Goes on when TERM or INT has come and the process has ended.
 
 agent=
 stopping=
@@ -21,7 +21,7 @@ while [ -z "$stopping" ]; do
   agent=
   [ -n "$stopping" ] && break
   [ $(($(date +%s) - started)) -ge 10 ] && backoff=1
-  echo "{\"component\":\"node-init\",\"msg\":\"the node-agent ended; starting it again in $((backoff * 100)) ms\"}"
+  echo "{\"component\":\"node-init\",\"msg\":\"the ${what:-node-agent} ended; starting it again in $((backoff * 100)) ms\"}"
   sleep "$((backoff / 10)).$((backoff % 10))" &
   wait $!
   backoff=$((backoff * 2))

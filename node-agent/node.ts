@@ -168,6 +168,12 @@ export async function startNode(
     client,
     recorder,
     services: serviceInformer,
+    // Pods without networks of their own have what the machine has.
+    names: {
+      servers: can.network === 'bridge' ? options.clusterDns : [],
+      domain: options.clusterDomain,
+      resolvConf: options.resolvConf,
+    },
     sources: objectSources(client, signal),
     nodeVolumes: { plugins: volumePlugins, staged: stagedVolumes(rootDir, volumePlugins) },
     statuses: statusManager(client, log, signal),

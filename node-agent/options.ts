@@ -21,6 +21,14 @@ export const flags = z.object({
   podCidr: cidr,
   clusterCidr: cidr,
   serviceClusterIpRange: cidr,
+  /** The resolvers that pods are told of, and the domain that they answer for; without any, pods have the node's. */
+  clusterDns: z.array(z.string().refine(isIPv4, 'must be an IPv4 address')).default([]),
+  clusterDomain: z
+    .string()
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be a DNS name in lower case')
+    .default('cluster.local'),
+  /** The node's own resolvers. */
+  resolvConf: directory.default('/etc/resolv.conf'),
   /** Where pods are known by their own addresses besides, such as the nodes' network when all on it have routes to the pods. */
   nonMasqueradeCidr: z.array(cidr).default([]),
   /** Everything of this node is below it, in every tree of control groups. */

@@ -58,6 +58,7 @@ await build({
     'kube-controller-manager': path.join(project, 'control-plane/controller-manager/main.ts'),
     'kube-scheduler': path.join(project, 'control-plane/scheduler/main.ts'),
     'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),
+    'cluster-dns': path.join(project, 'node-agent/dns/main.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
     'process-shim': path.join(project, 'node-agent/runtime/process/shim.ts'),
     'static-pod': path.join(project, 'node-agent/kubelet/podsource/staticpod.ts'),

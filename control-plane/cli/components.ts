@@ -8,7 +8,7 @@ import { natsConfig, nodeSignerFile } from './files.ts'
 import { livez, storeAnswers, type LivenessProbe } from './liveness.ts'
 import { frontProxyName, load } from './pki.ts'
 import { natsServer } from './system.ts'
-import { firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
+import { clusterDnsAddress, firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
 import type { Kept } from './wanted.ts'
 
@@ -194,6 +194,7 @@ export function controlPlane(
         ...['--cluster-signing-nats-file', nodeSignerFile(dir)],
       ],
       ...serving('kube-controller-manager', 10_257, n),
+      ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],
     ]),
     ...ours('kube-scheduler', n => [
@@ -228,6 +229,7 @@ export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
   ...['--node-ip', node.ip, '--pod-cidr', node.podCIDR, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
   ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
   ...['--cgroup-root', node.cgroup],
+  ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),
   ...[
     '--node-lease-duration-seconds',
     '4',

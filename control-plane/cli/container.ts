@@ -77,7 +77,7 @@ const nodeCredsFile = (name: string): string => path.join(nodeCreds, `${nodeIden
 function run(component: string): never {
   let command: string[]
   const env = { ...process.env, ...processEnv } as Record<string, string>
-  if (component === 'node-agent') {
+  if (component === 'node-agent' || component === 'cluster-dns') {
     const { name, index } = ownNode()
     // The control plane's containers know no way to pods, so pods talk to them with the node's address.
     command = nodeAgent(here(), {
@@ -89,6 +89,8 @@ function run(component: string): never {
       cgroup: '/node',
       nonMasqueradeCIDRs: [],
     })
+    // Both have the same flags.
+    if (component === 'cluster-dns') command = command.map(word => word.replace(/\/node-agent\.js$/, '/cluster-dns.js'))
   } else {
     const found = controlPlane(
       dir,

@@ -1,6 +1,6 @@
 /** Starting and ending the nodes of a local cluster: each is a process tree in namespaces of its own, with node-init as its PID 1. */
 import { spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { bundles, nodeAgent, processEnv } from './components.ts'
@@ -13,6 +13,19 @@ import type { Addresses, Cluster, NodeRecord, StateDir } from './state.ts'
 export const nodeIdentity = (name: string): string => `system:node:${name}`
 /** The name under which a node's process is recorded and logs. */
 export const nodeProcess = (name: string): string => `node-${name}`
+
+/**
+ * The machine's resolvers for a node of its own network: those behind one that listens on loopback, which no node reaches, where systemd
+ * names them.
+ */
+function resolvConf(root: string): string[] {
+  const read = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
+  const servers = [...read('/etc/resolv.conf').matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, address]) => address!)
+  if (servers.some(address => !/^127\.|^::1$/.test(address))) return []
+  const file = path.join(root, 'resolv.conf')
+  writeFileSync(file, read('/run/systemd/resolve/resolv.conf'))
+  return ['--resolv-conf', file]
+}
 
 /** The only child of `unshare --fork`: the node's PID 1. */
 async function firstChild(pid: number): Promise<number> {
@@ -52,6 +65,7 @@ export async function startNode(
       ...(told.runtime ? ['--runtime', told.runtime] : []),
       ...(told.proxy ? ['--proxy', told.proxy] : []),
       ...(told.imageCatalogue ? ['--image-catalogue', told.imageCatalogue] : []),
+      ...resolvConf(root),
     ],
   })
   const log = openSync(path.join(dir.logs, `${nodeProcess(node.name)}.log`), 'a', 0o600)
@@ -87,7 +101,7 @@ export async function startNode(
       stdio: ['pipe', log, log],
       detached: true,
       cwd: root,
-      env: { ...process.env, ...processEnv },
+      env: { ...process.env, ...processEnv, COXSWAIN_CLUSTER_DNS: '1' },
     },
   )
   closeSync(log)

@@ -160,14 +160,9 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
       const process = describe(pid)
       if (process.command === '') continue
       const owner = ownerOf(pid, process.command, owners)
-      const component = /node-agent\.js/.test(process.command)
-        ? 'node-agent'
-        : /^\S*conmon |\/process-shim\.js /.test(process.command)
-          ? 'shim'
-          : owner
-            ? 'container'
-            : 'node'
-      own.push({ component, node: node.name, ...(component === 'node-agent' ? {} : owner), ...process })
+      const [, bundle] = /^(?!sh ).*\/(node-agent|cluster-dns)\.js /.exec(process.command) ?? []
+      const component = bundle ? bundle : /^\S*conmon |\/process-shim\.js /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
+      own.push({ component, node: node.name, ...(bundle ? {} : owner), ...process })
     }
     const relay = linkRelay(dir, node.name)
     if (relay !== undefined) rows.push({ component: 'link', node: node.name, ...describe(relay) })

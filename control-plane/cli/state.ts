@@ -176,5 +176,7 @@ function hostAddresses(index: number, { address, natsPort }: NonNullable<Cluster
 const apiOnlyAddresses = (host: NonNullable<Cluster['host']>): Addresses => ({ ...hostAddresses(0, host), services: '10.96.0.0/16' })
 /** The address of the Service `kubernetes`. */
 export const firstService = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '1')
+/** The address of the Service `kube-dns`, the tenth as everywhere. */
+export const clusterDnsAddress = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '10')
 export const addressesOf = ({ index, host, apiOnly }: Pick<Cluster, 'index' | 'host' | 'apiOnly'>): Addresses =>
   !host ? addresses(index) : apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)

@@ -54,6 +54,8 @@ export interface Settings {
   readonly signing: SigningSettings
   /** Tokens in Secrets that nobody used for so long end. */
   readonly legacyTokenCleanUpMs: number
+  /** The address of the Service that answers the cluster's names; empty for none. */
+  readonly clusterDns: string
   readonly nodeMonitorGracePeriodMs: number
   readonly nodeMonitorPeriodMs: number
   /** Pods that ended are kept up to this number; 0 keeps all. */

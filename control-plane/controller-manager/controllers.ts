@@ -12,6 +12,7 @@ import { tokenCleaner } from './bootstrap/tokencleaner.ts'
 import { certificateApprovingController } from './certificates/approving.ts'
 import { certificateCleaner } from './certificates/cleaner.ts'
 import { certificateSigningController } from './certificates/signing.ts'
+import { clusterDnsController } from './clusterdns.ts'
 import { clusterRoleAggregationController } from './clusterroleaggregation.ts'
 import { cronJobController } from './cronjob/cronjob.ts'
 import { daemonSetController } from './daemonset/daemonset.ts'
@@ -36,7 +37,6 @@ import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 import { serviceCIDRsController } from './servicecidrs.ts'
 import { statefulSetController } from './statefulset/statefulset.ts'
-import { validatingAdmissionPolicyStatusController } from './validatingadmissionpolicystatus.ts'
 import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
 import { ttlAfterFinishedController } from './ttlafterfinished.ts'
 
@@ -72,7 +72,7 @@ export const controllers: readonly NewController[] = [
   pvcProtectionController,
   pvProtectionController,
   serviceCIDRsController,
-  validatingAdmissionPolicyStatusController,
+  clusterDnsController,
 ]
 
 export const defaultSettings: Settings = {
@@ -80,6 +80,7 @@ export const defaultSettings: Settings = {
   serviceAccountKey: '',
   signing: { cert: '', key: '', lifeMs: 365 * 24 * 3600_000 },
   legacyTokenCleanUpMs: 365 * 24 * 3600_000,
+  clusterDns: '',
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,
   terminatedPodThreshold: 12_500,

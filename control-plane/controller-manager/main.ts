@@ -1,5 +1,6 @@
 /** kube-controller-manager: the process. */
 import { readFile } from 'node:fs/promises'
+import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { queueMetrics } from '#shared/client/queuemetrics.ts'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
@@ -31,6 +32,8 @@ const flags = parseFlags(
     clusterSigningNatsFile: z.string().optional(),
     clusterSigningDuration: durationFlag().default(defaultSettings.signing.lifeMs),
     legacyServiceAccountTokenCleanUpPeriod: durationFlag().default(defaultSettings.legacyTokenCleanUpMs),
+    /** The address of kube-dns, when the nodes answer the cluster's names. */
+    clusterDns: z.string().refine(isIPv4, 'must be an IPv4 address').default(''),
     nodeMonitorGracePeriod: durationFlag().default(50_000),
     nodeMonitorPeriod: durationFlag().default(5_000),
     terminatedPodGcThreshold: intFlag().default(12_500),
@@ -51,6 +54,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
       nodes: nodeSignerSchema.parse(JSON.parse((await contents(flags.clusterSigningNatsFile)) || 'null')) ?? undefined,
     },
     legacyTokenCleanUpMs: flags.legacyServiceAccountTokenCleanUpPeriod,
+    clusterDns: flags.clusterDns,
     nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,
     nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
     terminatedPodThreshold: flags.terminatedPodGcThreshold,

@@ -16,6 +16,7 @@ import type { NodeFacts } from './container/fieldref.ts'
 import type { ImagePuller } from './images/puller.ts'
 import type { TypedContainer } from './pod/containers.ts'
 import type { PodDirectory } from './pod/directory.ts'
+import type { ClusterNames } from './pod/files.ts'
 import type { Kill } from './pod/kill.ts'
 import type { PodState } from './pod/state.ts'
 import type { ContainerProbes } from './probes/containerprobes.ts'
@@ -40,6 +41,7 @@ export interface KubeletContext {
   readonly client: Client
   readonly recorder: EventRecorder
   readonly services: Informer<Service>
+  readonly names: ClusterNames
   readonly sources: ObjectSources
   readonly nodeVolumes: NodeVolumes
   readonly statuses: StatusManager

@@ -13,7 +13,6 @@ import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
-import { measurePolicies } from './policies.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
 import { measureScale } from './scale.ts'
@@ -22,7 +21,6 @@ import { measureService } from './service.ts'
 import { measureStartup } from './startup.ts'
 import { measureWatch } from './watch.ts'
 import { measureWatchList } from './watchlist.ts'
-import { measureWebhook } from './webhook.ts'
 import { measureWorkQueue } from './workqueue.ts'
 
 /** In the order in which they run: memory is measured before anything else has grown it, and after the last one nothing is as it was. */
@@ -35,7 +33,6 @@ const measurements: Record<string, Measurement> = {
   watch: measureWatch,
   https: measureHttps,
   bus: measureBus,
-  webhook: measureWebhook,
   recovery: measureRecovery,
 }
 const local: Record<string, LocalMeasurement> = {
@@ -45,7 +42,6 @@ const local: Record<string, LocalMeasurement> = {
   scale: measureScale,
   fairness: measureFairness,
   authorization: measureAuthorization,
-  policies: measurePolicies,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -7,8 +7,7 @@ import type { Value } from './values.ts'
 
 /** Cannot be written in an expression. */
 export const accumulator = '@result'
-/** What optMap is called on. */
-export const optionalValue = '@optional'
+const optionalValue = '@optional'
 const sortInput = '@__sortBy_input__'
 const unused = '#unused'
 

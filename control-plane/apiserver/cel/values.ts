@@ -59,12 +59,9 @@ export class Uint {
 export class Timestamp {
   readonly seconds: number
   readonly nanos: number
-  /** Minutes east of UTC, in which it is written. */
-  readonly offset: number
-  constructor(seconds: number, nanos: number, offset = 0) {
+  constructor(seconds: number, nanos: number) {
     this.seconds = seconds
     this.nanos = nanos
-    this.offset = offset
   }
 }
 export class Duration {

@@ -24,6 +24,7 @@ export interface SpecInput {
   /** A process in the process namespace that it shares, absent when it has its own. */
   targetPid?: number
   nodeName: string
+  clusterDomain: string
   nodeMemoryBytes: number
 }
 
@@ -65,7 +66,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
   const { pod, container, image, env } = input
   const own = container.securityContext
   const shared = pod.spec.securityContext
-  const { hostname, domain } = podHostname(pod, input.nodeName)
+  const { hostname, domain } = podHostname(pod, input.nodeName, input.clusterDomain)
   // The image's variables come first: the pod's replace them.
   const names = new Set(env.keys())
   const imageEnv = image.env.filter(e => !names.has(e.split('=')[0]!))

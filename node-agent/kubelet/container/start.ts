@@ -88,6 +88,7 @@ async function configure(
     networkNamespace: ctx.state.sandbox?.networkNamespace ?? 'node',
     ...(pid === undefined ? {} : { targetPid: pid }),
     nodeName: kubelet.nodeName,
+    clusterDomain: kubelet.names.domain,
     nodeMemoryBytes: kubelet.memoryBytes,
   })
 }

@@ -19,9 +19,9 @@ const aliases = (pod: Pod): string => {
   return `\n# Entries added by HostAliases.\n${list.map(a => `${a.ip}\t${(a.hostnames ?? []).join('\t')}\n`).join('')}`
 }
 
-export function hostsFile(pod: Pod, podIP: string, nodeName: string, nodeHosts: string): string {
+export function hostsFile(pod: Pod, podIP: string, nodeName: string, nodeHosts: string, clusterDomain?: string): string {
   if (pod.spec.hostNetwork) return `# Kubernetes-managed hosts file (host network).\n${nodeHosts}${aliases(pod)}`
-  const { hostname, domain } = podHostname({ ...pod, spec: { ...pod.spec, setHostnameAsFQDN: false } }, nodeName)
+  const { hostname, domain } = podHostname({ ...pod, spec: { ...pod.spec, setHostnameAsFQDN: false } }, nodeName, clusterDomain)
   const names = domain ? `${hostname}.${domain}\t${hostname}` : hostname
   return (
     '# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n' +
@@ -29,23 +29,52 @@ export function hostsFile(pod: Pod, podIP: string, nodeName: string, nodeHosts: 
   )
 }
 
-/** The node's resolver unless the policy is None; what dnsConfig adds comes after, options of the same name replaced. */
-export function resolvFile(pod: Pod, nodeResolv: string): string {
+/** Where the names of the cluster are answered. */
+export interface ClusterNames {
+  /** Addresses of resolvers; with none, all pods have the node's. */
+  readonly servers: readonly string[]
+  readonly domain: string
+  /** The node's own resolv.conf. */
+  readonly resolvConf: string
+}
+// What resolvers of the usual C libraries look at.
+const maxServers = 3
+const maxSearches = 32
+
+/** As upstream: a pod in the node's network has the node's resolver unless it asks for the cluster's by name of the policy. */
+function usesCluster({ dnsPolicy = 'ClusterFirst', hostNetwork }: Pod['spec']): boolean {
+  return dnsPolicy === 'ClusterFirstWithHostNet' || (dnsPolicy === 'ClusterFirst' && !hostNetwork)
+}
+
+/**
+ * The cluster's resolver or the node's, by the policy, or none; what dnsConfig adds comes after, options of the same name replaced. The
+ * node's search domains come after the cluster's.
+ */
+export function resolvFile(pod: Pod, nodeResolv: string, names: Pick<ClusterNames, 'servers' | 'domain'>): string {
   const values = (keyword: string): string[][] =>
     nodeResolv
       .split('\n')
       .map(line => line.trim().split(/\s+/))
       .filter(words => words[0] === keyword)
       .map(words => words.slice(1))
+  const own = { nameservers: values('nameserver').flat(), searches: values('search').at(-1) ?? [], options: values('options').flat() }
+  const { namespace } = pod.metadata
   const base =
     pod.spec.dnsPolicy === 'None'
       ? { nameservers: [], searches: [], options: [] }
-      : { nameservers: values('nameserver').flat(), searches: values('search').at(-1) ?? [], options: values('options').flat() }
+      : names.servers.length > 0 && usesCluster(pod.spec)
+        ? {
+            nameservers: [...names.servers],
+            searches: [`${namespace}.svc.${names.domain}`, `svc.${names.domain}`, names.domain, ...own.searches],
+            options: ['ndots:5'],
+          }
+        : own
   const { nameservers = [], searches = [], options = [] } = pod.spec.dnsConfig ?? {}
   const merged = new Map(base.options.map(o => [o.split(':')[0]!, o]))
   for (const o of options) merged.set(o.name ?? '', o.value ? `${o.name}:${o.value}` : (o.name ?? ''))
   const unique = (list: string[]): string[] => [...new Set(list)]
-  const [servers, domains] = [unique([...base.nameservers, ...nameservers]), unique([...base.searches, ...searches])]
+  const servers = unique([...base.nameservers, ...nameservers]).slice(0, maxServers)
+  const domains = unique([...base.searches, ...searches]).slice(0, maxSearches)
   return (
     (domains.length > 0 ? `search ${domains.join(' ')}\n` : '') +
     servers.map(s => `nameserver ${s}\n`).join('') +
@@ -75,11 +104,11 @@ async function writeInPlace(path: string, text: string): Promise<void> {
 }
 
 /** Writes all three. */
-export async function writePodFiles(d: PodDirectory, pod: Pod, podIP: string, nodeName: string): Promise<void> {
-  const [nodeHosts, nodeResolv] = await Promise.all(['/etc/hosts', '/etc/resolv.conf'].map(f => readFile(f, 'utf8').catch(() => '')))
+export async function writePodFiles(d: PodDirectory, pod: Pod, podIP: string, nodeName: string, names: ClusterNames): Promise<void> {
+  const [nodeHosts, nodeResolv] = await Promise.all(['/etc/hosts', names.resolvConf].map(f => readFile(f, 'utf8').catch(() => '')))
   await Promise.all([
-    writeInPlace(d.hosts, hostsFile(pod, podIP, nodeName, nodeHosts ?? '')),
-    writeInPlace(d.resolv, resolvFile(pod, nodeResolv ?? '')),
-    writeInPlace(d.hostname, `${podHostname(pod, nodeName).hostname}\n`),
+    writeInPlace(d.hosts, hostsFile(pod, podIP, nodeName, nodeHosts ?? '', names.domain)),
+    writeInPlace(d.resolv, resolvFile(pod, nodeResolv ?? '', names)),
+    writeInPlace(d.hostname, `${podHostname(pod, nodeName, names.domain).hostname}\n`),
   ])
 }

@@ -33,7 +33,7 @@ export async function pausePid(ctx: PodContext, image: ImageConfig): Promise<num
     env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
     workingDir: '/',
     user: { uid: nobody, gid: nobody, supplementalGroups: [] },
-    hostname: podHostname(pod, kubelet.nodeName).hostname,
+    hostname: podHostname(pod, kubelet.nodeName, kubelet.names.domain).hostname,
     mounts: [],
     logPath: join(directory, 'log'),
     networkNamespace: state.sandbox?.networkNamespace ?? 'node',

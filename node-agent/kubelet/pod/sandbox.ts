@@ -26,6 +26,6 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
   const [{ ip, namespacePath }] = await Promise.all([network, kubelet.podCgroups?.ensure(ctx.allocatedPod())])
   const old = state.sandbox
   state.sandbox = { attempt: old ? (old.lost ? old.attempt + 1 : old.attempt) : 0, boot: kubelet.boot, ip, networkNamespace: namespacePath }
-  await writePodFiles(directory, pod, ip, kubelet.nodeName)
+  await writePodFiles(directory, pod, ip, kubelet.nodeName, kubelet.names)
   ctx.save()
 }

@@ -106,6 +106,7 @@ export async function harness(more: readonly VolumePlugin[] = [], wanted: { mani
     options = {
       nodeName,
       nodeIP: '127.0.0.1',
+      names: { servers: [], domain: 'cluster.local', resolvConf: '/etc/resolv.conf' },
       rootDir,
       cgroupRoot,
       boot,

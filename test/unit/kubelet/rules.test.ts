@@ -131,10 +131,18 @@ describe('files', () => {
   })
   test('resolv.conf', () => {
     const node = 'nameserver 9.9.9.9\nsearch example.com\noptions ndots:1 rotate\n'
-    expect(resolvFile(newPod({ dnsPolicy: 'Default' }), node)).toBe('search example.com\nnameserver 9.9.9.9\noptions ndots:1 rotate\n')
+    const names = { servers: ['10.0.0.10'], domain: 'cluster.local' }
+    const cluster = 'search ns.svc.cluster.local svc.cluster.local cluster.local example.com\nnameserver 10.0.0.10\noptions ndots:5\n'
+    expect(resolvFile(newPod({}), node, names)).toBe(cluster)
+    expect(resolvFile(newPod({ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }), node, names)).toBe(cluster)
+    for (const spec of [{ dnsPolicy: 'Default' }, { hostNetwork: true }] as const) expect(resolvFile(newPod(spec), node, names)).toBe(node.replace(/(nameserver.*\n)(search.*\n)/, '$2$1')) // prettier-ignore
+    expect(resolvFile(newPod({}), node, { ...names, servers: [] })).toContain('nameserver 9.9.9.9')
+    expect(resolvFile(newPod({ dnsPolicy: 'Default' }), node, names)).toBe(
+      'search example.com\nnameserver 9.9.9.9\noptions ndots:1 rotate\n',
+    )
     const dnsConfig = { nameservers: ['1.1.1.1'], searches: ['a.b'], options: [{ name: 'ndots', value: '5' }] }
-    expect(resolvFile(newPod({ dnsPolicy: 'None', dnsConfig }), node)).toBe('search a.b\nnameserver 1.1.1.1\noptions ndots:5\n')
-    expect(resolvFile(newPod({ dnsPolicy: 'Default', dnsConfig }), node)).toBe(
+    expect(resolvFile(newPod({ dnsPolicy: 'None', dnsConfig }), node, names)).toBe('search a.b\nnameserver 1.1.1.1\noptions ndots:5\n')
+    expect(resolvFile(newPod({ dnsPolicy: 'Default', dnsConfig }), node, names)).toBe(
       'search example.com a.b\nnameserver 9.9.9.9\nnameserver 1.1.1.1\noptions ndots:5 rotate\n',
     )
   })

@@ -1,12 +1,7 @@
-/** What is wrong with the expressions of policies and webhooks, told when they are written: pkg/apis/admissionregistration/validation. */
+/** What is wrong with the expressions of policies, told when they are written: pkg/apis/admissionregistration/validation. */
 import type { MutatingAdmissionPolicy } from '#shared/api/admissionregistration/mutatingadmissionpolicy.ts'
 import type { ValidatingAdmissionPolicy } from '#shared/api/admissionregistration/validatingadmissionpolicy.ts'
-import {
-  mutatingAdmissionPolicies,
-  mutatingWebhookConfigurations,
-  validatingAdmissionPolicies,
-  validatingWebhookConfigurations,
-} from '#shared/api/kinds.ts'
+import { mutatingAdmissionPolicies, validatingAdmissionPolicies } from '#shared/api/kinds.ts'
 import type { Kind, Resource } from '#shared/api/resource.ts'
 import { invalid, required, type FieldError, type Path } from '#shared/machinery/field.ts'
 import { cel } from '../../cel/load.ts'
@@ -23,11 +18,9 @@ export function withExpressions(resource: Resource): Resource {
     ? validatingExpressions
     : isSame(resource, mutatingAdmissionPolicies)
       ? mutatingExpressions
-      : isSame(resource, mutatingWebhookConfigurations) || isSame(resource, validatingWebhookConfigurations)
-        ? webhookExpressions
-        : undefined
+      : undefined
   if (!check) return resource
-  return { ...resource, validate: (object, at) => [...(resource.validate?.(object, at) ?? []), ...check(object, at)] }
+  return { ...resource, validate: (object, at) => [...(resource.validate?.(object, at) ?? []), ...check(object, at.child('spec'))] }
 }
 
 const wrong = ({ text, error }: Expression, at: Path): FieldError[] => (error === undefined ? [] : [invalid(at, text, error)])
@@ -53,14 +46,7 @@ function common({ paramKind, matchConditions, variables }: Common, at: Path): { 
   return { compiler, errors }
 }
 
-function webhookExpressions({ webhooks }: { webhooks?: readonly Common[] }, root: Path): FieldError[] {
-  return (webhooks ?? []).flatMap(
-    (webhook, i) => common({ matchConditions: webhook.matchConditions }, root.child('webhooks').index(i)).errors,
-  )
-}
-
-function validatingExpressions({ spec }: ValidatingAdmissionPolicy, root: Path): FieldError[] {
-  const at = root.child('spec')
+function validatingExpressions({ spec }: ValidatingAdmissionPolicy, at: Path): FieldError[] {
   const { compiler, errors } = common(spec, at)
   const own = { authorizer: true, variables: true }
   spec.validations?.forEach(({ expression, messageExpression }, i) => {
@@ -84,8 +70,7 @@ function validatingExpressions({ spec }: ValidatingAdmissionPolicy, root: Path):
   return errors
 }
 
-function mutatingExpressions({ spec }: MutatingAdmissionPolicy, root: Path): FieldError[] {
-  const at = root.child('spec')
+function mutatingExpressions({ spec }: MutatingAdmissionPolicy, at: Path): FieldError[] {
   const { compiler, errors } = common(spec, at)
   spec.mutations?.forEach((mutation, i) => {
     const field = mutation.patchType === 'JSONPatch' ? 'jsonPatch' : 'applyConfiguration'

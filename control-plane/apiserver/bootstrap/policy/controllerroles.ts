@@ -37,6 +37,8 @@ const rules: Readonly<Record<string, readonly PolicyRule[]>> = {
     on('authorization.k8s.io', 'subjectaccessreviews', 'create'),
     events,
   ],
+  // Upstream has none: there DNS is an addon.
+  'cluster-dns-controller': [on('core', 'services', 'create'), slices],
   'clusterrole-aggregation-controller': [on('rbac.authorization.k8s.io', 'clusterroles', `escalate ${read} update patch`)],
   'cronjob-controller': [
     on(batch, 'cronjobs', `${read} update`),

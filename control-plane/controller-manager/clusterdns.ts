@@ -1,0 +1,114 @@
+/** The Service `kube-dns`, and its endpoints: the nodes, each of which answers for itself. */
+import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
+import type { Node } from '#shared/api/core/node.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import type { Endpoint, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import { source } from '#shared/client/controller.ts'
+import { isAlreadyExists } from '#shared/machinery/status.ts'
+import { clusterDnsName, clusterDnsNamespace, clusterDnsNodeLabel, clusterDnsPort } from '#shared/network/clusterdns.ts'
+import type { NewController } from './context.ts'
+
+/** As many endpoints as a slice may have. */
+const sliceSize = 1000
+const manager = 'cluster-dns-controller.coxswain.io'
+const labels = {
+  'kubernetes.io/service-name': clusterDnsName,
+  'endpointslice.kubernetes.io/managed-by': manager,
+}
+
+const service = (clusterIP: string): Service => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: {
+    name: clusterDnsName,
+    namespace: clusterDnsNamespace,
+    labels: { 'k8s-app': 'kube-dns', 'kubernetes.io/cluster-service': 'true', 'kubernetes.io/name': 'CoreDNS' },
+  },
+  spec: {
+    clusterIP,
+    // A node that can ask can answer.
+    internalTrafficPolicy: 'Local',
+    ports: [
+      { name: 'dns', port: 53, protocol: 'UDP', targetPort: clusterDnsPort },
+      { name: 'dns-tcp', port: 53, protocol: 'TCP', targetPort: clusterDnsPort },
+    ],
+  } as Service['spec'],
+})
+
+const answers = ({ metadata }: Node): boolean => metadata.labels?.[clusterDnsNodeLabel.name] === clusterDnsNodeLabel.value
+const addressOf = ({ status }: Node): string | undefined => status?.addresses?.find(a => a.type === 'InternalIP')?.address
+
+function endpointOf(node: Node): Endpoint[] {
+  const ip = addressOf(node)
+  const ready = node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
+  const { name } = node.metadata
+  return ip && name ? [{ addresses: [ip], nodeName: name, conditions: { ready, serving: ready, terminating: false } }] : []
+}
+
+/** The slices that there should be, by name. */
+export function wantedSlices(all: readonly Node[]): Map<string, EndpointSlice> {
+  const endpoints = all
+    .filter(answers)
+    .sort((a, b) => ((a.metadata.name ?? '') < (b.metadata.name ?? '') ? -1 : 1))
+    .flatMap(endpointOf)
+  const slices = new Map<string, EndpointSlice>()
+  for (let at = 0; at === 0 || at < endpoints.length; at += sliceSize) {
+    const name = `${clusterDnsName}-nodes-${at / sliceSize}`
+    slices.set(name, {
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name, namespace: clusterDnsNamespace, labels },
+      addressType: 'IPv4',
+      endpoints: endpoints.slice(at, at + sliceSize),
+      ports: [
+        { name: 'dns', port: clusterDnsPort, protocol: 'UDP' },
+        { name: 'dns-tcp', port: clusterDnsPort, protocol: 'TCP' },
+      ],
+    } as EndpointSlice)
+  }
+  return slices
+}
+
+/** What a slice says of its nodes. */
+const told = ({ endpoints = [] }: EndpointSlice): string =>
+  JSON.stringify(endpoints.map(e => [e.nodeName, e.addresses, e.conditions?.ready]))
+/** What of a node decides: a heartbeat changes none of it. */
+const seen = (node: Node): string => JSON.stringify([answers(node), endpointOf(node)])
+const only = clusterDnsName
+
+export const clusterDnsController: NewController = ctx => {
+  const clusterIP = ctx.settings.clusterDns
+  if (!clusterIP) return []
+  const known = ctx.informer(nodes)
+  const slices = ctx.informer(endpointSlices)
+  const existing = ctx.informer(services)
+  const isOurs = ({ metadata }: EndpointSlice): boolean =>
+    metadata.namespace === clusterDnsNamespace && metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === manager
+  return {
+    name: 'cluster-dns-controller',
+    client: ctx.as('cluster-dns-controller'),
+    sources: [
+      source(known, ({ object, previous, type }) => (type === 'MODIFIED' && previous && seen(previous) === seen(object) ? [] : [only])),
+      source(slices, ({ object }) => (isOurs(object) ? [only] : [])),
+      source(existing, ({ object, type }) =>
+        type === 'DELETED' && object.metadata.name === only && object.metadata.namespace === clusterDnsNamespace ? [only] : [],
+      ),
+    ],
+    // Without any node there is the Service all the same.
+    start: queue => queue.add(only),
+    async reconcile(_, client) {
+      if (!existing.get(clusterDnsNamespace, clusterDnsName))
+        await client.create(services, clusterDnsNamespace, service(clusterIP)).catch((e: unknown) => {
+          if (!isAlreadyExists(e)) throw e
+        })
+      const wanted = wantedSlices(known.list())
+      for (const [name, slice] of wanted) {
+        const now = slices.get(clusterDnsNamespace, name)
+        if (!now) await client.create(endpointSlices, clusterDnsNamespace, slice)
+        else if (told(now) !== told(slice)) await client.update(endpointSlices, { ...now, endpoints: slice.endpoints, ports: slice.ports })
+      }
+      for (const { metadata } of slices.list(clusterDnsNamespace).filter(isOurs))
+        if (!wanted.has(metadata.name ?? '')) await client.delete(endpointSlices, clusterDnsNamespace, metadata.name ?? '')
+    },
+  }
+}

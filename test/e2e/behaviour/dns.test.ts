@@ -1,0 +1,69 @@
+/** Names of the cluster, from within pods: Services, headless ones with their pods' names, aliases; also while the node-agent is away. */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { eventually } from '../../fixtures/cluster.ts'
+import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
+
+let cluster: SharedCluster
+let namespace = ''
+
+beforeAll(async () => {
+  cluster = await sharedCluster()
+  namespace = cluster.namespace
+  await cluster.kubectl('run', 'client', '--image=busybox', '--restart=Never', '--', 'sleep', '3600')
+  await cluster.kubectl('wait', '--for=condition=Ready', 'pod/client', '--timeout=60s')
+}, 180_000)
+afterAll(() => cluster?.stop(), 60_000)
+
+/** The addresses that the pod's C library finds. */
+async function addresses(name: string): Promise<string[]> {
+  const { stdout } = await cluster.tryKubectl('exec', 'client', '--', 'getent', 'ahostsv4', name)
+  return [...new Set(stdout.split('\n').flatMap(line => line.split(' ')[0] || []))].sort()
+}
+const find = (name: string, expected: string[]): Promise<true> =>
+  eventually(async () => JSON.stringify(await addresses(name)) === JSON.stringify(expected.sort()), `${name} is ${expected.join(', ')}`)
+
+test('Services by every name that a pod may use', async () => {
+  await cluster.kubectl('create', 'service', 'clusterip', 'web', '--tcp=80:8080')
+  const ip = await cluster.kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
+  for (const name of ['web', `web.${namespace}`, `web.${namespace}.svc`, `web.${namespace}.svc.cluster.local`]) await find(name, [ip])
+  await find('kubernetes.default', [
+    await cluster.kubectl('get', 'service', 'kubernetes', '-n', 'default', '-o', 'jsonpath={.spec.clusterIP}'),
+  ])
+  await cluster.kubectl('create', 'service', 'externalname', 'other', `--external-name=web.${namespace}.svc.cluster.local`)
+  await find('other', [ip])
+  await cluster.kubectl('delete', 'service', 'web', 'other')
+  await find('web', [])
+}, 120_000)
+
+test('a headless Service’s pods by their own names', async () => {
+  await cluster.kubectl('create', 'service', 'clusterip', 'peers', '--clusterip=None', '--tcp=80')
+  const overrides = JSON.stringify({ spec: { hostname: 'first', subdomain: 'peers' } })
+  await cluster.kubectl(
+    'run',
+    'peer',
+    '--image=busybox',
+    '--labels=app=peers',
+    '--restart=Never',
+    `--overrides=${overrides}`,
+    '--',
+    'sleep',
+    '3600',
+  )
+  await cluster.kubectl('wait', '--for=condition=Ready', 'pod/peer', '--timeout=60s')
+  const ip = await cluster.kubectl('get', 'pod', 'peer', '-o', 'jsonpath={.status.podIP}')
+  await find('peers', [ip])
+  await find('first.peers', [ip])
+  expect((await cluster.kubectl('exec', 'peer', '--', 'hostname', '-f')).trim()).toBe(`first.peers.${namespace}.svc.cluster.local`)
+  expect((await cluster.kubectl('exec', 'client', '--', 'getent', 'hosts', ip)).trim()).toContain(
+    `first.peers.${namespace}.svc.cluster.local`,
+  )
+  await cluster.kubectl('delete', 'pod/peer', 'service/peers', '--wait', '--grace-period=1')
+}, 120_000)
+
+test('a pod with the policy Default, or in the node’s network, has the node’s resolvers', async () => {
+  const overrides = JSON.stringify({ spec: { dnsPolicy: 'Default' } })
+  await cluster.kubectl('run', 'plain', '--image=busybox', '--restart=Never', `--overrides=${overrides}`, '--', 'cat', '/etc/resolv.conf')
+  await cluster.kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/plain', '--timeout=60s')
+  expect(await cluster.kubectl('logs', 'plain')).not.toContain('cluster.local')
+  await cluster.kubectl('delete', 'pod', 'plain')
+})
