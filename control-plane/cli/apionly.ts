@@ -7,7 +7,7 @@ import path from 'node:path'
 import { bundles, controlPlane, auditLog, natsEnv } from './components.ts'
 import { ensureCreds, ensureEncryption, natsConfig, writeKubeconfig, writeNatsFiles, writeNodeSigner } from './files.ts'
 import { freePort } from './freeport.ts'
-import { ensureCertificates } from './pki.ts'
+import { ensureCertificates, frontProxyName } from './pki.ts'
 import { end, recordedNames, supervisorProcess } from './process.ts'
 import type { Running, RunningEvents, Told } from './running.ts'
 import { addressesOf, firstService, readCluster, writeCluster, type Cluster, type StateDir } from './state.ts'
@@ -139,6 +139,11 @@ class ApiOnlyCluster {
       tlsCertFile: pki('apiserver.crt'),
       tlsPrivateKeyFile: pki('apiserver.key'),
       clientCaFile: pki('ca.crt'),
+      proxyClientCertFile: pki(`${frontProxyName}.crt`),
+      proxyClientKeyFile: pki(`${frontProxyName}.key`),
+      requestheaderClientCaFile: pki('front-proxy-ca.crt'),
+      requestheaderAllowedNames: [frontProxyName],
+      requestheaderUidHeaders: ['X-Remote-Uid'],
       serviceAccountKeyFile: [pki('sa.pub')],
       serviceAccountSigningKeyFile: pki('sa.key'),
       enableBootstrapTokenAuth: true,

@@ -70,12 +70,15 @@ const auditRotation = ['--audit-log-maxsize', '100', '--audit-log-maxbackup', '1
 /** Where one of several API servers can be asked alone: a loopback address of its own, where the system has several. */
 export const ownAddress = (n: number): string => (process.platform === 'linux' ? `127.0.0.${n + 1}` : '127.0.0.1')
 
-/** Aggregated APIs: by what API servers are known as front proxies, and how they say who asks. */
-const frontProxyFlags = (pki: (file: string) => string): string[] => [
-  ...['--proxy-client-cert-file', pki(`${frontProxyName}.crt`), '--proxy-client-key-file', pki(`${frontProxyName}.key`)],
+/** Aggregated APIs: by what front proxies are known, and how they say who asks; and by what API servers are known as such. */
+const requestHeaderFlags = (pki: (file: string) => string): string[] => [
   ...['--requestheader-client-ca-file', pki('front-proxy-ca.crt'), '--requestheader-allowed-names', frontProxyName],
   ...['--requestheader-username-headers', 'X-Remote-User', '--requestheader-uid-headers', 'X-Remote-Uid'],
   ...['--requestheader-group-headers', 'X-Remote-Group', '--requestheader-extra-headers-prefix', 'X-Remote-Extra-'],
+]
+const frontProxyFlags = (pki: (file: string) => string): string[] => [
+  ...['--proxy-client-cert-file', pki(`${frontProxyName}.crt`), '--proxy-client-key-file', pki(`${frontProxyName}.key`)],
+  ...requestHeaderFlags(pki),
 ]
 
 /** Resolves once something accepts connections. */
@@ -102,11 +105,11 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 export function controlPlane(
   dir: StateDir,
   at: Addresses,
-  cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | Kept>,
+  cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | 'metricsServer' | Kept>,
   { identity = instanceName, seesStore = !cluster.ephemeral }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
   const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
-  const { enableAdmissionPlugins, disableAdmissionPlugins, apiOnly } = cluster
+  const { enableAdmissionPlugins, disableAdmissionPlugins, apiOnly, metricsServer } = cluster
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
   const ours = (
@@ -195,6 +198,8 @@ export function controlPlane(
       ],
       ...serving('kube-controller-manager', 10_257, n),
       ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),
+      ...['--metrics-server', String(metricsServer !== 'off' && !apiOnly)],
+      ...requestHeaderFlags(pki),
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],
     ]),
     ...ours('kube-scheduler', n => [

@@ -82,6 +82,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
       ...kept(wanted, had),
+      metricsServer: wanted.metricsServer ?? had?.metricsServer,
       ...(wanted.ephemeral ? { ephemeral: true } : {}),
       nodes: had?.nodes ?? [],
     }

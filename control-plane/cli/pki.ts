@@ -48,6 +48,8 @@ function stillGood(pair: Pair, names: { dns: string[]; ips: string[] } | undefin
   return [...(names?.dns ?? []).map(n => cert.checkHost(n)), ...(names?.ips ?? []).map(ip => cert.checkIP(ip))].every(Boolean)
 }
 
+/** What the metrics server is called by API servers; it runs within the controller manager. */
+const metricsServerName = 'metrics-server.kube-system.svc'
 /** What API servers are to the servers of aggregated APIs, which believe them who asks. */
 export const frontProxyName = 'front-proxy-client'
 
@@ -73,7 +75,7 @@ export function ensureCertificates(
   ensure('apiserver', { commonName: 'kube-apiserver', names })
   // An authority of its own: whom it vouches for may say of anybody that he asks.
   ensure(frontProxyName, { commonName: frontProxyName }, authorityOf(dir, 'front-proxy-ca'))
-  for (const name of serving) ensure(name, { commonName: name, names: { dns: ['localhost'], ips: serverIPs } })
+  for (const name of serving) ensure(name, { commonName: name, names: { dns: ['localhost', metricsServerName], ips: serverIPs } })
   ensureServiceAccountKey(dir)
   return { ca, admin }
 }

@@ -93,6 +93,8 @@ const clusterSchema = z.object({
   /** Names of admission plugins with commas between them. */
   enableAdmissionPlugins: z.string().optional(),
   disableAdmissionPlugins: z.string().optional(),
+  /** Whether there is a metrics server; there is unless it is off. */
+  metricsServer: z.enum(['on', 'off']).optional(),
   nodes: z.array(nodeSchema),
 })
 export type NodeRecord = z.infer<typeof nodeSchema>

@@ -28,6 +28,12 @@ export const upCommand = (program: Command): Command =>
     .option('--authorization-config <file>', 'who decides, webhooks too (as above); none ends it', fileOrNone)
     .option('--enable-admission-plugins <names>', 'admission plugins that shall be on, too, with commas between them; none for no more')
     .option('--disable-admission-plugins <names>', 'admission plugins that shall be off; as above')
+    .addOption(
+      new Option('--metrics-server <on|off>', 'whether there is one, for kubectl top (default: as before, on for a new cluster)').choices([
+        'on',
+        'off',
+      ]),
+    )
     .option('--encrypt-secrets', 'store Secrets encrypted from now on, with a key that is made for it (README: Secrets at rest)')
     .option(
       '--apiservers <n>',

@@ -31,6 +31,7 @@ export interface Wanted {
   /** Names with commas between them, or `none` for no more. */
   enableAdmissionPlugins?: string | undefined
   disableAdmissionPlugins?: string | undefined
+  metricsServer?: Cluster['metricsServer']
   /** Makes a key that Secrets are stored with from now on, when there is none. */
   encryptSecrets?: boolean | undefined
 }

@@ -8,6 +8,7 @@ import { servingFlags } from '#shared/component/serving.ts'
 import { durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
 import { authorities } from './certificates/authorities.ts'
 import { defaultSettings, runControllers } from './controllers.ts'
+import { metricsServerFlags, runMetrics } from './metrics.ts'
 
 const component = 'kube-controller-manager'
 const flags = parseFlags(
@@ -15,6 +16,7 @@ const flags = parseFlags(
   z.object({
     ...electedFlags,
     ...servingFlags(10_257),
+    ...metricsServerFlags,
     rootCaFile: z.string().optional(),
     serviceAccountPrivateKeyFile: z.string().optional(),
     clusterSigningCertFile: z.string().optional(),
@@ -59,5 +61,8 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
     terminatedPodThreshold: flags.terminatedPodGcThreshold,
   }
-  await runControllers(client, settings, signal, log, { onQueue: queueMetrics(metrics) })
+  await Promise.all([
+    runControllers(client, settings, signal, log, { onQueue: queueMetrics(metrics) }),
+    runMetrics(flags, client, signal, log),
+  ])
 })

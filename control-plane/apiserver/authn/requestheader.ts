@@ -19,8 +19,18 @@ export interface FrontProxy {
   readonly extraHeaderPrefixes: readonly string[]
 }
 
+type FrontProxyFlags = Pick<
+  ApiServerOptions,
+  | 'requestheaderClientCaFile'
+  | 'requestheaderAllowedNames'
+  | 'requestheaderUsernameHeaders'
+  | 'requestheaderUidHeaders'
+  | 'requestheaderGroupHeaders'
+  | 'requestheaderExtraHeadersPrefix'
+>
+
 /** The front proxies that the flags name, with their authority in PEM; undefined for none. */
-export async function frontProxyOf(o: ApiServerOptions): Promise<(FrontProxy & { authority: string }) | undefined> {
+export async function frontProxyOf(o: FrontProxyFlags): Promise<(FrontProxy & { authority: string }) | undefined> {
   if (o.requestheaderClientCaFile === undefined) return undefined
   const authority = await readFile(o.requestheaderClientCaFile, 'utf8')
   return {

@@ -58,6 +58,18 @@ describe('certificates', () => {
   })
 })
 
+test('front proxies have an authority of their own, which vouches for no user', () => {
+  const { ca } = ensureCertificates(dir, ['127.0.0.1'])
+  const certificate = (name: string) => new X509Certificate(readFileSync(path.join(dir.pki, `${name}.crt`)))
+  const proxy = certificate('front-proxy-client')
+  expect(proxy.subject).toBe('CN=front-proxy-client')
+  expect(proxy.verify(certificate('front-proxy-ca').publicKey)).toBe(true)
+  expect(proxy.verify(new X509Certificate(ca.cert).publicKey)).toBe(false)
+  const before = proxy.serialNumber
+  ensureCertificates(dir, ['127.0.0.1'])
+  expect(certificate('front-proxy-client').serialNumber).toBe(before)
+})
+
 test('a kubeconfig of somebody else has a certificate with its name and groups, whatever they are called', async () => {
   const { ca } = ensureCertificates(dir, ['127.0.0.1'])
   const name = 'jane: "x"'

@@ -3,21 +3,36 @@
  * under one identity, and the controllers share one connection, over which each acts as the user of its own service account. That nodes may
  * join and renew their certificates is upstream bound by who sets up a cluster (kubeadm).
  */
+import type { ClusterRole } from '#shared/api/rbac/clusterrole.ts'
 import type { ClusterRoleBinding } from '#shared/api/rbac/clusterrolebinding.ts'
 import type { Role } from '#shared/api/rbac/role.ts'
 import type { RoleBinding } from '#shared/api/rbac/rolebinding.ts'
-import { binding, clusterBinding, group, on, role, user } from './define.ts'
+import { account, binding, clusterBinding, clusterRole, group, on, read, role, user } from './define.ts'
 import { controllerNames } from './controllerroles.ts'
 
 const controllers = 'coxswain:controllers'
 const requests = 'system:certificates.k8s.io:certificatesigningrequests'
-export const componentRoles: readonly Role[] = [
+const metrics = 'coxswain:metrics-server'
+const metricsServer = account('metrics-server')
+export const componentRoles: readonly (ClusterRole | Role)[] = [
   role('kube-system', controllers, [
-    on('core', 'serviceaccounts', 'impersonate', [...controllerNames, 'bootstrap-signer', 'token-cleaner'].join(' ')),
+    on('core', 'serviceaccounts', 'impersonate', [...controllerNames, 'bootstrap-signer', 'token-cleaner', 'metrics-server'].join(' ')),
   ]),
+  // What upstream's manifests give its metrics server; kubelets are asked by way of the API server, and it makes known where it is itself.
+  clusterRole(metrics, [
+    on('core', 'nodes/proxy', 'get'),
+    on('core', 'nodes pods', 'list'),
+    on('apiregistration.k8s.io', 'apiservices', 'create'),
+    on('apiregistration.k8s.io', 'apiservices', 'get update delete', 'v1beta1.metrics.k8s.io'),
+  ]),
+  role('kube-system', metrics, [on('core', 'services', 'create'), on('core', 'services', 'get update delete', 'metrics-server')]),
+  clusterRole('coxswain:aggregated-metrics-reader', [on('metrics.k8s.io', 'nodes pods', read)], { partOf: 'view' }),
 ]
 export const componentBindings: readonly (ClusterRoleBinding | RoleBinding)[] = [
   binding('kube-system', controllers, [user('system:kube-controller-manager')]),
+  clusterBinding(metrics, [metricsServer]),
+  clusterBinding(`${metrics}:system:auth-delegator`, [metricsServer], 'system:auth-delegator'),
+  binding('kube-system', metrics, [metricsServer]),
   clusterBinding('coxswain:node-proxier', [group('system:nodes')], 'system:node-proxier'),
   clusterBinding('coxswain:node-bootstrapper', [group('system:bootstrappers')], 'system:node-bootstrapper'),
   clusterBinding('coxswain:node-autoapprove-bootstrap', [group('system:bootstrappers')], `${requests}:nodeclient`),
