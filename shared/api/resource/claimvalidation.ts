@@ -1,6 +1,6 @@
 /**
  * Rules of what claims ask for and of device classes (pkg/apis/resource/validation). CEL expressions must be there and short; they are not
- * looked into. That admin access needs a label of the namespace is not checked.
+ * looked into.
  */
 import { duplicate, invalid, notSupported, required, tooLong, tooMany, type FieldError, type Path } from '../../machinery/field.ts'
 import { isDNS1123Label, isDNS1123Subdomain, isLabelValue, isQualifiedName } from '../../machinery/names.ts'
@@ -86,7 +86,7 @@ export function validateClaim({ devices = {} }: ResourceClaimSpec, at: Path): Fi
       list,
       32,
       path.child('requests'),
-      (name, p) => (names.has(name) ? [] : [invalid(p, name, 'must be the name of a request in the claim')]),
+      (name, p) => validateReference(name, p, names),
       name => name,
     )
   return [
@@ -102,10 +102,18 @@ export function validateClaim({ devices = {} }: ResourceClaimSpec, at: Path): Fi
   ]
 }
 
+const notThere = "must be the name of a request in the claim or the name of a request and a subrequest separated by '/'"
+function validateReference(name: string, at: Path, names: ReadonlySet<string>): FieldError[] {
+  const parts = name.split('/')
+  if (parts.length > 2) return [invalid(at, name, notThere)]
+  return [...parts.flatMap(part => label(part, at)), ...(names.has(name) ? [] : [invalid(at, name, notThere)])]
+}
+
 function validateRequest({ name, exactly, firstAvailable = [] }: DeviceRequest, at: Path): FieldError[] {
   const errors = label(name ?? '', at.child('name'))
   const one = 'exactly one of `exactly` or `firstAvailable` is required'
-  if (exactly && firstAvailable.length > 0) errors.push(invalid(at, null, `${one}, but multiple fields are set`))
+  // What of both is meant nobody knows: neither is looked into.
+  if (exactly && firstAvailable.length > 0) return [...errors, invalid(at, null, `${one}, but multiple fields are set`)]
   if (!exactly && firstAvailable.length === 0) errors.push(required(at, one))
   if (exactly) errors.push(...validateDevices(exactly, at.child('exactly')))
   errors.push(
@@ -151,8 +159,7 @@ function validateToleration({ key = '', operator = '', value = '', effect = '' }
 }
 
 function validateConstraint({ matchAttribute, distinctAttribute }: DeviceConstraint, at: Path): FieldError[] {
-  if (matchAttribute === undefined && distinctAttribute === undefined)
-    return [required(at, 'one of `matchAttribute` or `distinctAttribute` is required')]
+  if (matchAttribute === undefined && distinctAttribute === undefined) return [required(at.child('matchAttribute'))]
   const errors =
     matchAttribute !== undefined && distinctAttribute !== undefined
       ? [invalid(at, null, 'only one of `matchAttribute` or `distinctAttribute` may be set')]

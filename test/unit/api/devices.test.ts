@@ -35,7 +35,7 @@ describe('ResourceClaim', () => {
       'spec.devices.requests[2]: Required value: exactly one of `exactly` or `firstAvailable` is required',
       expect.stringMatching(/^spec\.devices\.requests\[3\]\.name: Invalid value: "Bad"/),
       'spec.devices.requests[3].exactly.deviceClassName: Required value',
-      'spec.devices.constraints[0].requests[1]: Invalid value: "other": must be the name of a request in the claim',
+      'spec.devices.constraints[0].requests[1]: Invalid value: "other": must be the name of a request in the claim or the name ',
       'spec.devices.constraints[0].matchAttribute: Invalid value: "model": must include a domain',
       'spec.devices.config[0].opaque: Required value',
     ])
