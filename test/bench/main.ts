@@ -8,6 +8,7 @@ import { benchCluster } from './cluster.ts'
 import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts'
 import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
+import { measureCrd } from './crd.ts'
 import { measureFairness } from './fairness.ts'
 import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
@@ -33,6 +34,7 @@ const measurements: Record<string, Measurement> = {
   watch: measureWatch,
   https: measureHttps,
   bus: measureBus,
+  crd: measureCrd,
   recovery: measureRecovery,
 }
 const local: Record<string, LocalMeasurement> = {
@@ -68,6 +70,7 @@ const program = new Command('bench')
   .option('--replicas <n>', 'replicas of the Deployment', count, 20)
   .option('--listed <n>', 'pods in the list', count, 500)
   .option('--stored <n>', 'pods stored while memory is measured', count, 5000)
+  .option('--definitions <n>', 'CRDs while their cost is measured, then twice as many', count, 500)
   .option('--watchers <n>', 'watchers of the larger round', count, 200)
   .option('--against <dir>', 'compare with the Kubernetes that `npm run conformance -- --build DIR` built there, and measure nothing else')
   .option('--cut <n>', 'seconds for which a link is cut', count, 20)

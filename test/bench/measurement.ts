@@ -30,6 +30,8 @@ export interface Sizes {
   listed: number
   /** Stored while memory is measured. */
   stored: number
+  /** CRDs while their cost is measured; then twice as many. */
+  definitions: number
   /** In the larger round of the watch measurement. */
   watchers: number
   /** For which a link is cut, seconds. */

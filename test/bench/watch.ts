@@ -7,7 +7,7 @@ import type { Measurement, Row } from './measurement.ts'
 import { inFlight, percentile } from './statistics.ts'
 import { until } from './until.ts'
 
-interface Subject {
+export interface Subject {
   url: string
   agent: Agent
   watchPath: string
@@ -23,7 +23,7 @@ const open = (url: string, agent: Agent, method: string, path: string, body?: st
   })
 
 /** Writes one after the other, `gapMs` apart; resolves with the latency of each event at each watcher, ms. */
-async function latencies(
+export async function latencies(
   { url, agent, watchPath, writePath, body }: Subject,
   watchers: number,
   writes: number,

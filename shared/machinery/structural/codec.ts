@@ -9,6 +9,7 @@ import { normalize } from '../encode.ts'
 import type { CauseReason, FieldError } from '../field.ts'
 import type { Shape } from '../managedfields/shape.ts'
 import { applyStructuralDefaults } from './defaults.ts'
+import { coerceEmbedded, validateEmbedded } from './embedded.ts'
 import { isObject, planOfStructural, type Node, type Values } from './plan.ts'
 import { prune } from './prune.ts'
 import type { RulesValidator, StructuralSchema } from './schema.ts'
@@ -42,6 +43,7 @@ function newCodec(schema: StructuralSchema): Codec {
       ...(metadata === undefined && options.partial ? {} : { metadata: meta.object }),
       ...rest,
     }
+    coerceEmbedded(node(), object, unknown)
     prune(node(), object, '', unknown)
     if (options.partial) checkKinds(shape(), object, '')
     return { object, unknown, duplicate }
@@ -92,6 +94,7 @@ const unchecked: FieldError = {
 function validate(node: Node, rules: RulesValidator | undefined, object: Values, old: Values | undefined, part?: string): FieldError[] {
   const errors =
     part === undefined ? validateStructural(node, object, '', old) : validatePart(node.fields.get(part), object[part], part, old?.[part])
+  if (node.embeds && part === undefined) errors.push(...validateEmbedded(node, object))
   if (node.lists) {
     const repeated = validateLists(node, object)
     if (repeated.length > 0 && (old === undefined || validateLists(node, old).length === 0)) errors.push(...repeated)

@@ -11,6 +11,8 @@ export interface Node {
   readonly preserve: boolean
   /** An object with kind, apiVersion and metadata of its own; the root is one. */
   readonly embedded: boolean
+  /** Whether there is an embedded object here or below. */
+  readonly embeds: boolean
   readonly intOrString: boolean
   readonly listKeys: readonly string[]
   /** Whether there is a default here or below, so that others need not be walked. */
@@ -43,6 +45,7 @@ function nodeOf(s: JsonSchema, preserveAll: boolean, root = false): Node {
     item,
     preserve: preserveAll || s['x-kubernetes-preserve-unknown-fields'] === true,
     embedded: root || s['x-kubernetes-embedded-resource'] === true,
+    embeds: s['x-kubernetes-embedded-resource'] === true || inner.some(n => n?.embeds === true),
     intOrString: s['x-kubernetes-int-or-string'] === true,
     listKeys: s['x-kubernetes-list-map-keys'] ?? [],
     defaults: s.default !== undefined || inner.some(n => n?.defaults === true),

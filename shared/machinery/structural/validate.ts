@@ -184,10 +184,6 @@ function checkObject(node: Node, value: Values, old: unknown, path: string, erro
     errors.push(invalid(at(path), names.length, `${path} in body should have at least ${minProperties} properties`))
   if (maxProperties !== undefined && names.length > maxProperties) errors.push(tooMany(at(path), names.length, maxProperties))
   for (const name of schema.required ?? []) if (value[name] === undefined) errors.push(required(at(child(path, name))))
-  if (node.embedded && path !== '') {
-    for (const name of ['apiVersion', 'kind'])
-      if (typeof value[name] !== 'string' || value[name] === '') errors.push(required(at(child(path, name)), 'must not be empty'))
-  }
   const former = isObject(old) ? old : undefined
   for (const name of names) {
     if (node.embedded && isTypeMeta(name) && !fields.has(name)) continue

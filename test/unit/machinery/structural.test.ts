@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { DecodeError } from '#shared/machinery/decode.ts'
+import { findErrors } from '#shared/machinery/field.ts'
 import { compare } from '#shared/machinery/managedfields/compare.ts'
 import { structuralCodec } from '#shared/machinery/structural/codec.ts'
 import type { JsonSchema } from '#shared/machinery/structural/schema.ts'
@@ -16,7 +17,14 @@ function read(schema: JsonSchema, spec: unknown) {
 }
 const object = (properties: Record<string, JsonSchema>, more: JsonSchema = {}): JsonSchema => ({ type: 'object', properties, ...more })
 const string: JsonSchema = { type: 'string' }
+const embedded = object({}, { 'x-kubernetes-embedded-resource': true })
 const integer: JsonSchema = { type: 'integer' }
+const keyed: JsonSchema = {
+  type: 'array',
+  items: object({ k: string, n: integer }),
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['k'],
+}
 
 describe('pruning', () => {
   it.each<[string, JsonSchema, unknown, unknown, string[]]>([
@@ -38,11 +46,11 @@ describe('pruning', () => {
       ['spec.a.c'],
     ],
     [
-      'embedded objects keep their type and metadata',
+      'embedded objects keep their type and the metadata that there are',
       object({ a: string }, { 'x-kubernetes-embedded-resource': true }),
-      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, a: 'x', b: 1 },
+      { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', nome: 'p' }, a: 'x', b: 1 },
       { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p' }, a: 'x' },
-      ['spec.b'],
+      ['spec.metadata.nome', 'spec.b'],
     ],
     [
       'empty values stay',
@@ -173,8 +181,43 @@ describe('validation', () => {
       { a: 'x' },
       '<nil>: Invalid value: "": "spec" must not validate the schema (not)',
     ],
-    [object({}, { 'x-kubernetes-embedded-resource': true }), { apiVersion: 'v1' }, 'spec.kind: Required value: must not be empty'],
+    [embedded, { apiVersion: 'v1' }, 'spec.kind: Required value: must not be empty'],
+    [embedded, { apiVersion: 'v1', kind: 'A b' }, expect.stringContaining('spec.kind: Invalid value: "A b": may have mixed case')],
+    [embedded, { apiVersion: 'a/b/c', kind: 'A' }, 'spec.apiVersion: Invalid value: "a/b/c": unexpected GroupVersion string: a/b/c'],
+    [
+      embedded,
+      { apiVersion: 'v1', kind: 'A', metadata: { labels: { 'a b': 'c' } } },
+      expect.stringContaining('spec.metadata.labels: Invalid value: "a b"'),
+    ],
   ])('%j %j', (schema, spec, error) => expect(read(schema, spec).errors).toEqual([error]))
+  it.each<[what: string, schema: JsonSchema, old: unknown, now: unknown, errors: string[]]>([
+    ['a field that stays', object({ a: integer, b: integer }), { a: 'x', b: 1 }, { a: 'x', b: 2 }, []],
+    ['one that changes', object({ a: integer }), { a: 'x' }, { a: 'y' }, ['spec.a']],
+    ['an item of a list by its place', { type: 'array', items: integer }, ['x', 1], ['x', 2], []],
+    ['one of an atomic list', { type: 'array', items: integer, 'x-kubernetes-list-type': 'atomic' }, ['x', 1], ['x', 2], ['spec[0]']],
+    ['one of a list of type map by its keys', keyed, [{ k: 'a', n: 'x' }], [{ k: 'b', n: 1 }, { k: 'a', n: 'x' }], []], // prettier-ignore
+    ['what a list of type map has twice, as before', keyed, [{ k: 'a' }, { k: 'a' }], [{ k: 'a' }, { k: 'a' }, { k: 'b' }], []],
+    ['and what it has twice now', keyed, [{ k: 'a' }], [{ k: 'a' }, { k: 'a' }], ['spec[1]']],
+    ['a field that is still missing from what changes', object({ a: integer }, { required: ['r'] }), { a: 1 }, { a: 2 }, ['spec.r']],
+  ])('of a change it does not blame what was wrong before: %s', (_, schema, old, now, errors) => {
+    const whole = (spec: unknown) => ({ ...head, spec })
+    expect(codecOf(schema).validate!(whole(now), whole(old)).map(e => e.field)).toEqual(errors)
+  })
+  it('of many values that fit one of several schemas', () => {
+    const schema: JsonSchema = { type: 'array', items: { 'x-kubernetes-int-or-string': true, anyOf: [{ type: 'integer' }, string] } }
+    const many = Array.from({ length: 2000 }, (_, i) => (i % 2 ? i : `${i}`))
+    expect(findErrors(() => codecOf(schema).validate!({ ...head, spec: many }))).toEqual([])
+  })
+  it('asks the rules when all else is right, or says that it did not', () => {
+    const rule = { reason: 'FieldValueInvalid', field: 'spec.a', message: 'broken' } as const
+    const root = { type: 'object', properties: { spec: object({ a: integer }) } } as const
+    const codec = structuralCodec({ root, rules: () => () => [rule] })
+    expect(codec.validate!({ ...head, spec: { a: 1 } })).toEqual([rule])
+    expect(codec.validate!({ ...head, spec: { a: 'x' } }).map(e => e.message)).toEqual([
+      expect.stringContaining('must be of type integer'),
+      expect.stringContaining('some validation rules were not checked'),
+    ])
+  })
   it.each<[JsonSchema, unknown]>([
     [object({ a: { type: 'number' } }), { a: 1 }],
     [object({ p: { 'x-kubernetes-int-or-string': true } }), { p: '10%' }],
