@@ -43,7 +43,6 @@ export async function createObject(
   writer: Writer,
 ): Promise<Stored> {
   const { resource, hub } = endpoint
-  const generated = !given.metadata.name && !!given.metadata.generateName
   const { subresource, dryRun } = writer
   // What admission and the server add belongs to no manager.
   const recorded = writer.managed ? undefined : recordManager(endpoint, undefined, hub.codec.normalize(given), writer)
@@ -73,6 +72,7 @@ export async function createObject(
   if (resource.hasGeneration) meta.generation = 1
   // Of a custom kind nothing is written that nobody set.
   if (resource.hasStatus && !resource.keepsStatusOnCreate) object['status'] = resource.structural ? undefined : {}
+  const generated = !meta.name && !!meta.generateName
   if (generated) {
     meta.name = generateName(meta.generateName!)
     resource.nameDefaults?.(object)

@@ -1,5 +1,6 @@
 /** Changing an object: PUT, PATCH and the subresources that write. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Resource } from '#shared/api/resource.ts'
 import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { findErrors, invalid, type FieldError } from '#shared/machinery/field.ts'
@@ -120,6 +121,26 @@ async function prepare(
 ): Promise<KubeObject> {
   const { resource, hub } = endpoint
   const { subresource } = writer
+  let next = kept(resource, subresource, wanted, old)
+  // What admission and the server change belongs to no manager.
+  const recorded = writer.managed ? undefined : recordManager(endpoint, old, hub.codec.normalize(next), writer)
+  if (recorded) await recorded
+  if (!writer.admitted) {
+    admission.object = next
+    const pending = store.admission.mutate(admission)
+    if (pending) await pending
+    // What came back from elsewhere may have changed what the request may not.
+    if (admission.object !== next) next = kept(resource, subresource, admission.object, old)
+  }
+  resource.prepareForUpdate?.(next, old, writer)
+  hub.codec.normalize(next)
+  if (resource.hasGeneration && specChanged(next, old, resource.hasStatus === true))
+    next.metadata.generation = (old.metadata.generation ?? 0) + 1
+  return next
+}
+
+/** `wanted` with what a write through a subresource, or one that is through none, leaves as it was. May change it. */
+function kept(resource: Resource, subresource: string, wanted: KubeObject, old: KubeObject): KubeObject {
   let next = wanted
   if (subresource === 'status') {
     const { kind, apiVersion, metadata: _metadata, status: _status, ...rest } = old
@@ -131,19 +152,6 @@ async function prepare(
     else next['status'] = clone(old['status'])
   }
   keepMeta(next.metadata, old.metadata)
-  // What admission and the server change belongs to no manager.
-  const recorded = writer.managed ? undefined : recordManager(endpoint, old, hub.codec.normalize(next), writer)
-  if (recorded) await recorded
-  if (!writer.admitted) {
-    admission.object = next
-    const pending = store.admission.mutate(admission)
-    if (pending) await pending
-    next = admission.object
-  }
-  resource.prepareForUpdate?.(next, old, writer)
-  hub.codec.normalize(next)
-  if (resource.hasGeneration && specChanged(next, old, resource.hasStatus === true))
-    next.metadata.generation = (old.metadata.generation ?? 0) + 1
   return next
 }
 

@@ -85,6 +85,7 @@ export class HttpsPool {
     } finally {
       this.#calls--
       const [next] = this.#waiting
+      if (next) this.#waiting.delete(next)
       next?.()
     }
   }

@@ -306,6 +306,34 @@ describe('what comes of it', () => {
     expect(requests().map(r => r.name)).toEqual([undefined, body.metadata.name])
   })
 
+  it('a webhook may name what was to be named', async () => {
+    await configure('Mutating', 'a', hookOf(hook, 'change'))
+    hook.answer = review => patched(review, [{ op: 'add', path: '/metadata/name', value: 'given' }])
+    expect((await rest('POST', configMaps, { metadata: { generateName: 'gen-' } })).body.metadata.name).toBe('given')
+  })
+
+  it('a webhook changes no more than the request may', async () => {
+    await rest('POST', pods, pod('parts'))
+    await configure('Mutating', 'a', hookOf(hook, 'change', rules(['pods', 'pods/status'], ['UPDATE'])))
+    hook.answer = review =>
+      patched(review, [
+        { op: 'add', path: '/metadata/annotations', value: { seen: 'yes' } },
+        { op: 'add', path: '/spec/containers/0/image', value: 'other' },
+        { op: 'add', path: '/status/message', value: 'changed' },
+      ])
+    const { body: whole } = await rest('PATCH', `${pods}/parts`, { metadata: { labels: { x: 'y' } } }, merge)
+    expect(whole).toMatchObject({ metadata: { annotations: { seen: 'yes' } }, spec: { containers: [{ image: 'other' }] } })
+    expect(whole.status).not.toHaveProperty('message')
+    hook.answer = review =>
+      patched(review, [
+        { op: 'add', path: '/spec/containers/0/image', value: 'third' },
+        { op: 'add', path: '/status/message', value: 'm' },
+      ])
+    const { body: status } = await rest('PATCH', `${pods}/parts/status`, { status: { reason: 'r' } }, merge)
+    expect(status).toMatchObject({ spec: { containers: [{ image: 'other' }] }, status: { message: 'm', reason: 'r' } })
+    await rest('DELETE', `${pods}/parts?gracePeriodSeconds=0`)
+  })
+
   it('the options of a connection can be changed', async () => {
     await rest('POST', pods, pod('connect'))
     await configure('Mutating', 'connect', hookOf(hook, 'change', rules(['pods/exec'], ['CONNECT'])))
