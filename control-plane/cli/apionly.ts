@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { bundles, controlPlane, auditLog, natsEnv } from './components.ts'
+import { auditLog, bundles, controlPlane } from './components.ts'
 import { ensureCreds, ensureEncryption, natsConfig, writeKubeconfig, writeNatsFiles, writeNodeSigner } from './files.ts'
 import { freePort } from './freeport.ts'
 import { ensureCertificates, frontProxyName } from './pki.ts'
@@ -12,7 +12,7 @@ import { end, recordedNames, supervisorProcess } from './process.ts'
 import type { Running, RunningEvents, Told } from './running.ts'
 import { addressesOf, firstService, readCluster, writeCluster, type Cluster, type StateDir } from './state.ts'
 import { Supervisor } from './supervisor.ts'
-import { natsServer } from './system.ts'
+import { natsEnv, natsServer } from './system.ts'
 import { kept, type Wanted } from './wanted.ts'
 
 type ApiServerBundle = typeof import('../apiserver/main.ts')

@@ -1,13 +1,12 @@
 /** The control-plane processes of a local cluster and their command lines. */
 import { existsSync } from 'node:fs'
 import { connect } from 'node:net'
-import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { natsConfig, nodeSignerFile } from './files.ts'
 import { livez, storeAnswers, type LivenessProbe } from './liveness.ts'
 import { frontProxyName, load } from './pki.ts'
-import { natsServer } from './system.ts'
+import { natsEnv, natsServer } from './system.ts'
 import { clusterDnsAddress, firstService, type Addresses, type Cluster, type StateDir } from './state.ts'
 import type { Component } from './supervisor.ts'
 import type { Kept } from './wanted.ts'
@@ -39,9 +38,6 @@ const youngMiB: Record<keyof Cluster['instances'], number> = { 'kube-apiserver':
 const optimizeEarly = process.versions.v8.startsWith('14.')
   ? ['--invocation-count-for-turbofan=800', '--minimum-invocations-after-ic-update=100']
   : []
-
-/** With a Go scheduler on each processor, most of which wait for the next message by spinning, a write costs nats-server a fifth more. */
-export const natsEnv = { GOMAXPROCS: String(Math.max(1, availableParallelism() >> 1)) }
 
 /** A dead leader is replaced within 3 s. One that cannot renew, because the bus is away, waits and goes on: see leaderelection.ts. */
 const leaderElection = [

@@ -33,4 +33,7 @@ fi
 export NODE_COMPILE_CACHE="$project/dist/.compile-cache" MALLOC_ARENA_MAX=1
 # What loading the bundles took goes back to the system, where an API server for a test is within this process.
 case " $* " in *" --api-only "*) export MALLOC_TRIM_THRESHOLD_=131072 ;; esac
-exec node --max-semi-space-size=1 --v8-pool-size=1 "$project/dist/cox.js" "$@"
+# What envtest starts comes in by this door, too.
+bundle=${COXSWAIN_BUNDLE:-cox}
+unset COXSWAIN_BUNDLE
+exec node --max-semi-space-size=1 --v8-pool-size=1 "$project/dist/$bundle.js" "$@"
