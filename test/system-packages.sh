@@ -17,6 +17,8 @@ need unzip unzip
 need wrk wrk
 need nc netcat-openbsd
 /usr/bin/python3 -c "import kubernetes" 2>/dev/null || missing="$missing python3-kubernetes"
+need openssl openssl
+/usr/bin/python3 -c "import pytest" 2>/dev/null || missing="$missing python3-pytest"
 [ -z "$missing" ] && exit 0
 echo "installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive

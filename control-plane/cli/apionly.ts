@@ -20,7 +20,7 @@ type ApiServerBundle = typeof import('../apiserver/main.ts')
 const controllerManager = 'kube-controller-manager'
 const host = '127.0.0.1'
 
-/** Calls `found` with the port that nats-server listens on, each time one of its lives says so in its log, and once for each. */
+/** Resolves with the port that nats-server listens on, once its process says so in its log. */
 function untilListening(log: string, pid: number, signal: AbortSignal): Promise<number> {
   const line = new RegExp(`^\\[${pid}\\] .*Listening for client connections on .*:(\\d+)$`, 'm')
   return new Promise((resolve, reject) => {

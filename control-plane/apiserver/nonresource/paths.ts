@@ -44,10 +44,18 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
     if (segments[1] !== 'v3') return undefined
     const found = segments.length === 2 ? api.index() : api.v3(segments.slice(2).join('/'))
     if (!found) return segments.length > 2 ? api.elsewhere(segments.slice(2).join('/'))?.serve(ctx) : undefined
+    const hash = segments.length > 2 ? ctx.request.query.get('hash') : null
+    if (hash && hash !== found.hash) {
+      // Whoever read the index before something changed.
+      const location = `/${segments.join('/')}?hash=${found.hash}`
+      return { code: 301, headers: { location, 'content-length': '0' }, body: Buffer.alloc(0) }
+    }
     const answer = cached(ctx, found.body, found.etag, 'application/json')
-    // A URL with the right hash never changes its content.
-    if (segments.length > 2 && ctx.request.query.get('hash') === found.hash)
-      answer.headers['cache-control'] = 'public, immutable, max-age=31536000'
+    if (hash) {
+      // A URL with the right hash never changes its content: it is kept for a year, which is as long as can be said.
+      answer.headers['cache-control'] = 'public, immutable'
+      answer.headers['expires'] = new Date(Date.now() + 365 * 86_400_000).toUTCString()
+    }
     return answer
   }
 
