@@ -16,6 +16,7 @@ import { admissionPlugins } from './admission/plugins.ts'
 import { withExpressions } from './admission/policy/validation.ts'
 import { webhookMetrics } from './admission/webhook/metrics.ts'
 import { newAuditor } from './audit/auditor.ts'
+import { withRules } from './cel/expressions.ts'
 import { newAuthentication } from './authn/authentication.ts'
 import { trackUse } from './authn/lastused.ts'
 import { frontProxyOf } from './authn/requestheader.ts'
@@ -161,7 +162,7 @@ export async function startApiServer(
     const webhooks = newWebhooks(registry, bus)
     opened.push(async () => webhooks.close())
     const serving = () => surface.current
-    const webhookParts = { registry, serving, webhooks, metrics: webhookMetrics(metrics.registry), log }
+    const webhookParts = { registry, serving, webhooks, authorizer, metrics: webhookMetrics(metrics.registry), log }
     const admission = newAdmission([
       escalationCheck(policy, authorizer),
       ...admissionPlugins(registry, authorizer, options, configuration, serving, metrics.registry, webhookParts, {
@@ -185,7 +186,7 @@ export async function startApiServer(
     surface.install(
       ...resources.map((resource): Served => {
         const key = `${resource.group}/${resource.plural}`
-        return { resource: withExpressions(resource), hooks: hooks.get(key), subresources: below.get(key) }
+        return { resource: withRules(withExpressions(resource)), hooks: hooks.get(key), subresources: below.get(key) }
       }),
       { resource: componentStatus, answer: ctx => showComponentStatuses(ctx, probes) },
       { resource: bindings, answer: ctx => bindByBody(ctx, store, pods()) },

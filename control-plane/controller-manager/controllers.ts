@@ -37,6 +37,7 @@ import { serviceAccountController } from './serviceaccount.ts'
 import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 import { serviceCIDRsController } from './servicecidrs.ts'
 import { statefulSetController } from './statefulset/statefulset.ts'
+import { validatingAdmissionPolicyStatusController } from './validatingadmissionpolicystatus.ts'
 import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
 import { ttlAfterFinishedController } from './ttlafterfinished.ts'
 
@@ -72,6 +73,7 @@ export const controllers: readonly NewController[] = [
   pvcProtectionController,
   pvProtectionController,
   serviceCIDRsController,
+  validatingAdmissionPolicyStatusController,
   clusterDnsController,
 ]
 

@@ -120,6 +120,8 @@ export interface Resource<T = any> extends Kind<T> {
   readonly schema: ObjectSchema
   /** Of custom kinds: the rules in place of the schema's, which then only names the type. */
   readonly structural?: StructuralSchema
+  /** Of custom kinds: a digest of all that describes them, so that one can tell whether it is another without looking at it. */
+  readonly digest?: string
   readonly singular: string
   readonly shortNames?: readonly string[]
   readonly categories?: readonly string[]

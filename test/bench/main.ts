@@ -14,6 +14,7 @@ import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
+import { measurePolicies } from './policies.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
 import { measureScale } from './scale.ts'
@@ -22,6 +23,7 @@ import { measureService } from './service.ts'
 import { measureStartup } from './startup.ts'
 import { measureWatch } from './watch.ts'
 import { measureWatchList } from './watchlist.ts'
+import { measureWebhook } from './webhook.ts'
 import { measureWorkQueue } from './workqueue.ts'
 
 /** In the order in which they run: memory is measured before anything else has grown it, and after the last one nothing is as it was. */
@@ -35,6 +37,7 @@ const measurements: Record<string, Measurement> = {
   https: measureHttps,
   bus: measureBus,
   crd: measureCrd,
+  webhook: measureWebhook,
   recovery: measureRecovery,
 }
 const local: Record<string, LocalMeasurement> = {
@@ -44,6 +47,7 @@ const local: Record<string, LocalMeasurement> = {
   scale: measureScale,
   fairness: measureFairness,
   authorization: measureAuthorization,
+  policies: measurePolicies,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -101,7 +101,8 @@ export function registerCustom(parts: Parts): () => void {
     for (const key of before) served.get(key)?.by.delete(name)
     if (stored) {
       const { group, versions } = (stored.object as unknown as CustomResourceDefinition).spec
-      const keys = versions.filter(v => v.served).map(v => ({ key: nameOf(group, v.name), version: v.name }))
+      // What somebody else has stored may be otherwise than it may be.
+      const keys = (versions ?? []).filter(v => v.served).map(v => ({ key: nameOf(group, v.name), version: v.name }))
       for (const { key, version } of keys) {
         const entry = served.get(key) ?? { group, version, by: new Set() }
         served.set(key, entry)

@@ -1,11 +1,13 @@
 /**
  * `--authentication-config`: apiserver.config.k8s.io/v1 AuthenticationConfiguration, which names OIDC providers and where strangers may come.
- * Its CEL expressions are not evaluated here: a file with one is refused. k8s.io/apiserver/pkg/apis/apiserver/validation
+ * k8s.io/apiserver/pkg/apis/apiserver/validation
  */
 import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { duplicate, invalid, notSupported, Path, required, type FieldError } from '#shared/machinery/field.ts'
+import { isDNS1123Subdomain, regexError } from '#shared/machinery/names.ts'
 import { bool, list, obj, opt, req, str, type Infer } from '#shared/machinery/schema.ts'
 import type { ConfigKind } from '../configfile.ts'
+import { checkExpression, looksAtClaim } from './claimexpressions.ts'
 
 const name = (kind: string): string => `io.k8s.apiserver.pkg.apis.apiserver.v1.${kind}`
 const issuer = obj(name('Issuer'), '', () => ({
@@ -58,9 +60,6 @@ export const authenticationConfiguration: ConfigKind<typeof schema> = {
   schema,
   validate,
 }
-
-const noCel = (at: Path, expression: string | undefined): FieldError[] =>
-  expression ? [invalid(at, expression, 'CEL expressions are not supported by this server: use claim and prefix')] : []
 
 function validate(config: AuthenticationConfiguration): FieldError[] {
   const at = new Path('jwt')
@@ -125,27 +124,95 @@ function httpsUrl(text: string, at: Path): FieldError[] {
   return rules.flatMap(([broken, why]) => (broken ? [invalid(at, text, why)] : []))
 }
 
-function validateMappings({ claimValidationRules, claimMappings, userValidationRules }: JwtAuthenticator, at: Path): FieldError[] {
-  const errors: FieldError[] = []
-  for (const [i, rule] of (claimValidationRules ?? []).entries()) {
-    const here = at.child('claimValidationRules').index(i)
-    errors.push(...noCel(here.child('expression'), rule.expression))
-    if (!rule.claim && !rule.expression) errors.push(required(here, 'claim or expression is required'))
-  }
+const both = "claim and expression can't both be set"
+
+function validateMappings(
+  { claimValidationRules = [], claimMappings, userValidationRules = [] }: JwtAuthenticator,
+  at: Path,
+): FieldError[] {
   const path = at.child('claimMappings')
-  const { username, groups, uid, extra: extras } = claimMappings ?? {}
+  const { username, groups, uid, extra: extras = [] } = claimMappings ?? {}
+  const errors = validateClaimRules(claimValidationRules, at.child('claimValidationRules'))
   if (!username?.claim && !username?.expression) errors.push(required(path.child('username'), 'claim or expression is required'))
   for (const [what, mapping] of Object.entries({ username, groups })) {
-    errors.push(...noCel(path.child(what, 'expression'), mapping?.expression))
-    if (mapping?.claim && mapping.prefix === undefined)
+    const { claim, expression, prefix } = mapping ?? {}
+    if (claim && expression) errors.push(invalid(path.child(what), '', both))
+    else if (expression) {
+      if (prefix !== undefined) errors.push(invalid(path.child(what, 'prefix'), prefix, 'may not be specified when expression is set'))
+      errors.push(...checkExpression(expression, path.child(what, 'expression')))
+    } else if (claim && prefix === undefined)
       errors.push(
         required(path.child(what, 'prefix'), 'prefix is required when claim is set. It can be set to an empty string to disable prefixing'),
       )
   }
-  errors.push(...noCel(path.child('uid', 'expression'), uid?.expression))
-  for (const [i, { valueExpression }] of (extras ?? []).entries())
-    errors.push(...noCel(path.child('extra').index(i).child('valueExpression'), valueExpression))
-  for (const [i, { expression }] of (userValidationRules ?? []).entries())
-    errors.push(...noCel(at.child('userValidationRules').index(i).child('expression'), expression))
+  if (uid?.claim && uid.expression) errors.push(invalid(path.child('uid'), '', both))
+  else if (uid?.expression) errors.push(...checkExpression(uid.expression, path.child('uid', 'expression')))
+  errors.push(...validateExtra(extras, path.child('extra')))
+  const verifies = [username?.expression, ...extras.map(e => e.valueExpression), ...claimValidationRules.map(r => r.expression)]
+  if (username?.expression && looksAtClaim(username.expression, 'email') && !verifies.some(e => e && looksAtClaim(e, 'email_verified')))
+    errors.push(
+      invalid(
+        path.child('username', 'expression'),
+        username.expression,
+        'claims.email_verified must be used in claimMappings.username.expression or claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is used in claimMappings.username.expression',
+      ),
+    )
+  return [...errors, ...validateUserRules(userValidationRules, at.child('userValidationRules'))]
+}
+
+function validateClaimRules(rules: NonNullable<JwtAuthenticator['claimValidationRules']>, at: Path): FieldError[] {
+  return rules.flatMap(({ claim, requiredValue, expression, message }, i) => {
+    const here = at.index(i)
+    const before = rules.slice(0, i)
+    if (claim && expression) return [invalid(here, claim, both)]
+    if (!claim && !expression) return [required(here, 'claim or expression is required')]
+    const errors: FieldError[] = []
+    if (claim) {
+      if (message) errors.push(invalid(here.child('message'), message, 'may not be specified when claim is set'))
+      if (before.some(r => r.claim === claim)) errors.push(duplicate(here.child('claim'), claim))
+      return errors
+    }
+    if (requiredValue) errors.push(invalid(here.child('requiredValue'), requiredValue, 'may not be specified when expression is set'))
+    if (before.some(r => r.expression === expression)) errors.push(duplicate(here.child('expression'), expression))
+    else errors.push(...checkExpression(expression!, here.child('expression'), 'claims', true))
+    return errors
+  })
+}
+
+const reservedDomain = /^(?:.*\.)?(?:kubernetes|k8s)\.io\//
+
+function validateExtra(extras: readonly { key: string; valueExpression: string }[], at: Path): FieldError[] {
+  return extras.flatMap(({ key, valueExpression }, i) => {
+    const here = at.index(i)
+    const errors = validateExtraKey(key, here.child('key'))
+    if (extras.slice(0, i).some(e => e.key === key)) return [...errors, duplicate(here.child('key'), key)]
+    if (valueExpression === '') return [...errors, required(here.child('valueExpression'))]
+    return [...errors, ...checkExpression(valueExpression, here.child('valueExpression'))]
+  })
+}
+
+/** A domain and a path below it. */
+function validateExtraKey(key: string, at: Path): FieldError[] {
+  if (key === '') return [required(at)]
+  const errors: FieldError[] = []
+  const slash = key.indexOf('/')
+  const [domain, path] = slash < 0 ? [key, ''] : [key.slice(0, slash), key.slice(slash + 1)]
+  if (domain === '' || path === '') errors.push(invalid(at, key, 'must be a domain-prefixed path (such as "acme.io/foo")'))
+  else {
+    errors.push(...isDNS1123Subdomain(domain).map(why => invalid(at, domain, why)))
+    if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(path))
+      errors.push(invalid(at, path, regexError('Invalid path', "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+")))
+  }
+  if (key !== key.toLowerCase()) errors.push(invalid(at, key, 'must be lowercase'))
+  if (reservedDomain.test(key)) errors.push(invalid(at, key, 'k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use'))
   return errors
+}
+
+function validateUserRules(rules: readonly { expression: string }[], at: Path): FieldError[] {
+  return rules.flatMap(({ expression }, i) => {
+    const here = at.index(i).child('expression')
+    if (expression === '') return [required(here)]
+    if (rules.slice(0, i).some(r => r.expression === expression)) return [duplicate(here, expression)]
+    return checkExpression(expression, here, 'user')
+  })
 }

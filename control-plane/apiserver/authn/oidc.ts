@@ -2,6 +2,7 @@
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose'
 import type { UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { evaluateClaims, holdForClaims, holdForUser, textsOf } from './claimexpressions.ts'
 import { LimitedClient } from './fetchlimited.ts'
 import type { JwtAuthenticator } from './configuration.ts'
 import { partsOf } from './serviceaccount.ts'
@@ -28,7 +29,7 @@ export interface OidcAuthenticator {
 
 /** `own` are the audiences of this API, for which its tokens are good whatever audience they name to their issuer. */
 export function oidcAuthenticator(
-  { issuer, claimMappings, claimValidationRules }: JwtAuthenticator,
+  { issuer, claimMappings, claimValidationRules = [], userValidationRules = [] }: JwtAuthenticator,
   own: readonly string[],
   log: Logger,
 ): OidcAuthenticator {
@@ -87,31 +88,14 @@ export function oidcAuthenticator(
     throw new TokenError(`oidc: verify token: ${(e as Error).message}`)
   }
 
-  function userOf(payload: JWTPayload): UserInfo {
-    const { username, groups, uid } = claimMappings!
-    const name = payload[username!.claim!]
-    if (typeof name !== 'string' || name === '')
-      throw new TokenError(`oidc: parse username claims ${JSON.stringify(username!.claim)}: claim not present`)
-    // As the OpenID Connect claim asks to be read: an address counts when it was verified.
-    if (username!.claim === 'email' && payload['email_verified'] !== undefined && payload['email_verified'] !== true)
-      throw new TokenError('oidc: email not verified')
-    const of = groups?.claim ? payload[groups.claim] : undefined
-    const list = typeof of === 'string' ? [of] : (of ?? [])
-    if (!Array.isArray(list) || list.some(g => typeof g !== 'string'))
-      throw new TokenError(`oidc: parse groups claim ${JSON.stringify(groups!.claim)}: json: cannot unmarshal into strings`)
-    for (const { claim, requiredValue } of claimValidationRules ?? [])
-      if (payload[claim!] !== requiredValue)
-        throw new TokenError(
-          `oidc: required claim ${claim} value does not match. Got = ${String(payload[claim!])}, want = ${requiredValue}`,
-        )
-    const id = uid?.claim ? payload[uid.claim] : undefined
-    const { jti } = payload
-    return {
-      name: (username!.prefix ?? '') + name,
-      ...(typeof id === 'string' ? { uid: id } : {}),
-      groups: (list as string[]).map(g => (groups!.prefix ?? '') + g),
-      ...(jti === undefined ? {} : { extra: { 'authentication.kubernetes.io/credential-id': [`JTI=${jti}`] } }),
-    }
+  const userOf = (payload: JWTPayload): UserInfo => {
+    const user = mappedUser(claimMappings!, payload)
+    for (const { claim, requiredValue } of claimValidationRules)
+      if (claim && payload[claim] !== requiredValue)
+        throw new TokenError(`oidc: required claim ${claim} value does not match. Got = ${String(payload[claim])}, want = ${requiredValue}`)
+    if (claimValidationRules.some(r => r.expression)) holdForClaims(claimValidationRules, payload)
+    if (userValidationRules.length > 0) holdForUser(userValidationRules, user)
+    return user
   }
 
   async function user(token: string): Promise<UserInfo> {
@@ -133,4 +117,65 @@ export function oidcAuthenticator(
     }),
     close: () => client.close(),
   }
+}
+
+type Mappings = NonNullable<JwtAuthenticator['claimMappings']>
+
+/** Who the claims say that somebody is. Throws TokenError. */
+function mappedUser({ username, groups, uid, extra = [] }: Mappings, payload: JWTPayload): UserInfo {
+  const id = uidOf(uid, payload)
+  const { jti } = payload
+  const extras: Record<string, string[]> = jti === undefined ? {} : { 'authentication.kubernetes.io/credential-id': [`JTI=${jti}`] }
+  for (const { key, valueExpression } of extra) {
+    const value = evaluateClaims(valueExpression, payload, '')
+    const texts = textsOf(value, `oidc: error evaluating extra claim expression: ${valueExpression}: `)
+    if (texts.length > 0) extras[key] = texts
+  }
+  return {
+    name: nameOf(username, payload),
+    ...(id === undefined || id === '' ? {} : { uid: id }),
+    groups: groupsOf(groups, payload),
+    ...(Object.keys(extras).length > 0 ? { extra: extras } : {}),
+  }
+}
+
+function nameOf(username: Mappings['username'], payload: JWTPayload): string {
+  if (username?.expression) {
+    const what = 'oidc: error evaluating username claim expression: '
+    const name = evaluateClaims(username.expression, payload, what)
+    if (typeof name !== 'string') throw new TokenError(`${what}username claim expression must return a string`)
+    if (name === '') throw new TokenError('oidc: empty username via CEL expression is not allowed')
+    return name
+  }
+  const claim = username!.claim!
+  const name = payload[claim]
+  if (typeof name !== 'string' || name === '')
+    throw new TokenError(`oidc: parse username claims ${JSON.stringify(claim)}: claim not present`)
+  // As the OpenID Connect claim asks to be read: an address counts when it was verified.
+  if (claim === 'email' && payload['email_verified'] !== undefined && payload['email_verified'] !== true)
+    throw new TokenError('oidc: email not verified')
+  return (username!.prefix ?? '') + name
+}
+
+function groupsOf(groups: Mappings['groups'], payload: JWTPayload): string[] {
+  if (groups?.expression) {
+    const what = 'oidc: error evaluating group claim expression: '
+    return textsOf(evaluateClaims(groups.expression, payload, what), what)
+  }
+  const of = groups?.claim ? payload[groups.claim] : undefined
+  const list = typeof of === 'string' ? [of] : (of ?? [])
+  if (!Array.isArray(list) || list.some(g => typeof g !== 'string'))
+    throw new TokenError(`oidc: parse groups claim ${JSON.stringify(groups!.claim)}: json: cannot unmarshal into strings`)
+  return (list as string[]).map(g => (groups!.prefix ?? '') + g)
+}
+
+function uidOf(uid: Mappings['uid'], payload: JWTPayload): string | undefined {
+  if (!uid?.expression) {
+    const value = uid?.claim ? payload[uid.claim] : undefined
+    return typeof value === 'string' ? value : undefined
+  }
+  const what = 'oidc: error evaluating uid claim expression: '
+  const value = evaluateClaims(uid.expression, payload, what)
+  if (typeof value !== 'string') throw new TokenError(`${what}uid claim expression must return a string`)
+  return value
 }

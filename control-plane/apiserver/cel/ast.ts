@@ -71,3 +71,41 @@ export function qualifiedName(e: Expr): string | undefined {
   const before = qualifiedName(e.operand)
   return before === undefined ? undefined : `${before}.${e.field}`
 }
+
+/** The parts of an expression. */
+export function partsOf(e: Expr): readonly Expr[] {
+  switch (e.kind) {
+    case 'select':
+      return [e.operand]
+    case 'call':
+      return e.target ? [e.target, ...e.args] : e.args
+    case 'list':
+      return e.items.map(i => i.value)
+    case 'map':
+      return e.entries.flatMap(x => [x.key, x.value])
+    case 'struct':
+      return e.fields.map(f => f.value)
+    case 'comprehension':
+      return [e.range, e.initial, e.condition, e.step, e.result]
+    default:
+      return []
+  }
+}
+
+/** All names in an expression, those of loops' variables among them. */
+export function namesIn(e: Expr, names = new Set<string>()): Set<string> {
+  if (e.kind === 'ident') names.add(e.name)
+  for (const part of partsOf(e)) namesIn(part, names)
+  return names
+}
+
+/** Whether `variable.field`, `variable.?field` or a test for it is in an expression. */
+export function selects(e: Expr, variable: string, field: string): boolean {
+  const isOf = (operand: Expr | undefined): boolean => operand?.kind === 'ident' && operand.name === variable
+  if (e.kind === 'select' && e.field === field && isOf(e.operand)) return true
+  if (e.kind === 'call' && e.name === '_?._' && isOf(e.args[0])) {
+    const name = e.args[1]
+    if (name?.kind === 'literal' && name.value === field) return true
+  }
+  return partsOf(e).some(part => selects(part, variable, field))
+}

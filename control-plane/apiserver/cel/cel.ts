@@ -13,7 +13,7 @@
  * access checked, as the type and adapter of a schema. A variable that is dear to make (`namespaceObject`, the `variables` of a policy) is
  * bound as a function.
  */
-import type { Expr } from './ast.ts'
+import { namesIn, selects, type Expr } from './ast.ts'
 import { check } from './checker.ts'
 import { estimate, type SizeEstimator } from './estimate.ts'
 import { together, type Functions, type Library } from './functions.ts'
@@ -24,7 +24,7 @@ import type { Range } from './range.ts'
 import { display, type CelIssue } from './source.ts'
 import * as types from './types.ts'
 import type { Type } from './types.ts'
-import { validateLiterals } from './validators.ts'
+import { validateLiterals, wrongPattern } from './validators.ts'
 import { ErrorValue, type Value } from './values.ts'
 import { beginWork, CostExceeded, Pending } from './work.ts'
 
@@ -48,6 +48,7 @@ export {
 export { fromJson, toJson } from './json.ts'
 export { authorizerType, authorizerValue, requestResourceValue, resourceCheckType, type Authorize } from './library/authz.ts'
 export { jsonPatch } from './library/regex.ts'
+export * as definitions from './crd/definitions.ts'
 
 /** What one evaluation may cost, in units of some 50 ns: k8s.io/apiserver/pkg/apis/cel. */
 export const perCallLimit = 1_000_000
@@ -159,6 +160,10 @@ export interface Program {
   readonly expression: string
   /** Of what it evaluates to. */
   readonly type: Type
+  /** The variables that it names. */
+  readonly names: ReadonlySet<string>
+  /** Whether it looks at this field of this variable, `variable.field` or `variable.?field`, somewhere. */
+  selects(variable: string, field: string): boolean
   /** Never throws, whatever the values are. `limit` defaults to, and is at most, `perCallLimit`. */
   evaluate(bindings: Bindings, limit?: number): Outcome
   /** What it may cost, judged by the sizes that the environment declares. */
@@ -196,12 +201,16 @@ function newProgram(expression: string, environment: Environment, { returns, unc
     const wrong = check(expr, {
       functions: environment.functions,
       container: environment.container,
-      mixed: environment.mixed,
       variable: name => (Object.hasOwn(variables, name) ? variables[name] : undefined),
       type: name => named.get(name),
     })
     if (wrong.length === 0) wrong.push(...validateLiterals(expr, environment.mixed))
     if (wrong.length > 0) return fail(wrong)
+  }
+  const pattern = wrongPattern(expr)
+  if (pattern !== undefined) {
+    const error = `program instantiation failed: ${pattern}`
+    return { error, issues: error }
   }
   const type = expr.type ?? types.dyn
   if (returns && !types.isDyn(type) && !returns.some(r => types.isDyn(r) || types.same(r, type))) {
@@ -218,9 +227,14 @@ let depth = 0
 function programOf(expression: string, expr: Expr, type: Type, environment: Environment): Program {
   let planned: Plan | undefined
   let range: Range | undefined
+  let names: ReadonlySet<string> | undefined
   return {
     expression,
     type,
+    get names() {
+      return (names ??= namesIn(expr))
+    },
+    selects: (variable, field) => selects(expr, variable, field),
     evaluate(bindings, limit = perCallLimit) {
       planned ??= plan(expr, environment)
       const frame = {

@@ -27,8 +27,6 @@ export interface Declarations {
   type(name: string): Type | undefined
   /** The namespace in which names are looked for; empty in Kubernetes. */
   readonly container: string
-  /** Whether lists and maps may hold values of several types; in Kubernetes they may not. */
-  readonly mixed: boolean
 }
 
 /** What is wrong; nothing when the expression can be evaluated. */
@@ -80,12 +78,11 @@ class Checker {
     this.#substitutions = tried
     return true
   }
-  #join(e: Expr, before: Type | undefined, type: Type): Type {
+  #join(before: Type | undefined, type: Type): Type {
     if (before === undefined) return type
     if (this.#assignable(before, type)) return t.mostGeneral(before, type)
-    if (this.#declarations.mixed) return t.dyn
-    this.#mismatch(e.at, before, type)
-    return t.errorType
+    // Whether types may be mixed is looked at afterwards: the arguments of format() may.
+    return t.dyn
   }
 
   check(e: Expr): Type {
@@ -269,7 +266,7 @@ class Checker {
     let items: Type | undefined
     for (const { value, optional } of e.items) {
       this.check(value)
-      items = this.#join(value, items, this.#unwrap(value, optional))
+      items = this.#join(items, this.#unwrap(value, optional))
     }
     this.#set(e, t.list(items ?? this.#newVariable()))
   }
@@ -278,9 +275,9 @@ class Checker {
     let keys: Type | undefined
     let values: Type | undefined
     for (const { key, value, optional } of e.entries) {
-      keys = this.#join(key, keys, this.check(key))
+      keys = this.#join(keys, this.check(key))
       this.check(value)
-      values = this.#join(value, values, this.#unwrap(value, optional))
+      values = this.#join(values, this.#unwrap(value, optional))
     }
     this.#set(e, t.map(keys ?? this.#newVariable(), values ?? this.#newVariable()))
   }

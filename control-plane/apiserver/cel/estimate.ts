@@ -4,8 +4,9 @@
  */
 import type { Call, Comprehension, Expr } from './ast.ts'
 import type { Functions } from './functions.ts'
+import { accumulator, optionalValue } from './macros.ts'
 import { exactly, most, one, plus, scaled, times, union, unknown, zero, type Range } from './range.ts'
-import { isOptional, type Type } from './types.ts'
+import { isOptional, same, type Type } from './types.ts'
 import { sizeOf, type Value } from './values.ts'
 
 /** An argument of a call. */
@@ -70,7 +71,7 @@ class Coster {
         return zero
       case 'ident':
         this.#paths.set(e, this.#local(e)?.path ?? [e.name])
-        return one
+        return e.name === optionalValue ? zero : one
       case 'select': {
         const operand = this.cost(e.operand)
         if (e.test) return operand
@@ -116,7 +117,7 @@ class Coster {
     if (e.kind === 'list') return exactly(e.items.length)
     if (e.kind === 'map') return exactly(e.entries.length)
     const path = this.#path(e)
-    const estimated = path.length > 0 && path[0] !== '@result' ? this.#estimator(path, e.type!) : undefined
+    const estimated = path.length > 0 && path[0] !== accumulator ? this.#estimator(path, e.type!) : undefined
     if (estimated) {
       this.#sizes.set(e, estimated)
       return estimated
@@ -128,7 +129,7 @@ class Coster {
   }
   #part(expr: Expr): Part {
     const path = this.#path(expr)
-    return { expr, type: expr.type!, path: path[0] === '@result' ? [] : path, size: this.#size(expr) }
+    return { expr, type: expr.type!, path: path[0] === accumulator ? [] : path, size: this.#size(expr) }
   }
 
   #call(e: Call): Range {
@@ -187,6 +188,11 @@ class Coster {
     return estimated ? { ...estimated, cost: plus(estimated.cost, ...costs) } : { cost: plus(one, ...costs) }
   }
 
+  /** Upstream evaluates what optMap is called on a second time, for its value. */
+  #optional(e: Comprehension, initial: Range, result: Range): Range {
+    return e.accumulator === optionalValue ? { min: result.min, max: plus(result, initial).max } : result
+  }
+
   #copySizes(to: Expr, from: Expr): void {
     const [size, entries] = [this.#size(from), this.#entriesOf(from)]
     if (size) this.#sizes.set(to, size)
@@ -194,12 +200,12 @@ class Coster {
   }
 
   #comprehension(e: Comprehension): Range {
-    const range = this.cost(e.range)
+    const range = e.accumulator === optionalValue ? zero : this.cost(e.range)
     const initial = this.cost(e.initial)
     const { length } = this.#locals
     this.#locals.push([e.accumulator, { path: this.#path(e.initial), size: this.#size(e.initial), entries: this.#entriesOf(e.initial) }])
-    if (e.accumulator !== '@result') {
-      const result = this.cost(e.result)
+    if (e.accumulator !== accumulator) {
+      const result = this.#optional(e, initial, this.cost(e.result))
       this.#locals.length = length
       // What is bound has its size also where the result is looked at.
       this.#copySizes(e, e.result)
@@ -244,14 +250,25 @@ export const matchEstimate: CostEstimator = ([text, pattern]) => ({
   cost: times(traversed(plus(sizeOrUnknown(text), one)), scaled(sizeOrUnknown(pattern), regexFactor)),
 })
 
+const comparison: CostEstimator = ([a, b]) => {
+  const max = Math.min(sizeOrUnknown(a).max, sizeOrUnknown(b).max)
+  return { cost: traversed({ min: max > 0 ? 1 : 0, max }) }
+}
+
+/** Of `==`: values of Kubernetes' own types are compared at once. */
+const equality: CostEstimator = (args, sizes) => {
+  const { type } = args[0]!
+  if (type.kind !== 'opaque' || isOptional(type) || !same(type, args[1]!.type)) return comparison(args, sizes)
+  const max = type.name === 'kubernetes.NamedFormat' ? 64 : type.name === 'kubernetes.URL' ? sizeOrUnknown(args[1]).max : undefined
+  return { cost: max === undefined ? one : traversed({ min: 1, max }) }
+}
+
 export const costOf = {
   affix: (([, affix]) => ({ cost: traversed(sizeOrUnknown(affix)) })) satisfies CostEstimator,
   inList: (([, list]) => ({ cost: sizeOrUnknown(list) })) satisfies CostEstimator,
   contains: (([text, part]) => ({ cost: times(traversed(sizeOrUnknown(text)), traversed(sizeOrUnknown(part))) })) satisfies CostEstimator,
-  comparison: (([a, b]) => {
-    const max = Math.min(sizeOrUnknown(a).max, sizeOrUnknown(b).max)
-    return { cost: traversed({ min: max > 0 ? 1 : 0, max }) }
-  }) satisfies CostEstimator,
+  comparison,
+  equality,
   concatenation: (([a, b], sizes) => {
     const size = plus(sizeOrUnknown(a), sizeOrUnknown(b))
     const [left, right] = [sizes.entries(a!.expr), sizes.entries(b!.expr)]

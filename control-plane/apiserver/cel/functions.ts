@@ -54,7 +54,9 @@ export function together(libraries: readonly Library[]): Library {
   return { functions, types: libraries.flatMap(l => l.types ?? []) }
 }
 
-/** Whether a value is of a type, as far as calls are chosen by it: what lists and maps hold is not looked at. */
+const scalars: ReadonlySet<string> = new Set(['bool', 'bytes', 'double', 'duration', 'int', 'string', 'timestamp', 'uint'])
+
+/** Whether a value is of a type, as far as calls are chosen by it. */
 export function guardOf(type: Type): (v: Value) => boolean {
   switch (type.kind) {
     case 'string':
@@ -75,8 +77,13 @@ export function guardOf(type: Type): (v: Value) => boolean {
       return v => v instanceof Timestamp
     case 'duration':
       return v => v instanceof Duration
-    case 'list':
-      return v => v instanceof ListValue
+    case 'list': {
+      const item = type.params[0]!
+      if (!scalars.has(item.kind)) return v => v instanceof ListValue
+      // Upstream looks at the first element, too.
+      const fits = guardOf(item)
+      return v => v instanceof ListValue && (v.size === 0 || fits(v.at(0)))
+    }
     case 'map':
     case 'struct':
       return v => v instanceof MapValue

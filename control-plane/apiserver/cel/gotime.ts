@@ -18,7 +18,7 @@ export function parseTimestamp(text: string): Timestamp | undefined {
   const date = new Date(0)
   date.setUTCFullYear(year, month - 1, day)
   const seconds = date.getTime() / 1000 + hour * 3600 + minute * 60 + second - sign * (offsetHours * 3600 + offsetMinutes * 60)
-  return new Timestamp(seconds, Number((m[7] ?? '').padEnd(9, '0')))
+  return new Timestamp(seconds, Number((m[7] ?? '').padEnd(9, '0')), sign * (offsetHours * 60 + offsetMinutes))
 }
 
 const daysOf = (year: number, month: number): number => {
@@ -26,12 +26,14 @@ const daysOf = (year: number, month: number): number => {
   return [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1]!
 }
 
-/** RFC 3339 in UTC with as many digits of fraction as it takes. */
-export function formatTimestamp({ seconds, nanos }: Timestamp): string {
-  const text = new Date(seconds * 1000).toISOString()
+/** RFC 3339 with as many digits of fraction as it takes. */
+export function formatTimestamp({ seconds, nanos, offset }: Timestamp): string {
+  const text = new Date((seconds + offset * 60) * 1000).toISOString()
   const whole = text.slice(0, text.lastIndexOf('.'))
   const fraction = nanos === 0 ? '' : `.${String(nanos).padStart(9, '0').replace(/0+$/, '')}`
-  return `${whole}${fraction}Z`
+  if (offset === 0) return `${whole}${fraction}Z`
+  const [hours, minutes] = [Math.trunc(Math.abs(offset) / 60), Math.abs(offset) % 60].map(n => String(n).padStart(2, '0'))
+  return `${whole}${fraction}${offset < 0 ? '-' : '+'}${hours}:${minutes}`
 }
 
 const units: Readonly<Record<string, bigint>> = {

@@ -7,7 +7,8 @@ import type { Value } from './values.ts'
 
 /** Cannot be written in an expression. */
 export const accumulator = '@result'
-const optionalValue = '@optional'
+/** What optMap is called on. */
+export const optionalValue = '@optional'
 const sortInput = '@__sortBy_input__'
 const unused = '#unused'
 

@@ -186,8 +186,11 @@ class Parser {
   #select(operand: Expr, at: number): Expr {
     const optional = this.#skip('?')
     const name = this.#token
-    if (name.kind !== 'ident' && name.kind !== 'escaped')
-      this.#stop(name.at, `Syntax error: no viable alternative at input '.${name.text}'`)
+    if (name.kind !== 'ident' && name.kind !== 'escaped') {
+      const isWord = /^(?:true|false|null)$/.test(name.text)
+      const why = isWord ? `mismatched input '${name.text}' expecting IDENTIFIER` : `no viable alternative at input '.${name.text}'`
+      this.#stop(name.at, `Syntax error: ${why}`)
+    }
     this.#take()
     // Upstream's environment has no names in backticks.
     if (name.kind === 'escaped') this.#wrong(name.at, "unsupported syntax: '`'")

@@ -5,6 +5,7 @@
  */
 import type { Call, Comprehension, Expr, ListExpr, MapExpr, StructExpr } from './ast.ts'
 import { guardOf, type Functions, type Overload } from './functions.ts'
+import { accumulator as accumulatorName, optionalValue } from './macros.ts'
 import {
   ArrayList,
   ErrorValue,
@@ -36,6 +37,10 @@ export interface Frame {
 
 export type Step = (f: Frame) => Value
 
+/** What upstream evaluates as one attribute: a name with selections and indexes. */
+const isAttribute = (e: Expr): boolean =>
+  e.kind === 'ident' || (e.kind === 'select' && !e.test) || (e.kind === 'call' && /^_(?:\[\??_\]|\?\._)$/.test(e.name))
+
 export interface Plan {
   readonly step: Step
   readonly locals: number
@@ -66,7 +71,7 @@ function constant(value: Value): Step {
 }
 
 /** What upstream computes once when its argument is a constant. */
-const conversions: ReadonlySet<string> = new Set(['bytes', 'double', 'duration', 'int', 'string', 'timestamp', 'uint'])
+const conversions: ReadonlySet<string> = new Set('bool bytes double duration dyn int string timestamp type uint'.split(' '))
 
 class Planner {
   locals = 0
@@ -103,6 +108,7 @@ class Planner {
     const local = this.#scopes.findLast(([other]) => other === name)
     if (local) {
       const slot = local[1]
+      if (name === optionalValue) return f => f.locals[slot]!
       return f => {
         charge(f, 1)
         return f.locals[slot]!
@@ -114,11 +120,20 @@ class Planner {
     }
   }
 
+  /** Upstream evaluates the target of optMap once more for its value: that is what this costs. */
+  #optional(step: Step): Step {
+    return f => {
+      const before = f.cost
+      const value = step(f)
+      if (value instanceof Optional && value.value !== undefined) charge(f, f.cost - before)
+      return value
+    }
+  }
+
   /** Selections from what is no name cost one more, as upstream's attribute is one step and its field another. */
   #operand(e: Expr): Step {
     const step = this.plan(e)
-    const isName = e.kind === 'ident' || e.kind === 'select' || (e.kind === 'call' && /^_(?:\[\??_\]|\?\._)$/.test(e.name))
-    if (isName) return step
+    if (isAttribute(e)) return step
     return f => {
       const value = step(f)
       charge(f, 1)
@@ -151,9 +166,9 @@ class Planner {
         const of = this.#operand(e.args[0]!)
         const field = (e.args[1] as { value: Value }).value
         return f => {
-          const value = of(f)
-          charge(f, 1)
-          return lookUp(value, field)
+          const found = lookUp(of(f), field)
+          if (found !== none) charge(f, 1)
+          return found
         }
       }
       case '@not_strictly_false': {
@@ -192,7 +207,7 @@ class Planner {
   }
 
   #conditional(e: Call): Step {
-    const [test, yes, no] = e.args.map(a => this.plan(a)) as [Step, Step, Step]
+    const [test, yes, no] = [this.plan(e.args[0]!), this.#branch(e.args[1]!), this.#branch(e.args[2]!)]
     return f => {
       const value = test(f)
       if (value === true) return yes(f)
@@ -201,15 +216,29 @@ class Planner {
     }
   }
 
+  /** A name costs nothing where it is chosen or an index, as upstream has one attribute of several there. */
+  #branch(e: Expr): Step {
+    const step = this.plan(e)
+    if (!isAttribute(e) || constants.has(step)) return step
+    return f => {
+      charge(f, -1)
+      return step(f)
+    }
+  }
+
   #index(e: Call, optional: boolean): Step {
-    const [of, key] = [this.#operand(e.args[0]!), this.plan(e.args[1]!)]
+    const [of, key] = [this.#operand(e.args[0]!), this.#branch(e.args[1]!)]
     return f => {
       const container = of(f)
       const index = key(f)
+      if (optional || container instanceof Optional) {
+        const found = container instanceof ErrorValue ? container : index instanceof ErrorValue ? index : lookUp(container, index)
+        if (found !== none) charge(f, 1)
+        return found
+      }
       charge(f, 1)
       if (container instanceof ErrorValue) return container
       if (index instanceof ErrorValue) return index
-      if (optional || container instanceof Optional) return lookUp(container, index)
       if (container instanceof MapValue) return valueAt(container, index)
       if (container instanceof ListValue) return element(container, index)
       return noSuchOverload
@@ -258,8 +287,7 @@ class Planner {
     const fits = guardOf(overload.args[0]!)
     const step: Step = f => {
       const value = arg(f)
-      if (value instanceof ErrorValue) return value
-      const result = fits(value) ? call!(value) : noSuchOverload
+      const result = value instanceof ErrorValue ? value : fits(value) ? call!(value) : noSuchOverload
       charge(f, cost ? cost([value], result) : 1)
       return result
     }
@@ -274,8 +302,7 @@ class Planner {
 
   #list(e: ListExpr): Step {
     const items = e.items.map(({ value, optional }) => ({ step: this.plan(value), optional }))
-    if (items.every(i => !i.optional && constants.has(i.step)))
-      return e.items.length === 0 ? newList : constant(new ArrayList(items.map(i => constants.get(i.step)!)))
+    if (items.every(i => !i.optional && constants.has(i.step))) return constant(new ArrayList(items.map(i => constants.get(i.step)!)))
     return f => {
       const values: Value[] = []
       for (const { step, optional } of items) {
@@ -309,7 +336,7 @@ class Planner {
       charge(f, 30)
       return map
     }
-    if (entries.length > 0 && entries.every(x => !x.optional && constants.has(x.key) && constants.has(x.value))) {
+    if (entries.every(x => !x.optional && constants.has(x.key) && constants.has(x.value))) {
       const value = build({ locals: [], variable: () => null, cost: 0, limit: Infinity })
       if (!isError(value)) return constant(value)
     }
@@ -339,7 +366,7 @@ class Planner {
 
   #comprehension(e: Comprehension): Step {
     const range = this.plan(e.range)
-    const initial = this.plan(e.initial)
+    const initial = e.accumulator === optionalValue ? this.#optional(this.plan(e.initial)) : this.plan(e.initial)
     const { length } = this.#scopes
     const [accumulator, first, second] = [this.locals++, this.locals++, this.locals++]
     this.#scopes.push([e.accumulator, accumulator], [e.variable, first])
@@ -351,8 +378,9 @@ class Planner {
     this.#scopes.length = length + 1
     const result = this.plan(e.result)
     this.#scopes.length = length
-    const growsList = e.initial.kind === 'list'
-    const growsMap = e.initial.kind === 'map'
+    const isLoop = e.accumulator === accumulatorName
+    const growsList = isLoop && e.initial.kind === 'list'
+    const growsMap = isLoop && e.initial.kind === 'map'
 
     return f => {
       const over = range(f)
@@ -393,9 +421,8 @@ function binary({ args, call, cost }: Overload, left: Step, right: Step): Step {
   return f => {
     const a = left(f)
     const b = right(f)
-    if (a instanceof ErrorValue) return a
-    if (b instanceof ErrorValue) return b
-    const result = first(a) && second(b) ? call!(a, b) : noSuchOverload
+    const failed = a instanceof ErrorValue ? a : b instanceof ErrorValue ? b : undefined
+    const result = failed ?? (first(a) && second(b) ? call!(a, b) : noSuchOverload)
     charge(f, cost ? cost([a, b], result) : 1)
     return result
   }
@@ -412,11 +439,6 @@ function dispatch(choices: readonly (Overload & { guards: readonly ((v: Value) =
     charge(f, chosen.cost ? chosen.cost(values, result) : 1)
     return result
   }
-}
-
-const newList: Step = f => {
-  charge(f, 10)
-  return new ArrayList([])
 }
 
 function valueAt(map: MapValue, key: Value): Value {

@@ -2,13 +2,13 @@
  * What upstream's environment looks at in an expression whose types are right: literals of durations, times and regular expressions, and
  * lists and maps whose elements are not all of one type (github.com/google/cel-go/cel/validator.go).
  */
-import type { Expr } from './ast.ts'
-import { parseDuration, parseTimestamp } from './gotime.ts'
+import { partsOf, type Expr } from './ast.ts'
+import { maxSeconds, minSeconds, parseDuration, parseTimestamp } from './gotime.ts'
 import { checkFormat } from './library/stringformat.ts'
 import { matcherOf } from './library/pattern.ts'
 import type { CelIssue } from './source.ts'
 import { format, isDyn, isOptional, same, type Type } from './types.ts'
-import { isError } from './values.ts'
+import { ErrorValue, type Value } from './values.ts'
 
 /** The list of a format call's arguments may be mixed. */
 const exempt: ReadonlySet<string> = new Set(['format'])
@@ -19,10 +19,24 @@ export function validateLiterals(expr: Expr, mayMix: boolean): CelIssue[] {
   return errors
 }
 
-const checks: Readonly<Record<string, (text: string) => boolean>> = {
-  duration: text => parseDuration(text) !== undefined,
-  timestamp: text => parseTimestamp(text) !== undefined,
-  matches: text => !isError(matcherOf(text) as never),
+const checks: Readonly<Record<string, (v: Value) => boolean>> = {
+  duration: v => typeof v !== 'string' || parseDuration(v) !== undefined,
+  timestamp: v => (typeof v === 'string' ? parseTimestamp(v) !== undefined : typeof v !== 'bigint' || (v >= minSeconds && v <= maxSeconds)),
+  matches: v => typeof v !== 'string' || !(matcherOf(v) instanceof ErrorValue),
+}
+
+/** What is wrong with a pattern that is written in a call of find() or findAll(): upstream reads it once, before it is needed. */
+export function wrongPattern(e: Expr): string | undefined {
+  if (e.kind === 'call' && (e.name === 'find' || e.name === 'findAll') && e.target) {
+    const pattern = e.args[0]
+    const matcher = pattern?.kind === 'literal' && typeof pattern.value === 'string' ? matcherOf(pattern.value) : undefined
+    if (matcher instanceof ErrorValue) return matcher.message
+  }
+  for (const part of partsOf(e)) {
+    const wrong = wrongPattern(part)
+    if (wrong !== undefined) return wrong
+  }
+  return undefined
 }
 
 function walk(e: Expr, mayMix: boolean, errors: CelIssue[]): void {
@@ -34,8 +48,7 @@ function walk(e: Expr, mayMix: boolean, errors: CelIssue[]): void {
       const valid = Object.hasOwn(checks, e.name) ? checks[e.name] : undefined
       // Upstream looks at the first argument, which of a global matches() is the text.
       const first = e.args[0]
-      if (valid && first?.kind === 'literal' && typeof first.value === 'string' && !valid(first.value))
-        errors.push({ at: first.at, message: `invalid ${e.name} argument` })
+      if (valid && first?.kind === 'literal' && !valid(first.value)) errors.push({ at: first.at, message: `invalid ${e.name} argument` })
       if (e.name === 'format' && e.target && e.args.length === 1) checkFormat(e, e.target, e.args[0]!, errors)
       const mixes = mayMix || exempt.has(e.name)
       if (e.target) walk(e.target, mixes, errors)

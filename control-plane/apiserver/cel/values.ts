@@ -59,9 +59,12 @@ export class Uint {
 export class Timestamp {
   readonly seconds: number
   readonly nanos: number
-  constructor(seconds: number, nanos: number) {
+  /** Minutes east of UTC, in which it is written. */
+  readonly offset: number
+  constructor(seconds: number, nanos: number, offset = 0) {
     this.seconds = seconds
     this.nanos = nanos
+    this.offset = offset
   }
 }
 export class Duration {

@@ -10,31 +10,31 @@ import type { StructuralSchema } from '#shared/machinery/structural/schema.ts'
 type Objects = readonly KubeObject[]
 
 /**
- * Gives the same objects, in the same order, in another version (`stable.example.com/v2`). They are of one version, and must not be changed.
- * Throws a StatusError. What the schema of that version does not know is taken out by the caller.
+ * Gives copies of the objects, in the same order, in another version (`stable.example.com/v2`). They are of one version, and must not be changed.
+ * Throws a StatusError.
  */
 export type Converter = (objects: Objects, desired: string) => Maybe<Objects>
 
 /** Strategy None: only the name of the version is another. */
-const none: Converter = (objects, desired) => objects.map(object => ({ ...object, apiVersion: desired }))
+const none: Converter = (objects, desired) => objects.map(object => ({ ...clone(object), apiVersion: desired }))
 
-/** For each version but the storage version, the hub form, how objects come there and back. */
+/**
+ * For each version but the storage version, the hub form, how objects come there and back. What the hub's schema does not know is still in
+ * them when they come there; it is not stored.
+ */
 export function conversionsOf(
   spec: CustomResourceDefinitionSpec,
   schemas: ReadonlyMap<string, StructuralSchema>,
   convert: Converter = none,
 ): (version: string) => NonNullable<Version['conversion']> {
-  const { group } = spec
-  const into =
-    (version: string) =>
-    (objects: Objects): Maybe<Objects> =>
-      after(convert(objects, apiVersion({ group, version })), converted => converted.map(object => pruned(schemas.get(version)!, object)))
-  const toHub = into(spec.versions.find(v => v.storage)!.name)
-  return version => ({ toHub, fromHub: into(version) })
-}
-
-function pruned(schema: StructuralSchema, object: KubeObject): KubeObject {
-  const copy = clone(object)
-  structuralCodec(schema).prune!(copy)
-  return copy
+  const name = (version: string): string => apiVersion({ group: spec.group, version })
+  const hub = name(spec.versions.find(v => v.storage)!.name)
+  const pruned = (version: string, objects: Objects): Objects => {
+    for (const object of objects) structuralCodec(schemas.get(version)!).prune!(object)
+    return objects
+  }
+  return version => ({
+    toHub: objects => convert(objects, hub),
+    fromHub: objects => after(convert(objects, name(version)), converted => pruned(version, converted)),
+  })
 }

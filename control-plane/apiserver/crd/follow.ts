@@ -64,11 +64,12 @@ export function followDefinitions(
   const sinceOf = (group: string, plural: string, version: number): number | undefined =>
     registry.list({ group, plural }).some(s => s.version < version) ? version : undefined
 
-  const make = (stored: Stored, source: Source, d: CustomResourceDefinition): Resource | undefined => {
+  const make = (stored: Stored, source: Source, d: CustomResourceDefinition, hash: string): Resource | undefined => {
     const { plural } = d.status!.acceptedNames!
     if (builtIn.has(`${d.spec.group}/${plural}`)) return undefined
     try {
-      return resourceOf(source, d.status!.acceptedNames!, sinceOf(d.spec.group, plural, stored.version), webhook)
+      const since = sinceOf(d.spec.group, plural, stored.version)
+      return resourceOf(source, d.status!.acceptedNames!, hash, since, webhook)
     } catch (e) {
       log.error({ name: stored.name, err: (e as Error).message }, 'a custom kind cannot be served')
       return undefined
@@ -87,7 +88,7 @@ export function followDefinitions(
     const same = before?.hash === hash && before.resource !== undefined
     const source = same ? before.source : { stored }
     source.stored = stored
-    const resource = !serves ? undefined : same ? before.resource : make(stored, source, d)
+    const resource = !serves ? undefined : same ? before.resource : make(stored, source, d, hash)
     return {
       source,
       group: d.spec.group,

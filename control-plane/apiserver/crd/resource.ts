@@ -12,6 +12,8 @@ import { scaleSubresource } from '#shared/api/autoscaling/scale.ts'
 import { parseJsonPath } from '#shared/machinery/jsonpath.ts'
 import { obj, opt, type ObjectSchema } from '#shared/machinery/schema.ts'
 import type { JsonSchema, StructuralSchema } from '#shared/machinery/structural/schema.ts'
+import { hasRules } from '../cel/crd/expressions.ts'
+import { cel } from '../cel/load.ts'
 import type { Stored } from '../registry/registry.ts'
 import { columnsOf } from './columns.ts'
 import { conversionsOf, type Converter } from './conversion.ts'
@@ -25,12 +27,13 @@ export interface Source {
 const definitionOf = ({ stored }: Source): CustomResourceDefinition => stored.object as CustomResourceDefinition
 
 /**
- * The kind under the names that the definition was given. `since` is where the objects begin that were stored under these schemas; `webhook`
- * makes what converts with a webhook.
+ * The kind under the names that the definition was given. `digest` is of all that it is made from; `since` is where the objects begin that
+ * were stored under these schemas, when there are others; `webhook` makes what converts with a webhook.
  */
 export function resourceOf(
   source: Source,
   names: CustomResourceDefinitionNames,
+  digest: string,
   since: number | undefined,
   webhook: (webhook: WebhookConversion) => Converter,
 ): Resource {
@@ -67,6 +70,7 @@ export function resourceOf(
     namespaced: spec.scope === 'Namespaced',
     schema: schemaOf(group, storage.name, names.kind),
     structural: structural.get(storage.name)!,
+    digest,
     hasGeneration: true,
     allowUnconditionalUpdate: false,
     warnings: finalizerWarnings,
@@ -91,6 +95,7 @@ const structuralOf = (source: Source, version: string): StructuralSchema => ({
     return (schema?.openAPIV3Schema ?? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }) as JsonSchema
   },
   ...(definitionOf(source).spec.preserveUnknownFields ? { preserveUnknown: true } : {}),
+  rules: ({ schema }) => (hasRules(schema) ? cel().definitions.rulesOf(schema) : undefined),
 })
 
 const writeVerbs = ['get', 'patch', 'update'] as const

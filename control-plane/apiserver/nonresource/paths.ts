@@ -87,6 +87,12 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
     ...['/readyz', '/version'],
   ]
 
+  const answering = (ctx: RequestContext, segments: readonly string[]): Answer | Promise<Answer> | undefined => {
+    const { method } = ctx.request
+    const answer = serve(ctx, segments)
+    if (answer !== undefined && method !== 'GET' && method !== 'HEAD') throw noSuchMethod()
+    return answer
+  }
   return ctx => {
     const segments = ctx.info.path.split('/').filter(s => s !== '')
     const [first = ''] = segments
@@ -94,10 +100,13 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
       const health = healthText(first, segments.slice(1).join('/'), ctx.request.query, checks)
       return health ? textAnswer(health.code, health.text) : pageNotFound()
     }
-    const { method } = ctx.request
-    const answer = serve(ctx, segments)
-    if (answer !== undefined && method !== 'GET' && method !== 'HEAD') throw noSuchMethod()
-    return answer
+    // What another server has said of custom kinds is so here, too.
+    if ((first === 'apis' || first === 'openapi') && registry.healthy)
+      return registry
+        .fresh()
+        .catch(() => {})
+        .then(() => answering(ctx, segments) ?? pageNotFound())
+    return answering(ctx, segments)
   }
 }
 

@@ -39,6 +39,11 @@ export function converted(endpoint: Endpoint, object: KubeObject, from: string, 
   )
 }
 
+/** What another version knows and the stored one does not is looked at before it is lost. Changes the object, which is in the hub form. */
+export function pruneForStorage(endpoint: Endpoint, object: KubeObject): void {
+  if (endpoint.definition.conversion) endpoint.hub.codec.prune?.(object)
+}
+
 /** Whether an object was stored under the schema that its kind has now. */
 const isCurrent = ({ resource }: Endpoint, stored: Stored): boolean => stored.version >= (resource.schemaSince ?? 0)
 
@@ -66,7 +71,12 @@ export function hubOfAll(endpoint: Endpoint, stored: readonly Stored[]): Maybe<O
   })
   const convert = ([version, places]: [string, number[]]): Maybe<void> => {
     const these = places.map(i => objects[i]!)
-    return after(toHub(formOf(endpoint, version), these), hubs => hubs.forEach((hub, n) => (objects[places[n]!] = hub)))
+    return after(toHub(formOf(endpoint, version), these), hubs =>
+      hubs.forEach((hub, n) => {
+        objects[places[n]!] = hub
+        endpoint.hub.codec.prune?.(hub)
+      }),
+    )
   }
   return after(inTurn(old, convert), () => objects)
 }

@@ -9,7 +9,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Stored } from '../registry/registry.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
 import { targetOf, writeOptions } from '../admission/target.ts'
-import { servedOfHub } from './conversion.ts'
+import { pruneForStorage, servedOfHub } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
@@ -97,6 +97,7 @@ export async function createObject(
     const judged = store.admission.validate(admission)
     if (judged) await judged
     if (resource.warnings) writer.warnings?.push(...resource.warnings(object, undefined))
+    pruneForStorage(endpoint, object)
     const stored = await insert(store, endpoint, namespace, object, { dryRun, generated, version })
     await claim?.keep()
     return stored

@@ -10,7 +10,7 @@ import type { Stored } from '../registry/registry.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
 import { targetOf, writeOptions } from '../admission/target.ts'
 import { createObject } from './create.ts'
-import { servedOfHub } from './conversion.ts'
+import { pruneForStorage, servedOfHub } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import { equal } from './equal.ts'
 import { abandon } from './hooks.ts'
@@ -86,8 +86,9 @@ function checkPreconditions(endpoint: Endpoint, name: string, next: KubeObject, 
     throw conflict(endpoint.groupResource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.uid ?? ''}`)
   if (resourceVersion === undefined || resourceVersion === '' || resourceVersion === '0') {
     if (endpoint.resource.allowUnconditionalUpdate === false) {
-      throw invalidObject(endpoint.group, endpoint.kind, name, [
-        invalid(metadataPath.child('resourceVersion'), resourceVersion ?? '', 'must be specified for an update'),
+      // Upstream names the resource here, not the kind.
+      throw invalidObject(endpoint.group, endpoint.plural, name, [
+        invalid(metadataPath.child('resourceVersion'), 0, 'must be specified for an update'),
       ])
     }
   } else if (!/^\d+$/.test(resourceVersion)) {
@@ -207,6 +208,7 @@ async function write(
   writer: Writer,
 ): Promise<Outcome> {
   endpoint.hub.codec.normalize(next)
+  pruneForStorage(endpoint, next)
   const done = (stored: Stored): { done: Updated } => ({ done: { stored, created: false } })
   if (isDone(endpoint, next)) {
     if (writer.dryRun) return done(unstored(endpoint, namespace, next, current.version))

@@ -53,6 +53,8 @@ function ofOther(document: Buffer): Document {
 /** A group version with what was made of it. */
 interface Described {
   readonly gv: GroupVersion
+  /** Of the document of a group version that has custom kinds only: it need not be made to be named. */
+  readonly digest: string | undefined
   v3?: Document
   v2?: PartV2
 }
@@ -60,12 +62,27 @@ interface Described {
 /** What is described; the same object as long as it is the same. */
 export type DescribedServing = Pick<Serving, 'proxied'> & { readonly resources: readonly Resource[] }
 
+/** Documents of custom kinds are kept as far as this goes, those that were asked for last: there may be any number of them. */
+const mostBytes = 16 << 20
+
+/** A digest of what a document will say, in place of that of what it says; undefined when some kind has none. */
+function digestOf({ subjects }: GroupVersion, serverVersion: string): string | undefined {
+  const hash = createHash('sha512').update(serverVersion)
+  for (const { resource, version } of subjects) {
+    if (resource.digest === undefined) return undefined
+    hash.update(`\n${version}/${resource.plural}/${resource.digest}`)
+  }
+  return hash.digest('hex').toUpperCase()
+}
+
 /** `serving` gives what is served now. `serverVersion` is what `/version` says, `v1.35.0`. */
 export function openApi(serving: () => DescribedServing, serverVersion: string): OpenApi {
   let served: DescribedServing | undefined
   let byPath = new Map<string, Described>()
   // Of everything together: these are made again after each change.
   let whole: { index?: Document; v2?: Document; v2Protobuf?: Document } = {}
+  /** Those with documents of custom kinds, the oldest first. */
+  const kept = new Set<Described>()
 
   function refresh(): void {
     const now = serving()
@@ -75,16 +92,31 @@ export function openApi(serving: () => DescribedServing, serverVersion: string):
     const next = new Map<string, Described>()
     for (const gv of groupVersions(now.resources)) {
       if (now.proxied.has(`${gv.group}/${gv.version}`)) continue
-      const before = byPath.get(pathOf(gv))
-      next.set(pathOf(gv), before && sameSubjects(before.gv, gv) ? before : { gv })
+      const path = pathOf(gv)
+      const before = byPath.get(path)
+      next.set(path, before && sameSubjects(before.gv, gv) ? before : { gv, digest: digestOf(gv, serverVersion) })
     }
+    for (const d of kept) if (next.get(pathOf(d.gv)) !== d) kept.delete(d)
     byPath = next
   }
-  const v3 = (described: Described): Document => (described.v3 ??= encode(json(openApiV3(described.gv, serverVersion))))
+  function v3(d: Described): Document {
+    if (d.digest === undefined) return (d.v3 ??= encode(json(openApiV3(d.gv, serverVersion))))
+    kept.delete(d)
+    kept.add(d)
+    d.v3 ??= { body: json(openApiV3(d.gv, serverVersion)), hash: d.digest, etag: `"${d.digest}"` }
+    let bytes = 0
+    for (const one of [...kept].reverse()) {
+      bytes += one.v3?.body.length ?? 0
+      if (bytes <= mostBytes || one === d) continue
+      delete one.v3
+      kept.delete(one)
+    }
+    return d.v3
+  }
   const proxied = (): Proxied[] => [...(served?.proxied.values() ?? [])]
   const find = (path: string): Proxied | undefined => served?.proxied.get(/^apis\/([^/]+\/[^/]+)$/.exec(path)?.[1] ?? '')
   function v2(): object {
-    const parts = [...byPath.values()].map(d => (d.v2 ??= partV2(d.gv)))
+    const parts = [...byPath.values()].map(d => (d.digest === undefined ? (d.v2 ??= partV2(d.gv)) : partV2(d.gv)))
     let taken: PartV2['definitions'] | undefined
     for (const { openApi: other } of proxied()) {
       if (!other.v2) continue
@@ -96,7 +128,7 @@ export function openApi(serving: () => DescribedServing, serverVersion: string):
     return joinV2(parts, serverVersion)
   }
   function index(): object {
-    const hashes = [...byPath].map(([path, d]) => [path, v3(d).hash] as const)
+    const hashes = [...byPath].map(([path, d]) => [path, d.digest ?? v3(d).hash] as const)
     for (const { group, version, openApi: other } of proxied()) {
       if (!other.v3) continue
       const hash = 'hash' in other.v3 ? other.v3.hash : ofOther(other.v3.document).hash

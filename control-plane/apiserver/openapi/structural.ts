@@ -11,33 +11,46 @@ export function defineStructural(
   { root, preserveUnknown }: StructuralSchema,
   extra: JsonSchema,
 ): void {
-  const own = preserveUnknown ? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } : isV3(into) ? { ...root } : plain(root)
+  // Readers of v2 take what is not described for forbidden: they are told nothing when anything may be there.
+  if ((preserveUnknown || root['x-kubernetes-preserve-unknown-fields']) && !isV3(into)) {
+    into.schemas[named.name] = { ...extra, type: 'object' }
+    return
+  }
+  const own = preserveUnknown
+    ? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+    : isV3(into)
+      ? withEmbedded(into, root)
+      : plain(into, root)
+  into.schemas[named.name] = { ...own, ...extra, type: 'object', properties: withTypeMeta(into, own['properties'] as object | undefined) }
+}
+
+/** What every whole object has. */
+function withTypeMeta(into: Definitions, properties: object | undefined): object {
   const meta = define(into, objectMeta)
-  const names = 'Which version of which kind this is.'
-  into.schemas[named.name] = {
-    ...own,
-    ...extra,
-    type: 'object',
-    ...(own['x-kubernetes-preserve-unknown-fields'] && !isV3(into)
-      ? {}
-      : {
-          properties: {
-            apiVersion: { type: 'string', description: names },
-            kind: { type: 'string', description: names },
-            metadata: isV3(into) ? { allOf: [meta] } : meta,
-            ...without((own as { properties?: object }).properties),
-          },
-        }),
+  const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = (properties ?? {}) as Record<string, unknown>
+  return {
+    apiVersion: { type: 'string', description: 'APIVersion defines the versioned schema of this representation of an object.' },
+    kind: { type: 'string', description: 'Kind is the REST resource that this object represents, in CamelCase.' },
+    metadata: isV3(into) ? { allOf: [meta] } : meta,
+    ...rest,
   }
 }
 
-function without(properties: object | undefined): object {
-  const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = (properties ?? {}) as Record<string, unknown>
-  return rest
+/** The same schema, in which embedded objects have what every object has. */
+function withEmbedded(into: Definitions, s: Structural): JsonSchema {
+  const { properties, items, additionalProperties } = s
+  const inner = properties && Object.fromEntries(Object.entries(properties).map(([name, p]) => [name, withEmbedded(into, p)]))
+  const embedded = s['x-kubernetes-embedded-resource'] === true
+  return {
+    ...s,
+    ...(inner || embedded ? { properties: embedded ? withTypeMeta(into, inner) : inner } : {}),
+    ...(items ? { items: withEmbedded(into, items) } : {}),
+    ...(typeof additionalProperties === 'object' ? { additionalProperties: withEmbedded(into, additionalProperties) } : {}),
+  }
 }
 
 /** What OpenAPI v2 can say of it: neither alternatives nor null, and nothing about what may hold unknown fields. */
-function plain(s: Structural): JsonSchema {
+function plain(into: Definitions, s: Structural): JsonSchema {
   if (s['x-kubernetes-preserve-unknown-fields'] || s.nullable || s['x-kubernetes-int-or-string']) {
     const { description } = s
     return {
@@ -57,10 +70,12 @@ function plain(s: Structural): JsonSchema {
     additionalProperties,
     ...rest
   } = s
+  const inner = properties && Object.fromEntries(Object.entries(properties).map(([name, p]) => [name, plain(into, p)]))
+  const embedded = s['x-kubernetes-embedded-resource'] === true
   return {
     ...rest,
-    ...(properties ? { properties: Object.fromEntries(Object.entries(properties).map(([name, p]) => [name, plain(p)])) } : {}),
-    ...(items ? { items: plain(items) } : {}),
-    ...(typeof additionalProperties === 'object' ? { additionalProperties: plain(additionalProperties) } : {}),
+    ...(inner || embedded ? { properties: embedded ? withTypeMeta(into, inner) : inner } : {}),
+    ...(items ? { items: plain(into, items) } : {}),
+    ...(typeof additionalProperties === 'object' ? { additionalProperties: plain(into, additionalProperties) } : {}),
   }
 }

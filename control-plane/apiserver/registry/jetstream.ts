@@ -429,7 +429,7 @@ class JetStreamRegistry implements Registry {
     if (this.#closed) return
     this.#closed = true
     clearInterval(this.#progress)
-    this.#peers?.close()
+    await this.#peers?.close()
     this.#following?.stop()
     this.#compactor.close()
     this.#expiry.close()

@@ -6,6 +6,7 @@
  */
 import { nuid, type Msg } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
+import { sleep } from '#shared/client/backoff.ts'
 import { tableKey } from './cache.ts'
 import type { Table } from './registry.ts'
 
@@ -13,6 +14,9 @@ const announceMs = 500
 const goneMs = 6_000
 /** Since its own message was sent that came back last. */
 const currentMs = 4_000
+
+/** A server that goes waits so long at most until the others have heard it. */
+const goodbyeMs = 1_000
 
 const announcing = 'apiserver.at'
 const asking = 'apiserver.ask'
@@ -112,13 +116,19 @@ export class Peers {
     })
   }
 
-  close(): void {
+  /** Resolves when others know, or when that takes too long. */
+  async close(): Promise<void> {
     for (const stop of this.#stop) stop()
     this.#onFirst.clear()
     this.#caughtUp = false
-    if (this.#connection.connected) this.#publish(-1)
     this.#others.clear()
     this.#check()
+    if (!this.#connection.connected) return
+    this.#publish(-1)
+    const late = new AbortController()
+    const goodbye = this.#connection.flush().catch(() => {})
+    await Promise.race([goodbye, sleep(goodbyeMs, late.signal)])
+    late.abort()
   }
 
   #publish(version: number): void {

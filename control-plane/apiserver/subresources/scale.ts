@@ -132,7 +132,7 @@ async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => 
         invalid(new Path('spec.replicas'), replicas, 'must be greater than or equal to 0'),
       ])
     const next = clone(shown)
-    next.metadata.resourceVersion = scale.metadata?.resourceVersion
+    if (scale.metadata?.resourceVersion) next.metadata.resourceVersion = scale.metadata.resourceVersion
     if (scale.metadata?.uid) next.metadata.uid = scale.metadata.uid
     paths.set(next, replicas)
     return hubOfServed(endpoint, next)

@@ -1,7 +1,7 @@
 /** Server-side apply: a manager's configuration becomes part of the object, which is created when it is not there. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { applyConfiguration, type OtherVersion } from '#shared/machinery/patch/apply.ts'
-import { decodeConfiguration } from '#shared/machinery/patch/configuration.ts'
+import { decodeConfiguration, identified } from '#shared/machinery/patch/configuration.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { Output } from '../chain/mediatype.ts'
 import type { Answer } from '../chain/response.ts'
@@ -15,6 +15,14 @@ import { objectAnswer, writerOf, type Call } from './context.ts'
 import { checkNames } from './update.ts'
 
 export async function apply(call: Call, output: Output): Promise<Answer> {
+  try {
+    return await applied(call, output)
+  } catch (e) {
+    throw identified(e, call.request.body, call.endpoint.kind, call.endpoint.apiVersion)
+  }
+}
+
+async function applied(call: Call, output: Output): Promise<Answer> {
   const { endpoint, info, request } = call
   const { codec, resource, apiVersion, definition } = endpoint
   const p = writeParameters(request.query, 'PatchOptions', true)

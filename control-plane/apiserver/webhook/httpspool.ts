@@ -33,6 +33,7 @@ const maxIdle = 16
 const idleMs = 60_000
 /** Endpoints that one dial tries. */
 const maxTries = 3
+const refusedMs = 1000
 
 let system: string[] | undefined
 /** Read once: there are hundreds. */
@@ -50,6 +51,8 @@ export class HttpsPool {
   readonly #waiting = new Set<() => void>()
   /** Which address a connection leads to. */
   readonly #hosts = new WeakMap<Duplex, string>()
+  /** When endpoints refused a connection last. */
+  readonly #refused = new Map<string, number>()
   #calls = 0
 
   /** Throws when `ca` is no PEM. */
@@ -114,33 +117,49 @@ export class HttpsPool {
     this.#agent.prune(dialled => addresses.some(to => to.host === this.#hosts.get(dialled)))
   }
 
-  /** Tries some endpoints, in random order. */
+  /** Tries some endpoints, in random order, but last those that refused lately: a pod may be gone before its endpoint is. */
   async #dial(addresses: readonly ServiceAddress[], signal: AbortSignal): Promise<Duplex> {
-    const order = addresses.map(to => ({ to, at: Math.random() })).sort((a, b) => a.at - b.at)
+    const late = (to: ServiceAddress): number => (performance.now() - (this.#refused.get(to.host) ?? -Infinity) < refusedMs ? 1 : 0)
+    const order = addresses.map(to => ({ to, at: Math.random() + late(to) })).sort((a, b) => a.at - b.at)
+    const hosts = new Set(addresses.map(to => to.host))
+    for (const host of this.#refused.keys()) if (!hosts.has(host)) this.#refused.delete(host)
     let failure: unknown
     for (const { to } of order.slice(0, maxTries)) {
+      const refused = (): void => void this.#refused.set(to.host, performance.now())
       try {
         const dialled = await to.dial(signal)
         this.#hosts.set(dialled, to.host)
+        // A node says only now that it could not connect.
+        dialled.once('error', refused)
         return dialled
       } catch (e) {
+        refused()
         failure = e
       }
     }
     throw failure
   }
 
-  /** A connection that was kept may have been closed at the other end meanwhile: then once more, on a new one. */
+  /**
+   * Once more when nothing can have been read of the request: on a new connection when one that was kept had been closed at the other end, at
+   * another endpoint when one was not there.
+   */
   async #send(url: URL, path: string, body: string, ends: AbortSignal, maxBytes: number): Promise<Answer> {
-    try {
-      return await exchange(this.#agent, url, path, body, ends, maxBytes)
-    } catch (e) {
-      if (!(e instanceof Stale) || ends.aborted) throw e instanceof Stale ? e.cause : e
-      for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
-      return exchange(this.#agent, url, path, body, ends, maxBytes).catch((again: unknown) => {
-        throw again instanceof Stale ? again.cause : again
-      })
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await exchange(this.#agent, url, path, body, ends, maxBytes)
+      } catch (e) {
+        const stale = e instanceof Stale
+        if (ends.aborted || attempt === maxTries || !(stale || this.#mayBeElsewhere(e))) throw stale ? e.cause : e
+        if (stale) for (const sockets of Object.values(this.#agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
+      }
     }
+  }
+
+  #mayBeElsewhere(e: unknown): boolean {
+    return (
+      this.#options.service !== undefined && (e as Error).message.startsWith('dial tcp ') && this.#options.service.addresses().length > 1
+    )
   }
 }
 

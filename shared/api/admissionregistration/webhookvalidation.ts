@@ -1,4 +1,4 @@
-/** Rules of webhook configurations (pkg/apis/admissionregistration/validation). CEL expressions are not looked into. */
+/** Rules of webhook configurations (pkg/apis/admissionregistration/validation). */
 import { duplicate, invalid, notSupported, required, tooMany, type FieldError, type Path } from '../../machinery/field.ts'
 import { isDNS1035Label, isDNS1123Subdomain, isQualifiedName } from '../../machinery/names.ts'
 import { validateLabelSelector } from '../meta/labelselector.ts'

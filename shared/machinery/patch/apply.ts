@@ -21,6 +21,7 @@ import { itemElement, type Shape } from '../managedfields/shape.ts'
 import { entryOrder, fieldsOf, serverOwned, updateManagedFields } from '../managedfields/update.ts'
 import { after, inTurn, type Maybe } from '../maybe.ts'
 import { badRequest, StatusError, type StatusCause } from '../status.ts'
+import { untyped } from './configuration.ts'
 import { isDocument, type Document } from './document.ts'
 
 export interface Apply {
@@ -238,10 +239,6 @@ export function checkKeys(shape: Shape, value: unknown, at: string): void {
     }
   }
 }
-
-/** How failures begin that the configuration's types are the reason of. */
-export const untypedHead = 'failed to create typed patch object: '
-const untyped = (why: string): StatusError => new StatusError(500, '', `${untypedHead}${why}`)
 
 /** The live value with what the configuration says; both may be changed. */
 export function merge(shape: Shape | undefined, live: unknown, config: unknown): unknown {

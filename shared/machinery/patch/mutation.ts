@@ -4,8 +4,8 @@ import type { Codec } from '../codec.ts'
 import { clone } from '../jsonvalue.ts'
 import type { Shape } from '../managedfields/shape.ts'
 import { StatusError } from '../status.ts'
-import { checkKeys, merge, untypedHead } from './apply.ts'
-import { decodeConfiguration } from './configuration.ts'
+import { checkKeys, merge } from './apply.ts'
+import { decodeConfiguration, untypedHead } from './configuration.ts'
 import { isDocument, type Document } from './document.ts'
 
 /**
@@ -29,7 +29,7 @@ function typed<T>(work: () => T): T {
     return work()
   } catch (e) {
     if (!(e instanceof StatusError)) throw e
-    throw new Error(`failed to convert patch object to typed object: ${e.message.replace(untypedHead, '')}`)
+    throw new Error(`failed to convert patch object to typed object: ${e.message.replace(`${untypedHead}: `, '')}`)
   }
 }
 

@@ -1,4 +1,4 @@
-/** An empty HTTPS handler in a process of its own, with the cluster's own certificate. */
+/** HTTPS servers in processes of their own, with the cluster's own certificate. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
@@ -9,8 +9,9 @@ export interface FloorServer {
   close(): void
 }
 
-export async function openFloorServer(cluster: BenchCluster): Promise<FloorServer> {
-  const child = spawn(process.execPath, [path.join(import.meta.dirname, 'server.mjs')], { stdio: ['pipe', 'pipe', 'inherit'] })
+/** An empty handler, or an admission webhook. */
+export async function openFloorServer(cluster: BenchCluster, program: 'server' | 'webhook' = 'server'): Promise<FloorServer> {
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, `${program}.mjs`)], { stdio: ['pipe', 'pipe', 'inherit'] })
   child.stdin.end(JSON.stringify({ cert: cluster.pem('apiserver.crt'), key: cluster.pem('apiserver.key') }))
   const [line] = (await Promise.race([
     once(child.stdout, 'data'),

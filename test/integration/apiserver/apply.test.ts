@@ -103,7 +103,7 @@ describe('server-side apply', () => {
     })
     expect((await apply(`${configMaps}/c`, { ...configMap('c'), nope: 1 })).body).toMatchObject({
       code: 500,
-      message: 'failed to create typed patch object: .nope: field not declared in schema',
+      message: 'failed to create typed patch object (/c; /v1, Kind=ConfigMap): .nope: field not declared in schema',
     })
     expect((await apply(`${configMaps}/c`, '{[')).code).toBe(400)
     const versioned = await apply(`${configMaps}/a`, configMap('a', { z: '4' }, { resourceVersion: '1' }))

@@ -143,17 +143,57 @@ describe('an OIDC provider', () => {
     const [head, body] = (await issuer.token({ ...claims, aud: 'cluster' })).split('.')
     expect((await reviewOf(`${head}.${body}.${'A'.repeat(86)}`)).error).toContain('signature verification failed')
   })
-  it('is not asked in CEL, and must be named well', async () => {
+  it('is asked in CEL', async () => {
+    const jwt = {
+      issuer: { url: issuer.url, audiences: ['cluster'], certificateAuthority: authority.cert },
+      claimValidationRules: [{ expression: "claims.hd == 'example.com'", message: 'another domain' }],
+      claimMappings: {
+        username: { expression: "claims.?email_verified.orValue(true) ? 'cel:' + claims.email : ''" },
+        groups: { expression: "claims.roles.map(r, 'team-' + r) + ['all']" },
+        uid: { expression: 'claims.sub' },
+        extra: [{ key: 'example.com/roles', valueExpression: 'claims.roles' }],
+      },
+      userValidationRules: [{ expression: "!user.username.startsWith('cel:system')", message: 'is reserved' }],
+    }
+    const more = await api.startAnother({ authenticationConfig: await file('cel.yaml', configuration({ jwt: [jwt] })) })
+    try {
+      const review = async (of: object) => {
+        const token = await issuer.token({ ...claims, aud: 'cluster', ...of })
+        return (await more.rest('POST', '/apis/authentication.k8s.io/v1/tokenreviews', { spec: { token } })).body.status
+      }
+      expect((await review({})).user).toEqual({
+        username: 'cel:ann@example.com',
+        uid: '42',
+        groups: ['team-dev', 'all', 'system:authenticated'],
+        extra: { 'example.com/roles': ['dev'] },
+      })
+      expect((await review({ hd: 'evil.com' })).error).toContain(
+        "validation expression 'claims.hd == 'example.com'' failed: another domain",
+      )
+      expect((await review({ email_verified: false })).error).toContain('empty username via CEL expression is not allowed')
+      expect((await review({ email: 'system:x' })).error).toContain('failed: is reserved')
+      expect((await review({ roles: undefined })).error).toContain('resulted in error: no such key: roles')
+      expect((await review({ sub: 42 })).error).toContain('uid claim expression must return a string')
+    } finally {
+      more.rest.close()
+      await more.server.close()
+    }
+  })
+  it('must be named well', async () => {
     const refused = async (more: object) =>
       startTestApiServer({ authenticationConfig: await file('bad.yaml', configuration(more)) }).then(
         a => a.stop().then(() => ''),
         (e: Error) => e.message,
       )
-    const jwt = { issuer: { url: 'http://x', audiences: [] }, claimMappings: { username: { expression: 'claims.sub' } } }
+    const jwt = { issuer: { url: 'http://x', audiences: [] }, claimMappings: { username: { expression: 'claims.sub +' } } }
     const why = await refused({ jwt: [jwt] })
     expect(why).toContain('jwt[0].issuer.url: Invalid value: "http://x": URL scheme must be https')
-    expect(why).toContain('CEL expressions are not supported by this server')
+    expect(why).toContain(
+      'jwt[0].claimMappings.username.expression: Invalid value: "claims.sub +": compilation failed: ERROR: <input>:1:13',
+    )
     expect(why).toContain('at least one jwt.issuer.audiences is required')
+    const unverified = { ...jwt, claimMappings: { username: { expression: 'claims.email' } } }
+    expect(await refused({ jwt: [unverified] })).toContain('claims.email_verified must be used in claimMappings.username.expression')
     expect(await refused({ nonsense: 1 })).toContain('unknown field "nonsense"')
   })
 })

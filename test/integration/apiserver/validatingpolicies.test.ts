@@ -113,7 +113,7 @@ it('sees the request, the old object, the namespace, variables and what the user
     ],
     matchConditions: [{ name: 'named', expression: "request.name.startsWith('v-')" }],
     validations: [
-      { expression: '!variables.many', messageExpression: "'keys: ' + string(size(variables.keys))" },
+      { expression: '!variables.many', messageExpression: "'keys: ' + variables.keys.join(',')" },
       { expression: "namespaceObject.metadata.labels['team'] == 'a'" },
       { expression: "request.operation == 'CREATE' ? oldObject == null : oldObject.metadata.name == object.metadata.name" },
       { expression: "request.userInfo.username == 'kubernetes-admin' && !request.dryRun" },
@@ -128,7 +128,7 @@ it('sees the request, the old object, the namespace, variables and what the user
   await bind('all')
   expect((await make('other', { x: '1', y: '2' })).code).toBe(201)
   expect((await make('v-1', { x: '1' })).code).toBe(201)
-  expect((await rest('PATCH', `${maps}/v-1`, { data: { y: '2' } }, merge)).body.message).toMatch(/denied request: keys: 2$/)
+  expect((await rest('PATCH', `${maps}/v-1`, { data: { y: '2' } }, merge)).body.message).toMatch(/denied request: keys: x,y$/)
   expect((await rest('PATCH', `${maps}/v-1`, { data: { x: '2' } }, merge)).code).toBe(200)
   expect((await rest('POST', `${maps}?dryRun=All`, { metadata: { name: 'v-2' } })).body.message).toMatch(
     /failed expression: request\.userInfo/,

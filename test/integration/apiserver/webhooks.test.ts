@@ -158,6 +158,51 @@ describe('what is asked', () => {
     ])
   })
 
+  it('goes by match conditions', async () => {
+    const conditions = (...expressions: string[]) => ({
+      matchConditions: expressions.map((expression, i) => ({ name: `c${i}`, expression })),
+    })
+    const asked = async (name: string, query = ''): Promise<string[]> => {
+      hook.asked.length = 0
+      const { code, body } = await create(name, { labels: { n: name } }, query)
+      return code === 201 ? hook.asked.map(a => a.path.slice(1).split('?')[0]!).sort() : [body.message]
+    }
+    await configure(
+      'Validating',
+      'all',
+      hookOf(hook, 'name', conditions('object.metadata.name == "x"')),
+      hookOf(hook, 'both', conditions('true', 'has(object.data) && request.operation == "CREATE" && oldObject == null')),
+      hookOf(hook, 'may', conditions('authorizer.group("").resource("pods").namespace("default").check("create").allowed()')),
+      hookOf(hook, 'may-not', conditions('!authorizer.requestResource.check("create").allowed()')),
+      hookOf(hook, 'fails-open', { ...conditions('object.nothing == 1'), failurePolicy: 'Ignore' }),
+    )
+    await configure('Mutating', 'all', hookOf(hook, 'change', conditions('request.userInfo.username == "kubernetes-admin"')))
+    expect(await asked('x')).toEqual(['both', 'change', 'may', 'name'])
+    expect(await asked('y')).toEqual(['both', 'change', 'may'])
+    await configure('Validating', 'failing', hookOf(hook, 'fails', conditions('object.nothing == 1')))
+    expect(await asked('z')).toEqual([expect.stringMatching(/^configmaps "z" is forbidden: .*no such key: nothing/)])
+    await rest('DELETE', `${configurations}/validatingwebhookconfigurations/failing`)
+    // What says no wins over what cannot be told.
+    await configure('Validating', 'failing', hookOf(hook, 'fails', conditions('object.nothing == 1', 'false')))
+    expect(await asked('z')).toEqual(['both', 'change', 'may'])
+    const { code, body } = await rest('POST', `${configurations}/validatingwebhookconfigurations`, {
+      metadata: { name: 'wrong' },
+      webhooks: [hookOf(hook, 'wrong', conditions('object.x +', '1'))],
+    })
+    expect(code).toBe(422)
+    expect(body.details.causes.map((c: any) => c.field)).toEqual([
+      // any: as Rest
+      'webhooks[0].matchConditions[0].expression',
+      'webhooks[0].matchConditions[1].expression',
+    ])
+    const lines = (await rest('GET', '/metrics')).text.split('\n').filter(line => line.includes('match_condition'))
+    const text = lines.join('\n')
+    expect(text).toMatch(
+      /apiserver_admission_match_condition_exclusions_total\{name="name.example.com",kind="webhook",type="validating",operation="CREATE"\} 3/,
+    )
+    expect(text).toMatch(/apiserver_admission_match_condition_evaluation_errors_total\{name="fails-open.example.com",kind="webhook",/)
+  })
+
   it('is never about configurations of webhooks and policies', async () => {
     hook.answer = review => denied(review)
     const everything = hookOf(hook, 'no', { ...rules(['*/*']), failurePolicy: 'Fail' })

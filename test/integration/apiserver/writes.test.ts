@@ -112,7 +112,7 @@ describe('update', () => {
     expect((await rest('PUT', path, { ...body, spec: { holderIdentity: 'you' } })).code).toBe(200)
     expect((await rest('PUT', path, lease)).body).toMatchObject({
       code: 422,
-      message: 'Lease.coordination.k8s.io "fresh" is invalid: metadata.resourceVersion: Invalid value: "": must be specified for an update',
+      message: 'leases.coordination.k8s.io "fresh" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update',
     })
   })
 

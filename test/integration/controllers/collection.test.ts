@@ -2,9 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { clusterRoles, configMaps, events, namespaces, pods, replicaSets } from '#shared/api/kinds.ts'
-import { objectMeta, typeMeta, type KubeObject, type OwnerReference } from '#shared/api/meta/objectmeta.ts'
-import { resource } from '#shared/api/resource.ts'
-import { obj, opt } from '#shared/machinery/schema.ts'
+import type { OwnerReference } from '#shared/api/meta/objectmeta.ts'
 import { StatusError, isNotFound } from '#shared/machinery/status.ts'
 import { startControl, startNode, until, type Control } from './setup.ts'
 
@@ -98,37 +96,6 @@ test('an owner in another namespace is none, and an event says so', async () => 
   expect(found.message).toBe(
     `ownerRef [v1/ConfigMap, namespace: near, name: owner, uid: ${owner.metadata.uid}] does not exist in namespace "near"`,
   )
-})
-
-test('a kind that is served later is collected as any other, as owner and as dependent, and goes with its namespace', async () => {
-  const ns = await c.namespace('later')
-  const widgets = resource<KubeObject>({
-    group: 'stable.example.com',
-    version: 'v1',
-    kind: 'Widget',
-    plural: 'widgets',
-    singular: 'widget',
-    namespaced: true,
-    schema: obj('com.example.stable.v1.Widget', 'A thing.', () => ({ ...typeMeta(), metadata: opt(1, objectMeta, { default: {} }) })),
-  })
-  c.api.server.surface.install({ resource: widgets })
-  const widget = (name: string, ownerReferences: object[] = []) =>
-    c.client.create(widgets, ns, { metadata: { name, ownerReferences } } as unknown as KubeObject)
-  const owner = await widget('owner')
-  await map(ns, 'of-widget', [{ apiVersion: 'stable.example.com/v1', kind: 'Widget', name: 'owner', uid: owner.metadata.uid! }])
-  await c.client.delete(widgets, ns, 'owner')
-  await gone(ns, 'of-widget')
-  const parent = await map(ns, 'parent')
-  await widget('dependent', [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'parent', uid: parent.metadata.uid }])
-  await widget('free')
-  await c.client.delete(configMaps, ns, 'parent')
-  await until(
-    'the widget to be collected',
-    async () => (await c.client.list(widgets, ns)).items.map(w => w.metadata.name).join() === 'free',
-  )
-  await c.client.delete(namespaces, '', ns)
-  await until('the namespace to be gone', () => c.client.get(namespaces, '', ns).then(() => false, isNotFound))
-  expect((await c.client.list(widgets, ns)).items).toEqual([])
 })
 
 test('an object in no namespace cannot have an owner in one: it stays, and an event says so', async () => {

@@ -1,14 +1,19 @@
 /** What expressions of policies may name (k8s.io/apiserver/pkg/admission/plugin/cel), and their compilation. */
 import type { Environment, Program, Type } from '../../cel/cel.ts'
-import { authorization } from './authorizer.ts'
 import { cel } from '../../cel/load.ts'
-import { patchLibrary, patchTypes } from './patchtypes.ts'
+import { patchTypes } from './patchtypes.ts'
 import { namespaceType, requestType } from './types.ts'
 
 /** An expression, compiled or with what is wrong with it in upstream's words. */
 export type Expression =
   | { readonly text: string; readonly program: Program; readonly error?: undefined }
-  | { readonly text: string; readonly program?: undefined; readonly error: string }
+  | {
+      readonly text: string
+      readonly program?: undefined
+      readonly error: string
+      /** Without the head of the error. */
+      readonly issues?: string
+    }
 
 /** What an expression sees beside the request. */
 export interface Sees {
@@ -20,14 +25,22 @@ export interface Sees {
   readonly variables: boolean
 }
 
+/** Types of what is dyn otherwise. */
+export interface Typed {
+  readonly object: Type
+  readonly params: Type | undefined
+}
+
 /** Compiles the expressions of one policy. A variable is seen by what is compiled after it. */
 export class PolicyCompiler {
   readonly #hasParams: boolean
+  readonly #typed: Typed | undefined
   readonly #variables = new Map<string, Type>()
   readonly #environments = new Map<string, Environment>()
 
-  constructor(hasParams: boolean) {
+  constructor(hasParams: boolean, typed?: Typed) {
     this.#hasParams = hasParams
+    this.#typed = typed
   }
 
   variable(name: string, text: string): Expression {
@@ -39,8 +52,9 @@ export class PolicyCompiler {
   /** `returns`: of exactly which types it must be; any when absent. */
   compile(text: string, sees: Sees, returns?: readonly Type[]): Expression {
     const { compile, types } = cel()
-    const { program, error } = compile(text, this.#environment(sees))
-    if (!program) return { text, error }
+    const compiled = compile(text, this.#environment(sees))
+    if (!compiled.program) return { text, error: compiled.error, issues: compiled.issues }
+    const { program } = compiled
     if (!returns || returns.some(t => types.same(t, program.type))) return { text, program }
     const [wanted, got] = [returns.map(types.format), types.format(program.type)]
     return {
@@ -56,7 +70,8 @@ export class PolicyCompiler {
     const key = `${sees.authorizer} ${sees.patchTypes} ${sees.variables && this.#variables.size > 0}`
     let environment = this.#environments.get(key)
     if (!environment) {
-      environment = sees.variables && this.#variables.size > 0 ? this.#make(sees) : shared(this.#hasParams, sees)
+      const own = this.#typed || (sees.variables && this.#variables.size > 0)
+      environment = own ? this.#make(sees) : shared(this.#hasParams, sees)
       this.#environments.set(key, environment)
     }
     return environment
@@ -65,7 +80,7 @@ export class PolicyCompiler {
   #make(sees: Sees): Environment {
     // Asked when an expression is checked, so that it holds what was added meanwhile.
     const variables = cel().types.struct('kubernetes.variables', name => this.#variables.get(name))
-    return newEnvironment(this.#hasParams, sees, variables)
+    return newEnvironment(this.#hasParams, sees, variables, this.#typed)
   }
 }
 
@@ -81,19 +96,18 @@ function shared(hasParams: boolean, sees: Sees): Environment {
   return environment
 }
 
-function newEnvironment(hasParams: boolean, sees: Sees, variables: Type | undefined): Environment {
-  const { newEnvironment: make, types } = cel()
+function newEnvironment(hasParams: boolean, sees: Sees, variables: Type | undefined, typed?: Typed): Environment {
+  const { authorizerType, jsonPatch, newEnvironment: make, resourceCheckType, types } = cel()
   return make({
     variables: {
-      object: types.dyn,
-      oldObject: types.dyn,
+      object: typed?.object ?? types.dyn,
+      oldObject: typed?.object ?? types.dyn,
       namespaceObject: namespaceType(),
       request: requestType(),
-      ...(hasParams ? { params: types.dyn } : {}),
-      ...(sees.authorizer ? authorization().variables : {}),
+      ...(hasParams ? { params: typed?.params ?? types.dyn } : {}),
+      ...(sees.authorizer ? { authorizer: authorizerType, 'authorizer.requestResource': resourceCheckType } : {}),
       ...(variables ? { variables } : {}),
     },
-    libraries: [...(sees.authorizer ? [authorization().library] : []), ...(sees.patchTypes ? [patchLibrary()] : [])],
-    ...(sees.patchTypes ? patchTypes() : {}),
+    ...(sees.patchTypes ? { ...patchTypes(), libraries: [jsonPatch] } : {}),
   })
 }

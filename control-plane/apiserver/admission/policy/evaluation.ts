@@ -10,6 +10,15 @@ export class OutOfBudget extends Error {
   }
 }
 
+/** An authorizer has yet to answer: everything is evaluated again when it has. */
+export class Waits extends Error {
+  readonly until: Promise<void>
+  constructor(until: Promise<void>) {
+    super('evaluation is pending')
+    this.until = until
+  }
+}
+
 export type Result =
   { readonly value: Exclude<Value, ErrorValue>; readonly error?: undefined } | { readonly value?: undefined; readonly error: string }
 
@@ -18,6 +27,7 @@ export class Evaluation {
   #budget: number
   /** What the variables cost that the current expression looked at first. */
   #spent = 0
+  #waits: Promise<void> | undefined
 
   constructor(bindings: Bindings, variables: ReadonlyMap<string, Expression> | undefined, budget: number) {
     this.#bindings = variables ? { ...bindings, variables: lazily(variables, e => this.#variable(e)) } : bindings
@@ -29,10 +39,12 @@ export class Evaluation {
     return this.#budget
   }
 
-  /** Throws OutOfBudget. */
+  /** Throws OutOfBudget, and Waits. */
   run({ text, program, error }: Expression): Result {
     if (!program) return { error: `compilation error: ${error}` }
     const outcome = program.evaluate(this.#bindings)
+    const until = outcome.error === undefined ? this.#waits : (outcome.pending ?? this.#waits)
+    if (until) throw new Waits(until)
     this.#budget -= outcome.cost + this.#spent
     this.#spent = 0
     if (this.#budget < 0) throw new OutOfBudget()
@@ -45,6 +57,7 @@ export class Evaluation {
     const outcome = expression.program.evaluate(this.#bindings)
     this.#spent += outcome.cost
     if (outcome.error === undefined) return outcome.value
+    this.#waits ??= outcome.pending
     return new ErrorValue(`composited variable ${JSON.stringify(name)} fails to evaluate: ${outcome.error}`)
   }
 }

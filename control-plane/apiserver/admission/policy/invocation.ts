@@ -4,17 +4,16 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { after, inTurn, type Maybe } from '#shared/machinery/maybe.ts'
 import { notFound } from '#shared/machinery/status.ts'
 import type { Registry as MetricsRegistry } from 'prom-client'
-import type { Authorizer } from '../../authz/authorizer.ts'
-import type { Bindings } from '../../cel/cel.ts'
+import type { Attributes as Question, Authorizer } from '../../authz/authorizer.ts'
+import type { Authorize, Bindings } from '../../cel/cel.ts'
 import { cel } from '../../cel/load.ts'
 import { caughtUp } from '../../registry/current.ts'
 import type { Registry } from '../../registry/registry.ts'
 import type { Serving } from '../../surface.ts'
 import type { Attributes } from '../admission.ts'
 import { namespaceOf } from '../matching.ts'
-import { Decisions } from './authorizer.ts'
 import type { Expression } from './environment.ts'
-import { Evaluation } from './evaluation.ts'
+import { Evaluation, Waits } from './evaluation.ts'
 import type { Binding, BoundTo, Hook, Policy } from './hooks.ts'
 import { collectParams, endpointOfKind, paramKindText } from './params.ts'
 import { admissionRequest, versioned, type Versioned } from './request.ts'
@@ -49,6 +48,21 @@ export interface Invoked<B extends Binding> {
   one(bound: BoundTo<B>, invocation: Invocation): Maybe<void>
 }
 
+/** What expressions ask the authorizer by, which remembers what it was asked about this request. */
+export function authorizersOf(authorizer: Authorizer, a: Attributes): () => Bindings {
+  let checks: Bindings | undefined
+  return () => {
+    const { authorizerValue, requestResourceValue } = cel()
+    const { group, resource } = a.requestResource
+    const { subresource, namespace, name } = a
+    const ask: Authorize = asked => authorizer.authorize(asked as Question)
+    return (checks ??= {
+      authorizer: authorizerValue(ask, a.user),
+      'authorizer.requestResource': requestResourceValue(ask, a.user, { group, resource, subresource, namespace, name }),
+    })
+  }
+}
+
 /** How policies are put to this request. What they need of it is made once, when the first needs it. */
 export function invocations<P extends Policy, B extends Binding, C>(
   { registry, serving, authorizer }: PolicyDependencies,
@@ -56,7 +70,7 @@ export function invocations<P extends Policy, B extends Binding, C>(
 ): (hook: Hook<P, B, C>, invoked: Invoked<B>) => Maybe<void> {
   const forms = new Map<string, Maybe<Versioned>>()
   const namespaceName = a.kind.kind === 'Namespace' && a.kind.group === '' ? '' : a.namespace
-  const decisions = new Decisions(authorizer, a)
+  const authorizers = authorizersOf(authorizer, a)
 
   /** The namespace of the request, as expressions see it; rejects when it is not there. */
   const namespace = (): Maybe<object | undefined> =>
@@ -96,7 +110,7 @@ export function invocations<P extends Policy, B extends Binding, C>(
                     error => misconfigured(`failed to convert object version: ${error}`, bound),
                     of =>
                       after(namespace(), ns =>
-                        inTurn(params, param => one(bound, { versioned: of, param, evaluate: evaluator(a, of, param, ns, decisions) })),
+                        inTurn(params, param => one(bound, { versioned: of, param, evaluate: evaluator(a, of, param, ns, authorizers) })),
                       ),
                   )
                 },
@@ -112,7 +126,7 @@ function evaluator(
   { match, object: own, old }: Versioned,
   param: KubeObject | undefined,
   namespace: object | undefined,
-  decisions: Decisions,
+  authorizers: () => Bindings,
 ): Invocation['evaluate'] {
   let fixed: Bindings | undefined
   return (variables, work, object = own) => {
@@ -122,10 +136,20 @@ function evaluator(
       request: fromJson(admissionRequest(a, match)),
       namespaceObject: fromJson(namespace),
       params: fromJson(param),
-      ...decisions.values,
+      ...authorizers(),
     }
     const bindings = { ...fixed, object: fromJson(object) }
-    return decisions.settled(() => work(budget => new Evaluation(bindings, variables, budget)))
+    return settled(() => work(budget => new Evaluation(bindings, variables, budget)))
+  }
+}
+
+/** Does the work, which has no effect but its result, again until nothing that it asks has to be waited for. */
+export function settled<T>(work: () => T): Maybe<T> {
+  try {
+    return work()
+  } catch (e) {
+    if (e instanceof Waits) return e.until.then(() => settled(work))
+    throw e
   }
 }
 

@@ -13,7 +13,7 @@ import { cel } from '../../cel/load.ts'
 import { equal } from '../../objects/equal.ts'
 import type { Serving } from '../../surface.ts'
 import { refused, type AdmissionPlugin, type Attributes } from '../admission.ts'
-import { conditionsHold, OutOfBudget } from './evaluation.ts'
+import { conditionsHold, OutOfBudget, Waits } from './evaluation.ts'
 import { followHooks, type BoundTo, type Hook } from './hooks.ts'
 import { invocations, whenCurrent, type Invocation, type PolicyDependencies } from './invocation.ts'
 import { errorType, policyMetrics, type PolicyMetrics } from './metrics.ts'
@@ -171,6 +171,7 @@ function carryOutOne(
           try {
             return mutated(mutation, shown, form.form, begin(runtimeCostBudget))
           } catch (e) {
+            if (e instanceof Waits) throw e
             return e as Error
           }
         },

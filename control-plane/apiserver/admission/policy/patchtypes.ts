@@ -1,6 +1,5 @@
 /** `Object{...}` and `JSONPatch{...}` of mutations: k8s.io/apiserver/pkg/cel/mutation. */
 import type { EnvironmentOptions, MapValue, Type, Value } from '../../cel/cel.ts'
-import type { Library } from '../../cel/functions.ts'
 import { cel } from '../../cel/load.ts'
 
 /** An object that an expression made; `type` is the name of its type, `Object.spec`. */
@@ -61,15 +60,6 @@ export const patchTypes = (): Pick<EnvironmentOptions, 'types' | 'construct'> =>
   },
   construct: (type, fields) => new (madeObject())(type.name, fields),
 })
-
-/** `jsonpatch.escapeKey`. */
-export function patchLibrary(): Library {
-  const { string } = cel().types
-  const escape = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
-  const cost = ([key]: readonly Value[]): number => Math.ceil((key as string).length * 0.1)
-  const overload = { id: 'string_jsonpatch_escapeKey', args: [string], result: string, member: false, call: escape, cost }
-  return { functions: new Map([['jsonpatch.escapeKey', [overload]]]) }
-}
 
 /** Objects are made by the names of the fields that they are in: what is of another type is told. */
 export function misnamed(v: Value, path: string): string[] {

@@ -1,7 +1,12 @@
-/** What is wrong with the expressions of policies, told when they are written: pkg/apis/admissionregistration/validation. */
+/** What is wrong with the expressions of policies and webhooks, told when they are written: pkg/apis/admissionregistration/validation. */
 import type { MutatingAdmissionPolicy } from '#shared/api/admissionregistration/mutatingadmissionpolicy.ts'
 import type { ValidatingAdmissionPolicy } from '#shared/api/admissionregistration/validatingadmissionpolicy.ts'
-import { mutatingAdmissionPolicies, validatingAdmissionPolicies } from '#shared/api/kinds.ts'
+import {
+  mutatingAdmissionPolicies,
+  mutatingWebhookConfigurations,
+  validatingAdmissionPolicies,
+  validatingWebhookConfigurations,
+} from '#shared/api/kinds.ts'
 import type { Kind, Resource } from '#shared/api/resource.ts'
 import { invalid, required, type FieldError, type Path } from '#shared/machinery/field.ts'
 import { cel } from '../../cel/load.ts'
@@ -18,9 +23,11 @@ export function withExpressions(resource: Resource): Resource {
     ? validatingExpressions
     : isSame(resource, mutatingAdmissionPolicies)
       ? mutatingExpressions
-      : undefined
+      : isSame(resource, mutatingWebhookConfigurations) || isSame(resource, validatingWebhookConfigurations)
+        ? webhookExpressions
+        : undefined
   if (!check) return resource
-  return { ...resource, validate: (object, at) => [...(resource.validate?.(object, at) ?? []), ...check(object, at.child('spec'))] }
+  return { ...resource, validate: (object, at) => [...(resource.validate?.(object, at) ?? []), ...check(object, at)] }
 }
 
 const wrong = ({ text, error }: Expression, at: Path): FieldError[] => (error === undefined ? [] : [invalid(at, text, error)])
@@ -46,7 +53,14 @@ function common({ paramKind, matchConditions, variables }: Common, at: Path): { 
   return { compiler, errors }
 }
 
-function validatingExpressions({ spec }: ValidatingAdmissionPolicy, at: Path): FieldError[] {
+function webhookExpressions({ webhooks }: { webhooks?: readonly Common[] }, root: Path): FieldError[] {
+  return (webhooks ?? []).flatMap(
+    (webhook, i) => common({ matchConditions: webhook.matchConditions }, root.child('webhooks').index(i)).errors,
+  )
+}
+
+function validatingExpressions({ spec }: ValidatingAdmissionPolicy, root: Path): FieldError[] {
+  const at = root.child('spec')
   const { compiler, errors } = common(spec, at)
   const own = { authorizer: true, variables: true }
   spec.validations?.forEach(({ expression, messageExpression }, i) => {
@@ -70,7 +84,8 @@ function validatingExpressions({ spec }: ValidatingAdmissionPolicy, at: Path): F
   return errors
 }
 
-function mutatingExpressions({ spec }: MutatingAdmissionPolicy, at: Path): FieldError[] {
+function mutatingExpressions({ spec }: MutatingAdmissionPolicy, root: Path): FieldError[] {
+  const at = root.child('spec')
   const { compiler, errors } = common(spec, at)
   spec.mutations?.forEach((mutation, i) => {
     const field = mutation.patchType === 'JSONPatch' ? 'jsonPatch' : 'applyConfiguration'

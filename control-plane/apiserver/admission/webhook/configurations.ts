@@ -7,6 +7,9 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Registry, Table } from '../../registry/registry.ts'
 import type { Serving } from '../../surface.ts'
 import { newMatcher, type Matcher } from '../matching.ts'
+import { PolicyCompiler } from '../policy/environment.ts'
+import type { Condition } from '../policy/evaluation.ts'
+import { conditionsOf } from '../policy/validations.ts'
 
 /** A webhook as requests need it. */
 export interface Hook {
@@ -17,6 +20,8 @@ export interface Hook {
   /** Its place among all. */
   readonly index: number
   readonly matcher: Matcher
+  /** Compiled when they are first looked at. */
+  readonly conditions: readonly Condition[]
 }
 
 export interface Configurations {
@@ -63,12 +68,17 @@ function hooksOf(registry: Registry, table: Table, serving: () => Serving): Hook
     for (const webhook of (object as KubeObject & { webhooks?: Webhook[] }).webhooks ?? []) {
       const nth = seen.get(webhook.name) ?? 0
       seen.set(webhook.name, nth + 1)
+      let conditions: Condition[] | undefined
       hooks.push({
         webhook,
         configuration: name,
         id: `${name}/${webhook.name}/${nth}`,
         index: hooks.length,
         matcher: newMatcher({ ...webhook, resourceRules: webhook.rules }, registry, serving),
+        get conditions() {
+          return (conditions ??=
+            (webhook.matchConditions ?? []).length === 0 ? [] : conditionsOf(new PolicyCompiler(false), webhook.matchConditions))
+        },
       })
     }
   }

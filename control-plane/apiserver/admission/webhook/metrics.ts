@@ -23,6 +23,8 @@ export interface WebhookMetrics {
   failedOpen(call: Omit<About, 'operation'>): void
   /** A match condition kept the webhook from being asked. */
   excluded(about: About): void
+  /** One could not be evaluated. */
+  conditionFailed(about: About): void
 }
 
 const bounds = [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25]
@@ -51,6 +53,7 @@ export function webhookMetrics(registry: MetricsRegistry): WebhookMetrics {
   const rejections = new Counters()
   const open = new Counters()
   const exclusions = new Counters()
+  const conditionErrors = new Counters()
   const durations = new Map<string, { readonly labels: Labels; readonly histogram: Histogram }>()
   const counter = (name: string, help: string, of: Counters): void =>
     addMetric(registry, `apiserver_admission_${name}`, 'counter', help, () => of.samples())
@@ -59,6 +62,7 @@ export function webhookMetrics(registry: MetricsRegistry): WebhookMetrics {
   counter('webhook_rejection_count', `Admission webhook rejections, ${by}, error type and code.`, rejections)
   counter('webhook_fail_open_count', 'Admission webhooks that failed and were passed over, by name and type.', open)
   counter('match_condition_exclusions_total', `Webhooks and policies that a match condition excluded, ${by}.`, exclusions)
+  counter('match_condition_evaluation_errors_total', `Webhooks and policies of which a match condition failed, ${by}.`, conditionErrors)
   const duration = 'apiserver_admission_webhook_admission_duration_seconds'
   addMetric(registry, duration, 'histogram', `Admission webhook latency in seconds, ${by}.`, () =>
     [...durations.values()].flatMap(({ labels, histogram: h }) => histogramSamples(duration, labels, h)),
@@ -82,6 +86,9 @@ export function webhookMetrics(registry: MetricsRegistry): WebhookMetrics {
     },
     excluded({ name, type, operation }) {
       exclusions.add({ name, kind: 'webhook', type, operation })
+    },
+    conditionFailed({ name, type, operation }) {
+      conditionErrors.add({ name, kind: 'webhook', type, operation })
     },
   }
 }

@@ -13,7 +13,8 @@ import type { Match } from '../matching.ts'
 import { ask } from './ask.ts'
 import { followConfigurations, type Hook } from './configurations.ts'
 import { CallFailed, checkTime } from './failure.ts'
-import { formOf } from './form.ts'
+import { formOf, type Form } from './form.ts'
+import { conditionsMatch } from './matchconditions.ts'
 import { observed } from './observed.ts'
 import type { Parts } from './parts.ts'
 import { concerned } from './selected.ts'
@@ -49,9 +50,11 @@ export function mutatingWebhooks(parts: Parts): AdmissionPlugin {
       const match = matching instanceof Promise ? await matching : matching
       if (!match) continue
       if (r.reinvocation && !round?.again.has(hook.id)) continue
+      const form = formOf(r, match, serving())
+      if (!(await conditionsMatch(parts, hook, 'admit', r, match, form.objects))) continue
       if (hook.webhook.reinvocationPolicy === 'IfNeeded' && !round)
         rounds.set(r, (round = { asked: new Set(), again: new Set(), last: undefined }))
-      const made = await changeBy(r, hook, match)
+      const made = await changeBy(r, hook, match, form)
       if (made) {
         keepManagers(r, made)
         r.object = made
@@ -65,7 +68,7 @@ export function mutatingWebhooks(parts: Parts): AdmissionPlugin {
   }
 
   /** The object that a webhook makes of the request's; undefined when it leaves it as it is, or fails and may. */
-  async function changeBy(r: AdmissionRequest, hook: Hook, match: Match): Promise<KubeObject | undefined> {
+  async function changeBy(r: AdmissionRequest, hook: Hook, match: Match, form: Form): Promise<KubeObject | undefined> {
     const at = `round_${r.reinvocation ? 1 : 0}_index_${hook.index}`
     const note = (mutated: boolean): void =>
       r.annotate(
@@ -74,7 +77,6 @@ export function mutatingWebhooks(parts: Parts): AdmissionPlugin {
       )
     try {
       const made = await observed(parts, hook, 'admit', r, async () => {
-        const form = formOf(r, match, serving())
         const objects = form.objects instanceof Promise ? await form.objects : form.objects
         const { patch, patchType } = await ask(parts.webhooks, hook, r, match, objects, true)
         if (patch === undefined) return undefined

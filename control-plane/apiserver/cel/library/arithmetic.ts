@@ -14,11 +14,11 @@ const durationOf = (v: bigint): Value => (v > maxInt || v < minInt ? overflow('d
 
 const second = 1_000_000_000n
 
-function timeOf(nanos: bigint): Value {
+function timeOf(nanos: bigint, { offset }: Timestamp): Value {
   let seconds = nanos / second
   let rest = nanos % second
   if (rest < 0n) [seconds, rest] = [seconds - 1n, rest + second]
-  return seconds < minSeconds || seconds > maxSeconds ? overflow('timestamp') : new Timestamp(Number(seconds), Number(rest))
+  return seconds < minSeconds || seconds > maxSeconds ? overflow('timestamp') : new Timestamp(Number(seconds), Number(rest), offset)
 }
 const nanosOf = (t: Timestamp): bigint => BigInt(t.seconds) * second + BigInt(t.nanos)
 
@@ -38,8 +38,8 @@ export const arithmetic: readonly (readonly [string, readonly Overload[]])[] = [
       overload('add_bytes', [bytes, bytes], bytes, (a: Uint8Array, b: Uint8Array) => new Uint8Array(Buffer.concat([a, b])), concatenation),
       overload('add_double', [double, double], double, (a: number, b: number) => a + b),
       overload('add_duration_duration', [duration, duration], duration, (a: Duration, b: Duration) => durationOf(a.nanos + b.nanos)),
-      overload('add_duration_timestamp', [duration, timestamp], timestamp, (a: Duration, b: Timestamp) => timeOf(nanosOf(b) + a.nanos)),
-      overload('add_timestamp_duration', [timestamp, duration], timestamp, (a: Timestamp, b: Duration) => timeOf(nanosOf(a) + b.nanos)),
+      overload('add_duration_timestamp', [duration, timestamp], timestamp, (a: Duration, b: Timestamp) => timeOf(nanosOf(b) + a.nanos, b)),
+      overload('add_timestamp_duration', [timestamp, duration], timestamp, (a: Timestamp, b: Duration) => timeOf(nanosOf(a) + b.nanos, a)),
       overload('add_int64', [int, int], int, (a: bigint, b: bigint) => intOf(a + b)),
       overload('add_list', [listOfA, listOfA], listOfA, addLists, { estimate: costOf.concatenation }),
       overload('add_string', [string, string], string, (a: string, b: string) => a + b, concatenation),
@@ -53,7 +53,7 @@ export const arithmetic: readonly (readonly [string, readonly Overload[]])[] = [
       overload('subtract_duration_duration', [duration, duration], duration, (a: Duration, b: Duration) => durationOf(a.nanos - b.nanos)),
       overload('subtract_int64', [int, int], int, (a: bigint, b: bigint) => intOf(a - b)),
       overload('subtract_timestamp_duration', [timestamp, duration], timestamp, (a: Timestamp, b: Duration) =>
-        timeOf(nanosOf(a) - b.nanos),
+        timeOf(nanosOf(a) - b.nanos, a),
       ),
       overload('subtract_timestamp_timestamp', [timestamp, timestamp], duration, (a: Timestamp, b: Timestamp) =>
         durationOf(nanosOf(a) - nanosOf(b)),

@@ -1,4 +1,5 @@
 /** Values that may not be there, `optional.of(x)`, and what macros of two variables need: github.com/google/cel-go/cel, ext. */
+import { minSeconds } from '../gotime.ts'
 import { member, overload, type Library, type Overload } from '../functions.ts'
 import { bool, dyn, int, list, map, optional, param, string } from '../types.ts'
 import { ArrayList, Duration, ErrorValue, HashMap, ListValue, MapValue, none, Optional, Timestamp, Uint, type Value } from '../values.ts'
@@ -15,7 +16,7 @@ function isZero(v: Value): boolean {
   if (v instanceof Uint) return v.value === 0n
   if (v instanceof Uint8Array) return v.length === 0
   if (v instanceof Duration) return v.nanos === 0n
-  if (v instanceof Timestamp) return v.seconds === 0 && v.nanos === 0
+  if (v instanceof Timestamp) return v.seconds === minSeconds && v.nanos === 0
   return v instanceof Optional && (v.value === undefined || isZero(v.value))
 }
 

@@ -2,7 +2,7 @@
 import { matchCost, matchEstimate, costOf } from '../estimate.ts'
 import { member, overload, traverses, traversal, type Library, type Overload } from '../functions.ts'
 import { bool, bytes, double, duration, dyn, int, list, map, param, string, timestamp, uint, type Type } from '../types.ts'
-import { compare, equals, ErrorValue, ListValue, MapValue, sizeOf, type Value } from '../values.ts'
+import { compare, equals, ErrorValue, ListValue, MapValue, Opaque, sizeOf, type Value } from '../values.ts'
 import { arithmetic } from './arithmetic.ts'
 import { conversions } from './conversions.ts'
 import { matcherOf } from './pattern.ts'
@@ -73,7 +73,15 @@ export const standard: Library = {
   functions: new Map<string, readonly Overload[]>([
     ...operators,
     ['!_', [overload('logical_not', [bool], bool, (v: boolean) => !v)]],
-    ['_==_', [overload('equals', [A, A], bool, equals, bothCompared)]],
+    [
+      '_==_',
+      [
+        overload('equals', [A, A], bool, equals, {
+          cost: args => (args[0] instanceof Opaque ? 1 : smaller(args)),
+          estimate: costOf.equality,
+        }),
+      ],
+    ],
     [
       '_!=_',
       [

@@ -151,7 +151,7 @@ function scientific(v: number, precision: number): string {
   if (!Number.isFinite(v)) return v > 0 ? '∞' : '-∞'
   const [digits, exponent] = v.toExponential(Math.min(100, precision)).split('e') as [string, string]
   const power = [...exponent.replace(/[+-]/, '').padStart(2, '0')].map(d => superscript[Number(d)]).join('')
-  return `${digits}\u202f×\u202f10${exponent.startsWith('-') ? '⁻' : ''}${power}`
+  return `${digits}×10${exponent.startsWith('-') ? '⁻' : ''}${power}`
 }
 
 function plain(v: Value): string {

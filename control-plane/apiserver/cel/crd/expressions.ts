@@ -1,0 +1,64 @@
+/** CustomResourceDefinitions with the rules that their expressions must follow. What has none is not looked at, so that the engine stays away. */
+import type { CustomResourceDefinition } from '#shared/api/apiextensions/customresourcedefinition.ts'
+import { semanticEqual } from '#shared/api/meta/validation.ts'
+import type { Resource } from '#shared/api/resource.ts'
+import type { FieldError, Path } from '#shared/machinery/field.ts'
+import type { JsonSchema } from '#shared/machinery/structural/schema.ts'
+import { cel } from '../load.ts'
+
+/** Whether there is a rule somewhere in the schema. */
+export function hasRules(schema: JsonSchema | undefined): boolean {
+  if (!schema) return false
+  if (schema['x-kubernetes-validations']?.length) return true
+  const { items, properties, additionalProperties: rest, allOf } = schema
+  return (
+    hasRules(items) ||
+    (typeof rest === 'object' && hasRules(rest)) ||
+    Object.values(properties ?? {}).some(hasRules) ||
+    (allOf ?? []).some(hasRules)
+  )
+}
+
+/** For the kind of definitions, which must be right in all else. */
+export function withRules(resource: Resource): Resource {
+  const { validate, validateUpdate } = resource
+  return {
+    ...resource,
+    validate: undefined,
+    validateCreate: (object, at) => {
+      const errors = [...(validate?.(object, at) ?? []), ...(resource.validateCreate?.(object, at) ?? [])]
+      return errors.length > 0 ? errors : rulesErrors(object as CustomResourceDefinition, undefined, at)
+    },
+    validateUpdate: (object, old, at, writer) => {
+      // Their status is written without a look at the spec.
+      const errors = [
+        ...(writer.subresource === 'status' ? [] : (validate?.(object, at) ?? [])),
+        ...(validateUpdate?.(object, old, at, writer) ?? []),
+      ]
+      if (errors.length > 0 || writer.subresource === 'status') return errors
+      return rulesErrors(object as CustomResourceDefinition, old as CustomResourceDefinition, at)
+    },
+  } as Resource
+}
+
+/** Of what was stored like this before nothing is said. */
+function rulesErrors({ spec }: CustomResourceDefinition, old: CustomResourceDefinition | undefined, at: Path): FieldError[] {
+  const { versions } = spec
+  const schemaOf = (v: (typeof versions)[number] | undefined): JsonSchema | undefined =>
+    v?.schema?.openAPIV3Schema as JsonSchema | undefined
+  const same = versions.length > 1 && versions.every(v => semanticEqual(schemaOf(v), schemaOf(versions[0])))
+  // Upstream reports what all versions have in common at the top.
+  const places =
+    same || versions.length === 1
+      ? versions.slice(0, 1).map(v => ({ v, here: at.child('spec', 'validation') }))
+      : versions.map((v, i) => ({ v, here: at.child('spec', 'versions').index(i).child('schema') }))
+  return places.flatMap(({ v, here }) => {
+    const schema = schemaOf(v)
+    if (!schema || !hasRules(schema)) return []
+    const before = schemaOf(old?.spec.versions.find(o => o.name === v.name))
+    const path = here.child('openAPIV3Schema')
+    const { checkFieldPaths, checkRules } = cel().definitions
+    const wrong = checkFieldPaths(schema, path)
+    return wrong.length > 0 ? wrong : checkRules(schema, path, semanticEqual(schema, before))
+  })
+}
