@@ -28,6 +28,8 @@ export interface InformerOptions<T> {
 
 /** Of lists, where what is there does not come by a watch. */
 const pageSize = 1000
+/** A watch that begins with what is there and is silent for so long, ms, is of a server that does not say when that was all. */
+const silentMs = 5_000
 
 const versionOf = (object: { metadata: { resourceVersion?: string | undefined } }): number => Number(object.metadata.resourceVersion ?? 0)
 
@@ -48,6 +50,28 @@ export function replacement<T extends KubeObject>(cache: Cache<T>, items: readon
     else if (old.metadata.resourceVersion !== item.metadata.resourceVersion) events.push({ type: 'MODIFIED', object: item, previous: old })
   }
   return events
+}
+
+/** Aborts a watch when it is silent for too long, or with the reflector. */
+class Silence {
+  readonly #quiet = new AbortController()
+  readonly signal: AbortSignal
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parent: AbortSignal) {
+    this.signal = AbortSignal.any([parent, this.#quiet.signal])
+  }
+  get tooLong(): boolean {
+    return this.#quiet.signal.aborted
+  }
+  begins(): void {
+    if (this.#timer) this.#timer.refresh()
+    else this.#timer = setTimeout(() => this.#quiet.abort(), silentMs).unref()
+  }
+  ends(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
 }
 
 class Reflector<T extends KubeObject> implements Informer<T> {
@@ -121,17 +145,31 @@ class Reflector<T extends KubeObject> implements Informer<T> {
         }
         const initial = listed ? undefined : new Map<string, T>()
         if (!initial) this.#markSynced()
-        for await (const event of this.#client.watch<T>(this.kind, this.#options.namespace ?? '', this.#watchOptions(!listed), signal)) {
+        const silence = new Silence(signal)
+        if (initial) silence.begins()
+        for await (const event of this.#client.watch<T>(
+          this.kind,
+          this.#options.namespace ?? '',
+          this.#watchOptions(!listed),
+          silence.signal,
+        )) {
           this.#heard()
           pause.reset()
+          if (!listed) silence.begins()
           if (listed) this.#follow(event)
           else if (endsInitialEvents(event)) {
+            silence.ends()
             this.#replace([...initial!.values()], versionOf(event.object))
             initial!.clear()
             this.#markSynced()
             listed = true
             listedAt = performance.now()
           } else this.#collect(initial!, event)
+        }
+        silence.ends()
+        if (silence.tooLong && !listed) {
+          streaming = false
+          continue
         }
       } catch (e) {
         if (signal.aborted) return
