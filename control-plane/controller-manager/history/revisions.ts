@@ -11,8 +11,9 @@ import { controllerOf, controllerRef } from '../podcontrol/ownership.ts'
 /** The label by which pods name their revision. */
 export const revisionHashLabel = 'controller-revision-hash'
 
-/** What is kept of a template: a strategic merge patch that puts it back. */
-export const templatePatch = (template: object): object => ({ spec: { template: { ...template, $patch: 'replace' } } })
+/** What is kept of a template: a strategic merge patch that puts it back. Its keys are in order: kubectl compares the bytes. */
+export const templatePatch = (template: object): object =>
+  JSON.parse(canonical({ spec: { template: { ...template, $patch: 'replace' } } })) as object
 export const sameData = (a: unknown, b: unknown): boolean => canonical(a) === canonical(b)
 
 /** Oldest first. */

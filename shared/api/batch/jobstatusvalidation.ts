@@ -76,7 +76,9 @@ function validateTimes(now: JobStatus, before: JobStatus, { spec }: Job, at: Pat
     errors.push(invalid(path, completionTime, 'completionTime cannot be set before startTime'))
   if (completionTime !== undefined && before.completionTime !== undefined && endMoved)
     errors.push(invalid(path, completionTime, 'completionTime cannot be mutated'))
-  if (startMoved && before.startTime !== undefined && !spec.suspend)
+  // A job that goes on after a suspension counts its time anew.
+  const resumed = has(before, 'Suspended') && !has(now, 'Suspended')
+  if (startMoved && before.startTime !== undefined && !spec.suspend && !resumed)
     errors.push(required(at.child('startTime'), 'startTime cannot be removed for unsuspended job'))
   return errors
 }

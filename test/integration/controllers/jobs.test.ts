@@ -202,6 +202,13 @@ test('a suspended job has no pods; resumed it goes on and counts its time anew',
   await c.client.patch(jobs, ns, 'work', 'merge', { spec: { suspend: true } })
   await until('the pods to go', async () => (await podsOf(ns)).length === 0 && !(await status(ns)).active)
   expect((await status(ns)).failed).toBeUndefined()
+  // Its time counts from when it went on.
+  const long = formatTime(new Date(Date.now() - 3600_000))
+  await c.client.patch(jobs, ns, 'work', 'merge', { status: { startTime: long } }, 'status')
+  await c.client.patch(jobs, ns, 'work', 'merge', { spec: { suspend: false, activeDeadlineSeconds: 600 } })
+  await have(ns, 2)
+  await until('a new beginning', async () => (await status(ns)).startTime !== long)
+  expect(conditions(await status(ns))).toEqual(['Suspended False JobResumed'])
   await told(ns, 'Suspended Job suspended')
   await told(ns, 'Resumed Job resumed')
 })
