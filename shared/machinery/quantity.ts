@@ -48,7 +48,7 @@ function interpret(suffix: string): { base: 2 | 10; exponent: number; format: Qu
 /** Parses a quantity. Throws an Error with upstream's text when it is none. */
 export function parseQuantity(text: string): Quantity {
   const m = grammar.exec(text)
-  if (!m || text === '' || m[0] === m[1]) throw new Error(text === '' || !/^[+-]?[0-9.]+/.test(text) ? quantityFormatError : numericError)
+  if (!m || text === '' || m[0] === m[1]) throw new Error(!m || text === '' ? quantityFormatError : numericError)
   const [, sign, whole = '', fraction = '', suffix = ''] = m
   const unit = interpret(suffix)
   if (!unit) throw new Error(suffixError)

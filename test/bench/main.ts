@@ -10,6 +10,7 @@ import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
 import { measureCrd } from './crd.ts'
 import { measureFairness } from './fairness.ts'
+import { measureCel } from './cel.ts'
 import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
@@ -48,6 +49,7 @@ const local: Record<string, LocalMeasurement> = {
   fairness: measureFairness,
   authorization: measureAuthorization,
   policies: measurePolicies,
+  cel: measureCel,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

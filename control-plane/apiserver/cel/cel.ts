@@ -49,6 +49,7 @@ export { fromJson, toJson } from './json.ts'
 export { authorizerType, authorizerValue, requestResourceValue, resourceCheckType, type Authorize } from './library/authz.ts'
 export { jsonPatch } from './library/regex.ts'
 export * as definitions from './crd/definitions.ts'
+export { checkSelector } from './dra/selector.ts'
 
 /** What one evaluation may cost, in units of some 50 ns: k8s.io/apiserver/pkg/apis/cel. */
 export const perCallLimit = 1_000_000
@@ -67,6 +68,7 @@ export interface Environment {
   readonly types: ReadonlyMap<string, Type> | { get(name: string): Type | undefined }
   readonly container: string
   readonly mixed: boolean
+  readonly bindings: boolean
   readonly construct: Construct
   /** How large variables and their fields may be; for estimates. */
   readonly sizes: SizeEstimator
@@ -82,6 +84,8 @@ export interface EnvironmentOptions {
   readonly types?: { get(name: string): Type | undefined }
   readonly construct?: Construct
   readonly sizes?: SizeEstimator
+  /** Whether `cel.bind(name, value, expression)` is known. */
+  readonly bindings?: boolean
   /** For the language's own tests: names are looked for in this namespace, lists and maps may hold values of several types. */
   readonly container?: string
   readonly mixed?: boolean
@@ -117,6 +121,7 @@ export function newEnvironment(options: EnvironmentOptions = {}): Environment {
     types: more ? { get: name => named.get(name) ?? more.get(name) } : named,
     container: options.container ?? '',
     mixed: options.mixed ?? false,
+    bindings: options.bindings ?? false,
     construct: options.construct ?? (type => new ErrorValue(`unknown type: ${type.name}`)),
     sizes: options.sizes ?? (() => undefined),
   }
@@ -193,7 +198,7 @@ function newProgram(expression: string, environment: Environment, { returns, unc
     const issues = display(expression, errors)
     return { error: `compilation failed: ${issues}`, issues }
   }
-  const parsed = parse(expression)
+  const parsed = parse(expression, environment.bindings)
   if ('errors' in parsed) return fail(parsed.errors)
   const { expr } = parsed
   if (!unchecked) {

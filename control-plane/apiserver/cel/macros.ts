@@ -24,9 +24,16 @@ class MacroError extends Error {
   }
 }
 
-/** What a call stands for; undefined when it is no macro. */
-export function expand(name: string, target: Expr | undefined, args: readonly Expr[], at: number): Expr | Wrong | undefined {
-  const macro = target ? memberMacros.get(`${name}:${args.length}`) : name === 'has' && args.length === 1 ? has : undefined
+/** What a call stands for; undefined when it is no macro. `bindings`: whether cel.bind is one. */
+export function expand(
+  name: string,
+  target: Expr | undefined,
+  args: readonly Expr[],
+  at: number,
+  bindings: boolean,
+): Expr | Wrong | undefined {
+  const isBind = bindings && name === 'bind' && args.length === 3 && target?.kind === 'ident' && target.name === 'cel'
+  const macro = isBind ? bind : target ? memberMacros.get(`${name}:${args.length}`) : name === 'has' && args.length === 1 ? has : undefined
   if (!macro) return undefined
   try {
     return macro(new Builder(at), target!, args)
@@ -160,6 +167,11 @@ const ofOptional =
     const inner = wrap(b, b.bind(variable.name, b.member('value', given), args[1]!))
     return b.bind(optionalValue, target, b.call('_?_:_', b.member('hasValue', given), inner, b.call('optional.none')))
   }
+
+const bind: Macro = (b, _target, [variable, value, result]) => {
+  if (variable!.kind !== 'ident') throw new MacroError(variable!.at, 'cel.bind() variable names must be simple identifiers')
+  return b.bind(variable!.name, value!, result!)
+}
 
 const one =
   (make: (b: Builder, target: Expr, names: string[], predicate: Expr) => Expr): Macro =>

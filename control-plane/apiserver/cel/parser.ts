@@ -23,14 +23,14 @@ const startsOperand = (t: Token): boolean =>
 
 class Stop extends Error {}
 
-/** The expression, or what is wrong. */
-export function parse(source: string): { expr: Expr } | { errors: CelIssue[] } {
+/** The expression, or what is wrong. `bindings`: whether cel.bind is a macro. */
+export function parse(source: string, bindings = false): { expr: Expr } | { errors: CelIssue[] } {
   const errors: CelIssue[] = []
   if (source.length > maxCodePoints)
     return {
       errors: [{ at: -1, message: `expression code point size exceeds limit: size: ${[...source].length}, limit ${maxCodePoints}` }],
     }
-  const parser = new Parser(tokenize(source, errors), errors)
+  const parser = new Parser(tokenize(source, errors), errors, bindings)
   const expr = parser.start()
   return errors.length === 0 && expr ? { expr } : { errors }
 }
@@ -38,10 +38,12 @@ export function parse(source: string): { expr: Expr } | { errors: CelIssue[] } {
 class Parser {
   readonly #tokens: readonly Token[]
   readonly #errors: CelIssue[]
+  readonly #bindings: boolean
   #i = 0
   #depth = 0
 
-  constructor(tokens: readonly Token[], errors: CelIssue[]) {
+  constructor(tokens: readonly Token[], errors: CelIssue[], bindings: boolean) {
+    this.#bindings = bindings
     this.#tokens = tokens
     this.#errors = errors
   }
@@ -103,7 +105,7 @@ class Parser {
   }
   #call(at: number, name: string, args: readonly Expr[], target?: Expr): Expr {
     const depth = this.#deep(1 + Math.max(0, target?.depth ?? 0, ...args.map(a => a.depth)))
-    const macro = expand(name, target, args, at)
+    const macro = expand(name, target, args, at, this.#bindings)
     if (macro === undefined) return { kind: 'call', name, target, args, at, depth }
     if ('message' in macro) return this.#wrong(macro.at, macro.message)
     this.#deep(macro.depth)

@@ -53,7 +53,8 @@ export interface Runtime {
 }
 
 const charge = (f: Frame, cost: number): void => {
-  if ((f.cost += cost) > f.limit) throw new CostExceeded()
+  // What is no number is too much, too.
+  if (!((f.cost += cost) <= f.limit)) throw new CostExceeded()
 }
 
 export function plan(expr: Expr, runtime: Runtime): Plan {
@@ -287,7 +288,8 @@ class Planner {
     const fits = guardOf(overload.args[0]!)
     const step: Step = f => {
       const value = arg(f)
-      const result = value instanceof ErrorValue ? value : fits(value) ? call!(value) : noSuchOverload
+      if (value instanceof ErrorValue || !fits(value)) return refused(f, value)
+      const result = call!(value)
       charge(f, cost ? cost([value], result) : 1)
       return result
     }
@@ -416,13 +418,19 @@ class Planner {
   }
 }
 
+/** Of what does not fit, the first error. */
+function refused(f: Frame, ...values: readonly Value[]): Value {
+  charge(f, 1)
+  return values.find(isError) ?? noSuchOverload
+}
+
 function binary({ args, call, cost }: Overload, left: Step, right: Step): Step {
   const [first, second] = [guardOf(args[0]!), guardOf(args[1]!)]
   return f => {
     const a = left(f)
     const b = right(f)
-    const failed = a instanceof ErrorValue ? a : b instanceof ErrorValue ? b : undefined
-    const result = failed ?? (first(a) && second(b) ? call!(a, b) : noSuchOverload)
+    if (a instanceof ErrorValue || b instanceof ErrorValue || !first(a) || !second(b)) return refused(f, a, b)
+    const result = call!(a, b)
     charge(f, cost ? cost([a, b], result) : 1)
     return result
   }

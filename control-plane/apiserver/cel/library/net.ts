@@ -51,10 +51,56 @@ class CIDR extends Opaque {
 const quoted = (text: string): string => JSON.stringify(text)
 const mapped = /^(?:0*:)*:?(?:0+:)*ffff:(?:\d+\.|[0-9a-f]{1,4}:[0-9a-f]{1,4}$)/i
 
-/** Of the words in which Go's netip tells what is wrong with a text, those that fit most. */
+/** What Go's netip says of a text that is no address, and where. */
 function why(text: string): string {
-  if (text.includes(':')) return `ParseAddr(${quoted(text)}): each colon-separated field must have at least one digit`
-  return text.includes('.') ? `ParseAddr(${quoted(text)}): IPv4 field has value >255` : `ParseAddr(${quoted(text)}): unable to parse IP`
+  const kind = /[.:%]/.exec(text)?.[0]
+  const wrong =
+    kind === '.' ? whyV4(text) : kind === ':' ? whyV6(text) : kind === '%' ? ['missing IPv6 address', ''] : ['unable to parse IP', '']
+  return `ParseAddr(${quoted(text)}): ${wrong[0]}${wrong[1] === '' ? '' : ` (at ${quoted(wrong[1]!)})`}`
+}
+
+function whyV4(text: string): [string, string] {
+  let [value, digits, dots] = [0, 0, 0]
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i]!
+    if (/\d/.test(c)) {
+      if (digits === 1 && value === 0) return ['IPv4 field has octet with leading zero', '']
+      value = value * 10 + Number(c)
+      digits++
+      if (value > 255) return ['IPv4 field has value >255', '']
+    } else if (c === '.') {
+      if (i === 0 || i === text.length - 1 || text[i - 1] === '.') return ['IPv4 field must have at least one digit', text.slice(i)]
+      if (dots === 3) return ['IPv4 address too long', '']
+      dots++
+      ;[value, digits] = [0, 0]
+    } else return ['unexpected character', text.slice(i)]
+  }
+  return ['IPv4 address too short', '']
+}
+
+function whyV6(text: string): [string, string] {
+  const start = text.startsWith('::') ? 2 : 0
+  let rest = text.slice(start).replace(/%.*$/, '')
+  let gap = start === 2
+  let fields = 0
+  for (; fields < 8 && rest !== ''; fields++) {
+    const digits = /^[0-9a-fA-F]*/.exec(rest)![0]
+    if (digits.length > 4) return ['each group must have 4 or less digits', rest]
+    if (digits === '') return ['each colon-separated field must have at least one digit', rest]
+    if (rest[digits.length] === '.')
+      return !gap && fields !== 6 ? ['embedded IPv4 address must replace the final 2 fields of the address', rest] : whyV4(rest)
+    rest = rest.slice(digits.length)
+    if (rest === '') continue
+    if (rest[0] !== ':') return ['unexpected character, want colon', rest]
+    if (rest.length === 1) return ['colon must be followed by more characters', rest]
+    rest = rest.slice(1)
+    if (rest[0] !== ':') continue
+    if (gap) return ['multiple :: in address', rest]
+    gap = true
+    rest = rest.slice(1)
+  }
+  if (rest !== '') return ['trailing garbage after address', rest]
+  return gap ? ['the :: must expand to at least one field of zeros', ''] : ['address string too short', '']
 }
 
 function parseIP(text: string): IP | ErrorValue {

@@ -15,7 +15,7 @@ import { bool, double, int, opaque, string } from '../types.ts'
 import { ErrorValue, Opaque, type Value } from '../values.ts'
 import { fixed, parses } from './costs.ts'
 
-const quantityType = opaque('kubernetes.Quantity')
+export const quantityType = opaque('kubernetes.Quantity')
 
 class QuantityValue extends Opaque {
   override readonly type = quantityType
