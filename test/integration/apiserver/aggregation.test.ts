@@ -455,3 +455,28 @@ describe('a server that misbehaves breaks nothing', () => {
     for (const one of [rest, other]) await until('404', async () => (await one('GET', flunders)).code === 404)
   })
 })
+
+it('whichever API server goes, the one that is left tells what is available', async () => {
+  const two = await startTestApiServer()
+  try {
+    const second = await two.startAnother()
+    const third = await two.startAnother()
+    const own = third.rest
+    expect((await own('POST', registration, apiService())).code).toBe(201)
+    const reason = (wanted: string) =>
+      until(wanted, async () => {
+        const { body } = await own('GET', `${registration}/${name}`)
+        return body.status?.conditions?.some((c: { reason: string }) => c.reason === wanted)
+      })
+    await reason('ServiceNotFound')
+    // One of the three was the first.
+    await two.server.close()
+    await own('POST', '/api/v1/namespaces/default/services', { metadata: { name: 'wardle' }, spec: { ports: [{ port: 443 }] } })
+    await reason('EndpointsNotFound')
+    await second.server.close()
+    await own('DELETE', '/api/v1/namespaces/default/services/wardle')
+    await reason('ServiceNotFound')
+  } finally {
+    await two.stop()
+  }
+})
