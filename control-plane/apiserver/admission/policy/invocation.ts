@@ -72,6 +72,8 @@ export function invocations<P extends Policy, B extends Binding, C>(
   const namespaceName = a.kind.kind === 'Namespace' && a.kind.group === '' ? '' : a.namespace
   const authorizers = authorizersOf(authorizer, a)
 
+  const evaluate = evaluators(a, authorizers)
+
   /** The namespace of the request, as expressions see it; rejects when it is not there. */
   const namespace = (): Maybe<object | undefined> =>
     namespaceName === ''
@@ -110,7 +112,7 @@ export function invocations<P extends Policy, B extends Binding, C>(
                     error => misconfigured(`failed to convert object version: ${error}`, bound),
                     of =>
                       after(namespace(), ns =>
-                        inTurn(params, param => one(bound, { versioned: of, param, evaluate: evaluator(a, of, param, ns, authorizers) })),
+                        inTurn(params, param => one(bound, { versioned: of, param, evaluate: evaluate(of, param, ns) })),
                       ),
                   )
                 },
@@ -121,26 +123,30 @@ export function invocations<P extends Policy, B extends Binding, C>(
     )
 }
 
-function evaluator(
-  a: Attributes,
-  { match, object: own, old }: Versioned,
-  param: KubeObject | undefined,
-  namespace: object | undefined,
-  authorizers: () => Bindings,
-): Invocation['evaluate'] {
-  let fixed: Bindings | undefined
-  return (variables, work, object = own) => {
-    const { fromJson } = cel()
-    fixed ??= {
-      oldObject: fromJson(old),
-      request: fromJson(admissionRequest(a, match)),
-      namespaceObject: fromJson(namespace),
-      params: fromJson(param),
-      ...authorizers(),
+/** Makes the evaluations of a request; what they all see is made once. */
+function evaluators(a: Attributes, authorizers: () => Bindings) {
+  const seen = new Map<Versioned, Bindings>()
+  const common = (of: Versioned, namespace: object | undefined): Bindings => {
+    let made = seen.get(of)
+    if (!made) {
+      const { fromJson } = cel()
+      made = {
+        object: fromJson(of.object),
+        oldObject: fromJson(of.old),
+        request: fromJson(admissionRequest(a, of.match)),
+        namespaceObject: fromJson(namespace),
+        ...authorizers(),
+      }
+      seen.set(of, made)
     }
-    const bindings = { ...fixed, object: fromJson(object) }
-    return settled(() => work(budget => new Evaluation(bindings, variables, budget)))
+    return made
   }
+  return (of: Versioned, param: KubeObject | undefined, namespace: object | undefined): Invocation['evaluate'] =>
+    (variables, work, object) => {
+      const { fromJson } = cel()
+      const bindings = { ...common(of, namespace), params: fromJson(param), ...(object ? { object: fromJson(object) } : {}) }
+      return settled(() => work(budget => new Evaluation(bindings, variables, budget)))
+    }
 }
 
 /** Does the work, which has no effect but its result, again until nothing that it asks has to be waited for. */

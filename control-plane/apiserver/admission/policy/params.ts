@@ -9,10 +9,16 @@ import type { Endpoint } from '../../objects/endpoint.ts'
 import type { Registry, Stored } from '../../registry/registry.ts'
 import type { Serving } from '../../surface.ts'
 
+const byKind = new WeakMap<Serving, ReadonlyMap<string, Endpoint>>()
+
 /** Where objects of a kind are; undefined when it is not served. */
-export function endpointOfKind({ endpoints }: Serving, { apiVersion = '', kind = '' }: ParamKind): Endpoint | undefined {
-  for (const endpoint of endpoints.values()) if (endpoint.kind === kind && endpoint.apiVersion === apiVersion) return endpoint
-  return undefined
+export function endpointOfKind(serving: Serving, { apiVersion = '', kind = '' }: ParamKind): Endpoint | undefined {
+  let known = byKind.get(serving)
+  if (!known) {
+    known = new Map([...serving.endpoints.values()].map(e => [`${e.apiVersion}/${e.kind}`, e]))
+    byKind.set(serving, known)
+  }
+  return known.get(`${apiVersion}/${kind}`)
 }
 
 /** As Go prints it in errors. */
