@@ -16,6 +16,7 @@ need curl curl
 need unzip unzip
 need wrk wrk
 need nc netcat-openbsd
+need dig bind9-dnsutils
 /usr/bin/python3 -c "import kubernetes" 2>/dev/null || missing="$missing python3-kubernetes"
 need openssl openssl
 /usr/bin/python3 -c "import pytest" 2>/dev/null || missing="$missing python3-pytest"
