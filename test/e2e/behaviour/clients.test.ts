@@ -106,7 +106,8 @@ describe.skipIf(!hasOldKubectl)('kubectl 1.20', () => {
     expect(await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')).toContain('successfully rolled out')
     expect(await kubectl('get', 'deploy,rs,svc,pods', '-o', 'wide')).toMatch(/deployment\.apps\/web +3\/3 +3 +3 /)
     expect(await kubectl('describe', 'deployment', 'web')).toMatch(/Replicas: +3 desired \| 3 updated \| 3 total \| 3 available/)
-    expect(await kubectl('exec', 'deploy/web', '--', 'sh', '-c', 'echo $WEB_SERVICE_PORT')).toBe('80')
+    // Of a Service that was there before: the pod may start before its own Service is made.
+    expect(await kubectl('exec', 'deploy/web', '--', 'sh', '-c', 'echo $KUBERNETES_SERVICE_PORT')).toBe('443')
     await kubectl('logs', 'deploy/web')
     expect(await kubectl('scale', 'deployment/web', '--replicas=1')).toBe('deployment.apps/web scaled')
     expect(await kubectl('explain', 'deployment.spec.strategy')).toContain('rollingUpdate')
