@@ -11,6 +11,7 @@ import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 import { validateDefinition, validateDefinitionName, validateDefinitionUpdate, validateNames } from './definitionvalidation.ts'
 import { jsonSchemaProps } from './jsonschema.ts'
+import { unknownFormats } from './schemavalidation.ts'
 
 const customResourceDefinitionSchema = obj(
   'io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition',
@@ -224,6 +225,10 @@ export const customResourceDefinition = resource<CustomResourceDefinition>({
     const stored = d.status.storedVersions ?? []
     d.status.storedVersions = [...stored, ...storageVersions(d).filter(v => !stored.includes(v))]
   },
+  warnings: (d, old) => {
+    const before = old ? formatsOf(old) : new Set()
+    return [...formatsOf(d)].filter(format => !before.has(format)).map(format => `unrecognized format ${JSON.stringify(format)}`)
+  },
   validate: validateDefinition,
   validateCreate: validateDefinitionName,
   validateUpdate: (d, old, at, ctx) =>
@@ -231,6 +236,9 @@ export const customResourceDefinition = resource<CustomResourceDefinition>({
       ? validateNames(d.status?.acceptedNames ?? { plural: '', kind: '' }, at.child('status', 'acceptedNames'))
       : validateDefinitionUpdate(d, old, at),
 })
+
+const formatsOf = ({ spec }: CustomResourceDefinition): ReadonlySet<string> =>
+  unknownFormats((spec.versions ?? []).map(v => v.schema?.openAPIV3Schema))
 
 function storageVersions({ spec }: CustomResourceDefinition): string[] {
   return (spec.versions ?? []).filter(v => v.storage).map(v => v.name)

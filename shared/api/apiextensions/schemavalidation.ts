@@ -3,6 +3,7 @@
  * (k8s.io/apiextensions-apiserver/pkg/apiserver/schema).
  */
 import { compilePattern } from '../../machinery/re2.ts'
+import { isKnownFormat } from '../../machinery/structural/formats.ts'
 import { planOfStructural } from '../../machinery/structural/plan.ts'
 import type { JsonSchema } from '../../machinery/structural/schema.ts'
 import { validateStructural } from '../../machinery/structural/validate.ts'
@@ -268,3 +269,14 @@ const wrongTypes = (schema: Schema, at: Path): FieldError[] =>
       .filter(k => schema[k] !== undefined && schema[k] !== null && shapeOf(schema[k]) !== shape)
       .map(k => typeInvalid(at.child(k), schema[k], `must be ${shape === 'array' || shape === 'object' ? 'an' : 'a'} ${shape}`)),
   )
+
+/** The formats in a schema that nobody knows, each once. */
+export function unknownFormats(schema: unknown, found: Set<string> = new Set()): ReadonlySet<string> {
+  if (Array.isArray(schema)) for (const inner of schema) unknownFormats(inner, found)
+  if (!isObject(schema)) return found
+  const { format, type, properties, items, additionalProperties, not } = schema
+  if (typeof format === 'string' && format !== '' && !isKnownFormat(format, type)) found.add(format)
+  if (isObject(properties)) for (const inner of Object.values(properties)) unknownFormats(inner, found)
+  for (const inner of [items, additionalProperties, not, schema['allOf'], schema['anyOf'], schema['oneOf']]) unknownFormats(inner, found)
+  return found
+}

@@ -16,9 +16,8 @@ import {
   typeInvalid,
   type FieldError,
 } from '../field.ts'
-import { canonicalIP, parseCIDR } from '../ip.ts'
 import { equal } from '../managedfields/compare.ts'
-import { isDuration, normalBase64, normalTime } from '../scalar.ts'
+import { hasFormat } from './formats.ts'
 import { isObject, isTypeMeta, type Node, type Values } from './plan.ts'
 
 /**
@@ -86,22 +85,8 @@ function checkString({ schema, matches }: Node, value: string, path: string, err
     if (minLength !== undefined && length < minLength) wrong(`should be at least ${minLength} chars long`)
   }
   if (matches && !matches(value)) wrong(`should match '${pattern}'`)
-  if (format !== undefined && Object.hasOwn(formats, format) && !formats[format]!(value))
+  if (format !== undefined && !hasFormat(format, value))
     errors.push(typeInvalid(at(path), value, `${path} in body must be of type ${format}: ${JSON.stringify(value)}`))
-}
-
-/** The formats that upstream supports and that are checked; others mean nothing. */
-const formats: Readonly<Record<string, (text: string) => boolean>> = {
-  byte: text => normalBase64(text) !== undefined,
-  'date-time': text => normalTime(text) !== undefined,
-  datetime: text => normalTime(text) !== undefined,
-  date: text => normalTime(`${text}T00:00:00Z`) !== undefined,
-  duration: isDuration,
-  ipv4: text => canonicalIP(text)?.includes('.') === true && !text.includes(':'),
-  ipv6: text => canonicalIP(text) !== undefined && text.includes(':'),
-  cidr: text => parseCIDR(text) !== undefined,
-  uuid: text => /^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$/i.test(text),
-  mac: text => /^([0-9a-f]{2}[:-]){5}[0-9a-f]{2}$/i.test(text),
 }
 
 function checkNumber({ schema }: Node, value: number, path: string, errors: FieldError[]): void {
