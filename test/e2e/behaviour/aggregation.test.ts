@@ -1,5 +1,6 @@
 /** An aggregated API server as pods behind a Service, with delegated authentication and authorization. */
 import { build } from 'esbuild'
+import { execa } from 'execa'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeAuthority, sign } from '#control-plane/cli/certificate.ts'
@@ -149,6 +150,16 @@ test('it is reached through the API server, knows who asks, and lets the cluster
   await cluster.kubectl('create', 'rolebinding', 'jane', `--clusterrole=wardle-${namespace}`, '--user=jane')
   expect(await cluster.kubectl('get', 'flunders', '-o', 'name', ...asJane)).toBe(`flunder.${group}/one`)
   expect(await cluster.kubectl('get', '--raw', `${flunders(namespace)}/one`)).toContain('"reference":"x"')
+
+  // Without the API server in between, it asks the cluster whom a token is of.
+  const token = (await cluster.kubectl('create', 'token', 'default')).trim()
+  const ip = await cluster.kubectl('get', 'pod', '-l', 'app=wardle', '-o', 'jsonpath={.items[0].status.podIP}')
+  const direct = async (...headers: string[]) => {
+    const url = `https://${ip}:8443/apis/${group}/${version}/whoami`
+    return (await execa('curl', ['-sk', '-m', '5', ...headers.flatMap(h => ['-H', h]), url], { timeout: 10_000 })).stdout
+  }
+  expect(JSON.parse(await direct(`Authorization: Bearer ${token}`))).toMatchObject({ name: `system:serviceaccount:${namespace}:default` })
+  expect(JSON.parse(await direct('X-Remote-User: root', 'X-Remote-Group: system:masters'))).toMatchObject({ code: 401 })
 
   // Killed, it is started again, and is reached again.
   await cluster.kubectl('delete', 'pod', '-l', 'app=wardle', '--wait=false')
