@@ -41,41 +41,52 @@ import { validatingAdmissionPolicyStatusController } from './validatingadmission
 import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
 import { ttlAfterFinishedController } from './ttlafterfinished.ts'
 
-export const controllers: readonly NewController[] = [
-  serviceAccountController,
-  serviceAccountTokenController,
-  legacyTokenCleaner,
-  certificateApprovingController,
-  certificateSigningController,
-  certificateCleaner,
-  bootstrapSigner,
-  tokenCleaner,
-  rootCACertPublisher,
-  clusterRoleAggregationController,
-  namespaceController,
-  replicaSetController,
-  replicationManager,
-  deploymentController,
-  daemonSetController,
-  statefulSetController,
-  jobController,
-  cronJobController,
-  ttlAfterFinishedController,
-  endpointSliceController,
-  endpointsController,
-  endpointSliceMirroringController,
-  garbageCollector,
-  podGarbageCollector,
-  resourceQuotaController,
-  nodeLifecycleController,
-  taintEvictionController,
-  disruptionController,
-  pvcProtectionController,
-  pvProtectionController,
-  serviceCIDRsController,
-  validatingAdmissionPolicyStatusController,
-  clusterDnsController,
-]
+/** All controllers, by upstream's names (`kube-controller-manager --help`). */
+export const controllers: Readonly<Record<string, NewController>> = {
+  'serviceaccount-controller': serviceAccountController,
+  'serviceaccount-token-controller': serviceAccountTokenController,
+  'legacy-serviceaccount-token-cleaner-controller': legacyTokenCleaner,
+  'certificatesigningrequest-approving-controller': certificateApprovingController,
+  'certificatesigningrequest-signing-controller': certificateSigningController,
+  'certificatesigningrequest-cleaner-controller': certificateCleaner,
+  'bootstrap-signer-controller': bootstrapSigner,
+  'token-cleaner-controller': tokenCleaner,
+  'root-ca-certificate-publisher-controller': rootCACertPublisher,
+  'clusterrole-aggregation-controller': clusterRoleAggregationController,
+  'namespace-controller': namespaceController,
+  'replicaset-controller': replicaSetController,
+  'replicationcontroller-controller': replicationManager,
+  'deployment-controller': deploymentController,
+  'daemonset-controller': daemonSetController,
+  'statefulset-controller': statefulSetController,
+  'job-controller': jobController,
+  'cronjob-controller': cronJobController,
+  'ttl-after-finished-controller': ttlAfterFinishedController,
+  'endpointslice-controller': endpointSliceController,
+  'endpoints-controller': endpointsController,
+  'endpointslice-mirroring-controller': endpointSliceMirroringController,
+  'garbage-collector-controller': garbageCollector,
+  'pod-garbage-collector-controller': podGarbageCollector,
+  'resourcequota-controller': resourceQuotaController,
+  'node-lifecycle-controller': nodeLifecycleController,
+  'taint-eviction-controller': taintEvictionController,
+  'disruption-controller': disruptionController,
+  'persistentvolumeclaim-protection-controller': pvcProtectionController,
+  'persistentvolume-protection-controller': pvProtectionController,
+  'service-cidr-controller': serviceCIDRsController,
+  'validatingadmissionpolicy-status-controller': validatingAdmissionPolicyStatusController,
+  'cluster-dns-controller': clusterDnsController,
+}
+
+/**
+ * Those that `--controllers` names: `*` is all, `name` one, `-name` all but that one. Throws an Error for a name that no controller has.
+ */
+export function chosen(names: readonly string[]): NewController[] {
+  const unknown = names.map(n => n.replace(/^-/, '')).find(n => n !== '*' && !Object.hasOwn(controllers, n))
+  if (unknown !== undefined) throw new Error(`"${unknown}" is not in the list of known controllers`)
+  const on = (name: string): boolean => !names.includes(`-${name}`) && (names.includes(name) || names.includes('*'))
+  return Object.entries(controllers).flatMap(([name, make]) => (on(name) ? [make] : []))
+}
 
 export const defaultSettings: Settings = {
   rootCa: '',
@@ -95,7 +106,10 @@ export async function runControllers(
   settings: Settings,
   signal: AbortSignal,
   log: Logger,
-  { which = controllers, onQueue }: { which?: readonly NewController[]; onQueue?: (name: string, queue: WorkQueue) => void } = {},
+  {
+    which = Object.values(controllers),
+    onQueue,
+  }: { which?: readonly NewController[]; onQueue?: (name: string, queue: WorkQueue) => void } = {},
 ): Promise<void> {
   const recorders = new Map<string, EventRecorder>()
   const informers = sharedInformers(client, signal, log)

@@ -7,10 +7,23 @@ import { electedFlags, runElected } from '#shared/component/elected.ts'
 import { servingFlags } from '#shared/component/serving.ts'
 import { durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
 import { authorities } from './certificates/authorities.ts'
-import { defaultSettings, runControllers } from './controllers.ts'
+import { chosen, defaultSettings, runControllers } from './controllers.ts'
 import { metricsServerFlags, runMetrics } from './metrics.ts'
 
 const component = 'kube-controller-manager'
+/** Names of controllers, separated by commas. */
+const chosenFlag = () =>
+  z
+    .string()
+    .default('*')
+    .transform((text, ctx) => {
+      try {
+        return chosen(text.split(',').filter(Boolean))
+      } catch (e) {
+        ctx.addIssue({ code: 'custom', message: (e as Error).message })
+        return z.NEVER
+      }
+    })
 const flags = parseFlags(
   component,
   z.object({
@@ -39,6 +52,7 @@ const flags = parseFlags(
     nodeMonitorGracePeriod: durationFlag().default(50_000),
     nodeMonitorPeriod: durationFlag().default(5_000),
     terminatedPodGcThreshold: intFlag().default(12_500),
+    controllers: chosenFlag(),
   }),
 )
 
@@ -62,7 +76,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     terminatedPodThreshold: flags.terminatedPodGcThreshold,
   }
   await Promise.all([
-    runControllers(client, settings, signal, log, { onQueue: queueMetrics(metrics) }),
+    runControllers(client, settings, signal, log, { which: flags.controllers, onQueue: queueMetrics(metrics) }),
     runMetrics(flags, client, signal, log),
   ])
 })
