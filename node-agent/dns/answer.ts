@@ -43,6 +43,8 @@ export function answer(resolver: Resolver, query: Buffer, tcp: boolean): Buffer 
   const [question, more] = packet.questions ?? []
   if (!question || more) return failed(query, rcode.formErr)
   if (question.class !== undefined && question.class !== internet) return failed(query, rcode.refused)
+  // No name of ours has a label with a dot in it, and its text could not be told from that of two labels.
+  if (hasDottedLabel(query)) return failed(query, rcode.nxDomain)
   const name = question.name.toLowerCase().replace(/\.$/, '')
   const inZone = name === resolver.domain || name.endsWith(`.${resolver.domain}`)
   const address = inZone ? undefined : reverseAddress(name)
@@ -123,11 +125,20 @@ function write({ domain }: Resolver, packet: DecodedPacket, { exists, answers, a
   return made.length > limit ? make([], [], TRUNCATED_RESPONSE) : made
 }
 
-/** The query's header and question come back. */
+/** Of the first question, which can be read. */
+function hasDottedLabel(query: Buffer): boolean {
+  for (let at = 12; at < query.length && query[at] !== 0 && query[at]! <= maxLabel; at += query[at]! + 1)
+    if (query.subarray(at + 1, at + 1 + query[at]!).includes('.')) return true
+  return false
+}
+
+/** A longer one is none: a pointer, or nonsense. */
+const maxLabel = 63
+/** The query's header and question come back; the header alone when the question cannot be read. */
 function failed(query: Buffer, code: number): Buffer {
   let end = 12
-  while (end < query.length && query[end] !== 0) end += query[end]! + 1
-  const whole = end + 5 <= query.length && query.readUInt16BE(4) === 1
+  while (end < query.length && query[end] !== 0 && query[end]! <= maxLabel) end += query[end]! + 1
+  const whole = end + 5 <= query.length && query[end] === 0 && query.readUInt16BE(4) === 1
   const out = Buffer.from(query.subarray(0, whole ? end + 5 : 12))
   out.writeUInt16BE((0x8000 | (query.readUInt16BE(2) & 0x7900) | RECURSION_AVAILABLE | code) & 0xffff, 2)
   out.writeUInt16BE(whole ? 1 : 0, 4)
