@@ -185,7 +185,10 @@ export class SchedulingQueue {
   happened(event: ClusterEvent): void {
     if (this.#wantsAll.size === 0 && ((this.#actions.get(event.resource) ?? 0) & event.action) === 0) return
     this.#inFlight.happened(event)
-    for (const [uid, queued] of this.#unschedulable) if (this.#helps(queued, event)) this.#move(uid, queued)
+    // First all, then moved: one that a plugin still holds back comes back into the map, behind those that are yet to be asked.
+    const helped = []
+    for (const entry of this.#unschedulable) if (this.#helps(entry[1], event)) helped.push(entry)
+    for (const [uid, queued] of helped) this.#move(uid, queued)
   }
 
   /** Moves pods that back off or are unschedulable to the active queue, because a plugin says so. */

@@ -39,8 +39,8 @@ const plugins: PluginConfig[] = [prioritySort, schedulingGates, taintToleration,
 }))
 
 /** A queue with a clock of its own. */
-function newQueue() {
-  const profile = testProfile({}, plugins)
+function newQueue(more: PluginConfig[] = []) {
+  const profile = testProfile({}, [...more, ...plugins])
   const clock = { now: 1 }
   const queue = new SchedulingQueue({
     profiles: new Map([[profile.schedulerName, profile]]),
@@ -312,5 +312,20 @@ describe('what is in flight', () => {
     expect(flight.held).toBe(0)
     expect(flight.finish('b')).toEqual({ latest: undefined, gone: false, events: [] })
     expect(flight.finish('b')).toBeUndefined()
+  })
+  test('a pod that a plugin holds back stays where it is when something else would help it, and comes once it is let go', () => {
+    let held = true
+    const holding = { plugin: () => ({ name: 'Holding', events: [], preEnqueue: () => (held ? unschedulable('not yet') : undefined) }) }
+    held = false
+    const { queue } = newQueue([holding])
+    queue.add(pod('a'))
+    queue.unschedulable(queue.pop()!, fit)
+    held = true
+    queue.happened(podGone)
+    expect([queue.placeOf('a'), queue.pop()]).toEqual(['unschedulable', undefined])
+    queue.happened(podGone)
+    held = false
+    queue.happened(podGone)
+    expect(queue.pop()?.info.uid).toBe('a')
   })
 })
