@@ -3,6 +3,7 @@
  * settings: 1 for each name, selection and index, of calls what their function says, 10, 30 and 40 for new lists, maps and objects; constants
  * cost nothing, `has` no more than its operand.
  */
+import { element, lookUp, present, select, valueAt } from './access.ts'
 import type { Call, Comprehension, Expr, ListExpr, MapExpr, StructExpr } from './ast.ts'
 import { guardOf, type Functions, type Overload } from './functions.ts'
 import { accumulator as accumulatorName, optionalValue } from './macros.ts'
@@ -13,14 +14,12 @@ import {
   GrowingMap,
   HashMap,
   isError,
-  keyText,
   ListValue,
   MapValue,
   none,
   noSuchOverload,
   Optional,
   TypeValue,
-  Uint,
   type Value,
 } from './values.ts'
 import { CostExceeded } from './work.ts'
@@ -449,48 +448,5 @@ function dispatch(choices: readonly (Overload & { guards: readonly ((v: Value) =
   }
 }
 
-function valueAt(map: MapValue, key: Value): Value {
-  const value = map.get(key)
-  return value === undefined ? new ErrorValue(`no such key: ${keyText(key)}`) : value
-}
 const badOptional = (what: string, _value: Value): ErrorValue =>
   new ErrorValue(`invalid optional ${what} initialization: value is not optional`)
-
-function select(value: Value, field: string): Value {
-  if (value instanceof ErrorValue) return value
-  if (!(value instanceof Optional)) return noSuchOverload
-  return value.value === null ? new ErrorValue(`no such key: ${field}`) : lookUp(value, field)
-}
-
-function present(value: Value, field: string): Value {
-  if (value instanceof ErrorValue) return value
-  if (value instanceof Optional) return value.value !== undefined && present(value.value, field)
-  return value instanceof MapValue ? value.has(field) : false
-}
-
-/** As `a.?b` and `a[?b]` find it: an optional value. */
-function lookUp(container: Value, key: Value): Value {
-  if (container instanceof ErrorValue) return container
-  if (container instanceof Optional) return container.value === undefined ? none : lookUp(container.value, key)
-  if (container instanceof MapValue) {
-    const value = container.get(key)
-    return value === undefined ? none : value instanceof ErrorValue ? value : new Optional(value)
-  }
-  if (container instanceof ListValue) {
-    const i = indexOf(key)
-    return i === undefined ? noSuchOverload : i >= 0 && i < container.size ? new Optional(container.at(i)) : none
-  }
-  return container === null ? none : noSuchOverload
-}
-
-function indexOf(key: Value): number | undefined {
-  if (typeof key === 'bigint') return Number(key)
-  if (key instanceof Uint) return Number(key.value)
-  return typeof key === 'number' && Number.isInteger(key) ? key : undefined
-}
-
-function element(list: ListValue, key: Value): Value {
-  const i = indexOf(key)
-  if (i === undefined) return new ErrorValue(`unsupported index type '${typeof key === 'string' ? 'string' : typeof key}' in list`)
-  return i >= 0 && i < list.size ? list.at(i) : new ErrorValue(`index out of bounds: ${i}`)
-}

@@ -8,7 +8,7 @@ import { mutatingAdmissionPolicies } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 import { validateMutatingPolicy } from './mutationvalidation.ts'
-import { matchResources, paramKind, variables } from './validatingadmissionpolicy.ts'
+import { matchResources, paramKind, paramKindText, variables } from './validatingadmissionpolicy.ts'
 import { defaultMatchResources } from './webhookdefaults.ts'
 import { matchConditions } from './webhooks.ts'
 
@@ -62,12 +62,7 @@ export const mutatingAdmissionPolicy = resource<MutatingAdmissionPolicy>({
   columns: [
     nameColumn,
     { name: 'Mutations', type: 'integer', doc: 'How many changes it makes', cell: p => p.spec.mutations?.length ?? 0 },
-    {
-      name: 'ParamKind',
-      type: 'string',
-      doc: 'Kind of the objects with parameters',
-      cell: ({ spec: { paramKind: k } }) => (k ? `${k.apiVersion ?? ''}/${k.kind ?? ''}` : '<unset>'),
-    },
+    { name: 'ParamKind', type: 'string', doc: 'Kind of the objects with parameters', cell: p => paramKindText(p.spec.paramKind) },
     ageColumn,
   ],
   defaults: ({ spec }) => {

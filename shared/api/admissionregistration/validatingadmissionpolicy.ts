@@ -137,12 +137,7 @@ export const validatingAdmissionPolicy = resource<ValidatingAdmissionPolicy>({
   columns: [
     nameColumn,
     { name: 'Validations', type: 'integer', doc: 'How many rules it has', cell: p => p.spec.validations?.length ?? 0 },
-    {
-      name: 'ParamKind',
-      type: 'string',
-      doc: 'Kind of the objects with parameters',
-      cell: ({ spec: { paramKind: k } }) => (k ? `${k.apiVersion ?? ''}/${k.kind ?? ''}` : '<unset>'),
-    },
+    { name: 'ParamKind', type: 'string', doc: 'Kind of the objects with parameters', cell: p => paramKindText(p.spec.paramKind) },
     ageColumn,
   ],
   defaults: ({ spec }) => {
@@ -152,3 +147,7 @@ export const validatingAdmissionPolicy = resource<ValidatingAdmissionPolicy>({
   validate: (p, at) => validatePolicy(p.metadata.name ?? '', p.spec, at.child('spec')),
   validateUpdate: (p, _old, at, ctx) => (ctx.subresource === 'status' ? validatePolicyStatus(p.status ?? {}, at.child('status')) : []),
 })
+
+/** The column of the kind of a policy's parameters. */
+export const paramKindText = (k: { apiVersion?: string | undefined; kind?: string | undefined } | undefined): string =>
+  k ? `${k.apiVersion ?? ''}/${k.kind ?? ''}` : '<unset>'
