@@ -28,6 +28,7 @@ import { keepCredentials } from './kubelet/certificate/rotation.ts'
 import { keepStatus, registerNode, reportStatus } from './kubelet/node/registration.ts'
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
+import { appArmorEnabled } from './kubelet/pod/apparmor.ts'
 import { shutDownPods } from './kubelet/shutdown.ts'
 import { statusManager } from './kubelet/status/manager.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
@@ -176,6 +177,11 @@ export async function startNode(
     },
     sources: objectSources(client, signal),
     nodeVolumes: { plugins: volumePlugins, staged: stagedVolumes(rootDir, volumePlugins) },
+    security: {
+      seccompDefault: options.seccompDefault,
+      allowedUnsafeSysctls: options.allowedUnsafeSysctls,
+      appArmor: can.runtime === 'oci' && appArmorEnabled(),
+    },
     statuses: statusManager(client, log, signal),
     activity,
     log,

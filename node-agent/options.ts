@@ -2,7 +2,8 @@
 import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { evictionHardFlag } from './kubelet/node/diskpressure.ts'
-import { durationFlag, intFlag } from '#shared/component/flags.ts'
+import { sysctlPatternError } from './kubelet/pod/sysctls.ts'
+import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
 
 const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must be an IPv4 range, 10.0.0.0/24')
 const directory = z.string().startsWith('/', 'must be an absolute path')
@@ -48,6 +49,12 @@ export const flags = z.object({
   maxPods: intFlag().default(110),
   /** Processes and threads of one pod; -1: as many as the node has. */
   podMaxPids: z.coerce.number().int().min(-1).default(4096),
+  /** Whether containers that name no seccomp profile have RuntimeDefault, or Unconfined as upstream's kubelet gives them by default. */
+  seccompDefault: boolFlag().default(true),
+  /** Sysctls that pods may set beside the safe ones: names, or prefixes that end with `*`. */
+  allowedUnsafeSysctls: namesFlag().refine(names => names.every(name => sysctlPatternError(name) === undefined), {
+    error: issue => (issue.input as string[]).flatMap(name => sysctlPatternError(name) ?? []).join('; '),
+  }),
   /** Images of the user's, in YAML, beside those that are known. */
   imageCatalogue: z.string().optional(),
   /** How long pods have to end when the node shuts down, and how much of that is kept for critical ones. 0: they go with the node. */

@@ -14,6 +14,7 @@ import type { PodCgroups } from './cm/podcgroups.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
 import type { ImagePuller } from './images/puller.ts'
+import type { SecurityPolicy } from './pod/admission.ts'
 import type { TypedContainer } from './pod/containers.ts'
 import type { PodDirectory } from './pod/directory.ts'
 import type { ClusterNames } from './pod/files.ts'
@@ -44,6 +45,7 @@ export interface KubeletContext {
   readonly names: ClusterNames
   readonly sources: ObjectSources
   readonly nodeVolumes: NodeVolumes
+  readonly security?: SecurityPolicy & { /** Containers that name no seccomp profile have RuntimeDefault. */ seccompDefault?: boolean }
   readonly statuses: StatusManager
   /** Of the pods' workers. */
   readonly activity: Activity

@@ -51,6 +51,10 @@ export interface ContainerSpec {
   capabilities: { add: string[]; drop: string[] }
   /** Which system calls it may make; absent: all. A profile of the node's is a path below `seccomp/` in its state directory. */
   seccomp?: { type: 'RuntimeDefault' } | { type: 'Localhost'; profile: string }
+  /** A profile that the kernel has loaded. */
+  appArmorProfile?: string
+  /** All of /proc and /sys is shown and may be written, as far as the container's user namespace lets it. */
+  unmaskedProc?: boolean
   sysctls: Record<string, string>
   resources: ContainerResources
   /** Device files of the node that it may use beside the usual ones. */

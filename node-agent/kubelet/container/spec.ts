@@ -5,6 +5,7 @@ import type { SeccompProfile } from '#shared/api/core/podspec/securitycontext.ts
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { ImageConfig } from '../../runtime/imageservice.ts'
 import type { ContainerMount, ContainerSpec } from '../../runtime/runtime.ts'
+import { appArmorProfile } from '../pod/apparmor.ts'
 import { podText } from '../pod/containers.ts'
 import { podHostname } from '../pod/files.ts'
 import { podCgroup } from '../pod/qos.ts'
@@ -26,6 +27,8 @@ export interface SpecInput {
   nodeName: string
   clusterDomain: string
   nodeMemoryBytes: number
+  /** Containers that name no seccomp profile have RuntimeDefault. */
+  seccompDefault?: boolean | undefined
 }
 
 /** `command` replaces the image's entrypoint and its cmd with it; `args` alone replaces the cmd. */
@@ -36,9 +39,12 @@ export function commandLine(container: Container | EphemeralContainer, image: Im
   return [...image.entrypoint, ...(args.length > 0 ? args : image.cmd)]
 }
 
-/** The numeric user of an image's USER, undefined for a name or none. */
-const imageUid = (image: ImageConfig): number | undefined =>
-  /^\d+/.test(image.user) ? Number.parseInt(image.user, 10) : image.user === '' || image.user === 'root' ? 0 : undefined
+/** The user of an image's USER, its group left away: a number, or a name that nobody has looked up. None is root. */
+function imageUser({ user }: ImageConfig): number | string {
+  const [name = ''] = user.split(':')
+  return name === '' ? 0 : /^\d+$/.test(name) ? Number(name) : name
+}
+const MAX_UID = 2 ** 31 - 1
 
 /** Throws in upstream's words when the container must not run as root and would. */
 export function verifyNonRoot(pod: Pod, container: Container | EphemeralContainer, image: ImageConfig): void {
@@ -50,12 +56,18 @@ export function verifyNonRoot(pod: Pod, container: Container | EphemeralContaine
     if (uid === 0) throw new Error(`container's runAsUser breaks non-root policy ${where}`)
     return
   }
-  if (imageUid(image) === 0) throw new Error(`container has runAsNonRoot and image will run as root ${where}`)
-  if (imageUid(image) === undefined)
-    throw new Error(`container has runAsNonRoot and image has non-numeric user (${image.user}), cannot verify user is non-root ${where}`)
+  const user = imageUser(image)
+  if (typeof user === 'string')
+    throw new Error(`container has runAsNonRoot and image has non-numeric user (${user}), cannot verify user is non-root ${where}`)
+  if (user === 0) throw new Error(`container has runAsNonRoot and image will run as root ${where}`)
+  if (user > MAX_UID)
+    throw new Error(
+      `container has runAsNonRoot and image has an invalid user id (${user}). (Must be 1-(${MAX_UID})): must be between 0 and ${MAX_UID}, inclusive ${where}`,
+    )
 }
 
-function seccompOf(profile: SeccompProfile | undefined): Pick<ContainerSpec, 'seccomp'> {
+function seccompOf(profile: SeccompProfile | undefined, byDefault = false): Pick<ContainerSpec, 'seccomp'> {
+  if (profile === undefined && byDefault) return { seccomp: { type: 'RuntimeDefault' } }
   if (profile === undefined || profile.type === 'Unconfined') return {}
   return {
     seccomp: profile.type === 'Localhost' ? { type: 'Localhost', profile: profile.localhostProfile ?? '' } : { type: 'RuntimeDefault' },
@@ -74,6 +86,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
   if (!merged.has('HOSTNAME')) merged.set('HOSTNAME', hostname)
   const uid = own?.runAsUser ?? shared?.runAsUser
   const gid = own?.runAsGroup ?? shared?.runAsGroup
+  const appArmor = appArmorProfile(pod, container)
   return {
     id: input.id,
     directory: input.directory,
@@ -84,7 +97,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     user: {
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
-      supplementalGroups: [...(shared?.supplementalGroups ?? []), ...(shared?.fsGroup === undefined ? [] : [shared.fsGroup])],
+      supplementalGroups: [...(shared?.fsGroup === undefined ? [] : [shared.fsGroup]), ...(shared?.supplementalGroups ?? [])],
       ...(shared?.supplementalGroupsPolicy === 'Strict' ? { supplementalGroupsPolicy: 'Strict' as const } : {}),
     },
     hostname,
@@ -101,7 +114,9 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     privileged: own?.privileged ?? false,
     readOnlyRootFilesystem: own?.readOnlyRootFilesystem ?? false,
     allowPrivilegeEscalation: own?.allowPrivilegeEscalation ?? true,
-    ...seccompOf(own?.seccompProfile ?? shared?.seccompProfile),
+    ...seccompOf(own?.seccompProfile ?? shared?.seccompProfile, input.seccompDefault),
+    ...(appArmor?.type === 'Localhost' ? { appArmorProfile: appArmor.localhostProfile ?? '' } : {}),
+    ...(own?.procMount === 'Unmasked' ? { unmaskedProc: true } : {}),
     capabilities: { add: own?.capabilities?.add ?? [], drop: own?.capabilities?.drop ?? [] },
     sysctls: Object.fromEntries((shared?.sysctls ?? []).map(s => [s.name, s.value])),
     resources: kernelResources(container.resources),

@@ -90,6 +90,7 @@ async function configure(
     nodeName: kubelet.nodeName,
     clusterDomain: kubelet.names.domain,
     nodeMemoryBytes: kubelet.memoryBytes,
+    seccompDefault: kubelet.security?.seccompDefault,
   })
 }
 

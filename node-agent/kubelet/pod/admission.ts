@@ -6,7 +6,9 @@ import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts
 import { conflicts, portsOn } from '#shared/scheduling/hostports.ts'
 import { matchesNode } from '#shared/scheduling/nodeaffinity.ts'
 import { tolerates } from '#shared/scheduling/taints.ts'
+import { appArmorRefusal } from './apparmor.ts'
 import { isCritical } from './critical.ts'
+import { forbiddenSysctl } from './sysctls.ts'
 
 export interface Rejection {
   reason: string
@@ -55,31 +57,19 @@ function underPressure(pod: Pod, node: Node): Rejection | undefined {
   return pressure && !isCritical(pod) ? { reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' } : undefined
 }
 
-/**
- * What a pod may set without harm to others: each has its own namespace in the kernel.
- * https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/#safe-and-unsafe-sysctls
- */
-const safeSysctls = new Set([
-  'kernel.shm_rmid_forced',
-  'net.ipv4.ip_local_port_range',
-  'net.ipv4.tcp_syncookies',
-  'net.ipv4.ping_group_range',
-  'net.ipv4.ip_unprivileged_port_start',
-  'net.ipv4.ip_local_reserved_ports',
-  'net.ipv4.tcp_keepalive_time',
-  'net.ipv4.tcp_fin_timeout',
-  'net.ipv4.tcp_keepalive_intvl',
-  'net.ipv4.tcp_keepalive_probes',
-  'net.ipv4.tcp_rmem',
-  'net.ipv4.tcp_wmem',
-])
+/** What the administrator of the node says of pods' security, and what its kernel enforces. */
+export interface SecurityPolicy {
+  /** Names, and prefixes that end with `*`, beside the safe ones. */
+  allowedUnsafeSysctls?: readonly string[]
+  appArmor?: boolean
+}
 
 /** `others` are the pods that hold the node's resources now. Undefined: the pod may run. */
-export function admit(pod: Pod, node: Node, others: readonly Pod[]): Rejection | undefined {
+export function admit(pod: Pod, node: Node, others: readonly Pod[], policy: SecurityPolicy = {}): Rejection | undefined {
   const pressure = underPressure(pod, node)
   if (pressure) return pressure
-  const unsafe = pod.spec.securityContext?.sysctls?.find(s => !safeSysctls.has(s.name.replaceAll('/', '.')))
-  if (unsafe) return { reason: 'SysctlForbidden', message: `forbidden sysctl: ${JSON.stringify(unsafe.name)} not allowlisted` }
+  const unsafe = forbiddenSysctl(pod, policy.allowedUnsafeSysctls)
+  if (unsafe) return { reason: 'SysctlForbidden', message: unsafe }
   const { os } = pod.spec
   if (os && os.name !== (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux'))
     return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
@@ -92,5 +82,7 @@ export function admit(pod: Pod, node: Node, others: readonly Pod[]): Rejection |
     return { reason: 'NodePorts', message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports" }
   const missing = lacks(pod, node, others)
   const first = missing[0]
-  return first && { reason: `OutOf${first.resource}`, message: lackText(first), lacks: missing }
+  if (first) return { reason: `OutOf${first.resource}`, message: lackText(first), lacks: missing }
+  const confinement = appArmorRefusal(pod, policy.appArmor ?? false)
+  return confinement === undefined ? undefined : { reason: 'AppArmor', message: confinement }
 }

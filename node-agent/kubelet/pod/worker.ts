@@ -296,7 +296,7 @@ export class PodWorker implements PodContext {
   async #admit(): Promise<void> {
     const others = this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod))
     const node = this.kubelet.node()
-    let rejection = this.kubelet.isShuttingDown?.() ? shutdownRejection : node && admit(this.#pod, node, others)
+    let rejection = this.kubelet.isShuttingDown?.() ? shutdownRejection : node && admit(this.#pod, node, others, this.kubelet.security)
     if (rejection?.lacks && isCritical(this.#pod)) rejection = await this.#preempt(others, rejection.lacks)
     if (!rejection) {
       this.state.admitted = true

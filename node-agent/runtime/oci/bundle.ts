@@ -54,6 +54,7 @@ export function bundleConfig(
   const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
   const env = spec.env.some(e => e.startsWith('PATH=')) ? spec.env : [DEFAULT_PATH, ...spec.env]
   const shared = spec.mounts.some(m => m.propagation === 'rshared')
+  const open = spec.privileged || spec.unmaskedProc
   return {
     ociVersion: '1.0.2',
     process: {
@@ -64,6 +65,7 @@ export function bundleConfig(
       cwd: spec.workingDir || '/',
       capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
       noNewPrivileges: !spec.allowPrivilegeEscalation && !spec.privileged,
+      ...(spec.appArmorProfile && !spec.privileged ? { apparmorProfile: spec.appArmorProfile } : {}),
       ...(spec.oomScoreAdj === undefined ? {} : { oomScoreAdj: Math.max(spec.oomScoreAdj, host.oomScoreFloor ?? -1000) }),
     },
     root: { path: root.path, readonly: spec.readOnlyRootFilesystem },
@@ -90,12 +92,9 @@ export function bundleConfig(
       ...(seccomp ? { seccomp } : {}),
       sysctl: sysctls(spec),
       rootfsPropagation: shared ? 'rshared' : 'rslave',
-      maskedPaths: spec.privileged ? [] : MASKED,
+      maskedPaths: open ? [] : MASKED,
       // The runtime makes places of mounts first, then these: as it does with the root itself.
-      readonlyPaths: [
-        ...(spec.privileged ? [] : READ_ONLY),
-        ...(spec.readOnlyRootFilesystem ? root.trees.map(tree => tree.destination) : []),
-      ],
+      readonlyPaths: [...(open ? [] : READ_ONLY), ...(spec.readOnlyRootFilesystem ? root.trees.map(tree => tree.destination) : [])],
     },
   }
 }

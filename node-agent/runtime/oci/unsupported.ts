@@ -1,19 +1,21 @@
 /** What a pod asks for that containers of this runtime do not get. Pure; the kubelet tells of it in an event of the pod. */
 import type { Pod } from '#shared/api/core/pod.ts'
 
+/** Where the kernel enforces no AppArmor, pods that ask for it are not admitted at all. */
 export function unsupportedFields({ spec }: Pod): string[] {
   const of = (value: unknown, phrase: string): string[] => (value ? [phrase] : [])
   const shared = spec.securityContext ?? {}
+  const appArmor = 'appArmorProfile RuntimeDefault (the node has no profile of its own)'
   return [
-    ...of(spec.hostUsers === false, 'hostUsers (users of its containers are those of the node)'),
     ...of(shared.seLinuxOptions, 'seLinuxOptions'),
-    ...of(shared.appArmorProfile && shared.appArmorProfile.type !== 'Unconfined', 'appArmorProfile'),
-    ...[...(spec.initContainers ?? []), ...spec.containers].flatMap(({ name, securityContext: own = {}, volumeDevices }) =>
+    ...of(shared.appArmorProfile?.type === 'RuntimeDefault', appArmor),
+    ...of(spec.resourceClaims?.length, 'resourceClaims'),
+    ...[...(spec.initContainers ?? []), ...spec.containers].flatMap(({ name, securityContext: own = {}, volumeDevices, resources }) =>
       [
         ...of(own.seLinuxOptions, 'seLinuxOptions'),
-        ...of(own.appArmorProfile && own.appArmorProfile.type !== 'Unconfined', 'appArmorProfile'),
-        ...of(own.procMount === 'Unmasked', 'procMount'),
+        ...of(own.appArmorProfile?.type === 'RuntimeDefault', appArmor),
         ...of(volumeDevices?.length, 'volumeDevices'),
+        ...of(resources?.claims?.length, 'resources.claims'),
       ].map(field => `${field} of container ${name}`),
     ),
   ]

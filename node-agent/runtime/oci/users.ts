@@ -8,30 +8,27 @@ export interface ResolvedUser {
 }
 
 /**
- * Resolves a security context over an image's `user` (`name`, `uid`, `name:group`, `uid:gid`, or empty for root) with the text of
- * /etc/passwd and /etc/group. A user's groups in /etc/group are kept unless supplementalGroupsPolicy is Strict. Throws, in the runtime's words, for
- * a name that is not there.
+ * Resolves a security context over an image's `user` (`name`, `uid`, or empty for root) with the text of /etc/passwd and /etc/group. The
+ * group of an image's `user:group` counts for nothing, as in Kubernetes: without runAsGroup it is the user's of /etc/passwd, else root's.
+ * A user's groups in /etc/group are kept unless supplementalGroupsPolicy is Strict. The primary group is among the additional ones, so that
+ * a program which changes its own keeps no right that it would lose with it. Throws, in the runtime's words, for a name that is not there.
  */
 export function resolveUser(wanted: ContainerSpec['user'], imageUser: string, passwd: string, group: string): ResolvedUser {
   const users = records(passwd)
-  const groups = records(group)
-  const [userPart = '', groupPart = ''] = wanted.uid === undefined ? imageUser.split(':') : [String(wanted.uid)]
-  const user = userPart === '' ? users.find(u => u[2] === '0') : (users.find(u => u[0] === userPart) ?? users.find(u => u[2] === userPart))
-  if (userPart !== '' && user === undefined && !isId(userPart))
-    throw new Error(`unable to find user ${userPart}: no matching entries in passwd file`)
-  const namedGroup = groupPart === '' ? undefined : (groups.find(g => g[0] === groupPart) ?? groups.find(g => g[2] === groupPart))
-  if (groupPart !== '' && namedGroup === undefined && !isId(groupPart))
-    throw new Error(`unable to find group ${groupPart}: no matching entries in group file`)
-  const uid = Number(user?.[2] ?? (userPart === '' ? '0' : userPart))
-  const gid = wanted.gid ?? Number(namedGroup?.[2] ?? (groupPart !== '' ? groupPart : (user?.[3] ?? '0')))
+  const [name = ''] = wanted.uid === undefined ? imageUser.split(':') : [String(wanted.uid)]
+  const user = name === '' ? users.find(u => u[2] === '0') : (users.find(u => u[0] === name) ?? users.find(u => u[2] === name))
+  if (name !== '' && user === undefined && !/^\d+$/.test(name))
+    throw new Error(`unable to find user ${name}: no matching entries in passwd file`)
+  const gid = wanted.gid ?? Number(user?.[3] ?? '0')
   const memberOf =
     user === undefined || wanted.supplementalGroupsPolicy === 'Strict'
       ? []
-      : groups.filter(g => (g[3] ?? '').split(',').includes(user[0] ?? '')).map(g => Number(g[2]))
-  return { uid, gid, additionalGids: [...new Set([...memberOf, ...wanted.supplementalGroups])].filter(g => g !== gid) }
+      : records(group)
+          .filter(g => (g[3] ?? '').split(',').includes(user[0] ?? ''))
+          .map(g => Number(g[2]))
+  return { uid: Number(user?.[2] ?? name), gid, additionalGids: [...new Set([gid, ...memberOf, ...wanted.supplementalGroups])] }
 }
 
-const isId = (text: string): boolean => /^\d+$/.test(text)
 const records = (text: string): string[][] =>
   text
     .split('\n')

@@ -181,6 +181,9 @@ test('runAsNonRoot', () => {
   expect(() => verifyNonRoot(pod, a(), { ...image, user: 'www' })).toThrow(
     'image has non-numeric user (www), cannot verify user is non-root',
   )
+  expect(() => verifyNonRoot(pod, a(), { ...image, user: 'root:root' })).toThrow('image has non-numeric user (root)')
+  expect(() => verifyNonRoot(pod, a(), { ...image, user: '0:1000' })).toThrow('image will run as root')
+  expect(() => verifyNonRoot(pod, a(), { ...image, user: '3000000000' })).toThrow('image has an invalid user id (3000000000)')
   verifyNonRoot(pod, a({ runAsUser: 1000 }), image)
   verifyNonRoot(pod, a({ runAsNonRoot: false }), image)
   verifyNonRoot(pod, a(), { ...image, user: '1000:1000' })

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Node } from '#shared/api/core/node.ts'
 import { crashLoop, durationText, grow, remaining, type Delay } from '#node-agent/kubelet/container/backoff.ts'
+import { sysctlPatternError } from '#node-agent/kubelet/pod/sysctls.ts'
 import { admit } from '#node-agent/kubelet/pod/admission.ts'
 import { hostsFile, podHostname, resolvFile } from '#node-agent/kubelet/pod/files.ts'
 import { initialState, nextState } from '#node-agent/kubelet/probes/state.ts'
@@ -103,6 +104,31 @@ describe('admission', () => {
     const sets = (name: string) => admit(newPod({ securityContext: { sysctls: [{ name, value: '1' }] } }), node, [])
     expect([sets('net.ipv4.tcp_syncookies'), sets('net/ipv4/tcp_syncookies')]).toEqual([undefined, undefined])
     expect(sets('kernel.msgmax')).toEqual({ reason: 'SysctlForbidden', message: 'forbidden sysctl: "kernel.msgmax" not allowlisted' })
+    const allowing = (name: string, ...allowed: string[]) =>
+      admit(newPod({ securityContext: { sysctls: [{ name, value: '1' }] } }), node, [], { allowedUnsafeSysctls: allowed })?.message
+    expect([allowing('kernel.msgmax', 'kernel.msg*'), allowing('net/core/somaxconn', 'net.core.somaxconn')]).toEqual([undefined, undefined])
+    expect(allowing('kernel.sem', 'kernel.msg*')).toBe('forbidden sysctl: "kernel.sem" not allowlisted')
+    const shared = newPod({ hostNetwork: true, securityContext: { sysctls: [{ name: 'net.ipv4.tcp_rmem', value: '1' }] } })
+    expect(admit(shared, node, [])?.message).toBe('forbidden sysctl: "net.ipv4.tcp_rmem" not allowed with host net enabled')
+  })
+  test('patterns of sysctls that an administrator may allow', () => {
+    expect(['kernel.msg*', 'net.*', 'net/ipv4/conf/eth0.1/rp_filter', 'kernel.sem'].map(sysctlPatternError)).toEqual(
+      Array(4).fill(undefined),
+    )
+    expect(sysctlPatternError('vm.swappiness')).toBe('the sysctl "vm.swappiness" are not known to be namespaced')
+    expect(sysctlPatternError('vm.*')).toBe('the sysctls "vm.*" are not known to be namespaced')
+    expect(sysctlPatternError('')).toContain('is no name of a sysctl')
+  })
+  test('AppArmor where the kernel has none', () => {
+    const asks = (type: string, own?: string) =>
+      newPod({
+        securityContext: { appArmorProfile: { type } },
+        containers: [container('a', own ? { securityContext: { appArmorProfile: { type: own } } } : {})],
+      } as never)
+    const refused = { reason: 'AppArmor', message: 'Cannot enforce AppArmor: AppArmor is not enabled on the host' }
+    expect([asks('RuntimeDefault'), asks('Unconfined', 'Localhost')].map(p => admit(p, node, []))).toEqual([refused, refused])
+    expect([asks('Unconfined'), asks('RuntimeDefault', 'Unconfined')].map(p => admit(p, node, []))).toEqual([undefined, undefined])
+    expect(admit(asks('RuntimeDefault'), node, [], { appArmor: true })).toBeUndefined()
   })
   test('host ports', () => {
     const pod = newPod({ containers: [container('a', { ports: [{ containerPort: 80, hostPort: 8080 }] })] })

@@ -12,19 +12,19 @@ describe('users', () => {
   const group = 'root:x:0:\nwww:x:34:\nextra:x:50:www,other\nadm:x:51:other\n'
   const none = { supplementalGroups: [] }
   test.each([
-    [none, '', { uid: 0, gid: 0, additionalGids: [] }],
-    [none, 'www', { uid: 33, gid: 34, additionalGids: [50] }],
-    [none, '33', { uid: 33, gid: 34, additionalGids: [50] }],
-    [none, 'www:adm', { uid: 33, gid: 51, additionalGids: [50] }],
-    [none, '1234', { uid: 1234, gid: 0, additionalGids: [] }],
-    [none, '1234:77', { uid: 1234, gid: 77, additionalGids: [] }],
-    [{ uid: 33, supplementalGroups: [9, 34] }, 'root', { uid: 33, gid: 34, additionalGids: [50, 9] }],
-    [{ supplementalGroups: [9], supplementalGroupsPolicy: 'Strict' as const }, 'www', { uid: 33, gid: 34, additionalGids: [9] }],
-    [{ uid: 7, gid: 8, supplementalGroups: [8, 9] }, 'root', { uid: 7, gid: 8, additionalGids: [9] }],
+    [none, '', { uid: 0, gid: 0, additionalGids: [0] }],
+    [none, 'www', { uid: 33, gid: 34, additionalGids: [34, 50] }],
+    [none, '33', { uid: 33, gid: 34, additionalGids: [34, 50] }],
+    [none, 'www:adm', { uid: 33, gid: 34, additionalGids: [34, 50] }],
+    [none, '1234', { uid: 1234, gid: 0, additionalGids: [0] }],
+    [none, '1234:77', { uid: 1234, gid: 0, additionalGids: [0] }],
+    [{ gid: 5, supplementalGroups: [] }, '1234', { uid: 1234, gid: 5, additionalGids: [5] }],
+    [{ uid: 33, supplementalGroups: [9, 34] }, 'root', { uid: 33, gid: 34, additionalGids: [34, 50, 9] }],
+    [{ supplementalGroups: [9], supplementalGroupsPolicy: 'Strict' as const }, 'www', { uid: 33, gid: 34, additionalGids: [34, 9] }],
+    [{ uid: 7, gid: 8, supplementalGroups: [8, 9] }, 'root', { uid: 7, gid: 8, additionalGids: [8, 9] }],
   ])('%j over image user %j', (wanted, image, expected) => expect(resolveUser(wanted, image, passwd, group)).toEqual(expected))
   test('a name that is not there', () => {
     expect(() => resolveUser(none, 'nobody', passwd, group)).toThrow('unable to find user nobody: no matching entries in passwd file')
-    expect(() => resolveUser(none, 'www:nope', passwd, group)).toThrow('unable to find group nope: no matching entries in group file')
   })
 })
 
@@ -95,17 +95,14 @@ describe('seccomp', () => {
 })
 
 test('what a pod asks for in vain', () => {
-  const container = { name: 'c', image: 'i', securityContext: { procMount: 'Unmasked', appArmorProfile: { type: 'RuntimeDefault' } } }
+  const container = { name: 'c', image: 'i', securityContext: { appArmorProfile: { type: 'RuntimeDefault' } } }
   const spec = {
-    hostUsers: false,
     securityContext: { seLinuxOptions: { level: 's0' }, appArmorProfile: { type: 'Unconfined' } },
     containers: [container, { name: 'd', image: 'i', volumeDevices: [{ name: 'v', devicePath: '/dev/x' }] }],
   }
   expect(unsupportedFields({ spec } as unknown as Pod)).toEqual([
-    'hostUsers (users of its containers are those of the node)',
     'seLinuxOptions',
-    'appArmorProfile of container c',
-    'procMount of container c',
+    'appArmorProfile RuntimeDefault (the node has no profile of its own) of container c',
     'volumeDevices of container d',
   ])
 })
