@@ -46,7 +46,20 @@ export interface SigningSettings {
   readonly nodes?: NodeSigner | undefined
 }
 
+export interface AutoscalingSettings {
+  /** How often an autoscaler is looked at. */
+  readonly syncMs: number
+  readonly workers: number
+  /** For how long a wish for more keeps the number of pods from shrinking, where an autoscaler does not say. */
+  readonly downscaleMs: number
+  /** How far from 1 the ratio of use to target may be before anything is done. */
+  readonly tolerance: number
+  readonly cpuInitializationMs: number
+  readonly initialReadinessMs: number
+}
+
 export interface Settings {
+  readonly autoscaling: AutoscalingSettings
   /** The cluster's certificate authority in PEM, published to every namespace; empty for none. */
   readonly rootCa: string
   /** The private key in PEM that signs tokens in Secrets; empty for none. */

@@ -27,6 +27,7 @@ import { legacyTokenCleaner } from './legacytokencleaner.ts'
 import { namespaceController } from './namespace/namespace.ts'
 import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
 import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
+import { podAutoscalerController } from './podautoscaler/podautoscaler.ts'
 import { podGarbageCollector } from './podgc.ts'
 import { replicaSetController } from './replicaset/replicaset.ts'
 import { replicationManager } from './replicaset/replicationcontroller.ts'
@@ -71,6 +72,7 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'node-lifecycle-controller': nodeLifecycleController,
   'taint-eviction-controller': taintEvictionController,
   'disruption-controller': disruptionController,
+  'horizontal-pod-autoscaler-controller': podAutoscalerController,
   'persistentvolumeclaim-protection-controller': pvcProtectionController,
   'persistentvolume-protection-controller': pvProtectionController,
   'service-cidr-controller': serviceCIDRsController,
@@ -89,6 +91,14 @@ export function chosen(names: readonly string[]): NewController[] {
 }
 
 export const defaultSettings: Settings = {
+  autoscaling: {
+    syncMs: 15_000,
+    workers: 5,
+    downscaleMs: 300_000,
+    tolerance: 0.1,
+    cpuInitializationMs: 300_000,
+    initialReadinessMs: 30_000,
+  },
   rootCa: '',
   serviceAccountKey: '',
   signing: { cert: '', key: '', lifeMs: 365 * 24 * 3600_000 },

@@ -53,6 +53,12 @@ const flags = parseFlags(
     nodeMonitorPeriod: durationFlag().default(5_000),
     terminatedPodGcThreshold: intFlag().default(12_500),
     controllers: chosenFlag(),
+    horizontalPodAutoscalerSyncPeriod: durationFlag().default(defaultSettings.autoscaling.syncMs),
+    horizontalPodAutoscalerDownscaleStabilization: durationFlag().default(defaultSettings.autoscaling.downscaleMs),
+    horizontalPodAutoscalerTolerance: z.coerce.number().nonnegative().default(defaultSettings.autoscaling.tolerance),
+    horizontalPodAutoscalerCpuInitializationPeriod: durationFlag().default(defaultSettings.autoscaling.cpuInitializationMs),
+    horizontalPodAutoscalerInitialReadinessDelay: durationFlag().default(defaultSettings.autoscaling.initialReadinessMs),
+    concurrentHorizontalPodAutoscalerSyncs: intFlag().default(defaultSettings.autoscaling.workers),
   }),
 )
 
@@ -71,6 +77,14 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     },
     legacyTokenCleanUpMs: flags.legacyServiceAccountTokenCleanUpPeriod,
     clusterDns: flags.clusterDns,
+    autoscaling: {
+      syncMs: flags.horizontalPodAutoscalerSyncPeriod,
+      workers: flags.concurrentHorizontalPodAutoscalerSyncs,
+      downscaleMs: flags.horizontalPodAutoscalerDownscaleStabilization,
+      tolerance: flags.horizontalPodAutoscalerTolerance,
+      cpuInitializationMs: flags.horizontalPodAutoscalerCpuInitializationPeriod,
+      initialReadinessMs: flags.horizontalPodAutoscalerInitialReadinessDelay,
+    },
     nodeMonitorGracePeriodMs: flags.nodeMonitorGracePeriod,
     nodeMonitorPeriodMs: flags.nodeMonitorPeriod,
     terminatedPodThreshold: flags.terminatedPodGcThreshold,

@@ -15,6 +15,7 @@ const metricIdentifier = obj(name('MetricIdentifier'), 'Names a metric.', () => 
   name: req(1, str(), { doc: 'Name of the metric.', default: '' }),
   selector: opt(2, labelSelector, { doc: 'Narrows the metric down by its labels.' }),
 }))
+export type MetricIdentifier = Infer<typeof metricIdentifier>
 const metricTarget = obj(name('MetricTarget'), 'What a metric should be.', () => ({
   type: req(1, str(['AverageValue', 'Utilization', 'Value']), { doc: 'Utilization, Value or AverageValue.', default: '' }),
   value: opt(2, quantity(), { doc: 'The wanted value.' }),
@@ -26,6 +27,7 @@ const metricValueStatus = obj(name('MetricValueStatus'), 'What a metric is.', ()
   averageValue: opt(2, quantity(), { doc: 'The value, as the average of all pods.' }),
   averageUtilization: opt(3, int32(), { doc: 'The use of what pods request, in percent, as the average of all pods.' }),
 }))
+export type MetricValueStatus = Infer<typeof metricValueStatus>
 
 const metric = (tag: number) => req(tag, metricIdentifier, { doc: 'The metric.', default: {} })
 const target = req(2, metricTarget, { doc: 'What it should be.', default: {} })

@@ -78,6 +78,8 @@ export async function startNode(
     renewMs?: number
     binds?: boolean | ((pod: Pod) => boolean)
     ready?: (pod: Pod) => boolean
+    /** Whether it says since when pods run. */
+    started?: boolean
     labels?: Record<string, string>
   } = {},
 ): Promise<{ stop(): void; pods: Set<string> }> {
@@ -127,6 +129,7 @@ export async function startNode(
         phase: 'Running',
         podIP: ip,
         podIPs: [{ ip }],
+        ...(options.started ? { startTime: formatTime() } : {}),
         conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: formatTime() }],
       }
       await client.patch(pods, namespace, podName, 'strategic', { status }, 'status')
