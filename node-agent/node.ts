@@ -13,12 +13,15 @@ import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
+import { measuredRuntime } from './kubelet/measuredruntime.ts'
 import { kubeletAnswers, proxyAnswers, serveAnswers } from './healthz.ts'
 import { newActivity } from './kubelet/activity.ts'
 import { keepStorageLimits } from './kubelet/eviction/storage.ts'
 import { imagePuller } from './kubelet/images/puller.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
+import { countedTransport } from './kubelet/server/clientrequests.ts'
+import { kubeletConfiguration } from './kubelet/server/configz.ts'
 import { diskPressure } from './kubelet/node/diskpressure.ts'
 import { nodeEvents, transitions } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
@@ -65,14 +68,16 @@ export async function startNode(
   const machine = readMachine(rootDir)
   const manifests = manifestDirectory(options.podManifestPath, rootDir)
   // Without static pods there is nothing to do before the API can be reached, and no watch that would have to back off.
-  const transport = manifests === undefined ? natsTransport(await connecting) : transportOf(connecting.then(natsTransport))
+  const transport = countedTransport(
+    manifests === undefined ? natsTransport(await connecting) : transportOf(connecting.then(natsTransport)),
+  )
   const client = newClient(transport)
   const can = detectCapabilities(options)
   const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
   const [runtime, network] = await Promise.all([
-    can.runtime === 'oci'
-      ? createOciRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue })
-      : createProcessRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue }),
+    (can.runtime === 'oci' ? createOciRuntime : createProcessRuntime)({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue }).then(
+      measuredRuntime,
+    ),
     can.network === 'bridge'
       ? openBridgeNetwork({
           podCIDR: podCidr,
@@ -164,6 +169,7 @@ export async function startNode(
     boot: bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1),
     memoryBytes: machine.memoryBytes,
     runtime,
+    configuration: kubeletConfiguration(options, manifests),
     puller: imagePuller(runtime.images, options.maxParallelImagePulls),
     network,
     client,

@@ -12,7 +12,7 @@ import { nft } from '#shared/linux/nft.ts'
 import { addressPool, firstAddress, parseCidr } from './addresses.ts'
 import { openHostPorts } from './hostports.ts'
 import { openSpoofingGuard } from './spoofing.ts'
-import { existingNamespaces, namespaceOf, podNamespaces, setSysctls } from './namespaces.ts'
+import { existingNamespaces, linkOf, namespaceOf, podNamespaces, setSysctls } from './namespaces.ts'
 import type { PodNetwork } from './network.ts'
 
 export interface BridgeOptions {
@@ -96,6 +96,7 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
 
   return {
     name: 'bridge',
+    linkOf,
     setUp: pod =>
       inTurn(pod.uid, async () => {
         const known = addresses.get(pod.uid)

@@ -29,7 +29,7 @@ interface Made {
 
 const PREFIX = 'pod-'
 export const namespaceOf = (ip: string): string => `${PREFIX}${ip}`
-const linkOf = (ip: string): string => `veth${ipToNumber(ip).toString(16).padStart(8, '0')}`
+export const linkOf = (ip: string): string => `veth${ipToNumber(ip).toString(16).padStart(8, '0')}`
 /** At a time, in advance: a pod that comes meanwhile may have to wait for them. */
 const STEP = 2
 

@@ -17,6 +17,8 @@ export interface PodNetwork {
   tearDown(podUid: string): Promise<void>
   /** Releases whatever belongs to none of these pods (what a crash left). */
   retain(podUids: ReadonlySet<string>): Promise<void>
+  /** The node's end of the link of the pod with this address. */
+  readonly linkOf?: (ip: string) => string
   /** Called when the node has nothing else to do: the time to make what the next pods need. */
   prepare?(): Promise<void>
 }

@@ -1,7 +1,7 @@
 /** pods/log: what a container wrote, streamed from its kubelet. */
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { Channel, type Session } from '#shared/bus/session.ts'
-import { Path, invalid, type FieldError } from '#shared/machinery/field.ts'
+import { Path, invalid, notSupported, type FieldError } from '#shared/machinery/field.ts'
 import { StatusError, invalidObject, type Status } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { boolParameter, intParameter } from '../objects/options.ts'
@@ -19,14 +19,18 @@ interface LogOptions {
   sinceSeconds?: number
   sinceTime?: string
   limitBytes?: number
+  /** Of upstream's PodLogsQuerySplitStreams. */
+  stream?: string
 }
+
+const logStreams = ['All', 'Stderr', 'Stdout']
 
 function logOptions(query: URLSearchParams): LogOptions {
   const number = (name: 'tailLines' | 'sinceSeconds' | 'limitBytes') => {
     const value = intParameter(query, name)
     return value === undefined ? {} : { [name]: value }
   }
-  const sinceTime = query.get('sinceTime')
+  const [sinceTime, stream] = [query.get('sinceTime'), query.get('stream')]
   const o: LogOptions = {
     follow: boolParameter(query, 'follow') ?? false,
     previous: boolParameter(query, 'previous') ?? false,
@@ -35,6 +39,7 @@ function logOptions(query: URLSearchParams): LogOptions {
     ...number('sinceSeconds'),
     ...number('limitBytes'),
     ...(sinceTime ? { sinceTime } : {}),
+    ...(stream ? { stream } : {}),
   }
   const errors: FieldError[] = []
   const at = (field: string): Path => new Path(field)
@@ -54,6 +59,13 @@ function logOptions(query: URLSearchParams): LogOptions {
       'BadRequest',
       `parsing time ${JSON.stringify(o.sinceTime)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(o.sinceTime)} as "2006"`,
     )
+  if (o.stream !== undefined && !logStreams.includes(o.stream)) errors.push(notSupported(at('stream'), o.stream, logStreams))
+  else if (o.stream !== undefined && o.stream !== 'All' && o.tailLines !== undefined)
+    errors.push({
+      reason: 'FieldValueForbidden',
+      field: '',
+      message: 'Forbidden: `tailLines` and specific `stream` are mutually exclusive for now',
+    })
   if (errors.length > 0) throw invalidObject('', 'PodLogOptions', '', errors)
   return o
 }

@@ -12,6 +12,7 @@ import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
 import { containerDirectory, logFile, terminationLog } from '../pod/directory.ts'
 import { pausePid } from '../pod/pause.ts'
 import type { Attempt, ContainerRecord } from '../pod/state.ts'
+import { startedContainers } from '../metrics.ts'
 import { startProbes } from '../probes/start.ts'
 import type { ContainerSpec } from '../../runtime/runtime.ts'
 import { crashLoop, durationText, grow, remaining } from './backoff.ts'
@@ -22,6 +23,9 @@ import { containerMounts } from './mounts.ts'
 import { serviceEnvironment } from './serviceenv.ts'
 import { containerSpec, verifyNonRoot } from './spec.ts'
 import { stopContainer } from './stop.ts'
+
+/** As the metric kubelet_started_containers_total has them. */
+const containerTypes = { init: 'init_container', app: 'container', ephemeral: 'ephemeral_container' } as const
 
 /** The same for ever for one run of a container on this node. */
 const idOf = (uid: string, name: string, attempt: number): string => createHash('sha256').update(`${uid}/${name}/${attempt}`).digest('hex')
@@ -227,6 +231,7 @@ export async function containerStarted(ctx: PodContext, typed: TypedContainer, c
   // Nothing below is done twice, by another kubelet.
   ctx.save()
   ctx.event('Normal', 'Started', 'Container started', typed)
+  startedContainers.add({ container_type: containerTypes[typed.type] })
   ctx.log.info({ container: name, attempt, id: id.slice(0, 12) }, 'container started')
   watchExit(ctx, name, current)
   void forgetOld(ctx, name, attempt - 2).catch((e: Error) => ctx.log.warn({ container: name, err: e.message }, 'old run not cleared away'))

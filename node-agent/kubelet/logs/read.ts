@@ -13,6 +13,8 @@ export interface LogOptions {
   since?: Date
   timestamps?: boolean
   limitBytes?: number
+  /** One stream only; absent: both. */
+  stream?: Stream
   /** Both streams come as stdout. */
   merged?: boolean
 }
@@ -52,7 +54,8 @@ class Formatter {
     if (end > 0) {
       for (const line of all.toString('utf8', 0, end - 1).split('\n')) {
         const entry = parseLine(line)
-        if (!entry || (this.#since !== undefined && before(entry.time, this.#since))) continue
+        if (!entry || (this.#options.stream ?? entry.stream) !== entry.stream) continue
+        if (this.#since !== undefined && before(entry.time, this.#since)) continue
         const stamp = this.#options.timestamps && !this.#within[entry.stream] ? `${entry.time.replace(/\+00:00$/, 'Z')} ` : ''
         this.#within[entry.stream] = entry.partial
         const text = stamp + entry.text + (entry.partial ? '' : '\n')

@@ -8,6 +8,7 @@ import { StatusError } from '#shared/machinery/status.ts'
 import { clearAway } from '../container/exit.ts'
 import { stopContainer } from '../container/stop.ts'
 import type { PodContext } from '../context.ts'
+import { probeResults } from '../metrics.ts'
 import { allContainers, isSidecar, uidOf, type TypedContainer } from './containers.ts'
 import { removePause } from './pause.ts'
 import { podCgroup } from './qos.ts'
@@ -44,6 +45,7 @@ export async function releasePod(ctx: PodContext): Promise<void> {
   await Promise.all([kubelet.network.tearDown(uidOf(pod)), ctx.volumes.tearDown()])
   await (kubelet.podCgroups ? kubelet.podCgroups.remove(pod) : removeCgroup(`${kubelet.cgroupRoot}/${podCgroup(pod)}`))
   ctx.sources.release()
+  probeResults.forget({ pod_uid: uidOf(pod) })
   if (state.sandbox) state.sandbox.lost = true
 }
 

@@ -6,6 +6,7 @@ import type { KubeletContext, LiveContainer, PodContext } from '../context.ts'
 import { allocatedPod, wishes } from '../cm/allocation.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { podVolumes } from '../volumes/podvolumes.ts'
+import { podStarts, podWorkerSteps, startedPods } from '../metrics.ts'
 import { adoptPod } from './adopt.ts'
 import { admit, type Lack, type Rejection } from './admission.ts'
 import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
@@ -51,6 +52,8 @@ export class PodWorker implements PodContext {
   readonly #saveRetry = backoff(1_000, 60_000)
   readonly #sandbox = { sandbox: false }
   readonly #known: boolean
+  readonly #seenAt = performance.now()
+  #counted = false
   #pod: Pod
   #stage: Stage = 'new'
   /** What of the pod is on disk. */
@@ -129,10 +132,20 @@ export class PodWorker implements PodContext {
     if (!this.#inApi) return
     const terminal = this.#stage === 'terminating' || this.#stage === 'released'
     const previous = statuses.last(uidOf(this.#pod)) ?? this.#pod.status
-    statuses.set(
-      this.#pod,
-      generateStatus(this.#pod, previous, { state: this.state, live: liveViews(this), hostIP: nodeIP, now: new Date(), terminal }),
-    )
+    const status = generateStatus(this.#pod, previous, {
+      state: this.state,
+      live: liveViews(this),
+      hostIP: nodeIP,
+      now: new Date(),
+      terminal,
+    })
+    statuses.set(this.#pod, status)
+    if (status.phase === 'Running' && !this.#known && !this.#counted) this.#countStart()
+  }
+  #countStart(): void {
+    this.#counted = true
+    startedPods.add({})
+    podStarts.observe((performance.now() - this.#seenAt) / 1000)
   }
   publishSoon(): void {
     this.#toPublish ??= setTimeout(() => this.publish(), soonMs)
@@ -227,6 +240,9 @@ export class PodWorker implements PodContext {
     try {
       while (this.#again && !this.#released.signal.aborted) {
         this.#again = false
+        const began = performance.now()
+        const operation =
+          this.#stage === 'terminating' || this.#stage === 'released' ? 'terminating' : this.#stage === 'new' ? 'create' : 'sync'
         try {
           await this.#step()
           this.#failure = undefined
@@ -237,6 +253,8 @@ export class PodWorker implements PodContext {
           this.log.warn({ err: this.#failure }, 'pod not in its desired state; will try again')
           this.publish()
           this.kickIn(this.#retry.next())
+        } finally {
+          podWorkerSteps.observe((performance.now() - began) / 1000, { operation_type: operation })
         }
       }
     } finally {

@@ -13,7 +13,7 @@ export interface ContainerProbesOptions {
   /** Known from before a restart of the kubelet. */
   ready?: boolean
   started?: boolean
-  run: (probe: Probe) => Promise<Outcome>
+  run: (probe: Probe, kind: ProbeKind) => Promise<Outcome>
   /** A result has changed. */
   onChange: () => void
   /** A probe failed, could not be carried out, or succeeded with a warning. */
@@ -58,7 +58,7 @@ export function containerProbes(probes: ProbeSet, options: ContainerProbesOption
     let due = begin
     const closely = kind !== 'liveness' && states[kind].result !== 'success'
     const tick = async (): Promise<void> => {
-      const outcome = await options.run(probe)
+      const outcome = await options.run(probe, kind)
       if (stopped.has(kind)) return
       const now = Date.now()
       // A failure before the first period is over is looked at again before it counts.

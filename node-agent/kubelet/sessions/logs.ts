@@ -20,6 +20,7 @@ const schema = z.object({
   limitBytes: count,
   sinceSeconds: count,
   sinceTime: z.string().optional(),
+  stream: z.enum(['All', 'Stdout', 'Stderr']).optional(),
 })
 
 const imageReasons: { [reason: string]: string } = {
@@ -75,6 +76,9 @@ export async function containerLog(
     timestamps: open.timestamps ?? false,
     // kubectl has one stream for both.
     merged: true,
+    ...(open.stream === undefined || open.stream === 'All'
+      ? {}
+      : { stream: open.stream === 'Stdout' ? ('stdout' as const) : ('stderr' as const) }),
     ...(open.tailLines === undefined ? {} : { tailLines: open.tailLines }),
     ...(open.limitBytes === undefined ? {} : { limitBytes: open.limitBytes }),
     ...(since ? { since } : {}),

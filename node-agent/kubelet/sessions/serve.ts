@@ -6,6 +6,7 @@ import { nodeSubject } from '#shared/bus/subjects.ts'
 import type { Status } from '#shared/machinery/status.ts'
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'
+import { kubeletRequests } from '../server/requests.ts'
 import { newSampler } from '../stats/sampler.ts'
 import { attach } from './attach.ts'
 import { dial } from './dial.ts'
@@ -19,10 +20,11 @@ import { stats } from './stats.ts'
 export function serveKubelet(
   connection: BusConnection,
   kubelet: Kubelet,
-  context: Pick<KubeletContext, 'runtime' | 'nodeName' | 'rootDir' | 'log'>,
+  context: Pick<KubeletContext, 'runtime' | 'network' | 'nodeName' | 'rootDir' | 'cgroupRoot' | 'log'> & { configuration: object },
   signal: AbortSignal,
 ): void {
   const sampler = newSampler({ ...context, kubelet })
+  const requests = kubeletRequests({ ...context, kubelet, sampler })
   const verbs: { [verb: string]: (session: Session) => Promise<Status> } = {
     exec: session => exec(kubelet, context, session),
     attach: session => attach(kubelet, context, session),
@@ -30,7 +32,7 @@ export function serveKubelet(
     portforward: session => portForward(kubelet, session),
     stats: session => stats(sampler, session),
     dial,
-    http: serveHttp(kubelet, { ...context, sampler }, signal),
+    http: serveHttp(requests, signal),
   }
   for (const [verb, run] of Object.entries(verbs)) {
     const service = serveSessions(connection, nodeSubject(connection.identity, verb), async session => {

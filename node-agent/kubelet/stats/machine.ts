@@ -1,7 +1,7 @@
 /** What the kernel tells of the whole machine and of network namespaces, in the fields of /stats/summary. */
-import { readFile, statfs } from 'node:fs/promises'
-
-export const read = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '')
+import { statfs } from 'node:fs/promises'
+import { freemem, totalmem } from 'node:os'
+import { kernelText } from '#shared/linux/cgroupusage.ts'
 
 export interface FsStats {
   time: string
@@ -31,23 +31,58 @@ export async function fsStats(path: string, time: string): Promise<FsStats> {
 export interface InterfaceStats {
   name: string
   rxBytes: number
+  rxPackets: number
   rxErrors: number
+  rxDropped: number
   txBytes: number
+  txPackets: number
   txErrors: number
+  txDropped: number
 }
 
-/** The interfaces but the loopback of a process's network namespace; the first is the one that counts. Undefined when there is none. */
-export async function networkStats(pid: number | 'self', time: string) {
-  const lines = (await read(`/proc/${pid}/net/dev`)).split('\n').slice(2)
-  const interfaces = lines.flatMap((line): InterfaceStats[] => {
+/** The interfaces but the loopback of a process's network namespace: of the node's own, the links of all its pods among them. */
+export function interfacesOf(pid: number | 'self'): InterfaceStats[] {
+  const lines = kernelText(`/proc/${pid}/net/dev`).split('\n').slice(2)
+  return lines.flatMap((line): InterfaceStats[] => {
     const [name = '', rest = ''] = line.split(':')
     const n = rest.trim().split(/\s+/).map(Number)
-    return n.length < 16 || name.trim() === 'lo'
-      ? []
-      : [{ name: name.trim(), rxBytes: n[0]!, rxErrors: n[2]!, txBytes: n[8]!, txErrors: n[10]! }]
+    if (n.length < 16 || name.trim() === 'lo') return []
+    const [rxBytes, rxPackets, rxErrors, rxDropped] = n as [number, number, number, number]
+    const [txBytes, txPackets, txErrors, txDropped] = n.slice(8) as [number, number, number, number]
+    return [{ name: name.trim(), rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped }]
   })
-  const first = interfaces.find(i => i.name === 'eth0') ?? interfaces[0]
-  return first && { time, ...first, interfaces }
+}
+
+/** A link seen from its other end. */
+export const mirrored = (i: InterfaceStats, name: string): InterfaceStats => ({
+  name,
+  rxBytes: i.txBytes,
+  rxPackets: i.txPackets,
+  rxErrors: i.txErrors,
+  rxDropped: i.txDropped,
+  txBytes: i.rxBytes,
+  txPackets: i.rxPackets,
+  txErrors: i.rxErrors,
+  txDropped: i.rxDropped,
+})
+
+/** As the summary tells of them; the first is the one that counts. Undefined when there is none. */
+export function networkStats(interfaces: readonly InterfaceStats[], time: string) {
+  const told = interfaces.map(({ name, rxBytes, rxErrors, txBytes, txErrors }) => ({ name, rxBytes, rxErrors, txBytes, txErrors }))
+  const first = told.find(i => i.name === 'eth0') ?? told[0]
+  return first && { time, ...first, interfaces: told }
+}
+
+/** Memory of the whole machine, bytes. */
+export function machineMemory(): { total: number; available: number; swapTotal: number; swapFree: number } {
+  const text = kernelText('/proc/meminfo')
+  const kibi = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) * 1024
+  return {
+    total: kibi('MemTotal') || totalmem(),
+    available: kibi('MemAvailable') || freemem(),
+    swapTotal: kibi('SwapTotal'),
+    swapFree: kibi('SwapFree'),
+  }
 }
 
 interface Pressure {
@@ -58,8 +93,8 @@ interface Pressure {
 }
 
 /** Pressure stall information of a file of the kernel's; undefined where it has none. `total` is in nanoseconds. */
-export async function pressure(path: string): Promise<{ some?: Pressure; full?: Pressure } | undefined> {
-  const text = await read(path)
+export function pressure(path: string): { some?: Pressure; full?: Pressure } | undefined {
+  const text = kernelText(path)
   const of = (kind: string): Pressure | undefined => {
     const m = new RegExp(`^${kind} avg10=(\\S+) avg60=(\\S+) avg300=(\\S+) total=(\\d+)`, 'm').exec(text)
     return m ? { total: Number(m[4]) * 1000, avg10: Number(m[1]), avg60: Number(m[2]), avg300: Number(m[3]) } : undefined
@@ -69,8 +104,8 @@ export async function pressure(path: string): Promise<{ some?: Pressure; full?: 
 }
 
 /** Processes and threads: as many as there may be, and are. */
-export async function processLimits(time: string) {
-  const [max, load] = await Promise.all([read('/proc/sys/kernel/pid_max'), read('/proc/loadavg')])
+export function processLimits(time: string) {
+  const [max, load] = [kernelText('/proc/sys/kernel/pid_max'), kernelText('/proc/loadavg')]
   const running = /^\S+ \S+ \S+ \d+\/(\d+)/.exec(load)?.[1]
   return max === '' || running === undefined ? undefined : { time, maxpid: Number(max), curproc: Number(running) }
 }

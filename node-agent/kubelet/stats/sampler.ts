@@ -1,40 +1,88 @@
 /**
- * The kubelet's summary of what the node and its pods use (/stats/summary of upstream: k8s.io/kubelet/pkg/apis/stats/v1alpha1). One sample
- * serves all who ask at about the same time; what has been written on the disk is walked once a minute at most.
+ * Samples of what the node's pods use, for all who ask: /stats/summary and the kubelet's metrics. One sample serves all who ask at about the
+ * same time; what has been written on the disk is walked once a minute at most.
  */
-import { freemem, totalmem, uptime } from 'node:os'
-import { formatTime } from '#shared/machinery/time.ts'
-import type { ContainerRuntime } from '../../runtime/runtime.ts'
+import { setImmediate } from 'node:timers/promises'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { readBriefUsage, readCgroupUsage, type BriefUsage, type CgroupUsage } from '#shared/linux/cgroupusage.ts'
+import type { PodNetwork } from '../../network/network.ts'
+import type { ContainerRuntime, ContainerUsage } from '../../runtime/runtime.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { uidOf } from '../pod/containers.ts'
 import { containerDirectory } from '../pod/directory.ts'
+import { podCgroup } from '../pod/qos.ts'
 import type { PodWorker } from '../pod/worker.ts'
-import type { DiskUsage } from './diskusage.ts'
-import { fsStats, networkStats, pressure, processLimits, type FsStats } from './machine.ts'
+import { interfacesOf, mirrored, type InterfaceStats } from './machine.ts'
 import { podStorage, type PodStorage } from './storage.ts'
+import { summaryOf, type Summary } from './summary.ts'
 
+export type { Summary } from './summary.ts'
+
+/** As long a sample is good enough for the next who asks. */
 const sampleMs = 1_000
 const storageMs = 60_000
+/** So many pods are looked at before others have their turn. */
+const podsInTurn = 20
 
 export interface SamplerOptions {
   kubelet: Pick<Kubelet, 'workers'>
   runtime: ContainerRuntime
+  network: Pick<PodNetwork, 'linkOf'>
   nodeName: string
   rootDir: string
+  cgroupRoot: string
 }
-export type Summary = Awaited<ReturnType<typeof sample>>
+
+/** What every control group tells, and the CPU in use now, by the sample before: absent in the first. */
+export type Used = Partial<CgroupUsage> & Pick<BriefUsage, 'cpuNanos' | 'memoryBytes' | 'workingSetBytes'> & { nanoCores?: number }
+export interface ContainerSample {
+  name: string
+  /** The runtime's. */
+  id: string
+  image: string
+  startedAt: string
+  /** Absolute below the node's cgroup root: `/kubepods/burstable/pod<uid>/<id>`. */
+  cgroup: string
+  used: Used
+}
+export interface PodSample {
+  pod: Pod
+  startTime: string
+  cgroup: string
+  used: Used
+  /** Its own, as it sees them; empty with the node's network. */
+  interfaces: InterfaceStats[]
+  containers: ContainerSample[]
+}
+export interface Sample {
+  /** ms since 1970. */
+  at: number
+  pods: PodSample[]
+  /** All pods since the node began, those that are gone among them; the node-agent itself. */
+  all: Used
+  own: Used
+}
+
 export interface Sampler {
+  /** Without `whole`, CPU and memory only. */
+  sample(whole?: boolean): Promise<Sample>
+  /** By the pods' uid; a minute old at most. */
+  storage(): Promise<Map<string, PodStorage>>
   /** Without `storage`, what is on disk is left out: upstream's only_cpu_and_memory. */
   summary(storage?: boolean): Promise<Summary>
 }
 
 export function newSampler(options: SamplerOptions): Sampler {
-  const previous = new Map<string, { at: number; cpuNanos: number }>()
+  const rates = newRates()
   const storage = cached(storageMs, () => podStorage(options.kubelet.workers(), options.runtime))
-  const [whole, brief] = [true, false].map(withStorage =>
-    cached(sampleMs, async () => await sample(options, previous, withStorage ? await storage() : undefined)),
-  ) as [() => Promise<Summary>, () => Promise<Summary>]
-  return { summary: (withStorage = true) => (withStorage ? whole() : brief()) }
+  const whole = cached(sampleMs, () => take(options, rates, true))
+  const brief = cached(sampleMs, () => take(options, rates, false))
+  return {
+    sample: (all = true) => (all ? whole() : brief()),
+    storage,
+    summary: async (withStorage = true) =>
+      withStorage ? await summaryOf(await whole(), options, await storage()) : await summaryOf(await brief(), options),
+  }
 }
 
 /** The same answer for all who ask within `ms`; a failure is asked for again. */
@@ -51,113 +99,84 @@ function cached<T>(ms: number, make: () => Promise<T>): () => Promise<T> {
   }
 }
 
-async function sample(
-  { kubelet, runtime, nodeName, rootDir }: SamplerOptions,
-  previous: Map<string, { at: number; cpuNanos: number }>,
-  storage: Map<string, PodStorage> | undefined,
-) {
-  const time = formatTime()
-  const fs = await fsStats(rootDir, time)
-  /** CPU in use now, from the sample before. */
-  function nanoCores(id: string, cpuNanos: number): { usageNanoCores?: number } {
-    const now = { at: performance.now(), cpuNanos }
-    const before = previous.get(id)
-    previous.set(id, now)
-    return before && now.at > before.at ? { usageNanoCores: Math.round(((cpuNanos - before.cpuNanos) * 1000) / (now.at - before.at)) } : {}
-  }
-  const cpu = (id: string, cpuNanos: number) => ({ time, ...nanoCores(id, cpuNanos), usageCoreNanoSeconds: cpuNanos })
-  const onDisk = (used: DiskUsage): FsStats => ({ ...fs, usedBytes: used.usedBytes, inodesUsed: used.inodesUsed ?? 0 })
-
-  async function pod(worker: PodWorker) {
-    const used = storage?.get(uidOf(worker.pod))
-    const running = Object.entries(worker.state.containers).filter(([, r]) => r.current.state === 'running')
-    const found = await Promise.all(
-      running.map(async ([name, { current }]) => {
-        const stats = await runtime.stats(containerDirectory(worker.directory, name, current.attempt)).catch(() => undefined)
-        return stats ? [{ name, current, stats }] : []
-      }),
-    )
-    const all = found.flat()
-    const containers = all.map(({ name, current, stats }) => {
-      const disk = used?.containers.find(c => c.name === name)
-      return {
-        name,
-        startTime: current.startedAt,
-        cpu: cpu(current.id, stats.cpuNanos),
-        memory: {
-          time,
-          usageBytes: stats.usageBytes ?? stats.memoryBytes,
-          workingSetBytes: stats.memoryBytes,
-          ...(stats.rssBytes === undefined ? {} : { rssBytes: stats.rssBytes }),
-        },
-        ...(disk ? { rootfs: onDisk(disk.rootfs), logs: onDisk(disk.logs) } : {}),
-      }
-    })
-    const first = all[0]
-    const own = first && !worker.pod.spec.hostNetwork
-    const pid = own
-      ? (await runtime.status(containerDirectory(worker.directory, first.name, first.current.attempt)).catch(() => undefined))?.pid
-      : undefined
-    const network = pid === undefined ? undefined : await networkStats(pid, time)
-    const { name, namespace, uid } = worker.pod.metadata
-    const sum = (of: (c: (typeof containers)[number]) => number): number => containers.reduce((n, c) => n + of(c), 0)
-    return {
-      podRef: { name, namespace, uid },
-      startTime: worker.state.startTime,
-      containers,
-      cpu: cpu(
-        `pod ${uid}`,
-        sum(c => c.cpu.usageCoreNanoSeconds),
-      ),
-      memory: { time, usageBytes: sum(c => c.memory.usageBytes), workingSetBytes: sum(c => c.memory.workingSetBytes) },
-      ...(network ? { network } : {}),
-      ...(used
-        ? {
-            volume: used.volumes.map(({ name: volume, ...usage }) => ({ ...onDisk(usage), name: volume })),
-            'ephemeral-storage': onDisk(used.total),
-          }
-        : {}),
-    }
-  }
-
-  const pods = await Promise.all(kubelet.workers().map(pod))
-  const cpuNanos = pods.reduce((n, p) => n + p.cpu.usageCoreNanoSeconds, 0)
-  const [network, rlimit, cpuPressure, memoryPressure, ioPressure] = await Promise.all([
-    networkStats('self', time),
-    processLimits(time),
-    ...['cpu', 'memory', 'io'].map(resource => pressure(`/proc/pressure/${resource}`)),
-  ] as const)
-  const psi = (found: unknown): object => (found ? { psi: found } : {})
-  const node = {
-    nodeName,
-    startTime: formatTime(new Date(Date.now() - uptime() * 1000)),
-    cpu: { ...cpu('node', cpuNanos), ...psi(cpuPressure) },
-    memory: {
-      time,
-      availableBytes: freemem(),
-      usageBytes: totalmem() - freemem(),
-      workingSetBytes: pods.reduce((n, p) => n + p.memory.workingSetBytes, 0),
-      ...psi(memoryPressure),
-    },
-    ...(ioPressure ? { io: { time, ...psi(ioPressure) } } : {}),
-    ...(network ? { network } : {}),
-    ...(storage ? { fs, runtime: { imageFs: await imageFs(runtime, fs) } } : {}),
-    ...(rlimit ? { rlimit } : {}),
-  }
-  forget(previous)
-  return { node, pods }
-}
-
-async function imageFs(runtime: ContainerRuntime, fs: FsStats): Promise<FsStats> {
-  const used = await runtime.images.usage()
-  return { ...fs, usedBytes: used.usedBytes, inodesUsed: used.inodesUsed }
-}
-
-/** Containers come and go: the oldest samples are dropped. */
-function forget(previous: Map<string, unknown>): void {
+type Rates = (id: string, cpuNanos: number) => { nanoCores?: number }
+function newRates(): Rates {
   const limit = 10_000
-  for (const id of previous.keys()) {
-    if (previous.size <= limit) return
+  const shortestMs = 500
+  const previous = new Map<string, { at: number; cpuNanos: number; rate: { nanoCores?: number } }>()
+  return (id, cpuNanos) => {
+    const at = performance.now()
+    const before = previous.get(id)
+    // Over a moment the kernel's steps would show; one who asks briefly after another is told the same.
+    if (before && at - before.at < shortestMs) return before.rate
+    const rate = before ? { nanoCores: Math.max(0, Math.round(((cpuNanos - before.cpuNanos) * 1000) / (at - before.at))) } : {}
     previous.delete(id)
+    previous.set(id, { at, cpuNanos, rate })
+    // Containers come and go: the oldest are dropped.
+    if (previous.size > limit) previous.delete(previous.keys().next().value!)
+    return rate
   }
+}
+
+async function take(options: SamplerOptions, rates: Rates, whole: boolean): Promise<Sample> {
+  const { kubelet, cgroupRoot, network } = options
+  const links = network.linkOf && whole ? new Map(interfacesOf('self').map(i => [i.name, i])) : undefined
+  const workers = kubelet.workers()
+  const pods: PodSample[] = []
+  for (let n = 0; n < workers.length; n += podsInTurn) {
+    if (n > 0) await setImmediate()
+    pods.push(...(await Promise.all(workers.slice(n, n + podsInTurn).map(worker => samplePod(options, worker, rates, whole, links)))))
+  }
+  const grouped = readCgroupUsage(`${cgroupRoot}/kubepods`)
+  const total = grouped ?? sum(pods.map(p => p.used))
+  const { user, system } = process.cpuUsage()
+  const resident = process.memoryUsage.rss()
+  const own = { cpuNanos: (user + system) * 1000, memoryBytes: resident, workingSetBytes: resident, rssBytes: resident }
+  const rated = (id: string, used: Used): Used => ({ ...used, ...rates(id, used.cpuNanos) })
+  return { at: Date.now(), pods, all: rated('kubepods', total), own: rated('node-agent', own) }
+}
+
+async function samplePod(
+  { runtime, cgroupRoot, network }: SamplerOptions,
+  { pod, state, directory }: PodWorker,
+  rates: Rates,
+  whole: boolean,
+  links: ReadonlyMap<string, InterfaceStats> | undefined,
+): Promise<PodSample> {
+  const cgroup = `/${podCgroup(pod)}`
+  const containers: ContainerSample[] = []
+  for (const [name, { current }] of Object.entries(state.containers)) {
+    if (current.state !== 'running') continue
+    const own = `${cgroup}/${current.id}`
+    const used =
+      (whole ? readCgroupUsage : readBriefUsage)(cgroupRoot + own) ??
+      withoutCgroup(await runtime.stats(containerDirectory(directory, name, current.attempt)).catch(() => undefined))
+    if (!used) continue
+    const { id, image, startedAt = state.startTime } = current
+    containers.push({ name, id, image, startedAt, cgroup: own, used: { ...used, ...rates(id, used.cpuNanos) } })
+  }
+  const used: Used = readBriefUsage(cgroupRoot + cgroup) ?? sum(containers.map(c => c.used))
+  const link = state.sandbox && !state.sandbox.lost && !pod.spec.hostNetwork ? network.linkOf?.(state.sandbox.ip) : undefined
+  const outside = link === undefined ? undefined : links?.get(link)
+  return {
+    pod,
+    startTime: state.startTime,
+    cgroup,
+    used: { ...used, ...rates(`pod ${uidOf(pod)}`, used.cpuNanos) },
+    interfaces: outside ? [mirrored(outside, 'eth0')] : [],
+    containers,
+  }
+}
+
+const withoutCgroup = (stats: ContainerUsage | undefined): Used | undefined =>
+  stats && {
+    cpuNanos: stats.cpuNanos,
+    memoryBytes: stats.usageBytes ?? stats.memoryBytes,
+    workingSetBytes: stats.memoryBytes,
+    ...(stats.rssBytes === undefined ? {} : { rssBytes: stats.rssBytes }),
+  }
+
+function sum(all: readonly Used[]): Used {
+  const of = (field: 'cpuNanos' | 'memoryBytes' | 'workingSetBytes'): number => all.reduce((n, used) => n + used[field], 0)
+  return { cpuNanos: of('cpuNanos'), memoryBytes: of('memoryBytes'), workingSetBytes: of('workingSetBytes') }
 }

@@ -1,13 +1,19 @@
 /** What pods have written on the node: their containers' own files, their logs, their volumes. */
+import { formatTime } from '#shared/machinery/time.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import { containerDirectory } from '../pod/directory.ts'
 import { uidOf } from '../pod/containers.ts'
+import type { MountedVolume } from '../volumes/podvolumes.ts'
 import type { PodWorker } from '../pod/worker.ts'
 import { diskUsage, sumUsage, type DiskUsage } from './diskusage.ts'
+import { fsStats, type FsStats } from './machine.ts'
+
+/** Of a file system of its own, all of that. */
+export type VolumeUsage = { name: string; claim?: string; fs?: FsStats } & DiskUsage
 
 export interface PodStorage {
   containers: { name: string; rootfs: DiskUsage; logs: DiskUsage }[]
-  volumes: ({ name: string } & DiskUsage)[]
+  volumes: VolumeUsage[]
   /** All of it together: what ephemeral-storage limits are about. */
   total: DiskUsage
 }
@@ -24,16 +30,33 @@ export async function podStorage(pods: readonly StoredPod[], runtime: ContainerR
       rootfs: runtime.writableLayer(containerDirectory(directory, name, current.attempt)),
       logs: `${directory.logs}/${name}`,
     })),
-    volumes: volumes.mounted().filter(v => v.onNodeDisk),
+    volumes: volumes.mounted().filter(v => v.usage !== 'none'),
   }))
-  const paths = places.flatMap(p => [p.hosts, ...p.containers.flatMap(c => [c.rootfs, c.logs]), ...p.volumes.map(v => v.path)])
-  const used = await diskUsage(paths)
+  const paths = places.flatMap(p => [
+    p.hosts,
+    ...p.containers.flatMap(c => [c.rootfs, c.logs]),
+    ...p.volumes.flatMap(v => (v.usage === 'tree' ? v.path : [])),
+  ])
+  const [used, systems] = await Promise.all([diskUsage(paths), fileSystems(places.flatMap(p => p.volumes))])
   const of = (path: string): DiskUsage => used.get(path) ?? { usedBytes: 0 }
+  const volume = ({ name, path, claim }: MountedVolume): VolumeUsage => {
+    const fs = systems.get(path)
+    return { name, ...(claim ? { claim } : {}), ...(fs ? { fs, usedBytes: fs.usedBytes, inodesUsed: fs.inodesUsed } : of(path)) }
+  }
   return new Map(
     places.map(p => {
       const containers = p.containers.map(c => ({ name: c.name, rootfs: of(c.rootfs), logs: of(c.logs) }))
-      const volumes = p.volumes.map(v => ({ name: v.name, ...of(v.path) }))
-      return [p.uid, { containers, volumes, total: sumUsage([of(p.hosts), ...containers.flatMap(c => [c.rootfs, c.logs]), ...volumes]) }]
+      const own = p.volumes.filter(v => v.onNodeDisk).map(v => of(v.path))
+      const total = sumUsage([of(p.hosts), ...containers.flatMap(c => [c.rootfs, c.logs]), ...own])
+      return [p.uid, { containers, volumes: p.volumes.map(volume), total }]
     }),
   )
+}
+
+/** Volumes with a file system of their own; one that does not answer is left out. */
+async function fileSystems(volumes: readonly MountedVolume[]): Promise<Map<string, FsStats>> {
+  const time = formatTime()
+  const asked = volumes.filter(v => v.usage === 'filesystem')
+  const found = await Promise.all(asked.map(async v => [v.path, await fsStats(v.path, time).catch(() => undefined)] as const))
+  return new Map(found.flatMap(([path, fs]) => (fs ? [[path, fs] as const] : [])))
 }

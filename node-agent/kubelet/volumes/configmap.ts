@@ -10,6 +10,7 @@ export const configMapVolume: VolumePlugin = {
   follows: true,
   owns: true,
   onNodeDisk: () => true,
+  usage: () => 'tree',
   async setUp({ pod, volume, directory, sources }) {
     const source = volume.configMap!
     const name = source.name ?? ''

@@ -10,6 +10,7 @@ export const downwardAPIVolume: VolumePlugin = {
   follows: true,
   owns: true,
   onNodeDisk: () => true,
+  usage: () => 'tree',
   async setUp(ctx) {
     const source = ctx.volume.downwardAPI!
     await mkdir(ctx.directory, { recursive: true, mode: 0o755 })

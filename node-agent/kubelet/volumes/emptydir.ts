@@ -11,6 +11,7 @@ export const emptyDir: VolumePlugin = {
   follows: false,
   owns: true,
   onNodeDisk: volume => !(volume.emptyDir?.medium === 'Memory' && mayMount),
+  usage: volume => (volume.emptyDir?.medium && mayMount ? 'filesystem' : 'tree'),
   async setUp({ pod, volume, directory }) {
     const { medium, sizeLimit } = volume.emptyDir ?? {}
     const { fsGroup } = pod.spec.securityContext ?? {}

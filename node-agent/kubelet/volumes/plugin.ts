@@ -55,6 +55,8 @@ export interface VolumePlugin {
   readonly owns: boolean
   /** Whether what it holds takes space of the node's disk, so that it counts as the pod's ephemeral storage. */
   readonly onNodeDisk: (volume: ResolvedVolume) => boolean
+  /** How it is told how much is in it: its files are counted, its file system is asked, or (absent too) it is not told. */
+  readonly usage?: (volume: ResolvedVolume) => 'tree' | 'filesystem' | 'none'
   readonly stage?: Stage
   /** Makes it ready and resolves with the path to mount. Idempotent, also over a restart. What it throws becomes FailedMount. */
   readonly setUp: (ctx: VolumeContext) => Promise<string>

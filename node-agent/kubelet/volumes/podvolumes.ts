@@ -5,6 +5,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
+import { storageOperations } from '../metrics.ts'
 import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
 import { readDurable, writeDurable } from '../pod/durable.ts'
 import type { PodSources } from '../sources.ts'
@@ -26,13 +27,23 @@ export interface MountFailure {
   /** `MountVolume.SetUp failed for volume "x" : why`. */
   message: string
 }
+export interface MountedVolume {
+  name: string
+  path: string
+  plugin: string
+  /** It takes space of the node's disk. */
+  onNodeDisk: boolean
+  usage: 'tree' | 'filesystem' | 'none'
+  /** The name of the claim that it is. */
+  claim?: string
+}
 export interface PodVolumes {
   /** Makes every volume ready; what is set up already and follows nothing is not touched again. Resolves with what failed. */
   setUp(pod: Pod, facts: NodeFacts): Promise<MountFailure[]>
   /** Where the volume is, once set up. */
   path(name: string): string | undefined
-  /** Those that are set up, and which of them take space of the node's disk. */
-  mounted(): { name: string; path: string; onNodeDisk: boolean }[]
+  /** Those that are set up. */
+  mounted(): MountedVolume[]
   tearDown(): Promise<void>
 }
 
@@ -65,7 +76,11 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       )
       if (plugin.stage) staged = await node.staged.acquire(plugin, volume, uid)
     }
-    const path = await plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources, ...(staged ? { staged } : {}) })
+    const path = await timed(
+      'volume_mount',
+      plugin.name,
+      plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources, ...(staged ? { staged } : {}) }),
+    )
     mounted.set(volume.name, { path, plugin, volume })
   }
   return {
@@ -91,7 +106,14 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       return failures.flat()
     },
     path: name => mounted.get(name)?.path,
-    mounted: () => [...mounted].map(([name, { path, plugin, volume }]) => ({ name, path, onNodeDisk: plugin.onNodeDisk(volume) })),
+    mounted: () =>
+      [...mounted].map(([name, { path, plugin, volume }]) => ({
+        name,
+        path,
+        plugin: plugin.name,
+        onNodeDisk: plugin.onNodeDisk(volume),
+        usage: plugin.usage?.(volume) ?? 'none',
+      })),
     async tearDown() {
       mounted.clear()
       await tearDownVolumes(node, uid, directory)
@@ -108,7 +130,7 @@ export async function tearDownVolumes(node: NodeVolumes, uid: string, directory:
   for (const record of records) {
     const plugin = node.plugins.find(p => p.name === record.plugin)
     if (!plugin) throw new Error(`no volume plugin to end volume ${record.volume.name}: ${record.plugin}`)
-    await plugin.tearDown?.(record)
+    if (plugin.tearDown) await timed('volume_unmount', plugin.name, plugin.tearDown(record))
   }
   const places = [directory.volumes, directory.subPaths]
   const below = async (): Promise<string[]> =>
@@ -126,6 +148,20 @@ export async function tearDownVolumes(node: NodeVolumes, uid: string, directory:
   await Promise.all([directory.subPaths, directory.memory].map(removeTree))
   for (const { plugin, staged } of records) if (staged !== undefined) await node.staged.release(plugin, staged, uid)
   await removeTree(directory.volumeRecords)
+}
+
+async function timed<T>(operation_name: string, volume_plugin: string, work: Promise<T>): Promise<T> {
+  const began = performance.now()
+  const tell = (status: string): void =>
+    storageOperations.observe((performance.now() - began) / 1000, { migrated: 'false', operation_name, status, volume_plugin })
+  try {
+    const result = await work
+    tell('success')
+    return result
+  } catch (e) {
+    tell('fail-unknown')
+    throw e
+  }
 }
 
 async function removeEmpty(path: string): Promise<void> {

@@ -31,6 +31,7 @@ export const projected: VolumePlugin = {
   follows: true,
   owns: true,
   onNodeDisk: () => false,
+  usage: () => 'tree',
   async setUp(ctx) {
     const { sources = [], defaultMode } = ctx.volume.projected!
     const results = await Promise.allSettled(sources.map(s => files(s, ctx, defaultMode)))

@@ -9,6 +9,7 @@ export const secretVolume: VolumePlugin = {
   follows: true,
   owns: true,
   onNodeDisk: () => false,
+  usage: () => 'tree',
   async setUp({ pod, volume, inMemory, sources }) {
     const source = volume.secret!
     const name = source.secretName ?? ''

@@ -13,7 +13,8 @@ import { serveSessions } from '#shared/bus/sessions.ts'
 import { nodeSubject } from '#shared/bus/subjects.ts'
 import { logger } from '#shared/component/log.ts'
 import type { Kubelet } from '#node-agent/kubelet/kubelet.ts'
-import type { Summary } from '#node-agent/kubelet/stats/sampler.ts'
+import { kubeletRequests } from '#node-agent/kubelet/server/requests.ts'
+import type { Sampler, Summary } from '#node-agent/kubelet/stats/sampler.ts'
 import { dial } from '#node-agent/kubelet/sessions/dial.ts'
 import { serveHttp } from '#node-agent/kubelet/sessions/http.ts'
 import { failure, finish } from '#node-agent/kubelet/sessions/result.ts'
@@ -84,9 +85,10 @@ beforeAll(async () => {
   sockets.on('connection', socket => socket.on('message', data => socket.send(`echo: ${String(data)}`)))
   const connection = await api.nats.connect(node)
   const summary = () => Promise.resolve({ node: { nodeName: 'n1' }, pods: [] } as unknown as Summary)
-  const context = { sampler: { summary }, log: logger('test') }
-  const kubelet = { workers: () => [] } as unknown as Kubelet
-  for (const [verb, run] of Object.entries({ dial, http: serveHttp(kubelet, context, stop.signal) }))
+  const kubelet = { workers: () => [], activePods: () => [] } as unknown as Kubelet
+  const sampler = { summary } as unknown as Sampler
+  const requests = kubeletRequests({ kubelet, sampler, nodeName: 'n1', rootDir: '/', configuration: { maxPods: 7 }, log: logger('test') })
+  for (const [verb, run] of Object.entries({ dial, http: serveHttp(requests, stop.signal) }))
     serveSessions(connection, nodeSubject(node, verb), async session => finish(session, await run(session).catch(failure)))
   await connection.flush()
   const { rest } = api

@@ -13,7 +13,8 @@ import { metricsAccount, runMetricsServer } from '#control-plane/metrics-server/
 import type { Kubelet } from '#node-agent/kubelet/kubelet.ts'
 import { serveHttp } from '#node-agent/kubelet/sessions/http.ts'
 import { failure, finish } from '#node-agent/kubelet/sessions/result.ts'
-import type { Summary } from '#node-agent/kubelet/stats/sampler.ts'
+import { kubeletRequests } from '#node-agent/kubelet/server/requests.ts'
+import type { Sampler, Summary } from '#node-agent/kubelet/stats/sampler.ts'
 import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
 import { runTool } from '../../fixtures/kubectl.ts'
 import { addServiceAccount, bindTo, merge, pod, pods } from '../apiserver/setup.ts'
@@ -81,7 +82,10 @@ beforeAll(async () => {
     proxyClientKeyFile: await file('proxy.key', client.key),
   })
   const connection = await api.nats.connect('system:node:n1')
-  const serve = serveHttp({ workers: () => [] } as unknown as Kubelet, { sampler: { summary }, log: quiet }, stop.signal)
+  const kubelet = { workers: () => [] } as unknown as Kubelet
+  const sampler = { summary } as unknown as Sampler
+  const requests = kubeletRequests({ kubelet, sampler, nodeName: 'n1', rootDir: '/', configuration: {}, log: quiet })
+  const serve = serveHttp(requests, stop.signal)
   serveSessions(connection, nodeSubject('system:node:n1', 'http'), async session => finish(session, await serve(session).catch(failure)))
   await connection.flush()
   const { rest } = api

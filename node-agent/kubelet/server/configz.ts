@@ -1,0 +1,43 @@
+/** /configz: what this kubelet was told, in the fields of upstream's KubeletConfiguration (kubelet.config.k8s.io/v1beta1). */
+import type { NodeAgentOptions } from '../../options.ts'
+import { maxLogBytes, maxLogFiles } from '../logs/rotate.ts'
+
+/** Go's way to write a duration of whole milliseconds: `1m30s`. */
+export function durationText(ms: number): string {
+  if (ms < 1000) return ms === 0 ? '0s' : `${ms}ms`
+  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60]
+  const seconds = (ms % 60_000) / 1000
+  return (hours > 0 ? `${hours}h` : '') + (hours > 0 || minutes > 0 ? `${minutes}m` : '') + `${seconds}s`
+}
+
+export function kubeletConfiguration(o: NodeAgentOptions, staticPodPath: string | undefined): object {
+  return {
+    ...(staticPodPath === undefined ? {} : { staticPodPath }),
+    address: '0.0.0.0',
+    port: 10_250,
+    healthzPort: 10_248,
+    healthzBindAddress: '127.0.0.1',
+    clusterDomain: o.clusterDomain,
+    clusterDNS: o.clusterDns,
+    nodeStatusUpdateFrequency: durationText(o.nodeStatusUpdateFrequency),
+    nodeLeaseDurationSeconds: o.nodeLeaseDurationSeconds,
+    cgroupRoot: o.cgroupRoot,
+    cgroupDriver: 'cgroupfs',
+    hairpinMode: 'promiscuous-bridge',
+    maxPods: o.maxPods,
+    podCIDR: o.podCidr,
+    podPidsLimit: o.podMaxPids,
+    resolvConf: o.resolvConf,
+    serializeImagePulls: o.maxParallelImagePulls === 1,
+    maxParallelImagePulls: o.maxParallelImagePulls,
+    evictionPressureTransitionPeriod: durationText(o.evictionPressureTransitionPeriod),
+    containerLogMaxSize: `${maxLogBytes / 2 ** 20}Mi`,
+    containerLogMaxFiles: maxLogFiles,
+    shutdownGracePeriod: durationText(o.shutdownGracePeriod),
+    shutdownGracePeriodCriticalPods: durationText(o.shutdownGracePeriodCriticalPods),
+    enableServer: true,
+    enableSystemLogHandler: true,
+    registerNode: true,
+    rotateCertificates: true,
+  }
+}

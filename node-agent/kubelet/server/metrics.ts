@@ -1,0 +1,153 @@
+/** /metrics of the kubelet: upstream's names, for what this one does too. */
+import type { Registry } from 'prom-client'
+import { addMetric, newMetrics, type Sample } from '#shared/component/metrics.ts'
+import type { Kubelet } from '../kubelet.ts'
+import * as counted from '../metrics.ts'
+import { kubeletVersion } from '../node/object.ts'
+import { isStatic } from '../pod/critical.ts'
+import type { Sampler } from '../stats/sampler.ts'
+
+export interface MetricsOptions {
+  kubelet: Kubelet
+  sampler: Pick<Sampler, 'storage'>
+  nodeName: string
+}
+
+export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): {
+  text(): Promise<string>
+  probes(): Promise<string>
+  type: string
+} {
+  const registry = newMetrics()
+  const gauge = (name: string, help: string, samples: () => Sample[]): void => addMetric(registry, name, 'gauge', help, samples)
+  const counter = (name: string, help: string, samples: () => Sample[], to = registry): void =>
+    addMetric(to, name, 'counter', help, samples)
+  const duration = (name: string, help: string, of: counted.Durations): void =>
+    addMetric(registry, name, 'histogram', help, () => of.samples(name))
+
+  gauge('kubelet_node_name', "[ALPHA] The node's name. The count is always 1.", () => [{ labels: { node: nodeName }, value: 1 }])
+  gauge('kubernetes_build_info', "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version.", () => {
+    const [major = '', minor = ''] = kubeletVersion.slice(1).split('.')
+    return [{ labels: { git_version: kubeletVersion, major, minor, platform: `${process.platform}/${process.arch}` }, value: 1 }]
+  })
+  gauge('kubelet_running_pods', '[ALPHA] Number of pods that have a running pod sandbox', () => [
+    { value: kubelet.workers().filter(w => w.state.sandbox && !w.state.sandbox.lost).length },
+  ])
+  gauge('kubelet_running_containers', '[ALPHA] Number of containers currently running', () =>
+    byLabel(
+      kubelet.workers().flatMap(w => Object.values(w.state.containers)),
+      c => ({ container_state: c.current.state === 'starting' ? 'created' : c.current.state }),
+    ),
+  )
+  const statics = (pods: readonly { static: boolean }[]): Sample[] =>
+    [true, false].map(yes => ({ labels: { static: String(yes) }, value: pods.filter(p => p.static === yes).length }))
+  gauge('kubelet_desired_pods', '[ALPHA] The number of pods the kubelet is being instructed to run.', () =>
+    statics(kubelet.workers().map(w => ({ static: isStatic(w.pod) }))),
+  )
+  gauge(
+    'kubelet_active_pods',
+    '[ALPHA] The number of pods the kubelet considers active and which are being considered when admitting new pods.',
+    () => statics(kubelet.activePods().map(p => ({ static: isStatic(p) }))),
+  )
+  counter('kubelet_started_pods_total', '[ALPHA] Cumulative number of pods started', counted.startedPods.samples)
+  counter('kubelet_started_containers_total', '[ALPHA] Cumulative number of containers started', counted.startedContainers.samples)
+  duration(
+    'kubelet_pod_start_duration_seconds',
+    '[ALPHA] Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run',
+    counted.podStarts,
+  )
+  duration(
+    'kubelet_pod_worker_duration_seconds',
+    '[ALPHA] Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync',
+    counted.podWorkerSteps,
+  )
+  counter('kubelet_runtime_operations_total', '[ALPHA] Cumulative number of runtime operations by operation type.', () =>
+    counted.runtimeOperations
+      .samples('')
+      .filter(s => s.metricName === '_count')
+      .map(({ labels, value }) => ({ labels: labels!, value })),
+  )
+  counter(
+    'kubelet_runtime_operations_errors_total',
+    '[ALPHA] Cumulative number of runtime operation errors by operation type.',
+    counted.runtimeOperationErrors.samples,
+  )
+  duration(
+    'kubelet_runtime_operations_duration_seconds',
+    '[ALPHA] Duration in seconds of runtime operations. Broken down by operation type.',
+    counted.runtimeOperations,
+  )
+  gauge('volume_manager_total_volumes', '[ALPHA] Number of volumes in Volume Manager', () => {
+    const mounted = kubelet
+      .workers()
+      .flatMap(w => w.volumes.mounted().map(v => ({ plugin_name: v.plugin, state: 'actual_state_of_world' })))
+    const wanted = mounted.map(v => ({ ...v, state: 'desired_state_of_world' }))
+    return byLabel([...mounted, ...wanted], v => v)
+  })
+  duration('storage_operation_duration_seconds', '[ALPHA] Storage operation duration', counted.storageOperations)
+  volumeStats(registry, kubelet, sampler)
+  counter(
+    'kubelet_http_requests_total',
+    '[ALPHA] Number of the http requests received since the server started',
+    counted.httpRequests.samples,
+  )
+  counter(
+    'rest_client_requests_total',
+    '[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.',
+    counted.clientRequests.samples,
+  )
+
+  const probes = newMetrics()
+  probes.clear()
+  counter(
+    'prober_probe_total',
+    '[BETA] Cumulative number of a liveness, readiness or startup probe for a container by result.',
+    counted.probeResults.samples,
+    probes,
+  )
+  return { text: () => registry.metrics(), probes: () => probes.metrics(), type: registry.contentType }
+}
+
+/** How many there are of each. */
+function byLabel<T>(items: readonly T[], labelsOf: (item: T) => Record<string, string>): Sample[] {
+  const all = new Map<string, { labels: Record<string, string>; value: number }>()
+  for (const item of items) {
+    const labels = labelsOf(item)
+    const key = JSON.stringify(labels)
+    const known = all.get(key)
+    if (known) known.value++
+    else all.set(key, { labels, value: 1 })
+  }
+  return [...all.values()]
+}
+
+const volumeFields = [
+  ['kubelet_volume_stats_available_bytes', 'availableBytes', 'Number of available bytes in the volume'],
+  ['kubelet_volume_stats_capacity_bytes', 'capacityBytes', 'Capacity in bytes of the volume'],
+  ['kubelet_volume_stats_used_bytes', 'usedBytes', 'Number of used bytes in the volume'],
+  ['kubelet_volume_stats_inodes', 'inodes', 'Maximum number of inodes in the volume'],
+  ['kubelet_volume_stats_inodes_free', 'inodesFree', 'Number of free inodes in the volume'],
+  ['kubelet_volume_stats_inodes_used', 'inodesUsed', 'Number of used inodes in the volume'],
+] as const
+
+/** Of claims only, as upstream. What is on disk is a minute old at most. */
+function volumeStats(registry: Registry, kubelet: Kubelet, sampler: Pick<Sampler, 'storage'>): void {
+  for (const [name, field, help] of volumeFields) {
+    const values = async (): Promise<Sample[]> => {
+      // Most nodes have no claims: nothing is walked for them then.
+      if (!kubelet.workers().some(w => w.volumes.mounted().some(v => v.claim !== undefined))) return []
+      const storage = await sampler.storage()
+      return kubelet
+        .workers()
+        .flatMap(w =>
+          (storage.get(w.pod.metadata.uid ?? '')?.volumes ?? []).flatMap(v =>
+            v.claim !== undefined && v.fs
+              ? [{ labels: { namespace: w.pod.metadata.namespace ?? '', persistentvolumeclaim: v.claim }, value: v.fs[field] }]
+              : [],
+          ),
+        )
+    }
+    const get = async () => ({ name, help: `[ALPHA] ${help}`, type: 'gauge', aggregator: 'sum', values: await values() })
+    registry.registerMetric({ name, get } as never)
+  }
+}
