@@ -19,6 +19,7 @@ need nc netcat-openbsd
 need dig bind9-dnsutils
 /usr/bin/python3 -c "import kubernetes" 2>/dev/null || missing="$missing python3-kubernetes"
 need openssl openssl
+need docker-registry docker-registry
 /usr/bin/python3 -c "import pytest" 2>/dev/null || missing="$missing python3-pytest"
 [ -z "$missing" ] && exit 0
 echo "installing$missing" >&2

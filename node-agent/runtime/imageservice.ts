@@ -21,11 +21,13 @@ export interface ImageConfig {
   sizeBytes?: number
 }
 
+export type ImageFailure = 'ErrImagePull' | 'InvalidImageName' | 'RegistryUnavailable'
+
 /** Thrown by `pull`: why an image cannot be had, for ErrImagePull's message. */
 export class ImageError extends Error {
-  /** InvalidImageName when the name itself is wrong: no later pull can help. */
-  readonly reason: 'ErrImagePull' | 'InvalidImageName'
-  constructor(message: string, reason: 'ErrImagePull' | 'InvalidImageName' = 'ErrImagePull') {
+  /** What a container's status says; InvalidImageName when the name itself is wrong: no later pull can help. */
+  readonly reason: ImageFailure
+  constructor(message: string, reason: ImageFailure = 'ErrImagePull') {
     super(message)
     this.reason = reason
   }
