@@ -141,12 +141,12 @@ export function newHandler(parts: ChainParts): Handler {
 
   /** A request that is all there is worked on when it is its level's turn. */
   async function work(ctx: RequestContext, admitted: Admitted, until: number): Promise<Answer> {
-    const { signal } = ctx.request
-    const turn = new Turn(flowControl, admitted, until, signal)
+    const { request } = ctx
+    const turn = new Turn(flowControl, admitted, until, request)
     try {
       const begun = turn.begin()
       if (begun) await begun
-      if (begun && signal.aborted) throw timeout('nobody waits for the request any more')
+      if (begun && request.signal.aborted) throw timeout('nobody waits for the request any more')
       return await turn.run(() => dispatch(ctx))
     } finally {
       turn.over()

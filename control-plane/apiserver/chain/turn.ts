@@ -13,8 +13,7 @@ export function currentTurn(): Turn | undefined {
 export class Turn {
   /** performance.now() at which nobody waits for the answer any more. */
   readonly until: number
-  /** Aborts when the client is gone. */
-  readonly signal: AbortSignal
+  readonly #request: { readonly signal: AbortSignal }
   readonly #flowControl: FlowControl
   readonly #admitted: Admitted
   #held = false
@@ -23,11 +22,16 @@ export class Turn {
   /** Parts of the work that wait outside. */
   #aside = 0
 
-  constructor(flowControl: FlowControl, admitted: Admitted, until: number, signal: AbortSignal) {
+  constructor(flowControl: FlowControl, admitted: Admitted, until: number, request: { readonly signal: AbortSignal }) {
     this.#flowControl = flowControl
     this.#admitted = admitted
     this.until = until
-    this.signal = signal
+    this.#request = request
+  }
+
+  /** Aborts when the client is gone. Few look: each request's own signal costs more than a get's other work. */
+  get signal(): AbortSignal {
+    return this.#request.signal
   }
 
   get isOver(): boolean {

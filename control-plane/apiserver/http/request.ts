@@ -10,6 +10,8 @@ import { bodyRead } from './sessions.ts'
 export type Incoming = Pick<IncomingMessage, 'method' | 'url' | 'headers'>
 
 const empty = new Uint8Array(0)
+// One for all: a reason of its own for each, with a stack, costs more than a small answer.
+const clientGone = new Error('the client went away')
 const noQuery = new URLSearchParams()
 
 export class HttpRequest implements ApiRequest {
@@ -45,8 +47,8 @@ export class HttpRequest implements ApiRequest {
   get signal(): AbortSignal {
     if (!this.#abort) {
       const controller = (this.#abort = new AbortController())
-      if (this.#closing.closed || this.#closing.destroyed) controller.abort()
-      else this.#closing.once('close', () => controller.abort())
+      if (this.#closing.closed || this.#closing.destroyed) controller.abort(clientGone)
+      else this.#closing.once('close', () => controller.abort(clientGone))
     }
     return this.#abort.signal
   }

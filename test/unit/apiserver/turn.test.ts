@@ -13,7 +13,7 @@ function fullHouse() {
   const { signal } = new AbortController()
   const turn = (): Turn => {
     const admitted = flowControl.enter(flow, 'create', 1, 0, 1000, { signal }) as Admitted
-    return new Turn(flowControl, admitted, Infinity, signal)
+    return new Turn(flowControl, admitted, Infinity, { signal })
   }
   const working: Turn[] = []
   for (;;) {
