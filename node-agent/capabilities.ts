@@ -28,7 +28,7 @@ export function detectCapabilities(
   const has = (...programs: string[]): boolean => privileged && programs.every(machine.has)
   const network = forced.network ?? (has('ip', 'nft') ? 'bridge' : 'host')
   return {
-    runtime: forced.runtime ?? (has('conmon') && (has('runc') || has('crun')) ? 'oci' : 'process'),
+    runtime: forced.runtime ?? (has('conmon') && ['runc', 'crun', 'youki'].some(name => has(name)) ? 'oci' : 'process'),
     network,
     // On the host's network the host's packet rules are not ours to change.
     proxy: forced.proxy ?? (network === 'bridge' && has('nft') ? 'nftables' : 'userspace'),

@@ -42,8 +42,10 @@ import { keepRoute, keepRoutes } from './network/peers.ts'
 import type { NodeAgentOptions } from './options.ts'
 import { startProxy } from './proxy/proxy.ts'
 import { startUserspaceProxy } from './proxy/userspace.ts'
-import { createOciRuntime } from './runtime/oci.ts'
+import { besideProcesses } from './runtime/dispatch.ts'
+import { createOciRuntime, type OciOptions } from './runtime/oci.ts'
 import { createProcessRuntime } from './runtime/process.ts'
+import type { ContainerRuntime } from './runtime/runtime.ts'
 import { transportOf } from './transport.ts'
 
 export interface RunningNode {
@@ -75,9 +77,10 @@ export async function startNode(
   const can = detectCapabilities(options)
   const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
   const [runtime, network] = await Promise.all([
-    (can.runtime === 'oci' ? createOciRuntime : createProcessRuntime)({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue }).then(
-      measuredRuntime,
-    ),
+    (can.runtime === 'oci'
+      ? createRuntimes({ rootDir, cgroupRoot: options.cgroupRoot, runtimes: pairs(options.runtimeHandler), ...catalogue })
+      : createProcessRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue })
+    ).then(measuredRuntime),
     can.network === 'bridge'
       ? openBridgeNetwork({
           podCIDR: podCidr,
@@ -97,6 +100,7 @@ export async function startNode(
     maxPods: options.maxPods,
     capabilities: can,
     runtimeVersion: `${runtime.name}-${runtime.version}`,
+    handlers: runtime.handlers,
     machine,
     diskPressure: diskPressure(rootDir, options.evictionHard, options.evictionPressureTransitionPeriod),
     notReady: () => (shuttingDown ? 'node is shutting down' : undefined),
@@ -242,6 +246,15 @@ export async function startNode(
       await shutDownPods(kubelet, context.statuses, periods, log)
     },
   }
+}
+
+/** `a=b` of a flag that may be repeated. */
+const pairs = (list: readonly string[]): Record<string, string> =>
+  Object.fromEntries(list.map(text => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]))
+
+/** OCI runtimes, and plain processes for the pods whose RuntimeClass asks for them. */
+async function createRuntimes(options: OciOptions): Promise<ContainerRuntime> {
+  return besideProcesses(...(await Promise.all([createOciRuntime(options), createProcessRuntime(options)])))
 }
 
 /** Where static pods' manifests are; undefined when the node has none. */

@@ -49,6 +49,8 @@ export const flags = z.object({
   maxPods: intFlag().default(110),
   /** Processes and threads of one pod; -1: as many as the node has. */
   podMaxPids: z.coerce.number().int().min(-1).default(4096),
+  /** OCI runtimes beside those that are found, as HANDLER=PATH: programs with runc's command line. May be repeated. */
+  runtimeHandler: z.array(z.string().regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?=\/.+$/, 'must be HANDLER=PATH')).default([]),
   /** Whether containers that name no seccomp profile have RuntimeDefault, or Unconfined as upstream's kubelet gives them by default. */
   seccompDefault: boolFlag().default(true),
   /** Sysctls that pods may set beside the safe ones: names, or prefixes that end with `*`. */

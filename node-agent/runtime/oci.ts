@@ -23,16 +23,16 @@ import {
   release,
   shimPid,
   startProcess,
+  signalProcess,
   waitForExit,
   writeRecord,
-  type RuntimeBinary,
 } from './oci/shim.ts'
+import { findRuntimes, type RuntimeBinary } from './oci/runtimes.ts'
 import { seccompProfile } from './oci/seccomp.ts'
 import { shareMounts, unshareMounts } from './oci/sharedmounts.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { unsupportedFields } from './oci/unsupported.ts'
 import { resolveUser } from './oci/users.ts'
-import { findBinary } from './binaries.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus, ContainerUsage } from './runtime.ts'
@@ -47,14 +47,22 @@ export interface OciOptions {
   cgroupRoot: string
   /** A catalogue of the user's, in YAML, over the built-in one. */
   catalogueFile?: string
+  /** Paths of further OCI runtimes by handler, see findRuntimes. */
+  runtimes?: Readonly<Record<string, string>>
 }
 
 /** Makes the runtime; throws when runc (or crun) or conmon is missing, or the catalogue file is wrong. Nothing is started. */
 export async function createOciRuntime(options: OciOptions): Promise<ContainerRuntime> {
-  const found = findRuntime()
-  const [versionText, conmonHelp] = await Promise.all([run(found.path, ['--version']), run(found.conmon, ['--help'])])
+  const runtimes = findRuntimes(options.runtimes)
+  const byDefault = runtimes.get('')!
+  const [versionText, conmonHelp] = await Promise.all([run(byDefault.path, ['--version']), run(byDefault.conmon, ['--help'])])
   const version = /version (\S+)/.exec(versionText)?.[1] ?? 'unknown'
-  const binary = { ...found, noSyncLog: conmonHelp.includes('--no-sync-log') }
+  for (const binary of runtimes.values()) binary.noSyncLog = conmonHelp.includes('--no-sync-log')
+  const binaryOf = ({ handler = '' }: { handler?: string }): RuntimeBinary => {
+    const binary = runtimes.get(handler)
+    if (binary === undefined) throw new Error(`no runtime for ${JSON.stringify(handler)} is configured`)
+    return binary
+  }
   // The kernel tells of mounts by their real paths.
   await mkdir(options.rootDir, { recursive: true })
   const rootDir = await realpath(options.rootDir)
@@ -113,7 +121,13 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       // First, that it is found again.
       await symlink(run, join(directory, 'run'))
       await Promise.all([run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
-      await writeRecord(directory, { id: spec.id, cgroup: cgroupPath(spec, host), tty: spec.tty, stdin: spec.stdin })
+      await writeRecord(directory, {
+        id: spec.id,
+        cgroup: cgroupPath(spec, host),
+        tty: spec.tty,
+        stdin: spec.stdin,
+        ...(spec.handler ? { handler: spec.handler } : {}),
+      })
       const { layers: imageLayers = [], trees = [] } = spec.image
       mayShow(trees)
       const lower = [...imageLayers, hostRoot.base]
@@ -129,6 +143,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
       const config = bundleConfig({ ...spec, mounts }, { path: join(directory, 'root'), trees: root.trees }, user, host, seccomp)
       await writeFile(join(directory, 'config.json'), JSON.stringify(config))
+      const binary = binaryOf(spec)
       const pid = await createUnderShim(binary, spec, root.overlay)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {
@@ -139,8 +154,9 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   }
 
   return {
-    name: binary.name,
+    name: byDefault.name,
     version,
+    handlers: new Map([...runtimes.keys()].map(handler => [handler, { recursiveReadOnlyMounts: false, userNamespaces: false }])),
     unsupported: unsupportedFields,
     images: hostImages(catalogue),
     start,
@@ -155,7 +171,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     async adopt(directory) {
       const status = await readStatus(directory)
       if (status?.state !== 'created' || status.pid === undefined) return status
-      await release(binary, status.id, directory)
+      await release(binaryOf(await container(directory)), status.id, directory)
       return await readStatus(directory)
     },
     wait: waitForExit,
@@ -165,11 +181,12 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       if (record === undefined || status?.state !== 'running') return false
       // In a PID namespace the first process takes the others along; with the node's, nothing does.
       if (signal === 'SIGKILL') await killCgroup(record.cgroup)
-      else process.kill(status.pid!, signal as NodeJS.Signals)
+      else await signalProcess(binaryOf(record), record.id, directory, status.pid!, signal as NodeJS.Signals)
       return true
     },
     async exec(directory, execOptions) {
-      return await execInContainer(binary, directory, await running(directory), execOptions)
+      const found = await running(directory)
+      return await execInContainer(binaryOf(found), directory, found, execOptions)
     },
     async writeStdin(directory, data) {
       const { pid, tty } = await running(directory)
@@ -197,17 +214,6 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
 async function inMemory(directory: string, source: string, mode: string): Promise<void> {
   await mkdir(directory, { recursive: true })
   if (!(await listMounts()).some(m => m.target === directory)) await mount('tmpfs', source, directory, [`mode=${mode}`, 'size=64m'])
-}
-
-/** runc or crun, and conmon, of the PATH; throws one line that says what is missing. */
-export function findRuntime(): RuntimeBinary {
-  const conmon = findBinary('conmon')
-  const found = (['runc', 'crun'] as const).map(name => ({ name, path: findBinary(name) })).find(r => r.path !== undefined)
-  if (found?.path === undefined) throw new Error('neither runc nor crun is installed (Debian package runc)')
-  if (conmon === undefined) throw new Error('conmon is not installed (Debian package conmon)')
-  const unshare = findBinary('unshare')
-  if (unshare === undefined) throw new Error('unshare is not installed (Debian package util-linux)')
-  return { name: found.name, path: found.path, conmon, unshare }
 }
 
 /** Without CAP_SYS_RESOURCE the kernel refuses an oom_score_adj below our own. */

@@ -21,6 +21,8 @@ export interface ContainerSpec {
   id: string
   /** Where the runtime keeps everything of this container (bundle, upper, exit file); made by the runtime, removed by `remove`. */
   directory: string
+  /** Of the pod's RuntimeClass; absent: the default. */
+  handler?: string
   image: ImageConfig
   /** The final command line and environment, `NAME=value`. */
   args: string[]
@@ -101,11 +103,19 @@ export interface ExecOptions {
   signal?: AbortSignal
 }
 
+/** As node.status.runtimeHandlers has them. */
+export interface HandlerFeatures {
+  recursiveReadOnlyMounts: boolean
+  userNamespaces: boolean
+}
+
 export interface ContainerRuntime {
   readonly name: string
   readonly version: string
-  /** What of a pod's spec this runtime cannot honour, each as a phrase that names the field; absent: nothing. */
-  readonly unsupported?: (pod: Pod) => string[]
+  /** What it has under each name that a RuntimeClass may give; the default has the empty one. */
+  readonly handlers: ReadonlyMap<string, HandlerFeatures>
+  /** What of a pod's spec a handler cannot honour, each as a phrase that names the field; absent: nothing. */
+  readonly unsupported?: (pod: Pod, handler: string) => string[]
   /** Where it has its images from. */
   readonly images: ImageService
   /**

@@ -22,6 +22,7 @@ export interface SpecInput {
   directory: string
   logPath: string
   networkNamespace: string
+  handler?: string | undefined
   /** A process in the process namespace that it shares, absent when it has its own. */
   targetPid?: number
   nodeName: string
@@ -90,6 +91,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
   return {
     id: input.id,
     directory: input.directory,
+    ...(input.handler ? { handler: input.handler } : {}),
     image,
     args: commandLine(container, image, env),
     env: [...merged].map(([name, value]) => `${name}=${value}`),

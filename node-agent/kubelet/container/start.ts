@@ -90,6 +90,7 @@ async function configure(
     directory: containerDirectory(directory, name, attempt),
     logPath: logFile(directory, name, attempt),
     networkNamespace: ctx.state.sandbox?.networkNamespace ?? 'node',
+    handler: ctx.state.sandbox?.handler,
     ...(pid === undefined ? {} : { targetPid: pid }),
     nodeName: kubelet.nodeName,
     clusterDomain: kubelet.names.domain,

@@ -4,6 +4,7 @@ import { isExtendedResource } from '#shared/api/core/resourcenames.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { networkLabel } from '#shared/scheduling/hostports.ts'
 import type { Capabilities } from '../../capabilities.ts'
+import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import type { Machine } from './machine.ts'
 
 export const kubeletVersion = 'v1.35.0'
@@ -15,6 +16,7 @@ export interface NodeOptions {
   maxPods: number
   capabilities: Capabilities
   runtimeVersion: string
+  handlers?: ContainerRuntime['handlers']
   machine: Machine
   /** Asked for each report. */
   diskPressure?: () => boolean
@@ -122,6 +124,8 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
       operatingSystem: process.platform,
       architecture: machine.architecture,
     },
+    runtimeHandlers: [...(o.handlers ?? [])].map(([name, features]) => ({ name, features })),
+    features: { supplementalGroupsPolicy: o.capabilities.runtime === 'oci' },
   }
 }
 

@@ -28,6 +28,7 @@ export async function pausePid(ctx: PodContext, image: ImageConfig): Promise<num
   const { pid } = await kubelet.runtime.start({
     id,
     directory,
+    ...(state.sandbox?.handler ? { handler: state.sandbox.handler } : {}),
     image,
     args: ['/bin/sh', '-c', script],
     env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],

@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import type { PodContext } from '../context.ts'
 import { allContainers, uidOf } from './containers.ts'
 import { writePodFiles } from './files.ts'
+import { runtimeHandler } from './runtimehandler.ts'
 
 /** Makes the sandbox, or finds it again after a restart of the kubelet. */
 export async function ensureSandbox(ctx: PodContext): Promise<void> {
@@ -14,6 +15,7 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
       .filter(p => p.hostPort)
       .map(p => ({ hostIP: p.hostIP ?? '', hostPort: p.hostPort!, containerPort: p.containerPort, protocol: p.protocol ?? 'TCP' })),
   )
+  const handler = await runtimeHandler(ctx)
   const network = pod.spec.hostNetwork
     ? { ip: kubelet.nodeIP, namespacePath: 'node' }
     : kubelet.network.setUp({
@@ -25,7 +27,21 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
       })
   const [{ ip, namespacePath }] = await Promise.all([network, kubelet.podCgroups?.ensure(ctx.allocatedPod())])
   const old = state.sandbox
-  state.sandbox = { attempt: old ? (old.lost ? old.attempt + 1 : old.attempt) : 0, boot: kubelet.boot, ip, networkNamespace: namespacePath }
+  state.sandbox = {
+    attempt: old ? (old.lost ? old.attempt + 1 : old.attempt) : 0,
+    boot: kubelet.boot,
+    ip,
+    networkNamespace: namespacePath,
+    ...(handler ? { handler } : {}),
+  }
+  if (!old) tellUnsupported(ctx, handler)
   await writePodFiles(directory, pod, ip, kubelet.nodeName, kubelet.names)
   ctx.save()
+}
+
+/** A field of the pod that cannot be honoured is told of, once. */
+function tellUnsupported(ctx: PodContext, handler: string): void {
+  const { runtime, network } = ctx.kubelet
+  const unsupported = [...(runtime.unsupported?.(ctx.pod, handler) ?? []), ...(network.unsupported?.(ctx.pod) ?? [])]
+  if (unsupported.length > 0) ctx.event('Warning', 'FieldsNotHonored', `This node cannot honor: ${unsupported.join('; ')}`)
 }

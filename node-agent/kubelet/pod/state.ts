@@ -52,6 +52,8 @@ export interface Sandbox {
   /** Torn down, or gone with an earlier boot: the address is history. */
   lost?: boolean
   networkNamespace: string
+  /** Of its RuntimeClass; absent: the default. */
+  handler?: string
 }
 export interface PodState {
   sandbox?: Sandbox

@@ -319,9 +319,6 @@ export class PodWorker implements PodContext {
     if (!rejection) {
       this.state.admitted = true
       this.state.allocated = wishes(this.#pod)
-      const { runtime, network } = this.kubelet
-      const unsupported = [...(runtime.unsupported?.(this.#pod) ?? []), ...(network.unsupported?.(this.#pod) ?? [])]
-      if (unsupported.length > 0) this.event('Warning', 'FieldsNotHonored', `This node cannot honor: ${unsupported.join('; ')}`)
       return
     }
     this.event('Warning', rejection.reason, rejection.message)

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { cgroupProcesses } from '#shared/linux/cgroup.ts'
 import type { ExecOptions } from '../runtime.ts'
 import { runWithStreams } from '../streams.ts'
-import { runtimeArgs, type ContainerRecord, type RuntimeBinary } from './shim.ts'
+import type { RuntimeBinary } from './runtimes.ts'
+import { runtimeArgs, type ContainerRecord } from './shim.ts'
 
 /**
  * Resolves with the command's exit code; 126 or 127, with the runtime's words on stderr, when it cannot start. Aborting kills the command

@@ -24,16 +24,7 @@ import { mountOf } from '#shared/linux/mount.ts'
 import { commandPath, run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
 import { fileEvent } from '../fileevent.ts'
-
-export interface RuntimeBinary {
-  name: 'runc' | 'crun'
-  path: string
-  conmon: string
-  /** Of util-linux. */
-  unshare: string
-  /** conmon can leave the log to the kernel to write out, so that no exit waits for the disk. */
-  noSyncLog?: boolean
-}
+import type { RuntimeBinary } from './runtimes.ts'
 
 const CREATE_TIMEOUT_MS = 30_000
 
@@ -200,7 +191,19 @@ const execFifo = (directory: string, id: string): string => join(directory, 'run
 const released = (directory: string): string => join(directory, 'run/released')
 
 /** Whether nobody has let the process go: whoever created it died before that. */
-const waits = (directory: string, id: string): boolean => existsSync(execFifo(directory, id)) && !existsSync(released(directory))
+const waits = (directory: string): boolean => !existsSync(released(directory))
+
+/** Sends a signal to the first process. A runtime may keep that where we cannot see it: all but those that are known not to are asked. */
+export async function signalProcess(
+  binary: RuntimeBinary,
+  id: string,
+  directory: string,
+  pid: number,
+  signal: NodeJS.Signals,
+): Promise<void> {
+  if (['runc', 'crun', 'youki'].includes(binary.name)) process.kill(pid, signal)
+  else await run(binary.path, [...runtimeArgs(directory), 'kill', id, signal], { timeoutMs: CREATE_TIMEOUT_MS })
+}
 
 /**
  * Takes back what `startProcess` noted, so that the end that it now comes to is no result, and ends what may still be making the container.
@@ -230,6 +233,8 @@ export interface ContainerRecord {
   cgroup: string
   tty: boolean
   stdin: boolean
+  /** Of its runtime, when that is not the default. */
+  handler?: string
 }
 interface ProcessRecord {
   pid: number
@@ -252,7 +257,7 @@ export async function readStatus(directory: string): Promise<ContainerStatus | u
     const exited = await readExit(directory, id)
     if (exited) return { id, startedAt, ...exited }
     if (!runs(started)) return undefined
-    return waits(directory, id) ? { id, state: 'created', pid: started.pid } : { id, state: 'running', pid: started.pid, startedAt }
+    return waits(directory) ? { id, state: 'created', pid: started.pid } : { id, state: 'running', pid: started.pid, startedAt }
   }
   const known = await status()
   if (known) return known

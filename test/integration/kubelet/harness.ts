@@ -21,6 +21,7 @@ import { statusManager } from '#node-agent/kubelet/status/manager.ts'
 import type { VolumePlugin } from '#node-agent/kubelet/volumes/plugin.ts'
 import { volumePlugins } from '#node-agent/kubelet/volumes/plugins.ts'
 import { stagedVolumes } from '#node-agent/kubelet/volumes/staged.ts'
+import { besideProcesses } from '#node-agent/runtime/dispatch.ts'
 import { createOciRuntime } from '#node-agent/runtime/oci.ts'
 import { createProcessRuntime } from '#node-agent/runtime/process.ts'
 import { memoryApi, type MemoryApi } from './memory-api.ts'
@@ -68,14 +69,20 @@ const noApi = new Proxy({} as MemoryApi['client'], {
       : async () => noAnswer(),
 })
 
-/** `plugins` are volume types beside the usual ones. */
-export async function harness(more: readonly VolumePlugin[] = [], wanted: { manifests?: boolean } = {}): Promise<Harness> {
+/** `plugins` are volume types beside the usual ones, `runtimes` OCI runtimes by handler. */
+export async function harness(
+  more: readonly VolumePlugin[] = [],
+  wanted: { manifests?: boolean; runtimes?: Record<string, string> } = {},
+): Promise<Harness> {
   const plugins = [...volumePlugins, ...more]
   const api = memoryApi()
   const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
   const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
   const log = logger('kubelet')
-  const runtime = isolated ? await createOciRuntime({ rootDir, cgroupRoot }) : await createProcessRuntime({ rootDir })
+  const processes = await createProcessRuntime(isolated ? { rootDir, cgroupRoot } : { rootDir })
+  const runtime = isolated
+    ? besideProcesses(await createOciRuntime({ rootDir, cgroupRoot, runtimes: wanted.runtimes ?? {} }), processes)
+    : processes
   const node = {
     apiVersion: 'v1',
     kind: 'Node',
@@ -123,6 +130,7 @@ export async function harness(more: readonly VolumePlugin[] = [], wanted: { mani
       nodeVolumes: { plugins, staged: stagedVolumes(rootDir, plugins) },
       statuses: statusManager(client, log, signal),
       log,
+      security: { seccompDefault: true },
       node: () => node,
       manifests,
     }

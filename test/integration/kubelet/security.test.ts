@@ -1,0 +1,129 @@
+/** What pods say of their security and of their runtime, by a kubelet on the runtimes `oci` and `process` side by side. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Channel } from '#shared/bus/session.ts'
+import { pods, runtimeClasses } from '#shared/api/kinds.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { PodSpec } from '#shared/api/core/podspec/podspec.ts'
+import { exec } from '#node-agent/kubelet/sessions/exec.ts'
+import { harness, type Harness } from './harness.ts'
+import { testSession } from './session.ts'
+
+let h: Harness
+let directory: string
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'kubelet-security-'))
+  // Any program with runc's command line will do. This one notes how it is called.
+  const calls = join(directory, 'calls')
+  const other = join(directory, 'other')
+  await writeFile(other, `#!/bin/sh\necho "$@" >>${calls}\nexec runc "$@"\n`, { mode: 0o755 })
+  h = await harness([], { runtimes: { other } })
+})
+afterAll(async () => {
+  await h.close()
+  await rm(directory, { recursive: true })
+})
+
+const idle = 'trap "exit 0" TERM; while :; do sleep 0.05; done'
+const container = (script: string, more = {}) => ({ name: 'c', image: 'busybox', command: ['sh', '-c', script], ...more })
+const isReady = (p: Pod) => p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
+const waiting = (p: Pod) => p.status?.containerStatuses?.[0]?.state?.waiting
+const eventsOf = (name: string, reason: string) => h.events(name).filter(e => e.reason === reason)
+const started = (name: string, spec: Partial<PodSpec> = {}, more = {}) => {
+  h.pod(name, { ...spec, containers: [container(idle, more)] })
+  return h.until(name, isReady)
+}
+async function run(name: string, script: string): Promise<string> {
+  const session = testSession({ namespace: 'default', name, command: ['sh', '-c', script] })
+  await exec(h.kubelet(), h.options(), session)
+  return session.received(Channel.stdout)
+}
+
+describe('what a node refuses', () => {
+  const refused = async (name: string, securityContext: object): Promise<unknown[]> => {
+    h.pod(name, { securityContext, containers: [container(idle)] })
+    const { status } = await h.until(name, p => p.status?.phase === 'Failed')
+    return [status?.reason, status?.message, eventsOf(name, status?.reason ?? '')[0]?.message]
+  }
+  test('sysctls that are not safe', async () => {
+    const why = 'forbidden sysctl: "kernel.msgmax" not allowlisted'
+    expect(await refused('sysctl', { sysctls: [{ name: 'kernel.msgmax', value: '1' }] })).toEqual([
+      'SysctlForbidden',
+      `Pod was rejected: ${why}`,
+      why,
+    ])
+  })
+  test('AppArmor profiles, where the kernel has none', async () => {
+    const why = 'Cannot enforce AppArmor: AppArmor is not enabled on the host'
+    expect(await refused('apparmor', { appArmorProfile: { type: 'RuntimeDefault' } })).toEqual([
+      'AppArmor',
+      `Pod was rejected: ${why}`,
+      why,
+    ])
+  })
+  test('an image that runs as root, when that must not be', async () => {
+    const { uid } = h.pod('root', { securityContext: { runAsNonRoot: true }, containers: [container(idle)] }).metadata
+    const pod = await h.until('root', p => waiting(p)?.reason === 'CreateContainerConfigError')
+    expect(waiting(pod)?.message).toBe(`container has runAsNonRoot and image will run as root (pod: "root_default(${uid})", container: c)`)
+  })
+})
+
+test('users, groups and their policy', async () => {
+  await started('users', { securityContext: { runAsUser: 1001, runAsGroup: 2002, fsGroup: 3003, supplementalGroups: [4004] } })
+  expect(await run('users', 'id -u; id -G; grep Groups /proc/self/status')).toMatch(/^1001\n2002 3003 4004\nGroups:\s+2002 3003 4004 \n$/)
+})
+
+test('seccomp: what a container names, else what the node gives', async () => {
+  const mode = async (name: string) => (await run(name, 'grep Seccomp: /proc/self/status')).trim().split(/\s+/)[1]
+  await started('seccomp-own', { securityContext: { seccompProfile: { type: 'RuntimeDefault' } } })
+  await started('seccomp-wins', { securityContext: { seccompProfile: { type: 'RuntimeDefault' } } }, { securityContext: { seccompProfile: { type: 'Unconfined' } } }) // prettier-ignore
+  await started('seccomp-none')
+  await started('seccomp-privileged', { securityContext: { seccompProfile: { type: 'RuntimeDefault' } } }, { securityContext: { privileged: true } }) // prettier-ignore
+  expect(await Promise.all(['own', 'wins', 'none', 'privileged'].map(n => mode(`seccomp-${n}`)))).toEqual(['2', '0', '2', '0'])
+})
+
+describe('RuntimeClass', () => {
+  const runtimeClass = (name: string, handler: string) =>
+    h.api.put(runtimeClasses, { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name }, handler } as never)
+  test('a class that there is not, and a handler that the node has not', async () => {
+    runtimeClass('odd', 'no-such-handler')
+    const told = async (runtimeClassName: string) => {
+      h.pod(runtimeClassName, { runtimeClassName, containers: [container(idle)] })
+      return await h.api.until(() => eventsOf(runtimeClassName, 'FailedCreatePodSandBox')[0]?.message)
+    }
+    expect(await told('missing')).toBe('Failed to create pod sandbox: runtimeclass.node.k8s.io "missing" not found')
+    expect(await told('odd')).toBe(
+      'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "no-such-handler" is configured',
+    )
+    expect(waiting(h.get('odd')!)).toEqual({ reason: 'ContainerCreating' })
+  })
+  test.each(['other', 'runc', 'oci'])('handler %s', async handler => {
+    runtimeClass(handler, handler)
+    await started(handler, { runtimeClassName: handler, shareProcessNamespace: true })
+    expect(await run(handler, 'echo $$ > /tmp/x; cat /proc/sys/kernel/hostname')).not.toBe('')
+    const { uid } = h.get(handler)!.metadata
+    await h.restart()
+    expect(h.get(handler)?.metadata.uid).toBe(uid)
+    expect(await run(handler, 'test -s /tmp/x && echo same')).toBe('same\n')
+    h.delete(handler, 5)
+    await h.api.until(() => !h.get(handler))
+    const calls = await readFile(join(directory, 'calls'), 'utf8')
+    if (handler === 'other') for (const verb of ['create', 'start', 'exec', 'kill']) expect(calls).toMatch(new RegExp(` ${verb} `))
+  })
+  test('plain processes, beside containers', async () => {
+    runtimeClass('process', 'process')
+    await started('process', { runtimeClassName: 'process' }, { securityContext: { readOnlyRootFilesystem: true } })
+    expect(eventsOf('process', 'FieldsNotHonored')[0]?.message).toBe('This node cannot honor: readOnlyRootFilesystem of container c')
+    // It sees the node as it is.
+    expect(await run('process', `test -d ${h.rootDir} && echo node`)).toBe('node\n')
+    h.delete('process', 1)
+    await h.api.until(() => !h.get('process'))
+  })
+})
+
+test('every pod that is deleted leaves the node', async () => {
+  for (const pod of h.api.all(pods)) h.delete(pod.metadata.name!, 1)
+  await h.api.until(() => h.api.all(pods).length === 0, 20_000)
+})
