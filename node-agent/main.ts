@@ -4,7 +4,7 @@ import { parseFlags } from '#shared/component/flags.ts'
 import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
 import { startNode } from './node.ts'
-import { flags } from './options.ts'
+import { flags, nodeAgentOptions } from './options.ts'
 
 /**
  * A node's link fails more often than others. On one that comes back, TCP may wait as long again before it tries, for its pauses double; to
@@ -15,8 +15,9 @@ const pingIntervalMs = 2_000
 const log = logger('node-agent')
 const stop = untilTerminated()
 process.on('unhandledRejection', error => log.error({ err: error }, 'unhandled rejection'))
-const options = parseFlags('node-agent', flags)
+const given = parseFlags('node-agent', flags)
 try {
+  const options = await nodeAgentOptions(given)
   const connecting = connectBus({
     url: options.natsUrl,
     credsFile: options.creds,

@@ -16,17 +16,19 @@ import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { measuredRuntime } from './kubelet/measuredruntime.ts'
 import { kubeletAnswers, proxyAnswers, serveAnswers } from './healthz.ts'
 import { newActivity } from './kubelet/activity.ts'
-import { keepStorageLimits } from './kubelet/eviction/storage.ts'
+import { evictionManager } from './kubelet/eviction/manager.ts'
+import { memoryCapacity } from './kubelet/eviction/signals.ts'
+import { effectiveThresholds } from './kubelet/eviction/state.ts'
 import { imagePuller } from './kubelet/images/puller.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
 import { countedTransport } from './kubelet/server/clientrequests.ts'
 import { kubeletConfiguration } from './kubelet/server/configz.ts'
-import { diskPressure } from './kubelet/node/diskpressure.ts'
+import { enforcedAllocatable, machineCapacity, readHugepages } from './kubelet/node/allocatable.ts'
 import { nodeEvents, transitions } from './kubelet/node/events.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
-import { allocatable, newNode, type NodeOptions } from './kubelet/node/object.ts'
+import { newNode, type NodeOptions } from './kubelet/node/object.ts'
 import { keepCredentials } from './kubelet/certificate/rotation.ts'
 import { keepStatus, registerNode, reportStatus } from './kubelet/node/registration.ts'
 import { serveKubelet } from './kubelet/sessions/serve.ts'
@@ -93,16 +95,32 @@ export async function startNode(
       : openHostNetwork(nodeIp),
   ])
   let shuttingDown = false
+  const maxPods = options.podsPerCore ? Math.min(options.maxPods, options.podsPerCore * machine.cpus) : options.maxPods
+  const memoryBytes = memoryCapacity(machine.memoryBytes, options.cgroupRoot)
+  const capacity = { ...machineCapacity(machine, maxPods), memoryBytes, hugepages: readHugepages() }
+  const enforced = can.runtime === 'oci' && options.enforceNodeAllocatable.includes('pods')
+  const evictions = evictionManager({
+    thresholds: effectiveThresholds(options.thresholds, enforced),
+    transitionMs: options.evictionPressureTransitionPeriod,
+    maxPodGraceSeconds: options.evictionMaxPodGracePeriod,
+    places: { rootDir, imageDir: join(rootDir, 'images'), cgroupRoot: options.cgroupRoot },
+    nodeName,
+    log,
+  })
+  evictions.look()
   const about: NodeOptions = {
     name: nodeName,
     ip: nodeIp,
     podCIDR: podCidr,
-    maxPods: options.maxPods,
+    capacity,
+    reservations: options,
+    taints: options.registerWithTaints,
     capabilities: can,
     runtimeVersion: `${runtime.name}-${runtime.version}`,
     handlers: runtime.handlers,
     machine,
-    diskPressure: diskPressure(rootDir, options.evictionHard, options.evictionPressureTransitionPeriod),
+    pressures: evictions.pressures,
+    changes: evictions.onChange,
     notReady: () => (shuttingDown ? 'node is shutting down' : undefined),
   }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
@@ -158,7 +176,7 @@ export async function startNode(
     can.runtime === 'oci'
       ? await openPodCgroups({
           cgroupRoot: options.cgroupRoot,
-          allocatable: allocatable(about),
+          allocatable: enforced ? enforcedAllocatable(capacity, options) : { milliCPU: capacity.milliCPU, memoryBytes: -1, pids: -1 },
           podMaxPids: options.podMaxPids,
           activePods: () => kubelet.activePods(),
           log,
@@ -171,7 +189,7 @@ export async function startNode(
     rootDir,
     cgroupRoot: options.cgroupRoot,
     boot: bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1),
-    memoryBytes: machine.memoryBytes,
+    memoryBytes: capacity.memoryBytes,
     runtime,
     configuration: kubeletConfiguration(options, manifests),
     puller: imagePuller(runtime.images, options.maxParallelImagePulls),
@@ -205,6 +223,7 @@ export async function startNode(
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
   const events = nodeEvents(recorder, nodeName)
   events.started()
+  if (options.withoutEffect.length > 0) events.ignored(options.withoutEffect)
   events.reported(registered)
   nodeInformer.subscribe(({ type, object }) => {
     if (type !== 'DELETED' && object.metadata.name === nodeName) events.seen(object)
@@ -233,7 +252,7 @@ export async function startNode(
       log,
       signal,
     ),
-    eviction: keepStorageLimits(kubelet, runtime, recorder, log, signal),
+    eviction: evictions.keep({ kubelet, runtime, recorder }, signal),
   }
   for (const [name, loop] of Object.entries(running))
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))

@@ -1,11 +1,25 @@
 /** The flags of the node-agent. */
 import { isIPv4 } from 'node:net'
 import * as z from 'zod'
-import { evictionHardFlag } from './kubelet/node/diskpressure.ts'
 import { sysctlPatternError } from './kubelet/pod/sysctls.ts'
 import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
+import type { KubeletConfiguration } from '#shared/kubelet/configuration.ts'
+import { defaultEvictionHard, parseStatements, parseThresholds, type Threshold } from '#shared/kubelet/thresholds.ts'
+import { normalQuantity } from '#shared/machinery/quantity.ts'
 
 const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must be an IPv4 range, 10.0.0.0/24')
+/** `NAME<VALUE,...` or `NAME=VALUE,...`. */
+const statementsFlag = (separator: '<' | '=') =>
+  z.string().transform((text, ctx) => {
+    try {
+      return parseStatements(text, separator)
+    } catch (e) {
+      ctx.addIssue({ code: 'custom', message: (e as Error).message })
+      return z.NEVER
+    }
+  })
+const quantitiesFlag = () =>
+  statementsFlag('=').refine(list => Object.values(list).every(q => normalQuantity(q) !== undefined), 'must be quantities')
 const directory = z.string().startsWith('/', 'must be an absolute path')
 
 export const flags = z.object({
@@ -38,10 +52,22 @@ export const flags = z.object({
   runtime: z.enum(['oci', 'process']).optional(),
   network: z.enum(['bridge', 'host']).optional(),
   proxy: z.enum(['nftables', 'userspace']).optional(),
-  /** How much must be left of the disk of the state directory; less is DiskPressure. */
-  evictionHard: evictionHardFlag().default(() => (size: number) => size / 10),
-  /** How long that must not have been so before the condition ends. */
+  /** A KubeletConfiguration. What it says replaces what flags do. */
+  config: z.string().optional(),
+  /** How much must be left of memory, disks and processes: less makes pods go, at once, or after a time of grace (soft). */
+  evictionHard: statementsFlag('<').default(defaultEvictionHard),
+  evictionSoft: statementsFlag('<').default({}),
+  evictionSoftGracePeriod: statementsFlag('=').default({}),
+  evictionMinimumReclaim: statementsFlag('=').default({}),
+  /** How long pods have at most that a soft threshold evicts, in seconds; -1: as long as they give themselves. */
+  evictionMaxPodGracePeriod: z.coerce.number().int().min(-1).default(0),
+  /** How long too little must not have been left before the node's condition ends. */
   evictionPressureTransitionPeriod: durationFlag().default(300_000),
+  /** What pods cannot have: `cpu=200m,memory=500Mi,ephemeral-storage=1Gi,pid=1000`. */
+  kubeReserved: quantitiesFlag().default({}),
+  systemReserved: quantitiesFlag().default({}),
+  /** Whether the kernel keeps all pods together within what they can have. */
+  enforceNodeAllocatable: namesFlag().default(['pods']),
   nodeStatusUpdateFrequency: durationFlag().default(10_000),
   nodeLeaseDurationSeconds: intFlag().default(40),
   /** How many images are pulled at the same time; 1 is upstream's serializeImagePulls. */
@@ -65,4 +91,31 @@ export const flags = z.object({
   /** A directory with manifests of static pods; by default `manifests` in the state directory, if there is one when the node starts. */
   podManifestPath: directory.optional(),
 })
-export type NodeAgentOptions = z.output<typeof flags>
+type Flags = z.output<typeof flags>
+export type NodeAgentOptions = Flags & {
+  /** What the eviction options come to. */
+  thresholds: Threshold[]
+  /** What a KubeletConfiguration alone says. */
+  podsPerCore?: number
+  cpuCFSQuota?: boolean
+  registerWithTaints?: NonNullable<KubeletConfiguration['registerWithTaints']>
+  shutdownGracePeriodByPodPriority?: NonNullable<KubeletConfiguration['shutdownGracePeriodByPodPriority']>
+  /** Of that file: fields that do nothing here. */
+  withoutEffect: string[]
+}
+
+/** What the flags come to, and the file that they may name. Rejects with one line when the file is wrong, or thresholds are. */
+export async function nodeAgentOptions(given: Flags): Promise<NodeAgentOptions> {
+  const thresholds = (o: Flags): Threshold[] =>
+    parseThresholds({
+      hard: o.evictionHard,
+      soft: o.evictionSoft,
+      softGracePeriod: o.evictionSoftGracePeriod,
+      minimumReclaim: o.evictionMinimumReclaim,
+    })
+  if (given.config === undefined) return { ...given, thresholds: thresholds(given), withoutEffect: [] }
+  // What reads it is large, and few have one.
+  const { readConfiguration } = await import('./configuration.ts')
+  const options = { ...given, ...(await readConfiguration(given.config)) }
+  return { ...options, thresholds: thresholds(options) }
+}

@@ -4,7 +4,7 @@ import { watch, type FSWatcher } from 'node:fs'
 import { dirname } from 'node:path'
 import { Counter, Gauge, type Registry as MetricsRegistry } from 'prom-client'
 import type { Logger } from '#shared/component/log.ts'
-import { readText } from './configfile.ts'
+import { readText } from '#shared/component/configfile.ts'
 
 /** What is told of reloads under upstream's names: `apiserver_<what>_config_controller_...`. */
 export interface ReloadMetrics {

@@ -237,7 +237,8 @@ export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
     '--node-status-update-frequency',
     '10s',
     '--eviction-hard',
-    'nodefs.available<1%',
+    // The machine's disks are not the cluster's alone, and may be nearly full without it.
+    'memory.available<100Mi,nodefs.available<1%,nodefs.inodesFree<1%,imagefs.available<1%,imagefs.inodesFree<1%',
     '--eviction-pressure-transition-period',
     '2s',
     ...(node.flags ?? []),

@@ -46,7 +46,7 @@ export async function startNode(
   dir: StateDir,
   at: Addresses,
   node: NodeRecord,
-  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue'> = {},
+  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue' | 'kubeletConfig'> = {},
 ): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
@@ -65,6 +65,7 @@ export async function startNode(
       ...(told.runtime ? ['--runtime', told.runtime] : []),
       ...(told.proxy ? ['--proxy', told.proxy] : []),
       ...(told.imageCatalogue ? ['--image-catalogue', told.imageCatalogue] : []),
+      ...(told.kubeletConfig ? ['--config', told.kubeletConfig] : []),
       ...resolvConf(root),
     ],
   })

@@ -84,6 +84,8 @@ const clusterSchema = z.object({
   proxy: z.enum(['nftables', 'userspace']).optional(),
   /** A catalogue of the user's images, as an absolute path. */
   imageCatalogue: z.string().startsWith('/').optional(),
+  /** A KubeletConfiguration for the nodes, as an absolute path. */
+  kubeletConfig: z.string().startsWith('/').optional(),
   /** What the API servers record: an audit policy, as an absolute path. */
   auditPolicy: z.string().startsWith('/').optional(),
   /** More files for the API servers, as absolute paths. */

@@ -8,7 +8,17 @@ import type { Wanted } from './wanted.ts'
 const fileOrNone = (file: string): string => (file === 'none' ? file : path.resolve(file))
 
 /** What only clusters with nodes have. */
-const ofNodes = ['nodes', 'network', 'runtime', 'proxy', 'imageCatalogue', 'apiservers', 'controllerManagers', 'schedulers']
+const ofNodes = [
+  'nodes',
+  'network',
+  'runtime',
+  'proxy',
+  'imageCatalogue',
+  'kubeletConfig',
+  'apiservers',
+  'controllerManagers',
+  'schedulers',
+]
 type Counts = Record<'apiservers' | 'controllerManagers' | 'schedulers', number | undefined>
 /** `cox up`. It imports what it does when it runs: a cluster for a test is to be there in less than half a second. */
 export const upCommand = (program: Command): Command =>
@@ -22,6 +32,7 @@ export const upCommand = (program: Command): Command =>
     .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
     .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
     .option('--image-catalogue <file>', 'images of your own, in YAML (README: Images)', (file: string) => path.resolve(file))
+    .option('--kubelet-config <file>', 'a KubeletConfiguration for the nodes (README: Resources of a node); none ends it', fileOrNone)
     .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', fileOrNone)
     .option('--audit-webhook-config <file>', 'where else they send that, a kubeconfig; none ends it', fileOrNone)
     .option('--authentication-config <file>', 'OIDC providers (README: Who may do what); none ends it', fileOrNone)
@@ -69,8 +80,18 @@ export const upCommand = (program: Command): Command =>
         const asked = { 'kube-apiserver': apiservers, 'kube-controller-manager': controllerManagers, 'kube-scheduler': schedulers }
         const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
         if (wanted.withControllers && !wanted.apiOnly) throw new Error('--with-controllers is for --api-only: other clusters have them')
+        if (wanted.kubeletConfig && wanted.kubeletConfig !== 'none') await checkKubeletConfig(wanted.kubeletConfig)
         const [{ up, upDetached }, { stateDir }] = await Promise.all([import('./up.ts'), import('./state.ts')])
         const dir = stateDir(named)
         return (detach ? upDetached : up)(self.getOptionValueSource('stateDir') === 'cli' ? dir : undefined, dir, { ...wanted, instances })
       },
     )
+
+/** Every node would end with what is wrong in its file. */
+async function checkKubeletConfig(file: string): Promise<void> {
+  const [{ readConfigFile }, { kubeletConfiguration }] = await Promise.all([
+    import('#shared/component/configfile.ts'),
+    import('#shared/kubelet/configuration.ts'),
+  ])
+  await readConfigFile(file, kubeletConfiguration)
+}

@@ -24,6 +24,7 @@ export interface Wanted {
   proxy?: Cluster['proxy']
   imageCatalogue?: Cluster['imageCatalogue']
   /** Files, or `none` for none any more. */
+  kubeletConfig?: string | undefined
   auditPolicy?: string | undefined
   auditWebhookConfig?: string | undefined
   authenticationConfig?: string | undefined
@@ -37,6 +38,7 @@ export interface Wanted {
 }
 
 const settings = [
+  'kubeletConfig',
   'auditPolicy',
   'auditWebhookConfig',
   'authenticationConfig',
@@ -47,6 +49,6 @@ const settings = [
 
 export type Kept = (typeof settings)[number]
 
-/** What was asked of the API servers and is kept for later starts: `none` ends it. */
+/** What was asked of API servers and nodes and is kept for later starts: `none` ends it. */
 export const kept = (wanted: Wanted, had: Cluster | undefined): Pick<Cluster, Kept> =>
   Object.fromEntries(settings.map(name => [name, wanted[name] === 'none' ? undefined : (wanted[name] ?? had?.[name])]))

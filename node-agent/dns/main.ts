@@ -10,7 +10,7 @@ import { parseFlags } from '#shared/component/flags.ts'
 import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
 import { clusterDnsPort } from '#shared/network/clusterdns.ts'
-import { flags } from '../options.ts'
+import { flags, nodeAgentOptions } from '../options.ts'
 import { answer } from './answer.ts'
 import { newForwarder } from './forward.ts'
 import { serveDns } from './server.ts'
@@ -20,9 +20,10 @@ const log = logger('cluster-dns')
 const stop = untilTerminated()
 process.on('unhandledRejection', error => log.error({ err: error }, 'unhandled rejection'))
 // The node-agent's: both are of one node.
-const options = parseFlags('cluster-dns', flags)
-const identity = `system:node:${options.nodeName}`
+const given = parseFlags('cluster-dns', flags)
+const identity = `system:node:${given.nodeName}`
 try {
+  const options = await nodeAgentOptions(given)
   const resolvers = [...(await readFile(options.resolvConf, 'utf8').catch(() => '')).matchAll(/^\s*nameserver\s+(\S+)/gm)].flatMap(([, a]) => (isIP(a!) ? [a!] : [])) // prettier-ignore
   const connection = await connectBus({ url: options.natsUrl, credsFile: options.creds, identity, pingIntervalMs: 2_000, log })
   const client = newClient(natsTransport(connection), { userAgent: 'cluster-dns' })

@@ -16,8 +16,15 @@ export interface Subject {
   metadata: { name?: string | undefined; namespace?: string | undefined; uid?: string | undefined; resourceVersion?: string | undefined }
 }
 export interface EventRecorder {
-  /** `fieldPath` names a part of the object: `spec.containers{web}`. */
-  event(object: Subject, type: 'Normal' | 'Warning', reason: string, message: string, fieldPath?: string): void
+  /** `fieldPath` names a part of the object: `spec.containers{web}`; `annotations` are the event's own. */
+  event(
+    object: Subject,
+    type: 'Normal' | 'Warning',
+    reason: string,
+    message: string,
+    fieldPath?: string,
+    annotations?: { [key: string]: string },
+  ): void
   /** Resolves when what was recorded so far is written or given up, at most after `timeoutMs`. */
   flush(timeoutMs?: number): Promise<void>
 }
@@ -51,6 +58,7 @@ export function newEvent(
   host: string,
   at: number,
   fieldPath?: string,
+  annotations?: { [key: string]: string },
 ): Event {
   const { name = '', namespace, uid, resourceVersion } = subject.metadata
   const time = formatTime(new Date(at))
@@ -61,6 +69,7 @@ export function newEvent(
     metadata: {
       name: `${name}.${(BigInt(Math.floor(at)) * 1_000_000n + BigInt(count++ % 1_000_000)).toString(16)}`,
       namespace: namespace || 'default',
+      ...(annotations ? { annotations } : {}),
     },
     involvedObject: {
       kind: subject.kind ?? '',
@@ -173,8 +182,8 @@ export function eventRecorder(
     if (!running.has(lane)) drain(lane).catch((e: unknown) => log.error({ err: e }, 'recording events failed'))
   }
   return {
-    event(object, type, reason, message, fieldPath) {
-      enqueue(newEvent(object, type, reason, message, component, host, Date.now(), fieldPath))
+    event(object, type, reason, message, fieldPath, annotations) {
+      enqueue(newEvent(object, type, reason, message, component, host, Date.now(), fieldPath, annotations))
     },
     async flush(timeoutMs = 1000) {
       if (running.size === 0) return

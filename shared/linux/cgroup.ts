@@ -3,19 +3,22 @@ import { existsSync } from 'node:fs'
 import { readFile, readdir, rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
-const ROOT = '/sys/fs/cgroup'
+/** Where they are mounted. */
+export const cgroupFs = { root: '/sys/fs/cgroup' }
 
-export const isCgroup2 = (): boolean => existsSync(join(ROOT, 'cgroup.controllers'))
+export const isCgroup2 = (): boolean => existsSync(join(cgroupFs.root, 'cgroup.controllers'))
 
 /** The mounted trees: one for version 2, one a controller for version 1 (symlinks such as cpu,cpuacct count once). */
 export async function cgroupTrees(): Promise<string[]> {
-  if (isCgroup2()) return [ROOT]
-  const entries = await readdir(ROOT, { withFileTypes: true }).catch(() => [])
-  return entries.filter(e => e.isDirectory()).map(e => join(ROOT, e.name))
+  const { root } = cgroupFs
+  if (isCgroup2()) return [root]
+  const entries = await readdir(root, { withFileTypes: true }).catch(() => [])
+  return entries.filter(e => e.isDirectory()).map(e => join(root, e.name))
 }
 
 /** The directory that tells of `controller` (memory, cpu, cpuacct, pids, ...) for a cgroup. */
-export const cgroupDirectory = (controller: string, path: string): string => (isCgroup2() ? join(ROOT, path) : join(ROOT, controller, path))
+export const cgroupDirectory = (controller: string, path: string): string =>
+  isCgroup2() ? join(cgroupFs.root, path) : join(cgroupFs.root, controller, path)
 
 /** Every process in a cgroup or below it, in the PID namespace we live in. */
 export async function cgroupProcesses(path: string): Promise<number[]> {

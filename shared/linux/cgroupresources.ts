@@ -1,6 +1,6 @@
 /** What a control group may use: set and read alike on version 1 and 2. */
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2 } from './cgroup.ts'
 
@@ -12,14 +12,33 @@ export interface CgroupResources {
   /** Microseconds of CPU in each 100 ms. */
   cpuQuotaMicros?: number | undefined
   pids?: number | undefined
+  /** Bytes of huge pages, by their size as resources name it (`2Mi`). Of every other size that the machine has: none. */
+  hugepages?: Readonly<Record<string, number>> | undefined
 }
 
 const periodMicros = 100_000
-const controllers = ['cpu', 'memory', 'pids'] as const
+const controllers = ['cpu', 'memory', 'pids', 'hugetlb'] as const
 
-/** runc's and the kubelet's conversion of shares [2, 262144] to a weight [1, 10000], and back. */
-export const weightOf = (shares: number): number => 1 + Math.floor(((Math.max(2, shares) - 2) * 9999) / 262_142)
-export const sharesOf = (weight: number): number => 2 + Math.floor(((weight - 1) * 262_142) / 9999)
+/**
+ * The conversion of shares [2, 262144] to a weight [1, 10000] of runc 1.3.2 and v1.35's kubelet: 1024 shares are 100, the kernel's defaults.
+ * https://github.com/kubernetes/kubernetes/issues/131216
+ */
+export function weightOf(shares: number): number {
+  if (shares <= 2) return 1
+  if (shares >= 262_144) return 10_000
+  const log = Math.log2(shares)
+  return Math.ceil(10 ** ((log * log + 125 * log) / 612 - 7 / 34))
+}
+/** The least shares that make this weight. */
+export function sharesOf(weight: number): number {
+  if (weight <= 1) return 2
+  // Shares above which the weight is more than one less, by the conversion's inverse; it is steep enough to look around a little.
+  const exponent = (Math.log10(weight - 1) + 7 / 34) * 612
+  const log = (-125 + Math.sqrt(125 * 125 + 4 * exponent)) / 2
+  let shares = Math.max(2, Math.floor(2 ** log))
+  while (weightOf(shares) < weight) shares++
+  return shares
+}
 
 /** Makes the cgroup in the trees of cpu, memory and pids, its parents too, and sets its resources. Idempotent. Rejects without the right to. */
 export async function ensureCgroup(path: string, resources: CgroupResources = {}): Promise<void> {
@@ -31,7 +50,10 @@ export async function ensureCgroup(path: string, resources: CgroupResources = {}
 }
 
 /** Sets what is given of a cgroup that exists. Rejects with the kernel's word: EBUSY for a memory limit below what is in use (version 1). */
-export async function updateCgroup(path: string, { memoryBytes, cpuShares, cpuQuotaMicros, pids }: CgroupResources): Promise<void> {
+export async function updateCgroup(
+  path: string,
+  { memoryBytes, cpuShares, cpuQuotaMicros, pids, hugepages }: CgroupResources,
+): Promise<void> {
   const set = (controller: string, file: string, value: string | number): Promise<void> =>
     writeFile(join(cgroupDirectory(controller, path), file), String(value))
   const two = isCgroup2()
@@ -49,6 +71,18 @@ export async function updateCgroup(path: string, { memoryBytes, cpuShares, cpuQu
     }
   }
   if (pids !== undefined && has('pids')) await set('pids', 'pids.max', limit(pids))
+  if (hugepages !== undefined && has('hugetlb')) await setHugepages(path, hugepages, two)
+}
+
+/** The kernel's names of the sizes of huge pages are `2MB`, `1GB`, `64KB`. */
+async function setHugepages(path: string, limits: Readonly<Record<string, number>>, two: boolean): Promise<void> {
+  const directory = cgroupDirectory('hugetlb', path)
+  const ending = two ? '.max' : '.limit_in_bytes'
+  for (const file of await readdir(directory)) {
+    // `rsvd` counts what is reserved by mmap, the other what is used.
+    const size = /^hugetlb\.(\d+[KMG])B\.(rsvd\.)?/.exec(file)?.[1]
+    if (size !== undefined && file.endsWith(ending)) await writeFile(join(directory, file), String(limits[`${size}i`] ?? 0))
+  }
 }
 
 /** What is in force; undefined when there is no such cgroup. */

@@ -14,6 +14,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { isConflict, isNotFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { keepLease } from '#node-agent/kubelet/node/lease.ts'
+import { machineCapacity } from '#node-agent/kubelet/node/allocatable.ts'
 import { keepStatus, registerNode } from '#node-agent/kubelet/node/registration.ts'
 import type { NodeOptions } from '#node-agent/kubelet/node/object.ts'
 
@@ -32,24 +33,24 @@ export interface HollowOptions {
 export const hollowName = (n: number): string => `hollow-${n}`
 const subnet = (n: number): string => `10.${64 + Math.floor(n / 250)}.${n % 250}`
 
+const hardware = { cpus: 32, memoryBytes: 64 * 2 ** 30, diskBytes: 2 ** 40, maxPids: 32_768 }
+
 const about = ({ number, maxPods }: HollowOptions): NodeOptions => ({
   name: hollowName(number),
   ip: `192.168.${Math.floor(number / 250)}.${(number % 250) + 1}`,
   podCIDR: `${subnet(number)}.0/24`,
-  maxPods,
+  capacity: machineCapacity(hardware, maxPods),
+  reservations: { kubeReserved: {}, systemReserved: {}, thresholds: [] },
   capabilities: { runtime: 'process', network: 'bridge', proxy: 'userspace' },
   runtimeVersion: 'hollow',
   machine: {
     architecture: 'amd64',
-    cpus: 32,
-    memoryBytes: 64 * 2 ** 30,
-    diskBytes: 2 ** 40,
+    ...hardware,
     machineID: `hollow${number}`,
     systemUUID: `hollow${number}`,
     bootID: `hollow${number}`,
     kernelVersion: '6.1.0',
     osImage: 'hollow',
-    maxPids: 32_768,
   },
 })
 

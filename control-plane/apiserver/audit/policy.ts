@@ -8,7 +8,7 @@ import { Path, invalid, notSupported, required, type FieldError } from '#shared/
 import { nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 import { bool, list, obj, opt, req, str, type Infer } from '#shared/machinery/schema.ts'
 import type { RequestInfo } from '../chain/requestinfo.ts'
-import type { ConfigKind } from '../configfile.ts'
+import type { ConfigKind } from '#shared/component/configfile.ts'
 
 export const levels = ['None', 'Metadata', 'Request', 'RequestResponse'] as const
 export type Level = (typeof levels)[number]

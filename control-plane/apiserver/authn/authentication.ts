@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import type { Logger } from '#shared/component/log.ts'
 import type { ChainParts } from '../chain/chain.ts'
-import { parseConfig, readText } from '../configfile.ts'
+import { parseConfig, readText } from '#shared/component/configfile.ts'
 import type { ApiServerOptions } from '../options.ts'
 import type { Registry } from '../registry/registry.ts'
 import { closeLater, reloading, type ReloadMetrics } from '../reload.ts'

@@ -6,7 +6,7 @@ import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { duplicate, invalid, notSupported, Path, required, type FieldError } from '#shared/machinery/field.ts'
 import { isDNS1123Subdomain, regexError } from '#shared/machinery/names.ts'
 import { bool, list, obj, opt, req, str, type Infer } from '#shared/machinery/schema.ts'
-import type { ConfigKind } from '../configfile.ts'
+import type { ConfigKind } from '#shared/component/configfile.ts'
 import { checkExpression, looksAtClaim } from './claimexpressions.ts'
 
 const name = (kind: string): string => `io.k8s.apiserver.pkg.apis.apiserver.v1.${kind}`

@@ -9,7 +9,7 @@ import { parseDuration } from '#shared/machinery/duration.ts'
 import { duplicate, invalid, notSupported, Path, required, tooMany, type FieldError } from '#shared/machinery/field.ts'
 import { isDNS1123Subdomain } from '#shared/machinery/names.ts'
 import { bool, duration, list, obj, opt, req, str, type Infer } from '#shared/machinery/schema.ts'
-import type { ConfigKind } from '../configfile.ts'
+import type { ConfigKind } from '#shared/component/configfile.ts'
 import { compileCondition } from './matchconditions.ts'
 
 const name = (kind: string): string => `io.k8s.apiserver.pkg.apis.apiserver.v1.${kind}`

@@ -4,7 +4,7 @@
  */
 import type { Registry as MetricsRegistry } from 'prom-client'
 import type { Logger } from '#shared/component/log.ts'
-import { parseConfig, readText } from '../configfile.ts'
+import { parseConfig, readText } from '#shared/component/configfile.ts'
 import type { ApiServerOptions } from '../options.ts'
 import type { Registry } from '../registry/registry.ts'
 import { closeLater, reloading, type ReloadMetrics } from '../reload.ts'

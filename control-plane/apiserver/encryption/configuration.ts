@@ -6,7 +6,7 @@ import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { Path, forbidden, invalid, required, type FieldError } from '#shared/machinery/field.ts'
 import { duration, int32, list, obj, opt, req, str, type Infer } from '#shared/machinery/schema.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
-import type { ConfigKind } from '../configfile.ts'
+import type { ConfigKind } from '#shared/component/configfile.ts'
 
 const name = (kind: string): string => `io.k8s.apiserver.config.v1.${kind}`
 const keySchema = obj(name('Key'), '', () => ({ name: req(1, str()), secret: req(2, str()) }))

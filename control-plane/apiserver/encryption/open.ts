@@ -1,6 +1,6 @@
 /** `--encryption-provider-config`, and its being read again when it changes (k8s.io/apiserver/pkg/server/options/encryptionconfig). */
 import type { Logger } from '#shared/component/log.ts'
-import { parseConfig, readText } from '../configfile.ts'
+import { parseConfig, readText } from '#shared/component/configfile.ts'
 import type { ApiServerOptions } from '../options.ts'
 import { closeLater, reloading, type ReloadMetrics } from '../reload.ts'
 import { encryptionConfiguration } from './configuration.ts'

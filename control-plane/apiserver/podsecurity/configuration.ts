@@ -3,7 +3,7 @@ import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { duplicate, invalid, Path, type FieldError } from '#shared/machinery/field.ts'
 import { nameIsDNSLabel, nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 import { list, obj, opt, str, type Infer } from '#shared/machinery/schema.ts'
-import type { ConfigKind } from '../configfile.ts'
+import type { ConfigKind } from '#shared/component/configfile.ts'
 import { levelError, modes, parseLevel, parseVersion, versionError, type LevelVersion, type Policy } from './policy.ts'
 
 const name = (kind: string): string => `io.k8s.pod-security-admission.admission.api.v1.${kind}`

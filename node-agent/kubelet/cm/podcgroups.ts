@@ -9,7 +9,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, updateCgroup, type CgroupResources } from '#shared/linux/cgroupresources.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
-import { cpuQuotaMicros, cpuShares } from '../container/resources.ts'
+import { cpuQuotaMicros, cpuShares, hugepagesOf } from '../container/resources.ts'
 import { podCgroup } from '../pod/qos.ts'
 
 export interface PodCgroups {
@@ -34,7 +34,7 @@ export interface PodCgroupsOptions {
 }
 
 /** All of them, -1 for no limit. */
-export type PodResources = { [R in Exclude<keyof CgroupResources, 'pids'>]-?: number }
+export type PodResources = { [R in Exclude<keyof CgroupResources, 'pids' | 'hugepages'>]-?: number }
 
 /** What a pod as a whole may use: limited where each of its containers is. */
 export function podResources(pod: Pod): PodResources {
@@ -73,7 +73,7 @@ export async function openPodCgroups(options: PodCgroupsOptions): Promise<PodCgr
   const path = (pod: Pod): string => `${cgroupRoot}/${podCgroup(pod)}`
   return {
     async ensure(pod) {
-      await ensureCgroup(path(pod), { ...podResources(pod), pids: podMaxPids })
+      await ensureCgroup(path(pod), { ...podResources(pod), pids: podMaxPids, hugepages: hugepagesOf(podLimits(pod.spec)) })
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
     async update(pod, resources) {

@@ -122,7 +122,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     capabilities: { add: own?.capabilities?.add ?? [], drop: own?.capabilities?.drop ?? [] },
     sysctls: Object.fromEntries((shared?.sysctls ?? []).map(s => [s.name, s.value])),
     resources: kernelResources(container.resources),
-    oomScoreAdj: oomScoreAdjust(pod, container.resources, input.nodeMemoryBytes),
+    oomScoreAdj: oomScoreAdjust(pod, container, input.nodeMemoryBytes),
     cgroup: `${podCgroup(pod)}/${input.id}`,
   }
 }

@@ -18,6 +18,8 @@ export function transitions(conditions: readonly NodeCondition[] | undefined): s
 
 export interface NodeEvents {
   started(): void
+  /** Fields of its configuration that do nothing on this node. */
+  ignored(fields: readonly string[]): void
   /** After each report, with what the API answered. */
   reported(node: Node): void
   /** Whenever the node was seen: somebody may have cordoned it. */
@@ -31,6 +33,7 @@ export function nodeEvents(recorder: EventRecorder, nodeName: string): NodeEvent
   let unschedulable = false
   return {
     started: () => recorder.event(subject, 'Normal', 'Starting', 'Starting kubelet.'),
+    ignored: fields => recorder.event(subject, 'Warning', 'FieldsNotHonored', `KubeletConfiguration: no effect here: ${fields.join(', ')}`),
     reported: node => transitions(node.status?.conditions).forEach(status),
     seen(node) {
       const now = node.spec?.unschedulable === true

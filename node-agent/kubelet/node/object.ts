@@ -1,11 +1,13 @@
 /** This node's Node object: pure, from the machine and the flags. */
-import type { Node, NodeCondition, NodeStatus } from '#shared/api/core/node.ts'
+import type { Node, NodeCondition, NodeStatus, Taint } from '#shared/api/core/node.ts'
 import { isExtendedResource } from '#shared/api/core/resourcenames.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { networkLabel } from '#shared/scheduling/hostports.ts'
 import type { Capabilities } from '../../capabilities.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
+import { nodeResources, type NodeCapacity, type Reservations } from './allocatable.ts'
 import type { Machine } from './machine.ts'
+import type { Pressure } from '../eviction/state.ts'
 
 export const kubeletVersion = 'v1.35.0'
 
@@ -13,13 +15,18 @@ export interface NodeOptions {
   name: string
   ip: string
   podCIDR: string
-  maxPods: number
+  capacity: NodeCapacity
+  reservations: Reservations
+  /** What a new Node begins with. */
+  taints?: Taint[] | undefined
   capabilities: Capabilities
   runtimeVersion: string
   handlers?: ContainerRuntime['handlers']
   machine: Machine
-  /** Asked for each report. */
-  diskPressure?: () => boolean
+  /** Asked for each report: what the node is short of. */
+  pressures?: () => ReadonlySet<Pressure>
+  /** Has it called whenever what is asked for each report has changed. */
+  changes?: (changed: () => void) => void
   /** Why the node is not ready. */
   notReady?: () => string | undefined
 }
@@ -37,19 +44,11 @@ export function nodeLabels({ name, machine, capabilities }: NodeOptions): { [key
   }
 }
 
-const kibi = (bytes: number): string => `${Math.floor(bytes / 1024)}Ki`
-// Upstream's default hard eviction thresholds: memory.available<100Mi, nodefs.available<10%.
-const evictionMemory = 100 * 1024 * 1024
-const evictionDisk = 0.1
-
-/**
- * Four conditions in upstream's words; `notReady` says why it is not, `diskPressure` that the disk of the node's state directory is nearly
- * full.
- */
+/** Four conditions in upstream's words; `notReady` says why it is not. */
 export function nodeConditions(
   previous: readonly NodeCondition[] | undefined,
   now: Date,
-  diskPressure: boolean,
+  pressures: ReadonlySet<Pressure>,
   notReady?: string,
 ): NodeCondition[] {
   const condition = (type: string, status: string, reason: string, message: string): NodeCondition => {
@@ -63,24 +62,29 @@ export function nodeConditions(
       message,
     }
   }
+  const pressure = (type: Pressure, [reason, message]: [string, string], [calm, well]: [string, string]): NodeCondition =>
+    pressures.has(type) ? condition(type, 'True', reason, message) : condition(type, 'False', calm, well)
   return [
-    condition('MemoryPressure', 'False', 'KubeletHasSufficientMemory', 'kubelet has sufficient memory available'),
-    diskPressure
-      ? condition('DiskPressure', 'True', 'KubeletHasDiskPressure', 'kubelet has disk pressure')
-      : condition('DiskPressure', 'False', 'KubeletHasNoDiskPressure', 'kubelet has no disk pressure'),
-    condition('PIDPressure', 'False', 'KubeletHasSufficientPID', 'kubelet has sufficient PID available'),
+    pressure(
+      'MemoryPressure',
+      ['KubeletHasInsufficientMemory', 'kubelet has insufficient memory available'],
+      ['KubeletHasSufficientMemory', 'kubelet has sufficient memory available'],
+    ),
+    pressure(
+      'DiskPressure',
+      ['KubeletHasDiskPressure', 'kubelet has disk pressure'],
+      ['KubeletHasNoDiskPressure', 'kubelet has no disk pressure'],
+    ),
+    pressure(
+      'PIDPressure',
+      ['KubeletHasInsufficientPID', 'kubelet has insufficient PID available'],
+      ['KubeletHasSufficientPID', 'kubelet has sufficient PID available'],
+    ),
     notReady === undefined
       ? condition('Ready', 'True', 'KubeletReady', 'kubelet is posting ready status')
       : condition('Ready', 'False', 'KubeletNotReady', notReady),
   ]
 }
-
-/** What pods may use of the node: all but what the eviction of pods must leave; and most of the kernel's process numbers. */
-export const allocatable = ({ machine }: NodeOptions): { milliCPU: number; memoryBytes: number; pids: number } => ({
-  milliCPU: machine.cpus * 1000,
-  memoryBytes: machine.memoryBytes - evictionMemory,
-  pids: Math.floor(machine.maxPids * 0.9),
-})
 
 /**
  * What pods may use of extended resources: all that somebody has written into the node's capacity; null for what is there no more, as a
@@ -97,16 +101,9 @@ export function extendedAllocatable(status: NodeStatus | undefined): Record<stri
 
 export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now: Date): NodeStatus {
   const { machine } = o
-  const common = { 'hugepages-1Gi': '0', 'hugepages-2Mi': '0', pods: String(o.maxPods) }
   return {
-    capacity: { cpu: String(machine.cpus), 'ephemeral-storage': kibi(machine.diskBytes), ...common, memory: kibi(machine.memoryBytes) },
-    allocatable: {
-      cpu: String(machine.cpus),
-      'ephemeral-storage': String(Math.floor(machine.diskBytes * (1 - evictionDisk))),
-      ...common,
-      memory: kibi(allocatable(o).memoryBytes),
-    },
-    conditions: nodeConditions(previous?.conditions, now, o.diskPressure?.() ?? false, o.notReady?.()),
+    ...nodeResources(o.capacity, o.reservations),
+    conditions: nodeConditions(previous?.conditions, now, o.pressures?.() ?? new Set(), o.notReady?.()),
     addresses: [
       { type: 'InternalIP', address: o.ip },
       { type: 'Hostname', address: o.name },
@@ -134,7 +131,7 @@ export function newNode(o: NodeOptions, now: Date): Node {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name: o.name, labels: nodeLabels(o), annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' } },
-    spec: { podCIDR: o.podCIDR, podCIDRs: [o.podCIDR] },
+    spec: { podCIDR: o.podCIDR, podCIDRs: [o.podCIDR], ...(o.taints?.length ? { taints: o.taints } : {}) },
     status: nodeStatus(o, undefined, now),
   }
 }

@@ -59,18 +59,6 @@ export async function reportStatus(client: Client, options: NodeOptions, last: N
   )
 }
 
-/** Nothing tells when a disk fills up. */
-const lookAtDiskMs = 1_000
-/** Resolves after `periodMs`, or once the disk is not what the Node tells of it. */
-async function untilDue(options: NodeOptions, current: () => Node, periodMs: number, signal: AbortSignal): Promise<void> {
-  const due = performance.now() + periodMs
-  for (let left = periodMs; left > 0 && !signal.aborted; left = due - performance.now()) {
-    await sleep(Math.min(lookAtDiskMs, left), signal)
-    const told = current().status?.conditions?.some(c => c.type === 'DiskPressure' && c.status === 'True') ?? false
-    if (options.diskPressure && options.diskPressure() !== told) return
-  }
-}
-
 /** Whether it was said of the node that nobody hears of it, as the node lifecycle controller does. */
 const isDoubted = (node: Node): boolean => node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'Unknown') ?? false
 
@@ -79,9 +67,9 @@ const isBehind = ({ status }: Node): boolean =>
   Object.entries(extendedAllocatable(status)).some(([name, quantity]) => (status?.allocatable?.[name] ?? null) !== quantity)
 
 /**
- * Renews the status of the node, which `current` knows best, every `periodMs`, when its disk gets full, and at once when `informer` shows
- * that it is doubted, as a node is whose link has healed, or has another capacity; until `signal` aborts. Failures are tried again sooner. `onNode` gets what the
- * API answered.
+ * Renews the status of the node, which `current` knows best, every `periodMs`, and at once when it is not the same any more, or when
+ * `informer` shows that it is doubted, as a node is whose link has healed, or has another capacity; until `signal` aborts. Failures are
+ * tried again sooner. `onNode` gets what the API answered.
  */
 export async function keepStatus(
   client: Client,
@@ -98,9 +86,10 @@ export async function keepStatus(
   informer.subscribe(({ type, object }) => {
     if (type !== 'DELETED' && object.metadata.name === options.name && (isDoubted(object) || isBehind(object))) wake.abort()
   })
+  options.changes?.(() => wake.abort())
   for (let wait = periodMs; !signal.aborted;) {
     try {
-      await untilDue(options, current, wait * (0.98 + Math.random() * 0.04), AbortSignal.any([signal, wake.signal]))
+      await sleep(wait * (0.98 + Math.random() * 0.04), AbortSignal.any([signal, wake.signal]))
       if (signal.aborted) return
       wake = new AbortController()
       wait = periodMs

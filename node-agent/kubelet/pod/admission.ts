@@ -1,6 +1,7 @@
 /** Whether this node takes a pod that was bound to it: what the scheduler checked may have changed, or was never checked. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
 import { conflicts, portsOn } from '#shared/scheduling/hostports.ts'
@@ -51,10 +52,19 @@ export function lacks(pod: Pod, node: Node, others: readonly Pod[]): Lack[] {
 export const lackText = ({ resource, requested, used, capacity }: Lack): string =>
   `Node didn't have enough resource: ${resource}, requested: ${requested}, used: ${used}, capacity: ${capacity}`
 
-/** A node whose disk is full takes on nothing more, whoever tolerates its taint: it could not even write down what it runs. */
+const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure']
+const memoryPressureTaint = { key: 'node.kubernetes.io/memory-pressure', effect: 'NoSchedule' }
+
+/**
+ * A node that is short of something takes on nothing more but critical pods, whoever tolerates its taint. Short of memory alone, it takes
+ * pods that say what they need, or that tolerate just that.
+ */
 function underPressure(pod: Pod, node: Node): Rejection | undefined {
-  const pressure = node.status?.conditions?.some(c => c.type === 'DiskPressure' && c.status === 'True')
-  return pressure && !isCritical(pod) ? { reason: 'Evicted', message: 'The node had condition: [DiskPressure]. ' } : undefined
+  const conditions = pressures.filter(type => node.status?.conditions?.some(c => c.type === type && c.status === 'True'))
+  if (conditions.length === 0 || isCritical(pod)) return undefined
+  const onlyMemory = conditions.length === 1 && conditions[0] === 'MemoryPressure'
+  if (onlyMemory && (podQOS(pod.spec) !== 'BestEffort' || tolerates(pod.spec.tolerations, memoryPressureTaint))) return undefined
+  return { reason: 'Evicted', message: `The node had condition: [${conditions.join(' ')}]. ` }
 }
 
 /** What the administrator of the node says of pods' security, and what its kernel enforces. */

@@ -30,6 +30,13 @@ export function kubeletConfiguration(o: NodeAgentOptions, staticPodPath: string 
     resolvConf: o.resolvConf,
     serializeImagePulls: o.maxParallelImagePulls === 1,
     maxParallelImagePulls: o.maxParallelImagePulls,
+    ...Object.fromEntries(
+      (['evictionHard', 'evictionSoft', 'evictionSoftGracePeriod', 'evictionMinimumReclaim', 'kubeReserved', 'systemReserved'] as const)
+        .filter(name => Object.keys(o[name]).length > 0)
+        .map(name => [name, o[name]]),
+    ),
+    evictionMaxPodGracePeriod: o.evictionMaxPodGracePeriod,
+    enforceNodeAllocatable: o.enforceNodeAllocatable,
     evictionPressureTransitionPeriod: durationText(o.evictionPressureTransitionPeriod),
     containerLogMaxSize: `${maxLogBytes / 2 ** 20}Mi`,
     containerLogMaxFiles: maxLogFiles,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { auditPolicy, evaluator } from '#control-plane/apiserver/audit/policy.ts'
 import { parseRequestInfo } from '#control-plane/apiserver/chain/requestinfo.ts'
-import { parseConfig } from '#control-plane/apiserver/configfile.ts'
+import { parseConfig } from '#shared/component/configfile.ts'
 
 const policy = (rules: string): string => `apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n${rules}`
 const evaluate = (rules: string) => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { aesCbc, aesGcm, extendedNonceGcm, secretBox } from '#control-plane/apiserver/encryption/ciphers.ts'
 import { encryptionConfiguration } from '#control-plane/apiserver/encryption/configuration.ts'
 import { newEncryption } from '#control-plane/apiserver/encryption/transformer.ts'
-import { parseConfig } from '#control-plane/apiserver/configfile.ts'
+import { parseConfig } from '#shared/component/configfile.ts'
 import { logger } from '#shared/component/log.ts'
 
 const quiet = logger('test')

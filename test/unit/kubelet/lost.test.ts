@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { machineCapacity } from '#node-agent/kubelet/node/allocatable.ts'
+import { defaultEvictionHard, parseThresholds } from '#shared/kubelet/thresholds.ts'
 import { rememberFromStatus } from '#node-agent/kubelet/pod/lost.ts'
 import { newState } from '#node-agent/kubelet/pod/state.ts'
 import { newNode, nodeConditions } from '#node-agent/kubelet/node/object.ts'
@@ -53,7 +55,8 @@ const options = {
   name: 'n',
   ip: '10.0.0.1',
   podCIDR: '10.1.0.0/24',
-  maxPods: 110,
+  capacity: machineCapacity({ ...machine, memoryBytes: 1 << 30 }, 110),
+  reservations: { kubeReserved: {}, systemReserved: {}, thresholds: parseThresholds({ hard: defaultEvictionHard }) },
   capabilities: { runtime: 'oci', network: 'bridge', proxy: 'nftables' } as const,
   runtimeVersion: 'runc-1',
   machine: { ...machine, memoryBytes: 1 << 30 },
@@ -74,7 +77,7 @@ test('the Node object', () => {
     ['PIDPressure', 'False', 'KubeletHasSufficientPID'],
     ['Ready', 'True', 'KubeletReady'],
   ])
-  const later = nodeConditions(node.status?.conditions, new Date('2026-01-01T00:01:00Z'), false, 'broken')
+  const later = nodeConditions(node.status?.conditions, new Date('2026-01-01T00:01:00Z'), new Set(), 'broken')
   expect(later[0]).toMatchObject({ lastTransitionTime: '2026-01-01T00:00:00Z', lastHeartbeatTime: '2026-01-01T00:01:00Z' })
   expect(later[3]).toMatchObject({
     status: 'False',

@@ -8,13 +8,13 @@ const healthy = ['NodeHasSufficientMemory', 'NodeHasNoDiskPressure', 'NodeHasSuf
 
 describe('events of a node', () => {
   it('tell of every condition at first, then of those that changed', () => {
-    const first = nodeConditions(undefined, at(0), false)
+    const first = nodeConditions(undefined, at(0), new Set())
     expect(transitions(first)).toEqual(healthy)
-    expect(transitions(nodeConditions(first, at(10), false))).toEqual([])
-    expect(transitions(nodeConditions(first, at(10), false, 'no network'))).toEqual(['NodeNotReady'])
-    expect(transitions(nodeConditions(first, at(10), true))).toEqual(['NodeHasDiskPressure'])
+    expect(transitions(nodeConditions(first, at(10), new Set()))).toEqual([])
+    expect(transitions(nodeConditions(first, at(10), new Set(), 'no network'))).toEqual(['NodeNotReady'])
+    expect(transitions(nodeConditions(first, at(10), new Set(['DiskPressure'])))).toEqual(['NodeHasDiskPressure'])
     const lost = first.map(c => ({ ...c, status: 'Unknown' }))
-    expect(transitions(nodeConditions(lost, at(10), false))).toEqual(healthy)
+    expect(transitions(nodeConditions(lost, at(10), new Set()))).toEqual(healthy)
     expect(transitions(undefined)).toEqual([])
   })
 

@@ -1,4 +1,6 @@
 import { expect, test } from 'vitest'
+import { machineCapacity } from '#node-agent/kubelet/node/allocatable.ts'
+import { defaultEvictionHard, parseThresholds } from '#shared/kubelet/thresholds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
@@ -22,7 +24,8 @@ const options: NodeOptions = {
   name: 'n',
   ip: '10.0.0.1',
   podCIDR: '10.1.0.0/24',
-  maxPods: 110,
+  capacity: machineCapacity(machine, 110),
+  reservations: { kubeReserved: {}, systemReserved: {}, thresholds: parseThresholds({ hard: defaultEvictionHard }) },
   capabilities: { runtime: 'oci', network: 'bridge', proxy: 'nftables' },
   runtimeVersion: '1',
   machine,
@@ -35,7 +38,7 @@ test('a node that is doubted says at once that it lives, until it is heard', asy
   const doubted = (name: string): Node => ({
     ...mine,
     metadata: { name },
-    status: { ...mine.status, conditions: nodeConditions(undefined, new Date(), false).map(c => ({ ...c, status: 'Unknown' })) },
+    status: { ...mine.status, conditions: nodeConditions(undefined, new Date(), new Set()).map(c => ({ ...c, status: 'Unknown' })) },
   })
   const answers = [() => Promise.reject(new Error('no answer')), () => Promise.resolve(mine)]
   const client = { patch: () => answers.shift()?.() } as unknown as Client
