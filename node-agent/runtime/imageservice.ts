@@ -11,6 +11,8 @@ export interface ImageConfig {
   env: string[]
   workingDir: string
   user: string
+  /** What asks its containers to end, `SIGQUIT`; absent: SIGTERM. */
+  stopSignal?: string
   /** Directories of files laid over the node's root, the first on top; made by `pull`. */
   layers?: string[]
   /** Directories of the node that its containers see, beside those that all see. What they write there is theirs alone. */

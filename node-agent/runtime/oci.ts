@@ -3,6 +3,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, readFile, readlink, realpath, symlink, writeFile } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, readCgroup } from '#shared/linux/cgroupresources.ts'
@@ -35,7 +36,8 @@ import { unsupportedFields } from './oci/unsupported.ts'
 import { resolveUser } from './oci/users.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
-import type { ContainerRuntime, ContainerSpec, ContainerStatus, ContainerUsage } from './runtime.ts'
+import { signalNumber } from './signals.ts'
+import { CreateContainerError, type ContainerRuntime, type ContainerSpec, type ContainerStatus, type ContainerUsage } from './runtime.ts'
 
 export interface OciOptions {
   /**
@@ -116,8 +118,10 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   async function start(spec: ContainerSpec): Promise<ContainerStatus> {
     const { directory } = spec
     const run = join(runDirectory, spec.id)
+    let made = false
     await mkdir(directory, { recursive: true })
     try {
+      if (spec.args.length === 0) throw new Error(`failed to generate container "${spec.id}" spec: no command specified`)
       // First, that it is found again.
       await symlink(run, join(directory, 'run'))
       await Promise.all([run, dirname(spec.logPath)].map(path => mkdir(path, { recursive: true })))
@@ -144,11 +148,12 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       const config = bundleConfig({ ...spec, mounts }, { path: join(directory, 'root'), trees: root.trees }, user, host, seccomp)
       await writeFile(join(directory, 'config.json'), JSON.stringify(config))
       const binary = binaryOf(spec)
+      made = true
       const pid = await createUnderShim(binary, spec, root.overlay)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {
       await remove(directory).catch(() => {})
-      throw error
+      throw made ? error : new CreateContainerError((error as Error).message, { cause: error })
     }
     return (await readStatus(directory))!
   }
@@ -181,7 +186,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       if (record === undefined || status?.state !== 'running') return false
       // In a PID namespace the first process takes the others along; with the node's, nothing does.
       if (signal === 'SIGKILL') await killCgroup(record.cgroup)
-      else await signalProcess(binaryOf(record), record.id, directory, status.pid!, signal as NodeJS.Signals)
+      else await signalProcess(binaryOf(record), record.id, directory, status.pid!, signalNumber(signal) ?? constants.signals.SIGTERM)
       return true
     },
     async exec(directory, execOptions) {

@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { mkdir, realpath, symlink } from 'node:fs/promises'
 import type { Socket } from 'node:net'
+import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { killMarked, processUsage, processesMarked } from '#shared/component/processes.ts'
@@ -24,6 +25,7 @@ import { fileEvent } from './fileevent.ts'
 import { writeToShim } from './process/stdin.ts'
 import { unsupportedFields } from './process/unsupported.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
+import { signalNumber } from './signals.ts'
 
 export interface ProcessRuntimeOptions {
   /** The node's state directory; images' own files are laid out in `images/` below it. */
@@ -225,7 +227,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       const started = readEntry<Started>(directory, 'process')
       if (status?.state !== 'running' || !runs(started)) return false
       if (signal === 'SIGKILL') await killAll(directory, status.id)
-      else process.kill(status.pid!, signal as NodeJS.Signals)
+      else process.kill(status.pid!, signalNumber(signal) ?? constants.signals.SIGTERM)
       return true
     },
     async exec(directory, execOptions) {

@@ -109,6 +109,9 @@ export interface HandlerFeatures {
   userNamespaces: boolean
 }
 
+/** Thrown by `start` when there is nothing that could be started: a user whom the image does not know, a profile that is not there. */
+export class CreateContainerError extends Error {}
+
 export interface ContainerRuntime {
   readonly name: string
   readonly version: string
@@ -119,8 +122,8 @@ export interface ContainerRuntime {
   /** Where it has its images from. */
   readonly images: ImageService
   /**
-   * Starts a container under its shim. Throws with the runtime's message (RunContainerError, CreateContainerError). Resolves when its
-   * process runs.
+   * Starts a container under its shim. Throws with the runtime's message (RunContainerError; CreateContainerError before there is anything
+   * to run). Resolves when its process runs.
    */
   start(spec: ContainerSpec): Promise<ContainerStatus>
   /**
@@ -134,7 +137,7 @@ export interface ContainerRuntime {
   readonly update?: (directory: string, resources: ContainerResources) => Promise<void>
   /** Resolves when the container has exited, with its status; works for adopted containers. Event-driven. */
   wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus>
-  /** Sends a signal to the container's first process; false when it is already gone. 'SIGKILL' kills all of its processes. */
+  /** Sends a signal to the container's first process, SIGTERM for one that nobody knows; false when it is already gone. 'SIGKILL' kills all of its processes. */
   kill(directory: string, signal: string): Promise<boolean>
   /** Runs a command inside; resolves with its exit code (126/127 with the runtime's words on stderr when it cannot start). */
   exec(directory: string, options: ExecOptions): Promise<number>

@@ -27,8 +27,9 @@ const pattern = (text: string): RegExp => {
 }
 
 const options = new Command('conformance')
-  .description("runs the conformance specs of Kubernetes' own e2e.test against a cluster that it starts")
+  .description("runs specs of Kubernetes' own e2e.test, those of conformance unless told, against a cluster that it starts")
   .requiredOption('--build <dir>', 'where the suite and its images are, or are built first (10 GB, 5 to 15 minutes)')
+  .option('--all', 'also specs beyond conformance that ask for nothing special: no [Feature:...], [Slow], [Disruptive], [Flaky]')
   .option('--only <regex>', 'specs whose names match', pattern)
   .option('--parallel <n>', 'specs at a time; those that are [Serial] run alone, last', count, 4)
   .option('--nodes <n>', 'nodes of the cluster', count, 3)
@@ -39,6 +40,7 @@ const options = new Command('conformance')
   .parse()
   .opts<{
     build: string
+    all?: boolean
     only?: RegExp
     parallel: number
     nodes: number
@@ -48,12 +50,17 @@ const options = new Command('conformance')
     json?: boolean
   }>()
 
+/** What a cluster must be made for, takes very long, breaks the cluster, or passes only sometimes. */
+const special = /\[(Feature:|Slow\]|Disruptive\]|Flaky\]|Alpha\])/
+
 const build = path.resolve(options.build)
-if (!existsSync(path.join(build, 'conformance.txt'))) {
+if (!existsSync(path.join(build, 'all.txt'))) {
   say(`building the suite in ${build}`)
   await execa('bash', [path.join(here, 'build.sh'), build], { stdout: 2, stderr: 2, stdin: 'ignore', timeout: 3_600_000 })
 }
-const specs = readFileSync(path.join(build, 'conformance.txt'), 'utf8').split('\n').filter(Boolean)
+const specs = readFileSync(path.join(build, options.all ? 'all.txt' : 'conformance.txt'), 'utf8')
+  .split('\n')
+  .filter(name => name !== '' && (name.includes('[Conformance]') || !special.test(name)))
 const wanted = specs.filter(name => options.only?.test(name) ?? true)
 const logs = options.logs ? path.resolve(options.logs) : await mkdtemp(path.join(tmpdir(), 'cox-conformance-'))
 await mkdir(logs, { recursive: true })

@@ -6,6 +6,7 @@ import type { Container } from '#shared/api/core/podspec/container.ts'
 import type { EnvVar } from '#shared/api/core/podspec/env.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
+import { parseEnvFile } from './envfile.ts'
 import { expand } from './expansion.ts'
 import { fieldValue, resourceValue, type NodeFacts } from './fieldref.ts'
 
@@ -13,6 +14,8 @@ import { fieldValue, resourceValue, type NodeFacts } from './fieldref.ts'
 export interface EnvironmentSources {
   configMap(name: string): Promise<ConfigMap | undefined>
   secret(name: string): Promise<Secret | undefined>
+  /** A file of one of the pod's volumes, undefined when there is none. Rejects when there is no such volume. */
+  file(volume: string, path: string): Promise<string | undefined>
 }
 
 const decode = (base64: string): string => Buffer.from(base64, 'base64').toString('utf8')
@@ -44,6 +47,14 @@ async function fromSource(
     if (value !== undefined) return decode(value)
     if (optional) return undefined
     throw found ? new Error(`couldn't find key ${key} in Secret ${namespace}/${name}`) : secretMissing(name)
+  }
+  if (from.fileKeyRef) {
+    const { volumeName, path, key, optional } = from.fileKeyRef
+    const text = await sources.file(volumeName, path)
+    if (text === undefined && !optional) throw new Error(`couldn't parse env file: "${path}" is not in volume "${volumeName}"`)
+    const value = parseEnvFile(text ?? '', key)
+    if (value !== undefined || optional) return value
+    throw new Error(`environment variable key "${key}" not found in file "${path}"`)
   }
   throw new Error(`env ${env.name}: source of the value is not supported`)
 }

@@ -6,6 +6,7 @@ import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralconta
 import type { LifecycleHandler } from '#shared/api/core/podspec/probe.ts'
 import type { PodContext } from '../context.ts'
 import { ensureImage } from '../images/ensure.ts'
+import type { ImageConfig } from '../../runtime/imageservice.ts'
 import { containerHash } from '../pod/actions.ts'
 import { isStatic } from '../pod/critical.ts'
 import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
@@ -14,9 +15,10 @@ import { pausePid } from '../pod/pause.ts'
 import type { Attempt, ContainerRecord } from '../pod/state.ts'
 import { startedContainers } from '../metrics.ts'
 import { startProbes } from '../probes/start.ts'
-import type { ContainerSpec } from '../../runtime/runtime.ts'
+import { readInVolume } from '../volumes/subpath.ts'
+import { CreateContainerError, type ContainerSpec } from '../../runtime/runtime.ts'
 import { crashLoop, durationText, grow, remaining } from './backoff.ts'
-import { environment } from './environment.ts'
+import { environment, type EnvironmentSources } from './environment.ts'
 import { clearAway, recordExit, watchExit } from './exit.ts'
 import { runHook } from './hooks.ts'
 import { containerMounts } from './mounts.ts'
@@ -60,6 +62,18 @@ async function targetPid(ctx: PodContext, { type, container }: TypedContainer): 
   return status.pid
 }
 
+const maxEnvFile = 1 << 20
+
+const environmentSources = (ctx: PodContext): EnvironmentSources => ({
+  configMap: name => ctx.sources.configMap(name),
+  secret: name => ctx.sources.secret(name),
+  async file(volume, path) {
+    const directory = ctx.volumes.path(volume)
+    if (directory === undefined) throw new Error(`cannot find the volume "${volume}" referenced by FileKeyRef`)
+    return await readInVolume(directory, path, maxEnvFile)
+  },
+})
+
 async function configure(
   ctx: PodContext,
   typed: TypedContainer,
@@ -77,7 +91,7 @@ async function configure(
     pod.metadata.namespace ?? '',
     pod.spec.enableServiceLinks ?? true,
   )
-  const env = await environment(pod, container, services, ctx.sources, ctx.facts())
+  const env = await environment(pod, container, services, environmentSources(ctx), ctx.facts())
   const { name } = container
   const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx, image) : undefined)
   return containerSpec({
@@ -108,6 +122,15 @@ function configurationHeldBack(ctx: PodContext, name: string): number {
   return configFailure?.sources === ctx.sources.version ? configFailure.at + retryMs - Date.now() : 0
 }
 
+/** Nothing of the container exists: others of the pod go on, and it is tried again in a while, or when what it refers to has changed. */
+function holdBack(ctx: PodContext, typed: TypedContainer, reason: string, { message }: Error): void {
+  const live = ctx.live(typed.container.name)
+  live.waiting = { reason, message }
+  live.configFailure = { at: Date.now(), sources: ctx.sources.version }
+  ctx.event('Warning', 'Failed', `Error: ${message}`, typed)
+  ctx.kickIn(retryMs)
+}
+
 /** Logs and leftovers of all but the run before. */
 async function forgetOld(ctx: PodContext, name: string, attempt: number): Promise<void> {
   if (attempt < 0) return
@@ -129,14 +152,25 @@ async function postStart(ctx: PodContext, typed: TypedContainer, handler: Lifecy
   }
 }
 
+/** What the container or its image wants to be stopped with, when that is not the usual. */
+function stopSignal({ lifecycle }: TypedContainer['container'], image: ImageConfig): Pick<Attempt, 'stopSignal'> {
+  const signal = lifecycle?.stopSignal ?? image.stopSignal
+  return signal ? { stopSignal: signal } : {}
+}
+
 /** The node's fault, not the container's: in the words of the system, ours or the runtime's. */
 const isDiskFull = (error: Error): boolean => /no space left on device/i.test(error.message)
 
-/** Nothing of the container exists, so that this was no run of it: the pod's own back-off brings it here again. */
-function notCreated(ctx: PodContext, typed: TypedContainer, before: ContainerRecord | undefined, error: Error): never {
-  const { name } = typed.container
+/** This was no run of it. */
+function forgetAttempt(ctx: PodContext, name: string, before: ContainerRecord | undefined): void {
   if (before) ctx.state.containers[name] = before
   else delete ctx.state.containers[name]
+}
+
+/** Nothing of the container exists, and nothing else of the pod would come to exist: the pod's own back-off brings it here again. */
+function notCreated(ctx: PodContext, typed: TypedContainer, before: ContainerRecord | undefined, error: Error): never {
+  const { name } = typed.container
+  forgetAttempt(ctx, name, before)
   ctx.live(name).waiting = { reason: 'CreateContainerError', message: error.message }
   ctx.event('Warning', 'Failed', `Error: ${error.message}`, typed)
   throw error
@@ -168,11 +202,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     await mkdir(dirname(spec.logPath), { recursive: true })
   } catch (e) {
     if (isDiskFull(e as Error)) return notCreated(ctx, typed, before, e as Error)
-    const { message } = e as Error
-    live.waiting = { reason: 'CreateContainerConfigError', message }
-    live.configFailure = { at: Date.now(), sources: ctx.sources.version }
-    ctx.event('Warning', 'Failed', `Error: ${message}`, typed)
-    return ctx.kickIn(retryMs)
+    return holdBack(ctx, typed, 'CreateContainerConfigError', e as Error)
   }
   live.configFailure = undefined
   if (ctx.ending.aborted) return
@@ -186,6 +216,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     sandbox: ctx.state.sandbox?.attempt ?? 0,
     state: 'starting',
     resources: container.resources ?? {},
+    ...stopSignal(container, image),
   }
   const crash = record && crashed(typed, record) ? grow(record.crash, Date.now(), crashLoop) : record?.crash
   ctx.state.containers[name] = {
@@ -198,9 +229,9 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   } catch (e) {
     return notCreated(ctx, typed, before, e as Error)
   }
-  ctx.event('Normal', 'Created', 'Container created', typed)
   try {
     const started = await runtime.start(spec)
+    ctx.event('Normal', 'Created', 'Container created', typed)
     current.state = 'running'
     current.startedAt = (started.startedAt ?? new Date()).toISOString()
   } catch (e) {
@@ -209,6 +240,12 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
       await clearAway(ctx, name, attempt).catch(() => {})
       return notCreated(ctx, typed, before, e as Error)
     }
+    if (e instanceof CreateContainerError) {
+      forgetAttempt(ctx, name, before)
+      ctx.save()
+      return holdBack(ctx, typed, 'CreateContainerError', e)
+    }
+    ctx.event('Normal', 'Created', 'Container created', typed)
     ctx.event('Warning', 'Failed', `Error: ${message}`, typed)
     ctx.log.warn({ container: name, err: message }, 'container not started')
     await recordExit(ctx, name, current, { id: spec.id, state: 'exited', exitCode: 128 })

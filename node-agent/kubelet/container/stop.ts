@@ -64,14 +64,12 @@ export function stopContainer(ctx: PodContext, typed: TypedContainer, options: S
       await Promise.race([hook, over, gone])
     }
     if (options.turn) await Promise.race([options.turn, over, gone])
-    if (options.graceSeconds > 0) {
-      await ctx.kubelet.runtime.kill(directory, container.lifecycle?.stopSignal ?? 'SIGTERM')
-      let timer: NodeJS.Timeout | undefined
-      // preStop took the grace: the signal still gets a moment.
-      const least = new Promise<void>(resolve => (timer = setTimeout(resolve, Math.min(minimumGraceMs, options.graceSeconds * 1000))))
-      await Promise.race([gone, Promise.all([over, least])])
-      clearTimeout(timer)
-    }
+    await ctx.kubelet.runtime.kill(directory, record.current.stopSignal ?? 'SIGTERM')
+    let timer: NodeJS.Timeout | undefined
+    // preStop took the grace, or there is none: the signal still gets a moment.
+    const least = new Promise<void>(resolve => (timer = setTimeout(resolve, minimumGraceMs)))
+    await Promise.race([gone, Promise.all([over, least])])
+    clearTimeout(timer)
     if (ctx.state.containers[name]?.current.state === 'running') await ctx.kubelet.runtime.kill(directory, 'SIGKILL')
     await gone
   }

@@ -80,7 +80,13 @@ export function admit(pod: Pod, node: Node, others: readonly Pod[], policy: Secu
   if (pressure) return pressure
   const unsafe = forbiddenSysctl(pod, policy.allowedUnsafeSysctls)
   if (unsafe) return { reason: 'SysctlForbidden', message: unsafe }
-  const { os } = pod.spec
+  const { os, nodeSelector } = pod.spec
+  const label = nodeSelector?.['kubernetes.io/os']
+  if (label !== undefined && label !== (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux'))
+    return {
+      reason: 'PodOSSelectorNodeLabelDoesNotMatch',
+      message: "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+    }
   if (os && os.name !== (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux'))
     return { reason: 'PodOSNotSupported', message: "Failed to admit pod as the OS field doesn't match node OS" }
   if (!matchesNode(pod, node))

@@ -91,5 +91,6 @@ export function containerStatus(
         }
       : {}),
     ...(mounts.length > 0 && record ? { volumeMounts: mounts } : {}),
+    ...(record?.current.stopSignal ? { stopSignal: record.current.stopSignal } : {}),
   }
 }

@@ -13,6 +13,17 @@ export function podHostname(pod: Pod, nodeName: string, clusterDomain = 'cluster
   return { hostname: pod.spec.setHostnameAsFQDN && domain ? `${hostname}.${domain}` : hostname, domain }
 }
 
+/** The kernel's. */
+const maxHostname = 64
+
+/** Throws, in upstream's words, when the kernel does not take the pod's host name. */
+export function checkHostname(hostname: string): void {
+  if (hostname.length <= maxHostname) return
+  throw new Error(
+    `failed to construct FQDN from pod hostname and cluster domain, FQDN ${hostname} is too long (${maxHostname} characters is the max, ${hostname.length} characters requested)`,
+  )
+}
+
 const aliases = (pod: Pod): string => {
   const list = pod.spec.hostAliases ?? []
   if (list.length === 0) return ''
@@ -40,6 +51,7 @@ export interface ClusterNames {
 // What resolvers of the usual C libraries look at.
 const maxServers = 3
 const maxSearches = 32
+const maxSearchChars = 2048
 
 /** As upstream: a pod in the node's network has the node's resolver unless it asks for the cluster's by name of the policy. */
 function usesCluster({ dnsPolicy = 'ClusterFirst', hostNetwork }: Pod['spec']): boolean {
@@ -48,9 +60,13 @@ function usesCluster({ dnsPolicy = 'ClusterFirst', hostNetwork }: Pod['spec']): 
 
 /**
  * The cluster's resolver or the node's, by the policy, or none; what dnsConfig adds comes after, options of the same name replaced. The
- * node's search domains come after the cluster's.
+ * node's search domains come after the cluster's. `omitted` tells, in upstream's words, what there was no room for.
  */
-export function resolvFile(pod: Pod, nodeResolv: string, names: Pick<ClusterNames, 'servers' | 'domain'>): string {
+export function resolvFile(
+  pod: Pod,
+  nodeResolv: string,
+  names: Pick<ClusterNames, 'servers' | 'domain'>,
+): { text: string; omitted: string[] } {
   const values = (keyword: string): string[][] =>
     nodeResolv
       .split('\n')
@@ -73,13 +89,22 @@ export function resolvFile(pod: Pod, nodeResolv: string, names: Pick<ClusterName
   const merged = new Map(base.options.map(o => [o.split(':')[0]!, o]))
   for (const o of options) merged.set(o.name ?? '', o.value ? `${o.name}:${o.value}` : (o.name ?? ''))
   const unique = (list: string[]): string[] => [...new Set(list)]
-  const servers = unique([...base.nameservers, ...nameservers]).slice(0, maxServers)
-  const domains = unique([...base.searches, ...searches]).slice(0, maxSearches)
-  return (
+  const [allServers, allDomains] = [unique([...base.nameservers, ...nameservers]), unique([...base.searches, ...searches])]
+  const servers = allServers.slice(0, maxServers)
+  const domains = allDomains.slice(0, maxSearches)
+  while (domains.join(' ').length > maxSearchChars) domains.pop()
+  const omitted: string[] = []
+  if (domains.length < allDomains.length)
+    omitted.push(`Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${domains.join(' ')}`)
+  if (servers.length < allServers.length)
+    omitted.push(
+      `Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: ${servers.join(' ')}`,
+    )
+  const text =
     (domains.length > 0 ? `search ${domains.join(' ')}\n` : '') +
     servers.map(s => `nameserver ${s}\n`).join('') +
     (merged.size > 0 ? `options ${[...merged.values()].join(' ')}\n` : '')
-  )
+  return { text, omitted }
 }
 
 /** Whether the file has this content. Reads no more than that: containers may write it, and make it any size. */
@@ -103,12 +128,14 @@ async function writeInPlace(path: string, text: string): Promise<void> {
   if (!(await says(path, content))) await writeFile(path, content)
 }
 
-/** Writes all three. */
-export async function writePodFiles(d: PodDirectory, pod: Pod, podIP: string, nodeName: string, names: ClusterNames): Promise<void> {
+/** Writes all three. Resolves with what of the pod's names there was no room for. */
+export async function writePodFiles(d: PodDirectory, pod: Pod, podIP: string, nodeName: string, names: ClusterNames): Promise<string[]> {
   const [nodeHosts, nodeResolv] = await Promise.all(['/etc/hosts', names.resolvConf].map(f => readFile(f, 'utf8').catch(() => '')))
+  const { text, omitted } = resolvFile(pod, nodeResolv ?? '', names)
   await Promise.all([
     writeInPlace(d.hosts, hostsFile(pod, podIP, nodeName, nodeHosts ?? '', names.domain)),
-    writeInPlace(d.resolv, resolvFile(pod, nodeResolv ?? '', names)),
+    writeInPlace(d.resolv, text),
     writeInPlace(d.hostname, `${podHostname(pod, nodeName, names.domain).hostname}\n`),
   ])
+  return omitted
 }

@@ -4,14 +4,8 @@
 import type { Pod } from '#shared/api/core/pod.ts'
 import { containerHash } from './actions.ts'
 import { allContainers } from './containers.ts'
+import { statusUnknown } from './ended.ts'
 import type { Attempt, PodState } from './state.ts'
-
-/** How upstream tells of a container that it cannot find any more. */
-const unknown = {
-  exitCode: 137,
-  reason: 'ContainerStatusUnknown',
-  message: 'The container could not be located when the pod was terminated',
-}
 
 /** Fills in runs that ended, so that restart counts go on and finished containers stay finished. */
 export function rememberFromStatus(pod: Pod, state: PodState, now: Date): void {
@@ -21,7 +15,7 @@ export function rememberFromStatus(pod: Pod, state: PodState, now: Date): void {
     const status = statuses.get(container.name)
     if (!status?.containerID) continue
     const { terminated = status.lastState?.terminated, running } = status.state ?? {}
-    const end = running || !terminated ? { ...unknown, startedAt: running?.startedAt, finishedAt: now.toISOString() } : terminated
+    const end = running || !terminated ? { ...statusUnknown, startedAt: running?.startedAt, finishedAt: now.toISOString() } : terminated
     const current: Attempt = {
       id: status.containerID.replace(/^.*:\/\//, ''),
       attempt: status.restartCount,

@@ -16,14 +16,14 @@ export interface PhaseInput {
 
 export function podPhase(pod: Pod, { init, app, initialized, terminal }: PhaseInput): Phase {
   let pendingInit = 0
-  let failedInit = 0
+  let failedInit = false
   for (const container of initContainers(pod)) {
     const status = init.find(s => s.name === container.name)
     const exit = status?.state?.terminated
     if (isSidecar(container)) {
       if (!initialized && !(status?.state?.running && status.started)) pendingInit++
     } else if (exit) {
-      if (exit.exitCode !== 0) failedInit++
+      if (exit.exitCode !== 0 && (terminal || !restartsAfter(pod, container, exit.exitCode))) failedInit = true
     } else if (!initialized) pendingInit++
   }
 
@@ -43,7 +43,7 @@ export function podPhase(pod: Pod, { init, app, initialized, terminal }: PhaseIn
     } else waiting++
   }
 
-  if (failedInit > 0 && (terminal || pod.spec.restartPolicy === 'Never')) return 'Failed'
+  if (failedInit) return 'Failed'
   if (pendingInit > 0 || waiting > 0) return terminal ? 'Failed' : 'Pending'
   if (running > 0) return 'Running'
   if (stopped === 0) return 'Pending'

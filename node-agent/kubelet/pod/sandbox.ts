@@ -2,13 +2,14 @@
 import { mkdir } from 'node:fs/promises'
 import type { PodContext } from '../context.ts'
 import { allContainers, uidOf } from './containers.ts'
-import { writePodFiles } from './files.ts'
+import { checkHostname, podHostname, writePodFiles } from './files.ts'
 import { runtimeHandler } from './runtimehandler.ts'
 
 /** Makes the sandbox, or finds it again after a restart of the kubelet. */
 export async function ensureSandbox(ctx: PodContext): Promise<void> {
   const { pod, state, kubelet, directory } = ctx
   const { name = '', namespace = '' } = pod.metadata
+  checkHostname(podHostname(pod, kubelet.nodeName, kubelet.names.domain).hostname)
   await Promise.all([mkdir(directory.containers, { recursive: true }), mkdir(directory.logs, { recursive: true })])
   const hostPorts = allContainers(pod).flatMap(({ container }) =>
     (container.ports ?? [])
@@ -35,7 +36,8 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
     ...(handler ? { handler } : {}),
   }
   if (!old) tellUnsupported(ctx, handler)
-  await writePodFiles(directory, pod, ip, kubelet.nodeName, kubelet.names)
+  for (const message of await writePodFiles(directory, pod, ip, kubelet.nodeName, kubelet.names))
+    ctx.event('Warning', 'DNSConfigForming', message)
   ctx.save()
 }
 

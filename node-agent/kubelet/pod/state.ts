@@ -19,6 +19,8 @@ export interface Attempt {
   imageID: string
   /** What makes a change of the spec restart it. */
   hash: string
+  /** Asks it to end, as its image or its spec named it; absent: SIGTERM. */
+  stopSignal?: string
   /** The attempt of the sandbox it ran in. */
   sandbox: number
   /** `starting` until the runtime said that it runs: a crash in between leaves the truth to the runtime's directory. */

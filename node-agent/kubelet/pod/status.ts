@@ -1,12 +1,15 @@
 /** The whole status of a pod: pure, from its spec, what is remembered of it and what is live. */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { PodCondition, PodStatus } from '#shared/api/core/podspec/podstatus.ts'
+import type { ContainerState, ContainerStatus } from '#shared/api/core/podspec/containerstatus.ts'
 import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import { allocatedPod } from '../cm/allocation.ts'
 import { resizeConditions } from '../cm/resize.ts'
+import { ofPod } from '../container/terminationmessage.ts'
 import { podConditions, type Condition } from './conditions.ts'
 import { allContainers, type ContainerType } from './containers.ts'
 import { apiTime, containerStatus, type LiveView } from './containerstatus.ts'
+import { endedStatuses } from './ended.ts'
 import { isTerminal, podPhase } from './phase.ts'
 import type { PodState } from './state.ts'
 
@@ -17,6 +20,15 @@ export interface StatusInput {
   now: Date
   /** Nothing will be started any more. */
   terminal: boolean
+}
+
+/** A status whose termination messages fit beside those of the pod's other containers. */
+function withinPod(status: ContainerStatus, containers: number): ContainerStatus {
+  const within = (state: ContainerState | undefined): ContainerState | undefined => {
+    const { message } = state?.terminated ?? {}
+    return message ? { terminated: { ...state!.terminated!, message: ofPod(message, containers) } } : state
+  }
+  return { ...status, state: within(status.state), lastState: within(status.lastState) }
 }
 
 const anyRunning = (state: PodState): boolean => Object.values(state.containers).some(r => r.current.state !== 'exited')
@@ -46,10 +58,14 @@ export function generateStatus(
   { state, live, hostIP, now, terminal }: StatusInput,
 ): PodStatus {
   const pod = allocatedPod(asked, state.allocated)
+  const ended = terminal && !anyRunning(state)
+  const containers = allContainers(pod)
   const ofType = (type: ContainerType) =>
-    allContainers(pod)
+    containers
       .filter(c => c.type === type)
-      .map(c => containerStatus(pod, c, state.containers[c.container.name], live[c.container.name]))
+      // What held it back does so no more.
+      .map(c => containerStatus(pod, c, state.containers[c.container.name], ended ? undefined : live[c.container.name]))
+      .map(s => withinPod(s, containers.length))
   const [init, app, ephemeral] = [ofType('init'), ofType('app'), ofType('ephemeral')]
   const initialized = pod.spec.containers.some(
     c => state.containers[c.name] && state.containers[c.name]!.current.sandbox === state.sandbox?.attempt,
@@ -68,6 +84,7 @@ export function generateStatus(
   const reason = why?.reason ?? (isTerminal(previous?.phase) ? previous?.reason : undefined)
   // Nothing of a rejected pod was ever touched: with no statuses of containers, kubectl shows the reason.
   const rejected = state.ended !== undefined && !state.admitted && Object.keys(state.containers).length === 0
+  const told = ended ? endedStatuses(pod, init, app) : { init, app }
   const message = why?.message ?? (isTerminal(previous?.phase) ? previous?.message : undefined)
   return {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
@@ -88,8 +105,8 @@ export function generateStatus(
     hostIPs: [{ ip: hostIP }],
     ...(ip ? { podIP: ip, podIPs: [{ ip }] } : {}),
     startTime: apiTime(state.startTime)!,
-    ...(init.length > 0 && !rejected ? { initContainerStatuses: init } : {}),
-    ...(rejected ? {} : { containerStatuses: app }),
+    ...(init.length > 0 && !rejected ? { initContainerStatuses: told.init } : {}),
+    ...(rejected ? {} : { containerStatuses: told.app }),
     ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
     qosClass: podQOS(pod.spec),
   }

@@ -9,8 +9,10 @@ const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']
 /** HealthCheckRequest{service = 1} in gRPC's frame: no compression, four bytes of length. */
 function request(service: string): Buffer {
   const name = Buffer.from(service)
-  if (name.length > 127) throw new Error('service name is too long')
-  const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name])
+  if (name.length >= 1 << 14) throw new Error('service name is too long')
+  // A length takes seven bits a byte, the lowest first.
+  const length = name.length < 128 ? [name.length] : [(name.length & 127) | 128, name.length >> 7]
+  const message = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, ...length]), name])
   const head = Buffer.alloc(5)
   head.writeUInt32BE(message.length, 1)
   return Buffer.concat([head, message])

@@ -1,4 +1,4 @@
-/** httpGet probes and hooks: one GET, redirects on the same host followed, 200 to 399 is success. */
+/** httpGet probes and hooks: one GET, redirects on the same host followed. */
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { HTTPGetAction } from '#shared/api/core/podspec/probe.ts'
@@ -41,33 +41,49 @@ function get({ url, headers }: HttpTarget, signal: AbortSignal): Promise<{ respo
   })
 }
 
-export async function probeHttp(target: HttpTarget, timeoutMs: number): Promise<Outcome> {
+/** What came of a GET: an answer, whatever its code, `away` when it is a redirect to another host; or why there is none. */
+export type Answer = { code: number; body: string; away: boolean } | { error: string; /** The server does not speak TLS. */ plain: boolean }
+
+/** Never rejects. Errors are in the words of Go's client. */
+export async function getHttp(target: HttpTarget, timeoutMs: number, signal?: AbortSignal): Promise<Answer> {
   const deadline = AbortSignal.timeout(timeoutMs)
+  const end = signal ? AbortSignal.any([deadline, signal]) : deadline
   let { url } = target
   try {
     for (let hops = 0; ; hops++) {
-      const { response, body } = await get({ url, headers: target.headers }, deadline)
+      const { response, body } = await get({ url, headers: target.headers }, end)
       const code = response.statusCode ?? 0
       const { location } = response.headers
       if (code >= 300 && code < 400) {
         const next = location ? new URL(location, url) : undefined
         // What another host says tells nothing of the container: the redirect itself counts.
-        if (next?.hostname !== url.hostname)
-          return { result: 'success', output: `Probe terminated redirects, Response body: ${body}`, warning: true }
-        // In the words of Go's client, which names the location as it was given.
+        if (next?.hostname !== url.hostname) return { code, body, away: true }
+        // It names the location as it was given.
         if (hops + 1 >= maxRedirects)
-          return { result: 'failure', output: `Get ${JSON.stringify(location)}: stopped after ${maxRedirects} redirects` }
+          return { error: `Get ${JSON.stringify(location)}: stopped after ${maxRedirects} redirects`, plain: false }
         url = next
         continue
       }
-      return code >= 200 && code < 400
-        ? { result: 'success', output: body }
-        : { result: 'failure', output: `HTTP probe failed with statuscode: ${code}` }
+      return { code, body, away: false }
     }
   } catch (e) {
+    const plain = (e as NodeJS.ErrnoException).code === 'EPROTO' && /wrong version number|packet length/.test((e as Error).message)
     const why = deadline.aborted
       ? 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
-      : dialError(e, hostPort(url.hostname, Number(url.port) || (url.protocol === 'https:' ? 443 : 80)))
-    return { result: 'failure', output: `Get "${url.href}": ${why}` }
+      : plain
+        ? 'http: server gave HTTP response to HTTPS client'
+        : dialError(e, hostPort(url.hostname, Number(url.port) || (url.protocol === 'https:' ? 443 : 80)))
+    return { error: `Get "${url.href}": ${why}`, plain }
   }
+}
+
+/** 200 to 399 is success. */
+export async function probeHttp(target: HttpTarget, timeoutMs: number): Promise<Outcome> {
+  const answer = await getHttp(target, timeoutMs)
+  if ('error' in answer) return { result: 'failure', output: answer.error }
+  const { code, body, away } = answer
+  if (away) return { result: 'success', output: `Probe terminated redirects, Response body: ${body}`, warning: true }
+  return code >= 200 && code < 400
+    ? { result: 'success', output: body }
+    : { result: 'failure', output: `HTTP probe failed with statuscode: ${code}` }
 }

@@ -3,7 +3,7 @@
  * not a path but a file that is open: it is found one name at a time and bound to a path that containers cannot reach.
  */
 import { constants } from 'node:fs'
-import { chmod, mkdir, open, readlink, realpath, rm, rmdir, stat, type FileHandle } from 'node:fs/promises'
+import { chmod, mkdir, open, readFile, readlink, realpath, rm, rmdir, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { openDirectory, openEntry, pathOf } from '#shared/linux/descriptor.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
@@ -19,10 +19,10 @@ function check(subPath: string): void {
 }
 
 /**
- * Opens the file or directory at `subPath`; directories that are missing are made. Symbolic links are followed as far as they stay inside
- * the volume. Throws without naming a path of the node: what it throws is shown to the pod's owner.
+ * Opens the file or directory at `subPath`; directories that are missing are made, unless `absent` shall say so. Symbolic links are followed
+ * as far as they stay inside the volume. Throws without naming a path of the node: what it throws is shown to the pod's owner.
  */
-async function openSubPath(volumePath: string, subPath: string): Promise<FileHandle> {
+async function openSubPath(volumePath: string, subPath: string, absent = false): Promise<FileHandle> {
   check(subPath)
   // The directories from the volume's root down to where we are, so that `..` of a link leads to where we came from.
   const stack = [await openDirectory(volumePath)]
@@ -39,6 +39,7 @@ async function openSubPath(volumePath: string, subPath: string): Promise<FileHan
       }
       const next = await openEntry(at(), name).catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? undefined : Promise.reject(e)))
       if (next === undefined) {
+        if (absent) throw Object.assign(new Error(), { code: 'ENOENT' })
         await mkdir(pathOf(at(), name))
         left.unshift(name)
         const made = await openEntry(at(), name)
@@ -118,4 +119,26 @@ export async function resolveSubPath(volumePath: string, subPath: string): Promi
     at = real
   }
   return at
+}
+
+/** The text of a plain file in a volume of at most so many bytes, undefined when there is none. Links never lead out of the volume. */
+export async function readInVolume(volumePath: string, path: string, maxBytes: number): Promise<string | undefined> {
+  if (process.platform !== 'linux') {
+    const file = await realpath(join(volumePath, path)).catch(() => undefined)
+    if (file === undefined) return undefined
+    if (!file.startsWith(`${await realpath(volumePath)}/`)) throw outside(path)
+    return await readFile(file, 'utf8')
+  }
+  const place = await openSubPath(volumePath, path, true).catch((e: Error) =>
+    e.message.endsWith(': ENOENT') ? undefined : Promise.reject(e),
+  )
+  if (place === undefined) return undefined
+  try {
+    const found = await place.stat()
+    if (!found.isFile()) throw new Error(`${JSON.stringify(path)} is no file`)
+    if (found.size > maxBytes) throw new Error(`${JSON.stringify(path)} is larger than ${maxBytes} bytes`)
+    return await readFile(pathOf(place), 'utf8')
+  } finally {
+    await place.close()
+  }
 }

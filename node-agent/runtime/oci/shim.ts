@@ -194,15 +194,9 @@ const released = (directory: string): string => join(directory, 'run/released')
 const waits = (directory: string): boolean => !existsSync(released(directory))
 
 /** Sends a signal to the first process. A runtime may keep that where we cannot see it: all but those that are known not to are asked. */
-export async function signalProcess(
-  binary: RuntimeBinary,
-  id: string,
-  directory: string,
-  pid: number,
-  signal: NodeJS.Signals,
-): Promise<void> {
+export async function signalProcess(binary: RuntimeBinary, id: string, directory: string, pid: number, signal: number): Promise<void> {
   if (['runc', 'crun', 'youki'].includes(binary.name)) process.kill(pid, signal)
-  else await run(binary.path, [...runtimeArgs(directory), 'kill', id, signal], { timeoutMs: CREATE_TIMEOUT_MS })
+  else await run(binary.path, [...runtimeArgs(directory), 'kill', id, String(signal)], { timeoutMs: CREATE_TIMEOUT_MS })
 }
 
 /**

@@ -91,7 +91,7 @@ test('when the node shuts down, critical pods go last, within the time that ther
   h.pod('ordinary', { ...grace, containers: [stubborn] })
   h.pod('system', { ...grace, priority: 2_000_000_000, containers: [stubborn] })
   for (const name of ['ordinary', 'system']) await h.until(name, isReady as never)
-  await shutDownPods(h.kubelet(), h.options().statuses, { graceMs: 2000, criticalMs: 1000 }, h.options().log)
+  await shutDownPods(h.kubelet(), h.options().statuses, { graceMs: 4000, criticalMs: 2000 }, h.options().log)
   const ended = ['ordinary', 'system'].map(name => h.get(name)!)
   for (const { status } of ended) {
     expect(status).toMatchObject({

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
 import type { Service } from '#shared/api/core/service.ts'
+import { parseEnvFile } from '#node-agent/kubelet/container/envfile.ts'
 import { environment } from '#node-agent/kubelet/container/environment.ts'
 import { expand } from '#node-agent/kubelet/container/expansion.ts'
 import { fieldValue, resourceValue } from '#node-agent/kubelet/container/fieldref.ts'
@@ -17,9 +18,44 @@ const sources = {
     name === 'cm' ? ({ ...base, kind: 'ConfigMap', data: { k: 'v', 'a.b': 'dots' } } as ConfigMap) : undefined,
   secret: async (name: string) =>
     name === 's' ? ({ ...base, kind: 'Secret', data: { k: Buffer.from('hidden').toString('base64') } } as Secret) : undefined,
+  file: async (volume: string, path: string) => (volume === 'v' && path === 'a.env' ? "# of v\nK='v'\n" : undefined),
 }
 const env = async (more: object, services = new Map<string, string>()) =>
   Object.fromEntries(await environment(newPod(), container('a', more), services, sources, facts))
+
+describe('a file of variables', () => {
+  test.each([
+    ["K='v'", 'v'],
+    ["# K='no'\n\n  K = 'v # not a comment'  ", 'v # not a comment'],
+    ["M='one\n  two=2\n'\nK='$(X) \\n \"q\" '", '$(X) \\n "q" '],
+    ["K='a\nb'", 'a\nb'],
+    ["K='first'\nK='second'", 'first'],
+    ["OTHER='v'", undefined],
+    ["K=''", ''],
+    ['', undefined],
+  ])('%j', (text, expected) => expect(parseEnvFile(text, 'K')).toBe(expected))
+  test.each([
+    ['K=v', 1],
+    ['K="v"', 1],
+    ["A='1'\nK='a''b'", 2],
+    ["K='a'$B", 1],
+    ["K='a", 1],
+    ["='a'", 1],
+    ["A='1\n2'\nK", 3],
+  ])('%j is refused', (text, line) =>
+    expect(() => parseEnvFile(text, 'K')).toThrow(`invalid environment variable format at line ${line}: `),
+  )
+  const fileKeyRef = (more: object) => ({
+    env: [{ name: 'E', valueFrom: { fileKeyRef: { volumeName: 'v', path: 'a.env', key: 'K', ...more } } }],
+  })
+  test('of a volume', async () => {
+    expect(await env(fileKeyRef({}))).toEqual({ E: 'v' })
+    await expect(env(fileKeyRef({ key: 'L' }))).rejects.toThrow('environment variable key "L" not found in file "a.env"')
+    await expect(env(fileKeyRef({ path: 'b.env' }))).rejects.toThrow('couldn\'t parse env file: "b.env" is not in volume "v"')
+    expect(await env(fileKeyRef({ key: 'L', optional: true }))).toEqual({})
+    expect(await env(fileKeyRef({ path: 'b.env', optional: true }))).toEqual({})
+  })
+})
 
 describe('expand', () => {
   const lookup = (name: string) => ({ A: '1', B: '$(A)' })[name]

@@ -5,7 +5,7 @@ import type { Node } from '#shared/api/core/node.ts'
 import { crashLoop, durationText, grow, remaining, type Delay } from '#node-agent/kubelet/container/backoff.ts'
 import { sysctlPatternError } from '#node-agent/kubelet/pod/sysctls.ts'
 import { admit } from '#node-agent/kubelet/pod/admission.ts'
-import { hostsFile, podHostname, resolvFile } from '#node-agent/kubelet/pod/files.ts'
+import { checkHostname, hostsFile, podHostname, resolvFile } from '#node-agent/kubelet/pod/files.ts'
 import { initialState, nextState } from '#node-agent/kubelet/probes/state.ts'
 import { httpTarget } from '#node-agent/kubelet/probes/http.ts'
 import { container, newPod } from './pods.ts'
@@ -130,6 +130,11 @@ describe('admission', () => {
     expect([asks('Unconfined'), asks('RuntimeDefault', 'Unconfined')].map(p => admit(p, node, []))).toEqual([undefined, undefined])
     expect(admit(asks('RuntimeDefault'), node, [], { appArmor: true })).toBeUndefined()
   })
+  test('another operating system', () => {
+    expect(admit(newPod({ os: { name: 'windows' } }), node, [])).toMatchObject({ reason: 'PodOSNotSupported' })
+    const nodeSelector = { 'kubernetes.io/os': 'windows' }
+    expect(admit(newPod({ nodeSelector }), node, [])).toMatchObject({ reason: 'PodOSSelectorNodeLabelDoesNotMatch' })
+  })
   test('host ports', () => {
     const pod = newPod({ containers: [container('a', { ports: [{ containerPort: 80, hostPort: 8080 }] })] })
     expect(admit(pod, node, [pod])).toMatchObject({ reason: 'NodePorts' })
@@ -155,20 +160,37 @@ describe('files', () => {
       '# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n',
     )
   })
+  test('what the kernel or resolvers have no room for', () => {
+    expect(() => checkHostname('h'.repeat(64))).not.toThrow()
+    expect(() => checkHostname('h'.repeat(65))).toThrow('is too long (64 characters is the max, 65 characters requested)')
+    const names = { servers: ['10.0.0.10'], domain: 'cluster.local' }
+    const dnsConfig = { nameservers: ['1.1.1.1', '1.1.1.2', '1.1.1.3'], searches: Array.from({ length: 33 }, (_, i) => `d${i}.example`) }
+    const { text, omitted } = resolvFile(newPod({ dnsPolicy: 'ClusterFirst', dnsConfig }), '', names)
+    expect(text.match(/^nameserver /gm)).toHaveLength(3)
+    expect(text.split('\n')[0]!.split(' ')).toHaveLength(33)
+    expect(omitted.map(o => o.split(',')[0])).toEqual(['Search Line limits were exceeded', 'Nameserver limits were exceeded'])
+    const long = resolvFile(
+      newPod({ dnsPolicy: 'None', dnsConfig: { searches: Array.from({ length: 9 }, (_, i) => `${i}${'d'.repeat(249)}`) } }),
+      '',
+      names,
+    )
+    expect(long.text.split(' ')).toHaveLength(9)
+    expect(long.omitted).toHaveLength(1)
+  })
   test('resolv.conf', () => {
     const node = 'nameserver 9.9.9.9\nsearch example.com\noptions ndots:1 rotate\n'
     const names = { servers: ['10.0.0.10'], domain: 'cluster.local' }
     const cluster = 'search ns.svc.cluster.local svc.cluster.local cluster.local example.com\nnameserver 10.0.0.10\noptions ndots:5\n'
-    expect(resolvFile(newPod({}), node, names)).toBe(cluster)
-    expect(resolvFile(newPod({ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }), node, names)).toBe(cluster)
-    for (const spec of [{ dnsPolicy: 'Default' }, { hostNetwork: true }] as const) expect(resolvFile(newPod(spec), node, names)).toBe(node.replace(/(nameserver.*\n)(search.*\n)/, '$2$1')) // prettier-ignore
-    expect(resolvFile(newPod({}), node, { ...names, servers: [] })).toContain('nameserver 9.9.9.9')
-    expect(resolvFile(newPod({ dnsPolicy: 'Default' }), node, names)).toBe(
+    expect(resolvFile(newPod({}), node, names).text).toBe(cluster)
+    expect(resolvFile(newPod({ hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' }), node, names).text).toBe(cluster)
+    for (const spec of [{ dnsPolicy: 'Default' }, { hostNetwork: true }] as const) expect(resolvFile(newPod(spec), node, names).text).toBe(node.replace(/(nameserver.*\n)(search.*\n)/, '$2$1')) // prettier-ignore
+    expect(resolvFile(newPod({}), node, { ...names, servers: [] }).text).toContain('nameserver 9.9.9.9')
+    expect(resolvFile(newPod({ dnsPolicy: 'Default' }), node, names).text).toBe(
       'search example.com\nnameserver 9.9.9.9\noptions ndots:1 rotate\n',
     )
     const dnsConfig = { nameservers: ['1.1.1.1'], searches: ['a.b'], options: [{ name: 'ndots', value: '5' }] }
-    expect(resolvFile(newPod({ dnsPolicy: 'None', dnsConfig }), node, names)).toBe('search a.b\nnameserver 1.1.1.1\noptions ndots:5\n')
-    expect(resolvFile(newPod({ dnsPolicy: 'Default', dnsConfig }), node, names)).toBe(
+    expect(resolvFile(newPod({ dnsPolicy: 'None', dnsConfig }), node, names).text).toBe('search a.b\nnameserver 1.1.1.1\noptions ndots:5\n')
+    expect(resolvFile(newPod({ dnsPolicy: 'Default', dnsConfig }), node, names).text).toBe(
       'search example.com a.b\nnameserver 9.9.9.9\nnameserver 1.1.1.1\noptions ndots:5 rotate\n',
     )
   })

@@ -144,3 +144,47 @@ describe('statusPatch', () => {
     })
   })
 })
+
+describe('containers of a pod that has ended', () => {
+  const fresh = { startTime: now.toISOString(), containers: {} }
+  const done = (exitCode: number) => attempt({ state: 'exited', exitCode, finishedAt: '2026-01-01T00:00:10.000Z' })
+  const ends = (s: PodStatus) =>
+    [...(s.initContainerStatuses ?? []), ...(s.containerStatuses ?? [])].map(c => c.state?.terminated?.exitCode)
+  const terminal = { terminal: true }
+  test('those that never began count as failed', () => {
+    expect(ends(generate(newPod(), fresh, terminal))).toEqual([137])
+    expect(ends(generate(newPod({ containers: [container('a'), container('b')] }), state({ a: done(0) }), terminal))).toEqual([0, 137])
+  })
+  test('what was held back is told as it ended', () => {
+    const held = { live: { a: { ready: false, started: false, waiting: { reason: 'CrashLoopBackOff' } } } }
+    expect(generate(newPod(), state({ a: done(7) }), held).containerStatuses?.[0]?.state?.waiting).toBeDefined()
+    expect(ends(generate(newPod(), state({ a: done(7) }), { ...held, ...terminal }))).toEqual([7])
+  })
+  test('those that the init containers kept from beginning still wait', () => {
+    const pod = newPod({ initContainers: [container('i'), container('j')] })
+    expect(ends(generate(pod, fresh, terminal))).toEqual([137, undefined, undefined])
+    expect(ends(generate(pod, state({ i: done(1) }), terminal))).toEqual([1, undefined, undefined])
+    expect(ends(generate(pod, state({ i: done(0), j: done(0) }), terminal))).toEqual([0, 0, 137])
+  })
+})
+
+test('an init container that may be tried again has not failed its pod', () => {
+  const failed = state({ i: attempt({ state: 'exited', exitCode: 1, finishedAt: '2026-01-01T00:00:10.000Z' }) })
+  const pod = (restartPolicy?: string) =>
+    newPod({ restartPolicy: 'Never', initContainers: [container('i', restartPolicy ? { restartPolicy } : {})] })
+  expect(generate(pod(), failed).phase).toBe('Failed')
+  expect(generate(pod('OnFailure'), failed).phase).toBe('Pending')
+  expect(generate(pod('OnFailure'), failed, { terminal: true }).phase).toBe('Failed')
+})
+
+test('what containers left as their last words shares 12 KiB', () => {
+  const message = 'é'.repeat(2048)
+  const end = attempt({ state: 'exited', exitCode: 0, message })
+  const messages = (names: string[]) =>
+    generate(
+      newPod({ containers: names.map(n => container(n)) }),
+      state(Object.fromEntries(names.map(n => [n, end]))),
+    ).containerStatuses?.map(s => Buffer.byteLength((s.state?.terminated ?? s.lastState?.terminated)?.message ?? ''))
+  expect(messages(['a', 'b'])).toEqual([4096, 4096])
+  expect(messages(['a', 'b', 'c', 'd'])).toEqual([3072, 3072, 3072, 3072])
+})
