@@ -94,7 +94,12 @@ export function bundleConfig(
       rootfsPropagation: shared ? 'rshared' : 'rslave',
       maskedPaths: open ? [] : MASKED,
       // The runtime makes places of mounts first, then these: as it does with the root itself.
-      readonlyPaths: [...(open ? [] : READ_ONLY), ...(spec.readOnlyRootFilesystem ? root.trees.map(tree => tree.destination) : [])],
+      // On version 1 the trees of control groups are mounted in a directory that the runtime leaves writable.
+      readonlyPaths: [
+        ...(open ? [] : READ_ONLY),
+        ...(open || host.cgroup2 ? [] : ['/sys/fs/cgroup']),
+        ...(spec.readOnlyRootFilesystem ? root.trees.map(tree => tree.destination) : []),
+      ],
     },
   }
 }

@@ -65,7 +65,7 @@ export const scenario: Scenario = {
   async 'a container of a read-only root writes nowhere but to its mounts'() {
     const mounts = [{ destination: '/usr/share/of-the-test/inner', tmpfsBytes: 1 << 20, readOnly: false, propagation: 'private' as const }]
     const script =
-      'for p in /x /usr/x /usr/bin/x /etc/x; do touch $p && echo wrote $p; done; touch /usr/share/of-the-test/inner/x && echo inner'
+      'exec 2>&1; for p in /x /usr/x /usr/bin/x /etc/x; do touch $p && echo wrote $p; done; touch /usr/share/of-the-test/inner/x && echo inner'
     await run('read-only', ['sh', '-c', script], { readOnlyRootFilesystem: true, mounts })
     assert.doesNotMatch(outputOf('read-only'), /wrote/)
     assert.match(outputOf('read-only'), /^inner$/m)
