@@ -36,6 +36,7 @@ import { objectSources } from './kubelet/sources.ts'
 import { appArmorEnabled } from './kubelet/pod/apparmor.ts'
 import { shutDownPods } from './kubelet/shutdown.ts'
 import { statusManager } from './kubelet/status/manager.ts'
+import { claimResolver } from './kubelet/volumes/claims.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes } from './kubelet/volumes/staged.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
@@ -204,7 +205,7 @@ export async function startNode(
       resolvConf: options.resolvConf,
     },
     sources: objectSources(client, signal),
-    nodeVolumes: { plugins: volumePlugins, staged: stagedVolumes(rootDir, volumePlugins) },
+    nodeVolumes: { plugins: volumePlugins, staged: stagedVolumes(rootDir, volumePlugins), resolve: claimResolver(client, node) },
     security: {
       seccompDefault: options.seccompDefault,
       allowedUnsafeSysctls: options.allowedUnsafeSysctls,

@@ -13,6 +13,8 @@ export interface ContainerMount {
   source?: string
   tmpfsBytes?: number
   readOnly: boolean
+  /** What is mounted below is read-only, too. */
+  recursiveReadOnly?: boolean
   propagation: 'private' | 'rslave' | 'rshared'
 }
 

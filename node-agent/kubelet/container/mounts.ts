@@ -2,7 +2,7 @@
 import { mkdir, open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Pod } from '#shared/api/core/pod.ts'
-import type { Container } from '#shared/api/core/podspec/container.ts'
+import type { Container, VolumeMount } from '#shared/api/core/podspec/container.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { ContainerMount } from '../../runtime/runtime.ts'
 import type { PodDirectory } from '../pod/directory.ts'
@@ -15,7 +15,17 @@ const propagations: { [name: string]: ContainerMount['propagation'] } = {
   Bidirectional: 'rshared',
 }
 
-/** Makes the container's termination log too. Throws what becomes the message of CreateContainerConfigError. */
+/** Throws in upstream's words where it is asked for and cannot be had. */
+function isRecursive(m: VolumeMount, possible: boolean): boolean {
+  const { recursiveReadOnly: asked = 'Disabled' } = m
+  if (asked === 'Enabled' && !possible)
+    throw new Error(
+      `failed to resolve recursive read-only mode: recursive read-only mount is not supported by the runtime, volume ${JSON.stringify(m.name)}`,
+    )
+  return asked === 'Enabled' || (asked === 'IfPossible' && possible)
+}
+
+/** `recursion`: the runtime can make mounts read-only with all that is mounted in them. Makes the container's termination log too. Throws what becomes the message of CreateContainerConfigError. */
 export async function containerMounts(
   pod: Pod,
   container: Container | EphemeralContainer,
@@ -23,6 +33,7 @@ export async function containerMounts(
   volumePath: (name: string) => string | undefined,
   directory: PodDirectory,
   terminationLog: string,
+  recursion: boolean,
 ): Promise<ContainerMount[]> {
   const mounts: ContainerMount[] = []
   for (const [index, m] of (container.volumeMounts ?? []).entries()) {
@@ -40,12 +51,15 @@ export async function containerMounts(
       volume?.configMap !== undefined ||
       volume?.secret !== undefined ||
       volume?.projected !== undefined ||
-      volume?.downwardAPI !== undefined
+      volume?.downwardAPI !== undefined ||
+      volume?.persistentVolumeClaim?.readOnly === true ||
+      volume?.nfs?.readOnly === true
     mounts.push({
       destination: m.mountPath.startsWith('/') ? m.mountPath : `/${m.mountPath}`,
       source,
       readOnly: m.readOnly === true || alwaysReadOnly,
       propagation: propagations[m.mountPropagation ?? 'None'] ?? 'private',
+      ...(isRecursive(m, recursion) ? { recursiveReadOnly: true } : {}),
     })
   }
   const own = (destination: string, source: string): void => {

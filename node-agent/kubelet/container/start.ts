@@ -15,6 +15,7 @@ import { pausePid } from '../pod/pause.ts'
 import type { Attempt, ContainerRecord } from '../pod/state.ts'
 import { startedContainers } from '../metrics.ts'
 import { startProbes } from '../probes/start.ts'
+import { blockDevices } from '../volumes/block.ts'
 import { readInVolume } from '../volumes/subpath.ts'
 import { CreateContainerError, type ContainerSpec } from '../../runtime/runtime.ts'
 import { crashLoop, durationText, grow, remaining } from './backoff.ts'
@@ -94,12 +95,20 @@ async function configure(
   const env = await environment(pod, container, services, environmentSources(ctx), ctx.facts())
   const { name } = container
   const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx, image) : undefined)
-  return containerSpec({
+  const spec = containerSpec({
     pod,
     container,
     image,
     env,
-    mounts: await containerMounts(pod, container, env, n => ctx.volumes.path(n), directory, terminationLog(directory, name, attempt)),
+    mounts: await containerMounts(
+      pod,
+      container,
+      env,
+      n => ctx.volumes.path(n),
+      directory,
+      terminationLog(directory, name, attempt),
+      kubelet.runtime.name !== 'process',
+    ),
     id: idOf(uidOf(pod), name, attempt),
     directory: containerDirectory(directory, name, attempt),
     logPath: logFile(directory, name, attempt),
@@ -111,6 +120,8 @@ async function configure(
     nodeMemoryBytes: kubelet.memoryBytes,
     seccompDefault: kubelet.security?.seccompDefault,
   })
+  const devices = blockDevices(pod, container, n => ctx.volumes.path(n))
+  return devices.length > 0 ? { ...spec, devices: [...(spec.devices ?? []), ...devices] } : spec
 }
 
 /** A configuration that is not there yet is looked for again when it appears; this is for what gives no sign. */
@@ -207,6 +218,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   live.configFailure = undefined
   if (ctx.ending.aborted) return
 
+  const recursive = spec.mounts.filter(m => m.recursiveReadOnly).map(m => m.destination)
   const current: Attempt = {
     id: spec.id,
     attempt,
@@ -217,6 +229,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     state: 'starting',
     resources: container.resources ?? {},
     ...stopSignal(container, image),
+    ...(recursive.length > 0 ? { recursiveReadOnly: recursive } : {}),
   }
   const crash = record && crashed(typed, record) ? grow(record.crash, Date.now(), crashLoop) : record?.crash
   ctx.state.containers[name] = {

@@ -72,7 +72,9 @@ export function containerStatus(
   const mounts = (container.volumeMounts ?? []).map(m => ({
     name: m.name,
     mountPath: m.mountPath,
-    ...(m.readOnly ? { readOnly: true, recursiveReadOnly: 'Disabled' } : {}),
+    ...(m.readOnly
+      ? { readOnly: true, recursiveReadOnly: record?.current.recursiveReadOnly?.includes(m.mountPath) ? 'Enabled' : 'Disabled' }
+      : {}),
   }))
   return {
     name: container.name,

@@ -31,6 +31,8 @@ export interface Attempt {
   signal?: number
   reason?: string
   message?: string
+  /** Where what is mounted is read-only all the way down. */
+  recursiveReadOnly?: string[]
   /** The resources that it was last given, and what the kernel then said of them. */
   resources?: ResourceRequirements
   actual?: ContainerResources

@@ -11,6 +11,9 @@ import { containerViews } from './views.ts'
 /** Why the pod is over, when it is. */
 export type SyncResult = 'running' | 'over'
 
+/** So often volumes that cannot be had are tried, at least. */
+const volumesAgainMs = 5_000
+
 const deadlineMessage = 'Pod was active on the node longer than the specified deadline'
 
 /** Milliseconds until the pod has been active for too long; undefined without a deadline. */
@@ -57,7 +60,8 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
     throw sandbox
   }
-  // What is missing may give a sign; a hostPath does not.
+  // What is missing may give a sign; a hostPath and a claim do not.
+  if (failures.length > 0) ctx.kickIn(volumesAgainMs)
   if (failures.length > 0) throw new Error(failures.map(f => f.message).join('; '))
   if (ctx.ending.aborted) return 'running'
 

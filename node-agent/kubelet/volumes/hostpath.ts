@@ -1,8 +1,8 @@
 /** hostPath: a path of the node, checked by its type. */
 import { lstat, mkdir, open, stat } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
-import { dirname } from 'node:path'
-import type { VolumePlugin } from './plugin.ts'
+import type { HostPathVolumeSource } from '#shared/api/core/podspec/volume.ts'
+import type { ResolvedVolume, VolumePlugin } from './plugin.ts'
 
 const checks: { [type: string]: { is: (s: Stats) => boolean; what: string } } = {
   Directory: { is: s => s.isDirectory(), what: 'a directory' },
@@ -14,14 +14,19 @@ const checks: { [type: string]: { is: (s: Stats) => boolean; what: string } } = 
   BlockDevice: { is: s => s.isBlockDevice(), what: 'a block device' },
 }
 
+const sourceOf = (volume: ResolvedVolume): HostPathVolumeSource | undefined => volume.hostPath ?? volume.persistentVolume?.spec.hostPath
+/** Go's words for what the kernel said. */
+const errorText = ({ code, message }: NodeJS.ErrnoException): string =>
+  code === 'ENOENT' ? 'no such file or directory' : code === 'EACCES' ? 'permission denied' : message
+
 export const hostPath: VolumePlugin = {
   name: 'kubernetes.io/host-path',
-  matches: volume => volume.hostPath !== undefined,
+  matches: volume => sourceOf(volume) !== undefined,
   follows: false,
   owns: false,
   onNodeDisk: () => false,
   async setUp({ volume }) {
-    const { path, type = '' } = volume.hostPath!
+    const { path, type = '' } = sourceOf(volume)!
     const found = await stat(path).catch(() => undefined)
     if (!found && (type === '' || type === 'DirectoryOrCreate')) {
       // A dangling link is not ours to replace.
@@ -29,8 +34,11 @@ export const hostPath: VolumePlugin = {
       return path
     }
     if (!found && type === 'FileOrCreate') {
-      await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-      await (await open(path, 'a', 0o644)).close()
+      // Its directory is not made: as documented.
+      const made = await open(path, 'a', 0o644).catch((e: NodeJS.ErrnoException) =>
+        Promise.reject(new Error(`open ${path}: ${errorText(e)}`)),
+      )
+      await made.close()
       return path
     }
     const check = checks[type]

@@ -1,4 +1,5 @@
 /** What a volume type is to the kubelet. One type a file; plugins.ts lists them. */
+import type { PersistentVolumeSpec } from '#shared/api/core/persistentvolume.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Volume } from '#shared/api/core/podspec/volume.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
@@ -6,7 +7,16 @@ import type { PodSources } from '../sources.ts'
 
 /** A volume of a pod's spec; of one that is a claim, what the claim is bound to. */
 export type ResolvedVolume = Volume & {
-  readonly persistentVolume?: { readonly name: string; readonly spec: { readonly [field: string]: unknown } }
+  readonly persistentVolume?: { readonly name: string; readonly spec: PersistentVolumeSpec }
+}
+
+/** A failure of another step than SetUp, by which events name it. */
+export class SetUpError extends Error {
+  readonly step: string
+  constructor(step: string, message: string) {
+    super(message)
+    this.step = step
+  }
 }
 
 export interface VolumeContext {

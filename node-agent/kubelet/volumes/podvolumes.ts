@@ -9,7 +9,8 @@ import { storageOperations } from '../metrics.ts'
 import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
 import { readDurable, writeDurable } from '../pod/durable.ts'
 import type { PodSources } from '../sources.ts'
-import type { ResolvedVolume, VolumePlugin, VolumeRecord } from './plugin.ts'
+import { claimName, NodeAffinityError } from './claims.ts'
+import { SetUpError, type ResolvedVolume, type VolumePlugin, type VolumeRecord } from './plugin.ts'
 import { pluginFor } from './plugins.ts'
 import type { StagedVolumes } from './staged.ts'
 import { directoryInMemory } from './tmpfs.ts'
@@ -24,7 +25,7 @@ export interface NodeVolumes {
 
 export interface MountFailure {
   volume: string
-  /** `MountVolume.SetUp failed for volume "x" : why`. */
+  /** `MountVolume.SetUp failed for volume "x" : why`, and what else upstream says. */
   message: string
 }
 export interface MountedVolume {
@@ -47,19 +48,48 @@ export interface PodVolumes {
   tearDown(): Promise<void>
 }
 
+class UnresolvedError extends Error {}
+
+function failureMessage(volume: string, error: Error): string {
+  const lists = `unmounted volumes=[${volume}], unattached volumes=[], failed to process volumes=[${volume}]`
+  if (error instanceof UnresolvedError) return `Unable to attach or mount volumes: ${lists}: ${error.message}`
+  if (error instanceof NodeAffinityError) return error.message
+  const step = error instanceof SetUpError ? error.step : 'MountVolume.SetUp failed'
+  return `${step} for volume ${JSON.stringify(volume)} : ${error.message}`
+}
+
 interface Mounted {
   path: string
   plugin: VolumePlugin
   volume: ResolvedVolume
+  claim: string | undefined
 }
 
 export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirectory, sources: PodSources): PodVolumes {
   const mounted = new Map<string, Mounted>()
   let shown = ''
 
+  /** What fails here is not about mounting: upstream tells of it in another way. */
+  async function prepared(pod: Pod, asked: ResolvedVolume): Promise<{ volume: ResolvedVolume; plugin: VolumePlugin }> {
+    try {
+      const volume = (await node.resolve?.(pod, asked, sources)) ?? asked
+      return { volume, plugin: pluginFor(node.plugins, volume) }
+    } catch (e) {
+      throw e instanceof NodeAffinityError ? e : new UnresolvedError((e as Error).message)
+    }
+  }
+  /** Rejects with what the pod's owner is told. */
   async function setUpOne(pod: Pod, asked: ResolvedVolume, facts: NodeFacts): Promise<void> {
-    const volume = (await node.resolve?.(pod, asked, sources)) ?? asked
-    const plugin = pluginFor(node.plugins, volume)
+    let name = asked.name
+    try {
+      const { volume, plugin } = await prepared(pod, asked)
+      name = volume.persistentVolume?.name ?? name
+      await mountOne(pod, volume, plugin, facts)
+    } catch (e) {
+      throw new Error(failureMessage(name, e as Error))
+    }
+  }
+  async function mountOne(pod: Pod, volume: ResolvedVolume, plugin: VolumePlugin, facts: NodeFacts): Promise<void> {
     const [place, memory] = [directory.volumes, directory.memory].map(below => volumeDirectory(below, plugin.name, volume.name)) as [
       string,
       string,
@@ -81,7 +111,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       plugin.name,
       plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources, ...(staged ? { staged } : {}) }),
     )
-    mounted.set(volume.name, { path, plugin, volume })
+    mounted.set(volume.name, { path, plugin, volume, claim: claimName(pod, volume) })
   }
   return {
     async setUp(pod, facts) {
@@ -96,9 +126,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
             return []
           } catch (e) {
             // What was once set up keeps what it shows.
-            return known
-              ? []
-              : [{ volume: volume.name, message: `MountVolume.SetUp failed for volume "${volume.name}" : ${(e as Error).message}` }]
+            return known ? [] : [{ volume: volume.name, message: (e as Error).message }]
           }
         }),
       )
@@ -107,12 +135,13 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
     },
     path: name => mounted.get(name)?.path,
     mounted: () =>
-      [...mounted].map(([name, { path, plugin, volume }]) => ({
+      [...mounted].map(([name, { path, plugin, volume, claim }]) => ({
         name,
         path,
         plugin: plugin.name,
         onNodeDisk: plugin.onNodeDisk(volume),
         usage: plugin.usage?.(volume) ?? 'none',
+        ...(claim === undefined ? {} : { claim }),
       })),
     async tearDown() {
       mounted.clear()

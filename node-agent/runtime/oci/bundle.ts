@@ -136,7 +136,7 @@ const inOrder = (mounts: ContainerMount[]): ContainerMount[] =>
   [...mounts].sort((a, b) => a.destination.split('/').length - b.destination.split('/').length)
 
 function volumeMount(mount: ContainerMount): object {
-  const access = mount.readOnly ? 'ro' : 'rw'
+  const access = mount.recursiveReadOnly ? 'rro' : mount.readOnly ? 'ro' : 'rw'
   if (mount.source !== undefined)
     return {
       destination: mount.destination,

@@ -19,6 +19,7 @@ import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kub
 import { objectSources } from '#node-agent/kubelet/sources.ts'
 import { statusManager } from '#node-agent/kubelet/status/manager.ts'
 import type { VolumePlugin } from '#node-agent/kubelet/volumes/plugin.ts'
+import { claimResolver } from '#node-agent/kubelet/volumes/claims.ts'
 import { volumePlugins } from '#node-agent/kubelet/volumes/plugins.ts'
 import { stagedVolumes } from '#node-agent/kubelet/volumes/staged.ts'
 import { besideProcesses } from '#node-agent/runtime/dispatch.ts'
@@ -127,7 +128,7 @@ export async function harness(
       activity: newActivity(),
       services: startInformer(client, services, {}, signal),
       sources: objectSources(client, signal),
-      nodeVolumes: { plugins, staged: stagedVolumes(rootDir, plugins) },
+      nodeVolumes: { plugins, staged: stagedVolumes(rootDir, plugins), resolve: claimResolver(client, () => node) },
       statuses: statusManager(client, log, signal),
       log,
       security: { seccompDefault: true },

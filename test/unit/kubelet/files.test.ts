@@ -104,8 +104,9 @@ test('hostPath types', async () => {
     await setUp(join(dir, name), type)
     expect((await stat(join(dir, name))).isDirectory()).toBe(true)
   }
-  await setUp(join(dir, 'x/f2'), 'FileOrCreate')
-  expect((await stat(join(dir, 'x/f2'))).isFile()).toBe(true)
+  await expect(setUp(join(dir, 'x/f2'), 'FileOrCreate')).rejects.toThrow(`open ${join(dir, 'x/f2')}: no such file or directory`)
+  await setUp(join(dir, 'f2'), 'FileOrCreate')
+  expect((await stat(join(dir, 'f2'))).isFile()).toBe(true)
 })
 
 describe('logs', () => {
