@@ -413,11 +413,14 @@ export const scenario: Scenario = {
     startAndDie('unmade', 'creating')
     assert.equal((await runtime.adopt(directoryOf('unmade')))?.state, 'created')
     await runtime.remove(directoryOf('unmade'))
-    assert.deepEqual(
-      readdirSync('/proc')
-        .map(commandOf)
-        .filter(command => command.includes('unmade')),
-      [],
+    // What was killed is in /proc until its parent has been told.
+    await eventually(() =>
+      assert.deepEqual(
+        readdirSync('/proc')
+          .map(commandOf)
+          .filter(command => command.includes('unmade')),
+        [],
+      ),
     )
     assert.equal(await run('unmade', ['sh', '-c', 'echo once; exit 4']), 4)
     assert.equal(outputOf('unmade'), 'once')
