@@ -78,11 +78,14 @@ export async function startNode(
   )
   const client = newClient(transport)
   const can = detectCapabilities(options)
-  const catalogue = options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}
+  const images = {
+    ...(options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}),
+    ...(options.imageStore ? { imageStore: options.imageStore } : {}),
+  }
   const [runtime, network] = await Promise.all([
     (can.runtime === 'oci'
-      ? createRuntimes({ rootDir, cgroupRoot: options.cgroupRoot, runtimes: pairs(options.runtimeHandler), ...catalogue })
-      : createProcessRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...catalogue })
+      ? createRuntimes({ rootDir, cgroupRoot: options.cgroupRoot, runtimes: pairs(options.runtimeHandler), ...images })
+      : createProcessRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...images })
     ).then(measuredRuntime),
     can.network === 'bridge'
       ? openBridgeNetwork({

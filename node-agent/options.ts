@@ -85,6 +85,8 @@ export const flags = z.object({
   }),
   /** Images of the user's, in YAML, beside those that are known. */
   imageCatalogue: z.string().optional(),
+  /** Where the machine's images are kept, for all its nodes; by default in the state directory, for this one. */
+  imageStore: directory.optional(),
   /** How long pods have to end when the node shuts down, and how much of that is kept for critical ones. 0: they go with the node. */
   shutdownGracePeriod: durationFlag().default(0),
   shutdownGracePeriodCriticalPods: durationFlag().default(0),

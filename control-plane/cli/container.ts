@@ -88,6 +88,8 @@ function run(component: string): never {
       podCIDR: at.podCIDR(index),
       cgroup: '/node',
       nonMasqueradeCIDRs: [],
+      // All nodes share the volume.
+      flags: ['--image-store', path.join(dir.nodes, 'images')],
     })
     // Both have the same flags.
     if (component === 'cluster-dns') command = command.map(word => word.replace(/\/node-agent\.js$/, '/cluster-dns.js'))

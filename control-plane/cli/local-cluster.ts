@@ -57,7 +57,7 @@ export function newNode(cluster: Cluster, name?: string): NodeRecord {
 
 /** Reads or makes cluster.json: what stays the same over all lives of the cluster. */
 export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Cluster> {
-  const { nodes, instances, network, runtime, proxy, imageCatalogue } = wanted
+  const { nodes, instances, network, runtime, proxy, imageCatalogue, imageStore } = wanted
   const had = readCluster(dir)
   if (had?.apiOnly) throw new Error(`the cluster in ${dir.root} was made with --api-only`)
   const onHost = had ? had.host !== undefined : (network ?? (isPrivileged() ? 'bridge' : 'host')) === 'host'
@@ -81,6 +81,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       runtime: runtime ?? had?.runtime,
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
+      imageStore: imageStore ?? had?.imageStore,
       ...kept(wanted, had),
       metricsServer: wanted.metricsServer ?? had?.metricsServer,
       ...(wanted.ephemeral ? { ephemeral: true } : {}),

@@ -46,7 +46,7 @@ export async function startNode(
   dir: StateDir,
   at: Addresses,
   node: NodeRecord,
-  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue' | 'kubeletConfig'> = {},
+  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue' | 'imageStore' | 'kubeletConfig'> = {},
 ): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
@@ -66,6 +66,7 @@ export async function startNode(
       ...(told.proxy ? ['--proxy', told.proxy] : []),
       ...(told.imageCatalogue ? ['--image-catalogue', told.imageCatalogue] : []),
       ...(told.kubeletConfig ? ['--config', told.kubeletConfig] : []),
+      ...['--image-store', told.imageStore ?? dir.images],
       ...resolvConf(root),
     ],
   })

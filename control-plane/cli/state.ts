@@ -17,6 +17,8 @@ export interface StateDir {
   logs: string
   run: string
   nodes: string
+  /** Images that are loaded or pulled, for all nodes. */
+  images: string
 }
 
 /** Where things lie below a state directory; makes nothing. */
@@ -34,6 +36,7 @@ export function stateDir(root: string): StateDir {
     logs: at('logs'),
     run: at('run'),
     nodes: at('nodes'),
+    images: at('images'),
   }
 }
 
@@ -86,6 +89,8 @@ const clusterSchema = z.object({
   imageCatalogue: z.string().startsWith('/').optional(),
   /** A KubeletConfiguration for the nodes, as an absolute path. */
   kubeletConfig: z.string().startsWith('/').optional(),
+  /** Where images are kept, as an absolute path; `images` in the state directory when absent. */
+  imageStore: z.string().startsWith('/').optional(),
   /** What the API servers record: an audit policy, as an absolute path. */
   auditPolicy: z.string().startsWith('/').optional(),
   /** More files for the API servers, as absolute paths. */

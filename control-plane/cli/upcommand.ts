@@ -14,6 +14,7 @@ const ofNodes = [
   'runtime',
   'proxy',
   'imageCatalogue',
+  'imageStore',
   'kubeletConfig',
   'apiservers',
   'controllerManagers',
@@ -33,6 +34,11 @@ export const upCommand = (program: Command): Command =>
     .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
     .option('--image-catalogue <file>', 'images of your own, in YAML (README: Images)', (file: string) => path.resolve(file))
     .option('--kubelet-config <file>', 'a KubeletConfiguration for the nodes (README: Resources of a node); none ends it', fileOrNone)
+    .option(
+      '--image-store <dir>',
+      'where images are kept; clusters may share it (default: as before, images in the state directory)',
+      (directory: string) => path.resolve(directory),
+    )
     .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', fileOrNone)
     .option('--audit-webhook-config <file>', 'where else they send that, a kubeconfig; none ends it', fileOrNone)
     .option('--authentication-config <file>', 'OIDC providers (README: Who may do what); none ends it', fileOrNone)

@@ -23,6 +23,7 @@ export interface Wanted {
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']
   imageCatalogue?: Cluster['imageCatalogue']
+  imageStore?: Cluster['imageStore']
   /** Files, or `none` for none any more. */
   kubeletConfig?: string | undefined
   auditPolicy?: string | undefined

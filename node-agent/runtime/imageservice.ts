@@ -1,4 +1,5 @@
 /** What the kubelet asks about images, as the ImageService of CRI. */
+import type { ImageRoot } from './images/imagestore.ts'
 import type { ContainerMount } from './runtime.ts'
 
 export interface ImageConfig {
@@ -13,12 +14,16 @@ export interface ImageConfig {
   user: string
   /** What asks its containers to end, `SIGQUIT`; absent: SIGTERM. */
   stopSignal?: string
+  /** Of an image of the store: its own root, in the place of the node's. */
+  root?: ImageRoot
   /** Directories of files laid over the node's root, the first on top; made by `pull`. */
   layers?: string[]
   /** Directories of the node that its containers see, beside those that all see. What they write there is theirs alone. */
   trees?: string[]
   /** What every container of this image sees beside its own mounts. */
   mounts?: ContainerMount[]
+  /** Directories that are writable whatever the root is, and begin with what the image has there. */
+  volumes?: string[]
   /** What it takes of the disk; absent when nothing of its own. */
   sizeBytes?: number
 }

@@ -1,5 +1,6 @@
 /**
- * The `oci` runtime: every container is an OCI bundle on an overlay of the node's root, run by runc (or crun) under a conmon of its own.
+ * The `oci` runtime: every container is an OCI bundle on an overlay of its image's layers or of the node's root, run by runc (or crun) under
+ * a conmon of its own.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, readFile, readlink, realpath, symlink, writeFile } from 'node:fs/promises'
@@ -15,7 +16,7 @@ import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
 import { updateContainerCgroup } from './oci/cgroups.ts'
 import { execInContainer } from './oci/exec.ts'
 import { makeHostRoot } from './oci/hostroot.ts'
-import { makeRoot, readFromLayers } from './oci/rootfs.ts'
+import { makeImageRoot, makeRoot } from './oci/rootfs.ts'
 import {
   createUnderShim,
   forgetProcess,
@@ -36,6 +37,9 @@ import { unsupportedFields } from './oci/unsupported.ts'
 import { resolveUser } from './oci/users.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
+import { openImageStore } from './images/imagestore.ts'
+import { lowerLayers, readIn } from './images/lowerlayers.ts'
+import { imageService } from './images/service.ts'
 import { signalNumber } from './signals.ts'
 import { CreateContainerError, type ContainerRuntime, type ContainerSpec, type ContainerStatus, type ContainerUsage } from './runtime.ts'
 
@@ -51,6 +55,8 @@ export interface OciOptions {
   catalogueFile?: string
   /** Paths of further OCI runtimes by handler, see findRuntimes. */
   runtimes?: Readonly<Record<string, string>>
+  /** Where the machine keeps images; by default in the state directory. */
+  imageStore?: string
 }
 
 /** Makes the runtime; throws when runc (or crun) or conmon is missing, or the catalogue file is wrong. Nothing is started. */
@@ -71,6 +77,8 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   const [layersDirectory, runDirectory] = ['images', 'run'].map(name => join(rootDir, name)) as [string, string]
   await Promise.all([mkdir(layersDirectory, { recursive: true }), inMemory(runDirectory, 'coxswain-run', '700')])
   const hostRoot = await makeHostRoot(runDirectory)
+  const emptyLayer = join(runDirectory, 'empty')
+  await mkdir(emptyLayer, { recursive: true })
   const mayShow = (trees: readonly string[]): void => {
     const tree = trees.find(t => `${rootDir}/`.startsWith(`${t}/`))
     if (tree !== undefined) throw new Error(`containers would see the node's state directory ${rootDir}, which is below ${tree}`)
@@ -132,24 +140,26 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
         stdin: spec.stdin,
         ...(spec.handler ? { handler: spec.handler } : {}),
       })
-      const { layers: imageLayers = [], trees = [] } = spec.image
+      const { layers: imageLayers = [], trees = [], root: own, volumes = [] } = spec.image
       mayShow(trees)
-      const lower = [...imageLayers, hostRoot.base]
+      const view = lowerLayers(own?.layers ?? [...imageLayers, hostRoot.base].map(layer => ({ directory: layer, opaque: [] })))
       const capabilities = containerCapabilities(spec.capabilities, spec.privileged, host.capabilities)
       const [root, passwd, group, seccomp, mounts] = await Promise.all([
-        makeRoot(directory, imageLayers, { ...hostRoot, trees: [...hostRoot.trees, ...trees] }),
-        readFromLayers(lower, 'etc/passwd'),
-        readFromLayers(lower, 'etc/group'),
+        own
+          ? makeImageRoot(directory, own, volumes, emptyLayer)
+          : makeRoot(directory, imageLayers, { ...hostRoot, trees: [...hostRoot.trees, ...trees] }),
+        readIn(view, 'etc/passwd'),
+        readIn(view, 'etc/group'),
         seccompProfile(spec, capabilities, join(rootDir, 'seccomp')),
         shareMounts(spec.mounts, join(run, 'shared')),
         ensureCgroup(cgroupPath(spec, host), spec.resources),
       ])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
-      const config = bundleConfig({ ...spec, mounts }, { path: join(directory, 'root'), trees: root.trees }, user, host, seccomp)
+      const config = bundleConfig({ ...spec, mounts }, { ...root, path: join(directory, 'root') }, user, host, seccomp)
       await writeFile(join(directory, 'config.json'), JSON.stringify(config))
       const binary = binaryOf(spec)
       made = true
-      const pid = await createUnderShim(binary, spec, root.overlay)
+      const pid = await createUnderShim(binary, spec, root)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {
       await remove(directory).catch(() => {})
@@ -163,7 +173,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     version,
     handlers: new Map([...runtimes.keys()].map(handler => [handler, { recursiveReadOnlyMounts: false, userNamespaces: false }])),
     unsupported: unsupportedFields,
-    images: hostImages(catalogue),
+    images: imageService({ store: await openImageStore(options.imageStore ?? join(rootDir, 'image-store')), host: hostImages(catalogue) }),
     start,
     remove,
     async status(directory) {

@@ -94,7 +94,7 @@ async function configure(
   )
   const env = await environment(pod, container, services, environmentSources(ctx), ctx.facts())
   const { name } = container
-  const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx, image) : undefined)
+  const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx) : undefined)
   const spec = containerSpec({
     pod,
     container,

@@ -5,18 +5,19 @@
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { ImageConfig } from '../../runtime/imageservice.ts'
 import type { PodContext } from '../context.ts'
 import { uidOf } from './containers.ts'
 import { podHostname } from './files.ts'
 import { podCgroup } from './qos.ts'
 
 const script = 'trap "exit 0" TERM; while :; do sleep 2147483647 & wait; done'
+/** The node's own shell: those of the pod may have none. */
+const image = { image: 'pause', id: 'pause', entrypoint: [], cmd: [], env: [], workingDir: '/', user: '' }
 const nobody = 65535
 const directoryOf = (ctx: PodContext): string => join(ctx.directory.root, 'pause')
 
-/** The first process of the namespace; it is started when it does not run. `image` is any that has a shell. */
-export async function pausePid(ctx: PodContext, image: ImageConfig): Promise<number> {
+/** The first process of the namespace; it is started when it does not run. */
+export async function pausePid(ctx: PodContext): Promise<number> {
   const { pod, kubelet, state } = ctx
   const directory = directoryOf(ctx)
   const running = await kubelet.runtime.status(directory).catch(() => undefined)

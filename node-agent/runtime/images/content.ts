@@ -5,7 +5,7 @@
  *     blobs/sha256/<hex>     the blobs, as in an OCI layout
  *     ingest/<hex>           beginnings of blobs that are, or were, under way; the next who wants the blob goes on there
  *     locks/<hhh>            locks of what is under way, by the first three digits
- *     leases/<id>            digests that somebody who lives is about to use, one a line; locked by them
+ *     leases/<id>            what somebody who lives is about to use, one a line; locked by them
  */
 import { createHash, randomUUID, type Hash } from 'node:crypto'
 import { createReadStream, existsSync } from 'node:fs'
@@ -50,8 +50,8 @@ export interface ContentStore {
   lease(): Promise<Lease>
   /** Holds one of the locks of what is under way. */
   locked<T>(hex: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T>
-  /** Digests of living leases. Those of dead holders are removed. */
-  leased(): Promise<Set<string>>
+  /** What living leases keep: digests, and beginnings of blobs. Those of dead holders are removed. */
+  leased(): Promise<{ digests: Set<string>; beginnings: Set<string> }>
 }
 
 /** The hexadecimal part. Throws for what is no digest of ours: it becomes a path. */
@@ -132,8 +132,11 @@ export async function openContentStore(directory: string): Promise<ContentStore>
     await rename(partial, blobPath(digest))
   }
 
-  async function write(bytes: AsyncIterable<Uint8Array> | Uint8Array, limit: number): Promise<{ digest: string; size: number }> {
-    const partial = at('ingest', randomUUID())
+  async function write(
+    bytes: AsyncIterable<Uint8Array> | Uint8Array,
+    limit: number,
+    partial: string,
+  ): Promise<{ digest: string; size: number }> {
     const file = await open(partial, 'wx', 0o600)
     try {
       const hash = createHash('sha256')
@@ -183,7 +186,9 @@ export async function openContentStore(directory: string): Promise<ContentStore>
           await ingest(descriptor, source, options)
         },
         async write(bytes, limit = Number.MAX_SAFE_INTEGER) {
-          const written = await write(bytes, limit)
+          const name = randomUUID()
+          await appendFile(file, `${name}\n`)
+          const written = await write(bytes, limit, at('ingest', name))
           await keep(written.digest)
           // Somebody may have pruned it just now.
           if (!(await has(written))) throw new ImageError(`content ${written.digest} was pruned while it was written; try again`)
@@ -200,7 +205,7 @@ export async function openContentStore(directory: string): Promise<ContentStore>
       }
     },
     async leased() {
-      const digests = new Set<string>()
+      const [digests, beginnings] = [new Set<string>(), new Set<string>()]
       for (const name of await readdir(at('leases'))) {
         const lock = await tryLockFile(at('leases', name))
         if (lock !== undefined) {
@@ -209,9 +214,9 @@ export async function openContentStore(directory: string): Promise<ContentStore>
           continue
         }
         const text = await readFile(at('leases', name), 'utf8').catch(() => '')
-        for (const digest of text.split('\n').filter(Boolean)) digests.add(digest)
+        for (const line of text.split('\n').filter(Boolean)) (line.includes(':') ? digests : beginnings).add(line)
       }
-      return digests
+      return { digests, beginnings }
     },
   }
 }

@@ -81,7 +81,11 @@ function read<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
 
 /** An index has `manifests`, a manifest `layers`. Throws ImageError for what is neither. */
 export function parseManifest(bytes: Uint8Array, what = 'the manifest'): { manifest: Manifest } | { index: Index } {
-  const either = read(z.looseObject({ manifests: z.unknown(), layers: z.unknown(), schemaVersion: z.unknown() }), bytes, what)
+  const either = read(
+    z.looseObject({ manifests: z.unknown().optional(), layers: z.unknown().optional(), schemaVersion: z.unknown().optional() }),
+    bytes,
+    what,
+  )
   if (either.schemaVersion === 1)
     throw new ImageError(`${what} has schema version 1, which registries gave up; the image has to be pushed anew`)
   return either.manifests !== undefined && either.layers === undefined

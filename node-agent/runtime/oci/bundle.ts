@@ -46,7 +46,7 @@ export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host,
 /** Builds config.json; `root` is the mounted root, with the trees that are to be mounted in it. Throws for what cannot be (an unknown capability). */
 export function bundleConfig(
   spec: ContainerSpec,
-  root: { path: string } & Pick<ContainerRoot, 'trees'>,
+  root: { path: string } & Pick<ContainerRoot, 'trees' | 'volumes'>,
   user: ResolvedUser,
   host: Host,
   seccomp?: Seccomp,
@@ -73,6 +73,7 @@ export function bundleConfig(
     mounts: [
       ...root.trees.map(treeMount),
       ...systemMounts(spec),
+      ...root.volumes.filter(v => !spec.mounts.some(m => m.destination === v.destination)).map(treeMount),
       ...inOrder([...(spec.image.mounts ?? []), ...spec.mounts]).map(volumeMount),
     ],
     linux: {

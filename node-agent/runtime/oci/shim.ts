@@ -24,6 +24,7 @@ import { mountOf } from '#shared/linux/mount.ts'
 import { commandPath, run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
 import { fileEvent } from '../fileevent.ts'
+import type { ContainerRoot } from './rootfs.ts'
 import type { RuntimeBinary } from './runtimes.ts'
 
 const CREATE_TIMEOUT_MS = 30_000
@@ -37,19 +38,25 @@ export const runtimeArgs = (directory: string): string[] => ['--root', join(dire
  * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it,
  * however that ends, and there is nothing to unmount. What is unmounted on the node is unmounted there too. When the container is to mount
  * something for the node (Bidirectional), its namespace is the node's peer, but for the mount that the root is mounted in. Arguments: that
- * mount or nothing, the overlay's options, then conmon's command line.
+ * mount or nothing, the overlay's options, where the names in them begin, the container's directory, then conmon's command line.
  */
-const inOwnMounts = (outer: string | undefined): string[] => [
+const inOwnMounts = (outer: string | undefined, { overlay, from }: ContainerRoot, directory: string): string[] => [
   '--mount',
   '--propagation',
   outer === undefined ? 'slave' : 'unchanged',
   '--',
   '/bin/sh',
   '-c',
-  '{ [ -z "$1" ] || mount --make-private "$1"; } && mount -n -t overlay -o "$2" overlay root && shift 2 && exec "$@"',
+  '{ [ -z "$1" ] || mount --make-private "$1"; } && cd "$3" && mount -n -t overlay -o "$2" overlay "$4/root" && cd "$4" && shift 4 && exec "$@"',
   'sh',
   outer ?? '',
+  overlay,
+  from,
+  directory,
 ]
+
+/** Held as long as anybody lives who has it open: conmon does, as it does the mount namespace. */
+const withLock = (lock: string | undefined): string[] => (lock === undefined ? [] : ['flock', '--shared', '--no-fork', lock])
 
 /**
  * In the environment of conmon and of all that makes a container, with the container's directory: whoever began that may be killed before
@@ -58,13 +65,13 @@ const inOwnMounts = (outer: string | undefined): string[] => [
 const shimMark = 'COXSWAIN_SHIM'
 
 /**
- * Creates the container of the bundle in `directory`, on a root of these overlay options, under a conmon of its own. Resolves with its pid:
- * the process exists and waits for `startProcess`.
+ * Creates the container of the bundle in `directory`, on this root, under a conmon of its own. Resolves with its pid: the process exists
+ * and waits for `startProcess`.
  */
 export async function createUnderShim(
   binary: RuntimeBinary,
   spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty' | 'mounts'>,
-  overlay: string,
+  root: ContainerRoot,
 ): Promise<number> {
   const { id, directory } = spec
   const outer = spec.mounts.some(m => m.propagation === 'rshared') ? await mountOf(directory) : undefined
@@ -93,7 +100,8 @@ export async function createUnderShim(
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'run/conmon.log'), 'a')
-  const child = spawn(binary.unshare, [...inOwnMounts(outer), overlay, binary.conmon, ...args], {
+  const [command = '', ...rest] = [...withLock(root.lock), binary.unshare, ...inOwnMounts(outer, root, directory), binary.conmon, ...args]
+  const child = spawn(command, rest, {
     stdio: ['ignore', 'ignore', errors, 'pipe'],
     detached: true,
     cwd: directory,
@@ -124,7 +132,7 @@ export async function createUnderShim(
       })
       pipe.on('error', () => {})
       pipe.on('close', () => void (text.includes('\n') || fail('')))
-      child.on('error', error => reject(new Error(`${binary.unshare}: ${error.message}`)))
+      child.on('error', error => reject(new Error(`${command}: ${error.message}`)))
     })
   } finally {
     clearTimeout(deadline)

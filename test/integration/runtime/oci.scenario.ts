@@ -45,7 +45,7 @@ export const scenario: Scenario = {
 
   async 'of the node a container sees programs, and what these need'() {
     const look = `echo / $(ls -A /); for d in home media mnt opt root run srv tmp var/log var/cache var/lib; do echo $d $(find /$d -type f | head -3); done
-      ls -l /etc/ssl/certs | wc -l; cut -d: -f2 /etc/shadow | sort -u; cut -d: -f3 /etc/passwd | sort -n | tail -2 | head -1; ls /etc/ssl/private; id -un; test -e /etc/ld.so.cache && echo libraries`
+      ls -l /etc/ssl/certs | wc -l; cut -d: -f2 /etc/shadow | sort -u; cut -d: -f3 /etc/passwd | sort -n | tail -2 | head -1; ls /etc/ssl/private 2>&1; id -un; test -e /etc/ld.so.cache && echo libraries`
     await run('seen', ['sh', '-c', look])
     const [top = '', ...lines] = outputOf('seen').split('\n')
     const known = '/ bin dev etc home lib lib32 lib64 libx32 media mnt opt proc root run sbin srv sys tmp usr var'.split(' ')

@@ -97,13 +97,13 @@ describe('content store', () => {
   test('leases of the living count', async () => {
     const lease = await store.lease()
     await lease.keep(descriptor.digest)
-    expect([...(await store.leased())]).toEqual([descriptor.digest])
+    expect([...(await store.leased()).digests]).toEqual([descriptor.digest])
     // What one leaves that was killed.
     await writeFile(join(directory, 'leases', 'dead'), `sha256:${'0'.repeat(64)}\n`)
-    expect([...(await store.leased())]).toEqual([descriptor.digest])
+    expect([...(await store.leased()).digests]).toEqual([descriptor.digest])
     expect(await readdir(join(directory, 'leases'))).not.toContain('dead')
     await lease.release()
-    expect([...(await store.leased())]).toEqual([])
+    expect([...(await store.leased()).digests]).toEqual([])
   })
 
   test('documents are verified when they are read', async () => {

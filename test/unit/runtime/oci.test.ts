@@ -44,7 +44,12 @@ describe('capabilities', () => {
 describe('config.json', () => {
   const host = { capabilities: new Set<string>(), oomScoreFloor: 0, cgroup2: false, allDevices: true, cgroupRoot: '/c/n' }
   const config = (more: Parameters<typeof containerSpec>[2], of = host) =>
-    bundleConfig(containerSpec('x', ['true'], more), { path: '/root', trees: [] }, { uid: 0, gid: 0, additionalGids: [] }, of) as any // any: free-form JSON
+    bundleConfig(
+      containerSpec('x', ['true'], more),
+      { path: '/root', trees: [], volumes: [] },
+      { uid: 0, gid: 0, additionalGids: [] },
+      of,
+    ) as any // any: free-form JSON
   test('outer mounts come before inner ones, and a volume replaces a system mount', () => {
     const volume = (destination: string) => ({ destination, source: '/s', readOnly: false, propagation: 'private' as const })
     const destinations = config({ mounts: [volume('/a/b/c'), volume('/a'), volume('/dev/shm'), volume('/a/b')] }).mounts.map(
