@@ -12,6 +12,7 @@ import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
+import { openDeviceManager } from './kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { measuredRuntime } from './kubelet/measuredruntime.ts'
 import { kubeletAnswers, proxyAnswers, serveAnswers } from './healthz.ts'
@@ -112,6 +113,10 @@ export async function startNode(
     log,
   })
   evictions.look()
+  const devices = await openDeviceManager(rootDir, log, signal).catch((e: Error) => {
+    log.warn({ err: e.message }, 'there can be no device plugins')
+    return undefined
+  })
   const about: NodeOptions = {
     name: nodeName,
     ip: nodeIp,
@@ -124,7 +129,8 @@ export async function startNode(
     handlers: runtime.handlers,
     machine,
     pressures: evictions.pressures,
-    changes: evictions.onChange,
+    changes: changed => (evictions.onChange(changed), devices?.onChange(changed)),
+    devices: devices?.resources,
     notReady: () => (shuttingDown ? 'node is shutting down' : undefined),
   }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
@@ -188,6 +194,7 @@ export async function startNode(
       : undefined
   const context = {
     podCgroups,
+    devices,
     nodeName,
     nodeIP: nodeIp,
     rootDir,

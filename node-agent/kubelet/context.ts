@@ -10,6 +10,7 @@ import type { PodNetwork } from '../network/network.ts'
 import type { ImageConfig } from '../runtime/imageservice.ts'
 import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
 import type { Activity } from './activity.ts'
+import type { DeviceManager } from './cm/devices/manager.ts'
 import type { PodCgroups } from './cm/podcgroups.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
@@ -39,6 +40,8 @@ export interface KubeletContext {
   readonly network: PodNetwork
   /** Absent where control groups cannot be had: nothing is limited then. */
   readonly podCgroups?: PodCgroups | undefined
+  /** Extended resources of device plugins; absent where there can be none. */
+  readonly devices?: DeviceManager | undefined
   readonly client: Client
   readonly recorder: EventRecorder
   readonly services: Informer<Service>
@@ -56,6 +59,8 @@ export interface KubeletContext {
   node(): Node | undefined
   /** Pods that were admitted and have not ended, with the resources of the node that they hold. */
   activePods(): Pod[]
+  /** Whether a pod may still have what was set aside for it. */
+  holdsResources(uid: string): boolean
   /** Ends a pod; resolves when nothing of it runs any more. */
   killPod(uid: string, kill: Kill): Promise<void>
   /** A pod has given resources back: others may wait for them. */

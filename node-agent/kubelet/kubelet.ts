@@ -29,7 +29,7 @@ export interface Kubelet {
 export type KubeletOptions = {
   /** The directory of static pods' manifests, which exists; absent: there are none. */
   readonly manifests?: string | undefined
-} & Omit<KubeletContext, 'activePods' | 'killPod' | 'resourcesFreed' | 'mustWait'>
+} & Omit<KubeletContext, 'activePods' | 'holdsResources' | 'killPod' | 'resourcesFreed' | 'mustWait'>
 
 /** Since the last pod was worked on, and since the start, when the node has better things to do. */
 const idleMs = 200
@@ -38,6 +38,8 @@ const firstIdleMs = 2_000
 /** Starts to follow the pods of this node; containers outlive it when `signal` aborts. */
 export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kubelet {
   const workers = new Map<string, PodWorker>()
+  /** Every source has told of its pods. */
+  let allKnown = false
   const prepare = (): void =>
     void options.network.prepare?.().catch((e: Error) => options.log.warn({ err: e.message }, 'networks were not made in advance'))
   options.activity.whenIdle(idleMs, firstIdleMs, prepare, signal)
@@ -47,6 +49,10 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
       [...workers.values()]
         .filter(w => w.state.admitted && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase))
         .map(w => w.allocatedPod()),
+    holdsResources(uid) {
+      const w = workers.get(uid)
+      return !allKnown || (w !== undefined && w.stage !== 'released' && w.stage !== 'removed' && !isTerminal(w.pod.status?.phase))
+    },
     killPod: async (uid, kill) => await workers.get(uid)?.kill(kill),
     resourcesFreed() {
       const deferred = [...workers.values()].filter(w => w.state.resize?.pending?.reason === 'Deferred')
@@ -94,6 +100,7 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
   /** Pods with a directory that no source has any more end as if they had just been deleted. */
   async function endOrphans(): Promise<void> {
     await Promise.all(sources.map(s => s.synced))
+    allKnown = true
     for (const uid of await readdir(podsDirectory(options.rootDir)).catch(() => [])) {
       if (workers.has(uid) || signal.aborted) continue
       const pod = readPod(podDirectory(options.rootDir, uid)) ?? lostPod(uid)

@@ -63,6 +63,8 @@ export interface ContainerSpec {
   resources: ContainerResources
   /** Device files of the node that it may use beside the usual ones. */
   devices?: { hostPath: string; containerPath: string; /** Of `rwm`. */ permissions: string }[]
+  /** For the OCI runtime and its hooks. */
+  annotations?: { [name: string]: string } | undefined
   oomScoreAdj?: number
   /** Cgroup path below the node's, `burstable/pod<uid>/<id>`. */
   cgroup: string

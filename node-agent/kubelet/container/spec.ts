@@ -28,6 +28,7 @@ export interface SpecInput {
   nodeName: string
   clusterDomain: string
   nodeMemoryBytes: number
+  annotations?: ContainerSpec['annotations']
   /** Containers that name no seccomp profile have RuntimeDefault. */
   seccompDefault?: boolean | undefined
 }
@@ -121,6 +122,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     ...(own?.procMount === 'Unmasked' ? { unmaskedProc: true } : {}),
     capabilities: { add: own?.capabilities?.add ?? [], drop: own?.capabilities?.drop ?? [] },
     sysctls: Object.fromEntries((shared?.sysctls ?? []).map(s => [s.name, s.value])),
+    ...(input.annotations && Object.keys(input.annotations).length > 0 ? { annotations: input.annotations } : {}),
     resources: kernelResources(container.resources),
     oomScoreAdj: oomScoreAdjust(pod, container, input.nodeMemoryBytes),
     cgroup: `${podCgroup(pod)}/${input.id}`,

@@ -22,6 +22,7 @@ import { crashLoop, durationText, grow, remaining } from './backoff.ts'
 import { environment, type EnvironmentSources } from './environment.ts'
 import { clearAway, recordExit, watchExit } from './exit.ts'
 import { runHook } from './hooks.ts'
+import { deviceFiles, deviceMounts } from './devices.ts'
 import { containerMounts } from './mounts.ts'
 import { serviceEnvironment } from './serviceenv.ts'
 import { containerSpec, verifyNonRoot } from './spec.ts'
@@ -95,20 +96,26 @@ async function configure(
   const env = await environment(pod, container, services, environmentSources(ctx), ctx.facts())
   const { name } = container
   const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx) : undefined)
+  const given = await kubelet.devices?.prepare(uidOf(pod), name)
+  if (given?.cdiDevices?.length)
+    ctx.event('Warning', 'FieldsNotHonored', `This node cannot honor: CDI devices ${given.cdiDevices.map(d => d.name).join(', ')}`, typed)
+  const mounts = await containerMounts(
+    pod,
+    container,
+    env,
+    n => ctx.volumes.path(n),
+    directory,
+    terminationLog(directory, name, attempt),
+    kubelet.runtime.name !== 'process',
+  )
   const spec = containerSpec({
     pod,
     container,
     image,
-    env,
-    mounts: await containerMounts(
-      pod,
-      container,
-      env,
-      n => ctx.volumes.path(n),
-      directory,
-      terminationLog(directory, name, attempt),
-      kubelet.runtime.name !== 'process',
-    ),
+    // The pod's own variables replace those of its devices.
+    env: new Map([...Object.entries(given?.envs ?? {}), ...env]),
+    mounts: [...mounts, ...deviceMounts(given)],
+    annotations: given?.annotations,
     id: idOf(uidOf(pod), name, attempt),
     directory: containerDirectory(directory, name, attempt),
     logPath: logFile(directory, name, attempt),
@@ -120,7 +127,7 @@ async function configure(
     nodeMemoryBytes: kubelet.memoryBytes,
     seccompDefault: kubelet.security?.seccompDefault,
   })
-  const devices = blockDevices(pod, container, n => ctx.volumes.path(n))
+  const devices = [...deviceFiles(given), ...blockDevices(pod, container, n => ctx.volumes.path(n))]
   return devices.length > 0 ? { ...spec, devices: [...(spec.devices ?? []), ...devices] } : spec
 }
 

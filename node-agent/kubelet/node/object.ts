@@ -25,6 +25,8 @@ export interface NodeOptions {
   machine: Machine
   /** Asked for each report: what the node is short of. */
   pressures?: () => ReadonlySet<Pressure>
+  /** Extended resources of device plugins, asked for each report. */
+  devices?: (() => Record<'capacity' | 'allocatable', { [resource: string]: string }>) | undefined
   /** Has it called whenever what is asked for each report has changed. */
   changes?: (changed: () => void) => void
   /** Why the node is not ready. */
@@ -101,8 +103,11 @@ export function extendedAllocatable(status: NodeStatus | undefined): Record<stri
 
 export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now: Date): NodeStatus {
   const { machine } = o
+  const own = nodeResources(o.capacity, o.reservations)
+  const devices = o.devices?.()
   return {
-    ...nodeResources(o.capacity, o.reservations),
+    capacity: { ...own.capacity, ...devices?.capacity },
+    allocatable: { ...own.allocatable, ...devices?.allocatable },
     conditions: nodeConditions(previous?.conditions, now, o.pressures?.() ?? new Set(), o.notReady?.()),
     addresses: [
       { type: 'InternalIP', address: o.ip },

@@ -62,9 +62,13 @@ export async function reportStatus(client: Client, options: NodeOptions, last: N
 /** Whether it was said of the node that nobody hears of it, as the node lifecycle controller does. */
 const isDoubted = (node: Node): boolean => node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'Unknown') ?? false
 
-/** Whether somebody has changed the node's capacity of an extended resource, and pods cannot use what there is. */
-const isBehind = ({ status }: Node): boolean =>
-  Object.entries(extendedAllocatable(status)).some(([name, quantity]) => (status?.allocatable?.[name] ?? null) !== quantity)
+/** Whether somebody has changed the node's capacity of an extended resource that no plugin has, and pods cannot use what there is. */
+const isBehind = ({ status }: Node, { devices }: NodeOptions): boolean => {
+  const ours = devices?.().capacity ?? {}
+  return Object.entries(extendedAllocatable(status)).some(
+    ([name, quantity]) => ours[name] === undefined && (status?.allocatable?.[name] ?? null) !== quantity,
+  )
+}
 
 /**
  * Renews the status of the node, which `current` knows best, every `periodMs`, and at once when it is not the same any more, or when
@@ -84,7 +88,7 @@ export async function keepStatus(
   const pause = backoff(200, periodMs)
   let wake = new AbortController()
   informer.subscribe(({ type, object }) => {
-    if (type !== 'DELETED' && object.metadata.name === options.name && (isDoubted(object) || isBehind(object))) wake.abort()
+    if (type !== 'DELETED' && object.metadata.name === options.name && (isDoubted(object) || isBehind(object, options))) wake.abort()
   })
   options.changes?.(() => wake.abort())
   for (let wait = periodMs; !signal.aborted;) {

@@ -1,6 +1,7 @@
 /** Whether this node takes a pod that was bound to it: what the scheduler checked may have changed, or was never checked. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { isExtendedResource } from '#shared/api/core/resourcenames.ts'
 import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
@@ -42,6 +43,8 @@ export function lacks(pod: Pod, node: Node, others: readonly Pod[]): Lack[] {
   if (others.length + 1 > podLimit) out.push({ resource: 'pods', requested: 1, used: others.length, capacity: podLimit })
   const used = others.map(p => podRequests(p.spec))
   for (const [resource, quantity] of Object.entries(podRequests(pod.spec))) {
+    // Somebody else than the node has it: a scheduler extender.
+    if (isExtendedResource(resource) && allocatable[resource] === undefined) continue
     const [requested, capacity] = [resourceAmount(resource, quantity), resourceAmount(resource, allocatable[resource])]
     const taken = used.reduce((sum, list) => sum + resourceAmount(resource, list[resource]), 0)
     if (requested > 0 && taken + requested > capacity) out.push({ resource, requested, used: taken, capacity })

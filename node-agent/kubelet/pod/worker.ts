@@ -311,10 +311,21 @@ export class PodWorker implements PodContext {
       throw e
     }
   }
+  /** Devices first, as upstream: of what no plugin has the node's own accounts decide. */
+  async #allocateDevices(): Promise<Rejection | undefined> {
+    const { devices, holdsResources } = this.kubelet
+    return await devices?.allocate(this.#pod, holdsResources).then(
+      () => undefined,
+      (e: Error) => ({ reason: 'UnexpectedAdmissionError', message: `Allocate failed due to ${e.message}, which is unexpected` }),
+    )
+  }
   async #admit(): Promise<void> {
+    const unallocated = await this.#allocateDevices()
     const others = this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod))
     const node = this.kubelet.node()
-    let rejection = this.kubelet.isShuttingDown?.() ? shutdownRejection : node && admit(this.#pod, node, others, this.kubelet.security)
+    let rejection = this.kubelet.isShuttingDown?.()
+      ? shutdownRejection
+      : (unallocated ?? (node && admit(this.#pod, node, others, this.kubelet.security)))
     if (rejection?.lacks && isCritical(this.#pod)) rejection = await this.#preempt(others, rejection.lacks)
     if (!rejection) {
       this.state.admitted = true

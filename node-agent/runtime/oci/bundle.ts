@@ -70,6 +70,7 @@ export function bundleConfig(
     },
     root: { path: root.path, readonly: spec.readOnlyRootFilesystem },
     hostname: spec.hostname,
+    ...(spec.annotations ? { annotations: spec.annotations } : {}),
     mounts: [
       ...root.trees.map(treeMount),
       ...systemMounts(spec),

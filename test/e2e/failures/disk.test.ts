@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { nodes, pods } from '#shared/api/kinds.ts'
+import { deployments, nodes, pods } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ContainerStatus } from '#shared/api/core/podspec/containerstatus.ts'
@@ -14,6 +14,9 @@ import type { Client } from '#shared/client/client.ts'
 import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
 import { clientOf, eventually, isReady, processes, row, signal, traffic, untilAllIsWell } from './setup.ts'
+
+/** A node that is short of something evicts all other pods. */
+const critical = { priorityClassName: 'system-cluster-critical' }
 
 let cluster: ClusterFixture
 let client: Client
@@ -31,7 +34,14 @@ beforeAll(async () => {
     },
   })
   client = clientOf(cluster)
-  await cluster.kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=2', '--port=8080')
+  const containers = [{ name: 'echoserver', image: 'registry.k8s.io/echoserver:1.10', ports: [{ containerPort: 8080 }] }]
+  const template = { metadata: { labels: { app: 'web' } }, spec: { ...critical, containers } }
+  await client.create(deployments, 'default', {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'web', labels: { app: 'web' } },
+    spec: { replicas: 2, selector: { matchLabels: { app: 'web' } }, template },
+  } as never)
   await cluster.kubectl('expose', 'deployment', 'web', '--port=80', '--target-port=8080')
   await untilAllIsWell(cluster, client, 'web', 2)
   address = await cluster.kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
@@ -113,10 +123,10 @@ row('the disk under a node is full', 180_000, async round => {
   ) as [string, string, string, string, string, string]
   const sleeping = 'sleep 100000'
   await Promise.all([
-    shell(talks, 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done'),
+    shell(talks, 'i=0; while :; do i=$((i+1)); echo line $i; sleep 0.05; done', critical),
     // Admitted while there is space, and started when there is none.
-    shell(waits, sleeping, {}, { env: [{ name: 'LATE', valueFrom: { configMapKeyRef: { name: waits, key: 'late' } } }] }),
-    shell(ends, 'trap "exit 7" TERM; while :; do sleep 0.1; done', { restartPolicy: 'Never' }),
+    shell(waits, sleeping, critical, { env: [{ name: 'LATE', valueFrom: { configMapKeyRef: { name: waits, key: 'late' } } }] }),
+    shell(ends, 'trap "exit 7" TERM; while :; do sleep 0.1; done', { ...critical, restartPolicy: 'Never' }),
     shell(doomed, sleeping),
   ])
   for (const name of [talks, ends, doomed]) await until(name, isReady, 'runs')
@@ -135,6 +145,14 @@ row('the disk under a node is full', 180_000, async round => {
       async () => (await node()).spec.taints?.some(t => t.key === 'node.kubernetes.io/disk-pressure' && t.effect === 'NoSchedule'),
       'the taint',
     )
+    await until(
+      doomed,
+      p =>
+        p.status?.phase === 'Failed' && p.status.reason === 'Evicted' && /low on resource: ephemeral-storage/.test(p.status.message ?? ''),
+      'is evicted',
+    )
+    // What it had written is gone.
+    await fill(disk)
     await shell(refused, sleeping)
     await until(
       refused,

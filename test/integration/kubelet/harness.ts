@@ -1,5 +1,5 @@
 /** A kubelet on a real runtime (`oci` as root, else `process`), in this process, with an API in memory. Pods use the host's network. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { events, pods, services } from '#shared/api/kinds.ts'
@@ -12,9 +12,11 @@ import { startInformer } from '#shared/client/reflector.ts'
 import { logger } from '#shared/component/log.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
+import { openDeviceManager } from '#node-agent/kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from '#node-agent/kubelet/cm/podcgroups.ts'
 import { newActivity } from '#node-agent/kubelet/activity.ts'
 import { imagePuller } from '#node-agent/kubelet/images/puller.ts'
+import { logFile, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kubelet/kubelet.ts'
 import { objectSources } from '#node-agent/kubelet/sources.ts'
 import { statusManager } from '#node-agent/kubelet/status/manager.ts'
@@ -41,6 +43,8 @@ export interface Harness {
   /** Asks for a graceful deletion as the API server does. */
   delete(name: string, graceSeconds: number): void
   events(name: string): Event[]
+  /** What a container of a pod has written. */
+  log(name: string, container: string): Promise<string>
   /** Resolves with the pod as soon as it is as asked. */
   until(name: string, condition: (pod: Pod) => unknown, timeoutMs?: number): Promise<Pod>
   close(): Promise<void>
@@ -73,7 +77,7 @@ const noApi = new Proxy({} as MemoryApi['client'], {
 /** `plugins` are volume types beside the usual ones, `runtimes` OCI runtimes by handler. */
 export async function harness(
   more: readonly VolumePlugin[] = [],
-  wanted: { manifests?: boolean; runtimes?: Record<string, string> } = {},
+  wanted: { manifests?: boolean; devices?: boolean; runtimes?: Record<string, string> } = {},
 ): Promise<Harness> {
   const plugins = [...volumePlugins, ...more]
   const api = memoryApi()
@@ -107,7 +111,7 @@ export async function harness(
   let uids = 0
   const manifests = wanted.manifests ? join(rootDir, 'manifests') : undefined
   if (manifests) await mkdir(manifests)
-  function start(boot: string, withApi = true): void {
+  async function start(boot: string, withApi = true): Promise<void> {
     stop = new AbortController()
     const { signal } = stop
     const client = withApi ? api.client : noApi
@@ -122,6 +126,7 @@ export async function harness(
       runtime,
       puller: imagePuller(runtime.images, 1),
       podCgroups,
+      devices: wanted.devices ? await openDeviceManager(rootDir, log, signal) : undefined,
       network: noNetwork,
       client,
       recorder: eventRecorder(client, 'kubelet', nodeName),
@@ -137,7 +142,7 @@ export async function harness(
     }
     kubelet = startKubelet(options, signal)
   }
-  start('boot-1')
+  await start('boot-1')
   const h: Harness = {
     api,
     rootDir,
@@ -146,7 +151,7 @@ export async function harness(
     options: () => options,
     async restart(boot = 'boot-1', { api: withApi = true } = {}) {
       stop.abort()
-      start(boot, withApi)
+      await start(boot, withApi)
       if (withApi) await kubelet.informer.synced
     },
     pod(name, spec, more = {}) {
@@ -182,6 +187,10 @@ export async function harness(
       api.put(pods, pod)
     },
     events: name => (api.all(events) as unknown as Event[]).filter(e => e.involvedObject?.name === name),
+    async log(name, container) {
+      const uid = api.get(pods, 'default', name)?.metadata.uid ?? ''
+      return await readFile(logFile(podDirectory(rootDir, uid), container, 0), 'utf8').catch(() => '')
+    },
     until: (name, condition, timeoutMs) =>
       api
         .until(() => {

@@ -1,0 +1,93 @@
+/** A gRPC service of the kubelet's on a unix socket. What serves it is loaded when somebody comes: most nodes never need it. */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { dirname } from 'node:path'
+import type { Logger } from '#shared/component/log.ts'
+import { decodeMessage } from '#shared/machinery/protobuf.ts'
+import { encodeMessage } from '#shared/machinery/protobuf-encode.ts'
+import type { Infer, ObjectSchema } from '#shared/machinery/schema.ts'
+
+/** A unary call; what it throws is answered as `code`, by default Unknown, as Go's errors are. */
+export interface Method {
+  question: ObjectSchema
+  answer: ObjectSchema
+  call: (question: Record<string, unknown>) => object | Promise<object>
+}
+export const method = <Q extends ObjectSchema, A extends ObjectSchema>(
+  question: Q,
+  answer: A,
+  call: (question: Infer<Q>) => Infer<A> | Promise<Infer<A>>,
+): Method => ({ question, answer, call: call as Method['call'] })
+
+/** An error with a gRPC status. */
+export class RpcError extends Error {
+  readonly code: number
+  constructor(code: number, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+export const notFound = 5
+
+const unknown = 2
+
+/** Listens at `path`, whose directory is made, in place of whoever did before. Rejects when that cannot be; ends with `signal`. */
+export async function serveGrpc(
+  path: string,
+  service: string,
+  methods: { readonly [name: string]: Method },
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o750 })
+  rmSync(path, { force: true })
+  let opening: Promise<{ injectConnection(connection: Socket): void }> | undefined
+  async function open() {
+    const { Server, ServerCredentials } = await import('@grpc/grpc-js')
+    const server = new Server()
+    const definition = Object.fromEntries(
+      Object.entries(methods).map(([name, m]) => [
+        name,
+        {
+          path: `/${service}/${name}`,
+          requestStream: false,
+          responseStream: false,
+          requestSerialize: (value: object) => encodeMessage(m.question, value),
+          requestDeserialize: (data: Buffer) => decodeMessage(m.question, data),
+          responseSerialize: (value: object) => encodeMessage(m.answer, value),
+          responseDeserialize: (data: Buffer) => decodeMessage(m.answer, data),
+        },
+      ]),
+    )
+    type Reply = (error: { code: number; message: string } | null, answer?: object) => void
+    const handlers = Object.fromEntries(
+      Object.entries(methods).map(([name, m]) => [
+        name,
+        ({ request }: { request: Record<string, unknown> }, reply: Reply) =>
+          void Promise.resolve()
+            .then(() => m.call(request))
+            .then(
+              answer => reply(null, answer),
+              (e: Error) => reply({ code: e instanceof RpcError ? e.code : unknown, message: e.message }),
+            ),
+      ]),
+    )
+    server.addService(definition, handlers)
+    signal.addEventListener('abort', () => server.forceShutdown(), { once: true })
+    return server.createConnectionInjector(ServerCredentials.createInsecure())
+  }
+  const listener = createServer(socket => {
+    socket.on('error', () => socket.destroy())
+    const opened = (opening ??= open())
+    opened.then(
+      injector => injector.injectConnection(socket),
+      (e: Error) => (log.warn({ path, err: e.message }, 'a caller is not served'), socket.destroy()),
+    )
+  })
+  listener.maxConnections = 100
+  await new Promise<void>((resolve, reject) => listener.once('error', reject).listen(path, resolve))
+  chmodSync(path, 0o600)
+  listener.unref()
+  listener.on('error', (e: Error) => log.warn({ path, err: e.message }, 'a socket of the kubelet'))
+  signal.addEventListener('abort', () => listener.close(), { once: true })
+}
