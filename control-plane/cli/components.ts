@@ -105,7 +105,7 @@ export function controlPlane(
   { identity = instanceName, seesStore = !cluster.ephemeral }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
   const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
-  const { enableAdmissionPlugins, disableAdmissionPlugins, apiOnly, metricsServer } = cluster
+  const { enableAdmissionPlugins, disableAdmissionPlugins, schedulerConfig, controllers, apiOnly, metricsServer } = cluster
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
   const ours = (
@@ -195,6 +195,7 @@ export function controlPlane(
       ...serving('kube-controller-manager', 10_257, n),
       ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),
       ...['--metrics-server', String(metricsServer !== 'off' && !apiOnly)],
+      ...(controllers === undefined ? [] : ['--controllers', controllers]),
       ...requestHeaderFlags(pki),
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],
     ]),
@@ -204,6 +205,7 @@ export function controlPlane(
       '--identity',
       identity('kube-scheduler', n),
       ...serving('kube-scheduler', 10_259, n),
+      ...(schedulerConfig === undefined ? [] : ['--config', schedulerConfig]),
       ...leaderElection,
     ]),
   ]

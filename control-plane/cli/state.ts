@@ -97,6 +97,8 @@ const clusterSchema = z.object({
   auditWebhookConfig: z.string().startsWith('/').optional(),
   authenticationConfig: z.string().startsWith('/').optional(),
   authorizationConfig: z.string().startsWith('/').optional(),
+  schedulerConfig: z.string().startsWith('/').optional(),
+  controllers: z.string().optional(),
   /** Names of admission plugins with commas between them. */
   enableAdmissionPlugins: z.string().optional(),
   disableAdmissionPlugins: z.string().optional(),

@@ -10,6 +10,7 @@ const fileOrNone = (file: string): string => (file === 'none' ? file : path.reso
 /** What only clusters with nodes have. */
 const ofNodes = [
   'nodes',
+  'schedulerConfig',
   'network',
   'runtime',
   'proxy',
@@ -43,6 +44,8 @@ export const upCommand = (program: Command): Command =>
     .option('--audit-webhook-config <file>', 'where else they send that, a kubeconfig; none ends it', fileOrNone)
     .option('--authentication-config <file>', 'OIDC providers (README: Who may do what); none ends it', fileOrNone)
     .option('--authorization-config <file>', 'who decides, webhooks too (as above); none ends it', fileOrNone)
+    .option('--scheduler-config <file>', 'profiles and extenders of the scheduler (README: Scheduling); none ends it', fileOrNone)
+    .option('--controllers <names>', "which controllers run, as kube-controller-manager's option: *,-cronjob-controller; none ends it")
     .option('--enable-admission-plugins <names>', 'admission plugins that shall be on, too, with commas between them; none for no more')
     .option('--disable-admission-plugins <names>', 'admission plugins that shall be off; as above')
     .addOption(

@@ -30,9 +30,11 @@ export interface Wanted {
   auditWebhookConfig?: string | undefined
   authenticationConfig?: string | undefined
   authorizationConfig?: string | undefined
+  schedulerConfig?: string | undefined
   /** Names with commas between them, or `none` for no more. */
   enableAdmissionPlugins?: string | undefined
   disableAdmissionPlugins?: string | undefined
+  controllers?: string | undefined
   metricsServer?: Cluster['metricsServer']
   /** Makes a key that Secrets are stored with from now on, when there is none. */
   encryptSecrets?: boolean | undefined
@@ -44,12 +46,14 @@ const settings = [
   'auditWebhookConfig',
   'authenticationConfig',
   'authorizationConfig',
+  'schedulerConfig',
   'enableAdmissionPlugins',
   'disableAdmissionPlugins',
+  'controllers',
 ] as const
 
 export type Kept = (typeof settings)[number]
 
-/** What was asked of API servers and nodes and is kept for later starts: `none` ends it. */
+/** What was asked of components and is kept for later starts: `none` ends it. */
 export const kept = (wanted: Wanted, had: Cluster | undefined): Pick<Cluster, Kept> =>
   Object.fromEntries(settings.map(name => [name, wanted[name] === 'none' ? undefined : (wanted[name] ?? had?.[name])]))

@@ -4,7 +4,9 @@ import { TransportError } from '#shared/bus/api-client.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'
 import type { Client } from '#shared/client/client.ts'
 import { isConflict, StatusError } from '#shared/machinery/status.ts'
+import type { Logger } from '#shared/component/log.ts'
 import type { CycleState } from './cyclestate.ts'
+import { bindByExtenders, type Extender } from './extender.ts'
 import { isRejected, type Status } from './framework.ts'
 import type { PodInfo } from './podinfo.ts'
 import type { Profile } from './profile.ts'
@@ -22,6 +24,8 @@ export interface Assignment {
 export interface BindingOptions {
   readonly client: Client
   readonly waitingPods: WaitingPods
+  readonly extenders: readonly Extender[]
+  readonly log: Logger
   /** For requests to the API. */
   readonly slots: Slots
   readonly signal: AbortSignal
@@ -62,10 +66,11 @@ export async function bindingCycle(assignment: Assignment, options: BindingOptio
 }
 
 /** Tries again while the API has no time or does not answer: a binding that came through unnoticed shows in the pod. */
-async function bind({ profile, state, pod, node }: Assignment, { client, signal }: BindingOptions): Promise<void> {
+async function bind({ profile, state, pod, node }: Assignment, { client, extenders, log, signal }: BindingOptions): Promise<void> {
   const pause = backoff(100, 5_000)
   for (let n = 1; ; n++) {
     try {
+      if (extenders.length > 0 && (await bindByExtenders(extenders, pod.pod, node, log))) return
       for (const plugin of profile.bind) {
         const status = await plugin.bind(state, pod, node)
         if (status?.code === 'Skip') continue

@@ -10,6 +10,7 @@ import type { EventRecorder } from '#shared/client/events.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { CycleState } from './cyclestate.ts'
+import type { Extender } from './extender.ts'
 import type { NodeInfo } from './nodeinfo.ts'
 import type { Nominator } from './nominator.ts'
 import type { TermCount, TermKind } from './podaffinity.ts'
@@ -129,6 +130,7 @@ export interface Handle {
   snapshot(): Snapshot
   readonly nominator: Nominator
   readonly waitingPods: WaitingPods
+  readonly extenders: readonly Extender[]
   /** Moves waiting pods to the active queue, by UID. */
   activate(uids: Iterable<string>): void
   /** Filter as the cycle runs it, once without and once with the pods nominated to the node; for dry runs on clones of `state` and `node`. */

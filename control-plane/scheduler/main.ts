@@ -3,11 +3,26 @@ import * as z from 'zod'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
 import { parseFlags } from '#shared/component/flags.ts'
 import { servingFlags } from '#shared/component/serving.ts'
-import { defaultPlugins } from './plugins/registry.ts'
+import { defaultConfiguration, readConfiguration, type Configuration } from './config/configuration.ts'
 import { runScheduler } from './scheduler.ts'
 
-const flags = parseFlags('kube-scheduler', z.object({ ...electedFlags, ...servingFlags(10_259) }))
+const component = 'kube-scheduler'
+/** `config`: a KubeSchedulerConfiguration. What it says of leader election wins over the flags, which `cox up` always gives. */
+const flags = parseFlags(component, z.object({ ...electedFlags, ...servingFlags(10_259), config: z.string().optional() }))
 
-await runElected('kube-scheduler', flags, (client, signal, log) =>
-  runScheduler({ client, log, profiles: [{ schedulerName: 'default-scheduler', plugins: defaultPlugins }] }, signal),
-)
+async function configuration(): Promise<Configuration> {
+  if (flags.config === undefined) return defaultConfiguration
+  try {
+    return await readConfiguration(flags.config)
+  } catch (e) {
+    process.stderr.write(`${component}: ${(e as Error).message}\n`)
+    process.exit(1)
+  }
+}
+
+const { profiles, extenders, backoff, election, missing } = await configuration()
+
+await runElected(component, { ...flags, ...election }, (client, signal, log) => {
+  if (missing.length > 0) log.warn({ plugins: missing }, 'plugins of the configuration are not built yet: they are of no effect')
+  return runScheduler({ client, log, profiles, extenders, backoff }, signal)
+})

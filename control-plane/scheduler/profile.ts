@@ -1,5 +1,6 @@
 /** A profile: the plugins that schedule the pods of one scheduler name, sorted by extension point. */
 import type { EventRecorder } from '#shared/client/events.ts'
+import { points, pluginsByPoint, restricted, weightOf, type ExtensionPoint, type PluginSets } from './extensionpoints.ts'
 import type { Handle, Plugin, PluginFactory, Status } from './framework.ts'
 import type { CycleState } from './cyclestate.ts'
 import type { NodeInfo } from './nodeinfo.ts'
@@ -14,8 +15,10 @@ export interface PluginConfig {
 export interface ProfileConfig {
   /** Pods with this spec.schedulerName are scheduled by it. */
   readonly schedulerName: string
-  /** In the order in which they are asked. */
+  /** In the order in which they are asked, at all extension points, unless `sets` says otherwise. */
   readonly plugins: readonly PluginConfig[]
+  /** Which of them are at which extension points, and their weights. */
+  readonly sets?: PluginSets
   /** Of all nodes, how many must fit before the search ends; 0 adapts to the size of the cluster. */
   readonly percentageOfNodesToScore?: number
 }
@@ -52,9 +55,7 @@ export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile
     addPod: (state, pod, added, node) => profile.plugins.forEach(p => p.addPod?.(state, pod, added, node)),
     removePod: (state, pod, removed, node) => profile.plugins.forEach(p => p.removePod?.(state, pod, removed, node)),
   }
-  const made = config.plugins.map(({ plugin, weight = 1 }) => ({ plugin: plugin(handle), weight }))
-  const plugins = made.map(m => m.plugin)
-  const at = <K extends keyof Plugin>(point: K): With<K>[] => plugins.filter((p): p is With<K> => p[point] !== undefined)
+  const { plugins, at, weights } = arranged(config, handle)
   const profile: Profile = {
     schedulerName: config.schedulerName,
     percentageOfNodesToScore: config.percentageOfNodesToScore ?? 0,
@@ -62,9 +63,9 @@ export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile
     preFilter: at('preFilter'),
     filter: at('filter'),
     postFilter: at('postFilter'),
-    score: made.filter((m): m is { plugin: With<'score'>; weight: number } => m.plugin.score !== undefined),
+    score: at('score').map(plugin => ({ plugin, weight: weights.get(plugin.name) ?? 1 })),
     reserve: at('reserve'),
-    unreserve: at('unreserve').reverse(),
+    unreserve: at('reserve', 'unreserve').reverse(),
     permit: at('permit'),
     preBind: at('preBind'),
     bind: at('bind'),
@@ -72,17 +73,53 @@ export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile
     nominator,
     events,
   }
-  if (new Set(plugins.map(p => p.name)).size !== plugins.length) throw new Error(`profile ${config.schedulerName} has a plugin twice`)
-  if (profile.bind.length === 0) throw new Error(`profile ${config.schedulerName} has no Bind plugin`)
+  if (profile.bind.length === 0) throw new Error(`at least one bind plugin is needed ${called(profile)}`)
   return profile
 }
 
+interface Arranged {
+  readonly plugins: readonly Plugin[]
+  /** Those that have the method, in the order of the extension point. */
+  readonly at: <K extends keyof Plugin>(point: ExtensionPoint, method?: K) => With<K>[]
+  readonly weights: ReadonlyMap<string, number>
+}
+
+/** Makes the plugins and puts them at their extension points. Throws when two have the same name, or a set names one that is not there. */
+function arranged({ schedulerName, plugins: wanted, sets }: ProfileConfig, handle: Handle): Arranged {
+  const made = wanted.map(({ plugin, weight = 1 }) => ({ plugin: plugin(handle), weight }))
+  const byName = new Map(made.map(({ plugin }) => [plugin.name, plugin]))
+  if (byName.size !== made.length) throw new Error(`profile ${schedulerName} has a plugin twice`)
+  const having = <K extends keyof Plugin>(all: readonly Plugin[], method: K) => all.filter((p): p is With<K> => p[method] !== undefined)
+  if (!sets) {
+    const plugins = [...byName.values()]
+    const weights = new Map(made.map(({ plugin, weight }) => [plugin.name, weight]))
+    return { plugins, at: (point, method = point as never) => having(plugins, method), weights }
+  }
+  const byPoint = pluginsByPoint(sets, byName)
+  const seen = new Map([...byName].map(([name, plugin]) => [name, restricted(plugin, name, byPoint)]))
+  return {
+    plugins: [...seen].flatMap(([name, plugin]) => (points.some(point => byPoint[point].includes(name)) ? [plugin] : [])),
+    at: (point, method = point as never) =>
+      having(
+        byPoint[point].map(name => seen.get(name)!),
+        method,
+      ),
+    weights: new Map([...seen.keys()].map(name => [name, weightOf(name, sets)])),
+  }
+}
+
+const called = ({ schedulerName }: Pick<Profile, 'schedulerName'>): string =>
+  `for profile with scheduler name ${JSON.stringify(schedulerName)}`
+
 /** The QueueSort function of all profiles. Throws unless they agree on one plugin. */
 export function queueSortOf(profiles: Iterable<Profile>): NonNullable<Plugin['less']> {
-  const sorting = [...profiles].flatMap(p => p.plugins.filter(q => q.less))
+  const sorting = [...profiles].map(profile => {
+    const those = profile.plugins.filter(p => p.less)
+    if (those.length !== 1) throw new Error(`only one queue sort plugin required ${called(profile)}, but got ${those.length}`)
+    return those[0]!
+  })
   const [first] = sorting
-  if (!first || sorting.some(p => p.name !== first.name))
-    throw new Error('exactly one QueueSort plugin, the same in all profiles, is needed')
+  if (!first || sorting.some(p => p.name !== first.name)) throw new Error('different queue sort plugins')
   return first.less!.bind(first)
 }
 

@@ -11,8 +11,6 @@ import { Heap } from './heap.ts'
 import { InFlight } from './inflight.ts'
 import { podInfo, type PodInfo } from './podinfo.ts'
 
-const initialBackoffMs = 1000
-const maxBackoffMs = 10_000
 /** A pod is tried again after this even when nothing happened, ms. */
 const maxUnschedulableMs = 5 * 60_000
 const longestTimerMs = 60_000
@@ -39,13 +37,22 @@ export interface QueueProfile {
 
 const podResource = resourceOf(podKind)
 const nobody: ReadonlySet<string> = new Set()
-const backoffOf = (attempts: number): number => Math.min(initialBackoffMs * 2 ** Math.max(0, attempts - 1), maxBackoffMs)
 const uidOf = (pod: Pod): string => pod.metadata.uid ?? ''
 
+/** How long a pod waits after its first failed attempt, doubled with each more, and at most. */
+export interface Backoff {
+  readonly initialMs: number
+  readonly maxMs: number
+}
+const usualBackoff: Backoff = { initialMs: 1000, maxMs: 10_000 }
+
 export interface QueueOptions {
+  backoff?: Backoff
   /** By spec.schedulerName. */
   profiles: ReadonlyMap<string, QueueProfile>
   less: (a: QueuedPod, b: QueuedPod) => boolean
+  /** Names of others than plugins who turn pods down: any change may help whom they rejected. */
+  unhinted?: readonly string[]
   /** Called when there is something to pop. */
   wake: () => void
   /** performance.now unless a test has its own clock. */
@@ -67,18 +74,20 @@ export class SchedulingQueue {
   readonly #actions = new Map<string, number>()
   /** Plugins that registered nothing: any change may help whom they rejected. */
   readonly #wantsAll: ReadonlySet<string>
+  readonly #backoffs: Backoff
   readonly #wake: () => void
   readonly #now: () => number
   #order = 0
   #timer: NodeJS.Timeout | undefined
   #due = Infinity
 
-  constructor({ profiles, less, wake, now = () => performance.now() }: QueueOptions) {
+  constructor({ profiles, less, wake, backoff = usualBackoff, unhinted = [], now = () => performance.now() }: QueueOptions) {
+    this.#backoffs = backoff
     this.#active = new Heap(keyOf, less)
     this.#profiles = profiles
     this.#wake = wake
     this.#now = now
-    const silent = new Set<string>()
+    const silent = new Set<string>(unhinted)
     for (const [name, { plugins }] of profiles) {
       const registered = new Map<string, { plugin: string; event: EventToRegister }[]>()
       this.#registered.set(name, registered)
@@ -234,7 +243,8 @@ export class SchedulingQueue {
     if (!missed || missed.gone) return undefined
     const old = queued.info.pod
     queued.since = this.#now()
-    queued.notBefore = queued.since + backoffOf(queued.attempts)
+    const { initialMs, maxMs } = this.#backoffs
+    queued.notBefore = queued.since + Math.min(initialMs * 2 ** Math.max(0, queued.attempts - 1), maxMs)
     if (missed.latest) queued.info = podInfo(missed.latest)
     return { events: missed.events, old, object: missed.latest }
   }

@@ -1,5 +1,9 @@
-/** One scheduling decision: a pure function of the pod, the snapshot and the profile. */
+/**
+ * One scheduling decision: a pure function of the pod, the snapshot and the profile; with extenders, which are asked over HTTP, of what they
+ * answer, too.
+ */
 import { CycleState } from './cyclestate.ts'
+import { filterByExtenders, scoreByExtenders, type Extender } from './extender.ts'
 import { newDiagnosis, type Diagnosis } from './fiterror.ts'
 import { isRejected, type Plugin, type Snapshot } from './framework.ts'
 import type { NodeInfo } from './nodeinfo.ts'
@@ -30,27 +34,72 @@ export function numFeasibleNodesToFind(nodes: number, percentage = 0): number {
 
 /** Filters, scores, and picks the best node. Throws when a plugin fails. */
 export function schedule(pod: PodInfo, snapshot: Snapshot, profile: Profile, search: Search = { start: 0 }): Decision {
-  const state = new CycleState()
-  const diagnosis = newDiagnosis(snapshot.nodes.length)
-  const rejected = (looked: number): Decision => ({ state, looked, diagnosis })
-  if (snapshot.nodes.length === 0) return rejected(0)
-
-  const candidates = preFilter(state, pod, snapshot, profile, diagnosis)
-  if (!candidates) return rejected(0)
-
-  const nominated = pod.pod.status?.nominatedNodeName
-  const nominatedNode = nominated ? snapshot.get(nominated) : undefined
-  // Room was made for it there: most likely no other node would do.
-  let feasible = nominatedNode ? findFeasible([nominatedNode], 0, 1, state, pod, profile, diagnosis).feasible : []
+  const cycle = begin(pod, snapshot, profile)
+  const candidates = candidatesOf(cycle)
+  if (!candidates) return rejected(cycle, 0)
+  let feasible = onNominated(cycle)
   let looked = 0
   if (feasible.length === 0) {
     const enough = profile.score.length === 0 ? 1 : numFeasibleNodesToFind(candidates.length, profile.percentageOfNodesToScore)
-    ;({ feasible, looked } = findFeasible(candidates, search.start, enough, state, pod, profile, diagnosis))
+    ;({ feasible, looked } = findFeasible(cycle, candidates, search.start, enough))
   }
   const [first] = feasible
-  if (!first) return rejected(looked)
-  const best = feasible.length === 1 ? first : pickBest(feasible, state, pod, snapshot, profile, search.tieBreak)
-  return { node: best.name, state, looked }
+  if (!first) return rejected(cycle, looked)
+  const best = feasible.length === 1 ? first : pickBest(feasible, totalsOf(cycle, feasible), search.tieBreak)
+  return { node: best.name, state: cycle.state, looked }
+}
+
+/** The same with extenders, which may turn down nodes that fit, and score those that are left. Rejects when one fails that must not. */
+export async function scheduleWithExtenders(
+  pod: PodInfo,
+  snapshot: Snapshot,
+  profile: Profile,
+  extenders: readonly Extender[],
+  search: Search = { start: 0 },
+): Promise<Decision> {
+  const cycle = begin(pod, snapshot, profile)
+  const pass = (nodes: NodeInfo[]): Promise<NodeInfo[]> => filterByExtenders(extenders, pod.pod, nodes, cycle.diagnosis)
+  const candidates = candidatesOf(cycle)
+  if (!candidates) return rejected(cycle, 0)
+  let feasible = await pass(onNominated(cycle))
+  let looked = 0
+  if (feasible.length === 0) {
+    const enough = numFeasibleNodesToFind(candidates.length, profile.percentageOfNodesToScore)
+    const found = findFeasible(cycle, candidates, search.start, enough)
+    looked = found.looked
+    feasible = await pass(found.feasible)
+  }
+  const [first] = feasible
+  if (!first) return rejected(cycle, looked)
+  if (feasible.length === 1) return { node: first.name, state: cycle.state, looked }
+  const totals = totalsOf(cycle, feasible)
+  await scoreByExtenders(extenders, pod.pod, feasible, totals)
+  return { node: pickBest(feasible, totals, search.tieBreak).name, state: cycle.state, looked }
+}
+
+interface Cycle {
+  readonly pod: PodInfo
+  readonly snapshot: Snapshot
+  readonly profile: Profile
+  readonly state: CycleState
+  readonly diagnosis: Diagnosis
+}
+const begin = (pod: PodInfo, snapshot: Snapshot, profile: Profile): Cycle => ({
+  pod,
+  snapshot,
+  profile,
+  state: new CycleState(),
+  diagnosis: newDiagnosis(snapshot.nodes.length),
+})
+const rejected = ({ state, diagnosis }: Cycle, looked: number): Decision => ({ state, looked, diagnosis })
+const candidatesOf = ({ state, pod, snapshot, profile, diagnosis }: Cycle): readonly NodeInfo[] | undefined =>
+  snapshot.nodes.length === 0 ? undefined : preFilter(state, pod, snapshot, profile, diagnosis)
+
+/** The node that room was made on, if the pod fits there: most likely no other node would do. */
+function onNominated(cycle: Cycle): NodeInfo[] {
+  const nominated = cycle.pod.pod.status?.nominatedNodeName
+  const node = nominated ? cycle.snapshot.get(nominated) : undefined
+  return node ? findFeasible(cycle, [node], 0, 1).feasible : []
 }
 
 /** The nodes that Filter is asked about; undefined when the pod is rejected as a whole. */
@@ -103,13 +152,10 @@ function preFilter(
 
 /** Asks nodes from `start` on, until `enough` fit. */
 function findFeasible(
+  { state, pod, profile, diagnosis }: Cycle,
   nodes: readonly NodeInfo[],
   start: number,
   enough: number,
-  state: CycleState,
-  pod: PodInfo,
-  profile: Profile,
-  diagnosis: Diagnosis,
 ): { feasible: NodeInfo[]; looked: number } {
   const feasible: NodeInfo[] = []
   let looked = 0
@@ -128,14 +174,8 @@ function findFeasible(
   return { feasible, looked }
 }
 
-function pickBest(
-  nodes: readonly NodeInfo[],
-  state: CycleState,
-  pod: PodInfo,
-  snapshot: Snapshot,
-  profile: Profile,
-  tieBreak: (n: number) => number = n => Math.floor(Math.random() * n),
-): NodeInfo {
+/** The weighted sum of all scores of each node. */
+function totalsOf({ state, pod, snapshot, profile }: Cycle, nodes: readonly NodeInfo[]): Float64Array {
   const totals = new Float64Array(nodes.length)
   const scores = new Float64Array(nodes.length)
   for (const { plugin, weight } of profile.score) {
@@ -146,6 +186,14 @@ function pickBest(
     plugin.normalizeScore?.(state, pod, scores)
     for (let i = 0; i < nodes.length; i++) totals[i]! += scores[i]! * weight
   }
+  return totals
+}
+
+function pickBest(
+  nodes: readonly NodeInfo[],
+  totals: Float64Array,
+  tieBreak: (n: number) => number = n => Math.floor(Math.random() * n),
+): NodeInfo {
   let top = -Infinity
   let best: number[] = []
   for (let i = 0; i < nodes.length; i++) {

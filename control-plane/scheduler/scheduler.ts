@@ -15,14 +15,16 @@ import { bindingCycle, permit } from './binding.ts'
 import { ClusterCache } from './cache.ts'
 import { Action, nodeChanges, podChanges, resourceOf } from './clusterevent.ts'
 import type { CycleState } from './cyclestate.ts'
+import type { ExtenderConfig } from './config/schema.ts'
+import { extenderName, newExtender } from './extender.ts'
 import { fitErrorMessage, newDiagnosis, type Diagnosis } from './fiterror.ts'
 import { isRejected, type PostFilterResult, type Snapshot, type Status } from './framework.ts'
 import { Nominator } from './nominator.ts'
 import { podInfo } from './podinfo.ts'
 import { podStatusWriter } from './podstatus.ts'
 import { newProfile, queueSortOf, reserve, unreserve, type Profile, type ProfileConfig } from './profile.ts'
-import { SchedulingQueue, type QueuedPod } from './queue.ts'
-import { schedule } from './schedule.ts'
+import { SchedulingQueue, type Backoff, type QueuedPod } from './queue.ts'
+import { schedule, scheduleWithExtenders, type Decision } from './schedule.ts'
 import { Slots } from './slots.ts'
 import { WaitingPods } from './waitingpods.ts'
 
@@ -30,6 +32,8 @@ export interface SchedulerOptions {
   client: Client
   log: Logger
   profiles: readonly ProfileConfig[]
+  extenders?: readonly ExtenderConfig[]
+  backoff?: Backoff
 }
 
 /** For how long pods are scheduled in one turn of the event loop, ms: then the lease, watches and bindings have theirs. */
@@ -53,7 +57,10 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     return made
   }
   let snapshot: Snapshot = cache.snapshot()
+  const full = ({ metadata: { namespace = '', name = '' } }: Pod) => client.get(pods, namespace, name)
+  const extenders = (options.extenders ?? []).map(e => newExtender(e, full))
   const handle = {
+    extenders,
     client,
     log,
     informer,
@@ -67,7 +74,13 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   const profiles = new Map(options.profiles.map(p => [p.schedulerName, newProfile(p, { ...handle, events: recorder(p.schedulerName) })]))
   const profileOf = (pod: Pod): Profile | undefined => profiles.get(pod.spec.schedulerName ?? 'default-scheduler')
   let wake = (): void => {}
-  const queue: SchedulingQueue = new SchedulingQueue({ profiles, less: queueSortOf(profiles.values()), wake: () => wake() })
+  const queue: SchedulingQueue = new SchedulingQueue({
+    profiles,
+    less: queueSortOf(profiles.values()),
+    wake: () => wake(),
+    unhinted: extenders.length > 0 ? [extenderName] : [],
+    ...(options.backoff ? { backoff: options.backoff } : {}),
+  })
   const nodeInformer = informer(nodes)
   const podInformer = informer(pods)
   const statuses = podStatusWriter(client, (namespace, name) => podInformer.get(namespace, name), log, signal)
@@ -123,7 +136,10 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     const profile = profileOf(info.pod)
     if (!profile || cache.isAssumed(info.uid)) return void queue.done(info.uid)
     snapshot = cache.snapshot()
-    const decision = schedule(info, snapshot, profile, { start })
+    if (!extenders.some(e => e.cares(info.pod))) return decided(queued, profile, schedule(info, snapshot, profile, { start }))
+    return scheduleWithExtenders(info, snapshot, profile, extenders, { start }).then(d => decided(queued, profile, d))
+  }
+  function decided(queued: QueuedPod, profile: Profile, decision: Decision): Promise<void> | undefined {
     if (snapshot.nodes.length > 0) start = (start + decision.looked) % snapshot.nodes.length
     if (decision.node === undefined) return postFilter(queued, profile, decision.state, decision.diagnosis)
     assign(queued, profile, decision.state, decision.node)
@@ -201,7 +217,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     }
     bindingCycle(
       { profile, state, pod: info, node, waits: held },
-      { client, waitingPods, slots, signal, decided: () => queue.decided(info.uid) },
+      { client, waitingPods, extenders, log, slots, signal, decided: () => queue.decided(info.uid) },
     ).then(
       rejection => {
         if (!rejection) return bound(info.pod, node)

@@ -6,6 +6,7 @@ import { namespaces, nodes, pods } from '#shared/api/kinds.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { matchesLabels } from '#shared/machinery/labels.ts'
 import { Action } from '../clusterevent.ts'
+import type { InterPodAffinityArgs } from '../config/pluginargs.ts'
 import { stateKey } from '../cyclestate.ts'
 import { maxNodeScore, skip, unresolvable, unschedulable, type PluginFactory, type Snapshot } from '../framework.ts'
 import type { NodeInfo } from '../nodeinfo.ts'
@@ -16,8 +17,6 @@ import { podSet, type PodSelection } from '../podset.ts'
 const notNear = unresolvable("node(s) didn't match pod affinity rules")
 const near = unschedulable("node(s) didn't match pod anti-affinity rules")
 const unwanted = unschedulable("node(s) didn't satisfy existing pods anti-affinity rules")
-/** What a required term of a pod that is there counts in the score. */
-const hardAffinityWeight = 1
 
 /** Numbers by topology key and domain. */
 class Domains {
@@ -74,112 +73,118 @@ class Required {
 const required = stateKey<Required>('PreFilterInterPodAffinity')
 const preferred = stateKey<Domains>('PreScoreInterPodAffinity')
 
-export const interPodAffinity: PluginFactory = ({ informer }) => {
-  const known = informer(namespaces)
-  const labelsOf: NamespaceLabels = name => known.get('', name)?.metadata.labels
-  const selectionOf = ({ selector, namespaces, namespaceSelector }: AffinityTerm): PodSelection => {
-    if (!namespaceSelector) return { namespaces, selector }
-    if (namespaceSelector.length === 0) return { namespaces: undefined, selector }
-    const selected = known.list().flatMap(n => (matchesLabels(namespaceSelector, n.metadata.labels) ? [n.metadata.name ?? ''] : []))
-    return { namespaces: [...new Set([...namespaces, ...selected])].sort(), selector }
-  }
-  const matchesAll = (terms: readonly AffinityTerm[], pod: Pod): boolean => terms.every(t => termMatches(t, pod, labelsOf))
+export const interPodAffinity =
+  (args: InterPodAffinityArgs): PluginFactory =>
+  ({ informer }) => {
+    /** What a required term of a pod that is there counts in the score. */
+    const { hardPodAffinityWeight = 1, ignorePreferredTermsOfExistingPods: ignorePreferred = false } = args
+    const known = informer(namespaces)
+    const labelsOf: NamespaceLabels = name => known.get('', name)?.metadata.labels
+    const selectionOf = ({ selector, namespaces, namespaceSelector }: AffinityTerm): PodSelection => {
+      if (!namespaceSelector) return { namespaces, selector }
+      if (namespaceSelector.length === 0) return { namespaces: undefined, selector }
+      const selected = known.list().flatMap(n => (matchesLabels(namespaceSelector, n.metadata.labels) ? [n.metadata.name ?? ''] : []))
+      return { namespaces: [...new Set([...namespaces, ...selected])].sort(), selector }
+    }
+    const matchesAll = (terms: readonly AffinityTerm[], pod: Pod): boolean => terms.every(t => termMatches(t, pod, labelsOf))
 
-  const change = (
-    state: Parameters<NonNullable<ReturnType<PluginFactory>['addPod']>>[0],
-    pod: PodInfo,
-    other: PodInfo,
-    node: NodeInfo,
-    by: 1 | -1,
-  ): void => {
-    const counts = state.get(required)
-    if (!counts) return
-    const { required: terms = [], requiredAnti = [] } = pod.affinity ?? {}
-    if (terms.length > 0 && matchesAll(terms, other.pod)) for (const t of terms) counts.affinity.add(node, t.topologyKey, by)
-    for (const t of requiredAnti) if (termMatches(t, other.pod, labelsOf)) counts.anti.add(node, t.topologyKey, by)
-    for (const t of other.affinity?.requiredAnti ?? []) if (termMatches(t, pod.pod, labelsOf)) counts.existing.add(node, t.topologyKey, by)
-  }
-
-  return {
-    name: 'InterPodAffinity',
-    events: [
-      {
-        kind: pods,
-        action: Action.Add | Action.UpdatePodLabel | Action.Delete,
-        hint: (pod, old, object) => {
-          const { required: terms = [], requiredAnti = [] } = podAffinityOf(pod) ?? {}
-          const [before, now] = [old as Pod | undefined, object as Pod | undefined]
-          if (now && terms.some(t => termMatches(t, now, labelsOf))) return true
-          if (!before || now?.metadata.uid === pod.metadata.uid) return before !== undefined
-          const others = podAffinityOf(before)?.requiredAnti ?? []
-          return requiredAnti.some(t => termMatches(t, before, labelsOf)) || others.some(t => termMatches(t, pod, labelsOf))
-        },
-      },
-      { kind: nodes, action: Action.Add | Action.UpdateNodeLabel },
-    ],
-    preFilter(state, { pod, affinity }, snapshot) {
-      const counts = new Required()
-      for (const { term, nodes } of snapshot.affinityTerms('requiredAnti'))
-        if (termMatches(term, pod, labelsOf)) counts.existing.addAll(nodes, snapshot, term.topologyKey, 1)
-      const { required: terms = [], requiredAnti = [] } = affinity ?? {}
-      if (counts.existing.empty && terms.length === 0 && requiredAnti.length === 0) return skip
-      if (terms.length > 0) {
-        const there = snapshot.count(podSet(terms.map(selectionOf), false))
-        for (const t of terms) counts.affinity.addAll(there, snapshot, t.topologyKey, 1)
-      }
-      for (const t of requiredAnti) counts.anti.addAll(snapshot.count(podSet([selectionOf(t)], false)), snapshot, t.topologyKey, 1)
-      state.set(required, counts)
-      return undefined
-    },
-    addPod: (state, pod, added, node) => change(state, pod, added, node, 1),
-    removePod: (state, pod, removed, node) => change(state, pod, removed, node, -1),
-    filter(state, { pod, affinity }, node) {
+    const change = (
+      state: Parameters<NonNullable<ReturnType<PluginFactory>['addPod']>>[0],
+      pod: PodInfo,
+      other: PodInfo,
+      node: NodeInfo,
+      by: 1 | -1,
+    ): void => {
       const counts = state.get(required)
-      if (!counts) return undefined
-      const { required: terms = [], requiredAnti = [] } = affinity ?? {}
-      const labels = node.node.metadata.labels ?? {}
-      if (terms.some(t => labels[t.topologyKey] === undefined)) return notNear
-      // The first of pods that want to be together goes anywhere.
-      if (!terms.every(t => counts.affinity.at(node, t.topologyKey) > 0) && !(counts.affinity.empty && matchesAll(terms, pod)))
-        return notNear
-      if (requiredAnti.some(t => counts.anti.at(node, t.topologyKey) > 0)) return near
-      for (const key of counts.existing.keys.keys()) if (counts.existing.at(node, key) > 0) return unwanted
-      return undefined
-    },
-    preScore(state, { pod, affinity }, _, snapshot) {
-      const scores = new Domains()
-      for (const [terms, sign] of [
-        [affinity?.preferred, 1],
-        [affinity?.preferredAnti, -1],
-      ] as const)
-        // prettier-ignore
-        for (const t of terms ?? [])
+      if (!counts) return
+      const { required: terms = [], requiredAnti = [] } = pod.affinity ?? {}
+      if (terms.length > 0 && matchesAll(terms, other.pod)) for (const t of terms) counts.affinity.add(node, t.topologyKey, by)
+      for (const t of requiredAnti) if (termMatches(t, other.pod, labelsOf)) counts.anti.add(node, t.topologyKey, by)
+      for (const t of other.affinity?.requiredAnti ?? [])
+        if (termMatches(t, pod.pod, labelsOf)) counts.existing.add(node, t.topologyKey, by)
+    }
+
+    return {
+      name: 'InterPodAffinity',
+      events: [
+        {
+          kind: pods,
+          action: Action.Add | Action.UpdatePodLabel | Action.Delete,
+          hint: (pod, old, object) => {
+            const { required: terms = [], requiredAnti = [] } = podAffinityOf(pod) ?? {}
+            const [before, now] = [old as Pod | undefined, object as Pod | undefined]
+            if (now && terms.some(t => termMatches(t, now, labelsOf))) return true
+            if (!before || now?.metadata.uid === pod.metadata.uid) return before !== undefined
+            const others = podAffinityOf(before)?.requiredAnti ?? []
+            return requiredAnti.some(t => termMatches(t, before, labelsOf)) || others.some(t => termMatches(t, pod, labelsOf))
+          },
+        },
+        { kind: nodes, action: Action.Add | Action.UpdateNodeLabel },
+      ],
+      preFilter(state, { pod, affinity }, snapshot) {
+        const counts = new Required()
+        for (const { term, nodes } of snapshot.affinityTerms('requiredAnti'))
+          if (termMatches(term, pod, labelsOf)) counts.existing.addAll(nodes, snapshot, term.topologyKey, 1)
+        const { required: terms = [], requiredAnti = [] } = affinity ?? {}
+        if (counts.existing.empty && terms.length === 0 && requiredAnti.length === 0) return skip
+        if (terms.length > 0) {
+          const there = snapshot.count(podSet(terms.map(selectionOf), false))
+          for (const t of terms) counts.affinity.addAll(there, snapshot, t.topologyKey, 1)
+        }
+        for (const t of requiredAnti) counts.anti.addAll(snapshot.count(podSet([selectionOf(t)], false)), snapshot, t.topologyKey, 1)
+        state.set(required, counts)
+        return undefined
+      },
+      addPod: (state, pod, added, node) => change(state, pod, added, node, 1),
+      removePod: (state, pod, removed, node) => change(state, pod, removed, node, -1),
+      filter(state, { pod, affinity }, node) {
+        const counts = state.get(required)
+        if (!counts) return undefined
+        const { required: terms = [], requiredAnti = [] } = affinity ?? {}
+        const labels = node.node.metadata.labels ?? {}
+        if (terms.some(t => labels[t.topologyKey] === undefined)) return notNear
+        // The first of pods that want to be together goes anywhere.
+        if (!terms.every(t => counts.affinity.at(node, t.topologyKey) > 0) && !(counts.affinity.empty && matchesAll(terms, pod)))
+          return notNear
+        if (requiredAnti.some(t => counts.anti.at(node, t.topologyKey) > 0)) return near
+        for (const key of counts.existing.keys.keys()) if (counts.existing.at(node, key) > 0) return unwanted
+        return undefined
+      },
+      preScore(state, { pod, affinity }, _, snapshot) {
+        if (ignorePreferred && !affinity?.preferred.length && !affinity?.preferredAnti.length) return skip
+        const scores = new Domains()
+        for (const [terms, sign] of [
+          [affinity?.preferred, 1],
+          [affinity?.preferredAnti, -1],
+        ] as const)
+          // prettier-ignore
+          for (const t of terms ?? [])
           scores.addAll(snapshot.count(podSet([selectionOf(t)], false)), snapshot, t.topologyKey, sign * t.weight)
-      for (const [kind, sign] of [
-        ['required', hardAffinityWeight],
-        ['preferred', 1],
-        ['preferredAnti', -1],
-      ] as const)
-        // prettier-ignore
-        for (const { term, nodes } of snapshot.affinityTerms(kind))
+        for (const [kind, sign] of [
+          ['required', hardPodAffinityWeight],
+          ['preferred', 1],
+          ['preferredAnti', -1],
+        ] as const)
+          // prettier-ignore
+          for (const { term, nodes } of snapshot.affinityTerms(kind))
           if (termMatches(term, pod, labelsOf)) scores.addAll(nodes, snapshot, term.topologyKey, sign * (term.weight || 1))
-      if (scores.empty) return skip
-      state.set(preferred, scores)
-      return undefined
-    },
-    score(state, _, node) {
-      const scores = state.get(preferred)!
-      let sum = 0
-      for (const key of scores.keys.keys()) sum += scores.at(node, key)
-      return sum
-    },
-    normalizeScore(_, __, scores) {
-      let [min, max] = [Infinity, -Infinity]
-      for (const s of scores) {
-        if (s < min) min = s
-        if (s > max) max = s
-      }
-      for (let i = 0; i < scores.length; i++) scores[i] = max > min ? Math.trunc((maxNodeScore * (scores[i]! - min)) / (max - min)) : 0
-    },
+        if (scores.empty) return skip
+        state.set(preferred, scores)
+        return undefined
+      },
+      score(state, _, node) {
+        const scores = state.get(preferred)!
+        let sum = 0
+        for (const key of scores.keys.keys()) sum += scores.at(node, key)
+        return sum
+      },
+      normalizeScore(_, __, scores) {
+        let [min, max] = [Infinity, -Infinity]
+        for (const s of scores) {
+          if (s < min) min = s
+          if (s > max) max = s
+        }
+        for (let i = 0; i < scores.length; i++) scores[i] = max > min ? Math.trunc((maxNodeScore * (scores[i]! - min)) / (max - min)) : 0
+      },
+    }
   }
-}

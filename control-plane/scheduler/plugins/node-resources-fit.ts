@@ -1,16 +1,19 @@
-/** A pod's requests must fit into what is left of a node; emptier nodes are better (LeastAllocated). */
+/** A pod's requests must fit into what is left of a node; which nodes are better its scoring strategy says. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import { Action } from '../clusterevent.ts'
-import { maxNodeScore, type PluginFactory, type Status } from '../framework.ts'
+import type { NodeResourcesFitArgs } from '../config/pluginargs.ts'
+import type { PluginFactory, Status } from '../framework.ts'
 import type { NodeInfo } from '../nodeinfo.ts'
 import type { PodInfo } from '../podinfo.ts'
 import { resourcesOf, type Resources } from '../resources.ts'
+import { nodeScore } from '../resourcescore.ts'
 
-const leastAllocated = (requested: number, capacity: number): number =>
-  requested > capacity ? 0 : Math.floor(((capacity - requested) * maxNodeScore) / capacity)
+/** Whether an extended resource is somebody else's to look at. */
+type IsIgnored = (name: string) => boolean
+const native = /^([^/]+|hugepages-.*)$/
 
 /** Whether an empty node of that size would do. */
 function fitsIn(wanted: Resources, allocatable: Resources): boolean {
@@ -21,7 +24,7 @@ function fitsIn(wanted: Resources, allocatable: Resources): boolean {
 }
 
 /** Which resources are short, and whether the node could ever have enough. */
-function shortOf({ requests: wanted }: PodInfo, { allocatable, requested, pods }: NodeInfo): Status | undefined {
+function shortOf({ requests: wanted }: PodInfo, { allocatable, requested, pods }: NodeInfo, isIgnored: IsIgnored): Status | undefined {
   const tooMany = pods.size + 1 > allocatable.pods
   const cpu = wanted.milliCPU > 0 && wanted.milliCPU > allocatable.milliCPU - requested.milliCPU
   const memory = wanted.memory > 0 && wanted.memory > allocatable.memory - requested.memory
@@ -38,7 +41,7 @@ function shortOf({ requests: wanted }: PodInfo, { allocatable, requested, pods }
     (storage && wanted.ephemeralStorage > allocatable.ephemeralStorage)
   for (const [name, amount] of wanted.scalar ?? []) {
     const has = allocatable.scalar?.get(name) ?? 0
-    if (amount === 0 || amount <= has - (requested.scalar?.get(name) ?? 0)) continue
+    if (amount === 0 || amount <= has - (requested.scalar?.get(name) ?? 0) || isIgnored(name)) continue
     reasons.push(`Insufficient ${name}`)
     if (amount > has) never = true
   }
@@ -50,18 +53,25 @@ const allocatableOf = (node: Node): Resources => resourcesOf(node.status?.alloca
 const nodeMayHelp = (pod: Pod, node: Node | undefined): boolean =>
   node !== undefined && fitsIn(resourcesOf(podRequests(pod.spec)), allocatableOf(node))
 
-export const nodeResourcesFit: PluginFactory = () => ({
-  name: 'NodeResourcesFit',
-  events: [
-    { kind: nodes, action: Action.Add | Action.UpdateNodeAllocatable, hint: (pod, _, node) => nodeMayHelp(pod, node as Node | undefined) },
-    { kind: pods, action: Action.Delete | Action.UpdatePodScaleDown },
-  ],
-  filter: (_, pod, node) => shortOf(pod, node),
-  score(_, pod, node) {
-    const { milliCPU, memory } = node.allocatable
-    if (milliCPU === 0 && memory === 0) return 0
-    const cpu = milliCPU > 0 ? leastAllocated(node.nonZeroMilliCPU + pod.nonZeroMilliCPU, milliCPU) : 0
-    const mem = memory > 0 ? leastAllocated(node.nonZeroMemory + pod.nonZeroMemory, memory) : 0
-    return Math.floor((cpu + mem) / (Number(milliCPU > 0) + Number(memory > 0)))
-  },
-})
+export function nodeResourcesFit({
+  ignoredResources = [],
+  ignoredResourceGroups = [],
+  scoringStrategy,
+}: NodeResourcesFitArgs): PluginFactory {
+  const [names, groups] = [new Set(ignoredResources), new Set(ignoredResourceGroups)]
+  const isIgnored: IsIgnored = name => !native.test(name) && (names.has(name) || groups.has(name.slice(0, name.indexOf('/'))))
+  const score = nodeScore(scoringStrategy ?? {})
+  return () => ({
+    name: 'NodeResourcesFit',
+    events: [
+      {
+        kind: nodes,
+        action: Action.Add | Action.UpdateNodeAllocatable,
+        hint: (pod, _, node) => nodeMayHelp(pod, node as Node | undefined),
+      },
+      { kind: pods, action: Action.Delete | Action.UpdatePodScaleDown },
+    ],
+    filter: (_, pod, node) => shortOf(pod, node, isIgnored),
+    score: (_, pod, node) => score(pod, node),
+  })
+}

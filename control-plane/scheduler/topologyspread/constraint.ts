@@ -6,19 +6,26 @@ import { matchesLabels, selectorOf } from '#shared/machinery/labels.ts'
 import { matchesNode } from '#shared/scheduling/nodeaffinity.ts'
 import { tolerates } from '#shared/scheduling/taints.ts'
 import type { Snapshot } from '../framework.ts'
-import { podSet, type PodSet } from '../podset.ts'
+import type { PodInfo } from '../podinfo.ts'
+import { isIn, podSet, type PodSelection } from '../podset.ts'
 
 export interface Constraint {
   readonly topologyKey: string
   readonly maxSkew: number
   readonly minDomains: number
-  /** Undefined when its selector selects nothing. */
-  readonly set: PodSet | undefined
+  /** Of the pods that it counts; undefined when it has no selector, or when they are those of a controller. */
+  readonly selections: readonly PodSelection[] | undefined
+  /** Whether it counts the pod. */
+  counts(pod: PodInfo): boolean
+  /** How many of them each node has. */
+  on(snapshot: Snapshot): ReadonlyMap<string, number>
   /** Whether the pod is one of those that it counts. */
   readonly countsItself: boolean
   /** Whether pods on the node count at all. */
   includes(node: Node): boolean
 }
+
+const none: ReadonlyMap<string, number> = new Map()
 
 const constraints = ({ spec }: Pod, when: string): TopologySpreadConstraint[] =>
   (spec.topologySpreadConstraints ?? []).filter(c => c.whenUnsatisfiable === when)
@@ -28,9 +35,28 @@ function toleratesAll(pod: Pod, node: Node): boolean {
   return taints.every(t => tolerates(pod.spec.tolerations, t))
 }
 
-function constraintOf(pod: Pod, c: TopologySpreadConstraint): Constraint {
+type Counted = Pick<Constraint, 'selections' | 'counts' | 'on' | 'countsItself'>
+
+/** Those that the constraint's own selector selects. */
+function bySelector({ metadata: { namespace = '', labels } }: Pod, c: TopologySpreadConstraint): Counted {
   const selector = selectorOf(c.labelSelector)
-  const { namespace = '', labels } = pod.metadata
+  const set = selector && podSet([{ namespaces: [namespace], selector }], true)
+  return {
+    selections: set?.selections,
+    counts: pod => set !== undefined && isIn(set, pod),
+    on: snapshot => (set ? snapshot.count(set) : none),
+    countsItself: selector !== undefined && matchesLabels(selector, labels),
+  }
+}
+/** Those of one controller: upstream finds them through Services and controllers, which is the same pods for almost every pod. */
+const byOwner = (owner: string): Counted => ({
+  selections: undefined,
+  counts: pod => pod.owner === owner && !pod.terminating,
+  on: snapshot => snapshot.siblings(owner) ?? none,
+  countsItself: true,
+})
+
+function constraintOf(pod: Pod, c: TopologySpreadConstraint, counted: Counted): Constraint {
   const asksForNodes = pod.spec.nodeSelector !== undefined || pod.spec.affinity?.nodeAffinity !== undefined
   const affinity = asksForNodes && (c.nodeAffinityPolicy ?? 'Honor') === 'Honor'
   const taints = c.nodeTaintsPolicy === 'Honor'
@@ -38,21 +64,19 @@ function constraintOf(pod: Pod, c: TopologySpreadConstraint): Constraint {
     topologyKey: c.topologyKey,
     maxSkew: c.maxSkew,
     minDomains: c.minDomains ?? 1,
-    set: selector && podSet([{ namespaces: [namespace], selector }], true),
-    countsItself: selector !== undefined && matchesLabels(selector, labels),
+    ...counted,
     includes: node => (!affinity || matchesNode(pod, node)) && (!taints || toleratesAll(pod, node)),
   }
 }
 
-/** Those that forbid nodes. */
-export const hardConstraints = (pod: Pod): Constraint[] => constraints(pod, 'DoNotSchedule').map(c => constraintOf(pod, c))
-/** Those that only prefer some. */
-export const softConstraints = (pod: Pod): Constraint[] => constraints(pod, 'ScheduleAnyway').map(c => constraintOf(pod, c))
+type When = 'DoNotSchedule' | 'ScheduleAnyway'
+/** The pod's own: those that forbid nodes, or those that only prefer some. */
+export const constraintsOf = (pod: Pod, when: When): Constraint[] =>
+  constraints(pod, when).map(c => constraintOf(pod, c, bySelector(pod, c)))
+/** Those of a configuration, for a pod that has none of its own; none for a pod without a controller. */
+export const defaultConstraintsOf = ({ pod, owner }: PodInfo, defaults: readonly TopologySpreadConstraint[], when: When): Constraint[] =>
+  owner === undefined ? [] : defaults.filter(c => c.whenUnsatisfiable === when).map(c => constraintOf(pod, c, byOwner(owner)))
 
 /** Nodes without one of the labels take no part. */
 export const hasAllKeys = ({ metadata: { labels } }: Node, constraints: readonly Pick<Constraint, 'topologyKey'>[]): boolean =>
   constraints.every(c => labels?.[c.topologyKey] !== undefined)
-
-const none: ReadonlyMap<string, number> = new Map()
-/** How many pods each node has of those that the constraint counts. */
-export const countsOf = ({ set }: Constraint, snapshot: Snapshot): ReadonlyMap<string, number> => (set ? snapshot.count(set) : none)

@@ -4,8 +4,7 @@ import { stateKey } from '../cyclestate.ts'
 import { unresolvable, unschedulable, type Snapshot, type Status } from '../framework.ts'
 import type { NodeInfo } from '../nodeinfo.ts'
 import type { PodInfo } from '../podinfo.ts'
-import { isIn } from '../podset.ts'
-import { countsOf, hasAllKeys, type Constraint } from './constraint.ts'
+import { hasAllKeys, type Constraint } from './constraint.ts'
 
 const missingLabel = unresolvable("node(s) didn't match pod topology spread constraints (missing required label)")
 const tooSkewed = unschedulable("node(s) didn't match pod topology spread constraints")
@@ -34,8 +33,8 @@ class Spread {
   }
   change(pod: PodInfo, { node }: NodeInfo, by: number): void {
     if (!hasAllKeys(node, this.constraints)) return
-    this.constraints.forEach(({ set, topologyKey, includes }, i) => {
-      if (!set || !isIn(set, pod) || !includes(node)) return
+    this.constraints.forEach(({ counts, topologyKey, includes }, i) => {
+      if (!counts(pod) || !includes(node)) return
       const domain = node.metadata.labels![topologyKey]!
       this.domains[i]!.set(domain, (this.domains[i]!.get(domain) ?? 0) + by)
       this.#least[i] = undefined
@@ -46,7 +45,7 @@ const spread = stateKey<Spread>('PreFilterPodTopologySpread')
 
 /** Counts; `constraints` has at least one. */
 export function countDomains(state: CycleState, constraints: readonly Constraint[], snapshot: Snapshot): void {
-  const counts = constraints.map(c => countsOf(c, snapshot))
+  const counts = constraints.map(c => c.on(snapshot))
   const domains = constraints.map(() => new Map<string, number>())
   for (const { node, name } of snapshot.nodes) {
     if (!hasAllKeys(node, constraints)) continue

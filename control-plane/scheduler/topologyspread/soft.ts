@@ -2,7 +2,7 @@
 import { stateKey, type CycleState } from '../cyclestate.ts'
 import { maxNodeScore, type Snapshot } from '../framework.ts'
 import type { NodeInfo } from '../nodeinfo.ts'
-import { countsOf, hasAllKeys, type Constraint } from './constraint.ts'
+import { hasAllKeys, type Constraint } from './constraint.ts'
 
 const hostname = 'kubernetes.io/hostname'
 
@@ -11,7 +11,12 @@ export interface Preference extends Pick<Constraint, 'topologyKey' | 'maxSkew' |
   /** Pods by node. */
   readonly counts: ReadonlyMap<string, number>
 }
-export const preferenceOf = (c: Constraint, snapshot: Snapshot): Preference => ({ ...c, counts: countsOf(c, snapshot) })
+export const preferenceOf = (c: Constraint, snapshot: Snapshot): Preference => ({
+  topologyKey: c.topologyKey,
+  maxSkew: c.maxSkew,
+  includes: c.includes,
+  counts: c.on(snapshot),
+})
 
 interface Scored {
   readonly preference: Preference

@@ -14,6 +14,14 @@ test('an API server that does not see the files of nats-server leaves syncing to
   expect(withStore(false)).toEqual([])
 })
 
+test('what cox up was told of the scheduler and of controllers is kept, and passed on', () => {
+  const had = { index: 0, ...cluster, ...kept({ schedulerConfig: '/s.yaml', controllers: '*,-cronjob-controller' }, undefined), nodes: [] }
+  const argsOf = (component: string): string[] =>
+    controlPlane(stateDir('/nowhere'), addresses(0), { ...cluster, ...kept({}, had) }).find(c => c.name === component)!.args
+  expect(argsOf('kube-scheduler')).toEqual(expect.arrayContaining(['--config', '/s.yaml']))
+  expect(argsOf('kube-controller-manager')).toEqual(expect.arrayContaining(['--controllers', '*,-cronjob-controller']))
+})
+
 test('what cox up was told of API servers is kept, and passed on', () => {
   const asked = { authenticationConfig: '/a.yaml', authorizationConfig: '/b.yaml', auditWebhookConfig: '/c.yaml' }
   const had = { index: 0, ...cluster, ...kept(asked, undefined), nodes: [] }

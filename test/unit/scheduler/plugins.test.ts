@@ -90,7 +90,7 @@ describe('topology spread constraints', () => {
     const soft = (): Pod => spread({ whenUnsatisfiable: 'ScheduleAnyway' })
     const cache = cluster(zoned('a', 'a'), zoned('b', 'b'), node('bare'))
     assume(cache, pod({}, undefined, web), 'a')
-    expect(outcome(soft(), cache, alone(podTopologySpread))).toBe('b')
+    expect(outcome(soft(), cache, alone(podTopologySpread({})))).toBe('b')
     const one = cluster(zoned('a', 'a'))
     for (let i = 0; i < 4; i++) assume(one, pod({}, undefined, web), 'a')
     expect(outcome(soft(), one)).toBe('a')
@@ -166,7 +166,7 @@ describe('affinity between pods', () => {
     expect(near({ namespaceSelector: {} })).toBe('b')
   })
   test('preferences of the pod, and of those that are there', () => {
-    const only = alone(interPodAffinity)
+    const only = alone(interPodAffinity({}))
     const cache = cluster(zoned('a', 'a'), zoned('b', 'b'), zoned('c', 'c'))
     assume(cache, pod({}, undefined, web), 'b')
     expect(outcome(wanting({ podAffinity: preferred(10, term(web)) }), cache, only)).toBe('b')
@@ -179,14 +179,15 @@ describe('affinity between pods', () => {
 })
 
 describe('scores', () => {
+  const balanced = nodeResourcesBalancedAllocation({ resources: [{ name: 'cpu' }, { name: 'memory' }] })
   test('cpu and memory used alike are better; a pod that asks for nothing has no say', () => {
     const cache = cluster(node('a'), node('b'))
     assume(cache, pod({ containers: [{ name: 'c', image: 'x', resources: { requests: { cpu: '1' } } }] }), 'a')
     const memory = pod({ containers: [{ name: 'c', image: 'x', resources: { requests: { memory: '2Gi' } } }] })
-    expect(outcome(memory, cache, alone(nodeResourcesBalancedAllocation))).toBe('a')
-    expect(outcome(pod(), cache, alone(nodeResourcesBalancedAllocation))).toBe('a')
+    expect(outcome(memory, cache, alone(balanced))).toBe('a')
+    expect(outcome(pod(), cache, alone(balanced))).toBe('a')
     const cpu = pod({ containers: [{ name: 'c', image: 'x', resources: { requests: { cpu: '1', memory: '2Gi' } } }] })
-    expect(outcome(cpu, cache, alone(nodeResourcesBalancedAllocation))).toBe('b')
+    expect(outcome(cpu, cache, alone(balanced))).toBe('b')
   })
   test('a node that has a large image is better, without a tag too', () => {
     const withImage = node('b')

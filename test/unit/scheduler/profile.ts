@@ -25,6 +25,14 @@ export const informersOf =
 
 export function testProfile(handle: Partial<SharedHandle> = {}, plugins: readonly PluginConfig[] = defaultPlugins): Profile {
   const nominator = new Nominator()
-  const shared = { informer: informersOf(), snapshot: none, nominator, waitingPods: new WaitingPods(), activate: none, ...handle }
+  const shared = {
+    informer: informersOf(),
+    snapshot: none,
+    nominator,
+    waitingPods: new WaitingPods(),
+    extenders: [],
+    activate: none,
+    ...handle,
+  }
   return newProfile({ schedulerName: 'default-scheduler', plugins }, shared as unknown as SharedHandle)
 }

@@ -34,7 +34,7 @@ const node = (cpu: string, heartbeat = '0'): Node =>
     },
   }) as unknown as Node
 
-const plugins: PluginConfig[] = [prioritySort, schedulingGates, taintToleration, nodeResourcesFit, defaultBinder].map(plugin => ({
+const plugins: PluginConfig[] = [prioritySort, schedulingGates, taintToleration, nodeResourcesFit({}), defaultBinder].map(plugin => ({
   plugin,
 }))
 
