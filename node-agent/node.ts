@@ -203,6 +203,7 @@ export async function startNode(
     memoryBytes: capacity.memoryBytes,
     runtime,
     configuration: kubeletConfiguration(options, manifests),
+    clientCaFile: options.clientCaFile,
     puller: imagePuller(runtime.images, options.maxParallelImagePulls),
     network,
     client,

@@ -44,6 +44,8 @@ export const flags = z.object({
     .default('cluster.local'),
   /** The node's own resolvers. */
   resolvConf: directory.default('/etc/resolv.conf'),
+  /** Whose client certificates the kubelet's port believes; tokens are reviewed by the API server. */
+  clientCaFile: z.string().optional(),
   /** Where pods are known by their own addresses besides, such as the nodes' network when all on it have routes to the pods. */
   nonMasqueradeCidr: z.array(cidr).default([]),
   /** Everything of this node is below it, in every tree of control groups. */

@@ -12,7 +12,7 @@ import {
   type Authority,
   type NatsServerOptions,
 } from '#shared/bus/credentials.ts'
-import type { Pair } from './certificate.ts'
+import type { Pair } from '#shared/certificates/certificate.ts'
 import { ensureCertificates, kubeconfig } from './pki.ts'
 import { run } from './run.ts'
 import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'

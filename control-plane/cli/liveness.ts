@@ -4,7 +4,7 @@
  */
 import { Agent, request } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Pair } from './certificate.ts'
+import type { Pair } from '#shared/certificates/certificate.ts'
 
 export interface LivenessProbe {
   /** One question; rejects when there is no answer. */

@@ -4,7 +4,7 @@
 import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { makeAuthority, sign, type Pair, type Subject } from './certificate.ts'
+import { makeAuthority, sign, type Pair, type Subject } from '#shared/certificates/certificate.ts'
 import { writeAtomically, type StateDir } from './state.ts'
 
 const filesOf = (dir: StateDir, name: string): [cert: string, key: string] => [

@@ -11,11 +11,13 @@ import { measureBus } from './bus.ts'
 import { measureCrd } from './crd.ts'
 import { measureFairness } from './fairness.ts'
 import { measureCel } from './cel.ts'
+import { measureDensity } from './density.ts'
 import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
 import { measurePolicies } from './policies.ts'
+import { measureReach } from './reach.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
 import { measureScale } from './scale.ts'
@@ -34,6 +36,8 @@ const measurements: Record<string, Measurement> = {
   'pod-start': measurePodStart,
   deployment: measureDeployment,
   service: measureService,
+  density: measureDensity,
+  reach: measureReach,
   watch: measureWatch,
   https: measureHttps,
   bus: measureBus,

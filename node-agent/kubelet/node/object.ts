@@ -10,6 +10,8 @@ import type { Machine } from './machine.ts'
 import type { Pressure } from '../eviction/state.ts'
 
 export const kubeletVersion = 'v1.35.0'
+/** Where it is asked directly. */
+export const kubeletPort = 10_250
 
 export interface NodeOptions {
   name: string
@@ -113,7 +115,7 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
       { type: 'InternalIP', address: o.ip },
       { type: 'Hostname', address: o.name },
     ],
-    daemonEndpoints: { kubeletEndpoint: { Port: 0 } },
+    daemonEndpoints: { kubeletEndpoint: { Port: kubeletPort } },
     nodeInfo: {
       machineID: machine.machineID,
       systemUUID: machine.systemUUID,

@@ -6,6 +6,7 @@ import { nodeSubject } from '#shared/bus/subjects.ts'
 import type { Status } from '#shared/machinery/status.ts'
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'
+import { serveKubeletPort } from '../server/port.ts'
 import { kubeletRequests } from '../server/requests.ts'
 import { newSampler } from '../stats/sampler.ts'
 import { attach } from './attach.ts'
@@ -20,11 +21,15 @@ import { stats } from './stats.ts'
 export function serveKubelet(
   connection: BusConnection,
   kubelet: Kubelet,
-  context: Pick<KubeletContext, 'runtime' | 'network' | 'nodeName' | 'rootDir' | 'cgroupRoot' | 'log'> & { configuration: object },
+  context: Pick<KubeletContext, 'runtime' | 'network' | 'client' | 'nodeName' | 'nodeIP' | 'rootDir' | 'cgroupRoot' | 'log'> & {
+    configuration: object
+    clientCaFile?: string | undefined
+  },
   signal: AbortSignal,
 ): void {
   const sampler = newSampler({ ...context, kubelet })
   const requests = kubeletRequests({ ...context, kubelet, sampler })
+  serveKubeletPort(context, requests, signal)
   const verbs: { [verb: string]: (session: Session) => Promise<Status> } = {
     exec: session => exec(kubelet, context, session),
     attach: session => attach(kubelet, context, session),

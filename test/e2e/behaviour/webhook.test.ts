@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeAuthority, sign } from '#control-plane/cli/certificate.ts'
+import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import { eventually } from '../../fixtures/cluster.ts'
 import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
 

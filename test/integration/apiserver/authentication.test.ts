@@ -4,7 +4,7 @@ import { Agent, request as httpsRequest } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { makeAuthority, sign, type Pair } from '#control-plane/cli/certificate.ts'
+import { makeAuthority, sign, type Pair } from '#shared/certificates/certificate.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
 import {
   startOidcIssuer,

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { makeAuthority, sign } from '#control-plane/cli/certificate.ts'
+import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
 import { addServiceAccount } from './setup.ts'
 

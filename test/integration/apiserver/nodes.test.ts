@@ -1,6 +1,6 @@
 /** What a node may do, and what somebody gets who has stolen its credentials: over HTTPS and over NATS. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { sign } from '#control-plane/cli/certificate.ts'
+import { sign } from '#shared/certificates/certificate.ts'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import type { ApiResponse, Transport } from '#shared/bus/transport.ts'
 import { newRest, startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'

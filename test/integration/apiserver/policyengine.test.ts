@@ -4,7 +4,7 @@
  */
 import { networkInterfaces } from 'node:os'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { makeAuthority, sign, type Pair } from '#control-plane/cli/certificate.ts'
+import { makeAuthority, sign, type Pair } from '#shared/certificates/certificate.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
 import { allowed, denied, patched, startWebhook, type WebhookServer } from '../../fixtures/webhook.ts'
 import { configMap, configMaps, merge } from './setup.ts'

@@ -3,16 +3,20 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer, request as httpsRequest } from 'node:https'
 import { connect as connectHttp2 } from 'node:http2'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
-import { networkInterfaces } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import WebSocket, { WebSocketServer } from 'ws'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { serveSessions } from '#shared/bus/sessions.ts'
 import { nodeSubject } from '#shared/bus/subjects.ts'
+import { newClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
 import type { Kubelet } from '#node-agent/kubelet/kubelet.ts'
+import { serveKubeletPort } from '#node-agent/kubelet/server/port.ts'
 import { kubeletRequests } from '#node-agent/kubelet/server/requests.ts'
 import type { Sampler, Summary } from '#node-agent/kubelet/stats/sampler.ts'
 import { dial } from '#node-agent/kubelet/sessions/dial.ts'
@@ -312,4 +316,47 @@ describe('a request is refused', () => {
 
 test('a request without credentials goes nowhere', async () => {
   expect((await api.rest('GET', `${proxy('pods', 'web')}/x`, undefined, { as: 'nobody' })).code).toBe(403)
+})
+
+describe('the port of the kubelet', () => {
+  test('answers whom the API server knows, about what it lets them see', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'kubelet-port-'))
+    const { rest } = api
+    const rbac = '/apis/rbac.authorization.k8s.io/v1'
+    const rules = [{ apiGroups: [''], resources: ['nodes/metrics', 'nodes/configz'], verbs: ['get'] }]
+    await rest('POST', `${rbac}/clusterroles`, { metadata: { name: 'scraper' }, rules })
+    const subjects = [{ kind: 'ServiceAccount', name: 'default', namespace: 'default' }]
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'scraper' }
+    await rest('POST', `${rbac}/clusterrolebindings`, { metadata: { name: 'scraper' }, subjects, roleRef })
+    const asked = await rest('POST', '/api/v1/namespaces/default/serviceaccounts/default/token', { spec: {} })
+    const { token } = (asked.body as { status: { token: string } }).status
+    const kubelet = { workers: () => [], activePods: () => [] } as unknown as Kubelet
+    const log = logger('test')
+    const options = { kubelet, sampler: {} as Sampler, nodeName: 'n1', rootDir: dir, configuration: { maxPods: 7 }, log }
+    const client = newClient(natsTransport(await api.nats.connect(node)))
+    const own = new AbortController()
+    const server = serveKubeletPort({ ...options, client, nodeIP: address }, kubeletRequests(options), own.signal, 0)
+    await once(server, 'listening')
+    const ask = async (path: string, bearer?: string): Promise<[number, string]> => {
+      const headers = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }
+      const req = httpsRequest({ host: address, port: portOf(server as Server), path, headers, rejectUnauthorized: false }).end()
+      const [res] = (await once(req, 'response')) as [IncomingMessage]
+      return [res.statusCode ?? 0, (await read(res)).toString()]
+    }
+    try {
+      expect(await ask('/metrics')).toEqual([401, 'Unauthorized'])
+      expect(await ask('/metrics', 'nonsense')).toEqual([401, 'Unauthorized'])
+      const [code, metrics] = await ask('/metrics', token)
+      expect([code, metrics]).toEqual([200, expect.stringContaining('kubelet_node_name{node="n1"} 1')])
+      expect(await ask('/configz', token)).toEqual([200, '{"kubeletconfig":{"maxPods":7}}'])
+      const user = 'system:serviceaccount:default:default'
+      expect(await ask('/pods', token)).toEqual([403, `Forbidden (user=${user}, verb=get, resource=nodes, subresource(s)=[pods proxy])\n`])
+      expect(await ask('/logs/', token)).toEqual([403, `Forbidden (user=${user}, verb=get, resource=nodes, subresource(s)=[log])\n`])
+      const { mtimeMs } = await stat(join(dir, 'pki/kubelet.crt'))
+      expect(mtimeMs).toBeGreaterThan(0)
+    } finally {
+      own.abort()
+      await rm(dir, { recursive: true, force: true })
+    }
+  })
 })

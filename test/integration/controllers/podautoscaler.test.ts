@@ -11,7 +11,7 @@ import type { HorizontalPodAutoscaler } from '#shared/api/autoscaling/horizontal
 import type { Service } from '#shared/api/core/service.ts'
 import { apiServices, deployments, events, horizontalPodAutoscalers, pods, services } from '#shared/api/kinds.ts'
 import { formatTime } from '#shared/machinery/time.ts'
-import { makeAuthority, sign } from '#control-plane/cli/certificate.ts'
+import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import { defaultSettings } from '#control-plane/controller-manager/controllers.ts'
 import { runTool } from '../../fixtures/kubectl.ts'
 import { startControl, startNode, until, type Control } from './setup.ts'
