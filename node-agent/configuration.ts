@@ -26,7 +26,6 @@ export async function readConfiguration(
     maxPods: c.maxPods,
     podsPerCore: c.podsPerCore,
     podMaxPids: c.podPidsLimit,
-    cpuCFSQuota: c.cpuCFSQuota,
     maxParallelImagePulls: pulls,
     evictionHard: c.evictionHard && hardThresholds(c),
     evictionSoft: c.evictionSoft,

@@ -35,7 +35,7 @@ import { keepStatus, registerNode, reportStatus } from './kubelet/node/registrat
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
 import { appArmorEnabled } from './kubelet/pod/apparmor.ts'
-import { shutDownPods } from './kubelet/shutdown.ts'
+import { shutDownPods, shutdownPeriods } from './kubelet/shutdown.ts'
 import { statusManager } from './kubelet/status/manager.ts'
 import { claimResolver } from './kubelet/volumes/claims.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
@@ -270,8 +270,8 @@ export async function startNode(
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
   return {
     async shutDown() {
-      const periods = { graceMs: options.shutdownGracePeriod, criticalMs: options.shutdownGracePeriodCriticalPods }
-      if (periods.graceMs <= 0) return
+      const periods = shutdownPeriods(options)
+      if (periods.length === 0) return
       shuttingDown = true
       reportStatus(client, about, node()).catch((e: Error) => log.warn({ err: e.message }, 'the shutdown is not told to the API'))
       await shutDownPods(kubelet, context.statuses, periods, log)

@@ -101,7 +101,6 @@ export type NodeAgentOptions = Flags & {
   thresholds: Threshold[]
   /** What a KubeletConfiguration alone says. */
   podsPerCore?: number
-  cpuCFSQuota?: boolean
   registerWithTaints?: NonNullable<KubeletConfiguration['registerWithTaints']>
   shutdownGracePeriodByPodPriority?: NonNullable<KubeletConfiguration['shutdownGracePeriodByPodPriority']>
   /** Of that file: fields that do nothing here. */

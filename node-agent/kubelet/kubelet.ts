@@ -4,6 +4,8 @@ import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { startInformer } from '#shared/client/reflector.ts'
+import { byTurn } from './cm/allocation.ts'
+import { decideResize } from './cm/resize.ts'
 import type { KubeletContext } from './context.ts'
 import { uidOf } from './pod/containers.ts'
 import { isStatic } from './pod/critical.ts'
@@ -55,8 +57,15 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
     },
     killPod: async (uid, kill) => await workers.get(uid)?.kill(kill),
     resourcesFreed() {
-      const deferred = [...workers.values()].filter(w => w.state.resize?.pending?.reason === 'Deferred')
-      for (const w of deferred.sort((a, b) => (b.pod.spec.priority ?? 0) - (a.pod.spec.priority ?? 0))) w.kick()
+      const waiting = [...workers.values()].flatMap(w => {
+        const pending = w.stage === 'running' && w.state.resize?.pending
+        return pending && pending.reason === 'Deferred' ? [{ w, pod: w.pod, allocated: w.allocatedPod(), since: pending.since ?? '' }] : []
+      })
+      // Decided here, one after the other: workers that are woken come to it in any order.
+      for (const { w } of waiting.sort(byTurn)) {
+        decideResize(w)
+        w.kick()
+      }
     },
     mustWait: pod =>
       isStatic(pod) &&

@@ -22,7 +22,7 @@ const withoutEffect = (
   'imageGCHighThresholdPercent imageGCLowThresholdPercent volumeStatsAggPeriod kubeletCgroups systemCgroups cgroupRoot cgroupsPerQOS ' +
   'cgroupDriver cpuManagerPolicy singleProcessOOMKill cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy ' +
   'topologyManagerPolicy topologyManagerScope topologyManagerPolicyOptions qosReserved runtimeRequestTimeout hairpinMode podCIDR ' +
-  'runOnce cpuCFSQuotaPeriod nodeStatusMaxImages maxOpenFiles contentType kubeAPIQPS kubeAPIBurst enableControllerAttachDetach ' +
+  'runOnce cpuCFSQuota cpuCFSQuotaPeriod nodeStatusMaxImages maxOpenFiles contentType kubeAPIQPS kubeAPIBurst enableControllerAttachDetach ' +
   'protectKernelDefaults makeIPTablesUtilChains iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap ' +
   'containerLogMaxSize containerLogMaxFiles containerLogMaxWorkers containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy ' +
   'systemReservedCgroup kubeReservedCgroup reservedSystemCPUs showHiddenMetricsForVersion volumePluginDir providerID ' +
@@ -48,7 +48,6 @@ const schema = obj(name('KubeletConfiguration'), '', () => ({
   maxPods: opt(7, int32()),
   podsPerCore: opt(8, int32()),
   podPidsLimit: opt(9, int64()),
-  cpuCFSQuota: opt(10, bool()),
   serializeImagePulls: opt(11, bool()),
   maxParallelImagePulls: opt(12, int32()),
   evictionHard: opt(13, map(str())),

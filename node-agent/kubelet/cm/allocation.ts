@@ -2,6 +2,7 @@
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container } from '#shared/api/core/podspec/container.ts'
+import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
 import { compareQuantity } from '#shared/machinery/quantity.ts'
@@ -53,4 +54,28 @@ export function resizeRefused(pod: Pod, node: Node, others: readonly Pod[]): Pen
   }
   const lack = lacks(pod, node, others)[0]
   return lack && { reason: 'Deferred', message: lackText(lack) }
+}
+
+/** A pod whose resize waits, and since when. */
+export interface PendingPod {
+  pod: Pod
+  /** As it is, with what is set aside for it. */
+  allocated: Pod
+  since: string
+}
+
+const grows = ({ pod, allocated }: PendingPod): boolean => {
+  const [wanted, has] = [podRequests(pod.spec), podRequests(allocated.spec)]
+  return ['cpu', 'memory'].some(resource => resourceAmount(resource, wanted[resource]) > resourceAmount(resource, has[resource]))
+}
+
+/** Whose turn is first: those that ask for no more than they have, then by priority, quality of service, and how long they have waited. */
+export function byTurn(a: PendingPod, b: PendingPod): number {
+  const guaranteed = ({ pod }: PendingPod): boolean => podQOS(pod.spec) === 'Guaranteed'
+  return (
+    Number(grows(a)) - Number(grows(b)) ||
+    (b.pod.spec.priority ?? 0) - (a.pod.spec.priority ?? 0) ||
+    Number(guaranteed(b)) - Number(guaranteed(a)) ||
+    (a.since < b.since ? -1 : Number(a.since > b.since))
+  )
 }

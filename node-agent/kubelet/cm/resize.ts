@@ -13,7 +13,8 @@ import { podResources, type PodResources } from './podcgroups.ts'
 
 /** What the kubelet remembers of a resize. `generation` is the pod's that asked for it. */
 export interface Resize {
-  pending?: Pending & { generation: number }
+  /** `since` when it waits, an ISO time. */
+  pending?: Pending & { generation: number; since?: string }
   inProgress?: { generation: number; error?: string }
 }
 
@@ -56,7 +57,8 @@ export function decideResize(ctx: PodContext): void {
   if (refused.reason === 'Deferred') ctx.kickIn(deferredRetryMs)
   const known = state.resize?.pending
   if (known?.reason === refused.reason && known.message === refused.message && known.generation === generation) return
-  state.resize = { ...state.resize, pending: { ...refused, generation } }
+  const since = known?.since ?? new Date().toISOString()
+  state.resize = { ...state.resize, pending: { ...refused, generation, since } }
   ctx.save()
   const text = summary(ctx, wanted, generation, refused.message)
   ctx.event('Warning', `Resize${refused.reason}`, `Pod resize ${refused.reason}: ${text}`)

@@ -150,7 +150,7 @@ function volumeMount(mount: ContainerMount): object {
   return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777', access, ...size] }
 }
 
-function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices'>): object {
+function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices' | 'cgroup2'>): object {
   const { memoryBytes, cpuShares, cpuQuotaMicros, pids } = spec.resources
   const cpu = {
     ...(cpuShares === undefined ? {} : { shares: cpuShares }),
@@ -166,6 +166,8 @@ function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices'>): object 
     ...(memoryBytes === undefined ? {} : { memory: { limit: memoryBytes } }),
     ...(Object.keys(cpu).length === 0 ? {} : { cpu }),
     ...(pids === undefined ? {} : { pids: { limit: pids } }),
+    // A container that has lost one of its processes is no better than one that has lost all.
+    ...(host.cgroup2 ? { unified: { 'memory.oom.group': '1' } } : {}),
   }
 }
 

@@ -3,6 +3,9 @@
  * runtime makes with the same limits. Programs read theirs in /sys/fs/cgroup. The kernel lets root in a container change the own group's
  * files, through a user and cgroup namespace of its own; the outer group is out of reach and holds.
  */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { cgroupDirectory, isCgroup2 } from '#shared/linux/cgroup.ts'
 import { readCgroup, updateCgroup, type CgroupResources } from '#shared/linux/cgroupresources.ts'
 
 /** The container's own group in its outer one. */
@@ -21,4 +24,16 @@ export async function updateContainerCgroup(outer: string, resources: CgroupReso
     for (const group of groups.reverse()) await updateCgroup(group, before).catch(() => {})
     throw error
   }
+}
+
+/**
+ * How many processes of the container the kernel has killed for lack of memory, whichever limit was in the way: its own, its pod's or the
+ * node's. Undefined when its group is gone. conmon's word is not enough: on version 1 it hears of the pod's limit for all containers of it.
+ */
+export async function oomKills(outer: string): Promise<number | undefined> {
+  // On version 2 an outer group counts what is below it, on version 1 each group its own.
+  const file = isCgroup2() ? join(cgroupDirectory('memory', outer), 'memory.events') : join(cgroupDirectory('memory', ownCgroup(outer)), 'memory.oom_control') // prettier-ignore
+  const text = await readFile(file, 'utf8').catch(() => '')
+  const count = /^oom_kill (\d+)/m.exec(text)?.[1]
+  return count === undefined ? undefined : Number(count)
 }

@@ -24,6 +24,7 @@ import { mountOf } from '#shared/linux/mount.ts'
 import { commandPath, run } from '#shared/linux/run.ts'
 import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
 import { fileEvent } from '../fileevent.ts'
+import { oomKills } from './cgroups.ts'
 import type { ContainerRoot } from './rootfs.ts'
 import type { RuntimeBinary } from './runtimes.ts'
 
@@ -256,7 +257,7 @@ export async function readStatus(directory: string): Promise<ContainerStatus | u
   if (started === undefined) return { id, state: 'created' }
   const startedAt = new Date(started.startedAt)
   const status = async (): Promise<ContainerStatus | undefined> => {
-    const exited = await readExit(directory, id)
+    const exited = await readExit(directory, container)
     if (exited) return { id, startedAt, ...exited }
     if (!runs(started)) return undefined
     return waits(directory) ? { id, state: 'created', pid: started.pid } : { id, state: 'running', pid: started.pid, startedAt }
@@ -301,7 +302,7 @@ async function abandon(directory: string, id: string, pid: number): Promise<void
   await writeFile(join(directory, 'run/exits', id), '137')
 }
 
-async function readExit(directory: string, id: string): Promise<Omit<ContainerStatus, 'id'> | undefined> {
+async function readExit(directory: string, { id, cgroup }: ContainerRecord): Promise<Omit<ContainerStatus, 'id'> | undefined> {
   const file = join(directory, 'run/exits', id)
   const [text, written, oom] = await Promise.all([
     readFile(file, 'utf8').catch(() => ''),
@@ -309,7 +310,9 @@ async function readExit(directory: string, id: string): Promise<Omit<ContainerSt
     stat(join(directory, 'oom')).catch(() => undefined),
   ])
   if (written === undefined || text.trim() === '') return undefined
-  return { state: 'exited', finishedAt: written.mtime, exitCode: Number(text), ...(oom ? { oomKilled: true } : {}) }
+  const kills = await oomKills(cgroup)
+  const oomKilled = kills === undefined ? oom !== undefined : kills > 0
+  return { state: 'exited', finishedAt: written.mtime, exitCode: Number(text), ...(oomKilled ? { oomKilled } : {}) }
 }
 
 /** The pid of the container's conmon, undefined when it is gone. */

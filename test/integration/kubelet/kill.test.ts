@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pods } from '#shared/api/kinds.ts'
 import { disruptionTarget } from '#node-agent/kubelet/pod/kill.ts'
-import { shutDownPods } from '#node-agent/kubelet/shutdown.ts'
+import { shutDownPods, shutdownPeriods } from '#node-agent/kubelet/shutdown.ts'
 import { harness, type Harness } from './harness.ts'
 
 let h: Harness
@@ -91,7 +91,12 @@ test('when the node shuts down, critical pods go last, within the time that ther
   h.pod('ordinary', { ...grace, containers: [stubborn] })
   h.pod('system', { ...grace, priority: 2_000_000_000, containers: [stubborn] })
   for (const name of ['ordinary', 'system']) await h.until(name, isReady as never)
-  await shutDownPods(h.kubelet(), h.options().statuses, { graceMs: 4000, criticalMs: 2000 }, h.options().log)
+  await shutDownPods(
+    h.kubelet(),
+    h.options().statuses,
+    shutdownPeriods({ shutdownGracePeriod: 4000, shutdownGracePeriodCriticalPods: 2000 }),
+    h.options().log,
+  )
   const ended = ['ordinary', 'system'].map(name => h.get(name)!)
   for (const { status } of ended) {
     expect(status).toMatchObject({

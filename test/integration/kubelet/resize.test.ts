@@ -3,7 +3,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
+import { isCgroup2 } from '#shared/linux/cgroup.ts'
 import { readCgroup } from '#shared/linux/cgroupresources.ts'
+import { byTurn } from '#node-agent/kubelet/cm/allocation.ts'
 import { containerDirectory, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { harness, isolated, type Harness } from './harness.ts'
 
@@ -150,4 +152,55 @@ test.runIf(isolated)('the group of a pod goes with it', async () => {
   h.delete('full', 1)
   await h.api.until(() => !h.get('full'))
   expect(await readCgroup(podGroup(pod))).toBeUndefined()
+})
+
+test.runIf(isolated)('memory of a pod as a whole: who uses too much is killed, and only that one is told so', async () => {
+  h.pod('whole', {
+    resources: { requests: { cpu: '100m', memory: '32Mi' }, limits: { memory: '64Mi' } },
+    restartPolicy: 'Never',
+    containers: [
+      { name: 'hungry', image: 'busybox', command: ['sh', '-c', 'exec dd if=/dev/zero of=/dev/null bs=200M count=1'] },
+      { name: 'modest', image: 'busybox', command: ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.05; done'] },
+    ],
+    terminationGracePeriodSeconds: 5,
+  })
+  const of = (p: Pod, name: string) => p.status?.containerStatuses?.find(c => c.name === name)?.state
+  const pod = await h.until('whole', p => of(p, 'hungry')?.terminated)
+  expect((await readCgroup(podGroup(pod)))!).toMatchObject({ cpuShares: 102, memoryBytes: 64 * Mi, cpuQuotaMicros: -1 })
+  expect(of(pod, 'hungry')?.terminated).toMatchObject({ reason: 'OOMKilled', exitCode: 137 })
+  await h.options().runtime.kill(containerDirectory(podDirectory(h.rootDir, pod.metadata.uid!), 'modest', 0), 'SIGTERM')
+  expect(of(await h.until('whole', p => of(p, 'modest')?.terminated), 'modest')?.terminated).toMatchObject({
+    reason: 'Completed',
+    exitCode: 0,
+  })
+})
+
+test.runIf(isolated)('a container that loses a child for lack of memory is told so, however it ends', async () => {
+  const command = ['sh', '-c', 'dd if=/dev/zero of=/dev/null bs=200M count=1; exit 3']
+  h.pod('child', { restartPolicy: 'Never', containers: [container(amounts('50m', '32Mi', '1', '32Mi'), { command })] })
+  const { status } = await h.until('child', p => p.status?.phase === 'Failed')
+  // On version 2 all of it is killed.
+  expect(status?.containerStatuses?.[0]?.state?.terminated).toMatchObject({ reason: 'OOMKilled', exitCode: isCgroup2() ? 137 : 3 })
+})
+
+test('what waits for resources gets them by priority, then quality, then age', () => {
+  const pending = (name: string, priority: number, memory: string, limits: boolean, since: string, had = '1Mi') => {
+    const of = (amount: string) =>
+      ({
+        metadata: { name },
+        spec: {
+          priority,
+          containers: [container({ requests: { cpu: '1', memory: amount }, ...(limits ? { limits: { cpu: '1', memory: amount } } : {}) })],
+        },
+      }) as Pod
+    return { pod: of(memory), allocated: of(had), since }
+  }
+  const all = [
+    pending('young', 0, '2Mi', false, '2026-01-02'),
+    pending('old', 0, '2Mi', false, '2026-01-01'),
+    pending('guaranteed', 0, '2Mi', true, '2026-01-03'),
+    pending('important', 5, '2Mi', false, '2026-01-04'),
+    pending('smaller', 0, '1Mi', false, '2026-01-05', '2Mi'),
+  ]
+  expect(all.sort(byTurn).map(p => p.pod.metadata.name)).toEqual(['smaller', 'important', 'guaranteed', 'old', 'young'])
 })
