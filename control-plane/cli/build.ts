@@ -61,6 +61,7 @@ await build({
     'kube-scheduler': path.join(project, 'control-plane/scheduler/main.ts'),
     'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),
     'cluster-dns': path.join(project, 'node-agent/dns/main.ts'),
+    'image-tool': path.join(project, 'node-agent/image/main.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
     'process-shim': path.join(project, 'node-agent/runtime/process/shim.ts'),
     'static-pod': path.join(project, 'node-agent/kubelet/podsource/staticpod.ts'),

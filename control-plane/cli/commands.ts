@@ -5,6 +5,7 @@ import { Option, type Command } from 'commander'
 import { adminClient } from './api.ts'
 import { command, notEmpty, say, wholeNumber, type Common } from './arguments.ts'
 import { chaosCommand } from './chaos/command.ts'
+import { imageCommands } from './image.ts'
 import { cutLink, degradeLink, healLink } from './link.ts'
 import { followFile } from './logs.ts'
 import { addNode, joinNode, killNode, listNodes, removeNode, revokeNode, startDeadNode } from './node-commands.ts'
@@ -102,6 +103,8 @@ export function otherCommands(program: Command): void {
         ),
       )
     })
+
+  imageCommands(program)
 
   const link = program.command('link').description('cut, degrade and heal the network link of a node').exitOverride()
   const direction = new Option('--direction <way>', 'as the node sees it: packets that come in, that go out, or both')

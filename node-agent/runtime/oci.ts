@@ -37,6 +37,7 @@ import { unsupportedFields } from './oci/unsupported.ts'
 import { resolveUser } from './oci/users.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
+import { mappedFile } from './images/mapped.ts'
 import { openImageStore } from './images/imagestore.ts'
 import { lowerLayers, readIn } from './images/lowerlayers.ts'
 import { imageService } from './images/service.ts'
@@ -84,7 +85,8 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     if (tree !== undefined) throw new Error(`containers would see the node's state directory ${rootDir}, which is below ${tree}`)
   }
   mayShow(hostRoot.trees)
-  const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile })
+  const imageStore = options.imageStore ?? join(rootDir, 'image-store')
+  const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile, mapped: mappedFile(imageStore) })
   const host: Host = {
     capabilities: availableCapabilities(),
     oomScoreFloor: oomScoreFloor(),
@@ -173,7 +175,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     version,
     handlers: new Map([...runtimes.keys()].map(handler => [handler, { recursiveReadOnlyMounts: false, userNamespaces: false }])),
     unsupported: unsupportedFields,
-    images: imageService({ store: await openImageStore(options.imageStore ?? join(rootDir, 'image-store')), host: hostImages(catalogue) }),
+    images: imageService({ store: await openImageStore(imageStore), host: hostImages(catalogue) }),
     start,
     remove,
     async status(directory) {

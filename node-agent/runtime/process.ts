@@ -16,6 +16,7 @@ import { removeTree } from '#shared/linux/removetree.ts'
 import { run } from '#shared/linux/run.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
+import { mappedFile } from './images/mapped.ts'
 import { inCgroup, makeCgroup } from './process/cgroup.ts'
 import { findProgram, imageCommand, processEnvironment } from './process/command.ts'
 import { execInRoot } from './process/exec.ts'
@@ -34,6 +35,8 @@ export interface ProcessRuntimeOptions {
   cgroupRoot?: string
   /** A catalogue of the user's, in YAML, over the built-in one. */
   catalogueFile?: string
+  /** Where the machine keeps images, of which only what is mapped to programs is of use here. */
+  imageStore?: string
 }
 
 const START_TIMEOUT_MS = 30_000
@@ -62,7 +65,12 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
   const rootDir = await realpath(options.rootDir)
   const layersDirectory = join(rootDir, 'images')
   await mkdir(layersDirectory, { recursive: true })
-  const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile, overlay: false })
+  const catalogue = await openCatalogue({
+    layersDirectory,
+    file: options.catalogueFile,
+    mapped: mappedFile(options.imageStore ?? join(rootDir, 'image-store')),
+    overlay: false,
+  })
   const [markName, markValue] = nodeMark(rootDir)
   const uid = process.getuid?.() ?? 0
 

@@ -10,6 +10,8 @@ import { containerPath, findBinary } from '../binaries.ts'
 import { writeLayer } from '../oci/rootfs.ts'
 import { builtinImages } from './builtin.ts'
 import type { HostImage } from './host-image.ts'
+import { mappedImages, mappedName } from './mapped.ts'
+import { familiar } from './familiar.ts'
 import { parseReference } from './reference.ts'
 
 /**
@@ -35,9 +37,12 @@ function means(name: string, path: string, builtin: boolean): boolean {
 }
 
 /** The image of the catalogue that a repository's path means: the longest of its names that the path ends with; later images win. */
-export function findImage(images: readonly HostImage[], path: string): HostImage | undefined {
+export function findImage(images: readonly HostImage[], path: string, registry = 'docker.io'): HostImage | undefined {
   const matches = images.flatMap(image =>
-    image.names.filter(name => means(name, path, builtinImages.includes(image))).map(name => ({ image, length: name.length })),
+    image.names
+      // One that names a registry means that one alone.
+      .filter(name => name === `${registry}/${path}` || means(name, path, builtinImages.includes(image)))
+      .map(name => ({ image, length: name.length })),
   )
   return matches.reduce<(typeof matches)[number] | undefined>(
     (best, match) => (best === undefined || match.length >= best.length ? match : best),
@@ -70,11 +75,13 @@ export interface Catalogue {
 export async function openCatalogue(options: {
   layersDirectory: string
   file?: string | undefined
+  /** What users have mapped; looked at again whenever a name is resolved. */
+  mapped?: string | undefined
   overlay?: boolean
 }): Promise<Catalogue> {
   const { overlay = true } = options
   const own = options.file === undefined ? [] : await (await import('./catalogue-file.ts')).readCatalogue(options.file)
-  const images = [...builtinImages, ...own]
+  const mapped = options.mapped === undefined ? () => [] : mappedImages(options.mapped)
   const layers = new Map<string, Promise<string>>()
 
   async function layer(image: HostImage, digest: string): Promise<string> {
@@ -96,13 +103,13 @@ export async function openCatalogue(options: {
           `failed to pull and unpack image "${reference.canonical}": failed to resolve reference "${reference.canonical}": ${why}`,
         )
       }
-      const image = findImage(images, reference.path)
-      if (image === undefined) {
-        const known = images.filter(i => missing(i) === undefined).map(i => i.names[0])
+      const image = findImage([...builtinImages, ...own, ...mapped()], reference.path, reference.registry)
+      if (image === undefined)
         return refuse(
-          `${reference.canonical}: not found: this node has ${[...new Set(known)].sort().join(', ')}; README, Images, says how to add one`,
+          `${reference.canonical}: not found: neither in this machine's image store nor a host image; ` +
+            `\`docker save ${name} | cox image load -\` brings it, \`cox image map ${familiar(mappedName(name))} PROGRAM...\` runs a program of the machine by this name, ` +
+            '\`cox image list\` shows what there is',
         )
-      }
       // Without an overlay, the node's own tools are what a container gets anyway.
       const withApplets = image.busyboxApplets && (overlay || findBinary('busybox', containerPath) !== undefined)
       const lack = image.busyboxApplets && !withApplets ? undefined : (missing(image) ?? (overlay ? undefined : misplaced(image)))

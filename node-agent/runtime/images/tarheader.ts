@@ -318,7 +318,9 @@ export function encodeEntry(entry: TarEntry): Buffer {
     tell('GNU.sparse.minor', '0')
     tell('GNU.sparse.name', entry.name)
     tell('GNU.sparse.realsize', String(entry.sparse.realSize))
-    map = pad(Buffer.from([entry.sparse.map.length, ...entry.sparse.map.flat()].map(n => `${n}\n`).join('')))
+    // How long the file is tar takes from the last piece.
+    const pieces = [...entry.sparse.map, [entry.sparse.realSize, 0] as const]
+    map = pad(Buffer.from([pieces.length, ...pieces.flat()].map(n => `${n}\n`).join('')))
   }
   if (records.length > 0) {
     const bytes = Buffer.concat(records)

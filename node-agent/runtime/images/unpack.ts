@@ -189,11 +189,17 @@ async function finish(target: string, scratch: string, facts: LayerFacts, lower:
       await link(tar, path, real, await at(real), lower)
       made.set(path, real)
     }
+    const whiteouts: string[] = []
     for (const path of facts.whiteouts) {
       await inDirectories(path)
       const there = await at(path)
+      // A directory in the place of another hides it.
       if (there?.isDirectory() === true) opaque.add(path)
-      if (there !== undefined || made.has(path) || (await lower.lookup(path)) === undefined) continue
+      if (there === undefined && !made.has(path)) whiteouts.push(path)
+    }
+    for (const path of whiteouts) {
+      // Where nothing is to be hidden overlayfs would list it.
+      if (isBelow(path, opaque) || (await lower.lookup(path)) === undefined) continue
       await touch(parentOf(path))
       await tar.write(encodeEntry({ ...special(`./${path}`), type: 'character' }))
     }
@@ -209,6 +215,15 @@ async function finish(target: string, scratch: string, facts: LayerFacts, lower:
     throw error
   }
   return [...opaque]
+}
+
+/** Whether one of the directories above a path is among these. */
+function isBelow(path: string, directories: ReadonlySet<string>): boolean {
+  for (let at = path; at !== '';) {
+    at = at.slice(0, Math.max(0, at.lastIndexOf('/')))
+    if (directories.has(at)) return true
+  }
+  return false
 }
 
 const special = (name: string): Omit<TarEntry, 'type'> => ({
