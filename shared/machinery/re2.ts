@@ -4,11 +4,30 @@
  */
 import { RE2JS } from 're2js'
 
-/** A test whether a text has a match of the pattern somewhere. Throws an Error in the words of Go's parser. */
-export function compilePattern(pattern: string): (text: string) => boolean {
-  const compiled = RE2JS.compile(pattern)
-  return text => compiled.test(text)
+/** A compiled pattern. */
+export interface Matcher {
+  /** Whether the pattern is found in the text. */
+  test(text: string): boolean
+  /** What it matches, from left to right, at most `limit` of them. */
+  findAll(text: string, limit: number): string[]
 }
+
+/** Throws an Error in the words of Go's parser. */
+export function newMatcher(pattern: string): Matcher {
+  const compiled = RE2JS.compile(pattern)
+  return {
+    test: text => compiled.test(text),
+    findAll(text, limit) {
+      const found: string[] = []
+      const matcher = compiled.matcher(text)
+      while (found.length < limit && matcher.find()) found.push(matcher.group() ?? '')
+      return found
+    },
+  }
+}
+
+/** A test whether a text has a match of the pattern somewhere. Throws an Error in the words of Go's parser. */
+export const compilePattern = (pattern: string): Matcher['test'] => newMatcher(pattern).test
 
 /** The same, compiled when it is first used; a pattern that cannot be read matches nothing. */
 export function lazyPattern(pattern: string): (text: string) => boolean {

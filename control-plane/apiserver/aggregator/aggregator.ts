@@ -19,6 +19,7 @@ import { startAvailability } from './availability.ts'
 import { conditionOf, isAvailable } from './available.ts'
 import { registerBuiltIn, registerCustom } from './autoregister.ts'
 import { fetchDiscovery, fetchOpenApi, noDocuments, type Documents } from './documents.ts'
+import { workOn } from './names.ts'
 import { errorAnswer, RemoteServer, type RemoteParts } from './remote.ts'
 
 interface Parts {
@@ -152,25 +153,6 @@ export function startAggregator({ store, endpoint, surface, remote: parts, metri
     }
     take(await fetchOpenApi(server, entry, entry.documents))
   }
-  async function one(name: string): Promise<void> {
-    try {
-      await refresh(name)
-      queue.forget(name)
-      if (remotes.has(name)) queue.addAfter(name, refreshMs)
-    } catch (e) {
-      log.info({ name, error: (e as Error).message }, 'what an APIService serves could not be learnt; will try again')
-      queue.addRateLimited(name)
-    }
-    queue.done(name)
-  }
-  /** One that is slow holds up no other. */
-  async function run(): Promise<void> {
-    for (;;) {
-      const name = await queue.next()
-      if (name === undefined) return
-      void one(name)
-    }
-  }
   addMetric(metrics, 'aggregator_unavailable_apiservice', 'gauge', 'APIServices whose servers are not available, by name.', () =>
     [...remotes].map(([name, { available }]) => ({ labels: { name }, value: available ? 0 : 1 })),
   )
@@ -188,7 +170,13 @@ export function startAggregator({ store, endpoint, surface, remote: parts, metri
     if (reason !== undefined) lost.set(`${stored.name} ${reason}`, (lost.get(`${stored.name} ${reason}`) ?? 0) + 1)
   })
   all()
-  void run()
+  const again = async (name: string): Promise<number | undefined> => {
+    await refresh(name)
+    return remotes.has(name) ? refreshMs : undefined
+  }
+  void workOn(queue, again, (name, { message }) =>
+    log.info({ name, error: message }, 'what an APIService serves could not be learnt; will try again'),
+  )
   return {
     register: () => registerBuiltIn({ store, endpoint, log }, surface.current.groupVersions),
     stop() {

@@ -17,6 +17,7 @@ import { updateObject } from '../objects/update.ts'
 import { slicesOf } from '../proxy/service.ts'
 import { followTables } from '../registry/followtables.ts'
 import { judge, passed, withCondition, type Availability } from './available.ts'
+import { workOn, type Next } from './names.ts'
 import type { RemoteServer } from './remote.ts'
 
 interface Parts {
@@ -122,26 +123,9 @@ export function startAvailability({ store, endpoint, remoteOf, log }: Parts): Av
     }
   }
 
-  async function one(name: string): Promise<void> {
-    try {
-      if (await sync(name)) queue.addRateLimited(name)
-      else {
-        queue.forget(name)
-        if (serviceOf.has(name)) queue.addAfter(name, resyncMs)
-      }
-    } catch (e) {
-      log.info({ name, error: (e as Error).message }, 'the availability of an APIService could not be written; will try again')
-      queue.addRateLimited(name)
-    }
-    queue.done(name)
-  }
-  /** One that is slow holds up no other. */
-  async function run(): Promise<void> {
-    for (;;) {
-      const name = await queue.next()
-      if (name === undefined) return
-      void one(name)
-    }
+  const again = async (name: string): Promise<Next> => {
+    if (await sync(name)) return 'back off'
+    return serviceOf.has(name) ? resyncMs : undefined
   }
   const stops = [
     followTables(registry, [services, endpointSlices], (table, stored) => {
@@ -152,7 +136,9 @@ export function startAvailability({ store, endpoint, remoteOf, log }: Parts): Av
     }),
     registry.onFirst(checkAll),
   ]
-  void run()
+  void workOn(queue, again, (name, { message }) =>
+    log.info({ name, error: message }, 'the availability of an APIService could not be written; will try again'),
+  )
   return {
     check,
     stop() {

@@ -1,12 +1,11 @@
 /** admissionregistration.k8s.io/v1beta1 MutatingAdmissionPolicyBinding: puts a policy to work, with parameters. */
 import { obj, opt, str, type Infer } from '../../machinery/schema.ts'
-import { ageColumn, nameColumn } from '../columns.ts'
 import { mutatingAdmissionPolicyBindings } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
 import { validateMutatingBinding } from './mutationvalidation.ts'
 import { matchResources } from './validatingadmissionpolicy.ts'
-import { paramRef, parametersText } from './validatingadmissionpolicybinding.ts'
+import { bindingColumns, paramRef } from './validatingadmissionpolicybinding.ts'
 import { defaultMatchResources } from './webhookdefaults.ts'
 
 const mutatingAdmissionPolicyBindingSchema = obj(
@@ -37,12 +36,7 @@ export const mutatingAdmissionPolicyBinding = resource<MutatingAdmissionPolicyBi
   categories: ['api-extensions'],
   hasGeneration: true,
   allowUnconditionalUpdate: false,
-  columns: [
-    nameColumn,
-    { name: 'PolicyName', type: 'string', doc: 'Name of the policy', cell: b => b.spec.policyName ?? '' },
-    { name: 'ParamRef', type: 'string', doc: 'Objects with parameters', cell: b => parametersText(b.spec.paramRef) },
-    ageColumn,
-  ],
+  columns: bindingColumns,
   defaults: ({ spec }) => {
     if (spec.matchResources) defaultMatchResources(spec.matchResources)
   },

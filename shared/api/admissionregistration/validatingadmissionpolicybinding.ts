@@ -4,7 +4,7 @@ import { ageColumn, nameColumn } from '../columns.ts'
 import { validatingAdmissionPolicyBindings } from '../kinds.ts'
 import { labelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
-import { resource } from '../resource.ts'
+import { resource, type Column } from '../resource.ts'
 import { validateBinding } from './policyvalidation.ts'
 import { matchResources } from './validatingadmissionpolicy.ts'
 import { defaultMatchResources } from './webhookdefaults.ts'
@@ -46,6 +46,21 @@ export const paramRef = obj(
 )
 export type ParamRef = Infer<typeof paramRef>
 
+function parametersText(p: ParamRef | undefined): string {
+  if (!p) return '<unset>'
+  return p.name ? (p.namespace ? `${p.namespace}/${p.name}` : `*/${p.name}`) : (p.namespace ?? '')
+}
+
+/** Of bindings of either kind of policy. */
+export const bindingColumns: readonly Column<
+  Pick<ValidatingAdmissionPolicyBinding, 'metadata'> & { spec: { policyName?: string; paramRef?: ParamRef } }
+>[] = [
+  nameColumn,
+  { name: 'PolicyName', type: 'string', doc: 'Name of the policy', cell: b => b.spec.policyName ?? '' },
+  { name: 'ParamRef', type: 'string', doc: 'Objects with parameters', cell: b => parametersText(b.spec.paramRef) },
+  ageColumn,
+]
+
 export const validatingAdmissionPolicyBinding = resource<ValidatingAdmissionPolicyBinding>({
   ...validatingAdmissionPolicyBindings,
   schema: validatingAdmissionPolicyBindingSchema,
@@ -53,20 +68,9 @@ export const validatingAdmissionPolicyBinding = resource<ValidatingAdmissionPoli
   categories: ['api-extensions'],
   hasGeneration: true,
   allowUnconditionalUpdate: false,
-  columns: [
-    nameColumn,
-    { name: 'PolicyName', type: 'string', doc: 'Name of the policy', cell: b => b.spec.policyName ?? '' },
-    { name: 'ParamRef', type: 'string', doc: 'Objects with parameters', cell: b => parametersText(b.spec.paramRef) },
-    ageColumn,
-  ],
+  columns: bindingColumns,
   defaults: ({ spec }) => {
     if (spec.matchResources) defaultMatchResources(spec.matchResources)
   },
   validate: (b, at) => validateBinding(b.spec, at.child('spec')),
 })
-
-/** The column of a binding's parameters. */
-export function parametersText(p: ParamRef | undefined): string {
-  if (!p) return '<unset>'
-  return p.name ? (p.namespace ? `${p.namespace}/${p.name}` : `*/${p.name}`) : (p.namespace ?? '')
-}

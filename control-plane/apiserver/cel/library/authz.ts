@@ -3,6 +3,7 @@
  * asks the API server's own authorizer for the user of the request.
  */
 import { isDNS1123Label, isDNS1123Subdomain } from '#shared/machinery/names.ts'
+import type { Attributes, Authorizer } from '../../authz/authorizer.ts'
 import { sizeOrUnknown, traversed } from '../estimate.ts'
 import { member, type Library, type Overload } from '../functions.ts'
 import { exactly, plus, scaled } from '../range.ts'
@@ -11,33 +12,8 @@ import { ErrorValue, Opaque, sizeOf, type Value } from '../values.ts'
 import { Pending } from '../work.ts'
 import { fixed } from './costs.ts'
 
-/** As control-plane/apiserver/authz/authorizer.ts has them, of which this needs only a part. */
-export interface CheckedUser {
-  readonly name: string
-  readonly uid?: string | undefined
-  readonly groups: readonly string[]
-  readonly extra?: Readonly<Record<string, readonly string[]>> | undefined
-}
-export interface CheckedAttributes {
-  readonly user: CheckedUser
-  readonly verb: string
-  readonly isResource: boolean
-  readonly group: string
-  readonly version: string
-  readonly resource: string
-  readonly subresource: string
-  readonly namespace: string
-  readonly name: string
-  readonly path: string
-  readonly fieldSelector?: string
-  readonly labelSelector?: string
-}
-export interface CheckDecision {
-  readonly decision: 'allow' | 'deny' | 'no opinion'
-  readonly reason: string
-}
 /** Answers at once where it can; while it cannot, the evaluation is pending. */
-export type Authorize = (a: CheckedAttributes) => CheckDecision | Promise<CheckDecision>
+export type Authorize = Authorizer['authorize']
 
 const authorizerType = opaque('kubernetes.authorization.Authorizer')
 const pathCheckType = opaque('kubernetes.authorization.PathCheck')
@@ -46,7 +22,7 @@ const resourceCheckType = opaque('kubernetes.authorization.ResourceCheck')
 const decisionType = opaque('kubernetes.authorization.Decision')
 export { authorizerType, resourceCheckType }
 
-type Asked = Pick<CheckedAttributes, 'user'> & Partial<CheckedAttributes>
+type Asked = Pick<Attributes, 'user'> & Partial<Attributes>
 
 /** One of the steps on the way to a decision. */
 class Step extends Opaque {
@@ -80,7 +56,7 @@ class Decision extends Opaque {
   }
 }
 
-type Ask = (a: CheckedAttributes) => Decision
+type Ask = (a: Attributes) => Decision
 
 /** Decisions that came late are kept for the evaluation that asks again. */
 function memory(authorize: Authorize): Ask {
@@ -90,7 +66,7 @@ function memory(authorize: Authorize): Ask {
     const before = known.get(key)
     if (before) return before
     const answer = authorize(attributes)
-    const decided = (d: CheckDecision): Decision => new Decision(d.decision === 'allow', d.reason)
+    const decided = (d: Awaited<ReturnType<Authorize>>): Decision => new Decision(d.decision === 'allow', d.reason)
     if (!(answer instanceof Promise)) return decided(answer)
     throw new Pending(
       answer.then(
@@ -102,13 +78,13 @@ function memory(authorize: Authorize): Ask {
 }
 
 /** The values of `authorizer` and, of a request of a resource, `authorizer.requestResource`. */
-export function authorizerValue(authorize: Authorize, user: CheckedUser): Value {
+export function authorizerValue(authorize: Authorize, user: Attributes['user']): Value {
   return new Step(authorizerType, memory(authorize), { user })
 }
 export function requestResourceValue(
   authorize: Authorize,
-  user: CheckedUser,
-  resource: Pick<CheckedAttributes, 'group' | 'resource' | 'subresource' | 'namespace' | 'name'>,
+  user: Attributes['user'],
+  resource: Pick<Attributes, 'group' | 'resource' | 'subresource' | 'namespace' | 'name'>,
 ): Value {
   return new Step(resourceCheckType, memory(authorize), { user, ...resource })
 }
@@ -116,7 +92,7 @@ export function requestResourceValue(
 const nothing = { group: '', version: '', resource: '', subresource: '', namespace: '', name: '', path: '' }
 
 const isBlank = (text: string): boolean => text.trim() === ''
-const with_ = (step: Step, type: Type, more: Partial<CheckedAttributes>): Step => new Step(type, step.ask, { ...step.asked, ...more })
+const with_ = (step: Step, type: Type, more: Partial<Attributes>): Step => new Step(type, step.ask, { ...step.asked, ...more })
 
 const path = (a: Step, text: string): Value =>
   isBlank(text) ? new ErrorValue('path must not be empty') : with_(a, pathCheckType, { path: text })
@@ -149,7 +125,7 @@ const selecting: Pick<Overload, 'cost' | 'estimate'> = {
 }
 
 /** A field of the resource that is asked about. */
-const narrowing = (name: keyof CheckedAttributes, id: string, costs = nominal, as: string = name): [string, Overload[]] => [
+const narrowing = (name: keyof Attributes, id: string, costs = nominal, as: string = name): [string, Overload[]] => [
   as,
   [
     member(
