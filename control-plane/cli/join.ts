@@ -14,6 +14,8 @@ import { clusterInfo, parseBootstrapToken, signaturePrefix } from '#shared/machi
 import { setTimeout as delay } from 'node:timers/promises'
 
 const deadlineMs = 60_000
+/** A token is signed with within moments after it was made: one with which nothing is signed for that long is none. */
+const signedMs = 3_000
 const maxBytes = 1024 * 1024
 const infoSchema = z.object({ data: z.record(z.string(), z.string()) })
 const kubeconfigSchema = z.looseObject({
@@ -56,14 +58,17 @@ export async function discover({ server, token, caCertHashes }: Joining, signal:
   const parts = parseBootstrapToken(token)
   if (!parts) throw new Error('the token must be of the form abcdef.0123456789abcdef')
   const url = new URL(`/api/v1/namespaces/kube-public/configmaps/${clusterInfo}`, server)
+  const until = performance.now() + signedMs
   for (;;) {
     const { data } = infoSchema.parse(JSON.parse(await fetchUnverified(url, signal)))
     const [text = '', signature] = [data['kubeconfig'], data[signaturePrefix + parts.id]]
     if (signature === undefined) {
       // The controller that signs may be on its way. The ConfigMap is all that a stranger may see: there is nothing to watch.
-      await delay(200, undefined, { signal }).catch(() => {
-        throw new Error(`${clusterInfo} is not signed with this token: it has expired, or is of another cluster`)
-      })
+      if (performance.now() > until)
+        throw new Error(
+          `${clusterInfo} is not signed with this token: it is unknown, has expired, or no kube-controller-manager runs that signs`,
+        )
+      await delay(200, undefined, { signal })
       continue
     }
     if (signature !== (await detachedSignature(text, parts.id, parts.secret)))
