@@ -10,10 +10,13 @@ import { sleep } from '#shared/client/backoff.ts'
 import { tableKey } from './cache.ts'
 import type { Table } from './registry.ts'
 
-const announceMs = 500
-const goneMs = 6_000
-/** Since its own message was sent that came back last. */
-const currentMs = 4_000
+const announceMs = 250
+const goneMs = 2_000
+/**
+ * Since its own message was sent that came back last. Others heard that after it was sent, so they wait for longer than the server relies on
+ * its cache, if clocks go at about one rate.
+ */
+const currentMs = 1_800
 
 /** A server that goes waits so long at most until the others have heard it. */
 const goodbyeMs = 1_000
