@@ -31,6 +31,7 @@ import { conversionMetrics } from './crd/conversionmetrics.ts'
 import { followDefinitions } from './crd/follow.ts'
 import { webhookConverter } from './crd/webhookconversion.ts'
 import { openEncryption } from './encryption/open.ts'
+import { Arrivals } from './chain/arrivals.ts'
 import { newHandler } from './chain/chain.ts'
 import { followConfiguration } from './flowcontrol/configuration.ts'
 import { keepFlowControl } from './flowcontrol/ensure.ts'
@@ -235,6 +236,7 @@ export async function startApiServer(
       dispatch: newDispatch({ surface, store, scale: scaleVerbs, nonResource }),
       isProxied: info => surface.current.isProxied(info.group, info.version),
     })
+    const arrivals = new Arrivals(flowControl.runs)
     const frontProxy = await frontProxyOf(options)
     await bootstrapAccess({ store, endpoints: surface.current.endpoints, log })
     const stopEstablishing = establishDefinitions({ store, surface, definitions, log })
@@ -249,12 +251,13 @@ export async function startApiServer(
         clientAuthority,
         frontProxy,
         permitPortSharing: options.permitPortSharing,
+        arrivals,
         log,
       })
       listeners.push(listener)
       opened.push(() => listener.close())
     }
-    const service = serveApi(bus, handler, { log })
+    const service = serveApi(bus, handler, { log, arrivals })
     opened.push(() => service.close())
     const { port } = listeners[0]!
     const { endpoints } = surface.current

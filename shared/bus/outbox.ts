@@ -3,6 +3,7 @@
  * costs more than all else about it.
  */
 import type { NatsConnection, PublishOptions } from 'nats'
+import { atEndOfTurn } from './endofturn.ts'
 
 interface Letter {
   readonly subject: string
@@ -14,13 +15,14 @@ interface Letter {
 export class Outbox {
   readonly #nats: NatsConnection
   #letters: Letter[] = []
+  readonly #send = (): void => this.send()
 
   constructor(nats: NatsConnection) {
     this.#nats = nats
   }
 
   publish(subject: string, data: Uint8Array | string, options?: PublishOptions, refused?: (error: Error) => void): void {
-    if (this.#letters.push({ subject, data, options, refused }) === 1) setImmediate(() => this.send())
+    if (this.#letters.push({ subject, data, options, refused }) === 1) atEndOfTurn(this.#send)
   }
 
   send(): void {

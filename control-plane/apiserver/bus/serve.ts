@@ -19,12 +19,15 @@ import { tooManyRequests } from '../flowcontrol/flowcontrol.ts'
 import { Answer } from './answer.ts'
 import { userOf } from './identity.ts'
 import { identityOfSubject, readRequest, type BusRequest } from './request.ts'
-import { newTurns } from './turns.ts'
+import { Arrivals } from '../chain/arrivals.ts'
+import { RunQueue } from '../chain/runqueue.ts'
 
 export type ApiHandler = (request: ApiRequest, user: UserInfo) => Promise<ApiResponse>
 
 export interface ServeOptions {
   log?: Logger
+  /** Where requests wait until they are begun; by default one of its own. */
+  arrivals?: Arrivals
   /** A client that was not heard of for that long is gone, ms; default 15,000. */
   clientSilenceMs?: number
 }
@@ -53,7 +56,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
   const silenceMs = options.clientSilenceMs ?? 15_000
   const id = nuid.next()
   const clients = new Map<string, Client>()
-  const turns = newTurns()
+  const arrivals = options.arrivals ?? new Arrivals(new RunQueue())
   const garbage = garbageLog(log, 'a message on the bus was dropped')
 
   const clientOf = (key: string): Client => {
@@ -74,7 +77,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     if (read.headBytes > maxHeadBytes) refuse(answer, headTooLarge())
     else if (read.request.body.length > maxBodyBytes) refuse(answer, bodyTooLarge())
     else if (heartbeats.test(read.request.path)) begin(read, answer)
-    else if (!turns.add(read.identity, read.request.body.length, () => begin(read, answer))) refuse(answer, tooManyRequests())
+    else if (!arrivals.add(read.identity, read.request.body.length, () => begin(read, answer))) refuse(answer, tooManyRequests())
   }
   const refuse = (answer: Answer, e: StatusError) => void answer.send(statusResponse(e)).catch(() => {})
   const begin = (read: BusRequest, answer: Answer) => {

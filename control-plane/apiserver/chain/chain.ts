@@ -146,6 +146,8 @@ export function newHandler(parts: ChainParts): Handler {
     try {
       const begun = turn.begin()
       if (begun) await begun
+      const slice = turn.slice()
+      if (slice) await slice
       if (begun && request.signal.aborted) throw timeout('nobody waits for the request any more')
       return await turn.run(() => dispatch(ctx))
     } finally {

@@ -10,6 +10,15 @@ export function currentTurn(): Turn | undefined {
   return turn?.isOver === false ? turn : undefined
 }
 
+/** Undefined when what computes for long may go on at once; else it may when the promise resolves. */
+export type Pause = () => Promise<void> | undefined
+
+/** How the request that is being worked on lets others go on, now and while its answer is sent. */
+export function pauses(): Pause {
+  const turn = turns.getStore()
+  return turn ? () => turn.pause() : () => new Promise(resolve => setImmediate(resolve))
+}
+
 export class Turn {
   /** performance.now() at which nobody waits for the answer any more. */
   readonly until: number
@@ -54,6 +63,16 @@ export class Turn {
       this.#held = true
       if (this.#over) this.#release()
     })
+  }
+
+  /** Undefined when the work may compute now; else it may when the promise resolves. */
+  slice(): Promise<void> | undefined {
+    return this.#flowControl.runs.begin(this.#admitted.flow.schema.level.line)
+  }
+
+  /** Lets others go on when this one has computed for long. As slice(). */
+  pause(): Promise<void> | undefined {
+    return this.#flowControl.runs.pause(this.#admitted.flow.schema.level.line)
   }
 
   /** Does something that takes time elsewhere: meanwhile another request is worked on, and afterwards this one stands in line again. */

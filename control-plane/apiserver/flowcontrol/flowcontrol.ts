@@ -9,6 +9,7 @@ import { suggestedFlowSchemas, suggestedPriorityLevels } from '#shared/api/flowc
 import type { UserInfo } from '#shared/bus/transport.ts'
 import { StatusError, timeout } from '#shared/machinery/status.ts'
 import type { RequestInfo } from '../chain/requestinfo.ts'
+import { RunQueue } from '../chain/runqueue.ts'
 import { divide, newLevel, queuingOf, type Level } from './level.ts'
 import { inOrder, matchesSchema } from './match.ts'
 import type { Seat, Turn } from './queueset.ts'
@@ -63,6 +64,8 @@ const maxReads = 32
 const maxWrites = 48
 
 export class FlowControl {
+  /** Divides the event loop's time between the levels. */
+  readonly runs = new RunQueue()
   readonly #o: FlowControlOptions
   readonly #levels = new Map<string, Level>()
   readonly #streams: Streams
@@ -109,6 +112,7 @@ export class FlowControl {
       level.exempt = config.spec.type === 'Exempt'
       level.limits = limits[i]!
       level.share = limits[i]!.nominal / seats
+      level.line.weight = level.exempt ? 1 : Math.max(level.share, 1 / seats)
       level.set.configure(queuingOf(config))
     }
     const former = new Map(this.#schemas.map(s => [`${s.stats.level}/${s.stats.schema}`, s.stats]))

@@ -1,5 +1,6 @@
 /** A priority level at work: how many seats are its own, how many it lends and borrows, and the requests that have them or wait. */
 import type { PriorityLevelConfiguration } from '#shared/api/flowcontrol/prioritylevelconfiguration.ts'
+import { newLine, type Line } from '../chain/runqueue.ts'
 import { QueueSet, type QueueSetOptions } from './queueset.ts'
 
 /** Seats, from a level's configuration and those of all others. */
@@ -19,6 +20,8 @@ export interface Level {
   /** Its part of all seats, 0 to 1. */
   share: number
   readonly set: QueueSet
+  /** Where its requests wait for the event loop's time. */
+  readonly line: Line
 }
 
 const sharesOf = ({ spec }: PriorityLevelConfiguration): number =>
@@ -70,6 +73,7 @@ export function newLevel(name: string, options: QueueSetOptions, all: ReadonlyMa
     exempt: false,
     limits: { nominal: 0, lendable: 0, borrowing: 0 },
     share: 0,
+    line: newLine(),
     set: new QueueSet(options, { available: (seats, inUse) => available(level, all.values(), seats, inUse) }),
   }
   return level

@@ -11,7 +11,9 @@ import { badRequest } from '#shared/machinery/status.ts'
 import { authoritiesOf, certificateUser, type Authorities } from '#shared/component/certificateuser.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { frontProxyUser, type FrontProxy } from '../authn/requestheader.ts'
+import { Arrivals } from '../chain/arrivals.ts'
 import type { Handler } from '../chain/chain.ts'
+import { RunQueue } from '../chain/runqueue.ts'
 import { ofHttp1, ofHttp2, send, type Outgoing } from './answer.ts'
 import { HttpRequest, type Incoming } from './request.ts'
 import { guardSessions } from './sessions.ts'
@@ -28,6 +30,8 @@ export interface HttpOptions {
   /** Whom front proxies are known by; undefined when there are none. `authority` is their authority in PEM. */
   readonly frontProxy?: (FrontProxy & { readonly authority: string }) | undefined
   readonly permitPortSharing: boolean
+  /** Where requests wait until they are begun; by default one of its own. */
+  readonly arrivals?: Arrivals
   readonly log: Logger
 }
 
@@ -79,7 +83,7 @@ export async function serveHttps(handler: Handler, options: HttpOptions): Promis
   })
   server.maxConnections = maxConnections
   const callerOf = callers(options)
-  const requests = serveRequests(server, handler, callerOf, log)
+  const requests = serveRequests(server, handler, callerOf, options.arrivals ?? new Arrivals(new RunQueue()), log)
   serveUpgrades(server, handler, callerOf, log)
   const connections = followConnections(server, log)
   await listen(server, options)
@@ -116,6 +120,7 @@ function serveRequests(
   server: Http2SecureServer,
   handler: Handler,
   callerOf: CallerOf,
+  arrivals: Arrivals,
   log: Logger,
 ): { finished(ms: number): Promise<void> } {
   let active = 0
@@ -126,9 +131,9 @@ function serveRequests(
 
   /** `source` is what the body is read from, when there is one. */
   async function answer(req: Incoming, socket: Socket, source: Readable | undefined, out: Outgoing): Promise<void> {
-    active++
     let counted = true
     try {
+      if (out.body.destroyed) return
       const result = await handler(new HttpRequest(req, socket, source, out.body), callerOf(socket, req.headers))
       // What is left of a body that nobody wanted is not read.
       if (source && !source.readableEnded) result.headers['connection'] = 'close'
@@ -146,15 +151,22 @@ function serveRequests(
     }
   }
 
+  const arrived = (req: Incoming, socket: Socket, source: Readable | undefined, out: Outgoing): void => {
+    active++
+    if (arrivals.add(socket, 0, () => void answer(req, socket, source, out))) return
+    out.body.destroy()
+    left()
+  }
+
   server.on('request', (req: IncomingMessage | Http2ServerRequest, res: unknown) => {
     if ('stream' in req) {
       const { stream } = req
       stream.on('error', error => log.debug({ err: error, path: req.url }, 'stream failed'))
-      void answer(req, req.socket, stream.endAfterHeaders ? undefined : stream, ofHttp2(stream))
+      arrived(req, req.socket, stream.endAfterHeaders ? undefined : stream, ofHttp2(stream))
     } else {
       const { headers } = req
       const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-      void answer(req, req.socket, hasBody ? req : undefined, ofHttp1(res as ServerResponse))
+      arrived(req, req.socket, hasBody ? req : undefined, ofHttp1(res as ServerResponse))
     }
   })
   return {

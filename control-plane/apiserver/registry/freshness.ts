@@ -1,6 +1,7 @@
 /** Waiting for the cache to pass a point of the stream, and finding the point that makes a read current. */
 import { nuid, type NatsConnection } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
+import { atEndOfTurn } from '#shared/bus/endofturn.ts'
 import { timeout } from '#shared/machinery/status.ts'
 import { streamState } from './stream.ts'
 
@@ -65,7 +66,8 @@ export class Newest {
   #before = 0
   #asking = false
   #late: NodeJS.Timeout | undefined
-  #endOfTurn: NodeJS.Immediate | undefined
+  /** The question will be put at the end of the turn. */
+  #endOfTurn = false
 
   constructor(connection: BusConnection, replicas: number, deadlineMs: number) {
     this.#connection = connection
@@ -82,14 +84,16 @@ export class Newest {
 
   #consider(): void {
     if (this.#waiting === 0 || this.#asking || this.#endOfTurn) return
-    if (2 * this.#waiting >= this.#last + this.#before) this.#endOfTurn = setImmediate(() => this.#put())
-    else this.#late ??= setTimeout(() => this.#put(), gatherMs)
+    if (2 * this.#waiting >= this.#last + this.#before) {
+      this.#endOfTurn = true
+      atEndOfTurn(() => this.#endOfTurn && this.#put())
+    } else this.#late ??= setTimeout(() => this.#put(), gatherMs)
   }
 
   #put(): void {
     clearTimeout(this.#late)
-    clearImmediate(this.#endOfTurn)
-    this.#late = this.#endOfTurn = undefined
+    this.#late = undefined
+    this.#endOfTurn = false
     const { resolve, reject } = this.#next!
     this.#before = this.#last
     this.#last = this.#waiting

@@ -374,10 +374,10 @@ class JetStreamRegistry implements Registry {
     return lists ? countOf(lists, namespace) : 0
   }
 
-  listAt(version: number, table: Table, namespace?: string): readonly Stored[] {
+  listAt(version: number, table: Table, namespace?: string, known?: readonly Stored[]): readonly Stored[] {
     const oldest = oldestOf(this.#cache, table)
     if (version < oldest) throw new VersionExpired(version, oldest)
-    return this.#snapshots.get(tableKey(table), namespace, version, () => listCachedAt(this.#cache, version, table, namespace))
+    return this.#snapshots.get(tableKey(table), namespace, version, () => known ?? listCachedAt(this.#cache, version, table, namespace))
   }
 
   put(table: Table, namespace: string, name: string, object: KubeObject, expected: number): Promise<Stored> {

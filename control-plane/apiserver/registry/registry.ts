@@ -127,8 +127,10 @@ export interface Registry {
   list(table: Table, namespace?: string, index?: IndexedValue): readonly Stored[]
   /** How many objects there are of a table, or of one namespace in it. */
   count(table: Table, namespace?: string): number
-  /** The same list (without an index) as it was at an older version, for continue tokens; throws VersionExpired. */
-  listAt(version: number, table: Table, namespace?: string): readonly Stored[]
+  /**
+   * The same list (without an index) as it was at a version, for continue tokens; the caller may know it. Throws VersionExpired.
+   */
+  listAt(version: number, table: Table, namespace?: string, known?: readonly Stored[]): readonly Stored[]
   /**
    * Writes. `object` has no resourceVersion in it; `expected` is the version that it replaces, 0 for none. Resolves when the write is
    * durable and applied to this server's cache. Throws WriteConflict, or an Error when the outcome could not be learnt in time.

@@ -1,5 +1,6 @@
 /** The body of a watch: takes events from the registry when its reader wants more, and keeps none. */
 import { StatusError, expired, internalError } from '#shared/machinery/status.ts'
+import type { Pause } from '../chain/turn.ts'
 import type { Lifetime } from '../objects/endpoint.ts'
 import { VersionExpired, type Cursor, type RegistryEvent, type Stored } from '../registry/registry.ts'
 import { restamped } from '../registry/stored.ts'
@@ -20,6 +21,8 @@ export interface EventStreamOptions {
   readonly lastsMs: number
   /** It ends before that when its kind is served no more. */
   readonly lifetime: Lifetime
+  /** Called when much was looked at that is not selected. */
+  readonly pause: Pause
   /** Told why the watch ends when an object could not be selected or encoded. */
   readonly failed: (e: unknown) => void
 }
@@ -34,7 +37,7 @@ const joinedPiece = 16 * 1024
 /** A bookmark at most this often. */
 const bookmarkEveryMs = 10_000
 /** Others have their turn after so many objects that are not selected. */
-const turn = 1000
+const turn = 200
 
 /** What `#produce` gives: bytes, nothing for now, or that it has skipped much and wants to go on later. */
 type Produced = Encoded | Promise<Encoded> | undefined | 'later'
@@ -103,7 +106,7 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
       if (this.#finished) break
       const produced = this.#produce()
       const more = produced instanceof Promise ? await produced.catch((e: unknown) => this.#failure(e)) : produced
-      if (more === 'later') await new Promise(setImmediate)
+      if (more === 'later') await this.#options.pause()
       else if (more) this.#rest.push(...more)
       else if (parts.length > 0 || this.#finished) break
       else {

@@ -2,6 +2,7 @@
 import { omitHeader } from '#shared/client/omit.ts'
 import type { Maybe } from '#shared/machinery/maybe.ts'
 import { StatusError, badRequest, expired } from '#shared/machinery/status.ts'
+import { pauses, type Pause } from '../chain/turn.ts'
 import { acceptsGzip, deflated, encoded, gzipOf, gzipThreshold, type Deflated } from '../chain/gzip.ts'
 import { rawJson, valueAnswer, type Answer } from '../chain/response.ts'
 import { VersionExpired, type Registry, type Stored } from '../registry/registry.ts'
@@ -64,8 +65,9 @@ export async function listObjects(call: Call): Promise<Answer> {
   const writing = writingOf(call, output)
   if (output.as !== '') {
     const view = (part: readonly Stored[]) => listAs(endpoint, part, meta, output, request.query)
-    if (writing.format === 'json' && !writing.pretty && items.length > longView) return rawJson(200, inTurns(view, items))
-    return valueAnswer(200, await view(items), writing)
+    if (writing.format !== 'json' || writing.pretty || items.length <= slice) return valueAnswer(200, await view(items), writing)
+    const parts = inSlices(view, items, pauses())
+    return rawJson(200, items.length > longView ? parts : Buffer.concat(await Array.fromAsync(parts)))
   }
   if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
   if (writing.format === 'json' && !writing.pretty)
@@ -74,17 +76,23 @@ export async function listObjects(call: Call): Promise<Answer> {
   return valueAnswer(200, { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plain }, writing)
 }
 
-/** Others have their turn after so many objects of a view that is longer than a client's usual part. */
-const turn = 200
+/** Others may go on after so many objects: shown in a view, or looked at. */
+const slice = 100
+const looks = 250
+/** A view of more is sent while it is made. */
 const longView = 1000
 
 /** A long list in a view, so that few of its objects are parsed at a time. The rows or items are the last member of its JSON. */
-async function* inTurns(view: (part: readonly Stored[]) => Maybe<Table | PartialObjectMetadataList>, items: readonly Stored[]) {
-  for (let at = 0; at < items.length; at += turn) {
-    const part = await view(items.slice(at, at + turn))
+async function* inSlices(
+  view: (part: readonly Stored[]) => Maybe<Table | PartialObjectMetadataList>,
+  items: readonly Stored[],
+  pause: Pause,
+) {
+  for (let at = 0; at < items.length; at += slice) {
+    await pause()
+    const part = await view(items.slice(at, at + slice))
     const text = at === 0 ? JSON.stringify(part) : `,${JSON.stringify('rows' in part ? part.rows : part.items).slice(1)}`
     yield Buffer.from(at === 0 ? text.slice(0, -2) : text.slice(0, -1))
-    await new Promise(setImmediate)
   }
   yield close
 }
@@ -105,21 +113,29 @@ export async function listPart(
   await settle(registry, p.resourceVersion)
   if (exact) {
     const version = parseVersion(p.resourceVersion)
-    return part(at(registry, version, endpoint, within), version, p, selection, 0)
+    return part(at(registry, version, endpoint, within), version, p, selection)
   }
   const { version } = registry
   if (selection.name !== undefined && within !== undefined) {
     const one = registry.get(endpoint.table, within, selection.name)
-    return part(one ? [one] : [], version, p, selection, 0)
+    return part(one ? [one] : [], version, p, selection)
   }
   // Upstream's watch cache gives the whole list to those who take any version.
   const items = registry.list(endpoint.table, within, selection.index)
-  return begun(registry, endpoint, within, part(items, version, p.resourceVersion === '0' ? { ...p, limit: 0 } : p, selection, 0))
+  const parameters = p.resourceVersion === '0' ? { ...p, limit: 0 } : p
+  return begun(registry, endpoint, within, selection.index ? undefined : items, part(items, version, parameters, selection))
 }
 
-/** A part of the newest list: the whole, as it is in this moment, is kept for the next part. */
-function begun(registry: Registry, endpoint: Endpoint, namespace: string | undefined, found: Part): Part {
-  if (found.meta.continue !== undefined) registry.listAt(Number(found.meta.resourceVersion), endpoint.table, namespace)
+/** A part of the newest list: the whole, as it was in that moment, is kept for the next part. */
+async function begun(
+  registry: Registry,
+  { table }: Endpoint,
+  namespace: string | undefined,
+  all: readonly Stored[] | undefined,
+  looking: Promise<Part>,
+): Promise<Part> {
+  const found = await looking
+  if (found.meta.continue !== undefined) registry.listAt(Number(found.meta.resourceVersion), table, namespace, all)
   return found
 }
 
@@ -146,7 +162,7 @@ async function continued(
   if (token.rv < 0) {
     await registry.fresh()
     const items = registry.list(endpoint.table, namespace)
-    return begun(registry, endpoint, namespace, part(items, registry.version, p, selection, firstAfter(items, after)))
+    return begun(registry, endpoint, namespace, items, part(items, registry.version, p, selection, firstAfter(items, after)))
   }
   // Another server's token may be ahead of this one's cache.
   await settle(registry, String(token.rv))
@@ -178,29 +194,30 @@ function firstAfter(items: readonly Stored[], key: string): number {
   return low
 }
 
-function part(all: readonly Stored[], version: number, p: ListParameters, { matches }: Selection, from: number): Part {
-  const resourceVersion = String(version)
-  if (p.limit === 0) {
-    const rest = from === 0 ? all : all.slice(from)
-    return { items: matches ? rest.filter(matches) : rest, meta: { resourceVersion } }
+/** The items of `all` from an index on that are selected, as many as are wanted. Others may go on while many are looked at. */
+async function part(all: readonly Stored[], version: number, p: ListParameters, { matches }: Selection, from = 0): Promise<Part> {
+  const meta: ListMeta = { resourceVersion: String(version) }
+  const most = p.limit || Infinity
+  if (!matches) {
+    const items = from === 0 && most >= all.length ? all : all.slice(from, Math.min(all.length, from + most))
+    const left = all.length - from - items.length
+    return left <= 0
+      ? { items, meta }
+      : { items, meta: { ...meta, continue: encodeToken(version, items.at(-1)!), remainingItemCount: left } }
   }
+  const pause = pauses()
   const items: Stored[] = []
-  let next = from
-  while (next < all.length && items.length < p.limit) {
-    const stored = all[next++]!
-    if (!matches || matches(stored)) items.push(stored)
+  for (let at = from; at < all.length && items.length <= most; at++) {
+    const stored = all[at]!
+    if (matches(stored)) items.push(stored)
+    if ((at - from) % looks === looks - 1) await pause()
   }
-  // With a selector the rest is unknown; only whether something is left to look at.
-  const more = matches ? anyFrom(all, next, matches) : next < all.length
-  if (!more) return { items, meta: { resourceVersion } }
-  const meta: ListMeta = { resourceVersion, continue: encodeToken(version, items.at(-1)!) }
-  if (!matches) meta.remainingItemCount = all.length - next
+  // One more than wanted: of those that are left nothing else is known.
+  if (items.length > most) {
+    items.pop()
+    meta.continue = encodeToken(version, items.at(-1)!)
+  }
   return { items, meta }
-}
-
-function anyFrom(all: readonly Stored[], from: number, matches: (stored: Stored) => boolean): boolean {
-  for (let i = from; i < all.length; i++) if (matches(all[i]!)) return true
-  return false
 }
 
 const pieceBytes = 1 << 20

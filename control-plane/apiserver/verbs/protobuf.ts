@@ -4,6 +4,7 @@ import { listMeta } from '#shared/api/meta/listmeta.ts'
 import { encodeMessage, envelope, messageHead } from '#shared/machinery/protobuf-encode.ts'
 import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import { encodeValue, protobufType } from '../chain/protobuf.ts'
+import { pauses } from '../chain/turn.ts'
 import type { Output } from '../chain/mediatype.ts'
 import type { Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
@@ -17,18 +18,19 @@ import { shared, type Encoded, type Encoder, type EventType } from './encoder.ts
 const messageOf = ({ codec }: Endpoint, object: KubeObject): Buffer => codec.protobuf!.encode(object)
 
 /** Others have their turn after so many objects. */
-const turn = 200
+const turn = 50
 const pieceBytes = 1 << 20
 
 /** A list. All of it is encoded first: the length is in front. */
 export async function protobufList(endpoint: Endpoint, items: readonly Stored[], meta: object): Promise<Answer> {
+  const pause = pauses()
   const metadata = encodeMessage(listMeta, meta)
   const parts = [messageHead(1, metadata.length), metadata]
   const objects = endpoint.sole ? undefined : await servedAll(endpoint, items)
   for (const [i, item] of items.entries()) {
     const message = messageOf(endpoint, objects ? objects[i]! : item.object)
     parts.push(messageHead(2, message.length), message)
-    if (i % turn === turn - 1) await new Promise(setImmediate)
+    if (i % turn === turn - 1) await pause()
   }
   const length = parts.reduce((n, part) => n + part.length, 0)
   const { head, tail } = envelope(endpoint.apiVersion, `${endpoint.kind}List`, length)

@@ -2,6 +2,7 @@
 import { omitHeader } from '#shared/client/omit.ts'
 import { expired } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
+import { pauses } from '../chain/turn.ts'
 import { VersionExpired, type Registry, type Stored, type WatchOptions } from '../registry/registry.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import { listParameters, parseVersion, type ListParameters } from '../objects/options.ts'
@@ -64,6 +65,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
       bookmarks: p.allowWatchBookmarks,
       lastsMs: Math.min(seconds, 86_400) * 1000,
       lifetime: endpoint.lifetime,
+      pause: pauses(),
       failed: e => store.log.warn({ err: e, path: request.path }, 'an object could not be shown to a watch'),
     })
     request.signal.addEventListener('abort', () => stream.drop(), { once: true })

@@ -50,6 +50,7 @@ function newTable(limits: Parameters<typeof newCache>[0] = {}) {
         lastsMs: 60_000,
         lifetime: new Lifetime(),
         failed: () => {},
+        pause: () => new Promise(resolve => setImmediate(resolve)),
         ...options,
       }),
   }

@@ -1,0 +1,129 @@
+/**
+ * The event loop's time, divided: what a server computes for its requests is done in slices, some milliseconds of them in each turn of the
+ * loop, so that in between it reads what has come and sends what is done. Slices stand in lines (one for each priority level, one for
+ * requests that are not begun); the line that had least of the time, by its weight, is next. So nobody's work is further away than the slice
+ * that is being done, however much others have to do.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { endTurn } from '#shared/bus/endofturn.ts'
+
+export interface Line {
+  /** Of two lines that have work the one of twice the weight has twice the time. */
+  weight: number
+  /** What it has had, ms divided by its weight. What a line does not need is not saved up. */
+  used: number
+  waiting: (() => void)[]
+  /** What stands in line is `waiting` from here on. */
+  head: number
+}
+
+/** How long slices are done in one turn of the event loop, ms, give or take the last one. */
+const turnMs = 4
+/** After that long work that can be interrupted is. */
+const sliceMs = 1
+/** What was done is dropped from the front of a line when it is that much and half of it. */
+const compactAt = 1024
+
+export const newLine = (weight = 1): Line => ({ weight, used: 0, waiting: [], head: 0 })
+
+export class RunQueue {
+  /** Lines in which somebody waits. */
+  readonly #lines = new Set<Line>()
+  /** The line whose slice is being done, and since when. */
+  #current: Line | undefined
+  #since = 0
+  #turnEnds = 0
+  #scheduled = false
+  /** What the line that was last had had: a line that comes back has no less. */
+  #floor = 0
+  readonly #now: () => number
+  readonly #step = (): void => this.#next()
+  /** Slices are done as nobody's: who adds the first one of a turn may be in the middle of a request. */
+  readonly #outside = AsyncLocalStorage.snapshot()
+
+  /** `now` is the time in ms. */
+  constructor(now = () => performance.now()) {
+    this.#now = now
+  }
+
+  /** Calls `slice`, which must not throw, when it is the line's turn. A slice is what it does until it waits for something outside. */
+  add(line: Line, slice: () => void): void {
+    if (!this.#lines.has(line)) {
+      this.#lines.add(line)
+      if (line !== this.#current) line.used = Math.max(line.used, this.#floor)
+    }
+    line.waiting.push(slice)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    this.#outside(() => setImmediate(() => this.#turn()))
+  }
+
+  /** Undefined when a slice of the line may begin now, within the one that is being done; else it may when the promise resolves. */
+  begin(line: Line): Promise<void> | undefined {
+    const now = this.#current && this.#now()
+    if (now !== undefined && now < this.#turnEnds && !this.#lines.has(line)) {
+      this.#charge(now)
+      line.used = Math.max(line.used, this.#floor)
+      if (!this.#isBehind(line)) {
+        this.#current = line
+        return undefined
+      }
+    }
+    return new Promise(resolve => this.add(line, resolve))
+  }
+
+  /** For work that can be interrupted: undefined when it may go on at once, being in a slice that is still short. */
+  pause(line: Line): Promise<void> | undefined {
+    if (this.#current === line && this.#now() - this.#since < sliceMs) return undefined
+    return new Promise(resolve => this.add(line, resolve))
+  }
+
+  #turn(): void {
+    this.#turnEnds = this.#now() + turnMs
+    this.#since = this.#turnEnds - turnMs
+    this.#next()
+  }
+
+  /** Does the next slice. It ends when all that follows from it without waiting is done: microtasks come before the next tick. */
+  #next(): void {
+    const now = this.#now()
+    this.#charge(now)
+    const line = now < this.#turnEnds ? this.#least() : undefined
+    if (!line) {
+      this.#current = undefined
+      this.#scheduled = this.#lines.size > 0
+      if (this.#scheduled) setImmediate(() => this.#turn())
+      return endTurn()
+    }
+    this.#current = line
+    this.#floor = line.used
+    const slice = line.waiting[line.head++]!
+    if (line.head === line.waiting.length) {
+      line.waiting = []
+      line.head = 0
+      this.#lines.delete(line)
+    } else if (line.head >= compactAt && line.head * 2 >= line.waiting.length) {
+      line.waiting = line.waiting.slice(line.head)
+      line.head = 0
+    }
+    slice()
+    queueMicrotask(() => process.nextTick(this.#step))
+  }
+
+  #charge(now: number): void {
+    if (this.#current) this.#current.used += (now - this.#since) / this.#current.weight
+    this.#since = now
+  }
+
+  #least(): Line | undefined {
+    let least: Line | undefined
+    for (const line of this.#lines) if (!least || line.used < least.used) least = line
+    return least
+  }
+
+  /** Whether another line is to go before this one. */
+  #isBehind(line: Line): boolean {
+    for (const other of this.#lines) if (other.used < line.used) return true
+    return false
+  }
+}

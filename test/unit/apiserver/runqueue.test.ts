@@ -1,0 +1,121 @@
+/** The event loop's time: slices of lines by what each has had, few in a turn, and whoever pauses stands in line again. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { newLine, RunQueue, type Line } from '#control-plane/apiserver/chain/runqueue.ts'
+import { atEndOfTurn } from '#shared/bus/endofturn.ts'
+
+let time = 0
+/** Takes so much of a time that nothing else moves, ms. */
+const compute = (ms: number): void => void (time += ms)
+const newQueue = () => new RunQueue(() => time)
+/** Lets `n` slices of `ms` each stand in a line; they note its name. */
+function fill(runs: RunQueue, line: Line, name: string, n: number, ms: number, done: string[]): void {
+  for (let i = 0; i < n; i++)
+    runs.add(line, () => {
+      compute(ms)
+      done.push(name)
+    })
+}
+const count = (done: readonly string[], name: string): number => done.filter(d => d === name).length
+
+test('one that has had less goes first, however much others have to do', async () => {
+  const runs = newQueue()
+  const [busy, quiet] = [newLine(), newLine()]
+  const done: string[] = []
+  fill(runs, busy, 'busy', 40, 1, done)
+  while (done.length < 10) await nextTurn()
+  const before = done.length
+  fill(runs, quiet, 'quiet', 1, 0, done)
+  while (count(done, 'quiet') === 0) await nextTurn()
+  expect(done.indexOf('quiet')).toBe(before)
+  while (done.length < 41) await nextTurn()
+})
+
+test('two that are busy have the time by their weights; what a line did not need it has not saved', async () => {
+  const runs = newQueue()
+  const [heavy, light] = [newLine(3), newLine(1)]
+  const done: string[] = []
+  fill(runs, light, 'light', 20, 1, done)
+  while (done.length < 20) await nextTurn()
+  fill(runs, light, 'light', 200, 1, done)
+  fill(runs, heavy, 'heavy', 200, 1, done)
+  while (done.length < 120) await nextTurn()
+  const since = done.slice(20, 120)
+  expect(count(since, 'heavy') / count(since, 'light')).toBeCloseTo(3, 0)
+})
+
+test('the loop has its turn between slices, and what waits for the end of a turn is done in it', async () => {
+  const runs = newQueue()
+  const done: string[] = []
+  fill(runs, newLine(), 'slice', 8, 3, done)
+  const ends: number[] = []
+  runs.add(newLine(), () => atEndOfTurn(() => ends.push(done.length)))
+  await nextTurn()
+  await nextTurn()
+  expect(done.length).toBeLessThan(8)
+  expect(ends).toHaveLength(1)
+  while (done.length < 8) await nextTurn()
+})
+
+test('a slice is all that follows from it without waiting', async () => {
+  const runs = newQueue()
+  const line = newLine()
+  const done: string[] = []
+  runs.add(line, () => {
+    void (async () => {
+      for (let i = 0; i < 20; i++) await undefined
+      done.push('first')
+    })()
+  })
+  runs.add(line, () => void done.push('second'))
+  while (done.length < 2) await nextTurn()
+  expect(done).toEqual(['first', 'second'])
+})
+
+test('work goes on while its slice is short, and stands behind others when it is long', async () => {
+  const runs = newQueue()
+  const [mine, other] = [newLine(), newLine()]
+  const done: string[] = []
+  const work = async (): Promise<void> => {
+    expect(runs.pause(mine)).toBeUndefined()
+    compute(2)
+    const pause = runs.pause(mine)
+    expect(pause).toBeInstanceOf(Promise)
+    await pause
+    done.push('mine')
+  }
+  runs.add(mine, () => void work())
+  runs.add(other, () => void done.push('other'))
+  while (done.length < 2) await nextTurn()
+  expect(done).toEqual(['other', 'mine'])
+  // Outside of a slice nobody computes for long.
+  expect(runs.pause(mine)).toBeInstanceOf(Promise)
+})
+
+test('another line begins at once within a slice, when nobody is to go before it', async () => {
+  const runs = newQueue()
+  const [arriving, level, behind] = [newLine(), newLine(), newLine()]
+  const begun: unknown[] = []
+  runs.add(arriving, () => void begun.push(runs.begin(level)))
+  await nextTurn()
+  await nextTurn()
+  expect(begun).toEqual([undefined])
+  runs.add(arriving, () => {
+    compute(1)
+    begun.push(runs.begin(arriving))
+  })
+  fill(runs, behind, '', 1, 0, [])
+  await nextTurn()
+  await nextTurn()
+  expect(begun[1]).toBeInstanceOf(Promise)
+})
+
+test('slices are not done within the request that added the first', async () => {
+  const runs = newQueue()
+  const request = new AsyncLocalStorage<string>()
+  const seen: unknown[] = []
+  request.run('somebody', () => runs.add(newLine(), () => void seen.push(request.getStore())))
+  while (seen.length === 0) await nextTurn()
+  expect(seen).toEqual([undefined])
+})
