@@ -39,7 +39,9 @@ export const measureReach: Measurement = async bench => {
   await client.create(
     pods,
     namespace,
-    podOf(namespace, 'reached', { containers: [shell('main', 'exec sleep 100000'), shell('clock', ticking), shell('web', web, 'nginx')] }),
+    podOf(namespace, 'reached', {
+      containers: [shell('main', 'exec sleep 100000'), shell('clock', ticking, 'debian'), shell('web', web, 'nginx')],
+    }),
   )
   let address = ''
   await watch.until(all => {
@@ -127,7 +129,7 @@ async function logThroughput({ bench, namespace }: Place, watch: Awaited<ReturnT
   await bench.client.create(
     pods,
     namespace,
-    podOf(namespace, 'writer', { restartPolicy: 'Never', containers: [{ name: 'main', image: 'busybox', command: ['sh', '-c', script] }] }),
+    podOf(namespace, 'writer', { restartPolicy: 'Never', containers: [{ name: 'main', image: 'debian', command: ['sh', '-c', script] }] }),
   )
   let message = ''
   await watch.until(all => {
@@ -206,7 +208,12 @@ async function copies({ bench, namespace, pod, kubeconfig, kubectl }: Place): Pr
     return [
       { name: 'cp: into a pod', unit: 'MB/s', value: to, floor, floorName },
       { name: 'cp: out of a pod', unit: 'MB/s', value: from, floor, floorName },
-      ...[...peak].map(([component, value]): Row => ({ name: `cp: most memory of a ${component}`, unit: 'MiB', value, target: Math.max(150, before.get(component) ?? 0) })), // prettier-ignore
+      ...[...peak].map(([component, value]): Row => ({
+        name: `cp: memory that a ${component} takes for it`,
+        unit: 'MiB',
+        value: Math.max(0, value - (before.get(component) ?? 0)),
+        target: 150,
+      })),
     ]
   } finally {
     clearInterval(timer)
