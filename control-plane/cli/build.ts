@@ -63,6 +63,7 @@ await build({
     'cluster-dns': path.join(project, 'node-agent/dns/main.ts'),
     'image-tool': path.join(project, 'node-agent/image/main.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
+    idmap: path.join(project, 'node-agent/runtime/oci/idmap.ts'),
     'process-shim': path.join(project, 'node-agent/runtime/process/shim.ts'),
     'static-pod': path.join(project, 'node-agent/kubelet/podsource/staticpod.ts'),
     'userspace-proxy': path.join(project, 'node-agent/proxy/userspace/worker.ts'),

@@ -71,9 +71,9 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
     return mine
   }
 
-  async function create(uid: string, sysctls: Record<string, string>): Promise<string> {
+  async function create(uid: string, sysctls: Record<string, string>, userNamespace?: string): Promise<string> {
     await remove(uid)
-    const ip = await namespaces.take()
+    const ip = await namespaces.take(userNamespace)
     try {
       await setSysctls(ip, sysctls)
       await symlink(`/run/netns/${namespaceOf(ip)}`, join(CLAIMS, uid))
@@ -100,7 +100,10 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
     setUp: pod =>
       inTurn(pod.uid, async () => {
         const known = addresses.get(pod.uid)
-        const ip = known !== undefined && existsSync(`/run/netns/${namespaceOf(known)}`) ? known : await create(pod.uid, pod.sysctls)
+        const ip =
+          known !== undefined && existsSync(`/run/netns/${namespaceOf(known)}`)
+            ? known
+            : await create(pod.uid, pod.sysctls, pod.userNamespace)
         await hostPorts.set(pod.uid, ip, pod.hostPorts)
         return { ip, namespacePath: `/run/netns/${namespaceOf(ip)}` }
       }),

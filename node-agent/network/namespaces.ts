@@ -4,6 +4,7 @@
  */
 import { readdir } from 'node:fs/promises'
 import { hardwareAddress, linkNames } from '#shared/linux/ip.ts'
+import { holdNamespaces, type Holder } from '#shared/linux/namespaces.ts'
 import { run } from '#shared/linux/run.ts'
 import { ipToNumber, type AddressPool } from './addresses.ts'
 import { batched } from './batch.ts'
@@ -12,9 +13,9 @@ import { bindingLines, guard, unguard } from './spoofing.ts'
 export interface Namespaces {
   /**
    * The address of a namespace that nobody uses: one made in advance, else a new one. Throws when no address is left, or in iproute2's
-   * words.
+   * words. One that is to belong to a user namespace, given by its path, is always a new one.
    */
-  take(): Promise<string>
+  take(userNamespace?: string): Promise<string>
   /** Cuts it off at once and removes it; the kernel clears away what was in it a moment later. Idempotent. */
   remove(ip: string): Promise<void>
   /** Makes namespaces in advance until `count` are ready; stops when one is needed meanwhile. */
@@ -23,6 +24,7 @@ export interface Namespaces {
 
 /** What one request of a batch got. */
 interface Made {
+  userNamespace?: string | undefined
   ip?: string
   error?: Error
 }
@@ -94,9 +96,13 @@ export function podNamespaces(
       }
     }
     const ips = wanted.flatMap(made => made.ip ?? [])
+    const holders = new Map<string, Holder>()
     try {
+      for (const { ip, userNamespace } of wanted)
+        if (ip !== undefined && userNamespace !== undefined)
+          holders.set(ip, await holdNamespaces(['nsenter', `--user=${userNamespace}`, '--', 'unshare', '--net']))
       const lines = ips.flatMap(ip => [
-        `netns add ${namespaceOf(ip)}`,
+        holders.has(ip) ? `netns attach ${namespaceOf(ip)} ${holders.get(ip)!.pid}` : `netns add ${namespaceOf(ip)}`,
         `link add ${linkOf(ip)} mtu ${mtu} type veth peer name eth0 address ${hardwareAddress(ip)} netns ${namespaceOf(ip)} mtu ${mtu}`,
         `link set ${linkOf(ip)} master ${bridge} up`,
         ...bindingLines(bridge, linkOf(ip), ip),
@@ -110,23 +116,25 @@ export function podNamespaces(
     } catch (error) {
       await removeAll(ips).catch(() => {})
       throw error
+    } finally {
+      await Promise.all([...holders.values()].map(holder => holder.release()))
     }
   }
   const remove = batched(removeAll)
   const make = batched(makeAll)
-  const makeOne = async (): Promise<string> => {
-    const made: Made = {}
+  const makeOne = async (userNamespace?: string): Promise<string> => {
+    const made: Made = { userNamespace }
     await make(made)
     if (made.ip === undefined) throw made.error
     return made.ip
   }
 
   return {
-    async take() {
-      const known = ready.shift()
+    async take(userNamespace) {
+      const known = userNamespace === undefined ? ready.shift() : undefined
       if (known !== undefined) return known
       needed++
-      return await makeOne().finally(() => needed--)
+      return await makeOne(userNamespace).finally(() => needed--)
     },
     remove,
     async prepare(count) {

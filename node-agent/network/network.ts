@@ -12,6 +12,8 @@ export interface PodNetwork {
     name: string
     hostPorts: { hostIP: string; hostPort: number; containerPort: number; protocol: string }[]
     sysctls: Record<string, string>
+    /** The user namespace that the pod's network is to belong to; absent: the node's. */
+    userNamespace?: string
   }): Promise<{ ip: string; namespacePath: string }>
   /** Takes it down and frees the address; idempotent, also for pods it never heard of. */
   tearDown(podUid: string): Promise<void>

@@ -34,6 +34,7 @@ import { seccompProfile } from './oci/seccomp.ts'
 import { shareMounts, unshareMounts } from './oci/sharedmounts.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { unsupportedFields } from './oci/unsupported.ts'
+import { planMounts, rootPlace, userNamespacesSupported } from './oci/usernamespace.ts'
 import { resolveUser } from './oci/users.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
@@ -87,6 +88,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   mayShow(hostRoot.trees)
   const imageStore = options.imageStore ?? join(rootDir, 'image-store')
   const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile, mapped: mappedFile(imageStore) })
+  const users = await userNamespacesSupported([rootDir, runDirectory, ...hostRoot.trees])
   const host: Host = {
     capabilities: availableCapabilities(),
     oomScoreFloor: oomScoreFloor(),
@@ -157,11 +159,18 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
         ensureCgroup(cgroupPath(spec, host), spec.resources),
       ])
       const user = resolveUser(spec.user, spec.image.user, passwd, group)
-      const config = bundleConfig({ ...spec, mounts }, { ...root, path: join(directory, 'root') }, user, host, seccomp)
+      const users = spec.userNamespace && (await planMounts(directory, root, mounts, spec.userNamespace))
+      const config = bundleConfig(
+        { ...spec, mounts: users?.mounts ?? mounts },
+        { ...root, path: users ? rootPlace : join(directory, 'root') },
+        user,
+        host,
+        seccomp,
+      )
       await writeFile(join(directory, 'config.json'), JSON.stringify(config))
       const binary = binaryOf(spec)
       made = true
-      const pid = await createUnderShim(binary, spec, root)
+      const pid = await createUnderShim(binary, spec, root, users?.command)
       await startProcess(binary, spec.id, directory, pid)
     } catch (error) {
       await remove(directory).catch(() => {})
@@ -173,7 +182,12 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   return {
     name: byDefault.name,
     version,
-    handlers: new Map([...runtimes.keys()].map(handler => [handler, { recursiveReadOnlyMounts: false, userNamespaces: false }])),
+    handlers: new Map(
+      [...runtimes.keys()].map(handler => [
+        handler,
+        { isolated: true, recursiveReadOnlyMounts: false, userNamespaces: users && byDefault.name !== 'runsc' },
+      ]),
+    ),
     unsupported: unsupportedFields,
     images: imageService({ store: await openImageStore(imageStore), host: hostImages(catalogue) }),
     start,

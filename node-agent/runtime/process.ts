@@ -213,7 +213,9 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
   return {
     name: 'process',
     version: process.versions.node,
-    handlers: new Map(['', 'process'].map(handler => [handler, { recursiveReadOnlyMounts: false, userNamespaces: false }])),
+    handlers: new Map(
+      ['', 'process'].map(handler => [handler, { isolated: false, recursiveReadOnlyMounts: false, userNamespaces: false }]),
+    ),
     // Whatever user the image asks for, it is this one.
     images: hostImages(catalogue, uid === 0 ? '' : String(uid)),
     start,

@@ -46,6 +46,10 @@ export interface ContainerSpec {
   /** A process whose process namespace it joins; absent: it gets its own. */
   pidNamespaceOf?: number
   hostIPC: boolean
+  /** The path of one that it shares; absent: it gets its own, unless it has the node's. */
+  ipcNamespace?: string
+  /** The path of one, and who its users are on the node: 0 is `first` there. Absent: users are the node's. */
+  userNamespace?: { path: string; first: number; size: number }
   stdin: boolean
   stdinOnce: boolean
   tty: boolean
@@ -109,6 +113,8 @@ export interface ExecOptions {
 
 /** As node.status.runtimeHandlers has them. */
 export interface HandlerFeatures {
+  /** Its containers have namespaces of their own, and files. Not told. */
+  isolated: boolean
   recursiveReadOnlyMounts: boolean
   userNamespaces: boolean
 }

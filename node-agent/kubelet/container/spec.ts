@@ -8,6 +8,7 @@ import type { ContainerMount, ContainerSpec } from '../../runtime/runtime.ts'
 import { appArmorProfile } from '../pod/apparmor.ts'
 import { podText } from '../pod/containers.ts'
 import { podHostname } from '../pod/files.ts'
+import type { PodNamespaces } from '../pod/namespaces.ts'
 import { podCgroup } from '../pod/qos.ts'
 import { expand } from './expansion.ts'
 import { kernelResources, oomScoreAdjust } from './resources.ts'
@@ -23,6 +24,8 @@ export interface SpecInput {
   logPath: string
   networkNamespace: string
   handler?: string | undefined
+  /** Those that it shares with the other containers of its pod. */
+  namespaces?: PodNamespaces | undefined
   /** A process in the process namespace that it shares, absent when it has its own. */
   targetPid?: number
   nodeName: string
@@ -76,6 +79,17 @@ function seccompOf(profile: SeccompProfile | undefined, byDefault = false): Pick
   }
 }
 
+const withSharedMemory = (mounts: ContainerMount[], shm: string | undefined): ContainerMount[] =>
+  shm === undefined || mounts.some(m => m.destination === '/dev/shm')
+    ? mounts
+    : [...mounts, { destination: '/dev/shm', source: shm, readOnly: false, propagation: 'private' }]
+
+/** As the runtime is told of them. */
+export const namespacesOf = ({ ipc, user }: PodNamespaces = {}): Pick<ContainerSpec, 'ipcNamespace' | 'userNamespace'> => ({
+  ...(ipc ? { ipcNamespace: ipc } : {}),
+  ...(user ? { userNamespace: user } : {}),
+})
+
 export function containerSpec(input: SpecInput): ContainerSpec {
   const { pod, container, image, env } = input
   const own = container.securityContext
@@ -105,12 +119,13 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     },
     hostname,
     ...(domain ? { domainname: domain } : {}),
-    mounts: input.mounts,
+    mounts: withSharedMemory(input.mounts, input.namespaces?.shm),
     logPath: input.logPath,
     networkNamespace: input.networkNamespace,
     hostPID: pod.spec.hostPID ?? false,
     ...(input.targetPid === undefined ? {} : { pidNamespaceOf: input.targetPid }),
     hostIPC: pod.spec.hostIPC ?? false,
+    ...namespacesOf(input.namespaces),
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,

@@ -121,6 +121,7 @@ async function configure(
     logPath: logFile(directory, name, attempt),
     networkNamespace: ctx.state.sandbox?.networkNamespace ?? 'node',
     handler: ctx.state.sandbox?.handler,
+    namespaces: ctx.state.sandbox?.namespaces,
     ...(pid === undefined ? {} : { targetPid: pid }),
     nodeName: kubelet.nodeName,
     clusterDomain: kubelet.names.domain,

@@ -128,7 +128,10 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
       operatingSystem: process.platform,
       architecture: machine.architecture,
     },
-    runtimeHandlers: [...(o.handlers ?? [])].map(([name, features]) => ({ name, features })),
+    runtimeHandlers: [...(o.handlers ?? [])].map(([name, { recursiveReadOnlyMounts, userNamespaces }]) => ({
+      name,
+      features: { recursiveReadOnlyMounts, userNamespaces },
+    })),
     features: { supplementalGroupsPolicy: o.capabilities.runtime === 'oci' },
   }
 }

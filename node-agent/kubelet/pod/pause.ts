@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
+import { namespacesOf } from '../container/spec.ts'
 import type { PodContext } from '../context.ts'
 import { uidOf } from './containers.ts'
 import { podHostname } from './files.ts'
@@ -41,6 +42,7 @@ export async function pausePid(ctx: PodContext): Promise<number> {
     networkNamespace: state.sandbox?.networkNamespace ?? 'node',
     hostPID: false,
     hostIPC: pod.spec.hostIPC ?? false,
+    ...namespacesOf(state.sandbox?.namespaces),
     stdin: false,
     stdinOnce: false,
     tty: false,

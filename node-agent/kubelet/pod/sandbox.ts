@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import type { PodContext } from '../context.ts'
 import { allContainers, uidOf } from './containers.ts'
 import { checkHostname, podHostname, writePodFiles } from './files.ts'
+import { ensureNamespaces } from './namespaces.ts'
 import { runtimeHandler } from './runtimehandler.ts'
 
 /** Makes the sandbox, or finds it again after a restart of the kubelet. */
@@ -17,6 +18,7 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
       .map(p => ({ hostIP: p.hostIP ?? '', hostPort: p.hostPort!, containerPort: p.containerPort, protocol: p.protocol ?? 'TCP' })),
   )
   const handler = await runtimeHandler(ctx)
+  const namespaces = await ensureNamespaces(ctx, handler)
   const network = pod.spec.hostNetwork
     ? { ip: kubelet.nodeIP, namespacePath: 'node' }
     : kubelet.network.setUp({
@@ -24,6 +26,7 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
         namespace,
         name,
         hostPorts,
+        ...(namespaces.user ? { userNamespace: namespaces.user.path } : {}),
         sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map(s => [s.name, s.value])),
       })
   const [{ ip, namespacePath }] = await Promise.all([network, kubelet.podCgroups?.ensure(ctx.allocatedPod())])
@@ -33,6 +36,7 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
     boot: kubelet.boot,
     ip,
     networkNamespace: namespacePath,
+    namespaces,
     ...(handler ? { handler } : {}),
   }
   if (!old) tellUnsupported(ctx, handler)

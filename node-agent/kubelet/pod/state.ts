@@ -9,6 +9,7 @@ import type { Delay } from '../container/backoff.ts'
 import type { PodDirectory } from './directory.ts'
 import { readDurable, writeDurable } from './durable.ts'
 import type { Kill } from './kill.ts'
+import type { PodNamespaces } from './namespaces.ts'
 
 /** One run of a container. Times are ISO 8601 with milliseconds. */
 export interface Attempt {
@@ -56,6 +57,8 @@ export interface Sandbox {
   /** Torn down, or gone with an earlier boot: the address is history. */
   lost?: boolean
   networkNamespace: string
+  /** Those that its containers share beside the network. */
+  namespaces?: PodNamespaces
   /** Of its RuntimeClass; absent: the default. */
   handler?: string
 }

@@ -10,6 +10,7 @@ import { stopContainer } from '../container/stop.ts'
 import type { PodContext } from '../context.ts'
 import { probeResults } from '../metrics.ts'
 import { allContainers, isSidecar, uidOf, type TypedContainer } from './containers.ts'
+import { removeNamespaces } from './namespaces.ts'
 import { removePause } from './pause.ts'
 import { podCgroup } from './qos.ts'
 
@@ -42,7 +43,7 @@ export async function releasePod(ctx: PodContext): Promise<void> {
   const { kubelet, state, pod } = ctx
   for (const [name, { current }] of Object.entries(state.containers)) await clearAway(ctx, name, current.attempt)
   await removePause(ctx)
-  await Promise.all([kubelet.network.tearDown(uidOf(pod)), ctx.volumes.tearDown()])
+  await Promise.all([kubelet.network.tearDown(uidOf(pod)), ctx.volumes.tearDown(), removeNamespaces(ctx.directory.root)])
   await (kubelet.podCgroups ? kubelet.podCgroups.remove(pod) : removeCgroup(`${kubelet.cgroupRoot}/${podCgroup(pod)}`))
   ctx.sources.release()
   probeResults.forget({ pod_uid: uidOf(pod) })

@@ -72,9 +72,10 @@ export function bundleConfig(
     hostname: spec.hostname,
     ...(spec.annotations ? { annotations: spec.annotations } : {}),
     mounts: [
-      ...root.trees.map(treeMount),
+      // Their files belong to nobody in a user namespace: there they are mounted before.
+      ...(spec.userNamespace ? [] : root.trees.map(treeMount)),
       ...systemMounts(spec),
-      ...root.volumes.filter(v => !spec.mounts.some(m => m.destination === v.destination)).map(treeMount),
+      ...(spec.userNamespace ? [] : root.volumes.filter(v => !spec.mounts.some(m => m.destination === v.destination)).map(treeMount)),
       ...inOrder([...(spec.image.mounts ?? []), ...spec.mounts]).map(volumeMount),
     ],
     linux: {
@@ -84,10 +85,12 @@ export function bundleConfig(
         ...(spec.hostPID
           ? []
           : [{ type: 'pid', ...(spec.pidNamespaceOf === undefined ? {} : { path: `/proc/${spec.pidNamespaceOf}/ns/pid` }) }]),
-        ...(spec.hostIPC ? [] : [{ type: 'ipc' }]),
+        ...(spec.hostIPC ? [] : [{ type: 'ipc', ...(spec.ipcNamespace === undefined ? {} : { path: spec.ipcNamespace }) }]),
+        ...(spec.userNamespace ? [{ type: 'user', path: spec.userNamespace.path }] : []),
         ...(spec.networkNamespace === 'node' ? [] : [{ type: 'network', path: spec.networkNamespace }]),
         ...(host.cgroup2 && !spec.privileged ? [{ type: 'cgroup' }] : []),
       ],
+      ...(spec.userNamespace ? idMappings(spec.userNamespace) : {}),
       cgroupsPath: ownCgroup(cgroupPath(spec, host)),
       resources: resources(spec, host),
       ...(spec.privileged ? { devices: hostDevices() } : spec.devices ? { devices: spec.devices.map(namedDevice) } : {}),
@@ -104,6 +107,11 @@ export function bundleConfig(
       ],
     },
   }
+}
+
+function idMappings({ first, size }: NonNullable<ContainerSpec['userNamespace']>): object {
+  const mappings = [{ containerID: 0, hostID: first, size }]
+  return { uidMappings: mappings, gidMappings: mappings }
 }
 
 const treeMount = ({ destination, options }: ContainerRoot['trees'][number]): object => ({

@@ -56,6 +56,12 @@ const inOwnMounts = (outer: string | undefined, { overlay, from }: ContainerRoot
   directory,
 ]
 
+/** The same when a command does the mounting. */
+const afterMounting = (command: readonly string[]): string[] => {
+  const words = command.map((_, n) => `"$${n}"`).join(' ')
+  return ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', `${words} && shift ${command.length - 1} && exec "$@"`, ...command]
+}
+
 /** Held as long as anybody lives who has it open: conmon does, as it does the mount namespace. */
 const withLock = (lock: string | undefined): string[] => (lock === undefined ? [] : ['flock', '--shared', '--no-fork', lock])
 
@@ -66,13 +72,14 @@ const withLock = (lock: string | undefined): string[] => (lock === undefined ? [
 const shimMark = 'COXSWAIN_SHIM'
 
 /**
- * Creates the container of the bundle in `directory`, on this root, under a conmon of its own. Resolves with its pid: the process exists
- * and waits for `startProcess`.
+ * Creates the container of the bundle in `directory`, on this root, under a conmon of its own; `mounting` is a command that mounts all that
+ * in its stead. Resolves with its pid: the process exists and waits for `startProcess`.
  */
 export async function createUnderShim(
   binary: RuntimeBinary,
   spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty' | 'mounts'>,
   root: ContainerRoot,
+  mounting?: readonly string[],
 ): Promise<number> {
   const { id, directory } = spec
   const outer = spec.mounts.some(m => m.propagation === 'rshared') ? await mountOf(directory) : undefined
@@ -101,7 +108,8 @@ export async function createUnderShim(
   if (spec.tty) args.push('-t')
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'run/conmon.log'), 'a')
-  const [command = '', ...rest] = [...withLock(root.lock), binary.unshare, ...inOwnMounts(outer, root, directory), binary.conmon, ...args]
+  const namespace = mounting ? afterMounting(mounting) : inOwnMounts(outer, root, directory)
+  const [command = '', ...rest] = [...withLock(root.lock), binary.unshare, ...namespace, binary.conmon, ...args]
   const child = spawn(command, rest, {
     stdio: ['ignore', 'ignore', errors, 'pipe'],
     detached: true,

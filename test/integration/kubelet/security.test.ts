@@ -1,4 +1,5 @@
 /** What pods say of their security and of their runtime, by a kubelet on the runtimes `oci` and `process` side by side. */
+import { existsSync, readlinkSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +8,7 @@ import { Channel } from '#shared/bus/session.ts'
 import { pods, runtimeClasses } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { PodSpec } from '#shared/api/core/podspec/podspec.ts'
+import { listMounts } from '#shared/linux/mount.ts'
 import { exec } from '#node-agent/kubelet/sessions/exec.ts'
 import { harness, type Harness } from './harness.ts'
 import { testSession } from './session.ts'
@@ -84,6 +86,43 @@ test('seccomp: what a container names, else what the node gives', async () => {
   expect(await Promise.all(['own', 'wins', 'none', 'privileged'].map(n => mode(`seccomp-${n}`)))).toEqual(['2', '0', '2', '0'])
 })
 
+describe('namespaces', () => {
+  const two = [{ ...container(idle), name: 'a' }, { ...container(idle), name: 'b' }] // prettier-ignore
+  const runIn = async (name: string, containerName: string, script: string): Promise<string> => {
+    const session = testSession({ namespace: 'default', name, container: containerName, command: ['sh', '-c', script] })
+    await exec(h.kubelet(), h.options(), session)
+    return session.received(Channel.stdout)
+  }
+  test('containers of a pod share messages and memory, also after a restart; pods do not', async () => {
+    h.pod('shared', { containers: two })
+    h.pod('apart', { containers: two, securityContext: { sysctls: [{ name: 'kernel.shm_rmid_forced', value: '1' }] } })
+    const { uid } = (await Promise.all(['shared', 'apart'].map(name => h.until(name, isReady))))[0]!.metadata
+    await runIn('shared', 'a', 'ipcmk -Q; echo there >/dev/shm/file')
+    const seen = 'ipcs -q | grep -c ^0x; cat /dev/shm/file'
+    expect(await runIn('shared', 'b', seen)).toBe('1\nthere\n')
+    expect(await runIn('apart', 'b', seen)).toBe('0\n')
+    expect(await runIn('apart', 'a', 'cat /proc/sys/kernel/shm_rmid_forced')).toBe('1\n')
+    await runIn('shared', 'a', 'kill -TERM 1')
+    await h.until('shared', p => isReady(p) && p.status?.containerStatuses?.some(c => c.name === 'a' && c.restartCount === 1))
+    expect(await runIn('shared', 'a', seen)).toBe('1\nthere\n')
+    await h.restart()
+    expect(await runIn('shared', 'b', seen)).toBe('1\nthere\n')
+    h.delete('shared', 1)
+    await h.api.until(() => !h.get('shared'))
+    expect((await listMounts()).filter(m => m.target.includes(uid!))).toEqual([])
+  })
+  test("hostPID and hostIPC are the node's", async () => {
+    await started('host', { hostPID: true, hostIPC: true })
+    expect(await run('host', `readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc; test -d /proc/${process.pid} && echo node`)).toBe(
+      `${readlinkSync('/proc/self/ns/pid')}\n${readlinkSync('/proc/self/ns/ipc')}\nnode\n`,
+    )
+    const name = `coxswain-test-${process.pid}`
+    await run('host', `echo x >/dev/shm/${name}`)
+    expect(existsSync(`/dev/shm/${name}`)).toBe(true)
+    await rm(`/dev/shm/${name}`)
+  })
+})
+
 describe('RuntimeClass', () => {
   const runtimeClass = (name: string, handler: string) =>
     h.api.put(runtimeClasses, { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name }, handler } as never)
@@ -126,4 +165,5 @@ describe('RuntimeClass', () => {
 test('every pod that is deleted leaves the node', async () => {
   for (const pod of h.api.all(pods)) h.delete(pod.metadata.name!, 1)
   await h.api.until(() => h.api.all(pods).length === 0, 20_000)
+  expect((await listMounts()).filter(m => m.target.startsWith(join(h.rootDir, 'pods')))).toEqual([])
 })

@@ -1,0 +1,109 @@
+/**
+ * Namespaces of the kernel that the containers of a pod share beside its network: that of messages and shared memory with its /dev/shm, when
+ * there are several of them, and that of users (hostUsers: false). In the pod's directory, as long as it has a network:
+ *
+ *     ns/ipc ns/user     the namespaces, mounted
+ *     ns/shm/            what they see as /dev/shm
+ *     ns/users.json      {first, size}: who its users are on the node
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
+import { holdNamespaces, mapIds, pinNamespace, type IdRange } from '#shared/linux/namespaces.ts'
+import { run } from '#shared/linux/run.ts'
+import type { PodContext } from '../context.ts'
+import { initContainers } from './containers.ts'
+import { podsDirectory } from './directory.ts'
+
+export interface PodNamespaces {
+  /** Paths; absent: each container has its own. */
+  ipc?: string
+  shm?: string
+  user?: { path: string } & IdRange
+}
+
+const directoryOf = (root: string): string => join(root, 'ns')
+const usersFile = (root: string): string => join(directoryOf(root), 'users.json')
+
+/** As many as upstream's kubelet gives every pod. */
+const idsPerPod = 65_536
+/** Numbers below 2^31: the first pod's begin where those of the node's own users end. */
+const ranges = 32_767
+
+function readUsers(root: string): IdRange | undefined {
+  try {
+    return JSON.parse(readFileSync(usersFile(root), 'utf8')) as IdRange
+  } catch {
+    return undefined
+  }
+}
+
+/** The users of a pod, no other pod's of the node: noted in one go, before there is anything that belongs to them. */
+function usersOf({ kubelet, directory }: PodContext): IdRange {
+  const known = readUsers(directory.root)
+  if (known) return known
+  const pods = podsDirectory(kubelet.rootDir)
+  const taken = new Set(readdirSync(pods).flatMap(uid => readUsers(join(pods, uid))?.first ?? []))
+  // Nodes that share a machine do not know of each other's.
+  for (let at = Math.floor(Math.random() * ranges), n = 0; n < ranges; n++) {
+    const first = idsPerPod * (1 + ((at + n) % ranges))
+    if (taken.has(first)) continue
+    mkdirSync(directoryOf(directory.root), { recursive: true, mode: 0o750 })
+    writeFileSync(usersFile(directory.root), JSON.stringify({ first, size: idsPerPod }))
+    return { first, size: idsPerPod }
+  }
+  throw new Error('could not allocate a range of users: all are taken')
+}
+
+/**
+ * Makes those that the pod needs, or finds them again. Rejects in upstream's words when it wants users of its own and the handler cannot
+ * give them.
+ */
+export async function ensureNamespaces(ctx: PodContext, handler: string): Promise<PodNamespaces> {
+  const { pod, kubelet, directory } = ctx
+  const features = kubelet.runtime.handlers.get(handler)
+  if (features?.isolated !== true) return {}
+  const wantsUsers = pod.spec.hostUsers === false
+  if (wantsUsers && !features.userNamespaces)
+    throw new Error(
+      `can't set \`spec.hostUsers: false\`, ${handler === '' ? 'runtime' : `RuntimeClass handler ${JSON.stringify(handler)}`} does not support user namespaces`,
+    )
+  const wantsIPC = !pod.spec.hostIPC && initContainers(pod).length + pod.spec.containers.length > 1
+  if (!wantsUsers && !wantsIPC) return pod.spec.hostIPC ? { shm: '/dev/shm' } : {}
+  const at = directoryOf(directory.root)
+  const [ipc, user, shm] = ['ipc', 'user', 'shm'].map(name => join(at, name)) as [string, string, string]
+  const users = wantsUsers ? usersOf(ctx) : undefined
+  const found = {
+    ...(wantsIPC ? { ipc, shm } : {}),
+    ...(users ? { user: { path: user, ...users } } : {}),
+  }
+  const wanted = Object.entries({ ipc: wantsIPC, user: wantsUsers, shm: wantsIPC }).flatMap(([name, is]) => (is ? [join(at, name)] : []))
+  const mounted = new Set((await listMounts()).map(m => m.target))
+  if (wanted.every(path => mounted.has(path))) return found
+  // Some of them, from a kubelet that died at it.
+  await unmount(wanted)
+  await mkdir(shm, { recursive: true, mode: 0o750 })
+  await Promise.all([ipc, user].map(file => writeFile(file, '')))
+  if (users) {
+    const holder = await holdNamespaces(['unshare', '--user', '--ipc'])
+    try {
+      await mapIds(holder.pid, users)
+      if (wantsIPC) await pinNamespace(holder.pid, 'ipc', ipc)
+      await pinNamespace(holder.pid, 'user', user)
+    } finally {
+      await holder.release()
+    }
+  } else await run('unshare', [`--ipc=${ipc}`, '--', 'true'])
+  const owner = users?.first ?? 0
+  if (wantsIPC) await mount('tmpfs', 'shm', shm, ['nosuid', 'nodev', 'noexec', 'mode=1777', 'size=65536k', `uid=${owner}`, `gid=${owner}`])
+  return found
+}
+
+/** Idempotent. */
+export async function removeNamespaces(root: string): Promise<void> {
+  const at = directoryOf(root)
+  if (!existsSync(at)) return
+  await unmount((await listMounts()).map(m => m.target).filter(target => target.startsWith(`${at}/`)))
+  await rm(at, { recursive: true, force: true })
+}
