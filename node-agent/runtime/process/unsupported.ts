@@ -17,11 +17,18 @@ export function unsupportedFields({ spec }: Pod, node: { uid: number; mounts: bo
     ...of(shared.runAsGroup !== undefined, 'runAsGroup'),
     ...of(shared.fsGroup !== undefined, 'fsGroup'),
     ...of(shared.supplementalGroups?.length, 'supplementalGroups'),
+    ...of(shared.supplementalGroupsPolicy === 'Strict', 'supplementalGroupsPolicy'),
     ...of(shared.seccompProfile && shared.seccompProfile.type !== 'Unconfined', 'seccompProfile'),
     ...of(shared.appArmorProfile && shared.appArmorProfile.type !== 'Unconfined', 'appArmorProfile'),
     ...of(shared.seLinuxOptions, 'seLinuxOptions'),
     ...(shared.sysctls ?? []).filter(s => !s.name.startsWith('net.')).map(s => `sysctl ${s.name}`),
-    ...of(spec.hostname || spec.subdomain || spec.setHostnameAsFQDN, 'hostname (only the variable HOSTNAME has it)'),
+    ...of(spec.hostUsers === false, 'hostUsers'),
+    ...of(spec.resourceClaims?.length, 'resourceClaims'),
+    ...Object.keys(spec.resources?.limits ?? {}).map(name => `limits.${name} of the pod`),
+    ...of(
+      spec.hostname || spec.subdomain || spec.setHostnameAsFQDN || spec.hostnameOverride,
+      'hostname (only the variable HOSTNAME has it)',
+    ),
     ...of(spec.hostAliases?.length, 'hostAliases'),
     ...of(spec.dnsConfig || spec.dnsPolicy === 'None', 'dnsConfig'),
     ...of(spec.shareProcessNamespace, 'shareProcessNamespace (all processes of the node share one)'),
@@ -36,7 +43,7 @@ export function unsupportedFields({ spec }: Pod, node: { uid: number; mounts: bo
   return [...pod, ...containers]
 }
 
-function containerFields({ securityContext = {}, resources, volumeMounts = [] }: Container, uid: number): string[] {
+function containerFields({ securityContext = {}, resources, volumeDevices, volumeMounts = [] }: Container, uid: number): string[] {
   const of = (value: unknown, phrase: string): string[] => (value ? [phrase] : [])
   const {
     runAsUser,
@@ -64,6 +71,8 @@ function containerFields({ securityContext = {}, resources, volumeMounts = [] }:
     ...of(seLinuxOptions, 'seLinuxOptions'),
     ...of(procMount && procMount !== 'Default', 'procMount'),
     ...Object.keys(resources?.limits ?? {}).map(name => `limits.${name}`),
+    ...of(resources?.claims?.length, 'resources.claims'),
+    ...of(volumeDevices?.length, 'volumeDevices'),
     ...mounts.map(
       m => `mountPath ${m.mountPath} (it is ${isNested(m.mountPath, paths) ? '' : `.${m.mountPath} and `}$${mountVariable(m.mountPath)})`,
     ),
