@@ -185,7 +185,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     handlers: new Map(
       [...runtimes.keys()].map(handler => [
         handler,
-        { isolated: true, recursiveReadOnlyMounts: false, userNamespaces: users && byDefault.name !== 'runsc' },
+        { isolated: true, recursiveReadOnlyMounts: handler !== 'runsc', userNamespaces: users && handler !== 'runsc' },
       ]),
     ),
     unsupported: unsupportedFields,
