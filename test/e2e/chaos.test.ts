@@ -1,11 +1,10 @@
 /** `cox chaos` against a cluster whose users never rest: it finds nothing, and nothing is left behind. */
-import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Report } from '#control-plane/cli/chaos/report.ts'
 import { actionKinds, sequence } from '#control-plane/cli/chaos/sequence.ts'
 import { churn } from '../fixtures/churn.ts'
 import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
-import { inside, inventory } from '../fixtures/inventory.ts'
+import { everything, inventory } from '../fixtures/inventory.ts'
 
 let cluster: ClusterFixture
 beforeAll(async () => {
@@ -22,37 +21,13 @@ beforeAll(async () => {
 }, 150_000)
 afterAll(() => cluster?.stop(), 60_000)
 
-/** The machine and the inside of every node, one line for each thing. */
-async function everything(): Promise<string[]> {
-  const rows = await cluster.ps()
-  const nodes = rows.filter(r => r.component === 'node-init')
-  const insides = await Promise.all(
-    nodes.map(n => inside(n.pid, path.join(cluster.dir, 'nodes', n.node ?? ''), `coxswain-${cluster.index}/${n.node}`)),
-  )
-  const { processes: _, ...machine } = await inventory(cluster.dir, cluster.index)
-  const lines = (where: string, parts: Record<string, string[]>): string[] =>
-    Object.entries(parts).flatMap(([part, things]) => things.map(thing => `${where} ${part}: ${thing}`))
-  const all = [
-    ...lines('machine', { ...machine, components: rows.map(r => `${r.component} ${r.node ?? ''}`) }),
-    ...nodes.flatMap((n, i) => lines(n.node ?? '', insides[i] ?? {})),
-  ]
-  // Of the networks made in advance the number counts, not the names.
-  const times = new Map<string, number>()
-  return all
-    .map(thing => thing.replace(/(: veth|: pod-|: (?:elements = \{ )?"veth).*/, '$1'))
-    .map(thing => {
-      times.set(thing, (times.get(thing) ?? 0) + 1)
-      return `${thing} #${times.get(thing)}`
-    })
-}
-
 test('a short chaos with a fixed seed while Deployments come, grow, roll and go', async () => {
   // Everything has its turn early in this one.
   const seed = 14
   let before: string[] = []
   await eventually(async () => {
     const last = before
-    before = await everything()
+    before = await everything(cluster)
     return before.some(thing => thing.includes(': veth')) && JSON.stringify(last) === JSON.stringify(before)
   }, 'the networks of all nodes are made')
   const enough = new AbortController()
@@ -80,7 +55,7 @@ test('a short chaos with a fixed seed while Deployments come, grow, roll and go'
   expect(steps).toBeGreaterThan(5)
   await eventually(
     async () => {
-      const after = await everything()
+      const after = await everything(cluster)
       const [left, lacking] = [after.filter(thing => !before.includes(thing)), before.filter(thing => !after.includes(thing))]
       if (left.length + lacking.length > 0) throw new Error(`left behind: ${left.join('\n')}\nlacking: ${lacking.join('\n')}`)
       return true

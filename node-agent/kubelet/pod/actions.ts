@@ -66,7 +66,7 @@ function initActions(pod: Pod, views: ContainerViews, actions: Actions): boolean
       if (!present || present.state === 'exited') start()
       else if (!present.stopping) {
         const stop = failedProbe(container.name, present)
-        if (stop) actions.stop.push(andRestart(stop))
+        if (stop) actions.stop.push({ ...stop, message: `Init ${stop.message.replace('Container', 'container')}` })
         else resize(container.name, present, actions)
       }
       if (!initialized && !(present?.state === 'running' && present.started && !present.stopping)) return false

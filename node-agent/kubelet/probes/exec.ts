@@ -5,6 +5,13 @@ import type { Outcome } from './state.ts'
 
 const maxOutput = 10 * 1024
 
+/** Why a command was never run, in containerd's words; undefined when it was. Then the probe says nothing of the container. */
+function notStarted(exitCode: number, output: string): string | undefined {
+  const [, why] = exitCode === 126 ? (/exec failed: unable to start container process: (.*?)(?:: unknown)?"?\s*$/m.exec(output) ?? []) : []
+  const desc = 'failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process'
+  return why === undefined ? undefined : `rpc error: code = Unknown desc = ${desc}: ${why.replaceAll('\\"', '"')}: unknown`
+}
+
 export async function execOutcome(
   runtime: ContainerRuntime,
   directory: string,
@@ -34,6 +41,8 @@ export async function execOutcome(
       ...(signals.length > 0 ? { signal: AbortSignal.any(signals) } : {}),
     })
     if (deadline?.aborted) return timedOut()
+    const why = notStarted(exitCode, output())
+    if (why !== undefined) return { result: 'unknown', output: why, exitCode }
     return { result: exitCode === 0 ? 'success' : 'failure', output: output(), exitCode }
   } catch (e) {
     if (deadline?.aborted) return timedOut()

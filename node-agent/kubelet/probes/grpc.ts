@@ -44,16 +44,16 @@ export function probeGrpc(host: string, port: number, service: string, timeoutMs
     })
     const chunks: Buffer[] = []
     let code = ''
-    const note = (headers: { 'grpc-status'?: unknown }): void =>
-      void (code = headers['grpc-status'] === undefined ? code : String(headers['grpc-status']))
+    let message = ''
+    const note = (headers: { 'grpc-status'?: unknown; 'grpc-message'?: unknown }): void => {
+      if (headers['grpc-status'] !== undefined) code = String(headers['grpc-status'])
+      if (headers['grpc-message'] !== undefined) message = String(headers['grpc-message'])
+    }
     stream.on('response', note).on('trailers', note)
     stream.on('data', (data: Buffer) => chunks.push(data))
     stream.on('error', e => fail(`error: health rpc probe failed: ${e.message}`))
     stream.on('end', () => {
-      if (code === '12')
-        return fail(
-          'error: this server does not implement the grpc health protocol (grpc.health.v1.Health): rpc error: code = Unimplemented',
-        )
+      if (code === '12') return fail(`error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${message}`)
       if (code !== '0') return fail(`error: health rpc probe failed: status ${code}`)
       const status = statuses[statusOf(Buffer.concat(chunks))] ?? 'UNKNOWN'
       return status === 'SERVING'

@@ -10,7 +10,7 @@ const maxRedirects = 10
 
 export interface HttpTarget {
   url: URL
-  headers: { [name: string]: string }
+  headers: { [name: string]: string | string[] }
 }
 
 /** Upstream's request: its own User-Agent and Accept unless the action sets them; an empty header is left out. */
@@ -18,10 +18,13 @@ export function httpTarget(action: HTTPGetAction, host: string, port: number): H
   const scheme = (action.scheme ?? 'HTTP').toLowerCase()
   const path = action.path ?? '/'
   const url = new URL(`${scheme}://${hostPort(action.host || host, port)}${path.startsWith('/') ? path : `/${path}`}`)
-  const headers: { [name: string]: string } = { 'User-Agent': 'kube-probe/1.35', Accept: '*/*', Connection: 'close' }
-  for (const { name, value } of action.httpHeaders ?? []) {
-    for (const known of Object.keys(headers)) if (known.toLowerCase() === name.toLowerCase()) delete headers[known]
-    if (value !== '' || !/^(accept|user-agent)$/i.test(name)) headers[name] = value
+  const headers: HttpTarget['headers'] = { 'User-Agent': 'kube-probe/1.35', Accept: '*/*', Connection: 'close' }
+  const given = Object.groupBy(action.httpHeaders ?? [], h => h.name.toLowerCase())
+  for (const [name, all = []] of Object.entries(given)) {
+    for (const known of Object.keys(headers)) if (known.toLowerCase() === name) delete headers[known]
+    const values = all.map(h => h.value).filter(v => v !== '' || !/^(accept|user-agent)$/.test(name))
+    // A request goes to one host.
+    if (values.length > 0) headers[all[0]!.name] = values.length === 1 || name === 'host' ? values[0]! : values
   }
   return { url, headers }
 }

@@ -217,6 +217,18 @@ describe('hooks', () => {
   })
 })
 
+test('a probe whose command is not there says nothing of its container', async () => {
+  const livenessProbe = { exec: { command: ['no-such-command'] }, periodSeconds: 1, failureThreshold: 1 }
+  h.pod('noprobe', { containers: [sh('c', idle, { livenessProbe })] })
+  const event = () => h.events('noprobe').find(e => e.reason === 'Unhealthy')
+  await h.api.until(() => (event()?.count ?? 0) > 1)
+  expect(event()?.message).toBe(
+    'Liveness probe errored and resulted in unknown state: rpc error: code = Unknown desc = failed to exec in container: failed to start exec: ' +
+      'OCI runtime exec failed: exec failed: unable to start container process: exec: "no-such-command": executable file not found in $PATH: unknown',
+  )
+  expect(first(h.get('noprobe'))).toMatchObject({ restartCount: 0, ready: true })
+})
+
 describe('configuration', () => {
   test('variables from a file that an init container writes', async () => {
     h.pod('envfile', {

@@ -63,6 +63,12 @@ describe('init containers', () => {
     expect(starts(pod, { i: exited(0) })).toEqual(['j'])
     expect(starts(pod, { i: exited(0), j: exited(0) })).toEqual(['a'])
   })
+  test('a sidecar that fails its probe is stopped in words of its own', () => {
+    const side = newPod({ initContainers: [container('s', { restartPolicy: 'Always' })] })
+    expect(computeActions(side, { s: view({ startup: 'failure', started: false }) }).stop).toMatchObject([
+      { name: 's', message: 'Init container s failed startup probe' },
+    ])
+  })
   test('a failure is tried again, or ends the pod', () => {
     expect(starts(pod, { i: exited(1) })).toEqual(['i'])
     expect(computeActions(newPod({ ...pod.spec, restartPolicy: 'Never' }), { i: exited(1) })).toMatchObject({

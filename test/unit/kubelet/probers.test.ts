@@ -48,6 +48,20 @@ test('httpGet: codes, redirects, time', async () => {
   })
 })
 
+test('httpGet: headers', async () => {
+  const sent = async (...httpHeaders: { name: string; value: string }[]) => {
+    const { output } = await probeHttp(httpTarget({ port, httpHeaders }, '127.0.0.1', port), 1000)
+    return JSON.parse(output) as object
+  }
+  expect(await sent()).toMatchObject({ 'user-agent': 'kube-probe/1.35', accept: '*/*' })
+  expect(await sent({ name: 'Host', value: 'a.example' }, { name: 'User-Agent', value: 'me' })).toMatchObject({
+    host: 'a.example',
+    'user-agent': 'me',
+  })
+  expect(await sent({ name: 'Accept', value: '' })).not.toHaveProperty('accept')
+  expect(await sent({ name: 'X-A', value: '1' }, { name: 'x-a', value: '2' })).toMatchObject({ 'x-a': '1, 2' })
+})
+
 test('a port that nobody listens on', async () => {
   const closed = createServer()
   await new Promise<void>(resolve => closed.listen(0, '127.0.0.1', resolve))
@@ -64,8 +78,10 @@ test('a port that nobody listens on', async () => {
 
 test('grpc health', async () => {
   let answer = 1
+  const asked: Buffer[] = []
   const grpc = createHttp2Server()
   grpc.on('stream', (stream: ServerHttp2Stream) => {
+    stream.on('data', (data: Buffer) => asked.push(data))
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
     stream.end(Buffer.from([0, 0, 0, 0, 2, 8, answer]))
@@ -73,6 +89,9 @@ test('grpc health', async () => {
   await new Promise<void>(resolve => grpc.listen(0, '127.0.0.1', resolve))
   const { port: at } = grpc.address() as AddressInfo
   expect(await probeGrpc('127.0.0.1', at, 'x', 1000)).toEqual({ result: 'success', output: 'service healthy' })
+  // A length of 200 takes two bytes.
+  await probeGrpc('127.0.0.1', at, 's'.repeat(200), 1000)
+  expect(asked.map(a => a.subarray(5).toString('latin1'))).toEqual(['\n\x01x', `\n\xc8\x01${'s'.repeat(200)}`])
   answer = 2
   expect(await probeGrpc('127.0.0.1', at, '', 1000)).toEqual({
     result: 'failure',

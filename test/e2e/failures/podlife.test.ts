@@ -1,0 +1,205 @@
+/**
+ * Pods of every sort while their node-agent is killed again and again: each ends as its spec says, nothing is restarted that need not be, no
+ * exit code and no log line is lost, what runs has the resources that it was last given, and nothing is left over.
+ */
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Container } from '#shared/api/core/podspec/container.ts'
+import type { PodSpec } from '#shared/api/core/podspec/podspec.ts'
+import { pods } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import { isConflict } from '#shared/machinery/status.ts'
+import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { everything } from '../../fixtures/inventory.ts'
+import { clientOf, delay, eventually, isReady, processes, row, signal } from './setup.ts'
+
+let cluster: ClusterFixture
+let client: Client
+/** All that there is without pods. */
+let before: string[] = []
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 1 })
+  client = clientOf(cluster)
+  // A node's first pod makes what all pods share.
+  await client.create(pods, 'default', pod('warm', 0, { containers: [sh('main', 'true')] }))
+  await eventually(async () => (await client.get(pods, 'default', 'warm')).status?.phase === 'Succeeded', 'the first pod has ended')
+  await client.delete(pods, 'default', 'warm')
+  await eventually(async () => (await client.list(pods, 'default')).items.length === 0, 'no pod is there')
+  await eventually(async () => {
+    const last = before
+    before = await everything(cluster)
+    return before.some(thing => thing.includes(': veth')) && JSON.stringify(last) === JSON.stringify(before)
+  }, 'the networks that the node makes in advance are there')
+}, 150_000)
+afterAll(() => cluster?.stop(), 60_000)
+
+const pod = (name: string, round: number, spec: Partial<PodSpec>): Pod =>
+  ({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels: { round: String(round) } },
+    spec: { restartPolicy: 'Never', terminationGracePeriodSeconds: 5, ...spec },
+  }) as unknown as Pod
+const sh = (name: string, script: string, more: Partial<Container> = {}): Container => ({
+  name,
+  image: 'busybox',
+  command: ['sh', '-c', script],
+  ...more,
+})
+
+const lines = 60
+/** Prints its lines over a second or so. */
+const count = `i=0; while [ $i -lt ${lines} ]; do echo $i; i=$((i+1)); sleep 0.02; done`
+const idle = 'trap "exit 0" TERM; while :; do sleep 0.1; done'
+const v = { volumeMounts: [{ name: 'v', mountPath: '/v' }] }
+const volumes = [{ name: 'v', emptyDir: {} }]
+
+/** How each container of a sort of pod ends: exit code and restarts, and whether its log has all lines. */
+interface Sort {
+  spec: (i: number) => Partial<PodSpec>
+  phase: (i: number) => string
+  ends: (i: number) => { [container: string]: [exitCode: number, restarts: number] }
+  counts: string[]
+}
+const sorts: { [name: string]: Sort } = {
+  // An init container, then one that fails in a way of its own.
+  job: {
+    spec: i => ({ initContainers: [sh('init', count)], containers: [sh('main', `${count}; exit ${i}`)] }),
+    phase: i => (i === 0 ? 'Succeeded' : 'Failed'),
+    ends: i => ({ init: [0, 0], main: [i, 0] }),
+    counts: ['init', 'main'],
+  },
+  // It fails once, and is started again once.
+  again: {
+    spec: () => ({
+      restartPolicy: 'OnFailure',
+      volumes,
+      containers: [sh('main', `test -e v/again && { ${count}; exit 0; }; touch v/again; exit 7`, v)],
+    }),
+    phase: () => 'Succeeded',
+    ends: () => ({ main: [0, 1] }),
+    counts: ['main'],
+  },
+  // A sidecar that outlives the work.
+  sidecar: {
+    spec: () => ({
+      volumes,
+      initContainers: [
+        sh('side', 'trap "test -e v/done && exit 4; exit 5" TERM; touch v/up; while :; do sleep 0.05; done', {
+          ...v,
+          restartPolicy: 'Always',
+          startupProbe: { exec: { command: ['test', '-e', 'v/up'] }, periodSeconds: 1, failureThreshold: 60, timeoutSeconds: 10 },
+        }),
+      ],
+      containers: [sh('main', `test -e v/up || exit 9; ${count}; touch v/done`, v)],
+    }),
+    phase: () => 'Succeeded',
+    ends: () => ({ side: [4, 0], main: [0, 0] }),
+    counts: ['main'],
+  },
+}
+const statuses = (p: Pod) => [...(p.status?.initContainerStatuses ?? []), ...(p.status?.containerStatuses ?? [])]
+const ended = (p: Pod): boolean => p.status?.phase === 'Succeeded' || p.status?.phase === 'Failed'
+
+/** Asks for other resources until the API takes it. */
+async function resize(name: string, milliCPU: number): Promise<void> {
+  const resources = { requests: { cpu: `${milliCPU}m`, memory: '64Mi' }, limits: { cpu: `${milliCPU * 2}m`, memory: '128Mi' } }
+  await client
+    .patch(pods, 'default', name, 'strategic', { spec: { containers: [{ name: 'main', resources }] } }, 'resize')
+    .catch((e: unknown) => (isConflict(e) ? undefined : Promise.reject(e)))
+}
+
+row('node-agent killed again and again under pods of every sort', 300_000, async round => {
+  const each = 6
+  const names = Object.keys(sorts).flatMap(sort => Array.from({ length: each }, (_, i) => ({ sort, i, name: `${sort}-${round}-${i}` })))
+  const lasting = [`resized-${round}`, `probed-${round}`]
+  const probe = { exec: { command: ['true'] }, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 10 }
+  const resources = { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '20m', memory: '128Mi' } }
+  for (const [i, name] of lasting.entries())
+    await client.create(
+      pods,
+      'default',
+      pod(name, round, {
+        restartPolicy: 'Always',
+        containers: [sh('main', idle, i === 0 ? { resources } : { readinessProbe: probe, livenessProbe: probe })],
+      }),
+    )
+  await eventually(
+    async () => (await Promise.all(lasting.map(n => client.get(pods, 'default', n)))).every(isReady),
+    'those that last are Ready',
+  )
+  const running = processes(await cluster.ps(), name => lasting.includes(name))
+  expect(running).toHaveLength(lasting.length)
+
+  let over = false
+  let unready = 0
+  let milliCPU = 0
+  const work = async (): Promise<void> => {
+    for (const { sort, i, name } of names.toSorted(() => Math.random() - 0.5)) {
+      await client.create(pods, 'default', pod(name, round, sorts[sort]!.spec(i)))
+      const passing = `passing-${name}`
+      await client.create(pods, 'default', pod(passing, round, { containers: [sh('main', idle)] }))
+      await resize(lasting[0]!, (milliCPU = 10 + Math.floor(Math.random() * 90)))
+      await delay(Math.random() * 1500)
+      // Some are deleted while they start, others while they run.
+      await client.delete(pods, 'default', passing)
+    }
+  }
+  const kills = async (): Promise<void> => {
+    for (let pid = 0; !over;) {
+      await delay(Math.random() * 2000)
+      pid = (await signal(cluster, r => r.component === 'node-agent' && r.pid !== pid, 'a new node-agent')).pid
+    }
+  }
+  const watch = async (): Promise<void> => {
+    for (; !over; await delay(100)) if (!isReady(await client.get(pods, 'default', lasting[1]!))) unready++
+  }
+  await Promise.all([work().finally(() => (over = true)), kills(), watch()])
+
+  const list = async (): Promise<Pod[]> => (await client.list(pods, 'default', { labelSelector: `round=${round}` })).items
+  const wanted = new Map(names.map(n => [n.name, n]))
+  const done = await eventually(
+    async () => {
+      const items = (await list()).filter(p => wanted.has(p.metadata.name ?? ''))
+      return items.length === names.length && items.every(ended) ? items : undefined
+    },
+    'every pod that has an end has ended',
+    90_000,
+  )
+  for (const p of done) {
+    const { sort, i, name } = wanted.get(p.metadata.name ?? '')!
+    const ends = Object.fromEntries(statuses(p).map(s => [s.name, [s.state?.terminated?.exitCode, s.restartCount]]))
+    expect([name, p.status?.phase, ends]).toEqual([name, sorts[sort]!.phase(i), sorts[sort]!.ends(i)])
+    for (const c of sorts[sort]!.counts) {
+      const log = await eventually(async () => {
+        const ran = await cluster.tryKubectl('logs', name, '-c', c)
+        return ran.code === 0 && ran.stdout.split('\n')
+      }, `the log of ${name}`)
+      expect(log, `${name} ${c}`).toEqual(Array.from({ length: lines }, (_, n) => String(n)))
+    }
+  }
+  await eventually(async () => (await list()).every(p => !p.metadata.name?.startsWith('passing-')), 'the pods that were deleted are gone')
+
+  // Those that last are the same processes, and have what they were last given.
+  expect(processes(await cluster.ps(), name => lasting.includes(name))).toEqual(running)
+  expect(unready, 'times that a pod whose probe always succeeds was not Ready').toBe(0)
+  await eventually(async () => {
+    const p = await client.get(pods, 'default', lasting[0]!)
+    const [status] = statuses(p)
+    expect(status).toMatchObject({
+      restartCount: 0,
+      ready: true,
+      resources: { requests: { cpu: `${milliCPU}m` }, limits: { cpu: `${milliCPU * 2}m` } },
+    })
+    expect(p.status?.conditions?.filter(c => c.type.startsWith('PodResize'))).toEqual([])
+    return true
+  }, `the pod has its ${milliCPU}m`)
+
+  await client.deleteCollection(pods, 'default', { labelSelector: `round=${round}` })
+  await eventually(async () => (await list()).length === 0, 'all pods are gone')
+  await eventually(async () => {
+    const now = await everything(cluster)
+    expect({ more: now.filter(t => !before.includes(t)), less: before.filter(t => !now.includes(t)) }).toEqual({ more: [], less: [] })
+    return true
+  }, 'nothing is left over')
+})
