@@ -34,6 +34,14 @@ export interface WorkloadFact {
   updated: number
   ready: number
 }
+export interface JobFact {
+  /** Undefined where any pod's success is enough. */
+  completions?: number
+  succeeded: number
+  complete: boolean
+  /** UID of the CronJob that made it. */
+  cronJob?: string
+}
 export interface SliceFact {
   service: string
   endpoints: { uid: string; ready: boolean; terminating: boolean }[]
@@ -52,6 +60,9 @@ export interface Fact {
   /** Ready says its condition. */
   node?: { ready: boolean }
   workload?: WorkloadFact
+  job?: JobFact
+  /** Whether it runs every minute, whatever else runs. */
+  cronJob?: { everyMinute: boolean }
   slice?: SliceFact
   /** Absent selector: somebody else fills its endpoints. */
   service?: { selector?: Record<string, string>; publishNotReady: boolean }

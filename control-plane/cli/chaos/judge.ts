@@ -4,7 +4,9 @@ import { boundOnce } from './invariants/binding.ts'
 import { replicasConverge } from './invariants/convergence.ts'
 import { endpointsAreReady } from './invariants/endpoints.ts'
 import { noEvictionWithoutCause } from './invariants/evictions.ts'
+import { oneDaemonANode } from './invariants/daemons.ts'
 import { oneLifeAtATime } from './invariants/identity.ts'
+import { cronRunsOnce, jobsEndExactly } from './invariants/jobs.ts'
 import { noPodTooMany } from './invariants/podtoomany.ts'
 import { noRestartWithoutCause } from './invariants/restarts.ts'
 import { versionsOnlyGrow } from './invariants/versions.ts'
@@ -17,6 +19,9 @@ const invariants: readonly Invariant[] = [
   boundOnce,
   replicasConverge,
   noPodTooMany,
+  oneDaemonANode,
+  jobsEndExactly,
+  cronRunsOnce,
   noRestartWithoutCause,
   noEvictionWithoutCause,
   endpointsAreReady,

@@ -1,14 +1,16 @@
 /** From the API's objects to the facts that the judge looks at. */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Event } from '#shared/api/core/event.ts'
+import type { CronJob } from '#shared/api/batch/cronjob.ts'
+import type { Job } from '#shared/api/batch/job.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
-import { configMaps, deployments, endpointSlices, events, nodes, pods, replicaSets, services } from '#shared/api/kinds.ts'
+import { configMaps, cronJobs, deployments, endpointSlices, events, jobs, nodes, pods, replicaSets, services } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
-import type { ContainerFact, Fact, PodFact, SliceFact, WorkloadFact } from './history.ts'
+import type { ContainerFact, Fact, JobFact, PodFact, SliceFact, WorkloadFact } from './history.ts'
 
 /** Where chaos writes its config maps. */
 export const chaosNamespace = 'cox-chaos'
@@ -86,6 +88,18 @@ function podFact({ metadata, spec, status = {} }: Pod): PodFact {
     ...(disruption ? { disruption: disruption.reason ?? '' } : {}),
   }
 }
+function jobFact({ metadata, spec, status = {} }: Job): JobFact {
+  const cronJob = metadata.ownerReferences?.find(o => o.controller && o.kind === 'CronJob')?.uid
+  return {
+    ...(spec.completions === undefined ? {} : { completions: spec.completions }),
+    succeeded: status.succeeded ?? 0,
+    complete: status.conditions?.some(c => c.type === 'Complete' && c.status === 'True') ?? false,
+    ...(cronJob === undefined ? {} : { cronJob }),
+  }
+}
+const everyMinute = ({ spec }: CronJob): boolean =>
+  spec.schedule === '* * * * *' && spec.suspend !== true && (spec.concurrencyPolicy ?? 'Allow') === 'Allow'
+
 /** Without `coxswain://`. */
 const bareId = (id = ''): string => id.replace(/^.*:\/\//, '')
 
@@ -124,6 +138,8 @@ export const observedKinds: readonly Observed[] = [
   observed(replicaSets, o => sized(o as unknown as Workload)),
   observed({ group: 'apps', version: 'v1', kind: 'StatefulSet', plural: 'statefulsets', namespaced: true }, o => sized(o as Workload)),
   observed({ group: 'apps', version: 'v1', kind: 'DaemonSet', plural: 'daemonsets', namespaced: true }, o => perNode(o as Workload)),
+  observed<Job>(jobs, o => ({ job: jobFact(o) })),
+  observed<CronJob>(cronJobs, o => ({ cronJob: { everyMinute: everyMinute(o) } })),
   observed<Event>(events, probeFailure, { fieldSelector: 'reason=Killing' }),
 ]
 

@@ -414,3 +414,42 @@ describe('endpoints hold only ready pods', () => {
     ['a Service that wants them all', history(service(true), ...begin, unready, late), undefined],
   ])('%s', (_, events, message) => expect(said(events)).toEqual(message ? [expect.stringMatching(message)] : []))
 })
+
+describe('jobs', () => {
+  const job = (version: number, succeeded: number, complete: boolean) =>
+    fact('jobs', 'work', version, { job: { completions: 2, succeeded, complete } })
+  const owner = { kind: 'Job', name: 'work', uid: 'uid-of-work' }
+  const done = (name: string, version: number) => added(pod(name, version, { phase: 'Succeeded', owner, containers: [] }))
+  test('end with exactly their completions', () => {
+    const good = history(added(job(1, 0, false)), done('a', 2), done('b', 3), modified(job(4, 2, true)))
+    expect(judge(good)).toEqual([])
+    const few = history(added(job(1, 0, false)), done('a', 2), modified(job(3, 1, true)))
+    expect(judge(few).map(v => v.message)).toEqual(['jobs default/work is complete with 1 of 2 completions'])
+    const many = [added(job(1, 0, false)), done('a', 2), done('b', 3), done('c', 4), modified(job(5, 2, true))]
+    expect(judge(history(...many)).map(v => v.message)).toEqual(['jobs default/work has 3 pods that succeeded, of 2'])
+    expect(judge(history({ type: 'action', id: 1, action: 'node', target: 'n' }, ...many))).toEqual([])
+  })
+  test('of a CronJob: one for each minute', () => {
+    const cron = added(fact('cronjobs', 'clock', 1, { cronJob: { everyMinute: true } }))
+    const run = (minute: number, version: number, uid = `job-${minute}`) =>
+      added(
+        fact('jobs', `clock-${minute}`, version, { uid, job: { completions: 1, succeeded: 0, complete: false, cronJob: 'uid-of-clock' } }),
+      )
+    expect(judge(history(cron, run(100, 2), run(101, 3), run(102, 4)))).toEqual([])
+    expect(judge(history(cron, run(100, 2), run(102, 4))).map(v => v.message)).toEqual([
+      'cronjobs default/clock did not run between minutes 100 and 102',
+    ])
+    const again = history(cron, run(100, 2), deleted(fact('jobs', 'clock-100', 3, { uid: 'job-100' })), run(100, 4, 'other'))
+    expect(judge(again).map(v => v.message)).toEqual(['cronjobs default/clock ran 2 times for minute 100'])
+  })
+})
+
+test('a DaemonSet has one pod of a revision on a node', () => {
+  const owner = { kind: 'DaemonSet', name: 'd', uid: 'd' }
+  const daemon = (name: string, version: number, revision: string, rest = {}) =>
+    added(pod(name, version, { owner, labels: { 'controller-revision-hash': revision }, ...rest }))
+  expect(judge(history(daemon('a', 1, 'x'), daemon('b', 2, 'y'), daemon('c', 3, 'x', { node: 'node-2' })))).toEqual([])
+  expect(judge(history(daemon('a', 1, 'x'), daemon('b', 2, 'x'))).map(v => v.message)).toEqual([
+    'daemon set default/d has default/b and default/a on node-1',
+  ])
+})
