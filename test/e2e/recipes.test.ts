@@ -11,8 +11,9 @@ let kubectl: ClusterFixture['kubectl']
 beforeAll(async () => {
   cluster = await startCluster()
   kubectl = cluster.kubectl
-  // Looked at last: metrics take their time.
+  // Looked at later: metrics take their time.
   await kubectl('apply', '-f', example('hpa'))
+  await kubectl('create', 'deployment', 'load', '--image=busybox', '--', 'sh', '-c', 'while true; do wget -q -O- http://cruncher; done')
 }, 120_000)
 afterAll(() => cluster?.stop(), 60_000)
 
@@ -123,6 +124,17 @@ test('a queue of work: each thing is done once, and the job ends when there is n
   await remove('work-queue')
 }, 120_000)
 
+const crunchers = (count: number): Promise<boolean> =>
+  eventually(async () => (await field('deployment', 'cruncher', '.status.readyReplicas')) === String(count), `${count} pods`, 180_000)
+
+test('an autoscaler gives pods to the load ...', async () => {
+  await crunchers(4)
+  expect(await kubectl('describe', 'hpa', 'cruncher')).toMatch(
+    /SuccessfulRescale .*cpu resource utilization \(percentage of request\) above target/,
+  )
+  await kubectl('delete', 'deployment', 'load')
+}, 200_000)
+
 test('a drain waits for the budget', async () => {
   await apply('drain')
   await rolledOut('deployment/keeper')
@@ -228,16 +240,7 @@ test('a PostgreSQL and its replica', async () => {
   await remove('postgres')
 }, 180_000)
 
-test('an autoscaler follows the load, up and down', async () => {
-  await rolledOut('deployment/cruncher')
-  const replicas = (count: number) =>
-    eventually(async () => (await field('deployment', 'cruncher', '.status.readyReplicas')) === String(count), `${count} pods`, 180_000)
-  await kubectl('create', 'deployment', 'load', '--image=busybox', '--', 'sh', '-c', 'while true; do wget -q -O- http://cruncher; done')
-  await replicas(4)
-  expect(await kubectl('describe', 'hpa', 'cruncher')).toMatch(
-    /SuccessfulRescale .*cpu resource utilization \(percentage of request\) above target/,
-  )
-  await kubectl('delete', 'deployment', 'load')
-  await replicas(1)
+test('... and takes them away when it is over', async () => {
+  await crunchers(1)
   expect(await kubectl('describe', 'hpa', 'cruncher')).toContain('All metrics below target')
-}, 420_000)
+}, 200_000)
