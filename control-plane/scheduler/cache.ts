@@ -111,6 +111,10 @@ export class ClusterCache {
     return true
   }
 
+  get sizes(): { nodes: number; pods: number; assumed: number } {
+    return { nodes: this.#list.length, pods: this.#where.size, assumed: this.#assumed.size }
+  }
+
   isAssumed(uid: string): boolean {
     return this.#assumed.has(uid)
   }

@@ -12,6 +12,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { CycleState } from './cyclestate.ts'
 import type { Extender } from './extender.ts'
 import type { NodeInfo } from './nodeinfo.ts'
+import type { SchedulerMetrics } from './metrics.ts'
 import type { Nominator } from './nominator.ts'
 import type { TermCount, TermKind } from './podaffinity.ts'
 import type { PodInfo } from './podinfo.ts'
@@ -131,6 +132,7 @@ export interface Handle {
   readonly nominator: Nominator
   readonly waitingPods: WaitingPods
   readonly extenders: readonly Extender[]
+  readonly metrics: SchedulerMetrics
   /** Moves waiting pods to the active queue, by UID. */
   activate(uids: Iterable<string>): void
   /** Filter as the cycle runs it, once without and once with the pods nominated to the node; for dry runs on clones of `state` and `node`. */

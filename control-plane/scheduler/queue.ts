@@ -22,6 +22,9 @@ export interface QueuedPod {
   /** Its place among those that came at the same time. */
   readonly order: number
   attempts: number
+  /** performance.now() when it came first, and when its last attempt began. */
+  readonly came: number
+  began: number
   /** When it may be tried again after the last attempt. */
   notBefore: number
   /** Names of the plugins that rejected it last; their hints decide which changes wake it. With none, every change does. */
@@ -156,6 +159,7 @@ export class SchedulingQueue {
     if (!next) return undefined
     this.#inFlight.start(next.info.uid)
     next.attempts++
+    next.began = this.#now()
     return next
   }
 
@@ -234,7 +238,9 @@ export class SchedulingQueue {
   }
 
   #newlyQueued(pod: Pod): QueuedPod {
-    return { info: podInfo(pod), since: this.#now(), order: this.#order++, attempts: 0, notBefore: 0, rejectedBy: nobody, gated: false }
+    const now = this.#now()
+    const info = podInfo(pod)
+    return { info, since: now, came: now, began: now, order: this.#order++, attempts: 0, notBefore: 0, rejectedBy: nobody, gated: false }
   }
 
   /** Ends the attempt: with the newest version of the pod, and what its cycle missed. Undefined when the pod is not to come back. */

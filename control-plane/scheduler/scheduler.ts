@@ -1,5 +1,6 @@
 /** The scheduler's loop: informers feed cache and queue, every active pod gets a decision, decisions are bound side by side. */
 import { setImmediate as turn } from 'node:timers/promises'
+import type { Registry } from 'prom-client'
 import { isPodFinished } from '#shared/api/core/pod.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
@@ -19,6 +20,7 @@ import type { ExtenderConfig } from './config/schema.ts'
 import { extenderName, newExtender } from './extender.ts'
 import { fitErrorMessage, newDiagnosis, type Diagnosis } from './fiterror.ts'
 import { isRejected, type PostFilterResult, type Snapshot, type Status } from './framework.ts'
+import { SchedulerMetrics } from './metrics.ts'
 import { Nominator } from './nominator.ts'
 import { podInfo } from './podinfo.ts'
 import { podStatusWriter } from './podstatus.ts'
@@ -34,6 +36,8 @@ export interface SchedulerOptions {
   profiles: readonly ProfileConfig[]
   extenders?: readonly ExtenderConfig[]
   backoff?: Backoff
+  /** Where its metrics are added. */
+  registry?: Registry
 }
 
 /** For how long pods are scheduled in one turn of the event loop, ms: then the lease, watches and bindings have theirs. */
@@ -59,7 +63,9 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   let snapshot: Snapshot = cache.snapshot()
   const full = ({ metadata: { namespace = '', name = '' } }: Pod) => client.get(pods, namespace, name)
   const extenders = (options.extenders ?? []).map(e => newExtender(e, full))
+  const metrics = new SchedulerMetrics()
   const handle = {
+    metrics,
     extenders,
     client,
     log,
@@ -81,6 +87,11 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     unhinted: extenders.length > 0 ? [extenderName] : [],
     ...(options.backoff ? { backoff: options.backoff } : {}),
   })
+  if (options.registry)
+    metrics.register(options.registry, () => {
+      const { active, backoff, unschedulable, inFlight } = queue.sizes
+      return { queues: { active, backoff, unschedulable, 'in-flight': inFlight }, ...cache.sizes }
+    })
   const nodeInformer = informer(nodes)
   const podInformer = informer(pods)
   const statuses = podStatusWriter(client, (namespace, name) => podInformer.get(namespace, name), log, signal)
@@ -139,7 +150,9 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     if (!extenders.some(e => e.cares(info.pod))) return decided(queued, profile, schedule(info, snapshot, profile, { start }))
     return scheduleWithExtenders(info, snapshot, profile, extenders, { start }).then(d => decided(queued, profile, d))
   }
+  const secondsSince = (began: number): number => (performance.now() - began) / 1000
   function decided(queued: QueuedPod, profile: Profile, decision: Decision): Promise<void> | undefined {
+    metrics.decision(secondsSince(queued.began))
     if (snapshot.nodes.length > 0) start = (start + decision.looked) % snapshot.nodes.length
     if (decision.node === undefined) return postFilter(queued, profile, decision.state, decision.diagnosis)
     assign(queued, profile, decision.state, decision.node)
@@ -171,6 +184,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   function reject(queued: QueuedPod, diagnosis: Diagnosis, nominatedNode: string | undefined): void {
     const { pod } = queued.info
     const message = fitErrorMessage(diagnosis)
+    metrics.attempt(pod.spec.schedulerName ?? '', 'unschedulable', secondsSince(queued.began))
     if (nominatedNode) nominator.set(queued.info, nominatedNode)
     else if (nominatedNode === '') nominator.delete(queued.info.uid)
     queue.unschedulable(queued, diagnosis.rejectedBy)
@@ -191,6 +205,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     const { pod } = queued.info
     log.warn({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, err: error }, 'scheduling failed, will retry')
     queue.failed(queued)
+    metrics.attempt(pod.spec.schedulerName ?? '', 'error', secondsSince(queued.began))
     profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', error.message)
     statuses.write(pod, 'SchedulerError', error.message, undefined)
   }
@@ -220,7 +235,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
       { client, waitingPods, extenders, log, slots, signal, decided: () => queue.decided(info.uid) },
     ).then(
       rejection => {
-        if (!rejection) return bound(info.pod, node)
+        if (!rejection) return bound(queued, node)
         undo()
         turnDown(queued, rejection, node)
       },
@@ -234,8 +249,11 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     )
   }
 
-  function bound(pod: Pod, node: string): void {
+  function bound(queued: QueuedPod, node: string): void {
+    const { pod } = queued.info
     const { namespace, name, uid = '' } = pod.metadata
+    metrics.attempt(pod.spec.schedulerName ?? '', 'scheduled', secondsSince(queued.began))
+    metrics.bound(queued.attempts, secondsSince(queued.came))
     queue.done(uid)
     profileOf(pod)?.events.event(pod, 'Normal', 'Scheduled', `Successfully assigned ${namespace}/${name} to ${node}`)
     log.debug({ pod: `${namespace}/${name}`, node }, 'bound')

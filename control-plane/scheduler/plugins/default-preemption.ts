@@ -57,6 +57,7 @@ export const defaultPreemption =
         if (status) return { status }
         const { candidates, verdicts } = dryRuns(handle, args, state, pod, statuses, () => budgets.list())
         if (candidates.length === 0) {
+          handle.metrics.preemption(0)
           const all = handle.snapshot().nodes.length
           const reasons = histogram({ explicit: verdicts, absent: notHelpful }, all)
           return { nominatedNode: '', status: unschedulable(`preemption: 0/${all} nodes are available: ${reasons}.`) }
@@ -64,6 +65,7 @@ export const defaultPreemption =
         const go = (those: readonly Victims[]): PostFilterResult => {
           if (those.length === 0) return { status: unschedulable(`preemption: 0/${handle.snapshot().nodes.length} nodes are available.`) }
           const best = pickBest(those)
+          handle.metrics.preemption(best.pods.length)
           evictions.start(pod, best)
           return { nominatedNode: best.node, status: undefined }
         }

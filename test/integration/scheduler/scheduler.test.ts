@@ -1,4 +1,5 @@
 /** The scheduler in this process on a real API server: what happens between a decision and a bound pod, and what comes back. */
+import { Registry } from 'prom-client'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import type { Transport } from '#shared/bus/transport.ts'
@@ -25,6 +26,7 @@ let api: ApiServerFixture
 let client: Client
 let transport: Transport
 let namespace = ''
+let registry = new Registry()
 let made = 0
 let stop = new AbortController()
 let done: Promise<void> = Promise.resolve()
@@ -49,7 +51,8 @@ async function start(profiles: ProfileConfig[], through: (transport: Transport) 
   namespace = `ns-${++made}`
   await client.create(namespaces, '', { metadata: { name: namespace } } as Namespace)
   await client.create(serviceAccounts, namespace, { metadata: { name: 'default' } } as ServiceAccount)
-  done = runScheduler({ client: newClient(through(transport), { userAgent: 'kube-scheduler' }), log, profiles }, stop.signal)
+  registry = new Registry()
+  done = runScheduler({ client: newClient(through(transport), { userAgent: 'kube-scheduler' }), log, profiles, registry }, stop.signal)
 }
 const profile = (more: PluginFactory[] = [], schedulerName = 'default-scheduler'): ProfileConfig => ({
   schedulerName,
@@ -104,6 +107,12 @@ test('binds, says so, and says why it does not; a change that helps brings the p
     )
   await client.delete(pods, namespace, 'a', { gracePeriodSeconds: 0 })
   await bound('b', 'n1')
+  const counted = (line: string) => expect.poll(() => registry.metrics()).toContain(line)
+  await counted('scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 2\n')
+  await counted('scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} ')
+  await counted('scheduler_pod_scheduling_attempts_count 2\n')
+  await counted('scheduler_pending_pods{queue="unschedulable"} 0\n')
+  await counted('scheduler_cache_size{type="nodes"} 1\n')
 })
 
 test('gated pods wait until their gates are gone', async () => {

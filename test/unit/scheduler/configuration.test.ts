@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { configurationOf } from '#control-plane/scheduler/config/configuration.ts'
 import { points, type ExtensionPoint } from '#control-plane/scheduler/extensionpoints.ts'
 import { nodeResourcesFit } from '#control-plane/scheduler/plugins/node-resources-fit.ts'
+import { SchedulerMetrics } from '#control-plane/scheduler/metrics.ts'
 import { newProfile, type Profile, type ProfileConfig, type SharedHandle } from '#control-plane/scheduler/profile.ts'
 import { schedule } from '#control-plane/scheduler/schedule.ts'
 import { podInfo } from '#control-plane/scheduler/podinfo.ts'
@@ -18,7 +19,15 @@ const none = (): never => {
 }
 function made(config: ProfileConfig): Profile {
   const { nominator } = testProfile()
-  const shared = { informer: informersOf(), snapshot: none, nominator, waitingPods: new WaitingPods(), extenders: [], activate: none }
+  const shared = {
+    informer: informersOf(),
+    snapshot: none,
+    nominator,
+    waitingPods: new WaitingPods(),
+    extenders: [],
+    metrics: new SchedulerMetrics(),
+    activate: none,
+  }
   return newProfile(config, shared as unknown as SharedHandle)
 }
 const profile = (text: string): Profile => made(read(`profiles:\n- ${text.trim().replaceAll('\n', '\n  ')}`).profiles[0]!)

@@ -1,6 +1,7 @@
 /** Profiles for tests: the plugins of the default one, or given ones, without an API behind them. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
+import { SchedulerMetrics } from '#control-plane/scheduler/metrics.ts'
 import { Nominator } from '#control-plane/scheduler/nominator.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
 import { newProfile, type PluginConfig, type Profile, type SharedHandle } from '#control-plane/scheduler/profile.ts'
@@ -31,6 +32,7 @@ export function testProfile(handle: Partial<SharedHandle> = {}, plugins: readonl
     nominator,
     waitingPods: new WaitingPods(),
     extenders: [],
+    metrics: new SchedulerMetrics(),
     activate: none,
     ...handle,
   }

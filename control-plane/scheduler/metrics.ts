@@ -1,0 +1,99 @@
+/** What the scheduler counts of its work, under upstream's names. pkg/scheduler/metrics */
+import type { Registry } from 'prom-client'
+import { histogram, type Histogram } from '#shared/component/histogram.ts'
+import { addMetric, histogramSamples, type Sample } from '#shared/component/metrics.ts'
+
+export type Result = 'scheduled' | 'unschedulable' | 'error'
+
+/** Each twice the one before. */
+const doubling = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first * 2 ** i)
+
+export class SchedulerMetrics {
+  /** By profile and result. */
+  readonly #attempts = new Map<string, Histogram>()
+  readonly #algorithm = histogram(doubling(0.001, 15))
+  readonly #tries = histogram(doubling(1, 5))
+  /** By the number of attempts. */
+  readonly #sli = new Map<number, Histogram>()
+  #preemptions = 0
+  readonly #victims = histogram(doubling(1, 7))
+
+  /** An attempt ended after so many seconds. */
+  attempt(profile: string, result: Result, seconds: number): void {
+    const key = `${profile}\0${result}`
+    let known = this.#attempts.get(key)
+    if (!known) this.#attempts.set(key, (known = histogram(doubling(0.001, 15))))
+    known.observe(seconds)
+  }
+  /** A node was looked for, found or not. */
+  decision(seconds: number): void {
+    this.#algorithm.observe(seconds)
+  }
+  /** A pod is bound after so many attempts, so many seconds after it came. */
+  bound(attempts: number, seconds: number): void {
+    this.#tries.observe(attempts)
+    // Upstream's label is bounded, too: more than 15 attempts are one value.
+    const label = Math.min(attempts, 16)
+    let known = this.#sli.get(label)
+    if (!known) this.#sli.set(label, (known = histogram(doubling(0.01, 20))))
+    known.observe(seconds)
+  }
+  /** Room was looked for; `victims` are those that have to go. */
+  preemption(victims: number): void {
+    this.#preemptions++
+    if (victims > 0) this.#victims.observe(victims)
+  }
+
+  /** Adds them to the registry, with what `sizes` tells when somebody asks. */
+  register(
+    registry: Registry,
+    sizes: () => { queues: Readonly<Record<string, number>>; nodes: number; pods: number; assumed: number },
+  ): void {
+    const each =
+      <K>(of: ReadonlyMap<K, Histogram>, labels: (key: K) => Record<string, string>, name: string) =>
+      (): Sample[] =>
+        [...of].flatMap(([key, h]) => histogramSamples(name, labels(key), h))
+    const byResult = (key: string): Record<string, string> => {
+      const [profile = '', result = ''] = key.split('\0')
+      return { profile, result }
+    }
+    addMetric(
+      registry,
+      'scheduler_schedule_attempts_total',
+      'counter',
+      "Number of attempts to schedule pods, by the result. 'unschedulable' means a pod could not be scheduled, while 'error' means an internal scheduler problem.",
+      () => [...this.#attempts].map(([key, h]) => ({ labels: byResult(key), value: h.count })),
+    )
+    const duration = 'scheduler_scheduling_attempt_duration_seconds'
+    const durationHelp = 'Scheduling attempt latency in seconds (scheduling algorithm + binding)'
+    addMetric(registry, duration, 'histogram', durationHelp, each(this.#attempts, byResult, duration))
+    const one = (name: string, help: string, h: Histogram): void =>
+      addMetric(registry, name, 'histogram', help, () => histogramSamples(name, {}, h))
+    one('scheduler_scheduling_algorithm_duration_seconds', 'Scheduling algorithm latency in seconds', this.#algorithm)
+    one('scheduler_pod_scheduling_attempts', 'Number of attempts to successfully schedule a pod.', this.#tries)
+    one('scheduler_preemption_victims', 'Number of selected preemption victims', this.#victims)
+    const sli = 'scheduler_pod_scheduling_sli_duration_seconds'
+    const sliHelp =
+      'E2e latency for a pod being scheduled, from the time the pod enters the scheduling queue and might involve multiple scheduling attempts.'
+    addMetric(
+      registry,
+      sli,
+      'histogram',
+      sliHelp,
+      each(this.#sli, n => ({ attempts: n > 15 ? '15+' : String(n) }), sli),
+    )
+    addMetric(registry, 'scheduler_preemption_attempts_total', 'counter', 'Total preemption attempts in the cluster till now', () => [
+      { value: this.#preemptions },
+    ])
+    const pendingHelp =
+      "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods."
+    addMetric(registry, 'scheduler_pending_pods', 'gauge', pendingHelp, () =>
+      Object.entries(sizes().queues).map(([queue, value]) => ({ labels: { queue }, value })),
+    )
+    const cacheHelp = 'Number of nodes, pods, and assumed (bound) pods in the scheduler cache.'
+    addMetric(registry, 'scheduler_cache_size', 'gauge', cacheHelp, () => {
+      const { nodes, pods, assumed } = sizes()
+      return Object.entries({ nodes, pods, assumed_pods: assumed }).map(([type, value]) => ({ labels: { type }, value }))
+    })
+  }
+}
