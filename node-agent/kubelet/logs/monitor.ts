@@ -8,6 +8,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { containerDirectory, logFile } from '../pod/directory.ts'
+import { compressRotated } from './compress.ts'
 import { maxLogBytes, rotateLog } from './rotate.ts'
 
 const longestMs = 1_000
@@ -25,6 +26,7 @@ const sizeOf = (path: string): number => statSync(path, { throwIfNoEntry: false 
 export async function rotateLogs(kubelet: Kubelet, runtime: ContainerRuntime, log: Logger, signal: AbortSignal): Promise<void> {
   let sizes = new Map<string, number>()
   let looked = performance.now()
+  let compressing = Promise.resolve()
   for (let wait = longestMs; !signal.aborted;) {
     await sleep(wait, signal)
     const now = performance.now()
@@ -38,10 +40,12 @@ export async function rotateLogs(kubelet: Kubelet, runtime: ContainerRuntime, lo
         const path = logFile(directory, name, current.attempt)
         const size = sizeOf(path)
         const grown = size - (before.get(path) ?? 0)
-        if (size >= maxLogBytes)
-          await rotateLog(runtime, containerDirectory(directory, name, current.attempt), path).catch((e: Error) =>
-            log.warn({ pod: pod.metadata.name, container: name, err: e.message }, 'log not rotated'),
-          )
+        if (size >= maxLogBytes) {
+          const failed = (e: Error): void => log.warn({ pod: pod.metadata.name, container: name, err: e.message }, 'log not rotated')
+          await rotateLog(runtime, containerDirectory(directory, name, current.attempt), path).catch(failed)
+          // One at a time, beside all else.
+          compressing = compressing.then(() => compressRotated(path)).catch(failed)
+        }
         const left = size >= maxLogBytes ? 0 : size
         sizes.set(path, left)
         wait = Math.min(wait, nextLook(left, grown, overMs))

@@ -1,7 +1,9 @@
 /** Reads a container's log as `kubectl logs` wants it, and follows it until the container has ended, also across rotation. */
 import { Buffer } from 'node:buffer'
+import { createReadStream } from 'node:fs'
 import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { createGunzip } from 'node:zlib'
 import { parseLine } from './cri.ts'
 import { watchDirectory } from './follow.ts'
 import { tailOffset } from './tail.ts'
@@ -27,11 +29,16 @@ export interface LogSource {
 type Stream = 'stdout' | 'stderr'
 const chunk = 64 * 1024
 
-/** Rotated files of the same run, oldest first, then the current: `0.log.20260101-000000`, `0.log`. */
+/**
+ * Rotated files of the same run, oldest first, then the current: `0.log.20260101-000000.gz`, `0.log.20260102-000000`, `0.log`. One that has
+ * been compressed and not been removed yet is there once.
+ */
 export async function logFiles(path: string): Promise<string[]> {
   const name = basename(path)
   const names = (await readdir(dirname(path)).catch(() => [])).filter(n => n.startsWith(`${name}.`) && !n.endsWith('.tmp'))
-  return [...names.sort().map(n => join(dirname(path), n)), path]
+  const plain = new Set(names)
+  const once = names.filter(n => !(n.endsWith('.gz') && plain.has(n.slice(0, -3))))
+  return [...once.sort().map(n => join(dirname(path), n)), path]
 }
 
 /** Formats lines; drops those before `since`. Holds back the last, unfinished line of what it was given. */
@@ -91,18 +98,30 @@ export async function readLog(
   markEnded.catch(() => {})
   const buffer = Buffer.alloc(chunk)
 
+  async function show(read: Buffer): Promise<void> {
+    for (const piece of formatter.format(read)) {
+      const { stream } = piece
+      const data = piece.data.subarray(0, Math.min(piece.data.length, left))
+      left -= data.length
+      if (data.length > 0) await send(stream, data)
+    }
+  }
   async function drain(file: FileHandle, from: number): Promise<number> {
     for (let at = from; ;) {
       if (signal.aborted || left <= 0) return at
       const { bytesRead } = await file.read(buffer, 0, chunk, at)
       if (bytesRead === 0) return at
       at += bytesRead
-      for (const piece of formatter.format(buffer.subarray(0, bytesRead))) {
-        const { stream } = piece
-        const data = piece.data.subarray(0, Math.min(piece.data.length, left))
-        left -= data.length
-        if (data.length > 0) await send(stream, data)
-      }
+      await show(buffer.subarray(0, bytesRead))
+    }
+  }
+  /** A file that was set aside, plain or compressed since it was listed; one that is gone is passed over. */
+  async function showOld(path: string, from: number): Promise<void> {
+    const plain = path.endsWith('.gz') ? undefined : await open(path).catch(() => undefined)
+    if (plain) return void (await drain(plain, from).finally(() => plain.close()))
+    for await (const data of uncompressed(path, from)) {
+      if (signal.aborted || left <= 0) return
+      await show(data)
     }
   }
 
@@ -110,11 +129,7 @@ export async function readLog(
   try {
     const files = await logFiles(source.path)
     const start = await startOf(files, options.tailLines)
-    for (const path of files.slice(start.index, -1)) {
-      const old = await open(path).catch(() => undefined)
-      if (!old) continue
-      await drain(old, path === files[start.index] ? start.offset : 0).finally(() => old.close())
-    }
+    for (const path of files.slice(start.index, -1)) await showOld(path, path === files[start.index] ? start.offset : 0)
     file = await open(source.path).catch(() => undefined)
     let offset = start.index === files.length - 1 ? start.offset : 0
     for (;;) {
@@ -145,8 +160,14 @@ async function startOf(files: readonly string[], tailLines: number | undefined):
   if (tailLines === undefined) return { index: 0, offset: 0 }
   let wanted = tailLines
   for (let index = files.length - 1; index >= 0; index--) {
-    const file = await open(files[index]!).catch(() => undefined)
-    if (!file) continue
+    const file = files[index]!.endsWith('.gz') ? undefined : await open(files[index]!).catch(() => undefined)
+    if (!file) {
+      const offset = await offsetWithin(files[index]!, wanted)
+      if (offset.at > 0 || index === 0) return { index, offset: offset.at }
+      wanted -= offset.lines
+      if (wanted <= 0) return { index, offset: 0 }
+      continue
+    }
     try {
       const { size } = await file.stat()
       const offset = await tailOffset(file, size, wanted)
@@ -167,4 +188,34 @@ async function countLines(file: FileHandle, size: number): Promise<number> {
     for (let i = 0; i < bytesRead; i++) if (buffer[i] === 0x0a) lines++
   }
   return lines
+}
+
+/** What is in a compressed file, from a place in it on; nothing of one that is not there. */
+async function* uncompressed(path: string, from = 0): AsyncGenerator<Buffer> {
+  const source = createReadStream(path.endsWith('.gz') ? path : `${path}.gz`)
+  const plain = source.pipe(createGunzip())
+  source.on('error', e => plain.destroy(e))
+  let skip = from
+  try {
+    for await (const data of plain as AsyncIterable<Buffer>) {
+      const part = data.subarray(Math.min(skip, data.length))
+      skip -= data.length - part.length
+      if (part.length > 0) yield part
+    }
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e
+  } finally {
+    source.destroy()
+  }
+}
+/** Where the last `wanted` lines of a compressed file begin in what it holds, and how many lines there are. */
+async function offsetWithin(path: string, wanted: number): Promise<{ at: number; lines: number }> {
+  // As many ends of lines as there are before the ones that are wanted; a ring of the last ones.
+  const ends: number[] = []
+  let [lines, at] = [0, 0]
+  for await (const data of uncompressed(path)) {
+    for (let i = data.indexOf(10); i >= 0; i = data.indexOf(10, i + 1)) ends[lines++ % (wanted + 1)] = at + i + 1
+    at += data.length
+  }
+  return { at: lines > wanted ? ends[lines % (wanted + 1)]! : 0, lines }
 }
