@@ -8,23 +8,29 @@ export const mayMount = process.platform === 'linux' && process.getuid?.() === 0
 const underWay = new Map<string, Promise<void>>()
 
 /**
- * Mounts a tmpfs on a directory unless one is there; with `gid` its files belong to that group, from the first on. Without root it stays a
- * plain directory of the node's user.
+ * Mounts a tmpfs on a directory unless one is there, or with `pageBytes` a file system of huge pages; with `gid` its files belong to that
+ * group, from the first on. Without root it stays a plain directory of the node's user.
  */
 export function ensureTmpfs(
   directory: string,
   mode: number,
-  { sizeBytes, gid }: { sizeBytes?: number | undefined; gid?: number | undefined } = {},
+  { sizeBytes, gid, pageBytes }: { sizeBytes?: number | undefined; gid?: number | undefined; pageBytes?: number } = {},
 ): Promise<void> {
   const make = async (): Promise<void> => {
     await mkdir(directory, { recursive: true, mode: 0o755 })
     if (!mayMount) return await chmod(directory, mode)
     if ((await listMounts()).some(m => m.target === directory)) return
-    const options = { mode: (gid === undefined ? mode : mode | 0o2070).toString(8).padStart(4, '0'), size: sizeBytes || undefined, gid }
+    const options = {
+      mode: (gid === undefined ? mode : mode | 0o2070).toString(8).padStart(4, '0'),
+      size: sizeBytes || undefined,
+      gid,
+      pagesize: pageBytes,
+    }
+    const type = pageBytes === undefined ? 'tmpfs' : 'hugetlbfs'
     const given = Object.entries(options).filter(([, value]) => value !== undefined)
     await mount(
-      'tmpfs',
-      'tmpfs',
+      type,
+      type,
       directory,
       given.map(([name, value]) => `${name}=${value}`),
     )

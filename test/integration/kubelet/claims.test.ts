@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { persistentVolumeClaims, persistentVolumes } from '#shared/api/kinds.ts'
+import { persistentVolumeClaims, persistentVolumes, pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { mount, unmount } from '#shared/linux/mount.ts'
 import { newSampler } from '#node-agent/kubelet/stats/sampler.ts'
@@ -209,4 +209,18 @@ test.runIf(isolated)('a volume in memory holds as much as its pod may use', asyn
   } as never)
   await h.until('memory', isReady)
   h.delete('memory', 0)
+})
+
+test('a volume of huge pages is of the pages that are asked for', async () => {
+  user('pages', { emptyDir: { medium: 'HugePages' } }, ':')
+  await failed(
+    'pages',
+    'MountVolume.SetUp failed for volume "data" : hugePages storage requested, but there is no resource request for huge pages',
+  )
+  if (!isolated) return
+  const pod = user('huge', { emptyDir: { medium: 'HugePages-2Mi' } }, 'grep -q "/data hugetlbfs .*pagesize=2M" proc/mounts', {})
+  pod.spec.containers[0]!.resources = { limits: { 'hugepages-2Mi': '0', memory: '32Mi' } }
+  h.api.put(pods, pod as never)
+  await h.until('huge', isReady)
+  h.delete('huge', 0)
 })
