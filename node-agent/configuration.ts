@@ -2,6 +2,7 @@
 import { readConfigFile } from '#shared/component/configfile.ts'
 import { fieldsWithoutEffect, hardThresholds, kubeletConfiguration } from '#shared/kubelet/configuration.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
+import type { VerificationPolicy } from './kubelet/images/pullrecords.ts'
 import { sysctlPatternError } from './kubelet/pod/sysctls.ts'
 import type { NodeAgentOptions } from './options.ts'
 
@@ -27,6 +28,13 @@ export async function readConfiguration(
     podsPerCore: c.podsPerCore,
     podMaxPids: c.podPidsLimit,
     maxParallelImagePulls: pulls,
+    imageGcHighThreshold: c.imageGCHighThresholdPercent,
+    imageGcLowThreshold: c.imageGCLowThresholdPercent,
+    minimumImageTtlDuration: ms(c.imageMinimumGCAge),
+    imageMaximumGCAge: ms(c.imageMaximumGCAge),
+    nodeStatusMaxImages: c.nodeStatusMaxImages,
+    imagePullCredentialsVerificationPolicy: c.imagePullCredentialsVerificationPolicy as VerificationPolicy | undefined,
+    preloadedImagesVerificationAllowlist: c.preloadedImagesVerificationAllowlist,
     evictionHard: c.evictionHard && hardThresholds(c),
     evictionSoft: c.evictionSoft,
     evictionSoftGracePeriod: c.evictionSoftGracePeriod,

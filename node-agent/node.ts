@@ -1,5 +1,5 @@
 /** A node: its registration, its network and everything that runs on it. */
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { realpath } from 'node:fs/promises'
 import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
@@ -20,13 +20,18 @@ import { newActivity } from './kubelet/activity.ts'
 import { evictionManager } from './kubelet/eviction/manager.ts'
 import { memoryCapacity } from './kubelet/eviction/signals.ts'
 import { effectiveThresholds } from './kubelet/eviction/state.ts'
+import { imageGC } from './kubelet/images/gc.ts'
+import { nodeCredentials, type CredentialSourceOfNode } from './kubelet/images/nodecredentials.ts'
 import { imagePuller } from './kubelet/images/puller.ts'
+import { pullRecords } from './kubelet/images/pullrecords.ts'
+import { imageUses } from './kubelet/images/uses.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
 import { countedTransport } from './kubelet/server/clientrequests.ts'
 import { kubeletConfiguration } from './kubelet/server/configz.ts'
 import { enforcedAllocatable, machineCapacity, readHugepages } from './kubelet/node/allocatable.ts'
 import { nodeEvents, transitions } from './kubelet/node/events.ts'
+import { nodeImages } from './kubelet/node/images.ts'
 import { keepLease } from './kubelet/node/lease.ts'
 import { bootMarker, readMachine } from './kubelet/node/machine.ts'
 import { newNode, type NodeOptions } from './kubelet/node/object.ts'
@@ -79,9 +84,13 @@ export async function startNode(
   )
   const client = newClient(transport)
   const can = detectCapabilities(options)
+  const imageDirectory = options.imageStore ?? join(rootDir, 'image-store')
+  mkdirSync(imageDirectory, { recursive: true, mode: 0o711 })
   const images = {
     ...(options.imageCatalogue ? { catalogueFile: options.imageCatalogue } : {}),
-    ...(options.imageStore ? { imageStore: options.imageStore } : {}),
+    imageStore: imageDirectory,
+    ...(options.registries ? { registries: options.registries } : {}),
+    log,
   }
   const [runtime, network] = await Promise.all([
     (can.runtime === 'oci'
@@ -108,7 +117,7 @@ export async function startNode(
     thresholds: effectiveThresholds(options.thresholds, enforced),
     transitionMs: options.evictionPressureTransitionPeriod,
     maxPodGraceSeconds: options.evictionMaxPodGracePeriod,
-    places: { rootDir, imageDir: join(rootDir, 'images'), cgroupRoot: options.cgroupRoot },
+    places: { rootDir, imageDir: imageDirectory, cgroupRoot: options.cgroupRoot },
     nodeName,
     log,
   })
@@ -128,6 +137,7 @@ export async function startNode(
     runtimeVersion: `${runtime.name}-${runtime.version}`,
     handlers: runtime.handlers,
     machine,
+    images: async () => nodeImages(await runtime.images.list(), options.nodeStatusMaxImages),
     pressures: evictions.pressures,
     changes: changed => (evictions.onChange(changed), devices?.onChange(changed)),
     devices: devices?.resources,
@@ -192,6 +202,12 @@ export async function startNode(
           log,
         })
       : undefined
+  // What the nodes of a machine tell each other of the images that they share.
+  const records = pullRecords(
+    join(imageDirectory, 'kubelet'),
+    options.imagePullCredentialsVerificationPolicy ?? 'NeverVerifyPreloadedImages',
+    options.preloadedImagesVerificationAllowlist,
+  )
   const context = {
     podCgroups,
     devices,
@@ -205,6 +221,8 @@ export async function startNode(
     configuration: kubeletConfiguration(options, manifests),
     clientCaFile: options.clientCaFile,
     puller: imagePuller(runtime.images, options.maxParallelImagePulls),
+    nodeCredentials: nodeCredentials(rootDir, await providers(options), log),
+    pullRecords: records,
     network,
     client,
     recorder,
@@ -230,6 +248,25 @@ export async function startNode(
     manifests,
   }
   const kubelet = startKubelet(context, signal)
+  const collector = imageGC({
+    policy: {
+      highThresholdPercent: options.imageGcHighThreshold,
+      lowThresholdPercent: options.imageGcLowThreshold,
+      minimumAgeMs: options.minimumImageTtlDuration,
+      maximumAgeMs: options.imageMaximumGCAge ?? 0,
+    },
+    images: runtime.images,
+    uses: imageUses(join(imageDirectory, 'kubelet', 'uses'), nodeName),
+    inUse: () => kubelet.workers().flatMap(w => Object.values(w.state.containers).map(c => c.current.imageID)),
+    disk: () => {
+      const { blocks, bavail, bsize } = statfsSync(imageDirectory)
+      return { capacity: blocks * bsize, available: bavail * bsize }
+    },
+    forget: image => Promise.all([image.id, ...image.names].map(records.forget)),
+    recorder,
+    nodeName,
+    log,
+  })
   const connection = await connecting
   registered = await registering
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
@@ -264,7 +301,8 @@ export async function startNode(
       log,
       signal,
     ),
-    eviction: evictions.keep({ kubelet, runtime, recorder }, signal),
+    eviction: evictions.keep({ kubelet, runtime, recorder, removeUnusedImages: collector.removeUnused }, signal),
+    images: collector.keep(signal),
   }
   for (const [name, loop] of Object.entries(running))
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
@@ -277,6 +315,16 @@ export async function startNode(
       await shutDownPods(kubelet, context.statuses, periods, log)
     },
   }
+}
+
+/** Credential provider plugins; the parser of their configuration is loaded when there is one. */
+async function providers({
+  imageCredentialProviderConfig: file,
+  imageCredentialProviderBinDir: bin,
+}: NodeAgentOptions): Promise<CredentialSourceOfNode[]> {
+  if (file === undefined) return []
+  if (bin === undefined) throw new Error('--image-credential-provider-config needs --image-credential-provider-bin-dir')
+  return (await import('./kubelet/images/credentialprovider.ts')).credentialProviders(file, bin)
 }
 
 /** `a=b` of a flag that may be repeated. */

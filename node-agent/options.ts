@@ -1,6 +1,7 @@
 /** The flags of the node-agent. */
 import { isIPv4 } from 'node:net'
 import * as z from 'zod'
+import type { VerificationPolicy } from './kubelet/images/pullrecords.ts'
 import { sysctlPatternError } from './kubelet/pod/sysctls.ts'
 import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
 import type { KubeletConfiguration } from '#shared/kubelet/configuration.ts'
@@ -89,6 +90,18 @@ export const flags = z.object({
   imageCatalogue: z.string().optional(),
   /** Where the machine's images are kept, for all its nodes; by default in the state directory, for this one. */
   imageStore: directory.optional(),
+  /** Mirrors, certificates and passwords of registries: a registries.yaml. */
+  registries: directory.optional(),
+  /** Programs that know how to get in at registries: a CredentialProviderConfig, and the directory that they are in. */
+  imageCredentialProviderConfig: directory.optional(),
+  imageCredentialProviderBinDir: directory.optional(),
+  /** Of the disk of the images, in percent: from where on those that nothing uses go, and until how much is left. */
+  imageGcHighThreshold: intFlag().default(85),
+  imageGcLowThreshold: intFlag().default(80),
+  /** How long an image is there before it may go. */
+  minimumImageTtlDuration: durationFlag().default(120_000),
+  /** How many images node.status tells of; -1: all. */
+  nodeStatusMaxImages: z.coerce.number().int().min(-1).default(50),
   /** How long pods have to end when the node shuts down, and how much of that is kept for critical ones. 0: they go with the node. */
   shutdownGracePeriod: durationFlag().default(0),
   shutdownGracePeriodCriticalPods: durationFlag().default(0),
@@ -102,6 +115,10 @@ export type NodeAgentOptions = Flags & {
   /** What a KubeletConfiguration alone says. */
   podsPerCore?: number
   registerWithTaints?: NonNullable<KubeletConfiguration['registerWithTaints']>
+  /** One that has been unused for longer goes, ms. */
+  imageMaximumGCAge?: number
+  imagePullCredentialsVerificationPolicy?: VerificationPolicy
+  preloadedImagesVerificationAllowlist?: string[]
   shutdownGracePeriodByPodPriority?: NonNullable<KubeletConfiguration['shutdownGracePeriodByPodPriority']>
   /** Of that file: fields that do nothing here. */
   withoutEffect: string[]

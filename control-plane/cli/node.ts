@@ -46,7 +46,7 @@ export async function startNode(
   dir: StateDir,
   at: Addresses,
   node: NodeRecord,
-  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue' | 'imageStore' | 'kubeletConfig'> = {},
+  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue' | 'imageStore' | 'kubeletConfig' | 'registries'> = {},
 ): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
@@ -67,6 +67,7 @@ export async function startNode(
       ...(told.imageCatalogue ? ['--image-catalogue', told.imageCatalogue] : []),
       ...(told.kubeletConfig ? ['--config', told.kubeletConfig] : []),
       ...['--image-store', told.imageStore ?? dir.images],
+      ...(told.registries ? ['--registries', told.registries] : []),
       ...resolvConf(root),
     ],
   })
@@ -80,6 +81,8 @@ export async function startNode(
   }
   // node-init starts only when its link is there: it waits for a line.
   const script = 'read -r _; echo "$1" > /proc/sys/kernel/hostname; shift; exec "$@"'
+  // Images come by way of the machine's own namespaces.
+  const machine = ['net', 'mnt'].map(name => openSync(`/proc/self/ns/${name}`, 'r'))
   const init = ['sh', path.join(bundles, '../node-agent/init.sh'), ...agent]
   const child = spawn(
     'unshare',
@@ -100,13 +103,13 @@ export async function startNode(
       ...init,
     ],
     {
-      stdio: ['pipe', log, log],
+      stdio: ['pipe', log, log, ...machine],
       detached: true,
       cwd: root,
-      env: { ...process.env, ...processEnv, COXSWAIN_CLUSTER_DNS: '1' },
+      env: { ...process.env, ...processEnv, COXSWAIN_CLUSTER_DNS: '1', COXSWAIN_MACHINE_NAMESPACES: '3,4' },
     },
   )
-  closeSync(log)
+  for (const fd of [log, ...machine]) closeSync(fd)
   const ended = new Promise<void>(resolve => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())

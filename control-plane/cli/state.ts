@@ -91,6 +91,8 @@ const clusterSchema = z.object({
   kubeletConfig: z.string().startsWith('/').optional(),
   /** Where images are kept, as an absolute path; `images` in the state directory when absent. */
   imageStore: z.string().startsWith('/').optional(),
+  /** How registries are reached: a registries.yaml, as an absolute path. */
+  registries: z.string().startsWith('/').optional(),
   /** What the API servers record: an audit policy, as an absolute path. */
   auditPolicy: z.string().startsWith('/').optional(),
   /** More files for the API servers, as absolute paths. */

@@ -16,6 +16,7 @@ const ofNodes = [
   'proxy',
   'imageCatalogue',
   'imageStore',
+  'registries',
   'kubeletConfig',
   'apiservers',
   'controllerManagers',
@@ -40,6 +41,7 @@ export const upCommand = (program: Command): Command =>
       'where images are kept; clusters may share it (default: as before, images in the state directory)',
       (directory: string) => path.resolve(directory),
     )
+    .option('--registries <file>', 'mirrors, certificates and passwords of registries (README: From registries); none ends it', fileOrNone)
     .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', fileOrNone)
     .option('--audit-webhook-config <file>', 'where else they send that, a kubeconfig; none ends it', fileOrNone)
     .option('--authentication-config <file>', 'OIDC providers (README: Who may do what); none ends it', fileOrNone)

@@ -25,6 +25,7 @@ export interface Wanted {
   imageCatalogue?: Cluster['imageCatalogue']
   imageStore?: Cluster['imageStore']
   /** Files, or `none` for none any more. */
+  registries?: string | undefined
   kubeletConfig?: string | undefined
   auditPolicy?: string | undefined
   auditWebhookConfig?: string | undefined
@@ -41,6 +42,7 @@ export interface Wanted {
 }
 
 const settings = [
+  'registries',
   'kubeletConfig',
   'auditPolicy',
   'auditWebhookConfig',

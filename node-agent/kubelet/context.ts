@@ -15,6 +15,8 @@ import type { PodCgroups } from './cm/podcgroups.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
 import type { ImagePuller } from './images/puller.ts'
+import type { NodeCredentials } from './images/nodecredentials.ts'
+import type { PullRecords } from './images/pullrecords.ts'
 import type { SecurityPolicy } from './pod/admission.ts'
 import type { TypedContainer } from './pod/containers.ts'
 import type { PodDirectory } from './pod/directory.ts'
@@ -37,6 +39,10 @@ export interface KubeletContext {
   readonly memoryBytes: number
   readonly runtime: ContainerRuntime
   readonly puller: ImagePuller
+  /** What the node knows of registries beside what pods say. */
+  readonly nodeCredentials?: NodeCredentials | undefined
+  /** Who may use images that are there; absent: all. */
+  readonly pullRecords?: PullRecords | undefined
   readonly network: PodNetwork
   /** Absent where control groups cannot be had: nothing is limited then. */
   readonly podCgroups?: PodCgroups | undefined
@@ -88,7 +94,7 @@ export interface LiveContainer {
   pull?: { name: string; image?: ImageConfig } | undefined
   imageDelay?: Delay | undefined
   /** When the image was last asked for in vain, and why. */
-  imageFailure?: { at: number; message: string } | undefined
+  imageFailure?: { at: number; reason: string; message: string } | undefined
   /** When its configuration was last found wrong, and the version of what it refers to then. */
   configFailure?: { at: number; sources: number } | undefined
   /** This wait for a restart has been told by an event. */

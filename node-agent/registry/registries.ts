@@ -7,6 +7,7 @@ import { isIP } from 'node:net'
 import { parse } from 'yaml'
 import * as z from 'zod'
 import type { RegistryCredentials } from '../runtime/imageservice.ts'
+import { credentialsOf } from './dockerauth.ts'
 
 const endpointUrl = z.string().regex(/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/, 'must be https://HOST[:PORT][/PATH] or http://...')
 const expression = z.string().refine(text => {
@@ -166,27 +167,5 @@ function newRegistries(mirrors: Mirrors, auths: { [host: string]: Auth | undefin
       const own = credentials(registry)
       return [...found, { base: new URL(`${scheme}://${host}/v2/`), rewrite: path => path, ...(own.credentials ? own : credentials(host)) }]
     },
-  }
-}
-
-/** An entry of Docker's `config.json`. */
-export interface DockerAuth {
-  username?: string | undefined
-  password?: string | undefined
-  auth?: string | undefined
-  identitytoken?: string | undefined
-  registrytoken?: string | undefined
-}
-
-/** `auth` is base64 of `user:password`, and wins. */
-export function credentialsOf({ auth, username, password, identitytoken, registrytoken }: DockerAuth): RegistryCredentials {
-  const decoded = auth ? Buffer.from(auth, 'base64').toString('utf8') : ''
-  const colon = decoded.indexOf(':')
-  const [user, secret] = colon < 0 ? [username, password] : [decoded.slice(0, colon), decoded.slice(colon + 1)]
-  return {
-    ...(user ? { username: user } : {}),
-    ...(secret ? { password: secret } : {}),
-    ...(identitytoken ? { identityToken: identitytoken } : {}),
-    ...(registrytoken ? { registryToken: registrytoken } : {}),
   }
 }

@@ -35,7 +35,7 @@ export class RequestError extends Error {
   }
   /** Another attempt may be lucky. */
   get passing(): boolean {
-    return ['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EAI_AGAIN', 'ECONNABORTED', 'ESTALLED'].includes(this.code)
+    return ['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ECONNABORTED', 'ESTALLED'].includes(this.code)
   }
 }
 

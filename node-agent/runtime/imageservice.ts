@@ -55,11 +55,19 @@ export interface ImageSummary {
   sizeBytes: number
 }
 
+export interface PullOptions {
+  /** Tried in turn; without any, as nobody. */
+  credentials?: readonly RegistryCredentials[]
+  signal: AbortSignal
+  /** Called when a registry has let us in: with the place of the credentials, or undefined as nobody. */
+  onAccess?: (credential: number | undefined) => void
+}
+
 export interface ImageService {
   /** The image, when the node has it. Asks nobody else. */
   status(image: string): Promise<ImageConfig | undefined>
-  /** Gets the image, or what is newer of it. Throws ImageError; ends with the signal's reason when that aborts. Credentials are tried in turn. */
-  pull(image: string, options: { credentials?: readonly RegistryCredentials[]; signal: AbortSignal }): Promise<ImageConfig>
+  /** Gets the image, or what is newer of it. Throws ImageError; ends with the signal's reason when that aborts. */
+  pull(image: string, options: PullOptions): Promise<ImageConfig>
   list(): Promise<ImageSummary[]>
   /** Removes an image by its id; one that is in use, or not there, stays as it is. */
   remove(id: string): Promise<void>

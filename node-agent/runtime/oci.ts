@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, readFile, readlink, realpath, symlink, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
+import type { Logger } from '#shared/component/log.ts'
 import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, readCgroup } from '#shared/linux/cgroupresources.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
@@ -39,6 +40,7 @@ import { resolveUser } from './oci/users.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
 import { mappedFile } from './images/mapped.ts'
+import { registryFetch } from '../registry/puller.ts'
 import { openImageStore } from './images/imagestore.ts'
 import { lowerLayers, readIn } from './images/lowerlayers.ts'
 import { imageService } from './images/service.ts'
@@ -59,6 +61,9 @@ export interface OciOptions {
   runtimes?: Readonly<Record<string, string>>
   /** Where the machine keeps images; by default in the state directory. */
   imageStore?: string
+  /** How registries are reached: a registries.yaml. */
+  registries?: string
+  log?: Logger
 }
 
 /** Makes the runtime; throws when runc (or crun) or conmon is missing, or the catalogue file is wrong. Nothing is started. */
@@ -87,6 +92,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   }
   mayShow(hostRoot.trees)
   const imageStore = options.imageStore ?? join(rootDir, 'image-store')
+  const store = await openImageStore(imageStore)
   const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile, mapped: mappedFile(imageStore) })
   const users = await userNamespacesSupported([rootDir, runDirectory, ...hostRoot.trees])
   const host: Host = {
@@ -189,7 +195,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       ]),
     ),
     unsupported: unsupportedFields,
-    images: imageService({ store: await openImageStore(imageStore), host: hostImages(catalogue) }),
+    images: imageService({ store, host: hostImages(catalogue), fetch: registryFetch(store, options) }),
     start,
     remove,
     async status(directory) {

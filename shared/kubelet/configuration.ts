@@ -18,18 +18,17 @@ const withoutEffect = (
   'enableServer syncFrequency fileCheckFrequency httpCheckFrequency staticPodURL staticPodURLHeader address port readOnlyPort tlsCertFile ' +
   'tlsPrivateKeyFile tlsCipherSuites tlsMinVersion tlsCurvePreferences rotateCertificates serverTLSBootstrap authentication authorization ' +
   'registryPullQPS registryBurst eventRecordQPS eventBurst enableDebuggingHandlers enableContentionProfiling healthzPort ' +
-  'healthzBindAddress oomScoreAdj streamingConnectionIdleTimeout nodeStatusReportFrequency imageMinimumGCAge imageMaximumGCAge ' +
-  'imageGCHighThresholdPercent imageGCLowThresholdPercent volumeStatsAggPeriod kubeletCgroups systemCgroups cgroupRoot cgroupsPerQOS ' +
+  'healthzBindAddress oomScoreAdj streamingConnectionIdleTimeout nodeStatusReportFrequency ' +
+  'volumeStatsAggPeriod kubeletCgroups systemCgroups cgroupRoot cgroupsPerQOS ' +
   'cgroupDriver cpuManagerPolicy singleProcessOOMKill cpuManagerPolicyOptions cpuManagerReconcilePeriod memoryManagerPolicy ' +
   'topologyManagerPolicy topologyManagerScope topologyManagerPolicyOptions qosReserved runtimeRequestTimeout hairpinMode podCIDR ' +
-  'runOnce cpuCFSQuota cpuCFSQuotaPeriod nodeStatusMaxImages maxOpenFiles contentType kubeAPIQPS kubeAPIBurst enableControllerAttachDetach ' +
+  'runOnce cpuCFSQuota cpuCFSQuotaPeriod maxOpenFiles contentType kubeAPIQPS kubeAPIBurst enableControllerAttachDetach ' +
   'protectKernelDefaults makeIPTablesUtilChains iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap ' +
   'containerLogMaxSize containerLogMaxFiles containerLogMaxWorkers containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy ' +
   'systemReservedCgroup kubeReservedCgroup reservedSystemCPUs showHiddenMetricsForVersion volumePluginDir providerID ' +
   'kernelMemcgNotification logging enableSystemLogHandler enableSystemLogQuery reservedMemory enableProfilingHandler ' +
   'enableDebugFlagsHandler memoryThrottlingFactor registerNode tracing localStorageCapacityIsolation ' +
-  'containerRuntimeEndpoint imageServiceEndpoint failCgroupV1 userNamespaces crashLoopBackOff podLogsDir ' +
-  'imagePullCredentialsVerificationPolicy preloadedImagesVerificationAllowlist'
+  'containerRuntimeEndpoint imageServiceEndpoint failCgroupV1 userNamespaces crashLoopBackOff podLogsDir'
 ).split(' ')
 
 const name = (kind: string): string => `io.k8s.kubelet.config.v1beta1.${kind}`
@@ -66,9 +65,18 @@ const schema = obj(name('KubeletConfiguration'), '', () => ({
   shutdownGracePeriodByPodPriority: opt(26, list(gracePeriodByPriority)),
   seccompDefault: opt(28, bool()),
   registerWithTaints: opt(27, list(taint)),
+  imageMinimumGCAge: opt(60, duration()),
+  imageMaximumGCAge: opt(61, duration()),
+  imageGCHighThresholdPercent: opt(62, int32()),
+  imageGCLowThresholdPercent: opt(63, int32()),
+  nodeStatusMaxImages: opt(64, int32()),
+  imagePullCredentialsVerificationPolicy: opt(65, str()),
+  preloadedImagesVerificationAllowlist: opt(66, list(str())),
   ...(Object.fromEntries(withoutEffect.map((field, i) => [field, opt(100 + i, any())])) as Record<never, never>),
 }))
 export type KubeletConfiguration = Infer<typeof schema>
+
+const verificationPolicies = ['NeverVerify', 'NeverVerifyPreloadedImages', 'NeverVerifyAllowlistedImages', 'AlwaysVerify']
 
 /** What can be set aside for the node's own programs. */
 const reservable = ['cpu', 'memory', 'ephemeral-storage', 'pid']
@@ -110,7 +118,13 @@ function validate(c: KubeletConfiguration): FieldError[] {
       ),
     )
   const ms = (
-    field: 'shutdownGracePeriod' | 'shutdownGracePeriodCriticalPods' | 'evictionPressureTransitionPeriod' | 'nodeStatusUpdateFrequency',
+    field:
+      | 'shutdownGracePeriod'
+      | 'shutdownGracePeriodCriticalPods'
+      | 'evictionPressureTransitionPeriod'
+      | 'nodeStatusUpdateFrequency'
+      | 'imageMinimumGCAge'
+      | 'imageMaximumGCAge',
   ): number => {
     const value = c[field] === undefined ? 0 : parseDuration(c[field])
     if (value === undefined || value < 0) errors.push(invalid(at(field), c[field], 'must be a duration that is not negative, as 1m30s'))
@@ -118,6 +132,27 @@ function validate(c: KubeletConfiguration): FieldError[] {
   }
   ms('evictionPressureTransitionPeriod')
   ms('nodeStatusUpdateFrequency')
+  for (const field of ['imageGCHighThresholdPercent', 'imageGCLowThresholdPercent'] as const)
+    if (c[field] !== undefined && (c[field] < 0 || c[field] > 100))
+      errors.push(invalid(at(field), c[field], 'must be between 0 and 100, inclusive'))
+  const { imageGCHighThresholdPercent: high = 85, imageGCLowThresholdPercent: low = 80 } = c
+  if (low >= high)
+    errors.push(
+      invalid(at('imageGCLowThresholdPercent'), low, `must be less than imageGCHighThresholdPercent (--image-gc-high-threshold) ${high}`),
+    )
+  const [youngest, oldest] = [ms('imageMinimumGCAge'), ms('imageMaximumGCAge')]
+  if (oldest > 0 && oldest <= youngest)
+    errors.push(invalid(at('imageMaximumGCAge'), c.imageMaximumGCAge, 'must be greater than imageMinimumGCAge'))
+  least('nodeStatusMaxImages', -1, 'must be -1 or greater')
+  if (c.imagePullCredentialsVerificationPolicy && !verificationPolicies.includes(c.imagePullCredentialsVerificationPolicy))
+    errors.push(notSupported(at('imagePullCredentialsVerificationPolicy'), c.imagePullCredentialsVerificationPolicy, verificationPolicies))
+  if (c.preloadedImagesVerificationAllowlist?.length && c.imagePullCredentialsVerificationPolicy !== 'NeverVerifyAllowlistedImages')
+    errors.push(
+      forbidden(
+        at('preloadedImagesVerificationAllowlist'),
+        'can only be set if imagePullCredentialsVerificationPolicy is NeverVerifyAllowlistedImages',
+      ),
+    )
   const [all, critical] = [ms('shutdownGracePeriod'), ms('shutdownGracePeriodCriticalPods')]
   if (critical > all)
     errors.push(invalid(at('shutdownGracePeriodCriticalPods'), c.shutdownGracePeriodCriticalPods, 'must be <= shutdownGracePeriod'))

@@ -17,6 +17,7 @@ import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
 import { measurePolicies } from './policies.ts'
+import { measurePull } from './pull.ts'
 import { measureReach } from './reach.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
@@ -54,6 +55,7 @@ const local: Record<string, LocalMeasurement> = {
   authorization: measureAuthorization,
   policies: measurePolicies,
   cel: measureCel,
+  pull: measurePull,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -1,35 +1,27 @@
-/** What imagePullSecrets say of an image's registry. https://kubernetes.io/docs/concepts/containers/images/#config-json */
+/** What a pull may use: what the pod's imagePullSecrets say of the image's registry, then what the node knows. */
 import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import type { Secret } from '#shared/api/core/secret.ts'
+import { credentialsOf, type DockerAuth } from '../../registry/dockerauth.ts'
 import type { RegistryCredentials } from '../../runtime/imageservice.ts'
 import { parseReference, type ImageReference } from '../../runtime/images/reference.ts'
 import type { PodContext } from '../context.ts'
+import { isAbout, registryOf } from './registrykeys.ts'
 
-interface Auth {
-  username?: string
-  password?: string
-  auth?: string
-  identitytoken?: string
-  registrytoken?: string
+/** Where credentials are from, as upstream's records of pulls have it. */
+export interface CredentialSource {
+  uid: string
+  namespace: string
+  name: string
+  credentialHash: string
+}
+export interface PullCredentials {
+  credentials: RegistryCredentials
+  /** The Secret; absent: the node's own, which are for all its pods. */
+  secret?: CredentialSource
 }
 
-const dockerHub = ['docker.io', 'index.docker.io', 'registry-1.docker.io']
-
-/** `https://index.docker.io/v1/` is `index.docker.io`. */
-const registryOf = (key: string): string => key.replace(/^https?:\/\//, '').replace(/(\/v[12])?\/*$/, '')
-
-/** Whether a key of `auths` is about the image: the host, maybe with the beginning of a path; `*` stands for a part of a host's name. */
-export function isAbout(key: string, { registry, path }: Pick<ImageReference, 'registry' | 'path'>): boolean {
-  const [host = '', ...rest] = registryOf(key).split('/')
-  const prefix = rest.join('/')
-  const [parts, wanted] = [host.split('.'), registry.split('.')]
-  const sameHost =
-    (dockerHub.includes(registry) && dockerHub.includes(host)) ||
-    (parts.length === wanted.length && parts.every((p, n) => p === '*' || p === wanted[n]))
-  return sameHost && (prefix === '' || path === prefix || path.startsWith(`${prefix}/`))
-}
-
-function authsOf(secret: Secret): { [registry: string]: Auth } {
+function authsOf(secret: Secret): { [registry: string]: DockerAuth } {
   const text = (key: string): string => Buffer.from(secret.data?.[key] ?? '', 'base64').toString('utf8')
   const parsed = (json: string): unknown => {
     try {
@@ -44,33 +36,34 @@ function authsOf(secret: Secret): { [registry: string]: Auth } {
       : secret.type === 'kubernetes.io/dockercfg'
         ? parsed(text('.dockercfg'))
         : undefined
-  return found && typeof found === 'object' ? (found as { [registry: string]: Auth }) : {}
+  return found && typeof found === 'object' ? (found as { [registry: string]: DockerAuth }) : {}
 }
 
-function credentialsOf({ auth, username, password, identitytoken, registrytoken }: Auth): RegistryCredentials {
-  const decoded = auth ? Buffer.from(auth, 'base64').toString('utf8') : ''
-  const colon = decoded.indexOf(':')
-  const [user, secret] = colon < 0 ? [username, password] : [decoded.slice(0, colon), decoded.slice(colon + 1)]
-  return {
-    ...(user ? { username: user } : {}),
-    ...(secret ? { password: secret } : {}),
-    ...(identitytoken ? { identityToken: identitytoken } : {}),
-    ...(registrytoken ? { registryToken: registrytoken } : {}),
-  }
-}
+const sourceOf = ({ metadata }: Secret, credentials: RegistryCredentials): CredentialSource => ({
+  uid: metadata?.uid ?? '',
+  namespace: metadata?.namespace ?? '',
+  name: metadata?.name ?? '',
+  credentialHash: createHash('sha256').update(JSON.stringify(credentials)).digest('hex'),
+})
 
 /** Those that are about the image, the most special first. */
-export const matching = (secrets: readonly Secret[], image: ImageReference): RegistryCredentials[] =>
+export const matching = (secrets: readonly Secret[], image: ImageReference): PullCredentials[] =>
   secrets
-    .flatMap(secret => Object.entries(authsOf(secret)))
-    .filter(([key, auth]) => auth !== null && typeof auth === 'object' && isAbout(key, image))
-    .sort(([a], [b]) => registryOf(b).length - registryOf(a).length)
-    .map(([, auth]) => credentialsOf(auth))
+    .flatMap(secret => Object.entries(authsOf(secret)).map(([key, auth]) => ({ secret, key, auth })))
+    .filter(({ key, auth }) => auth !== null && typeof auth === 'object' && isAbout(key, image))
+    .sort((a, b) => registryOf(b.key).length - registryOf(a.key).length)
+    .map(({ secret, auth }) => {
+      const credentials = credentialsOf(auth)
+      return { credentials, secret: sourceOf(secret, credentials) }
+    })
 
-/** Looks up the pod's imagePullSecrets. Throws ImageError for a name that is none; an event tells of those that are not there. */
-export async function pullCredentials(ctx: PodContext, image: string): Promise<RegistryCredentials[]> {
-  if (!ctx.pod.spec.imagePullSecrets) return []
-  const names = ctx.pod.spec.imagePullSecrets.map(s => s.name ?? '').filter(Boolean)
+/**
+ * Looks up the pod's imagePullSecrets, and the node's own. Throws ImageError for a name that is none; an event tells of Secrets that are not
+ * there.
+ */
+export async function pullCredentials(ctx: PodContext, image: string): Promise<PullCredentials[]> {
+  const reference = parseReference(image)
+  const names = (ctx.pod.spec.imagePullSecrets ?? []).map(s => s.name ?? '').filter(Boolean)
   const found = await Promise.all(names.map(async name => await ctx.sources.secret(name).catch(() => undefined)))
   const missing = names.filter((_, n) => !found[n])
   if (missing.length > 0)
@@ -79,8 +72,10 @@ export async function pullCredentials(ctx: PodContext, image: string): Promise<R
       'FailedToRetrieveImagePullSecret',
       `Unable to retrieve some image pull secrets (${missing.join(', ')}); attempting to pull the image may not succeed.`,
     )
-  return matching(
+  const ofPod = matching(
     found.filter(s => s !== undefined),
-    parseReference(image),
+    reference,
   )
+  const ofNode = (await ctx.kubelet.nodeCredentials?.(reference)) ?? []
+  return [...ofPod, ...ofNode.map(credentials => ({ credentials }))]
 }

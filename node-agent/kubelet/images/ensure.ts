@@ -1,10 +1,12 @@
 /** Makes sure that a container's image is there, with upstream's events, reasons and back-off. The pod goes on while it is pulled. */
 import { parseImageName } from '#shared/api/core/podspec/imagename.ts'
-import type { ImageConfig } from '../../runtime/imageservice.ts'
+import { ImageError, type ImageConfig } from '../../runtime/imageservice.ts'
+import { parseReference } from '../../runtime/images/reference.ts'
 import { durationText, grow, imagePull, remaining } from '../container/backoff.ts'
 import type { LiveContainer, PodContext } from '../context.ts'
 import type { TypedContainer } from '../pod/containers.ts'
-import { pullCredentials } from './credentials.ts'
+import type { Pulled } from './puller.ts'
+import { pullCredentials, type PullCredentials } from './credentials.ts'
 
 /**
  * `pulling`: the pod is brought back when that has ended. `waiting`: why is in the container's `waiting`, and the pod comes back by itself.
@@ -36,12 +38,29 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     live.pull = undefined
     return image
   }
+  const policy = container.imagePullPolicy
+  const present = policy === 'Always' ? undefined : await ctx.kubelet.runtime.images.status(name)
+  if (present && !(await mustVerify(ctx, name, present))) {
+    ctx.event('Normal', 'Pulled', `Container image "${name}" already present on machine and can be accessed by the pod`, typed)
+    live.imageFailure = undefined
+    return present
+  }
+  if (policy === 'Never') {
+    const text = present
+      ? `Container image "${name}" is present with pull policy of Never but does not have the proper credentials to access the image`
+      : `Container image "${name}" is not present with pull policy of Never`
+    ctx.event('Warning', 'ErrImageNeverPull', text, typed)
+    ctx.event('Warning', 'Failed', 'Error: ErrImageNeverPull', typed)
+    ctx.kickIn(imagePull.maxMs)
+    return wait('ErrImageNeverPull', text)
+  }
   if (live.imageFailure) {
-    const left = remaining(live.imageDelay, live.imageFailure.at, Date.now(), imagePull)
-    const unseen = Math.min(left, live.imageFailure.at + firstReasonMs - Date.now())
+    const { at, reason, message } = live.imageFailure
+    const left = remaining(live.imageDelay, at, Date.now(), imagePull)
+    const unseen = Math.min(left, at + firstReasonMs - Date.now())
     if (unseen > 0) {
       ctx.kickIn(unseen)
-      return wait('ErrImagePull', live.imageFailure.message)
+      return wait(reason, message)
     }
     if (left > 0) {
       ctx.kickIn(left)
@@ -51,22 +70,8 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
         ctx.event('Normal', 'BackOff', text, typed)
         ctx.event('Warning', 'Failed', 'Error: ImagePullBackOff', typed)
       }
-      return wait('ImagePullBackOff', `${text}: ErrImagePull: ${live.imageFailure.message}`)
+      return wait('ImagePullBackOff', `${text}: ${reason}: ${message}`)
     }
-  }
-  const policy = container.imagePullPolicy
-  const present = policy === 'Always' ? undefined : await ctx.kubelet.runtime.images.status(name)
-  if (present) {
-    ctx.event('Normal', 'Pulled', `Container image "${name}" already present on machine and can be accessed by the pod`, typed)
-    live.imageFailure = undefined
-    return present
-  }
-  if (policy === 'Never') {
-    const text = `Container image "${name}" is not present with pull policy of Never`
-    ctx.event('Warning', 'ErrImageNeverPull', text, typed)
-    ctx.event('Warning', 'Failed', 'Error: ErrImageNeverPull', typed)
-    ctx.kickIn(imagePull.maxMs)
-    return wait('ErrImageNeverPull', text)
   }
   const pull: LiveContainer['pull'] = { name }
   live.pull = pull
@@ -74,12 +79,50 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
   return 'pulling'
 }
 
+const isHostImage = ({ id }: ImageConfig): boolean => id.startsWith('host-image://')
+
+/** Of a real image, without tag and digest. */
+const repositoryOf = (name: string): string => {
+  const { registry, path } = parseReference(name)
+  return `${registry}/${path}`
+}
+
+/** Whether the registry has to let the pod in though the image is there. */
+async function mustVerify(ctx: PodContext, name: string, present: ImageConfig): Promise<boolean> {
+  const records = ctx.kubelet.pullRecords
+  // A host image is the node's own.
+  if (!records || isHostImage(present)) return false
+  const repository = repositoryOf(name)
+  // Most images were let in as nobody, or by nobody: no Secret needs to be looked up.
+  if (!(await records.mustVerify(name, repository, present.id, []))) return false
+  const secrets = (await pullCredentials(ctx, name)).flatMap(c => c.secret ?? [])
+  return secrets.length === 0 || (await records.mustVerify(name, repository, present.id, secrets))
+}
+
+/** A pull, with a record of what let us in. */
+async function recordedPull(ctx: PodContext, name: string, found: readonly PullCredentials[]): Promise<Pulled> {
+  const { puller, pullRecords } = ctx.kubelet
+  const credentials = found.map(c => c.credentials)
+  await pullRecords?.begin(name)
+  let pulled: Pulled
+  try {
+    pulled = await puller.pull(name, credentials, ctx.ending)
+  } catch (e) {
+    await pullRecords?.end(name)
+    throw e
+  }
+  const { image, credential } = pulled
+  const by = (credential === undefined ? undefined : found[credential]?.secret) ?? 'anybody'
+  await pullRecords?.end(name, pulled.asked ? { repository: repositoryOf(name), imageRef: image.id, by } : undefined)
+  return pulled
+}
+
 async function pullImage(ctx: PodContext, typed: TypedContainer, pull: NonNullable<LiveContainer['pull']>): Promise<void> {
   const { name } = pull
   const live = ctx.live(typed.container.name)
   ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, typed)
   try {
-    const { image, pullMs, totalMs } = await ctx.kubelet.puller.pull(name, await pullCredentials(ctx, name), ctx.ending)
+    const { image, pullMs, totalMs } = await recordedPull(ctx, name, await pullCredentials(ctx, name))
     const text = (ms: number): string => (ms < 1000 ? `${Math.max(1, Math.round(ms))}ms` : `${(ms / 1000).toFixed(3)}s`)
     ctx.event(
       'Normal',
@@ -93,12 +136,16 @@ async function pullImage(ctx: PodContext, typed: TypedContainer, pull: NonNullab
   } catch (e) {
     if (live.pull === pull) live.pull = undefined
     if (ctx.ending.aborted) return
-    const { message } = e as Error
+    const reason = e instanceof ImageError ? e.reason : 'ErrImagePull'
+    const message =
+      reason === 'RegistryUnavailable'
+        ? `image pull failed for ${name} because the registry is unavailable: ${(e as Error).message}`
+        : (e as Error).message
     live.imageDelay = grow(live.imageDelay, Date.now(), imagePull)
-    live.imageFailure = { at: Date.now(), message }
-    live.waiting = { reason: 'ErrImagePull', message }
+    live.imageFailure = { at: Date.now(), reason, message }
+    live.waiting = { reason, message }
     ctx.event('Warning', 'Failed', `Failed to pull image "${name}": ${message}`, typed)
-    ctx.event('Warning', 'Failed', 'Error: ErrImagePull', typed)
+    ctx.event('Warning', 'Failed', `Error: ${reason}`, typed)
     ctx.log.info(
       { container: typed.container.name, image: name, err: message, again: durationText(live.imageDelay.delayMs) },
       'image cannot be had',

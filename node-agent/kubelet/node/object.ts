@@ -6,6 +6,7 @@ import { networkLabel } from '#shared/scheduling/hostports.ts'
 import type { Capabilities } from '../../capabilities.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import { nodeResources, type NodeCapacity, type Reservations } from './allocatable.ts'
+import type { ContainerImage } from './images.ts'
 import type { Machine } from './machine.ts'
 import type { Pressure } from '../eviction/state.ts'
 
@@ -25,6 +26,8 @@ export interface NodeOptions {
   runtimeVersion: string
   handlers?: ContainerRuntime['handlers']
   machine: Machine
+  /** Asked for each report: the images that it has. */
+  images?: () => Promise<ContainerImage[]>
   /** Asked for each report: what the node is short of. */
   pressures?: () => ReadonlySet<Pressure>
   /** Extended resources of device plugins, asked for each report. */

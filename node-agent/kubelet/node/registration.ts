@@ -49,12 +49,14 @@ async function reconcile(client: Client, options: NodeOptions): Promise<Node> {
 export async function reportStatus(client: Client, options: NodeOptions, last: Node): Promise<Node> {
   const { addresses, ...status } = nodeStatus(options, last.status, new Date())
   const allocatable = { ...extendedAllocatable(last.status), ...status.allocatable }
+  const images = await options.images?.()
+  const sameImages = images === undefined || JSON.stringify(images) === JSON.stringify(last.status?.images ?? [])
   return await client.patch(
     nodes,
     '',
     options.name,
     'strategic',
-    { status: { ...status, allocatable, addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } },
+    { status: { ...status, allocatable, ...(sameImages ? {} : { images }), addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } },
     'status',
   )
 }

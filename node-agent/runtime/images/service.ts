@@ -1,5 +1,5 @@
 /** The image service of a node: the machine's store, then the catalogue of host images, then registries. */
-import { ImageError, type ImageConfig, type ImageService, type RegistryCredentials } from '../imageservice.ts'
+import { ImageError, type ImageConfig, type ImageService, type PullOptions } from '../imageservice.ts'
 import type { ImageStore, StoredImage } from './imagestore.ts'
 import { parseReference, type ImageReference } from './reference.ts'
 
@@ -7,13 +7,8 @@ export interface ImageSources {
   store: ImageStore
   host: ImageService
   /** Gets an image from its registry into the store. Rejects with ImageError. */
-  fetch?: ((reference: ImageReference, options: FetchOptions) => Promise<StoredImage>) | undefined
+  fetch?: ((reference: ImageReference, options: PullOptions) => Promise<StoredImage>) | undefined
 }
-export interface FetchOptions {
-  credentials?: readonly RegistryCredentials[]
-  signal: AbortSignal
-}
-
 /** https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#ContainerStatus: what an image was pulled as. */
 export function imageID({ id, names }: Pick<StoredImage, 'id' | 'names'>, reference?: Pick<ImageReference, 'registry' | 'path'>): string {
   const byDigest = names.filter(name => name.includes('@'))
@@ -63,7 +58,8 @@ export function imageService({ store, host, fetch }: ImageSources): ImageService
       try {
         return await configOf(image, await fetch(reference, options))
       } catch (error) {
-        if (!(error instanceof ImageError) || refusal === undefined) throw error
+        // Who has no way to the registry may do with what the node has.
+        if (!(error instanceof ImageError) || refusal === undefined || !error.message.includes(': dial tcp')) throw error
         throw new ImageError(`${error.message}; ${refusal.message}`, error.reason)
       }
     },

@@ -8,9 +8,10 @@ import { openRepository } from '#node-agent/registry/repository.ts'
 import { newTransport } from '#node-agent/registry/transport.ts'
 import { parseReference } from '#node-agent/runtime/images/reference.ts'
 import type { RegistryCredentials } from '#node-agent/runtime/imageservice.ts'
-import { jane, pushImage, startRegistry, tarOf, type TestRegistry } from '../../fixtures/registry.ts'
+import { tarOf } from '../../fixtures/images.ts'
+import { jane, pushImage, startRegistry, type TestRegistry } from '../../fixtures/registry.ts'
 
-const layer = tarOf({ 'bin/hello': { content: '#!/bin/sh\necho hello\n', mode: 0o755 } })
+const layer = tarOf([{ name: 'bin/hello', content: '#!/bin/sh\necho hello\n', mode: 0o755 }])
 
 /** Opens a repository, has `work` done with it, and lets go of its connections. */
 async function withRepository<T>(
