@@ -15,3 +15,14 @@ export function signalNumber(text: string): number | undefined {
   const number = (end === 'MIN' ? rtmin : rtmax) + (sign === '-' ? -Number(more) : Number(more))
   return number >= rtmin && number <= rtmax ? number : undefined
 }
+
+/** The name of a signal as the API has it, `SIGQUIT` or `SIGRTMIN+3`; undefined when there is no such signal. */
+export function signalName(text: string): string | undefined {
+  const number = signalNumber(text)
+  if (number === undefined) return undefined
+  if (number === rtmin) return 'SIGRTMIN'
+  if (number === rtmax) return 'SIGRTMAX'
+  // The API counts the upper half from the end.
+  if (number > rtmin) return number - rtmin <= 15 ? `SIGRTMIN+${number - rtmin}` : `SIGRTMAX-${rtmax - number}`
+  return Object.entries(constants.signals).find(([name, n]) => n === number && name !== 'SIGIOT' && name !== 'SIGPOLL')?.[0]
+}

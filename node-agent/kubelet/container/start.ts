@@ -7,6 +7,7 @@ import type { LifecycleHandler } from '#shared/api/core/podspec/probe.ts'
 import type { PodContext } from '../context.ts'
 import { ensureImage } from '../images/ensure.ts'
 import type { ImageConfig } from '../../runtime/imageservice.ts'
+import { signalName } from '../../runtime/signals.ts'
 import { containerHash } from '../pod/actions.ts'
 import { isStatic } from '../pod/critical.ts'
 import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
@@ -173,7 +174,7 @@ async function postStart(ctx: PodContext, typed: TypedContainer, handler: Lifecy
 
 /** What the container or its image wants to be stopped with, when that is not the usual. */
 function stopSignal({ lifecycle }: TypedContainer['container'], image: ImageConfig): Pick<Attempt, 'stopSignal'> {
-  const signal = lifecycle?.stopSignal ?? image.stopSignal
+  const signal = signalName(lifecycle?.stopSignal ?? image.stopSignal ?? '')
   return signal ? { stopSignal: signal } : {}
 }
 

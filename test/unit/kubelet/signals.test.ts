@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { signalNumber } from '#node-agent/runtime/signals.ts'
+import { signalName, signalNumber } from '#node-agent/runtime/signals.ts'
 
 test.each([
   ['SIGTERM', 15],
@@ -15,3 +15,15 @@ test.each([
   ['SIGNONE', undefined],
   ['', undefined],
 ])('%s', (text, number) => expect(signalNumber(text)).toBe(number))
+
+test.each([
+  ['QUIT', 'SIGQUIT'],
+  ['15', 'SIGTERM'],
+  ['6', 'SIGABRT'],
+  ['34', 'SIGRTMIN'],
+  ['RTMIN+3', 'SIGRTMIN+3'],
+  ['SIGRTMAX-14', 'SIGRTMAX-14'],
+  ['64', 'SIGRTMAX'],
+  ['33', undefined],
+  ['', undefined],
+])('the name of %s', (text, name) => expect(signalName(text)).toBe(name))
