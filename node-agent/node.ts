@@ -40,6 +40,7 @@ import { keepStatus, registerNode, reportStatus } from './kubelet/node/registrat
 import { serveKubelet } from './kubelet/sessions/serve.ts'
 import { objectSources } from './kubelet/sources.ts'
 import { appArmorEnabled } from './kubelet/pod/apparmor.ts'
+import { servePodResources } from './kubelet/podresources.ts'
 import { shutDownPods, shutdownPeriods } from './kubelet/shutdown.ts'
 import { statusManager } from './kubelet/status/manager.ts'
 import { claimResolver } from './kubelet/volumes/claims.ts'
@@ -267,6 +268,10 @@ export async function startNode(
     nodeName,
     log,
   })
+  if (devices)
+    servePodResources(rootDir, devices, kubelet.activePods, log, signal).catch((e: Error) =>
+      log.warn({ err: e.message }, 'devices of pods are not told'),
+    )
   const connection = await connecting
   registered = await registering
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')

@@ -202,13 +202,16 @@ export class LocalCluster {
 }
 
 /**
- * Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods.
+ * Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods, and
+ * what a KubeletConfiguration gives them for that.
  */
 export async function stopEverything(dir: StateDir, at: Addresses, supervisors: readonly Supervisor[] = []): Promise<void> {
-  const nodes = readCluster(dir)?.nodes ?? []
+  const cluster = readCluster(dir)
+  const nodes = cluster?.nodes ?? []
+  const graceMs = await shutdownMs(cluster?.kubeletConfig)
   await Promise.all(
     nodes.map(async node => {
-      await end(dir, nodeProcess(node.name))
+      await end(dir, nodeProcess(node.name), graceMs)
       if (at.onHost) await stopHostNode(dir, node.name)
     }),
   )
@@ -223,4 +226,13 @@ export async function stopEverything(dir: StateDir, at: Addresses, supervisors: 
   await Promise.all(nodes.map(node => restoreLink(dir, at, node)))
   await lowerBridge(at)
   removeCgroups(at.cgroup)
+}
+
+/** How long nodes may take to go down. */
+async function shutdownMs(kubeletConfig: string | undefined): Promise<number> {
+  if (kubeletConfig === undefined) return 5_000
+  const { readKubeletConfig, shutdownSeconds } = await import('./kubeletconfig.ts')
+  // A file that is gone, or wrong by now, must keep nothing from going down.
+  const seconds = await readKubeletConfig(kubeletConfig).then(shutdownSeconds, () => 0)
+  return 5_000 + seconds * 1000
 }

@@ -83,8 +83,8 @@ export function kill(record: ProcessRecord | undefined, signal: NodeJS.Signals):
   }
 }
 
-/** Ends a process and forgets it. */
-export async function end(dir: StateDir, name: string): Promise<void> {
-  await terminate(readRecord(dir, name), 5000)
+/** Ends a process, which has `graceMs` for that, and forgets it. */
+export async function end(dir: StateDir, name: string, graceMs = 5000): Promise<void> {
+  await terminate(readRecord(dir, name), graceMs)
   forgetRecord(dir, name)
 }

@@ -91,18 +91,10 @@ export const upCommand = (program: Command): Command =>
         const asked = { 'kube-apiserver': apiservers, 'kube-controller-manager': controllerManagers, 'kube-scheduler': schedulers }
         const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
         if (wanted.withControllers && !wanted.apiOnly) throw new Error('--with-controllers is for --api-only: other clusters have them')
-        if (wanted.kubeletConfig && wanted.kubeletConfig !== 'none') await checkKubeletConfig(wanted.kubeletConfig)
+        if (wanted.kubeletConfig && wanted.kubeletConfig !== 'none')
+          await (await import('./kubeletconfig.ts')).readKubeletConfig(wanted.kubeletConfig)
         const [{ up, upDetached }, { stateDir }] = await Promise.all([import('./up.ts'), import('./state.ts')])
         const dir = stateDir(named)
         return (detach ? upDetached : up)(self.getOptionValueSource('stateDir') === 'cli' ? dir : undefined, dir, { ...wanted, instances })
       },
     )
-
-/** Every node would end with what is wrong in its file. */
-async function checkKubeletConfig(file: string): Promise<void> {
-  const [{ readConfigFile }, { kubeletConfiguration }] = await Promise.all([
-    import('#shared/component/configfile.ts'),
-    import('#shared/kubelet/configuration.ts'),
-  ])
-  await readConfigFile(file, kubeletConfiguration)
-}

@@ -9,6 +9,8 @@ export interface NodeFacts {
   hostIP: string
   podIP: string
   allocatable: { [resource: string]: string }
+  /** The kubelet's state directory. */
+  rootDir?: string
 }
 
 const quote = (text: string): string => JSON.stringify(text)

@@ -106,7 +106,8 @@ export class PodWorker implements PodContext {
     return live
   }
   facts(): NodeFacts {
-    return { hostIP: this.kubelet.nodeIP, podIP: this.state.sandbox?.ip ?? '', allocatable: this.kubelet.node()?.status?.allocatable ?? {} }
+    const { nodeIP: hostIP, rootDir } = this.kubelet
+    return { hostIP, podIP: this.state.sandbox?.ip ?? '', allocatable: this.kubelet.node()?.status?.allocatable ?? {}, rootDir }
   }
   saveNow(): void {
     // A late word about a pod whose directory is being removed.

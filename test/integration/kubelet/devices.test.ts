@@ -2,8 +2,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { credentials, loadPackageDefinition, type ServiceClientConstructor } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { servePodResources } from '#node-agent/kubelet/podresources.ts'
 import { startDevicePlugin, type DevicePlugin, type DevicePluginOptions } from '../../fixtures/deviceplugin.ts'
 import { harness, isolated, type Harness } from './harness.ts'
 
@@ -99,6 +102,47 @@ test('what is asked for is what there is: healthy, and nobody else has it', asyn
   expect(idsOf(second)).toEqual(['d1', 'd2'])
   p.setHealth('d3', 'Healthy')
   await becomes('example.com/some', '3', '3')
+})
+
+/** What the kubelet tells monitoring tools. */
+async function podResources(name: string, request = {}): Promise<object> {
+  const definition = loadPackageDefinition(
+    loadSync(join(import.meta.dirname, '../../fixtures/podresources.proto'), { keepCase: true, longs: Number }),
+  )
+  const { PodResourcesLister } = definition['v1'] as unknown as Record<string, ServiceClientConstructor>
+  const client = new PodResourcesLister!(`unix:${join(h.rootDir, 'pod-resources/kubelet.sock')}`, credentials.createInsecure())
+  try {
+    return await new Promise((resolve, reject) =>
+      (client[name] as (...args: unknown[]) => void).call(client, request, (e: Error | null, answer: object) =>
+        e ? reject(e) : resolve(answer),
+      ),
+    )
+  } finally {
+    client.close()
+  }
+}
+
+test('who has which devices is told to those who ask', async () => {
+  const stop = new AbortController()
+  await servePodResources(h.rootDir, manager(), () => h.kubelet().activePods(), h.options().log, stop.signal)
+  await plugin('told', { resource: 'example.com/told', devices: ['t1', 't2'] })
+  await becomes('example.com/told', '2', '2')
+  h.pod('told', { containers: [wants('example.com/told', 1), { name: 'bare', image: 'busybox', command: ['sleep', '1000'] }] })
+  await h.until('told', running)
+  const mine = {
+    name: 'told',
+    namespace: 'default',
+    containers: [{ name: 'c', devices: [{ resource_name: 'example.com/told', device_ids: ['t1'] }] }, { name: 'bare' }],
+  }
+  expect(await podResources('Get', { pod_name: 'told', pod_namespace: 'default' })).toMatchObject({ pod_resources: mine })
+  expect(await podResources('List')).toMatchObject({
+    pod_resources: expect.arrayContaining([expect.objectContaining({ name: 'told' })]) as unknown,
+  })
+  expect(await podResources('GetAllocatableResources')).toMatchObject({
+    devices: expect.arrayContaining([expect.objectContaining({ resource_name: 'example.com/told', device_ids: ['t1', 't2'] })]) as unknown,
+  })
+  await expect(podResources('Get', { pod_name: 'x', pod_namespace: 'default' })).rejects.toThrow('pod x in namespace default not found')
+  stop.abort()
 })
 
 test("a plugin's preference is followed; plain init containers lend their devices to those after them", async () => {

@@ -91,12 +91,16 @@ test('subPath stays inside its volume', async () => {
 
 test('hostPath types', async () => {
   await writeFile(join(dir, 'f'), '')
-  const setUp = (path: string, type: string) => hostPath.setUp({ volume: { name: 'v', hostPath: { path, type } } } as never)
+  const setUp = (path: string, type: string) =>
+    hostPath.setUp({ volume: { name: 'v', hostPath: { path, type } }, facts: { rootDir: dir } } as never)
   await expect(setUp(join(dir, 'f'), 'Directory')).rejects.toThrow(`hostPath type check failed: ${join(dir, 'f')} is not a directory`)
   await expect(setUp(join(dir, 'no'), 'File')).rejects.toThrow('is not a file')
   await expect(setUp(dir, 'Socket')).rejects.toThrow('is not a socket file')
   await expect(setUp(dir, 'CharDevice')).rejects.toThrow('is not a character device')
   expect(await setUp('/dev/null', 'CharDevice')).toBe('/dev/null')
+  // The kubelet's own, wherever its state is.
+  expect(await setUp('/var/lib/kubelet/device-plugins/', 'DirectoryOrCreate')).toBe(join(dir, 'device-plugins'))
+  await expect(setUp('/var/lib/kubelet/device-plugins/../../x', 'Directory')).rejects.toThrow('/var/lib/kubelet/device-plugins/../../x')
   for (const [name, type] of [
     ['d1', 'DirectoryOrCreate'],
     ['d2', ''],

@@ -33,6 +33,7 @@ export interface DeviceManager {
   /** What a container that starts gets with its devices; prepares them. Undefined when it has none. */
   prepare(pod: string, container: string): Promise<Allocated | undefined>
   allocations(): readonly Allocation[]
+  device(resource: string, id: string): Device | undefined
   /** Healthy devices by resource. */
   healthyDevices(): Map<string, Device[]>
 }
@@ -223,6 +224,7 @@ export async function openDeviceManager(rootDir: string, log: Logger, signal: Ab
       }
     },
     allocations: () => store.allocations,
+    device: (resource, id) => store.devices.get(resource)?.get(id),
     healthyDevices: () => new Map([...store.devices].map(([resource, d]) => [resource, [...d.values()].filter(x => x.health === healthy)])),
   }
 }
