@@ -11,7 +11,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import { isTimeZone } from '#shared/machinery/timezone.ts'
 import type { NewController } from '../context.ts'
 import { holds } from '../job/conditions.ts'
-import { byController, controllerOf } from '../podcontrol/ownership.ts'
+import { byController, controllerOf, managersOf } from '../podcontrol/ownership.ts'
 import { due, manyMissed, untilNext } from './due.ts'
 import { account, jobName, newJob, reference, surplus, type ActiveJob } from './jobs.ts'
 import { timetable, type Timetable } from './schedule.ts'
@@ -27,11 +27,7 @@ export const cronJobController: NewController = ctx => {
   jobInformer.addIndex('controller', byController)
   let queue: WorkQueue | undefined
 
-  const owners = ({ object, previous }: InformerEvent<Job>): string[] =>
-    [object, ...(previous ? [previous] : [])].flatMap(job => {
-      const ref = controllerOf(job)
-      return ref?.kind === 'CronJob' ? [`${job.metadata.namespace}/${ref.name}`] : []
-    })
+  const owners = (event: InformerEvent<Job>): Iterable<string> => managersOf('CronJob', event)
   /** A new timetable is for the time that comes: what it would have made before is not made up for. */
   function changed({ object, previous }: InformerEvent<CronJob>): string[] {
     const same = !previous || (previous.spec.schedule === object.spec.schedule && previous.spec.timeZone === object.spec.timeZone)

@@ -11,10 +11,11 @@ import type { InformerEvent } from '#shared/client/informer.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { selectorOf, selects } from '#shared/machinery/labels.ts'
 import type { NewController } from '../context.ts'
-import { dropHistory, presentRevision, revisionHashLabel, templatePatch } from '../history/revisions.ts'
-import { byController, claimObjects, controllerOf } from '../podcontrol/ownership.ts'
+import { dropHistory, presentRevision, revisionHashLabel, sameData, templatePatch } from '../history/revisions.ts'
+import { byController, claimObjects, controllerOf, managersOf } from '../podcontrol/ownership.ts'
 import { createPod, deletePod, slowStart } from '../podcontrol/podcontrol.ts'
 import { untilAvailable } from '../podcontrol/pods.ts'
+import { dropDuplicates } from './duplicates.ts'
 import { failedPods } from './failedpods.ts'
 import { manage, type Changes, type Managed } from './manage.ts'
 import { fitsOf, podsByNode } from './nodes.ts'
@@ -36,14 +37,9 @@ export const daemonSetController: NewController = ctx => {
   const failed = failedPods()
 
   /** The daemon set that an object matters to: its owner, before and after, or for an orphan all that select it. */
-  function* setsOf({ type, object, previous }: InformerEvent<KubeObject>): Iterable<string> {
-    const owners = new Set<string>()
-    for (const one of previous ? [object, previous] : [object]) {
-      const ref = controllerOf(one)
-      if (ref?.kind === 'DaemonSet') owners.add(`${one.metadata.namespace}/${ref.name}`)
-    }
-    yield* owners
-    if (type !== 'DELETED' && !controllerOf(object)) yield* selecting(object)
+  function* setsOf(event: InformerEvent<KubeObject>): Iterable<string> {
+    yield* managersOf('DaemonSet', event)
+    if (event.type !== 'DELETED' && !controllerOf(event.object)) yield* selecting(event.object)
   }
   function* selecting({ metadata }: KubeObject): Iterable<string> {
     for (const ds of all.list(metadata.namespace)) if (selects(ds.spec.selector, metadata.labels)) yield keyOf(ds)
@@ -88,7 +84,7 @@ export const daemonSetController: NewController = ctx => {
     }
     const present = await presentRevision(client, daemonSets, ds, history, snapshot, ds.status?.collisionCount)
     const hash = present.revision.metadata.labels?.[revisionHashLabel] ?? present.revision.metadata.name!
-    const claimed = await claimObjects(
+    const owned = await claimObjects(
       client,
       daemonSets,
       ds,
@@ -96,6 +92,7 @@ export const daemonSetController: NewController = ctx => {
       own.flatMap(k => podInformer.byIndex('controller', k)),
       mine,
     )
+    const claimed = await dropDuplicates(client, present.revision, history, owned)
 
     const now = Date.now()
     const nodeList = nodeInformer.list()
@@ -109,7 +106,7 @@ export const daemonSetController: NewController = ctx => {
     if (!sameStatus(ds.status, status)) await client.update(daemonSets, { ...ds, status }, 'status')
     if (failure) throw failure
     const used = new Set([hash, ...claimed.map(p => p.metadata.labels?.[revisionHashLabel])])
-    const old = history.filter(r => r.metadata.name !== present.revision.metadata.name)
+    const old = history.filter(r => !sameData(r.data, present.revision.data))
     const unused = old.filter(r => !used.has(r.metadata.labels?.[revisionHashLabel]))
     // Those in use count against the limit too.
     await dropHistory(client, unused, Math.max(0, (ds.spec.revisionHistoryLimit ?? 10) - (old.length - unused.length)))

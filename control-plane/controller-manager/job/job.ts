@@ -7,7 +7,7 @@ import type { InformerEvent } from '#shared/client/informer.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { selects } from '#shared/machinery/labels.ts'
 import type { NewController } from '../context.ts'
-import { byController, claimObjects, controllerOf } from '../podcontrol/ownership.ts'
+import { byController, claimObjects, controllerOf, managersOf } from '../podcontrol/ownership.ts'
 import { createPod, deletePod, slowStart } from '../podcontrol/podcontrol.ts'
 import { isReady } from '../podcontrol/pods.ts'
 import { isFinished, isForeign, withCondition, type JobCondition } from './conditions.ts'
@@ -35,13 +35,9 @@ export const jobController: NewController = ctx => {
   podInformer.addIndex('controller', byController)
 
   /** The job that a pod matters to: its owner, before and after, or for an orphan all that select it. */
-  function* jobsOf({ type, object, previous }: InformerEvent<LeanPod>): Iterable<string> {
-    const owners = new Set<string>()
-    for (const pod of previous ? [object, previous] : [object]) {
-      const ref = controllerOf(pod)
-      if (ref?.kind === 'Job') owners.add(`${pod.metadata.namespace}/${ref.name}`)
-    }
-    yield* owners
+  function* jobsOf(event: InformerEvent<LeanPod>): Iterable<string> {
+    const { type, object } = event
+    yield* managersOf('Job', event)
     if (type === 'DELETED' || controllerOf(object)) return
     for (const job of all.list(object.metadata.namespace)) if (selects(job.spec.selector, object.metadata.labels)) yield keyOf(job)
   }

@@ -12,6 +12,17 @@ export const byController = (object: { metadata: ObjectMeta }): string[] => [
   controllerOf(object)?.uid ?? `orphans/${object.metadata.namespace ?? ''}`,
 ]
 
+/** Keys of the managers of a kind that an event's object had before and has now. */
+export function* managersOf(kind: string, { object, previous }: { object: KubeObject; previous?: KubeObject }): Iterable<string> {
+  const ref = (one: KubeObject | undefined): OwnerReference | undefined => {
+    const manager = one && controllerOf(one)
+    return manager?.kind === kind ? manager : undefined
+  }
+  const [now, before] = [ref(object), ref(previous)]
+  if (now) yield `${object.metadata.namespace}/${now.name}`
+  if (before && before.name !== now?.name) yield `${object.metadata.namespace}/${before.name}`
+}
+
 /** The reference by which `owner` manages an object. */
 export const controllerRef = <T extends KubeObject>(kind: Kind<T>, owner: T): OwnerReference => ({
   apiVersion: apiVersion(kind),

@@ -7,7 +7,7 @@ import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { Informer, InformerEvent } from '#shared/client/informer.ts'
 import type { ControllerContext, NewController } from '../context.ts'
-import { byController, claimObjects, controllerOf } from '../podcontrol/ownership.ts'
+import { byController, claimObjects, controllerOf, managersOf } from '../podcontrol/ownership.ts'
 import { hasEnded, isActive, isTerminating, untilAvailable } from '../podcontrol/pods.ts'
 import { selects } from '#shared/machinery/labels.ts'
 import { podsToDelete } from '../podcontrol/deletion-order.ts'
@@ -34,12 +34,7 @@ export function keepReplicas<T extends Replicated>(
 
   /** The owners that an event of a pod matters to: its owner's, before and after, or for an orphan all that select it. */
   function* setsOf(event: InformerEvent<LeanPod>): Iterable<string> {
-    const owners = new Set<string>()
-    for (const pod of event.previous ? [event.object, event.previous] : [event.object]) {
-      const ref = controllerOf(pod)
-      if (ref?.kind === kind.kind) owners.add(`${pod.metadata.namespace}/${ref.name}`)
-    }
-    yield* owners
+    yield* managersOf(kind.kind, event)
     if (event.type === 'DELETED' || controllerOf(event.object)) return
     for (const rs of sets.list(event.object.metadata.namespace)) if (selects(selectorOf(rs), event.object.metadata.labels)) yield keyOf(rs)
   }

@@ -11,7 +11,7 @@ import { selects } from '#shared/machinery/labels.ts'
 import { isAlreadyExists, isConflict, isNamespaceTerminating, isNotFound } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
 import { dropHistory, presentRevision } from '../history/revisions.ts'
-import { byController, claimObjects, controllerOf } from '../podcontrol/ownership.ts'
+import { byController, claimObjects, controllerOf, managersOf } from '../podcontrol/ownership.ts'
 import { slowStart } from '../podcontrol/podcontrol.ts'
 import { untilAvailable } from '../podcontrol/pods.ts'
 import { claimNames, isStale, newClaims, ownersOf } from './claims.ts'
@@ -29,16 +29,9 @@ export const statefulSetController: NewController = ctx => {
   podInformer.addIndex('controller', byController)
   revisionInformer.addIndex('controller', byController)
 
-  /** The owners of an object, before and after. */
-  function* ownersOfEvent({ object, previous }: InformerEvent<KubeObject>): Iterable<string> {
-    for (const one of previous ? [object, previous] : [object]) {
-      const ref = controllerOf(one)
-      if (ref?.kind === 'StatefulSet') yield `${one.metadata.namespace}/${ref.name}`
-    }
-  }
   /** A pod matters to its owner, and to those that want its name. */
   function* setsOf(event: InformerEvent<LeanPod>): Iterable<string> {
-    yield* ownersOfEvent(event)
+    yield* managersOf('StatefulSet', event)
     const { namespace, name } = event.object.metadata
     if (event.type !== 'DELETED' && controllerOf(event.object)) return
     for (const set of all.list(namespace)) if (ordinalOf(set, name) !== undefined) yield keyOf(set)

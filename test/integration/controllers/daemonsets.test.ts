@@ -59,6 +59,16 @@ const complete = (ns: string, n: number) =>
   })
 const setImage = (ns: string, image: string) =>
   c.client.patch(daemonSets, ns, 'logs', 'strategic', { spec: { template: { spec: { containers: [{ name: 'c', image }] } } } })
+/** A second revision of the present state, as two controllers that led at the same time may have made it. */
+async function duplicate(ns: string): Promise<string> {
+  const [present] = (await c.client.list(controllerRevisions, ns)).items
+  const labels = { ...present!.metadata.labels, 'controller-revision-hash': 'twin' }
+  const { ownerReferences } = present!.metadata
+  const metadata = { name: 'logs-twin', namespace: ns, labels, ...(ownerReferences ? { ownerReferences } : {}) }
+  await c.client.create(controllerRevisions, ns, { metadata, data: present!.data, revision: present!.revision + 1 } as typeof present &
+    object)
+  return present!.metadata.name!
+}
 const revisionsOf = async (ns: string) =>
   (await c.client.list(controllerRevisions, ns)).items.sort((a, b) => a.revision - b.revision).map(r => r.revision)
 
@@ -186,4 +196,21 @@ test('an update that does not work stops after the first node', async () => {
   expect((await get(ns)).status).toMatchObject({ numberAvailable: 2, numberUnavailable: 1 })
   await setImage(ns, 'one')
   await complete(ns, 3)
+})
+
+test('of two revisions of one state the newest stays, and pods of the other are its own', async () => {
+  const ns = await c.namespace('twins')
+  await c.client.create(daemonSets, ns, daemonSet())
+  await complete(ns, 3)
+  const uids = (await podsOf(ns)).map(p => p.metadata.uid).sort()
+  const first = await duplicate(ns)
+  await c.client.patch(daemonSets, ns, 'logs', 'merge', { metadata: { annotations: { look: 'again' } } })
+  await until('the older one to go', async () => {
+    const left = (await c.client.list(controllerRevisions, ns)).items.map(r => r.metadata.name)
+    return left.length === 1 && left[0] !== first
+  })
+  await complete(ns, 3)
+  const now = await podsOf(ns)
+  expect(now.map(p => p.metadata.labels?.['controller-revision-hash'])).toEqual(['twin', 'twin', 'twin'])
+  expect(now.map(p => p.metadata.uid).sort()).toEqual(uids)
 })
