@@ -13,7 +13,7 @@ beforeAll(async () => {
   kubectl = cluster.kubectl
   // Looked at later: metrics take their time.
   await kubectl('apply', '-f', example('hpa'))
-  await kubectl('create', 'deployment', 'load', '--image=busybox', '--', 'sh', '-c', 'while true; do wget -q -O- http://cruncher; done')
+  await kubectl('apply', '-f', example('hpa-load'))
 }, 120_000)
 afterAll(() => cluster?.stop(), 60_000)
 
@@ -124,15 +124,15 @@ test('a queue of work: each thing is done once, and the job ends when there is n
   await remove('work-queue')
 }, 120_000)
 
-const crunchers = (count: number): Promise<boolean> =>
-  eventually(async () => (await field('deployment', 'cruncher', '.status.readyReplicas')) === String(count), `${count} pods`, 180_000)
+const crunchers = async (): Promise<number> => Number((await field('deployment', 'cruncher', '.status.readyReplicas')) || 0)
 
 test('an autoscaler gives pods to the load ...', async () => {
-  await crunchers(4)
+  // How many depends on what else the machine has to do.
+  await eventually(async () => (await crunchers()) > 1, 'more pods', 180_000)
   expect(await kubectl('describe', 'hpa', 'cruncher')).toMatch(
     /SuccessfulRescale .*cpu resource utilization \(percentage of request\) above target/,
   )
-  await kubectl('delete', 'deployment', 'load')
+  await kubectl('delete', '-f', example('hpa-load'))
 }, 200_000)
 
 test('a drain waits for the budget', async () => {
@@ -241,6 +241,6 @@ test('a PostgreSQL and its replica', async () => {
 }, 180_000)
 
 test('... and takes them away when it is over', async () => {
-  await crunchers(1)
+  await eventually(async () => (await crunchers()) === 1, 'one pod', 180_000)
   expect(await kubectl('describe', 'hpa', 'cruncher')).toContain('All metrics below target')
 }, 200_000)
