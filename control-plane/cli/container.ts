@@ -4,6 +4,7 @@
  *     container setup              makes certificates, credentials and the kubeconfig; ends
  *     container run COMPONENT      becomes that component
  *     container health COMPONENT   ends with 0 when it does its work, with 1 and one line when not
+ *     container image ...          is `cox image ...` of the store that the nodes share
  */
 import { chownSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
@@ -18,6 +19,8 @@ import { addresses, makeStateDir, stateDir, writeAtomically } from './state.ts'
 const dir = stateDir('/var/lib/coxswain')
 const nodeCreds = path.join(dir.nodes, 'creds')
 const natsStore = '/var/lib/nats'
+/** On the volume that all nodes have. */
+const imageStore = path.join(dir.nodes, 'images')
 const kubeconfigDir = '/kube'
 /** A file of the project on the host: the kubeconfig shall belong to its owner. */
 const projectFile = '/project'
@@ -89,7 +92,7 @@ function run(component: string): never {
       cgroup: '/node',
       nonMasqueradeCIDRs: [],
       // All nodes share the volume.
-      flags: ['--image-store', path.join(dir.nodes, 'images')],
+      flags: ['--image-store', imageStore],
     })
     // Both have the same flags.
     if (component === 'cluster-dns') command = command.map(word => word.replace(/\/node-agent\.js$/, '/cluster-dns.js'))
@@ -128,13 +131,24 @@ function health(component: string): Promise<void> {
   }
 }
 
+async function images(): Promise<void> {
+  const [{ Command, CommanderError }, { imageCommands }] = await Promise.all([import('commander'), import('./image.ts')])
+  const program = new Command('container').exitOverride()
+  imageCommands(program, imageStore)
+  await program.parseAsync().catch((e: unknown) => {
+    if (!(e instanceof CommanderError)) throw e
+    process.exitCode = e.exitCode === 0 ? 0 : 1
+  })
+}
+
 const [action, component = ''] = process.argv.slice(2)
 try {
   if (action === 'setup') await setUp()
   else if (action === 'run') run(component)
   else if (action === 'health') await health(component)
-  else throw new Error('what to do? setup, run COMPONENT or health COMPONENT')
-  process.exit(0)
+  else if (action === 'image') await images()
+  else throw new Error('what to do? setup, run COMPONENT, health COMPONENT or image')
+  process.exit()
 } catch (e) {
   process.stderr.write(`container: ${(e as Error).message}\n`)
   process.exit(1)

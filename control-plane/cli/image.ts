@@ -25,10 +25,13 @@ function tool(o: Common & { imageStore?: string }, request: object): void {
   process.exitCode = status ?? 1
 }
 
-export function imageCommands(program: Command): void {
+/** `store`: where images are when nobody says so; else the cluster knows. */
+export function imageCommands(program: Command, store?: string): void {
   const image = program.command('image').description('load, list and remove images; map names to programs of the machine').exitOverride()
-  const sub = (name: string, description: string): Command =>
-    command(image, name, description).addOption(new Option('--image-store <dir>', "where images are kept (default: the cluster's)"))
+  const sub = (name: string, description: string): Command => {
+    const where = new Option('--image-store <dir>', "where images are kept (default: the cluster's)")
+    return command(image, name, description).addOption(store === undefined ? where : where.default(store))
+  }
   const output = new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table')
   type O = Common & { imageStore?: string }
 
@@ -59,6 +62,22 @@ export function imageCommands(program: Command): void {
     .option('-O, --output-file <file>', 'where to (default: standard output)')
     .action((names: string[], o: O & { outputFile?: string }) =>
       tool(o, { command: 'save', names, to: o.outputFile === undefined ? undefined : path.resolve(o.outputFile) }),
+    )
+  sub('build', 'build an image with buildah, which has to be installed, and load it; FROM may name images of the store')
+    .argument('<context>', 'the directory that files are copied from')
+    .requiredOption('-t, --tag <name>', 'its name')
+    .option('-f, --file <file>', 'the steps (default: Containerfile or Dockerfile in the context)')
+    .option('--build-arg <NAME=value>', 'may be repeated', (value: string, before: string[]) => [...before, value], [])
+    .option('--target <stage>', 'the stage to build')
+    .action((context: string, o: O & { tag: string; file?: string; buildArg: string[]; target?: string }) =>
+      tool(o, {
+        command: 'build',
+        context: path.resolve(context),
+        file: o.file === undefined ? undefined : path.resolve(o.file),
+        name: o.tag,
+        args: o.buildArg,
+        target: o.target,
+      }),
     )
   sub('map', 'run a program of the machine by the name of an image; cox image rm NAME ends it')
     .argument('<name>')

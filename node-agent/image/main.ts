@@ -2,6 +2,8 @@
  * The node's image tool, which `cox image` starts: it works on the machine's image store, whether or not nodes run. Its argument is one
  * request as JSON; what it prints is for people, or JSON.
  */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { findBinary, containerPath } from '../runtime/binaries.ts'
 import { ImageError } from '../runtime/imageservice.ts'
 import { loadArchive, loadPath } from '../runtime/images/archive.ts'
@@ -23,9 +25,12 @@ export type ImageRequest = { store: string; catalogue?: string | undefined; json
   | { command: 'tag'; source: string; target: string }
   | { command: 'prune' }
   | { command: 'save'; names: string[]; to?: string | undefined }
+  | { command: 'build'; context: string; file?: string | undefined; name: string; args: string[]; target?: string | undefined }
   | { command: 'map'; name: string; program: string[]; env: string[]; user?: string | undefined }
 )
 
+// Who reads no further has seen enough.
+process.stdout.on('error', () => process.exit(0))
 const say = (text: string): boolean => process.stdout.write(`${text}\n`)
 
 /** Layers are unpacked with their owners, and run on overlays. */
@@ -167,6 +172,16 @@ async function save(request: ImageRequest & { command: 'save' }): Promise<void> 
   await pipeline(saveArchive(store, images), request.to === undefined ? process.stdout : createWriteStream(request.to))
 }
 
+async function buildImage(request: ImageRequest & { command: 'build' }): Promise<void> {
+  const store = await storeOf(request)
+  const { build } = await import('./build.ts')
+  const { context, name, args, target } = request
+  const file = request.file ?? ['Containerfile', 'Dockerfile'].map(n => join(context, n)).find(existsSync)
+  if (file === undefined) throw new Error(`${context} has neither a Containerfile nor a Dockerfile`)
+  const { names, id, sizeBytes } = await build(store, { context, file, name, args, target })
+  say(`loaded ${names.map(familiar).join(', ')} (${id.slice(7, 19)}, ${sized(sizeBytes)})`)
+}
+
 async function map(request: ImageRequest & { command: 'map' }): Promise<void> {
   const { program, env, user } = request
   const name = mappedName(request.name)
@@ -204,6 +219,9 @@ try {
       break
     case 'save':
       await save(request)
+      break
+    case 'build':
+      await buildImage(request)
       break
     case 'map':
       await map(request)
