@@ -1,9 +1,19 @@
 import { defineConfig } from 'vitest/config'
 
 /** Tests of pods that hold for every runtime: once with `oci` as root, and once with `process` as an ordinary user. */
-const everyRuntime = ['containers', 'lifecycle', 'kill', 'eviction', 'resize', 'devices', 'staging', 'static', 'podlife'].map(
-  name => `test/integration/kubelet/${name}.test.ts`,
-)
+const everyRuntime = [
+  'containers',
+  'lifecycle',
+  'kill',
+  'eviction',
+  'resize',
+  'devices',
+  'staging',
+  'static',
+  'podlife',
+  'claims',
+  'server',
+].map(name => `test/integration/kubelet/${name}.test.ts`)
 /** What is tested as an ordinary user alone. */
 const ordinaryUser = ['test/integration/rootless/*.test.ts', 'test/e2e/rootless.test.ts']
 

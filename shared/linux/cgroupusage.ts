@@ -182,5 +182,6 @@ function sumOf(text: string, pattern: RegExp): number {
 export function countProcesses(path: string): number {
   const directory = cgroupDirectory('pids', path)
   const lines = (file: string): number => kernelText(file).split('\n').length - 1
-  return lines(join(directory, 'cgroup.procs')) + lines(join(directory, 'container', 'cgroup.procs'))
+  // Where there is an inner one, nothing is in the outer.
+  return lines(join(directory, 'container', 'cgroup.procs')) || lines(join(directory, 'cgroup.procs'))
 }
