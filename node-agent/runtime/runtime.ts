@@ -13,6 +13,8 @@ export interface ContainerMount {
   source?: string
   tmpfsBytes?: number
   readOnly: boolean
+  /** Whose shared flock keeps the source there, as long as the container lives. */
+  lock?: string
   /** What is mounted below is read-only, too. */
   recursiveReadOnly?: boolean
   propagation: 'private' | 'rslave' | 'rshared'

@@ -5,6 +5,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container, VolumeMount } from '#shared/api/core/podspec/container.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { ContainerMount } from '../../runtime/runtime.ts'
+import { imageVolumeLock } from '../images/imagevolumes.ts'
 import type { PodDirectory } from '../pod/directory.ts'
 import { bindSubPath, resolveSubPath } from '../volumes/subpath.ts'
 import { expand } from './expansion.ts'
@@ -50,15 +51,18 @@ export async function containerMounts(
     const alwaysReadOnly =
       volume?.configMap !== undefined ||
       volume?.secret !== undefined ||
+      volume?.image !== undefined ||
       volume?.projected !== undefined ||
       volume?.downwardAPI !== undefined ||
       volume?.persistentVolumeClaim?.readOnly === true ||
       volume?.nfs?.readOnly === true
+    const lock = volume?.image && (await imageVolumeLock(path))
     mounts.push({
       destination: m.mountPath.startsWith('/') ? m.mountPath : `/${m.mountPath}`,
       source,
       readOnly: m.readOnly === true || alwaysReadOnly,
       propagation: propagations[m.mountPropagation ?? 'None'] ?? 'private',
+      ...(lock ? { lock } : {}),
       ...(isRecursive(m, recursion) ? { recursiveReadOnly: true } : {}),
     })
   }

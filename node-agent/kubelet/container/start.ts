@@ -6,6 +6,7 @@ import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralconta
 import type { LifecycleHandler } from '#shared/api/core/podspec/probe.ts'
 import type { PodContext } from '../context.ts'
 import { ensureImage } from '../images/ensure.ts'
+import { ensureImageVolumes } from '../images/imagevolumes.ts'
 import type { ImageConfig } from '../../runtime/imageservice.ts'
 import { signalName } from '../../runtime/signals.ts'
 import { containerHash } from '../pod/actions.ts'
@@ -211,6 +212,9 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   if (left > 0) return ctx.kickIn(left)
   const held = configurationHeldBack(ctx, name)
   if (held > 0) return ctx.kickIn(held)
+  const volumes = await ensureImageVolumes(ctx, typed)
+  if (volumes === 'pulling') return volumes
+  if (volumes === 'waiting' || ctx.ending.aborted) return
   const image = await ensureImage(ctx, typed)
   if (image === 'pulling') return image
   if (image === 'waiting' || ctx.ending.aborted) return

@@ -16,18 +16,34 @@ export type EnsuredImage = ImageConfig | 'pulling' | 'waiting'
 /** How long ErrImagePull is told before it is ImagePullBackOff: the first reason is to be seen. */
 const firstReasonMs = 1_000
 
-export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promise<EnsuredImage> {
+/** An image that a container needs: its own, or that of a volume. */
+interface Wanted {
+  name: string
+  policy: string | undefined
+  volume?: string
+}
+
+/** `wanted`: by default the container's own. */
+export async function ensureImage(
+  ctx: PodContext,
+  typed: TypedContainer,
+  wanted: Wanted = { name: typed.container.image ?? '', policy: typed.container.imagePullPolicy },
+): Promise<EnsuredImage> {
   const { container } = typed
-  const live = ctx.live(container.name)
-  const name = container.image ?? ''
+  const { name, policy, volume } = wanted
+  const shown = ctx.live(container.name)
+  // Of a volume, which all containers of the pod share. No container's name has a blank.
+  const live = volume === undefined ? shown : ctx.live(`volume ${volume}`)
+  // Events of volumes are the pod's.
+  const subject = volume === undefined ? typed : undefined
   const wait = (reason: string, message: string): 'waiting' => {
-    live.waiting = { reason, message }
+    shown.waiting = { reason, message }
     return 'waiting'
   }
   if (!parseImageName(name)) {
     const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": invalid reference format`
-    ctx.event('Warning', 'InspectFailed', message, typed)
-    ctx.event('Warning', 'Failed', 'Error: InvalidImageName', typed)
+    ctx.event('Warning', 'InspectFailed', message, subject)
+    ctx.event('Warning', 'Failed', 'Error: InvalidImageName', subject)
     ctx.kickIn(imagePull.maxMs)
     return wait('InvalidImageName', message)
   }
@@ -38,10 +54,9 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     live.pull = undefined
     return image
   }
-  const policy = container.imagePullPolicy
   const present = policy === 'Always' ? undefined : await ctx.kubelet.runtime.images.status(name)
   if (present && !(await mustVerify(ctx, name, present))) {
-    ctx.event('Normal', 'Pulled', `Container image "${name}" already present on machine and can be accessed by the pod`, typed)
+    ctx.event('Normal', 'Pulled', `Container image "${name}" already present on machine and can be accessed by the pod`, subject)
     live.imageFailure = undefined
     return present
   }
@@ -49,8 +64,8 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     const text = present
       ? `Container image "${name}" is present with pull policy of Never but does not have the proper credentials to access the image`
       : `Container image "${name}" is not present with pull policy of Never`
-    ctx.event('Warning', 'ErrImageNeverPull', text, typed)
-    ctx.event('Warning', 'Failed', 'Error: ErrImageNeverPull', typed)
+    ctx.event('Warning', 'ErrImageNeverPull', text, subject)
+    ctx.event('Warning', 'Failed', 'Error: ErrImageNeverPull', subject)
     ctx.kickIn(imagePull.maxMs)
     return wait('ErrImageNeverPull', text)
   }
@@ -65,17 +80,19 @@ export async function ensureImage(ctx: PodContext, typed: TypedContainer): Promi
     if (left > 0) {
       ctx.kickIn(left)
       const text = `Back-off pulling image "${name}"`
-      const known = live.waiting?.reason === 'ImagePullBackOff'
+      const known = shown.waiting?.reason === 'ImagePullBackOff'
       if (!known) {
-        ctx.event('Normal', 'BackOff', text, typed)
-        ctx.event('Warning', 'Failed', 'Error: ImagePullBackOff', typed)
+        ctx.event('Normal', 'BackOff', text, subject)
+        ctx.event('Warning', 'Failed', 'Error: ImagePullBackOff', subject)
       }
       return wait('ImagePullBackOff', `${text}: ${reason}: ${message}`)
     }
   }
   const pull: LiveContainer['pull'] = { name }
   live.pull = pull
-  void pullImage(ctx, typed, pull).catch((e: unknown) => ctx.log.error({ container: container.name, err: e }, 'pulling an image failed'))
+  void pullImage(ctx, pull, { live, shown, subject }).catch((e: unknown) =>
+    ctx.log.error({ image: name, err: e }, 'pulling an image failed'),
+  )
   return 'pulling'
 }
 
@@ -117,10 +134,16 @@ async function recordedPull(ctx: PodContext, name: string, found: readonly PullC
   return pulled
 }
 
-async function pullImage(ctx: PodContext, typed: TypedContainer, pull: NonNullable<LiveContainer['pull']>): Promise<void> {
+interface Puller {
+  live: LiveContainer
+  /** Where it is told why the container waits. */
+  shown: LiveContainer
+  subject: TypedContainer | undefined
+}
+
+async function pullImage(ctx: PodContext, pull: NonNullable<LiveContainer['pull']>, { live, shown, subject }: Puller): Promise<void> {
   const { name } = pull
-  const live = ctx.live(typed.container.name)
-  ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, typed)
+  ctx.event('Normal', 'Pulling', `Pulling image "${name}"`, subject)
   try {
     const { image, pullMs, totalMs } = await recordedPull(ctx, name, await pullCredentials(ctx, name))
     const text = (ms: number): string => (ms < 1000 ? `${Math.max(1, Math.round(ms))}ms` : `${(ms / 1000).toFixed(3)}s`)
@@ -128,7 +151,7 @@ async function pullImage(ctx: PodContext, typed: TypedContainer, pull: NonNullab
       'Normal',
       'Pulled',
       `Successfully pulled image "${name}" in ${text(pullMs)} (${text(totalMs)} including waiting). Image size: ${image.sizeBytes ?? 0} bytes.`,
-      typed,
+      subject,
     )
     live.imageFailure = undefined
     pull.image = image
@@ -143,13 +166,10 @@ async function pullImage(ctx: PodContext, typed: TypedContainer, pull: NonNullab
         : (e as Error).message
     live.imageDelay = grow(live.imageDelay, Date.now(), imagePull)
     live.imageFailure = { at: Date.now(), reason, message }
-    live.waiting = { reason, message }
-    ctx.event('Warning', 'Failed', `Failed to pull image "${name}": ${message}`, typed)
-    ctx.event('Warning', 'Failed', `Error: ${reason}`, typed)
-    ctx.log.info(
-      { container: typed.container.name, image: name, err: message, again: durationText(live.imageDelay.delayMs) },
-      'image cannot be had',
-    )
+    shown.waiting = { reason, message }
+    ctx.event('Warning', 'Failed', `Failed to pull image "${name}": ${message}`, subject)
+    ctx.event('Warning', 'Failed', `Error: ${reason}`, subject)
+    ctx.log.info({ image: name, err: message, again: durationText(live.imageDelay.delayMs) }, 'image cannot be had')
     ctx.publish()
     ctx.kickIn(Math.min(firstReasonMs, live.imageDelay.delayMs))
   }

@@ -3,6 +3,7 @@ import { configMapVolume } from './configmap.ts'
 import { downwardAPIVolume } from './downwardapi.ts'
 import { emptyDir } from './emptydir.ts'
 import { hostPath } from './hostpath.ts'
+import { imageVolume } from './image.ts'
 import { localVolume } from './local.ts'
 import { nfs } from './nfs.ts'
 import type { ResolvedVolume, VolumePlugin } from './plugin.ts'
@@ -17,6 +18,7 @@ export const volumePlugins: readonly VolumePlugin[] = [
   projected,
   downwardAPIVolume,
   localVolume,
+  imageVolume,
   nfs,
 ]
 

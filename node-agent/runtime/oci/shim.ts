@@ -109,7 +109,8 @@ export async function createUnderShim(
   if (spec.stdin) args.push('-i', ...(spec.stdinOnce ? [] : ['--leave-stdin-open']))
   const errors = openSync(join(directory, 'run/conmon.log'), 'a')
   const namespace = mounting ? afterMounting(mounting) : inOwnMounts(outer, root, directory)
-  const [command = '', ...rest] = [...withLock(root.lock), binary.unshare, ...namespace, binary.conmon, ...args]
+  const locks = new Set([root.lock, ...spec.mounts.map(m => m.lock)])
+  const [command = '', ...rest] = [...[...locks].flatMap(withLock), binary.unshare, ...namespace, binary.conmon, ...args]
   const child = spawn(command, rest, {
     stdio: ['ignore', 'ignore', errors, 'pipe'],
     detached: true,
