@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto'
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Container } from '#shared/api/core/podspec/container.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { LifecycleHandler } from '#shared/api/core/podspec/probe.ts'
 import type { PodContext } from '../context.ts'
@@ -14,6 +16,7 @@ import { isStatic } from '../pod/critical.ts'
 import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
 import { containerDirectory, logFile, terminationLog } from '../pod/directory.ts'
 import { pausePid } from '../pod/pause.ts'
+import { tellUnsupported } from '../pod/sandbox.ts'
 import type { Attempt, ContainerRecord } from '../pod/state.ts'
 import { startedContainers } from '../metrics.ts'
 import { startProbes } from '../probes/start.ts'
@@ -108,7 +111,7 @@ async function configure(
     n => ctx.volumes.path(n),
     directory,
     terminationLog(directory, name, attempt),
-    kubelet.runtime.name !== 'process',
+    kubelet.runtime.handlers.get(ctx.state.sandbox?.handler ?? '')?.recursiveReadOnlyMounts ?? false,
   )
   const spec = containerSpec({
     pod,
@@ -258,6 +261,8 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   try {
     const started = await runtime.start(spec)
     ctx.event('Normal', 'Created', 'Container created', typed)
+    // The pod's own fields, and its other containers', were told of when it came.
+    if (typed.type === 'ephemeral') tellUnsupported(ctx, { ...ctx.pod, spec: { containers: [container as Container] } as Pod['spec'] })
     current.state = 'running'
     current.startedAt = (started.startedAt ?? new Date()).toISOString()
   } catch (e) {

@@ -1,5 +1,6 @@
 /** A pod's sandbox: its directory, its network, its files. There is no process in it. */
 import { mkdir } from 'node:fs/promises'
+import type { Pod } from '#shared/api/core/pod.ts'
 import type { PodContext } from '../context.ts'
 import { allContainers, uidOf } from './containers.ts'
 import { checkHostname, podHostname, writePodFiles } from './files.ts'
@@ -39,15 +40,16 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
     namespaces,
     ...(handler ? { handler } : {}),
   }
-  if (!old) tellUnsupported(ctx, handler)
+  if (!old) tellUnsupported(ctx, pod)
   for (const message of await writePodFiles(directory, pod, ip, kubelet.nodeName, kubelet.names))
     ctx.event('Warning', 'DNSConfigForming', message)
   ctx.save()
 }
 
-/** A field of the pod that cannot be honoured is told of, once. */
-function tellUnsupported(ctx: PodContext, handler: string): void {
+/** Tells of the fields of a pod that has a sandbox which cannot be honoured. */
+export function tellUnsupported(ctx: PodContext, pod: Pod): void {
   const { runtime, network } = ctx.kubelet
-  const unsupported = [...(runtime.unsupported?.(ctx.pod, handler) ?? []), ...(network.unsupported?.(ctx.pod) ?? [])]
+  const handler = ctx.state.sandbox?.handler ?? ''
+  const unsupported = [...(runtime.unsupported?.(pod, handler) ?? []), ...(network.unsupported?.(pod) ?? [])]
   if (unsupported.length > 0) ctx.event('Warning', 'FieldsNotHonored', `This node cannot honor: ${unsupported.join('; ')}`)
 }

@@ -10,11 +10,10 @@ export function unsupportedFields({ spec }: Pod): string[] {
     ...of(shared.seLinuxOptions, 'seLinuxOptions'),
     ...of(shared.appArmorProfile?.type === 'RuntimeDefault', appArmor),
     ...of(spec.resourceClaims?.length, 'resourceClaims'),
-    ...[...(spec.initContainers ?? []), ...spec.containers].flatMap(({ name, securityContext: own = {}, volumeDevices, resources }) =>
+    ...[...(spec.initContainers ?? []), ...spec.containers].flatMap(({ name, securityContext: own = {}, resources }) =>
       [
         ...of(own.seLinuxOptions, 'seLinuxOptions'),
         ...of(own.appArmorProfile?.type === 'RuntimeDefault', appArmor),
-        ...of(volumeDevices?.length, 'volumeDevices'),
         ...of(resources?.claims?.length, 'resources.claims'),
       ].map(field => `${field} of container ${name}`),
     ),

@@ -71,6 +71,7 @@ const isolation: { [field: string]: [spec: object, phrase: string] } = {
   'containers.volumeMounts.readOnly': [mounted({ readOnly: true }), 'readOnly of mountPath /m'],
   'containers.volumeMounts.recursiveReadOnly': [mounted({ readOnly: true, recursiveReadOnly: 'IfPossible' }), 'readOnly of mountPath /m'],
   'containers.volumeMounts.mountPropagation': [mounted({ mountPropagation: 'HostToContainer' }), 'mountPropagation'],
+  'containers.volumeDevices': [container({ volumeDevices: [{ name: 'v', devicePath: '/d' }] }), 'volumeDevices'],
   'volumes.emptyDir.sizeLimit': [volume({ emptyDir: { sizeLimit: '1Mi' } }), 'sizeLimit of volume v'],
   'volumes.emptyDir.medium': [volume({ emptyDir: { medium: 'Memory' } }), 'medium Memory of volume v'],
 }
@@ -79,7 +80,6 @@ const isolation: { [field: string]: [spec: object, phrase: string] } = {
 const nowhere: { [field: string]: [spec: object, phrase: string] } = {
   resourceClaims: [{ resourceClaims: [{ name: 'r' }] }, 'resourceClaims'],
   'containers.resources.claims': [container({ resources: { claims: [{ name: 'r' }] } }), 'resources.claims'],
-  'containers.volumeDevices': [container({ volumeDevices: [{ name: 'v', devicePath: '/d' }] }), 'volumeDevices'],
   'securityContext.seLinuxOptions': [security({ seLinuxOptions: { level: 's0' } }), 'seLinuxOptions'],
   'containers.securityContext.seLinuxOptions': [own({ seLinuxOptions: { level: 's0' } }), 'seLinuxOptions'],
   // Where the kernel has AppArmor; elsewhere such pods are refused.

@@ -103,11 +103,11 @@ test('what a pod asks for in vain', () => {
   const container = { name: 'c', image: 'i', securityContext: { appArmorProfile: { type: 'RuntimeDefault' } } }
   const spec = {
     securityContext: { seLinuxOptions: { level: 's0' }, appArmorProfile: { type: 'Unconfined' } },
-    containers: [container, { name: 'd', image: 'i', volumeDevices: [{ name: 'v', devicePath: '/dev/x' }] }],
+    containers: [container, { name: 'd', image: 'i', resources: { claims: [{ name: 'r' }] } }],
   }
   expect(unsupportedFields({ spec } as unknown as Pod)).toEqual([
     'seLinuxOptions',
     'appArmorProfile RuntimeDefault (the node has no profile of its own) of container c',
-    'volumeDevices of container d',
+    'resources.claims of container d',
   ])
 })
