@@ -95,8 +95,7 @@ export async function ensureNamespaces(ctx: PodContext, handler: string): Promis
       await holder.release()
     }
   } else await run('unshare', [`--ipc=${ipc}`, '--', 'true'])
-  const owner = users?.first ?? 0
-  if (wantsIPC) await mount('tmpfs', 'shm', shm, ['nosuid', 'nodev', 'noexec', 'mode=1777', 'size=65536k', `uid=${owner}`, `gid=${owner}`])
+  if (wantsIPC) await mount('tmpfs', 'shm', shm, ['nosuid', 'nodev', 'noexec', 'mode=1777', 'size=65536k'])
   return found
 }
 

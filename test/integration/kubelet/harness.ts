@@ -25,6 +25,7 @@ import { claimResolver } from '#node-agent/kubelet/volumes/claims.ts'
 import { volumePlugins } from '#node-agent/kubelet/volumes/plugins.ts'
 import { stagedVolumes } from '#node-agent/kubelet/volumes/staged.ts'
 import { besideProcesses } from '#node-agent/runtime/dispatch.ts'
+import type { PodNetwork } from '#node-agent/network/network.ts'
 import { createOciRuntime } from '#node-agent/runtime/oci.ts'
 import { createProcessRuntime } from '#node-agent/runtime/process.ts'
 import { memoryApi, type MemoryApi } from './memory-api.ts'
@@ -77,7 +78,7 @@ const noApi = new Proxy({} as MemoryApi['client'], {
 /** `plugins` are volume types beside the usual ones, `runtimes` OCI runtimes by handler. */
 export async function harness(
   more: readonly VolumePlugin[] = [],
-  wanted: { manifests?: boolean; devices?: boolean; runtimes?: Record<string, string> } = {},
+  wanted: { manifests?: boolean; devices?: boolean; runtimes?: Record<string, string>; network?: PodNetwork } = {},
 ): Promise<Harness> {
   const plugins = [...volumePlugins, ...more]
   const api = memoryApi()
@@ -127,7 +128,7 @@ export async function harness(
       puller: imagePuller(runtime.images, 1),
       podCgroups,
       devices: wanted.devices ? await openDeviceManager(rootDir, log, signal) : undefined,
-      network: noNetwork,
+      network: wanted.network ?? noNetwork,
       client,
       recorder: eventRecorder(client, 'kubelet', nodeName),
       activity: newActivity(),
