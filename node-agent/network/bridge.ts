@@ -11,7 +11,7 @@ import { hardwareAddress, ipBatch, ipJson } from '#shared/linux/ip.ts'
 import { nft } from '#shared/linux/nft.ts'
 import { addressPool, firstAddress, parseCidr } from './addresses.ts'
 import { openHostPorts } from './hostports.ts'
-import { openSpoofingGuard } from './spoofing.ts'
+import { guardedAddresses, openSpoofingGuard } from './spoofing.ts'
 import { existingNamespaces, linkOf, namespaceOf, podNamespaces, setSysctls } from './namespaces.ts'
 import type { PodNetwork } from './network.ts'
 
@@ -57,9 +57,12 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
   const namespaces = podNamespaces(pool, { bridge: BRIDGE, gateway, mtu: options.mtu ?? 1500, guarded })
   const addresses = await readClaims(await existingNamespaces())
   for (const ip of addresses.values()) pool.claim(ip)
-  // Made in advance, or for a pod that never got it: it may be incomplete.
+  // Made in advance, or for a pod that never got it: it may be incomplete. And what a former process was about to forget when it died.
   const claimed = new Set(addresses.values())
-  await Promise.all([...(await existingNamespaces())].filter(ip => !claimed.has(ip)).map(namespaces.remove))
+  const known = [...(await existingNamespaces()), ...(guarded ? await guardedAddresses() : [])]
+  await Promise.all([...new Set(known)].filter(ip => !claimed.has(ip)).map(namespaces.remove))
+  const neighbours = await ipJson<{ dst: string }>(['neigh', 'show', 'dev', BRIDGE, 'nud', 'permanent'])
+  await ipBatch(neighbours.filter(n => !claimed.has(n.dst)).map(n => `neigh del ${n.dst} dev ${BRIDGE}`))
   const hostPorts = await openHostPorts()
   // Calls for one pod run one after the other.
   const turns = new Map<string, Promise<unknown>>()

@@ -49,6 +49,13 @@ export async function unguard(pods: readonly { ip: string; link: string }[]): Pr
   await nft(lines.map(line => `${line}\n`).join(''))
 }
 
+/** The addresses that the table knows, also those of pods whose links went while nobody could tell it. */
+export async function guardedAddresses(): Promise<string[]> {
+  const objects = await nftJson(['list', 'set', 'bridge', NAME, 'allowed'])
+  const { elem = [] } = (objects.find(o => 'set' in o)?.['set'] ?? {}) as { elem?: { concat: string[] }[] }
+  return elem.flatMap(e => e.concat[2] ?? [])
+}
+
 /** Lets these pods send from their own addresses alone, and the bridge send to them. `guarded` is false where the kernel lacks the table. */
 export async function guard(pods: readonly { ip: string; link: string }[], guarded: boolean): Promise<void> {
   const entries = pods.map(({ ip, link }) => `fdb replace ${hardwareAddress(ip)} dev ${link} master static\n`)

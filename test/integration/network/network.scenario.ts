@@ -342,4 +342,19 @@ export const scenario: Scenario = {
     await network.retain(new Set())
     assert.deepEqual(made(), [])
   },
+
+  async 'what a process had not yet forgotten when it died is forgotten by the next'() {
+    const ip = await setUp('dies')
+    await run('ip', ['netns', 'del', `pod-${ip}`])
+    const known = async (): Promise<string[]> => {
+      const texts = await Promise.all([
+        run('nft', ['list', 'table', 'bridge', 'coxswain-pods']),
+        run('ip', ['neigh', 'show', 'dev', 'cbr0']),
+      ])
+      return texts.flatMap(t => t.split(/[\n,]/)).filter(line => line.includes(`${ip} `) || line.endsWith(ip))
+    }
+    assert.notDeepEqual(await known(), [])
+    network = await openBridgeNetwork(options)
+    assert.deepEqual(await known(), [])
+  },
 }
