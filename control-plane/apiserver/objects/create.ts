@@ -13,6 +13,7 @@ import { pruneForStorage, servedOfHub } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
+import { dedupOwnerReferences } from './owners.ts'
 import { all, metadataPath, root, unstored, type Store, type Writer } from './store.ts'
 
 // Upstream leaves out vowels and what looks like them, so that no words come about.
@@ -44,6 +45,7 @@ export async function createObject(
 ): Promise<Stored> {
   const { resource, hub } = endpoint
   const { subresource, dryRun } = writer
+  dedupOwnerReferences(given, writer.warnings, false)
   // What admission and the server add belongs to no manager.
   const recorded = writer.managed ? undefined : recordManager(endpoint, undefined, hub.codec.normalize(given), writer)
   if (recorded) await recorded
@@ -61,6 +63,7 @@ export async function createObject(
   const pending = store.admission.mutate(admission)
   if (pending) await pending
   const object = admission.object!
+  dedupOwnerReferences(object, writer.warnings, true)
   const meta = object.metadata
   meta.creationTimestamp = formatTime()
   meta.uid = newUid()

@@ -16,6 +16,7 @@ import { equal } from './equal.ts'
 import { abandon } from './hooks.ts'
 import { recordManager } from './managed.ts'
 import { keepMeta, keptMeta } from './metadata.ts'
+import { dedupOwnerReferences } from './owners.ts'
 import { all, guaranteed, metadataPath, root, unstored, type Current, type Store, type Writer } from './store.ts'
 
 export interface Updated {
@@ -132,6 +133,7 @@ async function prepare(
     if (pending) await pending
     // What came back from elsewhere may have changed what the request may not.
     if (admission.object !== next) next = kept(resource, subresource, admission.object, old)
+    dedupOwnerReferences(next, writer.warnings, true)
   }
   resource.prepareForUpdate?.(next, old, writer)
   hub.codec.normalize(next)

@@ -5,6 +5,7 @@ import { badRequest } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { readBody, toStored } from '../objects/body.ts'
 import { writeParameters } from '../objects/options.ts'
+import { dedupOwnerReferences } from '../objects/owners.ts'
 import { updateObject } from '../objects/update.ts'
 import { objectAnswer, outputOfObjects, writerOf, type Call } from './context.ts'
 
@@ -28,6 +29,7 @@ export async function update(call: Call): Promise<Answer> {
   body.metadata ??= {}
   checkNames(body, info.name, info.namespace)
   const object = await toStored(endpoint, body)
+  dedupOwnerReferences(object, call.warnings, false)
   // A round changes the object; there may be several.
   const change = (): KubeObject => clone(object)
   const mayCreate = info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true

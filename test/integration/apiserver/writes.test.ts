@@ -26,6 +26,21 @@ describe('create', () => {
     expect((await rest('GET', `${configMaps}/made`)).body).toEqual(body)
   })
 
+  it('removes duplicate owner references, as updates and patches do, and says so', async () => {
+    const owner = (uid: string, more = {}) => ({ apiVersion: 'v1', kind: 'ConfigMap', name: 'a', uid, ...more })
+    const both = { ownerReferences: [owner('u1'), owner('u2'), owner('u1'), owner('u1', { controller: true })] }
+    const left = [owner('u1'), owner('u2'), owner('u1', { controller: true })]
+    const made = await rest('POST', configMaps, configMap('owned', {}, both))
+    expect(made.body.metadata.ownerReferences).toEqual(left)
+    expect(made.headers['warning']).toContain('.metadata.ownerReferences contains duplicate entries; API server dedups owner references')
+    expect(made.headers['warning']).toContain('duplicate UID(s) observed: u1')
+    const put = await rest('PUT', `${configMaps}/owned`, configMap('owned', {}, both))
+    expect(put.body.metadata.ownerReferences).toEqual(left)
+    const patched = await rest('PATCH', `${configMaps}/owned`, { metadata: both }, merge)
+    expect(patched.body.metadata.ownerReferences).toEqual(left)
+    expect(patched.headers['warning']).toContain('duplicate entries after mutating admission happens')
+  })
+
   it('makes names from a prefix', async () => {
     const names = await Promise.all(
       [1, 2, 3].map(async () => (await rest('POST', configMaps, { metadata: { generateName: 'gen-' } })).body.metadata.name),
