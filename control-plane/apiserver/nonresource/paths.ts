@@ -3,6 +3,7 @@ import { healthText, type HealthCheck } from '#shared/component/health.ts'
 import type { RequestContext } from '../chain/chain.ts'
 import type { RequestMetrics } from '../chain/metrics.ts'
 import { noSuchMethod, pageNotFound, textAnswer, valueAnswer, type Answer } from '../chain/response.ts'
+import { pauses } from '../chain/turn.ts'
 import { gnosticContentType, wantsGnostic } from '../openapi/gnostic.ts'
 import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
@@ -35,12 +36,13 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
   const discover = discovery(parts.surface, parts.serverAddress)
   const api = openApi(() => parts.surface.current, version.gitVersion)
 
+  async function documentV2(ctx: RequestContext): Promise<Answer> {
+    const protobuf = wantsGnostic(ctx.request.headers['accept'])
+    const { body, etag } = await (protobuf ? api.v2Protobuf(pauses()) : api.v2(pauses()))
+    return cached(ctx, body, etag, protobuf ? gnosticContentType : 'application/json')
+  }
   function document(ctx: RequestContext, segments: readonly string[]): Answer | Promise<Answer> | undefined {
-    if (segments[1] === 'v2' && segments.length === 2) {
-      const protobuf = wantsGnostic(ctx.request.headers['accept'])
-      const { body, etag } = protobuf ? api.v2Protobuf() : api.v2()
-      return cached(ctx, body, etag, protobuf ? gnosticContentType : 'application/json')
-    }
+    if (segments[1] === 'v2' && segments.length === 2) return documentV2(ctx)
     if (segments[1] !== 'v3') return undefined
     const found = segments.length === 2 ? api.index() : api.v3(segments.slice(2).join('/'))
     if (!found) return segments.length > 2 ? api.elsewhere(segments.slice(2).join('/'))?.serve(ctx) : undefined

@@ -4,11 +4,11 @@
  */
 import { createHash } from 'node:crypto'
 import type { Resource } from '#shared/api/resource.ts'
+import type { Pause } from '../chain/turn.ts'
 import type { Proxied, Serving } from '../surface.ts'
 import { withoutConflicts } from './foreign.ts'
-import { encodeGnostic } from './gnostic.ts'
 import { groupVersions, sameSubjects, type GroupVersion } from './types.ts'
-import { joinV2, partV2, type PartV2 } from './v2.ts'
+import { gnosticV2, jsonV2, partV2, type PartV2 } from './v2.ts'
 import { openApiV3 } from './v3.ts'
 
 export interface Document {
@@ -25,10 +25,10 @@ export interface OpenApi {
   v3(path: string): Document | undefined
   /** The server that has `/openapi/v3/PATH`. */
   elsewhere(path: string): Proxied | undefined
-  /** `/openapi/v2` as JSON. */
-  v2(): Document
+  /** `/openapi/v2` as JSON. With hundreds of custom kinds it takes seconds to make, in which others go on. */
+  v2(pause: Pause): Promise<Document>
   /** `/openapi/v2` as protobuf. */
-  v2Protobuf(): Document
+  v2Protobuf(pause: Pause): Promise<Document>
 }
 
 const pathOf = (gv: GroupVersion): string => (gv.group === '' ? `api/${gv.version}` : `apis/${gv.group}/${gv.version}`)
@@ -39,6 +39,22 @@ function encode(body: Buffer): Document {
   const hash = createHash('sha512').update(body).digest('hex').toUpperCase()
   return { body, hash, etag: `"${hash}"` }
 }
+
+/** A document from its pieces. */
+async function inSlices(pieces: Iterable<Buffer>, pause: Pause): Promise<Document> {
+  const digest = createHash('sha512')
+  const all: Buffer[] = []
+  for (const piece of pieces) {
+    all.push(piece)
+    digest.update(piece)
+    await pause()
+  }
+  const hash = digest.digest('hex').toUpperCase()
+  return { body: Buffer.concat(all), hash, etag: `"${hash}"` }
+}
+
+/** How withoutConflicts names types anew. */
+const renamed = /_v\d+$/
 
 const others = new WeakMap<Buffer, Document>()
 /** A document of another server that was made here. */
@@ -62,7 +78,7 @@ interface Described {
 /** What is described; the same object as long as it is the same. */
 export type DescribedServing = Pick<Serving, 'proxied'> & { readonly resources: readonly Resource[] }
 
-/** Documents of custom kinds are kept as far as this goes, those that were asked for last: there may be any number of them. */
+/** Documents of custom kinds are kept as far as this goes, those that were asked for last: there may be any number of them. So is each of version 2. */
 const mostBytes = 16 << 20
 
 /** A digest of what a document will say, in place of that of what it says; undefined when some kind has none. */
@@ -80,7 +96,7 @@ export function openApi(serving: () => DescribedServing, serverVersion: string):
   let served: DescribedServing | undefined
   let byPath = new Map<string, Described>()
   // Of everything together: these are made again after each change.
-  let whole: { index?: Document; v2?: Document; v2Protobuf?: Document } = {}
+  let whole: { index?: Document; v2?: Promise<Document>; v2Protobuf?: Promise<Document> } = {}
   /** Those with documents of custom kinds, the oldest first. */
   const kept = new Set<Described>()
 
@@ -115,17 +131,29 @@ export function openApi(serving: () => DescribedServing, serverVersion: string):
   }
   const proxied = (): Proxied[] => [...(served?.proxied.values() ?? [])]
   const find = (path: string): Proxied | undefined => served?.proxied.get(/^apis\/([^/]+\/[^/]+)$/.exec(path)?.[1] ?? '')
-  function v2(): object {
-    const parts = [...byPath.values()].map(d => (d.digest === undefined ? (d.v2 ??= partV2(d.gv)) : partV2(d.gv)))
-    let taken: PartV2['definitions'] | undefined
-    for (const { openApi: other } of proxied()) {
-      if (!other.v2) continue
-      taken ??= Object.assign({}, ...parts.toReversed().map(p => p.definitions)) as PartV2['definitions']
-      const part = withoutConflicts(other.v2, taken)
-      Object.assign(taken, part.definitions)
-      parts.push(part)
+  /** What is in the document of version 2, made as it is wanted: custom kinds one by one, there may be many of a group. */
+  function* partsV2(): Generator<PartV2> {
+    const others = proxied().flatMap(({ openApi: { v2 } }) => v2 ?? [])
+    const theirs = new Set(others.flatMap(other => Object.keys(other.definitions)))
+    const taken: PartV2['definitions'] = {}
+    const take = (part: PartV2): PartV2 => {
+      for (const name in part.definitions) if (theirs.has(name) || renamed.test(name)) taken[name] ??= part.definitions[name]!
+      return part
     }
-    return joinV2(parts, serverVersion)
+    for (const d of [...byPath.values()]) {
+      if (d.digest === undefined) yield take((d.v2 ??= partV2(d.gv)))
+      else for (const subject of d.gv.subjects) yield take(partV2({ ...d.gv, subjects: [subject] }))
+    }
+    for (const other of others) yield take(withoutConflicts(other, taken))
+  }
+  /** All who want it wait for one. It is kept when it is not too large. */
+  function keptV2(form: 'v2' | 'v2Protobuf', write: typeof jsonV2, pause: Pause): Promise<Document> {
+    refresh()
+    const of = whole
+    const made = (of[form] ??= inSlices(write(partsV2(), serverVersion), pause))
+    const forget = (): unknown => of[form] === made && delete of[form]
+    made.then(({ body }) => body.length > mostBytes && forget(), forget)
+    return made
   }
   function index(): object {
     const hashes = [...byPath].map(([path, d]) => [path, d.digest ?? v3(d).hash] as const)
@@ -155,13 +183,7 @@ export function openApi(serving: () => DescribedServing, serverVersion: string):
       refresh()
       return (whole.index ??= encode(json(index())))
     },
-    v2() {
-      refresh()
-      return (whole.v2 ??= encode(json(v2())))
-    },
-    v2Protobuf() {
-      refresh()
-      return (whole.v2Protobuf ??= encode(encodeGnostic(v2())))
-    },
+    v2: pause => keptV2('v2', jsonV2, pause),
+    v2Protobuf: pause => keptV2('v2Protobuf', gnosticV2, pause),
   }
 }

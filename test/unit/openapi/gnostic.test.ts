@@ -22,18 +22,22 @@ function* fields(data: Buffer): Generator<{ tag: number; value: Buffer }> {
   }
   expect(at).toBe(data.length)
 }
+/** Nobody else waits. */
+const go = () => undefined
 const named = (entry: Buffer): string => [...fields(entry)].find(f => f.tag === 1)!.value.toString()
 
 describe('OpenAPI v2 as protobuf', () => {
-  it('has every definition and every path, in order', () => {
+  it('has every definition and every path, in order', async () => {
     const serving = { resources, proxied: new Map() }
     const api = openApi(() => serving, 'v1.35.0')
-    const json = JSON.parse(api.v2().body.toString()) as { definitions: object; paths: object }
-    const [swagger, info, paths, definitions, ...rest] = [...fields(api.v2Protobuf().body)]
-    expect([swagger!.tag, info!.tag, paths!.tag, definitions!.tag, rest]).toEqual([1, 2, 8, 9, []])
-    expect([...fields(paths!.value)].map(f => named(f.value))).toEqual(Object.keys(json.paths))
-    expect([...fields(definitions!.value)].map(f => named(f.value))).toEqual(Object.keys(json.definitions))
-    expect(api.v2Protobuf()).toBe(api.v2Protobuf())
+    const json = JSON.parse((await api.v2(go)).body.toString()) as { definitions: object; paths: object }
+    const all = [...fields((await api.v2Protobuf(go)).body)]
+    expect(all.slice(0, 2).map(f => f.tag)).toEqual([1, 2])
+    // Readers join messages that stand there several times.
+    const names = (tag: number) => all.filter(f => f.tag === tag).flatMap(f => [...fields(f.value)].map(entry => named(entry.value)))
+    expect(names(8)).toEqual(Object.keys(json.paths))
+    expect(names(9)).toEqual(Object.keys(json.definitions))
+    expect(await api.v2Protobuf(go)).toBe(await api.v2Protobuf(go))
   })
   it('writes a schema as gnostic does', () => {
     const A = {
