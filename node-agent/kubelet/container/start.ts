@@ -7,6 +7,7 @@ import type { Container } from '#shared/api/core/podspec/container.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
 import type { LifecycleHandler } from '#shared/api/core/podspec/probe.ts'
 import type { PodContext } from '../context.ts'
+import { parseReference } from '../../runtime/images/reference.ts'
 import { ensureImage } from '../images/ensure.ts'
 import { ensureImageVolumes } from '../images/imagevolumes.ts'
 import type { ImageConfig } from '../../runtime/imageservice.ts'
@@ -238,7 +239,8 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   const current: Attempt = {
     id: spec.id,
     attempt,
-    image: container.image ?? '',
+    // As container runtimes tell it; a host image has no other name than it was given.
+    image: image.root ? parseReference(container.image ?? '').canonical : (container.image ?? ''),
     imageID: image.id,
     hash: containerHash(container),
     sandbox: ctx.state.sandbox?.attempt ?? 0,
