@@ -15,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const deadlineMs = 60_000
 /** A token is signed with within moments after it was made: one with which nothing is signed for that long is none. */
-const signedMs = 3_000
+const signedMs = 10_000
 const maxBytes = 1024 * 1024
 const infoSchema = z.object({ data: z.record(z.string(), z.string()) })
 const kubeconfigSchema = z.looseObject({
