@@ -24,6 +24,8 @@ const sliceMs = 1
 /** What was done is dropped from the front of a line when it is that much and half of it. */
 const compactAt = 1024
 
+const resolved = Promise.resolve()
+
 export const newLine = (weight = 1): Line => ({ weight, used: 0, waiting: [], head: 0 })
 
 export class RunQueue {
@@ -37,6 +39,9 @@ export class RunQueue {
   /** What the line that was last had had: a line that comes back has no less. */
   #floor = 0
   readonly #now: () => number
+  /** Goes on when all that follows from a slice without waiting is done: microtasks come before the next tick. */
+  readonly #follow = (): void => void resolved.then(this.#tick)
+  readonly #tick = (): void => process.nextTick(this.#step)
   readonly #step = (): void => this.#next()
   /** Slices are done as nobody's: who adds the first one of a turn may be in the middle of a request. */
   readonly #outside = AsyncLocalStorage.snapshot()
@@ -58,10 +63,19 @@ export class RunQueue {
     this.#outside(() => setImmediate(() => this.#turn()))
   }
 
-  /** Undefined when a slice of the line may begin now, within the one that is being done; else it may when the promise resolves. */
+  /** Undefined when a slice of the line may begin now, being the first of a turn or within another; else it may when the promise resolves. */
   begin(line: Line): Promise<void> | undefined {
-    const now = this.#current && this.#now()
-    if (now !== undefined && now < this.#turnEnds && !this.#lines.has(line)) {
+    const now = this.#now()
+    if (!this.#scheduled) {
+      this.#scheduled = true
+      this.#turnEnds = now + turnMs
+      this.#since = now
+      this.#current = line
+      line.used = this.#floor = Math.max(line.used, this.#floor)
+      this.#outside(this.#follow)
+      return undefined
+    }
+    if (this.#current && now < this.#turnEnds && !this.#lines.has(line)) {
       this.#charge(now)
       line.used = Math.max(line.used, this.#floor)
       if (!this.#isBehind(line)) {
@@ -84,7 +98,7 @@ export class RunQueue {
     this.#next()
   }
 
-  /** Does the next slice. It ends when all that follows from it without waiting is done: microtasks come before the next tick. */
+  /** Does the next slice. */
   #next(): void {
     const now = this.#now()
     this.#charge(now)
@@ -107,7 +121,7 @@ export class RunQueue {
       line.head = 0
     }
     slice()
-    queueMicrotask(() => process.nextTick(this.#step))
+    this.#follow()
   }
 
   #charge(now: number): void {

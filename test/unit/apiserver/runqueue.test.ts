@@ -111,6 +111,31 @@ test('another line begins at once within a slice, when nobody is to go before it
   expect(begun[1]).toBeInstanceOf(Promise)
 })
 
+test('when nobody has work a line begins at once, others with it until the turn is over; who had least goes on', async () => {
+  const runs = newQueue()
+  const [one, other] = [newLine(), newLine()]
+  const done: string[] = []
+  const request = new AsyncLocalStorage<string>()
+  const seen: unknown[] = []
+  request.run('somebody', () => {
+    expect(runs.begin(one)).toBeUndefined()
+    expect(runs.begin(one)).toBeUndefined()
+    expect(runs.begin(other)).toBeUndefined()
+    runs.add(other, () => {
+      seen.push(request.getStore())
+      done.push('added')
+    })
+    compute(5)
+    void runs.begin(one)!.then(() => done.push('late'))
+    done.push('begun')
+  })
+  while (done.length < 3) await nextTurn()
+  expect(done).toEqual(['begun', 'late', 'added'])
+  expect(seen).toEqual([undefined])
+  // The queue has come to rest.
+  expect(runs.begin(one)).toBeUndefined()
+})
+
 test('slices are not done within the request that added the first', async () => {
   const runs = newQueue()
   const request = new AsyncLocalStorage<string>()
