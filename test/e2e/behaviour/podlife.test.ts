@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { eventually } from '../../fixtures/cluster.ts'
+import { runTool } from '../../fixtures/kubectl.ts'
 import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
 
 let cluster: SharedCluster
@@ -53,21 +54,11 @@ describe('kubectl debug', () => {
   })
 
   test('with a session', async () => {
-    const ran = await kubectl(
-      'debug',
-      'app',
-      '--image=busybox',
-      '-i',
-      '-q',
-      '--profile=general',
-      '-c',
-      'talk',
-      '--',
-      'sh',
-      '-c',
-      'id -u; hostname',
-    )
-    expect(ran).toContain('app')
+    // It waits for its input, as what it says before kubectl is attached nobody hears.
+    const command = ['sh', '-c', 'read line; echo $line $(hostname)']
+    const options = ['debug', 'app', '--image=busybox', '-i', '-q', '--profile=general', '-c', 'talk', '--', ...command]
+    const ran = await runTool('kubectl', cluster.kubeconfig, options, { input: 'this is\n' })
+    expect(ran.stdout).toContain('this is app')
   })
 
   test('a copy with another command, without probes and labels', async () => {
