@@ -1,4 +1,5 @@
 /** What a pod's spec says of the life and the looks of its containers, with the real kubectl: debugging, names, variables, probes. */
+import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { eventually } from '../../fixtures/cluster.ts'
@@ -54,10 +55,12 @@ describe('kubectl debug', () => {
   })
 
   test('with a session', async () => {
-    // It waits for its input, as what it says before kubectl is attached nobody hears.
+    // It waits for its input, as what it says before kubectl is attached nobody hears; and the session ends with its input.
+    const input = new PassThrough()
+    input.write('this is\n')
     const command = ['sh', '-c', 'read line; echo $line $(hostname)']
     const options = ['debug', 'app', '--image=busybox', '-i', '-q', '--profile=general', '-c', 'talk', '--', ...command]
-    const ran = await runTool('kubectl', cluster.kubeconfig, options, { input: 'this is\n' })
+    const ran = await runTool('kubectl', cluster.kubeconfig, options, { input })
     expect(ran.stdout).toContain('this is app')
   })
 
