@@ -8,3 +8,11 @@ export function parseDuration(text: string): number | undefined {
   for (const [, n, unit] of text.matchAll(/(\d+(?:\.\d*)?)(ns|us|\u00b5s|ms|s|m|h)/g)) total += Number(n) * units[unit!]!
   return text.startsWith('-') ? -total : total
 }
+
+/** As Go writes a duration, for one of whole milliseconds: `1m30s`, `0s`, `200ms`. */
+export function durationText(ms: number): string {
+  if (ms < 1000) return ms === 0 ? '0s' : `${ms}ms`
+  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60]
+  const seconds = (ms % 60_000) / 1000
+  return (hours > 0 ? `${hours}h` : '') + (hours > 0 || minutes > 0 ? `${minutes}m` : '') + `${seconds}s`
+}

@@ -26,10 +26,3 @@ export function grow(delay: Delay | undefined, now: number, settings: DelaySetti
   const fresh = !delay || forgotten(delay, now, settings)
   return { delayMs: fresh ? settings.initialMs : Math.min(delay.delayMs * 2, settings.maxMs), updatedAt: now }
 }
-
-/** `10s`, `1m20s`, as Go prints a duration of whole seconds. */
-export function durationText(ms: number): string {
-  const seconds = Math.round(ms / 1000)
-  const [h, m, s] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60), seconds % 60]
-  return h > 0 ? `${h}h${m}m${s}s` : m > 0 ? `${m}m${s}s` : `${s}s`
-}

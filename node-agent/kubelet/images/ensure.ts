@@ -1,8 +1,9 @@
 /** Makes sure that a container's image is there, with upstream's events, reasons and back-off. The pod goes on while it is pulled. */
+import { durationText } from '#shared/machinery/duration.ts'
 import { parseImageName } from '#shared/api/core/podspec/imagename.ts'
 import { ImageError, type ImageConfig } from '../../runtime/imageservice.ts'
 import { parseReference } from '../../runtime/images/reference.ts'
-import { durationText, grow, imagePull, remaining } from '../container/backoff.ts'
+import { grow, imagePull, remaining } from '../container/backoff.ts'
 import type { LiveContainer, PodContext } from '../context.ts'
 import type { TypedContainer } from '../pod/containers.ts'
 import type { Pulled } from './puller.ts'

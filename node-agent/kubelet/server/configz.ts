@@ -1,14 +1,7 @@
 /** /configz: what this kubelet was told, in the fields of upstream's KubeletConfiguration (kubelet.config.k8s.io/v1beta1). */
+import { durationText } from '#shared/machinery/duration.ts'
 import type { NodeAgentOptions } from '../../options.ts'
 import { maxLogBytes, maxLogFiles } from '../logs/rotate.ts'
-
-/** Go's way to write a duration of whole milliseconds: `1m30s`. */
-export function durationText(ms: number): string {
-  if (ms < 1000) return ms === 0 ? '0s' : `${ms}ms`
-  const [hours, minutes] = [Math.floor(ms / 3_600_000), Math.floor(ms / 60_000) % 60]
-  const seconds = (ms % 60_000) / 1000
-  return (hours > 0 ? `${hours}h` : '') + (hours > 0 || minutes > 0 ? `${minutes}m` : '') + `${seconds}s`
-}
 
 export function kubeletConfiguration(o: NodeAgentOptions, staticPodPath: string | undefined): object {
   return {

@@ -3,40 +3,22 @@ import { describe, expect, test } from 'vitest'
 import { configurationOf } from '#control-plane/scheduler/config/configuration.ts'
 import { points, type ExtensionPoint } from '#control-plane/scheduler/extensionpoints.ts'
 import { nodeResourcesFit } from '#control-plane/scheduler/plugins/node-resources-fit.ts'
-import { SchedulerMetrics } from '#control-plane/scheduler/metrics.ts'
-import { newProfile, type Profile, type ProfileConfig, type SharedHandle } from '#control-plane/scheduler/profile.ts'
+import type { Profile } from '#control-plane/scheduler/profile.ts'
 import { schedule } from '#control-plane/scheduler/schedule.ts'
 import { podInfo } from '#control-plane/scheduler/podinfo.ts'
 import { nodeResourcesBalancedAllocation } from '#control-plane/scheduler/plugins/node-resources-balanced-allocation.ts'
-import { WaitingPods } from '#control-plane/scheduler/waitingpods.ts'
 import { assume, asking, cluster, node, pod, zoned } from './objects.ts'
-import { informersOf, testProfile } from './profile.ts'
+import { profileOf, testProfile } from './profile.ts'
 
 const header = 'apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n'
 const read = (text: string) => configurationOf(header + text)
-const none = (): never => {
-  throw new Error('a unit test has no API')
-}
-function made(config: ProfileConfig): Profile {
-  const { nominator } = testProfile()
-  const shared = {
-    informer: informersOf(),
-    snapshot: none,
-    nominator,
-    waitingPods: new WaitingPods(),
-    extenders: [],
-    metrics: new SchedulerMetrics(),
-    activate: none,
-  }
-  return newProfile(config, shared as unknown as SharedHandle)
-}
-const profile = (text: string): Profile => made(read(`profiles:\n- ${text.trim().replaceAll('\n', '\n  ')}`).profiles[0]!)
+const profile = (text: string): Profile => profileOf(read(`profiles:\n- ${text.trim().replaceAll('\n', '\n  ')}`).profiles[0]!)
 const at = (p: Profile, point: Exclude<ExtensionPoint, 'preEnqueue' | 'queueSort' | 'preScore'>): string[] =>
   point === 'score' ? p.score.map(s => `${s.plugin.name} ${s.weight}`) : p[point].map(s => s.name)
 
 describe('plugins', () => {
   test('the default profile is upstream’s', () => {
-    const p = made(read('').profiles[0]!)
+    const p = profileOf(read('').profiles[0]!)
     expect(p.schedulerName).toBe('default-scheduler')
     expect(at(p, 'score')).toEqual([
       'TaintToleration 3',
@@ -78,7 +60,7 @@ plugins:
   test('plugins that are not built yet are told of', () => {
     const config = read(`profiles: [{plugins: {multiPoint: {enabled: [{name: VolumeBinding}]}}}]`)
     expect(config.missing).toEqual(['VolumeBinding'])
-    made(config.profiles[0]!)
+    profileOf(config.profiles[0]!)
   })
 })
 
@@ -140,7 +122,7 @@ plugins: {score: {disabled: [{name: NodeResourcesBalancedAllocation}]}}`)
     expect(place(profile(`pluginConfig: [{name: NodeResourcesFit, args: {ignoredResources: [example.com/gpu]}}]`), asked())).toBe('a')
     expect(place(profile(`pluginConfig: [{name: NodeResourcesFit, args: {ignoredResourceGroups: [example.com]}}]`), asked())).toBe('a')
     const managed = read(`extenders: [{urlPrefix: 'http://x', managedResources: [{name: example.com/gpu, ignoredByScheduler: true}]}]`)
-    expect(place(made(managed.profiles[0]!), asked())).toBe('a')
+    expect(place(profileOf(managed.profiles[0]!), asked())).toBe('a')
   })
   test('added affinity holds for every pod', () => {
     const p = profile(`

@@ -4,7 +4,7 @@ import type { Kind } from '#shared/api/resource.ts'
 import { SchedulerMetrics } from '#control-plane/scheduler/metrics.ts'
 import { Nominator } from '#control-plane/scheduler/nominator.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
-import { newProfile, type PluginConfig, type Profile, type SharedHandle } from '#control-plane/scheduler/profile.ts'
+import { newProfile, type PluginConfig, type Profile, type ProfileConfig, type SharedHandle } from '#control-plane/scheduler/profile.ts'
 import { WaitingPods } from '#control-plane/scheduler/waitingpods.ts'
 
 const none = (): never => {
@@ -24,7 +24,10 @@ export const informersOf =
     }
   }
 
-export function testProfile(handle: Partial<SharedHandle> = {}, plugins: readonly PluginConfig[] = defaultPlugins): Profile {
+export const testProfile = (handle: Partial<SharedHandle> = {}, plugins: readonly PluginConfig[] = defaultPlugins): Profile =>
+  profileOf({ schedulerName: 'default-scheduler', plugins }, handle)
+
+export function profileOf(config: ProfileConfig, handle: Partial<SharedHandle> = {}): Profile {
   const nominator = new Nominator()
   const shared = {
     informer: informersOf(),
@@ -36,5 +39,5 @@ export function testProfile(handle: Partial<SharedHandle> = {}, plugins: readonl
     activate: none,
     ...handle,
   }
-  return newProfile({ schedulerName: 'default-scheduler', plugins }, shared as unknown as SharedHandle)
+  return newProfile(config, shared as unknown as SharedHandle)
 }
