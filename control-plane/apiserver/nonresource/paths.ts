@@ -4,7 +4,8 @@ import type { RequestContext } from '../chain/chain.ts'
 import type { RequestMetrics } from '../chain/metrics.ts'
 import { noSuchMethod, pageNotFound, textAnswer, valueAnswer, type Answer } from '../chain/response.ts'
 import { pauses } from '../chain/turn.ts'
-import { gnosticContentType, wantsGnostic } from '../openapi/gnostic.ts'
+import { contentTypeOf, formOf } from '../openapi/accept.ts'
+import { encodeGnosticV3 } from '../openapi/gnosticv3.ts'
 import { openApi } from '../openapi/openapi.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { Surface } from '../surface.ts'
@@ -24,6 +25,9 @@ export interface NonResourceParts {
   readonly checks: readonly HealthCheck[]
 }
 
+/** To who asks for OpenAPI in another form: without a word, as upstream. */
+const notAcceptable: Answer = { code: 406, headers: { vary: 'Accept' }, body: Buffer.alloc(0) }
+
 export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext) => Answer | Promise<Answer> | undefined {
   const { registry, metrics } = parts
   const checks: HealthCheck[] = [
@@ -37,22 +41,31 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
   const api = openApi(() => parts.surface.current, version.gitVersion)
 
   async function documentV2(ctx: RequestContext): Promise<Answer> {
-    const protobuf = wantsGnostic(ctx.request.headers['accept'])
-    const { body, etag } = await (protobuf ? api.v2Protobuf(pauses()) : api.v2(pauses()))
-    return cached(ctx, body, etag, protobuf ? gnosticContentType : 'application/json')
+    const form = formOf(ctx.request.headers['accept'], 'v2')
+    if (!form) return notAcceptable
+    const { body, etag } = await (form === 'protobuf' ? api.v2Protobuf(pauses()) : api.v2(pauses()))
+    return cached(ctx, body, etag, contentTypeOf('v2', form))
   }
   function document(ctx: RequestContext, segments: readonly string[]): Answer | Promise<Answer> | undefined {
     if (segments[1] === 'v2' && segments.length === 2) return documentV2(ctx)
     if (segments[1] !== 'v3') return undefined
-    const found = segments.length === 2 ? api.index() : api.v3(segments.slice(2).join('/'))
-    if (!found) return segments.length > 2 ? api.elsewhere(segments.slice(2).join('/'))?.serve(ctx) : undefined
-    const hash = segments.length > 2 ? ctx.request.query.get('hash') : null
+    if (segments.length === 2) {
+      const { body, etag } = api.index()
+      return cached(ctx, body, etag, 'application/json')
+    }
+    const found = api.v3(segments.slice(2).join('/'))
+    if (!found) return api.elsewhere(segments.slice(2).join('/'))?.serve(ctx)
+    const form = formOf(ctx.request.headers['accept'], 'v3')
+    if (!form) return notAcceptable
+    const hash = ctx.request.query.get('hash')
     if (hash && hash !== found.hash) {
       // Whoever read the index before something changed.
       const location = `/${segments.join('/')}?hash=${found.hash}`
       return { code: 301, headers: { location, 'content-length': '0' }, body: Buffer.alloc(0) }
     }
-    const answer = cached(ctx, found.body, found.etag, 'application/json')
+    // Both forms have one hash. Protobuf, which hardly anybody asks for, is made anew for each.
+    const body = form === 'json' ? found.body : encodeGnosticV3(JSON.parse(found.body.toString()) as object)
+    const answer = cached(ctx, body, found.etag, contentTypeOf('v3', form))
     if (hash) {
       // A URL with the right hash never changes its content: it is kept for a year, which is as long as can be said.
       answer.headers['cache-control'] = 'public, immutable'

@@ -2,67 +2,7 @@
  * OpenAPI v2 in the protobuf form of gnostic (openapiv2/OpenAPIv2.proto), which is what kubectl asks for: older ones for everything, newer
  * ones when a kind is not in OpenAPI v3. Only the messages and fields that our documents have.
  */
-import { WireWriter } from '#shared/machinery/wire.ts'
-
-/** How the value of a field is written, under its tag. */
-type Write = (w: WireWriter, tag: number, value: unknown) => void
-type Members = { readonly [name: string]: unknown }
-interface Message {
-  readonly fields: { readonly [name: string]: readonly [tag: number, write: Write] }
-  /** The tag for what begins with `x-`. */
-  readonly extensions?: number
-}
-
-const string: Write = (w, tag, value) => w.string(tag, value as string)
-const boolean: Write = (w, tag, value) => w.boolean(tag, value as boolean)
-const each =
-  (write: Write): Write =>
-  (w, tag, values) => {
-    for (const value of (values as unknown[]).toReversed()) write(w, tag, value)
-  }
-const strings = each(string)
-
-/** Within a message of one field. */
-const within =
-  (inner: number, write: Write): Write =>
-  (w, tag, value) => {
-    const start = w.length
-    write(w, inner, value)
-    w.message(tag, start)
-  }
-
-/** A value of any kind is kept as YAML, of which JSON is a part. */
-const any = within(2, (w, tag, value) => w.string(tag, JSON.stringify(value)))
-
-const named = (w: WireWriter, tag: number, name: string, value: unknown, write: Write): void => {
-  const start = w.length
-  write(w, 2, value)
-  w.string(1, name)
-  w.message(tag, start)
-}
-/** The members of an object as pairs of name and value. */
-const namedEach =
-  (write: Write): Write =>
-  (w, tag, members) => {
-    for (const [name, value] of Object.entries(members as Members).toReversed()) named(w, tag, name, value, write)
-  }
-
-const fieldsOf = (w: WireWriter, m: Message, value: Members): void => {
-  for (const [name, member] of Object.entries(value).toReversed()) {
-    const field = m.fields[name]
-    if (field) field[1](w, field[0], member)
-    else if (m.extensions !== undefined && name.startsWith('x-')) named(w, m.extensions, name, member, any)
-  }
-}
-/** A message, described when it is first written: messages contain each other. */
-const message = (describe: () => Message): Write => {
-  let described: Message | undefined
-  return (w, tag, value) => {
-    const start = w.length
-    fieldsOf(w, (described ??= describe()), value as Members)
-    w.message(tag, start)
-  }
-}
+import { any, boolean, each, encodeMessage, message, namedEach, string, strings, within, type Message, type Write } from './messages.ts'
 
 const schema: Write = message(() => ({
   fields: {
@@ -123,24 +63,5 @@ const document: Message = {
 
 /** The bytes of an OpenAPI v2 document. */
 export function encodeGnostic(openApiV2: object): Buffer {
-  const w = new WireWriter()
-  fieldsOf(w, document, openApiV2 as Members)
-  return w.finish()
-}
-
-/** How clients ask for it; the first is malformed (`@` may not be in a media type) and what kubectl sends. */
-const asked = new Set([
-  'application/com.github.proto-openapi.spec.v2@v1.0+protobuf',
-  'application/com.github.proto-openapi.spec.v2.v1.0+protobuf',
-])
-export const gnosticContentType = 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf'
-
-/** Whether an Accept header names the protobuf form before JSON. */
-export function wantsGnostic(accept: string | undefined): boolean {
-  for (const clause of accept?.split(',') ?? []) {
-    const type = clause.split(';')[0]!.trim().toLowerCase()
-    if (asked.has(type)) return true
-    if (type === 'application/json' || type === 'application/*' || type === '*/*') return false
-  }
-  return false
+  return encodeMessage(document, openApiV2)
 }

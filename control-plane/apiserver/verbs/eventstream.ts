@@ -1,5 +1,6 @@
 /** The body of a watch: takes events from the registry when its reader wants more, and keeps none. */
 import { StatusError, expired, internalError } from '#shared/machinery/status.ts'
+import { type Maybe } from '#shared/machinery/maybe.ts'
 import type { Pause } from '../chain/turn.ts'
 import type { Lifetime } from '../objects/endpoint.ts'
 import { VersionExpired, type Cursor, type RegistryEvent, type Stored } from '../registry/registry.ts'
@@ -12,6 +13,8 @@ export interface EventStreamOptions {
   readonly encoder: Encoder
   /** Whether an object is selected; absent when all are. */
   readonly matches?: ((stored: Stored) => boolean) | undefined
+  /** To be waited for before objects are given to `matches`. */
+  readonly ready?: ((stored: readonly Stored[]) => Maybe<void>) | undefined
   /** What is there at first, not yet selected. */
   readonly initial: readonly Stored[]
   /** The version of `initial`, told in a bookmark behind it. */
@@ -40,7 +43,7 @@ const bookmarkEveryMs = 10_000
 const turn = 200
 
 /** What `#produce` gives: bytes, nothing for now, or that it has skipped much and wants to go on later. */
-type Produced = Encoded | Promise<Encoded> | undefined | 'later'
+type Produced = Encoded | Promise<Encoded | 'later'> | undefined | 'later'
 
 const none: readonly never[] = []
 
@@ -145,10 +148,12 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
 
   /** What was there when the watch began. */
   #beginning(): Produced {
-    const { encoder, matches } = this.#options
+    const { encoder, matches, ready } = this.#options
     for (let n = 0; this.#at < this.#initial.length; n++) {
       if (n === turn) return 'later'
       const stored = this.#initial[this.#at++]!
+      const waiting = ready?.([stored])
+      if (waiting) return waiting.then(() => (matches?.(stored) ? encoder.initial(stored) : 'later'))
       if (!matches || matches(stored)) return encoder.initial(stored)
     }
     this.#initial = none
@@ -159,10 +164,16 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
   }
 
   #following(): Produced {
-    const { encoder, matches } = this.#options
+    const { encoder, matches, ready } = this.#options
     for (let n = 0; n < turn; n++) {
       const event = this.#cursor.next()
       if (!event) return this.#bookmarkIsDue() ? this.#bookmark() : undefined
+      const waiting = ready?.(event.previous ? [event.stored, event.previous] : [event.stored])
+      if (waiting && matches)
+        return waiting.then(() => {
+          const shown = seen(matches, event)
+          return shown ? encoder.event(shown.type, shown.stored) : 'later'
+        })
       const shown = matches ? seen(matches, event) : event
       if (shown) return encoder.event(shown.type, shown.stored)
     }

@@ -195,7 +195,7 @@ function firstAfter(items: readonly Stored[], key: string): number {
 }
 
 /** The items of `all` from an index on that are selected, as many as are wanted. Others may go on while many are looked at. */
-async function part(all: readonly Stored[], version: number, p: ListParameters, { matches }: Selection, from = 0): Promise<Part> {
+async function part(all: readonly Stored[], version: number, p: ListParameters, { matches, ready }: Selection, from = 0): Promise<Part> {
   const meta: ListMeta = { resourceVersion: String(version) }
   const most = p.limit || Infinity
   if (!matches) {
@@ -209,6 +209,7 @@ async function part(all: readonly Stored[], version: number, p: ListParameters, 
   const items: Stored[] = []
   for (let at = from; at < all.length && items.length <= most; at++) {
     const stored = all[at]!
+    if (ready && (at - from) % looks === 0) await ready(all.slice(at, at + looks))
     if (matches(stored)) items.push(stored)
     if ((at - from) % looks === looks - 1) await pause()
   }

@@ -52,6 +52,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
   const start = await startOf(registry, p)
   const namespace = info.namespace === '' ? undefined : info.namespace
   const headers = { 'content-type': encoder.contentType }
+  if (start.initial) await selection.ready?.(initialObjects(registry, endpoint, namespace, selection))
   // From here on nothing waits, so that no event is lost or sent twice.
   const after = start.after ?? registry.version
   const seconds = p.timeoutSeconds !== undefined && p.timeoutSeconds > 0 ? p.timeoutSeconds : defaultTimeoutSeconds()
@@ -60,6 +61,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
       begin: owner => registry.cursor(endpoint.table, watchOptions(after, namespace, selection), owner),
       encoder,
       matches: selection.matches,
+      ready: selection.ready,
       initial: start.initial ? initialObjects(registry, endpoint, namespace, selection) : [],
       initialEventsEnd: start.initial && p.sendInitialEvents === true && p.allowWatchBookmarks ? after : undefined,
       bookmarks: p.allowWatchBookmarks,

@@ -2,7 +2,8 @@
  * Rules of apiextensions.k8s.io/v1 CustomResourceDefinition (pkg/apis/apiextensions/validation). CEL rules must be there; they are not
  * looked into. What all versions have in common is reported at the top of the spec, where upstream keeps it.
  */
-import { forbidden, invalid, notSupported, required, type FieldError, type Path } from '../../machinery/field.ts'
+import { duplicate, forbidden, invalid, notSupported, required, type FieldError, type Path } from '../../machinery/field.ts'
+import type { JsonSchema } from '../../machinery/structural/schema.ts'
 import { isDNS1035Label, isDNS1123Subdomain } from '../../machinery/names.ts'
 import { validateReviewVersions } from '../admissionregistration/webhookvalidation.ts'
 import { validateClientConfig } from '../admissionregistration/webhookclientvalidation.ts'
@@ -192,21 +193,46 @@ function validateColumn({ name, type, format, jsonPath: path }: CustomResourceCo
 }
 
 const maxSelectableFields = 8
-function validateSelectableFields({ selectableFields: fields = [] }: CustomResourceDefinitionVersion, at: Path): FieldError[] {
-  const errors =
-    fields.length > maxSelectableFields
-      ? [{ ...invalid(at, '', ''), reason: 'FieldValueTooMany' as const, message: `Too many: ${fields.length}: must have at most 8 items` }]
-      : []
-  return [
-    ...errors,
-    ...fields.flatMap(({ jsonPath: path }, i) => {
-      const here = at.index(i).child('jsonPath')
-      if (!path) return [required(here)]
-      if (fields.findIndex(f => f.jsonPath === path) < i) return [invalid(here, path, 'must be unique')]
-      if (/^\.metadata(\.|$)/.test(path)) return [invalid(here, path, 'must not point to fields in metadata')]
-      return jsonPath(path, here)
-    }),
-  ]
+const selectableTypes = ['string', 'boolean', 'integer']
+function validateSelectableFields({ selectableFields: fields = [], schema }: CustomResourceDefinitionVersion, at: Path): FieldError[] {
+  const root = schema?.openAPIV3Schema as JsonSchema | undefined
+  if (fields.length === 0 || !root) return []
+  const seen = new Set<string>()
+  const errors = fields.flatMap(({ jsonPath: path }, i): FieldError[] => {
+    const here = at.index(i).child('jsonPath')
+    if (!path) return [required(here)]
+    const found = schemaAt(root, path)
+    if (typeof found === 'string') return [invalid(here, path, `is an invalid path: ${found}`)]
+    const wrong: FieldError[] = []
+    if (/^\.metadata(\.|$)/.test(path)) wrong.push(invalid(here, path, 'must not point to fields in metadata'))
+    if (!selectableTypes.includes(found.type ?? ''))
+      wrong.push(
+        invalid(
+          here,
+          path,
+          'must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.',
+        ),
+      )
+    if (seen.has(path)) wrong.push(duplicate(here, path))
+    seen.add(path)
+    return wrong
+  })
+  const many = `Too many: ${seen.size}: must have at most ${maxSelectableFields} items`
+  return seen.size > maxSelectableFields
+    ? [...errors, { ...invalid(at, '', ''), reason: 'FieldValueTooMany' as const, message: many }]
+    : errors
+}
+
+/** The schema of a field that a path of names leads to, or what is wrong with the path. */
+function schemaAt(root: JsonSchema, path: string): JsonSchema | string {
+  if (!path.startsWith('.')) return `expected [ or . but got: ${/^[^.[\]]+|^./.exec(path)?.[0] ?? ''}`
+  let at = root
+  for (const name of path.slice(1).split('.')) {
+    const { properties = {} } = at
+    if (!Object.hasOwn(properties, name)) return 'does not refer to a valid field'
+    at = properties[name]!
+  }
+  return at
 }
 
 const strategies = ['None', 'Webhook']

@@ -4,7 +4,8 @@
  */
 import { compilePattern } from '../../machinery/re2.ts'
 import { isKnownFormat } from '../../machinery/structural/formats.ts'
-import { planOfStructural } from '../../machinery/structural/plan.ts'
+import { isTypeMeta, planOfStructural } from '../../machinery/structural/plan.ts'
+import { prune } from '../../machinery/structural/prune.ts'
 import type { JsonSchema } from '../../machinery/structural/schema.ts'
 import { validateStructural } from '../../machinery/structural/validate.ts'
 import { forbidden, invalid, notSupported, required, typeInvalid, type FieldError, type Path } from '../../machinery/field.ts'
@@ -48,11 +49,16 @@ export function validateRootSchema(schema: Schema, at: Path, hasStatus: boolean)
   return errors.length > 0 ? errors : validateDefaults(schema, at)
 }
 
-/** Defaults fit their schema. `schema` keeps to all other rules. */
-function validateDefaults(schema: Schema, at: Path): FieldError[] {
+/** Defaults fit their schema, and hold nothing that would be taken out. `schema` keeps to all other rules. */
+function validateDefaults(schema: Schema, at: Path, inMetadata = false): FieldError[] {
   const errors: FieldError[] = []
+  const embedded = schema['x-kubernetes-embedded-resource'] === true
+  const within = inMetadata && !embedded
   if (schema['default'] !== undefined) {
-    const node = planOfStructural({ root: schema as JsonSchema })
+    const node = { ...planOfStructural({ root: schema as JsonSchema }), embedded }
+    const unknown: string[] = []
+    if (!within) prune(node, structuredClone(schema['default']), '', unknown)
+    if (unknown.length > 0) errors.push(invalid(at.child('default'), schema['default'], 'must not have unknown fields'))
     for (const e of validateStructural(node, schema['default']))
       errors.push({
         ...e,
@@ -61,10 +67,10 @@ function validateDefaults(schema: Schema, at: Path): FieldError[] {
       })
   }
   const { items, properties, additionalProperties: additional } = schema
-  if (isObject(items)) errors.push(...validateDefaults(items, at.child('items')))
-  if (isObject(additional)) errors.push(...validateDefaults(additional, at.child('additionalProperties')))
+  if (isObject(items)) errors.push(...validateDefaults(items, at.child('items'), within))
+  if (isObject(additional)) errors.push(...validateDefaults(additional, at.child('additionalProperties'), within))
   for (const [name, inner] of Object.entries(isObject(properties) ? properties : {}))
-    errors.push(...validateDefaults(inner as Schema, at.child('properties').key(name)))
+    errors.push(...validateDefaults(inner as Schema, at.child('properties').key(name), within || (embedded && isTypeMeta(name))))
   return errors
 }
 

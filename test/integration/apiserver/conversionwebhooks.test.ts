@@ -33,6 +33,7 @@ const version = (name: string, storage: boolean, properties: object) => ({
   served: true,
   storage,
   schema: { openAPIV3Schema: { type: 'object', properties: { spec: { type: 'object', properties } } } },
+  selectableFields: Object.keys(properties).map(field => ({ jsonPath: `.spec.${field}` })),
 })
 const text = { type: 'string' }
 const definition = (stored: 'v1' | 'v2', conversion: object) => ({
@@ -89,6 +90,28 @@ it('objects are written and read in any version', async () => {
     apiVersion: 'apiextensions.k8s.io/v1',
     request: { uid: expect.any(String), desiredAPIVersion: `${group}/v2`, objects: [{ kind: 'Link', apiVersion: `${group}/v1` }] },
   })
+})
+
+it('objects are selected by the fields of the version that is asked for', async () => {
+  await define(webhook())
+  for (const [name, address] of Object.entries({ a: 'h:1', b: 'h:2', c: 'i:1' })) expect((await create(name, address)).code).toBe(201)
+  const selected = async (version: string, selector: string): Promise<string[]> => {
+    const { code, body } = await rest('GET', `${at(version)}?fieldSelector=${encodeURIComponent(selector)}`)
+    return code === 200 ? body.items.map((i: { metadata: { name: string } }) => i.metadata.name) : [body.message]
+  }
+  expect(await selected('v1', 'spec.address=h:2')).toEqual(['b'])
+  expect(await selected('v1', 'spec.address!=h:2')).toEqual(['a', 'c'])
+  expect(await selected('v2', 'spec.host=h')).toEqual(['a', 'b'])
+  expect(await selected('v2', 'spec.address=h:2')).toEqual(['field label not supported: spec.address'])
+  const watch = await rest.watch(`${at('v1')}?watch=1&fieldSelector=${encodeURIComponent('spec.address=h:2')}`)
+  expect(await watch.next()).toMatchObject({ type: 'ADDED', object: { metadata: { name: 'b' }, spec: { address: 'h:2' } } })
+  await rest('PATCH', at('v2', 'a'), { spec: { port: '2' } }, merge)
+  expect(await watch.next()).toMatchObject({ type: 'ADDED', object: { metadata: { name: 'a' }, spec: { address: 'h:2' } } })
+  await rest('PATCH', at('v2', 'b'), { spec: { host: 'k' } }, merge)
+  expect(await watch.next()).toMatchObject({ type: 'DELETED', object: { metadata: { name: 'b' }, spec: { address: 'h:2' } } })
+  watch.stop()
+  await rest('DELETE', `${at('v1')}?fieldSelector=${encodeURIComponent('spec.address=k:2')}`)
+  expect(await selected('v1', 'spec.address!=x')).toEqual(['a', 'c'])
 })
 
 it('server-side apply keeps the fields of managers of both versions', async () => {

@@ -1,7 +1,7 @@
 /** Custom resources: versions, subresources, columns, selectors and all else that a definition says of its kind. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
-import { define, version } from './define.ts'
+import { define, definition, version } from './define.ts'
 import { jsonPatch, merge } from './setup.ts'
 
 let api: ApiServerFixture
@@ -256,6 +256,27 @@ it('is selected by the fields that its definition names', async () => {
       }),
     ],
   })
+  const wrong = await rest(
+    'POST',
+    '/apis/apiextensions.k8s.io/v1/customresourcedefinitions',
+    definition({
+      group,
+      plural: 'frogs',
+      kind: 'Frog',
+      versions: [
+        version('v1', {
+          ...schema(object({ colour: string })),
+          selectableFields: ['.spec.colour', '.spec.colour', '.spec.legs', '.spec', 'spec.colour'].map(jsonPath => ({ jsonPath })),
+        }),
+      ],
+    }),
+  )
+  expect(wrong.body.details.causes.map((c: { field: string; message: string }) => `${c.field}: ${c.message}`)).toEqual([
+    'spec.versions[0].selectableFields[1].jsonPath: Duplicate value: ".spec.colour"',
+    'spec.versions[0].selectableFields[2].jsonPath: Invalid value: ".spec.legs": is an invalid path: does not refer to a valid field',
+    'spec.versions[0].selectableFields[3].jsonPath: Invalid value: ".spec": must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.',
+    'spec.versions[0].selectableFields[4].jsonPath: Invalid value: "spec.colour": is an invalid path: expected [ or . but got: spec',
+  ])
   for (const [name, spec] of Object.entries({ a: { colour: 'red', fins: 2 }, b: { colour: 'blue', fins: 3 }, c: {} }))
     await rest('POST', at('fish'), { ...head('Fish', name), spec })
   const names = async (selector: string) =>

@@ -139,3 +139,27 @@ it('that are wrong or too dear are not defined', async () => {
   )
   expect(causes(refused)[0]).toMatch(/estimated rule cost exceeds budget by factor of more than 100x/)
 })
+
+it('judge defaults', async () => {
+  const positive = { type: 'integer', 'x-kubernetes-validations': [{ rule: 'self > 0', message: 'positive' }] }
+  const anew = { rule: 'oldSelf.hasValue() || self < 5', message: 'small at first', optionalOldSelf: true }
+  const properties = {
+    good: { ...positive, default: 1 },
+    bad: { ...positive, default: -1 },
+    first: { type: 'integer', 'x-kubernetes-validations': [anew], default: 7 },
+    whole: { type: 'object', properties: { n: positive }, default: { n: 0 } },
+    unknown: { type: 'object', properties: { n: { type: 'integer' } }, default: { m: 0 } },
+  }
+  const at = 'spec.validation.openAPIV3Schema.properties[spec].properties'
+  const create = async (names: string[]) => {
+    const own = Object.fromEntries(Object.entries(properties).filter(([name]) => names.includes(name)))
+    return rest('POST', `${definitions}?dryRun=All`, definition('defaults', 'Default', { spec: { type: 'object', properties: own } }))
+  }
+  expect((await create(['good'])).code).toBe(201)
+  expect(causes(await create(['good', 'bad', 'first', 'whole']))).toEqual([
+    `${at}[bad].default: Invalid value: -1: positive`,
+    `${at}[first].default: Invalid value: 7: small at first`,
+    `${at}[whole].default.n: Invalid value: 0: positive`,
+  ])
+  expect(causes(await create(['unknown']))).toEqual([`${at}[unknown].default: Invalid value: {"m":0}: must not have unknown fields`])
+})

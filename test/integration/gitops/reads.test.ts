@@ -51,6 +51,11 @@ it('OpenAPI of each group, by its hash for ever', async () => {
       const document = await rest('GET', serverRelativeURL)
       expect([name, document.code, document.headers['cache-control']]).toEqual([name, 200, 'public, immutable'])
       expect(document.headers.expires).toBeDefined()
+      const type = 'application/com.github.proto-openapi.spec.v3@v1.0+protobuf'
+      const protobuf = await rest('GET', serverRelativeURL, undefined, accept(type))
+      expect([name, protobuf.code, protobuf.headers['content-type']]).toEqual([name, 200, type.replace('@', '.')])
+      expect(protobuf.headers.etag).toBe(document.headers.etag)
+      expect(protobuf.text).toContain('\n\x053.0.0')
     }),
   )
   const stale = await rest('GET', '/openapi/v3/apis/apps/v1?hash=OLD')

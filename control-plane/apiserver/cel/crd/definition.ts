@@ -8,6 +8,7 @@ import { fieldPathOf } from './fieldpath.ts'
 import type { Declared } from '../schema/declared.ts'
 import { declare } from '../schema/structural.ts'
 import { compileRule, type CompiledRule } from './rule.ts'
+import { brokenByDefault } from './validator.ts'
 
 /** Estimated, of one rule for all that one object may hold. */
 const ruleCostLimit = 10_000_000
@@ -39,6 +40,16 @@ export function checkRules(schema: JsonSchema, at: Path, unchanged: boolean): Fi
     walk.errors.push(forbidden(at, tooDear(name, total / schemaCostLimit)))
   }
   return walk.errors
+}
+
+/** Defaults keep to the rules. Of a schema whose rules are right; `at` is of `openAPIV3Schema`. */
+export function checkDefaults(schema: JsonSchema, at: Path): FieldError[] {
+  const { items, properties = {} } = schema
+  return [
+    ...(schema.default === undefined ? [] : brokenByDefault(schema, at.child('default'))),
+    ...(items ? checkDefaults(items, at.child('items')) : []),
+    ...Object.entries(properties).flatMap(([name, inner]) => checkDefaults(inner, at.child('properties').key(name))),
+  ]
 }
 
 interface Place {

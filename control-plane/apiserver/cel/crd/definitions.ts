@@ -1,3 +1,3 @@
 /** What custom resource definitions need of the engine. */
-export { checkFieldPaths, checkRules } from './definition.ts'
+export { checkDefaults, checkFieldPaths, checkRules } from './definition.ts'
 export { rulesOf } from './validator.ts'

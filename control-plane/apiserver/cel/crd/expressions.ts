@@ -57,8 +57,9 @@ function rulesErrors({ spec }: CustomResourceDefinition, old: CustomResourceDefi
     if (!schema || !hasRules(schema)) return []
     const before = schemaOf(old?.spec.versions.find(o => o.name === v.name))
     const path = here.child('openAPIV3Schema')
-    const { checkFieldPaths, checkRules } = cel().definitions
-    const wrong = checkFieldPaths(schema, path)
-    return wrong.length > 0 ? wrong : checkRules(schema, path, semanticEqual(schema, before))
+    const { checkDefaults, checkFieldPaths, checkRules } = cel().definitions
+    const paths = checkFieldPaths(schema, path)
+    const wrong = paths.length > 0 ? paths : checkRules(schema, path, semanticEqual(schema, before))
+    return wrong.length > 0 ? wrong : checkDefaults(schema, path)
   })
 }

@@ -29,6 +29,20 @@ export function rulesOf(schema: JsonSchema): RulesValidator | undefined {
   }
 }
 
+/** The rules of a schema that its default breaks, both where it was there before and where it comes anew; `at` is of the default. */
+export function brokenByDefault(schema: JsonSchema, at: Path): FieldError[] {
+  const rules = rulesBelow(schema, schema, declare(schema, 'selfType', nested(schema)))
+  if (!rules) return []
+  const { default: value } = schema
+  const judged = (old: unknown): FieldError[] => {
+    const run: Run = { errors: [], budget: runtimeCostBudget }
+    judge(run, rules, at, value, old, undefined, undefined)
+    return run.errors
+  }
+  const errors = judged(value)
+  return errors.length > 0 ? errors : judged(undefined)
+}
+
 const nested = (schema: JsonSchema): boolean => schema['x-kubernetes-embedded-resource'] === true
 
 /** `says` has the rules: the schema itself or one of its `allOf`, which follows its structure. */
