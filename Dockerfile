@@ -17,7 +17,7 @@ FROM dependencies AS build
 COPY . .
 # Each process is one file without dependencies. Starting each once, though without its flags, leaves compiled code beside it.
 RUN node control-plane/cli/build.ts \
- && for name in container kube-apiserver kube-controller-manager kube-scheduler node-agent; do \
+ && for name in container kube-apiserver kube-controller-manager kube-scheduler cloud-controller-manager node-agent; do \
       NODE_COMPILE_CACHE=dist/.compile-cache timeout 20 node dist/$name.js </dev/null >/dev/null 2>&1; [ $? = 1 ] || exit 1; \
     done \
  && rm dist/*.map dist/cox.js

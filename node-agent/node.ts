@@ -58,6 +58,9 @@ import { createProcessRuntime } from './runtime/process.ts'
 import type { ContainerRuntime } from './runtime/runtime.ts'
 import { transportOf } from './transport.ts'
 
+/** What a node begins with that a cloud has to tell something of. */
+const uninitialized = { key: 'node.cloudprovider.kubernetes.io/uninitialized', value: 'true', effect: 'NoSchedule' }
+
 export interface RunningNode {
   /** The machine goes down: ends pods in order, for as long as the flags say, and takes no more. */
   shutDown(): Promise<void>
@@ -105,6 +108,7 @@ export async function startNode(
           serviceCIDR: options.serviceClusterIpRange,
           nodeIP: nodeIp,
           nonMasqueradeCIDRs: options.nonMasqueradeCidr,
+          loadBalancerCIDR: options.loadBalancerIpRange,
           log,
         })
       : openHostNetwork(nodeIp),
@@ -133,7 +137,7 @@ export async function startNode(
     podCIDR: podCidr,
     capacity,
     reservations: options,
-    taints: options.registerWithTaints,
+    taints: [...(options.cloudProvider === 'external' ? [uninitialized] : []), ...(options.registerWithTaints ?? [])],
     capabilities: can,
     runtimeVersion: `${runtime.name}-${runtime.version}`,
     handlers: runtime.handlers,

@@ -49,6 +49,10 @@ export const flags = z.object({
   clientCaFile: z.string().optional(),
   /** Where pods are known by their own addresses besides, such as the nodes' network when all on it have routes to the pods. */
   nonMasqueradeCidr: z.array(cidr).default([]),
+  /** `external`: the node begins with a taint that a cloud controller manager takes away. */
+  cloudProvider: z.enum(['external', '']).default(''),
+  /** Addresses of load balancers: what no Service answers there is refused. */
+  loadBalancerIpRange: cidr.optional(),
   /** Everything of this node is below it, in every tree of control groups. */
   cgroupRoot: directory.default('/coxswain'),
   /** How containers run, pods are connected and Services are routed; by default the best that the node can do. */

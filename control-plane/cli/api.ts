@@ -24,10 +24,14 @@ export function adminClient(dir: StateDir, settings: ClientSettings = {}): { cli
   return { client: newClient(transport, settings), close: () => void transport.close() }
 }
 
+/** The cloud has not said yet what the node is: nothing is scheduled there. */
+const isUninitialized = ({ spec }: Node): boolean =>
+  spec.taints?.some(t => t.key === 'node.cloudprovider.kubernetes.io/uninitialized') ?? false
+
 /** Ready, and said so after `since` (ms since the epoch): the registry still shows the node's former life. */
 export function isReady(node: Node, since = 0): boolean {
   const ready = node.status?.conditions?.find(c => c.type === 'Ready')
-  return ready?.status === 'True' && Date.parse(ready.lastHeartbeatTime ?? '') >= Math.floor(since / 1000) * 1000
+  return ready?.status === 'True' && !isUninitialized(node) && Date.parse(ready.lastHeartbeatTime ?? '') >= Math.floor(since / 1000) * 1000
 }
 
 /**

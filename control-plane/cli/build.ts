@@ -58,6 +58,7 @@ await build({
     'envtest-etcd': path.join(project, 'control-plane/envtest/etcd.ts'),
     'kube-apiserver': path.join(project, 'control-plane/apiserver/main.ts'),
     'kube-controller-manager': path.join(project, 'control-plane/controller-manager/main.ts'),
+    'cloud-controller-manager': path.join(project, 'control-plane/cloud-controller-manager/main.ts'),
     'kube-scheduler': path.join(project, 'control-plane/scheduler/main.ts'),
     'image-puller': path.join(project, 'node-agent/registry/main.ts'),
     'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),

@@ -26,11 +26,17 @@ export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cac
  * each other. No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
  */
 export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${youngMiB}`, '--v8-pool-size=1']
+type Ours = keyof Cluster['instances'] | 'cloud-controller-manager'
 /**
  * Those that see every write of the cluster make garbage with it: in a larger space it is collected less often, and more of it is dead by
  * then. Idle they do not fill it.
  */
-const youngMiB: Record<keyof Cluster['instances'], number> = { 'kube-apiserver': 64, 'kube-controller-manager': 8, 'kube-scheduler': 8 }
+const youngMiB: Record<Ours, number> = {
+  'kube-apiserver': 64,
+  'kube-controller-manager': 8,
+  'kube-scheduler': 8,
+  'cloud-controller-manager': 1,
+}
 /**
  * They run the same paths all the time. V8 optimizes a function after 3,000 calls of which the last 500 met nothing new, for which a server
  * takes a minute under load; with these a create costs a fifth less by then. Another V8 may not know the flags, which would end it.
@@ -51,7 +57,13 @@ const leaderElection = [
 const tolerationSeconds = '4'
 
 /** In the order of starting. Stopped in the other: leaders give back their leases, then nobody asks the API any more. */
-export const controlPlaneComponents = ['nats-server', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'] as const
+export const controlPlaneComponents = [
+  'nats-server',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kube-scheduler',
+  'cloud-controller-manager',
+] as const
 /** Of the first, second, ... process of a component: `kube-scheduler`, `kube-scheduler-2`, ... It is its record's and its log's name. */
 export const instanceName = (component: string, n: number): string => (n === 1 ? component : `${component}-${n}`)
 /** The component that a process's name is of; undefined when it is not of the control plane. */
@@ -101,19 +113,15 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 export function controlPlane(
   dir: StateDir,
   at: Addresses,
-  cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | 'metricsServer' | Kept>,
+  cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | 'metricsServer' | 'cloudProvider' | Kept>,
   { identity = instanceName, seesStore = !cluster.ephemeral }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
   const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
   const { enableAdmissionPlugins, disableAdmissionPlugins, schedulerConfig, controllers, apiOnly, metricsServer } = cluster
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
-  const ours = (
-    component: keyof Cluster['instances'],
-    args: (n: number) => string[],
-    liveness?: (n: number) => LivenessProbe,
-  ): Component[] =>
-    Array.from({ length: instances[component] }, (_, i) => i + 1).map(n => ({
+  const ours = (component: Ours, args: (n: number) => string[], liveness?: (n: number) => LivenessProbe): Component[] =>
+    Array.from({ length: component === 'cloud-controller-manager' ? 1 : instances[component] }, (_, i) => i + 1).map(n => ({
       name: instanceName(component, n),
       command: process.execPath,
       args: [
@@ -128,7 +136,7 @@ export function controlPlane(
       ...(liveness ? { liveness: liveness(n) } : {}),
     }))
   /** Upstream's ports, for a second process ten more. Clusters without nodes are several side by side, and nobody asks. */
-  const serving = (component: keyof Cluster['instances'], port: number, n: number): string[] => [
+  const serving = (component: Ours, port: number, n: number): string[] => [
     ...['--bind-address', at.host, '--secure-port', apiOnly ? '0' : String(port + 10 * (n - 1))],
     ...['--tls-cert-file', pki(`${component}.crt`), '--tls-private-key-file', pki(`${component}.key`), '--client-ca-file', pki('ca.crt')],
   ]
@@ -208,6 +216,14 @@ export function controlPlane(
       ...(schedulerConfig === undefined ? [] : ['--config', schedulerConfig]),
       ...leaderElection,
     ]),
+    ...(apiOnly || cluster.cloudProvider === 'none'
+      ? []
+      : ours('cloud-controller-manager', n => [
+          ...['--creds', creds('system:cloud-controller-manager'), '--identity', identity('cloud-controller-manager', n)],
+          ...['--cloud-provider', 'local', '--cloud-config', dir.cloud],
+          ...serving('cloud-controller-manager', 10_258, n),
+          ...leaderElection,
+        ])),
   ]
 }
 

@@ -9,6 +9,7 @@
 import { chownSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { hostname, networkInterfaces } from 'node:os'
 import path from 'node:path'
+import { writeContainerCloud } from './cloud.ts'
 import { authorityFile, ensureCreds, writeFiles } from './files.ts'
 import { controlPlane, nodeAgent, natsUrl, processEnv } from './components.ts'
 import { apiServerIsReady, leaseIsFresh, natsGreets } from './health.ts'
@@ -52,6 +53,7 @@ async function setUp(): Promise<void> {
   makeStateDir(dir)
   mkdirSync(nodeCreds, { recursive: true, mode: 0o700 })
   await writeFiles(dir, { at, listen: '0.0.0.0', storeDir: natsStore, sync: 'server', serverIPs: ['127.0.0.1'], securePort: publishedPort })
+  writeContainerCloud(dir)
   await ensureCreds(
     dir,
     Array.from({ length: slots }, (_, i) => nodeIdentity(`node-${i + 1}`)),
@@ -92,7 +94,7 @@ function run(component: string): never {
       cgroup: '/node',
       nonMasqueradeCIDRs: [],
       // All nodes share the volume.
-      flags: ['--image-store', imageStore],
+      flags: ['--image-store', imageStore, '--cloud-provider', 'external'],
     })
     // Both have the same flags.
     if (component === 'cluster-dns') command = command.map(word => word.replace(/\/node-agent\.js$/, '/cluster-dns.js'))
@@ -123,6 +125,7 @@ function health(component: string): Promise<void> {
       return apiServerIsReady(dir, securePort)
     case 'kube-controller-manager':
     case 'kube-scheduler':
+    case 'cloud-controller-manager':
       return leaseIsFresh(url, path.join(dir.creds, `system:${component}.creds`), 'kube-system', component)
     case 'node-agent':
       return leaseIsFresh(url, nodeCredsFile(ownNode().name), 'kube-node-lease', ownNode().name)

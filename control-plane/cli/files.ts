@@ -130,6 +130,7 @@ export interface FileOptions extends Omit<NatsFileOptions, 'port'> {
 export async function writeFiles(dir: StateDir, { at, serverIPs, securePort, ...nats }: FileOptions): Promise<void> {
   writeKubeconfig(dir.kubeconfig, securePort, ensureCertificates(dir, [...serverIPs, firstService(at)]))
   await writeNodeSigner(dir)
-  const identities = ['registry', 'system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler', 'system:admin']
+  const components = ['kube-controller-manager', 'kube-scheduler', 'cloud-controller-manager'].map(name => `system:${name}`)
+  const identities = ['registry', 'system:apiserver', ...components, 'system:admin']
   await writeNatsFiles(dir, { ...nats, port: at.nats.port }, identities)
 }

@@ -2,6 +2,7 @@
 import { watch } from 'node:fs'
 import path from 'node:path'
 import { componentOf, controlPlane } from './components.ts'
+import { writeCloud } from './cloud.ts'
 import { ensureCreds } from './files.ts'
 import { restoreLink } from './link.ts'
 import { withLock } from './lock.ts'
@@ -84,6 +85,8 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       imageStore: imageStore ?? had?.imageStore,
       ...kept(wanted, had),
       metricsServer: wanted.metricsServer ?? had?.metricsServer,
+      cloudProvider: wanted.cloudProvider ?? had?.cloudProvider,
+      zones: wanted.zones ?? had?.zones,
       ...(wanted.ephemeral ? { ephemeral: true } : {}),
       nodes: had?.nodes ?? [],
     }
@@ -120,6 +123,7 @@ export class LocalCluster {
       name => componentOf(name) !== undefined && !this.#supervisors.some(s => s.name === name),
     )
     await Promise.all(surplus.map(name => end(this.#dir, name)))
+    this.#tellCloud()
     const control = this.#supervisors.map(s => s.start())
     await this.#reconcile()
     const watcher = watch(this.#dir.root, (_, file) => file === path.basename(this.#dir.cluster) && void this.#reconcile())
@@ -190,7 +194,13 @@ export class LocalCluster {
     eraseNode(this.#dir, node.name)
   }
 
+  #tellCloud(): void {
+    const cluster = readCluster(this.#dir)
+    if (cluster) writeCloud(this.#dir, this.#at, cluster, name => this.#live.has(name))
+  }
+
   async #route(): Promise<void> {
+    this.#tellCloud()
     if (this.#at.onHost) return
     const nodes = readCluster(this.#dir)?.nodes ?? []
     await routeThrough(
@@ -216,7 +226,11 @@ export async function stopEverything(dir: StateDir, at: Addresses, supervisors: 
     }),
   )
   // Those that lead give back their leases, which takes an API server.
-  for (const components of [['kube-scheduler', 'kube-controller-manager'], ['kube-apiserver'], ['nats-server']]) {
+  for (const components of [
+    ['kube-scheduler', 'kube-controller-manager', 'cloud-controller-manager'],
+    ['kube-apiserver'],
+    ['nats-server'],
+  ]) {
     const names = new Set(
       [...recordedNames(dir), ...supervisors.map(s => s.name)].filter(name => components.includes(componentOf(name) ?? '')),
     )

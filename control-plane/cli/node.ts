@@ -46,7 +46,7 @@ export async function startNode(
   dir: StateDir,
   at: Addresses,
   node: NodeRecord,
-  told: Pick<Cluster, 'runtime' | 'proxy' | 'imageCatalogue' | 'imageStore' | 'kubeletConfig' | 'registries'> = {},
+  told: Pick<Cluster, 'cloudProvider' | 'runtime' | 'proxy' | 'imageCatalogue' | 'imageStore' | 'kubeletConfig' | 'registries'> = {},
 ): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
@@ -61,7 +61,8 @@ export async function startNode(
     // The host has routes to pods through their nodes.
     nonMasqueradeCIDRs: [at.nodes],
     flags: [
-      ...(at.onHost ? ['--network', 'host'] : []),
+      ...(at.onHost ? ['--network', 'host'] : ['--load-balancer-ip-range', at.balancers]),
+      ...(told.cloudProvider === 'none' ? [] : ['--cloud-provider', 'external']),
       ...(told.runtime ? ['--runtime', told.runtime] : []),
       ...(told.proxy ? ['--proxy', told.proxy] : []),
       ...(told.imageCatalogue ? ['--image-catalogue', told.imageCatalogue] : []),

@@ -60,7 +60,7 @@ export const frontProxyName = 'front-proxy-client'
 export function ensureCertificates(
   dir: StateDir,
   serverIPs: string[],
-  serving: readonly string[] = ['kube-controller-manager', 'kube-scheduler'],
+  serving: readonly string[] = ['kube-controller-manager', 'kube-scheduler', 'cloud-controller-manager'],
 ): { ca: Pair; admin: Pair } {
   const ca = authorityOf(dir)
   const names = {

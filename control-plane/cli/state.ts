@@ -13,6 +13,8 @@ export interface StateDir {
   storeRecord: string
   /** How API servers encrypt what they store; there when they do. */
   encryption: string
+  /** What the local cloud consists of, for the cloud controller manager. */
+  cloud: string
   creds: string
   logs: string
   run: string
@@ -32,6 +34,7 @@ export function stateDir(root: string): StateDir {
     nats: at('nats'),
     storeRecord: at('store-version'),
     encryption: path.join(at('pki'), 'encryption.yaml'),
+    cloud: at('cloud.json'),
     creds: at('creds'),
     logs: at('logs'),
     run: at('run'),
@@ -73,6 +76,10 @@ const clusterSchema = z.object({
   securePort: z.number().int(),
   /** How many processes of each component the control plane has. */
   instances: z.object({ 'kube-apiserver': count(), 'kube-controller-manager': count(), 'kube-scheduler': count() }).prefault({}),
+  /** Whether the machine is a cloud to the cluster; it is unless this says `none`. */
+  cloudProvider: z.enum(['local', 'none']).optional(),
+  /** Over how many zones the nodes are spread. */
+  zones: z.number().int().min(1).max(26).optional(),
   /**
    * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
    * nats-server on loopback.
@@ -149,13 +156,14 @@ export function writeAtomically(file: string, text: string, mode = 0o600): void 
 
 export const writeCluster = (dir: StateDir, cluster: Cluster): void => writeAtomically(dir.cluster, `${JSON.stringify(cluster, null, 2)}\n`)
 
-/** Everything that follows from a cluster's number. One /16 a cluster: pods in the lower half, then Services, then the nodes themselves. */
+/** Everything that follows from a cluster's number. One /16 a cluster: pods in the lower half, then Services, load balancers, the nodes themselves. */
 export function addresses(index: number) {
   const net = `10.${128 + index}`
   return {
     all: `${net}.0.0/16`,
     pods: `${net}.0.0/17`,
     services: `${net}.128.0/18`,
+    balancers: `${net}.192.0/20`,
     nodes: `${net}.255.0/24`,
     host: `${net}.255.1`,
     nodeIP: (node: number) => `${net}.255.${10 + node}`,
@@ -178,6 +186,7 @@ function hostAddresses(index: number, { address, natsPort }: NonNullable<Cluster
     ...addresses(index),
     pods: `${address}/32`,
     services: `127.${32 + index}.0.0/16`,
+    balancers: `127.${132 + index}.0.0/20`,
     host: address,
     nodeIP: () => address,
     podCIDR: () => `${address}/32`,

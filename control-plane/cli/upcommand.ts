@@ -21,6 +21,8 @@ const ofNodes = [
   'apiservers',
   'controllerManagers',
   'schedulers',
+  'cloudProvider',
+  'zones',
 ]
 type Counts = Record<'apiservers' | 'controllerManagers' | 'schedulers', number | undefined>
 /** `cox up`. It imports what it does when it runs: a cluster for a test is to be there in less than half a second. */
@@ -56,6 +58,13 @@ export const upCommand = (program: Command): Command =>
         'off',
       ]),
     )
+    .addOption(
+      new Option('--cloud-provider <name>', 'what gives load balancers and zones (default: as before, local for a new cluster)').choices([
+        'local',
+        'none',
+      ]),
+    )
+    .option('--zones <n>', 'over how many zones the nodes are spread (default: as before, 1 for a new cluster)', wholeNumber(1, 26))
     .option('--encrypt-secrets', 'store Secrets encrypted from now on, with a key that is made for it (README: Secrets at rest)')
     .option(
       '--apiservers <n>',

@@ -37,6 +37,9 @@ export interface Wanted {
   disableAdmissionPlugins?: string | undefined
   controllers?: string | undefined
   metricsServer?: Cluster['metricsServer']
+  cloudProvider?: Cluster['cloudProvider']
+  /** Over how many zones the nodes are spread. */
+  zones?: number | undefined
   /** Makes a key that Secrets are stored with from now on, when there is none. */
   encryptSecrets?: boolean | undefined
 }

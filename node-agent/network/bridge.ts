@@ -23,6 +23,8 @@ export interface BridgeOptions {
   nodeIP: string
   /** Where pods' own addresses can be answered besides (nodes, the host): what goes elsewhere gets the node's address. */
   nonMasqueradeCIDRs?: readonly string[]
+  /** Addresses of load balancers: what no Service answers there is refused, not sent back where it came from. */
+  loadBalancerCIDR?: string | undefined
   mtu?: number
   log?: Logger
 }
@@ -131,9 +133,21 @@ async function readClaims(existing: ReadonlySet<string>): Promise<Map<string, st
   return claims
 }
 
+/** What still has an address of a load balancer after kube-proxy's rules. */
+const refusals = (cidr: string): string =>
+  ['forward', 'output']
+    .map(
+      hook => `  chain ${hook} {
+    type filter hook ${hook} priority 10;
+    ip daddr ${cidr} meta l4proto tcp reject with tcp reset
+    ip daddr ${cidr} reject
+  }\n`,
+    )
+    .join('')
+
 /** Bridge, forwarding, fallback routes and the masquerading of what leaves the cluster. */
 async function prepareNode(options: BridgeOptions, gateway: string): Promise<void> {
-  const { podCIDR, clusterCIDR, serviceCIDR, nodeIP, nonMasqueradeCIDRs = [] } = options
+  const { podCIDR, clusterCIDR, serviceCIDR, nodeIP, nonMasqueradeCIDRs = [], loadBalancerCIDR } = options
   const prefix = podCIDR.split('/')[1]
   const links = await ipJson<{ ifname: string }>(['link', 'show', 'type', 'bridge'])
   if (!links.some(l => l.ifname === BRIDGE)) await ipBatch([`link add ${BRIDGE} address ${hardwareAddress(gateway)} type bridge`])
@@ -170,7 +184,7 @@ table ip coxswain-pods {
     type nat hook postrouting priority srcnat + 10;
     ip saddr ${podCIDR} ip daddr != { ${[clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs].join(', ')} } oifname != "${BRIDGE}" fib daddr type != { local, multicast } masquerade
   }
-}
+${loadBalancerCIDR === undefined ? '' : refusals(loadBalancerCIDR)}}
 `)
   // As long as it is remembered, every other connection from its port goes to the same endpoint of a service, also when that is gone. There
   // only once there are rules.

@@ -79,7 +79,14 @@ describe.skipIf(!command)(
       )
       const file = statSync(path.join(source, 'config'))
       expect([file.mode & 0o777, file.uid]).toEqual([0o600, statSync(example('..')).uid])
-      for (const service of ['nats', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'node-agent']) {
+      for (const service of [
+        'nats',
+        'kube-apiserver',
+        'kube-controller-manager',
+        'kube-scheduler',
+        'cloud-controller-manager',
+        'node-agent',
+      ]) {
         for (const c of await cluster.containers(service))
           await eventually(
             async () => (await cluster.docker('inspect', '-f', '{{.State.Health.Status}}', c)) === 'healthy',
@@ -152,7 +159,7 @@ describe.skipIf(!command)(
       await kubectl('delete', 'pod', 'big', 'mounter', 'somebody', '--now')
     }, 180_000)
 
-    test.each(['nats', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'])(
+    test.each(['nats', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'cloud-controller-manager'])(
       'KILL of %s: it comes back by itself after a crash, with `up` after `docker-compose kill`; pods run on',
       async service => {
         const before = await eventually(webPods, 'the API answers')

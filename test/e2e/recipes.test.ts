@@ -194,7 +194,8 @@ test('who is more important takes a place', async () => {
 
 test('pods are even over zones', async () => {
   const zones = { 'node-1': 'a', 'node-2': 'b', 'node-3': 'b' }
-  for (const [node, zone] of Object.entries(zones)) await kubectl('label', 'node', node, `topology.kubernetes.io/zone=${zone}`)
+  for (const [node, zone] of Object.entries(zones))
+    await kubectl('label', '--overwrite', 'node', node, `topology.kubernetes.io/zone=${zone}`)
   await apply('topology-spread')
   await rolledOut('deployment/even')
   const inA = (await podsOf('app=even')).filter(p => zones[p.node as keyof typeof zones] === 'a')

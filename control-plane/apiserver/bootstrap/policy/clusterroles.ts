@@ -114,6 +114,16 @@ const components: readonly ClusterRole[] = [
     on('*', '*', 'list watch'),
     on('core', 'serviceaccounts/token', 'create'),
   ]),
+  // Not upstream's: there every cloud brings its own.
+  clusterRole('system:cloud-controller-manager', [
+    events,
+    ...leader('cloud-controller-manager', 'get update'),
+    ...delegation,
+    on('core', 'nodes', `${read} delete patch`),
+    on('core', 'services', `${read} patch`),
+    on('core', 'services/status', 'patch'),
+    on('discovery.k8s.io', 'endpointslices', read),
+  ]),
   clusterRole('system:kube-dns', [on('core', 'endpoints services', 'list watch')]),
   clusterRole('system:kube-scheduler', [
     events,
@@ -189,6 +199,7 @@ export const clusterRoleBindings: readonly ClusterRoleBinding[] = [
   clusterBinding('system:public-info-viewer', [authenticated, unauthenticated]),
   clusterBinding('system:node-proxier', [user('system:kube-proxy')]),
   clusterBinding('system:kube-controller-manager', [user('system:kube-controller-manager')]),
+  clusterBinding('system:cloud-controller-manager', [user('system:cloud-controller-manager')]),
   clusterBinding('system:kube-dns', [{ kind: 'ServiceAccount', name: 'kube-dns', namespace: 'kube-system' }]),
   clusterBinding('system:kube-scheduler', [user('system:kube-scheduler')]),
   clusterBinding('system:volume-scheduler', [user('system:kube-scheduler')]),

@@ -1,0 +1,72 @@
+/** The local cloud: instances are the nodes that `cox up` runs on this machine, load balancers are addresses that the machine routes to them. */
+import type { Node } from '#shared/api/core/node.ts'
+import type { SharedInformers } from '#shared/client/sharedinformers.ts'
+import { endpointSlices, services } from '#shared/api/kinds.ts'
+import type { Logger } from '#shared/component/log.ts'
+import type { Cloud } from '../cloud.ts'
+import { followConfig, readConfig, type LocalInstance } from './config.ts'
+import { isLocal, nodeLoadBalancers, nodesWithEndpoints, pooledLoadBalancers } from './loadbalancers.ts'
+import { routeAnnouncer, silentAnnouncer } from './routes.ts'
+import { statusAddress } from './addresses.ts'
+
+export const providerName = 'local'
+export const loadBalancerClass = 'coxswain.io/local'
+
+/** Reads what the cloud consists of and follows it until `signal` aborts. Rejects when it cannot be read. */
+export async function localCloud(file: string, informer: SharedInformers['get'], log: Logger, signal: AbortSignal): Promise<Cloud> {
+  let config = await readConfig(file)
+  const listeners: (() => void)[] = []
+  const tell = (): void => listeners.forEach(l => l())
+  followConfig(
+    file,
+    next => {
+      config = next
+      tell()
+    },
+    log,
+    signal,
+  )
+  const find = ({ metadata }: Node): LocalInstance | undefined =>
+    config.instances
+      ? config.instances.find(i => i.name === metadata.name)
+      : { name: metadata.name ?? '', zone: config.zone, type: config.type, running: true }
+  const isOurs = ({ spec }: Node): boolean => spec.providerID?.startsWith(`${providerName}://`) ?? false
+  const runs = (node: Node): boolean => find(node)?.running ?? true
+
+  // Which node has endpoints is told by no node and no Service.
+  const slices = informer(endpointSlices)
+  const all = informer(services)
+  slices.subscribe(({ object, previous, type }) => {
+    const service = all.get(object.metadata.namespace ?? '', object.metadata.labels?.['kubernetes.io/service-name'] ?? '')
+    if (!service || service.spec.type !== 'LoadBalancer' || !isLocal(service)) return
+    const names = (s: typeof object | undefined): string => (s ? [...nodesWithEndpoints([s])].sort().join() : '')
+    if (type !== 'MODIFIED' || names(previous) !== names(object)) tell()
+  })
+
+  const { loadBalancers } = config
+  const options = { informer, runs }
+  const announcer = loadBalancers.by === 'pool' && loadBalancers.device ? await routeAnnouncer(loadBalancers.device) : silentAnnouncer()
+  // What went while nobody looked.
+  void Promise.all([all.synced]).then(() => {
+    const used = new Set(all.list().map(statusAddress))
+    for (const address of announcer.addresses())
+      if (!used.has(address))
+        announcer.announce(address, undefined).catch((e: Error) => log.warn({ address, err: e.message }, 'a route of nobody stays'))
+  })
+  return {
+    name: providerName,
+    loadBalancerClass,
+    instances: {
+      instanceExists: async node => !isOurs(node) || find(node) !== undefined,
+      instanceShutdown: async node => !runs(node),
+      instanceMetadata: async node => {
+        const instance = find(node)
+        if (!instance) return undefined
+        const { zone, type, name } = instance
+        return { providerID: `${providerName}:///${zone}/${name}`, instanceType: type, zone, region: config.region }
+      },
+    },
+    loadBalancers: loadBalancers.by === 'pool' ? pooledLoadBalancers(loadBalancers.range, announcer, options) : nodeLoadBalancers(options),
+    onChange: changed => void listeners.push(changed),
+  }
+}

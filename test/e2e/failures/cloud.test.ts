@@ -1,0 +1,75 @@
+/** Load balancers while what they need is killed: the node that announces an address, its link, the cloud controller manager. */
+import { afterAll, beforeAll, expect } from 'vitest'
+import { execa } from 'execa'
+import { services } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import type { ClusterFixture } from '../../fixtures/cluster.ts'
+import { eventually, patience, row, signal, startWeb, traffic, untilAllIsWell } from './setup.ts'
+
+let cluster: ClusterFixture
+let client: Client
+let address = ''
+const ingress = async (name: string): Promise<string | undefined> =>
+  (await client.get(services, 'default', name)).status?.loadBalancer?.ingress?.[0]?.ip
+
+beforeAll(async () => {
+  // A pod that is told to end still gets requests until every node has heard of it.
+  const web = await startWeb({
+    nodes: 3,
+    replicas: 6,
+    flags: ['--zones', '3'],
+    container: { lifecycle: { preStop: { sleep: { seconds: 2 } } } },
+  })
+  ;({ cluster, client } = web)
+  await cluster.kubectl('patch', 'service', 'web', '-p', '{"spec":{"type":"LoadBalancer"}}')
+  address = await eventually(() => ingress('web'), 'an address')
+}, 150_000)
+afterAll(() => cluster?.stop(), 60_000)
+
+/** The node that the machine sends to. */
+async function announcer(): Promise<string> {
+  const { stdout } = await execa('ip', ['route', 'show', address])
+  return `node-${Number(/via \d+\.\d+\.\d+\.(\d+)/.exec(stdout)?.[1]) - 10}`
+}
+const lastFailure = (failures: { at: number }[]): number => Math.max(0, ...failures.map(f => f.at))
+
+row('kill of the node that announces a load balancer', 240_000, async () => {
+  const name = await announcer()
+  const asking = traffic(`http://${address}/`, 20, 1000)
+  await signal(cluster, r => r.component === 'node-init' && r.node === name, name)
+  const killed = Date.now()
+  await eventually(async () => (await announcer()) !== name, 'another node announces it')
+  // Endpoints of the dead node are taken out when it is not heard of any more.
+  await eventually(() => Date.now() - Math.max(killed, lastFailure(asking.failures)) > 5000, 'requests fail no more', patience * 15_000)
+  await asking.stop()
+  expect(lastFailure(asking.failures)).toBeLessThan(killed + patience * 5_000)
+  expect((await cluster.cox('node', 'start', name)).stdout).toContain(`node ${name} is Ready`)
+  expect(await ingress('web')).toBe(address)
+  await untilAllIsWell(cluster, client, 'web', 6)
+})
+
+row('a link that is cut: the address moves off the node', 240_000, async () => {
+  const name = await announcer()
+  await cluster.cox('link', 'cut', name)
+  try {
+    await eventually(async () => (await announcer()) !== name, 'another node announces it', patience * 5_000)
+  } finally {
+    await cluster.cox('link', 'heal', name)
+  }
+  await untilAllIsWell(cluster, client, 'web', 6)
+})
+
+row('kill -9 of cloud-controller-manager: load balancers work on, new ones come', 120_000, async round => {
+  const asking = traffic(`http://${address}/`)
+  const killed = await signal(cluster, r => r.component === 'cloud-controller-manager', 'the cloud controller manager')
+  const name = `after-${round}`
+  await cluster.kubectl('expose', 'deployment', 'web', '--name', name, '--type=LoadBalancer', '--port=80', '--target-port=8080')
+  const other = await eventually(() => ingress(name), 'a new one gets an address')
+  expect(other).not.toBe(address)
+  expect((await cluster.ps()).some(r => r.component === 'cloud-controller-manager' && r.pid !== killed.pid)).toBe(true)
+  await eventually(async () => (await fetch(`http://${other}/`)).ok, 'it answers')
+  await cluster.kubectl('delete', 'service', name)
+  await asking.stop()
+  expect(asking.failures).toEqual([])
+  expect(await ingress('web')).toBe(address)
+})
