@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { realpath } from 'node:fs/promises'
 import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
+import type { Volume } from '#shared/api/core/podspec/volume.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { eventRecorder } from '#shared/client/events.ts'
@@ -12,6 +13,12 @@ import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
+import { csiNodeRecord } from './kubelet/csi/csinode.ts'
+import { csiDrivers, type as csiPluginType } from './kubelet/csi/drivers.ts'
+import { pathOnNode } from './kubelet/kubeletpaths.ts'
+import { followPlugins } from './kubelet/pluginmanager/pluginmanager.ts'
+import type { PodWorker } from './kubelet/pod/worker.ts'
+import { csiVolume } from './kubelet/volumes/csi/csi.ts'
 import { openDeviceManager } from './kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { measuredRuntime } from './kubelet/measuredruntime.ts'
@@ -45,7 +52,7 @@ import { shutDownPods, shutdownPeriods } from './kubelet/shutdown.ts'
 import { statusManager } from './kubelet/status/manager.ts'
 import { claimResolver } from './kubelet/volumes/claims.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
-import { stagedVolumes } from './kubelet/volumes/staged.ts'
+import { stagedVolumes, type StagedVolumes } from './kubelet/volumes/staged.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
 import { openHostNetwork } from './network/host.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
@@ -131,6 +138,8 @@ export async function startNode(
     log.warn({ err: e.message }, 'there can be no device plugins')
     return undefined
   })
+  let staged: StagedVolumes | undefined
+  let reportVolumes = (): void => {}
   const about: NodeOptions = {
     name: nodeName,
     ip: nodeIp,
@@ -144,7 +153,8 @@ export async function startNode(
     machine,
     images: async () => nodeImages(await runtime.images.list(), options.nodeStatusMaxImages),
     pressures: evictions.pressures,
-    changes: changed => (evictions.onChange(changed), devices?.onChange(changed)),
+    volumesInUse: async () => ((await staged?.inUse()) ?? []).filter(isAttachable).sort(),
+    changes: changed => (evictions.onChange(changed), devices?.onChange(changed), (reportVolumes = changed)),
     devices: devices?.resources,
     notReady: () => (shuttingDown ? 'node is shutting down' : undefined),
   }
@@ -193,6 +203,16 @@ export async function startNode(
     const seen = nodeInformer.get('', nodeName)
     return seen && versionOf(seen) >= versionOf(registered) ? seen : registered
   }
+  const boot = bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1)
+  const csiRecord = csiNodeRecord(client, node, log)
+  const drivers = csiDrivers(csiRecord, log)
+  const isReportedInUse = (name: string): boolean => {
+    if (node().status?.volumesInUse?.includes(name)) return true
+    reportVolumes()
+    return false
+  }
+  const plugins = [...volumePlugins, csiVolume({ client, drivers, nodeName, rootDir, boot, isReportedInUse })]
+  staged = stagedVolumes(rootDir, plugins)
   const answers = proxyAnswers(can.proxy, node)
   serveAnswers('127.0.0.1', 10_248, kubeletAnswers, log, signal)
   serveAnswers('0.0.0.0', 10_256, answers.health, log, signal)
@@ -220,7 +240,7 @@ export async function startNode(
     nodeIP: nodeIp,
     rootDir,
     cgroupRoot: options.cgroupRoot,
-    boot: bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1),
+    boot,
     memoryBytes: capacity.memoryBytes,
     runtime,
     configuration: kubeletConfiguration(options, manifests),
@@ -239,7 +259,7 @@ export async function startNode(
       resolvConf: options.resolvConf,
     },
     sources: objectSources(client, signal),
-    nodeVolumes: { plugins: volumePlugins, staged: stagedVolumes(rootDir, volumePlugins), resolve: claimResolver(client, node) },
+    nodeVolumes: { plugins, staged, resolve: claimResolver(client, node) },
     security: {
       seccompDefault: options.seccompDefault,
       allowedUnsafeSysctls: options.allowedUnsafeSysctls,
@@ -253,6 +273,9 @@ export async function startNode(
     manifests,
   }
   const kubelet = startKubelet(context, signal)
+  // Those that wait for a driver, or for a volume to be attached.
+  const claimants = (): PodWorker[] => kubelet.workers().filter(w => w.failure !== undefined && w.pod.spec.volumes?.some(usesDriver))
+  drivers.onRegistered(() => claimants().forEach(w => w.kick()))
   const collector = imageGC({
     policy: {
       highThresholdPercent: options.imageGcHighThreshold,
@@ -278,13 +301,20 @@ export async function startNode(
     )
   const connection = await connecting
   registered = await registering
+  csiRecord.keep(signal)
+  followPlugins(join(rootDir, 'plugins_registry'), { [csiPluginType]: drivers }, path => pathOnNode(path, rootDir), log, signal)
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
   const events = nodeEvents(recorder, nodeName)
   events.started()
   if (options.withoutEffect.length > 0) events.ignored(options.withoutEffect)
   events.reported(registered)
+  let volumes = ''
   nodeInformer.subscribe(({ type, object }) => {
-    if (type !== 'DELETED' && object.metadata.name === nodeName) events.seen(object)
+    if (type === 'DELETED' || object.metadata.name !== nodeName) return
+    events.seen(object)
+    const now = JSON.stringify([object.status?.volumesInUse, object.status?.volumesAttached])
+    if (now !== volumes) claimants().forEach(w => w.kick())
+    volumes = now
   })
   const onReport = (n: Node): void => {
     events.reported((registered = n))
@@ -344,6 +374,10 @@ const pairs = (list: readonly string[]): Record<string, string> =>
 async function createRuntimes(options: OciOptions): Promise<ContainerRuntime> {
   return besideProcesses(...(await Promise.all([createOciRuntime(options), createProcessRuntime(options)])))
 }
+
+const usesDriver = (v: Volume): boolean => Boolean(v.csi ?? v.persistentVolumeClaim ?? v.ephemeral)
+/** As node status names volumes of CSI drivers. */
+const isAttachable = (key: string): boolean => key.startsWith('kubernetes.io/csi/')
 
 /** Where static pods' manifests are; undefined when the node has none. */
 function manifestDirectory(asked: string | undefined, rootDir: string): string | undefined {

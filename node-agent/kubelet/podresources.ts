@@ -8,7 +8,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { int64, list, obj, opt, str, type Infer } from '#shared/machinery/schema.ts'
 import type { Device } from './cm/devices/api.ts'
 import type { DeviceManager } from './cm/devices/manager.ts'
-import { method, serveGrpc } from './cm/grpcserver.ts'
+import { method, serveGrpc } from '#shared/grpc/server.ts'
 import { isSidecar, uidOf } from './pod/containers.ts'
 
 const numaNode = obj('NUMANode', '', () => ({ ID: opt(1, int64()) }))

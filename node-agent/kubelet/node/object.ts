@@ -32,6 +32,8 @@ export interface NodeOptions {
   pressures?: () => ReadonlySet<Pressure>
   /** Extended resources of device plugins, asked for each report. */
   devices?: (() => Record<'capacity' | 'allocatable', { [resource: string]: string }>) | undefined
+  /** Asked for each report: the attached volumes that pods use or may begin to use. */
+  volumesInUse?: () => Promise<string[]>
   /** Has it called whenever what is asked for each report has changed. */
   changes?: (changed: () => void) => void
   /** Why the node is not ready. */

@@ -50,13 +50,23 @@ export async function reportStatus(client: Client, options: NodeOptions, last: N
   const { addresses, ...status } = nodeStatus(options, last.status, new Date())
   const allocatable = { ...extendedAllocatable(last.status), ...status.allocatable }
   const images = await options.images?.()
+  const inUse = await options.volumesInUse?.()
+  const volumesInUse = inUse && String(inUse) !== String(last.status?.volumesInUse ?? []) ? inUse : undefined
   const sameImages = images === undefined || JSON.stringify(images) === JSON.stringify(last.status?.images ?? [])
   return await client.patch(
     nodes,
     '',
     options.name,
     'strategic',
-    { status: { ...status, allocatable, ...(sameImages ? {} : { images }), addresses: [{ $patch: 'replace' }, ...(addresses ?? [])] } },
+    {
+      status: {
+        ...status,
+        allocatable,
+        ...(sameImages ? {} : { images }),
+        ...(volumesInUse ? { volumesInUse } : {}),
+        addresses: [{ $patch: 'replace' }, ...(addresses ?? [])],
+      },
+    },
     'status',
   )
 }

@@ -55,7 +55,7 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     ),
     ctx.volumes.setUp(ctx.pod, ctx.facts()),
   ])
-  for (const f of failures) ctx.event('Warning', 'FailedMount', f.message)
+  for (const f of failures) if (!f.expected) ctx.event('Warning', 'FailedMount', f.message)
   if (sandbox) {
     ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
     throw sandbox

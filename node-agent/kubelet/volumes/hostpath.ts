@@ -1,8 +1,8 @@
 /** hostPath: a path of the node, checked by its type. */
 import { lstat, mkdir, open, stat } from 'node:fs/promises'
 import type { Stats } from 'node:fs'
-import { join, normalize } from 'node:path'
 import type { HostPathVolumeSource } from '#shared/api/core/podspec/volume.ts'
+import { pathOnNode } from '../kubeletpaths.ts'
 import type { ResolvedVolume, VolumePlugin } from './plugin.ts'
 
 const checks: { [type: string]: { is: (s: Stats) => boolean; what: string } } = {
@@ -20,16 +20,6 @@ const sourceOf = (volume: ResolvedVolume): HostPathVolumeSource | undefined => v
 const errorText = ({ code, message }: NodeJS.ErrnoException): string =>
   code === 'ENOENT' ? 'no such file or directory' : code === 'EACCES' ? 'permission denied' : message
 
-/**
- * What plugins and monitoring tools look for where kubelets have their state elsewhere. Several nodes of one machine have theirs at places of
- * their own.
- */
-const ofKubelet = /^\/var\/lib\/kubelet(\/(device-plugins|pod-resources)(\/.*)?)$/
-const placeOf = (path: string, rootDir: string | undefined): string => {
-  const found = ofKubelet.exec(normalize(path).replace(/\/$/, ''))
-  return found && rootDir !== undefined ? join(rootDir, found[1]!) : path
-}
-
 export const hostPath: VolumePlugin = {
   name: 'kubernetes.io/host-path',
   matches: volume => sourceOf(volume) !== undefined,
@@ -38,7 +28,7 @@ export const hostPath: VolumePlugin = {
   onNodeDisk: () => false,
   async setUp({ volume, facts }) {
     const { path: asked, type = '' } = sourceOf(volume)!
-    const path = placeOf(asked, facts.rootDir)
+    const path = pathOnNode(asked, facts.rootDir)
     const found = await stat(path).catch(() => undefined)
     if (!found && (type === '' || type === 'DirectoryOrCreate')) {
       // A dangling link is not ours to replace.

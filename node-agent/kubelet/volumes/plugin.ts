@@ -19,6 +19,9 @@ export class SetUpError extends Error {
   }
 }
 
+/** Something that comes by itself has not come yet: nobody is told, unless it takes long. */
+export class NotYetError extends Error {}
+
 export interface VolumeContext {
   pod: Pod
   volume: ResolvedVolume
@@ -39,15 +42,17 @@ export interface VolumeRecord {
   volume: ResolvedVolume
   directory: string
   /** The key under which it is staged. */
-  staged?: string
+  staged?: string | undefined
+  /** The pod's uid. */
+  pod?: string
 }
 
 /** What is done once on the node for a volume that several pods may share: a device attached, a file system mounted. */
 export interface Stage {
-  /** Names the volume on the node, whichever pod uses it. */
-  readonly key: (volume: ResolvedVolume) => string
-  /** Makes it ready in a directory that exists. Idempotent, also over a restart. */
-  readonly setUp: (volume: ResolvedVolume, directory: string) => Promise<void>
+  /** Names the volume on the node, whichever pod uses it; undefined for one that is each pod's own. */
+  readonly key: (volume: ResolvedVolume) => string | undefined
+  /** Makes it ready in a directory that exists, when `pod` wants it. Idempotent, also over a restart. */
+  readonly setUp: (volume: ResolvedVolume, directory: string, pod: Pod) => Promise<void>
   /** Undoes it, also when setUp had only begun. Idempotent. Leaves the directory empty. */
   readonly tearDown: (volume: ResolvedVolume, directory: string) => Promise<void>
 }
@@ -57,7 +62,7 @@ export interface VolumePlugin {
   readonly name: string
   readonly matches: (volume: ResolvedVolume) => boolean
   /** What it shows follows the API: set up again whenever something of it may have changed. */
-  readonly follows: boolean
+  readonly follows: boolean | ((volume: ResolvedVolume) => boolean)
   /**
    * Its directories and what is in them belong to the pod and are removed with it. Of other plugins only empty directories are: what is
    * still in there may be somebody's data.

@@ -10,7 +10,7 @@ import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
 import { readDurable, writeDurable } from '../pod/durable.ts'
 import type { PodSources } from '../sources.ts'
 import { claimName, NodeAffinityError } from './claims.ts'
-import { SetUpError, type ResolvedVolume, type VolumePlugin, type VolumeRecord } from './plugin.ts'
+import { NotYetError, SetUpError, type ResolvedVolume, type VolumePlugin, type VolumeRecord } from './plugin.ts'
 import { pluginFor } from './plugins.ts'
 import type { StagedVolumes } from './staged.ts'
 import { directoryInMemory } from './tmpfs.ts'
@@ -27,6 +27,8 @@ export interface MountFailure {
   volume: string
   /** `MountVolume.SetUp failed for volume "x" : why`, and what else upstream says. */
   message: string
+  /** It is too early to speak of a failure: what is waited for comes by itself. */
+  expected: boolean
 }
 export interface MountedVolume {
   name: string
@@ -48,12 +50,17 @@ export interface PodVolumes {
   tearDown(): Promise<void>
 }
 
+/** As long as upstream's kubelet waits for volumes before it says so. */
+const patienceMs = 123_000
+
 class UnresolvedError extends Error {}
 
 function failureMessage(volume: string, error: Error): string {
   const lists = `unmounted volumes=[${volume}], unattached volumes=[], failed to process volumes=[${volume}]`
   if (error instanceof UnresolvedError) return `Unable to attach or mount volumes: ${lists}: ${error.message}`
   if (error instanceof NodeAffinityError) return error.message
+  if (error instanceof NotYetError)
+    return `Unable to attach or mount volumes: unmounted volumes=[${volume}], unattached volumes=[${volume}], failed to process volumes=[]: ${error.message}`
   const step = error instanceof SetUpError ? error.step : 'MountVolume.SetUp failed'
   return `${step} for volume ${JSON.stringify(volume)} : ${error.message}`
 }
@@ -68,6 +75,15 @@ interface Mounted {
 export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirectory, sources: PodSources): PodVolumes {
   const mounted = new Map<string, Mounted>()
   let shown = ''
+  /** Since when volumes wait for what comes by itself. */
+  const waiting = new Map<string, number>()
+  function isExpected(name: string, { cause }: Error): boolean {
+    if (!(cause instanceof NotYetError)) return false
+    const since = waiting.get(name) ?? Date.now()
+    waiting.set(name, since)
+    return Date.now() - since < patienceMs
+  }
+  const follows = ({ plugin, volume }: Mounted): boolean => (typeof plugin.follows === 'function' ? plugin.follows(volume) : plugin.follows)
 
   /** What fails here is not about mounting: upstream tells of it in another way. */
   async function prepared(pod: Pod, asked: ResolvedVolume): Promise<{ volume: ResolvedVolume; plugin: VolumePlugin }> {
@@ -86,7 +102,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       name = volume.persistentVolume?.name ?? name
       await mountOne(pod, volume, plugin, facts)
     } catch (e) {
-      throw new Error(failureMessage(name, e as Error))
+      throw new Error(failureMessage(name, e as Error), { cause: e })
     }
   }
   async function mountOne(pod: Pod, volume: ResolvedVolume, plugin: VolumePlugin, facts: NodeFacts): Promise<void> {
@@ -98,13 +114,11 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
     let staged: string | undefined
     if (plugin.stage ?? plugin.tearDown) {
       // Written first: whoever comes next, with or without the pod's spec, can undo what has begun.
-      const record: VolumeRecord = { plugin: plugin.name, volume, directory: place }
+      const key = plugin.stage?.key(volume)
       await mkdir(directory.volumeRecords, { recursive: true, mode: 0o750 })
-      writeDurable(
-        join(directory.volumeRecords, `${volume.name}.json`),
-        plugin.stage ? { ...record, staged: plugin.stage.key(volume) } : record,
-      )
-      if (plugin.stage) staged = await node.staged.acquire(plugin, volume, uid)
+      const record: VolumeRecord = { plugin: plugin.name, volume, directory: place, staged: key, pod: uid }
+      writeDurable(join(directory.volumeRecords, `${volume.name}.json`), record)
+      if (key !== undefined) staged = await node.staged.acquire(plugin, volume, pod)
     }
     const path = await timed(
       'volume_mount',
@@ -120,13 +134,14 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       const failures = await Promise.all(
         (pod.spec.volumes ?? []).map(async volume => {
           const known = mounted.get(volume.name)
-          if (known && (!known.plugin.follows || shows === shown)) return []
+          if (known && (!follows(known) || shows === shown)) return []
           try {
             await setUpOne(pod, volume, facts)
+            waiting.delete(volume.name)
             return []
           } catch (e) {
             // What was once set up keeps what it shows.
-            return known ? [] : [{ volume: volume.name, message: (e as Error).message }]
+            return known ? [] : [{ volume: volume.name, message: (e as Error).message, expected: isExpected(volume.name, e as Error) }]
           }
         }),
       )

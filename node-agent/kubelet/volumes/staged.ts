@@ -5,6 +5,8 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { uidOf } from '../pod/containers.ts'
 import { readDurable, writeDurable } from '../pod/durable.ts'
 import type { ResolvedVolume, VolumePlugin } from './plugin.ts'
 
@@ -18,7 +20,7 @@ interface Staged {
 
 export interface StagedVolumes {
   /** Stages the volume for a pod, unless it is. Resolves with its directory. */
-  acquire(plugin: VolumePlugin, volume: ResolvedVolume, uid: string): Promise<string>
+  acquire(plugin: VolumePlugin, volume: ResolvedVolume, pod: Pod): Promise<string>
   /** The pod needs it no more; when no other does, it is ended. Idempotent. */
   release(pluginName: string, key: string, uid: string): Promise<void>
   /** Ends what only pods used that are not there any more. */
@@ -55,7 +57,8 @@ export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[])
     await rm(place, { recursive: true, force: true })
   }
   async function places(): Promise<string[]> {
-    const kinds = await readdir(root).catch(() => [])
+    // Beside those of plugins whose volumes are staged are the directories of drivers.
+    const kinds = (await readdir(root).catch(() => [])).filter(kind => plugins.some(p => p.stage && p.name.replace('/', '~') === kind))
     const lists = await Promise.all(kinds.map(async kind => (await readdir(join(root, kind))).map(name => join(root, kind, name))))
     return lists.flat()
   }
@@ -70,8 +73,9 @@ export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[])
     })
 
   return {
-    acquire(plugin, volume, uid) {
-      const key = plugin.stage!.key(volume)
+    acquire(plugin, volume, pod) {
+      const key = plugin.stage!.key(volume)!
+      const uid = uidOf(pod)
       const place = placeOf(plugin.name, key)
       return inTurn(place, async () => {
         await mkdir(mountOf(place), { recursive: true, mode: 0o750 })
@@ -79,7 +83,7 @@ export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[])
         const users = [...new Set([...(known?.users ?? []), uid])]
         // Written first: what has begun must be ended by whoever comes next.
         if (!known?.users.includes(uid)) writeDurable(recordOf(place), { plugin: plugin.name, key, volume, users } satisfies Staged)
-        await plugin.stage!.setUp(volume, mountOf(place))
+        await plugin.stage!.setUp(volume, mountOf(place), pod)
         return mountOf(place)
       })
     },

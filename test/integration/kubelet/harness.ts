@@ -12,6 +12,11 @@ import { startInformer } from '#shared/client/reflector.ts'
 import { logger } from '#shared/component/log.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
+import { csiNodeRecord } from '#node-agent/kubelet/csi/csinode.ts'
+import { csiDrivers, type as csiPluginType } from '#node-agent/kubelet/csi/drivers.ts'
+import { pathOnNode } from '#node-agent/kubelet/kubeletpaths.ts'
+import { followPlugins } from '#node-agent/kubelet/pluginmanager/pluginmanager.ts'
+import { csiVolume } from '#node-agent/kubelet/volumes/csi/csi.ts'
 import { openDeviceManager } from '#node-agent/kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from '#node-agent/kubelet/cm/podcgroups.ts'
 import { newActivity } from '#node-agent/kubelet/activity.ts'
@@ -78,9 +83,8 @@ const noApi = new Proxy({} as MemoryApi['client'], {
 /** `plugins` are volume types beside the usual ones, `runtimes` OCI runtimes by handler. */
 export async function harness(
   more: readonly VolumePlugin[] = [],
-  wanted: { manifests?: boolean; devices?: boolean; runtimes?: Record<string, string>; network?: PodNetwork } = {},
+  wanted: { manifests?: boolean; devices?: boolean; csi?: boolean; runtimes?: Record<string, string>; network?: PodNetwork } = {},
 ): Promise<Harness> {
-  const plugins = [...volumePlugins, ...more]
   const api = memoryApi()
   const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
   const cgroupRoot = `/coxswain-test-${process.pid}-${Math.random().toString(36).slice(2, 8)}`
@@ -116,6 +120,10 @@ export async function harness(
     stop = new AbortController()
     const { signal } = stop
     const client = withApi ? api.client : noApi
+    const record = csiNodeRecord(client, () => node, log)
+    const drivers = csiDrivers(record, log)
+    const csi = { client, drivers, nodeName, rootDir, boot }
+    const plugins = [...more, ...volumePlugins, ...(wanted.csi ? [csiVolume(csi)] : [])]
     options = {
       nodeName,
       nodeIP: '127.0.0.1',
@@ -142,6 +150,9 @@ export async function harness(
       manifests,
     }
     kubelet = startKubelet(options, signal)
+    if (wanted.csi)
+      followPlugins(join(rootDir, 'plugins_registry'), { [csiPluginType]: drivers }, path => pathOnNode(path, rootDir), log, signal)
+    drivers.onRegistered(() => kubelet.workers().forEach(w => w.kick()))
   }
   await start('boot-1')
   const h: Harness = {

@@ -1,4 +1,5 @@
 /** One device plugin, as its socket speaks: who registered it knows nothing of gRPC. Every call has a deadline. */
+import { RpcError } from '#shared/grpc/rpc.ts'
 import { decodeMessage } from '#shared/machinery/protobuf.ts'
 import { encodeMessage } from '#shared/machinery/protobuf-encode.ts'
 import type { Infer, ObjectSchema } from '#shared/machinery/schema.ts'
@@ -51,8 +52,7 @@ export async function devicePlugin(socket: string): Promise<DevicePlugin> {
         value,
         new Metadata(),
         { deadline: Date.now() + ms },
-        (error, result) =>
-          error ? reject(new Error(`rpc error: code = ${codeNames[error.code] ?? error.code} desc = ${error.details}`)) : resolve(result!),
+        (error, result) => (error ? reject(new RpcError(error.code, error.details)) : resolve(result!)),
       )
     })
   }
@@ -86,9 +86,3 @@ export async function devicePlugin(socket: string): Promise<DevicePlugin> {
     close: () => client.close(),
   }
 }
-
-/** As Go writes them. */
-const codeNames =
-  'OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied ResourceExhausted FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable DataLoss Unauthenticated'.split(
-    ' ',
-  )

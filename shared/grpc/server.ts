@@ -1,11 +1,12 @@
-/** A gRPC service of the kubelet's on a unix socket. What serves it is loaded when somebody comes: most nodes never need it. */
+/** A gRPC service on a unix socket. What serves it is loaded when somebody comes: most nodes never need it. */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { dirname } from 'node:path'
-import type { Logger } from '#shared/component/log.ts'
-import { decodeMessage } from '#shared/machinery/protobuf.ts'
-import { encodeMessage } from '#shared/machinery/protobuf-encode.ts'
-import type { Infer, ObjectSchema } from '#shared/machinery/schema.ts'
+import type { Logger } from '../component/log.ts'
+import { decodeMessage } from '../machinery/protobuf.ts'
+import { encodeMessage } from '../machinery/protobuf-encode.ts'
+import type { Infer, ObjectSchema } from '../machinery/schema.ts'
+import { Code, RpcError } from './rpc.ts'
 
 /** A unary call; what it throws is answered as `code`, by default Unknown, as Go's errors are. */
 export interface Method {
@@ -18,18 +19,6 @@ export const method = <Q extends ObjectSchema, A extends ObjectSchema>(
   answer: A,
   call: (question: Infer<Q>) => Infer<A> | Promise<Infer<A>>,
 ): Method => ({ question, answer, call: call as Method['call'] })
-
-/** An error with a gRPC status. */
-export class RpcError extends Error {
-  readonly code: number
-  constructor(code: number, message: string) {
-    super(message)
-    this.code = code
-  }
-}
-export const notFound = 5
-
-const unknown = 2
 
 /** Listens at `path`, whose directory is made, in place of whoever did before. Rejects when that cannot be; ends with `signal`. */
 export async function serveGrpc(
@@ -68,7 +57,8 @@ export async function serveGrpc(
             .then(() => m.call(request))
             .then(
               answer => reply(null, answer),
-              (e: Error) => reply({ code: e instanceof RpcError ? e.code : unknown, message: e.message }),
+              (e: Error) =>
+                reply(e instanceof RpcError ? { code: e.code, message: e.details } : { code: Code.unknown, message: e.message }),
             ),
       ]),
     )

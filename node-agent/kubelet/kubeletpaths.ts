@@ -1,0 +1,18 @@
+/**
+ * What plugins and monitoring tools look for where kubelets have their state elsewhere. Several nodes of one machine have theirs at places of
+ * their own, which pods see at the usual one: a hostPath below it is below the state directory, and plugins are told, and tell, paths there.
+ */
+import { join, normalize } from 'node:path'
+
+const usual = '/var/lib/kubelet'
+const ofKubelet = /^\/var\/lib\/kubelet((\/(device-plugins|pod-resources|plugins|plugins_registry|pods)(\/.*)?)?)$/
+
+/** Where on the node a path is that pods and plugins name. */
+export function pathOnNode(path: string, rootDir: string | undefined): string {
+  const found = ofKubelet.exec(normalize(path).replace(/\/$/, ''))
+  return found && rootDir !== undefined ? join(rootDir, found[1]!) : path
+}
+
+/** How plugins call a path below the state directory. */
+export const pathForPlugins = (path: string, rootDir: string): string =>
+  path === rootDir || path.startsWith(`${rootDir}/`) ? usual + path.slice(rootDir.length) : path

@@ -1,0 +1,204 @@
+/**
+ * csi: volumes of CSI drivers, of claims and inline; staged once on the node, published for each pod. What a driver is asked, when and in
+ * which words it is told of are those of pkg/volume/csi.
+ */
+import { mkdir, rm, rmdir, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { csiDrivers as csiDriverKind, secrets as secretKind } from '#shared/api/kinds.ts'
+import type { CSIDriver } from '#shared/api/storage/csidriver.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { Client } from '#shared/client/client.ts'
+import { NodeRpc } from '#shared/csi/messages.ts'
+import { capabilityOf } from '#shared/csi/capability.ts'
+import { uniqueVolumeName } from '#shared/csi/names.ts'
+import { node as nodeService } from '#shared/csi/services.ts'
+import { isNotFound } from '#shared/machinery/status.ts'
+import type { CsiDriver as Driver, CsiDrivers } from '../../csi/drivers.ts'
+import { pathForPlugins } from '../../kubeletpaths.ts'
+import { uidOf } from '../../pod/containers.ts'
+import { readDurable, writeDurable } from '../../pod/durable.ts'
+import { ownByGroup } from '../ownership.ts'
+import { NotYetError, SetUpError, type VolumeContext, type VolumePlugin } from '../plugin.ts'
+import { attachment } from './attachment.ts'
+import { podContext } from './podcontext.ts'
+import { csiSource, modeOf, type CsiSource } from './source.ts'
+
+export interface CsiNode {
+  readonly client: Client
+  readonly drivers: CsiDrivers
+  readonly nodeName: string
+  /** The kubelet's state directory. */
+  readonly rootDir: string
+  /** Names this life of the node's kernel state: what was mounted in another one is not. */
+  readonly boot: string
+  /** Whether our Node says that we may use the volume, so that nobody detaches it; has that said if it does not. Absent: nobody attaches any. */
+  readonly isReportedInUse?: (uniqueName: string) => boolean
+}
+
+/** What a call of a driver may take. */
+export const driverTimeoutMs = 120_000
+
+/** What is remembered of a staged volume, beside its mount. */
+interface StageRecord {
+  boot: string
+  publishContext: { [key: string]: string }
+}
+const recordOf = (directory: string): string => join(dirname(directory), 'csi.json')
+
+/** Runs a step that events name. */
+async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (e) {
+    throw e instanceof SetUpError || e instanceof NotYetError ? e : new SetUpError(`${name} failed`, (e as Error).message)
+  }
+}
+
+export function csiVolume(node: CsiNode): VolumePlugin {
+  const { client, drivers } = node
+  /** Drivers that are asked again when tokens are new. */
+  const republished = new Set<string>()
+  const shown = (path: string): string => pathForPlugins(path, node.rootDir)
+
+  const definition = async (driver: string): Promise<CSIDriver | undefined> =>
+    (await client.get(csiDriverKind, '', driver).catch((e: unknown) => (isNotFound(e) ? undefined : Promise.reject(e)))) as CSIDriver
+  async function secretsOf(source: CsiSource, use: keyof CsiSource['secrets']): Promise<Record<string, string>> {
+    const ref = source.secrets[use]
+    if (!ref) return {}
+    const { data = {} } = await client.get(secretKind, ref.namespace ?? '', ref.name ?? '').catch((e: Error) => {
+      throw new Error(
+        `failed to get ${use === 'stage' ? 'NodeStageSecretRef' : 'NodePublishSecretRef'} ${ref.namespace}/${ref.name}: ${e.message}`,
+      )
+    })
+    return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]))
+  }
+  async function capability(source: CsiSource, driver: Driver, pod: Pod | undefined) {
+    const can = await driver.capabilities()
+    const { fsGroup } = pod?.spec.securityContext ?? {}
+    return capabilityOf({
+      mode: modeOf(source, can.has(NodeRpc.singleNodeMultiWriter)),
+      block: source.block,
+      fsType: source.fsType,
+      mountFlags: source.mountFlags,
+      group: fsGroup !== undefined && can.has(NodeRpc.volumeMountGroup) ? String(fsGroup) : undefined,
+    })
+  }
+
+  async function stage(source: CsiSource, directory: string, pod: Pod): Promise<void> {
+    if (readDurable<StageRecord>(recordOf(directory))?.boot === node.boot) return
+    const about = await definition(source.driver)
+    const attached = about?.spec.attachRequired !== false
+    if (attached && node.isReportedInUse?.(uniqueVolumeName(source.driver, source.handle)) === false)
+      throw new NotYetError('volume is not reported in use by the node')
+    const publishContext = !attached
+      ? {}
+      : await step('MountVolume.WaitForAttach', () => attachment(client, source.handle, source.driver, node.nodeName))
+    await step(source.block ? 'MapVolume.SetUpDevice' : 'MountVolume.MountDevice', async () => {
+      const driver = drivers.get(source.driver)
+      if ((await driver.capabilities()).has(NodeRpc.stageUnstageVolume))
+        await driver.call(
+          nodeService.nodeStageVolume,
+          {
+            volumeId: source.handle,
+            publishContext,
+            stagingTargetPath: shown(directory),
+            volumeCapability: await capability(source, driver, pod),
+            secrets: await secretsOf(source, 'stage'),
+            volumeContext: source.attributes,
+          },
+          driverTimeoutMs,
+        )
+    })
+    writeDurable(recordOf(directory), { boot: node.boot, publishContext } satisfies StageRecord)
+  }
+
+  async function publish({ pod, volume, directory, staged, sources }: VolumeContext): Promise<string> {
+    const source = csiSource(volume, uidOf(pod), pod.metadata.namespace)!
+    const about = await definition(source.driver)
+    if (about?.spec.requiresRepublish) republished.add(source.driver)
+    else republished.delete(source.driver)
+    const driver = drivers.get(source.driver)
+    const mode = source.ephemeral ? 'Ephemeral' : 'Persistent'
+    const modes = about?.spec.volumeLifecycleModes ?? ['Persistent']
+    if (!modes.includes(mode))
+      throw new Error(
+        `volume mode ${JSON.stringify(mode)} not supported by driver ${source.driver} (only supports ${JSON.stringify(modes)})`,
+      )
+    const can = await driver.capabilities()
+    const target = join(directory, 'mount')
+    await mkdir(directory, { recursive: true, mode: 0o750 })
+    const told = await podContext(about, pod, source.ephemeral, sources)
+    await driver.call(
+      nodeService.nodePublishVolume,
+      {
+        volumeId: source.handle,
+        publishContext: (staged && readDurable<StageRecord>(recordOf(staged))?.publishContext) || {},
+        stagingTargetPath: staged !== undefined && can.has(NodeRpc.stageUnstageVolume) ? shown(staged) : '',
+        targetPath: shown(target),
+        volumeCapability: await capability(source, driver, pod),
+        readonly: source.readOnly,
+        secrets: { ...(await secretsOf(source, 'publish')), ...told.secrets },
+        volumeContext: { ...source.attributes, ...told.context },
+      },
+      driverTimeoutMs,
+    )
+    const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {}
+    if (!can.has(NodeRpc.volumeMountGroup) && !source.readOnly && takesGroup(source, about))
+      await ownByGroup(target, fsGroup, fsGroupChangePolicy !== 'OnRootMismatch')
+    return target
+  }
+
+  return {
+    name: 'kubernetes.io/csi',
+    matches: volume => Boolean(volume.persistentVolume?.spec.csi ?? (volume.persistentVolumeClaim ? undefined : volume.csi)),
+    follows: volume => republished.has(volume.csi?.driver ?? volume.persistentVolume?.spec.csi?.driver ?? ''),
+    owns: false,
+    onNodeDisk: () => false,
+    usage: volume => (volume.persistentVolume?.spec.volumeMode === 'Block' ? 'none' : 'filesystem'),
+    stage: {
+      key(volume) {
+        const csi = volume.persistentVolume?.spec.csi
+        return csi && uniqueVolumeName(csi.driver, csi.volumeHandle)
+      },
+      setUp: (volume, directory, pod) => stage(csiSource(volume, uidOf(pod), pod.metadata.namespace)!, directory, pod),
+      async tearDown(volume, directory) {
+        const source = csiSource(volume, '')!
+        // First: if we end here, whoever comes next must not take it for staged.
+        await rm(recordOf(directory), { force: true })
+        await rm(`${recordOf(directory)}.new`, { force: true })
+        const driver = drivers.get(source.driver)
+        if ((await driver.capabilities()).has(NodeRpc.stageUnstageVolume))
+          await driver.call(
+            nodeService.nodeUnstageVolume,
+            { volumeId: source.handle, stagingTargetPath: shown(directory) },
+            driverTimeoutMs,
+          )
+      },
+    },
+    setUp: publish,
+    async tearDown({ volume, directory, pod = '' }) {
+      const source = csiSource(volume, pod)!
+      const driver = drivers.get(source.driver)
+      const target = join(directory, 'mount')
+      await driver.call(nodeService.nodeUnpublishVolume, { volumeId: source.handle, targetPath: shown(target) }, driverTimeoutMs)
+      // A driver may leave the empty directory. One that is still mounted says so here.
+      await rmdir(target).catch((e: NodeJS.ErrnoException) => {
+        if (e.code === 'ENOTDIR') return unlink(target)
+        return e.code === 'ENOENT' ? undefined : Promise.reject(e)
+      })
+    },
+  }
+}
+
+/** Whether the volume is given to the pod's group. https://kubernetes-csi.github.io/docs/support-fsgroup.html */
+function takesGroup(source: CsiSource, about: CSIDriver | undefined): boolean {
+  if (source.block) return false
+  switch (about?.spec.fsGroupPolicy ?? 'ReadWriteOnceWithFSType') {
+    case 'File':
+      return true
+    case 'None':
+      return false
+    default:
+      return source.fsType !== '' && source.accessModes.includes('ReadWriteOnce')
+  }
+}

@@ -1,0 +1,13 @@
+/** Names that controllers and kubelets must make alike. */
+import { createHash } from 'node:crypto'
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+/** The VolumeAttachment of a volume on a node. pkg/volume/csi/csi_attacher.go */
+export const attachmentName = (volumeHandle: string, driver: string, node: string): string => `csi-${sha256(volumeHandle + driver + node)}`
+
+/** As `volumesAttached` and `volumesInUse` of a node's status name a volume. */
+export const uniqueVolumeName = (driver: string, volumeHandle: string): string => `kubernetes.io/csi/${driver}^${volumeHandle}`
+
+/** The handle of a pod's inline volume. */
+export const ephemeralHandle = (podUid: string, volume: string): string => `csi-${sha256(podUid + volume)}`

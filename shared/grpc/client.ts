@@ -1,0 +1,57 @@
+/** Calls of a gRPC server on a unix socket. gRPC itself is loaded with the first one. */
+import { decodeMessage } from '../machinery/protobuf.ts'
+import { encodeMessage } from '../machinery/protobuf-encode.ts'
+import type { Infer } from '../machinery/schema.ts'
+import { Code, RpcError, type Caller } from './rpc.ts'
+
+export interface GrpcClient {
+  readonly call: Caller
+  /** The same of bytes: who passes a call on needs not know its messages. */
+  readonly callRaw: (path: string, question: Uint8Array, timeoutMs: number) => Promise<Buffer>
+  close(): void
+}
+
+/** The largest answer, bytes. */
+const maxAnswer = 16 << 20
+
+/** Connects when it is first called. */
+export async function grpcClient(socket: string): Promise<GrpcClient> {
+  const { Client, Metadata, credentials } = await import('@grpc/grpc-js')
+  const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': maxAnswer,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 1_000,
+  })
+  const callRaw: GrpcClient['callRaw'] = (path, question, timeoutMs) =>
+    new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        path,
+        (q: Uint8Array) => Buffer.from(q),
+        (a: Buffer) => a,
+        question,
+        new Metadata(),
+        { deadline: Date.now() + timeoutMs },
+        (error, result) => (error ? reject(new RpcError(error.code, error.details)) : resolve(result!)),
+      )
+    })
+  return {
+    callRaw,
+    call: async (rpc, question, timeoutMs) => {
+      const answer = await callRaw(rpc.path, encodeMessage(rpc.question, question as object), timeoutMs)
+      return decodeAnswer(rpc, answer)
+    },
+    close: () => client.close(),
+  }
+}
+
+/** Reads the answer of a call. Throws an RpcError when it is none. */
+export function decodeAnswer<A extends Parameters<typeof decodeMessage>[0]>(
+  { path, answer }: { path: string; answer: A },
+  data: Buffer,
+): Infer<A> {
+  try {
+    return decodeMessage(answer, data) as Infer<A>
+  } catch (e) {
+    throw new RpcError(Code.internal, `the answer of ${path} is none: ${(e as Error).message}`)
+  }
+}

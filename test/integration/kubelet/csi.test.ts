@@ -1,0 +1,252 @@
+/** Volumes of a CSI driver that checks the order of its calls, by its registration socket, in every case that the specification knows. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { status } from '@grpc/grpc-js'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import {
+  csiDrivers,
+  csiNodes,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  secrets,
+  volumeAttachments,
+} from '#shared/api/kinds.ts'
+import type { CSINode } from '#shared/api/storage/csinode.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { attachmentName } from '#shared/csi/names.ts'
+import { listMounts } from '#shared/linux/mount.ts'
+import { startCsiDriver, type CsiDriverOptions, type TestCsiDriver } from '../../fixtures/csidriver.ts'
+import { harness, isolated, type Harness } from './harness.ts'
+
+let h: Harness
+const started: TestCsiDriver[] = []
+beforeAll(async () => {
+  h = await harness([], { csi: true })
+  h.api.put(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1', uid: 'node-uid' } })
+})
+afterEach(async () => {
+  for (const pod of h.api.all(pods)) h.delete(pod.metadata.name ?? '', 0)
+  await h.api.until(() => h.api.all(pods).length === 0)
+  await expect.poll(async () => (await listMounts()).filter(m => m.target.includes('kubernetes.io~csi'))).toEqual([])
+  await expect.poll(() => readdir(join(h.rootDir, 'plugins/kubernetes.io~csi')).catch(() => [])).toEqual([])
+  for (const driver of started.splice(0)) {
+    expect(driver.violations).toEqual([])
+    await driver.stop()
+  }
+})
+afterAll(() => h.close())
+
+const isReady = (p: Pod) => p.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True')
+async function driver(
+  name: string,
+  options: Partial<CsiDriverOptions> = {},
+  spec: object = { attachRequired: false },
+): Promise<TestCsiDriver> {
+  h.api.put(csiDrivers, { apiVersion: 'storage.k8s.io/v1', kind: 'CSIDriver', metadata: { name }, spec } as never)
+  const made = await startCsiDriver(h.rootDir, { name, ...options })
+  started.push(made)
+  await expect.poll(() => made.registration.length).toBeGreaterThan(0)
+  return made
+}
+function bound(name: string, csi: { driver: string; [field: string]: unknown }, more: object = {}): void {
+  const uid = `claim-${name}`
+  const common = { accessModes: ['ReadWriteOnce'], storageClassName: '' }
+  h.api.put(persistentVolumes, {
+    apiVersion: 'v1',
+    kind: 'PersistentVolume',
+    metadata: { name: `pv-${name}` },
+    spec: {
+      ...common,
+      capacity: { storage: '1Gi' },
+      csi: { volumeHandle: `vol-${name}`, ...csi },
+      claimRef: { namespace: 'default', name, uid },
+      ...more,
+    },
+  } as never)
+  h.api.put(persistentVolumeClaims, {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { name, namespace: 'default', uid },
+    spec: { ...common, volumeName: `pv-${name}` },
+    status: { phase: 'Bound', capacity: { storage: '1Gi' } },
+  } as never)
+}
+function user(name: string, volume: object, script = ':', spec: Partial<Pod['spec']> = {}) {
+  return h.pod(name, {
+    terminationGracePeriodSeconds: 1,
+    volumes: [{ name: 'data', ...volume }],
+    containers: [
+      {
+        name: 'c',
+        image: 'busybox',
+        command: ['sh', '-c', `${script}; touch done; exec sleep 1000`],
+        volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        readinessProbe: { exec: { command: ['test', '-e', 'done'] } },
+      },
+    ],
+    ...spec,
+  } as never)
+}
+const claim = (name: string) => ({ persistentVolumeClaim: { claimName: name } })
+const ofVolumes = (d: TestCsiDriver) => d.calls.filter(c => c.includes(' '))
+const failures = (name: string) => h.events(name).filter(e => e.reason === 'FailedMount').map(e => e.message ?? '') // prettier-ignore
+const gone = (name: string) => {
+  h.delete(name, 1)
+  return h.api.until(() => !h.get(name))
+}
+
+test('a driver that registers is told in CSINode and on the Node, and let go with its socket', async () => {
+  const d = await driver('plain.test', { nodeId: 'id-1', topology: { 'topology.plain.test/zone': 'z1' }, maxVolumes: 7 })
+  expect(d.registration).toEqual([{ registered: true, error: '' }])
+  const of = () => (h.api.get(csiNodes, '', 'n1') as CSINode | undefined)?.spec.drivers
+  expect(of()).toEqual([{ name: 'plain.test', nodeID: 'id-1', topologyKeys: ['topology.plain.test/zone'], allocatable: { count: 7 } }])
+  const { annotations, labels } = h.api.get(nodes, '', 'n1')!.metadata
+  expect(annotations).toMatchObject({ 'csi.volume.kubernetes.io/nodeid': '{"plain.test":"id-1"}' })
+  expect(labels).toMatchObject({ 'topology.plain.test/zone': 'z1' })
+  await d.stop()
+  await expect.poll(of).toEqual([])
+})
+
+test('a driver that cannot be taken is told why', async () => {
+  const d = await driver('old.test', { versions: ['0.3.0'] })
+  expect(d.registration[0]).toEqual({
+    registered: false,
+    error:
+      'failed to get highest supported version for CSI driver: old.test: None of the CSI versions reported by this driver are supported: 0.3.0',
+  })
+})
+
+test.runIf(isolated)('a volume is staged once for its pods, published for each, and undone in order', async () => {
+  const d = await driver('stage.test')
+  bound('two', { driver: 'stage.test', volumeAttributes: { kind: 'fast' }, fsType: 'ext4' }, { mountOptions: ['noatime'] })
+  user('one', claim('two'), 'echo hello >data/word')
+  await h.until('one', isReady)
+  user('two', claim('two'), 'grep hello data/word')
+  await h.until('two', isReady)
+  expect(ofVolumes(d)).toEqual(['NodeStageVolume vol-two', 'NodePublishVolume vol-two', 'NodePublishVolume vol-two'])
+  expect(d.last['NodeStageVolume']).toMatchObject({
+    staging_target_path: expect.stringMatching(/^\/var\/lib\/kubelet\/plugins\/kubernetes.io~csi\/\w+\/globalmount$/) as string,
+    volume_capability: { mount: { fs_type: 'ext4', mount_flags: ['noatime'] }, access_mode: { mode: 'SINGLE_NODE_WRITER' } },
+    volume_context: { kind: 'fast' },
+  })
+  await gone('one')
+  await h.restart()
+  await gone('two')
+  expect(
+    ofVolumes(d)
+      .slice(-2)
+      .map(c => c.split(' ')[0]),
+  ).toEqual(['NodeUnpublishVolume', 'NodeUnstageVolume'])
+  expect([...d.published, ...d.staged]).toEqual([])
+})
+
+test.runIf(isolated)('a volume is staged when it is attached, with what the driver said of that', async () => {
+  const d = await driver('attach.test', {}, { attachRequired: true })
+  bound('att', { driver: 'attach.test' })
+  user('att', claim('att'))
+  await expect.poll(() => h.kubelet().workers().find(w => w.pod.metadata.name === 'att')?.failure).toContain('timed out waiting for the condition') // prettier-ignore
+  expect(failures('att')).toEqual([])
+  h.api.put(volumeAttachments, {
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'VolumeAttachment',
+    metadata: { name: attachmentName('vol-att', 'attach.test', 'n1') },
+    spec: { attacher: 'attach.test', nodeName: 'n1', source: { persistentVolumeName: 'pv-att' } },
+    status: { attached: true, attachmentMetadata: { device: '/dev/x' } },
+  } as never)
+  h.kubelet().find('default', 'att')!.kick()
+  await h.until('att', isReady)
+  expect(d.last['NodeStageVolume'].publish_context).toEqual({ device: '/dev/x' })
+  expect(d.last['NodePublishVolume'].publish_context).toEqual({ device: '/dev/x' })
+})
+
+test.runIf(isolated)('an inline volume is each pod`s own, with what the driver asks of the pod', async () => {
+  const d = await driver('inline.test', { node: [] }, {
+    attachRequired: false,
+    podInfoOnMount: true,
+    volumeLifecycleModes: ['Ephemeral'],
+    tokenRequests: [{ audience: 'vault' }],
+  }) // prettier-ignore
+  h.api.put(secrets, {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 's', namespace: 'default' },
+    data: { key: 'dmFsdWU=' },
+  } as never)
+  const csi = { driver: 'inline.test', volumeAttributes: { a: 'b' }, nodePublishSecretRef: { name: 's' } }
+  const { uid } = user('inl', { csi }, 'touch data/x', { serviceAccountName: 'robot' }).metadata
+  await h.until('inl', isReady)
+  expect(d.last['NodePublishVolume']).toMatchObject({
+    volume_id: expect.stringMatching(/^csi-[0-9a-f]{64}$/) as string,
+    secrets: { key: 'value' },
+    volume_context: {
+      a: 'b',
+      'csi.storage.k8s.io/ephemeral': 'true',
+      'csi.storage.k8s.io/pod.name': 'inl',
+      'csi.storage.k8s.io/pod.namespace': 'default',
+      'csi.storage.k8s.io/pod.uid': uid,
+      'csi.storage.k8s.io/serviceAccount.name': 'robot',
+      'csi.storage.k8s.io/serviceAccount.tokens': expect.stringContaining('"vault":{"token":"a.token.b"') as string,
+    },
+  })
+  await gone('inl')
+  expect(ofVolumes(d).map(c => c.split(' ')[0])).toEqual(['NodePublishVolume', 'NodeUnpublishVolume'])
+})
+
+test('a driver that is not there, refuses a mode or a call is told of in upstream`s words, and tried again', async () => {
+  bound('absent', { driver: 'absent.test' })
+  user('absent', claim('absent'))
+  h.api.put(csiDrivers, { apiVersion: 'storage.k8s.io/v1', kind: 'CSIDriver', metadata: { name: 'absent.test' }, spec: { attachRequired: false } } as never) // prettier-ignore
+  await h.api.until(() =>
+    failures('absent').includes(
+      'MountVolume.MountDevice failed for volume "pv-absent" : driver name absent.test not found in the list of registered CSI drivers',
+    ),
+  )
+  // It comes, and the pod with it.
+  const d = await driver('absent.test')
+  if (isolated) await h.until('absent', isReady)
+  user('wrong', { csi: { driver: 'absent.test' } })
+  await h.api.until(() =>
+    failures('wrong').includes(
+      'MountVolume.SetUp failed for volume "data" : volume mode "Ephemeral" not supported by driver absent.test (only supports ["Persistent"])',
+    ),
+  )
+  d.fault('NodeStageVolume', { code: status.INTERNAL, message: 'disk on fire' })
+  bound('fire', { driver: 'absent.test' })
+  user('fire', claim('fire'))
+  await h.api.until(() =>
+    failures('fire').includes('MountVolume.MountDevice failed for volume "pv-fire" : rpc error: code = Internal desc = disk on fire'),
+  )
+  d.fault('NodeStageVolume', undefined)
+  h.kubelet().find('default', 'fire')!.kick()
+  if (isolated) await h.until('fire', isReady)
+})
+
+test.runIf(isolated)(
+  'a kubelet that ends between any two calls leaves nothing to its successor that it cannot undo',
+  async () => {
+    const d = await driver('kill.test')
+    for (const call of ['NodeStageVolume', 'NodePublishVolume'] as const)
+      for (const fault of ['lose', 'hang'] as const) {
+        const name = `${call.toLowerCase()}-${fault}`
+        bound(name, { driver: 'kill.test' })
+        d.fault(call, fault)
+        user(name, claim(name))
+        await expect.poll(() => d.calls).toContain(`${call} vol-${name}`)
+        await h.restart()
+        d.fault(call, undefined)
+        await h.until(name, isReady)
+        // What has succeeded and was not told is undone by another kubelet, without the pod.
+        const un = call.replace('Node', 'NodeUn').replace('UnS', 'Uns').replace('UnP', 'Unp')
+        d.fault(un, fault)
+        h.delete(name, 1)
+        await expect.poll(() => d.calls).toContain(`${un} vol-${name}`)
+        await h.restart()
+        h.api.remove(pods, 'default', name)
+        d.fault(un, undefined)
+        await expect.poll(() => [...d.published, ...d.staged], { timeout: 20_000 }).toEqual([])
+      }
+  },
+  60_000,
+)
