@@ -173,6 +173,7 @@ export async function startNode(
       {
         services: serviceInformer,
         endpointSlices: sliceInformer,
+        nodes: nodeInformer,
         nodeName,
         nodeIPs: [nodeIp],
         clusterCIDR: options.clusterCidr,
@@ -190,6 +191,7 @@ export async function startNode(
         services: serviceInformer,
         endpointSlices: sliceInformer,
         recorder: eventRecorder(client, 'kube-proxy', nodeName, log),
+        nodes: nodeInformer,
         nodeName,
         nodeAddresses,
         log,

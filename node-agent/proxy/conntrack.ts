@@ -43,6 +43,16 @@ export async function deleteStaleFlows(udp: Ruleset['udp'], nodeIPs: readonly st
   }
 }
 
-/** Whether other packets may go elsewhere now than before. */
-export const udpChanged = (from: Ruleset['udp'], to: Ruleset['udp']): boolean =>
-  from.size !== to.size || [...to].some(([frontend, endpoints]) => (from.get(frontend)?.symmetricDifference(endpoints).size ?? 1) > 0)
+/** Whether other packets of one Service may go elsewhere now than before. */
+export function udpChanged(from: Ruleset['udp'] = new Map(), to: Ruleset['udp'] = new Map()): boolean {
+  return (
+    from.size !== to.size || [...to].some(([frontend, endpoints]) => (from.get(frontend)?.symmetricDifference(endpoints).size ?? 1) > 0)
+  )
+}
+
+/** Of two Services that want the same place the first has it. */
+export function mergeUdp(all: Iterable<Ruleset>): Ruleset['udp'] {
+  const merged: Ruleset['udp'] = new Map()
+  for (const { udp } of all) for (const [frontend, endpoints] of udp) if (!merged.has(frontend)) merged.set(frontend, endpoints)
+  return merged
+}

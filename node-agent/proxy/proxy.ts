@@ -5,10 +5,13 @@ import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { nft } from '#shared/linux/nft.ts'
 import { keptAffinity } from './affinity.ts'
-import { deleteStaleFlows, udpChanged } from './conntrack.ts'
-import { diffScript, emptyRuleset, mergeRulesets, serviceRuleset, skeleton, type ProxyOptions, type Ruleset } from './ruleset.ts'
+import { deleteStaleFlows, mergeUdp, udpChanged } from './conntrack.ts'
+import { newKernelTable } from './kernel.ts'
+import { newNodeZone, type ZoneOptions } from './nodezone.ts'
+import { isProxied, serviceRuleset } from './ruleset.ts'
+import type { TableOptions } from './table.ts'
 
-export interface StartProxyOptions extends ProxyOptions {
+export interface StartProxyOptions extends TableOptions, ZoneOptions {
   services: Informer<Service>
   endpointSlices: Informer<EndpointSlice>
   log: Logger
@@ -21,15 +24,18 @@ export interface Proxy {
 /** Changes that come together are written together. */
 const BATCH_MS = 10
 const MAX_BACKOFF_MS = 10_000
+/** A table of ten thousand Services takes seconds on a busy machine. */
+const SCRIPT_TIMEOUT_MS = 60_000
 const SERVICE_NAME = 'kubernetes.io/service-name'
 
 /** Starts; ends at `signal`, when the rules stay as they are: connections and services outlive the node-agent. */
 export function startProxy(options: StartProxyOptions, signal: AbortSignal): Proxy {
   const { services, endpointSlices, log } = options
-  const models = new Map<string, Ruleset>()
+  const table = newKernelTable(options)
   const dirty = new Set<string>()
-  /** What the kernel holds; undefined before the first write and after one that failed. */
-  let applied: Ruleset | undefined
+  /** Whether the kernel's table is the one that we know. */
+  let known = false
+  let udpStale = true
   let timer: NodeJS.Timeout | undefined
   let writing = false
   let backoff = 0
@@ -56,37 +62,47 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
     }, ms)
   }
 
-  /** The rules for what the informers hold now; services are looked at again only when something of theirs changed. */
-  function desired(): Ruleset {
+  /** Services are looked at again only when something of theirs changed. */
+  function look(): void {
     for (const key of dirty) {
       const [namespace, name] = key.split('/') as [string, string]
       const service = services.get(namespace, name)
-      if (service) models.set(key, serviceRuleset(service, endpointSlices.byIndex('proxy-service', key), options))
-      else models.delete(key)
+      const rules =
+        service && isProxied(service)
+          ? serviceRuleset(service, endpointSlices.byIndex('proxy-service', key), {
+              nodeName: options.nodeName,
+              zone: zone.now(),
+              clusterCIDR: options.clusterCIDR,
+            })
+          : undefined
+      if (udpChanged(table.of(key)?.udp, rules?.udp)) udpStale = true
+      table.set(key, rules)
     }
     dirty.clear()
-    return mergeRulesets([...models].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, model]) => model))
   }
 
   async function sync(): Promise<void> {
     writing = true
     try {
-      const wanted = desired()
-      const script = applied
-        ? diffScript(applied, wanted)
-        : skeleton(options) + diffScript(emptyRuleset(), wanted) + (await keptAffinity(wanted))
-      await nft(script)
-      if (!applied || udpChanged(applied.udp, wanted.udp))
-        await deleteStaleFlows(wanted.udp, options.nodeIPs, options.serviceCIDR).catch((e: Error) =>
+      look()
+      const script = table.script()
+      await nft(known ? script : script + (await keptAffinity(affinitySets())), SCRIPT_TIMEOUT_MS)
+      table.written()
+      if (!known) log.info({ services: [...table.all()].length }, 'proxy rules written')
+      known = true
+      if (udpStale) {
+        udpStale = false
+        await deleteStaleFlows(mergeUdp(table.all()), options.nodeIPs, options.serviceCIDR).catch((e: Error) =>
           log.warn({ err: e.message }, 'connections of UDP clients to former endpoints stay'),
         )
-      if (!applied) log.info({ services: models.size, chains: wanted.chains.size }, 'proxy rules written')
-      applied = wanted
+      }
       backoff = 0
       firstWritten()
     } catch (error) {
       // The kernel changed nothing; perhaps it does not hold what we think, so everything is written next time.
-      applied = undefined
+      table.lost()
+      known = false
+      udpStale = true
       backoff = Math.min(MAX_BACKOFF_MS, Math.max(200, backoff * 2))
       log.error({ err: (error as Error).message.slice(0, 2000), retryMs: backoff }, 'proxy rules could not be written')
     }
@@ -95,7 +111,11 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
     else if (dirty.size > 0) schedule(BATCH_MS)
   }
 
+  const affinitySets = (): Set<string> => new Set([...table.all()].flatMap(rules => [...rules.affinity.keys()]))
+
+  const zone = newNodeZone(options, () => services.list().forEach(service => mark(keyOf(service))))
   const stops = [
+    zone.stop,
     services.subscribe(({ object }) => mark(keyOf(object))),
     endpointSlices.subscribe(({ object, previous }) => {
       mark(sliceOwner(object))
@@ -107,7 +127,7 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
     for (const stop of stops) stop()
   })
   // Rules of a part of the services would cut off the rest.
-  void Promise.all([services.synced, endpointSlices.synced]).then(() => {
+  void Promise.all([services.synced, endpointSlices.synced, zone.synced]).then(() => {
     started = true
     schedule(0)
   })

@@ -8,16 +8,16 @@ import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { newNodeZone, type ZoneOptions } from './nodezone.ts'
 import type { Proxy } from './proxy.ts'
 import { mergeListeners, serviceListeners, type Listener, type Unproxied } from './userspace/listeners.ts'
 import type { Applied } from './userspace/worker.ts'
 
-export interface UserspaceProxyOptions {
+export interface UserspaceProxyOptions extends ZoneOptions {
   services: Informer<Service>
   endpointSlices: Informer<EndpointSlice>
   /** For events of Services that cannot be served as they ask. */
   recorder: EventRecorder
-  nodeName: string
   /** Where node ports answer. */
   nodeAddresses: readonly string[]
   log: Logger
@@ -77,7 +77,7 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
         for (const text of told) if (text.startsWith(`${key} `)) told.delete(text)
         continue
       }
-      const model = serviceListeners(service, endpointSlices.byIndex('proxy-service', key), options)
+      const model = serviceListeners(service, endpointSlices.byIndex('proxy-service', key), { ...options, zone: zone.now() })
       model.unproxied.forEach(tell)
       models.set(key, model)
     }
@@ -109,7 +109,9 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
     if (failed.size > 0 && !signal.aborted) retry = setTimeout(() => thread.postMessage(wanted), RETRY_MS)
   }
 
+  const zone = newNodeZone(options, () => mark(services.list().map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)))
   const stops = [
+    zone.stop,
     services.subscribe(({ object }) => mark([`${object.metadata.namespace}/${object.metadata.name}`])),
     endpointSlices.subscribe(({ object, previous }) => mark([...ownerOf(object), ...(previous ? ownerOf(previous) : [])])),
   ]
@@ -119,7 +121,7 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
     for (const stop of stops) stop()
     void thread.terminate()
   })
-  void Promise.all([services.synced, endpointSlices.synced]).then(() => {
+  void Promise.all([services.synced, endpointSlices.synced, zone.synced]).then(() => {
     started = true
     mark([])
   })

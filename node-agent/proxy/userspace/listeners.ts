@@ -5,8 +5,8 @@
 import { isIPv4 } from 'node:net'
 import type { Service } from '#shared/api/core/service.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
-import { portEndpoints, type ProxyEndpoint } from '../endpoints.ts'
-import { isProxied } from '../ruleset.ts'
+import { portEndpoints, type Place, type ProxyEndpoint } from '../endpoints.ts'
+import { affinitySeconds, isProxied, loadBalancerIPs } from '../ruleset.ts'
 
 export interface Target {
   ip: string
@@ -22,6 +22,8 @@ export interface Listener {
   targets: Target[]
   /** Where they go from clients that are not on this node (externalTrafficPolicy Local); absent: the same. */
   remoteTargets?: Target[]
+  /** From where clients may come; absent: from anywhere. */
+  sources?: string[]
   /** Session affinity: how long a client stays with its target after its last connection, ms; absent: each goes by chance. */
   stickyMs?: number
 }
@@ -37,22 +39,22 @@ export interface Unproxied {
 export function serviceListeners(
   service: Service,
   slices: readonly EndpointSlice[],
-  options: { nodeName: string; nodeAddresses: readonly string[] },
+  options: Place & { nodeAddresses: readonly string[] },
 ): { listeners: Listener[]; unproxied: Unproxied[] } {
   const listeners: Listener[] = []
   const unproxied: Unproxied[] = []
   if (!isProxied(service)) return { listeners, unproxied }
-  const { metadata, spec, status } = service
+  const { metadata, spec } = service
   const name = `${metadata.namespace}/${metadata.name}`
-  const seconds = spec!.sessionAffinity === 'ClientIP' ? (spec!.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : undefined
-  const balancers = (status?.loadBalancer?.ingress ?? []).filter(i => i.ip && (i.ipMode ?? 'VIP') === 'VIP').map(i => i.ip!)
+  const seconds = affinitySeconds(service)
+  const balancers = loadBalancerIPs(service)
   const plain = (endpoints: readonly ProxyEndpoint[]): Target[] => endpoints.map(({ ip, port }) => ({ ip, port }))
   for (const { name: portName = '', protocol = 'TCP', port, nodePort } of spec!.ports ?? []) {
     if (protocol !== 'TCP') {
       unproxied.push({ service: name, why: `port ${port}: kube-proxy's mode userspace forwards TCP, not ${protocol}` })
       continue
     }
-    const endpoints = portEndpoints(slices, portName, protocol, options.nodeName)
+    const endpoints = portEndpoints(slices, portName, protocol, options)
     if (endpoints.cluster.length === 0) continue
     const [anywhere, onNode] = [plain(endpoints.cluster), plain(endpoints.local)]
     const inside = spec!.internalTrafficPolicy === 'Local' ? onNode : anywhere
@@ -63,8 +65,15 @@ export function serviceListeners(
     if (inside.length > 0 && !direct && isIPv4(spec!.clusterIP ?? ''))
       listeners.push({ ...common, address: spec!.clusterIP!, port, what: `ClusterIP ${spec!.clusterIP}:${port}`, targets: inside })
     const outside = { ...common, targets: anywhere, ...(spec!.externalTrafficPolicy === 'Local' ? { remoteTargets: onNode } : {}) }
+    const sources = spec!.loadBalancerSourceRanges?.map(range => range.trim())
     for (const address of [...(spec!.externalIPs ?? []), ...balancers].filter(isIPv4))
-      listeners.push({ ...outside, address, port, what: `external address ${address}:${port}` })
+      listeners.push({
+        ...outside,
+        address,
+        port,
+        what: `external address ${address}:${port}`,
+        ...(sources?.length && balancers.includes(address) ? { sources } : {}),
+      })
     if (nodePort)
       for (const address of options.nodeAddresses)
         listeners.push({ ...outside, address, port: nodePort, what: `node port ${address}:${nodePort}` })

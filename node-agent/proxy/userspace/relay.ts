@@ -1,5 +1,5 @@
 /** Carries TCP connections from listeners to targets. Runs in a thread of its own; see worker.ts. */
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { BlockList, connect, createServer, isIPv4, type Server, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { Listener, Target } from './listeners.ts'
 
@@ -19,6 +19,13 @@ export interface Relay {
 
 const isOwn = (address: string): boolean =>
   address.startsWith('127.') || Object.values(networkInterfaces()).some(list => list?.some(i => i.address === address))
+
+/** Whether an address is in one of the ranges, of which only those of IPv4 count. */
+export function within(address: string, ranges: readonly string[]): boolean {
+  const list = new BlockList()
+  for (const [net = '', prefix] of ranges.map(range => range.split('/'))) if (isIPv4(net)) list.addSubnet(net, Number(prefix ?? 32), 'ipv4')
+  return isIPv4(address) && list.check(address, 'ipv4')
+}
 
 /** Clients that one listener remembers; of more, those that came first are forgotten. */
 const MAX_CLIENTS = 10_000
@@ -52,6 +59,7 @@ export function relay(): Relay {
     const known = servers.get(key)
     if (!known) return forward(client, [], () => {})
     const { listener, affinity } = known
+    if (listener.sources && !isOwn(from) && !within(from, listener.sources)) return forward(client, [], () => {})
     const targets = listener.remoteTargets && !isOwn(from) ? listener.remoteTargets : listener.targets
     forward(client, targets.length > 0 ? order(targets, affinity, from, Date.now()) : [], target => {
       if (listener.stickyMs !== undefined) remember(affinity, from, target, Date.now() + listener.stickyMs)

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { logger } from '#shared/component/log.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import type { Node } from '#shared/api/core/node.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import { run } from '#shared/linux/run.ts'
 import { openBridgeNetwork } from '#node-agent/network/bridge.ts'
@@ -94,6 +95,7 @@ for op in (1, 2): s.send(b'\\xff' * 6 + mac + b'\\x08\\x06\\0\\1\\x08\\0\\x06\\x
 
 const services = handInformer<Service>()
 const slices = handInformer<EndpointSlice>()
+const nodes = handInformer<Node>()
 const proxyEnd = new AbortController()
 const service = (spec: object, name = 'web') =>
   ({
@@ -199,7 +201,7 @@ export const scenario: Scenario = {
     services.set(service({ type: 'NodePort' }))
     slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c', { ready: false })]))
     const proxy = startProxy(
-      { services, endpointSlices: slices, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options },
+      { services, endpointSlices: slices, nodes, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options },
       proxyEnd.signal,
     )
     await proxy.synced
@@ -258,7 +260,7 @@ export const scenario: Scenario = {
       assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 6)), mine)
     }
     const ended = new AbortController()
-    const more = { services, endpointSlices: slices, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options }
+    const more = { services, endpointSlices: slices, nodes, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options }
     await startProxy(more, ended.signal).synced
     ended.abort()
     assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 6)), mine)

@@ -6,6 +6,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { logger } from '#shared/component/log.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import type { Node } from '#shared/api/core/node.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import { startUserspaceProxy } from '#node-agent/proxy/userspace.ts'
 import { handInformer } from '../network/hand-informer.ts'
@@ -64,7 +65,15 @@ beforeAll(async () => {
       void events.push(`${type} ${reason} ${object.metadata.name} ${message}`),
   }
   await startUserspaceProxy(
-    { services, endpointSlices: slices, recorder: recorder as never, nodeName: 'n1', nodeAddresses: ['127.0.0.1'], log: logger('test') },
+    {
+      services,
+      endpointSlices: slices,
+      nodes: handInformer<Node>(),
+      recorder: recorder as never,
+      nodeName: 'n1',
+      nodeAddresses: ['127.0.0.1'],
+      log: logger('test'),
+    },
     end.signal,
   ).synced
 })
