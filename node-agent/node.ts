@@ -29,6 +29,7 @@ import { memoryCapacity } from './kubelet/eviction/signals.ts'
 import { effectiveThresholds } from './kubelet/eviction/state.ts'
 import { imageGC } from './kubelet/images/gc.ts'
 import { nodeCredentials, type CredentialSourceOfNode } from './kubelet/images/nodecredentials.ts'
+import { watchImages } from './kubelet/images/arrivals.ts'
 import { imagePuller } from './kubelet/images/puller.ts'
 import { pullRecords } from './kubelet/images/pullrecords.ts'
 import { imageUses } from './kubelet/images/uses.ts'
@@ -278,6 +279,8 @@ export async function startNode(
   // Those that wait for a driver, or for a volume to be attached.
   const claimants = (): PodWorker[] => kubelet.workers().filter(w => w.failure !== undefined && w.pod.spec.volumes?.some(usesDriver))
   drivers.onRegistered(() => claimants().forEach(w => w.kick()))
+  const imagesChanged = (): void => kubelet.workers().forEach(worker => worker.imagesChanged())
+  watchImages(imageDirectory, imagesChanged, log, signal)
   const collector = imageGC({
     policy: {
       highThresholdPercent: options.imageGcHighThreshold,

@@ -14,6 +14,7 @@ function tool(o: Common & { imageStore?: string }, request: object): void {
   const all = {
     store: o.imageStore === undefined ? (cluster?.imageStore ?? dir.images) : path.resolve(o.imageStore),
     catalogue: cluster?.imageCatalogue,
+    registries: cluster?.registries,
     json: o.output === 'json',
     ...request,
   }
@@ -27,7 +28,10 @@ function tool(o: Common & { imageStore?: string }, request: object): void {
 
 /** `store`: where images are when nobody says so; else the cluster knows. */
 export function imageCommands(program: Command, store?: string): void {
-  const image = program.command('image').description('load, list and remove images; map names to programs of the machine').exitOverride()
+  const image = program
+    .command('image')
+    .description('load, pull, list and remove images; map names to programs of the machine')
+    .exitOverride()
   const sub = (name: string, description: string): Command => {
     const where = new Option('--image-store <dir>', "where images are kept (default: the cluster's)")
     return command(image, name, description).addOption(store === undefined ? where : where.default(store))
@@ -41,6 +45,13 @@ export function imageCommands(program: Command, store?: string): void {
     .addOption(output)
     .action((from: string, o: O & { name?: string }) =>
       tool(o, { command: 'load', from: from === '-' ? from : path.resolve(from), name: o.name }),
+    )
+  sub('pull', 'get an image from its registry, as a node does; passwords are those of docker login')
+    .argument('<name...>')
+    .option('--registries <file>', "how registries are reached (default: the cluster's)", (file: string) => path.resolve(file))
+    .addOption(output)
+    .action((names: string[], o: O & { registries?: string }) =>
+      tool(o, { command: 'pull', names, ...(o.registries === undefined ? {} : { registries: o.registries }) }),
     )
   sub('list', 'images of the store, and host images')
     .alias('ls')

@@ -27,6 +27,9 @@ function resolvConf(root: string): string[] {
   return ['--resolv-conf', file]
 }
 
+const credentialProviders = ({ imageCredentialProviderConfig: file, imageCredentialProviderBinDir: bin }: Partial<Cluster>): string[] =>
+  file && bin ? ['--image-credential-provider-config', file, '--image-credential-provider-bin-dir', bin] : []
+
 /** The only child of `unshare --fork`: the node's PID 1. */
 async function firstChild(pid: number): Promise<number> {
   for (let tries = 0; tries < 2000; tries++) {
@@ -46,7 +49,7 @@ export async function startNode(
   dir: StateDir,
   at: Addresses,
   node: NodeRecord,
-  told: Pick<Cluster, 'cloudProvider' | 'runtime' | 'proxy' | 'imageCatalogue' | 'imageStore' | 'kubeletConfig' | 'registries'> = {},
+  told: Partial<Cluster> = {},
 ): Promise<{ record: ProcessRecord; ended: Promise<void> }> {
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
@@ -69,6 +72,7 @@ export async function startNode(
       ...(told.kubeletConfig ? ['--config', told.kubeletConfig] : []),
       ...['--image-store', told.imageStore ?? dir.images],
       ...(told.registries ? ['--registries', told.registries] : []),
+      ...credentialProviders(told),
       ...resolvConf(root),
     ],
   })

@@ -100,6 +100,9 @@ const clusterSchema = z.object({
   imageStore: z.string().startsWith('/').optional(),
   /** How registries are reached: a registries.yaml, as an absolute path. */
   registries: z.string().startsWith('/').optional(),
+  /** A CredentialProviderConfig, and the directory of the programs that it names, as absolute paths. */
+  imageCredentialProviderConfig: z.string().startsWith('/').optional(),
+  imageCredentialProviderBinDir: z.string().startsWith('/').optional(),
   /** What the API servers record: an audit policy, as an absolute path. */
   auditPolicy: z.string().startsWith('/').optional(),
   /** More files for the API servers, as absolute paths. */

@@ -1,4 +1,5 @@
 /** The options of `cox up`. */
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { Option, type Command } from 'commander'
 import { command, wholeNumber, type Common } from './arguments.ts'
@@ -17,6 +18,8 @@ const ofNodes = [
   'imageCatalogue',
   'imageStore',
   'registries',
+  'imageCredentialProviderConfig',
+  'imageCredentialProviderBinDir',
   'kubeletConfig',
   'apiservers',
   'controllerManagers',
@@ -44,6 +47,12 @@ export const upCommand = (program: Command): Command =>
       (directory: string) => path.resolve(directory),
     )
     .option('--registries <file>', 'mirrors, certificates and passwords of registries (README: From registries); none ends it', fileOrNone)
+    .option(
+      '--image-credential-provider-config <file>',
+      "as the kubelet's: programs that know passwords of registries; none ends it",
+      fileOrNone,
+    )
+    .option('--image-credential-provider-bin-dir <dir>', 'the directory that they are in', fileOrNone)
     .option('--audit-policy <file>', 'what the API servers record in logs/audit (README: Audit); none ends it', fileOrNone)
     .option('--audit-webhook-config <file>', 'where else they send that, a kubeconfig; none ends it', fileOrNone)
     .option('--authentication-config <file>', 'OIDC providers (README: Who may do what); none ends it', fileOrNone)
@@ -100,6 +109,10 @@ export const upCommand = (program: Command): Command =>
         const asked = { 'kube-apiserver': apiservers, 'kube-controller-manager': controllerManagers, 'kube-scheduler': schedulers }
         const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
         if (wanted.withControllers && !wanted.apiOnly) throw new Error('--with-controllers is for --api-only: other clusters have them')
+        const { imageCredentialProviderConfig: providers, imageCredentialProviderBinDir: programs } = wanted
+        if (providers && providers !== 'none' && !programs)
+          throw new Error('--image-credential-provider-config needs --image-credential-provider-bin-dir')
+        for (const path of [providers, programs]) if (path && path !== 'none' && !existsSync(path)) throw new Error(`there is no ${path}`)
         if (wanted.kubeletConfig && wanted.kubeletConfig !== 'none')
           await (await import('./kubeletconfig.ts')).readKubeletConfig(wanted.kubeletConfig)
         const [{ up, upDetached }, { stateDir }] = await Promise.all([import('./up.ts'), import('./state.ts')])

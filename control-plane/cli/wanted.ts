@@ -26,6 +26,8 @@ export interface Wanted {
   imageStore?: Cluster['imageStore']
   /** Files, or `none` for none any more. */
   registries?: string | undefined
+  imageCredentialProviderConfig?: string | undefined
+  imageCredentialProviderBinDir?: string | undefined
   kubeletConfig?: string | undefined
   auditPolicy?: string | undefined
   auditWebhookConfig?: string | undefined
@@ -46,6 +48,8 @@ export interface Wanted {
 
 const settings = [
   'registries',
+  'imageCredentialProviderConfig',
+  'imageCredentialProviderBinDir',
   'kubeletConfig',
   'auditPolicy',
   'auditWebhookConfig',

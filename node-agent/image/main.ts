@@ -17,7 +17,8 @@ import { parseReference } from '../runtime/images/reference.ts'
 import { saveArchive } from '../runtime/images/savearchive.ts'
 import { imageID } from '../runtime/images/service.ts'
 
-export type ImageRequest = { store: string; catalogue?: string | undefined; json: boolean } & (
+export type ImageRequest = { store: string; catalogue?: string | undefined; registries?: string | undefined; json: boolean } & (
+  | { command: 'pull'; names: string[] }
   | { command: 'load'; from: string; name?: string | undefined }
   | { command: 'list' }
   | { command: 'rm'; names: string[] }
@@ -66,6 +67,18 @@ async function load(request: ImageRequest & { command: 'load' }): Promise<void> 
   const images = request.from === '-' ? await loadArchive(store, process.stdin, options) : await loadPath(store, request.from, options)
   for (const { names, id, sizeBytes } of images)
     if (!request.json) say(`loaded ${names.map(familiar).join(', ')} (${id.slice(7, 19)}, ${sized(sizeBytes)})`)
+  if (request.json) say(JSON.stringify(images.map(shown), null, 2))
+}
+
+async function pull(request: ImageRequest & { command: 'pull' }): Promise<void> {
+  const store = await storeOf(request)
+  const { pull: pullByName } = await import('./pull.ts')
+  const images: StoredImage[] = []
+  for (const name of request.names) {
+    const image = await pullByName(store, name, request.registries)
+    images.push(image)
+    if (!request.json) say(`pulled ${familiar(parseReference(name).canonical)} (${image.id.slice(7, 19)}, ${sized(image.sizeBytes)})`)
+  }
   if (request.json) say(JSON.stringify(images.map(shown), null, 2))
 }
 
@@ -201,6 +214,9 @@ try {
   switch (request.command) {
     case 'load':
       await load(request)
+      break
+    case 'pull':
+      await pull(request)
       break
     case 'list':
       await list(request)

@@ -93,8 +93,8 @@ export interface LiveContainer {
   /** Its image is being pulled for its next start, or was. */
   pull?: { name: string; image?: ImageConfig } | undefined
   imageDelay?: Delay | undefined
-  /** When the image was last asked for in vain, and why. */
-  imageFailure?: { at: number; reason: string; message: string } | undefined
+  /** When the image was last asked for in vain, and why; what the node had by its name nevertheless. */
+  imageFailure?: { at: number; reason: string; message: string; present?: string } | undefined
   /** When its configuration was last found wrong, and the version of what it refers to then. */
   configFailure?: { at: number; sources: number } | undefined
   /** This wait for a restart has been told by an event. */

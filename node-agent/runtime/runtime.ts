@@ -17,6 +17,8 @@ export interface ContainerMount {
   lock?: string
   /** What is mounted below is read-only, too. */
   recursiveReadOnly?: boolean
+  /** Files of an image for data: no program is started from there, no device opened. */
+  noExec?: boolean
   propagation: 'private' | 'rslave' | 'rshared'
 }
 

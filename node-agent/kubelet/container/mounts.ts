@@ -62,6 +62,7 @@ export async function containerMounts(
       source,
       readOnly: m.readOnly === true || alwaysReadOnly,
       propagation: propagations[m.mountPropagation ?? 'None'] ?? 'private',
+      ...(volume?.image ? { noExec: true } : {}),
       ...(lock ? { lock } : {}),
       ...(isRecursive(m, recursion) ? { recursiveReadOnly: true } : {}),
     })

@@ -17,6 +17,10 @@ export type EnsuredImage = ImageConfig | 'pulling' | 'waiting'
 /** How long ErrImagePull is told before it is ImagePullBackOff: the first reason is to be seen. */
 const firstReasonMs = 1_000
 
+const reasons = ['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull', 'RegistryUnavailable']
+/** Whether a container waits, for this reason, for an image that could not be had. */
+export const waitsForImage = (reason: string | undefined): boolean => reason !== undefined && reasons.includes(reason)
+
 /** An image that a container needs: its own, or that of a volume. */
 interface Wanted {
   name: string
@@ -78,7 +82,7 @@ export async function ensureImage(
       ctx.kickIn(unseen)
       return wait(reason, message)
     }
-    if (left > 0) {
+    if (left > 0 && !(policy === 'Always' && (await hasCome(ctx, name, live.imageFailure)))) {
       ctx.kickIn(left)
       const text = `Back-off pulling image "${name}"`
       const known = shown.waiting?.reason === 'ImagePullBackOff'
@@ -95,6 +99,16 @@ export async function ensureImage(
     ctx.log.error({ image: name, err: e }, 'pulling an image failed'),
   )
   return 'pulling'
+}
+
+/** Whether the node has another image by that name than when it could not be had: somebody has loaded it since. */
+const hasCome = async (
+  { kubelet }: PodContext,
+  name: string,
+  { present }: NonNullable<LiveContainer['imageFailure']>,
+): Promise<boolean> => {
+  const now = (await kubelet.runtime.images.status(name))?.id
+  return now !== undefined && now !== present
 }
 
 const isHostImage = ({ id }: ImageConfig): boolean => id.startsWith('host-image://')
@@ -167,6 +181,8 @@ async function pullImage(ctx: PodContext, pull: NonNullable<LiveContainer['pull'
         : (e as Error).message
     live.imageDelay = grow(live.imageDelay, Date.now(), imagePull)
     live.imageFailure = { at: Date.now(), reason, message }
+    const present = await ctx.kubelet.runtime.images.status(name).catch(() => undefined)
+    if (present) live.imageFailure.present = present.id
     shown.waiting = { reason, message }
     ctx.event('Warning', 'Failed', `Failed to pull image "${name}": ${message}`, subject)
     ctx.event('Warning', 'Failed', `Error: ${reason}`, subject)

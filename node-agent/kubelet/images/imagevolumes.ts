@@ -45,7 +45,7 @@ async function mountImage(path: string, id: string, root: ImageRoot): Promise<vo
   // Short names: the options of a mount have room for 4 KiB, and an image may have a hundred layers.
   const layers = [...root.layers.map(layer => relative(store, layer.directory)), empty]
   if (layers.some(layer => /[:,\\]/.test(layer))) throw new Error(`the path ${empty} has characters that no overlay may have`)
-  await run('mount', ['-t', 'overlay', '-o', `ro,nosuid,nodev,lowerdir=${layers.join(':')}`, 'image', path], { cwd: store })
+  await run('mount', ['-t', 'overlay', '-o', `ro,nosuid,nodev,noexec,lowerdir=${layers.join(':')}`, 'image', path], { cwd: store })
 }
 
 /** Something on the node must change; nothing tells of that. */

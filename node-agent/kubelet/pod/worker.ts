@@ -14,6 +14,7 @@ import { isCritical, isStatic } from './critical.ts'
 import { podDirectory, type PodDirectory } from './directory.ts'
 import { disruptionTarget, type Kill } from './kill.ts'
 import { rememberFromStatus } from './lost.ts'
+import { waitsForImage } from '../images/ensure.ts'
 import { isTerminal } from './phase.ts'
 import { podsToPreempt, preemptionMessage } from './preemption.ts'
 import { newState, readState, writePod, writeState, type PodState } from './state.ts'
@@ -207,6 +208,10 @@ export class PodWorker implements PodContext {
     this.#end()
     this.kick()
     return this.#stopped.promise
+  }
+  /** Images have come to the node otherwise than by a pull of this pod. */
+  imagesChanged(): void {
+    if ([...this.#live.values()].some(live => waitsForImage(live.waiting?.reason))) this.kick()
   }
   /** The kubelet stops: containers go on. */
   close(): void {

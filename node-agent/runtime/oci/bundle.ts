@@ -152,7 +152,13 @@ function volumeMount(mount: ContainerMount): object {
       destination: mount.destination,
       type: 'bind',
       source: mount.source,
-      options: ['rbind', mount.propagation === 'private' ? 'rprivate' : mount.propagation, access],
+      options: [
+        'rbind',
+        mount.propagation === 'private' ? 'rprivate' : mount.propagation,
+        access,
+        // The runtime mounts it once more for its options, which are all that counts then.
+        ...(mount.noExec ? ['nosuid', 'nodev', 'noexec'] : []),
+      ],
     }
   const size = mount.tmpfsBytes === undefined ? [] : [`size=${mount.tmpfsBytes}`]
   return { destination: mount.destination, type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'nodev', 'mode=1777', access, ...size] }

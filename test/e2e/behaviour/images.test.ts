@@ -2,7 +2,7 @@
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { runCox } from '../../fixtures/cluster.ts'
+import { eventually, runCox } from '../../fixtures/cluster.ts'
 import { busyboxLayer, documentsOf, digestOf, gzip, pythonLayers, tarOf, type TestImage } from '../../fixtures/images.ts'
 import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
 
@@ -80,4 +80,16 @@ test('a newer image by the same name is what new pods get, also with imagePullPo
   expect(await run('first')).toBe('first')
   await load('behaviour/word', image('second'))
   expect(await run('second')).toBe('second')
+}, 120_000)
+
+test('a name of which there is no image says what could be done; a program takes its place', async () => {
+  await cluster.kubectl('run', 'mapped', '--image=registry.invalid/behaviour/program:3', '--restart=Never', '--', 'Hello')
+  const message = async (): Promise<string> =>
+    await cluster.kubectl('get', 'pod', 'mapped', '-o', 'jsonpath={.status.containerStatuses[0].state.waiting.message}')
+  await eventually(async () => /cox image map registry\.invalid\/behaviour\/program PROGRAM/.test(await message()), 'the hint')
+  const { stdout } = await coxImage('map', 'registry.invalid/behaviour/program', '--', 'echo', '-e')
+  expect(stdout).toBe('registry.invalid/behaviour/program is echo -e')
+  await cluster.kubectl('wait', 'pod/mapped', '--for=jsonpath={.status.phase}=Succeeded', '--timeout=60s')
+  expect(await cluster.kubectl('logs', 'mapped')).toBe('Hello')
+  expect((await coxImage('list')).stdout).toMatch(/registry\.invalid\/behaviour\/program +mapped/)
 }, 120_000)

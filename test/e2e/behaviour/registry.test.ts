@@ -1,6 +1,6 @@
 /** Pods of images from a registry on the machine's loopback: plain, and with a password. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { eventually } from '../../fixtures/cluster.ts'
+import { eventually, runCox } from '../../fixtures/cluster.ts'
 import { busyboxLayer } from '../../fixtures/images.ts'
 import { pushImage, startRegistry, type TestRegistry } from '../../fixtures/registry.ts'
 import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
@@ -113,4 +113,16 @@ test('a registry that is not there, and an image that is not there', async () =>
   expect((await statusOf('none')).containerStatuses![0]!.state.waiting!.message).toContain(
     `failed to resolve reference "${open.host}/team/app:none": ${open.host}/team/app:none: not found`,
   )
+}, 120_000)
+
+test('cox image pull gets an image for the pods that wait for it', async () => {
+  const image = `${open.host}/team/app:1.0`
+  await runCox(['image', 'rm', image, '--state-dir', cluster.dir])
+  await pod('waiting', image, '', ', imagePullPolicy: Never')
+  await waitsWith('waiting', 'ErrImageNeverPull')
+  const { stdout } = await runCox(['image', 'pull', image, '--state-dir', cluster.dir])
+  expect(stdout).toMatch(/^pulled 127\.0\.0\.1:\d+\/team\/app:1\.0 \([0-9a-f]{12}, [\d.]+[KM]iB\)$/)
+  await cluster.kubectl('wait', '--for=condition=Ready', 'pod/waiting', '--timeout=60s')
+  const refused = runCox(['image', 'pull', `${open.host}/team/none:1`, '--state-dir', cluster.dir])
+  await expect(refused).rejects.toThrow(`${open.host}/team/none:1: not found`)
 }, 120_000)

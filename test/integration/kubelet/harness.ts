@@ -20,6 +20,7 @@ import { csiVolume } from '#node-agent/kubelet/volumes/csi/csi.ts'
 import { openDeviceManager } from '#node-agent/kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from '#node-agent/kubelet/cm/podcgroups.ts'
 import { newActivity } from '#node-agent/kubelet/activity.ts'
+import { watchImages } from '#node-agent/kubelet/images/arrivals.ts'
 import { imagePuller } from '#node-agent/kubelet/images/puller.ts'
 import { logFile, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { startKubelet, type Kubelet, type KubeletOptions } from '#node-agent/kubelet/kubelet.ts'
@@ -153,6 +154,9 @@ export async function harness(
     if (wanted.csi)
       followPlugins(join(rootDir, 'plugins_registry'), { [csiPluginType]: drivers }, path => pathOnNode(path, rootDir), log, signal)
     drivers.onRegistered(() => kubelet.workers().forEach(w => w.kick()))
+    const store = join(rootDir, 'image-store')
+    await mkdir(store, { recursive: true })
+    watchImages(store, () => kubelet.workers().forEach(worker => worker.imagesChanged()), log, signal)
   }
   await start('boot-1')
   const h: Harness = {
