@@ -6,6 +6,7 @@ import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { execa } from 'execa'
 import { writeCatalogue } from './images.ts'
+import { writeArchive } from './realimages.ts'
 import { report } from './report.ts'
 import { runSpec, type Outcome } from './spec.ts'
 
@@ -33,6 +34,10 @@ const options = new Command('conformance')
   .option('--only <regex>', 'specs whose names match', pattern)
   .option('--parallel <n>', 'specs at a time; those that are [Serial] run alone, last', count, 4)
   .option('--nodes <n>', 'nodes of the cluster', count, 3)
+  .option(
+    '--real-images',
+    "the suite's images with files of their own, loaded as a user loads his, not programs of the machine by their names",
+  )
   .option('--limit <seconds>', 'how long one spec may take', count, 360)
   .option('--logs <dir>', 'where the log of each spec goes (default: a new folder)')
   .option('--kubeconfig <file>', 'use the cluster of this file instead; it must know the images')
@@ -41,6 +46,7 @@ const options = new Command('conformance')
   .opts<{
     build: string
     all?: boolean
+    realImages?: boolean
     only?: RegExp
     parallel: number
     nodes: number
@@ -85,7 +91,11 @@ const state = options.kubeconfig ? undefined : await mkdtemp(path.join(tmpdir(),
 const run = (...args: string[]) => execa(cox, [...args, '--state-dir', state!], { timeout: 180_000, stdin: 'ignore', stdout: 2, stderr: 2 })
 const outcomes: Outcome[] = []
 try {
-  if (state) await run('up', '--detach', '--nodes', String(options.nodes), '--image-catalogue', await writeCatalogue(build))
+  if (state) {
+    const images = options.realImages ? [] : ['--image-catalogue', await writeCatalogue(build)]
+    await run('up', '--detach', '--nodes', String(options.nodes), ...images)
+    if (options.realImages) await run('image', 'load', await writeArchive(build))
+  }
   const kubeconfig = options.kubeconfig ? path.resolve(options.kubeconfig) : path.join(state!, 'kubeconfig')
   say(`${wanted.length} of ${specs.length} specs; logs in ${logs}`)
   const done = (o: Outcome): void => {
