@@ -1,17 +1,29 @@
 /** Keeps the EndpointSlices of every Service with a selector. pkg/controller/endpointslice */
 import type { Node } from '#shared/api/core/node.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
-import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import type { Endpoint, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { endpointSlices, nodes, pods, services } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
 import { isNamespaceTerminating, isStatus } from '#shared/machinery/status.ts'
 import type { ControllerContext, NewController } from '../context.ts'
-import { addressTypes, addressesOf, isManaged, mayServe, selectsPod, triggerTime, triggerTimeAnnotation } from './backends.ts'
+import {
+  addressTypes,
+  addressesOf,
+  isManaged,
+  mayServe,
+  selectsPod,
+  triggerTime,
+  triggerTimeAnnotation,
+  type AddressType,
+} from './backends.ts'
+import { distributed, hintsEvent, isTopologyAware, topologyAware, zoneShare } from './hints.ts'
 import {
   byService,
   changes,
+  endpointKey,
   endpointOf,
   groupByPorts,
   managedBy,
@@ -35,15 +47,28 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     for (const service of all.list(event.object.metadata.namespace))
       if (versions.some(p => selectsPod(service, p.metadata.labels))) yield keyOf(service)
   }
-  /** Endpoints show their node's zone, and pods of unknown nodes are left out. */
+  /** Endpoints show their node's zone, and pods of unknown nodes are left out; some have hints by the processors of all zones. */
   function* servicesOn(event: InformerEvent<Node>): Iterable<string> {
     const zone = (n: Node | undefined) => n?.metadata.labels?.['topology.kubernetes.io/zone']
-    if (event.type === 'MODIFIED' && zone(event.object) === zone(event.previous)) return
-    for (const service of all.list()) if (isManaged(service)) yield keyOf(service)
+    const share = (n: Node | undefined): string => JSON.stringify(n && zoneShare(n)) ?? ''
+    const moved = event.type !== 'MODIFIED' || zone(event.object) !== zone(event.previous)
+    if (!moved && share(event.object) === share(event.previous)) return
+    for (const service of all.list()) if (isManaged(service) && (moved || isTopologyAware(service))) yield keyOf(service)
   }
   function owner({ metadata: { namespace, labels } }: EndpointSlice): string[] {
     const service = labels?.[serviceNameLabel]
     return service && labels?.[managedByLabel] === managedBy ? [`${namespace}/${service}`] : []
+  }
+
+  function withHints(service: Service, type: AddressType, endpoints: Endpoint[], before: Endpoint[]): Endpoint[] {
+    const had = before.some(e => e.hints !== undefined)
+    if (!isTopologyAware(service)) return distributed(endpoints, service.spec.trafficDistribution)
+    const given = topologyAware(endpoints, new Map(before.map(e => [endpointKey(e), e])), endpointKey, nodeInformer.list())
+    if (given.disabled !== undefined || !had) {
+      const event = hintsEvent(given.disabled, type)
+      recorder.event(service, event.type, event.reason, event.message)
+    }
+    return given.endpoints
   }
 
   async function reconcile(key: string, client: Client): Promise<void> {
@@ -61,12 +86,19 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     try {
       for (const slice of existing) if (!types.includes(slice.addressType as 'IPv4')) await remove(client, slice)
       for (const type of types) {
-        const items = members.flatMap(pod => {
+        const found = members.flatMap(pod => {
           const node = nodeInformer.get('', pod.spec.nodeName ?? '')
           if (addressesOf(pod, type).length === 0 || (pod.spec.nodeName && !node && !service.spec.publishNotReadyAddresses)) return []
           return [{ ports: portsOf(pod, service), endpoint: endpointOf(pod, service, node, type) }]
         })
         const own = existing.filter(s => s.addressType === type)
+        const hinted = withHints(
+          service,
+          type,
+          found.map(f => f.endpoint),
+          own.flatMap(s => s.endpoints ?? []),
+        )
+        const items = found.map(({ ports }, i) => ({ ports, endpoint: hinted[i]! }))
         const plan = changes(own, groupByPorts(items))
         for (const group of plan.create) await client.create(endpointSlices, namespace, newSlice(service, type, group, trigger))
         const write = (slice: EndpointSlice, endpoints: EndpointSlice['endpoints'], changed: boolean) => {

@@ -73,7 +73,8 @@ export function portKey(ports: readonly EndpointPort[] = []): string {
   }
   return key
 }
-const endpointKey = (e: Endpoint): string =>
+/** Equal for the same pod with the same addresses. */
+export const endpointKey = (e: Endpoint): string =>
   canonical([[...e.addresses].sort(), e.hostname ?? '', e.targetRef?.namespace, e.targetRef?.name, e.targetRef?.uid])
 
 /** Endpoints that share their ports, and so their slices. */

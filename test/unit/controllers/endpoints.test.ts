@@ -7,6 +7,7 @@ import type { Endpoint, EndpointSlice } from '#shared/api/discovery/endpointslic
 import { addressTypes, mayServe, selectsPod, targetPort } from '#control-plane/controller-manager/endpoints/backends.ts'
 import { backends } from '#control-plane/controller-manager/endpoints/endpoints.ts'
 import { changes, endpointOf, groupByPorts, newSlice, portsOf, type PortGroup } from '#control-plane/controller-manager/endpoints/slices.ts'
+import { allocations, distributed, topologyAware } from '#control-plane/controller-manager/endpoints/hints.ts'
 import { repack, truncate, unpack } from '#control-plane/controller-manager/endpoints/subsets.ts'
 
 const pod = (
@@ -212,4 +213,64 @@ test('subsets gather addresses with equal ports, sorted, ready ones apart', () =
   expect(repack(backends(two, [...members].reverse()))).toEqual(subsets)
   expect(truncate(subsets, 2)).toMatchObject({ cut: true, subsets: [{ addresses: [{ ip: '10.0.0.2' }, { ip: '10.0.0.9' }] }] })
   expect(repack(backends(service({ clusterIP: 'None', ports: [] }), [pod('a')]))).toMatchObject([{ addresses: [{ ip: '10.0.0.1' }] }])
+})
+
+const nodeIn = (zone: string | undefined, cpu: string, ready = 'True'): Node =>
+  ({
+    metadata: { name: `n-${zone}`, labels: zone === undefined ? {} : { 'topology.kubernetes.io/zone': zone } },
+    status: { allocatable: { cpu }, conditions: [{ type: 'Ready', status: ready }] },
+  }) as unknown as Node
+const inZone = (ip: string, zone: string | undefined, ready = true): Endpoint => ({
+  addresses: [ip],
+  conditions: { ready },
+  nodeName: `n-${zone}`,
+  ...(zone === undefined ? {} : { zone }),
+})
+
+test('trafficDistribution: ready endpoints are for their zone, or for their node, too', () => {
+  const [a, b, dead] = [inZone('10.0.0.1', 'a'), inZone('10.0.0.2', undefined), inZone('10.0.0.3', 'a', false)]
+  const hints = (distribution: string | undefined) => distributed([a, b, { ...dead, hints: {} }], distribution).map(e => e.hints)
+  for (const close of ['PreferClose', 'PreferSameZone']) expect(hints(close)).toEqual([{ forZones: [{ name: 'a' }] }, undefined, undefined])
+  expect(hints('PreferSameNode')).toEqual([
+    { forZones: [{ name: 'a' }], forNodes: [{ name: 'n-a' }] },
+    { forNodes: [{ name: 'n-undefined' }] },
+    undefined,
+  ])
+  expect(hints(undefined)).toEqual([undefined, undefined, undefined])
+})
+
+test('topology mode Auto: why there are no hints, in upstream’s words', () => {
+  const two = [nodeIn('a', '2'), nodeIn('b', '2')]
+  expect(allocations([nodeIn('a', '2')], 5)).toMatch(/^Insufficient Node information/)
+  expect(allocations([...two, nodeIn(undefined, '2')], 5)).toMatch(/^Insufficient Node information/)
+  expect(allocations([...two, nodeIn(undefined, '2', 'False')], 4)).toBeInstanceOf(Map)
+  expect(allocations(two, 1)).toBe('Insufficient number of endpoints (1 endpoints, 2 zones)')
+  expect(allocations([nodeIn('a', '10'), nodeIn('b', '1')], 2)).toMatch(/^Unable to allocate minimum required endpoints/)
+  const { disabled } = topologyAware([inZone('10.0.0.1', 'a'), inZone('10.0.0.2', undefined)], new Map(), e => e.addresses[0]!, two)
+  expect(disabled).toBe('One or more endpoints do not have a zone specified')
+})
+
+test('topology mode Auto: every zone has its share, and hints stay when an endpoint comes or goes', () => {
+  const nodes = [nodeIn('a', '4'), nodeIn('b', '4')]
+  const key = (e: Endpoint): string => e.addresses[0]!
+  const count = (all: readonly Endpoint[]) => {
+    const zones = all.filter(e => e.conditions?.ready).map(e => e.hints!.forZones![0]!.name)
+    return ['a', 'b'].map(zone => zones.filter(z => z === zone).length)
+  }
+  fc.assert(
+    fc.property(fc.integer({ min: 2, max: 40 }), fc.integer({ min: 0, max: 40 }), fc.nat(), (inA, inB, which) => {
+      const all = [...Array(inA).keys()]
+        .map(i => inZone(`10.0.0.${i}`, 'a'))
+        .concat([...Array(inB).keys()].map(i => inZone(`10.0.1.${i}`, 'b')))
+      const first = topologyAware(all, new Map(), key, nodes)
+      if (first.disabled !== undefined) return
+      const enough = (n: number, total: number) => n >= Math.ceil(total / 2 / 1.2)
+      expect(count(first.endpoints).every(n => enough(n, all.length))).toBe(true)
+      const before = new Map(first.endpoints.map(e => [key(e), e]))
+      expect(topologyAware(all, before, key, nodes).endpoints).toEqual(first.endpoints)
+      const fewer = all.filter((_, i) => i !== which % all.length)
+      const then = topologyAware(fewer, before, key, nodes)
+      if (then.disabled === undefined) expect(count(then.endpoints).every(n => enough(n, fewer.length))).toBe(true)
+    }),
+  )
 })
