@@ -2,14 +2,15 @@
 import { createServer, type Server } from 'node:http'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Logger } from '#shared/component/log.ts'
+import type { ProxyStatus } from './proxy/status.ts'
 
 interface Answer {
   status: number
-  type: 'text/plain; charset=utf-8' | 'application/json'
+  type: string
   body: string
 }
 /** By path; each is asked anew. */
-export type Answers = { readonly [path: string]: () => Answer }
+export type Answers = { readonly [path: string]: () => Answer | Promise<Answer> }
 
 const text = (body: string): Answer => ({ status: 200, type: 'text/plain; charset=utf-8', body })
 
@@ -17,9 +18,14 @@ const text = (body: string): Answer => ({ status: 200, type: 'text/plain; charse
 export function serveAnswers(host: string, port: number, answers: Answers, log: Logger, signal: AbortSignal): Server {
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 10_000 }, (request, response) => {
     const path = (request.url ?? '').split('?')[0] ?? ''
-    const answer = Object.hasOwn(answers, path) ? answers[path]!() : { ...text('404 page not found\n'), status: 404 }
-    response.writeHead(answer.status, { 'content-type': answer.type, 'x-content-type-options': 'nosniff' })
-    response.end(request.method === 'HEAD' ? undefined : answer.body)
+    const made = Object.hasOwn(answers, path) ? answers[path]!() : { ...text('404 page not found\n'), status: 404 }
+    Promise.resolve(made).then(
+      answer => {
+        response.writeHead(answer.status, { 'content-type': answer.type, 'x-content-type-options': 'nosniff' })
+        response.end(request.method === 'HEAD' ? undefined : answer.body)
+      },
+      () => response.writeHead(500).end(),
+    )
   })
   server.maxConnections = 100
   server.on('error', (e: NodeJS.ErrnoException) => log.warn({ host, port, err: e.message }, 'health is not served on this port'))
@@ -38,15 +44,33 @@ export const kubeletAnswers: Answers = Object.fromEntries(
 const eligible = (node: Node): boolean =>
   node.metadata.deletionTimestamp === undefined && !node.spec.taints?.some(t => t.key === 'ToBeDeletedByClusterAutoscaler')
 
-/** kube-proxy's --healthz-bind-address and --metrics-bind-address. */
-export function proxyAnswers(mode: string, node: () => Node): { health: Answers; metrics: Answers } {
-  const state = (): { lastUpdated: string; currentTime: string; nodeEligible: boolean } => {
-    const now = new Date().toISOString()
-    return { lastUpdated: now, currentTime: now, nodeEligible: eligible(node()) }
+/** kube-proxy's --healthz-bind-address and --metrics-bind-address. `configuration` is what /configz shows. */
+export function proxyAnswers(
+  mode: string,
+  node: () => Node,
+  status: ProxyStatus,
+  configuration: object,
+): { health: Answers; metrics: Answers } {
+  const health = (path: 'healthz' | 'livez', healthy: boolean, more: object): Answer => {
+    const currentTime = new Date().toISOString()
+    const code = healthy ? 200 : 503
+    status.countHealthz(path, code)
+    const lastUpdated = healthy ? currentTime : status.lastUpdated().toISOString()
+    return { status: code, type: 'application/json', body: JSON.stringify({ lastUpdated, currentTime, ...more }) }
   }
-  const json = (status: number): Answer => ({ status, type: 'application/json', body: JSON.stringify(state()) })
   return {
-    health: { '/healthz': () => json(eligible(node()) ? 200 : 503), '/livez': () => json(200) },
-    metrics: { '/proxyMode': () => text(mode), '/healthz': () => text('ok') },
+    health: {
+      '/healthz': () => {
+        const nodeEligible = eligible(node())
+        return health('healthz', status.isHealthy() && nodeEligible, { nodeEligible })
+      },
+      '/livez': () => health('livez', status.isHealthy(), {}),
+    },
+    metrics: {
+      '/proxyMode': () => text(mode),
+      '/healthz': () => text('ok'),
+      '/metrics': async () => ({ status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: await status.metrics() }),
+      '/configz': () => ({ status: 200, type: 'application/json', body: JSON.stringify({ 'kubeproxy.config.k8s.io': configuration }) }),
+    },
   }
 }

@@ -58,7 +58,10 @@ import { openBridgeNetwork } from './network/bridge.ts'
 import { openHostNetwork } from './network/host.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
 import type { NodeAgentOptions } from './options.ts'
+import { proxyConfiguration } from './proxy/configz.ts'
+import { serveHealthChecks } from './proxy/healthcheck.ts'
 import { startProxy } from './proxy/proxy.ts'
+import { newProxyStatus } from './proxy/status.ts'
 import { startUserspaceProxy } from './proxy/userspace.ts'
 import { besideProcesses } from './runtime/dispatch.ts'
 import { createOciRuntime, type OciOptions } from './runtime/oci.ts'
@@ -169,12 +172,26 @@ export async function startNode(
   const activity = newActivity()
   // Statuses first: nobody waits for an event.
   const recorder = eventRecorder(client, 'kubelet', nodeName, log, activity.quiet)
+  const proxyStatus = newProxyStatus()
+  const proxyRecorder = eventRecorder(client, 'kube-proxy', nodeName, log)
+  serveHealthChecks(
+    {
+      services: serviceInformer,
+      endpointSlices: sliceInformer,
+      recorder: proxyRecorder,
+      nodeName,
+      isHealthy: proxyStatus.isHealthy,
+      log,
+    },
+    signal,
+  )
   if (can.proxy === 'nftables')
     startProxy(
       {
         services: serviceInformer,
         endpointSlices: sliceInformer,
         nodes: nodeInformer,
+        status: proxyStatus,
         nodeName,
         nodeIPs: [nodeIp],
         clusterCIDR: options.clusterCidr,
@@ -191,7 +208,8 @@ export async function startNode(
       {
         services: serviceInformer,
         endpointSlices: sliceInformer,
-        recorder: eventRecorder(client, 'kube-proxy', nodeName, log),
+        recorder: proxyRecorder,
+        status: proxyStatus,
         nodes: nodeInformer,
         nodeName,
         nodeAddresses,
@@ -216,7 +234,7 @@ export async function startNode(
   }
   const plugins = [...volumePlugins, csiVolume({ client, drivers, nodeName, rootDir, boot, isReportedInUse })]
   staged = stagedVolumes(rootDir, plugins)
-  const answers = proxyAnswers(can.proxy, node)
+  const answers = proxyAnswers(can.proxy, node, proxyStatus, proxyConfiguration(can.proxy, options))
   serveAnswers('127.0.0.1', 10_248, kubeletAnswers, log, signal)
   serveAnswers('0.0.0.0', 10_256, answers.health, log, signal)
   serveAnswers('127.0.0.1', 10_249, answers.metrics, log, signal)

@@ -33,14 +33,16 @@ export function staleFlows(flows: readonly Flow[], udp: Ruleset['udp'], nodeIPs:
   return [...new Map(stale.map(f => [`${f.destination} ${f.port} ${f.endpoint}`, f])).values()]
 }
 
-/** Deletes what is stale; rejects when the program conntrack cannot be run. */
-export async function deleteStaleFlows(udp: Ruleset['udp'], nodeIPs: readonly string[], serviceCIDR: string): Promise<void> {
+/** Deletes what is stale and says how many; rejects when the program conntrack cannot be run. */
+export async function deleteStaleFlows(udp: Ruleset['udp'], nodeIPs: readonly string[], serviceCIDR: string): Promise<number> {
   const listing = await run('conntrack', ['-L', '-p', 'udp', '-f', 'ipv4'], { timeoutMs: 10_000 })
-  for (const { destination, port, endpoint } of staleFlows(parseFlows(listing), udp, nodeIPs, serviceCIDR)) {
+  const stale = staleFlows(parseFlows(listing), udp, nodeIPs, serviceCIDR)
+  for (const { destination, port, endpoint } of stale) {
     const flow = ['-p', 'udp', '--orig-dst', destination, '--orig-port-dst', port, '--reply-src', endpoint]
     // It fails when nothing is left to delete: the entry has expired meanwhile.
     await run('conntrack', ['-D', ...flow], { timeoutMs: 10_000 }).catch(() => {})
   }
+  return stale.length
 }
 
 /** Whether other packets of one Service may go elsewhere now than before. */

@@ -8,12 +8,14 @@ import { keptAffinity } from './affinity.ts'
 import { deleteStaleFlows, mergeUdp, udpChanged } from './conntrack.ts'
 import { newKernelTable } from './kernel.ts'
 import { newNodeZone, type ZoneOptions } from './nodezone.ts'
-import { isProxied, serviceRuleset } from './ruleset.ts'
+import { isProxied, serviceRuleset, type Ruleset } from './ruleset.ts'
+import type { ProxyStatus } from './status.ts'
 import type { TableOptions } from './table.ts'
 
 export interface StartProxyOptions extends TableOptions, ZoneOptions {
   services: Informer<Service>
   endpointSlices: Informer<EndpointSlice>
+  status: ProxyStatus
   log: Logger
 }
 export interface Proxy {
@@ -30,7 +32,7 @@ const SERVICE_NAME = 'kubernetes.io/service-name'
 
 /** Starts; ends at `signal`, when the rules stay as they are: connections and services outlive the node-agent. */
 export function startProxy(options: StartProxyOptions, signal: AbortSignal): Proxy {
-  const { services, endpointSlices, log } = options
+  const { services, endpointSlices, status, log } = options
   const table = newKernelTable(options)
   const dirty = new Set<string>()
   /** Whether the kernel's table is the one that we know. */
@@ -84,16 +86,21 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
   async function sync(): Promise<void> {
     writing = true
     try {
+      status.syncing()
       look()
       const script = table.script()
       await nft(known ? script : script + (await keptAffinity(affinitySets())), SCRIPT_TIMEOUT_MS)
       table.written()
+      status.written()
+      status.noLocalEndpoints(noLocal(table.all()))
       if (!known) log.info({ services: [...table.all()].length }, 'proxy rules written')
       known = true
       if (udpStale) {
         udpStale = false
-        await deleteStaleFlows(mergeUdp(table.all()), options.nodeIPs, options.serviceCIDR).catch((e: Error) =>
-          log.warn({ err: e.message }, 'connections of UDP clients to former endpoints stay'),
+        const start = performance.now()
+        await deleteStaleFlows(mergeUdp(table.all()), options.nodeIPs, options.serviceCIDR).then(
+          count => status.flowsDeleted(count, (performance.now() - start) / 1000),
+          (e: Error) => log.warn({ err: e.message }, 'connections of UDP clients to former endpoints stay'),
         )
       }
       backoff = 0
@@ -101,6 +108,7 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
     } catch (error) {
       // The kernel changed nothing; perhaps it does not hold what we think, so everything is written next time.
       table.lost()
+      status.failed()
       known = false
       udpStale = true
       backoff = Math.min(MAX_BACKOFF_MS, Math.max(200, backoff * 2))
@@ -116,8 +124,12 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
   const zone = newNodeZone(options, () => services.list().forEach(service => mark(keyOf(service))))
   const stops = [
     zone.stop,
-    services.subscribe(({ object }) => mark(keyOf(object))),
+    services.subscribe(({ object }) => {
+      status.serviceChanged()
+      mark(keyOf(object))
+    }),
     endpointSlices.subscribe(({ object, previous }) => {
+      status.endpointsChanged(object)
       mark(sliceOwner(object))
       if (previous) mark(sliceOwner(previous))
     }),
@@ -132,4 +144,14 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
     schedule(0)
   })
   return { synced }
+}
+
+/** Service ports with a policy Local that drop what comes to this node. */
+function noLocal(all: Iterable<Ruleset>): { internal: number; external: number } {
+  const counts = { internal: 0, external: 0 }
+  for (const { withoutLocal } of all) {
+    counts.internal += withoutLocal.internal
+    counts.external += withoutLocal.external
+  }
+  return counts
 }

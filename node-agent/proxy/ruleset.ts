@@ -18,6 +18,8 @@ export interface Ruleset {
   affinity: Map<string, string>
   /** `address:port` of a UDP service, or `*:port` of a node port, to the endpoints (`address:port`) that its packets may go to. */
   udp: Map<string, ReadonlySet<string>>
+  /** Ports that have endpoints, but none on this node where the policy wants one, by policy. */
+  withoutLocal: { internal: number; external: number }
 }
 export interface Selection {
   map: SelectionMap
@@ -33,6 +35,7 @@ export const emptyRuleset = (): Ruleset => ({
   selections: new Map(),
   affinity: new Map(),
   udp: new Map(),
+  withoutLocal: { internal: 0, external: 0 },
 })
 
 const unproxiedLabels = ['service.kubernetes.io/service-proxy-name', 'service.kubernetes.io/headless']
@@ -80,6 +83,10 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     const onNode =
       endpoints.local.length > 0 && (internalLocal || (externalLocal && hasExternal)) ? choice('local', endpoints.local) : undefined
 
+    if (endpoints.any && endpoints.local.length === 0) {
+      if (internalLocal) rules.withoutLocal.internal++
+      if (externalLocal && hasExternal) rules.withoutLocal.external++
+    }
     const at = `${clusterIP} . ${proto} . ${port}`
     const inside = internalLocal ? onNode : anywhere
     if (inside) {

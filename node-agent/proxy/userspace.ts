@@ -10,6 +10,7 @@ import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { newNodeZone, type ZoneOptions } from './nodezone.ts'
 import type { Proxy } from './proxy.ts'
+import type { ProxyStatus } from './status.ts'
 import { mergeListeners, serviceListeners, type Listener, type Unproxied } from './userspace/listeners.ts'
 import type { Applied } from './userspace/worker.ts'
 
@@ -18,6 +19,7 @@ export interface UserspaceProxyOptions extends ZoneOptions {
   endpointSlices: Informer<EndpointSlice>
   /** For events of Services that cannot be served as they ask. */
   recorder: EventRecorder
+  status: ProxyStatus
   /** Where node ports answer. */
   nodeAddresses: readonly string[]
   log: Logger
@@ -33,7 +35,7 @@ const worker = (): Worker =>
 
 /** Starts; ends at `signal`, and connections with it. */
 export function startUserspaceProxy(options: UserspaceProxyOptions, signal: AbortSignal): Proxy {
-  const { services, endpointSlices, recorder, log } = options
+  const { services, endpointSlices, recorder, status, log } = options
   const models = new Map<string, ReturnType<typeof serviceListeners>>()
   const dirty = new Set<string>()
   /** What was told in an event already. */
@@ -69,6 +71,7 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
 
   function sync(): void {
     timer = undefined
+    status.syncing()
     for (const key of dirty) {
       const [namespace, name] = key.split('/') as [string, string]
       const service = services.get(namespace, name)
@@ -97,6 +100,7 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
 
   function applied(failed: Applied['failed']): void {
     firstApplied()
+    status.written()
     for (const [key, code] of failed) {
       const listener = wanted.get(key)
       if (listener)
@@ -112,8 +116,10 @@ export function startUserspaceProxy(options: UserspaceProxyOptions, signal: Abor
   const zone = newNodeZone(options, () => mark(services.list().map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)))
   const stops = [
     zone.stop,
-    services.subscribe(({ object }) => mark([`${object.metadata.namespace}/${object.metadata.name}`])),
-    endpointSlices.subscribe(({ object, previous }) => mark([...ownerOf(object), ...(previous ? ownerOf(previous) : [])])),
+    services.subscribe(({ object }) => (status.serviceChanged(), mark([`${object.metadata.namespace}/${object.metadata.name}`]))),
+    endpointSlices.subscribe(
+      ({ object, previous }) => (status.endpointsChanged(object), mark([...ownerOf(object), ...(previous ? ownerOf(previous) : [])])),
+    ),
   ]
   signal.addEventListener('abort', () => {
     clearTimeout(timer)

@@ -11,6 +11,7 @@ import { openBridgeNetwork } from '#node-agent/network/bridge.ts'
 import type { PodNetwork } from '#node-agent/network/network.ts'
 import { setRoutes } from '#node-agent/network/routes.ts'
 import { startProxy } from '#node-agent/proxy/proxy.ts'
+import { newProxyStatus } from '#node-agent/proxy/status.ts'
 import { eventually, type Scenario } from '../../fixtures/in-node.ts'
 import { handInformer } from './hand-informer.ts'
 
@@ -96,6 +97,7 @@ for op in (1, 2): s.send(b'\\xff' * 6 + mac + b'\\x08\\x06\\0\\1\\x08\\0\\x06\\x
 const services = handInformer<Service>()
 const slices = handInformer<EndpointSlice>()
 const nodes = handInformer<Node>()
+const status = newProxyStatus()
 const proxyEnd = new AbortController()
 const service = (spec: object, name = 'web') =>
   ({
@@ -201,7 +203,7 @@ export const scenario: Scenario = {
     services.set(service({ type: 'NodePort' }))
     slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c', { ready: false })]))
     const proxy = startProxy(
-      { services, endpointSlices: slices, nodes, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options },
+      { services, endpointSlices: slices, nodes, status, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options },
       proxyEnd.signal,
     )
     await proxy.synced
@@ -260,7 +262,16 @@ export const scenario: Scenario = {
       assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 6)), mine)
     }
     const ended = new AbortController()
-    const more = { services, endpointSlices: slices, nodes, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options }
+    const more = {
+      services,
+      endpointSlices: slices,
+      nodes,
+      status,
+      log: logger('test'),
+      nodeName: 'node-1',
+      nodeIPs: [NODE_IP],
+      ...options,
+    }
     await startProxy(more, ended.signal).synced
     ended.abort()
     assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 6)), mine)

@@ -8,6 +8,7 @@ import { logger } from '#shared/component/log.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Service } from '#shared/api/core/service.ts'
+import { newProxyStatus } from '#node-agent/proxy/status.ts'
 import { startUserspaceProxy } from '#node-agent/proxy/userspace.ts'
 import { handInformer } from '../network/hand-informer.ts'
 
@@ -69,6 +70,7 @@ beforeAll(async () => {
       services,
       endpointSlices: slices,
       nodes: handInformer<Node>(),
+      status: newProxyStatus(),
       recorder: recorder as never,
       nodeName: 'n1',
       nodeAddresses: ['127.0.0.1'],

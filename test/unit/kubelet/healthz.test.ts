@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, test } from 'vitest'
 import type { Node } from '#shared/api/core/node.ts'
 import { logger } from '#shared/component/log.ts'
+import { newProxyStatus } from '#node-agent/proxy/status.ts'
 import { kubeletAnswers, proxyAnswers, serveAnswers, type Answers } from '#node-agent/healthz.ts'
 
 const log = logger('test')
@@ -25,14 +26,22 @@ test('kubelet', () =>
 
 test('kube-proxy', async () => {
   const node = { metadata: { name: 'n' }, spec: {} } as Node
-  const { health, metrics } = proxyAnswers('nftables', () => node)
-  await served(metrics, async get => expect(await get('/proxyMode')).toEqual([200, 'nftables']))
+  const { health, metrics } = proxyAnswers('nftables', () => node, newProxyStatus(), { mode: 'nftables' })
+  await served(metrics, async get => {
+    expect(await get('/proxyMode')).toEqual([200, 'nftables'])
+    expect(await get('/configz')).toEqual([200, '{"kubeproxy.config.k8s.io":{"mode":"nftables"}}'])
+  })
   await served(health, async get => {
     expect((await get('/healthz'))[0]).toBe(200)
     node.metadata.deletionTimestamp = '2026-01-01T00:00:00Z'
     expect((await get('/livez'))[0]).toBe(200)
     const [status, body] = await get('/healthz')
     expect([status, (JSON.parse(body) as { nodeEligible: boolean }).nodeEligible]).toEqual([503, false])
+  })
+  await served(metrics, async get => {
+    const [, text] = await get('/metrics')
+    expect(text).toContain('kubeproxy_proxy_healthz_total{code="503"} 1')
+    expect(text).toContain('kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} 0')
   })
 })
 
