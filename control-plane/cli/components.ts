@@ -203,6 +203,7 @@ export function controlPlane(
       ...serving('kube-controller-manager', 10_257, n),
       ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),
       ...['--metrics-server', String(metricsServer !== 'off' && !apiOnly)],
+      ...(apiOnly ? [] : ['--local-storage-class', 'standard']),
       ...(controllers === undefined ? [] : ['--controllers', controllers]),
       ...requestHeaderFlags(pki),
       ...['--node-monitor-period', '500ms', '--node-monitor-grace-period', '4s', ...leaderElection],

@@ -69,6 +69,8 @@ export interface Settings {
   readonly legacyTokenCleanUpMs: number
   /** The address of the Service that answers the cluster's names; empty for none. */
   readonly clusterDns: string
+  /** The storage class of directories of nodes, made once and marked as the default; empty for none. */
+  readonly localStorageClass: string
   readonly nodeMonitorGracePeriodMs: number
   readonly nodeMonitorPeriodMs: number
   /** Pods that ended are kept up to this number; 0 keeps all. */

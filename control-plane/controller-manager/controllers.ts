@@ -21,6 +21,9 @@ import { disruptionController } from './disruption/disruption.ts'
 import { endpointSliceController } from './endpoints/endpointslice.ts'
 import { endpointsController } from './endpoints/endpoints.ts'
 import { endpointSliceMirroringController } from './endpoints/mirroring.ts'
+import { ephemeralVolumeController } from './persistentvolume/ephemeral.ts'
+import { persistentVolumeBinder } from './persistentvolume/binder.ts'
+import { localVolumeProvisioner } from './localvolume/provisioner.ts'
 import { garbageCollector } from './garbagecollector/garbagecollector.ts'
 import { jobController } from './job/job.ts'
 import { legacyTokenCleaner } from './legacytokencleaner.ts'
@@ -75,6 +78,9 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'horizontal-pod-autoscaler-controller': podAutoscalerController,
   'persistentvolumeclaim-protection-controller': pvcProtectionController,
   'persistentvolume-protection-controller': pvProtectionController,
+  'persistentvolume-binder-controller': persistentVolumeBinder,
+  'ephemeral-volume-controller': ephemeralVolumeController,
+  'local-volume-provisioner-controller': localVolumeProvisioner,
   'service-cidr-controller': serviceCIDRsController,
   'validatingadmissionpolicy-status-controller': validatingAdmissionPolicyStatusController,
   'cluster-dns-controller': clusterDnsController,
@@ -104,6 +110,7 @@ export const defaultSettings: Settings = {
   signing: { cert: '', key: '', lifeMs: 365 * 24 * 3600_000 },
   legacyTokenCleanUpMs: 365 * 24 * 3600_000,
   clusterDns: '',
+  localStorageClass: '',
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,
   terminatedPodThreshold: 12_500,

@@ -49,6 +49,7 @@ const flags = parseFlags(
     legacyServiceAccountTokenCleanUpPeriod: durationFlag().default(defaultSettings.legacyTokenCleanUpMs),
     /** The address of kube-dns, when the nodes answer the cluster's names. */
     clusterDns: z.string().refine(isIPv4, 'must be an IPv4 address').default(''),
+    localStorageClass: z.string().default(''),
     nodeMonitorGracePeriod: durationFlag().default(50_000),
     nodeMonitorPeriod: durationFlag().default(5_000),
     terminatedPodGcThreshold: intFlag().default(12_500),
@@ -77,6 +78,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     },
     legacyTokenCleanUpMs: flags.legacyServiceAccountTokenCleanUpPeriod,
     clusterDns: flags.clusterDns,
+    localStorageClass: flags.localStorageClass,
     autoscaling: {
       syncMs: flags.horizontalPodAutoscalerSyncPeriod,
       workers: flags.concurrentHorizontalPodAutoscalerSyncs,

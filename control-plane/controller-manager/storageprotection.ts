@@ -10,14 +10,7 @@ import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import type { NewController } from './context.ts'
-
-/** The claims that a pod uses; a kubelet does not start what is not bound to its node, and refuses claims that are to be deleted. */
-function claimsOf({ metadata, spec }: Pick<LeanPod, 'metadata' | 'spec'>): string[] {
-  return (spec.volumes ?? []).flatMap(v => {
-    if (v.persistentVolumeClaim) return [v.persistentVolumeClaim.claimName]
-    return v.ephemeral ? [`${metadata.name}-${v.name}`] : []
-  })
-}
+import { claimsOf } from './podcontrol/claims.ts'
 
 /** The object with the finalizer or without it; undefined when it is as it should be. */
 function withFinalizer<T extends PersistentVolume | PersistentVolumeClaim>(object: T, finalizer: string, there: boolean): T | undefined {

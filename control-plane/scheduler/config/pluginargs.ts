@@ -192,7 +192,6 @@ export const defaultPreemptionArgs = args({
   },
 })
 
-/** Arguments of plugins that are not built yet: they are read, and of no effect. */
 export const volumeBindingArgs = args({
   schema: obj(kindOf('VolumeBindingArgs'), '', () => ({
     ...typeMeta(),
@@ -209,6 +208,7 @@ export const volumeBindingArgs = args({
       : []),
   ],
 })
+/** Arguments of plugins that are not built yet: they are read, and of no effect. */
 export const dynamicResourcesArgs = args({
   schema: obj(kindOf('DynamicResourcesArgs'), '', () => ({
     ...typeMeta(),
@@ -225,3 +225,4 @@ export type PodTopologySpreadArgs = Infer<typeof podTopologySpreadArgs.schema>
 export type InterPodAffinityArgs = Infer<typeof interPodAffinityArgs.schema>
 export type NodeAffinityArgs = Infer<typeof nodeAffinityArgs.schema>
 export type DefaultPreemptionArgs = Infer<typeof defaultPreemptionArgs.schema>
+export type VolumeBindingArgs = Infer<typeof volumeBindingArgs.schema>

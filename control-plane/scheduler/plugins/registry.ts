@@ -28,6 +28,7 @@ import { podTopologySpread } from './pod-topology-spread.ts'
 import { prioritySort } from './priority-sort.ts'
 import { schedulingGates } from './scheduling-gates.ts'
 import { taintToleration } from './taint-toleration.ts'
+import { volumeBinding } from './volume-binding.ts'
 
 /** A plugin that is made from arguments, which have their defaults. `make` is undefined for one that is not built yet. */
 export interface InTreePlugin {
@@ -49,7 +50,7 @@ export const inTreePlugins: Readonly<Record<string, InTreePlugin>> = {
   NodeResourcesFit: takes(nodeResourcesFitArgs, nodeResourcesFit),
   VolumeRestrictions: {},
   NodeVolumeLimits: {},
-  VolumeBinding: takes(volumeBindingArgs),
+  VolumeBinding: takes(volumeBindingArgs, volumeBinding),
   VolumeZone: {},
   PodTopologySpread: takes(podTopologySpreadArgs, podTopologySpread),
   InterPodAffinity: takes(interPodAffinityArgs, interPodAffinity),
@@ -70,6 +71,7 @@ export const defaultMultiPoint: readonly EnabledPlugin[] = [
   { name: 'NodeAffinity', weight: 2 },
   { name: 'NodePorts' },
   { name: 'NodeResourcesFit', weight: 1 },
+  { name: 'VolumeBinding' },
   { name: 'PodTopologySpread', weight: 2 },
   { name: 'InterPodAffinity', weight: 2 },
   { name: 'DefaultPreemption' },

@@ -17,6 +17,8 @@ import { kubeletMetrics } from './metrics.ts'
 import { nodeLogs } from './nodelogs.ts'
 import { resourceMetrics } from './resource.ts'
 import { runningPods } from './runningpods.ts'
+import { localVolumes } from '../volumes/localvolumes.ts'
+import { serveLocalVolumes } from './localvolumes.ts'
 
 export interface ServerOptions {
   kubelet: Kubelet
@@ -60,13 +62,15 @@ export function kubeletRequests(options: ServerOptions): RequestHandler {
       long_running: 'false',
     })
     if (!handler) return text(res, 404, '404 page not found\n')
-    if (req.method !== 'GET' && req.method !== 'HEAD') return text(res, 405, 'Method Not Allowed\n')
+    const mayWrite = decoded[0] === 'localVolumes'
+    if (req.method !== 'GET' && req.method !== 'HEAD' && !mayWrite) return text(res, 405, 'Method Not Allowed\n')
     await handler(res, url, decoded.slice(1), req)
   }
 }
 
 function routes({ kubelet, sampler, nodeName, rootDir, configuration }: ServerOptions): (path: readonly string[]) => Handler | undefined {
   const metrics = kubeletMetrics({ kubelet, sampler, nodeName })
+  const volumes = localVolumes(rootDir)
   let machine: Machine | undefined
   const ok: Handler = res => text(res, 200, 'ok')
   const exact: { readonly [path: string]: Handler } = {
@@ -91,6 +95,7 @@ function routes({ kubelet, sampler, nodeName, rootDir, configuration }: ServerOp
   const below: { readonly [first: string]: Handler } = {
     containerLogs: (res, url, rest) => containerLogs(kubelet, rest, url.searchParams, res),
     logs: (res, url, rest, req) => nodeLogs(kubelet, rest, url, req, res),
+    localVolumes: (res, url, rest, req) => serveLocalVolumes(volumes, rest, url, req, res),
   }
   return path => {
     const whole = path.join('/')
@@ -104,7 +109,7 @@ export function text(res: ServerResponse, code: number, body: string, type = 'te
   res.writeHead(code, { 'content-type': type, 'content-length': bytes.length, 'x-content-type-options': 'nosniff' })
   res.end(bytes)
 }
-const json = (res: ServerResponse, value: unknown): void => text(res, 200, JSON.stringify(value), 'application/json')
+export const json = (res: ServerResponse, value: unknown, code = 200): void => text(res, code, JSON.stringify(value), 'application/json')
 const podList = (items: unknown[]): object => ({ kind: 'PodList', apiVersion: 'v1', metadata: {}, items })
 
 const count = (query: URLSearchParams, name: string): object => (query.has(name) ? { [name]: Number(query.get(name)) } : {})

@@ -58,8 +58,8 @@ plugins:
     expect(at(few, 'score')).toEqual(['NodeResourcesFit 5'])
   })
   test('plugins that are not built yet are told of', () => {
-    const config = read(`profiles: [{plugins: {multiPoint: {enabled: [{name: VolumeBinding}]}}}]`)
-    expect(config.missing).toEqual(['VolumeBinding'])
+    const config = read(`profiles: [{plugins: {multiPoint: {enabled: [{name: DynamicResources}]}}}]`)
+    expect(config.missing).toEqual(['DynamicResources'])
     profileOf(config.profiles[0]!)
   })
 })

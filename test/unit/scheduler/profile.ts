@@ -17,7 +17,10 @@ export const informersOf =
   (kind: Kind<any>) => {
     // any: kinds of all sorts
     const own = objects.filter(o => o.kind === kind.kind)
+    const indexes = new Map<string, (object: KubeObject) => string[]>()
     return {
+      addIndex: (name: string, keys: (object: KubeObject) => string[]) => void indexes.set(name, keys),
+      byIndex: (name: string, key: string) => own.filter(o => indexes.get(name)!(o).includes(key)),
       get: (namespace: string, name: string) => own.find(o => (o.metadata.namespace ?? '') === namespace && o.metadata.name === name),
       list: () => own,
       subscribe: (handler: (event: object) => void) => own.forEach(object => handler({ type: 'ADDED', object })),

@@ -7,16 +7,23 @@ import type { ClusterRole } from '#shared/api/rbac/clusterrole.ts'
 import type { ClusterRoleBinding } from '#shared/api/rbac/clusterrolebinding.ts'
 import type { Role } from '#shared/api/rbac/role.ts'
 import type { RoleBinding } from '#shared/api/rbac/rolebinding.ts'
-import { account, binding, clusterBinding, clusterRole, group, on, read, role, user } from './define.ts'
+import { account, binding, clusterBinding, clusterRole, events, group, on, read, role, user } from './define.ts'
 import { controllerNames } from './controllerroles.ts'
 
 const controllers = 'coxswain:controllers'
 const requests = 'system:certificates.k8s.io:certificatesigningrequests'
 const metrics = 'coxswain:metrics-server'
 const metricsServer = account('metrics-server')
+const localVolumes = 'coxswain:local-volume-provisioner'
+const localVolumeProvisioner = account('local-volume-provisioner')
 export const componentRoles: readonly (ClusterRole | Role)[] = [
   role('kube-system', controllers, [
-    on('core', 'serviceaccounts', 'impersonate', [...controllerNames, 'bootstrap-signer', 'token-cleaner', 'metrics-server'].join(' ')),
+    on(
+      'core',
+      'serviceaccounts',
+      'impersonate',
+      [...controllerNames, 'bootstrap-signer', 'token-cleaner', 'metrics-server', 'local-volume-provisioner'].join(' '),
+    ),
   ]),
   // What upstream's manifests give its metrics server; kubelets are asked by way of the API server, and it makes known where it is itself.
   clusterRole(metrics, [
@@ -26,6 +33,16 @@ export const componentRoles: readonly (ClusterRole | Role)[] = [
     on('apiregistration.k8s.io', 'apiservices', 'get update delete', 'v1beta1.metrics.k8s.io'),
   ]),
   role('kube-system', metrics, [on('core', 'services', 'create'), on('core', 'services', 'get update delete', 'metrics-server')]),
+  // As upstream's system:persistent-volume-provisioner; kubelets make and remove the directories.
+  clusterRole(localVolumes, [
+    on('core', 'nodes/proxy', 'get update delete'),
+    on('core', 'nodes', read),
+    on('core', 'persistentvolumes', `${read} create delete update patch`),
+    on('core', 'persistentvolumeclaims', `${read} update patch`),
+    on('storage.k8s.io', 'storageclasses', `${read} create`),
+    events,
+  ]),
+  role('kube-system', localVolumes, [on('core', 'configmaps', 'create'), on('core', 'configmaps', 'get', 'local-volume-provisioner')]),
   clusterRole('coxswain:aggregated-metrics-reader', [on('metrics.k8s.io', 'nodes pods', read)], { partOf: 'view' }),
 ]
 export const componentBindings: readonly (ClusterRoleBinding | RoleBinding)[] = [
@@ -33,6 +50,8 @@ export const componentBindings: readonly (ClusterRoleBinding | RoleBinding)[] = 
   clusterBinding(metrics, [metricsServer]),
   clusterBinding(`${metrics}:system:auth-delegator`, [metricsServer], 'system:auth-delegator'),
   binding('kube-system', metrics, [metricsServer]),
+  clusterBinding(localVolumes, [localVolumeProvisioner]),
+  binding('kube-system', localVolumes, [localVolumeProvisioner]),
   clusterBinding('coxswain:node-proxier', [group('system:nodes')], 'system:node-proxier'),
   clusterBinding('coxswain:node-bootstrapper', [group('system:bootstrappers')], 'system:node-bootstrapper'),
   clusterBinding('coxswain:node-autoapprove-bootstrap', [group('system:bootstrappers')], `${requests}:nodeclient`),

@@ -1,0 +1,29 @@
+/**
+ * /localVolumes: what the controller manager's local provisioner asks of a node. GET lists, PUT /localVolumes/NAME?capacity=BYTES makes,
+ * DELETE /localVolumes/NAME removes.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { StatusError } from '#shared/machinery/status.ts'
+import type { LocalVolumes } from '../volumes/localvolumes.ts'
+import { json, text } from './requests.ts'
+
+export async function serveLocalVolumes(
+  volumes: LocalVolumes,
+  [name, ...more]: readonly string[],
+  url: URL,
+  req: IncomingMessage,
+  res: ServerResponse,
+): Promise<void> {
+  if (more.length > 0) return text(res, 404, '404 page not found\n')
+  try {
+    if (name === undefined)
+      return req.method === 'GET' ? json(res, { volumes: await volumes.list() }) : text(res, 405, 'Method Not Allowed\n')
+    if (req.method === 'PUT') return json(res, await volumes.create(name, Number(url.searchParams.get('capacity') ?? NaN)))
+    if (req.method !== 'DELETE') return text(res, 405, 'Method Not Allowed\n')
+    await volumes.remove(name)
+    json(res, {})
+  } catch (e) {
+    const { status } = e instanceof StatusError ? e : new StatusError(500, 'InternalError', (e as Error).message)
+    json(res, status, status.code)
+  }
+}
