@@ -23,12 +23,15 @@ import { nodeName } from './node-name.ts'
 import { nodePorts } from './node-ports.ts'
 import { nodeResourcesBalancedAllocation } from './node-resources-balanced-allocation.ts'
 import { nodeResourcesFit } from './node-resources-fit.ts'
+import { nodeVolumeLimits } from './node-volume-limits.ts'
 import { nodeUnschedulable } from './node-unschedulable.ts'
 import { podTopologySpread } from './pod-topology-spread.ts'
 import { prioritySort } from './priority-sort.ts'
 import { schedulingGates } from './scheduling-gates.ts'
 import { taintToleration } from './taint-toleration.ts'
 import { volumeBinding } from './volume-binding.ts'
+import { volumeRestrictions } from './volume-restrictions.ts'
+import { volumeZone } from './volume-zone.ts'
 
 /** A plugin that is made from arguments, which have their defaults. `make` is undefined for one that is not built yet. */
 export interface InTreePlugin {
@@ -48,10 +51,10 @@ export const inTreePlugins: Readonly<Record<string, InTreePlugin>> = {
   NodeAffinity: takes(nodeAffinityArgs, nodeAffinity),
   NodePorts: plain(nodePorts),
   NodeResourcesFit: takes(nodeResourcesFitArgs, nodeResourcesFit),
-  VolumeRestrictions: {},
-  NodeVolumeLimits: {},
+  VolumeRestrictions: plain(volumeRestrictions),
+  NodeVolumeLimits: plain(nodeVolumeLimits),
   VolumeBinding: takes(volumeBindingArgs, volumeBinding),
-  VolumeZone: {},
+  VolumeZone: plain(volumeZone),
   PodTopologySpread: takes(podTopologySpreadArgs, podTopologySpread),
   InterPodAffinity: takes(interPodAffinityArgs, interPodAffinity),
   DefaultPreemption: takes(defaultPreemptionArgs, defaultPreemption),
@@ -71,7 +74,10 @@ export const defaultMultiPoint: readonly EnabledPlugin[] = [
   { name: 'NodeAffinity', weight: 2 },
   { name: 'NodePorts' },
   { name: 'NodeResourcesFit', weight: 1 },
+  { name: 'VolumeRestrictions' },
+  { name: 'NodeVolumeLimits' },
   { name: 'VolumeBinding' },
+  { name: 'VolumeZone' },
   { name: 'PodTopologySpread', weight: 2 },
   { name: 'InterPodAffinity', weight: 2 },
   { name: 'DefaultPreemption' },
