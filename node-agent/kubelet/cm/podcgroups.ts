@@ -7,16 +7,19 @@ import { podQOS } from '#shared/api/core/podspec/qos.ts'
 import { podLimits, podRequests } from '#shared/api/core/podspec/resources.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
-import { ensureCgroup, updateCgroup, type CgroupResources } from '#shared/linux/cgroupresources.ts'
+import { ensureCgroup, readCgroup, updateCgroup, type CgroupResources } from '#shared/linux/cgroupresources.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
 import { cpuQuotaMicros, cpuShares, hugepagesOf } from '../container/resources.ts'
 import { podCgroup } from '../pod/qos.ts'
 
 export interface PodCgroups {
-  /** Makes the group of a pod, or gives it other limits. `pod` has the resources that are set aside for it. */
+  /**
+   * Makes the group of a pod, or gives it more: of a group that is there no limit is lowered, as its containers may still have what they had
+   * before a resize. `pod` has the resources that are set aside for it.
+   */
   ensure(pod: Pod): Promise<void>
-  /** Sets the group of a pod to these, during a resize. */
-  update(pod: Pod, resources: CgroupResources): Promise<void>
+  /** Gives the group of a pod just what is set aside for it, when its containers have no more. */
+  settle(pod: Pod): Promise<void>
   /** Removes the group of a pod in which nothing runs. */
   remove(pod: Pod): Promise<void>
 }
@@ -35,6 +38,9 @@ export interface PodCgroupsOptions {
 
 /** All of them, -1 for no limit. */
 export type PodResources = { [R in Exclude<keyof CgroupResources, 'pids' | 'hugepages'>]-?: number }
+
+/** No limit is the widest of all. */
+const wider = (a: number | undefined, b: number): number => (a === undefined || a < 0 || b < 0 ? -1 : Math.max(a, b))
 
 /** What a pod as a whole may use: limited where each of its containers is. */
 export function podResources(pod: Pod): PodResources {
@@ -73,11 +79,15 @@ export async function openPodCgroups(options: PodCgroupsOptions): Promise<PodCgr
   const path = (pod: Pod): string => `${cgroupRoot}/${podCgroup(pod)}`
   return {
     async ensure(pod) {
-      await ensureCgroup(path(pod), { ...podResources(pod), pids: podMaxPids, hugepages: hugepagesOf(podLimits(pod.spec)) })
+      const [{ cpuShares, ...limits }, has] = [podResources(pod), await readCgroup(path(pod))]
+      const cpuQuotaMicros = has ? wider(has.cpuQuotaMicros, limits.cpuQuotaMicros) : limits.cpuQuotaMicros
+      const memoryBytes = has ? wider(has.memoryBytes, limits.memoryBytes) : limits.memoryBytes
+      const hugepages = hugepagesOf(podLimits(pod.spec))
+      await ensureCgroup(path(pod), { cpuShares, cpuQuotaMicros, memoryBytes, pids: podMaxPids, hugepages })
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
-    async update(pod, resources) {
-      await updateCgroup(path(pod), resources)
+    async settle(pod) {
+      await updateCgroup(path(pod), podResources(pod))
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
     async remove(pod) {

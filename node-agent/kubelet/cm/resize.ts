@@ -81,7 +81,6 @@ export function resizeOf(
 }
 
 const infinite = (n: number | undefined): number => (n === undefined || n < 0 ? Infinity : n)
-const wider = (a: number, b: number): number => (infinite(a) > infinite(b) ? a : b)
 
 /** Throws when a lower memory limit is below what is in use: the kernel would kill. */
 async function checkMemory(ctx: PodContext, names: readonly string[], podBefore: number, podAfter: number): Promise<void> {
@@ -117,12 +116,9 @@ export async function resizeContainers(ctx: PodContext, names: readonly string[]
   const [before, after] = [has, state.allocated].map(a => podResources(allocatedPod(ctx.pod, a))) as [PodResources, PodResources]
   try {
     await checkMemory(ctx, names, before.memoryBytes, after.memoryBytes)
-    // A container's limit may never be above its pod's: the pod's is raised first and lowered last.
-    await podCgroups?.update(ctx.pod, {
-      cpuShares: after.cpuShares,
-      cpuQuotaMicros: wider(before.cpuQuotaMicros, after.cpuQuotaMicros),
-      memoryBytes: wider(before.memoryBytes, after.memoryBytes),
-    })
+    // A container's limit may never be above its pod's: the pod's is raised first and lowered last. What the kernel has counts, not what
+    // is remembered: another kubelet may have been killed in between.
+    await podCgroups?.ensure(ctx.allocatedPod())
     for (const name of names) {
       const { current } = state.containers[name]!
       const directory = containerDirectory(ctx.directory, name, current.attempt)
@@ -131,7 +127,6 @@ export async function resizeContainers(ctx: PodContext, names: readonly string[]
       const actual = (await runtime.status(directory))?.resources
       if (actual) current.actual = actual
     }
-    await podCgroups?.update(ctx.pod, after)
     if (state.resize?.inProgress) delete state.resize.inProgress.error
   } catch (e) {
     const { message } = e as Error
@@ -144,8 +139,8 @@ export async function resizeContainers(ctx: PodContext, names: readonly string[]
   ctx.save()
 }
 
-/** Tells when every container has what is set aside for it. One that is about to run again gets it then. */
-export function finishResize(ctx: PodContext): void {
+/** Lowers the pod's own limits and tells, when every container has what is set aside for it. One that is about to run again gets it then. */
+export async function finishResize(ctx: PodContext): Promise<void> {
   const { state } = ctx
   const { inProgress } = state.resize ?? {}
   if (!inProgress || !state.resize) return
@@ -155,6 +150,7 @@ export function finishResize(ctx: PodContext): void {
     return current.state !== 'exited' || restartsAfter(ctx.pod, container, current.exitCode ?? 255)
   })
   if (left) return
+  await ctx.kubelet.podCgroups?.settle(ctx.allocatedPod())
   delete state.resize.inProgress
   ctx.save()
   ctx.kubelet.resourcesFreed()

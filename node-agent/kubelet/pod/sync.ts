@@ -77,6 +77,6 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     const started = await startContainer(ctx, findContainer(pod, name)!)
     if (started === 'pulling') break
   }
-  finishResize(ctx)
+  await finishResize(ctx)
   return 'running'
 }

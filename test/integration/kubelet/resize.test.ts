@@ -4,7 +4,7 @@ import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
 import { isCgroup2 } from '#shared/linux/cgroup.ts'
-import { readCgroup } from '#shared/linux/cgroupresources.ts'
+import { readCgroup, updateCgroup } from '#shared/linux/cgroupresources.ts'
 import { byTurn } from '#node-agent/kubelet/cm/allocation.ts'
 import { containerDirectory, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { harness, isolated, type Harness } from './harness.ts'
@@ -79,6 +79,25 @@ test('resources that fit are in force at once, without a restart, also for the p
   }
   const message = `Pod resize started: {"containers":[{"name":"c","resources":{"requests":{"cpu":"200m","memory":"96Mi"},"limits":{"cpu":"400m","memory":"256Mi"}}}],"generation":2}`
   expect(eventsOf('r', 'ResizeStarted').map(e => e.message)).toContain(message)
+})
+
+test.runIf(isolated)('a resize that another kubelet was killed in the middle of is ended by the next, also when another one is wanted', async () => {
+  h.pod('killed', { containers: [container(amounts('10m', '64Mi', '20m', '128Mi'))], terminationGracePeriodSeconds: 1 })
+  const pod = await h.until('killed', isReady)
+  const { id } = h.kubelet().worker(pod.metadata.uid!)!.state.containers['c']!.current
+  // As the kernel has it when more was given and nothing of that written down.
+  const given = { cpuQuotaMicros: 10_000, memoryBytes: 256 * Mi }
+  for (const group of [podGroup(pod), `${podGroup(pod)}/${id}`, `${podGroup(pod)}/${id}/container`]) await updateCgroup(group, given)
+  const wanted = amounts('20m', '64Mi', '50m', '160Mi')
+  resize('killed', wanted)
+  await h.restart()
+  const after = await h.until('killed', p => statusOf(p)?.resources?.limits?.['cpu'] === '50m' && !condition(p, 'PodResizeInProgress'))
+  expect(statusOf(after)).toMatchObject({ restartCount: 0, resources: wanted })
+  const found = [20, 5_000, 160 * Mi]
+  expect(await inKernel(after)).toEqual({ pod: found, container: found })
+  expect(h.events('killed').filter(e => e.type === 'Warning')).toEqual([])
+  h.delete('killed', 1)
+  await h.api.until(() => !h.get('killed'))
 })
 
 test('what the node never has is infeasible, what others hold is deferred until they end; another kubelet remembers both', async () => {
@@ -159,8 +178,9 @@ test.runIf(isolated)('memory of a pod as a whole: who uses too much is killed, a
     resources: { requests: { cpu: '100m', memory: '32Mi' }, limits: { memory: '64Mi' } },
     restartPolicy: 'Never',
     containers: [
+      // It makes no processes while there is no memory for them.
+      { name: 'modest', image: 'busybox', command: ['sh', '-c', 'trap "exit 0" TERM; sleep 600 & wait'] },
       { name: 'hungry', image: 'busybox', command: ['sh', '-c', 'exec dd if=/dev/zero of=/dev/null bs=200M count=1'] },
-      { name: 'modest', image: 'busybox', command: ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 0.05; done'] },
     ],
     terminationGracePeriodSeconds: 5,
   })
