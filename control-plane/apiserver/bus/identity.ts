@@ -4,7 +4,20 @@
  */
 import type { UserInfo } from '#shared/bus/transport.ts'
 
+/** One object for each identity: what was worked out about a user is remembered by it. */
+const users = new Map<string, UserInfo>()
+const maxUsers = 10_000
+
 export function userOf(identity: string): UserInfo {
+  let user = users.get(identity)
+  if (!user) {
+    if (users.size >= maxUsers) users.clear()
+    users.set(identity, (user = newUser(identity)))
+  }
+  return user
+}
+
+function newUser(identity: string): UserInfo {
   const groups = ['system:authenticated']
   if (identity.startsWith('system:node:')) groups.unshift('system:nodes')
   if (identity === 'system:admin') groups.unshift('system:masters')

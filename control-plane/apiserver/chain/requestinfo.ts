@@ -24,12 +24,23 @@ const verbs: Readonly<Record<string, string>> = { POST: 'create', GET: 'get', HE
 const namespaceSubresources = new Set(['status', 'finalize'])
 
 function decode(segment: string): string {
-  if (!segment.includes('%')) return segment
   try {
     return decodeURIComponent(segment)
   } catch {
     throw badRequest(`invalid URL escape ${JSON.stringify(segment)}`)
   }
+}
+
+/** By hand: every request comes here, and `split` costs twice as much. */
+function segmentsOf(path: string): string[] {
+  const parts: string[] = []
+  for (let from = 0; from < path.length;) {
+    let to = path.indexOf('/', from)
+    if (to < 0) to = path.length
+    if (to > from) parts.push(path.slice(from, to))
+    from = to + 1
+  }
+  return path.includes('%') ? parts.map(decode) : parts
 }
 
 const none = { isResource: false, group: '', version: '', namespace: '', resource: '', subresource: '', name: '', rest: [] } as const
@@ -38,8 +49,7 @@ const isTrue = (value: string): boolean => value !== '0' && value.toLowerCase() 
 
 /** Parses method, path and the `watch` parameter. Throws 400 for a path that cannot be decoded. */
 export function parseRequestInfo(method: string, path: string, query: URLSearchParams): RequestInfo {
-  const parts: string[] = []
-  for (const segment of path.split('/')) if (segment !== '') parts.push(decode(segment))
+  const parts = segmentsOf(path)
   const nonResource = (): RequestInfo => ({ ...none, verb: method.toLowerCase(), path })
   const core = parts[0] === 'api'
   if ((!core && parts[0] !== 'apis') || parts.length < (core ? 3 : 4)) return nonResource()

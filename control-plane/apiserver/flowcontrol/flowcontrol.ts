@@ -54,6 +54,8 @@ export interface Admitted {
 
 /** A request waits at most so long: a quarter of what upstream gives a request. */
 const maxWaitMs = 15_000
+/** Flows of one user that are remembered. */
+const maxFlows = 1_000
 const readingVerbs = new Set(['get', 'list', 'watch', 'head', 'options'])
 /** A list has a seat for so many objects, at most so many, and at most that part of its level's. */
 const objectsPerSeat = 100
@@ -72,6 +74,8 @@ export class FlowControl {
   readonly #reads = new Work(maxReads)
   readonly #writes = new Work(maxWrites)
   #schemas: readonly Schema[] = []
+  /** What users asked for and to which flow that belongs, for as long as the schemas are the same. */
+  #flows = new WeakMap<UserInfo, Map<string, Flow>>()
   /** Requests that run. */
   reading = 0
   mutating = 0
@@ -115,6 +119,7 @@ export class FlowControl {
       level.line.weight = level.exempt ? 1 : Math.max(level.share, 1 / seats)
       level.set.configure(queuingOf(config))
     }
+    this.#flows = new WeakMap()
     const former = new Map(this.#schemas.map(s => [`${s.stats.level}/${s.stats.schema}`, s.stats]))
     this.#schemas = inOrder(allSchemas).flatMap(object => {
       const level = this.#levels.get(object.spec.priorityLevelConfiguration.name)
@@ -125,11 +130,22 @@ export class FlowControl {
   }
 
   classify(user: UserInfo, info: RequestInfo): Flow {
-    const schema = this.#schemas.find(s => matchesSchema(s.object, user, info))
-    if (schema) return { schema, key: keyOf(schema, user, info) }
-    // Only a user in neither of the two groups that everybody is in one of comes here.
-    const last = this.#schemas.at(-1)!
-    return { schema: last, key: keyOf(last, user, info) }
+    if (!info.isResource) return this.#classified(user, info)
+    let flows = this.#flows.get(user)
+    if (!flows) this.#flows.set(user, (flows = new Map()))
+    const { verb, group, resource, subresource, namespace } = info
+    const what = `${verb} ${group} ${resource} ${subresource} ${namespace}`
+    let flow = flows.get(what)
+    if (!flow) {
+      if (flows.size >= maxFlows) flows.clear()
+      flows.set(what, (flow = this.#classified(user, info)))
+    }
+    return flow
+  }
+  #classified(user: UserInfo, info: RequestInfo): Flow {
+    // Only a user in neither of the two groups that everybody is in one of matches none.
+    const schema = this.#schemas.find(s => matchesSchema(s.object, user, info)) ?? this.#schemas.at(-1)!
+    return { schema, key: keyOf(schema, user, info) }
   }
 
   /** How many seats a request needs. */

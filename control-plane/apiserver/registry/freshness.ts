@@ -1,9 +1,10 @@
 /** Waiting for the cache to pass a point of the stream, and finding the point that makes a read current. */
-import { nuid, type NatsConnection } from 'nats'
+import { nuid, type Msg } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { atEndOfTurn } from '#shared/bus/endofturn.ts'
 import { timeout } from '#shared/machinery/status.ts'
-import { streamState } from './stream.ts'
+import { Question } from './question.ts'
+import { lastSequenceOf, streamInfo } from './stream.ts'
 
 interface Waiter {
   readonly version: number
@@ -56,7 +57,8 @@ const gatherMs = 1
  */
 export class Newest {
   readonly #connection: BusConnection
-  readonly #replicas: number
+  readonly #question: Question
+  readonly #sequenceOf: (answer: Msg) => number
   readonly #deadlineMs: number
   /** Those whose question is not put yet. */
   #next: PromiseWithResolvers<number> | undefined
@@ -71,7 +73,8 @@ export class Newest {
 
   constructor(connection: BusConnection, replicas: number, deadlineMs: number) {
     this.#connection = connection
-    this.#replicas = replicas
+    this.#question = new Question(connection, replicas > 1 ? markerSubject : streamInfo, 1_000)
+    this.#sequenceOf = replicas > 1 ? markerSequence : lastSequenceOf
     this.#deadlineMs = deadlineMs
   }
 
@@ -108,23 +111,27 @@ export class Newest {
   }
 
   async #ask(): Promise<number> {
-    const { nats } = this.#connection
     const end = performance.now() + this.#deadlineMs
     for (;;) {
       try {
-        return this.#replicas > 1 ? await publishMarker(nats) : (await streamState(nats, 1000)).last_seq
+        return this.#sequenceOf(await this.#question.ask())
       } catch (e) {
-        if (performance.now() > end || nats.isClosed()) throw timeout(`the store did not answer in time: ${(e as Error).message}`)
+        if (performance.now() > end || this.#connection.nats.isClosed())
+          throw timeout(`the store did not answer in time: ${(e as Error).message}`)
         await new Promise(resolve => setTimeout(resolve, 50))
       }
     }
+  }
+
+  close(): void {
+    this.#question.close()
   }
 }
 
 const markerSubject = `registry.marker.${nuid.next()}`
 
-async function publishMarker(nats: NatsConnection): Promise<number> {
-  const answer = (await nats.request(markerSubject, '', { timeout: 1000 })).json<{ seq?: number; error?: { description: string } }>()
-  if (answer.seq === undefined) throw new Error(answer.error?.description ?? 'no sequence')
-  return answer.seq
+function markerSequence(answer: Msg): number {
+  const { seq, error } = answer.json<{ seq?: number; error?: { description: string } }>()
+  if (seq === undefined) throw new Error(error?.description ?? 'no sequence')
+  return seq
 }

@@ -434,6 +434,7 @@ class JetStreamRegistry implements Registry {
     this.#compactor.close()
     this.#expiry.close()
     this.#writer.close()
+    this.#newest.close()
     await this.#storeFiles?.close()
     if (!this.#loading) await this.#record?.save(this.#cache.version)
   }

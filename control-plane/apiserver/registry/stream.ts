@@ -1,5 +1,5 @@
 /** The JetStream stream that holds all objects: its subjects, its messages and the few questions asked about it. */
-import { headers, type MsgHdrs, type NatsConnection } from 'nats'
+import { headers, type Msg, type MsgHdrs, type NatsConnection } from 'nats'
 import { fromToken, toToken } from '#shared/bus/subjects.ts'
 import type { Table } from './registry.ts'
 
@@ -86,6 +86,16 @@ export interface StreamState {
   messages: number
   first_seq: number
   last_seq: number
+}
+export const streamInfo = `$JS.API.STREAM.INFO.${streamName}`
+
+const lastSequence = /"last_seq":(\d+)/
+/** Of an answer to `streamInfo`, which is long and parsed for nothing else. Throws JetStreamError. */
+export function lastSequenceOf(answer: Msg): number {
+  const found = lastSequence.exec(answer.string())
+  if (found) return Number(found[1])
+  const { error } = answer.json<{ error?: { err_code?: number; code: number; description: string } }>()
+  throw new JetStreamError(error?.err_code ?? 0, error?.description ?? 'no last sequence')
 }
 export const streamState = async (nats: NatsConnection, timeoutMs?: number): Promise<StreamState> =>
   (await jetStreamApi<{ state: StreamState }>(nats, `STREAM.INFO.${streamName}`, '', timeoutMs)).state

@@ -5,8 +5,14 @@ import type { BusConnection } from '#shared/bus/connection.ts'
 /** A store that answers questions when the test says so. */
 function store() {
   const questions: ((seq: number) => void)[] = []
-  const request = () => new Promise(resolve => questions.push(seq => resolve({ json: () => ({ state: { last_seq: seq } }) })))
-  const newest = new Newest({ nats: { request, isClosed: () => false } } as unknown as BusConnection, 1, 1000)
+  let receive: (e: null, m: unknown) => void = () => {}
+  const nats = {
+    subscribe: (_: string, { callback }: { callback: typeof receive }) => (receive = callback),
+    publish: (_subject: string, _data: string, { reply }: { reply: string }) =>
+      questions.push(seq => receive(null, { subject: reply, string: () => `{"config":{},"state":{"first_seq":1,"last_seq":${seq}}}` })),
+    isClosed: () => false,
+  }
+  const newest = new Newest({ nats, identity: 'a' } as unknown as BusConnection, 1, 1000)
   const asked = async (count: number) => {
     while (questions.length < count) await new Promise(resolve => setTimeout(resolve, 1))
     await new Promise(resolve => setTimeout(resolve, 5))
