@@ -294,7 +294,8 @@ export class PodWorker implements PodContext {
     // A static pod that ended with the node begins anew with it.
     if (isStatic(this.#pod) && this.state.sandbox?.boot !== this.kubelet.boot) delete this.state.ended
     if (!this.#known && isTerminal(this.#pod.status?.phase)) {
-      // It ended and was cleared away before: there is nothing to add.
+      // It ended before: there is nothing to tell. Who told that may have been killed before all was given back.
+      await releasePod(this)
       this.#stage = 'released'
       return
     }

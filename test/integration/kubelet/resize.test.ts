@@ -4,7 +4,7 @@ import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
 import { isCgroup2 } from '#shared/linux/cgroup.ts'
-import { readCgroup, updateCgroup } from '#shared/linux/cgroupresources.ts'
+import { ensureCgroup, readCgroup, updateCgroup } from '#shared/linux/cgroupresources.ts'
 import { byTurn } from '#node-agent/kubelet/cm/allocation.ts'
 import { containerDirectory, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { harness, isolated, type Harness } from './harness.ts'
@@ -81,24 +81,27 @@ test('resources that fit are in force at once, without a restart, also for the p
   expect(eventsOf('r', 'ResizeStarted').map(e => e.message)).toContain(message)
 })
 
-test.runIf(isolated)('a resize that another kubelet was killed in the middle of is ended by the next, also when another one is wanted', async () => {
-  h.pod('killed', { containers: [container(amounts('10m', '64Mi', '20m', '128Mi'))], terminationGracePeriodSeconds: 1 })
-  const pod = await h.until('killed', isReady)
-  const { id } = h.kubelet().worker(pod.metadata.uid!)!.state.containers['c']!.current
-  // As the kernel has it when more was given and nothing of that written down.
-  const given = { cpuQuotaMicros: 10_000, memoryBytes: 256 * Mi }
-  for (const group of [podGroup(pod), `${podGroup(pod)}/${id}`, `${podGroup(pod)}/${id}/container`]) await updateCgroup(group, given)
-  const wanted = amounts('20m', '64Mi', '50m', '160Mi')
-  resize('killed', wanted)
-  await h.restart()
-  const after = await h.until('killed', p => statusOf(p)?.resources?.limits?.['cpu'] === '50m' && !condition(p, 'PodResizeInProgress'))
-  expect(statusOf(after)).toMatchObject({ restartCount: 0, resources: wanted })
-  const found = [20, 5_000, 160 * Mi]
-  expect(await inKernel(after)).toEqual({ pod: found, container: found })
-  expect(h.events('killed').filter(e => e.type === 'Warning')).toEqual([])
-  h.delete('killed', 1)
-  await h.api.until(() => !h.get('killed'))
-})
+test.runIf(isolated)(
+  'a resize that another kubelet was killed in the middle of is ended by the next, also when another one is wanted',
+  async () => {
+    h.pod('killed', { containers: [container(amounts('10m', '64Mi', '20m', '128Mi'))], terminationGracePeriodSeconds: 1 })
+    const pod = await h.until('killed', isReady)
+    const { id } = h.kubelet().worker(pod.metadata.uid!)!.state.containers['c']!.current
+    // As the kernel has it when more was given and nothing of that written down.
+    const given = { cpuQuotaMicros: 10_000, memoryBytes: 256 * Mi }
+    for (const group of [podGroup(pod), `${podGroup(pod)}/${id}`, `${podGroup(pod)}/${id}/container`]) await updateCgroup(group, given)
+    const wanted = amounts('20m', '64Mi', '50m', '160Mi')
+    resize('killed', wanted)
+    await h.restart()
+    const after = await h.until('killed', p => statusOf(p)?.resources?.limits?.['cpu'] === '50m' && !condition(p, 'PodResizeInProgress'))
+    expect(statusOf(after)).toMatchObject({ restartCount: 0, resources: wanted })
+    const found = [20, 5_000, 160 * Mi]
+    expect(await inKernel(after)).toEqual({ pod: found, container: found })
+    expect(h.events('killed').filter(e => e.type === 'Warning')).toEqual([])
+    h.delete('killed', 1)
+    await h.api.until(() => !h.get('killed'))
+  },
+)
 
 test('what the node never has is infeasible, what others hold is deferred until they end; another kubelet remembers both', async () => {
   const large = amounts('1', '64Mi', '1', '128Mi')
@@ -171,6 +174,16 @@ test.runIf(isolated)('the group of a pod goes with it', async () => {
   h.delete('full', 1)
   await h.api.until(() => !h.get('full'))
   expect(await readCgroup(podGroup(pod))).toBeUndefined()
+})
+
+test.runIf(isolated)('a pod that ended gives everything back, also when who told so was killed before it had', async () => {
+  const group = `${h.cgroupRoot}/kubepods/besteffort/poduid-over`
+  await ensureCgroup(group)
+  const metadata = { name: 'over', namespace: 'default', uid: 'uid-over', generation: 1, deletionTimestamp: new Date().toISOString() }
+  const spec = { nodeName: 'n1', containers: [{ name: 'c', image: 'busybox' }] }
+  h.api.put(pods, { apiVersion: 'v1', kind: 'Pod', metadata, spec, status: { phase: 'Failed' } } as never)
+  await h.api.until(() => !h.get('over'))
+  expect(await readCgroup(group)).toBeUndefined()
 })
 
 test.runIf(isolated)('memory of a pod as a whole: who uses too much is killed, and only that one is told so', async () => {
