@@ -67,12 +67,14 @@ export async function containerMounts(
       ...(isRecursive(m, recursion) ? { recursiveReadOnly: true } : {}),
     })
   }
-  const own = (destination: string, source: string): void => {
-    if (!mounts.some(m => m.destination === destination)) mounts.push({ destination, source, readOnly: false, propagation: 'private' })
+  const own = (destination: string, source: string, readOnly = false): void => {
+    if (!mounts.some(m => m.destination === destination)) mounts.push({ destination, source, readOnly, propagation: 'private' })
   }
+  // The kubelet's is writable; the others are containerd's, and as the root is.
+  const readOnlyRoot = container.securityContext?.readOnlyRootFilesystem ?? false
   own('/etc/hosts', directory.hosts)
-  own('/etc/resolv.conf', directory.resolv)
-  own('/etc/hostname', directory.hostname)
+  own('/etc/resolv.conf', directory.resolv, readOnlyRoot)
+  own('/etc/hostname', directory.hostname, readOnlyRoot)
   if (container.terminationMessagePath) {
     await mkdir(dirname(terminationLog), { recursive: true })
     const file = await open(terminationLog, 'w')

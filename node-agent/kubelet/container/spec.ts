@@ -85,8 +85,12 @@ const withSharedMemory = (mounts: ContainerMount[], shm: string | undefined): Co
     : [...mounts, { destination: '/dev/shm', source: shm, readOnly: false, propagation: 'private' }]
 
 /** As the runtime is told of them. */
-export const namespacesOf = ({ ipc, user }: PodNamespaces = {}): Pick<ContainerSpec, 'ipcNamespace' | 'userNamespace'> => ({
+export const namespacesOf = ({ ipc, uts, user }: PodNamespaces = {}): Pick<
+  ContainerSpec,
+  'ipcNamespace' | 'utsNamespace' | 'userNamespace'
+> => ({
   ...(ipc ? { ipcNamespace: ipc } : {}),
+  ...(uts ? { utsNamespace: uts } : {}),
   ...(user ? { userNamespace: user } : {}),
 })
 

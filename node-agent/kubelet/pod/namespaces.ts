@@ -1,10 +1,11 @@
 /**
- * Namespaces of the kernel that the containers of a pod share beside its network: that of messages and shared memory with its /dev/shm, when
- * there are several of them, and that of users (hostUsers: false). In the pod's directory, as long as it has a network:
+ * Namespaces of the kernel that the containers of a pod share beside its network: that of messages and shared memory with its /dev/shm and
+ * that of the host name, when there are several of them, and that of users (hostUsers: false). In the pod's directory, as long as it has a
+ * network:
  *
- *     ns/ipc ns/user     the namespaces, mounted
- *     ns/shm/            what they see as /dev/shm
- *     ns/users.json      {first, size}: who its users are on the node
+ *     ns/ipc ns/uts ns/user     the namespaces, mounted
+ *     ns/shm/                   what they see as /dev/shm
+ *     ns/users.json             {first, size}: who its users are on the node
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
@@ -15,11 +16,13 @@ import { run } from '#shared/linux/run.ts'
 import type { PodContext } from '../context.ts'
 import { initContainers } from './containers.ts'
 import { podsDirectory } from './directory.ts'
+import { podHostname } from './files.ts'
 
 export interface PodNamespaces {
   /** Paths; absent: each container has its own. */
   ipc?: string
   shm?: string
+  uts?: string
   user?: { path: string } & IdRange
 }
 
@@ -28,6 +31,9 @@ const usersFile = (root: string): string => join(directoryOf(root), 'users.json'
 
 /** As many as upstream's kubelet gives every pod. */
 const idsPerPod = 65_536
+/** Names the host `$1`, and its domain `$2`. Where /proc/sys is read-only, as in containers, there is the system call. */
+const setNames = 'hostname "$1" 2>/dev/null || printf %s "$1" >/proc/sys/kernel/hostname; [ -z "$2" ] || domainname "$2"'
+
 /** Numbers below 2^31: the first pod's begin where those of the node's own users end. */
 const ranges = 32_767
 
@@ -69,32 +75,41 @@ export async function ensureNamespaces(ctx: PodContext, handler: string): Promis
     throw new Error(
       `can't set \`spec.hostUsers: false\`, ${handler === '' ? 'runtime' : `RuntimeClass handler ${JSON.stringify(handler)}`} does not support user namespaces`,
     )
-  const wantsIPC = !pod.spec.hostIPC && initContainers(pod).length + pod.spec.containers.length > 1
-  if (!wantsUsers && !wantsIPC) return pod.spec.hostIPC ? { shm: '/dev/shm' } : {}
+  const several = initContainers(pod).length + pod.spec.containers.length > 1
+  const wantsIPC = several && !pod.spec.hostIPC
+  const wantsUTS = several && !pod.spec.hostNetwork
+  if (!wantsUsers && !wantsIPC && !wantsUTS) return pod.spec.hostIPC ? { shm: '/dev/shm' } : {}
   const at = directoryOf(directory.root)
-  const [ipc, user, shm] = ['ipc', 'user', 'shm'].map(name => join(at, name)) as [string, string, string]
+  const [ipc, uts, user, shm] = ['ipc', 'uts', 'user', 'shm'].map(name => join(at, name)) as [string, string, string, string]
   const users = wantsUsers ? usersOf(ctx) : undefined
   const found = {
-    ...(wantsIPC ? { ipc, shm } : {}),
+    ...(wantsIPC ? { ipc, shm } : pod.spec.hostIPC ? { shm: '/dev/shm' } : {}),
+    ...(wantsUTS ? { uts } : {}),
     ...(users ? { user: { path: user, ...users } } : {}),
   }
-  const wanted = Object.entries({ ipc: wantsIPC, user: wantsUsers, shm: wantsIPC }).flatMap(([name, is]) => (is ? [join(at, name)] : []))
+  const wanted = [...(wantsIPC ? [ipc, shm] : []), ...(wantsUTS ? [uts] : []), ...(users ? [user] : [])]
   const mounted = new Set((await listMounts()).map(m => m.target))
   if (wanted.every(path => mounted.has(path))) return found
   // Some of them, from a kubelet that died at it.
   await unmount(wanted)
   await mkdir(shm, { recursive: true, mode: 0o750 })
-  await Promise.all([ipc, user].map(file => writeFile(file, '')))
+  await Promise.all([ipc, uts, user].map(file => writeFile(file, '')))
+  const { hostname, domain } = podHostname(pod, kubelet.nodeName, kubelet.names.domain)
+  const named = wantsUTS ? ['sh', '-c', setNames, 'sh', hostname, domain ?? ''] : ['true']
   if (users) {
-    const holder = await holdNamespaces(['unshare', '--user', '--ipc'])
+    const holder = await holdNamespaces(['unshare', '--user', '--ipc', '--uts'])
     try {
       await mapIds(holder.pid, users)
       if (wantsIPC) await pinNamespace(holder.pid, 'ipc', ipc)
+      if (wantsUTS) {
+        await run('nsenter', [`--uts=/proc/${holder.pid}/ns/uts`, '--', ...named])
+        await pinNamespace(holder.pid, 'uts', uts)
+      }
       await pinNamespace(holder.pid, 'user', user)
     } finally {
       await holder.release()
     }
-  } else await run('unshare', [`--ipc=${ipc}`, '--', 'true'])
+  } else await run('unshare', [...(wantsIPC ? [`--ipc=${ipc}`] : []), ...(wantsUTS ? [`--uts=${uts}`] : []), '--', ...named])
   if (wantsIPC) await mount('tmpfs', 'shm', shm, ['nosuid', 'nodev', 'noexec', 'mode=1777', 'size=65536k'])
   return found
 }

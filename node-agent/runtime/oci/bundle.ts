@@ -69,7 +69,7 @@ export function bundleConfig(
       ...(spec.oomScoreAdj === undefined ? {} : { oomScoreAdj: Math.max(spec.oomScoreAdj, host.oomScoreFloor ?? -1000) }),
     },
     root: { path: root.path, readonly: spec.readOnlyRootFilesystem },
-    hostname: spec.hostname,
+    ...(spec.utsNamespace === undefined ? { hostname: spec.hostname } : {}),
     ...(spec.annotations ? { annotations: spec.annotations } : {}),
     mounts: [
       // Their files belong to nobody in a user namespace: there they are mounted before.
@@ -81,7 +81,7 @@ export function bundleConfig(
     linux: {
       namespaces: [
         { type: 'mount' },
-        { type: 'uts' },
+        { type: 'uts', ...(spec.utsNamespace === undefined ? {} : { path: spec.utsNamespace }) },
         ...(spec.hostPID
           ? []
           : [{ type: 'pid', ...(spec.pidNamespaceOf === undefined ? {} : { path: `/proc/${spec.pidNamespaceOf}/ns/pid` }) }]),
@@ -188,7 +188,10 @@ function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices' | 'cgroup2
 /** Those of the pod's network namespace are set when it is made; the rest belongs to the container's own namespaces. */
 function sysctls(spec: ContainerSpec): Record<string, string> {
   const own = Object.entries(spec.sysctls).filter(([name]) => !name.startsWith('net.'))
-  return { ...Object.fromEntries(own), ...(spec.domainname ? { 'kernel.domainname': spec.domainname } : {}) }
+  return {
+    ...Object.fromEntries(own),
+    ...(spec.domainname && spec.utsNamespace === undefined ? { 'kernel.domainname': spec.domainname } : {}),
+  }
 }
 
 interface HostDevice {

@@ -21,7 +21,9 @@ beforeAll(async () => {
   const calls = join(directory, 'calls')
   const other = join(directory, 'other')
   await writeFile(other, `#!/bin/sh\necho "$@" >>${calls}\nexec runc "$@"\n`, { mode: 0o755 })
-  h = await harness([], { runtimes: { other } })
+  // Pods that have no network of the node's are told of one; it is the node's nevertheless.
+  const network = { name: 'none', setUp: async () => ({ ip: '127.0.0.1', namespacePath: 'node' }), tearDown: async () => {}, retain: async () => {} } // prettier-ignore
+  h = await harness([], { runtimes: { other }, network })
 })
 afterAll(async () => {
   await h.close()
@@ -86,6 +88,14 @@ test('seccomp: what a container names, else what the node gives', async () => {
   expect(await Promise.all(['own', 'wins', 'none', 'privileged'].map(n => mode(`seccomp-${n}`)))).toEqual(['2', '0', '2', '0'])
 })
 
+test('a read-only root takes the names of the host and the resolver along, as containerd has it', async () => {
+  const script = 'for f in hosts resolv.conf hostname; do echo >>/etc/$f && echo $f; done 2>/dev/null; true'
+  await started('read-only', {}, { securityContext: { readOnlyRootFilesystem: true } })
+  await started('writable')
+  expect(await run('read-only', script)).toBe('hosts\n')
+  expect(await run('writable', script)).toBe('hosts\nresolv.conf\nhostname\n')
+})
+
 describe('namespaces', () => {
   const two = [{ ...container(idle), name: 'a' }, { ...container(idle), name: 'b' }] // prettier-ignore
   const runIn = async (name: string, containerName: string, script: string): Promise<string> => {
@@ -110,6 +120,15 @@ describe('namespaces', () => {
     h.delete('shared', 1)
     await h.api.until(() => !h.get('shared'))
     expect((await listMounts()).filter(m => m.target.includes(uid!))).toEqual([])
+  })
+  test('containers of a pod share the name of the host', async () => {
+    const privileged = { ...two[0]!, securityContext: { privileged: true } }
+    h.pod('named', { hostNetwork: false, hostname: 'pear', subdomain: 'fruits', containers: [privileged, two[1]!] })
+    await h.until('named', isReady)
+    expect(await runIn('named', 'b', 'hostname; cat /proc/sys/kernel/hostname')).toBe('pear\npear\n')
+    await runIn('named', 'a', 'hostname plum')
+    expect(await runIn('named', 'b', 'hostname')).toBe('plum\n')
+    expect(await runIn('named', 'b', 'hostname x 2>&1 || true')).toMatch(/not permitted|must be root/i)
   })
   test("hostPID and hostIPC are the node's", async () => {
     await started('host', { hostPID: true, hostIPC: true })
