@@ -62,6 +62,7 @@ import { proxyConfiguration } from './proxy/configz.ts'
 import { serveHealthChecks } from './proxy/healthcheck.ts'
 import { startProxy } from './proxy/proxy.ts'
 import { newProxyStatus } from './proxy/status.ts'
+import { setConntrackSysctls } from './proxy/sysctls.ts'
 import { startUserspaceProxy } from './proxy/userspace.ts'
 import { besideProcesses } from './runtime/dispatch.ts'
 import { createOciRuntime, type OciOptions } from './runtime/oci.ts'
@@ -185,7 +186,8 @@ export async function startNode(
     },
     signal,
   )
-  if (can.proxy === 'nftables')
+  if (can.proxy === 'nftables') {
+    setConntrackSysctls(log)
     startProxy(
       {
         services: serviceInformer,
@@ -200,7 +202,7 @@ export async function startNode(
       },
       signal,
     )
-  else {
+  } else {
     // Every address of the range is the node's own: that is enough to listen on it, and for packets of pods to arrive.
     if (can.network === 'bridge') await ipBatch([`route replace local ${options.serviceClusterIpRange} dev lo`])
     const nodeAddresses = can.network === 'host' ? [...new Set([nodeIp, '127.0.0.1'])] : [nodeIp]

@@ -1,11 +1,16 @@
-/** The Service `kube-dns`, and its endpoints: the nodes, each of which answers for itself. */
-import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
+/**
+ * The Service `kube-dns`, and its endpoints: the nodes, each of which answers for itself. And the ConfigMap `coredns`, by which people change
+ * what they answer; what is wrong with it is told in its events.
+ */
+import { configMaps, endpointSlices, nodes, services } from '#shared/api/kinds.ts'
+import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Endpoint, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { source } from '#shared/client/controller.ts'
 import { isAlreadyExists } from '#shared/machinery/status.ts'
 import { clusterDnsName, clusterDnsNamespace, clusterDnsNodeLabel, clusterDnsPort } from '#shared/network/clusterdns.ts'
+import { corefileKey, corefileName, defaultCorefile, parseCorefile } from '#shared/network/corefile.ts'
 import type { NewController } from './context.ts'
 
 /** As many endpoints as a slice may have. */
@@ -34,6 +39,14 @@ const service = (clusterIP: string): Service => ({
     ],
   } as Service['spec'],
 })
+
+const defaultConfigMap = (): ConfigMap =>
+  ({
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: corefileName, namespace: clusterDnsNamespace },
+    data: { [corefileKey]: defaultCorefile('cluster.local') },
+  }) as ConfigMap
 
 const answers = ({ metadata }: Node): boolean => metadata.labels?.[clusterDnsNodeLabel.name] === clusterDnsNodeLabel.value
 const addressOf = ({ status }: Node): string | undefined => status?.addresses?.find(a => a.type === 'InternalIP')?.address
@@ -70,7 +83,7 @@ export function wantedSlices(all: readonly Node[]): Map<string, EndpointSlice> {
 }
 
 /** What a slice says of its nodes. */
-const told = ({ endpoints = [] }: EndpointSlice): string =>
+const shown = ({ endpoints = [] }: EndpointSlice): string =>
   JSON.stringify(endpoints.map(e => [e.nodeName, e.addresses, e.conditions?.ready]))
 /** What of a node decides: a heartbeat changes none of it. */
 const seen = (node: Node): string => JSON.stringify([answers(node), endpointOf(node)])
@@ -82,6 +95,21 @@ export const clusterDnsController: NewController = ctx => {
   const known = ctx.informer(nodes)
   const slices = ctx.informer(endpointSlices)
   const existing = ctx.informer(services)
+  const corefiles = ctx.informer(configMaps, { name: corefileName })
+  const recorder = ctx.recorder('cluster-dns')
+  /** Of the ConfigMap whose events were recorded. */
+  let told = ''
+  function tell(of: ConfigMap): void {
+    const version = `${of.metadata.uid} ${of.data?.[corefileKey]}`
+    if (version === told) return
+    told = version
+    try {
+      for (const sentence of parseCorefile(of.data?.[corefileKey] ?? '').ignored)
+        recorder.event(of, 'Warning', 'CorefileNotHonored', sentence)
+    } catch (e) {
+      recorder.event(of, 'Warning', 'InvalidCorefile', `${(e as Error).message}; what was before stays in force`)
+    }
+  }
   const isOurs = ({ metadata }: EndpointSlice): boolean =>
     metadata.namespace === clusterDnsNamespace && metadata.labels?.['endpointslice.kubernetes.io/managed-by'] === manager
   return {
@@ -90,6 +118,7 @@ export const clusterDnsController: NewController = ctx => {
     sources: [
       source(known, ({ object, previous, type }) => (type === 'MODIFIED' && previous && seen(previous) === seen(object) ? [] : [only])),
       source(slices, ({ object }) => (isOurs(object) ? [only] : [])),
+      source(corefiles, () => [only]),
       source(existing, ({ object, type }) =>
         type === 'DELETED' && object.metadata.name === only && object.metadata.namespace === clusterDnsNamespace ? [only] : [],
       ),
@@ -101,11 +130,18 @@ export const clusterDnsController: NewController = ctx => {
         await client.create(services, clusterDnsNamespace, service(clusterIP)).catch((e: unknown) => {
           if (!isAlreadyExists(e)) throw e
         })
+      const corefile = corefiles.get(clusterDnsNamespace, corefileName)
+      if (corefile) tell(corefile)
+      else
+        await client.create(configMaps, clusterDnsNamespace, defaultConfigMap()).catch((e: unknown) => {
+          if (!isAlreadyExists(e)) throw e
+        })
       const wanted = wantedSlices(known.list())
       for (const [name, slice] of wanted) {
         const now = slices.get(clusterDnsNamespace, name)
         if (!now) await client.create(endpointSlices, clusterDnsNamespace, slice)
-        else if (told(now) !== told(slice)) await client.update(endpointSlices, { ...now, endpoints: slice.endpoints, ports: slice.ports })
+        else if (shown(now) !== shown(slice))
+          await client.update(endpointSlices, { ...now, endpoints: slice.endpoints, ports: slice.ports })
       }
       for (const { metadata } of slices.list(clusterDnsNamespace).filter(isOurs))
         if (!wanted.has(metadata.name ?? '')) await client.delete(endpointSlices, clusterDnsNamespace, metadata.name ?? '')

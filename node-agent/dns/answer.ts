@@ -1,6 +1,9 @@
 /** From a packet to the packet that answers it. */
+import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import { AUTHORITATIVE_ANSWER, RECURSION_AVAILABLE, RECURSION_DESIRED, TRUNCATED_RESPONSE, decode, encode, type Answer, type DecodedPacket } from 'dns-packet' // prettier-ignore
+import { blockFor, isBelow, rewritten, type Corefile, type ServerBlock } from '#shared/network/corefile.ts'
 import type { Forwarder } from './forward.ts'
+import { encodeAnswer } from './wire.ts'
 import type { View } from './view.ts'
 import { resolveInZone, resolveReverse, reverseAddress, soaOf, type Resolved } from './zone.ts'
 
@@ -8,6 +11,10 @@ export interface Resolver {
   readonly view: View
   /** `cluster.local` */
   readonly domain: string
+  /** What the ConfigMap says. */
+  readonly corefile: Corefile
+  /** Addresses that nobody but the cluster knows: of pods and of Services. */
+  readonly ranges: BlockList
   readonly forwarder: Forwarder
   /** Answers by query, until something changes. */
   readonly kept: Map<string, Buffer>
@@ -45,23 +52,84 @@ export function answer(resolver: Resolver, query: Buffer, tcp: boolean): Buffer 
   if (question.class !== undefined && question.class !== internet) return failed(query, rcode.refused)
   // No name of ours has a label with a dot in it, and its text could not be told from that of two labels.
   if (hasDottedLabel(query)) return failed(query, rcode.nxDomain)
-  const name = question.name.toLowerCase().replace(/\.$/, '')
-  const inZone = name === resolver.domain || name.endsWith(`.${resolver.domain}`)
-  const address = inZone ? undefined : reverseAddress(name)
-  const reverse = address === undefined ? undefined : resolveReverse(resolver.view, resolver.domain, question.name, address)
-  if (!inZone && !reverse?.exists) return forward(resolver, query, tcp)
-  const found = reverse ?? resolveInZone(resolver.view, resolver.domain, name, question.type)
-  const own = { ...found, answers: found.answers.map(a => (a.name === name ? { ...a, name: question.name } : a)) }
-  const alias = own.answers.find(a => a.type === 'CNAME')
-  if (alias && question.type !== 'CNAME') return follow(resolver, own, question.type, tcp).then(all => write(resolver, packet, all, tcp))
-  const made = write(resolver, packet, own, tcp)
+  const asked = question.name.toLowerCase().replace(/\.$/, '')
+  const block = blockFor(resolver.corefile, asked)
+  const name = (block && rewritten(block.rewrites, asked)) ?? asked
+  const own = resolveHere(resolver, block, name, question.type)
+  if (!own) return name === asked ? forward(resolver, query, tcp) : forwardAs(resolver, query, packet, name, question.type, tcp)
+  const ttl = block?.hosts?.addresses.has(name) ? undefined : block?.kubernetes?.ttl
+  const found = {
+    ...own,
+    answers: own.answers.map(a => ({
+      ...a,
+      ...(a.name === name ? { name: question.name } : {}),
+      ...(ttl === undefined ? {} : { ttl }),
+    })) as Answer[],
+  }
+  const alias = found.answers.find(a => a.type === 'CNAME')
+  if (alias && question.type !== 'CNAME')
+    return follow(resolver, found, question.type, tcp).then(all => write(resolver, query, packet, all, tcp))
+  const made = write(resolver, query, packet, found, tcp)
   // Several addresses come in another order each time.
-  if (own.answers.length <= 1 && resolver.kept.size < maxKept) resolver.kept.set(key, made)
+  if (found.answers.length <= 1 && resolver.kept.size < maxKept) resolver.kept.set(key, made)
   return made
 }
 
+/** What is answered here: names of the cluster, addresses of its own, hosts of the ConfigMap. Undefined for what others are asked. */
+function resolveHere(resolver: Resolver, block: ServerBlock | undefined, name: string, type: string): Resolved | undefined {
+  const { view, domain, ranges } = resolver
+  if (isBelow(name, domain)) {
+    if (block?.kubernetes?.pods === false && name.endsWith(`.pod.${domain}`)) return absent
+    return resolveInZone(view, domain, name, type)
+  }
+  const address = reverseAddress(name)
+  if (address !== undefined) {
+    const found = resolveReverse(view, domain, name, address)
+    // Nobody else can know them: who asks for one that is not there costs no question to others.
+    if (found.exists || ranges.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')) return found
+  }
+  if (!block?.hosts) return undefined
+  const { addresses, ttl, fallthrough } = block.hosts
+  const ips = addresses.get(name)
+  if (ips) {
+    const answers = ips.map((data): Answer => ({ name, type: isIPv6(data) ? 'AAAA' : 'A', ttl, data })).filter(a => a.type === type)
+    return { exists: true, answers, additionals: [] }
+  }
+  const names = address === undefined ? [] : [...addresses].filter(([, all]) => all.includes(address)).map(([host]) => host)
+  if (names.length > 0) return { exists: true, answers: names.map((data): Answer => ({ name, type: 'PTR', ttl, data })), additionals: [] }
+  return fallthrough ? undefined : absent
+}
+const absent: Resolved = { exists: false, answers: [], additionals: [] }
+
 async function forward({ forwarder }: Resolver, query: Buffer, tcp: boolean): Promise<Buffer> {
   return (await forwarder.ask(query, tcp)) ?? failed(query, rcode.servFail)
+}
+
+/** Under another name, of which who asked is not told. */
+async function forwardAs(
+  resolver: Resolver,
+  query: Buffer,
+  packet: DecodedPacket,
+  name: string,
+  type: string,
+  tcp: boolean,
+): Promise<Buffer> {
+  const reply = await askFor(resolver, name, type, tcp)
+  if (!reply) return failed(query, rcode.servFail)
+  const asked = packet.questions?.[0]?.name ?? ''
+  const answers = (reply.answers ?? []).map(a => (a.name.toLowerCase() === name ? { ...a, name: asked } : a))
+  return write(resolver, query, packet, { exists: (reply.flags ?? 0) % 16 !== rcode.nxDomain, answers, additionals: [] }, tcp)
+}
+
+/** Undefined for no answer, and for one that cannot be read. */
+async function askFor({ forwarder }: Resolver, name: string, type: string, tcp: boolean): Promise<DecodedPacket | undefined> {
+  const questions = [{ type: type as 'A', name, class: internet } as const]
+  const reply = await forwarder.ask(encode({ type: 'query', id: 0, flags: RECURSION_DESIRED, questions }), tcp)
+  try {
+    return reply && decode(reply)
+  } catch {
+    return undefined
+  }
 }
 
 /** With what an alias stands for, wherever that is. */
@@ -70,24 +138,13 @@ async function follow(resolver: Resolver, found: Resolved, type: string, tcp: bo
   for (let i = 0, last = answers.at(-1); i < maxAliases && last?.type === 'CNAME'; i++, last = answers.at(-1)) {
     const target = String(last.data)
     const name = target.toLowerCase()
-    if (name === resolver.domain || name.endsWith(`.${resolver.domain}`)) {
+    if (isBelow(name, resolver.domain)) {
       const next = resolveInZone(resolver.view, resolver.domain, name, type).answers
       if (next.length === 0) break
       answers.push(...next)
       continue
     }
-    const asked = encode({
-      type: 'query',
-      id: 0,
-      flags: RECURSION_DESIRED,
-      questions: [{ type: type as 'A', name: target, class: internet }],
-    })
-    const reply = await resolver.forwarder.ask(asked, tcp)
-    try {
-      answers.push(...((reply && decode(reply).answers) ?? []))
-    } catch {
-      // What cannot be read is as good as no answer: the alias alone is told.
-    }
+    answers.push(...((await askFor(resolver, target, type, tcp))?.answers ?? []))
     break
   }
   return { ...found, answers }
@@ -103,21 +160,23 @@ function shuffled<T>(all: readonly T[]): T[] {
   return out
 }
 
-function write({ domain }: Resolver, packet: DecodedPacket, { exists, answers, additionals }: Resolved, tcp: boolean): Buffer {
+function write(
+  { domain }: Resolver,
+  query: Buffer,
+  packet: DecodedPacket,
+  { exists, answers, additionals }: Resolved,
+  tcp: boolean,
+): Buffer {
   const asked = packet.additionals?.find(a => a.type === 'OPT') as { udpPayloadSize?: number } | undefined
   const limit = tcp ? maxTcpBytes : asked ? Math.min(maxUdpBytes, Math.max(plainBytes, asked.udpPayloadSize ?? 0)) : plainBytes
-  const options = asked ? [{ type: 'OPT', name: '.', udpPayloadSize: maxUdpBytes, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] } as unknown as Answer] : [] // prettier-ignore
   const code = exists ? 0 : rcode.nxDomain
   const flags = AUTHORITATIVE_ANSWER | RECURSION_AVAILABLE | ((packet.flags ?? 0) & RECURSION_DESIRED) | code
   const make = (own: readonly Answer[], more: readonly Answer[], extra = 0): Buffer =>
-    encode({
-      type: 'response',
-      id: packet.id ?? 0,
-      flags: flags | extra,
-      questions: packet.questions ?? [],
-      answers: [...own],
+    encodeAnswer(query, flags | extra, {
+      answers: own,
       authorities: answers.length === 0 ? [soaOf(domain)] : [],
-      additionals: [...more, ...options],
+      additionals: more,
+      ...(asked ? { udpPayloadSize: maxUdpBytes } : {}),
     })
   const mixed = answers.some(a => a.type === 'CNAME') ? answers : shuffled(answers)
   let made = make(mixed, additionals)

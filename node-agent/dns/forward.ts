@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto'
 import { createSocket, type Socket } from 'node:dgram'
 import { connect, isIPv6 } from 'node:net'
 import { decode } from 'dns-packet'
+import type { Upstream } from '#shared/network/corefile.ts'
 
 export interface Forwarder {
   /** The answer to a query, with the query's id; undefined when no resolver gave one in time. `tcp`: it may be of any length. */
@@ -13,11 +14,9 @@ export interface Forwarder {
 const tryMs = 2_000
 /** For one that was silent when it was asked last: a machine without a way out shall not make its pods wait. */
 const silentTryMs = 300
-const port = 53
 /** Queries under way at once, of one resolver: more are not answered. */
 const maxPending = 1_000
 const maxKeptBytes = 4 * 1024 * 1024
-const maxKeptMs = 30_000
 /** For an answer that says nothing of its time: that something is not there. */
 const negativeMs = 5_000
 
@@ -27,7 +26,7 @@ interface Resolver {
 }
 
 /** One socket, connected, so that only the resolver can answer; ids are random. */
-function udpResolver(address: string): Resolver {
+function udpResolver({ address, port }: Upstream): Resolver {
   const waiting = new Map<number, { question: string; settle: (answer: Buffer | undefined) => void }>()
   let socket: Socket | undefined
   let silent = false
@@ -77,7 +76,7 @@ function udpResolver(address: string): Resolver {
 }
 
 /** A connection a query: they are rare. */
-const tcpAsk = (address: string, query: Buffer): Promise<Buffer | undefined> =>
+const tcpAsk = ({ address, port }: Upstream, query: Buffer): Promise<Buffer | undefined> =>
   new Promise(resolve => {
     const socket = connect({ host: address, port })
     let read = Buffer.alloc(0)
@@ -110,23 +109,50 @@ function questionOf(message: Buffer): string {
   return message.toString('latin1', 12, Math.min(message.length, at + 5)).toLowerCase()
 }
 
-/** How long an answer may be kept, ms. */
-function keepMs(answer: Buffer): number {
+/** Longest times, s, for which answers are kept: of something, and that it is not there. */
+export interface KeepTimes {
+  success: number
+  denial: number
+}
+
+/** How long an answer may be kept, ms (RFC 2308 for what is not there). */
+function keepMs(answer: Buffer, most: KeepTimes): number {
   try {
     const { answers = [], authorities = [] } = decode(answer)
-    const ttls = [...answers, ...authorities].flatMap(a => ('ttl' in a && a.ttl !== undefined ? [a.ttl * 1000] : []))
-    return Math.min(maxKeptMs, ...(ttls.length > 0 ? ttls : [negativeMs]))
+    const ttls = answers.flatMap(a => ('ttl' in a && a.ttl !== undefined ? [a.ttl] : []))
+    if (ttls.length > 0) return 1000 * Math.min(most.success, ...ttls)
+    const soa = authorities.find(a => a.type === 'SOA')
+    const negative = soa ? Math.min(soa.ttl ?? 0, (soa.data as { minimum?: number }).minimum ?? 0) : negativeMs / 1000
+    return 1000 * Math.min(most.denial, negative)
   } catch {
     return 0
   }
 }
 
-/** `addresses` of resolvers, asked in their order. */
-export function newForwarder(addresses: readonly string[]): Forwarder {
-  const resolvers = addresses.map(address => ({ address, udp: udpResolver(address) }))
-  /** By query without its id. */
+export interface ForwarderOptions {
+  policy?: 'random' | 'round_robin' | 'sequential'
+  forceTcp?: boolean
+  keep?: KeepTimes
+}
+
+/** Whether there is a question whose type can be told apart from the rest. */
+const typeAt = (query: Buffer): number => {
+  let at = 12
+  while (at < query.length && query[at] !== 0) at += query[at]! + 1
+  return at + 1
+}
+
+/** `upstreams` are asked in turn until one answers; the same question is under way once only. */
+export function newForwarder(
+  upstreams: readonly Upstream[],
+  { policy = 'sequential', forceTcp = false, keep: most = { success: 30, denial: 30 } }: ForwarderOptions = {},
+): Forwarder {
+  const resolvers = upstreams.map(upstream => ({ upstream, udp: udpResolver(upstream) }))
+  /** By query without its id; that a name is not there without its type, too, as it is so for all. */
   const kept = new Map<string, { answer: Buffer; until: number }>()
+  const underWay = new Map<string, Promise<Buffer | undefined>>()
   let bytes = 0
+  let turn = 0
   const forget = (key: string): void => {
     const known = kept.get(key)
     if (!known) return
@@ -134,7 +160,7 @@ export function newForwarder(addresses: readonly string[]): Forwarder {
     kept.delete(key)
   }
   const keep = (key: string, answer: Buffer): void => {
-    const ms = keepMs(answer)
+    const ms = keepMs(answer, most)
     if (ms <= 0) return
     forget(key)
     kept.set(key, { answer, until: performance.now() + ms })
@@ -144,24 +170,48 @@ export function newForwarder(addresses: readonly string[]): Forwarder {
       forget(oldest)
     }
   }
-  const withId = (answer: Buffer, query: Buffer): Buffer => {
+  /** With the id and the question's type of `query`. */
+  const fitted = (answer: Buffer, query: Buffer): Buffer => {
     const copy = Buffer.from(answer)
     query.copy(copy, 0, 0, 2)
+    const at = typeAt(query)
+    if (at + 2 <= Math.min(query.length, copy.length)) query.copy(copy, at, at, at + 2)
     return copy
+  }
+  const fresh = (key: string): Buffer | undefined => {
+    const known = kept.get(key)
+    return known && known.until > performance.now() ? known.answer : undefined
+  }
+  const anyType = (key: string, query: Buffer): string => {
+    const at = typeAt(query) - 2
+    return `n${key.slice(0, at + 1)}${key.slice(at + 3)}`
+  }
+  function ordered(): typeof resolvers {
+    if (policy === 'sequential' || resolvers.length < 2) return resolvers
+    const start = policy === 'random' ? Math.floor(Math.random() * resolvers.length) : turn++ % resolvers.length
+    return [...resolvers.slice(start), ...resolvers.slice(0, start)]
+  }
+  async function askUpstream(key: string, query: Buffer, tcp: boolean): Promise<Buffer | undefined> {
+    for (const { upstream, udp } of ordered()) {
+      const answer = await (tcp || forceTcp ? tcpAsk(upstream, query) : udp.ask(query))
+      if (!answer || answer.length < 12) continue
+      // NOERROR and NXDOMAIN are answers for everybody; a failure is the resolver's.
+      const code = answer[3]! & 15
+      if (code === 0) keep(key, answer)
+      if (code === 3) keep(anyType(key, query), answer)
+      return answer
+    }
+    return undefined
   }
   return {
     async ask(query, tcp) {
       const key = (tcp ? 't' : 'u') + query.toString('latin1', 2)
-      const known = kept.get(key)
-      if (known && known.until > performance.now()) return withId(known.answer, query)
-      for (const { address, udp } of resolvers) {
-        const answer = await (tcp ? tcpAsk(address, query) : udp.ask(query))
-        if (!answer || answer.length < 12) continue
-        // NOERROR and NXDOMAIN are answers for everybody; a failure is the resolver's.
-        if ([0, 3].includes(answer[3]! & 15)) keep(key, answer)
-        return withId(answer, query)
-      }
-      return undefined
+      const known = fresh(key) ?? fresh(anyType(key, query))
+      if (known) return fitted(known, query)
+      let asking = underWay.get(key)
+      if (!asking) underWay.set(key, (asking = askUpstream(key, query, tcp).finally(() => underWay.delete(key))))
+      const answer = await asking
+      return answer && fitted(answer, query)
     },
     close: () => resolvers.forEach(r => r.udp.close()),
   }

@@ -1,7 +1,7 @@
 /** cluster-dns: the process. The node's names, answered from a view of its own, so that they resolve while the node-agent is away. */
 import { readFile } from 'node:fs/promises'
-import { isIP } from 'node:net'
-import { endpointSlices, services } from '#shared/api/kinds.ts'
+import { BlockList, isIP } from 'node:net'
+import { configMaps, endpointSlices, services } from '#shared/api/kinds.ts'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { connectBus } from '#shared/bus/connection.ts'
 import { startInformer } from '#shared/client/reflector.ts'
@@ -9,10 +9,11 @@ import { newClient } from '#shared/client/rest.ts'
 import { parseFlags } from '#shared/component/flags.ts'
 import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
-import { clusterDnsPort } from '#shared/network/clusterdns.ts'
+import { clusterDnsNamespace, clusterDnsPort } from '#shared/network/clusterdns.ts'
+import { corefileKey, corefileName, defaultCorefile, parseCorefile, type Upstream } from '#shared/network/corefile.ts'
 import { flags, nodeAgentOptions } from '../options.ts'
 import { answer } from './answer.ts'
-import { newForwarder } from './forward.ts'
+import { newRouter } from './router.ts'
 import { serveDns } from './server.ts'
 import { viewOf } from './view.ts'
 
@@ -24,17 +25,54 @@ const given = parseFlags('cluster-dns', flags)
 const identity = `system:node:${given.nodeName}`
 try {
   const options = await nodeAgentOptions(given)
-  const resolvers = [...(await readFile(options.resolvConf, 'utf8').catch(() => '')).matchAll(/^\s*nameserver\s+(\S+)/gm)].flatMap(([, a]) => (isIP(a!) ? [a!] : [])) // prettier-ignore
   const connection = await connectBus({ url: options.natsUrl, credsFile: options.creds, identity, pingIntervalMs: 2_000, log })
   const client = newClient(natsTransport(connection), { userAgent: 'cluster-dns' })
   const kept = new Map<string, Buffer>()
   const informers = [startInformer(client, services, { log }, stop), startInformer(client, endpointSlices, { log }, stop)] as const
   const view = viewOf(...informers, () => kept.clear())
+  const corefiles = startInformer(client, configMaps, { namespace: clusterDnsNamespace, name: corefileName, log }, stop)
+  const ranges = new BlockList()
+  for (const range of [options.clusterCidr, options.serviceClusterIpRange]) {
+    const [net = '', prefix] = range.split('/')
+    ranges.addSubnet(net, Number(prefix), 'ipv4')
+  }
+  const initial = parseCorefile(defaultCorefile(options.clusterDomain))
+  const resolver = {
+    view,
+    domain: options.clusterDomain,
+    corefile: initial,
+    ranges,
+    forwarder: newRouter(initial, await machineResolvers(options.resolvConf)),
+    kept,
+  }
+  let current = ''
+  async function follow(): Promise<void> {
+    const text = corefiles.get(clusterDnsNamespace, corefileName)?.data?.[corefileKey] ?? defaultCorefile(options.clusterDomain)
+    if (text === current) return
+    current = text
+    try {
+      const corefile = parseCorefile(text)
+      const system = await machineResolvers(options.resolvConf)
+      if (text !== current) return
+      const former = resolver.forwarder
+      resolver.corefile = corefile
+      resolver.forwarder = newRouter(corefile, system)
+      kept.clear()
+      // What it was asked is answered first.
+      setTimeout(() => former.close(), 10_000).unref()
+      log.info(
+        { blocks: corefile.blocks.length, ignored: corefile.ignored, resolvers: system.map(r => r.address) },
+        'the Corefile is in force',
+      )
+    } catch (e) {
+      log.error({ err: (e as Error).message }, 'the Corefile cannot be read: what was before stays in force')
+    }
+  }
+  corefiles.subscribe(() => void follow())
   await Promise.all(informers.map(i => i.synced))
-  const resolver = { view, domain: options.clusterDomain, forwarder: newForwarder(resolvers), kept }
   const failed = (e: Error): void => log.error({ err: e }, 'a query could not be answered')
   await serveDns(options.nodeIp, clusterDnsPort, (query, tcp) => answer(resolver, query, tcp), failed, stop)
-  log.info({ address: options.nodeIp, port: clusterDnsPort, resolvers }, 'serving names')
+  log.info({ address: options.nodeIp, port: clusterDnsPort }, 'serving names')
   ready()
   if (!stop.aborted) await new Promise(resolve => stop.addEventListener('abort', resolve, { once: true }))
   await connection.close()
@@ -42,4 +80,10 @@ try {
 } catch (e) {
   process.stderr.write(`cluster-dns: ${(e as Error).message}\n`)
   process.exit(1)
+}
+
+/** Those of a resolv.conf, in its order; none when it cannot be read. */
+async function machineResolvers(file: string): Promise<Upstream[]> {
+  const text = await readFile(file, 'utf8').catch(() => '')
+  return [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].flatMap(([, address]) => (isIP(address!) ? [{ address: address!, port: 53 }] : []))
 }

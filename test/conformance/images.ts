@@ -49,6 +49,7 @@ export async function writeCatalogue(build: string): Promise<string> {
     { names: ['nonewprivs'], cmd: ['nnp'], files: { '/usr/local/bin/nnp': built('nonewprivs', 0o4755) } },
     { names: ['nonroot'], user: '1234', cmd: ['sh'], busyboxApplets: true },
     { names: ['ipc-utils'], cmd: ['sh'] },
+    { names: ['debian-iptables', 'build-image/debian-iptables'], cmd: ['sh'] },
     { names: ['jessie-dnsutils'], cmd: ['bash'] },
     { names: ['sample-apiserver'], entrypoint: ['/sample-apiserver'], files: { '/sample-apiserver': built('sample-apiserver') } },
     { names: ['resource-consumer'], entrypoint: ['/consumer'], files: { '/consumer': built('resource-consumer') } },

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import { execa } from 'execa'
+import { standInternet } from './internet.ts'
 import { writeCatalogue } from './images.ts'
 import { writeArchive } from './realimages.ts'
 import { report } from './report.ts'
@@ -77,7 +78,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(sign
 /** Runs what is in `names`, so many at a time, in order. */
 async function runAll(names: readonly string[], parallel: number, kubeconfig: string, done: (o: Outcome) => void): Promise<void> {
   const left = names.values()
-  const where = { build, kubeconfig, nodes: options.nodes, logs, limitSeconds: options.limit }
+  const where = { build, kubeconfig, nodes: options.nodes, logs, limitSeconds: options.limit, env: internet.env }
   const worker = async (): Promise<void> => {
     for (const name of left) {
       if (stop.signal.aborted) return
@@ -90,6 +91,7 @@ async function runAll(names: readonly string[], parallel: number, kubeconfig: st
 const state = options.kubeconfig ? undefined : await mkdtemp(path.join(tmpdir(), 'cox-conformance-state-'))
 const run = (...args: string[]) => execa(cox, [...args, '--state-dir', state!], { timeout: 180_000, stdin: 'ignore', stdout: 2, stderr: 2 })
 const outcomes: Outcome[] = []
+const internet = await standInternet()
 try {
   if (state) {
     const images = options.realImages ? [] : ['--image-catalogue', await writeCatalogue(build)]
@@ -106,6 +108,7 @@ try {
   await runAll(wanted.filter(name => !serial(name)), options.parallel, kubeconfig, done) // prettier-ignore
   await runAll(wanted.filter(serial), 1, kubeconfig, done)
 } finally {
+  internet.close()
   if (state) {
     await run('down')
     await rm(state, { recursive: true, force: true })

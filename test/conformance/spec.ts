@@ -25,6 +25,8 @@ export interface Where {
   /** A folder for logs. */
   readonly logs: string
   readonly limitSeconds: number
+  /** More of the spec's environment. */
+  readonly env: Readonly<Record<string, string>>
 }
 
 /** Runs it; never rejects for what the spec does. `log` is the file's name below `logs`. */
@@ -43,7 +45,7 @@ export async function runSpec(name: string, log: string, where: Where, signal: A
   ]
   const child = spawn(path.join(build, 'bin/e2e.test'), args, {
     cwd: path.join(build, 'src'),
-    env: { ...process.env, KUBECONFIG: kubeconfig, HOME: home },
+    env: { ...process.env, ...where.env, KUBECONFIG: kubeconfig, HOME: home },
     stdio: ['ignore', output, output],
     detached: true,
   })

@@ -67,3 +67,40 @@ test('a pod with the policy Default, or in the node’s network, has the node’
   expect(await cluster.kubectl('logs', 'plain')).not.toContain('cluster.local')
   await cluster.kubectl('delete', 'pod', 'plain')
 })
+
+test('a stub domain and hosts of the ConfigMap coredns are in force at once; what is not honoured is told in its events', async () => {
+  const corefile = async (): Promise<string> =>
+    cluster.kubectl('get', 'configmap', 'coredns', '-n', 'kube-system', '-o', 'jsonpath={.data.Corefile}')
+  const set = (text: string): Promise<string> =>
+    cluster.kubectl(
+      'patch',
+      'configmap',
+      'coredns',
+      '-n',
+      'kube-system',
+      '--type=merge',
+      '-p',
+      JSON.stringify({ data: { Corefile: text } }),
+    )
+  const before = await eventually(corefile, 'there is a Corefile')
+  try {
+    const stub = `${namespace}.corp.example {\n  hosts {\n    192.0.2.77 db.${namespace}.corp.example\n  }\n  autopath @kubernetes\n}\n`
+    await set(before + stub)
+    await find(`db.${namespace}.corp.example`, ['192.0.2.77'])
+    await eventually(
+      async () =>
+        (await cluster.kubectl('get', 'events', '-n', 'kube-system', '--field-selector', 'reason=CorefileNotHonored')).includes('autopath'),
+      'an event names the directive',
+    )
+    await set('. {')
+    await eventually(
+      async () =>
+        (await cluster.kubectl('get', 'events', '-n', 'kube-system', '--field-selector', 'reason=InvalidCorefile')).includes('line 1'),
+      'an event says what is wrong',
+    )
+    await find(`db.${namespace}.corp.example`, ['192.0.2.77'])
+  } finally {
+    await set(before)
+  }
+  await find(`db.${namespace}.corp.example`, [])
+}, 120_000)

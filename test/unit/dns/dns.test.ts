@@ -1,7 +1,9 @@
+import { BlockList } from 'node:net'
 import { decode, encode, type DecodedPacket, type Packet } from 'dns-packet'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Service } from '#shared/api/core/service.ts'
+import { defaultCorefile, parseCorefile } from '#shared/network/corefile.ts'
 import { answer, type Resolver } from '#node-agent/dns/answer.ts'
 import type { EndpointGroup, View } from '#node-agent/dns/view.ts'
 
@@ -35,9 +37,13 @@ const view: View = {
   namesOf: ip => (ip === '10.1.0.5' ? ['web.default'] : ip === '10.2.0.7' ? ['db-0.db.default'] : []),
 }
 const asked: string[] = []
-const resolver = (): Resolver => ({
+const ranges = new BlockList()
+ranges.addSubnet('10.1.0.0', 16, 'ipv4')
+const resolver = (corefile = defaultCorefile('cluster.local')): Resolver => ({
   view,
   domain: 'cluster.local',
+  corefile: parseCorefile(corefile),
+  ranges,
   kept: new Map(),
   forwarder: {
     async ask(query) {
@@ -50,9 +56,15 @@ const resolver = (): Resolver => ({
     close: () => {},
   },
 })
-async function ask(name: string, type: string, packet: Partial<Packet> = {}, tcp = false): Promise<DecodedPacket & { rcode?: string }> {
+async function ask(
+  name: string,
+  type: string,
+  packet: Partial<Packet> = {},
+  tcp = false,
+  corefile?: string,
+): Promise<DecodedPacket & { rcode?: string }> {
   const query = encode({ type: 'query', id: 7, flags: 256, questions: [{ name, type: type as 'A' }], ...packet })
-  return decode((await answer(resolver(), query, tcp))!)
+  return decode((await answer(resolver(corefile), query, tcp))!)
 }
 const data = (packet: Packet) => (packet.answers ?? []).map(a => ('data' in a ? a.data : undefined))
 const under = (name: string) => `${name}.default.svc.cluster.local`
@@ -119,20 +131,65 @@ describe('other names', () => {
     expect((await ask('dead.example.com', 'A')).rcode).toBe('SERVFAIL')
     await ask('www.example.com.default.svc.cluster.local', 'A')
     await ask('9.9.9.10.in-addr.arpa', 'PTR')
+    expect((await ask('9.9.1.10.in-addr.arpa', 'PTR')).rcode).toBe('NXDOMAIN')
     expect(asked).toEqual(['www.example.com', 'dead.example.com', '9.9.9.10.in-addr.arpa'])
   })
 })
 
+describe('by the Corefile', () => {
+  const corefile = `. {
+    kubernetes cluster.local in-addr.arpa { 
+      pods disabled
+      ttl 30
+    }
+    hosts {
+      192.0.2.1 printer.lan  scanner.lan
+      fallthrough
+    }
+    rewrite name exact shop.example.com web.default.svc.cluster.local
+    rewrite name suffix .old.example.com .example.com
+    forward . /etc/resolv.conf
+  }`
+  const get = (name: string, type = 'A') => ask(name, type, {}, false, corefile)
+  test('hosts, both ways', async () => {
+    expect(data(await get('Printer.lan'))).toEqual(['192.0.2.1'])
+    expect((await get('printer.lan', 'AAAA')).rcode).toBe('NOERROR')
+    expect(data(await get('1.2.0.192.in-addr.arpa', 'PTR')).sort()).toEqual(['printer.lan', 'scanner.lan'])
+  })
+  test('names that stand for others, in the cluster and outside, and who asks sees his own', async () => {
+    const own = await get('shop.example.com')
+    expect([own.answers?.[0]?.name, data(own)]).toEqual(['shop.example.com', ['10.1.0.5']])
+    asked.length = 0
+    const outside = await get('www.old.example.com')
+    expect([outside.answers?.[0]?.name, data(outside), asked]).toEqual(['www.old.example.com', ['93.184.216.34'], ['www.example.com']])
+  })
+  test('how long answers may be kept, and that pods have no names', async () => {
+    expect((await get(under('web'))).answers).toMatchObject([{ ttl: 30 }])
+    expect((await get('10-2-3-4.default.pod.cluster.local')).rcode).toBe('NXDOMAIN')
+  })
+})
+
 describe('packets', () => {
+  test('names are told by where they were told before', async () => {
+    groups['many'] = [{ addresses: Array.from({ length: 20 }, (_, i) => ({ ip: `10.3.0.${i}`, host: `h${i}` })), ports: [] }]
+    services.set('many', service('many', { clusterIP: 'None' }))
+    const query = encode({ type: 'query', id: 7, questions: [{ name: under('many'), type: 'A' }] })
+    const made = (await answer(resolver(), query, false))!
+    // Pointer, type, class, ttl, length, address: 16 bytes each.
+    expect(made.length).toBe(query.length + 20 * 16)
+    expect(decode(made).answers?.every(a => a.name === under('many'))).toBe(true)
+    const ptr = encode({ type: 'query', id: 7, questions: [{ name: '5.0.1.10.in-addr.arpa', type: 'PTR' }] })
+    expect(data(decode((await answer(resolver(), ptr, false))!))).toEqual([under('web')])
+  })
   test('what does not fit is cut, and told whole over TCP or to who takes more', async () => {
-    groups['many'] = [{ addresses: Array.from({ length: 25 }, (_, i) => ({ ip: `10.3.0.${i}`, host: `h${i}` })), ports: [] }]
+    groups['many'] = [{ addresses: Array.from({ length: 40 }, (_, i) => ({ ip: `10.3.0.${i}`, host: `h${i}` })), ports: [] }]
     services.set('many', service('many', { clusterIP: 'None' }))
     const small = await ask(under('many'), 'A')
     expect([small.flag_tc, small.answers?.length]).toEqual([true, 0])
-    expect((await ask(under('many'), 'A', {}, true)).answers).toHaveLength(25)
+    expect((await ask(under('many'), 'A', {}, true)).answers).toHaveLength(40)
     const options = [{ type: 'OPT', name: '.', udpPayloadSize: 4096, flags: 0, options: [] }] as unknown as Packet['additionals']
     const large = await ask(under('many'), 'A', { additionals: options })
-    expect([large.answers?.length, large.additionals?.[0]?.type]).toEqual([25, 'OPT'])
+    expect([large.answers?.length, large.additionals?.[0]?.type]).toEqual([40, 'OPT'])
   })
   test('a kept answer has the id of each query', async () => {
     const one = resolver()

@@ -13,6 +13,7 @@ import { controllerNames } from './controllerroles.ts'
 const controllers = 'coxswain:controllers'
 const requests = 'system:certificates.k8s.io:certificatesigningrequests'
 const metrics = 'coxswain:metrics-server'
+const dns = 'coxswain:cluster-dns'
 const metricsServer = account('metrics-server')
 const localVolumes = 'coxswain:local-volume-provisioner'
 const localVolumeProvisioner = account('local-volume-provisioner')
@@ -32,6 +33,8 @@ export const componentRoles: readonly (ClusterRole | Role)[] = [
     on('apiregistration.k8s.io', 'apiservices', 'create'),
     on('apiregistration.k8s.io', 'apiservices', 'get update delete', 'v1beta1.metrics.k8s.io'),
   ]),
+  // Each node answers for itself what cluster DNS is asked.
+  role('kube-system', dns, [on('core', 'configmaps', 'get list watch', 'coredns')]),
   role('kube-system', metrics, [on('core', 'services', 'create'), on('core', 'services', 'get update delete', 'metrics-server')]),
   // As upstream's system:persistent-volume-provisioner; kubelets make and remove the directories.
   clusterRole(localVolumes, [
@@ -52,6 +55,7 @@ export const componentBindings: readonly (ClusterRoleBinding | RoleBinding)[] = 
   binding('kube-system', metrics, [metricsServer]),
   clusterBinding(localVolumes, [localVolumeProvisioner]),
   binding('kube-system', localVolumes, [localVolumeProvisioner]),
+  binding('kube-system', dns, [group('system:nodes')]),
   clusterBinding('coxswain:node-proxier', [group('system:nodes')], 'system:node-proxier'),
   clusterBinding('coxswain:node-bootstrapper', [group('system:bootstrappers')], 'system:node-bootstrapper'),
   clusterBinding('coxswain:node-autoapprove-bootstrap', [group('system:bootstrappers')], `${requests}:nodeclient`),

@@ -38,7 +38,7 @@ const rules: Readonly<Record<string, readonly PolicyRule[]>> = {
     events,
   ],
   // Upstream has none: there DNS is an addon.
-  'cluster-dns-controller': [on('core', 'services', 'create'), slices],
+  'cluster-dns-controller': [on('core', 'services configmaps', 'create'), slices],
   'clusterrole-aggregation-controller': [on('rbac.authorization.k8s.io', 'clusterroles', `escalate ${read} update patch`)],
   'cronjob-controller': [
     on(batch, 'cronjobs', `${read} update`),
