@@ -20,7 +20,8 @@ export interface HealthCheckOptions {
 }
 
 const serviceName = 'kubernetes.io/service-name'
-const byService = 'healthcheck-service'
+/** The proxy's own index. */
+const byService = 'proxy-service'
 /** A port that something else holds may become free: nobody tells. */
 const retryMs = 10_000
 

@@ -4,7 +4,7 @@ import { isIPv4 } from 'node:net'
 import type { Service } from '#shared/api/core/service.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { portEndpoints, type Place, type ProxyEndpoint } from './endpoints.ts'
-import { ELEMENTS, type ElementsName, type SelectionMap } from './table.ts'
+import type { ElementsName, SelectionMap } from './table.ts'
 
 /** The part of the table that changes. In rules and values `<NAME>` stands for the id of the selection NAME. */
 export interface Ruleset {
@@ -31,7 +31,7 @@ export interface ProxyOptions extends Place {
 
 export const emptyRuleset = (): Ruleset => ({
   chains: new Map(),
-  elements: new Map(ELEMENTS.map(name => [name, new Map()])),
+  elements: new Map(),
   selections: new Map(),
   affinity: new Map(),
   udp: new Map(),
@@ -59,7 +59,11 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
   const rules = emptyRuleset()
   const { metadata, spec } = service
   if (!isProxied(service) || !isIPv4(spec.clusterIP!)) return rules
-  const set = (name: ElementsName, key: string, value = ''): void => void rules.elements.get(name)!.set(key, value)
+  const set = (name: ElementsName, key: string, value = ''): void => {
+    const of = rules.elements.get(name)
+    if (of) of.set(key, value)
+    else rules.elements.set(name, new Map([[key, value]]))
+  }
   const clusterIP = spec.clusterIP!
   const balancers = loadBalancerIPs(service).filter(isIPv4)
   const externalIPs = [...(spec.externalIPs ?? []).filter(isIPv4), ...balancers]

@@ -9,6 +9,7 @@ import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts
 import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
 import { measureCrd } from './crd.ts'
+import { measureDns } from './dns.ts'
 import { measureFairness } from './fairness.ts'
 import { measureCel } from './cel.ts'
 import { measureDensity } from './density.ts'
@@ -17,6 +18,7 @@ import { measureHttps } from './https.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
 import { measurePolicies } from './policies.ts'
+import { measureProxy } from './proxy.ts'
 import { measurePull } from './pull.ts'
 import { measureReach } from './reach.ts'
 import { measureRecovery } from './recovery.ts'
@@ -56,6 +58,8 @@ const local: Record<string, LocalMeasurement> = {
   policies: measurePolicies,
   cel: measureCel,
   pull: measurePull,
+  proxy: measureProxy,
+  dns: measureDns,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -20,7 +20,7 @@ const slice = (
   addressType = 'IPv4',
 ): EndpointSlice => ({ metadata: {}, addressType, ports, endpoints }) as unknown as EndpointSlice
 const at = (ip: string, nodeName = 'n1', conditions = {}) => ({ addresses: [ip], nodeName, conditions })
-const elements = (r: Ruleset, name: Parameters<Ruleset['elements']['get']>[0]) => Object.fromEntries(r.elements.get(name)!)
+const elements = (r: Ruleset, name: Parameters<Ruleset['elements']['get']>[0]) => Object.fromEntries(r.elements.get(name) ?? [])
 
 const here = { nodeName: 'n1', zone: 'z1' }
 
