@@ -7,6 +7,7 @@ import type { EventRecorder } from '#shared/client/events.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { PodNetwork } from '../network/network.ts'
+import type { NetworkPolicies } from '../networkpolicy/networkpolicy.ts'
 import type { ImageConfig } from '../runtime/imageservice.ts'
 import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
 import type { Activity } from './activity.ts'
@@ -44,6 +45,8 @@ export interface KubeletContext {
   /** Who may use images that are there; absent: all. */
   readonly pullRecords?: PullRecords | undefined
   readonly network: PodNetwork
+  /** Absent where pods have no networks of their own. */
+  readonly networkPolicies?: NetworkPolicies | undefined
   /** Absent where control groups cannot be had: nothing is limited then. */
   readonly podCgroups?: PodCgroups | undefined
   /** Extended resources of device plugins; absent where there can be none. */

@@ -31,6 +31,7 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
         sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map(s => [s.name, s.value])),
       })
   const [{ ip, namespacePath }] = await Promise.all([network, kubelet.podCgroups?.ensure(ctx.allocatedPod())])
+  if (!pod.spec.hostNetwork) await kubelet.networkPolicies?.enforce(pod, ip)
   const old = state.sandbox
   state.sandbox = {
     attempt: old ? (old.lost ? old.attempt + 1 : old.attempt) : 0,

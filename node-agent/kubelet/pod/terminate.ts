@@ -44,6 +44,7 @@ export async function releasePod(ctx: PodContext): Promise<void> {
   for (const [name, { current }] of Object.entries(state.containers)) await clearAway(ctx, name, current.attempt)
   await removePause(ctx)
   await Promise.all([kubelet.network.tearDown(uidOf(pod)), ctx.volumes.tearDown(), removeNamespaces(ctx.directory.root)])
+  kubelet.networkPolicies?.release(uidOf(pod))
   await (kubelet.podCgroups ? kubelet.podCgroups.remove(pod) : removeCgroup(`${kubelet.cgroupRoot}/${podCgroup(pod)}`))
   ctx.sources.release()
   probeResults.forget({ pod_uid: uidOf(pod) })

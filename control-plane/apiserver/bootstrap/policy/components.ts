@@ -14,6 +14,7 @@ const controllers = 'coxswain:controllers'
 const requests = 'system:certificates.k8s.io:certificatesigningrequests'
 const metrics = 'coxswain:metrics-server'
 const dns = 'coxswain:cluster-dns'
+const networkPolicy = 'coxswain:network-policy'
 const metricsServer = account('metrics-server')
 const localVolumes = 'coxswain:local-volume-provisioner'
 const localVolumeProvisioner = account('local-volume-provisioner')
@@ -26,6 +27,9 @@ export const componentRoles: readonly (ClusterRole | Role)[] = [
       [...controllerNames, 'bootstrap-signer', 'token-cleaner', 'metrics-server', 'local-volume-provisioner'].join(' '),
     ),
   ]),
+  // What network plugins' manifests give the DaemonSet that enforces policies; node-agents do so, as its user.
+  clusterRole(networkPolicy, [on('core', 'pods namespaces', read), on('networking.k8s.io', 'networkpolicies', read)]),
+  role('kube-system', networkPolicy, [on('core', 'serviceaccounts', 'impersonate', 'network-policy')]),
   // What upstream's manifests give its metrics server; kubelets are asked by way of the API server, and it makes known where it is itself.
   clusterRole(metrics, [
     on('core', 'nodes/proxy', 'get'),
@@ -56,6 +60,8 @@ export const componentBindings: readonly (ClusterRoleBinding | RoleBinding)[] = 
   clusterBinding(localVolumes, [localVolumeProvisioner]),
   binding('kube-system', localVolumes, [localVolumeProvisioner]),
   binding('kube-system', dns, [group('system:nodes')]),
+  clusterBinding(networkPolicy, [account('network-policy')]),
+  binding('kube-system', networkPolicy, [group('system:nodes')]),
   clusterBinding('coxswain:node-proxier', [group('system:nodes')], 'system:node-proxier'),
   clusterBinding('coxswain:node-bootstrapper', [group('system:bootstrappers')], 'system:node-bootstrapper'),
   clusterBinding('coxswain:node-autoapprove-bootstrap', [group('system:bootstrappers')], `${requests}:nodeclient`),
