@@ -17,7 +17,6 @@ interface Operation {
   path: string
   from: string
   value: unknown
-  hasValue: boolean
 }
 
 /** An operation that cannot be applied. Upstream keeps the reason from the client; it is there for the log. */
@@ -97,18 +96,17 @@ function readOperation(given: unknown): Operation {
     path,
     from: typeof from === 'string' ? from : '',
     value: (given as Record<string, unknown>)['value'],
-    hasValue: Object.hasOwn(given, 'value'),
   }
 }
 
 function apply(root: Patched, operation: Operation): void {
-  const { op, path, value, hasValue } = operation
+  const { op, path, value } = operation
   switch (op) {
     case 'add':
     case 'replace':
-      if (!hasValue) throw new CannotApply(`${op} operation has no value`)
-      if (op === 'add') return add(root, path, clone(value))
-      return replace(root, path, clone(value))
+      // Without a value it is null, as upstream's library has it.
+      if (op === 'add') return add(root, path, clone(value ?? null))
+      return replace(root, path, clone(value ?? null))
     case 'remove':
       remove(root, path)
       return
