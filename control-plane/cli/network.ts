@@ -3,6 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { hardwareAddress } from '#shared/linux/ip.ts'
 import { run } from './run.ts'
 import { which } from './system.ts'
+import { closeUplink, openUplink } from './uplink.ts'
 import type { Addresses } from './state.ts'
 
 /** Runs `ip -batch`; with `force`, lines that fail do not stop the others and their errors are ignored. */
@@ -32,6 +33,7 @@ export async function raiseBridge(at: Addresses): Promise<void> {
   if (!existsSync(`/sys/class/net/${at.bridge}`)) await ip([`link add ${at.bridge} address ${hardwareAddress(at.host)} type bridge`])
   await ip([`addr replace ${at.host}/24 dev ${at.bridge}`, `link set ${at.bridge} up`, `route replace unreachable ${at.all}`])
   await acceptBridged(at.bridge, true)
+  await openUplink(at)
 }
 
 /** Takes the bridge down; the routes over it go with it. The kernel would remove the links of dead nodes by itself, but later. */
@@ -39,6 +41,7 @@ export async function lowerBridge(at: Addresses): Promise<void> {
   const links = readdirSync('/sys/class/net').filter(l => l.startsWith(`${at.bridge}n`))
   await ip([`route del unreachable ${at.all}`, ...links.map(l => `link del ${l}`), `link del ${at.bridge}`], { force: true })
   await acceptBridged(at.bridge, false)
+  await closeUplink(at)
 }
 
 /** Hangs a node on the bridge: `pid` is a process in the node's network namespace. */

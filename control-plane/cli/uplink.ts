@@ -1,0 +1,105 @@
+/**
+ * The way of nodes and pods to what is outside of the machine: packets that leave the cluster's ranges go out with the machine's own address.
+ * Everything is in a table of the cluster's own; the machine's other rules are left alone. Where forwarding is off, it is switched on for the
+ * bridge and for the links that default routes name, and nobody outside gets at anything by that.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { ipJson } from '#shared/linux/ip.ts'
+import { nft, nftJson } from '#shared/linux/nft.ts'
+import { run } from './run.ts'
+import type { Addresses } from './state.ts'
+import { which } from './system.ts'
+
+const prefix = 'coxswain-'
+const tableOf = (at: Addresses): string => `${prefix}${at.bridge}`
+/** Of a cluster's table: the links on which it switched forwarding on. The kernel is the only record. */
+const opened = 'opened'
+
+const forwarding = (link: string): string => `/proc/sys/net/ipv4/conf/${link}/forwarding`
+const isOn = (file: string): boolean => {
+  try {
+    return readFileSync(file, 'utf8').trim() === '1'
+  } catch {
+    return false
+  }
+}
+const forwardsAll = (): boolean => isOn('/proc/sys/net/ipv4/ip_forward')
+
+/** Lets the cluster's packets out; idempotent. Without a default route now, what there will be is used when forwarding is on by then. */
+export async function openUplink(at: Addresses): Promise<void> {
+  const links = forwardsAll() ? [] : await linksToOpen(at)
+  // What comes in by a link of these was not forwarded before; only answers are now, and what others have redirected on purpose.
+  const guard =
+    links.length === 0
+      ? ''
+      : `  set ${opened} { type ifname; elements = { ${links.map(l => `"${l}"`).join(', ')} }; }
+  chain forward {
+    type filter hook forward priority filter;
+    iifname != @${opened} accept
+    ct state established,related accept
+    ct status dnat accept
+    drop
+  }
+`
+  await nft(`table ip ${tableOf(at)} {}
+delete table ip ${tableOf(at)}
+table ip ${tableOf(at)} {
+${guard}  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    ip saddr ${at.all} ip daddr != ${at.all} oifname != "${at.bridge}" fib daddr type != { local, multicast, broadcast } masquerade
+  }
+}
+`)
+  for (const link of [at.bridge, ...links]) writeFileSync(forwarding(link), '1')
+  await acceptForwarded(at, true)
+}
+
+/** Takes all of it back; idempotent. */
+export async function closeUplink(at: Addresses): Promise<void> {
+  const all = await openedLinks()
+  const mine = all.get(tableOf(at)) ?? []
+  all.delete(tableOf(at))
+  // Who switched forwarding on for the whole machine meanwhile relies on it.
+  if (!forwardsAll())
+    for (const link of mine) {
+      if ([...all.values()].some(links => links.includes(link)) || !isOn(forwarding(link))) continue
+      writeFileSync(forwarding(link), '0')
+    }
+  await nft(`table ip ${tableOf(at)} {}\ndelete table ip ${tableOf(at)}\n`)
+  await acceptForwarded(at, false)
+}
+
+/** The links of default routes that do not forward, or do because a cluster made them to. */
+async function linksToOpen(at: Addresses): Promise<string[]> {
+  const [routes, clusters] = await Promise.all([
+    ipJson<{ dev?: string; nexthops?: { dev: string }[] }>(['-4', 'route', 'show', 'default']),
+    openedLinks(),
+  ])
+  const links = new Set(routes.flatMap(r => [...(r.dev ? [r.dev] : []), ...(r.nexthops ?? []).map(hop => hop.dev)]))
+  const ours = new Set([...clusters.values()].flat())
+  return [...links].filter(link => link !== at.bridge && (ours.has(link) || !isOn(forwarding(link))))
+}
+
+/** Table to what it opened, for all clusters of the machine. */
+async function openedLinks(): Promise<Map<string, string[]>> {
+  const sets = (await nftJson(['list', 'sets', 'ip'])).flatMap(o => (o['set'] as { table: string; name: string; elem?: string[] }) ?? [])
+  return new Map(sets.filter(s => s.table.startsWith(prefix) && s.name === opened).map(s => [s.table, s.elem ?? []]))
+}
+
+/** Docker and others drop what iptables' FORWARD chain does not accept, whatever other tables say. Where it accepts all, it is left alone. */
+async function acceptForwarded(at: Addresses, accept: boolean): Promise<void> {
+  if (!which('iptables')) return
+  const iptables = (...args: string[]) => run('iptables', ['-w', ...args], { timeoutMs: 10_000 })
+  const chain = (await iptables('-S', 'FORWARD')).stdout
+    .split('\n')
+    .filter(line => line !== '' && !line.includes(` ${at.bridge} -o ${at.bridge} `))
+  if (chain.length === 0 || (chain.length === 1 && chain[0] === '-P FORWARD ACCEPT')) return
+  const rules = [
+    ['FORWARD', '-i', at.bridge, '!', '-o', at.bridge, '-j', 'ACCEPT'],
+    ['FORWARD', '-o', at.bridge, '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
+  ]
+  for (const rule of rules) {
+    const there = (await iptables('-C', ...rule)).ok
+    if (there !== accept) await iptables(accept ? '-I' : '-D', ...rule)
+  }
+}
