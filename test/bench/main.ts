@@ -8,6 +8,7 @@ import { benchCluster } from './cluster.ts'
 import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts'
 import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
+import { measureClaims } from './claims.ts'
 import { measureCrd } from './crd.ts'
 import { measureDns } from './dns.ts'
 import { measureFairness } from './fairness.ts'
@@ -41,6 +42,7 @@ const measurements: Record<string, Measurement> = {
   service: measureService,
   density: measureDensity,
   reach: measureReach,
+  claims: measureClaims,
   watch: measureWatch,
   https: measureHttps,
   bus: measureBus,

@@ -238,8 +238,36 @@ test('a PostgreSQL and its replica', async () => {
   await sql('postgres-0', "insert into visits values ('kim')")
   await rolledOut('statefulset/postgres')
   await onReplica('3')
+  // What was acknowledged is there, though the process had no time to end well; the pod comes back to its volume.
+  const place = await field('pod', 'postgres-0', '.spec.nodeName')
+  await sql('postgres-0', "insert into visits values ('jim')")
+  await kubectl('delete', 'pod', 'postgres-0', '--grace-period=0', '--force')
+  await rolledOut('statefulset/postgres')
+  expect(await field('pod', 'postgres-0', '.spec.nodeName')).toBe(place)
+  expect(await sql('postgres-0', 'select count(*) from visits')).toBe('4')
+  await onReplica('4')
   await remove('postgres')
+  await kubectl('delete', 'pvc', '-l', 'app=postgres', '--wait=false')
 }, 180_000)
+
+test('a Redis keeps every change that it acknowledged', async () => {
+  await apply('redis')
+  await rolledOut('statefulset/keeper')
+  const redis = async (...args: string[]): Promise<string> => (await kubectl('exec', 'keeper-0', '--', 'redis-cli', ...args)).trim()
+  for (const count of ['1', '2', '3']) expect(await redis('incr', 'count')).toBe(count)
+  const server = (await cluster.ps()).find(r => r.component === 'container' && r.pod === 'keeper-0')!
+  process.kill(server.pid, 'SIGKILL')
+  await eventually(async () => (await field('pod', 'keeper-0', '.status.containerStatuses[0].restartCount')) === '1', 'the restart')
+  await eventually(
+    async () => (await cluster.tryKubectl('exec', 'keeper-0', '--', 'redis-cli', 'get', 'count')).stdout.trim() === '3',
+    'the count',
+  )
+  await kubectl('delete', 'pod', 'keeper-0')
+  await rolledOut('statefulset/keeper')
+  expect(await redis('get', 'count')).toBe('3')
+  await remove('redis')
+  await eventually(async () => (await kubectl('get', 'pvc', '-l', 'app=keeper', '-o', 'name')) === '', 'the claim to go with its set')
+}, 120_000)
 
 test('... and takes them away when it is over', async () => {
   await eventually(async () => (await crunchers()) === 1, 'one pod', 180_000)

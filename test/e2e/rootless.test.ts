@@ -89,6 +89,33 @@ test('pods reach the API server as in any cluster', async () => {
   expect(answer).toMatch(/"kind":\s*"PodList"|User \\"system:serviceaccount:default:default\\" cannot list resource/)
 })
 
+test('a claim gets a directory, which the next pod finds', async () => {
+  const pod = (name: string, command: string): string => `
+apiVersion: v1
+kind: Pod
+metadata: {name: ${name}}
+spec:
+  restartPolicy: Never
+  containers: [{name: main, image: busybox, command: [sh, -c, '${command}'], volumeMounts: [{name: data, mountPath: /data}]}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+`
+  await cluster.apply(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---${pod('writes', 'echo kept > data/file')}`)
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/writes', '--timeout=60s')
+  await cluster.apply(pod('reads', 'cat data/file'))
+  await kubectl('wait', '--for=jsonpath={.status.phase}=Succeeded', 'pod/reads', '--timeout=60s')
+  expect((await kubectl('logs', 'reads')).trim()).toBe('kept')
+  const directory = `${cluster.dir}/nodes/node-1/local-volumes/${await kubectl('get', 'pvc', 'data', '-o', 'jsonpath={.spec.volumeName}')}`
+  expect(existsSync(directory)).toBe(true)
+  await kubectl('delete', 'pod', 'writes', 'reads')
+  await kubectl('delete', 'pvc', 'data')
+  await eventually(() => !existsSync(directory), 'the directory to be gone')
+})
+
 test('port-forward', async () => {
   const forward = execa(
     `${await import('../fixtures/kubectl.ts').then(k => k.unpacked())}/kubectl/kubectl`,

@@ -20,9 +20,9 @@ interface Pod {
 }
 /** Names of all directories that are volumes. */
 const directories = async (): Promise<string[]> =>
-  (
-    await Promise.all(['node-1', 'node-2'].map(node => readdir(path.join(cluster.dir, 'nodes', node, 'local-volumes')).catch(() => [])))
-  ).flat()
+  (await Promise.all(['node-1', 'node-2'].map(node => readdir(path.join(cluster.dir, 'nodes', node, 'local-volumes')).catch(() => []))))
+    .flat()
+    .filter(name => name.startsWith('pvc-'))
 const log = (pod: string): Promise<string[]> => kubectl('exec', pod, '--', 'cat', '/data/log').then(text => text.trim().split('\n'))
 const ready = (): Promise<string> => kubectl('rollout', 'status', 'statefulset/store', '--timeout=90s')
 
@@ -143,4 +143,45 @@ spec:
   await event('huge', 'bytes')
   await kubectl('delete', 'pod', 'wants', '--grace-period=0', '--force')
   await kubectl('delete', 'pvc', '--all')
+})
+
+test('a class may hold its volumes to their capacity', async () => {
+  await cluster.apply(`
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: limited}
+provisioner: coxswain.io/local
+volumeBindingMode: WaitForFirstConsumer
+parameters: {enforceCapacity: "true"}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: limited}
+spec: {storageClassName: limited, accessModes: [ReadWriteOnce], resources: {requests: {storage: 8Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: limited}
+spec:
+  containers: [{name: main, image: busybox, command: [sleep, "1000000"], volumeMounts: [{name: data, mountPath: /data}]}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: limited}}]
+`)
+  await kubectl('wait', '--for=condition=Ready', 'pod/limited', '--timeout=60s')
+  const write = (file: string, megabytes: number) =>
+    cluster.tryKubectl('exec', 'limited', '--', 'dd', 'if=/dev/zero', `of=/data/${file}`, 'bs=1M', `count=${megabytes}`)
+  expect((await write('fits', 4)).code).toBe(0)
+  expect((await write('more', 8)).stderr).toContain('No space left on device')
+  // Pulling the node's plug takes its mounts along.
+  const { spec } = await json<Pod>('pod', 'limited')
+  await cluster.cox('node', 'kill', spec.nodeName)
+  await cluster.cox('node', 'start', spec.nodeName)
+  await eventually(
+    async () =>
+      (await cluster.tryKubectl('exec', 'limited', '--', 'sh', '-c', 'stat -c %s /data/fits')).stdout.trim() === String(4 * 1024 * 1024),
+    'what was written, after the node came back',
+  )
+  await kubectl('delete', 'pod', 'limited', '--grace-period=1')
+  await kubectl('delete', 'pvc', 'limited')
+  await eventually(async () => (await directories()).length === 0, 'no directory to be left')
+  await kubectl('delete', 'storageclass', 'limited')
 })

@@ -18,9 +18,11 @@ import type { ControllerContext } from '../context.ts'
 import { pickNode } from './node.ts'
 import {
   claimUid,
+  enforceCapacity,
   finalizer,
   hostnameLabel,
   hostOf,
+  isEnforced,
   isOurs,
   isToBeDeleted,
   localVolume,
@@ -29,7 +31,7 @@ import {
   volumeName,
 } from './volume.ts'
 
-const made = z.object({ path: z.string().startsWith('/'), enforced: z.boolean(), reason: z.string().default('') })
+const made = z.object({ path: z.string().startsWith('/') })
 const listed = z.object({ volumes: z.array(z.string().regex(/^pvc-[0-9a-f-]{36}$/)) })
 const isReady = (node: Node): boolean => node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
 const wantsUs = ({ metadata, spec }: PersistentVolumeClaim): boolean =>
@@ -74,17 +76,23 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
     }
     const capacity = claim.spec.resources?.requests?.['storage'] ?? '0'
     try {
-      const path = `${kubelet(node.metadata.name ?? '', volumeName(claim))}?capacity=${quantityValue(capacity)}`
+      const path = `${kubelet(node.metadata.name ?? '', volumeName(claim))}?capacity=${quantityValue(capacity)}&enforce=${isEnforced(storageClass)}`
       const directory = made.parse(await client.raw('PUT', path))
       const volume = localVolume(claim, storageClass, node, directory.path, capacity)
       await client.create(persistentVolumes, '', volume).catch((e: unknown) => (isAlreadyExists(e) ? undefined : Promise.reject(e)))
       recorder.event(claim, 'Normal', 'ProvisioningSucceeded', `Successfully provisioned volume ${volumeName(claim)}`)
-      if (!directory.enforced)
-        recorder.event(claim, 'Normal', 'CapacityNotEnforced', `the volume can grow beyond ${capacity}: ${directory.reason}`)
+      if (!isEnforced(storageClass))
+        recorder.event(
+          claim,
+          'Normal',
+          'CapacityNotEnforced',
+          `a directory can grow beyond ${capacity}: its class does not say ${enforceCapacity}`,
+        )
     } catch (e) {
       fail((e as Error).message)
-      // Too large for this node, but maybe not for another.
-      if (e instanceof StatusError && e.code === 507 && chosen !== undefined) return reschedule(claim, client)
+      // Too large for this node, or nobody there: another may do. What it has made nevertheless is swept away.
+      const elsewhere = (e instanceof StatusError && e.code === 507) || !isReady(nodeInformer.get('', node.metadata.name ?? '') ?? node)
+      if (elsewhere && chosen !== undefined) return reschedule(claim, client)
       throw e
     }
   }
@@ -126,10 +134,13 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
   async function sweep(name: string, client: Client): Promise<void> {
     const node = nodeInformer.get('', name)
     if (!node || !isReady(node)) return
+    const host = node.metadata.labels?.[hostnameLabel] ?? name
     const found = listed.parse(await client.raw('GET', kubelet(name)))
     for (const volume of found.volumes) {
-      if (volumes.get('', volume) || claims.byIndex('uid', claimUid(volume)).length > 0) continue
-      if (await client.get(persistentVolumes, '', volume).catch(ignoreGone)) continue
+      const [claim] = claims.byIndex('uid', claimUid(volume))
+      if (claim && [undefined, name].includes(claim.metadata.annotations?.[selectedNode])) continue
+      const known = volumes.get('', volume) ?? (await client.get(persistentVolumes, '', volume).catch(ignoreGone))
+      if (known && hostOf(known) === host) continue
       ctx.log.info({ node: name, volume }, 'removing a directory of which there is no volume')
       await remove(client, name, volume)
     }

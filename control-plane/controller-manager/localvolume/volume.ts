@@ -11,13 +11,17 @@ export const hostnameLabel = 'kubernetes.io/hostname'
 /** Keeps a volume that is deleted before its claim until its directory is gone. The name that external provisioners use. */
 export const finalizer = 'external-provisioner.volume.kubernetes.io/finalizer'
 
+/** The parameter of a class whose volumes can hold no more than their capacity. */
+export const enforceCapacity = 'enforceCapacity'
+export const isEnforced = ({ parameters }: StorageClass): boolean => parameters?.[enforceCapacity] === 'true'
+
 export const volumeName = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`
 /** The UID of the claim that a directory was made for. */
 export const claimUid = (volume: string): string => volume.replace(/^pvc-/, '')
 
 /** Why no directory can be what the claim asks for; undefined when one can. */
 export function refusal({ spec }: PersistentVolumeClaim, { parameters }: StorageClass): string | undefined {
-  const [unknown] = Object.keys(parameters ?? {})
+  const unknown = Object.keys(parameters ?? {}).find(name => name !== enforceCapacity)
   if (unknown !== undefined) return `unknown parameter ${JSON.stringify(unknown)}`
   if (spec.volumeMode === 'Block') return 'block volumes are not supported'
   if (spec.dataSource || spec.dataSourceRef) return 'data sources are not supported'

@@ -1,5 +1,5 @@
 /**
- * /localVolumes: what the controller manager's local provisioner asks of a node. GET lists, PUT /localVolumes/NAME?capacity=BYTES makes,
+ * /localVolumes: what the controller manager's local provisioner asks of a node. GET lists, PUT /localVolumes/NAME?capacity=BYTES&enforce=true makes,
  * DELETE /localVolumes/NAME removes.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -18,7 +18,10 @@ export async function serveLocalVolumes(
   try {
     if (name === undefined)
       return req.method === 'GET' ? json(res, { volumes: await volumes.list() }) : text(res, 405, 'Method Not Allowed\n')
-    if (req.method === 'PUT') return json(res, await volumes.create(name, Number(url.searchParams.get('capacity') ?? NaN)))
+    if (req.method === 'PUT') {
+      const { searchParams: query } = url
+      return json(res, await volumes.create(name, Number(query.get('capacity') ?? NaN), query.get('enforce') === 'true'))
+    }
     if (req.method !== 'DELETE') return text(res, 405, 'Method Not Allowed\n')
     await volumes.remove(name)
     json(res, {})

@@ -1,6 +1,7 @@
 /** local: a PersistentVolume that is a directory, or with volumeMode Block a device, of this node. */
 import { stat } from 'node:fs/promises'
 import type { PersistentVolumeSpec } from '#shared/api/core/persistentvolume.ts'
+import { isLocalVolume, mountLocalVolume } from './localvolumes.ts'
 import { ownByGroup } from './ownership.ts'
 import { SetUpError, type ResolvedVolume, type VolumePlugin } from './plugin.ts'
 
@@ -13,9 +14,10 @@ export const localVolume: VolumePlugin = {
   owns: false,
   onNodeDisk: () => false,
   usage: volume => (specOf(volume)?.volumeMode === 'Block' ? 'none' : 'filesystem'),
-  async setUp({ pod, volume }) {
+  async setUp({ pod, volume, facts }) {
     const { local, volumeMode } = specOf(volume)!
     const { path } = local!
+    if (facts.rootDir !== undefined && isLocalVolume(path, facts.rootDir)) await mountLocalVolume(path)
     const found = await stat(path).catch(() => undefined)
     if (!found) throw new SetUpError('MountVolume.NewMounter initialization failed', `path ${JSON.stringify(path)} does not exist`)
     if (volumeMode === 'Block') {

@@ -1,39 +1,92 @@
-/** Directories of this node that are volumes of the cluster: made and removed when the local provisioner asks. */
-import { chmod, mkdir, readdir, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+/**
+ * Directories of this node that are volumes of the cluster: made and removed when the local provisioner asks. One whose capacity is to be
+ * enforced is a file system in a sparse file, mounted on the directory: `images/NAME.img` beside it.
+ */
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, open, readdir, rename, rm, rmdir, statfs } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
+import { run } from '#shared/linux/run.ts'
 import { badRequest, StatusError } from '#shared/machinery/status.ts'
 
 const nameForm = /^pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+/** Smaller file systems have no room for anything. */
+const smallestImage = 2 * 1024 * 1024
+const mkfsMs = 60_000
 
 export interface LocalVolumes {
   list(): Promise<string[]>
-  /** Idempotent. `capacity` in bytes. Rejects with 507 when the disk is smaller. `enforced` says whether it cannot grow larger. */
-  create(name: string, capacity: number): Promise<{ path: string; enforced: boolean; reason?: string }>
+  /**
+   * Idempotent. `capacity` in bytes; with `enforce` no more can be in it. Rejects with 507 when the disk is smaller, with 501 when this node
+   * cannot enforce anything.
+   */
+  create(name: string, capacity: number, enforce: boolean): Promise<{ path: string }>
   /** Idempotent, also when it was interrupted. */
   remove(name: string): Promise<void>
 }
 
+const directoryOf = (rootDir: string): string => join(rootDir, 'local-volumes')
+const imageOf = (path: string): string => join(dirname(path), 'images', `${basename(path)}.img`)
+
 export function localVolumes(rootDir: string): LocalVolumes {
-  const root = join(rootDir, 'local-volumes')
+  const root = directoryOf(rootDir)
   const place = (name: string): string => {
     if (!nameForm.test(name)) throw badRequest(`invalid volume name: ${JSON.stringify(name)}`)
     return join(root, name)
   }
   return {
     list: async () => (await readdir(root).catch(() => [])).filter(name => nameForm.test(name)),
-    async create(name, capacity) {
+    async create(name, capacity, enforce) {
       const path = place(name)
       if (!(Number.isFinite(capacity) && capacity >= 0)) throw badRequest('invalid capacity')
       await mkdir(root, { recursive: true, mode: 0o711 })
       const { blocks, bsize } = await statfs(root)
       if (capacity > blocks * bsize)
         throw new StatusError(507, 'InsufficientStorage', `the node's disk has ${blocks * bsize} bytes, ${capacity} are asked for`)
+      // The directory first: by it a sweep finds what was begun.
       await mkdir(path, { recursive: true })
+      if (enforce) {
+        await makeImage(imageOf(path), capacity)
+        await mountLocalVolume(path)
+      }
       // Whoever a container runs as may write, as in an emptyDir. Not subject to the umask.
       await chmod(path, 0o777)
-      return { path, enforced: false, reason: 'directories of this node have no quotas' }
+      return { path }
     },
-    remove: async name => removeTree(place(name)),
+    async remove(name) {
+      const path = place(name)
+      await unmount([path])
+      await Promise.all([`${imageOf(path)}.new`, imageOf(path)].map(file => rm(file, { force: true })))
+      await removeTree(path)
+    },
   }
 }
+
+async function makeImage(image: string, capacity: number): Promise<void> {
+  if (existsSync(image)) return
+  if (process.platform !== 'linux' || process.getuid?.() !== 0 || !existsSync('/dev/loop-control'))
+    throw new StatusError(501, 'NotImplemented', 'this node has no loop devices to enforce a capacity with')
+  await mkdir(dirname(image), { recursive: true, mode: 0o700 })
+  const begun = `${image}.new`
+  const file = await open(begun, 'w', 0o600)
+  await file.truncate(Math.max(capacity, smallestImage))
+  await file.close()
+  await run('mke2fs', ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', begun], {
+    timeoutMs: mkfsMs,
+  })
+  await rename(begun, image)
+}
+
+/** Mounts what belongs on the directory of a volume, if anything does: a node that was started anew has lost its mounts. Idempotent. */
+export async function mountLocalVolume(path: string): Promise<void> {
+  const image = imageOf(path)
+  if (!existsSync(image) || (await listMounts()).some(m => m.target === path)) return
+  await mount('ext4', image, path, ['loop', 'nosuid', 'nodev'])
+  // Databases want an empty directory.
+  await rmdir(join(path, 'lost+found')).catch(() => {})
+}
+
+/** Whether a path is the directory of a volume of this node. */
+export const isLocalVolume = (path: string, rootDir: string): boolean =>
+  dirname(path) === directoryOf(rootDir) && nameForm.test(basename(path))
