@@ -18,6 +18,8 @@ export interface BenchCluster {
   up(...flags: string[]): Promise<void>
   down(): Promise<void>
   ps(): Promise<ProcessRow[]>
+  /** Its own tool, with these arguments. */
+  cox(...args: string[]): Promise<string>
   /** `https://127.0.0.1:port` of the API. */
   url(): string
   /** nats-server's, for the bus. */
@@ -39,6 +41,7 @@ export async function benchCluster(root: string | undefined, nodes: number): Pro
     up: async (...flags) => void (await run('up', '--detach', '--nodes', String(nodes), ...flags)),
     down: async () => void (await run('down')),
     ps: async () => JSON.parse(await run('ps', '-o', 'json')) as ProcessRow[],
+    cox: run,
     url: () => `https://127.0.0.1:${cluster().securePort}`,
     natsUrl: () => natsUrl(addressesOf(cluster())),
     pem: file => readFileSync(path.join(dir.pki, file), 'utf8'),

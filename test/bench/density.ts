@@ -16,7 +16,7 @@ const endpoints = ['stats/summary', 'metrics', 'metrics/resource', 'metrics/prob
 const scrapeMs = 10_000
 
 /** Seconds of CPU that a process has used, with the children it has waited for. */
-function cpuSeconds(pid: number): number {
+export function cpuSeconds(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
   return [11, 12, 13, 14].reduce((sum, i) => sum + Number(fields[i]), 0) / 100

@@ -1,45 +1,116 @@
-/** From the create of a pod to Ready, one at a time. */
-import { pods } from '#shared/api/kinds.ts'
+/** From the create of a pod to Ready, one at a time: of a host image, of an image of the store, as plain processes; and what that takes of their node. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { RuntimeClass } from '#shared/api/node/runtimeclass.ts'
+import { pods, runtimeClasses } from '#shared/api/kinds.ts'
+import { busyboxLayer, documentsOf, tarOf } from '../fixtures/images.ts'
+import type { BenchCluster } from './cluster.ts'
+import { cpuSeconds } from './density.ts'
 import { openRunc } from './floor/runc.ts'
-import type { Measurement } from './measurement.ts'
-import { isReady, sleeper, watchPods } from './pods.ts'
+import type { Bench, Measurement, Row } from './measurement.ts'
+import { isReady, podOf, sleeper, watchPods } from './pods.ts'
 import { percentile } from './statistics.ts'
 
+const storedImage = 'bench/busybox:1'
+
+/** `docker save busybox | cox image load`, until the end of the measurement. */
+async function loadImage({ cluster, afterwards }: Bench): Promise<void> {
+  const directory = await mkdtemp(path.join(tmpdir(), 'cox-bench-image-'))
+  try {
+    const image = { layers: [busyboxLayer()], config: { Env: ['PATH=/bin'], Cmd: ['sleep', '100000'] } }
+    const manifest = [{ Config: 'config.json', RepoTags: [storedImage], Layers: ['layer.tar'] }]
+    const file = path.join(directory, 'archive.tar')
+    await writeFile(
+      file,
+      tarOf([
+        { name: 'config.json', content: documentsOf(image).config },
+        { name: 'layer.tar', content: image.layers[0]! },
+        { name: 'manifest.json', content: JSON.stringify(manifest) },
+      ]),
+    )
+    await cluster.cox('image', 'load', file)
+    afterwards(() => cluster.cox('image', 'rm', storedImage))
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
+
+/** A RuntimeClass whose pods are plain processes, until the end of the measurement. */
+async function processClass({ client, afterwards }: Bench, name: string): Promise<string> {
+  await client.create(runtimeClasses, '', { apiVersion: 'node.k8s.io/v1', kind: 'RuntimeClass', metadata: { name }, handler: 'process' } as RuntimeClass) // prettier-ignore
+  afterwards(() => client.delete(runtimeClasses, '', name))
+  return name
+}
+
+/** Seconds of CPU of all node-agents, with what they have started and waited for. */
+const agentsCpu = (agents: readonly number[]): number => agents.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+const agentsOf = async (cluster: BenchCluster): Promise<number[]> =>
+  (await cluster.ps()).filter(p => p.component === 'node-agent').map(p => p.pid)
+
 export const measurePodStart: Measurement = async bench => {
-  const { client, sizes } = bench
+  const { cluster, client, sizes } = bench
   const namespace = await bench.namespace()
   const watch = await watchPods(client, namespace)
   bench.afterwards(watch.stop)
   const runc = await openRunc()
   bench.afterwards(runc.close)
-  const ready: number[] = []
-  const gone: number[] = []
   const floors: number[] = []
-  // The first pod of an image lays it out.
-  for (let i = 0; i <= sizes.repeat; i++) {
-    const name = `pod-${i}`
-    const began = performance.now()
-    await client.create(pods, namespace, sleeper(namespace, name))
-    await watch.until(all => {
-      const pod = all.get(name)
-      return pod !== undefined && isReady(pod)
-    }, `${name} is Ready`)
-    const up = performance.now()
-    await client.delete(pods, namespace, name)
-    await watch.until(all => !all.has(name), `${name} is gone`)
-    const floor = await runc.run()
-    if (i === 0) continue
-    ready.push(up - began)
-    gone.push(performance.now() - up - floor)
-    floors.push(floor)
+  const agents = await agentsOf(cluster)
+
+  /** Resolves with times in ms: to Ready, and from the delete until it is gone; and with the agents' CPU for one pod. */
+  async function series(kind: string, spec: object): Promise<{ ready: number[]; gone: number[]; cpuMs: number }> {
+    const [ready, gone]: [number[], number[]] = [[], []]
+    let cpu = 0
+    // The first pod of an image lays it out.
+    for (let i = 0; i <= sizes.repeat; i++) {
+      if (i === 1) cpu = agentsCpu(agents)
+      const name = `${kind}-${i}`
+      const began = performance.now()
+      await client.create(pods, namespace, podOf(namespace, name, spec))
+      await watch.until(all => {
+        const pod = all.get(name)
+        return pod !== undefined && isReady(pod)
+      }, `${name} is Ready`)
+      const up = performance.now()
+      await client.delete(pods, namespace, name)
+      await watch.until(all => !all.has(name), `${name} is gone`)
+      const end = performance.now()
+      const floor = await runc.run()
+      if (i === 0) continue
+      ready.push(up - began)
+      gone.push(end - up)
+      floors.push(floor)
+    }
+    return { ready, gone, cpuMs: (1000 * (agentsCpu(agents) - cpu)) / sizes.repeat }
   }
-  const row = (what: string, samples: number[], p: number, target?: number) => ({
+
+  await loadImage(bench)
+  const runtimeClassName = await processClass(bench, namespace)
+  const host = await series('host', sleeper(namespace, '').spec)
+  const stored = await series('stored', { containers: [{ name: 'main', image: storedImage }] })
+  const process = await series('process', { ...sleeper(namespace, '').spec, runtimeClassName })
+  const row = (what: string, samples: number[], p: number, target?: number): Row => ({
     name: `${what}, p${p * 100}`,
-    unit: 'ms' as const,
+    unit: 'ms',
     value: percentile(samples, p),
     floor: percentile(floors, p),
     floorName: '`runc run` of `true` to its end',
     ...(target === undefined ? {} : { target }),
   })
-  return [row('pod: create to Ready', ready, 0.5, 150), row('pod: create to Ready', ready, 0.99), row('pod: delete to gone', gone, 0.5)]
+  const cpu = (what: string, { cpuMs }: { cpuMs: number }): Row => ({
+    name: `${what}: CPU of the node-agent for a pod's life`,
+    unit: 'ms',
+    value: cpuMs,
+  })
+  return [
+    row('pod: create to Ready', host.ready, 0.5, 90),
+    row('pod: create to Ready', host.ready, 0.99),
+    row('pod: delete to gone', host.gone, 0.5),
+    cpu('pod', host),
+    row('pod of a stored image: create to Ready', stored.ready, 0.5, 120),
+    cpu('pod of a stored image', stored),
+    row('pod of plain processes: create to Ready', process.ready, 0.5, 60),
+    cpu('pod of plain processes', process),
+  ]
 }

@@ -29,6 +29,8 @@ test('every measurement but recovery gives rows with floors and targets, and not
     'cox up to 2 nodes Ready, warm',
     'memory idle, 2 nodes: everything',
     'pod: create to Ready, p50',
+    'pod of a stored image: create to Ready, p50',
+    'pod of plain processes: create to Ready, p50',
     'Deployment of 2: create to all Ready',
     'Service: throughput, share of direct',
     'watch: write to event, 1 watcher, p50',
