@@ -24,7 +24,7 @@ RUN node control-plane/cli/build.ts \
 
 FROM ${DEBIAN_IMAGE}
 # What a node runs pods with, and what pods can run: images are the node's programs. More of them: --build-arg PROGRAMS="nginx-light python3 ...".
-ARG PROGRAMS="busybox curl redis-server"
+ARG PROGRAMS="busybox curl haproxy redis-server"
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libatomic1 runc conmon iproute2 nftables conntrack ${PROGRAMS} >/dev/null \
  && rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*

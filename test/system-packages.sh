@@ -11,6 +11,7 @@ need nft nftables
 need conntrack conntrack
 need redis-server redis-server
 need nginx nginx-light
+need haproxy haproxy
 need pg_ctlcluster postgresql
 need busybox busybox
 need curl curl

@@ -59,6 +59,7 @@ await build({
     'kube-apiserver': path.join(project, 'control-plane/apiserver/main.ts'),
     'kube-controller-manager': path.join(project, 'control-plane/controller-manager/main.ts'),
     'cloud-controller-manager': path.join(project, 'control-plane/cloud-controller-manager/main.ts'),
+    'ingress-controller': path.join(project, 'control-plane/ingress-controller/main.ts'),
     'kube-scheduler': path.join(project, 'control-plane/scheduler/main.ts'),
     'image-puller': path.join(project, 'node-agent/registry/main.ts'),
     'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),

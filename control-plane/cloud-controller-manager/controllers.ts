@@ -8,6 +8,7 @@ import type { WorkQueue } from '#shared/client/workqueue.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { Cloud } from './cloud.ts'
 import type { NewCloudController } from './context.ts'
+import { ingressAddonController } from './ingress.ts'
 import { cloudNodeController } from './node.ts'
 import { cloudNodeLifecycleController } from './nodelifecycle.ts'
 import { serviceController } from './service.ts'
@@ -17,6 +18,8 @@ export const controllers: Readonly<Record<string, NewCloudController>> = {
   'cloud-node-controller': cloudNodeController,
   'cloud-node-lifecycle-controller': cloudNodeLifecycleController,
   'service-lb-controller': serviceController,
+  // Not upstream's: a cloud brings its ingress controller along.
+  'ingress-addon-controller': ingressAddonController,
 }
 
 export interface CloudOptions {

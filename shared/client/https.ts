@@ -11,15 +11,17 @@ export interface HttpsOptions {
   ca: string
   cert?: string
   key?: string
-  /** A bearer token. */
-  token?: string
+  /** A bearer token, or what says what it is now. */
+  token?: string | (() => string)
 }
 
 /** A transport that keeps its connections open; rejects when the server cannot be reached within `timeoutMs` (30 s unless given). */
 export function httpsTransport(options: HttpsOptions): Transport {
   const agent = new Agent({ keepAlive: true, ca: options.ca, cert: options.cert, key: options.key, servername: options.tlsServerName })
   const url = new URL(options.server)
-  const own = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` }
+  const { token } = options
+  const own = (): Record<string, string> =>
+    token === undefined ? {} : { authorization: `Bearer ${typeof token === 'string' ? token : token()}` }
   return {
     request: ({ method, path, query, headers, body, signal, timeoutMs = 30_000 }) =>
       new Promise<ApiResponse>((resolve, reject) => {
@@ -31,7 +33,7 @@ export function httpsTransport(options: HttpsOptions): Transport {
             port: url.port,
             method,
             path: search ? `${path}?${search}` : path,
-            headers: { ...own, ...headers, 'content-length': body.length },
+            headers: { ...own(), ...headers, 'content-length': body.length },
             signal,
           },
           res => {

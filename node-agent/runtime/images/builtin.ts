@@ -1,6 +1,11 @@
 /** The built-in catalogue: everyday image names and what stands behind each on a node. */
+import { basename, join } from 'node:path'
 import type { HostImage } from './host-image.ts'
 import { mysql, nginx, nginxUnprivileged, postgres, redis } from './servers.ts'
+
+/** A bundle of ours, for a process that is one itself or runs from the sources. */
+const bundle = (name: string): string =>
+  basename(import.meta.dirname) === 'dist' ? join(import.meta.dirname, name) : join(import.meta.dirname, '../../../dist', name)
 
 const sleepsForEver = ['/bin/sh', '-c', 'trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done']
 const program = (name: string, ...args: string[]): Pick<HostImage, 'entrypoint' | 'programs'> => ({
@@ -58,6 +63,15 @@ export const builtinImages: readonly HostImage[] = [
   tool(['memcached'], 'memcached', 'memcached', { user: 'nobody' }),
   tool(['nats'], 'nats-server', 'nats-server', { entrypoint: ['nats-server'], cmd: [] }),
   tool(['haproxy'], 'haproxy', 'haproxy', { cmd: ['haproxy', '-f', '/usr/local/etc/haproxy/haproxy.cfg', '-W', '-db'] }),
+
+  {
+    names: ['coxswain/ingress-controller'],
+    node: '/usr/local/bin/node',
+    entrypoint: ['/usr/local/bin/node', '/usr/local/share/coxswain/ingress-controller.js'],
+    files: { '/usr/local/share/coxswain/ingress-controller.js': { copy: bundle('ingress-controller.js') } },
+    // It has the proxy's configuration checked.
+    requires: [{ binary: 'haproxy', package: 'haproxy' }],
+  },
 
   // Languages and tools.
   { names: ['node'], cmd: ['node'], node: '/usr/local/bin/node' },

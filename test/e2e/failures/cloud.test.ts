@@ -59,6 +59,52 @@ row('a link that is cut: the address moves off the node', 240_000, async () => {
   await untilAllIsWell(cluster, client, 'web', 6)
 })
 
+/** The way in of an Ingress for every host, and the pods behind it that are Ready. */
+async function startIngress(): Promise<string> {
+  if ((await cluster.tryKubectl('get', 'ingress', 'web')).code !== 0) await cluster.kubectl('create', 'ingress', 'web', '--rule=/*=web:80')
+  await eventually(
+    async () => (await cluster.kubectl('get', 'ingress', 'web', '-o', 'jsonpath={.status.loadBalancer.ingress[0].ip}')) !== '',
+    'the Ingress has an address',
+    60_000,
+  )
+  await cluster.kubectl('rollout', 'status', 'deployment/ingress', '-n', 'kube-system', '--timeout=60s')
+  const entry = await cluster.kubectl('get', 'ingress', 'web', '-o', 'jsonpath={.status.loadBalancer.ingress[0].ip}')
+  await eventually(async () => (await fetch(`http://${entry}/`)).ok, 'it answers', 30_000)
+  return entry
+}
+
+row('kill -9 of an ingress controller: its proxy serves on, and follows endpoints when it is back', 180_000, async () => {
+  const entry = await startIngress()
+  const asking = traffic(`http://${entry}/`)
+  const killed = await signal(cluster, r => r.component === 'container' && r.container === 'controller', 'a controller')
+  await eventually(
+    async () =>
+      (await cluster.ps()).some(
+        r => r.component === 'container' && r.container === 'controller' && r.pod === killed.pod && r.pid !== killed.pid,
+      ),
+    'it is started again',
+  )
+  await cluster.kubectl('rollout', 'restart', 'deployment/web')
+  await cluster.kubectl('rollout', 'status', 'deployment/web', '--timeout=90s')
+  await asking.stop()
+  expect(asking.failures).toEqual([])
+})
+
+row('kill -9 of an ingress proxy: the other one answers, it comes back', 180_000, async () => {
+  const entry = await startIngress()
+  const asking = traffic(`http://${entry}/`, 20, 1000)
+  const { stdout } = await execa('ip', ['route', 'show', entry])
+  const node = `node-${Number(/via \d+\.\d+\.\d+\.(\d+)/.exec(stdout)?.[1]) - 10}`
+  const isProxy = (r: { component: string; container?: string; node?: string }): boolean =>
+    r.component === 'container' && r.container === 'proxy' && r.node === node
+  await signal(cluster, isProxy, `the proxy on ${node}`)
+  const killed = Date.now()
+  await eventually(() => Date.now() - Math.max(killed, lastFailure(asking.failures)) > 3000, 'requests fail no more', patience * 10_000)
+  await asking.stop()
+  expect(lastFailure(asking.failures)).toBeLessThan(killed + patience * 5_000)
+  await cluster.kubectl('rollout', 'status', 'deployment/ingress', '-n', 'kube-system', '--timeout=60s')
+})
+
 row('kill -9 of cloud-controller-manager: load balancers work on, new ones come', 120_000, async round => {
   const asking = traffic(`http://${address}/`)
   const killed = await signal(cluster, r => r.component === 'cloud-controller-manager', 'the cloud controller manager')

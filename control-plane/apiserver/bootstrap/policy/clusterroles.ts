@@ -123,6 +123,15 @@ const components: readonly ClusterRole[] = [
     on('core', 'services', `${read} patch`),
     on('core', 'services/status', 'patch'),
     on('discovery.k8s.io', 'endpointslices', read),
+    on('networking.k8s.io', 'ingresses', read),
+    on('networking.k8s.io', 'ingressclasses', `${read} create`),
+  ]),
+  clusterRole('system:ingress-controller', [
+    events,
+    on('core', 'services secrets namespaces', read),
+    on('discovery.k8s.io', 'endpointslices', read),
+    on('networking.k8s.io', 'ingresses ingressclasses', read),
+    on('networking.k8s.io', 'ingresses/status', 'patch'),
   ]),
   clusterRole('system:kube-dns', [on('core', 'endpoints services', 'list watch')]),
   clusterRole('system:kube-scheduler', [
@@ -200,6 +209,7 @@ export const clusterRoleBindings: readonly ClusterRoleBinding[] = [
   clusterBinding('system:node-proxier', [user('system:kube-proxy')]),
   clusterBinding('system:kube-controller-manager', [user('system:kube-controller-manager')]),
   clusterBinding('system:cloud-controller-manager', [user('system:cloud-controller-manager')]),
+  clusterBinding('system:ingress-controller', [{ kind: 'ServiceAccount', name: 'ingress-controller', namespace: 'kube-system' }]),
   clusterBinding('system:kube-dns', [{ kind: 'ServiceAccount', name: 'kube-dns', namespace: 'kube-system' }]),
   clusterBinding('system:kube-scheduler', [user('system:kube-scheduler')]),
   clusterBinding('system:volume-scheduler', [user('system:kube-scheduler')]),

@@ -9,6 +9,7 @@ const cleaner = 'system:controller:token-cleaner'
 const provider = 'system:controller:cloud-provider'
 const reader = 'extension-apiserver-authentication-reader'
 const managerLock = 'system::leader-locking-kube-controller-manager'
+const cloudAddons = 'system:cloud-controller-manager'
 const schedulerLock = 'system::leader-locking-kube-scheduler'
 const locking = ['leases', 'leasecandidates'].map(resource => on('coordination.k8s.io', resource, `${read} create update`))
 
@@ -19,6 +20,8 @@ export const namespaceRoles: readonly Role[] = [
   role(system, cleaner, [on('core', 'secrets', `${read} delete`), events]),
   role(system, managerLock, locking),
   role(system, schedulerLock, locking),
+  // It brings the ingress controller when somebody wants one.
+  role(system, cloudAddons, [on('apps', 'deployments', 'create get patch'), on('core', 'services serviceaccounts', 'create get')]),
   role(everybody, signer, [on('core', 'configmaps', read), on('core', 'configmaps', 'update', 'cluster-info'), events]),
 ]
 
@@ -26,6 +29,7 @@ const manager = user('system:kube-controller-manager')
 const scheduler = user('system:kube-scheduler')
 export const namespaceRoleBindings: readonly RoleBinding[] = [
   binding(system, managerLock, [manager, account('kube-controller-manager'), account('leader-election-controller')]),
+  binding(system, cloudAddons, [user('system:cloud-controller-manager')]),
   binding(system, schedulerLock, [scheduler, account('kube-scheduler')]),
   binding(system, provider, [account('cloud-provider')]),
   binding(system, cleaner, [account('token-cleaner')]),

@@ -1,0 +1,200 @@
+/** HAProxy's configuration: the routing in maps, which are as fast for a thousand hosts as for one, and a backend for each target. */
+import { createHash } from 'node:crypto'
+import { targetKey } from './endpoints.ts'
+import type { Certificate, PathMatch, Rule, Target } from './model.ts'
+
+/** Where the proxy's files and sockets are, and the ports that it listens on. */
+export interface Place {
+  dir: string
+  ports: { http: number; https: number; health: number }
+}
+export const usualPorts: Place['ports'] = { http: 8080, https: 8443, health: 8081 }
+
+export interface BackendSection {
+  target: Target
+  slots: string[]
+}
+export interface Files {
+  /** File name to its text. */
+  texts: Map<string, string>
+  /** Changes exactly when HAProxy has to read its files again: the addresses in the slots it is told otherwise. */
+  structure: string
+}
+
+const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
+export const backendName = (target: Target): string => `b_${hash(targetKey(target))}`
+const noAddress = '127.0.0.1:1'
+
+/** `/foo` and `/foo/` are one prefix; with a slash at the end it never matches half of an element. */
+const withSlash = (path: string): string => (path.endsWith('/') ? path : `${path}/`)
+
+/** Whether every path that `inner` matches is one of `outer`, as far as that can be said. */
+function covers(outer: PathMatch, inner: PathMatch): boolean {
+  if (outer.type !== 'Prefix' || inner.type === 'Regex') return outer.type === 'Prefix' && withSlash(outer.value) === '/'
+  return withSlash(inner.value).startsWith(withSlash(outer.value))
+}
+const pathKey = ({ type, value }: PathMatch): string => `${type} ${type === 'Prefix' ? withSlash(value) : value}`
+
+interface Group {
+  path: PathMatch
+  rules: Rule[]
+}
+/** Rules of one host by their paths, the most specific first. */
+function groupsOf(rules: readonly Rule[]): Group[] {
+  const groups = new Map<string, Group>()
+  for (const rule of rules) {
+    const group = groups.get(pathKey(rule.path)) ?? { path: rule.path, rules: [] }
+    group.rules.push(rule)
+    groups.set(pathKey(rule.path), group)
+  }
+  for (const group of groups.values()) group.rules.sort((a, b) => b.precedence - a.precedence)
+  return [...groups.values()].sort((a, b) => b.path.value.length - a.path.value.length)
+}
+
+/** Of the rules of a group those that can be chosen, then those of the paths around it: until one has no conditions. */
+function candidates(group: Group, all: readonly Group[]): Rule[] {
+  const found: Rule[] = []
+  for (const other of [group, ...all.filter(g => g !== group && covers(g.path, group.path))])
+    for (const rule of other.rules) {
+      found.push(rule)
+      if (rule.conditions.length === 0) return found
+    }
+  return found
+}
+
+/** The proxy's files for rules, and for certificates by file name. `section` gives the backend of a target. */
+export function render(
+  rules: readonly Rule[],
+  certificates: ReadonlyMap<string, readonly Certificate[]>,
+  sections: ReadonlyMap<string, BackendSection>,
+  place: Place,
+): Files {
+  const { dir } = place
+  const hosts: string[] = []
+  const maps: Record<PathMatch['type'], string[]> = { Exact: [], Prefix: [], Regex: [] }
+  const choices: string[] = []
+  let groupCount = 0
+  const byHost = Map.groupBy(rules, r => r.host)
+  let id = 0
+  for (const [host, own] of byHost) {
+    const key = host === '' ? '_' : `h${++id}`
+    if (host !== '') hosts.push(`${host} ${key}`)
+    const groups = groupsOf(own)
+    for (const group of groups) {
+      const list = candidates(group, groups)
+      const plain = list[0]!.conditions.length === 0 && list[0]!.targets.length <= 1
+      const name = plain ? single(list[0]!) : `g${++groupCount}`
+      if (!plain) choices.push(...list.flatMap(rule => choose(name, rule)))
+      const { type, value } = group.path
+      if (type === 'Regex') maps.Regex.push(`(?i)^${key}\\|${value} ${name}`)
+      else maps[type].push(`${key}|${type === 'Prefix' ? withSlash(value) : value} ${name}`)
+    }
+  }
+  const texts = new Map<string, string>([
+    ['hosts.map', lines(hosts)],
+    ['exact.map', lines(maps.Exact)],
+    ['prefix.map', lines(maps.Prefix)],
+    ['regex.map', lines(maps.Regex)],
+  ])
+  const list: string[] = [`${dir}/certs/default.pem`]
+  for (const [file, all] of certificates) {
+    texts.set(`certs/${file}`, all[0]!.pem)
+    const names = all.flatMap(c => c.hosts)
+    list.push(`${dir}/certs/${file}${all.some(c => c.hosts.length === 0) ? '' : ` ${[...new Set(names)].join(' ')}`}`)
+  }
+  texts.set('certs.list', lines(list))
+  const used = new Set([...choices, ...Object.values(maps).flat()].flatMap(l => l.match(/b_[0-9a-f]{16}/g) ?? []))
+  const backends = [...sections].filter(([name]) => used.has(name)).sort(([a], [b]) => (a < b ? -1 : 1))
+  const head = frontend(place, choices)
+  texts.set('haproxy.cfg', head + backends.map(([name, s]) => backend(name, s)).join(''))
+  const structure = hash(
+    JSON.stringify([head, backends.map(([name, s]) => [name, s.slots.length]), [...texts].filter(([f]) => f !== 'haproxy.cfg')]),
+  )
+  return { texts, structure }
+}
+
+const lines = (all: readonly string[]): string => all.map(l => `${l}\n`).join('')
+const single = (rule: Rule): string => (rule.targets[0] ? backendName(rule.targets[0]) : 'unavailable')
+
+/** What sets the backend of a rule in a group, one target by its weight. Once it is set, the others of the group do not match any more. */
+function choose(group: string, { conditions, targets }: Rule): string[] {
+  const when = [`{ var(txn.r) -m str ${group} }`, ...conditions].join(' ')
+  const able = targets.filter(t => t.weight > 0)
+  if (able.length === 0) return [`http-request set-var(txn.r) str(unavailable) if ${when}`]
+  let left = able.reduce((sum, t) => sum + t.weight, 0)
+  // Each draws for what those before it left over; all conditions are looked at once a target.
+  return able.map(t => {
+    const draw = t.weight === left ? '' : ` { rand(${left}) lt ${t.weight} }`
+    left -= t.weight
+    return `http-request set-var(txn.r) str(${backendName(t)}) if ${when}${draw}`
+  })
+}
+
+const frontend = ({ dir, ports }: Place, choices: readonly string[]): string => `# Written by ingress-controller.
+global
+  stats socket ${dir}/admin.sock mode 600 level admin
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+  hard-stop-after 120s
+  tune.bufsize 32768
+  log stdout format raw local0 notice
+
+defaults
+  mode http
+  timeout connect 5s
+  timeout http-request 10s
+  timeout http-keep-alive 75s
+  timeout client 60s
+  timeout server 60s
+  timeout tunnel 1h
+  timeout queue 5s
+  timeout client-fin 5s
+  retries 3
+  option redispatch 1
+  retry-on conn-failure empty-response
+  option http-keep-alive
+  option dontlognull
+  http-reuse safe
+  default-server max-reuse 1000000 pool-purge-delay 5s
+
+frontend health
+  bind :${ports.health}
+  monitor-uri /healthz
+  http-request use-service prometheus-exporter if { path /metrics }
+
+frontend ingress
+  bind :${ports.http}
+  bind :${ports.https} ssl crt-list ${dir}/certs.list alpn h2,http/1.1
+  http-request deny deny_status 400 if { path_sub /../ }
+  http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE TRACE }
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Real-IP %[src]
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
+  http-request set-header X-Forwarded-Port %[ssl_fc,iif(443,80)]
+  http-request set-var(txn.host) req.hdr(host),field(1,:),lower
+  http-request set-var(txn.h) var(txn.host),map_str(${dir}/hosts.map)
+  http-request set-var(txn.h) 'var(txn.host),regsub("^[^.]*","*"),map_str(${dir}/hosts.map)' if !{ var(txn.h) -m found }
+  http-request set-var(txn.h) str(_) if !{ var(txn.h) -m found }
+  http-request set-var(txn.path) path
+  http-request set-var(txn.key) var(txn.h),concat(|,txn.path)
+  http-request set-var(txn.r) var(txn.key),map_str(${dir}/exact.map)
+  http-request set-var(txn.r) var(txn.key),map_reg(${dir}/regex.map) if !{ var(txn.r) -m found }
+  http-request set-var(txn.r) var(txn.key),concat(/),map_beg(${dir}/prefix.map) if !{ var(txn.r) -m found }
+  # What no rule of its host takes goes to those for every host.
+  http-request set-var(txn.key) str(_),concat(|,txn.path) if !{ var(txn.r) -m found }
+  http-request set-var(txn.r) var(txn.key),map_str(${dir}/exact.map) if !{ var(txn.r) -m found }
+  http-request set-var(txn.r) var(txn.key),concat(/),map_beg(${dir}/prefix.map) if !{ var(txn.r) -m found }
+${choices.map(l => `  ${l}\n`).join('')}  use_backend %[var(txn.r)] if { var(txn.r) -m found }
+  default_backend nothing
+
+backend nothing
+  http-request return status 404 content-type text/plain string "default backend - 404\\n"
+backend unavailable
+  http-request return status 503 content-type text/plain string "no backend\\n"
+`
+
+const backend = (name: string, { target, slots }: BackendSection): string => `
+backend ${name}
+${target.lines.map(l => `  ${l}\n`).join('')}${slots
+  .map((at, n) => `  server s${n + 1} ${at || noAddress} ${target.serverOptions}${at ? '' : ' disabled'}\n`)
+  .join('')}`

@@ -1,0 +1,48 @@
+/** An Ingress as a user makes one: a proxy comes when it is first wanted, is reached by a load balancer's address, and says what is wrong. */
+import { get } from 'node:http'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { eventually } from '../../fixtures/cluster.ts'
+import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
+
+let cluster: SharedCluster
+beforeAll(async () => {
+  cluster = await sharedCluster()
+  await cluster.kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=2', '--port=8080')
+  await cluster.kubectl('expose', 'deployment', 'web', '--port=80', '--target-port=8080')
+  await cluster.kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
+}, 180_000)
+afterAll(() => cluster?.stop(), 60_000)
+
+const ask = (address: string, host: string): Promise<string> =>
+  new Promise(resolve => {
+    get({ host: address, headers: { host }, agent: false, timeout: 3000 }, response => {
+      let text = ''
+      response.on('data', (chunk: Buffer) => (text += String(chunk))).on('end', () => resolve(text))
+    })
+      .on('timeout', function (this: { destroy(e: Error): void }) {
+        this.destroy(new Error('no answer'))
+      })
+      .on('error', e => resolve(e.message))
+  })
+
+test('an Ingress without a class is served at its address', async () => {
+  await cluster.kubectl('create', 'ingress', 'web', '--rule=web.example.com/*=web:80')
+  expect(await cluster.kubectl('get', 'ingress', 'web', '-o', 'jsonpath={.spec.ingressClassName}')).toBe('coxswain')
+  const address = await eventually(
+    async () => (await cluster.kubectl('get', 'ingress', 'web', '-o', 'jsonpath={.status.loadBalancer.ingress[0].ip}')) || undefined,
+    'the Ingress has an address',
+    120_000,
+  )
+  await eventually(async () => (await ask(address, 'web.example.com')).includes('Hostname: web-'), 'it answers', 60_000)
+  expect(await ask(address, 'other.example.com')).toContain('default backend - 404')
+  expect(
+    await cluster.kubectl('exec', 'deployment/web', '--', 'curl', '-s', '-m', '5', '-H', 'Host: web.example.com', `http://${address}/`),
+  ).toContain('Hostname: web-')
+
+  await cluster.kubectl('create', 'ingress', 'broken', '--rule=web.example.com/broken*=nobody:80')
+  const reason = ['get', 'events', '--field-selector', 'involvedObject.name=broken,reason=Rejected', '-o', 'jsonpath={.items[*].message}']
+  await eventually(async () => (await cluster.kubectl(...reason)).includes('nobody" does not exist'), 'it is told what is wrong')
+  expect(await ask(address, 'web.example.com')).toContain('Hostname: web-')
+  await cluster.kubectl('delete', 'ingress', 'web', 'broken')
+  await eventually(async () => (await ask(address, 'web.example.com')).includes('404'), 'nothing is served any more')
+}, 240_000)
