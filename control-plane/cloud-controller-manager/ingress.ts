@@ -1,5 +1,5 @@
 /**
- * ingress-addon-controller: the IngressClass `coxswain`, which is the default, and behind it, once an Ingress of it is there, a proxy: the
+ * ingress-addon-controller: the IngressClass `coxswain`, which is the default, and behind it, once an Ingress of it is there or a GatewayClass of ours, a proxy: the
  * program from the system's packages, and a Deployment and a Service of type LoadBalancer in kube-system. What users change of them stays.
  */
 import { createHash } from 'node:crypto'
@@ -7,12 +7,15 @@ import { existsSync } from 'node:fs'
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
-import { deployments, ingressClasses, ingresses, serviceAccounts, services } from '#shared/api/kinds.ts'
+import { customResourceDefinitions, deployments, ingressClasses, ingresses, serviceAccounts, services } from '#shared/api/kinds.ts'
 import type { IngressClass } from '#shared/api/networking/ingressclass.ts'
+import type { Informer } from '#shared/client/informer.ts'
+import { startInformer } from '#shared/client/reflector.ts'
 import { source } from '#shared/client/controller.ts'
 import { run } from '#shared/linux/run.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
+import { gatewayClasses, type GatewayClass } from '../ingress-controller/gateway/types.ts'
 import type { NewCloudController } from './context.ts'
 
 export const ingressClassName = 'coxswain'
@@ -127,7 +130,7 @@ const unlessThere = (e: unknown): void => {
   if (!isAlreadyExists(e)) throw e
 }
 
-export const ingressAddonController: NewCloudController = ({ client, informer, log }) => {
+export const ingressAddonController: NewCloudController = ({ client, informer, log, signal }) => {
   const classes = informer(ingressClasses)
   const wanting = informer(ingresses)
   const only = ingressClassName
@@ -136,6 +139,10 @@ export const ingressAddonController: NewCloudController = ({ client, informer, l
       const named = i.spec?.ingressClassName ?? i.metadata.annotations?.['kubernetes.io/ingress.class']
       return named !== undefined && classes.get('', named)?.spec?.controller === controllerClass
     })
+  /** GatewayClasses, from when their definition is there. */
+  const gatewayDefinition = informer(customResourceDefinitions, { name: `${gatewayClasses.plural}.${gatewayClasses.group}` })
+  let known: Informer<GatewayClass> | undefined
+  const isGatewayWanted = (): boolean => known?.list().some(c => c.spec.controllerName === controllerClass) ?? false
   let done = false
   return {
     name: 'ingress-addon-controller',
@@ -144,10 +151,17 @@ export const ingressAddonController: NewCloudController = ({ client, informer, l
       source(classes, ({ type }) => (type === 'DELETED' ? [only] : [])),
       source(wanting, ({ type }) => (type === 'ADDED' && !done ? [only] : [])),
     ],
-    start: queue => queue.add(only),
+    start: queue => {
+      queue.add(only)
+      gatewayDefinition.subscribe(({ object }) => {
+        if (known || !object.status?.conditions?.some(c => c.type === 'Established' && c.status === 'True')) return
+        known = startInformer(client, gatewayClasses, { log }, signal)
+        known.subscribe(({ type }) => type === 'ADDED' && !done && queue.add(only))
+      })
+    },
     async reconcile(_, client) {
       if (!classes.get('', ingressClassName)) await client.create(ingressClasses, '', ingressClass).catch(unlessThere)
-      if (done || !isWanted()) return
+      if (done || !(isWanted() || isGatewayWanted())) return
       await install(log).catch((e: Error) => log.error({ err: e.message }, 'haproxy cannot be installed'))
       const metadata = { name: account, namespace, labels }
       await client

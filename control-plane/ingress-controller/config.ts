@@ -71,14 +71,23 @@ export function render(
 ): Files {
   const { dir } = place
   const hosts: string[] = []
+  const suffixes: string[] = []
   const maps: Record<PathMatch['type'], string[]> = { Exact: [], Prefix: [], Regex: [] }
   const choices: string[] = []
   let groupCount = 0
-  const byHost = Map.groupBy(rules, r => r.host)
   let id = 0
-  for (const [host, own] of byHost) {
-    const key = host === '' ? '_' : `h${++id}`
-    if (host !== '') hosts.push(`${host} ${key}`)
+  for (const [host, all] of Map.groupBy(rules, r => r.host)) {
+    // Over TLS and without it a host is another one, where the rules are.
+    const own = (secure: boolean): Rule[] => all.filter(r => r.secure === undefined || r.secure === secure)
+    const both = all.every(r => r.secure === undefined)
+    for (const [schemes, mine] of both ? [['ps', all] as const] : [['p', own(false)] as const, ['s', own(true)] as const])
+      if (mine.length > 0) addHost(host, [...schemes], mine)
+  }
+  function addHost(host: string, schemes: string[], own: readonly Rule[]): void {
+    const key = `h${++id}`
+    for (const scheme of schemes)
+      if (host.startsWith('**.')) suffixes.push(`${host.slice(2)}|${scheme} ${key}`)
+      else hosts.push(`${host}|${scheme} ${key}`)
     const groups = groupsOf(own)
     for (const group of groups) {
       const list = candidates(group, groups)
@@ -92,6 +101,8 @@ export function render(
   }
   const texts = new Map<string, string>([
     ['hosts.map', lines(hosts)],
+    // The first that fits is taken.
+    ['suffixes.map', lines(suffixes.sort((a, b) => b.length - a.length))],
     ['exact.map', lines(maps.Exact)],
     ['prefix.map', lines(maps.Prefix)],
     ['regex.map', lines(maps.Regex)],
@@ -172,16 +183,20 @@ frontend ingress
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Forwarded-Port %[ssl_fc,iif(443,80)]
   http-request set-var(txn.host) req.hdr(host),field(1,:),lower
-  http-request set-var(txn.h) var(txn.host),map_str(${dir}/hosts.map)
-  http-request set-var(txn.h) 'var(txn.host),regsub("^[^.]*","*"),map_str(${dir}/hosts.map)' if !{ var(txn.h) -m found }
-  http-request set-var(txn.h) str(_) if !{ var(txn.h) -m found }
+  http-request set-var(txn.scheme) ssl_fc,iif(|s,|p)
+  http-request set-var(txn.name) var(txn.host),concat(,txn.scheme)
+  http-request set-var(txn.any) var(txn.scheme),map_str(${dir}/hosts.map)
+  http-request set-var(txn.h) var(txn.name),map_str(${dir}/hosts.map)
+  http-request set-var(txn.h) 'var(txn.name),regsub("^[^.]*","*"),map_str(${dir}/hosts.map)' if !{ var(txn.h) -m found }
+  http-request set-var(txn.h) var(txn.name),map_end(${dir}/suffixes.map) if !{ var(txn.h) -m found }
+  http-request set-var(txn.h) var(txn.any) if !{ var(txn.h) -m found }
   http-request set-var(txn.path) path
   http-request set-var(txn.key) var(txn.h),concat(|,txn.path)
   http-request set-var(txn.r) var(txn.key),map_str(${dir}/exact.map)
   http-request set-var(txn.r) var(txn.key),map_reg(${dir}/regex.map) if !{ var(txn.r) -m found }
   http-request set-var(txn.r) var(txn.key),concat(/),map_beg(${dir}/prefix.map) if !{ var(txn.r) -m found }
   # What no rule of its host takes goes to those for every host.
-  http-request set-var(txn.key) str(_),concat(|,txn.path) if !{ var(txn.r) -m found }
+  http-request set-var(txn.key) var(txn.any),concat(|,txn.path) if !{ var(txn.r) -m found }
   http-request set-var(txn.r) var(txn.key),map_str(${dir}/exact.map) if !{ var(txn.r) -m found }
   http-request set-var(txn.r) var(txn.key),concat(/),map_beg(${dir}/prefix.map) if !{ var(txn.r) -m found }
 ${choices.map(l => `  ${l}\n`).join('')}  use_backend %[var(txn.r)] if { var(txn.r) -m found }

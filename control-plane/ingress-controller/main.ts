@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import * as z from 'zod'
-import { endpointSlices, ingressClasses, ingresses, secrets, services } from '#shared/api/kinds.ts'
+import { endpointSlices, ingressClasses, ingresses, namespaces, secrets, services } from '#shared/api/kinds.ts'
 import type { Ingress } from '#shared/api/networking/ingress.ts'
 import { makeAuthority } from '#shared/certificates/certificate.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'
@@ -18,6 +18,10 @@ import { parseFlags } from '#shared/component/flags.ts'
 import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
 import { usualPorts } from './config.ts'
+import { followCustomKinds } from './gateway/follow.ts'
+import { gatewayRouting } from './gateway/gateway.ts'
+import { writeGatewayStatuses } from './gateway/status.ts'
+import { gatewayClasses, gateways, grpcRoutes, httpRoutes, referenceGrants } from './gateway/types.ts'
 import { ingressRouting } from './ingress.ts'
 import { openProxy } from './proxy.ts'
 import { pointsOf, problemTeller, writeStatuses } from './status.ts'
@@ -28,7 +32,7 @@ const flags = parseFlags(
   z.object({
     /** Where the proxy's files and sockets are. */
     dir: z.string().startsWith('/').default('/run/ingress'),
-    /** `spec.controller` of the IngressClasses that are its own. */
+    /** `spec.controller` of the IngressClasses that are its own, `spec.controllerName` of the GatewayClasses. */
     controllerClass: z.string().default('coxswain.io/ingress-controller'),
     /** The Service that leads to it, whose addresses Ingresses are told. */
     publishService: z.string().default('kube-system/ingress'),
@@ -69,6 +73,7 @@ const all = {
   classes: startInformer(client, ingressClasses, { log }, signal),
   services: startInformer(client, services, { log }, signal),
   slices: startInformer(client, endpointSlices, { log }, signal),
+  namespaces: startInformer(client, namespaces, { log, metadataOnly: true }, signal),
   secrets: startInformer(client, secrets, { log, fieldSelector: 'type=kubernetes.io/tls' }, signal),
 }
 all.slices.addIndex('service', s => [`${s.metadata.namespace}/${s.metadata.labels?.['kubernetes.io/service-name'] ?? ''}`])
@@ -88,8 +93,9 @@ const changed = (): void => {
   dirty = true
   wake()
 }
-await Promise.all(Object.values(all).map(i => i.synced))
-for (const informer of [all.ingresses, all.classes, all.services, all.slices, all.secrets]) informer.subscribe(changed)
+const custom = followCustomKinds(client, [gatewayClasses, gateways, httpRoutes, grpcRoutes, referenceGrants], changed, log, signal)
+await Promise.all([custom.synced, ...Object.values(all).map(i => i.synced)])
+for (const informer of Object.values(all)) informer.subscribe(changed)
 signal.addEventListener('abort', () => wake(), { once: true })
 ready()
 
@@ -100,10 +106,27 @@ while (!signal.aborted) {
   if (signal.aborted) break
   dirty = false
   const own = all.ingresses.list().filter(isOurs)
-  const routing = ingressRouting(own, {
-    service: (namespace, name) => all.services.get(namespace, name),
-    secret: (namespace, name) => all.secrets.get(namespace, name),
-  })
+  const known = {
+    service: (namespace: string, name: string) => all.services.get(namespace, name),
+    secret: (namespace: string, name: string) => all.secrets.get(namespace, name),
+    labelsOfNamespace: (name: string) => all.namespaces.get('', name)?.metadata.labels ?? {},
+    grants: custom.list(referenceGrants),
+  }
+  const points = pointsOf(service(flags.publishService))
+  const objects = {
+    classes: custom.list(gatewayClasses),
+    gateways: custom.list(gateways),
+    httpRoutes: custom.list(httpRoutes),
+    grpcRoutes: custom.list(grpcRoutes),
+  }
+  const addresses = points.flatMap(p => p.ip ?? [])
+  const { routing: ofGateways, statuses } = gatewayRouting(objects, known, flags.controllerClass, addresses)
+  const ofIngresses = ingressRouting(own, known)
+  const routing = {
+    rules: [...ofGateways.rules, ...ofIngresses.rules],
+    certificates: [...ofGateways.certificates, ...ofIngresses.certificates],
+    problems: [...ofGateways.problems, ...ofIngresses.problems],
+  }
   try {
     await sync(routing)
     pause.reset()
@@ -113,6 +136,7 @@ while (!signal.aborted) {
     dirty = true
   }
   tell(routing.problems, (namespace, name) => all.ingresses.get(namespace, name))
-  await writeStatuses(client, own, pointsOf(service(flags.publishService)), log)
+  await writeStatuses(client, own, points, log)
+  await writeGatewayStatuses(client, statuses, log)
 }
 process.exit(0)

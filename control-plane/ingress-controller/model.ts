@@ -24,8 +24,10 @@ export interface Target {
 }
 
 export interface Rule {
-  /** A name, `*.` and a domain, or '' for every host. */
+  /** A name, `*.` and a domain for one more label, `**.` and a domain for one or more, or '' for every host. */
   readonly host: string
+  /** For clients over TLS alone, or without; both when absent. */
+  readonly secure?: boolean
   readonly path: PathMatch
   /** Conditions beside host and path, as HAProxy's anonymous ACLs: `{ req.hdr(x) -m str y }`. All must hold. */
   readonly conditions: readonly string[]

@@ -1,5 +1,6 @@
 /** An Ingress as a user makes one: a proxy comes when it is first wanted, is reached by a load balancer's address, and says what is wrong. */
 import { get } from 'node:http'
+import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually } from '../../fixtures/cluster.ts'
 import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
@@ -45,4 +46,25 @@ test('an Ingress without a class is served at its address', async () => {
   expect(await ask(address, 'web.example.com')).toContain('Hostname: web-')
   await cluster.kubectl('delete', 'ingress', 'web', 'broken')
   await eventually(async () => (await ask(address, 'web.example.com')).includes('404'), 'nothing is served any more')
+}, 240_000)
+
+test('a Gateway and an HTTPRoute, as in the examples', async () => {
+  const example = (name: string): string => path.resolve(import.meta.dirname, '../../../examples', name)
+  await cluster.kubectl('apply', '-f', example('gateway-api.yaml'))
+  try {
+    const definitions = ['gatewayclasses', 'gateways', 'httproutes'].map(n => `crd/${n}.gateway.networking.k8s.io`)
+    await cluster.kubectl('wait', '--for=condition=Established', ...definitions, '--timeout=30s')
+    await cluster.kubectl('expose', 'deployment', 'web', '--name=web-next', '--port=80', '--target-port=8080')
+    await cluster.kubectl('apply', '-f', example('gateway.yaml'))
+    await cluster.kubectl('wait', '--for=condition=Programmed', 'gateway/public', '--timeout=90s')
+    const address = await cluster.kubectl('get', 'gateway', 'public', '-o', 'jsonpath={.status.addresses[0].value}')
+    await eventually(async () => (await ask(address, 'web.example.com')).includes('Hostname: web-'), 'the route is served')
+    const parent = 'jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status} {.status.parents[0].controllerName}'
+    expect(await cluster.kubectl('get', 'httproute', 'web', '-o', parent)).toBe('True coxswain.io/ingress-controller')
+    expect(await cluster.kubectl('get', 'gateway', 'public', '-o', 'jsonpath={.status.listeners[0].attachedRoutes}')).toBe('1')
+    await cluster.kubectl('delete', 'httproute', 'web')
+    await eventually(async () => (await ask(address, 'web.example.com')).includes('404'), 'nothing is served any more')
+  } finally {
+    await cluster.kubectl('delete', '-f', example('gateway-api.yaml'), '--timeout=60s')
+  }
 }, 240_000)

@@ -92,6 +92,7 @@ export async function startProxy() {
     dir,
     ports: { http, https },
     secrets,
+    known,
     /** A Service of the namespace `default` with these endpoints. */
     endpoints(name: string, addresses: readonly string[], port = 80): void {
       services.set(`default/${name}`, { metadata: { name, namespace: 'default' }, spec: { ports: [{ port }] } } as unknown as Service)

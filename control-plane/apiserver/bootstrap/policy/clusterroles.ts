@@ -6,6 +6,7 @@ import { nodeRules } from './noderules.ts'
 
 const apps = 'daemonsets deployments deployments/scale replicasets replicasets/scale'
 const legacy = 'ingresses networkpolicies replicationcontrollers/scale'
+const gatewayAPI = 'gateway.networking.k8s.io'
 const csr = 'certificates.k8s.io'
 const health = '/healthz /livez /readyz'
 const leader = (name: string, verbs: string) => [
@@ -125,6 +126,8 @@ const components: readonly ClusterRole[] = [
     on('discovery.k8s.io', 'endpointslices', read),
     on('networking.k8s.io', 'ingresses', read),
     on('networking.k8s.io', 'ingressclasses', `${read} create`),
+    on('apiextensions.k8s.io', 'customresourcedefinitions', read),
+    on(gatewayAPI, 'gatewayclasses', read),
   ]),
   clusterRole('system:ingress-controller', [
     events,
@@ -132,6 +135,9 @@ const components: readonly ClusterRole[] = [
     on('discovery.k8s.io', 'endpointslices', read),
     on('networking.k8s.io', 'ingresses ingressclasses', read),
     on('networking.k8s.io', 'ingresses/status', 'patch'),
+    on('apiextensions.k8s.io', 'customresourcedefinitions', read),
+    on(gatewayAPI, 'gatewayclasses gateways httproutes grpcroutes referencegrants', read),
+    on(gatewayAPI, 'gatewayclasses/status gateways/status httproutes/status grpcroutes/status', 'patch'),
   ]),
   clusterRole('system:kube-dns', [on('core', 'endpoints services', 'list watch')]),
   clusterRole('system:kube-scheduler', [

@@ -1,0 +1,81 @@
+/** Filters and matches of routes as HAProxy's lines and conditions. Each throws an Unsupported for what cannot be. */
+import { pattern } from '../annotations.ts'
+import { literal, word } from '../model.ts'
+import type { Filter, PathChange, ValueMatch } from './types.ts'
+
+/** A value that this controller cannot serve: the route is not accepted, with the reason UnsupportedValue. */
+export class Unsupported extends Error {}
+
+const headerName = (name: string): string => {
+  if (!/^[A-Za-z0-9!#$&'*+.^_`|~-]{1,256}$/.test(name)) throw new Unsupported(`"${name}" is no name of a header`)
+  return name
+}
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+
+/** What replaces a path, of which `prefix` is the part that the rule matches. */
+function pathLines(change: PathChange, prefix: string): string[] {
+  if (change.type === 'ReplaceFullPath') return [`http-request set-path ${literal(change.replaceFullPath ?? '/')}`]
+  if (change.type !== 'ReplacePrefixMatch') throw new Unsupported(`path modifier "${change.type}" is not supported`)
+  const from = prefix.replace(/\/$/, '')
+  const to = (change.replacePrefixMatch ?? '/').replace(/\/$/, '').replace(/[\\%]/g, c => c + c)
+  return [`http-request replace-path ${word(`^${escaped(from)}/?(.*)$`)} ${word(`${to}/\\1`)}`]
+}
+
+function headerLines(
+  on: 'request' | 'response',
+  { set = [], add = [], remove = [] }: NonNullable<Filter['requestHeaderModifier']>,
+): string[] {
+  return [
+    ...set.map(({ name, value }) => `http-${on} set-header ${headerName(name)} ${literal(value)}`),
+    ...add.map(({ name, value }) => `http-${on} add-header ${headerName(name)} ${literal(value)}`),
+    ...remove.map(name => `http-${on} del-header ${headerName(name)}`),
+  ]
+}
+
+/** `prefix`: the path that the rule matches. */
+export function filterLines(filter: Filter, prefix: string): string[] {
+  switch (filter.type) {
+    case 'RequestHeaderModifier':
+      return headerLines('request', filter.requestHeaderModifier ?? {})
+    case 'ResponseHeaderModifier':
+      return headerLines('response', filter.responseHeaderModifier ?? {})
+    case 'URLRewrite': {
+      const { hostname, path } = filter.urlRewrite ?? {}
+      return [...(hostname ? [`http-request set-header Host ${literal(hostname)}`] : []), ...(path ? pathLines(path, prefix) : [])]
+    }
+    case 'RequestRedirect': {
+      const { scheme, hostname, path, port, statusCode = 302 } = filter.requestRedirect ?? {}
+      if (scheme !== undefined && !['http', 'https'].includes(scheme)) throw new Unsupported(`scheme "${scheme}" is not supported`)
+      if (![301, 302, 303, 307, 308].includes(statusCode)) throw new Unsupported(`status code ${statusCode} is not supported`)
+      const usual = { http: 80, https: 443 }[scheme ?? '']
+      const at = port === undefined || port === usual ? '' : `:${port}`
+      const to = `${scheme ?? '%[ssl_fc,iif(https,http)]'}://${hostname ?? '%[var(txn.host)]'}${at}%[pathq]`
+      return [...(path ? pathLines(path, prefix) : []), `http-request redirect location ${to} code ${statusCode}`]
+    }
+    default:
+      throw new Unsupported(`filter "${filter.type}" is not supported`)
+  }
+}
+
+const compare = (fetch: string, { type = 'Exact', value }: ValueMatch): string => {
+  if (type === 'Exact') return `{ ${fetch} -m str ${word(value)} }`
+  if (type === 'RegularExpression') return `{ ${fetch} -m reg ${word(pattern(value))} }`
+  throw new Unsupported(`match type "${type}" is not supported`)
+}
+export const headerCondition = (match: ValueMatch): string => compare(`req.hdr(${headerName(match.name)})`, match)
+export function queryCondition(match: ValueMatch): string {
+  if (!/^[A-Za-z0-9._~-]{1,256}$/.test(match.name)) throw new Unsupported(`"${match.name}" is no name of a query parameter`)
+  return compare(`url_param(${match.name})`, match)
+}
+export function methodCondition(method: string): string {
+  if (!/^[A-Z]{1,20}$/.test(method)) throw new Unsupported(`method "${method}" is not supported`)
+  return `{ method ${method} }`
+}
+/** GEP-2257: `10s`, `1m30s`, `500ms`; undefined for none, which `0s` is, too. In ms. */
+export function durationMs(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (!/^([0-9]{1,5}(h|m|s|ms)){1,4}$/.test(text)) throw new Unsupported(`"${text}" is no duration`)
+  const units: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
+  const total = [...text.matchAll(/(\d+)(ms|h|m|s)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * units[unit!]!, 0)
+  return total > 0 ? total : undefined
+}

@@ -1,0 +1,39 @@
+/** Follows the Gateway API's objects from when their definitions are there: most clusters have none. */
+import { customResourceDefinitions } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Kind } from '#shared/api/resource.ts'
+import type { Client } from '#shared/client/client.ts'
+import type { Informer } from '#shared/client/informer.ts'
+import { startInformer } from '#shared/client/reflector.ts'
+import type { Logger } from '#shared/component/log.ts'
+import { group } from './types.ts'
+
+/** `list` is empty for a kind whose definition, with this version, is not there. `changed` is called whenever something is different. */
+export function followCustomKinds(client: Client, kinds: readonly Kind<any>[], changed: () => void, log: Logger, signal: AbortSignal) {
+  const definitions = startInformer(client, customResourceDefinitions, { log }, signal)
+  const followed = new Map<string, { informer: Informer<KubeObject>; stop: AbortController }>()
+  definitions.subscribe(({ type, object }) => {
+    if (object.spec.group !== group) return
+    const kind = kinds.find(k => k.plural === object.spec.names.plural)
+    if (!kind) return
+    const served =
+      type !== 'DELETED' &&
+      object.spec.versions.some(v => v.name === kind.version && v.served) &&
+      (object.status?.conditions ?? []).some(c => c.type === 'Established' && c.status === 'True')
+    const had = followed.get(kind.plural)
+    if (served && !had) {
+      const stop = new AbortController()
+      const informer = startInformer(client, kind, { log }, AbortSignal.any([signal, stop.signal])) as Informer<KubeObject>
+      informer.subscribe(changed)
+      followed.set(kind.plural, { informer, stop })
+    } else if (!served && had) {
+      had.stop.abort()
+      followed.delete(kind.plural)
+      changed()
+    }
+  })
+  return {
+    synced: definitions.synced,
+    list: <T>(kind: Kind<T>): T[] => (followed.get(kind.plural)?.informer.list() ?? []) as T[],
+  }
+}

@@ -1,0 +1,96 @@
+/** Gateways and their routes as rules, and what each object is to be told. */
+import type { Certificate, Problem, Rule, Routing } from '../model.ts'
+import { condition, serveListener, supportedKinds, type GatewayView, type ServedListener } from './listeners.ts'
+import { serveRoute } from './routes.ts'
+import type { Gateway, GatewayClass, GRPCRoute, HTTPRoute, Route } from './types.ts'
+
+export interface GatewayObjects {
+  classes: readonly GatewayClass[]
+  gateways: readonly Gateway[]
+  httpRoutes: readonly HTTPRoute[]
+  grpcRoutes: readonly GRPCRoute[]
+}
+/** What is to be written into the status of objects. */
+export interface GatewayStatuses {
+  classes: Map<GatewayClass, NonNullable<GatewayClass['status']>>
+  gateways: Map<Gateway, NonNullable<Gateway['status']>>
+  httpRoutes: Map<HTTPRoute, NonNullable<HTTPRoute['status']>>
+  grpcRoutes: Map<GRPCRoute, NonNullable<GRPCRoute['status']>>
+}
+
+/** The oldest comes first, and so wins where several want the same. */
+const byAge = (a: Route<unknown>, b: Route<unknown>): number => {
+  const key = ({ metadata }: Route<unknown>): string => `${metadata.creationTimestamp} ${metadata.namespace}/${metadata.name}`
+  return key(a) < key(b) ? -1 : 1
+}
+
+/** `addresses` are those of the proxy. */
+export function gatewayRouting(
+  { classes, gateways, httpRoutes, grpcRoutes }: GatewayObjects,
+  view: GatewayView,
+  controllerName: string,
+  addresses: readonly string[],
+): { routing: Routing; statuses: GatewayStatuses } {
+  const rules: Rule[] = []
+  const certificates: Certificate[] = []
+  const problems: Problem[] = []
+  const statuses: GatewayStatuses = { classes: new Map(), gateways: new Map(), httpRoutes: new Map(), grpcRoutes: new Map() }
+  const ours = classes.filter(c => c.spec.controllerName === controllerName)
+  const names = new Set(ours.map(c => c.metadata.name))
+  for (const c of ours)
+    statuses.classes.set(c, {
+      conditions: [{ ...condition('Accepted', true, 'Accepted'), observedGeneration: c.metadata.generation ?? 1 }],
+    })
+
+  const own = gateways.filter(g => names.has(g.spec.gatewayClassName))
+  const listeners: ServedListener[] = own.flatMap(g => g.spec.listeners.map(l => serveListener(g, l, view, certificates)))
+
+  /** Rules that are there, and what the route's status says of this controller's parents, beside those of others. */
+  const routed = <R extends HTTPRoute | GRPCRoute>(
+    route: R,
+    { rules: made, parents }: ReturnType<typeof serveRoute>,
+  ): R['status'] | undefined => {
+    rules.push(...made)
+    for (const { conditions } of parents)
+      for (const c of conditions)
+        if (c.status === 'False') problems.push({ about: `Route/${route.metadata.namespace}/${route.metadata.name}`, message: c.message })
+    const others = (route.status?.parents ?? []).filter(p => p.controllerName !== controllerName)
+    const had = (route.status?.parents ?? []).length > others.length
+    return parents.length > 0 || had ? { parents: [...others, ...parents] } : undefined
+  }
+  for (const route of [...httpRoutes].sort(byAge)) {
+    const status = routed(route, serveRoute({ kind: 'HTTPRoute', route }, listeners, view, controllerName))
+    if (status) statuses.httpRoutes.set(route, status)
+  }
+  for (const route of [...grpcRoutes].sort(byAge)) {
+    const status = routed(route, serveRoute({ kind: 'GRPCRoute', route }, listeners, view, controllerName))
+    if (status) statuses.grpcRoutes.set(route, status)
+  }
+
+  for (const gateway of own) {
+    const served = listeners.filter(l => l.gateway === gateway)
+    const observedGeneration = gateway.metadata.generation ?? 1
+    const valid = served.every(l => l.accepted)
+    const programmed = addresses.length > 0 && served.some(l => l.accepted)
+    statuses.gateways.set(gateway, {
+      addresses: addresses.map(value => ({ type: 'IPAddress', value })),
+      conditions: [
+        condition(
+          'Accepted',
+          served.some(l => l.accepted),
+          valid ? 'Accepted' : 'ListenersNotValid',
+        ),
+        programmed
+          ? condition('Programmed', true, 'Programmed')
+          : condition('Programmed', false, 'AddressNotAssigned', 'it has no address yet'),
+      ].map(c => ({ ...c, observedGeneration })),
+      listeners: served.map(l => ({
+        name: l.listener.name,
+        supportedKinds: supportedKinds(l.listener),
+        attachedRoutes: l.routes,
+        conditions: l.conditions.map(c => ({ ...c, observedGeneration })),
+      })),
+    })
+  }
+  return { routing: { rules, certificates, problems }, statuses }
+}

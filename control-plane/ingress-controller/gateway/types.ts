@@ -1,0 +1,116 @@
+/** The Gateway API as far as it is served: gateway.networking.k8s.io/v1 (https://gateway-api.sigs.k8s.io/reference/spec). Fields as upstream's. */
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Kind } from '#shared/api/resource.ts'
+
+export const group = 'gateway.networking.k8s.io'
+const kind = <T>(name: string, plural: string, version = 'v1', namespaced = true): Kind<T> =>
+  ({ group, version, kind: name, plural, namespaced }) as Kind<T>
+
+export interface Condition {
+  type: string
+  status: 'True' | 'False' | 'Unknown'
+  reason: string
+  message: string
+  observedGeneration?: number
+  lastTransitionTime?: string
+}
+export interface GatewayClass extends KubeObject {
+  spec: { controllerName: string }
+  status?: { conditions?: Condition[] }
+}
+export interface Listener {
+  name: string
+  hostname?: string
+  port: number
+  protocol: string
+  tls?: { mode?: string; certificateRefs?: { group?: string; kind?: string; name: string; namespace?: string }[] }
+  allowedRoutes?: {
+    namespaces?: { from?: string; selector?: { matchLabels?: Record<string, string>; matchExpressions?: unknown[] } }
+    kinds?: { group?: string; kind: string }[]
+  }
+}
+export interface ListenerStatus {
+  name: string
+  supportedKinds: { group: string; kind: string }[]
+  attachedRoutes: number
+  conditions: Condition[]
+}
+export interface Gateway extends KubeObject {
+  spec: { gatewayClassName: string; listeners: Listener[] }
+  status?: { addresses?: { type: string; value: string }[]; conditions?: Condition[]; listeners?: ListenerStatus[] }
+}
+export interface ParentRef {
+  group?: string
+  kind?: string
+  namespace?: string
+  name: string
+  sectionName?: string
+  port?: number
+}
+export interface BackendRef {
+  group?: string
+  kind?: string
+  name: string
+  namespace?: string
+  port?: number
+  weight?: number
+  filters?: Filter[]
+}
+interface HeaderChanges {
+  set?: { name: string; value: string }[]
+  add?: { name: string; value: string }[]
+  remove?: string[]
+}
+export interface PathChange {
+  type: string
+  replaceFullPath?: string
+  replacePrefixMatch?: string
+}
+export interface Filter {
+  type: string
+  requestHeaderModifier?: HeaderChanges
+  responseHeaderModifier?: HeaderChanges
+  requestRedirect?: { scheme?: string; hostname?: string; path?: PathChange; port?: number; statusCode?: number }
+  urlRewrite?: { hostname?: string; path?: PathChange }
+}
+export interface ValueMatch {
+  type?: string
+  name: string
+  value: string
+}
+export interface HTTPRouteMatch {
+  path?: { type?: string; value?: string }
+  headers?: ValueMatch[]
+  queryParams?: ValueMatch[]
+  method?: string
+}
+export interface GRPCRouteMatch {
+  method?: { type?: string; service?: string; method?: string }
+  headers?: ValueMatch[]
+}
+export interface RouteRule<M> {
+  matches?: M[]
+  filters?: Filter[]
+  backendRefs?: BackendRef[]
+  timeouts?: { request?: string; backendRequest?: string }
+}
+export interface RouteParentStatus {
+  parentRef: ParentRef
+  controllerName: string
+  conditions: Condition[]
+}
+export interface Route<M> extends KubeObject {
+  spec: { parentRefs?: ParentRef[]; hostnames?: string[]; rules?: RouteRule<M>[] }
+  status?: { parents?: RouteParentStatus[] }
+}
+export type HTTPRoute = Route<HTTPRouteMatch>
+export type GRPCRoute = Route<GRPCRouteMatch>
+export interface ReferenceGrant extends KubeObject {
+  spec: { from: { group: string; kind: string; namespace: string }[]; to: { group: string; kind: string; name?: string }[] }
+}
+
+export const gatewayClasses = kind<GatewayClass>('GatewayClass', 'gatewayclasses', 'v1', false)
+export const gateways = kind<Gateway>('Gateway', 'gateways')
+export const httpRoutes = kind<HTTPRoute>('HTTPRoute', 'httproutes')
+export const grpcRoutes = kind<GRPCRoute>('GRPCRoute', 'grpcroutes')
+export const referenceGrants = kind<ReferenceGrant>('ReferenceGrant', 'referencegrants', 'v1beta1')
