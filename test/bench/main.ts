@@ -16,6 +16,7 @@ import { measureCel } from './cel.ts'
 import { measureDensity } from './density.ts'
 import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
+import { measureIngress } from './ingress.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
 import { measurePolicies } from './policies.ts'
@@ -62,6 +63,7 @@ const local: Record<string, LocalMeasurement> = {
   pull: measurePull,
   proxy: measureProxy,
   dns: measureDns,
+  ingress: measureIngress,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -5,7 +5,7 @@ import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { gatewayRouting, type GatewayObjects } from '#control-plane/ingress-controller/gateway/gateway.ts'
 import type { Gateway, GatewayClass, GRPCRoute, HTTPRoute, ReferenceGrant } from '#control-plane/ingress-controller/gateway/types.ts'
-import { backend, startProxy, type Backend, type Proxy } from './setup.ts'
+import { backend, startProxy, type Backend, type Proxy } from '../../fixtures/ingressproxy.ts'
 
 const controller = 'coxswain.io/ingress-controller'
 let proxy: Proxy

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import { traffic } from '../../fixtures/traffic.ts'
-import { backend, ingress, startProxy, type Backend, type Proxy } from './setup.ts'
+import { backend, ingress, startProxy, type Backend, type Proxy } from '../../fixtures/ingressproxy.ts'
 
 let proxy: Proxy
 const backends: Backend[] = []
