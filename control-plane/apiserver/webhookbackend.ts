@@ -1,8 +1,8 @@
 /** A server of the administrator's that is asked by POSTs of JSON, as a kubeconfig file names it (k8s.io/apiserver/pkg/util/webhook). */
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { parse } from 'yaml'
 import * as z from 'zod'
+import { yamlToJson } from '#shared/machinery/yaml.ts'
 import { LimitedClient } from './authn/fetchlimited.ts'
 
 const text = z.string().optional()
@@ -70,7 +70,7 @@ const isPassing = (e: Error & { code?: string }): boolean => (e instanceof Refus
 /** Rejects when the file is no kubeconfig or names files that cannot be read. */
 export async function openWebhookBackend(file: string, options: WebhookBackendOptions): Promise<WebhookBackend> {
   const { firstPauseMs, timeoutMs = defaultMs, deadlineMs = defaultMs, mayPass = isPassing } = options
-  const read = kubeconfig.safeParse(parse(await readFile(file, 'utf8')))
+  const read = kubeconfig.safeParse(JSON.parse(yamlToJson(await readFile(file, 'utf8')).json))
   if (!read.success) throw new Error(`${file}: ${read.error.issues.map(i => `${i.path.join('.')}: ${i.message}`).join('; ')}`)
   const { contexts, clusters, users, 'current-context': current } = read.data
   const context = (contexts.find(c => c.name === current) ?? contexts[0])?.['context'] as { cluster: string; user?: string } | undefined

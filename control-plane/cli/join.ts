@@ -4,12 +4,12 @@
  */
 import { createHash, X509Certificate } from 'node:crypto'
 import { request } from 'node:https'
-import { parse } from 'yaml'
 import * as z from 'zod'
 import { httpsTransport } from '#shared/client/https.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { obtainNodeCredentials, type NodeCredentials } from '#shared/certificates/nodecredentials.ts'
 import { detachedSignature } from '#shared/certificates/detachedsignature.ts'
+import { yamlToJson } from '#shared/machinery/yaml.ts'
 import { clusterInfo, parseBootstrapToken, signaturePrefix } from '#shared/machinery/bootstraptoken.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -73,7 +73,7 @@ export async function discover({ server, token, caCertHashes }: Joining, signal:
     }
     if (signature !== (await detachedSignature(text, parts.id, parts.secret)))
       throw new Error(`the signature of ${clusterInfo} is not by this token: somebody pretends to be the cluster, or the token is wrong`)
-    const ca = Buffer.from(kubeconfigSchema.parse(parse(text)).clusters[0]!.cluster['certificate-authority-data'], 'base64').toString()
+    const ca = Buffer.from(kubeconfigSchema.parse(JSON.parse(yamlToJson(text).json)).clusters[0]!.cluster['certificate-authority-data'], 'base64').toString()
     if (caCertHashes.length > 0 && !caCertHashes.includes(hashOf(ca)))
       throw new Error(`the cluster's authority is ${hashOf(ca)}, none of those that were asked for`)
     return ca

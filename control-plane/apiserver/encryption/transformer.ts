@@ -45,8 +45,9 @@ export async function newEncryption(config: EncryptionConfiguration, log: Logger
   const kms: KmsProvider[] = []
   const make = async (provider: ProviderConfiguration): Promise<Provider[]> => {
     if (!provider.kms) return localProviders(provider)
-    // Most servers need no gRPC.
-    const { openKms } = await import('./kms.ts')
+    // Most servers need no gRPC: it is in a bundle of its own.
+    const bundle = import.meta.url.endsWith('.ts') ? './kms.ts' : './kms.js'
+    const { openKms } = (await import(bundle)) as typeof import('./kms.ts')
     const opened = await openKms(provider.kms, log)
     kms.push(opened)
     return [opened]
