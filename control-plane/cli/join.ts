@@ -73,7 +73,10 @@ export async function discover({ server, token, caCertHashes }: Joining, signal:
     }
     if (signature !== (await detachedSignature(text, parts.id, parts.secret)))
       throw new Error(`the signature of ${clusterInfo} is not by this token: somebody pretends to be the cluster, or the token is wrong`)
-    const ca = Buffer.from(kubeconfigSchema.parse(JSON.parse(yamlToJson(text).json)).clusters[0]!.cluster['certificate-authority-data'], 'base64').toString()
+    const ca = Buffer.from(
+      kubeconfigSchema.parse(JSON.parse(yamlToJson(text).json)).clusters[0]!.cluster['certificate-authority-data'],
+      'base64',
+    ).toString()
     if (caCertHashes.length > 0 && !caCertHashes.includes(hashOf(ca)))
       throw new Error(`the cluster's authority is ${hashOf(ca)}, none of those that were asked for`)
     return ca

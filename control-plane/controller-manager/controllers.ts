@@ -34,6 +34,7 @@ import { podAutoscalerController } from './podautoscaler/podautoscaler.ts'
 import { podGarbageCollector } from './podgc.ts'
 import { replicaSetController } from './replicaset/replicaset.ts'
 import { replicationManager } from './replicaset/replicationcontroller.ts'
+import { resourceClaimController } from './resourceclaim/resourceclaim.ts'
 import { resourceQuotaController } from './resourcequota/resourcequota.ts'
 import { rootCACertPublisher } from './root-ca-cert-publisher.ts'
 import { followServedKinds, type ServedKinds } from './servedkinds.ts'
@@ -81,6 +82,7 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'persistentvolume-binder-controller': persistentVolumeBinder,
   'ephemeral-volume-controller': ephemeralVolumeController,
   'local-volume-provisioner-controller': localVolumeProvisioner,
+  'resourceclaim-controller': resourceClaimController,
   'service-cidr-controller': serviceCIDRsController,
   'validatingadmissionpolicy-status-controller': validatingAdmissionPolicyStatusController,
   'cluster-dns-controller': clusterDnsController,

@@ -49,6 +49,7 @@ export { fromJson, toJson } from './json.ts'
 export { authorizerType, authorizerValue, requestResourceValue, resourceCheckType, type Authorize } from './library/authz.ts'
 export { jsonPatch } from './library/regex.ts'
 export * as definitions from './crd/definitions.ts'
+export { selects } from './dra/device.ts'
 export { checkSelector } from './dra/selector.ts'
 
 /** What one evaluation may cost, in units of some 50 ns: k8s.io/apiserver/pkg/apis/cel. */

@@ -16,6 +16,7 @@ import type { PluginFactory } from '../framework.ts'
 import type { PluginConfig } from '../profile.ts'
 import { defaultBinder } from './default-binder.ts'
 import { defaultPreemption } from './default-preemption.ts'
+import { dynamicResources } from './dynamic-resources.ts'
 import { imageLocality } from './image-locality.ts'
 import { interPodAffinity } from './inter-pod-affinity.ts'
 import { nodeAffinity } from './node-affinity.ts'
@@ -61,7 +62,7 @@ export const inTreePlugins: Readonly<Record<string, InTreePlugin>> = {
   NodeResourcesBalancedAllocation: takes(balancedAllocationArgs, nodeResourcesBalancedAllocation),
   ImageLocality: plain(imageLocality),
   DefaultBinder: plain(defaultBinder),
-  DynamicResources: takes(dynamicResourcesArgs),
+  DynamicResources: takes(dynamicResourcesArgs, () => dynamicResources),
 }
 
 /** What a profile's multiPoint has unless it says otherwise. */
@@ -80,6 +81,7 @@ export const defaultMultiPoint: readonly EnabledPlugin[] = [
   { name: 'VolumeZone' },
   { name: 'PodTopologySpread', weight: 2 },
   { name: 'InterPodAffinity', weight: 2 },
+  { name: 'DynamicResources' },
   { name: 'DefaultPreemption' },
   { name: 'NodeResourcesBalancedAllocation', weight: 1 },
   { name: 'ImageLocality', weight: 1 },

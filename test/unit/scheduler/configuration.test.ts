@@ -57,11 +57,6 @@ plugins:
     expect(few.plugins.map(p => p.name)).toEqual(['DefaultBinder', 'PrioritySort', 'NodeName', 'NodeResourcesFit'])
     expect(at(few, 'score')).toEqual(['NodeResourcesFit 5'])
   })
-  test('plugins that are not built yet are told of', () => {
-    const config = read(`profiles: [{plugins: {multiPoint: {enabled: [{name: DynamicResources}]}}}]`)
-    expect(config.missing).toEqual(['DynamicResources'])
-    profileOf(config.profiles[0]!)
-  })
 })
 
 describe('arguments', () => {

@@ -29,7 +29,8 @@ class QuantityValue extends Opaque {
   }
 }
 
-function parse(text: string): QuantityValue | ErrorValue {
+/** The amount that a text says. */
+export function quantityValue(text: string): QuantityValue | ErrorValue {
   try {
     return new QuantityValue(parseQuantity(text))
   } catch (e) {
@@ -51,8 +52,11 @@ const nominal = fixed(1)
 
 export const quantities: Library = {
   functions: new Map<string, readonly Overload[]>([
-    ['quantity', [overload('string_to_quantity', [string], quantityType, parse, parses())]],
-    ['isQuantity', [overload('is_quantity_string', [string], bool, (text: string) => !(parse(text) instanceof ErrorValue), parses())]],
+    ['quantity', [overload('string_to_quantity', [string], quantityType, quantityValue, parses())]],
+    [
+      'isQuantity',
+      [overload('is_quantity_string', [string], bool, (text: string) => !(quantityValue(text) instanceof ErrorValue), parses())],
+    ],
     ['sign', [overload('quantity_sign', [quantityType], int, (q: QuantityValue) => BigInt(compareQuantity(q.quantity, '0')), nominal)]],
     [
       'isGreaterThan',

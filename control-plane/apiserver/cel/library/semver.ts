@@ -39,7 +39,8 @@ function why(text: string): string {
   return `Invalid character(s) found in prerelease or build metadata of ${JSON.stringify(text)}`
 }
 
-function parse(text: string): Semver | ErrorValue {
+/** The version that a text says. */
+export function semverValue(text: string): Semver | ErrorValue {
   const match = text.length > 10_000 ? null : grammar.exec(text)
   const pre = match?.[4]?.split('.') ?? []
   if (!match || pre.some(p => /^0\d+$/.test(p))) return new ErrorValue(why(text))
@@ -59,7 +60,7 @@ function normalized(text: string): Semver | ErrorValue {
   const trimmed = parts.map(p => (p.length > 1 ? p.replace(/^0+/, '').replace(/^(?!\d)/, '0') : p))
   if (trimmed.length < 3 && /[+-]/.test(trimmed.at(-1)!)) return new ErrorValue('short version cannot contain PreRelease/Build meta data')
   while (trimmed.length < 3) trimmed.push('0')
-  return parse(trimmed.join('.'))
+  return semverValue(trimmed.join('.'))
 }
 
 function compare(a: Semver, b: Semver): number {
@@ -76,7 +77,7 @@ function compare(a: Semver, b: Semver): number {
   return 0
 }
 
-const withNormalize = (text: string, normalize: boolean): Semver | ErrorValue => (normalize ? normalized(text) : parse(text))
+const withNormalize = (text: string, normalize: boolean): Semver | ErrorValue => (normalize ? normalized(text) : semverValue(text))
 const isValid = (v: Value): boolean => !(v instanceof ErrorValue)
 const pair = [semverType, semverType]
 const number = (name: string, i: number): [string, Overload[]] => [
@@ -89,14 +90,14 @@ export const semvers: Library = {
     [
       'semver',
       [
-        overload('string_to_semver', [string], semverType, parse, parses()),
+        overload('string_to_semver', [string], semverType, semverValue, parses()),
         overload('string_bool_to_semver', [string, bool], semverType, withNormalize, parses()),
       ],
     ],
     [
       'isSemver',
       [
-        overload('is_semver_string', [string], bool, (text: string) => isValid(parse(text)), parses()),
+        overload('is_semver_string', [string], bool, (text: string) => isValid(semverValue(text)), parses()),
         overload('is_semver_string_bool', [string, bool], bool, (text: string, n: boolean) => isValid(withNormalize(text, n)), parses()),
       ],
     ],

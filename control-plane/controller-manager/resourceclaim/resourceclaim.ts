@@ -1,0 +1,165 @@
+/**
+ * Makes the resource claims of pods from their templates, takes claims back from pods that have ended, and frees devices that nobody uses.
+ * pkg/controller/resourceclaim
+ */
+import { pods, resourceClaims, resourceClaimTemplates } from '#shared/api/kinds.ts'
+import type { ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
+import type { ResourceClaimTemplate } from '#shared/api/resource/resourceclaimtemplate.ts'
+import type { Client } from '#shared/client/client.ts'
+import { keyOf, source, splitKey } from '#shared/client/controller.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
+import { isStatus } from '#shared/machinery/status.ts'
+import { deleteProtection, podClaimName } from '#shared/scheduling/resourceclaims.ts'
+import type { NewController } from '../context.ts'
+import { controllerOf, controllerRef } from '../podcontrol/ownership.ts'
+import { hasEnded, isTerminating } from '../podcontrol/pods.ts'
+
+type PodClaim = NonNullable<LeanPod['spec']['resourceClaims']>[number]
+type ClaimStatus = NonNullable<NonNullable<LeanPod['status']>['resourceClaimStatuses']>[number]
+
+/** The claim that a template gives a pod. */
+export function claimFrom(template: ResourceClaimTemplate, pod: LeanPod, entry: string): ResourceClaim {
+  const { metadata, spec } = template.spec
+  return {
+    apiVersion: 'resource.k8s.io/v1',
+    kind: 'ResourceClaim',
+    metadata: {
+      generateName: `${pod.metadata.name}-${entry}-`,
+      namespace: pod.metadata.namespace,
+      ...(metadata?.labels ? { labels: metadata.labels } : {}),
+      annotations: { ...metadata?.annotations, [podClaimName]: entry },
+      ownerReferences: [controllerRef(pods, pod)],
+    },
+    spec: spec ?? {},
+  } as ResourceClaim
+}
+
+/** A pod that uses, or will use, its claims: one that is deleted before it has a node never will. */
+export const needsClaims = (pod: LeanPod): boolean => !hasEnded(pod) && !(isTerminating(pod) && !pod.spec.nodeName)
+
+/** What becomes of a claim: who still uses it, and whether its devices are free. `pod` finds the pod of a name, as it is now. */
+export function consumersLeft(
+  claim: ResourceClaim,
+  pod: (name: string) => LeanPod | undefined,
+): NonNullable<NonNullable<ResourceClaim['status']>['reservedFor']> {
+  return (claim.status?.reservedFor ?? []).filter(({ apiGroup, resource, name, uid }) => {
+    // Of others nobody here knows whether they are done.
+    if (apiGroup || resource !== 'pods') return true
+    const one = pod(name)
+    return one !== undefined && one.metadata.uid === uid && needsClaims(one)
+  })
+}
+
+export const resourceClaimController: NewController = ctx => {
+  const podInformer = ctx.informer(pods)
+  const claims = ctx.informer<ResourceClaim>(resourceClaims)
+  const templates = ctx.informer<ResourceClaimTemplate>(resourceClaimTemplates)
+  const usesTemplates = (pod: LeanPod): PodClaim[] => (pod.spec.resourceClaims ?? []).filter(c => c.resourceClaimTemplateName !== undefined)
+  const ownerKey = (claim: ResourceClaim): string[] => {
+    const owner = controllerOf(claim)
+    return owner?.kind === 'Pod' ? [`pod:${claim.metadata.namespace}/${owner.name}`] : []
+  }
+  const claimKeys = (pod: LeanPod): string[] => {
+    const named = (pod.spec.resourceClaims ?? []).flatMap(c => c.resourceClaimName ?? [])
+    const made = (pod.status?.resourceClaimStatuses ?? []).flatMap(c => c.resourceClaimName ?? [])
+    return [...named, ...made].map(name => `claim:${pod.metadata.namespace}/${name}`)
+  }
+
+  /** Claims that the pod is yet to get are made, and named in its status. */
+  async function pod(namespace: string, name: string, client: Client): Promise<void> {
+    const one = podInformer.get(namespace, name)
+    if (!one || !needsClaims(one) || isTerminating(one)) return
+    const known = one.status?.resourceClaimStatuses ?? []
+    const statuses: ClaimStatus[] = []
+    for (const { name: entry, resourceClaimTemplateName = '' } of usesTemplates(one)) {
+      const status = known.find(s => s.name === entry)
+      // Said once, it stays so.
+      if (status) continue
+      const mine = claims
+        .list(namespace)
+        .find(
+          c =>
+            controllerOf(c)?.uid === one.metadata.uid && c.metadata.annotations?.[podClaimName] === entry && !c.metadata.deletionTimestamp,
+        )
+      const claim = mine ?? (await made(one, entry, resourceClaimTemplateName, client))
+      statuses.push({ name: entry, resourceClaimName: claim.metadata.name ?? '' })
+    }
+    if (statuses.length === 0) return
+    await client.patch(
+      pods,
+      namespace,
+      name,
+      'strategic',
+      { metadata: { uid: one.metadata.uid }, status: { resourceClaimStatuses: statuses } },
+      'status',
+    )
+  }
+  async function made(one: LeanPod, entry: string, templateName: string, client: Client): Promise<ResourceClaim> {
+    const { namespace = '' } = one.metadata
+    const template = templates.get(namespace, templateName)
+    if (!template) throw new Error(`resource claim template ${JSON.stringify(templateName)}: not found`)
+    return client.create(resourceClaims, namespace, claimFrom(template, one, entry))
+  }
+
+  /** A claim is for those that use it; when there is nobody left its devices are free, and it goes when it was made for a pod. */
+  async function claim(namespace: string, name: string, client: Client): Promise<void> {
+    let one = claims.get(namespace, name)
+    if (!one) return
+    const before = one.status?.reservedFor ?? []
+    const fresh = new Map<string, LeanPod | undefined>()
+    for (const { resource, name: consumer } of before) {
+      if (resource !== 'pods') continue
+      // The cache may not have seen yet a pod that the scheduler knows.
+      const cached = podInformer.get(namespace, consumer)
+      fresh.set(consumer, cached ?? (await client.get(pods, namespace, consumer).catch(absent)))
+    }
+    const left = consumersLeft(one, consumer => fresh.get(consumer))
+    const idle = left.length === 0
+    if (left.length < before.length || (idle && one.status?.allocation && one.metadata.deletionTimestamp)) {
+      const { allocation: _a, devices: _d, reservedFor: _r, ...rest } = one.status ?? {}
+      one = await client.update(
+        resourceClaims,
+        { ...one, status: idle ? rest : { ...one.status, reservedFor: left } } as ResourceClaim,
+        'status',
+      )
+    }
+    if (!one.status?.allocation && idle && one.metadata.finalizers?.includes(deleteProtection)) {
+      const finalizers = one.metadata.finalizers.filter(f => f !== deleteProtection)
+      one = await client.update(resourceClaims, { ...one, metadata: { ...one.metadata, finalizers } })
+    }
+    const owner = controllerOf(one)
+    if (!idle || owner?.kind !== 'Pod' || one.metadata.deletionTimestamp) return
+    const of = podInformer.get(namespace, owner.name)
+    if (of && of.metadata.uid === owner.uid && !needsClaims(of))
+      await client.delete(resourceClaims, namespace, name, { preconditions: { uid: one.metadata.uid ?? '' } }).catch(absent)
+  }
+  const absent = (e: unknown): undefined => {
+    if (!isStatus(e, 'NotFound')) throw e
+  }
+
+  return {
+    name: 'resource-claim-controller',
+    client: ctx.as('resource-claim-controller'),
+    sources: [
+      source(podInformer, e => {
+        const gone = e.type === 'DELETED'
+        if (!e.object.spec.resourceClaims?.length) return []
+        if (gone || !needsClaims(e.object)) return claimKeys(e.object)
+        return usesTemplates(e.object).length > 0 ? [`pod:${keyOf(e.object)}`] : []
+      }),
+      source(claims, e => [...(e.type === 'DELETED' ? [] : [`claim:${keyOf(e.object)}`]), ...ownerKey(e.object)]),
+      source(templates, e =>
+        podInformer
+          .list(e.object.metadata.namespace)
+          .filter(p => usesTemplates(p).some(c => c.resourceClaimTemplateName === e.object.metadata.name))
+          .map(p => `pod:${keyOf(p)}`),
+      ),
+    ],
+    async reconcile(key, client) {
+      const colon = key.indexOf(':')
+      const [namespace, name] = splitKey(key.slice(colon + 1))
+      await (key.startsWith('pod:') ? pod : claim)(namespace, name, client)
+    },
+    log: ctx.log,
+  }
+}

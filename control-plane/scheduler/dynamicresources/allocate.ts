@@ -1,0 +1,196 @@
+/**
+ * Finds devices for claims on a node: structured parameters as k8s.io/dynamic-resource-allocation/structured/internal/stable allocates them.
+ * A decision is made of what is given; nothing is kept.
+ */
+import type { Node } from '#shared/api/core/node.ts'
+import type { NodeSelectorTerm } from '#shared/api/core/podspec/affinity.ts'
+import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
+import type { DeviceConstraint, DeviceSubRequest } from '#shared/api/resource/devicerequest.ts'
+import type { AllocationResult, ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
+import type { Device, DeviceAttribute, ResourceSlice } from '#shared/api/resource/resourceslice.ts'
+import { poolsFor, type Candidate, type Pool } from './pools.ts'
+
+/** Devices of one claim at most. */
+const maxDevices = 32
+/** Devices that are tried for the claims of a pod on one node: there are exponentially many ways. */
+const maxSteps = 100_000
+
+export interface AllocationWorld {
+  readonly slices: readonly ResourceSlice[]
+  readonly class: (name: string) => DeviceClass | undefined
+  /** Ids of devices that others have. */
+  readonly taken: ReadonlySet<string>
+  /** Whether a selector means a device. Throws an Error when it cannot say. */
+  readonly selects: (expression: string, driver: string, device: Device) => boolean
+}
+
+/** One way to meet a request: what `exactly` says, or one of `firstAvailable`. */
+interface Alternative {
+  /** `request` or `request/subrequest`. */
+  readonly name: string
+  readonly request: string
+  readonly wants: DeviceSubRequest & { readonly adminAccess?: boolean | undefined }
+  readonly candidates: readonly Candidate[]
+  readonly count: number
+}
+interface Chosen {
+  readonly candidate: Candidate
+  readonly by: Alternative
+}
+
+/**
+ * An allocation for each claim, in their order; undefined when there are not enough devices. Throws an Error that names what is wrong with
+ * a selector or a pool.
+ */
+export function allocate(claims: readonly ResourceClaim[], node: Node, world: AllocationWorld): AllocationResult[] | undefined {
+  const pools = poolsFor(node, world.slices)
+  const taken = new Set(world.taken)
+  const chosen: Chosen[][] = claims.map(() => [])
+  let steps = 0
+
+  /** The claim after those before it; then, request by request, device by device. */
+  function claim(i: number): boolean {
+    return i === claims.length || request(i, 0)
+  }
+  function request(i: number, r: number): boolean {
+    const requests = claims[i]!.spec.devices?.requests ?? []
+    const one = requests[r]
+    if (!one) return claim(i + 1)
+    for (const alternative of alternativesOf(claims[i]!, r, pools, taken, world))
+      if (chosen[i]!.length + alternative.count <= maxDevices && devices(i, r, alternative, 0, alternative.count)) return true
+    return false
+  }
+  /** `left` more devices, of those from `from` on. */
+  function devices(i: number, r: number, by: Alternative, from: number, left: number): boolean {
+    if (left === 0) return request(i, r + 1)
+    const { candidates, wants } = by
+    for (let at = from; at + left <= candidates.length; at++) {
+      const candidate = candidates[at]!
+      if (++steps > maxSteps) return false
+      if (!wants.adminAccess && taken.has(candidate.id)) continue
+      if (!keepsConstraints(claims[i]!.spec.devices?.constraints ?? [], by, candidate, chosen[i]!)) continue
+      chosen[i]!.push({ candidate, by })
+      if (!wants.adminAccess) taken.add(candidate.id)
+      if (devices(i, r, by, at + 1, left - 1)) return true
+      chosen[i]!.pop()
+      if (!wants.adminAccess) taken.delete(candidate.id)
+    }
+    return false
+  }
+
+  return claim(0) ? claims.map((c, i) => resultOf(c, chosen[i]!, node, world)) : undefined
+}
+
+/** How a request can be met, the best first; those that ask for all devices, of which some are taken, not at all. */
+function alternativesOf(
+  claim: ResourceClaim,
+  r: number,
+  pools: readonly Pool[],
+  taken: ReadonlySet<string>,
+  world: AllocationWorld,
+): Alternative[] {
+  const { name: request, exactly, firstAvailable = [] } = claim.spec.devices!.requests![r]!
+  const ways = exactly ? [{ name: request, wants: { ...exactly, name: request } }] : []
+  ways.push(...firstAvailable.map(sub => ({ name: `${request}/${sub.name}`, wants: sub })))
+  return ways.flatMap(({ name, wants }: Pick<Alternative, 'name' | 'wants'>): Alternative[] => {
+    const all = wants.allocationMode === 'All'
+    const candidates = pools.flatMap(pool => {
+      const own = pool.devices.filter(c => isWanted(wants, c, world))
+      if (pool.complete) return own
+      if (all && own.length > 0)
+        throw new Error(
+          `claim ${claim.metadata.namespace}/${claim.metadata.name}, request ${name}: asks for all devices, but resource pool ${pool.name} is currently being updated`,
+        )
+      return []
+    })
+    if (all && (candidates.length === 0 || (!wants.adminAccess && candidates.some(c => taken.has(c.id))))) return []
+    return [{ name, request, wants, candidates, count: all ? candidates.length : (wants.count ?? 1) }]
+  })
+}
+
+function isWanted(wants: Alternative['wants'], { driver, device }: Candidate, world: AllocationWorld): boolean {
+  const ofClass = world.class(wants.deviceClassName)?.spec.selectors ?? []
+  const all = [...ofClass, ...(wants.selectors ?? [])]
+  if (!all.every(({ cel }) => !cel || world.selects(cel.expression, driver, device))) return false
+  return (device.taints ?? []).every(
+    taint =>
+      taint.effect === 'None' ||
+      (wants.tolerations ?? []).some(
+        t =>
+          (!t.effect || t.effect === taint.effect) &&
+          (!t.key || t.key === taint.key) &&
+          (t.operator === 'Exists' || (t.value ?? '') === (taint.value ?? '')),
+      ),
+  )
+}
+
+const concerns = ({ requests = [] }: DeviceConstraint, { name, request }: Alternative): boolean =>
+  requests.length === 0 || requests.includes(request) || requests.includes(name)
+
+/** An attribute by its full name; the driver's own are found without their domain, too. */
+function attributeOf({ driver, device }: Candidate, name: string): DeviceAttribute | undefined {
+  const all = device.attributes ?? {}
+  if (Object.hasOwn(all, name)) return all[name]
+  const own = name.startsWith(`${driver}/`) ? name.slice(driver.length + 1) : undefined
+  return own !== undefined && Object.hasOwn(all, own) ? all[own] : undefined
+}
+const same = (a: DeviceAttribute, b: DeviceAttribute): boolean =>
+  a.int === b.int && a.bool === b.bool && a.string === b.string && a.version === b.version
+
+/** Whether one more device keeps what the devices of a claim must have in common, or must not. */
+function keepsConstraints(
+  constraints: readonly DeviceConstraint[],
+  by: Alternative,
+  candidate: Candidate,
+  others: readonly Chosen[],
+): boolean {
+  return constraints.every(constraint => {
+    const name = constraint.matchAttribute ?? constraint.distinctAttribute
+    if (name === undefined || !concerns(constraint, by)) return true
+    const value = attributeOf(candidate, name)
+    if (!value) return false
+    const match = constraint.matchAttribute !== undefined
+    return others.every(o => !concerns(constraint, o.by) || same(attributeOf(o.candidate, name)!, value) === match)
+  })
+}
+
+function resultOf(claim: ResourceClaim, chosen: readonly Chosen[], node: Node, world: AllocationWorld): AllocationResult {
+  const ways = [...new Set(chosen.map(c => c.by))]
+  const ofClasses = ways.flatMap(({ name, wants }) =>
+    (world.class(wants.deviceClassName)?.spec.config ?? []).map(config => ({ source: 'FromClass' as const, requests: [name], ...config })),
+  )
+  const ofClaim = (claim.spec.devices?.config ?? [])
+    .filter(({ requests = [] }) => requests.length === 0 || ways.some(w => requests.includes(w.request) || requests.includes(w.name)))
+    .map(config => ({ source: 'FromClaim' as const, ...config }))
+  const config = [...ofClasses, ...ofClaim]
+  const nodeSelector = selectorOf(chosen, node)
+  return {
+    devices: {
+      results: chosen.map(({ by: { name, wants }, candidate: { driver, pool, device } }) => ({
+        request: name,
+        driver,
+        pool,
+        device: device.name,
+        ...(wants.adminAccess ? { adminAccess: true } : {}),
+        ...(wants.tolerations?.length ? { tolerations: wants.tolerations } : {}),
+      })),
+      ...(config.length > 0 ? { config } : {}),
+    },
+    ...(nodeSelector ? { nodeSelector } : {}),
+  } as AllocationResult
+}
+
+/** From where the devices can be used together: upstream gives the node itself when one of them is of that alone. */
+function selectorOf(chosen: readonly Chosen[], node: Node): AllocationResult['nodeSelector'] {
+  const restricted = chosen.map(c => c.candidate.terms).filter(t => t !== undefined)
+  if (restricted.length === 0) return undefined
+  const own: NodeSelectorTerm = { matchFields: [{ key: 'metadata.name', operator: 'In', values: [node.metadata.name ?? ''] }] }
+  const isOwn = (terms: readonly NodeSelectorTerm[]): boolean => terms.length === 1 && (terms[0]!.matchFields?.length ?? 0) > 0
+  // Alternatives cannot be joined with other alternatives in one selector.
+  if (restricted.some(terms => isOwn(terms) || terms.length > 1)) {
+    const [first, ...others] = restricted
+    if (others.every(o => JSON.stringify(o) === JSON.stringify(first)) && !isOwn(first!)) return { nodeSelectorTerms: [...first!] }
+    return { nodeSelectorTerms: [own] }
+  }
+  return { nodeSelectorTerms: [{ matchExpressions: restricted.flatMap(([term]) => term?.matchExpressions ?? []) }] }
+}

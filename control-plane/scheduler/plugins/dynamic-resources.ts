@@ -1,0 +1,182 @@
+/**
+ * Devices of pods: claims that have none yet get them for the node that the pod gets, others must be usable from there.
+ * pkg/scheduler/framework/plugins/dynamicresources
+ */
+import { deviceClasses, nodes, resourceClaims, resourceSlices } from '#shared/api/kinds.ts'
+import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
+import type { AllocationResult, ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
+import type { ResourceSlice } from '#shared/api/resource/resourceslice.ts'
+import { deleteProtection } from '#shared/scheduling/resourceclaims.ts'
+import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
+import { cel } from '#control-plane/apiserver/cel/load.ts'
+import { Action } from '../clusterevent.ts'
+import { stateKey } from '../cyclestate.ts'
+import { allocate, type AllocationWorld } from '../dynamicresources/allocate.ts'
+import { claimNamesOf, podResourceClaims, usesResourceClaims } from '../dynamicresources/podclaims.ts'
+import { deviceId } from '../dynamicresources/pools.ts'
+import { failure, skip, unresolvable, unschedulable, type PluginFactory } from '../framework.ts'
+
+/** Upstream's ResourceClaimReservedForMaxSize. */
+const maxConsumers = 256
+
+interface State {
+  /** Of the pod, those that have devices already. */
+  readonly allocated: readonly ResourceClaim[]
+  readonly pending: readonly ResourceClaim[]
+  readonly world: AllocationWorld
+  /** By node, of those that fit. */
+  readonly found: Map<string, readonly AllocationResult[]>
+  /** Whether the pod's consumption may be written. */
+  reserved?: boolean
+}
+const key = stateKey<State>('DynamicResources')
+
+const devicesOf = (allocation: AllocationResult | undefined): string[] =>
+  (allocation?.devices?.results ?? []).filter(r => !r.adminAccess).map(deviceId)
+
+export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
+  const claims = informer<ResourceClaim>(resourceClaims)
+  const classes = informer<DeviceClass>(deviceClasses)
+  const slices = informer<ResourceSlice>(resourceSlices)
+  /** Allocations that were decided and are not seen in their claims yet, by the claim's UID. */
+  const inFlight = new Map<string, AllocationResult>()
+  const uidOf = (claim: ResourceClaim): string => claim.metadata.uid ?? ''
+
+  function takenDevices(): Set<string> {
+    const taken = new Set<string>()
+    for (const claim of claims.list()) {
+      if (claim.status?.allocation) inFlight.delete(uidOf(claim))
+      for (const id of devicesOf(claim.status?.allocation)) taken.add(id)
+    }
+    for (const allocation of inFlight.values()) for (const id of devicesOf(allocation)) taken.add(id)
+    return taken
+  }
+  const classNames = (claim: ResourceClaim): string[] =>
+    (claim.spec.devices?.requests ?? []).flatMap(({ exactly, firstAvailable = [] }) =>
+      [...(exactly ? [exactly] : []), ...firstAvailable].map(r => r.deviceClassName),
+    )
+
+  return {
+    name: 'DynamicResources',
+    events: [
+      {
+        kind: resourceClaims,
+        action: Action.All,
+        // Devices may have become free, or the claim be there.
+        hint: (pod, old, now) => {
+          const [before, after] = [old as ResourceClaim | undefined, now as ResourceClaim | undefined]
+          if (before?.status?.allocation && !after?.status?.allocation) return true
+          return after?.metadata.namespace === pod.metadata.namespace && claimNamesOf(pod).some(c => c.name === after?.metadata.name)
+        },
+      },
+      { kind: deviceClasses, action: Action.Add | Action.Update },
+      { kind: resourceSlices, action: Action.Add | Action.Update },
+      { kind: nodes, action: Action.Add | Action.UpdateNodeLabel | Action.UpdateNodeTaint },
+    ],
+    preEnqueue(pod) {
+      if (!usesResourceClaims(pod)) return undefined
+      const found = podResourceClaims(pod, (namespace, name) => claims.get(namespace, name))
+      return 'waits' in found ? unresolvable(found.waits) : undefined
+    },
+    preFilter(state, { pod }) {
+      if (!usesResourceClaims(pod)) return skip
+      const found = podResourceClaims(pod, (namespace, name) => claims.get(namespace, name))
+      if (!('claims' in found)) return unresolvable('waits' in found ? found.waits : found.wrong)
+      const allocated = found.claims.filter(c => c.status?.allocation)
+      const pending = found.claims.filter(c => !c.status?.allocation)
+      for (const { metadata, status } of allocated) {
+        const consumers = status?.reservedFor ?? []
+        if (consumers.length >= maxConsumers && !consumers.some(c => c.uid === pod.metadata.uid))
+          return unresolvable(`resourceclaim in use, max consumers reached: ${metadata.name}`)
+      }
+      const taken = takenDevices()
+      for (const claim of pending) {
+        const { name = '' } = claim.metadata
+        if (inFlight.has(uidOf(claim))) return unresolvable(`resource claim ${name} is in the process of being allocated`)
+        const missing = classNames(claim).find(c => !classes.get('', c))
+        if (missing !== undefined) return unresolvable(`claim ${name}: device class ${missing} does not exist`)
+      }
+      const world: AllocationWorld = {
+        slices: slices.list(),
+        class: name => classes.get('', name),
+        taken,
+        selects: (expression, driver, device) => cel().selects(expression, driver, device),
+      }
+      state.set(key, { allocated, pending, world, found: new Map() })
+      return undefined
+    },
+    filter(state, _, { node, name }) {
+      const known = state.get(key)
+      if (!known) return undefined
+      for (const { status } of known.allocated) {
+        const selector = status?.allocation?.nodeSelector
+        if (selector && !(selector.nodeSelectorTerms ?? []).some(term => matchesTerm(term, node)))
+          return unresolvable('resourceclaim not available on the node')
+      }
+      if (known.pending.length === 0) return undefined
+      try {
+        const found = allocate(known.pending, node, known.world)
+        if (!found) return unschedulable('cannot allocate all claims')
+        known.found.set(name, found)
+        return undefined
+      } catch (e) {
+        return unresolvable((e as Error).message)
+      }
+    },
+    reserve(state, _, node) {
+      const known = state.get(key)
+      if (!known || known.pending.length === 0) return undefined
+      const found = known.found.get(node)
+      if (!found) return failure('claim allocation not found for node')
+      known.pending.forEach((claim, i) => inFlight.set(uidOf(claim), found[i]!))
+      return undefined
+    },
+    unreserve(state, { pod }) {
+      const known = state.get(key)
+      if (!known) return
+      for (const claim of known.pending) inFlight.delete(uidOf(claim))
+      if (!known.reserved) return
+      const patch = { status: { reservedFor: [{ $patch: 'delete', uid: pod.metadata.uid }] } }
+      for (const {
+        metadata: { namespace = '', name = '', uid },
+      } of [...known.allocated, ...known.pending])
+        client
+          .patch(resourceClaims, namespace, name, 'strategic', { metadata: { uid }, ...patch }, 'status')
+          .catch((err: unknown) => log.warn({ err, claim: `${namespace}/${name}` }, 'a claim could not be given back'))
+    },
+    async preBind(state, { pod }, node) {
+      const known = state.get(key)
+      if (!known) return undefined
+      const { name = '', uid = '' } = pod.metadata
+      known.reserved = true
+      const found = known.found.get(node) ?? []
+      const write = async (claim: ResourceClaim, allocation: AllocationResult | undefined): Promise<void> => {
+        const consumers = claim.status?.reservedFor ?? []
+        if (!allocation && consumers.some(c => c.uid === uid)) return
+        let now = claim
+        if (!claim.metadata.finalizers?.includes(deleteProtection)) {
+          const finalizers = [...(claim.metadata.finalizers ?? []), deleteProtection]
+          now = await client.update(resourceClaims, { ...claim, metadata: { ...claim.metadata, finalizers } })
+        }
+        await client.update(
+          resourceClaims,
+          {
+            ...now,
+            status: {
+              ...now.status,
+              ...(allocation ? { allocation } : {}),
+              reservedFor: [...consumers, { resource: 'pods', name, uid }],
+            },
+          },
+          'status',
+        )
+      }
+      try {
+        await Promise.all([...known.allocated.map(c => write(c, undefined)), ...known.pending.map((c, i) => write(c, found[i]))])
+        return undefined
+      } catch (e) {
+        return failure(`reserving resource claims: ${(e as Error).message}`)
+      }
+    },
+  }
+}
