@@ -1,6 +1,6 @@
 /** A Service's connections and throughput, from a pod on one node to a pod on another, against the same to the pod's own address. */
 import { execa } from 'execa'
-import { pods, services } from '#shared/api/kinds.ts'
+import { nodes as nodeKind, pods, services } from '#shared/api/kinds.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Measurement, Row } from './measurement.ts'
 import { isReady, podOf, sleeper, watchPods } from './pods.ts'
@@ -37,7 +37,7 @@ export const measureService: Measurement = async bench => {
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name: 'server', namespace },
-    spec: { selector: { app: 'server' }, ports: [{ port: 80 }] },
+    spec: { type: 'NodePort', selector: { app: 'server' }, ports: [{ port: 80 }] },
   } as unknown as Service)
   let address = ''
   await watch.until(all => {
@@ -49,6 +49,11 @@ export const measureService: Measurement = async bench => {
   const within = ['nsenter', '-t', String(pid), '-n']
   const direct = `http://${address}:8080`
   const through = `http://${service.spec?.clusterIP}`
+  // Of the client's own node, as anybody on it or beside it would ask.
+  const ownNode = (await client.get(nodeKind, '', nodes[1] ?? nodes[0] ?? '')).status?.addresses?.find(
+    a => a.type === 'InternalIP',
+  )?.address
+  const byNodePort = `http://${ownNode}:${service.spec?.ports?.[0]?.nodePort}`
   const [nsenter = '', ...args] = within
   await until(
     () => execa(nsenter, [...args, 'curl', '-sf', '--max-time', '1', `${through}/small`], { reject: false }).then(r => r.exitCode === 0),
@@ -58,28 +63,37 @@ export const measureService: Measurement = async bench => {
   // wrk's shortest.
   const seconds = 1
   const rounds = Math.min(2 * sizes.seconds, sizes.repeat)
-  const compare = async (what: string, run: (url: string) => Promise<number>): Promise<[ours: number, floor: number, share: number]> => {
+  const compare = async (
+    what: string,
+    way: string,
+    run: (url: string) => Promise<number>,
+  ): Promise<[ours: number, floor: number, share: number]> => {
     const ours: number[] = []
     const floors: number[] = []
     // In short turns, each beside its own floor: a machine that becomes slower does so for both.
     for (let i = 0; i < rounds; i++) {
-      for (const url of i % 2 ? [direct, through] : [through, direct]) (url === direct ? floors : ours).push(await run(url))
-      say(`${what}: ${ours.at(-1)?.toFixed(0)} through the Service, ${floors.at(-1)?.toFixed(0)} direct`)
+      for (const url of i % 2 ? [direct, way] : [way, direct]) (url === direct ? floors : ours).push(await run(url))
+      say(`${what}: ${ours.at(-1)?.toFixed(0)} through ${way}, ${floors.at(-1)?.toFixed(0)} direct`)
     }
     return [median(ours), median(floors), median(ours.map((value, i) => value / floors[i]!))]
   }
-  const [rate, rateFloor] = await compare(
-    'connections/s',
-    async url => (await wrk({ url: `${url}/small`, connections: 16, seconds, headers: { Connection: 'close' }, within })).perSecond,
-  )
-  const [speed, speedFloor, share] = await compare(
-    'MB/s',
-    async url => (await wrk({ url: `${url}/large`, connections: 2, seconds, within })).megabytesPerSecond,
-  )
-  const result: Row[] = [
-    { name: 'Service: connections', unit: '/s', value: rate, floor: rateFloor, floorName: "the same to the pod's address" },
-    { name: 'Service: throughput', unit: 'MB/s', value: speed, floor: speedFloor, floorName: "the same to the pod's address" },
-    { name: 'Service: throughput, share of direct', unit: '%', value: 100 * share, target: 95 },
-  ]
+  const connections = async (url: string): Promise<number> =>
+    (await wrk({ url: `${url}/small`, connections: 16, seconds, headers: { Connection: 'close' }, within })).perSecond
+  const throughput = async (url: string): Promise<number> =>
+    (await wrk({ url: `${url}/large`, connections: 2, seconds, within })).megabytesPerSecond
+  const result: Row[] = []
+  for (const [name, way] of [
+    ['Service', through],
+    ['NodePort', byNodePort],
+  ] as const) {
+    const [rate, rateFloor] = await compare('connections/s', way, connections)
+    const [speed, speedFloor, share] = await compare('MB/s', way, throughput)
+    const floorName = "the same to the pod's address"
+    result.push(
+      { name: `${name}: connections`, unit: '/s', value: rate, floor: rateFloor, floorName },
+      { name: `${name}: throughput`, unit: 'MB/s', value: speed, floor: speedFloor, floorName },
+      { name: `${name}: throughput, share of direct`, unit: '%', value: 100 * share, target: 95 },
+    )
+  }
   return result
 }

@@ -33,6 +33,7 @@ test('every measurement but recovery gives rows with floors and targets, and not
     'pod of plain processes: create to Ready, p50',
     'Deployment of 2: create to all Ready',
     'Service: throughput, share of direct',
+    'NodePort: throughput, share of direct',
     'watch: write to event, 1 watcher, p50',
     'watch: write to event, 3 watchers, p50',
     'HTTPS: create pod',
@@ -47,6 +48,7 @@ test('every measurement but recovery gives rows with floors and targets, and not
     'NATS: get pod',
     'NATS: list of 3 pods',
     'Service: connections',
+    'NodePort: connections',
   ])
     expect(rows.map(r => r.name)).toContain(name)
   expect((await readdir(own)).filter(f => f.startsWith('cox-'))).toEqual([])
