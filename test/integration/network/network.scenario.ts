@@ -86,8 +86,25 @@ function askUdp(from: string, ip: string, port: number): { ask(): Promise<string
     end: () => void child.kill('SIGKILL'),
   }
 }
-const affinitySets = async (): Promise<number> =>
-  (await run('nft', ['list', 'table', 'ip', 'kube-proxy'])).match(/^\tset affinity/gm)?.length ?? 0
+/** Python that sends an SCTP INIT from a pod to where its arguments say, with the checksum that connection tracking wants. */
+const sctpInit = `import socket, struct, sys
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8): crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+chunk = struct.pack('>BBHIIHHI', 1, 0, 20, 7, 65535, 1, 1, 1)
+head = struct.pack('>HHI', 40001, int(sys.argv[2]), 0)
+packet = head + struct.pack('<I', crc32c(head + bytes(4) + chunk)) + chunk
+socket.socket(socket.AF_INET, socket.SOCK_RAW, 132).sendto(packet, (sys.argv[1], 0))`
+/** Python that says to which port the first SCTP packet comes. */
+const sctpPort = `import socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 132); s.settimeout(20); print('up', flush=True)
+packet = s.recv(2000); print(struct.unpack('>H', packet[22:24])[0], flush=True)`
+/** How many sets of clients there are, of endpoints whose names fit. */
+const affinitySets = async (endpoint = ''): Promise<number> =>
+  (await run('nft', ['list', 'table', 'ip', 'kube-proxy'])).match(new RegExp(`^\\tset affinity-${endpoint}`, 'gm'))?.length ?? 0
 /** Python that announces an address as eth0's, unasked. */
 const arp = (ip: string): string => `import socket
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0))
@@ -290,6 +307,93 @@ export const scenario: Scenario = {
     slices.set(to('b') as unknown as EndpointSlice)
     await eventually(async () => assert.equal(await socket.ask(), 'b'))
     socket.end()
+  },
+
+  async 'a UDP client keeps its endpoint with session affinity, whatever port it comes from'() {
+    await serveUdp('c', 5353)
+    services.set(service({ clusterIP: '10.9.128.53', ports: [{ port: 53, protocol: 'UDP' }], sessionAffinity: 'ClientIP' }, 'dns'))
+    slices.set({ ...slice([endpoint('a'), endpoint('b'), endpoint('c')], 'dns'), ports: [{ name: '', protocol: 'UDP', port: 5353 }] } as unknown as EndpointSlice) // prettier-ignore
+    await eventually(async () => assert.equal(await affinitySets('\\S+/5353'), 3))
+    const answers: string[] = []
+    for (let i = 0; i < 8; i++) {
+      const socket = askUdp('a', '10.9.128.53', 53)
+      answers.push(await socket.ask())
+      socket.end()
+    }
+    assert.equal(new Set(answers).size, 1)
+    assert.notEqual(answers[0], '')
+    services.delete(service({}, 'dns'))
+  },
+
+  async 'SCTP goes to an endpoint, as far as the kernel goes that has no such sockets'() {
+    services.set(service({ clusterIP: '10.9.128.54', ports: [{ port: 3868, protocol: 'SCTP' }] }, 'sctp'))
+    slices.set({ ...slice([endpoint('a')], 'sctp'), ports: [{ name: '', protocol: 'SCTP', port: 3869 }] } as unknown as EndpointSlice)
+    const receiver = spawn('ip', ['netns', 'exec', `pod-${ips.get('a')}`, 'python3', '-c', sctpPort], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const lines = createInterface(receiver.stdout)[Symbol.asyncIterator]()
+    assert.equal((await lines.next()).value, 'up')
+    const heard = lines.next()
+    let port: unknown
+    void heard.then(({ value }) => (port = value))
+    await eventually(async () => {
+      await run('ip', ['netns', 'exec', `pod-${ips.get('c')}`, 'python3', '-c', sctpInit, '10.9.128.54', '3868'])
+      assert.equal(port, '3869')
+    })
+    services.delete(service({}, 'sctp'))
+  },
+
+  async 'several ports by name, whose numbers differ between pods'() {
+    await serve('b', 9090)
+    const ports = [
+      { name: 'http', port: 80, protocol: 'TCP', targetPort: 'web' },
+      { name: 'admin', port: 81, protocol: 'TCP', targetPort: 8080 },
+    ]
+    services.set(service({ clusterIP: '10.9.128.55', ports }, 'named'))
+    const of = (name: string, uid: string, http: number, admin: number) =>
+      ({
+        ...slice([endpoint(uid)], 'named'),
+        metadata: { name, namespace: 'default', labels: { 'kubernetes.io/service-name': 'named' } },
+        ports: [{ name: 'http', protocol: 'TCP', port: http }, { name: 'admin', protocol: 'TCP', port: admin }], // prettier-ignore
+      }) as unknown as EndpointSlice
+    slices.set(of('named-1', 'a', 8080, 8080))
+    slices.set(of('named-2', 'b', 9090, 7))
+    await eventually(async () => assert.deepEqual(names(await ask('c', '10.9.128.55', 80, 24)), ['a', 'b']))
+    assert.deepEqual(names(await ask('c', '10.9.128.55', 81, 24)), ['ECONNREFUSED', 'a'])
+    services.delete(service({}, 'named'))
+  },
+
+  async 'a balancer’s address is for its source ranges alone'() {
+    const balanced = (range: string) =>
+      ({
+        ...service({ type: 'LoadBalancer', loadBalancerSourceRanges: [range] }),
+        status: { loadBalancer: { ingress: [{ ip: '192.0.2.8' }] } },
+      }) as unknown as Service
+    slices.set(slice([endpoint('a')]))
+    await run('ip', ['-n', 'outside', 'route', 'add', '192.0.2.8', 'via', NODE_IP])
+    services.set(balanced('10.9.255.0/30'))
+    await eventually(async () => assert.deepEqual(names(await ask('outside', '192.0.2.8', 80)), ['a']))
+    services.set(balanced('203.0.113.0/24'))
+    await eventually(async () => assert.deepEqual(await ask('outside', '192.0.2.8', 80), ['timeout']))
+    assert.deepEqual(await ask('c', '192.0.2.8', 80), ['timeout'])
+    // The node port and the ClusterIP are everybody's.
+    assert.deepEqual(names(await ask('outside', NODE_IP, 30080)), ['a'])
+    assert.deepEqual(names(await ask('c', '10.9.128.10', 80)), ['a'])
+  },
+
+  async 'endpoints that are for the node’s zone are taken, and others when it moves'() {
+    const hinted = (uid: string, zone: string) => ({ ...endpoint(uid), hints: { forZones: [{ name: zone }] } })
+    const node = (zone: string) =>
+      ({ metadata: { name: 'node-1', namespace: '', labels: { 'topology.kubernetes.io/zone': zone } } }) as unknown as Node
+    services.set(service({ type: 'NodePort' }))
+    slices.set(slice([hinted('a', 'east'), hinted('b', 'west'), hinted('c', 'west')]))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 24)), ['a', 'b', 'c']))
+    nodes.set(node('east'))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 12)), ['a']))
+    nodes.set(node('west'))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 24)), ['b', 'c']))
+    nodes.set(node('north'))
+    await eventually(async () => assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 24)), ['a', 'b', 'c']))
   },
 
   async 'policy Local keeps to the node and shows the client'() {
