@@ -32,6 +32,7 @@ test('every measurement but recovery gives rows with floors and targets, and not
     'pod of a stored image: create to Ready, p50',
     'pod of plain processes: create to Ready, p50',
     'Deployment of 2: create to all Ready',
+    'Service: created to its name in DNS, p50',
     'Service: throughput, share of direct',
     'NodePort: throughput, share of direct',
     'watch: write to event, 1 watcher, p50',
