@@ -85,7 +85,7 @@ test('a stub domain and hosts of the ConfigMap coredns are in force at once; wha
   const before = await eventually(corefile, 'there is a Corefile')
   try {
     const stub = `${namespace}.corp.example {\n  hosts {\n    192.0.2.77 db.${namespace}.corp.example\n  }\n  autopath @kubernetes\n}\n`
-    await set(before + stub)
+    await set(`${before}\n${stub}`)
     await find(`db.${namespace}.corp.example`, ['192.0.2.77'])
     await eventually(
       async () =>
