@@ -85,7 +85,11 @@ export async function openProxy(place: Place, backends: Backends, log: Logger) {
     if (changes.length === 0) return 'same'
     // One that is started meanwhile reads the files.
     await writeFiles(dir, texts)
-    await setServers(dir, changes)
+    if (!(await setServers(dir, changes))) {
+      // It may have read the files just before: it is told all once it is there.
+      fresh = true
+      throw new Error('HAProxy is not there to be told of endpoints')
+    }
     applied = slots
     fresh = false
     return 'changed'
