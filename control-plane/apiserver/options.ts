@@ -9,6 +9,8 @@ export const flags = z.object({
   busCreds: z.string(),
   /** nats-server's `store_dir`, when it is on this machine and leaves syncing to its readers. */
   storeDir: z.string().optional(),
+  /** Copies that nats-servers keep of what is stored: 3 where they are a cluster. When the store is made this decides, not later. */
+  storeReplicas: intFlag().optional(),
   /** A file, not in the store, for the newest version that the store is known to hold: on a store that ends before it the server refuses to start. */
   storeRecord: z.string().optional(),
   bindAddress: z.array(z.string()).default(['127.0.0.1']),

@@ -116,6 +116,7 @@ export async function startApiServer(
     const registry = await openRegistry({
       connection: registryBus,
       storeDir: options.storeDir,
+      ...(options.storeReplicas === undefined ? {} : { replicas: options.storeReplicas }),
       record: options.storeRecord === undefined ? undefined : new VersionRecord(options.storeRecord),
       log,
       tables: resources.map(r => tableOf(r, options)),

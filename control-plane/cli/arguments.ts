@@ -16,6 +16,12 @@ export function wholeNumber(min: number, max: number) {
   }
 }
 
+/** With two, none may fail. */
+export function oneOrThree(text: string): 1 | 3 {
+  if (text !== '1' && text !== '3') throw new InvalidArgumentError('It must be 1 or 3.')
+  return text === '1' ? 1 : 3
+}
+
 export function notEmpty(text: string): string {
   if (text === '') throw new InvalidArgumentError('It must not be empty.')
   return text

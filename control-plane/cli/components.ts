@@ -13,7 +13,9 @@ import type { Kept } from './wanted.ts'
 
 /** dist/, where the bundles lie; the CLI is one of them. */
 export const bundles = import.meta.dirname
-export const natsUrl = ({ nats }: Addresses): string => `nats://${nats.host}:${nats.port}`
+/** Of all nats-servers, with commas between them. */
+export const natsUrl = ({ nats: { host, port, servers } }: Addresses): string =>
+  Array.from({ length: servers }, (_, i) => `nats://${host}:${port + i}`).join(',')
 
 /**
  * What every process of ours is started with. Compiled code is kept beside the bundles. One arena of malloc for all threads: each further
@@ -114,7 +116,10 @@ export function controlPlane(
   dir: StateDir,
   at: Addresses,
   cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | 'metricsServer' | 'cloudProvider' | Kept>,
-  { identity = instanceName, seesStore = !cluster.ephemeral }: { identity?: typeof instanceName; seesStore?: boolean } = {},
+  {
+    identity = instanceName,
+    seesStore = !cluster.ephemeral && at.nats.servers === 1,
+  }: { identity?: typeof instanceName; seesStore?: boolean } = {},
 ): Component[] {
   const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
   const { enableAdmissionPlugins, disableAdmissionPlugins, schedulerConfig, controllers, apiOnly, metricsServer } = cluster
@@ -143,17 +148,19 @@ export function controlPlane(
   // Where it can be had, the API server is at its Service's address by itself.
   const kubernetesService = at.onHost && process.platform === 'linux' ? [firstService(at)] : []
   return [
-    {
-      name: 'nats-server',
+    ...Array.from({ length: at.nats.servers }, (_, i): Component => ({
+      name: instanceName('nats-server', i + 1),
       command: natsServer() ?? 'nats-server',
-      args: ['-c', natsConfig(dir)],
+      args: ['-c', natsConfig(dir, i + 1)],
       env: natsEnv,
-      probe: signal => accepts(at.nats.host, at.nats.port, signal),
-      liveness: storeAnswers('127.0.0.1', securePort, () => load(dir, 'admin')),
-    },
+      probe: signal => accepts(at.nats.host, at.nats.port + i, signal),
+      // Of several the witnesses cannot tell which is stuck.
+      ...(at.nats.servers === 1 ? { liveness: storeAnswers('127.0.0.1', securePort, () => load(dir, 'admin')) } : {}),
+    })),
     ...ours(
       'kube-apiserver',
       n => [
+        ...(at.nats.servers > 1 ? ['--store-replicas', String(at.nats.servers)] : []),
         ...(seesStore ? ['--store-dir', path.join(dir.nats, 'store', 'jetstream'), '--store-record', dir.storeRecord] : []),
         ...['--registry-creds', creds('registry'), '--bus-creds', creds('system:apiserver')],
         // All of them serve the same two addresses and port, where the kernel hands each connection to one that lives. The third is this

@@ -37,7 +37,7 @@ function ownAddress(): string {
   return address
 }
 /** The engine's DNS knows the services by their names; a component's own address is its container's. */
-const at = { ...addresses(0), nats: { host: 'nats', port: 4222 } }
+const at = { ...addresses(0), nats: { host: 'nats', port: 4222, servers: 1 } }
 const here = () => ({ ...at, host: ownAddress() })
 
 /** Everything below a directory, itself included. */

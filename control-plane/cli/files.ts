@@ -1,5 +1,5 @@
 /** What the processes of a cluster are started with: certificates, NATS credentials, nats-server's configuration, the kubeconfig. */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import * as z from 'zod'
@@ -89,6 +89,8 @@ export interface NatsFileOptions {
   /** Where nats-server keeps what it stores. */
   storeDir: string
   sync: NatsServerOptions['sync']
+  /** How many there are, each with the next port, the same address and a store of its own; default 1. */
+  servers?: number
 }
 
 /** As `nats-server --version` says it. */
@@ -100,19 +102,30 @@ async function natsVersion(): Promise<string> {
 /** Writes nats-server's configuration, and makes the credentials that these identities lack. */
 export async function writeNatsFiles(
   dir: StateDir,
-  { listen, port, storeDir, sync }: NatsFileOptions,
+  { listen, port, storeDir, sync, servers = 1 }: NatsFileOptions,
   identities: readonly string[],
 ): Promise<void> {
   const authority = await authorityOf(dir)
   // The version decides about syncing alone.
   const serverVersion = sync === 'nobody' ? '2.9.0' : await natsVersion()
-  const options = { host: listen, port: port || -1, storeDir, serverVersion, serverName: 'nats-0', sync, revoked: revokedOf(dir) }
+  const common = { host: listen, serverVersion, sync, revoked: revokedOf(dir) }
+  // Between each other they know no accounts: the password opens everything.
+  const password = createHash('sha256').update(`routes ${authority.system}`).digest('hex')
+  const routes = Array.from({ length: servers }, (_, i) => `${listen}:${port + 2000 + i}`)
+  const configurations = routes.map((route, i) => ({
+    ...common,
+    port: port ? port + i : -1,
+    storeDir: i === 0 ? storeDir : `${storeDir}-${i + 1}`,
+    serverName: `nats-${i}`,
+    ...(servers > 1 ? { cluster: { listen: route, routes: routes.toSpliced(i, 1), password } } : {}),
+  }))
   await Promise.all([
-    natsServerConfig(authority, options).then(conf => writeAtomically(natsConfig(dir), conf)),
+    ...configurations.map(async (o, i) => writeAtomically(natsConfig(dir, i + 1), await natsServerConfig(authority, o))),
     ensureCreds(dir, identities),
   ])
 }
-export const natsConfig = (dir: StateDir): string => path.join(dir.nats, 'server.conf')
+/** The configuration of the first, second, ... nats-server. */
+export const natsConfig = (dir: StateDir, n = 1): string => path.join(dir.nats, n === 1 ? 'server.conf' : `server-${n}.conf`)
 
 /** Writes the administrator's kubeconfig. */
 export const writeKubeconfig = (file: string, securePort: number, { ca, admin }: { ca: Pair; admin: Pair }): void =>
@@ -132,5 +145,5 @@ export async function writeFiles(dir: StateDir, { at, serverIPs, securePort, ...
   await writeNodeSigner(dir)
   const components = ['kube-controller-manager', 'kube-scheduler', 'cloud-controller-manager'].map(name => `system:${name}`)
   const identities = ['registry', 'system:apiserver', ...components, 'system:admin']
-  await writeNatsFiles(dir, { ...nats, port: at.nats.port }, identities)
+  await writeNatsFiles(dir, { ...nats, port: at.nats.port, servers: at.nats.servers }, identities)
 }

@@ -66,6 +66,10 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
     throw new Error(`the cluster in ${dir.root} was made with the network ${onHost ? 'host' : 'bridge'}`)
   if (!onHost && !isPrivileged())
     throw new Error(`the cluster in ${dir.root} has nodes with networks of their own, which takes root on Linux`)
+  const natsServers = had ? (had.natsServers ?? 1) : (wanted.natsServers ?? 1)
+  if (wanted.natsServers !== undefined && wanted.natsServers !== natsServers)
+    throw new Error(`the cluster in ${dir.root} was made with ${natsServers} nats-server${natsServers === 1 ? '' : 's'}`)
+  if (onHost && natsServers > 1) throw new Error('several nats-servers take a cluster with a network of its own')
   const runs = (component: string): boolean =>
     recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
   const single: Instances = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
@@ -79,6 +83,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       securePort,
       instances: { ...single, ...had?.instances, ...instances },
       ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
+      ...(natsServers === 3 ? { natsServers } : {}),
       runtime: runtime ?? had?.runtime,
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,

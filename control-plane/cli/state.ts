@@ -80,6 +80,8 @@ const clusterSchema = z.object({
   cloudProvider: z.enum(['local', 'none']).optional(),
   /** Over how many zones the nodes are spread. */
   zones: z.number().int().min(1).max(26).optional(),
+  /** nats-servers that store the cluster together; 1 when absent. Chosen when the cluster is made. */
+  natsServers: z.literal(3).optional(),
   /**
    * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
    * nats-server on loopback.
@@ -174,7 +176,8 @@ export function addresses(index: number) {
     bridge: `cox${index}`,
     link: (node: number) => `cox${index}n${node}`,
     cgroup: `/coxswain-${index}`,
-    nats: { host: `${net}.255.1`, port: 4222 },
+    /** The first of `servers`; the others have the ports after its. */
+    nats: { host: `${net}.255.1`, port: 4222, servers: 1 },
     /** Whether the machine's own network is all there is. */
     onHost: false,
   }
@@ -193,7 +196,7 @@ function hostAddresses(index: number, { address, natsPort }: NonNullable<Cluster
     host: address,
     nodeIP: () => address,
     podCIDR: () => `${address}/32`,
-    nats: { host: '127.0.0.1', port: natsPort },
+    nats: { host: '127.0.0.1', port: natsPort, servers: 1 },
     onHost: true,
   }
 }
@@ -203,5 +206,8 @@ const apiOnlyAddresses = (host: NonNullable<Cluster['host']>): Addresses => ({ .
 export const firstService = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '1')
 /** The address of the Service `kube-dns`, the tenth as everywhere. */
 export const clusterDnsAddress = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '10')
-export const addressesOf = ({ index, host, apiOnly }: Pick<Cluster, 'index' | 'host' | 'apiOnly'>): Addresses =>
-  !host ? addresses(index) : apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)
+export function addressesOf({ index, host, apiOnly, natsServers }: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers'>): Addresses {
+  if (host) return apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)
+  const at = addresses(index)
+  return { ...at, nats: { ...at.nats, servers: natsServers ?? 1 } }
+}

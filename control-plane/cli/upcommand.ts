@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { Option, type Command } from 'commander'
-import { command, wholeNumber, type Common } from './arguments.ts'
+import { command, oneOrThree, wholeNumber, type Common } from './arguments.ts'
 import type { Instances } from './state.ts'
 import type { Wanted } from './wanted.ts'
 
@@ -21,6 +21,7 @@ const ofNodes = [
   'imageCredentialProviderConfig',
   'imageCredentialProviderBinDir',
   'kubeletConfig',
+  'natsServers',
   'apiservers',
   'controllerManagers',
   'schedulers',
@@ -75,6 +76,12 @@ export const upCommand = (program: Command): Command =>
     )
     .option('--zones <n>', 'over how many zones the nodes are spread (default: as before, 1 for a new cluster)', wholeNumber(1, 26))
     .option('--encrypt-secrets', 'store Secrets encrypted from now on, with a key that is made for it (README: Secrets at rest)')
+    .addOption(
+      new Option(
+        '--nats-servers <n>',
+        'how many nats-servers store a new cluster: 3 go on when one dies (README: Three nats-servers)',
+      ).argParser(oneOrThree),
+    )
     .option(
       '--apiservers <n>',
       'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)',

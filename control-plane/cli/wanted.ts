@@ -19,6 +19,8 @@ export interface Wanted {
   nodes?: number | undefined
   /** How many processes a component shall have from now on. */
   instances?: Partial<Instances>
+  /** How many nats-servers store a new cluster. */
+  natsServers?: 1 | 3 | undefined
   network?: 'bridge' | 'host' | undefined
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']

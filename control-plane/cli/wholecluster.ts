@@ -26,7 +26,7 @@ export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell 
     at,
     listen: at.nats.host,
     storeDir: path.join(dir.nats, 'store'),
-    sync: wanted.ephemeral ? 'nobody' : 'reader',
+    sync: wanted.ephemeral ? 'nobody' : at.nats.servers > 1 ? 'server' : 'reader',
     serverIPs: ['127.0.0.1', at.host],
     securePort: cluster.securePort,
   })

@@ -174,6 +174,8 @@ export interface NatsServerOptions {
    * thrown away in the end. Default `server`.
    */
   sync?: 'server' | 'reader' | 'nobody'
+  /** Several servers are one: where this one hears the others (`host:port`), where they do, and the password that they know each other by. */
+  cluster?: { listen: string; routes: readonly string[]; password: string }
   /** Users of BUS who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
   revoked?: Readonly<Record<string, number>>
 }
@@ -217,6 +219,8 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
   // What a reader does not sync, such as blocks that were compacted, is left to the server.
   const intervals = { server: 'always', reader: '"1s"', nobody: '"1h"' }
   const interval = canSyncOften(o.serverVersion) ? intervals[o.sync ?? 'server'] : undefined
+  const { cluster } = o
+  const routes = cluster?.routes.map(at => JSON.stringify(`nats://cluster:${cluster.password}@${at}`)).join(', ')
   return `listen: ${JSON.stringify(`${o.host.includes(':') ? `[${o.host}]` : o.host}:${o.port}`)}
 server_name: ${JSON.stringify(o.serverName ?? 'nats-1')}
 max_payload: 8MB
@@ -234,5 +238,15 @@ jetstream {
   store_dir: ${JSON.stringify(`${o.storeDir}/jetstream`)}
   max_file_store: 64GB${interval ? `\n  sync_interval: ${interval}` : ''}
 }
+${
+  cluster
+    ? `cluster {
+  name: coxswain
+  listen: ${JSON.stringify(cluster.listen)}
+  authorization { user: cluster, password: ${JSON.stringify(cluster.password)}, timeout: 5 }
+  routes: [${routes}]
+}
 `
+    : ''
+}`
 }

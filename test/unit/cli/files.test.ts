@@ -6,7 +6,9 @@ import path from 'node:path'
 import { spawn } from 'node:child_process'
 import { parse } from 'yaml'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ensureCreds } from '#control-plane/cli/files.ts'
+import { isPrivileged } from '#control-plane/cli/system.ts'
+import { natsUrl } from '#control-plane/cli/components.ts'
+import { ensureCreds, natsConfig, writeNatsFiles } from '#control-plane/cli/files.ts'
 import { withLock } from '#control-plane/cli/lock.ts'
 import { identityOf } from '#shared/bus/credentials.ts'
 import { newNode, prepareCluster } from '#control-plane/cli/local-cluster.ts'
@@ -178,6 +180,25 @@ describe('cluster.json', () => {
     // Another start keeps them.
     expect((await prepareCluster(dirs[1]!, {})).securePort).toBe(clusters[1]!.securePort)
   })
+  test.runIf(isPrivileged())(
+    'three nats-servers are chosen once: each has a port, a name and a store of its own, and the routes of the others',
+    async () => {
+      const three = await prepareCluster(dir, { natsServers: 3, network: 'bridge' })
+      const at = addressesOf(three)
+      expect(natsUrl(at)).toBe([4222, 4223, 4224].map(port => `nats://${at.host}:${port}`).join(','))
+      await expect(prepareCluster(dir, { natsServers: 1 })).rejects.toThrow('was made with 3 nats-servers')
+      expect((await prepareCluster(dir, {})).natsServers).toBe(3)
+      await writeNatsFiles(dir, { listen: at.host, port: 4222, storeDir: '/s', sync: 'server', servers: 3 }, [])
+      const confs = [1, 2, 3].map(n => readFileSync(natsConfig(dir, n), 'utf8'))
+      for (const [i, conf] of confs.entries()) {
+        expect(conf).toContain(`server_name: "nats-${i}"`)
+        expect(conf).toContain(`store_dir: "/s${i === 0 ? '' : `-${i + 1}`}/jetstream"`)
+        expect([...conf.matchAll(/@10\.\d+\.255\.1:(\d+)/g)].map(m => Number(m[1]))).toEqual([6222, 6223, 6224].filter(p => p !== 6222 + i))
+      }
+      await writeNatsFiles(dir, { listen: at.host, port: 4222, storeDir: '/s', sync: 'server' }, [])
+      expect(readFileSync(natsConfig(dir), 'utf8')).not.toContain('cluster {')
+    },
+  )
   test('clusters share no address', () => {
     const all = Array.from({ length: 100 }, (_, i) => addresses(i))
     expect(new Set(all.map(a => a.all)).size).toBe(100)
@@ -188,7 +209,7 @@ describe('cluster.json', () => {
       '127.131.0.0/16',
       '127.131.0.1',
       '192.0.2.5',
-      { host: '127.0.0.1', port: 4333 },
+      { host: '127.0.0.1', port: 4333, servers: 1 },
     ])
   })
 })
