@@ -37,12 +37,15 @@ const isReady = (node: Node): boolean => node.status?.conditions?.some(c => c.ty
 const wantsUs = ({ metadata, spec }: PersistentVolumeClaim): boolean =>
   metadata.annotations?.[storageProvisioner] === provisionerName && !spec.volumeName && !metadata.deletionTimestamp
 
+const mostSweepTries = 8
+
 export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOptions => {
   const claims = ctx.informer(persistentVolumeClaims)
   const volumes = ctx.informer(persistentVolumes)
   const classes = ctx.informer(storageClasses)
   const nodeInformer = ctx.informer(nodes)
   const recorder = ctx.recorder(provisionerName)
+  const sweepTries = new Map<string, number>()
   claims.addIndex('uid', c => [c.metadata.uid ?? ''])
   claims.addIndex('wants local volume', c => (wantsUs(c) ? [''] : []))
   volumes.addIndex('local host', v => (isOurs(v) ? [hostOf(v)] : []))
@@ -146,6 +149,20 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
     }
   }
 
+  /** A node that has just come may not answer yet; one that never does is left alone until it is Ready anew. */
+  async function trySweep(name: string, client: Client): Promise<void> {
+    const tries = (sweepTries.get(name) ?? 0) + 1
+    try {
+      await sweep(name, client)
+      sweepTries.delete(name)
+    } catch (e) {
+      sweepTries.set(name, tries)
+      if (tries < mostSweepTries) throw e
+      sweepTries.delete(name)
+      ctx.log.info({ node: name, err: (e as Error).message }, 'a node does not say which volumes it has')
+    }
+  }
+
   /** Made once in a cluster's life: whoever deletes it does not want it. */
   async function makeClass(client: Client): Promise<void> {
     const marker = {
@@ -203,7 +220,7 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
       const at = key.indexOf(' ')
       const [what, rest] = [key.slice(0, at), splitKey(key.slice(at + 1))]
       if (what === 'class') return makeClass(client)
-      if (what === 'node') return sweep(rest[1], client)
+      if (what === 'node') return trySweep(rest[1], client)
       if (what === 'volume') {
         const volume = volumes.get(...rest)
         return volume && reclaim(volume, client)

@@ -14,6 +14,8 @@ import {
   pods,
   storageClasses,
 } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import { isConflict } from '#shared/machinery/status.ts'
 import { compareQuantity } from '#shared/machinery/quantity.ts'
 import { selectedNode } from '#shared/storage/annotations.ts'
 import { claimKey, claimRefKey, classOf, isFullyBound, volumeBoundTo } from '#shared/storage/volume.ts'
@@ -136,7 +138,7 @@ export function volumeBinding({ bindTimeoutSeconds = 600 }: VolumeBindingArgs): 
         const reserved = state.get(key)?.reserved
         if (!reserved || reserved.bindings.length + reserved.provisions.length === 0) return undefined
         try {
-          const written = await Promise.all(reserved.bindings.map(({ volume }) => client.update(persistentVolumes, volume)))
+          const written = await Promise.all(reserved.bindings.map(({ volume }) => write(client, volume)))
           const provisions = await Promise.all(
             reserved.provisions.map(({ metadata: { namespace = '', name = '', uid } }) =>
               client.patch(persistentVolumeClaims, namespace, name, 'merge', { metadata: { uid, annotations: { [selectedNode]: node } } }),
@@ -150,5 +152,17 @@ export function volumeBinding({ bindTimeoutSeconds = 600 }: VolumeBindingArgs): 
         }
       },
     }
+  }
+}
+
+/** Another pod that uses the claim may have been faster: then the volume is as we want it. */
+async function write(client: Client, volume: PersistentVolume): Promise<PersistentVolume> {
+  try {
+    return await client.update(persistentVolumes, volume)
+  } catch (e) {
+    if (!isConflict(e)) throw e
+    const now = await client.get(persistentVolumes, '', volume.metadata.name ?? '')
+    if (now.spec.claimRef?.uid !== volume.spec.claimRef?.uid) throw e
+    return now
   }
 }

@@ -129,3 +129,16 @@ test('a volume is made for the node; a provisioner that cannot make it there sen
   expect(await bound(ns, 'p')).toBe(second.node)
   await control.client.patch(nodes, '', first.node, 'merge', { spec: { unschedulable: null } })
 }, 60_000)
+
+test('many pods that share a claim all come to its volume', async () => {
+  const ns = await control.namespace('shared')
+  await classOf('shared', 'kubernetes.io/no-provisioner')
+  await control.client.create(persistentVolumes, '', volume('shared-1', 'n1', 'shared'))
+  await control.client.create(persistentVolumeClaims, ns, claim(ns, 'data', 'shared'))
+  const names = Array.from({ length: 30 }, (_, i) => `s${i}`)
+  await Promise.all(names.map(name => control.client.create(pods, ns, pod(name, 'data'))))
+  for (const name of names) expect(await bound(ns, name)).toBe('n1')
+  // Nobody is told that others were faster.
+  const { items } = await control.client.list(events, ns, { fieldSelector: 'reason=FailedScheduling' })
+  expect(items.map(e => e.message)).toEqual([])
+}, 60_000)
