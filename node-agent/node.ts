@@ -54,6 +54,7 @@ import { statusManager } from './kubelet/status/manager.ts'
 import { claimResolver } from './kubelet/volumes/claims.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes, type StagedVolumes } from './kubelet/volumes/staged.ts'
+import { keepVolumeSizes } from './kubelet/volumes/sizes.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
 import { openHostNetwork } from './network/host.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
@@ -305,6 +306,7 @@ export async function startNode(
       resolvConf: options.resolvConf,
     },
     sources: objectSources(client, signal),
+    drivers,
     nodeVolumes: { plugins, staged, resolve: claimResolver(client, node) },
     security: {
       seccompDefault: options.seccompDefault,
@@ -391,6 +393,7 @@ export async function startNode(
     eviction: evictions.keep({ kubelet, runtime, recorder, removeUnusedImages: collector.removeUnused }, signal),
     images: collector.keep(signal),
   }
+  keepVolumeSizes(kubelet, recorder, log, signal)
   for (const [name, loop] of Object.entries(running))
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
   return {

@@ -7,9 +7,10 @@ import path from 'node:path'
 
 const root = path.resolve(import.meta.dirname, '..')
 const forbidden: Record<string, string[]> = {
-  'control-plane': ['node-agent'],
-  'node-agent': ['control-plane'],
-  shared: ['control-plane', 'node-agent'],
+  'control-plane': ['node-agent', 'drivers'],
+  'node-agent': ['control-plane', 'drivers'],
+  drivers: ['control-plane', 'node-agent'],
+  shared: ['control-plane', 'node-agent', 'drivers'],
 }
 let broken = 0
 for (const [folder, others] of Object.entries(forbidden)) {

@@ -67,6 +67,7 @@ await build({
     'link-relay': path.join(project, 'control-plane/cli/link-relay.ts'),
     'cluster-dns': path.join(project, 'node-agent/dns/main.ts'),
     'image-tool': path.join(project, 'node-agent/image/main.ts'),
+    'csi-driver': path.join(project, 'drivers/main.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
     idmap: path.join(project, 'node-agent/runtime/oci/idmap.ts'),
     'process-shim': path.join(project, 'node-agent/runtime/process/shim.ts'),

@@ -7,6 +7,7 @@ import { sharedInformers } from '#shared/client/sharedinformers.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ControllerContext, NewController, Settings } from './context.ts'
+import { attachDetachController } from './attachdetach/attachdetach.ts'
 import { bootstrapSigner } from './bootstrap/bootstrapsigner.ts'
 import { tokenCleaner } from './bootstrap/tokencleaner.ts'
 import { certificateApprovingController } from './certificates/approving.ts'
@@ -15,6 +16,7 @@ import { certificateSigningController } from './certificates/signing.ts'
 import { clusterDnsController } from './clusterdns.ts'
 import { clusterRoleAggregationController } from './clusterroleaggregation.ts'
 import { cronJobController } from './cronjob/cronjob.ts'
+import { csiControllers } from './csi/controllers.ts'
 import { daemonSetController } from './daemonset/daemonset.ts'
 import { deploymentController } from './deployment/deployment.ts'
 import { disruptionController } from './disruption/disruption.ts'
@@ -76,6 +78,8 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'node-lifecycle-controller': nodeLifecycleController,
   'taint-eviction-controller': taintEvictionController,
   'disruption-controller': disruptionController,
+  'persistentvolume-attach-detach-controller': attachDetachController,
+  'csi-controller': csiControllers,
   'horizontal-pod-autoscaler-controller': podAutoscalerController,
   'persistentvolumeclaim-protection-controller': pvcProtectionController,
   'persistentvolume-protection-controller': pvProtectionController,

@@ -81,5 +81,5 @@ export async function servePodResources(
       return { podResources: resourcesOf(pod) }
     }),
   }
-  await serveGrpc(join(rootDir, 'pod-resources/kubelet.sock'), 'v1.PodResourcesLister', methods, log, signal)
+  await serveGrpc(join(rootDir, 'pod-resources/kubelet.sock'), { 'v1.PodResourcesLister': methods }, log, signal)
 }

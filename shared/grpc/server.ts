@@ -1,7 +1,8 @@
-/** A gRPC service on a unix socket. What serves it is loaded when somebody comes: most nodes never need it. */
+/** gRPC services on a unix socket. What serves it is loaded when somebody comes: most nodes never need it. */
 import { chmodSync, mkdirSync, rmSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
 import type { Logger } from '../component/log.ts'
 import { decodeMessage } from '../machinery/protobuf.ts'
 import { encodeMessage } from '../machinery/protobuf-encode.ts'
@@ -23,8 +24,7 @@ export const method = <Q extends ObjectSchema, A extends ObjectSchema>(
 /** Listens at `path`, whose directory is made, in place of whoever did before. Rejects when that cannot be; ends with `signal`. */
 export async function serveGrpc(
   path: string,
-  service: string,
-  methods: { readonly [name: string]: Method },
+  services: { readonly [service: string]: { readonly [name: string]: Method } },
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
@@ -34,6 +34,14 @@ export async function serveGrpc(
   async function open() {
     const { Server, ServerCredentials } = await import('@grpc/grpc-js')
     const server = new Server()
+    for (const [service, methods] of Object.entries(services)) server.addService(...implementation(service, methods))
+    signal.addEventListener('abort', () => server.forceShutdown(), { once: true })
+    return server.createConnectionInjector(ServerCredentials.createInsecure())
+  }
+  function implementation(
+    service: string,
+    methods: { readonly [name: string]: Method },
+  ): [ServiceDefinition, UntypedServiceImplementation] {
     const definition = Object.fromEntries(
       Object.entries(methods).map(([name, m]) => [
         name,
@@ -62,9 +70,7 @@ export async function serveGrpc(
             ),
       ]),
     )
-    server.addService(definition, handlers)
-    signal.addEventListener('abort', () => server.forceShutdown(), { once: true })
-    return server.createConnectionInjector(ServerCredentials.createInsecure())
+    return [definition, handlers as unknown as UntypedServiceImplementation]
   }
   const listener = createServer(socket => {
     socket.on('error', () => socket.destroy())

@@ -65,6 +65,7 @@ async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, give
     by: writer,
   })
   if (given !== undefined && body.metadata.name !== given) throw badRequest('name in URL does not match name in Binding object')
+  body.metadata.labels = { ...topologyLabels(store, body.target.name), ...body.metadata.labels }
   const errors = validate(body)
   if (errors.length > 0) throw invalidObject('', 'Binding', name, errors)
   await updateObject(store, pods, ctx.info.namespace, name, current => assign(current as Pod, body, name), {
@@ -73,6 +74,13 @@ async function bindNamed(ctx: RequestContext, store: Store, pods: Endpoint, give
   })
   return valueAnswer(201, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', code: 201 }, writingOf(ctx, output))
 }
+
+/** Where the node is, which its pods may want to know by the downward API (plugin/pkg/admission/podtopologylabels). */
+function topologyLabels({ registry }: Store, node = ''): Record<string, string> {
+  const labels = (registry.get({ group: '', plural: 'nodes' }, '', node)?.object as KubeObject | undefined)?.metadata.labels ?? {}
+  return Object.fromEntries(topologyKeys.flatMap(key => (labels[key] === undefined ? [] : [[key, labels[key]]])))
+}
+const topologyKeys = ['topology.kubernetes.io/zone', 'topology.kubernetes.io/region']
 
 function validate(body: Binding): FieldError[] {
   const target = new Path('target')

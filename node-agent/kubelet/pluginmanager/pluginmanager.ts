@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { backoff, type Backoff } from '#shared/client/backoff.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { grpcClient } from '#shared/grpc/client.ts'
-import { getInfo, notifyRegistrationStatus, type PluginInfo } from './api.ts'
+import { getInfo, notifyRegistrationStatus, type PluginInfo } from '#shared/csi/registration.ts'
 
 /** Takes the plugins of one type. */
 export interface PluginHandler {

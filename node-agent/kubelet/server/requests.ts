@@ -6,12 +6,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from '#shared/component/log.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import type { Kubelet } from '../kubelet.ts'
+import type { CsiDrivers } from '../csi/drivers.ts'
 import { httpRequests } from '../metrics.ts'
 import { readMachine, type Machine } from '../node/machine.ts'
 import { containerLog } from '../sessions/logs.ts'
 import { fsStats } from '../stats/machine.ts'
 import type { Sampler } from '../stats/sampler.ts'
 import { cadvisorMetrics } from './cadvisor.ts'
+import { serveCsi } from './csi.ts'
 import { expositionType } from './exposition.ts'
 import { kubeletMetrics } from './metrics.ts'
 import { nodeLogs } from './nodelogs.ts'
@@ -27,6 +29,8 @@ export interface ServerOptions {
   rootDir: string
   /** What /configz shows. */
   configuration: object
+  /** CSI drivers of the node, for controllers. */
+  drivers?: CsiDrivers | undefined
   log: Logger
 }
 export type RequestHandler = (req: IncomingMessage, res: ServerResponse) => void
@@ -62,13 +66,20 @@ export function kubeletRequests(options: ServerOptions): RequestHandler {
       long_running: 'false',
     })
     if (!handler) return text(res, 404, '404 page not found\n')
-    const mayWrite = decoded[0] === 'localVolumes'
+    const mayWrite = decoded[0] === 'localVolumes' || decoded[0] === 'csi'
     if (req.method !== 'GET' && req.method !== 'HEAD' && !mayWrite) return text(res, 405, 'Method Not Allowed\n')
     await handler(res, url, decoded.slice(1), req)
   }
 }
 
-function routes({ kubelet, sampler, nodeName, rootDir, configuration }: ServerOptions): (path: readonly string[]) => Handler | undefined {
+function routes({
+  kubelet,
+  sampler,
+  nodeName,
+  rootDir,
+  configuration,
+  drivers,
+}: ServerOptions): (path: readonly string[]) => Handler | undefined {
   const metrics = kubeletMetrics({ kubelet, sampler, nodeName })
   const volumes = localVolumes(rootDir)
   let machine: Machine | undefined
@@ -94,6 +105,7 @@ function routes({ kubelet, sampler, nodeName, rootDir, configuration }: ServerOp
   }
   const below: { readonly [first: string]: Handler } = {
     containerLogs: (res, url, rest) => containerLogs(kubelet, rest, url.searchParams, res),
+    ...(drivers ? { csi: (res, _url, rest, req) => serveCsi(drivers, rest, req, res) } : {}),
     logs: (res, url, rest, req) => nodeLogs(kubelet, rest, url, req, res),
     localVolumes: (res, url, rest, req) => serveLocalVolumes(volumes, rest, url, req, res),
   }

@@ -5,6 +5,7 @@ import { serveSessions } from '#shared/bus/sessions.ts'
 import { nodeSubject } from '#shared/bus/subjects.ts'
 import type { Status } from '#shared/machinery/status.ts'
 import type { KubeletContext } from '../context.ts'
+import type { CsiDrivers } from '../csi/drivers.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { serveKubeletPort } from '../server/port.ts'
 import { kubeletRequests } from '../server/requests.ts'
@@ -24,6 +25,7 @@ export function serveKubelet(
   context: Pick<KubeletContext, 'runtime' | 'network' | 'client' | 'nodeName' | 'nodeIP' | 'rootDir' | 'cgroupRoot' | 'log'> & {
     configuration: object
     clientCaFile?: string | undefined
+    drivers?: CsiDrivers | undefined
   },
   signal: AbortSignal,
 ): void {

@@ -75,6 +75,11 @@ export interface VolumePlugin {
   readonly stage?: Stage
   /** Makes it ready and resolves with the path to mount. Idempotent, also over a restart. What it throws becomes FailedMount. */
   readonly setUp: (ctx: VolumeContext) => Promise<string>
+  /**
+   * Makes it as large as it may be by now; asked from time to time, of volumes that are set up. Resolves with whether it has grown,
+   * or why it could not.
+   */
+  readonly expand?: (ctx: Pick<VolumeContext, 'pod' | 'volume' | 'directory'>) => Promise<'done' | 'nothing' | { failed: string }>
   /** Undoes setUp, also when that had only begun, before what is mounted below the pod's directory is unmounted. Idempotent. */
   readonly tearDown?: (record: VolumeRecord) => Promise<void>
 }

@@ -47,6 +47,8 @@ export interface PodVolumes {
   path(name: string): string | undefined
   /** Those that are set up. */
   mounted(): MountedVolume[]
+  /** Has volumes that are set up grow; resolves with what to tell: of each the name, and why it could not when it could not. */
+  expand(pod: Pod): Promise<{ volume: string; failed?: string }[]>
   tearDown(): Promise<void>
 }
 
@@ -158,6 +160,16 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
         usage: plugin.usage?.(volume) ?? 'none',
         ...(claim === undefined ? {} : { claim }),
       })),
+    async expand(pod) {
+      const all = [...mounted.values()].map(async ({ plugin, volume }) => {
+        if (!plugin.expand) return []
+        const place = volumeDirectory(directory.volumes, plugin.name, volume.name)
+        const name = volume.persistentVolume?.name ?? volume.name
+        const result = await timed('volume_fs_resize', plugin.name, plugin.expand({ pod, volume, directory: place }))
+        return result === 'nothing' ? [] : [{ volume: name, ...(result === 'done' ? {} : result) }]
+      })
+      return (await Promise.all(all)).flat()
+    },
     async tearDown() {
       mounted.clear()
       await tearDownVolumes(node, uid, directory)

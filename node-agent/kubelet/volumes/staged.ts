@@ -29,12 +29,17 @@ export interface StagedVolumes {
   inUse(): Promise<string[]>
 }
 
+const placeBelow = (root: string, plugin: string, key: string): string =>
+  join(root, plugin.replace('/', '~'), createHash('sha256').update(key).digest('hex').slice(0, 32))
+const mountOf = (place: string): string => join(place, 'globalmount')
+/** Where a volume is staged. */
+export const stagingDirectory = (rootDir: string, plugin: string, key: string): string =>
+  mountOf(placeBelow(join(rootDir, 'plugins'), plugin, key))
+
 export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[]): StagedVolumes {
   const root = join(rootDir, 'plugins')
-  const placeOf = (plugin: string, key: string): string =>
-    join(root, plugin.replace('/', '~'), createHash('sha256').update(key).digest('hex').slice(0, 32))
+  const placeOf = (plugin: string, key: string): string => placeBelow(root, plugin, key)
   const recordOf = (place: string): string => join(place, 'record.json')
-  const mountOf = (place: string): string => join(place, 'globalmount')
   const underWay = new Map<string, Promise<unknown>>()
 
   /** One thing at a time happens to a volume. */

@@ -137,6 +137,7 @@ export async function openCatalogue(options: {
           ...(image.programs
             ? [readOnly('/coxswain/programs', programsDirectory()), readOnly('/coxswain/node', await realpath(process.execPath))]
             : []),
+          ...(image.bundles ? [readOnly('/coxswain/dist', bundlesDirectory())] : []),
           ...(image.node === undefined ? [] : [readOnly(image.node, await realpath(process.execPath))]),
         ],
       }
@@ -166,6 +167,13 @@ function programsDirectory(): string {
       if (existsSync(join(path, 'echo.mjs'))) return path
   }
   throw new Error('the programs of the host images are missing from the installation')
+}
+
+/** Where the bundles are that this process is one of, or would be. */
+function bundlesDirectory(): string {
+  for (let at = dirname(fileURLToPath(import.meta.url)); at !== '/'; at = dirname(at))
+    for (const path of [at, join(at, 'dist')]) if (existsSync(join(path, 'csi-driver.js'))) return path
+  throw new ImageError('the bundles of this installation are missing: `npm run build` makes them')
 }
 
 async function applets(): Promise<NonNullable<HostImage['files']>> {

@@ -26,6 +26,8 @@ export interface HostImage {
   busyboxApplets?: boolean
   /** Our own programs and Node appear at /coxswain. */
   programs?: boolean
+  /** The bundles of this installation appear at /coxswain/dist. */
+  bundles?: boolean
   /** The node-agent's Node appears at this path. */
   node?: string
 }

@@ -48,6 +48,22 @@ const rules: Readonly<Record<string, readonly PolicyRule[]>> = {
     on('core', 'pods', 'list watch delete'),
     events,
   ],
+  // Upstream has none: what the sidecars of drivers may do (kubernetes-csi's external-provisioner, -attacher, -resizer and -snapshotter).
+  'csi-controller': [
+    on('core', 'nodes/proxy', 'create'),
+    on('core', 'nodes', read),
+    on('core', 'persistentvolumes', `${read} create delete update patch`),
+    on('core', 'persistentvolumeclaims', `${read} update patch`),
+    on('core', 'persistentvolumeclaims/status', 'update patch'),
+    on('core', 'secrets', 'get'),
+    on(storage, 'storageclasses csinodes csidrivers volumeattributesclasses', read),
+    on(storage, 'volumeattachments', `${read} update patch`),
+    on(storage, 'volumeattachments/status', 'update patch'),
+    on(storage, 'csistoragecapacities', `${read} create update patch delete`),
+    on('snapshot.storage.k8s.io', 'volumesnapshots volumesnapshotcontents volumesnapshotclasses', `${read} create update patch delete`),
+    on('snapshot.storage.k8s.io', 'volumesnapshots/status volumesnapshotcontents/status', 'update patch'),
+    events,
+  ],
   'daemon-set-controller': [
     on(apps, 'daemonsets', read),
     part(apps, 'daemonsets', 'status'),

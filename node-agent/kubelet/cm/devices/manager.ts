@@ -115,7 +115,12 @@ export async function openDeviceManager(rootDir: string, log: Logger, signal: Ab
     return {}
   }
   for (const resource of store.devices.keys()) stopped(resource)
-  await serveGrpc(join(directory, socketName), 'v1beta1.Registration', { Register: method(registerRequest, empty, register) }, log, signal)
+  await serveGrpc(
+    join(directory, socketName),
+    { 'v1beta1.Registration': { Register: method(registerRequest, empty, register) } },
+    log,
+    signal,
+  )
   signal.addEventListener('abort', () => {
     for (const { client } of plugins.values()) client.close()
     for (const timer of leaving.values()) clearTimeout(timer)

@@ -12,6 +12,7 @@ import { NodeRpc } from '#shared/csi/messages.ts'
 import { capabilityOf } from '#shared/csi/capability.ts'
 import { uniqueVolumeName } from '#shared/csi/names.ts'
 import { node as nodeService } from '#shared/csi/services.ts'
+import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import type { CsiDriver as Driver, CsiDrivers } from '../../csi/drivers.ts'
 import { pathForPlugins } from '../../kubeletpaths.ts'
@@ -19,7 +20,9 @@ import { uidOf } from '../../pod/containers.ts'
 import { readDurable, writeDurable } from '../../pod/durable.ts'
 import { ownByGroup } from '../ownership.ts'
 import { NotYetError, SetUpError, type VolumeContext, type VolumePlugin } from '../plugin.ts'
+import { stagingDirectory } from '../staged.ts'
 import { attachment } from './attachment.ts'
+import { expandOnNode } from './expand.ts'
 import { podContext } from './podcontext.ts'
 import { csiSource, modeOf, type CsiSource } from './source.ts'
 
@@ -35,6 +38,8 @@ export interface CsiNode {
   readonly isReportedInUse?: (uniqueName: string) => boolean
 }
 
+const name = 'kubernetes.io/csi'
+
 /** What a call of a driver may take. */
 export const driverTimeoutMs = 120_000
 
@@ -46,16 +51,18 @@ interface StageRecord {
 const recordOf = (directory: string): string => join(dirname(directory), 'csi.json')
 
 /** Runs a step that events name. */
-async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
+async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (e) {
-    throw e instanceof SetUpError || e instanceof NotYetError ? e : new SetUpError(`${name} failed`, (e as Error).message)
+    throw e instanceof SetUpError || e instanceof NotYetError ? e : new SetUpError(`${what} failed`, (e as Error).message)
   }
 }
 
 export function csiVolume(node: CsiNode): VolumePlugin {
   const { client, drivers } = node
+  /** Volumes whose driver does not enlarge them as they are: asked again when they are staged again. */
+  const notWhileInUse = new Set<string>()
   /** Drivers that are asked again when tokens are new. */
   const republished = new Set<string>()
   const shown = (path: string): string => pathForPlugins(path, node.rootDir)
@@ -86,6 +93,7 @@ export function csiVolume(node: CsiNode): VolumePlugin {
 
   async function stage(source: CsiSource, directory: string, pod: Pod): Promise<void> {
     if (readDurable<StageRecord>(recordOf(directory))?.boot === node.boot) return
+    notWhileInUse.delete(uniqueVolumeName(source.driver, source.handle))
     const about = await definition(source.driver)
     const attached = about?.spec.attachRequired !== false
     if (attached && node.isReportedInUse?.(uniqueVolumeName(source.driver, source.handle)) === false)
@@ -148,8 +156,32 @@ export function csiVolume(node: CsiNode): VolumePlugin {
     return target
   }
 
+  async function expand({ pod, volume, directory }: Pick<VolumeContext, 'pod' | 'volume' | 'directory'>) {
+    const source = csiSource(volume, uidOf(pod), pod.metadata.namespace)!
+    const unique = uniqueVolumeName(source.driver, source.handle)
+    if (source.ephemeral || notWhileInUse.has(unique)) return 'nothing' as const
+    return await expandOnNode(client, pod, volume, async bytes => {
+      const driver = drivers.get(source.driver)
+      const can = await driver.capabilities()
+      if (!can.has(NodeRpc.expandVolume)) return bytes
+      const question = {
+        volumeId: source.handle,
+        volumePath: shown(join(directory, 'mount')),
+        capacityRange: { requiredBytes: bytes },
+        stagingTargetPath: can.has(NodeRpc.stageUnstageVolume)
+          ? shown(stagingDirectory(node.rootDir, name, uniqueVolumeName(source.driver, source.handle)))
+          : '',
+        volumeCapability: await capability(source, driver, pod),
+        secrets: await secretsOf(source, 'expand'),
+      }
+      const answer = driver.call(nodeService.nodeExpandVolume, question, driverTimeoutMs)
+      answer.catch((e: unknown) => e instanceof RpcError && e.code === Code.failedPrecondition && notWhileInUse.add(unique))
+      return (await answer).capacityBytes ?? 0
+    })
+  }
+
   return {
-    name: 'kubernetes.io/csi',
+    name,
     matches: volume => Boolean(volume.persistentVolume?.spec.csi ?? (volume.persistentVolumeClaim ? undefined : volume.csi)),
     follows: volume => republished.has(volume.csi?.driver ?? volume.persistentVolume?.spec.csi?.driver ?? ''),
     owns: false,
@@ -175,7 +207,13 @@ export function csiVolume(node: CsiNode): VolumePlugin {
           )
       },
     },
-    setUp: publish,
+    async setUp(ctx) {
+      const path = await publish(ctx)
+      // What has grown while nobody used it. A failure does not keep the pod from what there is.
+      await expand(ctx).catch(() => {})
+      return path
+    },
+    expand,
     async tearDown({ volume, directory, pod = '' }) {
       const source = csiSource(volume, pod)!
       const driver = drivers.get(source.driver)

@@ -1,6 +1,6 @@
 /** The messages of plugin registration: k8s.io/kubelet/pkg/apis/pluginregistration/v1/api.proto. */
-import type { Rpc } from '#shared/grpc/rpc.ts'
-import { bool, list, obj, opt, str, type Infer } from '#shared/machinery/schema.ts'
+import type { Rpc } from '../grpc/rpc.ts'
+import { bool, list, obj, opt, str, type Infer } from '../machinery/schema.ts'
 
 const infoRequest = obj('InfoRequest', '', () => ({}))
 export const pluginInfo = obj('PluginInfo', '', () => ({

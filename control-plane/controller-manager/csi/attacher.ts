@@ -1,0 +1,160 @@
+/** Attaches and detaches what VolumeAttachments ask for, as kubernetes-csi's external-attacher does. */
+import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
+import type { VolumeAttachment } from '#shared/api/storage/volumeattachment.ts'
+import { persistentVolumes, volumeAttachments } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import { keyOf, source, splitKey, type ControllerOptions } from '#shared/client/controller.ts'
+import { attachMode, capabilityOf } from '#shared/csi/capability.ts'
+import { ControllerRpc } from '#shared/csi/messages.ts'
+import { uniqueVolumeName } from '#shared/csi/names.ts'
+import { controller } from '#shared/csi/services.ts'
+import { isNotFound } from '#shared/machinery/status.ts'
+import { formatTime } from '#shared/machinery/time.ts'
+import { Code, RpcError } from '#shared/grpc/rpc.ts'
+import { isHealthy, isOutOfService } from '../attachdetach/node.ts'
+import type { ControllerContext } from '../context.ts'
+import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi } from './driver.ts'
+
+export const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(/[./]/g, '-')}`
+const ignoreGone = (e: unknown): undefined => {
+  if (!isNotFound(e)) throw e
+  return undefined
+}
+/** What of an error a status may hold. */
+const maxMessage = 1024
+
+export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions {
+  const attachments = ctx.informer(volumeAttachments)
+  const volumes = ctx.informer(persistentVolumes)
+  attachments.addIndex('volume', a => [a.spec.source.persistentVolumeName ?? ''])
+
+  async function say(client: Client, a: VolumeAttachment, status: object): Promise<void> {
+    await client.patch(volumeAttachments, '', a.metadata.name ?? '', 'merge', { status }, 'status').catch(ignoreGone)
+  }
+  async function attach(a: VolumeAttachment, client: Client): Promise<void> {
+    const { attacher, nodeName, source: from } = a.spec
+    const finalizer = attacherFinalizer(attacher)
+    const volume = from.persistentVolumeName === undefined ? undefined : volumes.get('', from.persistentVolumeName)
+    const spec = volume?.spec ?? from.inlineVolumeSpec
+    if (!spec?.csi) throw new Error(`persistentvolume ${JSON.stringify(from.persistentVolumeName)} not found`)
+    // Both stay until what we begin is undone.
+    if (!hasFinalizer(a, finalizer)) a = await client.update(volumeAttachments, finalized(a, finalizer, true))
+    if (volume?.metadata.deletionTimestamp && !hasFinalizer(volume, finalizer))
+      throw new Error(`PersistentVolume ${JSON.stringify(volume.metadata.name)} is marked for deletion`)
+    if (volume && !hasFinalizer(volume, finalizer)) await client.update(persistentVolumes, finalized(volume, finalizer, true))
+    const { rpcs } = await csi.abilities(client, attacher)
+    let attachmentMetadata = {}
+    if (rpcs.has(ControllerRpc.publishUnpublishVolume)) {
+      const nodeId = csi.entry(attacher, nodeName)?.nodeID
+      if (nodeId === undefined)
+        throw new Error(`node ${JSON.stringify(nodeName)} has no NodeID annotation or CSINode entry for driver ${attacher}`)
+      const call = csi.caller(client, attacher, topologiesOf(spec.nodeAffinity?.required?.nodeSelectorTerms))
+      const answer = await call(
+        controller.controllerPublishVolume,
+        {
+          volumeId: spec.csi.volumeHandle,
+          nodeId,
+          volumeCapability: capabilityOf({
+            mode: attachMode(spec.accessModes ?? [], rpcs.has(ControllerRpc.singleNodeMultiWriter)),
+            block: spec.volumeMode === 'Block',
+            fsType: spec.csi.fsType,
+            mountFlags: spec.mountOptions,
+          }),
+          readonly: rpcs.has(ControllerRpc.publishReadonly) && (spec.csi.readOnly ?? false),
+          secrets: await secretOf(client, spec.csi.controllerPublishSecretRef),
+          volumeContext: spec.csi.volumeAttributes ?? {},
+        },
+        callTimeoutMs,
+      )
+      attachmentMetadata = answer.publishContext ?? {}
+    }
+    await say(client, a, { attached: true, attachmentMetadata, attachError: null, detachError: null })
+  }
+
+  async function detach(a: VolumeAttachment, client: Client): Promise<void> {
+    const { attacher, nodeName, source: from } = a.spec
+    const finalizer = attacherFinalizer(attacher)
+    if (!hasFinalizer(a, finalizer)) return
+    const volume = from.persistentVolumeName === undefined ? undefined : volumes.get('', from.persistentVolumeName)
+    const spec = volume?.spec ?? from.inlineVolumeSpec
+    if (spec?.csi) {
+      await refuseWhileMounted(client, uniqueVolumeName(attacher, spec.csi.volumeHandle), nodeName)
+      const nodeId = csi.entry(attacher, nodeName)?.nodeID ?? (await nodeIdOf(client, attacher, nodeName))
+      const { rpcs } = await csi.abilities(client, attacher)
+      if (rpcs.has(ControllerRpc.publishUnpublishVolume))
+        await csi
+          .caller(client, attacher, topologiesOf(spec.nodeAffinity?.required?.nodeSelectorTerms))(
+            controller.controllerUnpublishVolume,
+            {
+              volumeId: spec.csi.volumeHandle,
+              nodeId,
+              secrets: await secretOf(client, spec.csi.controllerPublishSecretRef),
+            },
+            callTimeoutMs,
+          )
+          .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
+    }
+    await client.update(volumeAttachments, finalized(a, finalizer, false)).catch(ignoreGone)
+  }
+  /**
+   * A kubelet says that it may use a volume before it looks whether it is attached, and does not begin when its attachment is to go. Asked
+   * after that, it cannot have begun unnoticed.
+   */
+  async function refuseWhileMounted(client: Client, name: string, nodeName: string): Promise<void> {
+    const node = await client.get(csi.nodes.kind, '', nodeName).catch(ignoreGone)
+    if (node?.status?.volumesInUse?.includes(name) && isHealthy(node) && !isOutOfService(node))
+      throw new Error(`volume ${name} is still in use by node ${nodeName}`)
+  }
+  async function nodeIdOf(client: Client, driver: string, nodeName: string): Promise<string> {
+    const node = await client.get(csi.nodes.kind, '', nodeName).catch(ignoreGone)
+    try {
+      const ids = JSON.parse(node?.metadata.annotations?.['csi.volume.kubernetes.io/nodeid'] ?? '{}') as Record<string, string>
+      return ids[driver] ?? nodeName
+    } catch {
+      return nodeName
+    }
+  }
+  async function letGo(volume: PersistentVolume, client: Client): Promise<void> {
+    const finalizer = attacherFinalizer(volume.spec.csi?.driver ?? '')
+    const { name = '', deletionTimestamp } = volume.metadata
+    if (!deletionTimestamp || !hasFinalizer(volume, finalizer) || attachments.byIndex('volume', name).length > 0) return
+    await client.update(persistentVolumes, finalized(volume, finalizer, false)).catch(ignoreGone)
+  }
+  return {
+    name: 'csi-attacher',
+    client: ctx.as('csi-controller'),
+    workers: 10,
+    sources: [
+      source(attachments, e => [keyOf(e.object), `volume${keyOf({ metadata: { name: e.object.spec.source.persistentVolumeName } })}`]),
+      source(volumes, e => (e.object.metadata.deletionTimestamp && e.object.spec.csi ? [`volume${keyOf(e.object)}`] : [])),
+      source(csi.csiNodes, e => attachments.list().flatMap(a => (a.spec.nodeName === e.object.metadata.name ? [keyOf(a)] : []))),
+      source(csi.drivers, e => attachments.list().flatMap(a => (a.spec.attacher === e.object.metadata.name ? [keyOf(a)] : []))),
+      // That a volume is in use no more is said by its node.
+      source(csi.nodes, e =>
+        attachments.list().flatMap(a => (a.spec.nodeName === e.object.metadata.name && a.metadata.deletionTimestamp ? [keyOf(a)] : [])),
+      ),
+    ],
+    async reconcile(key, client) {
+      const [what, name] = splitKey(key)
+      if (what === 'volume') {
+        const volume = volumes.get('', name)
+        if (volume && csi.drives(volume.spec.csi?.driver ?? '')) await letGo(volume, client)
+        return
+      }
+      const a = attachments.get('', name)
+      if (!a || !csi.drives(a.spec.attacher)) return
+      const leaving = a.metadata.deletionTimestamp !== undefined
+      if (!leaving && a.status?.attached) return
+      try {
+        await (leaving ? detach(a, client) : attach(a, client))
+      } catch (e) {
+        if (ctx.signal.aborted) throw e
+        const error = { time: formatTime(), message: (e as Error).message.slice(0, maxMessage) }
+        await say(client, a, leaving ? { detachError: error } : { attachError: error })
+        throw e
+      }
+    },
+    queue: { baseMs: 200, limitMs: 30_000 },
+    log: ctx.log,
+  }
+}

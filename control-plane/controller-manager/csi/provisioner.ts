@@ -1,0 +1,288 @@
+/**
+ * Makes volumes for claims and deletes them, as kubernetes-csi's external-provisioner does. A claim holds a finalizer from before its driver
+ * is asked until its volume is in the API: whoever comes next knows that the driver may have one, and has it deleted when nobody wants it.
+ */
+import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
+import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
+import type { StorageClass } from '#shared/api/storage/storageclass.ts'
+import { persistentVolumeClaims, persistentVolumes, storageClasses, volumeAttachments, volumeAttributesClasses } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
+import { keyOf, source, splitKey, type ControllerOptions } from '#shared/client/controller.ts'
+import { accessModeOf, capabilityOf } from '#shared/csi/capability.ts'
+import { ControllerRpc, PluginService, type CsiVolume } from '#shared/csi/messages.ts'
+import { controller } from '#shared/csi/services.ts'
+import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
+import { formatQuantity, quantityOf, quantityValue } from '#shared/machinery/quantity.ts'
+import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
+import { provisionedBy, selectedNode, storageProvisioner } from '#shared/storage/annotations.ts'
+import { classOf } from '#shared/storage/volume.ts'
+import type { ControllerContext } from '../context.ts'
+import { dataSourceOf, type DataSource } from './datasource.ts'
+import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi, type Segments } from './driver.ts'
+import { driverParameters, fsTypeOf, secretRefOf } from './parameters.ts'
+import { affinityOf, requirementOf, segmentsOf } from './topology.ts'
+
+const deletionSecretName = 'volume.kubernetes.io/provisioner-deletion-secret-name'
+const deletionSecretNamespace = 'volume.kubernetes.io/provisioner-deletion-secret-namespace'
+/** On volumes: their driver's is deleted before they go. */
+export const volumeFinalizer = 'external-provisioner.volume.kubernetes.io/finalizer'
+/** On claims: their driver may have a volume that is not in the API. */
+export const claimFinalizer = 'csi.coxswain.io/provisioning'
+
+const volumeName = ({ metadata }: PersistentVolumeClaim): string => `pvc-${metadata.uid}`
+const ignoreGone = (e: unknown): undefined => {
+  if (!isNotFound(e)) throw e
+  return undefined
+}
+
+export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOptions {
+  const claims = ctx.informer(persistentVolumeClaims)
+  const volumes = ctx.informer(persistentVolumes)
+  const classes = ctx.informer(storageClasses)
+  const attributes = ctx.informer(volumeAttributesClasses)
+  const attachments = ctx.informer(volumeAttachments)
+  const driverOf = ({ metadata }: PersistentVolumeClaim): string => metadata.annotations?.[storageProvisioner] ?? ''
+  claims.addIndex('csi driver', c => (c.spec.volumeName ? [] : [driverOf(c)]))
+  attachments.addIndex('provisioned volume', a => [a.spec.source.persistentVolumeName ?? ''])
+  const recorderOf = (driver: string) => ctx.recorder(driver)
+
+  async function request(claim: PersistentVolumeClaim, storageClass: StorageClass, data: DataSource | undefined, client: Client) {
+    const driver = storageClass.provisioner
+    const { parameters } = storageClass
+    const { rpcs, services } = await csi.abilities(client, driver)
+    if (!rpcs.has(ControllerRpc.createDeleteVolume))
+      throw new Error(`CSI driver ${driver} does not support dynamic provisioning of volumes`)
+    const block = claim.spec.volumeMode === 'Block'
+    const requiredBytes = quantityValue(claim.spec.resources?.requests?.['storage'] ?? '0')
+    const limit = claim.spec.resources?.limits?.['storage']
+    const segments: Segments[] = csi.csiNodes
+      .list()
+      .flatMap<Segments>(n => segmentsOf(driver, n, csi.nodes.get('', n.metadata.name ?? '')) ?? [])
+    const chosen = claim.metadata.annotations?.[selectedNode]
+    const selected = chosen === undefined ? undefined : segmentsOf(driver, csi.csiNodes.get('', chosen), csi.nodes.get('', chosen))
+    const constrained = services.has(PluginService.accessibilityConstraints)
+    if (constrained && chosen !== undefined && !selected) throw new Error(`no topology key found on CSINode ${chosen}`)
+    const seed = Number.parseInt((claim.metadata.uid ?? '').replaceAll('-', '').slice(-8), 16) || 0
+    const requirement = constrained ? requirementOf(segments, storageClass, selected, seed) : undefined
+    if (constrained && !requirement) throw new Error('error generating accessibility requirements: no available topology found')
+    return {
+      near: (requirement?.preferred ?? []).map(t => t.segments ?? {}),
+      question: {
+        name: volumeName(claim),
+        capacityRange: { requiredBytes, ...(limit === undefined ? {} : { limitBytes: quantityValue(limit) }) },
+        volumeCapabilities: (claim.spec.accessModes ?? []).map(mode =>
+          capabilityOf({
+            mode: accessModeOf(mode, rpcs.has(ControllerRpc.singleNodeMultiWriter)),
+            block,
+            fsType: fsTypeOf(parameters),
+            mountFlags: storageClass.mountOptions,
+          }),
+        ),
+        parameters: driverParameters(parameters),
+        secrets: await secretOf(client, secretRefOf('provisioner', parameters, volumeName(claim), claim)),
+        ...(data ? { volumeContentSource: data.content } : {}),
+        ...(requirement ? { accessibilityRequirements: requirement } : {}),
+        mutableParameters: await mutableOf(claim),
+      },
+    }
+  }
+  async function mutableOf({ spec }: PersistentVolumeClaim): Promise<Record<string, string>> {
+    const name = spec.volumeAttributesClassName
+    if (!name) return {}
+    const found = attributes.get('', name)
+    if (!found) throw new Error(`volumeattributesclass.storage.k8s.io ${JSON.stringify(name)} not found`)
+    return found.parameters ?? {}
+  }
+  async function provision(claim: PersistentVolumeClaim, storageClass: StorageClass, client: Client): Promise<void> {
+    const driver = storageClass.provisioner
+    const named = `${claim.metadata.namespace}/${claim.metadata.name}`
+    recorderOf(driver).event(
+      claim,
+      'Normal',
+      'Provisioning',
+      `External provisioner is provisioning volume for claim ${JSON.stringify(named)}`,
+    )
+    const data = await dataSourceOf(claim, storageClass, { client, claims, volumes })
+    const { near, question } = await request(claim, storageClass, data, client)
+    if (!hasFinalizer(claim, claimFinalizer)) claim = await client.update(persistentVolumeClaims, finalized(claim, claimFinalizer, true))
+    const { volume } = await csi.caller(client, driver, near)(controller.createVolume, question, callTimeoutMs)
+    if (!volume?.volumeId) throw new Error('the driver has answered without a volume')
+    if (data && JSON.stringify(volume.contentSource ?? null) === 'null') {
+      await deleteVolume(client, driver, volume.volumeId, question.secrets, near)
+      throw new Error('volume content source missing')
+    }
+    if ((volume.capacityBytes ?? 0) !== 0 && volume.capacityBytes! < question.capacityRange.requiredBytes) {
+      await deleteVolume(client, driver, volume.volumeId, question.secrets, near)
+      throw new Error(
+        `created volume capacity ${volume.capacityBytes} less than requested capacity ${question.capacityRange.requiredBytes}`,
+      )
+    }
+    const made = persistentVolumeOf(claim, storageClass, volume, question.capacityRange.requiredBytes)
+    await client.create(persistentVolumes, '', made).catch((e: unknown) => (isAlreadyExists(e) ? undefined : Promise.reject(e)))
+    recorderOf(driver).event(claim, 'Normal', 'ProvisioningSucceeded', `Successfully provisioned volume ${volumeName(claim)}`)
+  }
+  const deleteVolume = async (
+    client: Client,
+    driver: string,
+    volumeId: string,
+    secrets: Record<string, string>,
+    near: Segments[],
+  ): Promise<void> => {
+    await csi
+      .caller(client, driver, near)(controller.deleteVolume, { volumeId, secrets }, callTimeoutMs)
+      .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
+  }
+
+  async function reconcileClaim(claim: PersistentVolumeClaim, client: Client): Promise<void> {
+    const driver = driverOf(claim)
+    const began = hasFinalizer(claim, claimFinalizer)
+    const letGo = (): Promise<unknown> => client.update(persistentVolumeClaims, finalized(claim, claimFinalizer, false)).catch(ignoreGone)
+    const has =
+      volumes.get('', volumeName(claim)) ??
+      (began ? await client.get(persistentVolumes, '', volumeName(claim)).catch(ignoreGone) : undefined)
+    if (has ?? claim.spec.volumeName) return void (began && (await letGo()))
+    if (claim.metadata.deletionTimestamp) return void (began && (await abandon(claim, client).then(letGo)))
+    const storageClass = classes.get('', classOf(claim))
+    if (!storageClass || storageClass.provisioner !== driver) return
+    if (storageClass.volumeBindingMode === 'WaitForFirstConsumer' && !claim.metadata.annotations?.[selectedNode]) return
+    try {
+      await provision(claim, storageClass, client)
+    } catch (e) {
+      const why = `failed to provision volume with StorageClass ${JSON.stringify(storageClass.metadata.name)}: ${(e as Error).message}`
+      if (!ctx.signal.aborted) recorderOf(driver).event(claim, 'Warning', 'ProvisioningFailed', why)
+      // Not there, but maybe elsewhere: the scheduler looks for another node.
+      if (e instanceof RpcError && e.code === Code.resourceExhausted && claim.metadata.annotations?.[selectedNode])
+        return void (await reschedule(claim, client))
+      throw e
+    }
+  }
+  async function reschedule({ metadata: { namespace = '', name = '' } }: PersistentVolumeClaim, client: Client): Promise<void> {
+    const patch = { metadata: { annotations: { [selectedNode]: null } } }
+    await client.patch(persistentVolumeClaims, namespace, name, 'merge', patch).catch(ignoreGone)
+  }
+  /** Finds what was made, by the same request again, and deletes it. */
+  async function abandon(claim: PersistentVolumeClaim, client: Client): Promise<void> {
+    const storageClass = classes.get('', classOf(claim))
+    if (!storageClass) throw new Error(`storageclass ${JSON.stringify(classOf(claim))} is gone, and a volume may have been made`)
+    const data = await dataSourceOf(claim, storageClass, { client, claims, volumes }).catch(() => undefined)
+    const { near, question } = await request(claim, storageClass, data, client)
+    try {
+      const { volume } = await csi.caller(client, storageClass.provisioner, near)(controller.createVolume, question, callTimeoutMs)
+      if (volume?.volumeId) await deleteVolume(client, storageClass.provisioner, volume.volumeId, question.secrets, near)
+    } catch (e) {
+      // It refuses: then it has none.
+      if (isUncertain(e)) throw e
+    }
+  }
+
+  function persistentVolumeOf(
+    claim: PersistentVolumeClaim,
+    storageClass: StorageClass,
+    volume: CsiVolume,
+    requested: number,
+  ): PersistentVolume {
+    const { parameters, provisioner: driver, reclaimPolicy, mountOptions } = storageClass
+    const { namespace, name, uid } = claim.metadata
+    const block = claim.spec.volumeMode === 'Block'
+    const ref = (field: string, use: Parameters<typeof secretRefOf>[0]): object => {
+      const found = secretRefOf(use, parameters, volumeName(claim), claim)
+      return found ? { [field]: found } : {}
+    }
+    const deletion = secretRefOf('provisioner', parameters, volumeName(claim), claim)
+    const nodeAffinity = affinityOf(volume.accessibleTopology)
+    return {
+      apiVersion: 'v1',
+      kind: 'PersistentVolume',
+      metadata: {
+        name: volumeName(claim),
+        annotations: {
+          [provisionedBy]: driver,
+          ...(deletion ? { [deletionSecretName]: deletion.name, [deletionSecretNamespace]: deletion.namespace } : {}),
+        },
+        ...(reclaimPolicy === 'Retain' ? {} : { finalizers: [volumeFinalizer] }),
+      },
+      spec: {
+        accessModes: claim.spec.accessModes ?? [],
+        capacity: { storage: formatQuantity(quantityOf(volume.capacityBytes || requested, 'BinarySI')) },
+        claimRef: { kind: 'PersistentVolumeClaim', apiVersion: 'v1', namespace, name, uid },
+        persistentVolumeReclaimPolicy: reclaimPolicy ?? 'Delete',
+        storageClassName: storageClass.metadata.name ?? '',
+        volumeMode: claim.spec.volumeMode ?? 'Filesystem',
+        ...(mountOptions?.length && !block ? { mountOptions } : {}),
+        ...(nodeAffinity ? { nodeAffinity } : {}),
+        ...(claim.spec.volumeAttributesClassName ? { volumeAttributesClassName: claim.spec.volumeAttributesClassName } : {}),
+        csi: {
+          driver,
+          volumeHandle: volume.volumeId ?? '',
+          ...(block ? {} : { fsType: fsTypeOf(parameters) }),
+          volumeAttributes: { ...volume.volumeContext, 'storage.kubernetes.io/csiProvisionerIdentity': driver },
+          ...ref('controllerPublishSecretRef', 'controller-publish'),
+          ...ref('nodeStageSecretRef', 'node-stage'),
+          ...ref('nodePublishSecretRef', 'node-publish'),
+          ...ref('controllerExpandSecretRef', 'controller-expand'),
+          ...ref('nodeExpandSecretRef', 'node-expand'),
+        },
+      },
+    } as PersistentVolume
+  }
+
+  async function reconcileVolume(volume: PersistentVolume, client: Client): Promise<void> {
+    const { name = '', uid, annotations = {}, deletionTimestamp } = volume.metadata
+    const driver = annotations[provisionedBy] ?? ''
+    const handle = volume.spec.csi?.volumeHandle
+    if (handle === undefined || volume.spec.csi?.driver !== driver || !csi.drives(driver)) return
+    const deletes = volume.spec.persistentVolumeReclaimPolicy === 'Delete'
+    const unused = volume.status?.phase === 'Released' || volume.status?.phase === 'Failed' || deletionTimestamp !== undefined
+    const wants = deletes && (!deletionTimestamp || hasFinalizer(volume, volumeFinalizer))
+    if (wants !== hasFinalizer(volume, volumeFinalizer))
+      volume = await client.update(persistentVolumes, finalized(volume, volumeFinalizer, wants))
+    if (!deletes || !unused || volume.status?.phase === 'Bound') return
+    const attached = attachments.byIndex('provisioned volume', name)[0]
+    try {
+      if (attached) throw new Error(`persistentvolume ${name} is still attached to node ${attached.spec.nodeName}`)
+      const secrets = await secretOf(client, { name: annotations[deletionSecretName], namespace: annotations[deletionSecretNamespace] })
+      await deleteVolume(client, driver, handle, secrets, topologiesOf(volume.spec.nodeAffinity?.required?.nodeSelectorTerms))
+    } catch (e) {
+      if (!ctx.signal.aborted) recorderOf(driver).event(volume, 'Warning', 'VolumeFailedDelete', (e as Error).message)
+      throw e
+    }
+    if (!deletionTimestamp) await client.delete(persistentVolumes, '', name, uid ? { preconditions: { uid } } : {}).catch(ignoreGone)
+    const now = await client.get(persistentVolumes, '', name).catch(ignoreGone)
+    if (now && now.metadata.uid === uid && hasFinalizer(now, volumeFinalizer))
+      await client.update(persistentVolumes, finalized(now, volumeFinalizer, false)).catch(ignoreGone)
+  }
+
+  return {
+    name: 'csi-provisioner',
+    client: ctx.as('csi-controller'),
+    workers: 20,
+    sources: [
+      source(claims, e => (e.type === 'DELETED' || !driverOf(e.object) ? [] : [`claim ${keyOf(e.object)}`])),
+      source(volumes, e => {
+        const { claimRef } = e.object.spec
+        return [
+          ...(e.type === 'DELETED' ? [] : [`volume ${keyOf(e.object)}`]),
+          ...(claimRef ? [`claim ${claimRef.namespace}/${claimRef.name}`] : []),
+        ]
+      }),
+      source(attachments, e => (e.type === 'DELETED' ? [`volume /${e.object.spec.source.persistentVolumeName ?? ''}`] : [])),
+      source(classes, e => claims.byIndex('csi driver', e.object.provisioner).map(c => `claim ${keyOf(c)}`)),
+      source(csi.drivers, e => claims.byIndex('csi driver', e.object.metadata.name ?? '').map(c => `claim ${keyOf(c)}`)),
+      source(csi.csiNodes, e =>
+        (e.object.spec.drivers ?? []).flatMap(d => claims.byIndex('csi driver', d.name).map(c => `claim ${keyOf(c)}`)),
+      ),
+    ],
+    async reconcile(key, client) {
+      const [what = '', object = ''] = key.split(' ')
+      if (what === 'volume') {
+        const volume = volumes.get(...splitKey(object))
+        if (volume) await reconcileVolume(volume, client)
+        return
+      }
+      const claim = claims.get(...splitKey(object))
+      if (claim && csi.drives(driverOf(claim))) await reconcileClaim(claim, client)
+    },
+    queue: { baseMs: 200, limitMs: 60_000 },
+    log: ctx.log,
+  }
+}

@@ -1,0 +1,345 @@
+/**
+ * block.csi.coxswain.io: files of the machine as disks with ext4 (or raw), of one zone, attached to one node at a time, with snapshots and
+ * clones by copy and with online expansion: what EBS is to EKS.
+ */
+import { mkdir, mkdtemp, readFile, rm, rmdir, statfs, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
+import { Code, RpcError } from '#shared/grpc/rpc.ts'
+import { unmount } from '#shared/linux/mount.ts'
+import { run, type CommandError } from '#shared/linux/run.ts'
+import { bindMount, isMounted, unbind } from '../mounts.ts'
+import type { Driver } from '../serve.ts'
+import type { DriverOptions } from '../shared/driver.ts'
+import { checked, freeBytes, store, turns, type Meta } from '../store.ts'
+import { attachLoop, detachLoop, deviceOf, fileSystemOf, fillsDevice } from './loop.ts'
+
+export const zoneKey = 'topology.block.csi.coxswain.io/zone'
+const MiB = 1 << 20
+const minBytes = 4 * MiB
+const copyMs = 600_000
+const formatMs = 120_000
+const modes = new Set<number>([
+  AccessMode.singleNodeWriter,
+  AccessMode.singleNodeReaderOnly,
+  AccessMode.singleNodeSingleWriter,
+  AccessMode.singleNodeMultiWriter,
+])
+const fail = (code: number, message: string): never => {
+  throw new RpcError(code, message)
+}
+
+export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
+  const volumes = store(join(directory, 'volumes'))
+  const snapshots = store(join(directory, 'snapshots'))
+  const inTurn = turns()
+  const nodeId = `${zone}/${node}`
+  const imageOf = (place: string): string => join(place, 'image')
+  const image = (id: string): string => imageOf(volumes.pathOf(id))
+  const attachedFile = (id: string): string => join(volumes.pathOf(id), 'attached')
+  const found = async (id: string | undefined): Promise<Meta> =>
+    (await volumes.get(checked(id, 'volume id'))) ?? fail(Code.notFound, `volume ${id} does not exist`)
+  const need = (value: string | undefined, what: string): string => value || fail(Code.invalidArgument, `${what} is missing`)
+  const attachedTo = (id: string): Promise<string | undefined> =>
+    readFile(attachedFile(id), 'utf8').catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? undefined : Promise.reject(e)))
+
+  function check(capabilities: readonly VolumeCapability[]): string | undefined {
+    if (capabilities.length === 0) return 'volume capabilities are missing'
+    if (capabilities.some(c => !modes.has(c.accessMode?.mode ?? 0))) return 'a block volume is for one node at a time'
+    const types = capabilities.map(c => c.mount?.fsType || 'ext4')
+    return types.some(t => t !== 'ext4') ? 'the file system must be ext4' : undefined
+  }
+  /** A copy of what is on a disk, which may be mounted: it is frozen meanwhile. */
+  async function copy(from: string, to: string): Promise<void> {
+    const thaw = await freeze(from)
+    try {
+      await run('cp', ['--reflink=auto', '--sparse=always', '--', from, to], { timeoutMs: copyMs })
+    } finally {
+      await thaw()
+    }
+  }
+  /** The same file system mounted a second time, wherever the first mount is: of the kernel's superblocks there is one. */
+  async function freeze(file: string): Promise<() => Promise<void>> {
+    const device = await deviceOf(file)
+    if (device === undefined || (await fileSystemOf(device)) !== 'ext4') return () => Promise.resolve()
+    const place = await mkdtemp(join(tmpdir(), 'freeze-'))
+    await run('mount', ['-t', 'ext4', device, place])
+    await run('fsfreeze', ['--freeze', place])
+    return async () => {
+      await run('fsfreeze', ['--unfreeze', place])
+      await unmount([place])
+      await rmdir(place)
+    }
+  }
+  async function enoughFor(bytes: number): Promise<void> {
+    const free = await freeBytes(directory)
+    if (bytes > free) fail(Code.resourceExhausted, `the machine has ${free} bytes left, ${bytes} are asked for`)
+  }
+  const publicVolume = (m: Meta) => ({
+    volumeId: m.id,
+    capacityBytes: m.bytes,
+    volumeContext: {},
+    ...(m.source?.snapshot ? { contentSource: { snapshot: { snapshotId: m.source.snapshot } } } : {}),
+    ...(m.source?.volume ? { contentSource: { volume: { volumeId: m.source.volume } } } : {}),
+    accessibleTopology: [{ segments: { [zoneKey]: m.zone ?? zone } }],
+  })
+  const publicSnapshot = (m: Meta) => ({
+    snapshotId: m.id,
+    sourceVolumeId: m.source?.volume ?? '',
+    sizeBytes: m.bytes,
+    creationTime: m.created,
+    readyToUse: true,
+  })
+  async function stageDevice(meta: Meta): Promise<string> {
+    const at = await attachedTo(meta.id)
+    if (at !== nodeId) fail(Code.failedPrecondition, `volume ${meta.id} is attached to ${at ?? 'no node'}, not to ${nodeId}`)
+    return attachLoop(image(meta.id))
+  }
+  /** While it is mounted, which the kernel allows with CAP_SYS_RESOURCE only. */
+  async function grow(device: string): Promise<void> {
+    await run('losetup', ['--set-capacity', device])
+    if ((await fileSystemOf(device)) !== 'ext4') return
+    await run('resize2fs', [device], { timeoutMs: formatMs }).catch((e: CommandError) => {
+      if (!e.stderr.includes('Permission denied')) throw e
+      fail(
+        Code.failedPrecondition,
+        'the machine may not resize a mounted file system: it grows when no pod uses it, before the next one does',
+      )
+    })
+  }
+  /** Before it is mounted: a copy of a smaller disk, or one that could not grow while it was in use. */
+  async function growUnmounted(device: string): Promise<void> {
+    await run('losetup', ['--set-capacity', device])
+    if (await fillsDevice(device)) return
+    // 1: errors were corrected.
+    const check = run('e2fsck', ['-f', '-p', device], { timeoutMs: formatMs })
+    await check.catch((e: CommandError) => (e.code === 1 ? '' : Promise.reject(e)))
+    await run('resize2fs', [device], { timeoutMs: formatMs })
+  }
+
+  return {
+    name: 'block.csi.coxswain.io',
+    identity: {
+      getPluginInfo: () => ({ name: 'block.csi.coxswain.io', vendorVersion: '1.0.0' }),
+      getPluginCapabilities: () => ({
+        capabilities: [
+          { service: { type: PluginService.controller } },
+          { service: { type: PluginService.accessibilityConstraints } },
+          { volumeExpansion: { type: Expansion.online } },
+        ],
+      }),
+      probe: () => ({ ready: { value: true } }),
+    },
+    controller: {
+      controllerGetCapabilities: () => ({
+        capabilities: [
+          ControllerRpc.createDeleteVolume,
+          ControllerRpc.publishUnpublishVolume,
+          ControllerRpc.createDeleteSnapshot,
+          ControllerRpc.listSnapshots,
+          ControllerRpc.cloneVolume,
+          ControllerRpc.expandVolume,
+          ControllerRpc.getCapacity,
+          ControllerRpc.listVolumes,
+          ControllerRpc.listVolumesPublishedNodes,
+          ControllerRpc.singleNodeMultiWriter,
+        ].map(type => ({ rpc: { type } })),
+      }),
+      createVolume: ({ name, capacityRange, volumeCapabilities = [], volumeContentSource: from, accessibilityRequirements: where }) =>
+        inTurn(name ?? '', async () => {
+          const id = checked(name, 'name')
+          const wrong = check(volumeCapabilities)
+          if (wrong !== undefined) fail(Code.invalidArgument, wrong)
+          const bytes = Math.ceil(Math.max(capacityRange?.requiredBytes ?? 0, minBytes) / MiB) * MiB
+          const limit = capacityRange?.limitBytes ?? 0
+          if (limit > 0 && bytes > limit) fail(Code.outOfRange, `a volume of ${bytes} bytes is larger than the limit of ${limit}`)
+          const wanted = [...(where?.preferred ?? []), ...(where?.requisite ?? [])].flatMap(t => t.segments?.[zoneKey] ?? [])
+          const snapshot = from?.snapshot ? checked(from.snapshot.snapshotId, 'snapshot id') : undefined
+          const volume = from?.volume ? checked(from.volume.volumeId, 'source volume id') : undefined
+          const origin = snapshot ? await snapshots.get(snapshot) : volume ? await volumes.get(volume) : undefined
+          if ((snapshot ?? volume) && !origin) fail(Code.notFound, `${snapshot ?? volume} does not exist`)
+          if (origin && origin.bytes > bytes) fail(Code.outOfRange, `${origin.id} has ${origin.bytes} bytes, more than ${bytes}`)
+          const known = await volumes.get(id)
+          if (!known) await enoughFor(bytes)
+          const source = snapshot ? { snapshot } : volume ? { volume } : undefined
+          const meta: Meta = { id, bytes, zone: wanted[0] ?? zone, created: new Date().toISOString(), ...(source ? { source } : {}) }
+          const made = await volumes.make(meta, async place => {
+            if (snapshot) await copy(imageOf(snapshots.pathOf(snapshot)), imageOf(place))
+            else if (volume) await copy(image(volume), imageOf(place))
+            else await writeFile(imageOf(place), '', { mode: 0o600 })
+            await truncate(imageOf(place), bytes)
+          })
+          if (made.bytes !== bytes || JSON.stringify(made.source) !== JSON.stringify(source))
+            fail(Code.alreadyExists, `volume ${id} exists, and is another one`)
+          return { volume: publicVolume(made) }
+        }),
+      deleteVolume: ({ volumeId }) =>
+        inTurn(volumeId ?? '', async () => {
+          const id = checked(volumeId, 'volume id')
+          const at = await attachedTo(id)
+          if (at !== undefined) fail(Code.failedPrecondition, `volume ${id} is attached to ${at}`)
+          if (await volumes.get(id)) await detachLoop(image(id))
+          await volumes.remove(id)
+          return {}
+        }),
+      controllerPublishVolume: ({ volumeId, nodeId: to, volumeCapability }) =>
+        inTurn(volumeId ?? '', async () => {
+          const meta = await found(volumeId)
+          const target = need(to, 'node id')
+          const wrong = check(volumeCapability ? [volumeCapability] : [])
+          if (wrong !== undefined) fail(Code.invalidArgument, wrong)
+          if (target.split('/')[0] !== meta.zone)
+            fail(Code.failedPrecondition, `volume ${meta.id} is of zone ${meta.zone}, node ${target} is not`)
+          // Whoever makes the file has the volume, whichever process asks.
+          await writeFile(attachedFile(meta.id), target, { flag: 'wx' }).catch(async (e: NodeJS.ErrnoException) => {
+            if (e.code !== 'EEXIST') throw e
+            const at = await attachedTo(meta.id)
+            if (at !== target) fail(Code.failedPrecondition, `volume ${meta.id} is already attached to ${at}`)
+          })
+          return { publishContext: {} }
+        }),
+      controllerUnpublishVolume: ({ volumeId, nodeId: from }) =>
+        inTurn(volumeId ?? '', async () => {
+          const id = checked(volumeId, 'volume id')
+          const at = await attachedTo(id)
+          if (at === undefined || (from && at !== from)) return {}
+          // What a node that is lost has left.
+          await detachLoop(image(id))
+          await rm(attachedFile(id), { force: true })
+          return {}
+        }),
+      validateVolumeCapabilities: async ({ volumeId, volumeCapabilities = [] }) => {
+        await found(volumeId)
+        const wrong = check(volumeCapabilities)
+        return wrong === undefined ? { confirmed: { volumeCapabilities } } : { message: wrong }
+      },
+      listVolumes: async () => ({
+        entries: await Promise.all(
+          (await volumes.list()).map(async m => {
+            const at = await attachedTo(m.id)
+            return { volume: publicVolume(m), status: { publishedNodeIds: at === undefined ? [] : [at] } }
+          }),
+        ),
+      }),
+      getCapacity: async () => ({ availableCapacity: await freeBytes(directory), minimumVolumeSize: { value: minBytes } }),
+      createSnapshot: ({ sourceVolumeId, name }) =>
+        inTurn(sourceVolumeId ?? '', async () => {
+          const id = checked(name, 'name')
+          const source = checked(sourceVolumeId, 'source volume id')
+          const known = await snapshots.get(id)
+          if (known && known.source?.volume !== source) fail(Code.alreadyExists, `snapshot ${id} is of volume ${known.source?.volume}`)
+          if (known) return { snapshot: publicSnapshot(known) }
+          const { bytes, zone: home = zone } = await found(source)
+          const meta: Meta = {
+            id,
+            bytes,
+            zone: home,
+            source: { volume: source },
+            created: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
+          }
+          const made = await snapshots.make(meta, place => copy(image(source), imageOf(place)))
+          return { snapshot: publicSnapshot(made) }
+        }),
+      deleteSnapshot: async ({ snapshotId }) => {
+        await snapshots.remove(checked(snapshotId, 'snapshot id'))
+        return {}
+      },
+      listSnapshots: async ({ snapshotId, sourceVolumeId }) => ({
+        entries: (await snapshots.list())
+          .filter(m => (!snapshotId || m.id === snapshotId) && (!sourceVolumeId || m.source?.volume === sourceVolumeId))
+          .map(m => ({ snapshot: publicSnapshot(m) })),
+      }),
+      controllerExpandVolume: ({ volumeId, capacityRange }) =>
+        inTurn(volumeId ?? '', async () => {
+          const meta = await found(volumeId)
+          const bytes = Math.max(Math.ceil((capacityRange?.requiredBytes ?? 0) / MiB) * MiB, meta.bytes)
+          if (bytes > meta.bytes) {
+            await enoughFor(bytes - meta.bytes)
+            await truncate(image(meta.id), bytes)
+            await volumes.update({ ...meta, bytes })
+          }
+          return { capacityBytes: bytes, nodeExpansionRequired: true }
+        }),
+    },
+    node: {
+      nodeGetCapabilities: () => ({
+        capabilities: [NodeRpc.stageUnstageVolume, NodeRpc.expandVolume, NodeRpc.getVolumeStats, NodeRpc.singleNodeMultiWriter].map(
+          type => ({ rpc: { type } }),
+        ),
+      }),
+      nodeGetInfo: () => ({ nodeId, maxVolumesPerNode: 128, accessibleTopology: { segments: { [zoneKey]: zone } } }),
+      nodeStageVolume: ({ volumeId, stagingTargetPath, volumeCapability }) =>
+        inTurn(volumeId ?? '', async () => {
+          const meta = await found(volumeId)
+          const path = need(stagingTargetPath, 'staging target path')
+          if (volumeCapability?.block) {
+            await stageDevice(meta)
+            return {}
+          }
+          if (await isMounted(path)) return {}
+          const device = await stageDevice(meta)
+          if ((await fileSystemOf(device)) === '')
+            await run('mkfs.ext4', ['-q', '-m', '0', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1', device], {
+              timeoutMs: formatMs,
+            })
+          else await growUnmounted(device)
+          await mkdir(path, { recursive: true, mode: 0o750 })
+          const flags = volumeCapability?.mount?.mountFlags ?? []
+          await run('mount', ['-t', 'ext4', ...(flags.length > 0 ? ['-o', flags.join(',')] : []), device, path])
+          // It goes with the last mount, also when the node is lost.
+          await run('losetup', ['--detach', device])
+          return {}
+        }),
+      nodeUnstageVolume: ({ volumeId, stagingTargetPath }) =>
+        inTurn(volumeId ?? '', async () => {
+          const id = checked(volumeId, 'volume id')
+          const path = need(stagingTargetPath, 'staging target path')
+          for (let tries = 0; (await isMounted(path)) && tries < 10; tries++) await unmount([path])
+          if (await volumes.get(id)) await detachLoop(image(id))
+          return {}
+        }),
+      nodePublishVolume: ({ volumeId, stagingTargetPath, targetPath, readonly = false, volumeCapability }) =>
+        inTurn(volumeId ?? '', async () => {
+          const meta = await found(volumeId)
+          const target = need(targetPath, 'target path')
+          const staging = need(stagingTargetPath, 'staging target path')
+          if (volumeCapability?.block) {
+            const device = await deviceOf(image(meta.id))
+            await bindMount(device ?? fail(Code.failedPrecondition, `volume ${meta.id} is not staged`), target, readonly, 'device')
+            return {}
+          }
+          if (!(await isMounted(staging))) fail(Code.failedPrecondition, `volume ${meta.id} is not staged at ${staging}`)
+          await bindMount(staging, target, readonly, 'directory')
+          return {}
+        }),
+      nodeUnpublishVolume: ({ volumeId, targetPath }) =>
+        inTurn(volumeId ?? '', async () => {
+          checked(volumeId, 'volume id')
+          await unbind(need(targetPath, 'target path'))
+          return {}
+        }),
+      nodeExpandVolume: ({ volumeId, volumePath }) =>
+        inTurn(volumeId ?? '', async () => {
+          const meta = await found(volumeId)
+          need(volumePath, 'volume path')
+          const device = await deviceOf(image(meta.id))
+          if (device === undefined) fail(Code.failedPrecondition, `volume ${meta.id} is not staged`)
+          await grow(device!)
+          return { capacityBytes: meta.bytes }
+        }),
+      nodeGetVolumeStats: async ({ volumeId, volumePath }) => {
+        const meta = await found(volumeId)
+        const path = need(volumePath, 'volume path')
+        if (!(await isMounted(path))) fail(Code.notFound, `volume ${meta.id} is not at ${path}`)
+        const s = await statfs(path)
+        return {
+          usage: [
+            { unit: UsageUnit.bytes, total: s.blocks * s.bsize, available: s.bavail * s.bsize, used: (s.blocks - s.bfree) * s.bsize },
+            { unit: UsageUnit.inodes, total: s.files, available: s.ffree, used: s.files - s.ffree },
+          ],
+        }
+      },
+    },
+  }
+}

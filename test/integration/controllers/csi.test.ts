@@ -1,0 +1,361 @@
+/**
+ * The work of CSI drivers' sidecars and of attach/detach: a real API server and controllers, and of a node what hands calls to a driver that
+ * checks their order.
+ */
+import { createServer } from 'node:http'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { status } from '@grpc/grpc-js'
+import { parseAllDocuments } from 'yaml'
+import { readFileSync } from 'node:fs'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { CSIDriver } from '#shared/api/storage/csidriver.ts'
+import type { CustomResourceDefinition } from '#shared/api/apiextensions/customresourcedefinition.ts'
+import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import type { StorageClass } from '#shared/api/storage/storageclass.ts'
+import type { VolumeAttributesClass } from '#shared/api/storage/volumeattributesclass.ts'
+import {
+  csiDrivers as driverKind,
+  csiNodes,
+  customResourceDefinitions,
+  events,
+  nodes,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  storageClasses,
+  volumeAttachments,
+  volumeAttributesClasses,
+} from '#shared/api/kinds.ts'
+import { natsTransport } from '#shared/bus/api-client.ts'
+import { serveSessions } from '#shared/bus/sessions.ts'
+import { sessionStream } from '#shared/bus/sessionstream.ts'
+import { nodeSubject } from '#shared/bus/subjects.ts'
+import { newClient } from '#shared/client/rest.ts'
+import { isNotFound } from '#shared/machinery/status.ts'
+import { controllerAnnotation, controllerName } from '#control-plane/controller-manager/csi/driver.ts'
+import {
+  volumeSnapshotClasses,
+  volumeSnapshotContents,
+  volumeSnapshots,
+  type VolumeSnapshot,
+  type VolumeSnapshotClass,
+} from '#control-plane/controller-manager/csi/snapshots.ts'
+import { csiNodeRecord } from '#node-agent/kubelet/csi/csinode.ts'
+import { csiDrivers, type CsiDrivers } from '#node-agent/kubelet/csi/drivers.ts'
+import { followPlugins } from '#node-agent/kubelet/pluginmanager/pluginmanager.ts'
+import { serveCsi } from '#node-agent/kubelet/server/csi.ts'
+import { newBackend, startCsiDriver, type Backend, type TestCsiDriver } from '../../fixtures/csidriver.ts'
+import { quiet, startControl, startNode, until, type Control } from './setup.ts'
+
+const name = 'csi.test'
+let c: Control
+let ns: string
+let root: string
+const backend: Backend = newBackend()
+const stop = new AbortController()
+const drivers = new Map<string, TestCsiDriver>()
+const started: { stop(): void }[] = []
+
+/** Of a kubelet what registers drivers and hands them calls. */
+async function startCsiNode(node: string): Promise<TestCsiDriver> {
+  started.push(await startNode(c.client, node, { binds: node === 'node-1' }))
+  const rootDir = join(root, node)
+  const connection = await c.api.nats.connect(`system:node:${node}`)
+  const own = newClient(natsTransport(connection), { userAgent: 'kubelet' })
+  const object = await own.get(nodes, '', node)
+  const all: CsiDrivers = csiDrivers(
+    csiNodeRecord(own, () => object, quiet),
+    quiet,
+  )
+  followPlugins(
+    join(rootDir, 'plugins_registry'),
+    { CSIPlugin: all },
+    path => path.replace('/var/lib/kubelet', rootDir),
+    quiet,
+    stop.signal,
+  )
+  const server = createServer((req, res) => {
+    const [, ...rest] = new URL(req.url ?? '/', 'http://kubelet').pathname.split('/').filter(Boolean).map(decodeURIComponent)
+    void serveCsi(all, rest, req, res)
+  })
+  const service = serveSessions(connection, nodeSubject(connection.identity, 'http'), async session => {
+    const stream = sessionStream(session, 'acceptor')
+    server.emit('connection', stream)
+    await new Promise(resolve => stream.once('close', resolve))
+  })
+  stop.signal.addEventListener('abort', () => service.close())
+  const driver = await startCsiDriver(rootDir, {
+    name,
+    nodeId: node,
+    controller: [
+      'CREATE_DELETE_VOLUME',
+      'PUBLISH_UNPUBLISH_VOLUME',
+      'CREATE_DELETE_SNAPSHOT',
+      'CLONE_VOLUME',
+      'EXPAND_VOLUME',
+      'MODIFY_VOLUME',
+    ],
+    topology: { 'topology.csi.test/zone': node === 'node-1' ? 'a' : 'b' },
+    backend,
+  })
+  await until(`driver on ${node}`, async () => (await c.client.get(csiNodes, '', node).catch(() => undefined))?.spec.drivers?.length === 1)
+  drivers.set(node, driver)
+  return driver
+}
+
+beforeAll(async () => {
+  c = await startControl()
+  root = await mkdtemp(join(tmpdir(), 'csi-control-'))
+  await c.control()
+  ns = await c.namespace('csi')
+  const made = {
+    apiVersion: 'storage.k8s.io/v1',
+    kind: 'CSIDriver',
+    metadata: { name, annotations: { [controllerAnnotation]: controllerName } },
+    spec: { attachRequired: true },
+  } as CSIDriver
+  await c.client.create(driverKind, '', made)
+  const storageClass = {
+    metadata: { name: 'test' },
+    provisioner: name,
+    parameters: { kind: 'fast', 'csi.storage.k8s.io/fstype': 'ext4' },
+    allowVolumeExpansion: true,
+    volumeBindingMode: 'Immediate',
+  } as unknown as StorageClass
+  await c.client.create(storageClasses, '', storageClass)
+  await startCsiNode('node-1')
+  await startCsiNode('node-2')
+})
+afterEach(() => {
+  for (const driver of drivers.values()) expect(driver.violations).toEqual([])
+})
+afterAll(async () => {
+  for (const node of started) node.stop()
+  stop.abort()
+  for (const driver of drivers.values()) await driver.stop()
+  await c?.stop()
+  await rm(root, { recursive: true, force: true })
+})
+
+const claim = (claimName: string, more: object = {}, storage = '2Mi') =>
+  c.client.create(persistentVolumeClaims, ns, {
+    metadata: { name: claimName },
+    spec: { accessModes: ['ReadWriteOnce'], storageClassName: 'test', resources: { requests: { storage } }, ...more },
+  } as unknown as PersistentVolumeClaim)
+const isBound = (claimName: string) =>
+  until(`claim ${claimName} to be bound`, async () => {
+    const found = await c.client.get(persistentVolumeClaims, ns, claimName)
+    return found.status?.phase === 'Bound' ? found : undefined
+  })
+const volumeOf = async (claimName: string) => c.client.get(persistentVolumes, '', (await isBound(claimName)).spec.volumeName ?? '')
+const remove = async (claimName: string): Promise<void> => {
+  await c.client.delete(persistentVolumeClaims, ns, claimName)
+  await until(`claim ${claimName} to be gone`, () => c.client.get(persistentVolumeClaims, ns, claimName).then(() => false, isNotFound))
+}
+const nothingLeft = async () => {
+  const left = async () => {
+    const lists = await Promise.all([persistentVolumes, volumeAttachments].map(kind => c.client.list(kind as typeof persistentVolumes, '')))
+    return [...lists.flatMap(l => l.items.map(o => [o.metadata, o.status])), ...backend.volumes.keys(), ...backend.published.keys()]
+  }
+  await until('nothing to be left', async () => (await left()).length === 0).catch(async () => expect(await left()).toEqual([]))
+}
+const fault = (call: string, what: Parameters<TestCsiDriver['fault']>[1]) => drivers.forEach(d => d.fault(call, what))
+const called = (call: string) => [...drivers.values()].flatMap(d => d.calls).filter(x => x.startsWith(`${call} `))
+const eventOf = (object: string, reason: string) =>
+  until(`event ${reason} of ${object}`, async () =>
+    (await c.client.list(events, ns)).items.find(e => e.involvedObject.name === object && e.reason === reason),
+  )
+const pod = (podName: string, claimName: string, nodeName: string) =>
+  c.client.create(pods, ns, {
+    metadata: { name: podName },
+    spec: {
+      nodeName,
+      containers: [{ name: 'c', image: 'x' }],
+      volumes: [{ name: 'v', persistentVolumeClaim: { claimName } }],
+    },
+  } as Pod)
+
+test('a claim gets a volume of the driver, with its topology, and gives it back', async () => {
+  await claim('plain')
+  const volume = await volumeOf('plain')
+  expect(volume.spec).toMatchObject({
+    csi: { driver: name, volumeHandle: `vol-${volume.metadata.name}`, fsType: 'ext4', volumeAttributes: { made: 'yes' } },
+    capacity: { storage: '2Mi' },
+    persistentVolumeReclaimPolicy: 'Delete',
+  })
+  const [term] = volume.spec.nodeAffinity?.required?.nodeSelectorTerms ?? []
+  expect(term?.matchExpressions?.[0]).toMatchObject({ key: 'topology.csi.test/zone', operator: 'In' })
+  const asked = [...drivers.values()].map(d => d.last['CreateVolume']).find(Boolean)
+  expect(asked).toMatchObject({ parameters: { kind: 'fast' }, volume_capabilities: [{ access_mode: { mode: 'SINGLE_NODE_WRITER' } }] })
+  expect(asked.accessibility_requirements.requisite).toHaveLength(2)
+  expect((await isBound('plain')).metadata.finalizers).toEqual(['kubernetes.io/pvc-protection'])
+  await remove('plain')
+  await nothingLeft()
+})
+
+test('a volume is attached where its pod is, once at a time, and detached when its kubelet has let go', async () => {
+  await claim('att')
+  const volume = await volumeOf('att')
+  const unique = `kubernetes.io/csi/${name}^${volume.spec.csi!.volumeHandle}`
+  await pod('one', 'att', 'node-1')
+  const attached = () =>
+    until('the attachment', async () =>
+      (await c.client.list(volumeAttachments, '')).items.find(a => a.status?.attached && !a.metadata.deletionTimestamp),
+    )
+  expect((await attached()).status?.attachmentMetadata).toEqual({ device: `/dev/${volume.spec.csi!.volumeHandle}` })
+  await until('node status', async () => (await c.client.get(nodes, '', 'node-1')).status?.volumesAttached?.[0]?.name === unique)
+  await eventOf('one', 'SuccessfulAttachVolume')
+  await c.client.patch(nodes, '', 'node-1', 'merge', { status: { volumesInUse: [unique] } }, 'status')
+  await pod('two', 'att', 'node-2')
+  expect((await eventOf('two', 'FailedAttachVolume')).message).toBe(
+    `Multi-Attach error for volume "${volume.metadata.name}" Volume is already used by pod(s) one`,
+  )
+  await c.client.delete(pods, ns, 'one')
+  await until('pod one to be gone', () => c.client.get(pods, ns, 'one').then(() => false, isNotFound))
+  // Mounted still.
+  expect(called('ControllerUnpublishVolume')).toEqual([])
+  await c.client.patch(nodes, '', 'node-1', 'merge', { status: { volumesInUse: [] } }, 'status')
+  await until('attachment to node-2', async () => (await attached()).spec.nodeName === 'node-2')
+  expect((await c.client.get(nodes, '', 'node-1')).status?.volumesAttached ?? []).toEqual([])
+  // A node that is out of service does not have to let go.
+  await c.client.patch(nodes, '', 'node-2', 'merge', { status: { volumesInUse: [unique] } }, 'status')
+  await c.client.delete(pods, ns, 'two')
+  const taints = [{ key: 'node.kubernetes.io/out-of-service', effect: 'NoExecute' }]
+  await c.client.patch(nodes, '', 'node-2', 'merge', { spec: { taints } })
+  await until('no attachment', async () => (await c.client.list(volumeAttachments, '')).items.length === 0)
+  await c.client.patch(nodes, '', 'node-2', 'merge', { spec: { taints: null }, status: { volumesInUse: null } })
+  await c.client.patch(nodes, '', 'node-2', 'merge', { status: { volumesInUse: [] } }, 'status')
+  await remove('att')
+  await nothingLeft()
+})
+
+test('a driver that fails, answers nonsense or to nobody leaves nothing behind, whoever is killed', async () => {
+  fault('CreateVolume', { code: status.INTERNAL, message: 'out of order' })
+  await claim('sick')
+  expect((await eventOf('sick', 'ProvisioningFailed')).message).toBe(
+    'failed to provision volume with StorageClass "test": rpc error: code = Internal desc = out of order',
+  )
+  fault('CreateVolume', 'garbage')
+  const seen = called('CreateVolume').length
+  await until('another try', () => called('CreateVolume').length > seen)
+  fault('CreateVolume', { code: status.UNAVAILABLE, done: true })
+  await until('a volume that nobody was told of', () => backend.volumes.size === 1)
+  await c.client.delete(persistentVolumeClaims, ns, 'sick')
+  await c.stopControllers()
+  fault('CreateVolume', undefined)
+  await c.control()
+  await until('claim to be gone', () => c.client.get(persistentVolumeClaims, ns, 'sick').then(() => false, isNotFound))
+  await nothingLeft()
+  // Between any two calls of a volume's life.
+  for (const call of ['ControllerPublishVolume', 'ControllerUnpublishVolume', 'DeleteVolume']) {
+    const own = `kill-${call.toLowerCase()}`
+    await claim(own)
+    await isBound(own)
+    fault(call, { code: status.UNAVAILABLE, done: true })
+    await pod(own, own, 'node-1')
+    const before = called(call).length
+    const reached = () => until(`${call} to be called`, () => called(call).length > before)
+    if (call === 'ControllerPublishVolume') await reached()
+    else await until('the attachment', async () => (await c.client.list(volumeAttachments, '')).items.some(a => a.status?.attached))
+    await c.client.delete(pods, ns, own)
+    await c.client.delete(persistentVolumeClaims, ns, own)
+    if (call !== 'ControllerPublishVolume') await reached()
+    await c.stopControllers()
+    fault(call, undefined)
+    await c.control()
+    await nothingLeft()
+  }
+}, 60_000)
+
+test('a claim grows, and changes its attributes', async () => {
+  await claim('size')
+  await isBound('size')
+  await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { resources: { requests: { storage: '5Mi' } } } })
+  await until('the claim to have grown', async () => {
+    const { status: now } = await c.client.get(persistentVolumeClaims, ns, 'size')
+    return now?.capacity?.['storage'] === '5Mi' && !now.conditions?.length && !now.allocatedResourceStatuses?.['storage']
+  })
+  expect((await volumeOf('size')).spec.capacity).toEqual({ storage: '5Mi' })
+  await eventOf('size', 'VolumeResizeSuccessful')
+  fault('ControllerExpandVolume', { code: status.OUT_OF_RANGE, message: 'too large' })
+  await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { resources: { requests: { storage: '9Mi' } } } })
+  await until('infeasible', async () => (await c.client.get(persistentVolumeClaims, ns, 'size')).status?.allocatedResourceStatuses?.['storage'] === 'ControllerResizeInfeasible') // prettier-ignore
+  fault('ControllerExpandVolume', undefined)
+  for (const [className, parameters] of [
+    ['quick', { iops: '100' }],
+    ['odd', { refused: 'yes' }],
+  ] as const)
+    // prettier-ignore
+    await c.client.create(volumeAttributesClasses, '', { metadata: { name: className }, driverName: name, parameters } as unknown as VolumeAttributesClass)
+  await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { resources: { requests: { storage: '6Mi' } }, volumeAttributesClassName: 'quick' } }) // prettier-ignore
+  await until(
+    'quick',
+    async () => (await c.client.get(persistentVolumeClaims, ns, 'size')).status?.currentVolumeAttributesClassName === 'quick',
+  )
+  expect([...backend.volumes.values()][0]?.mutable).toEqual({ iops: '100' })
+  await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { volumeAttributesClassName: 'odd' } })
+  await until(
+    'infeasible',
+    async () => (await c.client.get(persistentVolumeClaims, ns, 'size')).status?.modifyVolumeStatus?.status === 'Infeasible',
+  )
+  await remove('size')
+  await nothingLeft()
+})
+
+test('a snapshot is taken, restored and deleted; a volume is cloned', async () => {
+  const manifest = readFileSync(join(import.meta.dirname, '../../../drivers/manifests/snapshots.yaml'), 'utf8')
+  for (const document of parseAllDocuments(manifest))
+    await c.client.create(customResourceDefinitions, '', document.toJSON() as CustomResourceDefinition)
+  const snapshotClass = {
+    apiVersion: 'snapshot.storage.k8s.io/v1',
+    kind: 'VolumeSnapshotClass',
+    metadata: { name: 'snap' },
+    driver: name,
+    deletionPolicy: 'Delete',
+  }
+  await until('the kinds to be served', () => c.client.create(volumeSnapshotClasses, '', snapshotClass as VolumeSnapshotClass).then(() => true, () => false)) // prettier-ignore
+  await claim('src')
+  await isBound('src')
+  fault('CreateSnapshot', { code: status.UNAVAILABLE, done: true })
+  const make = (snapshot: string) =>
+    c.client.create(volumeSnapshots, ns, {
+      apiVersion: 'snapshot.storage.k8s.io/v1',
+      kind: 'VolumeSnapshot',
+      metadata: { name: snapshot },
+      spec: { volumeSnapshotClassName: 'snap', source: { persistentVolumeClaimName: 'src' } },
+    } as VolumeSnapshot)
+  await make('one')
+  await until('a snapshot that nobody was told of', () => backend.snapshots.size === 1)
+  fault('CreateSnapshot', undefined)
+  const ready = await until('the snapshot to be ready', async () => {
+    const found = await c.client.get(volumeSnapshots, ns, 'one')
+    return found.status?.readyToUse ? found : undefined
+  })
+  expect(ready.status).toMatchObject({ restoreSize: String(2 << 20), boundVolumeSnapshotContentName: `snapcontent-${ready.metadata.uid}` })
+  expect(ready.status?.error).toBeUndefined()
+  expect(backend.snapshots.size).toBe(1)
+  const [snapshot] = backend.snapshots.values()
+  await claim('restored', { dataSource: { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'one' } })
+  await claim('cloned', { dataSource: { kind: 'PersistentVolumeClaim', name: 'src' } })
+  for (const claimName of ['restored', 'cloned']) await isBound(claimName)
+  const sources = [...backend.volumes.values()].map(v => JSON.stringify(v.source ?? {}))
+  expect(sources.some(s => s.includes(snapshot!.id))).toBe(true)
+  expect(sources.some(s => s.includes(`"volume_id":"vol-`))).toBe(true)
+  await c.client.delete(volumeSnapshots, ns, 'one')
+  await until('the snapshot to be gone', () => c.client.get(volumeSnapshots, ns, 'one').then(() => false, isNotFound))
+  // Deleted while it is being taken.
+  fault('CreateSnapshot', { code: status.UNAVAILABLE, done: true })
+  await make('two')
+  await until('another that nobody was told of', () => backend.snapshots.size === 1)
+  await c.client.delete(volumeSnapshots, ns, 'two')
+  fault('CreateSnapshot', undefined)
+  await until(
+    'that to be gone',
+    async () => backend.snapshots.size === 0 && (await c.client.list(volumeSnapshotContents, '')).items.length === 0,
+  )
+  for (const claimName of ['src', 'restored', 'cloned']) await remove(claimName)
+  await nothingLeft()
+}, 60_000)
