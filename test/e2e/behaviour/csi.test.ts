@@ -152,7 +152,11 @@ test('a directory is shared by pods of all nodes', async () => {
 test('nothing is left when all is deleted', async () => {
   await kubectl('delete', 'pod', '--all', '--timeout=60s')
   await kubectl('delete', 'pvc', '--all', '--timeout=60s')
-  await eventually(async () => (await kubectl('get', 'pv,volumeattachments', '-o', 'name')).trim() === '', 'no volume to be left')
+  const left = async () => [
+    await field('pv', '{.items[?(@.spec.csi.driver)].metadata.name}'),
+    await field('volumeattachments', '{.items[*].metadata.name}'),
+  ]
+  await eventually(async () => (await left()).join('') === '', 'no volume of the drivers to be left')
   expect(await loops()).toEqual([])
   for (const kind of ['block/volumes', 'shared/volumes']) expect(await readdir(path.join(data, kind)).catch(() => [])).toEqual([])
 }, 120_000)
