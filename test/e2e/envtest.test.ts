@@ -1,10 +1,15 @@
 /** Go's envtest with our programs in the place of etcd and kube-apiserver. */
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import type { Pair } from '#shared/certificates/certificate.ts'
 import { eventually } from '../fixtures/cluster.ts'
 import { newRest, type Rest } from '../fixtures/apiserver.ts'
 import { startEnvtest, type Envtest } from '../fixtures/envtest.ts'
+import { startTestCluster } from '../fixtures/testcluster.ts'
+import { startWebhook } from '../fixtures/webhook.ts'
 import { inventory } from '../fixtures/inventory.ts'
 
 const assets = path.resolve(import.meta.dirname, '../../control-plane/envtest/bin')
@@ -91,4 +96,30 @@ test('several side by side; SIGTERM ends both programs, with watches open, and l
 test('a kube-apiserver whose etcd is not ours says so', async () => {
   await expect(startEnvtest(assets, { 'etcd-servers': 'http://127.0.0.1:1' })).rejects.toThrow('http://127.0.0.1:1 does not answer')
   await expect(startEnvtest(assets, { 'no-such-flag': 'x' })).rejects.toThrow('kube-apiserver: unknown flag: --no-such-flag')
+})
+
+test('USE_EXISTING_CLUSTER: the kubeconfig alone is enough to write, to install webhooks that the test serves, and to be somebody else', async () => {
+  const [cluster, hook] = await Promise.all([startTestCluster('--api-only'), startWebhook()])
+  const config = parse(await readFile(cluster.kubeconfig, 'utf8'))
+  const data = (text: string): string => Buffer.from(text, 'base64').toString()
+  const [{ cluster: at }, { user }] = [config.clusters[0], config.users[0]]
+  const pair = { cert: data(user['client-certificate-data']), key: data(user['client-key-data']) }
+  const own = newRest(at.server, { cert: data(at['certificate-authority-data']) } as Pair, pair)
+  try {
+    // WebhookInstallOptions: what names a Service is turned to an address of the test's own, with its certificate.
+    const client = { url: `${hook.url}/validate`, caBundle: hook.caBundle }
+    const rules = [{ operations: ['CREATE'], apiGroups: [''], apiVersions: ['v1'], resources: ['configmaps'] }]
+    const webhooks = [{ name: 'v.example.com', clientConfig: client, rules, sideEffects: 'None', admissionReviewVersions: ['v1'] }]
+    hook.answer = review => ({ uid: review.request.uid, allowed: false, status: { message: 'not today' } })
+    const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations'
+    expect((await own('POST', path, { metadata: { name: 'v' }, webhooks })).code).toBe(201)
+    const refused = await own('POST', '/api/v1/namespaces/default/configmaps', { metadata: { name: 'x' } })
+    expect(refused.body.message).toBe('admission webhook "v.example.com" denied the request: not today')
+    // AddUser of an existing cluster is an impersonation.
+    const who = await own('POST', '/apis/authentication.k8s.io/v1/selfsubjectreviews', {}, { headers: { 'impersonate-user': 'jane' } })
+    expect(who.body.status.userInfo.username).toBe('jane')
+  } finally {
+    own.close()
+    await Promise.all([cluster.stop(), hook.stop()])
+  }
 })
