@@ -20,9 +20,8 @@ async function configuration(): Promise<Configuration> {
   }
 }
 
-const { profiles, extenders, backoff, election, missing } = await configuration()
+const { profiles, extenders, backoff, election } = await configuration()
 
-await runElected(component, { ...flags, ...election }, (client, signal, log, registry) => {
-  if (missing.length > 0) log.warn({ plugins: missing }, 'plugins of the configuration are not built yet: they are of no effect')
-  return runScheduler({ client, log, profiles, extenders, backoff, registry }, signal)
-})
+await runElected(component, { ...flags, ...election }, (client, signal, log, registry) =>
+  runScheduler({ client, log, profiles, extenders, backoff, registry }, signal),
+)

@@ -28,8 +28,6 @@ export interface Configuration {
   readonly extenders: readonly ExtenderConfig[]
   readonly backoff: Backoff
   readonly election: ElectionSettings
-  /** Plugins that are asked for and not built yet. */
-  readonly missing: readonly string[]
 }
 
 /** Without a file. */
@@ -38,7 +36,6 @@ export const defaultConfiguration: Configuration = {
   extenders: [],
   backoff: { initialMs: 1000, maxMs: 10_000 },
   election: {},
-  missing: [],
 }
 
 /** Throws one line that names the file. */
@@ -49,13 +46,11 @@ export function configurationOf(text: string, file?: string): Configuration {
   const kind = { kind: 'KubeSchedulerConfiguration', apiVersion, schema: kubeSchedulerConfiguration, validate }
   const config = parseConfig(text, kind, file)
   const ignored = (config.extenders ?? []).flatMap(e => (e.managedResources ?? []).flatMap(r => (r.ignoredByScheduler ? [r.name] : [])))
-  const made = (config.profiles ?? [{}]).map(p => profileOf(p, config, ignored))
   return {
-    profiles: made.map(m => m.profile),
+    profiles: (config.profiles ?? [{}]).map(p => profileOf(p, config, ignored)),
     extenders: config.extenders ?? [],
     backoff: { initialMs: (config.podInitialBackoffSeconds ?? 1) * 1000, maxMs: (config.podMaxBackoffSeconds ?? 10) * 1000 },
     election: electionOf(config),
-    missing: [...new Set(made.flatMap(m => m.missing))],
   }
 }
 
@@ -84,40 +79,27 @@ function profileOf(
   { schedulerName = defaultName, plugins, pluginConfig = [], percentageOfNodesToScore }: KubeSchedulerProfile,
   config: KubeSchedulerConfiguration,
   ignored: readonly string[],
-): { profile: ProfileConfig; missing: string[] } {
-  const all: PluginSets = {
+): ProfileConfig {
+  const sets: PluginSets = {
     ...Object.fromEntries(points.map(point => [point, merged({}, plugins?.[point] ?? {})])),
     multiPoint: merged({ enabled: defaultMultiPoint }, plugins?.multiPoint ?? {}),
   }
   for (const point of [...points, 'multiPoint'] as const) {
-    const unknown = all[point]?.enabled?.find(({ name }) => !Object.hasOwn(inTreePlugins, name))
+    const unknown = sets[point]?.enabled?.find(({ name }) => !Object.hasOwn(inTreePlugins, name))
     if (unknown)
       throw new Error(`initializing profiles: creating profile for scheduler name ${schedulerName}: ${doesNotExist(point, unknown.name)}`)
   }
-  const missing = new Set<string>()
-  const built = (e: Enablement | undefined): Enablement => ({
-    ...e,
-    enabled: (e?.enabled ?? []).filter(({ name }) => {
-      const known = Object.hasOwn(inTreePlugins, name)
-      if (known && !inTreePlugins[name]!.make) missing.add(name)
-      return !missing.has(name)
-    }),
-  })
-  const sets: PluginSets = Object.fromEntries(Object.entries(all).map(([point, e]) => [point, built(e)]))
   const wanted = new Set(Object.values(sets).flatMap(e => (e?.enabled ?? []).map(p => p.name)))
-  const made = [...wanted].flatMap(name => {
-    const plugin = Object.hasOwn(inTreePlugins, name) ? inTreePlugins[name] : undefined
-    if (!plugin?.make) return []
+  const made = [...wanted].map(name => {
     const args = argsOf(name, pluginConfig.find(c => c.name === name)?.args)
     if (name === 'NodeResourcesFit' && ignored.length > 0) {
       const fit = args as NodeResourcesFitArgs
       fit.ignoredResources = [...(fit.ignoredResources ?? []), ...ignored]
     }
-    return [{ plugin: plugin.make(args) }]
+    return { plugin: inTreePlugins[name]!.make(args) }
   })
   const percentage = percentageOfNodesToScore ?? config.percentageOfNodesToScore
-  const profile = { schedulerName, plugins: made, sets, ...(percentage === undefined ? {} : { percentageOfNodesToScore: percentage }) }
-  return { profile, missing: [...missing] }
+  return { schedulerName, plugins: made, sets, ...(percentage === undefined ? {} : { percentageOfNodesToScore: percentage }) }
 }
 
 /** The arguments of a plugin with their defaults. Throws what upstream says of bad ones. */

@@ -208,7 +208,6 @@ export const volumeBindingArgs = args({
       : []),
   ],
 })
-/** Arguments of plugins that are not built yet: they are read, and of no effect. */
 export const dynamicResourcesArgs = args({
   schema: obj(kindOf('DynamicResourcesArgs'), '', () => ({
     ...typeMeta(),

@@ -34,13 +34,12 @@ import { volumeBinding } from './volume-binding.ts'
 import { volumeRestrictions } from './volume-restrictions.ts'
 import { volumeZone } from './volume-zone.ts'
 
-/** A plugin that is made from arguments, which have their defaults. `make` is undefined for one that is not built yet. */
+/** A plugin that is made from arguments, which have their defaults. */
 export interface InTreePlugin {
   readonly args?: ArgsKind<any> // any: each plugin's own, which `takes` ties to what makes it
-  readonly make?: (args: any) => PluginFactory // any: as above
+  readonly make: (args: any) => PluginFactory // any: as above
 }
-const takes = <S extends ObjectSchema>(args: ArgsKind<S>, make?: (args: Infer<S>) => PluginFactory): InTreePlugin =>
-  make ? { args, make } : { args }
+const takes = <S extends ObjectSchema>(args: ArgsKind<S>, make: (args: Infer<S>) => PluginFactory): InTreePlugin => ({ args, make })
 const plain = (plugin: PluginFactory): InTreePlugin => ({ make: () => plugin })
 
 export const inTreePlugins: Readonly<Record<string, InTreePlugin>> = {

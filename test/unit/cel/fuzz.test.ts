@@ -104,7 +104,8 @@ const expressions = fc.letrec<{ e: string }>(tie => ({
   ),
 })).e
 
-describe('the engine', () => {
+// Thousands of runs: on a busy machine they take longer than other tests.
+describe('the engine', { timeout: 120_000 }, () => {
   it('survives any text', () => {
     fc.assert(fc.property(fc.oneof(fc.string({ unit: 'binary', maxLength: 60 }), fc.string({ maxLength: 60 })), survives), {
       numRuns: 3000,
