@@ -53,12 +53,19 @@ test('a claim goes when the last pod that uses it is gone', async () => {
 })
 
 test('a volume goes when it is not bound', async () => {
+  const ns = await c.namespace('volumes')
   const spec = { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], hostPath: { path: '/x' } } as PersistentVolume['spec']
   for (const name of ['bound', 'free']) await c.client.create(persistentVolumes, '', { metadata: { name }, spec } as PersistentVolume)
-  await c.client.patch(persistentVolumes, '', 'bound', 'merge', { status: { phase: 'Bound' } }, 'status')
+  const { metadata, spec: wanted } = claim('claim')
+  await c.client.create(persistentVolumeClaims, ns, {
+    metadata,
+    spec: { ...wanted, storageClassName: '', volumeName: 'bound' },
+  } as PersistentVolumeClaim)
+  const phase = async () => (await c.client.get(persistentVolumes, '', 'bound')).status?.phase
+  await until('the volume to be bound', async () => (await phase()) === 'Bound')
   for (const name of ['bound', 'free']) await c.client.delete(persistentVolumes, '', name)
   await gone(persistentVolumes, '', 'free')
   expect((await c.client.get(persistentVolumes, '', 'bound')).metadata.finalizers).toEqual(['kubernetes.io/pv-protection'])
-  await c.client.patch(persistentVolumes, '', 'bound', 'merge', { status: { phase: 'Released' } }, 'status')
+  await c.client.delete(persistentVolumeClaims, ns, 'claim')
   await gone(persistentVolumes, '', 'bound')
 })
