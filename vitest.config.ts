@@ -24,7 +24,8 @@ export default defineConfig({
     // The default of a second is short on a machine that has much else to do.
     expect: { poll: { timeout: 15_000 } },
     pool: 'forks',
-    maxWorkers: 2,
+    // Most of a test is waiting.
+    maxWorkers: 3,
     // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; a thousand nodes.
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], pool: 'threads', isolate: false } },
@@ -51,7 +52,7 @@ export default defineConfig({
         },
       },
       { extends: true, test: { name: 'clusters', include: ['test/e2e/*.test.ts'], exclude: ordinaryUser, sequence: { groupOrder: 1 } } },
-      { extends: true, test: { name: 'failures', include: ['test/e2e/failures/*.test.ts'], sequence: { groupOrder: 2 } } },
+      { extends: true, test: { name: 'failures', include: ['test/e2e/failures/*.test.ts'], maxWorkers: 2, sequence: { groupOrder: 2 } } },
       { extends: true, test: { name: 'hollow', include: ['test/hollow/*.test.ts'], maxWorkers: 1, sequence: { groupOrder: 3 } } },
     ],
   },

@@ -114,8 +114,13 @@ test('each has a name of its own; one of each kind leads', async () => {
     'kube-controller-manager-2',
     'kube-scheduler',
     'kube-scheduler-2',
+    'cloud-controller-manager',
   ])
-  expect(rows.filter(r => r.leader).map(r => r.component)).toEqual(['kube-controller-manager', 'kube-scheduler'])
+  expect(rows.filter(r => r.leader).map(r => r.component)).toEqual([
+    'kube-controller-manager',
+    'kube-scheduler',
+    'cloud-controller-manager',
+  ])
   expect((await cluster.cox('logs', 'kube-apiserver-2')).stdout).toContain('"component":"kube-apiserver"')
 })
 
@@ -255,7 +260,14 @@ test('a restart with other counts changes them', async () => {
   await cluster.down()
   expect((await cluster.cox('up', '--detach', '--schedulers', '1', '--apiservers', '1')).code).toBe(0)
   const names = async () => (await cluster.ps()).flatMap(r => (r.name ? [r.name] : []))
-  const fewer = ['nats-server', 'kube-apiserver', 'kube-controller-manager', 'kube-controller-manager-2', 'kube-scheduler']
+  const fewer = [
+    'nats-server',
+    'kube-apiserver',
+    'kube-controller-manager',
+    'kube-controller-manager-2',
+    'kube-scheduler',
+    'cloud-controller-manager',
+  ]
   expect(await names()).toEqual(fewer)
   // The same when it is not stopped but its supervisor dies, and what lives is adopted.
   process.kill((await cluster.ps()).find(r => r.component === 'cox')!.pid, 'SIGKILL')

@@ -12,7 +12,7 @@ import type { Client } from '#shared/client/client.ts'
 import { isConflict } from '#shared/machinery/status.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
 import { everything } from '../../fixtures/inventory.ts'
-import { clientOf, delay, eventually, isReady, processes, signal, soakRow } from './setup.ts'
+import { clientOf, delay, eventually, isReady, processes, signal, row } from './setup.ts'
 
 let cluster: ClusterFixture
 let client: Client
@@ -114,7 +114,7 @@ async function resize(name: string, milliCPU: number): Promise<void> {
   await eventually(taken, `${name} is asked to have ${milliCPU}m`)
 }
 
-soakRow('node-agent killed again and again under pods of every sort', 300_000, async round => {
+row('node-agent killed again and again under pods of every sort', 300_000, async round => {
   const each = 6
   const names = Object.keys(sorts).flatMap(sort => Array.from({ length: each }, (_, i) => ({ sort, i, name: `${sort}-${round}-${i}` })))
   const lasting = [`resized-${round}`, `probed-${round}`]

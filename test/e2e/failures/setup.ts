@@ -17,12 +17,6 @@ export function row(name: string, timeoutMs: number, run: (round: number) => Pro
   for (let round = 1; round <= rounds; round++) test(rounds === 1 ? name : `${name} [${round} of ${rounds}]`, () => run(round), timeoutMs)
 }
 
-/** One that only the soak runs: it still finds faults once in some rounds, each to be mended. */
-export function soakRow(name: string, timeoutMs: number, run: (round: number) => Promise<void>): void {
-  if (process.env['SOAK_ROUNDS'] === undefined) test.skip(name, () => {})
-  else row(name, timeoutMs, run)
-}
-
 /** Deadlines are this much more than what a row promises: the machine may be busy. */
 export const patience = 4
 
