@@ -11,7 +11,6 @@ import { eventRecorder } from '#shared/client/events.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { ipBatch } from '#shared/linux/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
 import { csiNodeRecord } from './kubelet/csi/csinode.ts'
 import { csiDrivers, type as csiPluginType } from './kubelet/csi/drivers.ts'
@@ -22,7 +21,8 @@ import { csiVolume } from './kubelet/volumes/csi/csi.ts'
 import { openDeviceManager } from './kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { measuredRuntime } from './kubelet/measuredruntime.ts'
-import { kubeletAnswers, proxyAnswers, serveAnswers } from './healthz.ts'
+import { kubeletAnswers, serveAnswers } from './healthz.ts'
+import { startKubeProxy } from './kubeproxy.ts'
 import { newActivity } from './kubelet/activity.ts'
 import { evictionManager } from './kubelet/eviction/manager.ts'
 import { memoryCapacity } from './kubelet/eviction/signals.ts'
@@ -61,12 +61,6 @@ import { keepRoute, keepRoutes } from './network/peers.ts'
 import { startNetworkPolicies } from './networkpolicy/networkpolicy.ts'
 import { keepPodFacts } from './networkpolicy/podfacts.ts'
 import type { NodeAgentOptions } from './options.ts'
-import { proxyConfiguration } from './proxy/configz.ts'
-import { serveHealthChecks } from './proxy/healthcheck.ts'
-import { startProxy } from './proxy/proxy.ts'
-import { newProxyStatus } from './proxy/status.ts'
-import { setConntrackSysctls } from './proxy/sysctls.ts'
-import { startUserspaceProxy } from './proxy/userspace.ts'
 import { besideProcesses } from './runtime/dispatch.ts'
 import { createOciRuntime, type OciOptions } from './runtime/oci.ts'
 import { createProcessRuntime } from './runtime/process.ts'
@@ -196,59 +190,14 @@ export async function startNode(
   const activity = newActivity()
   // Statuses first: nobody waits for an event.
   const recorder = eventRecorder(client, 'kubelet', nodeName, log, activity.quiet)
-  const proxyStatus = newProxyStatus()
-  const proxyRecorder = eventRecorder(client, 'kube-proxy', nodeName, log)
-  serveHealthChecks(
-    {
-      services: serviceInformer,
-      endpointSlices: sliceInformer,
-      recorder: proxyRecorder,
-      nodeName,
-      isHealthy: proxyStatus.isHealthy,
-      log,
-    },
-    signal,
-  )
-  if (can.proxy === 'nftables') {
-    setConntrackSysctls(log)
-    startProxy(
-      {
-        services: serviceInformer,
-        endpointSlices: sliceInformer,
-        nodes: nodeInformer,
-        status: proxyStatus,
-        nodeName,
-        nodeIPs: [nodeIp],
-        clusterCIDR: options.clusterCidr,
-        serviceCIDR: options.serviceClusterIpRange,
-        log,
-      },
-      signal,
-    )
-  } else {
-    // Every address of the range is the node's own: that is enough to listen on it, and for packets of pods to arrive.
-    if (can.network === 'bridge') await ipBatch([`route replace local ${options.serviceClusterIpRange} dev lo`])
-    const nodeAddresses = can.network === 'host' ? [...new Set([nodeIp, '127.0.0.1'])] : [nodeIp]
-    startUserspaceProxy(
-      {
-        services: serviceInformer,
-        endpointSlices: sliceInformer,
-        recorder: proxyRecorder,
-        status: proxyStatus,
-        nodes: nodeInformer,
-        nodeName,
-        nodeAddresses,
-        log,
-      },
-      signal,
-    )
-  }
   const versionOf = (n: Node): number => Number(n.metadata.resourceVersion ?? 0)
   /** The newer of what was seen and what we reported: a pod may come before the watch tells of our own report. */
   const node = (): Node => {
     const seen = nodeInformer.get('', nodeName)
     return seen && versionOf(seen) >= versionOf(registered) ? seen : registered
   }
+  const proxied = { services: serviceInformer, endpointSlices: sliceInformer, nodes: nodeInformer }
+  await startKubeProxy(options, { client, can, ...proxied, node, log }, signal)
   const boot = bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1)
   const csiRecord = csiNodeRecord(client, node, log)
   const drivers = csiDrivers(csiRecord, log)
@@ -259,10 +208,7 @@ export async function startNode(
   }
   const plugins = [...volumePlugins, csiVolume({ client, drivers, nodeName, rootDir, boot, isReportedInUse })]
   staged = stagedVolumes(rootDir, plugins)
-  const answers = proxyAnswers(can.proxy, node, proxyStatus, proxyConfiguration(can.proxy, options))
   serveAnswers('127.0.0.1', 10_248, kubeletAnswers, log, signal)
-  serveAnswers('0.0.0.0', 10_256, answers.health, log, signal)
-  serveAnswers('127.0.0.1', 10_249, answers.metrics, log, signal)
   const podCgroups =
     can.runtime === 'oci'
       ? await openPodCgroups({

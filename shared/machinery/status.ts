@@ -120,6 +120,10 @@ export function invalidObject(group: string, kind: string, name: string, errors:
 
 export const isStatus = (e: unknown, reason: string): boolean => e instanceof StatusError && e.reason === reason
 export const isNotFound = (e: unknown): boolean => isStatus(e, 'NotFound')
+/** For `catch`: what is gone is undefined, every other failure stays one. */
+export function ignoreNotFound(e: unknown): undefined {
+  if (!isNotFound(e)) throw e
+}
 export const isAlreadyExists = (e: unknown): boolean => isStatus(e, 'AlreadyExists')
 export const isConflict = (e: unknown): boolean => isStatus(e, 'Conflict')
 export const isExpired = (e: unknown): boolean => isStatus(e, 'Expired') || isStatus(e, 'Gone')

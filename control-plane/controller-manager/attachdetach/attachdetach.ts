@@ -10,7 +10,7 @@ import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { attachmentName, uniqueVolumeName } from '#shared/csi/names.ts'
-import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
+import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
 import { claimsOf } from '../podcontrol/claims.ts'
 import { isHealthy, isOutOfService } from './node.ts'
@@ -18,10 +18,6 @@ import { isHealthy, isOutOfService } from './node.ts'
 /** How long a kubelet has to let go of a volume that no pod uses. */
 const maxWaitForUnmountMs = 360_000
 
-const ignoreGone = (e: unknown): undefined => {
-  if (!isNotFound(e)) throw e
-  return undefined
-}
 type Using = Pick<LeanPod, 'metadata' | 'spec' | 'status'>
 const claimKeys = (pod: Using): string[] => claimsOf(pod).map(name => `${pod.metadata.namespace}/${name}`)
 /** Whether a pod needs its volumes on its node, or is about to. */
@@ -89,13 +85,13 @@ export const attachDetachController: NewController = ctx => {
     const since = unwanted.get(uid) ?? performance.now()
     unwanted.set(uid, since)
     // What the API itself shows counts: a pod may have come that the cache does not have.
-    const node = await client.get(nodes, '', a.spec.nodeName).catch(ignoreGone)
+    const node = await client.get(nodes, '', a.spec.nodeName).catch(ignoreNotFound)
     const unique = volume?.spec.csi ? uniqueVolumeName(a.spec.attacher, volume.spec.csi.volumeHandle) : ''
     const mounted = node?.status?.volumesInUse?.includes(unique) ?? false
     const waited = performance.now() - since
     const force = node !== undefined && ((waited > maxWaitForUnmountMs && !isHealthy(node)) || isOutOfService(node))
     if (mounted && !force) return Math.max(1_000, maxWaitForUnmountMs - waited)
-    await client.delete(volumeAttachments, '', name, { preconditions: { uid } }).catch(ignoreGone)
+    await client.delete(volumeAttachments, '', name, { preconditions: { uid } }).catch(ignoreNotFound)
     unwanted.delete(uid)
     return undefined
   }
@@ -179,7 +175,7 @@ export const attachDetachController: NewController = ctx => {
           .sort((a, b) => (a.name < b.name ? -1 : 1))
         const names = (list: readonly { name: string }[] | undefined): string => (list ?? []).map(v => v.name).join()
         if (names(volumesAttached) === names(node.status?.volumesAttached)) return
-        await as.patch(nodes, '', name, 'merge', { status: { volumesAttached } }, 'status').catch(ignoreGone)
+        await as.patch(nodes, '', name, 'merge', { status: { volumesAttached } }, 'status').catch(ignoreNotFound)
       },
       log: ctx.log,
     },

@@ -8,7 +8,7 @@ import { attachMode, capabilityOf } from '#shared/csi/capability.ts'
 import { ControllerRpc } from '#shared/csi/messages.ts'
 import { uniqueVolumeName } from '#shared/csi/names.ts'
 import { controller } from '#shared/csi/services.ts'
-import { isNotFound } from '#shared/machinery/status.ts'
+import { ignoreNotFound } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { isHealthy, isOutOfService } from '../attachdetach/node.ts'
@@ -16,10 +16,6 @@ import type { ControllerContext } from '../context.ts'
 import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi } from './driver.ts'
 
 export const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(/[./]/g, '-')}`
-const ignoreGone = (e: unknown): undefined => {
-  if (!isNotFound(e)) throw e
-  return undefined
-}
 /** What of an error a status may hold. */
 const maxMessage = 1024
 
@@ -29,7 +25,7 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
   attachments.addIndex('volume', a => [a.spec.source.persistentVolumeName ?? ''])
 
   async function say(client: Client, a: VolumeAttachment, status: object): Promise<void> {
-    await client.patch(volumeAttachments, '', a.metadata.name ?? '', 'merge', { status }, 'status').catch(ignoreGone)
+    await client.patch(volumeAttachments, '', a.metadata.name ?? '', 'merge', { status }, 'status').catch(ignoreNotFound)
   }
   async function attach(a: VolumeAttachment, client: Client): Promise<void> {
     const { attacher, nodeName, source: from } = a.spec
@@ -94,19 +90,19 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
           )
           .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
     }
-    await client.update(volumeAttachments, finalized(a, finalizer, false)).catch(ignoreGone)
+    await client.update(volumeAttachments, finalized(a, finalizer, false)).catch(ignoreNotFound)
   }
   /**
    * A kubelet says that it may use a volume before it looks whether it is attached, and does not begin when its attachment is to go. Asked
    * after that, it cannot have begun unnoticed.
    */
   async function refuseWhileMounted(client: Client, name: string, nodeName: string): Promise<void> {
-    const node = await client.get(csi.nodes.kind, '', nodeName).catch(ignoreGone)
+    const node = await client.get(csi.nodes.kind, '', nodeName).catch(ignoreNotFound)
     if (node?.status?.volumesInUse?.includes(name) && isHealthy(node) && !isOutOfService(node))
       throw new Error(`volume ${name} is still in use by node ${nodeName}`)
   }
   async function nodeIdOf(client: Client, driver: string, nodeName: string): Promise<string> {
-    const node = await client.get(csi.nodes.kind, '', nodeName).catch(ignoreGone)
+    const node = await client.get(csi.nodes.kind, '', nodeName).catch(ignoreNotFound)
     try {
       const ids = JSON.parse(node?.metadata.annotations?.['csi.volume.kubernetes.io/nodeid'] ?? '{}') as Record<string, string>
       return ids[driver] ?? nodeName
@@ -118,7 +114,7 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
     const finalizer = attacherFinalizer(volume.spec.csi?.driver ?? '')
     const { name = '', deletionTimestamp } = volume.metadata
     if (!deletionTimestamp || !hasFinalizer(volume, finalizer) || attachments.byIndex('volume', name).length > 0) return
-    await client.update(persistentVolumes, finalized(volume, finalizer, false)).catch(ignoreGone)
+    await client.update(persistentVolumes, finalized(volume, finalizer, false)).catch(ignoreNotFound)
   }
   return {
     name: 'csi-attacher',

@@ -13,7 +13,7 @@ import { ControllerRpc, PluginService, type CsiVolume } from '#shared/csi/messag
 import { controller } from '#shared/csi/services.ts'
 import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
 import { formatQuantity, quantityOf, quantityValue } from '#shared/machinery/quantity.ts'
-import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
+import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import { provisionedBy, selectedNode, storageProvisioner } from '#shared/storage/annotations.ts'
 import { classOf } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
@@ -30,11 +30,6 @@ export const volumeFinalizer = 'external-provisioner.volume.kubernetes.io/finali
 export const claimFinalizer = 'csi.coxswain.io/provisioning'
 
 const volumeName = ({ metadata }: PersistentVolumeClaim): string => `pvc-${metadata.uid}`
-const ignoreGone = (e: unknown): undefined => {
-  if (!isNotFound(e)) throw e
-  return undefined
-}
-
 export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOptions {
   const claims = ctx.informer(persistentVolumeClaims)
   const volumes = ctx.informer(persistentVolumes)
@@ -136,10 +131,11 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
   async function reconcileClaim(claim: PersistentVolumeClaim, client: Client): Promise<void> {
     const driver = driverOf(claim)
     const began = hasFinalizer(claim, claimFinalizer)
-    const letGo = (): Promise<unknown> => client.update(persistentVolumeClaims, finalized(claim, claimFinalizer, false)).catch(ignoreGone)
+    const letGo = (): Promise<unknown> =>
+      client.update(persistentVolumeClaims, finalized(claim, claimFinalizer, false)).catch(ignoreNotFound)
     const has =
       volumes.get('', volumeName(claim)) ??
-      (began ? await client.get(persistentVolumes, '', volumeName(claim)).catch(ignoreGone) : undefined)
+      (began ? await client.get(persistentVolumes, '', volumeName(claim)).catch(ignoreNotFound) : undefined)
     if (has ?? claim.spec.volumeName) return void (began && (await letGo()))
     if (claim.metadata.deletionTimestamp) return void (began && (await abandon(claim, client).then(letGo)))
     const storageClass = classes.get('', classOf(claim))
@@ -158,7 +154,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
   }
   async function reschedule({ metadata: { namespace = '', name = '' } }: PersistentVolumeClaim, client: Client): Promise<void> {
     const patch = { metadata: { annotations: { [selectedNode]: null } } }
-    await client.patch(persistentVolumeClaims, namespace, name, 'merge', patch).catch(ignoreGone)
+    await client.patch(persistentVolumeClaims, namespace, name, 'merge', patch).catch(ignoreNotFound)
   }
   /** Finds what was made, by the same request again, and deletes it. */
   async function abandon(claim: PersistentVolumeClaim, client: Client): Promise<void> {
@@ -246,10 +242,10 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
       if (!ctx.signal.aborted) recorderOf(driver).event(volume, 'Warning', 'VolumeFailedDelete', (e as Error).message)
       throw e
     }
-    if (!deletionTimestamp) await client.delete(persistentVolumes, '', name, uid ? { preconditions: { uid } } : {}).catch(ignoreGone)
-    const now = await client.get(persistentVolumes, '', name).catch(ignoreGone)
+    if (!deletionTimestamp) await client.delete(persistentVolumes, '', name, uid ? { preconditions: { uid } } : {}).catch(ignoreNotFound)
+    const now = await client.get(persistentVolumes, '', name).catch(ignoreNotFound)
     if (now && now.metadata.uid === uid && hasFinalizer(now, volumeFinalizer))
-      await client.update(persistentVolumes, finalized(now, volumeFinalizer, false)).catch(ignoreGone)
+      await client.update(persistentVolumes, finalized(now, volumeFinalizer, false)).catch(ignoreNotFound)
   }
 
   return {

@@ -13,7 +13,7 @@ import type { WorkQueue } from '#shared/client/workqueue.ts'
 import { ControllerRpc, type CsiSnapshot } from '#shared/csi/messages.ts'
 import { controller } from '#shared/csi/services.ts'
 import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
-import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
+import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { ControllerContext } from '../context.ts'
 import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi } from './driver.ts'
@@ -41,10 +41,6 @@ const defaultClass = `${prefix}is-default-class`
 const deletionSecretName = `${prefix}deletion-secret-name`
 const deletionSecretNamespace = `${prefix}deletion-secret-namespace`
 
-const ignoreGone = (e: unknown): undefined => {
-  if (!isNotFound(e)) throw e
-  return undefined
-}
 const annotated = <T extends KubeObject>(o: T, name: string): boolean => Object.hasOwn(o.metadata.annotations ?? {}, name)
 
 export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOptions {
@@ -78,11 +74,11 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
   }
 
   async function reconcileSnapshot(namespace: string, name: string, client: Client, all: SnapshotKinds): Promise<void> {
-    let snapshot = await client.get(volumeSnapshots, namespace, name).catch(ignoreGone)
+    let snapshot = await client.get(volumeSnapshots, namespace, name).catch(ignoreNotFound)
     if (!snapshot) return
     const { persistentVolumeClaimName: claimName, volumeSnapshotContentName } = snapshot.spec.source
     const contentName = volumeSnapshotContentName ?? `snapcontent-${snapshot.metadata.uid}`
-    const content = await client.get(volumeSnapshotContents, '', contentName).catch(ignoreGone)
+    const content = await client.get(volumeSnapshotContents, '', contentName).catch(ignoreNotFound)
     const claim = claimName === undefined ? undefined : claims.get(namespace, claimName)
     const driver = content?.spec.driver ?? volumeOf(claim)?.csi.driver
     if (driver === undefined) {
@@ -165,13 +161,13 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
   }
   /** Keeps the claim while its snapshot is taken. */
   async function protect(claim: PersistentVolumeClaim, there: boolean, client: Client): Promise<void> {
-    const now = await client.get(persistentVolumeClaims, claim.metadata.namespace ?? '', claim.metadata.name ?? '').catch(ignoreGone)
+    const now = await client.get(persistentVolumeClaims, claim.metadata.namespace ?? '', claim.metadata.name ?? '').catch(ignoreNotFound)
     if (!now || hasFinalizer(now, claimFinalizer) === there) return
     const others = (kinds()?.snapshots.list(now.metadata.namespace) ?? []).filter(
       s => s.spec.source.persistentVolumeClaimName === now.metadata.name && !s.status?.readyToUse && !s.metadata.deletionTimestamp,
     )
     if (!there && others.length > 1) return
-    await client.update(persistentVolumeClaims, finalized(now, claimFinalizer, there)).catch(ignoreGone)
+    await client.update(persistentVolumeClaims, finalized(now, claimFinalizer, there)).catch(ignoreNotFound)
   }
   async function show(snapshot: VolumeSnapshot, content: VolumeSnapshotContent, client: Client): Promise<void> {
     const { readyToUse = false, restoreSize, creationTime, error } = content.status ?? {}
@@ -215,7 +211,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
           metadata: { annotations: { [beingDeleted]: 'yes' } },
         })
       if (!content.metadata.deletionTimestamp)
-        await client.delete(volumeSnapshotContents, '', content.metadata.name ?? '').catch(ignoreGone)
+        await client.delete(volumeSnapshotContents, '', content.metadata.name ?? '').catch(ignoreNotFound)
       // Its own end brings us back here.
       return
     }
@@ -225,7 +221,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
   }
   const release = async (snapshot: VolumeSnapshot, client: Client): Promise<unknown> =>
     hasFinalizer(snapshot, boundFinalizer)
-      ? client.update(volumeSnapshots, finalized(snapshot, boundFinalizer, false)).catch(ignoreGone)
+      ? client.update(volumeSnapshots, finalized(snapshot, boundFinalizer, false)).catch(ignoreNotFound)
       : undefined
 
   const near = (volumeHandle: string | undefined) =>
@@ -235,7 +231,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
     const { rpcs } = await csi.abilities(client, driver)
     if (!rpcs.has(ControllerRpc.createDeleteSnapshot)) throw new RpcError(Code.unimplemented, `driver ${driver} takes no snapshots`)
     const parameters = volumeSnapshotClassName
-      ? (await client.get(volumeSnapshotClasses, '', volumeSnapshotClassName).catch(ignoreGone))?.parameters
+      ? (await client.get(volumeSnapshotClasses, '', volumeSnapshotClassName).catch(ignoreNotFound))?.parameters
       : undefined
     const question = {
       sourceVolumeId: from.volumeHandle ?? '',
@@ -248,7 +244,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
     return snapshot
   }
   async function reconcileContent(name: string, client: Client): Promise<void | { requeueAfterMs: number }> {
-    let content = await client.get(volumeSnapshotContents, '', name).catch(ignoreGone)
+    let content = await client.get(volumeSnapshotContents, '', name).catch(ignoreNotFound)
     if (!content || !csi.drives(content.spec.driver)) return
     if (content.metadata.deletionTimestamp) return removeContent(content, client)
     if (!hasFinalizer(content, contentFinalizer))
@@ -276,7 +272,9 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
     } catch (e) {
       const message = `Failed to check and update snapshot content: failed to take snapshot of the volume ${content.spec.source.volumeHandle}: ${JSON.stringify((e as Error).message)}`
       if (!ctx.signal.aborted && content.status?.error?.message !== message)
-        await say(client, volumeSnapshotContents, content, { readyToUse: false, error: { time: formatTime(), message } }).catch(ignoreGone)
+        await say(client, volumeSnapshotContents, content, { readyToUse: false, error: { time: formatTime(), message } }).catch(
+          ignoreNotFound,
+        )
       throw e
     }
   }
@@ -294,7 +292,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
   async function removeContent(content: VolumeSnapshotContent, client: Client): Promise<void> {
     if (!hasFinalizer(content, contentFinalizer)) return
     const { driver, deletionPolicy, source: from, volumeSnapshotRef: ref } = content.spec
-    const owner = await client.get(volumeSnapshots, ref.namespace ?? '', ref.name ?? '').catch(ignoreGone)
+    const owner = await client.get(volumeSnapshots, ref.namespace ?? '', ref.name ?? '').catch(ignoreNotFound)
     // Still somebody's, who has not been told to go.
     if (owner && owner.metadata.uid === ref.uid && !owner.metadata.deletionTimestamp) return
     if (deletionPolicy === 'Delete') {
@@ -312,7 +310,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
           .caller(client, driver, near(from.volumeHandle))(controller.deleteSnapshot, { snapshotId: id, secrets }, callTimeoutMs)
           .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
     }
-    await client.update(volumeSnapshotContents, finalized(content, contentFinalizer, false)).catch(ignoreGone)
+    await client.update(volumeSnapshotContents, finalized(content, contentFinalizer, false)).catch(ignoreNotFound)
   }
 
   return {

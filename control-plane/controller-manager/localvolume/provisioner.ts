@@ -11,7 +11,7 @@ import { configMaps, nodes, persistentVolumeClaims, persistentVolumes, storageCl
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey, type ControllerOptions } from '#shared/client/controller.ts'
 import { quantityValue } from '#shared/machinery/quantity.ts'
-import { isAlreadyExists, isNotFound, StatusError } from '#shared/machinery/status.ts'
+import { StatusError, ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import { selectedNode, storageProvisioner } from '#shared/storage/annotations.ts'
 import { claimKey, classOf } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
@@ -122,15 +122,15 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
     }
     const { uid } = volume.metadata
     if (!volume.metadata.deletionTimestamp)
-      await client.delete(persistentVolumes, '', name, uid ? { preconditions: { uid } } : {}).catch(ignoreGone)
-    const now = await client.get(persistentVolumes, '', name).catch(ignoreGone)
+      await client.delete(persistentVolumes, '', name, uid ? { preconditions: { uid } } : {}).catch(ignoreNotFound)
+    const now = await client.get(persistentVolumes, '', name).catch(ignoreNotFound)
     if (now && now.metadata.uid === uid) await letGo(now, client)
   }
   async function letGo(volume: PersistentVolume, client: Client): Promise<void> {
     const finalizers = volume.metadata.finalizers ?? []
     if (!finalizers.includes(finalizer)) return
     const rest = { ...volume, metadata: { ...volume.metadata, finalizers: finalizers.filter(f => f !== finalizer) } }
-    await client.update(persistentVolumes, rest).catch(ignoreGone)
+    await client.update(persistentVolumes, rest).catch(ignoreNotFound)
   }
 
   /** Removes directories that belong to no volume and will belong to none. */
@@ -142,7 +142,7 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
     for (const volume of found.volumes) {
       const [claim] = claims.byIndex('uid', claimUid(volume))
       if (claim && [undefined, name].includes(claim.metadata.annotations?.[selectedNode])) continue
-      const known = volumes.get('', volume) ?? (await client.get(persistentVolumes, '', volume).catch(ignoreGone))
+      const known = volumes.get('', volume) ?? (await client.get(persistentVolumes, '', volume).catch(ignoreNotFound))
       if (known && hostOf(known) === host) continue
       ctx.log.info({ node: name, volume }, 'removing a directory of which there is no volume')
       await remove(client, name, volume)
@@ -171,7 +171,7 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
       metadata: { name: 'local-volume-provisioner', namespace: 'kube-system' },
       data: { class: ctx.settings.localStorageClass },
     }
-    if (await client.get(configMaps, 'kube-system', marker.metadata.name).catch(ignoreGone)) return
+    if (await client.get(configMaps, 'kube-system', marker.metadata.name).catch(ignoreNotFound)) return
     const found = classes.list().length > 0
     if (!found)
       await client
@@ -230,8 +230,4 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
     },
     log: ctx.log,
   }
-}
-
-const ignoreGone = (e: unknown): undefined => {
-  if (!isNotFound(e)) throw e
 }

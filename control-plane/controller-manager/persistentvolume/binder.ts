@@ -10,7 +10,7 @@ import { defaultClassOf } from '#shared/api/storage/defaultclass.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey, type ControllerOptions } from '#shared/client/controller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
-import { isNotFound } from '#shared/machinery/status.ts'
+import { ignoreNotFound } from '#shared/machinery/status.ts'
 import { claimKey, claimRefKey, classOf, isFullyBound } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
 import { claimsOf } from '../podcontrol/claims.ts'
@@ -72,7 +72,7 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
       case 'lost': {
         // The cache may be behind, and there is no way back.
         const { volumeName } = claim.spec
-        const now = volumeName ? await existing(client.get(persistentVolumes, '', volumeName)) : undefined
+        const now = volumeName ? await client.get(persistentVolumes, '', volumeName).catch(ignoreNotFound) : undefined
         if (now && (!now.spec.claimRef || now.spec.claimRef.uid === claim.metadata.uid))
           throw new Error(`volume ${volumeName} of claim ${key} is not in the cache yet`)
         if (await setClaimPhase(client, claim, 'Lost'))
@@ -117,7 +117,7 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
     let released = volume
     if (phase !== 'Released' && phase !== 'Failed') {
       // The cache may be behind, and data may be deleted after this.
-      const now = await existing(client.get(persistentVolumeClaims, namespace, name))
+      const now = await client.get(persistentVolumeClaims, namespace, name).catch(ignoreNotFound)
       const kept = now?.metadata.uid === volume.spec.claimRef?.uid
       if (kept && (!now!.spec.volumeName || now!.spec.volumeName === volume.metadata.name))
         throw new Error(`claim ${namespace}/${name} of volume ${volume.metadata.name} is not in the cache yet`)
@@ -162,6 +162,3 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
     },
   ]
 }
-
-const existing = <T>(found: Promise<T>): Promise<T | undefined> =>
-  found.catch((e: unknown) => (isNotFound(e) ? undefined : Promise.reject(e)))
