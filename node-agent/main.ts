@@ -21,6 +21,7 @@ try {
   const connecting = connectBus({
     url: options.natsUrl,
     credsFile: options.creds,
+    caFile: options.natsCaFile,
     identity: `system:node:${options.nodeName}`,
     pingIntervalMs,
     log,

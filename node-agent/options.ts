@@ -26,6 +26,8 @@ const directory = z.string().startsWith('/', 'must be an absolute path')
 export const flags = z.object({
   natsUrl: z.string(),
   creds: z.string(),
+  /** The authority that must vouch for the nats-servers, PEM: those of another machine. */
+  natsCaFile: z.string().optional(),
   nodeName: z
     .string()
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be a DNS name in lower case')

@@ -1,4 +1,5 @@
 /** What the commands of cox have in common: checks of their arguments, and the options that all of them take. */
+import { isIPv4 } from 'node:net'
 import { Command, InvalidArgumentError, Option } from 'commander'
 
 export interface Common {
@@ -20,6 +21,15 @@ export function wholeNumber(min: number, max: number) {
 export function oneOrThree(text: string): 1 | 3 {
   if (text !== '1' && text !== '3') throw new InvalidArgumentError('It must be 1 or 3.')
   return text === '1' ? 1 : 3
+}
+
+/** `ADDRESS[:PORT]`, or `none`. */
+export function listenAddress(text: string): string {
+  const [, address = '', port = '4222'] = /^([^:]+)(?::(\d+))?$/.exec(text) ?? []
+  // Three nats-servers have three ports.
+  if (text !== 'none' && (!isIPv4(address) || address.startsWith('127.') || Number(port) < 1 || Number(port) > 65_533))
+    throw new InvalidArgumentError('It must be an IPv4 address that other machines reach this one at, with or without a port.')
+  return text
 }
 
 export function notEmpty(text: string): string {

@@ -12,8 +12,9 @@ import { addNode, joinNode, killNode, listNodes, removeNode, revokeNode, startDe
 import { authorityCertificate, kubeconfig, newLogin } from './pki.ts'
 import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
-import { requireCluster, stateDir } from './state.ts'
-import { createToken } from './token.ts'
+import { joinConfigOf } from './joinconfig.ts'
+import { addressesOf, requireCluster, stateDir } from './state.ts'
+import { createToken, joinCommand } from './token.ts'
 import { down } from './up.ts'
 
 const output = new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table')
@@ -139,13 +140,17 @@ export function otherCommands(program: Command): void {
   const token = program.command('token').description('bootstrap tokens, with which machines join').exitOverride()
   command(token, 'create', 'make a token and print it; deleting its Secret in kube-system ends it')
     .option('--ttl <hours>', 'how long it is good, in hours', wholeNumber(1, 8760), 24)
-    .action(async (o: Common & { ttl: number }) => {
+    .option('--print-join-command', 'print what makes another machine a node (README: Nodes on other machines)')
+    .action(async (o: Common & { ttl: number; printJoinCommand?: boolean }) => {
       const dir = stateDir(o.stateDir)
       const { securePort } = requireCluster(dir)
       const { client, close } = adminClient(dir)
       try {
         const server = `https://127.0.0.1:${securePort}`
-        say(await createToken(client, { ttlMs: o.ttl * 3600_000, server, ca: authorityCertificate(dir) }))
+        const ttlMs = o.ttl * 3600_000
+        if (o.printJoinCommand) joinConfigOf(addressesOf(requireCluster(dir)))
+        const token = await createToken(client, { ttlMs, server, ca: authorityCertificate(dir) })
+        say(o.printJoinCommand ? await joinCommand(dir, client, token, ttlMs) : token)
       } finally {
         close()
       }

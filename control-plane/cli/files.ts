@@ -13,7 +13,7 @@ import {
   type NatsServerOptions,
 } from '#shared/bus/credentials.ts'
 import type { Pair } from '#shared/certificates/certificate.ts'
-import { ensureCertificates, kubeconfig } from './pki.ts'
+import { ensureCertificates, ensureNatsCertificate, kubeconfig } from './pki.ts'
 import { run } from './run.ts'
 import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
 import { natsServer } from './system.ts'
@@ -89,6 +89,8 @@ export interface NatsFileOptions {
   /** Where nats-server keeps what it stores. */
   storeDir: string
   sync: NatsServerOptions['sync']
+  /** Whether machines other than this one connect, too, which takes TLS. */
+  remote?: boolean
   /** How many there are, each with the next port, the same address and a store of its own; default 1. */
   servers?: number
 }
@@ -102,13 +104,14 @@ async function natsVersion(): Promise<string> {
 /** Writes nats-server's configuration, and makes the credentials that these identities lack. */
 export async function writeNatsFiles(
   dir: StateDir,
-  { listen, port, storeDir, sync, servers = 1 }: NatsFileOptions,
+  { listen, port, storeDir, sync, remote = false, servers = 1 }: NatsFileOptions,
   identities: readonly string[],
 ): Promise<void> {
   const authority = await authorityOf(dir)
   // The version decides about syncing alone.
   const serverVersion = sync === 'nobody' ? '2.9.0' : await natsVersion()
-  const common = { host: listen, serverVersion, sync, revoked: revokedOf(dir) }
+  const tls = remote ? ensureNatsCertificate(dir) : undefined
+  const common = { host: listen, serverVersion, sync, tls, revoked: revokedOf(dir) }
   // Between each other they know no accounts: the password opens everything.
   const password = createHash('sha256').update(`routes ${authority.system}`).digest('hex')
   const routes = Array.from({ length: servers }, (_, i) => `${listen}:${port + 2000 + i}`)

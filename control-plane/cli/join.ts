@@ -4,13 +4,22 @@
  */
 import { createHash, X509Certificate } from 'node:crypto'
 import { request } from 'node:https'
+import { rmSync } from 'node:fs'
+import path from 'node:path'
 import * as z from 'zod'
+import { natsTransport } from '#shared/bus/api-client.ts'
+import { connectBus } from '#shared/bus/connection.ts'
+import { credsOf } from '#shared/bus/credentials.ts'
+import type { Transport } from '#shared/bus/transport.ts'
+import { logger } from '#shared/component/log.ts'
 import { httpsTransport } from '#shared/client/https.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { obtainNodeCredentials, type NodeCredentials } from '#shared/certificates/nodecredentials.ts'
 import { detachedSignature } from '#shared/certificates/detachedsignature.ts'
 import { yamlToJson } from '#shared/machinery/yaml.ts'
 import { clusterInfo, parseBootstrapToken, signaturePrefix } from '#shared/machinery/bootstraptoken.ts'
+import { readJoinConfig, type JoinConfig } from './joinconfig.ts'
+import { writeAtomically } from './state.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 
 const deadlineMs = 60_000
@@ -87,6 +96,56 @@ export async function discover({ server, token, caCertHashes }: Joining, signal:
 export function hashOf(ca: string): string {
   const key = new X509Certificate(ca).publicKey.export({ type: 'spki', format: 'der' })
   return `sha256:${createHash('sha256').update(key).digest('hex')}`
+}
+
+export interface JoiningByNats extends Joining {
+  /** As the join command has it: a JWT, a dot, and its key. */
+  readonly natsUser: string
+  /** Where the cluster's authority is written, PEM, and the credentials to ask with. */
+  readonly directory: string
+}
+
+/**
+ * As `join`, over nothing but NATS: `server` is one nats-server or several, with commas between them. What a machine has to know of the cluster
+ * comes along.
+ */
+export async function joinByNats(
+  { server, token, caCertHashes, natsUser, directory }: JoiningByNats,
+  node: string,
+): Promise<NodeCredentials & { ca: string; config: JoinConfig }> {
+  if (!parseBootstrapToken(token)) throw new Error('the token must be of the form abcdef.0123456789abcdef')
+  if (caCertHashes.length === 0) throw new Error('--ca-cert-hash is missing: without it anybody could pretend to be the cluster')
+  const [, jwt, seed] = /^([\w-]+\.[\w-]+\.[\w-]+)\.(SU[A-Z2-7]+)$/.exec(natsUser) ?? []
+  if (jwt === undefined || seed === undefined) throw new Error('--nats-user must be what `cox token create --print-join-command` printed')
+  const signal = AbortSignal.timeout(deadlineMs)
+  const ca = await authorityBehindAny(server.split(','), caCertHashes)
+  const [caFile, credsFile] = ['ca.crt', 'bootstrap.creds'].map(name => path.join(directory, name)) as [string, string]
+  writeAtomically(caFile, ca, 0o644)
+  writeAtomically(credsFile, credsOf(jwt, seed))
+  const bus = await connectBus({ url: server, credsFile, caFile, timeoutMs: deadlineMs, log: logger('cox') })
+  try {
+    const bearer = { authorization: `Bearer ${token}` }
+    const transport = natsTransport(bus)
+    const asking: Transport = {
+      request: r => transport.request({ ...r, headers: { ...r.headers, ...bearer } }),
+      close: () => transport.close(),
+    }
+    const client = newClient(asking, { userAgent: 'cox' })
+    const config = await readJoinConfig(client)
+    return { ca, config, ...(await obtainNodeCredentials(client, node, { signal })) }
+  } finally {
+    await bus.close()
+    rmSync(credsFile, { force: true })
+  }
+}
+
+/** Of several nats-servers one may be away. */
+async function authorityBehindAny(servers: readonly string[], hashes: readonly string[]): Promise<string> {
+  const { authorityBehind } = await import('./natsauthority.ts')
+  const answers = await Promise.allSettled(servers.map(url => authorityBehind(url, hashes)))
+  const found = answers.find(a => a.status === 'fulfilled')
+  if (found) return found.value
+  throw answers.find(a => a.status === 'rejected')!.reason
 }
 
 /** Credentials of a node, and the cluster's authority. Rejects when that takes longer than a minute. */

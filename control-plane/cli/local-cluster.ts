@@ -69,6 +69,8 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
   const natsServers = had ? (had.natsServers ?? 1) : (wanted.natsServers ?? 1)
   if (wanted.natsServers !== undefined && wanted.natsServers !== natsServers)
     throw new Error(`the cluster in ${dir.root} was made with ${natsServers} nats-server${natsServers === 1 ? '' : 's'}`)
+  if (onHost && wanted.listen !== undefined && wanted.listen !== 'none')
+    throw new Error('nodes of other machines take a cluster with a network of its own')
   if (onHost && natsServers > 1) throw new Error('several nats-servers take a cluster with a network of its own')
   const runs = (component: string): boolean =>
     recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
@@ -84,6 +86,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       instances: { ...single, ...had?.instances, ...instances },
       ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
       ...(natsServers === 3 ? { natsServers } : {}),
+      ...listening(wanted, had),
       runtime: runtime ?? had?.runtime,
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
@@ -101,6 +104,14 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
     writeCluster(dir, cluster)
     return cluster
   })
+}
+
+/** Where other machines join, as asked for or as before. */
+function listening({ listen }: Wanted, had: Cluster | undefined): Pick<Cluster, 'listen'> {
+  if (listen === 'none') return {}
+  const [address = '', port = '4222'] = listen?.split(':') ?? []
+  const found = listen === undefined ? had?.listen : { address, port: Number(port) }
+  return found ? { listen: found } : {}
 }
 
 /** The running cluster. `start` brings up everything side by side; nodes follow cluster.json from then on. */

@@ -4,6 +4,7 @@
 import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
+import { natsServerName } from '#shared/bus/tls.ts'
 import { makeAuthority, sign, type Pair, type Subject } from '#shared/certificates/certificate.ts'
 import { writeAtomically, type StateDir } from './state.ts'
 
@@ -78,6 +79,22 @@ export function ensureCertificates(
   for (const name of serving) ensure(name, { commonName: name, names: { dns: ['localhost', metricsServerName], ips: serverIPs } })
   ensureServiceAccountKey(dir)
   return { ca, admin }
+}
+
+/**
+ * The files of the certificate of nats-servers that other machines reach, and of its key. The authority's certificate follows in the first:
+ * by it a machine that joins knows the cluster.
+ */
+export function ensureNatsCertificate(dir: StateDir): { certFile: string; keyFile: string } {
+  const ca = authorityOf(dir)
+  const [certFile, keyFile] = filesOf(dir, natsServerName)
+  const names = { dns: [natsServerName], ips: [] }
+  const had = load(dir, natsServerName)
+  if (!had || !stillGood(had, names, ca)) {
+    const { cert, key } = sign(ca, { commonName: natsServerName, names })
+    save(dir, natsServerName, { cert: `${cert.trimEnd()}\n${ca.cert}`, key })
+  }
+  return { certFile, keyFile }
 }
 
 /** The key pair that signs the tokens of service accounts. Throws when the key is damaged: with another one no token would be good. */

@@ -82,6 +82,8 @@ const clusterSchema = z.object({
   zones: z.number().int().min(1).max(26).optional(),
   /** nats-servers that store the cluster together; 1 when absent. Chosen when the cluster is made. */
   natsServers: z.literal(3).optional(),
+  /** Where other machines reach this one, and the port of the first nats-server there: their nodes can join then. */
+  listen: z.object({ address: z.ipv4(), port: z.number().int().min(1).max(65_533) }).optional(),
   /**
    * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
    * nats-server on loopback.
@@ -178,6 +180,10 @@ export function addresses(index: number) {
     cgroup: `/coxswain-${index}`,
     /** The first of `servers`; the others have the ports after its. */
     nats: { host: `${net}.255.1`, port: 4222, servers: 1 },
+    /** Where other machines reach this one, if they do. */
+    listen: undefined as Cluster['listen'],
+    /** The network that carries packets between pods of two machines. */
+    vxlan: { id: 49_152 + index, port: 8472 },
     /** Whether the machine's own network is all there is. */
     onHost: false,
   }
@@ -206,8 +212,14 @@ const apiOnlyAddresses = (host: NonNullable<Cluster['host']>): Addresses => ({ .
 export const firstService = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '1')
 /** The address of the Service `kube-dns`, the tenth as everywhere. */
 export const clusterDnsAddress = ({ services }: Pick<Addresses, 'services'>): string => services.replace(/0\/\d+$/, '10')
-export function addressesOf({ index, host, apiOnly, natsServers }: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers'>): Addresses {
+export function addressesOf({
+  index,
+  host,
+  apiOnly,
+  natsServers,
+  listen,
+}: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers' | 'listen'>): Addresses {
   if (host) return apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)
   const at = addresses(index)
-  return { ...at, nats: { ...at.nats, servers: natsServers ?? 1 } }
+  return { ...at, listen, nats: { ...at.nats, servers: natsServers ?? 1 } }
 }

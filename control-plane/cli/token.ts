@@ -4,25 +4,18 @@ import { configMaps, roleBindings, roles, secrets } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
+import { bootstrapCreds } from '#shared/bus/credentials.ts'
 import { bootstrapTokenPrefix, bootstrapTokenType, clusterInfo } from '#shared/machinery/bootstraptoken.ts'
-import { isAlreadyExists } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
+import { authorityOf } from './files.ts'
+import { ensure } from './ensure.ts'
+import { hashOf } from './join.ts'
+import { joinConfigOf, publishJoinConfig } from './joinconfig.ts'
+import { authorityCertificate } from './pki.ts'
+import { addressesOf, requireCluster, type StateDir } from './state.ts'
 
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789'
 const random = (length: number): string => Array.from({ length }, () => letters[randomInt(letters.length)]).join('')
-
-async function ensure<T>(
-  client: Client,
-  kind: Kind<T>,
-  namespace: string,
-  object: { metadata: { name: string }; [field: string]: unknown },
-): Promise<void> {
-  try {
-    await client.create<KubeObject>(kind as Kind, namespace, object as unknown as KubeObject)
-  } catch (e) {
-    if (!isAlreadyExists(e)) throw e
-  }
-}
 
 const rbac = 'rbac.authorization.k8s.io'
 
@@ -63,4 +56,18 @@ export async function createToken(client: Client, { ttlMs, server, ca }: { ttlMs
     },
   } as unknown as KubeObject)
   return `${id}.${secret}`
+}
+
+/**
+ * What makes another machine a node of this cluster, as `kubeadm token create --print-join-command` prints it: the nats-servers, the token, the
+ * authority, and a NATS user that may do nothing but ask the API with the token. Writes what such a machine asks for.
+ */
+export async function joinCommand(dir: StateDir, client: Client, token: string, ttlMs: number): Promise<string> {
+  const at = addressesOf(requireCluster(dir))
+  await publishJoinConfig(client, joinConfigOf(at))
+  const { address, port } = at.listen!
+  const servers = Array.from({ length: at.nats.servers }, (_, i) => `nats://${address}:${port + i}`).join(',')
+  const [id = ''] = token.split('.')
+  const { jwt, seed } = await bootstrapCreds(await authorityOf(dir), id, Math.floor((Date.now() + ttlMs) / 1000))
+  return `cox node join --server ${servers} --token ${token} --ca-cert-hash ${hashOf(authorityCertificate(dir))} --nats-user ${jwt}.${seed}`
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { Option, type Command } from 'commander'
-import { command, oneOrThree, wholeNumber, type Common } from './arguments.ts'
+import { command, listenAddress, oneOrThree, wholeNumber, type Common } from './arguments.ts'
 import type { Instances } from './state.ts'
 import type { Wanted } from './wanted.ts'
 
@@ -22,6 +22,7 @@ const ofNodes = [
   'imageCredentialProviderBinDir',
   'kubeletConfig',
   'natsServers',
+  'listen',
   'apiservers',
   'controllerManagers',
   'schedulers',
@@ -81,6 +82,11 @@ export const upCommand = (program: Command): Command =>
         '--nats-servers <n>',
         'how many nats-servers store a new cluster: 3 go on when one dies (README: Three nats-servers)',
       ).argParser(oneOrThree),
+    )
+    .option(
+      '--listen <address[:port]>',
+      'an address of this machine at which nodes of other machines join (README: Nodes on other machines); none ends it',
+      listenAddress,
     )
     .option(
       '--apiservers <n>',

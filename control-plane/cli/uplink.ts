@@ -44,7 +44,7 @@ export async function openUplink(at: Addresses): Promise<void> {
   await nft(`table ip ${tableOf(at)} {}
 delete table ip ${tableOf(at)}
 table ip ${tableOf(at)} {
-${guard}  chain postrouting {
+${guard}${entrance(at)}  chain postrouting {
     type nat hook postrouting priority srcnat;
     ip saddr ${at.all} ip daddr != ${at.all} oifname != "${at.bridge}" fib daddr type != { local, multicast, broadcast } masquerade
   }
@@ -52,6 +52,22 @@ ${guard}  chain postrouting {
 `)
   for (const link of [at.bridge, ...links]) writeFileSync(forwarding(link), '1')
   await acceptForwarded(at, true)
+}
+
+/** Who connects to the machine's address comes to the nats-servers, which listen on the bridge: other clusters of the machine have theirs there. */
+function entrance({ listen, nats }: Addresses): string {
+  if (!listen) return ''
+  const rules = Array.from(
+    { length: nats.servers },
+    (_, i) => `    ip daddr ${listen.address} tcp dport ${listen.port + i} dnat to ${nats.host}:${nats.port + i}\n`,
+  ).join('')
+  return `  chain prerouting {
+    type nat hook prerouting priority dstnat;
+${rules}  }
+  chain output {
+    type nat hook output priority dstnat;
+${rules}  }
+`
 }
 
 /** Takes all of it back; idempotent. */

@@ -21,6 +21,8 @@ export interface Wanted {
   instances?: Partial<Instances>
   /** How many nats-servers store a new cluster. */
   natsServers?: 1 | 3 | undefined
+  /** `ADDRESS[:PORT]` of this machine, at which nodes of other machines join, or `none` for none any more. */
+  listen?: string | undefined
   network?: 'bridge' | 'host' | undefined
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']

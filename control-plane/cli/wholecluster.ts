@@ -28,6 +28,7 @@ export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell 
     storeDir: path.join(dir.nats, 'store'),
     sync: wanted.ephemeral ? 'nobody' : at.nats.servers > 1 ? 'server' : 'reader',
     serverIPs: ['127.0.0.1', at.host],
+    remote: at.listen !== undefined,
     securePort: cluster.securePort,
   })
   await ensureCreds(

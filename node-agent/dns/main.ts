@@ -25,7 +25,14 @@ const given = parseFlags('cluster-dns', flags)
 const identity = `system:node:${given.nodeName}`
 try {
   const options = await nodeAgentOptions(given)
-  const connection = await connectBus({ url: options.natsUrl, credsFile: options.creds, identity, pingIntervalMs: 2_000, log })
+  const connection = await connectBus({
+    url: options.natsUrl,
+    credsFile: options.creds,
+    caFile: options.natsCaFile,
+    identity,
+    pingIntervalMs: 2_000,
+    log,
+  })
   const client = newClient(natsTransport(connection), { userAgent: 'cluster-dns' })
   const kept = new Map<string, Buffer>()
   const informers = [startInformer(client, services, { log }, stop), startInformer(client, endpointSlices, { log }, stop)] as const

@@ -5,7 +5,13 @@ const deadlineMs = 5_000
 
 /** `creds` are of the system account. Rejects when the server cannot be reached or does not take the JWT. */
 export async function updateAccount(url: string, creds: string, accountJwt: string): Promise<void> {
-  const nats = await connect({ servers: url, authenticator: credsAuthenticator(Buffer.from(creds)), timeout: deadlineMs, reconnect: false })
+  const nats = await connect({
+    servers: url,
+    authenticator: credsAuthenticator(Buffer.from(creds)),
+    timeout: deadlineMs,
+    reconnect: false,
+    tls: null,
+  })
   try {
     const { data } = await nats.request('$SYS.REQ.CLAIMS.UPDATE', Buffer.from(accountJwt), { timeout: deadlineMs })
     const answer = JSON.parse(Buffer.from(data).toString()) as { data?: { code?: number }; error?: { description?: string } }

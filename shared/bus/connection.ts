@@ -5,6 +5,7 @@ import { logger, type Logger } from '../component/log.ts'
 import { identityOf } from './credentials.ts'
 import { Outbox } from './outbox.ts'
 import { inboxPrefix } from './subjects.ts'
+import { natsServerName } from './tls.ts'
 import { connectTcp } from './tcp.ts'
 
 export interface BusConnection {
@@ -32,6 +33,8 @@ export interface BusOptions {
   credsFile: string
   /** Checked against the credentials when given. */
   identity?: string
+  /** The authority that must vouch for the server, PEM; without one the connection is not encrypted. */
+  caFile?: string | undefined
   /** Give up when there was no connection for that long; default: never. Applies to the first connection only. */
   timeoutMs?: number
   /**
@@ -51,6 +54,7 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
   )
   if (options.identity !== undefined && options.identity !== identity)
     throw new Error(`${options.credsFile} is of ${identity}, not of ${options.identity}`)
+  const ca = options.caFile === undefined ? undefined : await readFile(options.caFile, 'utf8')
   const deadline = options.timeoutMs === undefined ? Infinity : performance.now() + options.timeoutMs
   const attempt = () =>
     connectTcp({
@@ -67,6 +71,10 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
       pingInterval: options.pingIntervalMs ?? 5_000,
       maxPingOut: 2,
       noAsyncTraces: true,
+      // Whatever address it is reached by. A server that offers no TLS is refused. `null`: not even when it offers it.
+      tls: ca === undefined ? null : { ca, servername: natsServerName },
+      // The servers tell of addresses that they have for each other, which may lead nowhere from another machine.
+      ignoreClusterUpdates: ca !== undefined,
       // What is sent at once at most; the types do not know it.
       pendingLimit: 256 * 1024,
     } as ConnectionOptions)

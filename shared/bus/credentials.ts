@@ -104,6 +104,17 @@ export async function mintCreds(authority: Authority, identity: string): Promise
   return credsFile(await encodeUser(name, user, keyOf(authority.bus), {}, options({ signer, scopedUser: true })), user)
 }
 
+/** The identity of a machine that has nothing but a bootstrap token of this id. */
+export const bootstrapIdentity = (tokenId: string): string => `system:bootstrap:${tokenId}`
+
+/** Credentials by which a machine may ask the API with a bootstrap token, until `expires`, in seconds since 1970. */
+export async function bootstrapCreds(authority: Authority, tokenId: string, expires: number): Promise<{ jwt: string; seed: string }> {
+  const user = createUser()
+  const scoped = { ...options({ signer: keyOf(authority.roles.component), scopedUser: true }), exp: expires }
+  const jwt = await encodeUser(toToken(bootstrapIdentity(tokenId)), user, keyOf(authority.bus), {}, scoped)
+  return { jwt, seed: seedOf(user) }
+}
+
 /** What signs nodes' users, and nothing else: the account's public key and the seed of the scoped signing key. Kept as JSON. */
 export interface NodeSigner {
   readonly account: string
@@ -176,6 +187,8 @@ export interface NatsServerOptions {
   sync?: 'server' | 'reader' | 'nobody'
   /** Several servers are one: where this one hears the others (`host:port`), where they do, and the password that they know each other by. */
   cluster?: { listen: string; routes: readonly string[]; password: string }
+  /** For clients that ask for it, those on other machines: files in PEM. The certificate is followed by the authority's. */
+  tls?: { certFile: string; keyFile: string } | undefined
   /** Users of BUS who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
   revoked?: Readonly<Record<string, number>>
 }
@@ -219,7 +232,7 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
   // What a reader does not sync, such as blocks that were compacted, is left to the server.
   const intervals = { server: 'always', reader: '"1s"', nobody: '"1h"' }
   const interval = canSyncOften(o.serverVersion) ? intervals[o.sync ?? 'server'] : undefined
-  const { cluster } = o
+  const { cluster, tls } = o
   const routes = cluster?.routes.map(at => JSON.stringify(`nats://cluster:${cluster.password}@${at}`)).join(', ')
   return `listen: ${JSON.stringify(`${o.host.includes(':') ? `[${o.host}]` : o.host}:${o.port}`)}
 server_name: ${JSON.stringify(o.serverName ?? 'nats-1')}
@@ -234,7 +247,14 @@ ${Object.entries(accounts)
   .map(([key, jwt]) => `  ${key}: ${jwt}`)
   .join('\n')}
 }
-jetstream {
+${
+  tls
+    ? `tls { cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}, timeout: 5 }
+# Those on this machine have no need of it; those on others refuse a connection without.
+allow_non_tls: true
+`
+    : ''
+}jetstream {
   store_dir: ${JSON.stringify(`${o.storeDir}/jetstream`)}
   max_file_store: 64GB${interval ? `\n  sync_interval: ${interval}` : ''}
 }

@@ -8,7 +8,12 @@ import type { UserInfo } from '#shared/bus/transport.ts'
 const users = new Map<string, UserInfo>()
 const maxUsers = 10_000
 
-export function userOf(identity: string): UserInfo {
+/**
+ * Undefined for a machine that has not joined yet: whoever was handed the join command is of that identity, and is who the token in the
+ * request says.
+ */
+export function userOf(identity: string): UserInfo | undefined {
+  if (identity.startsWith('system:bootstrap:')) return undefined
   let user = users.get(identity)
   if (!user) {
     if (users.size >= maxUsers) users.clear()

@@ -22,7 +22,7 @@ import { identityOfSubject, readRequest, type BusRequest } from './request.ts'
 import { Arrivals } from '../chain/arrivals.ts'
 import { RunQueue } from '../chain/runqueue.ts'
 
-export type ApiHandler = (request: ApiRequest, user: UserInfo) => Promise<ApiResponse>
+export type ApiHandler = (request: ApiRequest, user: UserInfo | undefined) => Promise<ApiResponse>
 
 export interface ServeOptions {
   log?: Logger
