@@ -18,6 +18,8 @@ import { pathOnNode } from './kubelet/kubeletpaths.ts'
 import { followPlugins } from './kubelet/pluginmanager/pluginmanager.ts'
 import type { PodWorker } from './kubelet/pod/worker.ts'
 import { csiVolume } from './kubelet/volumes/csi/csi.ts'
+import { draDrivers, type as draPluginType } from './kubelet/cm/dra/drivers.ts'
+import { dynamicResources } from './kubelet/cm/dra/manager.ts'
 import { openDeviceManager } from './kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { measuredRuntime } from './kubelet/measuredruntime.ts'
@@ -201,6 +203,7 @@ export async function startNode(
   const boot = bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1)
   const csiRecord = csiNodeRecord(client, node, log)
   const drivers = csiDrivers(csiRecord, log)
+  const resourceDrivers = draDrivers(client, nodeName, log, signal)
   const isReportedInUse = (name: string): boolean => {
     if (node().status?.volumesInUse?.includes(name)) return true
     reportVolumes()
@@ -228,6 +231,7 @@ export async function startNode(
   const context = {
     podCgroups,
     devices,
+    dynamicResources: dynamicResources(rootDir, client, resourceDrivers, log),
     nodeName,
     nodeIP: nodeIp,
     rootDir,
@@ -270,6 +274,9 @@ export async function startNode(
   // Those that wait for a driver, or for a volume to be attached.
   const claimants = (): PodWorker[] => kubelet.workers().filter(w => w.failure !== undefined && w.pod.spec.volumes?.some(usesDriver))
   drivers.onRegistered(() => claimants().forEach(w => w.kick()))
+  resourceDrivers.onRegistered(() =>
+    kubelet.workers().forEach(w => w.failure !== undefined && w.pod.spec.resourceClaims?.length && w.kick()),
+  )
   const imagesChanged = (): void => kubelet.workers().forEach(worker => worker.imagesChanged())
   watchImages(imageDirectory, imagesChanged, log, signal)
   const collector = imageGC({
@@ -292,13 +299,14 @@ export async function startNode(
     log,
   })
   if (devices)
-    servePodResources(rootDir, devices, kubelet.activePods, log, signal).catch((e: Error) =>
+    servePodResources(rootDir, devices, context.dynamicResources, kubelet.activePods, log, signal).catch((e: Error) =>
       log.warn({ err: e.message }, 'devices of pods are not told'),
     )
   const connection = await connecting
   registered = await registering
   csiRecord.keep(signal)
-  followPlugins(join(rootDir, 'plugins_registry'), { [csiPluginType]: drivers }, path => pathOnNode(path, rootDir), log, signal)
+  const pluginHandlers = { [csiPluginType]: drivers, [draPluginType]: resourceDrivers }
+  followPlugins(join(rootDir, 'plugins_registry'), pluginHandlers, path => pathOnNode(path, rootDir), log, signal)
   log.info({ node: nodeName, ip: nodeIp, podCIDR: podCidr, ...can }, 'node registered')
   const events = nodeEvents(recorder, nodeName)
   events.started()

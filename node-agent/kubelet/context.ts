@@ -12,6 +12,7 @@ import type { ImageConfig } from '../runtime/imageservice.ts'
 import type { ContainerRuntime, ContainerStatus } from '../runtime/runtime.ts'
 import type { Activity } from './activity.ts'
 import type { DeviceManager } from './cm/devices/manager.ts'
+import type { DynamicResources } from './cm/dra/manager.ts'
 import type { PodCgroups } from './cm/podcgroups.ts'
 import type { Delay } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
@@ -51,6 +52,8 @@ export interface KubeletContext {
   readonly podCgroups?: PodCgroups | undefined
   /** Extended resources of device plugins; absent where there can be none. */
   readonly devices?: DeviceManager | undefined
+  /** Devices of resource claims; absent where drivers cannot register. */
+  readonly dynamicResources?: DynamicResources | undefined
   readonly client: Client
   readonly recorder: EventRecorder
   readonly services: Informer<Service>

@@ -119,6 +119,7 @@ export function startKubelet(options: KubeletOptions, signal: AbortSignal): Kube
     }
     await options.network.retain(new Set(workers.keys()))
     await options.nodeVolumes.staged.retain(new Set(workers.keys()))
+    await options.dynamicResources?.retain(new Set(workers.keys()))
   }
   endOrphans().catch((e: unknown) => options.log.error({ err: e }, 'clearing away orphans failed'))
   signal.addEventListener('abort', () => workers.forEach(w => w.close()), { once: true })

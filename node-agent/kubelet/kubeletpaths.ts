@@ -5,12 +5,18 @@
 import { join, normalize } from 'node:path'
 
 const usual = '/var/lib/kubelet'
+/** Where drivers of devices write what the devices are (CDI). */
+const ofCdi = /^(\/var)?\/run\/cdi(\/.*)?$/
 const ofKubelet = /^\/var\/lib\/kubelet((\/(device-plugins|pod-resources|plugins|plugins_registry|pods)(\/.*)?)?)$/
 
 /** Where on the node a path is that pods and plugins name. */
 export function pathOnNode(path: string, rootDir: string | undefined): string {
-  const found = ofKubelet.exec(normalize(path).replace(/\/$/, ''))
-  return found && rootDir !== undefined ? join(rootDir, found[1]!) : path
+  if (rootDir === undefined) return path
+  const normal = normalize(path).replace(/\/$/, '')
+  const found = ofKubelet.exec(normal)
+  if (found) return join(rootDir, found[1]!)
+  const cdi = ofCdi.exec(normal)
+  return cdi ? join(rootDir, 'cdi', cdi[2] ?? '') : path
 }
 
 /** How plugins call a path below the state directory. */

@@ -72,3 +72,5 @@ export const probeResults = counts()
 export const httpRequests = counts()
 /** By `method`, `code`, `host`. */
 export const clientRequests = counts()
+/** By `operation_name` and `is_error`: devices of resource claims prepared and taken back. */
+export const draOperations = durations(Array.from({ length: 16 }, (_, n) => 0.1 * 1.5 ** n))

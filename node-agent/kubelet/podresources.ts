@@ -7,6 +7,8 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { int64, list, obj, opt, str, type Infer } from '#shared/machinery/schema.ts'
 import type { Device } from './cm/devices/api.ts'
+import type { Container } from '#shared/api/core/podspec/container.ts'
+import type { DynamicResources } from './cm/dra/manager.ts'
 import type { DeviceManager } from './cm/devices/manager.ts'
 import { method, serveGrpc } from '#shared/grpc/server.ts'
 import { isSidecar, uidOf } from './pod/containers.ts'
@@ -18,8 +20,24 @@ const containerDevices = obj('ContainerDevices', '', () => ({
   deviceIds: opt(2, list(str())),
   topology: opt(3, topology),
 }))
+const cdiDevice = obj('CDIDevice', '', () => ({ name: opt(1, str()) }))
+const claimResource = obj('ClaimResource', '', () => ({
+  cdiDevices: opt(1, list(cdiDevice)),
+  driverName: opt(2, str()),
+  poolName: opt(3, str()),
+  deviceName: opt(4, str()),
+}))
+const dynamicResource = obj('DynamicResource', '', () => ({
+  claimName: opt(2, str()),
+  claimNamespace: opt(3, str()),
+  claimResources: opt(4, list(claimResource)),
+}))
 // Of CPUs and memory, nobody has any to himself here.
-const containerResources = obj('ContainerResources', '', () => ({ name: opt(1, str()), devices: opt(2, list(containerDevices)) }))
+const containerResources = obj('ContainerResources', '', () => ({
+  name: opt(1, str()),
+  devices: opt(2, list(containerDevices)),
+  dynamicResources: opt(5, list(dynamicResource)),
+}))
 const podResources = obj('PodResources', '', () => ({
   name: opt(1, str()),
   namespace: opt(2, str()),
@@ -51,16 +69,34 @@ function devicesOf(resource: string, devices: readonly Device[]): ContainerDevic
 export async function servePodResources(
   rootDir: string,
   devices: DeviceManager,
+  dynamicResources: DynamicResources | undefined,
   activePods: () => Pod[],
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
+  function claimed(pod: Pod, container: Container): Infer<typeof dynamicResource>[] {
+    // Of a pod that is only beginning nothing is prepared.
+    const claims = dynamicResources?.claimsOf(pod, container).filter(c => c.prepared) ?? []
+    return claims.map(({ name, namespace, devices: byDriver }) => ({
+      claimName: name,
+      claimNamespace: namespace,
+      claimResources: Object.entries(byDriver).flatMap(([driverName, all]) =>
+        all.map(({ poolName, deviceName, cdiDeviceIds = [] }) => ({
+          cdiDevices: cdiDeviceIds.map(id => ({ name: id })),
+          driverName,
+          poolName,
+          deviceName,
+        })),
+      ),
+    }))
+  }
   function resourcesOf(pod: Pod): Infer<typeof podResources> {
-    const containers = [...(pod.spec.initContainers ?? []).filter(isSidecar), ...pod.spec.containers].map(({ name }) => ({
-      name,
+    const containers = [...(pod.spec.initContainers ?? []).filter(isSidecar), ...pod.spec.containers].map(container => ({
+      name: container.name,
+      dynamicResources: claimed(pod, container),
       devices: devices
         .allocations()
-        .filter(a => a.pod === uidOf(pod) && a.container === name)
+        .filter(a => a.pod === uidOf(pod) && a.container === container.name)
         .flatMap(a =>
           devicesOf(
             a.resource,

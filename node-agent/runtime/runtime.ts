@@ -22,6 +22,29 @@ export interface ContainerMount {
   propagation: 'private' | 'rslave' | 'rshared'
 }
 
+/** A device file; what is not said of it is as the file on the node is. */
+export interface DeviceNode {
+  hostPath: string
+  containerPath: string
+  /** Of `rwm`. */
+  permissions: string
+  type?: 'b' | 'c' | undefined
+  major?: number | undefined
+  minor?: number | undefined
+  fileMode?: number | undefined
+  uid?: number | undefined
+  gid?: number | undefined
+}
+
+export interface Hook {
+  hookName: 'prestart' | 'createRuntime' | 'createContainer' | 'startContainer' | 'poststart' | 'poststop'
+  path: string
+  args?: string[] | undefined
+  env?: string[] | undefined
+  /** Seconds. */
+  timeout?: number | undefined
+}
+
 export interface ContainerSpec {
   /** Unique on the node for ever: `<podUID>-<containerName>-<attempt>` hashed or as it is; [a-zA-Z0-9_.-]. */
   id: string
@@ -72,7 +95,9 @@ export interface ContainerSpec {
   sysctls: Record<string, string>
   resources: ContainerResources
   /** Device files of the node that it may use beside the usual ones. */
-  devices?: { hostPath: string; containerPath: string; /** Of `rwm`. */ permissions: string }[]
+  devices?: DeviceNode[]
+  /** Programs of the node that an OCI runtime calls at points of the container's life. */
+  hooks?: Hook[]
   /** For the OCI runtime and its hooks. */
   annotations?: { [name: string]: string } | undefined
   oomScoreAdj?: number

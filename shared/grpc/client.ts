@@ -8,6 +8,8 @@ export interface GrpcClient {
   readonly call: Caller
   /** The same of bytes: who passes a call on needs not know its messages. */
   readonly callRaw: (path: string, question: Uint8Array, timeoutMs: number) => Promise<Buffer>
+  /** Connects at once, and again when the connection is lost; tells of each change. */
+  onConnection(changed: (connected: boolean) => void): void
   close(): void
 }
 
@@ -16,7 +18,7 @@ const maxAnswer = 16 << 20
 
 /** Connects when it is first called. */
 export async function grpcClient(socket: string): Promise<GrpcClient> {
-  const { Client, Metadata, credentials } = await import('@grpc/grpc-js')
+  const { Client, Metadata, connectivityState, credentials } = await import('@grpc/grpc-js')
   const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
     'grpc.max_receive_message_length': maxAnswer,
     'grpc.initial_reconnect_backoff_ms': 100,
@@ -39,6 +41,18 @@ export async function grpcClient(socket: string): Promise<GrpcClient> {
     call: async (rpc, question, timeoutMs) => {
       const answer = await callRaw(rpc.path, encodeMessage(rpc.question, question as object), timeoutMs)
       return decodeAnswer(rpc, answer)
+    },
+    onConnection(changed) {
+      const channel = client.getChannel()
+      const look = (): void => {
+        const state = channel.getConnectivityState(false)
+        if (state === connectivityState.SHUTDOWN) return
+        changed(state === connectivityState.READY)
+        channel.watchConnectivityState(state, Infinity, () => process.nextTick(look))
+        // Nothing connects before it is asked to.
+        if (state === connectivityState.IDLE) channel.getConnectivityState(true)
+      }
+      look()
     },
     close: () => client.close(),
   }

@@ -29,6 +29,9 @@ import { crashLoop, grow, remaining } from './backoff.ts'
 import { environment, type EnvironmentSources } from './environment.ts'
 import { clearAway, recordExit, watchExit } from './exit.ts'
 import { runHook } from './hooks.ts'
+import { cdiDirectories, cdiEdits } from '../cdi/registry.ts'
+import { pathOnNode } from '../kubeletpaths.ts'
+import { withEdits } from './cdi.ts'
 import { deviceFiles, deviceMounts } from './devices.ts'
 import { containerMounts } from './mounts.ts'
 import { serviceEnvironment } from './serviceenv.ts'
@@ -104,8 +107,7 @@ async function configure(
   const { name } = container
   const pid = (await targetPid(ctx, typed)) ?? (pod.spec.shareProcessNamespace ? await pausePid(ctx) : undefined)
   const given = await kubelet.devices?.prepare(uidOf(pod), name)
-  if (given?.cdiDevices?.length)
-    ctx.event('Warning', 'FieldsNotHonored', `This node cannot honor: CDI devices ${given.cdiDevices.map(d => d.name).join(', ')}`, typed)
+  const cdi = [...(given?.cdiDevices ?? []).map(d => d.name ?? ''), ...claimedDevices(ctx, typed)]
   const mounts = await containerMounts(
     pod,
     container,
@@ -136,8 +138,17 @@ async function configure(
     seccompDefault: kubelet.security?.seccompDefault,
   })
   const devices = [...deviceFiles(given), ...blockDevices(pod, container, n => ctx.volumes.path(n))]
-  return devices.length > 0 ? { ...spec, devices: [...(spec.devices ?? []), ...devices] } : spec
+  const complete = devices.length > 0 ? { ...spec, devices: [...(spec.devices ?? []), ...devices] } : spec
+  if (cdi.length === 0) return complete
+  const edits = await cdiEdits(cdi, cdiDirectories(kubelet.rootDir), ctx.log).catch((e: Error) => {
+    throw new CreateContainerError(e.message)
+  })
+  return withEdits(complete, edits, path => pathOnNode(path, kubelet.rootDir))
 }
+
+/** CDI devices of the container's resource claims; ephemeral containers can have none. */
+const claimedDevices = (ctx: PodContext, { type, container }: TypedContainer): string[] =>
+  type === 'ephemeral' ? [] : (ctx.kubelet.dynamicResources?.cdiDevices(ctx.pod, container as Container) ?? [])
 
 /** A configuration that is not there yet is looked for again when it appears; this is for what gives no sign. */
 const retryMs = 15_000
@@ -231,7 +242,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     await mkdir(dirname(spec.logPath), { recursive: true })
   } catch (e) {
     if (isDiskFull(e as Error)) return notCreated(ctx, typed, before, e as Error)
-    return holdBack(ctx, typed, 'CreateContainerConfigError', e as Error)
+    return holdBack(ctx, typed, e instanceof CreateContainerError ? 'CreateContainerError' : 'CreateContainerConfigError', e as Error)
   }
   live.configFailure = undefined
   if (ctx.ending.aborted) return

@@ -77,7 +77,8 @@ export function csiDrivers(record: CsiNodeRecord, log: Logger): CsiDrivers {
       drivers.set(name, driver)
       for (const changed of listeners) changed()
     },
-    async deregister(name) {
+    async deregister(name, _, last) {
+      if (!last) return
       drivers.get(name)?.close()
       drivers.delete(name)
       await record.remove(name).catch((e: Error) => {

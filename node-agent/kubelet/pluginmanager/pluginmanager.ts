@@ -13,14 +13,15 @@ import { getInfo, notifyRegistrationStatus, type PluginInfo } from '#shared/csi/
 export interface PluginHandler {
   /** Rejects when the plugin cannot be taken, which it is told. */
   register(plugin: PluginInfo & { name: string }, endpoint: string): Promise<void>
-  deregister(name: string): Promise<void>
+  /** `last`: no other socket by which a plugin of the name has registered is left. */
+  deregister(name: string, endpoint: string, last: boolean): Promise<void>
 }
 
 interface Known {
   /** Another socket by the same name is another life of the plugin. */
   identity: string
   /** Once it is registered. */
-  plugin?: { type: string; name: string }
+  plugin?: { type: string; name: string; endpoint: string }
   pause: Backoff
   again?: NodeJS.Timeout
 }
@@ -63,8 +64,9 @@ export function followPlugins(
       const handler = handlers[type]
       if (!handler) throw new Error(`no handler registered for plugin type: ${type} at socket ${path}`)
       try {
-        await handler.register({ ...info, name }, info.endpoint ? pathOf(info.endpoint) : path)
-        socket.plugin = { type, name }
+        const endpoint = info.endpoint ? pathOf(info.endpoint) : path
+        await handler.register({ ...info, name }, endpoint)
+        socket.plugin = { type, name, endpoint }
       } catch (e) {
         await registrar.call(notifyRegistrationStatus, { pluginRegistered: false, error: (e as Error).message }, timeoutMs).catch(() => {})
         throw e
@@ -79,8 +81,11 @@ export function followPlugins(
   async function forget(path: string, socket: Known): Promise<void> {
     clearTimeout(socket.again)
     const { plugin } = socket
-    if (plugin && ![...known.values()].some(k => k !== socket && k.plugin?.name === plugin.name)) {
-      await handlers[plugin.type]!.deregister(plugin.name)
+    if (plugin) {
+      const others = [...known.values()].flatMap(k => (k !== socket && k.plugin?.name === plugin.name ? [k.plugin] : []))
+      // Another socket may lead to the same plugin.
+      if (!others.some(o => o.endpoint === plugin.endpoint))
+        await handlers[plugin.type]!.deregister(plugin.name, plugin.endpoint, others.length === 0)
       log.info({ plugin: plugin.name }, 'plugin has gone')
     }
     known.delete(path)

@@ -28,6 +28,15 @@ function graceOf(ctx: PodContext, { name, reason }: Stop): number {
   return own?.terminationGracePeriodSeconds ?? ctx.pod.spec.terminationGracePeriodSeconds ?? 30
 }
 
+class NotPrepared extends Error {}
+
+/** The devices of the pod's claims, before there is anything else of it, as upstream. */
+async function prepareDynamicResources({ kubelet, pod }: PodContext): Promise<void> {
+  await kubelet.dynamicResources?.prepare(pod).catch((e: Error) => {
+    throw new NotPrepared(e.message)
+  })
+}
+
 /** `ready` tells whether sandbox and volumes were set up by this process before. */
 export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Promise<SyncResult> {
   const left = deadlineIn(ctx)
@@ -45,6 +54,7 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
   ctx.publishSoon()
   const makeSandbox = async (): Promise<void> => {
     if (ready.sandbox && !lost) return
+    if (lost || !ctx.state.sandbox) await prepareDynamicResources(ctx)
     await ensureSandbox(ctx)
     ready.sandbox = true
   }
@@ -56,6 +66,10 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     ctx.volumes.setUp(ctx.pod, ctx.facts()),
   ])
   for (const f of failures) if (!f.expected) ctx.event('Warning', 'FailedMount', f.message)
+  if (sandbox instanceof NotPrepared) {
+    ctx.event('Warning', 'FailedPrepareDynamicResources', `Failed to prepare dynamic resources: ${sandbox.message}`)
+    throw sandbox
+  }
   if (sandbox) {
     ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
     throw sandbox

@@ -43,6 +43,8 @@ export async function releasePod(ctx: PodContext): Promise<void> {
   const { kubelet, state, pod } = ctx
   for (const [name, { current }] of Object.entries(state.containers)) await clearAway(ctx, name, current.attempt)
   await removePause(ctx)
+  // Drivers take devices back before anything tells that the pod has ended.
+  await kubelet.dynamicResources?.unprepare(uidOf(pod))
   await Promise.all([kubelet.network.tearDown(uidOf(pod)), ctx.volumes.tearDown(), removeNamespaces(ctx.directory.root)])
   kubelet.networkPolicies?.release(uidOf(pod))
   await (kubelet.podCgroups ? kubelet.podCgroups.remove(pod) : removeCgroup(`${kubelet.cgroupRoot}/${podCgroup(pod)}`))

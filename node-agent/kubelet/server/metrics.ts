@@ -61,6 +61,11 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     '[ALPHA] Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync',
     counted.podWorkerSteps,
   )
+  duration(
+    'dra_operations_duration_seconds',
+    '[BETA] Latency histogram in seconds for the duration of handling all ResourceClaims referenced by a pod when the pod starts or stops.',
+    counted.draOperations,
+  )
   counter('kubelet_runtime_operations_total', '[ALPHA] Cumulative number of runtime operations by operation type.', () =>
     counted.runtimeOperations
       .samples('')

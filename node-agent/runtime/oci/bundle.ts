@@ -1,6 +1,6 @@
 /** The OCI configuration of a container: what `runc` reads as config.json. */
 import { constants, readdirSync, statSync, type Stats } from 'node:fs'
-import type { ContainerMount, ContainerSpec } from '../runtime.ts'
+import type { ContainerMount, ContainerSpec, DeviceNode, Hook } from '../runtime.ts'
 import { containerCapabilities } from './capabilities.ts'
 import { ownCgroup } from './cgroups.ts'
 import type { ContainerRoot } from './rootfs.ts'
@@ -71,6 +71,7 @@ export function bundleConfig(
     root: { path: root.path, readonly: spec.readOnlyRootFilesystem },
     ...(spec.utsNamespace === undefined ? { hostname: spec.hostname } : {}),
     ...(spec.annotations ? { annotations: spec.annotations } : {}),
+    ...(spec.hooks ? { hooks: hooksOf(spec.hooks) } : {}),
     mounts: [
       // Their files belong to nobody in a user namespace: there they are mounted before.
       ...(spec.userNamespace ? [] : root.trees.map(treeMount)),
@@ -204,11 +205,21 @@ interface HostDevice {
   gid: number
 }
 
-/** A device file of the node as it stands in the container. Throws when there is none at its path. */
-function namedDevice({ hostPath, containerPath }: { hostPath: string; containerPath: string }): HostDevice {
+/** A device file as it stands in the container. Throws when the node has none at its path, nor is it said what it is. */
+function namedDevice({ hostPath, containerPath, permissions: _, type, major, minor, ...given }: DeviceNode): HostDevice {
+  const own = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  if (type !== undefined && major !== undefined && minor !== undefined)
+    return { path: containerPath, type, major, minor, fileMode: 0o666, uid: 0, gid: 0, ...own }
   const stats = statSync(hostPath, { throwIfNoEntry: false })
   if (!stats?.isCharacterDevice() && !stats?.isBlockDevice()) throw new Error(`${hostPath} is not a device of the node`)
-  return deviceOf(containerPath, stats)
+  return { ...deviceOf(containerPath, stats), ...own }
+}
+
+/** Hooks by their point, as config.json has them. */
+function hooksOf(hooks: readonly Hook[]): { [point: string]: object[] } {
+  const points: { [point: string]: object[] } = {}
+  for (const { hookName, ...hook } of hooks) (points[hookName] ??= []).push(hook)
+  return points
 }
 
 function deviceOf(path: string, { rdev, mode, uid, gid }: Stats): HostDevice {

@@ -9,13 +9,10 @@ export function unsupportedFields({ spec }: Pod): string[] {
   return [
     ...of(shared.seLinuxOptions, 'seLinuxOptions'),
     ...of(shared.appArmorProfile?.type === 'RuntimeDefault', appArmor),
-    ...of(spec.resourceClaims?.length, 'resourceClaims'),
-    ...[...(spec.initContainers ?? []), ...spec.containers].flatMap(({ name, securityContext: own = {}, resources }) =>
-      [
-        ...of(own.seLinuxOptions, 'seLinuxOptions'),
-        ...of(own.appArmorProfile?.type === 'RuntimeDefault', appArmor),
-        ...of(resources?.claims?.length, 'resources.claims'),
-      ].map(field => `${field} of container ${name}`),
+    ...[...(spec.initContainers ?? []), ...spec.containers].flatMap(({ name, securityContext: own = {} }) =>
+      [...of(own.seLinuxOptions, 'seLinuxOptions'), ...of(own.appArmorProfile?.type === 'RuntimeDefault', appArmor)].map(
+        field => `${field} of container ${name}`,
+      ),
     ),
   ]
 }

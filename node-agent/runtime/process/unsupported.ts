@@ -23,7 +23,6 @@ export function unsupportedFields({ spec }: Pod, node: { uid: number; mounts: bo
     ...of(shared.seLinuxOptions, 'seLinuxOptions'),
     ...(shared.sysctls ?? []).filter(s => !s.name.startsWith('net.')).map(s => `sysctl ${s.name}`),
     ...of(spec.hostUsers === false, 'hostUsers'),
-    ...of(spec.resourceClaims?.length, 'resourceClaims'),
     ...Object.keys(spec.resources?.limits ?? {}).map(name => `limits.${name} of the pod`),
     ...of(
       spec.hostname || spec.subdomain || spec.setHostnameAsFQDN || spec.hostnameOverride,
@@ -71,7 +70,6 @@ function containerFields({ securityContext = {}, resources, volumeDevices, volum
     ...of(seLinuxOptions, 'seLinuxOptions'),
     ...of(procMount && procMount !== 'Default', 'procMount'),
     ...Object.keys(resources?.limits ?? {}).map(name => `limits.${name}`),
-    ...of(resources?.claims?.length, 'resources.claims'),
     ...of(volumeDevices?.length, 'volumeDevices'),
     ...mounts.map(
       m => `mountPath ${m.mountPath} (it is ${isNested(m.mountPath, paths) ? '' : `.${m.mountPath} and `}$${mountVariable(m.mountPath)})`,

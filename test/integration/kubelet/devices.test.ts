@@ -124,7 +124,7 @@ async function podResources(name: string, request = {}): Promise<object> {
 
 test('who has which devices is told to those who ask', async () => {
   const stop = new AbortController()
-  await servePodResources(h.rootDir, manager(), () => h.kubelet().activePods(), h.options().log, stop.signal)
+  await servePodResources(h.rootDir, manager(), undefined, () => h.kubelet().activePods(), h.options().log, stop.signal)
   await plugin('told', { resource: 'example.com/told', devices: ['t1', 't2'] })
   await becomes('example.com/told', '2', '2')
   h.pod('told', { containers: [wants('example.com/told', 1), { name: 'bare', image: 'busybox', command: ['sleep', '1000'] }] })

@@ -17,6 +17,8 @@ import { csiDrivers, type as csiPluginType } from '#node-agent/kubelet/csi/drive
 import { pathOnNode } from '#node-agent/kubelet/kubeletpaths.ts'
 import { followPlugins } from '#node-agent/kubelet/pluginmanager/pluginmanager.ts'
 import { csiVolume } from '#node-agent/kubelet/volumes/csi/csi.ts'
+import { draDrivers, type as draPluginType } from '#node-agent/kubelet/cm/dra/drivers.ts'
+import { dynamicResources } from '#node-agent/kubelet/cm/dra/manager.ts'
 import { openDeviceManager } from '#node-agent/kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from '#node-agent/kubelet/cm/podcgroups.ts'
 import { newActivity } from '#node-agent/kubelet/activity.ts'
@@ -84,7 +86,14 @@ const noApi = new Proxy({} as MemoryApi['client'], {
 /** `plugins` are volume types beside the usual ones, `runtimes` OCI runtimes by handler. */
 export async function harness(
   more: readonly VolumePlugin[] = [],
-  wanted: { manifests?: boolean; devices?: boolean; csi?: boolean; runtimes?: Record<string, string>; network?: PodNetwork } = {},
+  wanted: {
+    manifests?: boolean
+    devices?: boolean
+    csi?: boolean
+    dra?: boolean
+    runtimes?: Record<string, string>
+    network?: PodNetwork
+  } = {},
 ): Promise<Harness> {
   const api = memoryApi()
   const rootDir = await mkdtemp(join(tmpdir(), 'kubelet-'))
@@ -124,6 +133,7 @@ export async function harness(
     const record = csiNodeRecord(client, () => node, log)
     const drivers = csiDrivers(record, log)
     const csi = { client, drivers, nodeName, rootDir, boot }
+    const resourceDrivers = wanted.dra ? draDrivers(client, nodeName, log, signal, 300) : undefined
     const plugins = [...more, ...volumePlugins, ...(wanted.csi ? [csiVolume(csi)] : [])]
     options = {
       nodeName,
@@ -137,6 +147,7 @@ export async function harness(
       puller: imagePuller(runtime.images, 1),
       podCgroups,
       devices: wanted.devices ? await openDeviceManager(rootDir, log, signal) : undefined,
+      dynamicResources: resourceDrivers && dynamicResources(rootDir, client, resourceDrivers, log),
       network: wanted.network ?? noNetwork,
       client,
       recorder: eventRecorder(client, 'kubelet', nodeName),
@@ -151,9 +162,12 @@ export async function harness(
       manifests,
     }
     kubelet = startKubelet(options, signal)
-    if (wanted.csi)
-      followPlugins(join(rootDir, 'plugins_registry'), { [csiPluginType]: drivers }, path => pathOnNode(path, rootDir), log, signal)
-    drivers.onRegistered(() => kubelet.workers().forEach(w => w.kick()))
+    const handlers = {
+      ...(wanted.csi ? { [csiPluginType]: drivers } : {}),
+      ...(resourceDrivers ? { [draPluginType]: resourceDrivers } : {}),
+    }
+    if (wanted.csi || wanted.dra) followPlugins(join(rootDir, 'plugins_registry'), handlers, path => pathOnNode(path, rootDir), log, signal)
+    for (const registered of [drivers, resourceDrivers]) registered?.onRegistered(() => kubelet.workers().forEach(w => w.kick()))
     const store = join(rootDir, 'image-store')
     await mkdir(store, { recursive: true })
     watchImages(store, () => kubelet.workers().forEach(worker => worker.imagesChanged()), log, signal)

@@ -109,6 +109,10 @@ export function memoryApi(): MemoryApi {
         throw conflict({ group: '', resource: 'pods' }, name, 'Precondition failed: UID in precondition')
       write(key(kind, namespace, name), 'DELETED', old)
     },
+    deleteCollection: async (kind: Any, namespace: string, options: { fieldSelector?: string } = {}) => {
+      for (const o of list(kind, namespace, options.fieldSelector))
+        write(key(kind, o.metadata.namespace ?? '', o.metadata.name ?? ''), 'DELETED', o)
+    },
     post: async () => ({ status: { token: 'a.token.b', expirationTimestamp: new Date(Date.now() + 3_600_000).toISOString() } }),
   } as unknown as Client
   return {

@@ -23,7 +23,7 @@ const honoured = `
   containers.env containers.resizePolicy containers.restartPolicy containers.restartPolicyRules containers.livenessProbe
   containers.readinessProbe containers.startupProbe containers.lifecycle containers.terminationMessagePath
   containers.terminationMessagePolicy containers.imagePullPolicy containers.stdin containers.stdinOnce containers.tty
-  containers.resources.requests containers.securityContext.runAsNonRoot volumes.name
+  containers.resources.requests containers.securityContext.runAsNonRoot volumes.name resourceClaims containers.resources.claims
   containers.volumeMounts.name containers.volumeMounts.subPath containers.volumeMounts.subPathExpr`
 
 /** By the plugin of their type: what it cannot, and that there is none, is told by FailedMount while the pod waits. */
@@ -78,8 +78,6 @@ const isolation: { [field: string]: [spec: object, phrase: string] } = {
 
 /** An event on every node. */
 const nowhere: { [field: string]: [spec: object, phrase: string] } = {
-  resourceClaims: [{ resourceClaims: [{ name: 'r' }] }, 'resourceClaims'],
-  'containers.resources.claims': [container({ resources: { claims: [{ name: 'r' }] } }), 'resources.claims'],
   'securityContext.seLinuxOptions': [security({ seLinuxOptions: { level: 's0' } }), 'seLinuxOptions'],
   'containers.securityContext.seLinuxOptions': [own({ seLinuxOptions: { level: 's0' } }), 'seLinuxOptions'],
   // Where the kernel has AppArmor; elsewhere such pods are refused.
