@@ -77,6 +77,8 @@ export interface Plugin {
 
   /** PreEnqueue: whether the pod may enter the active queue. Asked again at every change of the pod. */
   preEnqueue?(pod: Pod): Status | undefined
+  /** Sign: what of a pod this plugin looks at, as JSON: the same of two pods, it decides alike. Undefined: no other pod is like this one. */
+  sign?(pod: PodInfo): unknown
   /** QueueSort: whether `a` goes before `b`. Exactly one plugin of a scheduler has it, the same one in all profiles. */
   less?(a: QueuedPod, b: QueuedPod): boolean
 

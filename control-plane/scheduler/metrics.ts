@@ -47,7 +47,13 @@ export class SchedulerMetrics {
   /** Adds them to the registry, with what `sizes` tells when somebody asks. */
   register(
     registry: Registry,
-    sizes: () => { queues: Readonly<Record<string, number>>; nodes: number; pods: number; assumed: number },
+    sizes: () => {
+      queues: Readonly<Record<string, number>>
+      batches: readonly { profile: string; attempts: Readonly<Record<string, number>> }[]
+      nodes: number
+      pods: number
+      assumed: number
+    },
   ): void {
     const each =
       <K>(of: ReadonlyMap<K, Histogram>, labels: (key: K) => Record<string, string>, name: string) =>
@@ -85,6 +91,11 @@ export class SchedulerMetrics {
     addMetric(registry, 'scheduler_preemption_attempts_total', 'counter', 'Total preemption attempts in the cluster till now', () => [
       { value: this.#preemptions },
     ])
+    addMetric(registry, 'scheduler_batch_attempts_total', 'counter', 'Counts of results when we attempt to use batching.', () =>
+      sizes().batches.flatMap(({ profile, attempts }) =>
+        Object.entries(attempts).map(([result, value]) => ({ labels: { profile, result }, value })),
+      ),
+    )
     const pendingHelp =
       "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods."
     addMetric(registry, 'scheduler_pending_pods', 'gauge', pendingHelp, () =>

@@ -1,5 +1,6 @@
 /** A profile: the plugins that schedule the pods of one scheduler name, sorted by extension point. */
 import type { EventRecorder } from '#shared/client/events.ts'
+import { newBatch, signersOf, type Batch } from './batch.ts'
 import { points, pluginsByPoint, restricted, weightOf, type ExtensionPoint, type PluginSets } from './extensionpoints.ts'
 import type { Handle, Plugin, PluginFactory, Status } from './framework.ts'
 import type { CycleState } from './cyclestate.ts'
@@ -41,6 +42,9 @@ export interface Profile {
   readonly postBind: readonly With<'postBind'>[]
   readonly nominator: Nominator
   readonly events: EventRecorder
+  /** What tells that two pods are alike; undefined where that cannot be told. */
+  readonly signers: ReturnType<typeof signersOf>
+  readonly batch: Batch
 }
 
 /** What plugins share across profiles; the profile adds what depends on its plugins. */
@@ -72,6 +76,8 @@ export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile
     postBind: at('postBind'),
     nominator,
     events,
+    signers: signersOf([...at('preFilter'), ...at('filter'), ...at('preScore'), ...at('score')]),
+    batch: newBatch(),
   }
   if (profile.bind.length === 0) throw new Error(`at least one bind plugin is needed ${called(profile)}`)
   return profile

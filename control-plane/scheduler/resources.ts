@@ -27,6 +27,12 @@ export function resourcesOf(list: Readonly<Record<string, string>>): Resources {
 
 export const cloneResources = (r: Resources): Resources => ({ ...r, scalar: r.scalar && new Map(r.scalar) })
 
+/** What plugins that count resources see of a pod: their `sign`. */
+export const signRequests = (pod: { requests: Resources; nonZeroMilliCPU: number; nonZeroMemory: number }): unknown => {
+  const { milliCPU, memory, ephemeralStorage, scalar } = pod.requests
+  return [milliCPU, memory, ephemeralStorage, [...(scalar ?? [])], pod.nonZeroMilliCPU, pod.nonZeroMemory]
+}
+
 /** Adds `more` to `to`, `times` 1 or -1. `pods` is not summed: pods are counted by themselves. */
 export function addResources(to: Resources, more: Resources, times: 1 | -1): void {
   to.milliCPU += times * more.milliCPU

@@ -2,6 +2,7 @@
  * One scheduling decision: a pure function of the pod, the snapshot and the profile; with extenders, which are asked over HTTP, of what they
  * answer, too.
  */
+import { signatureOf } from './batch.ts'
 import { CycleState } from './cyclestate.ts'
 import { filterByExtenders, scoreByExtenders, type Extender } from './extender.ts'
 import { newDiagnosis, type Diagnosis } from './fiterror.ts'
@@ -18,6 +19,8 @@ export interface Search {
   start: number
   /** Chooses among the best: an index below its argument. */
   tieBreak?: (n: number) => number
+  /** Which decision of the scheduler this is: equal pods that come one after the other have their nodes from one search. Absent: none have. */
+  cycle?: number
 }
 
 /** `looked` says how many nodes the search went over. */
@@ -37,16 +40,43 @@ export function schedule(pod: PodInfo, snapshot: Snapshot, profile: Profile, sea
   const cycle = begin(pod, snapshot, profile)
   const candidates = candidatesOf(cycle)
   if (!candidates) return rejected(cycle, 0)
-  let feasible = onNominated(cycle)
-  let looked = 0
-  if (feasible.length === 0) {
-    const enough = profile.score.length === 0 ? 1 : numFeasibleNodesToFind(candidates.length, profile.percentageOfNodesToScore)
-    ;({ feasible, looked } = findFeasible(cycle, candidates, search.start, enough))
+  const nominated = onNominated(cycle)
+  if (nominated[0]) return { node: nominated[0].name, state: cycle.state, looked: 0 }
+  const signature = search.cycle === undefined ? undefined : signatureOf(pod, profile.signers)
+  if (search.cycle !== undefined) {
+    const hinted = byHint(cycle, signature, search.cycle)
+    if (hinted) return { node: hinted.name, state: cycle.state, looked: 1 }
   }
+  const enough = profile.score.length === 0 ? 1 : numFeasibleNodesToFind(candidates.length, profile.percentageOfNodesToScore)
+  const { feasible, looked } = findFeasible(cycle, candidates, search.start, enough)
   const [first] = feasible
   if (!first) return rejected(cycle, looked)
-  const best = feasible.length === 1 ? first : pickBest(feasible, totalsOf(cycle, feasible), search.tieBreak)
+  const totals = feasible.length === 1 ? new Float64Array(1) : totalsOf(cycle, feasible)
+  const best = feasible.length === 1 ? first : pickBest(feasible, totals, search.tieBreak)
+  if (search.cycle !== undefined)
+    profile.batch.decided(signature, search.cycle, best.name, signature === undefined ? [] : bestLast(feasible, totals, best))
   return { node: best.name, state: cycle.state, looked }
+}
+
+/** The node that an equal pod's search says is next, if the pod fits there. */
+function byHint(cycle: Cycle, signature: string | undefined, count: number): NodeInfo | undefined {
+  const { profile, state, pod, snapshot } = cycle
+  const fits = (name: string): boolean => {
+    const node = snapshot.get(name)
+    // One that is gone is no better known than one that has room.
+    return !node || filterWithNominated(profile, state, pod, node) === undefined
+  }
+  const hint = profile.batch.hint(signature, count, fits)
+  const node = hint === undefined ? undefined : snapshot.get(hint)
+  const [hinted] = node ? findFeasible(cycle, [node], 0, 1).feasible : []
+  if (hinted) profile.batch.decided(signature, count, hinted.name, undefined)
+  return hinted
+}
+
+/** Names of the nodes but one, by their scores; equal ones in any order. */
+function bestLast(nodes: readonly NodeInfo[], totals: Float64Array, but: NodeInfo): string[] {
+  const order = nodes.map((node, i) => ({ node, total: totals[i]!, turn: Math.random() })).filter(n => n.node !== but)
+  return order.sort((a, b) => a.total - b.total || a.turn - b.turn).map(n => n.node.name)
 }
 
 /** The same with extenders, which may turn down nodes that fit, and score those that are left. Rejects when one fails that must not. */

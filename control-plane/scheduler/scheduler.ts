@@ -90,7 +90,8 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   if (options.registry)
     metrics.register(options.registry, () => {
       const { active, backoff, unschedulable, inFlight } = queue.sizes
-      return { queues: { active, backoff, unschedulable, 'in-flight': inFlight }, ...cache.sizes }
+      const batches = [...profiles].map(([profile, { batch }]) => ({ profile, attempts: batch.attempts }))
+      return { queues: { active, backoff, unschedulable, 'in-flight': inFlight }, batches, ...cache.sizes }
     })
   const nodeInformer = informer(nodes)
   const podInformer = informer(pods)
@@ -147,7 +148,9 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     const profile = profileOf(info.pod)
     if (!profile || cache.isAssumed(info.uid)) return void queue.done(info.uid)
     snapshot = cache.snapshot()
-    if (!extenders.some(e => e.cares(info.pod))) return decided(queued, profile, schedule(info, snapshot, profile, { start }))
+    cycles++
+    if (!extenders.some(e => e.cares(info.pod)))
+      return decided(queued, profile, schedule(info, snapshot, profile, { start, cycle: cycles }))
     return scheduleWithExtenders(info, snapshot, profile, extenders, { start }).then(d => decided(queued, profile, d))
   }
   const secondsSince = (began: number): number => (performance.now() - began) / 1000
@@ -159,6 +162,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     return undefined
   }
   let start = 0
+  let cycles = 0
 
   /** Asks the PostFilter plugins in turn, and sends the pod back to the queue with what they say. */
   function postFilter(queued: QueuedPod, profile: Profile, state: CycleState, diagnosis: Diagnosis, from = 0): Promise<void> | undefined {

@@ -9,7 +9,9 @@ import { ClusterCache } from '#control-plane/scheduler/cache.ts'
 import { Action, nodeChanges, resourceOf } from '#control-plane/scheduler/clusterevent.ts'
 import { Nominator } from '#control-plane/scheduler/nominator.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
-import { newProfile, queueSortOf, type SharedHandle } from '#control-plane/scheduler/profile.ts'
+import { podTopologySpread } from '#control-plane/scheduler/plugins/pod-topology-spread.ts'
+import type { Handle } from '#control-plane/scheduler/framework.ts'
+import { newProfile, queueSortOf, type PluginConfig, type SharedHandle } from '#control-plane/scheduler/profile.ts'
 import { SchedulingQueue } from '#control-plane/scheduler/queue.ts'
 import { schedule } from '#control-plane/scheduler/schedule.ts'
 import type { Row } from './measurement.ts'
@@ -19,29 +21,46 @@ const sizes = [
   { nodes: 5000, podsEach: 30, target: 1000 },
 ]
 const scheduled = 3000
+/** What is left of a node that has ten pods or thirty, and a little less. */
+const wholeNode = '28'
 
 /** What the pods ask for beyond resources. */
-const shapes: Readonly<Record<string, (owner: string) => object>> = {
-  basic: () => ({}),
-  'anti-affinity': owner => ({
-    affinity: {
-      podAntiAffinity: {
-        requiredDuringSchedulingIgnoredDuringExecution: [
-          { labelSelector: { matchLabels: { app: owner } }, topologyKey: 'kubernetes.io/hostname' },
-        ],
+interface Shape {
+  readonly more: (owner: string) => object
+  /** Pods of one node, and none but it. */
+  readonly filling?: true
+  /** Whether pods that are alike may have their nodes from one search. */
+  readonly batches?: true
+}
+const shapes: Readonly<Record<string, Shape>> = {
+  basic: { more: () => ({}), batches: true },
+  'anti-affinity': {
+    batches: true,
+    more: owner => ({
+      affinity: {
+        podAntiAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: [
+            { labelSelector: { matchLabels: { app: owner } }, topologyKey: 'kubernetes.io/hostname' },
+          ],
+        },
       },
-    },
-  }),
-  'topology spread': owner => ({
-    topologySpreadConstraints: [
-      {
-        maxSkew: 2,
-        topologyKey: 'topology.kubernetes.io/zone',
-        whenUnsatisfiable: 'DoNotSchedule',
-        labelSelector: { matchLabels: { app: owner } },
-      },
-    ],
-  }),
+    }),
+  },
+  'topology spread': {
+    batches: true,
+    more: owner => ({
+      topologySpreadConstraints: [
+        {
+          maxSkew: 2,
+          topologyKey: 'topology.kubernetes.io/zone',
+          whenUnsatisfiable: 'DoNotSchedule',
+          labelSelector: { matchLabels: { app: owner } },
+        },
+      ],
+    }),
+  },
+  'a node each, batched': { more: () => ({}), filling: true, batches: true },
+  'a node each, not batched': { more: () => ({}), filling: true },
 }
 
 const nodeOf = (name: string): Node =>
@@ -60,7 +79,7 @@ const nodeOf = (name: string): Node =>
     status: { allocatable: { cpu: '32', memory: '128Gi', pods: '110' }, conditions: [{ type: 'Ready', status: 'True' }] },
   }) as unknown as Node
 
-const podText = (name: string, owner: string, nodeName?: string, more: object = {}): string =>
+const podText = (name: string, owner: string, nodeName?: string, more: object = {}, cpu = '100m'): string =>
   JSON.stringify({
     apiVersion: 'v1',
     kind: 'Pod',
@@ -73,9 +92,7 @@ const podText = (name: string, owner: string, nodeName?: string, more: object = 
       ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: owner, uid: owner, controller: true }],
     },
     spec: {
-      containers: [
-        { name: 'main', image: 'pause', resources: { requests: { cpu: '100m', memory: '64Mi' } }, ports: [{ containerPort: 80 }] },
-      ],
+      containers: [{ name: 'main', image: 'pause', resources: { requests: { cpu, memory: '64Mi' } }, ports: [{ containerPort: 80 }] }],
       tolerations: [{ key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 300 }],
       schedulerName: 'default-scheduler',
       ...more,
@@ -84,13 +101,21 @@ const podText = (name: string, owner: string, nodeName?: string, more: object = 
     status: { phase: nodeName ? 'Running' : 'Pending' },
   })
 
-function measure(size: (typeof sizes)[number], shape: (owner: string) => object): { rate: number; cpuMs: number } {
+/** Without the default spreading over nodes and zones, with which no pod is like another. */
+const unspread = (handle: SharedHandle): PluginConfig[] => [
+  ...defaultPlugins.filter(p => p.plugin(handle as Handle).name !== 'PodTopologySpread'),
+  { plugin: podTopologySpread({ defaultingType: 'List', defaultConstraints: [] }), weight: 2 },
+]
+
+function measure(size: (typeof sizes)[number], { more, filling, batches }: Shape): { rate: number; cpuMs: number } {
   const cache = new ClusterCache()
   const nominator = new Nominator()
   // The default plugins ask nothing else of it to make a decision.
   const informer = () => ({ get: () => undefined, list: () => [], subscribe: () => {} })
   const handle = { nominator, informer, snapshot: () => cache.snapshot() } as unknown as SharedHandle
-  const profile = newProfile({ schedulerName: 'default-scheduler', plugins: defaultPlugins }, handle)
+  const count = filling ? Math.min(scheduled, size.nodes * 0.8) : scheduled
+  const cpuEach = filling ? wholeNode : undefined
+  const profile = newProfile({ schedulerName: 'default-scheduler', plugins: filling ? unspread(handle) : defaultPlugins }, handle)
   const profiles = new Map([[profile.schedulerName, profile]])
   const queue = new SchedulingQueue({ profiles, less: queueSortOf([profile]), wake: () => {} })
   const names = Array.from({ length: size.nodes }, (_, i) => `node-${i}`)
@@ -100,19 +125,20 @@ function measure(size: (typeof sizes)[number], shape: (owner: string) => object)
   })
   const resource = resourceOf(podKind)
   let start = 0
+  let cycles = 0
   const round = (from: number, count: number): void => {
     for (let i = 0; i < count; i++)
-      queue.add(JSON.parse(podText(`new-${from + i}`, `rs-${i % 20}`, undefined, shape(`rs-${i % 20}`))) as Pod)
+      queue.add(JSON.parse(podText(`new-${from + i}`, `rs-${i % 20}`, undefined, more(`rs-${i % 20}`), cpuEach)) as Pod)
     for (let queued = queue.pop(), i = 0; queued; queued = queue.pop(), i++) {
       const snapshot = cache.snapshot()
-      const decision = schedule(queued.info, snapshot, profile, { start })
+      const decision = schedule(queued.info, snapshot, profile, { start, ...(batches ? { cycle: cycles++ } : {}) })
       if (decision.node === undefined) throw new Error('a pod of the bench fits nowhere')
       start = (start + decision.looked) % snapshot.nodes.length
       cache.assume(queued.info, decision.node)
       queue.decided(queued.info.uid)
       queue.done(queued.info.uid)
       const { owner = '' } = queued.info
-      const confirmed = JSON.parse(podText(queued.info.uid, owner, decision.node, shape(owner))) as Pod
+      const confirmed = JSON.parse(podText(queued.info.uid, owner, decision.node, more(owner), cpuEach)) as Pod
       cache.setPod(confirmed)
       queue.happened({ resource, action: Action.Add, object: confirmed })
       // The heartbeats of the nodes between.
@@ -122,20 +148,21 @@ function measure(size: (typeof sizes)[number], shape: (owner: string) => object)
       queue.happened({ resource: resourceOf(nodeKind), action })
     }
   }
-  round(0, 500)
+  const warm = filling ? 50 : 500
+  round(0, warm)
   const cpu = process.cpuUsage()
   const began = performance.now()
-  round(500, scheduled)
+  round(warm, count)
   const seconds = (performance.now() - began) / 1000
   const { user, system } = process.cpuUsage(cpu)
   queue.close()
-  return { rate: scheduled / seconds, cpuMs: (user + system) / 1000 / scheduled }
+  return { rate: count / seconds, cpuMs: (user + system) / 1000 / count }
 }
 
 export async function measureScheduler(): Promise<Row[]> {
   return sizes.flatMap(size =>
-    Object.entries(shapes).flatMap(([shape, more]) => {
-      const { rate, cpuMs } = measure(size, more)
+    Object.entries(shapes).flatMap(([shape, of]) => {
+      const { rate, cpuMs } = measure(size, of)
       const name = `decisions, ${size.nodes} nodes x ${size.podsEach} pods${shape === 'basic' ? '' : `, ${shape}`}`
       return [
         { name, unit: '/s', value: rate, ...(shape === 'basic' ? { target: size.target } : {}) } as const,

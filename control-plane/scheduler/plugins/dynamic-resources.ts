@@ -58,6 +58,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
 
   return {
     name: 'DynamicResources',
+    sign: ({ pod }) => (usesResourceClaims(pod) ? undefined : ''),
     events: [
       {
         kind: resourceClaims,

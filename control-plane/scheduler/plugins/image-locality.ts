@@ -44,6 +44,7 @@ export const imageLocality: PluginFactory = ({ informer }) => {
   })
   return {
     name: 'ImageLocality',
+    sign: ({ pod: { spec } }) => [...(spec.initContainers ?? []), ...spec.containers].map(c => c.image),
     preScore(state, { pod: { spec } }, _, snapshot) {
       const containers = [...(spec.initContainers ?? []), ...spec.containers]
       const known = containers.map(c => images.get(normal(c.image ?? ''))).filter(i => i !== undefined)

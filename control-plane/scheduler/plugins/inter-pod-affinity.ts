@@ -106,6 +106,8 @@ export const interPodAffinity =
 
     return {
       name: 'InterPodAffinity',
+      // Where others are counts for a pod with terms of its own; for one without them only what others have against it, or for it.
+      sign: ({ pod, affinity }) => (affinity ? undefined : [pod.metadata.namespace, pod.metadata.labels]),
       events: [
         {
           kind: pods,

@@ -25,6 +25,7 @@ export function nodeAffinity({ addedAffinity }: NodeAffinityArgs): PluginFactory
   const allPreferred = (pod: Pod) => (alsoPreferred.length === 0 ? preferred(pod) : [...preferred(pod), ...alsoPreferred])
   return () => ({
     name: 'NodeAffinity',
+    sign: ({ pod }) => [pod.spec.nodeSelector, pod.spec.affinity?.nodeAffinity],
     events: [
       {
         kind: nodes,

@@ -13,6 +13,7 @@ const frees = (pod: Pod, gone: Pod): boolean =>
 
 export const nodePorts: PluginFactory = () => ({
   name: 'NodePorts',
+  sign: ({ hostPorts, containerPorts }) => [hostPorts, containerPorts],
   events: [
     { kind: nodes, action: Action.Add | Action.UpdateNodeLabel },
     { kind: pods, action: Action.Delete, hint: (pod, gone) => gone !== undefined && frees(pod, gone as Pod) },

@@ -1,6 +1,7 @@
 /** Prefers nodes of which the pod leaves cpu and memory, or what else its arguments name, used to the same degree. */
 import type { BalancedAllocationArgs } from '../config/pluginargs.ts'
 import { maxNodeScore, skip, type PluginFactory } from '../framework.ts'
+import { signRequests } from '../resources.ts'
 import { allocation } from '../resourcescore.ts'
 
 const used = (requested: number, allocatable: number): number => Math.min(1, requested / allocatable)
@@ -18,6 +19,7 @@ export function nodeResourcesBalancedAllocation({ resources = [] }: BalancedAllo
   const isUsual = names.length === 2 && names[0] === 'cpu' && names[1] === 'memory'
   return () => ({
     name: 'NodeResourcesBalancedAllocation',
+    sign: signRequests,
     // Pods that ask for nothing would all go to the node that is balanced best.
     preScore: (_, { requests: { milliCPU, memory, scalar } }) =>
       milliCPU === 0 && memory === 0 && !names.some(name => scalar?.get(name)) ? skip : undefined,

@@ -8,7 +8,7 @@ import type { NodeResourcesFitArgs } from '../config/pluginargs.ts'
 import type { PluginFactory, Status } from '../framework.ts'
 import type { NodeInfo } from '../nodeinfo.ts'
 import type { PodInfo } from '../podinfo.ts'
-import { resourcesOf, type Resources } from '../resources.ts'
+import { resourcesOf, signRequests, type Resources } from '../resources.ts'
 import { nodeScore } from '../resourcescore.ts'
 
 /** Whether an extended resource is somebody else's to look at. */
@@ -63,6 +63,7 @@ export function nodeResourcesFit({
   const score = nodeScore(scoringStrategy ?? {})
   return () => ({
     name: 'NodeResourcesFit',
+    sign: signRequests,
     events: [
       {
         kind: nodes,

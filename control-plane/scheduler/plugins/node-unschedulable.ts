@@ -18,5 +18,6 @@ export const nodeUnschedulable: PluginFactory = () => ({
     },
     { kind: pods, action: Action.UpdatePodToleration, hint: pod => tolerates(pod.spec.tolerations, taint) },
   ],
+  sign: ({ pod }) => pod.spec.tolerations ?? [],
   filter: (_, { pod }, { node }) => (node.spec?.unschedulable && !tolerates(pod.spec.tolerations, taint) ? cordoned : undefined),
 })

@@ -3,6 +3,7 @@ import type { CSINode } from '#shared/api/storage/csinode.ts'
 import { csiNodes, persistentVolumeClaims, persistentVolumes, pods, storageClasses, volumeAttachments } from '#shared/api/kinds.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { classOf } from '#shared/storage/volume.ts'
+import { unlessVolumes } from '../batch.ts'
 import { Action } from '../clusterevent.ts'
 import { skip, unschedulable, type PluginFactory } from '../framework.ts'
 import { claimNames, usesClaims } from '../volumebinding/podclaims.ts'
@@ -33,6 +34,7 @@ export const nodeVolumeLimits: PluginFactory = ({ informer }) => {
   }
   return {
     name: 'NodeVolumeLimits',
+    sign: unlessVolumes,
     events: [
       {
         kind: csiNodes,

@@ -39,6 +39,8 @@ export function podTopologySpread({ defaultingType, defaultConstraints = [] }: P
   const hasOwn = ({ pod }: PodInfo): boolean => (pod.spec.topologySpreadConstraints?.length ?? 0) > 0
   return () => ({
     name: 'PodTopologySpread',
+    // Where others are counts, and without constraints of its own the default ones do: then no pod is like another.
+    ...(given?.length === 0 ? { sign: (info: PodInfo) => (hasOwn(info) ? undefined : '') } : {}),
     events: [
       // What a configuration's own constraints count depends on controllers: of them any change may help.
       {

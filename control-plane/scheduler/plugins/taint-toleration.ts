@@ -19,6 +19,7 @@ function hasUntolerated(pod: Pod, node: Node): boolean {
 
 export const taintToleration: PluginFactory = () => ({
   name: 'TaintToleration',
+  sign: ({ pod }) => pod.spec.tolerations ?? [],
   events: [
     {
       kind: nodes,

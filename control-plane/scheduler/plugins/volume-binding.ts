@@ -19,6 +19,7 @@ import { isConflict } from '#shared/machinery/status.ts'
 import { compareQuantity } from '#shared/machinery/quantity.ts'
 import { selectedNode } from '#shared/storage/annotations.ts'
 import { claimKey, claimRefKey, classOf, isFullyBound, volumeBoundTo } from '#shared/storage/volume.ts'
+import { unlessVolumes } from '../batch.ts'
 import { Action } from '../clusterevent.ts'
 import type { VolumeBindingArgs } from '../config/pluginargs.ts'
 import { stateKey } from '../cyclestate.ts'
@@ -100,6 +101,7 @@ export function volumeBinding({ bindTimeoutSeconds = 600 }: VolumeBindingArgs): 
     }
     return {
       name: 'VolumeBinding',
+      sign: unlessVolumes,
       events,
       preFilter(state, { pod }) {
         if (!usesClaims(pod)) return skip

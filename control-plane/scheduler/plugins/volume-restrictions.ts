@@ -3,6 +3,7 @@ import { isPodFinished } from '#shared/api/core/pod.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
 import { nodes, persistentVolumeClaims, pods } from '#shared/api/kinds.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
+import { unlessVolumes } from '../batch.ts'
 import { Action } from '../clusterevent.ts'
 import { stateKey } from '../cyclestate.ts'
 import { skip, unresolvable, unschedulable, type PluginFactory } from '../framework.ts'
@@ -63,6 +64,7 @@ export const volumeRestrictions: PluginFactory = ({ informer }) => {
   const shared = (known: OnePodClaims, pod: Pod): number => keysOf(pod).filter(k => known.keys.has(k)).length
   return {
     name: 'VolumeRestrictions',
+    sign: unlessVolumes,
     events: [
       {
         kind: pods,

@@ -4,6 +4,7 @@ import type { StorageClass } from '#shared/api/storage/storageclass.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { nodes, persistentVolumeClaims, persistentVolumes, storageClasses } from '#shared/api/kinds.ts'
 import { classOf } from '#shared/storage/volume.ts'
+import { unlessVolumes } from '../batch.ts'
 import { Action } from '../clusterevent.ts'
 import { stateKey } from '../cyclestate.ts'
 import { skip, unresolvable, type PluginFactory } from '../framework.ts'
@@ -32,6 +33,7 @@ export const volumeZone: PluginFactory = ({ informer }) => {
   const [claims, volumes, classes] = [informer(persistentVolumeClaims), informer(persistentVolumes), informer(storageClasses)]
   return {
     name: 'VolumeZone',
+    sign: unlessVolumes,
     events: [
       {
         kind: storageClasses,
