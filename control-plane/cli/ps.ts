@@ -1,6 +1,6 @@
 /** `cox ps`: every process of a cluster, found from the processes on record downwards. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { leases, pods } from '#shared/api/kinds.ts'
 import { adminClient } from './api.ts'
 import { componentOf, controlPlaneComponents } from './components.ts'
@@ -121,20 +121,29 @@ async function askApi(dir: StateDir): Promise<Known> {
 
 /**
  * The pod and container of a process, from its cgroup (`.../pod<uid>/<container id>`) or its environment (runtime `process`) or, for a
- * shim, its command line.
+ * shim, its command line or, of plain processes, where it is.
  */
 function ownerOf(pid: number, command: string, known: Map<string, Owner>): Owner | undefined {
   const marked = known.get(/\0COXSWAIN_CONTAINER=([0-9a-f]{64})\0/.exec(read(`/proc/${pid}/environ`))?.[1] ?? '')
   if (marked) return marked
   const cgroup = read(`/proc/${pid}/cgroup`)
   const [, uid, id] = /\/pod([0-9a-f-]{36})(?:\/([^/\n]+))?/.exec(cgroup) ?? []
-  const [, shimUid, container] = /pods\/([0-9a-f-]{36})(?:\/containers\/([^/]+)\/\d+\b)?/.exec(command) ?? []
+  const place = command.includes('/process-shim.js') ? workingDirectory(pid) : command
+  const [, shimUid, container] = /pods\/([0-9a-f-]{36})(?:\/containers\/([^/]+)\/\d+\b)?/.exec(place) ?? []
   const ofShim = known.get(shimUid ?? '')
   return (
     (id ? known.get(id) : undefined) ??
     [...known].find(([key]) => key.length > 36 && command.includes(key))?.[1] ??
     (ofShim && container ? { ...ofShim, container } : (ofShim ?? known.get(uid ?? '')))
   )
+}
+
+function workingDirectory(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`)
+  } catch {
+    return ''
+  }
 }
 
 /** All rows: supervisor, control plane, then node by node. */
@@ -161,7 +170,13 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
       if (process.command === '') continue
       const owner = ownerOf(pid, process.command, owners)
       const [, bundle] = /^(?!sh ).*\/(node-agent|cluster-dns)\.js /.exec(process.command) ?? []
-      const component = bundle ? bundle : /^\S*conmon |\/process-shim\.js /.test(process.command) ? 'shim' : owner ? 'container' : 'node'
+      const component = bundle
+        ? bundle
+        : /^\S*conmon |\/process-shim\.js( |$)/.test(process.command)
+          ? 'shim'
+          : owner
+            ? 'container'
+            : 'node'
       own.push({ component, node: node.name, ...(bundle ? {} : owner), ...process })
     }
     const relay = linkRelay(dir, node.name)

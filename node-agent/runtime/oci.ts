@@ -176,8 +176,8 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       await writeFile(join(directory, 'config.json'), JSON.stringify(config))
       const binary = binaryOf(spec)
       made = true
-      const pid = await createUnderShim(binary, spec, root, users?.command)
-      await startProcess(binary, spec.id, directory, pid)
+      const created = await createUnderShim(binary, spec, root, users?.command)
+      await startProcess(binary, spec.id, directory, created)
     } catch (error) {
       await remove(directory).catch(() => {})
       throw made ? error : new CreateContainerError((error as Error).message, { cause: error })

@@ -3,15 +3,12 @@
  * It needs no privileges. The working directory is the container's root, a directory; what cannot be had without privileges is told by
  * `unsupported`.
  */
-import { spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, realpath, symlink } from 'node:fs/promises'
-import type { Socket } from 'node:net'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { killMarked, processUsage, processesMarked } from '#shared/component/processes.ts'
-import { killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
+import { cgroupProcesses, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
 import { run } from '#shared/linux/run.ts'
 import { openCatalogue } from './images/catalogue.ts'
@@ -22,6 +19,7 @@ import { findProgram, imageCommand, processEnvironment } from './process/command
 import { execInRoot } from './process/exec.ts'
 import { readEntry, readStatus, runs, shimPid, writeEntry, type Launch, type Started } from './process/record.ts'
 import { makeRoot } from './process/root.ts'
+import { openShims } from './process/shims.ts'
 import { fileEvent } from './fileevent.ts'
 import { writeToShim } from './process/stdin.ts'
 import { unsupportedFields } from './process/unsupported.ts'
@@ -45,13 +43,8 @@ const SHIM_CHECK_MS = 5_000
 /** The same while it is starting. */
 const SHIM_START_CHECK_MS = 200
 
-/** The shim lies beside us: in the source tree, or as a bundle. */
-const shim = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './process/shim.ts' : './process-shim.js', import.meta.url))
-
 /** Every process of a container has this in its environment. */
 const mark = (id: string): string => `COXSWAIN_CONTAINER=${id}`
-/** A container's shim has this, and none of its processes: whoever started it may be killed before anything of it is on disk. */
-const shimMark = (directory: string): string => `COXSWAIN_SHIM=${directory}`
 /** Every process of the node, shims among them, has this: whoever ends the node finds them by it. */
 export const nodeMark = (rootDir: string): [name: string, value: string] => ['COXSWAIN_NODE', rootDir]
 
@@ -72,6 +65,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     overlay: false,
   })
   const [markName, markValue] = nodeMark(rootDir)
+  const shims = openShims({ [markName]: markValue })
   const uid = process.getuid?.() ?? 0
 
   const launched = (directory: string): Launch => {
@@ -120,50 +114,12 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     await mkdir(dirname(spec.logPath), { recursive: true })
     try {
       writeEntry(directory, 'launch.json', await prepare(spec))
-      await startShim(directory)
+      await shims.start(directory)
     } catch (error) {
       await remove(directory).catch(() => {})
       throw error
     }
     return readStatus(directory)!
-  }
-
-  /** Resolves when the process exists. */
-  async function startShim(directory: string): Promise<void> {
-    const errors = openSync(join(directory, 'shim.log'), 'a', 0o600)
-    const child = spawn(process.execPath, ['--max-semi-space-size=1', shim, directory], {
-      stdio: ['ignore', 'ignore', errors, 'pipe'],
-      detached: true,
-      env: {
-        PATH: process.env['PATH'],
-        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
-        [markName]: markValue,
-        COXSWAIN_SHIM: directory,
-      },
-    })
-    closeSync(errors)
-    child.unref()
-    const pipe = child.stdio[3] as Socket
-    let deadline: NodeJS.Timeout | undefined
-    try {
-      await new Promise<void>((resolve, reject) => {
-        deadline = setTimeout(() => reject(new Error(`the shim did not answer within ${START_TIMEOUT_MS / 1000} s`)), START_TIMEOUT_MS)
-        let text = ''
-        pipe.setEncoding('utf8').on('data', (part: string) => (text += part))
-        pipe.on('error', () => {})
-        pipe.on('close', () => {
-          const { error } = (
-            text === '' ? { error: `the shim ended: ${readFileSync(join(directory, 'shim.log'), 'utf8').slice(-500)}` } : JSON.parse(text)
-          ) as { error?: string }
-          if (error === undefined) resolve()
-          else reject(new Error(`OCI runtime create failed: unable to start container process: ${error}`))
-        })
-        child.on('error', error => reject(new Error(`the shim cannot be started: ${error.message}`)))
-      })
-    } finally {
-      clearTimeout(deadline)
-      pipe.destroy()
-    }
   }
 
   async function killAll(directory: string, id: string): Promise<void> {
@@ -185,7 +141,6 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       const pid = shimPid(directory)
       // It must not write into a directory that is being removed.
       if (pid !== undefined) process.kill(pid, 'SIGKILL')
-      else if (readStatus(directory)?.state === 'created') await killMarked(shimMark(directory))
       await killAll(directory, launch.id)
       if (launch.cgroup !== undefined) await removeCgroup(launch.cgroup)
     }
@@ -227,7 +182,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       // A shim starts its program whoever waits for that.
       const end = AbortSignal.timeout(START_TIMEOUT_MS)
       for (;;) {
-        const onTheWay = readStatus(directory)?.state === 'created' && processesMarked(shimMark(directory)).length > 0
+        const onTheWay = readStatus(directory)?.state === 'created' && shimPid(directory) !== undefined
         if (!onTheWay || end.aborted) return readStatus(directory)
         await fileEvent(join(directory, 'process'), AbortSignal.timeout(SHIM_START_CHECK_MS))
       }
@@ -266,9 +221,12 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       return Promise.resolve()
     },
     writableLayer: directory => join(directory, 'root'),
-    stats(directory) {
-      const status = readStatus(directory)
-      return Promise.resolve(status?.state === 'running' ? processUsage(processesMarked(mark(status.id))) : undefined)
+    async stats(directory) {
+      const launch = readEntry<Launch>(directory, 'launch.json')
+      if (launch === undefined || readStatus(directory)?.state !== 'running') return undefined
+      // Its control group names them; without one the whole process table has to be searched.
+      const pids = launch.cgroup === undefined ? processesMarked(mark(launch.id)) : await cgroupProcesses(launch.cgroup)
+      return processUsage(pids)
     },
   }
 }

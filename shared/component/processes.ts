@@ -102,18 +102,38 @@ export async function killMarked(entry: string): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, 5 * (attempt + 1)))
 }
 
-/** Resident bytes and CPU nanoseconds so far of some processes; those that are gone count nothing. */
+/** Resident bytes and CPU nanoseconds so far of some processes; those that are gone count nothing. One resident page may be shared by several. */
 export function processUsage(pids: readonly number[]): { memoryBytes: number; cpuNanos: number } {
-  const sum = { memoryBytes: 0, cpuNanos: 0 }
-  if (pids.length === 0) return sum
-  // One resident page may be shared by several: ps tells no better.
-  for (const line of ps('-o', 'pid=,rss=,time=', '-p', pids.join(',')).split('\n').filter(Boolean)) {
-    const [pid = '', rss = '', time = ''] = line.trim().split(/\s+/)
-    sum.memoryBytes += Number(rss) * 1024
-    // A hundredth of a second with /proc, a second with ps: [[days-]hours:]minutes:seconds.
+  const all = linux ? pids.map(usageOf) : usageByPs(pids)
+  return {
+    memoryBytes: all.reduce((sum, usage) => sum + usage.memoryBytes, 0),
+    cpuNanos: all.reduce((sum, usage) => sum + usage.cpuNanos, 0),
+  }
+}
+
+interface Usage {
+  memoryBytes: number
+  cpuNanos: number
+}
+
+function usageOf(pid: number): Usage {
+  try {
+    const rss = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    // Clock ticks are hundredths of a second.
+    return { memoryBytes: Number(rss ?? 0) * 1024, cpuNanos: (readStat(pid)?.cpu ?? 0) * 1e7 }
+  } catch {
+    return { memoryBytes: 0, cpuNanos: 0 }
+  }
+}
+
+function usageByPs(pids: readonly number[]): Usage[] {
+  if (pids.length === 0) return []
+  const lines = ps('-o', 'rss=,time=', '-p', pids.join(',')).split('\n').filter(Boolean)
+  return lines.map(line => {
+    const [rss = '', time = ''] = line.trim().split(/\s+/)
+    // [[days-]hours:]minutes:seconds.
     const parts = time.split(/[-:]/).map(Number)
     const seconds = parts.reduce((total, part, n) => total * (parts.length === 4 && n === 1 ? 24 : 60) + part, 0)
-    sum.cpuNanos += linux ? (readStat(pid)?.cpu ?? 0) * 1e7 : seconds * 1e9
-  }
-  return sum
+    return { memoryBytes: Number(rss) * 1024, cpuNanos: seconds * 1e9 }
+  })
 }

@@ -1,4 +1,4 @@
-/** From the create of a pod to Ready, one at a time: of a host image, of an image of the store, as plain processes; and what that takes of their node. */
+/** From the create of a pod to Ready, one at a time: of a host image, of an image of the store, as plain processes, by turns; and what that takes of their node. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -58,38 +58,49 @@ export const measurePodStart: Measurement = async bench => {
   const floors: number[] = []
   const agents = await agentsOf(cluster)
 
-  /** Resolves with times in ms: to Ready, and from the delete until it is gone; and with the agents' CPU for one pod. */
-  async function series(kind: string, spec: object): Promise<{ ready: number[]; gone: number[]; cpuMs: number }> {
-    const [ready, gone]: [number[], number[]] = [[], []]
-    let cpu = 0
+  interface Series {
+    readonly kind: string
+    readonly spec: object
+    readonly ready: number[]
+    readonly gone: number[]
+    cpu: number
+  }
+  const kinds: Series[] = []
+  /** Adds the times of one pod's life, ms, and the agents' CPU for it, s. */
+  async function live(series: Series, i: number): Promise<void> {
+    const name = `${series.kind}-${i}`
+    const cpu = agentsCpu(agents)
+    const began = performance.now()
+    await client.create(pods, namespace, podOf(namespace, name, series.spec))
+    await watch.until(all => {
+      const pod = all.get(name)
+      return pod !== undefined && isReady(pod)
+    }, `${name} is Ready`)
+    const up = performance.now()
+    await client.delete(pods, namespace, name)
+    await watch.until(all => !all.has(name), `${name} is gone`)
+    const end = performance.now()
+    const floor = await runc.run()
     // The first pod of an image lays it out.
-    for (let i = 0; i <= sizes.repeat; i++) {
-      if (i === 1) cpu = agentsCpu(agents)
-      const name = `${kind}-${i}`
-      const began = performance.now()
-      await client.create(pods, namespace, podOf(namespace, name, spec))
-      await watch.until(all => {
-        const pod = all.get(name)
-        return pod !== undefined && isReady(pod)
-      }, `${name} is Ready`)
-      const up = performance.now()
-      await client.delete(pods, namespace, name)
-      await watch.until(all => !all.has(name), `${name} is gone`)
-      const end = performance.now()
-      const floor = await runc.run()
-      if (i === 0) continue
-      ready.push(up - began)
-      gone.push(end - up)
-      floors.push(floor)
-    }
-    return { ready, gone, cpuMs: (1000 * (agentsCpu(agents) - cpu)) / sizes.repeat }
+    if (i === 0) return
+    series.ready.push(up - began)
+    series.gone.push(end - up)
+    series.cpu += agentsCpu(agents) - cpu
+    floors.push(floor)
   }
 
   await loadImage(bench)
   const runtimeClassName = await processClass(bench, namespace)
-  const host = await series('host', sleeper(namespace, '').spec)
-  const stored = await series('stored', { containers: [{ name: 'main', image: storedImage }] })
-  const process = await series('process', { ...sleeper(namespace, '').spec, runtimeClassName })
+  const kind = (name: string, spec: object): Series => {
+    const series = { kind: name, spec, ready: [], gone: [], cpu: 0 }
+    kinds.push(series)
+    return series
+  }
+  const host = kind('host', sleeper(namespace, '').spec)
+  const stored = kind('stored', { containers: [{ name: 'main', image: storedImage }] })
+  const process = kind('process', { ...sleeper(namespace, '').spec, runtimeClassName })
+  // By turns: what else the machine does meets all of them alike.
+  for (let i = 0; i <= sizes.repeat; i++) for (const series of kinds) await live(series, i)
   const row = (what: string, samples: number[], p: number, target?: number): Row => ({
     name: `${what}, p${p * 100}`,
     unit: 'ms',
@@ -98,10 +109,10 @@ export const measurePodStart: Measurement = async bench => {
     floorName: '`runc run` of `true` to its end',
     ...(target === undefined ? {} : { target }),
   })
-  const cpu = (what: string, { cpuMs }: { cpuMs: number }): Row => ({
+  const cpu = (what: string, series: Series): Row => ({
     name: `${what}: CPU of the node-agent for a pod's life`,
     unit: 'ms',
-    value: cpuMs,
+    value: (1000 * series.cpu) / sizes.repeat,
   })
   return [
     row('pod: create to Ready', host.ready, 0.5, 90),

@@ -36,6 +36,31 @@ const CREATE_TIMEOUT_MS = 30_000
 export const runtimeArgs = (directory: string): string[] => ['--root', join(directory, 'run/runc'), '--log', '/dev/null']
 
 /**
+ * In the environment of conmon and of all that makes a container, with the container's directory: whoever began that may be killed before
+ * anything of it is on disk.
+ */
+const shimMark = 'COXSWAIN_SHIM'
+
+/** The first to make the file `$0` goes on; that is enough for the others. */
+const claim = 'set -C; true >"$0" || { test -e "$0"; exit; }; '
+/** Reads the byte that a created container's process wants to get rid of. Fails when there is none: the process has ended. */
+const readByte = 'read -r byte <"$1"; [ -n "$byte" ] && rm -f "$1"'
+
+/**
+ * What `release` does, by a shell that waits beside conmon for a word on descriptor 4, and answers there: to start one when the container is
+ * there would keep it waiting. It ends without a word when we do.
+ */
+const letGoer = `{
+exec 3>&-
+read -r go <&4 || exit
+cd "$${shimMark}/run" || exit
+set -C; true >released || { test -e released && echo released; exit; }
+for fifo in runc/*/exec.fifo; do read -r byte <"$fifo"; [ -n "$byte" ] && rm -f "$fifo" && echo released; done
+} >&4 2>&4 &
+exec 4>&-
+`
+
+/**
  * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it,
  * however that ends, and there is nothing to unmount. What is unmounted on the node is unmounted there too. When the container is to mount
  * something for the node (Bidirectional), its namespace is the node's peer, but for the mount that the root is mounted in. Arguments: that
@@ -48,7 +73,7 @@ const inOwnMounts = (outer: string | undefined, { overlay, from }: ContainerRoot
   '--',
   '/bin/sh',
   '-c',
-  '{ [ -z "$1" ] || mount --make-private "$1"; } && cd "$3" && mount -n -t overlay -o "$2" overlay "$4/root" && cd "$4" && shift 4 && exec "$@"',
+  `${letGoer}{ [ -z "$1" ] || mount --make-private "$1"; } && cd "$3" && mount -n -t overlay -o "$2" overlay "$4/root" && cd "$4" && shift 4 && exec "$@"`,
   'sh',
   outer ?? '',
   overlay,
@@ -59,28 +84,37 @@ const inOwnMounts = (outer: string | undefined, { overlay, from }: ContainerRoot
 /** The same when a command does the mounting. */
 const afterMounting = (command: readonly string[]): string[] => {
   const words = command.map((_, n) => `"$${n}"`).join(' ')
-  return ['--mount', '--propagation', 'slave', '--', '/bin/sh', '-c', `${words} && shift ${command.length - 1} && exec "$@"`, ...command]
+  return [
+    '--mount',
+    '--propagation',
+    'slave',
+    '--',
+    '/bin/sh',
+    '-c',
+    `${letGoer}${words} && shift ${command.length - 1} && exec "$@"`,
+    ...command,
+  ]
 }
 
 /** Held as long as anybody lives who has it open: conmon does, as it does the mount namespace. */
 const withLock = (lock: string | undefined): string[] => (lock === undefined ? [] : ['flock', '--shared', '--no-fork', lock])
 
-/**
- * In the environment of conmon and of all that makes a container, with the container's directory: whoever began that may be killed before
- * anything of it is on disk.
- */
-const shimMark = 'COXSWAIN_SHIM'
+export interface Created {
+  pid: number
+  /** To the shell that lets the process go. */
+  letGo: Socket
+}
 
 /**
  * Creates the container of the bundle in `directory`, on this root, under a conmon of its own; `mounting` is a command that mounts all that
- * in its stead. Resolves with its pid: the process exists and waits for `startProcess`.
+ * in its stead. Resolves with its pid: the process exists and waits for `startProcess`, which gets what is told of it.
  */
 export async function createUnderShim(
   binary: RuntimeBinary,
   spec: Pick<ContainerSpec, 'id' | 'directory' | 'logPath' | 'stdin' | 'stdinOnce' | 'tty' | 'mounts'>,
   root: ContainerRoot,
   mounting?: readonly string[],
-): Promise<number> {
+): Promise<Created> {
   const { id, directory } = spec
   const outer = spec.mounts.some(m => m.propagation === 'rshared') ? await mountOf(directory) : undefined
   await mkdir(join(directory, 'run/exits'), { recursive: true })
@@ -112,19 +146,20 @@ export async function createUnderShim(
   const locks = new Set([root.lock, ...spec.mounts.map(m => m.lock)])
   const [command = '', ...rest] = [...[...locks].flatMap(withLock), binary.unshare, ...namespace, binary.conmon, ...args]
   const child = spawn(command, rest, {
-    stdio: ['ignore', 'ignore', errors, 'pipe'],
+    stdio: ['ignore', 'ignore', errors, 'pipe', 'pipe'],
     detached: true,
     cwd: directory,
     env: { PATH: commandPath, _OCI_SYNCPIPE: '3', [shimMark]: directory },
   })
   closeSync(errors)
   child.unref()
-  const pipe = child.stdio[3]! as Socket
+  const [pipe, letGo] = child.stdio.slice(3) as [Socket, Socket]
+  letGo.on('error', () => {})
   // Our child writes the pid of the conmon that it leaves behind, which may be faster.
   const left = new Promise(resolve => child.once('exit', resolve))
   let deadline: NodeJS.Timeout | undefined
   try {
-    return await new Promise<number>((resolve, reject) => {
+    const pid = await new Promise<number>((resolve, reject) => {
       deadline = setTimeout(
         () => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)),
         CREATE_TIMEOUT_MS,
@@ -144,6 +179,10 @@ export async function createUnderShim(
       pipe.on('close', () => void (text.includes('\n') || fail('')))
       child.on('error', error => reject(new Error(`${command}: ${error.message}`)))
     })
+    return { pid, letGo }
+  } catch (error) {
+    letGo.destroy()
+    throw error
   } finally {
     clearTimeout(deadline)
     pipe.destroy()
@@ -178,17 +217,28 @@ const readTail = (path: string): string => {
   }
 }
 
-/** The first to make the file `$0` goes on; that is enough for the others. */
-const claim = 'set -C; true >"$0" || { test -e "$0"; exit; }; '
-/** Reads the byte that a created container's process wants to get rid of. Fails when there is none: the process has ended. */
-const readByte = 'read -r byte <"$1"; [ -n "$byte" ] && rm -f "$1"'
-
 /** Notes who the process of a created container is, then lets it go. From here on the container is started, whoever has to end that. */
-export async function startProcess(binary: RuntimeBinary, id: string, directory: string, pid: number): Promise<void> {
-  const record = JSON.stringify({ pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
-  await writeFile(join(directory, 'process.new'), record)
-  await rename(join(directory, 'process.new'), join(directory, 'process'))
-  await release(binary, id, directory)
+export async function startProcess(binary: RuntimeBinary, id: string, directory: string, { pid, letGo }: Created): Promise<void> {
+  try {
+    const record = JSON.stringify({ pid, startTime: processStartTime(pid), startedAt: new Date().toISOString() })
+    await writeFile(join(directory, 'process.new'), record)
+    await rename(join(directory, 'process.new'), join(directory, 'process'))
+    if (binary.name === 'runc') await sayGo(letGo)
+    else await release(binary, id, directory)
+  } finally {
+    letGo.destroy()
+  }
+}
+
+/** Resolves when the shell beside conmon has let the process go. */
+async function sayGo(letGo: Socket): Promise<void> {
+  let said = ''
+  const deadline = setTimeout(() => letGo.destroy(), CREATE_TIMEOUT_MS)
+  const answer = new Promise<void>(resolve => letGo.setEncoding('utf8').on('data', (text: string) => (said += text)).once('close', resolve)) // prettier-ignore
+  letGo.write('go\n')
+  await answer
+  clearTimeout(deadline)
+  if (!/^released$/m.test(said)) throw new Error(`cannot start a container that has stopped: ${said.trim() || 'it did not wait'}`)
 }
 
 /**

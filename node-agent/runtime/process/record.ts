@@ -3,7 +3,7 @@
  *
  *     root/          where the container's process starts; its volumes are links in it
  *     launch.json    what the shim is to start
- *     shim           {pid, startTime} of the shim
+ *     shim           {pid, startTime} of the shim, before it is told of the directory
  *     process        {pid, startTime, startedAt}, written by the shim as soon as the process exists
  *     exit           {exitCode, signal?, finishedAt}, written by the shim when it has ended
  *     attach         the shim's socket for standard input, when the container has one

@@ -1,13 +1,14 @@
 /**
  * The parent of a container's process: a small program of its own, so that a node-agent can die and come back. It writes the log in the CRI
- * format, passes standard input on, reaps the process and leaves its exit code on disk. Its argument is the container's directory; see
- * record.ts for what lies in it. Standard descriptor 3 hears `{"pid": n}` or `{"error": why}`, once.
+ * format, passes standard input on, reaps the process and leaves its exit code on disk. It is started in advance: standard input tells it the
+ * container's directory, a line; see record.ts for what lies in it. When that ends first, so does it: the node-agent died. Standard descriptor
+ * 3 hears `{"pid": n}` or `{"error": why}`, once.
  *
  * A POSIX shell cannot do this: without a terminal it has no process groups to give (dash, busybox), and what it starts in the background
  * ignores INT and QUIT.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs'
+import { appendFileSync, closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { constants } from 'node:os'
 import { join } from 'node:path'
@@ -20,17 +21,33 @@ import { terminalCommand } from './terminal.ts'
 /** How long output is waited for that a process outside of the container's group still holds open, ms. */
 const LINGER_MS = 1000
 
-const directory = process.argv[2]!
+/** The line that standard input says; undefined when it ends before. */
+function readLine(): string | undefined {
+  const part = Buffer.alloc(4096)
+  let text = ''
+  for (;;) {
+    const length = readSync(0, part)
+    if (length === 0) return undefined
+    text += part.toString('utf8', 0, length)
+    if (text.endsWith('\n')) return text.slice(0, -1)
+  }
+}
+
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => {})
+const directory = readLine()
+if (directory === undefined) process.exit(0)
 // Sockets have short paths only.
 process.chdir(directory)
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP'] as const) process.on(signal, () => {})
 let told = false
 // A full disk while it starts, and whatever else.
 process.once('uncaughtException', (error: Error) => {
   tell({ error: error.message })
-  process.stderr.write(`${error.stack}\n`, () => process.exit(1))
+  try {
+    appendFileSync('shim.log', `${error.stack}\n`, { mode: 0o600 })
+  } finally {
+    process.exit(1)
+  }
 })
-writeEntry('.', 'shim', { pid: process.pid, startTime: processStartTime(process.pid) })
 reserveEntry('.', 'exit')
 const launch = readEntry<Launch>('.', 'launch.json')!
 let log = openSync(launch.logPath, 'a', 0o640)

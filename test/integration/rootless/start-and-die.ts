@@ -1,6 +1,6 @@
 /**
- * Starts a container, prints its pid and is killed: a node-agent that crashes. With the argument `starting` that is as soon as there is a
- * shim.
+ * Starts a container, prints its pid and is killed: a node-agent that crashes. With the argument `spawning` that is as soon as there is a
+ * shim, with `starting` when the shim was told of the container.
  */
 import childProcess from 'node:child_process'
 import { syncBuiltinESMExports } from 'node:module'
@@ -9,7 +9,14 @@ import type { ContainerSpec } from '#node-agent/runtime/runtime.ts'
 
 const die = (): boolean => process.kill(process.pid, 'SIGKILL')
 const { spawn } = childProcess
-if (process.argv[4] === 'starting') childProcess.spawn = ((...args: Parameters<typeof spawn>) => [spawn(...args), die()][0]) as typeof spawn
+if (process.argv[4] === 'spawning') childProcess.spawn = ((...args: Parameters<typeof spawn>) => [spawn(...args), die()][0]) as typeof spawn
+if (process.argv[4] === 'starting')
+  childProcess.spawn = ((...args: Parameters<typeof spawn>) => {
+    const child = spawn(...args)
+    const input = child.stdin!
+    input.end = (text => (input.write(text), die(), input)) as typeof input.end
+    return child
+  }) as typeof spawn
 syncBuiltinESMExports()
 
 const runtime = await createProcessRuntime({ rootDir: process.argv[3]! })
