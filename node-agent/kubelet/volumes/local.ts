@@ -1,11 +1,17 @@
-/** local: a PersistentVolume that is a directory, or with volumeMode Block a device, of this node. */
+/**
+ * local: a PersistentVolume that is a directory of this node, or a device: with volumeMode Block as it is, else with a file system, which is
+ * made when there is none and mounted once for all pods. pkg/volume/local
+ */
 import { stat } from 'node:fs/promises'
 import type { PersistentVolumeSpec } from '#shared/api/core/persistentvolume.ts'
+import { unmount } from '#shared/linux/mount.ts'
+import { mountDevice } from './device.ts'
 import { isLocalVolume, mountLocalVolume } from './localvolumes.ts'
 import { ownByGroup } from './ownership.ts'
 import { SetUpError, type ResolvedVolume, type VolumePlugin } from './plugin.ts'
 
 const specOf = (volume: ResolvedVolume): PersistentVolumeSpec | undefined => volume.persistentVolume?.spec
+const isBlock = (volume: ResolvedVolume): boolean => specOf(volume)?.volumeMode === 'Block'
 
 export const localVolume: VolumePlugin = {
   name: 'kubernetes.io/local-volume',
@@ -13,20 +19,32 @@ export const localVolume: VolumePlugin = {
   follows: false,
   owns: false,
   onNodeDisk: () => false,
-  usage: volume => (specOf(volume)?.volumeMode === 'Block' ? 'none' : 'filesystem'),
-  async setUp({ pod, volume, facts }) {
-    const { local, volumeMode } = specOf(volume)!
-    const { path } = local!
+  usage: volume => (isBlock(volume) ? 'none' : 'filesystem'),
+  stage: {
+    async key(volume) {
+      if (isBlock(volume)) return undefined
+      const { path } = specOf(volume)!.local!
+      return (await stat(path).catch(() => undefined))?.isBlockDevice() ? `device ${path}` : undefined
+    },
+    async setUp(volume, directory) {
+      const { local, mountOptions = [] } = specOf(volume)!
+      await mountDevice(local!.path, directory, local!.fsType ?? '', mountOptions)
+    },
+    tearDown: (_, directory) => unmount([directory]),
+  },
+  async setUp({ pod, volume, facts, staged }) {
+    const { path } = specOf(volume)!.local!
     if (facts.rootDir !== undefined && isLocalVolume(path, facts.rootDir)) await mountLocalVolume(path)
     const found = await stat(path).catch(() => undefined)
     if (!found) throw new SetUpError('MountVolume.NewMounter initialization failed', `path ${JSON.stringify(path)} does not exist`)
-    if (volumeMode === 'Block') {
+    if (isBlock(volume)) {
       if (!found.isBlockDevice()) throw new SetUpError('MapVolume.SetUpDevice failed', `${path} is not a block device`)
       return path
     }
-    if (!found.isDirectory()) throw new Error(`local volume ${path} is not a directory: this node formats and mounts no devices`)
+    const directory = staged ?? path
+    if (staged === undefined && !found.isDirectory()) throw new Error(`only filesystem volume can be mounted: ${path} is not a directory`)
     const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {}
-    if (!volume.persistentVolumeClaim?.readOnly) await ownByGroup(path, fsGroup, fsGroupChangePolicy !== 'OnRootMismatch')
-    return path
+    if (!volume.persistentVolumeClaim?.readOnly) await ownByGroup(directory, fsGroup, fsGroupChangePolicy !== 'OnRootMismatch')
+    return directory
   },
 }

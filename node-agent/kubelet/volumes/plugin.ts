@@ -50,7 +50,7 @@ export interface VolumeRecord {
 /** What is done once on the node for a volume that several pods may share: a device attached, a file system mounted. */
 export interface Stage {
   /** Names the volume on the node, whichever pod uses it; undefined for one that is each pod's own. */
-  readonly key: (volume: ResolvedVolume) => string | undefined
+  readonly key: (volume: ResolvedVolume) => string | undefined | Promise<string | undefined>
   /** Makes it ready in a directory that exists, when `pod` wants it. Idempotent, also over a restart. */
   readonly setUp: (volume: ResolvedVolume, directory: string, pod: Pod) => Promise<void>
   /** Undoes it, also when setUp had only begun. Idempotent. Leaves the directory empty. */

@@ -116,11 +116,11 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
     let staged: string | undefined
     if (plugin.stage ?? plugin.tearDown) {
       // Written first: whoever comes next, with or without the pod's spec, can undo what has begun.
-      const key = plugin.stage?.key(volume)
+      const key = await plugin.stage?.key(volume)
       await mkdir(directory.volumeRecords, { recursive: true, mode: 0o750 })
       const record: VolumeRecord = { plugin: plugin.name, volume, directory: place, staged: key, pod: uid }
       writeDurable(join(directory.volumeRecords, `${volume.name}.json`), record)
-      if (key !== undefined) staged = await node.staged.acquire(plugin, volume, pod)
+      if (key !== undefined) staged = await node.staged.acquire(plugin, volume, key, pod)
     }
     const path = await timed(
       'volume_mount',

@@ -19,8 +19,8 @@ interface Staged {
 }
 
 export interface StagedVolumes {
-  /** Stages the volume for a pod, unless it is. Resolves with its directory. */
-  acquire(plugin: VolumePlugin, volume: ResolvedVolume, pod: Pod): Promise<string>
+  /** Stages the volume, by its plugin's key, for a pod, unless it is. Resolves with its directory. */
+  acquire(plugin: VolumePlugin, volume: ResolvedVolume, key: string, pod: Pod): Promise<string>
   /** The pod needs it no more; when no other does, it is ended. Idempotent. */
   release(pluginName: string, key: string, uid: string): Promise<void>
   /** Ends what only pods used that are not there any more. */
@@ -78,8 +78,7 @@ export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[])
     })
 
   return {
-    acquire(plugin, volume, pod) {
-      const key = plugin.stage!.key(volume)!
+    acquire(plugin, volume, key, pod) {
       const uid = uidOf(pod)
       const place = placeOf(plugin.name, key)
       return inTurn(place, async () => {

@@ -1,13 +1,14 @@
 /** Volumes that are not the pod's own: claims that are bound already, and paths of the node. */
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { persistentVolumeClaims, persistentVolumes, pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { mount, unmount } from '#shared/linux/mount.ts'
+import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
+import { run } from '#shared/linux/run.ts'
 import { newSampler } from '#node-agent/kubelet/stats/sampler.ts'
 import { harness, isolated, type Harness } from './harness.ts'
 
@@ -91,6 +92,48 @@ describe('claims', () => {
     await h.api.until(() => h.get('reader') === undefined)
     expect(readFileSync(join(disk, 'word'), 'utf8')).toBe('word\n')
   })
+  test.runIf(isolated)(
+    'a local volume that is a device is formatted once, mounted once for all pods, and keeps what is on it',
+    async () => {
+      const image = join(disk, 'image')
+      await writeFile(image, '')
+      await truncate(image, 16 << 20)
+      const device = (await run('losetup', ['--find', '--show', image])).trim()
+      try {
+        bound('device', { local: { path: device } })
+        user('first', claim('device'), 'echo word >data/word', { spec: { securityContext: { fsGroup: 4321 } } })
+        await h.until('first', isReady)
+        const mounts = async (): Promise<string[]> =>
+          (await listMounts()).filter(m => m.source === device && m.target.startsWith(h.rootDir)).map(m => m.target)
+        expect(await mounts()).toEqual([expect.stringMatching(/plugins\/kubernetes.io~local-volume\/\w+\/globalmount$/)])
+        user('second', claim('device'), 'grep -q word data/word')
+        await h.until('second', isReady)
+        h.delete('first', 1)
+        await h.api.until(() => h.get('first') === undefined)
+        expect(await mounts()).toHaveLength(1)
+        // Another kubelet ends what it has not begun.
+        await h.restart()
+        h.delete('second', 1)
+        await h.api.until(() => h.get('second') === undefined)
+        await expect.poll(mounts).toEqual([])
+        user('third', claim('device'), 'grep -q word data/word')
+        await h.until('third', isReady)
+        h.delete('third', 1)
+        await h.api.until(() => h.get('third') === undefined)
+        await expect.poll(mounts).toEqual([])
+        bound('other', { local: { path: device, fsType: 'xfs' } })
+        user('other', claim('other'), ':')
+        await h.api.until(() => message('other').length > 0)
+        expect(message('other')[0]).toMatch(
+          /^MountVolume.MountDevice failed for volume "pv-other" : local: failed to mount device \S+ at \S+ \(fstype: xfs\), error failed to mount the volume as "xfs", it already contains ext4. Mount error: /,
+        )
+        h.delete('other', 0)
+        await h.api.until(() => h.get('other') === undefined)
+      } finally {
+        await run('losetup', ['--detach', device])
+      }
+    },
+  )
   test('a hostPath volume is made where it is to be', async () => {
     bound('host', { hostPath: { path: join(disk, 'made'), type: 'DirectoryOrCreate' } })
     user('host', claim('host'), 'echo x >data/x')
