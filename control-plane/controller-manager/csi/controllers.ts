@@ -1,6 +1,7 @@
 /** The work of CSI drivers' sidecars. */
 import type { NewController } from '../context.ts'
 import { csiAttacher } from './attacher.ts'
+import { csiCapacity } from './capacity.ts'
 import { csi } from './driver.ts'
 import { csiProvisioner } from './provisioner.ts'
 import { csiResizer } from './resizer.ts'
@@ -8,5 +9,11 @@ import { csiSnapshotter } from './snapshotter.ts'
 
 export const csiControllers: NewController = ctx => {
   const drivers = csi(ctx)
-  return [csiProvisioner(ctx, drivers), csiAttacher(ctx, drivers), csiResizer(ctx, drivers), csiSnapshotter(ctx, drivers)]
+  return [
+    csiProvisioner(ctx, drivers),
+    csiCapacity(ctx, drivers),
+    csiAttacher(ctx, drivers),
+    csiResizer(ctx, drivers),
+    csiSnapshotter(ctx, drivers),
+  ]
 }

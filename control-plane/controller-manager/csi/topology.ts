@@ -13,9 +13,14 @@ export function segmentsOf(driver: string, csiNode: CSINode | undefined, node: N
   return keys.every(key => labels[key] !== undefined) ? Object.fromEntries(keys.toSorted().map(key => [key, labels[key]!])) : undefined
 }
 
-const allows = ({ allowedTopologies }: StorageClass, segments: Segments): boolean =>
+/** Whether a class may have volumes there. */
+export const allows = ({ allowedTopologies }: StorageClass, segments: Segments): boolean =>
   !allowedTopologies?.length ||
   allowedTopologies.some(term => (term.matchLabelExpressions ?? []).every(({ key, values }) => values?.includes(segments[key] ?? '')))
+
+/** Each once, in an order that does not depend on that of the nodes. */
+export const distinctSegments = (all: readonly Segments[]): Segments[] =>
+  [...new Map(all.map(s => [JSON.stringify(s), s])).entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, s]) => s)
 
 /** `all` are those of the driver's nodes. `selected` is the pod's. `seed` spreads volumes that wait for no pod. */
 export function requirementOf(
@@ -24,8 +29,7 @@ export function requirementOf(
   selected: Segments | undefined,
   seed: number,
 ): TopologyRequirement | undefined {
-  const distinct = [...new Map(all.map(s => [JSON.stringify(s), s])).entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, s]) => s)
-  const allowed = distinct.filter(s => allows(storageClass, s))
+  const allowed = distinctSegments(all).filter(s => allows(storageClass, s))
   if (allowed.length === 0) return undefined
   const at = selected ? allowed.findIndex(s => JSON.stringify(s) === JSON.stringify(selected)) : seed % allowed.length
   const preferred = at < 0 ? allowed : [...allowed.slice(at), ...allowed.slice(0, at)]

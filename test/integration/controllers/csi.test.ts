@@ -19,6 +19,7 @@ import type { VolumeAttributesClass } from '#shared/api/storage/volumeattributes
 import {
   csiDrivers as driverKind,
   csiNodes,
+  csiStorageCapacities,
   customResourceDefinitions,
   events,
   nodes,
@@ -97,6 +98,7 @@ async function startCsiNode(node: string): Promise<TestCsiDriver> {
       'CLONE_VOLUME',
       'EXPAND_VOLUME',
       'MODIFY_VOLUME',
+      'GET_CAPACITY',
     ],
     topology: { 'topology.csi.test/zone': node === 'node-1' ? 'a' : 'b' },
     backend,
@@ -115,7 +117,7 @@ beforeAll(async () => {
     apiVersion: 'storage.k8s.io/v1',
     kind: 'CSIDriver',
     metadata: { name, annotations: { [controllerAnnotation]: controllerName } },
-    spec: { attachRequired: true },
+    spec: { attachRequired: true, storageCapacity: true },
   } as CSIDriver
   await c.client.create(driverKind, '', made)
   const storageClass = {
@@ -230,6 +232,33 @@ test('a volume is attached where its pod is, once at a time, and detached when i
   await c.client.patch(nodes, '', 'node-2', 'merge', { status: { volumesInUse: [] } }, 'status')
   await remove('att')
   await nothingLeft()
+})
+
+test('how much room a driver has is told for each of its classes and zones, and goes with it', async () => {
+  const told = async () =>
+    (await c.client.list(csiStorageCapacities, '')).items
+      .map(o => [o.storageClassName, o.nodeTopology?.matchLabels?.['topology.csi.test/zone'], o.capacity, o.maximumVolumeSize])
+      .sort()
+  const late = { metadata: { name: 'late' }, provisioner: name, volumeBindingMode: 'WaitForFirstConsumer', parameters: { kind: 'slow' } }
+  await c.client.create(storageClasses, '', late as unknown as StorageClass)
+  await until('capacities', async () => (await told()).length === 2)
+  expect(await told()).toEqual([
+    ['late', 'a', '10Gi', '5Gi'],
+    ['late', 'b', '10Gi', '5Gi'],
+  ])
+  expect(drivers.get('node-1')!.last['GetCapacity'] ?? drivers.get('node-2')!.last['GetCapacity']).toMatchObject({
+    parameters: { kind: 'slow' },
+    accessible_topology: { segments: { 'topology.csi.test/zone': expect.stringMatching(/^[ab]$/) as string } },
+  })
+  // A volume takes room.
+  backend.capacity = 7 * 2 ** 30
+  await claim('room')
+  await isBound('room')
+  await until('less', async () => (await told()).every(o => o[2] === '7Gi'))
+  await remove('room')
+  await nothingLeft()
+  await c.client.delete(storageClasses, '', 'late')
+  await until('none', async () => (await told()).length === 0)
 })
 
 test('a driver that fails, answers nonsense or to nobody leaves nothing behind, whoever is killed', async () => {
