@@ -13,6 +13,7 @@ import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { detectCapabilities } from './capabilities.ts'
 import { csiNodeRecord } from './kubelet/csi/csinode.ts'
+import { followLimits } from './kubelet/csi/limits.ts'
 import { csiDrivers, type as csiPluginType } from './kubelet/csi/drivers.ts'
 import { pathOnNode } from './kubelet/kubeletpaths.ts'
 import { followPlugins } from './kubelet/pluginmanager/pluginmanager.ts'
@@ -56,7 +57,7 @@ import { statusManager } from './kubelet/status/manager.ts'
 import { claimResolver } from './kubelet/volumes/claims.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes, type StagedVolumes } from './kubelet/volumes/staged.ts'
-import { keepVolumeSizes } from './kubelet/volumes/sizes.ts'
+import { keepVolumes } from './kubelet/volumes/upkeep.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
 import { openHostNetwork } from './network/host.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
@@ -203,6 +204,7 @@ export async function startNode(
   const boot = bootMarker(machine.bootID, can.network === 'host' ? process.ppid : 1)
   const csiRecord = csiNodeRecord(client, node, log)
   const drivers = csiDrivers(csiRecord, log)
+  followLimits(client, drivers, log, signal)
   const resourceDrivers = draDrivers(client, nodeName, log, signal)
   const isReportedInUse = (name: string): boolean => {
     if (node().status?.volumesInUse?.includes(name)) return true
@@ -347,7 +349,7 @@ export async function startNode(
     eviction: evictions.keep({ kubelet, runtime, recorder, removeUnusedImages: collector.removeUnused }, signal),
     images: collector.keep(signal),
   }
-  keepVolumeSizes(kubelet, recorder, log, signal)
+  keepVolumes(kubelet, recorder, log, signal)
   for (const [name, loop] of Object.entries(running))
     loop.catch((e: unknown) => log.error({ loop: name, err: e }, 'a loop of the node ended'))
   return {

@@ -2,7 +2,7 @@
  * block.csi.coxswain.io: files of the machine as disks with ext4 (or raw), of one zone, attached to one node at a time, with snapshots and
  * clones by copy and with online expansion: what EBS is to EKS.
  */
-import { mkdir, mkdtemp, readFile, rm, rmdir, statfs, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, rmdir, stat, statfs, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
@@ -332,6 +332,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
         const meta = await found(volumeId)
         const path = need(volumePath, 'volume path')
         if (!(await isMounted(path))) fail(Code.notFound, `volume ${meta.id} is not at ${path}`)
+        if ((await stat(path)).isBlockDevice()) return { usage: [{ unit: UsageUnit.bytes, total: meta.bytes }] }
         const s = await statfs(path)
         return {
           usage: [

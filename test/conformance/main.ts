@@ -61,6 +61,9 @@ const options = new Command('conformance')
 /** All clusters have network policies; the one spec that wants SCTP beside them does not send any. */
 const special = /\[((?<!NetworkPolicy\] \[)Feature:(?!NetworkPolicy\])|Slow\]|Disruptive\]|Flaky\]|Alpha\])/
 
+/** It gives all that is in the node's /tmp, which is the machine's own here, to a group. */
+const harmful = 'Pods sharing a single local PV [Serial] all pods should be running'
+
 const build = path.resolve(options.build)
 if (!existsSync(path.join(build, 'all.txt'))) {
   say(`building the suite in ${build}`)
@@ -68,7 +71,7 @@ if (!existsSync(path.join(build, 'all.txt'))) {
 }
 const specs = readFileSync(path.join(build, options.all ? 'all.txt' : 'conformance.txt'), 'utf8')
   .split('\n')
-  .filter(name => name !== '' && (name.includes('[Conformance]') || !special.test(name)))
+  .filter(name => name !== '' && !name.endsWith(harmful) && (name.includes('[Conformance]') || !special.test(name)))
 const wanted = specs.filter(name => options.only?.test(name) ?? true)
 const logs = options.logs ? path.resolve(options.logs) : await mkdtemp(path.join(tmpdir(), 'cox-conformance-'))
 await mkdir(logs, { recursive: true })

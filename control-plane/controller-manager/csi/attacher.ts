@@ -145,7 +145,11 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
         await (leaving ? detach(a, client) : attach(a, client))
       } catch (e) {
         if (ctx.signal.aborted) throw e
-        const error = { time: formatTime(), message: (e as Error).message.slice(0, maxMessage) }
+        const error = {
+          time: formatTime(),
+          message: (e as Error).message.slice(0, maxMessage),
+          ...(e instanceof RpcError ? { errorCode: e.code } : {}),
+        }
         await say(client, a, leaving ? { detachError: error } : { attachError: error })
         throw e
       }

@@ -17,6 +17,10 @@ export interface CsiDriver extends GrpcClient {
 export interface CsiDrivers extends PluginHandler {
   /** Throws in upstream's words when no driver of that name is registered. */
   get(name: string): CsiDriver
+  /** Those that are registered. */
+  names(): string[]
+  /** Asks a driver anew what it is on this node, and writes that down. */
+  refresh(name: string): Promise<void>
   /** Calls `changed` whenever a driver has come. */
   onRegistered(changed: () => void): void
 }
@@ -55,20 +59,26 @@ export function csiDrivers(record: CsiNodeRecord, log: Logger): CsiDrivers {
       },
     }
   }
+  const get = (name: string): CsiDriver => {
+    const driver = drivers.get(name)
+    if (!driver) throw new Error(`driver name ${name} not found in the list of registered CSI drivers`)
+    return driver
+  }
+  async function tell(driver: CsiDriver): Promise<void> {
+    const info = await driver.call(nodeService.nodeGetInfo, {}, timeoutMs)
+    if (!info.nodeId) throw new Error(`error updating CSINode object with CSI driver node info: nodeID ${driver.name} must not be empty`)
+    await record.add(driver.name, info)
+  }
   return {
-    get(name) {
-      const driver = drivers.get(name)
-      if (!driver) throw new Error(`driver name ${name} not found in the list of registered CSI drivers`)
-      return driver
-    },
+    get,
+    names: () => [...drivers.keys()],
+    refresh: async name => tell(get(name)),
     onRegistered: changed => void listeners.add(changed),
     async register({ name, supportedVersions = [] }, endpoint) {
       checkVersions(name, supportedVersions)
       const driver = await connect(name, endpoint)
       try {
-        const info = await driver.call(nodeService.nodeGetInfo, {}, timeoutMs)
-        if (!info.nodeId) throw new Error(`error updating CSINode object with CSI driver node info: nodeID ${name} must not be empty`)
-        await record.add(name, info)
+        await tell(driver)
       } catch (e) {
         driver.close()
         throw e

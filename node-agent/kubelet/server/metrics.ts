@@ -6,6 +6,7 @@ import * as counted from '../metrics.ts'
 import { kubeletVersion } from '../node/object.ts'
 import { isStatic } from '../pod/critical.ts'
 import type { Sampler } from '../stats/sampler.ts'
+import type { VolumeStats } from '../volumes/plugin.ts'
 
 export interface MetricsOptions {
   kubelet: Kubelet
@@ -135,9 +136,17 @@ const volumeFields = [
   ['kubelet_volume_stats_inodes_used', 'inodesUsed', 'Number of used inodes in the volume'],
 ] as const
 
+const abnormalHelp =
+  'Abnormal volume health status. The count is either 1 or 0. 1 indicates the volume is unhealthy, 0 indicates volume is healthy'
+const healthOf = ({ condition }: VolumeStats): number | undefined => condition && Number(condition.abnormal)
+
 /** Of claims only, as upstream. What is on disk is a minute old at most. */
 function volumeStats(registry: Registry, kubelet: Kubelet, sampler: Pick<Sampler, 'storage'>): void {
-  for (const [name, field, help] of volumeFields) {
+  const each: [name: string, help: string, valueOf: (stats: VolumeStats) => number | undefined][] = [
+    ...volumeFields.map(([name, field, help]) => [name, help, (s: VolumeStats) => s[field]] as [string, string, typeof healthOf]),
+    ['kubelet_volume_stats_health_status_abnormal', abnormalHelp, healthOf],
+  ]
+  for (const [name, help, valueOf] of each) {
     const values = async (): Promise<Sample[]> => {
       // Most nodes have no claims: nothing is walked for them then.
       if (!kubelet.workers().some(w => w.volumes.mounted().some(v => v.claim !== undefined))) return []
@@ -146,8 +155,8 @@ function volumeStats(registry: Registry, kubelet: Kubelet, sampler: Pick<Sampler
         .workers()
         .flatMap(w =>
           (storage.get(w.pod.metadata.uid ?? '')?.volumes ?? []).flatMap(v =>
-            v.claim !== undefined && v.fs
-              ? [{ labels: { namespace: w.pod.metadata.namespace ?? '', persistentvolumeclaim: v.claim }, value: v.fs[field] }]
+            v.claim !== undefined && v.fs && valueOf(v.fs) !== undefined
+              ? [{ labels: { namespace: w.pod.metadata.namespace ?? '', persistentvolumeclaim: v.claim }, value: valueOf(v.fs)! }]
               : [],
           ),
         )

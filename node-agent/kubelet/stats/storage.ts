@@ -6,10 +6,11 @@ import { uidOf } from '../pod/containers.ts'
 import type { MountedVolume } from '../volumes/podvolumes.ts'
 import type { PodWorker } from '../pod/worker.ts'
 import { diskUsage, sumUsage, type DiskUsage } from './diskusage.ts'
-import { fsStats, type FsStats } from './machine.ts'
+import type { VolumeStats } from '../volumes/plugin.ts'
+import { fsStats } from './machine.ts'
 
 /** Of a file system of its own, all of that. */
-export type VolumeUsage = { name: string; claim?: string; fs?: FsStats } & DiskUsage
+export type VolumeUsage = { name: string; claim?: string; fs?: VolumeStats } & DiskUsage
 
 export interface PodStorage {
   containers: { name: string; rootfs: DiskUsage; logs: DiskUsage }[]
@@ -30,7 +31,7 @@ export async function podStorage(pods: readonly StoredPod[], runtime: ContainerR
       rootfs: runtime.writableLayer(containerDirectory(directory, name, current.attempt)),
       logs: `${directory.logs}/${name}`,
     })),
-    volumes: volumes.mounted().filter(v => v.usage !== 'none'),
+    volumes: volumes.mounted().filter(v => v.usage !== 'none' || v.stats),
   }))
   const paths = places.flatMap(p => [
     p.hosts,
@@ -41,7 +42,7 @@ export async function podStorage(pods: readonly StoredPod[], runtime: ContainerR
   const of = (path: string): DiskUsage => used.get(path) ?? { usedBytes: 0 }
   const volume = ({ name, path, claim }: MountedVolume): VolumeUsage => {
     const fs = systems.get(path)
-    return { name, ...(claim ? { claim } : {}), ...(fs ? { fs, usedBytes: fs.usedBytes, inodesUsed: fs.inodesUsed } : of(path)) }
+    return { name, ...(claim ? { claim } : {}), ...(fs ? { fs, usedBytes: fs.usedBytes ?? 0, inodesUsed: fs.inodesUsed ?? 0 } : of(path)) }
   }
   return new Map(
     places.map(p => {
@@ -53,10 +54,12 @@ export async function podStorage(pods: readonly StoredPod[], runtime: ContainerR
   )
 }
 
-/** Volumes with a file system of their own; one that does not answer is left out. */
-async function fileSystems(volumes: readonly MountedVolume[]): Promise<Map<string, FsStats>> {
+/** Volumes with a file system of their own; one that does not answer, or of which nobody can tell, is left out. */
+async function fileSystems(volumes: readonly MountedVolume[]): Promise<Map<string, VolumeStats>> {
   const time = formatTime()
-  const asked = volumes.filter(v => v.usage === 'filesystem')
-  const found = await Promise.all(asked.map(async v => [v.path, await fsStats(v.path, time).catch(() => undefined)] as const))
+  const look = async ({ path, usage, stats }: MountedVolume): Promise<VolumeStats | undefined> =>
+    (await stats?.()) ?? (usage === 'filesystem' ? await fsStats(path, time) : undefined)
+  const asked = volumes.filter(v => v.usage === 'filesystem' || v.stats)
+  const found = await Promise.all(asked.map(async v => [v.path, await look(v).catch(() => undefined)] as const))
   return new Map(found.flatMap(([path, fs]) => (fs ? [[path, fs] as const] : [])))
 }

@@ -11,6 +11,7 @@ import { findContainer, uidOf } from '../pod/containers.ts'
 import type { DiskUsage } from './diskusage.ts'
 import { fsStats, interfacesOf, machineMemory, networkStats, pressure, processLimits, type FsStats } from './machine.ts'
 import type { ContainerSample, PodSample, Sample, Used } from './sampler.ts'
+import type { VolumeStats } from '../volumes/plugin.ts'
 import type { PodStorage } from './storage.ts'
 
 export type Summary = Awaited<ReturnType<typeof summaryOf>>
@@ -37,6 +38,11 @@ export async function summaryOf(
     return found ? { psi: found } : {}
   }
   const onDisk = (used: DiskUsage): FsStats => ({ ...fs!, usedBytes: used.usedBytes, inodesUsed: used.inodesUsed ?? 0 })
+  /** kubelet/pkg/apis/stats/v1alpha1 VolumeStats */
+  const statsOf = ({ condition, ...own }: VolumeStats) => ({
+    ...own,
+    ...(condition ? { volumeHealthStats: { abnormal: condition.abnormal } } : {}),
+  })
   const usageOf = (used: Used, cgroup: string, limit: number | undefined) => {
     const io = psi(cgroup, 'io')
     return {
@@ -71,7 +77,7 @@ export async function summaryOf(
       ...(disk
         ? {
             volume: disk.volumes.map(({ name: volume, claim, fs: own, ...used }) => ({
-              ...(own ?? onDisk(used)),
+              ...(own ? statsOf(own) : onDisk(used)),
               name: volume,
               ...(claim === undefined ? {} : { pvcRef: { name: claim, namespace } }),
             })),

@@ -3,6 +3,7 @@ import type { PersistentVolumeSpec } from '#shared/api/core/persistentvolume.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Volume } from '#shared/api/core/podspec/volume.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
+import type { FsStats } from '../stats/machine.ts'
 import type { PodSources } from '../sources.ts'
 
 /** A volume of a pod's spec; of one that is a claim, what the claim is bound to. */
@@ -47,6 +48,9 @@ export interface VolumeRecord {
   pod?: string
 }
 
+/** What is in a volume, and, of drivers that tell, whether it is well. */
+export type VolumeStats = Partial<FsStats> & { time: string; condition?: { abnormal: boolean; message: string } }
+
 /** What is done once on the node for a volume that several pods may share: a device attached, a file system mounted. */
 export interface Stage {
   /** Names the volume on the node, whichever pod uses it; undefined for one that is each pod's own. */
@@ -72,6 +76,10 @@ export interface VolumePlugin {
   readonly onNodeDisk: (volume: ResolvedVolume) => boolean
   /** How it is told how much is in it: its files are counted, its file system is asked, or (absent too) it is not told. */
   readonly usage?: (volume: ResolvedVolume) => 'tree' | 'filesystem' | 'none'
+  /** Who else can tell how much is in it, and whether it is well; undefined when nobody can. */
+  readonly stats?: (ctx: Pick<VolumeContext, 'pod' | 'volume' | 'directory'>) => Promise<VolumeStats | undefined>
+  /** Whether it is set up again about once a minute, beside what `follows` says. */
+  readonly repeats?: (volume: ResolvedVolume) => boolean
   readonly stage?: Stage
   /** Makes it ready and resolves with the path to mount. Idempotent, also over a restart. What it throws becomes FailedMount. */
   readonly setUp: (ctx: VolumeContext) => Promise<string>

@@ -10,7 +10,7 @@ import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
 import { readDurable, writeDurable } from '../pod/durable.ts'
 import type { PodSources } from '../sources.ts'
 import { claimName, NodeAffinityError } from './claims.ts'
-import { NotYetError, SetUpError, type ResolvedVolume, type VolumePlugin, type VolumeRecord } from './plugin.ts'
+import { NotYetError, SetUpError, type ResolvedVolume, type VolumePlugin, type VolumeRecord, type VolumeStats } from './plugin.ts'
 import { pluginFor } from './plugins.ts'
 import type { StagedVolumes } from './staged.ts'
 import { directoryInMemory } from './tmpfs.ts'
@@ -39,6 +39,8 @@ export interface MountedVolume {
   usage: 'tree' | 'filesystem' | 'none'
   /** The name of the claim that it is. */
   claim?: string
+  /** Of plugins that ask somebody else. */
+  stats?: () => Promise<VolumeStats | undefined>
 }
 export interface PodVolumes {
   /** Makes every volume ready; what is set up already and follows nothing is not touched again. Resolves with what failed. */
@@ -49,6 +51,8 @@ export interface PodVolumes {
   mounted(): MountedVolume[]
   /** Has volumes that are set up grow; resolves with what to tell: of each the name, and why it could not when it could not. */
   expand(pod: Pod): Promise<{ volume: string; failed?: string }[]>
+  /** Has volumes that are to be set up again from time to time be so by the next setUp; resolves with whether there are any. */
+  repeat(): boolean
   tearDown(): Promise<void>
 }
 
@@ -68,6 +72,7 @@ function failureMessage(volume: string, error: Error): string {
 }
 
 interface Mounted {
+  pod: Pod
   path: string
   plugin: VolumePlugin
   volume: ResolvedVolume
@@ -127,7 +132,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       plugin.name,
       plugin.setUp({ pod, volume, directory: place, inMemory, facts, sources, ...(staged ? { staged } : {}) }),
     )
-    mounted.set(volume.name, { path, plugin, volume, claim: claimName(pod, volume) })
+    mounted.set(volume.name, { pod, path, plugin, volume, claim: claimName(pod, volume) })
   }
   return {
     async setUp(pod, facts) {
@@ -152,14 +157,22 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
     },
     path: name => mounted.get(name)?.path,
     mounted: () =>
-      [...mounted].map(([name, { path, plugin, volume, claim }]) => ({
+      [...mounted].map(([name, { pod, path, plugin, volume, claim }]) => ({
         name,
         path,
         plugin: plugin.name,
         onNodeDisk: plugin.onNodeDisk(volume),
         usage: plugin.usage?.(volume) ?? 'none',
         ...(claim === undefined ? {} : { claim }),
+        ...(plugin.stats
+          ? { stats: () => plugin.stats!({ pod, volume, directory: volumeDirectory(directory.volumes, plugin.name, volume.name) }) }
+          : {}),
       })),
+    repeat() {
+      const any = [...mounted.values()].some(({ plugin, volume }) => plugin.repeats?.(volume))
+      if (any) shown = ''
+      return any
+    },
     async expand(pod) {
       const all = [...mounted.values()].map(async ({ plugin, volume }) => {
         if (!plugin.expand) return []

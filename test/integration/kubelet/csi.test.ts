@@ -18,6 +18,8 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import { attachmentName } from '#shared/csi/names.ts'
 import { listMounts } from '#shared/linux/mount.ts'
 import { startCsiDriver, type CsiDriverOptions, type TestCsiDriver } from '../../fixtures/csidriver.ts'
+import { kubeletMetrics } from '#node-agent/kubelet/server/metrics.ts'
+import { newSampler } from '#node-agent/kubelet/stats/sampler.ts'
 import { harness, isolated, type Harness } from './harness.ts'
 
 let h: Harness
@@ -107,6 +109,49 @@ test('a driver that registers is told in CSINode and on the Node, and let go wit
   expect(labels).toMatchObject({ 'topology.plain.test/zone': 'z1' })
   await d.stop()
   await expect.poll(of).toEqual([])
+})
+
+test('how many volumes a driver takes is asked for again as often as it says', async () => {
+  const options = { maxVolumes: 7 }
+  const d = await driver('limit.test', options, { attachRequired: false, nodeAllocatableUpdatePeriodSeconds: 10 })
+  const count = () => (h.api.get(csiNodes, '', 'n1') as CSINode).spec.drivers?.find(x => x.name === 'limit.test')?.allocatable?.count
+  await expect.poll(count).toBe(7)
+  d.options.maxVolumes = 3
+  await expect.poll(count).toBe(3)
+})
+
+test.runIf(isolated)(
+  'how full a volume is and whether it is well is what its driver says, for claims in metrics, events and the summary',
+  async () => {
+    const d = await driver('stats.test', { node: ['STAGE_UNSTAGE_VOLUME', 'GET_VOLUME_STATS', 'VOLUME_CONDITION'] })
+    bound('stats', { driver: 'stats.test' })
+    user('stats', claim('stats'))
+    await h.until('stats', isReady)
+    const sampler = newSampler({ ...h.options(), kubelet: h.kubelet() })
+    const found = async () => (await sampler.summary()).pods.find(p => p.podRef.name === 'stats')?.volume?.find(v => v.name === 'data')
+    expect(await found()).toMatchObject({ capacityBytes: 1000, usedBytes: 400, availableBytes: 600, inodes: 10, inodesUsed: 4 })
+    const { text } = kubeletMetrics({ kubelet: h.kubelet(), sampler, nodeName: 'n1' })
+    expect(await text()).toContain('kubelet_volume_stats_available_bytes{namespace="default",persistentvolumeclaim="stats"} 600')
+    d.condition = { abnormal: true, message: 'a cable is loose' }
+    await h.api.until(() =>
+      h.events('stats').some(e => e.reason === 'VolumeConditionAbnormal' && e.message === 'Volume data: a cable is loose'),
+    )
+    const anew = newSampler({ ...h.options(), kubelet: h.kubelet() })
+    expect(await kubeletMetrics({ kubelet: h.kubelet(), sampler: anew, nodeName: 'n1' }).text()).toContain(
+      'kubelet_volume_stats_health_status_abnormal{namespace="default",persistentvolumeclaim="stats"} 1',
+    )
+  },
+)
+
+test.runIf(isolated)('a driver that wants it is asked to publish again and again, with tokens of the time', async () => {
+  const d = await driver('again.test', { node: [] }, { attachRequired: false, requiresRepublish: true, tokenRequests: [{ audience: '' }] })
+  bound('again', { driver: 'again.test' })
+  user('again', claim('again'))
+  await h.until('again', isReady)
+  const times = () => d.calls.filter(c => c.startsWith('NodePublishVolume')).length
+  const before = times()
+  await expect.poll(times).toBeGreaterThan(before + 1)
+  expect(d.last['NodePublishVolume'].volume_context['csi.storage.k8s.io/serviceAccount.tokens']).toContain('"token":"a.token.b"')
 })
 
 test('a driver that cannot be taken is told why', async () => {

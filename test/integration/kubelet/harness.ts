@@ -13,6 +13,8 @@ import { logger } from '#shared/component/log.ts'
 import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { listMounts, unmount } from '#shared/linux/mount.ts'
 import { csiNodeRecord } from '#node-agent/kubelet/csi/csinode.ts'
+import { followLimits } from '#node-agent/kubelet/csi/limits.ts'
+import { keepVolumes } from '#node-agent/kubelet/volumes/upkeep.ts'
 import { csiDrivers, type as csiPluginType } from '#node-agent/kubelet/csi/drivers.ts'
 import { pathOnNode } from '#node-agent/kubelet/kubeletpaths.ts'
 import { followPlugins } from '#node-agent/kubelet/pluginmanager/pluginmanager.ts'
@@ -165,6 +167,10 @@ export async function harness(
     const handlers = {
       ...(wanted.csi ? { [csiPluginType]: drivers } : {}),
       ...(resourceDrivers ? { [draPluginType]: resourceDrivers } : {}),
+    }
+    if (wanted.csi) {
+      followLimits(client, drivers, log, signal, 20)
+      keepVolumes(kubelet, options.recorder, log, signal, { sizesMs: 10_000, restMs: 300 })
     }
     if (wanted.csi || wanted.dra) followPlugins(join(rootDir, 'plugins_registry'), handlers, path => pathOnNode(path, rootDir), log, signal)
     for (const registered of [drivers, resourceDrivers]) registered?.onRegistered(() => kubelet.workers().forEach(w => w.kick()))

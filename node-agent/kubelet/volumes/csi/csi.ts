@@ -19,11 +19,12 @@ import { pathForPlugins } from '../../kubeletpaths.ts'
 import { uidOf } from '../../pod/containers.ts'
 import { readDurable, writeDurable } from '../../pod/durable.ts'
 import { ownByGroup } from '../ownership.ts'
-import { NotYetError, SetUpError, type VolumeContext, type VolumePlugin } from '../plugin.ts'
+import { NotYetError, SetUpError, type ResolvedVolume, type VolumeContext, type VolumePlugin } from '../plugin.ts'
 import { stagingDirectory } from '../staged.ts'
 import { attachment } from './attachment.ts'
 import { expandOnNode } from './expand.ts'
 import { podContext } from './podcontext.ts'
+import { volumeStats } from './stats.ts'
 import { csiSource, modeOf, type CsiSource } from './source.ts'
 
 export interface CsiNode {
@@ -65,6 +66,8 @@ export function csiVolume(node: CsiNode): VolumePlugin {
   const notWhileInUse = new Set<string>()
   /** Drivers that are asked again when tokens are new. */
   const republished = new Set<string>()
+  const isRepublished = (volume: ResolvedVolume): boolean =>
+    republished.has(volume.csi?.driver ?? volume.persistentVolume?.spec.csi?.driver ?? '')
   const shown = (path: string): string => pathForPlugins(path, node.rootDir)
 
   const definition = async (driver: string): Promise<CSIDriver | undefined> =>
@@ -100,7 +103,9 @@ export function csiVolume(node: CsiNode): VolumePlugin {
       throw new NotYetError('volume is not reported in use by the node')
     const publishContext = !attached
       ? {}
-      : await step('MountVolume.WaitForAttach', () => attachment(client, source.handle, source.driver, node.nodeName))
+      : await step('MountVolume.WaitForAttach', () =>
+          attachment(client, source.handle, source.driver, node.nodeName, () => void drivers.refresh(source.driver).catch(() => {})),
+        )
     await step(source.block ? 'MapVolume.SetUpDevice' : 'MountVolume.MountDevice', async () => {
       const driver = drivers.get(source.driver)
       if ((await driver.capabilities()).has(NodeRpc.stageUnstageVolume))
@@ -183,7 +188,18 @@ export function csiVolume(node: CsiNode): VolumePlugin {
   return {
     name,
     matches: volume => Boolean(volume.persistentVolume?.spec.csi ?? (volume.persistentVolumeClaim ? undefined : volume.csi)),
-    follows: volume => republished.has(volume.csi?.driver ?? volume.persistentVolume?.spec.csi?.driver ?? ''),
+    follows: isRepublished,
+    repeats: isRepublished,
+    stats({ pod, volume, directory }) {
+      const source = csiSource(volume, uidOf(pod), pod.metadata.namespace)!
+      return volumeStats(drivers.get(source.driver), {
+        volumeId: source.handle,
+        volumePath: shown(join(directory, 'mount')),
+        stagingTargetPath: source.ephemeral
+          ? ''
+          : shown(stagingDirectory(node.rootDir, name, uniqueVolumeName(source.driver, source.handle))),
+      })
+    },
     owns: false,
     onNodeDisk: () => false,
     usage: volume => (volume.persistentVolume?.spec.volumeMode === 'Block' ? 'none' : 'filesystem'),
