@@ -4,6 +4,7 @@ import type { Client } from '#shared/client/client.ts'
 import type { ControllerOptions } from '#shared/client/controller.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
 import type { SharedInformers } from '#shared/client/sharedinformers.ts'
+import type { ComponentMetrics } from '#shared/component/counts.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ServedKinds } from './servedkinds.ts'
 
@@ -23,6 +24,8 @@ export interface ControllerContext {
   readonly served: () => ServedKinds
   /** A recorder whose events name `component` as their source. */
   readonly recorder: (component: string) => EventRecorder
+  /** What controllers count, by upstream's names. */
+  readonly metrics: ComponentMetrics
   readonly log: Logger
   /** Aborts when this process may no longer act as the leader. */
   readonly signal: AbortSignal

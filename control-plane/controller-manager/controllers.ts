@@ -1,10 +1,12 @@
 /** All controllers, and how they are run together. */
+import type { Registry } from 'prom-client'
 import { runController } from '#shared/client/controller.ts'
 import { eventRecorder, type EventRecorder } from '#shared/client/events.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { RestClient } from '#shared/client/rest.ts'
 import { sharedInformers } from '#shared/client/sharedinformers.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
+import { componentMetrics } from '#shared/component/counts.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ControllerContext, NewController, Settings } from './context.ts'
 import { attachDetachController } from './attachdetach/attachdetach.ts'
@@ -34,6 +36,7 @@ import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
 import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
 import { podAutoscalerController } from './podautoscaler/podautoscaler.ts'
 import { podGarbageCollector } from './podgc.ts'
+import { queueNames } from './queuenames.ts'
 import { replicaSetController } from './replicaset/replicaset.ts'
 import { replicationManager } from './replicaset/replicationcontroller.ts'
 import { resourceClaimController } from './resourceclaim/resourceclaim.ts'
@@ -132,11 +135,13 @@ export async function runControllers(
   {
     which = Object.values(controllers),
     onQueue,
-  }: { which?: readonly NewController[]; onQueue?: (name: string, queue: WorkQueue) => void } = {},
+    registry,
+  }: { which?: readonly NewController[]; onQueue?: (name: string, queue: WorkQueue) => void; registry?: Registry } = {},
 ): Promise<void> {
   const recorders = new Map<string, EventRecorder>()
   const informers = sharedInformers(client, signal, log)
   let served: ServedKinds | undefined
+  const metrics = componentMetrics(registry)
   const context: Omit<ControllerContext, 'informer'> = {
     client,
     as: account => client.as(`system:serviceaccount:kube-system:${account}`),
@@ -147,6 +152,7 @@ export async function runControllers(
       recorders.set(component, recorder)
       return recorder
     },
+    metrics,
     log,
     signal,
     settings,
@@ -164,7 +170,10 @@ export async function runControllers(
     made = true
     return options.map(o => ({ ...o, reads }))
   })
+  metrics.gauge('running_managed_controllers', '[ALPHA] Indicates where instances of a controller are currently running', () =>
+    all.map(c => ({ labels: { name: c.name, manager: 'kube-controller-manager' }, value: 1 })),
+  )
   log.info({ controllers: all.map(c => c.name) }, 'starting controllers')
-  await Promise.all(all.map(c => runController(c, signal, queue => onQueue?.(c.name, queue))))
+  await Promise.all(all.map(c => runController(c, signal, queue => onQueue?.(queueNames[c.name] ?? c.name, queue))))
   await Promise.all([...recorders.values()].map(r => r.flush(500)))
 }

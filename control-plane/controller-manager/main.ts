@@ -92,7 +92,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     terminatedPodThreshold: flags.terminatedPodGcThreshold,
   }
   await Promise.all([
-    runControllers(client, settings, signal, log, { which: flags.controllers, onQueue: queueMetrics(metrics) }),
+    runControllers(client, settings, signal, log, { which: flags.controllers, onQueue: queueMetrics(metrics), registry: metrics }),
     runMetrics(flags, client, signal, log),
   ])
 })

@@ -27,12 +27,23 @@ const outOfService = (node: Node | undefined): boolean =>
 const nodeReady = (node: Node | undefined): boolean =>
   node?.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
 
+/** Why a pod goes, as upstream's metrics name it. */
+type Reason = 'out-of-service' | 'orphaned' | 'terminated' | 'unscheduled'
+
 /** Keys are `node/NAME`, `terminated/` and `unscheduled/NAMESPACE/NAME`: here the part before the first slash says what to look at. */
 export const podGarbageCollector: NewController = ctx => {
   const nodeInformer = ctx.informer(nodes)
   const podInformer = ctx.informer(pods)
   podInformer.addIndex('node', p => [p.spec.nodeName ?? ''])
   podInformer.addIndex('ended', p => (hasEnded(p) ? [''] : []))
+  const deletions = ctx.metrics.counter(
+    'pod_gc_collector_force_delete_pods_total',
+    '[ALPHA] Number of pods that are being forcefully deleted since the Pod GC Controller started.',
+  )
+  const failures = ctx.metrics.counter(
+    'pod_gc_collector_force_delete_pod_errors_total',
+    '[ALPHA] Number of errors encountered when forcefully deleting the pods since the Pod GC Controller started.',
+  )
   const missingSince = new Map<string, number>()
 
   function* ofPod({ type, object: pod }: InformerEvent<LeanPod>): Iterable<string> {
@@ -45,8 +56,9 @@ export const podGarbageCollector: NewController = ctx => {
   }
 
   /** Removes at once; a pod that has not ended is marked failed first, so that whoever counts outcomes sees one. */
-  async function remove(client: Client, pod: LeanPod, disruption?: string): Promise<void> {
+  async function remove(client: Client, pod: LeanPod, reason: Reason, disruption?: string): Promise<void> {
     const { namespace = '', name = '', uid } = pod.metadata
+    deletions.add({ namespace, reason })
     try {
       if (!hasEnded(pod)) {
         const condition = {
@@ -61,7 +73,9 @@ export const podGarbageCollector: NewController = ctx => {
       }
       await client.delete(pods, namespace, name, { gracePeriodSeconds: 0, ...(uid ? { preconditions: { uid } } : {}) })
     } catch (e) {
-      if (!isStatus(e, 'NotFound') && !isStatus(e, 'Conflict')) throw e
+      if (isStatus(e, 'NotFound') || isStatus(e, 'Conflict')) return
+      failures.add({ namespace, reason })
+      throw e
     }
   }
 
@@ -70,7 +84,7 @@ export const podGarbageCollector: NewController = ctx => {
     const bound = podInformer.byIndex('node', name)
     if (node) {
       missingSince.delete(name)
-      if (outOfService(node)) for (const pod of bound) if (isTerminating(pod) && !isReady(pod)) await remove(client, pod)
+      if (outOfService(node)) for (const pod of bound) if (isTerminating(pod) && !isReady(pod)) await remove(client, pod, 'out-of-service')
       return
     }
     if (bound.length === 0) return void missingSince.delete(name)
@@ -85,7 +99,7 @@ export const podGarbageCollector: NewController = ctx => {
     )
     if (!gone) return
     ctx.log.info({ node: name, pods: bound.length }, 'removing pods of a node that is gone')
-    for (const pod of bound) await remove(client, pod, 'PodGC: node no longer exists')
+    for (const pod of bound) await remove(client, pod, 'orphaned', 'PodGC: node no longer exists')
   }
 
   return {
@@ -97,12 +111,13 @@ export const podGarbageCollector: NewController = ctx => {
       const [what, rest] = splitKey(key)
       if (what === 'node') return ofNode(client, rest)
       if (what === 'terminated') {
-        for (const pod of surplus(podInformer.byIndex('ended', ''), ctx.settings.terminatedPodThreshold)) await remove(client, pod)
+        for (const pod of surplus(podInformer.byIndex('ended', ''), ctx.settings.terminatedPodThreshold))
+          await remove(client, pod, 'terminated')
         return
       }
       const [namespace, name] = splitKey(rest)
       const pod = podInformer.get(namespace, name)
-      if (pod && isTerminating(pod) && !pod.spec.nodeName) await remove(client, pod)
+      if (pod && isTerminating(pod) && !pod.spec.nodeName) await remove(client, pod, 'unscheduled')
     },
     log: ctx.log,
   }

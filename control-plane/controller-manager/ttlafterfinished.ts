@@ -2,6 +2,7 @@
 import { jobs } from '#shared/api/kinds.ts'
 import type { Job } from '#shared/api/batch/job.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
+import { exponential } from '#shared/component/counts.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import type { NewController } from './context.ts'
 import { isFinished } from './job/conditions.ts'
@@ -16,6 +17,11 @@ export function expiresAt(job: Job): number | undefined {
 
 export const ttlAfterFinishedController: NewController = ctx => {
   const informer = ctx.informer(jobs)
+  const took = ctx.metrics.histogram(
+    'ttl_after_finished_controller_job_deletion_duration_seconds',
+    '[ALPHA] The time it took to delete the job since it became eligible for deletion',
+    exponential(0.1, 2, 14),
+  )
   return {
     name: 'ttl-after-finished-controller',
     client: ctx.as('ttl-after-finished-controller'),
@@ -33,6 +39,7 @@ export const ttlAfterFinishedController: NewController = ctx => {
         if (uid !== job.metadata.uid || (expiresAt(fresh) ?? Infinity) > Date.now()) return
         const preconditions = { ...(uid ? { uid } : {}), ...(resourceVersion ? { resourceVersion } : {}) }
         await client.delete(jobs, namespace, name, { propagationPolicy: 'Foreground', preconditions })
+        took.observe((Date.now() - due) / 1000)
       } catch (e) {
         if (!isStatus(e, 'NotFound')) throw e
       }

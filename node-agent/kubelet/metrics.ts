@@ -2,53 +2,7 @@
  * What the kubelet of this process counts as it works, by upstream's names (pkg/kubelet/metrics, pkg/volume/util/metrics.go,
  * pkg/kubelet/prober). `server/metrics.ts` shows it.
  */
-import { histogram, type Histogram } from '#shared/component/histogram.ts'
-import { histogramSamples, type Sample } from '#shared/component/metrics.ts'
-
-type Labels = Readonly<Record<string, string>>
-
-export interface Counts {
-  add(labels: Labels): void
-  /** Forgets those whose labels have all of these. */
-  forget(labels: Labels): void
-  samples(): Sample[]
-}
-export interface Durations {
-  observe(seconds: number, labels?: Labels): void
-  samples(name: string): Sample[]
-}
-
-/** Beyond that many different labels nothing new is counted. */
-const mostLabels = 5_000
-
-export function counts(): Counts {
-  const all = new Map<string, { labels: Labels; value: number }>()
-  return {
-    add(labels) {
-      const key = JSON.stringify(labels)
-      const known = all.get(key)
-      if (known) known.value++
-      else if (all.size < mostLabels) all.set(key, { labels, value: 1 })
-    },
-    forget(some) {
-      for (const [key, { labels }] of all) if (Object.entries(some).every(([name, value]) => labels[name] === value)) all.delete(key)
-    },
-    samples: () => [...all.values()],
-  }
-}
-
-export function durations(bounds: readonly number[]): Durations {
-  const all = new Map<string, { labels: Labels; seen: Histogram }>()
-  return {
-    observe(seconds, labels = {}) {
-      const key = JSON.stringify(labels)
-      let known = all.get(key)
-      if (!known && all.size < mostLabels) all.set(key, (known = { labels, seen: histogram(bounds) }))
-      known?.seen.observe(seconds)
-    },
-    samples: name => [...all.values()].flatMap(({ labels, seen }) => histogramSamples(name, labels, seen)),
-  }
-}
+import { counts, durations } from '#shared/component/counts.ts'
 
 const defaultBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const startBounds = [0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600]

@@ -4,6 +4,7 @@ import type { Job } from '#shared/api/batch/job.ts'
 import { cronJobs, jobs } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
+import { exponential } from '#shared/component/counts.ts'
 import type { InformerEvent } from '#shared/client/informer.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
 import { isAlreadyExists, isNamespaceTerminating, isNotFound } from '#shared/machinery/status.ts'
@@ -26,6 +27,11 @@ export const cronJobController: NewController = ctx => {
   const jobInformer = ctx.informer(jobs)
   jobInformer.addIndex('controller', byController)
   let queue: WorkQueue | undefined
+  const skew = ctx.metrics.histogram(
+    'cronjob_controller_job_creation_skew_duration_seconds',
+    '[STABLE] Time between when a cronjob is scheduled to be run, and when the corresponding job is created',
+    exponential(1, 2, 10),
+  )
 
   const owners = (event: InformerEvent<Job>): Iterable<string> => managersOf('CronJob', event)
   /** A new timetable is for the time that comes: what it would have made before is not made up for. */
@@ -143,6 +149,7 @@ export const cronJobController: NewController = ctx => {
     const wanted = newJob(cronJob, at)
     try {
       const job = await client.create(jobs, namespace, wanted)
+      skew.observe((Date.now() - at) / 1000)
       recorder.event(cronJob, 'Normal', 'SuccessfulCreate', `Created job ${job.metadata.name}`)
       return job
     } catch (e) {

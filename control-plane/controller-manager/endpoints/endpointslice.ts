@@ -20,6 +20,7 @@ import {
   type AddressType,
 } from './backends.ts'
 import { distributed, hintsEvent, isTopologyAware, topologyAware, zoneShare } from './hints.ts'
+import { sliceMetrics } from './metrics.ts'
 import {
   byService,
   changes,
@@ -41,6 +42,18 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
   const nodeInformer = ctx.informer(nodes)
   const slices = ctx.informer(endpointSlices)
   slices.addIndex('service', byService)
+  const isOurs = (s: EndpointSlice): boolean => s.metadata.labels?.[managedByLabel] === managedBy
+  const metrics = sliceMetrics(ctx.metrics, 'endpoint_slice_controller', () => slices.list().filter(isOurs))
+  ctx.metrics.gauge(
+    'endpoint_slice_controller_services_count_by_traffic_distribution',
+    '[ALPHA] Number of Services using some specific trafficDistribution',
+    () => {
+      const counts = new Map<string, number>()
+      for (const { spec } of all.list())
+        if (spec.trafficDistribution) counts.set(spec.trafficDistribution, (counts.get(spec.trafficDistribution) ?? 0) + 1)
+      return [...counts].map(([traffic_distribution, value]) => ({ labels: { traffic_distribution }, value }))
+    },
+  )
 
   function* servicesOf(event: InformerEvent<LeanPod>): Iterable<string> {
     const versions = event.previous ? [event.object, event.previous] : [event.object]
@@ -76,13 +89,14 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     const service = all.get(namespace, name)
     // A deleted service's slices go with it: they have it as their owner.
     if (!service || !isManaged(service) || service.metadata.deletionTimestamp) return
-    const existing = slices
-      .byIndex('service', key)
-      .filter(s => s.metadata.labels?.[managedByLabel] === managedBy && !s.metadata.deletionTimestamp)
+    const existing = slices.byIndex('service', key).filter(s => isOurs(s) && !s.metadata.deletionTimestamp)
     const members = podInformer.list(namespace).filter(p => selectsPod(service, p.metadata.labels) && mayServe(p, true))
     const trigger = triggerTime(service, members)
     const types = addressTypes(service)
     const labels = sliceLabels(service)
+    const had = new Set(existing.flatMap(s => s.endpoints ?? []).map(endpointKey))
+    const wanted = new Set<string>()
+    let written = 0
     try {
       for (const slice of existing) if (!types.includes(slice.addressType as 'IPv4')) await remove(client, slice)
       for (const type of types) {
@@ -100,6 +114,11 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
         )
         const items = found.map(({ ports }, i) => ({ ports, endpoint: hinted[i]! }))
         const plan = changes(own, groupByPorts(items))
+        for (const e of hinted) wanted.add(endpointKey(e))
+        for (const [operation, { length }] of Object.entries(plan) as ['create' | 'update' | 'delete', unknown[]][]) {
+          metrics.changed(operation, length)
+          written += length
+        }
         for (const group of plan.create) await client.create(endpointSlices, namespace, newSlice(service, type, group, trigger))
         const write = (slice: EndpointSlice, endpoints: EndpointSlice['endpoints'], changed: boolean) => {
           const annotations = { ...slice.metadata.annotations, ...(changed && trigger ? { [triggerTimeAnnotation]: trigger } : {}) }
@@ -110,8 +129,14 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
         const untouched = own.filter(s => !plan.delete.includes(s) && !plan.update.some(u => u.slice === s))
         for (const slice of untouched) if (!sameLabels(slice.metadata.labels, labels)) await write(slice, slice.endpoints, false)
       }
+      metrics.synced([...wanted].filter(key => !had.has(key)).length, [...had].filter(key => !wanted.has(key)).length, written, {
+        topology: isTopologyAware(service) ? 'Auto' : 'Disabled',
+        traffic_distribution: service.spec.trafficDistribution ?? '',
+      })
+      metrics.result('success')
     } catch (e) {
       if (isNamespaceTerminating(e)) return
+      metrics.result('error')
       const message = `Error updating Endpoint Slices for Service ${namespace}/${name}: ${(e as Error).message}`
       if (!isStatus(e, 'Conflict')) recorder.event(service, 'Warning', 'FailedToUpdateEndpointSlices', message)
       throw e

@@ -11,6 +11,7 @@ import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import { isNamespaceTerminating, isNotFound } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
 import { changes, mirrored, type Mirrored } from './mirror.ts'
+import { sliceMetrics } from './metrics.ts'
 import { byService, managedByLabel, serviceNameLabel } from './slices.ts'
 
 export const mirroringManager = 'endpointslicemirroring-controller.k8s.io'
@@ -30,6 +31,9 @@ export const endpointSliceMirroringController: NewController = ctx => {
   const serviceInformer = ctx.informer(services)
   const slices = ctx.informer(endpointSlices)
   slices.addIndex('service', byService)
+  const metrics = sliceMetrics(ctx.metrics, 'endpoint_slice_mirroring_controller', () =>
+    slices.list().filter(s => s.metadata.labels?.[managedByLabel] === mirroringManager),
+  )
 
   async function reconcile(key: string, client: Client): Promise<void> {
     const [namespace, name] = splitKey(key)
@@ -43,6 +47,7 @@ export const endpointSliceMirroringController: NewController = ctx => {
     const wanted = mirrored(from, maxPerSubset)
     warn(from, wanted)
     const plan = changes(from, wanted.groups, existing, { [serviceNameLabel]: name, [managedByLabel]: mirroringManager })
+    for (const operation of ['create', 'update', 'delete'] as const) metrics.changed(operation, plan[operation].length)
     try {
       if (!from.metadata.deletionTimestamp) for (const slice of plan.create) await client.create(endpointSlices, namespace, slice)
     } catch (e) {

@@ -13,6 +13,8 @@ import { isReady } from '../podcontrol/pods.ts'
 import { isFinished, isForeign, withCondition, type JobCondition } from './conditions.ts'
 import { allCounted, count, settle } from './counting.ts'
 import { observe, type Observed } from './observe.ts'
+import { ruling } from './failurepolicy.ts'
+import { jobMetrics, type JobMetrics } from './metrics.ts'
 import { orphanedPods } from './orphans.ts'
 import { plan } from './plan.ts'
 import { isTracked, trackingFinalizer } from './pods.ts'
@@ -21,6 +23,10 @@ import { sameStatus, withNumbers, withSuspension } from './status.ts'
 import { newPod } from './template.ts'
 import { completed, finalCondition, isComplete, untilDeadline, verdict } from './verdict.ts'
 
+/** What a round came to, for those who count rounds. */
+interface Round {
+  action: Parameters<JobMetrics['synced']>[1]
+}
 /** What a round did to the job's pods. */
 interface Moved {
   created: number
@@ -33,19 +39,39 @@ export const jobController: NewController = ctx => {
   const all = ctx.informer(jobs)
   const podInformer = ctx.informer(pods)
   podInformer.addIndex('controller', byController)
+  const metrics = jobMetrics(ctx.metrics)
 
   /** The job that a pod matters to: its owner, before and after, or for an orphan all that select it. */
   function* jobsOf(event: InformerEvent<LeanPod>): Iterable<string> {
     const { type, object } = event
+    metrics.seen(event.previous, object)
     yield* managersOf('Job', event)
     if (type === 'DELETED' || controllerOf(object)) return
     for (const job of all.list(object.metadata.namespace)) if (selects(job.spec.selector, object.metadata.labels)) yield keyOf(job)
   }
 
+  function jobsNews({ type, object }: InformerEvent<Job>): string[] {
+    if (type === 'ADDED' && isForeign(object)) metrics.foreign(object.spec.managedBy ?? '')
+    return [keyOf(object)]
+  }
+
   async function reconcile(key: string, client: Client): Promise<void | { requeueAfterMs: number }> {
-    const [namespace, name] = splitKey(key)
-    const job = all.get(namespace, name)
+    const job = all.get(...splitKey(key))
     if (!job || isForeign(job) || isFinished(job)) return
+    const began = performance.now()
+    const round: Round = { action: 'reconciling' }
+    let failed = true
+    try {
+      const result = await sync(job, round, client)
+      failed = false
+      return result
+    } finally {
+      metrics.synced(job, round.action, failed, (performance.now() - began) / 1000)
+    }
+  }
+
+  async function sync(job: Job, round: Round, client: Client): Promise<void | { requeueAfterMs: number }> {
+    const namespace = job.metadata.namespace ?? ''
     const candidates = [
       ...podInformer.byIndex('controller', job.metadata.uid ?? ''),
       ...podInformer.byIndex('controller', `orphans/${namespace}`),
@@ -62,6 +88,10 @@ export const jobController: NewController = ctx => {
       : next
         ? await act(client, job, seen, next)
         : { created: 0, deleted: [] }
+    if (next) {
+      round.action = moved.created > 0 ? 'pods_created' : moved.deleted.length > 0 ? 'pods_deleted' : 'tracking'
+      if (next.remove.length === 0) metrics.created(job, seen.terminating, moved.created, moved.failure !== undefined)
+    }
     // A job has not ended before the deletion of all of its pods was accepted.
     if (ended && moved.failure) interim = undefined
     const active = seen.active.length + moved.created - moved.deleted.length
@@ -126,10 +156,18 @@ export const jobController: NewController = ctx => {
     const counting = count(job, seen, numbers, interim)
     let status = counting.status
     if (interim) status = { ...status, conditions: [...withCondition(status.conditions ?? [], interim)] }
-    const write = async (current: Job): Promise<Job> =>
-      sameStatus(current.status, status) ? current : client.update(jobs, { ...current, status }, 'status')
+    const write = async (current: Job): Promise<Job> => {
+      if (sameStatus(current.status, status)) return current
+      const written = await client.update(jobs, { ...current, status }, 'status')
+      metrics.wrote(current, status)
+      return written
+    }
     let current = await write(job)
     const results = await Promise.allSettled(counting.release.map(pod => release(client, pod)))
+    for (const [i, pod] of counting.release.entries()) {
+      const action = results[i]!.status === 'fulfilled' && pod.status?.phase === 'Failed' ? ruling(job, pod).action : undefined
+      if (action) metrics.handled(action)
+    }
     const released = new Set(counting.release.filter((_, i) => results[i]!.status === 'fulfilled'))
     status = settle(status, new Set(seen.pods.filter(p => isTracked(p) && !released.has(p)).map(p => p.metadata.uid ?? '')))
     const ends = interim && counting.all && allCounted(status) && (status.terminating ?? 0) === 0
@@ -139,6 +177,7 @@ export const jobController: NewController = ctx => {
       if (final.type === 'Complete') status.completionTime = final.lastTransitionTime!
     }
     current = await write(current)
+    if (final) metrics.ended(current, final)
     if (final) tell(current, final)
     const failed = results.find(r => r.status === 'rejected')
     if (failed) throw failed.reason
@@ -156,7 +195,7 @@ export const jobController: NewController = ctx => {
       name: 'job-controller',
       client: ctx.as('job-controller'),
       workers: 5,
-      sources: [source(all, e => [keyOf(e.object)]), source(podInformer, jobsOf)],
+      sources: [source(all, jobsNews), source(podInformer, jobsOf)],
       reconcile,
       queue: { limitMs: 60_000 },
       log: ctx.log,

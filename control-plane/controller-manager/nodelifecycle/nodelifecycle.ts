@@ -7,6 +7,7 @@ import { leases, namespaces, nodes, pods } from '#shared/api/kinds.ts'
 import { sleep } from '#shared/client/backoff.ts'
 import type { Client } from '#shared/client/client.ts'
 import { source, splitKey } from '#shared/client/controller.ts'
+import { exponential } from '#shared/component/counts.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
@@ -31,6 +32,24 @@ export const nodeLifecycleController: NewController = ctx => {
   /** When the next node of a zone may be tainted NoExecute, in monotonic ms. */
   const nextEviction = new Map<string, number>()
   let total = false
+  const evictions = ctx.metrics.counter(
+    'node_collector_evictions_total',
+    '[STABLE] Number of Node evictions that happened since current instance of NodeController started.',
+  )
+  const looks = ctx.metrics.histogram(
+    'node_collector_update_all_nodes_health_duration_seconds',
+    '[ALPHA] Duration in seconds for NodeController to update the health of all nodes.',
+    exponential(0.01, 4, 8),
+  )
+  const zones = (): Map<string, Node[]> => Map.groupBy(all.list(), zoneOf)
+  const ofZones = (name: string, help: string, value: (nodes: Node[]) => number): void =>
+    ctx.metrics.gauge(`node_collector_${name}`, `[ALPHA] ${help}`, () =>
+      [...zones()].map(([zone, nodes]) => ({ labels: { zone }, value: value(nodes) })),
+    )
+  const healthy = (nodes: Node[]): number => nodes.filter(n => readiness(n) === 'True').length
+  ofZones('zone_size', 'Gauge measuring number of registered Nodes per zones.', nodes => nodes.length)
+  ofZones('zone_health', 'Gauge measuring percentage of healthy nodes per zone.', nodes => (100 * healthy(nodes)) / nodes.length)
+  ofZones('unhealthy_nodes_in_zone', 'Gauge measuring number of not Ready Nodes per zones.', nodes => nodes.length - healthy(nodes))
 
   async function monitorNodes(queue: WorkQueue): Promise<void> {
     let heard = performance.now()
@@ -51,7 +70,9 @@ export const nodeLifecycleController: NewController = ctx => {
       }
       const failed = (node: Node) => (e: unknown) =>
         ctx.log.warn({ node: node.metadata.name, err: (e as Error).message }, 'could not judge a silent node')
+      const began = performance.now()
       await Promise.all(all.list().map(node => judge(node).catch(failed(node))))
+      looks.observe((performance.now() - began) / 1000)
     }
   }
   const readable = (): Promise<boolean> =>
@@ -104,7 +125,10 @@ export const nodeLifecycleController: NewController = ctx => {
       if (rate === 0 || left > 0) {
         noExecute = undefined
         wait = rate === 0 ? period : left
-      } else nextEviction.set(zone, performance.now() + 1000 / rate)
+      } else {
+        nextEviction.set(zone, performance.now() + 1000 / rate)
+        evictions.add({ zone })
+      }
     }
     const taints = withTaints(node, noScheduleKeys(node), noExecute, Date.now())
     if (taints !== node.spec.taints) await client.update(nodes, { ...node, spec: { ...node.spec, taints: taints ?? [] } })

@@ -28,6 +28,15 @@ export const taintEvictionController: NewController = ctx => {
   const nodeInformer = ctx.informer(nodes)
   const podInformer = ctx.informer(pods)
   podInformer.addIndex('node', p => [p.spec.nodeName ?? ''])
+  const deletions = ctx.metrics.counter(
+    'taint_eviction_controller_pod_deletions_total',
+    '[ALPHA] Total number of Pods deleted by TaintEvictionController since its start.',
+  )
+  const latency = ctx.metrics.histogram(
+    'taint_eviction_controller_pod_deletion_duration_seconds',
+    '[ALPHA] Latency, in seconds, between the time when a taint effect has been activated for the Pod and its deletion via TaintEvictionController.',
+    [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 30, 60, 120, 180, 240],
+  )
   /** When a pod's time began to run, by key (monotonic ms): on this leader's clock, so that a new leader grants it anew. */
   const since = new Map<string, { uid: string; at: number }>()
   const noExecute = (node: string): Taint[] => nodeInformer.get('', node)?.spec.taints?.filter(t => t.effect === 'NoExecute') ?? []
@@ -82,6 +91,8 @@ export const taintEvictionController: NewController = ctx => {
       const left = start.at + limit - performance.now()
       if (left > 0) return { requeueAfterMs: left }
       await evict(client, pod)
+      deletions.add({})
+      latency.observe(-left / 1000)
       since.delete(key)
     },
     log: ctx.log,

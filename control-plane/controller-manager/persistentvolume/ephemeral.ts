@@ -31,6 +31,14 @@ export function claimOf(pod: LeanPod, { name, ephemeral }: Volume): PersistentVo
 export const ephemeralVolumeController: NewController = ctx => {
   const podInformer = ctx.informer(pods)
   const claims = ctx.informer(persistentVolumeClaims)
+  const creates = ctx.metrics.counter(
+    'ephemeral_volume_controller_create_total',
+    '[ALPHA] Number of PersistentVolumeClaim creation requests',
+  )
+  const failures = ctx.metrics.counter(
+    'ephemeral_volume_controller_create_failures_total',
+    '[ALPHA] Number of PersistentVolumeClaim creation requests',
+  )
   const live = (pod: LeanPod): boolean => !pod.metadata.deletionTimestamp && !hasEnded(pod) && ephemeralOf(pod).length > 0
   return {
     name: 'ephemeral-volume-controller',
@@ -54,7 +62,9 @@ export const ephemeralVolumeController: NewController = ctx => {
           throw new Error(`PVC ${namespace}/${name} was not created for pod ${key} (pod is not owner)`)
         if (found) continue
         // A former one may still be going: it is looked at again when it is gone.
+        creates.add({})
         await client.create(persistentVolumeClaims, namespace, claim).catch((e: unknown) => {
+          failures.add({})
           if (!isAlreadyExists(e)) throw e
         })
       }

@@ -7,6 +7,7 @@ import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import { matchesLabels, parseLabelSelector, type Selector } from '#shared/machinery/labels.ts'
 import type { NewController } from '../context.ts'
 import { Attempt } from './attempt.ts'
+import { actionOf, autoscalerMonitor, type Fault, type ScaleAction } from './monitor.ts'
 import { metricsClient } from './metrics.ts'
 import { normalize, scaled, type History } from './normalize.ts'
 import type { Target } from './proposal.ts'
@@ -31,7 +32,10 @@ export const podAutoscalerController: NewController = ctx => {
   /** What each autoscaler selects, by key, as its target said last. */
   const selectors = new Map<string, Selector>()
 
-  async function sync(attempt: Attempt, client: Client): Promise<void> {
+  const monitor = autoscalerMonitor(ctx.metrics, () => autoscalers.list().length)
+
+  /** Resolves with what was done. */
+  async function sync(attempt: Attempt, client: Client): Promise<ScaleAction> {
     const { hpa, key, namespace, reference } = attempt
     let scale: Scaled
     try {
@@ -59,6 +63,7 @@ export const podAutoscalerController: NewController = ctx => {
     if (desired.replicas !== current) await rescale(attempt, client, scale, current, desired)
     attempt.conclude(current, desired.replicas, desired.metrics, desired.replicas !== current)
     await attempt.write()
+    return actionOf(current, desired.replicas)
   }
 
   /** Rejects with Undecided when the metrics do not tell. */
@@ -85,7 +90,7 @@ export const podAutoscalerController: NewController = ctx => {
       tolerances: tolerancesOf(hpa, autoscaling.tolerance),
       readiness: { ...autoscaling, now: Date.now() },
     }
-    const { replicas: wanted, name, statuses } = await recommend(attempt, target, metrics)
+    const { replicas: wanted, name, statuses } = await recommend(attempt, target, metrics, monitor)
     const history = histories.get(key)!
     const wish = { behavior: hpa.spec.behavior, min, max, current, wanted, history, now: Date.now(), downscaleMs: autoscaling.downscaleMs }
     const { replicas, able, limited, recommendations } = normalize(wish)
@@ -156,9 +161,12 @@ export const podAutoscalerController: NewController = ctx => {
         selectors.delete(key)
         return
       }
+      const began = performance.now()
+      const done = (action: ScaleAction, error: Fault): void => monitor.reconciled(action, error, (performance.now() - began) / 1000)
       try {
-        await sync(new Attempt(hpa, recorder, client), client)
+        done(await sync(new Attempt(hpa, recorder, client), client), 'none')
       } catch (e) {
+        done('none', 'internal')
         ctx.log.info({ key, err: (e as Error).message }, 'an autoscaler could not be followed, will retry')
       }
       return { requeueAfterMs: autoscaling.syncMs }

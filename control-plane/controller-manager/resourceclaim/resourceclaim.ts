@@ -54,6 +54,25 @@ export const resourceClaimController: NewController = ctx => {
   const podInformer = ctx.informer(pods)
   const claims = ctx.informer<ResourceClaim>(resourceClaims)
   const templates = ctx.informer<ResourceClaimTemplate>(resourceClaimTemplates)
+  const creates = ctx.metrics.counter(
+    'resourceclaim_controller_creates_total',
+    '[ALPHA] Number of ResourceClaims creation requests, categorized by creation status and admin access',
+  )
+  const adminAccess = ({ spec }: ResourceClaim): string => String(spec.devices?.requests?.some(r => r.exactly?.adminAccess) ?? false)
+  ctx.metrics.gauge(
+    'resourceclaim_controller_resource_claims',
+    "[ALPHA] Number of ResourceClaims, categorized by allocation status, admin access, and source. Source can be 'resource_claim_template' (created from a template), 'extended_resource' (extended resources), or empty (manually created by a user).",
+    () => {
+      const groups = Map.groupBy(claims.list(), c =>
+        JSON.stringify({
+          allocated: String(c.status?.allocation !== undefined),
+          admin_access: adminAccess(c),
+          source: c.metadata.annotations?.[podClaimName] === undefined ? '' : 'resource_claim_template',
+        }),
+      )
+      return [...groups].map(([labels, { length: value }]) => ({ labels: JSON.parse(labels) as Record<string, string>, value }))
+    },
+  )
   const usesTemplates = (pod: LeanPod): PodClaim[] => (pod.spec.resourceClaims ?? []).filter(c => c.resourceClaimTemplateName !== undefined)
   const ownerKey = (claim: ResourceClaim): string[] => {
     const owner = controllerOf(claim)
@@ -98,7 +117,16 @@ export const resourceClaimController: NewController = ctx => {
     const { namespace = '' } = one.metadata
     const template = templates.get(namespace, templateName)
     if (!template) throw new Error(`resource claim template ${JSON.stringify(templateName)}: not found`)
-    return client.create(resourceClaims, namespace, claimFrom(template, one, entry))
+    const wanted = claimFrom(template, one, entry)
+    const counted = (status: 'success' | 'failure'): void => creates.add({ status, admin_access: adminAccess(wanted) })
+    try {
+      const claim = await client.create(resourceClaims, namespace, wanted)
+      counted('success')
+      return claim
+    } catch (e) {
+      counted('failure')
+      throw e
+    }
   }
 
   /** A claim is for those that use it; when there is nobody left its devices are free, and it goes when it was made for a pod. */

@@ -1,4 +1,5 @@
 /** /metrics of the kubelet: upstream's names, for what this one does too. */
+import type { Durations } from '#shared/component/counts.ts'
 import type { Registry } from 'prom-client'
 import { addMetric, newMetrics, type Sample } from '#shared/component/metrics.ts'
 import type { Kubelet } from '../kubelet.ts'
@@ -23,8 +24,7 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
   const gauge = (name: string, help: string, samples: () => Sample[]): void => addMetric(registry, name, 'gauge', help, samples)
   const counter = (name: string, help: string, samples: () => Sample[], to = registry): void =>
     addMetric(to, name, 'counter', help, samples)
-  const duration = (name: string, help: string, of: counted.Durations): void =>
-    addMetric(registry, name, 'histogram', help, () => of.samples(name))
+  const duration = (name: string, help: string, of: Durations): void => addMetric(registry, name, 'histogram', help, () => of.samples(name))
 
   gauge('kubelet_node_name', "[ALPHA] The node's name. The count is always 1.", () => [{ labels: { node: nodeName }, value: 1 }])
   gauge('kubernetes_build_info', "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version.", () => {

@@ -1,197 +1,112 @@
-/** The metrics server: on a real API server, through the aggregation layer; the node is the test, which says what is used. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { networkInterfaces, tmpdir } from 'node:os'
-import path from 'node:path'
+/** What controllers count, as Prometheus reads it, by upstream's names and labels. */
+import { Registry } from 'prom-client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { natsTransport } from '#shared/bus/api-client.ts'
-import { serveSessions } from '#shared/bus/sessions.ts'
-import { nodeSubject } from '#shared/bus/subjects.ts'
-import { newClient } from '#shared/client/rest.ts'
-import { authoritiesOf } from '#shared/component/certificateuser.ts'
-import { makeAuthority, sign, type Pair } from '#shared/certificates/certificate.ts'
-import { metricsAccount, runMetricsServer } from '#control-plane/metrics-server/metricsserver.ts'
-import type { Kubelet } from '#node-agent/kubelet/kubelet.ts'
-import { serveHttp } from '#node-agent/kubelet/sessions/http.ts'
-import { failure, finish } from '#node-agent/kubelet/sessions/result.ts'
-import { kubeletRequests } from '#node-agent/kubelet/server/requests.ts'
-import type { Sampler, Summary } from '#node-agent/kubelet/stats/sampler.ts'
-import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
-import { runTool } from '../../fixtures/kubectl.ts'
-import { addServiceAccount, bindTo, merge, pod, pods } from '../apiserver/setup.ts'
-import { quiet, until } from './setup.ts'
+import type { HorizontalPodAutoscaler } from '#shared/api/autoscaling/horizontalpodautoscaler.ts'
+import type { Job } from '#shared/api/batch/job.ts'
+import type { Service } from '#shared/api/core/service.ts'
+import type { Pod } from '#shared/api/core/pod.ts'
+import { deployments, horizontalPodAutoscalers, jobs, pods, services } from '#shared/api/kinds.ts'
+import { startControl, startNode, type Control } from './setup.ts'
 
-let api: ApiServerFixture
-let dir: string
-let frontProxyCa: Pair
-const stop = new AbortController()
-let enabled = true
-const apiService = '/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io'
-const service = '/api/v1/namespaces/kube-system/services/metrics-server'
-const address = Object.values(networkInterfaces())
-  .flat()
-  .find(i => i && !i.internal && i.family === 'IPv4')!.address
-
-let nanoCores: number | undefined
-const summary = () => {
-  const cpu = nanoCores === undefined ? {} : { usageNanoCores: nanoCores }
-  const container = { name: 'c', cpu, memory: { workingSetBytes: 20 << 20 } }
-  const one = { podRef: { name: 'web', namespace: 'default', uid: 'u' }, containers: [container] }
-  return Promise.resolve({ node: { nodeName: 'n1', cpu, memory: { workingSetBytes: 64 << 20 } }, pods: [one] } as unknown as Summary)
-}
-/** As the leading controller manager does. */
-async function start(): Promise<{ end(): Promise<void> }> {
-  const manager = newClient(natsTransport(await api.nats.connect('system:kube-controller-manager')), {
-    userAgent: 'kube-controller-manager',
-  })
-  const pair = sign(api.ca, { commonName: 'kube-controller-manager', names: { dns: ['metrics-server.kube-system.svc'], ips: [] } })
-  const frontProxy = {
-    authority: frontProxyCa.cert,
-    authorities: authoritiesOf(frontProxyCa.cert),
-    allowedNames: ['front-proxy-client'],
-    usernameHeaders: ['X-Remote-User'],
-    uidHeaders: ['X-Remote-Uid'],
-    groupHeaders: ['X-Remote-Group'],
-    extraHeaderPrefixes: ['X-Remote-Extra-'],
-  }
-  const own = new AbortController()
-  const done = runMetricsServer(
-    manager.as(metricsAccount),
-    { enabled, address: '127.0.0.1', ...pair, authority: api.ca.cert, frontProxy },
-    own.signal,
-    quiet,
-  )
-  return {
-    async end() {
-      own.abort()
-      await done
-    },
-  }
-}
-let running: { end(): Promise<void> }
-
+const registry = new Registry()
+let control: Control
+let node: Awaited<ReturnType<typeof startNode>>
+let namespace = ''
 beforeAll(async () => {
-  dir = await mkdtemp(path.join(tmpdir(), 'cox-metrics-'))
-  const file = async (name: string, text: string): Promise<string> => {
-    await writeFile(path.join(dir, name), text, { mode: 0o600 })
-    return path.join(dir, name)
-  }
-  frontProxyCa = makeAuthority()
-  const client = sign(frontProxyCa, { commonName: 'front-proxy-client' })
-  api = await startTestApiServer({
-    proxyClientCertFile: await file('proxy.crt', client.cert),
-    proxyClientKeyFile: await file('proxy.key', client.key),
-  })
-  const connection = await api.nats.connect('system:node:n1')
-  const kubelet = { workers: () => [] } as unknown as Kubelet
-  const sampler = { summary } as unknown as Sampler
-  const requests = kubeletRequests({ kubelet, sampler, nodeName: 'n1', rootDir: '/', configuration: {}, log: quiet })
-  const serve = serveHttp(requests, stop.signal)
-  serveSessions(connection, nodeSubject('system:node:n1', 'http'), async session => finish(session, await serve(session).catch(failure)))
-  await connection.flush()
-  const { rest } = api
-  await addServiceAccount(rest)
-  await rest('POST', '/api/v1/nodes', { metadata: { name: 'n1' } })
-  const capacity = { cpu: '4', memory: '4Gi' }
-  await rest(
-    'PATCH',
-    '/api/v1/nodes/n1/status',
-    { status: { capacity, allocatable: capacity, addresses: [{ type: 'InternalIP', address }] } },
-    merge,
-  )
-  for (const [name, labels] of [
-    ['web', { app: 'web' }],
-    ['other', {}],
-  ] as const) {
-    await rest('POST', pods, { ...pod(name), metadata: { name, labels } })
-    await bindTo(rest, name, 'n1')
-    await rest('PATCH', `${pods}/${name}/status`, { status: { phase: 'Running' } }, merge)
-  }
-  running = await start()
+  control = await startControl()
+  await control.control({ nodeMonitorPeriodMs: 200 }, registry)
+  namespace = await control.namespace('counted')
+  node = await startNode(control.client, 'n1', { labels: { 'topology.kubernetes.io/zone': 'z', 'topology.kubernetes.io/region': 'r' } })
 })
 afterAll(async () => {
-  await running?.end()
-  stop.abort()
-  await api?.stop()
-  await rm(dir, { recursive: true, force: true })
+  node?.stop()
+  await control?.stop()
 })
 
-const kubectl = async (...args: string[]): Promise<string> => {
-  const ran = await runTool('kubectl', api.kubeconfig, args)
-  if (ran.code !== 0) throw new Error(ran.stderr)
-  return ran.stdout
-}
-
-test('kubectl top shows what is used, as soon as it is known', async () => {
-  await until('it to be available', async () => {
-    const { body } = await api.rest('GET', apiService)
-    return body.status?.conditions?.some((c: { status: string }) => c.status === 'True')
-  })
-  // In the first sample there is no use of CPU.
-  expect((await api.rest('GET', '/apis/metrics.k8s.io/v1beta1/nodes')).body).toMatchObject({ kind: 'NodeMetricsList', items: [] })
-  nanoCores = 250e6
-  expect(await until('nodes', () => kubectl('top', 'nodes', '--no-headers'))).toMatch(/^n1 +250m +6% +64Mi +1% *$/m)
-  expect(await kubectl('top', 'pods', '--no-headers')).toMatch(/^web +250m +20Mi *$/m)
-  expect(await kubectl('top', 'pods', '-l', 'app=web', '--containers', '--no-headers')).toMatch(/^web +c +250m +20Mi *$/m)
-  const { body } = await api.rest('GET', '/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/web')
-  expect(body).toMatchObject({
-    kind: 'PodMetrics',
-    metadata: { name: 'web', namespace: 'default', labels: { app: 'web' } },
-    window: expect.stringMatching(/^[\d.]+s$/),
-    containers: [{ name: 'c', usage: { cpu: '250000000n', memory: '20480Ki' } }],
-  })
-  for (const [where, code] of [
-    ['namespaces/default/pods/other', 404],
-    ['namespaces/default/pods/none', 404],
-    ['nodes/none', 404],
-    ['things', 404],
-    ['pods?fieldSelector=spec.x%3D1', 400],
-    ['pods?watch=true', 405],
-  ] as const)
-    expect((await api.rest('GET', `/apis/metrics.k8s.io/v1beta1/${where}`)).code, where).toBe(code)
-  expect((await api.rest('DELETE', '/apis/metrics.k8s.io/v1beta1/nodes/n1')).code).toBe(405)
-  expect(await kubectl('explain', 'podmetrics.containers', '--api-version', 'metrics.k8s.io/v1beta1')).toContain('What each container uses')
-})
-
-test('who may look at pods may look at what they use, and nobody else', async () => {
-  const as = (user: string) => kubectl('top', 'pods', '--as', user, '--as-group', 'system:authenticated')
-  await expect(as('jane')).rejects.toThrow('pods.metrics.k8s.io is forbidden: User "jane" cannot list resource "pods"')
-  await api.rest('POST', '/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings', {
-    metadata: { name: 'jane' },
-    roleRef: { kind: 'ClusterRole', name: 'metrics-reader' },
-    subjects: [{ kind: 'User', name: 'jane' }],
-  })
-  await api.rest('POST', '/apis/rbac.authorization.k8s.io/v1/clusterroles', {
-    metadata: { name: 'metrics-reader' },
-    rules: [{ verbs: ['get', 'list'], apiGroups: ['metrics.k8s.io'], resources: ['pods'] }],
-  })
-  expect(await as('jane')).toContain('web')
-})
-
-test('another takes its place with a port of its own, and one that is off leaves nothing', async () => {
-  const port = async () => (await api.rest('GET', service)).body.spec?.ports[0].port as number
-  const before = await port()
-  await running.end()
-  running = await start()
-  await until('the new port', async () => ![before, undefined].includes(await port()))
-  await until('metrics again', () => kubectl('top', 'nodes', '--no-headers'))
-  await running.end()
-  enabled = false
-  running = await start()
-  await running.end()
-  expect([(await api.rest('GET', service)).code, (await api.rest('GET', apiService)).code]).toEqual([404, 404])
-})
-
-test('another metrics server’s Service and APIService are left alone', async () => {
-  const theirs = {
-    metadata: { name: 'metrics-server', labels: { 'app.kubernetes.io/managed-by': 'Helm' } },
-    spec: { ports: [{ port: 443 }] },
+/** The value of a sample by its name and labels in any order; undefined when there is none. */
+async function sample(name: string, labels: Record<string, string> = {}): Promise<number | undefined> {
+  for (const line of (await registry.metrics()).split('\n')) {
+    const [, found, text = '', value] = /^([a-zA-Z_:]+)(?:\{(.*)\})? (.+)$/.exec(line) ?? []
+    if (found !== name) continue
+    if (Object.entries(labels).every(([key, is]) => text.includes(`${key}="${is}"`))) return Number(value)
   }
-  await api.rest('POST', '/api/v1/namespaces/kube-system/services', theirs)
-  enabled = true
-  running = await start()
-  enabled = false
-  const off = await start()
-  await off.end()
-  expect((await api.rest('GET', service)).body.metadata.labels).toEqual(theirs.metadata.labels)
-  expect((await api.rest('GET', apiService)).code).toBe(404)
+  return undefined
+}
+const becomes = (name: string, labels: Record<string, string>, is: number) =>
+  expect.poll(() => sample(name, labels), { timeout: 15_000 }).toBe(is)
+const atLeast = (name: string, labels: Record<string, string>, is: number) =>
+  expect.poll(() => sample(name, labels), { timeout: 15_000 }).toBeGreaterThanOrEqual(is)
+const template = (labels: Record<string, string>, spec: object = {}) => ({
+  metadata: { labels },
+  spec: { containers: [{ name: 'c', image: 'busybox' }], ...spec },
+})
+
+test('jobs: rounds, pods made and ended, finalizers, ends', async () => {
+  const { client } = control
+  await client.create(jobs, namespace, {
+    metadata: { name: 'two' },
+    spec: { completions: 2, parallelism: 2, completionMode: 'Indexed', template: template({ app: 'two' }, { restartPolicy: 'Never' }) },
+  } as unknown as Job)
+  const indexed = { completion_mode: 'Indexed' }
+  await becomes('job_controller_job_pods_creation_total', { reason: 'new', status: 'succeeded' }, 2)
+  const own = () => client.list<Pod>(pods, namespace, { labelSelector: 'app=two' })
+  await expect.poll(async () => (await own()).items.filter(p => p.status?.phase === 'Running').length, { timeout: 15_000 }).toBe(2)
+  for (const { metadata } of (await own()).items)
+    await client.patch(pods, namespace, metadata.name ?? '', 'merge', { status: { phase: 'Succeeded' } }, 'status')
+  await becomes('job_controller_jobs_finished_total', { ...indexed, result: 'succeeded' }, 1)
+  expect(await sample('job_controller_job_pods_finished_total', { ...indexed, result: 'succeeded' })).toBe(2)
+  expect(await sample('job_controller_job_finished_indexes_total', { status: 'succeeded', backoffLimit: 'global' })).toBe(2)
+  await becomes('job_controller_terminated_pods_tracking_finalizer_total', { event: 'add' }, 2)
+  await becomes('job_controller_terminated_pods_tracking_finalizer_total', { event: 'delete' }, 2)
+  await atLeast('job_controller_job_syncs_total', { ...indexed, action: 'pods_created', result: 'success' }, 1)
+  await atLeast('job_controller_job_sync_duration_seconds_count', { ...indexed, action: 'tracking', result: 'success' }, 1)
+  await client.create(jobs, namespace, {
+    metadata: { name: 'foreign' },
+    spec: { managedBy: 'example.com/jobs', template: template({}, { restartPolicy: 'Never' }) },
+  } as unknown as Job)
+  await becomes('job_controller_jobs_by_external_controller_total', { controller_name: 'example.com/jobs' }, 1)
+})
+
+test('endpoint slices, nodes of a zone, queues by the names of upstream', async () => {
+  const { client } = control
+  const labels = { app: 'web' }
+  await client.create(deployments, namespace, {
+    metadata: { name: 'web' },
+    spec: { replicas: 2, selector: { matchLabels: labels }, template: template(labels) },
+  } as never)
+  await client.create(services, namespace, {
+    metadata: { name: 'web' },
+    spec: { selector: labels, ports: [{ port: 80 }], trafficDistribution: 'PreferSameZone' },
+  } as unknown as Service)
+  const slices = 'endpoint_slice_controller'
+  await becomes(`${slices}_endpoints_desired`, {}, 2)
+  await becomes(`${slices}_num_endpoint_slices`, {}, 1)
+  await becomes(`${slices}_desired_endpoint_slices`, {}, 1)
+  await becomes(`${slices}_services_count_by_traffic_distribution`, { traffic_distribution: 'PreferSameZone' }, 1)
+  await atLeast(`${slices}_changes`, { operation: 'create' }, 1)
+  await atLeast(`${slices}_syncs`, { result: 'success' }, 1)
+  await atLeast(`${slices}_endpoints_added_per_sync_sum`, {}, 2)
+  await becomes('node_collector_zone_size', {}, 1)
+  await becomes('node_collector_zone_health', {}, 100)
+  await atLeast('node_collector_update_all_nodes_health_duration_seconds_count', {}, 1)
+  for (const name of ['deployment', 'replicaset', 'job', 'endpoint_slice', 'daemonset', 'garbage_collector_attempt_to_delete'])
+    await atLeast('workqueue_adds_total', { name }, 0)
+  await atLeast('workqueue_adds_total', { name: 'deployment' }, 1)
+  expect(await sample('running_managed_controllers', { name: 'deployment-controller', manager: 'kube-controller-manager' })).toBe(1)
+})
+
+test('an autoscaler whose metrics are nowhere to be had', async () => {
+  await control.client.create(horizontalPodAutoscalers, namespace, {
+    metadata: { name: 'web' },
+    spec: {
+      scaleTargetRef: { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web' },
+      maxReplicas: 3,
+      metrics: [{ type: 'Resource', resource: { name: 'cpu', target: { type: 'Utilization', averageUtilization: 50 } } }],
+    },
+  } as unknown as HorizontalPodAutoscaler)
+  const prefix = 'horizontal_pod_autoscaler_controller'
+  await atLeast(`${prefix}_reconciliations_total`, { action: 'none', error: 'internal' }, 1)
+  await atLeast(`${prefix}_reconciliation_duration_seconds_count`, { action: 'none', error: 'internal' }, 1)
+  await atLeast(`${prefix}_metric_computation_total`, { action: 'none', error: 'internal', metric_type: 'Resource' }, 1)
+  expect(await sample(`${prefix}_num_horizontal_pod_autoscalers`)).toBe(1)
 })

@@ -1,6 +1,7 @@
 /**
  * A real API server on a real nats-server, controllers in this process, and what stands in for nodes: a loop that runs pods in name only.
  */
+import type { Registry } from 'prom-client'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Node } from '#shared/api/core/node.ts'
@@ -8,6 +9,7 @@ import type { Lease } from '#shared/api/coordination/lease.ts'
 import type { Namespace } from '#shared/api/core/namespace.ts'
 import { leases, namespaces, nodes, pods, serviceAccounts } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
+import { queueMetrics } from '#shared/client/queuemetrics.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
@@ -26,7 +28,7 @@ export interface Control {
   /** As the administrator. */
   client: Client
   /** Starts the controllers; the function stops them and waits. */
-  control(settings?: Partial<Settings>): Promise<() => Promise<void>>
+  control(settings?: Partial<Settings>, registry?: Registry): Promise<() => Promise<void>>
   stopControllers(): Promise<void>
   /** A client of the controller manager's own identity. */
   managerClient(): Promise<Client>
@@ -46,9 +48,11 @@ export async function startControl(options: Partial<ApiServerOptions> = {}): Pro
     client,
     managerClient,
     stopControllers,
-    async control(settings = {}) {
+    async control(settings = {}, registry) {
       const stop = new AbortController()
-      const done = runControllers(await managerClient(), { ...defaultSettings, rootCa: 'CA', ...settings }, stop.signal, quiet)
+      const counted = registry ? { registry, onQueue: queueMetrics(registry) } : {}
+      const all = { ...defaultSettings, rootCa: 'CA', ...settings }
+      const done = runControllers(await managerClient(), all, stop.signal, quiet, counted)
       const end = async () => {
         running.delete(end)
         stop.abort()
