@@ -127,7 +127,7 @@ export interface Resource<T = any> extends Kind<T> {
   readonly categories?: readonly string[]
   /** Defaults to all eight. */
   readonly verbs?: readonly Verb[]
-  /** What discovery shows of them, when that is not all. */
+  /** What discovery shows of them, in order, when that is not all of them sorted. */
   readonly shownVerbs?: readonly Verb[]
   /** The versions that it is served in; only its own when absent. What is written is stored in the resource's own, the hub form. */
   readonly versions?: readonly Version<T>[]

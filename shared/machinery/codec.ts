@@ -11,6 +11,16 @@ import { encodeMessage } from './protobuf-encode.ts'
 import { decodeProtobuf } from './protobuf.ts'
 import type { ObjectSchema } from './schema.ts'
 
+/** What is validated as a change. */
+export interface Change {
+  /** What it leaves as it was here is not blamed. */
+  readonly old?: object
+  /** The field that alone is changed: nothing else is looked at. */
+  readonly part?: string | undefined
+  /** Is told what is wrong and not blamed, where clients are to know. */
+  readonly warn?: ((text: string) => void) | undefined
+}
+
 export interface Codec {
   /** An object from JSON, in normal form. Throws DecodeError. */
   decode(body: Uint8Array | string, options?: DecodeOptions): Decoded<object>
@@ -22,11 +32,8 @@ export interface Codec {
   applyDefaults(object: object): void
   /** Takes out what the schema does not know; absent when decoding has done that for good. Changes the object. */
   readonly prune?: (object: object) => void
-  /**
-   * What the schema forbids beyond what decoding does, 422; absent when decoding tells everything. What a change of `old` leaves as it was is
-   * not blamed; when it is a change of one `part` only, nothing else is looked at.
-   */
-  readonly validate?: (object: object, old?: object, part?: string) => FieldError[]
+  /** What the schema forbids beyond what decoding does, 422; absent when decoding tells everything. */
+  readonly validate?: (object: object, change?: Change) => FieldError[]
   /** How its values merge in server-side apply. */
   readonly shape: Shape
   /** What a new object is compared with: all that is there though nobody set it. */

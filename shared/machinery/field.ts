@@ -122,7 +122,10 @@ export function forgetErrors(after: number): void {
 }
 
 function make(reason: CauseReason, path: Path, message: string): FieldError {
-  const error = { reason, field: String(path), message }
+  return counted({ reason, field: String(path), message })
+}
+/** Counts an error that another `findErrors` found, which is one of this object, too. */
+export function counted(error: FieldError): FieldError {
   if (found && found.push(error) >= maxErrors) throw new TooManyErrors()
   return error
 }
@@ -143,16 +146,16 @@ export const tooLong = (path: Path, maxBytes: number): FieldError =>
 export const tooMany = (path: Path, actual: number, max: number): FieldError =>
   make('FieldValueTooMany', path, `Too many: ${actual}: must have at most ${max} items`)
 export const internal = (path: Path, detail: string): FieldError => make('InternalError', path, `Internal error: ${detail}`)
+/** With the values that are supported: those of a set in order, as upstream's are. */
 export const notSupported = (path: Path, value: unknown, supported: readonly string[]): FieldError =>
+  notListed(path, value, [...supported].sort())
+/** The same with the values as they are listed. */
+export const notListed = (path: Path, value: unknown, supported: readonly string[]): FieldError =>
   make(
     'FieldValueNotSupported',
     path,
-    `Unsupported value: ${show(value)}${
-      supported.length
-        ? `: supported values: ${[...supported]
-            .sort()
-            .map(s => JSON.stringify(s))
-            .join(', ')}`
-        : ''
-    }`,
+    withDetail(
+      `Unsupported value: ${show(value)}`,
+      supported.length > 0 ? `supported values: ${supported.map(s => JSON.stringify(s)).join(', ')}` : '',
+    ),
   )

@@ -74,6 +74,7 @@ export function resourceOf(
     hasGeneration: true,
     allowUnconditionalUpdate: false,
     warnings: finalizerWarnings,
+    shownVerbs,
     ...(since === undefined ? {} : { schemaSince: since }),
     ...subresourcesOf(storage),
   }
@@ -157,5 +158,6 @@ function finalizerWarnings({ metadata }: KubeObject, old: KubeObject | undefined
     )
 }
 
-/** Verbs that discovery shows while the kind is emptied. */
+/** Verbs in discovery, in upstream's order; the second, while the kind is emptied. */
+const shownVerbs: readonly Verb[] = ['delete', 'deletecollection', 'get', 'list', 'patch', 'create', 'update', 'watch']
 export const terminatingVerbs: readonly Verb[] = ['delete', 'deletecollection', 'get', 'list', 'watch']

@@ -45,22 +45,47 @@ export function scaleOf({ specReplicasPath, statusReplicasPath, labelSelectorPat
 }
 
 const most = 2 ** 31 - 1
-const goType = (value: unknown): string =>
-  typeof value === 'string'
-    ? 'string'
-    : typeof value === 'boolean'
-      ? 'bool'
-      : Array.isArray(value)
-        ? '[]interface {}'
-        : 'map[string]interface {}'
-const wrongType = (path: string, value: unknown, wanted: string): string =>
-  `${path} accessor error: ${typeof value === 'object' ? JSON.stringify(value) : String(value)} is of the type ${goType(value)}, expected ${wanted}`
+
+/** As Go's `%v` and `%T` show a value of JSON. */
+const goValue = (value: unknown): string =>
+  Array.isArray(value)
+    ? `[${value.map(goValue).join(' ')}]`
+    : typeof value === 'object' && value !== null
+      ? `map[${Object.entries(value)
+          .sort(([a], [b]) => (a < b ? -1 : 1))
+          .map(([k, v]) => `${k}:${goValue(v)}`)
+          .join(' ')}]`
+      : value === null
+        ? '<nil>'
+        : String(value)
+function goType(value: unknown): string {
+  if (value === null) return '<nil>'
+  if (typeof value === 'string') return 'string'
+  if (typeof value === 'boolean') return 'bool'
+  if (typeof value === 'number') return Number.isInteger(value) ? 'int64' : 'float64'
+  return Array.isArray(value) ? '[]interface {}' : 'map[string]interface {}'
+}
+
+/** What keeps a value of a Go type from being read there: it or something above it is of another one. */
+function accessError(object: KubeObject, path: string, wanted: 'int64' | 'string'): string | undefined {
+  const names = namesOf(path)
+  let value: unknown = object
+  const wrong = (depth: number, want: string): string =>
+    `.${names.slice(0, depth).join('.')} accessor error: ${goValue(value)} is of the type ${goType(value)}, expected ${want}`
+  for (const [i, name] of names.entries()) {
+    if (value === null) return undefined
+    if (typeof value !== 'object' || Array.isArray(value)) return wrong(i + 1, 'map[string]interface{}')
+    if (!Object.hasOwn(value, name) || (value as Values)[name] === undefined) return undefined
+    value = (value as Values)[name]
+  }
+  return goType(value) === wanted ? undefined : wrong(names.length, wanted)
+}
 
 function validateReplicas(object: KubeObject, path: string): FieldError[] {
-  const value = find(object, path)
   const at = new Path(path)
-  if (value === undefined) return []
-  if (typeof value !== 'number') return [invalid(at, 0, wrongType(path, value, 'int64'))]
+  const why = accessError(object, path, 'int64')
+  if (why !== undefined) return [invalid(at, 0, why)]
+  const value = (find(object, path) as number | undefined) ?? 0
   if (value < 0) return [invalid(at, value, 'should be a non-negative integer')]
   return value > most ? [invalid(at, value, `should be less than or equal to ${most}`)] : []
 }
@@ -69,13 +94,8 @@ function validateReplicas(object: KubeObject, path: string): FieldError[] {
 export function scaleRules(scale: CustomResourceSubresourceScale): Pick<Resource, 'validateCreate' | 'validateUpdate'> {
   const status = (object: KubeObject): FieldError[] => {
     const { labelSelectorPath: path } = scale
-    const selector = path ? find(object, path) : undefined
-    return [
-      ...validateReplicas(object, scale.statusReplicasPath),
-      ...(path && selector !== undefined && typeof selector !== 'string'
-        ? [invalid(new Path(path), '', wrongType(path, selector, 'string'))]
-        : []),
-    ]
+    const why = path ? accessError(object, path, 'string') : undefined
+    return [...validateReplicas(object, scale.statusReplicasPath), ...(path && why !== undefined ? [invalid(new Path(path), '', why)] : [])]
   }
   const all = (object: KubeObject): FieldError[] => [...validateReplicas(object, scale.specReplicasPath), ...status(object)]
   return {

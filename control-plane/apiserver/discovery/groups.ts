@@ -105,7 +105,7 @@ function servedResource(r: Resource, group: string, version: string): ServedReso
     singular: r.singular,
     namespaced: r.namespaced,
     kind: r.kind,
-    verbs: [...(r.shownVerbs ?? r.verbs ?? allVerbs)].sort(),
+    verbs: r.shownVerbs ?? [...(r.verbs ?? allVerbs)].sort(),
     shortNames: r.shortNames ?? [],
     categories: r.categories ?? [],
     storageVersionHash: createHash('sha256').update(`${r.group}/${r.version}/${r.kind}`).digest().subarray(0, 8).toString('base64'),

@@ -73,8 +73,13 @@ export async function createObject(
   const version = meta.resourceVersion
   delete meta.resourceVersion
   if (resource.hasGeneration) meta.generation = 1
-  // Of a custom kind nothing is written that nobody set.
-  if (resource.hasStatus && !resource.keepsStatusOnCreate) object['status'] = resource.structural ? undefined : {}
+  if (resource.hasStatus && !resource.keepsStatusOnCreate) {
+    // Of a custom kind nothing is written that neither somebody nor its schema set.
+    if (resource.structural) {
+      delete object['status']
+      hub.codec.applyDefaults(object)
+    } else object['status'] = {}
+  }
   const generated = !meta.name && !!meta.generateName
   if (generated) {
     meta.name = generateName(meta.generateName!)

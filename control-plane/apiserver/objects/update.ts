@@ -168,12 +168,13 @@ function specChanged(next: KubeObject, old: KubeObject, hasStatus: boolean): boo
 }
 
 /** What the schema of the request's version forbids. */
-function schemaErrors(endpoint: Endpoint, next: KubeObject, old: KubeObject, { subresource }: Writer): Maybe<FieldError[]> {
+function schemaErrors(endpoint: Endpoint, next: KubeObject, old: KubeObject, { subresource, warnings }: Writer): Maybe<FieldError[]> {
   const { validate } = endpoint.codec
   if (!validate) return []
   const part = subresource === 'status' ? 'status' : undefined
+  const warn = (text: string): void => void (warnings?.includes(text) || warnings?.push(text))
   return after(servedOfHub(endpoint, next), now =>
-    after(servedOfHub(endpoint, old), before => findErrors(() => validate(now, before, part))),
+    after(servedOfHub(endpoint, old), before => findErrors(() => validate(now, { old: before, part, warn }))),
   )
 }
 

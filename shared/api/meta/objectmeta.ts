@@ -35,7 +35,7 @@ export type ManagedFieldsEntry = Infer<typeof managedFieldsEntry>
 
 export const objectMeta = obj(
   'io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta',
-  'What every stored object carries: identity, labels, ownership, life cycle.',
+  "Standard object's metadata, which every stored object carries: identity, labels, ownership, life cycle.",
   () => ({
     name: opt(1, str(), { doc: 'Unique within the namespace and kind; cannot change.' }),
     generateName: opt(2, str(), { doc: 'Prefix from which the server makes a unique name when name is empty.' }),
@@ -44,7 +44,7 @@ export const objectMeta = obj(
     uid: opt(5, str(), { doc: 'Unique over time and space; set by the server.' }),
     resourceVersion: opt(6, str(), { doc: 'Opaque version for optimistic concurrency and watches; set by the server.' }),
     generation: opt(7, int64(), { doc: 'Counts changes of the desired state; set by the server.', pointer: false }),
-    creationTimestamp: opt(8, time(), { doc: 'When the object was created; set by the server.' }),
+    creationTimestamp: opt(8, time(), { doc: 'CreationTimestamp is a timestamp of when the object was created; set by the server.' }),
     deletionTimestamp: opt(9, time(), {
       doc: 'When the object will be gone, once a graceful deletion was asked for; set by the server.',
       pointer: true,

@@ -62,7 +62,7 @@ function newCodec(schema: StructuralSchema): Codec {
     },
     applyDefaults: object => applyStructuralDefaults(node(), object),
     prune: object => prune(node(), object, '', []),
-    validate: (object, old, part) => validate(node(), rules(), object as Values, old as Values | undefined, part),
+    validate: (object, { old, part, warn } = {}) => validate(node(), rules(), object as Values, old as Values | undefined, part, warn),
     get shape() {
       return shape()
     },
@@ -91,7 +91,14 @@ const unchecked: FieldError = {
 }
 
 /** All that is wrong with an object or, of a change, with one part of it; rules see all of it. */
-function validate(node: Node, rules: RulesValidator | undefined, object: Values, old: Values | undefined, part?: string): FieldError[] {
+function validate(
+  node: Node,
+  rules: RulesValidator | undefined,
+  object: Values,
+  old: Values | undefined,
+  part: string | undefined,
+  warn: ((text: string) => void) | undefined,
+): FieldError[] {
   const errors =
     part === undefined ? validateStructural(node, object, '', old) : validatePart(node.fields.get(part), object[part], part, old?.[part])
   if (node.embeds && part === undefined) errors.push(...validateEmbedded(node, object))
@@ -99,7 +106,7 @@ function validate(node: Node, rules: RulesValidator | undefined, object: Values,
     const repeated = validateLists(node, object)
     if (repeated.length > 0 && (old === undefined || validateLists(node, old).length === 0)) errors.push(...repeated)
   }
-  if (rules) errors.push(...(errors.some(e => blocking.has(e.reason)) ? [unchecked] : rules(object, old)))
+  if (rules) errors.push(...(errors.some(e => blocking.has(e.reason)) ? [unchecked] : rules(object, old, warn)))
   return errors
 }
 

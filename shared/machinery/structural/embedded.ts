@@ -18,8 +18,10 @@ function eachEmbedded(node: Node, value: unknown, path: string, visit: (object: 
   } else if (isObject(value)) {
     if (node.embedded && path !== '') visit(value, path)
     for (const name of Object.keys(value)) {
-      const below = node.fields.get(name) ?? node.rest
-      if (below) eachEmbedded(below, value[name], path === '' ? name : `${path}.${name}`, visit)
+      const field = node.fields.get(name)
+      const below = field ?? node.rest
+      const at = path === '' ? name : field ? `${path}.${name}` : `${path}[${name}]`
+      if (below) eachEmbedded(below, value[name], at, visit)
     }
   }
 }
@@ -27,13 +29,25 @@ function eachEmbedded(node: Node, value: unknown, path: string, visit: (object: 
 /** Brings the metadata of embedded objects into normal form; unknown fields go, and their paths to `unknown`. Throws DecodeError. */
 export function coerceEmbedded(node: Node, value: unknown, unknown: string[]): void {
   eachEmbedded(node, value, '', (object, path) => {
-    if (!isObject(object['metadata'])) return
+    const refuse = (name: string, why: string): never => {
+      const { field, message } = invalid(new Path(path).child(name), object[name], why)
+      throw new DecodeError(`${field}: ${message}`)
+    }
+    for (const name of ['apiVersion', 'kind'])
+      if (Object.hasOwn(object, name) && typeof object[name] !== 'string') refuse(name, 'must be a string')
+    const { metadata } = object
+    if (metadata === undefined || metadata === null) return
+    if (!isObject(metadata)) {
+      const is = Array.isArray(metadata) ? 'array' : typeof metadata === 'boolean' ? 'bool' : typeof metadata
+      return refuse('metadata', `json: cannot unmarshal ${is} into Go value of type v1.ObjectMeta`)
+    }
     try {
-      const meta = decodeValue(objectMeta, object['metadata'])
+      const meta = decodeValue(objectMeta, metadata)
       object['metadata'] = meta.object
       unknown.push(...meta.unknown.map(field => `${path}.metadata.${field}`))
     } catch (e) {
-      throw e instanceof DecodeError ? new DecodeError(`${path}.metadata: ${e.message}`) : e
+      if (!(e instanceof DecodeError)) throw e
+      refuse('metadata', e.message)
     }
   })
 }

@@ -4,8 +4,8 @@
  */
 import { canonicalIP, parseCIDR } from '../ip.ts'
 import { isDNS1123Label, isDNS1123Subdomain } from '../names.ts'
-import { normalQuantity } from '../quantity.ts'
 import { isDuration, normalBase64, normalTime } from '../scalar.ts'
+import { parseRequestURI } from '../url.ts'
 
 const matches =
   (expression: RegExp) =>
@@ -24,15 +24,12 @@ function isISBN13(text: string): boolean {
   const code = digits(text)
   return /^\d{13}$/.test(code) && [...code].reduce((sum, c, i) => sum + (i % 2 ? 3 : 1) * Number(c), 0) % 10 === 0
 }
-/** As Go's url.ParseRequestURI takes it: a scheme or a path from the root, no control characters, no space in the host. */
-const isRequestURI = (text: string): boolean =>
-  /^(?:[a-z][a-z0-9+.-]*:|\/)[^\p{Cc}]*$/iu.test(text) && !/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*\s/i.test(text) && !/%(?![0-9a-f]{2})/i.test(text)
 const isTime = (text: string): boolean => normalTime(text) !== undefined
 
 /** By their names without hyphens, as upstream compares them. */
 const formats: ReadonlyMap<string, (text: string) => boolean> = new Map([
   ['bsonobjectid', matches(/^[0-9a-f]{24}$/i)],
-  ['uri', isRequestURI],
+  ['uri', text => typeof parseRequestURI(text) !== 'string'],
   ['email', matches(/^(?:[^\s@<>]+@[^\s@<>]+|[^@<>]*<[^\s@<>]+@[^\s@<>]+>)$/)],
   [
     'hostname',
@@ -76,17 +73,19 @@ const formats: ReadonlyMap<string, (text: string) => boolean> = new Map([
   ['date', text => isTime(`${text}T00:00:00Z`)],
   ['duration', isDuration],
   ['datetime', isTime],
-  ['quantity', text => normalQuantity(text) !== undefined],
   ['k8sshortname', text => isDNS1123Label(text).length === 0],
   ['k8slongname', text => isDNS1123Subdomain(text).length === 0],
 ])
+
+/** Whether texts have this format: all others are taken off a schema before anything is validated, those of numbers, too. */
+export const isFormat = (format: string): boolean => formats.has(format.replaceAll('-', ''))
 
 /** Whether a text has a format; it has one that nobody knows. */
 export const hasFormat = (format: string, text: string): boolean => formats.get(format.replaceAll('-', ''))?.(text) ?? true
 
 /** Whether a schema of this type may say this format. */
 export function isKnownFormat(format: string, type: unknown): boolean {
-  if (type === undefined || type === '' || type === 'string') return formats.has(format.replaceAll('-', ''))
+  if (type === undefined || type === '' || type === 'string') return isFormat(format)
   if (type === 'integer') return format === 'int32' || format === 'int64'
   return type === 'number' && (format === 'float' || format === 'double')
 }

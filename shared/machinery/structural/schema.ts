@@ -65,4 +65,4 @@ export interface StructuralSchema {
 }
 
 /** The broken rules of an object that is right in all else; `old` is what a change replaces. */
-export type RulesValidator = (object: unknown, old: unknown) => FieldError[]
+export type RulesValidator = (object: unknown, old: unknown, warn?: (text: string) => void) => FieldError[]

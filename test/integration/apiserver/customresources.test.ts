@@ -55,6 +55,19 @@ describe('subresources', () => {
     expect((await rest('GET', `${at('tigers')}/a/status`)).code).toBe(404)
   })
 
+  it('a status has the defaults of its schema from the beginning, whatever a client sends', async () => {
+    const phase = { ...object({ phase: { ...string, default: 'Pending' } }), default: {} }
+    await define(rest, {
+      group,
+      plural: 'moles',
+      kind: 'Mole',
+      versions: [version('v1', { ...schema(object({}), phase), subresources: { status: {} } })],
+    })
+    const made = (await rest('POST', at('moles'), { ...head('Mole', 'a'), status: { phase: 'Ready' } })).body
+    expect(made.status).toEqual({ phase: 'Pending' })
+    expect((await rest('GET', `${at('moles')}/a`)).body).toEqual(made)
+  })
+
   it('scale reads and writes where the definition says', async () => {
     const paths = { specReplicasPath: '.spec.count', statusReplicasPath: '.status.there', labelSelectorPath: '.status.selector' }
     await define(rest, {
@@ -78,6 +91,16 @@ describe('subresources', () => {
     expect((await rest('POST', at('herds'), { ...head('Herd', 'b'), spec: { count: -1 } })).body).toMatchObject({
       code: 422,
       details: { causes: [{ field: '.spec.count', message: 'Invalid value: -1: should be a non-negative integer' }] },
+    })
+    expect((await rest('POST', at('herds'), { ...head('Herd', 'b'), spec: { count: 1.5 } })).body.details.causes).toContainEqual({
+      field: '.spec.count',
+      reason: 'FieldValueInvalid',
+      message: 'Invalid value: 0: .spec.count accessor error: 1.5 is of the type float64, expected int64',
+    })
+    expect((await rest('POST', at('herds'), { ...head('Herd', 'b'), spec: [{ a: 1 }] })).body.details.causes).toContainEqual({
+      field: '.spec.count',
+      reason: 'FieldValueInvalid',
+      message: 'Invalid value: 0: .spec.count accessor error: [map[]] is of the type []interface {}, expected map[string]interface{}',
     })
     await rest('POST', at('herds'), head('Herd', 'c'))
     expect((await rest('GET', `${at('herds')}/c/scale`)).body).toMatchObject({

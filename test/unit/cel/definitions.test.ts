@@ -171,6 +171,13 @@ describe('a change', () => {
     expect(judge(spec, { old: -1, other: 'b' }, { old: -1, other: 'a' })).toEqual([])
     expect(judge(spec, { old: -2, other: 'b' }, { old: -1, other: 'a' })).toHaveLength(1)
   })
+  it('is told of that, where clients can be warned', () => {
+    const spec = object({ old: { ...number, 'x-kubernetes-validations': [{ rule: 'self > 0' }] }, other: text })
+    const of = (value: object): object => ({ apiVersion: 'v1', kind: 'K', metadata: { name: 'n' }, spec: value })
+    const warnings: string[] = []
+    rulesOf(object({ spec }))!(of({ old: -1, other: 'b' }), of({ old: -1, other: 'a' }), text => warnings.push(text))
+    expect(warnings).toEqual(['spec.old: Invalid value: -1: failed rule: self > 0'])
+  })
 })
 
 describe('a definition', () => {

@@ -112,6 +112,12 @@ describe('URLs', () => {
     ["url('https://example.com:80/').getPort()", '80'],
     ["url('https://example.com/a b').getEscapedPath()", '/a%20b'],
     ["url('https://example.com/path?k=v&k=w').getQuery()", { k: ['v', 'w'] }],
+    ["url('https://example.com/a!b c').getEscapedPath()", '/a%21b%20c'],
+    ["url('https://example.com/a!b').getEscapedPath()", '/a!b'],
+    ["url('https://example.com/a?b#c').getQuery()", { b: [''] }],
+    ["url('https://[fe80::1%25eth0]:80/').getHostname()", 'fe80::1%eth0'],
+    ["isURL('http://#%a$#@')", false],
+    ["isURL('*')", true],
     ["isURL('/absolute')", true],
     ["isURL('../relative')", false],
   ])('%s', (expression, value) => {

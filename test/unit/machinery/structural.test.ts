@@ -127,7 +127,7 @@ describe('validation', () => {
       'spec.p: Invalid value: "boolean": spec.p in body must be of type integer,string: "boolean"',
     ],
     [object({ a: string }, { required: ['a'] }), {}, 'spec.a: Required value'],
-    [object({ a: { type: 'string', enum: ['b', 'a'] } }), { a: 'c' }, 'spec.a: Unsupported value: "c": supported values: "a", "b"'],
+    [object({ a: { type: 'string', enum: ['b', 'a'] } }), { a: 'c' }, 'spec.a: Unsupported value: "c": supported values: "b", "a"'],
     [object({ a: { type: 'string', pattern: '^a+$' } }), { a: 'b' }, `spec.a: Invalid value: "b": spec.a in body should match '^a+$'`],
     [
       object({ a: { type: 'string', minLength: 2 } }),
@@ -172,11 +172,6 @@ describe('validation', () => {
       'spec[1]: Duplicate value: {"k":"a"}',
     ],
     [
-      object({ a: string, b: string }, { oneOf: [{ required: ['a'] }, { required: ['b'] }] }),
-      {},
-      '<nil>: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found none valid',
-    ],
-    [
       object({ a: string }, { not: { required: ['a'] } }),
       { a: 'x' },
       '<nil>: Invalid value: "": "spec" must not validate the schema (not)',
@@ -190,18 +185,90 @@ describe('validation', () => {
       expect.stringContaining('spec.metadata.labels: Invalid value: "a b"'),
     ],
   ])('%j %j', (schema, spec, error) => expect(read(schema, spec).errors).toEqual([error]))
+  it.each<[spec: unknown, message: string]>([
+    [{ apiVersion: 1, kind: 'A' }, 'spec.apiVersion: Invalid value: 1: must be a string'],
+    [{ apiVersion: 'v1', kind: {} }, 'spec.kind: Invalid value: {}: must be a string'],
+    [
+      { apiVersion: 'v1', kind: 'A', metadata: [] },
+      'spec.metadata: Invalid value: []: json: cannot unmarshal array into Go value of type v1.ObjectMeta',
+    ],
+    [
+      { apiVersion: 'v1', kind: 'A', metadata: { labels: { a: 1 } } },
+      'spec.metadata: Invalid value: {"labels":{"a":1}}: json: cannot unmarshal number',
+    ],
+  ])('does not read an embedded object whose type or metadata are none: %j', (spec, message) =>
+    expect(() => read(embedded, spec)).toThrow(message),
+  )
+  it.each<[what: string, schema: JsonSchema, spec: unknown, errors: string[]]>([
+    ['each value that a set has twice, once', list('set'), ['a', 'b', 'a', 'a', 'b'], ['spec[2]: Duplicate value: "a"', 'spec[4]: Duplicate value: "b"']], // prettier-ignore
+    [
+      'what has no keys in a list of type map',
+      { type: 'object', additionalProperties: { ...keyed, items: { ...keyed.items!, type: undefined } } },
+      { m: [{ k: 'a' }, 1] },
+      ['spec[m][1]: Invalid value: 1: must be an object for an array of list-type map'],
+    ],
+    [
+      'the schema that came closest, of several of which none fits',
+      object(
+        { a: string, b: string, c: string },
+        { oneOf: [{ required: ['a', 'b'] }, { required: ['b'], properties: { c: { minLength: 2 } } }] },
+      ),
+      { c: 'x' },
+      [
+        '<nil>: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found none valid',
+        'spec.b: Required value',
+        'spec.c: Invalid value: "x": spec.c in body should be at least 2 chars long',
+      ],
+    ],
+    [
+      'nothing of them when several fit where one should',
+      object({ a: string, b: string }, { oneOf: [{ required: ['a'] }, { required: ['b'] }] }),
+      { a: 'x', b: 'x' },
+      ['<nil>: Invalid value: "": "spec" must validate one and only one schema (oneOf). Found 2 valid alternatives'],
+    ],
+    [
+      'what all of them say',
+      object({ a: string }, { allOf: [{ properties: { a: { minLength: 2 } } }, { required: ['b'] }] }),
+      { a: 'x' },
+      [
+        'spec.a: Invalid value: "x": spec.a in body should be at least 2 chars long',
+        'spec.b: Required value',
+        '<nil>: Invalid value: "": "spec" must validate all the schemas (allOf). None validated',
+      ],
+    ],
+    [
+      'a wrong type, and that it is none of the values',
+      object({ a: { type: 'string', enum: ['x'] } }),
+      { a: 1 },
+      [
+        'spec.a: Invalid value: "integer": spec.a in body must be of type string: "integer"',
+        'spec.a: Unsupported value: 1: supported values: "x"',
+      ],
+    ],
+    [
+      'null where it may be but is none of the values',
+      object({ a: { type: 'string', nullable: true, enum: ['x'] } }),
+      { a: null },
+      ['spec.a: Unsupported value: null: supported values: "x"'],
+    ],
+    ['a number by the format of a text', object({ a: { type: 'string', format: 'date' } }), { a: 1 }, ['spec.a: Invalid value: "int64": spec.a in body must be of type date: "int64"']], // prettier-ignore
+    ['what is too short, not its pattern', object({ a: { type: 'string', minLength: 1, pattern: '^a' } }), { a: '' }, ['spec.a: Invalid value: "": spec.a in body should be at least 1 chars long']], // prettier-ignore
+  ])('tells of %s', (_, schema, spec, errors) => expect(read(schema, spec).errors).toEqual(errors))
   it.each<[what: string, schema: JsonSchema, old: unknown, now: unknown, errors: string[]]>([
     ['a field that stays', object({ a: integer, b: integer }), { a: 'x', b: 1 }, { a: 'x', b: 2 }, []],
     ['one that changes', object({ a: integer }), { a: 'x' }, { a: 'y' }, ['spec.a']],
-    ['an item of a list by its place', { type: 'array', items: integer }, ['x', 1], ['x', 2], []],
-    ['one of an atomic list', { type: 'array', items: integer, 'x-kubernetes-list-type': 'atomic' }, ['x', 1], ['x', 2], ['spec[0]']],
+    ['an item of a list without keys', { type: 'array', items: integer }, ['x', 1], ['x', 2], ['spec[0]']],
+    ['the whole list', object({ l: { type: 'array', items: integer }, a: integer }), { l: ['x'], a: 1 }, { l: ['x'], a: 2 }, []],
+    ['a list of type map in another order', object({ l: keyed }, { required: ['r'] }), { l: [{ k: 'a', n: 'x' }, { k: 'b' }] }, { l: [{ k: 'b' }, { k: 'a', n: 'x' }] }, []], // prettier-ignore
+    ['what one of several schemas says', { ...object({ a: string, b: integer }), allOf: [{ properties: { a: { maxLength: 1 } } }] }, { a: 'xx', b: 1 }, { a: 'xx', b: 2 }, ['spec.a', '<nil>']], // prettier-ignore
+    ['a part that holds what no schema describes', object({ p: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true, required: ['r'] } }), { p: { u: 1 } }, { p: { u: 1 } }, ['spec.p.r']], // prettier-ignore
     ['one of a list of type map by its keys', keyed, [{ k: 'a', n: 'x' }], [{ k: 'b', n: 1 }, { k: 'a', n: 'x' }], []], // prettier-ignore
     ['what a list of type map has twice, as before', keyed, [{ k: 'a' }, { k: 'a' }], [{ k: 'a' }, { k: 'a' }, { k: 'b' }], []],
     ['and what it has twice now', keyed, [{ k: 'a' }], [{ k: 'a' }, { k: 'a' }], ['spec[1]']],
     ['a field that is still missing from what changes', object({ a: integer }, { required: ['r'] }), { a: 1 }, { a: 2 }, ['spec.r']],
   ])('of a change it does not blame what was wrong before: %s', (_, schema, old, now, errors) => {
     const whole = (spec: unknown) => ({ ...head, spec })
-    expect(codecOf(schema).validate!(whole(now), whole(old)).map(e => e.field)).toEqual(errors)
+    expect(codecOf(schema).validate!(whole(now), { old: whole(old) }).map(e => e.field)).toEqual(errors)
   })
   it('of many values that fit one of several schemas', () => {
     const schema: JsonSchema = { type: 'array', items: { 'x-kubernetes-int-or-string': true, anyOf: [{ type: 'integer' }, string] } }

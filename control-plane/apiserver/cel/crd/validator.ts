@@ -1,11 +1,11 @@
 /** Rules of a schema judge objects: k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel/validation.go. */
 import { duplicate, forbidden, invalid, invalidAt, Path, required, type FieldError } from '#shared/machinery/field.ts'
+import { keyOfItem, ratchets, type Correlation } from '#shared/machinery/structural/ratchet.ts'
 import type { JsonSchema, RulesValidator } from '#shared/machinery/structural/schema.ts'
 import { maxMessageExpressionBytes, none, Optional, runtimeCostBudget, type Bindings, type Outcome } from '../cel.ts'
 import type { Declared } from '../schema/declared.ts'
 import { declare } from '../schema/structural.ts'
 import { ruleText, compileRule, type CompiledRule } from './rule.ts'
-import { keyOfItem, ratchets, type Correlation } from './ratchet.ts'
 
 /** The rules of a part of a schema and below; there is none where there are no rules. */
 interface Rules {
@@ -22,8 +22,8 @@ interface Rules {
 export function rulesOf(schema: JsonSchema): RulesValidator | undefined {
   const rules = rulesBelow(schema, schema, declare(schema, 'selfType', true))
   if (!rules) return undefined
-  return (object, old) => {
-    const run: Run = { errors: [], budget: runtimeCostBudget }
+  return (object, old, warn) => {
+    const run: Run = { errors: [], budget: runtimeCostBudget, warn }
     judge(run, rules, undefined, object, old, { schema, now: object, old }, undefined)
     return run.errors
   }
@@ -70,6 +70,8 @@ interface Run {
   readonly errors: FieldError[]
   /** Below 0 nothing more is judged. */
   budget: number
+  /** Is told what a change breaks and has not touched. */
+  readonly warn?: ((text: string) => void) | undefined
 }
 
 type Values = Readonly<Record<string, unknown>>
@@ -168,8 +170,9 @@ function judgeValue(
     }
     if (outcome.value === true) continue
     const detail = messageFor(run, one, bindings)
-    if (!usesOldSelf && correlation && ratchets(correlation)) continue
-    run.errors.push(at(path, p => broken(one, p, value, type, detail)))
+    const error = at(path, p => broken(one, p, value, type, detail))
+    if (!usesOldSelf && correlation && ratchets(correlation) && !('failed' in detail)) run.warn?.(`${error.field}: ${error.message}`)
+    else run.errors.push(error)
     if (run.budget < 0) return
   }
 }

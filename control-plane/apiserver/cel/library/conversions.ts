@@ -20,32 +20,28 @@ const uintOf = (v: bigint): Value => (v > maxUint || v < 0n ? uintRange : new Ui
 const doubleToInt = (v: number): Value => (v > -(2 ** 63) && v < 2 ** 63 ? intOf(BigInt(Math.trunc(v))) : intRange)
 const doubleToUint = (v: number): Value => (v >= 0 && v < 2 ** 64 ? uintOf(BigInt(Math.trunc(v))) : uintRange)
 
-const parsing = (text: string, type: string, why = 'invalid syntax'): ErrorValue =>
-  error(`strconv.Parse${type}: parsing ${JSON.stringify(text)}: ${why}`)
+const unparsed = (type: string): ErrorValue => error(`type conversion error from 'string' to '${type}'`)
 
 function textToInt(text: string): Value {
-  if (!/^[+-]?\d+$/.test(text)) return parsing(text, 'Int')
-  if (text.length > 400) return parsing(text, 'Int', 'value out of range')
+  // The longest numbers are no text to make a bigint of.
+  if (!/^[+-]?\d+$/.test(text) || text.length > 400) return unparsed('int')
   const value = BigInt(text.replace('+', ''))
-  return value > maxInt || value < minInt ? parsing(text, 'Int', 'value out of range') : value
+  return value > maxInt || value < minInt ? unparsed('int') : value
 }
-function textToUint(text: string): Value {
-  if (!/^\d+$/.test(text)) return parsing(text, 'Uint')
-  if (text.length > 400 || BigInt(text) > maxUint) return parsing(text, 'Uint', 'value out of range')
-  return new Uint(BigInt(text))
-}
+const textToUint = (text: string): Value =>
+  !/^\d+$/.test(text) || text.length > 400 || BigInt(text) > maxUint ? unparsed('uint') : new Uint(BigInt(text))
 function textToDouble(text: string): Value {
   const special = /^([+-]?)(?:inf|infinity)$/i.exec(text)
   if (special) return special[1] === '-' ? -Infinity : Infinity
   if (/^[+-]?nan$/i.test(text)) return NaN
-  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) return parsing(text, 'Float')
+  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) return unparsed('double')
   const value = Number(text)
-  return Number.isFinite(value) ? value : parsing(text, 'Float', 'value out of range')
+  return Number.isFinite(value) ? value : unparsed('double')
 }
 function textToBool(text: string): Value {
   if (['1', 't', 'T', 'TRUE', 'true', 'True'].includes(text)) return true
   if (['0', 'f', 'F', 'FALSE', 'false', 'False'].includes(text)) return false
-  return parsing(text, 'Bool')
+  return unparsed('bool')
 }
 
 /** As Go's `%g` shows a number: the shortest text that is read as the same one. */
@@ -68,10 +64,10 @@ function bytesToText(v: Uint8Array): Value {
   }
 }
 
-const textToDuration = (v: string): Value => parseDuration(v) ?? error(`time: invalid duration ${JSON.stringify(v)}`)
+const textToDuration = (v: string): Value => parseDuration(v) ?? unparsed('google.protobuf.Duration')
 function textToTime(v: string): Value {
   const time = parseTimestamp(v)
-  if (!time) return error(`parsing time ${JSON.stringify(v)} as "2006-01-02T15:04:05Z07:00": cannot parse ${JSON.stringify(v)}`)
+  if (!time) return unparsed('google.protobuf.Timestamp')
   return time.seconds < minSeconds || time.seconds > maxSeconds ? timeRange : time
 }
 const intToTime = (v: bigint): Value => (v < minSeconds || v > maxSeconds ? timeRange : new Timestamp(Number(v), 0))

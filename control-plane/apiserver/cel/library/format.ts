@@ -1,13 +1,13 @@
 /** Named formats of texts: k8s.io/apiserver/pkg/cel/library/format.go. */
 import { isLabelValue, isQualifiedName, nameIsDNS1035Label, nameIsDNSLabel, nameIsDNSSubdomain } from '#shared/machinery/names.ts'
 import { normalBase64, normalTime } from '#shared/machinery/scalar.ts'
+import { parseRequestURI } from '#shared/machinery/url.ts'
 import { sizeOrUnknown, traversed } from '../estimate.ts'
 import { member, overload, type Library, type Overload } from '../functions.ts'
 import { scaled } from '../range.ts'
 import { list, opaque, optional, string } from '../types.ts'
 import { ArrayList, none, Opaque, Optional, sizeOf, type Value } from '../values.ts'
 import { fixed } from './costs.ts'
-import { parseRequestURI } from './url.ts'
 
 const formatType = opaque('kubernetes.NamedFormat')
 

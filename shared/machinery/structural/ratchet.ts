@@ -1,6 +1,6 @@
 /** What an update leaves as it was is not judged anew: k8s.io/apiserver/pkg/cel/common/equality.go. */
-import { equal } from '#shared/machinery/managedfields/compare.ts'
-import type { JsonSchema } from '#shared/machinery/structural/schema.ts'
+import { equal } from '../managedfields/compare.ts'
+import type { JsonSchema } from './schema.ts'
 
 /** A part of an object and what it was. */
 export interface Correlation {
@@ -15,7 +15,7 @@ export const ratchets = ({ schema, now, old }: Correlation): boolean => same(sch
 type Values = Readonly<Record<string, unknown>>
 const isObject = (value: unknown): value is Values => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Items of lists of type map are compared by their keys, in any order. */
+/** Items of lists of type map are compared by their keys, in any order; what no schema describes counts as changed. */
 function same(schema: JsonSchema | undefined, now: unknown, old: unknown): boolean {
   if (old === undefined || old === null || now === undefined || now === null) return now === old
   if (Array.isArray(now) && Array.isArray(old)) {
@@ -30,7 +30,7 @@ function same(schema: JsonSchema | undefined, now: unknown, old: unknown): boole
     const { properties, additionalProperties: rest } = schema ?? {}
     return names.every(name => {
       const inner = properties && Object.hasOwn(properties, name) ? properties[name] : typeof rest === 'object' ? rest : undefined
-      return Object.hasOwn(old, name) && same(inner, now[name], old[name])
+      return inner !== undefined && Object.hasOwn(old, name) && same(inner, now[name], old[name])
     })
   }
   return equal(now, old)
