@@ -1,22 +1,17 @@
 /** Answers: values, Status and text as ApiResponse. */
-import type { Duplex } from 'node:stream'
 import { dump } from 'js-yaml'
 import type { ApiResponse } from '#shared/bus/transport.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
-import type { WebSocket } from 'ws'
+import type { Takes } from '#shared/streaming/upgrade.ts'
 import { encodeValue, protobufType } from './protobuf.ts'
 
 /**
  * An answer of the chain. Only HTTP/1.1 can turn a connection into something else; a request over another transport never asks for it, or is
  * refused there.
  */
-export interface Answer extends ApiResponse {
+export interface Answer extends ApiResponse, Takes {
   /** Set-Cookie headers: the only ones that cannot be joined to one. */
   cookies?: readonly string[]
-  /** With code 101: the connection goes on as what the headers say, behind the head. The function owns it and never throws. */
-  tunnel?: (connection: Duplex) => void
-  /** The connection becomes a WebSocket, with the first of the protocols that the client offers. The function owns it and never throws. */
-  websocket?: { readonly protocols: readonly string[]; readonly take: (socket: WebSocket) => void }
 }
 
 /** How values are written for one request. */

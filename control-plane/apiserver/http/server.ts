@@ -9,6 +9,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { headTooLarge, maxHeadBytes, type ApiRequest } from '#shared/bus/transport.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import { authoritiesOf, certificateUser, type Authorities } from '#shared/component/certificateuser.ts'
+import { headOf } from '#shared/streaming/upgrade.ts'
 import type { Caller } from '../authn/authenticator.ts'
 import { frontProxyUser, type FrontProxy } from '../authn/requestheader.ts'
 import { Arrivals } from '../chain/arrivals.ts'
@@ -18,7 +19,7 @@ import { ofHttp1, ofHttp2, send, type Outgoing } from './answer.ts'
 import { HttpRequest, type Incoming } from './request.ts'
 import { guardSessions } from './sessions.ts'
 import { guardStuck } from './stuck.ts'
-import { headOf, newUpgrades } from './upgrade.ts'
+import { newUpgrades } from './upgrade.ts'
 
 export interface HttpOptions {
   readonly address: string

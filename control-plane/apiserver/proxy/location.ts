@@ -12,7 +12,7 @@ import { nodeSubject } from '#shared/bus/subjects.ts'
 import { hostPort } from '#shared/component/neterror.ts'
 import { badRequest, notFound, unavailable } from '#shared/machinery/status.ts'
 import type { Registry } from '../registry/registry.ts'
-import { endOf } from '../streaming/status.ts'
+import { endOf } from '#shared/streaming/status.ts'
 import type { Call } from '../verbs/context.ts'
 
 export interface Location {

@@ -5,9 +5,9 @@ import { Path, invalid, notSupported, type FieldError } from '#shared/machinery/
 import { StatusError, invalidObject, type Status } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { boolParameter, intParameter } from '../objects/options.ts'
-import { wantsWebSocket, webSocketAnswer } from '../streaming/protocol.ts'
-import { binaryProtocols, sendFrames } from '../streaming/frames.ts'
-import { finalStatus } from '../streaming/status.ts'
+import { wantsWebSocket, webSocketAnswer } from '#shared/streaming/protocol.ts'
+import { binaryProtocols, sendFrames } from '#shared/streaming/frames.ts'
+import { finalStatus } from '#shared/streaming/status.ts'
 import type { Call } from '../verbs/context.ts'
 import { containerOf, podOf, toKubelet } from './node.ts'
 

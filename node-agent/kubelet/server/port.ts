@@ -9,9 +9,11 @@ import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import type { Client } from '#shared/client/client.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { StatusError } from '#shared/machinery/status.ts'
 import { kubeletPort } from '../node/object.ts'
 import { kubeletAuth } from './auth.ts'
 import type { RequestHandler } from './requests.ts'
+import { refuseUpgrade, type Streams } from './streams.ts'
 
 export interface PortOptions {
   client: Client
@@ -27,12 +29,18 @@ const mostConnections = 100
 const deadlineMs = 60_000
 
 /** Serves until `signal` aborts. A port that is taken, by another node of a machine whose network they share, is told in the log. */
-export function serveKubeletPort(options: PortOptions, requests: RequestHandler, signal: AbortSignal, port = kubeletPort): Server {
+export function serveKubeletPort(
+  options: PortOptions,
+  requests: RequestHandler,
+  streams: Streams,
+  signal: AbortSignal,
+  port = kubeletPort,
+): Server {
   const { log } = options
   let secured: Promise<HttpsServer> | undefined
   const server = createServer(socket => {
     socket.on('error', () => {})
-    secured ??= secure(options, requests)
+    secured ??= secure(options, requests, streams)
     secured.then(
       https => https.emit('connection', socket),
       (e: Error) => {
@@ -57,6 +65,7 @@ export function serveKubeletPort(options: PortOptions, requests: RequestHandler,
 async function secure(
   { client, nodeName, nodeIP, rootDir, clientCaFile, log }: PortOptions,
   requests: RequestHandler,
+  streams: Streams,
 ): Promise<HttpsServer> {
   const { createServer: createHttpsServer } = await import('node:https')
   const [pair, ca] = await Promise.all([
@@ -75,7 +84,7 @@ async function secure(
       const refuse = (code: number, text: string): void =>
         void res.writeHead(code, { 'content-type': 'text/plain; charset=utf-8' }).end(text)
       auth.refuse(req).then(
-        refusal => (refusal ? refuse(refusal.code, refusal.text) : requests(req, res)),
+        refusal => void (refusal ? refuse(refusal.code, refusal.text) : streams.serve(req, res) || requests(req, res)),
         (e: Error) => {
           log.warn({ path: req.url, err: e.message }, 'nobody says who may ask the kubelet')
           refuse(500, `Authorization error: ${e.message}\n`)
@@ -83,6 +92,14 @@ async function secure(
       )
     },
   )
+  server.on('upgrade', (req, socket, head) => {
+    socket.on('error', () => {})
+    const refused = (code: number, text: string): void => refuseUpgrade(socket, new StatusError(code, 'Unknown', text.trimEnd()))
+    auth.refuse(req).then(
+      refusal => (refusal ? refused(refusal.code, refusal.text) : streams.upgrade(req, socket, head)),
+      (e: Error) => refused(500, `Authorization error: ${e.message}`),
+    )
+  })
   server.on('tlsClientError', () => {})
   return server
 }

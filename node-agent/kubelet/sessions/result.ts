@@ -28,3 +28,11 @@ export async function finish(session: Session, status: Status): Promise<void> {
   await session.send(Channel.error, Buffer.from(JSON.stringify(status))).catch(() => {})
   session.end(Channel.error)
 }
+
+/** A session that is served and ended with what came of it. */
+export const ended =
+  (run: (session: Session) => Promise<Status>) =>
+  async (session: Session): Promise<void> => {
+    const status = await run(session).catch((e: unknown) => failure(e))
+    await finish(session, status)
+  }

@@ -16,8 +16,9 @@ import { exec } from './exec.ts'
 import { serveHttp } from './http.ts'
 import { logs } from './logs.ts'
 import { portForward } from './portforward.ts'
-import { failure, finish } from './result.ts'
+import { ended } from './result.ts'
 import { stats } from './stats.ts'
+import { podStreams } from './streams.ts'
 
 export function serveKubelet(
   connection: BusConnection,
@@ -31,7 +32,6 @@ export function serveKubelet(
 ): void {
   const sampler = newSampler({ ...context, kubelet })
   const requests = kubeletRequests({ ...context, kubelet, sampler })
-  serveKubeletPort(context, requests, signal)
   const verbs: { [verb: string]: (session: Session) => Promise<Status> } = {
     exec: session => exec(kubelet, context, session),
     attach: session => attach(kubelet, context, session),
@@ -39,13 +39,12 @@ export function serveKubelet(
     portforward: session => portForward(kubelet, session),
     stats: session => stats(sampler, session),
     dial,
-    http: serveHttp(requests, signal),
   }
-  for (const [verb, run] of Object.entries(verbs)) {
-    const service = serveSessions(connection, nodeSubject(connection.identity, verb), async session => {
-      const status = await run(session).catch((e: unknown) => failure(e))
-      await finish(session, status)
-    })
+  const streams = podStreams(kubelet, context)
+  signal.addEventListener('abort', () => streams.close(), { once: true })
+  serveKubeletPort(context, requests, streams, signal)
+  for (const [verb, run] of Object.entries({ ...verbs, http: serveHttp(requests, streams, signal) })) {
+    const service = serveSessions(connection, nodeSubject(connection.identity, verb), ended(run))
     signal.addEventListener('abort', () => service.close(), { once: true })
   }
 }

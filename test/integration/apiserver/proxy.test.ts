@@ -17,6 +17,7 @@ import { newClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
 import type { Kubelet } from '#node-agent/kubelet/kubelet.ts'
 import { serveKubeletPort } from '#node-agent/kubelet/server/port.ts'
+import { kubeletStreams } from '#node-agent/kubelet/server/streams.ts'
 import { kubeletRequests } from '#node-agent/kubelet/server/requests.ts'
 import type { Sampler, Summary } from '#node-agent/kubelet/stats/sampler.ts'
 import { dial } from '#node-agent/kubelet/sessions/dial.ts'
@@ -79,6 +80,12 @@ const serve: RequestListener = (req, res) => {
   )
 }
 let endlessClosed = false
+const nothing = () => Promise.resolve()
+const noPods = kubeletStreams({
+  verbs: { exec: nothing, attach: nothing, portforward: nothing },
+  knows: () => false,
+  log: logger('test'),
+})
 
 beforeAll(async () => {
   api = await startTestApiServer()
@@ -92,7 +99,7 @@ beforeAll(async () => {
   const kubelet = { workers: () => [], activePods: () => [] } as unknown as Kubelet
   const sampler = { summary } as unknown as Sampler
   const requests = kubeletRequests({ kubelet, sampler, nodeName: 'n1', rootDir: '/', configuration: { maxPods: 7 }, log: logger('test') })
-  for (const [verb, run] of Object.entries({ dial, http: serveHttp(requests, stop.signal) }))
+  for (const [verb, run] of Object.entries({ dial, http: serveHttp(requests, noPods, stop.signal) }))
     serveSessions(connection, nodeSubject(node, verb), async session => finish(session, await run(session).catch(failure)))
   await connection.flush()
   const { rest } = api
@@ -335,7 +342,7 @@ describe('the port of the kubelet', () => {
     const options = { kubelet, sampler: {} as Sampler, nodeName: 'n1', rootDir: dir, configuration: { maxPods: 7 }, log }
     const client = newClient(natsTransport(await api.nats.connect(node)))
     const own = new AbortController()
-    const server = serveKubeletPort({ ...options, client, nodeIP: address }, kubeletRequests(options), own.signal, 0)
+    const server = serveKubeletPort({ ...options, client, nodeIP: address }, kubeletRequests(options), noPods, own.signal, 0)
     await once(server, 'listening')
     const ask = async (path: string, bearer?: string): Promise<[number, string]> => {
       const headers = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }
@@ -352,6 +359,30 @@ describe('the port of the kubelet', () => {
       const user = 'system:serviceaccount:default:default'
       expect(await ask('/pods', token)).toEqual([403, `Forbidden (user=${user}, verb=get, resource=nodes, subresource(s)=[pods proxy])\n`])
       expect(await ask('/logs/', token)).toEqual([403, `Forbidden (user=${user}, verb=get, resource=nodes, subresource(s)=[log])\n`])
+      // A command is for those who may all of it.
+      const upgrade = async (bearer?: string): Promise<number> => {
+        const headers = {
+          connection: 'Upgrade',
+          upgrade: 'SPDY/3.1',
+          ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
+        }
+        const where = { host: address, port: portOf(server as Server), path: '/exec/default/web/c?command=true&output=1' }
+        const req = httpsRequest({ ...where, method: 'POST', headers, rejectUnauthorized: false }).end()
+        const [res] = (await once(req, 'response')) as [IncomingMessage]
+        return res.resume().statusCode ?? 0
+      }
+      expect([await upgrade(), await upgrade(token)]).toEqual([401, 403])
+      await rest(
+        'PATCH',
+        `${rbac}/clusterroles/scraper`,
+        { rules: [{ ...rules[0], resources: ['nodes/proxy'], verbs: ['create'] }] },
+        merge,
+      )
+      const again = await rest('POST', '/api/v1/namespaces/default/serviceaccounts/default/token', { spec: { expirationSeconds: 700 } })
+      // Who was refused is remembered for a while, by name; that the pod is not there is told to those who may ask.
+      await expect
+        .poll(() => upgrade((again.body as typeof asked.body & { status: { token: string } }).status.token), { timeout: 40_000 })
+        .toBe(404)
       const { mtimeMs } = await stat(join(dir, 'pki/kubelet.crt'))
       expect(mtimeMs).toBeGreaterThan(0)
     } finally {

@@ -1,10 +1,14 @@
 /** What the kubelet answers over HTTP about pods that really run. */
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo } from 'node:net'
+import { WebSocket } from 'ws'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { logger } from '#shared/component/log.ts'
 import { kubeletRequests } from '#node-agent/kubelet/server/requests.ts'
+import { podStreams } from '#node-agent/kubelet/sessions/streams.ts'
 import { newSampler } from '#node-agent/kubelet/stats/sampler.ts'
 import { harness, isolated, type Harness } from './harness.ts'
 
@@ -49,7 +53,8 @@ beforeAll(async () => {
   const options = h.options()
   const sampler = newSampler({ ...options, kubelet })
   const requests = kubeletRequests({ ...options, kubelet, sampler, configuration: { maxPods: 110 }, log: logger('test') })
-  server = createServer(requests)
+  const streams = podStreams(kubelet, { ...options, log: logger('test') })
+  server = createServer((req, res) => void (streams.serve(req, res) || requests(req, res))).on('upgrade', streams.upgrade)
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
 })
 afterAll(async () => {
@@ -118,4 +123,72 @@ test("a container's log, all of it or one stream", async () => {
   expect((await get('/containerLogs/default/told/c?stream=Stdout&limitBytes=4')).text).toBe('one\n')
   expect((await get('/containerLogs/default/told')).code).toBe(404)
   expect((await get('/containerLogs/default/told/none')).code).toBe(400)
+})
+
+/** What comes on the channels of a WebSocket, until it closes or `until` is there. */
+async function channels(path: string, protocol: string, send: readonly Buffer[] = []): Promise<Record<number, string>> {
+  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, [protocol])
+  const got: Record<number, string> = {}
+  socket.on('open', () => send.forEach(message => socket.send(message)))
+  socket.on('message', (data: Buffer) => (got[data[0]!] = (got[data[0]!] ?? '') + data.subarray(1).toString()))
+  await new Promise((resolve, reject) => socket.once('close', resolve).once('error', reject))
+  return got
+}
+
+test('commands, with the streams and the end that the API server would give', async () => {
+  const exec = (command: string[], more: string): string =>
+    `/exec/default/told/${uid}/c?${command.map(c => `command=${encodeURIComponent(c)}`).join('&')}&${more}`
+  const got = await channels(exec(['sh', '-c', 'echo out; echo err >&2; exit 7'], 'output=1&error=1'), 'v4.channel.k8s.io')
+  expect([got[1], got[2]]).toEqual(['out\n', 'err\n'])
+  expect(JSON.parse(got[3]!)).toMatchObject({ status: 'Failure', reason: 'NonZeroExitCode', details: { causes: [{ message: '7' }] } })
+  // More than a channel holds at a time, in both directions.
+  const block = Buffer.concat([Buffer.from([0]), Buffer.alloc(300_000, 'x')])
+  const counted = await channels(exec(['sh', '-c', 'head -c 600000 >&2; echo done'], 'input=1&output=1&error=1'), 'v5.channel.k8s.io', [
+    block,
+    block,
+  ])
+  expect([counted[1]?.trim(), counted[2]?.length, JSON.parse(counted[3]!)]).toMatchObject(['done', 600_000, { status: 'Success' }])
+  const none = await channels('/exec/default/told/none?command=true&output=1', 'v4.channel.k8s.io')
+  expect(JSON.parse(none[3]!)).toMatchObject({ status: 'Failure', message: 'container none is not valid for pod told' })
+})
+
+test('a client that goes away ends its command; output that is listened to', async () => {
+  const socket = new WebSocket(
+    `ws://127.0.0.1:${(server.address() as AddressInfo).port}/exec/default/told/c?command=sleep&command=4242&output=1`,
+    ['v4.channel.k8s.io'],
+  )
+  await new Promise(resolve => socket.once('message', resolve))
+  const sleeping = (): boolean => execFileSync('ps', ['-A', '-o', 'args=']).toString().includes('sleep 4242')
+  await expect.poll(sleeping).toBe(true)
+  socket.terminate()
+  await expect.poll(sleeping, { timeout: 10_000 }).toBe(false)
+})
+
+test('a port of a pod', async () => {
+  const echo = createTcpServer(client => client.pipe(client)).listen(0, '127.0.0.1')
+  await once(echo, 'listening')
+  const { port } = echo.address() as AddressInfo
+  const socket = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/portForward/default/told?port=${port}`, [
+    'v4.channel.k8s.io',
+  ])
+  const got: Buffer[] = []
+  socket.on('message', (data: Buffer) => data[0] === 0 && got.push(data.subarray(1)))
+  await once(socket, 'open')
+  socket.send(Buffer.from([0, ...Buffer.from('ping')]))
+  // The first message is the port.
+  await expect.poll(() => Buffer.concat(got).subarray(2).toString()).toBe('ping')
+  socket.terminate()
+  echo.close()
+})
+
+test('a command in one go; what is no upgrade, what is not there', async () => {
+  const post = async (path: string): Promise<[number, string]> => {
+    const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`, { method: 'POST' })
+    return [response.status, await response.text()]
+  }
+  expect(await post('/run/default/told/c?cmd=echo+one+two')).toEqual([200, 'one two\n'])
+  expect(await post('/run/default/told/c?cmd=false')).toEqual([500, expect.stringContaining('exit code 1')])
+  expect(await post('/exec/default/told/c?command=true&output=1')).toEqual([400, 'Upgrade request required\n'])
+  expect(await post('/attach/default/none/c?output=1')).toEqual([404, 'pod does not exist\n'])
+  expect(await get('/exec/default')).toEqual({ code: 404, text: '404 page not found\n' })
 })

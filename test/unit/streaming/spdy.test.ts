@@ -2,9 +2,9 @@ import { Duplex, type DuplexOptions } from 'node:stream'
 import { constants, createDeflate, createInflate } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { dictionary } from '#control-plane/apiserver/streaming/dictionary.ts'
-import { emptyBlocks, headerReader } from '#control-plane/apiserver/streaming/headers.ts'
-import { SpdyConnection } from '#control-plane/apiserver/streaming/spdy.ts'
+import { dictionary } from '#shared/streaming/dictionary.ts'
+import { emptyBlocks, headerReader } from '#shared/streaming/headers.ts'
+import { SpdyConnection } from '#shared/streaming/spdy.ts'
 
 type Headers = Record<string, string>
 
