@@ -3,6 +3,7 @@ import { connectBus } from '#shared/bus/connection.ts'
 import { parseFlags } from '#shared/component/flags.ts'
 import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
+import { assignedPodCIDR } from './kubelet/node/podcidr.ts'
 import { startNode } from './node.ts'
 import { flags, nodeAgentOptions } from './options.ts'
 
@@ -26,7 +27,8 @@ try {
     pingIntervalMs,
     log,
   })
-  const node = await startNode(options, connecting, log, stop)
+  const podCidr = options.podCidr ?? (await assignedPodCIDR(options, connecting, stop))
+  const node = await startNode({ ...options, podCidr }, connecting, log, stop)
   // node-init says with this that the machine goes down, and with TERM that another node-agent comes.
   process.once('SIGPWR', () => void node.shutDown().finally(() => process.kill(process.pid, 'SIGTERM')))
   ready()

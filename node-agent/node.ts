@@ -59,6 +59,7 @@ import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes, type StagedVolumes } from './kubelet/volumes/staged.ts'
 import { keepVolumes } from './kubelet/volumes/upkeep.ts'
 import { openBridgeNetwork } from './network/bridge.ts'
+import { openReach } from './network/reach.ts'
 import { openHostNetwork } from './network/host.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
 import { startNetworkPolicies } from './networkpolicy/networkpolicy.ts'
@@ -86,7 +87,7 @@ export interface RunningNode {
  * there is a connection to the API.
  */
 export async function startNode(
-  options: NodeAgentOptions,
+  options: NodeAgentOptions & { podCidr: string },
   connecting: Promise<BusConnection>,
   log: Logger,
   signal: AbortSignal,
@@ -111,6 +112,7 @@ export async function startNode(
     ...(options.registries ? { registries: options.registries } : {}),
     log,
   }
+  const reach = can.network === 'bridge' ? await openReach({ ...options, podCidr }) : undefined
   const [runtime, network] = await Promise.all([
     (can.runtime === 'oci'
       ? createRuntimes({ rootDir, cgroupRoot: options.cgroupRoot, runtimes: pairs(options.runtimeHandler), ...images })
@@ -124,6 +126,7 @@ export async function startNode(
           nodeIP: nodeIp,
           nonMasqueradeCIDRs: options.nonMasqueradeCidr,
           loadBalancerCIDR: options.loadBalancerIpRange,
+          ...(reach?.mtu === undefined ? {} : { mtu: reach.mtu }),
           log,
         })
       : openHostNetwork(nodeIp),
@@ -151,6 +154,7 @@ export async function startNode(
   const about: NodeOptions = {
     name: nodeName,
     ip: nodeIp,
+    machineAddress: options.machineAddress,
     podCIDR: podCidr,
     capacity,
     reservations: options,
@@ -338,7 +342,7 @@ export async function startNode(
       signal,
     ),
     status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
-    ...(can.network === 'bridge' ? { routes: keepRoutes(nodeInformer, nodeName, log, signal) } : {}),
+    ...(reach ? { routes: keepRoutes(nodeInformer, reach.peers, log, signal) } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal),
     credentials: keepCredentials(
       client,

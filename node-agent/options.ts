@@ -8,6 +8,7 @@ import type { KubeletConfiguration } from '#shared/kubelet/configuration.ts'
 import { defaultEvictionHard, parseStatements, parseThresholds, type Threshold } from '#shared/kubelet/thresholds.ts'
 import { normalQuantity } from '#shared/machinery/quantity.ts'
 
+const ipv4 = z.string().refine(isIPv4, 'must be an IPv4 address')
 const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must be an IPv4 range, 10.0.0.0/24')
 /** `NAME<VALUE,...` or `NAME=VALUE,...`. */
 const statementsFlag = (separator: '<' | '=') =>
@@ -34,9 +35,10 @@ export const flags = z.object({
     .max(253),
   /** The node's state directory. */
   rootDir: directory,
-  nodeIp: z.string().refine(isIPv4, 'must be an IPv4 address'),
-  /** The addresses of this node's pods, of all pods, and of Services. */
-  podCidr: cidr,
+  nodeIp: ipv4,
+  /** The addresses of this node's pods: those that the node IPAM controller gives it unless they are said here. */
+  podCidr: cidr.optional(),
+  /** The addresses of all pods, and of Services. */
   clusterCidr: cidr,
   serviceClusterIpRange: cidr,
   /** The resolvers that pods are told of, and the domain that they answer for; without any, pods have the node's. */
@@ -51,6 +53,29 @@ export const flags = z.object({
   clientCaFile: z.string().optional(),
   /** Where pods are known by their own addresses besides, such as the nodes' network when all on it have routes to the pods. */
   nonMasqueradeCidr: z.array(cidr).default([]),
+  /** Where machines other than this one reach this one; by default at the node's address, as a node is a machine. */
+  machineAddress: ipv4.optional(),
+  /** What leads to nodes of other machines: the machine's own end of the node's link, of a node that shares its machine with others. */
+  machineGateway: ipv4.optional(),
+  /** Without one, how packets reach pods of other machines: `ID:PORT` of a VXLAN, the same on all machines. */
+  vxlan: z
+    .string()
+    .regex(/^\d+:\d+$/, 'must be ID:PORT')
+    .transform(text => text.split(':').map(Number) as [id: number, port: number])
+    .optional(),
+  /** Whether machines of the same segment are sent packets as they are. */
+  machineRoutes: boolFlag().default(false),
+  /** Ranges that are reached through another machine, such as the API servers: `10.1.255.0/24=192.0.2.10`. */
+  machineRoute: z
+    .array(
+      z
+        .string()
+        .regex(/^\d+\.\d+\.\d+\.\d+\/\d+=\d+\.\d+\.\d+\.\d+$/, 'must be RANGE=ADDRESS')
+        .transform(text => text.split('=') as [range: string, machine: string]),
+    )
+    .default([]),
+  /** Of pods' links, bytes; by default 1500, with a VXLAN what fits in. */
+  mtu: z.coerce.number().int().min(576).max(65_535).optional(),
   /** `external`: the node begins with a taint that a cloud controller manager takes away. */
   cloudProvider: z.enum(['external', '']).default(''),
   /** Addresses of load balancers: what no Service answers there is refused. */

@@ -21,6 +21,16 @@ export function writeCloud(dir: StateDir, at: Addresses, { nodes, zones = 1 }: C
     type,
     instances: nodes.map(node => ({ name: node.name, zone: zoneOf(node, zones), type, running: runs(node.name) })),
     loadBalancers: { by: 'pool', range: at.balancers, ...(at.onHost ? {} : { device: at.bridge }) },
+    ...(at.listen
+      ? {
+          machine: {
+            address: at.listen.address,
+            inside: at.host,
+            vxlan: { ...at.vxlan, link: at.vxlanLink },
+            routes: at.listen.routes ?? false,
+          },
+        }
+      : {}),
   }
   write(dir, config)
 }

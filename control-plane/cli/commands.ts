@@ -53,22 +53,43 @@ export function otherCommands(program: Command): void {
     .action(async (o: Common & { name?: string }) => {
       say(`node ${await addNode(stateDir(o.stateDir), o.name)} is Ready`)
     })
-  command(node, 'join', 'add a node with a token (cox token create), as another machine would join')
-    .requiredOption('--token <token>', 'a bootstrap token')
-    .option('--name <name>', 'its name (default: the next free node-N)')
-    .option('--server <url>', 'an API server (default: of this cluster)')
+  command(
+    node,
+    'join',
+    'make a node with a token (cox token create): this machine a node of a cluster elsewhere, or another one of the cluster here',
+  )
+    .option('--token <token>', 'a bootstrap token; a machine that has joined needs none to start its node again')
+    .option('--name <name>', "its name (default: this machine's; of a cluster here, the next free node-N)")
+    .option('--server <url>', 'nats-servers of a cluster elsewhere, with commas between them, or an API server of the cluster here')
     .option(
       '--ca-cert-hash <hash>',
       "sha256:HEX of the authority's public key, which the cluster must have; may be repeated",
       (hash: string, before: string[]) => [...before, hash],
       [],
     )
-    .action(async (o: Common & { token: string; name?: string; server?: string; caCertHash: string[] }) => {
-      const { token, name, server, caCertHash: caCertHashes } = o
-      say(
-        `node ${await joinNode(stateDir(o.stateDir), { token, caCertHashes, ...(name ? { name } : {}), ...(server ? { server } : {}) })} is Ready`,
-      )
-    })
+    .option('--nats-user <user>', 'by which this machine may ask the nats-servers, as `cox token create --print-join-command` prints it')
+    .option('--node-ip <address>', "this machine's address for others (default: the one towards the server)")
+    .action(
+      async (o: Common & { token?: string; name?: string; server?: string; caCertHash: string[]; natsUser?: string; nodeIp?: string }) => {
+        const { token, name, server, natsUser, nodeIp: nodeIP, caCertHash: caCertHashes } = o
+        const dir = stateDir(o.stateDir)
+        if (server?.startsWith('nats://') || existsSync(path.join(dir.root, 'joined.json'))) {
+          const { joinMachine } = await import('./machine-node.ts')
+          say(`node ${await joinMachine(dir, { name, server, token, caCertHashes, natsUser, nodeIP }, say)} is Ready`)
+          // What is left open is of no interest.
+          process.exit(0)
+        }
+        if (token === undefined) throw new Error("required option '--token <token>' not specified")
+        say(`node ${await joinNode(dir, { token, caCertHashes, ...(name ? { name } : {}), ...(server ? { server } : {}) })} is Ready`)
+      },
+    )
+  command(node, 'leave', 'end the node that this machine is in a cluster elsewhere, and forget everything of it').action(
+    async (o: Common) => {
+      const { leaveMachine } = await import('./machine-node.ts')
+      const name = await leaveMachine(stateDir(o.stateDir))
+      say(`this machine is no node any more; \`kubectl delete node ${name}\` removes what the cluster knows of it`)
+    },
+  )
   command(node, 'revoke', 'end the credentials of a node at once; its next life gets others')
     .argument('<name>')
     .action(async (name: string, o: Common) => {

@@ -14,7 +14,7 @@ import type { Kept } from './wanted.ts'
 /** dist/, where the bundles lie; the CLI is one of them. */
 export const bundles = import.meta.dirname
 /** Of all nats-servers, with commas between them. */
-export const natsUrl = ({ nats: { host, port, servers } }: Addresses): string =>
+export const natsUrl = ({ nats: { host, port, servers } }: Pick<Addresses, 'nats'>): string =>
   Array.from({ length: servers }, (_, i) => `nats://${host}:${port + i}`).join(',')
 
 /**
@@ -210,6 +210,7 @@ export function controlPlane(
       ...serving('kube-controller-manager', 10_257, n),
       ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),
       ...['--metrics-server', String(metricsServer !== 'off' && !apiOnly)],
+      ...(at.onHost ? [] : ['--allocate-node-cidrs', 'true', '--cluster-cidr', at.pods, '--node-cidr-mask-size', '24']),
       ...(apiOnly ? [] : ['--local-storage-class', 'standard']),
       ...(controllers === undefined ? [] : ['--controllers', controllers]),
       ...requestHeaderFlags(pki),
@@ -241,7 +242,10 @@ export interface NodeAgent {
   /** Its state directory. */
   root: string
   ip: string
-  podCIDR: string
+  /** Where the nats-servers are, when that does not follow from the cluster's addresses. */
+  natsUrl?: string
+  /** Absent: what the node IPAM controller gives it. */
+  podCIDR?: string
   cgroup: string
   /** Where pods are known by their own addresses, besides the cluster's. */
   nonMasqueradeCIDRs: string[]
@@ -250,10 +254,23 @@ export interface NodeAgent {
 }
 
 /** The command line of a node's agent: program first, its file next, then flags. */
-export const nodeAgent = (at: Addresses, node: NodeAgent): string[] => [
+export const nodeAgent = (
+  at: Pick<Addresses, 'pods' | 'services' | 'onHost'> & Partial<Pick<Addresses, 'nats'>>,
+  node: NodeAgent,
+): string[] => [
   ...[process.execPath, ...nodeArgs(), path.join(bundles, 'node-agent.js')],
-  ...['--nats-url', natsUrl(at), '--creds', node.credsFile, '--node-name', node.name, '--root-dir', node.root],
-  ...['--node-ip', node.ip, '--pod-cidr', node.podCIDR, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
+  ...[
+    '--nats-url',
+    node.natsUrl ?? (at.nats ? natsUrl({ nats: at.nats }) : ''),
+    '--creds',
+    node.credsFile,
+    '--node-name',
+    node.name,
+    '--root-dir',
+    node.root,
+  ],
+  ...(node.podCIDR === undefined ? [] : ['--pod-cidr', node.podCIDR]),
+  ...['--node-ip', node.ip, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
   ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
   ...['--cgroup-root', node.cgroup],
   ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),

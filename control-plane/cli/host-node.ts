@@ -43,12 +43,15 @@ export async function stopHostNode(dir: StateDir, node: string): Promise<void> {
   await killHostNode(dir, node)
 }
 
-/** The address that the machine has for others: Services cannot lead to a loopback address. 127.0.0.1 when there is no other. */
-export async function machineAddress(): Promise<string> {
+/**
+ * The address that the machine has for others, towards `other` (by default whatever is outside): Services cannot lead to a loopback address.
+ * 127.0.0.1 when there is no other.
+ */
+export async function machineAddress(other = '192.0.2.1'): Promise<string> {
   const socket = createSocket('udp4')
   try {
     // Nothing is sent: the kernel looks up its route. The address is of a documentation range.
-    socket.connect(9, '192.0.2.1')
+    socket.connect(9, other)
     await Promise.race([once(socket, 'connect'), once(socket, 'error').then(([e]) => Promise.reject(e as Error))])
     const { address } = socket.address()
     if (!address.startsWith('127.')) return address

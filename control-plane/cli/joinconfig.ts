@@ -8,22 +8,23 @@ import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { Client } from '#shared/client/client.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { ensure } from './ensure.ts'
-import { clusterDnsAddress, type Addresses } from './state.ts'
+import type { Addresses } from './state.ts'
 
 export const joinConfigName = 'coxswain-node-join'
 const namespace = 'kube-system'
 const key = 'config.json'
 
 const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/)
-const joinConfigSchema = z.object({
+export const joinConfigSchema = z.object({
   clusterCIDR: cidr,
   serviceCIDR: cidr,
-  clusterDNS: z.ipv4(),
   loadBalancers: cidr,
   /** The machine of the control plane: its address for other machines, and what is reached through it: its nodes, the API server. */
   machine: z.object({ address: z.ipv4(), range: cidr }),
   /** How packets between pods of two machines travel. */
   vxlan: z.object({ id: z.number().int(), port: z.number().int() }),
+  /** Whether those of one segment are sent as they are. */
+  directRoutes: z.boolean(),
 })
 export type JoinConfig = z.infer<typeof joinConfigSchema>
 
@@ -34,10 +35,10 @@ export function joinConfigOf(at: Addresses): JoinConfig {
   return {
     clusterCIDR: at.pods,
     serviceCIDR: at.services,
-    clusterDNS: clusterDnsAddress(at),
     loadBalancers: at.balancers,
     machine: { address: at.listen.address, range: at.nodes },
     vxlan: at.vxlan,
+    directRoutes: at.listen.routes ?? false,
   }
 }
 

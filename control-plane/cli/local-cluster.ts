@@ -107,11 +107,12 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
 }
 
 /** Where other machines join, as asked for or as before. */
-function listening({ listen }: Wanted, had: Cluster | undefined): Pick<Cluster, 'listen'> {
+function listening({ listen, directRoutes }: Wanted, had: Cluster | undefined): Pick<Cluster, 'listen'> {
   if (listen === 'none') return {}
   const [address = '', port = '4222'] = listen?.split(':') ?? []
   const found = listen === undefined ? had?.listen : { address, port: Number(port) }
-  return found ? { listen: found } : {}
+  const routes = directRoutes ?? had?.listen?.routes
+  return found ? { listen: { ...found, ...(routes ? { routes } : {}) } } : {}
 }
 
 /** The running cluster. `start` brings up everything side by side; nodes follow cluster.json from then on. */

@@ -32,6 +32,7 @@ export async function acceptBridged(bridge: string, accept: boolean): Promise<vo
 export async function raiseBridge(at: Addresses): Promise<void> {
   if (!existsSync(`/sys/class/net/${at.bridge}`)) await ip([`link add ${at.bridge} address ${hardwareAddress(at.host)} type bridge`])
   await ip([`addr replace ${at.host}/24 dev ${at.bridge}`, `link set ${at.bridge} up`, `route replace unreachable ${at.all}`])
+  if (!at.listen && existsSync(`/sys/class/net/${at.vxlanLink}`)) await ip([`link del ${at.vxlanLink}`], { force: true })
   await acceptBridged(at.bridge, true)
   await openUplink(at)
 }
@@ -39,7 +40,9 @@ export async function raiseBridge(at: Addresses): Promise<void> {
 /** Takes the bridge down; the routes over it go with it. The kernel would remove the links of dead nodes by itself, but later. */
 export async function lowerBridge(at: Addresses): Promise<void> {
   const links = readdirSync('/sys/class/net').filter(l => l.startsWith(`${at.bridge}n`))
-  await ip([`route del unreachable ${at.all}`, ...links.map(l => `link del ${l}`), `link del ${at.bridge}`], { force: true })
+  await ip([`route del unreachable ${at.all}`, ...links.map(l => `link del ${l}`), `link del ${at.vxlanLink}`, `link del ${at.bridge}`], {
+    force: true,
+  })
   await acceptBridged(at.bridge, false)
   await closeUplink(at)
 }

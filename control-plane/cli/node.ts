@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { fitting } from '#shared/linux/vxlan.ts'
 import { bundles, nodeAgent, processEnv } from './components.ts'
 import { plugIn } from './network.ts'
 import { raiseNode } from './priority.ts'
@@ -18,7 +19,7 @@ export const nodeProcess = (name: string): string => `node-${name}`
  * The machine's resolvers for a node of its own network: those behind one that listens on loopback, which no node reaches, where systemd
  * names them.
  */
-function resolvConf(root: string): string[] {
+export function resolvConf(root: string): string[] {
   const read = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8') : '')
   const servers = [...read('/etc/resolv.conf').matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, address]) => address!)
   if (servers.some(address => !/^127\.|^::1$/.test(address))) return []
@@ -30,6 +31,12 @@ function resolvConf(root: string): string[] {
 const credentialProviders = ({ imageCredentialProviderConfig: file, imageCredentialProviderBinDir: bin }: Partial<Cluster>): string[] =>
   file && bin ? ['--image-credential-provider-config', file, '--image-credential-provider-bin-dir', bin] : []
 
+/** Nodes of other machines are behind this one, and packets to those have to fit into its VXLAN. */
+async function towardsMachines({ listen, host }: Addresses): Promise<string[]> {
+  if (!listen) return []
+  return ['--machine-address', listen.address, '--machine-gateway', host, '--mtu', String(await fitting(listen.address))]
+}
+
 /** The only child of `unshare --fork`: the node's PID 1. */
 async function firstChild(pid: number): Promise<number> {
   for (let tries = 0; tries < 2000; tries++) {
@@ -39,6 +46,38 @@ async function firstChild(pid: number): Promise<number> {
     await delay(2)
   }
   throw new Error('unshare started no process')
+}
+
+/**
+ * Starts node-init with a node-agent's command line in namespaces of its own, given as `unshare` names them; its output goes to the node's log.
+ * A node with a network of its own waits until `go` says that its link is there.
+ */
+export async function spawnNode(dir: StateDir, name: string, root: string, agent: readonly string[], namespaces: readonly string[]) {
+  const ownNetwork = namespaces.includes('--net')
+  const log = openSync(path.join(dir.logs, `${nodeProcess(name)}.log`), 'a', 0o600)
+  // node-init starts only when its link is there: it waits for a line.
+  const waiting = 'read -r _; echo "$1" > /proc/sys/kernel/hostname; shift; exec "$@"'
+  // Images come by way of the machine's own namespaces.
+  const machine = ownNetwork ? ['net', 'mnt'].map(ns => openSync(`/proc/self/ns/${ns}`, 'r')) : []
+  const init = ['sh', path.join(bundles, '../node-agent/init.sh'), ...agent]
+  const command = ownNetwork ? ['sh', '-c', waiting, 'node-init', name, ...init] : init
+  const env = { ...process.env, ...processEnv, COXSWAIN_CLUSTER_DNS: '1', ...(ownNetwork ? { COXSWAIN_MACHINE_NAMESPACES: '3,4' } : {}) }
+  const child = spawn('unshare', ['--fork', '--kill-child', '--mount-proc', ...namespaces, ...command], {
+    stdio: [ownNetwork ? 'pipe' : 'ignore', log, log, ...machine],
+    detached: true,
+    cwd: root,
+    env,
+  })
+  for (const fd of [log, ...machine]) closeSync(fd)
+  if (child.pid === undefined) throw new Error('unshare cannot be started')
+  raiseNode(child.pid)
+  child.stdin?.on('error', () => {})
+  try {
+    return { child, pid: await firstChild(child.pid), go: () => void child.stdin?.end('\n') }
+  } catch (e) {
+    child.kill('SIGKILL')
+    throw e
+  }
 }
 
 /**
@@ -65,6 +104,7 @@ export async function startNode(
     nonMasqueradeCIDRs: [at.nodes],
     flags: [
       ...(at.onHost ? ['--network', 'host'] : ['--load-balancer-ip-range', at.balancers]),
+      ...(await towardsMachines(at)),
       ...(told.cloudProvider === 'none' ? [] : ['--cloud-provider', 'external']),
       ...(told.runtime ? ['--runtime', told.runtime] : []),
       ...(told.proxy ? ['--proxy', told.proxy] : []),
@@ -84,50 +124,16 @@ export async function startNode(
     if (child.pid === undefined) throw new Error('/bin/sh cannot be started')
     return { record: writeRecord(dir, nodeProcess(node.name), child.pid, node.starts), ended }
   }
-  // node-init starts only when its link is there: it waits for a line.
-  const script = 'read -r _; echo "$1" > /proc/sys/kernel/hostname; shift; exec "$@"'
-  // Images come by way of the machine's own namespaces.
-  const machine = ['net', 'mnt'].map(name => openSync(`/proc/self/ns/${name}`, 'r'))
-  const init = ['sh', path.join(bundles, '../node-agent/init.sh'), ...agent]
-  const child = spawn(
-    'unshare',
-    [
-      '--pid',
-      '--fork',
-      '--kill-child',
-      '--mount',
-      '--net',
-      '--uts',
-      '--ipc',
-      '--mount-proc',
-      'sh',
-      '-c',
-      script,
-      'node-init',
-      node.name,
-      ...init,
-    ],
-    {
-      stdio: ['pipe', log, log, ...machine],
-      detached: true,
-      cwd: root,
-      env: { ...process.env, ...processEnv, COXSWAIN_CLUSTER_DNS: '1', COXSWAIN_MACHINE_NAMESPACES: '3,4' },
-    },
-  )
-  for (const fd of [log, ...machine]) closeSync(fd)
+  closeSync(log)
+  const { child, pid, go } = await spawnNode(dir, node.name, root, agent, ['--pid', '--mount', '--net', '--uts', '--ipc'])
   const ended = new Promise<void>(resolve => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())
   })
-  const { stdin } = child
-  if (child.pid === undefined || !stdin) throw new Error('unshare cannot be started')
-  raiseNode(child.pid)
-  stdin.on('error', () => {})
   try {
-    const pid = await firstChild(child.pid)
     const record = writeRecord(dir, nodeProcess(node.name), pid, node.starts)
     await plugIn(at, node.index, pid)
-    stdin.end('\n')
+    go()
     return { record, ended }
   } catch (e) {
     child.kill('SIGKILL')

@@ -83,7 +83,7 @@ const clusterSchema = z.object({
   /** nats-servers that store the cluster together; 1 when absent. Chosen when the cluster is made. */
   natsServers: z.literal(3).optional(),
   /** Where other machines reach this one, and the port of the first nats-server there: their nodes can join then. */
-  listen: z.object({ address: z.ipv4(), port: z.number().int().min(1).max(65_533) }).optional(),
+  listen: z.object({ address: z.ipv4(), port: z.number().int().min(1).max(65_533), routes: z.boolean().optional() }).optional(),
   /**
    * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
    * nats-server on loopback.
@@ -184,6 +184,7 @@ export function addresses(index: number) {
     listen: undefined as Cluster['listen'],
     /** The network that carries packets between pods of two machines. */
     vxlan: { id: 49_152 + index, port: 8472 },
+    vxlanLink: `cox${index}v`,
     /** Whether the machine's own network is all there is. */
     onHost: false,
   }

@@ -45,12 +45,18 @@ const present = (p: Program): boolean => (p.name === 'nats-server' ? natsServer(
 /** Whether nodes can have namespaces, networks and packet rules of their own. */
 export const isPrivileged = (): boolean => process.platform === 'linux' && process.getuid?.() === 0
 
-/** Installs what is missing with apt where that is possible; throws one line for each thing that stays missing. */
-export async function ensurePrograms(say: (line: string) => void, onHost = !isPrivileged()): Promise<void> {
+/**
+ * Installs what is missing with apt where that is possible; throws one line for each thing that stays missing. `host`: for a cluster on the
+ * machine's own network; `node`: for a node of a cluster elsewhere.
+ */
+export async function ensurePrograms(
+  say: (line: string) => void,
+  what: 'host' | 'node' | 'all' = isPrivileged() ? 'all' : 'host',
+): Promise<void> {
   if (!['linux', 'darwin'].includes(process.platform)) throw new Error(`coxswain runs on Linux and macOS; this is ${process.platform}`)
   const named = process.env['NATS_SERVER']
   if (named !== undefined && !existsSync(named)) throw new Error(`NATS_SERVER=${named}: no such file`)
-  const needed = programs.filter(p => !onHost || p.name === 'nats-server')
+  const needed = programs.filter(p => what === 'all' || (what === 'host') === (p.name === 'nats-server'))
   const missing = needed.filter(p => !present(p))
   if (missing.length === 0) return
   const apt = isPrivileged() ? which('apt-get') : undefined

@@ -59,7 +59,7 @@ export async function up(named: StateDir | undefined, fallback: StateDir, wanted
   const say = newSay(wanted)
   const stop = untilStopped(wanted.exitWithParent)
   const stopped = new Promise<void>(resolve => stop.addEventListener('abort', () => resolve(), { once: true }))
-  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged())
+  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged() ? 'host' : 'all')
   const dir = directoryOf(named, fallback, wanted)
   refuseSecond(dir)
   makeStateDir(dir)
@@ -131,7 +131,7 @@ function commandLine(wanted: Wanted): string[] {
 export async function upDetached(named: StateDir | undefined, fallback: StateDir, wanted: Wanted): Promise<void> {
   if (wanted.exitWithParent) throw new Error('--detach and --exit-with-parent contradict each other')
   const say = newSay(wanted)
-  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged())
+  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged() ? 'host' : 'all')
   const dir = directoryOf(named, fallback, wanted)
   refuseSecond(dir)
   makeStateDir(dir)
@@ -177,6 +177,10 @@ export async function upDetached(named: StateDir | undefined, fallback: StateDir
 
 /** Ends the supervisor and with it the cluster; does its work when it is not there any more. */
 export async function down(dir: StateDir): Promise<void> {
+  if (existsSync(path.join(dir.root, 'joined.json'))) {
+    const { readJoined, stopMachine } = await import('./machine-node.ts')
+    return stopMachine(dir, readJoined(dir)!)
+  }
   const cluster = requireCluster(dir)
   const supervisor = readRecord(dir, supervisorProcess)
   if (isAlive(supervisor)) {

@@ -23,6 +23,7 @@ const ofNodes = [
   'kubeletConfig',
   'natsServers',
   'listen',
+  'directRoutes',
   'apiservers',
   'controllerManagers',
   'schedulers',
@@ -88,6 +89,7 @@ export const upCommand = (program: Command): Command =>
       'an address of this machine at which nodes of other machines join (README: Nodes on other machines); none ends it',
       listenAddress,
     )
+    .option('--direct-routes', 'with --listen: machines of one segment send each other packets of pods as they are, not in a VXLAN')
     .option(
       '--apiservers <n>',
       'how many kube-apiserver processes share the URL (default: as before, 1 for a new cluster)',

@@ -4,6 +4,7 @@
  * bridge and for the links that default routes name, and nobody outside gets at anything by that.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { ipJson } from '#shared/linux/ip.ts'
 import { nft, nftJson } from '#shared/linux/nft.ts'
 import { run } from './run.ts'
@@ -28,6 +29,7 @@ const forwardsAll = (): boolean => isOn('/proc/sys/net/ipv4/ip_forward')
 /** Lets the cluster's packets out; idempotent. Without a default route now, what there will be is used when forwarding is on by then. */
 export async function openUplink(at: Addresses): Promise<void> {
   const links = forwardsAll() ? [] : await linksToOpen(at)
+  const segment = segmentOf(at)
   // What comes in by a link of these was not forwarded before; only answers are now, and what others have redirected on purpose.
   const guard =
     links.length === 0
@@ -38,7 +40,7 @@ export async function openUplink(at: Addresses): Promise<void> {
     iifname != @${opened} accept
     ct state established,related accept
     ct status dnat accept
-    drop
+${segment === undefined ? '' : `    ip saddr { ${segment}, ${at.pods} } ip daddr ${at.all} accept\n`}    drop
   }
 `
   await nft(`table ip ${tableOf(at)} {}
@@ -54,6 +56,15 @@ ${guard}${entrance(at)}  chain postrouting {
   await acceptForwarded(at, true)
 }
 
+/** The link that has an address, and its range. */
+const linkWith = (address: string): [link?: string, range?: string] =>
+  Object.entries(networkInterfaces()).flatMap(([link, list]) =>
+    (list ?? []).flatMap(i => (i.address === address && i.cidr ? [[link, i.cidr] as [string, string]] : [])),
+  )[0] ?? []
+
+/** Where machines are that send packets for our pods as they are. */
+const segmentOf = ({ listen }: Addresses): string | undefined => (listen?.routes ? linkWith(listen.address)[1] : undefined)
+
 /** Who connects to the machine's address comes to the nats-servers, which listen on the bridge: other clusters of the machine have theirs there. */
 function entrance({ listen, nats }: Addresses): string {
   if (!listen) return ''
@@ -65,7 +76,7 @@ function entrance({ listen, nats }: Addresses): string {
     type nat hook prerouting priority dstnat;
 ${rules}  }
   chain output {
-    type nat hook output priority dstnat;
+    type nat hook output priority -100;
 ${rules}  }
 `
 }
@@ -92,6 +103,8 @@ async function linksToOpen(at: Addresses): Promise<string[]> {
     openedLinks(),
   ])
   const links = new Set(routes.flatMap(r => [...(r.dev ? [r.dev] : []), ...(r.nexthops ?? []).map(hop => hop.dev)]))
+  const [machines] = at.listen?.routes ? linkWith(at.listen.address) : []
+  if (machines !== undefined) links.add(machines)
   const ours = new Set([...clusters.values()].flat())
   return [...links].filter(link => link !== at.bridge && (ours.has(link) || !isOn(forwarding(link))))
 }
@@ -113,6 +126,11 @@ async function acceptForwarded(at: Addresses, accept: boolean): Promise<void> {
   const rules = [
     ['FORWARD', '-i', at.bridge, '!', '-o', at.bridge, '-j', 'ACCEPT'],
     ['FORWARD', '-o', at.bridge, '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
+    // Pods of other machines.
+    ['FORWARD', '-i', at.vxlanLink, '-o', at.bridge, '-j', 'ACCEPT'],
+    ...[segmentOf(at), at.listen?.routes ? at.pods : undefined].flatMap(from =>
+      from === undefined ? [] : [['FORWARD', '-s', from, '-o', at.bridge, '-j', 'ACCEPT']],
+    ),
   ]
   for (const rule of rules) {
     const there = (await iptables('-C', ...rule)).ok

@@ -23,6 +23,8 @@ export interface Wanted {
   natsServers?: 1 | 3 | undefined
   /** `ADDRESS[:PORT]` of this machine, at which nodes of other machines join, or `none` for none any more. */
   listen?: string | undefined
+  /** Whether machines of the same segment send each other pods' packets as they are. */
+  directRoutes?: boolean | undefined
   network?: 'bridge' | 'host' | undefined
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']

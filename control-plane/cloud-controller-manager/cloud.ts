@@ -29,12 +29,19 @@ export interface LoadBalancers {
   ensureLoadBalancerDeleted(service: Service): Promise<void>
 }
 
+export interface Routes {
+  /** Makes the cloud's routes those to the pods of these nodes, and no others; resolves with the names of the nodes that it has routes to. */
+  ensureRoutes(nodes: readonly Node[]): Promise<string[]>
+}
+
 export interface Cloud {
   readonly name: string
   /** The `loadBalancerClass` that means this cloud; a Service without a class means it, too. */
   readonly loadBalancerClass: string
   readonly instances: Instances
   readonly loadBalancers: LoadBalancers | undefined
+  /** Undefined where the nodes see to it alone that pods reach each other. */
+  readonly routes: Routes | undefined
   /** Has it called when something happened to instances that no object tells of. */
   onChange(changed: () => void): void
 }

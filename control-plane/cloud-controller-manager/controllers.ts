@@ -11,12 +11,14 @@ import type { NewCloudController } from './context.ts'
 import { ingressAddonController } from './ingress.ts'
 import { cloudNodeController } from './node.ts'
 import { cloudNodeLifecycleController } from './nodelifecycle.ts'
+import { nodeRouteController } from './route.ts'
 import { serviceController } from './service.ts'
 
 /** By upstream's names (`cloud-controller-manager --help`). */
 export const controllers: Readonly<Record<string, NewCloudController>> = {
   'cloud-node-controller': cloudNodeController,
   'cloud-node-lifecycle-controller': cloudNodeLifecycleController,
+  'node-route-controller': nodeRouteController,
   'service-lb-controller': serviceController,
   // Not upstream's: a cloud brings its ingress controller along.
   'ingress-addon-controller': ingressAddonController,

@@ -72,6 +72,8 @@ export interface Settings {
   readonly legacyTokenCleanUpMs: number
   /** The address of the Service that answers the cluster's names; empty for none. */
   readonly clusterDns: string
+  /** From which range nodes get those of their pods, each of `maskSize` bits; no range for none. */
+  readonly nodeIpam: { readonly clusterCIDR: string; readonly maskSize: number }
   /** The storage class of directories of nodes, made once and marked as the default; empty for none. */
   readonly localStorageClass: string
   readonly nodeMonitorGracePeriodMs: number

@@ -32,6 +32,7 @@ import { garbageCollector } from './garbagecollector/garbagecollector.ts'
 import { jobController } from './job/job.ts'
 import { legacyTokenCleaner } from './legacytokencleaner.ts'
 import { namespaceController } from './namespace/namespace.ts'
+import { nodeIpamController } from './nodeipam/nodeipam.ts'
 import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
 import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
 import { podAutoscalerController } from './podautoscaler/podautoscaler.ts'
@@ -78,6 +79,7 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'garbage-collector-controller': garbageCollector,
   'pod-garbage-collector-controller': podGarbageCollector,
   'resourcequota-controller': resourceQuotaController,
+  'node-ipam-controller': nodeIpamController,
   'node-lifecycle-controller': nodeLifecycleController,
   'taint-eviction-controller': taintEvictionController,
   'disruption-controller': disruptionController,
@@ -119,6 +121,7 @@ export const defaultSettings: Settings = {
   signing: { cert: '', key: '', lifeMs: 365 * 24 * 3600_000 },
   legacyTokenCleanUpMs: 365 * 24 * 3600_000,
   clusterDns: '',
+  nodeIpam: { clusterCIDR: '', maskSize: 24 },
   localStorageClass: '',
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,

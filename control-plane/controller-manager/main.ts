@@ -5,7 +5,7 @@ import * as z from 'zod'
 import { queueMetrics } from '#shared/client/queuemetrics.ts'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
 import { servingFlags } from '#shared/component/serving.ts'
-import { durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
+import { boolFlag, durationFlag, intFlag, parseFlags } from '#shared/component/flags.ts'
 import { authorities } from './certificates/authorities.ts'
 import { chosen, defaultSettings, runControllers } from './controllers.ts'
 import { metricsServerFlags, runMetrics } from './metrics.ts'
@@ -49,6 +49,10 @@ const flags = parseFlags(
     legacyServiceAccountTokenCleanUpPeriod: durationFlag().default(defaultSettings.legacyTokenCleanUpMs),
     /** The address of kube-dns, when the nodes answer the cluster's names. */
     clusterDns: z.string().refine(isIPv4, 'must be an IPv4 address').default(''),
+    /** Whether nodes that have none are given ranges for their pods, and from which. */
+    allocateNodeCidrs: boolFlag().default(false),
+    clusterCidr: z.union([z.cidrv4(), z.literal('')]).default(''),
+    nodeCidrMaskSize: intFlag().default(24),
     localStorageClass: z.string().default(''),
     nodeMonitorGracePeriod: durationFlag().default(50_000),
     nodeMonitorPeriod: durationFlag().default(5_000),
@@ -78,6 +82,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     },
     legacyTokenCleanUpMs: flags.legacyServiceAccountTokenCleanUpPeriod,
     clusterDns: flags.clusterDns,
+    nodeIpam: { clusterCIDR: flags.allocateNodeCidrs ? flags.clusterCidr : '', maskSize: flags.nodeCidrMaskSize },
     localStorageClass: flags.localStorageClass,
     autoscaling: {
       syncMs: flags.horizontalPodAutoscalerSyncPeriod,

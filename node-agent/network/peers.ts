@@ -3,28 +3,37 @@ import type { Node } from '#shared/api/core/node.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { setRoutes } from './routes.ts'
+import { setRoutes, type Hop } from '#shared/linux/routes.ts'
+import { hopTo, machineAnnotation, routesToNodes, type Reach } from '#shared/network/machine.ts'
 
 /** For an informer's `strip`: of another node only its route is of interest, a few dozen bytes instead of some kilobytes. */
 export function keepRoute(node: Node): void {
-  const { name, uid, resourceVersion } = node.metadata
-  node.metadata = { name, uid, resourceVersion } as Node['metadata']
+  const { name, uid, resourceVersion, annotations } = node.metadata
+  const machine = annotations?.[machineAnnotation]
+  const kept = machine === undefined ? {} : { annotations: { [machineAnnotation]: machine } }
+  node.metadata = { name, uid, resourceVersion, ...kept } as Node['metadata']
   node.spec = node.spec.podCIDR === undefined ? {} : { podCIDR: node.spec.podCIDR }
   node.status = { addresses: (node.status?.addresses ?? []).filter(a => a.type === 'InternalIP') }
 }
 
-/** Pod range to node address, for every node but our own. */
-export function peerRoutes(nodes: readonly Node[], own: string): Map<string, string> {
-  return new Map(
-    nodes.flatMap(node => {
-      const ip = node.status?.addresses?.find(a => a.type === 'InternalIP')?.address
-      return node.metadata.name === own || !ip || !node.spec.podCIDR ? [] : [[node.spec.podCIDR, ip] as const]
-    }),
-  )
+export interface Peers {
+  /** The name of this node. */
+  readonly own: string
+  readonly reach: Reach
+  /** Ranges that are behind other machines, besides pods. */
+  readonly behind?: readonly (readonly [range: string, machine: string])[]
+  /** What this node has in the pods' network, towards other machines. */
+  readonly source?: string | undefined
+}
+
+/** Range to the way there. */
+export function peerRoutes(nodes: readonly Node[], { own, reach, behind = [] }: Peers): Map<string, Hop> {
+  const ranges = behind.map(([range, machine]) => [range, hopTo(reach, machine, machine)] as const)
+  return new Map([...ranges, ...routesToNodes(nodes, reach, n => n.metadata.name === own)])
 }
 
 /** Follows the nodes until `signal` aborts. */
-export async function keepRoutes(nodes: Informer<Node>, own: string, log: Logger, signal: AbortSignal): Promise<void> {
+export async function keepRoutes(nodes: Informer<Node>, peers: Peers, log: Logger, signal: AbortSignal): Promise<void> {
   await nodes.synced
   const pause = backoff(200, 10_000)
   let set = ''
@@ -35,15 +44,16 @@ export async function keepRoutes(nodes: Informer<Node>, own: string, log: Logger
     wake()
   })
   signal.addEventListener('abort', () => wake(), { once: true })
+  const options = peers.source === undefined ? {} : { source: peers.source }
   while (!signal.aborted) {
     if (!dirty) await new Promise<void>(resolve => (wake = resolve))
     dirty = false
-    const routes = peerRoutes(nodes.list(), own)
+    const routes = peerRoutes(nodes.list(), peers)
     const text = JSON.stringify([...routes].sort())
     // Heartbeats change nodes all the time, but not where they are.
     if (text === set || signal.aborted) continue
     try {
-      await setRoutes(routes)
+      await setRoutes(routes, options, peers.reach.vxlan)
       set = text
       pause.reset()
     } catch (e) {

@@ -26,6 +26,16 @@ export const cloudConfig = z.object({
     z.object({ by: z.literal('pool'), range: z.string(), device: z.string().optional() }),
     z.object({ by: z.literal('nodes') }),
   ]),
+  /** How the machine reaches nodes of other machines: its address for those, its own in the pods' network, and a VXLAN link that it makes. */
+  machine: z
+    .object({
+      address: z.string(),
+      inside: z.string(),
+      vxlan: z.object({ link: z.string(), id: z.number(), port: z.number() }),
+      /** Whether those of the same segment are sent packets as they are. */
+      routes: z.boolean(),
+    })
+    .optional(),
 })
 export type CloudConfig = z.infer<typeof cloudConfig>
 export type LocalInstance = z.infer<typeof instance>

@@ -6,6 +6,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { Cloud } from '../cloud.ts'
 import { followConfig, readConfig, type LocalInstance } from './config.ts'
 import { isLocal, nodeLoadBalancers, nodesWithEndpoints, pooledLoadBalancers } from './loadbalancers.ts'
+import { machineRoutes } from './machines.ts'
 import { routeAnnouncer, silentAnnouncer } from './routes.ts'
 import { statusAddress } from './addresses.ts'
 
@@ -44,7 +45,8 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
   })
 
   const { loadBalancers } = config
-  const options = { informer, runs }
+  // A load balancer's address is announced on the machine's own bridge.
+  const options = { informer, runs: (node: Node) => (find(node) ?? { running: !config.machine }).running }
   const announcer = loadBalancers.by === 'pool' && loadBalancers.device ? await routeAnnouncer(loadBalancers.device) : silentAnnouncer()
   // What went while nobody looked.
   void Promise.all([all.synced]).then(() => {
@@ -53,6 +55,7 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
       if (!used.has(address))
         announcer.announce(address, undefined).catch((e: Error) => log.warn({ address, err: e.message }, 'a route of nobody stays'))
   })
+  const routes = config.machine && (await machineRoutes(config.machine, node => find(node) !== undefined))
   return {
     name: providerName,
     loadBalancerClass,
@@ -67,6 +70,7 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
       },
     },
     loadBalancers: loadBalancers.by === 'pool' ? pooledLoadBalancers(loadBalancers.range, announcer, options) : nodeLoadBalancers(options),
+    routes,
     onChange: changed => void listeners.push(changed),
   }
 }

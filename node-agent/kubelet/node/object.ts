@@ -2,6 +2,7 @@
 import type { Node, NodeCondition, NodeStatus, Taint } from '#shared/api/core/node.ts'
 import { isExtendedResource } from '#shared/api/core/resourcenames.ts'
 import { formatTime } from '#shared/machinery/time.ts'
+import { machineAnnotation } from '#shared/network/machine.ts'
 import { networkLabel } from '#shared/scheduling/hostports.ts'
 import type { Capabilities } from '../../capabilities.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
@@ -18,6 +19,8 @@ export interface NodeOptions {
   name: string
   ip: string
   podCIDR: string
+  /** Where other machines reach the one that it shares with other nodes. */
+  machineAddress?: string | undefined
   capacity: NodeCapacity
   reservations: Reservations
   /** What a new Node begins with. */
@@ -141,11 +144,17 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
   }
 }
 
+const attachDetachAnnotation = 'volumes.kubernetes.io/controller-managed-attach-detach'
+export const nodeAnnotations = ({ machineAddress }: Pick<NodeOptions, 'machineAddress'>): { [key: string]: string } => ({
+  [attachDetachAnnotation]: 'true',
+  ...(machineAddress === undefined ? {} : { [machineAnnotation]: machineAddress }),
+})
+
 export function newNode(o: NodeOptions, now: Date): Node {
   return {
     apiVersion: 'v1',
     kind: 'Node',
-    metadata: { name: o.name, labels: nodeLabels(o), annotations: { 'volumes.kubernetes.io/controller-managed-attach-detach': 'true' } },
+    metadata: { name: o.name, labels: nodeLabels(o), annotations: nodeAnnotations(o) },
     spec: { podCIDR: o.podCIDR, podCIDRs: [o.podCIDR], ...(o.taints?.length ? { taints: o.taints } : {}) },
     status: nodeStatus(o, undefined, now),
   }

@@ -6,7 +6,7 @@ import type { Client } from '#shared/client/client.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
-import { extendedAllocatable, newNode, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
+import { extendedAllocatable, newNode, nodeAnnotations, nodeLabels, nodeStatus, type NodeOptions } from './object.ts'
 
 /**
  * Registers: an existing Node (this one's, from an earlier life) gets our labels and status. Tries until it succeeds or `signal` aborts.
@@ -35,10 +35,13 @@ async function reconcile(client: Client, options: NodeOptions): Promise<Node> {
   }
   let node = await client.get(nodes, '', options.name)
   const labels = nodeLabels(options)
-  const changed = Object.entries(labels).some(([k, v]) => node.metadata.labels?.[k] !== v)
+  const annotations = nodeAnnotations(options)
+  const differs = (wanted: Record<string, string>, has: Record<string, string> = {}): boolean =>
+    Object.entries(wanted).some(([k, v]) => has[k] !== v)
+  const changed = differs(labels, node.metadata.labels) || differs(annotations, node.metadata.annotations)
   if (changed || !node.spec.podCIDR) {
     node = await client.patch(nodes, '', options.name, 'strategic', {
-      metadata: { labels },
+      metadata: { labels, annotations },
       ...(node.spec.podCIDR ? {} : { spec: wanted.spec }),
     })
   }

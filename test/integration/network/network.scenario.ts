@@ -9,7 +9,7 @@ import type { Service } from '#shared/api/core/service.ts'
 import { run } from '#shared/linux/run.ts'
 import { openBridgeNetwork } from '#node-agent/network/bridge.ts'
 import type { PodNetwork } from '#node-agent/network/network.ts'
-import { setRoutes } from '#node-agent/network/routes.ts'
+import { setRoutes } from '#shared/linux/routes.ts'
 import { startProxy } from '#node-agent/proxy/proxy.ts'
 import { newProxyStatus } from '#node-agent/proxy/status.ts'
 import { eventually, type Scenario } from '../../fixtures/in-node.ts'
@@ -208,10 +208,10 @@ export const scenario: Scenario = {
   },
 
   async 'routes to other nodes are exactly those asked for'() {
-    await setRoutes(new Map([['10.9.2.0/24', '10.9.255.12'], ['10.9.3.0/24', '10.9.255.13']])) // prettier-ignore
-    await setRoutes(new Map([['10.9.2.0/24', '10.9.255.14']]))
+    await setRoutes(new Map([['10.9.2.0/24', { via: '10.9.255.12' }], ['10.9.3.0/24', { via: '10.9.255.13' }]])) // prettier-ignore
+    await setRoutes(new Map([['10.9.2.0/24', { via: '10.9.255.14' }]]))
     assert.equal((await run('ip', ['route', 'show', 'proto', '120'])).trim(), '10.9.2.0/24 via 10.9.255.14 dev eth0')
-    await assert.rejects(setRoutes(new Map([['10.9.4.0/24', '192.0.2.1']])), /ip/)
+    await assert.rejects(setRoutes(new Map([['10.9.4.0/24', { via: '192.0.2.1' }]])), /ip/)
     await setRoutes(new Map())
   },
 

@@ -121,6 +121,7 @@ const components: readonly ClusterRole[] = [
     ...leader('cloud-controller-manager', 'get update'),
     ...delegation,
     on('core', 'nodes', `${read} delete patch`),
+    on('core', 'nodes/status', 'patch'),
     on('core', 'services', `${read} patch`),
     on('core', 'services/status', 'patch'),
     on('discovery.k8s.io', 'endpointslices', read),
