@@ -13,6 +13,8 @@ export interface Meta {
   zone?: string
   /** Of a volume: what it began with. Of a snapshot: the volume. */
   source?: { snapshot?: string; volume?: string }
+  /** How much is read ahead of a device; the kernel's own choice when absent. */
+  readAheadKB?: number
   /** RFC 3339. */
   created: string
 }

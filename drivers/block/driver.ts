@@ -13,7 +13,7 @@ import { bindMount, isMounted, unbind } from '../mounts.ts'
 import type { Driver } from '../serve.ts'
 import type { DriverOptions } from '../shared/driver.ts'
 import { checked, freeBytes, store, turns, type Meta } from '../store.ts'
-import { attachLoop, detachLoop, deviceOf, fileSystemOf, fillsDevice } from './loop.ts'
+import { attachLoop, detachLoop, devicesOf, endFileSystem, fileSystemOf, fillsDevice } from './loop.ts'
 
 export const zoneKey = 'topology.block.csi.coxswain.io/zone'
 const MiB = 1 << 20
@@ -50,27 +50,53 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
     const types = capabilities.map(c => c.mount?.fsType || 'ext4')
     return types.some(t => t !== 'ext4') ? 'the file system must be ext4' : undefined
   }
-  /** A copy of what is on a disk, which may be mounted: it is frozen meanwhile. */
-  async function copy(from: string, to: string): Promise<void> {
-    const thaw = await freeze(from)
-    try {
-      await run('cp', ['--reflink=auto', '--sparse=always', '--', from, to], { timeoutMs: copyMs })
-    } finally {
-      await thaw()
-    }
+  const deviceFile = (id: string): string => join(volumes.pathOf(id), 'device')
+  /** The device of the node that it is attached to; undefined when there is none. Others of its image belong to nodes that have lost it. */
+  async function deviceOf(id: string): Promise<string | undefined> {
+    const device = await readFile(deviceFile(id), 'utf8').catch((e: NodeJS.ErrnoException) =>
+      e.code === 'ENOENT' ? undefined : Promise.reject(e),
+    )
+    return device !== undefined && (await devicesOf(image(id))).includes(device) ? device : undefined
   }
-  /** The same file system mounted a second time, wherever the first mount is: of the kernel's superblocks there is one. */
-  async function freeze(file: string): Promise<() => Promise<void>> {
-    const device = await deviceOf(file)
-    if (device === undefined || (await fileSystemOf(device)) !== 'ext4') return () => Promise.resolve()
-    const place = await mkdtemp(join(tmpdir(), 'freeze-'))
-    await run('mount', ['-t', 'ext4', device, place])
-    await run('fsfreeze', ['--freeze', place])
-    return async () => {
-      await run('fsfreeze', ['--unfreeze', place])
+  async function mountedBeside<T>(device: string, work: (place: string) => Promise<T>): Promise<T> {
+    // The same file system a second time, wherever the first mount is: of the kernel's superblocks there is one.
+    const place = await mkdtemp(join(tmpdir(), 'beside-'))
+    try {
+      await run('mount', ['-t', 'ext4', device, place])
+      return await work(place)
+    } finally {
       await unmount([place])
       await rmdir(place)
     }
+  }
+  /**
+   * Takes the disk away from a node, whether or not the node knows: what still has it mounted gets errors, so that of two nodes one writes.
+   * A raw device that is open there goes when it is closed.
+   */
+  async function takeAway(id: string): Promise<void> {
+    const device = await deviceOf(id)
+    if (device !== undefined && (await fileSystemOf(device)) === 'ext4')
+      await mountedBeside(device, place => endFileSystem(place, formatMs)).catch(async (e: unknown) => {
+        // Freed by the last mount meanwhile.
+        if ((await deviceOf(id)) !== undefined) throw e
+      })
+    if (device !== undefined) await detachLoop(image(id), device)
+    await rm(deviceFile(id), { force: true })
+  }
+  /** A copy of what is on a disk, which may be mounted: it is frozen meanwhile. */
+  async function copy(from: string, to: string, of?: string): Promise<void> {
+    const done = async (): Promise<void> =>
+      void (await run('cp', ['--reflink=auto', '--sparse=always', '--', from, to], { timeoutMs: copyMs }))
+    const device = of === undefined ? undefined : await deviceOf(of)
+    if (device === undefined || (await fileSystemOf(device)) !== 'ext4') return done()
+    await mountedBeside(device, async place => {
+      await run('fsfreeze', ['--freeze', place])
+      try {
+        await done()
+      } finally {
+        await run('fsfreeze', ['--unfreeze', place])
+      }
+    })
   }
   async function enoughFor(bytes: number): Promise<void> {
     const free = await freeBytes(directory)
@@ -94,7 +120,25 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
   async function stageDevice(meta: Meta): Promise<string> {
     const at = await attachedTo(meta.id)
     if (at !== nodeId) fail(Code.failedPrecondition, `volume ${meta.id} is attached to ${at ?? 'no node'}, not to ${nodeId}`)
-    return attachLoop(image(meta.id))
+    const known = await deviceOf(meta.id)
+    if (known !== undefined) return known
+    const device = await attachLoop(image(meta.id))
+    await writeFile(deviceFile(meta.id), device)
+    await modify(device, meta)
+    return device
+  }
+  /** What a VolumeAttributesClass may say. */
+  async function modify(device: string, { readAheadKB }: Meta): Promise<void> {
+    // In sectors.
+    if (readAheadKB !== undefined) await run('blockdev', ['--setra', String(readAheadKB * 2), device])
+  }
+  function attributesOf(parameters: Readonly<Record<string, string>> = {}): Pick<Meta, 'readAheadKB'> {
+    const unknown = Object.keys(parameters).find(name => name !== 'readAheadKB')
+    if (unknown !== undefined) fail(Code.invalidArgument, `unknown mutable parameter ${JSON.stringify(unknown)}`)
+    const text = parameters['readAheadKB']
+    if (text === undefined) return {}
+    if (!/^\d{1,6}$/.test(text) || Number(text) > 131_072) fail(Code.invalidArgument, 'readAheadKB must be a number from 0 to 131072')
+    return { readAheadKB: Number(text) }
   }
   /** While it is mounted, which the kernel allows with CAP_SYS_RESOURCE only. */
   async function grow(device: string): Promise<void> {
@@ -144,11 +188,20 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           ControllerRpc.listVolumes,
           ControllerRpc.listVolumesPublishedNodes,
           ControllerRpc.singleNodeMultiWriter,
+          ControllerRpc.modifyVolume,
         ].map(type => ({ rpc: { type } })),
       }),
-      createVolume: ({ name, capacityRange, volumeCapabilities = [], volumeContentSource: from, accessibilityRequirements: where }) =>
+      createVolume: ({
+        name,
+        capacityRange,
+        volumeCapabilities = [],
+        volumeContentSource: from,
+        accessibilityRequirements: where,
+        ...more
+      }) =>
         inTurn(name ?? '', async () => {
           const id = checked(name, 'name')
+          const attributes = attributesOf(more.mutableParameters)
           const wrong = check(volumeCapabilities)
           if (wrong !== undefined) fail(Code.invalidArgument, wrong)
           const bytes = Math.ceil(Math.max(capacityRange?.requiredBytes ?? 0, minBytes) / MiB) * MiB
@@ -163,10 +216,17 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const known = await volumes.get(id)
           if (!known) await enoughFor(bytes)
           const source = snapshot ? { snapshot } : volume ? { volume } : undefined
-          const meta: Meta = { id, bytes, zone: wanted[0] ?? zone, created: new Date().toISOString(), ...(source ? { source } : {}) }
+          const meta: Meta = {
+            id,
+            bytes,
+            ...attributes,
+            zone: wanted[0] ?? zone,
+            created: new Date().toISOString(),
+            ...(source ? { source } : {}),
+          }
           const made = await volumes.make(meta, async place => {
             if (snapshot) await copy(imageOf(snapshots.pathOf(snapshot)), imageOf(place))
-            else if (volume) await copy(image(volume), imageOf(place))
+            else if (volume) await copy(image(volume), imageOf(place), volume)
             else await writeFile(imageOf(place), '', { mode: 0o600 })
             await truncate(imageOf(place), bytes)
           })
@@ -179,7 +239,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const id = checked(volumeId, 'volume id')
           const at = await attachedTo(id)
           if (at !== undefined) fail(Code.failedPrecondition, `volume ${id} is attached to ${at}`)
-          if (await volumes.get(id)) await detachLoop(image(id))
+          if (await volumes.get(id)) for (const device of await devicesOf(image(id))) await detachLoop(image(id), device)
           await volumes.remove(id)
           return {}
         }),
@@ -204,8 +264,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const id = checked(volumeId, 'volume id')
           const at = await attachedTo(id)
           if (at === undefined || (from && at !== from)) return {}
-          // What a node that is lost has left.
-          await detachLoop(image(id))
+          await takeAway(id)
           await rm(attachedFile(id), { force: true })
           return {}
         }),
@@ -238,7 +297,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
             source: { volume: source },
             created: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
           }
-          const made = await snapshots.make(meta, place => copy(image(source), imageOf(place)))
+          const made = await snapshots.make(meta, place => copy(image(source), imageOf(place), source))
           return { snapshot: publicSnapshot(made) }
         }),
       deleteSnapshot: async ({ snapshotId }) => {
@@ -250,6 +309,14 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           .filter(m => (!snapshotId || m.id === snapshotId) && (!sourceVolumeId || m.source?.volume === sourceVolumeId))
           .map(m => ({ snapshot: publicSnapshot(m) })),
       }),
+      controllerModifyVolume: ({ volumeId, mutableParameters }) =>
+        inTurn(volumeId ?? '', async () => {
+          const meta = { ...(await found(volumeId)), ...attributesOf(mutableParameters) }
+          await volumes.update(meta)
+          const device = await deviceOf(meta.id)
+          if (device !== undefined) await modify(device, meta)
+          return {}
+        }),
       controllerExpandVolume: ({ volumeId, capacityRange }) =>
         inTurn(volumeId ?? '', async () => {
           const meta = await found(volumeId)
@@ -296,7 +363,11 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const id = checked(volumeId, 'volume id')
           const path = need(stagingTargetPath, 'staging target path')
           for (let tries = 0; (await isMounted(path)) && tries < 10; tries++) await unmount([path])
-          if (await volumes.get(id)) await detachLoop(image(id))
+          // One that is another node's by now is not ours to free.
+          if ((await attachedTo(id)) !== nodeId) return {}
+          const device = await deviceOf(id)
+          if (device !== undefined) await detachLoop(image(id), device)
+          await rm(deviceFile(id), { force: true })
           return {}
         }),
       nodePublishVolume: ({ volumeId, stagingTargetPath, targetPath, readonly = false, volumeCapability }) =>
@@ -305,7 +376,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const target = need(targetPath, 'target path')
           const staging = need(stagingTargetPath, 'staging target path')
           if (volumeCapability?.block) {
-            const device = await deviceOf(image(meta.id))
+            const device = await deviceOf(meta.id)
             await bindMount(device ?? fail(Code.failedPrecondition, `volume ${meta.id} is not staged`), target, readonly, 'device')
             return {}
           }
@@ -323,7 +394,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
         inTurn(volumeId ?? '', async () => {
           const meta = await found(volumeId)
           need(volumePath, 'volume path')
-          const device = await deviceOf(image(meta.id))
+          const device = await deviceOf(meta.id)
           if (device === undefined) fail(Code.failedPrecondition, `volume ${meta.id} is not staged`)
           await grow(device!)
           return { capacityBytes: meta.bytes }

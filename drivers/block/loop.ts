@@ -1,27 +1,27 @@
 /** Loop devices: files of the machine as block devices. */
-import { run } from '#shared/linux/run.ts'
+import { run, type CommandError } from '#shared/linux/run.ts'
 
-/** The device of a file; undefined when it has none. */
-export async function deviceOf(file: string): Promise<string | undefined> {
+/** All devices of a file. One that its mount, in whatever mount namespace, still holds is among them, also when it was detached. */
+export async function devicesOf(file: string): Promise<string[]> {
   const listed = await run('losetup', ['--list', '--noheadings', '--output', 'NAME', '--associated', file])
-  return listed.split('\n')[0]?.trim() || undefined
+  return listed
+    .split('\n')
+    .map(line => line.trim())
+    .filter(Boolean)
 }
 
-/** The device of a file, made when it has none. */
+/** A new device of a file. */
 export async function attachLoop(file: string): Promise<string> {
-  const known = await deviceOf(file)
-  if (known !== undefined) return known
   const made = async (more: string[]): Promise<string> => (await run('losetup', ['--find', '--show', ...more, file])).trim()
   // Past the page cache, where the file system can: what is written is held once.
   return await made(['--direct-io=on']).catch(() => made([]))
 }
 
-/** Frees the devices of a file: those that are in use as soon as they are not. */
-export async function detachLoop(file: string): Promise<void> {
-  const listed = await run('losetup', ['--list', '--noheadings', '--output', 'NAME', '--associated', file])
-  for (const name of listed.split('\n').map(line => line.trim()))
-    if (name !== '')
-      await run('losetup', ['--detach', name]).catch(async (e: Error) => ((await deviceOf(file)) === undefined ? '' : Promise.reject(e)))
+/** Frees a device of a file: at once, or when it is not in use any more. Idempotent. */
+export async function detachLoop(file: string, device: string): Promise<void> {
+  await run('losetup', ['--detach', device]).catch(async (e: Error) => {
+    if ((await devicesOf(file)).includes(device)) throw e
+  })
 }
 
 /** The file system on a device; empty for none. */
@@ -40,4 +40,15 @@ export async function fillsDevice(device: string): Promise<boolean> {
   const number = (name: string): number => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(head)?.[1] ?? 0)
   const block = number('Block size')
   return number('Block count') >= Math.floor(Number(bytes) / block)
+}
+
+/** EXT4_IOC_SHUTDOWN of linux/ext4.h with EXT4_GOING_FLAGS_DEFAULT: what is written is on disk, and nothing is written any more. */
+const shutdown = 'open(F, "<", $ARGV[0]) or die $!; my $flags = pack("L", 0); ioctl(F, 0x8004587d, $flags) or die $!'
+
+/** Ends a file system, wherever it is mounted: who still has it gets errors. `place` is any mount of it. */
+export async function endFileSystem(place: string, timeoutMs: number): Promise<void> {
+  await run('perl', ['-e', shutdown, place], { timeoutMs }).catch((e: CommandError) => {
+    // EIO: it has been ended before.
+    if (!e.stderr.includes('Input/output error')) throw e
+  })
 }

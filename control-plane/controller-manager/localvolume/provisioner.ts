@@ -34,8 +34,6 @@ import {
 const made = z.object({ path: z.string().startsWith('/') })
 const listed = z.object({ volumes: z.array(z.string().regex(/^pvc-[0-9a-f-]{36}$/)) })
 const isReady = (node: Node): boolean => node.status?.conditions?.some(c => c.type === 'Ready' && c.status === 'True') ?? false
-const wantsUs = ({ metadata, spec }: PersistentVolumeClaim): boolean =>
-  metadata.annotations?.[storageProvisioner] === provisionerName && !spec.volumeName && !metadata.deletionTimestamp
 
 const mostSweepTries = 8
 
@@ -46,6 +44,15 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
   const nodeInformer = ctx.informer(nodes)
   const recorder = ctx.recorder(provisionerName)
   const sweepTries = new Map<string, number>()
+  /** Also one of which the binder has not yet said so, when the scheduler has found that no volume is there for it. */
+  const isForUs = (claim: PersistentVolumeClaim): boolean => {
+    const { [storageProvisioner]: told, [selectedNode]: chosen } = claim.metadata.annotations ?? {}
+    return (
+      told === provisionerName ||
+      (told === undefined && chosen !== undefined && classes.get('', classOf(claim))?.provisioner === provisionerName)
+    )
+  }
+  const wantsUs = (claim: PersistentVolumeClaim): boolean => isForUs(claim) && !claim.spec.volumeName && !claim.metadata.deletionTimestamp
   claims.addIndex('uid', c => [c.metadata.uid ?? ''])
   claims.addIndex('wants local volume', c => (wantsUs(c) ? [''] : []))
   volumes.addIndex('local host', v => (isOurs(v) ? [hostOf(v)] : []))

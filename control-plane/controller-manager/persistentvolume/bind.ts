@@ -9,14 +9,16 @@ import { claimBoundTo, volumeBoundTo } from '#shared/storage/volume.ts'
 
 /**
  * Makes volume and claim know each other, the volume first. Whoever is killed in between leaves a volume that is for this claim: the next
- * one finds it and goes on.
+ * one finds it and goes on. That the volume is Bound, which nobody waits for, is said beside what the claim is told.
  */
 export async function bind(client: Client, volume: PersistentVolume, claim: PersistentVolumeClaim): Promise<void> {
   const next = volumeBoundTo(volume, claim)
   const bound = next ? await client.update(persistentVolumes, next) : volume
-  await setVolumePhase(client, bound, 'Bound')
   const owner = claimBoundTo(claim, bound)
-  await setClaimPhase(client, owner ? await client.update(persistentVolumeClaims, owner) : claim, 'Bound', bound)
+  const tellClaim = async (): Promise<unknown> =>
+    setClaimPhase(client, owner ? await client.update(persistentVolumeClaims, owner) : claim, 'Bound', bound)
+  const told = await Promise.allSettled([setVolumePhase(client, bound, 'Bound'), tellClaim()])
+  for (const one of told) if (one.status === 'rejected') throw one.reason as Error
 }
 
 export async function setVolumePhase(

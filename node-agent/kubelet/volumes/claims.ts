@@ -2,12 +2,14 @@
  * What a claim is bound to, and whether this node may use it: the checks and words of upstream's desired_state_of_world_populator.go. Nodes
  * may get claims and volumes and not watch them: what is not bound yet is looked at again.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { persistentVolumeClaims, persistentVolumes } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Client } from '#shared/client/client.ts'
+import { isFullyBound } from '#shared/storage/volume.ts'
 import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { allContainers, uidOf } from '../pod/containers.ts'
 import type { ResolvedVolume } from './plugin.ts'
@@ -34,10 +36,23 @@ export function claimResolver(client: Client, node: () => Node | undefined) {
   }
 }
 
+/** A claim that has its volume is told so in two steps, of which the scheduler needs the first only. */
+const toldWithinMs = 500
+const lookMs = 20
+
+async function claimOf(client: Client, namespace: string, name: string): Promise<PersistentVolumeClaim> {
+  const began = performance.now()
+  for (;;) {
+    const claim = (await client
+      .get(persistentVolumeClaims, namespace, name)
+      .catch((e: Error) => Promise.reject(new Error(`failed to fetch PVC from API server: ${e.message}`)))) as PersistentVolumeClaim
+    if (claim.status?.phase === 'Bound' || !isFullyBound(claim) || performance.now() - began > toldWithinMs) return claim
+    await sleep(lookMs)
+  }
+}
+
 async function boundVolume(client: Client, pod: Pod, volume: ResolvedVolume, namespace: string, name: string): Promise<PersistentVolume> {
-  const claim = (await client
-    .get(persistentVolumeClaims, namespace, name)
-    .catch((e: Error) => Promise.reject(new Error(`failed to fetch PVC from API server: ${e.message}`)))) as PersistentVolumeClaim
+  const claim = await claimOf(client, namespace, name)
   if (volume.ephemeral && !claim.metadata.ownerReferences?.some(o => o.controller && o.uid === uidOf(pod)))
     throw new Error(`PVC ${namespace}/${name} was not created for pod ${namespace}/${pod.metadata.name} (pod is not owner)`)
   if (claim.metadata.deletionTimestamp) throw new Error('PVC is being deleted')
