@@ -76,6 +76,8 @@ export interface Settings {
   readonly nodeIpam: { readonly clusterCIDR: string; readonly maskSize: number }
   /** The storage class of directories of nodes, made once and marked as the default; empty for none. */
   readonly localStorageClass: string
+  /** How long a kubelet that is not healthy has to let go of a volume that no pod uses; Infinity for ever. */
+  readonly forceDetachMs: number
   readonly nodeMonitorGracePeriodMs: number
   readonly nodeMonitorPeriodMs: number
   /** Pods that ended are kept up to this number; 0 keeps all. */

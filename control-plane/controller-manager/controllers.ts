@@ -123,6 +123,7 @@ export const defaultSettings: Settings = {
   clusterDns: '',
   nodeIpam: { clusterCIDR: '', maskSize: 24 },
   localStorageClass: '',
+  forceDetachMs: 360_000,
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,
   terminatedPodThreshold: 12_500,

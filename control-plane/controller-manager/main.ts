@@ -54,6 +54,9 @@ const flags = parseFlags(
     clusterCidr: z.union([z.cidrv4(), z.literal('')]).default(''),
     nodeCidrMaskSize: intFlag().default(24),
     localStorageClass: z.string().default(''),
+    /** How long a kubelet that is not healthy has to let go of a volume before it is detached all the same. Upstream's is a constant. */
+    attachDetachMaxWaitForUnmount: durationFlag().default(defaultSettings.forceDetachMs),
+    disableForceDetachOnTimeout: boolFlag().default(false),
     nodeMonitorGracePeriod: durationFlag().default(50_000),
     nodeMonitorPeriod: durationFlag().default(5_000),
     terminatedPodGcThreshold: intFlag().default(12_500),
@@ -84,6 +87,7 @@ await runElected(component, flags, async (client, signal, log, metrics) => {
     clusterDns: flags.clusterDns,
     nodeIpam: { clusterCIDR: flags.allocateNodeCidrs ? flags.clusterCidr : '', maskSize: flags.nodeCidrMaskSize },
     localStorageClass: flags.localStorageClass,
+    forceDetachMs: flags.disableForceDetachOnTimeout ? Infinity : flags.attachDetachMaxWaitForUnmount,
     autoscaling: {
       syncMs: flags.horizontalPodAutoscalerSyncPeriod,
       workers: flags.concurrentHorizontalPodAutoscalerSyncs,

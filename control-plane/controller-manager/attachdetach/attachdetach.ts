@@ -15,8 +15,8 @@ import type { NewController } from '../context.ts'
 import { claimsOf } from '../podcontrol/claims.ts'
 import { isHealthy, isOutOfService } from './node.ts'
 
-/** How long a kubelet has to let go of a volume that no pod uses. */
-const maxWaitForUnmountMs = 360_000
+/** Between two looks at a node that should have let go. */
+const leastWaitMs = 1_000
 
 type Using = Pick<LeanPod, 'metadata' | 'spec' | 'status'>
 const claimKeys = (pod: Using): string[] => claimsOf(pod).map(name => `${pod.metadata.namespace}/${name}`)
@@ -29,6 +29,7 @@ function isUsing({ metadata, spec, status }: Using): boolean {
 }
 
 export const attachDetachController: NewController = ctx => {
+  const { forceDetachMs } = ctx.settings
   const volumes = ctx.informer(persistentVolumes)
   const claims = ctx.informer(persistentVolumeClaims)
   const podInformer = ctx.informer(pods)
@@ -89,8 +90,8 @@ export const attachDetachController: NewController = ctx => {
     const unique = volume?.spec.csi ? uniqueVolumeName(a.spec.attacher, volume.spec.csi.volumeHandle) : ''
     const mounted = node?.status?.volumesInUse?.includes(unique) ?? false
     const waited = performance.now() - since
-    const force = node !== undefined && ((waited > maxWaitForUnmountMs && !isHealthy(node)) || isOutOfService(node))
-    if (mounted && !force) return Math.max(1_000, maxWaitForUnmountMs - waited)
+    const force = node !== undefined && ((waited > forceDetachMs && !isHealthy(node)) || isOutOfService(node))
+    if (mounted && !force) return Number.isFinite(forceDetachMs) ? Math.max(leastWaitMs, forceDetachMs - waited) : undefined
     await client.delete(volumeAttachments, '', name, { preconditions: { uid } }).catch(ignoreNotFound)
     unwanted.delete(uid)
     return undefined

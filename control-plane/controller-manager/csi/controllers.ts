@@ -3,6 +3,7 @@ import type { NewController } from '../context.ts'
 import { csiAttacher } from './attacher.ts'
 import { csiCapacity } from './capacity.ts'
 import { csi } from './driver.ts'
+import { dataSourceValidator } from './populators.ts'
 import { csiProvisioner } from './provisioner.ts'
 import { csiResizer } from './resizer.ts'
 import { csiSnapshotter } from './snapshotter.ts'
@@ -15,5 +16,6 @@ export const csiControllers: NewController = ctx => {
     csiAttacher(ctx, drivers),
     csiResizer(ctx, drivers),
     csiSnapshotter(ctx, drivers),
+    dataSourceValidator(ctx),
   ]
 }

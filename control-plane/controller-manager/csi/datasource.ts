@@ -16,6 +16,18 @@ interface World {
   readonly volumes: Informer<PersistentVolume>
 }
 
+export const populated = 'Assuming an external populator will provision the volume'
+/**
+ * Whether somebody else makes its volume, with what the claim's data source says: one of a kind that no provisioner knows. A populator binds
+ * a volume that it has filled to the claim. https://kubernetes.io/docs/concepts/storage/persistent-volumes/#volume-populators-and-data-sources
+ */
+export function isForPopulator({ spec: { dataSource, dataSourceRef } }: PersistentVolumeClaim): boolean {
+  const source = dataSourceRef ?? dataSource
+  if (!source) return false
+  const { apiGroup = '', kind } = source
+  return !((apiGroup === '' && kind === 'PersistentVolumeClaim') || (apiGroup === snapshotGroup && kind === 'VolumeSnapshot'))
+}
+
 /** Undefined for one that begins empty. Throws, in the words of upstream's, what is not as it must be. */
 export async function dataSourceOf(
   claim: PersistentVolumeClaim,
@@ -23,10 +35,7 @@ export async function dataSourceOf(
   world: World,
 ): Promise<DataSource | undefined> {
   const source = claim.spec.dataSource
-  if (!source) {
-    if (claim.spec.dataSourceRef) throw new Error('the claim waits for a volume populator')
-    return undefined
-  }
+  if (!source) return undefined
   if (source.kind === 'PersistentVolumeClaim' && !source.apiGroup) return cloneOf(claim, storageClass, source.name, world)
   if (source.kind === 'VolumeSnapshot' && source.apiGroup === snapshotGroup) return snapshotOf(claim, storageClass, source.name, world)
   throw new Error(`the claim's data source ${source.apiGroup ?? ''}/${source.kind} is none that this provisioner knows`)

@@ -17,7 +17,7 @@ import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import { provisionedBy, selectedNode, storageProvisioner } from '#shared/storage/annotations.ts'
 import { classOf } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
-import { dataSourceOf, type DataSource } from './datasource.ts'
+import { dataSourceOf, isForPopulator, populated, type DataSource } from './datasource.ts'
 import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi, type Segments } from './driver.ts'
 import { driverParameters, fsTypeOf, secretRefOf } from './parameters.ts'
 import { affinityOf, requirementOf, segmentsOf } from './topology.ts'
@@ -141,6 +141,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     const storageClass = classes.get('', classOf(claim))
     if (!storageClass || storageClass.provisioner !== driver) return
     if (storageClass.volumeBindingMode === 'WaitForFirstConsumer' && !claim.metadata.annotations?.[selectedNode]) return
+    if (isForPopulator(claim)) return recorderOf(driver).event(claim, 'Normal', 'Provisioning', populated)
     try {
       await provision(claim, storageClass, client)
     } catch (e) {

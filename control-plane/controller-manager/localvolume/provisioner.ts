@@ -15,6 +15,7 @@ import { StatusError, ignoreNotFound, isAlreadyExists } from '#shared/machinery/
 import { selectedNode, storageProvisioner } from '#shared/storage/annotations.ts'
 import { claimKey, classOf } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
+import { isForPopulator, populated } from '../csi/datasource.ts'
 import { pickNode } from './node.ts'
 import {
   claimUid,
@@ -75,6 +76,7 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
       )
     const chosen = claim.metadata.annotations?.[selectedNode]
     if (storageClass.volumeBindingMode === 'WaitForFirstConsumer' && chosen === undefined) return
+    if (isForPopulator(claim)) return recorder.event(claim, 'Normal', 'Provisioning', populated)
     const why = refusal(claim, storageClass)
     if (why !== undefined) return fail(why)
     const node =

@@ -37,6 +37,7 @@ import { nodeSubject } from '#shared/bus/subjects.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { controllerAnnotation, controllerName } from '#control-plane/controller-manager/csi/driver.ts'
+import { volumePopulators, type VolumePopulator } from '#control-plane/controller-manager/csi/populators.ts'
 import {
   volumeSnapshotClasses,
   volumeSnapshotContents,
@@ -231,6 +232,70 @@ test('a volume is attached where its pod is, once at a time, and detached when i
   await c.client.patch(nodes, '', 'node-2', 'merge', { spec: { taints: null }, status: { volumesInUse: null } })
   await c.client.patch(nodes, '', 'node-2', 'merge', { status: { volumesInUse: [] } }, 'status')
   await remove('att')
+  await nothingLeft()
+})
+
+test('a node that is not healthy loses its volume after a while, one that is healthy does not', async () => {
+  await c.stopControllers()
+  await c.control({ forceDetachMs: 300 })
+  await claim('force')
+  const volume = await volumeOf('force')
+  const unique = `kubernetes.io/csi/${name}^${volume.spec.csi!.volumeHandle}`
+  const ready = (state: 'True' | 'Unknown') =>
+    c.client.patch(nodes, '', 'node-2', 'strategic', { status: { conditions: [{ type: 'Ready', status: state }] } }, 'status')
+  const attached = async () => (await c.client.list(volumeAttachments, '')).items.some(a => a.status?.attached)
+  await pod('forced', 'force', 'node-2')
+  await until('the attachment', attached)
+  await c.client.patch(nodes, '', 'node-2', 'merge', { status: { volumesInUse: [unique] } }, 'status')
+  await c.client.delete(pods, ns, 'forced')
+  await until('pod to be gone', () => c.client.get(pods, ns, 'forced').then(() => false, isNotFound))
+  // Looked at again after the time, and left alone.
+  await c.client.patch(persistentVolumes, '', volume.metadata.name ?? '', 'merge', { metadata: { labels: { seen: 'yes' } } })
+  const calls = called('ControllerUnpublishVolume').length
+  expect(await attached()).toBe(true)
+  await ready('Unknown')
+  await until('no attachment', async () => !(await attached()))
+  expect(called('ControllerUnpublishVolume').length).toBeGreaterThan(calls)
+  await ready('True')
+  await c.client.patch(nodes, '', 'node-2', 'merge', { status: { volumesInUse: [] } }, 'status')
+  await remove('force')
+  await nothingLeft()
+  await c.stopControllers()
+  await c.control()
+})
+
+test('a claim whose data somebody else brings waits for him, and takes the volume that he has filled', async () => {
+  const manifest = readFileSync(join(import.meta.dirname, '../../../drivers/manifests/populators.yaml'), 'utf8')
+  await c.client.create(customResourceDefinitions, '', parseAllDocuments(manifest)[0]!.toJSON() as CustomResourceDefinition)
+  const registered = {
+    apiVersion: 'populator.storage.k8s.io/v1beta1',
+    kind: 'VolumePopulator',
+    sourceKind: { group: 'g.test', kind: 'Known' },
+  }
+  await until(
+    'the kind to be served',
+    () =>
+    c.client.create(volumePopulators, '', { ...registered, metadata: { name: 'known' } } as VolumePopulator).then(() => true, () => false), // prettier-ignore
+  )
+  const dataSourceRef = { apiGroup: 'g.test', kind: 'Known', name: 'x' }
+  await claim('unknown', { dataSourceRef: { ...dataSourceRef, kind: 'Unknown' } })
+  expect((await eventOf('unknown', 'UnrecognizedDataSourceKind')).message).toBe(
+    'The datasource for this PVC does not match any registered VolumePopulator',
+  )
+  await claim('filled', { dataSourceRef })
+  expect((await eventOf('filled', 'Provisioning')).message).toBe('Assuming an external populator will provision the volume')
+  // As lib-volume-populator: a claim of its own, whose volume it fills and then gives away.
+  await claim('prime')
+  const { metadata, spec } = await volumeOf('prime')
+  const { uid, resourceVersion } = (await c.client.get(persistentVolumeClaims, ns, 'filled')).metadata
+  const claimRef = { ...spec.claimRef, name: 'filled', uid, resourceVersion }
+  await c.client.patch(persistentVolumes, '', metadata.name ?? '', 'merge', { spec: { claimRef } })
+  expect((await isBound('filled')).spec.volumeName).toBe(metadata.name)
+  await until('prime to be lost', async () => (await c.client.get(persistentVolumeClaims, ns, 'prime')).status?.phase === 'Lost')
+  await remove('prime')
+  expect((await c.client.get(persistentVolumes, '', metadata.name ?? '')).status?.phase).toBe('Bound')
+  expect(backend.volumes.size).toBe(1)
+  for (const claimName of ['filled', 'unknown']) await remove(claimName)
   await nothingLeft()
 })
 

@@ -113,30 +113,33 @@ test('a volume is attached to one node of its zone at a time, and not deleted wh
   await drop('a')
 })
 
-test.runIf(isolated)('a node that has lost its volume writes no more; the one that has it now is not disturbed when the other lets go', async () => {
-  await create()
-  const first = await use('a')
-  const file = await open(join(first.path, 'log'), 'w')
-  await file.write('one\n')
-  await file.sync()
-  // By force: node a does not know.
-  await controller.controllerUnpublishVolume!({ volumeId: name, nodeId: 'z/a' })
-  const second = await use('b')
-  expect(await readFile(join(second.path, 'log'), 'utf8')).toBe('one\n')
-  await writeFile(join(second.path, 'log'), 'two\n')
-  await expect(file.write('lost').then(() => file.sync())).rejects.toThrow(/EIO|EROFS/)
-  await expect(writeFile(join(first.path, 'other'), 'x')).rejects.toThrow(/EIO|EROFS/)
-  await file.close().catch(() => {})
-  await first.end()
-  await run('sync', ['-f', second.path])
-  expect(await readFile(join(second.path, 'log'), 'utf8')).toBe('two\n')
-  await writeFile(join(second.path, 'more'), 'x')
-  await second.end()
-  const third = await use('b')
-  expect(await readFile(join(third.path, 'log'), 'utf8')).toBe('two\n')
-  await third.end()
-  await drop('b')
-})
+test.runIf(isolated)(
+  'a node that has lost its volume writes no more; the one that has it now is not disturbed when the other lets go',
+  async () => {
+    await create()
+    const first = await use('a')
+    const file = await open(join(first.path, 'log'), 'w')
+    await file.write('one\n')
+    await file.sync()
+    // By force: node a does not know.
+    await controller.controllerUnpublishVolume!({ volumeId: name, nodeId: 'z/a' })
+    const second = await use('b')
+    expect(await readFile(join(second.path, 'log'), 'utf8')).toBe('one\n')
+    await writeFile(join(second.path, 'log'), 'two\n')
+    await expect(file.write('lost').then(() => file.sync())).rejects.toThrow(/EIO|EROFS/)
+    await expect(writeFile(join(first.path, 'other'), 'x')).rejects.toThrow(/EIO|EROFS/)
+    await file.close().catch(() => {})
+    await first.end()
+    await run('sync', ['-f', second.path])
+    expect(await readFile(join(second.path, 'log'), 'utf8')).toBe('two\n')
+    await writeFile(join(second.path, 'more'), 'x')
+    await second.end()
+    const third = await use('b')
+    expect(await readFile(join(third.path, 'log'), 'utf8')).toBe('two\n')
+    await third.end()
+    await drop('b')
+  },
+)
 
 test.runIf(isolated)('a call that is repeated changes nothing; what a restarted driver finds it goes on with', async () => {
   await create()
@@ -152,20 +155,23 @@ test.runIf(isolated)('a call that is repeated changes nothing; what a restarted 
   await drop('a')
 })
 
-test.runIf(isolated)('attributes are the device`s: from the beginning, while it is in use, and refused where there are no such', async () => {
-  const asked = { mutableParameters: { readAheadKB: '256' } }
-  await create(asked)
-  const used = await use('a')
-  const device = (await listMounts()).find(m => m.target === used.path)!.source
-  const readAhead = async (): Promise<number> => Number(await run('blockdev', ['--getra', device])) / 2
-  expect(await readAhead()).toBe(256)
-  await controller.controllerModifyVolume!({ volumeId: name, mutableParameters: { readAheadKB: '1024' } })
-  expect(await readAhead()).toBe(1024)
-  for (const mutableParameters of [{ readAheadKB: 'much' }, { iops: '1' }] as Record<string, string>[])
-    await expect(controller.controllerModifyVolume!({ volumeId: name, mutableParameters })).rejects.toEqual(code(Code.invalidArgument))
-  await used.end()
-  await drop('a')
-})
+test.runIf(isolated)(
+  'attributes are the device`s: from the beginning, while it is in use, and refused where there are no such',
+  async () => {
+    const asked = { mutableParameters: { readAheadKB: '256' } }
+    await create(asked)
+    const used = await use('a')
+    const device = (await listMounts()).find(m => m.target === used.path)!.source
+    const readAhead = async (): Promise<number> => Number(await run('blockdev', ['--getra', device])) / 2
+    expect(await readAhead()).toBe(256)
+    await controller.controllerModifyVolume!({ volumeId: name, mutableParameters: { readAheadKB: '1024' } })
+    expect(await readAhead()).toBe(1024)
+    for (const mutableParameters of [{ readAheadKB: 'much' }, { iops: '1' }] as Record<string, string>[])
+      await expect(controller.controllerModifyVolume!({ volumeId: name, mutableParameters })).rejects.toEqual(code(Code.invalidArgument))
+    await used.end()
+    await drop('a')
+  },
+)
 
 test.runIf(isolated)('a snapshot is what was there, a volume of it begins with that and is as large as it is to be', async () => {
   await create()

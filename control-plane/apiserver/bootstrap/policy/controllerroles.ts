@@ -61,6 +61,7 @@ const rules: Readonly<Record<string, readonly PolicyRule[]>> = {
     on(storage, 'volumeattachments/status', 'update patch'),
     on(storage, 'csistoragecapacities', `${read} create update patch delete`),
     on('snapshot.storage.k8s.io', 'volumesnapshots volumesnapshotcontents volumesnapshotclasses', `${read} create update patch delete`),
+    on('populator.storage.k8s.io', 'volumepopulators', read),
     on('snapshot.storage.k8s.io', 'volumesnapshots/status volumesnapshotcontents/status', 'update patch'),
     events,
   ],
