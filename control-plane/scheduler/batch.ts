@@ -34,14 +34,14 @@ export const unlessVolumes = ({ pod }: PodInfo): unknown => (pod.spec.volumes?.l
 export interface Batch {
   /** The next best node for a pod of the `cycle`th decision; `fits` tells whether it would fit on a node. */
   hint(signature: string | undefined, cycle: number, fits: (node: string) => boolean): string | undefined
-  /** A pod got a node in a cycle. `others` are the further nodes that fit, the best last; undefined when it has it by a hint. */
-  decided(signature: string | undefined, cycle: number, node: string, others: string[] | undefined): void
+  /** A pod got a node in a cycle. `others` gives the further nodes that fit, the best last, if they are wanted; absent when it has it by a hint. */
+  decided(signature: string | undefined, cycle: number, node: string, others?: () => string[]): void
   /** By what came of it: upstream's words of `scheduler_batch_attempts_total`. */
   readonly attempts: Readonly<Record<'hint_used' | 'hint_not_used' | 'no_hint', number>>
 }
 
 export function newBatch(now: () => number = () => performance.now()): Batch {
-  let known: { signature: string; nodes: string[]; at: number } | undefined
+  let known: { signature: string; others: () => string[]; nodes?: string[]; at: number } | undefined
   let last = { cycle: -1, node: '' }
   const attempts = { hint_used: 0, hint_not_used: 0, no_hint: 0 }
   let hinted = false
@@ -49,7 +49,7 @@ export function newBatch(now: () => number = () => performance.now()): Batch {
     hint(signature, cycle, fits) {
       const usable = known !== undefined && signature === known.signature && cycle === last.cycle + 1 && now() - known.at <= maxAgeMs
       // If one more fits there, nobody knows whether that node is still the best.
-      const hint = usable && !fits(last.node) ? known!.nodes.pop() : undefined
+      const hint = usable && !fits(last.node) ? (known!.nodes ??= known!.others()).pop() : undefined
       hinted = hint !== undefined
       if (!hinted) attempts.no_hint++
       return hint
@@ -59,7 +59,7 @@ export function newBatch(now: () => number = () => performance.now()): Batch {
       if (others === undefined) attempts.hint_used++
       else if (hinted) attempts.hint_not_used++
       hinted = false
-      if (others !== undefined) known = signature !== undefined && others.length > 0 ? { signature, nodes: others, at: now() } : undefined
+      if (others !== undefined) known = signature === undefined ? undefined : { signature, others, at: now() }
     },
     attempts,
   }

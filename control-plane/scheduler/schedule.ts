@@ -53,8 +53,7 @@ export function schedule(pod: PodInfo, snapshot: Snapshot, profile: Profile, sea
   if (!first) return rejected(cycle, looked)
   const totals = feasible.length === 1 ? new Float64Array(1) : totalsOf(cycle, feasible)
   const best = feasible.length === 1 ? first : pickBest(feasible, totals, search.tieBreak)
-  if (search.cycle !== undefined)
-    profile.batch.decided(signature, search.cycle, best.name, signature === undefined ? [] : bestLast(feasible, totals, best))
+  if (search.cycle !== undefined) profile.batch.decided(signature, search.cycle, best.name, () => bestLast(feasible, totals, best))
   return { node: best.name, state: cycle.state, looked }
 }
 
@@ -69,7 +68,7 @@ function byHint(cycle: Cycle, signature: string | undefined, count: number): Nod
   const hint = profile.batch.hint(signature, count, fits)
   const node = hint === undefined ? undefined : snapshot.get(hint)
   const [hinted] = node ? findFeasible(cycle, [node], 0, 1).feasible : []
-  if (hinted) profile.batch.decided(signature, count, hinted.name, undefined)
+  if (hinted) profile.batch.decided(signature, count, hinted.name)
   return hinted
 }
 

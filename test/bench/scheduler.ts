@@ -111,7 +111,7 @@ function measure(size: (typeof sizes)[number], { more, filling, batches }: Shape
   const cache = new ClusterCache()
   const nominator = new Nominator()
   // The default plugins ask nothing else of it to make a decision.
-  const informer = () => ({ get: () => undefined, list: () => [], subscribe: () => {} })
+  const informer = () => ({ get: () => undefined, list: () => [], byIndex: () => [], addIndex: () => {}, subscribe: () => {} })
   const handle = { nominator, informer, snapshot: () => cache.snapshot() } as unknown as SharedHandle
   const count = filling ? Math.min(scheduled, size.nodes * 0.8) : scheduled
   const cpuEach = filling ? wholeNode : undefined
@@ -126,9 +126,11 @@ function measure(size: (typeof sizes)[number], { more, filling, batches }: Shape
   const resource = resourceOf(podKind)
   let start = 0
   let cycles = 0
+  /** Those that fill nodes come one controller after the other, as a Deployment makes them; the others of twenty at once. */
+  const ownerOf = (i: number): string => `rs-${filling ? Math.floor(i / 100) : i % 20}`
   const round = (from: number, count: number): void => {
     for (let i = 0; i < count; i++)
-      queue.add(JSON.parse(podText(`new-${from + i}`, `rs-${i % 20}`, undefined, more(`rs-${i % 20}`), cpuEach)) as Pod)
+      queue.add(JSON.parse(podText(`new-${from + i}`, ownerOf(i), undefined, more(ownerOf(i)), cpuEach)) as Pod)
     for (let queued = queue.pop(), i = 0; queued; queued = queue.pop(), i++) {
       const snapshot = cache.snapshot()
       const decision = schedule(queued.info, snapshot, profile, { start, ...(batches ? { cycle: cycles++ } : {}) })

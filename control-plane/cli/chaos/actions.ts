@@ -36,7 +36,7 @@ export interface Action {
   works: (signal: AbortSignal) => Promise<string | void>
 }
 
-type Choose = (stage: Stage, step: Step) => Action | undefined
+type Choose = (stage: Stage, step: Step) => Action | undefined | Promise<Action | undefined>
 
 /** Asks ten times a second, for what nobody tells. Questions that fail mean no. */
 async function poll(question: () => boolean | Promise<boolean>, signal: AbortSignal): Promise<void> {
@@ -71,15 +71,20 @@ const nodeNames = ({ dir }: Stage): string[] =>
     .filter(name => isAlive(readRecord(dir, nodeProcess(name))))
     .sort()
 
-/** A process of the control plane: killed, started again by the supervisor, works when `serves` says so. */
+/**
+ * A process of the control plane: killed, started again by the supervisor, works when `serves` says so. Of those that elect a leader, by a
+ * Lease of that name, it is the leader.
+ */
 function component(
   name: string,
   serves: (stage: Stage, killed: { at: number; wall: number }, signal: AbortSignal) => Promise<unknown>,
+  lease?: string,
 ): Choose {
-  return (stage, step) => {
+  return async (stage, step) => {
     const names = controlPlaneProcesses(stage.dir, name)
     if (names.length === 0) return undefined
-    const process = choose(names, step.target)
+    const leader = lease === undefined ? undefined : await leaderOf(stage, lease)
+    const process = names.find(n => n === leader) ?? choose(names, step.target)
     const victim = readRecord(stage.dir, process)
     const killed = { at: 0, wall: 0 }
     return {
@@ -105,8 +110,17 @@ const controlPlaneProcesses = (dir: StateDir, component: string): string[] =>
     .filter(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
     .sort()
 
+/** The name of the process that holds a Lease; undefined when that cannot be told. */
+const leaderOf = ({ client }: Stage, lease: string): Promise<string | undefined> =>
+  client.get(leases, 'kube-system', lease).then(
+    ({ spec }) => spec.holderIdentity?.replace(/_[^_]*$/, ''),
+    () => undefined,
+  )
+
 const leads = (lease: string) => (stage: Stage, killed: { wall: number }, signal: AbortSignal) =>
   poll(renewedSince(stage.client, 'kube-system', lease, killed.wall), signal)
+
+const elected = (name: string): Choose => component(name, leads(name), name)
 
 const agent: Choose = (stage, step) => {
   const names = nodeNames(stage)
@@ -273,8 +287,9 @@ export const actions: Record<ActionKind, Choose> = {
   agent,
   apiserver: component('kube-apiserver', (stage, killed, signal) => writesAgain(stage, killed.at, signal)),
   nats: component('nats-server', (stage, killed, signal) => writesAgain(stage, killed.at, signal)),
-  'controller-manager': component('kube-controller-manager', leads('kube-controller-manager')),
-  scheduler: component('kube-scheduler', leads('kube-scheduler')),
+  'controller-manager': elected('kube-controller-manager'),
+  scheduler: elected('kube-scheduler'),
+  'cloud-controller-manager': elected('cloud-controller-manager'),
   pod,
   link,
 }

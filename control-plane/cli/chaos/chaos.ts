@@ -70,8 +70,8 @@ export async function chaos(dir: StateDir, options: ChaosOptions, signal: AbortS
     const steps = sequence(options.seed, options.only)
     while (!signal.aborted && recorder.now() < options.durationMs) {
       const step = steps.next().value
-      const action = actions[step.kind](stage, step)
-      say(`${(recorder.now() / 1000).toFixed(1).padStart(7)} s  ${step.kind.padEnd(18)} `)
+      const action = await actions[step.kind](stage, step)
+      say(`${(recorder.now() / 1000).toFixed(1).padStart(7)} s  ${step.kind.padEnd(24)} `)
       if (action) {
         look()
         done.push(await perform(stage, done.length, step, action, excused, say))

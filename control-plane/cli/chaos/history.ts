@@ -72,7 +72,8 @@ export interface Fact {
   probeFailure?: string
 }
 
-export type ActionKind = 'node' | 'agent' | 'apiserver' | 'nats' | 'controller-manager' | 'scheduler' | 'pod' | 'link'
+export type ActionKind =
+  'node' | 'agent' | 'apiserver' | 'nats' | 'controller-manager' | 'scheduler' | 'cloud-controller-manager' | 'pod' | 'link'
 
 /** A process of a container: `id` is the container's. */
 export interface ContainerProcess {

@@ -9,6 +9,7 @@ export const actionKinds = [
   'nats',
   'controller-manager',
   'scheduler',
+  'cloud-controller-manager',
   'pod',
   'link',
 ] as const satisfies readonly ActionKind[]

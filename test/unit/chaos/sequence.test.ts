@@ -14,9 +14,9 @@ test('the same seed gives the same sequence, another one another', () => {
       "node",
       "controller-manager",
       "controller-manager",
-      "pod",
+      "cloud-controller-manager",
       "apiserver",
-      "agent",
+      "apiserver",
       "agent",
       "node",
     ]

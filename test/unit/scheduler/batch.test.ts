@@ -74,10 +74,10 @@ test('a hint is a hint: a node that was filled by others meanwhile is passed ove
 test('the nodes of a search are used for half a second', () => {
   let now = 0
   const batch = newBatch(() => now)
-  batch.decided('s', 1, 'a', ['c', 'b'])
+  batch.decided('s', 1, 'a', () => ['c', 'b'])
   now = 500
   expect(batch.hint('s', 2, () => false)).toBe('b')
-  batch.decided('s', 2, 'b', undefined)
+  batch.decided('s', 2, 'b')
   now = 501
   expect(batch.hint('s', 3, () => false)).toBeUndefined()
 })

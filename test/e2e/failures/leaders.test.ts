@@ -1,0 +1,50 @@
+/** The leaders of two of each die again and again while workloads of every sort change: counts end right, nothing runs twice. */
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Job } from '#shared/api/batch/job.ts'
+import { jobs } from '#shared/api/kinds.ts'
+import type { Report } from '#control-plane/cli/chaos/report.ts'
+import { eventually, startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { churnWorkloads } from '../../fixtures/workloadchurn.ts'
+import { clientOf, patience, row } from './setup.ts'
+
+/** LEADERS_SECONDS=450 LEADERS=controller-manager for a long look at one of them. */
+const seconds = Number(process.env['LEADERS_SECONDS'] || 20)
+const which = process.env['LEADERS'] || 'controller-manager,scheduler,cloud-controller-manager'
+
+let cluster: ClusterFixture
+beforeAll(async () => {
+  cluster = await startCluster({ nodes: 2, flags: ['--controller-managers', '2', '--schedulers', '2'] })
+}, 90_000)
+afterAll(() => cluster?.stop(), 60_000)
+
+row('leaders are killed while all sorts of workloads change', (seconds + 180) * 1000, async () => {
+  const enough = new AbortController()
+  const working = churnWorkloads(cluster, enough.signal)
+  const ran = await cluster.cox('chaos', '--only', which, '--duration', `${seconds}s`, '--interval', '500ms', '-o', 'json')
+  enough.abort()
+  const made = await working
+  const report = JSON.parse(ran.stdout) as Report
+  if (process.env['LEADERS_SECONDS']) console.log(summary(report))
+  expect(report.violations, ran.stderr).toEqual([])
+  expect(report.actions.length).toBeGreaterThan(1)
+  for (const { target, worksAfter } of report.actions) expect(worksAfter ?? Infinity, target).toBeLessThan(3 * patience)
+  // Each Job ends with what it was asked for.
+  const client = clientOf(cluster)
+  const own = await eventually(
+    async () => {
+      const { items } = await client.list<Job>(jobs, 'default', { labelSelector: 'churn=yes' })
+      const named = items.filter(j => j.metadata.name?.startsWith('job-'))
+      return named.length >= made && named.every(j => j.status?.conditions?.some(c => c.type === 'Complete')) && named
+    },
+    'all jobs to end',
+    60_000,
+  )
+  expect(own.map(j => j.status?.succeeded)).toEqual(own.map(() => 3))
+  const kinds = 'deployments,statefulsets,daemonsets,cronjobs,jobs'
+  await cluster.kubectl('delete', kinds, '-l', 'churn=yes', '--timeout=60s')
+})
+
+function summary({ actions }: Report): string {
+  const took = actions.map(a => a.worksAfter ?? Infinity).sort((a, b) => a - b)
+  return `${actions.length} kills of ${which}: another leads after ${took[took.length >> 1]} s (median), ${took.at(-1)} s (slowest)`
+}
