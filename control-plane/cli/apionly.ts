@@ -13,6 +13,7 @@ import type { Running, RunningEvents, Told } from './running.ts'
 import { addressesOf, firstService, readCluster, writeCluster, type Cluster, type StateDir } from './state.ts'
 import { Supervisor } from './supervisor.ts'
 import { natsEnv, natsServer } from './system.ts'
+import { compileAfter, testRequests } from './tiering.ts'
 import { kept, type Wanted } from './wanted.ts'
 
 type ApiServerBundle = typeof import('../apiserver/main.ts')
@@ -173,6 +174,7 @@ class ApiOnlyCluster {
 }
 
 export function start(dir: StateDir, wanted: Wanted, { stop, events, tell }: Told): Running {
+  compileAfter(testRequests)
   tell(`starting nats-server and an API server, state in ${dir.root}`)
   const cluster = new ApiOnlyCluster(dir, wanted, events)
   const started = async (): Promise<Cluster> => {

@@ -31,10 +31,16 @@ if [ ! -e "$stamp" ] || [ -n "$(find "$project/control-plane" "$project/node-age
 fi
 # As components.ts starts all others.
 export NODE_COMPILE_CACHE="$project/dist/.compile-cache" MALLOC_ARENA_MAX=1
-# What loading the bundles took goes back to the system, where an API server for a test is within this process: larger pieces, as the
-# compiler takes them for a moment, are mapped by themselves and leave no holes (8 MB).
-case " $* " in *" --api-only "*) export MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=32768 ;; esac
 # What envtest starts comes in by this door, too.
 bundle=${COXSWAIN_BUNDLE:-cox}
 unset COXSWAIN_BUNDLE
-exec node --max-semi-space-size=1 --v8-pool-size=1 "$project/dist/$bundle.js" "$@"
+compilers=
+case "$bundle $* " in *" --api-only "* | envtest-apiserver*)
+  # What loading the bundles took goes back to the system, where an API server for a test is within this process: larger pieces, as the
+  # compiler takes them for a moment, are mapped by themselves and leave no holes (8 MB).
+  export MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=32768
+  # V8's compilers wait until there is work (tiering.ts): their own pages and what they make of the start are 12 MB.
+  compilers="--no-opt --no-maglev --no-sparkplug" ;;
+esac
+# shellcheck disable=SC2086
+exec node --max-semi-space-size=1 --v8-pool-size=1 $compilers "$project/dist/$bundle.js" "$@"

@@ -12,6 +12,7 @@ import type { Running, RunningEvents } from './running.ts'
 import { untilStopped } from './stopping.ts'
 import { lastLine } from './supervisor.ts'
 import { ensurePrograms, isPrivileged } from './system.ts'
+import { withoutCompilers } from './tiering.ts'
 import type { Wanted } from './wanted.ts'
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
@@ -139,6 +140,7 @@ export async function upDetached(named: StateDir | undefined, fallback: StateDir
   const log = openSync(file, 'a', 0o600)
   const args = [
     ...nodeArgs(),
+    ...(wanted.apiOnly ? withoutCompilers : []),
     path.join(bundles, 'cox.js'),
     'up',
     ...commandLine({ ...wanted, output: undefined }),

@@ -4,6 +4,7 @@
  */
 import path from 'node:path'
 import * as z from 'zod'
+import { compileAfter, testRequests } from '../cli/tiering.ts'
 import { parseGoFlags } from './flags.ts'
 
 /** Of etcd's address, of upstream's ways to store and log, and of what is always so here. */
@@ -40,6 +41,7 @@ async function main(): Promise<void> {
   flags.set('bus-creds', [path.join(dataDir, 'creds', 'system:apiserver.creds')])
   const program = path.join(import.meta.dirname, 'kube-apiserver.js')
   process.argv.splice(1, Infinity, program, ...[...flags].flatMap(([name, values]) => values.map(value => `--${name}=${value}`)))
+  compileAfter(testRequests)
   await import(program)
 }
 
