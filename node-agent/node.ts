@@ -24,6 +24,7 @@ import { dynamicResources } from './kubelet/cm/dra/manager.ts'
 import { openDeviceManager } from './kubelet/cm/devices/manager.ts'
 import { openPodCgroups } from './kubelet/cm/podcgroups.ts'
 import { measuredRuntime } from './kubelet/measuredruntime.ts'
+import { runtimeHealth } from './kubelet/runtimehealth.ts'
 import { kubeletAnswers, serveAnswers } from './healthz.ts'
 import { startKubeProxy } from './kubeproxy.ts'
 import { newActivity } from './kubelet/activity.ts'
@@ -113,11 +114,12 @@ export async function startNode(
     log,
   }
   const reach = can.network === 'bridge' ? await openReach({ ...options, podCidr }) : undefined
+  let suspect = (): void => {}
   const [runtime, network] = await Promise.all([
     (can.runtime === 'oci'
       ? createRuntimes({ rootDir, cgroupRoot: options.cgroupRoot, runtimes: pairs(options.runtimeHandler), ...images })
       : createProcessRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...images })
-    ).then(measuredRuntime),
+    ).then(made => measuredRuntime(made, () => suspect())),
     can.network === 'bridge'
       ? openBridgeNetwork({
           podCIDR: podCidr,
@@ -131,6 +133,8 @@ export async function startNode(
         })
       : openHostNetwork(nodeIp),
   ])
+  const health = runtimeHealth(runtime, log)
+  suspect = health.suspect
   let shuttingDown = false
   const maxPods = options.podsPerCore ? Math.min(options.maxPods, options.podsPerCore * machine.cpus) : options.maxPods
   const memoryBytes = memoryCapacity(machine.memoryBytes, options.cgroupRoot)
@@ -166,9 +170,9 @@ export async function startNode(
     images: async () => nodeImages(await runtime.images.list(), options.nodeStatusMaxImages),
     pressures: evictions.pressures,
     volumesInUse: async () => ((await staged?.inUse()) ?? []).filter(isAttachable).sort(),
-    changes: changed => (evictions.onChange(changed), devices?.onChange(changed), (reportVolumes = changed)),
+    changes: changed => (evictions.onChange(changed), health.onChange(changed), devices?.onChange(changed), (reportVolumes = changed)),
     devices: devices?.resources,
-    notReady: () => (shuttingDown ? 'node is shutting down' : undefined),
+    notReady: () => (shuttingDown ? 'node is shutting down' : health.notReady()),
   }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   const registering = registerNode(client, about, log, signal)
@@ -328,8 +332,9 @@ export async function startNode(
   })
   const onReport = (n: Node): void => {
     events.reported((registered = n))
-    // Pods wait for space, some for a minute.
-    if (transitions(n.status?.conditions).includes('NodeHasNoDiskPressure')) for (const worker of kubelet.workers()) worker.kick()
+    // Pods wait for space, or for the runtime, some for a minute.
+    if (transitions(n.status?.conditions).some(t => t === 'NodeHasNoDiskPressure' || t === 'NodeReady'))
+      for (const worker of kubelet.workers()) worker.kick()
   }
   serveKubelet(connection, kubelet, context, signal)
   const running: { [name: string]: Promise<void> } = {
@@ -352,6 +357,7 @@ export async function startNode(
     ),
     eviction: evictions.keep({ kubelet, runtime, recorder, removeUnusedImages: collector.removeUnused }, signal),
     images: collector.keep(signal),
+    runtime: health.keep(signal),
   }
   keepVolumes(kubelet, recorder, log, signal)
   for (const [name, loop] of Object.entries(running))

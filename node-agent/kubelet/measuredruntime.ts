@@ -1,7 +1,7 @@
 /** A container runtime whose calls are counted by the names of CRI, as the kubelet's instrumented runtime service does. */
 import { runtimeOperationErrors, runtimeOperations } from './metrics.ts'
 import type { ImageService } from '../runtime/imageservice.ts'
-import type { ContainerRuntime } from '../runtime/runtime.ts'
+import { CreateContainerError, type ContainerRuntime } from '../runtime/runtime.ts'
 
 const operations: { readonly [method in keyof ContainerRuntime]?: string } = {
   start: 'start_container',
@@ -18,8 +18,17 @@ const imageOperations: { readonly [method in keyof ImageService]?: string } = {
   remove: 'remove_image',
 }
 
-export const measuredRuntime = (runtime: ContainerRuntime): ContainerRuntime =>
-  measured(runtime, operations, { images: measured(runtime.images, imageOperations) })
+/** `notCreated` hears of containers that could not be made. */
+export const measuredRuntime = (runtime: ContainerRuntime, notCreated: () => void = () => {}): ContainerRuntime =>
+  measured({ ...runtime, start: told(runtime.start, notCreated) }, operations, { images: measured(runtime.images, imageOperations) })
+
+const told =
+  (start: ContainerRuntime['start'], notCreated: () => void): ContainerRuntime['start'] =>
+  spec =>
+    start(spec).catch((e: Error) => {
+      if (e instanceof CreateContainerError) notCreated()
+      throw e
+    })
 
 /** The same object, but for these methods, and for what is replaced. */
 function measured<T extends object>(target: T, names: { readonly [method in keyof T]?: string }, replaced: Partial<T> = {}): T {

@@ -14,6 +14,7 @@ export function besideProcesses(own: ContainerRuntime, processes: ContainerRunti
     name: own.name,
     version: own.version,
     images: own.images,
+    ...(own.check ? { check: own.check } : {}),
     handlers: new Map([...processes.handlers].filter(([name]) => name !== '').concat([...own.handlers])),
     unsupported: (pod, handler) => named(handler).unsupported?.(pod, handler) ?? [],
     async start(spec) {

@@ -4,6 +4,7 @@
  */
 import { existsSync, watch, type FSWatcher } from 'node:fs'
 import { dirname } from 'node:path'
+import { whenGone } from './gone.ts'
 
 export function fileEvent(file: string, signal: AbortSignal): Promise<void> {
   const directory = dirname(file)
@@ -24,4 +25,18 @@ export function fileEvent(file: string, signal: AbortSignal): Promise<void> {
       done()
     }
   })
+}
+
+/** As `fileEvent`, of a file that a process makes, of which it is known that it runs: it resolves, too, some seconds after that has gone. */
+export async function fileOf(pid: number, file: string, signal: AbortSignal | undefined): Promise<void> {
+  const ended = new AbortController()
+  const forget = whenGone(pid, () => ended.abort())
+  const abort = (): void => ended.abort()
+  signal?.addEventListener('abort', abort, { once: true })
+  try {
+    await fileEvent(file, ended.signal)
+  } finally {
+    forget()
+    signal?.removeEventListener('abort', abort)
+  }
 }

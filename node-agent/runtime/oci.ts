@@ -3,7 +3,7 @@
  * a conmon of its own.
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdir, open, readFile, readlink, realpath, symlink, writeFile } from 'node:fs/promises'
+import { access, constants as modes, mkdir, open, readFile, readlink, realpath, symlink, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
@@ -30,7 +30,7 @@ import {
   waitForExit,
   writeRecord,
 } from './oci/shim.ts'
-import { findRuntimes, type RuntimeBinary } from './oci/runtimes.ts'
+import { checkPrograms, findRuntimes, type RuntimeBinary } from './oci/runtimes.ts'
 import { seccompProfile } from './oci/seccomp.ts'
 import { shareMounts, unshareMounts } from './oci/sharedmounts.ts'
 import { writeToShim } from './oci/stdin.ts'
@@ -175,12 +175,15 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       )
       await writeFile(join(directory, 'config.json'), JSON.stringify(config))
       const binary = binaryOf(spec)
+      // Without it no container fails: it is not there yet.
+      for (const program of [binary.path, binary.conmon]) await access(program, modes.X_OK)
       made = true
       const created = await createUnderShim(binary, spec, root, users?.command)
       await startProcess(binary, spec.id, directory, created)
     } catch (error) {
       await remove(directory).catch(() => {})
-      throw made ? error : new CreateContainerError((error as Error).message, { cause: error })
+      if (made || error instanceof CreateContainerError) throw error
+      throw new CreateContainerError((error as Error).message, { cause: error })
     }
     return (await readStatus(directory))!
   }
@@ -196,6 +199,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     ),
     unsupported: unsupportedFields,
     images: imageService({ store, host: hostImages(catalogue), fetch: registryFetch(store, options) }),
+    check: () => checkPrograms(byDefault),
     start,
     remove,
     async status(directory) {

@@ -20,7 +20,7 @@ import { execInRoot } from './process/exec.ts'
 import { readEntry, readStatus, runs, shimPid, writeEntry, type Launch, type Started } from './process/record.ts'
 import { makeRoot } from './process/root.ts'
 import { openShims } from './process/shims.ts'
-import { fileEvent } from './fileevent.ts'
+import { fileEvent, fileOf } from './fileevent.ts'
 import { writeToShim } from './process/stdin.ts'
 import { unsupportedFields } from './process/unsupported.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
@@ -161,7 +161,9 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
         writeEntry(directory, 'exit', { exitCode: 137, signal: 9, finishedAt: new Date().toISOString() })
         continue
       }
-      await fileEvent(join(directory, 'exit'), AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
+      const exit = join(directory, 'exit')
+      if (shim !== undefined) await fileOf(shim, exit, signal)
+      else await fileEvent(exit, AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
     }
   }
 

@@ -150,7 +150,7 @@ export interface HandlerFeatures {
   userNamespaces: boolean
 }
 
-/** Thrown by `start` when there is nothing that could be started: a user whom the image does not know, a profile that is not there. */
+/** Thrown by `start` when there is nothing that could be started: a user whom the image does not know, a profile or a program of the runtime that is not there. */
 export class CreateContainerError extends Error {}
 
 export interface ContainerRuntime {
@@ -162,6 +162,8 @@ export interface ContainerRuntime {
   readonly unsupported?: (pod: Pod, handler: string) => string[]
   /** Where it has its images from. */
   readonly images: ImageService
+  /** Rejects when its own programs are not there or do not answer. Absent: it has none. */
+  readonly check?: () => Promise<void>
   /**
    * Starts a container under its shim. Throws with the runtime's message (RunContainerError; CreateContainerError before there is anything
    * to run). Resolves when its process runs.

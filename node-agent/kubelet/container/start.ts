@@ -17,6 +17,7 @@ import { containerHash } from '../pod/actions.ts'
 import { isStatic } from '../pod/critical.ts'
 import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
 import { containerDirectory, logFile, terminationLog } from '../pod/directory.ts'
+import type { PodNamespaces } from '../pod/namespaces.ts'
 import { pausePid } from '../pod/pause.ts'
 import { tellUnsupported } from '../pod/sandbox.ts'
 import type { Attempt, ContainerRecord } from '../pod/state.ts'
@@ -72,6 +73,23 @@ async function targetPid(ctx: PodContext, { type, container }: TypedContainer): 
   const status = attempt && (await ctx.kubelet.runtime.status(containerDirectory(ctx.directory, target, attempt.attempt)))
   if (status?.state !== 'running' || status.pid === undefined) throw new Error(`unable to find target container ${JSON.stringify(target)}`)
   return status.pid
+}
+
+/**
+ * An ephemeral container shares IPC and host name with the others of its pod. A pod that came with one container has no such namespaces of its
+ * own: those of that container are as good.
+ */
+async function namespacesFor(ctx: PodContext, { type }: TypedContainer): Promise<PodNamespaces | undefined> {
+  const { pod, state, kubelet } = ctx
+  const { namespaces, handler = '' } = state.sandbox ?? {}
+  const [only, ...others] = pod.spec.containers
+  if (type !== 'ephemeral' || others.length > 0 || namespaces?.ipc || namespaces?.uts) return namespaces
+  if (kubelet.runtime.handlers.get(handler)?.isolated !== true) return namespaces
+  const current = state.containers[only?.name ?? '']?.current
+  const status = current && (await kubelet.runtime.status(containerDirectory(ctx.directory, only!.name, current.attempt)))
+  if (status?.state !== 'running' || status.pid === undefined) return namespaces
+  const of = (kind: string): string => `/proc/${status.pid}/ns/${kind}`
+  return { ...namespaces, ...(pod.spec.hostIPC ? {} : { ipc: of('ipc') }), ...(pod.spec.hostNetwork ? {} : { uts: of('uts') }) }
 }
 
 const maxEnvFile = 1 << 20
@@ -130,7 +148,7 @@ async function configure(
     logPath: logFile(directory, name, attempt),
     networkNamespace: ctx.state.sandbox?.networkNamespace ?? 'node',
     handler: ctx.state.sandbox?.handler,
-    namespaces: ctx.state.sandbox?.namespaces,
+    namespaces: await namespacesFor(ctx, typed),
     ...(pid === undefined ? {} : { targetPid: pid }),
     nodeName: kubelet.nodeName,
     clusterDomain: kubelet.names.domain,

@@ -1,4 +1,5 @@
 /** The OCI runtimes of a node: programs with runc's command line, each a handler that a RuntimeClass may name. */
+import { run } from '#shared/linux/run.ts'
 import { findBinary } from '../binaries.ts'
 
 export interface RuntimeBinary {
@@ -31,4 +32,11 @@ export function findRuntimes(configured: Readonly<Record<string, string>> = {}):
   if (unshare === undefined) throw new Error('unshare is not installed (Debian package util-linux)')
   const made = new Map([...paths].map(([name, path]) => [name, { name, path: path!, conmon, unshare }]))
   return new Map([['', made.get(first)!], ['oci', made.get(first)!], ...made])
+}
+
+const ANSWER_MS = 10_000
+
+/** Rejects when one of the programs that make a container is not there, or does not answer. */
+export async function checkPrograms({ path, conmon, unshare }: RuntimeBinary): Promise<void> {
+  for (const program of [path, conmon, unshare]) await run(program, ['--version'], { timeoutMs: ANSWER_MS })
 }

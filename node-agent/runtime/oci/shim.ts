@@ -22,8 +22,8 @@ import { basename, join } from 'node:path'
 import { killMarked } from '#shared/component/processes.ts'
 import { mountOf } from '#shared/linux/mount.ts'
 import { commandPath, run } from '#shared/linux/run.ts'
-import type { ContainerSpec, ContainerStatus } from '../runtime.ts'
-import { fileEvent } from '../fileevent.ts'
+import { CreateContainerError, type ContainerSpec, type ContainerStatus } from '../runtime.ts'
+import { fileEvent, fileOf } from '../fileevent.ts'
 import { oomKills } from './cgroups.ts'
 import type { ContainerRoot } from './rootfs.ts'
 import type { RuntimeBinary } from './runtimes.ts'
@@ -161,7 +161,10 @@ export async function createUnderShim(
   try {
     const pid = await new Promise<number>((resolve, reject) => {
       deadline = setTimeout(
-        () => reject(new Error(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s`)),
+        () =>
+          reject(
+            new CreateContainerError(`${binary.name} create: no answer within ${CREATE_TIMEOUT_MS / 1000} s: context deadline exceeded`),
+          ),
         CREATE_TIMEOUT_MS,
       )
       let text = ''
@@ -177,7 +180,7 @@ export async function createUnderShim(
       })
       pipe.on('error', () => {})
       pipe.on('close', () => void (text.includes('\n') || fail('')))
-      child.on('error', error => reject(new Error(`${command}: ${error.message}`)))
+      child.on('error', error => reject(new CreateContainerError(`${command}: ${error.message}`)))
     })
     return { pid, letGo }
   } catch (error) {
@@ -341,12 +344,10 @@ export async function waitForExit(directory: string, signal?: AbortSignal): Prom
     const shim = shimPid(directory, container.id)
     const status = await readStatus(directory)
     if (status?.state === 'exited') return status
-    if (status?.state === 'running' && shim === undefined) await abandon(directory, container.id, status.pid!)
-    else
-      await fileEvent(
-        join(directory, 'run/exits', container.id),
-        AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]),
-      )
+    const exit = join(directory, 'run/exits', container.id)
+    if (shim !== undefined) await fileOf(shim, exit, signal)
+    else if (status?.state === 'running') await abandon(directory, container.id, status.pid!)
+    else await fileEvent(exit, AbortSignal.any([AbortSignal.timeout(SHIM_CHECK_MS), ...(signal ? [signal] : [])]))
   }
 }
 

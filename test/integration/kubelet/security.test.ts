@@ -1,6 +1,6 @@
 /** What pods say of their security and of their runtime, by a kubelet on the runtimes `oci` and `process` side by side. */
 import { existsSync, readlinkSync } from 'node:fs'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -130,6 +130,16 @@ describe('namespaces', () => {
     expect(await runIn('named', 'b', 'hostname')).toBe('plum\n')
     expect(await runIn('named', 'b', 'hostname x 2>&1 || true')).toMatch(/not permitted|must be root/i)
   })
+  test('an ephemeral container shares both with the only container of its pod', async () => {
+    const pod = await started('only')
+    const look = '{ readlink /proc/self/ns/ipc; readlink /proc/self/ns/uts; }'
+    const debugger_ = { ...container(`${look} >/dev/termination-log`), name: 'debugger', terminationMessagePath: '/dev/termination-log' }
+    h.api.put(pods, { ...pod, spec: { ...pod.spec, ephemeralContainers: [debugger_] } } as never)
+    const after = await h.until('only', p => p.status?.ephemeralContainerStatuses?.[0]?.state?.terminated !== undefined)
+    expect(after.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.message).toBe(await run('only', look))
+    h.delete('only', 1)
+    await h.api.until(() => !h.get('only'))
+  })
   test("hostPID and hostIPC are the node's", async () => {
     await started('host', { hostPID: true, hostIPC: true })
     expect(await run('host', `readlink /proc/self/ns/pid; readlink /proc/self/ns/ipc; test -d /proc/${process.pid} && echo node`)).toBe(
@@ -156,6 +166,19 @@ describe('RuntimeClass', () => {
       'Failed to create pod sandbox: rpc error: code = Unknown desc = failed to get sandbox runtime: no runtime for "no-such-handler" is configured',
     )
     expect(waiting(h.get('odd')!)).toEqual({ reason: 'ContainerCreating' })
+  })
+  test('a runtime that has gone: no container fails for that, and all is well when it is back', async () => {
+    runtimeClass('gone', 'other')
+    const [program, away] = [join(directory, 'other'), join(directory, 'away')]
+    await rename(program, away)
+    h.pod('gone', { runtimeClassName: 'gone', restartPolicy: 'Never', containers: [container(idle)] })
+    const { status } = await h.until('gone', p => waiting(p)?.reason === 'CreateContainerError')
+    expect(status?.containerStatuses?.[0]?.state?.waiting?.message).toContain('ENOENT')
+    expect(status?.containerStatuses?.[0]?.restartCount).toBe(0)
+    await rename(away, program)
+    await h.until('gone', isReady, 30_000)
+    h.delete('gone', 0)
+    await h.api.until(() => !h.get('gone'))
   })
   test.each(['other', 'runc', 'oci'])('handler %s', async handler => {
     runtimeClass(handler, handler)
