@@ -75,7 +75,7 @@ export interface ContainerSpec {
   hostIPC: boolean
   /** The path of one that it shares; absent: it gets its own, unless it has the node's. */
   ipcNamespace?: string
-  /** The path of one in which the host has its name; absent: it gets its own. */
+  /** The path of one in which the host has its name, or 'node'; absent: it gets its own. */
   utsNamespace?: string
   /** The path of one, and who its users are on the node: 0 is `first` there. Absent: users are the node's. */
   userNamespace?: { path: string; first: number; size: number }

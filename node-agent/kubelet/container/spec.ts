@@ -130,6 +130,8 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     ...(input.targetPid === undefined ? {} : { pidNamespaceOf: input.targetPid }),
     hostIPC: pod.spec.hostIPC ?? false,
     ...namespacesOf(input.namespaces),
+    // As with containerd: who has the node's network has its name.
+    ...(pod.spec.hostNetwork ? { utsNamespace: 'node' } : {}),
     stdin: container.stdin ?? false,
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,

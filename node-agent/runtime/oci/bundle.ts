@@ -82,7 +82,7 @@ export function bundleConfig(
     linux: {
       namespaces: [
         { type: 'mount' },
-        { type: 'uts', ...(spec.utsNamespace === undefined ? {} : { path: spec.utsNamespace }) },
+        ...(spec.utsNamespace === 'node' ? [] : [{ type: 'uts', ...(spec.utsNamespace === undefined ? {} : { path: spec.utsNamespace }) }]),
         ...(spec.hostPID
           ? []
           : [{ type: 'pid', ...(spec.pidNamespaceOf === undefined ? {} : { path: `/proc/${spec.pidNamespaceOf}/ns/pid` }) }]),

@@ -136,7 +136,11 @@ describe('namespaces', () => {
     const debugger_ = { ...container(`${look} >/dev/termination-log`), name: 'debugger', terminationMessagePath: '/dev/termination-log' }
     h.api.put(pods, { ...pod, spec: { ...pod.spec, ephemeralContainers: [debugger_] } } as never)
     const after = await h.until('only', p => p.status?.ephemeralContainerStatuses?.[0]?.state?.terminated !== undefined)
-    expect(after.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.message).toBe(await run('only', look))
+    const seen = await run('only', look)
+    expect(after.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.message).toBe(seen)
+    expect(seen).not.toContain(readlinkSync('/proc/self/ns/ipc'))
+    // Pods here have the node's network, and so its name.
+    expect(seen).toContain(readlinkSync('/proc/self/ns/uts'))
     h.delete('only', 1)
     await h.api.until(() => !h.get('only'))
   })
