@@ -345,8 +345,9 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
             return {}
           }
           if (await isMounted(path)) return {}
-          const device = await stageDevice(meta)
-          if ((await fileSystemOf(device)) === '')
+          // Of the image: what is in it does not wait for its device.
+          const [device, fileSystem] = await Promise.all([stageDevice(meta), fileSystemOf(image(meta.id))])
+          if (fileSystem === '')
             await run('mkfs.ext4', ['-q', '-m', '0', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1', device], {
               timeoutMs: formatMs,
             })

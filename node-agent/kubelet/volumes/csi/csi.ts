@@ -253,6 +253,6 @@ function takesGroup(source: CsiSource, about: CSIDriver | undefined): boolean {
     case 'None':
       return false
     default:
-      return source.fsType !== '' && source.accessModes.includes('ReadWriteOnce')
+      return source.fsType !== '' && source.accessModes.some(mode => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod')
   }
 }
