@@ -22,6 +22,8 @@ export interface Operation {
   /** Names of the types of body and answer; `Patch` bodies have their own media types. `''` when there is none. */
   readonly body: string
   readonly answer: string
+  /** The media types of patches: kubectl makes a strategic one where it reads that it may, and custom kinds take none. */
+  readonly patches: readonly string[]
 }
 /** A resource in the version it is served in, with the names of its types. */
 export interface Subject {
@@ -31,6 +33,9 @@ export interface Subject {
   readonly type: string
   readonly listType: string
 }
+
+const plainPatches = ['application/json-patch+json', 'application/merge-patch+json', 'application/apply-patch+yaml']
+const allPatches = [...plainPatches, 'application/strategic-merge-patch+json']
 
 export const patchType = 'io.k8s.apimachinery.pkg.apis.meta.v1.Patch'
 export const statusType = 'io.k8s.apimachinery.pkg.apis.meta.v1.Status'
@@ -84,6 +89,7 @@ export function operationsOf(s: Subject, typeOfSubresource: (name: string, sub: 
   const kind = { group: s.group, version: s.version, kind: r.kind }
   const scope = r.namespaced ? 'Namespaced' : ''
   const id = (verb: string, what = `${scope}${r.kind}`): string => `${verb}${idGroup(s)}${what}`
+  const patches = r.structural ? plainPatches : allPatches
   const out: Operation[] = []
   const add = (
     path: string,
@@ -101,7 +107,7 @@ export function operationsOf(s: Subject, typeOfSubresource: (name: string, sub: 
       ...(path.includes('{namespace}') ? [namespaceParameter] : []),
       pretty,
     ]
-    out.push({ path, method, id: id(verb, what), description, action, kind, parameters: [...places, ...parameters], body, answer })
+    out.push({ path, method, id: id(verb, what), description, action, kind, parameters: [...places, ...parameters], body, answer, patches })
   }
   if (verbs.includes('list')) {
     add(collection, 'get', 'list', 'list', `list or watch objects of kind ${r.kind}`, [...listing, watching], '', s.listType)
@@ -150,13 +156,14 @@ export function operationsOf(s: Subject, typeOfSubresource: (name: string, sub: 
           description: `${operation.id} ${name} of the specified ${r.kind}`,
           kind: own,
           parameters: [...places, ...operation.parameters],
+          patches,
         })
       }
   }
   return out
 }
 
-type Draft = Omit<Operation, 'kind' | 'description'>
+type Draft = Omit<Operation, 'kind' | 'description' | 'patches'>
 
 /** `id` holds the verb until the caller makes the whole of it. */
 function subresourceOperations(path: string, verb: string, type: string): Draft[] {

@@ -5,12 +5,6 @@ import { patchType, type Operation, type Parameter } from './operations.ts'
 import { describe, type GroupVersion } from './types.ts'
 
 const outputs = ['application/json', 'application/yaml']
-const patches = [
-  'application/json-patch+json',
-  'application/merge-patch+json',
-  'application/strategic-merge-patch+json',
-  'application/apply-patch+yaml',
-]
 
 /** What a group version brings into the document. */
 export interface PartV2 {
@@ -71,7 +65,7 @@ function operationV2(o: Operation, into: Definitions): object {
   return {
     description: o.description,
     operationId: o.id,
-    consumes: o.body === patchType ? patches : ['*/*'],
+    consumes: o.body === patchType ? o.patches : ['*/*'],
     produces: outputs,
     schemes: ['https'],
     parameters: [...o.parameters.map(parameterV2), ...body],

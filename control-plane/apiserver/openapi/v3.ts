@@ -4,12 +4,6 @@ import { patchType, type Operation, type Parameter } from './operations.ts'
 import { describe, type GroupVersion } from './types.ts'
 
 const outputs = ['application/json', 'application/yaml']
-const patches = [
-  'application/apply-patch+yaml',
-  'application/json-patch+json',
-  'application/merge-patch+json',
-  'application/strategic-merge-patch+json',
-]
 
 /** The document of one group version. */
 export function openApiV3(gv: GroupVersion, serverVersion: string): object {
@@ -45,7 +39,7 @@ function operationV3(o: Operation, into: Definitions): object {
       ? {
           requestBody: {
             ...(o.method === 'delete' ? {} : { required: true }),
-            content: o.body === patchType ? content(patches, o.body) : content(['*/*'], o.body),
+            content: o.body === patchType ? content(o.patches, o.body) : content(['*/*'], o.body),
           },
         }
       : {}),
