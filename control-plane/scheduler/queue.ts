@@ -10,6 +10,7 @@ import type { EventToRegister, Plugin } from './framework.ts'
 import { Heap } from './heap.ts'
 import { InFlight } from './inflight.ts'
 import { podInfo, type PodInfo } from './podinfo.ts'
+import { UnschedulablePods, type Group } from './unschedulablepods.ts'
 
 /** A pod is tried again after this even when nothing happened, ms. */
 const maxUnschedulableMs = 5 * 60_000
@@ -67,8 +68,7 @@ export class SchedulingQueue {
   /** By when it ends: of pods that did not fit, which may go earlier when nothing else is to be done, and of those whose attempt failed. */
   readonly #backoff = new Heap<QueuedPod>(keyOf, sooner)
   readonly #errorBackoff = new Heap<QueuedPod>(keyOf, sooner)
-  /** In the order in which they came, so that the first is the one that has waited longest. */
-  readonly #unschedulable = new Map<string, QueuedPod>()
+  readonly #unschedulable = new UnschedulablePods()
   readonly #inFlight = new InFlight()
   readonly #profiles: ReadonlyMap<string, QueueProfile>
   /** Plugin and what it registered, by profile and resource. */
@@ -119,7 +119,7 @@ export class SchedulingQueue {
   placeOf(uid: string): 'active' | 'backoff' | 'unschedulable' | 'inFlight' | undefined {
     if (this.#active.get(uid)) return 'active'
     if (this.#backoff.get(uid) ?? this.#errorBackoff.get(uid)) return 'backoff'
-    if (this.#unschedulable.has(uid)) return 'unschedulable'
+    if (this.#unschedulable.get(uid)) return 'unschedulable'
     return this.#inFlight.has(uid) ? 'inFlight' : undefined
   }
   isInFlight(uid: string): boolean {
@@ -182,7 +182,7 @@ export class SchedulingQueue {
     const { old, object } = missed
     if (helped || (object && this.#helps(queued, { resource: podResource, action: podChanges(object, old), old, object })))
       return this.#enqueue(queued)
-    this.#unschedulable.set(queued.info.uid, queued)
+    this.#unschedulable.add(queued)
     this.#schedule(this.#now() + maxUnschedulableMs)
   }
 
@@ -199,9 +199,12 @@ export class SchedulingQueue {
     if (this.#wantsAll.size === 0 && ((this.#actions.get(event.resource) ?? 0) & event.action) === 0) return
     this.#inFlight.happened(event)
     // First all, then moved: one that a plugin still holds back comes back into the map, behind those that are yet to be asked.
-    const helped = []
-    for (const entry of this.#unschedulable) if (this.#helps(entry[1], event)) helped.push(entry)
-    for (const [uid, queued] of helped) this.#move(uid, queued)
+    const helped: QueuedPod[] = []
+    for (const group of this.#unschedulable.groups()) {
+      if (!this.#mayHelp(group, event)) continue
+      for (const queued of group.pods.values()) if (this.#helps(queued, event)) helped.push(queued)
+    }
+    for (const queued of helped) this.#move(queued.info.uid, queued)
   }
 
   /** Moves pods that back off or are unschedulable to the active queue, because a plugin says so. */
@@ -222,13 +225,11 @@ export class SchedulingQueue {
     const now = this.#now()
     for (const heap of [this.#backoff, this.#errorBackoff])
       for (let first = heap.peek(); first && first.notBefore <= now; first = heap.peek()) this.#enqueue(heap.pop()!)
-    for (const [uid, queued] of this.#unschedulable) {
-      if (queued.since + maxUnschedulableMs > now) break
-      this.#move(uid, queued)
-    }
+    for (let oldest = this.#unschedulable.oldest; oldest && oldest.since + maxUnschedulableMs <= now; oldest = this.#unschedulable.oldest)
+      this.#move(oldest.info.uid, oldest)
     this.#due = Infinity
     const ends = [this.#backoff.peek()?.notBefore, this.#errorBackoff.peek()?.notBefore]
-    const oldest = this.#unschedulable.values().next().value
+    const { oldest } = this.#unschedulable
     if (oldest) ends.push(oldest.since + maxUnschedulableMs)
     this.#schedule(Math.min(...ends.filter(e => e !== undefined)))
   }
@@ -263,7 +264,7 @@ export class SchedulingQueue {
       // Whoever rejected it before still knows what helps.
       queued.rejectedBy = new Set([...queued.rejectedBy, gate.name])
       queued.since = this.#now()
-      this.#unschedulable.set(queued.info.uid, queued)
+      this.#unschedulable.add(queued)
       this.#schedule(queued.since + maxUnschedulableMs)
     } else if (queued.notBefore > this.#now()) {
       this.#backoff.push(queued)
@@ -288,6 +289,14 @@ export class SchedulingQueue {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.release(), Math.min(Math.max(0, due - this.#now()) + 1, longestTimerMs))
     this.#timer.unref()
+  }
+
+  /** Whether it may help one of a group's pods, whatever a hint says of each. */
+  #mayHelp({ profile, rejectedBy }: Group, event: ClusterEvent): boolean {
+    if (rejectedBy.size === 0) return true
+    if (this.#wantsAll.size > 0) for (const plugin of rejectedBy) if (this.#wantsAll.has(plugin)) return true
+    const registered = this.#registered.get(profile)?.get(event.resource) ?? []
+    return registered.some(({ plugin, event: wanted }) => rejectedBy.has(plugin) && (wanted.action & event.action) !== 0)
   }
 
   /** Whether the change may make the pod schedulable: a plugin that rejected it registered it and its hint agrees. */

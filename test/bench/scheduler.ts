@@ -29,6 +29,8 @@ interface Shape {
   readonly more: (owner: string) => object
   /** Pods of one node, and none but it. */
   readonly filling?: true
+  /** So many pods that no node has room for wait beside them. */
+  readonly stuck?: number
   /** Whether pods that are alike may have their nodes from one search. */
   readonly batches?: true
 }
@@ -59,6 +61,7 @@ const shapes: Readonly<Record<string, Shape>> = {
       ],
     }),
   },
+  'beside 1,000 that fit nowhere': { more: () => ({}), batches: true, stuck: 1000 },
   'a node each, batched': { more: () => ({}), filling: true, batches: true },
   'a node each, not batched': { more: () => ({}), filling: true },
 }
@@ -107,7 +110,7 @@ const unspread = (handle: SharedHandle): PluginConfig[] => [
   { plugin: podTopologySpread({ defaultingType: 'List', defaultConstraints: [] }), weight: 2 },
 ]
 
-function measure(size: (typeof sizes)[number], { more, filling, batches }: Shape): { rate: number; cpuMs: number } {
+function measure(size: (typeof sizes)[number], { more, filling, batches, stuck = 0 }: Shape): { rate: number; cpuMs: number } {
   const cache = new ClusterCache()
   const nominator = new Nominator()
   // The default plugins ask nothing else of it to make a decision.
@@ -149,6 +152,12 @@ function measure(size: (typeof sizes)[number], { more, filling, batches }: Shape
       cache.setNode(nodeOf(name), action !== 0)
       queue.happened({ resource: resourceOf(nodeKind), action })
     }
+  }
+  for (let i = 0; i < stuck; i++) queue.add(JSON.parse(podText(`stuck-${i}`, 'rs-stuck', undefined, {}, '1000')) as Pod)
+  for (let queued = queue.pop(); queued; queued = queue.pop()) {
+    const decision = schedule(queued.info, cache.snapshot(), profile)
+    if (decision.node !== undefined) throw new Error('a pod that is too large for every node fits')
+    queue.unschedulable(queued, decision.diagnosis.rejectedBy)
   }
   const warm = filling ? 50 : 500
   round(0, warm)
