@@ -34,7 +34,8 @@ export function findRuntimes(configured: Readonly<Record<string, string>> = {}):
   return new Map([['', made.get(first)!], ['oci', made.get(first)!], ...made])
 }
 
-const ANSWER_MS = 10_000
+/** Generous: on a busy machine a program may wait long for its turn. */
+const ANSWER_MS = 30_000
 
 /** Rejects when one of the programs that make a container is not there, or does not answer. */
 export async function checkPrograms({ path, conmon, unshare }: RuntimeBinary): Promise<void> {
