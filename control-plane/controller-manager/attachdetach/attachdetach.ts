@@ -40,6 +40,15 @@ export const attachDetachController: NewController = ctx => {
   podInformer.addIndex('attached claim', p => (p.spec.nodeName ? claimKeys(p) : []))
   attachments.addIndex('attached volume', a => [a.spec.source.persistentVolumeName ?? ''])
   attachments.addIndex('attached node', a => [a.spec.nodeName])
+  const forced = ctx.metrics.counter(
+    'attachdetach_controller_forced_detaches',
+    '[ALPHA] Number of times the A/D Controller performed a forced detach',
+  )
+  ctx.metrics.gauge('attachdetach_controller_total_volumes', '[ALPHA] Number of volumes in A/D Controller', () => {
+    const wanted = volumes.list().filter(isAttachable).reduce((n, v) => n + new Set(usersOf(v).map(p => p.spec.nodeName)).size, 0) // prettier-ignore
+    const sample = (state: string, value: number) => ({ labels: { plugin_name: 'kubernetes.io/csi', state }, value })
+    return [sample('actual_state_of_world', attachments.list().length), sample('desired_state_of_world', wanted)]
+  })
   /** Since when a volume has been wanted on a node no more, by the uid of its attachment; in monotonic ms. */
   const unwanted = new Map<string, number>()
 
@@ -91,6 +100,7 @@ export const attachDetachController: NewController = ctx => {
     const mounted = node?.status?.volumesInUse?.includes(unique) ?? false
     const waited = performance.now() - since
     const force = node !== undefined && ((waited > forceDetachMs && !isHealthy(node)) || isOutOfService(node))
+    if (mounted && force) forced.add({ reason: isOutOfService(node!) ? 'out-of-service' : 'timeout' })
     if (mounted && !force) return Number.isFinite(forceDetachMs) ? Math.max(leastWaitMs, forceDetachMs - waited) : undefined
     await client.delete(volumeAttachments, '', name, { preconditions: { uid } }).catch(ignoreNotFound)
     unwanted.delete(uid)

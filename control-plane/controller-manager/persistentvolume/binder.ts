@@ -15,7 +15,9 @@ import { claimKey, claimRefKey, classOf, isFullyBound } from '#shared/storage/vo
 import type { ControllerContext } from '../context.ts'
 import { claimsOf } from '../podcontrol/claims.ts'
 import { bind, setClaimPhase, setClass, setProvisioner, setVolumePhase } from './bind.ts'
-import { decideClaim, type ClaimWorld } from './claim.ts'
+import { decideClaim, type ClaimWorld, type Told } from './claim.ts'
+import { hostPathDeletion, removeHostPath } from './hostpath.ts'
+import { persistentVolumeMetrics } from './metrics.ts'
 import { decideVolume, reclaimFailure, unbound } from './volume.ts'
 
 /** By the class of a volume that is for nobody yet; a claim's key cannot be mistaken for it. */
@@ -31,6 +33,11 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
   volumes.addIndex('for', v => [claimRefKey(v) ?? free(classOf(v))])
   claims.addIndex('unbound', c => (isFullyBound(c) ? [] : [classOf(c)]))
   claims.addIndex('volume', c => (c.spec.volumeName ? [c.spec.volumeName] : []))
+  persistentVolumeMetrics(ctx.metrics, volumes, claims)
+  const retroactive = ctx.metrics.counter(
+    'retroactive_storageclass_total',
+    '[ALPHA] Total number of PersistentVolumeClaims updated with a storage class retroactively',
+  )
   /** Volumes that claims, by key, are about to get in this process: the cache shows it later. */
   const taken = new Map<string, string>()
 
@@ -80,7 +87,8 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
         return
       }
       case 'class':
-        return setClass(client, claim, decision.name)
+        await setClass(client, claim, decision.name)
+        return retroactive.add({})
       case 'provision': {
         const { provisioner } = decision.class
         await setProvisioner(client, claim, provisioner)
@@ -123,10 +131,23 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
         throw new Error(`claim ${namespace}/${name} of volume ${volume.metadata.name} is not in the cache yet`)
       released = await setVolumePhase(client, volume, 'Released')
     }
-    const failure = reclaimFailure(released)
+    const failure = hostPathDeletion(released) ? await deleteHostPath(released, client) : reclaimFailure(released)
     if (!failure || released.status?.phase === 'Failed') return
     await setVolumePhase(client, released, 'Failed', failure.message)
     recorder.event(released, failure.type, failure.reason, failure.message)
+  }
+
+  /** What has failed; undefined when nothing has. */
+  async function deleteHostPath(volume: PersistentVolume, client: Client): Promise<Told | undefined> {
+    if (volume.status?.phase === 'Failed') return undefined
+    try {
+      await removeHostPath(volume)
+    } catch (e) {
+      return { type: 'Warning', reason: 'VolumeFailedDelete', message: (e as Error).message }
+    }
+    const { name = '', uid } = volume.metadata
+    await client.delete(persistentVolumes, '', name, uid ? { preconditions: { uid } } : {}).catch(ignoreNotFound)
+    return undefined
   }
 
   function* claimsOfVolume(volume: PersistentVolume): Iterable<string> {

@@ -1,4 +1,7 @@
 /** The binder against a real API server: claims and volumes find each other, once each, also when binders are killed between any two writes. */
+import { existsSync } from 'node:fs'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
@@ -6,13 +9,15 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { Client } from '#shared/client/client.ts'
 import { bind } from '#control-plane/controller-manager/persistentvolume/bind.ts'
 import { events, persistentVolumeClaims, persistentVolumes, pods, storageClasses } from '#shared/api/kinds.ts'
+import { newMetrics } from '#shared/component/metrics.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { startControl, until, type Control } from './setup.ts'
 
 let control: Control
+const registry = newMetrics()
 beforeAll(async () => {
   control = await startControl()
-  await control.control()
+  await control.control({}, registry)
 }, 60_000)
 afterAll(() => control?.stop(), 30_000)
 
@@ -170,7 +175,7 @@ test('a volume that is to be recycled or deleted, and cannot be, has failed', as
     ['Delete', 'VolumeFailedDelete'],
   ] as const) {
     const name = policy.toLowerCase()
-    await createVolume(name, { persistentVolumeReclaimPolicy: policy })
+    await createVolume(name, { persistentVolumeReclaimPolicy: policy, hostPath: { path: '/srv/none' } })
     await createClaim(ns, name, { volumeName: name })
     await inPhase(ns, name, 'Bound')
     await control.client.delete(persistentVolumeClaims, ns, name)
@@ -178,6 +183,27 @@ test('a volume that is to be recycled or deleted, and cannot be, has failed', as
     await eventOf('default', name, reason)
     await control.client.delete(persistentVolumes, '', name)
   }
+})
+
+test('a directory below /tmp goes with its volume, and what there is of volumes is counted', async () => {
+  const ns = await control.namespace('counting')
+  const path = await mkdtemp('/tmp/volume-')
+  await writeFile(join(path, 'data'), 'x')
+  await createVolume('counted', { persistentVolumeReclaimPolicy: 'Delete', hostPath: { path } })
+  await createClaim(ns, 'counted', { volumeName: 'counted' })
+  await createClaim(ns, 'waiting')
+  await inPhase(ns, 'counted', 'Bound')
+  const text = await registry.metrics()
+  for (const line of [
+    'pv_collector_total_pv_count{plugin_name="kubernetes.io/host-path",volume_mode="Filesystem"} ',
+    'pv_collector_bound_pvc_count{namespace="counting",storage_class="",volume_attributes_class=""} 1',
+    'pv_collector_unbound_pvc_count{namespace="counting",storage_class="",volume_attributes_class=""} 1',
+    'attachdetach_controller_total_volumes{plugin_name="kubernetes.io/csi",state="actual_state_of_world"} 0',
+  ])
+    expect(text).toContain(line)
+  for (const name of ['counted', 'waiting']) await control.client.delete(persistentVolumeClaims, ns, name)
+  await gone('the volume', () => getVolume('counted'))
+  expect(existsSync(path)).toBe(false)
 })
 
 test('claims and volumes are one to one though binders stop in every window, and two of them work at a time', async () => {
