@@ -14,8 +14,8 @@ import type { Kept } from './wanted.ts'
 /** dist/, where the bundles lie; the CLI is one of them. */
 export const bundles = import.meta.dirname
 /** Of all nats-servers, with commas between them. */
-export const natsUrl = ({ nats: { host, port, servers } }: Pick<Addresses, 'nats'>): string =>
-  Array.from({ length: servers }, (_, i) => `nats://${host}:${port + i}`).join(',')
+export const natsUrl = ({ nats: { host, port, servers, hosts } }: Pick<Addresses, 'nats'>): string =>
+  Array.from({ length: servers }, (_, i) => (hosts ? `nats://${hosts[i]}:${port}` : `nats://${host}:${port + i}`)).join(',')
 
 /**
  * What every process of ours is started with. Compiled code is kept beside the bundles. One arena of malloc for all threads: each further

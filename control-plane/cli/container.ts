@@ -37,7 +37,9 @@ function ownAddress(): string {
   return address
 }
 /** The engine's DNS knows the services by their names; a component's own address is its container's. */
-const at = { ...addresses(0), nats: { host: 'nats', port: 4222, servers: 1 } }
+const natsServers = process.env['COXSWAIN_NATS_SERVERS'] === '3' ? 3 : 1
+const hosts = ['nats', 'nats-2', 'nats-3']
+const at = { ...addresses(0), nats: { host: 'nats', port: 4222, servers: natsServers, ...(natsServers > 1 ? { hosts } : {}) } }
 const here = () => ({ ...at, host: ownAddress() })
 
 /** Everything below a directory, itself included. */
@@ -118,7 +120,7 @@ function run(component: string): never {
 
 function health(component: string): Promise<void> {
   const url = natsUrl(at)
-  switch (component) {
+  switch (component.replace(/^(nats-server)-\d$/, '$1')) {
     case 'nats-server':
       return natsGreets(at.nats.port)
     case 'kube-apiserver':

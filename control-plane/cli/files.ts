@@ -93,6 +93,8 @@ export interface NatsFileOptions {
   remote?: boolean
   /** How many there are, each with the next port, the same address and a store of its own; default 1. */
   servers?: number
+  /** What each is called by the others where all have the same ports, addresses of their own and nothing in common. */
+  hosts?: readonly string[] | undefined
 }
 
 /** As `nats-server --version` says it. */
@@ -104,7 +106,7 @@ async function natsVersion(): Promise<string> {
 /** Writes nats-server's configuration, and makes the credentials that these identities lack. */
 export async function writeNatsFiles(
   dir: StateDir,
-  { listen, port, storeDir, sync, remote = false, servers = 1 }: NatsFileOptions,
+  { listen, port, storeDir, sync, remote = false, servers = 1, hosts }: NatsFileOptions,
   identities: readonly string[],
 ): Promise<void> {
   const authority = await authorityOf(dir)
@@ -114,13 +116,13 @@ export async function writeNatsFiles(
   const common = { host: listen, serverVersion, sync, tls, revoked: revokedOf(dir) }
   // Between each other they know no accounts: the password opens everything.
   const password = createHash('sha256').update(`routes ${authority.system}`).digest('hex')
-  const routes = Array.from({ length: servers }, (_, i) => `${listen}:${port + 2000 + i}`)
+  const routes = Array.from({ length: servers }, (_, i) => (hosts ? `${hosts[i]}:${port + 2000}` : `${listen}:${port + 2000 + i}`))
   const configurations = routes.map((route, i) => ({
     ...common,
-    port: port ? port + i : -1,
-    storeDir: i === 0 ? storeDir : `${storeDir}-${i + 1}`,
+    port: port ? port + (hosts ? 0 : i) : -1,
+    storeDir: i === 0 || hosts ? storeDir : `${storeDir}-${i + 1}`,
     serverName: `nats-${i}`,
-    ...(servers > 1 ? { cluster: { listen: route, routes: routes.toSpliced(i, 1), password } } : {}),
+    ...(servers > 1 ? { cluster: { listen: hosts ? `${listen}:${port + 2000}` : route, routes: routes.toSpliced(i, 1), password } } : {}),
   }))
   await Promise.all([
     ...configurations.map(async (o, i) => writeAtomically(natsConfig(dir, i + 1), await natsServerConfig(authority, o))),
@@ -148,5 +150,5 @@ export async function writeFiles(dir: StateDir, { at, serverIPs, securePort, ...
   await writeNodeSigner(dir)
   const components = ['kube-controller-manager', 'kube-scheduler', 'cloud-controller-manager'].map(name => `system:${name}`)
   const identities = ['registry', 'system:apiserver', ...components, 'system:admin']
-  await writeNatsFiles(dir, { ...nats, port: at.nats.port, servers: at.nats.servers }, identities)
+  await writeNatsFiles(dir, { ...nats, port: at.nats.port, servers: at.nats.servers, hosts: at.nats.hosts }, identities)
 }

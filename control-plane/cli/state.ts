@@ -163,6 +163,14 @@ export function writeAtomically(file: string, text: string, mode = 0o600): void 
 
 export const writeCluster = (dir: StateDir, cluster: Cluster): void => writeAtomically(dir.cluster, `${JSON.stringify(cluster, null, 2)}\n`)
 
+export interface NatsAddresses {
+  host: string
+  port: number
+  servers: number
+  /** Where each of them is on a machine of its own, with the same port. */
+  hosts?: readonly string[]
+}
+
 /** Everything that follows from a cluster's number. One /16 a cluster: pods in the lower half, then Services, load balancers, the nodes themselves. */
 export function addresses(index: number) {
   const net = `10.${128 + index}`
@@ -179,7 +187,7 @@ export function addresses(index: number) {
     link: (node: number) => `cox${index}n${node}`,
     cgroup: `/coxswain-${index}`,
     /** The first of `servers`; the others have the ports after its. */
-    nats: { host: `${net}.255.1`, port: 4222, servers: 1 },
+    nats: { host: `${net}.255.1`, port: 4222, servers: 1 } as NatsAddresses,
     /** Where other machines reach this one, if they do. */
     listen: undefined as Cluster['listen'],
     /** The network that carries packets between pods of two machines. */
