@@ -17,6 +17,7 @@ import { measureDensity } from './density.ts'
 import { measureDeployment } from './deployment.ts'
 import { measureHttps } from './https.ts'
 import { measureIngress } from './ingress.ts'
+import { measureMachines } from './machines.ts'
 import { measureMemory } from './memory.ts'
 import { measurePodStart } from './pod-start.ts'
 import { measurePolicies } from './policies.ts'
@@ -64,6 +65,7 @@ const local: Record<string, LocalMeasurement> = {
   proxy: measureProxy,
   dns: measureDns,
   ingress: measureIngress,
+  machines: measureMachines,
 }
 const known = [...Object.keys(local), ...Object.keys(measurements)]
 /** What is not done to a cluster that somebody uses. */

@@ -224,3 +224,34 @@ describe.skipIf(!command)(
     }, 300_000)
   },
 )
+
+describe.skipIf(!command)('docker-compose with three nats-servers', () => {
+  let cluster: ComposeFixture
+  beforeAll(async () => {
+    cluster = await composeProject(command!, { COXSWAIN_NATS_SERVERS: '3', COMPOSE_PROFILES: 'three' })
+    await cluster.compose('up', '-d', '--scale', 'node-agent=1')
+  }, 700_000)
+  afterAll(() => cluster?.stop(), 120_000)
+
+  test('any one may be killed: what was written is there, more is written without it, and it catches up', async () => {
+    const { kubectl, tryKubectl } = cluster
+    await eventually(
+      async () => (await tryKubectl('wait', '--for=condition=Ready', 'node/node-1', '--timeout=5s')).code === 0,
+      'a node is Ready',
+      120_000,
+    )
+    for (const [i, service] of ['nats', 'nats-2', 'nats-3'].entries()) {
+      const name = `written-${i}`
+      await eventually(async () => (await tryKubectl('create', 'configmap', name)).code === 0, 'a write is taken')
+      await cluster.compose('kill', '-s', 'KILL', service)
+      await eventually(async () => (await tryKubectl('create', 'configmap', `without-${service}`)).code === 0, `a write without ${service}`)
+      expect(await kubectl('get', 'configmap', name, '-o', 'name')).toBe(`configmap/${name}`)
+      await cluster.compose('up', '-d', '--scale', 'node-agent=1')
+      const [container = ''] = await cluster.containers(service)
+      await eventually(
+        async () => (await cluster.docker('inspect', '-f', '{{.State.Health.Status}}', container)) === 'healthy',
+        `${service} is back`,
+      )
+    }
+  }, 300_000)
+})
