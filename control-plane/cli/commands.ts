@@ -94,7 +94,9 @@ export function otherCommands(program: Command): void {
     .argument('<name>')
     .action(async (name: string, o: Common) => {
       await revokeNode(stateDir(o.stateDir), name)
-      say(`the credentials of node ${name} are revoked; \`cox node kill ${name}\` and \`cox node start ${name}\` give it others`)
+      say(
+        `the credentials of node ${name} are revoked; \`cox node kill ${name}\` and \`cox node start ${name}\` give it others, another machine leaves and joins again`,
+      )
     })
   command(node, 'rm', 'remove a node for good')
     .argument('<name>')

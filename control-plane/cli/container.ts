@@ -10,7 +10,7 @@ import { chownSync, mkdirSync, readFileSync, readdirSync, statSync } from 'node:
 import { hostname, networkInterfaces } from 'node:os'
 import path from 'node:path'
 import { writeContainerCloud } from './cloud.ts'
-import { authorityFile, ensureCreds, writeFiles } from './files.ts'
+import { authorityFile, ensureCreds, requireReplication, writeFiles } from './files.ts'
 import { controlPlane, nodeAgent, natsUrl, processEnv } from './components.ts'
 import { apiServerIsReady, leaseIsFresh, natsGreets } from './health.ts'
 import { nodeIdentity } from './node.ts'
@@ -52,6 +52,7 @@ async function setUp(): Promise<void> {
   const publishedPort = Number(process.env['COXSWAIN_PORT'])
   if (!Number.isInteger(publishedPort) || publishedPort < 1 || publishedPort > 65535)
     throw new Error(`COXSWAIN_PORT=${process.env['COXSWAIN_PORT']}: must be a port number`)
+  await requireReplication(natsServers)
   makeStateDir(dir)
   mkdirSync(nodeCreds, { recursive: true, mode: 0o700 })
   await writeFiles(dir, { at, listen: '0.0.0.0', storeDir: natsStore, sync: 'server', serverIPs: ['127.0.0.1'], securePort: publishedPort })

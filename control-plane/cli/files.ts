@@ -5,6 +5,7 @@ import path from 'node:path'
 import * as z from 'zod'
 import {
   areCredsOf,
+  canReplicate,
   createAuthority,
   mintCreds,
   nodeSigner,
@@ -101,6 +102,15 @@ export interface NatsFileOptions {
 async function natsVersion(): Promise<string> {
   const { stdout, stderr } = await run(natsServer() ?? 'nats-server', ['--version'], { timeoutMs: 5000 })
   return /v?(\d+\.\d+\.\d+)/.exec(stdout + stderr)?.[1] ?? '2.9.0'
+}
+
+/** Throws when nats-server is too old for several of it to be one store. */
+export async function requireReplication(servers: number): Promise<void> {
+  const version = servers > 1 ? await natsVersion() : ''
+  if (servers > 1 && !canReplicate(version))
+    throw new Error(
+      `three nats-servers take version 2.10.27 or newer, this is ${version}, which may acknowledge two writes over the same one; NATS_SERVER names another one`,
+    )
 }
 
 /** Writes nats-server's configuration, and makes the credentials that these identities lack. */

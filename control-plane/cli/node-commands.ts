@@ -76,10 +76,12 @@ export async function joinNode(
   return addNode(dir, node)
 }
 
-/** Ends the credentials of a node at once: whoever holds them is cut off. Its next life gets others. */
+/**
+ * Ends the credentials of a node at once, of another machine's too while it is connected: whoever holds them is cut off. A node of this machine
+ * gets others in its next life; another machine has to join again.
+ */
 export async function revokeNode(dir: StateDir, name: string): Promise<void> {
   const cluster = requireCluster(dir)
-  find(cluster, name)
   await revokeCreds(dir, natsUrl(addressesOf(cluster)), nodeIdentity(name))
 }
 

@@ -1,7 +1,7 @@
 /** `cox up` of a cluster with nodes. */
 import path from 'node:path'
 import { untilNodesReady, untilPodsAdmitted } from './api.ts'
-import { ensureCreds, ensureEncryption, writeFiles } from './files.ts'
+import { ensureCreds, ensureEncryption, requireReplication, writeFiles } from './files.ts'
 import { LocalCluster, prepareCluster } from './local-cluster.ts'
 import { nodeIdentity, nodeProcess } from './node.ts'
 import { isAlive, readRecord } from './process.ts'
@@ -19,6 +19,7 @@ export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell 
   const since = Date.now()
   const cluster = await prepareCluster(dir, wanted)
   const at = addressesOf(cluster)
+  await requireReplication(at.nats.servers)
   if (wanted.encryptSecrets) ensureEncryption(dir)
   // A node that outlived its last supervisor has said that it is Ready before.
   const lives = new Map(cluster.nodes.map(n => [n.name, isAlive(readRecord(dir, nodeProcess(n.name))) ? 0 : since]))

@@ -58,6 +58,8 @@ class NatsTransport implements Transport {
   readonly #stop: (() => void)[]
   #count = 0
   #closed = false
+  /** Since when no request has been answered, by performance.now(); undefined when the last one was. */
+  #unservedSince: number | undefined
 
   constructor(connection: BusConnection) {
     this.#connection = connection
@@ -162,9 +164,13 @@ class NatsTransport implements Transport {
     if (token.startsWith('alive-')) return this.#alive(token.slice('alive-'.length), m)
     const call = this.#calls.get(token)
     if (!call) return
-    if (m.headers?.code === 503) return this.#fail(call, new TransportError('unavailable', 'no API server serves the bus'))
+    if (m.headers?.code === 503) {
+      this.#unserved()
+      return this.#fail(call, new TransportError('unavailable', 'no API server serves the bus'))
+    }
     const frame = decodeFrame(m.data)
     if (!frame) return
+    this.#unservedSince = undefined
     if (frame.number !== call.frames) return this.#cancel(call, new TransportError('lost', 'a part of the answer is missing'))
     call.frames++
     const { flags, payload } = frame
@@ -236,11 +242,20 @@ class NatsTransport implements Transport {
     let doubtful = false
     for (const call of this.#calls.values()) {
       if (call.via !== undefined) used.add(call.via)
-      else if (++call.ticks >= lostTicks) this.#cancel(call, new TransportError('lost', 'no API server speaks of the request'))
-      else if (call.ticks >= doubtfulTicks && call.orphan !== undefined) this.#cancel(call, new TransportError('lost', call.orphan))
+      else if (++call.ticks >= lostTicks) {
+        this.#unserved(lostTicks * tickMs)
+        this.#cancel(call, new TransportError('lost', 'no API server speaks of the request'))
+      } else if (call.ticks >= doubtfulTicks && call.orphan !== undefined) this.#cancel(call, new TransportError('lost', call.orphan))
       else if (call.ticks >= doubtfulTicks) doubtful = true
     }
     this.#servers.check(used, doubtful)
+  }
+
+  /** There is no API server where we ask: perhaps there is by way of another NATS server. */
+  #unserved(forMs = 0): void {
+    const now = performance.now()
+    this.#unservedSince ??= now - forMs
+    this.#connection.elsewhere(now - this.#unservedSince)
   }
 
   #alive(id: string, m: Msg): void {

@@ -21,6 +21,11 @@ export interface BusConnection {
    * message cannot be sent: it is larger than the server takes, the connection is closed.
    */
   publish(subject: string, data: Uint8Array | string, options?: PublishOptions, refused?: (error: Error) => void): void
+  /**
+   * What was asked by way of the server that it is connected to was not answered for `silentMs`: it may be cut off from the others. Where there
+   * are several, goes over to another one; not again for some seconds.
+   */
+  elsewhere(silentMs: number): void
   /** Sends what waits to be published; resolves when the server has it. */
   flush(): Promise<void>
   close(): Promise<void>
@@ -44,6 +49,10 @@ export interface BusOptions {
   pingIntervalMs?: number
   log?: Logger
 }
+
+/** One server of several that gives no answers for that long is left, and another one is given that long to do better, ms. */
+const patienceMs = 3_000
+const settleMs = 5_000
 
 /** Connects as the identity of the credentials. Rejects when the credentials cannot be read or are refused, else waits for the server. */
 export async function connectBus(options: BusOptions): Promise<BusConnection> {
@@ -91,6 +100,7 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
   }
   return follow(
     nats,
+    options.url.includes(','),
     identity,
     log,
     () =>
@@ -101,13 +111,15 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
   )
 }
 
-function follow(nats: NatsConnection, identity: string, log: Logger, refresh: () => void): BusConnection {
+function follow(nats: NatsConnection, several: boolean, identity: string, log: Logger, refresh: () => void): BusConnection {
   const handlers = new Set<(connected: boolean) => void>()
   const outbox = new Outbox(nats)
   let connected = true
+  let since = performance.now()
   const set = (value: boolean) => {
     if (connected === value) return
     connected = value
+    since = performance.now()
     for (const handler of [...handlers]) handler(value)
   }
   const watchStatus = async () => {
@@ -141,6 +153,12 @@ function follow(nats: NatsConnection, identity: string, log: Logger, refresh: ()
     onChange(handler) {
       handlers.add(handler)
       return () => handlers.delete(handler)
+    },
+    elsewhere(silentMs) {
+      if (!several || !connected || silentMs < patienceMs || performance.now() - since < settleMs) return
+      since = performance.now()
+      log.warn({ identity, server: nats.getServer() }, 'the NATS server does not answer for the others; going over to another one')
+      nats.reconnect().catch((e: Error) => log.warn({ identity, error: e.message }, 'the connection to NATS could not be made anew'))
     },
     publish: (subject, data, options, refused) => outbox.publish(subject, data, options, refused),
     flush() {

@@ -199,6 +199,15 @@ export const canSyncOften = (serverVersion: string): boolean => {
   return Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 10)
 }
 
+/**
+ * Whether several servers of this version are a store: older ones compare before they replicate and swap after, so that of two writes over the
+ * same version that come at about the same time both are acknowledged (seen with 2.9.10; not with 2.10.27 and 2.15.1).
+ */
+export const canReplicate = (serverVersion: string): boolean => {
+  const [major = 0, minor = 0, patch = 0] = (/(\d+)\.(\d+)\.(\d+)/.exec(serverVersion) ?? []).slice(1).map(Number)
+  return major > 2 || (major === 2 && (minor > 10 || (minor === 10 && patch >= 27)))
+}
+
 /** The JWT of the account BUS. */
 export async function busAccount(authority: Authority, revocations: Readonly<Record<string, number>> = {}): Promise<string> {
   const scoped = Object.entries(templates).map(([role, template]) => {
@@ -260,7 +269,10 @@ allow_non_tls: true
 }
 ${
   cluster
-    ? `cluster {
+    ? `# A server that is cut off from the others, or from its clients, is known to be within some seconds.
+ping_interval: "3s"
+ping_max: 2
+cluster {
   name: coxswain
   listen: ${JSON.stringify(cluster.listen)}
   authorization { user: cluster, password: ${JSON.stringify(cluster.password)}, timeout: 5 }

@@ -111,13 +111,15 @@ export class Newest {
   }
 
   async #ask(): Promise<number> {
-    const end = performance.now() + this.#deadlineMs
+    const began = performance.now()
+    const end = began + this.#deadlineMs
     for (;;) {
       try {
         return this.#sequenceOf(await this.#question.ask())
       } catch (e) {
         if (performance.now() > end || this.#connection.nats.isClosed())
           throw timeout(`the store did not answer in time: ${(e as Error).message}`)
+        this.#connection.elsewhere(performance.now() - began)
         await new Promise(resolve => setTimeout(resolve, 50))
       }
     }

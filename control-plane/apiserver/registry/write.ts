@@ -115,12 +115,14 @@ export class Writer {
   }
 
   async #attempts(subject: string, data: Uint8Array, expected: number, view: WriterView, id: string, pending: Pending): Promise<Stored> {
-    const end = performance.now() + this.#deadlineMs
+    const began = performance.now()
+    const end = began + this.#deadlineMs
     let after = expected || view.tombstone()
     let known = false
     for (let wait = 20; performance.now() < end; wait = Math.min(wait * 2, 500)) {
       const outcome = await this.#publish(subject, data, expected, after, id, pending, end)
       if (outcome.kind === 'applied') return outcome.stored
+      if (outcome.kind === 'absent' || outcome.kind === 'unknown') this.#connection.elsewhere(performance.now() - began)
       if (outcome.kind === 'refused') throw unavailable(`the store refused the write: ${outcome.why}`)
       if (outcome.kind === 'absent') {
         await sleep(wait)

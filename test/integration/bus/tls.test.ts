@@ -1,5 +1,5 @@
 /** Connections of other machines: encrypted, to nobody but the cluster's nats-servers, and what one without credentials may ask. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -8,9 +8,10 @@ import { hashOf } from '#control-plane/cli/join.ts'
 import { ensureNatsCertificate } from '#control-plane/cli/pki.ts'
 import { makeStateDir, stateDir, type StateDir } from '#control-plane/cli/state.ts'
 import { serveApi } from '#control-plane/apiserver/bus/serve.ts'
+import { connectedKeys } from '#shared/bus/account.ts'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { connectBus } from '#shared/bus/connection.ts'
-import { bootstrapCreds, credsOf, nodeSigner, nodeUserJwt, newUserKey } from '#shared/bus/credentials.ts'
+import { bootstrapCreds, credsOf, nodeSigner, nodeUserJwt, newUserKey, userClaims } from '#shared/bus/credentials.ts'
 import type { UserInfo } from '#shared/bus/transport.ts'
 import { logger } from '#shared/component/log.ts'
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
@@ -52,7 +53,7 @@ test('neither another authority nor a server without TLS is believed', async () 
 })
 
 test('who joins is shown the authority, and takes none but the one that he was told of', async () => {
-  const pem = await authorityBehind(nats.url, [hashOf(await import('node:fs').then(fs => fs.readFileSync(ca(dir), 'utf8')))])
+  const pem = await authorityBehind(nats.url, [hashOf(readFileSync(ca(dir), 'utf8'))])
   expect(hashOf(pem)).toMatch(/^sha256:[0-9a-f]{64}$/)
   await expect(authorityBehind(nats.url, [`sha256:${'0'.repeat(64)}`])).rejects.toThrow('none of those that were asked for')
   await expect(authorityBehind(plain.url, [hashOf(pem)])).rejects.toThrow('it has no TLS')
@@ -82,4 +83,13 @@ test('over NATS, a machine that joins is nobody until its token says who it is',
     ['system:node:far', undefined],
   ])
   await Promise.all([bus.close(), node.close(), service.close()])
+})
+
+test('with which keys somebody is connected is known by the name that the server vouches for: they can be revoked', async () => {
+  const system = readFileSync(await nats.creds('system'), 'utf8')
+  const bus = await as(nats, ca(dir))
+  const key = userClaims(readFileSync(await nats.creds('system:node:far'), 'utf8'))?.sub
+  expect(await connectedKeys(nats.url, system, 'system:node:far')).toEqual([key])
+  expect(await connectedKeys(nats.url, system, 'system:node:other')).toEqual([])
+  await bus.close()
 })
