@@ -186,6 +186,16 @@ describe('a node of another machine', () => {
     await eventually(async () => (await curl(here.name, `http://${ip}:8080/`)).includes('Hostname: web-'), 'reached again')
   }, 120_000)
 
+  test('whose credentials are revoked is cut off at once, and joins again with a new token', async () => {
+    const revoked = await cluster.cox('node', 'revoke', 'far')
+    expect(revoked.stdout, revoked.stderr).toContain('the credentials of node far are revoked')
+    await eventually(async () => !(await farIsReady()), 'NotReady')
+    expect((await cox('node', 'leave')).code).toBe(0)
+    const printed = await cluster.cox('token', 'create', '--print-join-command')
+    const joined = await cox(...printed.stdout.trim().split(' ').slice(1), '--name', 'far')
+    expect(joined.stdout + joined.stderr).toContain('node far is Ready')
+  }, 120_000)
+
   test('stops, starts again without a token, and leaves nothing behind when it leaves', async () => {
     expect((await cox('down')).code).toBe(0)
     await eventually(async () => !(await farIsReady()), 'NotReady')
@@ -198,3 +208,42 @@ describe('a node of another machine', () => {
     expect(left.stdout.trim()).toBe('')
   }, 120_000)
 })
+
+test('on one segment, with --direct-routes, packets of pods need no VXLAN', async () => {
+  const neighbours = await startMachines([2])
+  const [home, near] = neighbours.all as [Machine, Machine]
+  const dir = await mkdtemp(path.join(tmpdir(), 'cox-near-'))
+  const nearCox = (...args: string[]) => runCox([...args, '--state-dir', dir], near.within)
+  let two: ClusterFixture | undefined
+  try {
+    two = await startCluster({ nodes: 1, within: home.within, flags: ['--listen', home.address, '--direct-routes'] })
+    const { kubectl } = two
+    const printed = await two.cox('token', 'create', '--print-join-command')
+    const joined = await nearCox(...printed.stdout.trim().split(' ').slice(1), '--name', 'near')
+    expect(joined.stdout + joined.stderr).toContain('node near is Ready')
+    await two.apply(web)
+    await kubectl('rollout', 'status', 'daemonset/web', '--timeout=60s')
+    const pods = (
+      await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={range .items[*]}{.metadata.name} {.status.podIP}{"\\n"}{end}')
+    )
+      .split('\n')
+      .filter(Boolean)
+    for (const machine of [home, near])
+      expect((await machine.run('ip', 'route')).stdout).toMatch(/^10\.\d+\.\d+\.0\/24 via 10\.77\.1\.1[01] dev eth0/m)
+    const [a, b] = pods.map(line => line.split(' ')) as [string[], string[]]
+    for (const [from, to] of [
+      [a, b],
+      [b, a],
+    ] as const)
+      // prettier-ignore
+      expect(await kubectl('exec', from[0]!, '--', 'curl', '-sS', '-m', '5', `http://${to[1]}:8080/`)).toContain(`client_address=${from[1]}`)
+    const far = (await kubectl('get', 'pods', '-l', 'app=web', '--field-selector', 'spec.nodeName=near', '-o', 'name')).trim()
+    const version = `curl -sS -m 5 --cacert /var/run/secrets/kubernetes.io/serviceaccount/ca.crt https://kubernetes.default/version`
+    expect(await kubectl('exec', far, '--', 'sh', '-c', version)).toContain('"major": "1"')
+  } finally {
+    await nearCox('node', 'leave')
+    await two?.stop()
+    await neighbours.stop()
+    await rm(dir, { recursive: true, force: true })
+  }
+}, 180_000)
