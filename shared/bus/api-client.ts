@@ -1,5 +1,6 @@
 /** The API over NATS, the client's side: any number of requests and streams over one connection and one inbox. */
 import { headers, nuid, type Msg } from 'nats'
+import { ShortLived } from '#shared/machinery/shortlived.ts'
 import type { BusConnection } from './connection.ts'
 import { Body } from './body.ts'
 import { decodeFrame, decodeHead, everyServer, Flag, type Alive, type Control } from './frames.ts'
@@ -53,7 +54,7 @@ class NatsTransport implements Transport {
   readonly #client = nuid.next()
   readonly #inbox: string
   readonly #subject: string
-  readonly #calls = new Map<string, Call>()
+  readonly #calls = new ShortLived<string, Call>()
   readonly #servers: Servers
   readonly #stop: (() => void)[]
   #count = 0

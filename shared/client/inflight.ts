@@ -3,6 +3,7 @@
  * end, that the queues of the API server and of the registry stay short for what goes before everything else, and slows nothing down.
  */
 import type { Transport } from '../bus/transport.ts'
+import { Fifo } from '../machinery/fifo.ts'
 import { StatusError } from '../machinery/status.ts'
 
 const defaultTimeoutMs = 30_000
@@ -18,9 +19,7 @@ interface Waiting {
  */
 export function boundedWrites(transport: Transport, limit: number): Transport {
   let running = 0
-  /** Those from `head` on wait. */
-  let queue: Waiting[] = []
-  let head = 0
+  const queue = new Fifo<Waiting>()
 
   function turn(timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -51,13 +50,10 @@ export function boundedWrites(transport: Transport, limit: number): Transport {
   }
   function next(): void {
     running--
-    while (head < queue.length && running < limit) {
-      const entry = queue[head++]!
+    while (queue.length > 0 && running < limit) {
+      const entry = queue.shift()!
       if (entry.live) entry.go()
     }
-    if (head < queue.length) return
-    queue = []
-    head = 0
   }
   return {
     async request(request) {

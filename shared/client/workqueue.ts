@@ -3,6 +3,7 @@
  * worker at a time, and comes again after `done` when it was added meanwhile.
  */
 import { histogram, type Histogram } from '../component/histogram.ts'
+import { Fifo } from '../machinery/fifo.ts'
 
 export interface WorkQueue {
   add(key: string): void
@@ -45,8 +46,6 @@ export interface QueueOptions {
 const longestTimer = 2 ** 31 - 1
 /** Upstream's: ten times larger each, from 10 ns to 1000 s. */
 const bounds = Array.from({ length: 12 }, (_, i) => 10 ** (i - 8))
-/** Handed-out keys are dropped from the front of the array when they are that many and half of it. */
-const compactAt = 1024
 
 /** A key that waits or is with a worker. */
 interface Entry {
@@ -59,9 +58,7 @@ interface Entry {
 }
 
 export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, burst = 100 }: QueueOptions = {}): WorkQueue {
-  /** Those from `head` on wait, in order. */
-  let order: Entry[] = []
-  let head = 0
+  const order = new Fifo<Entry>()
   const entries = new Map<string, Entry>()
   const timers = new Map<string, { at: number; timer: NodeJS.Timeout }>()
   const failures = new Map<string, number>()
@@ -71,11 +68,7 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
   let down = false
 
   function take(): string {
-    const entry = order[head++]!
-    if (head >= compactAt && head * 2 >= order.length) {
-      order = order.slice(head)
-      head = 0
-    }
+    const entry = order.shift()!
     const now = performance.now()
     counts.queued.observe((now - entry.since) / 1000)
     entry.working = true
@@ -132,7 +125,7 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
     next: () =>
       new Promise(resolve => {
         if (down) resolve(undefined)
-        else if (head < order.length) resolve(take())
+        else if (order.length > 0) resolve(take())
         else takers.push(resolve)
       }),
     done(key) {
@@ -150,15 +143,13 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
       for (const { timer } of timers.values()) clearTimeout(timer)
       timers.clear()
       failures.clear()
-      for (const entry of order.slice(head)) entries.delete(entry.key)
-      order = []
-      head = 0
+      for (let entry = order.shift(); entry; entry = order.shift()) entries.delete(entry.key)
       const waiting = takers
       takers = []
       for (const resolve of waiting) resolve(undefined)
     },
     get length() {
-      return order.length - head
+      return order.length
     },
     statistics: {
       get adds() {

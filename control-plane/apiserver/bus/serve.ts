@@ -14,6 +14,7 @@ import {
   type UserInfo,
 } from '#shared/bus/transport.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
+import { ShortLived } from '#shared/machinery/shortlived.ts'
 import { badRequest, internalError, StatusError, timeout } from '#shared/machinery/status.ts'
 import { tooManyRequests } from '../flowcontrol/flowcontrol.ts'
 import { Answer } from './answer.ts'
@@ -42,7 +43,7 @@ export interface ApiService {
 /** One client's connection: its requests and when it was last heard of. */
 interface Client {
   heard: number
-  readonly answers: Map<string, Answer>
+  readonly answers: ShortLived<string, Answer>
 }
 
 /** Clients are told of requests that take longer than this, so that they notice when the server dies. */
@@ -61,7 +62,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
 
   const clientOf = (key: string): Client => {
     let client = clients.get(key)
-    if (!client) clients.set(key, (client = { heard: 0, answers: new Map() }))
+    if (!client) clients.set(key, (client = { heard: 0, answers: new ShortLived() }))
     client.heard = performance.now()
     return client
   }

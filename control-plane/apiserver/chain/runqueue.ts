@@ -6,31 +6,29 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { endTurn } from '#shared/bus/endofturn.ts'
+import { Bag, type Item } from '#shared/machinery/bag.ts'
+import { Fifo } from '#shared/machinery/fifo.ts'
 
-export interface Line {
+export interface Line extends Item {
   /** Of two lines that have work the one of twice the weight has twice the time. */
   weight: number
   /** What it has had, ms divided by its weight. What a line does not need is not saved up. */
   used: number
-  waiting: (() => void)[]
-  /** What stands in line is `waiting` from here on. */
-  head: number
+  readonly waiting: Fifo<() => void>
 }
 
 /** How long slices are done in one turn of the event loop, ms, give or take the last one. */
 const turnMs = 4
 /** After that long work that can be interrupted is. */
 const sliceMs = 1
-/** What was done is dropped from the front of a line when it is that much and half of it. */
-const compactAt = 1024
 
 const resolved = Promise.resolve()
 
-export const newLine = (weight = 1): Line => ({ weight, used: 0, waiting: [], head: 0 })
+export const newLine = (weight = 1): Line => ({ at: -1, weight, used: 0, waiting: new Fifo() })
 
 export class RunQueue {
   /** Lines in which somebody waits. */
-  readonly #lines = new Set<Line>()
+  readonly #lines = new Bag<Line>()
   /** The line whose slice is being done, and since when. */
   #current: Line | undefined
   #since = 0
@@ -105,21 +103,14 @@ export class RunQueue {
     const line = now < this.#turnEnds ? this.#least() : undefined
     if (!line) {
       this.#current = undefined
-      this.#scheduled = this.#lines.size > 0
+      this.#scheduled = this.#lines.items.length > 0
       if (this.#scheduled) setImmediate(() => this.#turn())
       return endTurn()
     }
     this.#current = line
     this.#floor = line.used
-    const slice = line.waiting[line.head++]!
-    if (line.head === line.waiting.length) {
-      line.waiting = []
-      line.head = 0
-      this.#lines.delete(line)
-    } else if (line.head >= compactAt && line.head * 2 >= line.waiting.length) {
-      line.waiting = line.waiting.slice(line.head)
-      line.head = 0
-    }
+    const slice = line.waiting.shift()!
+    if (line.waiting.length === 0) this.#lines.delete(line)
     slice()
     this.#follow()
   }
@@ -131,13 +122,13 @@ export class RunQueue {
 
   #least(): Line | undefined {
     let least: Line | undefined
-    for (const line of this.#lines) if (!least || line.used < least.used) least = line
+    for (const line of this.#lines.items) if (!least || line.used < least.used) least = line
     return least
   }
 
   /** Whether another line is to go before this one. */
   #isBehind(line: Line): boolean {
-    for (const other of this.#lines) if (other.used < line.used) return true
+    for (const other of this.#lines.items) if (other.used < line.used) return true
     return false
   }
 }

@@ -1,4 +1,5 @@
 /** How long a request may take: the `timeout` parameter, at most and by default 60 s. */
+import { Bag, type Item } from '#shared/machinery/bag.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
 import { StatusError, badRequest } from '#shared/machinery/status.ts'
 
@@ -15,23 +16,25 @@ export function timeoutOf(parameter: string | null): number {
 const timedOut = (): StatusError =>
   new StatusError(504, 'Timeout', 'Timeout: request did not complete within requested timeout - context deadline exceeded', {})
 
-interface Waiting {
+interface Waiting extends Item {
   readonly until: number
   readonly reject: (e: Error) => void
 }
 // One timer for all requests: few ever get to their deadline, and a timer each costs more than many of them.
-const waiting = new Set<Waiting>()
+const waiting = new Bag<Waiting>()
 const sweepMs = 100
 let sweeper: NodeJS.Timeout | undefined
 
 function sweep(): void {
   const now = performance.now()
-  for (const w of waiting) {
+  const { items } = waiting
+  for (let i = items.length - 1; i >= 0; i--) {
+    const w = items[i]!
     if (w.until > now) continue
     waiting.delete(w)
     w.reject(timedOut())
   }
-  if (waiting.size > 0) return
+  if (items.length > 0) return
   clearInterval(sweeper)
   sweeper = undefined
 }
@@ -42,7 +45,7 @@ function sweep(): void {
  */
 export function deadline<T>(work: Promise<T>, ms: number): Promise<T> {
   return new Promise((resolve, reject) => {
-    const entry = { until: performance.now() + ms, reject }
+    const entry: Waiting = { at: -1, until: performance.now() + ms, reject }
     waiting.add(entry)
     sweeper ??= setInterval(sweep, sweepMs).unref()
     work.then(

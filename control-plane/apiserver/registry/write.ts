@@ -6,6 +6,7 @@ import { createInbox, nuid, type Msg } from 'nats'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { inboxPrefix } from '#shared/bus/subjects.ts'
+import { ShortLived } from '#shared/machinery/shortlived.ts'
 import { timeout, tooLarge, unavailable } from '#shared/machinery/status.ts'
 import { WriteConflict, type Stored } from './registry.ts'
 import { lastMessage, writeHeaders, wrongLastSequence } from './stream.ts'
@@ -45,7 +46,7 @@ export class Writer {
   readonly id = nuid.next()
   readonly #connection: BusConnection
   readonly #deadlineMs: number
-  readonly #pending = new Map<string, Pending>()
+  readonly #pending = new ShortLived<string, Pending>()
   readonly #inbox: string
   readonly #stop: (() => void)[] = []
   #count = 0

@@ -62,9 +62,9 @@ test('retries of all keys together are limited, whatever the back-off of each', 
   await vi.advanceTimersByTimeAsync(100)
   expect(q.length).toBe(4)
   // A storm does not put off the last one for ever.
-  for (let i = 0; i < 100_000; i++) q.addRateLimited(`key-${i}`)
+  for (let i = 0; i < 20_000; i++) q.addRateLimited(`key-${i}`)
   await vi.advanceTimersByTimeAsync(1_000_000)
-  expect(q.length).toBe(100_004)
+  expect(q.length).toBe(20_004)
 })
 
 test('order survives that keys are taken out, and what waits is counted', async () => {
