@@ -11,10 +11,10 @@ import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { cel } from '#control-plane/apiserver/cel/load.ts'
 import { Action } from '../clusterevent.ts'
 import { stateKey } from '../cyclestate.ts'
-import { allocate, type AllocationWorld } from '../dynamicresources/allocate.ts'
+import { allocate, scoreOf, type AllocationWorld } from '../dynamicresources/allocate.ts'
 import { podResourceClaims, usesResourceClaims } from '../dynamicresources/podclaims.ts'
 import { deviceId } from '../dynamicresources/pools.ts'
-import { failure, skip, unresolvable, unschedulable, type PluginFactory } from '../framework.ts'
+import { failure, normalizeByMax, skip, unresolvable, unschedulable, type PluginFactory } from '../framework.ts'
 
 /** Upstream's ResourceClaimReservedForMaxSize. */
 const maxConsumers = 256
@@ -33,6 +33,9 @@ const key = stateKey<State>('DynamicResources')
 
 const devicesOf = (allocation: AllocationResult | undefined): string[] =>
   (allocation?.devices?.results ?? []).filter(r => !r.adminAccess).map(deviceId)
+
+/** Nodes differ by how good a way they have to meet a request. */
+const hasAlternatives = ({ spec }: ResourceClaim): boolean => spec.devices?.requests?.some(r => r.firstAvailable?.length) ?? false
 
 export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
   const claims = informer<ResourceClaim>(resourceClaims)
@@ -124,6 +127,12 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
         return unresolvable((e as Error).message)
       }
     },
+    preScore: state => (state.get(key)?.pending.some(hasAlternatives) ? undefined : skip),
+    score(state, _, { name }) {
+      const known = state.get(key)
+      return known ? scoreOf(known.pending, known.found.get(name) ?? []) : 0
+    },
+    normalizeScore: (_, __, scores) => normalizeByMax(scores),
     reserve(state, _, node) {
       const known = state.get(key)
       if (!known || known.pending.length === 0) return undefined

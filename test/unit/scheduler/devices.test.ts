@@ -1,7 +1,7 @@
 /** Devices for claims: what is found on a node, and what is not. */
 import { describe, expect, it } from 'vitest'
 import { selects } from '#control-plane/apiserver/cel/dra/device.ts'
-import { allocate, type AllocationWorld } from '#control-plane/scheduler/dynamicresources/allocate.ts'
+import { allocate, scoreOf, type AllocationWorld } from '#control-plane/scheduler/dynamicresources/allocate.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
 import type { ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
@@ -116,4 +116,12 @@ it('a search among many devices ends', () => {
   const many = Array.from({ length: 100 }, (_, i) => gpu(`g${i}`, `m${i}`, '1'))
   const constraints = [{ matchAttribute: `${driver}/model` }]
   expect(found([claim([exactly('r', { count: 20 }), exactly('s', { count: 10 })], { constraints })], [slice(many)])).toBeUndefined()
+})
+
+it('a node is better the earlier the alternatives are that it meets requests with', () => {
+  const listed = claim([{ name: 'r', firstAvailable: ['a', 'b', 'c'].map(name => ({ name, deviceClassName: 'gpu' })) }, exactly('other')])
+  const given = (...requests: string[]) => ({ devices: { results: requests.map(request => ({ request })) } }) as never
+  expect([given('r/a', 'other'), given('r/b', 'r/b', 'other'), given('r/c', 'other')].map(a => scoreOf([listed], [a]))).toEqual([8, 7, 6])
+  expect(scoreOf([listed, listed], [given('r/a'), given('r/c')])).toBe(14)
+  expect(scoreOf([claim([exactly('r')])], [given('r')])).toBe(0)
 })
