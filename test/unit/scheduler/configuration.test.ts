@@ -26,6 +26,7 @@ describe('plugins', () => {
       'NodeResourcesFit 1',
       'PodTopologySpread 2',
       'InterPodAffinity 2',
+      'DynamicResources 1',
       'NodeResourcesBalancedAllocation 1',
       'ImageLocality 1',
     ])
