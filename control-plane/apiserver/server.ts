@@ -48,7 +48,7 @@ import { accessReviews } from './reviews/accessreviews.ts'
 import { whoAmI } from './reviews/selfsubjectreview.ts'
 import type { Store } from './objects/store.ts'
 import { serviceHooks } from './serviceips/allocate.ts'
-import { addressRange, portRange } from './serviceips/ranges.ts'
+import { portRange, serviceRanges } from './serviceips/ranges.ts'
 import { startRepair } from './serviceips/repair.ts'
 import { Surface, type Served } from './surface.ts'
 import { bindByBody, bindings } from './subresources/binding.ts'
@@ -153,7 +153,7 @@ export async function startApiServer(
       maxSeconds: options.serviceAccountMaxTokenExpiration / 1000,
       extend: options.serviceAccountExtendTokenExpiration,
     }
-    const ranges = { family: addressRange(options.serviceClusterIpRange).family, ports: portRange(options.serviceNodePortRange) }
+    const ranges = { families: serviceRanges(options.serviceClusterIpRange).map(r => r.family), ports: portRange(options.serviceNodePortRange) }
     const policy = followPolicy(registry)
     opened.push(async () => policy.stop())
     const authorization = await newAuthorization(options, registry, policy, { registry: metrics.registry, reloads }, log)

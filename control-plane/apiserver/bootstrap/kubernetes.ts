@@ -17,7 +17,7 @@ import { toStored } from '../objects/body.ts'
 import { deleteObject } from '../objects/delete.ts'
 import type { Endpoint } from '../objects/endpoint.ts'
 import { updateObject } from '../objects/update.ts'
-import { addressRange } from '../serviceips/ranges.ts'
+import { serviceRanges } from '../serviceips/ranges.ts'
 import { ensure, self } from './ensure.ts'
 import type { BootstrapParts } from './parts.ts'
 
@@ -40,7 +40,7 @@ export function advertised({ options, port }: BootstrapParts): Address | undefin
 
 export async function kubernetesService(parts: BootstrapParts): Promise<void> {
   const { store, endpoints, options, port } = parts
-  const range = addressRange(options.serviceClusterIpRange)
+  const range = serviceRanges(options.serviceClusterIpRange)[0]!
   const service: Partial<Service> & KubeObject = {
     kind: 'Service',
     apiVersion: 'v1',

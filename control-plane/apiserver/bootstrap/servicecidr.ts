@@ -14,7 +14,7 @@ export async function makeServiceCIDR({ store, endpoints, options }: BootstrapPa
     kind: 'ServiceCIDR',
     apiVersion: 'networking.k8s.io/v1',
     metadata: { name: defaultServiceCIDR },
-    spec: { cidrs: [options.serviceClusterIpRange] },
+    spec: { cidrs: options.serviceClusterIpRange.split(',') },
     status: {
       conditions: [
         {
@@ -36,6 +36,6 @@ export async function makeServiceCIDR({ store, endpoints, options }: BootstrapPa
 export function inconsistent({ store, options }: BootstrapParts): string | undefined {
   const stored = store.registry.get(serviceCidrs, '', defaultServiceCIDR)?.object as ServiceCIDR | undefined
   const cidrs = stored?.spec.cidrs ?? []
-  if (!stored || (cidrs.length === 1 && cidrs[0] === options.serviceClusterIpRange)) return undefined
+  if (!stored || cidrs.join() === options.serviceClusterIpRange) return undefined
   return `the default ServiceCIDR [${cidrs.join(' ')}] does not match --service-cluster-ip-range ${options.serviceClusterIpRange}`
 }

@@ -44,8 +44,8 @@ export const holder =
     )
 
 export interface ServiceRanges {
-  /** Of the cluster's addresses; those that there are to take, ServiceCIDRs say. */
-  readonly family: IPFamily
+  /** Of the cluster's addresses, the default one first; those that there are to take, ServiceCIDRs say. */
+  readonly families: readonly IPFamily[]
   readonly ports: PortRange
 }
 
@@ -96,28 +96,33 @@ async function complete(work: Allocation, ranges: ServiceRanges): Promise<void> 
     spec.ipFamilyPolicy ??= old.spec.ipFamilyPolicy
     if (!spec.ipFamilies?.length && old.spec.ipFamilies) spec.ipFamilies = [...old.spec.ipFamilies]
   }
-  const families = completeFamilies(spec, ranges.family)
+  const families = completeFamilies(spec, ranges.families, old?.spec)
   if (families.length > 0) throw refuse(service, ...families)
-  if (needsClusterIP(spec) && !isHeadless(spec)) await completeAddress(work, service, ranges.family)
+  if (needsClusterIP(spec) && !isHeadless(spec)) await completeAddresses(work, service)
   if (needsNodePort(spec) || spec.type === 'LoadBalancer') await completeNodePorts(work, service, ranges.ports)
   if (needsHealthCheck(spec)) await completeHealthCheck(work, service, ranges.ports)
 }
 
-async function completeAddress(work: Allocation, service: Service, family: IPFamily): Promise<void> {
+/** One address a family, in the order of ipFamilies. */
+async function completeAddresses(work: Allocation, service: Service): Promise<void> {
   const { spec } = service
-  const given = spec.clusterIPs?.[0] ?? ''
-  if (given === '') {
-    const ip = await work.anyOf(addresses, readyRanges(work.registry, family))
-    if (ip === undefined) throw internalError('failed to allocate a serviceIP: range is full')
-    spec.clusterIPs = [ip]
-  } else if (!work.had(addresses, given)) {
-    const fail = (why: string): StatusError =>
-      refuse(service, invalid(at.child('clusterIPs'), spec.clusterIPs, `failed to allocate IP ${given}: ${why}`))
-    if (!readyRanges(work.registry, family).some(r => r.contains(given)))
-      throw fail('the provided network does not match the current range')
-    if (!(await work.take(addresses, given))) throw fail('provided IP is already allocated')
+  const ips = [...(spec.clusterIPs ?? [])]
+  for (const [i, family] of (spec.ipFamilies as IPFamily[]).entries()) {
+    const given = ips[i] ?? ''
+    if (given === '') {
+      const ip = await work.anyOf(addresses, readyRanges(work.registry, family))
+      if (ip === undefined) throw internalError('failed to allocate a serviceIP: range is full')
+      ips[i] = ip
+    } else if (!work.had(addresses, given)) {
+      const fail = (why: string): StatusError =>
+        refuse(service, invalid(at.child('clusterIPs'), spec.clusterIPs, `failed to allocate IP ${given}: ${why}`))
+      if (!readyRanges(work.registry, family).some(r => r.contains(given)))
+        throw fail('the provided network does not match the current range')
+      if (!(await work.take(addresses, given))) throw fail('provided IP is already allocated')
+    }
   }
-  spec.clusterIP = spec.clusterIPs![0]
+  spec.clusterIPs = ips
+  spec.clusterIP = ips[0]
 }
 
 async function completeNodePorts(work: Allocation, service: Service, range: PortRange): Promise<void> {

@@ -45,6 +45,15 @@ export function addressRange(text: string): AddressRange {
   }
 }
 
+/** `--service-cluster-ip-range`: one range, or two of different families with a comma between them. Throws for another text. */
+export function serviceRanges(text: string): AddressRange[] {
+  const ranges = text.split(',').map(addressRange)
+  if (ranges.length > 2) throw new Error('--service-cluster-ip-range must not contain more than two entries')
+  if (new Set(ranges.map(r => r.family)).size !== ranges.length)
+    throw new Error('--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family')
+  return ranges
+}
+
 export interface PortRange extends Range {
   readonly first: number
   readonly last: number

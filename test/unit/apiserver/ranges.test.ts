@@ -43,17 +43,58 @@ describe('ranges', () => {
 describe('IP families', () => {
   it('are inferred, or refused', () => {
     const headless: Parameters<typeof completeFamilies>[0] = { type: 'ClusterIP', clusterIP: 'None', clusterIPs: ['None'] }
-    expect(completeFamilies(headless, 'IPv4')).toEqual([])
+    expect(completeFamilies(headless, ['IPv4'])).toEqual([])
     expect(headless).toMatchObject({ ipFamilies: ['IPv4', 'IPv6'], ipFamilyPolicy: 'RequireDualStack' })
     const plain: Parameters<typeof completeFamilies>[0] = { type: 'ClusterIP' }
-    expect(completeFamilies(plain, 'IPv4')).toEqual([])
+    expect(completeFamilies(plain, ['IPv4'])).toEqual([])
     expect(plain).toMatchObject({ ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' })
-    expect(completeFamilies({ type: 'ClusterIP', ipFamilyPolicy: 'RequireDualStack' }, 'IPv4').map(e => e.field)).toEqual([
+    expect(completeFamilies({ type: 'ClusterIP', ipFamilyPolicy: 'RequireDualStack' }, ['IPv4']).map(e => e.field)).toEqual([
       'spec.ipFamilyPolicy',
     ])
-    expect(completeFamilies({ type: 'ClusterIP', ipFamilies: ['IPv6'] }, 'IPv4').map(e => e.message)).toEqual([
+    expect(completeFamilies({ type: 'ClusterIP', ipFamilies: ['IPv6'] }, ['IPv4']).map(e => e.message)).toEqual([
       'Invalid value: "IPv6": not configured on this cluster',
     ])
+  })
+
+  it('of a cluster with both are as many as the policy says', () => {
+    const both = ['IPv4', 'IPv6'] as const
+    type Spec = Parameters<typeof completeFamilies>[0]
+    const completed = (spec: Spec, old?: Spec): Spec => {
+      expect(completeFamilies(spec, both, old)).toEqual([])
+      return spec
+    }
+    expect(completed({ type: 'ClusterIP' })).toMatchObject({ ipFamilies: ['IPv4'], ipFamilyPolicy: 'SingleStack' })
+    for (const ipFamilyPolicy of ['PreferDualStack', 'RequireDualStack']) {
+      expect(completed({ type: 'ClusterIP', ipFamilyPolicy }).ipFamilies).toEqual(['IPv4', 'IPv6'])
+      expect(completed({ type: 'ClusterIP', ipFamilyPolicy, ipFamilies: ['IPv6'] }).ipFamilies).toEqual(['IPv6', 'IPv4'])
+      expect(completed({ type: 'ClusterIP', ipFamilyPolicy, clusterIP: 'fd00::9', clusterIPs: ['fd00::9'] }).ipFamilies).toEqual([
+        'IPv6',
+        'IPv4',
+      ])
+    }
+    expect(completed({ type: 'ClusterIP', ipFamilies: ['IPv6'] })).toMatchObject({ ipFamilies: ['IPv6'], ipFamilyPolicy: 'SingleStack' })
+    const clusterIPs = ['10.0.0.9', 'fd00::9']
+    const dual: Spec = { type: 'ClusterIP', ipFamilyPolicy: 'RequireDualStack', clusterIP: '10.0.0.9', clusterIPs, ipFamilies: [...both] }
+    // The second ones are given back by the policy alone, and by nothing else.
+    expect(completed({ ...dual, ipFamilyPolicy: 'SingleStack' }, dual)).toMatchObject({ clusterIPs: ['10.0.0.9'], ipFamilies: ['IPv4'] })
+    const single: Spec = {
+      type: 'ClusterIP',
+      ipFamilyPolicy: 'SingleStack',
+      clusterIP: '10.0.0.9',
+      clusterIPs: ['10.0.0.9'],
+      ipFamilies: ['IPv4'],
+    }
+    expect(completed({ ...single, ipFamilyPolicy: 'PreferDualStack' }, single).ipFamilies).toEqual(['IPv4', 'IPv6'])
+    expect(completeFamilies({ ...dual, clusterIPs: ['10.0.0.9'] }, both, dual).map(e => e.message)).toEqual([
+      `Invalid value: "RequireDualStack": must be 'SingleStack' to release the secondary cluster IP`,
+    ])
+    expect(completeFamilies({ ...dual, ipFamilyPolicy: 'SingleStack' }, both).map(e => e.message)).toEqual([
+      `Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified`,
+      `Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified`,
+    ])
+    // A cluster that has become dual-stack changes nothing by itself.
+    const preferred: Spec = { ...single, ipFamilyPolicy: 'PreferDualStack' }
+    expect(completed({ ...preferred }, preferred).ipFamilies).toEqual(['IPv4'])
   })
 })
 
