@@ -38,7 +38,13 @@ export async function startKubeProxy(options: NodeAgentOptions, parts: KubeProxy
   if (can.proxy === 'nftables') {
     setConntrackSysctls(log)
     const { clusterCidr: clusterCIDR, serviceClusterIpRange: serviceCIDR } = options
-    startProxy({ ...common, nodeIPs: [nodeIp], clusterCIDR, serviceCIDR }, signal)
+    startProxy({ ...common, family: 'IPv4', nodeIPs: [nodeIp], clusterCIDR, serviceCIDR }, signal)
+    const { ipv6 } = options
+    // The metrics are the first family's.
+    if (ipv6) {
+      const { nodeIP, ...ranges } = ipv6
+      startProxy({ ...common, ...ranges, status: newProxyStatus(), family: 'IPv6', nodeIPs: [nodeIP] }, signal)
+    }
   } else {
     // Every address of the range is the node's own: that is enough to listen on it, and for packets of pods to arrive.
     if (can.network === 'bridge') await ipBatch([`route replace local ${options.serviceClusterIpRange} dev lo`])

@@ -11,6 +11,7 @@ import { eventRecorder } from '#shared/client/events.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import { newClient } from '#shared/client/rest.ts'
 import type { Logger } from '#shared/component/log.ts'
+import type { IPFamily } from '#shared/machinery/ip.ts'
 import { detectCapabilities } from './capabilities.ts'
 import { csiNodeRecord } from './kubelet/csi/csinode.ts'
 import { followLimits } from './kubelet/csi/limits.ts'
@@ -94,6 +95,7 @@ export async function startNode(
   signal: AbortSignal,
 ): Promise<RunningNode> {
   const { nodeName, nodeIp, podCidr } = options
+  const families: IPFamily[] = options.ipv6 ? ['IPv4', 'IPv6'] : ['IPv4']
   mkdirSync(options.rootDir, { recursive: true, mode: 0o750 })
   // The kernel tells of mounts by their real paths, and so do we.
   const rootDir = await realpath(options.rootDir)
@@ -129,6 +131,7 @@ export async function startNode(
           nonMasqueradeCIDRs: options.nonMasqueradeCidr,
           loadBalancerCIDR: options.loadBalancerIpRange,
           ...(reach?.mtu === undefined ? {} : { mtu: reach.mtu }),
+          ipv6: options.ipv6,
           log,
         })
       : openHostNetwork(nodeIp),
@@ -160,6 +163,7 @@ export async function startNode(
     ip: nodeIp,
     machineAddress: options.machineAddress,
     podCIDR: podCidr,
+    ipv6: options.ipv6,
     capacity,
     reservations: options,
     taints: [...(options.cloudProvider === 'external' ? [uninitialized] : []), ...(options.registerWithTaints ?? [])],
@@ -188,6 +192,7 @@ export async function startNode(
       ? startNetworkPolicies(
           {
             nodeName,
+            families,
             policies: startInformer(plugin, networkPolicies, { log }, signal),
             follow: until => ({
               pods: startInformer(plugin, pods, { log, strip: keepPodFacts }, until),
@@ -244,6 +249,7 @@ export async function startNode(
     dynamicResources: dynamicResources(rootDir, client, resourceDrivers, log),
     nodeName,
     nodeIP: nodeIp,
+    nodeIPs: options.ipv6 ? [nodeIp, options.ipv6.nodeIP] : [nodeIp],
     rootDir,
     cgroupRoot: options.cgroupRoot,
     boot,
@@ -347,7 +353,7 @@ export async function startNode(
       signal,
     ),
     status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
-    ...(reach ? { routes: keepRoutes(nodeInformer, reach.peers, log, signal) } : {}),
+    ...(reach ? { routes: keepRoutes(nodeInformer, { ...reach.peers, ipv6: options.ipv6 !== undefined }, log, signal) } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal),
     credentials: keepCredentials(
       client,

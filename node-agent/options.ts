@@ -1,15 +1,23 @@
 /** The flags of the node-agent. */
-import { isIPv4 } from 'node:net'
+import { isIPv4, isIPv6 } from 'node:net'
 import * as z from 'zod'
 import type { VerificationPolicy } from './kubelet/images/pullrecords.ts'
 import { sysctlPatternError } from './kubelet/pod/sysctls.ts'
+import type { SecondFamily } from './network/ipv6.ts'
 import { boolFlag, durationFlag, intFlag, namesFlag } from '#shared/component/flags.ts'
 import type { KubeletConfiguration } from '#shared/kubelet/configuration.ts'
 import { defaultEvictionHard, parseStatements, parseThresholds, type Threshold } from '#shared/kubelet/thresholds.ts'
+import { parseCIDR, type IPFamily } from '#shared/machinery/ip.ts'
 import { normalQuantity } from '#shared/machinery/quantity.ts'
 
 const ipv4 = z.string().refine(isIPv4, 'must be an IPv4 address')
-const cidr = z.string().regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'must be an IPv4 range, 10.0.0.0/24')
+const isRange = (family: IPFamily, text: string): boolean => parseCIDR(text)?.family === family
+const ofBoth = (text: string, check: (family: IPFamily, part: string) => boolean): boolean => {
+  const [first = '', second, ...more] = text.split(',')
+  return check('IPv4', first) && (second === undefined || check('IPv6', second)) && more.length === 0
+}
+/** An IPv4 range, on a node of both families with an IPv6 one behind a comma. */
+const ranges = z.string().refine(text => ofBoth(text, isRange), 'must be an IPv4 range, 10.0.0.0/24, or two, 10.0.0.0/24,fd00::/120')
 /** `NAME<VALUE,...` or `NAME=VALUE,...`. */
 const statementsFlag = (separator: '<' | '=') =>
   z.string().transform((text, ctx) => {
@@ -35,12 +43,17 @@ export const flags = z.object({
     .max(253),
   /** The node's state directory. */
   rootDir: directory,
-  nodeIp: ipv4,
+  nodeIp: z
+    .string()
+    .refine(
+      text => ofBoth(text, (family, ip) => (family === 'IPv4' ? isIPv4(ip) : isIPv6(ip))),
+      'must be an IPv4 address, or one and an IPv6 address',
+    ),
   /** The addresses of this node's pods: those that the node IPAM controller gives it unless they are said here. */
-  podCidr: cidr.optional(),
+  podCidr: ranges.optional(),
   /** The addresses of all pods, and of Services. */
-  clusterCidr: cidr,
-  serviceClusterIpRange: cidr,
+  clusterCidr: ranges,
+  serviceClusterIpRange: ranges,
   /** The resolvers that pods are told of, and the domain that they answer for; without any, pods have the node's. */
   clusterDns: z.array(z.string().refine(isIPv4, 'must be an IPv4 address')).default([]),
   clusterDomain: z
@@ -52,7 +65,7 @@ export const flags = z.object({
   /** Whose client certificates the kubelet's port believes; tokens are reviewed by the API server. */
   clientCaFile: z.string().optional(),
   /** Where pods are known by their own addresses besides, such as the nodes' network when all on it have routes to the pods. */
-  nonMasqueradeCidr: z.array(cidr).default([]),
+  nonMasqueradeCidr: z.array(ranges).default([]),
   /** Where machines other than this one reach this one; by default at the node's address, as a node is a machine. */
   machineAddress: ipv4.optional(),
   /** What leads to nodes of other machines: the machine's own end of the node's link, of a node that shares its machine with others. */
@@ -79,7 +92,7 @@ export const flags = z.object({
   /** `external`: the node begins with a taint that a cloud controller manager takes away. */
   cloudProvider: z.enum(['external', '']).default(''),
   /** Addresses of load balancers: what no Service answers there is refused. */
-  loadBalancerIpRange: cidr.optional(),
+  loadBalancerIpRange: ranges.optional(),
   /** Everything of this node is below it, in every tree of control groups. */
   cgroupRoot: directory.default('/coxswain'),
   /** How containers run, pods are connected and Services are routed; by default the best that the node can do. */
@@ -140,7 +153,10 @@ export const flags = z.object({
   podManifestPath: directory.optional(),
 })
 type Flags = z.output<typeof flags>
+/** `nodeIp` and the ranges are those of IPv4. */
 export type NodeAgentOptions = Flags & {
+  /** On a node of both families. */
+  ipv6?: SecondFamily
   /** What the eviction options come to. */
   thresholds: Threshold[]
   /** What a KubeletConfiguration alone says. */
@@ -164,9 +180,39 @@ export async function nodeAgentOptions(given: Flags): Promise<NodeAgentOptions> 
       softGracePeriod: o.evictionSoftGracePeriod,
       minimumReclaim: o.evictionMinimumReclaim,
     })
-  if (given.config === undefined) return { ...given, thresholds: thresholds(given), withoutEffect: [] }
+  const own = perFamily(given)
+  if (given.config === undefined) return { ...own, thresholds: thresholds(given), withoutEffect: [] }
   // What reads it is large, and few have one.
   const { readConfiguration } = await import('./configuration.ts')
-  const options = { ...given, ...(await readConfiguration(given.config)) }
+  const options = { ...own, ...(await readConfiguration(given.config)) }
   return { ...options, thresholds: thresholds(options) }
+}
+
+/** What is behind the commas of addresses and ranges, apart. Throws one line when some have a second one and others do not. */
+function perFamily(given: Flags): Flags & Pick<NodeAgentOptions, 'ipv6'> {
+  const first = (text: string): string => text.split(',')[0]!
+  const second = (text: string | undefined): string | undefined => text?.split(',')[1]
+  const { nodeIp, podCidr, clusterCidr, serviceClusterIpRange, nonMasqueradeCidr, loadBalancerIpRange } = given
+  const [nodeIP, podCIDR, clusterCIDR, serviceCIDR] = [nodeIp, podCidr, clusterCidr, serviceClusterIpRange].map(second)
+  const both = [nodeIP, podCIDR, clusterCIDR, serviceCIDR]
+  if (both.some(t => t === undefined) !== both.every(t => t === undefined))
+    throw new Error('--node-ip, --pod-cidr, --cluster-cidr and --service-cluster-ip-range must all name two families, or one')
+  return {
+    ...given,
+    nodeIp: first(nodeIp),
+    podCidr: podCidr && first(podCidr),
+    clusterCidr: first(clusterCidr),
+    serviceClusterIpRange: first(serviceClusterIpRange),
+    nonMasqueradeCidr: nonMasqueradeCidr.map(first),
+    loadBalancerIpRange: loadBalancerIpRange && first(loadBalancerIpRange),
+    ...(nodeIP && podCIDR && clusterCIDR && serviceCIDR
+      ? {
+          ipv6: {
+            ...{ nodeIP, podCIDR, clusterCIDR, serviceCIDR },
+            nonMasqueradeCIDRs: nonMasqueradeCidr.flatMap(text => second(text) ?? []),
+            loadBalancerCIDR: loadBalancerIpRange && second(loadBalancerIpRange),
+          },
+        }
+      : {}),
+  }
 }

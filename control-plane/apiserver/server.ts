@@ -153,7 +153,10 @@ export async function startApiServer(
       maxSeconds: options.serviceAccountMaxTokenExpiration / 1000,
       extend: options.serviceAccountExtendTokenExpiration,
     }
-    const ranges = { families: serviceRanges(options.serviceClusterIpRange).map(r => r.family), ports: portRange(options.serviceNodePortRange) }
+    const ranges = {
+      families: serviceRanges(options.serviceClusterIpRange).map(r => r.family),
+      ports: portRange(options.serviceNodePortRange),
+    }
     const policy = followPolicy(registry)
     opened.push(async () => policy.stop())
     const authorization = await newAuthorization(options, registry, policy, { registry: metrics.registry, reloads }, log)

@@ -20,7 +20,12 @@ export function writeCloud(dir: StateDir, at: Addresses, { nodes, zones = 1 }: C
     zone: zone(0),
     type,
     instances: nodes.map(node => ({ name: node.name, zone: zoneOf(node, zones), type, running: runs(node.name) })),
-    loadBalancers: { by: 'pool', range: at.balancers, ...(at.onHost ? {} : { device: at.bridge }) },
+    loadBalancers: {
+      by: 'pool',
+      range: at.balancers,
+      ...(at.ipv6 ? { range6: at.ipv6.balancers } : {}),
+      ...(at.onHost ? {} : { device: at.bridge }),
+    },
     ...(at.listen
       ? {
           machine: {

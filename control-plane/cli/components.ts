@@ -178,7 +178,7 @@ export function controlPlane(
         ],
         ...frontProxyFlags(pki),
         ...['--enable-bootstrap-token-auth', 'true'],
-        ...['--service-cluster-ip-range', at.services],
+        ...['--service-cluster-ip-range', families(at.services, at.ipv6?.services)],
         // An ordinary user's proxy may not listen on 443.
         ...(at.onHost ? ['--kubernetes-service-port', String(securePort)] : []),
         ...(existsSync(dir.encryption)
@@ -236,6 +236,9 @@ export function controlPlane(
   ]
 }
 
+/** As flags name both families. */
+export const families = (first: string, second: string | undefined): string => (second === undefined ? first : `${first},${second}`)
+
 export interface NodeAgent {
   name: string
   credsFile: string
@@ -246,6 +249,8 @@ export interface NodeAgent {
   natsUrl?: string
   /** Absent: what the node IPAM controller gives it. */
   podCIDR?: string
+  /** Of the second family, where the cluster has it. */
+  ipv6?: { ip: string; podCIDR: string } | undefined
   cgroup: string
   /** Where pods are known by their own addresses, besides the cluster's. */
   nonMasqueradeCIDRs: string[]
@@ -255,7 +260,7 @@ export interface NodeAgent {
 
 /** The command line of a node's agent: program first, its file next, then flags. */
 export const nodeAgent = (
-  at: Pick<Addresses, 'pods' | 'services' | 'onHost'> & Partial<Pick<Addresses, 'nats'>>,
+  at: Pick<Addresses, 'pods' | 'services' | 'onHost'> & Partial<Pick<Addresses, 'nats' | 'ipv6'>>,
   node: NodeAgent,
 ): string[] => [
   ...[process.execPath, ...nodeArgs(), path.join(bundles, 'node-agent.js')],
@@ -269,8 +274,9 @@ export const nodeAgent = (
     '--root-dir',
     node.root,
   ],
-  ...(node.podCIDR === undefined ? [] : ['--pod-cidr', node.podCIDR]),
-  ...['--node-ip', node.ip, '--cluster-cidr', at.pods, '--service-cluster-ip-range', at.services],
+  ...(node.podCIDR === undefined ? [] : ['--pod-cidr', families(node.podCIDR, node.ipv6?.podCIDR)]),
+  ...['--node-ip', families(node.ip, node.ipv6?.ip), '--cluster-cidr', families(at.pods, at.ipv6?.pods)],
+  ...['--service-cluster-ip-range', families(at.services, at.ipv6?.services)],
   ...node.nonMasqueradeCIDRs.flatMap(cidr => ['--non-masquerade-cidr', cidr]),
   ...['--cgroup-root', node.cgroup],
   ...(at.onHost ? [] : ['--cluster-dns', clusterDnsAddress(at)]),

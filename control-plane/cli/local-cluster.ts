@@ -1,5 +1,5 @@
 /** A cluster on this machine, as its supervisor holds it: files, bridge, control plane, nodes. */
-import { watch } from 'node:fs'
+import { existsSync, watch } from 'node:fs'
 import path from 'node:path'
 import { componentOf, controlPlane } from './components.ts'
 import { writeCloud } from './cloud.ts'
@@ -72,6 +72,14 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
   if (onHost && wanted.listen !== undefined && wanted.listen !== 'none')
     throw new Error('nodes of other machines take a cluster with a network of its own')
   if (onHost && natsServers > 1) throw new Error('several nats-servers take a cluster with a network of its own')
+  const dualStack = had ? had.dualStack : wanted.dualStack
+  if (wanted.dualStack && !dualStack) throw new Error(`the cluster in ${dir.root} was made without IPv6`)
+  if (dualStack && (wanted.listen ?? had?.listen?.address ?? 'none') !== 'none')
+    throw new Error('--dual-stack is for the nodes of one machine: --listen takes IPv4 alone')
+  if (dualStack && onHost) throw new Error("--dual-stack takes a cluster with a network of its own: this one has the machine's")
+  if (dualStack && (proxy ?? had?.proxy) === 'userspace')
+    throw new Error('--dual-stack takes the nftables proxy: the userspace one knows IPv4 alone')
+  if (dualStack && !existsSync('/proc/sys/net/ipv6')) throw new Error('--dual-stack takes a kernel with IPv6')
   const runs = (component: string): boolean =>
     recordedNames(dir).some(name => componentOf(name) === component && isAlive(readRecord(dir, name)))
   const single: Instances = { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 }
@@ -87,6 +95,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
       ...(natsServers === 3 ? { natsServers } : {}),
       ...listening(wanted, had),
+      ...(dualStack ? { dualStack } : {}),
       runtime: runtime ?? had?.runtime,
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,

@@ -33,6 +33,7 @@ export async function raiseBridge(at: Addresses): Promise<void> {
   if (!existsSync(`/sys/class/net/${at.bridge}`)) await ip([`link add ${at.bridge} address ${hardwareAddress(at.host)} type bridge`])
   await ip([`addr replace ${at.host}/24 dev ${at.bridge}`, `link set ${at.bridge} up`, `route replace unreachable ${at.all}`])
   if (!at.listen && existsSync(`/sys/class/net/${at.vxlanLink}`)) await ip([`link del ${at.vxlanLink}`], { force: true })
+  if (at.ipv6) await ip([`addr replace ${at.ipv6.host}/64 dev ${at.bridge} nodad`, `route replace unreachable ${at.ipv6.all}`])
   await acceptBridged(at.bridge, true)
   await openUplink(at)
 }
@@ -40,9 +41,9 @@ export async function raiseBridge(at: Addresses): Promise<void> {
 /** Takes the bridge down; the routes over it go with it. The kernel would remove the links of dead nodes by itself, but later. */
 export async function lowerBridge(at: Addresses): Promise<void> {
   const links = readdirSync('/sys/class/net').filter(l => l.startsWith(`${at.bridge}n`))
-  await ip([`route del unreachable ${at.all}`, ...links.map(l => `link del ${l}`), `link del ${at.vxlanLink}`, `link del ${at.bridge}`], {
-    force: true,
-  })
+  const unreachable = [at.all, ...(at.ipv6 ? [at.ipv6.all] : [])].map(range => `route del unreachable ${range}`)
+  const ours = [...links, at.vxlanLink, at.bridge].map(link => `link del ${link}`)
+  await ip([...unreachable, ...ours], { force: true })
   await acceptBridged(at.bridge, false)
   await closeUplink(at)
 }
@@ -53,21 +54,26 @@ export async function plugIn(at: Addresses, index: number, pid: number): Promise
   // The kernel removes a dead node's link some time after the node.
   if (existsSync(`/sys/class/net/${link}`)) await ip([`link del ${link}`], { force: true })
   await ip([`link add ${link} type veth peer name eth0 netns ${pid}`, `link set ${link} master ${at.bridge} up`])
-  await ip(['link set lo up', `addr add ${at.nodeIP(index)}/24 dev eth0`, 'link set eth0 up', `route add default via ${at.host}`], {
-    netnsOf: pid,
-  })
+  const { ipv6 } = at
+  await ip(
+    [
+      'link set lo up',
+      ...[`addr add ${at.nodeIP(index)}/24 dev eth0`, ...(ipv6 ? [`addr add ${ipv6.nodeIP(index)}/64 dev eth0 nodad`] : [])],
+      'link set eth0 up',
+      ...[`route add default via ${at.host}`, ...(ipv6 ? [`route add default via ${ipv6.host}`] : [])],
+    ],
+    { netnsOf: pid },
+  )
 }
 
 /** Routes of the machine to pods, each through its node, and to Services through the first of the nodes that live. */
 export async function routeThrough(at: Addresses, live: readonly number[], all: readonly number[]): Promise<void> {
   const gone = all.filter(i => !live.includes(i))
   const first = live[0]
-  await ip(
-    [
-      ...live.map(i => `route replace ${at.podCIDR(i)} via ${at.nodeIP(i)}`),
-      ...gone.map(i => `route del ${at.podCIDR(i)}`),
-      first === undefined ? `route del ${at.services}` : `route replace ${at.services} via ${at.nodeIP(first)}`,
-    ],
-    { force: true },
-  )
+  const lines = ({ podCIDR, nodeIP, services }: Pick<Addresses, 'podCIDR' | 'nodeIP' | 'services'>): string[] => [
+    ...live.map(i => `route replace ${podCIDR(i)} via ${nodeIP(i)}`),
+    ...gone.map(i => `route del ${podCIDR(i)}`),
+    first === undefined ? `route del ${services}` : `route replace ${services} via ${nodeIP(first)}`,
+  ]
+  await ip([at, ...(at.ipv6 ? [at.ipv6] : [])].flatMap(lines), { force: true })
 }

@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, 
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fitting } from '#shared/linux/vxlan.ts'
-import { bundles, nodeAgent, processEnv } from './components.ts'
+import { bundles, families, nodeAgent, processEnv } from './components.ts'
 import { plugIn } from './network.ts'
 import { raiseNode } from './priority.ts'
 import { writeRecord, type ProcessRecord } from './process.ts'
@@ -99,11 +99,12 @@ export async function startNode(
     root,
     ip: at.nodeIP(node.index),
     podCIDR: at.podCIDR(node.index),
+    ipv6: at.ipv6 && { ip: at.ipv6.nodeIP(node.index), podCIDR: at.ipv6.podCIDR(node.index) },
     cgroup: `${at.cgroup}/${node.name}`,
     // The host has routes to pods through their nodes.
-    nonMasqueradeCIDRs: [at.nodes],
+    nonMasqueradeCIDRs: [families(at.nodes, at.ipv6?.nodes)],
     flags: [
-      ...(at.onHost ? ['--network', 'host'] : ['--load-balancer-ip-range', at.balancers]),
+      ...(at.onHost ? ['--network', 'host'] : ['--load-balancer-ip-range', families(at.balancers, at.ipv6?.balancers)]),
       ...(await towardsMachines(at)),
       ...(told.cloudProvider === 'none' ? [] : ['--cloud-provider', 'external']),
       ...(told.runtime ? ['--runtime', told.runtime] : []),

@@ -78,6 +78,8 @@ const clusterSchema = z.object({
   instances: z.object({ 'kube-apiserver': count(), 'kube-controller-manager': count(), 'kube-scheduler': count() }).prefault({}),
   /** Whether the machine is a cloud to the cluster; it is unless this says `none`. */
   cloudProvider: z.enum(['local', 'none']).optional(),
+  /** There when nodes, pods and Services have IPv6 addresses, too. Chosen when the cluster is made. */
+  dualStack: z.literal(true).optional(),
   /** Over how many zones the nodes are spread. */
   zones: z.number().int().min(1).max(26).optional(),
   /** nats-servers that store the cluster together; 1 when absent. Chosen when the cluster is made. */
@@ -195,9 +197,27 @@ export function addresses(index: number) {
     vxlanLink: `cox${index}v`,
     /** Whether the machine's own network is all there is. */
     onHost: false,
+    /** There when the cluster has both families. */
+    ipv6: undefined as ReturnType<typeof ipv6Addresses> | undefined,
   }
 }
 export type Addresses = ReturnType<typeof addresses>
+
+/** The second family's: a /48 of unique local addresses a cluster (RFC 4193), in the same order. Pods and nodes have the number that they have in IPv4. */
+function ipv6Addresses(index: number) {
+  const net = `fdc0:c5a1:${(128 + index).toString(16)}`
+  const hex = (n: number): string => n.toString(16)
+  return {
+    all: `${net}::/48`,
+    pods: `${net}:1::/64`,
+    services: `${net}:2::/112`,
+    balancers: `${net}:4::/112`,
+    nodes: `${net}:3::/64`,
+    host: `${net}:3::1`,
+    nodeIP: (node: number) => `${net}:3::${hex(10 + node)}`,
+    podCIDR: (node: number) => `${net}:1::${hex(node)}:0/120`,
+  }
+}
 
 /**
  * The same where nothing can be made: the node is the machine, and Services have loopback addresses, which on Linux are all there already.
@@ -227,8 +247,9 @@ export function addressesOf({
   apiOnly,
   natsServers,
   listen,
-}: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers' | 'listen'>): Addresses {
+  dualStack,
+}: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers' | 'listen' | 'dualStack'>): Addresses {
   if (host) return apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)
   const at = addresses(index)
-  return { ...at, listen, nats: { ...at.nats, servers: natsServers ?? 1 } }
+  return { ...at, listen, nats: { ...at.nats, servers: natsServers ?? 1 }, ...(dualStack ? { ipv6: ipv6Addresses(index) } : {}) }
 }

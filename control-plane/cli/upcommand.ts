@@ -13,6 +13,7 @@ const ofNodes = [
   'nodes',
   'schedulerConfig',
   'network',
+  'dualStack',
   'runtime',
   'proxy',
   'imageCatalogue',
@@ -40,6 +41,7 @@ export const upCommand = (program: Command): Command =>
       wholeNumber(1, 127),
     )
     .addOption(new Option('--network <name>', 'how pods are connected (default: bridge for root, else host)').choices(['bridge', 'host']))
+    .option('--dual-stack', 'a new cluster has IPv6 addresses beside those of IPv4 (README: IPv4 and IPv6)')
     .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
     .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))
     .option('--image-catalogue <file>', 'images of your own, in YAML (README: Images)', (file: string) => path.resolve(file))

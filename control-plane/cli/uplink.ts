@@ -52,6 +52,7 @@ ${guard}${entrance(at)}  chain postrouting {
   }
 }
 `)
+  await openIPv6(at)
   for (const link of [at.bridge, ...links]) writeFileSync(forwarding(link), '1')
   await acceptForwarded(at, true)
 }
@@ -93,7 +94,25 @@ export async function closeUplink(at: Addresses): Promise<void> {
       writeFileSync(forwarding(link), '0')
     }
   await nft(`table ip ${tableOf(at)} {}\ndelete table ip ${tableOf(at)}\n`)
+  if (at.ipv6) await nft(`table ip6 ${tableOf(at)} {}\ndelete table ip6 ${tableOf(at)}\n`)
   await acceptForwarded(at, false)
+}
+
+/**
+ * The same for IPv6 where the machine forwards it: switching that on makes a machine a router, which hears no more of routes from others
+ * (accept_ra), so it is left to its owner.
+ */
+async function openIPv6(at: Addresses): Promise<void> {
+  if (!at.ipv6) return
+  await nft(`table ip6 ${tableOf(at)} {}
+delete table ip6 ${tableOf(at)}
+table ip6 ${tableOf(at)} {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    ip6 saddr ${at.ipv6.all} ip6 daddr != ${at.ipv6.all} oifname != "${at.bridge}" fib daddr type != { local, multicast } masquerade
+  }
+}
+`)
 }
 
 /** The links of default routes that do not forward, or do because a cluster made them to. */

@@ -25,6 +25,8 @@ export interface Wanted {
   listen?: string | undefined
   /** Whether machines of the same segment send each other pods' packets as they are. */
   directRoutes?: boolean | undefined
+  /** Whether a new cluster has IPv6 addresses, too. */
+  dualStack?: true | undefined
   network?: 'bridge' | 'host' | undefined
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']

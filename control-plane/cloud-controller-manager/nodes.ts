@@ -1,5 +1,6 @@
 /** What the controllers ask of a Node. */
 import type { Node, Taint } from '#shared/api/core/node.ts'
+import { ipFamily, type IPFamily } from '#shared/machinery/ip.ts'
 
 /** What a kubelet with `--cloud-provider external` registers with: nothing is scheduled until the cloud has said what the node is. */
 export const uninitializedTaint = 'node.cloudprovider.kubernetes.io/uninitialized'
@@ -10,7 +11,8 @@ const toBeDeletedTaint = 'ToBeDeletedByClusterAutoscaler'
 
 export const readiness = ({ status }: Node): string => status?.conditions?.find(c => c.type === 'Ready')?.status ?? ''
 export const hasTaint = ({ spec }: Node, key: string): boolean => spec.taints?.some(t => t.key === key) ?? false
-export const internalIP = ({ status }: Node): string | undefined => status?.addresses?.find(a => a.type === 'InternalIP')?.address
+export const internalIP = ({ status }: Node, family: IPFamily = 'IPv4'): string | undefined =>
+  status?.addresses?.find(a => a.type === 'InternalIP' && ipFamily(a.address) === family)?.address
 
 /** Whether load balancers send to the node: upstream's predicates of the service controller. */
 export const servesLoadBalancers = (node: Node): boolean =>

@@ -1,6 +1,6 @@
 /** cluster-dns: the process. The node's names, answered from a view of its own, so that they resolve while the node-agent is away. */
 import { readFile } from 'node:fs/promises'
-import { BlockList, isIP } from 'node:net'
+import { BlockList, isIP, isIPv6 } from 'node:net'
 import { configMaps, endpointSlices, services } from '#shared/api/kinds.ts'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import { connectBus } from '#shared/bus/connection.ts'
@@ -39,9 +39,10 @@ try {
   const view = viewOf(...informers, () => kept.clear())
   const corefiles = startInformer(client, configMaps, { namespace: clusterDnsNamespace, name: corefileName, log }, stop)
   const ranges = new BlockList()
-  for (const range of [options.clusterCidr, options.serviceClusterIpRange]) {
+  const { ipv6 } = options
+  for (const range of [options.clusterCidr, options.serviceClusterIpRange, ...(ipv6 ? [ipv6.clusterCIDR, ipv6.serviceCIDR] : [])]) {
     const [net = '', prefix] = range.split('/')
-    ranges.addSubnet(net, Number(prefix), 'ipv4')
+    ranges.addSubnet(net, Number(prefix), isIPv6(net) ? 'ipv6' : 'ipv4')
   }
   const initial = parseCorefile(defaultCorefile(options.clusterDomain))
   const resolver = {

@@ -33,6 +33,8 @@ import type { NodeVolumes, PodVolumes } from './volumes/podvolumes.ts'
 export interface KubeletContext {
   readonly nodeName: string
   readonly nodeIP: string
+  /** All of them, that one first. */
+  readonly nodeIPs: readonly string[]
   readonly rootDir: string
   /** The cgroup that all pods are in. */
   readonly cgroupRoot: string

@@ -13,6 +13,8 @@ import { addressPool, firstAddress, parseCidr } from './addresses.ts'
 import { openHostPorts } from './hostports.ts'
 import { guardedAddresses, openSpoofingGuard } from './spoofing.ts'
 import { existingNamespaces, linkOf, namespaceOf, podNamespaces, setSysctls } from './namespaces.ts'
+import { counterpart } from '#shared/machinery/ip.ts'
+import type { SecondFamily } from './ipv6.ts'
 import type { PodNetwork } from './network.ts'
 
 export interface BridgeOptions {
@@ -25,6 +27,8 @@ export interface BridgeOptions {
   nonMasqueradeCIDRs?: readonly string[]
   /** Addresses of load balancers: what no Service answers there is refused, not sent back where it came from. */
   loadBalancerCIDR?: string | undefined
+  /** On a node of both families. */
+  ipv6?: SecondFamily | undefined
   mtu?: number
   log?: Logger
 }
@@ -47,16 +51,21 @@ const SYN_SENT_SECONDS = 2
 export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetwork> {
   const cidr = parseCidr(options.podCIDR)
   const gateway = firstAddress(cidr)
+  const ipv6 = options.ipv6 && { ...options.ipv6, of: counterpart(options.podCIDR, options.ipv6.podCIDR) }
   await prepareNode(options, gateway)
+  if (ipv6) await prepareSecond(ipv6, ipv6.of(gateway))
   const pool = addressPool(cidr)
-  const guarded = await openSpoofingGuard().then(
+  const guarded = await openSpoofingGuard(ipv6 !== undefined).then(
     () => true,
     (e: Error) => {
       options.log?.warn({ err: e.message }, 'pods can send from addresses that are not theirs: the kernel has no nftables for bridges')
       return false
     },
   )
-  const namespaces = podNamespaces(pool, { bridge: BRIDGE, gateway, mtu: options.mtu ?? 1500, guarded })
+  const namespaces = podNamespaces(pool, {
+    ...{ bridge: BRIDGE, gateway, mtu: options.mtu ?? 1500, guarded },
+    ipv6: ipv6 && { gateway: ipv6.of(gateway), of: ipv6.of },
+  })
   const addresses = await readClaims(await existingNamespaces())
   for (const ip of addresses.values()) pool.claim(ip)
   // Made in advance, or for a pod that never got it: it may be incomplete. And what a former process was about to forget when it died.
@@ -64,8 +73,10 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
   const known = [...(await existingNamespaces()), ...(guarded ? await guardedAddresses() : [])]
   await Promise.all([...new Set(known)].filter(ip => !claimed.has(ip)).map(namespaces.remove))
   const neighbours = await ipJson<{ dst: string }>(['neigh', 'show', 'dev', BRIDGE, 'nud', 'permanent'])
-  await ipBatch(neighbours.filter(n => !claimed.has(n.dst)).map(n => `neigh del ${n.dst} dev ${BRIDGE}`))
+  const known6 = new Set(ipv6 && [...claimed].map(ipv6.of))
+  await ipBatch(neighbours.filter(n => !claimed.has(n.dst) && !known6.has(n.dst)).map(n => `neigh del ${n.dst} dev ${BRIDGE}`))
   const hostPorts = await openHostPorts()
+  const hostPorts6 = ipv6 && (await openHostPorts('IPv6'))
   // Calls for one pod run one after the other.
   const turns = new Map<string, Promise<unknown>>()
   function inTurn<T>(uid: string, work: () => Promise<T>): Promise<T> {
@@ -91,7 +102,7 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
   }
 
   async function remove(uid: string): Promise<void> {
-    await hostPorts.remove(uid)
+    await Promise.all([hostPorts.remove(uid), hostPorts6?.remove(uid)])
     const ip = addresses.get(uid)
     if (ip === undefined) return
     await namespaces.remove(ip)
@@ -109,8 +120,8 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
           known !== undefined && existsSync(`/run/netns/${namespaceOf(known)}`)
             ? known
             : await create(pod.uid, pod.sysctls, pod.userNamespace)
-        await hostPorts.set(pod.uid, ip, pod.hostPorts)
-        return { ip, namespacePath: `/run/netns/${namespaceOf(ip)}` }
+        await Promise.all([hostPorts.set(pod.uid, ip, pod.hostPorts), ipv6 && hostPorts6?.set(pod.uid, ipv6.of(ip), pod.hostPorts)])
+        return { ip, ...(ipv6 ? { ips: [ip, ipv6.of(ip)] } : {}), namespacePath: `/run/netns/${namespaceOf(ip)}` }
       }),
     tearDown: uid => inTurn(uid, () => remove(uid)),
     async retain(uids) {
@@ -134,13 +145,13 @@ async function readClaims(existing: ReadonlySet<string>): Promise<Map<string, st
 }
 
 /** What still has an address of a load balancer after kube-proxy's rules. */
-const refusals = (cidr: string): string =>
+const refusals = (cidr: string, ip: 'ip' | 'ip6' = 'ip'): string =>
   ['forward', 'output']
     .map(
       hook => `  chain ${hook} {
     type filter hook ${hook} priority 10;
-    ip daddr ${cidr} meta l4proto tcp reject with tcp reset
-    ip daddr ${cidr} reject
+    ${ip} daddr ${cidr} meta l4proto tcp reject with tcp reset
+    ${ip} daddr ${cidr} reject
   }\n`,
     )
     .join('')
@@ -166,12 +177,9 @@ async function prepareNode(options: BridgeOptions, gateway: string): Promise<voi
     writeFile('/proc/sys/net/bridge/bridge-nf-call-iptables', '0').catch(() => {}),
   ])
   // The node's own processes need a route to services before the proxy sees their packets; it sends none of them to the bridge.
-  const nodeHasAddress = (await ipJson<{ addr_info: { local: string }[] }>(['-4', 'addr', 'show'])).some(l =>
-    l.addr_info.some(a => a.local === nodeIP),
-  )
   await ipBatch([
     `route replace unreachable ${clusterCIDR} metric 4000000`,
-    `route replace ${serviceCIDR} dev ${BRIDGE} scope link src ${nodeHasAddress ? nodeIP : gateway}`,
+    `route replace ${serviceCIDR} dev ${BRIDGE} scope link src ${(await hasAddress(nodeIP)) ? nodeIP : gateway}`,
   ])
   await nft(`table ip coxswain-pods {}
 delete table ip coxswain-pods
@@ -189,4 +197,31 @@ ${loadBalancerCIDR === undefined ? '' : refusals(loadBalancerCIDR)}}
   // As long as it is remembered, every other connection from its port goes to the same endpoint of a service, also when that is gone. There
   // only once there are rules.
   await writeFile('/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent', String(SYN_SENT_SECONDS)).catch(() => {})
+}
+
+const hasAddress = async (ip: string): Promise<boolean> =>
+  (await ipJson<{ addr_info: { local: string }[] }>(['addr', 'show'])).some(l => l.addr_info.some(a => a.local === ip))
+
+/** The same for the second family, on a bridge that is there. */
+async function prepareSecond(options: SecondFamily, gateway: string): Promise<void> {
+  const { podCIDR, clusterCIDR, serviceCIDR, nodeIP, nonMasqueradeCIDRs, loadBalancerCIDR } = options
+  const sysctl = (name: string, value: string): Promise<void> => writeFile(`/proc/sys/net/ipv6/conf/${name}`, value)
+  // A router takes no advice about routes.
+  await Promise.all([sysctl('all/forwarding', '1'), sysctl('all/accept_redirects', '0'), sysctl(`${BRIDGE}/accept_ra`, '0')])
+  await writeFile('/proc/sys/net/bridge/bridge-nf-call-ip6tables', '0').catch(() => {})
+  await ipBatch([
+    `addr replace ${gateway}/${podCIDR.split('/')[1]} dev ${BRIDGE} nodad`,
+    `route replace unreachable ${clusterCIDR} metric 4000000`,
+    `route replace ${serviceCIDR} dev ${BRIDGE} src ${(await hasAddress(nodeIP)) ? nodeIP : gateway}`,
+  ])
+  const known = [clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs].join(', ')
+  await nft(`table ip6 coxswain-pods {}
+delete table ip6 coxswain-pods
+table ip6 coxswain-pods {
+  chain postrouting {
+    type nat hook postrouting priority srcnat + 10;
+    ip6 saddr ${podCIDR} ip6 daddr != { ${known} } oifname != "${BRIDGE}" fib daddr type != { local, multicast } masquerade
+  }
+${loadBalancerCIDR === undefined ? '' : refusals(loadBalancerCIDR, 'ip6')}}
+`)
 }

@@ -8,7 +8,7 @@ import { holdNamespaces, type Holder } from '#shared/linux/namespaces.ts'
 import { run } from '#shared/linux/run.ts'
 import { ipToNumber, type AddressPool } from './addresses.ts'
 import { batched } from './batch.ts'
-import { bindingLines, guard, unguard } from './spoofing.ts'
+import { bindingLines, guard, unguard, type Addresses } from './spoofing.ts'
 
 export interface Namespaces {
   /**
@@ -39,13 +39,25 @@ const STEP = 2
 export const existingNamespaces = async (): Promise<Set<string>> =>
   new Set((await readdir('/run/netns').catch(() => [])).filter(name => name.startsWith(PREFIX)).map(name => name.slice(PREFIX.length)))
 
+const IPV6_SYSCTLS = {
+  // The gateway is the only way, also to pods beside: advice to go there directly would lead nowhere.
+  'net.ipv6.conf.all.accept_redirects': '0',
+  'net.ipv6.conf.eth0.accept_redirects': '0',
+  'net.ipv6.conf.eth0.accept_ra': '0',
+}
 /** What container runtimes set in every pod: any user may listen on low ports and ping. */
 const SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' }
 
-export function podNamespaces(
-  addresses: AddressPool,
-  { bridge, gateway, mtu, guarded }: { bridge: string; gateway: string; mtu: number; guarded: boolean },
-): Namespaces {
+export interface NamespaceOptions {
+  bridge: string
+  gateway: string
+  mtu: number
+  guarded: boolean
+  /** Of a node with both families: the gateway's address, and what a pod has beside its IPv4 address. */
+  ipv6?: { gateway: string; of(ip: string): string } | undefined
+}
+
+export function podNamespaces(addresses: AddressPool, { bridge, gateway, mtu, guarded, ipv6 }: NamespaceOptions): Namespaces {
   const ready: string[] = []
   let needed = 0
   let preparing = false
@@ -56,10 +68,21 @@ export function podNamespaces(
     'link set eth0 up',
     `route add ${gateway} dev eth0 scope link`,
     `route add default via ${gateway}`,
+    ...(ipv6
+      ? [
+          'addr add $2/128 dev eth0 nodad',
+          // Nobody has to be asked, and nobody could answer in the gateway's name.
+          `neigh replace ${ipv6.gateway} lladdr ${hardwareAddress(gateway)} dev eth0 nud permanent`,
+          `route add ${ipv6.gateway} dev eth0`,
+          `route add default via ${ipv6.gateway} dev eth0`,
+        ]
+      : []),
     'END',
     '[ $? = 0 ] || exit 1',
   ]
-  const script = [...inside, ...Object.entries(SYSCTLS).map(sysctlCommand)].join('\n')
+  const script = [...inside, ...Object.entries(ipv6 ? { ...SYSCTLS, ...IPV6_SYSCTLS } : SYSCTLS).map(sysctlCommand)].join('\n')
+  const addressesOf = (ip: string): Addresses => ({ ip, ...(ipv6 ? { ipv6: ipv6.of(ip) } : {}) })
+  const guardedOf = (ips: readonly string[]) => ips.map(ip => ({ ...addressesOf(ip), link: linkOf(ip) }))
 
   const removeAll = async (ips: string[]): Promise<void> => {
     const [namespaces, links] = await Promise.all([existingNamespaces(), linkNames()])
@@ -67,10 +90,10 @@ export function podNamespaces(
     const lines = [...new Set(ips)].flatMap(ip => [
       ...(links.has(linkOf(ip)) ? [`link set ${linkOf(ip)} down`] : []),
       ...(namespaces.has(ip) ? [`netns del ${namespaceOf(ip)}`] : []),
-      ...(links.has(linkOf(ip)) ? [`neigh del ${ip} dev ${bridge}`] : []),
+      ...(links.has(linkOf(ip)) ? Object.values(addressesOf(ip)).map(a => `neigh del ${a} dev ${bridge}`) : []),
     ])
     if (lines.length > 0) await ip(lines, ['-force'])
-    if (guarded) await unguard([...new Set(ips)].map(ip => ({ ip, link: linkOf(ip) })))
+    if (guarded) await unguard(guardedOf([...new Set(ips)]))
     for (const ip of ips) addresses.release(ip)
   }
   /** An address whose link is still there stays taken: something holds on to its former namespace. */
@@ -105,13 +128,13 @@ export function podNamespaces(
         holders.has(ip) ? `netns attach ${namespaceOf(ip)} ${holders.get(ip)!.pid}` : `netns add ${namespaceOf(ip)}`,
         `link add ${linkOf(ip)} mtu ${mtu} type veth peer name eth0 address ${hardwareAddress(ip)} netns ${namespaceOf(ip)} mtu ${mtu}`,
         `link set ${linkOf(ip)} master ${bridge} up`,
-        ...bindingLines(bridge, linkOf(ip), ip),
+        ...bindingLines(bridge, linkOf(ip), addressesOf(ip)),
         // ip takes one line a command, so the script travels in the environment.
-        `netns exec ${namespaceOf(ip)} sh -c 'eval "$POD_SETUP"' sh ${ip}`,
+        `netns exec ${namespaceOf(ip)} sh -c 'eval "$POD_SETUP"' sh ${Object.values(addressesOf(ip)).join(' ')}`,
       ])
       if (lines.length > 0) {
         await ip(lines, [], { POD_SETUP: script })
-        await guard(ips.map(ip => ({ ip, link: linkOf(ip) })), guarded) // prettier-ignore
+        await guard(guardedOf(ips), guarded)
       }
     } catch (error) {
       await removeAll(ips).catch(() => {})

@@ -14,7 +14,7 @@ export interface PodNetwork {
     sysctls: Record<string, string>
     /** The user namespace that the pod's network is to belong to; absent: the node's. */
     userNamespace?: string
-  }): Promise<{ ip: string; namespacePath: string }>
+  }): Promise<{ ip: string; /** All of them, when there are several, that one first. */ ips?: string[]; namespacePath: string }>
   /** Takes it down and frees the address; idempotent, also for pods it never heard of. */
   tearDown(podUid: string): Promise<void>
   /** Releases whatever belongs to none of these pods (what a crash left). */

@@ -8,40 +8,48 @@ import { run } from '#shared/linux/run.ts'
 const NAME = 'coxswain-pods'
 const TABLE = `bridge ${NAME}`
 /** A port is guarded from the moment that it is known; those of a former version of this table's owner are not. */
-const SKELETON = `table ${TABLE} {
+const skeleton = (ipv6: boolean): string => `table ${TABLE} {
   set guarded { type ifname; }
   set allowed { type ifname . ether_addr . ipv4_addr; }
-  chain prerouting {
+${ipv6 ? '  set allowed6 { type ifname . ether_addr . ipv6_addr; }\n' : ''}  chain prerouting {
     type filter hook prerouting priority -300;
-    iifname @guarded ether type ip iifname . ether saddr . ip saddr != @allowed drop
+${ipv6 ? '    iifname @guarded ether type ip6 iifname . ether saddr . ip6 saddr != @allowed6 drop\n' : ''}    iifname @guarded ether type ip iifname . ether saddr . ip saddr != @allowed drop
     iifname @guarded ether type arp iifname . ether saddr . arp saddr ip != @allowed drop
   }
 }
 `
 
+/** Of a pod; with `ipv6` where the node has both families. */
+export interface Addresses {
+  ip: string
+  ipv6?: string | undefined
+}
+type Guarded = Addresses & { link: string }
+
 /** Makes the table, or keeps the one that is there. Rejects where the kernel has no nftables for bridges. */
-export async function openSpoofingGuard(): Promise<void> {
+export async function openSpoofingGuard(ipv6: boolean): Promise<void> {
   const tables = await nftJson(['list', 'tables', 'bridge'])
-  if (!tables.some(o => (o['table'] as { name?: string } | undefined)?.name === NAME)) await nft(SKELETON)
+  if (!tables.some(o => (o['table'] as { name?: string } | undefined)?.name === NAME)) await nft(skeleton(ipv6))
 }
 
 /**
  * Lines for `ip -batch` that bind addresses to ports of the bridge: the node asks nobody where a pod is, and pods hear of each other through
  * the node alone.
  */
-export const bindingLines = (bridge: string, link: string, ip: string): string[] => [
+export const bindingLines = (bridge: string, link: string, { ip, ipv6 }: Addresses): string[] => [
   `link set ${link} type bridge_slave isolated on learning off flood off`,
-  `neigh replace ${ip} lladdr ${hardwareAddress(ip)} dev ${bridge} nud permanent`,
+  ...[ip, ...(ipv6 === undefined ? [] : [ipv6])].map(a => `neigh replace ${a} lladdr ${hardwareAddress(ip)} dev ${bridge} nud permanent`),
 ]
 
-const elements = (pods: readonly { ip: string; link: string }[]): [set: string, element: string][] =>
-  pods.flatMap(({ ip, link }): [string, string][] => [
+const elements = (pods: readonly Guarded[]): [set: string, element: string][] =>
+  pods.flatMap(({ ip, ipv6, link }): [string, string][] => [
+    ...(ipv6 === undefined ? [] : [['allowed6', `"${link}" . ${hardwareAddress(ip)} . ${ipv6}`] as [string, string]]),
     ['allowed', `"${link}" . ${hardwareAddress(ip)} . ${ip}`],
     ['guarded', `"${link}"`],
   ])
 
 /** Forgets pods whose links are gone. Adding first makes the deletion of what was never there no error. */
-export async function unguard(pods: readonly { ip: string; link: string }[]): Promise<void> {
+export async function unguard(pods: readonly Guarded[]): Promise<void> {
   const lines = elements(pods).flatMap(([set, element]) => [
     `add element ${TABLE} ${set} { ${element} }`,
     `delete element ${TABLE} ${set} { ${element} }`,
@@ -57,7 +65,7 @@ export async function guardedAddresses(): Promise<string[]> {
 }
 
 /** Lets these pods send from their own addresses alone, and the bridge send to them. `guarded` is false where the kernel lacks the table. */
-export async function guard(pods: readonly { ip: string; link: string }[], guarded: boolean): Promise<void> {
+export async function guard(pods: readonly Guarded[], guarded: boolean): Promise<void> {
   const entries = pods.map(({ ip, link }) => `fdb replace ${hardwareAddress(ip)} dev ${link} master static\n`)
   await Promise.all([
     run('bridge', ['-batch', '-'], { input: entries.join(''), timeoutMs: 20_000 }),

@@ -6,6 +6,7 @@
  * AdminNetworkPolicy's verdicts would come before theirs in that chain, a baseline's after them.
  */
 import type { NetworkPolicy } from '#shared/api/networking/networkpolicy.ts'
+import type { IPFamily } from '#shared/machinery/ip.ts'
 import { matchesLabels, type Labels } from '#shared/machinery/labels.ts'
 import { counted, type CountedSet } from './countedset.ts'
 import { directions, hashed, policyRules, type Direction, type NamedPort, type PodSelection, type PolicyRules } from './rules.ts'
@@ -46,7 +47,7 @@ interface PodRecord {
   elements: [set: string, element: string][]
 }
 
-export function policyState(): PolicyState {
+export function policyState(family: IPFamily = 'IPv4'): PolicyState {
   const policies = new Map<string, PolicyRules>()
   const policiesOf = new Map<string, Set<string>>()
   const pods = new Map<string, PodRecord>()
@@ -134,7 +135,7 @@ export function policyState(): PolicyState {
     isStale: () => stale,
     setPolicy(key, policy) {
       const former = policies.get(key)
-      if (policy) policies.set(key, policyRules(policy))
+      if (policy) policies.set(key, policyRules(policy, family))
       else policies.delete(key)
       const namespace = policy?.metadata.namespace ?? former?.namespace ?? ''
       const others = policiesOf.get(namespace) ?? new Set()

@@ -3,10 +3,9 @@
  * decisions.ts. https://kubernetes.io/docs/concepts/services-networking/network-policies/
  */
 import { createHash } from 'node:crypto'
-import { isIPv4 } from 'node:net'
 import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from '#shared/api/networking/networkpolicy.ts'
+import { ipText, parseCIDR, type IPFamily } from '#shared/machinery/ip.ts'
 import { formatSelector, selectorOf, type Selector } from '#shared/machinery/labels.ts'
-import { numberToIp, parseCidr } from '../network/addresses.ts'
 
 export const directions = ['ingress', 'egress'] as const
 export type Direction = (typeof directions)[number]
@@ -46,8 +45,8 @@ export interface PolicyRules {
 /** A name for nftables that says the same for the same text. */
 export const hashed = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 12)
 
-/** A policy's rules. Throws for a policy that validation would not have let in. */
-export function policyRules({ metadata, spec }: NetworkPolicy): PolicyRules {
+/** A policy's rules for a family of addresses. Throws for a policy that validation would not have let in. */
+export function policyRules({ metadata, spec }: NetworkPolicy, family: IPFamily = 'IPv4'): PolicyRules {
   const { namespace = '', name = '' } = metadata
   const rules: PolicyRules = {
     namespace,
@@ -58,7 +57,7 @@ export function policyRules({ metadata, spec }: NetworkPolicy): PolicyRules {
   }
   const cross = (peers: readonly NetworkPolicyPeer[] | undefined, ports: readonly NetworkPolicyPort[] | undefined): Rule[] => {
     const reached = portsOf(ports, rules)
-    return peersOf(peers, rules).flatMap(peer => reached.map(at => ({ peer, ports: at })))
+    return peersOf(peers, rules, family).flatMap(peer => reached.map(at => ({ peer, ports: at })))
   }
   const types = spec.policyTypes ?? ['Ingress', ...(spec.egress?.length ? (['Egress'] as const) : [])]
   if (types.includes('Ingress')) rules.ingress = (spec.ingress ?? []).flatMap(rule => cross(rule.from, rule.ports))
@@ -66,12 +65,11 @@ export function policyRules({ metadata, spec }: NetworkPolicy): PolicyRules {
   return rules
 }
 
-function peersOf(peers: readonly NetworkPolicyPeer[] | undefined, into: PolicyRules): Peer[] {
+function peersOf(peers: readonly NetworkPolicyPeer[] | undefined, into: PolicyRules, family: IPFamily): Peer[] {
   if (!peers?.length) return ['anybody']
   return peers.flatMap(({ ipBlock, podSelector, namespaceSelector }): Peer[] => {
     if (ipBlock) {
-      // Pods have IPv4 addresses alone.
-      if (!isIPv4(ipBlock.cidr.split('/')[0]!)) return []
+      if (parseCIDR(ipBlock.cidr)?.family !== family) return []
       return [{ block: canonical(ipBlock.cidr), except: (ipBlock.except ?? []).map(canonical) }]
     }
     const selection: PodSelection = {
@@ -86,9 +84,10 @@ function peersOf(peers: readonly NetworkPolicyPeer[] | undefined, into: PolicyRu
   })
 }
 
-function canonical(cidr: string): string {
-  const { base, prefix } = parseCidr(cidr)
-  return `${numberToIp(base)}/${prefix}`
+function canonical(text: string): string {
+  const cidr = parseCIDR(text)
+  if (!cidr) throw new Error(`invalid CIDR address: ${text}`)
+  return `${ipText(cidr.base, cidr.width)}/${cidr.prefix}`
 }
 
 function portsOf(ports: readonly NetworkPolicyPort[] | undefined, into: PolicyRules): Ports[] {

@@ -4,7 +4,11 @@
  */
 import { BlockList } from 'node:net'
 import { run } from '#shared/linux/run.ts'
+import type { IPFamily } from '#shared/machinery/ip.ts'
 import type { Ruleset } from './ruleset.ts'
+import type { TableOptions } from './table.ts'
+
+const blockListType = (family: IPFamily): 'ipv4' | 'ipv6' => (family === 'IPv6' ? 'ipv6' : 'ipv4')
 
 export interface Flow {
   /** Whom the client addresses. */
@@ -22,23 +26,32 @@ export const parseFlows = (listing: string): Flow[] =>
   )
 
 /** Those that lead from a Service to what is no endpoint of it any more, or from one that is gone; each once. */
-export function staleFlows(flows: readonly Flow[], udp: Ruleset['udp'], nodeIPs: readonly string[], serviceCIDR: string): Flow[] {
+export function staleFlows(
+  flows: readonly Flow[],
+  udp: Ruleset['udp'],
+  { family, nodeIPs, serviceCIDR }: Pick<TableOptions, 'family' | 'nodeIPs' | 'serviceCIDR'>,
+): Flow[] {
+  const type = blockListType(family)
   const services = new BlockList()
   const [net = '', prefix = ''] = serviceCIDR.split('/')
-  services.addSubnet(net, Number(prefix), 'ipv4')
+  services.addSubnet(net, Number(prefix), type)
   const stale = flows.filter(({ destination, port, endpoint, endpointPort }) => {
     const endpoints = udp.get(`${destination}:${port}`) ?? (nodeIPs.includes(destination) ? udp.get(`*:${port}`) : undefined)
-    return endpoints ? !endpoints.has(`${endpoint}:${endpointPort}`) : services.check(destination, 'ipv4')
+    return endpoints ? !endpoints.has(`${endpoint}:${endpointPort}`) : services.check(destination, type)
   })
   return [...new Map(stale.map(f => [`${f.destination} ${f.port} ${f.endpoint}`, f])).values()]
 }
 
 /** Deletes what is stale and says how many; rejects when the program conntrack cannot be run. */
-export async function deleteStaleFlows(udp: Ruleset['udp'], nodeIPs: readonly string[], serviceCIDR: string): Promise<number> {
-  const listing = await run('conntrack', ['-L', '-p', 'udp', '-f', 'ipv4'], { timeoutMs: 10_000 })
-  const stale = staleFlows(parseFlows(listing), udp, nodeIPs, serviceCIDR)
+export async function deleteStaleFlows(
+  udp: Ruleset['udp'],
+  options: Pick<TableOptions, 'family' | 'nodeIPs' | 'serviceCIDR'>,
+): Promise<number> {
+  const family = ['-f', blockListType(options.family)]
+  const listing = await run('conntrack', ['-L', '-p', 'udp', ...family], { timeoutMs: 10_000 })
+  const stale = staleFlows(parseFlows(listing), udp, options)
   for (const { destination, port, endpoint } of stale) {
-    const flow = ['-p', 'udp', '--orig-dst', destination, '--orig-port-dst', port, '--reply-src', endpoint]
+    const flow = ['-p', 'udp', ...family, '--orig-dst', destination, '--orig-port-dst', port, '--reply-src', endpoint]
     // It fails when nothing is left to delete: the entry has expired meanwhile.
     await run('conntrack', ['-D', ...flow], { timeoutMs: 10_000 }).catch(() => {})
   }

@@ -1,6 +1,6 @@
 /** Which endpoints of a service port take traffic, out of its EndpointSlices. pkg/proxy/topology.go */
-import { isIPv4 } from 'node:net'
 import type { Endpoint, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import { ipFamily, type IPFamily } from '#shared/machinery/ip.ts'
 
 export interface ProxyEndpoint {
   ip: string
@@ -18,6 +18,8 @@ export interface PortEndpoints {
 }
 /** Where the proxy is: its node's name, and the node's label topology.kubernetes.io/zone if there is one. */
 export interface Place {
+  /** Of the addresses that it is about; IPv4 when absent. */
+  family?: IPFamily
   nodeName: string
   zone?: string | undefined
 }
@@ -33,13 +35,14 @@ interface Candidate extends ProxyEndpoint {
 export function portEndpoints(slices: readonly EndpointSlice[], portName: string, protocol: string, place: Place): PortEndpoints {
   const ready = new Map<string, Candidate>()
   const serving = new Map<string, Candidate>()
+  const family = place.family ?? 'IPv4'
   for (const slice of slices) {
-    if (slice.addressType !== 'IPv4') continue
+    if (slice.addressType !== family) continue
     for (const { name, protocol: sliceProtocol, port } of slice.ports ?? []) {
       if ((name ?? '') !== portName || (sliceProtocol ?? 'TCP') !== protocol || port === undefined) continue
       for (const { addresses, conditions, nodeName: on, hints } of slice.endpoints ?? []) {
         const ip = addresses[0]
-        if (ip === undefined || !isIPv4(ip)) continue
+        if (ip === undefined || ipFamily(ip) !== family) continue
         const endpoint = { ip, port, local: on === place.nodeName, hints }
         const isReady = conditions?.ready ?? true
         if (isReady) ready.set(`${ip}:${port}`, endpoint)

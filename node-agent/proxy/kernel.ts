@@ -2,7 +2,7 @@
 import { newClaims, type Claims } from './claims.ts'
 import type { Ruleset } from './ruleset.ts'
 import { newSelections } from './selections.ts'
-import { ELEMENTS, skeleton, TABLE, type TableOptions } from './table.ts'
+import { ELEMENTS, skeleton, tableOf, type TableOptions } from './table.ts'
 
 export interface KernelTable {
   /** The rules of a Service from now on; undefined when it has none. They must not change afterwards. */
@@ -18,6 +18,7 @@ export interface KernelTable {
 }
 
 export function newKernelTable(options: TableOptions): KernelTable {
+  const table = tableOf(options.family)
   const models = new Map<string, Ruleset>()
   const chains = newClaims()
   const sets = newClaims()
@@ -46,23 +47,23 @@ export function newKernelTable(options: TableOptions): KernelTable {
       const [existing, kept] = [new Set(gone), new Set(fresh.map(([name]) => name))]
       const deadChains = gone.filter(name => !kept.has(name))
       const change = (name: string, went: readonly string[], came: readonly (readonly [string, string])[]): void => {
-        if (went.length > 0) lines.push(`delete element ${TABLE} ${name} { ${went.join(', ')} }`)
+        if (went.length > 0) lines.push(`delete element ${table} ${name} { ${went.join(', ')} }`)
         const texts = came.map(([key, value]) => (value === '' ? key : `${key} : ${value.includes('<') ? withIds(value) : value}`))
-        if (texts.length > 0) lines.push(`add element ${TABLE} ${name} { ${texts.join(', ')} }`)
+        if (texts.length > 0) lines.push(`add element ${table} ${name} { ${texts.join(', ')} }`)
       }
-      for (const [name, definition] of newSets) lines.push(`add set ${TABLE} ${name} { ${definition} }`)
+      for (const [name, definition] of newSets) lines.push(`add set ${table} ${name} { ${definition} }`)
       // Chains may name each other: all must exist before the first rule.
-      for (const [name] of fresh) lines.push(`add chain ${TABLE} ${name}`, ...(existing.has(name) ? [`flush chain ${TABLE} ${name}`] : []))
-      for (const [name, rules] of fresh) for (const rule of rules.split('\n')) lines.push(`add rule ${TABLE} ${name} ${withIds(rule)}`)
+      for (const [name] of fresh) lines.push(`add chain ${table} ${name}`, ...(existing.has(name) ? [`flush chain ${table} ${name}`] : []))
+      for (const [name, rules] of fresh) for (const rule of rules.split('\n')) lines.push(`add rule ${table} ${name} ${withIds(rule)}`)
       for (const [map, { gone: went, fresh: came }] of selections.changes()) change(map, went, came)
       for (const [name, all] of elements) {
         const { gone: went, fresh: came } = all.changes()
         change(name, went, came)
       }
       // As above: none may be named by another when it goes.
-      for (const name of deadChains) lines.push(`flush chain ${TABLE} ${name}`)
-      for (const name of deadChains) lines.push(`delete chain ${TABLE} ${name}`)
-      for (const name of deadSets) lines.push(`delete set ${TABLE} ${name}`)
+      for (const name of deadChains) lines.push(`flush chain ${table} ${name}`)
+      for (const name of deadChains) lines.push(`delete chain ${table} ${name}`)
+      for (const name of deadSets) lines.push(`delete set ${table} ${name}`)
       return (known ? '' : skeleton(options)) + lines.map(line => `${line}\n`).join('')
     },
     written() {

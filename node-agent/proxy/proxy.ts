@@ -10,7 +10,7 @@ import { newKernelTable } from './kernel.ts'
 import { newNodeZone, type ZoneOptions } from './nodezone.ts'
 import { isProxied, serviceRuleset, type Ruleset } from './ruleset.ts'
 import type { ProxyStatus } from './status.ts'
-import type { TableOptions } from './table.ts'
+import { tableOf, type TableOptions } from './table.ts'
 
 export interface StartProxyOptions extends TableOptions, ZoneOptions {
   services: Informer<Service>
@@ -72,6 +72,7 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
       const rules =
         service && isProxied(service)
           ? serviceRuleset(service, endpointSlices.byIndex('proxy-service', key), {
+              family: options.family,
               nodeName: options.nodeName,
               zone: zone.now(),
               clusterCIDR: options.clusterCIDR,
@@ -89,7 +90,7 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
       status.syncing()
       look()
       const script = table.script()
-      await nft(known ? script : script + (await keptAffinity(affinitySets())), SCRIPT_TIMEOUT_MS)
+      await nft(known ? script : script + (await keptAffinity(tableOf(options.family), affinitySets())), SCRIPT_TIMEOUT_MS)
       table.written()
       status.written()
       status.noLocalEndpoints(noLocal(table.all()))
@@ -98,7 +99,7 @@ export function startProxy(options: StartProxyOptions, signal: AbortSignal): Pro
       if (udpStale) {
         udpStale = false
         const start = performance.now()
-        await deleteStaleFlows(mergeUdp(table.all()), options.nodeIPs, options.serviceCIDR).then(
+        await deleteStaleFlows(mergeUdp(table.all()), options).then(
           count => status.flowsDeleted(count, (performance.now() - start) / 1000),
           (e: Error) => log.warn({ err: e.message }, 'connections of UDP clients to former endpoints stay'),
         )

@@ -1,8 +1,9 @@
 /** What nftables should hold for a Service: a pure function of it and its EndpointSlices. */
 import { createHash } from 'node:crypto'
-import { isIPv4 } from 'node:net'
 import type { Service } from '#shared/api/core/service.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
+import { familyWords } from '#shared/linux/nft.ts'
+import { ipFamily, type IPFamily } from '#shared/machinery/ip.ts'
 import { portEndpoints, type Place, type ProxyEndpoint } from './endpoints.ts'
 import type { ElementsName, SelectionMap } from './table.ts'
 
@@ -54,19 +55,22 @@ export const loadBalancerIPs = ({ status }: Service): string[] =>
 export const affinitySeconds = ({ spec }: Service): number | undefined =>
   spec.sessionAffinity === 'ClientIP' ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800) : undefined
 
-/** The rules of one service; `slices` are its own. */
+/** The rules of one service for a family of addresses; `slices` are its own. */
 export function serviceRuleset(service: Service, slices: readonly EndpointSlice[], options: ProxyOptions): Ruleset {
   const rules = emptyRuleset()
   const { metadata, spec } = service
-  if (!isProxied(service) || !isIPv4(spec.clusterIP!)) return rules
+  const family = options.family ?? 'IPv4'
+  const { ip: word } = familyWords[family]
+  const isOurs = (ip: string): boolean => ipFamily(ip) === family
+  const clusterIP = isProxied(service) ? (spec.clusterIPs ?? [spec.clusterIP!]).find(isOurs) : undefined
+  if (clusterIP === undefined) return rules
   const set = (name: ElementsName, key: string, value = ''): void => {
     const of = rules.elements.get(name)
     if (of) of.set(key, value)
     else rules.elements.set(name, new Map([[key, value]]))
   }
-  const clusterIP = spec.clusterIP!
-  const balancers = loadBalancerIPs(service).filter(isIPv4)
-  const externalIPs = [...(spec.externalIPs ?? []).filter(isIPv4), ...balancers]
+  const balancers = loadBalancerIPs(service).filter(isOurs)
+  const externalIPs = [...(spec.externalIPs ?? []).filter(isOurs), ...balancers]
   const seconds = affinitySeconds(service)
   const internalLocal = spec.internalTrafficPolicy === 'Local'
   const externalLocal = spec.externalTrafficPolicy === 'Local'
@@ -80,8 +84,11 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     const suffix = `${createHash('sha256').update(id).digest('hex').slice(0, 8)}-${id}`
     const choice = (of: string, from: readonly ProxyEndpoint[]): Choice =>
       seconds === undefined
-        ? byChance(rules, `${of}-${suffix}`, { map: `endpoints-${proto}` as SelectionMap, values: from.map(e => `${e.ip} . ${e.port}`) })
-        : sticky(rules, `${of}-${suffix}`, from, { proto, seconds, owner: suffix })
+        ? byChance(rules, word, `${of}-${suffix}`, {
+            map: `endpoints-${proto}` as SelectionMap,
+            values: from.map(e => `${e.ip} . ${e.port}`),
+          })
+        : sticky(rules, `${of}-${suffix}`, from, { family, proto, seconds, owner: suffix })
     const hasExternal = externalIPs.length > 0 || nodePort
     const anywhere = endpoints.cluster.length > 0 && (!internalLocal || hasExternal) ? choice('service', endpoints.cluster) : undefined
     const onNode =
@@ -112,7 +119,7 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
       rules.chains.set(
         external,
         [
-          `ip saddr ${options.clusterCIDR} goto ${anywhere.chain}`,
+          `${word} saddr ${options.clusterCIDR} goto ${anywhere.chain}`,
           'fib saddr type local jump mark-for-masquerade',
           `fib saddr type local goto ${anywhere.chain}`,
           ...(onNode ? [`meta mark set ${onNode.id} goto ${onNode.chain}`] : []),
@@ -122,7 +129,7 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
     const refused = !endpoints.any ? 'goto reject-chain' : externalLocal && !onNode ? 'drop' : undefined
     const firewall = `firewall-${suffix}`
     if (balancers.length > 0 && spec.loadBalancerSourceRanges?.length)
-      rules.chains.set(firewall, sourceRules(spec.loadBalancerSourceRanges, balancers))
+      rules.chains.set(firewall, sourceRules(family, spec.loadBalancerSourceRanges, balancers))
     for (const ip of externalIPs) {
       const frontend = `${ip} . ${proto} . ${port}`
       if (anywhere) {
@@ -145,10 +152,10 @@ export function serviceRuleset(service: Service, slices: readonly EndpointSlice[
 }
 
 /** Who may use a balancer's address. A node's own packets to it may come from that address, as it may be one of the node's. */
-function sourceRules(ranges: readonly string[], balancers: readonly string[]): string {
-  const allowed = ranges.map(r => r.trim()).filter(r => isIPv4(r.split('/')[0]!))
+function sourceRules(family: IPFamily, ranges: readonly string[], balancers: readonly string[]): string {
+  const allowed = ranges.map(r => r.trim()).filter(r => ipFamily(r.split('/')[0]!) === family)
   return [...allowed, ...balancers]
-    .map(range => `ip saddr ${range} return`)
+    .map(range => `${familyWords[family].ip} saddr ${range} return`)
     .concat('drop')
     .join('\n')
 }
@@ -160,7 +167,7 @@ interface Choice {
 }
 
 /** One of a selection; all selections of a size share a chain. */
-function byChance(rules: Ruleset, name: string, selection: Selection): Choice {
+function byChance(rules: Ruleset, word: 'ip' | 'ip6', name: string, selection: Selection): Choice {
   const { map, values } = selection
   rules.selections.set(name, selection)
   const key = `meta mark . numgen random mod ${values.length}`
@@ -168,12 +175,13 @@ function byChance(rules: Ruleset, name: string, selection: Selection): Choice {
   const [chain, rule] =
     map === 'endpoint-chains'
       ? [`pick-chain-${values.length}`, `${key} vmap @${map}`]
-      : [`pick-${proto}-${values.length}`, `meta l4proto ${proto} dnat ip to ${key} map @${map}`]
+      : [`pick-${proto}-${values.length}`, `meta l4proto ${proto} dnat ${word} to ${key} map @${map}`]
   rules.chains.set(chain, rule)
   return { chain, id: `<${name}>` }
 }
 
 interface Stickiness {
+  family: IPFamily
   proto: string
   seconds: number
   owner: string
@@ -182,15 +190,17 @@ interface Stickiness {
  * A client's connections go to the endpoint that its last one went to, as long as it is one; else by chance. Each endpoint has a chain that
  * remembers the client in a set of its own, so that other endpoints may come and go.
  */
-function sticky(rules: Ruleset, name: string, endpoints: readonly ProxyEndpoint[], { proto, seconds, owner }: Stickiness): Choice {
-  const chains = endpoints.map(({ ip, port }) => {
-    const id = createHash('sha256').update(`${owner} ${seconds} ${ip}:${port}`).digest('hex').slice(0, 8)
-    const [chain, set] = [`endpoint-${id}-${ip}/${port}`, `affinity-${id}-${ip}/${port}`]
-    rules.affinity.set(set, `type ipv4_addr; flags dynamic,timeout; timeout ${seconds}s;`)
-    rules.chains.set(chain, `update @${set} { ip saddr }\nmeta l4proto ${proto} dnat ip to ${ip}:${port}`)
+function sticky(rules: Ruleset, name: string, endpoints: readonly ProxyEndpoint[], { family, proto, seconds, owner }: Stickiness): Choice {
+  const { ip, address } = familyWords[family]
+  const chains = endpoints.map(({ ip: to, port }) => {
+    const id = createHash('sha256').update(`${owner} ${seconds} ${to}:${port}`).digest('hex').slice(0, 8)
+    // No name of nft's has a colon.
+    const [chain, set] = ['endpoint', 'affinity'].map(what => `${what}-${id}-${to.replaceAll(':', '-')}/${port}`) as [string, string]
+    rules.affinity.set(set, `type ${address}; flags dynamic,timeout; timeout ${seconds}s;`)
+    rules.chains.set(chain, `update @${set} { ${ip} saddr }\nmeta l4proto ${proto} dnat ${ip} to ${ip === 'ip6' ? `[${to}]` : to}:${port}`)
     return { chain, set }
   })
-  const pick = byChance(rules, `sticky-${name}`, { map: 'endpoint-chains', values: chains.map(({ chain }) => `goto ${chain}`) })
-  rules.chains.set(name, [...chains.map(({ chain, set }) => `ip saddr @${set} goto ${chain}`), `goto ${pick.chain}`].join('\n'))
+  const pick = byChance(rules, ip, `sticky-${name}`, { map: 'endpoint-chains', values: chains.map(({ chain }) => `goto ${chain}`) })
+  rules.chains.set(name, [...chains.map(({ chain, set }) => `${ip} saddr @${set} goto ${chain}`), `goto ${pick.chain}`].join('\n'))
   return { chain: name, id: pick.id }
 }

@@ -1,6 +1,9 @@
-/** The nftables table of kube-proxy as far as it is the same whatever Services there are. */
+/** The nftables table of kube-proxy for a family of addresses, as far as it is the same whatever Services there are. */
+import { familyWords } from '#shared/linux/nft.ts'
+import type { IPFamily } from '#shared/machinery/ip.ts'
 
 export interface TableOptions {
+  family: IPFamily
   /** Where node ports answer. */
   nodeIPs: readonly string[]
   /** All pods of the cluster: traffic from elsewhere is masqueraded, so that answers come back this way. */
@@ -8,35 +11,37 @@ export interface TableOptions {
   serviceCIDR: string
 }
 
-const frontend = 'ipv4_addr . inet_proto . inet_service'
-const MAPS = {
-  'service-ids': `map service-ids { type ${frontend} : mark; }`,
-  'service-ips': `map service-ips { type ${frontend} : verdict; }`,
-  'nodeport-ids': 'map nodeport-ids { type inet_proto . inet_service : mark; }',
-  'service-nodeports': 'map service-nodeports { type inet_proto . inet_service : verdict; }',
-  'no-endpoint-services': `map no-endpoint-services { type ${frontend} : verdict; }`,
-  'no-endpoint-nodeports': 'map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }',
-  'firewall-ips': `map firewall-ips { type ${frontend} : verdict; }`,
-  'cluster-ips': 'set cluster-ips { type ipv4_addr; }',
-  'hairpin-connections': 'set hairpin-connections { type ipv4_addr . ipv4_addr; }',
-} as const
-export type ElementsName = keyof typeof MAPS
-export const ELEMENTS = Object.keys(MAPS) as ElementsName[]
-export const TABLE = 'ip kube-proxy'
+const maps = (address: string) => {
+  const frontend = `${address} . inet_proto . inet_service`
+  return {
+    'service-ids': `map service-ids { type ${frontend} : mark; }`,
+    'service-ips': `map service-ips { type ${frontend} : verdict; }`,
+    'nodeport-ids': 'map nodeport-ids { type inet_proto . inet_service : mark; }',
+    'service-nodeports': 'map service-nodeports { type inet_proto . inet_service : verdict; }',
+    'no-endpoint-services': `map no-endpoint-services { type ${frontend} : verdict; }`,
+    'no-endpoint-nodeports': 'map no-endpoint-nodeports { type inet_proto . inet_service : verdict; }',
+    'firewall-ips': `map firewall-ips { type ${frontend} : verdict; }`,
+    'cluster-ips': `set cluster-ips { type ${address}; }`,
+    'hairpin-connections': `set hairpin-connections { type ${address} . ${address}; }`,
+  }
+}
+export type ElementsName = keyof ReturnType<typeof maps>
+export const ELEMENTS = Object.keys(maps('')) as ElementsName[]
+export const tableOf = (family: IPFamily): string => `${familyWords[family].ip} kube-proxy`
 
 /**
  * Where connections can go: the id of a Service's port, which a packet carries as its mark, and a number to an endpoint. All endpoints of
  * a protocol are in one map, and each is looked up in it by few rules: the kernel compares every element with every rule that names a map,
  * and every new map with all others, so that ten thousand maps or rules would cost minutes.
  */
-const SELECTIONS = {
-  'endpoints-tcp': 'map endpoints-tcp { typeof meta mark . numgen random mod 2 : ip daddr . tcp dport; }',
-  'endpoints-udp': 'map endpoints-udp { typeof meta mark . numgen random mod 2 : ip daddr . udp dport; }',
-  'endpoints-sctp': 'map endpoints-sctp { typeof meta mark . numgen random mod 2 : ip daddr . sctp dport; }',
+const selections = (ip: string) => ({
+  'endpoints-tcp': `map endpoints-tcp { typeof meta mark . numgen random mod 2 : ${ip} daddr . tcp dport; }`,
+  'endpoints-udp': `map endpoints-udp { typeof meta mark . numgen random mod 2 : ${ip} daddr . udp dport; }`,
+  'endpoints-sctp': `map endpoints-sctp { typeof meta mark . numgen random mod 2 : ${ip} daddr . sctp dport; }`,
   /** Chains of endpoints that remember their clients. */
   'endpoint-chains': 'map endpoint-chains { typeof meta mark . numgen random mod 2 : verdict; }',
-} as const
-export type SelectionMap = keyof typeof SELECTIONS
+})
+export type SelectionMap = keyof ReturnType<typeof selections>
 
 /** Packets that are to be masqueraded: a bit of the connection's mark, as the packet's own has the id of a Service's port. */
 const masquerade = '0x4000'
@@ -45,27 +50,30 @@ const masquerade = '0x4000'
  * The table without any service, in place of what is there, in the same transaction as what follows it. Refusals are looked up in the
  * filter hooks: a packet that still has a service's address there found no endpoint.
  */
-export const skeleton = ({ nodeIPs, clusterCIDR, serviceCIDR }: TableOptions): string => `table ${TABLE} {}
-delete table ${TABLE}
-table ${TABLE} {
-  ${[...Object.values(MAPS), ...Object.values(SELECTIONS)].join('\n  ')}
-  set nodeport-ips { type ipv4_addr; ${nodeIPs.length > 0 ? `elements = { ${nodeIPs.join(', ')} }; ` : ''}}
+export function skeleton({ family, nodeIPs, clusterCIDR, serviceCIDR }: TableOptions): string {
+  const { ip, address } = familyWords[family]
+  const table = tableOf(family)
+  return `table ${table} {}
+delete table ${table}
+table ${table} {
+  ${[...Object.values(maps(address)), ...Object.values(selections(ip))].join('\n  ')}
+  set nodeport-ips { type ${address}; ${nodeIPs.length > 0 ? `elements = { ${nodeIPs.join(', ')} }; ` : ''}}
   chain mark-for-masquerade { ct mark set ct mark or ${masquerade}; }
   chain reject-chain { reject; }
   chain services {
-    ip daddr @cluster-ips ip saddr != ${clusterCIDR} jump mark-for-masquerade
-    meta mark set ip daddr . meta l4proto . th dport map @service-ids
-    ip daddr . meta l4proto . th dport vmap @service-ips
-    ip daddr @nodeport-ips meta mark set meta l4proto . th dport map @nodeport-ids
-    ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+    ${ip} daddr @cluster-ips ${ip} saddr != ${clusterCIDR} jump mark-for-masquerade
+    meta mark set ${ip} daddr . meta l4proto . th dport map @service-ids
+    ${ip} daddr . meta l4proto . th dport vmap @service-ips
+    ${ip} daddr @nodeport-ips meta mark set meta l4proto . th dport map @nodeport-ids
+    ${ip} daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
   }
   chain refusals {
-    ip daddr . meta l4proto . th dport vmap @no-endpoint-services
-    ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
-    ip daddr @cluster-ips reject
-    ip daddr ${serviceCIDR} drop
+    ${ip} daddr . meta l4proto . th dport vmap @no-endpoint-services
+    ${ip} daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
+    ${ip} daddr @cluster-ips reject
+    ${ip} daddr ${serviceCIDR} drop
   }
-  chain firewall { ip daddr . meta l4proto . th dport vmap @firewall-ips; }
+  chain firewall { ${ip} daddr . meta l4proto . th dport vmap @firewall-ips; }
   chain firewall-prerouting { type filter hook prerouting priority -110; ct state new jump firewall; }
   chain firewall-output { type filter hook output priority -110; ct state new jump firewall; }
   chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
@@ -73,10 +81,11 @@ table ${TABLE} {
   chain nat-postrouting {
     type nat hook postrouting priority srcnat;
     ct mark and ${masquerade} != 0 masquerade fully-random
-    ip saddr . ip daddr @hairpin-connections ct status dnat masquerade fully-random
+    ${ip} saddr . ${ip} daddr @hairpin-connections ct status dnat masquerade fully-random
   }
   chain filter-input { type filter hook input priority 0; ct state new jump refusals; }
   chain filter-forward { type filter hook forward priority 0; ct state new jump refusals; }
   chain filter-output { type filter hook output priority 0; ct state new jump refusals; }
 }
 `
+}

@@ -101,6 +101,13 @@ export function ipBits(text: string): { value: bigint; width: 32 | 128 } | undef
   return groups && { value: groups.reduce((n, g) => (n << 16n) | BigInt(g), 0n), width: groups.length === 2 ? 32 : 128 }
 }
 
+/** The canonical text of an address's bits. */
+export function ipText(value: bigint, width: 32 | 128): string {
+  if (width === 32) return [24n, 16n, 8n, 0n].map(shift => String((value >> shift) & 255n)).join('.')
+  const groups = Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(':')
+  return canonicalIP(groups)!
+}
+
 export interface CIDR {
   readonly family: IPFamily
   /** The first address of the range. */
@@ -117,6 +124,15 @@ export function parseCIDR(text: string): CIDR | undefined {
   if (!bits || prefix > bits.width) return undefined
   const host = BigInt(bits.width - prefix)
   return { family: bits.width === 32 ? 'IPv4' : 'IPv6', base: (bits.value >> host) << host, width: bits.width, prefix }
+}
+/** From an address of the range `from` to the one with the same number in the range `to`. Throws when one of the two is no range. */
+export function counterpart(from: string, to: string): (ip: string) => string {
+  const [own, other] = [from, to].map(text => {
+    const cidr = parseCIDR(text)
+    if (!cidr) throw new Error(`invalid CIDR address: ${text}`)
+    return cidr
+  }) as [CIDR, CIDR]
+  return ip => ipText(other.base + (ipBits(ip)!.value - own.base), other.width)
 }
 /** Whether a range holds an address. */
 export function cidrContains(range: CIDR, address: string): boolean {

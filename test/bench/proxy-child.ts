@@ -75,7 +75,13 @@ for (let i = 0; i < services; i++) {
   all.set(serviceOf(i))
   slices.set(sliceOf(i, each))
 }
-const options = { nodeName: 'node-0', nodeIPs: ['10.9.255.11'], clusterCIDR: '10.0.0.0/9', serviceCIDR: '10.9.128.0/17' }
+const options = {
+  family: 'IPv4' as const,
+  nodeName: 'node-0',
+  nodeIPs: ['10.9.255.11'],
+  clusterCIDR: '10.0.0.0/9',
+  serviceCIDR: '10.9.128.0/17',
+}
 
 // The floor: the script for it all, made beforehand.
 const table = newKernelTable(options)

@@ -4,7 +4,7 @@
  */
 import { randomInt } from 'node:crypto'
 import { rangeHolds } from '#shared/api/networking/serviceaddresses.ts'
-import { canonicalIP, parseCIDR, type IPFamily } from '#shared/machinery/ip.ts'
+import { ipText, parseCIDR, type IPFamily } from '#shared/machinery/ip.ts'
 
 export interface Range {
   /** Names of claims. */
@@ -20,11 +20,6 @@ export interface AddressRange extends Range {
   readonly contains: (address: string) => boolean
 }
 
-const addressText = (value: bigint, width: 32 | 128): string => {
-  if (width === 32) return [24n, 16n, 8n, 0n].map(shift => String((value >> shift) & 255n)).join('.')
-  const groups = Array.from({ length: 8 }, (_, i) => ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16)).join(':')
-  return canonicalIP(groups)!
-}
 /** Upstream looks at no more of a range than this. */
 const maxSize = 1 << 16
 
@@ -39,7 +34,7 @@ export function addressRange(text: string): AddressRange {
     text,
     family: cidr.family,
     size,
-    at: index => addressText(cidr.base + 1n + BigInt(index), cidr.width),
+    at: index => ipText(cidr.base + 1n + BigInt(index), cidr.width),
     band: Math.min(Math.max(16, Math.floor(size / 16)), 256) < size ? Math.min(Math.max(16, Math.floor(size / 16)), 256) : 0,
     contains: address => rangeHolds(text, address),
   }

@@ -20,10 +20,11 @@ export const cloudConfig = z.object({
   type: z.string(),
   /**
    * How Services of type LoadBalancer are reached. `pool`: an address of their own from this range; with `device`, the machine has a route to
-   * each through a node, by this link. `nodes`: at the addresses of the nodes, whose ports they share.
+   * each through a node, by this link. With `range6`, of Services with IPv6 the address with the same number there, too. `nodes`: at the
+   * addresses of the nodes, whose ports they share.
    */
   loadBalancers: z.discriminatedUnion('by', [
-    z.object({ by: z.literal('pool'), range: z.string(), device: z.string().optional() }),
+    z.object({ by: z.literal('pool'), range: z.string(), range6: z.string().optional(), device: z.string().optional() }),
     z.object({ by: z.literal('nodes') }),
   ]),
   /** How the machine reaches nodes of other machines: its address for those, its own in the pods' network, and a VXLAN link that it makes. */

@@ -7,6 +7,7 @@ import { endpointSlices, services } from '#shared/api/kinds.ts'
 import { keyOf } from '#shared/client/controller.ts'
 import type { SharedInformers } from '#shared/client/sharedinformers.ts'
 import type { LoadBalancers, LoadBalancerStatus } from '../cloud.ts'
+import { counterpart, ipFamily } from '#shared/machinery/ip.ts'
 import { internalIP } from '../nodes.ts'
 import { chooseAddress, clash, parseRange, statusAddress } from './addresses.ts'
 import type { Announcer } from './routes.ts'
@@ -50,9 +51,23 @@ function entries(nodes: readonly Node[], sharing: readonly Service[], endpoints:
   return all.length > 0 ? all : nodes.filter(n => local.length === 0 || local.some(names => names.has(n.metadata.name ?? '')))
 }
 
-/** Each has an address from `range`. */
-export function pooledLoadBalancers(rangeText: string, announcer: Announcer, { informer, runs }: Options): LoadBalancers {
+/**
+ * Each has an address from `range`, by which it is known here; what Services of both families are reached at besides, or of IPv6 alone
+ * instead, is the address with the same number in `range6`.
+ */
+export function pooledLoadBalancers(
+  rangeText: string,
+  range6: string | undefined,
+  announcer: Announcer,
+  { informer, runs }: Options,
+): LoadBalancers {
   const range = parseRange(rangeText)
+  const toIPv6 = range6 === undefined ? undefined : counterpart(rangeText, range6)
+  const toIPv4 = (ip: string): string => (range6 === undefined || ipFamily(ip) === 'IPv4' ? ip : counterpart(range6, rangeText)(ip))
+  const shown = (service: Service, ip: string): string[] => {
+    const families = toIPv6 ? (service.spec.ipFamilies ?? ['IPv4']) : ['IPv4']
+    return families.map(family => (family === 'IPv6' ? toIPv6!(ip) : ip))
+  }
   const all = informer(services)
   const endpoints = slicesOf(informer)
   /** What was given to a Service whose status may not show it yet, or any more. */
@@ -60,8 +75,14 @@ export function pooledLoadBalancers(rangeText: string, announcer: Announcer, { i
   /** An address that was given back comes again only after all others. */
   let cursor = 1
 
-  const addressOf = (s: Service): string | undefined =>
-    held.get(keyOf(s)) ?? (s.spec.type === 'LoadBalancer' ? statusAddress(s) : undefined)
+  const addressOf = (s: Service): string | undefined => held.get(keyOf(s)) ?? (s.spec.type === 'LoadBalancer' ? statusIPv4(s) : undefined)
+  const statusIPv4 = (s: Service): string | undefined => {
+    const ip = statusAddress(s)
+    return ip === undefined ? undefined : toIPv4(ip)
+  }
+  async function withdraw(address: string): Promise<void> {
+    await Promise.all([address, ...(toIPv6 ? [toIPv6(address)] : [])].map(ip => announcer.announce(ip, undefined)))
+  }
   function holders(except: string): Map<string, Service[]> {
     const by = new Map<string, Service[]>()
     for (const other of all.list()) {
@@ -73,7 +94,7 @@ export function pooledLoadBalancers(rangeText: string, announcer: Announcer, { i
   return {
     getLoadBalancer: async service => {
       const ip = addressOf(service)
-      return ip === undefined ? undefined : status([ip])
+      return ip === undefined ? undefined : status(shown(service, ip))
     },
     async ensureLoadBalancer(service, nodes) {
       const key = keyOf(service)
@@ -82,20 +103,22 @@ export function pooledLoadBalancers(rangeText: string, announcer: Announcer, { i
       const address = chooseAddress(service, range, others, had, cursor)
       held.set(key, address)
       if (had === undefined) cursor++
-      if (had !== undefined && had !== address && !others.get(had)?.length) await announcer.announce(had, undefined)
+      if (had !== undefined && had !== address && !others.get(had)?.length) await withdraw(had)
       const targets = new Map(
         entries(nodes.filter(runs), [service, ...(others.get(address) ?? [])], endpoints).flatMap(n => {
           const ip = internalIP(n)
           return ip === undefined ? [] : [[ip, n] as const]
         }),
       )
-      await announcer.announce(address, chooseNode(address, [...targets.keys()], announcer.via(address)))
-      return status([address])
+      const node = chooseNode(address, [...targets.keys()], announcer.via(address))
+      const node6 = node === undefined ? undefined : internalIP(targets.get(node)!, 'IPv6')
+      await Promise.all([announcer.announce(address, node), toIPv6 && announcer.announce(toIPv6(address), node6)])
+      return status(shown(service, address))
     },
     async ensureLoadBalancerDeleted(service) {
       const key = keyOf(service)
       const address = addressOf(service)
-      if (address !== undefined && !holders(key).get(address)?.length) await announcer.announce(address, undefined)
+      if (address !== undefined && !holders(key).get(address)?.length) await withdraw(address)
       held.delete(key)
     },
   }

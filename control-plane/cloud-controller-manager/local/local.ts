@@ -8,7 +8,6 @@ import { followConfig, readConfig, type LocalInstance } from './config.ts'
 import { isLocal, nodeLoadBalancers, nodesWithEndpoints, pooledLoadBalancers } from './loadbalancers.ts'
 import { machineRoutes } from './machines.ts'
 import { routeAnnouncer, silentAnnouncer } from './routes.ts'
-import { statusAddress } from './addresses.ts'
 
 export const providerName = 'local'
 export const loadBalancerClass = 'coxswain.io/local'
@@ -50,7 +49,7 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
   const announcer = loadBalancers.by === 'pool' && loadBalancers.device ? await routeAnnouncer(loadBalancers.device) : silentAnnouncer()
   // What went while nobody looked.
   void Promise.all([all.synced]).then(() => {
-    const used = new Set(all.list().map(statusAddress))
+    const used = new Set(all.list().flatMap(s => (s.status?.loadBalancer?.ingress ?? []).flatMap(i => i.ip ?? [])))
     for (const address of announcer.addresses())
       if (!used.has(address))
         announcer.announce(address, undefined).catch((e: Error) => log.warn({ address, err: e.message }, 'a route of nobody stays'))
@@ -69,7 +68,10 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
         return { providerID: `${providerName}:///${zone}/${name}`, instanceType: type, zone, region: config.region }
       },
     },
-    loadBalancers: loadBalancers.by === 'pool' ? pooledLoadBalancers(loadBalancers.range, announcer, options) : nodeLoadBalancers(options),
+    loadBalancers:
+      loadBalancers.by === 'pool'
+        ? pooledLoadBalancers(loadBalancers.range, loadBalancers.range6, announcer, options)
+        : nodeLoadBalancers(options),
     routes,
     onChange: changed => void listeners.push(changed),
   }

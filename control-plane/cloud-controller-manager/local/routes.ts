@@ -19,7 +19,9 @@ export function silentAnnouncer(): Announcer {
 
 /** What a former process announced is found in the kernel's table. */
 export async function routeAnnouncer(device: string): Promise<Announcer> {
-  const found = await ipJson<{ dst: string; gateway?: string }>(['-4', 'route', 'show', 'proto', PROTOCOL, 'dev', device])
+  const ofFamily = (family: string) =>
+    ipJson<{ dst: string; gateway?: string }>([family, 'route', 'show', 'proto', PROTOCOL, 'dev', device])
+  const found = (await Promise.all(['-4', '-6'].map(ofFamily))).flat()
   const present = new Map(found.flatMap(r => (r.gateway === undefined ? [] : [[r.dst, r.gateway] as const])))
   let lines: string[] = []
   let writing: Promise<void> | undefined

@@ -8,6 +8,9 @@ import { findContainer } from '../pod/containers.ts'
 export interface NodeFacts {
   hostIP: string
   podIP: string
+  /** All of them, when there are several, those ones first. */
+  hostIPs?: readonly string[]
+  podIPs?: readonly string[]
   allocatable: { [resource: string]: string }
   /** The kubelet's state directory. */
   rootDir?: string
@@ -42,11 +45,13 @@ export function fieldValue(pod: Pod, path: string, facts: NodeFacts): string {
     case 'spec.serviceAccountName':
       return spec.serviceAccountName ?? ''
     case 'status.hostIP':
-    case 'status.hostIPs':
       return facts.hostIP
+    case 'status.hostIPs':
+      return facts.hostIPs?.join(',') ?? facts.hostIP
     case 'status.podIP':
-    case 'status.podIPs':
       return facts.podIP
+    case 'status.podIPs':
+      return facts.podIPs?.join(',') ?? facts.podIP
     default:
       throw new Error(`unsupported fieldPath: ${path}`)
   }

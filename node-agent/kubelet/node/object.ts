@@ -21,6 +21,8 @@ export interface NodeOptions {
   podCIDR: string
   /** Where other machines reach the one that it shares with other nodes. */
   machineAddress?: string | undefined
+  /** On a node of both families. */
+  ipv6?: { nodeIP: string; podCIDR: string } | undefined
   capacity: NodeCapacity
   reservations: Reservations
   /** What a new Node begins with. */
@@ -121,6 +123,7 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
     conditions: nodeConditions(previous?.conditions, now, o.pressures?.() ?? new Set(), o.notReady?.()),
     addresses: [
       { type: 'InternalIP', address: o.ip },
+      ...(o.ipv6 ? [{ type: 'InternalIP', address: o.ipv6.nodeIP }] : []),
       { type: 'Hostname', address: o.name },
     ],
     daemonEndpoints: { kubeletEndpoint: { Port: kubeletPort } },
@@ -155,7 +158,11 @@ export function newNode(o: NodeOptions, now: Date): Node {
     apiVersion: 'v1',
     kind: 'Node',
     metadata: { name: o.name, labels: nodeLabels(o), annotations: nodeAnnotations(o) },
-    spec: { podCIDR: o.podCIDR, podCIDRs: [o.podCIDR], ...(o.taints?.length ? { taints: o.taints } : {}) },
+    spec: {
+      podCIDR: o.podCIDR,
+      podCIDRs: [o.podCIDR, ...(o.ipv6 ? [o.ipv6.podCIDR] : [])],
+      ...(o.taints?.length ? { taints: o.taints } : {}),
+    },
     status: nodeStatus(o, undefined, now),
   }
 }

@@ -30,13 +30,13 @@ const aliases = (pod: Pod): string => {
   return `\n# Entries added by HostAliases.\n${list.map(a => `${a.ip}\t${(a.hostnames ?? []).join('\t')}\n`).join('')}`
 }
 
-export function hostsFile(pod: Pod, podIP: string, nodeName: string, nodeHosts: string, clusterDomain?: string): string {
+export function hostsFile(pod: Pod, podIPs: readonly string[], nodeName: string, nodeHosts: string, clusterDomain?: string): string {
   if (pod.spec.hostNetwork) return `# Kubernetes-managed hosts file (host network).\n${nodeHosts}${aliases(pod)}`
   const { hostname, domain } = podHostname({ ...pod, spec: { ...pod.spec, setHostnameAsFQDN: false } }, nodeName, clusterDomain)
   const names = domain ? `${hostname}.${domain}\t${hostname}` : hostname
   return (
     '# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n' +
-    `${podIP}\t${names}\n${aliases(pod)}`
+    `${podIPs.map(ip => `${ip}\t${names}\n`).join('')}${aliases(pod)}`
   )
 }
 
@@ -129,11 +129,17 @@ async function writeInPlace(path: string, text: string): Promise<void> {
 }
 
 /** Writes all three. Resolves with what of the pod's names there was no room for. */
-export async function writePodFiles(d: PodDirectory, pod: Pod, podIP: string, nodeName: string, names: ClusterNames): Promise<string[]> {
+export async function writePodFiles(
+  d: PodDirectory,
+  pod: Pod,
+  podIPs: readonly string[],
+  nodeName: string,
+  names: ClusterNames,
+): Promise<string[]> {
   const [nodeHosts, nodeResolv] = await Promise.all(['/etc/hosts', names.resolvConf].map(f => readFile(f, 'utf8').catch(() => '')))
   const { text, omitted } = resolvFile(pod, nodeResolv ?? '', names)
   await Promise.all([
-    writeInPlace(d.hosts, hostsFile(pod, podIP, nodeName, nodeHosts ?? '', names.domain)),
+    writeInPlace(d.hosts, hostsFile(pod, podIPs, nodeName, nodeHosts ?? '', names.domain)),
     writeInPlace(d.resolv, text),
     writeInPlace(d.hostname, `${podHostname(pod, nodeName, names.domain).hostname}\n`),
   ])

@@ -21,7 +21,7 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
   const handler = await runtimeHandler(ctx)
   const namespaces = await ensureNamespaces(ctx, handler)
   const network = pod.spec.hostNetwork
-    ? { ip: kubelet.nodeIP, namespacePath: 'node' }
+    ? { ip: kubelet.nodeIP, ips: [...kubelet.nodeIPs], namespacePath: 'node' }
     : kubelet.network.setUp({
         uid: uidOf(pod),
         namespace,
@@ -30,19 +30,20 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
         ...(namespaces.user ? { userNamespace: namespaces.user.path } : {}),
         sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map(s => [s.name, s.value])),
       })
-  const [{ ip, namespacePath }] = await Promise.all([network, kubelet.podCgroups?.ensure(ctx.allocatedPod())])
-  if (!pod.spec.hostNetwork) await kubelet.networkPolicies?.enforce(pod, ip)
+  const [{ ip, ips = [ip], namespacePath }] = await Promise.all([network, kubelet.podCgroups?.ensure(ctx.allocatedPod())])
+  if (!pod.spec.hostNetwork) await kubelet.networkPolicies?.enforce(pod, ips)
   const old = state.sandbox
   state.sandbox = {
     attempt: old ? (old.lost ? old.attempt + 1 : old.attempt) : 0,
     boot: kubelet.boot,
     ip,
+    ...(ips.length > 1 ? { ips } : {}),
     networkNamespace: namespacePath,
     namespaces,
     ...(handler ? { handler } : {}),
   }
   if (!old) tellUnsupported(ctx, pod)
-  for (const message of await writePodFiles(directory, pod, ip, kubelet.nodeName, kubelet.names))
+  for (const message of await writePodFiles(directory, pod, ips, kubelet.nodeName, kubelet.names))
     ctx.event('Warning', 'DNSConfigForming', message)
   ctx.save()
 }

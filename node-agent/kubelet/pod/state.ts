@@ -54,6 +54,8 @@ export interface Sandbox {
   /** The boot of the node it was made in: another boot means that the kernel state is gone. */
   boot: string
   ip: string
+  /** All of them, when there are several, that one first. */
+  ips?: string[]
   /** Torn down, or gone with an earlier boot: the address is history. */
   lost?: boolean
   networkNamespace: string

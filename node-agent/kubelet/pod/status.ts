@@ -17,6 +17,8 @@ export interface StatusInput {
   state: PodState
   live: { readonly [name: string]: LiveView | undefined }
   hostIP: string
+  /** All of them, when there are several, that one first. */
+  hostIPs?: readonly string[]
   now: Date
   /** Nothing will be started any more. */
   terminal: boolean
@@ -55,7 +57,7 @@ function dated(
 export function generateStatus(
   asked: Pod,
   previous: PodStatus | undefined,
-  { state, live, hostIP, now, terminal }: StatusInput,
+  { state, live, hostIP, hostIPs = [hostIP], now, terminal }: StatusInput,
 ): PodStatus {
   const pod = allocatedPod(asked, state.allocated)
   const ended = terminal && !anyRunning(state)
@@ -80,7 +82,8 @@ export function generateStatus(
     phase = (previous?.phase ?? 'Running') as typeof phase
     why = undefined
   }
-  const ip = pod.spec.hostNetwork ? (state.sandbox ? hostIP : undefined) : state.sandbox?.ip
+  const { sandbox } = state
+  const ips = !sandbox ? [] : pod.spec.hostNetwork ? hostIPs : (sandbox.ips ?? [sandbox.ip])
   const reason = why?.reason ?? (isTerminal(previous?.phase) ? previous?.reason : undefined)
   // Nothing of a rejected pod was ever touched: with no statuses of containers, kubectl shows the reason.
   const rejected = state.ended !== undefined && !state.admitted && Object.keys(state.containers).length === 0
@@ -102,8 +105,8 @@ export function generateStatus(
     ...(message ? { message } : {}),
     ...(reason ? { reason } : {}),
     hostIP,
-    hostIPs: [{ ip: hostIP }],
-    ...(ip ? { podIP: ip, podIPs: [{ ip }] } : {}),
+    hostIPs: hostIPs.map(ip => ({ ip })),
+    ...(ips[0] ? { podIP: ips[0], podIPs: ips.map(ip => ({ ip })) } : {}),
     startTime: apiTime(state.startTime)!,
     ...(init.length > 0 && !rejected ? { initContainerStatuses: told.init } : {}),
     ...(rejected ? {} : { containerStatuses: told.app }),

@@ -107,8 +107,9 @@ export class PodWorker implements PodContext {
     return live
   }
   facts(): NodeFacts {
-    const { nodeIP: hostIP, rootDir } = this.kubelet
-    return { hostIP, podIP: this.state.sandbox?.ip ?? '', allocatable: this.kubelet.node()?.status?.allocatable ?? {}, rootDir }
+    const { nodeIP: hostIP, nodeIPs: hostIPs, rootDir } = this.kubelet
+    const { ip: podIP = '', ips: podIPs } = this.state.sandbox ?? {}
+    return { hostIP, hostIPs, podIP, ...(podIPs ? { podIPs } : {}), allocatable: this.kubelet.node()?.status?.allocatable ?? {}, rootDir }
   }
   saveNow(): void {
     // A late word about a pod whose directory is being removed.
@@ -130,7 +131,7 @@ export class PodWorker implements PodContext {
   publish(): void {
     clearTimeout(this.#toPublish)
     this.#toPublish = undefined
-    const { statuses, nodeIP } = this.kubelet
+    const { statuses, nodeIP, nodeIPs } = this.kubelet
     if (!this.#inApi) return
     const terminal = this.#stage === 'terminating' || this.#stage === 'released'
     const previous = statuses.last(uidOf(this.#pod)) ?? this.#pod.status
@@ -138,6 +139,7 @@ export class PodWorker implements PodContext {
       state: this.state,
       live: liveViews(this),
       hostIP: nodeIP,
+      hostIPs: nodeIPs,
       now: new Date(),
       terminal,
     })

@@ -140,6 +140,7 @@ export async function harness(
     options = {
       nodeName,
       nodeIP: '127.0.0.1',
+      nodeIPs: ['127.0.0.1'],
       names: { servers: [], domain: 'cluster.local', resolvConf: '/etc/resolv.conf' },
       rootDir,
       cgroupRoot,

@@ -220,7 +220,17 @@ export const scenario: Scenario = {
     services.set(service({ type: 'NodePort' }))
     slices.set(slice([endpoint('a'), endpoint('b'), endpoint('c', { ready: false })]))
     const proxy = startProxy(
-      { services, endpointSlices: slices, nodes, status, log: logger('test'), nodeName: 'node-1', nodeIPs: [NODE_IP], ...options },
+      {
+        services,
+        endpointSlices: slices,
+        nodes,
+        status,
+        log: logger('test'),
+        nodeName: 'node-1',
+        family: 'IPv4' as const,
+        nodeIPs: [NODE_IP],
+        ...options,
+      },
       proxyEnd.signal,
     )
     await proxy.synced
@@ -286,6 +296,7 @@ export const scenario: Scenario = {
       status,
       log: logger('test'),
       nodeName: 'node-1',
+      family: 'IPv4' as const,
       nodeIPs: [NODE_IP],
       ...options,
     }

@@ -66,7 +66,7 @@ async function startPod(name: string, labels: Record<string, string>, port = 80)
   const { ip } = await network.setUp({ uid: name, namespace: 'default', name, hostPorts: [], sysctls: {} })
   ips[name] = ip
   const pod = podOf(name, labels, 'node-1', port)
-  await enforcing.enforce(pod, ip)
+  await enforcing.enforce(pod, [ip])
   pods.set(pod)
 }
 const table = async (): Promise<string> => run('nft', ['list', 'table', 'ip', 'coxswain-networkpolicy']).catch(() => '')
@@ -204,6 +204,7 @@ export const scenario: Scenario = {
         nodes: handInformer<Node>(),
         status: newProxyStatus(),
         nodeName: 'node-1',
+        family: 'IPv4',
         nodeIPs: [NODE_IP],
         clusterCIDR: options.clusterCIDR,
         serviceCIDR: options.serviceCIDR,
@@ -269,7 +270,7 @@ export const scenario: Scenario = {
     const known = Promise.withResolvers<void>()
     Object.assign(pods, { synced: known.promise })
     start()
-    const late = enforcing.enforce(podOf('a', { app: 'web' }, 'node-1'), ips['a']!)
+    const late = enforcing.enforce(podOf('a', { app: 'web' }, 'node-1'), [ips['a']!])
     assert.equal(await Promise.race([late.then(() => 'enforced'), new Promise(r => setTimeout(r, 200, 'waits'))]), 'waits')
     assert.equal(await table(), before)
     known.resolve()

@@ -151,13 +151,13 @@ describe('files', () => {
   test('hosts', () => {
     const text = hostsFile(
       newPod({ hostname: 'h', subdomain: 's', hostAliases: [{ ip: '1.2.3.4', hostnames: ['x', 'y'] }] }),
-      '10.0.0.5',
+      ['10.0.0.5', 'fd00::5'],
       'n',
       '',
     )
-    expect(text).toContain('10.0.0.5\th.s.ns.svc.cluster.local\th\n')
+    expect(text).toContain('10.0.0.5\th.s.ns.svc.cluster.local\th\nfd00::5\th.s.ns.svc.cluster.local\th\n')
     expect(text).toContain('1.2.3.4\tx\ty\n')
-    expect(hostsFile(newPod({ hostNetwork: true }), '', 'n', '127.0.0.1 localhost\n')).toBe(
+    expect(hostsFile(newPod({ hostNetwork: true }), [], 'n', '127.0.0.1 localhost\n')).toBe(
       '# Kubernetes-managed hosts file (host network).\n127.0.0.1 localhost\n',
     )
   })

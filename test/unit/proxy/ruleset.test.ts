@@ -8,7 +8,13 @@ import { newKernelTable } from '#node-agent/proxy/kernel.ts'
 import { emptyRuleset, isProxied, serviceRuleset, type Ruleset } from '#node-agent/proxy/ruleset.ts'
 import { arranged } from '#node-agent/proxy/selections.ts'
 
-const options = { nodeName: 'n1', nodeIPs: ['10.0.255.11'], clusterCIDR: '10.0.0.0/17', serviceCIDR: '10.0.128.0/18' }
+const options = {
+  family: 'IPv4' as const,
+  nodeName: 'n1',
+  nodeIPs: ['10.0.255.11'],
+  clusterCIDR: '10.0.0.0/17',
+  serviceCIDR: '10.0.128.0/18',
+}
 const service = (spec: object, metadata = {}): Service =>
   ({
     metadata: { name: 'web', namespace: 'ns', ...metadata },
@@ -122,7 +128,7 @@ describe('UDP flows', () => {
         line('192.0.2.1', 53, '192.0.2.1', 53),
     )
     expect(flows).toHaveLength(6)
-    expect(staleFlows(flows, udp, options.nodeIPs, options.serviceCIDR).map(f => `${f.destination}:${f.port} ${f.endpoint}`)).toEqual([
+    expect(staleFlows(flows, udp, options).map(f => `${f.destination}:${f.port} ${f.endpoint}`)).toEqual([
       '10.0.128.1:53 10.0.1.9',
       '10.0.255.11:30053 10.0.1.9',
       '10.0.128.7:53 10.0.1.9',
