@@ -1,7 +1,9 @@
 /** HAProxy's configuration: the routing in maps, which are as fast for a thousand hosts as for one, and a backend for each target. */
 import { createHash } from 'node:crypto'
 import { targetKey } from './endpoints.ts'
-import type { Certificate, PathMatch, Rule, Target } from './model.ts'
+import type { Certificate, Listening, PathMatch, Routing, Rule, Stream, Target } from './model.ts'
+import { mirrorFile, mirrorScript } from './mirror.ts'
+import { streamSections } from './streams.ts'
 
 /** Where the proxy's files and sockets are, and the ports that it listens on. */
 export interface Place {
@@ -20,6 +22,16 @@ export interface Files {
   /** Changes exactly when HAProxy has to read its files again: the addresses in the slots it is told otherwise. */
   structure: string
 }
+
+/** Where the proxy listens for what comes to a port of its Service. */
+export function innerPort({ ports }: Place, port: number): number {
+  if (port === 80) return ports.http
+  if (port === 443) return ports.https
+  return isReserved(port) ? port + 20_000 : port
+}
+const isReserved = (port: number): boolean => Object.values(usualPorts).includes(port)
+/** Whether a Gateway can have the port: some are those of others within. */
+export const canListen = (port: number): boolean => !isReserved(port - 20_000)
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
 export const backendName = (target: Target): string => `b_${hash(targetKey(target))}`
@@ -62,9 +74,9 @@ function candidates(group: Group, all: readonly Group[]): Rule[] {
   return found
 }
 
-/** The proxy's files for rules, and for certificates by file name. `section` gives the backend of a target. */
+/** The proxy's files for a routing, and for its certificates by file name. `section` gives the backend of a target. */
 export function render(
-  rules: readonly Rule[],
+  { rules, streams = [], listening = [] }: Pick<Routing, 'rules' | 'streams' | 'listening'>,
   certificates: ReadonlyMap<string, readonly Certificate[]>,
   sections: ReadonlyMap<string, BackendSection>,
   place: Place,
@@ -76,7 +88,15 @@ export function render(
   const choices: string[] = []
   let groupCount = 0
   let id = 0
-  for (const [host, all] of Map.groupBy(rules, r => r.host)) {
+  for (const [at, mine] of Map.groupBy(
+    rules.filter(r => r.port !== undefined),
+    r => `${r.host}|${r.secure ? 's' : 'p'}${r.port}`,
+  ))
+    addHost(mine[0]!.host, [at.slice(at.lastIndexOf('|') + 1)], mine)
+  for (const [host, all] of Map.groupBy(
+    rules.filter(r => r.port === undefined),
+    r => r.host,
+  )) {
     // Over TLS and without it a host is another one, where the rules are.
     const own = (secure: boolean): Rule[] => all.filter(r => r.secure === undefined || r.secure === secure)
     const both = all.every(r => r.secure === undefined)
@@ -114,9 +134,17 @@ export function render(
     list.push(`${dir}/certs/${file}${all.some(c => c.hosts.length === 0) ? '' : ` ${[...new Set(names)].join(' ')}`}`)
   }
   texts.set('certs.list', lines(list))
-  const used = new Set([...choices, ...Object.values(maps).flat()].flatMap(l => l.match(/b_[0-9a-f]{16}/g) ?? []))
+  const tcp = streamSections(streams, place, listening)
+  for (const [name, text] of tcp.texts) texts.set(name, text)
+  const named = (all: readonly string[]): string[] => all.flatMap(l => l.match(/b_[0-9a-f]{16}/g) ?? [])
+  const used = new Set(named([...choices, tcp.text, ...tcp.texts.values(), ...Object.values(maps).flat()]))
+  // Those that get copies are named by the others' lines.
+  for (const name of [...used]) for (const copy of named(sections.get(name)?.target.lines ?? [])) used.add(copy)
+  const external = [...used].some(name => sections.get(name)?.target.external !== undefined)
+  const mirrors = [...used].some(name => sections.get(name)?.target.mirrors?.length)
+  if (mirrors) texts.set(mirrorFile, mirrorScript)
   const backends = [...sections].filter(([name]) => used.has(name)).sort(([a], [b]) => (a < b ? -1 : 1))
-  const head = frontend(place, choices)
+  const head = frontend(place, choices, { listening, inner: tcp.inner, mirrors, external }) + tcp.text
   texts.set('haproxy.cfg', head + backends.map(([name, s]) => backend(name, s)).join(''))
   const structure = hash(
     JSON.stringify([head, backends.map(([name, s]) => [name, s.slots.length]), [...texts].filter(([f]) => f !== 'haproxy.cfg')]),
@@ -141,12 +169,26 @@ function choose(group: string, { conditions, targets }: Rule): string[] {
   })
 }
 
-const frontend = ({ dir, ports }: Place, choices: readonly string[]): string => `# Written by ingress-controller.
+interface Binds {
+  listening: readonly Listening[]
+  /** Ports whose connections come by another frontend, which looks for the client's name first. */
+  inner: ReadonlySet<number>
+  mirrors: boolean
+  external: boolean
+}
+function frontend(place: Place, choices: readonly string[], { listening, inner, mirrors, external }: Binds): string {
+  const { dir, ports } = place
+  const tls = `ssl crt-list ${dir}/certs.list alpn h2,http/1.1`
+  const bindHTTPS = (port: number): string =>
+    inner.has(port) ? `bind unix@${dir}/https_${port}.sock accept-proxy ${tls}` : `bind :${innerPort(place, port)} ${tls}`
+  const more = listening.map(({ port, protocol }) => (protocol === 'HTTP' ? `bind :${innerPort(place, port)}` : bindHTTPS(port)))
+  const own = listening.map(({ port }) => `{ dst_port ${innerPort(place, port)} }`)
+  return `# Written by ingress-controller.
 global
   stats socket ${dir}/admin.sock mode 600 level admin
   ssl-default-bind-options ssl-min-ver TLSv1.2
   hard-stop-after 120s
-  tune.bufsize 32768
+${mirrors ? `  lua-load ${dir}/${mirrorFile}\n` : ''}  tune.bufsize 32768
   log stdout format raw local0 notice
 
 defaults
@@ -167,14 +209,14 @@ defaults
   http-reuse safe
   default-server max-reuse 1000000 pool-purge-delay 5s
 
-frontend health
+${external ? 'resolvers names\n  parse-resolv-conf\n  accepted_payload_size 1232\n  hold valid 10s\n\n' : ''}frontend health
   bind :${ports.health}
   monitor-uri /healthz
   http-request use-service prometheus-exporter if { path /metrics }
 
 frontend ingress
   bind :${ports.http}
-  bind :${ports.https} ssl crt-list ${dir}/certs.list alpn h2,http/1.1
+  ${[bindHTTPS(443), ...more].join('\n  ')}
   http-request deny deny_status 400 if { path_sub /../ }
   http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE TRACE }
   http-request set-header X-Forwarded-For %[src]
@@ -182,9 +224,9 @@ frontend ingress
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Forwarded-Port %[ssl_fc,iif(443,80)]
-  http-request set-var(txn.host) req.hdr(host),field(1,:),lower
+${listening.map(({ port }, i) => `  http-request set-header X-Forwarded-Port ${port} if ${own[i]}\n`).join('')}  http-request set-var(txn.host) req.hdr(host),field(1,:),lower
   http-request set-var(txn.scheme) ssl_fc,iif(|s,|p)
-  http-request set-var(txn.name) var(txn.host),concat(,txn.scheme)
+${listening.map(({ port, protocol }, i) => `  http-request set-var(txn.scheme) str(|${protocol === 'HTTP' ? 'p' : 's'}${port}) if ${own[i]}\n`).join('')}  http-request set-var(txn.name) var(txn.host),concat(,txn.scheme)
   http-request set-var(txn.any) var(txn.scheme),map_str(${dir}/hosts.map)
   http-request set-var(txn.h) var(txn.name),map_str(${dir}/hosts.map)
   http-request set-var(txn.h) 'var(txn.name),regsub("^[^.]*","*"),map_str(${dir}/hosts.map)' if !{ var(txn.h) -m found }
@@ -207,9 +249,10 @@ backend nothing
 backend unavailable
   http-request return status 503 content-type text/plain string "no backend\\n"
 `
+}
 
 const backend = (name: string, { target, slots }: BackendSection): string => `
 backend ${name}
-${target.lines.map(l => `  ${l}\n`).join('')}${slots
+${target.lines.map(l => `  ${l}\n`).join('')}${target.external ? `  server external ${target.external} ${target.serverOptions} resolvers names init-addr none\n` : ''}${slots
   .map((at, n) => `  server s${n + 1} ${at || noAddress} ${target.serverOptions}${at ? '' : ' disabled'}\n`)
   .join('')}`

@@ -33,4 +33,5 @@ export function place(endpoints: readonly string[], before: readonly string[]): 
 }
 
 /** Backends with the same of all this are one. */
-export const targetKey = ({ service, lines, serverOptions }: Target): string => JSON.stringify([service, lines, serverOptions])
+export const targetKey = ({ service, external, lines, serverOptions }: Target): string =>
+  JSON.stringify([service, external, lines, serverOptions])

@@ -51,6 +51,15 @@ function conditionsOf({ header, headerValue, headerPattern, cookie, weight, tota
   return ways
 }
 
+/** An ExternalName's server: by name or number of one of its ports, or a number that it has not named. Throws for a name that is none. */
+function externalOf({ spec }: Service, port: string | number): string {
+  const number = spec.ports?.find(p => p.name === port || p.port === port)?.port ?? port
+  const name = (spec.externalName ?? '').replace(/\.$/, '')
+  if (!/^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$/.test(name)) throw new Error(`"${name}" is no name of a host`)
+  if (typeof number !== 'number') throw new Error(`its ExternalName Service has no port ${port}`)
+  return `${name}:${number}`
+}
+
 /** The rules of one Ingress. Throws in words for the user when it cannot be served as it is. */
 function rulesOf(ingress: Ingress, known: Known, problems: Problem[], certificates: Certificate[]): Rule[] {
   const { namespace = '', annotations } = ingress.metadata
@@ -74,24 +83,21 @@ function rulesOf(ingress: Ingress, known: Known, problems: Problem[], certificat
     }
     const port = service.port?.name ?? service.port?.number ?? 0
     const found = known.service(namespace, service.name)
+    const redirect = settings.forceSslRedirect || (settings.sslRedirect && isSecure(host))
+    const common = {
+      lines: [
+        ...(redirect ? ['http-request redirect scheme https code 308 unless { ssl_fc }'] : []),
+        ...settings.lines,
+        ...rewriteLines(settings, path),
+      ],
+      serverOptions: settings.serverOptions,
+      weight: 1,
+    }
     if (!found) problems.push({ about, message: `Service "${namespace}/${service.name}" does not exist` })
-    else if (found.spec.type === 'ExternalName')
-      throw new Error(`Service "${namespace}/${service.name}" is an ExternalName, which is not served`)
+    else if (found.spec.type === 'ExternalName') return [{ ...common, external: externalOf(found, port) }]
     else if (!found.spec.ports?.some(p => p.port === port || p.name === port))
       problems.push({ about, message: `Service "${namespace}/${service.name}" has no port ${port}` })
-    const redirect = settings.forceSslRedirect || (settings.sslRedirect && isSecure(host))
-    return [
-      {
-        service: { key: `${namespace}/${service.name}`, port },
-        lines: [
-          ...(redirect ? ['http-request redirect scheme https code 308 unless { ssl_fc }'] : []),
-          ...settings.lines,
-          ...rewriteLines(settings, path),
-        ],
-        serverOptions: settings.serverOptions,
-        weight: 1,
-      },
-    ]
+    return [{ ...common, service: { key: `${namespace}/${service.name}`, port } }]
   }
   const made: Rule[] = []
   const add = (host: string, path: PathMatch, backend: Backend | undefined): void => {

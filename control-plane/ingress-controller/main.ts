@@ -21,7 +21,8 @@ import { usualPorts } from './config.ts'
 import { followCustomKinds } from './gateway/follow.ts'
 import { gatewayRouting } from './gateway/gateway.ts'
 import { writeGatewayStatuses } from './gateway/status.ts'
-import { gatewayClasses, gateways, grpcRoutes, httpRoutes, referenceGrants } from './gateway/types.ts'
+import { gatewayClasses, gateways, grpcRoutes, httpRoutes, referenceGrants, tlsRoutes } from './gateway/types.ts'
+import { publishPorts } from './ports.ts'
 import { ingressRouting } from './ingress.ts'
 import { openProxy } from './proxy.ts'
 import { pointsOf, problemTeller, writeStatuses } from './status.ts'
@@ -93,7 +94,13 @@ const changed = (): void => {
   dirty = true
   wake()
 }
-const custom = followCustomKinds(client, [gatewayClasses, gateways, httpRoutes, grpcRoutes, referenceGrants], changed, log, signal)
+const custom = followCustomKinds(
+  client,
+  [gatewayClasses, gateways, httpRoutes, grpcRoutes, tlsRoutes, referenceGrants],
+  changed,
+  log,
+  signal,
+)
 await Promise.all([custom.synced, ...Object.values(all).map(i => i.synced)])
 for (const informer of Object.values(all)) informer.subscribe(changed)
 signal.addEventListener('abort', () => wake(), { once: true })
@@ -118,11 +125,13 @@ while (!signal.aborted) {
     gateways: custom.list(gateways),
     httpRoutes: custom.list(httpRoutes),
     grpcRoutes: custom.list(grpcRoutes),
+    tlsRoutes: custom.list(tlsRoutes),
   }
   const addresses = points.flatMap(p => p.ip ?? [])
   const { routing: ofGateways, statuses } = gatewayRouting(objects, known, flags.controllerClass, addresses)
   const ofIngresses = ingressRouting(own, known)
   const routing = {
+    ...ofGateways,
     rules: [...ofGateways.rules, ...ofIngresses.rules],
     certificates: [...ofGateways.certificates, ...ofIngresses.certificates],
     problems: [...ofGateways.problems, ...ofIngresses.problems],
@@ -137,6 +146,7 @@ while (!signal.aborted) {
   }
   tell(routing.problems, (namespace, name) => all.ingresses.get(namespace, name))
   await writeStatuses(client, own, points, log)
-  await writeGatewayStatuses(client, statuses, log)
+  await publishPorts(client, service(flags.publishService), routing, log)
+  await writeGatewayStatuses(client, statuses, custom.kindOf, log)
 }
 process.exit(0)

@@ -18,6 +18,10 @@ export interface Target {
   readonly service?: { readonly key: string; readonly port: string | number } | undefined
   /** Lines of the backend's section. */
   readonly lines: readonly string[]
+  /** A server outside of the cluster by its name, in place of a Service's endpoints: `HOST:PORT`. */
+  readonly external?: string | undefined
+  /** What is sent a copy of each request; lines name it. */
+  readonly mirrors?: readonly Target[] | undefined
   /** What every `server` line ends with: `proto h2`. */
   readonly serverOptions: string
   readonly weight: number
@@ -28,6 +32,8 @@ export interface Rule {
   readonly host: string
   /** For clients over TLS alone, or without; both when absent. */
   readonly secure?: boolean
+  /** Where it is served alone, when that is another port than those of HTTP and HTTPS. */
+  readonly port?: number | undefined
   readonly path: PathMatch
   /** Conditions beside host and path, as HAProxy's anonymous ACLs: `{ req.hdr(x) -m str y }`. All must hold. */
   readonly conditions: readonly string[]
@@ -46,7 +52,23 @@ export interface Certificate {
   readonly pem: string
 }
 
+/** Connections over TLS that are handed on by the name that the client says: as they are, or (`ends`) without TLS. */
+export interface Stream {
+  readonly port: number
+  /** As a rule's. */
+  readonly host: string
+  readonly ends: boolean
+  readonly targets: readonly Target[]
+}
+/** A port beside those of HTTP and HTTPS that somebody has a use for. */
+export interface Listening {
+  readonly port: number
+  readonly protocol: 'HTTP' | 'HTTPS'
+}
+
 export interface Routing {
+  readonly streams?: readonly Stream[]
+  readonly listening?: readonly Listening[]
   readonly rules: readonly Rule[]
   readonly certificates: readonly Certificate[]
   readonly problems: readonly Problem[]

@@ -37,8 +37,8 @@ export async function openProxy(place: Place, backends: Backends, log: Logger) {
   /** Slots of every target, as they were where that is enough. */
   function sections(routing: Routing): Map<string, BackendSection> {
     const all = new Map<string, BackendSection>()
-    for (const { targets } of routing.rules)
-      for (const target of targets) {
+    for (const { targets } of [...routing.rules, ...(routing.streams ?? [])])
+      for (const target of targets.flatMap(t => [t, ...(t.mirrors ?? [])])) {
         const name = backendName(target)
         if (all.has(name)) continue
         if (!target.service) {
@@ -62,7 +62,7 @@ export async function openProxy(place: Place, backends: Backends, log: Logger) {
   /** One step; not to be called while another is under way. Rejects when the proxy could not be told, and is to be called again then. */
   return async function sync(routing: Routing): Promise<'reloaded' | 'changed' | 'same'> {
     const all = sections(routing)
-    const { texts, structure } = render(routing.rules, certificateFiles(routing.certificates), all, place)
+    const { texts, structure } = render(routing, certificateFiles(routing.certificates), all, place)
     const slots = new Map([...all].map(([name, s]) => [name, s.slots]))
     if (structure !== running) {
       await writeFiles(dir, texts)

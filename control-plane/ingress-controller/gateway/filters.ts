@@ -52,6 +52,9 @@ export function filterLines(filter: Filter, prefix: string): string[] {
       const to = `${scheme ?? '%[ssl_fc,iif(https,http)]'}://${hostname ?? '%[var(txn.host)]'}${at}%[pathq]`
       return [...(path ? pathLines(path, prefix) : []), `http-request redirect location ${to} code ${statusCode}`]
     }
+    case 'RequestMirror':
+      // Its backend is the route's business.
+      return []
     default:
       throw new Unsupported(`filter "${filter.type}" is not supported`)
   }

@@ -6,26 +6,28 @@ import type { Client } from '#shared/client/client.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { startInformer } from '#shared/client/reflector.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { group } from './types.ts'
+import { group, otherVersions } from './types.ts'
 
 /** `list` is empty for a kind whose definition, with this version, is not there. `changed` is called whenever something is different. */
 export function followCustomKinds(client: Client, kinds: readonly Kind<any>[], changed: () => void, log: Logger, signal: AbortSignal) {
   const definitions = startInformer(client, customResourceDefinitions, { log }, signal)
-  const followed = new Map<string, { informer: Informer<KubeObject>; stop: AbortController }>()
+  const followed = new Map<string, { kind: Kind<any>; informer: Informer<KubeObject>; stop: AbortController }>()
   definitions.subscribe(({ type, object }) => {
     if (object.spec.group !== group) return
     const kind = kinds.find(k => k.plural === object.spec.names.plural)
     if (!kind) return
+    const version = (otherVersions[kind.plural] ?? [kind.version]).find(name => object.spec.versions.some(v => v.name === name && v.served))
     const served =
       type !== 'DELETED' &&
-      object.spec.versions.some(v => v.name === kind.version && v.served) &&
+      version !== undefined &&
       (object.status?.conditions ?? []).some(c => c.type === 'Established' && c.status === 'True')
     const had = followed.get(kind.plural)
     if (served && !had) {
       const stop = new AbortController()
-      const informer = startInformer(client, kind, { log }, AbortSignal.any([signal, stop.signal])) as Informer<KubeObject>
+      const own = { ...kind, version }
+      const informer = startInformer(client, own, { log }, AbortSignal.any([signal, stop.signal])) as Informer<KubeObject>
       informer.subscribe(changed)
-      followed.set(kind.plural, { informer, stop })
+      followed.set(kind.plural, { kind: own, informer, stop })
     } else if (!served && had) {
       had.stop.abort()
       followed.delete(kind.plural)
@@ -34,6 +36,8 @@ export function followCustomKinds(client: Client, kinds: readonly Kind<any>[], c
   })
   return {
     synced: definitions.synced,
+    /** The kind in the version that is there. */
+    kindOf: <T>(kind: Kind<T>): Kind<T> => (followed.get(kind.plural)?.kind ?? kind) as Kind<T>,
     list: <T>(kind: Kind<T>): T[] => (followed.get(kind.plural)?.informer.list() ?? []) as T[],
   }
 }

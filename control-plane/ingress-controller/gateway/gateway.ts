@@ -1,14 +1,18 @@
 /** Gateways and their routes as rules, and what each object is to be told. */
-import type { Certificate, Problem, Rule, Routing } from '../model.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Certificate, Listening, Problem, Rule, Routing, Stream } from '../model.ts'
 import { condition, serveListener, supportedKinds, type GatewayView, type ServedListener } from './listeners.ts'
+import type { RouteOutcome } from './parents.ts'
 import { serveRoute } from './routes.ts'
-import type { Gateway, GatewayClass, GRPCRoute, HTTPRoute, Route } from './types.ts'
+import { serveTLSRoute } from './tlsroutes.ts'
+import type { Gateway, GatewayClass, GRPCRoute, HTTPRoute, TLSRoute } from './types.ts'
 
 export interface GatewayObjects {
   classes: readonly GatewayClass[]
   gateways: readonly Gateway[]
   httpRoutes: readonly HTTPRoute[]
   grpcRoutes: readonly GRPCRoute[]
+  tlsRoutes?: readonly TLSRoute[]
 }
 /** What is to be written into the status of objects. */
 export interface GatewayStatuses {
@@ -16,25 +20,33 @@ export interface GatewayStatuses {
   gateways: Map<Gateway, NonNullable<Gateway['status']>>
   httpRoutes: Map<HTTPRoute, NonNullable<HTTPRoute['status']>>
   grpcRoutes: Map<GRPCRoute, NonNullable<GRPCRoute['status']>>
+  tlsRoutes: Map<TLSRoute, NonNullable<TLSRoute['status']>>
 }
 
 /** The oldest comes first, and so wins where several want the same. */
-const byAge = (a: Route<unknown>, b: Route<unknown>): number => {
-  const key = ({ metadata }: Route<unknown>): string => `${metadata.creationTimestamp} ${metadata.namespace}/${metadata.name}`
+const byAge = (a: KubeObject, b: KubeObject): number => {
+  const key = ({ metadata }: KubeObject): string => `${metadata.creationTimestamp} ${metadata.namespace}/${metadata.name}`
   return key(a) < key(b) ? -1 : 1
 }
 
 /** `addresses` are those of the proxy. */
 export function gatewayRouting(
-  { classes, gateways, httpRoutes, grpcRoutes }: GatewayObjects,
+  { classes, gateways, httpRoutes, grpcRoutes, tlsRoutes = [] }: GatewayObjects,
   view: GatewayView,
   controllerName: string,
   addresses: readonly string[],
 ): { routing: Routing; statuses: GatewayStatuses } {
   const rules: Rule[] = []
+  const streams: Stream[] = []
   const certificates: Certificate[] = []
   const problems: Problem[] = []
-  const statuses: GatewayStatuses = { classes: new Map(), gateways: new Map(), httpRoutes: new Map(), grpcRoutes: new Map() }
+  const statuses: GatewayStatuses = {
+    classes: new Map(),
+    gateways: new Map(),
+    httpRoutes: new Map(),
+    grpcRoutes: new Map(),
+    tlsRoutes: new Map(),
+  }
   const ours = classes.filter(c => c.spec.controllerName === controllerName)
   const names = new Set(ours.map(c => c.metadata.name))
   for (const c of ours)
@@ -43,14 +55,23 @@ export function gatewayRouting(
     })
 
   const own = gateways.filter(g => names.has(g.spec.gatewayClassName))
-  const listeners: ServedListener[] = own.flatMap(g => g.spec.listeners.map(l => serveListener(g, l, view, certificates)))
+  const taken = new Map<number, boolean>()
+  const listeners: ServedListener[] = [...own]
+    .sort(byAge)
+    .flatMap(g => g.spec.listeners.map(l => serveListener(g, l, view, certificates, taken)))
+  const ports = new Set(listeners.filter(l => l.accepted && l.listener.protocol !== 'TLS').map(l => l.listener.port))
+  const listening: Listening[] = [...ports]
+    .filter(port => port !== 80 && port !== 443)
+    .sort((a, b) => a - b)
+    .map(port => ({ port, protocol: taken.get(port) ? 'HTTPS' : 'HTTP' }))
 
   /** Rules that are there, and what the route's status says of this controller's parents, beside those of others. */
-  const routed = <R extends HTTPRoute | GRPCRoute>(
+  const routed = <R extends HTTPRoute | GRPCRoute | TLSRoute>(
     route: R,
-    { rules: made, parents }: ReturnType<typeof serveRoute>,
+    { rules: made, streams: more, parents }: RouteOutcome,
   ): R['status'] | undefined => {
     rules.push(...made)
+    streams.push(...more)
     for (const { conditions } of parents)
       for (const c of conditions)
         if (c.status === 'False') problems.push({ about: `Route/${route.metadata.namespace}/${route.metadata.name}`, message: c.message })
@@ -65,6 +86,11 @@ export function gatewayRouting(
   for (const route of [...grpcRoutes].sort(byAge)) {
     const status = routed(route, serveRoute({ kind: 'GRPCRoute', route }, listeners, view, controllerName))
     if (status) statuses.grpcRoutes.set(route, status)
+  }
+
+  for (const route of [...tlsRoutes].sort(byAge)) {
+    const status = routed(route, serveTLSRoute(route, listeners, view, controllerName))
+    if (status) statuses.tlsRoutes.set(route, status)
   }
 
   for (const gateway of own) {
@@ -92,5 +118,5 @@ export function gatewayRouting(
       })),
     })
   }
-  return { routing: { rules, certificates, problems }, statuses }
+  return { routing: { rules, streams, listening, certificates, problems }, statuses }
 }

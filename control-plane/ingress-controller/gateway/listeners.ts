@@ -1,6 +1,7 @@
 /** Listeners of Gateways: which are served, with which certificates, and which routes they let in. */
 import { selects } from '#shared/machinery/labels.ts'
 import { certificateOf } from '../certificates.ts'
+import { canListen } from '../config.ts'
 import type { Known } from '../ingress.ts'
 import type { Certificate } from '../model.ts'
 import { group, type Condition, type Gateway, type Listener, type ParentRef, type ReferenceGrant } from './types.ts'
@@ -44,11 +45,31 @@ export function isGranted(
   )
 }
 
-/** The ports that lead to the proxy, by protocol. */
-const ports: Record<string, number> = { HTTP: 80, HTTPS: 443 }
+const kindsOf: Record<string, readonly string[]> = {
+  HTTP: ['HTTPRoute', 'GRPCRoute'],
+  HTTPS: ['HTTPRoute', 'GRPCRoute'],
+  TLS: ['TLSRoute'],
+}
+/** Over one port HTTPS and TLS are told apart by the name that the client says. */
+const isTLS = (protocol: string): boolean => protocol !== 'HTTP'
+/** Of those of a Gateway that can be served at all. */
+const conflicts = (a: Listener, b: Listener): 'ProtocolConflict' | 'HostnameConflict' | undefined => {
+  if (a.port !== b.port || kindsOf[a.protocol] === undefined || kindsOf[b.protocol] === undefined) return undefined
+  if (isTLS(a.protocol) !== isTLS(b.protocol)) return 'ProtocolConflict'
+  return (a.hostname ?? '') === (b.hostname ?? '') ? 'HostnameConflict' : undefined
+}
 
-/** One listener as it is served. Its certificates are added to `certificates`. */
-export function serveListener(gateway: Gateway, listener: Listener, view: GatewayView, certificates: Certificate[]): ServedListener {
+/**
+ * One listener as it is served. Its certificates are added to `certificates`; `taken` says for each port whether it is of TLS, as all
+ * Gateways have the proxy's address: the first has it.
+ */
+export function serveListener(
+  gateway: Gateway,
+  listener: Listener,
+  view: GatewayView,
+  certificates: Certificate[],
+  taken: Map<number, boolean>,
+): ServedListener {
   const refuse = (reason: string, message: string): ServedListener => ({
     gateway,
     listener,
@@ -61,23 +82,30 @@ export function serveListener(gateway: Gateway, listener: Listener, view: Gatewa
       condition('ResolvedRefs', true, 'ResolvedRefs'),
     ],
   })
-  const port = ports[listener.protocol]
-  if (port === undefined) return refuse('UnsupportedProtocol', `protocol ${listener.protocol} is not supported`)
-  if (listener.port !== port) return refuse('PortUnavailable', `${listener.protocol} is served at port ${port} alone`)
-  const others = gateway.spec.listeners.filter(l => l !== listener)
-  if (others.some(l => l.port === listener.port && l.protocol !== listener.protocol))
-    return refuse('ProtocolConflict', `port ${port} is of another protocol, too`)
-  if (others.some(l => l.port === listener.port && (l.hostname ?? '') === (listener.hostname ?? '')))
-    return refuse('HostnameConflict', 'another listener has the same port and host name')
-  const conditions = [condition('Accepted', true, 'Accepted')]
-  const secure = listener.protocol === 'HTTPS'
+  const { port, protocol } = listener
+  if (kindsOf[protocol] === undefined) return refuse('UnsupportedProtocol', `protocol ${protocol} is not supported`)
+  if (!canListen(port)) return refuse('PortUnavailable', `port ${port} cannot be had: the proxy uses it itself`)
+  const conflict = gateway.spec.listeners.flatMap(l => (l === listener ? [] : (conflicts(listener, l) ?? [])))[0]
+  if (conflict) {
+    const message =
+      conflict === 'ProtocolConflict' ? `port ${port} is of another protocol, too` : 'another listener has the same port and host name'
+    const refused = refuse(conflict, message)
+    return { ...refused, conditions: [...refused.conditions, condition('Conflicted', true, conflict, message)] }
+  }
+  const usual = port === 443 ? true : port === 80 ? false : undefined
+  if ((taken.get(port) ?? usual ?? isTLS(protocol)) !== isTLS(protocol))
+    return refuse('PortUnavailable', `port ${port} is ${isTLS(protocol) ? 'not ' : ''}of TLS, for all Gateways`)
+  taken.set(port, isTLS(protocol))
+  const conditions = [condition('Accepted', true, 'Accepted'), condition('Conflicted', false, 'NoConflicts')]
+  const mode = listener.tls?.mode ?? 'Terminate'
+  if (protocol === 'HTTPS' && mode !== 'Terminate') return refuse('UnsupportedValue', 'TLS of HTTPS is terminated, not passed through')
+  const secure = isTLS(protocol)
   const served = { gateway, listener, secure, accepted: true, routes: 0 }
   const unresolved = (reason: string, message: string): ServedListener => ({
     ...served,
     conditions: [...conditions, condition('Programmed', false, 'Invalid', message), condition('ResolvedRefs', false, reason, message)],
   })
-  if (secure) {
-    if ((listener.tls?.mode ?? 'Terminate') !== 'Terminate') return refuse('UnsupportedValue', 'TLS is terminated, not passed through')
+  if (secure && mode === 'Terminate') {
     const namespace = gateway.metadata.namespace ?? ''
     for (const ref of listener.tls?.certificateRefs ?? []) {
       if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret')
@@ -93,19 +121,31 @@ export function serveListener(gateway: Gateway, listener: Listener, view: Gatewa
       }
     }
   }
+  const kinds = listener.allowedRoutes?.kinds ?? []
+  const odd = kinds.find(k => (k.group ?? group) !== group || !kindsOf[protocol]!.includes(k.kind))
+  if (odd) {
+    const made = unresolved('InvalidRouteKinds', `routes of kind ${odd.kind} are not for a listener of ${protocol}`)
+    // The others are let in.
+    return supportedKinds(listener).length > 0 ? made : { ...made, accepted: false }
+  }
   return {
     ...served,
     conditions: [...conditions, condition('Programmed', true, 'Programmed'), condition('ResolvedRefs', true, 'ResolvedRefs')],
   }
 }
 
-export const supportedKinds = ({ protocol }: Listener): { group: string; kind: string }[] =>
-  ports[protocol] === undefined ? [] : ['HTTPRoute', 'GRPCRoute'].map(kind => ({ group, kind }))
+/** Kinds of routes that a listener lets in: of those that its protocol can have the ones that it names, if it names any. */
+export function supportedKinds({ protocol, allowedRoutes }: Listener): { group: string; kind: string }[] {
+  const named = allowedRoutes?.kinds ?? []
+  return (kindsOf[protocol] ?? [])
+    .filter(kind => named.length === 0 || named.some(k => k.kind === kind && (k.group ?? group) === group))
+    .map(kind => ({ group, kind }))
+}
 
 /** Whether a listener lets in routes of this kind and namespace. */
 export function letsIn({ gateway, listener }: ServedListener, kind: string, namespace: string, view: GatewayView): boolean {
-  const { namespaces, kinds } = listener.allowedRoutes ?? {}
-  if (kinds?.length && !kinds.some(k => k.kind === kind && (k.group ?? group) === group)) return false
+  const { namespaces } = listener.allowedRoutes ?? {}
+  if (!supportedKinds(listener).some(k => k.kind === kind)) return false
   switch (namespaces?.from ?? 'Same') {
     case 'All':
       return true

@@ -1,17 +1,19 @@
 /** HTTPRoutes and GRPCRoutes as rules. */
 import { pattern } from '../annotations.ts'
+import { backendName } from '../config.ts'
 import type { PathMatch, Rule, Target } from '../model.ts'
 import { durationMs, filterLines, headerCondition, methodCondition, queryCondition, Unsupported } from './filters.ts'
-import { commonHosts, condition, isGranted, isNamed, letsIn, type GatewayView, type ServedListener } from './listeners.ts'
+import { backendOf } from './backends.ts'
+import type { GatewayView, ServedListener } from './listeners.ts'
+import { attach, parentsOf, type RouteOutcome } from './parents.ts'
 import {
-  group,
   type BackendRef,
   type Condition,
+  type Filter,
   type GRPCRouteMatch,
   type HTTPRoute,
   type HTTPRouteMatch,
   type GRPCRoute,
-  type RouteParentStatus,
   type RouteRule,
 } from './types.ts'
 
@@ -30,31 +32,38 @@ function httpMatch({ path, headers = [], queryParams = [], method }: HTTPRouteMa
   const types: Record<string, PathMatch['type']> = { Exact: 'Exact', PathPrefix: 'Prefix', RegularExpression: 'Regex' }
   if (!types[type]) throw new Unsupported(`path match type "${type}" is not supported`)
   return {
-    path: { type: types[type], value: type === 'RegularExpression' ? pattern(value) : value },
+    path: { type: types[type], value: type === 'RegularExpression' ? `(?-i:${pattern(value)})` : value },
     conditions: [...(method ? [methodCondition(method)] : []), ...headers.map(headerCondition), ...queryParams.map(queryCondition)],
     precedence: precedenceOf(method !== undefined, headers.length, queryParams.length),
   }
 }
 function grpcMatch({ method, headers = [] }: GRPCRouteMatch): Matched {
   const { type = 'Exact', service, method: name } = method ?? {}
+  const precedence = precedenceOf(method !== undefined, headers.length, 0)
+  if (type === 'RegularExpression')
+    return {
+      path: { type: 'Regex', value: `(?-i:/${service ? pattern(`(${service})`) : '[^/]+'}/${name ? pattern(`(${name})`) : '[^/]+'}$)` },
+      conditions: headers.map(headerCondition),
+      precedence,
+    }
   if (type !== 'Exact') throw new Unsupported(`method match type "${type}" is not supported`)
   for (const part of [service, name])
     if (part !== undefined && !/^[A-Za-z0-9_.]+$/.test(part)) throw new Unsupported(`"${part}" is no name of a gRPC service or method`)
-  if (name && !service) throw new Unsupported('a method without a service is not supported')
   return {
-    path: name ? { type: 'Exact', value: `/${service}/${name}` } : { type: 'Prefix', value: service ? `/${service}` : '/' },
+    path:
+      name && !service
+        ? { type: 'Regex', value: `(?-i:/[^/]+/${name.replaceAll('.', '[.]')}$)` }
+        : name
+          ? { type: 'Exact', value: `/${service}/${name}` }
+          : { type: 'Prefix', value: service ? `/${service}` : '/' },
     conditions: headers.map(headerCondition),
-    precedence: precedenceOf(method !== undefined, headers.length, 0),
+    precedence,
   }
 }
 
 /** What answers in the place of a backend that cannot be reached by its name. */
 const broken: Omit<Target, 'weight'> = { lines: ['http-request return status 500'], serverOptions: '' }
 
-export interface RouteOutcome {
-  rules: Rule[]
-  parents: RouteParentStatus[]
-}
 type AnyRoute = { kind: 'HTTPRoute'; route: HTTPRoute } | { kind: 'GRPCRoute'; route: GRPCRoute }
 
 /** The rules of a route on the listeners that let it in, and what its parents are to be told. */
@@ -62,40 +71,49 @@ export function serveRoute(any: AnyRoute, listeners: readonly ServedListener[], 
   const { kind, route } = any
   const { namespace = '', generation } = route.metadata
   const unresolved: Condition[] = []
-  const outcome: RouteOutcome = { rules: [], parents: [] }
+  const outcome: RouteOutcome = { rules: [], streams: [], parents: [] }
 
   function targetOf(ref: BackendRef, lines: string[]): Omit<Target, 'weight'> {
-    const at = ref.namespace ?? namespace
-    const fail = (reason: string, message: string): typeof broken => {
-      unresolved.push(condition('ResolvedRefs', false, reason, message))
+    const found = backendOf(view, kind, namespace, ref)
+    if ('type' in found) {
+      unresolved.push(found)
       return broken
     }
-    if ((ref.group ?? '') !== '' || (ref.kind ?? 'Service') !== 'Service')
-      return fail('InvalidKind', `a backend of kind ${ref.kind} is not supported`)
-    if (!isGranted(view.grants, { group, kind, namespace }, { group: '', kind: 'Service', namespace: at, name: ref.name }))
-      return fail('RefNotPermitted', `no ReferenceGrant lets it name Service ${at}/${ref.name}`)
-    if (!view.service(at, ref.name)?.spec.ports?.some(p => p.port === ref.port))
-      return fail('BackendNotFound', `there is no Service ${at}/${ref.name} with port ${ref.port}`)
-    const appProtocol = view.service(at, ref.name)?.spec.ports?.find(p => p.port === ref.port)?.appProtocol
-    return {
-      service: { key: `${at}/${ref.name}`, port: ref.port! },
-      lines,
-      serverOptions: kind === 'GRPCRoute' || appProtocol === 'kubernetes.io/h2c' ? 'proto h2' : '',
+    const { service, appProtocol } = found
+    return { service, lines, serverOptions: kind === 'GRPCRoute' || appProtocol === 'kubernetes.io/h2c' ? 'proto h2' : '' }
+  }
+  /** Who gets copies: lines that send them, after those of the other filters. */
+  function mirrorsOf(filters: readonly Filter[] = []): { lines: string[]; targets: Target[] } {
+    const all = filters.flatMap(f => (f.type === 'RequestMirror' && f.requestMirror ? [f.requestMirror] : []))
+    const lines: string[] = all.length > 0 ? ['http-request wait-for-body time 2s'] : []
+    const targets: Target[] = []
+    for (const { backendRef, percent, fraction } of all) {
+      const target = { ...targetOf(backendRef, []), weight: 1 }
+      if (!target.service) continue
+      targets.push(target)
+      const share = fraction ? [fraction.numerator, fraction.denominator ?? 100] : [percent ?? 100, 100]
+      if (!(share[0]! >= 0 && share[1]! > 0)) throw new Unsupported('a share of requests is no number')
+      lines.push(`http-request lua.mirror ${backendName(target)} if { rand(${share[1]}) lt ${share[0]} }`)
     }
+    return { lines, targets }
   }
   function targetsOf(rule: RouteRule<unknown>, prefix: string): Target[] {
     const times = [durationMs(rule.timeouts?.request), durationMs(rule.timeouts?.backendRequest)].filter(t => t !== undefined)
+    const mirrors = mirrorsOf(rule.filters)
     const lines = [
       ...(rule.filters ?? []).flatMap(f => filterLines(f, prefix)),
       ...(times.length > 0 ? [`timeout server ${Math.min(...times)}ms`, 'retry-on conn-failure empty-response'] : []),
+      ...mirrors.lines,
     ]
     if (rule.filters?.some(f => f.type === 'RequestRedirect')) return [{ lines, serverOptions: '', weight: 1 }]
     // Without any backend there is nobody to ask.
     if (!rule.backendRefs?.length) return [{ ...broken, weight: 1 }]
-    return rule.backendRefs.map(ref => ({
-      ...targetOf(ref, [...lines, ...(ref.filters ?? []).flatMap(f => filterLines(f, prefix))]),
-      weight: ref.weight ?? 1,
-    }))
+    return rule.backendRefs.map(ref => {
+      const own = mirrorsOf(ref.filters)
+      const target = targetOf(ref, [...lines, ...(ref.filters ?? []).flatMap(f => filterLines(f, prefix)), ...own.lines])
+      const copies = target.service ? [...mirrors.targets, ...own.targets] : []
+      return { ...target, weight: ref.weight ?? 1, ...(copies.length > 0 ? { mirrors: copies } : {}) }
+    })
   }
   /** The route's rules, but for hosts and listeners. Throws an Unsupported. */
   function compile(): (Matched & { targets: Target[] })[] {
@@ -106,10 +124,9 @@ export function serveRoute(any: AnyRoute, listeners: readonly ServedListener[], 
     return all.flatMap(({ matches, rule }) => matches.map(m => ({ ...m, targets: targetsOf(rule, m.path.value) })))
   }
 
-  const mine = (route.spec.parentRefs ?? []).flatMap(ref => {
-    const named = listeners.filter(l => isNamed(l, ref, namespace))
-    return named.length > 0 ? [{ ref, named }] : []
-  })
+  const { parentRefs = [], hostnames = [] } = route.spec
+  const parented = { kind, namespace, generation, parentRefs, hostnames }
+  const mine = parentsOf(parented, listeners)
   if (mine.length === 0) return outcome
   let compiled: ReturnType<typeof compile> = []
   let unsupported: string | undefined
@@ -118,40 +135,18 @@ export function serveRoute(any: AnyRoute, listeners: readonly ServedListener[], 
   } catch (e) {
     unsupported = (e as Error).message
   }
-  for (const { ref, named } of mine) {
-    const open = named.filter(l => l.accepted && letsIn(l, kind, namespace, view))
-    const attached = open.flatMap(l => {
-      const hosts = commonHosts(l.listener.hostname, route.spec.hostnames ?? [])
-      return hosts.length > 0 ? [{ served: l, hosts }] : []
-    })
-    const accepted =
-      unsupported !== undefined
-        ? condition('Accepted', false, 'UnsupportedValue', unsupported)
-        : open.length === 0
-          ? condition(
-              'Accepted',
-              false,
-              named.some(l => l.accepted) ? 'NotAllowedByListeners' : 'NoMatchingParent',
-              'no listener lets it in',
-            )
-          : attached.length === 0
-            ? condition('Accepted', false, 'NoMatchingListenerHostname', 'no listener has one of its host names')
-            : condition('Accepted', true, 'Accepted')
-    if (accepted.status === 'True')
-      for (const { served, hosts } of attached) {
-        served.routes++
-        for (const host of hosts)
-          for (const { path, conditions, precedence, targets } of compiled)
-            outcome.rules.push({ host: host.replace(/^\*\./, '**.'), secure: served.secure, path, conditions, precedence, targets })
-      }
-    outcome.parents.push({
-      parentRef: ref,
-      controllerName,
-      conditions: [accepted, unresolved[0] ?? condition('ResolvedRefs', true, 'ResolvedRefs')].map(c => ({
-        ...c,
-        observedGeneration: generation,
-      })) as Condition[],
-    })
-  }
+  outcome.parents = attach(
+    parented,
+    mine,
+    { unsupported, unresolved: unresolved[0] },
+    view,
+    controllerName,
+    ({ listener, secure }, hosts) => {
+      const port = listener.port === 80 || listener.port === 443 ? undefined : listener.port
+      for (const host of hosts)
+        for (const { path, conditions, precedence, targets } of compiled)
+          outcome.rules.push({ host, secure, port, path, conditions, precedence, targets })
+    },
+  )
   return outcome
 }

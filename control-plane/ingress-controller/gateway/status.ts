@@ -6,7 +6,7 @@ import type { Kind } from '#shared/api/resource.ts'
 import { isNotFound, isStatus } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { GatewayStatuses } from './gateway.ts'
-import { gatewayClasses, gateways, grpcRoutes, httpRoutes, type Condition } from './types.ts'
+import { gatewayClasses, gateways, grpcRoutes, httpRoutes, tlsRoutes, type Condition } from './types.ts'
 
 const bare = (value: unknown): string =>
   JSON.stringify(value, (key, v: unknown) =>
@@ -29,7 +29,13 @@ function timed(now: unknown, before: unknown): unknown {
   return Object.fromEntries(Object.entries(now).map(([k, v]) => [k, timed(v, old[k])]))
 }
 
-export async function writeGatewayStatuses(client: Client, statuses: GatewayStatuses, log: Logger): Promise<void> {
+/** `kindOf` says in which version a kind is there. */
+export async function writeGatewayStatuses(
+  client: Client,
+  statuses: GatewayStatuses,
+  kindOf: <T>(kind: Kind<T>) => Kind<T>,
+  log: Logger,
+): Promise<void> {
   async function write<T extends KubeObject & { status?: unknown }>(kind: Kind<T>, wanted: ReadonlyMap<T, unknown>): Promise<void> {
     for (const [object, status] of wanted) {
       if (bare(object.status ?? {}) === bare(status)) continue
@@ -45,4 +51,5 @@ export async function writeGatewayStatuses(client: Client, statuses: GatewayStat
   await write(gateways as never, statuses.gateways as never)
   await write(httpRoutes as never, statuses.httpRoutes as never)
   await write(grpcRoutes as never, statuses.grpcRoutes as never)
+  await write(kindOf(tlsRoutes) as never, statuses.tlsRoutes as never)
 }

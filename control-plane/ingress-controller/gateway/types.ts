@@ -72,6 +72,7 @@ export interface Filter {
   responseHeaderModifier?: HeaderChanges
   requestRedirect?: { scheme?: string; hostname?: string; path?: PathChange; port?: number; statusCode?: number }
   urlRewrite?: { hostname?: string; path?: PathChange }
+  requestMirror?: { backendRef: BackendRef; percent?: number; fraction?: { numerator: number; denominator?: number } }
 }
 export interface ValueMatch {
   type?: string
@@ -109,8 +110,17 @@ export interface ReferenceGrant extends KubeObject {
   spec: { from: { group: string; kind: string; namespace: string }[]; to: { group: string; kind: string; name?: string }[] }
 }
 
+/** Of all its versions. */
+export interface TLSRoute extends KubeObject {
+  spec: { parentRefs?: ParentRef[]; hostnames?: string[]; rules?: { backendRefs?: BackendRef[] }[] }
+  status?: { parents?: RouteParentStatus[] }
+}
+
 export const gatewayClasses = kind<GatewayClass>('GatewayClass', 'gatewayclasses', 'v1', false)
 export const gateways = kind<Gateway>('Gateway', 'gateways')
 export const httpRoutes = kind<HTTPRoute>('HTTPRoute', 'httproutes')
 export const grpcRoutes = kind<GRPCRoute>('GRPCRoute', 'grpcroutes')
+export const tlsRoutes = kind<TLSRoute>('TLSRoute', 'tlsroutes', 'v1alpha2')
 export const referenceGrants = kind<ReferenceGrant>('ReferenceGrant', 'referencegrants', 'v1beta1')
+/** Versions that are followed where the first is not served: their shapes are the same. */
+export const otherVersions: Record<string, readonly string[]> = { tlsroutes: ['v1', 'v1alpha3', 'v1alpha2'] }

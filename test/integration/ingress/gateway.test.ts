@@ -1,10 +1,24 @@
 /** The Gateway API through a real HAProxy: matches and their precedence, filters, weights, listeners, grants, and what objects are told. */
+import { Client, credentials, Metadata, Server, ServerCredentials, status as grpcStatus, type ServiceError } from '@grpc/grpc-js'
+import { connect as connectHTTP2 } from 'node:http2'
+import { get, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { connect as connectTLS, createServer as createTLSServer } from 'node:tls'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { WebSocket, WebSocketServer } from 'ws'
 import type { Service } from '#shared/api/core/service.ts'
 import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { gatewayRouting, type GatewayObjects } from '#control-plane/ingress-controller/gateway/gateway.ts'
-import type { Gateway, GatewayClass, GRPCRoute, HTTPRoute, ReferenceGrant } from '#control-plane/ingress-controller/gateway/types.ts'
+import type {
+  Gateway,
+  GatewayClass,
+  GRPCRoute,
+  HTTPRoute,
+  ReferenceGrant,
+  TLSRoute,
+} from '#control-plane/ingress-controller/gateway/types.ts'
+import { freePort } from '../../fixtures/free-port.ts'
 import { backend, startProxy, type Backend, type Proxy } from '../../fixtures/ingressproxy.ts'
 
 const controller = 'coxswain.io/ingress-controller'
@@ -176,7 +190,7 @@ test('listeners: host names, TLS, namespaces; and what everybody is told', async
     { name: 'http', port: 80, protocol: 'HTTP', hostname: '*.example.com' },
     { name: 'all', port: 80, protocol: 'HTTP', hostname: 'all.org', allowedRoutes: { namespaces: { from: 'All' } } },
     { name: 'https', port: 443, protocol: 'HTTPS', hostname: 'tls.example.com', tls: { certificateRefs: [{ name: 'tls' }] } },
-    { name: 'odd', port: 8000, protocol: 'HTTP' },
+    { name: 'odd', port: 28_080, protocol: 'HTTP' },
     { name: 'tcp', port: 81, protocol: 'TCP' },
   ]
   const at = (name: string, sectionName: string, more: object = {}, namespace = 'default') =>
@@ -192,7 +206,7 @@ test('listeners: host names, TLS, namespaces; and what everybody is told', async
     at('other', 'http', { hostnames: ['other.org'] }),
     at('foreign', 'http', {}, 'elsewhere'),
     at('welcome', 'all', {}, 'elsewhere'),
-    route('strange', [{ filters: [{ type: 'RequestMirror' }], backendRefs: [to('a')] }]),
+    route('strange', [{ filters: [{ type: 'ExtensionRef' }], backendRefs: [to('a')] }]),
   ]
   const statuses = await serve(routes, { gateways: [gateway(listeners)] })
   expect([await who('x.example.com', '/'), await who('other.org', '/'), await who('tls.example.com', '/')]).toEqual(['a', '404', 'a'])
@@ -249,4 +263,223 @@ test('Services of other namespaces by a ReferenceGrant; GRPCRoutes', async () =>
   // The backend speaks no HTTP/2.
   expect(await who('grpc.org', '/pkg.Echo/Say')).toMatch(/^50[23]$/)
   expect(reasons(statuses.grpcRoutes.get(grpc)?.parents?.[0]?.conditions)[0]).toBe('Accepted=True Accepted')
+})
+
+const tls = (name: string): { cert: string; key: string } => sign(makeAuthority(), { commonName: name, names: { dns: [name], ips: [] } })
+/** Over TLS with this name for the server: whose certificate it shows, and what it says first. */
+function greeting(port: number, servername: string, alpn?: string[]): Promise<[subject: string, text: string]> {
+  return new Promise((resolve, reject) => {
+    const socket = connectTLS({ port, servername, rejectUnauthorized: false, ...(alpn ? { ALPNProtocols: alpn } : {}) })
+    let [text, subject] = ['', '']
+    socket.on('data', (chunk: Buffer) => (text += String(chunk)))
+    socket.once('close', () => (subject === '' ? reject(new Error('no server')) : resolve([subject, text])))
+    socket.once('error', reject)
+    socket.once('secureConnect', () => {
+      subject = String(socket.getPeerCertificate().subject?.CN)
+      socket.write('x')
+    })
+  })
+}
+
+test('listeners at other ports; TLS by name, passed through or ended; and HTTPS beside it', async () => {
+  const [http, secure] = [await freePort(), await freePort()]
+  const encode = (text: string): string => Buffer.from(text).toString('base64')
+  for (const name of ['ended.org', 'web.org']) {
+    const { cert, key } = tls(name)
+    proxy.secrets.set(`default/${name}`, { data: { 'tls.crt': encode(cert), 'tls.key': encode(key) } } as unknown as Secret)
+  }
+  const inside = createTLSServer(tls('inside.org'), socket => socket.end('inside'))
+  inside.on('tlsClientError', () => {})
+  await new Promise<void>(resolve => inside.listen(0, '127.0.0.1', resolve))
+  const plain = (await import('node:net')).createServer(socket => (socket.on('error', () => {}), socket.end('plain')))
+  await new Promise<void>(resolve => plain.listen(0, '127.0.0.1', resolve))
+  proxy.endpoints('inside', [`127.0.0.1:${(inside.address() as AddressInfo).port}`])
+  proxy.endpoints('plain', [`127.0.0.1:${(plain.address() as AddressInfo).port}`])
+  const certificate = (name: string) => ({ mode: 'Terminate', certificateRefs: [{ name }] })
+  const listeners = [
+    { name: 'http', port: http, protocol: 'HTTP' },
+    { name: 'usual', port: 80, protocol: 'HTTP' },
+    { name: 'through', port: secure, protocol: 'TLS', hostname: '*.through.org', tls: { mode: 'Passthrough' } },
+    { name: 'ended', port: secure, protocol: 'TLS', hostname: 'ended.org', tls: certificate('ended.org') },
+    { name: 'web', port: secure, protocol: 'HTTPS', hostname: 'web.org', tls: certificate('web.org') },
+    { name: 'clash', port: http, protocol: 'HTTPS', hostname: 'x.org', tls: certificate('web.org') },
+  ]
+  const tlsRoute = (name: string, sectionName: string, hostnames: string[], service: string): TLSRoute =>
+    ({
+      ...route(name, []),
+      spec: { parentRefs: [{ name: 'public', sectionName }], hostnames, rules: [{ backendRefs: [to(service)] }] },
+    }) as unknown as TLSRoute
+  const tlsRoutes = [
+    tlsRoute('through', 'through', ['a.through.org'], 'inside'),
+    tlsRoute('ended', 'ended', ['ended.org'], 'plain'),
+    tlsRoute('wrong', 'web', ['web.org'], 'inside'),
+    tlsRoute('missing', 'through', ['b.through.org'], 'missing'),
+  ]
+  const at = (name: string, sectionName: string, service: string) =>
+    route(name, [{ backendRefs: [to(service)] }], { parentRefs: [{ name: 'public', sectionName }] })
+  try {
+    // The one that clashes takes the other one with it, as the Gateway API has it.
+    const clashing = await serve([at('odd', 'http', 'a')], { gateways: [gateway(listeners)] })
+    const told = [...clashing.gateways.values()][0]!.listeners!.map(l => [
+      l.name,
+      reasons(l.conditions).find(r => r.startsWith('Conflicted')),
+    ])
+    expect(told).toContainEqual(['http', 'Conflicted=True ProtocolConflict'])
+    expect(told).toContainEqual(['clash', 'Conflicted=True ProtocolConflict'])
+    expect(told).toContainEqual(['web', 'Conflicted=False NoConflicts'])
+
+    const routes = [at('odd', 'http', 'a'), at('usual', 'usual', 'b'), at('web', 'web', 'c')]
+    const statuses = await serve(routes, { gateways: [gateway(listeners.slice(0, -1))], tlsRoutes })
+    const answer = await new Promise<string>((resolve, reject) => {
+      get({ port: http, path: '/', agent: false }, r => {
+        let body = ''
+        r.on('data', (chunk: Buffer) => (body += String(chunk))).on('end', () => resolve(body))
+      }).on('error', reject)
+    })
+    expect((JSON.parse(answer) as { name: string; headers: object }).name).toBe('a')
+    expect((JSON.parse(answer) as { headers: object }).headers).toMatchObject({ 'x-forwarded-port': String(http) })
+    expect(await who('any', '/')).toBe('b')
+    expect(await greeting(secure, 'a.through.org')).toEqual(['inside.org', 'inside'])
+    expect(await greeting(secure, 'ended.org')).toEqual(['ended.org', 'plain'])
+    const web = await new Promise<string>((resolve, reject) => {
+      const session = connectHTTP2(`https://localhost:${secure}`, { servername: 'web.org', rejectUnauthorized: false }).on('error', reject)
+      const stream = session.request({ ':path': '/', ':authority': 'web.org' })
+      let body = ''
+      stream.on('data', (chunk: Buffer) => (body += String(chunk))).on('end', () => (session.close(), resolve(body)))
+    })
+    expect((JSON.parse(web) as { name: string }).name).toBe('c')
+    await expect(greeting(secure, 'b.through.org')).rejects.toThrow()
+    expect(tlsRoutes.map(r => reasons(statuses.tlsRoutes.get(r)?.parents?.[0]?.conditions))).toEqual([
+      ['Accepted=True Accepted', 'ResolvedRefs=True ResolvedRefs'],
+      ['Accepted=True Accepted', 'ResolvedRefs=True ResolvedRefs'],
+      ['Accepted=False NotAllowedByListeners', 'ResolvedRefs=True ResolvedRefs'],
+      ['Accepted=True Accepted', 'ResolvedRefs=False BackendNotFound'],
+    ])
+    const kinds = [...statuses.gateways.values()][0]!.listeners!.map(l => l.supportedKinds.map(k => k.kind).join())
+    expect(kinds).toEqual(['HTTPRoute,GRPCRoute', 'HTTPRoute,GRPCRoute', 'TLSRoute', 'TLSRoute', 'HTTPRoute,GRPCRoute'])
+  } finally {
+    inside.close()
+    plain.close()
+  }
+})
+
+test('copies of requests, with their bodies, to somebody whose answers nobody waits for', async () => {
+  const seen: string[] = []
+  let told = (): void => {}
+  const copies = await backend('copies', (req, res) => {
+    let body = ''
+    req
+      .on('data', (chunk: Buffer) => (body += String(chunk)))
+      .on('end', () => {
+        seen.push(`${req.method} ${req.url} ${req.headers['x-a']} ${body}`)
+        told()
+        setTimeout(() => res.end(), 20_000).unref()
+      })
+  })
+  backends.push(copies)
+  proxy.endpoints('copies', [copies.address])
+  const mirror = (path: string, more: object = {}) => ({
+    matches: [{ path: { type: 'PathPrefix', value: path } }],
+    filters: [{ type: 'RequestMirror', requestMirror: { backendRef: { name: 'copies', port: 80 }, ...more } }],
+    backendRefs: [to('a')],
+  })
+  await serve([route('copied', [mirror('/all'), mirror('/none', { percent: 0 })])])
+  const post = (path: string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const headers = { host: 'x', 'x-a': '1' }
+      const asked = request(
+        { port: proxy.ports.http, path, method: 'POST', headers, agent: false },
+        r => (r.resume(), resolve(r.statusCode!)),
+      )
+      asked.on('error', reject).end('hello')
+    })
+  const copied = new Promise<void>(resolve => (told = resolve))
+  expect(await post('/none')).toBe(200)
+  expect(await post('/all?q=1')).toBe(200)
+  await copied
+  expect(seen).toEqual(['POST /all?q=1 1 hello'])
+})
+
+test('gRPC by a real client and server, methods by expressions; WebSockets; no aliases', async () => {
+  const server = new Server()
+  const bytes = (b: Buffer): Buffer => b
+  const method = (path: string) => ({
+    path,
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: bytes,
+    requestDeserialize: bytes,
+    responseSerialize: bytes,
+    responseDeserialize: bytes,
+  })
+  for (const service of ['pkg.Echo', 'pkg.Other'])
+    server.addService(
+      { Say: method(`/${service}/Say`), Shout: method(`/${service}/Shout`) } as never,
+      {
+        Say: (call: { request: Buffer; metadata: Metadata }, done: (e: null, b: Buffer) => void) =>
+          done(null, Buffer.from(`${service} ${String(call.request)}`)),
+        Shout: (_: unknown, done: (e: object) => void) => done({ code: grpcStatus.RESOURCE_EXHAUSTED, details: 'hoarse' }),
+      } as never,
+    )
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (e, p) => (e ? reject(e) : resolve(p))),
+  )
+  const sockets = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  await new Promise(resolve => sockets.once('listening', resolve))
+  sockets.on('connection', socket => socket.on('message', (text: Buffer) => socket.send(`echo ${String(text)}`)))
+  proxy.endpoints('grpc', [`127.0.0.1:${port}`])
+  proxy.endpoints('sockets', [`127.0.0.1:${(sockets.address() as AddressInfo).port}`])
+  proxy.endpoints('alias', [])
+  proxy.known.service('default', 'alias')!.spec.type = 'ExternalName'
+  const grpc = {
+    ...route('grpc', []),
+    spec: {
+      parentRefs: [{ name: 'public' }],
+      rules: [
+        {
+          matches: [{ method: { type: 'RegularExpression', service: 'pkg[.](Echo|Else)', method: 'S[a-z]+' } }],
+          backendRefs: [to('grpc')],
+        },
+      ],
+    },
+  } as unknown as GRPCRoute
+  const aliased = route('alias', [{ matches: [{ path: { type: 'PathPrefix', value: '/alias' } }], backendRefs: [to('alias')] }])
+  const statuses = await serve(
+    [route('ws', [{ matches: [{ path: { type: 'PathPrefix', value: '/ws' } }], backendRefs: [to('sockets')] }]), aliased],
+    { grpcRoutes: [grpc] },
+  )
+  const client = new Client(`127.0.0.1:${proxy.ports.http}`, credentials.createInsecure())
+  const call = (path: string): Promise<string> =>
+    new Promise(resolve =>
+      client.makeUnaryRequest(
+        path,
+        bytes,
+        bytes,
+        Buffer.from('hi'),
+        { deadline: Date.now() + 10_000 },
+        (e: ServiceError | null, b?: Buffer) => resolve(e ? `${grpcStatus[e.code]} ${e.details}` : String(b)),
+      ),
+    )
+  try {
+    expect(await call('/pkg.Echo/Say')).toBe('pkg.Echo hi')
+    // Trailers come through.
+    expect(await call('/pkg.Echo/Shout')).toBe('RESOURCE_EXHAUSTED hoarse')
+    expect(await call('/pkg.Other/Say')).toMatch(/^UNIMPLEMENTED/)
+    expect(await call('/pkg.echo/Say')).toMatch(/^UNIMPLEMENTED/)
+    const socket = new WebSocket(`ws://127.0.0.1:${proxy.ports.http}/ws`)
+    const echo = await new Promise<string>((resolve, reject) => {
+      socket
+        .on('error', reject)
+        .on('open', () => socket.send('hello'))
+        .on('message', (text: Buffer) => resolve(String(text)))
+    })
+    expect(echo).toBe('echo hello')
+    socket.terminate()
+    expect(await who('x', '/alias')).toBe('500')
+    expect(reasons(statuses.httpRoutes.get(aliased)?.parents?.[0]?.conditions)[1]).toBe('ResolvedRefs=False UnsupportedValue')
+  } finally {
+    client.close()
+    server.forceShutdown()
+    sockets.close()
+  }
 })

@@ -137,8 +137,8 @@ const components: readonly ClusterRole[] = [
     on('networking.k8s.io', 'ingresses ingressclasses', read),
     on('networking.k8s.io', 'ingresses/status', 'patch'),
     on('apiextensions.k8s.io', 'customresourcedefinitions', read),
-    on(gatewayAPI, 'gatewayclasses gateways httproutes grpcroutes referencegrants', read),
-    on(gatewayAPI, 'gatewayclasses/status gateways/status httproutes/status grpcroutes/status', 'patch'),
+    on(gatewayAPI, 'gatewayclasses gateways httproutes grpcroutes tlsroutes referencegrants', read),
+    on(gatewayAPI, 'gatewayclasses/status gateways/status httproutes/status grpcroutes/status tlsroutes/status', 'patch'),
   ]),
   clusterRole('system:kube-dns', [on('core', 'endpoints services', 'list watch')]),
   clusterRole('system:kube-scheduler', [
