@@ -114,7 +114,7 @@ describe('impossible requests are one clear line and exit code 1', () => {
     [['down', 'now'], /too many arguments/],
     [
       ['chaos', '--only', 'node,engine'],
-      /There is no "engine" to hit; there are: node, agent, apiserver, nats, controller-manager, scheduler, pod, link/,
+      /There is no "engine" to hit; there are: node, agent, apiserver, nats, controller-manager, scheduler, cloud-controller-manager, pod, link/,
     ],
     [['chaos', '--duration', 'soon'], /It must be a duration like 10m, 90s or 500ms/],
     [['chaos', '--seed', '-1'], /It must be a whole number from 0 to 4294967295/],

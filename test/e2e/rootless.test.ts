@@ -146,7 +146,9 @@ test('kill -9 of the node-agent: the next one adopts the pods', async () => {
   const rows = await cluster.ps()
   const containers = rows.filter(r => r.component === 'container').map(r => r.pid)
   expect(containers.length).toBeGreaterThan(0)
-  expect(rows.filter(r => r.component === 'shim').map(r => r.container)).toEqual(['echo'])
+  // Another one waits for the next container.
+  const shims = rows.filter(r => r.component === 'shim').map(r => r.container)
+  expect(shims.filter(container => container !== undefined)).toEqual(['echo'])
   const { pid = 0 } = rows.find(r => r.component === 'node-agent') ?? {}
   process.kill(pid, 'SIGKILL')
   await eventually(async () => (await cluster.ps()).some(r => r.component === 'node-agent' && r.pid !== pid), 'a new node-agent')

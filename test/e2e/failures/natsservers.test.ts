@@ -4,14 +4,15 @@ import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import { configMaps, events } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { ClusterFixture } from '../../fixtures/cluster.ts'
-import { natsReplicates } from '../../fixtures/nats.ts'
+import { replicatingNatsServer } from '../../fixtures/nats.ts'
 import { delay, eventually, patience, podsOf, row, signal, startWeb, traffic, untilAllIsWell } from './setup.ts'
 
-describe.skipIf(!natsReplicates())('three nats-servers', () => {
+describe('three nats-servers', () => {
   let cluster: ClusterFixture
   let client: Client
   let address = ''
   beforeAll(async () => {
+    process.env['NATS_SERVER'] = replicatingNatsServer()
     ;({ cluster, client, address } = await startWeb({ nodes: 2, replicas: 2, flags: ['--nats-servers', '3'] }))
   }, 180_000)
   afterAll(() => cluster?.stop(), 60_000)

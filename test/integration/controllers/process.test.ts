@@ -73,7 +73,7 @@ test('health is for everybody, metrics are for whom the cluster knows', async ()
   const text = await until('a leader with queues', async () => {
     const { code, text } = await rest('GET', '/metrics')
     expect(code).toBe(200)
-    return /^workqueue_adds_total\{name="serviceaccount-controller"\} [1-9]/m.test(text) && text
+    return /^workqueue_adds_total\{name="serviceaccount"\} [1-9]/m.test(text) && text
   })
   expect(text).toMatch(/^leader_election_master_status\{name="kube-controller-manager"\} 1$/m)
   for (const name of [
@@ -83,8 +83,8 @@ test('health is for everybody, metrics are for whom the cluster knows', async ()
     'longest_running_processor_seconds',
     'work_duration_seconds_count',
   ])
-    expect(text).toMatch(new RegExp(`^workqueue_${name}\\{name="garbage-collector-controller"\\} `, 'm'))
-  expect(text).toMatch(/^workqueue_queue_duration_seconds_bucket\{name="replicaset-controller",le="\+Inf"\} \d+$/m)
+    expect(text).toMatch(new RegExp(`^workqueue_${name}\\{name="garbage_collector_attempt_to_delete"\\} `, 'm'))
+  expect(text).toMatch(/^workqueue_queue_duration_seconds_bucket\{name="replicaset",le="\+Inf"\} \d+$/m)
   expect((await rest('GET', '/nosuch')).code).toBe(404)
   rest.close()
 })

@@ -69,14 +69,14 @@ const processesAt = (store: string): string[] =>
       return []
     }
   })
-/** All that a store has, with the size of what is a file; without locks, which come and go. */
+/** All that a store has, without locks, which come and go, and whether it is on the disk by now. */
 const filesOf = (store: string): string[] =>
   execFileSync('find', [store, '-printf', '%P %y %m %U:%G\\n'], {
     encoding: 'utf8',
     maxBuffer: 1 << 26,
   })
     .split('\n')
-    .filter(line => !/^(\S*lock|leases)\b/.test(line))
+    .filter(line => !/^(\S*lock|leases|\S*\/synced)\b/.test(line))
     .sort()
 
 const ways: [string, string, () => object][] = [

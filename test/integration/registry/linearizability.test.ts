@@ -8,7 +8,6 @@ import { openRegistry } from '#control-plane/apiserver/registry/jetstream.ts'
 import { WriteConflict, type Registry, type Stored } from '#control-plane/apiserver/registry/registry.ts'
 import { findViolation } from '../../linearizability/check.ts'
 import { describeViolation, History } from '../../linearizability/history.ts'
-import { natsReplicates } from '../../fixtures/nats.ts'
 import { startNatsCluster, type NatsCluster } from '../../fixtures/natscluster.ts'
 import { cutOff, healPartition } from '../../fixtures/partition.ts'
 import { dataOf, object, pods, silent, until } from './setup.ts'
@@ -17,7 +16,7 @@ import { dataOf, object, pods, silent, until } from './setup.ts'
 const electionMs = 60_000
 const names = ['a', 'b', 'c']
 
-describe.skipIf(!natsReplicates() || process.getuid?.() !== 0)('three nats-servers', () => {
+describe.skipIf(process.getuid?.() !== 0)('three nats-servers', () => {
   let cluster: NatsCluster
   let registries: Registry[] = []
   beforeAll(async () => {
