@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { RuntimeClass } from '#shared/api/node/runtimeclass.ts'
 import { pods, runtimeClasses } from '#shared/api/kinds.ts'
-import { busyboxLayer, documentsOf, tarOf } from '../fixtures/images.ts'
+import { busyboxLayer, dockerArchive } from '../fixtures/images.ts'
 import type { BenchCluster } from './cluster.ts'
 import { cpuSeconds } from './density.ts'
 import { openRunc } from './floor/runc.ts'
@@ -19,16 +19,8 @@ async function loadImage({ cluster, afterwards }: Bench): Promise<void> {
   const directory = await mkdtemp(path.join(tmpdir(), 'cox-bench-image-'))
   try {
     const image = { layers: [busyboxLayer()], config: { Env: ['PATH=/bin'], Cmd: ['sleep', '100000'] } }
-    const manifest = [{ Config: 'config.json', RepoTags: [storedImage], Layers: ['layer.tar'] }]
     const file = path.join(directory, 'archive.tar')
-    await writeFile(
-      file,
-      tarOf([
-        { name: 'config.json', content: documentsOf(image).config },
-        { name: 'layer.tar', content: image.layers[0]! },
-        { name: 'manifest.json', content: JSON.stringify(manifest) },
-      ]),
-    )
+    await writeFile(file, dockerArchive(storedImage, image))
     await cluster.cox('image', 'load', file)
     afterwards(() => cluster.cox('image', 'rm', storedImage))
   } finally {

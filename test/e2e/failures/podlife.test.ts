@@ -1,16 +1,21 @@
 /**
- * Pods of every sort while their node-agent is killed again and again: each ends as its spec says, nothing is restarted that need not be, no
+ * Pods of every sort, some of an image of the store, while their node-agent is killed again and again: each ends as its spec says, nothing is restarted that need not be, no
  * exit code and no log line is lost, what runs has the resources that it was last given, and nothing is left over.
  */
+import { rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container } from '#shared/api/core/podspec/container.ts'
 import type { PodSpec } from '#shared/api/core/podspec/podspec.ts'
-import { pods } from '#shared/api/kinds.ts'
+import type { ConfigMap } from '#shared/api/core/configmap.ts'
+import type { Secret } from '#shared/api/core/secret.ts'
+import { configMaps, pods, secrets } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { isConflict } from '#shared/machinery/status.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { busyboxLayer, dockerArchive } from '../../fixtures/images.ts'
 import { everything } from '../../fixtures/inventory.ts'
 import { clientOf, delay, eventually, isReady, processes, signal, row } from './setup.ts'
 
@@ -21,6 +26,17 @@ let before: string[] = []
 beforeAll(async () => {
   cluster = await startCluster({ nodes: 1 })
   client = clientOf(cluster)
+  const archive = path.join(cluster.dir, 'archive.tar')
+  await writeFile(archive, dockerArchive(storedImage, { layers: [busyboxLayer()], config: { Env: ['PATH=/bin'] } }))
+  expect((await cluster.cox('image', 'load', archive)).code).toBe(0)
+  await rm(archive)
+  for (const kind of [configMaps, secrets])
+    await client.create<ConfigMap | Secret>(kind as never, 'default', {
+      apiVersion: 'v1',
+      kind: kind.kind,
+      metadata: { name: 'given' },
+      data: { k: 'dmFsdWU=' },
+    })
   // A node's first pod makes what all pods share.
   await client.create(pods, 'default', pod('warm', 0, { containers: [sh('main', 'true')] }))
   await eventually(async () => (await client.get(pods, 'default', 'warm')).status?.phase === 'Succeeded', 'the first pod has ended')
@@ -54,6 +70,27 @@ const count = `i=0; while [ $i -lt ${lines} ]; do echo $i; i=$((i+1)); sleep 0.0
 const idle = 'trap "exit 0" TERM; while :; do sleep 0.1; done'
 const v = { volumeMounts: [{ name: 'v', mountPath: '/v' }] }
 const volumes = [{ name: 'v', emptyDir: {} }]
+const storedImage = 'soak/busybox:1'
+
+/** One of each sort, each with what shows that it is whole. */
+const manyVolumes = [
+  { name: 'config', configMap: { name: 'given' } },
+  { name: 'secret', secret: { secretName: 'given' } },
+  { name: 'memory', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
+  { name: 'disk', emptyDir: {} },
+  { name: 'image', image: { reference: storedImage, pullPolicy: 'IfNotPresent' } },
+  {
+    name: 'projected',
+    projected: {
+      sources: [
+        { serviceAccountToken: { path: 'token' } },
+        { downwardAPI: { items: [{ path: 'name', fieldRef: { fieldPath: 'metadata.name' } }] } },
+      ],
+    },
+  },
+]
+const areWhole = `test "$(cat /config/k)" = dmFsdWU= && test "$(cat /secret/k)" = value && echo x >/memory/x && echo x >/disk/x && test -e /sub/x &&
+  test -x /image/bin/busybox && test -s /projected/token && test "$(cat /projected/name)" = "$HOSTNAME" && touch /bin/of-my-own || exit 9`
 
 /** How each container of a sort of pod ends: exit code and restarts, and whether its log has all lines. */
 interface Sort {
@@ -79,6 +116,25 @@ const sorts: { [name: string]: Sort } = {
     }),
     phase: () => 'Succeeded',
     ends: () => ({ main: [0, 1] }),
+    counts: ['main'],
+  },
+  // Volumes of every sort, and files of an image's own.
+  volumes: {
+    spec: () => ({
+      volumes: manyVolumes as PodSpec['volumes'],
+      initContainers: [sh('init', 'touch /disk/x', { volumeMounts: [{ name: 'disk', mountPath: '/disk', subPath: 'sub' }] })],
+      containers: [
+        sh('main', `${areWhole}; ${count}`, {
+          image: storedImage,
+          volumeMounts: [
+            ...manyVolumes.map(({ name }) => ({ name, mountPath: `/${name}` })),
+            { name: 'disk', mountPath: '/sub', subPath: 'sub' },
+          ],
+        }),
+      ],
+    }),
+    phase: () => 'Succeeded',
+    ends: () => ({ init: [0, 0], main: [0, 0] }),
     counts: ['main'],
   },
   // A sidecar that outlives the work.
@@ -125,7 +181,9 @@ row('node-agent killed again and again under pods of every sort', 300_000, async
       'default',
       pod(name, round, {
         restartPolicy: 'Always',
-        containers: [sh('main', idle, i === 0 ? { resources: resourcesOf(10) } : { readinessProbe: probe, livenessProbe: probe })],
+        containers: [
+          sh('main', idle, i === 0 ? { image: storedImage, resources: resourcesOf(10) } : { readinessProbe: probe, livenessProbe: probe }),
+        ],
       }),
     )
   await eventually(
