@@ -44,13 +44,14 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
   /** Allocations that were decided and are not seen in their claims yet, by the claim's UID. */
   const inFlight = new Map<string, AllocationResult>()
   const uidOf = (claim: ResourceClaim): string => claim.metadata.uid ?? ''
+  // When it is seen, not when it is next looked for: by then it may have been given back.
+  claims.subscribe(({ type, object }) => {
+    if (type === 'DELETED' || object.status?.allocation) inFlight.delete(uidOf(object))
+  })
 
   function takenDevices(): Set<string> {
     const taken = new Set<string>()
-    for (const claim of claims.list()) {
-      if (claim.status?.allocation) inFlight.delete(uidOf(claim))
-      for (const id of devicesOf(claim.status?.allocation)) taken.add(id)
-    }
+    for (const claim of claims.list()) for (const id of devicesOf(claim.status?.allocation)) taken.add(id)
     for (const allocation of inFlight.values()) for (const id of devicesOf(allocation)) taken.add(id)
     return taken
   }

@@ -196,7 +196,7 @@ describe('probes and hooks', () => {
       terminationGracePeriodSeconds: 5,
     })
     const pod = await h.until('live', p => (p.status?.containerStatuses?.[0]?.restartCount ?? 0) > 0)
-    expect(pod.status?.containerStatuses?.[0]?.lastState?.terminated).toMatchObject({ exitCode: 0, reason: 'Completed' })
+    expect(pod.status?.containerStatuses?.[0]?.lastState?.terminated).toMatchObject({ exitCode: expect.toBeOneOf([0, 143]) })
     await h.api.until(() =>
       h.events('live').some(e => e.reason === 'Killing' && e.message === 'Container c failed liveness probe, will be restarted'),
     )
