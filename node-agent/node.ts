@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { realpath } from 'node:fs/promises'
-import { endpointSlices, namespaces, networkPolicies, nodes, pods, services } from '#shared/api/kinds.ts'
+import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Volume } from '#shared/api/core/podspec/volume.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
@@ -64,8 +64,7 @@ import { openBridgeNetwork } from './network/bridge.ts'
 import { openReach } from './network/reach.ts'
 import { openHostNetwork } from './network/host.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
-import { startNetworkPolicies } from './networkpolicy/networkpolicy.ts'
-import { keepPodFacts } from './networkpolicy/podfacts.ts'
+import { startNodePolicies } from './networkpolicies.ts'
 import type { NodeAgentOptions } from './options.ts'
 import { besideProcesses } from './runtime/dispatch.ts'
 import { createOciRuntime, type OciOptions } from './runtime/oci.ts'
@@ -75,9 +74,6 @@ import { transportOf } from './transport.ts'
 
 /** What a node begins with that a cloud has to tell something of. */
 const uninitialized = { key: 'node.cloudprovider.kubernetes.io/uninitialized', value: 'true', effect: 'NoSchedule' }
-
-/** Of a service account that need not exist: its name is enough for its roles. */
-const networkPolicyUser = 'system:serviceaccount:kube-system:network-policy'
 
 export interface RunningNode {
   /** The machine goes down: ends pods in order, for as long as the flags say, and takes no more. */
@@ -185,24 +181,7 @@ export async function startNode(
   const nodeInformer = startInformer<Node>(client, nodes, { log, strip }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
   const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
-  // A node reads its own pods alone; for policies it reads what a network plugin's DaemonSet reads, as the user of such a one.
-  const plugin = client.as(networkPolicyUser)
-  const policies =
-    can.network === 'bridge'
-      ? startNetworkPolicies(
-          {
-            nodeName,
-            families,
-            policies: startInformer(plugin, networkPolicies, { log }, signal),
-            follow: until => ({
-              pods: startInformer(plugin, pods, { log, strip: keepPodFacts }, until),
-              namespaces: startInformer(plugin, namespaces, { log }, until),
-            }),
-            log,
-          },
-          signal,
-        )
-      : undefined
+  const policies = can.network === 'bridge' ? startNodePolicies({ nodeName, families, client, log }, signal) : undefined
   const activity = newActivity()
   // Statuses first: nobody waits for an event.
   const recorder = eventRecorder(client, 'kubelet', nodeName, log, activity.quiet)

@@ -2,24 +2,23 @@
  * block.csi.coxswain.io: files of the machine as disks with ext4 (or raw), of one zone, attached to one node at a time, with snapshots and
  * clones by copy and with online expansion: what EBS is to EKS.
  */
-import { mkdir, mkdtemp, readFile, rm, rmdir, stat, statfs, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { unmount } from '#shared/linux/mount.ts'
-import { run, type CommandError } from '#shared/linux/run.ts'
+import { run } from '#shared/linux/run.ts'
 import { bindMount, isMounted, unbind } from '../mounts.ts'
 import type { Driver } from '../serve.ts'
 import type { DriverOptions } from '../shared/driver.ts'
 import { checked, freeBytes, store, turns, type Meta } from '../store.ts'
-import { attachLoop, detachLoop, devicesOf, endFileSystem, fileSystemOf, fillsDevice } from './loop.ts'
+import { formatMs, grow, growUnmounted, mountedBeside, tune } from './disk.ts'
+import { attachLoop, detachLoop, devicesOf, endFileSystem, fileSystemOf } from './loop.ts'
 
 export const zoneKey = 'topology.block.csi.coxswain.io/zone'
 const MiB = 1 << 20
 const minBytes = 4 * MiB
 const copyMs = 600_000
-const formatMs = 120_000
 const modes = new Set<number>([
   AccessMode.singleNodeWriter,
   AccessMode.singleNodeReaderOnly,
@@ -57,17 +56,6 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
       e.code === 'ENOENT' ? undefined : Promise.reject(e),
     )
     return device !== undefined && (await devicesOf(image(id))).includes(device) ? device : undefined
-  }
-  async function mountedBeside<T>(device: string, work: (place: string) => Promise<T>): Promise<T> {
-    // The same file system a second time, wherever the first mount is: of the kernel's superblocks there is one.
-    const place = await mkdtemp(join(tmpdir(), 'beside-'))
-    try {
-      await run('mount', ['-t', 'ext4', device, place])
-      return await work(place)
-    } finally {
-      await unmount([place])
-      await rmdir(place)
-    }
   }
   /**
    * Takes the disk away from a node, whether or not the node knows: what still has it mounted gets errors, so that of two nodes one writes.
@@ -124,14 +112,10 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
     if (known !== undefined) return known
     const device = await attachLoop(image(meta.id))
     await writeFile(deviceFile(meta.id), device)
-    await modify(device, meta)
+    await tune(device, meta)
     return device
   }
   /** What a VolumeAttributesClass may say. */
-  async function modify(device: string, { readAheadKB }: Meta): Promise<void> {
-    // In sectors.
-    if (readAheadKB !== undefined) await run('blockdev', ['--setra', String(readAheadKB * 2), device])
-  }
   function attributesOf(parameters: Readonly<Record<string, string>> = {}): Pick<Meta, 'readAheadKB'> {
     const unknown = Object.keys(parameters).find(name => name !== 'readAheadKB')
     if (unknown !== undefined) fail(Code.invalidArgument, `unknown mutable parameter ${JSON.stringify(unknown)}`)
@@ -139,27 +123,6 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
     if (text === undefined) return {}
     if (!/^\d{1,6}$/.test(text) || Number(text) > 131_072) fail(Code.invalidArgument, 'readAheadKB must be a number from 0 to 131072')
     return { readAheadKB: Number(text) }
-  }
-  /** While it is mounted, which the kernel allows with CAP_SYS_RESOURCE only. */
-  async function grow(device: string): Promise<void> {
-    await run('losetup', ['--set-capacity', device])
-    if ((await fileSystemOf(device)) !== 'ext4') return
-    await run('resize2fs', [device], { timeoutMs: formatMs }).catch((e: CommandError) => {
-      if (!e.stderr.includes('Permission denied')) throw e
-      fail(
-        Code.failedPrecondition,
-        'the machine may not resize a mounted file system: it grows when no pod uses it, before the next one does',
-      )
-    })
-  }
-  /** Before it is mounted: a copy of a smaller disk, or one that could not grow while it was in use. */
-  async function growUnmounted(device: string): Promise<void> {
-    await run('losetup', ['--set-capacity', device])
-    if (await fillsDevice(device)) return
-    // 1: errors were corrected.
-    const check = run('e2fsck', ['-f', '-p', device], { timeoutMs: formatMs })
-    await check.catch((e: CommandError) => (e.code === 1 ? '' : Promise.reject(e)))
-    await run('resize2fs', [device], { timeoutMs: formatMs })
   }
 
   return {
@@ -314,7 +277,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const meta = { ...(await found(volumeId)), ...attributesOf(mutableParameters) }
           await volumes.update(meta)
           const device = await deviceOf(meta.id)
-          if (device !== undefined) await modify(device, meta)
+          if (device !== undefined) await tune(device, meta)
           return {}
         }),
       controllerExpandVolume: ({ volumeId, capacityRange }) =>

@@ -37,6 +37,13 @@ export function counts(): Counts {
   }
 }
 
+/** How many there are of each. */
+export function countBy<T>(items: Iterable<T>, labelsOf: (item: T) => Labels): Sample[] {
+  const all = counts()
+  for (const item of items) all.add(labelsOf(item))
+  return all.samples()
+}
+
 export function durations(bounds: readonly number[]): Durations {
   const all = new Map<string, { labels: Labels; seen: Histogram }>()
   return {

@@ -2,7 +2,7 @@
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
 import type { Informer } from '#shared/client/informer.ts'
-import type { ComponentMetrics } from '#shared/component/counts.ts'
+import { countBy, type ComponentMetrics } from '#shared/component/counts.ts'
 import type { Sample } from '#shared/component/metrics.ts'
 import { classOf } from '#shared/storage/volume.ts'
 
@@ -15,18 +15,6 @@ const plugins: Readonly<Record<string, string>> = {
 }
 const pluginOf = ({ spec }: PersistentVolume): string => Object.entries(plugins).find(([source]) => source in spec)?.[1] ?? 'N/A'
 
-function byLabels<T>(items: readonly T[], labelsOf: (item: T) => Record<string, string>): Sample[] {
-  const all = new Map<string, Sample & { value: number }>()
-  for (const item of items) {
-    const labels = labelsOf(item)
-    const key = JSON.stringify(labels)
-    const known = all.get(key)
-    if (known) known.value++
-    else all.set(key, { labels, value: 1 })
-  }
-  return [...all.values()]
-}
-
 export function persistentVolumeMetrics(
   metrics: ComponentMetrics,
   volumes: Pick<Informer<PersistentVolume>, 'list'>,
@@ -35,18 +23,18 @@ export function persistentVolumeMetrics(
   const gauge = (name: string, help: string, samples: () => Sample[]): void =>
     metrics.gauge(`pv_collector_${name}`, `[ALPHA] Gauge measuring ${help}`, samples)
   gauge('total_pv_count', 'total number of persistent volumes', () =>
-    byLabels(volumes.list(), v => ({ plugin_name: pluginOf(v), volume_mode: v.spec.volumeMode ?? 'Filesystem' })),
+    countBy(volumes.list(), v => ({ plugin_name: pluginOf(v), volume_mode: v.spec.volumeMode ?? 'Filesystem' })),
   )
   for (const bound of [true, false]) {
     const word = bound ? 'bound' : 'unbound'
     gauge(`${word}_pv_count`, `number of persistent volume currently ${word}`, () =>
-      byLabels(
+      countBy(
         volumes.list().filter(v => (v.status?.phase === 'Bound') === bound),
         v => ({ storage_class: classOf(v) }),
       ),
     )
     gauge(`${word}_pvc_count`, `number of persistent volume claim currently ${word}`, () =>
-      byLabels(
+      countBy(
         claims.list().filter(c => (c.status?.phase === 'Bound') === bound),
         c => ({
           namespace: c.metadata.namespace ?? '',

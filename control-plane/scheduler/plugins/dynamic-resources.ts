@@ -42,17 +42,27 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
   const classes = informer<DeviceClass>(deviceClasses)
   const slices = informer<ResourceSlice>(resourceSlices)
   /** Allocations that were decided and are not seen in their claims yet, by the claim's UID. */
-  const inFlight = new Map<string, AllocationResult>()
+  const inFlight = new Map<string, { allocation: AllocationResult; version?: number }>()
   const uidOf = (claim: ResourceClaim): string => claim.metadata.uid ?? ''
+  const versionOf = (claim: ResourceClaim): number => Number(claim.metadata.resourceVersion)
   // When it is seen, not when it is next looked for: by then it may have been given back.
   claims.subscribe(({ type, object }) => {
-    if (type === 'DELETED' || object.status?.allocation) inFlight.delete(uidOf(object))
+    const { version = Infinity } = inFlight.get(uidOf(object)) ?? {}
+    if (type === 'DELETED' || object.status?.allocation || versionOf(object) >= version) inFlight.delete(uidOf(object))
   })
+  /** The allocation is stored: it is in flight until that version of its claim, or a later one, is seen. */
+  function stored(claim: ResourceClaim, allocation: AllocationResult): void {
+    const { namespace = '', name = '' } = claim.metadata
+    const seen = claims.get(namespace, name)
+    if (seen && uidOf(seen) === uidOf(claim) && versionOf(seen) < versionOf(claim))
+      inFlight.set(uidOf(claim), { allocation, version: versionOf(claim) })
+    else inFlight.delete(uidOf(claim))
+  }
 
   function takenDevices(): Set<string> {
     const taken = new Set<string>()
     for (const claim of claims.list()) for (const id of devicesOf(claim.status?.allocation)) taken.add(id)
-    for (const allocation of inFlight.values()) for (const id of devicesOf(allocation)) taken.add(id)
+    for (const { allocation } of inFlight.values()) for (const id of devicesOf(allocation)) taken.add(id)
     return taken
   }
   const classNames = (claim: ResourceClaim): string[] =>
@@ -139,7 +149,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
       if (!known || known.pending.length === 0) return undefined
       const found = known.found.get(node)
       if (!found) return failure('claim allocation not found for node')
-      known.pending.forEach((claim, i) => inFlight.set(uidOf(claim), found[i]!))
+      known.pending.forEach((claim, i) => inFlight.set(uidOf(claim), { allocation: found[i]! }))
       return undefined
     },
     unreserve(state, { pod }) {
@@ -169,7 +179,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
           const finalizers = [...(claim.metadata.finalizers ?? []), deleteProtection]
           now = await client.update(resourceClaims, { ...claim, metadata: { ...claim.metadata, finalizers } })
         }
-        await client.update(
+        const written = await client.update(
           resourceClaims,
           {
             ...now,
@@ -181,6 +191,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
           },
           'status',
         )
+        if (allocation) stored(written, allocation)
       }
       try {
         await Promise.all([...known.allocated.map(c => write(c, undefined)), ...known.pending.map((c, i) => write(c, found[i]))])

@@ -1,5 +1,5 @@
 /** /metrics of the kubelet: upstream's names, for what this one does too. */
-import type { Durations } from '#shared/component/counts.ts'
+import { countBy, type Durations } from '#shared/component/counts.ts'
 import type { Registry } from 'prom-client'
 import { addMetric, newMetrics, type Sample } from '#shared/component/metrics.ts'
 import type { Kubelet } from '../kubelet.ts'
@@ -35,7 +35,7 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     { value: kubelet.workers().filter(w => w.state.sandbox && !w.state.sandbox.lost).length },
   ])
   gauge('kubelet_running_containers', '[ALPHA] Number of containers currently running', () =>
-    byLabel(
+    countBy(
       kubelet.workers().flatMap(w => Object.values(w.state.containers)),
       c => ({ container_state: c.current.state === 'starting' ? 'created' : c.current.state }),
     ),
@@ -88,7 +88,7 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
       .workers()
       .flatMap(w => w.volumes.mounted().map(v => ({ plugin_name: v.plugin, state: 'actual_state_of_world' })))
     const wanted = mounted.map(v => ({ ...v, state: 'desired_state_of_world' }))
-    return byLabel([...mounted, ...wanted], v => v)
+    return countBy([...mounted, ...wanted], v => v)
   })
   duration('storage_operation_duration_seconds', '[ALPHA] Storage operation duration', counted.storageOperations)
   volumeStats(registry, kubelet, sampler)
@@ -112,19 +112,6 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     probes,
   )
   return { text: () => registry.metrics(), probes: () => probes.metrics(), type: registry.contentType }
-}
-
-/** How many there are of each. */
-function byLabel<T>(items: readonly T[], labelsOf: (item: T) => Record<string, string>): Sample[] {
-  const all = new Map<string, { labels: Record<string, string>; value: number }>()
-  for (const item of items) {
-    const labels = labelsOf(item)
-    const key = JSON.stringify(labels)
-    const known = all.get(key)
-    if (known) known.value++
-    else all.set(key, { labels, value: 1 })
-  }
-  return [...all.values()]
 }
 
 const volumeFields = [
