@@ -57,6 +57,20 @@ export function decodeAny(body: Uint8Array | string): { value: unknown; duplicat
   return { value, duplicate: scanner.duplicate }
 }
 
+/**
+ * An object of any fields, of which only `metadata` has a type: that of a custom kind, in one pass. Throws DecodeError on bad syntax and wrong
+ * types, whichever comes first.
+ */
+export function decodeCustom(metadata: ObjectSchema, body: Uint8Array | string, options: DecodeOptions): Decoded<Record<string, unknown>> {
+  const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  const scanner = new Scanner(typeof body === 'string' ? body : bytes.toString(), bytes, options.partial === true)
+  scanner.notesAny = true
+  if (scanner.peek() !== 0x7b) throw new DecodeError('json: no object')
+  const object = scanner.anyObject(0, planOf(metadata))
+  scanner.end()
+  return { object, unknown: scanner.unknown, duplicate: scanner.duplicate }
+}
+
 /** The same for a value that is already parsed, such as the result of a patch. */
 export const decodeValue = <S extends ObjectSchema>(schema: S, value: unknown, options: DecodeOptions = {}): Decoded<Infer<S>> =>
   decode(schema, JSON.stringify(value) ?? 'null', options)
@@ -301,7 +315,8 @@ class Scanner {
     return this.bad('looking for beginning of value')
   }
 
-  anyObject(depth: number): unknown {
+  /** The field `metadata` has a type when it is given one. */
+  anyObject(depth: number, metadata?: Plan): Record<string, unknown> {
     const out: Record<string, unknown> = {}
     this.pos++
     if (this.peek() === 0x7d) {
@@ -317,7 +332,7 @@ class Scanner {
         this.path[depth] = key
         if (Object.hasOwn(out, key)) this.note(this.duplicate, depth)
       }
-      setOwn(out, key, this.any(depth + 1))
+      setOwn(out, key, metadata !== undefined && key === 'metadata' ? this.value(metadata, depth + 1) : this.any(depth + 1))
       const c = this.peek()
       this.pos++
       if (c === 0x2c) continue

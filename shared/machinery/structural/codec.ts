@@ -4,13 +4,14 @@
  */
 import { objectMeta } from '../../api/meta/objectmeta.ts'
 import type { Codec } from '../codec.ts'
-import { DecodeError, decodeAny, decodeValue, type DecodeOptions, type Decoded } from '../decode.ts'
+import { DecodeError, decodeAny, decodeCustom, decodeValue, type DecodeOptions, type Decoded } from '../decode.ts'
 import { normalize } from '../encode.ts'
 import type { CauseReason, FieldError } from '../field.ts'
+import { setOwn } from '../jsonvalue.ts'
 import type { Shape } from '../managedfields/shape.ts'
 import { applyStructuralDefaults } from './defaults.ts'
 import { coerceEmbedded, validateEmbedded } from './embedded.ts'
-import { isObject, planOfStructural, type Node, type Values } from './plan.ts'
+import { isObject, isTypeMeta, planOfStructural, type Node, type Values } from './plan.ts'
 import { prune } from './prune.ts'
 import type { RulesValidator, StructuralSchema } from './schema.ts'
 import { shapeOfNode } from './shape.ts'
@@ -31,18 +32,15 @@ function newCodec(schema: StructuralSchema): Codec {
   const rules = once(() => schema.rules?.(node()))
   const read = (value: unknown, duplicate: string[], options: DecodeOptions): Decoded<object> => {
     if (!isObject(value)) throw new DecodeError(`json: cannot unmarshal ${goKind(value)} into Go value of type map[string]interface {}`)
-    for (const name of ['kind', 'apiVersion'])
-      if (value[name] !== undefined && value[name] !== null && typeof value[name] !== 'string')
-        throw new DecodeError(`json: cannot unmarshal ${goKind(value[name])} into Go struct field .${name} of type string`)
-    const { kind, apiVersion, metadata, ...rest } = value as Values
-    const meta = decodeValue(objectMeta, metadata ?? {}, options)
+    checkTypeMeta(value)
+    const meta = decodeValue(objectMeta, value['metadata'] ?? {}, options)
+    if (value['metadata'] !== undefined || !options.partial) value['metadata'] = meta.object
     const unknown = meta.unknown.map(path => `metadata.${path}`)
-    const object: Values = {
-      ...(typeof kind === 'string' ? { kind } : {}),
-      ...(typeof apiVersion === 'string' ? { apiVersion } : {}),
-      ...(metadata === undefined && options.partial ? {} : { metadata: meta.object }),
-      ...rest,
-    }
+    return finished(value, unknown, duplicate, options)
+  }
+  /** Metadata are typed already. */
+  const finished = (value: Values, unknown: string[], duplicate: string[], options: DecodeOptions): Decoded<object> => {
+    const object = headFirst(value)
     coerceEmbedded(node(), object, unknown)
     prune(node(), object, '', unknown)
     if (options.partial) checkKinds(shape(), object, '')
@@ -50,6 +48,8 @@ function newCodec(schema: StructuralSchema): Codec {
   }
   return {
     decode(body, options = {}) {
+      const sound = inOnePass(body, options)
+      if (sound) return finished(sound.object, sound.unknown, sound.duplicate, options)
       const { value, duplicate } = decodeAny(body)
       return read(value, duplicate, options)
     },
@@ -68,6 +68,36 @@ function newCodec(schema: StructuralSchema): Codec {
     },
     empty: {},
   }
+}
+
+/** What has nothing wrong with it is read once; what is wrong with the rest is told in upstream's order, which takes two. */
+function inOnePass(body: Uint8Array | string, options: DecodeOptions): Decoded<Values> | undefined {
+  try {
+    const read = decodeCustom(objectMeta, body, options)
+    if (read.duplicate.length > 0 || read.object['metadata'] === undefined) return undefined
+    checkTypeMeta(read.object)
+    return read
+  } catch (e) {
+    if (e instanceof DecodeError) return undefined
+    throw e
+  }
+}
+
+function checkTypeMeta(value: Values): void {
+  for (const name of ['kind', 'apiVersion'])
+    if (value[name] !== undefined && value[name] !== null && typeof value[name] !== 'string')
+      throw new DecodeError(`json: cannot unmarshal ${goKind(value[name])} into Go struct field .${name} of type string`)
+}
+
+/** Kind, apiVersion and metadata come first. */
+function headFirst(value: Values): Values {
+  const { kind, apiVersion, metadata } = value
+  const object: Values = {}
+  if (typeof kind === 'string') object['kind'] = kind
+  if (typeof apiVersion === 'string') object['apiVersion'] = apiVersion
+  if (metadata !== undefined) object['metadata'] = metadata
+  for (const name in value) if (!isTypeMeta(name)) setOwn(object, name, value[name])
+  return object
 }
 
 function once<T>(make: () => T): () => T {

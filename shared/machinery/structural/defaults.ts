@@ -23,7 +23,7 @@ export function applyStructuralDefaults(node: Node, value: unknown): void {
         if (!Object.hasOwn(value, name) || isNoValue(field, value[name])) setOwn(value, name, clone(field.schema.default))
       }
     }
-    for (const name of Object.keys(value)) {
+    for (const name in value) {
       const below = node.fields.get(name) ?? node.rest
       if (!below) continue
       if (isNoValue(below, value[name])) {
@@ -33,7 +33,7 @@ export function applyStructuralDefaults(node: Node, value: unknown): void {
         }
         setOwn(value, name, clone(below.schema.default))
       }
-      applyStructuralDefaults(below, value[name])
+      if (typeof value[name] === 'object') applyStructuralDefaults(below, value[name])
     }
   }
 }

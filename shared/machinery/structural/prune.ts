@@ -9,15 +9,18 @@ export function prune(node: Node | undefined, value: unknown, path: string, unkn
   if (Array.isArray(value)) {
     // Without a schema of the items there is nothing that they may hold; what is preserved stays.
     if (node?.item === undefined && node?.preserve) return
-    value.forEach((item, i) => prune(node?.item, item, `${path}[${i}]`, unknown))
+    value.forEach((item, i) => {
+      if (typeof item === 'object') prune(node?.item, item, `${path}[${i}]`, unknown)
+    })
   } else if (isObject(value)) {
-    for (const name of Object.keys(value)) {
+    const at = (name: string): string => (path === '' ? name : `${path}.${name}`)
+    for (const name in value) {
       if (node?.embedded && isTypeMeta(name)) continue
-      const at = path === '' ? name : `${path}.${name}`
       const below = node?.fields.get(name) ?? node?.rest
-      if (below) prune(below, value[name], at, unknown)
-      else if (!node?.preserve) {
-        if (unknown.length < maxUnknown) unknown.push(at)
+      if (below) {
+        if (typeof value[name] === 'object') prune(below, value[name], at(name), unknown)
+      } else if (!node?.preserve) {
+        if (unknown.length < maxUnknown) unknown.push(at(name))
         delete value[name]
       }
     }

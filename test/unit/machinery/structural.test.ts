@@ -72,6 +72,21 @@ describe('pruning', () => {
     expect(got).toEqual({ ...head, spec: { a: 'y', l: [{ b: 2 }] } })
     expect(Object.keys(got).slice(0, 3)).toEqual(['kind', 'apiVersion', 'metadata'])
   })
+  it.each<[body: string, metadata: unknown, unknown: string[], duplicate: string[]]>([
+    ['{"spec":1}', {}, [], []],
+    ['{"metadata":null}', {}, [], []],
+    ['{"metadata":{"name":"a","labels":{"x":"1","x":"2"}}}', { name: 'a', labels: { x: '2' } }, [], ['metadata.labels.x']],
+    ['{"metadata":{"foo":1},"metadata":{"bar":1}}', {}, ['metadata.bar'], ['metadata']],
+    ['{"metadata":{"annotations":{},"generation":0,"x":{"y":1,"y":2}}}', {}, ['metadata.x'], ['metadata.x.y']],
+  ])('metadata of %s', (body, metadata, unknown, duplicate) => {
+    const got = codecOf({}).decode(body)
+    expect(got).toMatchObject({ unknown, duplicate })
+    expect((got.object as { metadata: unknown }).metadata).toEqual(metadata)
+  })
+  it('bad syntax is told before a wrong type', () => {
+    expect(() => codecOf({}).decode('{"metadata":{"name":1}}')).toThrow('cannot unmarshal number into Go struct field ObjectMeta.name')
+    expect(() => codecOf({}).decode('{"metadata":{"name":1},}')).toThrow('invalid character')
+  })
 })
 
 describe('defaults and nulls', () => {
