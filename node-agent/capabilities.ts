@@ -3,7 +3,7 @@ import { findBinary } from './runtime/binaries.ts'
 
 export interface Capabilities {
   runtime: 'oci' | 'process'
-  network: 'bridge' | 'host'
+  network: 'bridge' | 'host' | 'cni'
   proxy: 'nftables' | 'userspace'
 }
 /** What a node has to work with. */
@@ -31,6 +31,6 @@ export function detectCapabilities(
     runtime: forced.runtime ?? (has('conmon') && ['runc', 'crun', 'youki'].some(name => has(name)) ? 'oci' : 'process'),
     network,
     // On the host's network the host's packet rules are not ours to change.
-    proxy: forced.proxy ?? (network === 'bridge' && has('nft') ? 'nftables' : 'userspace'),
+    proxy: forced.proxy ?? (network !== 'host' && has('nft') ? 'nftables' : 'userspace'),
   }
 }

@@ -47,7 +47,7 @@ export async function startKubeProxy(options: NodeAgentOptions, parts: KubeProxy
     }
   } else {
     // Every address of the range is the node's own: that is enough to listen on it, and for packets of pods to arrive.
-    if (can.network === 'bridge') await ipBatch([`route replace local ${options.serviceClusterIpRange} dev lo`])
+    if (can.network !== 'host') await ipBatch([`route replace local ${options.serviceClusterIpRange} dev lo`])
     const nodeAddresses = can.network === 'host' ? [...new Set([nodeIp, '127.0.0.1'])] : [nodeIp]
     startUserspaceProxy({ ...common, recorder, nodeAddresses }, signal)
   }

@@ -60,9 +60,8 @@ import { claimResolver } from './kubelet/volumes/claims.ts'
 import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes, type StagedVolumes } from './kubelet/volumes/staged.ts'
 import { keepVolumes } from './kubelet/volumes/upkeep.ts'
-import { openBridgeNetwork } from './network/bridge.ts'
+import { openPodNetwork } from './network/open.ts'
 import { openReach } from './network/reach.ts'
-import { openHostNetwork } from './network/host.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
 import { startNodePolicies } from './networkpolicies.ts'
 import type { NodeAgentOptions } from './options.ts'
@@ -111,26 +110,14 @@ export async function startNode(
     ...(options.registries ? { registries: options.registries } : {}),
     log,
   }
-  const reach = can.network === 'bridge' ? await openReach({ ...options, podCidr }) : undefined
+  const reach = can.network !== 'host' ? await openReach({ ...options, podCidr }) : undefined
   let suspect = (): void => {}
   const [runtime, network] = await Promise.all([
     (can.runtime === 'oci'
       ? createRuntimes({ rootDir, cgroupRoot: options.cgroupRoot, runtimes: pairs(options.runtimeHandler), ...images })
       : createProcessRuntime({ rootDir, cgroupRoot: options.cgroupRoot, ...images })
     ).then(made => measuredRuntime(made, () => suspect())),
-    can.network === 'bridge'
-      ? openBridgeNetwork({
-          podCIDR: podCidr,
-          clusterCIDR: options.clusterCidr,
-          serviceCIDR: options.serviceClusterIpRange,
-          nodeIP: nodeIp,
-          nonMasqueradeCIDRs: options.nonMasqueradeCidr,
-          loadBalancerCIDR: options.loadBalancerIpRange,
-          ...(reach?.mtu === undefined ? {} : { mtu: reach.mtu }),
-          ipv6: options.ipv6,
-          log,
-        })
-      : openHostNetwork(nodeIp),
+    openPodNetwork(can, options, { rootDir, podCidr, mtu: reach?.mtu, client, log }),
   ])
   const health = runtimeHealth(runtime, log)
   suspect = health.suspect
@@ -170,9 +157,15 @@ export async function startNode(
     images: async () => nodeImages(await runtime.images.list(), options.nodeStatusMaxImages),
     pressures: evictions.pressures,
     volumesInUse: async () => ((await staged?.inUse()) ?? []).filter(isAttachable).sort(),
-    changes: changed => (evictions.onChange(changed), health.onChange(changed), devices?.onChange(changed), (reportVolumes = changed)),
+    changes: changed => (
+      evictions.onChange(changed),
+      health.onChange(changed),
+      network.onChange?.(changed),
+      devices?.onChange(changed),
+      (reportVolumes = changed)
+    ),
     devices: devices?.resources,
-    notReady: () => (shuttingDown ? 'node is shutting down' : health.notReady()),
+    notReady: () => (shuttingDown ? 'node is shutting down' : (health.notReady() ?? network.notReady?.())),
   }
   // First of all: that it succeeds shows that the API can be reached, so that no watch starts by backing off.
   const registering = registerNode(client, about, log, signal)
@@ -181,7 +174,7 @@ export async function startNode(
   const nodeInformer = startInformer<Node>(client, nodes, { log, strip }, signal)
   const serviceInformer = startInformer(client, services, { log }, signal)
   const sliceInformer = startInformer(client, endpointSlices, { log }, signal)
-  const policies = can.network === 'bridge' ? startNodePolicies({ nodeName, families, client, log }, signal) : undefined
+  const policies = can.network !== 'host' ? startNodePolicies({ nodeName, families, client, log }, signal) : undefined
   const activity = newActivity()
   // Statuses first: nobody waits for an event.
   const recorder = eventRecorder(client, 'kubelet', nodeName, log, activity.quiet)
@@ -246,7 +239,7 @@ export async function startNode(
     services: serviceInformer,
     // Pods without networks of their own have what the machine has.
     names: {
-      servers: can.network === 'bridge' ? options.clusterDns : [],
+      servers: can.network !== 'host' ? options.clusterDns : [],
       domain: options.clusterDomain,
       resolvConf: options.resolvConf,
     },

@@ -97,8 +97,11 @@ export const flags = z.object({
   cgroupRoot: directory.default('/coxswain'),
   /** How containers run, pods are connected and Services are routed; by default the best that the node can do. */
   runtime: z.enum(['oci', 'process']).optional(),
-  network: z.enum(['bridge', 'host']).optional(),
+  network: z.enum(['bridge', 'host', 'cni']).optional(),
   proxy: z.enum(['nftables', 'userspace']).optional(),
+  /** CNI configurations, a directory or a file, and the directories of the plugins, beside those that pods bring. */
+  cniConf: directory.default('/etc/cni/net.d'),
+  cniBinDir: namesFlag().default(['/opt/cni/bin', '/usr/lib/cni']),
   /** A KubeletConfiguration. What it says replaces what flags do. */
   config: z.string().optional(),
   /** How much must be left of memory, disks and processes: less makes pods go, at once, or after a time of grace (soft). */

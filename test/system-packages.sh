@@ -21,6 +21,7 @@ need nc netcat-openbsd
 need dig bind9-dnsutils
 /usr/bin/python3 -c "import kubernetes" 2>/dev/null || missing="$missing python3-kubernetes"
 need openssl openssl
+[ -x /usr/lib/cni/bridge ] || missing="$missing containernetworking-plugins"
 need docker-registry docker-registry
 /usr/bin/python3 -c "import pytest" 2>/dev/null || missing="$missing python3-pytest"
 

@@ -97,6 +97,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       ...listening(wanted, had),
       ...(dualStack ? { dualStack } : {}),
       runtime: runtime ?? had?.runtime,
+      network: network === undefined ? had?.network : network === 'cni' ? 'cni' : undefined,
       proxy: proxy ?? had?.proxy,
       imageCatalogue: imageCatalogue ?? had?.imageCatalogue,
       imageStore: imageStore ?? had?.imageStore,

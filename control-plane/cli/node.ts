@@ -107,6 +107,8 @@ export async function startNode(
       ...(at.onHost ? ['--network', 'host'] : ['--load-balancer-ip-range', families(at.balancers, at.ipv6?.balancers)]),
       ...(await towardsMachines(at)),
       ...(told.cloudProvider === 'none' ? [] : ['--cloud-provider', 'external']),
+      ...(told.network === 'cni' ? ['--network', 'cni'] : []),
+      ...(told.cniConf ? ['--cni-conf', told.cniConf] : []),
       ...(told.runtime ? ['--runtime', told.runtime] : []),
       ...(told.proxy ? ['--proxy', told.proxy] : []),
       ...(told.imageCatalogue ? ['--image-catalogue', told.imageCatalogue] : []),

@@ -98,6 +98,9 @@ const clusterSchema = z.object({
   /** What `cox up` was told that nodes shall use, in place of the best that they can. */
   runtime: z.enum(['oci', 'process']).optional(),
   proxy: z.enum(['nftables', 'userspace']).optional(),
+  /** `cni`: plugins connect pods; absent: the nodes' own bridges do. And their configurations, as an absolute path. */
+  network: z.literal('cni').optional(),
+  cniConf: z.string().startsWith('/').optional(),
   /** A catalogue of the user's images, as an absolute path. */
   imageCatalogue: z.string().startsWith('/').optional(),
   /** A KubeletConfiguration for the nodes, as an absolute path. */

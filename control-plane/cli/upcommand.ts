@@ -13,6 +13,7 @@ const ofNodes = [
   'nodes',
   'schedulerConfig',
   'network',
+  'cniConf',
   'dualStack',
   'runtime',
   'proxy',
@@ -40,7 +41,10 @@ export const upCommand = (program: Command): Command =>
       'how many nodes a new cluster gets (default: 3, without root 1); an existing one gets more if it has fewer',
       wholeNumber(1, 127),
     )
-    .addOption(new Option('--network <name>', 'how pods are connected (default: bridge for root, else host)').choices(['bridge', 'host']))
+    .addOption(
+      new Option('--network <name>', 'how pods are connected (default: bridge for root, else host)').choices(['bridge', 'host', 'cni']),
+    )
+    .option('--cni-conf <path>', 'with --network cni: a CNI configuration, or a directory of some (README: CNI); none ends it', fileOrNone)
     .option('--dual-stack', 'a new cluster has IPv6 addresses beside those of IPv4 (README: IPv4 and IPv6)')
     .addOption(new Option('--runtime <name>', 'how containers run (default: the best that the nodes can do)').choices(['oci', 'process']))
     .addOption(new Option('--proxy <name>', 'how Services are routed (default: as above)').choices(['nftables', 'userspace']))

@@ -27,7 +27,7 @@ export interface Wanted {
   directRoutes?: boolean | undefined
   /** Whether a new cluster has IPv6 addresses, too. */
   dualStack?: true | undefined
-  network?: 'bridge' | 'host' | undefined
+  network?: 'bridge' | 'host' | 'cni' | undefined
   runtime?: Cluster['runtime']
   proxy?: Cluster['proxy']
   imageCatalogue?: Cluster['imageCatalogue']
@@ -37,6 +37,7 @@ export interface Wanted {
   imageCredentialProviderConfig?: string | undefined
   imageCredentialProviderBinDir?: string | undefined
   kubeletConfig?: string | undefined
+  cniConf?: string | undefined
   auditPolicy?: string | undefined
   auditWebhookConfig?: string | undefined
   authenticationConfig?: string | undefined
@@ -59,6 +60,7 @@ const settings = [
   'imageCredentialProviderConfig',
   'imageCredentialProviderBinDir',
   'kubeletConfig',
+  'cniConf',
   'auditPolicy',
   'auditWebhookConfig',
   'authenticationConfig',

@@ -9,7 +9,8 @@ import type { Service } from '#shared/api/core/service.ts'
 import type { Endpoint, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { source } from '#shared/client/controller.ts'
 import { isAlreadyExists } from '#shared/machinery/status.ts'
-import { clusterDnsName, clusterDnsNamespace, clusterDnsNodeLabel, clusterDnsPort } from '#shared/network/clusterdns.ts'
+import { networkLabel, sharesAddress } from '#shared/scheduling/hostports.ts'
+import { clusterDnsName, clusterDnsNamespace, clusterDnsPort } from '#shared/network/clusterdns.ts'
 import { corefileKey, corefileName, defaultCorefile, parseCorefile } from '#shared/network/corefile.ts'
 import type { NewController } from './context.ts'
 
@@ -48,7 +49,8 @@ const defaultConfigMap = (): ConfigMap =>
     data: { [corefileKey]: defaultCorefile('cluster.local') },
   }) as ConfigMap
 
-const answers = ({ metadata }: Node): boolean => metadata.labels?.[clusterDnsNodeLabel.name] === clusterDnsNodeLabel.value
+/** Nodes whose pods have networks of their own answer. */
+const answers = (node: Node): boolean => node.metadata.labels?.[networkLabel] !== undefined && !sharesAddress(node)
 const addressOf = ({ status }: Node): string | undefined => status?.addresses?.find(a => a.type === 'InternalIP')?.address
 
 function endpointOf(node: Node): Endpoint[] {

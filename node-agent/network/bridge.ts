@@ -8,9 +8,10 @@ import { mkdir, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promis
 import { join } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
 import { hardwareAddress, ipBatch, ipJson } from '#shared/linux/ip.ts'
-import { nft } from '#shared/linux/nft.ts'
 import { addressPool, firstAddress, parseCidr } from './addresses.ts'
 import { openHostPorts } from './hostports.ts'
+import { podRules } from './masquerade.ts'
+import { turns } from './turns.ts'
 import { guardedAddresses, openSpoofingGuard } from './spoofing.ts'
 import { existingNamespaces, linkOf, namespaceOf, podNamespaces, setSysctls } from './namespaces.ts'
 import { counterpart } from '#shared/machinery/ip.ts'
@@ -77,21 +78,13 @@ export async function openBridgeNetwork(options: BridgeOptions): Promise<PodNetw
   await ipBatch(neighbours.filter(n => !claimed.has(n.dst) && !known6.has(n.dst)).map(n => `neigh del ${n.dst} dev ${BRIDGE}`))
   const hostPorts = await openHostPorts()
   const hostPorts6 = ipv6 && (await openHostPorts('IPv6'))
-  // Calls for one pod run one after the other.
-  const turns = new Map<string, Promise<unknown>>()
-  function inTurn<T>(uid: string, work: () => Promise<T>): Promise<T> {
-    const mine = (turns.get(uid) ?? Promise.resolve()).then(work, work)
-    turns.set(uid, mine)
-    const forget = (): void => void (turns.get(uid) === mine && turns.delete(uid))
-    mine.then(forget, forget)
-    return mine
-  }
+  const inTurn = turns()
 
   async function create(uid: string, sysctls: Record<string, string>, userNamespace?: string): Promise<string> {
     await remove(uid)
     const ip = await namespaces.take(userNamespace)
     try {
-      await setSysctls(ip, sysctls)
+      await setSysctls(namespaceOf(ip), sysctls)
       await symlink(`/run/netns/${namespaceOf(ip)}`, join(CLAIMS, uid))
     } catch (error) {
       await namespaces.remove(ip).catch(() => {})
@@ -144,18 +137,6 @@ async function readClaims(existing: ReadonlySet<string>): Promise<Map<string, st
   return claims
 }
 
-/** What still has an address of a load balancer after kube-proxy's rules. */
-const refusals = (cidr: string, ip: 'ip' | 'ip6' = 'ip'): string =>
-  ['forward', 'output']
-    .map(
-      hook => `  chain ${hook} {
-    type filter hook ${hook} priority 10;
-    ${ip} daddr ${cidr} meta l4proto tcp reject with tcp reset
-    ${ip} daddr ${cidr} reject
-  }\n`,
-    )
-    .join('')
-
 /** Bridge, forwarding, fallback routes and the masquerading of what leaves the cluster. */
 async function prepareNode(options: BridgeOptions, gateway: string): Promise<void> {
   const { podCIDR, clusterCIDR, serviceCIDR, nodeIP, nonMasqueradeCIDRs = [], loadBalancerCIDR } = options
@@ -181,19 +162,7 @@ async function prepareNode(options: BridgeOptions, gateway: string): Promise<voi
     `route replace unreachable ${clusterCIDR} metric 4000000`,
     `route replace ${serviceCIDR} dev ${BRIDGE} scope link src ${(await hasAddress(nodeIP)) ? nodeIP : gateway}`,
   ])
-  await nft(`table ip coxswain-pods {}
-delete table ip coxswain-pods
-table ip coxswain-pods {
-  chain prerouting {
-    type filter hook prerouting priority raw;
-    iifname "${BRIDGE}" ip daddr 127.0.0.0/8 drop
-  }
-  chain postrouting {
-    type nat hook postrouting priority srcnat + 10;
-    ip saddr ${podCIDR} ip daddr != { ${[clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs].join(', ')} } oifname != "${BRIDGE}" fib daddr type != { local, multicast } masquerade
-  }
-${loadBalancerCIDR === undefined ? '' : refusals(loadBalancerCIDR)}}
-`)
+  await podRules({ family: 'IPv4', podCIDR, known: [clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs], loadBalancerCIDR, bridge: BRIDGE })
   // As long as it is remembered, every other connection from its port goes to the same endpoint of a service, also when that is gone. There
   // only once there are rules.
   await writeFile('/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_syn_sent', String(SYN_SENT_SECONDS)).catch(() => {})
@@ -214,14 +183,5 @@ async function prepareSecond(options: SecondFamily, gateway: string): Promise<vo
     `route replace unreachable ${clusterCIDR} metric 4000000`,
     `route replace ${serviceCIDR} dev ${BRIDGE} src ${(await hasAddress(nodeIP)) ? nodeIP : gateway}`,
   ])
-  const known = [clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs].join(', ')
-  await nft(`table ip6 coxswain-pods {}
-delete table ip6 coxswain-pods
-table ip6 coxswain-pods {
-  chain postrouting {
-    type nat hook postrouting priority srcnat + 10;
-    ip6 saddr ${podCIDR} ip6 daddr != { ${known} } oifname != "${BRIDGE}" fib daddr type != { local, multicast } masquerade
-  }
-${loadBalancerCIDR === undefined ? '' : refusals(loadBalancerCIDR, 'ip6')}}
-`)
+  await podRules({ family: 'IPv6', podCIDR, known: [clusterCIDR, serviceCIDR, ...nonMasqueradeCIDRs], loadBalancerCIDR, bridge: BRIDGE })
 }

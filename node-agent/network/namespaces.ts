@@ -46,7 +46,7 @@ const IPV6_SYSCTLS = {
   'net.ipv6.conf.eth0.accept_ra': '0',
 }
 /** What container runtimes set in every pod: any user may listen on low ports and ping. */
-const SYSCTLS = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' }
+export const podSysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '0 2147483647' }
 
 export interface NamespaceOptions {
   bridge: string
@@ -80,7 +80,7 @@ export function podNamespaces(addresses: AddressPool, { bridge, gateway, mtu, gu
     'END',
     '[ $? = 0 ] || exit 1',
   ]
-  const script = [...inside, ...Object.entries(ipv6 ? { ...SYSCTLS, ...IPV6_SYSCTLS } : SYSCTLS).map(sysctlCommand)].join('\n')
+  const script = [...inside, ...Object.entries(ipv6 ? { ...podSysctls, ...IPV6_SYSCTLS } : podSysctls).map(sysctlCommand)].join('\n')
   const addressesOf = (ip: string): Addresses => ({ ip, ...(ipv6 ? { ipv6: ipv6.of(ip) } : {}) })
   const guardedOf = (ips: readonly string[]) => ips.map(ip => ({ ...addressesOf(ip), link: linkOf(ip) }))
 
@@ -174,11 +174,11 @@ export function podNamespaces(addresses: AddressPool, { bridge, gateway, mtu, gu
 }
 
 /** Sets sysctls in a namespace; those that belong to none of its kind are left alone. */
-export async function setSysctls(ip: string, sysctls: Readonly<Record<string, string>>): Promise<void> {
+export async function setSysctls(namespace: string, sysctls: Readonly<Record<string, string>>): Promise<void> {
   const commands = Object.entries(sysctls)
     .filter(([name]) => name.startsWith('net.'))
     .map(sysctlCommand)
-  if (commands.length > 0) await run('ip', ['netns', 'exec', namespaceOf(ip), 'sh', '-c', commands.join('\n')])
+  if (commands.length > 0) await run('ip', ['netns', 'exec', namespace, 'sh', '-c', commands.join('\n')])
 }
 
 function sysctlCommand([name, value]: [string, string]): string {

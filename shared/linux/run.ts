@@ -5,10 +5,12 @@ export class CommandError extends Error {
   /** Exit code, or null when a signal (the deadline's among them) ended it. */
   readonly code: number | null
   readonly stderr: string
-  constructor(message: string, code: number | null, stderr: string) {
+  readonly stdout: string
+  constructor(message: string, code: number | null, stderr: string, stdout = '') {
     super(message)
     this.code = code
     this.stderr = stderr
+    this.stdout = stdout
   }
 }
 
@@ -46,7 +48,7 @@ export function run(command: string, args: readonly string[], options: RunOption
       if (code === 0) return resolve(stdout)
       const why =
         stderr.trim() || (signal ? `killed by ${signal}${signal === 'SIGKILL' ? ` (deadline ${timeoutMs} ms)` : ''}` : `exit code ${code}`)
-      reject(new CommandError(`${command} ${args.slice(0, 3).join(' ')}: ${why}`, code, stderr))
+      reject(new CommandError(`${command} ${args.slice(0, 3).join(' ')}: ${why}`, code, stderr, stdout))
     })
     // A command that ends without reading its input must not end us.
     child.stdin?.on('error', () => {})

@@ -27,6 +27,7 @@ export async function ensureSandbox(ctx: PodContext): Promise<void> {
         namespace,
         name,
         hostPorts,
+        annotations: pod.metadata.annotations ?? {},
         ...(namespaces.user ? { userNamespace: namespaces.user.path } : {}),
         sysctls: Object.fromEntries((pod.spec.securityContext?.sysctls ?? []).map(s => [s.name, s.value])),
       })

@@ -15,6 +15,7 @@ const requests = 'system:certificates.k8s.io:certificatesigningrequests'
 const metrics = 'coxswain:metrics-server'
 const dns = 'coxswain:cluster-dns'
 const networkPolicy = 'coxswain:network-policy'
+const networkAttachments = 'coxswain:network-attachments'
 const metricsServer = account('metrics-server')
 const ingressPorts = 'coxswain:ingress-controller'
 const localVolumes = 'coxswain:local-volume-provisioner'
@@ -31,6 +32,9 @@ export const componentRoles: readonly (ClusterRole | Role)[] = [
   // What network plugins' manifests give the DaemonSet that enforces policies; node-agents do so, as its user.
   clusterRole(networkPolicy, [on('core', 'pods namespaces', read), on('networking.k8s.io', 'networkpolicies', read)]),
   role('kube-system', networkPolicy, [on('core', 'serviceaccounts', 'impersonate', 'network-policy')]),
+  // What Multus' manifest gives its DaemonSet to read; as above.
+  clusterRole(networkAttachments, [on('k8s.cni.cncf.io', 'network-attachment-definitions', read)]),
+  role('kube-system', networkAttachments, [on('core', 'serviceaccounts', 'impersonate', 'network-attachments')]),
   // What upstream's manifests give its metrics server; kubelets are asked by way of the API server, and it makes known where it is itself.
   clusterRole(metrics, [
     on('core', 'nodes/proxy', 'get'),
@@ -66,6 +70,8 @@ export const componentBindings: readonly (ClusterRoleBinding | RoleBinding)[] = 
   binding('kube-system', dns, [group('system:nodes')]),
   clusterBinding(networkPolicy, [account('network-policy')]),
   binding('kube-system', networkPolicy, [group('system:nodes')]),
+  clusterBinding(networkAttachments, [account('network-attachments')]),
+  binding('kube-system', networkAttachments, [group('system:nodes')]),
   clusterBinding('coxswain:node-proxier', [group('system:nodes')], 'system:node-proxier'),
   clusterBinding('coxswain:node-bootstrapper', [group('system:bootstrappers')], 'system:node-bootstrapper'),
   clusterBinding('coxswain:node-autoapprove-bootstrap', [group('system:bootstrappers')], `${requests}:nodeclient`),

@@ -1,0 +1,113 @@
+/** Calling CNI plugins, as the specification has it: programs that are told what to do by their environment and standard input. */
+import { join } from 'node:path'
+import { CommandError, run } from '#shared/linux/run.ts'
+import { accessSync, constants } from 'node:fs'
+import type { NetworkConfig, PluginConfig } from './config.ts'
+import type { CniResult } from './result.ts'
+
+/** Plugins may wait for a DHCP server. */
+const deadlineMs = 60_000
+/** Answers are a few hundred bytes. */
+const maxBytes = 1 << 20
+
+/** Where in a pod a network goes, and what a plugin may know of that pod. */
+export interface Place {
+  containerId: string
+  /** The path of the pod's network namespace. */
+  netns: string
+  ifname: string
+  /** CNI_ARGS. */
+  args: Readonly<Record<string, string>>
+  /** What plugins that declare the capability get as `runtimeConfig`. */
+  capabilities: Readonly<Record<string, unknown>>
+  /** `args.cni` of each plugin's configuration. */
+  cniArgs?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** The plugin's program in the first directory that has it. Throws in libcni's words. */
+function programOf(type: string, directories: readonly string[]): string {
+  for (const directory of directories) {
+    try {
+      accessSync(join(directory, type), constants.X_OK)
+      return join(directory, type)
+    } catch {
+      // in the next, perhaps
+    }
+  }
+  throw new Error(`failed to find plugin "${type}" in path [${directories.join(' ')}]`)
+}
+
+function configFor(network: NetworkConfig, plugin: PluginConfig, place: Place, prevResult: CniResult | undefined): object {
+  const wanted = Object.entries(plugin.capabilities ?? {}).filter(([name, has]) => has && place.capabilities[name] !== undefined)
+  const args = place.cniArgs && { args: { ...(plugin['args'] as object | undefined), cni: place.cniArgs } }
+  return {
+    ...plugin,
+    ...{ name: network.name, cniVersion: network.cniVersion },
+    ...args,
+    ...(wanted.length > 0 ? { runtimeConfig: Object.fromEntries(wanted.map(([name]) => [name, place.capabilities[name]])) } : {}),
+    ...(prevResult ? { prevResult } : {}),
+  }
+}
+
+/** What a plugin says on standard output when it fails. */
+function reason(e: unknown): string {
+  if (!(e instanceof CommandError)) return (e as Error).message
+  try {
+    const { msg = '', details = '' } = JSON.parse(e.stdout) as { msg?: string; details?: string }
+    if (msg !== '') return details === '' ? msg : `${msg}: ${details}`
+  } catch {
+    // It did not come that far.
+  }
+  return e.message
+}
+
+async function call(
+  action: 'ADD' | 'DEL',
+  network: NetworkConfig,
+  plugin: PluginConfig,
+  { place, directories, prevResult }: { place: Place; directories: readonly string[]; prevResult: CniResult | undefined },
+): Promise<CniResult | undefined> {
+  const failed = (why: string): Error => new Error(`plugin type="${plugin.type}" failed (${action === 'ADD' ? 'add' : 'delete'}): ${why}`)
+  const env = {
+    PATH: process.env['PATH'],
+    CNI_COMMAND: action,
+    CNI_CONTAINERID: place.containerId,
+    CNI_NETNS: place.netns,
+    CNI_IFNAME: place.ifname,
+    CNI_ARGS: Object.entries(place.args).map(([name, value]) => `${name}=${value}`).join(';'), // prettier-ignore
+    CNI_PATH: directories.join(':'),
+  }
+  const program = programOf(plugin.type, directories)
+  const input = JSON.stringify(configFor(network, plugin, place, prevResult))
+  const out = await run(program, [], { env, input, timeoutMs: deadlineMs }).catch((e: unknown) => Promise.reject(failed(reason(e))))
+  if (action === 'DEL') return undefined
+  if (out.length > maxBytes) throw failed(`its result is larger than ${maxBytes} bytes`)
+  try {
+    return JSON.parse(out) as CniResult
+  } catch {
+    throw failed(`its result is no JSON: ${out.slice(0, 200)}`)
+  }
+}
+
+/** Adds a pod to a network: each plugin is given what the one before answered. Rejects in the failing plugin's words. */
+export async function addNetwork(network: NetworkConfig, place: Place, directories: readonly string[]): Promise<CniResult> {
+  let prevResult: CniResult | undefined
+  for (const plugin of network.plugins) prevResult = await call('ADD', network, plugin, { place, directories, prevResult })
+  return prevResult!
+}
+
+/**
+ * Takes it out again, from the last plugin to the first; plugins do not mind when there is nothing (any more). All are asked; rejects with what the
+ * first failed with.
+ */
+export async function deleteNetwork(
+  network: NetworkConfig,
+  place: Place,
+  directories: readonly string[],
+  prevResult: CniResult | undefined,
+): Promise<void> {
+  const failures: Error[] = []
+  for (const plugin of network.plugins.toReversed())
+    await call('DEL', network, plugin, { place, directories, prevResult }).catch((e: Error) => failures.push(e))
+  if (failures[0]) throw failures[0]
+}
