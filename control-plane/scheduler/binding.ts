@@ -31,6 +31,8 @@ export interface BindingOptions {
   readonly signal: AbortSignal
   /** Called when the pod's node is settled: from then on it can fail, but not be rejected. */
   readonly decided: () => void
+  /** Called when status.nominatedNodeName is about to be written. */
+  readonly announced: () => void
 }
 
 const bindTries = 10
@@ -51,6 +53,8 @@ export function permit(profile: Profile, state: CycleState, pod: PodInfo, node: 
 /** Resolves when the pod is bound, or with Permit's rejection. Rejects with what failed. */
 export async function bindingCycle(assignment: Assignment, options: BindingOptions): Promise<Status | undefined> {
   const { profile, state, pod, node, waits } = assignment
+  if (waits.size > 0 || profile.preBind.some(p => p.preBindPreFlight?.(state, pod, node)?.code !== 'Skip'))
+    await announceNode(pod, node, options)
   if (waits.size > 0) {
     const rejection = await options.waitingPods.wait(pod, node, waits)
     if (rejection) return rejection
@@ -63,6 +67,21 @@ export async function bindingCycle(assignment: Assignment, options: BindingOptio
   await options.slots.run(() => bind(assignment, options))
   for (const plugin of profile.postBind) plugin.postBind(state, pod, node)
   return undefined
+}
+
+/**
+ * The pod is about to be bound, and it will take a while: who makes nodes is told by its status.nominatedNodeName. Upstream's
+ * NominatedNodeNameForExpectation.
+ */
+async function announceNode({ pod, uid }: PodInfo, node: string, { client, log, announced }: BindingOptions): Promise<void> {
+  const { namespace = '', name = '' } = pod.metadata
+  if (pod.status?.nominatedNodeName === node) return
+  announced()
+  try {
+    await client.patch(pods, namespace, name, 'merge', { metadata: { uid }, status: { nominatedNodeName: node } }, 'status')
+  } catch (err) {
+    log.debug({ pod: `${namespace}/${name}`, err }, 'the node that is expected could not be written')
+  }
 }
 
 /** Tries again while the API has no time or does not answer: a binding that came through unnoticed shows in the pod. */

@@ -15,7 +15,7 @@ export const extensionPoints = {
   score: ['score', 'normalizeScore'],
   reserve: ['reserve', 'unreserve'],
   permit: ['permit'],
-  preBind: ['preBind'],
+  preBind: ['preBindPreFlight', 'preBind'],
   bind: ['bind'],
   postBind: ['postBind'],
 } as const satisfies Record<string, readonly (keyof Plugin)[]>

@@ -108,6 +108,8 @@ export interface Plugin {
   unreserve?(state: CycleState, pod: PodInfo, node: string): void
   /** Permit: `Wait` (for `timeoutMs`, default and at most 15 minutes) holds the binding until handle.waitingPods says go. */
   permit?(state: CycleState, pod: PodInfo, node: string): (Status & { readonly timeoutMs?: number }) | undefined
+  /** PreBindPreFlight: `skip` when this plugin's PreBind has nothing to do for the pod. One that is not asked has. */
+  preBindPreFlight?(state: CycleState, pod: PodInfo, node: string): Status | undefined
   /** PreBind, one after the other; a rejection or an exception returns the pod to the queue. */
   preBind?(state: CycleState, pod: PodInfo, node: string): Promise<Status | undefined>
   /** Bind: the first that does not answer `skip` has done it. Throws what the API answers. */

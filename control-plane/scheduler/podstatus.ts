@@ -8,8 +8,11 @@ import { StatusError } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 
 export interface PodStatusWriter {
-  /** Sets the condition PodScheduled to False, and status.nominatedNodeName unless undefined. Returns at once. */
-  write(pod: Pod, reason: 'Unschedulable' | 'SchedulerError', message: string, nominatedNode: string | undefined): void
+  /**
+   * Sets the condition PodScheduled to False, and status.nominatedNodeName unless undefined; `takesBack`: what it is now was written a moment
+   * ago and may not have been seen. Returns at once.
+   */
+  write(pod: Pod, reason: 'Unschedulable' | 'SchedulerError', message: string, nominatedNode: string | undefined, takesBack?: boolean): void
 }
 
 const atOnce = 16
@@ -34,12 +37,12 @@ export function podStatusWriter(
     running--
   }
 
-  async function patch(pod: Pod, reason: string, message: string, nominatedNode: string | undefined): Promise<void> {
+  async function patch(pod: Pod, reason: string, message: string, nominatedNode: string | undefined, takesBack: boolean): Promise<void> {
     const { namespace = '', name = '', uid, generation } = pod.metadata
     const now = current(namespace, name)
     if (now?.metadata.uid !== uid) return
     const had = now?.status?.conditions?.find(c => c.type === 'PodScheduled')
-    const nominate = nominatedNode !== undefined && nominatedNode !== (now?.status?.nominatedNodeName ?? '')
+    const nominate = nominatedNode !== undefined && (takesBack || nominatedNode !== (now?.status?.nominatedNodeName ?? ''))
     if (!nominate && had?.status === 'False' && had.reason === reason && had.message === message) return
     const condition = {
       type: 'PodScheduled',
@@ -66,9 +69,9 @@ export function podStatusWriter(
   }
 
   return {
-    write(pod, reason, message, nominatedNode) {
+    write(pod, reason, message, nominatedNode, takesBack = false) {
       // A pod that waits already keeps its place.
-      waiting.set(pod.metadata.uid ?? '', () => patch(pod, reason, message, nominatedNode))
+      waiting.set(pod.metadata.uid ?? '', () => patch(pod, reason, message, nominatedNode, takesBack))
       if (running < atOnce) void drain()
     },
   }

@@ -45,6 +45,8 @@ const turnMs = 5
 /** How many bindings are under way at once, and how many decided pods may wait for that before no more are decided. */
 const bindingsAtOnce = 100
 const bindingsWaiting = 400
+/** How long events may wait while there are bindings, ms: what thousands of pods that come at once need to be bound. */
+const eventHoldMs = 10_000
 
 /** Schedules until `signal` aborts. */
 export async function runScheduler(options: SchedulerOptions, signal: AbortSignal): Promise<void> {
@@ -76,7 +78,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     activate: (uids: Iterable<string>) => queue.activate(uids),
   }
   // Bindings first: nobody waits for an event.
-  const recorder = (name: string) => eventRecorder(client, name, '', log, ms => slots.idle(ms))
+  const recorder = (name: string) => eventRecorder(client, name, '', log, ms => slots.idle(ms), eventHoldMs)
   const profiles = new Map(options.profiles.map(p => [p.schedulerName, newProfile(p, { ...handle, events: recorder(p.schedulerName) })]))
   const profileOf = (pod: Pod): Profile | undefined => profiles.get(pod.spec.schedulerName ?? 'default-scheduler')
   let wake = (): void => {}
@@ -126,7 +128,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     const assumed = cache.isAssumed(uid)
     cache.setPod(pod)
     if (waits(pod)) {
-      if (pod.status?.nominatedNodeName || previous?.status?.nominatedNodeName) nominator.update(podInfo(pod), previous)
+      if (!assumed && (pod.status?.nominatedNodeName || previous?.status?.nominatedNodeName)) nominator.update(podInfo(pod), previous)
       if (!assumed || queue.isInFlight(uid)) queue.add(pod)
       return
     }
@@ -185,7 +187,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     return void reject(queued, diagnosis, nominated)
   }
 
-  function reject(queued: QueuedPod, diagnosis: Diagnosis, nominatedNode: string | undefined): void {
+  function reject(queued: QueuedPod, diagnosis: Diagnosis, nominatedNode: string | undefined, takesBack = false): void {
     const { pod } = queued.info
     const message = fitErrorMessage(diagnosis)
     metrics.attempt(pod.spec.schedulerName ?? '', 'unschedulable', secondsSince(queued.began))
@@ -194,24 +196,25 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     queue.unschedulable(queued, diagnosis.rejectedBy)
     profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', message)
     log.info({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, message }, 'unschedulable')
-    statuses.write(pod, 'Unschedulable', message, nominatedNode)
+    statuses.write(pod, 'Unschedulable', message, nominatedNode, takesBack)
   }
 
   /** Reserve or Permit turned the pod down on the node that was chosen for it. */
-  function turnDown(queued: QueuedPod, status: Status, node: string): void {
+  function turnDown(queued: QueuedPod, status: Status, node: string, announced = false): void {
     const diagnosis = newDiagnosis(1)
     diagnosis.explicit.set(node, status)
     if (status.plugin) diagnosis.rejectedBy.add(status.plugin)
-    reject(queued, diagnosis, '')
+    reject(queued, diagnosis, '', announced)
   }
 
-  function failed(queued: QueuedPod, error: Error): void {
+  /** `announced`: its node was written into status.nominatedNodeName. */
+  function failed(queued: QueuedPod, error: Error, announced = false): void {
     const { pod } = queued.info
     log.warn({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, err: error }, 'scheduling failed, will retry')
     queue.failed(queued)
     metrics.attempt(pod.spec.schedulerName ?? '', 'error', secondsSince(queued.began))
     profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', error.message)
-    statuses.write(pod, 'SchedulerError', error.message, undefined)
+    statuses.write(pod, 'SchedulerError', error.message, announced ? '' : undefined, announced)
   }
 
   /** Assumes the pod on the node and starts its binding. */
@@ -234,21 +237,20 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
       undo()
       return isRejected(held) ? turnDown(queued, held, node) : failed(queued, new Error(held.reasons.join(', ')))
     }
-    bindingCycle(
-      { profile, state, pod: info, node, waits: held },
-      { client, waitingPods, extenders, log, slots, signal, decided: () => queue.decided(info.uid) },
-    ).then(
+    let announced = false
+    const told = { decided: () => queue.decided(info.uid), announced: () => void (announced = true) }
+    bindingCycle({ profile, state, pod: info, node, waits: held }, { client, waitingPods, extenders, log, slots, signal, ...told }).then(
       rejection => {
         if (!rejection) return bound(queued, node)
         undo()
-        turnDown(queued, rejection, node)
+        turnDown(queued, rejection, node, announced)
       },
       (e: unknown) => {
         undo()
         if (signal.aborted) return
         // Deleted, or bound by somebody else: its own events say whether it still waits.
         if (isNotFound(e) || isConflict(e)) queue.failed(queued)
-        else failed(queued, new Error(`binding rejected: ${(e as Error).message}`))
+        else failed(queued, new Error(`binding rejected: ${(e as Error).message}`), announced)
       },
     )
   }

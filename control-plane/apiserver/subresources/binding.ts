@@ -114,5 +114,7 @@ function setScheduled(pod: Pod): void {
   const before = pod.status.conditions?.find(c => c.type === 'PodScheduled')
   const since = before?.status === 'True' ? before.lastTransitionTime : undefined
   const condition = { type: 'PodScheduled', status: 'True', lastTransitionTime: since ?? formatTime() }
+  // Room is made for pods that have no node yet.
+  delete pod.status.nominatedNodeName
   pod.status.conditions = [...(pod.status.conditions ?? []).filter(c => c.type !== 'PodScheduled'), condition]
 }

@@ -6,6 +6,7 @@ import { deviceClasses, nodes, resourceClaims, resourceSlices } from '#shared/ap
 import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
 import type { AllocationResult, ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import type { ResourceSlice } from '#shared/api/resource/resourceslice.ts'
+import type { LeanPod } from '#shared/client/leanpod.ts'
 import { claimNamesOf, deleteProtection } from '#shared/scheduling/resourceclaims.ts'
 import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { cel } from '#control-plane/apiserver/cel/load.ts'
@@ -14,7 +15,7 @@ import { stateKey } from '../cyclestate.ts'
 import { allocate, scoreOf, type AllocationWorld } from '../dynamicresources/allocate.ts'
 import { podResourceClaims, usesResourceClaims } from '../dynamicresources/podclaims.ts'
 import { deviceId } from '../dynamicresources/pools.ts'
-import { failure, normalizeByMax, skip, unresolvable, unschedulable, type PluginFactory } from '../framework.ts'
+import { failure, normalizeByMax, skip, unresolvable, unschedulable, type PluginFactory, type PostFilterResult } from '../framework.ts'
 
 /** Upstream's ResourceClaimReservedForMaxSize. */
 const maxConsumers = 256
@@ -26,6 +27,8 @@ interface State {
   readonly world: AllocationWorld
   /** By node, of those that fit. */
   readonly found: Map<string, readonly AllocationResult[]>
+  /** Of the allocated ones, those that cannot be used from some node that was looked at. */
+  readonly unavailable: Set<ResourceClaim>
   /** Whether the pod's consumption may be written. */
   reserved?: boolean
 }
@@ -69,6 +72,21 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
     (claim.spec.devices?.requests ?? []).flatMap(({ exactly, firstAvailable = [] }) =>
       [...(exactly ? [exactly] : []), ...firstAvailable].map(r => r.deviceClassName),
     )
+
+  /** A claim that nobody else uses gives its devices back, so that it can have some where its pod fits. */
+  async function deallocate(pod: LeanPod, unavailable: Iterable<ResourceClaim> = []): Promise<PostFilterResult> {
+    for (const claim of unavailable) {
+      const { allocation: _, reservedFor = [], ...status } = claim.status ?? {}
+      if (reservedFor.some(c => c.uid !== pod.metadata.uid)) continue
+      try {
+        await client.update(resourceClaims, { ...claim, status }, 'status')
+      } catch (e) {
+        return { status: failure(e) }
+      }
+      return { status: unschedulable('deallocation of ResourceClaim completed') }
+    }
+    return { status: unschedulable('still not schedulable') }
+  }
 
   return {
     name: 'DynamicResources',
@@ -117,16 +135,17 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
         taken,
         selects: (expression, driver, device) => cel().selects(expression, driver, device),
       }
-      state.set(key, { allocated, pending, world, found: new Map() })
+      state.set(key, { allocated, pending, world, found: new Map(), unavailable: new Set<ResourceClaim>() })
       return undefined
     },
     filter(state, _, { node, name }) {
       const known = state.get(key)
       if (!known) return undefined
-      for (const { status } of known.allocated) {
-        const selector = status?.allocation?.nodeSelector
-        if (selector && !(selector.nodeSelectorTerms ?? []).some(term => matchesTerm(term, node)))
-          return unresolvable('resourceclaim not available on the node')
+      for (const claim of known.allocated) {
+        const selector = claim.status?.allocation?.nodeSelector
+        if (!selector || (selector.nodeSelectorTerms ?? []).some(term => matchesTerm(term, node))) continue
+        known.unavailable.add(claim)
+        return unresolvable('resourceclaim not available on the node')
       }
       if (known.pending.length === 0) return undefined
       try {
@@ -138,6 +157,8 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
         return unresolvable((e as Error).message)
       }
     },
+    postFilter: (state, { pod }) =>
+      usesResourceClaims(pod) ? deallocate(pod, state.get(key)?.unavailable) : { status: unschedulable('no new claims to deallocate') },
     preScore: state => (state.get(key)?.pending.some(hasAlternatives) ? undefined : skip),
     score(state, _, { name }) {
       const known = state.get(key)
@@ -165,6 +186,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
           .patch(resourceClaims, namespace, name, 'strategic', { metadata: { uid }, ...patch }, 'status')
           .catch((err: unknown) => log.warn({ err, claim: `${namespace}/${name}` }, 'a claim could not be given back'))
     },
+    preBindPreFlight: state => (state.get(key) ? undefined : skip),
     async preBind(state, { pod }, node) {
       const known = state.get(key)
       if (!known) return undefined

@@ -38,6 +38,8 @@ interface State {
   reserved?: PodVolumes
 }
 const key = stateKey<State>('VolumeBinding')
+const hasWork = (reserved: PodVolumes | undefined): reserved is PodVolumes =>
+  reserved !== undefined && reserved.bindings.length + reserved.provisions.length > 0
 const free = (className: string): string => `class ${className}`
 
 /** Whether more room is told of than before. */
@@ -136,9 +138,10 @@ export function volumeBinding({ bindTimeoutSeconds = 600 }: VolumeBindingArgs): 
         const known = state.get(key)
         if (known?.reserved) restore(known.reserved)
       },
+      preBindPreFlight: state => (hasWork(state.get(key)?.reserved) ? undefined : skip),
       async preBind(state, { pod }, node) {
         const reserved = state.get(key)?.reserved
-        if (!reserved || reserved.bindings.length + reserved.provisions.length === 0) return undefined
+        if (!hasWork(reserved)) return undefined
         try {
           const written = await Promise.all(reserved.bindings.map(({ volume }) => write(client, volume)))
           const provisions = await Promise.all(

@@ -340,7 +340,7 @@ describe('kubectl’s verbs', () => {
     await eventually(
       async () =>
         (await kubectl('describe', 'pod', 'picky')).includes(
-          "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+          "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
         ),
       'the reason',
     )

@@ -135,6 +135,36 @@ test('pods share a claim by its name; it keeps them to its node, and its device 
     .toBe('gone')
 })
 
+test('a claim that nobody else uses gives its device back for one where its pod fits', async () => {
+  const { client } = control
+  const claim = await client.create(resourceClaims, namespace, { metadata: { name: 'elsewhere' }, spec: request('small') } as ResourceClaim)
+  const allocation = {
+    devices: { results: [{ request: 'gpu', driver, pool: 'a', device: 'g0' }] },
+    nodeSelector: { nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: ['a'] }] }] },
+  }
+  // As when a scheduler was killed before it bound the pod, and the node is not there for it any more.
+  await client.update(resourceClaims, { ...claim, status: { allocation } } as ResourceClaim, 'status')
+  await client.create(pods, namespace, {
+    metadata: { name: 'moved' },
+    spec: {
+      containers: [{ name: 'c', image: 'busybox', resources: { claims: [{ name: 'gpu' }] } }],
+      resourceClaims: [{ name: 'gpu', resourceClaimName: 'elsewhere' }],
+      tolerations: [{ operator: 'Exists' }],
+      affinity: {
+        nodeAffinity: {
+          requiredDuringSchedulingIgnoredDuringExecution: {
+            nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'NotIn', values: ['a'] }] }],
+          },
+        },
+      },
+    },
+  } as unknown as Pod)
+  await expect.poll(() => nodeOf('moved'), patience).toBe('b')
+  const { status } = await client.get<ResourceClaim>(resourceClaims, namespace, 'elsewhere')
+  expect(status?.allocation?.devices?.results).toMatchObject([{ pool: 'b', device: 'g0' }])
+  await client.delete(pods, namespace, 'moved', { gracePeriodSeconds: 0 })
+})
+
 test('a claim, a class that is missing is waited for', async () => {
   await pod('early', { resourceClaimName: 'late' })
   const spec = { devices: { requests: [{ name: 'r', exactly: { deviceClassName: 'none' } }] } }

@@ -103,7 +103,7 @@ test('binds, says so, and says why it does not; a change that helps brings the p
   await expect
     .poll(async () => (await conditionOf('b'))?.message)
     .toBe(
-      '0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
+      '0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
     )
   await client.delete(pods, namespace, 'a', { gracePeriodSeconds: 0 })
   await bound('b', 'n1')
@@ -165,17 +165,21 @@ test('Permit holds a pod on its node until the plugin allows it; its place is ta
   await expect
     .poll(() => [...handle.waitingPods.all()].map(w => w.pod.uid).sort())
     .toEqual([first.metadata.uid, second.metadata.uid].sort())
+  const expected = async (name: string) => (await client.get(pods, namespace, name)).status?.nominatedNodeName
+  await expect.poll(() => Promise.all(['gang-1', 'gang-2'].map(expected))).toEqual(['n1', 'n1'])
   // There is no room beside those that wait.
   await addPod('third')
   await expect.poll(async () => (await conditionOf('third'))?.message).toContain('Insufficient cpu')
   handle.waitingPods.get(first.metadata.uid ?? '')?.allow('Gang')
   await bound('gang-1', 'n1')
+  expect(await expected('gang-1')).toBeUndefined()
   expect(await nodeOf('gang-2')).toBeUndefined()
   handle.waitingPods.get(second.metadata.uid ?? '')?.reject('Gang', 'the gang is not complete')
   await expect.poll(async () => (await conditionOf('gang-2'))?.message).toBe('0/1 nodes are available: 1 the gang is not complete.')
   await bound('third', 'n1')
   expect(calls).toEqual(expect.arrayContaining(['bound gang-1', 'unreserve gang-2', 'bound third']))
   expect(calls).not.toContain('unreserve gang-1')
+  await expect.poll(() => expected('gang-2')).toBeUndefined()
 })
 
 test('what PreBind could not do is tried again, and nobody else gets confused', async () => {
@@ -221,7 +225,7 @@ test('a node set of PreFilter is all that Filter is asked about', async () => {
   await expect
     .poll(async () => (await conditionOf('lost'))?.message)
     .toBe(
-      "0/3 nodes are available: 3 node(s) didn't satisfy plugin(s) [NodeAffinity]. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+      "0/3 nodes are available: 3 node(s) didn't satisfy plugin(s) [NodeAffinity]. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
     )
 })
 

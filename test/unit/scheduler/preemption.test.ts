@@ -43,7 +43,8 @@ async function preempt(p: Pod, cache: ClusterCache, budgets: PodDisruptionBudget
   const decision = schedule(podInfo(p), snapshot, profile)
   expect(decision.node).toBeUndefined()
   const diagnosis = decision.node === undefined ? decision.diagnosis : newDiagnosis(0)
-  const result = (await profile.postFilter[0]!.postFilter(decision.state, podInfo(p), diagnosis)) as PostFilterResult
+  const preemption = profile.postFilter.find(plugin => plugin.name === 'DefaultPreemption')!
+  const result = (await preemption.postFilter(decision.state, podInfo(p), diagnosis)) as PostFilterResult
   await new Promise(resolve => setImmediate(resolve))
   return { node: result.nominatedNode, message: result.status?.reasons.join(), deleted: deleted.sort(), profile }
 }

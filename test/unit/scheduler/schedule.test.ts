@@ -22,9 +22,12 @@ const messageFor = (p: Pod, cache: ClusterCache): string => {
   const decision = schedule(podInfo(p), snapshot, profile)
   if (decision.node !== undefined) return `fits ${decision.node}`
   const { diagnosis } = decision
-  const result = profile.postFilter[0]?.postFilter(decision.state, podInfo(p), diagnosis)
-  if (snapshot.nodes.length > 0 && result && !(result instanceof Promise))
-    diagnosis.postFilterMessage = result.status?.reasons.join(', ') ?? ''
+  const results =
+    snapshot.nodes.length > 0 ? profile.postFilter.map(plugin => plugin.postFilter(decision.state, podInfo(p), diagnosis)) : []
+  diagnosis.postFilterMessage = results
+    .flatMap(result => (result instanceof Promise ? [] : (result.status?.reasons ?? [])))
+    .filter(Boolean)
+    .join(', ')
   return fitErrorMessage(diagnosis)
 }
 
@@ -34,13 +37,13 @@ describe('why a pod fits nowhere, in upstream’s words', () => {
     expect(
       messageFor(pod(asking('3')), cluster(node('a'), node('b'), node('c', { taints: [{ key: 'k', value: 'v', effect: 'NoSchedule' }] }))),
     ).toBe(
-      '0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.',
+      '0/3 nodes are available: 1 node(s) had untolerated taint(s), 2 Insufficient cpu. no new claims to deallocate, preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.',
     ))
   test('cpu that other pods hold', () => {
     const cache = cluster(node('a'))
     assume(cache, pod(asking('1500m')), 'a')
     expect(messageFor(pod(asking('1')), cache)).toBe(
-      '0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
+      '0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.',
     )
   })
   test('cordoned, wrong selector, taken port', () => {
@@ -52,7 +55,7 @@ describe('why a pod fits nowhere, in upstream’s words', () => {
     assume(cache, pod(wants), 'c')
     expect(messageFor(pod(wants), cache)).toBe(
       "0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports, 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) were unschedulable. " +
-        'preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.',
+        'no new claims to deallocate, preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling.',
     )
   })
 })
@@ -64,7 +67,7 @@ describe('where a pod goes', () => {
       ['bridge', 'fits a'],
       [
         'host',
-        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. no new claims to deallocate, preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
       ],
     ] as const) {
       const cache = cluster(node('a', {}, { 'coxswain.io/network': network }))
