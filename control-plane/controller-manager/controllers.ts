@@ -35,6 +35,7 @@ import { namespaceController } from './namespace/namespace.ts'
 import { nodeIpamController } from './nodeipam/nodeipam.ts'
 import { nodeLifecycleController } from './nodelifecycle/nodelifecycle.ts'
 import { taintEvictionController } from './nodelifecycle/tainteviction.ts'
+import { ttlController } from './nodettl.ts'
 import { podAutoscalerController } from './podautoscaler/podautoscaler.ts'
 import { podGarbageCollector } from './podgc.ts'
 import { queueNames } from './queuenames.ts'
@@ -49,7 +50,7 @@ import { serviceAccountTokenController } from './serviceaccounttokens.ts'
 import { serviceCIDRsController } from './servicecidrs.ts'
 import { statefulSetController } from './statefulset/statefulset.ts'
 import { validatingAdmissionPolicyStatusController } from './validatingadmissionpolicystatus.ts'
-import { pvcProtectionController, pvProtectionController } from './storageprotection.ts'
+import { pvcProtectionController, pvProtectionController, vacProtectionController } from './storageprotection.ts'
 import { ttlAfterFinishedController } from './ttlafterfinished.ts'
 
 /** All controllers, by upstream's names (`kube-controller-manager --help`). */
@@ -82,12 +83,14 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'node-ipam-controller': nodeIpamController,
   'node-lifecycle-controller': nodeLifecycleController,
   'taint-eviction-controller': taintEvictionController,
+  'ttl-controller': ttlController,
   'disruption-controller': disruptionController,
   'persistentvolume-attach-detach-controller': attachDetachController,
   'csi-controller': csiControllers,
   'horizontal-pod-autoscaler-controller': podAutoscalerController,
   'persistentvolumeclaim-protection-controller': pvcProtectionController,
   'persistentvolume-protection-controller': pvProtectionController,
+  'volumeattributesclass-protection-controller': vacProtectionController,
   'persistentvolume-binder-controller': persistentVolumeBinder,
   'ephemeral-volume-controller': ephemeralVolumeController,
   'local-volume-provisioner-controller': localVolumeProvisioner,
@@ -178,6 +181,10 @@ export async function runControllers(
     all.map(c => ({ labels: { name: c.name, manager: 'kube-controller-manager' }, value: 1 })),
   )
   log.info({ controllers: all.map(c => c.name) }, 'starting controllers')
+  const began = performance.now()
+  void Promise.all(all.flatMap(c => [...c.reads].map(i => i.synced))).then(() =>
+    log.info({ ms: Math.round(performance.now() - began) }, 'the caches are filled'),
+  )
   await Promise.all(all.map(c => runController(c, signal, queue => onQueue?.(queueNames[c.name] ?? c.name, queue))))
   await Promise.all([...recorders.values()].map(r => r.flush(500)))
 }

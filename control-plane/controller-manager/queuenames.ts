@@ -34,6 +34,8 @@ export const queueNames: { readonly [controller: string]: string } = {
   'statefulset-controller': 'statefulset',
   'taint-eviction-controller': 'noexec_taint_pod',
   'token-cleaner-controller': 'token_cleaner',
+  'ttl-controller': 'ttlcontroller',
   'ttl-after-finished-controller': 'ttl_jobs_to_delete',
   'validatingadmissionpolicy-status-controller': 'validatingadmissionpolicy-status',
+  'volumeattributesclass-protection-controller': 'vacprotection',
 }

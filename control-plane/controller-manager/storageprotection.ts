@@ -1,11 +1,13 @@
 /**
- * Lets go of claims that are to be deleted once no pod uses them, and of volumes once they are not bound: until then a finalizer, which
- * the admission plugin StorageObjectInUseProtection sets, keeps them. pkg/controller/volume/pvcprotection, pvprotection
+ * Lets go of claims that are to be deleted once no pod uses them, of volumes once they are not bound, and of classes of volumes' attributes
+ * once no claim or volume names them: until then a finalizer, which the admission plugin StorageObjectInUseProtection sets, keeps them.
+ * pkg/controller/volume/pvcprotection, pvprotection, vacprotection
  */
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
-import { persistentVolumeClaims, persistentVolumes, pods } from '#shared/api/kinds.ts'
-import { pvProtection, pvcProtection } from '#shared/api/storage/finalizers.ts'
+import type { VolumeAttributesClass } from '#shared/api/storage/volumeattributesclass.ts'
+import { persistentVolumeClaims, persistentVolumes, pods, volumeAttributesClasses } from '#shared/api/kinds.ts'
+import { pvProtection, pvcProtection, vacProtection } from '#shared/api/storage/finalizers.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { isStatus } from '#shared/machinery/status.ts'
@@ -13,7 +15,11 @@ import type { NewController } from './context.ts'
 import { claimsOf } from './podcontrol/claims.ts'
 
 /** The object with the finalizer or without it; undefined when it is as it should be. */
-function withFinalizer<T extends PersistentVolume | PersistentVolumeClaim>(object: T, finalizer: string, there: boolean): T | undefined {
+function withFinalizer<T extends PersistentVolume | PersistentVolumeClaim | VolumeAttributesClass>(
+  object: T,
+  finalizer: string,
+  there: boolean,
+): T | undefined {
   const finalizers = object.metadata.finalizers ?? []
   if (finalizers.includes(finalizer) === there) return undefined
   const others = finalizers.filter(f => f !== finalizer)
@@ -65,6 +71,43 @@ export const pvProtectionController: NewController = ctx => {
       const next = withFinalizer(volume, pvProtection, !deleted)
       if (!next || (deleted && volume.status?.phase === 'Bound')) return
       await client.update(persistentVolumes, next).catch(ignoringChanges)
+    },
+    log: ctx.log,
+  }
+}
+
+/** The classes that a claim names: the one it has, the one it wants, and the one it is being given. */
+const classesOf = ({ spec, status }: PersistentVolumeClaim): string[] =>
+  [
+    spec.volumeAttributesClassName,
+    status?.currentVolumeAttributesClassName,
+    status?.modifyVolumeStatus?.targetVolumeAttributesClassName,
+  ].filter(name => name !== undefined && name !== '') as string[]
+const classOf = ({ spec }: PersistentVolume): string[] => (spec.volumeAttributesClassName ? [spec.volumeAttributesClassName] : [])
+
+export const vacProtectionController: NewController = ctx => {
+  const classes = ctx.informer(volumeAttributesClasses)
+  const claims = ctx.informer(persistentVolumeClaims)
+  const volumes = ctx.informer(persistentVolumes)
+  claims.addIndex('attributes', classesOf)
+  volumes.addIndex('attributes', classOf)
+  /** Classes that an event's object named before: somebody may wait for that. */
+  const freed =
+    <T>(names: (object: T) => string[]) =>
+    ({ previous }: { previous?: T }): string[] =>
+      previous ? names(previous).map(name => `/${name}`) : []
+  return {
+    name: 'volumeattributesclass-protection-controller',
+    client: ctx.as('volumeattributesclass-protection-controller'),
+    sources: [source(classes, e => [keyOf(e.object)]), source(claims, freed(classesOf)), source(volumes, freed(classOf))],
+    async reconcile(key, client) {
+      const [, name] = splitKey(key)
+      const one = classes.get('', name)
+      if (!one) return
+      const deleted = one.metadata.deletionTimestamp !== undefined
+      const next = withFinalizer(one, vacProtection, !deleted)
+      const used = (): boolean => claims.byIndex('attributes', name).length + volumes.byIndex('attributes', name).length > 0
+      if (next && !(deleted && used())) await client.update(volumeAttributesClasses, next).catch(ignoringChanges)
     },
     log: ctx.log,
   }

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { persistentVolumeClaims, persistentVolumes, pods } from '#shared/api/kinds.ts'
+import type { VolumeAttributesClass } from '#shared/api/storage/volumeattributesclass.ts'
+import { nodes, persistentVolumeClaims, persistentVolumes, pods, volumeAttributesClasses } from '#shared/api/kinds.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
@@ -69,3 +70,29 @@ test('a volume goes when it is not bound', async () => {
   await c.client.delete(persistentVolumeClaims, ns, 'claim')
   await gone(persistentVolumes, '', 'bound')
 })
+
+test('a class of volumes’ attributes goes when no claim names it any more', async () => {
+  const ns = await c.namespace('attributes')
+  for (const name of ['fast', 'unused'])
+    await c.client.create(volumeAttributesClasses, '', {
+      metadata: { name },
+      driverName: 'x.example.com',
+      parameters: { iops: '1' },
+    } as unknown as VolumeAttributesClass)
+  const { metadata, spec } = claim('quick')
+  await c.client.create(persistentVolumeClaims, ns, {
+    metadata,
+    spec: { ...spec, volumeAttributesClassName: 'fast' },
+  } as PersistentVolumeClaim)
+  for (const name of ['fast', 'unused']) await c.client.delete(volumeAttributesClasses, '', name)
+  await gone(volumeAttributesClasses, '', 'unused')
+  expect((await c.client.get(volumeAttributesClasses, '', 'fast')).metadata.finalizers).toEqual(['kubernetes.io/vac-protection'])
+  await c.client.delete(persistentVolumeClaims, ns, 'quick')
+  await gone(volumeAttributesClasses, '', 'fast')
+})
+
+test('kubelets are told for how long they may keep what they read', () =>
+  until(
+    'the annotation',
+    async () => (await c.client.get(nodes, '', 'node-1')).metadata.annotations?.['node.alpha.kubernetes.io/ttl'] === '0',
+  ))
