@@ -52,7 +52,7 @@ export const podGarbageCollector: NewController = ctx => {
     if (nodeName && !nodeInformer.get('', nodeName)) yield `node/${nodeName}`
     if (nodeName && isTerminating(pod) && outOfService(nodeInformer.get('', nodeName))) yield `node/${nodeName}`
     if (!nodeName && isTerminating(pod)) yield `unscheduled/${pod.metadata.namespace}/${pod.metadata.name}`
-    if (hasEnded(pod) && podInformer.byIndex('ended', '').length > ctx.settings.terminatedPodThreshold) yield 'terminated/'
+    if (hasEnded(pod) && podInformer.countByIndex('ended', '') > ctx.settings.terminatedPodThreshold) yield 'terminated/'
   }
 
   /** Removes at once; a pod that has not ended is marked failed first, so that whoever counts outcomes sees one. */

@@ -3,7 +3,7 @@ import type { KubeObject } from '../api/meta/objectmeta.ts'
 
 export class Cache<T extends KubeObject> {
   readonly #objects = new Map<string, T>()
-  readonly #indexes = new Map<string, { keys: (object: T) => string[]; entries: Map<string, Set<string>> }>()
+  readonly #indexes = new Map<string, Index<T>>()
 
   constructor() {
     this.addIndex('namespace', o => [o.metadata.namespace ?? ''])
@@ -25,39 +25,51 @@ export class Cache<T extends KubeObject> {
   }
   set(object: T): void {
     const key = Cache.keyOf(object)
-    this.#unindex(key)
+    const old = this.#objects.get(key)
     this.#objects.set(key, object)
-    for (const index of this.#indexes.values()) {
-      for (const value of index.keys(object)) {
-        const entry = index.entries.get(value)
-        if (entry) entry.add(key)
-        else index.entries.set(value, new Set([key]))
-      }
+    for (const { keys, entries } of this.#indexes.values()) {
+      const [before, now] = [old ? keys(old) : [], keys(object)]
+      // Most changes move nothing: an entry that is taken out of a Set and put in again costs more than to see that.
+      if (old && before.length === now.length && before.every((value, i) => value === now[i])) continue
+      for (const value of before) leave(entries, value, key)
+      for (const value of now) enter(entries, value, key)
     }
   }
   delete(key: string): void {
-    this.#unindex(key)
+    const old = this.#objects.get(key)
+    if (!old) return
+    for (const { keys, entries } of this.#indexes.values()) for (const value of keys(old)) leave(entries, value, key)
     this.#objects.delete(key)
   }
   addIndex(name: string, keys: (object: T) => string[]): void {
     if (this.#indexes.has(name)) return
-    this.#indexes.set(name, { keys, entries: new Map() })
-    for (const object of this.all()) this.set(object)
+    const entries = new Map<string, Set<string>>()
+    this.#indexes.set(name, { keys, entries })
+    for (const [key, object] of this.#objects) for (const value of keys(object)) enter(entries, value, key)
   }
   byIndex(name: string, value: string): T[] {
     const index = this.#indexes.get(name)
     if (!index) throw new Error(`no index ${name}`)
     return [...(index.entries.get(value) ?? [])].map(key => this.#objects.get(key)!)
   }
-  #unindex(key: string): void {
-    const old = this.#objects.get(key)
-    if (!old) return
-    for (const index of this.#indexes.values()) {
-      for (const value of index.keys(old)) {
-        const entry = index.entries.get(value)
-        entry?.delete(key)
-        if (entry?.size === 0) index.entries.delete(value)
-      }
-    }
+  /** How many objects byIndex would give. */
+  countByIndex(name: string, value: string): number {
+    return this.#indexes.get(name)?.entries.get(value)?.size ?? 0
   }
+}
+
+interface Index<T> {
+  readonly keys: (object: T) => string[]
+  /** Keys of objects by what the index has of them. */
+  readonly entries: Map<string, Set<string>>
+}
+function enter(entries: Index<never>['entries'], value: string, key: string): void {
+  const entry = entries.get(value)
+  if (entry) entry.add(key)
+  else entries.set(value, new Set([key]))
+}
+function leave(entries: Index<never>['entries'], value: string, key: string): void {
+  const entry = entries.get(value)
+  entry?.delete(key)
+  if (entry?.size === 0) entries.delete(value)
 }

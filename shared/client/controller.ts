@@ -127,7 +127,7 @@ function watchers(informers: readonly Informer<any>[]): SeenBy & { stop: () => v
     const waits = new Map<string, Set<() => void>>()
     pending.set(informer, waits)
     return informer.subscribe(event => {
-      for (const check of waits.get(keyOf(event.object)) ?? []) check()
+      if (waits.size > 0) for (const check of waits.get(keyOf(event.object)) ?? []) check()
     })
   })
   const of = (kind: { group: string; plural: string }) =>

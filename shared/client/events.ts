@@ -33,8 +33,8 @@ export interface EventRecorder {
 const limitBytes = 16 * 1024 * 1024
 /** How many are written at the same time. Those of one object are written one after the other: counting up needs what was written before. */
 const lanes = 16
-/** For how long an event may be held back. */
-const holdMs = 1000
+/** For how long an event may be held back, unless its recorder says otherwise. */
+const usualHoldMs = 1000
 const tries = 12
 /** About what an Event takes besides its texts. */
 const eventBytes = 1024
@@ -94,7 +94,7 @@ export function newEvent(
 
 /**
  * A recorder whose events come from `component`, on `host` when it is a node. `quiet` resolves when there is nothing better to do, at the
- * latest after the milliseconds it is given: events wait for it, for a second at most.
+ * latest after the milliseconds it is given: events wait for it, for `holdMs` at most.
  */
 export function eventRecorder(
   client: Client,
@@ -102,6 +102,7 @@ export function eventRecorder(
   host = '',
   log: Logger = logger(component),
   quiet?: (maxMs: number) => Promise<void>,
+  holdMs = usualHoldMs,
 ): EventRecorder {
   const correlate = correlator()
   const queues = Array.from({ length: lanes }, () => new Map<string, Waiting>())

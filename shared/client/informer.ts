@@ -17,6 +17,8 @@ export interface Informer<T extends KubeObject> {
   /** Declares an index; call before anybody asks it. */
   addIndex(name: string, keys: (object: T) => string[]): void
   byIndex(name: string, key: string): T[]
+  /** How many byIndex would give. */
+  countByIndex(name: string, key: string): number
   /** Called after the cache has changed, in order; what is there already is replayed as ADDED. Returns how to stop. */
   subscribe(handler: (event: InformerEvent<T>) => void): () => void
   /** Resolves after the first complete list. */

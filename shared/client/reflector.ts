@@ -106,6 +106,9 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   byIndex(name: string, key: string): T[] {
     return this.#cache.byIndex(name, key)
   }
+  countByIndex(name: string, key: string): number {
+    return this.#cache.countByIndex(name, key)
+  }
   subscribe(handler: (event: InformerEvent<T>) => void): () => void {
     for (const object of this.#cache.all()) this.#call(handler, { type: 'ADDED', object })
     // Wrapped, so that the same function may subscribe twice.

@@ -12,10 +12,8 @@ import { newClient } from '#shared/client/rest.ts'
 import type { Client } from '#shared/client/client.ts'
 import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import type { Table } from '#control-plane/apiserver/registry/registry.ts'
-import { encode } from '#control-plane/apiserver/registry/stored.ts'
-import { createStream, streamState, subjectOf } from '#control-plane/apiserver/registry/stream.ts'
-import { headers } from 'nats'
 import { startNats } from '../fixtures/nats.ts'
+import { storeObjects } from '../fixtures/storeobjects.ts'
 
 export interface Alone {
   /** Puts objects into the store, as its API servers would have. Only while none runs. */
@@ -74,21 +72,7 @@ export async function aloneApiServer(): Promise<Alone> {
     url,
     tls,
     client: newClient(transport, { timeoutMs: 120_000 }),
-    async store(table, objects) {
-      const connection = await nats.connect('registry')
-      await createStream(connection.nats, 1)
-      const h = headers()
-      h.set('Cox-Replaces', '0')
-      let count = (await streamState(connection.nats)).last_seq
-      for (const object of objects) {
-        connection.nats.publish(subjectOf(table, object.metadata.namespace ?? '', object.metadata.name ?? ''), encode(object), {
-          headers: h,
-        })
-        if (++count % 1000 === 0) await connection.flush()
-      }
-      await connection.flush()
-      while ((await streamState(connection.nats)).last_seq < count) await new Promise(resolve => setTimeout(resolve, 50))
-    },
+    store: async (table, objects) => storeObjects((await nats.connect('registry')).nats, table, objects),
     async start() {
       child = spawn(process.execPath, [...nodeArgs, bundle, ...args], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
       await new Promise<void>((resolve, reject) => {

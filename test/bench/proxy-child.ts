@@ -28,6 +28,7 @@ function fed<T extends KubeObject>(): { informer: Informer<T>; set(object: T): v
     list: () => cache.all(),
     addIndex: (name, keys) => cache.addIndex(name, keys),
     byIndex: (name, key) => cache.byIndex(name, key),
+    countByIndex: (name, key) => cache.countByIndex(name, key),
     subscribe(handler) {
       for (const object of cache.all()) handler({ type: 'ADDED', object })
       handlers.add(handler)

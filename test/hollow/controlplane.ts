@@ -12,13 +12,15 @@ import { newClient } from '#shared/client/rest.ts'
 import { startNats, type NatsFixture } from '../fixtures/nats.ts'
 
 export const components = ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler'] as const
-type Component = (typeof components)[number]
+export type Component = (typeof components)[number]
 const sources: Record<Component, string> = {
   'kube-apiserver': 'control-plane/apiserver/main.ts',
   'kube-controller-manager': 'control-plane/controller-manager/main.ts',
   'kube-scheduler': 'control-plane/scheduler/main.ts',
 }
 const project = path.resolve(import.meta.dirname, '../..')
+/** Where CPU profiles of the processes are written when they end. */
+const profiles = process.env['HOLLOW_PROFILE']
 const node = path.join(project, 'node_modules/.bin/node')
 
 export interface ControlPlane {
@@ -31,14 +33,22 @@ export interface ControlPlane {
   log(component: Component | 'hollow'): Promise<{ level: number; msg: string }[]>
   /** CPU time of a process so far, s. */
   cpu(component: Component | 'hollow' | 'nats-server'): Promise<number>
+  /** Resident memory of a process, MiB. */
+  memory(component: Component | 'hollow' | 'nats-server'): Promise<number>
+  /** SIGKILL, and another one at once. */
+  restart(component: Component): Promise<void>
   /** Starts another process of ours that ends with the others; its log is the name's. */
   run(name: 'hollow', args: readonly string[]): ChildProcess
   stop(): Promise<void>
 }
 
-/** `args` are more flags of a component. */
-export async function startControlPlane(args: Partial<Record<Component, readonly string[]>> = {}): Promise<ControlPlane> {
+/** `args` are more flags of a component. `fill` has the store to itself before they start. */
+export async function startControlPlane(
+  args: Partial<Record<Component, readonly string[]>> = {},
+  fill?: (nats: NatsFixture) => Promise<void>,
+): Promise<ControlPlane> {
   const nats = await startNats()
+  await fill?.(nats)
   const dir = await mkdtemp(path.join(tmpdir(), 'cox-hollow-'))
   const children = new Map<string, ChildProcess>()
   const file = async (name: string, text: string): Promise<string> => {
@@ -48,13 +58,13 @@ export async function startControlPlane(args: Partial<Record<Component, readonly
   const run = (name: string, command: readonly string[]): ChildProcess => {
     const out = openSync(path.join(dir, `${name}.log`), 'a')
     // They must not outlive a test process that is killed.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', node, '--disable-warning=ExperimentalWarning', ...command], {
-      cwd: project,
-      stdio: ['ignore', out, out],
-    })
+    const own = ['--disable-warning=ExperimentalWarning']
+    if (profiles) own.push('--cpu-prof', `--cpu-prof-dir=${profiles}`, `--cpu-prof-name=${name}.cpuprofile`)
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', node, ...own, ...command], { cwd: project, stdio: ['ignore', out, out] })
     children.set(name, child)
     return child
   }
+  const pidOf = (name: string): number | undefined => (name === 'nats-server' ? nats.pid : children.get(name)?.pid)
   const ca = await makeAuthority()
   const server = await sign(ca, { commonName: 'kube-apiserver', names: { dns: ['localhost'], ips: ['127.0.0.1'] } })
   const account = generateKeyPairSync('ec', {
@@ -80,10 +90,11 @@ export async function startControlPlane(args: Partial<Record<Component, readonly
     'kube-controller-manager': [...(await elected('kube-controller-manager')), '--root-ca-file', caFile],
     'kube-scheduler': await elected('kube-scheduler'),
   }
-  for (const component of components) {
-    const young = component === 'kube-apiserver' ? 32 : 8
-    run(component, [`--max-semi-space-size=${young}`, sources[component], ...flags[component], ...(args[component] ?? [])])
+  const start = (component: Component): ChildProcess => {
+    const young = component === 'kube-apiserver' ? 32 : 16
+    return run(component, [`--max-semi-space-size=${young}`, sources[component], ...flags[component], ...(args[component] ?? [])])
   }
+  components.forEach(start)
   const client = newClient(natsTransport(await nats.connect('system:admin')), { userAgent: 'test', timeoutMs: 60_000 })
   return {
     nats,
@@ -97,17 +108,26 @@ export async function startControlPlane(args: Partial<Record<Component, readonly
         .map(line => JSON.parse(line) as { level: number; msg: string })
     },
     async cpu(name) {
-      const pid = name === 'nats-server' ? nats.pid : children.get(name)?.pid
-      const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ')
+      const fields = (await readFile(`/proc/${pidOf(name)}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ')
       return (Number(fields[11]) + Number(fields[12])) / 100
     },
-    run: (name, more) => run(name, [path.join(import.meta.dirname, 'main.ts'), ...more]),
+    async memory(name) {
+      return Number(/^VmRSS:\s+(\d+)/m.exec(await readFile(`/proc/${pidOf(name)}/status`, 'utf8'))?.[1] ?? 0) / 1024
+    },
+    async restart(component) {
+      const child = children.get(component)!
+      const gone = new Promise(resolve => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      await gone
+      start(component)
+    },
+    run: (name, more) => run(name, ['--max-semi-space-size=32', path.join(import.meta.dirname, 'main.ts'), ...more]),
     async stop() {
       await Promise.all(
         [...children.values()].map(async child => {
           if (child.exitCode !== null || child.signalCode !== null) return
           const gone = new Promise(resolve => child.once('exit', resolve))
-          child.kill('SIGKILL')
+          child.kill(profiles ? 'SIGTERM' : 'SIGKILL')
           await gone
         }),
       )

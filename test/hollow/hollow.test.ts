@@ -1,6 +1,7 @@
 /**
  * A thousand nodes and ten thousand pods on the real control plane: nats-server, API server, controller-manager and scheduler are processes
- * as in a cluster, the nodes are hollow. HOLLOW_NODES, HOLLOW_PODS and HOLLOW_SECONDS (for each step) change what is asked.
+ * as in a cluster, the nodes are hollow. HOLLOW_NODES, HOLLOW_PODS and HOLLOW_SECONDS (for each step) change what is asked, and
+ * CPU profiles are written to the directory HOLLOW_PROFILE.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Deployment } from '#shared/api/apps/deployment.ts'

@@ -79,8 +79,10 @@ function running(pod: Pod, hostIP: string, podIP: string): NonNullable<Pod['stat
   }
 }
 
-/** Resolves when the node is registered and follows its pods; ends with `signal`. Its Node stays. */
-export async function startHollowNode(options: HollowOptions, signal: AbortSignal): Promise<{ stopped: Promise<void> }> {
+/** Resolves when the node is registered and follows its pods; ends with `all`. Its Node stays. */
+export async function startHollowNode(options: HollowOptions, all: AbortSignal): Promise<{ stopped: Promise<void> }> {
+  // Of its own: who listens to a signal is looked for among all that do.
+  const signal = AbortSignal.any([all])
   const { natsUrl, credsFile, log, number } = options
   const bus = await connectBus({ url: natsUrl, credsFile, log })
   const client = newClient(natsTransport(bus), { userAgent: 'kubelet' })

@@ -115,10 +115,12 @@ export const nodeLifecycleController: NewController = ctx => {
       for (const map of [health, marked]) map.delete(name)
       return
     }
-    const state = disruption(all.list())
-    let noExecute = state.total ? undefined : noExecuteKey(node)
+    let noExecute = noExecuteKey(node)
     let wait: number | undefined
-    if (noExecute && !isEvicting(node)) {
+    // All nodes are looked at only where this one is in trouble.
+    const state = noExecute ? disruption(all.list()) : undefined
+    if (state?.total) noExecute = undefined
+    if (noExecute && state && !isEvicting(node)) {
       const zone = zoneOf(node)
       const rate = state.rates.get(zone) ?? 0.1
       const left = (nextEviction.get(zone) ?? 0) - performance.now()

@@ -66,8 +66,7 @@ export interface Disruption {
   rates: Map<string, number>
 }
 export function disruption(nodes: readonly Node[]): Disruption {
-  const zones = new Map<string, Node[]>()
-  for (const node of nodes) zones.set(zoneOf(node), [...(zones.get(zoneOf(node)) ?? []), node])
+  const zones = Map.groupBy(nodes, zoneOf)
   const rates = new Map<string, number>()
   let full = 0
   for (const [zone, members] of zones) {

@@ -14,6 +14,7 @@ export function handInformer<T extends KubeObject>(): Informer<T> & { set(object
     list: () => [...objects.values()],
     addIndex: (name, keys) => void indexes.set(name, keys),
     byIndex: (name, wanted) => [...objects.values()].filter(o => indexes.get(name)!(o).includes(wanted)),
+    countByIndex: (name, wanted) => [...objects.values()].filter(o => indexes.get(name)!(o).includes(wanted)).length,
     subscribe(handler) {
       handlers.add(handler)
       for (const object of objects.values()) handler({ type: 'ADDED', object })
