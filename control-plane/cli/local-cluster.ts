@@ -9,7 +9,7 @@ import { withLock } from './lock.ts'
 import { freePort } from './freeport.ts'
 import { machineAddress, stopHostNode } from './host-node.ts'
 import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
-import { clearNode, eraseNode, nodeIdentity, nodeProcess, removeCgroups, startNode } from './node.ts'
+import { clearNode, eraseNode, freeDevices, nodeIdentity, nodeProcess, removeCgroups, startNode } from './node.ts'
 import { end, forgetRecord, isAlive, kill, readRecord, recordedNames, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
 import {
@@ -250,6 +250,7 @@ export async function stopEverything(dir: StateDir, at: Addresses, supervisors: 
     nodes.map(async node => {
       await end(dir, nodeProcess(node.name), graceMs)
       if (at.onHost) await stopHostNode(dir, node.name)
+      await freeDevices(dir, node.name)
     }),
   )
   // Those that lead give back their leases, which takes an API server.

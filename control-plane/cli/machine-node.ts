@@ -19,7 +19,7 @@ import { machineAddress } from './host-node.ts'
 import { joinByNats } from './join.ts'
 import { joinConfigSchema } from './joinconfig.ts'
 import { ip } from './network.ts'
-import { nodeIdentity, nodeProcess, removeCgroups, resolvConf, spawnNode } from './node.ts'
+import { freeDevices, nodeIdentity, nodeProcess, removeCgroups, resolvConf, spawnNode } from './node.ts'
 import { end, isAlive, readRecord, writeRecord } from './process.ts'
 import { run } from './run.ts'
 import { makeStateDir, writeAtomically, type StateDir } from './state.ts'
@@ -148,6 +148,7 @@ async function untilReady(dir: StateDir, { name, server }: Joined, since: number
 export async function stopMachine(dir: StateDir, { name, config }: Joined): Promise<void> {
   await end(dir, nodeProcess(name))
   removeCgroups(cgroup(name))
+  await freeDevices(dir, name)
   // In the machine's own network nothing goes by itself.
   await ip(['link del cbr0', 'link del coxvxlan', `route del unreachable ${config.clusterCIDR} metric 4000000`, 'route flush proto 120'], {
     force: true,

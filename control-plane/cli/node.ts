@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freeLoops } from '#shared/linux/loop.ts'
 import { fitting } from '#shared/linux/vxlan.ts'
 import { bundles, families, nodeAgent, processEnv } from './components.ts'
 import { plugIn } from './network.ts'
@@ -148,7 +149,12 @@ export async function startNode(
 export async function clearNode(dir: StateDir, at: Addresses, name: string): Promise<void> {
   if (at.onHost) await killHostNode(dir, name)
   else removeCgroups(`${at.cgroup}/${name}`)
+  await freeDevices(dir, name)
 }
+
+/** Mounts go with a node by themselves, devices of its local volumes do not. */
+export const freeDevices = (dir: StateDir, name: string): Promise<void> =>
+  freeLoops(path.join(dir.nodes, name, 'local-volumes/images'), '.raw')
 
 /** A node's state directory, for good. */
 export const eraseNode = (dir: StateDir, name: string): void => {

@@ -6,7 +6,7 @@ import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { unmount } from '#shared/linux/mount.ts'
 import { run, type CommandError } from '#shared/linux/run.ts'
 import type { Meta } from '../store.ts'
-import { fileSystemOf, fillsDevice } from './loop.ts'
+import { fileSystemOf, fillsDevice } from './ext4.ts'
 
 export const formatMs = 120_000
 
@@ -21,6 +21,13 @@ export async function mountedBeside<T>(device: string, work: (place: string) => 
     await unmount([place])
     await rmdir(place)
   }
+}
+
+/** Makes a file system in an image that has none; resolves with whether it did. */
+export async function formatted(image: string): Promise<boolean> {
+  if ((await fileSystemOf(image)) !== '') return false
+  await run('mkfs.ext4', ['-q', '-F', '-m', '0', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1', image], { timeoutMs: formatMs })
+  return true
 }
 
 /** Gives a device the attributes that its volume has. */

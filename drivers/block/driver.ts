@@ -6,14 +6,15 @@ import { mkdir, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/
 import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
+import { attachLoop, detachLoop, devicesOf } from '#shared/linux/loop.ts'
 import { unmount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
 import { bindMount, isMounted, unbind } from '../mounts.ts'
 import type { Driver } from '../serve.ts'
 import type { DriverOptions } from '../shared/driver.ts'
 import { checked, freeBytes, store, turns, type Meta } from '../store.ts'
-import { formatMs, grow, growUnmounted, mountedBeside, tune } from './disk.ts'
-import { attachLoop, detachLoop, devicesOf, endFileSystem, fileSystemOf } from './loop.ts'
+import { formatMs, formatted, grow, growUnmounted, mountedBeside, tune } from './disk.ts'
+import { endFileSystem, fileSystemOf } from './ext4.ts'
 
 export const zoneKey = 'topology.block.csi.coxswain.io/zone'
 const MiB = 1 << 20
@@ -308,13 +309,9 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
             return {}
           }
           if (await isMounted(path)) return {}
-          // Of the image: what is in it does not wait for its device.
-          const [device, fileSystem] = await Promise.all([stageDevice(meta), fileSystemOf(image(meta.id))])
-          if (fileSystem === '')
-            await run('mkfs.ext4', ['-q', '-m', '0', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1', device], {
-              timeoutMs: formatMs,
-            })
-          else await growUnmounted(device)
+          // In the image, which does not wait for its device.
+          const [device, isNew] = await Promise.all([stageDevice(meta), formatted(image(meta.id))])
+          if (!isNew) await growUnmounted(device)
           await mkdir(path, { recursive: true, mode: 0o750 })
           const flags = volumeCapability?.mount?.mountFlags ?? []
           await run('mount', ['-t', 'ext4', ...(flags.length > 0 ? ['-o', flags.join(',')] : []), device, path])

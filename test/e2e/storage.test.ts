@@ -1,6 +1,7 @@
 /** Volumes of a whole cluster, as charts and StatefulSets ask for them: made, kept through everything, and removed. */
 import { readdir } from 'node:fs/promises'
 import path from 'node:path'
+import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
 
@@ -184,4 +185,36 @@ spec:
   await kubectl('delete', 'pvc', 'limited')
   await eventually(async () => (await directories()).length === 0, 'no directory to be left')
   await kubectl('delete', 'storageclass', 'limited')
+})
+
+test('a claim of volumeMode Block is a device of its node, which keeps what is on it', async () => {
+  await cluster.apply(`
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: raw}
+spec: {volumeMode: Block, accessModes: [ReadWriteOnce], resources: {requests: {storage: 8Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: raw}
+spec:
+  containers: [{name: main, image: busybox, command: [sleep, "1000000"], volumeDevices: [{name: data, devicePath: /dev/xvda}]}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: raw}}]
+`)
+  await kubectl('wait', '--for=condition=Ready', 'pod/raw', '--timeout=60s')
+  expect(await kubectl('exec', 'raw', '--', 'blockdev', '--getsize64', '/dev/xvda')).toBe(String(8 * 1024 * 1024))
+  await kubectl('exec', 'raw', '--', 'sh', '-c', 'echo kept | dd of=/dev/xvda bs=4096 conv=sync,fsync')
+  const { spec } = await json<Pod>('pod', 'raw')
+  await cluster.cox('node', 'kill', spec.nodeName)
+  await cluster.cox('node', 'start', spec.nodeName)
+  await eventually(
+    async () => (await cluster.tryKubectl('exec', 'raw', '--', 'head', '-c', '4', '/dev/xvda')).stdout === 'kept',
+    'what was written, after the node came back',
+  )
+  await kubectl('delete', 'pod', 'raw', '--grace-period=1')
+  await kubectl('delete', 'pvc', 'raw')
+  await eventually(async () => (await directories()).length === 0, 'no directory to be left')
+  expect(
+    (await execa('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'])).stdout.split('\n').filter(l => l.includes(cluster.dir)),
+  ).toEqual([])
 })

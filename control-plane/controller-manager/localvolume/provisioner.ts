@@ -1,6 +1,6 @@
 /**
- * Makes and deletes volumes that are directories of a node, as an external provisioner would: for claims that the binder names it to, on the
- * node that the scheduler has selected. Kubelets make and remove the directories when they are told to, by way of the API server. A
+ * Makes and deletes volumes that are directories or devices of a node, as an external provisioner would: for claims that the binder names it
+ * to, on the node that the scheduler has selected. Kubelets make and remove them when they are told to, by way of the API server. A
  * directory is there before its volume and goes before it; what a kill leaves in between, a sweep of its node finds.
  */
 import * as z from 'zod'
@@ -21,9 +21,9 @@ import {
   claimUid,
   enforceCapacity,
   finalizer,
+  formOf,
   hostnameLabel,
   hostOf,
-  isEnforced,
   isOurs,
   isToBeDeleted,
   localVolume,
@@ -88,12 +88,13 @@ export const localVolumeProvisioner = (ctx: ControllerContext): ControllerOption
     }
     const capacity = claim.spec.resources?.requests?.['storage'] ?? '0'
     try {
-      const path = `${kubelet(node.metadata.name ?? '', volumeName(claim))}?capacity=${quantityValue(capacity)}&enforce=${isEnforced(storageClass)}`
+      const form = formOf(claim, storageClass)
+      const path = `${kubelet(node.metadata.name ?? '', volumeName(claim))}?capacity=${quantityValue(capacity)}&form=${form}`
       const directory = made.parse(await client.raw('PUT', path))
       const volume = localVolume(claim, storageClass, node, directory.path, capacity)
       await client.create(persistentVolumes, '', volume).catch((e: unknown) => (isAlreadyExists(e) ? undefined : Promise.reject(e)))
       recorder.event(claim, 'Normal', 'ProvisioningSucceeded', `Successfully provisioned volume ${volumeName(claim)}`)
-      if (!isEnforced(storageClass))
+      if (form === 'directory')
         recorder.event(
           claim,
           'Normal',

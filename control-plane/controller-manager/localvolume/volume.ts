@@ -1,4 +1,4 @@
-/** Volumes that are directories of a node: what claims get, and how a volume is written down. */
+/** Volumes that are directories or devices of a node: what claims get, and how a volume is written down. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
@@ -13,20 +13,24 @@ export const finalizer = 'external-provisioner.volume.kubernetes.io/finalizer'
 
 /** The parameter of a class whose volumes can hold no more than their capacity. */
 export const enforceCapacity = 'enforceCapacity'
-export const isEnforced = ({ parameters }: StorageClass): boolean => parameters?.[enforceCapacity] === 'true'
+export const isBlock = ({ spec }: PersistentVolumeClaim): boolean => spec.volumeMode === 'Block'
+/** What the node is asked for: `directory`, of which the size is not limited, `filesystem` or `device`. */
+export function formOf(claim: PersistentVolumeClaim, { parameters }: StorageClass): string {
+  if (isBlock(claim)) return 'device'
+  return parameters?.[enforceCapacity] === 'true' ? 'filesystem' : 'directory'
+}
 
 export const volumeName = (claim: PersistentVolumeClaim): string => `pvc-${claim.metadata.uid}`
 /** The UID of the claim that a directory was made for. */
 export const claimUid = (volume: string): string => volume.replace(/^pvc-/, '')
 
-/** Why no directory can be what the claim asks for; undefined when one can. */
+/** Why no directory and no device can be what the claim asks for; undefined when one can. */
 export function refusal({ spec }: PersistentVolumeClaim, { parameters }: StorageClass): string | undefined {
   const unknown = Object.keys(parameters ?? {}).find(name => name !== enforceCapacity)
   if (unknown !== undefined) return `unknown parameter ${JSON.stringify(unknown)}`
-  if (spec.volumeMode === 'Block') return 'block volumes are not supported'
   if (spec.dataSource || spec.dataSourceRef) return 'data sources are not supported'
   const shared = (spec.accessModes ?? []).find(mode => mode !== 'ReadWriteOnce' && mode !== 'ReadWriteOncePod')
-  if (shared) return `access mode ${shared} is not supported: a directory is of one node (ReadWriteOnce, ReadWriteOncePod)`
+  if (shared) return `access mode ${shared} is not supported: a local volume is of one node (ReadWriteOnce, ReadWriteOncePod)`
   return undefined
 }
 
@@ -53,8 +57,8 @@ export function localVolume(
       claimRef: { kind: 'PersistentVolumeClaim', apiVersion: 'v1', namespace, name, uid, resourceVersion },
       persistentVolumeReclaimPolicy: (storageClass.reclaimPolicy ?? 'Delete') as 'Delete' | 'Retain',
       storageClassName: storageClass.metadata.name,
-      ...(storageClass.mountOptions ? { mountOptions: storageClass.mountOptions } : {}),
-      volumeMode: 'Filesystem',
+      ...(storageClass.mountOptions && !isBlock(claim) ? { mountOptions: storageClass.mountOptions } : {}),
+      volumeMode: claim.spec.volumeMode ?? 'Filesystem',
       local: { path },
       nodeAffinity: {
         required: { nodeSelectorTerms: [{ matchExpressions: [{ key: hostnameLabel, operator: 'In', values: [host] }] }] },

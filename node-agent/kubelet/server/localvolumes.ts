@@ -1,10 +1,10 @@
 /**
- * /localVolumes: what the controller manager's local provisioner asks of a node. GET lists, PUT /localVolumes/NAME?capacity=BYTES&enforce=true makes,
+ * /localVolumes: what the controller manager's local provisioner asks of a node. GET lists, PUT /localVolumes/NAME?capacity=BYTES&form=directory makes,
  * DELETE /localVolumes/NAME removes.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { StatusError } from '#shared/machinery/status.ts'
-import type { LocalVolumes } from '../volumes/localvolumes.ts'
+import { badRequest, StatusError } from '#shared/machinery/status.ts'
+import { forms, type LocalVolumes } from '../volumes/localvolumes.ts'
 import { json, text } from './requests.ts'
 
 export async function serveLocalVolumes(
@@ -20,7 +20,9 @@ export async function serveLocalVolumes(
       return req.method === 'GET' ? json(res, { volumes: await volumes.list() }) : text(res, 405, 'Method Not Allowed\n')
     if (req.method === 'PUT') {
       const { searchParams: query } = url
-      return json(res, await volumes.create(name, Number(query.get('capacity') ?? NaN), query.get('enforce') === 'true'))
+      const form = forms.find(f => f === query.get('form'))
+      if (!form) throw badRequest(`invalid form of a volume: ${JSON.stringify(query.get('form'))}`)
+      return json(res, await volumes.create(name, Number(query.get('capacity') ?? NaN), form))
     }
     if (req.method !== 'DELETE') return text(res, 405, 'Method Not Allowed\n')
     await volumes.remove(name)

@@ -1,10 +1,12 @@
 /**
  * Directories of this node that are volumes of the cluster: made and removed when the local provisioner asks. One whose capacity is to be
- * enforced is a file system in a sparse file, mounted on the directory: `images/NAME.img` beside it.
+ * enforced is a file system in a sparse file, mounted on the directory: `images/NAME.img` beside it. Of one that is a device the directory
+ * is empty, and `images/NAME.raw` is what is on it.
  */
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, open, readdir, rename, rm, rmdir, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { attachLoop, detachLoop, devicesOf } from '#shared/linux/loop.ts'
 import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
 import { run } from '#shared/linux/run.ts'
@@ -15,19 +17,23 @@ const nameForm = /^pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 const smallestImage = 2 * 1024 * 1024
 const mkfsMs = 60_000
 
+/** A directory of the node's disk, a file system of the volume's own, or a device: the last two hold no more than their capacity. */
+export const forms = ['directory', 'filesystem', 'device'] as const
+export type Form = (typeof forms)[number]
+
 export interface LocalVolumes {
   list(): Promise<string[]>
   /**
-   * Idempotent. `capacity` in bytes; with `enforce` no more can be in it. Rejects with 507 when the disk is smaller, with 501 when this node
-   * cannot enforce anything.
+   * Idempotent. `capacity` in bytes. Rejects with 507 when the disk is smaller, with 501 when this node has no devices to make a volume of.
    */
-  create(name: string, capacity: number, enforce: boolean): Promise<{ path: string }>
+  create(name: string, capacity: number, form: Form): Promise<{ path: string }>
   /** Idempotent, also when it was interrupted. */
   remove(name: string): Promise<void>
 }
 
 const directoryOf = (rootDir: string): string => join(rootDir, 'local-volumes')
 const imageOf = (path: string): string => join(dirname(path), 'images', `${basename(path)}.img`)
+const rawOf = (path: string): string => join(dirname(path), 'images', `${basename(path)}.raw`)
 
 export function localVolumes(rootDir: string): LocalVolumes {
   const root = directoryOf(rootDir)
@@ -37,7 +43,7 @@ export function localVolumes(rootDir: string): LocalVolumes {
   }
   return {
     list: async () => (await readdir(root).catch(() => [])).filter(name => nameForm.test(name)),
-    async create(name, capacity, enforce) {
+    async create(name, capacity, form) {
       const path = place(name)
       if (!(Number.isFinite(capacity) && capacity >= 0)) throw badRequest('invalid capacity')
       await mkdir(root, { recursive: true, mode: 0o711 })
@@ -46,8 +52,9 @@ export function localVolumes(rootDir: string): LocalVolumes {
         throw new StatusError(507, 'InsufficientStorage', `the node's disk has ${blocks * bsize} bytes, ${capacity} are asked for`)
       // The directory first: by it a sweep finds what was begun.
       await mkdir(path, { recursive: true })
-      if (enforce) {
-        await makeImage(imageOf(path), capacity)
+      if (form === 'device') await makeImage(rawOf(path), capacity, async () => {})
+      if (form === 'filesystem') {
+        await makeImage(imageOf(path), Math.max(capacity, smallestImage), format)
         await mountLocalVolume(path)
       }
       // Whoever a container runs as may write, as in an emptyDir. Not subject to the umask.
@@ -57,26 +64,30 @@ export function localVolumes(rootDir: string): LocalVolumes {
     async remove(name) {
       const path = place(name)
       await unmount([path])
-      await Promise.all([`${imageOf(path)}.new`, imageOf(path)].map(file => rm(file, { force: true })))
+      await detachLocalDevice(path)
+      await Promise.all([imageOf(path), rawOf(path)].flatMap(file => [`${file}.new`, file]).map(file => rm(file, { force: true })))
       await removeTree(path)
     },
   }
 }
 
-async function makeImage(image: string, capacity: number): Promise<void> {
+/** What is there by its name is whole: it was made under another one. */
+async function makeImage(image: string, bytes: number, fill: (file: string) => Promise<unknown>): Promise<void> {
   if (existsSync(image)) return
   if (process.platform !== 'linux' || process.getuid?.() !== 0 || !existsSync('/dev/loop-control'))
-    throw new StatusError(501, 'NotImplemented', 'this node has no loop devices to enforce a capacity with')
+    throw new StatusError(501, 'NotImplemented', 'this node has no loop devices to make a volume of that size of')
   await mkdir(dirname(image), { recursive: true, mode: 0o700 })
   const begun = `${image}.new`
   const file = await open(begun, 'w', 0o600)
-  await file.truncate(Math.max(capacity, smallestImage))
+  await file.truncate(bytes)
   await file.close()
-  await run('mke2fs', ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', begun], {
-    timeoutMs: mkfsMs,
-  })
+  await fill(begun)
   await rename(begun, image)
 }
+const format = (file: string): Promise<string> =>
+  run('mke2fs', ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', file], {
+    timeoutMs: mkfsMs,
+  })
 
 /** Mounts what belongs on the directory of a volume, if anything does: a node that was started anew has lost its mounts. Idempotent. */
 export async function mountLocalVolume(path: string): Promise<void> {
@@ -90,3 +101,16 @@ export async function mountLocalVolume(path: string): Promise<void> {
 /** Whether a path is the directory of a volume of this node. */
 export const isLocalVolume = (path: string, rootDir: string): boolean =>
   dirname(path) === directoryOf(rootDir) && nameForm.test(basename(path))
+
+/** Whether the volume of this directory is a device. */
+export const isLocalDevice = (path: string): boolean => nameForm.test(basename(path)) && existsSync(rawOf(path))
+/** Undefined while it is attached to nothing. */
+export const localDevice = async (path: string): Promise<string | undefined> => (await devicesOf(rawOf(path)))[0]
+/** Idempotent; one at a time. */
+export async function attachLocalDevice(path: string): Promise<void> {
+  if ((await localDevice(path)) === undefined) await attachLoop(rawOf(path))
+}
+/** Idempotent. */
+export async function detachLocalDevice(path: string): Promise<void> {
+  if (isLocalDevice(path)) for (const device of await devicesOf(rawOf(path))) await detachLoop(rawOf(path), device)
+}

@@ -1,7 +1,7 @@
 /** Volumes that are directories: what they can be, where they are made, and how they are written down. */
 import { expect, test } from 'vitest'
 import { pickNode } from '#control-plane/controller-manager/localvolume/node.ts'
-import { hostOf, isOurs, isToBeDeleted, localVolume, refusal } from '#control-plane/controller-manager/localvolume/volume.ts'
+import { formOf, hostOf, isOurs, isToBeDeleted, localVolume, refusal } from '#control-plane/controller-manager/localvolume/volume.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
@@ -32,9 +32,23 @@ test('a directory is of one node, and empty', () => {
   expect(refusal(claim(), storageClass())).toBeUndefined()
   expect(refusal(claim({ accessModes: ['ReadWriteOncePod'] }), storageClass({ parameters: { enforceCapacity: 'true' } }))).toBeUndefined()
   expect(refusal(claim({ accessModes: ['ReadWriteOnce', 'ReadWriteMany'] }), storageClass())).toContain('ReadWriteMany')
-  expect(refusal(claim({ volumeMode: 'Block' }), storageClass())).toContain('block')
   expect(refusal(claim({ dataSource: { kind: 'PersistentVolumeClaim', name: 'other' } }), storageClass())).toContain('data sources')
   expect(refusal(claim(), storageClass({ parameters: { size: 'x' } }))).toBe('unknown parameter "size"')
+})
+
+test('a claim gets a directory, a file system of its size where its class says so, or a device', () => {
+  const enforced = storageClass({ parameters: { enforceCapacity: 'true' } })
+  const block = claim({ volumeMode: 'Block' })
+  expect([formOf(claim(), storageClass()), formOf(claim(), enforced), formOf(block, enforced)]).toEqual([
+    'directory',
+    'filesystem',
+    'device',
+  ])
+  expect(refusal(block, storageClass())).toBeUndefined()
+  expect(localVolume(block, storageClass({ mountOptions: ['noatime'] }), node('n'), '/d', '1Gi').spec).toMatchObject({
+    volumeMode: 'Block',
+  })
+  expect(localVolume(block, storageClass({ mountOptions: ['noatime'] }), node('n'), '/d', '1Gi').spec.mountOptions).toBeUndefined()
 })
 
 test('a volume says where it is, whose it is, and what becomes of it', () => {

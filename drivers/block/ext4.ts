@@ -1,28 +1,5 @@
-/** Loop devices: files of the machine as block devices. */
+/** The file system of a disk, as its device shows it, and its end. */
 import { run, type CommandError } from '#shared/linux/run.ts'
-
-/** All devices of a file. One that its mount, in whatever mount namespace, still holds is among them, also when it was detached. */
-export async function devicesOf(file: string): Promise<string[]> {
-  const listed = await run('losetup', ['--list', '--noheadings', '--output', 'NAME', '--associated', file])
-  return listed
-    .split('\n')
-    .map(line => line.trim())
-    .filter(Boolean)
-}
-
-/** A new device of a file. */
-export async function attachLoop(file: string): Promise<string> {
-  const made = async (more: string[]): Promise<string> => (await run('losetup', ['--find', '--show', ...more, file])).trim()
-  // Past the page cache, where the file system can: what is written is held once.
-  return await made(['--direct-io=on']).catch(() => made([]))
-}
-
-/** Frees a device of a file: at once, or when it is not in use any more. Idempotent. */
-export async function detachLoop(file: string, device: string): Promise<void> {
-  await run('losetup', ['--detach', device]).catch(async (e: Error) => {
-    if ((await devicesOf(file)).includes(device)) throw e
-  })
-}
 
 /** The file system on a device; empty for none. */
 export async function fileSystemOf(device: string): Promise<string> {
