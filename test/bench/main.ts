@@ -10,6 +10,7 @@ import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
 import { measureClaims } from './claims.ts'
 import { measureCrd } from './crd.ts'
+import { measureDisks } from './disks.ts'
 import { measureDns } from './dns.ts'
 import { measureFairness } from './fairness.ts'
 import { measureCel } from './cel.ts'
@@ -45,6 +46,7 @@ const measurements: Record<string, Measurement> = {
   density: measureDensity,
   reach: measureReach,
   claims: measureClaims,
+  disks: measureDisks,
   watch: measureWatch,
   https: measureHttps,
   bus: measureBus,

@@ -13,7 +13,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { isHealthy, isOutOfService } from '../attachdetach/node.ts'
 import type { ControllerContext } from '../context.ts'
-import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi } from './driver.ts'
+import { callTimeoutMs, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
 
 export const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(/[./]/g, '-')}`
 /** What of an error a status may hold. */
@@ -33,12 +33,14 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
     const volume = from.persistentVolumeName === undefined ? undefined : volumes.get('', from.persistentVolumeName)
     const spec = volume?.spec ?? from.inlineVolumeSpec
     if (!spec?.csi) throw new Error(`persistentvolume ${JSON.stringify(from.persistentVolumeName)} not found`)
-    // Both stay until what we begin is undone.
-    if (!hasFinalizer(a, finalizer)) a = await client.update(volumeAttachments, finalized(a, finalizer, true))
     if (volume?.metadata.deletionTimestamp && !hasFinalizer(volume, finalizer))
       throw new Error(`PersistentVolume ${JSON.stringify(volume.metadata.name)} is marked for deletion`)
-    if (volume && !hasFinalizer(volume, finalizer)) await client.update(persistentVolumes, finalized(volume, finalizer, true))
-    const { rpcs } = await csi.abilities(client, attacher)
+    // Both stay until what we begin is undone.
+    const [{ rpcs }] = await Promise.all([
+      csi.abilities(client, attacher),
+      hasFinalizer(a, finalizer) || setFinalizer(client, volumeAttachments, a, finalizer, true),
+      !volume || hasFinalizer(volume, finalizer) || setFinalizer(client, persistentVolumes, volume, finalizer, true),
+    ])
     let attachmentMetadata = {}
     if (rpcs.has(ControllerRpc.publishUnpublishVolume)) {
       const nodeId = csi.entry(attacher, nodeName)?.nodeID
@@ -90,7 +92,7 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
           )
           .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
     }
-    await client.update(volumeAttachments, finalized(a, finalizer, false)).catch(ignoreNotFound)
+    await setFinalizer(client, volumeAttachments, a, finalizer, false).catch(ignoreNotFound)
   }
   /**
    * A kubelet says that it may use a volume before it looks whether it is attached, and does not begin when its attachment is to go. Asked
@@ -114,7 +116,7 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
     const finalizer = attacherFinalizer(volume.spec.csi?.driver ?? '')
     const { name = '', deletionTimestamp } = volume.metadata
     if (!deletionTimestamp || !hasFinalizer(volume, finalizer) || attachments.byIndex('volume', name).length > 0) return
-    await client.update(persistentVolumes, finalized(volume, finalizer, false)).catch(ignoreNotFound)
+    await setFinalizer(client, persistentVolumes, volume, finalizer, false).catch(ignoreNotFound)
   }
   return {
     name: 'csi-attacher',

@@ -9,6 +9,8 @@ import type { CSIDriver } from '#shared/api/storage/csidriver.ts'
 import type { CSINode } from '#shared/api/storage/csinode.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import { csiDrivers, csiNodes, nodes, secrets } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { rpcTypes } from '#shared/csi/messages.ts'
@@ -25,7 +27,7 @@ export const controllerName = 'kube-controller-manager'
 
 /** The deadline of a call; drivers are asked again. Less than that of a request to the API. */
 export const callTimeoutMs = 25_000
-/** For how long it is believed what a driver said that it can. */
+/** For how long it is believed what a driver said that it can. Then it is asked again, by whoever comes, and nobody waits for that. */
 const believedMs = 60_000
 
 export type Segments = { readonly [key: string]: string }
@@ -90,9 +92,11 @@ export function csi(ctx: ControllerContext): Csi {
   }
   async function ask(client: Client, driver: string): Promise<Abilities> {
     const call = caller(client, driver)
-    const { capabilities = [] } = await call(identity.getPluginCapabilities, {}, callTimeoutMs)
-    const rpcs = rpcTypes(await call(controller.controllerGetCapabilities, {}, callTimeoutMs))
-    return { rpcs, services: new Set(capabilities.map(c => c.service?.type ?? 0)) }
+    const [{ capabilities = [] }, rpcs] = await Promise.all([
+      call(identity.getPluginCapabilities, {}, callTimeoutMs),
+      call(controller.controllerGetCapabilities, {}, callTimeoutMs),
+    ])
+    return { rpcs: rpcTypes(rpcs), services: new Set(capabilities.map(c => c.service?.type ?? 0)) }
   }
   return {
     drivers,
@@ -104,9 +108,12 @@ export function csi(ctx: ControllerContext): Csi {
       const old = known.get(driver)
       if (old && performance.now() - old.at < believedMs) return old.abilities
       const abilities = ask(client, driver)
-      known.set(driver, { at: performance.now(), abilities })
-      abilities.catch(() => known.delete(driver))
-      return abilities
+      known.set(driver, { at: performance.now(), abilities: old?.abilities ?? abilities })
+      abilities.then(
+        () => known.set(driver, { at: performance.now(), abilities }),
+        () => known.delete(driver),
+      )
+      return old?.abilities ?? abilities
     },
     entry: (driver, node) => csiNodeInformer.get('', node)?.spec.drivers?.find(d => d.name === driver),
   }
@@ -131,6 +138,17 @@ export function topologiesOf(
   )
 }
 
+/** Gives an object of a kind that is built in a finalizer, or takes it, whatever else changes of the object meanwhile. */
+export const setFinalizer = <T extends KubeObject>(
+  client: Client,
+  kind: Kind<T>,
+  { metadata: { namespace = '', name = '', uid } }: T,
+  finalizer: string,
+  there: boolean,
+): Promise<T> =>
+  client.patch(kind, namespace, name, 'strategic', {
+    metadata: { uid, ...(there ? { finalizers: [finalizer] } : { '$deleteFromPrimitiveList/finalizers': [finalizer] }) },
+  })
 /** The object with a finalizer, or without it. */
 export function finalized<T extends { metadata: { finalizers?: string[] | undefined } }>(object: T, finalizer: string, there: boolean): T {
   const others = (object.metadata.finalizers ?? []).filter(f => f !== finalizer)

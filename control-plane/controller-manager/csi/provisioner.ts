@@ -18,7 +18,7 @@ import { provisionedBy, selectedNode, storageProvisioner } from '#shared/storage
 import { classOf } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
 import { dataSourceOf, isForPopulator, populated, type DataSource } from './datasource.ts'
-import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi, type Segments } from './driver.ts'
+import { callTimeoutMs, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi, type Segments } from './driver.ts'
 import { driverParameters, fsTypeOf, secretRefOf } from './parameters.ts'
 import { affinityOf, requirementOf, segmentsOf } from './topology.ts'
 
@@ -36,7 +36,11 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
   const classes = ctx.informer(storageClasses)
   const attributes = ctx.informer(volumeAttributesClasses)
   const attachments = ctx.informer(volumeAttachments)
-  const driverOf = ({ metadata }: PersistentVolumeClaim): string => metadata.annotations?.[storageProvisioner] ?? ''
+  /** Also of one of which the binder has not yet said so, when the scheduler has found that no volume is there for it. */
+  function driverOf(claim: PersistentVolumeClaim): string {
+    const { [storageProvisioner]: told, [selectedNode]: chosen } = claim.metadata.annotations ?? {}
+    return told ?? (chosen === undefined ? '' : (classes.get('', classOf(claim))?.provisioner ?? ''))
+  }
   claims.addIndex('csi driver', c => (c.spec.volumeName ? [] : [driverOf(c)]))
   attachments.addIndex('provisioned volume', a => [a.spec.source.persistentVolumeName ?? ''])
   const recorderOf = (driver: string) => ctx.recorder(driver)
@@ -99,7 +103,12 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     )
     const data = await dataSourceOf(claim, storageClass, { client, claims, volumes })
     const { near, question } = await request(claim, storageClass, data, client)
-    if (!hasFinalizer(claim, claimFinalizer)) claim = await client.update(persistentVolumeClaims, finalized(claim, claimFinalizer, true))
+    if (!hasFinalizer(claim, claimFinalizer)) {
+      const now = await setFinalizer(client, persistentVolumeClaims, claim, claimFinalizer, true)
+      // Of what has changed meanwhile the informer tells.
+      if (now.spec.volumeName || now.metadata.annotations?.[selectedNode] !== claim.metadata.annotations?.[selectedNode]) return
+      claim = now
+    }
     const { volume } = await csi.caller(client, driver, near)(controller.createVolume, question, callTimeoutMs)
     if (!volume?.volumeId) throw new Error('the driver has answered without a volume')
     if (data && JSON.stringify(volume.contentSource ?? null) === 'null') {
@@ -131,12 +140,13 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
   async function reconcileClaim(claim: PersistentVolumeClaim, client: Client): Promise<void> {
     const driver = driverOf(claim)
     const began = hasFinalizer(claim, claimFinalizer)
-    const letGo = (): Promise<unknown> =>
-      client.update(persistentVolumeClaims, finalized(claim, claimFinalizer, false)).catch(ignoreNotFound)
+    const letGo = (): Promise<unknown> => setFinalizer(client, persistentVolumeClaims, claim, claimFinalizer, false).catch(ignoreNotFound)
     const has =
       volumes.get('', volumeName(claim)) ??
       (began ? await client.get(persistentVolumes, '', volumeName(claim)).catch(ignoreNotFound) : undefined)
-    if (has ?? claim.spec.volumeName) return void (began && (await letGo()))
+    // Not while the binder writes what it has found: of two writers one would have to begin again.
+    const isSettled = claim.status?.phase === 'Bound' || claim.status?.phase === 'Lost' || claim.metadata.deletionTimestamp !== undefined
+    if (has ?? claim.spec.volumeName) return void (began && isSettled && (await letGo()))
     if (claim.metadata.deletionTimestamp) return void (began && (await abandon(claim, client).then(letGo)))
     const storageClass = classes.get('', classOf(claim))
     if (!storageClass || storageClass.provisioner !== driver) return
@@ -232,7 +242,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     const unused = volume.status?.phase === 'Released' || volume.status?.phase === 'Failed' || deletionTimestamp !== undefined
     const wants = deletes && (!deletionTimestamp || hasFinalizer(volume, volumeFinalizer))
     if (wants !== hasFinalizer(volume, volumeFinalizer))
-      volume = await client.update(persistentVolumes, finalized(volume, volumeFinalizer, wants))
+      volume = await setFinalizer(client, persistentVolumes, volume, volumeFinalizer, wants)
     if (!deletes || !unused || volume.status?.phase === 'Bound') return
     const attached = attachments.byIndex('provisioned volume', name)[0]
     try {
@@ -246,7 +256,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     if (!deletionTimestamp) await client.delete(persistentVolumes, '', name, uid ? { preconditions: { uid } } : {}).catch(ignoreNotFound)
     const now = await client.get(persistentVolumes, '', name).catch(ignoreNotFound)
     if (now && now.metadata.uid === uid && hasFinalizer(now, volumeFinalizer))
-      await client.update(persistentVolumes, finalized(now, volumeFinalizer, false)).catch(ignoreNotFound)
+      await setFinalizer(client, persistentVolumes, now, volumeFinalizer, false).catch(ignoreNotFound)
   }
 
   return {

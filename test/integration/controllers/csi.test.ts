@@ -364,6 +364,46 @@ test('a driver that fails, answers nonsense or to nobody leaves nothing behind, 
   }
 }, 60_000)
 
+test('a driver that lies, or whose answers cannot be read, is not believed', async () => {
+  const failure = (claimName: string, text: string) =>
+    until(`${claimName}: ${text}`, async () =>
+      (await c.client.list(events, ns)).items.some(
+        e => e.involvedObject.name === claimName && e.reason === 'ProvisioningFailed' && e.message?.includes(text),
+      ),
+    )
+  fault('CreateVolume', 'noise')
+  await claim('lied')
+  await failure('lied', 'the answer of /csi.v1.Controller/CreateVolume is none')
+  // Less than was asked for: it goes back.
+  fault('CreateVolume', { lie: honest => ({ volume: { ...honest.volume, capacity_bytes: 1 << 20 } }) })
+  await failure('lied', `created volume capacity ${1 << 20} less than requested capacity ${2 << 20}`)
+  await until('it to be given back', () => called('DeleteVolume').length > 0 && backend.volumes.size === 0)
+  fault('CreateVolume', undefined)
+  await isBound('lied')
+  fault('CreateVolume', { lie: honest => ({ volume: { ...honest.volume, content_source: null } }) })
+  await claim('empty', { dataSource: { kind: 'PersistentVolumeClaim', name: 'lied' } })
+  await failure('empty', 'volume content source missing')
+  fault('CreateVolume', undefined)
+  await isBound('empty')
+  await remove('empty')
+  fault('ControllerExpandVolume', { lie: () => ({ capacity_bytes: 1, node_expansion_required: false }) })
+  await c.client.patch(persistentVolumeClaims, ns, 'lied', 'merge', { spec: { resources: { requests: { storage: '5Mi' } } } })
+  expect((await eventOf('lied', 'VolumeResizeFailed')).message).toContain('the driver says that the volume has 1 bytes')
+  expect((await volumeOf('lied')).spec.capacity).toEqual({ storage: '2Mi' })
+  fault('ControllerExpandVolume', undefined)
+  await until('the claim to have grown', async () => (await c.client.get(persistentVolumeClaims, ns, 'lied')).status?.capacity?.['storage'] === '5Mi') // prettier-ignore
+  fault('ControllerPublishVolume', 'noise')
+  await pod('lied', 'lied', 'node-1')
+  expect((await eventOf('lied', 'FailedAttachVolume')).message).toContain(
+    'the answer of /csi.v1.Controller/ControllerPublishVolume is none',
+  )
+  fault('ControllerPublishVolume', undefined)
+  await until('the attachment', async () => (await c.client.list(volumeAttachments, '')).items.some(a => a.status?.attached))
+  await c.client.delete(pods, ns, 'lied')
+  await remove('lied')
+  await nothingLeft()
+}, 60_000)
+
 test('a claim grows, and changes its attributes', async () => {
   await claim('size')
   await isBound('size')

@@ -269,6 +269,69 @@ test('a driver that is not there, refuses a mode or a call is told of in upstrea
 })
 
 test.runIf(isolated)(
+  'a driver whose answer cannot be read, that is busy, or that says what is not so is asked again, in order',
+  async () => {
+    const d = await driver('odd.test')
+    const named = (call: string) => d.calls.filter(x => x === `${call} vol-odd`).length
+    for (const call of ['NodeStageVolume', 'NodePublishVolume']) d.fault(call, 'noise')
+    bound('odd', { driver: 'odd.test' })
+    user('odd', claim('odd'))
+    const told = (text: string) => h.api.until(() => failures('odd').some(m => m.includes(text)))
+    const again = () => h.kubelet().find('default', 'odd')!.kick()
+    await told(
+      'MountVolume.MountDevice failed for volume "pv-odd" : rpc error: code = Internal desc = the answer of /csi.v1.Node/NodeStageVolume is none',
+    )
+    expect(named('NodePublishVolume')).toBe(0)
+    d.fault('NodeStageVolume', undefined)
+    again()
+    await told(
+      'MountVolume.SetUp failed for volume "pv-odd" : rpc error: code = Internal desc = the answer of /csi.v1.Node/NodePublishVolume is none',
+    )
+    d.fault('NodePublishVolume', undefined)
+    again()
+    await h.until('odd', isReady)
+    // Its mount point is busy; then it says that it has unmounted, and has not.
+    const tried = (call: string, times: number) =>
+    expect.poll(() => {
+      h.kubelet().find('default', 'odd')?.kick()
+      return named(call)
+    }).toBeGreaterThan(times) // prettier-ignore
+    d.fault('NodeUnpublishVolume', { code: status.INTERNAL, message: 'target is busy' })
+    h.delete('odd', 1)
+    await tried('NodeUnpublishVolume', 1)
+    d.fault('NodeUnpublishVolume', 'idle')
+    await tried('NodeUnpublishVolume', named('NodeUnpublishVolume') + 1)
+    expect(named('NodeUnstageVolume')).toBe(0)
+    expect(h.get('odd')).toBeDefined()
+    d.fault('NodeUnstageVolume', { code: status.INTERNAL, message: 'device is busy' })
+    d.fault('NodeUnpublishVolume', undefined)
+    await tried('NodeUnstageVolume', 1)
+    d.fault('NodeUnstageVolume', undefined)
+    await tried('NodeUnstageVolume', named('NodeUnstageVolume'))
+    await expect.poll(() => [...d.published, ...d.staged]).toEqual([])
+  },
+)
+
+test.runIf(isolated)('pods run on while their driver is away, and go when it is back', async () => {
+  const d = await driver('away.test')
+  bound('away', { driver: 'away.test' })
+  user('away', claim('away'), 'echo word >data/word')
+  await h.until('away', isReady)
+  await d.stop()
+  await expect.poll(() => (h.api.get(csiNodes, '', 'n1') as CSINode).spec.drivers?.some(x => x.name === 'away.test')).toBe(false)
+  expect(isReady(h.get('away')!)).toBe(true)
+  // Another pod is told; the first one cannot go yet.
+  user('late', claim('away'))
+  await h.api.until(() => failures('late').some(m => m.includes('driver name away.test not found in the list of registered CSI drivers')))
+  h.delete('away', 1)
+  const back = await driver('away.test', { staged: d.staged })
+  h.kubelet().find('default', 'late')!.kick()
+  await h.until('late', isReady)
+  await h.api.until(() => !h.get('away'))
+  expect(ofVolumes(back).some(call => call.startsWith('NodeUnstage'))).toBe(false)
+})
+
+test.runIf(isolated)(
   'a kubelet that ends between any two calls leaves nothing to its successor that it cannot undo',
   async () => {
     const d = await driver('kill.test')
