@@ -7,7 +7,7 @@ import { createInbox, nanos, nuid, type Msg, type MsgHdrs, type Subscription } f
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { inboxPrefix } from '#shared/bus/subjects.ts'
 import type { Logger } from '#shared/component/log.ts'
-import { consumerFilter, jetStreamApi, streamName } from './stream.ts'
+import { jetStreamApi, streamName } from './stream.ts'
 
 export interface StreamMessage {
   seq: number
@@ -156,7 +156,6 @@ export function followStream(
         name,
         deliver_policy: 'by_start_sequence',
         opt_start_seq: next,
-        ...consumerFilter(nats),
         ack_policy: 'none',
         max_deliver: 1,
         replay_policy: 'instant',

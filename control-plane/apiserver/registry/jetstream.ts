@@ -33,7 +33,7 @@ import { Snapshots } from './snapshots.ts'
 import { StoreSpace } from './space.ts'
 import { encode, release } from './stored.ts'
 import { storeFiles, type StoreFiles } from './storefiles.ts'
-import { createStream, nextSequence, streamState, subjectOf, writeIdOf } from './stream.ts'
+import { createStream, deletesSettleMs, nextSequence, streamState, subjectOf, writeIdOf } from './stream.ts'
 import { Watches } from './watches.ts'
 import { Writer, type WriterView } from './write.ts'
 
@@ -56,10 +56,12 @@ export interface RegistryOptions {
   log?: Logger
   /** Events kept per table; default 10,000. They are bounded in bytes and age too, see history.ts. */
   history?: number
-  /** How long replaced versions and tombstones stay in the stream, ms; default 5 minutes, as etcd's compaction in Kubernetes. */
+  /** How long replaced versions stay in the stream, ms; default 5 minutes, as etcd's compaction in Kubernetes. */
   windowMs?: number
   /** Of how many of the stream's newest messages replaced versions stay at most; default 100,000. */
   maxVersions?: number
+  /** How long tombstones stay after what they hide was deleted, ms; default `deletesSettleMs`. Less risks objects that come back. */
+  settleMs?: number
   /** Copies of the stream, when there are several nats-servers; default 1. */
   replicas?: number
   /** nats-server's `store_dir`, when it is on this machine and does not sync by itself: what is read is synced before it is used. */
@@ -159,7 +161,7 @@ class JetStreamRegistry implements Registry {
     const compaction = {
       windowMs: options.windowMs ?? 300_000,
       maxVersions: options.maxVersions ?? 100_000,
-      tombstones: tombstonesCanGo(version),
+      settleMs: tombstonesCanGo(version) ? (options.settleMs ?? deletesSettleMs) : Infinity,
       possible: () => this.#space?.canCompact ?? true,
     }
     this.#compactor = new Compactor(connection, log, compaction, (subject, seq) => {

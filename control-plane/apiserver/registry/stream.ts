@@ -50,6 +50,7 @@ export class JetStreamError extends Error {
 export const wrongLastSequence = 10071
 const streamNameInUse = 10058
 const noMessageFound = 10037
+const sequenceNotFound = 10043
 
 /** One call of the JetStream API. Rejects with JetStreamError, or with NatsError when there was no answer in time. */
 export async function jetStreamApi<T>(nats: NatsConnection, call: string, body: unknown = '', timeoutMs = 2000): Promise<T> {
@@ -133,20 +134,39 @@ export async function lastMessage(nats: NatsConnection, subject: string, timeout
   }
 }
 
-/**
- * Before 2.9.12 a purge of one subject moves every consumer that has it to what the purge left, over messages that it has not delivered. It
- * spares consumers whose filter does not cover the purge's; `*.x` is not covered by `registry.>`, yet the stream holds no other `*.x` than
- * `registry.x`.
- */
-const purgeMovesConsumers = (nats: NatsConnection): boolean => {
-  const [, major, minor, patch] = /^(\d+)\.(\d+)\.(\d+)/.exec(nats.info?.version ?? '') ?? []
-  return Number(major) === 2 && (Number(minor) < 9 || (Number(minor) === 9 && Number(patch) < 12))
-}
-export const consumerFilter = (nats: NatsConnection): { filter_subject?: string } =>
-  purgeMovesConsumers(nats) ? { filter_subject: `${streamName}.>` } : {}
+/** What the answer says about a message that is not there, or not any more (NewJSSequenceNotFoundError, and the file store's errors). */
+const isGone = (e: { err_code?: number; description: string }): boolean =>
+  e.err_code === sequenceNotFound || /no message found|stream store EOF/.test(e.description)
 
-/** Removes all messages of a subject before `seq`. The compactor's only tool: `deleteMessage` and wildcards with `keep` lose to crashes. */
-export const purgeBefore = (nats: NatsConnection, subject: string, seq: number): Promise<unknown> => {
-  const filter = purgeMovesConsumers(nats) ? subject.replace(streamName, '*') : subject
-  return jetStreamApi(nats, `STREAM.PURGE.${streamName}`, { filter, seq }, 5000)
+/**
+ * How long a crash of the server may bring a deleted message back, ms: 2.9 writes a block's deletions at the latest when it syncs all blocks,
+ * every two minutes, and has begun to do so before this has passed twice.
+ */
+export const deletesSettleMs = 300_000
+
+/**
+ * Removes messages by their sequences, all at once; those that are gone already count as removed. Rejects with JetStreamError, or when an
+ * answer does not come in time; some may be removed then. A purge of a subject would be durable at once, but it loads a block of messages for
+ * each version, and with 2.9 compares every subject of the stream: 20 ms of processor time among 20,000 objects where a deletion takes 0.07.
+ */
+export async function deleteMessages(nats: NatsConnection, inbox: string, seqs: readonly number[], timeoutMs = 5000): Promise<void> {
+  let left = seqs.length
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const subscription = nats.subscribe(inbox, {
+    callback(e, m) {
+      if (e) return reject(e)
+      if (m.headers?.code === 503) return reject(new JetStreamError(503, 'no responders'))
+      const { error } = m.json<{ error?: { err_code?: number; description: string } }>()
+      if (error && !isGone(error)) return reject(new JetStreamError(error.err_code ?? 0, error.description))
+      if (--left === 0) resolve()
+    },
+  })
+  const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
+  try {
+    for (const seq of seqs) nats.publish(`$JS.API.STREAM.MSG.DELETE.${streamName}`, `{"seq":${seq},"no_erase":true}`, { reply: inbox })
+    await promise
+  } finally {
+    clearTimeout(timer)
+    subscription.unsubscribe()
+  }
 }

@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => nats?.stop())
 
 test('compaction keeps every object, the window, and what history needs before it', async () => {
-  const registry = await open(nats, { windowMs: 3_600_000, maxVersions: 40 })
+  const registry = await open(nats, { windowMs: 3_600_000, maxVersions: 40, settleMs: 0 })
   const watch = record(registry, pods, { after: 0 })
   const write = async (name: string, data: number) =>
     registry.put(pods, 'c', name, object(name, data, 'c'), registry.get(pods, 'c', name)?.version ?? 0)
