@@ -47,19 +47,22 @@ const longestTimer = 2 ** 31 - 1
 /** Upstream's: ten times larger each, from 10 ns to 1000 s. */
 const bounds = Array.from({ length: 12 }, (_, i) => 10 ** (i - 8))
 
-/** A key that waits or is with a worker. */
-interface Entry {
+/** A key that is with a worker. */
+interface Work {
   readonly key: string
-  /** performance.now() when it was added, then when it was handed out. */
-  since: number
-  working: boolean
-  /** When it was added while with a worker. */
+  /** performance.now() when it was handed out. */
+  readonly since: number
+  /** When it was added meanwhile. */
   again: number | undefined
 }
 
 export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, burst = 100 }: QueueOptions = {}): WorkQueue {
-  const order = new Fifo<Entry>()
-  const entries = new Map<string, Entry>()
+  const waiting = new Set<string>()
+  const order = new Fifo<string>()
+  /** performance.now() when those in `order` were added. */
+  const added = new Fifo<number>()
+  /** As many as there are workers. */
+  const working: Work[] = []
   const timers = new Map<string, { at: number; timer: NodeJS.Timeout }>()
   const failures = new Map<string, number>()
   let takers: ((key: string | undefined) => void)[] = []
@@ -68,29 +71,27 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
   let down = false
 
   function take(): string {
-    const entry = order.shift()!
-    const now = performance.now()
-    counts.queued.observe((now - entry.since) / 1000)
-    entry.working = true
-    entry.since = now
-    return entry.key
+    const key = order.shift()!
+    const since = performance.now()
+    counts.queued.observe((since - added.shift()!) / 1000)
+    waiting.delete(key)
+    working.push({ key, since, again: undefined })
+    return key
   }
-  function enqueue(entry: Entry): void {
-    order.push(entry)
+  function enqueue(key: string, since: number): void {
+    waiting.add(key)
+    order.push(key)
+    added.push(since)
     if (takers.length) takers.shift()!(take())
   }
   function add(key: string): void {
-    if (down) return
-    const entry = entries.get(key)
-    if (!entry) {
-      counts.adds++
-      const fresh: Entry = { key, since: performance.now(), working: false, again: undefined }
-      entries.set(key, fresh)
-      enqueue(fresh)
-    } else if (entry.working && entry.again === undefined) {
-      counts.adds++
-      entry.again = performance.now()
-    }
+    if (down || waiting.has(key)) return
+    const work = working.find(w => w.key === key)
+    if (work?.again !== undefined) return
+    counts.adds++
+    const now = performance.now()
+    if (work) work.again = now
+    else enqueue(key, now)
   }
   function addAfter(key: string, ms: number): void {
     if (down) return
@@ -129,24 +130,24 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
         else takers.push(resolve)
       }),
     done(key) {
-      const entry = entries.get(key)
-      if (!entry?.working) return
-      counts.worked.observe((performance.now() - entry.since) / 1000)
-      if (entry.again === undefined || down) return void entries.delete(key)
-      entry.working = false
-      entry.since = entry.again
-      entry.again = undefined
-      enqueue(entry)
+      const at = working.findIndex(w => w.key === key)
+      if (at < 0) return
+      const { since, again } = working[at]!
+      working[at] = working.at(-1)!
+      working.pop()
+      counts.worked.observe((performance.now() - since) / 1000)
+      if (again !== undefined && !down) enqueue(key, again)
     },
     shutDown() {
       down = true
       for (const { timer } of timers.values()) clearTimeout(timer)
       timers.clear()
       failures.clear()
-      for (let entry = order.shift(); entry; entry = order.shift()) entries.delete(entry.key)
-      const waiting = takers
+      while (order.shift() !== undefined) added.shift()
+      waiting.clear()
+      const left = takers
       takers = []
-      for (const resolve of waiting) resolve(undefined)
+      for (const resolve of left) resolve(undefined)
     },
     get length() {
       return order.length
@@ -160,7 +161,7 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
       },
       queued: counts.queued,
       worked: counts.worked,
-      handedOut: () => [...entries.values()].filter(e => e.working).map(e => e.since),
+      handedOut: () => working.map(w => w.since),
     },
   }
 }
