@@ -6,6 +6,7 @@ import { measureAgainst } from './against.ts'
 import { newBench } from './bench.ts'
 import { benchCluster } from './cluster.ts'
 import type { LocalMeasurement, Measurement, Row, Sizes } from './measurement.ts'
+import { measureApiOnly } from './apionly.ts'
 import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
 import { measureClaims } from './claims.ts'
@@ -55,6 +56,7 @@ const measurements: Record<string, Measurement> = {
   recovery: measureRecovery,
 }
 const local: Record<string, LocalMeasurement> = {
+  apionly: measureApiOnly,
   workqueue: measureWorkQueue,
   scheduler: measureScheduler,
   watchlist: measureWatchList,
