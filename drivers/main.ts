@@ -1,10 +1,8 @@
 /** csi-driver block|shared: the process of a CSI driver of ours, in a pod of each node. Settings come from the environment, see its manifest. */
-import { rmSync } from 'node:fs'
-import { join } from 'node:path'
 import * as z from 'zod'
 import { logger } from '#shared/component/log.ts'
 import { blockDriver } from './block/driver.ts'
-import { serveDriver } from './serve.ts'
+import { serveDriver, untilToldToEnd } from './serve.ts'
 import { sharedDriver } from './shared/driver.ts'
 
 const settings = z.object({
@@ -28,12 +26,4 @@ const log = logger(`csi-driver-${which}`)
 const stop = new AbortController()
 await serveDriver(driver, kubeletDir, log, stop.signal)
 log.info({ driver: driver.name, node, zone }, 'serving')
-for (const signal of ['SIGTERM', 'SIGINT'] as const)
-  process.on(signal, () => {
-    // The kubelet sees by this that the driver has gone.
-    rmSync(join(kubeletDir, 'plugins_registry', `${driver.name}-reg.sock`), { force: true })
-    stop.abort()
-    process.exit(0)
-  })
-// Listening alone keeps no process.
-setInterval(() => {}, 2 ** 30)
+untilToldToEnd(kubeletDir, driver.name, stop)

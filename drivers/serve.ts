@@ -1,4 +1,5 @@
-/** How a CSI driver of ours runs: its services on one socket, and on another the registration with the kubelet, so that it needs no sidecar. */
+/** How drivers of ours run: a CSI driver's services on one socket, and on another the registration with the kubelet, so that it needs no sidecar. */
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
 import * as services from '#shared/csi/services.ts'
@@ -26,21 +27,51 @@ export async function serveDriver(driver: Driver, kubeletDir: string, log: Logge
     'csi.v1.Node': methods(services.node, driver.node, log),
   }
   await serveGrpc(join(kubeletDir, below), implemented, log, signal)
+  await register({ type: 'CSIPlugin', name: driver.name, below, versions: ['1.0.0'] }, kubeletDir, log, signal)
+}
+
+/** A plugin as the kubelet is told of it; its socket is `below` the kubelet's directory. */
+export interface Registered {
+  readonly type: 'CSIPlugin' | 'DRAPlugin'
+  readonly name: string
+  readonly below: string
+  readonly versions: string[]
+}
+const registrationSocket = (kubeletDir: string, name: string): string => join(kubeletDir, 'plugins_registry', `${name}-reg.sock`)
+
+/** Listens for the kubelet, which finds the plugin by this socket. Resolves when it does; ends with `signal`. */
+export async function register(
+  { type, name, below, versions }: Registered,
+  kubeletDir: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
   const registration = {
     GetInfo: method(getInfo.question, getInfo.answer, () => ({
-      type: 'CSIPlugin',
-      name: driver.name,
+      type,
+      name,
       endpoint: join('/var/lib/kubelet', below),
-      supportedVersions: ['1.0.0'],
+      supportedVersions: versions,
     })),
     NotifyRegistrationStatus: method(notifyRegistrationStatus.question, notifyRegistrationStatus.answer, ({ pluginRegistered, error }) => {
-      if (pluginRegistered) log.info({ driver: driver.name }, 'registered with the kubelet')
-      else log.error({ driver: driver.name, err: error }, 'the kubelet does not take the driver')
+      if (pluginRegistered) log.info({ driver: name }, 'registered with the kubelet')
+      else log.error({ driver: name, err: error }, 'the kubelet does not take the driver')
       return {}
     }),
   }
-  const socket = join(kubeletDir, 'plugins_registry', `${driver.name}-reg.sock`)
-  await serveGrpc(socket, { 'pluginregistration.Registration': registration }, log, signal)
+  await serveGrpc(registrationSocket(kubeletDir, name), { 'pluginregistration.Registration': registration }, log, signal)
+}
+
+/** Runs on until the process is told to end. The kubelet then sees that the plugin has gone. */
+export function untilToldToEnd(kubeletDir: string, name: string, stop: AbortController): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      rmSync(registrationSocket(kubeletDir, name), { force: true })
+      stop.abort()
+      process.exit(0)
+    })
+  // Listening alone keeps no process.
+  setInterval(() => {}, 2 ** 30)
 }
 
 function methods(all: Record<string, Rpc>, calls: Calls<Record<string, Rpc>>, log: Logger): Record<string, Method> {

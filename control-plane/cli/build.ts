@@ -68,6 +68,7 @@ await build({
     'cluster-dns': path.join(project, 'node-agent/dns/main.ts'),
     'image-tool': path.join(project, 'node-agent/image/main.ts'),
     'csi-driver': path.join(project, 'drivers/main.ts'),
+    'dra-driver': path.join(project, 'drivers/devices/main.ts'),
     'node-agent': path.join(project, 'node-agent/main.ts'),
     idmap: path.join(project, 'node-agent/runtime/oci/idmap.ts'),
     'process-shim': path.join(project, 'node-agent/runtime/process/shim.ts'),

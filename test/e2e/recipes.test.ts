@@ -135,6 +135,30 @@ test('an autoscaler gives pods to the load ...', async () => {
   await kubectl('delete', '-f', example('hpa-load'))
 }, 200_000)
 
+test('devices: each pod has one of its own, and who finds none waits', async () => {
+  await apply('devices-driver')
+  await kubectl('rollout', 'status', 'daemonset/dra-driver', '-n', 'kube-system', '--timeout=90s')
+  const running = async () =>
+    (await kubectl('get', 'pods', '-l', 'app=mounters', '--no-headers')).split('\n').filter(l => l.includes('Running')).length
+  await eventually(
+    async () => (await kubectl('get', 'resourceslices', '-o', 'name')).split('\n').filter(Boolean).length === 3,
+    'a slice of each node',
+  )
+  await apply('devices')
+  await eventually(async () => (await running()) === 3, 'three of four pods', 60_000)
+  await expect(kubectl('get', 'resourceclaims')).resolves.toMatch(/allocated,reserved/)
+  const waiting = (await kubectl('get', 'pods', '-l', 'app=mounters', '--field-selector', 'status.phase=Pending', '-o', 'name')).trim()
+  expect(await kubectl('describe', waiting)).toContain('cannot allocate all claims')
+  const nodes = (await podsOf('app=mounters')).map(p => p.node)
+  expect(new Set(nodes).size).toBe(4)
+  await eventually(async () => /opened \/dev\/fuse/.test(await kubectl('logs', '-l', 'app=mounters', '--prefix')), 'the device is opened')
+  await kubectl('scale', 'deployment', 'mounters', '--replicas=3')
+  await rolledOut('deployment/mounters')
+  await remove('devices')
+  await eventually(async () => (await kubectl('get', 'resourceclaims', '-o', 'name')) === '', 'all is given back')
+  await kubectl('delete', '-f', example('devices-driver'), '--timeout=60s')
+}, 180_000)
+
 test('a drain waits for the budget', async () => {
   await apply('drain')
   await rolledOut('deployment/keeper')

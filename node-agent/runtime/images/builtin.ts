@@ -83,13 +83,20 @@ export const builtinImages: readonly HostImage[] = [
   tool(['alpine/git', 'bitnami/git'], 'git', 'git', { entrypoint: ['git'], cmd: ['--help'] }),
   tool(['kubectl', 'bitnami/kubectl', 'rancher/kubectl', 'alpine/kubectl'], 'kubectl', 'kubectl', { entrypoint: ['kubectl'], cmd: [] }),
 
-  // CSI drivers of our own: drivers/.
+  // Drivers of our own: drivers/.
   ...(['block', 'shared'] as const).map(driver => ({
     names: [`coxswain/csi-driver-${driver}`],
     entrypoint: ['/usr/local/bin/node', '/coxswain/dist/csi-driver.js', driver],
     node: '/usr/local/bin/node',
     bundles: true,
   })),
+
+  {
+    names: ['coxswain/dra-driver'],
+    entrypoint: ['/usr/local/bin/node', '/coxswain/dist/dra-driver.js'],
+    node: '/usr/local/bin/node',
+    bundles: true,
+  },
 
   // Servers that answer with what they were asked, so that one sees who answered.
   { names: ['echoserver', 'e2e-test-images/echoserver', 'jmalloc/echo-server'], ...answering('echo', '--port', '8080') },

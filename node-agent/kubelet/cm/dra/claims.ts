@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import { readDurable, writeDurable } from '../../pod/durable.ts'
-import type { PreparedDevice } from './api.ts'
+import type { PreparedDevice } from '#shared/dra/services.ts'
 
 export interface ClaimInfo {
   readonly uid: string

@@ -9,7 +9,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { grpcClient, type GrpcClient } from '#shared/grpc/client.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import type { PluginHandler } from '../../pluginmanager/pluginmanager.ts'
-import { services, type DraService } from './api.ts'
+import { services, type DraService } from '#shared/dra/services.ts'
 
 export const type = 'DRAPlugin'
 

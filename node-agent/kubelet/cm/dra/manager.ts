@@ -13,7 +13,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { claimNamesOf, isMadeFor } from '#shared/scheduling/resourceclaims.ts'
 import { draOperations } from '../../metrics.ts'
 import { uidOf } from '../../pod/containers.ts'
-import type { Claim, DraService } from './api.ts'
+import type { Claim, DraService } from '#shared/dra/services.ts'
 import { cdiDevicesOf, claimInfo, openClaims, type ClaimInfo } from './claims.ts'
 import type { DraDriver, DraDrivers } from './drivers.ts'
 
