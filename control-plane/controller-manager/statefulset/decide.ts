@@ -71,15 +71,19 @@ function revisionFor({ spec, status }: StatefulSet, place: number): keyof Revisi
   return type === 'RollingUpdate' && place < (status?.currentReplicas ?? 0) ? 'current' : 'update'
 }
 
+/** How many pods may be missing while a set is updated. */
+export const maxUnavailable = (set: StatefulSet): number =>
+  Math.max(1, scaledValue(set.spec.updateStrategy?.rollingUpdate?.maxUnavailable ?? 1, replicasOf(set), false))
+
 /**
  * The pods of an older template that are deleted now, from the last one down to the partition: as many as may be missing. Old ones that do
  * not serve cost nothing, so that an update gets past a template that does not work.
  */
 function outdated(set: StatefulSet, replicas: readonly (LeanPod | undefined)[], { update }: Revisions, now: number): LeanPod[] {
-  const { partition = 0, maxUnavailable = 1 } = set.spec.updateStrategy?.rollingUpdate ?? {}
+  const { partition = 0 } = set.spec.updateStrategy?.rollingUpdate ?? {}
   const settled = (pod: LeanPod): boolean => revisionOf(pod) === update || isTerminating(pod) || hasEnded(pod)
   const missing = replicas.filter(pod => !pod || (settled(pod) && !isServing(pod, set, now))).length
-  const budget = Math.max(1, scaledValue(maxUnavailable, replicas.length, false)) - missing
+  const budget = maxUnavailable(set) - missing
   const old = replicas.slice(partition).filter(pod => pod !== undefined && !settled(pod)) as LeanPod[]
   return old.reverse().slice(0, Math.max(0, budget))
 }

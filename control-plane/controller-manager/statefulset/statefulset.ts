@@ -17,6 +17,7 @@ import { untilAvailable } from '../podcontrol/pods.ts'
 import { claimNames, isStale, newClaims, ownersOf } from './claims.ts'
 import { decide, revisionOf, type Step } from './decide.ts'
 import { identityLabels, ordinalOf } from './identity.ts'
+import { statefulSetMetrics } from './metrics.ts'
 import { sameStatus, statefulSetStatus } from './status.ts'
 import { newPod, snapshotOf } from './template.ts'
 
@@ -28,6 +29,7 @@ export const statefulSetController: NewController = ctx => {
   const revisionInformer = ctx.informer(controllerRevisions)
   podInformer.addIndex('controller', byController)
   revisionInformer.addIndex('controller', byController)
+  statefulSetMetrics(ctx.metrics, () => all.list())
 
   /** A pod matters to its owner, and to those that want its name. */
   function* setsOf(event: InformerEvent<LeanPod>): Iterable<string> {
@@ -51,7 +53,8 @@ export const statefulSetController: NewController = ctx => {
   async function reconcile(key: string, client: Client): Promise<void | { requeueAfterMs: number }> {
     const [namespace, name] = splitKey(key)
     const set = all.get(namespace, name)
-    if (!set || set.metadata.deletionTimestamp) return
+    if (!set) return
+    if (set.metadata.deletionTimestamp) return countLast(client, set)
     const own = [set.metadata.uid ?? '', `orphans/${namespace}`]
     const mine = (o: KubeObject) => selects(set.spec.selector, o.metadata.labels)
     const named = (pod: LeanPod) => mine(pod) && ordinalOf(set, pod.metadata.name) !== undefined
@@ -104,6 +107,17 @@ export const statefulSetController: NewController = ctx => {
       )
     const waits = claimed.map(p => untilAvailable(p, set.spec.minReadySeconds ?? 0, now)).filter(ms => ms !== undefined)
     if (waits.length) return { requeueAfterMs: Math.min(...waits) + 10 }
+  }
+
+  /** Of a set that is being deleted nothing is done, but its status tells what is left. */
+  async function countLast(client: Client, set: StatefulSet): Promise<void> {
+    const { currentRevision: current = '', updateRevision: update = '', collisionCount } = set.status ?? {}
+    const left = podInformer.byIndex('controller', set.metadata.uid ?? '')
+    const status = statefulSetStatus(set, left, { current, update }, collisionCount, Date.now())
+    if (sameStatus(set.status, status)) return
+    await client.update(statefulSets, { ...set, status }, 'status').catch((e: unknown) => {
+      if (!isNotFound(e)) throw e
+    })
   }
 
   /** Claims of pods that wait for them are made, and all have the owners that the policy says. */

@@ -5,7 +5,8 @@ import type { HorizontalPodAutoscaler } from '#shared/api/autoscaling/horizontal
 import type { Job } from '#shared/api/batch/job.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { deployments, horizontalPodAutoscalers, jobs, pods, services } from '#shared/api/kinds.ts'
+import type { StatefulSet } from '#shared/api/apps/statefulset.ts'
+import { deployments, horizontalPodAutoscalers, jobs, pods, services, statefulSets } from '#shared/api/kinds.ts'
 import { startControl, startNode, type Control } from './setup.ts'
 
 const registry = new Registry()
@@ -32,13 +33,31 @@ async function sample(name: string, labels: Record<string, string> = {}): Promis
   }
   return undefined
 }
-const becomes = (name: string, labels: Record<string, string>, is: number) =>
+const becomes = (name: string, labels: Record<string, string>, is: number | undefined) =>
   expect.poll(() => sample(name, labels), { timeout: 15_000 }).toBe(is)
 const atLeast = (name: string, labels: Record<string, string>, is: number) =>
   expect.poll(() => sample(name, labels), { timeout: 15_000 }).toBeGreaterThanOrEqual(is)
 const template = (labels: Record<string, string>, spec: object = {}) => ({
   metadata: { labels },
   spec: { containers: [{ name: 'c', image: 'busybox' }], ...spec },
+})
+
+test('stateful sets: how many pods may be missing, and how many are', async () => {
+  const { client } = control
+  await client.create(statefulSets, namespace, {
+    metadata: { name: 'members' },
+    spec: {
+      replicas: 3,
+      selector: { matchLabels: { app: 'members' } },
+      updateStrategy: { rollingUpdate: { maxUnavailable: '60%' } },
+      template: template({ app: 'members' }),
+    },
+  } as unknown as StatefulSet)
+  const labels = { statefulset_namespace: namespace, statefulset_name: 'members', pod_management_policy: 'OrderedReady' }
+  await becomes('statefulset_controller_statefulset_max_unavailable', labels, 1)
+  await becomes('statefulset_controller_statefulset_unavailable_replicas', labels, 0)
+  await client.delete(statefulSets, namespace, 'members')
+  await becomes('statefulset_controller_statefulset_max_unavailable', labels, undefined)
 })
 
 test('jobs: rounds, pods made and ended, finalizers, ends', async () => {
