@@ -48,7 +48,7 @@ export function countPreferred(
       const domain = node.metadata.labels?.[topologyKey]
       if (domain !== undefined && !ignored.has(name)) domains.set(domain, 0)
     }
-    for (const [name, count] of counts) {
+    for (const [name, count] of domains.size > 0 ? counts : []) {
       const node = snapshot.get(name)?.node
       if (!node || (requireAll && !hasAllKeys(node, all)) || !includes(node)) continue
       const domain = node.metadata.labels?.[topologyKey] ?? ''

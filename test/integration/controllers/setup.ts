@@ -11,7 +11,7 @@ import { leases, namespaces, nodes, pods, serviceAccounts } from '#shared/api/ki
 import type { Client } from '#shared/client/client.ts'
 import { queueMetrics } from '#shared/client/queuemetrics.ts'
 import { startInformer } from '#shared/client/reflector.ts'
-import { newClient } from '#shared/client/rest.ts'
+import { newClient, type RestClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
 import { isStatus } from '#shared/machinery/status.ts'
 import { formatMicroTime, formatTime } from '#shared/machinery/time.ts'
@@ -31,7 +31,7 @@ export interface Control {
   control(settings?: Partial<Settings>, registry?: Registry): Promise<() => Promise<void>>
   stopControllers(): Promise<void>
   /** A client of the controller manager's own identity. */
-  managerClient(): Promise<Client>
+  managerClient(): Promise<RestClient>
   namespace(name: string): Promise<string>
   stop(): Promise<void>
 }
