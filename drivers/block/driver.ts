@@ -6,7 +6,7 @@ import { mkdir, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/
 import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
-import { attachLoop, detachLoop, devicesOf } from '#shared/linux/loop.ts'
+import { attachLoop, detachLoop, devicesOf, isFreed } from '#shared/linux/loop.ts'
 import { unmount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
 import { bindMount, isMounted, unbind } from '../mounts.ts'
@@ -327,7 +327,9 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           // One that is another node's by now is not ours to free.
           if ((await attachedTo(id)) !== nodeId) return {}
           const device = await deviceOf(id)
-          if (device !== undefined) await detachLoop(image(id), device)
+          // Who still writes to it here must not go on when another node has it.
+          if (device !== undefined && !(await isFreed(image(id), device)))
+            fail(Code.failedPrecondition, `volume ${id} is busy: a process of node ${node} still has it open`)
           await rm(deviceFile(id), { force: true })
           return {}
         }),

@@ -2,7 +2,7 @@
 import { decodeMessage } from '../machinery/protobuf.ts'
 import { encodeMessage } from '../machinery/protobuf-encode.ts'
 import type { Infer } from '../machinery/schema.ts'
-import { Code, RpcError, type Caller } from './rpc.ts'
+import { Code, RpcError, UnreadableAnswer, type Caller } from './rpc.ts'
 
 export interface GrpcClient {
   readonly call: Caller
@@ -58,7 +58,7 @@ export async function grpcClient(socket: string): Promise<GrpcClient> {
   }
 }
 
-/** Reads the answer of a call. Throws an RpcError when it is none. */
+/** Reads the answer of a call. Throws an UnreadableAnswer when it is none. */
 export function decodeAnswer<A extends Parameters<typeof decodeMessage>[0]>(
   { path, answer }: { path: string; answer: A },
   data: Buffer,
@@ -66,6 +66,6 @@ export function decodeAnswer<A extends Parameters<typeof decodeMessage>[0]>(
   try {
     return decodeMessage(answer, data) as Infer<A>
   } catch (e) {
-    throw new RpcError(Code.internal, `the answer of ${path} is none: ${(e as Error).message}`)
+    throw new UnreadableAnswer(Code.internal, `the answer of ${path} is none: ${(e as Error).message}`)
   }
 }

@@ -27,6 +27,9 @@ export class RpcError extends Error {
   }
 }
 
+/** The answer of a call that cannot be read: whatever was asked for may have been done. */
+export class UnreadableAnswer extends RpcError {}
+
 /** As Go writes them. */
 const codeNames =
   'OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied ResourceExhausted FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable DataLoss Unauthenticated'.split(
@@ -55,4 +58,5 @@ export const Code = {
 /** Whether an error leaves open if what was asked for happened: the call may still be under way, or have been answered to nobody. */
 export const isUncertain = (e: unknown): boolean =>
   !(e instanceof RpcError) ||
+  e instanceof UnreadableAnswer ||
   ([Code.canceled, Code.deadlineExceeded, Code.resourceExhausted, Code.aborted, Code.unavailable] as number[]).includes(e.code)

@@ -404,6 +404,41 @@ test('a driver that lies, or whose answers cannot be read, is not believed', asy
   await nothingLeft()
 }, 60_000)
 
+/** Every order of what is in the list. */
+const orders = <T>(of: readonly T[]): T[][] =>
+  of.length < 2 ? [[...of]] : of.flatMap(first => orders(of.filter(x => x !== first)).map(rest => [first, ...rest]))
+
+test('whatever is deleted first of a pod, its claim, their volume, its attachment and the class, nothing is left', async () => {
+  const all = orders(['pod', 'claim', 'volume', 'attachment', 'class'] as const)
+  // Some at a time, each with objects of its own.
+  const left = all.entries()
+  const worker = async (): Promise<void> => {
+    for (const [n, order] of left) {
+      const own = `order-${n}`
+      await c.client.create(storageClasses, '', { metadata: { name: own }, provisioner: name, volumeBindingMode: 'Immediate' } as unknown as StorageClass) // prettier-ignore
+      await claim(own, { storageClassName: own })
+      await pod(own, own, n % 2 ? 'node-1' : 'node-2')
+      const volume = (await volumeOf(own)).metadata.name!
+      const attachment = await until(`${own} to be attached`, async () =>
+        (await c.client.list(volumeAttachments, '')).items.find(a => a.spec.source.persistentVolumeName === volume && a.status?.attached),
+      )
+      const remove = {
+        pod: () => c.client.delete(pods, ns, own),
+        claim: () => c.client.delete(persistentVolumeClaims, ns, own),
+        volume: () => c.client.delete(persistentVolumes, '', volume),
+        attachment: () => c.client.delete(volumeAttachments, '', attachment.metadata.name!),
+        class: () => c.client.delete(storageClasses, '', own),
+      }
+      // What was deleted with something else is gone.
+      for (const what of order) await remove[what]().catch((e: unknown) => (isNotFound(e) ? undefined : Promise.reject(e)))
+      const gone = (): Promise<boolean> => c.client.get(persistentVolumes, '', volume).then(() => false, isNotFound)
+      await until(`the volume to be gone: ${order.join()}`, gone)
+    }
+  }
+  await Promise.all(Array.from({ length: 8 }, worker))
+  await nothingLeft()
+}, 120_000)
+
 test('a claim grows, and changes its attributes', async () => {
   await claim('size')
   await isBound('size')

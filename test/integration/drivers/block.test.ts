@@ -141,6 +141,37 @@ test.runIf(isolated)(
   },
 )
 
+test.runIf(isolated)('a disk that a process still has open stays where it is; taken away, that process writes no more', async () => {
+  await create()
+  const used = await use('a')
+  const file = await open(join(used.path, 'log'), 'w')
+  const busy = { code: Code.failedPrecondition, message: expect.stringContaining('busy') as string }
+  await expect(used.end()).rejects.toMatchObject(busy)
+  await expect(used.end()).rejects.toMatchObject(busy)
+  await file.write('still here')
+  await file.sync()
+  // By force.
+  await controller.controllerUnpublishVolume!({ volumeId: name, nodeId: 'z/a' })
+  await expect(file.write('lost').then(() => file.sync())).rejects.toThrow(/EIO|EROFS/)
+  await used.end()
+  const next = await use('b')
+  expect(await readFile(join(next.path, 'log'), 'utf8')).toBe('still here')
+  await file.close().catch(() => {})
+  await next.end()
+  await drop('b')
+})
+
+test.runIf(isolated)('a disk goes when the process that had it open is gone', async () => {
+  await create()
+  const used = await use('a')
+  const file = await open(join(used.path, 'log'), 'w')
+  await expect(used.end()).rejects.toMatchObject({ code: Code.failedPrecondition })
+  await file.close()
+  await used.end()
+  await drop('a')
+  expect(await devices()).toEqual([])
+})
+
 test.runIf(isolated)('a call that is repeated changes nothing; what a restarted driver finds it goes on with', async () => {
   await create()
   const used = await use('a')

@@ -263,8 +263,12 @@ test('a driver that is not there, refuses a mode or a call is told of in upstrea
   await h.api.until(() =>
     failures('fire').includes('MountVolume.MountDevice failed for volume "pv-fire" : rpc error: code = Internal desc = disk on fire'),
   )
+  // What it has refused is not undone.
+  user('refused', claim('fire'))
+  for (const name of ['refused', 'fire']) await gone(name)
+  expect(d.calls).not.toContain('NodeUnstageVolume vol-fire')
   d.fault('NodeStageVolume', undefined)
-  h.kubelet().find('default', 'fire')!.kick()
+  user('fire', claim('fire'))
   if (isolated) await h.until('fire', isReady)
 })
 

@@ -12,7 +12,7 @@ import { NodeRpc } from '#shared/csi/messages.ts'
 import { capabilityOf } from '#shared/csi/capability.ts'
 import { uniqueVolumeName } from '#shared/csi/names.ts'
 import { node as nodeService } from '#shared/csi/services.ts'
-import { Code, RpcError } from '#shared/grpc/rpc.ts'
+import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import type { CsiDriver as Driver, CsiDrivers } from '../../csi/drivers.ts'
 import { pathForPlugins } from '../../kubeletpaths.ts'
@@ -48,8 +48,13 @@ export const driverTimeoutMs = 120_000
 interface StageRecord {
   boot: string
   publishContext: { [key: string]: string }
+  /** It may be staged, and may not: that it shall be, or shall be no more, was begun. */
+  begun?: true
 }
 const recordOf = (directory: string): string => join(dirname(directory), 'csi.json')
+const forget = async (directory: string): Promise<void> => {
+  for (const file of [recordOf(directory), `${recordOf(directory)}.new`]) await rm(file, { force: true })
+}
 
 /** Runs a step that events name. */
 async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -95,7 +100,8 @@ export function csiVolume(node: CsiNode): VolumePlugin {
   }
 
   async function stage(source: CsiSource, directory: string, pod: Pod): Promise<void> {
-    if (readDurable<StageRecord>(recordOf(directory))?.boot === node.boot) return
+    const known = readDurable<StageRecord>(recordOf(directory))
+    if (known?.boot === node.boot && !known.begun) return
     notWhileInUse.delete(uniqueVolumeName(source.driver, source.handle))
     const about = await definition(source.driver)
     const attached = about?.spec.attachRequired !== false
@@ -108,19 +114,21 @@ export function csiVolume(node: CsiNode): VolumePlugin {
         )
     await step(source.block ? 'MapVolume.SetUpDevice' : 'MountVolume.MountDevice', async () => {
       const driver = drivers.get(source.driver)
-      if ((await driver.capabilities()).has(NodeRpc.stageUnstageVolume))
-        await driver.call(
-          nodeService.nodeStageVolume,
-          {
-            volumeId: source.handle,
-            publishContext,
-            stagingTargetPath: shown(directory),
-            volumeCapability: await capability(source, driver, pod),
-            secrets: await secretsOf(source, 'stage'),
-            volumeContext: source.attributes,
-          },
-          driverTimeoutMs,
-        )
+      if (!(await driver.capabilities()).has(NodeRpc.stageUnstageVolume)) return
+      const question = {
+        volumeId: source.handle,
+        publishContext,
+        stagingTargetPath: shown(directory),
+        volumeCapability: await capability(source, driver, pod),
+        secrets: await secretsOf(source, 'stage'),
+        volumeContext: source.attributes,
+      }
+      writeDurable(recordOf(directory), { boot: node.boot, publishContext, begun: true } satisfies StageRecord)
+      await driver.call(nodeService.nodeStageVolume, question, driverTimeoutMs).catch(async (e: unknown) => {
+        // It has refused: there is nothing to undo.
+        if (!isUncertain(e)) await forget(directory)
+        throw e
+      })
     })
     writeDurable(recordOf(directory), { boot: node.boot, publishContext } satisfies StageRecord)
   }
@@ -211,9 +219,10 @@ export function csiVolume(node: CsiNode): VolumePlugin {
       setUp: (volume, directory, pod) => stage(csiSource(volume, uidOf(pod), pod.metadata.namespace)!, directory, pod),
       async tearDown(volume, directory) {
         const source = csiSource(volume, '')!
-        // First: if we end here, whoever comes next must not take it for staged.
-        await rm(recordOf(directory), { force: true })
-        await rm(`${recordOf(directory)}.new`, { force: true })
+        const known = readDurable<StageRecord>(recordOf(directory))
+        if (!known) return
+        // If we end here, whoever comes next must not take it for staged.
+        if (!known.begun) writeDurable(recordOf(directory), { ...known, begun: true } satisfies StageRecord)
         const driver = drivers.get(source.driver)
         if ((await driver.capabilities()).has(NodeRpc.stageUnstageVolume))
           await driver.call(
@@ -221,6 +230,7 @@ export function csiVolume(node: CsiNode): VolumePlugin {
             { volumeId: source.handle, stagingTargetPath: shown(directory) },
             driverTimeoutMs,
           )
+        await forget(directory)
       },
     },
     async setUp(ctx) {
