@@ -55,15 +55,19 @@ export interface FieldError {
 /** Characters of a bad value that an error shows; the rest is left out. */
 const maxShown = 2048
 
-/** Go's `%#v`-like rendering of a bad value, as upstream prints it after `Invalid value: `, of a bounded length. */
+/** A bad value as upstream prints it after `Invalid value: `: in quotes, plainly or as JSON; of a bounded length. */
 function show(value: unknown): string {
   if (value === undefined || value === null) return 'null'
   if (typeof value === 'string') return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}...` : value)
   if (typeof value === 'number' || typeof value === 'boolean') return String(value)
   const writer = { text: '' }
   writeJson(writer, value)
-  return writer.text.length > maxShown ? `${writer.text.slice(0, maxShown)}...` : writer.text
+  const text = writer.text.length > maxShown ? `${writer.text.slice(0, maxShown)}...` : writer.text
+  return text.replace(/[<>&]/g, goEscape)
 }
+
+/** Go's JSON is fit for HTML. */
+const goEscape = (c: string): string => `\\u00${c.charCodeAt(0).toString(16)}`
 
 /** JSON.stringify, but it stops a little behind `maxShown`: a long list is not written once for each error in it. */
 function writeJson(out: { text: string }, value: unknown): void {

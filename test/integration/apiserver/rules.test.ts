@@ -126,7 +126,7 @@ it('that are wrong or too dear are not defined', async () => {
   expect(wrong.code).toBe(422)
   expect(causes(wrong)).toEqual([
     expect.stringContaining(
-      'spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: apiextensions.ValidationRule{Rule:"self.mim > 0"',
+      'spec.validation.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self.mim \\u003e 0"',
     ),
   ])
   expect(wrong.body.message).toContain("ERROR: <input>:1:5: undefined field 'mim'\n | self.mim > 0\n | ....^")

@@ -191,7 +191,7 @@ describe('a definition', () => {
 
   it('is told what is wrong with a rule', () => {
     expect(check(spec({ rule: 'self.m > 0', message: 'm' }))).toEqual([
-      'schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: apiextensions.ValidationRule{Rule:"self.m > 0", Message:"m", MessageExpression:"", Reason:(*apiextensions.FieldValueErrorReason)(nil), FieldPath:"", OptionalOldSelf:(*bool)(nil)}: compilation failed: ERROR: <input>:1:5: undefined field \'m\'\n | self.m > 0\n | ....^',
+      'schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value: {"Rule":"self.m \\u003e 0","Message":"m","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null}: compilation failed: ERROR: <input>:1:5: undefined field \'m\'\n | self.m > 0\n | ....^',
     ])
     expect(check(spec({ rule: 'self.n' }))[0]).toMatch(/: cel expression must evaluate to a bool$/)
     expect(check(spec({ rule: 'true', messageExpression: 'self.n' }))[0]).toMatch(

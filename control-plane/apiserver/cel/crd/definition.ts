@@ -125,15 +125,18 @@ function tooDear(name: string, factor: number): string {
   return `${name} exceeds budget by factor of ${shown} (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`
 }
 
-/** The rule as Go shows the struct: that is what upstream's message has. */
+/** The rule as JSON of upstream's struct, which has no names of its own there: that is what its message has. */
 function whole(at: Path, rule: ValidationRule, detail: string): FieldError {
-  const text = (value: string | undefined): string => JSON.stringify(value ?? '')
-  const pointer = (type: string, value: unknown): string => `(*${type})(${value === undefined ? 'nil' : '0xc000000000'})`
-  const shown =
-    `apiextensions.ValidationRule{Rule:${text(rule.rule)}, Message:${text(rule.message)}, MessageExpression:${text(rule.messageExpression)}, ` +
-    `Reason:${pointer('apiextensions.FieldValueErrorReason', rule.reason)}, FieldPath:${text(rule.fieldPath)}, ` +
-    `OptionalOldSelf:${pointer('bool', rule.optionalOldSelf)}}`
-  return { reason: 'FieldValueInvalid', field: String(at), message: `Invalid value: ${shown}: ${detail}` }
+  const { message = '', messageExpression = '', reason = null, fieldPath = '', optionalOldSelf = null } = rule
+  const shown = {
+    Rule: rule.rule ?? '',
+    Message: message,
+    MessageExpression: messageExpression,
+    Reason: reason,
+    FieldPath: fieldPath,
+    OptionalOldSelf: optionalOldSelf,
+  }
+  return invalid(at, shown, detail)
 }
 
 /** Whether the field paths of rules fit their schemas. */
