@@ -177,6 +177,9 @@ describe('a change', () => {
     const warnings: string[] = []
     rulesOf(object({ spec }))!(of({ old: -1, other: 'b' }), of({ old: -1, other: 'a' }), text => warnings.push(text))
     expect(warnings).toEqual(['spec.old: Invalid value: -1: failed rule: self > 0'])
+    // What version the old one was of cannot be told.
+    const versioned = rulesOf(object({ apiVersion: { ...text, 'x-kubernetes-validations': [{ rule: "self == 'v1'" }] } }))!
+    expect(versioned({ apiVersion: 'v2' }, { apiVersion: 'v2' }).map(e => e.field)).toEqual(['apiVersion'])
   })
 })
 

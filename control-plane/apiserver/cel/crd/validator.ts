@@ -116,7 +116,11 @@ function judge(
       const before = Object.hasOwn(olds, name) ? olds[name] : undefined
       const inner = schema.properties?.[name] ?? (typeof schema.additionalProperties === 'object' ? schema.additionalProperties : undefined)
       const next = correlation && before !== undefined && inner ? { schema: inner, now: v, old: before } : undefined
-      below(own ?? rules.rest, own ? here.child(name) : here.key(name), v, before, next)
+      const at = own ? here.child(name) : here.key(name)
+      // Both objects are of the version that was asked for: what these were cannot be told.
+      if (own && correlation && !parent && (name === 'apiVersion' || name === 'kind')) {
+        if (run.budget >= 0) judge(run, own, at, v, before, undefined, undefined)
+      } else below(own ?? rules.rest, at, v, before, next)
     }
   }
 }
