@@ -10,6 +10,7 @@ import { measureApiOnly } from './apionly.ts'
 import { measureAuthorization } from './authorization.ts'
 import { measureBus } from './bus.ts'
 import { measureClaims } from './claims.ts'
+import { measureCompaction } from './compaction.ts'
 import { measureCrd } from './crd.ts'
 import { measureDisks } from './disks.ts'
 import { measureDns } from './dns.ts'
@@ -61,6 +62,7 @@ const local: Record<string, LocalMeasurement> = {
   scheduler: measureScheduler,
   watchlist: measureWatchList,
   scale: measureScale,
+  compaction: measureCompaction,
   fairness: measureFairness,
   authorization: measureAuthorization,
   policies: measurePolicies,
