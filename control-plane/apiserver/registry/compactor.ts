@@ -19,6 +19,8 @@ export interface CompactorOptions {
   maxVersions: number
   /** How long a tombstone stays after what it hides was deleted, ms; Infinity with servers that may bring back what has settled. */
   settleMs: number
+  /** Whether what is deleted is erased from the store's files: it may have been stored before it was to be encrypted. */
+  erase: boolean
   /** Whether the store has the space that a deletion takes. */
   possible: () => boolean
 }
@@ -170,7 +172,7 @@ export class Compactor {
   }
 
   async #delete(seqs: readonly number[], now: number): Promise<void> {
-    await deleteMessages(this.#connection.nats, createInbox(inboxPrefix(this.#connection.identity)), seqs)
+    await deleteMessages(this.#connection.nats, createInbox(inboxPrefix(this.#connection.identity)), seqs, this.#options.erase)
     if (this.#options.settleMs === Infinity) return
     this.#unsettled.push({ seqs, at: now })
     this.#remembered += seqs.length

@@ -162,6 +162,7 @@ class JetStreamRegistry implements Registry {
       windowMs: options.windowMs ?? 300_000,
       maxVersions: options.maxVersions ?? 100_000,
       settleMs: tombstonesCanGo(version) ? (options.settleMs ?? deletesSettleMs) : Infinity,
+      erase: options.encryption !== undefined,
       possible: () => this.#space?.canCompact ?? true,
     }
     this.#compactor = new Compactor(connection, log, compaction, (subject, seq) => {

@@ -1,10 +1,16 @@
+import { randomBytes } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { encryptionConfiguration } from '#control-plane/apiserver/encryption/configuration.ts'
+import { newEncryption } from '#control-plane/apiserver/encryption/transformer.ts'
 import { VersionExpired } from '#control-plane/apiserver/registry/registry.ts'
 import { tombstonesCanGo } from '#control-plane/apiserver/registry/compactor.ts'
 import { streamState } from '#control-plane/apiserver/registry/stream.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
+import { parseConfig } from '#shared/component/configfile.ts'
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
-import { object, open, pods, record, until } from './setup.ts'
+import { dataOf, object, open, pods, record, silent, until } from './setup.ts'
 
 let nats: NatsFixture
 let connection: BusConnection
@@ -83,4 +89,28 @@ test('what a server left behind that is gone for good', async () => {
   await survivor.fresh()
   expect(survivor.get(pods, 'left', 'a')!.object).toMatchObject({ spec: { data: 2 } })
   await survivor.close()
+})
+
+test('what was stored before it was encrypted is erased from the files of the store', async () => {
+  const holds = async (text: string): Promise<boolean> => {
+    const files = await readdir(nats.storeDir, { recursive: true, withFileTypes: true })
+    const contents = await Promise.all(files.filter(f => f.isFile()).map(f => readFile(join(f.parentPath, f.name))))
+    return contents.some(content => content.includes(text))
+  }
+  const plain = await open(nats)
+  const { version } = await plain.put(pods, 'plain', 'a', object('a', 'swordfish', 'plain'), 0)
+  await plain.close()
+  expect(await holds('swordfish')).toBe(true)
+  const keys = [{ name: 'k', secret: randomBytes(32).toString('base64') }]
+  const rule = { resources: ['pods'], providers: [{ secretbox: { keys } }, { identity: {} }] }
+  const said = JSON.stringify({ apiVersion: 'apiserver.config.k8s.io/v1', kind: 'EncryptionConfiguration', resources: [rule] })
+  const encryption = await newEncryption(parseConfig(said, encryptionConfiguration), silent)
+  const encrypting = await open(nats, { windowMs: 200, encryption })
+  await encrypting.put(pods, 'plain', 'a', object('a', 'swordfish', 'plain'), version)
+  await until(async () => !(await holds('swordfish')), 'the plain text to go')
+  expect(dataOf(encrypting.get(pods, 'plain', 'a')!.object)).toBe('swordfish')
+  const again = await open(nats, { encryption })
+  expect(dataOf(again.get(pods, 'plain', 'a')!.object)).toBe('swordfish')
+  await again.close()
+  await encrypting.close()
 })

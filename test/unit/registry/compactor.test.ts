@@ -31,7 +31,7 @@ function start(settleMs: number) {
   const compactor = new Compactor(
     connection as unknown as BusConnection,
     silent,
-    { windowMs: 1000, maxVersions: 1000, settleMs, possible: () => true },
+    { windowMs: 1000, maxVersions: 1000, settleMs, erase: false, possible: () => true },
     name => forgotten.push(name),
   )
   closing.push(() => compactor.close())
