@@ -6,7 +6,7 @@ import { mkdir, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/
 import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
-import { attachLoop, detachLoop, devicesOf, isFreed } from '#shared/linux/loop.ts'
+import { attachLoop, detachLoop, devicesOf, emptyLoop, isFreed } from '#shared/linux/loop.ts'
 import { unmount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
 import { bindMount, isMounted, unbind } from '../mounts.ts'
@@ -58,15 +58,16 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
     )
     return device !== undefined && (await devicesOf(image(id))).includes(device) ? device : undefined
   }
-  /**
-   * Takes the disk away from a node, whether or not the node knows: what still has it mounted gets errors, so that of two nodes one writes.
-   * A raw device that is open there goes when it is closed.
-   */
+  /** Takes the disk away from a node, whether or not the node knows: what still has it mounted or open gets errors, so that of two nodes one writes. */
   async function takeAway(id: string): Promise<void> {
     const device = await deviceOf(id)
     if (device !== undefined && (await fileSystemOf(device)) === 'ext4')
       await mountedBeside(device, place => endFileSystem(place, formatMs)).catch(async (e: unknown) => {
         // Freed by the last mount meanwhile.
+        if ((await deviceOf(id)) !== undefined) throw e
+      })
+    if (device !== undefined)
+      await emptyLoop(device).catch(async (e: unknown) => {
         if ((await deviceOf(id)) !== undefined) throw e
       })
     if (device !== undefined) await detachLoop(image(id), device)

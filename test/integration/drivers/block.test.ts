@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import { AccessMode } from '#shared/csi/messages.ts'
+import { AccessMode, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code } from '#shared/grpc/rpc.ts'
 import { listMounts } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
@@ -42,13 +42,14 @@ const { controller, node } = (() => {
 const create = (more: object = {}) =>
   controller.createVolume!({ name, capacityRange: { requiredBytes: 20 * MiB }, volumeCapabilities: [volumeCapability], ...more })
 /** Attached to a node, staged and published there. */
-async function use(at: string): Promise<{ path: string; end(): Promise<void> }> {
+async function use(at: string, capability: VolumeCapability = volumeCapability): Promise<{ path: string; end(): Promise<void> }> {
   const d = driverOf(at)
+  const about = { volumeId: name, volumeCapability: capability }
   const [staging, path] = [join(directory, 'mounts', at, 'staging'), join(directory, 'mounts', at, 'target')]
   await mkdir(staging, { recursive: true })
-  await d.controller.controllerPublishVolume!({ volumeId: name, nodeId: `z/${at}`, volumeCapability })
-  await d.node.nodeStageVolume!({ volumeId: name, stagingTargetPath: staging, volumeCapability })
-  await d.node.nodePublishVolume!({ volumeId: name, stagingTargetPath: staging, targetPath: path, volumeCapability })
+  await d.controller.controllerPublishVolume!({ ...about, nodeId: `z/${at}` })
+  await d.node.nodeStageVolume!({ ...about, stagingTargetPath: staging })
+  await d.node.nodePublishVolume!({ ...about, stagingTargetPath: staging, targetPath: path })
   return {
     path,
     async end() {
@@ -158,6 +159,27 @@ test.runIf(isolated)('a disk that a process still has open stays where it is; ta
   expect(await readFile(join(next.path, 'log'), 'utf8')).toBe('still here')
   await file.close().catch(() => {})
   await next.end()
+  await drop('b')
+})
+
+test.runIf(isolated)('a raw disk is taken away from who has it open', async () => {
+  const raw = { block: {}, accessMode: { mode: AccessMode.singleNodeWriter } }
+  await create({ volumeCapabilities: [raw] })
+  const first = await use('a', raw)
+  const file = await open(first.path, 'r+')
+  await file.write('one', 4096)
+  await file.sync()
+  await controller.controllerUnpublishVolume!({ volumeId: name, nodeId: 'z/a' })
+  await expect(file.write('lost', 8192).then(() => file.sync())).rejects.toThrow(/EIO|ENOSPC/)
+  const second = await use('b', raw)
+  const other = await open(second.path, 'r+')
+  const { buffer } = await other.read(Buffer.alloc(8196), 0, 8196, 0)
+  expect([buffer.toString('latin1', 4096, 4099), buffer.toString('latin1', 8192)]).toEqual(['one', '\0\0\0\0'])
+  await other.write('two', 4096)
+  await other.close()
+  await file.close().catch(() => {})
+  await first.end()
+  await second.end()
   await drop('b')
 })
 
