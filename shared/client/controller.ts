@@ -9,6 +9,7 @@ import { StatusError, timeout } from '../machinery/status.ts'
 import type { Client } from './client.ts'
 import type { Informer, InformerEvent } from './informer.ts'
 import { recordingClient, type Recording, type SeenBy, type UnknownCreates } from './recording.ts'
+import { turns } from './turns.ts'
 import { workQueue, type QueueOptions, type WorkQueue } from './workqueue.ts'
 
 /** An informer that the controller reads; its events give keys when `keys` is there. */
@@ -74,8 +75,14 @@ export async function runController(options: ControllerOptions, signal: AbortSig
   /** By key, until an attempt succeeds. */
   const unknown = new Map<string, UnknownCreates>()
 
+  // Many keys need nothing but a look, thousands of them when a process starts.
+  const turnEnds = turns()
   async function work(): Promise<void> {
-    for (let key = await queue.next(); key !== undefined; key = await queue.next()) await one(key)
+    for (let key = await queue.next(); key !== undefined; key = await queue.next()) {
+      await one(key)
+      const end = turnEnds()
+      if (end) await end
+    }
   }
   async function one(key: string): Promise<void> {
     const lost = unknown.get(key) ?? []

@@ -7,6 +7,7 @@ import { backoff, sleep } from './backoff.ts'
 import { Cache } from './cache.ts'
 import { endsInitialEvents, type Client, type WatchEvent } from './client.ts'
 import type { Informer, InformerEvent } from './informer.ts'
+import { turns } from './turns.ts'
 
 export interface InformerOptions<T> {
   /** All namespaces when absent. */
@@ -86,13 +87,14 @@ class Reflector<T extends KubeObject> implements Informer<T> {
   readonly #handlers = new Set<(event: InformerEvent<T>) => void>()
   readonly #waiters = new Set<(older: boolean) => void>()
   #markSynced = () => {}
+  #isSynced = false
 
   constructor(client: Client, kind: Kind<T>, options: InformerOptions<T>) {
     this.#client = client
     this.kind = kind
     this.#options = options
     this.#log = options.log ?? logger('informer')
-    this.synced = new Promise(resolve => (this.#markSynced = resolve))
+    this.synced = new Promise(resolve => (this.#markSynced = () => resolve(void (this.#isSynced = true))))
   }
   get(namespace: string, name: string): T | undefined {
     return this.#cache.get(Cache.key(namespace, name))
@@ -142,7 +144,7 @@ class Reflector<T extends KubeObject> implements Informer<T> {
     while (!signal.aborted) {
       try {
         if (!listed && !streaming) {
-          this.#replace(...(await this.#list()))
+          await this.#replace(...(await this.#list()))
           listed = true
           listedAt = performance.now()
         }
@@ -162,7 +164,7 @@ class Reflector<T extends KubeObject> implements Informer<T> {
           if (listed) this.#follow(event)
           else if (endsInitialEvents(event)) {
             silence.ends()
-            this.#replace([...initial!.values()], versionOf(event.object))
+            await this.#replace([...initial!.values()], versionOf(event.object))
             initial!.clear()
             this.#markSynced()
             listed = true
@@ -239,8 +241,17 @@ class Reflector<T extends KubeObject> implements Informer<T> {
     if (event.type !== 'BOOKMARK') this.#apply(event.type === 'DELETED', this.#kept(event.object))
     this.#advance(versionOf(event.object))
   }
-  #replace(items: readonly T[], version: number): void {
-    for (const event of replacement(this.#cache, items)) this.#publish(event)
+  /**
+   * At once for those who have read what was there before; at first nobody has, and it comes in turns: hundreds of thousands of objects keep
+   * a process busy for seconds.
+   */
+  async #replace(items: readonly T[], version: number): Promise<void> {
+    const turnEnds = turns()
+    for (const event of replacement(this.#cache, items)) {
+      this.#publish(event)
+      const end = this.#isSynced ? undefined : turnEnds()
+      if (end) await end
+    }
     // A registry that was replaced by an older one starts again below: the version follows it.
     const older = version < this.version
     this.version = version

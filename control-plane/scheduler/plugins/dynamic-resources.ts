@@ -7,7 +7,7 @@ import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
 import type { AllocationResult, ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import type { ResourceSlice } from '#shared/api/resource/resourceslice.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
-import { claimNamesOf, deleteProtection } from '#shared/scheduling/resourceclaims.ts'
+import { claimNamesOf } from '#shared/scheduling/resourceclaims.ts'
 import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { cel } from '#control-plane/apiserver/cel/load.ts'
 import { Action } from '../clusterevent.ts'
@@ -15,6 +15,7 @@ import { stateKey } from '../cyclestate.ts'
 import { allocate, scoreOf, type AllocationWorld } from '../dynamicresources/allocate.ts'
 import { podResourceClaims, usesResourceClaims } from '../dynamicresources/podclaims.ts'
 import { deviceId } from '../dynamicresources/pools.ts'
+import { reserveClaim } from '../dynamicresources/reserve.ts'
 import { failure, normalizeByMax, skip, unresolvable, unschedulable, type PluginFactory, type PostFilterResult } from '../framework.ts'
 
 /** Upstream's ResourceClaimReservedForMaxSize. */
@@ -194,26 +195,8 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
       known.reserved = true
       const found = known.found.get(node) ?? []
       const write = async (claim: ResourceClaim, allocation: AllocationResult | undefined): Promise<void> => {
-        const consumers = claim.status?.reservedFor ?? []
-        if (!allocation && consumers.some(c => c.uid === uid)) return
-        let now = claim
-        if (!claim.metadata.finalizers?.includes(deleteProtection)) {
-          const finalizers = [...(claim.metadata.finalizers ?? []), deleteProtection]
-          now = await client.update(resourceClaims, { ...claim, metadata: { ...claim.metadata, finalizers } })
-        }
-        const written = await client.update(
-          resourceClaims,
-          {
-            ...now,
-            status: {
-              ...now.status,
-              ...(allocation ? { allocation } : {}),
-              reservedFor: [...consumers, { resource: 'pods', name, uid }],
-            },
-          },
-          'status',
-        )
-        if (allocation) stored(written, allocation)
+        const written = await reserveClaim(client, claim, allocation, { name, uid })
+        if (written && allocation) stored(written, allocation)
       }
       try {
         await Promise.all([...known.allocated.map(c => write(c, undefined)), ...known.pending.map((c, i) => write(c, found[i]))])

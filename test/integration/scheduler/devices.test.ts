@@ -135,6 +135,17 @@ test('pods share a claim by its name; it keeps them to its node, and its device 
     .toBe('gone')
 })
 
+test('pods that come to share a claim at the same time do not trip over each other', async () => {
+  const { client } = control
+  await client.create(resourceClaims, namespace, { metadata: { name: 'common' }, spec: request('small') } as ResourceClaim)
+  const names = ['p1', 'p2', 'p3', 'p4', 'p5']
+  await Promise.all(names.map(name => pod(name, { resourceClaimName: 'common' })))
+  await expect.poll(async () => (await Promise.all(names.map(nodeOf))).every(Boolean), patience).toBe(true)
+  const { status } = await client.get<ResourceClaim>(resourceClaims, namespace, 'common')
+  expect(status?.reservedFor?.map(r => r.name).sort()).toEqual(names)
+  for (const name of names) await client.delete(pods, namespace, name, { gracePeriodSeconds: 0 })
+})
+
 test('a claim that nobody else uses gives its device back for one where its pod fits', async () => {
   const { client } = control
   const claim = await client.create(resourceClaims, namespace, { metadata: { name: 'elsewhere' }, spec: request('small') } as ResourceClaim)
