@@ -21,6 +21,7 @@ import { readEntry, readStatus, runs, shimPid, writeEntry, type Launch, type Sta
 import { makeRoot } from './process/root.ts'
 import { openShims } from './process/shims.ts'
 import { fileEvent, fileOf } from './fileevent.ts'
+import { openPipes } from './pipes.ts'
 import { writeToShim } from './process/stdin.ts'
 import { unsupportedFields } from './process/unsupported.ts'
 import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
@@ -65,7 +66,8 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     overlay: false,
   })
   const [markName, markValue] = nodeMark(rootDir)
-  const shims = openShims({ [markName]: markValue })
+  const pipes = openPipes()
+  const shims = openShims({ [markName]: markValue }, pipes)
   const uid = process.getuid?.() ?? 0
 
   const launched = (directory: string): Launch => {
@@ -199,7 +201,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     },
     async exec(directory, execOptions) {
       const launch = running(directory)
-      return await execInRoot(launch, args => inCgroup(launch.cgroup, inNamespace(launch.namespace, args)), execOptions)
+      return await execInRoot(launch, args => inCgroup(launch.cgroup, inNamespace(launch.namespace, args)), pipes, execOptions)
     },
     async writeStdin(directory, data) {
       running(directory)

@@ -2,8 +2,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:os'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { run } from '#shared/linux/run.ts'
+import { spawnPiped, type Pipes, type Running } from './pipes.ts'
 import type { ExecOptions } from './runtime.ts'
 
 export interface Place {
@@ -12,6 +13,8 @@ export interface Place {
   cwd?: string
   /** In a session, and so a group, of its own. */
   detached?: boolean
+  /** What its streams are; default are sockets. A terminal has its own. */
+  pipes?: Pipes
 }
 
 /**
@@ -25,9 +28,8 @@ export async function runWithStreams(
   kill: (child: ChildProcess) => Promise<void>,
 ): Promise<number> {
   options.signal?.throwIfAborted()
-  const child = options.tty
-    ? await spawnWithTerminal(command, options, place)
-    : spawn(command[0]!, command.slice(1), { ...place, stdio: [options.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
+  const running = options.tty ? await spawnWithTerminal(command, options, place) : await spawnWithPipes(command, options, place)
+  const { child } = running
   const stop = (): void => void kill(child).finally(() => child.kill('SIGKILL'))
   options.signal?.addEventListener('abort', stop)
   try {
@@ -35,9 +37,9 @@ export async function runWithStreams(
       child.on('error', error => reject(new Error(`${command[0]} exec: ${error.message}`)))
       child.on('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 128 + constants.signals[signal])))
     })
-    void pumpInput(child, options, ended)
+    void pumpInput(running.stdin, options, ended)
     // A reader that fails is a client that went away.
-    const outputs = [pumpOutput(child.stdout, options.stdout), pumpOutput(child.stderr, options.tty ? options.stdout : options.stderr)]
+    const outputs = [pumpOutput(running.stdout, options.stdout), pumpOutput(running.stderr, options.tty ? options.stdout : options.stderr)]
     for (const output of outputs) output.catch(stop)
     const code = await ended
     await Promise.all(outputs)
@@ -48,11 +50,19 @@ export async function runWithStreams(
   }
 }
 
+async function spawnWithPipes(command: readonly string[], { stdin }: ExecOptions, { pipes, ...place }: Place): Promise<Running> {
+  return spawnPiped(command, place, stdin !== undefined, await pipes?.take())
+}
+
 /**
  * A terminal for the runtime's client: `script` makes one and copies our pipes to it; the runtime makes the container's own and follows the
  * size of the first. (Handing over the container's terminal directly needs file descriptors in a Unix socket's messages, which Node lacks.)
  */
-async function spawnWithTerminal([command, ...args]: readonly string[], options: ExecOptions, place: Place): Promise<ChildProcess> {
+async function spawnWithTerminal(
+  [command, ...args]: readonly string[],
+  options: ExecOptions,
+  { pipes: _, ...place }: Place,
+): Promise<Running> {
   const sizes = options.resize?.[Symbol.asyncIterator]()
   // Clients send the first size at once; the command should not start in a terminal of another.
   const first =
@@ -77,7 +87,7 @@ async function spawnWithTerminal([command, ...args]: readonly string[], options:
     () => undefined,
   )
   if (sizes) void followSizes(sizes, name, child)
-  return child
+  return { child, stdin: child.stdin, stdout: child.stdout!, stderr: child.stderr! }
 }
 
 async function followSizes(
@@ -98,8 +108,7 @@ async function followSizes(
   }
 }
 
-async function pumpInput(child: ChildProcess, options: ExecOptions, ended: Promise<number>): Promise<void> {
-  const { stdin } = child
+async function pumpInput(stdin: Writable | null, options: ExecOptions, ended: Promise<number>): Promise<void> {
   if (!stdin) return
   stdin.on('error', () => {})
   // A terminal's input stays open when there is none: its end would be typed as ^D.

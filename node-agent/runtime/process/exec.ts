@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import { killMarked } from '#shared/component/processes.ts'
 import { findBinary } from '../binaries.ts'
+import type { Pipes } from '../pipes.ts'
 import type { ExecOptions } from '../runtime.ts'
 import { runWithStreams } from '../streams.ts'
 import { findProgram } from './command.ts'
@@ -11,7 +12,12 @@ import type { Launch } from './record.ts'
  * Resolves with the command's exit code; 126, with the reason on stderr, when it cannot start. Aborting kills the command and all it
  * started.
  */
-export async function execInRoot(launch: Launch, enter: (args: string[]) => Promise<string[]>, options: ExecOptions): Promise<number> {
+export async function execInRoot(
+  launch: Launch,
+  enter: (args: string[]) => Promise<string[]>,
+  pipes: Pipes | undefined,
+  options: ExecOptions,
+): Promise<number> {
   // Everything the command starts inherits this, wherever it goes.
   const id = randomUUID()
   const env = {
@@ -38,7 +44,6 @@ export async function execInRoot(launch: Launch, enter: (args: string[]) => Prom
       ),
     )
   }
-  return await runWithStreams(await enter([program, ...args]), options, { env, cwd: launch.cwd, detached: !options.tty }, () =>
-    killMarked(`COXSWAIN_EXEC=${id}`),
-  )
+  const place = { env, cwd: launch.cwd, detached: !options.tty, ...(pipes ? { pipes } : {}) }
+  return await runWithStreams(await enter([program, ...args]), options, place, () => killMarked(`COXSWAIN_EXEC=${id}`))
 }

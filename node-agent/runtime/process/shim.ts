@@ -2,21 +2,25 @@
  * The parent of a container's process: a small program of its own, so that a node-agent can die and come back. It writes the log in the CRI
  * format, passes standard input on, reaps the process and leaves its exit code on disk. It is started in advance: standard input tells it the
  * container's directory, a line; see record.ts for what lies in it. When that ends first, so does it: the node-agent died. Standard descriptor
- * 3 hears `{"pid": n}` or `{"error": why}`, once.
+ * 3 hears `{"pid": n}` or `{"error": why}`, once. Those that follow are the pipes of the container's standard streams, see
+ * ../pipes.ts.
  *
  * A POSIX shell cannot do this: without a terminal it has no process groups to give (dash, busybox), and what it starts in the background
  * ignores INT and QUIT.
  */
-import { spawn, type ChildProcess } from 'node:child_process'
 import { appendFileSync, closeSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { constants } from 'node:os'
 import { join } from 'node:path'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { processStartTime } from '#shared/component/processes.ts'
 import { criWriter } from './crilog.ts'
+import { inherited, spawnPiped } from '../pipes.ts'
 import { fillEntry, readEntry, reserveEntry, writeEntry, type Launch } from './record.ts'
 import { terminalCommand } from './terminal.ts'
+
+/** As it was given them. */
+const shimPipes = process.platform === 'linux' ? inherited : undefined
 
 /** How long output is waited for that a process outside of the container's group still holds open, ms. */
 const LINGER_MS = 1000
@@ -81,16 +85,13 @@ function tell(message: object): void {
   }
 }
 
-function follow(stream: Readable | null, name: 'stdout' | 'stderr'): Promise<void> {
-  const write = criWriter(name, writeLog)
-  stream?.on('data', write)
-  return new Promise(resolve => (stream ? stream.once('close', resolve) : resolve()))
+function follow(stream: Readable, name: 'stdout' | 'stderr'): Promise<void> {
+  stream.on('data', criWriter(name, writeLog))
+  return new Promise(resolve => stream.once('close', resolve))
 }
 
 /** Clients of the socket write to the container's standard input; it ends with the first of them when it is to be used once. */
-function serveInput(child: ChildProcess): Server | undefined {
-  const { stdin } = child
-  if (!stdin) return undefined
+function serveInput(stdin: Writable): Server {
   stdin.on('error', () => {})
   return createServer({ allowHalfOpen: true }, client => {
     client.on('error', () => {})
@@ -99,16 +100,12 @@ function serveInput(child: ChildProcess): Server | undefined {
   }).listen('attach')
 }
 
-const [command, ...args] = launch.tty ? terminalCommand(launch.args, join(process.cwd(), 'terminal')) : launch.args
+const command = launch.tty ? terminalCommand(launch.args, join(process.cwd(), 'terminal')) : launch.args
 // Its own session, and so its own group: whatever stays in it can be found again.
-const child = spawn(command!, args, {
-  cwd: launch.cwd,
-  env: launch.env,
-  detached: true,
-  stdio: [launch.stdin || launch.tty ? 'pipe' : 'ignore', 'pipe', 'pipe'],
-})
-const output = Promise.all([follow(child.stdout, 'stdout'), follow(child.stderr, 'stderr')])
-const input = launch.stdin ? serveInput(child) : undefined
+const place = { cwd: launch.cwd, env: launch.env, detached: true }
+const { child, stdin, stdout, stderr } = spawnPiped(command, place, launch.stdin || launch.tty, shimPipes)
+const output = Promise.all([follow(stdout, 'stdout'), follow(stderr, 'stderr')])
+const server = launch.stdin ? serveInput(stdin!) : undefined
 child.once('spawn', () => {
   const pid = child.pid!
   try {
@@ -125,7 +122,7 @@ child.once('error', error => {
 })
 child.once('exit', async (code, name) => {
   const signal = name === null ? undefined : constants.signals[name]
-  input?.close()
+  server?.close()
   // As when the first process of a PID namespace ends: nothing of the container goes on.
   try {
     process.kill(-child.pid!, 'SIGKILL')
@@ -140,6 +137,6 @@ child.once('exit', async (code, name) => {
     ...(signal === undefined ? {} : { signal }),
     finishedAt: new Date().toISOString(),
   })
-  if (input) unlinkSync('attach')
+  if (server) unlinkSync('attach')
   process.exit(0)
 })

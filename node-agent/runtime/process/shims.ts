@@ -8,6 +8,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { processStartTime } from '#shared/component/processes.ts'
+import { closePipes, type Pipes } from '../pipes.ts'
 import { writeEntry } from './record.ts'
 
 const START_TIMEOUT_MS = 30_000
@@ -25,26 +26,40 @@ export interface Shims {
   start(directory: string): Promise<void>
 }
 
-/** `mark` is in the environment of each. */
-export function openShims(mark: Readonly<Record<string, string>>): Shims {
+/** `mark` is in the environment of each; `pipes` are for the streams of their containers. */
+export function openShims(mark: Readonly<Record<string, string>>, pipes: Pipes | undefined): Shims {
   let waiting: ChildProcess | undefined
   let next: NodeJS.Timeout | undefined
 
   /** Not waited for, alive or dead: it ends by itself when we do and it was not needed. */
-  function spawnShim(): ChildProcess {
-    const child = spawn(process.execPath, ['--max-semi-space-size=1', program], {
-      stdio: ['pipe', 'ignore', 'ignore', 'pipe'],
-      detached: true,
-      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...mark },
-    })
+  async function spawnShim(): Promise<ChildProcess> {
+    const streams = (await pipes?.take()) ?? []
+    let child: ChildProcess
+    try {
+      child = spawn(process.execPath, ['--max-semi-space-size=1', program], {
+        stdio: ['pipe', 'ignore', 'ignore', 'pipe', ...streams.flatMap(({ read, write }) => [read, write])],
+        detached: true,
+        env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...mark },
+      })
+    } finally {
+      closePipes(streams)
+    }
     child.unref()
     for (const stream of [child.stdin, child.stdio[3]] as Socket[]) stream.on('error', () => {}).unref()
     child.on('error', () => {}).on('exit', () => (waiting = waiting === child ? undefined : waiting))
     return child
   }
+  async function prepare(): Promise<void> {
+    if (waiting) return
+    const child = await spawnShim()
+    // It ends when nothing is said to it.
+    if (waiting) child.stdin!.destroy()
+    else waiting = child
+  }
   function prepareNext(): void {
     clearTimeout(next)
-    next = setTimeout(() => (waiting ??= spawnShim()), NEXT_MS).unref()
+    // What keeps it from being made is told to who needs one.
+    next = setTimeout(() => void prepare().catch(() => {}), NEXT_MS).unref()
   }
 
   function hear(child: ChildProcess, directory: string): Promise<void> {
@@ -69,15 +84,15 @@ export function openShims(mark: Readonly<Record<string, string>>): Shims {
 
   return {
     async start(directory) {
-      const child = waiting ?? spawnShim()
+      const ready = waiting
       waiting = undefined
+      const child = ready ?? (await spawnShim())
       const answer = hear(child, directory)
       try {
         if (child.pid !== undefined) writeEntry(directory, 'shim', { pid: child.pid, startTime: processStartTime(child.pid) })
         child.stdin!.end(`${directory}\n`)
         await answer
       } catch (error) {
-        // It ends when nothing is said to it.
         child.stdin!.destroy()
         answer.catch(() => {})
         throw error

@@ -67,6 +67,18 @@ describe('a container', () => {
     expect(logOf('first')).toMatch(/ stderr F err$/m)
     expect(logOf('first')).toMatch(/ stdout P part$/m)
   })
+  test('can open its streams by their names, and so can what is run beside it', async () => {
+    const script = 'echo named >/dev/stdout; echo wrong >/dev/stderr; head -n 1 /dev/stdin'
+    await start('named', ['sh', '-c', `${script}; sleep 1000`], { stdin: true, stdinOnce: true })
+    await runtime.writeStdin(directoryOf('named'), bytes('said\n'))
+    await expect.poll(() => outputOf('named').split('\n').sort()).toEqual(['named', 'said', 'wrong'])
+    expect(await exec('named', ['sh', '-c', `${script}; exit 4`], { stdin: bytes('read\n') })).toEqual({
+      code: 4,
+      out: 'named\nread\n',
+      err: 'wrong\n',
+    })
+    await runtime.remove(directoryOf('named'))
+  })
   test('runs on when its log cannot be written', async () => {
     expect(
       await run('unheard', ['sh', '-c', 'for n in 1 2 3; do echo $n; sleep 0.05; done; exit 5'], { logPath: '/dev/full' }),

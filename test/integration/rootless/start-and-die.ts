@@ -9,10 +9,13 @@ import type { ContainerSpec } from '#node-agent/runtime/runtime.ts'
 
 const die = (): boolean => process.kill(process.pid, 'SIGKILL')
 const { spawn } = childProcess
-if (process.argv[4] === 'spawning') childProcess.spawn = ((...args: Parameters<typeof spawn>) => [spawn(...args), die()][0]) as typeof spawn
+const isShim = (command: string): boolean => command === process.execPath
+if (process.argv[4] === 'spawning')
+  childProcess.spawn = ((...args: Parameters<typeof spawn>) => [spawn(...args), isShim(args[0]) && die()][0]) as typeof spawn
 if (process.argv[4] === 'starting')
   childProcess.spawn = ((...args: Parameters<typeof spawn>) => {
     const child = spawn(...args)
+    if (!isShim(args[0])) return child
     const input = child.stdin!
     input.end = (text => (input.write(text), die(), input)) as typeof input.end
     return child
