@@ -2,6 +2,7 @@
 import { readConfigFile } from '#shared/component/configfile.ts'
 import { fieldsWithoutEffect, hardThresholds, kubeletConfiguration } from '#shared/kubelet/configuration.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
+import { quantityValue } from '#shared/machinery/quantity.ts'
 import type { VerificationPolicy } from './kubelet/images/pullrecords.ts'
 import { sysctlPatternError } from './kubelet/pod/sysctls.ts'
 import type { NodeAgentOptions } from './options.ts'
@@ -50,6 +51,9 @@ export async function readConfiguration(
     shutdownGracePeriod: ms(c.shutdownGracePeriod),
     shutdownGracePeriodCriticalPods: ms(c.shutdownGracePeriodCriticalPods),
     shutdownGracePeriodByPodPriority: c.shutdownGracePeriodByPodPriority,
+    containerLogMaxBytes: c.containerLogMaxSize === undefined ? undefined : quantityValue(c.containerLogMaxSize),
+    containerLogMaxFiles: c.containerLogMaxFiles,
+    maxContainerRestartPeriod: ms(c.crashLoopBackOff?.maxContainerRestartPeriod),
   }
   return {
     ...(Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined)) as Partial<

@@ -40,6 +40,8 @@ import { pullRecords } from './kubelet/images/pullrecords.ts'
 import { imageUses } from './kubelet/images/uses.ts'
 import { startKubelet } from './kubelet/kubelet.ts'
 import { rotateLogs } from './kubelet/logs/monitor.ts'
+import { defaultLogLimits } from './kubelet/logs/rotate.ts'
+import { crashLoop, upTo } from './kubelet/container/backoff.ts'
 import { countedTransport } from './kubelet/server/clientrequests.ts'
 import { kubeletConfiguration } from './kubelet/server/configz.ts'
 import { enforcedAllocatable, machineCapacity, readHugepages } from './kubelet/node/allocatable.ts'
@@ -217,6 +219,7 @@ export async function startNode(
   )
   const context = {
     podCgroups,
+    crashLoop: upTo(options.maxContainerRestartPeriod ?? crashLoop.maxMs, crashLoop),
     devices,
     dynamicResources: dynamicResources(rootDir, client, resourceDrivers, log),
     nodeName,
@@ -326,7 +329,10 @@ export async function startNode(
     ),
     status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
     ...(reach ? { routes: keepRoutes(nodeInformer, { ...reach.peers, ipv6: options.ipv6 !== undefined }, log, signal) } : {}),
-    logs: rotateLogs(kubelet, runtime, log, signal),
+    logs: rotateLogs(kubelet, runtime, log, signal, {
+      maxBytes: options.containerLogMaxBytes ?? defaultLogLimits.maxBytes,
+      maxFiles: options.containerLogMaxFiles ?? defaultLogLimits.maxFiles,
+    }),
     credentials: keepCredentials(
       client,
       { node: nodeName, credsFile: options.creds, certificateFile: join(rootDir, 'pki', 'kubelet-client-current.pem') },

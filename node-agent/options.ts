@@ -170,6 +170,11 @@ export type NodeAgentOptions = Flags & {
   imagePullCredentialsVerificationPolicy?: VerificationPolicy
   preloadedImagesVerificationAllowlist?: string[]
   shutdownGracePeriodByPodPriority?: NonNullable<KubeletConfiguration['shutdownGracePeriodByPodPriority']>
+  /** How large a container's log is before it is set aside, and how many there are of one run. */
+  containerLogMaxBytes?: number
+  containerLogMaxFiles?: number
+  /** How long a container that crashes again and again waits at most, ms. */
+  maxContainerRestartPeriod?: number
   /** Of that file: fields that do nothing here. */
   withoutEffect: string[]
 }

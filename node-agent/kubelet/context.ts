@@ -14,7 +14,7 @@ import type { Activity } from './activity.ts'
 import type { DeviceManager } from './cm/devices/manager.ts'
 import type { DynamicResources } from './cm/dra/manager.ts'
 import type { PodCgroups } from './cm/podcgroups.ts'
-import type { Delay } from './container/backoff.ts'
+import type { Delay, DelaySettings } from './container/backoff.ts'
 import type { NodeFacts } from './container/fieldref.ts'
 import type { ImagePuller } from './images/puller.ts'
 import type { NodeCredentials } from './images/nodecredentials.ts'
@@ -52,6 +52,8 @@ export interface KubeletContext {
   readonly networkPolicies?: NetworkPolicies | undefined
   /** Absent where control groups cannot be had: nothing is limited then. */
   readonly podCgroups?: PodCgroups | undefined
+  /** How containers wait that crash again and again; default is upstream's. */
+  readonly crashLoop?: DelaySettings | undefined
   /** Extended resources of device plugins; absent where there can be none. */
   readonly devices?: DeviceManager | undefined
   /** Devices of resource claims; absent where drivers cannot register. */

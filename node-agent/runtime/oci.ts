@@ -36,7 +36,7 @@ import { shareMounts, unshareMounts } from './oci/sharedmounts.ts'
 import { writeToShim } from './oci/stdin.ts'
 import { unsupportedFields } from './oci/unsupported.ts'
 import { planMounts, rootPlace, userNamespacesSupported } from './oci/usernamespace.ts'
-import { resolveUser } from './oci/users.ts'
+import { resolveUser, type ResolvedUser } from './oci/users.ts'
 import { openCatalogue } from './images/catalogue.ts'
 import { hostImages } from './images/hostimages.ts'
 import { mappedFile } from './images/mapped.ts'
@@ -45,7 +45,14 @@ import { openImageStore } from './images/imagestore.ts'
 import { lowerLayers, readIn } from './images/lowerlayers.ts'
 import { imageService } from './images/service.ts'
 import { signalNumber } from './signals.ts'
-import { CreateContainerError, type ContainerRuntime, type ContainerSpec, type ContainerStatus, type ContainerUsage } from './runtime.ts'
+import {
+  CreateContainerError,
+  type ContainerRuntime,
+  type ContainerSpec,
+  type ContainerStatus,
+  type ContainerUsage,
+  type ContainerUser,
+} from './runtime.ts'
 
 export interface OciOptions {
   /**
@@ -137,6 +144,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     const { directory } = spec
     const run = join(runDirectory, spec.id)
     let made = false
+    let user: ResolvedUser
     await mkdir(directory, { recursive: true })
     try {
       if (spec.args.length === 0) throw new Error(`failed to generate container "${spec.id}" spec: no command specified`)
@@ -164,7 +172,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
         shareMounts(spec.mounts, join(run, 'shared')),
         ensureCgroup(cgroupPath(spec, host), spec.resources),
       ])
-      const user = resolveUser(spec.user, spec.image.user, passwd, group)
+      user = resolveUser(spec.user, spec.image.user, passwd, group)
       const users = spec.userNamespace && (await planMounts(directory, root, mounts, spec.userNamespace))
       const config = bundleConfig(
         { ...spec, mounts: users?.mounts ?? mounts },
@@ -185,7 +193,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
       if (made || error instanceof CreateContainerError) throw error
       throw new CreateContainerError((error as Error).message, { cause: error })
     }
-    return (await readStatus(directory))!
+    return { ...(await readStatus(directory))!, user: asContainerUser(user) }
   }
 
   return {
@@ -210,10 +218,10 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     },
     update: async (directory, resources) => await updateContainerCgroup((await running(directory)).cgroup, resources),
     async adopt(directory) {
+      const found = await readStatus(directory)
+      if (found?.state === 'created' && found.pid !== undefined) await release(binaryOf(await container(directory)), found.id, directory)
       const status = await readStatus(directory)
-      if (status?.state !== 'created' || status.pid === undefined) return status
-      await release(binaryOf(await container(directory)), status.id, directory)
-      return await readStatus(directory)
+      return status && { ...status, ...(await startedAs(directory)) }
     },
     wait: waitForExit,
     async kill(directory, signal) {
@@ -250,6 +258,14 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     await pipe.write(message).finally(() => pipe.close())
   }
 }
+
+/** As its bundle has it; nothing when that is gone. */
+async function startedAs(directory: string): Promise<Pick<ContainerStatus, 'user'>> {
+  const text = await readFile(join(directory, 'config.json'), 'utf8').catch(() => undefined)
+  if (text === undefined) return {}
+  return { user: asContainerUser((JSON.parse(text) as { process: { user: ResolvedUser } }).process.user) }
+}
+const asContainerUser = ({ uid, gid, additionalGids }: ResolvedUser): ContainerUser => ({ uid, gid, supplementalGroups: additionalGids })
 
 /** A tmpfs that lives as long as the node, unless it is there. */
 async function inMemory(directory: string, source: string, mode: string): Promise<void> {

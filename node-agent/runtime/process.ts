@@ -24,7 +24,7 @@ import { fileEvent, fileOf } from './fileevent.ts'
 import { openPipes } from './pipes.ts'
 import { writeToShim } from './process/stdin.ts'
 import { unsupportedFields } from './process/unsupported.ts'
-import type { ContainerRuntime, ContainerSpec, ContainerStatus } from './runtime.ts'
+import type { ContainerRuntime, ContainerSpec, ContainerStatus, ContainerUser } from './runtime.ts'
 import { signalNumber } from './signals.ts'
 
 export interface ProcessRuntimeOptions {
@@ -69,6 +69,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
   const pipes = openPipes()
   const shims = openShims({ [markName]: markValue }, pipes)
   const uid = process.getuid?.() ?? 0
+  const user: ContainerUser = { uid, gid: process.getgid?.() ?? 0, supplementalGroups: process.getgroups?.() ?? [] }
 
   const launched = (directory: string): Launch => {
     const launch = readEntry<Launch>(directory, 'launch.json')
@@ -121,7 +122,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       await remove(directory).catch(() => {})
       throw error
     }
-    return readStatus(directory)!
+    return { ...readStatus(directory)!, user }
   }
 
   async function killAll(directory: string, id: string): Promise<void> {
@@ -187,7 +188,8 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       const end = AbortSignal.timeout(START_TIMEOUT_MS)
       for (;;) {
         const onTheWay = readStatus(directory)?.state === 'created' && shimPid(directory) !== undefined
-        if (!onTheWay || end.aborted) return readStatus(directory)
+        const status = readStatus(directory)
+        if (!onTheWay || end.aborted) return status && { ...status, user }
         await fileEvent(join(directory, 'process'), AbortSignal.timeout(SHIM_START_CHECK_MS))
       }
     },

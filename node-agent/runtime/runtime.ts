@@ -105,6 +105,12 @@ export interface ContainerSpec {
   cgroup: string
 }
 
+export interface ContainerUser {
+  uid: number
+  gid: number
+  supplementalGroups: number[]
+}
+
 export interface ContainerStatus {
   id: string
   state: 'created' | 'running' | 'exited'
@@ -116,6 +122,8 @@ export interface ContainerStatus {
   /** When the process died of a signal, its number; exitCode is then 128 + signal. */
   signal?: number
   oomKilled?: boolean
+  /** Whom its first process was started as; a container that is there already tells when it is adopted. */
+  user?: ContainerUser
   /** Of a container that runs: what its control group says is in force. Absent where the runtime has none. */
   resources?: ContainerResources
 }

@@ -32,6 +32,8 @@ export async function runWithStreams(
   const { child } = running
   const stop = (): void => void kill(child).finally(() => child.kill('SIGKILL'))
   options.signal?.addEventListener('abort', stop)
+  // While its streams were made.
+  if (options.signal?.aborted) stop()
   try {
     const ended = new Promise<number>((resolve, reject) => {
       child.on('error', error => reject(new Error(`${command[0]} exec: ${error.message}`)))

@@ -9,7 +9,7 @@ import { typeMeta } from '../api/meta/objectmeta.ts'
 import type { ConfigKind } from '../component/configfile.ts'
 import { parseDuration } from '../machinery/duration.ts'
 import { Path, forbidden, invalid, notSupported, type FieldError } from '../machinery/field.ts'
-import { normalQuantity, parseQuantity } from '../machinery/quantity.ts'
+import { normalQuantity, parseQuantity, quantityValue } from '../machinery/quantity.ts'
 import { any, bool, duration, int32, int64, list, map, obj, opt, req, str, type Infer } from '../machinery/schema.ts'
 import { defaultEvictionHard, parseThresholds, type Statements } from './thresholds.ts'
 
@@ -24,11 +24,11 @@ const withoutEffect = (
   'topologyManagerPolicy topologyManagerScope topologyManagerPolicyOptions qosReserved runtimeRequestTimeout hairpinMode podCIDR ' +
   'runOnce cpuCFSQuota cpuCFSQuotaPeriod maxOpenFiles contentType kubeAPIQPS kubeAPIBurst enableControllerAttachDetach ' +
   'protectKernelDefaults makeIPTablesUtilChains iptablesMasqueradeBit iptablesDropBit featureGates failSwapOn memorySwap ' +
-  'containerLogMaxSize containerLogMaxFiles containerLogMaxWorkers containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy ' +
+  'containerLogMaxWorkers containerLogMonitorInterval configMapAndSecretChangeDetectionStrategy ' +
   'systemReservedCgroup kubeReservedCgroup reservedSystemCPUs showHiddenMetricsForVersion volumePluginDir providerID ' +
   'kernelMemcgNotification logging enableSystemLogHandler enableSystemLogQuery reservedMemory enableProfilingHandler ' +
   'enableDebugFlagsHandler memoryThrottlingFactor registerNode tracing localStorageCapacityIsolation ' +
-  'containerRuntimeEndpoint imageServiceEndpoint failCgroupV1 userNamespaces crashLoopBackOff podLogsDir'
+  'containerRuntimeEndpoint imageServiceEndpoint failCgroupV1 userNamespaces podLogsDir'
 ).split(' ')
 
 const name = (kind: string): string => `io.k8s.kubelet.config.v1beta1.${kind}`
@@ -36,6 +36,7 @@ const gracePeriodByPriority = obj(name('ShutdownGracePeriodByPodPriority'), '', 
   priority: req(1, int32()),
   shutdownGracePeriodSeconds: req(2, int64()),
 }))
+const crashLoopBackOff = obj(name('CrashLoopBackOffConfig'), '', () => ({ maxContainerRestartPeriod: opt(1, duration()) }))
 const schema = obj(name('KubeletConfiguration'), '', () => ({
   ...typeMeta(),
   staticPodPath: opt(1, str()),
@@ -72,6 +73,9 @@ const schema = obj(name('KubeletConfiguration'), '', () => ({
   nodeStatusMaxImages: opt(64, int32()),
   imagePullCredentialsVerificationPolicy: opt(65, str()),
   preloadedImagesVerificationAllowlist: opt(66, list(str())),
+  containerLogMaxSize: opt(67, str()),
+  containerLogMaxFiles: opt(68, int32()),
+  crashLoopBackOff: opt(69, crashLoopBackOff),
   ...(Object.fromEntries(withoutEffect.map((field, i) => [field, opt(100 + i, any())])) as Record<never, never>),
 }))
 export type KubeletConfiguration = Infer<typeof schema>
@@ -184,6 +188,16 @@ function validate(c: KubeletConfiguration): FieldError[] {
       else if (normalQuantity(quantity) === undefined) errors.push(invalid(at(field).key(resource), quantity, 'must be a quantity'))
       else if (parseQuantity(quantity).nanos < 0n) errors.push(invalid(at(field).key(resource), quantity, 'must not be negative'))
     }
+  least('containerLogMaxFiles', 2, 'must be greater than 1')
+  if (
+    c.containerLogMaxSize !== undefined &&
+    (normalQuantity(c.containerLogMaxSize) === undefined || quantityValue(c.containerLogMaxSize) <= 0)
+  )
+    errors.push(invalid(at('containerLogMaxSize'), c.containerLogMaxSize, 'must be a quantity greater than 0'))
+  const { maxContainerRestartPeriod: restart } = c.crashLoopBackOff ?? {}
+  const restartMs = restart === undefined ? 1000 : parseDuration(restart)
+  if (restartMs === undefined || restartMs < 1000 || restartMs > 300_000)
+    errors.push(invalid(at('crashLoopBackOff').child('maxContainerRestartPeriod'), restart, 'must be set between 1s and 5m0s'))
   c.enforceNodeAllocatable?.forEach((what, i) => {
     // What the node's own programs use is not in control groups of its own.
     if (!['pods', 'none'].includes(what)) errors.push(notSupported(at('enforceNodeAllocatable').index(i), what, ['none', 'pods']))

@@ -196,10 +196,8 @@ export class SpdyConnection {
       head.writeUInt32BE(id, 0)
       head[4] = ends ? fin : 0
       head.writeUIntBE(piece.length, 5, 3)
-      this.#socket.cork()
-      this.#socket.write(head)
-      if (piece.length > 0) this.#socket.write(piece)
-      this.#socket.uncork()
+      // In a WebSocket each write is a message.
+      this.#socket.write(piece.length > 0 ? Buffer.concat([head, piece]) : head)
       if (ends) return
       if (this.#socket.writableNeedDrain) await (this.#drain ??= this.#drained())
     }

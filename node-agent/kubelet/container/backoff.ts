@@ -5,6 +5,8 @@ export interface DelaySettings {
   maxMs: number
 }
 export const crashLoop: DelaySettings = { initialMs: 10_000, maxMs: 300_000 }
+/** One that never waits for longer does not begin with more. */
+export const upTo = (maxMs: number, { initialMs }: DelaySettings): DelaySettings => ({ initialMs: Math.min(initialMs, maxMs), maxMs })
 export const imagePull: DelaySettings = { initialMs: 10_000, maxMs: 300_000 }
 
 export interface Delay {

@@ -54,7 +54,7 @@ function crashBackOff(ctx: PodContext, typed: TypedContainer, record: ContainerR
   const { name } = typed.container
   if (!record || !crashed(typed, record)) return 0
   const live = ctx.live(name)
-  const left = remaining(record.crash, Date.parse(record.current.finishedAt ?? ''), Date.now(), crashLoop)
+  const left = remaining(record.crash, Date.parse(record.current.finishedAt ?? ''), Date.now(), ctx.kubelet.crashLoop ?? crashLoop)
   if (left <= 0) return 0
   live.waiting = {
     reason: 'CrashLoopBackOff',
@@ -279,7 +279,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     ...stopSignal(container, image),
     ...(recursive.length > 0 ? { recursiveReadOnly: recursive } : {}),
   }
-  const crash = record && crashed(typed, record) ? grow(record.crash, Date.now(), crashLoop) : record?.crash
+  const crash = record && crashed(typed, record) ? grow(record.crash, Date.now(), ctx.kubelet.crashLoop ?? crashLoop) : record?.crash
   ctx.state.containers[name] = {
     current,
     ...(record ? { previous: record.current, ...(crash ? { crash } : {}) } : {}),
@@ -296,6 +296,7 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
     // The pod's own fields, and its other containers', were told of when it came.
     if (typed.type === 'ephemeral') tellUnsupported(ctx, { ...ctx.pod, spec: { containers: [container as Container] } as Pod['spec'] })
     current.state = 'running'
+    if (started.user) current.user = started.user
     current.startedAt = (started.startedAt ?? new Date()).toISOString()
   } catch (e) {
     const { message } = e as Error

@@ -3,16 +3,19 @@ import { rename, rm, stat } from 'node:fs/promises'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import { logFiles } from './read.ts'
 
-export const maxLogBytes = 10 * 1024 * 1024
-export const maxLogFiles = 5
+export interface LogLimits {
+  maxBytes: number
+  /** Of one run of a container. */
+  maxFiles: number
+}
+export const defaultLogLimits: LogLimits = { maxBytes: 10 * 1024 * 1024, maxFiles: 5 }
 
 /** Resolves true when the log was rotated. */
 export async function rotateLog(
   runtime: ContainerRuntime,
   directory: string,
   path: string,
-  maxBytes = maxLogBytes,
-  maxFiles = maxLogFiles,
+  { maxBytes, maxFiles }: LogLimits,
 ): Promise<boolean> {
   const size = await stat(path)
     .then(s => s.size)

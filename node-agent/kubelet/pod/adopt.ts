@@ -24,6 +24,7 @@ async function adoptContainer(ctx: PodContext, name: string, sameBoot: boolean):
     current.state = 'running'
     current.startedAt ??= (status.startedAt ?? new Date()).toISOString()
     if (status.resources) current.actual = status.resources
+    if (status.user) current.user = status.user
     ctx.log.info({ container: name, pid: status.pid }, 'container adopted')
     const typed = findContainer(ctx.pod, name)
     if (starting && typed && !ctx.ending.aborted) return await containerStarted(ctx, typed, current)

@@ -92,6 +92,7 @@ export function containerStatus(
           resources: resourcesInForce(record?.current.resources ?? resources ?? {}, record?.current.actual),
         }
       : {}),
+    ...(record?.current.user ? { user: { linux: record.current.user } } : {}),
     ...(mounts.length > 0 && record ? { volumeMounts: mounts } : {}),
     ...(record?.current.stopSignal ? { stopSignal: record.current.stopSignal } : {}),
   }

@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequirements.ts'
-import type { ContainerResources } from '../../runtime/runtime.ts'
+import type { ContainerResources, ContainerUser } from '../../runtime/runtime.ts'
 import type { Allocation } from '../cm/allocation.ts'
 import type { Resize } from '../cm/resize.ts'
 import type { Delay } from '../container/backoff.ts'
@@ -32,6 +32,7 @@ export interface Attempt {
   signal?: number
   reason?: string
   message?: string
+  user?: ContainerUser
   /** Where what is mounted is read-only all the way down. */
   recursiveReadOnly?: string[]
   /** The resources that it was last given, and what the kernel then said of them. */

@@ -1,7 +1,8 @@
 /** /configz: what this kubelet was told, in the fields of upstream's KubeletConfiguration (kubelet.config.k8s.io/v1beta1). */
 import { durationText } from '#shared/machinery/duration.ts'
 import type { NodeAgentOptions } from '../../options.ts'
-import { maxLogBytes, maxLogFiles } from '../logs/rotate.ts'
+import { crashLoop } from '../container/backoff.ts'
+import { defaultLogLimits } from '../logs/rotate.ts'
 
 export function kubeletConfiguration(o: NodeAgentOptions, staticPodPath: string | undefined): object {
   return {
@@ -31,8 +32,9 @@ export function kubeletConfiguration(o: NodeAgentOptions, staticPodPath: string 
     evictionMaxPodGracePeriod: o.evictionMaxPodGracePeriod,
     enforceNodeAllocatable: o.enforceNodeAllocatable,
     evictionPressureTransitionPeriod: durationText(o.evictionPressureTransitionPeriod),
-    containerLogMaxSize: `${maxLogBytes / 2 ** 20}Mi`,
-    containerLogMaxFiles: maxLogFiles,
+    containerLogMaxSize: `${(o.containerLogMaxBytes ?? defaultLogLimits.maxBytes) / 2 ** 20}Mi`,
+    containerLogMaxFiles: o.containerLogMaxFiles ?? defaultLogLimits.maxFiles,
+    crashLoopBackOff: { maxContainerRestartPeriod: durationText(o.maxContainerRestartPeriod ?? crashLoop.maxMs) },
     shutdownGracePeriod: durationText(o.shutdownGracePeriod),
     shutdownGracePeriodCriticalPods: durationText(o.shutdownGracePeriodCriticalPods),
     enableServer: true,

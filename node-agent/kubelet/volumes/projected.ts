@@ -15,6 +15,9 @@ function commonUser(pod: Pod): number | undefined {
 
 async function files(source: VolumeProjection, ctx: VolumeContext, mode: number | undefined): Promise<Map<string, ProjectedFile>> {
   const { configMap, secret, downwardAPI, serviceAccountToken: token } = source
+  // Both are off in v1.35 unless they are asked for: these are the words of a kubelet that has them off.
+  if (source.clusterTrustBundle) throw new Error('ClusterTrustBundle projection is not supported in static kubelet mode')
+  if (source.podCertificate) throw new Error('PodCertificate projection is not supported')
   if (configMap) return configMapFiles(configMap.name ?? '', await ctx.sources.configMap(configMap.name ?? ''), configMap, mode)
   if (secret) return secretFiles(secret.name ?? '', await ctx.sources.secret(secret.name ?? ''), secret, mode)
   if (downwardAPI) return downwardFiles(downwardAPI.items, ctx, mode)

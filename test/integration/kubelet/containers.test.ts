@@ -76,6 +76,15 @@ describe('configuration', () => {
     expect(await run('mount', 'cat v/f')).toBe('one')
   })
 
+  test('a source that v1.35 has only when it is asked for holds up the mount, and says why', async () => {
+    const sources = [{ clusterTrustBundle: { name: 'anchors', path: 'ca.pem' } }]
+    h.pod('trust', { volumes: [{ name: 'v', projected: { sources } }], containers: [sh('c', idle)] })
+    const why = 'ClusterTrustBundle projection is not supported in static kubelet mode'
+    await h.api.until(() =>
+      h.events('trust').some(e => e.reason === 'FailedMount' && e.message === `MountVolume.SetUp failed for volume "v" : ${why}`),
+    )
+  })
+
   test('volumes at their paths, with their owners, live', async () => {
     put(configMaps, 'cm', { f: 'one' })
     put(secrets, 's', { k: Buffer.from('hidden').toString('base64') })
@@ -412,7 +421,7 @@ describe('sessions', () => {
     const session = testSession({ namespace: 'default', name: 'rotate', follow: true })
     const following = logs(h.kubelet(), session)
     await expect.poll(() => session.received(Channel.stdout)).toContain('line 20\n')
-    expect(await rotateLog(h.options().runtime, containerDirectory(directory, 'c', 0), path, 1)).toBe(true)
+    expect(await rotateLog(h.options().runtime, containerDirectory(directory, 'c', 0), path, { maxBytes: 1, maxFiles: 5 })).toBe(true)
     await expect.poll(() => session.received(Channel.stdout), { timeout: 10_000 }).toContain('line 199\n')
     const all = Array.from({ length: 200 }, (_, i) => `line ${i}\n`).join('')
     expect(session.received(Channel.stdout)).toBe(all)

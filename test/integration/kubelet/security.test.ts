@@ -77,6 +77,9 @@ describe('what a node refuses', () => {
 test('users, groups and their policy', async () => {
   await started('users', { securityContext: { runAsUser: 1001, runAsGroup: 2002, fsGroup: 3003, supplementalGroups: [4004] } })
   expect(await run('users', 'id -u; id -G; grep Groups /proc/self/status')).toMatch(/^1001\n2002 3003 4004\nGroups:\s+2002 3003 4004 \n$/)
+  expect(h.get('users')?.status?.containerStatuses?.[0]?.user).toEqual({
+    linux: { uid: 1001, gid: 2002, supplementalGroups: [2002, 3003, 4004] },
+  })
 })
 
 test('seccomp: what a container names, else what the node gives', async () => {

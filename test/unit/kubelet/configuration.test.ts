@@ -45,6 +45,9 @@ nodeStatusUpdateFrequency: 1m
 evictionSoft: {memory.available: 1Gi}
 evictionSoftGracePeriod: {memory.available: 30s}
 kubeReserved: {memory: 200Mi}
+containerLogMaxSize: 1Mi
+containerLogMaxFiles: 2
+crashLoopBackOff: {maxContainerRestartPeriod: 2s}
 shutdownGracePeriodByPodPriority: [{priority: 0, shutdownGracePeriodSeconds: 5}]
 cgroupDriver: systemd
 featureGates: {X: true}
@@ -58,6 +61,9 @@ featureGates: {X: true}
     nodeStatusUpdateFrequency: 60_000,
     nodeLeaseDurationSeconds: 4,
     kubeReserved: { memory: '200Mi' },
+    containerLogMaxBytes: 2 ** 20,
+    containerLogMaxFiles: 2,
+    maxContainerRestartPeriod: 2_000,
     shutdownGracePeriodByPodPriority: [{ priority: 0, shutdownGracePeriodSeconds: 5 }],
   })
   expect(found.withoutEffect.sort()).toEqual(['cgroupDriver', 'featureGates'])
@@ -77,6 +83,12 @@ test('hard thresholds of a file stand alone, unless they are to be merged', asyn
 test.each([
   ['maxPod: 1\n', 'strict decoding error: unknown field "maxPod"'],
   ['maxPods: many\n', 'maxPods'],
+  ['containerLogMaxFiles: 1\n', 'containerLogMaxFiles: Invalid value: 1: must be greater than 1'],
+  ['containerLogMaxSize: large\n', 'containerLogMaxSize: Invalid value: "large": must be a quantity greater than 0'],
+  [
+    'crashLoopBackOff: {maxContainerRestartPeriod: 10m}\n',
+    'crashLoopBackOff.maxContainerRestartPeriod: Invalid value: "10m": must be set between 1s and 5m0s',
+  ],
   ['maxPods: -1\n', 'maxPods: Invalid value: -1: must not be a negative number'],
   ['evictionHard: {cpu: 1%}\n', 'unsupported eviction signal cpu'],
   ['evictionSoft: {memory.available: 1Gi}\n', 'grace period must be specified for the soft eviction threshold memory.available'],

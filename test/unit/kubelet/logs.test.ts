@@ -25,7 +25,7 @@ test('old logs go by number, and by size when they are far too large', async () 
   const rotate = async (size: number): Promise<string[]> => {
     writeFileSync(path, '')
     truncateSync(path, size)
-    expect(await rotateLog(runtime, directory, path, 10, 3)).toBe(true)
+    expect(await rotateLog(runtime, directory, path, { maxBytes: 10, maxFiles: 3 })).toBe(true)
     return readdirSync(directory)
   }
   for (const kept of [1, 2, 2, 2]) expect(await rotate(10)).toHaveLength(kept)

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Node } from '#shared/api/core/node.ts'
 import { durationText } from '#shared/machinery/duration.ts'
-import { crashLoop, grow, remaining, type Delay } from '#node-agent/kubelet/container/backoff.ts'
+import { crashLoop, grow, remaining, upTo, type Delay } from '#node-agent/kubelet/container/backoff.ts'
 import { sysctlPatternError } from '#node-agent/kubelet/pod/sysctls.ts'
 import { admit } from '#node-agent/kubelet/pod/admission.ts'
 import { checkHostname, hostsFile, podHostname, resolvFile } from '#node-agent/kubelet/pod/files.ts'
@@ -23,6 +23,11 @@ describe('back-off', () => {
       delay = grow(delay, now, crashLoop)
     }
     expect(waits).toEqual([0, 10, 20, 40, 80, 160, 300, 300])
+  })
+  test('of a node that lets nothing wait for longer begins with that', () => {
+    expect(upTo(2_000, crashLoop)).toEqual({ initialMs: 2_000, maxMs: 2_000 })
+    expect(upTo(60_000, crashLoop)).toEqual({ initialMs: 10_000, maxMs: 60_000 })
+    expect(grow({ delayMs: 2_000, updatedAt: 0 }, 1_000, upTo(2_000, crashLoop)).delayMs).toBe(2_000)
   })
   test('is forgotten after ten minutes', () => {
     const delay = { delayMs: 160_000, updatedAt: 0 }
