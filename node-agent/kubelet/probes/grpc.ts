@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer'
 import { connect } from 'node:http2'
 import { hostPort } from '#shared/component/neterror.ts'
+import { durationText } from '#shared/machinery/duration.ts'
 import type { Outcome } from './state.ts'
 
 const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']
@@ -30,11 +31,14 @@ export function probeGrpc(host: string, port: number, service: string, timeoutMs
       resolve(outcome)
     }
     const fail = (output: string): void => end({ result: 'failure', output })
-    const timer = setTimeout(
-      () => fail(`timeout: failed to connect service "${address}" within ${timeoutMs / 1000}s: context deadline exceeded`),
-      timeoutMs,
-    )
-    session.on('error', e => fail(`error: health rpc probe failed: ${e.message}`))
+    const within = durationText(timeoutMs)
+    // Upstream tries again until its time is over; there is no need to wait for that.
+    const notConnected = (): void => fail(`timeout: failed to connect service "${address}" within ${within}: context deadline exceeded`)
+    let connected = false
+    // Whoever speaks HTTP/2 begins with that.
+    session.once('remoteSettings', () => (connected = true))
+    const timer = setTimeout(() => (connected ? fail(`timeout: health rpc did not complete within ${within}`) : notConnected()), timeoutMs)
+    session.on('error', e => (connected ? fail(`error: health rpc probe failed: ${e.message}`) : notConnected()))
     const stream = session.request({
       ':method': 'POST',
       ':path': '/grpc.health.v1.Health/Check',
@@ -51,7 +55,7 @@ export function probeGrpc(host: string, port: number, service: string, timeoutMs
     }
     stream.on('response', note).on('trailers', note)
     stream.on('data', (data: Buffer) => chunks.push(data))
-    stream.on('error', e => fail(`error: health rpc probe failed: ${e.message}`))
+    stream.on('error', e => (connected ? fail(`error: health rpc probe failed: ${e.message}`) : notConnected()))
     stream.on('end', () => {
       if (code === '12') return fail(`error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${message}`)
       if (code !== '0') return fail(`error: health rpc probe failed: status ${code}`)

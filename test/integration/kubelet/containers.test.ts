@@ -133,7 +133,7 @@ describe('configuration', () => {
     expect(await run('vols', 'ls host/')).toBe('from-outside\n')
     put(configMaps, 'cm', { f: 'two' })
     await expect.poll(() => run('vols', 'cat cm/f one')).toBe('twoone')
-    const mounts = async () => (await listMounts()).filter(m => m.target.includes(pod.metadata.uid!)).length
+    const mounts = async () => (await listMounts()).filter(m => m.target.includes(h.rootDir) && m.target.includes(pod.metadata.uid!)).length
     expect((await mounts()) > 0).toBe(isolated)
     h.delete('vols', 5)
     await h.api.until(() => !h.get('vols'))

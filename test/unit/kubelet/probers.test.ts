@@ -98,6 +98,22 @@ test('grpc health', async () => {
     output: 'service unhealthy (responded with "NOT_SERVING")',
   })
   await new Promise(resolve => grpc.close(resolve))
+  const notConnected = {
+    result: 'failure',
+    output: `timeout: failed to connect service "127.0.0.1:${at}" within 1m0s: context deadline exceeded`,
+  }
+  expect(await probeGrpc('127.0.0.1', at, '', 60_000)).toEqual(notConnected)
+})
+
+test('grpc health of a server that does not answer', async () => {
+  const silent = createHttp2Server().on('stream', () => {})
+  await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve))
+  const { port } = silent.address() as AddressInfo
+  expect(await probeGrpc('127.0.0.1', port, '', 300)).toEqual({
+    result: 'failure',
+    output: 'timeout: health rpc did not complete within 300ms',
+  })
+  await new Promise(resolve => silent.close(resolve))
 })
 
 test('ports by name, and what cannot be probed', async () => {
