@@ -17,7 +17,7 @@ export interface CompactorOptions {
   windowMs: number
   /** How many of the stream's newest versions stay whatever their age is not more than this. */
   maxVersions: number
-  /** How long a tombstone stays after what it hides was deleted, ms; Infinity with servers that may bring back what has settled. */
+  /** How long a tombstone stays after what it hides was deleted, ms. */
   settleMs: number
   /** Whether what is deleted is erased from the store's files: it may have been stored before it was to be encrypted. */
   erase: boolean
@@ -61,16 +61,6 @@ const patience = 3
 const atOnce = 16
 /** Deletions that are remembered: 8 bytes each. */
 const mostUnsettled = 500_000
-
-/**
- * From 2.10 on a nats-server that is killed may bring back what was removed (issue 8505). Old versions may come back: a newer one hides
- * them. An object whose tombstone was removed with it must not; seen with 2.10.27 and 2.15.1 by the crash test, never with 2.9.10. Elsewhere
- * tombstones stay, about 100 bytes each.
- */
-export function tombstonesCanGo(serverVersion: string): boolean {
-  const [, major, minor] = /(\d+)\.(\d+)/.exec(serverVersion) ?? []
-  return Number(major) === 2 && Number(minor) <= 9
-}
 
 export class Compactor {
   readonly #connection: BusConnection
@@ -173,7 +163,6 @@ export class Compactor {
 
   async #delete(seqs: readonly number[], now: number): Promise<void> {
     await deleteMessages(this.#connection.nats, createInbox(inboxPrefix(this.#connection.identity)), seqs, this.#options.erase)
-    if (this.#options.settleMs === Infinity) return
     this.#unsettled.push({ seqs, at: now })
     this.#remembered += seqs.length
   }
@@ -191,7 +180,7 @@ export class Compactor {
       const keep = versions[at]!
       if (at > 0) work.push({ subject, trail, seqs: versions.slice(0, at).map(v => v.seq), keep })
       else if (versions.length > 1) continue
-      else if (!trail.buried || settleMs === Infinity) this.#trails.delete(subject)
+      else if (!trail.buried) this.#trails.delete(subject)
       else if (trail.alone === 0) trail.alone = now
       else if (now - trail.alone >= settleMs && !this.#blind) work.push({ subject, trail, seqs: [keep.seq], keep: undefined })
     }

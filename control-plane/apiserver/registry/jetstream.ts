@@ -4,7 +4,7 @@ import type { BusConnection } from '#shared/bus/connection.ts'
 import { logger, type Logger } from '#shared/component/log.ts'
 import type { Encryption } from '../encryption/transformer.ts'
 import { ageHistories, apply, getCached, listCached, listCachedAt, newCache, oldestOf, oldestOfKey, tableKey, type Cache } from './cache.ts'
-import { Compactor, tombstonesCanGo } from './compactor.ts'
+import { Compactor } from './compactor.ts'
 import { EncryptedObjects } from './decrypt.ts'
 import { Expiry } from './expiry.ts'
 import { fill, type Source } from './filling.ts'
@@ -157,11 +157,10 @@ class JetStreamRegistry implements Registry {
     const decrypt = this.#encrypted?.decrypt
     this.#prepare = sync && decrypt ? async messages => void (await Promise.all([sync(), decrypt(messages)])) : (sync ?? decrypt)
     this.#writer = new Writer(connection, options.writeTimeoutMs ?? 10_000)
-    const version = connection.nats.info?.version ?? ''
     const compaction = {
       windowMs: options.windowMs ?? 300_000,
       maxVersions: options.maxVersions ?? 100_000,
-      settleMs: tombstonesCanGo(version) ? (options.settleMs ?? deletesSettleMs) : Infinity,
+      settleMs: options.settleMs ?? deletesSettleMs,
       erase: options.encryption !== undefined,
       possible: () => this.#space?.canCompact ?? true,
     }

@@ -140,8 +140,8 @@ const isGone = (e: { err_code?: number; description: string }): boolean =>
   e.err_code === sequenceNotFound || /no message found|stream store EOF/.test(e.description)
 
 /**
- * How long a crash of the server may bring a deleted message back, ms: 2.9 writes a block's deletions at the latest when it syncs all blocks,
- * every two minutes, and has begun to do so before this has passed twice.
+ * How long a crash of the server may bring a deleted message back, ms, with room. 2.9 writes a block's deletions at the latest when it syncs
+ * all blocks, every two minutes; from 2.10 on they are records in the stream of their own, which a purge does without (issue 8505).
  */
 export const deletesSettleMs = 300_000
 

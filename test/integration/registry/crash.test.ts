@@ -6,7 +6,7 @@ import { connectBus } from '#shared/bus/connection.ts'
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
 import { dataOf, deployments, object, open, pods, record, silent, until } from './setup.ts'
 
-// More rounds find rarer losses: CRASH_ROUNDS=50 when a new nats-server version is to be trusted with tombstones.
+// More rounds find rarer losses: CRASH_ROUNDS=50 when a new nats-server version is to be trusted with deletions.
 const rounds = Number(process.env['CRASH_ROUNDS'] || 4)
 
 let nats: NatsFixture
@@ -56,7 +56,7 @@ test('kill -9 of nats-server under load: no acknowledged write is lost, no watch
 test(
   'what was deleted never comes back after kill -9',
   async () => {
-    // Compaction as eager as it can be, so that tombstones and versions are purged all the time.
+    // Compaction as eager as it can be, so that versions are deleted all the time.
     let registry = await open(nats, { windowMs: 1, maxVersions: 1 })
     const state = new Map<string, { version: number; live: boolean } | 'unknown'>()
     const failures: Error[] = []

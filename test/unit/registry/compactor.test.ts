@@ -42,7 +42,7 @@ const closing: (() => void)[] = []
 afterEach(() => closing.splice(0).forEach(close => close()))
 
 test('a pass that the store interrupts is done again by the next one', async () => {
-  const { compactor, failing, take } = start(Infinity)
+  const { compactor, failing, take } = start(5000)
   for (const [i, name] of ['a', 'b', 'c'].entries()) {
     compactor.saw(subject(name), i + 1, 0, 0, false, true)
     compactor.saw(subject(name), i + 4, 0, i + 1, false, true)
