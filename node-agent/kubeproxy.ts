@@ -28,7 +28,8 @@ export interface KubeProxyParts {
   log: Logger
 }
 
-export async function startKubeProxy(options: NodeAgentOptions, parts: KubeProxyParts, signal: AbortSignal): Promise<void> {
+export async function startKubeProxy(
+  options: NodeAgentOptions & { podCidr: string }, parts: KubeProxyParts, signal: AbortSignal): Promise<void> {
   const { nodeName, nodeIp } = options
   const { client, can, services, endpointSlices, nodes, node, log } = parts
   const status = newProxyStatus()
@@ -37,8 +38,8 @@ export async function startKubeProxy(options: NodeAgentOptions, parts: KubeProxy
   const common = { services, endpointSlices, nodes, status, nodeName, log }
   if (can.proxy === 'nftables') {
     setConntrackSysctls(log)
-    const { clusterCidr: clusterCIDR, serviceClusterIpRange: serviceCIDR } = options
-    startProxy({ ...common, family: 'IPv4', nodeIPs: [nodeIp], clusterCIDR, serviceCIDR }, signal)
+    const { clusterCidr: clusterCIDR, serviceClusterIpRange: serviceCIDR, podCidr: podCIDR } = options
+    startProxy({ ...common, family: 'IPv4', nodeIPs: [nodeIp], clusterCIDR, serviceCIDR, podCIDR }, signal)
     const { ipv6 } = options
     // The metrics are the first family's.
     if (ipv6) {

@@ -9,6 +9,8 @@ export interface TableOptions {
   /** All pods of the cluster: traffic from elsewhere is masqueraded, so that answers come back this way. */
   clusterCIDR: string
   serviceCIDR: string
+  /** The pods of this node: answers to them come back this way by themselves. */
+  podCIDR?: string | undefined
 }
 
 const maps = (address: string) => {
@@ -50,7 +52,7 @@ const masquerade = '0x4000'
  * The table without any service, in place of what is there, in the same transaction as what follows it. Refusals are looked up in the
  * filter hooks: a packet that still has a service's address there found no endpoint.
  */
-export function skeleton({ family, nodeIPs, clusterCIDR, serviceCIDR }: TableOptions): string {
+export function skeleton({ family, nodeIPs, clusterCIDR, serviceCIDR, podCIDR }: TableOptions): string {
   const { ip, address } = familyWords[family]
   const table = tableOf(family)
   return `table ${table} {}
@@ -80,7 +82,7 @@ table ${table} {
   chain nat-output { type nat hook output priority -100; jump services; }
   chain nat-postrouting {
     type nat hook postrouting priority srcnat;
-    ct mark and ${masquerade} != 0 masquerade fully-random
+    ct mark and ${masquerade} != 0 ${podCIDR === undefined ? '' : `${ip} saddr != ${podCIDR} `}masquerade fully-random
     ${ip} saddr . ${ip} daddr @hairpin-connections ct status dnat masquerade fully-random
   }
   chain filter-input { type filter hook input priority 0; ct state new jump refusals; }

@@ -27,6 +27,7 @@ import { measurePolicies } from './policies.ts'
 import { measureProxy } from './proxy.ts'
 import { measurePull } from './pull.ts'
 import { measureReach } from './reach.ts'
+import { measureReaction } from './reaction.ts'
 import { measureRecovery } from './recovery.ts'
 import { report } from './report.ts'
 import { measureScale } from './scale.ts'
@@ -45,6 +46,7 @@ const measurements: Record<string, Measurement> = {
   'pod-start': measurePodStart,
   deployment: measureDeployment,
   service: measureService,
+  reaction: measureReaction,
   density: measureDensity,
   reach: measureReach,
   claims: measureClaims,

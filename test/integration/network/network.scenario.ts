@@ -247,6 +247,9 @@ export const scenario: Scenario = {
     // A pod keeps its address on the way to a service, also to one beside it; to itself it cannot.
     assert.ok((await ask('c', '10.9.128.10', 80)).every(a => a.endsWith(ips.get('c')!)))
     assert.deepEqual(names(await ask('a', '10.9.128.10', 80, 24)), ['a', 'b'])
+    // So it does at a port of its own node, where others are known by the node's.
+    assert.ok((await ask('c', NODE_IP, 30080, 8)).every(a => a.endsWith(ips.get('c')!)))
+    assert.ok((await ask('outside', NODE_IP, 30080, 8)).every(a => !a.endsWith('10.9.255.1')))
   },
 
   async 'endpoints come and go'() {
