@@ -152,6 +152,7 @@ export async function startNode(
     capacity,
     reservations: options,
     taints: [...(options.cloudProvider === 'external' ? [uninitialized] : []), ...(options.registerWithTaints ?? [])],
+    labels: options.nodeLabels,
     capabilities: can,
     runtimeVersion: `${runtime.name}-${runtime.version}`,
     handlers: runtime.handlers,

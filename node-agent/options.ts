@@ -41,6 +41,10 @@ export const flags = z.object({
     .string()
     .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be a DNS name in lower case')
     .max(253),
+  /** `NAME=VALUE,...`: labels that the Node gets beside the usual ones, such as its zone. */
+  nodeLabels: namesFlag()
+    .refine(list => list.every(l => /^[\w./-]{1,317}=[\w.-]{0,63}$/.test(l)), 'must be NAME=VALUE,...')
+    .transform(list => Object.fromEntries(list.map(l => l.split('=') as [string, string]))),
   /** The node's state directory. */
   rootDir: directory,
   nodeIp: z

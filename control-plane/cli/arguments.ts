@@ -32,6 +32,13 @@ export function listenAddress(text: string): string {
   return text
 }
 
+/** The value of a label, and not an empty one. */
+export function labelValue(text: string): string {
+  if (!/^[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?$/.test(text))
+    throw new InvalidArgumentError('It must have 63 letters, digits, "-", "_" and "." at most, and begin and end with a letter or digit.')
+  return text
+}
+
 export function notEmpty(text: string): string {
   if (text === '') throw new InvalidArgumentError('It must not be empty.')
   return text

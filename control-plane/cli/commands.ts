@@ -3,7 +3,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { Option, type Command } from 'commander'
 import { adminClient } from './api.ts'
-import { command, notEmpty, say, wholeNumber, type Common } from './arguments.ts'
+import { labelValue, command, notEmpty, say, wholeNumber, type Common } from './arguments.ts'
 import { chaosCommand } from './chaos/command.ts'
 import { imageCommands } from './image.ts'
 import { cutLink, degradeLink, healLink } from './link.ts'
@@ -69,13 +69,24 @@ export function otherCommands(program: Command): void {
     )
     .option('--nats-user <user>', 'by which this machine may ask the nats-servers, as `cox token create --print-join-command` prints it')
     .option('--node-ip <address>', "this machine's address for others (default: the one towards the server)")
+    .option('--zone <name>', 'where this machine is: the zone of its node, which it keeps', labelValue)
     .action(
-      async (o: Common & { token?: string; name?: string; server?: string; caCertHash: string[]; natsUser?: string; nodeIp?: string }) => {
-        const { token, name, server, natsUser, nodeIp: nodeIP, caCertHash: caCertHashes } = o
+      async (
+        o: Common & {
+          token?: string
+          name?: string
+          server?: string
+          caCertHash: string[]
+          natsUser?: string
+          nodeIp?: string
+          zone?: string
+        },
+      ) => {
+        const { token, name, server, natsUser, zone, nodeIp: nodeIP, caCertHash: caCertHashes } = o
         const dir = stateDir(o.stateDir)
         if (server?.startsWith('nats://') || existsSync(path.join(dir.root, 'joined.json'))) {
           const { joinMachine } = await import('./machine-node.ts')
-          say(`node ${await joinMachine(dir, { name, server, token, caCertHashes, natsUser, nodeIP }, say)} is Ready`)
+          say(`node ${await joinMachine(dir, { name, server, token, caCertHashes, natsUser, nodeIP, zone }, say)} is Ready`)
           // What is left open is of no interest.
           process.exit(0)
         }

@@ -30,6 +30,8 @@ const joinedSchema = z.object({
   /** nats-servers, with commas between them. */
   server: z.string(),
   nodeIP: z.ipv4(),
+  /** Where the machine is: the node's zone. */
+  zone: z.string().optional(),
   config: joinConfigSchema,
 })
 type Joined = z.infer<typeof joinedSchema>
@@ -39,6 +41,7 @@ const caFile = (dir: StateDir): string => path.join(dir.pki, 'ca.crt')
 const credsFile = (dir: StateDir, name: string): string => path.join(dir.creds, `${nodeIdentity(name)}.creds`)
 const cgroup = (name: string): string => `/coxswain-machine-${name}`
 const readyMs = 60_000
+const zoneLabel = 'topology.kubernetes.io/zone'
 
 /** What this machine is a node of; undefined when it has not joined anything. */
 export function readJoined(dir: StateDir): Joined | undefined {
@@ -57,6 +60,7 @@ export interface MachineJoining {
   caCertHashes: readonly string[]
   natsUser?: string | undefined
   nodeIP?: string | undefined
+  zone?: string | undefined
 }
 
 /** Whether the credentials that it was given are good still: it needs no token then. */
@@ -75,7 +79,9 @@ export async function joinMachine(dir: StateDir, wanted: MachineJoining, say: (l
   if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name)) throw new Error(`"${name}" is no node name; give one with --name`)
   if (had && had.name !== name) throw new Error(`this machine is the node ${had.name}; \`cox node leave\` ends that`)
   makeStateDir(dir)
-  const joined = had && isMember(dir, name) ? { ...had, nodeIP: wanted.nodeIP ?? had.nodeIP } : await ask(dir, name, wanted)
+  const member = had && isMember(dir, name) ? { ...had, nodeIP: wanted.nodeIP ?? had.nodeIP } : await ask(dir, name, wanted)
+  const zone = wanted.zone ?? had?.zone
+  const joined = { ...member, ...(zone === undefined ? {} : { zone }) }
   writeAtomically(joinedFile(dir), JSON.stringify(joined, null, 2))
   const since = Date.now()
   if (!isAlive(readRecord(dir, nodeProcess(name)))) await start(dir, joined)
@@ -96,7 +102,7 @@ async function ask(dir: StateDir, name: string, { server, token, caCertHashes, n
   return { name, server, config, nodeIP: nodeIP ?? (await machineAddress(towards)) }
 }
 
-async function start(dir: StateDir, { name, server, nodeIP, config }: Joined): Promise<void> {
+async function start(dir: StateDir, { name, server, nodeIP, zone, config }: Joined): Promise<void> {
   const root = path.join(dir.nodes, name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
   removeCgroups(cgroup(name))
@@ -115,6 +121,7 @@ async function start(dir: StateDir, { name, server, nodeIP, config }: Joined): P
         ...['--nats-ca-file', caFile(dir), '--load-balancer-ip-range', config.loadBalancers, '--image-store', dir.images],
         ...['--vxlan', `${vxlan.id}:${vxlan.port}`, '--machine-route', `${machine.range}=${machine.address}`],
         ...['--machine-routes', String(config.directRoutes)],
+        ...(zone === undefined ? [] : ['--node-labels', `${zoneLabel}=${zone}`]),
         ...resolvConf(root),
       ],
     },

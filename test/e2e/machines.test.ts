@@ -79,7 +79,7 @@ describe('a node of another machine', () => {
   test('joins over the one port that is open, by what the join command says and not for another cluster', async () => {
     const other = joinArgs.map(a => (a.startsWith('sha256:') ? `sha256:${'0'.repeat(64)}` : a))
     expect((await cox(...other, '--name', 'far')).stderr).toContain('none of those that were asked for')
-    const joined = await cox(...joinArgs, '--name', 'far')
+    const joined = await cox(...joinArgs, '--name', 'far', '--zone', 'cellar')
     expect(joined.stdout + joined.stderr).toContain('node far is Ready')
     const [ip, cidr] = (await cluster.kubectl('get', 'node', 'far', '-o', 'jsonpath={.status.addresses[0].address} {.spec.podCIDR}')).split(
       ' ',
@@ -156,6 +156,37 @@ describe('a node of another machine', () => {
     expect(await send()).toBe('200 2000000')
     await machines.firewall(open(machines.all[0]!))
   }, 60_000)
+
+  test('is of its own zone, and announces load balancers that no node here has endpoints of', async () => {
+    expect(await cluster.kubectl('get', 'node', 'far', '-o', 'jsonpath={.metadata.labels.topology\\.kubernetes\\.io/zone}')).toBe('cellar')
+    await cluster.apply(`apiVersion: v1
+kind: Pod
+metadata: {name: edge, labels: {app: edge}}
+spec:
+  nodeName: far
+  terminationGracePeriodSeconds: 1
+  containers: [{name: echo, image: "registry.k8s.io/echoserver:1.10", readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: edge}
+spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: edge}, ports: [{port: 80, targetPort: 8080}]}
+`)
+    const address = await eventually(
+      async () => (await cluster.kubectl('get', 'service', 'edge', '-o', 'jsonpath={.status.loadBalancer.ingress[0].ip}')) || undefined,
+      'an address',
+    )
+    await eventually(
+      async () => (await machines.all[0]!.run('curl', '-sS', '-m', '2', `http://${address}/`)).stdout.includes('Hostname: edge'),
+      'it answers',
+    )
+    // A node here takes over when it can.
+    await cluster.kubectl('patch', 'service', 'edge', '-p', '{"spec": {"externalTrafficPolicy": "Cluster"}}')
+    const viaHere = /via 10\.\d+\.\d+\.\d+ dev cox/
+    await eventually(async () => viaHere.test((await machines.all[0]!.run('ip', 'route', 'show', address)).stdout), 'by a node here')
+    expect((await machines.all[0]!.run('curl', '-sS', '-m', '5', `http://${address}/`)).stdout).toContain('Hostname: edge')
+    await cluster.kubectl('delete', 'service/edge', 'pod/edge')
+  }, 90_000)
 
   test('cut off it is NotReady, its pods are replaced and run on; what was deleted meanwhile ends when it is back', async () => {
     await cluster.kubectl('create', 'deployment', 'one', '--image=registry.k8s.io/echoserver:1.10')

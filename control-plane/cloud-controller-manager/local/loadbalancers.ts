@@ -7,7 +7,7 @@ import { endpointSlices, services } from '#shared/api/kinds.ts'
 import { keyOf } from '#shared/client/controller.ts'
 import type { SharedInformers } from '#shared/client/sharedinformers.ts'
 import type { LoadBalancers, LoadBalancerStatus } from '../cloud.ts'
-import { counterpart, ipFamily } from '#shared/machinery/ip.ts'
+import { counterpart, ipFamily, type IPFamily } from '#shared/machinery/ip.ts'
 import { internalIP } from '../nodes.ts'
 import { chooseAddress, clash, parseRange, statusAddress } from './addresses.ts'
 import type { Announcer } from './routes.ts'
@@ -19,7 +19,7 @@ export function nodesWithEndpoints(slices: readonly EndpointSlice[]): Set<string
   return new Set(slices.flatMap(s => (s.endpoints ?? []).flatMap(e => (e.conditions?.ready !== false && e.nodeName ? [e.nodeName] : []))))
 }
 
-/** Of the nodes that may, the one that announced it before, else one by the address: others keep theirs when a node goes. */
+/** Of the nodes, or the ways to them, that may, the one that announced it before, else one by the address: others keep theirs when a node goes. */
 export function chooseNode(address: string, candidates: readonly string[], before: string | undefined): string | undefined {
   if (before !== undefined && candidates.includes(before)) return before
   return [...candidates].sort((a, b) => (weight(address, a) < weight(address, b) ? -1 : 1))[0]
@@ -34,6 +34,12 @@ interface Options {
   informer: SharedInformers['get']
   /** Whether the node's processes run, as far as is known. */
   runs: (node: Node) => boolean
+}
+interface PoolOptions extends Options {
+  /** Whether the node is on this machine. Those of others announce only what no node here has endpoints of. */
+  isHere: (node: Node) => boolean
+  /** How the machine sends packets to the node, as `Announcer` has it; undefined without an address of that family. */
+  way: (node: Node, family: IPFamily) => string | undefined
 }
 
 /** Index by Service of its slices, for those that ask by it. */
@@ -59,7 +65,7 @@ export function pooledLoadBalancers(
   rangeText: string,
   range6: string | undefined,
   announcer: Announcer,
-  { informer, runs }: Options,
+  { informer, runs, isHere, way }: PoolOptions,
 ): LoadBalancers {
   const range = parseRange(rangeText)
   const toIPv6 = range6 === undefined ? undefined : counterpart(rangeText, range6)
@@ -104,15 +110,18 @@ export function pooledLoadBalancers(
       held.set(key, address)
       if (had === undefined) cursor++
       if (had !== undefined && had !== address && !others.get(had)?.length) await withdraw(had)
-      const targets = new Map(
-        entries(nodes.filter(runs), [service, ...(others.get(address) ?? [])], endpoints).flatMap(n => {
-          const ip = internalIP(n)
-          return ip === undefined ? [] : [[ip, n] as const]
+      const sharing = [service, ...(others.get(address) ?? [])]
+      const alive = nodes.filter(runs)
+      const near = entries(alive.filter(isHere), sharing, endpoints)
+      const ways = new Map(
+        (near.length > 0 ? near : entries(alive, sharing, endpoints)).flatMap(n => {
+          const found = way(n, 'IPv4')
+          return found === undefined ? [] : [[found, n] as const]
         }),
       )
-      const node = chooseNode(address, [...targets.keys()], announcer.via(address))
-      const node6 = node === undefined ? undefined : internalIP(targets.get(node)!, 'IPv6')
-      await Promise.all([announcer.announce(address, node), toIPv6 && announcer.announce(toIPv6(address), node6)])
+      const chosen = chooseNode(address, [...ways.keys()], announcer.via(address))
+      const second = chosen === undefined ? undefined : way(ways.get(chosen)!, 'IPv6')
+      await Promise.all([announcer.announce(address, chosen), toIPv6 && announcer.announce(toIPv6(address), second)])
       return status(shown(service, address))
     },
     async ensureLoadBalancerDeleted(service) {

@@ -3,11 +3,14 @@ import type { Node } from '#shared/api/core/node.ts'
 import type { SharedInformers } from '#shared/client/sharedinformers.ts'
 import { endpointSlices, services } from '#shared/api/kinds.ts'
 import type { Logger } from '#shared/component/log.ts'
+import type { IPFamily } from '#shared/machinery/ip.ts'
+import { hopTo, machineOf } from '#shared/network/machine.ts'
 import type { Cloud } from '../cloud.ts'
 import { followConfig, readConfig, type LocalInstance } from './config.ts'
 import { isLocal, nodeLoadBalancers, nodesWithEndpoints, pooledLoadBalancers } from './loadbalancers.ts'
-import { machineRoutes } from './machines.ts'
-import { routeAnnouncer, silentAnnouncer } from './routes.ts'
+import { machineRoutes, reachOf } from './machines.ts'
+import { routeAnnouncer, silentAnnouncer, wayBy, wayTo } from './routes.ts'
+import { internalIP } from '../nodes.ts'
 
 export const providerName = 'local'
 export const loadBalancerClass = 'coxswain.io/local'
@@ -44,9 +47,17 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
   })
 
   const { loadBalancers } = config
-  // A load balancer's address is announced on the machine's own bridge.
-  const options = { informer, runs: (node: Node) => (find(node) ?? { running: !config.machine }).running }
-  const announcer = loadBalancers.by === 'pool' && loadBalancers.device ? await routeAnnouncer(loadBalancers.device) : silentAnnouncer()
+  const options = { informer, runs }
+  const device = loadBalancers.by === 'pool' ? loadBalancers.device : undefined
+  const { machine } = config
+  const reach = machine && reachOf(machine)
+  const isHere = (node: Node): boolean => !reach || find(node) !== undefined
+  const way = (node: Node, family: IPFamily): string | undefined => {
+    const ip = internalIP(node, family)
+    if (ip === undefined || device === undefined) return ip
+    return isHere(node) ? wayBy(ip, device) : wayTo(hopTo(reach!, machineOf(node) ?? ip, ip))
+  }
+  const announcer = device === undefined ? silentAnnouncer() : await routeAnnouncer([device, ...(machine ? [machine.vxlan.link] : [])])
   // What went while nobody looked.
   void Promise.all([all.synced]).then(() => {
     const used = new Set(all.list().flatMap(s => (s.status?.loadBalancer?.ingress ?? []).flatMap(i => i.ip ?? [])))
@@ -70,7 +81,7 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
     },
     loadBalancers:
       loadBalancers.by === 'pool'
-        ? pooledLoadBalancers(loadBalancers.range, loadBalancers.range6, announcer, options)
+        ? pooledLoadBalancers(loadBalancers.range, loadBalancers.range6, announcer, { ...options, isHere, way })
         : nodeLoadBalancers(options),
     routes,
     onChange: changed => void listeners.push(changed),

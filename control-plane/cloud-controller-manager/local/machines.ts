@@ -10,15 +10,17 @@ import type { CloudConfig } from './config.ts'
 /** Marks our routes in the kernel's table: a number that no routing daemon uses. */
 const protocol = '122'
 
+/** How the machine sends packets to nodes of others. */
+export function reachOf({ address, vxlan, routes }: NonNullable<CloudConfig['machine']>): Reach {
+  return { machine: address, vxlan: vxlan.link, isNeighbour: routes ? machineNeighbours(address) : () => false }
+}
+
 /** Makes the VXLAN link. Rejects in iproute2's words, as where the kernel has none. */
-export async function machineRoutes(
-  { address, inside, vxlan, routes }: NonNullable<CloudConfig['machine']>,
-  isInstance: (node: Node) => boolean,
-): Promise<Routes> {
+export async function machineRoutes(machine: NonNullable<CloudConfig['machine']>, isInstance: (node: Node) => boolean): Promise<Routes> {
+  const { address, inside, vxlan } = machine
   const { link } = vxlan
   await raiseVxlan({ ...vxlan, local: address, address: inside })
-  const isNeighbour = routes ? machineNeighbours(address) : () => false
-  const reach: Reach = { machine: address, vxlan: link, isNeighbour }
+  const reach = reachOf(machine)
   const isHere = (node: Node): boolean => isInstance(node) || machineOf(node) === address
   return {
     async ensureRoutes(nodes) {

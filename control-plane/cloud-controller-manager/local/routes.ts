@@ -1,14 +1,15 @@
 /** Announces addresses: the machine's routes to them, each through one node. Written together, changed only where they differ. */
 import { ipBatch, ipJson } from '#shared/linux/ip.ts'
+import type { Hop } from '#shared/linux/routes.ts'
 
 /** Marks our routes in the kernel's table: a number that no routing daemon uses. */
 const PROTOCOL = '121'
 
 export interface Announcer {
-  /** The node address that an address is announced by. */
+  /** The way that an address is announced by, as `ip route` has it: `via NODE dev LINK`. */
   via(address: string): string | undefined
-  /** Resolves when the machine sends what is for `address` to `node`; undefined: to nobody. Rejects in iproute2's words. */
-  announce(address: string, node: string | undefined): Promise<void>
+  /** Resolves when the machine sends what is for `address` that way; undefined: to nobody. Rejects in iproute2's words. */
+  announce(address: string, way: string | undefined): Promise<void>
   addresses(): Iterable<string>
 }
 
@@ -17,12 +18,24 @@ export function silentAnnouncer(): Announcer {
   return { via: () => undefined, announce: () => Promise.resolve(), addresses: () => [] }
 }
 
-/** What a former process announced is found in the kernel's table. */
-export async function routeAnnouncer(device: string): Promise<Announcer> {
-  const ofFamily = (family: string) =>
-    ipJson<{ dst: string; gateway?: string }>([family, 'route', 'show', 'proto', PROTOCOL, 'dev', device])
-  const found = (await Promise.all(['-4', '-6'].map(ofFamily))).flat()
-  const present = new Map(found.flatMap(r => (r.gateway === undefined ? [] : [[r.dst, r.gateway] as const])))
+/** The way to a node by a link of the machine's. */
+export const wayBy = (node: string, link: string): string => `via ${node} dev ${link}`
+/** The way to a node of another machine. */
+export const wayTo = ({ via, vxlan }: Hop): string => (vxlan === undefined ? `via ${via}` : `${wayBy(via, vxlan)} onlink`)
+
+interface Route {
+  dst: string
+  gateway?: string
+  dev: string
+  flags?: string[]
+}
+
+/** What a former process announced by these links is found in the kernel's table. */
+export async function routeAnnouncer(links: readonly string[]): Promise<Announcer> {
+  const known = (family: string) => ipJson<Route>([family, 'route', 'show', 'proto', PROTOCOL])
+  const found = (await Promise.all(['-4', '-6'].map(known))).flat().filter(r => links.includes(r.dev))
+  const wayOf = ({ gateway, dev, flags }: Route): string => `${wayBy(gateway ?? '', dev)}${flags?.includes('onlink') ? ' onlink' : ''}`
+  const present = new Map(found.flatMap(r => (r.gateway === undefined ? [] : [[r.dst, wayOf(r)] as const])))
   let lines: string[] = []
   let writing: Promise<void> | undefined
   /** Lines that come while others are being written go together. */
@@ -38,15 +51,14 @@ export async function routeAnnouncer(device: string): Promise<Announcer> {
   return {
     via: address => present.get(address),
     addresses: () => [...present.keys()],
-    async announce(address, node) {
+    async announce(address, way) {
       const before = present.get(address)
-      if (before === node) return writing
+      if (before === way) return writing
       // One that is not there any more is no error: it is put there first.
-      if (node === undefined)
-        lines.push(`route replace ${address} via ${before} dev ${device} proto ${PROTOCOL}`, `route del ${address} proto ${PROTOCOL}`)
-      else lines.push(`route replace ${address} via ${node} dev ${device} proto ${PROTOCOL}`)
-      if (node === undefined) present.delete(address)
-      else present.set(address, node)
+      const replace = (by: string | undefined): string => `route replace ${address} ${by} proto ${PROTOCOL}`
+      lines.push(...(way === undefined ? [replace(before), `route del ${address} proto ${PROTOCOL}`] : [replace(way)]))
+      if (way === undefined) present.delete(address)
+      else present.set(address, way)
       try {
         await write()
       } catch (e) {

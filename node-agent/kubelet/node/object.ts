@@ -27,6 +27,8 @@ export interface NodeOptions {
   reservations: Reservations
   /** What a new Node begins with. */
   taints?: Taint[] | undefined
+  /** Beside the usual ones. */
+  labels?: Readonly<Record<string, string>> | undefined
   capabilities: Capabilities
   runtimeVersion: string
   handlers?: ContainerRuntime['handlers']
@@ -45,8 +47,9 @@ export interface NodeOptions {
   notReady?: () => string | undefined
 }
 
-export function nodeLabels({ name, machine, capabilities }: NodeOptions): { [key: string]: string } {
+export function nodeLabels({ name, machine, capabilities, labels }: NodeOptions): { [key: string]: string } {
   return {
+    ...labels,
     'beta.kubernetes.io/arch': machine.architecture,
     'beta.kubernetes.io/os': process.platform,
     'kubernetes.io/arch': machine.architecture,
