@@ -28,7 +28,7 @@ export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cac
  * each other. No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
  */
 export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${youngMiB}`, '--v8-pool-size=1']
-type Ours = keyof Cluster['instances'] | 'cloud-controller-manager'
+type Ours = keyof Cluster['instances']
 /**
  * Those that see every write of the cluster make garbage with it: in a larger space it is collected less often, and more of it is dead by
  * then. Idle they do not fill it.
@@ -126,7 +126,7 @@ export function controlPlane(
   const creds = (owner: string): string => path.join(dir.creds, `${owner}.creds`)
   const pki = (file: string): string => path.join(dir.pki, file)
   const ours = (component: Ours, args: (n: number) => string[], liveness?: (n: number) => LivenessProbe): Component[] =>
-    Array.from({ length: component === 'cloud-controller-manager' ? 1 : instances[component] }, (_, i) => i + 1).map(n => ({
+    Array.from({ length: instances[component] ?? 1 }, (_, i) => i + 1).map(n => ({
       name: instanceName(component, n),
       command: process.execPath,
       args: [

@@ -75,7 +75,12 @@ const clusterSchema = z.object({
   index: z.number().int().min(0).max(99),
   securePort: z.number().int(),
   /** How many processes of each component the control plane has. */
-  instances: z.object({ 'kube-apiserver': count(), 'kube-controller-manager': count(), 'kube-scheduler': count() }).prefault({}),
+  instances: z
+    .object({
+      ...{ 'kube-apiserver': count(), 'kube-controller-manager': count(), 'kube-scheduler': count() },
+      'cloud-controller-manager': z.number().int().min(1).max(9).optional(),
+    })
+    .prefault({}),
   /** Whether the machine is a cloud to the cluster; it is unless this says `none`. */
   cloudProvider: z.enum(['local', 'none']).optional(),
   /** There when nodes, pods and Services have IPv6 addresses, too. Chosen when the cluster is made. */

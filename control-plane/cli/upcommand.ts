@@ -29,10 +29,11 @@ const ofNodes = [
   'apiservers',
   'controllerManagers',
   'schedulers',
+  'cloudControllerManagers',
   'cloudProvider',
   'zones',
 ]
-type Counts = Record<'apiservers' | 'controllerManagers' | 'schedulers', number | undefined>
+type Counts = Record<'apiservers' | 'controllerManagers' | 'schedulers' | 'cloudControllerManagers', number | undefined>
 /** `cox up`. It imports what it does when it runs: a cluster for a test is to be there in less than half a second. */
 export const upCommand = (program: Command): Command =>
   command(program, 'up', 'start the cluster, in the foreground until Ctrl-C')
@@ -107,6 +108,7 @@ export const upCommand = (program: Command): Command =>
       wholeNumber(1, 9),
     )
     .option('--schedulers <n>', 'how many kube-scheduler processes, one of which leads (default: as above)', wholeNumber(1, 9))
+    .option('--cloud-controller-managers <n>', 'how many cloud-controller-manager processes, as above', wholeNumber(1, 9))
     .addOption(
       new Option('--api-only', 'no nodes: nothing but nats-server and an API server (README: Tests of controllers)').conflicts(ofNodes),
     )
@@ -124,10 +126,23 @@ export const upCommand = (program: Command): Command =>
     .option('--detach', 'return when the cluster is up and leave it running')
     .action(
       async (
-        { stateDir: named, apiservers, controllerManagers, schedulers, detach, ...wanted }: Common & Wanted & Counts & { detach?: boolean },
+        {
+          stateDir: named,
+          apiservers,
+          controllerManagers,
+          schedulers,
+          cloudControllerManagers,
+          detach,
+          ...wanted
+        }: Common & Wanted & Counts & { detach?: boolean },
         self: Command,
       ) => {
-        const asked = { 'kube-apiserver': apiservers, 'kube-controller-manager': controllerManagers, 'kube-scheduler': schedulers }
+        const asked = {
+          'kube-apiserver': apiservers,
+          'kube-controller-manager': controllerManagers,
+          'kube-scheduler': schedulers,
+          'cloud-controller-manager': cloudControllerManagers,
+        }
         const instances = Object.fromEntries(Object.entries(asked).filter(([, n]) => n !== undefined)) as Partial<Instances>
         if (wanted.withControllers && !wanted.apiOnly) throw new Error('--with-controllers is for --api-only: other clusters have them')
         const { imageCredentialProviderConfig: providers, imageCredentialProviderBinDir: programs } = wanted

@@ -15,7 +15,7 @@ const which = process.env['LEADERS'] || 'controller-manager,scheduler,cloud-cont
 
 let cluster: ClusterFixture
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 2, flags: ['--controller-managers', '2', '--schedulers', '2'] })
+  cluster = await startCluster({ nodes: 2, flags: ['--controller-managers', '2', '--schedulers', '2', '--cloud-controller-managers', '2'] })
 }, 90_000)
 afterAll(() => cluster?.stop(), 60_000)
 
