@@ -1,4 +1,5 @@
 /** `cox up` of a cluster with nodes. */
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { untilNodesReady, untilPodsAdmitted } from './api.ts'
 import { ensureCreds, ensureEncryption, requireReplication, writeFiles } from './files.ts'
@@ -17,6 +18,8 @@ const onHostNotice = ({ host, services }: Addresses): string =>
 
 export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell }: Told): Promise<Running> {
   const since = Date.now()
+  if (wanted.natsServers === 3 || existsSync(path.join(dir.nats, 'grown.json')))
+    await (await import('./growstore.ts')).growStore(dir, wanted, tell)
   const cluster = await prepareCluster(dir, wanted)
   const at = addressesOf(cluster)
   await requireReplication(at.nats.servers)
