@@ -29,7 +29,10 @@ export interface KubeProxyParts {
 }
 
 export async function startKubeProxy(
-  options: NodeAgentOptions & { podCidr: string }, parts: KubeProxyParts, signal: AbortSignal): Promise<void> {
+  options: NodeAgentOptions & { podCidr: string },
+  parts: KubeProxyParts,
+  signal: AbortSignal,
+): Promise<void> {
   const { nodeName, nodeIp } = options
   const { client, can, services, endpointSlices, nodes, node, log } = parts
   const status = newProxyStatus()
