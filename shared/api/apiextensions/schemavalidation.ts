@@ -4,11 +4,17 @@
  */
 import { compilePattern } from '../../machinery/re2.ts'
 import { isKnownFormat } from '../../machinery/structural/formats.ts'
-import { isTypeMeta, planOfStructural } from '../../machinery/structural/plan.ts'
-import { prune } from '../../machinery/structural/prune.ts'
-import type { JsonSchema } from '../../machinery/structural/schema.ts'
-import { validateStructural } from '../../machinery/structural/validate.ts'
+import { validateDefaults } from './schemadefaults.ts'
 import { forbidden, invalid, notSupported, required, typeInvalid, type FieldError, type Path } from '../../machinery/field.ts'
+import {
+  completenessErrors,
+  errorsInMetadata,
+  errorsInValue,
+  isIntOrString,
+  metadataErrors,
+  metadataOf,
+  type Metadata,
+} from './structuralschema.ts'
 
 /** A schema as the codec lets it through: below `items` and its like nothing is known of it. */
 export type Schema = { readonly [keyword: string]: unknown }
@@ -45,50 +51,22 @@ export function validateRootSchema(schema: Schema, at: Path, hasStatus: boolean)
   if (schema['nullable']) errors.push(forbidden(at.child('nullable'), 'nullable cannot be true at the root'))
   if (!schema['type']) errors.push(required(at.child('type'), 'must not be empty at the root'))
   else if (schema['type'] !== 'object') errors.push(invalid(at.child('type'), schema['type'], 'must be object at the root'))
-  errors.push(...validateSchema(schema, at, { root: true, inMetadata: false }))
+  errors.push(...validateSchema(schema, at, { root: true, metadata: undefined }), ...completenessErrors(schema, at))
   return errors.length > 0 ? errors : validateDefaults(schema, at)
-}
-
-/** Defaults fit their schema, and hold nothing that would be taken out. `schema` keeps to all other rules. */
-function validateDefaults(schema: Schema, at: Path, inMetadata = false): FieldError[] {
-  const errors: FieldError[] = []
-  const embedded = schema['x-kubernetes-embedded-resource'] === true
-  const within = inMetadata && !embedded
-  if (schema['default'] !== undefined) {
-    const node = { ...planOfStructural({ root: schema as JsonSchema }), embedded }
-    const unknown: string[] = []
-    if (!within) prune(node, structuredClone(schema['default']), '', unknown)
-    if (unknown.length > 0) errors.push(invalid(at.child('default'), schema['default'], 'must not have unknown fields'))
-    for (const e of validateStructural(node, schema['default']))
-      errors.push({
-        ...e,
-        reason: e.reason === 'FieldValueTypeInvalid' ? 'FieldValueInvalid' : e.reason,
-        field: [String(at.child('default')), e.field].filter(Boolean).join('.'),
-      })
-  }
-  const { items, properties, additionalProperties: additional } = schema
-  if (isObject(items)) errors.push(...validateDefaults(items, at.child('items'), within))
-  if (isObject(additional)) errors.push(...validateDefaults(additional, at.child('additionalProperties'), within))
-  for (const [name, inner] of Object.entries(isObject(properties) ? properties : {}))
-    errors.push(...validateDefaults(inner as Schema, at.child('properties').key(name), within || (embedded && isTypeMeta(name))))
-  return errors
 }
 
 interface Place {
   readonly root: boolean
   /** Below metadata of the object or of an embedded one. */
-  readonly inMetadata: boolean
+  readonly metadata: Metadata | undefined
   /** Below allOf, anyOf, oneOf or not, where only what checks values may stand. */
   readonly valueOnly?: boolean
+  /** Of a list. */
+  readonly item?: boolean
+  /** There an `anyOf` of the two types of an int-or-string may stand nevertheless. */
+  readonly firstOfAll?: boolean
 }
 const notStructural = ['$ref', 'definitions', 'dependencies', 'patternProperties', 'additionalItems', 'id', '$schema'] as const
-/** What says how a value is kept, and not how it must be. */
-const notInValue = [
-  ...['description', 'type', 'title', 'default', 'nullable', 'additionalProperties'],
-  ...['x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource', 'x-kubernetes-int-or-string'],
-  ...['x-kubernetes-list-type', 'x-kubernetes-list-map-keys', 'x-kubernetes-map-type'],
-] as const
-
 function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
   const type = schema['type']
   const errors: FieldError[] = wrongTypes(schema, at)
@@ -99,31 +77,36 @@ function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
   if (schema['uniqueItems'])
     errors.push(forbidden(at.child('uniqueItems'), 'uniqueItems cannot be set to true since the runtime complexity becomes quadratic'))
   errors.push(...validatePattern(schema['pattern'], at.child('pattern')))
-  if (place.valueOnly) for (const keyword of notInValue) errors.push(...forbiddenInValue(schema, keyword, at))
-  else errors.push(...validateType(schema, at, place))
+  if (place.valueOnly) errors.push(...errorsInValue(schema, at))
+  else errors.push(...validateType(schema, at, place), ...metadataErrors(schema, at, place.root))
+  errors.push(...errorsInMetadata(schema, at, place.metadata))
   errors.push(...validateExtensions(schema, at), ...validateRules(schema, at))
   const inside = (value: unknown, path: Path, more: Partial<Place> = {}): void => {
-    const here = { root: false, inMetadata: place.inMetadata, ...(place.valueOnly ? { valueOnly: true } : {}), ...more }
+    const here = { root: false, metadata: place.metadata, ...(place.valueOnly ? { valueOnly: true } : {}), ...more }
     if (isObject(value)) errors.push(...validateSchema(value, path, here))
     else errors.push(typeInvalid(path, value, 'must be an object'))
   }
   const { items, additionalProperties: additional, properties } = schema
+  const embedded = schema['x-kubernetes-embedded-resource'] === true
   if (Array.isArray(items)) errors.push(forbidden(at.child('items'), 'items must be a schema object and not an array'))
-  else if (items !== undefined) inside(items, at.child('items'))
+  else if (items !== undefined) inside(items, at.child('items'), { item: true })
   if (isObject(properties))
     for (const [name, inner] of Object.entries(properties))
-      inside(inner, at.child('properties').key(name), {
-        inMetadata: place.inMetadata || ((place.root || Boolean(schema['x-kubernetes-embedded-resource'])) && name === 'metadata'),
-      })
+      inside(inner, at.child('properties').key(name), { metadata: metadataOf(name, { ...place, embedded, around: place.metadata }) })
   if (additional !== undefined) {
     if (isObject(properties) && Object.keys(properties).length > 0 && additional !== true)
       errors.push(forbidden(at.child('additionalProperties'), 'additionalProperties and properties are mutual exclusive'))
     if (place.root) errors.push(forbidden(at.child('additionalProperties'), 'must not be used at the root'))
-    if (typeof additional !== 'boolean') inside(additional, at.child('additionalProperties'))
+    const metadata = place.metadata && { noDefault: 'inside additionalProperties applying to object metadata' }
+    if (typeof additional !== 'boolean') inside(additional, at.child('additionalProperties'), { metadata })
   }
   if (schema['not'] !== undefined) inside(schema['not'], at.child('not'), { valueOnly: true })
-  for (const keyword of ['allOf', 'anyOf', 'oneOf'])
-    (schema[keyword] as unknown[] | undefined)?.forEach((inner, i) => inside(inner, at.child(keyword).index(i), { valueOnly: true }))
+  for (const keyword of ['allOf', 'anyOf', 'oneOf']) {
+    const all = schema[keyword] as unknown[] | undefined
+    if (keyword === 'anyOf' && isIntOrString(all) && (!place.valueOnly || place.firstOfAll)) continue
+    const firstOfAll = keyword === 'allOf' && !place.valueOnly
+    all?.forEach((inner, i) => inside(inner, at.child(keyword).index(i), { valueOnly: true, firstOfAll: firstOfAll && i === 0 }))
+  }
   return errors
 }
 
@@ -145,10 +128,10 @@ function validateType(schema: Schema, at: Path, place: Place): FieldError[] {
   )
   const errors: FieldError[] = []
   if (intOrString && type) errors.push(forbidden(at.child('type'), 'must be empty if x-kubernetes-int-or-string is true'))
-  if (!type && !place.root && !intOrString && !preserve)
-    errors.push(required(at.child('type'), 'must not be empty for specified object fields'))
-  if (embedded && type !== 'object')
-    errors.push(invalid(at.child('type'), type ?? '', 'must be object if x-kubernetes-embedded-resource is true'))
+  const why = 'must be object if x-kubernetes-embedded-resource is true'
+  if (embedded && type !== 'object') errors.push(type ? invalid(at.child('type'), type, why) : required(at.child('type'), why))
+  else if (!type && !place.root && !intOrString && !preserve)
+    errors.push(required(at.child('type'), `must not be empty for specified ${place.item ? 'array items' : 'object fields'}`))
   if (embedded && !preserve && schema['properties'] === undefined)
     errors.push(
       required(
@@ -160,14 +143,6 @@ function validateType(schema: Schema, at: Path, place: Place): FieldError[] {
   return errors
 }
 
-/** int-or-string says its two types in an anyOf. */
-function forbiddenInValue(schema: Schema, keyword: string, at: Path): FieldError[] {
-  const value = schema[keyword]
-  if (value === undefined || value === '' || value === false) return []
-  if (keyword === 'type' && (value === 'integer' || value === 'string')) return []
-  return [forbidden(at.child(keyword), keyword === 'type' ? 'must be empty to be structural' : 'must be undefined to be structural')]
-}
-
 function validateExtensions(schema: Schema, at: Path): FieldError[] {
   const errors: FieldError[] = []
   const [listType, mapType, keys] = ['list-type', 'map-type', 'list-map-keys'].map(x => schema[`x-kubernetes-${x}`])
@@ -177,6 +152,9 @@ function validateExtensions(schema: Schema, at: Path): FieldError[] {
     const why = `must be ${wanted} if ${because} is specified`
     errors.push(type === '' ? required(at.child('type'), why) : invalid(at.child('type'), type, why))
   }
+  for (const other of ['x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource'])
+    if (schema['x-kubernetes-int-or-string'] && schema[other])
+      errors.push(invalid(at.child(other), true, 'must be false if x-kubernetes-int-or-string is true'))
   if (schema['x-kubernetes-preserve-unknown-fields'] === false)
     errors.push(invalid(at.child('x-kubernetes-preserve-unknown-fields'), false, 'must be true or undefined'))
   if (mapType !== undefined) {
@@ -191,6 +169,13 @@ function validateExtensions(schema: Schema, at: Path): FieldError[] {
       errors.push(
         invalid(at.child('items', 'x-kubernetes-map-type'), null, 'must be atomic as item of a list with x-kubernetes-list-type=set'),
       )
+    const inner = items?.['type'] === 'array' ? (items['x-kubernetes-list-type'] ?? 'atomic') : 'atomic'
+    if (listType === 'set' && inner !== 'atomic')
+      errors.push(
+        invalid(at.child('items', 'x-kubernetes-list-type'), inner, 'must be atomic as item of a list with x-kubernetes-list-type=set'),
+      )
+    if ((listType === 'set' || listType === 'map') && items?.['nullable'])
+      errors.push(forbidden(at.child('items', 'nullable'), `cannot be nullable when x-kubernetes-list-type is ${listType}`))
   }
   const names = Array.isArray(keys) ? (keys as string[]) : []
   const keysAt = at.child('x-kubernetes-list-map-keys')
