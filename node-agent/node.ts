@@ -200,7 +200,7 @@ export async function startNode(
     return false
   }
   const plugins = [...volumePlugins, csiVolume({ client, drivers, nodeName, rootDir, boot, isReportedInUse })]
-  staged = stagedVolumes(rootDir, plugins)
+  staged = stagedVolumes(rootDir, plugins, key => isAttachable(key) && reportVolumes())
   serveAnswers('127.0.0.1', 10_248, kubeletAnswers, log, signal)
   const podCgroups =
     can.runtime === 'oci'

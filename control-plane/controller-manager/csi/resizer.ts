@@ -133,7 +133,6 @@ export function csiResizer(ctx: ControllerContext, csi: Csi): ControllerOptions 
     const recorder = ctx.recorder(`external-resizer ${driver}`)
     const target = claim.spec.volumeAttributesClassName!
     const { modifyVolumeStatus: state } = claim.status ?? {}
-    if (state?.status === 'Infeasible' && state.targetVolumeAttributesClassName === target) return
     const found = attributes.get('', target)
     if (!found) {
       if (state?.status !== 'Pending' || state.targetVolumeAttributesClassName !== target)
@@ -207,9 +206,12 @@ export function csiResizer(ctx: ControllerContext, csi: Csi): ControllerOptions 
       if (!volume?.spec.csi || volume.spec.claimRef?.uid !== claim.metadata.uid || !csi.drives(volume.spec.csi.driver)) return
       const { volumeAttributesClassName: attributesClass } = claim.spec
       const current = claim.status.currentVolumeAttributesClassName
-      if (attributesClass && attributesClass !== current) {
+      const changing = claim.status.modifyVolumeStatus
+      const refused = changing?.status === 'Infeasible' && changing.targetVolumeAttributesClassName === attributesClass
+      // Also back to what it has, when something else was begun.
+      if (attributesClass && (attributesClass !== current || changing) && !refused) {
         // It was made with them.
-        if (!current && volume.spec.volumeAttributesClassName === attributesClass)
+        if (!current && !changing && volume.spec.volumeAttributesClassName === attributesClass)
           await say(client, claim, { currentVolumeAttributesClassName: attributesClass })
         else await modify(claim, volume, client)
         return

@@ -36,7 +36,8 @@ const mountOf = (place: string): string => join(place, 'globalmount')
 export const stagingDirectory = (rootDir: string, plugin: string, key: string): string =>
   mountOf(placeBelow(join(rootDir, 'plugins'), plugin, key))
 
-export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[]): StagedVolumes {
+/** `ended` hears of each that was ended, by its key: whoever waits for that need not wait for the node's next status. */
+export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[], ended: (key: string) => void = () => {}): StagedVolumes {
   const root = join(rootDir, 'plugins')
   const placeOf = (plugin: string, key: string): string => placeBelow(root, plugin, key)
   const recordOf = (place: string): string => join(place, 'record.json')
@@ -60,6 +61,7 @@ export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[])
     // Never with what is in it: that would be data.
     await rmdir(mountOf(place)).catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? undefined : Promise.reject(e)))
     await rm(place, { recursive: true, force: true })
+    ended(record.key)
   }
   async function places(): Promise<string[]> {
     // Beside those of plugins whose volumes are staged are the directories of drivers.

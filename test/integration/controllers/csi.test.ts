@@ -470,6 +470,14 @@ test('a claim grows, and changes its attributes', async () => {
     'infeasible',
     async () => (await c.client.get(persistentVolumeClaims, ns, 'size')).status?.modifyVolumeStatus?.status === 'Infeasible',
   )
+  // That does not keep it from growing.
+  await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { resources: { requests: { storage: '7Mi' } } } })
+  await until('it to grow', async () => (await c.client.get(persistentVolumeClaims, ns, 'size')).status?.capacity?.['storage'] === '7Mi')
+  await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { volumeAttributesClassName: 'quick' } })
+  await until('what was refused to be forgotten', async () => {
+    const { status: now } = await c.client.get(persistentVolumeClaims, ns, 'size')
+    return now?.currentVolumeAttributesClassName === 'quick' && !now.modifyVolumeStatus && !now.conditions?.length
+  })
   await remove('size')
   await nothingLeft()
 })
