@@ -16,6 +16,7 @@ const version = 0x8003
 const maxControl = 64 * 1024
 const maxStreams = 2000
 const maxData = 1 << 20
+const maxCopied = 8 << 10
 /** A client that is gone is noticed when it is written to. */
 const pingMs = 30_000
 /** A client that heard that a connection is over closes it; spdystream loses what it has not read when the server is faster. */
@@ -196,8 +197,15 @@ export class SpdyConnection {
       head.writeUInt32BE(id, 0)
       head[4] = ends ? fin : 0
       head.writeUIntBE(piece.length, 5, 3)
-      // In a WebSocket each write is a message.
-      this.#socket.write(piece.length > 0 ? Buffer.concat([head, piece]) : head)
+      // In a WebSocket each write is a message: small ones are one, of large ones nothing is copied, as that is what the garbage collector
+      // would have most to do with.
+      if (piece.length <= maxCopied) this.#socket.write(Buffer.concat([head, piece]))
+      else {
+        this.#socket.cork()
+        this.#socket.write(head)
+        this.#socket.write(piece)
+        this.#socket.uncork()
+      }
       if (ends) return
       if (this.#socket.writableNeedDrain) await (this.#drain ??= this.#drained())
     }
