@@ -1,8 +1,8 @@
 /**
- * A disk that is full, under nats-server and under a node: clear errors and conditions, what runs runs on, all is well when there is space
- * again.
+ * A disk that is full, under nats-server, under a node and under the machine's images: clear errors and conditions, what runs runs on, all is
+ * well when there is space again.
  */
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect } from 'vitest'
@@ -12,7 +12,10 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { ContainerStatus } from '#shared/api/core/podspec/containerstatus.ts'
 import type { Client } from '#shared/client/client.ts'
 import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
+import { stateDir } from '#control-plane/cli/state.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
+import { busyboxLayer, dockerArchive } from '../../fixtures/images.ts'
+import { pushImage, startRegistry, type TestRegistry } from '../../fixtures/registry.ts'
 import { clientOf, eventually, isReady, processes, row, signal, traffic, untilAllIsWell } from './setup.ts'
 
 /** A node that is short of something evicts all other pods. */
@@ -21,6 +24,10 @@ const critical = { priorityClassName: 'system-cluster-critical' }
 let cluster: ClusterFixture
 let client: Client
 let address = ''
+let registry: TestRegistry
+/** Of the machine's store, and one that comes from a registry. */
+const stored = 'disk/busybox:1'
+const shellImage = { layers: [busyboxLayer()], config: { Env: ['PATH=/bin'] } }
 const small = async (dir: string, size: string): Promise<void> => {
   await mkdir(dir, { recursive: true })
   await mount('tmpfs', 'cox-e2e-disk', dir, [`size=${size}`])
@@ -31,9 +38,15 @@ beforeAll(async () => {
     prepare: async dir => {
       await small(path.join(dir, 'nats'), '64m')
       await small(path.join(dir, 'nodes/node-1'), '64m')
+      await small(stateDir(dir).images, '64m')
     },
   })
   client = clientOf(cluster)
+  registry = await startRegistry()
+  await pushImage(registry, 'disk/busybox', '2', shellImage)
+  const archive = path.join(cluster.dir, 'stored.tar')
+  await writeFile(archive, dockerArchive(stored, shellImage))
+  expect((await cluster.cox('image', 'load', archive)).code).toBe(0)
   const containers = [{ name: 'echoserver', image: 'registry.k8s.io/echoserver:1.10', ports: [{ containerPort: 8080 }] }]
   const template = { metadata: { labels: { app: 'web' } }, spec: { ...critical, containers } }
   await client.create(deployments, 'default', {
@@ -47,6 +60,7 @@ beforeAll(async () => {
   address = await cluster.kubectl('get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIP}')
 }, 150_000)
 afterAll(async () => {
+  await registry?.close()
   if (!cluster) return
   await cluster.down()
   await unmount((await listMounts()).map(m => m.target).filter(t => t.startsWith(cluster.dir)))
@@ -99,7 +113,7 @@ const shell = (name: string, script: string, spec: object = {}, container: objec
       containers: [
         {
           name: 'main',
-          image: 'busybox',
+          image: stored,
           command: ['sh', '-c', script],
           livenessProbe: { exec: { command: ['true'] }, periodSeconds: 1, failureThreshold: 2 },
           ...container,
@@ -190,5 +204,32 @@ row('the disk under a node is full', 180_000, async round => {
   expect(served.failures).toEqual([])
   expect(await untouched()).toEqual(before)
   await Promise.all([talks, waits, ends, refused, unscheduled].map(name => client.delete(pods, 'default', name)))
+  await untilAllIsWell(cluster, client, 'web', 2)
+})
+
+row('the disk of the images is full', 180_000, async round => {
+  const [runs, pulls] = ['runs', 'pulls'].map(name => `${name}-${round}`) as [string, string]
+  const { images } = stateDir(cluster.dir)
+  await shell(runs, 'sleep 100000', critical)
+  await until(runs, isReady, 'runs')
+  const before = processes(await cluster.ps(), name => name === runs)
+  await fill(images)
+  try {
+    await eventually(async () => (await pressure()) === 'True', 'DiskPressure')
+    await shell(pulls, 'sleep 100000', critical, { image: `${registry.host}/disk/busybox:2`, imagePullPolicy: 'Always' })
+    await until(
+      pulls,
+      p => ['ErrImagePull', 'ImagePullBackOff'].includes(p.status?.containerStatuses?.[0]?.state?.waiting?.reason ?? ''),
+      'has no image',
+    )
+    await told(pulls, /Failed to pull image .*no space left on device/)
+  } finally {
+    await makeSpace(images)
+  }
+  await until(pulls, isReady, 'runs')
+  await eventually(async () => (await pressure()) === 'False', 'no DiskPressure')
+  expect((await main(pulls))?.restartCount).toBe(0)
+  expect(processes(await cluster.ps(), name => name === runs)).toEqual(before)
+  await Promise.all([runs, pulls].map(name => client.delete(pods, 'default', name)))
   await untilAllIsWell(cluster, client, 'web', 2)
 })
