@@ -26,6 +26,7 @@ export function writeCloud(dir: StateDir, at: Addresses, { nodes, zones = 1 }: C
       ...(at.ipv6 ? { range6: at.ipv6.balancers } : {}),
       ...(at.onHost ? {} : { device: at.bridge }),
     },
+    ...(at.onHost ? {} : { egress: { bridge: at.bridge, cluster: at.all } }),
     ...(at.listen
       ? {
           machine: {

@@ -1,6 +1,8 @@
 /** The machine's side of the cluster's network: one bridge that the nodes hang on, and routes to pods and Services through them. */
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { hardwareAddress } from '#shared/linux/ip.ts'
+import { nft } from '#shared/linux/nft.ts'
+import { egressTable } from '../cloud-controller-manager/local/config.ts'
 import { run } from './run.ts'
 import { which } from './system.ts'
 import { closeUplink, openUplink } from './uplink.ts'
@@ -45,6 +47,8 @@ export async function lowerBridge(at: Addresses): Promise<void> {
   const ours = [...links, at.vxlanLink, at.bridge].map(link => `link del ${link}`)
   await ip([...unreachable, ...ours], { force: true })
   await acceptBridged(at.bridge, false)
+  const egress = `ip ${egressTable(at.bridge)}`
+  await nft(`table ${egress} {}\ndelete table ${egress}\n`)
   await closeUplink(at)
 }
 

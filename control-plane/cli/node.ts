@@ -102,8 +102,8 @@ export async function startNode(
     podCIDR: at.podCIDR(node.index),
     ipv6: at.ipv6 && { ip: at.ipv6.nodeIP(node.index), podCIDR: at.ipv6.podCIDR(node.index) },
     cgroup: `${at.cgroup}/${node.name}`,
-    // The host has routes to pods through their nodes.
-    nonMasqueradeCIDRs: [families(at.nodes, at.ipv6?.nodes)],
+    // The machine has routes to pods through their nodes, and gives what goes further an address: IPv6 where it forwards that alone.
+    nonMasqueradeCIDRs: [families('0.0.0.0/0', at.ipv6?.nodes)],
     flags: [
       ...(at.onHost ? ['--network', 'host'] : ['--load-balancer-ip-range', families(at.balancers, at.ipv6?.balancers)]),
       ...(await towardsMachines(at)),

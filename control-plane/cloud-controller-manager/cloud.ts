@@ -34,6 +34,11 @@ export interface Routes {
   ensureRoutes(nodes: readonly Node[]): Promise<string[]>
 }
 
+export interface Egress {
+  /** Gives what these pods send to the outside these addresses, pod's address to address, and nobody else; idempotent. */
+  ensureAddresses(addresses: ReadonlyMap<string, string>): Promise<void>
+}
+
 export interface Cloud {
   readonly name: string
   /** The `loadBalancerClass` that means this cloud; a Service without a class means it, too. */
@@ -42,6 +47,8 @@ export interface Cloud {
   readonly loadBalancers: LoadBalancers | undefined
   /** Undefined where the nodes see to it alone that pods reach each other. */
   readonly routes: Routes | undefined
+  /** Undefined where the cloud does not see what pods send to the outside. */
+  readonly egress: Egress | undefined
   /** Has it called when something happened to instances that no object tells of. */
   onChange(changed: () => void): void
 }

@@ -8,6 +8,7 @@ import type { WorkQueue } from '#shared/client/workqueue.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { Cloud } from './cloud.ts'
 import type { NewCloudController } from './context.ts'
+import { egressAddressController } from './egress.ts'
 import { ingressAddonController } from './ingress.ts'
 import { cloudNodeController } from './node.ts'
 import { cloudNodeLifecycleController } from './nodelifecycle.ts'
@@ -22,6 +23,7 @@ export const controllers: Readonly<Record<string, NewCloudController>> = {
   'service-lb-controller': serviceController,
   // Not upstream's: a cloud brings its ingress controller along.
   'ingress-addon-controller': ingressAddonController,
+  'egress-address-controller': egressAddressController,
 }
 
 export interface CloudOptions {

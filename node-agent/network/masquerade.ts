@@ -34,14 +34,17 @@ const loopback = (bridge: string): string => `  chain prerouting {
 /** Writes the table `coxswain-pods` of a family, in the place of the one that is there. */
 export async function podRules({ family, podCIDR, known, loadBalancerCIDR, bridge }: PodRules): Promise<void> {
   const { ip } = familyWords[family]
+  // The machine sees to it.
+  const everywhere = known.some(range => range === '0.0.0.0/0' || range === '::/0')
   const elsewhere = bridge === undefined ? '' : `oifname != "${bridge}" `
-  await nft(`table ${ip} coxswain-pods {}
-delete table ${ip} coxswain-pods
-table ${ip} coxswain-pods {
-${bridge !== undefined && family === 'IPv4' ? loopback(bridge) : ''}  chain postrouting {
+  const masquerade = `  chain postrouting {
     type nat hook postrouting priority srcnat + 10;
     ${ip} saddr ${podCIDR} ${ip} daddr != { ${known.join(', ')} } ${elsewhere}fib daddr type != { local, multicast } masquerade
   }
-${loadBalancerCIDR === undefined ? '' : refusals(loadBalancerCIDR, ip)}}
+`
+  await nft(`table ${ip} coxswain-pods {}
+delete table ${ip} coxswain-pods
+table ${ip} coxswain-pods {
+${bridge !== undefined && family === 'IPv4' ? loopback(bridge) : ''}${everywhere ? '' : masquerade}${loadBalancerCIDR === undefined ? '' : refusals(loadBalancerCIDR, ip)}}
 `)
 }

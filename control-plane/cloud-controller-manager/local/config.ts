@@ -27,6 +27,8 @@ export const cloudConfig = z.object({
     z.object({ by: z.literal('pool'), range: z.string(), range6: z.string().optional(), device: z.string().optional() }),
     z.object({ by: z.literal('nodes') }),
   ]),
+  /** What nodes and pods of this machine send to the outside comes by this bridge: all else than this range. */
+  egress: z.object({ bridge: z.string(), cluster: z.string() }).optional(),
   /** How the machine reaches nodes of other machines: its address for those, its own in the pods' network, and a VXLAN link that it makes. */
   machine: z
     .object({
@@ -38,6 +40,8 @@ export const cloudConfig = z.object({
     })
     .optional(),
 })
+/** The machine's table of egress addresses; `cox down` removes it. */
+export const egressTable = (bridge: string): string => `coxswain-egress-${bridge}`
 export type CloudConfig = z.infer<typeof cloudConfig>
 export type LocalInstance = z.infer<typeof instance>
 

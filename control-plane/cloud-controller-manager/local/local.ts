@@ -8,6 +8,7 @@ import { hopTo, machineOf } from '#shared/network/machine.ts'
 import type { Cloud } from '../cloud.ts'
 import { followConfig, readConfig, type LocalInstance } from './config.ts'
 import { isLocal, nodeLoadBalancers, nodesWithEndpoints, pooledLoadBalancers } from './loadbalancers.ts'
+import { machineEgress } from './egress.ts'
 import { machineRoutes, reachOf } from './machines.ts'
 import { routeAnnouncer, silentAnnouncer, wayBy, wayTo } from './routes.ts'
 import { internalIP } from '../nodes.ts'
@@ -84,6 +85,7 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
         ? pooledLoadBalancers(loadBalancers.range, loadBalancers.range6, announcer, { ...options, isHere, way })
         : nodeLoadBalancers(options),
     routes,
+    egress: config.egress && machineEgress(config.egress),
     onChange: changed => void listeners.push(changed),
   }
 }

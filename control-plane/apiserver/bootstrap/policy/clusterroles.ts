@@ -122,6 +122,7 @@ const components: readonly ClusterRole[] = [
     ...delegation,
     on('core', 'nodes', `${read} delete patch`),
     on('core', 'nodes/status', 'patch'),
+    on('core', 'namespaces pods', read),
     on('core', 'services', `${read} patch`),
     on('core', 'services/status', 'patch'),
     on('discovery.k8s.io', 'endpointslices', read),
