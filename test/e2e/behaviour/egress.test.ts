@@ -38,11 +38,13 @@ beforeAll(async () => {
   for (const namespace of namespaces) await cluster.kubectl('wait', '--for=condition=Ready', 'pod/asker', '-n', namespace, '--timeout=60s')
 }, 120_000)
 afterAll(async () => {
-  for (const namespace of namespaces) await cluster?.kubectl('delete', 'namespace', namespace, '--timeout=50s')
+  // `sleep` does not hear TERM as PID 1.
+  for (const namespace of namespaces) await cluster?.kubectl('delete', 'pods', '--all', '-n', namespace, '--now')
+  await cluster?.kubectl('delete', 'namespace', ...namespaces, '--timeout=50s')
   await cluster?.stop()
   serving?.kill('SIGKILL')
   await execa('ip', ['netns', 'del', outside], { reject: false })
-}, 60_000)
+}, 120_000)
 
 /** As whom the server knows a pod of this namespace. */
 const seenAs = async (namespace: string): Promise<string> =>

@@ -14,9 +14,9 @@ beforeAll(async () => {
 }, 180_000)
 afterAll(() => cluster?.stop(), 60_000)
 
-const ask = (address: string, host: string): Promise<string> =>
+const ask = (address: string, host: string, port = 80): Promise<string> =>
   new Promise(resolve => {
-    get({ host: address, headers: { host }, agent: false, timeout: 3000 }, response => {
+    get({ host: address, port, headers: { host }, agent: false, timeout: 3000 }, response => {
       let text = ''
       response.on('data', (chunk: Buffer) => (text += String(chunk))).on('end', () => resolve(text))
     })
@@ -62,7 +62,33 @@ test('a Gateway and an HTTPRoute, as in the examples', async () => {
     const parent = 'jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status} {.status.parents[0].controllerName}'
     expect(await cluster.kubectl('get', 'httproute', 'web', '-o', parent)).toBe('True coxswain.io/ingress-controller')
     expect(await cluster.kubectl('get', 'gateway', 'public', '-o', 'jsonpath={.status.listeners[0].attachedRoutes}')).toBe('1')
-    await cluster.kubectl('delete', 'httproute', 'web')
+    // More listeners: the proxy's Service gets their ports, and a route by TLS is told that it is taken.
+    const more = [
+      { name: 'odd', port: 8090, protocol: 'HTTP' },
+      { name: 'through', port: 9443, protocol: 'TLS', hostname: '*.through.org', tls: { mode: 'Passthrough' } },
+    ]
+    await cluster.kubectl(
+      ...['patch', 'gateway', 'public', '--type=json', '-p'],
+      JSON.stringify(more.map(value => ({ op: 'add', path: '/spec/listeners/-', value }))),
+    )
+    await eventually(async () => (await ask(address, 'web.example.com', 8090)).includes('Hostname: web-'), 'the other port is served')
+    await cluster.apply(
+      JSON.stringify({
+        apiVersion: 'gateway.networking.k8s.io/v1',
+        kind: 'TLSRoute',
+        metadata: { name: 'through' },
+        spec: {
+          parentRefs: [{ name: 'public', sectionName: 'through' }],
+          hostnames: ['a.through.org'],
+          rules: [{ backendRefs: [{ name: 'web', port: 80 }] }],
+        },
+      }),
+    )
+    await eventually(
+      async () => (await cluster.kubectl('get', 'tlsroute', 'through', '-o', parent)).startsWith('True'),
+      'the TLSRoute is taken',
+    )
+    await cluster.kubectl('delete', 'httproute/web', 'tlsroute/through')
     await eventually(async () => (await ask(address, 'web.example.com')).includes('404'), 'nothing is served any more')
   } finally {
     await cluster.kubectl('delete', '-f', example('gateway-api.yaml'), '--timeout=60s')
