@@ -18,25 +18,34 @@ const large = 192
 const syncs = 200
 const ms = (since: number): number => performance.now() - since
 
-/** MB/s of one large file with its fsync, and how often a small write is on disk. */
-function write(directory: string): { rate: number; syncs: number } {
+/** How often a second a small write is on disk. */
+function syncsOf(fd: number, block: Buffer): number {
+  const began = performance.now()
+  for (let i = 0; i < syncs; i++) {
+    writeSync(fd, block, 0, 4096)
+    fdatasyncSync(fd)
+  }
+  return (syncs * 1e3) / ms(began)
+}
+/** MB/s of one large file with its fsync, and how often a small write is on disk: of a file that grows, and over what is there. */
+function write(directory: string): { rate: number; grows: number; again: number } {
   const file = path.join(directory, 'bench')
   const block = Buffer.alloc(MiB, 7)
-  let began = performance.now()
+  const began = performance.now()
   let fd = openSync(file, 'w')
   for (let i = 0; i < large; i++) writeSync(fd, block)
   fsyncSync(fd)
   closeSync(fd)
   const rate = (large * MiB) / 1e3 / ms(began)
   fd = openSync(file, 'w')
-  began = performance.now()
-  for (let i = 0; i < syncs; i++) {
-    writeSync(fd, block, 0, 4096)
-    fdatasyncSync(fd)
-  }
+  const grows = syncsOf(fd, block)
+  closeSync(fd)
+  // As databases do with logs that they keep.
+  fd = openSync(file, 'r+')
+  const again = syncsOf(fd, block)
   closeSync(fd)
   rmSync(file)
-  return { rate, syncs: (syncs * 1e3) / ms(began) }
+  return { rate, grows, again }
 }
 
 export const measureDisks: Measurement = async bench => {
@@ -111,12 +120,13 @@ export const measureDisks: Measurement = async bench => {
   await client.delete(persistentVolumeClaims, namespace, 'written')
   await volumeWatch.until(all => all.size === 0, 'its volume is gone')
   const floorName = 'the disk that its image is on'
-  const [rate, often] = [median(r => r.disk.rate), median(r => r.disk.syncs)]
+  const [rate, grows, again] = [median(r => r.disk.rate), median(r => r.disk.grows), median(r => r.disk.again)]
   return [
     { name: 'claim and its pod (disk): create to Ready, p50', unit: 'ms', value: percentile(times.withClaim, 0.5), floor: percentile(times.without, 0.5), floorName: 'a pod without a claim', target: 400 }, // prettier-ignore
     { name: 'disk: attach, p50', unit: 'ms', value: percentile(times.attach, 0.5) },
     { name: 'disk: detach after its pod is gone, p50', unit: 'ms', value: percentile(times.detach, 0.5) },
     { name: 'disk: write one large file and fsync', unit: 'MB/s', value: median(r => r.volume.rate), floor: rate, floorName, target: 0.95 * rate }, // prettier-ignore
-    { name: 'disk: small writes with fdatasync', unit: '/s', value: median(r => r.volume.syncs), floor: often, floorName, target: 0.95 * often }, // prettier-ignore
+    { name: 'disk: small writes with fdatasync, the file grows', unit: '/s', value: median(r => r.volume.grows), floor: grows, floorName, target: 0.95 * grows }, // prettier-ignore
+    { name: 'disk: small writes with fdatasync, over what is there', unit: '/s', value: median(r => r.volume.again), floor: again, floorName, target: 0.95 * again }, // prettier-ignore
   ]
 }
