@@ -38,12 +38,12 @@ beforeAll(async () => {
   for (const namespace of namespaces) await cluster.kubectl('wait', '--for=condition=Ready', 'pod/asker', '-n', namespace, '--timeout=60s')
 }, 120_000)
 afterAll(async () => {
+  serving?.kill('SIGKILL')
+  await execa('ip', ['netns', 'del', outside], { reject: false })
   // `sleep` does not hear TERM as PID 1.
   for (const namespace of namespaces) await cluster?.kubectl('delete', 'pods', '--all', '-n', namespace, '--now')
   await cluster?.kubectl('delete', 'namespace', ...namespaces, '--timeout=50s')
   await cluster?.stop()
-  serving?.kill('SIGKILL')
-  await execa('ip', ['netns', 'del', outside], { reject: false })
 }, 120_000)
 
 /** As whom the server knows a pod of this namespace. */
