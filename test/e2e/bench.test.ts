@@ -7,12 +7,12 @@ import { expect, test } from 'vitest'
 import type { Row } from '../bench/measurement.ts'
 
 const run = path.resolve(import.meta.dirname, '../tool.sh')
-const bench = (args: string[], env = {}) => execa('sh', [run, 'bench', ...args], { reject: false, stdin: 'ignore', timeout: 100_000, env })
+const bench = (args: string[], env = {}) => execa('sh', [run, 'bench', ...args], { reject: false, stdin: 'ignore', timeout: 180_000, env })
 
 // Recovery takes as long as its failures do: `npm run bench -- --only recovery` shows whether it runs.
 const measured = ['startup', 'memory', 'pod-start', 'deployment', 'service', 'watch', 'https', 'bus']
 
-test('every measurement but recovery gives rows with floors and targets, and nothing is left', { timeout: 120_000 }, async () => {
+test('every measurement but recovery gives rows with floors and targets, and nothing is left', { timeout: 200_000 }, async () => {
   const sizes = { nodes: 2, seconds: 1, repeat: 1, replicas: 2, listed: 3, stored: 20, watchers: 3 }
   const own = await mkdtemp(path.join(tmpdir(), 'cox-e2e-bench-'))
   const ran = await bench(
@@ -35,6 +35,7 @@ test('every measurement but recovery gives rows with floors and targets, and not
     'Service: created to its name in DNS, p50',
     'Service: throughput, share of direct',
     'NodePort: throughput, share of direct',
+    'LoadBalancer, from the machine: throughput, share of direct',
     'watch: write to event, 1 watcher, p50',
     'watch: write to event, 3 watchers, p50',
     'HTTPS: create pod',
@@ -50,6 +51,7 @@ test('every measurement but recovery gives rows with floors and targets, and not
     'NATS: list of 3 pods',
     'Service: connections',
     'NodePort: connections',
+    'Ingress, from the machine: connections',
   ])
     expect(rows.map(r => r.name)).toContain(name)
   expect((await readdir(own)).filter(f => f.startsWith('cox-'))).toEqual([])

@@ -198,11 +198,14 @@ export class Compactor {
   /** Forgets the deletions that no crash undoes any more. */
   #settle(now: number): void {
     const { settleMs } = this.#options
-    while (this.#unsettled.length > 0 && (now - this.#unsettled[0]!.at > settleMs || this.#remembered > mostUnsettled)) {
-      const { seqs, at } = this.#unsettled.shift()!
-      this.#remembered -= seqs.length
+    let settled = 0
+    for (const { seqs, at } of this.#unsettled) {
+      if (now - at <= settleMs && this.#remembered <= mostUnsettled) break
       if (now - at <= settleMs) this.#unknownUntil = at
+      this.#remembered -= seqs.length
+      settled++
     }
+    this.#unsettled.splice(0, settled)
   }
 
   /** The server may have crashed, and what was deleted and has not settled may be there again. */
@@ -210,7 +213,8 @@ export class Compactor {
     const now = Date.now()
     this.#settle(now)
     this.#blind ||= now - this.#unknownUntil <= this.#options.settleMs
-    this.#again.push(...this.#unsettled.flatMap(d => d.seqs))
+    // In front: who deletes takes them from the end.
+    this.#again = [...this.#unsettled.flatMap(d => d.seqs), ...this.#again]
     this.#unsettled = []
     this.#remembered = 0
     for (const trail of this.#trails.values()) trail.alone = 0
