@@ -63,8 +63,9 @@ exec 4>&-
 /**
  * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it,
  * however that ends, and there is nothing to unmount. What is unmounted on the node is unmounted there too. When the container is to mount
- * something for the node (Bidirectional), its namespace is the node's peer, but for the mount that the root is mounted in. Arguments: that
- * mount or nothing, the overlay's options, where the names in them begin, the container's directory, then conmon's command line.
+ * something for the node (Bidirectional), its namespace is the node's peer, but for the mount that the root is mounted in, which is a slave:
+ * were it private, what was mounted below it at that moment would stay mounted here until conmon ends. Arguments: that mount or nothing, the
+ * overlay's options, where the names in them begin, the container's directory, then conmon's command line.
  */
 const inOwnMounts = (outer: string | undefined, { overlay, from }: ContainerRoot, directory: string): string[] => [
   '--mount',
@@ -73,7 +74,7 @@ const inOwnMounts = (outer: string | undefined, { overlay, from }: ContainerRoot
   '--',
   '/bin/sh',
   '-c',
-  `${letGoer}{ [ -z "$1" ] || mount --make-private "$1"; } && cd "$3" && mount -n -t overlay -o "$2" overlay "$4/root" && cd "$4" && shift 4 && exec "$@"`,
+  `${letGoer}{ [ -z "$1" ] || mount --make-slave "$1"; } && cd "$3" && mount -n -t overlay -o "$2" overlay "$4/root" && cd "$4" && shift 4 && exec "$@"`,
   'sh',
   outer ?? '',
   overlay,
