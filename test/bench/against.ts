@@ -8,6 +8,7 @@ import type { Client } from '#shared/client/client.ts'
 import { startKubernetes } from './against/kubernetes.ts'
 import type { Measurement, Row } from './measurement.ts'
 import { stored } from './pods.ts'
+import { cpuMs } from './processortime.ts'
 import { inFlight, median } from './statistics.ts'
 import { administratorToken } from './token.ts'
 import { until } from './until.ts'
@@ -27,12 +28,6 @@ interface Contender {
   pids(): Promise<readonly number[]>
 }
 
-/** Milliseconds of processor time that these have had. */
-const cpuMs = (pids: readonly number[]): number =>
-  pids.reduce((sum, pid) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-    return sum + (Number(fields[11]) + Number(fields[12])) * 10
-  }, 0)
 const memory = (pids: readonly number[]): number =>
   pids.reduce((sum, pid) => sum + Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024, 0)
 

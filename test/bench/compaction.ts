@@ -1,5 +1,4 @@
 /** What it costs nats-server that replaced versions are removed from a stream of 20,000 objects, and how long a write waits meanwhile. */
-import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openRegistry, type RegistryOptions } from '#control-plane/apiserver/registry/jetstream.ts'
 import type { Registry, Table } from '#control-plane/apiserver/registry/registry.ts'
@@ -7,6 +6,7 @@ import { streamState } from '#control-plane/apiserver/registry/stream.ts'
 import { logger } from '#shared/component/log.ts'
 import { startNats, type NatsFixture } from '../fixtures/nats.ts'
 import type { LocalMeasurement } from './measurement.ts'
+import { cpuMs } from './processortime.ts'
 import { inFlight } from './statistics.ts'
 
 const count = 20_000
@@ -14,12 +14,6 @@ const changed = 3_000
 const settleMs = 2_000
 const table: Table = { group: '', plural: 'pods' }
 const namespace = 'default'
-
-/** Milliseconds of processor time that it has had. */
-const cpuMs = (pid: number): number => {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
 
 export const measureCompaction: LocalMeasurement = async () => {
   const nats = await startNats()
@@ -54,7 +48,7 @@ async function fill(registry: Registry): Promise<void> {
 async function measure(nats: NatsFixture, registry: Registry) {
   const { nats: connection } = await nats.connect('registry')
   const left = count - changed
-  const before = cpuMs(nats.pid)
+  const before = cpuMs([nats.pid])
   let slowest = 0
   for (let written = 0; (await streamState(connection, 60_000)).messages > left + written; written++) {
     const began = performance.now()
@@ -62,7 +56,7 @@ async function measure(nats: NatsFixture, registry: Registry) {
     slowest = Math.max(slowest, performance.now() - began)
     await delay(20)
   }
-  const used = cpuMs(nats.pid) - before
+  const used = cpuMs([nats.pid]) - before
   await registry.close()
   const of = `${changed} objects changed and deleted among ${count}`
   return [

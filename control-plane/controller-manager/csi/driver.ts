@@ -149,7 +149,8 @@ export const setFinalizer = <T extends KubeObject>(
   client.patch(kind, namespace, name, 'strategic', {
     metadata: { uid, ...(there ? { finalizers: [finalizer] } : { '$deleteFromPrimitiveList/finalizers': [finalizer] }) },
   })
-/** The object with a finalizer, or without it. */
+
+/** The object with a finalizer, or without it: for kinds of definitions, which have no strategic patches. */
 export function finalized<T extends { metadata: { finalizers?: string[] | undefined } }>(object: T, finalizer: string, there: boolean): T {
   const others = (object.metadata.finalizers ?? []).filter(f => f !== finalizer)
   return { ...object, metadata: { ...object.metadata, finalizers: there ? [...others, finalizer] : others } }

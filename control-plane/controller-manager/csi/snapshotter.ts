@@ -16,7 +16,7 @@ import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
 import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { ControllerContext } from '../context.ts'
-import { callTimeoutMs, finalized, hasFinalizer, secretOf, topologiesOf, type Csi } from './driver.ts'
+import { callTimeoutMs, finalized, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
 import { driverParameters, secretRefOf } from './parameters.ts'
 import { followSnapshotKinds, type SnapshotKinds } from './snapshotkinds.ts'
 import {
@@ -167,7 +167,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
       s => s.spec.source.persistentVolumeClaimName === now.metadata.name && !s.status?.readyToUse && !s.metadata.deletionTimestamp,
     )
     if (!there && others.length > 1) return
-    await client.update(persistentVolumeClaims, finalized(now, claimFinalizer, there)).catch(ignoreNotFound)
+    await setFinalizer(client, persistentVolumeClaims, now, claimFinalizer, there).catch(ignoreNotFound)
   }
   async function show(snapshot: VolumeSnapshot, content: VolumeSnapshotContent, client: Client): Promise<void> {
     const { readyToUse = false, restoreSize, creationTime, error } = content.status ?? {}

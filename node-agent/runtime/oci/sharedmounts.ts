@@ -30,10 +30,8 @@ export async function shareMounts(mounts: readonly ContainerMount[], directory: 
 export async function unshareMounts(directory: string): Promise<void> {
   if (!existsSync(directory)) return
   const below = async (): Promise<string[]> => (await listMounts()).map(m => m.target).filter(t => t.startsWith(`${directory}/`))
-  // What is mounted for the node meanwhile comes here as well, until this is done; and on one place there may be several.
-  for (let mounts = await below(), tries = 0; mounts.length > 0 && tries < 10; mounts = await below(), tries++) {
-    // A peer would take what lies in it along everywhere.
-    for (const target of new Set(mounts.filter(t => dirname(t) === directory))) await run('mount', ['--make-rprivate', target])
-    await unmount(mounts)
-  }
+  // A peer would take what lies in it along everywhere.
+  for (const target of (await below()).filter(t => dirname(t) === directory)) await run('mount', ['--make-rprivate', target])
+  // Until then what was mounted for the node came here as well.
+  await unmount(await below())
 }
