@@ -11,9 +11,6 @@ import { containerViews } from './views.ts'
 /** Why the pod is over, when it is. */
 export type SyncResult = 'running' | 'over'
 
-/** So often volumes that cannot be had are tried, at least. */
-const volumesAgainMs = 5_000
-
 const deadlineMessage = 'Pod was active on the node longer than the specified deadline'
 
 /** Milliseconds until the pod has been active for too long; undefined without a deadline. */
@@ -58,14 +55,15 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     await ensureSandbox(ctx)
     ready.sandbox = true
   }
-  const [sandbox, failures] = await Promise.all([
+  const [sandbox, volumes] = await Promise.all([
     makeSandbox().then(
       () => undefined,
       (e: Error) => e,
     ),
     ctx.volumes.setUp(ctx.pod, ctx.facts()),
   ])
-  for (const f of failures) if (!f.expected) ctx.event('Warning', 'FailedMount', f.message)
+  for (const message of volumes.told) ctx.event('Warning', 'FailedMount', message)
+  if (volumes.againMs !== undefined) ctx.kickIn(volumes.againMs)
   if (sandbox instanceof NotPrepared) {
     ctx.event('Warning', 'FailedPrepareDynamicResources', `Failed to prepare dynamic resources: ${sandbox.message}`)
     throw sandbox
@@ -74,9 +72,7 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
     throw sandbox
   }
-  // What is missing may give a sign; a hostPath and a claim do not.
-  if (failures.length > 0) ctx.kickIn(volumesAgainMs)
-  if (failures.length > 0) throw new Error(failures.map(f => f.message).join('; '))
+  if (volumes.missing.length > 0) throw new Error(volumes.missing.join('; '))
   if (ctx.ending.aborted) return 'running'
 
   decideResize(ctx)

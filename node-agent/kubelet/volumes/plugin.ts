@@ -23,6 +23,9 @@ export class SetUpError extends Error {
 /** Something that comes by itself has not come yet: nobody is told, unless it takes long. */
 export class NotYetError extends Error {}
 
+/** Which volume it is, or who can mount it, is not known: it fails before there is anything to mount. */
+export class UnresolvedError extends Error {}
+
 export interface VolumeContext {
   pod: Pod
   volume: ResolvedVolume

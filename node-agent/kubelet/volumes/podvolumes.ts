@@ -10,8 +10,17 @@ import { volumeDirectory, type PodDirectory } from '../pod/directory.ts'
 import { readDurable, writeDurable } from '../pod/durable.ts'
 import type { PodSources } from '../sources.ts'
 import { claimName, NodeAffinityError } from './claims.ts'
-import { NotYetError, SetUpError, type ResolvedVolume, type VolumePlugin, type VolumeRecord, type VolumeStats } from './plugin.ts'
+import {
+  NotYetError,
+  SetUpError,
+  UnresolvedError,
+  type ResolvedVolume,
+  type VolumePlugin,
+  type VolumeRecord,
+  type VolumeStats,
+} from './plugin.ts'
 import { pluginFor } from './plugins.ts'
+import { failedAgain, isDue, type Failing } from './retries.ts'
 import type { StagedVolumes } from './staged.ts'
 import { directoryInMemory } from './tmpfs.ts'
 
@@ -23,12 +32,13 @@ export interface NodeVolumes {
   readonly resolve?: (pod: Pod, volume: ResolvedVolume, sources: PodSources) => Promise<ResolvedVolume>
 }
 
-export interface MountFailure {
-  volume: string
-  /** `MountVolume.SetUp failed for volume "x" : why`, and what else upstream says. */
-  message: string
-  /** It is too early to speak of a failure: what is waited for comes by itself. */
-  expected: boolean
+export interface SetUpResult {
+  /** Of each volume that is not there why: `MountVolume.SetUp failed for volume "x" : why`, and what else upstream says. */
+  missing: string[]
+  /** What the pod's owner is to be told of the tries that were made now. */
+  told: string[]
+  /** In how many ms the next one is due; undefined when none has failed. */
+  againMs: number | undefined
 }
 export interface MountedVolume {
   name: string
@@ -43,8 +53,11 @@ export interface MountedVolume {
   stats?: () => Promise<VolumeStats | undefined>
 }
 export interface PodVolumes {
-  /** Makes every volume ready; what is set up already and follows nothing is not touched again. Resolves with what failed. */
-  setUp(pod: Pod, facts: NodeFacts): Promise<MountFailure[]>
+  /**
+   * Makes every volume ready; what is set up already and follows nothing is not touched again. What has failed waits for its back-off, or
+   * until something that it may show has changed.
+   */
+  setUp(pod: Pod, facts: NodeFacts): Promise<SetUpResult>
   /** Where the volume is, once set up. */
   path(name: string): string | undefined
   /** Those that are set up. */
@@ -55,11 +68,6 @@ export interface PodVolumes {
   repeat(): boolean
   tearDown(): Promise<void>
 }
-
-/** As long as upstream's kubelet waits for volumes before it says so. */
-const patienceMs = 123_000
-
-class UnresolvedError extends Error {}
 
 function failureMessage(volume: string, error: Error): string {
   const lists = `unmounted volumes=[${volume}], unattached volumes=[], failed to process volumes=[${volume}]`
@@ -82,14 +90,8 @@ interface Mounted {
 export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirectory, sources: PodSources): PodVolumes {
   const mounted = new Map<string, Mounted>()
   let shown = ''
-  /** Since when volumes wait for what comes by itself. */
-  const waiting = new Map<string, number>()
-  function isExpected(name: string, { cause }: Error): boolean {
-    if (!(cause instanceof NotYetError)) return false
-    const since = waiting.get(name) ?? Date.now()
-    waiting.set(name, since)
-    return Date.now() - since < patienceMs
-  }
+  /** By the names of volumes. */
+  const failing = new Map<string, Failing>()
   const follows = ({ plugin, volume }: Mounted): boolean => (typeof plugin.follows === 'function' ? plugin.follows(volume) : plugin.follows)
 
   /** What fails here is not about mounting: upstream tells of it in another way. */
@@ -138,22 +140,28 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
     async setUp(pod, facts) {
       // Volumes that follow the API are looked at again only when something they may show has moved.
       const shows = JSON.stringify([sources.version, pod.metadata.labels, pod.metadata.annotations, facts])
-      const failures = await Promise.all(
+      const told = await Promise.all(
         (pod.spec.volumes ?? []).map(async volume => {
           const known = mounted.get(volume.name)
-          if (known && (!follows(known) || shows === shown)) return []
+          const before = failing.get(volume.name)
+          if (known && !before && (!follows(known) || shows === shown)) return []
+          if (!isDue(before, shows, Date.now())) return []
           try {
             await setUpOne(pod, volume, facts)
-            waiting.delete(volume.name)
+            failing.delete(volume.name)
             return []
           } catch (e) {
-            // What was once set up keeps what it shows.
-            return known ? [] : [{ volume: volume.name, message: (e as Error).message, expected: isExpected(volume.name, e as Error) }]
+            const failed = failedAgain(before, e as Error, shows, Date.now())
+            failing.set(volume.name, failed)
+            return failed.tell ? [failed.message] : []
           }
         }),
       )
       shown = shows
-      return failures.flat()
+      // What was once set up keeps what it shows, and the pod has it.
+      const missing = [...failing].flatMap(([name, { message }]) => (mounted.has(name) ? [] : [message]))
+      const next = Math.min(...[...failing.values()].map(f => f.at))
+      return { missing, told: told.flat(), againMs: next === Infinity ? undefined : Math.max(0, next - Date.now()) }
     },
     path: name => mounted.get(name)?.path,
     mounted: () =>
@@ -185,6 +193,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
     },
     async tearDown() {
       mounted.clear()
+      failing.clear()
       await tearDownVolumes(node, uid, directory)
     },
   }
