@@ -195,6 +195,7 @@ row('node-agent killed again and again under pods of every sort', 300_000, async
 
   let over = false
   let unready = 0
+  let killed = 0
   let milliCPU = 0
   const work = async (): Promise<void> => {
     for (const { sort, i, name } of names.toSorted(() => Math.random() - 0.5)) {
@@ -211,6 +212,7 @@ row('node-agent killed again and again under pods of every sort', 300_000, async
     for (let pid = 0; !over;) {
       await delay(Math.random() * 2000)
       pid = (await signal(cluster, r => r.component === 'node-agent' && r.pid !== pid, 'a new node-agent')).pid
+      killed++
     }
   }
   // Of the container: who is killed often enough misses leases, and the pods of a node that is not heard of are not Ready.
@@ -218,6 +220,7 @@ row('node-agent killed again and again under pods of every sort', 300_000, async
     for (; !over; await delay(100)) if (!statuses(await client.get(pods, 'default', lasting[1]!))[0]?.ready) unready++
   }
   await Promise.all([work().finally(() => (over = true)), kills(), watch()])
+  console.info(`round ${round}: the node-agent was killed ${killed} times`)
 
   const list = async (): Promise<Pod[]> => (await client.list(pods, 'default', { labelSelector: `round=${round}` })).items
   const wanted = new Map(names.map(n => [n.name, n]))
