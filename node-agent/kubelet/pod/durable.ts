@@ -3,7 +3,7 @@
  * version is `<name>.new`, complete from the moment it has that name; it becomes `<name>` when the disk has it. A reader prefers `.new`
  * unless a power loss tore it.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 
 /** Files whose last version is not known to be on disk, and how often they were written meanwhile. */
@@ -48,4 +48,9 @@ export function readDurable<T>(path: string): T | undefined {
     }
   }
   return undefined
+}
+
+/** In one go: a new version that is about to have the name, as the disk has it, does not come back by that. */
+export function removeDurable(path: string): void {
+  for (const version of [`${path}.tmp`, `${path}.new`, path]) rmSync(version, { force: true })
 }

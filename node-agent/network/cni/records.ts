@@ -2,10 +2,10 @@
  * What was asked of CNI plugins for each pod, one file a pod: written before they are asked, so that whoever comes after a crash can take it
  * back; and kept over a reboot, as plugins keep addresses.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
-import { readDurable, writeDurable } from '../../kubelet/pod/durable.ts'
+import { readDurable, removeDurable, writeDurable } from '../../kubelet/pod/durable.ts'
 import type { NetworkConfig } from './config.ts'
 import { addNetwork, deleteNetwork, type Place } from './plugin.ts'
 import type { CniResult } from './result.ts'
@@ -61,7 +61,7 @@ export function podRecords(root: string, directories: readonly string[], log: Lo
       delete record.whole
       write(uid, record)
     }
-    for (const suffix of ['', '.new', '.tmp']) rmSync(fileOf(uid) + suffix, { force: true })
+    removeDurable(fileOf(uid))
   }
 
   async function add(uid: string, record: PodRecord, wanted: readonly Wanted[]): Promise<void> {

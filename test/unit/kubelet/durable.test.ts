@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { readDurable, writeDurable } from '#node-agent/kubelet/pod/durable.ts'
+import { readDurable, removeDurable, writeDurable } from '#node-agent/kubelet/pod/durable.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'durable-'))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -24,3 +24,16 @@ test.each(['', '{"n": 2', '\0\0\0\0'])('a version that a power loss tore (%j) le
 })
 
 test('what is nowhere whole is not there', () => expect(readDurable(join(directory, 'none'))).toBeUndefined())
+
+test('what is removed while the disk gets it does not come back', async () => {
+  const files = Array.from({ length: 40 }, (_, i) => join(directory, `removed-${i}.json`))
+  for (const [turns, file] of files.entries()) {
+    writeDurable(file, { n: 1 })
+    for (let i = 0; i < turns; i++) await new Promise(setImmediate)
+    removeDurable(file)
+  }
+  // Files are synced one after another.
+  writeDurable(path, { n: 21 })
+  await expect.poll(() => existsSync(`${path}.new`)).toBe(false)
+  expect(files.filter(file => readDurable(file) !== undefined)).toEqual([])
+})

@@ -2,7 +2,7 @@
  * csi: volumes of CSI drivers, of claims and inline; staged once on the node, published for each pod. What a driver is asked, when and in
  * which words it is told of are those of pkg/volume/csi.
  */
-import { mkdir, rm, rmdir, unlink } from 'node:fs/promises'
+import { mkdir, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { csiDrivers as csiDriverKind, secrets as secretKind } from '#shared/api/kinds.ts'
 import type { CSIDriver } from '#shared/api/storage/csidriver.ts'
@@ -17,7 +17,7 @@ import { isNotFound } from '#shared/machinery/status.ts'
 import type { CsiDriver as Driver, CsiDrivers } from '../../csi/drivers.ts'
 import { pathForPlugins } from '../../kubeletpaths.ts'
 import { uidOf } from '../../pod/containers.ts'
-import { readDurable, writeDurable } from '../../pod/durable.ts'
+import { readDurable, removeDurable, writeDurable } from '../../pod/durable.ts'
 import { ownByGroup } from '../ownership.ts'
 import { NotYetError, SetUpError, type ResolvedVolume, type VolumeContext, type VolumePlugin } from '../plugin.ts'
 import { stagingDirectory } from '../staged.ts'
@@ -52,9 +52,7 @@ interface StageRecord {
   begun?: true
 }
 const recordOf = (directory: string): string => join(dirname(directory), 'csi.json')
-const forget = async (directory: string): Promise<void> => {
-  for (const file of [recordOf(directory), `${recordOf(directory)}.new`]) await rm(file, { force: true })
-}
+const forget = (directory: string): void => removeDurable(recordOf(directory))
 
 /** Runs a step that events name. */
 async function step<T>(what: string, work: () => Promise<T>): Promise<T> {
@@ -124,9 +122,9 @@ export function csiVolume(node: CsiNode): VolumePlugin {
         volumeContext: source.attributes,
       }
       writeDurable(recordOf(directory), { boot: node.boot, publishContext, begun: true } satisfies StageRecord)
-      await driver.call(nodeService.nodeStageVolume, question, driverTimeoutMs).catch(async (e: unknown) => {
+      await driver.call(nodeService.nodeStageVolume, question, driverTimeoutMs).catch((e: unknown) => {
         // It has refused: there is nothing to undo.
-        if (!isUncertain(e)) await forget(directory)
+        if (!isUncertain(e)) forget(directory)
         throw e
       })
     })
@@ -230,7 +228,7 @@ export function csiVolume(node: CsiNode): VolumePlugin {
             { volumeId: source.handle, stagingTargetPath: shown(directory) },
             driverTimeoutMs,
           )
-        await forget(directory)
+        forget(directory)
       },
     },
     async setUp(ctx) {
