@@ -33,7 +33,7 @@ export interface Column<T> {
   readonly priority?: number
   readonly doc?: string
   /** The cell; an age column returns the timestamp's age text. Null when there is nothing to show. */
-  readonly cell: (object: T) => string | number | boolean | null
+  readonly cell: (object: T) => string | number | bigint | boolean | null
 }
 
 /** What a write of an object is about, beside the object itself. */

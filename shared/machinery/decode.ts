@@ -4,6 +4,7 @@
  * normal form: `null` and Go's `omitempty` zero values are gone, required fields are there, times, quantities and bytes are written as
  * upstream writes them.
  */
+import { numberOf } from './int64.ts'
 import { maxDepth, setOwn } from './jsonvalue.ts'
 import { code, planOf, zeroOf, isEmpty, type FieldPlan, type Plan } from './plan.ts'
 import { normalQuantity, quantityFormatError } from './quantity.ts'
@@ -311,8 +312,15 @@ class Scanner {
     if (c === 0x74) return (this.literal('true'), true)
     if (c === 0x66) return (this.literal('false'), false)
     if (c === 0x6e) return (this.literal('null'), null)
-    if (isNumberStart(c)) return Number(this.number())
+    if (isNumberStart(c)) return this.anyNumber()
     return this.bad('looking for beginning of value')
+  }
+
+  anyNumber(): number | bigint {
+    const text = this.number()
+    const value = numberOf(text)
+    if (value === Infinity || value === -Infinity) this.fail(`json: cannot unmarshal number ${text} into Go value of type float64`)
+    return value
   }
 
   /** The field `metadata` has a type when it is given one. */

@@ -59,7 +59,7 @@ const maxShown = 2048
 function show(value: unknown): string {
   if (value === undefined || value === null) return 'null'
   if (typeof value === 'string') return JSON.stringify(value.length > maxShown ? `${value.slice(0, maxShown)}...` : value)
-  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  if (typeof value === 'number' || typeof value === 'bigint' || typeof value === 'boolean') return String(value)
   const writer = { text: '' }
   writeJson(writer, value)
   const text = writer.text.length > maxShown ? `${writer.text.slice(0, maxShown)}...` : writer.text

@@ -1,4 +1,5 @@
 /** The JSONPath that kubectl and the columns of custom kinds know (k8s.io/client-go/util/jsonpath), for one expression without braces. */
+import { parseJson } from './int64.ts'
 
 /** All values at the path; nothing where it leads nowhere. */
 export type JsonPath = (value: unknown) => unknown[]
@@ -126,7 +127,7 @@ class Parser {
     }
     const scalar = this.#take(/\s*(true|false|-?\d+(?:\.\d+)?)(?=[\s)=!<>]|$)/)
     if (scalar) {
-      const value: unknown = JSON.parse(scalar[1]!)
+      const value: unknown = parseJson(scalar[1]!)
       return () => value
     }
     const path = this.#take(/\s*(@(?:\\.|\[(?:'[^']*'|"[^"]*"|[^\]'"])*\]|[^\s)=!<>[\\])*)/)

@@ -3,6 +3,7 @@
  * envelope with the kind, and the object by the field numbers of its schema. The result is a plain value as JSON would give it, still to be
  * decoded by the schema.
  */
+import { parseJson } from './int64.ts'
 import type { Field, ObjectSchema, Schema } from './schema.ts'
 
 /** The bytes are no protobuf of the type. */
@@ -195,7 +196,7 @@ function scalar(schema: Schema, f: WireField, depth: number): unknown {
     case 'any': {
       const raw = only(lengthDelimited(f)).toString()
       try {
-        return raw === '' ? undefined : (JSON.parse(raw) as unknown)
+        return raw === '' ? undefined : (parseJson(raw) as unknown)
       } catch {
         throw new ProtobufError('the raw value is not JSON')
       }

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { ApiRequest, UserInfo } from '#shared/bus/transport.ts'
+import { parseJson } from '#shared/machinery/int64.ts'
 import type { Status } from '#shared/machinery/status.ts'
 import { formatMicroTime } from '#shared/machinery/time.ts'
 import { yamlToJson } from '#shared/machinery/yaml.ts'
@@ -90,7 +91,7 @@ export class AuditRecord {
     if (!this.#holdsRequest) return
     const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
     try {
-      this.#requestObject = JSON.stringify(JSON.parse(text))
+      this.#requestObject = JSON.stringify(parseJson(text))
     } catch {
       // A patch in YAML; one that is nothing is refused by who applies it.
       this.#requestObject = yamlOrNothing(text)
@@ -281,8 +282,8 @@ function objectOf(contentType: string, body: Uint8Array): object | undefined {
   try {
     if (contentType.startsWith(protobufType)) return decodeAny(body)
     const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
-    if (contentType.startsWith('application/json')) return JSON.parse(text) as object
-    if (contentType.startsWith('application/yaml')) return JSON.parse(yamlToJson(text).json) as object
+    if (contentType.startsWith('application/json')) return parseJson(text) as object
+    if (contentType.startsWith('application/yaml')) return parseJson(yamlToJson(text).json) as object
   } catch {
     // Not of this server's making, or of none of its kinds.
   }

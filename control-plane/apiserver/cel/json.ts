@@ -2,15 +2,18 @@
 import { formatDuration, formatTimestamp } from './gotime.ts'
 import { Duration, ErrorValue, keyText, ListValue, MapValue, Optional, Timestamp, Uint, type Value } from './values.ts'
 import { spend } from './work.ts'
+import { ofBigInt } from '#shared/machinery/int64.ts'
 
-/** What JSON says, looked into when an expression does. Whole numbers are int, others double. */
+/** What JSON says, looked into when an expression does. Whole numbers are int where they are exact, others double. */
 export function fromJson(raw: unknown): Value {
   switch (typeof raw) {
     case 'string':
     case 'boolean':
       return raw
     case 'number':
-      return Number.isInteger(raw) && Math.abs(raw) < 2 ** 63 ? BigInt(raw) : raw
+      return Number.isSafeInteger(raw) ? BigInt(raw) : raw
+    case 'bigint':
+      return raw
     default:
   }
   if (raw === null || raw === undefined) return null
@@ -61,7 +64,7 @@ export function toJson(v: Value, depth = 0): unknown {
     case 'boolean':
       return v
     case 'bigint':
-      return Number(v)
+      return ofBigInt(v)
     case 'number':
       return Number.isFinite(v) ? v : new ErrorValue(`unsupported number: ${v}`)
     default:

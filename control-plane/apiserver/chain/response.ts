@@ -1,6 +1,7 @@
 /** Answers: values, Status and text as ApiResponse. */
-import { dump } from 'js-yaml'
+import { dump, DUMP_SCHEMA, type ScalarTagDefinition } from 'js-yaml'
 import type { ApiResponse } from '#shared/bus/transport.ts'
+import { parseJson } from '#shared/machinery/int64.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
 import type { Takes } from '#shared/streaming/upgrade.ts'
 import { encodeValue, protobufType } from './protobuf.ts'
@@ -25,8 +26,10 @@ export const compact: Writing = { format: 'json', pretty: false }
 
 const jsonType = 'application/json'
 
+const int = DUMP_SCHEMA.tags.find(tag => tag.tagName === 'tag:yaml.org,2002:int') as ScalarTagDefinition
+const schema = DUMP_SCHEMA.withTags({ ...int, identify: value => typeof value === 'bigint' || int.identify!(value) })
 /** As go-yaml writes it. */
-const yamlForm = { noRefs: true, seqNoIndent: true, lineWidth: -1, sortKeys: true } as const
+const yamlForm = { noRefs: true, seqNoIndent: true, lineWidth: -1, sortKeys: true, schema } as const
 
 /** Already encoded JSON, as one buffer or in parts. */
 export function rawJson(code: number, body: Uint8Array | AsyncIterable<Uint8Array>): Answer {
@@ -43,7 +46,7 @@ export function valueAnswer(code: number, value: unknown, writing: Writing = com
 
 /** JSON that is already encoded, re-written only when the client wants another form. */
 export function jsonAnswer(code: number, json: Buffer, writing: Writing): Answer {
-  return writing.format === 'json' && !writing.pretty ? rawJson(code, json) : valueAnswer(code, JSON.parse(json.toString()), writing)
+  return writing.format === 'json' && !writing.pretty ? rawJson(code, json) : valueAnswer(code, parseJson(json.toString()), writing)
 }
 
 /** A Status with its HTTP code; some failures ask the client to come back. */

@@ -40,13 +40,13 @@ const columnOf = (d: CustomResourceColumnDefinition, path: JsonPath): Column<Kub
 })
 
 /** Null for what is not there, or not of the column's type. */
-function cellOf(type: string, value: unknown): string | number | boolean | null {
+function cellOf(type: string, value: unknown): string | number | bigint | boolean | null {
   if (value === undefined || value === null) return null
   switch (type) {
     case 'integer':
-      return typeof value === 'number' ? Math.trunc(value) : null
+      return typeof value === 'number' ? Math.trunc(value) : typeof value === 'bigint' ? value : null
     case 'number':
-      return typeof value === 'number' ? value : null
+      return typeof value === 'number' || typeof value === 'bigint' ? value : null
     case 'boolean':
       return typeof value === 'boolean' ? value : null
     case 'date':

@@ -62,7 +62,8 @@ function goType(value: unknown): string {
   if (value === null) return '<nil>'
   if (typeof value === 'string') return 'string'
   if (typeof value === 'boolean') return 'bool'
-  if (typeof value === 'number') return Number.isInteger(value) ? 'int64' : 'float64'
+  if (typeof value === 'bigint') return 'int64'
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? 'int64' : 'float64'
   return Array.isArray(value) ? '[]interface {}' : 'map[string]interface {}'
 }
 
@@ -85,7 +86,7 @@ function validateReplicas(object: KubeObject, path: string): FieldError[] {
   const at = new Path(path)
   const why = accessError(object, path, 'int64')
   if (why !== undefined) return [invalid(at, 0, why)]
-  const value = (find(object, path) as number | undefined) ?? 0
+  const value = (find(object, path) as number | bigint | undefined) ?? 0
   if (value < 0) return [invalid(at, value, 'should be a non-negative integer')]
   return value > most ? [invalid(at, value, `should be less than or equal to ${most}`)] : []
 }

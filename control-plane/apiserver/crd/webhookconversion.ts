@@ -5,6 +5,7 @@ import type { WebhookConversion } from '#shared/api/apiextensions/customresource
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateAnnotations, validateLabels } from '#shared/api/meta/validation.ts'
 import { Path } from '#shared/machinery/field.ts'
+import { parseJson } from '#shared/machinery/int64.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { inTurn, type Maybe } from '#shared/machinery/maybe.ts'
 import { StatusError } from '#shared/machinery/status.ts'
@@ -117,7 +118,7 @@ function* batches(objects: Objects): Generator<Objects> {
 function readAnswer(text: string): z.output<typeof review> {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJson(text)
   } catch (e) {
     throw new Error(`couldn't get version/kind; json parse error: ${(e as Error).message}`)
   }

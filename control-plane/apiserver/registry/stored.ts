@@ -1,5 +1,6 @@
 /** One version of an object: its JSON with the version spliced in, parsed when somebody asks. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import { bigintsWritten, parseWide } from '#shared/machinery/int64.ts'
 import type { IndexedFields, Stored } from './registry.ts'
 
 const marker = '"metadata":{'
@@ -7,18 +8,19 @@ const versionField = (version: number): string => `"resourceVersion":"${version}
 
 /**
  * What is kept in the stream: JSON without a version, with kind, apiVersion and metadata first, so that the first `"metadata":{` is the
- * object's own. In metadata managedFields are first, so that they can be cut out.
+ * object's own. In metadata managedFields are first, so that they can be cut out. A space behind it says that it has integers that only a
+ * bigint holds: all other JSON is parsed without a look at its numbers.
  */
 export function encode(object: KubeObject): Buffer {
   const { kind, apiVersion, metadata, ...rest } = object
-  return Buffer.from(
-    JSON.stringify({
-      kind,
-      apiVersion,
-      metadata: { managedFields: metadata.managedFields, ...metadata, resourceVersion: undefined },
-      ...rest,
-    }),
-  )
+  const before = bigintsWritten()
+  const text = JSON.stringify({
+    kind,
+    apiVersion,
+    metadata: { managedFields: metadata.managedFields, ...metadata, resourceVersion: undefined },
+    ...rest,
+  })
+  return Buffer.from(bigintsWritten() === before ? text : `${text} `)
 }
 
 class StoredObject implements Stored {
@@ -67,7 +69,8 @@ class StoredObject implements Stored {
   }
 }
 
-const parse = (json: Buffer): KubeObject => JSON.parse(json.toString()) as KubeObject
+const parse = (json: Buffer): KubeObject =>
+  (json[json.length - 1] === space ? parseWide(json.toString()) : JSON.parse(json.toString())) as KubeObject
 
 /** An object that is not as its kind should be has empty fields. */
 function valuesOf(fields: IndexedFields, object: KubeObject): Record<string, string> {
@@ -179,7 +182,7 @@ function metadataOf(stored: StoredObject): KubeObject['metadata'] {
   return JSON.parse(`{${json.toString('utf8', start, endOf(json, start, 1))}`) as KubeObject['metadata']
 }
 
-const [comma, quote, backslash] = [0x2c, 0x22, 0x5c]
+const [comma, quote, backslash, space] = [0x2c, 0x22, 0x5c, 0x20]
 const [openArray, closeArray, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d]
 /** Behind the bracket that closes the one at `at`, or with `depth` 1 the one in which `at` is. */
 function endOf(json: Buffer, at: number, depth = 0): number {

@@ -14,7 +14,7 @@ export interface ColumnDefinition {
   priority: number
 }
 export interface Row {
-  cells: (string | number | boolean | null)[]
+  cells: (string | number | bigint | boolean | null)[]
   object?: KubeObject | PartialObjectMetadata
 }
 export interface Table {
@@ -76,7 +76,7 @@ function rowOf(columns: readonly Column<KubeObject>[], object: KubeObject, shown
 }
 
 /** A cell. An object that does not look as the column expects, such as one stored by another version, must not spoil the whole list. */
-function cellOf(column: Column<KubeObject>, object: KubeObject): string | number | boolean | null {
+function cellOf(column: Column<KubeObject>, object: KubeObject): string | number | bigint | boolean | null {
   try {
     return column.cell(object)
   } catch {

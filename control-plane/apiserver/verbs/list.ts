@@ -1,5 +1,6 @@
 /** list: the stored JSON of the objects, joined; in parts when the client limits it, all parts from one version. */
 import { omitHeader } from '#shared/client/omit.ts'
+import { parseJson } from '#shared/machinery/int64.ts'
 import type { Maybe } from '#shared/machinery/maybe.ts'
 import { StatusError, badRequest, expired } from '#shared/machinery/status.ts'
 import { pauses, type Pause } from '../chain/turn.ts'
@@ -296,6 +297,6 @@ async function* pieces(endpoint: Endpoint, start: Buffer, items: readonly Stored
 function withoutHead(endpoint: Endpoint, json: Buffer): Buffer {
   const { head } = endpoint
   if (head.compare(json, 0, head.length) === 0) return json.subarray(head.length)
-  const { kind: _kind, apiVersion: _apiVersion, ...rest } = JSON.parse(json.toString()) as { kind: string; apiVersion: string }
+  const { kind: _kind, apiVersion: _apiVersion, ...rest } = parseJson(json.toString()) as { kind: string; apiVersion: string }
   return Buffer.from(JSON.stringify(rest)).subarray(1)
 }

@@ -3,6 +3,8 @@
  * `v:"x"`), its value the set below. `{}` below an element means the element itself; where there is more below, `.` says that the element
  * itself is in the set too.
  */
+import { parseJson } from '../int64.ts'
+
 export interface FieldSet {
   [element: string]: FieldSet
 }
@@ -131,7 +133,7 @@ export function pathText(path: readonly string[]): string {
       if (element.startsWith('f:')) return `.${rest}`
       if (element.startsWith('v:')) return `[=${rest}]`
       if (element.startsWith('i:')) return `[${rest}]`
-      const keys = Object.entries(JSON.parse(rest) as Record<string, unknown>)
+      const keys = Object.entries(parseJson(rest) as Record<string, unknown>)
       return `[${keys.map(([k, v]) => `${k}=${JSON.stringify(v)}`).join(',')}]`
     })
     .join('')
@@ -148,7 +150,7 @@ function isElement(element: string): boolean {
   if (element.startsWith('i:')) return /^i:\d+$/.test(element)
   if (!element.startsWith('k:') && !element.startsWith('v:')) return false
   try {
-    const value: unknown = JSON.parse(element.slice(2))
+    const value: unknown = parseJson(element.slice(2))
     return element.startsWith('v:') || (typeof value === 'object' && value !== null && !Array.isArray(value))
   } catch {
     return false

@@ -1,4 +1,5 @@
 /** What all patches share: parsing their bodies, and objects whose keys come from outside. */
+import { parseJson } from '../int64.ts'
 import { maxDepth, measure } from '../jsonvalue.ts'
 import { badRequest } from '../status.ts'
 
@@ -11,7 +12,7 @@ export function parsePatch(patch: Uint8Array | string): unknown {
   const text = typeof patch === 'string' ? patch : Buffer.from(patch.buffer, patch.byteOffset, patch.byteLength).toString('utf8')
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseJson(text)
   } catch (e) {
     throw badRequest(
       `error decoding patch: ${text.trim() === '' ? 'unexpected end of JSON input' : e instanceof Error ? e.message : String(e)}`,

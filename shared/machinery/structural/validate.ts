@@ -39,7 +39,9 @@ const child = (path: string, name: string): string => (path === '' ? name : `${p
 function typeOf(value: unknown): string {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'array'
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number'
+  // Upstream takes a float64 for an integer where it holds every one up to it.
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? 'integer' : 'number'
+  if (typeof value === 'bigint') return 'integer'
   return typeof value
 }
 
@@ -70,7 +72,7 @@ function checkValue(node: Node, value: unknown, old: unknown, path: string, erro
     checkString(node, value, path, errors)
     passed++
     if (schema.format !== undefined && isFormat(schema.format)) passed++
-  } else if (typeof value === 'number') {
+  } else if (typeof value === 'number' || typeof value === 'bigint') {
     checkNumber(node, value, path, errors)
     passed += 2
   } else if (Array.isArray(value)) passed += 2 + checkList(node, value, old, path, errors)
@@ -131,7 +133,7 @@ function checkString({ schema, matches }: Node, value: string, path: string, err
     errors.push(typeInvalid(at(path), value, `${path} in body must be of type ${format}: ${JSON.stringify(value)}`))
 }
 
-function checkNumber({ schema }: Node, value: number, path: string, errors: FieldError[]): void {
+function checkNumber({ schema }: Node, value: number | bigint, path: string, errors: FieldError[]): void {
   const wrong = (why: string): number => errors.push(invalid(at(path), value, `${path} in body ${why}`))
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = schema
   if (multipleOf !== undefined && !isMultiple(value, multipleOf)) wrong(`should be a multiple of ${multipleOf}`)
@@ -141,7 +143,8 @@ function checkNumber({ schema }: Node, value: number, path: string, errors: Fiel
     wrong(`should be greater than ${exclusiveMinimum ? '' : 'or equal to '}${minimum}`)
 }
 
-function isMultiple(value: number, of: number): boolean {
+function isMultiple(value: number | bigint, of: number): boolean {
+  if (typeof value === 'bigint') return Number.isInteger(of) && value % BigInt(of) === 0n
   const times = value / of
   return Math.abs(times - Math.round(times)) <= Number.EPSILON * Math.max(1, Math.abs(times))
 }

@@ -76,7 +76,7 @@ function patched(object: KubeObject, { codec }: Form, value: Value): KubeObject 
   })
   let document: unknown
   try {
-    document = jsonPatch(object, JSON.stringify(operations))
+    document = jsonPatch(object, JSON.stringify(operations, wideAsText))
   } catch (e) {
     // Nothing is changed then.
     if (e instanceof TestFailed) return object
@@ -87,6 +87,12 @@ function patched(object: KubeObject, { codec }: Form, value: Value): KubeObject 
   if (decoded.unknown.length > 0)
     throw internalError(`strict decoding error: ${decoded.unknown.map(path => `unknown field ${JSON.stringify(path)}`).join(', ')}`)
   return decoded.object as KubeObject
+}
+
+/** Upstream passes the values of patches through protobuf's Value, whose numbers are float64: an int that such a one does not hold is a text. */
+function wideAsText(this: Record<string, unknown>, key: string, value: unknown): unknown {
+  const own = this[key]
+  return typeof own === 'bigint' ? String(own) : value
 }
 
 function checkNames(value: Value): void {

@@ -2,6 +2,7 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateManagedFields } from '#shared/api/meta/validation.ts'
 import { Path } from '#shared/machinery/field.ts'
+import { parseJson } from '#shared/machinery/int64.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { jsonPatch } from '#shared/machinery/patch/json.ts'
 import type { Maybe } from '#shared/machinery/maybe.ts'
@@ -118,7 +119,7 @@ export function mutatingWebhooks(parts: Parts): AdmissionPlugin {
 function operationsOf({ webhook }: Hook, patch: string, patchType: string): readonly unknown[] {
   let operations: unknown
   try {
-    operations = JSON.parse(patch)
+    operations = parseJson(patch)
   } catch (e) {
     throw new CallFailed(webhook.name, `received undecodable patch in webhook response: ${(e as Error).message}`, 503)
   }

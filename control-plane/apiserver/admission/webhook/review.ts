@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { decodeAny, DecodeError } from '#shared/machinery/decode.ts'
+import { parseJson } from '#shared/machinery/int64.ts'
 import { StatusError, type Status } from '#shared/machinery/status.ts'
 import type { Attributes } from '../admission.ts'
 import type { Match } from '../matching.ts'
@@ -98,7 +99,7 @@ export interface Verdict {
 export function readReview(answer: string): z.output<typeof review> {
   let value: unknown
   try {
-    value = JSON.parse(answer)
+    value = parseJson(answer)
   } catch {
     value = undefined
   }

@@ -63,7 +63,7 @@ function declareValue(schema: JsonSchema, name: string): Declared | undefined {
     case 'boolean':
       return { type: types.bool, maxElements: 0, minSize: 4, adapt: raw => (typeof raw === 'boolean' ? raw : wrong('expected bool')) }
     case 'number':
-      return { type: types.double, maxElements: 0, minSize: 1, adapt: raw => (typeof raw === 'number' ? raw : wrong('expected float')) }
+      return { type: types.double, maxElements: 0, minSize: 1, adapt: float }
     case 'integer':
       return { type: types.int, maxElements: 0, minSize: 1, adapt: integer }
     default:
@@ -71,13 +71,11 @@ function declareValue(schema: JsonSchema, name: string): Declared | undefined {
   }
 }
 
-const integer: Adapt = raw => (Number.isInteger(raw) ? BigInt(raw as number) : wrong('expected int'))
+const isInteger = (raw: unknown): raw is number | bigint => typeof raw === 'bigint' || Number.isInteger(raw)
+const integer: Adapt = raw => (isInteger(raw) ? BigInt(raw) : wrong('expected int'))
+const float: Adapt = raw => (typeof raw === 'number' || typeof raw === 'bigint' ? Number(raw) : wrong('expected float'))
 const intOrString: Adapt = raw =>
-  typeof raw === 'string'
-    ? raw
-    : Number.isInteger(raw)
-      ? BigInt(raw as number)
-      : wrong('expected XIntOrString value to be either a string or integer')
+  typeof raw === 'string' ? raw : isInteger(raw) ? BigInt(raw) : wrong('expected XIntOrString value to be either a string or integer')
 
 function declareList(schema: JsonSchema, items: JsonSchema, name: string): Declared | undefined {
   const element = declare(items, `${name}.@idx`, isEmbedded(items))

@@ -1,4 +1,5 @@
 /** JSON with a schema as values: k8s.io/apiserver/pkg/cel/common/valuesunstructured.go. */
+import { ofBigInt } from '#shared/machinery/int64.ts'
 import { equal } from '#shared/machinery/managedfields/compare.ts'
 import { ArrayList, equals, ErrorValue, ListValue, MapValue, noSuchOverload, type Value } from '../values.ts'
 import { spend } from '../work.ts'
@@ -132,7 +133,7 @@ export class MapList extends Keyed {
     return JSON.stringify(
       this.#keys.map(k => {
         const value = (item instanceof SchemaObject ? item.raw[k] : item.get(k)) ?? null
-        return typeof value === 'bigint' ? Number(value) : value
+        return typeof value === 'bigint' ? ofBigInt(value) : value
       }),
     )
   }
