@@ -5,6 +5,8 @@ import { authorizerTypes } from './authz/configuration.ts'
 
 export const flags = z.object({
   natsUrl: z.string(),
+  /** The authority that must vouch for nats-servers of another machine. */
+  natsCaFile: z.string().optional(),
   registryCreds: z.string(),
   busCreds: z.string(),
   /** nats-server's `store_dir`, when it is on this machine and leaves syncing to its readers. */

@@ -103,8 +103,8 @@ export async function startApiServer(
       readFile(options.tlsCertFile),
       readFile(options.tlsPrivateKeyFile),
       readFile(options.clientCaFile),
-      connectBus({ url: options.natsUrl, credsFile: options.registryCreds, log }),
-      connectBus({ url: options.natsUrl, credsFile: options.busCreds, log }),
+      connectBus({ url: options.natsUrl, caFile: options.natsCaFile, credsFile: options.registryCreds, log }),
+      connectBus({ url: options.natsUrl, caFile: options.natsCaFile, credsFile: options.busCreds, log }),
     ])
     opened.push(
       () => registryBus.close(),

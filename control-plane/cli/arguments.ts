@@ -32,6 +32,18 @@ export function listenAddress(text: string): string {
   return text
 }
 
+export function ipv4(text: string): string {
+  if (!isIPv4(text)) throw new InvalidArgumentError('It must be an IPv4 address.')
+  return text
+}
+
+/** `nats://ADDRESS:PORT`, several with commas between them. */
+export function joinServers(text: string): string {
+  if (!text.split(',').every(url => /^nats:\/\/[^\s/:]+(:\d+)?$/.test(url)))
+    throw new InvalidArgumentError('It must be nats://ADDRESS:PORT.')
+  return text
+}
+
 /** The value of a label, and not an empty one. */
 export function labelValue(text: string): string {
   if (!/^[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?$/.test(text))

@@ -5,6 +5,8 @@ import { Option, type Command } from 'commander'
 import { adminClient } from './api.ts'
 import { labelValue, command, notEmpty, say, wholeNumber, type Common } from './arguments.ts'
 import { chaosCommand } from './chaos/command.ts'
+import { natsUrl } from './components.ts'
+import { endToken } from './controlplanejoin.ts'
 import { imageCommands } from './image.ts'
 import { cutLink, degradeLink, healLink } from './link.ts'
 import { followFile } from './logs.ts'
@@ -14,7 +16,7 @@ import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
 import { joinConfigOf } from './joinconfig.ts'
 import { addressesOf, requireCluster, stateDir } from './state.ts'
-import { createToken, joinCommand } from './token.ts'
+import { controlPlaneCommand, createToken, joinCommand } from './token.ts'
 import { down } from './up.ts'
 
 const output = new Option('-o, --output <format>', 'output format').choices(['table', 'json']).default('table')
@@ -173,18 +175,34 @@ export function otherCommands(program: Command): void {
 
   const token = program.command('token').description('bootstrap tokens, with which machines join').exitOverride()
   command(token, 'create', 'make a token and print it; deleting its Secret in kube-system ends it')
-    .option('--ttl <hours>', 'how long it is good, in hours', wholeNumber(1, 8760), 24)
+    .option('--ttl <hours>', 'how long it is good, in hours (default: 24, with --control-plane 2)', wholeNumber(1, 8760))
     .option('--print-join-command', 'print what makes another machine a node (README: Nodes on other machines)')
-    .action(async (o: Common & { ttl: number; printJoinCommand?: boolean }) => {
+    .option('--control-plane', 'print what adds another machine to the control plane (README: A control plane on several machines)')
+    .action(async (o: Common & { ttl?: number; printJoinCommand?: boolean; controlPlane?: boolean }) => {
       const dir = stateDir(o.stateDir)
-      const { securePort } = requireCluster(dir)
+      const { securePort, controlPlanes, natsServers } = requireCluster(dir)
       const { client, close } = adminClient(dir)
       try {
         const server = `https://127.0.0.1:${securePort}`
-        const ttlMs = o.ttl * 3600_000
-        if (o.printJoinCommand) joinConfigOf(addressesOf(requireCluster(dir)))
+        const ttlMs = (o.ttl ?? (o.controlPlane ? 2 : 24)) * 3600_000
+        if (o.printJoinCommand || o.controlPlane) joinConfigOf(addressesOf(requireCluster(dir)))
         const token = await createToken(client, { ttlMs, server, ca: authorityCertificate(dir) })
-        say(o.printJoinCommand ? await joinCommand(dir, client, token, ttlMs) : token)
+        const command = o.controlPlane ? controlPlaneCommand : joinCommand
+        say(o.printJoinCommand || o.controlPlane ? await command(dir, client, token, ttlMs) : token)
+        if (o.controlPlane && !controlPlanes && natsServers === undefined)
+          process.stderr.write('until the next `cox up` here, what is written there may be lost when this machine loses power\n')
+      } finally {
+        close()
+      }
+    })
+  command(token, 'revoke', 'end a token, and the credentials of the machine of the control plane that came by it')
+    .argument('<id>', 'its first six characters')
+    .action(async (id: string, o: Common) => {
+      const dir = stateDir(o.stateDir)
+      const { client, close } = adminClient(dir)
+      try {
+        const cut = await endToken(dir, client, natsUrl(addressesOf(requireCluster(dir))), id)
+        say(cut ? `the token ${id} is no more, and the machine that has it is cut off` : `the token ${id} is no more`)
       } finally {
         close()
       }

@@ -68,6 +68,8 @@ export const controlPlaneComponents = [
 ] as const
 /** Of the first, second, ... process of a component: `kube-scheduler`, `kube-scheduler-2`, ... It is its record's and its log's name. */
 export const instanceName = (component: string, n: number): string => (n === 1 ? component : `${component}-${n}`)
+/** What a process is in elections: those of two machines have the same names. */
+export const identityOf = (name: string, { joined }: Pick<Cluster, 'joined'>): string => (joined ? `${name}-${joined.machine}` : name)
 /** The component that a process's name is of; undefined when it is not of the control plane. */
 export const componentOf = (name: string): string | undefined =>
   controlPlaneComponents.find(c => name === c || (name.startsWith(`${c}-`) && /^\d+$/.test(name.slice(c.length + 1))))
@@ -110,7 +112,8 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
 
 /**
  * Every process of the control plane that cluster.json asks for. `identity` is a component's in leader elections: two processes that run at
- * the same time must have two. API servers that see nats-server's files (`seesStore`) sync them, as server.conf leaves it to them then.
+ * the same time must have two. API servers that see nats-server's files (`seesStore`) sync them, as server.conf leaves it to them then. `natsCaFile`:
+ * the authority of nats-servers that are on another machine.
  */
 export function controlPlane(
   dir: StateDir,
@@ -119,7 +122,8 @@ export function controlPlane(
   {
     identity = instanceName,
     seesStore = !cluster.ephemeral && at.nats.servers === 1,
-  }: { identity?: typeof instanceName; seesStore?: boolean } = {},
+    natsCaFile,
+  }: { identity?: typeof instanceName; seesStore?: boolean; natsCaFile?: string } = {},
 ): Component[] {
   const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
   const { enableAdmissionPlugins, disableAdmissionPlugins, schedulerConfig, controllers, apiOnly, metricsServer } = cluster
@@ -135,6 +139,7 @@ export function controlPlane(
         path.join(bundles, `${component}.js`),
         '--nats-url',
         natsUrl(at),
+        ...(natsCaFile === undefined ? [] : ['--nats-ca-file', natsCaFile]),
         ...args(n),
       ],
       env: processEnv,

@@ -16,7 +16,7 @@ import {
 import type { Pair } from '#shared/certificates/certificate.ts'
 import { ensureCertificates, ensureNatsCertificate, kubeconfig } from './pki.ts'
 import { run } from './run.ts'
-import { firstService, writeAtomically, type Addresses, type StateDir } from './state.ts'
+import { firstService, readCluster, writeAtomically, type Addresses, type StateDir } from './state.ts'
 import { natsServer } from './system.ts'
 
 /** The seeds of all NATS keys; only what mints credentials needs to read it. */
@@ -40,6 +40,7 @@ const authoritySchema = z.object({
 /** The authority, which is made when there is none. The registry belongs to it: with another one, its objects could not be read. */
 export async function authorityOf(dir: StateDir): Promise<Authority> {
   const file = authorityFile(dir)
+  if (readCluster(dir)?.joined) throw new Error("the keys that NATS users are made with are on the cluster's first machine: ask there")
   const lost = (what: string): Error => new Error(`${file} is ${what}; restore it, or remove ${dir.root} to start afresh`)
   if (existsSync(file)) {
     try {

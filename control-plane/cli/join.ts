@@ -13,6 +13,7 @@ import { credsOf } from '#shared/bus/credentials.ts'
 import type { Transport } from '#shared/bus/transport.ts'
 import { logger } from '#shared/component/log.ts'
 import { httpsTransport } from '#shared/client/https.ts'
+import type { Client } from '#shared/client/client.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { obtainNodeCredentials, type NodeCredentials } from '#shared/certificates/nodecredentials.ts'
 import { detachedSignature } from '#shared/certificates/detachedsignature.ts'
@@ -106,13 +107,13 @@ export interface JoiningByNats extends Joining {
 }
 
 /**
- * As `join`, over nothing but NATS: `server` is one nats-server or several, with commas between them. What a machine has to know of the cluster
- * comes along.
+ * Does some work with a client that asks with the token, over nothing but NATS: `server` is one nats-server or several, with commas between
+ * them. The authority must be one of those that were named.
  */
-export async function joinByNats(
+export async function askByNats<T>(
   { server, token, caCertHashes, natsUser, directory }: JoiningByNats,
-  node: string,
-): Promise<NodeCredentials & { ca: string; config: JoinConfig }> {
+  work: (client: Client, signal: AbortSignal) => Promise<T>,
+): Promise<{ ca: string; found: T }> {
   if (!parseBootstrapToken(token)) throw new Error('the token must be of the form abcdef.0123456789abcdef')
   if (caCertHashes.length === 0) throw new Error('--ca-cert-hash is missing: without it anybody could pretend to be the cluster')
   const [, jwt, seed] = /^([\w-]+\.[\w-]+\.[\w-]+)\.(SU[A-Z2-7]+)$/.exec(natsUser) ?? []
@@ -130,13 +131,20 @@ export async function joinByNats(
       request: r => transport.request({ ...r, headers: { ...r.headers, ...bearer } }),
       close: () => transport.close(),
     }
-    const client = newClient(asking, { userAgent: 'cox' })
-    const config = await readJoinConfig(client)
-    return { ca, config, ...(await obtainNodeCredentials(client, node, { signal })) }
+    return { ca, found: await work(newClient(asking, { userAgent: 'cox' }), signal) }
   } finally {
     await bus.close()
     rmSync(credsFile, { force: true })
   }
+}
+
+/** As `join`, over nothing but NATS. What a machine has to know of the cluster comes along. */
+export async function joinByNats(joining: JoiningByNats, node: string): Promise<NodeCredentials & { ca: string; config: JoinConfig }> {
+  const { ca, found } = await askByNats(joining, async (client, signal) => ({
+    config: await readJoinConfig(client),
+    ...(await obtainNodeCredentials(client, node, { signal })),
+  }))
+  return { ca, ...found }
 }
 
 /** Of several nats-servers one may be away. */

@@ -46,6 +46,7 @@ export async function editCluster(dir: StateDir, edit: (cluster: Cluster) => voi
 /** The node record for a new node: the lowest free index. */
 export function newNode(cluster: Cluster, name?: string): NodeRecord {
   if (cluster.apiOnly) throw new Error('a cluster that was made with --api-only has no nodes')
+  if (cluster.joined) throw new Error('this machine is of the control plane alone; `cox node join --server` makes it a node, too')
   if (cluster.host && cluster.nodes.length > 0)
     throw new Error("a cluster on the machine's own network has one node: several would have the same address")
   const taken = new Set(cluster.nodes.map(n => n.index))
@@ -95,6 +96,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
       ...(natsServers === 3 ? { natsServers } : {}),
       ...listening(wanted, had),
+      ...(had?.controlPlanes ? { controlPlanes: true } : {}),
       ...(dualStack ? { dualStack } : {}),
       runtime: runtime ?? had?.runtime,
       network: network === undefined ? had?.network : network === 'cni' ? 'cni' : undefined,
@@ -145,11 +147,7 @@ export class LocalCluster {
   /** Resolves when every control-plane process serves and every node's process runs. */
   async start(): Promise<void> {
     if (!this.#at.onHost) await raiseBridge(this.#at)
-    // What a former supervisor left and cluster.json does not ask for any more.
-    const surplus = recordedNames(this.#dir).filter(
-      name => componentOf(name) !== undefined && !this.#supervisors.some(s => s.name === name),
-    )
-    await Promise.all(surplus.map(name => end(this.#dir, name)))
+    await endSurplus(this.#dir, this.#supervisors)
     this.#tellCloud()
     const control = this.#supervisors.map(s => s.start())
     await this.#reconcile()
@@ -253,7 +251,21 @@ export async function stopEverything(dir: StateDir, at: Addresses, supervisors: 
       await freeDevices(dir, node.name)
     }),
   )
-  // Those that lead give back their leases, which takes an API server.
+  await stopControlPlane(dir, supervisors)
+  if (at.onHost) return
+  await Promise.all(nodes.map(node => restoreLink(dir, at, node)))
+  await lowerBridge(at)
+  removeCgroups(at.cgroup)
+}
+
+/** Ends what a former supervisor left of the control plane and nobody asks for any more. */
+export async function endSurplus(dir: StateDir, supervisors: readonly Supervisor[]): Promise<void> {
+  const surplus = recordedNames(dir).filter(name => componentOf(name) !== undefined && !supervisors.some(s => s.name === name))
+  await Promise.all(surplus.map(name => end(dir, name)))
+}
+
+/** Ends the processes of the control plane, with or without supervisors. Those that lead give back their leases, which takes an API server. */
+export async function stopControlPlane(dir: StateDir, supervisors: readonly Supervisor[] = []): Promise<void> {
   for (const components of [
     ['kube-scheduler', 'kube-controller-manager', 'cloud-controller-manager'],
     ['kube-apiserver'],
@@ -264,10 +276,6 @@ export async function stopEverything(dir: StateDir, at: Addresses, supervisors: 
     )
     await Promise.all([...names].map(name => supervisors.find(s => s.name === name)?.stop() ?? end(dir, name)))
   }
-  if (at.onHost) return
-  await Promise.all(nodes.map(node => restoreLink(dir, at, node)))
-  await lowerBridge(at)
-  removeCgroups(at.cgroup)
 }
 
 /** How long nodes may take to go down. */

@@ -22,7 +22,7 @@ import { ip } from './network.ts'
 import { freeDevices, nodeIdentity, nodeProcess, removeCgroups, resolvConf, spawnNode } from './node.ts'
 import { end, isAlive, readRecord, writeRecord } from './process.ts'
 import { run } from './run.ts'
-import { makeStateDir, writeAtomically, type StateDir } from './state.ts'
+import { makeStateDir, readCluster, writeAtomically, type StateDir } from './state.ts'
 import { ensurePrograms, isPrivileged } from './system.ts'
 
 const joinedSchema = z.object({
@@ -169,7 +169,9 @@ export async function leaveMachine(dir: StateDir): Promise<string> {
   const joined = readJoined(dir)
   if (!joined) throw new Error(`this machine is no node of another one's cluster: there is no ${joinedFile(dir)}`)
   await stopMachine(dir, joined)
-  for (const gone of [path.join(dir.nodes, joined.name), credsFile(dir, joined.name), caFile(dir), joinedFile(dir)])
+  // The machine may be of the control plane, too.
+  const authority = readCluster(dir) ? [] : [caFile(dir)]
+  for (const gone of [path.join(dir.nodes, joined.name), credsFile(dir, joined.name), ...authority, joinedFile(dir)])
     rmSync(gone, { recursive: true, force: true })
   return joined.name
 }

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { leases, pods } from '#shared/api/kinds.ts'
 import { adminClient } from './api.ts'
-import { componentOf, controlPlaneComponents } from './components.ts'
+import { componentOf, controlPlaneComponents, identityOf } from './components.ts'
 import { linkRelay } from './link.ts'
 import { hostNodeProcesses } from './host-node.ts'
 import { nodeProcess } from './node.ts'
@@ -156,7 +156,7 @@ export async function listProcesses(dir: StateDir, cluster: Cluster): Promise<Pr
     for (const name of names.filter(n => n === component || componentOf(n) === component)) {
       const record = readRecord(dir, name)
       // An identity is the name of the process and something that no other process has.
-      const leader = holders.get(component)?.startsWith(`${name}_`) ?? false
+      const leader = holders.get(component)?.startsWith(`${identityOf(name, cluster)}_`) ?? false
       if (record && isAlive(record))
         rows.push({ component, ...(name === supervisorProcess ? {} : { name }), ...(leader ? { leader } : {}), ...describe(record.pid) })
     }

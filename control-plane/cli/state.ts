@@ -91,6 +91,10 @@ const clusterSchema = z.object({
   natsServers: z.literal(3).optional(),
   /** Where other machines reach this one, and the port of the first nats-server there: their nodes can join then. */
   listen: z.object({ address: z.ipv4(), port: z.number().int().min(1).max(65_533), routes: z.boolean().optional() }).optional(),
+  /** Whether other machines may be of the control plane: API servers there do not see nats-server's files. */
+  controlPlanes: z.literal(true).optional(),
+  /** There when this machine was added to the control plane of another one's cluster: what it is called, and where others reach it. */
+  joined: z.object({ machine: z.string(), address: z.ipv4() }).optional(),
   /**
    * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
    * nats-server on loopback.
@@ -256,8 +260,11 @@ export function addressesOf({
   natsServers,
   listen,
   dualStack,
-}: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers' | 'listen' | 'dualStack'>): Addresses {
+  joined,
+}: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers' | 'listen' | 'dualStack' | 'joined'>): Addresses {
   if (host) return apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)
   const at = addresses(index)
+  if (joined && listen)
+    return { ...at, host: joined.address, listen, nats: { host: listen.address, port: listen.port, servers: natsServers ?? 1 } }
   return { ...at, listen, nats: { ...at.nats, servers: natsServers ?? 1 }, ...(dualStack ? { ipv6: ipv6Addresses(index) } : {}) }
 }

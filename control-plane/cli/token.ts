@@ -9,6 +9,7 @@ import { bootstrapTokenPrefix, bootstrapTokenType, clusterInfo } from '#shared/m
 import { formatTime } from '#shared/machinery/time.ts'
 import { authorityOf } from './files.ts'
 import { ensure } from './ensure.ts'
+import { offerControlPlane } from './controlplanejoin.ts'
 import { hashOf } from './join.ts'
 import { joinConfigOf, publishJoinConfig } from './joinconfig.ts'
 import { authorityCertificate } from './pki.ts'
@@ -58,16 +59,30 @@ export async function createToken(client: Client, { ttlMs, server, ca }: { ttlMs
   return `${id}.${secret}`
 }
 
-/**
- * What makes another machine a node of this cluster, as `kubeadm token create --print-join-command` prints it: the nats-servers, the token, the
- * authority, and a NATS user that may do nothing but ask the API with the token. Writes what such a machine asks for.
- */
-export async function joinCommand(dir: StateDir, client: Client, token: string, ttlMs: number): Promise<string> {
+/** What says where a cluster is and who may ask it: nats-servers, token, authority, and a NATS user that may do nothing but ask with the token. */
+async function joinArguments(dir: StateDir, token: string, ttlMs: number): Promise<{ servers: string; others: string }> {
   const at = addressesOf(requireCluster(dir))
-  await publishJoinConfig(client, joinConfigOf(at))
+  joinConfigOf(at)
   const { address, port } = at.listen!
   const servers = Array.from({ length: at.nats.servers }, (_, i) => `nats://${address}:${port + i}`).join(',')
   const [id = ''] = token.split('.')
   const { jwt, seed } = await bootstrapCreds(await authorityOf(dir), id, Math.floor((Date.now() + ttlMs) / 1000))
-  return `cox node join --server ${servers} --token ${token} --ca-cert-hash ${hashOf(authorityCertificate(dir))} --nats-user ${jwt}.${seed}`
+  return { servers, others: `--token ${token} --ca-cert-hash ${hashOf(authorityCertificate(dir))} --nats-user ${jwt}.${seed}` }
+}
+
+/**
+ * What makes another machine a node of this cluster, as `kubeadm token create --print-join-command` prints it. Writes what such a machine asks
+ * for.
+ */
+export async function joinCommand(dir: StateDir, client: Client, token: string, ttlMs: number): Promise<string> {
+  const { servers, others } = await joinArguments(dir, token, ttlMs)
+  await publishJoinConfig(client, joinConfigOf(addressesOf(requireCluster(dir))))
+  return `cox node join --server ${servers} ${others}`
+}
+
+/** What adds another machine to the control plane, as above with kubeadm's `--certificate-key`. */
+export async function controlPlaneCommand(dir: StateDir, client: Client, token: string, ttlMs: number): Promise<string> {
+  const { servers, others } = await joinArguments(dir, token, ttlMs)
+  const key = await offerControlPlane(dir, client, token.split('.')[0]!)
+  return `cox up --join ${servers} ${others} --certificate-key ${key}`
 }

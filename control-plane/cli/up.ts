@@ -7,7 +7,7 @@ import { bundles, nodeArgs, processEnv } from './components.ts'
 import { isUnused, newEphemeral, removeEphemeral, sweepEphemeral } from './ephemeral.ts'
 import { rotateLogs } from './logs.ts'
 import { forgetRecord, isAlive, readRecord, untilGone, writeRecord, supervisorProcess } from './process.ts'
-import { addressesOf, makeStateDir, requireCluster, writeAtomically, type Cluster, type StateDir } from './state.ts'
+import { addressesOf, makeStateDir, readCluster, requireCluster, writeAtomically, type Cluster, type StateDir } from './state.ts'
 import type { Running, RunningEvents } from './running.ts'
 import { untilStopped } from './stopping.ts'
 import { lastLine } from './supervisor.ts'
@@ -18,12 +18,12 @@ import type { Wanted } from './wanted.ts'
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
 
 /** What to do next: a line of JSON for a program, else for a person. */
-function farewell(dir: StateDir, { securePort, apiOnly }: Cluster, wanted: Wanted): string {
+function farewell(dir: StateDir, { securePort, apiOnly, joined }: Cluster, wanted: Wanted): string {
   const kubeconfig = wanted.kubeconfig ?? dir.kubeconfig
   const server = `https://127.0.0.1:${securePort}`
   if (wanted.output === 'json') return JSON.stringify({ server, kubeconfig, stateDir: dir.root })
   return `
-The cluster is up. In another terminal:
+${joined ? 'This machine is of the control plane' : 'The cluster is up'}. In another terminal:
 
   export KUBECONFIG=${kubeconfig}
   kubectl get ${apiOnly ? 'namespaces' : 'nodes -o wide'}
@@ -55,12 +55,18 @@ function directoryOf(named: StateDir | undefined, fallback: StateDir, { ephemera
   return named ?? newEphemeral()
 }
 
+/** The programs that it takes. A machine that was added to a control plane has nothing but processes of ours. */
+async function ensureFor(dir: StateDir, { apiOnly, network }: Wanted, say: (line: string) => void): Promise<void> {
+  if (readCluster(dir)?.joined) return
+  await ensurePrograms(say, apiOnly || network === 'host' || !isPrivileged() ? 'host' : 'all')
+}
+
 /** Runs the cluster until something ends it; resolves when everything is stopped. `named` is the state directory that was asked for. */
 export async function up(named: StateDir | undefined, fallback: StateDir, wanted: Wanted): Promise<void> {
   const say = newSay(wanted)
   const stop = untilStopped(wanted.exitWithParent)
   const stopped = new Promise<void>(resolve => stop.addEventListener('abort', () => resolve(), { once: true }))
-  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged() ? 'host' : 'all')
+  await ensureFor(named ?? fallback, wanted, say)
   const dir = directoryOf(named, fallback, wanted)
   refuseSecond(dir)
   makeStateDir(dir)
@@ -85,7 +91,11 @@ export async function up(named: StateDir | undefined, fallback: StateDir, wanted
   const stopRotating = rotateLogs(dir.logs)
   let running: Running | undefined
   try {
-    const { start } = await (wanted.apiOnly ? import('./apionly.ts') : import('./wholecluster.ts'))
+    const { start } = await (wanted.apiOnly
+      ? import('./apionly.ts')
+      : readCluster(dir)?.joined
+        ? import('./joinedcontrolplane.ts')
+        : import('./wholecluster.ts'))
     running = await start(dir, wanted, { stop, events, tell })
     const cluster = await Promise.race([running.started, stopped])
     if (cluster) {
@@ -132,7 +142,7 @@ function commandLine(wanted: Wanted): string[] {
 export async function upDetached(named: StateDir | undefined, fallback: StateDir, wanted: Wanted): Promise<void> {
   if (wanted.exitWithParent) throw new Error('--detach and --exit-with-parent contradict each other')
   const say = newSay(wanted)
-  await ensurePrograms(say, wanted.apiOnly || wanted.network === 'host' || !isPrivileged() ? 'host' : 'all')
+  await ensureFor(named ?? fallback, wanted, say)
   const dir = directoryOf(named, fallback, wanted)
   refuseSecond(dir)
   makeStateDir(dir)
@@ -181,7 +191,8 @@ export async function upDetached(named: StateDir | undefined, fallback: StateDir
 export async function down(dir: StateDir): Promise<void> {
   if (existsSync(path.join(dir.root, 'joined.json'))) {
     const { readJoined, stopMachine } = await import('./machine-node.ts')
-    return stopMachine(dir, readJoined(dir)!)
+    await stopMachine(dir, readJoined(dir)!)
+    if (!readCluster(dir)) return
   }
   const cluster = requireCluster(dir)
   const supervisor = readRecord(dir, supervisorProcess)
@@ -192,7 +203,7 @@ export async function down(dir: StateDir): Promise<void> {
   }
   // What a killed supervisor left, or nothing.
   if (cluster.ephemeral) return removeEphemeral(dir)
-  const { stopEverything } = await import('./local-cluster.ts')
-  await stopEverything(dir, addressesOf(cluster))
+  const { stopControlPlane, stopEverything } = await import('./local-cluster.ts')
+  await (cluster.joined ? stopControlPlane(dir) : stopEverything(dir, addressesOf(cluster)))
   forgetRecord(dir, supervisorProcess)
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { Option, type Command } from 'commander'
-import { command, listenAddress, oneOrThree, wholeNumber, type Common } from './arguments.ts'
+import { command, ipv4, joinServers, listenAddress, oneOrThree, wholeNumber, type Common } from './arguments.ts'
 import type { Instances } from './state.ts'
 import type { Wanted } from './wanted.ts'
 
@@ -25,6 +25,7 @@ const ofNodes = [
   'kubeletConfig',
   'natsServers',
   'listen',
+  'join',
   'directRoutes',
   'apiservers',
   'controllerManagers',
@@ -33,6 +34,14 @@ const ofNodes = [
   'cloudProvider',
   'zones',
 ]
+interface Joins {
+  join?: string
+  token?: string
+  caCertHash?: string
+  natsUser?: string
+  certificateKey?: string
+  nodeIp?: string
+}
 type Counts = Record<'apiservers' | 'controllerManagers' | 'schedulers' | 'cloudControllerManagers', number | undefined>
 /** `cox up`. It imports what it does when it runs: a cluster for a test is to be there in less than half a second. */
 export const upCommand = (program: Command): Command =>
@@ -109,6 +118,12 @@ export const upCommand = (program: Command): Command =>
     )
     .option('--schedulers <n>', 'how many kube-scheduler processes, one of which leads (default: as above)', wholeNumber(1, 9))
     .option('--cloud-controller-managers <n>', 'how many cloud-controller-manager processes, as above', wholeNumber(1, 9))
+    .option('--join <servers>', 'add this machine to the control plane of the cluster that has these nats-servers, with what', joinServers)
+    .option('--token <token>', '... `cox token create --control-plane` printed there')
+    .option('--ca-cert-hash <hash>', '... (README: A control plane on several machines)')
+    .option('--nats-user <user>', '...')
+    .option('--certificate-key <key>', '...')
+    .option('--node-ip <address>', "with --join: this machine's address for others (default: the one towards the nats-servers)", ipv4)
     .addOption(
       new Option('--api-only', 'no nodes: nothing but nats-server and an API server (README: Tests of controllers)').conflicts(ofNodes),
     )
@@ -133,8 +148,14 @@ export const upCommand = (program: Command): Command =>
           schedulers,
           cloudControllerManagers,
           detach,
+          join: server,
+          token,
+          caCertHash,
+          natsUser,
+          certificateKey,
+          nodeIp: address,
           ...wanted
-        }: Common & Wanted & Counts & { detach?: boolean },
+        }: Common & Wanted & Counts & Joins & { detach?: boolean },
         self: Command,
       ) => {
         const asked = {
@@ -153,6 +174,13 @@ export const upCommand = (program: Command): Command =>
           await (await import('./kubeletconfig.ts')).readKubeletConfig(wanted.kubeletConfig)
         const [{ up, upDetached }, { stateDir }] = await Promise.all([import('./up.ts'), import('./state.ts')])
         const dir = stateDir(named)
+        if (server !== undefined) {
+          if (!token || !caCertHash || !natsUser || !certificateKey)
+            throw new Error('--join: use the whole command that `cox token create --control-plane` printed')
+          const { joinControlPlane } = await import('./controlplanejoin.ts')
+          const { port } = wanted
+          await joinControlPlane(dir, { server, token, caCertHashes: [caCertHash], natsUser, certificateKey, address, port })
+        }
         return (detach ? upDetached : up)(self.getOptionValueSource('stateDir') === 'cli' ? dir : undefined, dir, { ...wanted, instances })
       },
     )

@@ -30,7 +30,7 @@ export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell 
     at,
     listen: at.nats.host,
     storeDir: path.join(dir.nats, 'store'),
-    sync: wanted.ephemeral ? 'nobody' : at.nats.servers > 1 ? 'server' : 'reader',
+    sync: wanted.ephemeral ? 'nobody' : at.nats.servers > 1 || cluster.controlPlanes ? 'server' : 'reader',
     serverIPs: ['127.0.0.1', at.host],
     remote: at.listen !== undefined,
     securePort: cluster.securePort,

@@ -189,7 +189,7 @@ export interface NatsServerOptions {
   cluster?: { listen: string; routes: readonly string[]; password: string }
   /** For clients that ask for it, those on other machines: files in PEM. The certificate is followed by the authority's. */
   tls?: { certFile: string; keyFile: string } | undefined
-  /** Users of BUS who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
+  /** Users of BUS and REGISTRY who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
   revoked?: Readonly<Record<string, number>>
 }
 
@@ -208,7 +208,20 @@ export const canReplicate = (serverVersion: string): boolean => {
   return major > 2 || (major === 2 && (minor > 10 || (minor === 10 && patch >= 27)))
 }
 
-/** The JWT of the account BUS. */
+/** As a JWT names users whose credentials ended at a time. */
+const revoking = (revocations: Readonly<Record<string, number>>) =>
+  Object.keys(revocations).length > 0 ? { revocations: { ...revocations } } : {}
+
+/** The JWT of the account REGISTRY, the only one that stores anything. `revocations`: ended users' public keys, with the second of their end. */
+export const registryAccount = (authority: Authority, revocations: Readonly<Record<string, number>> = {}): Promise<string> =>
+  encodeAccount(
+    'REGISTRY',
+    keyOf(authority.registry),
+    { limits: { ...unlimited, ...jetStream }, ...revoking(revocations) },
+    options({ signer: keyOf(authority.operator) }),
+  )
+
+/** The JWT of the account BUS, as above. */
 export async function busAccount(authority: Authority, revocations: Readonly<Record<string, number>> = {}): Promise<string> {
   const scoped = Object.entries(templates).map(([role, template]) => {
     const signer = newScopedSigner(keyOf(authority.roles[role as keyof typeof templates]), role, template)
@@ -220,7 +233,7 @@ export async function busAccount(authority: Authority, revocations: Readonly<Rec
   const account = {
     limits: unlimited,
     signing_keys: scoped,
-    ...(Object.keys(revocations).length > 0 ? { revocations: { ...revocations } } : {}),
+    ...revoking(revocations),
   }
   return encodeAccount('BUS', keyOf(authority.bus), account, options({ signer: keyOf(authority.operator) }))
 }
@@ -235,7 +248,7 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
   const operatorJwt = await encodeOperator('coxswain', operator, { system_account: system.getPublicKey() })
   const accounts = {
     [system.getPublicKey()]: await encodeAccount('SYS', system, { limits: unlimited }, by),
-    [registry.getPublicKey()]: await encodeAccount('REGISTRY', registry, { limits: { ...unlimited, ...jetStream } }, by),
+    [registry.getPublicKey()]: await registryAccount(authority, o.revoked),
     [bus.getPublicKey()]: await busAccount(authority, o.revoked),
   }
   // What a reader does not sync, such as blocks that were compacted, is left to the server.
@@ -268,17 +281,21 @@ allow_non_tls: true
   max_file_store: 64GB${interval ? `\n  sync_interval: ${interval}` : ''}
 }
 ${
-  cluster
-    ? `# A server that is cut off from the others, or from its clients, is known to be within some seconds.
+  cluster || tls
+    ? `# A server that is cut off from the others, or from its clients, is known to be within some seconds: so is a client of another machine.
 ping_interval: "3s"
 ping_max: 2
-cluster {
+`
+    : ''
+}${
+    cluster
+      ? `cluster {
   name: coxswain
   listen: ${JSON.stringify(cluster.listen)}
   authorization { user: cluster, password: ${JSON.stringify(cluster.password)}, timeout: 5 }
   routes: [${routes}]
 }
 `
-    : ''
-}`
+      : ''
+  }`
 }

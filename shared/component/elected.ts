@@ -20,6 +20,8 @@ import { serveComponent, type ServingFlags } from './serving.ts'
 /** The flags that such a component has besides its own. */
 export const electedFlags = {
   natsUrl: z.string(),
+  /** The authority that must vouch for nats-servers of another machine. */
+  natsCaFile: z.string().optional(),
   creds: z.string(),
   /** How this process's name in the election begins; default: the host's name. */
   identity: z.string().optional(),
@@ -50,7 +52,7 @@ export async function runElected(
   const signal = untilTerminated()
   process.on('unhandledRejection', e => log.error({ err: e }, 'unhandled rejection'))
   try {
-    const bus = await connectBus({ url: flags.natsUrl, credsFile: flags.creds, log })
+    const bus = await connectBus({ url: flags.natsUrl, caFile: flags.natsCaFile, credsFile: flags.creds, log })
     const transport = natsTransport(bus)
     const client = newClient(transport, { userAgent: component })
     const leadership = new Leadership()
