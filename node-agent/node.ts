@@ -157,7 +157,11 @@ export async function startNode(
     runtimeVersion: `${runtime.name}-${runtime.version}`,
     handlers: runtime.handlers,
     machine,
-    images: async () => nodeImages(await runtime.images.list(), options.nodeStatusMaxImages),
+    images: () =>
+      runtime.images.list().then(
+        list => nodeImages(list, options.nodeStatusMaxImages),
+        (e: Error) => void log.warn({ err: e.message }, 'images of the node not told'),
+      ),
     pressures: evictions.pressures,
     volumesInUse: async () => ((await staged?.inUse()) ?? []).filter(isAttachable).sort(),
     changes: changed => (

@@ -17,7 +17,10 @@ export type EnsuredImage = ImageConfig | 'pulling' | 'waiting'
 /** How long ErrImagePull is told before it is ImagePullBackOff: the first reason is to be seen. */
 const firstReasonMs = 1_000
 
-const reasons = ['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull', 'RegistryUnavailable']
+/** What keeps the records of images from being read passes without a sign, but for the files' own. */
+const inspectAgainMs = 10_000
+
+const reasons = ['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull', 'RegistryUnavailable', 'ImageInspectError']
 /** Whether a container waits, for this reason, for an image that could not be had. */
 export const waitsForImage = (reason: string | undefined): boolean => reason !== undefined && reasons.includes(reason)
 
@@ -59,7 +62,16 @@ export async function ensureImage(
     live.pull = undefined
     return image
   }
-  const present = policy === 'Always' ? undefined : await ctx.kubelet.runtime.images.status(name)
+  let present: ImageConfig | undefined
+  try {
+    present = policy === 'Always' ? undefined : await ctx.kubelet.runtime.images.status(name)
+  } catch (e) {
+    const message = `Failed to inspect image "${name}": ${(e as Error).message}`
+    ctx.event('Warning', 'InspectFailed', message, subject)
+    ctx.event('Warning', 'Failed', 'Error: ImageInspectError', subject)
+    ctx.kickIn(inspectAgainMs)
+    return wait('ImageInspectError', message)
+  }
   if (present && !(await mustVerify(ctx, name, present))) {
     ctx.event('Normal', 'Pulled', `Container image "${name}" already present on machine and can be accessed by the pod`, subject)
     live.imageFailure = undefined

@@ -33,8 +33,8 @@ export interface NodeOptions {
   runtimeVersion: string
   handlers?: ContainerRuntime['handlers']
   machine: Machine
-  /** Asked for each report: the images that it has. */
-  images?: () => Promise<ContainerImage[]>
+  /** Asked for each report: the images that it has; undefined when that cannot be told. */
+  images?: () => Promise<ContainerImage[] | undefined>
   /** Asked for each report: what the node is short of. */
   pressures?: () => ReadonlySet<Pressure>
   /** Extended resources of device plugins, asked for each report. */

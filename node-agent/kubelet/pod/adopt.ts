@@ -44,8 +44,8 @@ async function adoptContainer(ctx: PodContext, name: string, sameBoot: boolean):
   await recordExit(ctx, name, current, status)
 }
 
-/** Directories of runs that nobody remembers, and of those that ended. */
-async function clearLeftovers(ctx: PodContext): Promise<void> {
+/** Directories of runs that nobody remembers, with what still runs there, and of those that ended. */
+export async function clearLeftovers(ctx: PodContext): Promise<void> {
   for (const name of await readdir(ctx.directory.containers).catch(() => [])) {
     for (const attempt of await readdir(join(ctx.directory.containers, name)).catch(() => [])) {
       const current = ctx.state.containers[name]?.current

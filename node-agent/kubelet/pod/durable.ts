@@ -40,13 +40,29 @@ async function sync(path: string): Promise<void> {
 
 /** Undefined when there is none, or none that is whole. */
 export function readDurable<T>(path: string): T | undefined {
+  try {
+    return readWhole<T>(path)
+  } catch {
+    return undefined
+  }
+}
+
+/** The file is there and is not what was written. */
+export class CorruptError extends Error {}
+
+/** Undefined when there is none. Throws CorruptError when none that is there is whole, and the system's error when one cannot be read. */
+export function readWhole<T>(path: string): T | undefined {
+  let torn: Error | undefined
   for (const candidate of [`${path}.new`, path]) {
     try {
       return JSON.parse(readFileSync(candidate, 'utf8')) as T
-    } catch {
-      // absent, or torn
+    } catch (e) {
+      const { code, message } = e as NodeJS.ErrnoException
+      if (e instanceof SyntaxError) torn = new CorruptError(`${candidate} is corrupt: ${message}`)
+      else if (code !== 'ENOENT' && code !== 'ENOTDIR') throw e
     }
   }
+  if (torn) throw torn
   return undefined
 }
 

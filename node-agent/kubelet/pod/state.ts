@@ -7,7 +7,7 @@ import type { Allocation } from '../cm/allocation.ts'
 import type { Resize } from '../cm/resize.ts'
 import type { Delay } from '../container/backoff.ts'
 import type { PodDirectory } from './directory.ts'
-import { readDurable, writeDurable } from './durable.ts'
+import { CorruptError, readDurable, readWhole, writeDurable } from './durable.ts'
 import type { Kill } from './kill.ts'
 import type { PodNamespaces } from './namespaces.ts'
 
@@ -81,7 +81,12 @@ export interface PodState {
 
 export const newState = (now: Date): PodState => ({ containers: {}, startTime: now.toISOString() })
 
-export const readState = (d: PodDirectory): PodState | undefined => readDurable<PodState>(d.state)
+/** Throws as readWhole does. */
+export function readState(d: PodDirectory): PodState | undefined {
+  const state = readWhole<PodState | null>(d.state)
+  if (state !== undefined && typeof state?.containers !== 'object') throw new CorruptError(`${d.state} is corrupt: it has no containers`)
+  return state ?? undefined
+}
 export const readPod = (d: PodDirectory): Pod | undefined => readDurable<Pod>(d.pod)
 export function writeState(d: PodDirectory, state: PodState): void {
   writeDurable(d.state, state)

@@ -7,11 +7,12 @@ import { allocatedPod, wishes } from '../cm/allocation.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { podVolumes } from '../volumes/podvolumes.ts'
 import { podStarts, podWorkerSteps, startedPods } from '../metrics.ts'
-import { adoptPod } from './adopt.ts'
+import { adoptPod, clearLeftovers } from './adopt.ts'
 import { admit, type Lack, type Rejection } from './admission.ts'
 import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
 import { isCritical, isStatic } from './critical.ts'
 import { podDirectory, type PodDirectory } from './directory.ts'
+import { CorruptError } from './durable.ts'
 import { disruptionTarget, type Kill } from './kill.ts'
 import { rememberFromStatus } from './lost.ts'
 import { waitsForImage } from '../images/ensure.ts'
@@ -40,7 +41,7 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 export class PodWorker implements PodContext {
   readonly kubelet: KubeletContext
   readonly directory: PodDirectory
-  readonly state: PodState
+  state: PodState
   readonly log
   readonly sources
   readonly volumes
@@ -52,7 +53,9 @@ export class PodWorker implements PodContext {
   readonly #retry = backoff(500, 60_000)
   readonly #saveRetry = backoff(1_000, 60_000)
   readonly #sandbox = { sandbox: false }
-  readonly #known: boolean
+  #known = false
+  /** Why the state of an earlier kubelet cannot be had: until it can, nothing is written and nothing told. */
+  #unreadable: Error | undefined
   readonly #seenAt = performance.now()
   #counted = false
   #pod: Pod
@@ -74,9 +77,8 @@ export class PodWorker implements PodContext {
     this.#pod = pod
     this.#onRemoved = onRemoved
     this.directory = podDirectory(kubelet.rootDir, uidOf(pod))
-    const state = readState(this.directory)
-    this.#known = state !== undefined
-    this.state = state ?? newState(pod.status?.startTime ? new Date(pod.status.startTime) : new Date())
+    this.state = newState(pod.status?.startTime ? new Date(pod.status.startTime) : new Date())
+    this.#read()
     this.log = kubelet.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}` })
     this.sources = kubelet.sources.forPod(pod, () => this.kick())
     this.volumes = podVolumes(kubelet.nodeVolumes, uidOf(pod), this.directory, this.sources)
@@ -113,7 +115,7 @@ export class PodWorker implements PodContext {
   }
   saveNow(): void {
     // A late word about a pod whose directory is being removed.
-    if (this.#stage === 'removed' || !existsSync(this.directory.root)) return
+    if (this.#unreadable || this.#stage === 'removed' || !existsSync(this.directory.root)) return
     this.#unsaved = true
     writeState(this.directory, this.state)
     this.#unsaved = false
@@ -132,7 +134,7 @@ export class PodWorker implements PodContext {
     clearTimeout(this.#toPublish)
     this.#toPublish = undefined
     const { statuses, nodeIP, nodeIPs } = this.kubelet
-    if (!this.#inApi) return
+    if (!this.#inApi || this.#unreadable) return
     const terminal = this.#stage === 'terminating' || this.#stage === 'released'
     const previous = statuses.last(uidOf(this.#pod)) ?? this.#pod.status
     const status = generateStatus(this.#pod, previous, {
@@ -274,6 +276,7 @@ export class PodWorker implements PodContext {
   async #step(): Promise<void> {
     if (this.#unsaved) this.save()
     if (this.#stage === 'new' && this.kubelet.mustWait(this.#pod)) return
+    if (this.#unreadable) await this.#recover()
     if (this.#stage === 'new') await this.#begin()
     if (this.#stage === 'running' && (this.#deleting() || this.state.ended)) this.#stage = 'terminating'
     if (this.#stage === 'running') {
@@ -289,6 +292,31 @@ export class PodWorker implements PodContext {
   }
   #deleting(): boolean {
     return this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
+  }
+
+  #read(): void {
+    try {
+      const state = readState(this.directory)
+      this.#unreadable = undefined
+      this.#known = state !== undefined
+      if (state) this.state = { ...state, ...(this.state.ended ? { ended: this.state.ended } : {}) }
+    } catch (e) {
+      this.#unreadable = e as Error
+    }
+  }
+  /**
+   * What cannot be read now is waited for, with the containers as they are. What is corrupt never comes back, and whoever deletes the pod does
+   * not wait: its containers are ended, and what the API says of them is all there is.
+   */
+  async #recover(): Promise<void> {
+    const before = this.#unreadable?.message ?? ''
+    this.#read()
+    if (!this.#unreadable) return
+    this.event('Warning', 'FailedSync', `error determining status: ${this.#unreadable.message}`)
+    if (!(this.#unreadable instanceof CorruptError) && !this.#deleting()) throw this.#unreadable
+    this.log.error({ err: before }, 'what was known of the pod is lost: its containers are ended')
+    await clearLeftovers(this)
+    this.#unreadable = undefined
   }
 
   /** The first step: a pod that is known is picked up, a new one is admitted. */

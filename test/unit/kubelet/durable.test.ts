@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { readDurable, removeDurable, writeDurable } from '#node-agent/kubelet/pod/durable.ts'
+import { CorruptError, readDurable, readWhole, removeDurable, writeDurable } from '#node-agent/kubelet/pod/durable.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'durable-'))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -36,4 +36,16 @@ test('what is removed while the disk gets it does not come back', async () => {
   writeDurable(path, { n: 21 })
   await expect.poll(() => existsSync(`${path}.new`)).toBe(false)
   expect(files.filter(file => readDurable(file) !== undefined)).toEqual([])
+})
+
+test('who has to know is told what is corrupt, and what cannot be read', () => {
+  expect(readWhole(join(directory, 'none'))).toBeUndefined()
+  expect(readWhole(join(directory, 'none', 'below'))).toBeUndefined()
+  const corrupt = join(directory, 'corrupt.json')
+  writeFileSync(corrupt, '{"containers": ')
+  expect(() => readWhole(corrupt)).toThrow(CorruptError)
+  expect(() => readWhole(corrupt)).toThrow(`${corrupt} is corrupt: `)
+  // A directory stands for a disk that does not answer: both are errors of read(2).
+  expect(() => readWhole(directory)).toThrow(/EISDIR/)
+  expect(() => readWhole(directory)).not.toThrow(CorruptError)
 })
