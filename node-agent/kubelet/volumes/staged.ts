@@ -60,7 +60,8 @@ export function stagedVolumes(rootDir: string, plugins: readonly VolumePlugin[],
     await stage.tearDown(record.volume, mountOf(place))
     // Never with what is in it: that would be data.
     await rmdir(mountOf(place)).catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? undefined : Promise.reject(e)))
-    await rm(place, { recursive: true, force: true })
+    // The record may just be getting its name, which makes the directory look as if something came into it.
+    await rm(place, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
     ended(record.key)
   }
   async function places(): Promise<string[]> {

@@ -19,12 +19,17 @@ import { busyboxLayer, dockerArchive } from '../../fixtures/images.ts'
 import { everything } from '../../fixtures/inventory.ts'
 import { clientOf, delay, eventually, isReady, processes, signal, row } from './setup.ts'
 
+/** How many nodes there are, whose agents are killed each in its turn, and how often at least in a round: the soak asks for more. */
+const nodeCount = Number(process.env['SOAK_NODES'] ?? 1)
+const wantedKills = Number(process.env['SOAK_KILLS'] ?? 0)
+const nodeNames = Array.from({ length: nodeCount }, (_, n) => `node-${n + 1}`)
+
 let cluster: ClusterFixture
 let client: Client
 /** All that there is without pods. */
 let before: string[] = []
 beforeAll(async () => {
-  cluster = await startCluster({ nodes: 1 })
+  cluster = await startCluster({ nodes: nodeCount })
   client = clientOf(cluster)
   const archive = path.join(cluster.dir, 'archive.tar')
   await writeFile(archive, dockerArchive(storedImage, { layers: [busyboxLayer()], config: { Env: ['PATH=/bin'] } }))
@@ -38,14 +43,18 @@ beforeAll(async () => {
       data: { k: 'dmFsdWU=' },
     })
   // A node's first pod makes what all pods share.
-  await client.create(pods, 'default', pod('warm', 0, { containers: [sh('main', 'true')] }))
-  await eventually(async () => (await client.get(pods, 'default', 'warm')).status?.phase === 'Succeeded', 'the first pod has ended')
-  await client.delete(pods, 'default', 'warm')
+  for (const nodeName of nodeNames)
+    await client.create(pods, 'default', pod(`warm-${nodeName}`, 0, { nodeName, containers: [sh('main', 'true')] }))
+  await eventually(
+    async () => (await client.list(pods, 'default')).items.every(p => p.status?.phase === 'Succeeded'),
+    'the first pods have ended',
+  )
+  await client.deleteCollection(pods, 'default', {})
   await eventually(async () => (await client.list(pods, 'default')).items.length === 0, 'no pod is there')
   await eventually(async () => {
     const last = before
     before = await everything(cluster)
-    return before.some(thing => thing.includes(': veth')) && JSON.stringify(last) === JSON.stringify(before)
+    return before.filter(thing => thing.includes(': veth')).length >= nodeCount && JSON.stringify(last) === JSON.stringify(before)
   }, 'the networks that the node makes in advance are there')
 }, 150_000)
 afterAll(() => cluster?.stop(), 60_000)
@@ -198,7 +207,9 @@ row('node-agent killed again and again under pods of every sort', 300_000, async
   let killed = 0
   let milliCPU = 0
   const work = async (): Promise<void> => {
-    for (const { sort, i, name } of names.toSorted(() => Math.random() - 0.5)) {
+    for (const [n, { sort, i, name }] of names.toSorted(() => Math.random() - 0.5).entries()) {
+      // As many come as are killed, when more are to be killed than the pods take.
+      while (killed < (wantedKills * n) / names.length) await delay(50)
       await client.create(pods, 'default', pod(name, round, sorts[sort]!.spec(i)))
       const passing = `passing-${name}`
       await client.create(pods, 'default', pod(passing, round, { containers: [sh('main', idle)] }))
@@ -208,10 +219,11 @@ row('node-agent killed again and again under pods of every sort', 300_000, async
       await client.delete(pods, 'default', passing)
     }
   }
-  const kills = async (): Promise<void> => {
+  const kills = async (node: string): Promise<void> => {
     for (let pid = 0; !over;) {
       await delay(Math.random() * 2000)
-      pid = (await signal(cluster, r => r.component === 'node-agent' && r.pid !== pid, 'a new node-agent')).pid
+      pid = (await signal(cluster, r => r.component === 'node-agent' && r.node === node && r.pid !== pid, `a new node-agent of ${node}`))
+        .pid
       killed++
     }
   }
@@ -219,8 +231,8 @@ row('node-agent killed again and again under pods of every sort', 300_000, async
   const watch = async (): Promise<void> => {
     for (; !over; await delay(100)) if (!statuses(await client.get(pods, 'default', lasting[1]!))[0]?.ready) unready++
   }
-  await Promise.all([work().finally(() => (over = true)), kills(), watch()])
-  console.info(`round ${round}: the node-agent was killed ${killed} times`)
+  await Promise.all([work().finally(() => (over = true)), ...nodeNames.map(kills), watch()])
+  console.info(`round ${round}: node-agents were killed ${killed} times`)
 
   const list = async (): Promise<Pod[]> => (await client.list(pods, 'default', { labelSelector: `round=${round}` })).items
   const wanted = new Map(names.map(n => [n.name, n]))
