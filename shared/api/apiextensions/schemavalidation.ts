@@ -51,8 +51,28 @@ export function validateRootSchema(schema: Schema, at: Path, hasStatus: boolean)
   if (schema['nullable']) errors.push(forbidden(at.child('nullable'), 'nullable cannot be true at the root'))
   if (!schema['type']) errors.push(required(at.child('type'), 'must not be empty at the root'))
   else if (schema['type'] !== 'object') errors.push(invalid(at.child('type'), schema['type'], 'must be object at the root'))
-  errors.push(...validateSchema(schema, at, { root: true, metadata: undefined }), ...completenessErrors(schema, at))
-  return errors.length > 0 ? errors : validateDefaults(schema, at)
+  const { structural, others } = schemaErrors(schema, at)
+  return [...errors, ...structural, ...others]
+}
+
+/** What is wrong with a schema: that it is not structural, or has defaults that it forbids; and all else, which keeps rules from being judged only around it. */
+interface SchemaErrors {
+  readonly structural: FieldError[]
+  readonly others: FieldError[]
+}
+
+function schemaErrors(schema: Schema, at: Path): SchemaErrors {
+  const found: SchemaErrors = { structural: [], others: [] }
+  validateSchema(schema, at, { root: true, metadata: undefined }, found)
+  found.structural.push(...completenessErrors(schema, at))
+  if (found.structural.length === 0) found.structural.push(...validateDefaults(schema, at))
+  return found
+}
+
+/** The errors beside which the rules of a schema are judged, though not at their level and above; undefined when none of its rules is. */
+export function errorsBesideRules(schema: Schema, at: Path): readonly FieldError[] | undefined {
+  const { structural, others } = schemaErrors(schema, at)
+  return structural.length > 0 ? undefined : others
 }
 
 interface Place {
@@ -67,23 +87,25 @@ interface Place {
   readonly firstOfAll?: boolean
 }
 const notStructural = ['$ref', 'definitions', 'dependencies', 'patternProperties', 'additionalItems', 'id', '$schema'] as const
-function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
+function validateSchema(schema: Schema, at: Path, place: Place, { structural: errors, others }: SchemaErrors): void {
   const type = schema['type']
-  const errors: FieldError[] = wrongTypes(schema, at)
-  if (errors.length > 0) return errors
-  if (type && !types.includes(type as string)) errors.push(notSupported(at.child('type'), type, types))
+  const wrong = wrongTypes(schema, at)
+  errors.push(...wrong)
+  if (wrong.length > 0) return
+  if (type && !types.includes(type as string)) others.push(notSupported(at.child('type'), type, types))
+  if (type === 'null') others.push(forbidden(at.child('type'), 'type cannot be set to null, use nullable as an alternative'))
   for (const keyword of notStructural)
     if (schema[keyword] !== undefined && schema[keyword] !== '') errors.push(forbidden(at.child(keyword), `${keyword} is not supported`))
   if (schema['uniqueItems'])
-    errors.push(forbidden(at.child('uniqueItems'), 'uniqueItems cannot be set to true since the runtime complexity becomes quadratic'))
+    others.push(forbidden(at.child('uniqueItems'), 'uniqueItems cannot be set to true since the runtime complexity becomes quadratic'))
   errors.push(...validatePattern(schema['pattern'], at.child('pattern')))
   if (place.valueOnly) errors.push(...errorsInValue(schema, at))
   else errors.push(...validateType(schema, at, place), ...metadataErrors(schema, at, place.root))
-  errors.push(...errorsInMetadata(schema, at, place.metadata))
-  errors.push(...validateExtensions(schema, at), ...validateRules(schema, at))
+  errors.push(...errorsInMetadata(schema, at, place.metadata), ...extensionErrors(schema, at))
+  others.push(...validateExtensions(schema, at), ...validateRules(schema, at))
   const inside = (value: unknown, path: Path, more: Partial<Place> = {}): void => {
     const here = { root: false, metadata: place.metadata, ...(place.valueOnly ? { valueOnly: true } : {}), ...more }
-    if (isObject(value)) errors.push(...validateSchema(value, path, here))
+    if (isObject(value)) validateSchema(value, path, here, { structural: errors, others })
     else errors.push(typeInvalid(path, value, 'must be an object'))
   }
   const { items, additionalProperties: additional, properties } = schema
@@ -95,7 +117,7 @@ function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
       inside(inner, at.child('properties').key(name), { metadata: metadataOf(name, { ...place, embedded, around: place.metadata }) })
   if (additional !== undefined) {
     if (isObject(properties) && Object.keys(properties).length > 0 && additional !== true)
-      errors.push(forbidden(at.child('additionalProperties'), 'additionalProperties and properties are mutual exclusive'))
+      others.push(forbidden(at.child('additionalProperties'), 'additionalProperties and properties are mutual exclusive'))
     if (place.root) errors.push(forbidden(at.child('additionalProperties'), 'must not be used at the root'))
     const metadata = place.metadata && { noDefault: 'inside additionalProperties applying to object metadata' }
     if (typeof additional !== 'boolean') inside(additional, at.child('additionalProperties'), { metadata })
@@ -107,7 +129,6 @@ function validateSchema(schema: Schema, at: Path, place: Place): FieldError[] {
     const firstOfAll = keyword === 'allOf' && !place.valueOnly
     all?.forEach((inner, i) => inside(inner, at.child(keyword).index(i), { valueOnly: true, firstOfAll: firstOfAll && i === 0 }))
   }
-  return errors
 }
 
 function validatePattern(pattern: unknown, at: Path): FieldError[] {
@@ -143,6 +164,17 @@ function validateType(schema: Schema, at: Path, place: Place): FieldError[] {
   return errors
 }
 
+/** Extensions that exclude others. */
+function extensionErrors(schema: Schema, at: Path): FieldError[] {
+  const errors: FieldError[] = []
+  for (const other of ['x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource'])
+    if (schema['x-kubernetes-int-or-string'] && schema[other])
+      errors.push(invalid(at.child(other), true, 'must be false if x-kubernetes-int-or-string is true'))
+  if (schema['x-kubernetes-preserve-unknown-fields'] === false)
+    errors.push(invalid(at.child('x-kubernetes-preserve-unknown-fields'), false, 'must be true or undefined'))
+  return errors
+}
+
 function validateExtensions(schema: Schema, at: Path): FieldError[] {
   const errors: FieldError[] = []
   const [listType, mapType, keys] = ['list-type', 'map-type', 'list-map-keys'].map(x => schema[`x-kubernetes-${x}`])
@@ -152,11 +184,6 @@ function validateExtensions(schema: Schema, at: Path): FieldError[] {
     const why = `must be ${wanted} if ${because} is specified`
     errors.push(type === '' ? required(at.child('type'), why) : invalid(at.child('type'), type, why))
   }
-  for (const other of ['x-kubernetes-preserve-unknown-fields', 'x-kubernetes-embedded-resource'])
-    if (schema['x-kubernetes-int-or-string'] && schema[other])
-      errors.push(invalid(at.child(other), true, 'must be false if x-kubernetes-int-or-string is true'))
-  if (schema['x-kubernetes-preserve-unknown-fields'] === false)
-    errors.push(invalid(at.child('x-kubernetes-preserve-unknown-fields'), false, 'must be true or undefined'))
   if (mapType !== undefined) {
     mustBe('object', 'x-kubernetes-map-type')
     if (!mapTypes.includes(mapType as string)) errors.push(notSupported(at.child('x-kubernetes-map-type'), mapType, mapTypes))

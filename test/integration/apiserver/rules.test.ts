@@ -140,6 +140,33 @@ it('that are wrong or too dear are not defined', async () => {
   expect(causes(refused)[0]).toMatch(/estimated rule cost exceeds budget by factor of more than 100x/)
 })
 
+it('are judged beside what else is wrong, but not at its level and above', async () => {
+  const broken = { type: 'integer', 'x-kubernetes-validations': [{ rule: 'self.x' }] }
+  const set = { type: 'array', items: { type: 'string' }, 'x-kubernetes-list-type': 'none' }
+  const said = async (part: object, names: object = {}) => {
+    const { spec } = definition('wrongs', 'Wrong', { spec: part })
+    const metadata = { name: `wrongs.${group}` }
+    const reply = await rest('POST', definitions, { metadata, spec: { ...spec, names: { ...spec.names, ...names } } })
+    return reply.body.details.causes.map((c: { field: string }) => c.field.replace('spec.validation.openAPIV3Schema.properties[spec]', '~'))
+  }
+  const rule = 'x-kubernetes-validations[0].rule'
+  expect(await said({ type: 'object', properties: { a: broken } }, { singular: 'No Name' })).toEqual([
+    'spec.names.singular',
+    `~.properties[a].${rule}`,
+  ])
+  const around = { type: 'object', properties: { a: broken, set }, 'x-kubernetes-validations': [{ rule: 'self.y' }] }
+  expect(await said(around)).toEqual(['~.properties[set].x-kubernetes-list-type', `~.properties[a].${rule}`])
+  // What is not structural has no types to judge by.
+  expect(await said({ type: 'object', properties: { a: broken, b: {} } })).toEqual(['~.properties[b].type'])
+  expect(await said({ type: 'object', properties: { a: broken, b: { type: 'null' } } })).toEqual([
+    '~.properties[b].type',
+    '~.properties[b].type',
+    `~.properties[a].${rule}`,
+  ])
+  const old = { type: 'object', properties: { a: { type: 'integer', 'x-kubernetes-validations': [{ rule: 'self == oldSelf' }] } } }
+  expect(await said({ ...old, 'x-kubernetes-map-type': 'none' })).toEqual(['~.x-kubernetes-map-type', `~.properties[a].${rule}`])
+})
+
 it('judge defaults', async () => {
   const positive = { type: 'integer', 'x-kubernetes-validations': [{ rule: 'self > 0', message: 'positive' }] }
   const anew = { rule: 'oldSelf.hasValue() || self < 5', message: 'small at first', optionalOldSelf: true }

@@ -25,11 +25,16 @@ interface Walk {
   readonly costs: Cost[]
   /** The schema was stored like this before: single rules may be as dear as they were. */
   readonly unchanged: boolean
+  /** The fields of what else is wrong. */
+  readonly wrong: readonly string[]
 }
 
-/** Of a schema that is right in all else. `at` is of `openAPIV3Schema`; `unchanged` says that it is stored already. */
-export function checkRules(schema: JsonSchema, at: Path, unchanged: boolean): FieldError[] {
-  const walk: Walk = { errors: [], costs: [], unchanged }
+/**
+ * Of a structural schema. `at` is of `openAPIV3Schema`; `unchanged` says that it is stored already. Where something else is wrong, at the level
+ * of a rule or below, it is not judged.
+ */
+export function checkRules(schema: JsonSchema, at: Path, unchanged: boolean, beside: readonly FieldError[] = []): FieldError[] {
+  const walk: Walk = { errors: [], costs: [], unchanged, wrong: beside.map(e => e.field) }
   check(walk, schema, at, { declared: undefined, root: true, cardinality: 1, uncorrelated: undefined })
   const total = walk.costs.reduce((sum, { cost }) => sum + cost, 0)
   if (total > schemaCostLimit) {
@@ -70,13 +75,20 @@ function check(walk: Walk, schema: JsonSchema, at: Path, place: Place): void {
   const cardinality = place.cardinality === undefined || count === undefined ? undefined : place.cardinality * count
   const below = { root: false, cardinality, uncorrelated: place.uncorrelated }
   if (typeof rest === 'object') check(walk, rest, at.child('additionalProperties'), { ...below, declared: declared?.element })
+  const { 'x-kubernetes-map-type': mapType = 'granular' } = schema
+  const uncorrelated = mapType === 'granular' || mapType === 'atomic' ? place.uncorrelated : (place.uncorrelated ?? at)
   for (const [name, inner] of Object.entries(schema.properties ?? {}))
-    check(walk, inner, at.child('properties').key(name), { ...below, declared: declared?.fields?.get(name) })
+    check(walk, inner, at.child('properties').key(name), {
+      ...below,
+      uncorrelated,
+      declared: declared?.fields?.get(name),
+    })
   if (items) {
     const uncorrelated = schema['x-kubernetes-list-type'] === 'map' ? place.uncorrelated : (place.uncorrelated ?? at)
     check(walk, items, at.child('items'), { ...below, uncorrelated, declared: declared?.element })
   }
   const here = at.child('x-kubernetes-validations')
+  if (rules.length === 0 || walk.wrong.some(field => field.startsWith(String(at)))) return
   rules.forEach((rule, i) => {
     const errors = declared ? checkRule(walk, rule, schema, declared, here.index(i), place) : []
     walk.errors.push(...errors)

@@ -2,6 +2,7 @@
 import type { CustomResourceDefinition } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { semanticEqual } from '#shared/api/meta/validation.ts'
 import type { Resource } from '#shared/api/resource.ts'
+import { errorsBesideRules, type Schema } from '#shared/api/apiextensions/schemavalidation.ts'
 import type { FieldError, Path } from '#shared/machinery/field.ts'
 import type { JsonSchema } from '#shared/machinery/structural/schema.ts'
 import { cel } from '../load.ts'
@@ -19,7 +20,7 @@ export function hasRules(schema: JsonSchema | undefined): boolean {
   )
 }
 
-/** For the kind of definitions, which must be right in all else. */
+/** For the kind of definitions. */
 export function withRules(resource: Resource): Resource {
   const { validate, validateUpdate } = resource
   return {
@@ -27,7 +28,7 @@ export function withRules(resource: Resource): Resource {
     validate: undefined,
     validateCreate: (object, at) => {
       const errors = [...(validate?.(object, at) ?? []), ...(resource.validateCreate?.(object, at) ?? [])]
-      return errors.length > 0 ? errors : rulesErrors(object as CustomResourceDefinition, undefined, at)
+      return [...errors, ...rulesErrors(object as CustomResourceDefinition, undefined, at, errors.length === 0)]
     },
     validateUpdate: (object, old, at, writer) => {
       // Their status is written without a look at the spec.
@@ -35,14 +36,19 @@ export function withRules(resource: Resource): Resource {
         ...(writer.subresource === 'status' ? [] : (validate?.(object, at) ?? [])),
         ...(validateUpdate?.(object, old, at, writer) ?? []),
       ]
-      if (errors.length > 0 || writer.subresource === 'status') return errors
-      return rulesErrors(object as CustomResourceDefinition, old as CustomResourceDefinition, at)
+      if (writer.subresource === 'status') return errors
+      return [...errors, ...rulesErrors(object as CustomResourceDefinition, old as CustomResourceDefinition, at, errors.length === 0)]
     },
   } as Resource
 }
 
-/** Of what was stored like this before nothing is said. */
-function rulesErrors({ spec }: CustomResourceDefinition, old: CustomResourceDefinition | undefined, at: Path): FieldError[] {
+/** Of what was stored like this before nothing is said. `sound`: nothing else is wrong with the definition. */
+function rulesErrors(
+  { spec }: CustomResourceDefinition,
+  old: CustomResourceDefinition | undefined,
+  at: Path,
+  sound: boolean,
+): FieldError[] {
   const { versions } = spec
   const schemaOf = (v: (typeof versions)[number] | undefined): JsonSchema | undefined =>
     v?.schema?.openAPIV3Schema as JsonSchema | undefined
@@ -54,12 +60,15 @@ function rulesErrors({ spec }: CustomResourceDefinition, old: CustomResourceDefi
       : versions.map((v, i) => ({ v, here: at.child('spec', 'versions').index(i).child('schema') }))
   return places.flatMap(({ v, here }) => {
     const schema = schemaOf(v)
-    if (!schema || !hasRules(schema)) return []
-    const before = schemaOf(old?.spec.versions.find(o => o.name === v.name))
+    if (!schema) return []
     const path = here.child('openAPIV3Schema')
+    const beside = sound ? [] : errorsBesideRules(schema as Schema, path)
+    if (!beside || !hasRules(schema)) return []
+    const before = schemaOf(old?.spec.versions.find(o => o.name === v.name))
     const { checkDefaults, checkFieldPaths, checkRules } = cel().definitions
     const paths = checkFieldPaths(schema, path)
-    const wrong = paths.length > 0 ? paths : checkRules(schema, path, semanticEqual(schema, before))
-    return wrong.length > 0 ? wrong : checkDefaults(schema, path)
+    const defaults = checkDefaults(schema, path)
+    const rules = defaults.length > 0 ? [] : checkRules(schema, path, semanticEqual(schema, before), [...beside, ...paths])
+    return [...defaults, ...paths, ...rules]
   })
 }
