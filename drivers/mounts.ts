@@ -13,6 +13,22 @@ export async function bindMount(source: string, target: string, readOnly: boolea
   if (readOnly && kind === 'directory') await run('mount', ['-o', 'remount,bind,ro', target])
 }
 
+/**
+ * Unmounts a directory, in every mount namespace: one that was copied from ours would hold what is mounted for as long as it lives, and a
+ * directory's removal takes its mounts along everywhere. It is there again afterwards, unless something lies in it.
+ */
+export async function unmountEverywhere(directory: string): Promise<void> {
+  for (let tries = 0; (await isMounted(directory)) && tries < 10; tries++) await unmount([directory])
+  try {
+    await rmdir(directory)
+  } catch (e) {
+    const { code } = e as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTEMPTY') return
+    throw e
+  }
+  await mkdir(directory, { mode: 0o750 })
+}
+
 /** Never removes anything that is in a directory. */
 export async function unbind(target: string): Promise<void> {
   for (let tries = 0; (await isMounted(target)) && tries < 10; tries++) await unmount([target])

@@ -7,9 +7,8 @@ import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { attachLoop, detachLoop, devicesOf, emptyLoop, isFreed } from '#shared/linux/loop.ts'
-import { unmount } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
-import { bindMount, isMounted, unbind } from '../mounts.ts'
+import { bindMount, isMounted, unbind, unmountEverywhere } from '../mounts.ts'
 import type { Driver } from '../serve.ts'
 import type { DriverOptions } from '../shared/driver.ts'
 import { checked, freeBytes, store, turns, type Meta } from '../store.ts'
@@ -324,7 +323,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
         inTurn(volumeId ?? '', async () => {
           const id = checked(volumeId, 'volume id')
           const path = need(stagingTargetPath, 'staging target path')
-          for (let tries = 0; (await isMounted(path)) && tries < 10; tries++) await unmount([path])
+          await unmountEverywhere(path)
           // One that is another node's by now is not ours to free.
           if ((await attachedTo(id)) !== nodeId) return {}
           const device = await deviceOf(id)

@@ -47,7 +47,7 @@ die "set: $!"`
 export const emptyLoop = (device: string): Promise<string> => run('perl', ['-MErrno', '-e', emptied, device], { timeoutMs: 60_000 })
 
 /** Some openers of a device are gone a moment after they are. */
-const freedMs = 3_000
+const freedMs = 1_000
 
 /** Frees a device of a file; resolves with whether it is free: one whose mounts are gone may still be held by a process. Idempotent. */
 export async function isFreed(file: string, device: string): Promise<boolean> {

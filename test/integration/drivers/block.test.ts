@@ -1,4 +1,6 @@
 /** Our block driver as csi-test's sanity suite asks drivers, and what that does not ask: of two nodes one writes, whatever the other knows. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -192,6 +194,22 @@ test.runIf(isolated)('a disk goes when the process that had it open is gone', as
   await used.end()
   await drop('a')
   expect(await devices()).toEqual([])
+})
+
+test.runIf(isolated)('a disk goes though a mount namespace that was copied meanwhile lives on', async () => {
+  await create()
+  const used = await use('a')
+  const copy = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', 'echo copied; exec sleep 1000'])
+  try {
+    await once(copy.stdout, 'data')
+    expect(await readFile(`/proc/${copy.pid}/mountinfo`, 'utf8')).toContain(used.path)
+    await used.end()
+    expect(await devices()).toEqual([])
+    expect(copy.exitCode).toBe(null)
+  } finally {
+    copy.kill('SIGKILL')
+  }
+  await drop('a')
 })
 
 test.runIf(isolated)('a call that is repeated changes nothing; what a restarted driver finds it goes on with', async () => {
