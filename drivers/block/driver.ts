@@ -310,7 +310,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           }
           if (await isMounted(path)) return {}
           // In the image, which does not wait for its device.
-          const [device, isNew] = await Promise.all([stageDevice(meta), formatted(image(meta.id))])
+          const [device, isNew] = await Promise.all([stageDevice(meta), formatted(image(meta.id), meta.bytes)])
           if (!isNew) await growUnmounted(device)
           await mkdir(path, { recursive: true, mode: 0o750 })
           const flags = volumeCapability?.mount?.mountFlags ?? []
