@@ -76,6 +76,8 @@ export interface Settings {
   readonly nodeIpam: { readonly clusterCIDR: string; readonly maskSize: number }
   /** The storage class of directories of nodes, made once and marked as the default; empty for none. */
   readonly localStorageClass: string
+  /** After how long without a word of a driver's attacher pods are told of it. */
+  readonly attachTimeoutMs: number
   /** How long a kubelet that is not healthy has to let go of a volume that no pod uses; Infinity for ever. */
   readonly forceDetachMs: number
   readonly nodeMonitorGracePeriodMs: number

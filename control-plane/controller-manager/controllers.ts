@@ -126,6 +126,7 @@ export const defaultSettings: Settings = {
   clusterDns: '',
   nodeIpam: { clusterCIDR: '', maskSize: 24 },
   localStorageClass: '',
+  attachTimeoutMs: 120_000,
   forceDetachMs: 360_000,
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,

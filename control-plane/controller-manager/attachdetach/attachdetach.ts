@@ -29,7 +29,7 @@ function isUsing({ metadata, spec, status }: Using): boolean {
 }
 
 export const attachDetachController: NewController = ctx => {
-  const { forceDetachMs } = ctx.settings
+  const { attachTimeoutMs, forceDetachMs } = ctx.settings
   const volumes = ctx.informer(persistentVolumes)
   const claims = ctx.informer(persistentVolumeClaims)
   const podInformer = ctx.informer(pods)
@@ -39,6 +39,7 @@ export const attachDetachController: NewController = ctx => {
   const recorder = ctx.recorder('attachdetach-controller')
   podInformer.addIndex('attached claim', p => (p.spec.nodeName ? claimKeys(p) : []))
   attachments.addIndex('attached volume', a => [a.spec.source.persistentVolumeName ?? ''])
+  volumes.addIndex('csi driver', v => (v.spec.csi ? [v.spec.csi.driver] : []))
   attachments.addIndex('attached node', a => [a.spec.nodeName])
   const forced = ctx.metrics.counter(
     'attachdetach_controller_forced_detaches',
@@ -63,7 +64,14 @@ export const attachDetachController: NewController = ctx => {
     return podInformer.byIndex('attached claim', `${ref.namespace}/${ref.name}`).filter(isUsing)
   }
 
-  async function attach(volume: PersistentVolume, node: string, users: LeanPod[], all: VolumeAttachment[], client: Client): Promise<void> {
+  /** Resolves with how long to wait for the driver, ms; undefined when there is nothing to wait for. */
+  async function attach(
+    volume: PersistentVolume,
+    node: string,
+    users: LeanPod[],
+    all: VolumeAttachment[],
+    client: Client,
+  ): Promise<number | void> {
     const csi = volume.spec.csi!
     const name = attachmentName(csi.volumeHandle, csi.driver, node)
     const own = users.filter(p => p.spec.nodeName === node)
@@ -71,7 +79,15 @@ export const attachDetachController: NewController = ctx => {
       own.forEach(p => recorder.event(p, type, reason, message))
     const known = all.find(a => a.metadata.name === name)
     // One that is on its way out must be gone first.
-    if (known) return
+    if (known) {
+      if (known.metadata.deletionTimestamp || known.status?.attached) return
+      const left = Date.parse(known.metadata.creationTimestamp ?? '') + attachTimeoutMs - Date.now()
+      if (left > 0) return left
+      const late = `timed out waiting for external-attacher of ${csi.driver} CSI driver to attach volume ${csi.volumeHandle}`
+      if (!known.status?.attachError)
+        tell('Warning', 'FailedAttachVolume', `AttachVolume.Attach failed for volume ${JSON.stringify(volume.metadata.name)} : ${late}`)
+      return attachTimeoutMs
+    }
     const elsewhere = all.filter(a => a.spec.nodeName !== node)
     if (elsewhere.length > 0 && !allowsSeveral(volume)) {
       const others = users.filter(p => p.spec.nodeName !== node)
@@ -142,7 +158,8 @@ export const attachDetachController: NewController = ctx => {
           if (e.type !== 'DELETED') tellOf(e.object, e.previous)
           return [`/${e.object.spec.source.persistentVolumeName ?? ''}`]
         }),
-        source(drivers),
+        // Whether volumes are attached at all.
+        source(drivers, e => volumes.byIndex('csi driver', e.object.metadata.name ?? '').map(keyOf)),
       ],
       async reconcile(key, as) {
         const [, name] = splitKey(key)
@@ -161,7 +178,10 @@ export const attachDetachController: NewController = ctx => {
             if (left !== undefined) wait = Math.min(wait ?? left, left)
           }
         }
-        for (const node of wanted) await attach(volume!, node, users, all, as)
+        for (const node of wanted) {
+          const left = await attach(volume!, node, users, all, as)
+          if (left !== undefined) wait = Math.min(wait ?? left, left)
+        }
         return wait === undefined ? undefined : { requeueAfterMs: wait }
       },
       log: ctx.log,

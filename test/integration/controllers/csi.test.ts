@@ -264,6 +264,31 @@ test('a node that is not healthy loses its volume after a while, one that is hea
   await c.control()
 })
 
+test('pods are told that nobody attaches their volume, which is not attached any more once its driver says that it need not be', async () => {
+  await c.stopControllers()
+  await c.control({ attachTimeoutMs: 300 })
+  const common = { accessModes: ['ReadWriteOnce'], storageClassName: '' } as const
+  await c.client.create(persistentVolumes, '', {
+    metadata: { name: 'alone' },
+    spec: { ...common, capacity: { storage: '1Mi' }, claimRef: { namespace: ns, name: 'alone' }, csi: { driver: 'nobody.test', volumeHandle: 'h' } },
+  } as never) // prettier-ignore
+  await c.client.create(persistentVolumeClaims, ns, { metadata: { name: 'alone' }, spec: { ...common, resources: { requests: { storage: '1Mi' } } } } as never) // prettier-ignore
+  await isBound('alone')
+  await pod('alone', 'alone', 'node-1')
+  expect((await eventOf('alone', 'FailedAttachVolume')).message).toBe(
+    'AttachVolume.Attach failed for volume "alone" : timed out waiting for external-attacher of nobody.test CSI driver to attach volume h',
+  )
+  await c.client.create(driverKind, '', { metadata: { name: 'nobody.test' }, spec: { attachRequired: false } } as never)
+  await until('no attachment', async () => (await c.client.list(volumeAttachments, '')).items.length === 0)
+  await c.client.delete(pods, ns, 'alone')
+  await remove('alone')
+  await c.client.delete(persistentVolumes, '', 'alone')
+  await c.client.delete(driverKind, '', 'nobody.test')
+  await nothingLeft()
+  await c.stopControllers()
+  await c.control()
+})
+
 test('a claim whose data somebody else brings waits for him, and takes the volume that he has filled', async () => {
   const manifest = readFileSync(join(import.meta.dirname, '../../../drivers/manifests/populators.yaml'), 'utf8')
   await c.client.create(customResourceDefinitions, '', parseAllDocuments(manifest)[0]!.toJSON() as CustomResourceDefinition)
