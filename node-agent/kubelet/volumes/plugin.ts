@@ -81,7 +81,7 @@ export interface VolumePlugin {
   readonly usage?: (volume: ResolvedVolume) => 'tree' | 'filesystem' | 'none'
   /** Who else can tell how much is in it, and whether it is well; undefined when nobody can. */
   readonly stats?: (ctx: Pick<VolumeContext, 'pod' | 'volume' | 'directory'>) => Promise<VolumeStats | undefined>
-  /** Whether it is set up again about once a minute, beside what `follows` says. */
+  /** Whether it is set up again whenever its pod is looked at, which is about once a minute and whenever a container starts or ends. */
   readonly repeats?: (volume: ResolvedVolume) => boolean
   readonly stage?: Stage
   /** Makes it ready and resolves with the path to mount. Idempotent, also over a restart. What it throws becomes FailedMount. */

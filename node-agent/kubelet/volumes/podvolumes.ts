@@ -64,8 +64,8 @@ export interface PodVolumes {
   mounted(): MountedVolume[]
   /** Has volumes that are set up grow; resolves with what to tell: of each the name, and why it could not when it could not. */
   expand(pod: Pod): Promise<{ volume: string; failed?: string }[]>
-  /** Has volumes that are to be set up again from time to time be so by the next setUp; resolves with whether there are any. */
-  repeat(): boolean
+  /** Whether there are some that every setUp sets up again. */
+  repeats(): boolean
   tearDown(): Promise<void>
 }
 
@@ -92,6 +92,9 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
   let shown = ''
   /** By the names of volumes. */
   const failing = new Map<string, Failing>()
+  /** Those that are being set up again, and what is to be told of that when the pod is looked at next. */
+  const repeating = new Map<string, Promise<void>>()
+  const late: string[] = []
   const follows = ({ plugin, volume }: Mounted): boolean => (typeof plugin.follows === 'function' ? plugin.follows(volume) : plugin.follows)
 
   /** What fails here is not about mounting: upstream tells of it in another way. */
@@ -140,28 +143,37 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
     async setUp(pod, facts) {
       // Volumes that follow the API are looked at again only when something they may show has moved.
       const shows = JSON.stringify([sources.version, pod.metadata.labels, pod.metadata.annotations, facts])
+      const attempt = async (volume: ResolvedVolume, before: Failing | undefined): Promise<string[]> => {
+        try {
+          await setUpOne(pod, volume, facts)
+          failing.delete(volume.name)
+          return []
+        } catch (e) {
+          const failed = failedAgain(before, e as Error, shows, Date.now())
+          failing.set(volume.name, failed)
+          return failed.tell ? [failed.message] : []
+        }
+      }
       const told = await Promise.all(
         (pod.spec.volumes ?? []).map(async volume => {
           const known = mounted.get(volume.name)
           const before = failing.get(volume.name)
-          if (known && !before && (!follows(known) || shows === shown)) return []
-          if (!isDue(before, shows, Date.now())) return []
-          try {
-            await setUpOne(pod, volume, facts)
-            failing.delete(volume.name)
-            return []
-          } catch (e) {
-            const failed = failedAgain(before, e as Error, shows, Date.now())
-            failing.set(volume.name, failed)
-            return failed.tell ? [failed.message] : []
-          }
+          const repeats = known?.plugin.repeats?.(known.volume)
+          if (known && !before && !repeats && (!follows(known) || shows === shown)) return []
+          if (repeating.has(volume.name) || !isDue(before, shows, Date.now())) return []
+          const tried = attempt(volume, before)
+          if (!repeats) return await tried
+          // The pod does not wait for it: a driver that hangs holds nothing else of it up.
+          const again = tried.then(told => void late.push(...told)).finally(() => repeating.delete(volume.name))
+          repeating.set(volume.name, again)
+          return []
         }),
       )
       shown = shows
       // What was once set up keeps what it shows, and the pod has it.
       const missing = [...failing].flatMap(([name, { message }]) => (mounted.has(name) ? [] : [message]))
       const next = Math.min(...[...failing.values()].map(f => f.at))
-      return { missing, told: told.flat(), againMs: next === Infinity ? undefined : Math.max(0, next - Date.now()) }
+      return { missing, told: [...late.splice(0), ...told.flat()], againMs: next === Infinity ? undefined : Math.max(0, next - Date.now()) }
     },
     path: name => mounted.get(name)?.path,
     mounted: () =>
@@ -176,11 +188,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
           ? { stats: () => plugin.stats!({ pod, volume, directory: volumeDirectory(directory.volumes, plugin.name, volume.name) }) }
           : {}),
       })),
-    repeat() {
-      const any = [...mounted.values()].some(({ plugin, volume }) => plugin.repeats?.(volume))
-      if (any) shown = ''
-      return any
-    },
+    repeats: () => [...mounted.values()].some(({ plugin, volume }) => plugin.repeats?.(volume)),
     async expand(pod) {
       const all = [...mounted.values()].map(async ({ plugin, volume }) => {
         if (!plugin.expand) return []
@@ -192,6 +200,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       return (await Promise.all(all)).flat()
     },
     async tearDown() {
+      await Promise.all(repeating.values())
       mounted.clear()
       failing.clear()
       await tearDownVolumes(node, uid, directory)

@@ -46,5 +46,5 @@ export function keepVolumes(
   }
   void every(sizesMs, 'volume sizes not looked at', sizes)
   void every(restMs, 'volumes` health not looked at', health)
-  void every(restMs, 'volumes not set up again', worker => void (worker.volumes.repeat() && worker.kick()))
+  void every(restMs, 'volumes not set up again', worker => void (worker.volumes.repeats() && worker.kick()))
 }

@@ -154,6 +154,14 @@ test.runIf(isolated)('a driver that wants it is asked to publish again and again
   expect(d.last['NodePublishVolume'].volume_context['csi.storage.k8s.io/serviceAccount.tokens']).toContain('"token":"a.token.b"')
 })
 
+test.runIf(isolated)('a driver that mounts nothing, and makes no directory, has an empty one in the pod', async () => {
+  const d = await driver('bare.test', { node: [] })
+  d.fault('NodePublishVolume', 'idle')
+  bound('bare', { driver: 'bare.test' })
+  user('bare', claim('bare'), 'ls -A data | grep . && exec sleep 1000')
+  await h.until('bare', isReady)
+})
+
 test('a driver that cannot be taken is told why', async () => {
   const d = await driver('old.test', { versions: ['0.3.0'] })
   expect(d.registration[0]).toEqual({

@@ -161,6 +161,8 @@ export function csiVolume(node: CsiNode): VolumePlugin {
       },
       driverTimeoutMs,
     )
+    // A driver that has nothing to mount may not have made it; container runtimes that speak CRI make what is not there, too.
+    if (!source.block) await mkdir(target, { mode: 0o750 }).catch((e: NodeJS.ErrnoException) => e.code === 'EEXIST' || Promise.reject(e))
     const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {}
     if (!can.has(NodeRpc.volumeMountGroup) && !source.readOnly && takesGroup(source, about))
       await ownByGroup(target, fsGroup, fsGroupChangePolicy !== 'OnRootMismatch')
@@ -194,7 +196,7 @@ export function csiVolume(node: CsiNode): VolumePlugin {
   return {
     name,
     matches: volume => Boolean(volume.persistentVolume?.spec.csi ?? (volume.persistentVolumeClaim ? undefined : volume.csi)),
-    follows: isRepublished,
+    follows: false,
     repeats: isRepublished,
     stats({ pod, volume, directory }) {
       const source = csiSource(volume, uidOf(pod), pod.metadata.namespace)!
