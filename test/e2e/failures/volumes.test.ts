@@ -4,7 +4,7 @@
  * are 200 kills.
  */
 import { readFileSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect } from 'vitest'
@@ -20,7 +20,13 @@ let client: Client
 let data: string
 beforeAll(async () => {
   data = await mkdtemp('/var/tmp/cox-volumes-')
-  cluster = await startCluster({ nodes: names.length })
+  // The driver is killed too often for the back-off of containers that crash: after five rounds it is minutes.
+  const kubeletConfig = path.join(data, 'kubelet.yaml')
+  await writeFile(
+    kubeletConfig,
+    'apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\ncrashLoopBackOff: {maxContainerRestartPeriod: 2s}\n',
+  )
+  cluster = await startCluster({ nodes: names.length, flags: ['--kubelet-config', kubeletConfig] })
   client = clientOf(cluster)
   const manifest = path.join(import.meta.dirname, '../../../drivers/manifests/block.yaml')
   await cluster.apply(readFileSync(manifest, 'utf8').replaceAll('/var/lib/coxswain/csi', data))
