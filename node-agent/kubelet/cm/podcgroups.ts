@@ -10,7 +10,7 @@ import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, readCgroup, updateCgroup, type CgroupResources } from '#shared/linux/cgroupresources.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
 import { cpuQuotaMicros, cpuShares, hugepagesOf } from '../container/resources.ts'
-import { podCgroup } from '../pod/qos.ts'
+import { podCgroup, podCgroups } from '../pod/qos.ts'
 
 export interface PodCgroups {
   /**
@@ -91,7 +91,7 @@ export async function openPodCgroups(options: PodCgroupsOptions): Promise<PodCgr
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
     async remove(pod) {
-      await removeCgroup(path(pod))
+      for (const below of podCgroups(pod)) await removeCgroup(`${cgroupRoot}/${below}`)
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
   }

@@ -5,6 +5,9 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
+import { logger } from '#shared/component/log.ts'
+
+const log = logger('kubelet')
 
 /** Files whose last version is not known to be on disk, and how often they were written meanwhile. */
 const unsynced = new Map<string, number>()
@@ -42,10 +45,15 @@ async function sync(path: string): Promise<void> {
 export function readDurable<T>(path: string): T | undefined {
   try {
     return readWhole<T>(path)
-  } catch {
+  } catch (e) {
+    const { message } = e as Error
+    if (told.get(path) !== message) log.warn({ path, err: message }, 'what the node remembered here cannot be read, and counts as absent')
+    told.set(path, message)
     return undefined
   }
 }
+/** What was said of files that cannot be read; there are few. */
+const told = new Map<string, string>()
 
 /** The file is there and is not what was written. */
 export class CorruptError extends Error {}

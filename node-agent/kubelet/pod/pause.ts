@@ -4,6 +4,7 @@
  * none.
  */
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { namespacesOf } from '../container/spec.ts'
 import type { PodContext } from '../context.ts'
@@ -61,4 +62,4 @@ export async function pausePid(ctx: PodContext): Promise<number> {
 
 /** Ends it, once nothing else runs in the pod. Idempotent. */
 export const removePause = (ctx: PodContext): Promise<void> =>
-  ctx.pod.spec.shareProcessNamespace ? ctx.kubelet.runtime.remove(directoryOf(ctx)) : Promise.resolve()
+  existsSync(directoryOf(ctx)) ? ctx.kubelet.runtime.remove(directoryOf(ctx)) : Promise.resolve()

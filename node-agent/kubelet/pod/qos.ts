@@ -7,3 +7,6 @@ const parents = { Guaranteed: 'kubepods', Burstable: 'kubepods/burstable', BestE
 
 /** The pod's cgroup below the node's: `kubepods/burstable/pod<uid>`; guaranteed pods are directly below kubepods. */
 export const podCgroup = (pod: Pod): string => `${parents[podQOS(pod.spec)]}/pod${uidOf(pod)}`
+/** Where it may be, of a pod whose spec is lost: that one has no containers. */
+export const podCgroups = (pod: Pod): string[] =>
+  pod.spec.containers.length > 0 ? [podCgroup(pod)] : Object.values(parents).map(parent => `${parent}/pod${uidOf(pod)}`)

@@ -1,9 +1,11 @@
 /** What a kubelet finds of an earlier one, or of images, that cannot be read: it says so, breaks nothing that runs, and goes on when it can. */
 import { existsSync, mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { listMounts } from '#shared/linux/mount.ts'
 import { openImageStore } from '#node-agent/runtime/images/imagestore.ts'
 import { containerDirectory, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { processStartTime } from '#shared/component/processes.ts'
@@ -76,6 +78,37 @@ test('state of a pod that is corrupt is lost: what ran is ended, told of, and st
   expect(processStartTime(before.pid)).not.toBe(before.start)
   h.delete('corrupt', 1)
   await expect.poll(() => h.get('corrupt')).toBeUndefined()
+})
+
+test('of a pod of which nobody knows and nothing can be read all is ended and removed', async () => {
+  const uid = h.pod('lost', {
+    shareProcessNamespace: true,
+    terminationGracePeriodSeconds: 1,
+    volumes: [{ name: 'v', emptyDir: { medium: 'Memory' } }],
+    containers: [
+      {
+        name: 'c',
+        image: 'busybox',
+        command: ['sh', '-c', 'while :; do sleep 1; done'],
+        resources: { requests: { cpu: '10m' } },
+        volumeMounts: [{ name: 'v', mountPath: '/v' }],
+      },
+    ],
+  } as never).metadata.uid!
+  const pod = await h.until('lost', isReady)
+  const before = await processOf(pod)
+  const { root, state, pod: copy } = podDirectory(h.rootDir, uid)
+  await expect.poll(() => [state, copy].every(path => existsSync(path) && !existsSync(`${path}.new`))).toBe(true)
+  await h.restart('boot-1', { api: false })
+  for (const path of [state, copy]) writeFileSync(path, '{"containers":{')
+  h.api.remove(pods, 'default', 'lost')
+  await h.restart()
+  await expect.poll(() => existsSync(root)).toBe(false)
+  expect(processStartTime(before.pid)).not.toBe(before.start)
+  expect((await listMounts()).filter(m => m.target.includes(uid))).toEqual([])
+  expect((await readdir('/sys/fs/cgroup', { recursive: true })).filter(d => d.includes(`pod${uid}`) && d.includes(h.cgroupRoot))).toEqual(
+    [],
+  )
 })
 
 test.runIf(isolated)('records of images that cannot be read hold a container up, until they can', async () => {
