@@ -1,9 +1,9 @@
 /** The API over NATS, the client's side: any number of requests and streams over one connection and one inbox. */
-import { headers, nuid, type Msg } from 'nats'
+import { nuid, type Msg } from 'nats'
 import { ShortLived } from '#shared/machinery/shortlived.ts'
 import type { BusConnection } from './connection.ts'
 import { Body } from './body.ts'
-import { decodeFrame, decodeHead, everyServer, Flag, type Alive, type Control } from './frames.ts'
+import { decodeFrame, decodeHead, encodeRequest, everyServer, Flag, type Alive, type Control } from './frames.ts'
 import { Servers } from './liveness.ts'
 import { apiSubject, inboxPrefix } from './subjects.ts'
 import { bodyTooLarge, maxBodyBytes, type ApiResponse, type Transport } from './transport.ts'
@@ -125,12 +125,8 @@ class NatsTransport implements Transport {
     signal?.addEventListener('abort', abort)
     try {
       const search = query.toString()
-      const h = headers()
-      h.set('Method', method)
-      h.set('Path', search ? `${path}?${search}` : path)
-      h.set('Timeout', String(Math.ceil(timeoutMs)))
-      h.set('Headers', JSON.stringify(fields))
-      this.#connection.publish(this.#subject, body, { reply: `${this.#inbox}.${token}`, headers: h }, reject)
+      const head = encodeRequest({ method, path: search ? `${path}?${search}` : path, timeoutMs: Math.ceil(timeoutMs), headers: fields })
+      this.#connection.publish(this.#subject, [head, body], { reply: `${this.#inbox}.${token}` }, reject)
       const response = await promise
       if (response.body instanceof Body && signal) response.body.whenDone(() => signal.removeEventListener('abort', abort))
       else signal?.removeEventListener('abort', abort)

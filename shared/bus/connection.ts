@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { credsAuthenticator, type ConnectionOptions, type NatsConnection, type PublishOptions } from 'nats'
 import { logger, type Logger } from '../component/log.ts'
 import { identityOf } from './credentials.ts'
-import { Outbox } from './outbox.ts'
+import { Outbox, type Data } from './outbox.ts'
 import { inboxPrefix } from './subjects.ts'
 import { natsServerName } from './tls.ts'
 import { connectTcp } from './tcp.ts'
@@ -18,9 +18,9 @@ export interface BusConnection {
   onChange(handler: (connected: boolean) => void): () => void
   /**
    * Publishes at the end of this turn of the event loop, in order and together with all else that is published so; `refused` hears why a
-   * message cannot be sent: it is larger than the server takes, the connection is closed.
+   * message cannot be sent: it is larger than the server takes, the connection is closed. The data, or its parts, must not change any more.
    */
-  publish(subject: string, data: Uint8Array | string, options?: PublishOptions, refused?: (error: Error) => void): void
+  publish(subject: string, data: Data, options?: PublishOptions, refused?: (error: Error) => void): void
   /**
    * What was asked by way of the server that it is connected to was not answered for `silentMs`: it may be cut off from the others. Where there
    * are several, goes over to another one; not again for some seconds.

@@ -1,7 +1,7 @@
 /**
- * How the API travels over NATS. A request is one message on `api.<identity>` with the headers Method, Path (with the query), Timeout (ms)
- * and Headers (JSON), and the body. The answer is one or more frames below the client's inbox, numbered so that a lost one is noticed: one
- * byte of flags, four bytes of number, and the payload. Small JSON messages go to `api.<identity>.<server>` while a request lasts: see
+ * How the API travels over NATS. A request is one message on `api.<identity>`: the length (four bytes) and JSON of a RequestHead, and the
+ * body. The answer is one or more frames below the client's inbox, numbered so that a lost one is noticed: one byte of flags, four bytes of
+ * number, and the payload. Small JSON messages go to `api.<identity>.<server>` while a request lasts: see
  * Control.
  */
 
@@ -21,6 +21,15 @@ export interface Head {
   headers: Record<string, string>
   /** The id of the answering API server: the last token of where Control messages go. */
   via: string
+}
+
+export interface RequestHead {
+  method: string
+  /** With the query. */
+  path: string
+  /** How long the client waits for an answer, ms. */
+  timeoutMs: number
+  headers: Readonly<Record<string, string | undefined>>
 }
 
 /** A client to the server that serves some of its requests, or to `all` when it does not know which. */
@@ -57,18 +66,25 @@ export interface Frame {
   payload: Buffer
 }
 
-export function encodeFrame(flags: number, number: number, payload: Uint8Array, head?: Head): Buffer {
-  const json = head ? Buffer.from(JSON.stringify(head)) : undefined
-  const headLength = json ? 4 + json.length : 0
-  const frame = Buffer.allocUnsafe(5 + headLength + payload.length)
+/** A frame up to its payload. */
+export function encodeFrame(flags: number, number: number, head?: Head): Buffer {
+  const frame = head ? lengthAndJson(head, 5) : Buffer.allocUnsafe(5)
   frame.writeUInt8(flags, 0)
   frame.writeUInt32BE(number, 1)
-  if (json) {
-    frame.writeUInt32BE(json.length, 5)
-    json.copy(frame, 9)
-  }
-  frame.set(payload, 5 + headLength)
   return frame
+}
+
+/** A request up to its body. */
+export const encodeRequest = (head: RequestHead): Buffer => lengthAndJson(head, 0)
+
+/** The length (four bytes) and JSON of a head, from an offset on. */
+function lengthAndJson(head: Head | RequestHead, at: number): Buffer {
+  const json = JSON.stringify(head)
+  const length = Buffer.byteLength(json)
+  const bytes = Buffer.allocUnsafe(at + 4 + length)
+  bytes.writeUInt32BE(length, at)
+  bytes.write(json, at + 4)
+  return bytes
 }
 
 /** Undefined when it is no frame. */

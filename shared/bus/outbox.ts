@@ -4,10 +4,14 @@
  */
 import type { NatsConnection, PublishOptions } from 'nats'
 import { atEndOfTurn } from './endofturn.ts'
+import { publishParts } from './tcp.ts'
+
+/** What a message carries; of one in parts no part is copied when it is large, and it has no headers. */
+export type Data = Uint8Array | string | readonly Uint8Array[]
 
 interface Letter {
   readonly subject: string
-  readonly data: Uint8Array | string
+  readonly data: Data
   readonly options: PublishOptions | undefined
   readonly refused: ((error: Error) => void) | undefined
 }
@@ -21,7 +25,7 @@ export class Outbox {
     this.#nats = nats
   }
 
-  publish(subject: string, data: Uint8Array | string, options?: PublishOptions, refused?: (error: Error) => void): void {
+  publish(subject: string, data: Data, options?: PublishOptions, refused?: (error: Error) => void): void {
     if (this.#letters.push({ subject, data, options, refused }) === 1) atEndOfTurn(this.#send)
   }
 
@@ -30,7 +34,8 @@ export class Outbox {
     this.#letters = []
     for (const { subject, data, options, refused } of letters) {
       try {
-        this.#nats.publish(subject, data, options)
+        if (typeof data === 'string' || data instanceof Uint8Array) this.#nats.publish(subject, data, options)
+        else publishParts(this.#nats, subject, data, options?.reply)
       } catch (e) {
         refused?.(e as Error)
       }

@@ -125,7 +125,7 @@ export class Answer {
 
   #frame(flags: number, payload: Uint8Array, head?: Head): void {
     // On a connection that is being closed it is lost: the client notices by itself.
-    if (!this.#done) this.#connection.publish(this.#reply, encodeFrame(flags, this.#frames++, payload, head))
+    if (!this.#done) this.#connection.publish(this.#reply, [encodeFrame(flags, this.#frames++, head), payload])
   }
 }
 

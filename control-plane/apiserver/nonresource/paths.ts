@@ -33,7 +33,11 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
   const checks: HealthCheck[] = [
     { name: 'ping', check: () => undefined },
     { name: 'log', check: () => undefined },
-    { name: 'etcd', check: () => (registry.healthy ? undefined : 'the registry is not reachable') },
+    {
+      name: 'etcd',
+      check: () =>
+        !registry.healthy ? 'the registry is not reachable' : registry.answersWrites ? undefined : 'the store does not answer writes',
+    },
     { name: 'informer-sync', only: 'readyz', check: () => (registry.healthy ? undefined : 'the watch cache does not follow the registry') },
     ...parts.checks,
   ]

@@ -320,6 +320,10 @@ class JetStreamRegistry implements Registry {
     return !this.#loading && !this.#closed && this.#connection.connected && (this.#following?.silentMs() ?? 0) < silentMs
   }
 
+  get answersWrites(): boolean {
+    return this.#writer.answered
+  }
+
   get current(): boolean {
     return this.#peers?.current === true
   }

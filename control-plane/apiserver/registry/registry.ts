@@ -156,5 +156,7 @@ export interface Registry {
   onFirst(listener: () => void): () => void
   /** Whether the cache is filled and following the stream. */
   readonly healthy: boolean
+  /** False when the store does not answer writes, whatever else it answers. */
+  readonly answersWrites: boolean
   close(): Promise<void>
 }

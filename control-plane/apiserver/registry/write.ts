@@ -51,6 +51,10 @@ export class Writer {
   readonly #stop: (() => void)[] = []
   #count = 0
   #closed = false
+  /** A write was given up without a word from the store, and there was none since. */
+  #unanswered = false
+  /** When it last said anything of a write, ms. */
+  #heard = 0
 
   constructor(connection: BusConnection, deadlineMs: number) {
     this.#connection = connection
@@ -63,8 +67,17 @@ export class Writer {
     this.#stop.push(
       () => subscription.unsubscribe(),
       () => clearInterval(timer),
-      connection.onChange(connected => connected && this.#expire(Infinity)),
+      connection.onChange(connected => {
+        if (!connected) return
+        this.#unanswered = false
+        this.#expire(Infinity)
+      }),
     )
+  }
+
+  /** False when the store does not answer writes: a nats-server whose disk was full may answer all else. */
+  get answered(): boolean {
+    return !this.#unanswered
   }
 
   close(): void {
@@ -153,9 +166,9 @@ export class Writer {
       if (applied.kind === 'applied') return applied.stored
       if (applied.kind === 'refused') break
     }
-    throw known
-      ? timeout('the write is stored, but this API server lags behind')
-      : timeout('the store did not answer in time; the outcome of the write is unknown')
+    if (known) throw timeout('the write is stored, but this API server lags behind')
+    this.#unanswered ||= this.#heard < began
+    throw timeout('the store did not answer in time; the outcome of the write is unknown')
   }
 
   async #publish(
@@ -188,6 +201,10 @@ export class Writer {
   }
 
   #acknowledged(m: Msg): void {
+    if (m.headers?.code !== 503) {
+      this.#heard = performance.now()
+      this.#unanswered = false
+    }
     const p = this.#pending.get(`${this.id}.${m.subject.slice(this.#inbox.length + 1)}`)
     if (!p) return
     if (m.headers?.code === 503) return p.settle?.({ kind: 'absent' })

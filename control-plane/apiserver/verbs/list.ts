@@ -222,7 +222,8 @@ async function part(all: readonly Stored[], version: number, p: ListParameters, 
   return { items, meta }
 }
 
-const pieceBytes = 1 << 20
+// What fits into a cache of the processor is copied, and encrypted, at half the price.
+const pieceBytes = 1 << 17
 const none = Buffer.alloc(0)
 const open = Buffer.from('{')
 const comma = Buffer.from(',')

@@ -1,7 +1,7 @@
-import { headers } from 'nats'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
+import { encodeRequest } from '#shared/bus/frames.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import { serveApi, type ApiHandler, type ApiService } from '#control-plane/apiserver/bus/serve.ts'
 import { startNats, type NatsFixture } from '../../fixtures/nats.ts'
@@ -338,25 +338,34 @@ test('garbage is dropped and counted, with few lines, and the server lives', asy
   await serve(async () => (calls++, { code: 200, headers: {}, body: Buffer.from('ok') }))
   const subject = 'api.system:node:node-1/example/com'
   const inbox = '_INBOX.system:node:node-1/example/com.client'
-  const good = (method = 'GET', path = '/', timeout = '1000', fields = '{}') => {
-    const h = headers()
-    for (const [k, v] of Object.entries({ Method: method, Path: path, Timeout: timeout, Headers: fields })) h.set(k, v)
-    return { headers: h }
-  }
+  const whole = { method: 'GET', path: '/', timeoutMs: 1000, headers: {} }
+  const good = encodeRequest(whole)
+  const odd = (other: object) => encodeRequest({ ...whole, ...other })
+  const cut = Buffer.from(good)
+  cut.writeUInt32BE(good.length, 0)
+  const notJson = Buffer.from(good)
+  notJson.write('[', 4)
   const junk: [string, Uint8Array | string, object][] = [
     [subject, '', {}],
     [subject, Buffer.from([0xff, 0, 1]), { reply: `${inbox}.1` }],
-    [subject, '', good()],
-    [subject, '', { ...good(), reply: 'registry._.pods.default.evil' }],
-    [subject, '', { ...good(), reply: '$JS.API.STREAM.DELETE.registry' }],
-    [subject, '', { ...good(), reply: '_INBOX.system:node:node-2.client.1' }],
-    [subject, '', { ...good(), reply: '_INBOX.system:apiserver.client.1' }],
-    [subject, '', { ...good(), reply: `${inbox}.1.2` }],
-    [subject, '', { ...good(), reply: inbox }],
-    [subject, '', { ...good('get'), reply: `${inbox}.2` }],
-    [subject, '', { ...good('GET', 'api'), reply: `${inbox}.3` }],
-    [subject, '', { ...good('GET', '/', 'soon'), reply: `${inbox}.4` }],
-    [subject, '', { ...good('GET', '/', '1000', '[1'), reply: `${inbox}.5` }],
+    [subject, good, {}],
+    [subject, good, { reply: 'registry._.pods.default.evil' }],
+    [subject, good, { reply: '$JS.API.STREAM.DELETE.registry' }],
+    [subject, good, { reply: '_INBOX.system:node:node-2.client.1' }],
+    [subject, good, { reply: '_INBOX.system:apiserver.client.1' }],
+    [subject, good, { reply: `${inbox}.1.2` }],
+    [subject, good, { reply: inbox }],
+    [subject, cut, { reply: `${inbox}.2` }],
+    [subject, notJson, { reply: `${inbox}.2` }],
+    [subject, odd({ method: 'get' }), { reply: `${inbox}.2` }],
+    [subject, odd({ method: 7 }), { reply: `${inbox}.2` }],
+    [subject, odd({ path: 'api' }), { reply: `${inbox}.3` }],
+    [subject, odd({ path: undefined }), { reply: `${inbox}.3` }],
+    [subject, odd({ timeoutMs: 'soon' }), { reply: `${inbox}.4` }],
+    [subject, odd({ timeoutMs: 0 }), { reply: `${inbox}.4` }],
+    [subject, odd({ headers: [1] }), { reply: `${inbox}.5` }],
+    [subject, odd({ headers: { 'a b': 'c' } }), { reply: `${inbox}.5` }],
+    [subject, Buffer.from([0, 0, 0, 4, ...Buffer.from('null')]), { reply: `${inbox}.5` }],
     [`${subject}.all`, 'not json', {}],
     [`${subject}.all`, '{"client":7}', {}],
     [`${subject}.all`, '{"client":"x"}', { reply: '_INBOX.system:node:node-2.x.y' }],

@@ -1,5 +1,6 @@
 /** The store on a file system of its own that has no space left. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { readdirSync, readFileSync, statfsSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
@@ -11,8 +12,9 @@ const run = (command: string, ...args: string[]) => execa(command, args, { timeo
 
 test('with a full disk reads go on, of what is stored', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'cox-full-'))
-  // What is kept free of it lasts for longer than a measurement counts, also when memory is filled at its own speed.
-  await run('mount', '-t', 'tmpfs', '-o', 'size=256m', 'cox-test', dir)
+  await run('mount', '-t', 'tmpfs', '-o', 'size=24m', 'cox-test', dir)
+  const fill = (pieces?: number) =>
+    run('dd', 'if=/dev/zero', `of=${join(dir, `filling-${pieces ?? 'all'}`)}`, 'bs=64k', ...(pieces ? [`count=${pieces}`] : []))
   const nats = await startNats({ below: dir })
   try {
     await nats.creds('registry')
@@ -31,8 +33,11 @@ test('with a full disk reads go on, of what is stored', async () => {
     }
     const writers = Promise.all([0, 1, 2, 3].map(writer))
     await until(() => registry.version > 100, 'writes')
-    await run('dd', 'if=/dev/zero', `of=${join(dir, 'filling')}`, 'bs=64k')
+    // As much as leaves nats-server what it needs for those under way: it is slow at times, and memory is filled faster than any disk.
+    const { bavail, bsize } = statfsSync(dir)
+    await fill(Math.ceil((bavail * bsize - (4 << 20)) / (64 << 10)))
     await until(() => failures.length > 1000, 'refusals')
+    await fill()
     for (const e of failures) expect(e.message).toMatch(/the store has no space left/)
     for (let i = 0; i < 50; i++) await registry.fresh()
     expect(registry.get(pods, 'd', 'before')?.version).toBe(made.version)
@@ -41,7 +46,7 @@ test('with a full disk reads go on, of what is stored', async () => {
     await other.fresh()
     expect(other.list(pods).map(s => s.version)).toEqual(registry.list(pods).map(s => s.version))
     await other.close()
-    await rm(join(dir, 'filling'))
+    for (const file of await readdir(dir)) if (file.startsWith('filling')) await rm(join(dir, file))
     const before = registry.version
     await until(() => registry.version > before + 10, 'writes go on')
     stop.abort()
@@ -54,3 +59,31 @@ test('with a full disk reads go on, of what is stored', async () => {
     await rm(dir, { recursive: true })
   }
 }, 90_000)
+
+test('a store that does not answer writes any more is known for that until it is started again', async () => {
+  const nats = await startNats()
+  try {
+    await nats.creds('registry')
+    const registry = await open(nats, { writeTimeoutMs: 500 })
+    const write = () => registry.put(pods, 'd', 'a', object('a', 1, 'd'), registry.get(pods, 'd', 'a')?.version ?? 0)
+    await write()
+    expect(registry.answersWrites).toBe(true)
+    // As one whose disk was full: the connection stays.
+    process.kill(nats.pid, 'SIGSTOP')
+    const threads = `/proc/${nats.pid}/task`
+    await until(
+      () => readdirSync(threads).every(id => / T /.test(readFileSync(`${threads}/${id}/stat`, 'utf8'))),
+      'all of it to stand still',
+    )
+    await expect(write()).rejects.toThrow('the outcome of the write is unknown')
+    expect(registry.answersWrites).toBe(false)
+    await nats.kill()
+    await nats.restart()
+    await until(() => registry.answersWrites, 'another connection')
+    await write()
+    expect(registry.answersWrites).toBe(true)
+    await registry.close()
+  } finally {
+    await nats.stop()
+  }
+}, 30_000)
