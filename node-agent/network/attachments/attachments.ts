@@ -1,7 +1,9 @@
 /** More networks for pods that ask for them, beside that of the node: what Multus does, for every network in which pods have namespaces of their own. */
+import { basename } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
+import { ipBatch } from '#shared/linux/ip.ts'
 import { argsOf } from '../cni/cni.ts'
-import { podRecords, type Wanted } from '../cni/records.ts'
+import { podRecords, type Attachment, type Wanted } from '../cni/records.ts'
 import type { PodNetwork, PodToConnect } from '../network.ts'
 import { turns } from '../turns.ts'
 import type { FindDefinition } from './definitions.ts'
@@ -33,10 +35,10 @@ export function withAttachments(network: PodNetwork, options: AttachmentsOptions
     const selections = selectionsOf(asked, pod.namespace)
     if (selections.length > 0) await options.prepare()
     return Promise.all(
-      selections.map(async ({ namespace, name, ifname, capabilities, cniArgs }) => ({
+      selections.map(async ({ namespace, name, ifname, capabilities, cniArgs, defaultRoute }) => ({
         of: `${namespace}/${name}`,
         network: await find({ namespace, name }),
-        place: { containerId: pod.uid, netns, ifname, args: argsOf(pod), capabilities, cniArgs },
+        place: { containerId: pod.uid, netns, ifname, args: argsOf(pod), capabilities, cniArgs, defaultRoute },
       })),
     )
   }
@@ -50,6 +52,7 @@ export function withAttachments(network: PodNetwork, options: AttachmentsOptions
         // What a pod began with is what it has, whatever its annotation says later.
         const netns = made.namespacePath
         const attachments = await records.attach(pod.uid, netns, () => wanted(pod, asked, netns))
+        await setDefaultRoutes(netns, attachments)
         const status = await networkStatus(network.name, netns, attachments)
         if (status !== told)
           await annotate(pod, { [statusAnnotation]: status }).catch((e: Error) =>
@@ -68,6 +71,18 @@ export function withAttachments(network: PodNetwork, options: AttachmentsOptions
       await network.retain(uids)
     },
   }
+}
+
+/** As Multus does it: the former default route of the family goes. Idempotent. */
+async function setDefaultRoutes(netns: string, attachments: readonly Attachment[]): Promise<void> {
+  const namespace = basename(netns)
+  for (const { place } of attachments)
+    for (const gateway of place.defaultRoute ?? []) {
+      const family = gateway.includes(':') ? '-6 ' : ''
+      // Where there was none, that is all right.
+      await ipBatch([`${family}route flush default`], { namespace, force: true }).catch(() => {})
+      await ipBatch([`${family}route replace default via ${gateway} dev ${place.ifname}`], { namespace })
+    }
 }
 
 function selectionsOf(text: string, namespace: string): Selection[] {

@@ -19,6 +19,7 @@ const elementSchema = z.strictObject({
   'cni-args': z.record(z.string(), z.unknown()).optional(),
   portMappings: z.array(z.looseObject({ hostPort: z.number(), containerPort: z.number(), protocol: z.string().optional() })).optional(),
   bandwidth: z.looseObject({}).optional(),
+  'default-route': z.array(z.union([z.ipv4(), z.ipv6()])).optional(),
 })
 
 export interface Selection {
@@ -28,6 +29,8 @@ export interface Selection {
   ifname: string
   capabilities: Record<string, unknown>
   cniArgs?: Record<string, unknown>
+  /** Gateways of this network to which everything goes that has no better way, in place of the pod's own. */
+  defaultRoute?: string[]
 }
 
 /** `NAMESPACE/NAME@INTERFACE`, of which the name alone is needed. */
@@ -46,7 +49,7 @@ export function parseNetworks(text: string | undefined, namespace: string): Sele
   const selections = elements.map((element, i): Selection => {
     const read = elementSchema.safeParse(element)
     if (!read.success) throw new Error(read.error.issues.map(issue => `[${[i, ...issue.path].join('].')}: ${issue.message}`).join('; '))
-    const { ips, mac, portMappings, bandwidth, 'cni-args': cniArgs } = read.data
+    const { ips, mac, portMappings, bandwidth, 'cni-args': cniArgs, 'default-route': defaultRoute } = read.data
     const capabilities = Object.entries({ ips, mac, portMappings, bandwidth }).filter(([, value]) => value !== undefined)
     return {
       namespace: read.data.namespace ?? namespace,
@@ -54,10 +57,14 @@ export function parseNetworks(text: string | undefined, namespace: string): Sele
       ifname: read.data.interface ?? `net${i + 1}`,
       capabilities: Object.fromEntries(capabilities),
       ...(cniArgs ? { cniArgs } : {}),
+      ...(defaultRoute?.length ? { defaultRoute } : {}),
     }
   })
   const names = selections.map(s => s.ifname)
   const twice = names.find((name, i) => name === 'eth0' || name === 'lo' || names.indexOf(name) !== i)
   if (twice !== undefined) throw new Error(`the interface ${twice} would be there twice`)
+  const gateways = selections.flatMap(s => s.defaultRoute ?? [])
+  for (const of6 of [false, true])
+    if (gateways.filter(g => g.includes(':') === of6).length > 1) throw new Error('there can be one default route of each family')
   return selections
 }

@@ -18,6 +18,7 @@ import { turns } from '../turns.ts'
 import type { BridgeOptions } from '../bridge.ts'
 import { findNetwork, type NetworkConfig } from './config.ts'
 import { podRecords, type Wanted } from './records.ts'
+import { bandwidthOf } from './bandwidth.ts'
 import { readResult } from './result.ts'
 
 export type CniOptions = Pick<
@@ -69,7 +70,8 @@ export async function openCniNetwork(options: CniOptions): Promise<PodNetwork> {
   const inTurn = turns()
   const links = new Map<string, string>()
 
-  const capabilitiesFor = ({ hostPorts: ports }: PodToConnect): Record<string, unknown> => ({
+  const capabilitiesFor = ({ hostPorts: ports, annotations }: PodToConnect): Record<string, unknown> => ({
+    ...bandwidthOf(annotations),
     ipRanges: [podCIDR, ...(ipv6 ? [ipv6.podCIDR] : [])].map(subnet => [{ subnet }]),
     ...(ports.length > 0 ? { portMappings: ports.map(p => ({ ...p, protocol: p.protocol.toLowerCase() })) } : {}),
   })

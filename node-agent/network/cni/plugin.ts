@@ -22,6 +22,8 @@ export interface Place {
   capabilities: Readonly<Record<string, unknown>>
   /** `args.cni` of each plugin's configuration. */
   cniArgs?: Readonly<Record<string, unknown>> | undefined
+  /** Gateways that the pod's default routes lead to once the network is there, at most one of each family. Plugins are not told. */
+  defaultRoute?: readonly string[] | undefined
 }
 
 /** The plugin's program in the first directory that has it. Throws in libcni's words. */

@@ -88,6 +88,17 @@ export const scenario: Scenario = {
     await setUp('a', 'storage')
     assert.equal(told.get('a'), before)
   },
+  'the way of everything else leads to where the annotation says': async () => {
+    const routes = async (ip: string): Promise<string> => run('ip', ['-n', `pod-${ip}`, 'route', 'show', 'default'])
+    const asked = '[{"name": "storage", "default-route": ["192.168.7.1"]}]'
+    const { ip } = await setUp('r', asked)
+    assert.match(await routes(ip), /^default via 192\.168\.7\.1 dev net1 *$/m)
+    assert.equal((await routes(ip)).trim().split('\n').length, 1)
+    // A restarted node-agent finds it so.
+    await setUp('r', asked)
+    assert.equal((await routes(ip)).trim().split('\n').length, 1)
+    await network.tearDown('r')
+  },
   'what cannot be had is told, and what was had is given back': async () => {
     await assert.rejects(setUp('c', 'storage,broken'), /plugin type="macvlan" failed \(add\): Link not found/)
     await assert.rejects(setUp('c', 'storage,nowhere'), /cannot find nowhere/)

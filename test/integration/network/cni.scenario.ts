@@ -63,6 +63,25 @@ export const scenario: Scenario = {
     assert.deepEqual(namespaces(), [])
     rmSync(join(directory, 'cni', 'net.d', '05-own.conflist'))
   },
+  'a plugin that can hold back packets is told how fast a pod may be': async () => {
+    mkdirSync(conf, { recursive: true })
+    const plugins = [
+      { type: 'ptp', capabilities: { ipRanges: true }, ipam },
+      { type: 'bandwidth', capabilities: { bandwidth: true } },
+    ]
+    writeFileSync(join(conf, '10-test.conflist'), JSON.stringify({ cniVersion: '0.4.0', name: 'test', plugins }))
+    const { ip } = await setUp('slow', {
+      annotations: { 'kubernetes.io/ingress-bandwidth': '8M', 'kubernetes.io/egress-bandwidth': '4M' },
+    })
+    const shaped = async (): Promise<string> => run('tc', ['qdisc', 'show'])
+    assert.match(await shaped(), new RegExp(`tbf .*dev ${network.linkOf!(ip)} root .*rate 8Mbit`))
+    assert.match(await shaped(), /tbf .*rate 4Mbit/)
+    await network.tearDown('slow')
+    assert.doesNotMatch(await shaped(), /tbf/)
+    await assert.rejects(setUp('slower', { annotations: { 'kubernetes.io/ingress-bandwidth': '1' } }), /unreasonably small/)
+    rmSync(join(conf, '10-test.conflist'))
+    await network.tearDown('slower')
+  },
   'pods have addresses of the range of their node and reach each other': async () => {
     configure({ type: 'ptp' })
     const [a, b] = await Promise.all([setUp('a'), setUp('b', { sysctls: { 'net.ipv4.ip_local_port_range': '40000 40100' } })])

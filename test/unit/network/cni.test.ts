@@ -1,6 +1,7 @@
 /** What of CNI is text: configurations, results, and the annotation for more networks. */
 import { describe, expect, test } from 'vitest'
 import { parseNetworks } from '#node-agent/network/attachments/selection.ts'
+import { bandwidthOf } from '#node-agent/network/cni/bandwidth.ts'
 import { parseNetwork } from '#node-agent/network/cni/config.ts'
 import { readResult } from '#node-agent/network/cni/result.ts'
 
@@ -51,14 +52,39 @@ describe('the annotation', () => {
       { namespace: 'default', name: 'a', ifname: 'net1', capabilities: { ips: ['10.1.0.9/24'] }, cniArgs: { x: 1 } },
     ])
   })
+  test('where everything goes that has no better way', () =>
+    expect(parseNetworks('[{"name": "a", "default-route": ["10.1.0.1", "fd00::1"]}, {"name": "b", "default-route": []}]', 'd')).toEqual([
+      { namespace: 'd', name: 'a', ifname: 'net1', capabilities: {}, defaultRoute: ['10.1.0.1', 'fd00::1'] },
+      { namespace: 'd', name: 'b', ifname: 'net2', capabilities: {} },
+    ]))
   test('none', () => expect([parseNetworks(undefined, 'd'), parseNetworks(' ', 'd'), parseNetworks('[]', 'd')]).toEqual([[], [], []]))
   test.each([
     ['a@eth0', 'twice'],
     ['a@x,b@x', 'twice'],
     ['a/b/c', 'not of the form'],
     ['[{"name": "a", "interface": "longer-than-a-link-has"}]', 'interface'],
-    ['[{"name": "a", "default-route": ["10.1.0.1"]}]', 'default-route'],
+    ['[{"name": "a", "default-route": ["nowhere"]}]', 'default-route'],
+    ['[{"name": "a", "default-route": ["10.1.0.1", "10.1.0.2"]}]', 'one default route'],
+    ['[{"name": "a", "default-route": ["10.1.0.1"]}, {"name": "b", "default-route": ["10.2.0.1"]}]', 'one default route'],
     ['[{"namespace": "a"}]', 'name'],
     ['[', ''],
   ])('%s is refused', (text, words) => expect(() => parseNetworks(text, 'default')).toThrow(words))
+})
+
+describe('bandwidth', () => {
+  const of = (ingress?: string, egress?: string) =>
+    bandwidthOf({
+      ...(ingress === undefined ? {} : { 'kubernetes.io/ingress-bandwidth': ingress }),
+      ...(egress === undefined ? {} : { 'kubernetes.io/egress-bandwidth': egress }),
+    })
+  test('is what the annotations say, in bits a second', () => {
+    expect([bandwidthOf(undefined), of()]).toEqual([{}, {}])
+    expect(of('10M')).toEqual({ bandwidth: { ingressRate: 10_000_000, ingressBurst: 4_294_967_295 } })
+    expect(of('1Ki', '2k').bandwidth).toMatchObject({ ingressRate: 1024, egressRate: 2000 })
+  })
+  test.each([
+    ['999', 'unreasonably small'],
+    ['2P', 'unreasonably large'],
+    ['fast', 'quantities must match'],
+  ])('%s is refused', (text, words) => expect(() => of(text)).toThrow(words))
 })
