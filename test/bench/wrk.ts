@@ -79,7 +79,7 @@ export async function wrk(load: Load): Promise<LoadResult> {
       p99: number
     }
     if (counted.requests === 0 || counted.failed > counted.requests / 100)
-      throw new Error(`${load.url}: ${counted.failed} of ${counted.requests} requests failed`)
+      throw new Error(`${load.url}: ${counted.failed} requests failed, ${counted.requests} were answered in ${load.seconds} s`)
     const seconds = counted.us / 1e6
     return {
       perSecond: counted.requests / seconds,

@@ -39,7 +39,7 @@ const options = new Command('conformance')
     '--real-images',
     "the suite's images with files of their own, loaded as a user loads his, not programs of the machine by their names",
   )
-  .option('--limit <seconds>', 'how long one spec may take', count, 360)
+  .option('--limit <seconds>', 'how long one spec may take', count, 480)
   .option('--logs <dir>', 'where the log of each spec goes (default: a new folder)')
   .option('--kubeconfig <file>', 'use the cluster of this file instead; it must know the images')
   .option('--json', 'print every result as JSON')
