@@ -3,6 +3,7 @@ import { mkdtemp, rmdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
+import { makeExt4 } from '#shared/linux/ext4.ts'
 import { unmount } from '#shared/linux/mount.ts'
 import { run, type CommandError } from '#shared/linux/run.ts'
 import type { Meta } from '../store.ts'
@@ -23,19 +24,10 @@ export async function mountedBeside<T>(device: string, work: (place: string) => 
   }
 }
 
-/**
- * Options of mkfs.ext4. A flush of the disk is one of the image's own file system too, which has a journal for it if blocks are new there: so
- * the journal is written now (and is no larger than it has to be), and a small change takes one block of it (fast_commit) instead of several.
- */
-const fileSystem = ['-m', '0', '-O', 'fast_commit', '-E', 'nodiscard,lazy_itable_init=1']
-/** mkfs.ext4 makes larger journals, of up to 1 GiB, from this size on. */
-const largeBytes = 2 ** 34
-const largeJournal = ['-J', 'size=64']
-
 /** Makes a file system in an image that has none; resolves with whether it did. */
 export async function formatted(image: string, bytes: number): Promise<boolean> {
   if ((await fileSystemOf(image)) !== '') return false
-  await run('mkfs.ext4', ['-q', '-F', ...fileSystem, ...(bytes >= largeBytes ? largeJournal : []), image], { timeoutMs: formatMs })
+  await makeExt4(image, bytes, formatMs)
   return true
 }
 

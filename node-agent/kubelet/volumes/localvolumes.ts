@@ -6,10 +6,10 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, open, readdir, rename, rm, rmdir, statfs } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { makeExt4 } from '#shared/linux/ext4.ts'
 import { attachLoop, detachLoop, devicesOf } from '#shared/linux/loop.ts'
 import { listMounts, mount, unmount } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
-import { run } from '#shared/linux/run.ts'
 import { badRequest, StatusError } from '#shared/machinery/status.ts'
 
 const nameForm = /^pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -54,7 +54,7 @@ export function localVolumes(rootDir: string): LocalVolumes {
       await mkdir(path, { recursive: true })
       if (form === 'device') await makeImage(rawOf(path), capacity, async () => {})
       if (form === 'filesystem') {
-        await makeImage(imageOf(path), Math.max(capacity, smallestImage), format)
+        await makeImage(imageOf(path), Math.max(capacity, smallestImage), (file, bytes) => makeExt4(file, bytes, mkfsMs))
         await mountLocalVolume(path)
       }
       // Whoever a container runs as may write, as in an emptyDir. Not subject to the umask.
@@ -72,7 +72,7 @@ export function localVolumes(rootDir: string): LocalVolumes {
 }
 
 /** What is there by its name is whole: it was made under another one. */
-async function makeImage(image: string, bytes: number, fill: (file: string) => Promise<unknown>): Promise<void> {
+async function makeImage(image: string, bytes: number, fill: (file: string, bytes: number) => Promise<unknown>): Promise<void> {
   if (existsSync(image)) return
   if (process.platform !== 'linux' || process.getuid?.() !== 0 || !existsSync('/dev/loop-control'))
     throw new StatusError(501, 'NotImplemented', 'this node has no loop devices to make a volume of that size of')
@@ -81,14 +81,9 @@ async function makeImage(image: string, bytes: number, fill: (file: string) => P
   const file = await open(begun, 'w', 0o600)
   await file.truncate(bytes)
   await file.close()
-  await fill(begun)
+  await fill(begun, bytes)
   await rename(begun, image)
 }
-const format = (file: string): Promise<string> =>
-  run('mke2fs', ['-q', '-F', '-t', 'ext4', '-m', '0', '-E', 'lazy_itable_init=1,lazy_journal_init=1,nodiscard', file], {
-    timeoutMs: mkfsMs,
-  })
-
 /** Mounts what belongs on the directory of a volume, if anything does: a node that was started anew has lost its mounts. Idempotent. */
 export async function mountLocalVolume(path: string): Promise<void> {
   const image = imageOf(path)
