@@ -175,7 +175,7 @@ class JetStreamRegistry implements Registry {
       void this.#record?.save(this.#cache.version)
       ageHistories(this.#cache)
       this.#snapshots.expire(table => oldestOfKey(this.#cache, table))
-      this.#watches.progress()
+      void this.#watches.progress()
       void this.#encrypted?.readAgain()
     }, 1_000)
     this.#progress.unref()

@@ -202,12 +202,12 @@ describe('event streams in time', () => {
     const s = t.stream({ bookmarks: true, lastsMs: 15_000 })
     const waiting = piece(s)
     t.cache().version = 7
-    t.watches.progress()
+    await t.watches.progress()
     vi.advanceTimersByTime(9_000)
-    t.watches.progress()
+    await t.watches.progress()
     vi.advanceTimersByTime(2_000)
     t.cache().version = 9
-    t.watches.progress()
+    await t.watches.progress()
     expect(await waiting).toBe('BOOKMARK 9 false\n')
     const last = text(s)
     t.cache().version = 11
