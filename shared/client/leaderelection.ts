@@ -32,14 +32,28 @@ export interface ElectionOptions {
   onStartedLeading: (signal: AbortSignal) => void | Promise<void>
 }
 
-/** What a candidate knows of the lease: the object and when (performance.now()) it saw it change. */
+/** What a candidate knows of the lease. */
 export interface Observation {
-  lease: Lease
-  at: number
+  readonly lease: Lease
+  /** When (performance.now()) it saw it change; later by what it could not look. */
+  readonly at: number
+  /** When it looked last. */
+  readonly looked: number
+}
+
+/**
+ * The lease as it is read at `clock`. `blind`: attempts to read it have failed since the look before. Time in which nobody could read the
+ * lease is no time in which its holder did not renew it; what was counted before still counts, as a holder that died then stays dead.
+ */
+export function observe(before: Observation | undefined, lease: Lease, clock: number, blind: boolean): Observation {
+  const [was, now] = [before?.lease.spec, lease.spec]
+  const same = was && was.renewTime === now?.renewTime && was.holderIdentity === now?.holderIdentity
+  if (!before || !same) return { lease, at: clock, looked: clock }
+  return { lease, at: blind ? before.at + clock - before.looked : before.at, looked: clock }
 }
 
 /** Whether `identity` may take the lease: nobody holds it, it does itself, or the holder has not renewed for the duration it promised. */
-export function mayAcquire(observed: Observation, identity: string, clock: number): boolean {
+export function mayAcquire(observed: Pick<Observation, 'lease' | 'at'>, identity: string, clock: number): boolean {
   const holder = observed.lease.spec?.holderIdentity ?? ''
   return holder === '' || holder === identity || observed.at + (observed.lease.spec?.leaseDurationSeconds ?? 0) * 1000 <= clock
 }
@@ -68,12 +82,15 @@ export function held(lease: Lease, identity: string, leaseDurationMs: number, ti
 export async function leaderElect(options: ElectionOptions, signal: AbortSignal): Promise<'lost' | 'stopped'> {
   const { client, namespace, name, identity, leadership, log } = options
   let observed: Observation | undefined
+  /** The last attempt failed. */
+  let blind = false
   let reported = ''
 
   /** Another holds the lease and may still work. */
   type Result = 'held' | 'taken'
   const won = (lease: Lease, started: number): Result => {
-    observed = { lease, at: performance.now() }
+    const now = performance.now()
+    observed = { lease, at: now, looked: now }
     // From before the request: the others count from when they see it.
     leadership.extend(started + options.renewDeadlineMs)
     return 'held'
@@ -100,11 +117,10 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
       return won(await client.create(leases, namespace, { metadata: { name, namespace }, spec } as Lease), started)
     }
     const { spec } = current
-    const before = observed?.lease.spec
-    if (!before || before.renewTime !== spec?.renewTime || before.holderIdentity !== spec?.holderIdentity)
-      observed = { lease: current, at: performance.now() }
+    observed = observe(observed, current, performance.now(), blind)
+    blind = false
     const holder = spec?.holderIdentity ?? ''
-    if (leads ? holder !== identity : !mayAcquire(observed!, identity, performance.now())) {
+    if (leads ? holder !== identity : !mayAcquire(observed, identity, performance.now())) {
       if (reported !== holder) log.info({ lease: name, holder: (reported = holder) }, 'another instance is the leader')
       return 'taken'
     }
@@ -123,8 +139,7 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
       ])
     } catch (e) {
       if (!signal.aborted) log.warn({ lease: name, err: (e as Error).message }, 'could not acquire or renew the lease')
-      // Time in which nobody could read the lease is no time in which its holder did not renew it.
-      if (!leads) observed = undefined
+      blind = true
       return 'failed'
     } finally {
       late.abort()
