@@ -17,6 +17,7 @@ import { ClusterCache } from './cache.ts'
 import { Action, nodeChanges, podChanges, resourceOf } from './clusterevent.ts'
 import type { CycleState } from './cyclestate.ts'
 import type { ExtenderConfig } from './config/schema.ts'
+import { eventPace } from './eventpace.ts'
 import { extenderName, newExtender } from './extender.ts'
 import { fitErrorMessage, newDiagnosis, type Diagnosis } from './fiterror.ts'
 import { isRejected, type PostFilterResult, type Snapshot, type Status } from './framework.ts'
@@ -45,8 +46,8 @@ const turnMs = 5
 /** How many bindings are under way at once, and how many decided pods may wait for that before no more are decided. */
 const bindingsAtOnce = 100
 const bindingsWaiting = 400
-/** How long events may wait while there are bindings, ms: what thousands of pods that come at once need to be bound. */
-const eventHoldMs = 10_000
+/** How long events may wait while there are bindings, ms: what ten thousands of pods that come at once need to be bound. */
+const eventHoldMs = 60_000
 
 /** Schedules until `signal` aborts. */
 export async function runScheduler(options: SchedulerOptions, signal: AbortSignal): Promise<void> {
@@ -77,8 +78,8 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     waitingPods,
     activate: (uids: Iterable<string>) => queue.activate(uids),
   }
-  // Bindings first: nobody waits for an event.
-  const recorder = (name: string) => eventRecorder(client, name, '', log, ms => slots.idle(ms), eventHoldMs)
+  const pace = eventPace(slots)
+  const recorder = (name: string) => eventRecorder(client, name, '', log, pace, eventHoldMs)
   const profiles = new Map(options.profiles.map(p => [p.schedulerName, newProfile(p, { ...handle, events: recorder(p.schedulerName) })]))
   const profileOf = (pod: Pod): Profile | undefined => profiles.get(pod.spec.schedulerName ?? 'default-scheduler')
   let wake = (): void => {}

@@ -30,7 +30,9 @@ export interface EventRecorder {
 }
 
 /** How much the events that wait may take in memory, by estimate. */
-const limitBytes = 16 * 1024 * 1024
+const limitBytes = 24 * 1024 * 1024
+/** When so much waits, what is more urgent has to share. */
+const crowdedBytes = 0.75 * limitBytes
 /** How many are written at the same time. Those of one object are written one after the other: counting up needs what was written before. */
 const lanes = 16
 /** For how long an event may be held back, unless its recorder says otherwise. */
@@ -147,7 +149,7 @@ export function eventRecorder(
     try {
       for (let next = queue.entries().next().value; next; next = queue.entries().next().value) {
         const [key, waiting] = next
-        if (idle.size === 0) await quiet?.(waiting.at + holdMs - performance.now())
+        if (idle.size === 0 && bytes < crowdedBytes) await quiet?.(waiting.at + holdMs - performance.now())
         queue.delete(key)
         bytes -= waiting.bytes
         if (dropped > 0 && bytes < limitBytes / 2) {
