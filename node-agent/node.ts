@@ -269,7 +269,7 @@ export async function startNode(
   const kubelet = startKubelet(context, signal)
   // Those that wait for a driver, or for a volume to be attached.
   const claimants = (): PodWorker[] => kubelet.workers().filter(w => w.failure !== undefined && w.pod.spec.volumes?.some(usesDriver))
-  drivers.onRegistered(() => claimants().forEach(w => w.kick()))
+  drivers.onRegistered(() => claimants().forEach(w => w.retryVolumes()))
   resourceDrivers.onRegistered(() =>
     kubelet.workers().forEach(w => w.failure !== undefined && w.pod.spec.resourceClaims?.length && w.kick()),
   )
@@ -313,14 +313,14 @@ export async function startNode(
     if (type === 'DELETED' || object.metadata.name !== nodeName) return
     events.seen(object)
     const now = JSON.stringify([object.status?.volumesInUse, object.status?.volumesAttached])
-    if (now !== volumes) claimants().forEach(w => w.kick())
+    if (now !== volumes) claimants().forEach(w => w.retryVolumes())
     volumes = now
   })
   const onReport = (n: Node): void => {
     events.reported((registered = n))
     // Pods wait for space, or for the runtime, some for a minute.
     if (transitions(n.status?.conditions).some(t => t === 'NodeHasNoDiskPressure' || t === 'NodeReady'))
-      for (const worker of kubelet.workers()) worker.kick()
+      for (const worker of kubelet.workers()) worker.retryVolumes()
   }
   serveKubelet(connection, kubelet, context, signal)
   const running: { [name: string]: Promise<void> } = {

@@ -213,6 +213,11 @@ export class PodWorker implements PodContext {
     this.kick()
     return this.#stopped.promise
   }
+  /** A driver, an attachment or space has come: volumes that could not be had are tried now. */
+  retryVolumes(): void {
+    this.volumes.retry()
+    this.kick()
+  }
   /** Images have come to the node otherwise than by a pull of this pod. */
   imagesChanged(): void {
     if ([...this.#live.values()].some(live => waitsForImage(live.waiting?.reason))) this.kick()

@@ -58,6 +58,8 @@ export interface PodVolumes {
    * until something that it may show has changed.
    */
   setUp(pod: Pod, facts: NodeFacts): Promise<SetUpResult>
+  /** What was waited for may have come: the next setUp tries what has failed. */
+  retry(): void
   /** Where the volume is, once set up. */
   path(name: string): string | undefined
   /** Those that are set up. */
@@ -175,6 +177,7 @@ export function podVolumes(node: NodeVolumes, uid: string, directory: PodDirecto
       const next = Math.min(...[...failing.values()].map(f => f.at))
       return { missing, told: [...late.splice(0), ...told.flat()], againMs: next === Infinity ? undefined : Math.max(0, next - Date.now()) }
     },
+    retry: () => failing.forEach(f => (f.at = 0)),
     path: name => mounted.get(name)?.path,
     mounted: () =>
       [...mounted].map(([name, { pod, path, plugin, volume, claim }]) => ({

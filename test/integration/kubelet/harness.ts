@@ -174,7 +174,7 @@ export async function harness(
       keepVolumes(kubelet, options.recorder, log, signal, { sizesMs: 10_000, restMs: 300 })
     }
     if (wanted.csi || wanted.dra) followPlugins(join(rootDir, 'plugins_registry'), handlers, path => pathOnNode(path, rootDir), log, signal)
-    for (const registered of [drivers, resourceDrivers]) registered?.onRegistered(() => kubelet.workers().forEach(w => w.kick()))
+    for (const registered of [drivers, resourceDrivers]) registered?.onRegistered(() => kubelet.workers().forEach(w => w.retryVolumes()))
     const store = join(rootDir, 'image-store')
     await mkdir(store, { recursive: true })
     watchImages(store, () => kubelet.workers().forEach(worker => worker.imagesChanged()), log, signal)
