@@ -318,9 +318,10 @@ class Scanner {
 
   anyNumber(): number | bigint {
     const text = this.number()
-    const value = numberOf(text)
+    const value = Number(text)
+    if (Number.isSafeInteger(value)) return value
     if (value === Infinity || value === -Infinity) this.fail(`json: cannot unmarshal number ${text} into Go value of type float64`)
-    return value
+    return numberOf(text)
   }
 
   /** The field `metadata` has a type when it is given one. */
