@@ -162,6 +162,13 @@ test.runIf(isolated)('a driver that mounts nothing, and makes no directory, has 
   await h.until('bare', isReady)
 })
 
+test('a pod whose driver never came goes when it is deleted', async () => {
+  user('never', { csi: { driver: 'never.test' } })
+  await h.api.until(() => failures('never').some(m => m.includes('never.test')))
+  h.delete('never', 1)
+  await h.api.until(() => h.api.all(pods).length === 0)
+})
+
 test('a driver that cannot be taken is told why', async () => {
   const d = await driver('old.test', { versions: ['0.3.0'] })
   expect(d.registration[0]).toEqual({

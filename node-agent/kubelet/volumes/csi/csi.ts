@@ -2,6 +2,7 @@
  * csi: volumes of CSI drivers, of claims and inline; staged once on the node, published for each pod. What a driver is asked, when and in
  * which words it is told of are those of pkg/volume/csi.
  */
+import { existsSync } from 'node:fs'
 import { mkdir, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { csiDrivers as csiDriverKind, secrets as secretKind } from '#shared/api/kinds.ts'
@@ -241,6 +242,8 @@ export function csiVolume(node: CsiNode): VolumePlugin {
     },
     expand,
     async tearDown({ volume, directory, pod = '' }) {
+      // Nothing has been published: there may be no driver that could be asked.
+      if (!existsSync(directory)) return
       const source = csiSource(volume, pod)!
       const driver = drivers.get(source.driver)
       const target = join(directory, 'mount')
