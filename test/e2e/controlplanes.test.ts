@@ -1,5 +1,5 @@
 /** A control plane on two machines: the second has API server, controllers and scheduler, and knows the first one's nats-server by TLS. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -24,9 +24,13 @@ async function kubectl(...args: string[]): Promise<string> {
 }
 /** The token's id: the first six of its characters. */
 const tokenId = (): string => joinArgs[joinArgs.indexOf('--token') + 1]!.slice(0, 6)
-/** What the API server of a machine says to who has nothing but a token. */
-const ask = async (machine: Machine, token: string, url: string): Promise<string> =>
-  (await machine.run('curl', '-sSk', '-m', '5', '-H', `authorization: Bearer ${token}`, `https://127.0.0.1:6443${url}`)).stdout
+/** What the API server of a machine, whose state directory is `dir`, says to who has nothing but a token. */
+async function ask(machine: Machine, dir: string, token: string, url: string): Promise<string> {
+  // Another cluster may have the usual port.
+  const { securePort } = JSON.parse(await readFile(path.join(dir, 'cluster.json'), 'utf8')) as { securePort: number }
+  return (await machine.run('curl', '-sSk', '-m', '5', '-H', `authorization: Bearer ${token}`, `https://127.0.0.1:${securePort}${url}`))
+    .stdout
+}
 const kill = (row: ProcessRow): void => void process.kill(row.pid, 'SIGKILL')
 
 beforeAll(async () => {
@@ -56,7 +60,7 @@ describe('a machine that is added to the control plane', () => {
     // A token for nodes opens nothing, and what is stored shows nothing.
     const node = (await cluster.cox('token', 'create')).stdout.trim()
     const secret = `/api/v1/namespaces/kube-system/secrets/coxswain-control-plane-${tokenId()}`
-    expect(await ask(home, node, secret)).toContain(`User \\"system:bootstrap:${node.slice(0, 6)}\\" cannot get`)
+    expect(await ask(home, cluster.dir, node, secret)).toContain(`User \\"system:bootstrap:${node.slice(0, 6)}\\" cannot get`)
     const stored = await cluster.kubectl('get', 'secret', '-n', 'kube-system', `coxswain-control-plane-${tokenId()}`, '-o', 'jsonpath={.data.bundle}') // prettier-ignore
     expect(Buffer.from(stored, 'base64').toString('latin1')).not.toContain('PRIVATE KEY')
   }, 60_000)
@@ -69,7 +73,7 @@ describe('a machine that is added to the control plane', () => {
     await kubectl('create', 'secret', 'generic', 's', '--from-literal=a=b')
     expect(await cluster.kubectl('get', 'secret', 's', '-o', 'jsonpath={.data.a}')).toBe('Yg==')
     const token = (await cluster.kubectl('create', 'token', 'default')).trim()
-    expect(await ask(far, token, '/api/v1/pods')).toContain('User \\"system:serviceaccount:default:default\\" cannot list')
+    expect(await ask(far, farDir, token, '/api/v1/pods')).toContain('User \\"system:serviceaccount:default:default\\" cannot list')
     await eventually(async () => {
       const ips = await kubectl('get', 'endpointslices', '-l', 'kubernetes.io/service-name=kubernetes', '-o', 'jsonpath={.items[*].endpoints[*].addresses[0]}') // prettier-ignore
       return ips.split(' ').includes(far.address) && ips.split(' ').length === 2
