@@ -4,12 +4,15 @@ import { join } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
 import * as services from '#shared/csi/services.ts'
 import type { Rpc } from '#shared/grpc/rpc.ts'
-import { method, serveGrpc, type Method } from '#shared/grpc/server.ts'
+import { method, serveGrpc, type Caller, type Method } from '#shared/grpc/server.ts'
 import type { Infer } from '#shared/machinery/schema.ts'
 import { getInfo, notifyRegistrationStatus } from '#shared/csi/registration.ts'
 
 type Calls<S extends Record<string, Rpc>> = {
-  [Name in keyof S]?: (question: Infer<S[Name]['question']>) => Infer<S[Name]['answer']> | Promise<Infer<S[Name]['answer']>>
+  [Name in keyof S]?: (
+    question: Infer<S[Name]['question']>,
+    caller?: Caller,
+  ) => Infer<S[Name]['answer']> | Promise<Infer<S[Name]['answer']>>
 }
 export interface Driver {
   readonly name: string
@@ -79,9 +82,9 @@ function methods(all: Record<string, Rpc>, calls: Calls<Record<string, Rpc>>, lo
     Object.entries(calls).map(([key, call]) => {
       const { path, question, answer } = all[key]!
       const name = path.slice(path.lastIndexOf('/') + 1)
-      const logged = async (asked: object): Promise<object> => {
+      const logged = async (asked: object, caller: Caller): Promise<object> => {
         try {
-          const answered = (await call!(asked as never)) as object
+          const answered = (await call!(asked as never, caller)) as object
           log.debug({ call: name }, 'done')
           return answered
         } catch (e) {

@@ -6,6 +6,7 @@ import { mkdir, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/
 import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
+import { lockFile } from '#shared/linux/flock.ts'
 import { attachLoop, detachLoop, devicesOf, emptyLoop, isFreed } from '#shared/linux/loop.ts'
 import { run } from '#shared/linux/run.ts'
 import { bindMount, isMounted, unbind, unmountEverywhere } from '../mounts.ts'
@@ -19,6 +20,7 @@ export const zoneKey = 'topology.block.csi.coxswain.io/zone'
 const MiB = 1 << 20
 const minBytes = 4 * MiB
 const copyMs = 600_000
+const lockMs = 60_000
 const modes = new Set<number>([
   AccessMode.singleNodeWriter,
   AccessMode.singleNodeReaderOnly,
@@ -37,6 +39,15 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
   const imageOf = (place: string): string => join(place, 'image')
   const image = (id: string): string => imageOf(volumes.pathOf(id))
   const attachedFile = (id: string): string => join(volumes.pathOf(id), 'attached')
+  /**
+   * One thing at a time happens to where a volume is attached, whichever node's process is asked: a call that was given up may still be under
+   * way in one when another is asked for the contrary. The volume must be there.
+   */
+  const alone = <T>(id: string, work: () => Promise<T>): Promise<T> =>
+    inTurn(id, async () => {
+      const lock = await lockFile(join(volumes.pathOf(id), 'lock'), { signal: AbortSignal.timeout(lockMs) })
+      return await work().finally(lock.release)
+    })
   const found = async (id: string | undefined): Promise<Meta> =>
     (await volumes.get(checked(id, 'volume id'))) ?? fail(Code.notFound, `volume ${id} does not exist`)
   const need = (value: string | undefined, what: string): string => value || fail(Code.invalidArgument, `${what} is missing`)
@@ -198,18 +209,23 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
             fail(Code.alreadyExists, `volume ${id} exists, and is another one`)
           return { volume: publicVolume(made) }
         }),
-      deleteVolume: ({ volumeId }) =>
-        inTurn(volumeId ?? '', async () => {
-          const id = checked(volumeId, 'volume id')
+      deleteVolume: async ({ volumeId }) => {
+        const id = checked(volumeId, 'volume id')
+        if (!(await volumes.get(id))) return (await volumes.remove(id), {})
+        return alone(id, async () => {
           const at = await attachedTo(id)
           if (at !== undefined) fail(Code.failedPrecondition, `volume ${id} is attached to ${at}`)
-          if (await volumes.get(id)) for (const device of await devicesOf(image(id))) await detachLoop(image(id), device)
+          for (const device of await devicesOf(image(id))) await detachLoop(image(id), device)
           await volumes.remove(id)
           return {}
-        }),
-      controllerPublishVolume: ({ volumeId, nodeId: to, volumeCapability }) =>
-        inTurn(volumeId ?? '', async () => {
-          const meta = await found(volumeId)
+        })
+      },
+      controllerPublishVolume: async ({ volumeId, nodeId: to, volumeCapability }, caller) => {
+        const { id } = await found(volumeId)
+        return alone(id, async () => {
+          const meta = await found(id)
+          // Whoever takes it back is not asked again afterwards.
+          if (caller?.cancelled) fail(Code.canceled, 'nobody waits for it any more')
           const target = need(to, 'node id')
           const wrong = check(volumeCapability ? [volumeCapability] : [])
           if (wrong !== undefined) fail(Code.invalidArgument, wrong)
@@ -222,16 +238,19 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
             if (at !== target) fail(Code.failedPrecondition, `volume ${meta.id} is already attached to ${at}`)
           })
           return { publishContext: {} }
-        }),
-      controllerUnpublishVolume: ({ volumeId, nodeId: from }) =>
-        inTurn(volumeId ?? '', async () => {
-          const id = checked(volumeId, 'volume id')
+        })
+      },
+      controllerUnpublishVolume: async ({ volumeId, nodeId: from }) => {
+        const id = checked(volumeId, 'volume id')
+        if (!(await volumes.get(id))) return {}
+        return alone(id, async () => {
           const at = await attachedTo(id)
           if (at === undefined || (from && at !== from)) return {}
           await takeAway(id)
           await rm(attachedFile(id), { force: true })
           return {}
-        }),
+        })
+      },
       validateVolumeCapabilities: async ({ volumeId, volumeCapabilities = [] }) => {
         await found(volumeId)
         const wrong = check(volumeCapabilities)

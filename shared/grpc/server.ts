@@ -9,16 +9,22 @@ import { encodeMessage } from '../machinery/protobuf-encode.ts'
 import type { Infer, ObjectSchema } from '../machinery/schema.ts'
 import { Code, RpcError } from './rpc.ts'
 
+/** Who waits for the answer of a call. */
+export interface Caller {
+  /** Nobody does any more: it was called off, or its connection is gone. */
+  readonly cancelled: boolean
+}
+
 /** A unary call; what it throws is answered as `code`, by default Unknown, as Go's errors are. */
 export interface Method {
   question: ObjectSchema
   answer: ObjectSchema
-  call: (question: Record<string, unknown>) => object | Promise<object>
+  call: (question: Record<string, unknown>, caller: Caller) => object | Promise<object>
 }
 export const method = <Q extends ObjectSchema, A extends ObjectSchema>(
   question: Q,
   answer: A,
-  call: (question: Infer<Q>) => Infer<A> | Promise<Infer<A>>,
+  call: (question: Infer<Q>, caller: Caller) => Infer<A> | Promise<Infer<A>>,
 ): Method => ({ question, answer, call: call as Method['call'] })
 
 /** Listens at `path`, whose directory is made, in place of whoever did before. Rejects when that cannot be; ends with `signal`. */
@@ -60,9 +66,9 @@ export async function serveGrpc(
     const handlers = Object.fromEntries(
       Object.entries(methods).map(([name, m]) => [
         name,
-        ({ request }: { request: Record<string, unknown> }, reply: Reply) =>
+        (call: { request: Record<string, unknown> } & Caller, reply: Reply) =>
           void Promise.resolve()
-            .then(() => m.call(request))
+            .then(() => m.call(call.request, call))
             .then(
               answer => reply(null, answer),
               (e: Error) =>

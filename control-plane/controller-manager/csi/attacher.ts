@@ -73,7 +73,12 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
     const { attacher, nodeName, source: from } = a.spec
     const finalizer = attacherFinalizer(attacher)
     if (!hasFinalizer(a, finalizer)) return
-    const volume = from.persistentVolumeName === undefined ? undefined : volumes.get('', from.persistentVolumeName)
+    // Where it is not known here, it is asked for: what is attached is not to be forgotten.
+    const volume =
+      from.persistentVolumeName === undefined
+        ? undefined
+        : (volumes.get('', from.persistentVolumeName) ??
+          (await client.get(persistentVolumes, '', from.persistentVolumeName).catch(ignoreNotFound)))
     const spec = volume?.spec ?? from.inlineVolumeSpec
     if (spec?.csi) {
       await refuseWhileMounted(client, uniqueVolumeName(attacher, spec.csi.volumeHandle), nodeName)

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { AccessMode, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code } from '#shared/grpc/rpc.ts'
+import { lockFile } from '#shared/linux/flock.ts'
 import { listMounts } from '#shared/linux/mount.ts'
 import { run } from '#shared/linux/run.ts'
 import { blockDriver, zoneKey } from '../../../drivers/block/driver.ts'
@@ -100,6 +101,19 @@ test('a volume is made once by its name; another of that name, a too large or to
   expect((await controller.listVolumes!({})).entries?.map(e => e.volume?.volumeId)).toEqual([name])
   await controller.deleteVolume!({ volumeId: name })
   expect((await controller.listVolumes!({})).entries).toEqual([])
+})
+
+test('an attachment that nobody waits for any more is not made, also when it was asked for before it was taken back', async () => {
+  await create()
+  const lock = await lockFile(join(directory, 'volumes', name, 'lock'))
+  const caller = { cancelled: false }
+  const publish = driverOf('a').controller.controllerPublishVolume!({ volumeId: name, volumeCapability, nodeId: 'z/a' }, caller)
+  const unpublish = driverOf('b').controller.controllerUnpublishVolume!({ volumeId: name, nodeId: 'z/a' })
+  const refused = expect(publish).rejects.toEqual(code(Code.canceled))
+  caller.cancelled = true
+  await lock.release()
+  await Promise.all([refused, unpublish])
+  await controller.deleteVolume!({ volumeId: name })
 })
 
 test('a volume is attached to one node of its zone at a time, and not deleted while it is', async () => {
