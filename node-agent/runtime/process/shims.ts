@@ -84,7 +84,8 @@ export function openShims(mark: Readonly<Record<string, string>>, pipes: Pipes |
 
   return {
     async start(directory) {
-      const ready = waiting
+      // One that has just been killed is still there until we are told.
+      const ready = waiting?.pid !== undefined && processStartTime(waiting.pid) !== undefined ? waiting : undefined
       waiting = undefined
       const child = ready ?? (await spawnShim())
       const answer = hear(child, directory)

@@ -26,7 +26,8 @@ test('metrics of a pod, with its network, through the proxy of its node', async 
     new RegExp(`^container_cpu_usage_seconds_total\\{container="asks",.*${own},cpu="total"\\}`, 'm'),
   )
   expect(await ask('metrics')).toContain(`kubelet_node_name{node="${node}"} 1`)
-  expect(await ask('metrics/resource')).toContain(`pod_memory_working_set_bytes{${own}}`)
+  // What was measured is told for some seconds.
+  await eventually(async () => (await ask('metrics/resource')).includes(`pod_memory_working_set_bytes{${own}}`), 'the pod is measured')
   expect(JSON.parse(await ask('stats/summary'))).toMatchObject({
     node: { nodeName: node, systemContainers: [{ name: 'kubelet' }, { name: 'pods' }] },
   })
