@@ -1,8 +1,7 @@
 /**
  * How the API travels over NATS. A request is one message on `api.<identity>`: the length (four bytes) and JSON of a RequestHead, and the
  * body. The answer is one or more frames below the client's inbox, numbered so that a lost one is noticed: one byte of flags, four bytes of
- * number, and the payload. Small JSON messages go to `api.<identity>.<server>` while a request lasts: see
- * Control.
+ * number, and the payload. Small JSON messages go to `api.<identity>.<server>` while a request lasts: see Control.
  */
 
 export const Flag = {

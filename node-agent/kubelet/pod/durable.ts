@@ -48,12 +48,14 @@ export function readDurable<T>(path: string): T | undefined {
   } catch (e) {
     const { message } = e as Error
     if (told.get(path) !== message) log.warn({ path, err: message }, 'what the node remembered here cannot be read, and counts as absent')
+    if (told.size >= maxTold) told.clear()
     told.set(path, message)
     return undefined
   }
 }
-/** What was said of files that cannot be read; there are few. */
+/** What was said of files that cannot be read. Of more than so many it is said again. */
 const told = new Map<string, string>()
+const maxTold = 1_000
 
 /** The file is there and is not what was written. */
 export class CorruptError extends Error {}
