@@ -125,7 +125,7 @@ test('when nobody has work a line begins at once, others with it until the turn 
       seen.push(request.getStore())
       done.push('added')
     })
-    compute(5)
+    compute(9)
     void runs.begin(one)!.then(() => done.push('late'))
     done.push('begun')
   })
