@@ -85,8 +85,9 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
   }
   /** A copy of what is on a disk, which may be mounted: it is frozen meanwhile. */
   async function copy(from: string, to: string, of?: string): Promise<void> {
+    // Holes stay holes, and zeros that were written stay written: the journal's are among them.
     const done = async (): Promise<void> =>
-      void (await run('cp', ['--reflink=auto', '--sparse=always', '--', from, to], { timeoutMs: copyMs }))
+      void (await run('cp', ['--reflink=auto', '--sparse=auto', '--', from, to], { timeoutMs: copyMs }))
     const device = of === undefined ? undefined : await deviceOf(of)
     if (device === undefined || (await fileSystemOf(device)) !== 'ext4') return done()
     await mountedBeside(device, async place => {
