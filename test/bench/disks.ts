@@ -136,7 +136,7 @@ export const measureDisks: Measurement = async bench => {
   await client.deleteCollection(pods, namespace)
   await client.delete(persistentVolumeClaims, namespace, 'written')
   await volumeWatch.until(all => all.size === 0, 'its volume is gone')
-  const beside = (name: string, unit: string, what: keyof ReturnType<typeof write>): Row[] =>
+  const beside = (name: string, unit: Row['unit'], what: keyof ReturnType<typeof write>): Row[] =>
     ([['disk', 'the disk that its image is on'], ['hand', 'a loop device with ext4, made by hand']] as const).map(([of, floorName]) => {
       const floor = median(of, what)
       return { name: `disk: ${name}`, unit, value: median('volume', what), floor, floorName, target: 0.95 * floor }

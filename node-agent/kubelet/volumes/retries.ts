@@ -1,4 +1,5 @@
 /** When a volume whose mount failed is tried again, and whether the pod's owner hears of it. */
+import { grow } from '../container/backoff.ts'
 import { NotYetError, UnresolvedError } from './plugin.ts'
 
 /** Upstream's pkg/util/goroutinemap/exponentialbackoff: each operation that fails waits 500 ms, and twice as long each time after. */
@@ -15,7 +16,7 @@ const patienceMs = 123_000
 export interface Failing {
   message: string
   /** How long it waits, and until when (ms of the epoch). */
-  waitMs: number
+  delayMs: number
   at: number
   /** What the pod's volumes had to show at that try. */
   shows: string
@@ -31,8 +32,9 @@ export const isDue = (failing: Failing | undefined, shows: string, now: number):
 /** After one more try that failed. */
 export function failedAgain(before: Failing | undefined, { message, cause }: Error, shows: string, now: number): Failing {
   const limit = cause instanceof NotYetError ? notYetMs : cause instanceof UnresolvedError ? unresolvedMs : lastMs
-  const waitMs = Math.min(before ? before.waitMs * 2 : firstMs, limit)
+  // A try may last for longer than any wait: what came before it is not forgotten for that.
+  const { delayMs } = grow(before && { ...before, updatedAt: now }, now, { initialMs: firstMs, maxMs: limit })
   const since = before?.since ?? now
   const tell = !(cause instanceof NotYetError) || now - since >= patienceMs
-  return { message, waitMs, at: now + waitMs, shows, since: tell ? now : since, tell }
+  return { message, delayMs, at: now + delayMs, shows, since: tell ? now : since, tell }
 }

@@ -11,7 +11,7 @@ function failures(count: number, cause: Error): { waits: number[]; toldAt: numbe
   const toldAt: number[] = []
   for (let n = 0; n < count; n++) {
     failing = failedAgain(failing, new Error('why', { cause }), 'shows', now)
-    waits.push(failing.waitMs / 1000)
+    waits.push(failing.delayMs / 1000)
     if (failing.tell) toldAt.push(now / 1000)
     expect([isDue(failing, 'shows', failing.at - 1), isDue(failing, 'shows', failing.at)]).toEqual([false, true])
     now = failing.at
