@@ -53,8 +53,8 @@ export const attachDetachController: NewController = ctx => {
   /** Since when a volume has been wanted on a node no more, by the uid of its attachment; in monotonic ms. */
   const unwanted = new Map<string, number>()
 
-  const isAttachable = ({ spec }: PersistentVolume): boolean =>
-    spec.csi !== undefined && drivers.get('', spec.csi.driver)?.spec.attachRequired !== false
+  const attaches = (driver: string): boolean => drivers.get('', driver)?.spec.attachRequired !== false
+  const isAttachable = ({ spec }: PersistentVolume): boolean => spec.csi !== undefined && attaches(spec.csi.driver)
   const allowsSeveral = ({ spec }: PersistentVolume): boolean =>
     !spec.accessModes?.length || spec.accessModes.some(mode => mode === 'ReadWriteMany' || mode === 'ReadOnlyMany')
   function usersOf({ spec }: PersistentVolume): LeanPod[] {
@@ -113,7 +113,8 @@ export const attachDetachController: NewController = ctx => {
     // What the API itself shows counts: a pod may have come that the cache does not have.
     const node = await client.get(nodes, '', a.spec.nodeName).catch(ignoreNotFound)
     const unique = volume?.spec.csi ? uniqueVolumeName(a.spec.attacher, volume.spec.csi.volumeHandle) : ''
-    const mounted = node?.status?.volumesInUse?.includes(unique) ?? false
+    // What need not be attached may be in use without.
+    const mounted = attaches(a.spec.attacher) && (node?.status?.volumesInUse?.includes(unique) ?? false)
     const waited = performance.now() - since
     const force = node !== undefined && ((waited > forceDetachMs && !isHealthy(node)) || isOutOfService(node))
     if (mounted && force) forced.add({ reason: isOutOfService(node!) ? 'out-of-service' : 'timeout' })

@@ -14,6 +14,7 @@ import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { isHealthy, isOutOfService } from '../attachdetach/node.ts'
 import type { ControllerContext } from '../context.ts'
 import { callTimeoutMs, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
+import { takeBackStrays } from './strays.ts'
 
 export const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(/[./]/g, '-')}`
 /** What of an error a status may hold. */
@@ -46,24 +47,28 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
       const nodeId = csi.entry(attacher, nodeName)?.nodeID
       if (nodeId === undefined)
         throw new Error(`node ${JSON.stringify(nodeName)} has no NodeID annotation or CSINode entry for driver ${attacher}`)
-      const call = csi.caller(client, attacher, topologiesOf(spec.nodeAffinity?.required?.nodeSelectorTerms))
-      const answer = await call(
-        controller.controllerPublishVolume,
-        {
-          volumeId: spec.csi.volumeHandle,
-          nodeId,
-          volumeCapability: capabilityOf({
-            mode: attachMode(spec.accessModes ?? [], rpcs.has(ControllerRpc.singleNodeMultiWriter)),
-            block: spec.volumeMode === 'Block',
-            fsType: spec.csi.fsType,
-            mountFlags: spec.mountOptions,
-          }),
-          readonly: rpcs.has(ControllerRpc.publishReadonly) && (spec.csi.readOnly ?? false),
-          secrets: await secretOf(client, spec.csi.controllerPublishSecretRef),
-          volumeContext: spec.csi.volumeAttributes ?? {},
-        },
-        callTimeoutMs,
-      )
+      const topologies = topologiesOf(spec.nodeAffinity?.required?.nodeSelectorTerms)
+      const { volumeHandle: volumeId, controllerPublishSecretRef: secretRef } = spec.csi
+      const question = {
+        volumeId,
+        nodeId,
+        volumeCapability: capabilityOf({
+          mode: attachMode(spec.accessModes ?? [], rpcs.has(ControllerRpc.singleNodeMultiWriter)),
+          block: spec.volumeMode === 'Block',
+          fsType: spec.csi.fsType,
+          mountFlags: spec.mountOptions,
+        }),
+        readonly: rpcs.has(ControllerRpc.publishReadonly) && (spec.csi.readOnly ?? false),
+        secrets: await secretOf(client, secretRef),
+        volumeContext: spec.csi.volumeAttributes ?? {},
+      }
+      const answer = await csi
+        .caller(client, attacher, topologies)(controller.controllerPublishVolume, question, callTimeoutMs)
+        .catch((e: unknown) => {
+          const attachment = { name: a.metadata.name ?? '', nodeName, nodeId }
+          const refused = { driver: attacher, volumeId, topologies, secretRef, attachment }
+          return takeBackStrays(csi, client, refused, e)
+        })
       attachmentMetadata = answer.publishContext ?? {}
     }
     await say(client, a, { attached: true, attachmentMetadata, attachError: null, detachError: null })
@@ -81,7 +86,8 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
           (await client.get(persistentVolumes, '', from.persistentVolumeName).catch(ignoreNotFound)))
     const spec = volume?.spec ?? from.inlineVolumeSpec
     if (spec?.csi) {
-      await refuseWhileMounted(client, uniqueVolumeName(attacher, spec.csi.volumeHandle), nodeName)
+      if (csi.drivers.get('', attacher)?.spec.attachRequired !== false)
+        await refuseWhileMounted(client, uniqueVolumeName(attacher, spec.csi.volumeHandle), nodeName)
       const nodeId = csi.entry(attacher, nodeName)?.nodeID ?? (await nodeIdOf(client, attacher, nodeName))
       const { rpcs } = await csi.abilities(client, attacher)
       if (rpcs.has(ControllerRpc.publishUnpublishVolume))

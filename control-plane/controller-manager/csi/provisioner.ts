@@ -20,6 +20,7 @@ import type { ControllerContext } from '../context.ts'
 import { dataSourceOf, isForPopulator, populated, type DataSource } from './datasource.ts'
 import { callTimeoutMs, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi, type Segments } from './driver.ts'
 import { driverParameters, fsTypeOf, secretRefOf } from './parameters.ts'
+import { takeBackStrays } from './strays.ts'
 import { affinityOf, requirementOf, segmentsOf } from './topology.ts'
 
 const deletionSecretName = 'volume.kubernetes.io/provisioner-deletion-secret-name'
@@ -248,7 +249,11 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     try {
       if (attached) throw new Error(`persistentvolume ${name} is still attached to node ${attached.spec.nodeName}`)
       const secrets = await secretOf(client, { name: annotations[deletionSecretName], namespace: annotations[deletionSecretNamespace] })
-      await deleteVolume(client, driver, handle, secrets, topologiesOf(volume.spec.nodeAffinity?.required?.nodeSelectorTerms))
+      const topologies = topologiesOf(volume.spec.nodeAffinity?.required?.nodeSelectorTerms)
+      await deleteVolume(client, driver, handle, secrets, topologies).catch((e: unknown) => {
+        const secretRef = volume.spec.csi?.controllerPublishSecretRef
+        return takeBackStrays(csi, client, { driver, volumeId: handle, topologies, secretRef }, e)
+      })
     } catch (e) {
       if (!ctx.signal.aborted) recorderOf(driver).event(volume, 'Warning', 'VolumeFailedDelete', (e as Error).message)
       throw e

@@ -100,6 +100,8 @@ async function startCsiNode(node: string): Promise<TestCsiDriver> {
       'EXPAND_VOLUME',
       'MODIFY_VOLUME',
       'GET_CAPACITY',
+      'LIST_VOLUMES',
+      'LIST_VOLUMES_PUBLISHED_NODES',
     ],
     topology: { 'topology.csi.test/zone': node === 'node-1' ? 'a' : 'b' },
     backend,
@@ -264,6 +266,33 @@ test('a node that is not healthy loses its volume after a while, one that is hea
   await c.control()
 })
 
+test('what was attached after it had been taken back is taken back by whoever is refused for it', async () => {
+  await claim('other')
+  const other = (await volumeOf('other')).spec.csi!.volumeHandle
+  await claim('stray')
+  const handle = (await volumeOf('stray')).spec.csi!.volumeHandle
+  const isFree = (id: string) => until(`${id} to be free`, () => Promise.resolve(!backend.published.has(id)))
+  // As a process does it that stood still meanwhile.
+  backend.published.set(handle, new Set(['node-2']))
+  const refusal = { code: status.FAILED_PRECONDITION, message: 'it is attached to node-2' }
+  fault('ControllerPublishVolume', refusal)
+  await pod('strayed', 'stray', 'node-1')
+  await isFree(handle)
+  fault('ControllerPublishVolume', undefined)
+  const attached = async () => (await c.client.list(volumeAttachments, '')).items.find(a => a.status?.attached)
+  await until('the attachment', attached)
+  // What has a VolumeAttachment stays where it is, though a driver refuses.
+  fault('DeleteVolume', refusal)
+  backend.published.set(other, new Set(['node-2']))
+  await remove('other')
+  await isFree(other)
+  expect([...(backend.published.get(handle) ?? [])]).toEqual(['node-1'])
+  fault('DeleteVolume', undefined)
+  await c.client.delete(pods, ns, 'strayed')
+  await remove('stray')
+  await nothingLeft()
+})
+
 test('pods are told that nobody attaches their volume, which is not attached any more once its driver says that it need not be', async () => {
   await c.stopControllers()
   await c.control({ attachTimeoutMs: 300 })
@@ -278,8 +307,12 @@ test('pods are told that nobody attaches their volume, which is not attached any
   expect((await eventOf('alone', 'FailedAttachVolume')).message).toBe(
     'AttachVolume.Attach failed for volume "alone" : timed out waiting for external-attacher of nobody.test CSI driver to attach volume h',
   )
+  // Also one that a kubelet uses, as it may without.
+  const inUse = (volumesInUse: string[]) => c.client.patch(nodes, '', 'node-1', 'merge', { status: { volumesInUse } }, 'status')
+  await inUse(['kubernetes.io/csi/nobody.test^h'])
   await c.client.create(driverKind, '', { metadata: { name: 'nobody.test' }, spec: { attachRequired: false } } as never)
   await until('no attachment', async () => (await c.client.list(volumeAttachments, '')).items.length === 0)
+  await inUse([])
   await c.client.delete(pods, ns, 'alone')
   await remove('alone')
   await c.client.delete(persistentVolumes, '', 'alone')
