@@ -1,6 +1,5 @@
 /** grpc probes: grpc.health.v1.Health/Check over plain HTTP/2; the two messages are small enough to write by hand. */
 import { Buffer } from 'node:buffer'
-import { connect } from 'node:http2'
 import { hostPort } from '#shared/component/neterror.ts'
 import { durationText } from '#shared/machinery/duration.ts'
 import type { Outcome } from './state.ts'
@@ -21,7 +20,9 @@ function request(service: string): Buffer {
 /** HealthCheckResponse{status = 1}; absent means 0. */
 const statusOf = (body: Buffer): number => (body.length >= 7 && body[5] === 0x08 ? (body[6] ?? 0) : 0)
 
-export function probeGrpc(host: string, port: number, service: string, timeoutMs: number): Promise<Outcome> {
+export async function probeGrpc(host: string, port: number, service: string, timeoutMs: number): Promise<Outcome> {
+  // A megabyte in every node-agent, most of which never need it.
+  const { connect } = await import('node:http2')
   const address = hostPort(host, port)
   return new Promise(resolve => {
     const session = connect(`http://${address}`)
