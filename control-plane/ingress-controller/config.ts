@@ -205,6 +205,8 @@ defaults
   option redispatch 1
   retry-on conn-failure empty-response
   option http-keep-alive
+  # Workers that end answer what comes by the connections that they have.
+  option idle-close-on-response
   option dontlognull
   http-reuse safe
   default-server max-reuse 1000000 pool-purge-delay 5s

@@ -1,6 +1,8 @@
 /** Ingresses through a real HAProxy: which rule wins, annotations, TLS, and that neither endpoints nor rules that change cost a request. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
@@ -228,6 +230,20 @@ test('endpoints come and go under load, and rules change: no request fails', asy
   expect(asking.sent).toBeGreaterThan(20)
   expect(asking.failures).toEqual([])
   await Promise.all(all.map(b => b.close()))
+})
+
+test('a connection that has been asked by, and is kept, is answered after a reload', async () => {
+  expect((await proxy.serve(ingress('kept', 'kept.example.com', { '/': 'a' }))).outcome).toBe('reloaded')
+  const socket = connect(proxy.ports.http, '127.0.0.1')
+  const asks = (more: string): boolean => socket.write(`GET / HTTP/1.1\r\nhost: kept.example.com\r\n${more}\r\n`)
+  asks('')
+  await once(socket, 'data')
+  expect((await proxy.serve(ingress('kept', 'kept.example.com', { '/': 'b' }))).outcome).toBe('reloaded')
+  // The new worker answers, so the other one ends.
+  expect(await who('kept.example.com', '/')).toBe('b')
+  const answer = text(socket)
+  asks('connection: close\r\n')
+  expect(await answer).toContain('200 OK')
 })
 
 test('a thousand Ingresses', async () => {
