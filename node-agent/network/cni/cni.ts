@@ -17,6 +17,7 @@ import type { PodNetwork, PodToConnect } from '../network.ts'
 import { turns } from '../turns.ts'
 import type { BridgeOptions } from '../bridge.ts'
 import { findNetwork, type NetworkConfig } from './config.ts'
+import { checkNetwork, collectGarbage } from './plugin.ts'
 import { podRecords, type Wanted } from './records.ts'
 import { bandwidthOf } from './bandwidth.ts'
 import { readResult } from './result.ts'
@@ -55,6 +56,8 @@ export async function prepareCniDirectories(rootDir: string): Promise<void> {
   await run('mount', ['--bind', join(own, 'lib'), pluginState])
 }
 
+type Connected = Awaited<ReturnType<PodNetwork['setUp']>>
+
 /** In upstream's words, of a node without a configuration. */
 const notReady =
   'container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized'
@@ -65,10 +68,15 @@ export async function openCniNetwork(options: CniOptions): Promise<PodNetwork> {
   await prepareCniDirectories(rootDir)
   await prepareNode(options)
   const records = podRecords(join(rootDir, 'cni', 'networks'), programs, log)
+  /** Of more networks than the first: plugins know no difference. */
+  const more = podRecords(join(rootDir, 'cni', 'attachments'), programs, log)
   const hostPorts = await openHostPorts()
   const hostPorts6 = ipv6 && (await openHostPorts('IPv6'))
   const inTurn = turns()
   const links = new Map<string, string>()
+  /** Pods that are being connected, and the collection of garbage, of which one waits for the other. */
+  const coming = new Set<Promise<unknown>>()
+  let sweeping: Promise<void> = Promise.resolve()
 
   const capabilitiesFor = ({ hostPorts: ports, annotations }: PodToConnect): Record<string, unknown> => ({
     ...bandwidthOf(annotations),
@@ -91,34 +99,65 @@ export async function openCniNetwork(options: CniOptions): Promise<PodNetwork> {
     if (existsSync(pathOf(uid))) await ipBatch([`netns del ${namespaceOf(uid)}`])
   }
 
+  /** Plugins look whether pods that run are connected still. What is amiss is told; the pod goes on. */
+  async function check(uid: string): Promise<void> {
+    for (const { network, place, result } of records.attachments(uid))
+      if (result)
+        await checkNetwork(network, place, programs, result).catch((e: Error) =>
+          log.warn({ pod: uid, network: network.name, err: e.message }, 'a pod is not connected as it was'),
+        )
+  }
+
+  /** Plugins forget whom nobody knows any more. Nobody comes meanwhile: they would be taken for such. */
+  async function sweep(): Promise<void> {
+    await Promise.allSettled(coming)
+    const first = records.uids().flatMap(uid => records.attachments(uid))
+    const all = [...first, ...more.uids().flatMap(uid => more.attachments(uid))]
+    const known = [...first.map(a => a.network), findNetwork(configurations, log)].filter(n => n !== undefined)
+    for (const network of new Map(known.map(n => [n.name, n])).values()) {
+      const valid = all.filter(a => a.network.name === network.name).map(a => a.place)
+      for (const failure of await collectGarbage(network, valid, programs))
+        log.warn({ network: network.name, err: failure.message }, 'a CNI plugin does not collect its garbage')
+    }
+  }
+
+  async function connectPod(pod: PodToConnect): Promise<Connected> {
+    const [attachment] = await records
+      .attach(pod.uid, pathOf(pod.uid), () => wanted(pod))
+      .catch(async (e: Error) => {
+        await remove(pod.uid).catch(() => {})
+        throw e
+      })
+    const { network, result } = attachment!
+    const { ips, hostLink } = readResult(result!, primary)
+    const [ip] = ips
+    if (ip === undefined) throw new Error(`network "${network.name}" gave the pod no address`)
+    if (hostLink) links.set(ip, hostLink)
+    if (!mapsPorts(network)) {
+      await hostPorts.set(pod.uid, ip, pod.hostPorts)
+      const second = ips.find(a => a.includes(':'))
+      if (second) await hostPorts6?.set(pod.uid, second, pod.hostPorts)
+    }
+    return { ip, ...(ips.length > 1 ? { ips } : {}), namespacePath: pathOf(pod.uid) }
+  }
+
   return {
     name: 'cni',
     linkOf: ip => links.get(ip) ?? '',
     setUp: pod =>
       inTurn(pod.uid, async () => {
-        const [attachment] = await records
-          .attach(pod.uid, pathOf(pod.uid), () => wanted(pod))
-          .catch(async (e: Error) => {
-            await remove(pod.uid).catch(() => {})
-            throw e
-          })
-        const { network, result } = attachment!
-        const { ips, hostLink } = readResult(result!, primary)
-        const [ip] = ips
-        if (ip === undefined) throw new Error(`network "${network.name}" gave the pod no address`)
-        if (hostLink) links.set(ip, hostLink)
-        if (!mapsPorts(network)) {
-          await hostPorts.set(pod.uid, ip, pod.hostPorts)
-          const second = ips.find(a => a.includes(':'))
-          if (second) await hostPorts6?.set(pod.uid, second, pod.hostPorts)
-        }
-        return { ip, ...(ips.length > 1 ? { ips } : {}), namespacePath: pathOf(pod.uid) }
+        await sweeping
+        const connecting = connectPod(pod)
+        coming.add(connecting)
+        return connecting.finally(() => coming.delete(connecting))
       }),
     tearDown: uid => inTurn(uid, () => remove(uid)),
     async retain(uids) {
       const named = (await readdir('/run/netns').catch(() => [])).flatMap(name => /^cni-(.+)$/.exec(name)?.[1] ?? [])
       const found = new Set([...records.uids(), ...named, ...(await hostPorts.pods())])
       await Promise.all([...found].filter(uid => !uids.has(uid)).map(uid => inTurn(uid, () => remove(uid))))
+      await Promise.all([...uids].map(uid => inTurn(uid, () => check(uid))))
+      await (sweeping = sweep().catch((e: Error) => log.warn({ err: e.message }, 'CNI plugins were not asked to collect their garbage')))
     },
     notReady: () => (findNetwork(configurations, log) ? undefined : notReady),
     onChange(changed) {

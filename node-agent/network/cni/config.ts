@@ -16,6 +16,8 @@ const listSchema = z.object({
   cniVersion: z.string().max(20).default(''),
   name,
   plugins: z.array(pluginSchema).min(1, 'no plugins in list'),
+  disableCheck: z.boolean().optional(),
+  disableGC: z.boolean().optional(),
 })
 const singleSchema = pluginSchema.extend({ cniVersion: z.string().max(20).default(''), name })
 
@@ -33,6 +35,12 @@ export function parseNetwork(text: string, fallback?: string): NetworkConfig {
   if ('plugins' in read.data) return read.data as NetworkConfig
   const { cniVersion, name, ...plugin } = read.data
   return { cniVersion, name, plugins: [plugin as PluginConfig] }
+}
+
+/** Whether a network's plugins speak a version of the specification, or a later one. */
+export function speaks({ cniVersion }: Pick<NetworkConfig, 'cniVersion'>, wanted: readonly [number, number]): boolean {
+  const [major = 0, minor = 0] = cniVersion.split('.').map(Number)
+  return major > wanted[0] || (major === wanted[0] && minor >= wanted[1])
 }
 
 /** The files of places, which are directories or files themselves, in the order in which they count. */

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { CommandError, run } from '#shared/linux/run.ts'
 import { accessSync, constants } from 'node:fs'
-import type { NetworkConfig, PluginConfig } from './config.ts'
+import { speaks, type NetworkConfig, type PluginConfig } from './config.ts'
 import type { CniResult } from './result.ts'
 
 /** Plugins may wait for a DHCP server. */
@@ -63,31 +63,43 @@ function reason(e: unknown): string {
   return e.message
 }
 
+/** As libcni says what failed. */
+const verbs = { ADD: 'add', DEL: 'delete', CHECK: 'check', GC: 'gc' }
+
+/** Runs a plugin with a configuration, told besides what `env` says; resolves with what it wrote. */
+function execute(
+  action: keyof typeof verbs,
+  { type }: PluginConfig,
+  directories: readonly string[],
+  config: object,
+  env: Record<string, string> = {},
+): Promise<string> {
+  const failed = (why: string): Error => new Error(`plugin type="${type}" failed (${verbs[action]}): ${why}`)
+  const told = { PATH: process.env['PATH'], CNI_COMMAND: action, CNI_PATH: directories.join(':'), ...env }
+  const options = { env: told, input: JSON.stringify(config), timeoutMs: deadlineMs }
+  return run(programOf(type, directories), [], options).then(
+    out => (out.length > maxBytes ? Promise.reject(failed(`its result is larger than ${maxBytes} bytes`)) : out),
+    (e: unknown) => Promise.reject(failed(reason(e))),
+  )
+}
+
 async function call(
-  action: 'ADD' | 'DEL',
+  action: 'ADD' | 'DEL' | 'CHECK',
   network: NetworkConfig,
   plugin: PluginConfig,
   { place, directories, prevResult }: { place: Place; directories: readonly string[]; prevResult: CniResult | undefined },
 ): Promise<CniResult | undefined> {
-  const failed = (why: string): Error => new Error(`plugin type="${plugin.type}" failed (${action === 'ADD' ? 'add' : 'delete'}): ${why}`)
-  const env = {
-    PATH: process.env['PATH'],
-    CNI_COMMAND: action,
+  const out = await execute(action, plugin, directories, configFor(network, plugin, place, prevResult), {
     CNI_CONTAINERID: place.containerId,
     CNI_NETNS: place.netns,
     CNI_IFNAME: place.ifname,
     CNI_ARGS: Object.entries(place.args).map(([name, value]) => `${name}=${value}`).join(';'), // prettier-ignore
-    CNI_PATH: directories.join(':'),
-  }
-  const program = programOf(plugin.type, directories)
-  const input = JSON.stringify(configFor(network, plugin, place, prevResult))
-  const out = await run(program, [], { env, input, timeoutMs: deadlineMs }).catch((e: unknown) => Promise.reject(failed(reason(e))))
-  if (action === 'DEL') return undefined
-  if (out.length > maxBytes) throw failed(`its result is larger than ${maxBytes} bytes`)
+  })
+  if (action !== 'ADD') return undefined
   try {
     return JSON.parse(out) as CniResult
   } catch {
-    throw failed(`its result is no JSON: ${out.slice(0, 200)}`)
+    throw new Error(`plugin type="${plugin.type}" failed (add): its result is no JSON: ${out.slice(0, 200)}`)
   }
 }
 
@@ -112,4 +124,32 @@ export async function deleteNetwork(
   for (const plugin of network.plugins.toReversed())
     await call('DEL', network, plugin, { place, directories, prevResult }).catch((e: Error) => failures.push(e))
   if (failures[0]) throw failures[0]
+}
+
+/**
+ * Asks the plugins whether a pod is still in a network as they answered then (`result`), from version 0.4 of the specification on. Rejects in the
+ * words of the first that finds it is not.
+ */
+export async function checkNetwork(network: NetworkConfig, place: Place, directories: readonly string[], result: CniResult): Promise<void> {
+  if (network.disableCheck || !speaks(network, [0, 4])) return
+  for (const plugin of network.plugins) await call('CHECK', network, plugin, { place, directories, prevResult: result })
+}
+
+/**
+ * Tells the plugins who is in a network, from version 1.1 of the specification on: what they have for others they take back. All are told;
+ * resolves with what failed.
+ */
+export async function collectGarbage(
+  network: NetworkConfig,
+  valid: readonly Pick<Place, 'containerId' | 'ifname'>[],
+  directories: readonly string[],
+): Promise<Error[]> {
+  if (network.disableGC || !speaks(network, [1, 1])) return []
+  const attachments = valid.map(({ containerId, ifname }) => ({ containerID: containerId, ifname }))
+  const failures: Error[] = []
+  for (const plugin of network.plugins) {
+    const config = { ...plugin, name: network.name, cniVersion: network.cniVersion, 'cni.dev/valid-attachments': attachments }
+    await execute('GC', plugin, directories, config).catch((e: Error) => failures.push(e))
+  }
+  return failures
 }

@@ -30,6 +30,8 @@ interface PodRecord {
 
 export interface PodRecords {
   uids(): string[]
+  /** What a pod is in, as far as plugins have answered. */
+  attachments(uid: string): Attachment[]
   /**
    * Adds the pod to networks, unless it is in some already; what an attempt left that was not finished is taken back first. Rejects in a plugin's
    * words, having taken back what it can.
@@ -77,6 +79,7 @@ export function podRecords(root: string, directories: readonly string[], log: Lo
 
   return {
     uids: () => [...new Set(readdirSync(root).flatMap(file => /^(.+)\.json(?:\.new)?$/.exec(file)?.[1] ?? []))],
+    attachments: uid => read(uid)?.attachments ?? [],
     async attach(uid, netns, wanted) {
       const had = read(uid)
       if (had?.whole && had.netns === netns && existsSync(netns)) return had.attachments

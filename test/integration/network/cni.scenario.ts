@@ -1,6 +1,6 @@
 /** A node whose pods are connected by the plugins of the system's package, by one configuration after the other. */
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { logger } from '#shared/component/log.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
@@ -115,6 +115,24 @@ export const scenario: Scenario = {
     network = await open()
     await network.retain(new Set())
     assert.deepEqual([leases(), namespaces()], [[], []])
+  },
+  'plugins of a restarted node-agent look at the pods that run, and are told who is there': async () => {
+    const calls = join(directory, 'calls')
+    const result = { cniVersion: '1.1.0', interfaces: [{ name: 'eth0', sandbox: 's' }], ips: [{ address: '10.9.1.99/24', interface: 0 }] }
+    writeFileSync(
+      join(directory, 'cni', 'bin', 'told'),
+      `#!/bin/sh\necho "$CNI_COMMAND $CNI_CONTAINERID $(cat | grep -o '"cni.dev.*]')" >>${calls}\necho '${JSON.stringify(result)}'\n`,
+      { mode: 0o755 },
+    )
+    writeFileSync(join(conf, '10-test.conflist'), JSON.stringify({ cniVersion: '1.1.0', name: 'test', plugins: [{ type: 'told' }] }))
+    await setUp('a')
+    await setUp('b')
+    network = await open()
+    await network.retain(new Set(['a']))
+    const valid = '"cni.dev/valid-attachments":[{"containerID":"a","ifname":"eth0"}]'
+    assert.deepEqual(readFileSync(calls, 'utf8').split('\n').map(l => l.trim()).slice(2, -1), ['DEL b', 'CHECK a', `GC  ${valid}`]) // prettier-ignore
+    await network.tearDown('a')
+    configure({ type: 'ptp' })
   },
   'an address is given back though the namespace is gone, as after a reboot': async () => {
     await setUp('a')
