@@ -14,7 +14,8 @@ import { median } from './statistics.ts'
 import { until } from './until.ts'
 import { wrk } from './wrk.ts'
 
-const megabytes = 64
+// Little enough for a slow machine to send some of it within a round.
+const megabytes = 16
 // Each way has a port of its own: otherwise its connections and those of another, after translation, would be the same in connection tracking,
 // where each stays for two minutes.
 const ports = { direct: 8080, service: 80, nodePort: 81, loadBalancer: 82, ingress: 83, fromMachine: 84 }
