@@ -3,7 +3,6 @@
  * worker at a time, and comes again after `done` when it was added meanwhile.
  */
 import { histogram, type Histogram } from '../component/histogram.ts'
-import { Fifo } from '../machinery/fifo.ts'
 
 export interface WorkQueue {
   add(key: string): void
@@ -57,10 +56,10 @@ interface Work {
 }
 
 export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, burst = 100 }: QueueOptions = {}): WorkQueue {
-  const waiting = new Set<string>()
-  const order = new Fifo<string>()
-  /** performance.now() when those in `order` were added. */
-  const added = new Fifo<number>()
+  /** In order, with performance.now() when each was added. */
+  const waiting = new Map<string, number>()
+  /** Goes on with what is added later, and passes over what was taken once only: a new one looks at all of that again. */
+  let order = waiting.entries()
   /** As many as there are workers. */
   const working: Work[] = []
   const timers = new Map<string, { at: number; timer: NodeJS.Timeout }>()
@@ -71,17 +70,17 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
   let down = false
 
   function take(): string {
-    const key = order.shift()!
+    let next = order.next()
+    if (next.done) next = (order = waiting.entries()).next()
+    const [key, added] = next.value!
     const since = performance.now()
-    counts.queued.observe((since - added.shift()!) / 1000)
+    counts.queued.observe((since - added) / 1000)
     waiting.delete(key)
     working.push({ key, since, again: undefined })
     return key
   }
   function enqueue(key: string, since: number): void {
-    waiting.add(key)
-    order.push(key)
-    added.push(since)
+    waiting.set(key, since)
     if (takers.length) takers.shift()!(take())
   }
   function add(key: string): void {
@@ -126,7 +125,7 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
     next: () =>
       new Promise(resolve => {
         if (down) resolve(undefined)
-        else if (order.length > 0) resolve(take())
+        else if (waiting.size > 0) resolve(take())
         else takers.push(resolve)
       }),
     done(key) {
@@ -143,14 +142,13 @@ export function workQueue({ baseMs = 5, limitMs = 1_000_000, perSecond = 10, bur
       for (const { timer } of timers.values()) clearTimeout(timer)
       timers.clear()
       failures.clear()
-      while (order.shift() !== undefined) added.shift()
       waiting.clear()
       const left = takers
       takers = []
       for (const resolve of left) resolve(undefined)
     },
     get length() {
-      return order.length
+      return waiting.size
     },
     statistics: {
       get adds() {
