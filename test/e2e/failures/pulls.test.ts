@@ -1,20 +1,20 @@
 /**
  * Pods of images from a registry while node-agent, the puller, the registry and a load are killed again and again: each pod runs once, with
- * its image's files, and nothing is left over. Then a reboot.
+ * its image's files, and nothing is left over. Then a reboot, and an index of the images that is corrupt.
  */
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { pods } from '#shared/api/kinds.ts'
+import { nodes, pods } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
 import { busyboxLayer, documentsOf, tarOf } from '../../fixtures/images.ts'
 import { pullPlug } from '../../fixtures/plug.ts'
 import { pushImage, startRegistry, type TestRegistry } from '../../fixtures/registry.ts'
-import { clientOf, delay, eventually, isReady, row, signal } from './setup.ts'
+import { clientOf, delay, eventually, isReady, processes, row, signal } from './setup.ts'
 
 let cluster: ClusterFixture
 let client: Client
@@ -160,4 +160,57 @@ row('a reboot under pods of real images', 180_000, async round => {
   await client.delete(pods, 'default', word)
   await eventually(async () => (await own()).length === 0, 'the pod is gone')
   await registry.restart()
+})
+
+row('the index of the images is corrupt', 180_000, async round => {
+  const name = `indexed-${round}`
+  const image = `docker.io/acme/${name}:1`
+  const archive = await archiveOf(image, imageOf(name))
+  expect((await cluster.cox('image', 'load', archive)).code).toBe(0)
+  await rm(archive)
+  const container = { imagePullPolicy: 'Never', command: ['sleep', '1000'] }
+  await client.create(pods, 'default', podOf(name, image, {}, container))
+  await eventually(async () => isReady(await client.get(pods, 'default', name)), 'the pod is Ready')
+  const node = () => client.get(nodes, '', 'node-1')
+  const knows = async (): Promise<boolean> => (await node()).status?.images?.some(i => i.names?.includes(image)) ?? false
+  await eventually(knows, 'the node tells of the image')
+  const running = processes(await cluster.ps(), pod => pod === name)
+
+  const file = path.join(cluster.dir, 'images/index.json')
+  const whole = readFileSync(file)
+  const index = (content: string | Buffer): void => (writeFileSync(`${file}.other`, content), renameSync(`${file}.other`, file))
+  const damaged = [whole.subarray(0, whole.length / 2), '', '{"schemaVersion":2,"manifests":[{"digest":"sha256:1","size":1}]}']
+  const waiting = damaged.map((_, n) => `${name}-waits-${n}`)
+  try {
+    for (const [n, content] of damaged.entries()) {
+      index(content)
+      const { pid } = await signal(cluster, r => r.component === 'node-agent', 'the node-agent')
+      await eventually(async () => (await cluster.ps()).some(r => r.component === 'node-agent' && r.pid !== pid), 'the next one')
+      await client.create(pods, 'default', podOf(waiting[n]!, image, {}, container))
+      const why = await eventually(async () => {
+        const { reason, message } = (await client.get(pods, 'default', waiting[n]!)).status?.containerStatuses?.[0]?.state?.waiting ?? {}
+        return reason === 'ImageInspectError' && message
+      }, 'a pod of the image waits')
+      expect(why).toContain('index.json of the image store is ')
+      const listed = await cluster.cox('image', 'list')
+      expect([listed.code, listed.stderr]).toEqual([1, expect.stringContaining('index.json of the image store is ')])
+      expect((await node()).status?.conditions?.find(c => c.type === 'Ready')?.status).toBe('True')
+      // What it cannot tell it does not deny.
+      expect(await knows()).toBe(true)
+    }
+  } finally {
+    index(whole)
+  }
+  for (const each of waiting) {
+    const pod = await eventually(async () => {
+      const now = await client.get(pods, 'default', each)
+      return isReady(now) && now
+    }, `${each} is Ready`)
+    expect(pod.status?.containerStatuses?.[0]?.restartCount).toBe(0)
+  }
+  expect(processes(await cluster.ps(), pod => pod === name)).toEqual(running)
+  await client.deleteCollection(pods, 'default', {})
+  await eventually(async () => (await own()).length === 0, 'the pods are gone')
+  expect((await cluster.cox('image', 'rm', image)).code).toBe(0)
+  await eventually(async () => !(await knows()), 'the node tells of the image no more')
 })
