@@ -27,6 +27,11 @@ export interface ElectionOptions {
   log: Logger
   recorder?: EventRecorder
   /**
+   * Resolves true when the process of that identity has ended, false when nobody can tell or the signal aborts. What it has sent by then
+   * counts as done: a holder that has ended is followed without waiting for its lease to expire.
+   */
+  untilEnded?: (identity: string, signal: AbortSignal) => Promise<boolean>
+  /**
    * Called once when the lease is held; its signal aborts when it is lost or the election is stopped. Release waits for what it returns.
    */
   onStartedLeading: (signal: AbortSignal) => void | Promise<void>
@@ -85,6 +90,19 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
   /** The last attempt failed. */
   let blind = false
   let reported = ''
+  /** The holder whose end is waited for, until `stop`; `ended` aborts when it has come. */
+  let watched = { holder: '', ended: new AbortController(), stop: new AbortController() }
+  function watch(holder: string): void {
+    if (!options.untilEnded || holder === watched.holder) return
+    watched.stop.abort()
+    const [ended, stop] = [new AbortController(), new AbortController()]
+    watched = { holder, ended, stop }
+    void options.untilEnded(holder, AbortSignal.any([signal, stop.signal])).then(seen => {
+      if (!seen) return
+      log.info({ lease: name, holder }, 'the process of the leader has ended')
+      ended.abort()
+    })
+  }
 
   /** Another holds the lease and may still work. */
   type Result = 'held' | 'taken'
@@ -120,7 +138,9 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     observed = observe(observed, current, performance.now(), blind)
     blind = false
     const holder = spec?.holderIdentity ?? ''
-    if (leads ? holder !== identity : !mayAcquire(observed, identity, performance.now())) {
+    const follows = holder === watched.holder && watched.ended.signal.aborted
+    if (leads ? holder !== identity : !follows && !mayAcquire(observed, identity, performance.now())) {
+      watch(holder)
       if (reported !== holder) log.info({ lease: name, holder: (reported = holder) }, 'another instance is the leader')
       return 'taken'
     }
@@ -154,12 +174,14 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
   while (!signal.aborted) {
     const result = await attempt(false)
     if (result === 'held') break
-    if (result === 'taken') pause.reset()
-    await sleep(
-      result === 'failed' ? pause.next() : Math.max(1, Math.min(options.retryPeriodMs * (1 + Math.random() * 0.2), untilExpiry())),
-      signal,
-    )
+    if (result === 'failed') await sleep(pause.next(), signal)
+    else {
+      pause.reset()
+      const ms = Math.max(1, Math.min(options.retryPeriodMs * (1 + Math.random() * 0.2), untilExpiry()))
+      await sleep(ms, AbortSignal.any([signal, watched.ended.signal]))
+    }
   }
+  watched.stop.abort()
   if (signal.aborted) {
     if (leadership.held) await release()
     return 'stopped'

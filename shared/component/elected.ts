@@ -1,5 +1,4 @@
 /** The process of a component of which one instance works at a time: kube-controller-manager, kube-scheduler. */
-import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Registry } from 'prom-client'
 import * as z from 'zod'
@@ -12,6 +11,7 @@ import { fenced, Leadership } from '../client/leadership.ts'
 import { newClient, type RestClient } from '../client/rest.ts'
 import { boolFlag, durationFlag } from './flags.ts'
 import type { HealthCheck } from './health.ts'
+import { newIdentity, untilEnded } from './instance.ts'
 import { ready, untilTerminated } from './lifecycle.ts'
 import { logger, type Logger } from './log.ts'
 import { addMetric, newMetrics } from './metrics.ts'
@@ -92,7 +92,8 @@ export async function runElected(
           client,
           namespace: 'kube-system',
           name: component,
-          identity: `${flags.identity ?? hostname()}_${randomUUID()}`,
+          identity: await newIdentity(flags.identity ?? hostname()),
+          untilEnded,
           leadership,
           leaseDurationMs: flags.leaderElectLeaseDuration,
           renewDeadlineMs: flags.leaderElectRenewDeadline,

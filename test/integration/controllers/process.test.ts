@@ -52,6 +52,25 @@ test('a manager that is killed is replaced by the next, and leaves in good order
   expect((await holder()) ?? '').toBe('')
 })
 
+test('one that is killed is followed by another on its machine before its lease expires, one that hangs is not', async () => {
+  const slow = ['--leader-elect-lease-duration', '1h', '--leader-elect-renew-deadline', '30m', '--leader-elect-retry-period', '100ms']
+  const first = await start('--identity', 'first', ...slow)
+  await until('the lease', async () => (await holder())?.startsWith('first_'))
+  const second = await start('--identity', 'second', ...slow)
+  await once(second, 'message')
+  first.kill('SIGSTOP')
+  const third = await start('--identity', 'third', ...slow)
+  await once(third, 'message')
+  expect(await holder()).toMatch(/^first_/)
+  first.kill('SIGKILL')
+  await until('another leader', async () => /^(second|third)_/.test((await holder()) ?? ''))
+  for (const child of [second, third]) {
+    const stopped = once(child, 'exit')
+    child.kill('SIGTERM')
+    await stopped
+  }
+})
+
 test('health is for everybody, metrics are for whom the cluster knows', async () => {
   const free = createServer().listen(0, '127.0.0.1')
   await once(free, 'listening')
