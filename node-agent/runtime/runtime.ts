@@ -122,6 +122,8 @@ export interface ContainerStatus {
   /** When the process died of a signal, its number; exitCode is then 128 + signal. */
   signal?: number
   oomKilled?: boolean
+  /** Nobody saw its end: the node went down under it. `exitCode` is 255 then. */
+  unseen?: true
   /** Whom its first process was started as; a container that is there already tells when it is adopted. */
   user?: ContainerUser
   /** Of a container that runs: what its control group says is in force. Absent where the runtime has none. */

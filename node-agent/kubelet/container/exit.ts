@@ -11,7 +11,7 @@ const unknownExit = { exitCode: 255, reason: 'Unknown' }
 
 /** Fills in how a run ended. `status` is undefined when there is no trace of it. */
 export async function recordExit(ctx: PodContext, name: string, attempt: Attempt, status: ContainerStatus | undefined): Promise<void> {
-  const known = status?.exitCode !== undefined
+  const known = status?.exitCode !== undefined && !status.unseen
   const exitCode = status?.exitCode ?? unknownExit.exitCode
   const container = findContainer(ctx.pod, name)?.container
   // Read first: the pod may be looked at meanwhile, and is told of the end as a whole.

@@ -330,7 +330,7 @@ export async function readStatus(directory: string): Promise<ContainerStatus | u
   // The process is gone but its parent may be about to tell the exit code.
   if (shimPid(directory, id) !== undefined) await fileEvent(join(directory, 'run/exits', id), AbortSignal.timeout(SHIM_CHECK_MS))
   // Neither the process nor its parent is there: the node went down under it. containerd tells of such a container in the same way.
-  return (await status()) ?? { id, state: 'exited', startedAt, finishedAt: new Date(), exitCode: 255 }
+  return (await status()) ?? { id, state: 'exited', startedAt, finishedAt: new Date(), exitCode: 255, unseen: true }
 }
 
 const SHIM_CHECK_MS = 5_000

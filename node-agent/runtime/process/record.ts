@@ -101,5 +101,5 @@ export function readStatus(directory: string): ContainerStatus | undefined {
   // The shim is about to tell how it ended: until then it has not.
   if (runs(started) || shimPid(directory) !== undefined) return { id, state: 'running', pid: started.pid, startedAt }
   // Nobody is left to tell. containerd tells of such a container in the same way.
-  return exited() ?? { id, state: 'exited', startedAt, finishedAt: new Date(), exitCode: 255 }
+  return exited() ?? { id, state: 'exited', startedAt, finishedAt: new Date(), exitCode: 255, unseen: true }
 }

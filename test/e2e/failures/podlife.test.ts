@@ -1,6 +1,6 @@
 /**
  * Pods of every sort, some of an image of the store, while their node-agent is killed again and again: each ends as its spec says, nothing is restarted that need not be, no
- * exit code and no log line is lost, what runs has the resources that it was last given, and nothing is left over.
+ * exit code and no log line is lost, what runs has the resources that it was last given, and nothing is left over. Then the same for a reboot.
  */
 import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
@@ -17,6 +17,7 @@ import { isConflict } from '#shared/machinery/status.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
 import { busyboxLayer, dockerArchive } from '../../fixtures/images.ts'
 import { everything } from '../../fixtures/inventory.ts'
+import { pullPlug } from '../../fixtures/plug.ts'
 import { clientOf, delay, eventually, isReady, processes, signal, row } from './setup.ts'
 
 /** How many nodes there are, whose agents are killed each in its turn, and how often at least in a round: the soak asks for more. */
@@ -181,6 +182,15 @@ async function resize(name: string, milliCPU: number): Promise<void> {
   await eventually(taken, `${name} is asked to have ${milliCPU}m`)
 }
 
+const nothingIsLeft = (): Promise<unknown> =>
+  eventually(async () => {
+    const now = await everything(cluster)
+    // As text: what is left over is to be read in the message.
+    const differs = JSON.stringify([now.filter(t => !before.includes(t)), before.filter(t => !now.includes(t))])
+    if (differs !== '[[],[]]') throw new Error(differs)
+    return true
+  }, 'nothing is left over')
+
 row('node-agent killed again and again under pods of every sort', 300_000 + 8_000 * wantedKills, async round => {
   const each = 6
   const names = Object.keys(sorts).flatMap(sort => Array.from({ length: each }, (_, i) => ({ sort, i, name: `${sort}-${round}-${i}` })))
@@ -276,11 +286,110 @@ row('node-agent killed again and again under pods of every sort', 300_000 + 8_00
 
   await client.deleteCollection(pods, 'default', { labelSelector: `round=${round}` })
   await eventually(async () => (await list()).length === 0, 'all pods are gone')
-  await eventually(async () => {
-    const now = await everything(cluster)
-    // As text: what is left over is to be read in the message.
-    const differs = JSON.stringify([now.filter(t => !before.includes(t)), before.filter(t => !now.includes(t))])
-    if (differs !== '[[],[]]') throw new Error(differs)
-    return true
-  }, 'nothing is left over')
+  await nothingIsLeft()
+})
+
+/** Tells how often it ran with what a disk keeps, and with what memory keeps. */
+const remembers = 'for at in /v /m; do echo >>$at/lines; wc -l <$at/lines; done'
+const kept = {
+  volumes: [...volumes, { name: 'm', emptyDir: { medium: 'Memory' as const } }],
+  mounts: {
+    volumeMounts: [
+      { name: 'v', mountPath: '/v' },
+      { name: 'm', mountPath: '/m' },
+    ],
+  },
+}
+const lostWithItsNode = { exitCode: 255, reason: 'Unknown' }
+/** What is there when the power goes, and what is to come of it: restarts of each container, and how the pod ends if it does. */
+const rebooted: { [name: string]: { spec: Partial<PodSpec>; restarts: { [container: string]: number }; phase: string; log?: string } } = {
+  always: {
+    spec: { restartPolicy: 'Always', volumes: kept.volumes, containers: [sh('main', `${remembers}; ${idle}`, kept.mounts)] },
+    restarts: { main: 1 },
+    phase: 'Running',
+    log: '2\n1',
+  },
+  // Its sandbox is another one: init containers run again.
+  initialized: {
+    spec: {
+      restartPolicy: 'OnFailure',
+      volumes: kept.volumes,
+      initContainers: [sh('init', remembers, kept.mounts)],
+      containers: [sh('main', `${remembers}; ${idle}`, kept.mounts)],
+    },
+    restarts: { init: 1, main: 1 },
+    phase: 'Running',
+    log: '4\n2',
+  },
+  whole: {
+    spec: {
+      restartPolicy: 'Always',
+      volumes: manyVolumes as PodSpec['volumes'],
+      initContainers: [sh('init', 'touch /disk/x', { volumeMounts: [{ name: 'disk', mountPath: '/disk', subPath: 'sub' }] })],
+      containers: [
+        sh('main', `${areWhole}; echo whole; ${idle}`, {
+          image: storedImage,
+          volumeMounts: [
+            ...manyVolumes.map(({ name }) => ({ name, mountPath: `/${name}` })),
+            { name: 'disk', mountPath: '/sub', subPath: 'sub' },
+          ],
+        }),
+      ],
+    },
+    restarts: { init: 1, main: 1 },
+    phase: 'Running',
+    log: 'whole',
+  },
+  sidecar: {
+    spec: {
+      restartPolicy: 'Always',
+      initContainers: [sh('side', idle, { restartPolicy: 'Always' })],
+      containers: [sh('main', idle)],
+    },
+    restarts: { side: 1, main: 1 },
+    phase: 'Running',
+  },
+  never: { spec: { containers: [sh('main', `echo once; ${idle}`)] }, restarts: { main: 0 }, phase: 'Failed', log: 'once' },
+  ended: { spec: { containers: [sh('main', 'echo done')] }, restarts: { main: 0 }, phase: 'Succeeded', log: 'done' },
+}
+
+row('a reboot under pods of every sort', 300_000, async round => {
+  const named = Object.entries(rebooted).map(([sort, expected]) => ({ name: `${sort}-${round}`, ...expected }))
+  for (const { name, spec } of named) await client.create(pods, 'default', pod(name, round, spec))
+  const ending = `ending-${round}`
+  const stubborn = sh('main', 'trap : TERM; echo up; while :; do sleep 0.1; done')
+  await client.create(pods, 'default', pod(ending, round, { terminationGracePeriodSeconds: 60, containers: [stubborn] }))
+  const list = async (): Promise<Pod[]> => (await client.list(pods, 'default', { labelSelector: `round=${round}` })).items
+  const of = async (name: string): Promise<Pod> => {
+    const found = (await list()).find(p => p.metadata.name === name)
+    if (!found) throw new Error(`${name} is gone`)
+    return found
+  }
+  await eventually(async () => (await list()).every(p => isReady(p) || p.status?.phase === 'Succeeded'), 'all run, or have run')
+  await client.delete(pods, 'default', ending)
+  await eventually(async () => (await of(ending)).metadata.deletionTimestamp, `${ending} is told to end`)
+
+  await pullPlug(cluster.dir, cluster.index, await cluster.ps())
+  await cluster.up()
+  for (const { name, restarts, phase, log } of named) {
+    const p = await eventually(async () => {
+      const now = await of(name)
+      const has = {
+        phase: now.status?.phase,
+        ready: isReady(now),
+        restarts: Object.fromEntries(statuses(now).map(s => [s.name, s.restartCount])),
+      }
+      // As text: what it has instead is to be read in the message.
+      if (!isDeepStrictEqual(has, { phase, ready: phase === 'Running', restarts })) throw new Error(JSON.stringify(has))
+      return now
+    }, `${name} is as its spec says`)
+    const main = p.status?.containerStatuses?.[0]
+    if (phase === 'Running') expect(main?.lastState?.terminated, name).toMatchObject(lostWithItsNode)
+    if (phase === 'Failed') expect(main?.state?.terminated, name).toMatchObject(lostWithItsNode)
+    if (log !== undefined) expect(await cluster.kubectl('logs', name, '-c', 'main'), name).toBe(log)
+  }
+  await eventually(async () => (await list()).length === named.length, `${ending} is gone`)
+  await client.deleteCollection(pods, 'default', { labelSelector: `round=${round}` })
+  await eventually(async () => (await list()).length === 0, 'all pods are gone')
+  await nothingIsLeft()
 })
