@@ -86,12 +86,7 @@ table ${table} {
     ${ip} saddr . ${ip} daddr @hairpin-connections ct status dnat masquerade fully-random
   }
   chain filter-input { type filter hook input priority 0; ct state new jump refusals; }
-  chain filter-forward {
-    type filter hook forward priority 0;
-    # Connection tracking does not give such a packet its former address: the client would answer it with a reset, as upstream issue 74839.
-    ct state invalid drop
-    ct state new jump refusals
-  }
+  chain filter-forward { type filter hook forward priority 0; ct state new jump refusals; }
   chain filter-output { type filter hook output priority 0; ct state new jump refusals; }
 }
 `
