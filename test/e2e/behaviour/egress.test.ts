@@ -1,4 +1,5 @@
 /** What pods send to the outside has the address that their namespace names: seen by a server on a link of the machine's, beside the cluster. */
+import { writeFile } from 'node:fs/promises'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually } from '../../fixtures/cluster.ts'
@@ -6,7 +7,7 @@ import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster
 
 let cluster: SharedCluster
 const link = `egr${process.pid}`
-const outside = `out-${process.pid}`
+const outside = `cm-out-${process.pid}`
 /** Of the machine's on that link, of the server, and one more of the machine's. */
 const [machine, server, fixed] = ['198.18.77.1', '198.18.77.2', '198.18.77.9']
 const answer = `import http.server
@@ -28,6 +29,8 @@ beforeAll(async () => {
     `link set ${link} up`,
   ]
   await execa('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` })
+  // The cluster opened those links that were there when it began.
+  await writeFile(`/proc/sys/net/ipv4/conf/${link}/forwarding`, '1')
   await execa('ip', ['-n', outside, '-batch', '-'], { input: `addr add ${server}/24 dev eth0\nlink set eth0 up\n` })
   const child = execa('ip', ['netns', 'exec', outside, 'python3', '-c', answer], { reject: false, stdin: 'ignore' })
   serving = child
