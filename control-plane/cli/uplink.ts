@@ -138,10 +138,12 @@ async function openedLinks(): Promise<Map<string, string[]>> {
 async function acceptForwarded(at: Addresses, accept: boolean): Promise<void> {
   if (!which('iptables')) return
   const iptables = (...args: string[]) => run('iptables', ['-w', ...args], { timeoutMs: 10_000 })
-  const chain = (await iptables('-S', 'FORWARD')).stdout
-    .split('\n')
-    .filter(line => line !== '' && !line.includes(` ${at.bridge} -o ${at.bridge} `))
-  if (chain.length === 0 || (chain.length === 1 && chain[0] === '-P FORWARD ACCEPT')) return
+  const chain = (await iptables('-S', 'FORWARD')).stdout.split('\n').filter(Boolean)
+  // Bridges of ours, this cluster's and others', have rules that accept, too.
+  const touches = accept
+    ? chain.some(line => line !== '-P FORWARD ACCEPT' && !line.endsWith(' -j ACCEPT'))
+    : chain.some(line => line.includes(` ${at.bridge} `))
+  if (!touches) return
   const rules = [
     ['FORWARD', '-i', at.bridge, '!', '-o', at.bridge, '-j', 'ACCEPT'],
     ['FORWARD', '-o', at.bridge, '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
