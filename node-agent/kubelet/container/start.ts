@@ -71,7 +71,7 @@ async function targetPid(ctx: PodContext, { type, container }: TypedContainer): 
   if (!target) return undefined
   const attempt = ctx.state.containers[target]?.current
   const status = attempt && (await ctx.kubelet.runtime.status(containerDirectory(ctx.directory, target, attempt.attempt)))
-  if (status?.state !== 'running' || status.pid === undefined) throw new Error(`unable to find target container ${JSON.stringify(target)}`)
+  if (status?.state !== 'running' || status.pid === undefined) throw new Error(`unable to find target container ${target}`)
   return status.pid
 }
 

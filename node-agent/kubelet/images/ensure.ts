@@ -1,6 +1,6 @@
 /** Makes sure that a container's image is there, with upstream's events, reasons and back-off. The pod goes on while it is pulled. */
 import { durationText } from '#shared/machinery/duration.ts'
-import { parseImageName } from '#shared/api/core/podspec/imagename.ts'
+import { invalidImageName, parseImageName } from '#shared/api/core/podspec/imagename.ts'
 import { ImageError, type ImageConfig } from '../../runtime/imageservice.ts'
 import { parseReference } from '../../runtime/images/reference.ts'
 import { grow, imagePull, remaining } from '../container/backoff.ts'
@@ -49,7 +49,7 @@ export async function ensureImage(
     return 'waiting'
   }
   if (!parseImageName(name)) {
-    const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": invalid reference format`
+    const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": ${invalidImageName(name)}`
     ctx.event('Warning', 'InspectFailed', message, subject)
     ctx.event('Warning', 'Failed', 'Error: InvalidImageName', subject)
     ctx.kickIn(imagePull.maxMs)

@@ -85,13 +85,20 @@ export function generateStatus(
   const { sandbox } = state
   const ips = !sandbox ? [] : pod.spec.hostNetwork ? hostIPs : (sandbox.ips ?? [sandbox.ip])
   const reason = why?.reason ?? (isTerminal(previous?.phase) ? previous?.reason : undefined)
-  // Nothing of a rejected pod was ever touched: with no statuses of containers, kubectl shows the reason.
-  const rejected = state.ended !== undefined && !state.admitted && Object.keys(state.containers).length === 0
-  const told = ended ? endedStatuses(pod, init, app) : { init, app }
   const message = why?.message ?? (isTerminal(previous?.phase) ? previous?.message : undefined)
-  return {
+  const always = {
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     phase,
+    ...(message ? { message } : {}),
+    ...(reason ? { reason } : {}),
+    startTime: apiTime(state.startTime)!,
+    qosClass: podQOS(pod.spec),
+  }
+  // Nothing of a rejected pod was ever touched, and nothing else is told of it.
+  if (state.ended && !state.admitted && Object.keys(state.containers).length === 0) return always
+  const told = ended ? endedStatuses(pod, init, app) : { init, app }
+  return {
+    ...always,
     conditions: dated(
       [
         ...resizeConditions(state),
@@ -102,15 +109,11 @@ export function generateStatus(
       previous,
       now,
     ),
-    ...(message ? { message } : {}),
-    ...(reason ? { reason } : {}),
     hostIP,
     hostIPs: hostIPs.map(ip => ({ ip })),
     ...(ips[0] ? { podIP: ips[0], podIPs: ips.map(ip => ({ ip })) } : {}),
-    startTime: apiTime(state.startTime)!,
-    ...(init.length > 0 && !rejected ? { initContainerStatuses: told.init } : {}),
-    ...(rejected ? {} : { containerStatuses: told.app }),
+    ...(init.length > 0 ? { initContainerStatuses: told.init } : {}),
+    containerStatuses: told.app,
     ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
-    qosClass: podQOS(pod.spec),
   }
 }

@@ -26,8 +26,16 @@ const owned = [
   'qosClass',
 ] as const
 
-/** Conditions of the kubelet's that end: others stay when it says nothing of them. */
-const passing = new Set(['PodResizePending', 'PodResizeInProgress'])
+/** Conditions of the kubelet's, which end when it says nothing of them: others stay. */
+const ownConditions = new Set([
+  'PodScheduled',
+  'PodReadyToStartContainers',
+  'Initialized',
+  'Ready',
+  'ContainersReady',
+  'PodResizePending',
+  'PodResizeInProgress',
+])
 
 /** Undefined when nothing of it differs. */
 export function statusPatch(from: PodStatus | undefined, to: PodStatus): { [field: string]: unknown } | undefined {
@@ -44,7 +52,7 @@ export function statusPatch(from: PodStatus | undefined, to: PodStatus): { [fiel
     return [{ ...(old?.reason !== undefined ? { reason: null } : {}), ...(old?.message !== undefined ? { message: null } : {}), ...c }]
   })
   for (const { type } of from?.conditions ?? [])
-    if (passing.has(type) && !to.conditions?.some(c => c.type === type)) conditions.push({ type, $patch: 'delete' } as never)
+    if (ownConditions.has(type) && !to.conditions?.some(c => c.type === type)) conditions.push({ type, $patch: 'delete' } as never)
   if (conditions.length > 0) patch['conditions'] = conditions
   return Object.keys(patch).length > 0 ? patch : undefined
 }

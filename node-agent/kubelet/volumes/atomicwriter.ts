@@ -16,14 +16,14 @@ export type Payload = ReadonlyMap<string, ProjectedFile>
 
 const visible = (payload: Payload): Set<string> => new Set([...payload.keys()].map(path => path.split('/')[0]!))
 
-async function files(root: string, at = ''): Promise<string[]> {
+async function filesIn(root: string, at = ''): Promise<string[]> {
   const entries = await readdir(join(root, at), { withFileTypes: true }).catch(() => [])
-  const lists = await Promise.all(entries.map(e => (e.isDirectory() ? files(root, join(at, e.name)) : [join(at, e.name)])))
+  const lists = await Promise.all(entries.map(e => (e.isDirectory() ? filesIn(root, join(at, e.name)) : [join(at, e.name)])))
   return lists.flat()
 }
 
 async function same(directory: string, payload: Payload): Promise<boolean> {
-  const present = await files(directory)
+  const present = await filesIn(directory)
   if (present.length !== payload.size) return false
   for (const path of present) {
     const wanted = payload.get(path)
@@ -42,11 +42,25 @@ const stamp = (now: Date): string => `..${now.toISOString().slice(0, 19).replace
 /** Only root gives files away. */
 const mayOwn = process.getuid?.() === 0
 
+/** A group's files, which it may read; nobody but the kubelet writes them. */
+const ownedBy = (group: number, files: Payload): Payload =>
+  new Map([...files].map(([path, file]) => [path, { ...file, gid: group, mode: file.mode | 0o440 }]))
+
+async function ownDirectory(directory: string, group: number): Promise<void> {
+  const { mode, gid } = await stat(directory)
+  if (gid === group && (mode & 0o2550) === 0o2550) return
+  await chown(directory, -1, group)
+  // After chown, which clears the setgid bit.
+  await chmod(directory, (mode & 0o7777) | 0o2550)
+}
+
 /**
- * Resolves true when something changed. A path must be relative and must not lead out; the caller's API validation sees to that, and so
- * does this.
+ * Resolves true when something changed. `group` is the pod's fsGroup, which gets all of it as upstream gives volumes that are only read. A
+ * path must be relative and must not lead out; the caller's API validation sees to that, and so does this.
  */
-export async function atomicWrite(target: string, payload: Payload): Promise<boolean> {
+export async function atomicWrite(target: string, files: Payload, group?: number): Promise<boolean> {
+  const payload = group === undefined ? files : ownedBy(group, files)
+  const ownGroup = mayOwn ? group : undefined
   for (const path of payload.keys())
     if (path === '' || path.startsWith('/') || path.split('/').includes('..')) throw new Error(`invalid path: ${path}`)
   const old = await readlink(join(target, '..data')).catch(() => undefined)
@@ -54,14 +68,17 @@ export async function atomicWrite(target: string, payload: Payload): Promise<boo
   if (!unchanged) {
     const fresh = await mkdtemp(join(target, stamp(new Date())))
     await chmod(fresh, 0o755)
+    const directories = new Set([target, fresh])
     for (const [path, { data, mode, uid, gid }] of payload) {
       const at = join(fresh, path)
       await mkdir(dirname(at), { recursive: true, mode: 0o755 })
+      for (let up = dirname(at); up !== fresh; up = dirname(up)) directories.add(up)
       await writeFile(at, data)
       // The umask would take away what writeFile is told.
       await chmod(at, mode)
       if (mayOwn && (uid !== undefined || gid !== undefined)) await chown(at, uid ?? 0, gid ?? 0)
     }
+    if (ownGroup !== undefined) for (const directory of directories) await ownDirectory(directory, ownGroup)
     const link = join(target, '..data_tmp')
     await rm(link, { force: true })
     await symlink(fresh.slice(target.length + 1), link)

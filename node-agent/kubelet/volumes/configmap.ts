@@ -1,7 +1,7 @@
 /** configMap: the keys of a ConfigMap as files that follow it. */
 import { mkdir } from 'node:fs/promises'
 import { atomicWrite } from './atomicwriter.ts'
-import { configMapFiles, ownedByGroup } from './payload.ts'
+import { configMapFiles } from './payload.ts'
 import type { VolumePlugin } from './plugin.ts'
 
 export const configMapVolume: VolumePlugin = {
@@ -16,7 +16,7 @@ export const configMapVolume: VolumePlugin = {
     const name = source.name ?? ''
     const payload = configMapFiles(name, await sources.configMap(name), source, source.defaultMode)
     await mkdir(directory, { recursive: true, mode: 0o755 })
-    await atomicWrite(directory, ownedByGroup(payload, pod.spec.securityContext?.fsGroup))
+    await atomicWrite(directory, payload, pod.spec.securityContext?.fsGroup)
     return directory
   },
 }

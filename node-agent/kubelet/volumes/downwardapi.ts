@@ -1,7 +1,7 @@
 /** downwardAPI: fields of the pod as files that follow its labels and annotations. */
 import { mkdir } from 'node:fs/promises'
 import { atomicWrite } from './atomicwriter.ts'
-import { downwardFiles, ownedByGroup } from './payload.ts'
+import { downwardFiles } from './payload.ts'
 import type { VolumePlugin } from './plugin.ts'
 
 export const downwardAPIVolume: VolumePlugin = {
@@ -14,10 +14,7 @@ export const downwardAPIVolume: VolumePlugin = {
   async setUp(ctx) {
     const source = ctx.volume.downwardAPI!
     await mkdir(ctx.directory, { recursive: true, mode: 0o755 })
-    await atomicWrite(
-      ctx.directory,
-      ownedByGroup(downwardFiles(source.items, ctx, source.defaultMode), ctx.pod.spec.securityContext?.fsGroup),
-    )
+    await atomicWrite(ctx.directory, downwardFiles(source.items, ctx, source.defaultMode), ctx.pod.spec.securityContext?.fsGroup)
     return ctx.directory
   },
 }

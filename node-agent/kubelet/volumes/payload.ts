@@ -4,7 +4,7 @@ import type { ConfigMap } from '#shared/api/core/configmap.ts'
 import type { DownwardAPIVolumeFile, KeyToPath } from '#shared/api/core/podspec/volume.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { fieldValue, resourceValue } from '../container/fieldref.ts'
-import type { Payload, ProjectedFile } from './atomicwriter.ts'
+import type { ProjectedFile } from './atomicwriter.ts'
 import type { VolumeContext } from './plugin.ts'
 
 type Entries = Map<string, ProjectedFile>
@@ -62,10 +62,4 @@ export function downwardFiles(
       return [item.path, { data: Buffer.from(text), mode: item.mode ?? mode }]
     }),
   )
-}
-
-/** The pod's fsGroup owns the files and may read them. */
-export function ownedByGroup(payload: Payload, fsGroup: number | undefined): Payload {
-  if (fsGroup === undefined) return payload
-  return new Map([...payload].map(([path, file]) => [path, { ...file, gid: fsGroup, mode: file.mode | 0o440 }]))
 }

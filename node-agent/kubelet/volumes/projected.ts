@@ -4,7 +4,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import type { VolumeProjection } from '#shared/api/core/podspec/projectedvolume.ts'
 import { allContainers } from '../pod/containers.ts'
 import { atomicWrite, type ProjectedFile } from './atomicwriter.ts'
-import { configMapFiles, downwardFiles, ownedByGroup, secretFiles } from './payload.ts'
+import { configMapFiles, downwardFiles, secretFiles } from './payload.ts'
 import type { VolumeContext, VolumePlugin } from './plugin.ts'
 
 /** The user of all containers when it is the same one: the token is his alone then. */
@@ -42,7 +42,7 @@ export const projected: VolumePlugin = {
     if (errors.length > 0) throw new Error(errors.length === 1 ? errors[0] : `[${errors.join(', ')}]`)
     const payload = new Map(results.flatMap(r => (r.status === 'fulfilled' ? [...r.value] : [])))
     const directory = await ctx.inMemory()
-    await atomicWrite(directory, ownedByGroup(payload, ctx.pod.spec.securityContext?.fsGroup))
+    await atomicWrite(directory, payload, ctx.pod.spec.securityContext?.fsGroup)
     return directory
   },
 }

@@ -1,6 +1,6 @@
 /** secret: the keys of a Secret as files in memory that follow it. */
 import { atomicWrite } from './atomicwriter.ts'
-import { ownedByGroup, secretFiles } from './payload.ts'
+import { secretFiles } from './payload.ts'
 import type { VolumePlugin } from './plugin.ts'
 
 export const secretVolume: VolumePlugin = {
@@ -15,7 +15,7 @@ export const secretVolume: VolumePlugin = {
     const name = source.secretName ?? ''
     const payload = secretFiles(name, await sources.secret(name), source, source.defaultMode)
     const directory = await inMemory()
-    await atomicWrite(directory, ownedByGroup(payload, pod.spec.securityContext?.fsGroup))
+    await atomicWrite(directory, payload, pod.spec.securityContext?.fsGroup)
     return directory
   },
 }

@@ -57,6 +57,14 @@ describe('atomicWrite', () => {
     expect(names.filter(name => !name.startsWith('..'))).toEqual(['a'])
     expect(names).toHaveLength(3)
   })
+  test('a group has its directories, and may read its files', async () => {
+    const modes = (...names: string[]) =>
+      Promise.all(names.map(name => stat(join(dir, name)).then(s => [s.gid, (s.mode & 0o7777).toString(8)])))
+    await chmod(dir, 0o755)
+    await atomicWrite(dir, new Map([['d/e/f', { data: Buffer.from('1'), mode: 0o600 }]]), 4242)
+    expect(await modes('.', '..data/.', 'd/.', 'd/e', 'd/e/f')).toEqual([...Array.from({ length: 4 }, () => [4242, '2755']), [4242, '640']])
+    expect(await atomicWrite(dir, new Map([['d/e/f', { data: Buffer.from('1'), mode: 0o600 }]]), 4242)).toBe(false)
+  })
   test('paths that lead out are refused', async () => {
     for (const path of ['../x', '/x', 'a/../../x', ''])
       await expect(atomicWrite(dir, payload({ [path]: 'x' }))).rejects.toThrow('invalid path')

@@ -135,6 +135,16 @@ describe('statusPatch', () => {
     }
     expect(statusPatch(before, base)?.['conditions']).toMatchObject([{ type: 'Ready', status: 'True', reason: null, message: null }])
   })
+  test("a pod that is rejected keeps others' conditions alone", () => {
+    const fresh = { startTime: now.toISOString(), containers: {} }
+    const ended = { reason: 'OutOfcpu', message: 'm' }
+    const before = { phase: 'Pending', conditions: ['PodScheduled', 'x/y'].map(type => ({ type, status: 'True' })) } as PodStatus
+    expect(statusPatch(before, generate(newPod(), { ...fresh, ended }, { terminal: true }))).toMatchObject({
+      phase: 'Failed',
+      ...ended,
+      conditions: [{ type: 'PodScheduled', $patch: 'delete' }],
+    })
+  })
   test('addresses are replaced, what is absent is removed', () => {
     const { podIP: _, podIPs: __, ...gone } = base
     expect(statusPatch(base, gone)).toEqual({ podIP: null, podIPs: null })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { parseImageName } from '#shared/api/core/podspec/imagename.ts'
+import { invalidImageName, parseImageName } from '#shared/api/core/podspec/imagename.ts'
 import { defaultPodTemplateSpec, podTemplateSpec, type PodTemplateSpec } from '#shared/api/core/podtemplate.ts'
 import { decodeValue } from '#shared/machinery/decode.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
@@ -149,4 +149,10 @@ describe('parseImageName', () => {
   it.each(['', 'UPPER', 'a b', ':tag', 'a:', `${'x'.repeat(300)}`, 'a'.repeat(64)])('refuses %j', image =>
     expect(parseImageName(image)).toBeUndefined(),
   )
+  it('says why', () => {
+    expect(invalidImageName('BusyBox:Latest')).toBe('invalid reference format: repository name (library/BusyBox) must be lowercase')
+    expect(invalidImageName('reg.example/A/b')).toBe('invalid reference format: repository name (A/b) must be lowercase')
+    expect(invalidImageName('a/b:?')).toBe('invalid reference format')
+    expect(invalidImageName('a'.repeat(64))).toContain('cannot specify 64-byte hexadecimal strings')
+  })
 })

@@ -169,6 +169,22 @@ describe('rules of a pod', () => {
     ])
   })
 
+  it('of resources of the pod as a whole: not less than its containers want of the same', () => {
+    const resources = { requests: { cpu: '1', 'hugepages-2Mi': '2Mi' }, limits: { cpu: '1', memory: '1Gi', 'hugepages-2Mi': '2Mi' } }
+    const pages = (amount: string) => ({ requests: { cpu: '1m', 'hugepages-2Mi': amount }, limits: { 'hugepages-2Mi': amount } })
+    // What a pod cannot have as a whole.
+    const own = { limits: { 'ephemeral-storage': '1Gi', 'x.example/gpu': '1' } }
+    expect(withContainer({ resources: own }, { resources })).toEqual([])
+    expect(withContainer({ resources: { requests: { cpu: '2' } } }, { resources })).toEqual([
+      'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 2',
+    ])
+    const each = (name: string) => ({ name, image: 'x', resources: pages('2Mi') })
+    expect(problems({ containers: [each('a'), each('b')], resources })).toEqual([
+      'spec.resources.requests[hugepages-2Mi]: Invalid value: "2Mi": must be greater than or equal to aggregate container requests of 4Mi',
+      'spec.resources.limits[hugepages-2Mi]: Invalid value: "2Mi": must be greater than or equal to aggregate container limits of 4Mi',
+    ])
+  })
+
   it('let init containers have probes only as sidecars', () => {
     const readinessProbe = { tcpSocket: { port: 1 } }
     expect(problems({ initContainers: [{ name: 'i', image: 'x', readinessProbe }] })).toEqual([

@@ -119,13 +119,14 @@ function validatePodResources(spec: PodSpec, claims: ReadonlySet<string>, path: 
   const errors: FieldError[] = []
   if (resources.claims) errors.push(forbidden(path.child('claims'), 'claims cannot be set for Resources at pod-level'))
   errors.push(...validateResources(resources, claims, path, true))
-  for (const [name, quantity] of Object.entries(aggregateContainers(spec, 'requests'))) {
-    const own = resources.requests?.[name] ?? '0'
-    if (compareQuantity(quantity, own) > 0)
-      errors.push(
-        invalid(path.child('requests').key(name), own, `must be greater than or equal to aggregate container requests of ${quantity}`),
-      )
-  }
+  // What a pod cannot have as a whole (devices, ephemeral storage) its containers may have nevertheless.
+  for (const kind of ['requests', 'limits'] as const)
+    for (const [name, quantity] of Object.entries(aggregateContainers(spec, kind))) {
+      const own = resources[kind]?.[name]
+      // Limits of containers may be more together than the pod's, but for pages that are theirs.
+      if (own === undefined || (kind === 'limits' && !name.startsWith('hugepages-')) || compareQuantity(quantity, own) <= 0) continue
+      errors.push(invalid(path.child(kind).key(name), own, `must be greater than or equal to aggregate container ${kind} of ${quantity}`))
+    }
   ;(spec.containers ?? []).forEach((c, i) => {
     for (const [name, limit] of Object.entries(c.resources?.limits ?? {})) {
       const own = resources.limits?.[name]
