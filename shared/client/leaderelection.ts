@@ -21,6 +21,8 @@ export interface ElectionOptions {
   identity: string
   /** Learns until when the lease is held. The election's own client must not wait for it. */
   leadership: Leadership
+  /** A deputy gives the lease back when one that is preferred asks for it. */
+  preference?: 'preferred' | 'deputy' | undefined
   leaseDurationMs: number
   renewDeadlineMs: number
   retryPeriodMs: number
@@ -63,11 +65,19 @@ export function mayAcquire(observed: Pick<Observation, 'lease' | 'at'>, identity
   return holder === '' || holder === identity || observed.at + (observed.lease.spec?.leaseDurationSeconds ?? 0) * 1000 <= clock
 }
 
+/** Of a Lease, who asks for it. Upstream's `preferredHolder` is of coordinated elections, which are off. */
+const preferredHolder = 'coxswain.io/preferred-holder'
+const askedFor = ({ metadata }: Lease): boolean => metadata.annotations?.[preferredHolder] !== undefined
+function withoutAsking({ [preferredHolder]: _, ...others }: Record<string, string> = {}): Record<string, string> {
+  return others
+}
+
 /** The lease as its new holder, or the same holder again, writes it. */
 export function held(lease: Lease, identity: string, leaseDurationMs: number, time: string): Lease {
   const same = lease.spec?.holderIdentity === identity
   return {
     ...lease,
+    ...(same || !askedFor(lease) ? {} : { metadata: { ...lease.metadata, annotations: withoutAsking(lease.metadata.annotations) } }),
     spec: {
       ...lease.spec,
       holderIdentity: identity,
@@ -80,11 +90,12 @@ export function held(lease: Lease, identity: string, leaseDurationMs: number, ti
 }
 
 /**
- * Resolves 'lost' when another has taken the lease, 'stopped' when `signal` aborted (the lease is then released). A leader that cannot
+ * Resolves 'lost' when another has taken the lease, 'stopped' when `signal` aborted, 'given' when one that is preferred asked for the lease (it is
+ * then released). A leader that cannot
  * renew before the deadline stops leading in that `leadership` holds its writes back; when it finds the lease still its own, nobody has led
  * meanwhile, and it goes on.
  */
-export async function leaderElect(options: ElectionOptions, signal: AbortSignal): Promise<'lost' | 'stopped'> {
+export async function leaderElect(options: ElectionOptions, signal: AbortSignal): Promise<'lost' | 'given' | 'stopped'> {
   const { client, namespace, name, identity, leadership, log } = options
   let observed: Observation | undefined
   /** The last attempt failed. */
@@ -104,8 +115,8 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     })
   }
 
-  /** Another holds the lease and may still work. */
-  type Result = 'held' | 'taken'
+  /** `taken`: another holds the lease and may still work; `asked`: it is still held, and to be given to one that is preferred. */
+  type Result = 'held' | 'taken' | 'asked'
   const won = (lease: Lease, started: number): Result => {
     const now = performance.now()
     observed = { lease, at: now, looked: now }
@@ -141,9 +152,14 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     const follows = holder === watched.holder && watched.ended.signal.aborted
     if (leads ? holder !== identity : !follows && !mayAcquire(observed, identity, performance.now())) {
       watch(holder)
+      if (!leads && options.preference === 'preferred' && !askedFor(current)) {
+        const annotations = { ...current.metadata.annotations, [preferredHolder]: identity }
+        await client.update(leases, { ...current, metadata: { ...current.metadata, annotations } })
+      }
       if (reported !== holder) log.info({ lease: name, holder: (reported = holder) }, 'another instance is the leader')
       return 'taken'
     }
+    if (leads && options.preference === 'deputy' && askedFor(current)) return 'asked'
     return won(await client.update(leases, held(current, identity, options.leaseDurationMs, formatMicroTime())), started)
   }
   async function attempt(leads: boolean): Promise<Result | 'failed'> {
@@ -191,6 +207,7 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
   options.recorder?.event(subject, 'Normal', 'LeaderElection', `${identity} became leader`)
   const leading = new AbortController()
   const work = options.onStartedLeading(AbortSignal.any([leading.signal, signal]))
+  let given = false
   try {
     pause.reset()
     let led = true
@@ -202,6 +219,11 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
         log.error({ lease: name, identity }, 'lost the lease')
         return 'lost'
       }
+      if (result === 'asked') {
+        log.info({ lease: name, identity }, 'gives the lease to one that is preferred')
+        given = true
+        return 'given'
+      }
       if (leadership.held) pause.reset()
       if (leadership.held !== led)
         log.warn(
@@ -212,7 +234,7 @@ export async function leaderElect(options: ElectionOptions, signal: AbortSignal)
     return 'stopped'
   } finally {
     leading.abort()
-    if (signal.aborted) {
+    if (signal.aborted || given) {
       await Promise.race([work, new Promise(resolve => setTimeout(resolve, 2000).unref())])
       await release()
     }

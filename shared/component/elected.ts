@@ -29,6 +29,8 @@ export const electedFlags = {
   leaderElectLeaseDuration: durationFlag().default(15_000),
   leaderElectRenewDeadline: durationFlag().default(10_000),
   leaderElectRetryPeriod: durationFlag().default(2_000),
+  /** Not upstream's: a deputy leads only while none that is preferred can. */
+  leaderElectPreference: z.enum(['preferred', 'deputy']).optional(),
 }
 export type ElectedFlags = z.output<z.ZodObject<typeof electedFlags>> & ServingFlags
 
@@ -95,6 +97,7 @@ export async function runElected(
           identity: await newIdentity(flags.identity ?? hostname()),
           untilEnded,
           leadership,
+          preference: flags.leaderElectPreference,
           leaseDurationMs: flags.leaderElectLeaseDuration,
           renewDeadlineMs: flags.leaderElectRenewDeadline,
           retryPeriodMs: flags.leaderElectRetryPeriod,
@@ -105,7 +108,7 @@ export async function runElected(
         signal,
       )
       // Another may be leading already: nothing that is under way here may write any more.
-      if (outcome === 'lost') process.exit(1)
+      if (outcome !== 'stopped') process.exit(1)
     } else {
       start(signal)
       if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))

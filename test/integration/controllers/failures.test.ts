@@ -202,3 +202,36 @@ test('one candidate leads; another takes over when it stops, and counts as a tra
   await expect(write('too-late', 100)).rejects.toMatchObject({ code: 503 })
   await expect(client.get(configMaps, 'default', 'too-late')).rejects.toMatchObject({ code: 404 })
 })
+
+test('a deputy leads while none that is preferred does, and gives the lease back to one that comes', async () => {
+  const client = await c.managerClient()
+  const led: string[] = []
+  const candidate = (identity: string, preference: 'preferred' | 'deputy') => {
+    const stop = new AbortController()
+    const times = { leaseDurationMs: 2000, renewDeadlineMs: 1500, retryPeriodMs: 100 }
+    const common = { client, namespace: 'kube-system', name: 'preferring', identity, preference, leadership: new Leadership(), log: quiet }
+    const outcome = leaderElect({ ...common, ...times, onStartedLeading: () => void led.push(identity) }, stop.signal)
+    return { outcome, stop: () => stop.abort() }
+  }
+  const deputy = candidate('deputy', 'deputy')
+  await until('the deputy to lead', () => led.includes('deputy'))
+  const first = candidate('first', 'preferred')
+  expect(await deputy.outcome).toBe('given')
+  await until('the first to lead', () => led.includes('first'))
+  // It asks no more, and none of its like asks it.
+  const [second, again] = [candidate('second', 'preferred'), candidate('again', 'deputy')]
+  const lease = await until('the second to ask', async () => {
+    const l = await client.get(leases, 'kube-system', 'preferring')
+    return l.metadata.annotations?.['coxswain.io/preferred-holder'] === 'second' && l
+  })
+  expect(lease.spec).toMatchObject({ holderIdentity: 'first', leaseTransitions: 1 })
+  second.stop()
+  await second.outcome
+  first.stop()
+  expect(await first.outcome).toBe('stopped')
+  await until('the other deputy to lead', () => led.includes('again'))
+  expect(led).toEqual(['deputy', 'first', 'again'])
+  expect((await client.get(leases, 'kube-system', 'preferring')).metadata.annotations).toBeUndefined()
+  again.stop()
+  expect(await again.outcome).toBe('stopped')
+})
