@@ -4,6 +4,7 @@ import { parseFlags } from '#shared/component/flags.ts'
 import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
 import { assignedPodCIDR } from './kubelet/node/podcidr.ts'
+import { knownServers, noteServers } from './natsservers.ts'
 import { startNode } from './node.ts'
 import { flags, nodeAgentOptions } from './options.ts'
 
@@ -19,14 +20,17 @@ process.on('unhandledRejection', error => log.error({ err: error }, 'unhandled r
 const given = parseFlags('node-agent', flags)
 try {
   const options = await nodeAgentOptions(given)
+  /** Of nodes of other machines. */
+  const elsewhere = options.natsCaFile !== undefined
   const connecting = connectBus({
-    url: options.natsUrl,
+    url: elsewhere ? knownServers(options.natsUrl, options.rootDir) : options.natsUrl,
     credsFile: options.creds,
     caFile: options.natsCaFile,
     identity: `system:node:${options.nodeName}`,
     pingIntervalMs,
     log,
   })
+  if (elsewhere) void connecting.then(bus => noteServers(bus, options.rootDir, log)).catch(() => {})
   const podCidr = options.podCidr ?? (await assignedPodCIDR(options, connecting, stop))
   const node = await startNode({ ...options, podCidr }, connecting, log, stop)
   // node-init says with this that the machine goes down, and with TERM that another node-agent comes.

@@ -11,7 +11,7 @@ import { ensureCertificates, frontProxyName } from './pki.ts'
 import { end, recordedNames, supervisorProcess } from './process.ts'
 import type { Running, RunningEvents, Told } from './running.ts'
 import { addressesOf, firstService, readCluster, writeCluster, type Cluster, type StateDir } from './state.ts'
-import { Supervisor } from './supervisor.ts'
+import { Supervisor, type Component } from './supervisor.ts'
 import { natsEnv, natsServer } from './system.ts'
 import { compileAfter, testRequests } from './tiering.ts'
 import { kept, type Wanted } from './wanted.ts'
@@ -106,18 +106,15 @@ class ApiOnlyCluster {
   async #startNats(): Promise<number> {
     const dir = this.#dir
     const port = Promise.withResolvers<number>()
-    const nats = new Supervisor(
-      dir,
-      {
-        name: 'nats-server',
-        command: natsServer() ?? 'nats-server',
-        args: ['-c', natsConfig(dir)],
-        env: natsEnv,
-        diesWithSupervisor: true,
-        probe: async (signal, pid) => port.resolve(await untilListening(path.join(dir.logs, 'nats-server.log'), pid, signal)),
-      },
-      this.#events,
-    )
+    const component: Component = {
+      name: 'nats-server',
+      command: natsServer() ?? 'nats-server',
+      args: ['-c', natsConfig(dir)],
+      env: natsEnv,
+      diesWithSupervisor: true,
+      probe: async (signal, pid) => port.resolve(await untilListening(path.join(dir.logs, 'nats-server.log'), pid, signal)),
+    }
+    const nats = new Supervisor(dir, () => component, this.#events)
     this.#supervisors.push(nats)
     const listening = await Promise.race([nats.start().then(() => port.promise), port.promise])
     const conf = readFileSync(natsConfig(dir), 'utf8')
@@ -167,7 +164,7 @@ class ApiOnlyCluster {
     const dir = this.#dir
     await Promise.all([writeNodeSigner(dir), ensureCreds(dir, [`system:${controllerManager}`])])
     const component = controlPlane(dir, addressesOf(cluster), cluster).find(c => c.name === controllerManager)!
-    const supervisor = new Supervisor(dir, { ...component, diesWithSupervisor: true }, this.#events)
+    const supervisor = new Supervisor(dir, () => ({ ...component, diesWithSupervisor: true }), this.#events)
     this.#supervisors.push(supervisor)
     await supervisor.start()
   }

@@ -26,8 +26,8 @@ export function oneOrThree(text: string): 1 | 3 {
 /** `ADDRESS[:PORT]`, or `none`. */
 export function listenAddress(text: string): string {
   const [, address = '', port = '4222'] = /^([^:]+)(?::(\d+))?$/.exec(text) ?? []
-  // Three nats-servers have three ports.
-  if (text !== 'none' && (!isIPv4(address) || address.startsWith('127.') || Number(port) < 1 || Number(port) > 65_533))
+  // Three nats-servers have three ports, and three more to hear each other.
+  if (text !== 'none' && (!isIPv4(address) || address.startsWith('127.') || Number(port) < 1 || Number(port) > 63_533))
     throw new InvalidArgumentError('It must be an IPv4 address that other machines reach this one at, with or without a port.')
   return text
 }

@@ -41,6 +41,10 @@ export function writeCloud(dir: StateDir, at: Addresses, { nodes, zones = 1 }: C
   write(dir, config)
 }
 
+/** The same on a machine that was added to the control plane of another one's cluster: it gives Services addresses, and announces none. */
+export const writeDeputyCloud = (dir: StateDir, { balancers }: Addresses): void =>
+  write(dir, { region, zone: zone(0), type: instanceType(), instances: [], deputy: true, loadBalancers: { by: 'pool', range: balancers } })
+
 /** The same where nobody knows which nodes there are, and the control plane has no way to give them addresses. */
 export const writeContainerCloud = (dir: StateDir): void =>
   write(dir, { region, zone: zone(0), type: instanceType(), loadBalancers: { by: 'nodes' } }, 0o644)

@@ -5,7 +5,7 @@ import { Option, type Command } from 'commander'
 import { adminClient } from './api.ts'
 import { labelValue, command, notEmpty, say, wholeNumber, type Common } from './arguments.ts'
 import { chaosCommand } from './chaos/command.ts'
-import { natsUrl } from './components.ts'
+import { localNatsUrl } from './components.ts'
 import { endToken } from './controlplanejoin.ts'
 import { imageCommands } from './image.ts'
 import { cutLink, degradeLink, healLink } from './link.ts'
@@ -201,7 +201,7 @@ export function otherCommands(program: Command): void {
       const dir = stateDir(o.stateDir)
       const { client, close } = adminClient(dir)
       try {
-        const cut = await endToken(dir, client, natsUrl(addressesOf(requireCluster(dir))), id)
+        const cut = await endToken(dir, client, localNatsUrl(addressesOf(requireCluster(dir))), id)
         say(cut ? `the token ${id} is no more, and the machine that has it is cut off` : `the token ${id} is no more`)
       } finally {
         close()

@@ -13,9 +13,24 @@ import type { Kept } from './wanted.ts'
 
 /** dist/, where the bundles lie; the CLI is one of them. */
 export const bundles = import.meta.dirname
+/** The numbers of the nats-servers that no other machine has taken over. */
+export const localServers = ({ nats: { servers, elsewhere } }: Pick<Addresses, 'nats'>): number[] =>
+  Array.from({ length: servers }, (_, i) => i + 1).filter(n => elsewhere?.hosts[n] === undefined)
 /** Of all nats-servers, with commas between them. */
-export const natsUrl = ({ nats: { host, port, servers, hosts } }: Pick<Addresses, 'nats'>): string =>
-  Array.from({ length: servers }, (_, i) => (hosts ? `nats://${hosts[i]}:${port}` : `nats://${host}:${port + i}`)).join(',')
+export const natsUrl = ({ nats: { host, port, servers, hosts, elsewhere } }: Pick<Addresses, 'nats'>): string =>
+  Array.from({ length: servers }, (_, i) => {
+    const other = elsewhere?.hosts[i + 1]
+    if (other !== undefined) return `nats://${other}:${elsewhere!.port}`
+    return hosts ? `nats://${hosts[i]}:${port}` : `nats://${host}:${port + i}`
+  }).join(',')
+/** Of those that need no TLS, as they are on the machine that asks. */
+export const localNatsUrl = (at: Pick<Addresses, 'nats'>): string =>
+  localServers(at)
+    .map(n => `nats://${at.nats.host}:${at.nats.port + n - 1}`)
+    .join(',')
+/** The authority of nats-servers, one of which may be on another machine. */
+export const natsAuthority = (dir: StateDir, { nats, listen }: Pick<Addresses, 'nats' | 'listen'>): string | undefined =>
+  listen && nats.servers > 1 ? path.join(dir.pki, 'ca.crt') : undefined
 
 /**
  * What every process of ours is started with. Compiled code is kept beside the bundles. One arena of malloc for all threads: each further
@@ -110,19 +125,28 @@ async function accepts(host: string, port: number, signal: AbortSignal): Promise
   throw new Error('stopped')
 }
 
+/** The nats-server of this number, which listens there. */
+export const natsComponent = (n: number, config: string, host: string, port: number): Component => ({
+  name: instanceName('nats-server', n),
+  command: natsServer() ?? 'nats-server',
+  args: ['-c', config],
+  env: natsEnv,
+  probe: signal => accepts(host, port, signal),
+})
+
 /**
  * Every process of the control plane that cluster.json asks for. `identity` is a component's in leader elections: two processes that run at
  * the same time must have two. API servers that see nats-server's files (`seesStore`) sync them, as server.conf leaves it to them then. `natsCaFile`:
- * the authority of nats-servers that are on another machine.
+ * the authority of nats-servers where some are on another machine.
  */
 export function controlPlane(
   dir: StateDir,
   at: Addresses,
-  cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | 'metricsServer' | 'cloudProvider' | Kept>,
+  cluster: Pick<Cluster, 'securePort' | 'instances' | 'apiOnly' | 'ephemeral' | 'metricsServer' | 'cloudProvider' | 'joined' | Kept>,
   {
     identity = instanceName,
     seesStore = !cluster.ephemeral && at.nats.servers === 1,
-    natsCaFile,
+    natsCaFile = natsAuthority(dir, at),
   }: { identity?: typeof instanceName; seesStore?: boolean; natsCaFile?: string } = {},
 ): Component[] {
   const { securePort, instances, auditPolicy, auditWebhookConfig, authenticationConfig, authorizationConfig } = cluster
@@ -153,12 +177,8 @@ export function controlPlane(
   // Where it can be had, the API server is at its Service's address by itself.
   const kubernetesService = at.onHost && process.platform === 'linux' ? [firstService(at)] : []
   return [
-    ...Array.from({ length: at.nats.servers }, (_, i): Component => ({
-      name: instanceName('nats-server', i + 1),
-      command: natsServer() ?? 'nats-server',
-      args: ['-c', natsConfig(dir, i + 1)],
-      env: natsEnv,
-      probe: signal => accepts(at.nats.host, at.nats.port + i, signal),
+    ...localServers(at).map((n): Component => ({
+      ...natsComponent(n, natsConfig(dir, n), at.nats.host, at.nats.port + n - 1),
       // Of several the witnesses cannot tell which is stuck.
       ...(at.nats.servers === 1 ? { liveness: storeAnswers('127.0.0.1', securePort, () => load(dir, 'admin')) } : {}),
     })),
@@ -235,6 +255,8 @@ export function controlPlane(
       : ours('cloud-controller-manager', n => [
           ...['--creds', creds('system:cloud-controller-manager'), '--identity', identity('cloud-controller-manager', n)],
           ...['--cloud-provider', 'local', '--cloud-config', dir.cloud],
+          // The instances, and the routes to load balancers, are the first machine's.
+          ...['--leader-elect-preference', cluster.joined ? 'deputy' : 'preferred'],
           ...serving('cloud-controller-manager', 10_258, n),
           ...leaderElection,
         ])),

@@ -19,6 +19,7 @@ import { freePort } from './freeport.ts'
 import { machineAddress } from './host-node.ts'
 import { askByNats, type JoiningByNats } from './join.ts'
 import { editCluster } from './local-cluster.ts'
+import { vacatePlace } from './natsplaces.ts'
 import { revokeKeys } from './revoke.ts'
 import { makeStateDir, readCluster, requireCluster, writeAtomically, writeCluster, type Cluster, type StateDir } from './state.ts'
 
@@ -27,10 +28,13 @@ const secretOf = (tokenId: string): string => `coxswain-control-plane-${tokenId}
 const bundleKey = 'bundle'
 
 /** NATS users that such a machine has. */
-const identities = [registryIdentity, apiserverIdentity, 'system:kube-controller-manager', 'system:kube-scheduler']
+const identities = [
+  ...[registryIdentity, apiserverIdentity, 'system:kube-controller-manager', 'system:kube-scheduler'],
+  'system:cloud-controller-manager',
+]
 const keys = ['ca.crt', 'ca.key', 'sa.key', 'sa.pub', 'front-proxy-ca.crt', 'front-proxy-ca.key', 'encryption.yaml']
 /** Settings of components that are the same everywhere, and those of them that are files. */
-const settings = ['controllers', 'enableAdmissionPlugins', 'disableAdmissionPlugins', 'metricsServer'] as const
+const settings = ['controllers', 'enableAdmissionPlugins', 'disableAdmissionPlugins', 'metricsServer', 'cloudProvider'] as const
 const files = ['auditPolicy', 'auditWebhookConfig', 'authenticationConfig', 'authorizationConfig', 'schedulerConfig'] as const
 
 /** Of the cluster, and files by their places below the state directory. */
@@ -56,9 +60,9 @@ async function bundleOf(dir: StateDir, cluster: Cluster): Promise<{ bundle: Bund
     found[`creds/${identity}.creds`] = creds
     users.push(userClaims(creds)!.sub!)
   }
-  const { index, listen, natsServers } = cluster
+  const { index, listen, natsServers, natsAt } = cluster
   const same = Object.fromEntries([...settings].map(name => [name, cluster[name]]))
-  return { bundle: { cluster: { index, listen: listen!, natsServers, ...same }, files: found }, users }
+  return { bundle: { cluster: { index, listen: listen!, natsServers, natsAt, ...same }, files: found }, users }
 }
 
 const issuedSchema = z.record(z.string(), z.array(z.string()))
@@ -99,6 +103,7 @@ export async function endToken(dir: StateDir, client: Client, url: string, token
   const { [tokenId]: users, ...others } = issuedOf(dir)
   if (!users) return false
   await revokeKeys(dir, url, users, true)
+  await vacatePlace(client, tokenId)
   writeAtomically(issuedFile(dir), JSON.stringify(others))
   return true
 }
@@ -127,7 +132,11 @@ export async function joinControlPlane(dir: StateDir, joining: ControlPlaneJoini
     ...(bundle.cluster as unknown as Cluster),
     securePort: await freePort(joining.port ?? 6443, new Set()),
     instances: { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 },
-    joined: { machine: hostname().toLowerCase(), address: joining.address ?? (await machineAddress(towards)) },
+    joined: {
+      machine: `${hostname().toLowerCase()}-${tokenId}`,
+      address: joining.address ?? (await machineAddress(towards)),
+      token: tokenId,
+    },
     ...Object.fromEntries(configured.map(name => [name, path.join(dir.root, 'config', name)])),
     nodes: [],
   })

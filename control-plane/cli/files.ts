@@ -97,6 +97,9 @@ export interface NatsFileOptions {
   servers?: number
   /** What each is called by the others where all have the same ports, addresses of their own and nothing in common. */
   hosts?: readonly string[] | undefined
+  /** Where other machines reach the first; each other one has the next port there, unless a machine has taken it over (`elsewhere`). */
+  outside?: Addresses['listen']
+  elsewhere?: Addresses['nats']['elsewhere']
 }
 
 /** As `nats-server --version` says it. */
@@ -114,26 +117,78 @@ export async function requireReplication(servers: number): Promise<void> {
     )
 }
 
+/** Where nats-servers hear each other: so many ports after the one for clients. */
+export const routesAfter = 2000
+/** Between each other they know no accounts: the password opens everything. */
+const routePassword = ({ system }: Authority): string => createHash('sha256').update(`routes ${system}`).digest('hex')
+/** By it the others know a server, wherever it is. */
+export const serverNameOf = (n: number): string => `nats-${n - 1}`
+/** Where the nats-server of this number keeps what it stores, where several have one directory. */
+export const storeOf = (storeDir: string, n: number): string => (n === 1 ? storeDir : `${storeDir}-${n}`)
+
+/**
+ * The configuration of the nats-server `n` on the machine at `address` that has taken it over, with paths that begin at that machine's state
+ * directory. It knows the first one and those that others have taken over before.
+ */
+export async function movedNatsConfig(dir: StateDir, { listen, nats }: Addresses, n: number, address: string): Promise<string> {
+  const { address: first, port } = listen!
+  const authority = await authorityOf(dir)
+  const others = Object.entries(nats.elsewhere?.hosts ?? {}).flatMap(([other, host]) => (Number(other) === n ? [] : [host]))
+  const [here, routes] = [`${address}:${port}`, `${address}:${port + routesAfter}`]
+  return natsServerConfig(authority, {
+    host: address,
+    port,
+    storeDir: 'nats/store',
+    serverVersion: await natsVersion(),
+    serverName: serverNameOf(n),
+    sync: 'server',
+    advertise: here,
+    tls: { certFile: 'pki/nats-server.crt', keyFile: 'pki/nats-server.key' },
+    revoked: revokedOf(dir),
+    cluster: {
+      listen: routes,
+      advertise: routes,
+      routes: [first, ...others].map(host => `${host}:${port + routesAfter}`),
+      password: routePassword(authority),
+      caFile: 'pki/ca.crt',
+    },
+  })
+}
+
 /** Writes nats-server's configuration, and makes the credentials that these identities lack. */
 export async function writeNatsFiles(
   dir: StateDir,
-  { listen, port, storeDir, sync, remote = false, servers = 1, hosts }: NatsFileOptions,
+  { listen, port, storeDir, sync, remote = false, servers = 1, hosts, outside, elsewhere }: NatsFileOptions,
   identities: readonly string[],
 ): Promise<void> {
   const authority = await authorityOf(dir)
   // The version decides about syncing alone.
   const serverVersion = sync === 'nobody' ? '2.9.0' : await natsVersion()
-  const tls = remote ? ensureNatsCertificate(dir) : undefined
+  const spread = servers > 1 ? outside : undefined
+  const tls = remote ? ensureNatsCertificate(dir, spread && [spread.address, listen]) : undefined
   const common = { host: listen, serverVersion, sync, tls, revoked: revokedOf(dir) }
-  // Between each other they know no accounts: the password opens everything.
-  const password = createHash('sha256').update(`routes ${authority.system}`).digest('hex')
-  const routes = Array.from({ length: servers }, (_, i) => (hosts ? `${hosts[i]}:${port + 2000}` : `${listen}:${port + 2000 + i}`))
+  const password = routePassword(authority)
+  const routes = Array.from({ length: servers }, (_, i) => {
+    const other = elsewhere?.hosts[i + 1]
+    if (other !== undefined) return `${other}:${elsewhere!.port + routesAfter}`
+    return hosts ? `${hosts[i]}:${port + routesAfter}` : `${listen}:${port + routesAfter + i}`
+  })
   const configurations = routes.map((route, i) => ({
     ...common,
     port: port ? port + (hosts ? 0 : i) : -1,
-    storeDir: i === 0 || hosts ? storeDir : `${storeDir}-${i + 1}`,
-    serverName: `nats-${i}`,
-    ...(servers > 1 ? { cluster: { listen: hosts ? `${listen}:${port + 2000}` : route, routes: routes.toSpliced(i, 1), password } } : {}),
+    storeDir: hosts ? storeDir : storeOf(storeDir, i + 1),
+    serverName: serverNameOf(i + 1),
+    ...(outside ? { advertise: `${outside.address}:${outside.port + i}` } : {}),
+    ...(servers > 1
+      ? {
+          cluster: {
+            listen: hosts ? `${listen}:${port + routesAfter}` : route,
+            routes: routes.toSpliced(i, 1),
+            password,
+            ...(spread ? { advertise: `${spread.address}:${spread.port + routesAfter + i}`, caFile: path.join(dir.pki, 'ca.crt') } : {}),
+          },
+        }
+      : {}),
   }))
   await Promise.all([
     ...configurations.map(async (o, i) => writeAtomically(natsConfig(dir, i + 1), await natsServerConfig(authority, o))),
@@ -147,8 +202,8 @@ export const natsConfig = (dir: StateDir, n = 1): string => path.join(dir.nats, 
 export const writeKubeconfig = (file: string, securePort: number, { ca, admin }: { ca: Pair; admin: Pair }): void =>
   writeAtomically(file, kubeconfig(securePort, ca.cert, { name: 'kubernetes-admin', pair: admin }))
 
-export interface FileOptions extends Omit<NatsFileOptions, 'port'> {
-  at: Pick<Addresses, 'nats' | 'services'>
+export interface FileOptions extends Omit<NatsFileOptions, 'port' | 'servers' | 'hosts' | 'outside' | 'elsewhere'> {
+  at: Pick<Addresses, 'nats' | 'services'> & Partial<Pick<Addresses, 'listen'>>
   /** The addresses that clients reach the API server at, besides that of the Service `kubernetes`. */
   serverIPs: string[]
   /** Of the API server on 127.0.0.1, for the kubeconfig. */
@@ -161,5 +216,6 @@ export async function writeFiles(dir: StateDir, { at, serverIPs, securePort, ...
   await writeNodeSigner(dir)
   const components = ['kube-controller-manager', 'kube-scheduler', 'cloud-controller-manager'].map(name => `system:${name}`)
   const identities = ['registry', 'system:apiserver', ...components, 'system:admin']
-  await writeNatsFiles(dir, { ...nats, port: at.nats.port, servers: at.nats.servers, hosts: at.nats.hosts }, identities)
+  const { port, servers, hosts, elsewhere } = at.nats
+  await writeNatsFiles(dir, { ...nats, port, servers, hosts, elsewhere, outside: at.listen }, identities)
 }

@@ -12,7 +12,7 @@ import { connectBus, type BusConnection } from '#shared/bus/connection.ts'
 import { logger } from '#shared/component/log.ts'
 import { restoreStream, saveStream, type StreamDescription } from '../apiserver/registry/snapshot.ts'
 import { jetStreamApi, streamName } from '../apiserver/registry/stream.ts'
-import { natsConfig, requireReplication, writeNatsFiles } from './files.ts'
+import { natsConfig, requireReplication, storeOf, writeNatsFiles } from './files.ts'
 import { freePort } from './freeport.ts'
 import { editCluster } from './local-cluster.ts'
 import { isAlive, readRecord } from './process.ts'
@@ -25,7 +25,7 @@ const patienceMs = 60_000
 /** Ports of loopback that hardly anybody has. */
 const firstPort = 25_222
 
-const storesOf = (directory: string): string[] => Array.from({ length: servers }, (_, i) => (i === 0 ? directory : `${directory}-${i + 1}`))
+const storesOf = (directory: string): string[] => Array.from({ length: servers }, (_, i) => storeOf(directory, i + 1))
 const placesOf = ({ nats }: StateDir) => ({
   store: path.join(nats, 'store'),
   /** Where the three stores are made. */

@@ -1,7 +1,7 @@
 /** A cluster on this machine, as its supervisor holds it: files, bridge, control plane, nodes. */
 import { existsSync, watch } from 'node:fs'
 import path from 'node:path'
-import { componentOf, controlPlane } from './components.ts'
+import { componentOf, controlPlane, instanceName } from './components.ts'
 import { writeCloud } from './cloud.ts'
 import { ensureCreds } from './files.ts'
 import { restoreLink } from './link.ts'
@@ -23,7 +23,7 @@ import {
   type NodeRecord,
   type StateDir,
 } from './state.ts'
-import { Supervisor, type SupervisorEvents } from './supervisor.ts'
+import { Supervisor, type Component, type SupervisorEvents } from './supervisor.ts'
 import { isPrivileged } from './system.ts'
 import { kept, type Wanted } from './wanted.ts'
 
@@ -72,6 +72,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
     throw new Error(`the cluster in ${dir.root} was made with ${natsServers} nats-server${natsServers === 1 ? '' : 's'}`)
   if (onHost && wanted.listen !== undefined && wanted.listen !== 'none')
     throw new Error('nodes of other machines take a cluster with a network of its own')
+  if (wanted.listen === 'none' && had?.natsAt) throw new Error('nats-servers of the cluster are on other machines')
   if (onHost && natsServers > 1) throw new Error('several nats-servers take a cluster with a network of its own')
   const dualStack = had ? had.dualStack : wanted.dualStack
   if (wanted.dualStack && !dualStack) throw new Error(`the cluster in ${dir.root} was made without IPv6`)
@@ -96,6 +97,7 @@ export async function prepareCluster(dir: StateDir, wanted: Wanted): Promise<Clu
       ...(onHost ? { host: { address: await machineAddress(), natsPort } } : {}),
       ...(natsServers === 3 ? { natsServers } : {}),
       ...listening(wanted, had),
+      ...(had?.natsAt ? { natsAt: had.natsAt } : {}),
       ...(had?.controlPlanes ? { controlPlanes: true } : {}),
       ...(dualStack ? { dualStack } : {}),
       runtime: runtime ?? had?.runtime,
@@ -141,7 +143,7 @@ export class LocalCluster {
     this.#dir = dir
     this.#at = addressesOf(cluster)
     this.#events = events
-    this.#supervisors = controlPlane(dir, this.#at, cluster).map(c => new Supervisor(dir, c, events))
+    this.#supervisors = controlPlane(dir, this.#at, cluster).map(c => this.#supervise(c))
   }
 
   /** Resolves when every control-plane process serves and every node's process runs. */
@@ -154,6 +156,30 @@ export class LocalCluster {
     const watcher = watch(this.#dir.root, (_, file) => file === path.basename(this.#dir.cluster) && void this.#reconcile())
     this.#stopping.signal.addEventListener('abort', () => watcher.close())
     await Promise.all(control)
+  }
+
+  /** Where nats-servers are may be another place at its next start. */
+  #supervise(component: Component): Supervisor {
+    const now = (): Component => {
+      const cluster = requireCluster(this.#dir)
+      return controlPlane(this.#dir, addressesOf(cluster), cluster).find(c => c.name === component.name) ?? component
+    }
+    return new Supervisor(this.#dir, now, this.#events)
+  }
+
+  /** Ends a nats-server; resolves with how it is started again. */
+  async withdrawNatsServer(n: number): Promise<() => void> {
+    const name = instanceName('nats-server', n)
+    const index = this.#supervisors.findIndex(s => s.name === name)
+    const cluster = requireCluster(this.#dir)
+    const component = controlPlane(this.#dir, this.#at, cluster).find(c => c.name === name)
+    if (index < 0 || !component) return () => {}
+    await this.#supervisors.splice(index, 1)[0]!.stop()
+    return () => {
+      const again = this.#supervise(component)
+      this.#supervisors.push(again)
+      void again.start().catch(() => {})
+    }
   }
 
   /** Stops and removes everything that runs; objects stay in the registry, node state in the nodes' directories. */
@@ -191,7 +217,7 @@ export class LocalCluster {
     if (starts >= node.starts) return
     await ensureCreds(this.#dir, [nodeIdentity(node.name)])
     await restoreLink(this.#dir, this.#at, node)
-    const { record, ended } = await startNode(this.#dir, this.#at, node, readCluster(this.#dir))
+    const { record, ended } = await startNode(this.#dir, addressesOf(requireCluster(this.#dir)), node, readCluster(this.#dir))
     this.#follow(node, record, ended)
     this.#events.nodeStarted(node.name)
   }

@@ -6,7 +6,7 @@ import { isNotFound } from '#shared/machinery/status.ts'
 import { adminClient, isReady, untilNodesReady } from './api.ts'
 import { editCluster, newNode } from './local-cluster.ts'
 import { killHostNode } from './host-node.ts'
-import { natsUrl } from './components.ts'
+import { localNatsUrl } from './components.ts'
 import { revokeCreds } from './revoke.ts'
 import type { Joining } from './join.ts'
 import { nodeIdentity, nodeProcess } from './node.ts'
@@ -82,7 +82,7 @@ export async function joinNode(
  */
 export async function revokeNode(dir: StateDir, name: string): Promise<void> {
   const cluster = requireCluster(dir)
-  await revokeCreds(dir, natsUrl(addressesOf(cluster)), nodeIdentity(name))
+  await revokeCreds(dir, localNatsUrl(addressesOf(cluster)), nodeIdentity(name))
 }
 
 /** Ends a node for good: its process, its state, its Node object. */

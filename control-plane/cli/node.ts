@@ -5,7 +5,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { freeLoops } from '#shared/linux/loop.ts'
 import { fitting } from '#shared/linux/vxlan.ts'
-import { bundles, families, nodeAgent, processEnv } from './components.ts'
+import { bundles, families, natsAuthority, nodeAgent, processEnv } from './components.ts'
 import { plugIn } from './network.ts'
 import { raiseNode } from './priority.ts'
 import { writeRecord, type ProcessRecord } from './process.ts'
@@ -94,6 +94,7 @@ export async function startNode(
   const root = path.join(dir.nodes, node.name)
   mkdirSync(root, { recursive: true, mode: 0o755 })
   await clearNode(dir, at, node.name)
+  const natsCaFile = natsAuthority(dir, at)
   const agent = nodeAgent(at, {
     name: node.name,
     credsFile: path.join(dir.creds, `${nodeIdentity(node.name)}.creds`),
@@ -105,6 +106,7 @@ export async function startNode(
     // The machine has routes to pods through their nodes, and gives what goes further an address: IPv6 where it forwards that alone.
     nonMasqueradeCIDRs: [families('0.0.0.0/0', at.ipv6?.nodes)],
     flags: [
+      ...(natsCaFile === undefined ? [] : ['--nats-ca-file', natsCaFile]),
       ...(at.onHost ? ['--network', 'host'] : ['--load-balancer-ip-range', families(at.balancers, at.ipv6?.balancers)]),
       ...(await towardsMachines(at)),
       ...(told.cloudProvider === 'none' ? [] : ['--cloud-provider', 'external']),

@@ -83,15 +83,15 @@ export function ensureCertificates(
 
 /**
  * The files of the certificate of nats-servers that other machines reach, and of its key. The authority's certificate follows in the first:
- * by it a machine that joins knows the cluster.
+ * by it a machine that joins knows the cluster. `ips`: where other nats-servers reach them, by which they know each other.
  */
-export function ensureNatsCertificate(dir: StateDir): { certFile: string; keyFile: string } {
+export function ensureNatsCertificate(dir: StateDir, ips: string[] = []): { certFile: string; keyFile: string } {
   const ca = authorityOf(dir)
   const [certFile, keyFile] = filesOf(dir, natsServerName)
-  const names = { dns: [natsServerName], ips: [] }
+  const names = { dns: [natsServerName], ips }
   const had = load(dir, natsServerName)
   if (!had || !stillGood(had, names, ca)) {
-    const { cert, key } = sign(ca, { commonName: natsServerName, names })
+    const { cert, key } = sign(ca, { commonName: natsServerName, names, peer: true })
     save(dir, natsServerName, { cert: `${cert.trimEnd()}\n${ca.cert}`, key })
   }
   return { certFile, keyFile }

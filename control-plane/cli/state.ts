@@ -89,12 +89,14 @@ const clusterSchema = z.object({
   zones: z.number().int().min(1).max(26).optional(),
   /** nats-servers that store the cluster together; 1 when absent. Chosen when the cluster is made. */
   natsServers: z.literal(3).optional(),
+  /** Machines that have taken over the second or the third nats-server, by its number. */
+  natsAt: z.partialRecord(z.enum(['2', '3']), z.ipv4()).optional(),
   /** Where other machines reach this one, and the port of the first nats-server there: their nodes can join then. */
   listen: z.object({ address: z.ipv4(), port: z.number().int().min(1).max(65_533), routes: z.boolean().optional() }).optional(),
   /** Whether other machines may be of the control plane: API servers there do not see nats-server's files. */
   controlPlanes: z.literal(true).optional(),
-  /** There when this machine was added to the control plane of another one's cluster: what it is called, and where others reach it. */
-  joined: z.object({ machine: z.string(), address: z.ipv4() }).optional(),
+  /** There when this machine was added to the control plane of another one's cluster: what it is called, where others reach it, and the id of its token. */
+  joined: z.object({ machine: z.string(), address: z.ipv4(), token: z.string().optional() }).optional(),
   /**
    * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
    * nats-server on loopback.
@@ -183,6 +185,8 @@ export interface NatsAddresses {
   servers: number
   /** Where each of them is on a machine of its own, with the same port. */
   hosts?: readonly string[]
+  /** Machines that have taken one over, by its number, and the port that it has there. */
+  elsewhere?: { hosts: Readonly<Record<string, string>>; port: number }
 }
 
 /** Everything that follows from a cluster's number. One /16 a cluster: pods in the lower half, then Services, load balancers, the nodes themselves. */
@@ -258,13 +262,14 @@ export function addressesOf({
   host,
   apiOnly,
   natsServers,
+  natsAt,
   listen,
   dualStack,
   joined,
-}: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers' | 'listen' | 'dualStack' | 'joined'>): Addresses {
+}: Pick<Cluster, 'index' | 'host' | 'apiOnly' | 'natsServers' | 'natsAt' | 'listen' | 'dualStack' | 'joined'>): Addresses {
   if (host) return apiOnly ? apiOnlyAddresses(host) : hostAddresses(index, host)
   const at = addresses(index)
-  if (joined && listen)
-    return { ...at, host: joined.address, listen, nats: { host: listen.address, port: listen.port, servers: natsServers ?? 1 } }
-  return { ...at, listen, nats: { ...at.nats, servers: natsServers ?? 1 }, ...(dualStack ? { ipv6: ipv6Addresses(index) } : {}) }
+  const servers = { servers: natsServers ?? 1, ...(natsAt && listen ? { elsewhere: { hosts: natsAt, port: listen.port } } : {}) }
+  if (joined && listen) return { ...at, host: joined.address, listen, nats: { host: listen.address, port: listen.port, ...servers } }
+  return { ...at, listen, nats: { ...at.nats, ...servers }, ...(dualStack ? { ipv6: ipv6Addresses(index) } : {}) }
 }

@@ -62,19 +62,18 @@ function commandOf({ command, args, diesWithSupervisor }: Component): [string, s
 
 export class Supervisor {
   readonly #dir: StateDir
-  readonly #component: Component
+  readonly name: string
+  readonly #component: () => Component
   readonly #events: SupervisorEvents
   readonly #stop = new AbortController()
   #loop: Promise<void> | undefined
   readonly #firstReady = Promise.withResolvers<void>()
 
-  get name(): string {
-    return this.#component.name
-  }
-
-  constructor(dir: StateDir, component: Component, events: SupervisorEvents) {
+  /** `component` is asked at each start of the process; its name stays. */
+  constructor(dir: StateDir, component: () => Component, events: SupervisorEvents) {
     this.#dir = dir
     this.#component = component
+    this.name = component().name
     this.#events = events
     this.#firstReady.promise.catch(() => {})
   }
@@ -90,14 +89,14 @@ export class Supervisor {
 
   async stop(graceMs = 5000): Promise<void> {
     this.#stop.abort()
-    this.#firstReady.reject(new Error(`${this.#component.name} was stopped`))
-    await terminate(readRecord(this.#dir, this.#component.name), graceMs)
+    this.#firstReady.reject(new Error(`${this.name} was stopped`))
+    await terminate(readRecord(this.#dir, this.name), graceMs)
     await this.#loop
-    forgetRecord(this.#dir, this.#component.name)
+    forgetRecord(this.#dir, this.name)
   }
 
   async #run(): Promise<void> {
-    const { name } = this.#component
+    const { name } = this
     let ends = 0
     for (let backoff = firstBackoffMs; !this.#stop.signal.aborted;) {
       const began = performance.now()
@@ -132,8 +131,9 @@ export class Supervisor {
 
   /** One life of the process; resolves with how it ended. */
   async #once(ready: () => void): Promise<string> {
-    const { name, env, probe, liveness } = this.#component
-    const [command, args] = commandOf(this.#component)
+    const component = this.#component()
+    const { name, env, probe, liveness } = component
+    const [command, args] = commandOf(component)
     const life = new AbortController()
     let unresponsive = false
     const serves = (process: ProcessRecord): void => {

@@ -8,6 +8,7 @@ import { bootstrapCreds } from '#shared/bus/credentials.ts'
 import { bootstrapTokenPrefix, bootstrapTokenType, clusterInfo } from '#shared/machinery/bootstraptoken.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { authorityOf } from './files.ts'
+import { natsUrl } from './components.ts'
 import { ensure } from './ensure.ts'
 import { offerControlPlane } from './controlplanejoin.ts'
 import { hashOf } from './join.ts'
@@ -64,7 +65,7 @@ async function joinArguments(dir: StateDir, token: string, ttlMs: number): Promi
   const at = addressesOf(requireCluster(dir))
   joinConfigOf(at)
   const { address, port } = at.listen!
-  const servers = Array.from({ length: at.nats.servers }, (_, i) => `nats://${address}:${port + i}`).join(',')
+  const servers = natsUrl({ nats: { ...at.nats, host: address, port } })
   const [id = ''] = token.split('.')
   const { jwt, seed } = await bootstrapCreds(await authorityOf(dir), id, Math.floor((Date.now() + ttlMs) / 1000))
   return { servers, others: `--token ${token} --ca-cert-hash ${hashOf(authorityCertificate(dir))} --nats-user ${jwt}.${seed}` }

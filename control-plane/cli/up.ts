@@ -55,9 +55,10 @@ function directoryOf(named: StateDir | undefined, fallback: StateDir, { ephemera
   return named ?? newEphemeral()
 }
 
-/** The programs that it takes. A machine that was added to a control plane has nothing but processes of ours. */
+/** The programs that it takes. A machine that was added to a control plane has nothing but processes of ours, and one of three nats-servers. */
 async function ensureFor(dir: StateDir, { apiOnly, network }: Wanted, say: (line: string) => void): Promise<void> {
-  if (readCluster(dir)?.joined) return
+  const had = readCluster(dir)
+  if (had?.joined) return had.natsServers === undefined ? undefined : ensurePrograms(say, 'host')
   await ensurePrograms(say, apiOnly || network === 'host' || !isPrivileged() ? 'host' : 'all')
 }
 

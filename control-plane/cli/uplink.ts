@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { ipJson } from '#shared/linux/ip.ts'
 import { nft, nftJson } from '#shared/linux/nft.ts'
+import { routesAfter } from './files.ts'
 import { run } from './run.ts'
 import type { Addresses } from './state.ts'
 import { which } from './system.ts'
@@ -66,13 +67,14 @@ const linkWith = (address: string): [link?: string, range?: string] =>
 /** Where machines are that send packets for our pods as they are. */
 const segmentOf = ({ listen }: Addresses): string | undefined => (listen?.routes ? linkWith(listen.address)[1] : undefined)
 
-/** Who connects to the machine's address comes to the nats-servers, which listen on the bridge: other clusters of the machine have theirs there. */
+/** Who connects to the machine's address, clients and other nats-servers, comes to the nats-servers, which listen on the bridge: other clusters of the machine have theirs there. */
 function entrance({ listen, nats }: Addresses): string {
   if (!listen) return ''
-  const rules = Array.from(
-    { length: nats.servers },
-    (_, i) => `    ip daddr ${listen.address} tcp dport ${listen.port + i} dnat to ${nats.host}:${nats.port + i}\n`,
-  ).join('')
+  const first = nats.servers > 1 ? [0, routesAfter] : [0]
+  const rules = first
+    .flatMap(from => Array.from({ length: nats.servers }, (_, i) => from + i))
+    .map(i => `    ip daddr ${listen.address} tcp dport ${listen.port + i} dnat to ${nats.host}:${nats.port + i}\n`)
+    .join('')
   return `  chain prerouting {
     type nat hook prerouting priority dstnat;
 ${rules}  }

@@ -11,6 +11,7 @@ import { ready, untilTerminated } from '#shared/component/lifecycle.ts'
 import { logger } from '#shared/component/log.ts'
 import { clusterDnsNamespace, clusterDnsPort } from '#shared/network/clusterdns.ts'
 import { corefileKey, corefileName, defaultCorefile, parseCorefile, type Upstream } from '#shared/network/corefile.ts'
+import { knownServers } from '../natsservers.ts'
 import { flags, nodeAgentOptions } from '../options.ts'
 import { answer } from './answer.ts'
 import { newRouter } from './router.ts'
@@ -26,7 +27,7 @@ const identity = `system:node:${given.nodeName}`
 try {
   const options = await nodeAgentOptions(given)
   const connection = await connectBus({
-    url: options.natsUrl,
+    url: options.natsCaFile === undefined ? options.natsUrl : knownServers(options.natsUrl, options.rootDir),
     credsFile: options.creds,
     caFile: options.natsCaFile,
     identity,

@@ -82,8 +82,6 @@ export async function connectBus(options: BusOptions): Promise<BusConnection> {
       noAsyncTraces: true,
       // Whatever address it is reached by. A server that offers no TLS is refused. `null`: not even when it offers it.
       tls: ca === undefined ? null : { ca, servername: natsServerName },
-      // The servers tell of addresses that they have for each other, which may lead nowhere from another machine.
-      ignoreClusterUpdates: ca !== undefined,
       // What is sent at once at most; the types do not know it.
       pendingLimit: 256 * 1024,
     } as ConnectionOptions)

@@ -185,10 +185,15 @@ export interface NatsServerOptions {
    * thrown away in the end. Default `server`.
    */
   sync?: 'server' | 'reader' | 'nobody'
-  /** Several servers are one: where this one hears the others (`host:port`), where they do, and the password that they know each other by. */
-  cluster?: { listen: string; routes: readonly string[]; password: string }
+  /**
+   * Several servers are one: where this one hears the others (`host:port`), where they do, and the password that they know each other by.
+   * `advertise`: where it is heard from other machines. `caFile`: the authority of the others, which they show with `tls`.
+   */
+  cluster?: { listen: string; routes: readonly string[]; password: string; advertise?: string; caFile?: string }
   /** For clients that ask for it, those on other machines: files in PEM. The certificate is followed by the authority's. */
   tls?: { certFile: string; keyFile: string } | undefined
+  /** Where clients on other machines reach it (`host:port`), which it tells them, and the other servers. */
+  advertise?: string | undefined
   /** Users of BUS and REGISTRY who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
   revoked?: Readonly<Record<string, number>>
 }
@@ -255,10 +260,11 @@ export async function natsServerConfig(authority: Authority, o: NatsServerOption
   const intervals = { server: 'always', reader: '"1s"', nobody: '"1h"' }
   const interval = canSyncOften(o.serverVersion) ? intervals[o.sync ?? 'server'] : undefined
   const { cluster, tls } = o
+  const files = tls && `cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}`
   const routes = cluster?.routes.map(at => JSON.stringify(`nats://cluster:${cluster.password}@${at}`)).join(', ')
   return `listen: ${JSON.stringify(`${o.host.includes(':') ? `[${o.host}]` : o.host}:${o.port}`)}
 server_name: ${JSON.stringify(o.serverName ?? 'nats-1')}
-max_payload: 8MB
+${o.advertise === undefined ? '' : `client_advertise: ${JSON.stringify(o.advertise)}\n`}max_payload: 8MB
 max_pending: 256MB
 write_deadline: "10s"
 operator: ${operatorJwt}
@@ -271,7 +277,7 @@ ${Object.entries(accounts)
 }
 ${
   tls
-    ? `tls { cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}, timeout: 5 }
+    ? `tls { ${files}, timeout: 5 }
 # Those on this machine have no need of it; those on others refuse a connection without.
 allow_non_tls: true
 `
@@ -293,7 +299,9 @@ ping_max: 2
   name: coxswain
   listen: ${JSON.stringify(cluster.listen)}
   authorization { user: cluster, password: ${JSON.stringify(cluster.password)}, timeout: 5 }
-  routes: [${routes}]
+${cluster.advertise === undefined ? '' : `  cluster_advertise: ${JSON.stringify(cluster.advertise)}\n`}${
+          files && cluster.caFile !== undefined ? `  tls { ${files}, ca_file: ${JSON.stringify(cluster.caFile)}, timeout: 5 }\n` : ''
+        }  routes: [${routes}]
 }
 `
       : ''

@@ -41,6 +41,8 @@ export interface Subject {
   organizations?: readonly string[]
   /** Server certificates carry these; client certificates none. */
   names?: { dns: string[]; ips: string[] }
+  /** Of a server that is a client of its like, too. */
+  peer?: true
 }
 
 const ecdsaWithSha256 = sequence(oid('1.2.840.10045.4.3.2'))
@@ -127,7 +129,13 @@ function issuerOf(cert: X509Certificate): { name: Buffer; identifier: Buffer } {
   return { name: fields[5]!.whole, identifier: identifier ?? identifierOf(spkiOf(cert.publicKey)) }
 }
 
-/** A certificate for two years: of a server when the subject has names, else of a client. Throws when the authority's key is not ECDSA. */
+/** Server authentication, client authentication. */
+const usagesOf = ({ names, peer }: Subject): string[] => [
+  ...(names ? ['1.3.6.1.5.5.7.3.1'] : []),
+  ...(!names || peer ? ['1.3.6.1.5.5.7.3.2'] : []),
+]
+
+/** A certificate for two years: of a server when the subject has names, of a client when it has none or is a peer. Throws when the authority's key is not ECDSA. */
 export function sign(authority: Pair, subject: Subject): Pair {
   const signingKey = createPrivateKey(authority.key)
   if (createPublicKey(signingKey).asymmetricKeyType !== 'ec') throw new Error('the key of the certificate authority must be ECDSA')
@@ -136,7 +144,7 @@ export function sign(authority: Pair, subject: Subject): Pair {
   const extensions = [
     extension('2.5.29.19', sequence(), true),
     extension('2.5.29.15', leafUsage, true),
-    extension('2.5.29.37', sequence(oid(subject.names ? '1.3.6.1.5.5.7.3.1' : '1.3.6.1.5.5.7.3.2'))),
+    extension('2.5.29.37', sequence(...usagesOf(subject).map(oid))),
     ...(subject.names ? [extension('2.5.29.17', alternativeNames(subject.names))] : []),
     extension('2.5.29.35', sequence(contextPrimitive(0, issuer.identifier))),
   ]

@@ -92,8 +92,14 @@ describe('a machine that is added to the control plane', () => {
     await kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=2')
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
     expect((await cluster.tryKubectl('get', 'nodes', '--request-timeout=5s')).code).not.toBe(0)
-    const leaders = (JSON.parse((await cox('ps', '-o', 'json')).stdout) as ProcessRow[]).filter(r => r.leader).map(r => r.component)
-    expect(leaders.sort()).toEqual(['kube-controller-manager', 'kube-scheduler'])
+    const leaders = ['cloud-controller-manager', 'kube-controller-manager', 'kube-scheduler']
+    await eventually(async () => {
+      const rows = JSON.parse((await cox('ps', '-o', 'json')).stdout) as ProcessRow[]
+      return rows.flatMap(r => (r.leader ? [r.component] : [])).sort().join() === leaders.join() // prettier-ignore
+    }, 'all lead there')
+    await kubectl('expose', 'deployment', 'web', '--name=balanced', '--port=80', '--target-port=8080', '--type=LoadBalancer')
+    const balanced = ['get', 'service', 'balanced', '-o', 'jsonpath={.status.loadBalancer.ingress[0].ip}']
+    const address = await eventually(() => kubectl(...balanced), 'an address')
     // What pods ask the API goes to the one that lives.
     const pod = (await kubectl('get', 'pods', '-l', 'app=web', '-o', 'name')).split('\n')[0]!
     const account = '/var/run/secrets/kubernetes.io/serviceaccount'
@@ -101,6 +107,12 @@ describe('a machine that is added to the control plane', () => {
     await eventually(async () => (await kubectl('exec', pod, '--', 'sh', '-c', version)).includes('"major": "1"'), 'kubernetes.default')
     await cluster.up()
     expect(await cluster.kubectl('get', 'deployment', 'web', '-o', 'jsonpath={.status.readyReplicas}')).toBe('2')
+    // The machine whose nodes and addresses they are has its own cloud controller manager lead, which announces what was given meanwhile.
+    const ofCloud = (r: ProcessRow): boolean => r.component === 'cloud-controller-manager' && r.leader === true
+    await eventually(async () => (await cluster.ps()).some(ofCloud), 'the first machine’s leads')
+    expect(await cluster.kubectl(...balanced)).toBe(address)
+    await eventually(async () => (await home.run('curl', '-sS', '-m', '2', `http://${address}/`)).stdout.includes('Hostname: web-'), 'it answers') // prettier-ignore
+    expect(await cluster.kubectl('get', 'nodes', '-o', 'name')).toBe('node/node-1')
   }, 180_000)
 
   test('whose token is revoked is cut off at once; the Secret with its keys is gone', async () => {

@@ -16,6 +16,8 @@ export const cloudConfig = z.object({
   region: z.string(),
   /** Every node there is; absent when nobody knows: every node that asks is one, then, and in this zone. */
   instances: z.array(instance).optional(),
+  /** Instances are another machine's business, which is away: none of its nodes is gone for good. */
+  deputy: z.literal(true).optional(),
   zone: z.string(),
   type: z.string(),
   /**

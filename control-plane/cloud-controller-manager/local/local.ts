@@ -71,7 +71,7 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
     name: providerName,
     loadBalancerClass,
     instances: {
-      instanceExists: async node => !isOurs(node) || find(node) !== undefined,
+      instanceExists: async node => config.deputy || !isOurs(node) || find(node) !== undefined,
       instanceShutdown: async node => !runs(node),
       instanceMetadata: async node => {
         const instance = find(node)

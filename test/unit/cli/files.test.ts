@@ -7,8 +7,8 @@ import { spawn } from 'node:child_process'
 import { parse } from 'yaml'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { isPrivileged } from '#control-plane/cli/system.ts'
-import { natsUrl } from '#control-plane/cli/components.ts'
-import { ensureCreds, natsConfig, writeNatsFiles } from '#control-plane/cli/files.ts'
+import { localNatsUrl, natsUrl } from '#control-plane/cli/components.ts'
+import { ensureCreds, movedNatsConfig, natsConfig, writeNatsFiles } from '#control-plane/cli/files.ts'
 import { withLock } from '#control-plane/cli/lock.ts'
 import { identityOf } from '#shared/bus/credentials.ts'
 import { newNode, prepareCluster } from '#control-plane/cli/local-cluster.ts'
@@ -199,6 +199,36 @@ describe('cluster.json', () => {
       expect(readFileSync(natsConfig(dir), 'utf8')).not.toContain('cluster {')
     },
   )
+  test('a nats-server that another machine has taken over is looked for there, and knows the others, by certificates', async () => {
+    const listen = { address: '192.0.2.1', port: 4222 }
+    const at = addressesOf({ index: 1, natsServers: 3, listen, natsAt: { '2': '192.0.2.2', '3': '192.0.2.3' } })
+    expect(natsUrl(at)).toBe('nats://10.129.255.1:4222,nats://192.0.2.2:4222,nats://192.0.2.3:4222')
+    expect(localNatsUrl(at)).toBe('nats://10.129.255.1:4222')
+    const { servers, elsewhere } = at.nats
+    const files = {
+      listen: at.nats.host,
+      port: 4222,
+      storeDir: '/s',
+      sync: 'server',
+      remote: true,
+      servers,
+      elsewhere,
+      outside: listen,
+    } as const
+    await writeNatsFiles(dir, files, [])
+    const routesOf = (conf: string): string[] => [...conf.matchAll(/@([\d.]+:\d+)/g)].map(m => m[1]!)
+    const first = readFileSync(natsConfig(dir), 'utf8')
+    expect(routesOf(first)).toEqual(['192.0.2.2:6222', '192.0.2.3:6222'])
+    for (const told of ['client_advertise: "192.0.2.1:4222"', 'cluster_advertise: "192.0.2.1:6222"', `ca_file: "${dir.pki}/ca.crt"`])
+      expect(first).toContain(told)
+    const cert = new X509Certificate(readFileSync(path.join(dir.pki, 'nats-server.crt')))
+    expect(cert.keyUsage).toEqual(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'])
+    expect([at.nats.host, '192.0.2.1'].map(ip => cert.checkIP(ip))).not.toContain(undefined)
+    const third = await movedNatsConfig(dir, at, 3, '192.0.2.3')
+    expect(routesOf(third)).toEqual(['192.0.2.1:6222', '192.0.2.2:6222'])
+    for (const told of ['listen: "192.0.2.3:4222"', 'server_name: "nats-2"', 'store_dir: "nats/store/jetstream"'])
+      expect(third).toContain(told)
+  })
   test('clusters share no address', () => {
     const all = Array.from({ length: 100 }, (_, i) => addresses(i))
     expect(new Set(all.map(a => a.all)).size).toBe(100)
