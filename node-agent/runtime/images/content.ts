@@ -161,7 +161,7 @@ export async function openContentStore(directory: string): Promise<ContentStore>
     has,
     locked,
     async read({ digest }) {
-      const found = await stat(blobPath(digest)).catch(() => undefined)
+      const found = await stat(blobPath(digest)).catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? undefined : Promise.reject(e)))
       if (found === undefined) throw new ImageError(`content ${digest} is not in the image store`)
       if (found.size > maxDocumentBytes) throw new ImageError(`content ${digest} has ${found.size} bytes, more than ${maxDocumentBytes}`)
       const bytes = await readFile(blobPath(digest))

@@ -271,7 +271,8 @@ export async function openImageStore(directory: string): Promise<ImageStore> {
         const { digests: needed, beginnings } = await content.leased()
         const chains = new Set(needed)
         for (const { target } of all) {
-          const image = await describe(target).catch(() => undefined)
+          // What cannot be read now may be needed: then nothing goes.
+          const image = await describe(target).catch((e: unknown) => (e instanceof ImageError ? undefined : Promise.reject(e)))
           for (const digest of image?.blobs ?? [target.digest]) needed.add(digest)
           for (const chain of image?.chains ?? []) chains.add(chain)
         }

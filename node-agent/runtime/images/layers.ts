@@ -69,12 +69,14 @@ export async function openLayers(content: ContentStore): Promise<Layers> {
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
   const directory = (chain: string): string => join(root, idOf(chain))
 
+  /** Rejects when that cannot be told now: what lies below a layer must not be taken for unneeded. */
   async function read(id: string): Promise<LayerRecord | undefined> {
     try {
       const record = JSON.parse(await readFile(join(root, id, 'layer.json'), 'utf8')) as LayerRecord
       return record.boot === boot || existsSync(join(root, id, 'synced')) ? record : undefined
-    } catch {
-      return undefined
+    } catch (e) {
+      if (e instanceof SyntaxError || ['ENOENT', 'ENOTDIR'].includes((e as NodeJS.ErrnoException).code ?? '')) return undefined
+      throw e
     }
   }
   const has = async (chain: string): Promise<boolean> => (await read(idOf(chain))) !== undefined

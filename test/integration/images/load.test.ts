@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -146,6 +146,27 @@ describe('cox image load', () => {
     expect(await store.prune()).toBeGreaterThan(0)
     expect(await readdir(join(directory, 'store/layers'))).toEqual([])
     expect(await store.usage()).toEqual({ usedBytes: 0, inodesUsed: 0 })
+  })
+
+  test('what cannot be read for a moment is not taken for unneeded', async () => {
+    const [image] = await loadArchive(store, chunks(tarOf(oldDocker())))
+    // What only the archive needed.
+    await store.prune()
+    const what = async () => [await readdir(join(directory, 'store/blobs/sha256')), await readdir(join(directory, 'store/layers'))]
+    const before = await what()
+    const { layers } = await store.layers(image!)
+    for (const file of [store.content.blobPath(image!.manifest), join(dirname(layers[0]!.directory), 'layer.json')]) {
+      // Another process, which has not read it yet. What is read is no file, until it is again.
+      const other = await openImageStore(join(directory, 'store'))
+      await rename(file, join(directory, 'away'))
+      await mkdir(file)
+      await expect(other.prune()).rejects.toThrow('EISDIR')
+      await rmdir(file)
+      await rename(join(directory, 'away'), file)
+      expect(await what()).toEqual(before)
+      expect(await other.prune()).toBe(0)
+      expect((await other.find('acme/app'))?.id).toBe(image!.id)
+    }
   })
 
   test('layers that got lost are unpacked again', async () => {
