@@ -1,7 +1,13 @@
 /** The images of the suite, as a catalogue of host images whose programs are copies of what `build.sh` made. */
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { dump } from 'js-yaml'
+
+/** A driver that records its calls, one whose volumes are directories, and what they bring with them. */
+const csiPrograms = ['mock-driver', 'hostpathplugin', 'livenessprobe', 'csi-node-driver-registrar'].concat(
+  ['provisioner', 'attacher', 'resizer', 'snapshotter'].map(sidecar => `csi-${sidecar}`),
+)
 
 const script = (mode: number, ...lines: string[]) => ({ mode, content: `#!/bin/sh\n${lines.join('\n')}\n` })
 
@@ -14,6 +20,21 @@ export async function writeCatalogue(build: string): Promise<string> {
     entrypoint: ['/agnhost'],
     cmd: ['test-webserver'],
     files: { ...agnhost, '/data.json': { content: `{\n    "image": "${name}.jpg"\n}\n` }, [`/${name}.jpg`]: { content: 'x' } },
+  })
+  // Programs of CSI that somebody has put there: `build.sh` makes none, their sources are not Debian's.
+  // The specs know older ones: provisioners of v2 refuse a flag and have no file system unless told, resizers of v1 want to see pods.
+  const told: Record<string, string> = { 'csi-provisioner': '--default-fstype=ext4', 'csi-resizer': '--handle-volume-inuse-error=false' }
+  const ofCsi = (name: string) => ({
+    names: [`sig-storage/${name}`],
+    entrypoint: ['/start'],
+    files: {
+      '/program': built(name),
+      '/start': script(
+        0o755,
+        'for flag; do shift; case $flag in --provisioner=*) ;; *) set -- "$@" "$flag" ;; esac; done',
+        `exec /program ${told[name] ?? ''} "$@"`,
+      ),
+    },
   })
   const images = [
     {
@@ -54,6 +75,7 @@ export async function writeCatalogue(build: string): Promise<string> {
     { names: ['sample-apiserver'], entrypoint: ['/sample-apiserver'], files: { '/sample-apiserver': built('sample-apiserver') } },
     { names: ['resource-consumer'], entrypoint: ['/consumer'], files: { '/consumer': built('resource-consumer') } },
     { names: ['etcd'], cmd: ['etcd'], files: { '/usr/local/bin/etcd': built('etcd') } },
+    ...csiPrograms.filter(name => existsSync(path.join(build, 'bin', name))).map(ofCsi),
   ]
   const file = path.join(build, 'images.yaml')
   await writeFile(file, dump({ images }))

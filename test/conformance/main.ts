@@ -32,6 +32,7 @@ const options = new Command('conformance')
   .description("runs specs of Kubernetes' own e2e.test, those of conformance unless told, against a cluster that it starts")
   .requiredOption('--build <dir>', 'where the suite and its images are, or are built first (10 GB, 5 to 15 minutes)')
   .option('--all', 'also specs beyond conformance that ask for nothing special: no [Feature:...], [Slow], [Disruptive], [Flaky]')
+  .option('--special', 'with --only: those that do ask for something special, too')
   .option('--only <regex>', 'specs whose names match', pattern)
   .option('--parallel <n>', 'specs at a time; those that are [Serial] run alone, last', count, 4)
   .option('--nodes <n>', 'nodes of the cluster', count, 3)
@@ -47,6 +48,7 @@ const options = new Command('conformance')
   .opts<{
     build: string
     all?: boolean
+    special?: boolean
     realImages?: boolean
     only?: RegExp
     parallel: number
@@ -69,9 +71,9 @@ if (!existsSync(path.join(build, 'all.txt'))) {
   say(`building the suite in ${build}`)
   await execa('bash', [path.join(here, 'build.sh'), build], { stdout: 2, stderr: 2, stdin: 'ignore', timeout: 3_600_000 })
 }
-const specs = readFileSync(path.join(build, options.all ? 'all.txt' : 'conformance.txt'), 'utf8')
+const specs = readFileSync(path.join(build, options.all || options.special ? 'all.txt' : 'conformance.txt'), 'utf8')
   .split('\n')
-  .filter(name => name !== '' && !name.endsWith(harmful) && (name.includes('[Conformance]') || !special.test(name)))
+  .filter(name => name !== '' && !name.endsWith(harmful) && (options.special || name.includes('[Conformance]') || !special.test(name)))
 const wanted = specs.filter(name => options.only?.test(name) ?? true)
 const logs = options.logs ? path.resolve(options.logs) : await mkdtemp(path.join(tmpdir(), 'cox-conformance-'))
 await mkdir(logs, { recursive: true })
