@@ -21,7 +21,7 @@ export class RpcError extends Error {
   /** What the server said; the message is as Go writes it. */
   readonly details: string
   constructor(code: number, details: string) {
-    super(`rpc error: code = ${codeNames[code] ?? code} desc = ${details}`)
+    super(`rpc error: code = ${codeName(code)} desc = ${details}`)
     this.code = code
     this.details = details
   }
@@ -35,6 +35,7 @@ const codeNames =
   'OK Canceled Unknown InvalidArgument DeadlineExceeded NotFound AlreadyExists PermissionDenied ResourceExhausted FailedPrecondition Aborted OutOfRange Unimplemented Internal Unavailable DataLoss Unauthenticated'.split(
     ' ',
   )
+export const codeName = (code: number): string => codeNames[code] ?? String(code)
 
 export const Code = {
   canceled: 1,

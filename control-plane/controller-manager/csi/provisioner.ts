@@ -8,29 +8,25 @@ import type { StorageClass } from '#shared/api/storage/storageclass.ts'
 import { persistentVolumeClaims, persistentVolumes, storageClasses, volumeAttachments, volumeAttributesClasses } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey, type ControllerOptions } from '#shared/client/controller.ts'
-import { accessModeOf, capabilityOf } from '#shared/csi/capability.ts'
-import { ControllerRpc, PluginService, type CsiVolume } from '#shared/csi/messages.ts'
+import type { CsiVolume } from '#shared/csi/messages.ts'
 import { controller } from '#shared/csi/services.ts'
 import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
-import { formatQuantity, quantityOf, quantityValue } from '#shared/machinery/quantity.ts'
+import { formatQuantity, quantityOf } from '#shared/machinery/quantity.ts'
 import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import { provisionedBy, selectedNode, storageProvisioner } from '#shared/storage/annotations.ts'
 import { classOf } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
-import { dataSourceOf, isForPopulator, populated, type DataSource } from './datasource.ts'
+import { cloneSource, protectSource } from './cloneprotection.ts'
+import { dataSourceOf, isForPopulator, populated } from './datasource.ts'
 import { callTimeoutMs, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi, type Segments } from './driver.ts'
-import { driverParameters, fsTypeOf, secretRefOf } from './parameters.ts'
+import { fsTypeOf, keepSecret, keptSecret, secretRefOf, type SecretRef, type SecretUse } from './parameters.ts'
+import { claimFinalizer, examine, requestOf, volumeName } from './request.ts'
 import { takeBackStrays } from './strays.ts'
-import { affinityOf, requirementOf, segmentsOf } from './topology.ts'
+import { affinityOf } from './topology.ts'
 
-const deletionSecretName = 'volume.kubernetes.io/provisioner-deletion-secret-name'
-const deletionSecretNamespace = 'volume.kubernetes.io/provisioner-deletion-secret-namespace'
 /** On volumes: their driver's is deleted before they go. */
 export const volumeFinalizer = 'external-provisioner.volume.kubernetes.io/finalizer'
-/** On claims: their driver may have a volume that is not in the API. */
-export const claimFinalizer = 'csi.coxswain.io/provisioning'
 
-const volumeName = ({ metadata }: PersistentVolumeClaim): string => `pvc-${metadata.uid}`
 export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOptions {
   const claims = ctx.informer(persistentVolumeClaims)
   const volumes = ctx.informer(persistentVolumes)
@@ -46,53 +42,6 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
   attachments.addIndex('provisioned volume', a => [a.spec.source.persistentVolumeName ?? ''])
   const recorderOf = (driver: string) => ctx.recorder(driver)
 
-  async function request(claim: PersistentVolumeClaim, storageClass: StorageClass, data: DataSource | undefined, client: Client) {
-    const driver = storageClass.provisioner
-    const { parameters } = storageClass
-    const { rpcs, services } = await csi.abilities(client, driver)
-    if (!rpcs.has(ControllerRpc.createDeleteVolume))
-      throw new Error(`CSI driver ${driver} does not support dynamic provisioning of volumes`)
-    const block = claim.spec.volumeMode === 'Block'
-    const requiredBytes = quantityValue(claim.spec.resources?.requests?.['storage'] ?? '0')
-    const limit = claim.spec.resources?.limits?.['storage']
-    const segments: Segments[] = csi.csiNodes
-      .list()
-      .flatMap<Segments>(n => segmentsOf(driver, n, csi.nodes.get('', n.metadata.name ?? '')) ?? [])
-    const chosen = claim.metadata.annotations?.[selectedNode]
-    const selected = chosen === undefined ? undefined : segmentsOf(driver, csi.csiNodes.get('', chosen), csi.nodes.get('', chosen))
-    const constrained = services.has(PluginService.accessibilityConstraints)
-    if (constrained && chosen !== undefined && !selected) throw new Error(`no topology key found on CSINode ${chosen}`)
-    const seed = Number.parseInt((claim.metadata.uid ?? '').replaceAll('-', '').slice(-8), 16) || 0
-    const requirement = constrained ? requirementOf(segments, storageClass, selected, seed) : undefined
-    if (constrained && !requirement) throw new Error('error generating accessibility requirements: no available topology found')
-    return {
-      near: (requirement?.preferred ?? []).map(t => t.segments ?? {}),
-      question: {
-        name: volumeName(claim),
-        capacityRange: { requiredBytes, ...(limit === undefined ? {} : { limitBytes: quantityValue(limit) }) },
-        volumeCapabilities: (claim.spec.accessModes ?? []).map(mode =>
-          capabilityOf({
-            mode: accessModeOf(mode, rpcs.has(ControllerRpc.singleNodeMultiWriter)),
-            block,
-            fsType: fsTypeOf(parameters),
-            mountFlags: storageClass.mountOptions,
-          }),
-        ),
-        parameters: driverParameters(parameters),
-        secrets: await secretOf(client, secretRefOf('provisioner', parameters, volumeName(claim), claim)),
-        ...(data ? { volumeContentSource: data.content } : {}),
-        ...(requirement ? { accessibilityRequirements: requirement } : {}),
-        mutableParameters: await mutableOf(claim),
-      },
-    }
-  }
-  async function mutableOf({ spec }: PersistentVolumeClaim): Promise<Record<string, string>> {
-    const name = spec.volumeAttributesClassName
-    if (!name) return {}
-    const found = attributes.get('', name)
-    if (!found) throw new Error(`volumeattributesclass.storage.k8s.io ${JSON.stringify(name)} not found`)
-    return found.parameters ?? {}
-  }
   async function provision(claim: PersistentVolumeClaim, storageClass: StorageClass, client: Client): Promise<void> {
     const driver = storageClass.provisioner
     const named = `${claim.metadata.namespace}/${claim.metadata.name}`
@@ -102,14 +51,17 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
       'Provisioning',
       `External provisioner is provisioning volume for claim ${JSON.stringify(named)}`,
     )
+    examine(claim, await csi.abilities(client, driver))
     const data = await dataSourceOf(claim, storageClass, { client, claims, volumes })
-    const { near, question } = await request(claim, storageClass, data, client)
+    const { near, question } = await requestOf(claim, storageClass, data, { client, csi, attributes })
     if (!hasFinalizer(claim, claimFinalizer)) {
       const now = await setFinalizer(client, persistentVolumeClaims, claim, claimFinalizer, true)
       // Of what has changed meanwhile the informer tells.
       if (now.spec.volumeName || now.metadata.annotations?.[selectedNode] !== claim.metadata.annotations?.[selectedNode]) return
       claim = now
     }
+    const from = data && claims.get(...splitKey(cloneSource(claim) ?? ''))
+    if (from) await protectSource(client, from)
     const { volume } = await csi.caller(client, driver, near)(controller.createVolume, question, callTimeoutMs)
     if (!volume?.volumeId) throw new Error('the driver has answered without a volume')
     if (data && JSON.stringify(volume.contentSource ?? null) === 'null') {
@@ -173,7 +125,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     const storageClass = classes.get('', classOf(claim))
     if (!storageClass) throw new Error(`storageclass ${JSON.stringify(classOf(claim))} is gone, and a volume may have been made`)
     const data = await dataSourceOf(claim, storageClass, { client, claims, volumes }).catch(() => undefined)
-    const { near, question } = await request(claim, storageClass, data, client)
+    const { near, question } = await requestOf(claim, storageClass, data, { client, csi, attributes })
     try {
       const { volume } = await csi.caller(client, storageClass.provisioner, near)(controller.createVolume, question, callTimeoutMs)
       if (volume?.volumeId) await deleteVolume(client, storageClass.provisioner, volume.volumeId, question.secrets, near)
@@ -192,11 +144,11 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     const { parameters, provisioner: driver, reclaimPolicy, mountOptions } = storageClass
     const { namespace, name, uid } = claim.metadata
     const block = claim.spec.volumeMode === 'Block'
-    const ref = (field: string, use: Parameters<typeof secretRefOf>[0]): object => {
-      const found = secretRefOf(use, parameters, volumeName(claim), claim)
+    const secretOfUse = (use: SecretUse): SecretRef | undefined => secretRefOf(use, parameters, volumeName(claim), claim)
+    const ref = (field: string, use: SecretUse): object => {
+      const found = secretOfUse(use)
       return found ? { [field]: found } : {}
     }
-    const deletion = secretRefOf('provisioner', parameters, volumeName(claim), claim)
     const nodeAffinity = affinityOf(volume.accessibleTopology)
     return {
       apiVersion: 'v1',
@@ -205,7 +157,8 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
         name: volumeName(claim),
         annotations: {
           [provisionedBy]: driver,
-          ...(deletion ? { [deletionSecretName]: deletion.name, [deletionSecretNamespace]: deletion.namespace } : {}),
+          ...keepSecret('deletion', secretOfUse('provisioner')),
+          ...keepSecret('modify', secretOfUse('controller-modify')),
         },
         ...(reclaimPolicy === 'Retain' ? {} : { finalizers: [volumeFinalizer] }),
       },
@@ -248,7 +201,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     const attached = attachments.byIndex('provisioned volume', name)[0]
     try {
       if (attached) throw new Error(`persistentvolume ${name} is still attached to node ${attached.spec.nodeName}`)
-      const secrets = await secretOf(client, { name: annotations[deletionSecretName], namespace: annotations[deletionSecretNamespace] })
+      const secrets = await secretOf(client, keptSecret('deletion', volume))
       const topologies = topologiesOf(volume.spec.nodeAffinity?.required?.nodeSelectorTerms)
       await deleteVolume(client, driver, handle, secrets, topologies).catch((e: unknown) => {
         const secretRef = volume.spec.csi?.controllerPublishSecretRef

@@ -18,6 +18,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import type { ControllerContext } from '../context.ts'
 import { callTimeoutMs, finalized, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
 import { driverParameters, secretRefOf } from './parameters.ts'
+import { claimFinalizer as provisioningFinalizer } from './request.ts'
 import { followSnapshotKinds, type SnapshotKinds } from './snapshotkinds.ts'
 import {
   snapshotGroup,
@@ -203,8 +204,10 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
     const restoring = claims
       .list(namespace)
       .find(c => c.status?.phase === 'Pending' && c.spec.dataSource?.kind === 'VolumeSnapshot' && c.spec.dataSource.name === name)
-    if (restoring && hasFinalizer(restoring, 'csi.coxswain.io/provisioning'))
-      throw new Error(`snapshot ${name} is being restored by ${restoring.metadata.name}`)
+    if (restoring && hasFinalizer(restoring, provisioningFinalizer)) {
+      recorder.event(snapshot, 'Warning', 'SnapshotDeletePending', 'Snapshot is being used to restore a PVC')
+      throw new Error(`snapshot ${name} is in use (being used to restore a PVC), will retry deletion`)
+    }
     if (content && content.spec.volumeSnapshotRef.uid === snapshot.metadata.uid && content.spec.deletionPolicy === 'Delete') {
       if (!annotated(content, beingDeleted))
         await client.patch(volumeSnapshotContents, '', content.metadata.name ?? '', 'merge', {

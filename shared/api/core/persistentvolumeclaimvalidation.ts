@@ -23,25 +23,33 @@ export function validatePersistentVolumeClaimUpdate(claim: PersistentVolumeClaim
     errors.push(...validateImmutable(annotation, oldAnnotation, path))
   }
   const mayName = fromAnnotation || (named && (oldAnnotation === undefined || oldAnnotation === storageClassName))
+  const bound = claim.status?.phase === 'Bound'
   const frozen = (spec: PersistentVolumeClaimSpec): object => ({
     ...spec,
     volumeName: old.spec.volumeName ? spec.volumeName : undefined,
     storageClassName: mayName ? undefined : spec.storageClassName,
-    volumeAttributesClassName: undefined,
-    resources:
-      claim.status?.phase === 'Bound'
-        ? { ...spec.resources, requests: { ...spec.resources?.requests, storage: undefined } }
-        : spec.resources,
+    ...(bound
+      ? {
+          volumeAttributesClassName: undefined,
+          resources: { ...spec.resources, requests: { ...spec.resources?.requests, storage: undefined } },
+        }
+      : {}),
   })
   if (!semanticEqual(frozen(claim.spec), frozen(old.spec))) errors.push(forbidden(at.child('spec'), frozenText))
   const [size = '0', oldSize = '0'] = [claim, old].map(c => c.spec.resources?.requests?.['storage'])
   if (compareQuantity(size, oldSize) < 0 && compareQuantity(size, old.status?.capacity?.['storage'] ?? '0') <= 0)
     errors.push(forbidden(at.child('spec', 'resources', 'requests', 'storage'), 'field can not be less than status.capacity'))
   errors.push(...validateImmutable(claim.spec.volumeMode, old.spec.volumeMode, at.child('volumeMode')))
-  if (old.spec.volumeAttributesClassName !== undefined && !claim.spec.volumeAttributesClassName) {
-    const what = claim.spec.volumeAttributesClassName === undefined ? 'nil' : 'an empty string'
-    if (claim.spec.volumeAttributesClassName !== old.spec.volumeAttributesClassName)
-      errors.push(forbidden(at.child('spec', 'volumeAttributesClassName'), `update from non-nil value to ${what} is forbidden`))
+  const { volumeAttributesClassName: attributesClass } = claim.spec
+  // One that was never reached may be given up.
+  if (
+    old.status?.currentVolumeAttributesClassName !== undefined &&
+    !attributesClass &&
+    attributesClass !== old.spec.volumeAttributesClassName
+  ) {
+    const what = attributesClass === undefined ? 'nil' : 'empty string'
+    const why = `update to ${what} is forbidden when status.currentVolumeAttributesClassName is not nil`
+    errors.push(forbidden(at.child('spec', 'volumeAttributesClassName'), why))
   }
   return errors
 }

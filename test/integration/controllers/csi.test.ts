@@ -514,6 +514,7 @@ test('a claim grows, and changes its attributes', async () => {
   for (const [className, parameters] of [
     ['quick', { iops: '100' }],
     ['odd', { refused: 'yes' }],
+    ['odd2', { refused: 'yes' }],
   ] as const)
     // prettier-ignore
     await c.client.create(volumeAttributesClasses, '', { metadata: { name: className }, driverName: name, parameters } as unknown as VolumeAttributesClass)
@@ -537,6 +538,35 @@ test('a claim grows, and changes its attributes', async () => {
     return now?.currentVolumeAttributesClassName === 'quick' && !now.modifyVolumeStatus && !now.conditions?.length
   })
   await remove('size')
+  await nothingLeft()
+})
+
+test('a change of attributes whose end is not known is seen through before the next, and one that was refused is given up', async () => {
+  await claim('vac')
+  await isBound('vac')
+  const want = (volumeAttributesClassName: string | null) =>
+    c.client.patch(persistentVolumeClaims, ns, 'vac', 'merge', { spec: { volumeAttributesClassName } })
+  const now = async () => (await c.client.get(persistentVolumeClaims, ns, 'vac')).status
+  const conditions = async () => ((await now())?.conditions ?? []).map(({ type, reason, message }) => [type, reason, message].join(' '))
+  await want('odd')
+  const refused = 'ModifyingVolume  Modifying volume to "odd" failed. Waiting for retry.'
+  await until('it to be refused', async () => (await now())?.modifyVolumeStatus?.status === 'Infeasible')
+  expect(await conditions()).toEqual([refused, 'ModifyVolumeError InvalidArgument such a thing cannot be'])
+  await want(null)
+  expect((await eventOf('vac', 'VolumeModifyCanceled')).message).toBe('Cancelled modify.')
+  await until('it to be given up', async () => (await conditions()).length === 1)
+  fault('ControllerModifyVolume', { code: status.UNAVAILABLE, message: 'busy' })
+  await want('odd2')
+  await until('that it is open to be told', async () => (await conditions())[0] === 'ModifyingVolume  Modifying volume to "odd2" is still in progress.') // prettier-ignore
+  await want('quick')
+  const asked = called('ControllerModifyVolume').length
+  await until('another try', () => called('ControllerModifyVolume').length > asked)
+  expect((await now())?.modifyVolumeStatus).toEqual({ status: 'InProgress', targetVolumeAttributesClassName: 'odd2' })
+  fault('ControllerModifyVolume', undefined)
+  await until('quick', async () => (await now())?.currentVolumeAttributesClassName === 'quick')
+  expect(await conditions()).toEqual([])
+  await expect(want(null)).rejects.toThrow('update to nil is forbidden when status.currentVolumeAttributesClassName is not nil')
+  await remove('vac')
   await nothingLeft()
 })
 
@@ -576,6 +606,16 @@ test('a snapshot is taken, restored and deleted; a volume is cloned', async () =
   await claim('restored', { dataSource: { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'one' } })
   await claim('cloned', { dataSource: { kind: 'PersistentVolumeClaim', name: 'src' } })
   for (const claimName of ['restored', 'cloned']) await isBound(claimName)
+  // A raw device that is mounted as a file system, or the other way round, somebody has to answer for.
+  const volumeSnapshot = { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'one' }
+  await claim('raw', { volumeMode: 'Block', dataSource: volumeSnapshot })
+  const contentName = `snapcontent-${ready.metadata.uid}`
+  const mayChange = 'snapshot.storage.kubernetes.io/allow-volume-mode-change'
+  expect((await eventOf('raw', 'ProvisioningFailed')).message).toContain(
+    `requested volume ${ns}/raw modifies the mode of the source volume but does not have permission to do so. ${mayChange} annotation is not present on snapshotcontent ${contentName}`,
+  )
+  await c.client.patch(volumeSnapshotContents, '', contentName, 'merge', { metadata: { annotations: { [mayChange]: 'true' } } })
+  expect((await volumeOf('raw')).spec.volumeMode).toBe('Block')
   const sources = [...backend.volumes.values()].map(v => JSON.stringify(v.source ?? {}))
   expect(sources.some(s => s.includes(snapshot!.id))).toBe(true)
   expect(sources.some(s => s.includes(`"volume_id":"vol-`))).toBe(true)
@@ -591,6 +631,19 @@ test('a snapshot is taken, restored and deleted; a volume is cloned', async () =
     'that to be gone',
     async () => backend.snapshots.size === 0 && (await c.client.list(volumeSnapshotContents, '')).items.length === 0,
   )
-  for (const claimName of ['src', 'restored', 'cloned']) await remove(claimName)
+  for (const claimName of ['restored', 'cloned', 'raw']) await remove(claimName)
+  // A claim that is deleted while it is copied waits for that; where no copy was begun, none is.
+  fault('CreateVolume', { code: status.UNAVAILABLE })
+  const dataSource = { kind: 'PersistentVolumeClaim', name: 'src' }
+  await claim('copy', { dataSource })
+  const held = 'provisioner.storage.kubernetes.io/cloning-protection'
+  await until('it to be held', async () => (await c.client.get(persistentVolumeClaims, ns, 'src')).metadata.finalizers?.includes(held))
+  await c.client.delete(persistentVolumeClaims, ns, 'src')
+  fault('CreateVolume', undefined)
+  await isBound('copy')
+  await until('the source to be gone', () => c.client.get(persistentVolumeClaims, ns, 'src').then(() => false, isNotFound))
+  await claim('late', { dataSource })
+  expect((await eventOf('late', 'ProvisioningFailed')).message).toContain('error getting PVC src')
+  for (const claimName of ['copy', 'late']) await remove(claimName)
   await nothingLeft()
 }, 60_000)
