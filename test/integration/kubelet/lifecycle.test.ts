@@ -174,6 +174,7 @@ test('a pod that does not fit is rejected', async () => {
   const pod = await h.until('big', p => p.status?.phase === 'Failed')
   // Not even that it was bound.
   expect(pod.status).toEqual({
+    observedGeneration: 1,
     phase: 'Failed',
     reason: 'OutOfcpu',
     message: "Pod was rejected: Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000",
