@@ -8,7 +8,7 @@ import { startNetworkPolicies, type NetworkPolicies } from './networkpolicy/netw
 import { keepPodFacts } from './networkpolicy/podfacts.ts'
 
 /** Of a service account that need not exist: its name is enough for its roles. */
-const networkPolicyUser = 'system:serviceaccount:kube-system:network-policy'
+export const networkPluginUser = 'system:serviceaccount:kube-system:network-policy'
 
 export interface NodePoliciesOptions {
   nodeName: string
@@ -19,7 +19,7 @@ export interface NodePoliciesOptions {
 }
 
 export function startNodePolicies({ nodeName, families, client, log }: NodePoliciesOptions, signal: AbortSignal): NetworkPolicies {
-  const plugin = client.as(networkPolicyUser)
+  const plugin = client.as(networkPluginUser)
   return startNetworkPolicies(
     {
       nodeName,

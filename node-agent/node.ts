@@ -63,6 +63,7 @@ import { volumePlugins } from './kubelet/volumes/plugins.ts'
 import { stagedVolumes, type StagedVolumes } from './kubelet/volumes/staged.ts'
 import { keepVolumes } from './kubelet/volumes/upkeep.ts'
 import { openPodNetwork } from './network/open.ts'
+import { startNodeEgress } from './egress.ts'
 import { openReach } from './network/reach.ts'
 import { keepRoute, keepRoutes } from './network/peers.ts'
 import { startNodePolicies } from './networkpolicies.ts'
@@ -323,6 +324,7 @@ export async function startNode(
       for (const worker of kubelet.workers()) worker.retryVolumes()
   }
   serveKubelet(connection, kubelet, context, signal)
+  const egress = reach && startNodeEgress(options, reach.peers, client, log, signal)
   const running: { [name: string]: Promise<void> } = {
     // A renewal whose answer got lost must not cost the others.
     lease: keepLease(
@@ -334,6 +336,7 @@ export async function startNode(
     ),
     status: keepStatus(client, about, node, nodeInformer, options.nodeStatusUpdateFrequency, onReport, log, signal),
     ...(reach ? { routes: keepRoutes(nodeInformer, { ...reach.peers, ipv6: options.ipv6 !== undefined }, log, signal) } : {}),
+    ...(egress ? { egress } : {}),
     logs: rotateLogs(kubelet, runtime, log, signal, {
       maxBytes: options.containerLogMaxBytes ?? defaultLogLimits.maxBytes,
       maxFiles: options.containerLogMaxFiles ?? defaultLogLimits.maxFiles,

@@ -160,7 +160,16 @@ export async function stopMachine(dir: StateDir, { name, config }: Joined): Prom
   await ip(['link del cbr0', 'link del coxvxlan', `route del unreachable ${config.clusterCIDR} metric 4000000`, 'route flush proto 120'], {
     force: true,
   })
-  const tables = ['ip coxswain-pods', 'ip coxswain-hostports', 'ip coxswain-networkpolicy', 'ip kube-proxy', 'bridge coxswain-pods']
+  // The way of pods with an egress address (node-agent/network/egress.ts).
+  await run('sh', ['-c', 'while ip rule del priority 12200; do :; done; ip route flush table 12200'], { timeoutMs: 10_000 })
+  const tables = [
+    'ip coxswain-egress',
+    'ip coxswain-pods',
+    'ip coxswain-hostports',
+    'ip coxswain-networkpolicy',
+    'ip kube-proxy',
+    'bridge coxswain-pods',
+  ]
   for (const table of tables) await run('nft', ['delete', 'table', ...table.split(' ')], { timeoutMs: 10_000 })
 }
 

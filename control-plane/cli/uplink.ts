@@ -151,6 +151,9 @@ async function acceptForwarded(at: Addresses, accept: boolean): Promise<void> {
     ['FORWARD', '-o', at.bridge, '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
     // Pods of other machines.
     ['FORWARD', '-i', at.vxlanLink, '-o', at.bridge, '-j', 'ACCEPT'],
+    // What they send to the outside with the address of their namespace, and the answers.
+    ['FORWARD', '-i', at.vxlanLink, '!', '-o', at.bridge, '-j', 'ACCEPT'],
+    ['FORWARD', '-o', at.vxlanLink, '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
     ...[segmentOf(at), at.listen?.routes ? at.pods : undefined].flatMap(from =>
       from === undefined ? [] : [['FORWARD', '-s', from, '-o', at.bridge, '-j', 'ACCEPT']],
     ),

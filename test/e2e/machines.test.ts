@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { eventually, runCox, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
 import { startMachines, type Machine, type Machines } from '../fixtures/machines.ts'
 import { unpacked } from '../fixtures/kubectl.ts'
+import { whoAsks } from '../fixtures/whoasks.ts'
 
 let machines: Machines
 let cluster: ClusterFixture
@@ -188,6 +189,30 @@ spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: edge}, 
     await cluster.kubectl('delete', 'service/edge', 'pod/edge')
   }, 90_000)
 
+  test('what its pods send to the outside has the address of their namespace, which is of the first machine', async () => {
+    const [home] = machines.all as [Machine]
+    const [fixed, outside] = ['10.77.1.99', 'http://10.77.1.1:8000/']
+    await home.run('ip', 'addr', 'add', `${fixed}/24`, 'dev', 'eth0')
+    const [first = '', ...rest] = machines.router.within
+    const server = execa(first, [...rest, 'python3', '-c', whoAsks], { reject: false, stdin: 'ignore' })
+    try {
+      const pods = await Promise.all([on('node-1'), on('far')])
+      const seen = (): Promise<string[]> => Promise.all(pods.map(pod => curl(pod.name, outside)))
+      const without = [home.address, far.address].join()
+      await eventually(async () => (await seen()).join() === without, 'as their machines')
+      await cluster.kubectl('annotate', 'namespace', 'default', `coxswain.io/egress-address=${fixed}`)
+      await eventually(async () => (await seen()).join() === `${fixed},${fixed}`, 'as their namespace')
+      // What stays in the cluster is as it was.
+      expect(await curl(pods[1].name, `http://${pods[0].ip}:8080/`)).toContain(`client_address=${pods[1].ip}`)
+      expect(await curl(pods[1].name, 'http://web.default.svc.cluster.local/')).toContain('Hostname: web-')
+      await cluster.kubectl('annotate', 'namespace', 'default', 'coxswain.io/egress-address-')
+      await eventually(async () => (await seen()).join() === without, 'as their machines again')
+    } finally {
+      server.kill('SIGKILL')
+      await server
+    }
+  }, 90_000)
+
   test('cut off it is NotReady, its pods are replaced and run on; what was deleted meanwhile ends when it is back', async () => {
     await cluster.kubectl('create', 'deployment', 'one', '--image=registry.k8s.io/echoserver:1.10')
     await cluster.kubectl('patch', 'deployment', 'one', '-p', '{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":1,"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":100,"preference":{"matchExpressions":[{"key":"kubernetes.io/hostname","operator":"In","values":["far"]}]}}]}}}}}}') // prettier-ignore
@@ -235,7 +260,11 @@ spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: edge}, 
     await cluster.kubectl('rollout', 'status', 'daemonset/web', '--timeout=60s')
     expect((await cox('node', 'leave')).stdout).toContain('kubectl delete node far')
     await cluster.kubectl('delete', 'node', 'far')
-    const left = await far.run('sh', '-c', 'ip -o link | grep -v " lo:\\| eth0@"; nft list tables; ip route | grep -v "dev eth0"')
+    const left = await far.run(
+      'sh',
+      '-c',
+      'ip -o link | grep -v " lo:\\| eth0@"; nft list tables; ip rule | grep -v "lookup [a-z]"; ip route | grep -v "dev eth0"',
+    )
     expect(left.stdout.trim()).toBe('')
   }, 120_000)
 })

@@ -4,19 +4,13 @@ import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually } from '../../fixtures/cluster.ts'
 import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
+import { whoAsks } from '../../fixtures/whoasks.ts'
 
 let cluster: SharedCluster
 const link = `egr${process.pid}`
 const outside = `cm-out-${process.pid}`
 /** Of the machine's on that link, of the server, and one more of the machine's. */
 const [machine, server, fixed] = ['198.18.77.1', '198.18.77.2', '198.18.77.9']
-const answer = `import http.server
-class H(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200); self.end_headers(); self.wfile.write(self.client_address[0].encode())
-    def log_message(self, *a): pass
-http.server.HTTPServer(('0.0.0.0', 8000), H).serve_forever()
-`
 let serving: { kill(signal: NodeJS.Signals): boolean } | undefined
 const namespaces = ['egress-fixed', 'egress-other']
 
@@ -32,7 +26,7 @@ beforeAll(async () => {
   // The cluster opened those links that were there when it began.
   await writeFile(`/proc/sys/net/ipv4/conf/${link}/forwarding`, '1')
   await execa('ip', ['-n', outside, '-batch', '-'], { input: `addr add ${server}/24 dev eth0\nlink set eth0 up\n` })
-  const child = execa('ip', ['netns', 'exec', outside, 'python3', '-c', answer], { reject: false, stdin: 'ignore' })
+  const child = execa('ip', ['netns', 'exec', outside, 'python3', '-c', whoAsks], { reject: false, stdin: 'ignore' })
   serving = child
   for (const namespace of namespaces) {
     await cluster.kubectl('create', 'namespace', namespace)
