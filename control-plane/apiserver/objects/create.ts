@@ -9,6 +9,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Stored } from '../registry/registry.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
 import { targetOf, writeOptions } from '../admission/target.ts'
+import { stage } from '../chain/runqueue.ts'
 import { pruneForStorage, servedOfHub } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
 import { abandon } from './hooks.ts'
@@ -48,7 +49,7 @@ export async function createObject(
   dedupOwnerReferences(given, writer.warnings, false)
   // What admission and the server add belongs to no manager.
   const recorded = writer.managed ? undefined : recordManager(endpoint, undefined, hub.codec.normalize(given), writer)
-  if (recorded) await recorded
+  await (recorded ?? stage)
   const admission = new AdmissionRequest({
     operation: 'CREATE',
     target: targetOf(endpoint),
@@ -61,7 +62,7 @@ export async function createObject(
     by: writer,
   })
   const pending = store.admission.mutate(admission)
-  if (pending) await pending
+  await (pending ?? stage)
   const object = admission.object!
   dedupOwnerReferences(object, writer.warnings, true)
   const meta = object.metadata
@@ -92,6 +93,7 @@ export async function createObject(
     const { validate } = endpoint.codec
     const shown = validate && servedOfHub(endpoint, object)
     const served = shown instanceof Promise ? await shown : shown
+    await stage
     const errors = findErrors(() =>
       all(
         validateObjectMeta(meta, resource.namespaced, resource.validateName ?? nameIsDNSSubdomain, metadataPath, !resource.structural),
@@ -103,9 +105,10 @@ export async function createObject(
     if (errors.length > 0) throw invalidObject(endpoint.group, endpoint.kind, meta.name ?? '', errors)
     admission.name = meta.name ?? ''
     const judged = store.admission.validate(admission)
-    if (judged) await judged
+    await (judged ?? stage)
     if (resource.warnings) writer.warnings?.push(...resource.warnings(object, undefined))
     pruneForStorage(endpoint, object)
+    await stage
     const stored = await insert(store, endpoint, namespace, object, { dryRun, generated, version })
     await claim?.keep()
     return stored

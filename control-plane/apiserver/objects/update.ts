@@ -9,6 +9,7 @@ import { conflict, invalidObject, modified, notFound } from '#shared/machinery/s
 import type { Stored } from '../registry/registry.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
 import { targetOf, writeOptions } from '../admission/target.ts'
+import { stage } from '../chain/runqueue.ts'
 import { createObject } from './create.ts'
 import { pruneForStorage, servedOfHub } from './conversion.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -67,7 +68,7 @@ export async function updateObject(
       const { subresource, admitted } = writer
       admission.object = admitted ? admitted.of(prepared) : prepared
       const judged = store.admission.validate(admission)
-      if (judged) await judged
+      await (judged ?? stage)
       if (subresource === '' && endpoint.resource.warnings) writer.warnings?.push(...endpoint.resource.warnings(prepared, current.object))
       delete prepared.metadata.resourceVersion
       const outcome = await write(store, endpoint, namespace, name, prepared, current, writer)
@@ -126,11 +127,11 @@ async function prepare(
   let next = kept(resource, subresource, wanted, old)
   // What admission and the server change belongs to no manager.
   const recorded = writer.managed ? undefined : recordManager(endpoint, old, hub.codec.normalize(next), writer)
-  if (recorded) await recorded
+  await (recorded ?? stage)
   if (!writer.admitted) {
     admission.object = next
     const pending = store.admission.mutate(admission)
-    if (pending) await pending
+    await (pending ?? stage)
     // What came back from elsewhere may have changed what the request may not.
     if (admission.object !== next) next = kept(resource, subresource, admission.object, old)
     dedupOwnerReferences(next, writer.warnings, true)

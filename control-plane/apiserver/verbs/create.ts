@@ -2,6 +2,7 @@
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
+import { stage } from '../chain/runqueue.ts'
 import { readBody, toStored } from '../objects/body.ts'
 import { createObject } from '../objects/create.ts'
 import { writeParameters } from '../objects/options.ts'
@@ -20,6 +21,7 @@ export async function create(call: Call): Promise<Answer> {
   const { endpoint, info, request } = call
   const output = outputOfObjects(call)
   const p = writeParameters(request.query, 'CreateOptions')
+  await stage
   const body = readBody(call, endpoint, p.fieldValidation)
   body.metadata ??= {}
   alignNamespace(body, info.namespace)

@@ -2,7 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { newLine, RunQueue, type Line } from '#control-plane/apiserver/chain/runqueue.ts'
+import { newLine, RunQueue, stage, type Line } from '#control-plane/apiserver/chain/runqueue.ts'
 import { atEndOfTurn } from '#shared/bus/endofturn.ts'
 
 let time = 0
@@ -58,19 +58,51 @@ test('the loop has its turn between slices, and what waits for the end of a turn
   while (done.length < 8) await nextTurn()
 })
 
-test('a slice is all that follows from it without waiting', async () => {
+/** Work in stages; each notes the name when it has come so far. */
+const staged =
+  (name: string, stages: number, done: string[], ms = 0) =>
+  (): void => {
+    void (async () => {
+      for (let i = 1; i <= stages; i++) {
+        compute(ms)
+        done.push(`${name}${i}`)
+        await stage
+      }
+    })()
+  }
+
+test('slices that are begun together go on in step; the next are begun when all that follows from them is done', async () => {
   const runs = newQueue()
   const line = newLine()
   const done: string[] = []
-  runs.add(line, () => {
-    void (async () => {
-      for (let i = 0; i < 20; i++) await undefined
-      done.push('first')
-    })()
-  })
-  runs.add(line, () => void done.push('second'))
-  while (done.length < 2) await nextTurn()
-  expect(done).toEqual(['first', 'second'])
+  for (let i = 0; i < 17; i++) runs.add(line, staged(i < 16 ? 'a' : 'b', 3, done))
+  while (done.length < 51) await nextTurn()
+  const times = (name: string, n: number): string[] => Array.from({ length: n }, () => name)
+  expect(done).toEqual([...times('a1', 16), ...times('a2', 16), ...times('a3', 16), 'b1', 'b2', 'b3'])
+})
+
+test('of slices that take long few are begun together, and again more when they are short', async () => {
+  const runs = newQueue()
+  const line = newLine()
+  const done: string[] = []
+  for (let i = 0; i < 40; i++) runs.add(line, staged('long', 2, done, 5))
+  while (done.length < 80) await nextTurn()
+  // Two are expected to take more than two turns of the loop.
+  expect(done.slice(-20)).toEqual(Array.from({ length: 20 }, (_, i) => `long${1 + (i % 2)}`))
+  done.length = 0
+  for (let i = 0; i < 600; i++) runs.add(line, staged('short', 2, done, 0.1))
+  while (done.length < 1200) await nextTurn()
+  expect(done.slice(-9)).toEqual(Array.from({ length: 9 }, () => 'short2'))
+})
+
+test('one that shares its time with slices of others has no more than its own', async () => {
+  const runs = newQueue()
+  const [busy, quiet] = [newLine(), newLine()]
+  const done: string[] = []
+  for (let i = 0; i < 200; i++) runs.add(busy, staged('busy', 2, done, 0.25))
+  for (let i = 0; i < 10; i++) runs.add(quiet, staged('quiet', 2, done, 0.25))
+  while (done.length < 420) await nextTurn()
+  expect(done.lastIndexOf('quiet2')).toBeLessThan(100)
 })
 
 test('work goes on while its slice is short, and stands behind others when it is long', async () => {
