@@ -20,18 +20,26 @@ export const authoritiesOf = (pem: string): Authorities =>
 /** More certificates than that are no chain. */
 const maxChain = 10
 
-/** Whether the certificate of a connection, which must hold, comes from one of these authorities. */
-export function isIssuedBy(socket: TLSSocket, authorities: Authorities): boolean {
-  if (!socket.authorized) return false
+const chains = new WeakMap<TLSSocket, readonly string[]>()
+
+/** Fingerprints of a connection's certificate and those above it, looked at once: that takes as long as all else of a small request. */
+function chainOf(socket: TLSSocket): readonly string[] {
+  const before = chains.get(socket)
+  if (before) return before
+  const chain: string[] = []
   let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
-  for (let n = 0; n < maxChain && certificate?.fingerprint256 !== undefined; n++) {
-    if (authorities.has(certificate.fingerprint256)) return true
+  while (chain.length < maxChain && certificate?.fingerprint256 !== undefined) {
+    chain.push(certificate.fingerprint256)
     const issuer: DetailedPeerCertificate | undefined = certificate.issuerCertificate
-    if (issuer === certificate) return false
-    certificate = issuer
+    certificate = issuer === certificate ? undefined : issuer
   }
-  return false
+  chains.set(socket, chain)
+  return chain
 }
+
+/** Whether the certificate of a connection, which must hold, comes from one of these authorities. */
+export const isIssuedBy = (socket: TLSSocket, authorities: Authorities): boolean =>
+  socket.authorized && chainOf(socket).some(fingerprint => authorities.has(fingerprint))
 
 export const commonNameOf = (socket: TLSSocket): string =>
   list(socket.getPeerCertificate(false).subject?.CN as string | string[] | undefined).at(-1) ?? ''

@@ -163,7 +163,8 @@ function serveRequests(
     if ('stream' in req) {
       const { stream } = req
       stream.on('error', error => log.debug({ err: error, path: req.url }, 'stream failed'))
-      arrived(req, req.socket, stream.endAfterHeaders ? undefined : stream, ofHttp2(stream))
+      // The connection's, which is one for all its requests; a request's own is another for each.
+      arrived(req, stream.session?.socket ?? req.socket, stream.endAfterHeaders ? undefined : stream, ofHttp2(stream))
     } else {
       const { headers } = req
       const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
