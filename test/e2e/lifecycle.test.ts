@@ -36,7 +36,8 @@ describe('a cluster that comes and goes', () => {
     expect((await cluster.tryKubectl('get', 'node', 'extra')).stderr).toContain('nodes "extra" not found')
   })
 
-  test('down leaves nothing but the state directory; up brings objects and pods back', async () => {
+  // The whole of a cluster ends and starts again within it, on a machine that other files use too.
+  test('down leaves nothing but the state directory; up brings objects and pods back', { timeout: 90_000 }, async () => {
     await cluster.kubectl('create', 'configmap', 'kept', '--from-literal=a=1')
     await cluster.kubectl('create', 'deployment', 'kept', '--image=busybox', '--replicas=2', '--', 'sleep', '100000')
     await cluster.kubectl('rollout', 'status', 'deployment/kept', '--timeout=60s')
