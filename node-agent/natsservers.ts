@@ -13,7 +13,9 @@ const most = 9
 export function knownServers(url: string, rootDir: string): string {
   let kept: string[] = []
   try {
-    kept = readFileSync(fileIn(rootDir), 'utf8').split('\n').filter(line => address.test(line)) // prettier-ignore
+    kept = readFileSync(fileIn(rootDir), 'utf8')
+      .split('\n')
+      .filter(line => address.test(line))
   } catch {
     // Nothing was said yet.
   }
@@ -24,7 +26,11 @@ export function knownServers(url: string, rootDir: string): string {
 export async function noteServers({ nats }: BusConnection, rootDir: string, log: Logger): Promise<void> {
   let noted = ''
   const note = (): void => {
-    const text = [...(nats.info?.connect_urls ?? [])].filter(at => address.test(at)).sort().slice(0, most).join('\n') // prettier-ignore
+    const text = [...(nats.info?.connect_urls ?? [])]
+      .filter(at => address.test(at))
+      .sort()
+      .slice(0, most)
+      .join('\n')
     if (text === noted || text === '') return
     noted = text
     try {

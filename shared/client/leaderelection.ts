@@ -90,10 +90,9 @@ export function held(lease: Lease, identity: string, leaseDurationMs: number, ti
 }
 
 /**
- * Resolves 'lost' when another has taken the lease, 'stopped' when `signal` aborted, 'given' when one that is preferred asked for the lease (it is
- * then released). A leader that cannot
- * renew before the deadline stops leading in that `leadership` holds its writes back; when it finds the lease still its own, nobody has led
- * meanwhile, and it goes on.
+ * Resolves 'lost' when another has taken the lease, 'stopped' when `signal` aborted, 'given' when one that is preferred asked for the
+ * lease; in the last two cases it is released. A leader that cannot renew before the deadline stops leading in that `leadership` holds its
+ * writes back; when it finds the lease still its own, nobody has led meanwhile, and it goes on.
  */
 export async function leaderElect(options: ElectionOptions, signal: AbortSignal): Promise<'lost' | 'given' | 'stopped'> {
   const { client, namespace, name, identity, leadership, log } = options

@@ -31,9 +31,8 @@ const sliceMs = 1
  */
 const together = 16
 
-const resolved = Promise.resolve()
 /** Awaited between two stages of a request: those that were begun with it come as far. */
-export const stage: Promise<void> = resolved
+export const stage: Promise<void> = Promise.resolve()
 
 export const newLine = (weight = 1): Line => ({ at: -1, weight, used: 0, waiting: new Fifo() })
 
@@ -53,7 +52,7 @@ export class RunQueue {
   #floor = 0
   readonly #now: () => number
   /** Goes on when all that follows from a slice without waiting is done: microtasks come before the next tick. */
-  readonly #follow = (): void => void resolved.then(this.#tick)
+  readonly #follow = (): void => void stage.then(this.#tick)
   readonly #tick = (): void => process.nextTick(this.#step)
   readonly #step = (): void => this.#next()
   /** Slices are done as nobody's: who adds the first one of a turn may be in the middle of a request. */
