@@ -3,22 +3,22 @@ import { existsSync, mkdirSync } from 'node:fs'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { backoff } from '#shared/client/backoff.ts'
 import type { KubeletContext, LiveContainer, PodContext } from '../context.ts'
-import { allocatedPod, wishes } from '../cm/allocation.ts'
+import { allocatedPod } from '../cm/allocation.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { podVolumes } from '../volumes/podvolumes.ts'
 import { podStarts, podWorkerSteps, startedPods } from '../metrics.ts'
 import { adoptPod, clearLeftovers } from './adopt.ts'
-import { admit, type Lack, type Rejection } from './admission.ts'
+import { admitPod } from './admitpod.ts'
 import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
-import { isCritical, isStatic } from './critical.ts'
+import { isStatic } from './critical.ts'
 import { podDirectory, type PodDirectory } from './directory.ts'
 import { CorruptError } from './durable.ts'
-import { disruptionTarget, type Kill } from './kill.ts'
+import type { Kill } from './kill.ts'
 import { rememberFromStatus } from './lost.ts'
 import { waitsForImage } from '../images/ensure.ts'
 import { isTerminal } from './phase.ts'
-import { podsToPreempt, preemptionMessage } from './preemption.ts'
-import { newState, readState, writePod, writeState, type PodState } from './state.ts'
+import { PodRecord } from './record.ts'
+import type { PodState } from './state.ts'
 import { generateStatus } from './status.ts'
 import { syncPod } from './sync.ts'
 import { releasePod, removePod, stopPod } from './terminate.ts'
@@ -34,14 +34,9 @@ const soonMs = 500
 const deletedGrace = (pod: Pod): number =>
   Math.max(minimumGraceSeconds, pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30)
 
-const shutdownRejection: Rejection = { reason: 'NodeShutdown', message: 'Pod was rejected as the node is shutting down.' }
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise(resolve => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true })))
-
 export class PodWorker implements PodContext {
   readonly kubelet: KubeletContext
   readonly directory: PodDirectory
-  state: PodState
   readonly log
   readonly sources
   readonly volumes
@@ -53,17 +48,11 @@ export class PodWorker implements PodContext {
   readonly #retry = backoff(500, 60_000)
   readonly #saveRetry = backoff(1_000, 60_000)
   readonly #sandbox = { sandbox: false }
-  #known = false
-  /** Why the state of an earlier kubelet cannot be had: until it can, nothing is written and nothing told. */
-  #unreadable: Error | undefined
+  readonly #record: PodRecord
   readonly #seenAt = performance.now()
   #counted = false
   #pod: Pod
   #stage: Stage = 'new'
-  /** What of the pod is on disk. */
-  #written = ''
-  /** The state on disk is older than ours. */
-  #unsaved = false
   #inApi = true
   #busy = false
   #failure: string | undefined
@@ -77,8 +66,7 @@ export class PodWorker implements PodContext {
     this.#pod = pod
     this.#onRemoved = onRemoved
     this.directory = podDirectory(kubelet.rootDir, uidOf(pod))
-    this.state = newState(pod.status?.startTime ? new Date(pod.status.startTime) : new Date())
-    this.#read()
+    this.#record = new PodRecord(this.directory, pod.status?.startTime ? new Date(pod.status.startTime) : new Date())
     this.log = kubelet.log.child({ pod: `${pod.metadata.namespace}/${pod.metadata.name}` })
     this.sources = kubelet.sources.forPod(pod, () => this.kick())
     this.volumes = podVolumes(kubelet.nodeVolumes, uidOf(pod), this.directory, this.sources)
@@ -86,6 +74,9 @@ export class PodWorker implements PodContext {
 
   get pod(): Pod {
     return this.#pod
+  }
+  get state(): PodState {
+    return this.#record.state
   }
   get ending(): AbortSignal {
     return this.#ending.signal
@@ -115,14 +106,12 @@ export class PodWorker implements PodContext {
   }
   saveNow(): void {
     // A late word about a pod whose directory is being removed.
-    if (this.#unreadable || this.#stage === 'removed' || !existsSync(this.directory.root)) return
-    this.#unsaved = true
-    writeState(this.directory, this.state)
-    this.#unsaved = false
+    if (this.#stage === 'removed') return
+    this.#record.save()
     this.#saveRetry.reset()
   }
   save(): void {
-    const known = this.#unsaved
+    const known = this.#record.unsaved
     try {
       this.saveNow()
     } catch (e) {
@@ -134,7 +123,7 @@ export class PodWorker implements PodContext {
     clearTimeout(this.#toPublish)
     this.#toPublish = undefined
     const { statuses, nodeIP, nodeIPs } = this.kubelet
-    if (!this.#inApi || this.#unreadable) return
+    if (!this.#inApi || this.#record.unreadable) return
     const terminal = this.#stage === 'terminating' || this.#stage === 'released'
     const previous = statuses.last(uidOf(this.#pod)) ?? this.#pod.status
     const status = generateStatus(this.#pod, previous, {
@@ -146,7 +135,7 @@ export class PodWorker implements PodContext {
       terminal,
     })
     statuses.set(this.#pod, status)
-    if (status.phase === 'Running' && !this.#known && !this.#counted) this.#countStart()
+    if (status.phase === 'Running' && !this.#record.known && !this.#counted) this.#countStart()
   }
   #countStart(): void {
     this.#counted = true
@@ -177,20 +166,12 @@ export class PodWorker implements PodContext {
     this.#end()
     this.kick()
   }
-  /** Statuses come back from the API all the time; the copy on disk is for what the pod is. */
-  #writePod(): void {
-    const { generation, deletionTimestamp, labels, annotations } = this.#pod.metadata
-    const version = JSON.stringify([generation, deletionTimestamp, labels, annotations])
-    if (version === this.#written) return
-    writePod(this.directory, this.#pod)
-    this.#written = version
-  }
   /** What runs goes on without: another kubelet would only know an older version of it. */
   #keepPod(): void {
     // A pod that was refused has none.
     if (!existsSync(this.directory.root)) return
     try {
-      this.#writePod()
+      this.#record.writePod(this.#pod)
     } catch (e) {
       this.log.warn({ err: (e as Error).message }, 'copy of the pod not written')
     }
@@ -279,9 +260,9 @@ export class PodWorker implements PodContext {
   }
 
   async #step(): Promise<void> {
-    if (this.#unsaved) this.save()
+    if (this.#record.unsaved) this.save()
     if (this.#stage === 'new' && this.kubelet.mustWait(this.#pod)) return
-    if (this.#unreadable) await this.#recover()
+    if (this.#record.unreadable) await this.#recover()
     if (this.#stage === 'new') await this.#begin()
     if (this.#stage === 'running' && (this.#deleting() || this.state.ended)) this.#stage = 'terminating'
     if (this.#stage === 'running') {
@@ -299,107 +280,50 @@ export class PodWorker implements PodContext {
     return this.#pod.metadata.deletionTimestamp !== undefined || !this.#inApi
   }
 
-  #read(): void {
-    try {
-      const state = readState(this.directory)
-      this.#unreadable = undefined
-      this.#known = state !== undefined
-      if (state) this.state = { ...state, ...(this.state.ended ? { ended: this.state.ended } : {}) }
-    } catch (e) {
-      this.#unreadable = e as Error
-    }
-  }
   /**
    * What cannot be read now is waited for, with the containers as they are. What is corrupt never comes back, and whoever deletes the pod does
    * not wait: its containers are ended, and what the API says of them is all there is.
    */
   async #recover(): Promise<void> {
-    const before = this.#unreadable?.message ?? ''
-    this.#read()
-    if (!this.#unreadable) return
-    this.event('Warning', 'FailedSync', `error determining status: ${this.#unreadable.message}`)
-    if (!(this.#unreadable instanceof CorruptError) && !this.#deleting()) throw this.#unreadable
+    const record = this.#record
+    const before = record.unreadable?.message ?? ''
+    record.read()
+    if (!record.unreadable) return
+    this.event('Warning', 'FailedSync', `error determining status: ${record.unreadable.message}`)
+    if (!(record.unreadable instanceof CorruptError) && !this.#deleting()) throw record.unreadable
     this.log.error({ err: before }, 'what was known of the pod is lost: its containers are ended')
     await clearLeftovers(this)
-    this.#unreadable = undefined
+    record.unreadable = undefined
   }
 
   /** The first step: a pod that is known is picked up, a new one is admitted. */
   async #begin(): Promise<void> {
     // A static pod that ended with the node begins anew with it.
     if (isStatic(this.#pod) && this.state.sandbox?.boot !== this.kubelet.boot) delete this.state.ended
-    if (!this.#known && isTerminal(this.#pod.status?.phase)) {
+    if (!this.#record.known && isTerminal(this.#pod.status?.phase)) {
       // It ended before: there is nothing to tell. Who told that may have been killed before all was given back.
       await releasePod(this)
       this.#stage = 'released'
       return
     }
-    if (this.#known) await adoptPod(this)
+    if (this.#record.known) await adoptPod(this)
     else rememberFromStatus(this.#pod, this.state, new Date())
     const over = isTerminal(this.#pod.status?.phase) || this.state.ended !== undefined
-    if (!over && !this.state.admitted && !this.#deleting()) await this.#admit()
-    if (!this.#known && this.state.admitted && !this.#deleting()) this.#makeDirectory()
+    if (!over && !this.state.admitted && !this.#deleting()) await admitPod(this)
+    if (!this.#record.known && this.state.admitted && !this.#deleting()) this.#makeDirectory()
     this.#stage = over || this.state.ended ? 'terminating' : 'running'
     if (this.#stage === 'terminating') this.#ending.abort()
     // Of a pod that is new, nothing is worth remembering before it has a sandbox.
-    if (this.#known || this.#stage === 'terminating') this.save()
+    if (this.#record.known || this.#stage === 'terminating') this.save()
   }
   #makeDirectory(): void {
     try {
       mkdirSync(this.directory.root, { recursive: true, mode: 0o750 })
-      this.#writePod()
+      this.#record.writePod(this.#pod)
     } catch (e) {
       this.event('Warning', 'Failed', `error making pod data directories: ${(e as Error).message}`)
       throw e
     }
-  }
-  /** Devices first, as upstream: of what no plugin has the node's own accounts decide. */
-  async #allocateDevices(): Promise<Rejection | undefined> {
-    const { devices, holdsResources } = this.kubelet
-    return await devices?.allocate(this.#pod, holdsResources).then(
-      () => undefined,
-      (e: Error) => ({ reason: 'UnexpectedAdmissionError', message: `Allocate failed due to ${e.message}, which is unexpected` }),
-    )
-  }
-  async #admit(): Promise<void> {
-    const unallocated = await this.#allocateDevices()
-    const others = this.kubelet.activePods().filter(p => uidOf(p) !== uidOf(this.#pod))
-    const node = this.kubelet.node()
-    let rejection = this.kubelet.isShuttingDown?.()
-      ? shutdownRejection
-      : (unallocated ?? (node && admit(this.#pod, node, others, this.kubelet.security)))
-    if (rejection?.lacks && isCritical(this.#pod)) rejection = await this.#preempt(others, rejection.lacks)
-    if (!rejection) {
-      this.state.admitted = true
-      this.state.allocated = wishes(this.#pod)
-      return
-    }
-    this.event('Warning', rejection.reason, rejection.message)
-    this.state.ended = { reason: rejection.reason, message: `Pod was rejected: ${rejection.message}` }
-  }
-  /** Ends pods that are in this one's way, and waits for that; what they leave is this one's already. */
-  async #preempt(others: readonly Pod[], missing: readonly Lack[]): Promise<Rejection | undefined> {
-    let victims: Pod[]
-    try {
-      victims = podsToPreempt(
-        this.#pod,
-        others,
-        missing.map(l => ({ resource: l.resource, quantity: l.requested + l.used - l.capacity })),
-      )
-    } catch (e) {
-      const why = `preemption: error finding a set of pods to preempt: ${(e as Error).message}`
-      const message = `Unexpected error while attempting to recover from admission failure: ${why}`
-      return { reason: 'UnexpectedAdmissionError', message }
-    }
-    this.state.admitted = true
-    this.state.allocated = wishes(this.#pod)
-    const condition = disruptionTarget('Pod was preempted by Kubelet to accommodate a critical pod.')
-    const ends = victims.map(victim => {
-      this.kubelet.recorder.event(victim, 'Warning', 'Preempting', preemptionMessage)
-      return this.kubelet.killPod(uidOf(victim), { reason: 'Preempting', message: preemptionMessage, condition })
-    })
-    await Promise.race([Promise.all(ends), aborted(this.ending)])
-    return undefined
   }
 
   async #terminate(): Promise<void> {
