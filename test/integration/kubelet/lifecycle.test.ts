@@ -1,5 +1,8 @@
 /** A pod's life on the real runtime: from nothing to running, through crashes and restarts of the kubelet, to its end. */
+import { once } from 'node:events'
 import { readFile, readdir } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pods } from '#shared/api/kinds.ts'
@@ -163,10 +166,14 @@ test('crashes back off, in upstream words', async () => {
 })
 
 test('an image that cannot be had', async () => {
-  h.pod('noimage', { containers: [{ name: 'c', image: 'no.such/image:1' }] })
+  const registry = createServer((_, answer) => answer.writeHead(404).end()).listen(0, '127.0.0.1')
+  await once(registry, 'listening')
+  const image = `127.0.0.1:${(registry.address() as AddressInfo).port}/image:1`
+  h.pod('noimage', { containers: [{ name: 'c', image }] })
   const pod = await h.until('noimage', p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'ImagePullBackOff')
-  expect(pod.status?.containerStatuses?.[0]?.state?.waiting?.message).toMatch(/^Back-off pulling image "no\.such\/image:1": ErrImagePull: /)
+  expect(pod.status?.containerStatuses?.[0]?.state?.waiting?.message).toContain(`Back-off pulling image "${image}": ErrImagePull: `)
   expect(h.events('noimage').map(e => e.reason)).toEqual(expect.arrayContaining(['Pulling', 'Failed', 'BackOff']))
+  registry.close()
 })
 
 test('a pod that does not fit is rejected', async () => {
