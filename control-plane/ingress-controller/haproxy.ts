@@ -52,9 +52,16 @@ async function reloads(dir: string): Promise<number | undefined> {
   return count === undefined ? undefined : Number(count)
 }
 
+/** Whether the worker of before may still take connections: it is told to end, and on a busy machine hears of it later than others of the new one. */
+async function takesConnections(dir: string, processes: string): Promise<boolean> {
+  const former = [...processes.matchAll(/^(\d+)\s+worker\s+1\s/gm)].map(([, pid]) => pid)
+  const infos = await Promise.all(former.map(pid => ask(masterSocket(dir), `@!${pid} show info`).catch(() => '')))
+  return infos.some(info => /^Stopping: 0$/m.test(info))
+}
+
 /**
- * Has new workers take over the listening sockets with what the files say now, while the old ones end what they are doing. Resolves when the
- * new ones work, or at once when nothing runs yet: it will read the files.
+ * Has a new worker take over the listening sockets with what the files say now, while the old one ends what it is doing. Resolves when the new
+ * one alone takes connections, or at once when nothing runs yet: it will read the files.
  */
 export async function reload(dir: string): Promise<void> {
   const before = await reloads(dir)
@@ -64,7 +71,7 @@ export async function reload(dir: string): Promise<void> {
   for (;;) {
     const text = await ask(masterSocket(dir), 'show proc').catch(() => '')
     const count = Number(/^\d+\s+master\s+(\d+)/m.exec(text)?.[1] ?? before)
-    if (count > before && /^\d+\s+worker\s+0\s/m.test(text)) return
+    if (count > before && /^\d+\s+worker\s+0\s/m.test(text) && !(await takesConnections(dir, text))) return
     // Asked again and again: nobody tells.
     if (performance.now() - since > 3 * deadlineMs) throw new Error('HAProxy has not reloaded')
     await delay(20)

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
@@ -244,6 +245,25 @@ test('a connection that has been asked by, and is kept, is answered after a relo
   const answer = text(socket)
   asks('connection: close\r\n')
   expect(await answer).toContain('200 OK')
+})
+
+test('a new configuration is in force only when the worker of before takes no connections', async () => {
+  await proxy.serve(ingress('slow', 'slow.example.com', { '/': 'a' }))
+  await expect.poll(() => proxy.workers().length).toBe(1)
+  const [former] = proxy.workers()
+  process.kill(former!, 'SIGSTOP')
+  let inForce = false
+  const served = proxy.serve(ingress('slow', 'slow.example.com', { '/': 'b' })).then(() => (inForce = true))
+  try {
+    await expect.poll(() => proxy.workers().length).toBe(2)
+    // Nothing tells that something does not happen.
+    await Promise.race([served, delay(1000)])
+    expect(inForce).toBe(false)
+  } finally {
+    process.kill(former!, 'SIGCONT')
+  }
+  await served
+  expect(await who('slow.example.com', '/')).toBe('b')
 })
 
 test('a thousand Ingresses', async () => {
