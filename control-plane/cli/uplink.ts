@@ -31,6 +31,7 @@ const forwardsAll = (): boolean => isOn('/proc/sys/net/ipv4/ip_forward')
 export async function openUplink(at: Addresses): Promise<void> {
   const links = forwardsAll() ? [] : await linksToOpen(at)
   const segment = segmentOf(at)
+  // Pods of others on the segment send by this machine what has an egress address.
   // What comes in by a link of these was not forwarded before; only answers are now, and what others have redirected on purpose.
   const guard =
     links.length === 0
@@ -41,7 +42,7 @@ export async function openUplink(at: Addresses): Promise<void> {
     iifname != @${opened} accept
     ct state established,related accept
     ct status dnat accept
-${segment === undefined ? '' : `    ip saddr { ${segment}, ${at.pods} } ip daddr ${at.all} accept\n`}    drop
+${segment === undefined ? '' : `    ip saddr ${segment} ip daddr ${at.all} accept\n    ip saddr ${at.pods} accept\n`}    drop
   }
 `
   await nft(`table ip ${tableOf(at)} {}

@@ -55,6 +55,31 @@ const on = async (node: string): Promise<{ name: string; ip: string }> => {
 }
 const curl = (pod: string, url: string, ...more: string[]): Promise<string> =>
   cluster.kubectl('exec', pod, '--', 'curl', '-sS', '-m', '5', ...more, url)
+/** What pods send to the outside, the router, comes as their machines, and as the address of their namespace while it has one. */
+async function seeEgress(
+  { router, all: [home] }: Machines,
+  { kubectl }: ClusterFixture,
+  pods: readonly string[],
+  addresses: readonly string[],
+  meanwhile: () => Promise<void>,
+): Promise<void> {
+  const [fixed, outside] = ['10.77.1.99', 'http://10.77.1.1:8000/']
+  await home!.run('ip', 'addr', 'add', `${fixed}/24`, 'dev', 'eth0')
+  const [first = '', ...rest] = router.within
+  const server = execa(first, [...rest, 'python3', '-c', whoAsks], { reject: false, stdin: 'ignore' })
+  try {
+    const seen = (): Promise<string[]> => Promise.all(pods.map(pod => kubectl('exec', pod, '--', 'curl', '-sS', '-m', '5', outside)))
+    await eventually(async () => (await seen()).join() === addresses.join(), 'as their machines')
+    await kubectl('annotate', 'namespace', 'default', `coxswain.io/egress-address=${fixed}`)
+    await eventually(async () => (await seen()).every(address => address === fixed), 'as their namespace')
+    await meanwhile()
+    await kubectl('annotate', 'namespace', 'default', 'coxswain.io/egress-address-')
+    await eventually(async () => (await seen()).join() === addresses.join(), 'as their machines again')
+  } finally {
+    server.kill('SIGKILL')
+    await server
+  }
+}
 const farIsReady = async (): Promise<boolean> =>
   (await cluster.kubectl('get', 'node', 'far', '-o', 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')) === 'True'
 
@@ -190,27 +215,18 @@ spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: edge}, 
   }, 90_000)
 
   test('what its pods send to the outside has the address of their namespace, which is of the first machine', async () => {
-    const [home] = machines.all as [Machine]
-    const [fixed, outside] = ['10.77.1.99', 'http://10.77.1.1:8000/']
-    await home.run('ip', 'addr', 'add', `${fixed}/24`, 'dev', 'eth0')
-    const [first = '', ...rest] = machines.router.within
-    const server = execa(first, [...rest, 'python3', '-c', whoAsks], { reject: false, stdin: 'ignore' })
-    try {
-      const pods = await Promise.all([on('node-1'), on('far')])
-      const seen = (): Promise<string[]> => Promise.all(pods.map(pod => curl(pod.name, outside)))
-      const without = [home.address, far.address].join()
-      await eventually(async () => (await seen()).join() === without, 'as their machines')
-      await cluster.kubectl('annotate', 'namespace', 'default', `coxswain.io/egress-address=${fixed}`)
-      await eventually(async () => (await seen()).join() === `${fixed},${fixed}`, 'as their namespace')
-      // What stays in the cluster is as it was.
-      expect(await curl(pods[1].name, `http://${pods[0].ip}:8080/`)).toContain(`client_address=${pods[1].ip}`)
-      expect(await curl(pods[1].name, 'http://web.default.svc.cluster.local/')).toContain('Hostname: web-')
-      await cluster.kubectl('annotate', 'namespace', 'default', 'coxswain.io/egress-address-')
-      await eventually(async () => (await seen()).join() === without, 'as their machines again')
-    } finally {
-      server.kill('SIGKILL')
-      await server
-    }
+    const pods = await Promise.all([on('node-1'), on('far')])
+    await seeEgress(
+      machines,
+      cluster,
+      pods.map(p => p.name),
+      [machines.all[0]!.address, far.address],
+      async () => {
+        // What stays in the cluster is as it was.
+        expect(await curl(pods[1].name, `http://${pods[0].ip}:8080/`)).toContain(`client_address=${pods[1].ip}`)
+        expect(await curl(pods[1].name, 'http://web.default.svc.cluster.local/')).toContain('Hostname: web-')
+      },
+    )
   }, 90_000)
 
   test('cut off it is NotReady, its pods are replaced and run on; what was deleted meanwhile ends when it is back', async () => {
@@ -269,7 +285,7 @@ spec: {type: LoadBalancer, externalTrafficPolicy: Local, selector: {app: edge}, 
   }, 120_000)
 })
 
-test('on one segment, with --direct-routes, packets of pods need no VXLAN', async () => {
+test('on one segment, with --direct-routes, packets of pods need no VXLAN, those with an egress address neither', async () => {
   const neighbours = await startMachines([2])
   const [home, near] = neighbours.all as [Machine, Machine]
   const dir = await mkdtemp(path.join(tmpdir(), 'cox-near-'))
@@ -300,6 +316,11 @@ test('on one segment, with --direct-routes, packets of pods need no VXLAN', asyn
     const far = (await kubectl('get', 'pods', '-l', 'app=web', '--field-selector', 'spec.nodeName=near', '-o', 'name')).trim()
     const version = `curl -sS -m 5 --cacert /var/run/secrets/kubernetes.io/serviceaccount/ca.crt https://kubernetes.default/version`
     expect(await kubectl('exec', far, '--', 'sh', '-c', version)).toContain('"major": "1"')
+    const here = await kubectl('get', 'pods', '-l', 'app=web', '--field-selector', 'spec.nodeName=node-1', '-o', 'name')
+    await seeEgress(neighbours, two, [here.trim(), far], [home.address, near.address], async () => {
+      const way = await near.run('ip', 'route', 'show', 'table', '12200', 'default')
+      expect(way.stdout).toContain(`default via ${home.address} dev eth0`)
+    })
   } finally {
     await nearCox('node', 'leave')
     await two?.stop()
