@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs'
 import { hardwareAddress } from '#shared/linux/ip.ts'
 import { nft } from '#shared/linux/nft.ts'
-import { egressTable } from '../cloud-controller-manager/local/config.ts'
+import { connectionsPriority, connectionsTable, egressTable } from '../cloud-controller-manager/local/config.ts'
 import { run } from './run.ts'
 import { which } from './system.ts'
 import { closeUplink, openUplink } from './uplink.ts'
@@ -47,8 +47,10 @@ export async function lowerBridge(at: Addresses): Promise<void> {
   const ours = [...links, at.vxlanLink, at.bridge].map(link => `link del ${link}`)
   await ip([...unreachable, ...ours], { force: true })
   await acceptBridged(at.bridge, false)
-  const egress = `ip ${egressTable(at.bridge)}`
-  await nft(`table ${egress} {}\ndelete table ${egress}\n`)
+  const tables = [egressTable(at.bridge), connectionsTable(at.bridge)]
+  await nft(tables.map(table => `table ip ${table} {}\ndelete table ip ${table}\n`).join(''))
+  const rules = `while ip rule del to ${at.balancers} priority ${connectionsPriority}; do :; done`
+  await run('sh', ['-c', rules], { timeoutMs: 10_000 })
   await closeUplink(at)
 }
 

@@ -44,6 +44,9 @@ export const cloudConfig = z.object({
 })
 /** The machine's table of egress addresses; `cox down` removes it. */
 export const egressTable = (bridge: string): string => `coxswain-egress-${bridge}`
+/** That of connections through load balancers, and where rules for their packets stand among the machine's; `cox down` removes both. */
+export const connectionsTable = (bridge: string): string => `coxswain-balancers-${bridge}`
+export const connectionsPriority = 12_300
 export type CloudConfig = z.infer<typeof cloudConfig>
 export type LocalInstance = z.infer<typeof instance>
 

@@ -119,6 +119,7 @@ export function pooledLoadBalancers(
           return found === undefined ? [] : [[found, n] as const]
         }),
       )
+      await announcer.keep(new Set(alive.flatMap(n => way(n, 'IPv4') ?? [])))
       const chosen = chooseNode(address, [...ways.keys()], announcer.via(address))
       const second = chosen === undefined ? undefined : way(ways.get(chosen)!, 'IPv6')
       await Promise.all([announcer.announce(address, chosen), toIPv6 && announcer.announce(toIPv6(address), second)])

@@ -6,6 +6,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { IPFamily } from '#shared/machinery/ip.ts'
 import { hopTo, machineOf } from '#shared/network/machine.ts'
 import type { Cloud } from '../cloud.ts'
+import { trackConnections } from './connections.ts'
 import { followConfig, readConfig, type LocalInstance } from './config.ts'
 import { isLocal, nodeLoadBalancers, nodesWithEndpoints, pooledLoadBalancers } from './loadbalancers.ts'
 import { machineEgress } from './egress.ts'
@@ -58,7 +59,10 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
     if (ip === undefined || device === undefined) return ip
     return isHere(node) ? wayBy(ip, device) : wayTo(hopTo(reach!, machineOf(node) ?? ip, ip))
   }
-  const announcer = device === undefined ? silentAnnouncer() : await routeAnnouncer([device, ...(machine ? [machine.vxlan.link] : [])])
+  const announcer =
+    device === undefined || loadBalancers.by !== 'pool'
+      ? silentAnnouncer()
+      : await routeAnnouncer([device, ...(machine ? [machine.vxlan.link] : [])], await trackConnections(device, loadBalancers.range))
   // What went while nobody looked.
   void Promise.all([all.synced]).then(() => {
     const used = new Set(all.list().flatMap(s => (s.status?.loadBalancer?.ingress ?? []).flatMap(i => i.ip ?? [])))

@@ -1,6 +1,7 @@
 /** Announces addresses: the machine's routes to them, each through one node. Written together, changed only where they differ. */
 import { ipBatch, ipJson } from '#shared/linux/ip.ts'
 import type { Hop } from '#shared/linux/routes.ts'
+import type { Connections } from './connections.ts'
 
 /** Marks our routes in the kernel's table: a number that no routing daemon uses. */
 const PROTOCOL = '121'
@@ -10,12 +11,14 @@ export interface Announcer {
   via(address: string): string | undefined
   /** Resolves when the machine sends what is for `address` that way; undefined: to nobody. Rejects in iproute2's words. */
   announce(address: string, way: string | undefined): Promise<void>
+  /** The ways to the nodes that live: connections that go one of them stay there when their address moves. */
+  keep(ways: ReadonlySet<string>): Promise<void>
   addresses(): Iterable<string>
 }
 
 /** Nothing has to be announced where every address of the pool is the machine's own, as on loopback. */
 export function silentAnnouncer(): Announcer {
-  return { via: () => undefined, announce: () => Promise.resolve(), addresses: () => [] }
+  return { via: () => undefined, announce: () => Promise.resolve(), keep: () => Promise.resolve(), addresses: () => [] }
 }
 
 /** The way to a node by a link of the machine's. */
@@ -31,11 +34,13 @@ interface Route {
 }
 
 /** What a former process announced by these links is found in the kernel's table. */
-export async function routeAnnouncer(links: readonly string[]): Promise<Announcer> {
+export async function routeAnnouncer(links: readonly string[], connections: Connections): Promise<Announcer> {
   const known = (family: string) => ipJson<Route>([family, 'route', 'show', 'proto', PROTOCOL])
   const found = (await Promise.all(['-4', '-6'].map(known))).flat().filter(r => links.includes(r.dev))
   const wayOf = ({ gateway, dev, flags }: Route): string => `${wayBy(gateway ?? '', dev)}${flags?.includes('onlink') ? ' onlink' : ''}`
   const present = new Map(found.flatMap(r => (r.gateway === undefined ? [] : [[r.dst, wayOf(r)] as const])))
+  const begin = (): Promise<void> => connections.begin(new Map([...present].filter(([address]) => !address.includes(':'))))
+  await begin()
   let lines: string[] = []
   let writing: Promise<void> | undefined
   /** Lines that come while others are being written go together. */
@@ -45,12 +50,14 @@ export async function routeAnnouncer(links: readonly string[]): Promise<Announce
       lines = []
       writing = undefined
       await ipBatch(batch)
+      await begin()
     })
     return writing
   }
   return {
     via: address => present.get(address),
     addresses: () => [...present.keys()],
+    keep: ways => connections.keep(ways),
     async announce(address, way) {
       const before = present.get(address)
       if (before === way) return writing
@@ -61,6 +68,7 @@ export async function routeAnnouncer(links: readonly string[]): Promise<Announce
       else present.set(address, way)
       try {
         await write()
+        if (present.size === 0) await connections.keep(new Set())
       } catch (e) {
         // Perhaps it was not written: the next attempt is to write it again.
         present.delete(address)
