@@ -42,8 +42,8 @@ const overdueLimitMs = 20_000
 const endingMs = 2_000
 
 /**
- * Connects, waits for the lease, calls `work` while it is held, and ends the process: 0 after SIGTERM, 1 when the lease is lost or
- * something fails.
+ * Connects, waits for the lease, calls `work` while it is held, and ends the process: 0 after SIGTERM, and of a deputy that has given the
+ * lease back; 1 when the lease is lost or something fails.
  */
 export async function runElected(
   component: string,
@@ -108,7 +108,7 @@ export async function runElected(
         signal,
       )
       // Another may be leading already: nothing that is under way here may write any more.
-      if (outcome !== 'stopped') process.exit(1)
+      if (outcome !== 'stopped') process.exit(outcome === 'given' ? 0 : 1)
     } else {
       start(signal)
       if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))

@@ -110,6 +110,8 @@ describe('a machine that is added to the control plane', () => {
     // The machine whose nodes and addresses they are has its own cloud controller manager lead, which announces what was given meanwhile.
     const ofCloud = (r: ProcessRow): boolean => r.component === 'cloud-controller-manager' && r.leader === true
     await eventually(async () => (await cluster.ps()).some(ofCloud), 'the first machine’s leads')
+    // A deputy that gives the lease back has not failed.
+    expect(await readFile(path.join(farDir, 'logs/cox.log'), 'utf8')).toMatch(/cloud-controller-manager +exited with code 0/)
     expect(await cluster.kubectl(...balanced)).toBe(address)
     await eventually(async () => (await home.run('curl', '-sS', '-m', '2', `http://${address}/`)).stdout.includes('Hostname: web-'), 'it answers') // prettier-ignore
     expect(await cluster.kubectl('get', 'nodes', '-o', 'name')).toBe('node/node-1')
