@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { realpathSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -13,7 +13,10 @@ import { killMarked, processesMarked, signalMarked } from '#shared/component/pro
 import { bundles, processEnv } from './components.ts'
 import type { StateDir } from './state.ts'
 
-const rootOf = (dir: StateDir, node: string): string => path.join(realpathSync(dir.root), 'nodes', node)
+/** A file as the kernel names it, also when it is gone. */
+export const realPath = (file: string): string =>
+  existsSync(file) ? realpathSync(file) : path.join(realPath(path.dirname(file)), path.basename(file))
+const rootOf = (dir: StateDir, node: string): string => path.join(realPath(dir.root), 'nodes', node)
 const markOf = (dir: StateDir, node: string): string => `COXSWAIN_NODE=${rootOf(dir, node)}`
 
 /** How long containers get to end by themselves when their node stops, ms. */

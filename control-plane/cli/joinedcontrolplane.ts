@@ -52,7 +52,7 @@ export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell 
       void store()
       return requireCluster(dir)
     }),
-    stop: () => stopControlPlane(dir, supervisors),
+    stop: removed => stopControlPlane(dir, supervisors, removed ? [] : undefined),
   }
 }
 

@@ -10,7 +10,7 @@ import { freePort } from './freeport.ts'
 import { machineAddress, stopHostNode } from './host-node.ts'
 import { lowerBridge, raiseBridge, routeThrough } from './network.ts'
 import { clearNode, eraseNode, freeDevices, nodeIdentity, nodeProcess, removeCgroups, startNode } from './node.ts'
-import { end, forgetRecord, isAlive, kill, readRecord, recordedNames, untilGone, type ProcessRecord } from './process.ts'
+import { end, forgetRecord, isAlive, kill, readRecord, recordedNames, terminate, untilGone, type ProcessRecord } from './process.ts'
 import { claimIndex } from './ranges.ts'
 import {
   addressesOf,
@@ -183,10 +183,25 @@ export class LocalCluster {
   }
 
   /** Stops and removes everything that runs; objects stay in the registry, node state in the nodes' directories. */
-  async stop(): Promise<void> {
+  async stop(removed = false): Promise<void> {
     this.#stopping.abort()
     await this.#reconciling
-    await stopEverything(this.#dir, this.#at, this.#supervisors)
+    await (removed ? this.#stopRemoved() : stopEverything(this.#dir, this.#at, this.#supervisors))
+  }
+
+  /** The state directory tells nothing any more, or of another cluster by now: what is known is what was started from here. */
+  async #stopRemoved(): Promise<void> {
+    await Promise.all(
+      [...this.#live.values()].map(async ({ node, record }) => {
+        await terminate(record, nodeGraceMs)
+        if (this.#at.onHost) await stopHostNode(this.#dir, node.name)
+        await freeDevices(this.#dir, node.name)
+      }),
+    )
+    await stopControlPlane(this.#dir, this.#supervisors, [])
+    if (this.#at.onHost) return
+    await lowerBridge(this.#at)
+    removeCgroups(this.#at.cgroup)
   }
 
   /** Serialised: makes the nodes that run those that cluster.json asks for. */
@@ -197,7 +212,8 @@ export class LocalCluster {
 
   async #reconcileNodes(): Promise<void> {
     if (this.#stopping.signal.aborted) return
-    const wanted = readCluster(this.#dir)?.nodes ?? []
+    const wanted = readCluster(this.#dir)?.nodes
+    if (!wanted) return
     const results = await Promise.allSettled([
       ...wanted.map(node => this.#ensureNode(node)),
       ...[...this.#live.values()]
@@ -290,25 +306,29 @@ export async function endSurplus(dir: StateDir, supervisors: readonly Supervisor
   await Promise.all(surplus.map(name => end(dir, name)))
 }
 
-/** Ends the processes of the control plane, with or without supervisors. Those that lead give back their leases, which takes an API server. */
-export async function stopControlPlane(dir: StateDir, supervisors: readonly Supervisor[] = []): Promise<void> {
+/** Ends the processes of the control plane, with supervisors or on record. Those that lead give back their leases, which takes an API server. */
+export async function stopControlPlane(
+  dir: StateDir,
+  supervisors: readonly Supervisor[] = [],
+  recorded: readonly string[] = recordedNames(dir),
+): Promise<void> {
   for (const components of [
     ['kube-scheduler', 'kube-controller-manager', 'cloud-controller-manager'],
     ['kube-apiserver'],
     ['nats-server'],
   ]) {
-    const names = new Set(
-      [...recordedNames(dir), ...supervisors.map(s => s.name)].filter(name => components.includes(componentOf(name) ?? '')),
-    )
+    const all = [...recorded, ...supervisors.map(s => s.name)]
+    const names = new Set(all.filter(name => components.includes(componentOf(name) ?? '')))
     await Promise.all([...names].map(name => supervisors.find(s => s.name === name)?.stop() ?? end(dir, name)))
   }
 }
 
+const nodeGraceMs = 5_000
 /** How long nodes may take to go down. */
 async function shutdownMs(kubeletConfig: string | undefined): Promise<number> {
-  if (kubeletConfig === undefined) return 5_000
+  if (kubeletConfig === undefined) return nodeGraceMs
   const { readKubeletConfig, shutdownSeconds } = await import('./kubeletconfig.ts')
   // A file that is gone, or wrong by now, must keep nothing from going down.
   const seconds = await readKubeletConfig(kubeletConfig).then(shutdownSeconds, () => 0)
-  return 5_000 + seconds * 1000
+  return nodeGraceMs + seconds * 1000
 }

@@ -9,7 +9,7 @@ import { bundles, families, natsAuthority, nodeAgent, processEnv } from './compo
 import { plugIn } from './network.ts'
 import { raiseNode } from './priority.ts'
 import { writeRecord, type ProcessRecord } from './process.ts'
-import { killHostNode, spawnHostNode } from './host-node.ts'
+import { killHostNode, realPath, spawnHostNode } from './host-node.ts'
 import type { Addresses, Cluster, NodeRecord, StateDir } from './state.ts'
 
 export const nodeIdentity = (name: string): string => `system:node:${name}`
@@ -156,7 +156,7 @@ export async function clearNode(dir: StateDir, at: Addresses, name: string): Pro
 
 /** Mounts go with a node by themselves, devices of its local volumes do not. */
 export const freeDevices = (dir: StateDir, name: string): Promise<void> =>
-  freeLoops(path.join(dir.nodes, name, 'local-volumes/images'), '.raw')
+  freeLoops(path.join(realPath(dir.nodes), name, 'local-volumes/images'), '.raw')
 
 /** A node's state directory, for good. */
 export const eraseNode = (dir: StateDir, name: string): void => {

@@ -53,6 +53,12 @@ export function recordedNames(dir: StateDir): string[] {
 
 export const forgetRecord = (dir: StateDir, name: string): void => rmSync(recordFile(dir, name), { force: true })
 
+/** Removes a record, unless it is of another process by now. */
+export function forgetProcess(dir: StateDir, name: string, { pid, startTime }: ProcessRecord): void {
+  const record = readRecord(dir, name)
+  if (record?.pid === pid && record.startTime === startTime) forgetRecord(dir, name)
+}
+
 /** Resolves when a process that is not our child has gone. The kernel tells only parents, so this looks, four times a second. */
 export async function untilGone(record: ProcessRecord, timeoutMs = Infinity, signal?: AbortSignal): Promise<boolean> {
   const deadline = Date.now() + timeoutMs

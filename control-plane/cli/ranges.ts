@@ -53,7 +53,6 @@ export function claimIndex<T>(
     }
     const free = (index: number): boolean => {
       const holder = owner(index)
-      if (holder === root) return true
       if (holder !== undefined && clusterOf(holder)?.index === index) return false
       // Somebody else's network may use the range without our knowing.
       return onHost || (!routes.includes(`10.${128 + index}.`) && !existsSync(`/sys/class/net/${addresses(index).bridge}`))

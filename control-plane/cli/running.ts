@@ -18,5 +18,6 @@ export interface Told {
 export interface Running {
   /** Resolves when the cluster can be used. */
   readonly started: Promise<Cluster>
-  stop(): Promise<void>
+  /** `removed`: the state directory is gone, or another cluster's by now. */
+  stop(removed: boolean): Promise<void>
 }

@@ -1,5 +1,7 @@
 /** What ends a supervisor. */
-import { fstatSync } from 'node:fs'
+import { existsSync, fstatSync, statSync, watch } from 'node:fs'
+import path from 'node:path'
+import type { StateDir } from './state.ts'
 
 /**
  * Aborts on SIGINT, SIGTERM and SIGHUP; with `exitWithParent` also when standard input ends, a pipe or socket that its parent holds the
@@ -18,4 +20,23 @@ export function untilStopped(exitWithParent = false): AbortSignal {
     stop.signal.addEventListener('abort', () => process.stdin.destroy(), { once: true })
   }
   return stop.signal
+}
+
+/** Which directory it is, whatever else has its name by now. */
+function identityOf(directory: string): string | undefined {
+  const found = statSync(directory, { throwIfNoEntry: false })
+  return found && [found.dev, found.ino, found.birthtimeMs].join()
+}
+
+/** Calls `removed` once when a cluster's state directory, or what it is in it, is gone from its place; returns how to stop looking. */
+export function onRemoved({ root, cluster }: StateDir, removed: () => void): () => void {
+  const own = identityOf(root)
+  const watcher = watch(root, (_, file) => {
+    // A new cluster has no such file yet; one that changes it puts a new one in its place.
+    if (file !== path.basename(cluster) && file !== path.basename(root)) return
+    if (existsSync(cluster) && identityOf(root) === own) return
+    watcher.close()
+    removed()
+  })
+  return () => watcher.close()
 }

@@ -5,7 +5,7 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { hopelessExitCode } from '#shared/component/lifecycle.ts'
 import { untilUnresponsive, type LivenessProbe } from './liveness.ts'
-import { forgetRecord, isAlive, kill, readRecord, terminate, untilGone, writeRecord, type ProcessRecord } from './process.ts'
+import { forgetProcess, isAlive, kill, readRecord, terminate, untilGone, writeRecord, type ProcessRecord } from './process.ts'
 import { raiseControlPlane } from './priority.ts'
 import type { StateDir } from './state.ts'
 import { which } from './system.ts'
@@ -67,6 +67,8 @@ export class Supervisor {
   readonly #events: SupervisorEvents
   readonly #stop = new AbortController()
   #loop: Promise<void> | undefined
+  /** Who it is, also when the record is gone with its directory. */
+  #process: ProcessRecord | undefined
   readonly #firstReady = Promise.withResolvers<void>()
 
   /** `component` is asked at each start of the process; its name stays. */
@@ -90,9 +92,11 @@ export class Supervisor {
   async stop(graceMs = 5000): Promise<void> {
     this.#stop.abort()
     this.#firstReady.reject(new Error(`${this.name} was stopped`))
-    await terminate(readRecord(this.#dir, this.name), graceMs)
+    const process = this.#process ?? readRecord(this.#dir, this.name)
+    await terminate(process, graceMs)
     await this.#loop
-    forgetRecord(this.#dir, this.name)
+    const last = this.#process ?? process
+    if (last) forgetProcess(this.#dir, this.name, last)
   }
 
   async #run(): Promise<void> {
@@ -145,6 +149,7 @@ export class Supervisor {
     }
     const former = readRecord(this.#dir, name)
     if (isAlive(former)) {
+      this.#process = former
       serves(former)
       await untilGone(former, Infinity, this.#stop.signal)
       life.abort()
@@ -164,7 +169,7 @@ export class Supervisor {
     child.once('exit', (code, signal) => ended.resolve(signal ? `killed by ${signal}` : exited(code)))
     if (child.pid !== undefined) {
       raiseControlPlane(child.pid)
-      const record = this.#record(child)
+      const record = (this.#process = this.#record(child))
       if (this.#stop.signal.aborted) kill(record, 'SIGTERM')
       if (probe)
         void probe(life.signal, child.pid).then(

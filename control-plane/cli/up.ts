@@ -6,10 +6,10 @@ import path from 'node:path'
 import { bundles, nodeArgs, processEnv } from './components.ts'
 import { isUnused, newEphemeral, removeEphemeral, sweepEphemeral } from './ephemeral.ts'
 import { rotateLogs } from './logs.ts'
-import { forgetRecord, isAlive, readRecord, untilGone, writeRecord, supervisorProcess } from './process.ts'
+import { forgetProcess, forgetRecord, isAlive, readRecord, recordOf, untilGone, writeRecord, supervisorProcess } from './process.ts'
 import { addressesOf, makeStateDir, readCluster, requireCluster, writeAtomically, type Cluster, type StateDir } from './state.ts'
 import type { Running, RunningEvents } from './running.ts'
-import { untilStopped } from './stopping.ts'
+import { onRemoved, untilStopped } from './stopping.ts'
 import { lastLine } from './supervisor.ts'
 import { ensurePrograms, isPrivileged } from './system.ts'
 import { withoutCompilers } from './tiering.ts'
@@ -65,7 +65,8 @@ async function ensureFor(dir: StateDir, { apiOnly, network }: Wanted, say: (line
 /** Runs the cluster until something ends it; resolves when everything is stopped. `named` is the state directory that was asked for. */
 export async function up(named: StateDir | undefined, fallback: StateDir, wanted: Wanted): Promise<void> {
   const say = newSay(wanted)
-  const stop = untilStopped(wanted.exitWithParent)
+  const removed = new AbortController()
+  const stop = AbortSignal.any([untilStopped(wanted.exitWithParent), removed.signal])
   const stopped = new Promise<void>(resolve => stop.addEventListener('abort', () => resolve(), { once: true }))
   await ensureFor(named ?? fallback, wanted, say)
   const dir = directoryOf(named, fallback, wanted)
@@ -90,6 +91,10 @@ export async function up(named: StateDir | undefined, fallback: StateDir, wanted
     },
   }
   const stopRotating = rotateLogs(dir.logs)
+  const stopWatching = onRemoved(dir, () => {
+    say(`${dir.cluster} was removed, and with it the cluster`)
+    removed.abort()
+  })
   let running: Running | undefined
   try {
     const { start } = await (wanted.apiOnly
@@ -110,11 +115,12 @@ export async function up(named: StateDir | undefined, fallback: StateDir, wanted
   } finally {
     say('stopping...')
     stopRotating()
-    await running?.stop()
-    if (wanted.ephemeral) removeAll(dir, wanted)
-    else forgetRecord(dir, supervisorProcess)
+    stopWatching()
+    await running?.stop(removed.signal.aborted)
+    if (wanted.ephemeral && !removed.signal.aborted) removeAll(dir, wanted)
+    else forgetProcess(dir, supervisorProcess, recordOf(process.pid))
   }
-  say(wanted.ephemeral ? 'stopped' : 'stopped; the objects are kept, `cox up` brings them back')
+  say(wanted.ephemeral || removed.signal.aborted ? 'stopped' : 'stopped; the objects are kept, `cox up` brings them back')
 }
 
 /** Nothing is kept. The kubeconfig elsewhere may be another's by now. */

@@ -67,6 +67,6 @@ export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell 
       void give()
       return cluster
     }),
-    stop: () => local.stop(),
+    stop: removed => local.stop(removed),
   }
 }

@@ -1,6 +1,5 @@
 /** Loop devices: files of the machine as block devices. */
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { run } from './run.ts'
 
@@ -57,8 +56,14 @@ export async function isFreed(file: string, device: string): Promise<boolean> {
   return false
 }
 
-/** Frees the devices of those files of a directory that end so: nobody is left who could. */
+/** Frees the devices of those files of a directory that end so, and of those that are removed by now: nobody is left who could. */
 export async function freeLoops(directory: string, ending: string): Promise<void> {
-  const files = (await readdir(directory).catch(() => [])).filter(name => name.endsWith(ending)).map(name => join(directory, name))
-  for (const file of files) for (const device of await devicesOf(file)) await detachLoop(file, device)
+  // Where there is no such program, there are no such devices.
+  const listed = await run('losetup', ['--list', '--noheadings', '--raw', '--output', 'NAME,BACK-FILE']).catch(() => '')
+  for (const line of listed.split('\n')) {
+    // Blanks are written as \x20.
+    const [device = '', backing = ''] = line.split(' ')
+    const file = backing.replace(/\\x20\(deleted\)$/, '').replaceAll('\\x20', ' ')
+    if (path.dirname(file) === directory && file.endsWith(ending)) await detachLoop(file, device)
+  }
 }

@@ -1,8 +1,11 @@
 /**
  * `cox up` killed: the next one adopts what lives, `cox down` cleans up. A reboot: the same cluster comes back with its objects and pods.
+ * The state directory removed: nothing runs on without it.
  */
+import { mkdir, rm } from 'node:fs/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { Client } from '#shared/client/client.ts'
+import { processStartTime } from '#shared/component/processes.ts'
 import { startCluster, type ClusterFixture } from '../../fixtures/cluster.ts'
 import { inventory } from '../../fixtures/inventory.ts'
 import { pullPlug } from '../../fixtures/plug.ts'
@@ -58,7 +61,43 @@ row('a reboot: every process killed, namespaces and links gone, the state direct
   await expectNothing()
 
   await cluster.up()
+  // Somebody else may have its port by now.
+  client = clientOf(cluster)
   await untilAllIsWell(cluster, client, 'web', 3)
   expect(await cluster.kubectl('get', 'configmap', `kept-${round}`, '-o', 'jsonpath={.data.a}')).toBe('1')
   expect(await uids()).toEqual(before)
+})
+
+row('the state directory removed: the supervisor ends with all that it started; a new cluster there is another one', 240_000, async () => {
+  const removed = await startCluster({ nodes: 1 })
+  const { index } = removed
+  const run = async (): Promise<void> => {
+    await removed.kubectl('run', 'web', '--image=registry.k8s.io/echoserver:1.10')
+    await removed.kubectl('wait', '--for=condition=Ready', 'pod/web', '--timeout=60s')
+  }
+  try {
+    await run()
+    const ran = (await removed.ps()).map(r => ({ ...r, start: processStartTime(r.pid) }))
+    // It hears of it only when another cluster has the place.
+    const supervisor = ran.find(r => r.component === 'cox')!.pid
+    process.kill(supervisor, 'SIGSTOP')
+    try {
+      await rm(removed.dir, { recursive: true, force: true, maxRetries: 10 })
+      await mkdir(removed.dir)
+      await removed.up()
+      expect(removed.index).not.toBe(index)
+      await run()
+    } finally {
+      process.kill(supervisor, 'SIGCONT')
+    }
+    await eventually(() => ran.every(({ pid, start }) => processStartTime(pid) !== start), 'nothing of the former one runs')
+    await eventually(async () => {
+      const left = await inventory(removed.dir, index)
+      return ['links', 'routes', 'rules', 'cgroups'].every(part => left[part]?.length === 0)
+    }, 'nothing is left of it')
+    await removed.kubectl('delete', 'pod', 'web', '--grace-period=1')
+    await run()
+  } finally {
+    await removed.stop()
+  }
 })
