@@ -201,8 +201,13 @@ export function otherCommands(program: Command): void {
       const dir = stateDir(o.stateDir)
       const { client, close } = adminClient(dir)
       try {
-        const cut = await endToken(dir, client, localNatsUrl(addressesOf(requireCluster(dir))), id)
+        const { cut, left } = await endToken(dir, client, localNatsUrl(addressesOf(requireCluster(dir))), id)
         say(cut ? `the token ${id} is no more, and the machine that has it is cut off` : `the token ${id} is no more`)
+        if (left?.runs) say(`its nats-server-${left.n} still runs: \`cox down\` there ends it, before another machine can take its place`)
+        else if (left)
+          say(
+            `nats-server-${left.n} runs there no more: the next machine that joins takes its place; until then writes stop when another is lost`,
+          )
       } finally {
         close()
       }

@@ -12,6 +12,7 @@ import type { Secret } from '#shared/api/core/secret.ts'
 import { mintCreds, registryIdentity, apiserverIdentity, bootstrapIdentity, userClaims } from '#shared/bus/credentials.ts'
 import type { Client } from '#shared/client/client.ts'
 import { bootstrapTokenPrefix } from '#shared/machinery/bootstraptoken.ts'
+import { isNotFound } from '#shared/machinery/status.ts'
 import { newCertificateKey, seal, unseal } from './certificatekey.ts'
 import { ensure } from './ensure.ts'
 import { authorityOf, nodeSignerFile } from './files.ts'
@@ -19,7 +20,7 @@ import { freePort } from './freeport.ts'
 import { machineAddress } from './host-node.ts'
 import { askByNats, type JoiningByNats } from './join.ts'
 import { editCluster } from './local-cluster.ts'
-import { vacatePlace } from './natsplaces.ts'
+import { leavePlace, vacatePlace, type Left } from './natsplaces.ts'
 import { revokeKeys } from './revoke.ts'
 import { makeStateDir, readCluster, requireCluster, writeAtomically, writeCluster, type Cluster, type StateDir } from './state.ts'
 
@@ -97,15 +98,27 @@ export async function offerControlPlane(dir: StateDir, client: Client, tokenId: 
   return key
 }
 
-/** Ends a token and, where a machine of the control plane came by it, that machine's NATS users. Resolves with whether there were such. */
-export async function endToken(dir: StateDir, client: Client, url: string, tokenId: string): Promise<boolean> {
-  await client.delete(secrets, namespace, bootstrapTokenPrefix + tokenId)
+/**
+ * Ends a token and, where a machine of the control plane came by it, that machine's NATS users, its nats-server before. Resolves with whether
+ * there were such, and with the nats-server.
+ */
+export async function endToken(
+  dir: StateDir,
+  client: Client,
+  url: string,
+  tokenId: string,
+): Promise<{ cut: boolean; left?: Left | undefined }> {
   const { [tokenId]: users, ...others } = issuedOf(dir)
-  if (!users) return false
+  const left = users && (await leavePlace(dir, client, tokenId))
+  await client.delete(secrets, namespace, bootstrapTokenPrefix + tokenId).catch((e: unknown) => {
+    // It ends long before the machine that came by it.
+    if (!users || !isNotFound(e)) throw e
+  })
+  if (!users) return { cut: false }
   await revokeKeys(dir, url, users, true)
   await vacatePlace(client, tokenId)
   writeAtomically(issuedFile(dir), JSON.stringify(others))
-  return true
+  return { cut: true, left }
 }
 
 export interface ControlPlaneJoining extends Omit<JoiningByNats, 'directory'> {
@@ -127,16 +140,17 @@ export async function joinControlPlane(dir: StateDir, joining: ControlPlaneJoini
   for (const [place, text] of Object.entries(bundle.files)) writeAtomically(path.join(dir.root, place), text)
   const configured = files.filter(name => bundle.files[`config/${name}`] !== undefined)
   const { hostname: towards } = new URL(joining.server.split(',')[0]!)
+  const address = joining.address ?? (await machineAddress(towards))
+  const { natsAt = {}, ...cluster } = bundle.cluster as unknown as Cluster
+  // What a former life of this machine had is not here.
+  const others = Object.fromEntries(Object.entries(natsAt).filter(([, at]) => at !== address))
   // Last: from now on it is one.
   writeCluster(dir, {
-    ...(bundle.cluster as unknown as Cluster),
+    ...cluster,
+    ...(Object.keys(others).length > 0 ? { natsAt: others } : {}),
     securePort: await freePort(joining.port ?? 6443, new Set()),
     instances: { 'kube-apiserver': 1, 'kube-controller-manager': 1, 'kube-scheduler': 1 },
-    joined: {
-      machine: `${hostname().toLowerCase()}-${tokenId}`,
-      address: joining.address ?? (await machineAddress(towards)),
-      token: tokenId,
-    },
+    joined: { machine: `${hostname().toLowerCase()}-${tokenId}`, address, token: tokenId },
     ...Object.fromEntries(configured.map(name => [name, path.join(dir.root, 'config', name)])),
     nodes: [],
   })

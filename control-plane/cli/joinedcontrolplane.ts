@@ -42,10 +42,20 @@ export async function start(dir: StateDir, wanted: Wanted, { stop, events, tell 
   await endSurplus(dir, supervisors)
   const store = async (): Promise<void> => {
     if (at.nats.servers === 1) return
-    const { followPlaces, notePlaces } = await import('./natsplaces.ts')
+    const { followPlaces, notePlaces, onLeaving } = await import('./natsplaces.ts')
+    const leaving = onLeaving(
+      cluster.joined?.token,
+      () => ownServer(requireCluster(dir)),
+      async n => {
+        const index = supervisors.findIndex(s => s.name === instanceName('nats-server', n))
+        tell(`nats-server-${n} leaves this machine, whose token is revoked`)
+        await editCluster(dir, c => void delete c.natsAt?.[n])
+        if (index >= 0) await supervisors.splice(index, 1)[0]!.stop()
+      },
+    )
     const failed = (reason: string): void => tell(`the places of the nats-servers: ${reason}`)
     await takeNatsServer(dir, supervisors, { stop, events, tell })
-    await followPlaces(dir, stop, places => notePlaces(dir, places), failed)
+    await followPlaces(dir, stop, places => leaving(places).then(() => notePlaces(dir, places)), failed)
   }
   return {
     started: Promise.all(supervisors.map(s => s.start())).then(() => {

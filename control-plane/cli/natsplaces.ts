@@ -37,7 +37,7 @@ const textOf = ({ data }: Secret, key: string): string => Buffer.from(data?.[key
 
 export type Moved = 2 | 3
 const moved: readonly Moved[] = [2, 3]
-const placeSchema = z.object({ address: z.ipv4(), token: z.string(), state: z.enum(['claimed', 'running']) })
+const placeSchema = z.object({ address: z.ipv4(), token: z.string(), state: z.enum(['claimed', 'running', 'leaving']) })
 type Place = z.infer<typeof placeSchema>
 type Places = Map<Moved, Place>
 
@@ -95,7 +95,7 @@ export async function followPlaces(
 
 /** Notes where nats-servers are, for the next start of whatever connects to them. */
 export async function notePlaces(dir: StateDir, places: Places): Promise<void> {
-  const found = Object.fromEntries([...places].map(([n, { address }]) => [n, address]))
+  const found = Object.fromEntries([...places].flatMap(([n, { address, state }]) => (state === 'leaving' ? [] : [[n, address]])))
   const { natsAt } = requireCluster(dir)
   if (Object.entries(found).every(([n, address]) => natsAt?.[n as '2' | '3'] === address)) return
   await editCluster(dir, c => void (c.natsAt = { ...c.natsAt, ...found }))
@@ -109,38 +109,57 @@ const servers = 3
 const [connectMs, currentMs] = [10_000, 120_000]
 const lookMs = 200
 
-/**
- * Resolves when all three nats-servers have the store, or, when `without` does not run, the two others: what is acknowledged from then on
- * both of them have, and what was acknowledged before the leader has, and the other one when it lags no more. Rejects when that takes two
- * minutes, or at `signal`.
- */
-export async function untilCurrent(dir: StateDir, signal: AbortSignal, without?: number): Promise<void> {
+/** Looks at the store until `done`. Rejects when that takes `limitMs`, or at `signal`. */
+async function watchStore(
+  dir: StateDir,
+  signal: AbortSignal,
+  limitMs: number,
+  done: (info: StreamInfo) => boolean,
+  late: string,
+): Promise<void> {
   const at = addressesOf(requireCluster(dir))
   const log = logger('cox')
   log.level = 'error'
   const credsFile = path.join(dir.creds, 'registry.creds')
   const bus = await connectBus({ url: natsUrl(at), caFile: natsAuthority(dir, at), credsFile, timeoutMs: connectMs, log })
-  const away = without === undefined ? undefined : serverNameOf(without)
-  const end = performance.now() + currentMs
-  /** What a server had when it was last here is taken for what it has until something is written. */
-  let before: number | undefined
+  const end = performance.now() + limitMs
   try {
     // No event tells.
     for (; !signal.aborted; await delay(lookMs, undefined, { signal }).catch(() => {})) {
-      const { state, cluster } = await jetStreamApi<StreamInfo>(bus.nats, `STREAM.INFO.${streamName}`).catch((): StreamInfo => ({}))
-      const { leader, replicas = [] } = cluster ?? {}
-      before ??= state?.last_seq
-      const written = before !== undefined && state !== undefined && state.last_seq > before
-      const whole = [leader, ...replicas.filter(r => r.current && !r.offline && !r.lag).map(r => r.name)].filter(
-        name => name && name !== away,
-      )
-      if (written && whole.length === servers - (away === undefined ? 0 : 1)) return
-      if (performance.now() > end) throw new Error(`the nats-servers have not come together within ${currentMs / 1000} s`)
+      if (done(await jetStreamApi<StreamInfo>(bus.nats, `STREAM.INFO.${streamName}`).catch((): StreamInfo => ({})))) return
+      if (performance.now() > end) throw new Error(`${late} within ${limitMs / 1000} s`)
     }
     throw new Error('stopped')
   } finally {
     await bus.close()
   }
+}
+
+/**
+ * Resolves when all three nats-servers have the store, or, when `without` does not run, the two others: what is acknowledged from then on
+ * both of them have, and what was acknowledged before the leader has, and the other one when it lags no more. Rejects when that takes
+ * `limitMs`, or at `signal`.
+ */
+export function untilCurrent(dir: StateDir, signal: AbortSignal, without?: number, limitMs = currentMs): Promise<void> {
+  const away = without === undefined ? undefined : serverNameOf(without)
+  /** What a server had when it was last here is taken for what it has until something is written. */
+  let before: number | undefined
+  const isCurrent = ({ state, cluster }: StreamInfo): boolean => {
+    const { leader, replicas = [] } = cluster ?? {}
+    before ??= state?.last_seq
+    const written = before !== undefined && state !== undefined && state.last_seq > before
+    const whole = [leader, ...replicas.filter(r => r.current && !r.offline && !r.lag).map(r => r.name)]
+    return written && whole.filter(name => name && name !== away).length === servers - (away === undefined ? 0 : 1)
+  }
+  return watchStore(dir, signal, limitMs, isCurrent, 'the nats-servers have not come together')
+}
+
+/** Resolves when nobody is heard of who has this server's name: two that have it would be taken for one by the others. As above. */
+function untilAway(dir: StateDir, signal: AbortSignal, n: number, limitMs: number): Promise<void> {
+  const name = serverNameOf(n)
+  const isAway = ({ cluster }: StreamInfo): boolean =>
+    cluster?.leader !== undefined && cluster.leader !== name && !cluster.replicas?.some(r => r.name === name && !r.offline)
+  return watchStore(dir, signal, limitMs, isAway, `nats-server-${n} has not ended`)
 }
 
 export interface Giving {
@@ -159,15 +178,17 @@ export const giveNatsServers = (dir: StateDir, signal: AbortSignal, { withdraw, 
     async (places, client) => {
       for (const [n, { address, state }] of places) {
         const at = requireCluster(dir).natsAt?.[n]
-        if (state === 'running') {
-          if (at === address) rmSync(storeOf(path.join(dir.nats, 'store'), n), { recursive: true, force: true })
+        if (state !== 'claimed') {
+          if (at === address && state === 'running') rmSync(storeOf(path.join(dir.nats, 'store'), n), { recursive: true, force: true })
           continue
         }
         if (at !== address) {
           tell(`nats-server-${n} moves to ${address}`)
           await untilCurrent(dir, signal, n)
           const back = await withdraw(n)
-          await untilCurrent(dir, signal, n).catch((e: unknown) => {
+          // Another machine may have it still.
+          const gone = untilAway(dir, signal, n, currentMs).then(() => untilCurrent(dir, signal, n))
+          await gone.catch((e: unknown) => {
             back()
             throw e
           })
@@ -228,6 +249,45 @@ export async function settleNatsServer(dir: StateDir, { joined }: Pick<Cluster, 
   } finally {
     close()
   }
+}
+
+/** Calls `leave` when this machine, which has the nats-server `n`, shall have it no more; as `followPlaces` calls its `seen`. */
+export const onLeaving =
+  (token: string | undefined, own: () => Moved | undefined, leave: (n: Moved) => Promise<void>) =>
+  async (places: Places): Promise<void> => {
+    const n = own()
+    const place = n === undefined ? undefined : places.get(n)
+    if (place?.state === 'leaving' && place.token === token) await leave(n!)
+  }
+
+/** How long others may take to show that they can do without it, and a machine that lives to end its nats-server, ms. */
+const [withoutMs, leavingMs] = [15_000, 15_000]
+/** A machine's nats-server, and whether it still runs. */
+export interface Left {
+  n: Moved
+  runs: boolean
+}
+/**
+ * Has the machine that came by a token end its nats-server, if it has one. Rejects when the others could not store anything without it.
+ * `vacatePlace` is to follow.
+ */
+export async function leavePlace(dir: StateDir, client: Client, token: string): Promise<Left | undefined> {
+  const map = (await client.get(configMaps, namespace, placesName).catch(() => undefined)) as ConfigMap | undefined
+  const [n, place] = [...placesOf(map)].find(([, p]) => p.token === token) ?? []
+  if (n === undefined || !place) return undefined
+  const signal = new AbortController().signal
+  await untilCurrent(dir, signal, n, withoutMs).catch((e: Error) => {
+    throw new Error(
+      `that machine has a nats-server, without which nothing could be written now (${e.message}); bring the others back first`,
+    )
+  })
+  const data = { [n]: JSON.stringify({ ...place, state: 'leaving' } satisfies Place) }
+  await client.patch(configMaps, namespace, placesName, 'merge', { data })
+  const runs = await untilAway(dir, signal, n, leavingMs).then(
+    () => false,
+    () => true,
+  )
+  return { n, runs }
 }
 
 /** Vacates the place of the machine that came by a token: the next one that joins takes it. */

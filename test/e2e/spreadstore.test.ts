@@ -15,6 +15,8 @@ import type { Written } from '../fixtures/storewriter.ts'
 interface Member {
   machine: Machine
   dir: string
+  /** The id of the token that it came by. */
+  token?: string
 }
 let machines: Machines
 let cluster: ClusterFixture
@@ -38,6 +40,9 @@ const up = async (member: Member, ...args: string[]): Promise<void> => {
   const { code, stdout, stderr } = await cox(member, 'up', '--detach', ...args)
   expect(code, stdout + stderr).toBe(0)
 }
+const tokenId = (joinCommand: string): string => /--token (\w{6})\./.exec(joinCommand)![1]!
+const settled = async (): Promise<number> =>
+  (await kubectl(members[0]!, 'get', 'configmap', '-n', 'kube-system', 'coxswain-nats-servers', '-o', 'jsonpath={.data}')).split('running').length - 1 // prettier-ignore
 /** Everything on it at once, as when its power is cut. */
 async function kill({ machine }: Member): Promise<void> {
   const { stdout } = await execa('ip', ['netns', 'pids', machine.name])
@@ -111,15 +116,11 @@ test('machines that join take over a nats-server each, while writes go on', asyn
     const member = { machine, dir: await mkdtemp(path.join(tmpdir(), 'cox-far-')) }
     const printed = await cluster.cox('token', 'create', '--control-plane')
     expect(printed.stdout, printed.stderr).toContain('cox up --join')
-    members.push(member)
+    members.push({ ...member, token: tokenId(printed.stdout) })
     await up(member, ...printed.stdout.trim().split(' ').slice(2))
     const mine = `nats-server-${members.length}`
     await eventually(async () => (await natsServersOf(member)).join() === mine, `${mine} is there`, 120_000)
-    await eventually(
-      async () => (await kubectl(home, 'get', 'configmap', '-n', 'kube-system', 'coxswain-nats-servers', '-o', 'jsonpath={.data}')).split('running').length === members.length, // prettier-ignore
-      `${mine} has caught up`,
-      120_000,
-    )
+    await eventually(async () => (await settled()) === members.length - 1, `${mine} has caught up`, 120_000)
   }
   expect(await natsServersOf(home)).toEqual(['nats-server'])
   await written.goesOn('writes')
@@ -165,3 +166,26 @@ test('the first machine has its cloud controller manager lead, and its node, wha
   await eventually(async () => (await processesOf(home)).some(r => r.component === 'cloud-controller-manager' && r.leader), 'it leads')
   expect((await kubectl(home, 'get', 'nodes', '-o', 'name')).split('\n').sort().join(' ').trim()).toBe('node/leaf node/node-1')
 })
+
+test('a machine whose token is revoked leaves its nats-server while writes go on; with another token it has one again', async () => {
+  const [home, , former] = members as [Member, Member, Member]
+  const written = writing(home, 'revoked')
+  await written.goesOn('writes')
+  // The token itself has ended long before.
+  await kubectl(home, 'delete', 'secret', '-n', 'kube-system', `bootstrap-token-${former.token}`)
+  const revoked = await cluster.cox('token', 'revoke', former.token!)
+  expect(revoked.stdout, revoked.stderr).toContain('nats-server-3 runs there no more')
+  expect(await natsServersOf(former)).toEqual([])
+  await written.goesOn('writes without it')
+  expect((await cox(former, 'down')).code).toBe(0)
+  await rm(former.dir, { recursive: true, force: true })
+
+  const again: Member = { machine: former.machine, dir: await mkdtemp(path.join(tmpdir(), 'cox-far-')) }
+  members[2] = again
+  const printed = await cluster.cox('token', 'create', '--control-plane')
+  await up(again, ...printed.stdout.trim().split(' ').slice(2))
+  await eventually(async () => (await natsServersOf(again)).join() === 'nats-server-3', 'it has the same one', 120_000)
+  await eventually(async () => (await settled()) === 2, 'it has caught up', 120_000)
+  await written.goesOn('writes with all three')
+  await compare(await written.stop())
+}, 400_000)
