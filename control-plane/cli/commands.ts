@@ -14,6 +14,7 @@ import { addNode, joinNode, killNode, listNodes, removeNode, revokeNode, startDe
 import { authorityCertificate, kubeconfig, newLogin } from './pki.ts'
 import { age, mebibytes, table } from './print.ts'
 import { listProcesses } from './ps.ts'
+import { authorityOf } from './files.ts'
 import { joinConfigOf } from './joinconfig.ts'
 import { addressesOf, requireCluster, stateDir } from './state.ts'
 import { controlPlaneCommand, createToken, joinCommand } from './token.ts'
@@ -185,6 +186,7 @@ export function otherCommands(program: Command): void {
       try {
         const server = `https://127.0.0.1:${securePort}`
         const ttlMs = (o.ttl ?? (o.controlPlane ? 2 : 24)) * 3600_000
+        if (o.controlPlane) await authorityOf(dir)
         if (o.printJoinCommand || o.controlPlane) joinConfigOf(addressesOf(requireCluster(dir)))
         const token = await createToken(client, { ttlMs, server, ca: authorityCertificate(dir) })
         const command = o.controlPlane ? controlPlaneCommand : joinCommand

@@ -40,7 +40,7 @@ const files = ['auditPolicy', 'auditWebhookConfig', 'authenticationConfig', 'aut
 
 /** Of the cluster, and files by their places below the state directory. */
 const bundleSchema = z.object({
-  cluster: z.looseObject({ index: z.number().int(), listen: z.object({ address: z.ipv4(), port: z.number().int() }) }),
+  cluster: z.looseObject({ index: z.number().int(), listen: z.looseObject({ address: z.ipv4(), port: z.number().int() }) }),
   files: z.record(z.string().regex(/^(pki|creds|nats|config)\/\w[\w:.-]*$/), z.string()),
 })
 type Bundle = z.infer<typeof bundleSchema>

@@ -12,6 +12,7 @@ import {
   natsServerConfig,
   type Authority,
   type NatsServerOptions,
+  type NodeSigner,
 } from '#shared/bus/credentials.ts'
 import type { Pair } from '#shared/certificates/certificate.ts'
 import { ensureCertificates, ensureNatsCertificate, kubeconfig } from './pki.ts'
@@ -27,6 +28,10 @@ export const nodeSignerFile = (dir: StateDir): string => path.join(dir.nats, 'no
 
 export const writeNodeSigner = async (dir: StateDir): Promise<void> =>
   writeAtomically(nodeSignerFile(dir), JSON.stringify(nodeSigner(await authorityOf(dir))))
+
+/** What that says: every machine of the control plane has it. */
+export const nodeSignerOf = (dir: StateDir): NodeSigner =>
+  z.object({ account: z.string(), signer: z.string() }).parse(JSON.parse(readFileSync(nodeSignerFile(dir), 'utf8')))
 
 const seed = z.string().regex(/^S[A-Z2-7]{57}$/)
 const authoritySchema = z.object({

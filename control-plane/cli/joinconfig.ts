@@ -42,7 +42,8 @@ export function joinConfigOf(at: Addresses): JoinConfig {
   }
 }
 
-export async function publishJoinConfig(client: Client, config: JoinConfig): Promise<void> {
+/** `keep`: what is there already stays, as the first machine has written it. */
+export async function publishJoinConfig(client: Client, config: JoinConfig, keep = false): Promise<void> {
   const rbac = 'rbac.authorization.k8s.io'
   const rules = [{ apiGroups: [''], resources: ['configmaps'], resourceNames: [joinConfigName], verbs: ['get'] }]
   await ensure(client, roles, namespace, { metadata: { name: joinConfigName }, rules })
@@ -53,11 +54,13 @@ export async function publishJoinConfig(client: Client, config: JoinConfig): Pro
     subjects: [group('system:bootstrappers'), group('system:nodes')],
   })
   const data = { [key]: JSON.stringify(config, null, 2) }
+  const create = (): Promise<void> => ensure(client, configMaps, namespace, { metadata: { name: joinConfigName }, data })
+  if (keep) return create()
   try {
     await client.patch(configMaps, namespace, joinConfigName, 'merge', { data })
   } catch (e) {
     if (!isNotFound(e)) throw e
-    await ensure(client, configMaps, namespace, { metadata: { name: joinConfigName }, data })
+    await create()
   }
 }
 

@@ -7,7 +7,7 @@ import type { Client } from '#shared/client/client.ts'
 import { bootstrapCreds } from '#shared/bus/credentials.ts'
 import { bootstrapTokenPrefix, bootstrapTokenType, clusterInfo } from '#shared/machinery/bootstraptoken.ts'
 import { formatTime } from '#shared/machinery/time.ts'
-import { authorityOf } from './files.ts'
+import { nodeSignerOf } from './files.ts'
 import { natsUrl } from './components.ts'
 import { ensure } from './ensure.ts'
 import { offerControlPlane } from './controlplanejoin.ts'
@@ -67,7 +67,7 @@ async function joinArguments(dir: StateDir, token: string, ttlMs: number): Promi
   const { address, port } = at.listen!
   const servers = natsUrl({ nats: { ...at.nats, host: address, port } })
   const [id = ''] = token.split('.')
-  const { jwt, seed } = await bootstrapCreds(await authorityOf(dir), id, Math.floor((Date.now() + ttlMs) / 1000))
+  const { jwt, seed } = await bootstrapCreds(nodeSignerOf(dir), id, Math.floor((Date.now() + ttlMs) / 1000))
   return { servers, others: `--token ${token} --ca-cert-hash ${hashOf(authorityCertificate(dir))} --nats-user ${jwt}.${seed}` }
 }
 
@@ -77,7 +77,8 @@ async function joinArguments(dir: StateDir, token: string, ttlMs: number): Promi
  */
 export async function joinCommand(dir: StateDir, client: Client, token: string, ttlMs: number): Promise<string> {
   const { servers, others } = await joinArguments(dir, token, ttlMs)
-  await publishJoinConfig(client, joinConfigOf(addressesOf(requireCluster(dir))))
+  const cluster = requireCluster(dir)
+  await publishJoinConfig(client, joinConfigOf(addressesOf(cluster)), cluster.joined !== undefined)
   return `cox node join --server ${servers} ${others}`
 }
 

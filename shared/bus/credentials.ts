@@ -107,20 +107,23 @@ export async function mintCreds(authority: Authority, identity: string): Promise
 /** The identity of a machine that has nothing but a bootstrap token of this id. */
 export const bootstrapIdentity = (tokenId: string): string => `system:bootstrap:${tokenId}`
 
-/** Credentials by which a machine may ask the API with a bootstrap token, until `expires`, in seconds since 1970. */
-export async function bootstrapCreds(authority: Authority, tokenId: string, expires: number): Promise<{ jwt: string; seed: string }> {
-  const user = createUser()
-  const scoped = { ...options({ signer: keyOf(authority.roles.component), scopedUser: true }), exp: expires }
-  const jwt = await encodeUser(toToken(bootstrapIdentity(tokenId)), user, keyOf(authority.bus), {}, scoped)
-  return { jwt, seed: seedOf(user) }
-}
-
-/** What signs nodes' users, and nothing else: the account's public key and the seed of the scoped signing key. Kept as JSON. */
+/** What signs nodes' users, those that become nodes among them, and nothing else: the account's public key and the seed of the scoped signing key. Kept as JSON. */
 export interface NodeSigner {
   readonly account: string
   readonly signer: string
 }
 export const nodeSigner = ({ bus, roles }: Authority): NodeSigner => ({ account: keyOf(bus).getPublicKey(), signer: roles.node })
+
+/** Credentials by which a machine may ask the API with a bootstrap token, until `expires`, in seconds since 1970. A node's, but in name. */
+export async function bootstrapCreds(
+  { account, signer }: NodeSigner,
+  tokenId: string,
+  expires: number,
+): Promise<{ jwt: string; seed: string }> {
+  const user = createUser()
+  const scoped = { ...options({ signer: keyOf(signer), scopedUser: true }), exp: expires }
+  return { jwt: await encodeUser(toToken(bootstrapIdentity(tokenId)), user, account, {}, scoped), seed: seedOf(user) }
+}
 
 /** The JWT of a node's user whose key somebody else has, good until `expires`, in seconds since 1970. Throws when that is no user's key. */
 export async function nodeUserJwt({ account, signer }: NodeSigner, node: string, publicKey: string, expires: number): Promise<string> {

@@ -82,7 +82,7 @@ describe('a machine that is added to the control plane', () => {
 
   test('refuses what is for the first machine', async () => {
     expect((await cox('node', 'add')).stderr).toContain('of the control plane alone')
-    expect((await cox('token', 'create', '--print-join-command')).stderr).toContain("on the cluster's first machine")
+    expect((await cox('token', 'create', '--control-plane')).stderr).toContain("on the cluster's first machine")
   }, 60_000)
 
   test("goes on when the first one's control plane is killed: kubectl, controllers, scheduler; and the first one comes back", async () => {
@@ -92,6 +92,12 @@ describe('a machine that is added to the control plane', () => {
     await kubectl('create', 'deployment', 'web', '--image=registry.k8s.io/echoserver:1.10', '--replicas=2')
     await kubectl('rollout', 'status', 'deployment/web', '--timeout=60s')
     expect((await cluster.tryKubectl('get', 'nodes', '--request-timeout=5s')).code).not.toBe(0)
+    // Nodes join by what any machine of the control plane prints.
+    const printed = await cox('token', 'create', '--print-join-command')
+    const joined = await cox(...printed.stdout.trim().split(' ').slice(1), '--name', 'far')
+    expect(joined.stdout + joined.stderr).toContain('node far is Ready')
+    expect((await cox('node', 'leave')).code).toBe(0)
+    await kubectl('delete', 'node', 'far')
     const leaders = ['cloud-controller-manager', 'kube-controller-manager', 'kube-scheduler']
     await eventually(async () => {
       const rows = JSON.parse((await cox('ps', '-o', 'json')).stdout) as ProcessRow[]

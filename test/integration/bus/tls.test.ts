@@ -66,7 +66,7 @@ test('over NATS, a machine that joins is nobody until its token says who it is',
     return { code: 200, headers: {}, body: Buffer.from('{}') }
   })
   const soon = Math.floor(Date.now() / 1000) + 60
-  const { jwt, seed } = await bootstrapCreds(nats.authority, 'abcdef', soon)
+  const { jwt, seed } = await bootstrapCreds(nodeSigner(nats.authority), 'abcdef', soon)
   const file = path.join(dir.root, 'bootstrap.creds')
   writeFileSync(file, credsOf(jwt, seed))
   const bus = await connectBus({ url: nats.url, credsFile: file, identity: 'system:bootstrap:abcdef', caFile: ca(dir), log: quiet })
