@@ -24,6 +24,9 @@ export interface Connections {
   keep(ways: ReadonlySet<string>): Promise<void>
 }
 
+/** Where the kernel cannot tell connections apart, or packets' ways by their marks: they go where their address is. */
+export const untracked: Connections = { begin: async () => {}, keep: async () => {} }
+
 /** For the addresses of `range`; `device` is the cluster's bridge. What a former process kept is found. */
 export async function trackConnections(device: string, range: string): Promise<Connections> {
   const table = `ip ${connectionsTable(device)}`

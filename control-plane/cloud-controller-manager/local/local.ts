@@ -59,10 +59,16 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
     if (ip === undefined || device === undefined) return ip
     return isHere(node) ? wayBy(ip, device) : wayTo(hopTo(reach!, machineOf(node) ?? ip, ip))
   }
+  const links = [...(device === undefined ? [] : [device]), ...(machine ? [machine.vxlan.link] : [])]
   const announcer =
     device === undefined || loadBalancers.by !== 'pool'
       ? silentAnnouncer()
-      : await routeAnnouncer([device, ...(machine ? [machine.vxlan.link] : [])], await trackConnections(device, loadBalancers.range))
+      : await trackConnections(device, loadBalancers.range)
+          .then(connections => routeAnnouncer(links, connections))
+          .catch((e: Error) => {
+            log.warn({ err: e.message }, 'connections through an address do not stay with their node when it moves')
+            return routeAnnouncer(links)
+          })
   // What went while nobody looked.
   void Promise.all([all.synced]).then(() => {
     const used = new Set(all.list().flatMap(s => (s.status?.loadBalancer?.ingress ?? []).flatMap(i => i.ip ?? [])))

@@ -1,7 +1,7 @@
 /** Announces addresses: the machine's routes to them, each through one node. Written together, changed only where they differ. */
 import { ipBatch, ipJson } from '#shared/linux/ip.ts'
 import type { Hop } from '#shared/linux/routes.ts'
-import type { Connections } from './connections.ts'
+import { untracked } from './connections.ts'
 
 /** Marks our routes in the kernel's table: a number that no routing daemon uses. */
 const PROTOCOL = '121'
@@ -34,7 +34,7 @@ interface Route {
 }
 
 /** What a former process announced by these links is found in the kernel's table. */
-export async function routeAnnouncer(links: readonly string[], connections: Connections): Promise<Announcer> {
+export async function routeAnnouncer(links: readonly string[], connections = untracked): Promise<Announcer> {
   const known = (family: string) => ipJson<Route>([family, 'route', 'show', 'proto', PROTOCOL])
   const found = (await Promise.all(['-4', '-6'].map(known))).flat().filter(r => links.includes(r.dev))
   const wayOf = ({ gateway, dev, flags }: Route): string => `${wayBy(gateway ?? '', dev)}${flags?.includes('onlink') ? ' onlink' : ''}`
