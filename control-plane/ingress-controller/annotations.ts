@@ -1,6 +1,6 @@
 /**
  * The annotations of ingress-nginx that are honoured, `nginx.ingress.kubernetes.io/NAME`. What an annotation cannot be is a problem of its
- * Ingress; others than these are of no effect.
+ * Ingress; others than these have no effect, which is told, but for those that keep people out: without them nothing is served.
  */
 import { isIP } from 'node:net'
 import { literal, word } from './model.ts'
@@ -25,7 +25,12 @@ export interface Annotations {
   canary?: Canary
   lines: string[]
   serverOptions: string
+  /** Names of those that have no effect. */
+  idle: string[]
 }
+
+/** Who wants one of these and does not get it would be open to all. */
+const guards = ['auth-type', 'auth-url', 'auth-tls-secret']
 
 const seconds = (text: string, name: string): number => {
   if (!/^\d{1,6}$/.test(text)) throw new Error(`annotation ${name}: "${text}" is no number of seconds`)
@@ -91,7 +96,13 @@ function canaryOf(at: (name: string) => string | undefined): Canary | undefined 
 
 /** What they come to. Throws in words for the user at the first that is wrong. */
 export function readAnnotations(annotations: { [name: string]: string } | undefined): Annotations {
-  const at = (name: string): string | undefined => annotations?.[prefix + name]?.trim() || undefined
+  const heard = new Set<string>()
+  const at = (name: string): string | undefined => {
+    heard.add(name)
+    return annotations?.[prefix + name]?.trim() || undefined
+  }
+  const guard = guards.find(name => at(name))
+  if (guard) throw new Error(`annotation ${guard} is not honoured, and without it everybody would be let in`)
   const lines: string[] = []
   const whitelist = at('whitelist-source-range') ?? at('allowlist-source-range')
   if (whitelist) lines.push(`http-request deny deny_status 403 unless { src ${ranges(whitelist, 'whitelist-source-range')} }`)
@@ -135,16 +146,19 @@ export function readAnnotations(annotations: { [name: string]: string } | undefi
   const protocol = oneOf(at('backend-protocol') ?? 'HTTP', 'backend-protocol', ['HTTP', 'HTTPS', 'GRPC', 'GRPCS'])
   const rewrite = at('rewrite-target')
   const canary = canaryOf(at)
+  const [regex, ssl, force] = ['use-regex', 'ssl-redirect', 'force-ssl-redirect'].map(at)
+  const named = Object.keys(annotations ?? {}).flatMap(name => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []))
   return {
-    regex: at('use-regex') === 'true' || (rewrite !== undefined && /\$\d/.test(rewrite)),
+    regex: regex === 'true' || (rewrite !== undefined && /\$\d/.test(rewrite)),
     ...(rewrite ? { rewrite } : {}),
-    sslRedirect: at('ssl-redirect') !== 'false',
-    forceSslRedirect: at('force-ssl-redirect') === 'true',
+    sslRedirect: ssl !== 'false',
+    forceSslRedirect: force === 'true',
     ...(canary ? { canary } : {}),
     lines,
     serverOptions: [
       ...(protocol.startsWith('GRPC') ? ['proto h2'] : []),
       ...(protocol.endsWith('S') ? ['ssl verify none', ...(protocol === 'GRPCS' ? ['alpn h2'] : [])] : []),
     ].join(' '),
+    idle: named.filter(name => !heard.has(name)),
   }
 }

@@ -65,6 +65,7 @@ function rulesOf(ingress: Ingress, known: Known, problems: Problem[], certificat
   const { namespace = '', annotations } = ingress.metadata
   const about = aboutOf(ingress)
   const settings = readAnnotations(annotations)
+  for (const name of settings.idle) problems.push({ about, message: `annotation ${name} has no effect` })
   const { rules = [], tls = [], defaultBackend } = ingress.spec ?? {}
   for (const { hosts = [], secretName } of tls) {
     if (!secretName) continue

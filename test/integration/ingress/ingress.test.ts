@@ -80,6 +80,8 @@ test('what is wrong is a problem of its own', async () => {
     ingress('path', 'x.example.com', { '/a b': 'b' }),
     ingress('size', 'x.example.com', { '/size': 'b' }, { 'proxy-body-size': '8 m\nserver evil' }),
     ingress('range', 'x.example.com', { '/range': 'b' }, { 'whitelist-source-range': '10.0.0.0/33' }),
+    ingress('guarded', 'x.example.com', { '/guarded': 'b' }, { 'auth-url': 'http://a.example.com/' }),
+    ingress('idle', 'x.example.com', { '/idle': 'c' }, { 'enable-cors': 'true', 'canary-weight': '1', affinity: 'cookie' }),
     ingress('missing', 'x.example.com', { '/missing': 'nobody' }),
     ingress('secret', 's.example.com', { '/': 'b' }, { 'ssl-redirect': 'false' }, { tls: [secret] }),
   )
@@ -88,11 +90,16 @@ test('what is wrong is a problem of its own', async () => {
     ['path', 'path "/a b" has characters that a URL\'s path cannot have'],
     ['size', 'annotation proxy-body-size: "8 m\nserver evil" is no size'],
     ['range', 'annotation whitelist-source-range: "10.0.0.0/33" is no address range'],
+    ['guarded', 'annotation auth-url is not honoured, and without it everybody would be let in'],
+    ['idle', 'annotation enable-cors has no effect'],
+    ['idle', 'annotation canary-weight has no effect'],
     ['missing', 'Service "default/nobody" does not exist'],
     ['secret', 'Secret "default/none" does not exist, or is not of type kubernetes.io/tls'],
   ])
   expect(await who('x.example.com', '/')).toBe('a')
   expect(await who('x.example.com', '/size')).toBe('a')
+  expect(await who('x.example.com', '/guarded')).toBe('a')
+  expect(await who('x.example.com', '/idle')).toBe('c')
   expect(await who('x.example.com', '/missing')).toBe('503')
   expect(await who('s.example.com', '/')).toBe('b')
 })
