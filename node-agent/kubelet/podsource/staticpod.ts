@@ -6,6 +6,7 @@ import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { findErrors, Path } from '#shared/machinery/field.ts'
 import { yamlToJson } from '#shared/machinery/yaml.ts'
 import { configHash, configSource } from '../pod/critical.ts'
+import { apiObjectReference } from './references.ts'
 
 /** `text` is YAML or JSON; `source` where it comes from, such as a file's path. Throws with every reason why it is no pod. */
 export function staticPod(text: string, source: string, nodeName: string): Pod {
@@ -37,5 +38,7 @@ export function staticPod(text: string, source: string, nodeName: string): Pod {
   if (errors.length > 0) throw new Error(errors.map(e => `${e.field}: ${e.message}`).join('; '))
   for (const name of [pod.metadata.name, pod.metadata.namespace])
     if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name ?? '')) throw new Error(`metadata: ${JSON.stringify(name)} is no name`)
+  const reference = apiObjectReference(pod)
+  if (reference !== undefined) throw new Error(`static pods may not reference ${reference}`)
   return pod
 }
