@@ -40,9 +40,10 @@ export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cac
 /**
  * Node's arguments for a process of ours. V8 keeps two spaces of `youngMiB` for new objects, and what is in them counts as used: most
  * processes have little to do. One thread beside the main one compiles and collects garbage: with eight processes more of them only disturb
- * each other. No --enable-source-maps: the first stack trace would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
+ * each other. Of what streams leave behind it is told when to collect (younggarbage.ts). No --enable-source-maps: the first stack trace would
+ * cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
  */
-export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${youngMiB}`, '--v8-pool-size=1']
+export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${youngMiB}`, '--v8-pool-size=1', '--expose-gc']
 type Ours = keyof Cluster['instances']
 /**
  * Those that see every write of the cluster make garbage with it: in a larger space it is collected less often, and more of it is dead by

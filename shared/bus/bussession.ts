@@ -3,6 +3,7 @@
  * reads does not hold up the others.
  */
 import type { Msg, Subscription } from 'nats'
+import { bytesPassed } from '../component/younggarbage.ts'
 import type { BusConnection } from './connection.ts'
 import { Channel, type Session } from './session.ts'
 import { isBelow } from './subjects.ts'
@@ -122,6 +123,7 @@ export class BusSession implements Session {
       this.signal.throwIfAborted()
       const piece = data.subarray(at, at + maxPiece)
       out.sent += cost(piece.length)
+      bytesPassed(piece.length)
       this.#send(Type.data, channel, piece)
     }
     this.signal.throwIfAborted()
@@ -139,7 +141,7 @@ export class BusSession implements Session {
         // Credit is given when the reader comes back for more: it is through with these pieces.
         yield pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces)
         incoming.consumed += pieces.reduce((sum, { length }) => sum + cost(length), 0)
-        if (!incoming.ended && incoming.consumed - incoming.credited >= windowCost / 4) this.#credit(channel, incoming)
+        if (!incoming.ended && incoming.consumed - incoming.credited >= windowCost / 2) this.#credit(channel, incoming)
       } else if (incoming.ended || this.signal.aborted) return
       else await new Promise<void>(resolve => (incoming.wake = resolve))
     }
@@ -174,15 +176,14 @@ export class BusSession implements Session {
   #send(type: number, channel: number, payload?: Uint8Array): void {
     // Nothing is sent before it is known where the other side listens: whoever has a session can only after that.
     if (this.#to === undefined) return
-    const frame = Buffer.allocUnsafe(headerLength + (payload?.length ?? 0))
-    frame.writeUInt8(type, 0)
-    frame.writeUInt8(channel, 1)
-    frame.writeUInt32BE(this.#numbers.next(type), 2)
-    if (payload) frame.set(payload, headerLength)
+    const header = Buffer.allocUnsafe(headerLength)
+    header.writeUInt8(type, 0)
+    header.writeUInt8(channel, 1)
+    header.writeUInt32BE(this.#numbers.next(type), 2)
     this.#lastSent = performance.now()
     // With a reply subject NATS tells at once when nobody listens there any more.
     const options = type === Type.heartbeat ? { reply: this.inbox } : undefined
-    this.#connection.publish(this.#to, frame, options, e => this.#finish(e.message))
+    this.#connection.publish(this.#to, payload ? [header, payload] : header, options, e => this.#finish(e.message))
   }
 
   #receive(m: Msg): void {
@@ -208,6 +209,7 @@ export class BusSession implements Session {
 
   #take(incoming: Incoming, payload: Uint8Array): boolean {
     incoming.received += cost(payload.length)
+    bytesPassed(payload.length)
     incoming.pieces.push(payload)
     return incoming.received - incoming.consumed < windowCost + 2 * maxPiece
   }

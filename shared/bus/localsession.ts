@@ -19,8 +19,7 @@ class Pipe {
     while (this.#bytes >= windowBytes && !signal.aborted) await this.#changed.promise
     signal.throwIfAborted()
     if (this.#ended) throw new Error('the channel has ended')
-    // The sender may use its buffer again.
-    this.#pieces.push(Uint8Array.from(data))
+    this.#pieces.push(data)
     this.#bytes += data.length
     this.#wake()
   }

@@ -1,8 +1,7 @@
 /** Which of a client's protocols is spoken within SPDY: the header X-Stream-Protocol-Version of k8s.io/streaming's handshake. */
 import { StatusError } from '#shared/machinery/status.ts'
 import type { Duplex } from 'node:stream'
-import type { WebSocket } from 'ws'
-import type { Upgrade } from './upgrade.ts'
+import type { TakeWebSocket, Upgrade } from './upgrade.ts'
 
 /** A request, with its headers by their names in lower case. */
 export interface Asked {
@@ -46,7 +45,7 @@ export const spdyAnswer = (protocol: string, take: (connection: Duplex) => void)
   tunnel: take,
 })
 /** The answer that makes the connection a WebSocket. */
-export const webSocketAnswer = (protocols: readonly string[], take: (socket: WebSocket) => void): Upgrade => ({
+export const webSocketAnswer = (protocols: readonly string[], take: TakeWebSocket): Upgrade => ({
   code: 101,
   headers: {},
   body: new Uint8Array(0),

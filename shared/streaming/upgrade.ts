@@ -8,8 +8,10 @@ export interface Takes {
   /** The connection goes on as what the headers say, behind the head. */
   tunnel?: (connection: Duplex) => void
   /** The connection becomes a WebSocket, with the first of the protocols that the client offers. */
-  websocket?: { readonly protocols: readonly string[]; readonly take: (socket: WebSocket) => void }
+  websocket?: { readonly protocols: readonly string[]; readonly take: TakeWebSocket }
 }
+/** `connection` is what the socket is on. */
+export type TakeWebSocket = (socket: WebSocket, connection: Duplex) => void
 export interface Upgrade extends Takes {
   code: 101
   headers: Record<string, string>
@@ -44,7 +46,7 @@ export function newUpgrades(failed: (req: IncomingMessage, error: Error) => void
         served.set(req, websocket.protocols)
         sockets.handleUpgrade(req, socket, head, client => {
           client.on('error', error => failed(req, error))
-          websocket.take(client)
+          websocket.take(client, socket)
         })
       }
       return tunnel !== undefined || websocket !== undefined

@@ -1,11 +1,11 @@
 /** pods/portforward: over SPDY, over SPDY in a WebSocket, and over a plain WebSocket; every connection is a session with the kubelet. */
-import { createWebSocketStream } from 'ws'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import type { Answer } from '../chain/response.ts'
 import { channelProtocol, portForwardOverWebSocket } from '#shared/streaming/portforward-websocket.ts'
 import { portForwardOverSpdy, portForwardProtocol, tunnelProtocol, type OpenPort } from '#shared/streaming/portforward.ts'
 import { negotiateProtocol, spdyAnswer, wantsSpdy, wantsWebSocket, webSocketAnswer } from '#shared/streaming/protocol.ts'
+import { webSocketStream } from '#shared/streaming/websocketstream.ts'
 import type { Call } from '../verbs/context.ts'
 import { podOf, toKubelet } from './node.ts'
 
@@ -21,7 +21,7 @@ export async function podPortForward(call: Call, bus: BusConnection): Promise<An
   }
   if (!wantsWebSocket(request)) throw badRequest('Upgrade request required')
   const tunnels = request.headers['sec-websocket-protocol']?.split(',').some(name => name.trim() === tunnelProtocol) ?? false
-  if (tunnels) return webSocketAnswer([tunnelProtocol], socket => portForwardOverSpdy(createWebSocketStream(socket), open))
+  if (tunnels) return webSocketAnswer([tunnelProtocol], (...socket) => portForwardOverSpdy(webSocketStream(...socket), open))
   const ports = portsOf(request.query)
   return webSocketAnswer([channelProtocol], socket => portForwardOverWebSocket(socket, ports, open))
 }

@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { createWebSocketStream } from 'ws'
 import { Channel, type Session } from '#shared/bus/session.ts'
 import { localSession } from '#shared/bus/localsession.ts'
 import type { Logger } from '#shared/component/log.ts'
@@ -23,6 +22,7 @@ import {
 } from '#shared/streaming/protocol.ts'
 import { endOf } from '#shared/streaming/status.ts'
 import { headOf, newUpgrades, type Upgrade } from '#shared/streaming/upgrade.ts'
+import { webSocketStream } from '#shared/streaming/websocketstream.ts'
 import { httpRequests } from '../metrics.ts'
 
 /** What is served to sessions of these verbs; each ends its session with a Status, and never rejects. */
@@ -104,7 +104,7 @@ export function kubeletStreams({ verbs, knows, log }: StreamsOptions): Streams {
         return spdyAnswer(protocol, socket => portForwardOverSpdy(socket, dial))
       }
       const tunnels = asked.headers['sec-websocket-protocol']?.split(',').some(p => p.trim() === tunnelProtocol) ?? false
-      if (tunnels) return webSocketAnswer([tunnelProtocol], socket => portForwardOverSpdy(createWebSocketStream(socket), dial))
+      if (tunnels) return webSocketAnswer([tunnelProtocol], (...socket) => portForwardOverSpdy(webSocketStream(...socket), dial))
       const ports = portsOf(query)
       return webSocketAnswer([channelProtocol], socket => portForwardOverWebSocket(socket, ports, dial))
     }
