@@ -144,7 +144,14 @@ export function render(
   const mirrors = [...used].some(name => sections.get(name)?.target.mirrors?.length)
   if (mirrors) texts.set(mirrorFile, mirrorScript)
   const backends = [...sections].filter(([name]) => used.has(name)).sort(([a], [b]) => (a < b ? -1 : 1))
-  const head = frontend(place, choices, { listening, inner: tcp.inner, mirrors, external }) + tcp.text
+  const has = {
+    exact: maps.Exact.length > 0,
+    regex: maps.Regex.length > 0,
+    wildcards: hosts.some(h => h.startsWith('*.')),
+    suffixes: suffixes.length > 0,
+    any: hosts.some(h => h.startsWith('|')),
+  }
+  const head = frontend(place, choices, { listening, inner: tcp.inner, mirrors, external, maps: has }) + tcp.text
   texts.set('haproxy.cfg', head + backends.map(([name, s]) => backend(name, s)).join(''))
   const structure = hash(
     JSON.stringify([head, backends.map(([name, s]) => [name, s.slots.length]), [...texts].filter(([f]) => f !== 'haproxy.cfg')]),
@@ -169,14 +176,60 @@ function choose(group: string, { conditions, targets }: Rule): string[] {
   })
 }
 
+/** What the maps have, so that nothing is asked of one that is empty: each step of a request shows in how many there can be. */
+interface Maps {
+  exact: boolean
+  regex: boolean
+  /** Hosts with a wildcard for one label, for any number of them, and rules for every host. */
+  wildcards: boolean
+  suffixes: boolean
+  any: boolean
+}
+/** Variables in the order that they are set in, up to `txn.r`, the backend or group of a request. */
+function lookUps(dir: string, { exact, regex, wildcards, suffixes, any }: Maps): string[] {
+  const [noHost, noRule] = ['if !{ var(txn.h) -m found }', 'if !{ var(txn.r) -m found }']
+  const exactly = `(txn.r) var(txn.key),map_str(${dir}/exact.map)`
+  const prefix = `(txn.r) var(txn.key),concat(/),map_beg(${dir}/prefix.map)`
+  const [name, host] = ['req.hdr(host),field(1,:),lower,concat(,txn.scheme)', `map_str(${dir}/hosts.map)`]
+  const byHost =
+    wildcards || suffixes
+      ? [
+          `(txn.name) ${name}`,
+          `(txn.h) var(txn.name),${host}`,
+          ...(wildcards ? [`(txn.h) 'var(txn.name),regsub("^[^.]*","*"),${host}' ${noHost}`] : []),
+          ...(suffixes ? [`(txn.h) var(txn.name),map_end(${dir}/suffixes.map) ${noHost}`] : []),
+        ]
+      : [`(txn.h) ${name},${host}`]
+  if (!exact && !regex && !any) return [...byHost, '(txn.path) path', `(txn.r) var(txn.h),concat(|,txn.path,/),map_beg(${dir}/prefix.map)`]
+  return [
+    ...byHost,
+    ...(any ? [`(txn.h) var(txn.scheme),${host} ${noHost}`] : []),
+    '(txn.path) path',
+    '(txn.key) var(txn.h),concat(|,txn.path)',
+    ...(exact ? [exactly] : []),
+    ...(regex ? [`(txn.r) var(txn.key),map_reg(${dir}/regex.map)${exact ? ` ${noRule}` : ''}`] : []),
+    `${prefix}${exact || regex ? ` ${noRule}` : ''}`,
+    // What no rule of its host takes goes to those for every host.
+    ...(any
+      ? [
+          `(txn.any) var(txn.scheme),${host} ${noRule}`,
+          `(txn.key) var(txn.any),concat(|,txn.path) ${noRule}`,
+          ...(exact ? [`${exactly} ${noRule}`] : []),
+          `${prefix} ${noRule}`,
+        ]
+      : []),
+  ]
+}
+
 interface Binds {
   listening: readonly Listening[]
   /** Ports whose connections come by another frontend, which looks for the client's name first. */
   inner: ReadonlySet<number>
   mirrors: boolean
   external: boolean
+  maps: Maps
 }
-function frontend(place: Place, choices: readonly string[], { listening, inner, mirrors, external }: Binds): string {
+function frontend(place: Place, choices: readonly string[], { listening, inner, mirrors, external, maps }: Binds): string {
   const { dir, ports } = place
   const tls = `ssl crt-list ${dir}/certs.list alpn h2,http/1.1`
   const bindHTTPS = (port: number): string =>
@@ -188,8 +241,7 @@ global
   stats socket ${dir}/admin.sock mode 600 level admin
   ssl-default-bind-options ssl-min-ver TLSv1.2
   hard-stop-after 120s
-${mirrors ? `  lua-load ${dir}/${mirrorFile}\n` : ''}  tune.bufsize 32768
-  log stdout format raw local0 notice
+${mirrors ? `  lua-load ${dir}/${mirrorFile}\n` : ''}  log stdout format raw local0 notice
 
 defaults
   mode http
@@ -201,6 +253,7 @@ defaults
   timeout tunnel 1h
   timeout queue 5s
   timeout client-fin 5s
+  # With each request a buffer (16 kB) is copied, for when it has to be sent again.
   retries 3
   option redispatch 1
   retry-on conn-failure empty-response
@@ -226,24 +279,8 @@ frontend ingress
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Forwarded-Port %[ssl_fc,iif(443,80)]
-${listening.map(({ port }, i) => `  http-request set-header X-Forwarded-Port ${port} if ${own[i]}\n`).join('')}  http-request set-var(txn.host) req.hdr(host),field(1,:),lower
-  http-request set-var(txn.scheme) ssl_fc,iif(|s,|p)
-${listening.map(({ port, protocol }, i) => `  http-request set-var(txn.scheme) str(|${protocol === 'HTTP' ? 'p' : 's'}${port}) if ${own[i]}\n`).join('')}  http-request set-var(txn.name) var(txn.host),concat(,txn.scheme)
-  http-request set-var(txn.any) var(txn.scheme),map_str(${dir}/hosts.map)
-  http-request set-var(txn.h) var(txn.name),map_str(${dir}/hosts.map)
-  http-request set-var(txn.h) 'var(txn.name),regsub("^[^.]*","*"),map_str(${dir}/hosts.map)' if !{ var(txn.h) -m found }
-  http-request set-var(txn.h) var(txn.name),map_end(${dir}/suffixes.map) if !{ var(txn.h) -m found }
-  http-request set-var(txn.h) var(txn.any) if !{ var(txn.h) -m found }
-  http-request set-var(txn.path) path
-  http-request set-var(txn.key) var(txn.h),concat(|,txn.path)
-  http-request set-var(txn.r) var(txn.key),map_str(${dir}/exact.map)
-  http-request set-var(txn.r) var(txn.key),map_reg(${dir}/regex.map) if !{ var(txn.r) -m found }
-  http-request set-var(txn.r) var(txn.key),concat(/),map_beg(${dir}/prefix.map) if !{ var(txn.r) -m found }
-  # What no rule of its host takes goes to those for every host.
-  http-request set-var(txn.key) var(txn.any),concat(|,txn.path) if !{ var(txn.r) -m found }
-  http-request set-var(txn.r) var(txn.key),map_str(${dir}/exact.map) if !{ var(txn.r) -m found }
-  http-request set-var(txn.r) var(txn.key),concat(/),map_beg(${dir}/prefix.map) if !{ var(txn.r) -m found }
-${choices.map(l => `  ${l}\n`).join('')}  use_backend %[var(txn.r)] if { var(txn.r) -m found }
+${listening.map(({ port }, i) => `  http-request set-header X-Forwarded-Port ${port} if ${own[i]}\n`).join('')}  http-request set-var(txn.scheme) ssl_fc,iif(|s,|p)
+${listening.map(({ port, protocol }, i) => `  http-request set-var(txn.scheme) str(|${protocol === 'HTTP' ? 'p' : 's'}${port}) if ${own[i]}\n`).join('')}${lines(lookUps(dir, maps).map(l => `  http-request set-var${l}`))}${choices.map(l => `  ${l}\n`).join('')}  use_backend %[var(txn.r)] if { var(txn.r) -m found }
   default_backend nothing
 
 backend nothing

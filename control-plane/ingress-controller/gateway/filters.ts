@@ -49,7 +49,7 @@ export function filterLines(filter: Filter, prefix: string): string[] {
       if (![301, 302, 303, 307, 308].includes(statusCode)) throw new Unsupported(`status code ${statusCode} is not supported`)
       const usual = { http: 80, https: 443 }[scheme ?? '']
       const at = port === undefined || port === usual ? '' : `:${port}`
-      const to = `${scheme ?? '%[ssl_fc,iif(https,http)]'}://${hostname ?? '%[var(txn.host)]'}${at}%[pathq]`
+      const to = `${scheme ?? '%[ssl_fc,iif(https,http)]'}://${hostname ?? '%[req.hdr(host),field(1,:),lower]'}${at}%[pathq]`
       return [...(path ? pathLines(path, prefix) : []), `http-request redirect location ${to} code ${statusCode}`]
     }
     case 'RequestMirror':

@@ -136,6 +136,10 @@ test('filters', async () => {
           }),
         ],
       },
+      {
+        matches: [{ path: { type: 'PathPrefix', value: '/secure' } }],
+        filters: [filter('RequestRedirect', { requestRedirect: { scheme: 'https' } })],
+      },
       { matches: [{ path: { type: 'PathPrefix', value: '/nobody' } }] },
     ]),
   ])
@@ -147,6 +151,7 @@ test('filters', async () => {
   expect((await proxy.ask('x', '/headers')).headers['x-b']).toBe('b')
   const rewritten = await asked('/old/x?q=1')
   expect([rewritten.url, rewritten.headers.host]).toEqual(['/new/x?q=1', 'inner'])
+  expect((await proxy.ask('X:80', '/secure?q=1')).headers.location).toBe('https://x/secure?q=1')
   const away = await proxy.ask('x', '/away/x?q=1')
   expect([away.status, away.headers.location]).toEqual([301, 'https://example.org/x?q=1'])
   expect(await who('x', '/nobody')).toBe('500')
