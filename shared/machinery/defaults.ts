@@ -5,7 +5,7 @@ import type { ObjectSchema } from './schema.ts'
 
 /** A type's fields that have a default, and those below which something has one. */
 interface Defaulter {
-  readonly own: readonly { name: string; value: unknown; shared: boolean }[]
+  readonly own: readonly { name: string; value: unknown; shared: boolean; required: boolean }[]
   readonly below: readonly { name: string; plan: Plan }[]
 }
 
@@ -14,8 +14,8 @@ const reaching = new WeakMap<Plan, boolean>()
 
 /**
  * Fills in the schema's defaults, also inside what a default made. Changes the object. A field counts as absent when it is undefined or
- * null; a published default that is the zero value of an optional scalar says nothing (Go's `omitempty` drops it again), except `{}`, the
- * mark of a struct that is always written.
+ * null, and a required text when it is empty: decoding has put one there. A published default that is the zero value of an optional scalar
+ * says nothing (Go's `omitempty` drops it again), except `{}`, the mark of a struct that is always written.
  */
 export function applyDefaults(schema: ObjectSchema, object: object): void {
   fill(planOf(schema), object as Record<string, unknown>)
@@ -25,7 +25,7 @@ function fill(plan: Plan, object: Record<string, unknown>): void {
   const defaulter = defaulterOf(plan)
   for (const d of defaulter.own) {
     const value = object[d.name]
-    if (value === undefined || value === null) object[d.name] = d.shared ? d.value : clone(d.value)
+    if (value === undefined || value === null || (d.required && value === '')) object[d.name] = d.shared ? d.value : clone(d.value)
   }
   for (const { name, plan: below } of defaulter.below) {
     const value = object[name]
@@ -49,7 +49,10 @@ function defaulterOf(plan: Plan): Defaulter {
   let defaulter = defaulters.get(plan)
   if (!defaulter) {
     defaulter = {
-      own: plan.list.filter(hasDefault).map(f => ({ name: f.name, value: f.field.default, shared: typeof f.field.default !== 'object' })),
+      own: plan.list.filter(hasDefault).map(f => {
+        const value = f.field.default
+        return { name: f.name, value, shared: typeof value !== 'object', required: !f.field.optional }
+      }),
       below: plan.list.filter(f => reaches(f.plan, new Set())).map(f => ({ name: f.name, plan: f.plan })),
     }
     defaulters.set(plan, defaulter)

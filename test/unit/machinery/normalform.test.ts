@@ -33,6 +33,16 @@ describe('defaults', () => {
       resources: { protocol: 'TCP', port: 0 },
     })
   })
+  it('are there for what is required, too, which decoding has made an empty text', () => {
+    const pattern = obj('test.Pattern', 'A pattern.', () => ({ type: req(1, str()), status: req(2, str(), { default: 'True' }) }))
+    const [empty, given] = [
+      { type: 'a', status: '' },
+      { type: 'a', status: 'False' },
+    ]
+    applyDefaults(pattern, empty)
+    applyDefaults(pattern, given)
+    expect([empty.status, given.status]).toEqual(['True', 'False'])
+  })
   it('are not shared between objects', () => {
     const [a, b] = [{}, {}] as { resources?: { port?: number } }[]
     applyDefaults(outer, a!)
