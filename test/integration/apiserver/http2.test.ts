@@ -1,18 +1,26 @@
+import { rm, writeFile } from 'node:fs/promises'
 import { connect, type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from 'node:http2'
-import { connect as connectTls } from 'node:tls'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect as connectTls, TLSSocket } from 'node:tls'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { makeAuthority } from '#shared/certificates/certificate.ts'
 import { startTestApiServer, type ApiServerFixture } from '../../fixtures/apiserver.ts'
 import { configMap, configMaps } from './setup.ts'
 
+const frontProxyCa = join(tmpdir(), `cox-front-proxy-${process.pid}.crt`)
 let api: ApiServerFixture
 let session: ClientHttp2Session
 beforeAll(async () => {
-  api = await startTestApiServer()
+  // With a front proxy, as a whole cluster has one: whether it is it that asks is to be seen from the certificates above a client's.
+  await writeFile(frontProxyCa, (await makeAuthority()).cert)
+  api = await startTestApiServer({ requestheaderClientCaFile: frontProxyCa })
   session = connect(api.url, { ca: api.ca.cert, cert: api.admin.cert, key: api.admin.key })
 })
 afterAll(async () => {
   session?.destroy()
   await api?.stop()
+  await rm(frontProxyCa, { force: true })
 })
 
 interface Reply {
@@ -93,6 +101,20 @@ test('many watches over one connection; each ends when its client has enough', a
   expect(await running()).toBe(100)
   for (const { stream } of watches) stream.close()
   await expect.poll(running, { timeout: 10_000 }).toBe(0)
+})
+
+test('the certificates of a connection are looked at once, however much comes over it', async () => {
+  const looks = vi.spyOn(TLSSocket.prototype, 'getPeerCertificate')
+  try {
+    for (const one of [rest, api.rest]) {
+      await one('GET', '/api/v1/namespaces/default')
+      looks.mockClear()
+      for (let i = 0; i < 5; i++) expect((await one('GET', '/api/v1/namespaces/default')).code).toBe(200)
+      expect(looks).not.toHaveBeenCalled()
+    }
+  } finally {
+    looks.mockRestore()
+  }
 })
 
 test('a body that is too large is refused, and the connection goes on', async () => {
