@@ -59,7 +59,8 @@ class Formatter {
     this.#rest = Buffer.from(all.subarray(end))
     const out: { stream: Stream; text: string }[] = []
     if (end > 0) {
-      for (const line of all.toString('utf8', 0, end - 1).split('\n')) {
+      // A letter for each byte: what was written may be no text, and a letter of more bytes may be torn between two entries.
+      for (const line of all.toString('latin1', 0, end - 1).split('\n')) {
         const entry = parseLine(line)
         if (!entry || (this.#options.stream ?? entry.stream) !== entry.stream) continue
         if (this.#since !== undefined && before(entry.time, this.#since)) continue
@@ -72,7 +73,7 @@ class Formatter {
         else out.push({ stream, text })
       }
     }
-    return out.map(({ stream, text }) => ({ stream, data: Buffer.from(text) }))
+    return out.map(({ stream, text }) => ({ stream, data: Buffer.from(text, 'latin1') }))
   }
 }
 // Shims write local offsets or Z: compare as times, to the millisecond.

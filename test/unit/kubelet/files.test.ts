@@ -124,16 +124,12 @@ test('hostPath types', async () => {
 describe('logs', () => {
   const line = (i: number, text: string, tag = 'F', stream = 'stdout') =>
     `2026-01-01T00:00:${String(i).padStart(2, '0')}.000000000+00:00 ${stream} ${tag} ${text}\n`
-  const read = async (path: string, options: LogOptions) => {
-    let out = ''
-    await readLog(
-      { path, ended: Promise.resolve() },
-      options,
-      async (_, data) => void (out += data.toString()),
-      new AbortController().signal,
-    )
-    return out
+  const bytes = async (path: string, options: LogOptions) => {
+    const out: Buffer[] = []
+    await readLog({ path, ended: Promise.resolve() }, options, async (_, data) => void out.push(data), new AbortController().signal)
+    return Buffer.concat(out)
   }
+  const read = async (path: string, options: LogOptions) => (await bytes(path, options)).toString()
   test('lines of the format', () => {
     expect(parseLine('2026-01-01T00:00:00Z stdout F hello world')).toEqual({
       time: '2026-01-01T00:00:00Z',
@@ -143,6 +139,14 @@ describe('logs', () => {
     })
     expect(parseLine('2026-01-01T00:00:00Z stderr P ')).toMatchObject({ partial: true, text: '' })
     for (const bad of ['', 'x', 'a b c d', '2026 stdin F x']) expect(parseLine(bad)).toBeUndefined()
+  })
+  test('what was written comes as it is: bytes that are no text, and a letter that was torn in two', async () => {
+    const path = join(dir, '0.log')
+    const letter = Buffer.from('ä')
+    const entry = (tag: string, ...content: number[]): Buffer =>
+      Buffer.concat([Buffer.from(line(1, '', tag).slice(0, -1)), Buffer.from(content), Buffer.from('\n')])
+    await writeFile(path, Buffer.concat([entry('F', 0xff, 0x00, 0xfe), entry('P', letter[0]!), entry('F', letter[1]!)]))
+    expect(await bytes(path, {})).toEqual(Buffer.from([0xff, 0x00, 0xfe, 0x0a, ...letter, 0x0a]))
   })
   test('tail, since, timestamps, limit, partial lines', async () => {
     const path = join(dir, '0.log')
