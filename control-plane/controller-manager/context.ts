@@ -78,6 +78,8 @@ export interface Settings {
   readonly localStorageClass: string
   /** After how long without a word of a driver's attacher pods are told of it. */
   readonly attachTimeoutMs: number
+  /** After how long a driver is asked again for what it has refused for good. */
+  readonly refusedRetryMs: number
   /** How long a kubelet that is not healthy has to let go of a volume that no pod uses; Infinity for ever. */
   readonly forceDetachMs: number
   readonly nodeMonitorGracePeriodMs: number

@@ -127,6 +127,7 @@ export const defaultSettings: Settings = {
   nodeIpam: { clusterCIDR: '', maskSize: 24 },
   localStorageClass: '',
   attachTimeoutMs: 120_000,
+  refusedRetryMs: 300_000,
   forceDetachMs: 360_000,
   nodeMonitorGracePeriodMs: 50_000,
   nodeMonitorPeriodMs: 5_000,

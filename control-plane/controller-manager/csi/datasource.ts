@@ -7,6 +7,7 @@ import type { Informer } from '#shared/client/informer.ts'
 import { quantityValue } from '#shared/machinery/quantity.ts'
 import { cloneFinalizer } from './cloneprotection.ts'
 import { hasFinalizer } from './driver.ts'
+import { claimFinalizer } from './request.ts'
 import { snapshotGroup, volumeSnapshotContents, volumeSnapshots, type VolumeSnapshotContent } from './snapshots.ts'
 
 export interface DataSource {
@@ -82,7 +83,9 @@ async function snapshotOf(
   const snapshot = await client.get(volumeSnapshots, namespace, name).catch((e: Error) => {
     throw new Error(`error getting snapshot ${name} from api server: ${e.message}`)
   })
-  if (snapshot.metadata.deletionTimestamp) throw new Error(`snapshot ${name} is being deleted`)
+  // It waits for what was begun.
+  if (snapshot.metadata.deletionTimestamp && !hasFinalizer(claim, claimFinalizer))
+    throw new Error(`snapshot ${name} is currently being deleted`)
   const contentName = snapshot.status?.boundVolumeSnapshotContentName
   if (!contentName) throw new Error(`snapshot ${name} not bound`)
   const content = await client.get(volumeSnapshotContents, '', contentName).catch(() => {

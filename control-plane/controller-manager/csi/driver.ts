@@ -27,6 +27,9 @@ export const controllerName = 'kube-controller-manager'
 
 /** The deadline of a call; drivers are asked again. Less than that of a request to the API. */
 export const callTimeoutMs = 25_000
+/** For how long a driver's process that hangs is asked only where no other will do, and how long it has to say that it does not. */
+const hungMs = 60_000
+const probeTimeoutMs = 3_000
 /** For how long it is believed what a driver said that it can. Then it is asked again, by whoever comes, and nobody waits for that. */
 const believedMs = 60_000
 
@@ -43,7 +46,10 @@ export interface Csi {
   readonly nodes: Informer<Node>
   /** Whether the driver leaves the work of its sidecars to us. */
   drives(driver: string): boolean
-  /** Calls the driver on a ready node that has it, where there is one on a node of those topologies. */
+  /**
+   * Calls the driver on a ready node that has it: where there is one on a node of those topologies, since another may know nothing of their
+   * volumes; of several on one where it does not hang.
+   */
   caller(client: Client, driver: string, topologies?: readonly Segments[]): Caller
   abilities(client: Client, driver: string): Promise<Abilities>
   /** The driver's entry of a node's CSINode. */
@@ -59,6 +65,10 @@ export function csi(ctx: ControllerContext): Csi {
   const nodeInformer = ctx.informer(nodes)
   const known = new Map<string, { at: number; abilities: Promise<Abilities> }>()
 
+  /** By node and driver, until when. */
+  const hung = new Map<string, number>()
+  const isHung = (node: string, driver: string): boolean => (hung.get(`${node} ${driver}`) ?? 0) > performance.now()
+
   function candidates(driver: string, topologies: readonly Segments[]): string[] {
     const names = csiNodeInformer
       .list()
@@ -69,19 +79,35 @@ export function csi(ctx: ControllerContext): Csi {
       const labels = nodeInformer.get('', name)?.metadata.labels ?? {}
       return topologies.some(segments => Object.entries(segments).every(([key, value]) => labels[key] === value))
     }
-    return [...names.filter(near), ...names.filter(name => !near(name))]
+    const rank = (name: string): number => (near(name) ? 0 : 2) + (isHung(name, driver) ? 1 : 0)
+    return names.sort((a, b) => rank(a) - rank(b))
+  }
+  const callerOn =
+    (node: string, driver: string, client: Client): Caller =>
+    async (rpc, question, timeoutMs) => {
+      const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/csi/${encodeURIComponent(driver)}${rpc.path}`
+      const body = { question: encodeMessage(rpc.question, question as object).toString('base64'), timeoutMs }
+      const answer = answerSchema.parse(await client.raw('POST', path, body))
+      if ('code' in answer) throw new RpcError(answer.code, answer.details)
+      return decodeAnswer(rpc, Buffer.from(answer.answer, 'base64'))
+    }
+  /** What takes long is not to be begun by another process, too: only of one that answers nothing another is asked. */
+  async function probe(node: string, driver: string, client: Client): Promise<void> {
+    const late = await callerOn(node, driver, client)(identity.probe, {}, probeTimeoutMs).then(
+      () => false,
+      (e: unknown) => e instanceof RpcError && e.code === Code.deadlineExceeded,
+    )
+    if (late) hung.set(`${node} ${driver}`, performance.now() + hungMs)
+    else hung.delete(`${node} ${driver}`)
   }
   function caller(client: Client, driver: string, topologies: readonly Segments[] = []): Caller {
     return async (rpc, question, timeoutMs) => {
-      const body = { question: encodeMessage(rpc.question, question as object).toString('base64'), timeoutMs }
       let last = `no ready node has driver ${driver}`
       for (const node of candidates(driver, topologies)) {
         try {
-          const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/csi/${encodeURIComponent(driver)}${rpc.path}`
-          const answer = answerSchema.parse(await client.raw('POST', path, body))
-          if ('code' in answer) throw new RpcError(answer.code, answer.details)
-          return decodeAnswer(rpc, Buffer.from(answer.answer, 'base64'))
+          return await callerOn(node, driver, client)(rpc, question, timeoutMs)
         } catch (e) {
+          if (e instanceof RpcError && e.code === Code.deadlineExceeded) await probe(node, driver, client)
           // Every call may be repeated, so that another node can be asked.
           if (!(e instanceof StatusError)) throw e
           last = e.message.trim()

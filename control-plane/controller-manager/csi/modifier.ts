@@ -10,31 +10,35 @@ import type { ControllerContext } from '../context.ts'
 import { withConditions, writeStatus } from './claimstatus.ts'
 import { callTimeoutMs, secretOf, topologiesOf, type Csi } from './driver.ts'
 import { keptSecret } from './parameters.ts'
+import type { Refusals } from './refusals.ts'
 
 const modifying = ['ModifyingVolume', 'ModifyVolumeError']
 
 export interface Modifier {
-  /** Whether it did something for the claim; what else is to be done about it can wait then. */
+  /** Whether it wrote something of the claim, which comes again then: what else is to be done about it can wait. */
   modify(claim: PersistentVolumeClaim, volume: PersistentVolume, client: Client): Promise<boolean>
   /** The claim is gone. */
   forget(uid: string): void
 }
 
-export function volumeModifier(ctx: ControllerContext, csi: Csi): Modifier {
+/** What is refused for good goes to `refused`, and is asked for again when that says so. */
+export function volumeModifier(ctx: ControllerContext, csi: Csi, refused: Refusals): Modifier {
   const classes = ctx.informer(volumeAttributesClasses)
   /** Of claims, by uid, what their driver has refused for sure: another class may be tried. Whatever else was begun is seen through first. */
   const ended = new Map<string, string>()
 
-  async function change(claim: PersistentVolumeClaim, volume: PersistentVolume, target: string, client: Client): Promise<void> {
+  /** Whether it wrote something. */
+  async function change(claim: PersistentVolumeClaim, volume: PersistentVolume, target: string, client: Client): Promise<boolean> {
     const { driver, volumeHandle } = volume.spec.csi!
     const { name = '', uid = '' } = claim.metadata
     const recorder = ctx.recorder(`external-resizer ${driver}`)
     const state = claim.status?.modifyVolumeStatus
     const found = classes.get('', target)
     if (!found) {
-      if (state?.status !== 'Pending' || state.targetVolumeAttributesClassName !== target)
-        await writeStatus(client, claim, { modifyVolumeStatus: { targetVolumeAttributesClassName: target, status: 'Pending' } })
-      return recorder.event(claim, 'Warning', 'VolumeModifyFailed', `VAC ${JSON.stringify(target)} does not exist.`)
+      recorder.event(claim, 'Warning', 'VolumeModifyFailed', `VAC ${JSON.stringify(target)} does not exist.`)
+      if (state?.status === 'Pending' && state.targetVolumeAttributesClassName === target) return false
+      await writeStatus(client, claim, { modifyVolumeStatus: { targetVolumeAttributesClassName: target, status: 'Pending' } })
+      return true
     }
     if (found.driverName !== driver) throw new Error(`VAC ${target} is of driver ${found.driverName}`)
     const quoted = JSON.stringify(target)
@@ -63,8 +67,8 @@ export function volumeModifier(ctx: ControllerContext, csi: Csi): Modifier {
       if (!open) ended.set(uid, target)
       const { message } = e as Error
       const code = e instanceof RpcError ? e.code : Code.unknown
-      // It is not asked again for this class.
       const infeasible = code === Code.invalidArgument || code === Code.unimplemented
+      if (infeasible) refused.add(uid)
       await writeStatus(client, claim, {
         modifyVolumeStatus: { targetVolumeAttributesClassName: target, status: infeasible ? 'Infeasible' : 'InProgress' },
         conditions: withConditions(claim.status?.conditions, modifying, [
@@ -76,7 +80,7 @@ export function volumeModifier(ctx: ControllerContext, csi: Csi): Modifier {
         ]),
       })
       recorder.event(claim, 'Warning', 'VolumeModifyFailed', open ? `${message}. Still modifying to VAC ${target}` : message)
-      if (infeasible) return
+      if (infeasible) return true
       throw e
     }
     await client.patch(persistentVolumes, '', volume.metadata.name ?? '', 'merge', { spec: { volumeAttributesClassName: target } })
@@ -86,6 +90,7 @@ export function volumeModifier(ctx: ControllerContext, csi: Csi): Modifier {
       conditions: withConditions(claim.status?.conditions, modifying, []),
     })
     recorder.event(claim, 'Normal', 'VolumeModifySuccessful', `external resizer modified volume ${name} with vac ${target} successfully`)
+    return true
   }
 
   /** The claim asks for no class any more. What the driver has made of the last one is not known, and stays. */
@@ -98,23 +103,25 @@ export function volumeModifier(ctx: ControllerContext, csi: Csi): Modifier {
 
   return {
     async modify(claim, volume, client) {
+      const { uid = '' } = claim.metadata
       const { volumeAttributesClassName: wanted } = claim.spec
       const { currentVolumeAttributesClassName: current, modifyVolumeStatus: state } = claim.status ?? {}
       const begun = state?.status === 'InProgress' ? state.targetVolumeAttributesClassName : undefined
-      const open = begun !== undefined && ended.get(claim.metadata.uid ?? '') !== begun
+      const open = begun !== undefined && ended.get(uid) !== begun
       if (!wanted && begun === undefined) {
+        refused.forget(uid)
         await giveUp(claim, volume.spec.csi!.driver, client)
         return false
       }
       const target = open || !wanted ? begun! : wanted
-      if (state?.status === 'Infeasible' && state.targetVolumeAttributesClassName === target) return false
+      if (state?.status === 'Infeasible' && state.targetVolumeAttributesClassName === target && refused.holds(uid)) return false
+      refused.forget(uid)
       // Also back to what it has, when something else was begun.
       if (target === current && !state) return false
       // It was made with them.
       if (!current && !state && volume.spec.volumeAttributesClassName === target)
-        await writeStatus(client, claim, { currentVolumeAttributesClassName: target })
-      else await change(claim, volume, target, client)
-      return true
+        return Boolean(await writeStatus(client, claim, { currentVolumeAttributesClassName: target }))
+      return change(claim, volume, target, client)
     },
     forget: uid => void ended.delete(uid),
   }

@@ -130,8 +130,8 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
       const { volume } = await csi.caller(client, storageClass.provisioner, near)(controller.createVolume, question, callTimeoutMs)
       if (volume?.volumeId) await deleteVolume(client, storageClass.provisioner, volume.volumeId, question.secrets, near)
     } catch (e) {
-      // It refuses: then it has none.
-      if (isUncertain(e)) throw e
+      // It refuses: then it has none, unless that is why.
+      if (isUncertain(e) || (e as RpcError).code === Code.alreadyExists) throw e
     }
   }
 

@@ -201,10 +201,13 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
   }
   async function remove(snapshot: VolumeSnapshot, content: VolumeSnapshotContent | undefined, client: Client): Promise<void> {
     const { namespace = '', name = '' } = snapshot.metadata
-    const restoring = claims
-      .list(namespace)
-      .find(c => c.status?.phase === 'Pending' && c.spec.dataSource?.kind === 'VolumeSnapshot' && c.spec.dataSource.name === name)
-    if (restoring && hasFinalizer(restoring, provisioningFinalizer)) {
+    // Of others nothing has been begun.
+    const isRestored = (c: PersistentVolumeClaim): boolean =>
+      c.status?.phase === 'Pending' &&
+      c.spec.dataSource?.kind === 'VolumeSnapshot' &&
+      c.spec.dataSource.name === name &&
+      hasFinalizer(c, provisioningFinalizer)
+    if (claims.list(namespace).some(isRestored)) {
       recorder.event(snapshot, 'Warning', 'SnapshotDeletePending', 'Snapshot is being used to restore a PVC')
       throw new Error(`snapshot ${name} is in use (being used to restore a PVC), will retry deletion`)
     }
@@ -306,18 +309,25 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
           // It refuses: then it has none.
           (e: unknown) => (isUncertain(e) ? Promise.reject(e) : undefined),
         )
+      const told = (what: string) => (e: unknown) => {
+        if (!ctx.signal.aborted) recorder.event(content, 'Warning', 'SnapshotDeleteError', `Failed to ${what}`)
+        throw e
+      }
       const { annotations = {} } = content.metadata
-      const secrets = await secretOf(client, { name: annotations[deletionSecretName], namespace: annotations[deletionSecretNamespace] })
+      const ref = { name: annotations[deletionSecretName], namespace: annotations[deletionSecretNamespace] }
+      const secrets = await secretOf(client, ref).catch(told('get snapshot credentials'))
       if (id !== undefined)
         await csi
           .caller(client, driver, near(from.volumeHandle))(controller.deleteSnapshot, { snapshotId: id, secrets }, callTimeoutMs)
           .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
+          .catch(told('delete snapshot'))
     }
     await client.update(volumeSnapshotContents, finalized(content, contentFinalizer, false)).catch(ignoreNotFound)
   }
 
   return {
     name: 'csi-snapshotter',
+    workers: 10,
     client: ctx.as('csi-controller'),
     sources: [
       source(claims, e => {
