@@ -10,16 +10,18 @@ const maxMessage = 4096
 const maxOfPod = 12 * 1024
 const maxFallback = 2048
 const maxFallbackLines = 80
+/** Where the last words are looked for, bytes: an entry of the log, which is as long as what was written at once, has to be there whole. */
+const searched = 256 * 1024
 
 /** The last bytes of a file; empty when there is none. */
-async function tail(path: string, bytes: number): Promise<string> {
+async function tail(path: string, bytes: number): Promise<Buffer> {
   const file = await open(path).catch(() => undefined)
-  if (!file) return ''
+  if (!file) return Buffer.alloc(0)
   try {
     const { size } = await file.stat()
-    const buffer = new Uint8Array(Math.min(size, bytes))
+    const buffer = Buffer.alloc(Math.min(size, bytes))
     await file.read(buffer, 0, buffer.length, size - buffer.length)
-    return new TextDecoder().decode(buffer)
+    return buffer
   } finally {
     await file.close()
   }
@@ -31,14 +33,15 @@ export async function terminationMessage(
   termination: string,
   log: string,
 ): Promise<string> {
-  const written = container.terminationMessagePath ? await tail(termination, maxMessage) : ''
+  const written = container.terminationMessagePath ? (await tail(termination, maxMessage)).toString() : ''
   if (written !== '' || container.terminationMessagePolicy !== 'FallbackToLogsOnError' || exitCode === 0) return written
-  const lines = (await tail(log, maxFallback * 4)).split('\n').flatMap(line => parseLine(line) ?? [])
-  const text = lines
+  const entries = (await tail(log, searched)).toString('latin1').split('\n')
+  const text = entries
+    .flatMap(entry => parseLine(entry) ?? [])
     .slice(-maxFallbackLines)
     .map(l => l.text + (l.partial ? '' : '\n'))
     .join('')
-  return text.slice(-maxFallback)
+  return Buffer.from(text, 'latin1').subarray(-maxFallback).toString()
 }
 
 /** What fits of a message when as many containers as the pod has share the room that there is for them. */

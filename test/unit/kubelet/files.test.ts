@@ -17,6 +17,8 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Container } from '#shared/api/core/podspec/container.ts'
+import { terminationMessage } from '#node-agent/kubelet/container/terminationmessage.ts'
 import { parseLine } from '#node-agent/kubelet/logs/cri.ts'
 import { readLog, type LogOptions } from '#node-agent/kubelet/logs/read.ts'
 import { rotateLog } from '#node-agent/kubelet/logs/rotate.ts'
@@ -147,6 +149,18 @@ describe('logs', () => {
       Buffer.concat([Buffer.from(line(1, '', tag).slice(0, -1)), Buffer.from(content), Buffer.from('\n')])
     await writeFile(path, Buffer.concat([entry('F', 0xff, 0x00, 0xfe), entry('P', letter[0]!), entry('F', letter[1]!)]))
     expect(await bytes(path, {})).toEqual(Buffer.from([0xff, 0x00, 0xfe, 0x0a, ...letter, 0x0a]))
+  })
+  test('the last words of a container that failed are the end of its output, however long its lines are', async () => {
+    const path = join(dir, '0.log')
+    const container = { name: 'c', terminationMessagePolicy: 'FallbackToLogsOnError' } as Container
+    const words = (): Promise<string> => terminationMessage(container, 1, join(dir, 'none'), path)
+    await writeFile(path, line(1, 'a'.repeat(60_000), 'P') + line(1, `${'b'.repeat(60_000)}end`, 'P'))
+    expect(await words()).toBe(`${'b'.repeat(2045)}end`)
+    // As many bytes, not letters.
+    await writeFile(path, line(1, 'ä'.repeat(2000)))
+    expect(await words()).toMatch(/^\uFFFDä{1023}\n$/)
+    await writeFile(path, Array.from({ length: 100 }, (_, i) => line(1, String(i))).join(''))
+    expect((await words()).split('\n').slice(0, 2)).toEqual(['20', '21'])
   })
   test('tail, since, timestamps, limit, partial lines', async () => {
     const path = join(dir, '0.log')
