@@ -1,5 +1,5 @@
 /** What ends a supervisor. */
-import { existsSync, fstatSync, statSync, watch } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, statSync, watch } from 'node:fs'
 import path from 'node:path'
 import type { StateDir } from './state.ts'
 
@@ -22,21 +22,24 @@ export function untilStopped(exitWithParent = false): AbortSignal {
   return stop.signal
 }
 
-/** Which directory it is, whatever else has its name by now. */
-function identityOf(directory: string): string | undefined {
-  const found = statSync(directory, { throwIfNoEntry: false })
-  return found && [found.dev, found.ino, found.birthtimeMs].join()
-}
-
 /** Calls `removed` once when a cluster's state directory, or what it is in it, is gone from its place; returns how to stop looking. */
 export function onRemoved({ root, cluster }: StateDir, removed: () => void): () => void {
-  const own = identityOf(root)
+  // As long as it is open no other directory has its number.
+  const held = openSync(root, 'r')
+  const own = fstatSync(held)
+  const isSame = (): boolean => {
+    const found = statSync(root, { throwIfNoEntry: false })
+    return found?.ino === own.ino && found.dev === own.dev
+  }
   const watcher = watch(root, (_, file) => {
     // A new cluster has no such file yet; one that changes it puts a new one in its place.
     if (file !== path.basename(cluster) && file !== path.basename(root)) return
-    if (existsSync(cluster) && identityOf(root) === own) return
+    if (isSame() && (file !== path.basename(cluster) || existsSync(cluster))) return
     watcher.close()
     removed()
   })
-  return () => watcher.close()
+  return () => {
+    watcher.close()
+    closeSync(held)
+  }
 }
