@@ -31,6 +31,18 @@ const ignoringChanges = (e: unknown): void => {
   if (!isStatus(e, 'NotFound') && !isStatus(e, 'Conflict')) throw e
 }
 
+/**
+ * A kubelet has done with a pod that goes without grace, and its volumes with it: where something else keeps it, that may be its ephemeral
+ * volumes' claims, which would wait for each other (deletion in the foreground). podIsShutDown
+ */
+const isShutDown = ({ metadata }: Pick<LeanPod, 'metadata'>): boolean =>
+  metadata.deletionTimestamp !== undefined && metadata.deletionGracePeriodSeconds === 0
+
+function uses(pod: Pick<LeanPod, 'metadata' | 'spec'>, claim: string): boolean {
+  if (!pod.spec.nodeName) return false
+  return isShutDown(pod) ? (pod.spec.volumes ?? []).some(v => v.persistentVolumeClaim?.claimName === claim) : claimsOf(pod).includes(claim)
+}
+
 export const pvcProtectionController: NewController = ctx => {
   const claims = ctx.informer(persistentVolumeClaims)
   const podInformer = ctx.informer(pods)
@@ -46,12 +58,11 @@ export const pvcProtectionController: NewController = ctx => {
       const [namespace, name] = splitKey(key)
       const claim = claims.get(namespace, name)
       if (!claim) return
-      const uses = (p: Pick<LeanPod, 'metadata' | 'spec'>): boolean => Boolean(p.spec.nodeName) && claimsOf(p).includes(name)
       const deleted = claim.metadata.deletionTimestamp !== undefined
       const next = withFinalizer(claim, pvcProtection, !deleted)
-      if (!next || (deleted && podInformer.byIndex('claim', key).some(uses))) return
+      if (!next || (deleted && podInformer.byIndex('claim', key).some(p => uses(p, name)))) return
       // The cache may be behind: a pod may have been bound that it does not show yet.
-      if (deleted && (await client.list(pods, namespace)).items.some(uses)) return
+      if (deleted && (await client.list(pods, namespace)).items.some(p => uses(p, name))) return
       await client.update(persistentVolumeClaims, next).catch(ignoringChanges)
     },
     log: ctx.log,

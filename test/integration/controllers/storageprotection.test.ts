@@ -53,6 +53,18 @@ test('a claim goes when the last pod that uses it is gone', async () => {
   await gone(persistentVolumeClaims, ns, 'used')
 })
 
+test('the claim of an ephemeral volume goes with a pod that is deleted in the foreground', async () => {
+  const ns = await c.namespace('foreground')
+  const volumes = [{ name: 'v', ephemeral: { volumeClaimTemplate: { spec: claim('x').spec } } }]
+  const spec = { containers: [{ name: 'c', image: 'nginx' }], volumes } as unknown as Pod['spec']
+  await c.client.create(pods, ns, { metadata: { name: 'p' }, spec } as Pod)
+  await until('the claim', () => c.client.get(persistentVolumeClaims, ns, 'p-v').then(() => true, () => false)) // prettier-ignore
+  await until('the pod to be bound', async () => Boolean((await c.client.get(pods, ns, 'p')).spec.nodeName))
+  await c.client.delete(pods, ns, 'p', { propagationPolicy: 'Foreground' })
+  await gone(persistentVolumeClaims, ns, 'p-v')
+  await gone(pods, ns, 'p')
+})
+
 test('a volume goes when it is not bound', async () => {
   const ns = await c.namespace('volumes')
   const spec = { capacity: { storage: '1Gi' }, accessModes: ['ReadWriteOnce'], hostPath: { path: '/x' } } as PersistentVolume['spec']
