@@ -26,7 +26,8 @@ export default defineConfig({
     pool: 'forks',
     // Most of a test is waiting.
     maxWorkers: 3,
-    // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; a thousand nodes.
+    // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; a thousand
+    // nodes.
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], pool: 'threads', isolate: false } },
       {

@@ -1,4 +1,7 @@
-/** csi-driver block|shared: the process of a CSI driver of ours, in a pod of each node. Settings come from the environment, see its manifest. */
+/**
+ * csi-driver block|shared: the process of a CSI driver of ours, in a pod of each node. Settings come from the environment, see its
+ * manifest.
+ */
 import * as z from 'zod'
 import { logger } from '#shared/component/log.ts'
 import { blockDriver } from './block/driver.ts'

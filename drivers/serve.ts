@@ -1,4 +1,7 @@
-/** How drivers of ours run: a CSI driver's services on one socket, and on another the registration with the kubelet, so that it needs no sidecar. */
+/**
+ * How drivers of ours run: a CSI driver's services on one socket, and on another the registration with the kubelet, so that it needs no
+ * sidecar.
+ */
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'

@@ -1,4 +1,7 @@
-/** The ports on which a kubelet and a kube-proxy tell tools of the node that they live. https://kubernetes.io/docs/reference/networking/ports-and-protocols/ */
+/**
+ * The ports on which a kubelet and a kube-proxy tell tools of the node that they live.
+ * https://kubernetes.io/docs/reference/networking/ports-and-protocols/
+ */
 import { createServer, type Server } from 'node:http'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Logger } from '#shared/component/log.ts'

@@ -1,4 +1,7 @@
-/** Where the nats-servers are by now: one may have moved to another machine since this one joined. They say so, and it is kept for the next start. */
+/**
+ * Where the nats-servers are by now: one may have moved to another machine since this one joined. They say so, and it is kept for the next
+ * start.
+ */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BusConnection } from '#shared/bus/connection.ts'

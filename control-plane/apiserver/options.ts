@@ -13,7 +13,10 @@ export const flags = z.object({
   storeDir: z.string().optional(),
   /** Copies that nats-servers keep of what is stored: 3 where they are a cluster. When the store is made this decides, not later. */
   storeReplicas: intFlag().optional(),
-  /** A file, not in the store, for the newest version that the store is known to hold: on a store that ends before it the server refuses to start. */
+  /**
+   * A file, not in the store, for the newest version that the store is known to hold: on a store that ends before it the server refuses to
+   * start.
+   */
   storeRecord: z.string().optional(),
   bindAddress: z.array(z.string()).default(['127.0.0.1']),
   securePort: intFlag().default(6443),
@@ -58,7 +61,9 @@ export const flags = z.object({
   /** By what the servers of aggregated APIs know this one as a front proxy. */
   proxyClientCertFile: z.string().optional(),
   proxyClientKeyFile: z.string().optional(),
-  /** Who is asked whether somebody may do something, in turn, separated by commas; Node and RBAC unless the configuration says otherwise. */
+  /**
+   * Who is asked whether somebody may do something, in turn, separated by commas; Node and RBAC unless the configuration says otherwise.
+   */
   authorizationMode: z
     .string()
     .transform(text => text.split(','))

@@ -1,6 +1,7 @@
 /**
- * `cox up --api-only`: nothing but nats-server and an API server, which runs within this process: another Node would take 40 ms to start and
- * a quarter of the memory. The controller manager, where it is asked for, is a process beside. What runs beside does not outlive this one.
+ * `cox up --api-only`: nothing but nats-server and an API server, which runs within this process: another Node would take 40 ms to start
+ * and a quarter of the memory. The controller manager, where it is asked for, is a process beside. What runs beside does not outlive this
+ * one.
  */
 import { existsSync, readFileSync, watch, writeFileSync } from 'node:fs'
 import path from 'node:path'

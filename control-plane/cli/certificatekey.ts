@@ -1,6 +1,6 @@
 /**
- * What a machine of the control plane has to have lies in a Secret that bootstrap tokens open, encrypted with a key that is printed once and
- * stored nowhere: as kubeadm's `--upload-certs` and `--certificate-key`.
+ * What a machine of the control plane has to have lies in a Secret that bootstrap tokens open, encrypted with a key that is printed once
+ * and stored nowhere: as kubeadm's `--upload-certs` and `--certificate-key`.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 

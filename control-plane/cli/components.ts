@@ -40,8 +40,8 @@ export const processEnv = { NODE_COMPILE_CACHE: path.join(bundles, '.compile-cac
 /**
  * Node's arguments for a process of ours. V8 keeps two spaces of `youngMiB` for new objects, and what is in them counts as used: most
  * processes have little to do. One thread beside the main one compiles and collects garbage: with eight processes more of them only disturb
- * each other. Of what streams leave behind it is told when to collect (younggarbage.ts). No --enable-source-maps: the first stack trace would
- * cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
+ * each other. Of what streams leave behind it is told when to collect (younggarbage.ts). No --enable-source-maps: the first stack trace
+ * would cost 30 MB. `NODE_OPTIONS` brings it back for who debugs.
  */
 export const nodeArgs = (youngMiB = 1): string[] => [`--max-semi-space-size=${youngMiB}`, '--v8-pool-size=1', '--expose-gc']
 type Ours = keyof Cluster['instances']
@@ -137,8 +137,8 @@ export const natsComponent = (n: number, config: string, host: string, port: num
 
 /**
  * Every process of the control plane that cluster.json asks for. `identity` is a component's in leader elections: two processes that run at
- * the same time must have two. API servers that see nats-server's files (`seesStore`) sync them, as server.conf leaves it to them then. `natsCaFile`:
- * the authority of nats-servers where some are on another machine.
+ * the same time must have two. API servers that see nats-server's files (`seesStore`) sync them, as server.conf leaves it to them then.
+ * `natsCaFile`: the authority of nats-servers where some are on another machine.
  */
 export function controlPlane(
   dir: StateDir,

@@ -1,7 +1,7 @@
 /**
- * How another machine comes to be of the control plane: `cox token create --control-plane` on the first one, `cox up --join` there. What it has
- * to have (authorities and their keys, the key of service accounts, how Secrets are encrypted, NATS users of its own) waits in a Secret that
- * ends with the token.
+ * How another machine comes to be of the control plane: `cox token create --control-plane` on the first one, `cox up --join` there. What it
+ * has to have (authorities and their keys, the key of service accounts, how Secrets are encrypted, NATS users of its own) waits in a Secret
+ * that ends with the token.
  */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
@@ -99,8 +99,8 @@ export async function offerControlPlane(dir: StateDir, client: Client, tokenId: 
 }
 
 /**
- * Ends a token and, where a machine of the control plane came by it, that machine's NATS users, its nats-server before. Resolves with whether
- * there were such, and with the nats-server.
+ * Ends a token and, where a machine of the control plane came by it, that machine's NATS users, its nats-server before. Resolves with
+ * whether there were such, and with the nats-server.
  */
 export async function endToken(
   dir: StateDir,

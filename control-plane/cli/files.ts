@@ -132,8 +132,8 @@ export const serverNameOf = (n: number): string => `nats-${n - 1}`
 export const storeOf = (storeDir: string, n: number): string => (n === 1 ? storeDir : `${storeDir}-${n}`)
 
 /**
- * The configuration of the nats-server `n` on the machine at `address` that has taken it over, with paths that begin at that machine's state
- * directory. It knows the first one and those that others have taken over before.
+ * The configuration of the nats-server `n` on the machine at `address` that has taken it over, with paths that begin at that machine's
+ * state directory. It knows the first one and those that others have taken over before.
  */
 export async function movedNatsConfig(dir: StateDir, { listen, nats }: Addresses, n: number, address: string): Promise<string> {
   const { address: first, port } = listen!

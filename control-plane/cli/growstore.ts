@@ -1,6 +1,7 @@
 /**
- * The store of one nats-server becomes that of three, while nothing of the cluster runs: a snapshot of the stream is restored with three copies, so
- * that versions stay what they are. The former store is there until the new one is whole; whoever is killed meanwhile begins again, or goes on.
+ * The store of one nats-server becomes that of three, while nothing of the cluster runs: a snapshot of the stream is restored with three
+ * copies, so that versions stay what they are. The former store is there until the new one is whole; whoever is killed meanwhile begins
+ * again, or goes on.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

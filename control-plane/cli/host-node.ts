@@ -47,7 +47,8 @@ export async function stopHostNode(dir: StateDir, node: string): Promise<void> {
 }
 
 /**
- * The address that the machine has for others, towards `other` (by default whatever is outside): Services cannot lead to a loopback address.
+ * The address that the machine has for others, towards `other` (by default whatever is outside): Services cannot lead to a loopback
+ * address.
  * 127.0.0.1 when there is no other.
  */
 export async function machineAddress(other = '192.0.2.1'): Promise<string> {

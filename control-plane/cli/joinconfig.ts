@@ -1,6 +1,6 @@
 /**
- * What a machine has to know of a cluster before it can be one of its nodes: a ConfigMap that `cox token create` writes, as kubeadm does with
- * `kubelet-config`, for those that bring a token and for the nodes.
+ * What a machine has to know of a cluster before it can be one of its nodes: a ConfigMap that `cox token create` writes, as kubeadm does
+ * with `kubelet-config`, for those that bring a token and for the nodes.
  */
 import * as z from 'zod'
 import { configMaps, roleBindings, roles } from '#shared/api/kinds.ts'

@@ -279,8 +279,8 @@ export class LocalCluster {
 }
 
 /**
- * Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods, and
- * what a KubeletConfiguration gives them for that.
+ * Ends all processes of a cluster, with or without supervisors, then removes bridge, routes and cgroups. Nodes get 5 s to stop their pods,
+ * and what a KubeletConfiguration gives them for that.
  */
 export async function stopEverything(dir: StateDir, at: Addresses, supervisors: readonly Supervisor[] = []): Promise<void> {
   const cluster = readCluster(dir)
@@ -306,7 +306,10 @@ export async function endSurplus(dir: StateDir, supervisors: readonly Supervisor
   await Promise.all(surplus.map(name => end(dir, name)))
 }
 
-/** Ends the processes of the control plane, with supervisors or on record. Those that lead give back their leases, which takes an API server. */
+/**
+ * Ends the processes of the control plane, with supervisors or on record. Those that lead give back their leases, which takes an API
+ * server.
+ */
 export async function stopControlPlane(
   dir: StateDir,
   supervisors: readonly Supervisor[] = [],

@@ -1,7 +1,7 @@
 /**
- * A machine that is a node of a cluster on another machine: `cox node join --server nats://...`. Its state directory holds its credentials, what
- * it was told of the cluster, and the node's own state. The node has the machine's network, and PID and mount namespaces of its own, as the
- * nodes of `cox up` have.
+ * A machine that is a node of a cluster on another machine: `cox node join --server nats://...`. Its state directory holds its credentials,
+ * what it was told of the cluster, and the node's own state. The node has the machine's network, and PID and mount namespaces of its own,
+ * as the nodes of `cox up` have.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { hostname } from 'node:os'

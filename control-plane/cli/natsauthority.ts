@@ -1,4 +1,6 @@
-/** Which authority vouches for a nats-server, asked before anything is believed: a machine that joins knows it by the hash of its key alone. */
+/**
+ * Which authority vouches for a nats-server, asked before anything is believed: a machine that joins knows it by the hash of its key alone.
+ */
 import { X509Certificate } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls, type DetailedPeerCertificate } from 'node:tls'

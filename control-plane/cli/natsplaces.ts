@@ -1,6 +1,6 @@
 /**
- * Three nats-servers on three machines. The first machine begins with all of them; of those that join the control plane, the first two
- * each take one over: they claim it in a ConfigMap, the first machine ends its own and leaves the configuration in a Secret, and the new one,
+ * Three nats-servers on three machines. The first machine begins with all of them; of those that join the control plane, the first two each
+ * take one over: they claim it in a ConfigMap, the first machine ends its own and leaves the configuration in a Secret, and the new one,
  * which has the former one's name and nothing stored, is caught up by the others. That loses nothing, as it begins only when both others
  * have all that was ever acknowledged: see `untilCurrent`.
  */

@@ -77,8 +77,8 @@ export async function joinNode(
 }
 
 /**
- * Ends the credentials of a node at once, of another machine's too while it is connected: whoever holds them is cut off. A node of this machine
- * gets others in its next life; another machine has to join again.
+ * Ends the credentials of a node at once, of another machine's too while it is connected: whoever holds them is cut off. A node of this
+ * machine gets others in its next life; another machine has to join again.
  */
 export async function revokeNode(dir: StateDir, name: string): Promise<void> {
   const cluster = requireCluster(dir)

@@ -50,8 +50,8 @@ async function firstChild(pid: number): Promise<number> {
 }
 
 /**
- * Starts node-init with a node-agent's command line in namespaces of its own, given as `unshare` names them; its output goes to the node's log.
- * A node with a network of its own waits until `go` says that its link is there.
+ * Starts node-init with a node-agent's command line in namespaces of its own, given as `unshare` names them; its output goes to the node's
+ * log. A node with a network of its own waits until `go` says that its link is there.
  */
 export async function spawnNode(dir: StateDir, name: string, root: string, agent: readonly string[], namespaces: readonly string[]) {
   const ownNetwork = namespaces.includes('--net')

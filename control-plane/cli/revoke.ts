@@ -8,8 +8,8 @@ import { authorityOf, revokedFile, revokedOf } from './files.ts'
 import { writeAtomically, type StateDir } from './state.ts'
 
 /**
- * Ends the NATS credentials of an identity, as they lie in `creds`, and those that it is connected with, as a node of another machine has them
- * alone: the nats-servers close its connections and take no new ones, now and after their next start. The identity can be given new
+ * Ends the NATS credentials of an identity, as they lie in `creds`, and those that it is connected with, as a node of another machine has
+ * them alone: the nats-servers close its connections and take no new ones, now and after their next start. The identity can be given new
  * credentials.
  */
 export async function revokeCreds(dir: StateDir, url: string, identity: string): Promise<void> {

@@ -95,7 +95,10 @@ const clusterSchema = z.object({
   listen: z.object({ address: z.ipv4(), port: z.number().int().min(1).max(65_533), routes: z.boolean().optional() }).optional(),
   /** Whether other machines may be of the control plane: API servers there do not see nats-server's files. */
   controlPlanes: z.literal(true).optional(),
-  /** There when this machine was added to the control plane of another one's cluster: what it is called, where others reach it, and the id of its token. */
+  /**
+   * There when this machine was added to the control plane of another one's cluster: what it is called, where others reach it, and the id
+   * of its token.
+   */
   joined: z.object({ machine: z.string(), address: z.ipv4(), token: z.string().optional() }).optional(),
   /**
    * There when the node uses the machine's own network: without root, or on a Mac. The machine's address at the last start, and the port of
@@ -189,7 +192,10 @@ export interface NatsAddresses {
   elsewhere?: { hosts: Readonly<Record<string, string>>; port: number }
 }
 
-/** Everything that follows from a cluster's number. One /16 a cluster: pods in the lower half, then Services, load balancers, the nodes themselves. */
+/**
+ * Everything that follows from a cluster's number. One /16 a cluster: pods in the lower half, then Services, load balancers, the nodes
+ * themselves.
+ */
 export function addresses(index: number) {
   const net = `10.${128 + index}`
   return {
@@ -219,7 +225,10 @@ export function addresses(index: number) {
 }
 export type Addresses = ReturnType<typeof addresses>
 
-/** The second family's: a /48 of unique local addresses a cluster (RFC 4193), in the same order. Pods and nodes have the number that they have in IPv4. */
+/**
+ * The second family's: a /48 of unique local addresses a cluster (RFC 4193), in the same order. Pods and nodes have the number that they
+ * have in IPv4.
+ */
 function ipv6Addresses(index: number) {
   const net = `fdc0:c5a1:${(128 + index).toString(16)}`
   const hex = (n: number): string => n.toString(16)

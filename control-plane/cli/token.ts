@@ -42,7 +42,9 @@ users: null
   await ensure(client, configMaps, 'kube-public', { metadata: { name: clusterInfo }, data: { kubeconfig } })
 }
 
-/** A new token, good for `ttlMs`, with which machines can join the cluster at `server` whose authority is `ca`. Deleting its Secret ends it. */
+/**
+ * A new token, good for `ttlMs`, with which machines can join the cluster at `server` whose authority is `ca`. Deleting its Secret ends it.
+ */
 export async function createToken(client: Client, { ttlMs, server, ca }: { ttlMs: number; server: string; ca: string }): Promise<string> {
   await publishClusterInfo(client, server, ca)
   const [id, secret] = [random(6), random(16)]
@@ -60,7 +62,10 @@ export async function createToken(client: Client, { ttlMs, server, ca }: { ttlMs
   return `${id}.${secret}`
 }
 
-/** What says where a cluster is and who may ask it: nats-servers, token, authority, and a NATS user that may do nothing but ask with the token. */
+/**
+ * What says where a cluster is and who may ask it: nats-servers, token, authority, and a NATS user that may do nothing but ask with the
+ * token.
+ */
 async function joinArguments(dir: StateDir, token: string, ttlMs: number): Promise<{ servers: string; others: string }> {
   const at = addressesOf(requireCluster(dir))
   joinConfigOf(at)
@@ -72,8 +77,8 @@ async function joinArguments(dir: StateDir, token: string, ttlMs: number): Promi
 }
 
 /**
- * What makes another machine a node of this cluster, as `kubeadm token create --print-join-command` prints it. Writes what such a machine asks
- * for.
+ * What makes another machine a node of this cluster, as `kubeadm token create --print-join-command` prints it. Writes what such a machine
+ * asks for.
  */
 export async function joinCommand(dir: StateDir, client: Client, token: string, ttlMs: number): Promise<string> {
   const { servers, others } = await joinArguments(dir, token, ttlMs)

@@ -55,7 +55,9 @@ function directoryOf(named: StateDir | undefined, fallback: StateDir, { ephemera
   return named ?? newEphemeral()
 }
 
-/** The programs that it takes. A machine that was added to a control plane has nothing but processes of ours, and one of three nats-servers. */
+/**
+ * The programs that it takes. A machine that was added to a control plane has nothing but processes of ours, and one of three nats-servers.
+ */
 async function ensureFor(dir: StateDir, { apiOnly, network }: Wanted, say: (line: string) => void): Promise<void> {
   const had = readCluster(dir)
   if (had?.joined) return had.natsServers === undefined ? undefined : ensurePrograms(say, 'host')

@@ -1,7 +1,7 @@
 /**
- * The way of nodes and pods to what is outside of the machine: packets that leave the cluster's ranges go out with the machine's own address.
- * Everything is in a table of the cluster's own; the machine's other rules are left alone. Where forwarding is off, it is switched on for the
- * bridge and for the links that default routes name, and nobody outside gets at anything by that.
+ * The way of nodes and pods to what is outside of the machine: packets that leave the cluster's ranges go out with the machine's own
+ * address. Everything is in a table of the cluster's own; the machine's other rules are left alone. Where forwarding is off, it is switched
+ * on for the bridge and for the links that default routes name, and nobody outside gets at anything by that.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
@@ -68,7 +68,10 @@ const linkWith = (address: string): [link?: string, range?: string] =>
 /** Where machines are that send packets for our pods as they are. */
 const segmentOf = ({ listen }: Addresses): string | undefined => (listen?.routes ? linkWith(listen.address)[1] : undefined)
 
-/** Who connects to the machine's address, clients and other nats-servers, comes to the nats-servers, which listen on the bridge: other clusters of the machine have theirs there. */
+/**
+ * Who connects to the machine's address, clients and other nats-servers, comes to the nats-servers, which listen on the bridge: other
+ * clusters of the machine have theirs there.
+ */
 function entrance({ listen, nats }: Addresses): string {
   if (!listen) return ''
   const first = nats.servers > 1 ? [0, routesAfter] : [0]
@@ -137,7 +140,9 @@ async function openedLinks(): Promise<Map<string, string[]>> {
   return new Map(sets.filter(s => s.table.startsWith(prefix) && s.name === opened).map(s => [s.table, s.elem ?? []]))
 }
 
-/** Docker and others drop what iptables' FORWARD chain does not accept, whatever other tables say. Where it accepts all, it is left alone. */
+/**
+ * Docker and others drop what iptables' FORWARD chain does not accept, whatever other tables say. Where it accepts all, it is left alone.
+ */
 async function acceptForwarded(at: Addresses, accept: boolean): Promise<void> {
   if (!which('iptables')) return
   const iptables = (...args: string[]) => run('iptables', ['-w', ...args], { timeoutMs: 10_000 })

@@ -30,7 +30,9 @@ export interface LoadBalancers {
 }
 
 export interface Routes {
-  /** Makes the cloud's routes those to the pods of these nodes, and no others; resolves with the names of the nodes that it has routes to. */
+  /**
+   * Makes the cloud's routes those to the pods of these nodes, and no others; resolves with the names of the nodes that it has routes to.
+   */
   ensureRoutes(nodes: readonly Node[]): Promise<string[]>
 }
 

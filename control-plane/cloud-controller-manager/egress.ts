@@ -1,6 +1,6 @@
 /**
- * egress-address-controller: what pods of a namespace send to the outside has the address that the namespace's annotation names. Not upstream's:
- * as a cloud's NAT gateway. Pods are followed in such namespaces alone.
+ * egress-address-controller: what pods of a namespace send to the outside has the address that the namespace's annotation names. Not
+ * upstream's: as a cloud's NAT gateway. Pods are followed in such namespaces alone.
  */
 import { isIPv4 } from 'node:net'
 import type { Pod } from '#shared/api/core/pod.ts'

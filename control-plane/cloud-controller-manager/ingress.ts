@@ -1,6 +1,7 @@
 /**
- * ingress-addon-controller: the IngressClass `coxswain`, which is the default, and behind it, once an Ingress of it is there or a GatewayClass of ours, a proxy: the
- * program from the system's packages, and a Deployment and a Service of type LoadBalancer in kube-system. What users change of them stays.
+ * ingress-addon-controller: the IngressClass `coxswain`, which is the default, and behind it, once an Ingress of it is there or a
+ * GatewayClass of ours, a proxy: the program from the system's packages, and a Deployment and a Service of type LoadBalancer in
+ * kube-system. What users change of them stays.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * cloud-node-controller: a new node is told what the cloud knows of it (zone, region, instance type, provider ID), and may be used from then
- * on (k8s.io/cloud-provider, controllers/node).
+ * cloud-node-controller: a new node is told what the cloud knows of it (zone, region, instance type, provider ID), and may be used from
+ * then on (k8s.io/cloud-provider, controllers/node).
  */
 import type { Node } from '#shared/api/core/node.ts'
 import { nodes } from '#shared/api/kinds.ts'

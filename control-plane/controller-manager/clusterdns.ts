@@ -1,6 +1,6 @@
 /**
- * The Service `kube-dns`, and its endpoints: the nodes, each of which answers for itself. And the ConfigMap `coredns`, by which people change
- * what they answer; what is wrong with it is told in its events.
+ * The Service `kube-dns`, and its endpoints: the nodes, each of which answers for itself. And the ConfigMap `coredns`, by which people
+ * change what they answer; what is wrong with it is told in its events.
  */
 import { configMaps, endpointSlices, nodes, services } from '#shared/api/kinds.ts'
 import type { ConfigMap } from '#shared/api/core/configmap.ts'

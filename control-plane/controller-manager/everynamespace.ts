@@ -6,7 +6,10 @@ import { source, splitKey, type ControllerOptions } from '#shared/client/control
 import { isAlreadyExists, isNamespaceTerminating } from '#shared/machinery/status.ts'
 import type { ControllerContext } from './context.ts'
 
-/** `make` says what the object should be, given what there is (undefined: nothing); undefined when that is right as it is. `account`: as which service account it works. */
+/**
+ * `make` says what the object should be, given what there is (undefined: nothing); undefined when that is right as it is. `account`: as
+ * which service account it works.
+ */
 export function inEveryNamespace<T extends KubeObject>(
   ctx: ControllerContext,
   controller: string,

@@ -1,6 +1,6 @@
 /**
- * Tells kubelets by an annotation of their nodes for how many seconds they may keep what they have read of Secrets and ConfigMaps: the larger
- * the cluster, the longer. pkg/controller/ttl
+ * Tells kubelets by an annotation of their nodes for how many seconds they may keep what they have read of Secrets and ConfigMaps: the
+ * larger the cluster, the longer. pkg/controller/ttl
  */
 import { nodes } from '#shared/api/kinds.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'

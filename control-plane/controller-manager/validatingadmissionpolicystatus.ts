@@ -1,4 +1,7 @@
-/** Says in the status of ValidatingAdmissionPolicies which expressions do not fit the types that they are for. pkg/controller/validatingadmissionpolicystatus */
+/**
+ * Says in the status of ValidatingAdmissionPolicies which expressions do not fit the types that they are for.
+ * pkg/controller/validatingadmissionpolicystatus
+ */
 import type { MatchResources, ValidatingAdmissionPolicy } from '#shared/api/admissionregistration/validatingadmissionpolicy.ts'
 import { validatingAdmissionPolicies } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'

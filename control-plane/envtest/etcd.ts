@@ -1,7 +1,7 @@
 /**
- * The `etcd` that controller-runtime's envtest starts (pkg/internal/testing/controlplane/etcd.go): writes what nats-server and its API server
- * need into --data-dir, then becomes nats-server. Its monitoring port is the client URL: below the base path /health it answers /health
- * itself, and /health/varz, where the API server learns nats-server's port and directory.
+ * The `etcd` that controller-runtime's envtest starts (pkg/internal/testing/controlplane/etcd.go): writes what nats-server and its API
+ * server need into --data-dir, then becomes nats-server. Its monitoring port is the client URL: below the base path /health it answers
+ * /health itself, and /health/varz, where the API server learns nats-server's port and directory.
  */
 import { appendFileSync } from 'node:fs'
 import path from 'node:path'

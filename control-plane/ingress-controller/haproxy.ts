@@ -1,4 +1,7 @@
-/** The running HAProxy: its files, reloads by its master process, and its servers' addresses by the runtime API (management guide, 9.3 and 9.4). */
+/**
+ * The running HAProxy: its files, reloads by its master process, and its servers' addresses by the runtime API (management guide, 9.3 and
+ * 9.4).
+ */
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import path from 'node:path'
@@ -52,7 +55,10 @@ async function reloads(dir: string): Promise<number | undefined> {
   return count === undefined ? undefined : Number(count)
 }
 
-/** Whether the worker of before may still take connections: it is told to end, and on a busy machine hears of it later than others of the new one. */
+/**
+ * Whether the worker of before may still take connections: it is told to end, and on a busy machine hears of it later than others of the
+ * new one.
+ */
 async function takesConnections(dir: string, processes: string): Promise<boolean> {
   const former = [...processes.matchAll(/^(\d+)\s+worker\s+1\s/gm)].map(([, pid]) => pid)
   const infos = await Promise.all(former.map(pid => ask(masterSocket(dir), `@!${pid} show info`).catch(() => '')))
@@ -60,8 +66,8 @@ async function takesConnections(dir: string, processes: string): Promise<boolean
 }
 
 /**
- * Has a new worker take over the listening sockets with what the files say now, while the old one ends what it is doing. Resolves when the new
- * one alone takes connections, or at once when nothing runs yet: it will read the files.
+ * Has a new worker take over the listening sockets with what the files say now, while the old one ends what it is doing. Resolves when the
+ * new one alone takes connections, or at once when nothing runs yet: it will read the files.
  */
 export async function reload(dir: string): Promise<void> {
   const before = await reloads(dir)

@@ -3,8 +3,8 @@
 export const mirrorFile = 'mirror.lua'
 
 /**
- * The action `lua.mirror NAME`: sends what is asked, with its body as far as that is buffered, to one of the servers of the backend NAME, and
- * waits for nobody. HAProxy's client knows no other methods than these.
+ * The action `lua.mirror NAME`: sends what is asked, with its body as far as that is buffered, to one of the servers of the backend NAME,
+ * and waits for nobody. HAProxy's client knows no other methods than these.
  */
 export const mirrorScript = `local methods = { GET = 'get', HEAD = 'head', PUT = 'put', POST = 'post', DELETE = 'delete' }
 local hop = { connection = true, ['content-length'] = true, ['transfer-encoding'] = true, ['keep-alive'] = true, upgrade = true }

@@ -90,7 +90,9 @@ ${[...inner].map(frontend).join('')}${[...ended].map(ending).join('')}`,
   }
 }
 
-/** What sets the backend of a group, one target by its weight: the name of the group is replaced, so that the rest do not match any more. */
+/**
+ * What sets the backend of a group, one target by its weight: the name of the group is replaced, so that the rest do not match any more.
+ */
 function draws(group: string, targets: readonly Target[]): string[] {
   let left = targets.reduce((sum, t) => sum + t.weight, 0)
   return targets.map(t => {

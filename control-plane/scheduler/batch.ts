@@ -1,6 +1,6 @@
 /**
- * Opportunistic batching of equal pods (KEP-5598): where the pod before this one was equal to it and has filled its node, the next best node
- * of that search is this one's, if it fits there. What is not certain is worked out as ever. pkg/scheduler/framework/runtime/batch.go
+ * Opportunistic batching of equal pods (KEP-5598): where the pod before this one was equal to it and has filled its node, the next best
+ * node of that search is this one's, if it fits there. What is not certain is worked out as ever. pkg/scheduler/framework/runtime/batch.go
  */
 import type { Plugin } from './framework.ts'
 import type { PodInfo } from './podinfo.ts'
@@ -34,7 +34,10 @@ export const unlessVolumes = ({ pod }: PodInfo): unknown => (pod.spec.volumes?.l
 export interface Batch {
   /** The next best node for a pod of the `cycle`th decision; `fits` tells whether it would fit on a node. */
   hint(signature: string | undefined, cycle: number, fits: (node: string) => boolean): string | undefined
-  /** A pod got a node in a cycle. `others` gives the further nodes that fit, the best last, if they are wanted; absent when it has it by a hint. */
+  /**
+   * A pod got a node in a cycle. `others` gives the further nodes that fit, the best last, if they are wanted; absent when it has it by a
+   * hint.
+   */
   decided(signature: string | undefined, cycle: number, node: string, others?: () => string[]): void
   /** By what came of it: upstream's words of `scheduler_batch_attempts_total`. */
   readonly attempts: Readonly<Record<'hint_used' | 'hint_not_used' | 'no_hint', number>>

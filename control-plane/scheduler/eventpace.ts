@@ -1,6 +1,6 @@
 /**
- * When Events may be written beside bindings: nobody waits for an event, and each costs as much as a binding. While pods are bound, as many as
- * upstream's scheduler sends by its client's default of 50 requests a second and 100 at once (`clientConnection`); all when none is.
+ * When Events may be written beside bindings: nobody waits for an event, and each costs as much as a binding. While pods are bound, as many
+ * as upstream's scheduler sends by its client's default of 50 requests a second and 100 at once (`clientConnection`); all when none is.
  */
 import type { Slots } from './slots.ts'
 

@@ -77,7 +77,9 @@ export interface Plugin {
 
   /** PreEnqueue: whether the pod may enter the active queue. Asked again at every change of the pod. */
   preEnqueue?(pod: Pod): Status | undefined
-  /** Sign: what of a pod this plugin looks at, as JSON: the same of two pods, it decides alike. Undefined: no other pod is like this one. */
+  /**
+   * Sign: what of a pod this plugin looks at, as JSON: the same of two pods, it decides alike. Undefined: no other pod is like this one.
+   */
   sign?(pod: PodInfo): unknown
   /** QueueSort: whether `a` goes before `b`. Exactly one plugin of a scheduler has it, the same one in all profiles. */
   less?(a: QueuedPod, b: QueuedPod): boolean
@@ -129,7 +131,10 @@ export interface Handle {
   readonly client: Client
   readonly events: EventRecorder
   readonly log: Logger
-  /** The shared informer of a kind; pods come without what they run. Those asked for while plugins are made have synced before the first cycle. */
+  /**
+   * The shared informer of a kind; pods come without what they run. Those asked for while plugins are made have synced before the first
+   * cycle.
+   */
   informer<T extends KubeObject>(kind: Kind<T>): Informer<StrippedOf<T>>
   /** Of the cycle under way. */
   snapshot(): Snapshot
@@ -139,7 +144,9 @@ export interface Handle {
   readonly metrics: SchedulerMetrics
   /** Moves waiting pods to the active queue, by UID. */
   activate(uids: Iterable<string>): void
-  /** Filter as the cycle runs it, once without and once with the pods nominated to the node; for dry runs on clones of `state` and `node`. */
+  /**
+   * Filter as the cycle runs it, once without and once with the pods nominated to the node; for dry runs on clones of `state` and `node`.
+   */
   filter(state: CycleState, pod: PodInfo, node: NodeInfo): Status | undefined
   /** The PreFilter extensions of all plugins of the cycle. */
   addPod(state: CycleState, pod: PodInfo, added: PodInfo, node: NodeInfo): void

@@ -1,4 +1,6 @@
-/** Sets of pods that a selector describes, and how many pods of each set every node has: counting them in each cycle is most of its time. */
+/**
+ * Sets of pods that a selector describes, and how many pods of each set every node has: counting them in each cycle is most of its time.
+ */
 import { formatSelector, matchesLabels, type Labels, type Selector } from '#shared/machinery/labels.ts'
 import type { NodeInfo } from './nodeinfo.ts'
 import type { PodInfo } from './podinfo.ts'

@@ -9,8 +9,8 @@ import { formatTime } from '#shared/machinery/time.ts'
 
 export interface PodStatusWriter {
   /**
-   * Sets the condition PodScheduled to False, and status.nominatedNodeName unless undefined; `takesBack`: what it is now was written a moment
-   * ago and may not have been seen. Returns at once.
+   * Sets the condition PodScheduled to False, and status.nominatedNodeName unless undefined; `takesBack`: what it is now was written a
+   * moment ago and may not have been seen. Returns at once.
    */
   write(pod: Pod, reason: 'Unschedulable' | 'SchedulerError', message: string, nominatedNode: string | undefined, takesBack?: boolean): void
 }

@@ -14,8 +14,8 @@ function amountOf(resources: Resources, name: string): number {
 }
 
 /**
- * What the node has of a resource, and what would be requested of it with the pod; undefined when it does not count: the node has none, or it
- * is an extended one that the pod does not ask for. `assumed`: cpu and memory of containers that request none are assumed.
+ * What the node has of a resource, and what would be requested of it with the pod; undefined when it does not count: the node has none, or
+ * it is an extended one that the pod does not ask for. `assumed`: cpu and memory of containers that request none are assumed.
  */
 export function allocation(
   pod: PodInfo,

@@ -1,6 +1,6 @@
 /**
- * One scheduling decision: a pure function of the pod, the snapshot and the profile; with extenders, which are asked over HTTP, of what they
- * answer, too.
+ * One scheduling decision: a pure function of the pod, the snapshot and the profile; with extenders, which are asked over HTTP, of what
+ * they answer, too.
  */
 import { signatureOf } from './batch.ts'
 import { CycleState } from './cyclestate.ts'
@@ -19,7 +19,9 @@ export interface Search {
   start: number
   /** Chooses among the best: an index below its argument. */
   tieBreak?: (n: number) => number
-  /** Which decision of the scheduler this is: equal pods that come one after the other have their nodes from one search. Absent: none have. */
+  /**
+   * Which decision of the scheduler this is: equal pods that come one after the other have their nodes from one search. Absent: none have.
+   */
   cycle?: number
 }
 

@@ -40,8 +40,8 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
   const image = (id: string): string => imageOf(volumes.pathOf(id))
   const attachedFile = (id: string): string => join(volumes.pathOf(id), 'attached')
   /**
-   * One thing at a time happens to where a volume is attached, whichever node's process is asked: a call that was given up may still be under
-   * way in one when another is asked for the contrary. The volume must be there.
+   * One thing at a time happens to where a volume is attached, whichever node's process is asked: a call that was given up may still be
+   * under way in one when another is asked for the contrary. The volume must be there.
    */
   const alone = <T>(id: string, work: () => Promise<T>): Promise<T> =>
     inTurn(id, async () => {
@@ -68,7 +68,10 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
     )
     return device !== undefined && (await devicesOf(image(id))).includes(device) ? device : undefined
   }
-  /** Takes the disk away from a node, whether or not the node knows: what still has it mounted or open gets errors, so that of two nodes one writes. */
+  /**
+   * Takes the disk away from a node, whether or not the node knows: what still has it mounted or open gets errors, so that of two nodes one
+   * writes.
+   */
   async function takeAway(id: string): Promise<void> {
     const device = await deviceOf(id)
     if (device !== undefined && (await fileSystemOf(device)) === 'ext4')

@@ -1,6 +1,6 @@
 /**
- * A driver of dynamic resources: it tells of its node's device nodes in a ResourceSlice, and gives each to the pod whose claim has it, which
- * then needs no privileges for it. Nothing is kept: what is prepared is in the CDI files.
+ * A driver of dynamic resources: it tells of its node's device nodes in a ResourceSlice, and gives each to the pod whose claim has it,
+ * which then needs no privileges for it. Nothing is kept: what is prepared is in the CDI files.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,4 +1,6 @@
-/** dra-driver: gives away device nodes of its node, in a pod of each. Settings come from the environment, see examples/devices-driver.yaml. */
+/**
+ * dra-driver: gives away device nodes of its node, in a pod of each. Settings come from the environment, see examples/devices-driver.yaml.
+ */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'

@@ -1,6 +1,6 @@
 /**
- * shared.csi.coxswain.io: directories of the machine that every pod of its nodes may read and write at the same time, what EFS is to EKS. They
- * are as large as the disk: what a claim asks for is not enforced.
+ * shared.csi.coxswain.io: directories of the machine that every pod of its nodes may read and write at the same time, what EFS is to EKS.
+ * They are as large as the disk: what a claim asks for is not enforced.
  */
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,6 @@
-/** For vitest's (or jest's) `globalSetup`: a cluster for all tests, in KUBECONFIG. It ends with the test runner, also when that is killed. */
+/**
+ * For vitest's (or jest's) `globalSetup`: a cluster for all tests, in KUBECONFIG. It ends with the test runner, also when that is killed.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'

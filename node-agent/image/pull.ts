@@ -21,7 +21,10 @@ function progressLine(name: string): { onProgress?: (bytes: number, of: number) 
   }
 }
 
-/** `registries`: a registries.yaml. Resolves when the store has the image. Rejects with ImageError in containerd's words; with Ctrl-C what came is kept for the next time. */
+/**
+ * `registries`: a registries.yaml. Resolves when the store has the image. Rejects with ImageError in containerd's words; with Ctrl-C what
+ * came is kept for the next time.
+ */
 export async function pull(store: ImageStore, name: string, registries: string | undefined): Promise<StoredImage> {
   const reference = parseReference(name)
   const stop = new AbortController()

@@ -1,6 +1,7 @@
 /**
- * What plugins and monitoring tools look for where kubelets have their state elsewhere. Several nodes of one machine have theirs at places of
- * their own, which pods see at the usual one: a hostPath below it is below the state directory, and plugins are told, and tell, paths there.
+ * What plugins and monitoring tools look for where kubelets have their state elsewhere. Several nodes of one machine have theirs at places
+ * of their own, which pods see at the usual one: a hostPath below it is below the state directory, and plugins are told, and tell, paths
+ * there.
  */
 import { join, normalize } from 'node:path'
 

@@ -1,6 +1,6 @@
 /**
- * What pods of namespaces with an egress address send to the outside, on a node of another machine: it goes by the first machine, as what it is,
- * and has its address from there.
+ * What pods of namespaces with an egress address send to the outside, on a node of another machine: it goes by the first machine, as what
+ * it is, and has its address from there.
  */
 import type { Namespace } from '#shared/api/core/namespace.ts'
 import type { Pod } from '#shared/api/core/pod.ts'

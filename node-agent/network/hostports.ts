@@ -1,4 +1,7 @@
-/** Ports of the node that lead to a pod, of one family of addresses: an nftables map whose elements carry the pod's UID, so that the kernel is the only record. */
+/**
+ * Ports of the node that lead to a pod, of one family of addresses: an nftables map whose elements carry the pod's UID, so that the kernel
+ * is the only record.
+ */
 import { familyWords, nft, nftJson } from '#shared/linux/nft.ts'
 import { ipFamily, type IPFamily } from '#shared/machinery/ip.ts'
 

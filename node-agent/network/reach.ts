@@ -15,7 +15,9 @@ type Options = Pick<
   podCidr: string
 }
 
-/** Makes the VXLAN link where the node has one of its own. `mtu` is that of pods' links; undefined where nothing says that it is special. */
+/**
+ * Makes the VXLAN link where the node has one of its own. `mtu` is that of pods' links; undefined where nothing says that it is special.
+ */
 export async function openReach(o: Options): Promise<{ peers: Peers; mtu: number | undefined }> {
   const machine = o.machineAddress ?? o.nodeIp
   const { nodeName: own, machineGateway: gateway, machineRoute: behind } = o

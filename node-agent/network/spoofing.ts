@@ -33,8 +33,8 @@ export async function openSpoofingGuard(ipv6: boolean): Promise<void> {
 }
 
 /**
- * Lines for `ip -batch` that bind addresses to ports of the bridge: the node asks nobody where a pod is, and pods hear of each other through
- * the node alone.
+ * Lines for `ip -batch` that bind addresses to ports of the bridge: the node asks nobody where a pod is, and pods hear of each other
+ * through the node alone.
  */
 export const bindingLines = (bridge: string, link: string, { ip, ipv6 }: Addresses): string[] => [
   `link set ${link} type bridge_slave isolated on learning off flood off`,
@@ -64,7 +64,9 @@ export async function guardedAddresses(): Promise<string[]> {
   return elem.flatMap(e => e.concat[2] ?? [])
 }
 
-/** Lets these pods send from their own addresses alone, and the bridge send to them. `guarded` is false where the kernel lacks the table. */
+/**
+ * Lets these pods send from their own addresses alone, and the bridge send to them. `guarded` is false where the kernel lacks the table.
+ */
 export async function guard(pods: readonly Guarded[], guarded: boolean): Promise<void> {
   const entries = pods.map(({ ip, link }) => `fdb replace ${hardwareAddress(ip)} dev ${link} master static\n`)
   await Promise.all([

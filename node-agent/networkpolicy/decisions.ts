@@ -1,6 +1,6 @@
 /**
- * Which pods of this node are isolated, what reaches them and what they reach: policies, pods and namespaces as rules and sets, changed step
- * by step. Nothing here touches the kernel. Only policies that are for a pod of this node, and the sets that their rules name, count.
+ * Which pods of this node are isolated, what reaches them and what they reach: policies, pods and namespaces as rules and sets, changed
+ * step by step. Nothing here touches the kernel. Only policies that are for a pod of this node, and the sets that their rules name, count.
  *
  * A pod's packets go through the chain of all the policies that are for it: there is one such chain for all pods with the same policies. An
  * AdminNetworkPolicy's verdicts would come before theirs in that chain, a baseline's after them.

@@ -1,6 +1,6 @@
 /**
- * NetworkPolicy on a node: follows policies and, as long as there are any, all pods and namespaces, and keeps the node's rules in step. A pod's
- * first container starts when the rules for it are written.
+ * NetworkPolicy on a node: follows policies and, as long as there are any, all pods and namespaces, and keeps the node's rules in step. A
+ * pod's first container starts when the rules for it are written.
  */
 import type { Namespace } from '#shared/api/core/namespace.ts'
 import type { Pod } from '#shared/api/core/pod.ts'

@@ -1,8 +1,8 @@
 /**
- * Decisions in the words of nftables: the whole table, or what changes it element by element. Forwarded packets alone are judged, so that the
- * node itself, its kubelet's probes and pods of its network among it, always reaches its pods and they reach it. Addresses of Services have
- * been replaced by then. Answers are let through; what a connection's client sends is judged as long as it lasts, so that a new policy holds
- * for connections that there are, too.
+ * Decisions in the words of nftables: the whole table, or what changes it element by element. Forwarded packets alone are judged, so that
+ * the node itself, its kubelet's probes and pods of its network among it, always reaches its pods and they reach it. Addresses of Services
+ * have been replaced by then. Answers are let through; what a connection's client sends is judged as long as it lasts, so that a new policy
+ * holds for connections that there are, too.
  */
 import { familyWords } from '#shared/linux/nft.ts'
 import type { IPFamily } from '#shared/machinery/ip.ts'
@@ -48,7 +48,9 @@ const skeleton = (family: IPFamily): string => {
 }
 export const removal = (family: IPFamily): string => `table ${tableOf(family)} {}\ndelete table ${tableOf(family)}\n`
 
-/** The script from what was written (undefined: nothing, or nobody knows what) to what is decided. Without isolated pods there is no table. */
+/**
+ * The script from what was written (undefined: nothing, or nobody knows what) to what is decided. Without isolated pods there is no table.
+ */
 export function changeTo(before: Written | undefined, decisions: Decisions, family: IPFamily = 'IPv4'): Change {
   if (directions.every(d => decisions.isolated[d].size === 0)) return { script: before ? removal(family) : '', after: undefined }
   const after = {

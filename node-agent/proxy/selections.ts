@@ -1,4 +1,6 @@
-/** Lists of which connections get one by chance, in the kernel's maps: each has a number of its own and its values are in slots from 0 on. */
+/**
+ * Lists of which connections get one by chance, in the kernel's maps: each has a number of its own and its values are in slots from 0 on.
+ */
 import type { Selection } from './ruleset.ts'
 import type { SelectionMap } from './table.ts'
 

@@ -16,7 +16,9 @@ export interface Repository {
   resolve(): Promise<Descriptor>
   /** A manifest, verified. */
   manifest(descriptor: Pick<Descriptor, 'digest'>): Promise<Buffer>
-  /** A blob's bytes from `offset` on; connections that break are taken up again. Nothing is verified but that it is not longer than told. */
+  /**
+   * A blob's bytes from `offset` on; connections that break are taken up again. Nothing is verified but that it is not longer than told.
+   */
   blob(descriptor: Pick<Descriptor, 'digest' | 'size'>, offset: number): AsyncIterable<Buffer>
 }
 

@@ -27,7 +27,9 @@ export function fileEvent(file: string, signal: AbortSignal): Promise<void> {
   })
 }
 
-/** As `fileEvent`, of a file that a process makes, of which it is known that it runs: it resolves, too, some seconds after that has gone. */
+/**
+ * As `fileEvent`, of a file that a process makes, of which it is known that it runs: it resolves, too, some seconds after that has gone.
+ */
 export async function fileOf(pid: number, file: string, signal: AbortSignal | undefined): Promise<void> {
   const ended = new AbortController()
   const forget = whenGone(pid, () => ended.abort())

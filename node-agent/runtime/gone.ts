@@ -1,6 +1,6 @@
 /**
- * Tells when processes have gone that are no children of ours, for which there is no event: all that anybody waits for are looked at together
- * now and then.
+ * Tells when processes have gone that are no children of ours, for which there is no event: all that anybody waits for are looked at
+ * together now and then.
  */
 import { processStartTime } from '#shared/component/processes.ts'
 

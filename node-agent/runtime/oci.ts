@@ -1,6 +1,6 @@
 /**
- * The `oci` runtime: every container is an OCI bundle on an overlay of its image's layers or of the node's root, run by runc (or crun) under
- * a conmon of its own.
+ * The `oci` runtime: every container is an OCI bundle on an overlay of its image's layers or of the node's root, run by runc (or crun)
+ * under a conmon of its own.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { access, constants as modes, mkdir, open, readFile, readlink, realpath, symlink, writeFile } from 'node:fs/promises'
@@ -56,8 +56,8 @@ import {
 
 export interface OciOptions {
   /**
-   * The node's state directory; the runtime keeps images' own files in `images/` below it and what dies with the node in `run/`, which is in
-   * memory.
+   * The node's state directory; the runtime keeps images' own files in `images/` below it and what dies with the node in `run/`, which is
+   * in memory.
    */
   rootDir: string
   /** Absolute below the cgroup root: `/coxswain-x/node-1`. */

@@ -160,7 +160,10 @@ export interface HandlerFeatures {
   userNamespaces: boolean
 }
 
-/** Thrown by `start` when there is nothing that could be started: a user whom the image does not know, a profile or a program of the runtime that is not there. */
+/**
+ * Thrown by `start` when there is nothing that could be started: a user whom the image does not know, a profile or a program of the runtime
+ * that is not there.
+ */
 export class CreateContainerError extends Error {}
 
 export interface ContainerRuntime {
@@ -190,7 +193,10 @@ export interface ContainerRuntime {
   readonly update?: (directory: string, resources: ContainerResources) => Promise<void>
   /** Resolves when the container has exited, with its status; works for adopted containers. Event-driven. */
   wait(directory: string, signal?: AbortSignal): Promise<ContainerStatus>
-  /** Sends a signal to the container's first process, SIGTERM for one that nobody knows; false when it is already gone. 'SIGKILL' kills all of its processes. */
+  /**
+   * Sends a signal to the container's first process, SIGTERM for one that nobody knows; false when it is already gone. 'SIGKILL' kills all
+   * of its processes.
+   */
   kill(directory: string, signal: string): Promise<boolean>
   /** Runs a command inside; resolves with its exit code (126/127 with the runtime's words on stderr when it cannot start). */
   exec(directory: string, options: ExecOptions): Promise<number>

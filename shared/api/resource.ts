@@ -60,8 +60,8 @@ export interface Subresource {
 export type Convert<From, To> = (objects: readonly From[]) => readonly To[] | Promise<readonly To[]>
 
 /**
- * One group/version of a kind. All are equals: what is common to them (storage, rules, defaults between fields) works on the hub form, which
- * is that of the resource's own version.
+ * One group/version of a kind. All are equals: what is common to them (storage, rules, defaults between fields) works on the hub form,
+ * which is that of the resource's own version.
  */
 export interface Version<T = any> {
   /** The resource's when absent (Event is also in events.k8s.io). */

@@ -1,6 +1,6 @@
 /**
- * One side of a session over NATS. Both send numbered frames; each channel has a window of its own in each direction, so that one that nobody
- * reads does not hold up the others.
+ * One side of a session over NATS. Both send numbered frames; each channel has a window of its own in each direction, so that one that
+ * nobody reads does not hold up the others.
  */
 import type { Msg, Subscription } from 'nats'
 import { bytesPassed } from '../component/younggarbage.ts'
@@ -18,8 +18,8 @@ const windowCost = 1 << 20
 /** What a piece counts: small ones cost memory, too. */
 const cost = (bytes: number): number => bytes + 64
 /**
- * Several are in what a socket gives at once, where they are used as they lie. One that comes in two parts is copied together by nats.js and
- * nats-server: with 128 KiB that takes twice the time of nats-server, three times that of the other side.
+ * Several are in what a socket gives at once, where they are used as they lie. One that comes in two parts is copied together by nats.js
+ * and nats-server: with 128 KiB that takes twice the time of nats-server, three times that of the other side.
  */
 const maxPiece = 16 << 10
 const maxReason = 1_000

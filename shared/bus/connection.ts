@@ -22,8 +22,8 @@ export interface BusConnection {
    */
   publish(subject: string, data: Data, options?: PublishOptions, refused?: (error: Error) => void): void
   /**
-   * What was asked by way of the server that it is connected to was not answered for `silentMs`: it may be cut off from the others. Where there
-   * are several, goes over to another one; not again for some seconds.
+   * What was asked by way of the server that it is connected to was not answered for `silentMs`: it may be cut off from the others. Where
+   * there are several, goes over to another one; not again for some seconds.
    */
   elsewhere(silentMs: number): void
   /** Sends what waits to be published; resolves when the server has it. */

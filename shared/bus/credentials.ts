@@ -61,8 +61,8 @@ const clientLimits = { subs: 2_000, data: -1, payload: maxBodyBytes + (1 << 20) 
 
 /**
  * `{{name()}}` is the user's name in its JWT, which is the identity as a subject token. Nobody gets a response permission: what a node
- * sends to an API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`. Nobody publishes as an
- * API server: that would be a request with its rights.
+ * sends to an API server goes below its own `api.<identity>.`, and API servers answer only below `_INBOX.<identity>.`. Nobody publishes as
+ * an API server: that would be a request with its rights.
  */
 const templates: { [role in keyof Authority['roles']]: Partial<UserPermissionsLimits> } = {
   apiserver: {
@@ -107,7 +107,10 @@ export async function mintCreds(authority: Authority, identity: string): Promise
 /** The identity of a machine that has nothing but a bootstrap token of this id. */
 export const bootstrapIdentity = (tokenId: string): string => `system:bootstrap:${tokenId}`
 
-/** What signs nodes' users, those that become nodes among them, and nothing else: the account's public key and the seed of the scoped signing key. Kept as JSON. */
+/**
+ * What signs nodes' users, those that become nodes among them, and nothing else: the account's public key and the seed of the scoped
+ * signing key. Kept as JSON.
+ */
 export interface NodeSigner {
   readonly account: string
   readonly signer: string
@@ -197,7 +200,9 @@ export interface NatsServerOptions {
   tls?: { certFile: string; keyFile: string } | undefined
   /** Where clients on other machines reach it (`host:port`), which it tells them, and the other servers. */
   advertise?: string | undefined
-  /** Users of BUS and REGISTRY who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made. */
+  /**
+   * Users of BUS and REGISTRY who may connect no more: public keys, with the time, in seconds since 1970, up to which their JWTs were made.
+   */
   revoked?: Readonly<Record<string, number>>
 }
 
@@ -208,8 +213,8 @@ export const canSyncOften = (serverVersion: string): boolean => {
 }
 
 /**
- * Whether several servers of this version are a store: older ones compare before they replicate and swap after, so that of two writes over the
- * same version that come at about the same time both are acknowledged (seen with 2.9.10; not with 2.10.27 and 2.15.1).
+ * Whether several servers of this version are a store: older ones compare before they replicate and swap after, so that of two writes over
+ * the same version that come at about the same time both are acknowledged (seen with 2.9.10; not with 2.10.27 and 2.15.1).
  */
 export const canReplicate = (serverVersion: string): boolean => {
   const [major = 0, minor = 0, patch = 0] = (/(\d+)\.(\d+)\.(\d+)/.exec(serverVersion) ?? []).slice(1).map(Number)
@@ -220,7 +225,10 @@ export const canReplicate = (serverVersion: string): boolean => {
 const revoking = (revocations: Readonly<Record<string, number>>) =>
   Object.keys(revocations).length > 0 ? { revocations: { ...revocations } } : {}
 
-/** The JWT of the account REGISTRY, the only one that stores anything. `revocations`: ended users' public keys, with the second of their end. */
+/**
+ * The JWT of the account REGISTRY, the only one that stores anything. `revocations`: ended users' public keys, with the second of their
+ * end.
+ */
 export const registryAccount = (authority: Authority, revocations: Readonly<Record<string, number>> = {}): Promise<string> =>
   encodeAccount(
     'REGISTRY',

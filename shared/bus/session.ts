@@ -8,7 +8,9 @@ export const Channel = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4 } a
 export interface Session {
   /** What the opener asked for. */
   readonly open: unknown
-  /** Takes the data as it lies: nobody may change it afterwards. Resolves when the other side has room; rejects when the session is closed. */
+  /**
+   * Takes the data as it lies: nobody may change it afterwards. Resolves when the other side has room; rejects when the session is closed.
+   */
   send(channel: number, data: Uint8Array): Promise<void>
   /** No more data on this channel from this side. */
   end(channel: number): void

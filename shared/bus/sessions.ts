@@ -2,8 +2,8 @@
  * Sessions over NATS: see session.ts for what they are. The opener publishes to a subject, the acceptor answers with where it listens; from
  * then on both send frames, see bussession.ts.
  *
- * A node may publish below `api.<its identity>.` only, so that is where an opener listens for it, and it is answered at an inbox of its own:
- * anything else that a peer names is refused.
+ * A node may publish below `api.<its identity>.` only, so that is where an opener listens for it, and it is answered at an inbox of its
+ * own: anything else that a peer names is refused.
  */
 import { createInbox, nuid, type Msg } from 'nats'
 import { logger, type Logger } from '../component/log.ts'

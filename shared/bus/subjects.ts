@@ -30,7 +30,9 @@ export const inboxPrefix = (identity: string): string => `_INBOX.${toToken(ident
 export const nodeSubject = (identity: string, verb: string): string => `node.${toToken(identity)}.${verb}`
 
 const word = /^\w+$/
-/** Whether a subject is `prefix` and one or more words below it, each of letters, digits and `_`: what a peer may name to be answered at. */
+/**
+ * Whether a subject is `prefix` and one or more words below it, each of letters, digits and `_`: what a peer may name to be answered at.
+ */
 export function isBelow(prefix: string, subject: string, words = 1): boolean {
   if (!subject.startsWith(`${prefix}.`)) return false
   const tokens = subject.slice(prefix.length + 1).split('.')
@@ -42,7 +44,9 @@ const published = /^(?:[^\s\0*>]+|\$JS\.API\.[^\s\0]+)$/
 const replied = /^[^\s\0*>]+$/
 const subscribed = /^[^\s\0]+$/
 
-/** Throws unless a message may be published to `subject` with that reply subject: the protocol of NATS is text, and nats.js checks nothing. */
+/**
+ * Throws unless a message may be published to `subject` with that reply subject: the protocol of NATS is text, and nats.js checks nothing.
+ */
 export function checkPublish(subject: string, reply: string | undefined): void {
   if (!published.test(subject)) throw new Error(`not a subject to publish to: ${quoted(subject)}`)
   if (reply && !replied.test(reply)) throw new Error(`not a reply subject: ${quoted(reply)}`)

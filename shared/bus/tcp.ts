@@ -1,6 +1,6 @@
 /**
- * The nats client over TCP, but for two things: an attempt to connect whose time is over ends, and no text becomes a subject unchecked. Both
- * need the client's own modules, so its version is pinned, and what is relied on is checked with every connection.
+ * The nats client over TCP, but for two things: an attempt to connect whose time is over ends, and no text becomes a subject unchecked.
+ * Both need the client's own modules, so its version is pinned, and what is relied on is checked with every connection.
  */
 import { connect, type Socket } from 'node:net'
 import { ErrorCode, NatsError, type ConnectionOptions, type NatsConnection } from 'nats'
@@ -112,7 +112,10 @@ function joinSmall(buffers: readonly Uint8Array[]): Uint8Array[] {
 
 const lineEnd = Buffer.from('\r\n')
 
-/** Publishes a message in parts. Throws as `publish` does: when the connection is closed, the server takes no message that large, or a subject is none. */
+/**
+ * Publishes a message in parts. Throws as `publish` does: when the connection is closed, the server takes no message that large, or a
+ * subject is none.
+ */
 export function publishParts(nats: NatsConnection, subject: string, parts: readonly Uint8Array[], reply: string | undefined): void {
   if (nats.isClosed() || nats.isDraining()) throw NatsError.errorForCode(ErrorCode.ConnectionClosed)
   checkPublish(subject, reply)

@@ -135,7 +135,10 @@ const usagesOf = ({ names, peer }: Subject): string[] => [
   ...(!names || peer ? ['1.3.6.1.5.5.7.3.2'] : []),
 ]
 
-/** A certificate for two years: of a server when the subject has names, of a client when it has none or is a peer. Throws when the authority's key is not ECDSA. */
+/**
+ * A certificate for two years: of a server when the subject has names, of a client when it has none or is a peer. Throws when the
+ * authority's key is not ECDSA.
+ */
 export function sign(authority: Pair, subject: Subject): Pair {
   const signingKey = createPrivateKey(authority.key)
   if (createPublicKey(signingKey).asymmetricKeyType !== 'ec') throw new Error('the key of the certificate authority must be ECDSA')

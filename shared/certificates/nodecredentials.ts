@@ -1,8 +1,8 @@
 /**
  * A node's credentials, asked for by CertificateSigningRequest as a kubelet does: its client certificate, and with it the NATS user that is
  * the same identity. The node makes both keys and keeps them. Its request names the public NATS key in an annotation; the controller that
- * signs the certificate signs the user's JWT too and writes it beside the certificate: who may have the one may have the other, one approval
- * decides about both, and both end at the same time. The JWT is no secret: it is good for nothing without the key.
+ * signs the certificate signs the user's JWT too and writes it beside the certificate: who may have the one may have the other, one
+ * approval decides about both, and both end at the same time. The JWT is no secret: it is good for nothing without the key.
  */
 import type { CertificateSigningRequest } from '../api/certificates/certificatesigningrequest.ts'
 import { certificateSigningRequests } from '../api/kinds.ts'

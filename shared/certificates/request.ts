@@ -59,8 +59,8 @@ function alternativeNames(request: x509.Pkcs10CertificateRequest): x509.SubjectA
 }
 
 /**
- * Throws for text in one of the old encodings: the certificate would carry it as it is, and who reads that might find another name in it than
- * was checked here.
+ * Throws for text in one of the old encodings: the certificate would carry it as it is, and who reads that might find another name in it
+ * than was checked here.
  */
 function checkSubject(name: x509.Name): void {
   // The library keeps what it has read to itself.

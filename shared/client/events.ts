@@ -33,7 +33,9 @@ export interface EventRecorder {
 const limitBytes = 24 * 1024 * 1024
 /** When so much waits, what is more urgent has to share. */
 const crowdedBytes = 0.75 * limitBytes
-/** How many are written at the same time. Those of one object are written one after the other: counting up needs what was written before. */
+/**
+ * How many are written at the same time. Those of one object are written one after the other: counting up needs what was written before.
+ */
 const lanes = 16
 /** For how long an event may be held back, unless its recorder says otherwise. */
 const usualHoldMs = 1000

@@ -242,8 +242,8 @@ class Reflector<T extends KubeObject> implements Informer<T> {
     this.#advance(versionOf(event.object))
   }
   /**
-   * At once for those who have read what was there before; at first nobody has, and it comes in turns: hundreds of thousands of objects keep
-   * a process busy for seconds.
+   * At once for those who have read what was there before; at first nobody has, and it comes in turns: hundreds of thousands of objects
+   * keep a process busy for seconds.
    */
   async #replace(items: readonly T[], version: number): Promise<void> {
     const turnEnds = turns()

@@ -20,5 +20,7 @@ export function untilTerminated(): AbortSignal {
   return stop.signal
 }
 
-/** Exit code of a process that would end the same way again until somebody changes something: its supervisor says so at once (EX_CONFIG). */
+/**
+ * Exit code of a process that would end the same way again until somebody changes something: its supervisor says so at once (EX_CONFIG).
+ */
 export const hopelessExitCode = 78

@@ -102,7 +102,10 @@ export async function killMarked(entry: string): Promise<void> {
     await new Promise(resolve => setTimeout(resolve, 5 * (attempt + 1)))
 }
 
-/** Resident bytes and CPU nanoseconds so far of some processes; those that are gone count nothing. One resident page may be shared by several. */
+/**
+ * Resident bytes and CPU nanoseconds so far of some processes; those that are gone count nothing. One resident page may be shared by
+ * several.
+ */
 export function processUsage(pids: readonly number[]): { memoryBytes: number; cpuNanos: number } {
   const all = linux ? pids.map(usageOf) : usageByPs(pids)
   return {

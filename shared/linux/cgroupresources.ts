@@ -20,8 +20,8 @@ const periodMicros = 100_000
 const controllers = ['cpu', 'memory', 'pids', 'hugetlb'] as const
 
 /**
- * The conversion of shares [2, 262144] to a weight [1, 10000] of runc 1.3.2 and v1.35's kubelet: 1024 shares are 100, the kernel's defaults.
- * https://github.com/kubernetes/kubernetes/issues/131216
+ * The conversion of shares [2, 262144] to a weight [1, 10000] of runc 1.3.2 and v1.35's kubelet: 1024 shares are 100, the kernel's
+ * defaults. https://github.com/kubernetes/kubernetes/issues/131216
  */
 export function weightOf(shares: number): number {
   if (shares <= 2) return 1
@@ -40,7 +40,9 @@ export function sharesOf(weight: number): number {
   return shares
 }
 
-/** Makes the cgroup in the trees of cpu, memory and pids, its parents too, and sets its resources. Idempotent. Rejects without the right to. */
+/**
+ * Makes the cgroup in the trees of cpu, memory and pids, its parents too, and sets its resources. Idempotent. Rejects without the right to.
+ */
 export async function ensureCgroup(path: string, resources: CgroupResources = {}): Promise<void> {
   if (isCgroup2()) {
     await mkdir(cgroupDirectory('', path), { recursive: true })
@@ -49,7 +51,9 @@ export async function ensureCgroup(path: string, resources: CgroupResources = {}
   await updateCgroup(path, resources)
 }
 
-/** Sets what is given of a cgroup that exists. Rejects with the kernel's word: EBUSY for a memory limit below what is in use (version 1). */
+/**
+ * Sets what is given of a cgroup that exists. Rejects with the kernel's word: EBUSY for a memory limit below what is in use (version 1).
+ */
 export async function updateCgroup(
   path: string,
   { memoryBytes, cpuShares, cpuQuotaMicros, pids, hugepages }: CgroupResources,

@@ -1,6 +1,6 @@
 /**
- * What a control group and all below it has used, on version 1 and 2. Read synchronously: for files that the kernel makes up as they are read
- * that takes a tenth of the time of Node's promises, and a node has hundreds of groups.
+ * What a control group and all below it has used, on version 1 and 2. Read synchronously: for files that the kernel makes up as they are
+ * read that takes a tenth of the time of Node's promises, and a node has hundreds of groups.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
 import { join } from 'node:path'

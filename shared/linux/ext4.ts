@@ -8,8 +8,9 @@ const largeBytes = 2 ** 34
 const largeJournal = ['-J', 'size=64']
 
 /**
- * A flush of the device is one of the file's own file system, which has something to put down itself if blocks are new there. So the journal,
- * where each fsync writes, is of real zeros, not of blocks that are only promised: on a disk with a journal that halves what an fsync costs.
+ * A flush of the device is one of the file's own file system, which has something to put down itself if blocks are new there. So the
+ * journal, where each fsync writes, is of real zeros, not of blocks that are only promised: on a disk with a journal that halves what an
+ * fsync costs.
  */
 const env = { ...process.env, UNIX_IO_NOZEROOUT: '1' }
 

@@ -1,6 +1,6 @@
 /**
- * Locks between processes of one machine, in whatever namespaces they are: flock(2), by util-linux's flock. Node has none of its own. A lock
- * dies with whoever holds it.
+ * Locks between processes of one machine, in whatever namespaces they are: flock(2), by util-linux's flock. Node has none of its own. A
+ * lock dies with whoever holds it.
  */
 import { spawn } from 'node:child_process'
 import { commandPath } from './run.ts'

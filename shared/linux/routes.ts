@@ -46,8 +46,8 @@ export async function setRoutes(
 }
 
 /**
- * Tells a VXLAN link of machines by their addresses, and of no others: where to send a frame, and that it need not ask. The hardware address of
- * a machine's end follows from its address.
+ * Tells a VXLAN link of machines by their addresses, and of no others: where to send a frame, and that it need not ask. The hardware
+ * address of a machine's end follows from its address.
  */
 async function setNeighbours(link: string, machines: ReadonlySet<string>): Promise<void> {
   const known = new Set((await ipJson<{ dst: string }>(['-4', 'neigh', 'show', 'dev', link, 'nud', 'permanent'])).map(n => n.dst))

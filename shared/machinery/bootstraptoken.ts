@@ -1,4 +1,7 @@
-/** Bootstrap tokens, by which a machine without credentials asks for its first ones: k8s.io/cluster-bootstrap. They are Secrets in kube-system. */
+/**
+ * Bootstrap tokens, by which a machine without credentials asks for its first ones: k8s.io/cluster-bootstrap. They are Secrets in
+ * kube-system.
+ */
 import type { Secret } from '../api/core/secret.ts'
 
 export const bootstrapTokenType = 'bootstrap.kubernetes.io/token'

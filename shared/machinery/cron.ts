@@ -1,6 +1,6 @@
 /**
- * Timetables of cron as upstream's CronJob reads them (github.com/robfig/cron/v3, ParseStandard): five fields, or a name such as `@hourly`, or
- * `@every` with a duration. The usual libraries take more than that (`L`, `#`, seconds) and say what is wrong in other words.
+ * Timetables of cron as upstream's CronJob reads them (github.com/robfig/cron/v3, ParseStandard): five fields, or a name such as `@hourly`,
+ * or `@every` with a duration. The usual libraries take more than that (`L`, `#`, seconds) and say what is wrong in other words.
  */
 import { parseDuration } from './duration.ts'
 

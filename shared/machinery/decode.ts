@@ -59,8 +59,8 @@ export function decodeAny(body: Uint8Array | string): { value: unknown; duplicat
 }
 
 /**
- * An object of any fields, of which only `metadata` has a type: that of a custom kind, in one pass. Throws DecodeError on bad syntax and wrong
- * types, whichever comes first.
+ * An object of any fields, of which only `metadata` has a type: that of a custom kind, in one pass. Throws DecodeError on bad syntax and
+ * wrong types, whichever comes first.
  */
 export function decodeCustom(metadata: ObjectSchema, body: Uint8Array | string, options: DecodeOptions): Decoded<Record<string, unknown>> {
   const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)

@@ -1,6 +1,6 @@
 /**
- * Integers of 64 bits in values without a type. Upstream holds whole numbers as int64 where they fit and all other numbers as float64; here an
- * int64 that a number of JavaScript does not hold exactly is a bigint, and only such a one. JSON.stringify writes it in all its digits.
+ * Integers of 64 bits in values without a type. Upstream holds whole numbers as int64 where they fit and all other numbers as float64; here
+ * an int64 that a number of JavaScript does not hold exactly is a bigint, and only such a one. JSON.stringify writes it in all its digits.
  */
 
 const [least, greatest] = [-(2n ** 63n), 2n ** 63n - 1n]

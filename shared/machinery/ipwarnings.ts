@@ -1,4 +1,6 @@
-/** What is said of addresses that old objects may hold but new ones should not (k8s.io/apimachinery/pkg/util/validation GetWarningsForIP). */
+/**
+ * What is said of addresses that old objects may hold but new ones should not (k8s.io/apimachinery/pkg/util/validation GetWarningsForIP).
+ */
 import { canonicalIP, parseCIDR } from './ip.ts'
 import type { Path } from './field.ts'
 

@@ -101,8 +101,8 @@ export interface Field<S extends Schema = Schema, O extends boolean = boolean> e
   /** Go's `omitempty`: an optional field that is dropped when it holds its zero value; see FieldOptions.pointer. */
   readonly omitEmpty: boolean
   /**
-   * Written though nobody set it: required fields, unless Go holds them by pointer, optional times that Go holds by value, which it
-   * writes as null (an Event's `eventTime`), and optional lists with `pointer: false`, which Go writes without `omitempty` (a Role's `rules`).
+   * Written though nobody set it: required fields, unless Go holds them by pointer, optional times that Go holds by value, which it writes
+   * as null (an Event's `eventTime`), and optional lists with `pointer: false`, which Go writes without `omitempty` (a Role's `rules`).
    */
   readonly always: boolean
   /** The protobuf field number; 0 where the type has no protobuf form. */

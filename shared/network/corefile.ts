@@ -1,6 +1,6 @@
 /**
- * CoreDNS' configuration, as far as cluster-dns honours it: the Corefile of the ConfigMap kube-system/coredns, which is where people put stub
- * domains. https://coredns.io/manual/toc/#configuration
+ * CoreDNS' configuration, as far as cluster-dns honours it: the Corefile of the ConfigMap kube-system/coredns, which is where people put
+ * stub domains. https://coredns.io/manual/toc/#configuration
  */
 
 export const corefileName = 'coredns'

@@ -1,6 +1,6 @@
 /**
- * Disks of our block driver: a pod with a claim, attaching and detaching, and writing to one beside the disk that its image is on, and beside a
- * file of that disk as a loop device with ext4, made by hand: what is between the two is the kernel's.
+ * Disks of our block driver: a pod with a claim, attaching and detaching, and writing to one beside the disk that its image is on, and
+ * beside a file of that disk as a loop device with ext4, made by hand: what is between the two is the kernel's.
  */
 import { closeSync, fdatasyncSync, fsyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'

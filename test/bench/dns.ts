@@ -1,4 +1,6 @@
-/** A node's cluster DNS with a Service's name asked as fast as it answers, beside a process that sends every packet back; and one at a time. */
+/**
+ * A node's cluster DNS with a Service's name asked as fast as it answers, beside a process that sends every packet back; and one at a time.
+ */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'

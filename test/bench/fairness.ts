@@ -14,8 +14,8 @@ const configMaps = '/api/v1/namespaces/default/configmaps'
 const lease = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/n1'
 
 /**
- * Keeps 500 requests under way, from a process of its own, so that only the server stands between them and the heartbeats. Resolves with how
- * to stop, which tells how many were answered, by code.
+ * Keeps 500 requests under way, from a process of its own, so that only the server stands between them and the heartbeats. Resolves with
+ * how to stop, which tells how many were answered, by code.
  */
 function startFlood(server: Alone, tls: Alone['tls'], request: FloodedRequest): () => Promise<string> {
   const child = fork(path.join(import.meta.dirname, 'flood.ts'))

@@ -1,6 +1,6 @@
 /**
- * The ingress controller's HAProxy with a thousand Ingresses, against one that has nothing but a frontend and a backend: both on this machine,
- * before one server.
+ * The ingress controller's HAProxy with a thousand Ingresses, against one that has nothing but a frontend and a backend: both on this
+ * machine, before one server.
  */
 import { execa } from 'execa'
 import { rm, writeFile, mkdtemp } from 'node:fs/promises'

@@ -1,4 +1,7 @@
-/** One end of the measurement of machines.ts, in a machine's namespace: `link` makes its VXLAN, `serve` listens until it is killed, `load` measures. */
+/**
+ * One end of the measurement of machines.ts, in a machine's namespace: `link` makes its VXLAN, `serve` listens until it is killed, `load`
+ * measures.
+ */
 import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { setRoutes } from '#shared/linux/routes.ts'

@@ -1,4 +1,7 @@
-/** From the create of a pod to Ready, one at a time: of a host image, of an image of the store, as plain processes, by turns; and what that takes of their node. */
+/**
+ * From the create of a pod to Ready, one at a time: of a host image, of an image of the store, as plain processes, by turns; and what that
+ * takes of their node.
+ */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Creates of pods over HTTPS, 16 in flight, on an API server of its own: without admission policies, with five that are for other kinds, and
- * under five that look at every pod (two rules each, a variable, and one that adds a label).
+ * Creates of pods over HTTPS, 16 in flight, on an API server of its own: without admission policies, with five that are for other kinds,
+ * and under five that look at every pod (two rules each, a variable, and one that adds a label).
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import {

@@ -1,6 +1,6 @@
 /**
- * The proxy with as many Services and endpoints as its arguments say, in the network namespace that it is started in; prints what it measured
- * as JSON, ms. Besides, what nft alone takes for the same scripts.
+ * The proxy with as many Services and endpoints as its arguments say, in the network namespace that it is started in; prints what it
+ * measured as JSON, ms. Besides, what nft alone takes for the same scripts.
  */
 import { Cache } from '#shared/client/cache.ts'
 import type { Informer, InformerEvent } from '#shared/client/informer.ts'

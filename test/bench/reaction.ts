@@ -1,6 +1,6 @@
 /**
- * How soon the network follows: from a pod that is Ready to its first answer by each way in, and from a policy that is written, or deleted, to its
- * effect on connections to a pod. All is asked from the machine, again and again.
+ * How soon the network follows: from a pod that is Ready to its first answer by each way in, and from a policy that is written, or deleted,
+ * to its effect on connections to a pod. All is asked from the machine, again and again.
  */
 import { get } from 'node:http'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'

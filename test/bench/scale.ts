@@ -1,4 +1,7 @@
-/** An API server with 50,000 pods and 10,000 Secrets: its start and memory, a list of 10,000, 1,000 watchers of one namespace, server-side apply. */
+/**
+ * An API server with 50,000 pods and 10,000 Secrets: its start and memory, a list of 10,000, 1,000 watchers of one namespace, server-side
+ * apply.
+ */
 import { randomBytes } from 'node:crypto'
 import { Agent, request } from 'node:https'
 import { connect, type ClientHttp2Session } from 'node:http2'

@@ -1,6 +1,6 @@
 /**
- * A Service's connections and throughput against the same to the pod's own address: from a pod on one node to a pod on another by its address and a
- * node port; from the machine by a load balancer and an Ingress.
+ * A Service's connections and throughput against the same to the pod's own address: from a pod on one node to a pod on another by its
+ * address and a node port; from the machine by a load balancer and an Ingress.
  */
 import { execa } from 'execa'
 import { ingresses, nodes as nodeKind, pods, services } from '#shared/api/kinds.ts'
@@ -16,8 +16,8 @@ import { wrk } from './wrk.ts'
 
 // Little enough for a slow machine to send some of it within a round.
 const megabytes = 16
-// Each way has a port of its own: otherwise its connections and those of another, after translation, would be the same in connection tracking,
-// where each stays for two minutes.
+// Each way has a port of its own: otherwise its connections and those of another, after translation, would be the same in connection
+// tracking, where each stays for two minutes.
 const ports = { direct: 8080, service: 80, nodePort: 81, loadBalancer: 82, ingress: 83, fromMachine: 84 }
 const serve = `head -c ${megabytes}M /dev/zero >/usr/share/nginx/html/large && : >/usr/share/nginx/html/small && sed -i 's/access_log .*/access_log off;/' /etc/nginx/nginx.conf && sed -i 's/listen 80;/${Object.values(
   ports,
@@ -100,7 +100,10 @@ export const measureService: Measurement = async bench => {
   const seconds = 1
   const rounds = Math.min(2 * sizes.seconds, sizes.repeat, 6)
   type Run = (url: string, within: readonly string[]) => Promise<number>
-  /** Medians of ours, of the floor, and of the shares. In short turns, each beside its own floor: a machine that becomes slower does so for both. */
+  /**
+   * Medians of ours, of the floor, and of the shares. In short turns, each beside its own floor: a machine that becomes slower does so for
+   * both.
+   */
   const compare = async (what: string, { url, floor }: (typeof ways)[number], run: Run): Promise<[number, number, number]> => {
     const values = new Map<string, number[]>([url, floor.url].map(u => [u, []]))
     for (let i = 0; i < rounds; i++) {

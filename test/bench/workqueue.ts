@@ -1,4 +1,6 @@
-/** What the work queue costs after a change of leader: every key of a large cluster is added, handed out and done. CPU time of this process. */
+/**
+ * What the work queue costs after a change of leader: every key of a large cluster is added, handed out and done. CPU time of this process.
+ */
 import { workQueue } from '#shared/client/workqueue.ts'
 import type { LocalMeasurement } from './measurement.ts'
 

@@ -1,4 +1,7 @@
-/** A node on another machine: a router and a firewall between them let nothing through but one TCP port of the first and the VXLAN's UDP port. */
+/**
+ * A node on another machine: a router and a firewall between them let nothing through but one TCP port of the first and the VXLAN's UDP
+ * port.
+ */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'

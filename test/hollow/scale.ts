@@ -1,6 +1,7 @@
 /**
- * `node test/hollow/scale.ts --nodes 5000 --pods 150000`: how a control plane holds a large cluster that is there already. What is stored are
- * copies of what a small cluster had made; then the control plane starts, and with it hollow nodes. Prints what it measures, a line each.
+ * `node test/hollow/scale.ts --nodes 5000 --pods 150000`: how a control plane holds a large cluster that is there already. What is stored
+ * are copies of what a small cluster had made; then the control plane starts, and with it hollow nodes. Prints what it measures, a line
+ * each.
  */
 import { writeFile } from 'node:fs/promises'
 import { Command } from 'commander'

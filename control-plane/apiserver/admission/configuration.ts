@@ -1,6 +1,6 @@
 /**
- * apiserver.config.k8s.io/v1 AdmissionConfiguration: the file that configures admission plugins (`--admission-control-config-file`), each in
- * the file itself or in one that it names.
+ * apiserver.config.k8s.io/v1 AdmissionConfiguration: the file that configures admission plugins (`--admission-control-config-file`), each
+ * in the file itself or in one that it names.
  */
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'

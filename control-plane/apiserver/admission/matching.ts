@@ -39,7 +39,9 @@ export interface Match {
 export interface Matcher {
   /** Whether a request for this resource may be meant, whatever its object is: the same for all that ask for it in this way. */
   concerns(a: Attributes): boolean
-  /** Undefined when the request is not meant. Throws, or rejects with, what is wrong with the selectors, or that the namespace is not there. */
+  /**
+   * Undefined when the request is not meant. Throws, or rejects with, what is wrong with the selectors, or that the namespace is not there.
+   */
   match(a: Attributes): Maybe<Match | undefined>
 }
 

@@ -1,4 +1,7 @@
-/** StorageObjectInUseProtection: claims, volumes and classes of volumes' attributes get a finalizer, which a controller takes away when nothing uses them. */
+/**
+ * StorageObjectInUseProtection: claims, volumes and classes of volumes' attributes get a finalizer, which a controller takes away when
+ * nothing uses them.
+ */
 import { pvProtection, pvcProtection, vacProtection } from '#shared/api/storage/finalizers.ts'
 import { isAbout, type AdmissionPlugin } from './admission.ts'
 

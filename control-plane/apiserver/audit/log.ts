@@ -1,6 +1,7 @@
 /**
- * The audit log: a file of JSON lines that is rotated as upstream's (natefinch/lumberjack): when it would become longer than it may be it is
- * renamed to `NAME-<time>.EXT`, and of those the oldest go. Nobody waits for the disk: what cannot be written in time is counted and lost.
+ * The audit log: a file of JSON lines that is rotated as upstream's (natefinch/lumberjack): when it would become longer than it may be it
+ * is renamed to `NAME-<time>.EXT`, and of those the oldest go. Nobody waits for the disk: what cannot be written in time is counted and
+ * lost.
  */
 import { createReadStream, createWriteStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises'

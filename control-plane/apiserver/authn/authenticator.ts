@@ -70,7 +70,9 @@ export function byBearerToken(authenticate: TokenAuthenticator, audiences: reado
 
 const protocolPrefix = 'base64url.bearer.authorization.k8s.io.'
 
-/** The token of a browser's WebSocket, which can send no header but its protocols (k8s.io/apiserver/pkg/authentication/request/websocket). */
+/**
+ * The token of a browser's WebSocket, which can send no header but its protocols (k8s.io/apiserver/pkg/authentication/request/websocket).
+ */
 export function byWebSocketProtocol(authenticate: TokenAuthenticator, audiences: readonly string[]): Authenticator {
   return ({ headers }, _, notes) => {
     const offered = headers['sec-websocket-protocol']

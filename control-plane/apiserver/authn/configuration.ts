@@ -1,6 +1,6 @@
 /**
- * `--authentication-config`: apiserver.config.k8s.io/v1 AuthenticationConfiguration, which names OIDC providers and where strangers may come.
- * k8s.io/apiserver/pkg/apis/apiserver/validation
+ * `--authentication-config`: apiserver.config.k8s.io/v1 AuthenticationConfiguration, which names OIDC providers and where strangers may
+ * come. k8s.io/apiserver/pkg/apis/apiserver/validation
  */
 import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { duplicate, invalid, notSupported, Path, required, type FieldError } from '#shared/machinery/field.ts'

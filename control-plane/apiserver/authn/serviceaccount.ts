@@ -66,7 +66,9 @@ interface Verified {
   readonly user: UserInfo | undefined
 }
 
-/** Checked signatures are remembered: verifying one costs more than everything else about a request. Bytes: at most 4096 tokens of 4 KiB. */
+/**
+ * Checked signatures are remembered: verifying one costs more than everything else about a request. Bytes: at most 4096 tokens of 4 KiB.
+ */
 const maxRemembered = 4096
 const maxRememberedLength = 4096
 

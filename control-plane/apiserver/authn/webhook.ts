@@ -1,4 +1,6 @@
-/** `--authentication-token-webhook-config-file`: another server knows the tokens (k8s.io/apiserver/plugin/pkg/authenticator/token/webhook). */
+/**
+ * `--authentication-token-webhook-config-file`: another server knows the tokens (k8s.io/apiserver/plugin/pkg/authenticator/token/webhook).
+ */
 import { createHash } from 'node:crypto'
 import type { UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'

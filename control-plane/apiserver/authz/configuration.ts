@@ -1,6 +1,6 @@
 /**
- * `--authorization-config`: apiserver.config.k8s.io/v1 AuthorizationConfiguration, which names who is asked whether somebody may do something,
- * in turn. k8s.io/apiserver/pkg/apis/apiserver/validation
+ * `--authorization-config`: apiserver.config.k8s.io/v1 AuthorizationConfiguration, which names who is asked whether somebody may do
+ * something, in turn. k8s.io/apiserver/pkg/apis/apiserver/validation
  */
 import { statSync } from 'node:fs'
 import { isAbsolute } from 'node:path'

@@ -1,4 +1,6 @@
-/** Which questions a webhook is asked: conditions in CEL over the spec of a SubjectAccessReview (k8s.io/apiserver/pkg/authorization/cel). */
+/**
+ * Which questions a webhook is asked: conditions in CEL over the spec of a SubjectAccessReview (k8s.io/apiserver/pkg/authorization/cel).
+ */
 import { cel } from '../cel/load.ts'
 import type { Environment, Program, Type } from '../cel/cel.ts'
 import type { Attributes } from './authorizer.ts'

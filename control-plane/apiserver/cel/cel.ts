@@ -1,6 +1,6 @@
 /**
- * The Common Expression Language as Kubernetes has it. An expression is compiled against an environment, which declares variables by name and
- * type, and then evaluated as often as one likes:
+ * The Common Expression Language as Kubernetes has it. An expression is compiled against an environment, which declares variables by name
+ * and type, and then evaluated as often as one likes:
  *
  *     const { compile, fromJson, newEnvironment, types } = cel() // of load.ts
  *     const environment = newEnvironment({ variables: { self: types.int, oldSelf: types.dyn } })

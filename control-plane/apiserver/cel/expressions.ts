@@ -1,4 +1,7 @@
-/** Kinds with expressions in their objects, with the rules that those must follow; the rules of the kinds themselves only want them to be there. */
+/**
+ * Kinds with expressions in their objects, with the rules that those must follow; the rules of the kinds themselves only want them to be
+ * there.
+ */
 import { customResourceDefinitions } from '#shared/api/kinds.ts'
 import type { Kind, Resource } from '#shared/api/resource.ts'
 import { withRules as definitionRules } from './crd/expressions.ts'

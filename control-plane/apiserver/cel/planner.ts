@@ -1,7 +1,7 @@
 /**
- * Makes a checked expression into closures that evaluate it and count its cost as github.com/google/cel-go/interpreter does with Kubernetes'
- * settings: 1 for each name, selection and index, of calls what their function says, 10, 30 and 40 for new lists, maps and objects; constants
- * cost nothing, `has` no more than its operand.
+ * Makes a checked expression into closures that evaluate it and count its cost as github.com/google/cel-go/interpreter does with
+ * Kubernetes' settings: 1 for each name, selection and index, of calls what their function says, 10, 30 and 40 for new lists, maps and
+ * objects; constants cost nothing, `has` no more than its operand.
  */
 import { element, lookUp, present, select, valueAt } from './access.ts'
 import type { Call, Comprehension, Expr, ListExpr, MapExpr, StructExpr } from './ast.ts'

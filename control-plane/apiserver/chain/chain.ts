@@ -162,7 +162,9 @@ export function newHandler(parts: ChainParts): Handler {
     return flowControl.enter(flow, info.verb, width, request.body.length, timeoutMs, request)
   }
 
-  /** Streams are counted as long as they last. A watch has a seat until its answer begins: what is there at first is as much work as a list. */
+  /**
+   * Streams are counted as long as they last. A watch has a seat until its answer begins: what is there at first is as much work as a list.
+   */
   async function longRunning(ctx: RequestContext, started: Started): Promise<Answer> {
     const { request, info, user } = ctx
     const closed = flowControl.openStream(user)

@@ -7,8 +7,8 @@ import type { Takes } from '#shared/streaming/upgrade.ts'
 import { encodeValue, protobufType } from './protobuf.ts'
 
 /**
- * An answer of the chain. Only HTTP/1.1 can turn a connection into something else; a request over another transport never asks for it, or is
- * refused there.
+ * An answer of the chain. Only HTTP/1.1 can turn a connection into something else; a request over another transport never asks for it, or
+ * is refused there.
  */
 export interface Answer extends ApiResponse, Takes {
   /** Set-Cookie headers: the only ones that cannot be joined to one. */

@@ -1,8 +1,8 @@
 /**
  * The event loop's time, divided: what a server computes for its requests is done in slices, some milliseconds of them in each turn of the
  * loop, so that in between it reads what has come and sends what is done. Slices stand in lines (one for each priority level, one for
- * requests that are not begun); the line that had least of the time, by its weight, is next. So nobody's work is further away than the slice
- * that is being done, however much others have to do.
+ * requests that are not begun); the line that had least of the time, by its weight, is next. So nobody's work is further away than the
+ * slice that is being done, however much others have to do.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { endTurn } from '#shared/bus/endofturn.ts'
@@ -75,7 +75,9 @@ export class RunQueue {
     this.#outside(() => setImmediate(() => this.#turn()))
   }
 
-  /** Undefined when a slice of the line may begin now, being the first of a turn or within another; else it may when the promise resolves. */
+  /**
+   * Undefined when a slice of the line may begin now, being the first of a turn or within another; else it may when the promise resolves.
+   */
   begin(line: Line): Promise<void> | undefined {
     const now = this.#now()
     if (!this.#scheduled) {

@@ -10,8 +10,8 @@ import type { StructuralSchema } from '#shared/machinery/structural/schema.ts'
 type Objects = readonly KubeObject[]
 
 /**
- * Gives copies of the objects, in the same order, in another version (`stable.example.com/v2`). They are of one version, and must not be changed.
- * Throws a StatusError.
+ * Gives copies of the objects, in the same order, in another version (`stable.example.com/v2`). They are of one version, and must not be
+ * changed. Throws a StatusError.
  */
 export type Converter = (objects: Objects, desired: string) => Maybe<Objects>
 

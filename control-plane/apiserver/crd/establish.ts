@@ -1,6 +1,6 @@
 /**
- * Keeps the status of CustomResourceDefinitions, and empties kinds whose definition is deleted. Every API server does; the store lets one of
- * them write each step, and what the others learn of it is their next step.
+ * Keeps the status of CustomResourceDefinitions, and empties kinds whose definition is deleted. Every API server does; the store lets one
+ * of them write each step, and what the others learn of it is their next step.
  */
 import { cleanupFinalizer, type CustomResourceDefinition } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'

@@ -1,6 +1,6 @@
 /**
- * Serves what the stored CustomResourceDefinitions define. It changes in the tick in which this server's cache does, so that whoever waits for
- * this server's cache (registry/peers.ts) waits for the kind to be served.
+ * Serves what the stored CustomResourceDefinitions define. It changes in the tick in which this server's cache does, so that whoever waits
+ * for this server's cache (registry/peers.ts) waits for the kind to be served.
  */
 import { createHash } from 'node:crypto'
 import type {

@@ -1,6 +1,7 @@
 /**
- * What a definition's status says next: which names it was given, and whether the kind is served (k8s.io/apiextensions-apiserver/pkg/controller:
- * status, establish and apiapproval). One step at a time: that the names are accepted must be known everywhere before it is Established.
+ * What a definition's status says next: which names it was given, and whether the kind is served
+ * (k8s.io/apiextensions-apiserver/pkg/controller: status, establish and apiapproval). One step at a time: that the names are accepted must
+ * be known everywhere before it is Established.
  */
 import type { CustomResourceDefinition, CustomResourceDefinitionNames } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { approvalOf } from '#shared/api/apiextensions/approval.ts'

@@ -60,8 +60,8 @@ export interface OtherVersion {
 }
 
 /**
- * All groups in the order of `priorities`; core has the name `''`. `others` are group versions of other servers, which are shown in place of
- * this server's own.
+ * All groups in the order of `priorities`; core has the name `''`. `others` are group versions of other servers, which are shown in place
+ * of this server's own.
  */
 export function servedGroups(
   resources: readonly Resource[],

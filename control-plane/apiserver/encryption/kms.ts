@@ -1,6 +1,7 @@
 /**
- * KMS v2: a plugin behind a unix socket holds the key that encrypts ours. A seed is made at the start and whenever the plugin has a new key;
- * the plugin encrypts it once, and each write has a key of its own from it. https://kubernetes.io/docs/tasks/administer-cluster/kms-provider/
+ * KMS v2: a plugin behind a unix socket holds the key that encrypts ours. A seed is made at the start and whenever the plugin has a new
+ * key; the plugin encrypts it once, and each write has a key of its own from it.
+ * https://kubernetes.io/docs/tasks/administer-cluster/kms-provider/
  */
 import { randomBytes, randomUUID } from 'node:crypto'
 import { Client, Metadata, credentials } from '@grpc/grpc-js'

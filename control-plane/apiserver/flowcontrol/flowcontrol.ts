@@ -61,7 +61,9 @@ const readingVerbs = new Set(['get', 'list', 'watch', 'head', 'options'])
 const objectsPerSeat = 100
 const maxListSeats = 10
 const maxShare = 0.15
-/** Reads, by width, and writes that are worked on at a time. More writes would only wait in the store, a few tenths of a millisecond each. */
+/**
+ * Reads, by width, and writes that are worked on at a time. More writes would only wait in the store, a few tenths of a millisecond each.
+ */
 const maxReads = 32
 const maxWrites = 48
 

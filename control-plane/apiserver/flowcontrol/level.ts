@@ -45,8 +45,8 @@ export function queuingOf({ spec }: PriorityLevelConfiguration): QueueSetOptions
 }
 
 /**
- * Whether a level can have `seats` more: within its own at once, beyond them from what others lend and do not use. A lender takes seats back
- * at once, not at the next adjustment as upstream, which looks every ten seconds: for as long as the borrower's requests run there are
+ * Whether a level can have `seats` more: within its own at once, beyond them from what others lend and do not use. A lender takes seats
+ * back at once, not at the next adjustment as upstream, which looks every ten seconds: for as long as the borrower's requests run there are
  * more than the server's.
  */
 export function available(level: Level, all: Iterable<Level>, seats: number, inUse: number): boolean {

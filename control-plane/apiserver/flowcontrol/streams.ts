@@ -13,7 +13,9 @@ export class Streams {
     this.#ofOthers = ofOthers
   }
 
-  /** Throws what `refuse` makes when the identity has as many as it may have. Returns how to say, once or more often, that one has ended. */
+  /**
+   * Throws what `refuse` makes when the identity has as many as it may have. Returns how to say, once or more often, that one has ended.
+   */
   open(user: UserInfo, refuse: () => Error): () => void {
     const { name } = user
     const count = this.#counts.get(name) ?? 0

@@ -10,7 +10,10 @@ import type { Endpoint } from './endpoint.ts'
 export interface Selection {
   /** Absent when everything is selected. */
   readonly matches?: (stored: Stored) => boolean
-  /** To be waited for before objects are given to `matches`: absent when fields are those of the stored form. Throws when an object cannot be converted. */
+  /**
+   * To be waited for before objects are given to `matches`: absent when fields are those of the stored form. Throws when an object cannot
+   * be converted.
+   */
   readonly ready?: (stored: readonly Stored[]) => Maybe<void>
   /** Set when only objects of this name are selected. */
   readonly name?: string

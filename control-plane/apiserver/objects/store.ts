@@ -38,7 +38,9 @@ export interface Writer {
   readonly own?: boolean
   /** Admission judges another form of the object, as a Scale; it has completed that already. */
   readonly admitted?: { readonly target: Target; readonly of: (object: KubeObject) => KubeObject }
-  /** The server changes one thing by itself, or was admitted as something else (an eviction): no admission, no preparation, no validation. */
+  /**
+   * The server changes one thing by itself, or was admitted as something else (an eviction): no admission, no preparation, no validation.
+   */
   readonly direct?: boolean
 }
 

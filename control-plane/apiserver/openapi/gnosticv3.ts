@@ -1,4 +1,6 @@
-/** OpenAPI v3 in the protobuf form of gnostic (openapiv3/OpenAPIv3.proto). Only the messages and fields that documents of API servers have. */
+/**
+ * OpenAPI v3 in the protobuf form of gnostic (openapiv3/OpenAPIv3.proto). Only the messages and fields that documents of API servers have.
+ */
 import { any, boolean, each, encodeMessage, message, namedEach, string, strings, within, type Message, type Write } from './messages.ts'
 
 const double: Write = (w, tag, value) => w.double(tag, value as number)

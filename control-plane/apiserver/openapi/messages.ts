@@ -1,4 +1,7 @@
-/** Messages in protobuf as gnostic describes OpenAPI documents (openapiv2/OpenAPIv2.proto, openapiv3/OpenAPIv3.proto), by their JSON members. */
+/**
+ * Messages in protobuf as gnostic describes OpenAPI documents (openapiv2/OpenAPIv2.proto, openapiv3/OpenAPIv3.proto), by their JSON
+ * members.
+ */
 import { WireWriter } from '#shared/machinery/wire.ts'
 
 /** How the value of a field is written, under its tag. */

@@ -78,7 +78,10 @@ interface Described {
 /** What is described; the same object as long as it is the same. */
 export type DescribedServing = Pick<Serving, 'proxied'> & { readonly resources: readonly Resource[] }
 
-/** Documents of custom kinds are kept as far as this goes, those that were asked for last: there may be any number of them. So is each of version 2. */
+/**
+ * Documents of custom kinds are kept as far as this goes, those that were asked for last: there may be any number of them. So is each of
+ * version 2.
+ */
 const mostBytes = 16 << 20
 
 /** A digest of what a document will say, in place of that of what it says; undefined when some kind has none. */

@@ -1,4 +1,7 @@
-/** Levels and versions of the standards, what a namespace's labels say of them, and which checks they mean (k8s.io/pod-security-admission/api). */
+/**
+ * Levels and versions of the standards, what a namespace's labels say of them, and which checks they mean
+ * (k8s.io/pod-security-admission/api).
+ */
 import type { ObjectMeta } from '#shared/api/meta/objectmeta.ts'
 import type { PodSpec } from '#shared/api/core/podspec/podspec.ts'
 import { invalid, Path, type FieldError } from '#shared/machinery/field.ts'

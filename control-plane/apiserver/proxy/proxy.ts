@@ -1,4 +1,7 @@
-/** The proxy subresources: a request of any method and path goes on to a pod, a service or a node, and so does a connection that is upgraded. */
+/**
+ * The proxy subresources: a request of any method and path goes on to a pod, a service or a node, and so does a connection that is
+ * upgraded.
+ */
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { Readable, type Duplex } from 'node:stream'

@@ -3,8 +3,8 @@
  * Keeps, of each subject, the newest version at or before that point, so that history after it is complete. Every API server does what its
  * own writes left behind, what it finds at its start, and after a while what others have not done.
  *
- * A crash of nats-server may bring back what was deleted not long before. A newer version hides it, and so does a tombstone, which therefore
- * stays until what it hides has settled.
+ * A crash of nats-server may bring back what was deleted not long before. A newer version hides it, and so does a tombstone, which
+ * therefore stays until what it hides has settled.
  */
 import { createInbox } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'

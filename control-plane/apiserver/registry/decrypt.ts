@@ -67,8 +67,8 @@ export class EncryptedObjects {
   }
 
   /**
-   * Who holds a key may be back: when one of the objects that cannot be read now can, all are read again. So they are when the configuration
-   * has changed: what is stored otherwise than it would be now is another set of objects.
+   * Who holds a key may be back: when one of the objects that cannot be read now can, all are read again. So they are when the
+   * configuration has changed: what is stored otherwise than it would be now is another set of objects.
    */
   async readAgain(): Promise<void> {
     if (this.#readingAgain || this.#view.loading()) return

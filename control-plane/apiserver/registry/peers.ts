@@ -1,8 +1,9 @@
 /**
  * The API servers of a cluster tell each other how far their caches are, so that a write can wait until none decides by what was before it
- * (a role that is taken away). A server that is not heard for `goneMs` is not waited for; it knows by itself that it may be such a one: when
- * its own messages have not come back for less than that, its cache may lack acknowledged writes, and it asks the store before it relies on it.
- * Holds with one nats-server, which delivers in order; through several, routes may put a server's first message behind a write of another.
+ * (a role that is taken away). A server that is not heard for `goneMs` is not waited for; it knows by itself that it may be such a one:
+ * when its own messages have not come back for less than that, its cache may lack acknowledged writes, and it asks the store before it
+ * relies on it. Holds with one nats-server, which delivers in order; through several, routes may put a server's first message behind a
+ * write of another.
  */
 import { nuid, type Msg } from 'nats'
 import type { BusConnection } from '#shared/bus/connection.ts'
@@ -13,8 +14,8 @@ import type { Table } from './registry.ts'
 const announceMs = 250
 const goneMs = 2_000
 /**
- * Since its own message was sent that came back last. Others heard that after it was sent, so they wait for longer than the server relies on
- * its cache, if clocks go at about one rate.
+ * Since its own message was sent that came back last. Others heard that after it was sent, so they wait for longer than the server relies
+ * on its cache, if clocks go at about one rate.
  */
 const currentMs = 1_800
 

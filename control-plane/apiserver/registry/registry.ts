@@ -146,8 +146,8 @@ export interface Registry {
    */
   watch(table: Table, options: WatchOptions, watcher: Watcher): () => void
   /**
-   * Whether the cache holds every acknowledged write of the tables whose writes wait for all API servers; when not, `fresh` makes it so. False
-   * for a moment after the start and after a silence.
+   * Whether the cache holds every acknowledged write of the tables whose writes wait for all API servers; when not, `fresh` makes it so.
+   * False for a moment after the start and after a silence.
    */
   readonly current: boolean
   /** Whether this server is the first of the API servers that are there: it does what only one shall do, such as writing a status. */

@@ -140,17 +140,17 @@ const isGone = (e: { err_code?: number; description: string }): boolean =>
   e.err_code === sequenceNotFound || /no message found|stream store EOF/.test(e.description)
 
 /**
- * How long a crash of the server may bring a deleted message back, ms, with room. 2.9 writes a block's deletions at the latest when it syncs
- * all blocks, every two minutes; from 2.10 on they are records in the stream of their own, which a purge does without (issue 8505).
+ * How long a crash of the server may bring a deleted message back, ms, with room. 2.9 writes a block's deletions at the latest when it
+ * syncs all blocks, every two minutes; from 2.10 on they are records in the stream of their own, which a purge does without (issue 8505).
  */
 export const deletesSettleMs = 300_000
 
 /**
  * Removes messages by their sequences, all at once; those that are gone already count as removed. Rejects with JetStreamError, or when an
- * answer does not come in time; some may be removed then. A purge of a subject would be durable at once, but it loads a block of messages for
- * each version, and with 2.9 compares every subject of the stream: 20 ms of processor time among 20,000 objects where a deletion takes 0.07.
- * With `erase` what they held is overwritten in the store's files at once, which takes four times as long; else it stays there until their
- * block is written anew.
+ * answer does not come in time; some may be removed then. A purge of a subject would be durable at once, but it loads a block of messages
+ * for each version, and with 2.9 compares every subject of the stream: 20 ms of processor time among 20,000 objects where a deletion takes
+ * 0.07. With `erase` what they held is overwritten in the store's files at once, which takes four times as long; else it stays there until
+ * their block is written anew.
  */
 export async function deleteMessages(nats: NatsConnection, inbox: string, seqs: readonly number[], erase: boolean): Promise<void> {
   let left = seqs.length

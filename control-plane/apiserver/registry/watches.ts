@@ -138,8 +138,8 @@ export class Watches {
   }
 
   /**
-   * Tells everybody who has nothing to take that the cache goes on; some at a time, as a tenth of them send a bookmark then: two watches of each
-   * of 5,000 nodes kept all requests waiting for 50 ms.
+   * Tells everybody who has nothing to take that the cache goes on; some at a time, as a tenth of them send a bookmark then: two watches of
+   * each of 5,000 nodes kept all requests waiting for 50 ms.
    */
   async progress(): Promise<void> {
     if (this.#telling) return

@@ -104,8 +104,8 @@ export class Writer {
   }
 
   /**
-   * Writes `data` (empty removes) over the version `expected`, 0 for none. Throws WriteConflict; 413 when it is too large, 503 or 504 when the store did not answer
-   * in time, the write may then have happened.
+   * Writes `data` (empty removes) over the version `expected`, 0 for none. Throws WriteConflict; 413 when it is too large, 503 or 504 when
+   * the store did not answer in time, the write may then have happened.
    */
   async write(subject: string, data: Uint8Array, object: KubeObject | undefined, expected: number, view: WriterView): Promise<Stored> {
     // With its headers it must fit into one message.

@@ -51,8 +51,8 @@ export interface Granted {
 }
 
 /**
- * Takes one disruption from the budget that guards a pod. Throws 429 when it has none left, 403 when its status makes no sense, and 500 when
- * several budgets guard the pod. The cache must be current.
+ * Takes one disruption from the budget that guards a pod. Throws 429 when it has none left, 403 when its status makes no sense, and 500
+ * when several budgets guard the pod. The cache must be current.
  */
 export async function takeDisruption(store: Store, budgets: Endpoint, pod: Pod, dryRun: boolean): Promise<Granted> {
   const guards = budgetsOf(store, budgets, pod)

@@ -20,7 +20,10 @@ import { alignNamespace } from '../verbs/create.ts'
 const expected = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', codec: structCodec(tokenRequest) }
 const minSeconds = 600
 const maxSeconds = 2 ** 32
-/** What the admission plugin ServiceAccount asks for. Such tokens live longer than they say, so that programs which do not read them again go on. */
+/**
+ * What the admission plugin ServiceAccount asks for. Such tokens live longer than they say, so that programs which do not read them again
+ * go on.
+ */
 const projectedSeconds = 3607
 const extendedSeconds = 365 * 24 * 3600
 

@@ -23,8 +23,8 @@ export interface CallOptions {
 
 export interface Webhooks {
   /**
-   * Posts JSON and resolves with the answer's text, whatever it is. Rejects with an Error in upstream's words, which is a StatusError when the
-   * webhook answered with a failure or its Service cannot be resolved.
+   * Posts JSON and resolves with the answer's text, whatever it is. Rejects with an Error in upstream's words, which is a StatusError when
+   * the webhook answered with a failure or its Service cannot be resolved.
    */
   call(config: WebhookClientConfig, body: string, options: CallOptions): Promise<string>
   close(): void

@@ -1,4 +1,6 @@
-/** HTTPS connections to one server, or to the endpoints of one Service: kept, bounded, each call with a deadline. HTTP/1.1, as upstream's. */
+/**
+ * HTTPS connections to one server, or to the endpoints of one Service: kept, bounded, each call with a deadline. HTTP/1.1, as upstream's.
+ */
 import type { ClientRequest } from 'node:http'
 import { Agent, request } from 'node:https'
 import type { Duplex } from 'node:stream'
@@ -141,8 +143,8 @@ export class HttpsPool {
   }
 
   /**
-   * Once more when nothing can have been read of the request: on a new connection when one that was kept had been closed at the other end, at
-   * another endpoint when one was not there.
+   * Once more when nothing can have been read of the request: on a new connection when one that was kept had been closed at the other end,
+   * at another endpoint when one was not there.
    */
   async #send(url: URL, path: string, body: string, ends: AbortSignal, maxBytes: number): Promise<Answer> {
     for (let attempt = 1; ; attempt++) {

@@ -54,8 +54,8 @@ function refusal(service: Service, holders: readonly Service[]): string | undefi
 }
 
 /**
- * The address for a Service: the one that it names, else the one that it has, else that of those that it shares with, else the first that is
- * free from `cursor` on. `holders` are the other Services by the address that they have. Throws in words for the user.
+ * The address for a Service: the one that it names, else the one that it has, else that of those that it shares with, else the first that
+ * is free from `cursor` on. `holders` are the other Services by the address that they have. Throws in words for the user.
  */
 export function chooseAddress(
   service: Service,

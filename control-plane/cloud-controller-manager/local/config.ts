@@ -21,8 +21,8 @@ export const cloudConfig = z.object({
   zone: z.string(),
   type: z.string(),
   /**
-   * How Services of type LoadBalancer are reached. `pool`: an address of their own from this range; with `device`, the machine has a route to
-   * each through a node, by this link. With `range6`, of Services with IPv6 the address with the same number there, too. `nodes`: at the
+   * How Services of type LoadBalancer are reached. `pool`: an address of their own from this range; with `device`, the machine has a route
+   * to each through a node, by this link. With `range6`, of Services with IPv6 the address with the same number there, too. `nodes`: at the
    * addresses of the nodes, whose ports they share.
    */
   loadBalancers: z.discriminatedUnion('by', [
@@ -31,7 +31,9 @@ export const cloudConfig = z.object({
   ]),
   /** What nodes and pods of this machine send to the outside comes by this bridge: all else than this range. */
   egress: z.object({ bridge: z.string(), cluster: z.string() }).optional(),
-  /** How the machine reaches nodes of other machines: its address for those, its own in the pods' network, and a VXLAN link that it makes. */
+  /**
+   * How the machine reaches nodes of other machines: its address for those, its own in the pods' network, and a VXLAN link that it makes.
+   */
   machine: z
     .object({
       address: z.string(),

@@ -1,4 +1,7 @@
-/** The address with which pods' packets leave the machine, pod by pod: a table of the machine's, before the one that gives all others its own. */
+/**
+ * The address with which pods' packets leave the machine, pod by pod: a table of the machine's, before the one that gives all others its
+ * own.
+ */
 import { nft } from '#shared/linux/nft.ts'
 import type { Egress } from '../cloud.ts'
 import { egressTable, type CloudConfig } from './config.ts'

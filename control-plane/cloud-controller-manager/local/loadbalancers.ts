@@ -19,7 +19,10 @@ export function nodesWithEndpoints(slices: readonly EndpointSlice[]): Set<string
   return new Set(slices.flatMap(s => (s.endpoints ?? []).flatMap(e => (e.conditions?.ready !== false && e.nodeName ? [e.nodeName] : []))))
 }
 
-/** Of the nodes, or the ways to them, that may, the one that announced it before, else one by the address: others keep theirs when a node goes. */
+/**
+ * Of the nodes, or the ways to them, that may, the one that announced it before, else one by the address: others keep theirs when a node
+ * goes.
+ */
 export function chooseNode(address: string, candidates: readonly string[], before: string | undefined): string | undefined {
   if (before !== undefined && candidates.includes(before)) return before
   return [...candidates].sort((a, b) => (weight(address, a) < weight(address, b) ? -1 : 1))[0]

@@ -1,4 +1,7 @@
-/** The local cloud: instances are the nodes that `cox up` runs on this machine, load balancers are addresses that the machine routes to them. */
+/**
+ * The local cloud: instances are the nodes that `cox up` runs on this machine, load balancers are addresses that the machine routes to
+ * them.
+ */
 import type { Node } from '#shared/api/core/node.ts'
 import type { SharedInformers } from '#shared/client/sharedinformers.ts'
 import { endpointSlices, services } from '#shared/api/kinds.ts'

@@ -1,7 +1,7 @@
 /**
  * Attaches volumes of CSI drivers to the nodes whose pods use them, and detaches them when no pod does any more and the kubelet has let go:
- * VolumeAttachments, which the driver's attacher fulfils. A volume of a node that is lost goes after six minutes, or at once when the node is
- * out of service. pkg/controller/volume/attachdetach
+ * VolumeAttachments, which the driver's attacher fulfils. A volume of a node that is lost goes after six minutes, or at once when the node
+ * is out of service. pkg/controller/volume/attachdetach
  */
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { VolumeAttachment } from '#shared/api/storage/volumeattachment.ts'

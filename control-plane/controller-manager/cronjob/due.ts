@@ -14,7 +14,9 @@ export interface Due {
 /** More than this is worth a warning. */
 export const manyMissed = 100
 
-/** `now` in ms. `deadline`: what is later than startingDeadlineSeconds does not count. Throws an Error for a timetable that never comes due. */
+/**
+ * `now` in ms. `deadline`: what is later than startingDeadlineSeconds does not count. Throws an Error for a timetable that never comes due.
+ */
 export function due({ metadata, spec, status }: CronJob, next: Timetable, now: number, deadline: boolean): Due {
   let since = Date.parse(status?.lastScheduleTime ?? metadata.creationTimestamp ?? '')
   if (deadline && spec.startingDeadlineSeconds !== undefined) since = Math.max(since, now - spec.startingDeadlineSeconds * 1000)

@@ -1,7 +1,7 @@
 /**
  * When a timetable comes due. What it means is read as upstream reads it (shared/machinery/cron.ts); the calendar and its time zones are
- * croner's. In the hour that a zone skips in spring what is due then comes at its end, and in autumn what has a fixed hour comes once; upstream
- * skips the one and does the other twice.
+ * croner's. In the hour that a zone skips in spring what is due then comes at its end, and in autumn what has a fixed hour comes once;
+ * upstream skips the one and does the other twice.
  */
 import { Cron } from 'croner'
 import { parseSchedule } from '#shared/machinery/cron.ts'

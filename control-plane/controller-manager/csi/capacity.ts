@@ -1,7 +1,7 @@
 /**
- * Tells the scheduler how much room a driver has, as kubernetes-csi's external-provisioner does with --enable-capacity: a CSIStorageCapacity
- * for each of the driver's classes in each part of its topology. Only for drivers whose CSIDriver says `storageCapacity`, and only of classes
- * that wait for a pod. They belong to the CSIDriver and go with it.
+ * Tells the scheduler how much room a driver has, as kubernetes-csi's external-provisioner does with --enable-capacity: a
+ * CSIStorageCapacity for each of the driver's classes in each part of its topology. Only for drivers whose CSIDriver says
+ * `storageCapacity`, and only of classes that wait for a pod. They belong to the CSIDriver and go with it.
  */
 import { createHash } from 'node:crypto'
 import { csiStorageCapacities, persistentVolumes, csiDrivers as driverKind, storageClasses } from '#shared/api/kinds.ts'

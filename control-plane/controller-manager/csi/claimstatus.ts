@@ -19,7 +19,9 @@ export function withConditions(
   ]
 }
 
-/** Patches the status of the claim as it was read: conditions are a list that others write too. Rejects with Conflict when it has changed. */
+/**
+ * Patches the status of the claim as it was read: conditions are a list that others write too. Rejects with Conflict when it has changed.
+ */
 export function writeStatus(client: Client, claim: PersistentVolumeClaim, status: object): Promise<PersistentVolumeClaim> {
   const { namespace = '', name = '', resourceVersion } = claim.metadata
   return client.patch(persistentVolumeClaims, namespace, name, 'merge', { metadata: { resourceVersion }, status }, 'status')

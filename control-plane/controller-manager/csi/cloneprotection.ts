@@ -1,6 +1,6 @@
 /**
- * Keeps a claim while others are made from its volume: the driver may be copying. The provisioner gives it the finalizer, and here it is taken
- * when nobody waits any more. external-provisioner pkg/controller/clone_controller.go
+ * Keeps a claim while others are made from its volume: the driver may be copying. The provisioner gives it the finalizer, and here it is
+ * taken when nobody waits any more. external-provisioner pkg/controller/clone_controller.go
  */
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
 import { persistentVolumeClaims, persistentVolumes } from '#shared/api/kinds.ts'

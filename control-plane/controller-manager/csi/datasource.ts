@@ -22,8 +22,9 @@ interface World {
 const allowModeChange = 'snapshot.storage.kubernetes.io/allow-volume-mode-change'
 export const populated = 'Assuming an external populator will provision the volume'
 /**
- * Whether somebody else makes its volume, with what the claim's data source says: one of a kind that no provisioner knows. A populator binds
- * a volume that it has filled to the claim. https://kubernetes.io/docs/concepts/storage/persistent-volumes/#volume-populators-and-data-sources
+ * Whether somebody else makes its volume, with what the claim's data source says: one of a kind that no provisioner knows. A populator
+ * binds a volume that it has filled to the claim.
+ * https://kubernetes.io/docs/concepts/storage/persistent-volumes/#volume-populators-and-data-sources
  */
 export function isForPopulator({ spec: { dataSource, dataSourceRef } }: PersistentVolumeClaim): boolean {
   const source = dataSourceRef ?? dataSource
@@ -105,7 +106,10 @@ async function snapshotOf(
   return { content: { snapshot: { snapshotId: content.status.snapshotHandle } } }
 }
 
-/** A raw device may hold what harms the kernel that mounts it: who may write VolumeSnapshotContents says whether that is believed of a snapshot. */
+/**
+ * A raw device may hold what harms the kernel that mounts it: who may write VolumeSnapshotContents says whether that is believed of a
+ * snapshot.
+ */
 function mayChangeMode(claim: PersistentVolumeClaim, { spec, metadata }: VolumeSnapshotContent): void {
   if (spec.sourceVolumeMode === undefined || spec.sourceVolumeMode === (claim.spec.volumeMode ?? 'Filesystem')) return
   const allowed = metadata.annotations?.[allowModeChange]

@@ -1,8 +1,8 @@
 /**
  * CSI drivers that have no sidecars: the controller manager does their work (provisioner, attacher, resizer, snapshotter) and speaks to the
  * controller service on the socket that the driver has registered with a kubelet, by way of the API server and that kubelet. So it needs no
- * address, no credentials and no port of its own, and what it may do is RBAC's to say (`create` on `nodes/proxy`). A driver asks for that by an
- * annotation: one whose manifests bring sidecars of its own must not have two of each.
+ * address, no credentials and no port of its own, and what it may do is RBAC's to say (`create` on `nodes/proxy`). A driver asks for that
+ * by an annotation: one whose manifests bring sidecars of its own must not have two of each.
  */
 import * as z from 'zod'
 import type { CSIDriver } from '#shared/api/storage/csidriver.ts'

@@ -6,9 +6,9 @@ import { quantityValue } from '#shared/machinery/quantity.ts'
 export const sizeOf = (of: { [resource: string]: string } | undefined): number => quantityValue(of?.['storage'] ?? '0')
 
 /**
- * The size, as a quantity, that the driver is to be asked for; undefined while the rest is its node's. What was begun and may have been done
- * is seen through before the claim's new wish, which may be smaller, counts: quota is for what was begun. `failed`: it is known that it was
- * not done.
+ * The size, as a quantity, that the driver is to be asked for; undefined while the rest is its node's. What was begun and may have been
+ * done is seen through before the claim's new wish, which may be smaller, counts: quota is for what was begun. `failed`: it is known that
+ * it was not done.
  */
 export function nextSize(claim: PersistentVolumeClaim, volume: PersistentVolume, failed: boolean): string | undefined {
   const wanted = claim.spec.resources?.requests?.['storage'] ?? '0'

@@ -24,7 +24,9 @@ export interface Modifier {
 /** What is refused for good goes to `refused`, and is asked for again when that says so. */
 export function volumeModifier(ctx: ControllerContext, csi: Csi, refused: Refusals): Modifier {
   const classes = ctx.informer(volumeAttributesClasses)
-  /** Of claims, by uid, what their driver has refused for sure: another class may be tried. Whatever else was begun is seen through first. */
+  /**
+   * Of claims, by uid, what their driver has refused for sure: another class may be tried. Whatever else was begun is seen through first.
+   */
   const ended = new Map<string, string>()
 
   /** Whether it wrote something. */

@@ -44,8 +44,8 @@ export function fsTypeOf(parameters: Parameters = {}): string {
 }
 
 /**
- * The secret of a use, with what its names refer to filled in. Throws when one refers to what there is not. Which namespace it is in is not the
- * claim's to say, but for its own.
+ * The secret of a use, with what its names refer to filled in. Throws when one refers to what there is not. Which namespace it is in is not
+ * the claim's to say, but for its own.
  */
 export function secretRefOf(
   use: SecretUse,

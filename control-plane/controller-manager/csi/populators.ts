@@ -1,6 +1,6 @@
 /**
- * Tells claims whose data source is of a kind that no VolumePopulator has registered, as kubernetes-csi's volume-data-source-validator does.
- * VolumePopulators are custom objects: without their definition nobody is told.
+ * Tells claims whose data source is of a kind that no VolumePopulator has registered, as kubernetes-csi's volume-data-source-validator
+ * does. VolumePopulators are custom objects: without their definition nobody is told.
  */
 import { persistentVolumeClaims } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'

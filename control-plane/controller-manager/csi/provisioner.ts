@@ -1,6 +1,7 @@
 /**
- * Makes volumes for claims and deletes them, as kubernetes-csi's external-provisioner does. A claim holds a finalizer from before its driver
- * is asked until its volume is in the API: whoever comes next knows that the driver may have one, and has it deleted when nobody wants it.
+ * Makes volumes for claims and deletes them, as kubernetes-csi's external-provisioner does. A claim holds a finalizer from before its
+ * driver is asked until its volume is in the API: whoever comes next knows that the driver may have one, and has it deleted when nobody
+ * wants it.
  */
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'

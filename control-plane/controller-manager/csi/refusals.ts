@@ -1,4 +1,7 @@
-/** What drivers have refused for good, by the uid of its claim. It is asked again after a while, as it may have become possible. csi-lib-utils slowset */
+/**
+ * What drivers have refused for good, by the uid of its claim. It is asked again after a while, as it may have become possible.
+ * csi-lib-utils slowset
+ */
 
 export interface Refusals {
   /** Refused just now. */

@@ -1,4 +1,6 @@
-/** snapshot.storage.k8s.io/v1: kinds that are CustomResourceDefinitions. https://github.com/kubernetes-csi/external-snapshotter client/apis */
+/**
+ * snapshot.storage.k8s.io/v1: kinds that are CustomResourceDefinitions. https://github.com/kubernetes-csi/external-snapshotter client/apis
+ */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 

@@ -1,7 +1,7 @@
 /**
  * Takes snapshots of volumes and deletes them: what kubernetes-csi's snapshot-controller (VolumeSnapshots get a VolumeSnapshotContent) and
- * csi-snapshotter (whose driver is asked) do, for drivers that leave it to us. Everything is read anew before it is changed: these kinds are
- * custom ones, which may come and go.
+ * csi-snapshotter (whose driver is asked) do, for drivers that leave it to us. Everything is read anew before it is changed: these kinds
+ * are custom ones, which may come and go.
  */
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
 import { persistentVolumeClaims, persistentVolumes } from '#shared/api/kinds.ts'

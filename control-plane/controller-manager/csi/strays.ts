@@ -1,6 +1,6 @@
 /**
- * Attachments that nothing stands for: a call that was given up may be carried out after the one that took it back, if it was under way in a
- * process that stood still. Whoever is refused for such a one takes it back, so that the next try goes through.
+ * Attachments that nothing stands for: a call that was given up may be carried out after the one that took it back, if it was under way in
+ * a process that stood still. Whoever is refused for such a one takes it back, so that the next try goes through.
  */
 import { persistentVolumes, volumeAttachments } from '#shared/api/kinds.ts'
 import type { Client } from '#shared/client/client.ts'
@@ -26,8 +26,8 @@ export interface Refused {
 }
 
 /**
- * After a refusal, with which it rejects: detaches the volume from the nodes that have it by the driver's account, if no other VolumeAttachment
- * is for it and no kubelet uses it.
+ * After a refusal, with which it rejects: detaches the volume from the nodes that have it by the driver's account, if no other
+ * VolumeAttachment is for it and no kubelet uses it.
  */
 export function takeBackStrays(csi: Csi, client: Client, refused: Refused, error: unknown): Promise<never> {
   const isRefusal = error instanceof RpcError && error.code === Code.failedPrecondition

@@ -1,4 +1,7 @@
-/** Where a volume is to be reachable from: what of the cluster's topology a driver is asked for. external-provisioner pkg/controller/topology.go */
+/**
+ * Where a volume is to be reachable from: what of the cluster's topology a driver is asked for. external-provisioner
+ * pkg/controller/topology.go
+ */
 import type { CSINode } from '#shared/api/storage/csinode.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { StorageClass } from '#shared/api/storage/storageclass.ts'

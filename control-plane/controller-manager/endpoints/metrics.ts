@@ -1,4 +1,7 @@
-/** What the controllers of endpoint slices count, by upstream's names: k8s.io/endpointslice/metrics, pkg/controller/endpointslicemirroring/metrics. */
+/**
+ * What the controllers of endpoint slices count, by upstream's names: k8s.io/endpointslice/metrics,
+ * pkg/controller/endpointslicemirroring/metrics.
+ */
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { exponential, type ComponentMetrics } from '#shared/component/counts.ts'
 import { maxEndpoints, portKey, serviceNameLabel } from './slices.ts'

@@ -1,4 +1,7 @@
-/** When a pod that failed is replaced: 10 s after the first failure, doubled with each more, at most ten minutes. pkg/controller/job/backoff_utils.go */
+/**
+ * When a pod that failed is replaced: 10 s after the first failure, doubled with each more, at most ten minutes.
+ * pkg/controller/job/backoff_utils.go
+ */
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { podCondition } from '../podcontrol/pods.ts'
 

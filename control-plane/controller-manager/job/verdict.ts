@@ -42,7 +42,9 @@ function restartedTooOften({ spec }: Job, pods: readonly LeanPod[]): boolean {
   return spec.backoffLimit === 0 ? restarts > 0 : restarts >= spec.backoffLimit!
 }
 
-/** How long the job may be active still, in ms; undefined without a limit, before it has begun, and until it has gone on after a suspension. */
+/**
+ * How long the job may be active still, in ms; undefined without a limit, before it has begun, and until it has gone on after a suspension.
+ */
 export function untilDeadline({ spec, status }: Job, now: number): number | undefined {
   if (spec.activeDeadlineSeconds === undefined || !status?.startTime || spec.suspend || holds(status, 'Suspended')) return undefined
   return Date.parse(status.startTime) + spec.activeDeadlineSeconds * 1000 - now

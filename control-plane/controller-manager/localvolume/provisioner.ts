@@ -1,6 +1,6 @@
 /**
- * Makes and deletes volumes that are directories or devices of a node, as an external provisioner would: for claims that the binder names it
- * to, on the node that the scheduler has selected. Kubelets make and remove them when they are told to, by way of the API server. A
+ * Makes and deletes volumes that are directories or devices of a node, as an external provisioner would: for claims that the binder names
+ * it to, on the node that the scheduler has selected. Kubelets make and remove them when they are told to, by way of the API server. A
  * directory is there before its volume and goes before it; what a kill leaves in between, a sweep of its node finds.
  */
 import * as z from 'zod'

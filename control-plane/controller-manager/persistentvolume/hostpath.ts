@@ -1,6 +1,6 @@
 /**
- * Deletion of hostPath volumes that nobody provisioned, which upstream has for tests on one machine: directories below /tmp of the machine that
- * the controller manager runs on. pkg/volume/hostpath
+ * Deletion of hostPath volumes that nobody provisioned, which upstream has for tests on one machine: directories below /tmp of the machine
+ * that the controller manager runs on. pkg/volume/hostpath
  */
 import { rm } from 'node:fs/promises'
 import { resolve } from 'node:path'

@@ -17,7 +17,10 @@ import { replicasStatus, sameStatus, type Replicated } from './status.ts'
 /** At most this many pods are created or deleted in one round. */
 const burst = 500
 
-/** The controller of a kind with replicas. `name`: its own and that of its service account. `countsTerminating`: its status tells how many pods are on their way out. */
+/**
+ * The controller of a kind with replicas. `name`: its own and that of its service account. `countsTerminating`: its status tells how many
+ * pods are on their way out.
+ */
 export function keepReplicas<T extends Replicated>(
   ctx: ControllerContext,
   kind: Kind<T>,

@@ -9,7 +9,10 @@ export type ReplicaSetStatus = NonNullable<ReplicaSet['status']>
 
 export type Replicated = ReplicaSet | ReplicationController
 
-/** `terminating` is undefined where a kind does not tell of them. `failure` is what went wrong while creating or deleting pods in this round; `now` in ms. */
+/**
+ * `terminating` is undefined where a kind does not tell of them. `failure` is what went wrong while creating or deleting pods in this
+ * round; `now` in ms.
+ */
 export function replicasStatus(
   rs: Replicated,
   active: readonly LeanPod[],

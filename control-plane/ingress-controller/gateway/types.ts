@@ -1,4 +1,7 @@
-/** The Gateway API as far as it is served: gateway.networking.k8s.io/v1 (https://gateway-api.sigs.k8s.io/reference/spec). Fields as upstream's. */
+/**
+ * The Gateway API as far as it is served: gateway.networking.k8s.io/v1 (https://gateway-api.sigs.k8s.io/reference/spec). Fields as
+ * upstream's.
+ */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 

@@ -1,6 +1,6 @@
 /**
- * Finds devices for claims on a node: structured parameters as k8s.io/dynamic-resource-allocation/structured/internal/stable allocates them.
- * A decision is made of what is given; nothing is kept.
+ * Finds devices for claims on a node: structured parameters as k8s.io/dynamic-resource-allocation/structured/internal/stable allocates
+ * them. A decision is made of what is given; nothing is kept.
  */
 import type { Node } from '#shared/api/core/node.ts'
 import type { NodeSelectorTerm } from '#shared/api/core/podspec/affinity.ts'

@@ -1,6 +1,6 @@
 /**
- * The CDI devices of a node: what the files of its directories say, read when a container asks. A directory's devices come before those of the
- * same name in the directories before it; two in one directory are nobody's.
+ * The CDI devices of a node: what the files of its directories say, read when a container asks. A directory's devices come before those of
+ * the same name in the directories before it; two in one directory are nobody's.
  */
 import { readFileSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'

@@ -14,8 +14,8 @@ import { podCgroup, podCgroups } from '../pod/qos.ts'
 
 export interface PodCgroups {
   /**
-   * Makes the group of a pod, or gives it more: of a group that is there no limit is lowered, as its containers may still have what they had
-   * before a resize. `pod` has the resources that are set aside for it.
+   * Makes the group of a pod, or gives it more: of a group that is there no limit is lowered, as its containers may still have what they
+   * had before a resize. `pod` has the resources that are set aside for it.
    */
   ensure(pod: Pod): Promise<void>
   /** Gives the group of a pod just what is set aside for it, when its containers have no more. */

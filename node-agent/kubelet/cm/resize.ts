@@ -139,7 +139,9 @@ export async function resizeContainers(ctx: PodContext, names: readonly string[]
   ctx.save()
 }
 
-/** Lowers the pod's own limits and tells, when every container has what is set aside for it. One that is about to run again gets it then. */
+/**
+ * Lowers the pod's own limits and tells, when every container has what is set aside for it. One that is about to run again gets it then.
+ */
 export async function finishResize(ctx: PodContext): Promise<void> {
   const { state } = ctx
   const { inProgress } = state.resize ?? {}

@@ -26,7 +26,10 @@ function isRecursive(m: VolumeMount, possible: boolean): boolean {
   return asked === 'Enabled' || (asked === 'IfPossible' && possible)
 }
 
-/** `recursion`: the runtime can make mounts read-only with all that is mounted in them. Makes the container's termination log too. Throws what becomes the message of CreateContainerConfigError. */
+/**
+ * `recursion`: the runtime can make mounts read-only with all that is mounted in them. Makes the container's termination log too. Throws
+ * what becomes the message of CreateContainerConfigError.
+ */
 export async function containerMounts(
   pod: Pod,
   container: Container | EphemeralContainer,

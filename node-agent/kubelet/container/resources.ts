@@ -71,8 +71,8 @@ export function resourcesInForce(set: ResourceRequirements, actual: ContainerRes
 const memoryOf = (resources: ResourceRequirements | undefined): number => quantityValue(resources?.requests?.['memory'] ?? '0')
 
 /**
- * Who is killed first when memory runs out: best effort 1000, guaranteed and what the node needs -997, in between by how much of the node was
- * asked for. What a pod asks for as a whole beyond its containers counts for each of them alike; a sidecar goes no sooner than what it
+ * Who is killed first when memory runs out: best effort 1000, guaranteed and what the node needs -997, in between by how much of the node
+ * was asked for. What a pod asks for as a whole beyond its containers counts for each of them alike; a sidecar goes no sooner than what it
  * serves. pkg/kubelet/qos/policy.go
  */
 export function oomScoreAdjust(pod: Pod, container: Pick<Container, 'name' | 'resources'>, nodeMemoryBytes: number): number {

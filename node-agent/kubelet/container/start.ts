@@ -76,8 +76,8 @@ async function targetPid(ctx: PodContext, { type, container }: TypedContainer): 
 }
 
 /**
- * An ephemeral container shares IPC and host name with the others of its pod. A pod that came with one container has no such namespaces of its
- * own: those of that container are as good.
+ * An ephemeral container shares IPC and host name with the others of its pod. A pod that came with one container has no such namespaces of
+ * its own: those of that container are as good.
  */
 async function namespacesFor(ctx: PodContext, { type }: TypedContainer): Promise<PodNamespaces | undefined> {
   const { pod, state, kubelet } = ctx

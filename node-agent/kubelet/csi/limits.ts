@@ -1,6 +1,6 @@
 /**
- * How many volumes a driver takes on this node may change: asked for again as often as its CSIDriver says (nodeAllocatableUpdatePeriodSeconds),
- * and when an attachment failed because there are too many. pkg/volume/csi/nodeinfomanager, KEP-4876
+ * How many volumes a driver takes on this node may change: asked for again as often as its CSIDriver says
+ * (nodeAllocatableUpdatePeriodSeconds), and when an attachment failed because there are too many. pkg/volume/csi/nodeinfomanager, KEP-4876
  */
 import { csiDrivers as csiDriverKind } from '#shared/api/kinds.ts'
 import type { CSIDriver } from '#shared/api/storage/csidriver.ts'

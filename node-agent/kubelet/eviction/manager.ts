@@ -1,7 +1,8 @@
 /**
- * Node-pressure eviction, as upstream's eviction manager: looks at what is left of memory, disks and processes, tells the node's conditions,
- * takes back what can be had without harm, and ends the pod that matters least, one after the other, until there is enough again. Pods that
- * have written more than they may are ended as well. https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
+ * Node-pressure eviction, as upstream's eviction manager: looks at what is left of memory, disks and processes, tells the node's
+ * conditions, takes back what can be had without harm, and ends the pod that matters least, one after the other, until there is enough
+ * again. Pods that have written more than they may are ended as well.
+ * https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
  */
 import { sleep } from '#shared/client/backoff.ts'
 import type { EventRecorder } from '#shared/client/events.ts'

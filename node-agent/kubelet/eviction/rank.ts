@@ -1,4 +1,7 @@
-/** Which pod goes first when the node is short of something, and what it is told: upstream's order and words (pkg/kubelet/eviction/helpers.go). */
+/**
+ * Which pod goes first when the node is short of something, and what it is told: upstream's order and words
+ * (pkg/kubelet/eviction/helpers.go).
+ */
 import type { Pod } from '#shared/api/core/pod.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { amountOf, bytesText, type Threshold } from '#shared/kubelet/thresholds.ts'
@@ -34,8 +37,8 @@ export function usedBy(usage: PodUsage, starved: Starved, disk: Disk = 'node'): 
 const requested = (pod: Pod, resource: string): number => quantityValue(podRequests(pod.spec)[resource] ?? '0')
 
 /**
- * The first goes first: those that use more than they asked for, of them the least important, of them what is furthest above its request. By
- * processes nobody asks for any: there the least important goes first.
+ * The first goes first: those that use more than they asked for, of them the least important, of them what is furthest above its request.
+ * By processes nobody asks for any: there the least important goes first.
  */
 export function rankPods<C extends Candidate>(candidates: readonly C[], starved: Starved, disk: Disk = 'node'): C[] {
   const rank = candidates.map(candidate => {

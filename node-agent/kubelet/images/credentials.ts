@@ -58,8 +58,8 @@ export const matching = (secrets: readonly Secret[], image: ImageReference): Pul
     })
 
 /**
- * Looks up the pod's imagePullSecrets, and the node's own. Throws ImageError for a name that is none; an event tells of Secrets that are not
- * there.
+ * Looks up the pod's imagePullSecrets, and the node's own. Throws ImageError for a name that is none; an event tells of Secrets that are
+ * not there.
  */
 export async function pullCredentials(ctx: PodContext, image: string): Promise<PullCredentials[]> {
   const reference = parseReference(image)

@@ -1,6 +1,6 @@
 /**
- * What the node itself knows of registries: Docker's configuration, with credential helpers, from the places where upstream's kubelet looks.
- * https://kubernetes.io/docs/concepts/containers/images/#configuring-nodes-to-authenticate-to-a-private-registry
+ * What the node itself knows of registries: Docker's configuration, with credential helpers, from the places where upstream's kubelet
+ * looks. https://kubernetes.io/docs/concepts/containers/images/#configuring-nodes-to-authenticate-to-a-private-registry
  */
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'

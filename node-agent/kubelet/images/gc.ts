@@ -1,6 +1,7 @@
 /**
- * Removes images that nothing uses when their disk fills up, or when they have been unused for long, as upstream's image garbage collection:
- * those first that were used longest ago. https://kubernetes.io/docs/concepts/architecture/garbage-collection/#container-image-lifecycle
+ * Removes images that nothing uses when their disk fills up, or when they have been unused for long, as upstream's image garbage
+ * collection: those first that were used longest ago.
+ * https://kubernetes.io/docs/concepts/architecture/garbage-collection/#container-image-lifecycle
  */
 import { sleep } from '#shared/client/backoff.ts'
 import type { EventRecorder } from '#shared/client/events.ts'

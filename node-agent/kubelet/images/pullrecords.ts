@@ -1,6 +1,6 @@
 /**
- * Who may use an image that is there: as upstream's KubeletEnsureSecretPulledImages, an image that was pulled with a Secret is for pods that
- * have it, or are let in by the registry themselves; one that was there before, or that the node or anybody may have, is for all.
+ * Who may use an image that is there: as upstream's KubeletEnsureSecretPulledImages, an image that was pulled with a Secret is for pods
+ * that have it, or are let in by the registry themselves; one that was there before, or that the node or anybody may have, is for all.
  *
  *     pulled/<hash of the image's id>    what let us in, by repository; in the form of upstream's ImagePulledRecord
  *     pulling/<hash of the name>         a pull is, or was, under way
@@ -24,7 +24,10 @@ type Record = z.output<typeof record>
 const maxSecrets = 100
 
 export interface PullRecords {
-  /** Whether a pod with these Secrets must have the registry asked for an image that is there. `repository`: its name without tag and digest. */
+  /**
+   * Whether a pod with these Secrets must have the registry asked for an image that is there. `repository`: its name without tag and
+   * digest.
+   */
   mustVerify(image: string, repository: string, imageRef: string, secrets: readonly CredentialSource[]): Promise<boolean>
   /** A pull begins. */
   begin(image: string): Promise<void>

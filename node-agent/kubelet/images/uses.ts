@@ -1,6 +1,6 @@
 /**
- * Which images the nodes of a machine use: a file a node, with an ID a line. A container that runs keeps its image by itself; one that waits
- * for its restart would lose it, if it is another node that clears up.
+ * Which images the nodes of a machine use: a file a node, with an ID a line. A container that runs keeps its image by itself; one that
+ * waits for its restart would lose it, if it is another node that clears up.
  */
 import { mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

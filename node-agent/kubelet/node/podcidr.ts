@@ -1,6 +1,6 @@
 /**
- * The addresses of a node's pods as the node IPAM controller gives them: the kubelet registers without any and waits, as upstream's does. What it
- * was given is kept, so that a node starts its static pods when the API is away.
+ * The addresses of a node's pods as the node IPAM controller gives them: the kubelet registers without any and waits, as upstream's does.
+ * What it was given is kept, so that a node starts its static pods when the API is away.
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Plugins that register by a socket in `plugins_registry`: each is asked who it is, handed to the handler of its type, and told what came of
- * it; one whose socket has gone is let go. pkg/kubelet/pluginmanager
+ * Plugins that register by a socket in `plugins_registry`: each is asked who it is, handed to the handler of its type, and told what came
+ * of it; one whose socket has gone is let go. pkg/kubelet/pluginmanager
  */
 import { lstatSync, mkdirSync, readdirSync, watch } from 'node:fs'
 import { join } from 'node:path'

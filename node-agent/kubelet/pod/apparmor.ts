@@ -1,4 +1,6 @@
-/** AppArmor: a pod that asks for a profile runs only where the kernel enforces it. https://kubernetes.io/docs/tutorials/security/apparmor/ */
+/**
+ * AppArmor: a pod that asks for a profile runs only where the kernel enforces it. https://kubernetes.io/docs/tutorials/security/apparmor/
+ */
 import { existsSync, readFileSync } from 'node:fs'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { AppArmorProfile } from '#shared/api/core/podspec/securitycontext.ts'

@@ -1,4 +1,7 @@
-/** Pods without which a cluster does not work. https://kubernetes.io/docs/tasks/administer-cluster/guaranteed-scheduling-critical-addon-pods/ */
+/**
+ * Pods without which a cluster does not work.
+ * https://kubernetes.io/docs/tasks/administer-cluster/guaranteed-scheduling-critical-addon-pods/
+ */
 import type { Pod } from '#shared/api/core/pod.ts'
 
 /** The API server's copy of a static pod has this, and so has the kubelet's: where the pod came from. */

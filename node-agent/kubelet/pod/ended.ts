@@ -1,6 +1,6 @@
 /**
- * Containers of a pod that has ended of which there is nothing to tell: they count as failed, lest the pod looks as if it had done its work.
- * The rules are those of upstream's TerminatePod.
+ * Containers of a pod that has ended of which there is nothing to tell: they count as failed, lest the pod looks as if it had done its
+ * work. The rules are those of upstream's TerminatePod.
  */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ContainerStatus } from '#shared/api/core/podspec/containerstatus.ts'

@@ -281,8 +281,8 @@ export class PodWorker implements PodContext {
   }
 
   /**
-   * What cannot be read now is waited for, with the containers as they are. What is corrupt never comes back, and whoever deletes the pod does
-   * not wait: its containers are ended, and what the API says of them is all there is.
+   * What cannot be read now is waited for, with the containers as they are. What is corrupt never comes back, and whoever deletes the pod
+   * does not wait: its containers are ended, and what the API says of them is all there is.
    */
   async #recover(): Promise<void> {
     const record = this.#record

@@ -1,6 +1,6 @@
 /**
- * Mirror pods: the API server's copies of static pods, by which the cluster knows of them. One is made as soon as the API can be reached, again
- * when somebody deletes it, and goes with its pod.
+ * Mirror pods: the API server's copies of static pods, by which the cluster knows of them. One is made as soon as the API can be reached,
+ * again when somebody deletes it, and goes with its pod.
  */
 import { pods } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'

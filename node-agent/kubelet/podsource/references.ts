@@ -6,7 +6,8 @@ const holdsSecret = (volume: object): boolean =>
   Object.values(volume).some(s => typeof s === 'object' && s !== null && ('secretRef' in s || 'nodePublishSecretRef' in s))
 
 /**
- * The first kind of object that a valid pod refers to, in the words of HasAPIObjectReference of k8s.io/kubernetes; undefined when there is none.
+ * The first kind of object that a valid pod refers to, in the words of HasAPIObjectReference of k8s.io/kubernetes; undefined when there is
+ * none.
  */
 export function apiObjectReference({ spec }: Pod): string | undefined {
   const containers = [...(spec.initContainers ?? []), ...spec.containers, ...(spec.ephemeralContainers ?? [])]

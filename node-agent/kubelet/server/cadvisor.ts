@@ -1,7 +1,7 @@
 /**
  * /metrics/cadvisor: what dashboards know of containers and the machine, by the names and labels of cAdvisor (metrics/prometheus.go) and of
- * its kubelet (`container`, `pod`, `namespace`). Pods have lines of their own, without `container` and `image`, as their control groups have
- * with cAdvisor; networks are theirs.
+ * its kubelet (`container`, `pod`, `namespace`). Pods have lines of their own, without `container` and `image`, as their control groups
+ * have with cAdvisor; networks are theirs.
  */
 import type { Machine } from '../node/machine.ts'
 import { findContainer, uidOf } from '../pod/containers.ts'

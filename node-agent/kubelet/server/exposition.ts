@@ -1,4 +1,7 @@
-/** Prometheus' text format, for thousands of samples that are made anew at each scrape. https://prometheus.io/docs/instrumenting/exposition_formats/ */
+/**
+ * Prometheus' text format, for thousands of samples that are made anew at each scrape.
+ * https://prometheus.io/docs/instrumenting/exposition_formats/
+ */
 
 export interface Exposition {
   /** Begins a metric; the samples that follow are its. */

@@ -1,6 +1,6 @@
 /**
- * /localVolumes: what the controller manager's local provisioner asks of a node. GET lists, PUT /localVolumes/NAME?capacity=BYTES&form=directory makes,
- * DELETE /localVolumes/NAME removes.
+ * /localVolumes: what the controller manager's local provisioner asks of a node. GET lists, PUT
+ * /localVolumes/NAME?capacity=BYTES&form=directory makes, DELETE /localVolumes/NAME removes.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { badRequest, StatusError } from '#shared/machinery/status.ts'

@@ -1,6 +1,6 @@
 /**
- * Connections to ports of a pod's own loopback interface. Node has no setns(2): a small process in the pod's network namespace connects, and
- * hands the connection over to us, so that no byte goes through it. It stays a moment for the next.
+ * Connections to ports of a pod's own loopback interface. Node has no setns(2): a small process in the pod's network namespace connects,
+ * and hands the connection over to us, so that no byte goes through it. It stays a moment for the next.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
@@ -70,8 +70,8 @@ function stop(namespace: string, { child }: Connector): void {
 }
 
 /**
- * A connection to `localhost:port` in the network namespace of this path, or in the node's own (`node`). Half of it may end before the other.
- * Rejects with the system's words, or when `signal` aborts.
+ * A connection to `localhost:port` in the network namespace of this path, or in the node's own (`node`). Half of it may end before the
+ * other. Rejects with the system's words, or when `signal` aborts.
  */
 export async function connectIn(namespace: string, port: number, signal: AbortSignal): Promise<Socket> {
   signal.throwIfAborted()

@@ -1,4 +1,7 @@
-/** dial: a TCP connection from the node to a pod of it, or to itself, for the API server's proxy. Data comes on channel 0 and goes on channel 1. */
+/**
+ * dial: a TCP connection from the node to a pod of it, or to itself, for the API server's proxy. Data comes on channel 0 and goes on
+ * channel 1.
+ */
 import { connect, isIP } from 'node:net'
 import * as z from 'zod'
 import type { Session } from '#shared/bus/session.ts'

@@ -12,7 +12,8 @@ import { findPod, podTarget, readOpen } from './target.ts'
 const schema = z.object({ ...podTarget, port: z.number().int().min(1).max(65_535) })
 
 /**
- * It is over when the pod's side has ended, as a container runtime's forwarding is; when the client's side has, the pod is told and goes on.
+ * It is over when the pod's side has ended, as a container runtime's forwarding is; when the client's side has, the pod is told and goes
+ * on.
  */
 export async function portForward(kubelet: Kubelet, session: Session): Promise<Status> {
   const open = readOpen(schema, session.open)

@@ -1,4 +1,6 @@
-/** Commands and streams into pods for who asks the kubelet itself: what is a session of the bus for the API server is one in this process. */
+/**
+ * Commands and streams into pods for who asks the kubelet itself: what is a session of the bus for the API server is one in this process.
+ */
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { kubeletStreams, type Streams } from '../server/streams.ts'

@@ -1,6 +1,6 @@
 /**
- * Samples of what the node's pods use, for all who ask: /stats/summary and the kubelet's metrics. One sample serves all who ask at about the
- * same time; what has been written on the disk is walked once a minute at most.
+ * Samples of what the node's pods use, for all who ask: /stats/summary and the kubelet's metrics. One sample serves all who ask at about
+ * the same time; what has been written on the disk is walked once a minute at most.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { Pod } from '#shared/api/core/pod.ts'

@@ -1,6 +1,6 @@
 /**
- * local: a PersistentVolume that is a directory of this node, or a device: with volumeMode Block as it is, else with a file system, which is
- * made when there is none and mounted once for all pods. A device of the local provisioner is there while pods use it. pkg/volume/local
+ * local: a PersistentVolume that is a directory of this node, or a device: with volumeMode Block as it is, else with a file system, which
+ * is made when there is none and mounted once for all pods. A device of the local provisioner is there while pods use it. pkg/volume/local
  */
 import { stat } from 'node:fs/promises'
 import type { PersistentVolumeSpec } from '#shared/api/core/persistentvolume.ts'

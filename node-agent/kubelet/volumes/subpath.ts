@@ -19,8 +19,8 @@ function check(subPath: string): void {
 }
 
 /**
- * Opens the file or directory at `subPath`; directories that are missing are made, unless `absent` shall say so. Symbolic links are followed
- * as far as they stay inside the volume. Throws without naming a path of the node: what it throws is shown to the pod's owner.
+ * Opens the file or directory at `subPath`; directories that are missing are made, unless `absent` shall say so. Symbolic links are
+ * followed as far as they stay inside the volume. Throws without naming a path of the node: what it throws is shown to the pod's owner.
  */
 async function openSubPath(volumePath: string, subPath: string, absent = false): Promise<FileHandle> {
   check(subPath)

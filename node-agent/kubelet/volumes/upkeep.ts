@@ -1,6 +1,6 @@
 /**
- * Looks from time to time after volumes of running pods: whether they have grown, since nodes may get claims and volumes and not watch them;
- * whether they are well; and which are to be set up again.
+ * Looks from time to time after volumes of running pods: whether they have grown, since nodes may get claims and volumes and not watch
+ * them; whether they are well; and which are to be set up again.
  */
 import { sleep } from '#shared/client/backoff.ts'
 import type { EventRecorder } from '#shared/client/events.ts'

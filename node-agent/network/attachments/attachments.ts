@@ -1,4 +1,7 @@
-/** More networks for pods that ask for them, beside that of the node: what Multus does, for every network in which pods have namespaces of their own. */
+/**
+ * More networks for pods that ask for them, beside that of the node: what Multus does, for every network in which pods have namespaces of
+ * their own.
+ */
 import { basename } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
 import { ipBatch } from '#shared/linux/ip.ts'

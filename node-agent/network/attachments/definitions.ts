@@ -1,4 +1,7 @@
-/** NetworkAttachmentDefinitions: networks that pods can ask for, as objects of the API or, without a configuration in them, files of the node. */
+/**
+ * NetworkAttachmentDefinitions: networks that pods can ask for, as objects of the API or, without a configuration in them, files of the
+ * node.
+ */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'

@@ -1,4 +1,7 @@
-/** The capability `bandwidth`: how fast a pod may hear and send, by annotations, as container runtimes read them (k8s.io/kubernetes/pkg/util/bandwidth). */
+/**
+ * The capability `bandwidth`: how fast a pod may hear and send, by annotations, as container runtimes read them
+ * (k8s.io/kubernetes/pkg/util/bandwidth).
+ */
 import { quantityValue } from '#shared/machinery/quantity.ts'
 
 const annotation = (direction: 'ingress' | 'egress'): string => `kubernetes.io/${direction}-bandwidth`

@@ -1,6 +1,7 @@
 /**
- * The `cni` network: plugins of the Container Network Interface connect pods, by the first configuration that is found. The node gives them its
- * pod range (capability `ipRanges`), routes to other nodes' ranges, and source addresses for what leaves the cluster, as it does for its own bridge.
+ * The `cni` network: plugins of the Container Network Interface connect pods, by the first configuration that is found. The node gives them
+ * its pod range (capability `ipRanges`), routes to other nodes' ranges, and source addresses for what leaves the cluster, as it does for
+ * its own bridge.
  */
 import { existsSync, mkdirSync, watch } from 'node:fs'
 import { readdir, writeFile } from 'node:fs/promises'
@@ -47,7 +48,10 @@ export const cniPaths = ({ rootDir, conf, binDirs }: Pick<CniOptions, 'rootDir' 
   programs: [join(rootDir, 'cni', 'bin'), ...binDirs],
 })
 
-/** Makes the directories that pods see as /etc/cni/net.d and /opt/cni/bin, and the node's own /var/lib/cni in our mount namespace. Idempotent. */
+/**
+ * Makes the directories that pods see as /etc/cni/net.d and /opt/cni/bin, and the node's own /var/lib/cni in our mount namespace.
+ * Idempotent.
+ */
 export async function prepareCniDirectories(rootDir: string): Promise<void> {
   const own = join(rootDir, 'cni')
   for (const name of ['net.d', 'bin', 'lib', 'networks', 'attachments']) mkdirSync(join(own, name), { recursive: true, mode: 0o755 })

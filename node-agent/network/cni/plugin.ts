@@ -111,8 +111,8 @@ export async function addNetwork(network: NetworkConfig, place: Place, directori
 }
 
 /**
- * Takes it out again, from the last plugin to the first; plugins do not mind when there is nothing (any more). All are asked; rejects with what the
- * first failed with.
+ * Takes it out again, from the last plugin to the first; plugins do not mind when there is nothing (any more). All are asked; rejects with
+ * what the first failed with.
  */
 export async function deleteNetwork(
   network: NetworkConfig,
@@ -127,8 +127,8 @@ export async function deleteNetwork(
 }
 
 /**
- * Asks the plugins whether a pod is still in a network as they answered then (`result`), from version 0.4 of the specification on. Rejects in the
- * words of the first that finds it is not.
+ * Asks the plugins whether a pod is still in a network as they answered then (`result`), from version 0.4 of the specification on. Rejects
+ * in the words of the first that finds it is not.
  */
 export async function checkNetwork(network: NetworkConfig, place: Place, directories: readonly string[], result: CniResult): Promise<void> {
   if (network.disableCheck || !speaks(network, [0, 4])) return

@@ -1,6 +1,6 @@
 /**
- * What was asked of CNI plugins for each pod, one file a pod: written before they are asked, so that whoever comes after a crash can take it
- * back; and kept over a reboot, as plugins keep addresses.
+ * What was asked of CNI plugins for each pod, one file a pod: written before they are asked, so that whoever comes after a crash can take
+ * it back; and kept over a reboot, as plugins keep addresses.
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -33,8 +33,8 @@ export interface PodRecords {
   /** What a pod is in, as far as plugins have answered. */
   attachments(uid: string): Attachment[]
   /**
-   * Adds the pod to networks, unless it is in some already; what an attempt left that was not finished is taken back first. Rejects in a plugin's
-   * words, having taken back what it can.
+   * Adds the pod to networks, unless it is in some already; what an attempt left that was not finished is taken back first. Rejects in a
+   * plugin's words, having taken back what it can.
    */
   attach(uid: string, netns: string, wanted: () => Promise<Wanted[]>): Promise<Attachment[]>
   /** Takes the pod out of all of its networks, the last first, and forgets it. Rejects when a plugin fails; what was left is known then. */

@@ -1,6 +1,6 @@
 /**
- * Loads images from what other tools save: docker-archive and OCI layout, as one archive, compressed or not, or as a directory. An archive is
- * read once, as it comes: what it is about may stand at its end.
+ * Loads images from what other tools save: docker-archive and OCI layout, as one archive, compressed or not, or as a directory. An archive
+ * is read once, as it comes: what it is about may stand at its end.
  */
 import { Buffer } from 'node:buffer'
 import { createReadStream } from 'node:fs'

@@ -20,7 +20,9 @@ import { parseReference } from './reference.ts'
  */
 const OFFICIAL = ['library', 'e2e-test-images', 'google-containers', 'google_containers']
 
-/** Whether a name of the catalogue means the repository with this path; a plain one of the built-in catalogue only with these publishers. */
+/**
+ * Whether a name of the catalogue means the repository with this path; a plain one of the built-in catalogue only with these publishers.
+ */
 function means(name: string, path: string, builtin: boolean): boolean {
   if (path === name) return true
   if (!path.endsWith(`/${name}`)) return false

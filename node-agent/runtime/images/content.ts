@@ -27,8 +27,9 @@ export interface IngestOptions {
 /** What was put in or asked for by its holder is not pruned, as long as that lives. */
 export interface Lease {
   /**
-   * Puts a blob into the store, unless it is there; what another began is gone on with. Rejects with ImageError when the bytes are not those
-   * of the descriptor: nothing of them is kept then. Of an interrupted source what came is kept. Waits while another process gets the same.
+   * Puts a blob into the store, unless it is there; what another began is gone on with. Rejects with ImageError when the bytes are not
+   * those of the descriptor: nothing of them is kept then. Of an interrupted source what came is kept. Waits while another process gets the
+   * same.
    */
   ingest(descriptor: Pick<Descriptor, 'digest' | 'size'>, source: BlobSource, options?: IngestOptions): Promise<void>
   /** Puts in what has no digest yet. Resolves with its descriptor's digest and size. `limit`: of its size, in bytes. */

@@ -5,8 +5,8 @@ export type ImageFile = { content: string; mode?: number } | { symlink: string }
 
 export interface HostImage {
   /**
-   * Repository names without registry: `busybox`, `curlimages/curl`. They match the end of a repository's path, the longest wins; a plain one
-   * of the built-in catalogue is that of the official image.
+   * Repository names without registry: `busybox`, `curlimages/curl`. They match the end of a repository's path, the longest wins; a plain
+   * one of the built-in catalogue is that of the official image.
    */
   names: string[]
   entrypoint?: string[]

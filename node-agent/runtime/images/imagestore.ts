@@ -48,8 +48,8 @@ export interface PutOptions {
 export interface ImageStore {
   readonly content: ContentStore
   /**
-   * Gives canonical names to what a descriptor of a manifest or an index means on this machine, once its layers are unpacked; the blobs must
-   * be there, by way of the lease. A name that another image had goes over. Rejects with ImageError.
+   * Gives canonical names to what a descriptor of a manifest or an index means on this machine, once its layers are unpacked; the blobs
+   * must be there, by way of the lease. A name that another image had goes over. Rejects with ImageError.
    */
   put(lease: Lease, names: readonly string[], target: Descriptor, options?: PutOptions): Promise<StoredImage>
   /** By a name as users write it, or by an id; only what is there as a whole. Throws ImageError for what is no name. */

@@ -1,7 +1,7 @@
 /**
- * Turns a layer's archive, which nobody is to trust, into one that the system's tar can unpack as it stands: every path has been resolved as
- * if the image were the root, no entry is written through a link, devices and attributes that have no business in an image are not there.
- * What cannot be said before all files are there, hard links, whiteouts and opaque directories, is told in the end.
+ * Turns a layer's archive, which nobody is to trust, into one that the system's tar can unpack as it stands: every path has been resolved
+ * as if the image were the root, no entry is written through a link, devices and attributes that have no business in an image are not
+ * there. What cannot be said before all files are there, hard links, whiteouts and opaque directories, is told in the end.
  * https://github.com/opencontainers/image-spec/blob/main/layer.md
  */
 import { Buffer } from 'node:buffer'

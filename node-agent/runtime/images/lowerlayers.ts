@@ -83,7 +83,10 @@ export function lowerLayers(layers: readonly LowerLayer[]): LowerLayers {
 /** As many links the kernel follows. */
 const MAX_FOLLOWED = 40
 
-/** Where a path leads, links followed within the image, none of whose directories need be there: a path without links. Undefined: in circles. */
+/**
+ * Where a path leads, links followed within the image, none of whose directories need be there: a path without links. Undefined: in
+ * circles.
+ */
 export async function resolveIn(layers: LowerLayers, path: string): Promise<string | undefined> {
   const rest = path.split('/').reverse()
   let at = ''

@@ -1,7 +1,7 @@
 /**
  * Headers of tar archives, both ways: ustar, GNU's long names and base-256 numbers, PAX, and all four ways to write sparse files. Names and
- * extended attributes are bytes: here strings of one byte a character (latin1). Why not a library: those for Node (tar-stream, tar) read PAX
- * as UTF-8 text, which breaks file capabilities, know no sparse files, and have more to them than this.
+ * extended attributes are bytes: here strings of one byte a character (latin1). Why not a library: those for Node (tar-stream, tar) read
+ * PAX as UTF-8 text, which breaks file capabilities, know no sparse files, and have more to them than this.
  */
 import { ImageError } from '../imageservice.ts'
 

@@ -43,7 +43,10 @@ const DEFAULT_PATH = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
 export const cgroupPath = (spec: Pick<ContainerSpec, 'cgroup'>, host: Pick<Host, 'cgroupRoot'>): string =>
   `${host.cgroupRoot}/${spec.cgroup}`
 
-/** Builds config.json; `root` is the mounted root, with the trees that are to be mounted in it. Throws for what cannot be (an unknown capability). */
+/**
+ * Builds config.json; `root` is the mounted root, with the trees that are to be mounted in it. Throws for what cannot be (an unknown
+ * capability).
+ */
 export function bundleConfig(
   spec: ContainerSpec,
   root: { path: string } & Pick<ContainerRoot, 'trees' | 'volumes'>,

@@ -1,6 +1,6 @@
 /**
- * Carries out a MountPlan (usernamespace.ts) in the mount namespace that it is run in, a process of its own. Node has no system calls: libc's
- * syscall(2) is called through node:ffi.
+ * Carries out a MountPlan (usernamespace.ts) in the mount namespace that it is run in, a process of its own. Node has no system calls:
+ * libc's syscall(2) is called through node:ffi.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'

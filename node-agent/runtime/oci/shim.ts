@@ -47,8 +47,8 @@ const claim = 'set -C; true >"$0" || { test -e "$0"; exit; }; '
 const readByte = 'read -r byte <"$1"; [ -n "$byte" ] && rm -f "$1"'
 
 /**
- * What `release` does, by a shell that waits beside conmon for a word on descriptor 4, and answers there: to start one when the container is
- * there would keep it waiting. It ends without a word when we do.
+ * What `release` does, by a shell that waits beside conmon for a word on descriptor 4, and answers there: to start one when the container
+ * is there would keep it waiting. It ends without a word when we do.
  */
 const letGoer = `{
 exec 3>&-
@@ -63,9 +63,9 @@ exec 4>&-
 /**
  * conmon lives in a mount namespace of its own, in which the container's root is mounted: it goes with the last process that uses it,
  * however that ends, and there is nothing to unmount. What is unmounted on the node is unmounted there too. When the container is to mount
- * something for the node (Bidirectional), its namespace is the node's peer, but for the mount that the root is mounted in, which is a slave:
- * were it private, what was mounted below it at that moment would stay mounted here until conmon ends. Arguments: that mount or nothing, the
- * overlay's options, where the names in them begin, the container's directory, then conmon's command line.
+ * something for the node (Bidirectional), its namespace is the node's peer, but for the mount that the root is mounted in, which is a
+ * slave: were it private, what was mounted below it at that moment would stay mounted here until conmon ends. Arguments: that mount or
+ * nothing, the overlay's options, where the names in them begin, the container's directory, then conmon's command line.
  */
 const inOwnMounts = (outer: string | undefined, { overlay, from }: ContainerRoot, directory: string): string[] => [
   '--mount',

@@ -1,7 +1,7 @@
 /**
  * Containers in a user namespace: what they see on disk belongs to users of the node that they do not have. The kernel shows it as theirs
- * through mounts that map ids, which only a system call makes; a small process of its own does that (idmap.ts), in the mount namespace of the
- * container's conmon, so that nothing is left to unmount. Paths on the way there must be open to all: the places are below /run.
+ * through mounts that map ids, which only a system call makes; a small process of its own does that (idmap.ts), in the mount namespace of
+ * the container's conmon, so that nothing is left to unmount. Paths on the way there must be open to all: the places are below /run.
  */
 import { chown, mkdir, readFile, stat, statfs, writeFile } from 'node:fs/promises'
 import { release } from 'node:os'

@@ -1,8 +1,8 @@
 /**
  * The parent of a container's process: a small program of its own, so that a node-agent can die and come back. It writes the log in the CRI
- * format, passes standard input on, reaps the process and leaves its exit code on disk. It is started in advance: standard input tells it the
- * container's directory, a line; see record.ts for what lies in it. When that ends first, so does it: the node-agent died. Standard descriptor
- * 3 hears `{"pid": n}` or `{"error": why}`, once. Those that follow are the pipes of the container's standard streams, see
+ * format, passes standard input on, reaps the process and leaves its exit code on disk. It is started in advance: standard input tells it
+ * the container's directory, a line; see record.ts for what lies in it. When that ends first, so does it: the node-agent died. Standard
+ * descriptor 3 hears `{"pid": n}` or `{"error": why}`, once. Those that follow are the pipes of the container's standard streams, see
  * ../pipes.ts.
  *
  * A POSIX shell cannot do this: without a terminal it has no process groups to give (dash, busybox), and what it starts in the background

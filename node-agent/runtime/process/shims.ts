@@ -1,6 +1,6 @@
 /**
- * Shims for containers of plain processes. One waits in advance as soon as there was one: to start a Node process takes longer than all else
- * that a container needs.
+ * Shims for containers of plain processes. One waits in advance as soon as there was one: to start a Node process takes longer than all
+ * else that a container needs.
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
@@ -20,8 +20,8 @@ const program = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './shim.
 
 export interface Shims {
   /**
-   * Starts the container of a directory whose `launch.json` is written; resolves when its process exists. The shim is noted in the directory
-   * before it hears of it: what is not alive then never starts anything.
+   * Starts the container of a directory whose `launch.json` is written; resolves when its process exists. The shim is noted in the
+   * directory before it hears of it: what is not alive then never starts anything.
    */
   start(directory: string): Promise<void>
 }

@@ -1,6 +1,6 @@
 /**
- * Rules of validating admission policies and their bindings (pkg/apis/admissionregistration/validation). CEL expressions must be there; they
- * are not looked into.
+ * Rules of validating admission policies and their bindings (pkg/apis/admissionregistration/validation). CEL expressions must be there;
+ * they are not looked into.
  */
 import { duplicate, forbidden, invalid, notSupported, required, type FieldError, type Path } from '../../machinery/field.ts'
 import { isDNS1035Label, isDNS1123Subdomain, isQualifiedName, nameIsPathSegment } from '../../machinery/names.ts'

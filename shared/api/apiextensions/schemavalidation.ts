@@ -55,7 +55,10 @@ export function validateRootSchema(schema: Schema, at: Path, hasStatus: boolean)
   return [...errors, ...structural, ...others]
 }
 
-/** What is wrong with a schema: that it is not structural, or has defaults that it forbids; and all else, which keeps rules from being judged only around it. */
+/**
+ * What is wrong with a schema: that it is not structural, or has defaults that it forbids; and all else, which keeps rules from being
+ * judged only around it.
+ */
 interface SchemaErrors {
   readonly structural: FieldError[]
   readonly others: FieldError[]

@@ -1,6 +1,6 @@
 /**
- * That a schema is structural beyond what each part of it says: what it may say of metadata, what may stand below allOf and its like, and that
- * these speak of nothing that is not described (k8s.io/apiextensions-apiserver/pkg/apiserver/schema).
+ * That a schema is structural beyond what each part of it says: what it may say of metadata, what may stand below allOf and its like, and
+ * that these speak of nothing that is not described (k8s.io/apiextensions-apiserver/pkg/apiserver/schema).
  */
 import { forbidden, invalid, required, type FieldError, type Path } from '../../machinery/field.ts'
 import { isTypeMeta } from '../../machinery/structural/plan.ts'

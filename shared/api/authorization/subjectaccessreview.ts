@@ -1,4 +1,6 @@
-/** authorization.k8s.io/v1 SubjectAccessReview, SelfSubjectAccessReview and LocalSubjectAccessReview: may somebody do something? Not stored. */
+/**
+ * authorization.k8s.io/v1 SubjectAccessReview, SelfSubjectAccessReview and LocalSubjectAccessReview: may somebody do something? Not stored.
+ */
 import { bool, list, map, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { labelSelectorRequirement } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'

@@ -1,4 +1,7 @@
-/** core/v1 LimitRange: bounds and defaults of what pods and claims of a namespace ask for. https://kubernetes.io/docs/concepts/policy/limit-range/ */
+/**
+ * core/v1 LimitRange: bounds and defaults of what pods and claims of a namespace ask for.
+ * https://kubernetes.io/docs/concepts/policy/limit-range/
+ */
 import { randomUUID } from 'node:crypto'
 import { list, map, obj, opt, quantity, req, str, type Infer } from '../../machinery/schema.ts'
 import { nameColumn } from '../columns.ts'

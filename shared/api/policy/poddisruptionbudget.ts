@@ -1,4 +1,7 @@
-/** policy/v1 PodDisruptionBudget: how many pods of a set may be away at one time. https://kubernetes.io/docs/tasks/run-application/configure-pdb/ */
+/**
+ * policy/v1 PodDisruptionBudget: how many pods of a set may be away at one time.
+ * https://kubernetes.io/docs/tasks/run-application/configure-pdb/
+ */
 import { invalid, notSupported, type FieldError, type Path } from '../../machinery/field.ts'
 import { validateIntOrPercent, validateNotMoreThan100Percent } from '../../machinery/intstr.ts'
 import { int32, int64, intOrString, list, map, obj, opt, req, str, time, type Infer } from '../../machinery/schema.ts'

@@ -1,6 +1,6 @@
 /**
- * Rules of what claims ask for and of device classes (pkg/apis/resource/validation). CEL expressions must be there and short; the API server
- * compiles them.
+ * Rules of what claims ask for and of device classes (pkg/apis/resource/validation). CEL expressions must be there and short; the API
+ * server compiles them.
  */
 import { duplicate, invalid, notSupported, required, tooLong, tooMany, type FieldError, type Path } from '../../machinery/field.ts'
 import { isDNS1123Label, isDNS1123Subdomain, isLabelValue, isQualifiedName } from '../../machinery/names.ts'

@@ -1,4 +1,7 @@
-/** scheduling.k8s.io/v1 PriorityClass: a name for a priority. https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/ */
+/**
+ * scheduling.k8s.io/v1 PriorityClass: a name for a priority.
+ * https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
+ */
 import { forbidden, notSupported, required, type FieldError, type Path } from '../../machinery/field.ts'
 import { bool, int32, obj, opt, req, str, type Infer } from '../../machinery/schema.ts'
 import { ageColumn, nameColumn } from '../columns.ts'

@@ -28,7 +28,9 @@ export interface Write {
   reset: readonly (readonly string[])[]
   /** RFC 3339, whole seconds. */
   now: string
-  /** What changes in the other versions that entries are of; entries of versions that are not here go, as nobody can tell what they mean. */
+  /**
+   * What changes in the other versions that entries are of; entries of versions that are not here go, as nobody can tell what they mean.
+   */
   others?: ReadonlyMap<string, Comparison>
 }
 

@@ -9,7 +9,9 @@ const maxOperations = 10_000
 /** What all `copy` operations of a patch may add together, in characters of JSON: upstream's request limit. */
 const maxCopied = 3 * 1024 * 1024
 
-/** List items that all operations together may move, and values that may be looked at: a list that changes at its front moves as a whole. */
+/**
+ * List items that all operations together may move, and values that may be looked at: a list that changes at its front moves as a whole.
+ */
 const maxWork = 50_000_000
 
 interface Operation {

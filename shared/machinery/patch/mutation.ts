@@ -9,8 +9,8 @@ import { decodeConfiguration, untypedHead } from './configuration.ts'
 import { isDocument, type Document } from './document.ts'
 
 /**
- * The object with what the configuration says; neither is changed. Throws Errors in upstream's words: for fields that the type does not have
- * and for values of atomic types, which would take away what they do not name.
+ * The object with what the configuration says; neither is changed. Throws Errors in upstream's words: for fields that the type does not
+ * have and for values of atomic types, which would take away what they do not name.
  */
 export function mergeConfiguration(codec: Codec, object: KubeObject, configuration: KubeObject): KubeObject {
   const given = typed(() => {

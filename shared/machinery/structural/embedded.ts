@@ -1,6 +1,6 @@
 /**
- * Objects within objects (`x-kubernetes-embedded-resource`): their metadata have the rules of Go's structs, as those of the object itself, and
- * they are checked (k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta).
+ * Objects within objects (`x-kubernetes-embedded-resource`): their metadata have the rules of Go's structs, as those of the object itself,
+ * and they are checked (k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta).
  */
 import { objectMeta } from '../../api/meta/objectmeta.ts'
 import { validateObjectMeta } from '../../api/meta/validation.ts'

@@ -1,6 +1,6 @@
 /**
- * The formats of texts that custom kinds may name (k8s.io/kube-openapi/pkg/validation/strfmt, and those that apiextensions-apiserver knows).
- * Others mean nothing.
+ * The formats of texts that custom kinds may name (k8s.io/kube-openapi/pkg/validation/strfmt, and those that apiextensions-apiserver
+ * knows). Others mean nothing.
  */
 import { canonicalIP, parseCIDR } from '../ip.ts'
 import { isDNS1123Label, isDNS1123Subdomain } from '../names.ts'

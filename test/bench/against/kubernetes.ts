@@ -1,4 +1,6 @@
-/** The control plane of Kubernetes 1.20.2 with etcd, as `npm run conformance -- --build DIR` builds it, on loopback and for one measurement. */
+/**
+ * The control plane of Kubernetes 1.20.2 with etcd, as `npm run conformance -- --build DIR` builds it, on loopback and for one measurement.
+ */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { openSync } from 'node:fs'

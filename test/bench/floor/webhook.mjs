@@ -1,4 +1,7 @@
-/** An admission webhook that lets everything pass; with `?patch` it adds a label. Its certificate comes on standard input; it prints its port. */
+/**
+ * An admission webhook that lets everything pass; with `?patch` it adds a label. Its certificate comes on standard input; it prints its
+ * port.
+ */
 import { createServer } from 'node:https'
 import { text } from 'node:stream/consumers'
 

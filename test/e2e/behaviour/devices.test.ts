@@ -1,4 +1,7 @@
-/** Dynamic resource allocation in a whole cluster: a driver on one node, claims from templates, pods of a Deployment that share its devices out. */
+/**
+ * Dynamic resource allocation in a whole cluster: a driver on one node, claims from templates, pods of a Deployment that share its devices
+ * out.
+ */
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { adminClient } from '#control-plane/cli/api.ts'

@@ -1,4 +1,7 @@
-/** What pods send to the outside has the address that their namespace names: seen by a server on a link of the machine's, beside the cluster. */
+/**
+ * What pods send to the outside has the address that their namespace names: seen by a server on a link of the machine's, beside the
+ * cluster.
+ */
 import { writeFile } from 'node:fs/promises'
 import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -1,4 +1,6 @@
-/** An Ingress as a user makes one: a proxy comes when it is first wanted, is reached by a load balancer's address, and says what is wrong. */
+/**
+ * An Ingress as a user makes one: a proxy comes when it is first wanted, is reached by a load balancer's address, and says what is wrong.
+ */
 import { get } from 'node:http'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'

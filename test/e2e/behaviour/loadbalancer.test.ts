@@ -1,4 +1,6 @@
-/** Services of type LoadBalancer: addresses from the pool, reached from this machine and from pods; classes, sharing, policies, clean-up. */
+/**
+ * Services of type LoadBalancer: addresses from the pool, reached from this machine and from pods; classes, sharing, policies, clean-up.
+ */
 import { once } from 'node:events'
 import { get } from 'node:http'
 import { connect, type Socket } from 'node:net'

@@ -1,4 +1,7 @@
-/** An admission webhook that runs in pods behind a Service, as people run them: its certificate in a Secret, its authority in the configuration. */
+/**
+ * An admission webhook that runs in pods behind a Service, as people run them: its certificate in a Secret, its authority in the
+ * configuration.
+ */
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 /**
- * A disk that is full, under nats-server, under a node and under the machine's images: clear errors and conditions, what runs runs on, all is
- * well when there is space again.
+ * A disk that is full, under nats-server, under a node and under the machine's images: clear errors and conditions, what runs runs on, all
+ * is well when there is space again.
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'

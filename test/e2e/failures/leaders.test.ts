@@ -8,8 +8,8 @@ import { churnWorkloads } from '../../fixtures/workloadchurn.ts'
 import { clientOf, patience, row } from './setup.ts'
 
 /**
- * LEADERS_SECONDS=450 LEADERS=controller-manager LEADERS_INTERVAL=6s for a long look at one of them: one that is killed more often is started
- * again later and later, and is not there when the next leader is.
+ * LEADERS_SECONDS=450 LEADERS=controller-manager LEADERS_INTERVAL=6s for a long look at one of them: one that is killed more often is
+ * started again later and later, and is not there when the next leader is.
  */
 const seconds = Number(process.env['LEADERS_SECONDS'] || 20)
 /** Of one run of chaos, whose end is waited for. */

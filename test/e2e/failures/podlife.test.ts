@@ -1,6 +1,7 @@
 /**
- * Pods of every sort, some of an image of the store, while their node-agent is killed again and again: each ends as its spec says, nothing is restarted that need not be, no
- * exit code and no log line is lost, what runs has the resources that it was last given, and nothing is left over. Then the same for a reboot.
+ * Pods of every sort, some of an image of the store, while their node-agent is killed again and again: each ends as its spec says, nothing
+ * is restarted that need not be, no exit code and no log line is lost, what runs has the resources that it was last given, and nothing is
+ * left over. Then the same for a reboot.
  */
 import { rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'

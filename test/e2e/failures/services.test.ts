@@ -112,8 +112,8 @@ async function counts(than: Partial<Counts> = {}): Promise<Counts> {
 }
 
 /**
- * The process has lived so long that what was done to it before is forgotten: one that is killed again and again is started later each time,
- * and a node whose agent is away for longer than the cluster waits for a node has no endpoints, as upstream.
+ * The process has lived so long that what was done to it before is forgotten: one that is killed again and again is started later each
+ * time, and a node whose agent is away for longer than the cluster waits for a node has no endpoints, as upstream.
  */
 const untilSettled = (component: string): Promise<boolean> =>
   eventually(async () => (await cluster.ps()).some(r => r.component === component && r.uptimeSeconds > 10), `${component} settles`)

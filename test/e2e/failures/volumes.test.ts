@@ -1,7 +1,7 @@
 /**
  * Claims that come and go while drivers, kubelets, controllers and nodes are killed: what is in volumes stays, and when all is deleted
- * nothing is left of them: no loop device, mount, directory, attachment or finalizer. `npm run soak -- 20 test/e2e/failures/volumes.test.ts`
- * are 200 kills.
+ * nothing is left of them: no loop device, mount, directory, attachment or finalizer. `npm run soak -- 20
+ * test/e2e/failures/volumes.test.ts` are 200 kills.
  */
 import { readFileSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'

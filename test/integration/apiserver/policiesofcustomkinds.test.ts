@@ -1,4 +1,7 @@
-/** Admission policies and custom kinds: as what is judged and changed, in other versions, and as parameters; and requests that are no plain writes. */
+/**
+ * Admission policies and custom kinds: as what is judged and changed, in other versions, and as parameters; and requests that are no plain
+ * writes.
+ */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { startTestApiServer, type ApiServerFixture, type Reply, type Rest } from '../../fixtures/apiserver.ts'
 import { define, version } from './define.ts'

@@ -1,6 +1,6 @@
 /**
- * What policy engines (Kyverno, Gatekeeper) do to an API server: they register themselves as webhooks for nearly everything, with a certificate
- * of their own that they renew, look things up while they judge, and must not be in the way when they are gone.
+ * What policy engines (Kyverno, Gatekeeper) do to an API server: they register themselves as webhooks for nearly everything, with a
+ * certificate of their own that they renew, look things up while they judge, and must not be in the way when they are gone.
  */
 import { networkInterfaces } from 'node:os'
 import { afterAll, beforeAll, expect, it } from 'vitest'

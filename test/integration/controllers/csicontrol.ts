@@ -1,6 +1,6 @@
 /**
- * What tests of CSI controllers have in common: a real API server and controllers, and of two nodes what hands calls to a driver that checks
- * their order.
+ * What tests of CSI controllers have in common: a real API server and controllers, and of two nodes what hands calls to a driver that
+ * checks their order.
  */
 import { createServer } from 'node:http'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -41,7 +41,9 @@ import { quiet, startControl, startNode, until, type Control } from './setup.ts'
 const name = 'csi.test'
 export type CsiControl = Awaited<ReturnType<typeof startCsiControl>>
 
-/** A cluster in name only with a class `test` of a driver on `node-1` and `node-2`, zones `a` and `b` of a storage system that both have. */
+/**
+ * A cluster in name only with a class `test` of a driver on `node-1` and `node-2`, zones `a` and `b` of a storage system that both have.
+ */
 export async function startCsiControl() {
   const c = await startControl()
   const root = await mkdtemp(join(tmpdir(), 'csi-control-'))

@@ -1,4 +1,6 @@
-/** The binder against a real API server: claims and volumes find each other, once each, also when binders are killed between any two writes. */
+/**
+ * The binder against a real API server: claims and volumes find each other, once each, also when binders are killed between any two writes.
+ */
 import { existsSync } from 'node:fs'
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,6 @@
-/** Our block driver as csi-test's sanity suite asks drivers, and what that does not ask: of two nodes one writes, whatever the other knows. */
+/**
+ * Our block driver as csi-test's sanity suite asks drivers, and what that does not ask: of two nodes one writes, whatever the other knows.
+ */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'

@@ -1,4 +1,6 @@
-/** What a kubelet finds of an earlier one, or of images, that cannot be read: it says so, breaks nothing that runs, and goes on when it can. */
+/**
+ * What a kubelet finds of an earlier one, or of images, that cannot be read: it says so, breaks nothing that runs, and goes on when it can.
+ */
 import { existsSync, mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

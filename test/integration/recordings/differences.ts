@@ -147,7 +147,10 @@ export const renamed: readonly { field: string; as: string; reason: string }[] =
 
 export const matchesId = (a: Accepted, id: string): boolean => (typeof a.match === 'string' ? id.startsWith(a.match) : a.match.test(id))
 
-/** Manifests of which less than 97 of 100 answers are as recorded, in percent: v1.35 has other rules for them, and what is accepted says which. */
+/**
+ * Manifests of which less than 97 of 100 answers are as recorded, in percent: v1.35 has other rules for them, and what is accepted says
+ * which.
+ */
 export const changed: Readonly<Record<string, { readonly atLeast: number; readonly because: string }>> = {
   '': { atLeast: 85, because: 'discovery, versions and addresses are among few requests' },
   sts: { atLeast: 72, because: 'the templates of pods and of claims are checked, as those of other kinds always were' },

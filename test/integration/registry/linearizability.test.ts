@@ -1,6 +1,6 @@
 /**
- * Two registries, as two API servers have them, on three nats-servers of which each is cut off from the others, hangs and dies in turn: what
- * clients see of a register is explained by one that does one thing at a time.
+ * Two registries, as two API servers have them, on three nats-servers of which each is cut off from the others, hangs and dies in turn:
+ * what clients see of a register is explained by one that does one thing at a time.
  */
 import { randomInt } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

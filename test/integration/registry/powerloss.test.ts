@@ -1,4 +1,6 @@
-/** The store on a file system of its own, whose device is copied while everything runs: what the copy holds is what a power failure leaves. */
+/**
+ * The store on a file system of its own, whose device is copied while everything runs: what the copy holds is what a power failure leaves.
+ */
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

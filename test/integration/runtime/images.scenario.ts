@@ -1,4 +1,6 @@
-/** Images of the catalogue do what they are for, with no more of the node than containers see. Those that the machine lacks are passed over. */
+/**
+ * Images of the catalogue do what they are for, with no more of the node than containers see. Those that the machine lacks are passed over.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'

@@ -67,7 +67,10 @@ describe('costs', () => {
   })
 })
 
-/** The numbers are those of apiextensions-apiserver's and apiserver's own tests at v1.35, of the same expressions over fields of these types. */
+/**
+ * The numbers are those of apiextensions-apiserver's and apiserver's own tests at v1.35, of the same expressions over fields of these
+ * types.
+ */
 describe('costs of schemas without bounds are upstream’s', () => {
   const text: JsonSchema = { type: 'string' }
   const item: JsonSchema = { type: 'object', properties: { k: text, v: text, v2: text } }

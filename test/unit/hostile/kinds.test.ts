@@ -1,4 +1,6 @@
-/** No object that somebody makes up breaks what is done with it: of every kind, in every version, and by the plugins that look into pods. */
+/**
+ * No object that somebody makes up breaks what is done with it: of every kind, in every version, and by the plugins that look into pods.
+ */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { AdmissionRequest } from '#control-plane/apiserver/admission/admission.ts'

@@ -1,6 +1,6 @@
 /**
- * Every field of a pod's spec, by what a node does about it: nothing is passed over in silence. The walk through the schema finds fields that
- * nobody has thought of.
+ * Every field of a pod's spec, by what a node does about it: nothing is passed over in silence. The walk through the schema finds fields
+ * that nobody has thought of.
  */
 import { describe, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'

@@ -1,4 +1,6 @@
-/** Expressions of a policy evaluated for one request, binding and parameter, within one budget: k8s.io/apiserver/pkg/admission/plugin/cel. */
+/**
+ * Expressions of a policy evaluated for one request, binding and parameter, within one budget: k8s.io/apiserver/pkg/admission/plugin/cel.
+ */
 import type { Bindings, ErrorValue, MapValue, Value } from '../../cel/cel.ts'
 import { cel } from '../../cel/load.ts'
 import type { Expression } from './environment.ts'

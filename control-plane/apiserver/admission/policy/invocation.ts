@@ -37,7 +37,8 @@ export interface Invocation {
   readonly versioned: Versioned
   readonly param: KubeObject | undefined
   /**
-   * Does `work`, again when something was asked for in it that had to be waited for. `object` is the request's unless another takes its place.
+   * Does `work`, again when something was asked for in it that had to be waited for. `object` is the request's unless another takes its
+   * place.
    */
   evaluate<T>(variables: ReadonlyMap<string, Expression>, work: (begin: Begin) => T, object?: KubeObject): Maybe<T>
 }

@@ -89,7 +89,10 @@ function patched(object: KubeObject, { codec }: Form, value: Value): KubeObject 
   return decoded.object as KubeObject
 }
 
-/** Upstream passes the values of patches through protobuf's Value, whose numbers are float64: an int that such a one does not hold is a text. */
+/**
+ * Upstream passes the values of patches through protobuf's Value, whose numbers are float64: an int that such a one does not hold is a
+ * text.
+ */
 function wideAsText(this: Record<string, unknown>, key: string, value: unknown): unknown {
   const own = this[key]
   return typeof own === 'bigint' ? String(own) : value

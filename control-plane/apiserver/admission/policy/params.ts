@@ -28,8 +28,8 @@ export const paramKindText = ({ apiVersion = '', kind = '' }: ParamKind): string
 }
 
 /**
- * The parameters that a policy is evaluated with, one after the other: `undefined` stands for none (`params` is null). None at all when there
- * are none and that is allowed. Throws Errors in upstream's words.
+ * The parameters that a policy is evaluated with, one after the other: `undefined` stands for none (`params` is null). None at all when
+ * there are none and that is allowed. Throws Errors in upstream's words.
  */
 export function collectParams(
   registry: Registry,

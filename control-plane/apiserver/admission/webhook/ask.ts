@@ -11,7 +11,9 @@ import { denial, questionOf, readReview, verdictOf, type Objects, type Question,
 /** Of an answer: a patch of an object of the largest size, in base64, and something to spare. */
 const maxBytes = 10 * 1024 * 1024
 
-/** The webhook's verdict when it lets the request pass; what it notes and warns of is passed on. Throws CallFailed, Rejected, StatusError. */
+/**
+ * The webhook's verdict when it lets the request pass; what it notes and warns of is passed on. Throws CallFailed, Rejected, StatusError.
+ */
 export async function ask(
   webhooks: Webhooks,
   { webhook }: Hook,

@@ -1,6 +1,6 @@
 /**
- * The webhooks of one kind of configuration, in upstream's order: configurations by name, in each as they are listed. Follows the store in the
- * tick in which this server's cache does. By resource, so that a request that no webhook is interested in costs one look into a map.
+ * The webhooks of one kind of configuration, in upstream's order: configurations by name, in each as they are listed. Follows the store in
+ * the tick in which this server's cache does. By resource, so that a request that no webhook is interested in costs one look into a map.
  */
 import type { Webhook } from '#shared/api/admissionregistration/webhooks.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'

@@ -1,4 +1,7 @@
-/** AdmissionReview: the question that a webhook is sent, and what its answer must be (k8s.io/apiserver/pkg/admission/plugin/webhook/request). */
+/**
+ * AdmissionReview: the question that a webhook is sent, and what its answer must be
+ * (k8s.io/apiserver/pkg/admission/plugin/webhook/request).
+ */
 import { randomUUID } from 'node:crypto'
 import * as z from 'zod'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'

@@ -6,8 +6,8 @@ import type { Configurations, Hook } from './configurations.ts'
 const nobody: readonly Hook[] = []
 
 /**
- * Those whose rules name the request's resource, in upstream's order; their selectors are still to be asked. What the server itself writes is
- * not put to webhooks: it must be able to start while they are down.
+ * Those whose rules name the request's resource, in upstream's order; their selectors are still to be asked. What the server itself writes
+ * is not put to webhooks: it must be able to start while they are down.
  */
 export function concerned(configurations: Configurations, a: Attributes): readonly Hook[] {
   const hooks = configurations.interestedIn(a.requestResource.resource)

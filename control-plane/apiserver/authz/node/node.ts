@@ -1,6 +1,6 @@
 /**
- * The Node authorizer: a node may do what nodes do, but reads only what the pods that are bound to it need, and touches only what is its own
- * (plugin/pkg/auth/authorizer/node). What it writes, the admission plugin NodeRestriction looks at.
+ * The Node authorizer: a node may do what nodes do, but reads only what the pods that are bound to it need, and touches only what is its
+ * own (plugin/pkg/auth/authorizer/node). What it writes, the admission plugin NodeRestriction looks at.
  * https://kubernetes.io/docs/reference/access-authn-authz/node/
  */
 import { nodeRules } from '../../bootstrap/policy/noderules.ts'

@@ -1,7 +1,7 @@
 /**
- * What coxswain's components need beyond upstream's roles, because their parts are put together otherwise: a node-agent is kubelet and kube-proxy
- * under one identity, and the controllers share one connection, over which each acts as the user of its own service account. That nodes may
- * join and renew their certificates is upstream bound by who sets up a cluster (kubeadm).
+ * What coxswain's components need beyond upstream's roles, because their parts are put together otherwise: a node-agent is kubelet and
+ * kube-proxy under one identity, and the controllers share one connection, over which each acts as the user of its own service account.
+ * That nodes may join and renew their certificates is upstream bound by who sets up a cluster (kubeadm).
  */
 import type { ClusterRole } from '#shared/api/rbac/clusterrole.ts'
 import type { ClusterRoleBinding } from '#shared/api/rbac/clusterrolebinding.ts'

@@ -1,4 +1,7 @@
-/** What a node may do, as far as the Node authorizer and NodeRestriction do not narrow it to what is its own (NodeRules of policy.go, v1.35). */
+/**
+ * What a node may do, as far as the Node authorizer and NodeRestriction do not narrow it to what is its own (NodeRules of policy.go,
+ * v1.35).
+ */
 import type { PolicyRule } from '#shared/api/rbac/policyrule.ts'
 import { on, read } from './define.ts'
 

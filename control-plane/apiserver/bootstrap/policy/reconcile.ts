@@ -1,6 +1,6 @@
 /**
- * Brings stored roles and bindings to what they should at least allow (k8s.io/component-helpers/auth/rbac/reconciliation): what is missing is
- * added, nothing is taken away, and what its owner has marked with `autoupdate: "false"` is left alone.
+ * Brings stored roles and bindings to what they should at least allow (k8s.io/component-helpers/auth/rbac/reconciliation): what is missing
+ * is added, nothing is taken away, and what its owner has marked with `autoupdate: "false"` is left alone.
  */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { semanticEqual } from '#shared/api/meta/validation.ts'

@@ -30,8 +30,8 @@ interface Walk {
 }
 
 /**
- * Of a structural schema. `at` is of `openAPIV3Schema`; `unchanged` says that it is stored already. Where something else is wrong, at the level
- * of a rule or below, it is not judged.
+ * Of a structural schema. `at` is of `openAPIV3Schema`; `unchanged` says that it is stored already. Where something else is wrong, at the
+ * level of a rule or below, it is not judged.
  */
 export function checkRules(schema: JsonSchema, at: Path, unchanged: boolean, beside: readonly FieldError[] = []): FieldError[] {
   const walk: Walk = { errors: [], costs: [], unchanged, wrong: beside.map(e => e.field) }

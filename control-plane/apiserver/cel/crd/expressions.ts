@@ -1,4 +1,7 @@
-/** CustomResourceDefinitions with the rules that their expressions must follow. What has none is not looked at, so that the engine stays away. */
+/**
+ * CustomResourceDefinitions with the rules that their expressions must follow. What has none is not looked at, so that the engine stays
+ * away.
+ */
 import type { CustomResourceDefinition } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { semanticEqual } from '#shared/api/meta/validation.ts'
 import type { Resource } from '#shared/api/resource.ts'

@@ -1,6 +1,6 @@
 /**
- * `authorizer.group('apps').resource('deployments').namespace('x').check('create').allowed()`: k8s.io/apiserver/pkg/cel/library/authz.go. It
- * asks the API server's own authorizer for the user of the request.
+ * `authorizer.group('apps').resource('deployments').namespace('x').check('create').allowed()`: k8s.io/apiserver/pkg/cel/library/authz.go.
+ * It asks the API server's own authorizer for the user of the request.
  */
 import { isDNS1123Label, isDNS1123Subdomain } from '#shared/machinery/names.ts'
 import type { Attributes, Authorizer } from '../../authz/authorizer.ts'

@@ -13,7 +13,9 @@ const maxRequestBytes = 3 * 1024 * 1024
 const maxTextBytes = maxRequestBytes - 2
 const maxTimeBytes = 32
 
-/** `name` is that of the type, which the types of fields have before their own. `root`: a whole resource. Undefined for what has no type. */
+/**
+ * `name` is that of the type, which the types of fields have before their own. `root`: a whole resource. Undefined for what has no type.
+ */
 export function declare(schema: JsonSchema, name: string, root: boolean): Declared | undefined {
   const declared = declareValue(root ? withMeta(schema) : schema, name)
   if (!declared) return undefined

@@ -1,6 +1,6 @@
 /**
- * Extended resources of device plugins: who registers is listened to, its devices are told as the node's capacity, and containers that ask for
- * some get them. The rules and words are those of upstream's device manager (pkg/kubelet/cm/devicemanager).
+ * Extended resources of device plugins: who registers is listened to, its devices are told as the node's capacity, and containers that ask
+ * for some get them. The rules and words are those of upstream's device manager (pkg/kubelet/cm/devicemanager).
  * https://kubernetes.io/docs/concepts/extend-kubernetes/compute-storage-net/device-plugins/
  */
 import { lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs'

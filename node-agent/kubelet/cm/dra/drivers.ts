@@ -1,6 +1,6 @@
 /**
- * The drivers of dynamic resources of this node: registered by their sockets, of one driver several while it is being replaced. What a driver
- * that has gone said of the node's devices goes after a while. pkg/kubelet/cm/dra/plugin/dra_plugin_manager.go
+ * The drivers of dynamic resources of this node: registered by their sockets, of one driver several while it is being replaced. What a
+ * driver that has gone said of the node's devices goes after a while. pkg/kubelet/cm/dra/plugin/dra_plugin_manager.go
  */
 import { resourceSlices } from '#shared/api/kinds.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'

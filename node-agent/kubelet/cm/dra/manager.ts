@@ -1,6 +1,6 @@
 /**
- * Dynamic resources of pods: before a pod starts, the drivers of its claims' devices prepare them, and when the last pod that uses a claim has
- * ended they take them back. The rules and words are upstream's (pkg/kubelet/cm/dra/manager.go).
+ * Dynamic resources of pods: before a pod starts, the drivers of its claims' devices prepare them, and when the last pod that uses a claim
+ * has ended they take them back. The rules and words are upstream's (pkg/kubelet/cm/dra/manager.go).
  * https://kubernetes.io/docs/concepts/scheduling-eviction/dynamic-resource-allocation/
  */
 import { join } from 'node:path'

@@ -8,8 +8,8 @@ import { isNotFound } from '#shared/machinery/status.ts'
 import { NotYetError } from '../plugin.ts'
 
 /**
- * What the driver said that mounting needs. Throws NotYetError while the volume is not attached: our Node tells when it is, which brings the
- * pod back here.
+ * What the driver said that mounting needs. Throws NotYetError while the volume is not attached: our Node tells when it is, which brings
+ * the pod back here.
  */
 export async function attachment(
   client: Client,

@@ -36,7 +36,10 @@ export interface CsiNode {
   readonly rootDir: string
   /** Names this life of the node's kernel state: what was mounted in another one is not. */
   readonly boot: string
-  /** Whether our Node says that we may use the volume, so that nobody detaches it; has that said if it does not. Absent: nobody attaches any. */
+  /**
+   * Whether our Node says that we may use the volume, so that nobody detaches it; has that said if it does not. Absent: nobody attaches
+   * any.
+   */
   readonly isReportedInUse?: (uniqueName: string) => boolean
 }
 

@@ -1,6 +1,6 @@
 /**
- * Has a driver enlarge what is mounted when a claim's volume has grown, and tells that by the claim's status. pkg/volume/util/operationexecutor
- * NodeExpander
+ * Has a driver enlarge what is mounted when a claim's volume has grown, and tells that by the claim's status.
+ * pkg/volume/util/operationexecutor NodeExpander
  */
 import { persistentVolumeClaims, persistentVolumes } from '#shared/api/kinds.ts'
 import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'

@@ -1,4 +1,7 @@
-/** What a driver that asks for it is told of the pod when it mounts. https://kubernetes-csi.github.io/docs/pod-info.html, token-requests.html */
+/**
+ * What a driver that asks for it is told of the pod when it mounts. https://kubernetes-csi.github.io/docs/pod-info.html,
+ * token-requests.html
+ */
 import type { CSIDriver } from '#shared/api/storage/csidriver.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { PodSources } from '../../sources.ts'
