@@ -126,7 +126,7 @@ export function csiResizer(ctx: ControllerContext, csi: Csi): ControllerOptions 
 
   function forget(uid: string): void {
     modifier.forget(uid)
-    for (const of of [refused.sizes, refused.attributes]) of.forget(uid)
+    for (const kind of [refused.sizes, refused.attributes]) kind.forget(uid)
     failed.delete(uid)
   }
   /** When what was refused is to be asked for again. */
