@@ -101,11 +101,10 @@ export function csiResizer(ctx: ControllerContext, csi: Csi): ControllerOptions 
       }
       failed.delete(uid)
     }
-    if (sizeOf(volume.spec.capacity) < capacity) {
-      // The node compares this with what the claim says that it has.
-      const storage = capacity === wanted ? requested : formatQuantity(quantityOf(capacity, 'BinarySI'))
+    const storage = capacity === wanted ? requested : formatQuantity(quantityOf(capacity, 'BinarySI'))
+    // The node compares this with what the claim says that it has.
+    if (sizeOf(volume.spec.capacity) < capacity)
       await client.patch(persistentVolumes, '', name, 'merge', { spec: { capacity: { storage } } })
-    }
     if (onNode) {
       const message = 'Waiting for user to (re-)start a pod to finish file system resize of volume on node.'
       await writeStatus(client, claim, {
@@ -116,7 +115,7 @@ export function csiResizer(ctx: ControllerContext, csi: Csi): ControllerOptions 
       return
     }
     await writeStatus(client, claim, {
-      capacity: { storage: capacity === wanted ? requested : formatQuantity(quantityOf(capacity, 'BinarySI')) },
+      capacity: { storage },
       allocatedResources: { storage: requested },
       allocatedResourceStatuses: { storage: null },
       conditions: withConditions(claim.status?.conditions, resizing, []),
