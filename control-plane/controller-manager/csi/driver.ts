@@ -20,6 +20,7 @@ import { Code, RpcError, type Caller } from '#shared/grpc/rpc.ts'
 import { encodeMessage } from '#shared/machinery/protobuf-encode.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import type { ControllerContext } from '../context.ts'
+import { refusals } from './refusals.ts'
 
 /** On a CSIDriver: who does the work of the sidecars. */
 export const controllerAnnotation = 'csi.coxswain.io/controller'
@@ -65,9 +66,8 @@ export function csi(ctx: ControllerContext): Csi {
   const nodeInformer = ctx.informer(nodes)
   const known = new Map<string, { at: number; abilities: Promise<Abilities> }>()
 
-  /** By node and driver, until when. */
-  const hung = new Map<string, number>()
-  const isHung = (node: string, driver: string): boolean => (hung.get(`${node} ${driver}`) ?? 0) > performance.now()
+  /** Processes, by node and driver. */
+  const hung = refusals(hungMs)
 
   function candidates(driver: string, topologies: readonly Segments[]): string[] {
     const names = csiNodeInformer
@@ -79,7 +79,7 @@ export function csi(ctx: ControllerContext): Csi {
       const labels = nodeInformer.get('', name)?.metadata.labels ?? {}
       return topologies.some(segments => Object.entries(segments).every(([key, value]) => labels[key] === value))
     }
-    const rank = (name: string): number => (near(name) ? 0 : 2) + (isHung(name, driver) ? 1 : 0)
+    const rank = (name: string): number => (near(name) ? 0 : 2) + (hung.holds(`${name} ${driver}`) ? 1 : 0)
     return names.sort((a, b) => rank(a) - rank(b))
   }
   const callerOn =
@@ -97,8 +97,8 @@ export function csi(ctx: ControllerContext): Csi {
       () => false,
       (e: unknown) => e instanceof RpcError && e.code === Code.deadlineExceeded,
     )
-    if (late) hung.set(`${node} ${driver}`, performance.now() + hungMs)
-    else hung.delete(`${node} ${driver}`)
+    if (late) hung.add(`${node} ${driver}`)
+    else hung.forget(`${node} ${driver}`)
   }
   function caller(client: Client, driver: string, topologies: readonly Segments[] = []): Caller {
     return async (rpc, question, timeoutMs) => {
