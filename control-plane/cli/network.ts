@@ -47,10 +47,13 @@ export async function lowerBridge(at: Addresses): Promise<void> {
   const ours = [...links, at.vxlanLink, at.bridge].map(link => `link del ${link}`)
   await ip([...unreachable, ...ours], { force: true })
   await acceptBridged(at.bridge, false)
-  const tables = [egressTable(at.bridge), connectionsTable(at.bridge)]
-  await nft(tables.map(table => `table ip ${table} {}\ndelete table ip ${table}\n`).join(''))
-  const rules = `while ip rule del to ${at.balancers} priority ${connectionsPriority}; do :; done`
-  await run('sh', ['-c', rules], { timeoutMs: 10_000 })
+  const balancers = [`ip ${connectionsTable(at.bridge)}`, ...(at.ipv6 ? [`ip6 ${connectionsTable(at.bridge)}`] : [])]
+  await nft([`ip ${egressTable(at.bridge)}`, ...balancers].map(table => `table ${table} {}\ndelete table ${table}\n`).join(''))
+  for (const range of [at.balancers, ...(at.ipv6 ? [at.ipv6.balancers] : [])]) {
+    const family = range.includes(':') ? '-6' : '-4'
+    const rules = `while ip ${family} rule del to ${range} priority ${connectionsPriority}; do :; done`
+    await run('sh', ['-c', rules], { timeoutMs: 10_000 })
+  }
   await closeUplink(at)
 }
 

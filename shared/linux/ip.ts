@@ -1,20 +1,24 @@
 /** iproute2 in batches: one process for many changes. */
 import { readFile } from 'node:fs/promises'
+import type { IPFamily } from '#shared/machinery/ip.ts'
 import { run } from './run.ts'
 
 /**
  * Runs lines of `ip` commands (without the leading `ip`) in one process. Stops at the first that fails, unless `force`.
- * `namespace` is a name below /run/netns; default is the network namespace we live in.
+ * `namespace` is a name below /run/netns; default is the network namespace we live in. `family` is that of lines which do not say it
+ * themselves, IPv4 by default.
  */
 export async function ipBatch(
   lines: readonly string[],
-  options: { namespace?: string; force?: boolean; timeoutMs?: number } = {},
+  options: { namespace?: string; force?: boolean; timeoutMs?: number; family?: IPFamily } = {},
 ): Promise<void> {
   if (lines.length === 0) return
-  await run('ip', [...(options.namespace ? ['-n', options.namespace] : []), ...(options.force ? ['-force'] : []), '-batch', '-'], {
-    input: lines.join('\n') + '\n',
-    timeoutMs: options.timeoutMs,
-  })
+  const args = [
+    ...(options.family === 'IPv6' ? ['-6'] : []),
+    ...(options.namespace ? ['-n', options.namespace] : []),
+    ...(options.force ? ['-force'] : []),
+  ]
+  await run('ip', [...args, '-batch', '-'], { input: lines.join('\n') + '\n', timeoutMs: options.timeoutMs })
 }
 
 /** `ip -json <args>`, parsed; an empty answer is an empty list. */

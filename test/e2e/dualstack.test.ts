@@ -1,9 +1,11 @@
 /** A cluster of both families: nodes, pods and Services with IPv4 and IPv6 addresses, names, load balancers and policies of both. */
 import { execa } from 'execa'
+import { once } from 'node:events'
 import { isIPv4, isIPv6 } from 'node:net'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { eventually, startCluster, type ClusterFixture } from '../fixtures/cluster.ts'
+import { call, parrot } from '../fixtures/parrot.ts'
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 let cluster: ClusterFixture
@@ -118,4 +120,39 @@ test('a Service of IPv6 alone, and policies hold for both families', async () =>
   // Blocks are of one family.
   await policy('[{from: [{ipBlock: {cidr: "::/0"}}]}]')
   await untilReached([false, true])
+})
+
+test('load balancers that move: connections by either family stay at the node where they began', async () => {
+  const moving = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'moving' },
+    spec: {
+      type: 'LoadBalancer',
+      externalTrafficPolicy: 'Local',
+      ipFamilyPolicy: 'RequireDualStack',
+      selector: { app: 'parrot' },
+      ports: [{ port: 80, targetPort: 8080 }],
+    },
+  }
+  await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [parrot('node-1'), parrot('node-2'), moving] }))
+  await cluster.kubectl('wait', '--for=condition=Ready', 'pod', '-l', 'app=parrot', '--timeout=60s')
+  const ips = await eventually(async () => {
+    const found = await get('service', 'moving', '-o', 'jsonpath={.status.loadBalancer.ingress[*].ip}')
+    return found.length === 2 && found
+  }, 'an address of each family')
+  const open = await Promise.all(ips.map(ip => eventually(() => call(ip), `${ip} answers`)))
+  expect(open[0]!.name).toBe(open[1]!.name)
+  await cluster.kubectl('label', 'pod', open[0]!.name, 'app-')
+  for (const ip of ips)
+    await eventually(async () => {
+      const other = await call(ip)
+      other.socket.destroy()
+      return other.name !== open[0]!.name
+    }, `${ip} has moved`)
+  for (const { socket } of open) {
+    socket.write('still here')
+    expect(String((await once(socket, 'data'))[0])).toBe('still here')
+    socket.destroy()
+  }
 })

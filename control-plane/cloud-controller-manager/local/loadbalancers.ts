@@ -122,7 +122,8 @@ export function pooledLoadBalancers(
           return found === undefined ? [] : [[found, n] as const]
         }),
       )
-      await announcer.keep(new Set(alive.flatMap(n => way(n, 'IPv4') ?? [])))
+      for (const family of toIPv6 ? (['IPv4', 'IPv6'] as const) : (['IPv4'] as const))
+        await announcer.keep(family, new Set(alive.flatMap(n => way(n, family) ?? [])))
       const chosen = chooseNode(address, [...ways.keys()], announcer.via(address))
       const second = chosen === undefined ? undefined : way(ways.get(chosen)!, 'IPv6')
       await Promise.all([announcer.announce(address, chosen), toIPv6 && announcer.announce(toIPv6(address), second)])

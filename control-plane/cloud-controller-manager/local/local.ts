@@ -9,7 +9,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { IPFamily } from '#shared/machinery/ip.ts'
 import { hopTo, machineOf } from '#shared/network/machine.ts'
 import type { Cloud } from '../cloud.ts'
-import { trackConnections } from './connections.ts'
+import { trackConnections, untracked } from './connections.ts'
 import { followConfig, readConfig, type LocalInstance } from './config.ts'
 import { isLocal, nodeLoadBalancers, nodesWithEndpoints, pooledLoadBalancers } from './loadbalancers.ts'
 import { machineEgress } from './egress.ts'
@@ -66,8 +66,11 @@ export async function localCloud(file: string, informer: SharedInformers['get'],
   const announcer =
     device === undefined || loadBalancers.by !== 'pool'
       ? silentAnnouncer()
-      : await trackConnections(device, loadBalancers.range)
-          .then(connections => routeAnnouncer(links, connections))
+      : await Promise.all([
+          trackConnections(device, 'IPv4', loadBalancers.range),
+          loadBalancers.range6 === undefined ? untracked : trackConnections(device, 'IPv6', loadBalancers.range6),
+        ])
+          .then(([IPv4, IPv6]) => routeAnnouncer(links, { IPv4, IPv6 }))
           .catch((e: Error) => {
             log.warn({ err: e.message }, 'connections through an address do not stay with their node when it moves')
             return routeAnnouncer(links)

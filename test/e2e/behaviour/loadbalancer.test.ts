@@ -3,9 +3,9 @@
  */
 import { once } from 'node:events'
 import { get } from 'node:http'
-import { connect, type Socket } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { eventually } from '../../fixtures/cluster.ts'
+import { call, parrot } from '../../fixtures/parrot.ts'
 import { sharedCluster, type SharedCluster } from '../../fixtures/shared-cluster.ts'
 
 let cluster: SharedCluster
@@ -111,40 +111,9 @@ test('with externalTrafficPolicy Local, by a node that has an endpoint, which se
   await cluster.kubectl('delete', 'service', 'local')
 }, 180_000)
 
-/** Says its name to who connects, and then back what it hears. */
-const parrot = `
-import os, socket, threading
-def serve(c):
-    c.sendall(os.uname()[1].encode())
-    while data := c.recv(100): c.sendall(data)
-s = socket.create_server(('', 8080))
-while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
-`
-/** A connection, and what is said first on it. */
-async function call(host: string): Promise<{ socket: Socket; name: string }> {
-  const socket = connect({ host, port: 80, timeout: 2000 })
-  socket.on('timeout', () => socket.destroy(new Error('nothing was heard')))
-  try {
-    return { socket, name: String((await once(socket, 'data'))[0]) }
-  } catch (e) {
-    socket.destroy()
-    throw e
-  }
-}
-
 test('an address that moves: connections that are open stay at the node where they began', async () => {
-  const pod = (node: string): object => ({
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: `parrot-${node}`, labels: { app: 'parrot' } },
-    spec: {
-      nodeName: node,
-      terminationGracePeriodSeconds: 0,
-      containers: [{ name: 'c', image: 'python', command: ['python3', '-c', parrot] }],
-    },
-  })
   const moving = JSON.parse(service('moving', { externalTrafficPolicy: 'Local', selector: { app: 'parrot' } })) as object
-  await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [pod('node-1'), pod('node-2'), moving] }))
+  await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [parrot('node-1'), parrot('node-2'), moving] }))
   await cluster.kubectl('wait', '--for=condition=Ready', 'pod', '-l', 'app=parrot', '--timeout=60s')
   const ip = await addressOf('moving')
   const { socket, name } = await eventually(() => call(ip), 'the address answers')
