@@ -28,6 +28,12 @@ export interface DeleteOptions {
   propagationPolicy?: 'Background' | 'Foreground' | 'Orphan'
   preconditions?: { uid?: string; resourceVersion?: string }
 }
+export interface RawOptions {
+  /** When not plain JSON. */
+  accept?: string
+  /** When not the client's. */
+  timeoutMs?: number
+}
 export type PatchType = 'json' | 'merge' | 'strategic' | 'apply'
 export interface List<T> {
   metadata: ListMeta
@@ -62,6 +68,6 @@ export interface Client {
     namespace: string,
     options?: DeleteOptions & Pick<ListOptions, 'labelSelector' | 'fieldSelector'>,
   ): Promise<void> // any: as above
-  /** Any other request, `path` with its query; the answer is parsed JSON. `accept` when not plain JSON. */
-  raw<R = unknown>(method: string, path: string, body?: unknown, accept?: string): Promise<R>
+  /** Any other request, `path` with its query; the answer is parsed JSON. */
+  raw<R = unknown>(method: string, path: string, body?: unknown, options?: RawOptions): Promise<R>
 }

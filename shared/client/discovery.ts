@@ -32,7 +32,7 @@ const accepted = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscove
 /** Asks the API by its two documents of aggregated discovery. Rejects when nothing could be learnt. */
 export async function discover(client: Client): Promise<Discovery> {
   const documents = await Promise.all(
-    ['/api', '/apis'].map(path => client.raw<{ items?: GroupDiscovery[] }>('GET', path, undefined, accepted)),
+    ['/api', '/apis'].map(path => client.raw<{ items?: GroupDiscovery[] }>('GET', path, undefined, { accept: accepted })),
   )
   const found = new Map<string, Discovered & { versions: string[] }>()
   const failed: Discovery['failed'] = []

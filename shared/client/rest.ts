@@ -4,7 +4,7 @@ import { apiVersion, type Kind } from '../api/resource.ts'
 import type { ApiResponse, Transport } from '../bus/transport.ts'
 import { StatusError, type Status } from '../machinery/status.ts'
 import { managedFields, omitHeader } from './omit.ts'
-import type { Client, DeleteOptions, List, ListOptions, PatchType, WatchEvent, WatchOptions } from './client.ts'
+import type { Client, DeleteOptions, List, ListOptions, PatchType, RawOptions, WatchEvent, WatchOptions } from './client.ts'
 
 export interface ClientSettings {
   /** Who writes: its part before the first `/` becomes the field manager. */
@@ -112,6 +112,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
     query: URLSearchParams,
     body?: unknown,
     headers: Record<string, string> = {},
+    withinMs = timeoutMs,
   ): Promise<ApiResponse> {
     const response = await transport.request({
       method,
@@ -123,7 +124,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
         ...headers,
       },
       body: body === undefined ? new Uint8Array() : Buffer.from(JSON.stringify(body)),
-      timeoutMs,
+      timeoutMs: withinMs,
     })
     if (response.code >= 400) throw await failure(response)
     return response
@@ -134,8 +135,9 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
     query = new URLSearchParams(),
     body?: unknown,
     headers?: Record<string, string>,
+    withinMs?: number,
   ): Promise<R> {
-    const bytes = await whole((await send(method, path, query, body, headers)).body)
+    const bytes = await whole((await send(method, path, query, body, headers, withinMs)).body)
     return (bytes.length ? JSON.parse(bytes.toString()) : undefined) as R
   }
   /** Items of a list carry no type of their own; metadata-only objects carry another's. */
@@ -204,9 +206,16 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
     },
     post: <R>(kind: Kind, namespace: string, name: string, subresource: string, body: unknown) =>
       call<R>('POST', pathOf(kind, namespace, name, subresource), undefined, body),
-    raw<R>(method: string, path: string, body?: unknown, accept?: string): Promise<R> {
+    raw<R>(method: string, path: string, body?: unknown, options: RawOptions = {}): Promise<R> {
       const [bare = '', query = ''] = path.split('?', 2)
-      return call<R>(method, bare, new URLSearchParams(query), body, accept ? { accept } : undefined)
+      return call<R>(
+        method,
+        bare,
+        new URLSearchParams(query),
+        body,
+        options.accept ? { accept: options.accept } : undefined,
+        options.timeoutMs,
+      )
     },
   }
 }

@@ -13,7 +13,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { isHealthy, isOutOfService } from '../attachdetach/node.ts'
 import type { ControllerContext } from '../context.ts'
-import { callTimeoutMs, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
+import { hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
 import { takeBackStrays } from './strays.ts'
 
 export const attacherFinalizer = (driver: string): string => `external-attacher/${driver.replaceAll(/[./]/g, '-')}`
@@ -63,7 +63,11 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
         volumeContext: spec.csi.volumeAttributes ?? {},
       }
       const answer = await csi
-        .caller(client, attacher, topologies)(controller.controllerPublishVolume, question, callTimeoutMs)
+        .caller(
+          client,
+          attacher,
+          topologies,
+        )(controller.controllerPublishVolume, question)
         .catch((e: unknown) => {
           const attachment = { name: a.metadata.name ?? '', nodeName, nodeId }
           const refused = { driver: attacher, volumeId, topologies, secretRef, attachment }
@@ -92,15 +96,15 @@ export function csiAttacher(ctx: ControllerContext, csi: Csi): ControllerOptions
       const { rpcs } = await csi.abilities(client, attacher)
       if (rpcs.has(ControllerRpc.publishUnpublishVolume))
         await csi
-          .caller(client, attacher, topologiesOf(spec.nodeAffinity?.required?.nodeSelectorTerms))(
-            controller.controllerUnpublishVolume,
-            {
-              volumeId: spec.csi.volumeHandle,
-              nodeId,
-              secrets: await secretOf(client, spec.csi.controllerPublishSecretRef),
-            },
-            callTimeoutMs,
-          )
+          .caller(
+            client,
+            attacher,
+            topologiesOf(spec.nodeAffinity?.required?.nodeSelectorTerms),
+          )(controller.controllerUnpublishVolume, {
+            volumeId: spec.csi.volumeHandle,
+            nodeId,
+            secrets: await secretOf(client, spec.csi.controllerPublishSecretRef),
+          })
           .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
     }
     await setFinalizer(client, volumeAttachments, a, finalizer, false).catch(ignoreNotFound)

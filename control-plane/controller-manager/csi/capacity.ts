@@ -17,7 +17,7 @@ import { controller } from '#shared/csi/services.ts'
 import { formatQuantity, quantityOf } from '#shared/machinery/quantity.ts'
 import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import type { ControllerContext } from '../context.ts'
-import { callTimeoutMs, type Csi, type Segments } from './driver.ts'
+import { type Csi, type Segments } from './driver.ts'
 import { driverParameters, fsTypeOf } from './parameters.ts'
 import { allows, distinctSegments, segmentsOf } from './topology.ts'
 
@@ -46,15 +46,11 @@ export function csiCapacity(ctx: ControllerContext, csi: Csi): ControllerOptions
 
   async function ask(client: Client, driver: string, { parameters }: StorageClass, segments: Segments | undefined) {
     const call = csi.caller(client, driver, segments ? [segments] : [])
-    const { availableCapacity = 0, maximumVolumeSize } = await call(
-      controller.getCapacity,
-      {
-        volumeCapabilities: [capabilityOf({ mode: AccessMode.singleNodeWriter, block: false, fsType: fsTypeOf(parameters) })],
-        parameters: driverParameters(parameters),
-        ...(segments ? { accessibleTopology: { segments: { ...segments } } } : {}),
-      },
-      callTimeoutMs,
-    )
+    const { availableCapacity = 0, maximumVolumeSize } = await call(controller.getCapacity, {
+      volumeCapabilities: [capabilityOf({ mode: AccessMode.singleNodeWriter, block: false, fsType: fsTypeOf(parameters) })],
+      parameters: driverParameters(parameters),
+      ...(segments ? { accessibleTopology: { segments: { ...segments } } } : {}),
+    })
     return { capacity: bytes(availableCapacity), ...(maximumVolumeSize ? { maximumVolumeSize: bytes(maximumVolumeSize.value ?? 0) } : {}) }
   }
   function object(driver: CSIDriver, storageClass: StorageClass, segments: Segments | undefined): CSIStorageCapacity {

@@ -16,21 +16,23 @@ import type { Informer } from '#shared/client/informer.ts'
 import { rpcTypes } from '#shared/csi/messages.ts'
 import { controller, identity } from '#shared/csi/services.ts'
 import { decodeAnswer } from '#shared/grpc/client.ts'
-import { Code, RpcError, type Caller } from '#shared/grpc/rpc.ts'
+import { Code, RpcError, type Rpc } from '#shared/grpc/rpc.ts'
 import { encodeMessage } from '#shared/machinery/protobuf-encode.ts'
+import type { Infer, ObjectSchema } from '#shared/machinery/schema.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import type { ControllerContext } from '../context.ts'
 import { refusals } from './refusals.ts'
+import { timeoutOf } from './timeout.ts'
 
 /** On a CSIDriver: who does the work of the sidecars. */
 export const controllerAnnotation = 'csi.coxswain.io/controller'
 export const controllerName = 'kube-controller-manager'
 
-/** The deadline of a call; drivers are asked again. Less than that of a request to the API. */
-export const callTimeoutMs = 25_000
 /** For how long a driver's process that hangs is asked only where no other will do, and how long it has to say that it does not. */
 const hungMs = 60_000
 const probeTimeoutMs = 3_000
+/** A request takes longer than its call, which is to be heard of in the driver's words. */
+const requestMs = 5_000
 /** For how long it is believed what a driver said that it can. Then it is asked again, by whoever comes, and nobody waits for that. */
 const believedMs = 60_000
 
@@ -41,6 +43,8 @@ export interface Abilities {
   /** PluginCapability.Service.Type */
   readonly services: ReadonlySet<number>
 }
+/** Makes a call in the time that the driver has. Rejects with an RpcError. */
+export type Call = <Q extends ObjectSchema, A extends ObjectSchema>(rpc: Rpc<Q, A>, question: Infer<Q>) => Promise<Infer<A>>
 export interface Csi {
   readonly drivers: Informer<CSIDriver>
   readonly csiNodes: Informer<CSINode>
@@ -51,7 +55,7 @@ export interface Csi {
    * Calls the driver on a ready node that has it: where there is one on a node of those topologies, since another may know nothing of their
    * volumes; of several on one where it does not hang.
    */
-  caller(client: Client, driver: string, topologies?: readonly Segments[]): Caller
+  caller(client: Client, driver: string, topologies?: readonly Segments[]): Call
   abilities(client: Client, driver: string): Promise<Abilities>
   /** The driver's entry of a node's CSINode. */
   entry(driver: string, node: string): NonNullable<CSINode['spec']['drivers']>[number] | undefined
@@ -65,6 +69,10 @@ export function csi(ctx: ControllerContext): Csi {
   const csiNodeInformer = ctx.informer(csiNodes)
   const nodeInformer = ctx.informer(nodes)
   const known = new Map<string, { at: number; abilities: Promise<Abilities> }>()
+  drivers.subscribe(({ type, object }) => {
+    const { wrong } = timeoutOf(object)
+    if (wrong !== undefined && type !== 'DELETED') ctx.recorder('csi-controller').event(object, 'Warning', 'InvalidTimeout', wrong)
+  })
 
   /** Processes, by node and driver. */
   const hung = refusals(hungMs)
@@ -83,31 +91,37 @@ export function csi(ctx: ControllerContext): Csi {
     return names.sort((a, b) => rank(a) - rank(b))
   }
   const callerOn =
-    (node: string, driver: string, client: Client): Caller =>
-    async (rpc, question, timeoutMs) => {
+    (node: string, driver: string, client: Client, timeoutMs: number): Call =>
+    async (rpc, question) => {
       const path = `/api/v1/nodes/${encodeURIComponent(node)}/proxy/csi/${encodeURIComponent(driver)}${rpc.path}`
       const body = { question: encodeMessage(rpc.question, question as object).toString('base64'), timeoutMs }
-      const answer = answerSchema.parse(await client.raw('POST', path, body))
+      const answer = answerSchema.parse(await client.raw('POST', path, body, { timeoutMs: timeoutMs + requestMs }))
       if ('code' in answer) throw new RpcError(answer.code, answer.details)
       return decodeAnswer(rpc, Buffer.from(answer.answer, 'base64'))
     }
   /** What takes long is not to be begun by another process, too: only of one that answers nothing another is asked. */
-  async function probe(node: string, driver: string, client: Client): Promise<void> {
-    const late = await callerOn(node, driver, client)(identity.probe, {}, probeTimeoutMs).then(
+  async function probe(node: string, driver: string, client: Client, timeoutMs: number): Promise<void> {
+    const late = await callerOn(
+      node,
+      driver,
+      client,
+      Math.min(probeTimeoutMs, timeoutMs),
+    )(identity.probe, {}).then(
       () => false,
       (e: unknown) => e instanceof RpcError && e.code === Code.deadlineExceeded,
     )
     if (late) hung.add(`${node} ${driver}`)
     else hung.forget(`${node} ${driver}`)
   }
-  function caller(client: Client, driver: string, topologies: readonly Segments[] = []): Caller {
-    return async (rpc, question, timeoutMs) => {
+  function caller(client: Client, driver: string, topologies: readonly Segments[] = []): Call {
+    return async (rpc, question) => {
+      const { ms } = timeoutOf(drivers.get('', driver))
       let last = `no ready node has driver ${driver}`
       for (const node of candidates(driver, topologies)) {
         try {
-          return await callerOn(node, driver, client)(rpc, question, timeoutMs)
+          return await callerOn(node, driver, client, ms)(rpc, question)
         } catch (e) {
-          if (e instanceof RpcError && e.code === Code.deadlineExceeded) await probe(node, driver, client)
+          if (e instanceof RpcError && e.code === Code.deadlineExceeded) await probe(node, driver, client, ms)
           // Every call may be repeated, so that another node can be asked.
           if (!(e instanceof StatusError)) throw e
           last = e.message.trim()
@@ -119,8 +133,8 @@ export function csi(ctx: ControllerContext): Csi {
   async function ask(client: Client, driver: string): Promise<Abilities> {
     const call = caller(client, driver)
     const [{ capabilities = [] }, rpcs] = await Promise.all([
-      call(identity.getPluginCapabilities, {}, callTimeoutMs),
-      call(controller.controllerGetCapabilities, {}, callTimeoutMs),
+      call(identity.getPluginCapabilities, {}),
+      call(controller.controllerGetCapabilities, {}),
     ])
     return { rpcs: rpcTypes(rpcs), services: new Set(capabilities.map(c => c.service?.type ?? 0)) }
   }

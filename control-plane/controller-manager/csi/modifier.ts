@@ -8,7 +8,7 @@ import { controller } from '#shared/csi/services.ts'
 import { Code, RpcError, codeName, isUncertain } from '#shared/grpc/rpc.ts'
 import type { ControllerContext } from '../context.ts'
 import { withConditions, writeStatus } from './claimstatus.ts'
-import { callTimeoutMs, secretOf, topologiesOf, type Csi } from './driver.ts'
+import { secretOf, topologiesOf, type Csi } from './driver.ts'
 import { keptSecret } from './parameters.ts'
 import type { Refusals } from './refusals.ts'
 
@@ -59,11 +59,7 @@ export function volumeModifier(ctx: ControllerContext, csi: Csi, refused: Refusa
       if (!rpcs.has(ControllerRpc.modifyVolume)) throw new RpcError(Code.unimplemented, `driver ${driver} cannot modify volumes`)
       const call = csi.caller(client, driver, topologiesOf(volume.spec.nodeAffinity?.required?.nodeSelectorTerms))
       const secrets = await secretOf(client, keptSecret('modify', volume))
-      await call(
-        controller.controllerModifyVolume,
-        { volumeId: volumeHandle, secrets, mutableParameters: found.parameters ?? {} },
-        callTimeoutMs,
-      )
+      await call(controller.controllerModifyVolume, { volumeId: volumeHandle, secrets, mutableParameters: found.parameters ?? {} })
     } catch (e) {
       const open = isUncertain(e)
       if (!open) ended.set(uid, target)

@@ -19,7 +19,7 @@ import { classOf } from '#shared/storage/volume.ts'
 import type { ControllerContext } from '../context.ts'
 import { cloneSource, protectSource } from './cloneprotection.ts'
 import { dataSourceOf, isForPopulator, populated } from './datasource.ts'
-import { callTimeoutMs, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi, type Segments } from './driver.ts'
+import { hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi, type Segments } from './driver.ts'
 import { fsTypeOf, keepSecret, keptSecret, secretRefOf, type SecretRef, type SecretUse } from './parameters.ts'
 import { claimFinalizer, examine, requestOf, volumeName } from './request.ts'
 import { takeBackStrays } from './strays.ts'
@@ -63,7 +63,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     }
     const from = data && claims.get(...splitKey(cloneSource(claim) ?? ''))
     if (from) await protectSource(client, from)
-    const { volume } = await csi.caller(client, driver, near)(controller.createVolume, question, callTimeoutMs)
+    const { volume } = await csi.caller(client, driver, near)(controller.createVolume, question)
     if (!volume?.volumeId) throw new Error('the driver has answered without a volume')
     if (data && JSON.stringify(volume.contentSource ?? null) === 'null') {
       await deleteVolume(client, driver, volume.volumeId, question.secrets, near)
@@ -87,7 +87,11 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     near: Segments[],
   ): Promise<void> => {
     await csi
-      .caller(client, driver, near)(controller.deleteVolume, { volumeId, secrets }, callTimeoutMs)
+      .caller(
+        client,
+        driver,
+        near,
+      )(controller.deleteVolume, { volumeId, secrets })
       .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
   }
 
@@ -128,7 +132,7 @@ export function csiProvisioner(ctx: ControllerContext, csi: Csi): ControllerOpti
     const data = await dataSourceOf(claim, storageClass, { client, claims, volumes }).catch(() => undefined)
     const { near, question } = await requestOf(claim, storageClass, data, { client, csi, attributes })
     try {
-      const { volume } = await csi.caller(client, storageClass.provisioner, near)(controller.createVolume, question, callTimeoutMs)
+      const { volume } = await csi.caller(client, storageClass.provisioner, near)(controller.createVolume, question)
       if (volume?.volumeId) await deleteVolume(client, storageClass.provisioner, volume.volumeId, question.secrets, near)
     } catch (e) {
       // It refuses: then it has none, unless that is why.

@@ -11,7 +11,7 @@ import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
 import { formatQuantity, quantityOf, quantityValue } from '#shared/machinery/quantity.ts'
 import type { ControllerContext } from '../context.ts'
 import { withConditions, writeStatus } from './claimstatus.ts'
-import { callTimeoutMs, secretOf, topologiesOf, type Csi } from './driver.ts'
+import { secretOf, topologiesOf, type Csi } from './driver.ts'
 import { nextSize, sizeOf } from './expansion.ts'
 import { volumeModifier } from './modifier.ts'
 import { refusals } from './refusals.ts'
@@ -62,21 +62,17 @@ export function csiResizer(ctx: ControllerContext, csi: Csi): ControllerOptions 
     if (rpcs.has(ControllerRpc.expandVolume)) {
       try {
         const call = csi.caller(client, driver, topologiesOf(volume.spec.nodeAffinity?.required?.nodeSelectorTerms))
-        const answer = await call(
-          controller.controllerExpandVolume,
-          {
-            volumeId: volumeHandle,
-            capacityRange: { requiredBytes: wanted },
-            secrets: await secretOf(client, controllerExpandSecretRef),
-            volumeCapability: capabilityOf({
-              mode: accessModeOf(volume.spec.accessModes?.[0] ?? ''),
-              block,
-              fsType,
-              mountFlags: volume.spec.mountOptions,
-            }),
-          },
-          callTimeoutMs,
-        )
+        const answer = await call(controller.controllerExpandVolume, {
+          volumeId: volumeHandle,
+          capacityRange: { requiredBytes: wanted },
+          secrets: await secretOf(client, controllerExpandSecretRef),
+          volumeCapability: capabilityOf({
+            mode: accessModeOf(volume.spec.accessModes?.[0] ?? ''),
+            block,
+            fsType,
+            mountFlags: volume.spec.mountOptions,
+          }),
+        })
         capacity = answer.capacityBytes || wanted
         onNode = answer.nodeExpansionRequired ?? false
         if (capacity < wanted) throw new Error(`the driver says that the volume has ${capacity} bytes, which is less than ${wanted}`)

@@ -16,7 +16,7 @@ import { Code, RpcError, isUncertain } from '#shared/grpc/rpc.ts'
 import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { ControllerContext } from '../context.ts'
-import { callTimeoutMs, finalized, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
+import { finalized, hasFinalizer, secretOf, setFinalizer, topologiesOf, type Csi } from './driver.ts'
 import { driverParameters, secretRefOf } from './parameters.ts'
 import { claimFinalizer as provisioningFinalizer } from './request.ts'
 import { followSnapshotKinds, type SnapshotKinds } from './snapshotkinds.ts'
@@ -245,7 +245,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
       secrets: await secretOf(client, secretRefOf('snapshotter', parameters, content.metadata.name ?? '', undefined)),
       parameters: driverParameters(parameters),
     }
-    const { snapshot } = await csi.caller(client, driver, near(from.volumeHandle))(controller.createSnapshot, question, callTimeoutMs)
+    const { snapshot } = await csi.caller(client, driver, near(from.volumeHandle))(controller.createSnapshot, question)
     if (!snapshot?.snapshotId) throw new Error('the driver has answered without a snapshot')
     return snapshot
   }
@@ -289,7 +289,7 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
   async function existing(driver: string, snapshotId: string, client: Client): Promise<object> {
     const { rpcs } = await csi.abilities(client, driver)
     if (!rpcs.has(ControllerRpc.listSnapshots)) return { snapshotHandle: snapshotId, readyToUse: true }
-    const { entries = [] } = await csi.caller(client, driver)(controller.listSnapshots, { snapshotId, maxEntries: 0 }, callTimeoutMs)
+    const { entries = [] } = await csi.caller(client, driver)(controller.listSnapshots, { snapshotId, maxEntries: 0 })
     const found = entries[0]?.snapshot
     if (!found) throw new Error(`can not find snapshot for snapshotID ${snapshotId}`)
     const creationTime = Date.parse(found.creationTime ?? formatTime()) * 1e6
@@ -318,7 +318,11 @@ export function csiSnapshotter(ctx: ControllerContext, csi: Csi): ControllerOpti
       const secrets = await secretOf(client, ref).catch(told('get snapshot credentials'))
       if (id !== undefined)
         await csi
-          .caller(client, driver, near(from.volumeHandle))(controller.deleteSnapshot, { snapshotId: id, secrets }, callTimeoutMs)
+          .caller(
+            client,
+            driver,
+            near(from.volumeHandle),
+          )(controller.deleteSnapshot, { snapshotId: id, secrets })
           .catch((e: unknown) => (e instanceof RpcError && e.code === Code.notFound ? undefined : Promise.reject(e)))
           .catch(told('delete snapshot'))
     }

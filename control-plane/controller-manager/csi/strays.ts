@@ -9,7 +9,7 @@ import { uniqueVolumeName } from '#shared/csi/names.ts'
 import { controller } from '#shared/csi/services.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
 import { isHealthy, isOutOfService } from '../attachdetach/node.ts'
-import { callTimeoutMs, secretOf, type Csi, type Segments } from './driver.ts'
+import { secretOf, type Csi, type Segments } from './driver.ts'
 
 /** What of a driver's list is looked at, at most; a page of it has as many volumes. */
 const pages = 1_000
@@ -42,7 +42,7 @@ async function takeBack(csi: Csi, client: Client, refused: Refused): Promise<voi
   const call = csi.caller(client, driver, topologies)
   let strays: string[] = []
   for (let page = 0, startingToken = ''; page < pages; page++) {
-    const { entries = [], nextToken = '' } = await call(controller.listVolumes, { maxEntries: pageSize, startingToken }, callTimeoutMs)
+    const { entries = [], nextToken = '' } = await call(controller.listVolumes, { maxEntries: pageSize, startingToken })
     const entry = entries.find(e => e.volume?.volumeId === volumeId)
     strays = (entry?.status?.publishedNodeIds ?? []).filter(id => id !== attachment?.nodeId)
     if (entry || nextToken === '') break
@@ -51,7 +51,7 @@ async function takeBack(csi: Csi, client: Client, refused: Refused): Promise<voi
   // Asked after the driver: what it has attached for somebody has stood here before.
   if (strays.length === 0 || (await isWanted(csi, client, refused))) return
   const secrets = await secretOf(client, refused.secretRef)
-  for (const nodeId of strays) await call(controller.controllerUnpublishVolume, { volumeId, nodeId, secrets }, callTimeoutMs)
+  for (const nodeId of strays) await call(controller.controllerUnpublishVolume, { volumeId, nodeId, secrets })
 }
 
 async function isWanted(csi: Csi, client: Client, { driver, volumeId, attachment }: Refused): Promise<boolean> {

@@ -1,9 +1,19 @@
 /** Drivers that fail, lie or hang, processes that are killed between any two calls, deletion in every order: nothing is left. */
 import { status } from '@grpc/grpc-js'
 import { afterAll, afterEach, expect, test } from 'vitest'
+import type { PersistentVolume } from '#shared/api/core/persistentvolume.ts'
 import type { StorageClass } from '#shared/api/storage/storageclass.ts'
-import { events, persistentVolumeClaims, persistentVolumes, pods, storageClasses, volumeAttachments } from '#shared/api/kinds.ts'
+import {
+  csiDrivers,
+  events,
+  persistentVolumeClaims,
+  persistentVolumes,
+  pods,
+  storageClasses,
+  volumeAttachments,
+} from '#shared/api/kinds.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
+import { timeoutAnnotation } from '#control-plane/controller-manager/csi/timeout.ts'
 import { orders, startCsiControl } from './csicontrol.ts'
 import { until } from './setup.ts'
 
@@ -90,70 +100,105 @@ test('a driver that lies, or whose answers cannot be read, is not believed', asy
   await nothingLeft()
 }, 60_000)
 
-test('a call that hangs is told of and made again, while those for other claims go on', async () => {
-  const attached = async (volume: string) =>
-    (await c.client.list(volumeAttachments, '')).items.some(a => a.spec.source.persistentVolumeName === volume && a.status?.attached)
+const attached = async (volume: PersistentVolume): Promise<boolean> =>
+  (await c.client.list(volumeAttachments, '')).items.some(
+    a => a.spec.source.persistentVolumeName === volume.metadata.name && a.status?.attached,
+  )
+/** A claim `hung-make` whose volume is not made, and one `hung-attach` whose volume is not attached, until the driver's calls are let go. */
+async function hang() {
   await claim('hung-attach')
   const volume = await volumeOf('hung-attach')
   const publish = `ControllerPublishVolume ${volume.spec.csi!.volumeHandle}`
   fault(publish, 'hang')
   await pod('hung-attach', 'hung-attach', 'node-1')
   const { uid } = (await claim('hung-make', { storageClassName: 'none-yet' })).metadata
-  fault(`CreateVolume pvc-${uid}`, 'hang')
+  const create = `CreateVolume pvc-${uid}`
+  fault(create, 'hang')
   await c.client.create(storageClasses, '', { metadata: { name: 'none-yet' }, provisioner: name, volumeBindingMode: 'Immediate' } as unknown as StorageClass) // prettier-ignore
-  const asked = (call: string) => called(call.split(' ')[0]!).filter(x => x === call).length
-  await until('both to hang', () => asked(publish) > 0 && asked(`CreateVolume pvc-${uid}`) > 0)
+  const asked = () => [publish, create].map(call => called(call.split(' ')[0]!).filter(x => x === call).length)
+  await until('both to hang', () => asked().every(times => times > 0))
+  return {
+    asked,
+    async letGo(): Promise<void> {
+      for (const call of [publish, create]) fault(call, undefined)
+      await isBound('hung-make')
+      await until('it to be attached', () => attached(volume))
+      await c.client.delete(pods, ns, 'hung-attach')
+      for (const own of ['hung-make', 'hung-attach']) await remove(own)
+      await c.client.delete(storageClasses, '', 'none-yet')
+      await nothingLeft()
+    },
+  }
+}
+/** For the driver's calls; the usual one when undefined. */
+const deadline = (timeout: string | undefined) =>
+  c.client.patch(csiDrivers, '', name, 'merge', { metadata: { annotations: { [timeoutAnnotation]: timeout ?? null } } })
+
+test('while calls hang, those for other claims go on', async () => {
+  const hung = await hang()
   const others = Array.from({ length: 12 }, (_, n) => `goes-on-${n}`)
   for (const own of others) {
     await claim(own)
     await pod(own, own, 'node-1')
   }
   for (const own of others) {
-    const { name: made = '' } = (await volumeOf(own)).metadata
+    const made = await volumeOf(own)
     await until(`${own} to be attached`, () => attached(made))
   }
   // Neither has been given up yet.
-  expect([asked(publish), asked(`CreateVolume pvc-${uid}`)]).toEqual([1, 1])
+  expect(hung.asked()).toEqual([1, 1])
   for (const own of others) {
     await c.client.delete(pods, ns, own)
     await remove(own)
   }
+  await hung.letGo()
+}, 60_000)
+
+test('a call that hangs is given up when its time is over, told of and made again', async () => {
+  await deadline('1s')
+  const hung = await hang()
   const late = 'rpc error: code = DeadlineExceeded desc = Deadline exceeded'
   const told = (object: string, reason: string) =>
-    until(
-      `event ${reason} of ${object}: ${late}`,
-      async () =>
-        (await c.client.list(events, ns)).items.some(
-          e => e.involvedObject.name === object && e.reason === reason && e.message?.includes(late),
-        ),
-      90_000,
+    until(`event ${reason} of ${object}: ${late}`, async () =>
+      (await c.client.list(events, ns)).items.some(
+        e => e.involvedObject.name === object && e.reason === reason && e.message?.includes(late),
+      ),
     )
   await told('hung-make', 'ProvisioningFailed')
   await told('hung-attach', 'FailedAttachVolume')
-  for (const call of [publish, `CreateVolume pvc-${uid}`]) fault(call, undefined)
-  // The next try may be under way, and hang as long.
-  await until('the volume to be made', async () => (await c.client.list(persistentVolumes, '')).items.some(v => v.metadata.name === `pvc-${uid}`), 90_000) // prettier-ignore
-  await isBound('hung-make')
-  await until('it to be attached', () => attached(volume.metadata.name!), 90_000)
-  await c.client.delete(pods, ns, 'hung-attach')
-  for (const own of ['hung-make', 'hung-attach']) await remove(own)
-  await c.client.delete(storageClasses, '', 'none-yet')
-  await nothingLeft()
-}, 200_000)
+  await until('both to be asked again', () => hung.asked().every(times => times > 1))
+  await hung.letGo()
+  await deadline(undefined)
+}, 60_000)
+
+test('a deadline that is none is told of', async () => {
+  await deadline('soon')
+  // Those of what has no namespace.
+  const { message } = await until('it to be told', async () =>
+    (await c.client.list(events, 'default')).items.find(e => e.involvedObject.name === name && e.reason === 'InvalidTimeout'),
+  )
+  expect(message).toContain('"soon" is no duration between 1ms and 50s')
+  await claim('usual')
+  await isBound('usual')
+  await remove('usual')
+  await deadline(undefined)
+}, 60_000)
 
 test('of a driver whose process hangs that of another node is asked', async () => {
   const hung = drivers.get('node-1')!
   const other = drivers.get('node-2')!
   const calls = ['Probe', 'CreateVolume', 'DeleteVolume']
+  await deadline('1s')
   for (const call of calls) hung.fault(call, 'hang')
   await claim('elsewhere')
-  expect((await eventOf('elsewhere', 'ProvisioningFailed', 60_000)).message).toContain('code = DeadlineExceeded')
+  expect((await eventOf('elsewhere', 'ProvisioningFailed')).message).toContain('code = DeadlineExceeded')
   await isBound('elsewhere')
   expect(other.calls).toContain(`CreateVolume ${(await volumeOf('elsewhere')).metadata.name}`)
   for (const call of calls) hung.fault(call, undefined)
   await remove('elsewhere')
   await nothingLeft()
-}, 120_000)
+  await deadline(undefined)
+}, 60_000)
 
 test('whatever is deleted first of a pod, its claim, their volume, its attachment and the class, nothing is left', async () => {
   const all = orders(['pod', 'claim', 'volume', 'attachment', 'class'] as const)
