@@ -15,6 +15,7 @@ import { tokenCleaner } from './bootstrap/tokencleaner.ts'
 import { certificateApprovingController } from './certificates/approving.ts'
 import { certificateCleaner } from './certificates/cleaner.ts'
 import { certificateSigningController } from './certificates/signing.ts'
+import { trustBundlePublisher } from './certificates/trustbundlepublisher.ts'
 import { clusterDnsController } from './clusterdns.ts'
 import { clusterRoleAggregationController } from './clusterroleaggregation.ts'
 import { cronJobController } from './cronjob/cronjob.ts'
@@ -64,6 +65,7 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'bootstrap-signer-controller': bootstrapSigner,
   'token-cleaner-controller': tokenCleaner,
   'root-ca-certificate-publisher-controller': rootCACertPublisher,
+  'kube-apiserver-serving-clustertrustbundle-publisher-controller': trustBundlePublisher,
   'clusterrole-aggregation-controller': clusterRoleAggregationController,
   'namespace-controller': namespaceController,
   'replicaset-controller': replicaSetController,

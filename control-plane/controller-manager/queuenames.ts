@@ -15,6 +15,7 @@ export const queueNames: { readonly [controller: string]: string } = {
   'horizontal-pod-autoscaler-controller': 'horizontalpodautoscaler',
   'job-controller': 'job',
   'job-orphan-pods': 'job_orphan_pod',
+  'kube-apiserver-serving-clustertrustbundle-publisher-controller': 'ca_cert_publisher_cluster_trust_bundles',
   'namespace-controller': 'namespace',
   'node-lifecycle-controller': 'node_lifecycle_controller',
   'persistentvolume-binder-controller': 'claims',

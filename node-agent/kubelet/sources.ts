@@ -1,6 +1,7 @@
-/** The ConfigMaps, Secrets and tokens that this node's pods refer to: one watch an object, shared by the pods that need it. */
+/** The ConfigMaps, Secrets, trust bundles and tokens that this node's pods refer to: one watch for each, shared by the pods that need it. */
 import type { ConfigMap } from '#shared/api/core/configmap.ts'
-import { configMaps, secrets, serviceAccounts } from '#shared/api/kinds.ts'
+import type { ClusterTrustBundle } from '#shared/api/certificates/clustertrustbundle.ts'
+import { clusterTrustBundles, configMaps, secrets, serviceAccounts } from '#shared/api/kinds.ts'
 import type { TokenRequest } from '#shared/api/authentication/tokenrequest.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
@@ -8,14 +9,18 @@ import type { Kind } from '#shared/api/resource.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { Informer } from '#shared/client/informer.ts'
-import { startInformer } from '#shared/client/reflector.ts'
+import { startInformer, type InformerOptions } from '#shared/client/reflector.ts'
+import { escapeFieldValue } from '#shared/machinery/fieldselector.ts'
 import { uidOf } from './pod/containers.ts'
 
-/** What one pod may look up; everything is in its own namespace. */
+/** What one pod may look up; everything that has a namespace is in its own. */
 export interface PodSources {
   /** Resolves with undefined when it does not exist; rejects when the API does not answer in time. */
   configMap(name: string): Promise<ConfigMap | undefined>
   secret(name: string): Promise<Secret | undefined>
+  trustBundle(name: string): Promise<ClusterTrustBundle | undefined>
+  /** All of a signer with labels that a selector, as a text, selects. */
+  trustBundles(signerName: string, labelSelector: string): Promise<readonly ClusterTrustBundle[]>
   /** A token of the pod's service account, bound to the pod, renewed when 80 % of its life (or a day) has passed. */
   token(audience: string, expirationSeconds: number): Promise<string>
   /** Grows whenever something that was looked up has changed. */
@@ -38,13 +43,13 @@ const dayMs = 24 * 3_600_000
 export function objectSources(client: Client, signal: AbortSignal): ObjectSources {
   const watched = new Map<string, Watched>()
 
-  function watch(kind: Kind<any>, namespace: string, name: string): Watched {
-    // any: kinds of two types share the map
-    const key = `${kind.plural}/${namespace}/${name}`
+  function watch(kind: Kind<any>, which: InformerOptions<KubeObject>): Watched {
+    // any: kinds of several types share the map
+    const key = `${kind.plural}/${JSON.stringify(which)}`
     const known = watched.get(key)
     if (known) return known
     const stop = new AbortController()
-    const informer = startInformer<KubeObject>(client, kind, { namespace, name }, AbortSignal.any([signal, stop.signal]))
+    const informer = startInformer<KubeObject>(client, kind, which, AbortSignal.any([signal, stop.signal]))
     const entry: Watched = { informer, stop, users: new Map() }
     watched.set(key, entry)
     void informer.synced.then(() => informer.subscribe(() => entry.users.forEach(changed => changed())))
@@ -67,17 +72,25 @@ export function objectSources(client: Client, signal: AbortSignal): ObjectSource
         version++
         onChange()
       }
-      async function lookUp<T>(kind: Kind<T>, what: string, name: string): Promise<T | undefined> {
-        const entry = watch(kind, namespace, name)
+      async function lookUp<T>(kind: Kind<T>, what: string, which: InformerOptions<KubeObject>): Promise<T[]> {
+        const entry = watch(kind, which)
         await synced(entry, what)
         // Subscribed after the first answer, so that it does not count as a change.
         entry.users.set(uid, changed)
-        return entry.informer.get(namespace, name) as T | undefined
+        return entry.informer.list() as T[]
       }
+      const one = async <T>(kind: Kind<T>, name: string): Promise<T | undefined> =>
+        (await lookUp(kind, kind.kind.toLowerCase(), { ...(kind.namespaced ? { namespace } : {}), name }))[0]
       const tokens = new Map<string, { token: string; renewAt: number; timer: NodeJS.Timeout }>()
       return {
-        configMap: name => lookUp(configMaps, 'configmap', name),
-        secret: name => lookUp(secrets, 'secret', name),
+        configMap: name => one(configMaps, name),
+        secret: name => one(secrets, name),
+        trustBundle: name => one(clusterTrustBundles, name),
+        trustBundles: (signerName, labelSelector) =>
+          lookUp(clusterTrustBundles, 'clustertrustbundle', {
+            fieldSelector: `spec.signerName=${escapeFieldValue(signerName)}`,
+            ...(labelSelector === '' ? {} : { labelSelector }),
+          }),
         async token(audience, expirationSeconds) {
           const key = `${audience} ${expirationSeconds}`
           const known = tokens.get(key)

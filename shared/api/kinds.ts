@@ -2,6 +2,7 @@
 import type { Deployment } from './apps/deployment.ts'
 import type { ReplicaSet } from './apps/replicaset.ts'
 import type { CertificateSigningRequest } from './certificates/certificatesigningrequest.ts'
+import type { ClusterTrustBundle } from './certificates/clustertrustbundle.ts'
 import type { Lease } from './coordination/lease.ts'
 import type { ConfigMap } from './core/configmap.ts'
 import type { Endpoints } from './core/endpoints.ts'
@@ -113,6 +114,13 @@ export const certificateSigningRequests = kind<CertificateSigningRequest>(
   'v1',
   'CertificateSigningRequest',
   'certificatesigningrequests',
+  false,
+)
+export const clusterTrustBundles = kind<ClusterTrustBundle>(
+  'certificates.k8s.io',
+  'v1beta1',
+  'ClusterTrustBundle',
+  'clustertrustbundles',
   false,
 )
 

@@ -2,6 +2,7 @@
 import { deployment } from './apps/deployment.ts'
 import { replicaSet } from './apps/replicaset.ts'
 import { certificateSigningRequest } from './certificates/certificatesigningrequest.ts'
+import { clusterTrustBundle } from './certificates/clustertrustbundle.ts'
 import { lease } from './coordination/lease.ts'
 import { configMap } from './core/configmap.ts'
 import { endpoints } from './core/endpoints.ts'
@@ -95,6 +96,7 @@ export const resources: readonly Resource[] = [
   ipAddress,
   serviceCIDR,
   certificateSigningRequest,
+  clusterTrustBundle,
   flowSchema,
   priorityLevelConfiguration,
   persistentVolume,

@@ -13,6 +13,7 @@ import {
 } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { ipBits } from '#shared/machinery/ip.ts'
+import { encodePem } from './pem.ts'
 import {
   bitString,
   boolean,
@@ -50,9 +51,6 @@ const subjectKeyIdentifier = oid('2.5.29.14')
 /** Bits 0 (digitalSignature), 5 (keyCertSign) and 6 (cRLSign); bit 0 alone. */
 const authorityUsage = bitString(Buffer.from([0x86]), 1)
 const leafUsage = bitString(Buffer.from([0x80]), 7)
-
-const pem = (label: string, der: Buffer): string =>
-  `-----BEGIN ${label}-----\n${der.toString('base64').replace(/(.{64})(?!$)/g, '$1\n')}\n-----END ${label}-----\n`
 
 /** An organization or a common name. */
 const attribute = (type: string, text: string): Buffer => set(sequence(oid(type), utf8String(text)))
@@ -100,7 +98,7 @@ function signed({ issuer, subject, spki, lifeMs, extensions }: Body, key: KeyObj
     spki,
     context(3, sequence(...extensions)),
   )
-  return pem('CERTIFICATE', sequence(body, ecdsaWithSha256, bitString(signBytes('sha256', body, key))))
+  return encodePem('CERTIFICATE', sequence(body, ecdsaWithSha256, bitString(signBytes('sha256', body, key))))
 }
 
 function newKey(): { privateKey: KeyObject; spki: Buffer; text: string } {

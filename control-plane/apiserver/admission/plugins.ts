@@ -7,7 +7,7 @@ import type { Registry } from '../registry/registry.ts'
 import type { Serving } from '../surface.ts'
 import type { AdmissionPlugin } from './admission.ts'
 import { alwaysPullImages } from './alwayspullimages.ts'
-import { certificateApproval, certificateSigning, certificateSubjectRestriction } from './certificates.ts'
+import { certificateApproval, certificateSigning, certificateSubjectRestriction, clusterTrustBundleAttest } from './certificates.ts'
 import { defaultIngressClass } from './defaultingressclass.ts'
 import { defaultStorageClass } from './defaultstorageclass.ts'
 import type { AdmissionConfiguration } from './configuration.ts'
@@ -97,6 +97,7 @@ const all = (
   runtimeClass(registry),
   certificateApproval(authorizer),
   certificateSigning(authorizer),
+  clusterTrustBundleAttest(authorizer),
   certificateSubjectRestriction(),
   defaultIngressClass(registry),
   denyServiceExternalIPs(),

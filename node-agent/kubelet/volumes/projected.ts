@@ -6,6 +6,7 @@ import { allContainers } from '../pod/containers.ts'
 import { atomicWrite, type ProjectedFile } from './atomicwriter.ts'
 import { configMapFiles, downwardFiles, secretFiles } from './payload.ts'
 import type { VolumeContext, VolumePlugin } from './plugin.ts'
+import { trustAnchors } from './trustanchors.ts'
 
 /** The user of all containers when it is the same one: the token is his alone then. */
 function commonUser(pod: Pod): number | undefined {
@@ -14,18 +15,19 @@ function commonUser(pod: Pod): number | undefined {
 }
 
 async function files(source: VolumeProjection, ctx: VolumeContext, mode: number | undefined): Promise<Map<string, ProjectedFile>> {
-  const { configMap, secret, downwardAPI, serviceAccountToken: token } = source
-  // Both are off in v1.35 unless they are asked for: these are the words of a kubelet that has them off.
-  if (source.clusterTrustBundle) throw new Error('ClusterTrustBundle projection is not supported in static kubelet mode')
+  const { configMap, secret, downwardAPI, clusterTrustBundle: anchors, serviceAccountToken: token } = source
+  // Off in v1.35 unless it is asked for: the words of a kubelet that has it off.
   if (source.podCertificate) throw new Error('PodCertificate projection is not supported')
   if (configMap) return configMapFiles(configMap.name ?? '', await ctx.sources.configMap(configMap.name ?? ''), configMap, mode)
   if (secret) return secretFiles(secret.name ?? '', await ctx.sources.secret(secret.name ?? ''), secret, mode)
   if (downwardAPI) return downwardFiles(downwardAPI.items, ctx, mode)
-  if (!token) throw new Error(`projected source ${Object.keys(source)[0] ?? ''} is not supported`)
   const uid = commonUser(ctx.pod)
   const narrow = uid !== undefined || ctx.pod.spec.securityContext?.fsGroup !== undefined
-  const data = Buffer.from(await ctx.sources.token(token.audience ?? '', token.expirationSeconds ?? 3600))
-  return new Map([[token.path, { data, mode: narrow ? 0o600 : (mode ?? 0o644), ...(uid === undefined ? {} : { uid }) }]])
+  const file = (path: string, text: string): Map<string, ProjectedFile> =>
+    new Map([[path, { data: Buffer.from(text), mode: narrow ? 0o600 : (mode ?? 0o644), ...(uid === undefined ? {} : { uid }) }]])
+  if (anchors) return file(anchors.path, await trustAnchors(anchors, ctx.sources))
+  if (!token) throw new Error(`projected source ${Object.keys(source)[0] ?? ''} is not supported`)
+  return file(token.path, await ctx.sources.token(token.audience ?? '', token.expirationSeconds ?? 3600))
 }
 
 export const projected: VolumePlugin = {

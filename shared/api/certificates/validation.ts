@@ -3,6 +3,7 @@
  * by its key is checked where certificates are read.
  */
 import { X509Certificate } from 'node:crypto'
+import { pemBlocks } from '../../certificates/pem.ts'
 import { duplicate, forbidden, invalid, notSupported, required, tooLong, type FieldError, type Path } from '../../machinery/field.ts'
 import { isDNS1123Label, isDNS1123Subdomain } from '../../machinery/names.ts'
 import { semanticEqual } from '../meta/validation.ts'
@@ -84,17 +85,13 @@ function validateConditions(conditions: readonly RequestCondition[], at: Path): 
 /** What is wrong with a certificate, in base64 of PEM. */
 function unfitCertificate(base64: string | undefined): string | undefined {
   if (!base64) return undefined
-  const blocks = [
-    ...Buffer.from(base64, 'base64')
-      .toString()
-      .matchAll(/-----BEGIN ([^-\n]+)-----\r?\n([\s\S]*?)-----END \1-----/g),
-  ]
+  const blocks = pemBlocks(Buffer.from(base64, 'base64').toString())
   if (blocks.length === 0) return 'must contain at least one CERTIFICATE PEM block'
-  for (const [pem, type, content] of blocks) {
+  for (const { type, hasHeaders, der } of blocks) {
     if (type !== 'CERTIFICATE') return `only CERTIFICATE PEM blocks are allowed, found ${JSON.stringify(type)}`
-    if (content?.includes(':')) return 'no PEM block headers are permitted'
+    if (hasHeaders) return 'no PEM block headers are permitted'
     try {
-      new X509Certificate(pem)
+      new X509Certificate(der)
     } catch {
       return 'x509: malformed certificate'
     }

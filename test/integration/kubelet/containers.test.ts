@@ -8,8 +8,9 @@ import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Channel } from '#shared/bus/session.ts'
-import { configMaps, pods, secrets } from '#shared/api/kinds.ts'
+import { clusterTrustBundles, configMaps, pods, secrets } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { makeAuthority } from '#shared/certificates/certificate.ts'
 import { listMounts } from '#shared/linux/mount.ts'
 import { rotateLog } from '#node-agent/kubelet/logs/rotate.ts'
 import { containerDirectory, logFile } from '#node-agent/kubelet/pod/directory.ts'
@@ -76,13 +77,42 @@ describe('configuration', () => {
     expect(await run('mount', 'cat v/f')).toBe('one')
   })
 
-  test('a source that v1.35 has only when it is asked for holds up the mount, and says why', async () => {
-    const sources = [{ clusterTrustBundle: { name: 'anchors', path: 'ca.pem' } }]
-    h.pod('trust', { volumes: [{ name: 'v', projected: { sources } }], containers: [sh('c', idle)] })
-    const why = 'ClusterTrustBundle projection is not supported in static kubelet mode'
-    await h.api.until(() =>
-      h.events('trust').some(e => e.reason === 'FailedMount' && e.message === `MountVolume.SetUp failed for volume "v" : ${why}`),
-    )
+  test('trust anchors by name and by signer, which hold up the mount while there are none, and follow', async () => {
+    const [a, b, c] = ['a', 'b', 'c'].map(n => makeAuthority(n).cert) as [string, string, string]
+    const trust = (name: string, trustBundle: string, signerName?: string, labels?: { [key: string]: string }) =>
+      h.api.put(clusterTrustBundles, { metadata: { name, ...(labels ? { labels } : {}) }, spec: { signerName, trustBundle } } as never)
+    const bySigner = { signerName: 'example.com/s', labelSelector: { matchLabels: { live: 'yes' } } }
+    const sources = [
+      { clusterTrustBundle: { name: 'one', path: 'one.pem' } },
+      { clusterTrustBundle: { ...bySigner, path: 'signer.pem' } },
+      { clusterTrustBundle: { signerName: 'example.com/s', path: 'unset.pem', optional: true } },
+      { clusterTrustBundle: { name: 'none', path: 'none.pem', optional: true } },
+    ]
+    const volumes = [{ name: 'v', projected: { sources } }]
+    h.pod('trust', { volumes, containers: [sh('c', idle, { volumeMounts: [{ name: 'v', mountPath: 'v' }] })] })
+    const failed = (why: string): Promise<boolean> =>
+      h.api.until(() =>
+        h.events('trust').some(e => e.reason === 'FailedMount' && e.message === `MountVolume.SetUp failed for volume "v" : ${why}`),
+      )
+    const noSigner = 'combination of signerName and labelSelector matched zero ClusterTrustBundles'
+    await failed(`[while getting ClusterTrustBundle: clustertrustbundle.certificates.k8s.io "one" not found, ${noSigner}]`)
+    trust('one', `# text between\n${a}${a}`)
+    await failed(noSigner)
+    trust('example.com:s:1', a + b, 'example.com/s', { live: 'yes' })
+    trust('example.com:s:2', b, 'example.com/s', { live: 'yes' })
+    trust('example.com:s:3', c, 'example.com/s', { live: 'no' })
+    await h.until('trust', isReady)
+    const anchors = async (file: string) => (await run('trust', `cat v/${file}`)).match(/-----BEGIN[^]*?END CERTIFICATE-----\n/g) ?? []
+    expect(await anchors('one.pem')).toEqual([a])
+    expect((await anchors('signer.pem')).sort()).toEqual([a, b].sort())
+    expect([await run('trust', 'cat v/unset.pem v/none.pem'), await run('trust', 'ls v')]).toEqual([
+      '',
+      'none.pem\none.pem\nsigner.pem\nunset.pem\n',
+    ])
+    trust('one', c)
+    trust('example.com:s:3', c, 'example.com/s', { live: 'yes' })
+    await expect.poll(() => anchors('one.pem')).toEqual([c])
+    await expect.poll(async () => (await anchors('signer.pem')).sort()).toEqual([a, b, c].sort())
   })
 
   test('volumes at their paths, with their owners, live', async () => {

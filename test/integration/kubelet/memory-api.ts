@@ -4,6 +4,7 @@ import type { Client, WatchEvent, WatchOptions } from '#shared/client/client.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
 import { podSchema } from '#shared/api/core/pod.ts'
+import { matchesLabels, parseLabelSelector } from '#shared/machinery/labels.ts'
 import { strategicMergePatch } from '#shared/machinery/patch/strategic.ts'
 import { alreadyExists, conflict, notFound } from '#shared/machinery/status.ts'
 
@@ -26,7 +27,8 @@ export function memoryApi(): MemoryApi {
   const waiting = new Set<() => void>()
   let version = 1
   const key = (kind: Any, namespace: string, name: string): string => `${kind.group}/${kind.plural}/${namespace}/${name}`
-  const selected = (object: KubeObject, selector = ''): boolean =>
+  const selected = (object: KubeObject, selector = '', labelSelector = ''): boolean =>
+    matchesLabels(parseLabelSelector(labelSelector), object.metadata.labels) &&
     selector
       .split(',')
       .filter(Boolean)
@@ -47,11 +49,11 @@ export function memoryApi(): MemoryApi {
     if (!found) throw notFound({ group: kind.group, resource: kind.plural }, name)
     return found
   }
-  const list = (kind: Any, namespace: string, selector?: string): KubeObject[] =>
+  const list = (kind: Any, namespace: string, selector?: string, labelSelector?: string): KubeObject[] =>
     [...objects]
       .filter(([k]) => k.startsWith(`${kind.group}/${kind.plural}/${namespace ? `${namespace}/` : ''}`))
       .map(([, o]) => o)
-      .filter(o => selected(o, selector))
+      .filter(o => selected(o, selector, labelSelector))
 
   async function* watch(kind: Any, namespace: string, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent<KubeObject>> {
     const queue: WatchEvent<KubeObject>[] = []
@@ -59,11 +61,12 @@ export function memoryApi(): MemoryApi {
     const prefix = `${kind.group}/${kind.plural}/${namespace ? `${namespace}/` : ''}`
     const since = Number(options.resourceVersion ?? 0)
     const watcher = (k: string, event: WatchEvent<KubeObject>): void => {
-      if (!k.startsWith(prefix) || event.type === 'BOOKMARK' || !selected(event.object, options.fieldSelector)) return
+      if (!k.startsWith(prefix) || event.type === 'BOOKMARK' || !selected(event.object, options.fieldSelector, options.labelSelector))
+        return
       queue.push(event)
       wake()
     }
-    for (const o of list(kind, namespace, options.fieldSelector))
+    for (const o of list(kind, namespace, options.fieldSelector, options.labelSelector))
       if (Number(o.metadata.resourceVersion) > since) queue.push({ type: options.sendInitialEvents ? 'ADDED' : 'MODIFIED', object: o })
     if (options.sendInitialEvents) {
       const annotations = { 'k8s.io/initial-events-end': 'true' }

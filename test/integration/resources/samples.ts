@@ -9,6 +9,14 @@ const certificateRequest = [
   'NG1zbGh5cC82WG11c2E1cUFBTUFvR0NDcUdTTTQ5QkFNQ0EwZ0FNRVVDSUYxZkVNbWgKOSthSFo5NTdpR1FWYTFjWnU5enhMSDdnYThsOFJjN1hOaTI4QWlF',
   'QXJIYkZ6WXBrdjFLMGhLSXIzV0NuV211egowamlzZElzV2tDUjBPNUVsSnhJPQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K',
 ].join('')
+/** A certificate of an authority of CN=sample, whose key is nowhere. */
+const anchor = [
+  'MIIBeTCCAR+gAwIBAgIUS9JjNh1VSxzUScvs+GpvULvXLmMwCgYIKoZIzj0EAwIwETEPMA0GA1UEAwwGc2FtcGxlMCAXDTI2MTEyODE3MDQ0NVoYDzIxMjYxMTA0MTcw',
+  'NDQ1WjARMQ8wDQYDVQQDDAZzYW1wbGUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATzXskcLKA92MVUbhhHOaN3wp6XSORjd+n77dHd/GL+/1JPfYYoBqpw5ZXiWypn',
+  'eRpc3bRWkna6697MDHehnmyto1MwUTAdBgNVHQ4EFgQUtcI690HBWyJhZXAtCMy8wmcJoQEwHwYDVR0jBBgwFoAUtcI690HBWyJhZXAtCMy8wmcJoQEwDwYDVR0TAQH/',
+  'BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0BovYU5iC2rwHOAWRcPxFNpjmw7XdWwFl89Itwk/bsgCIDNN6C9SXdknV6CqbKT8dcgyHcFpy37X174Qf/bbzt3Q',
+].join('')
+const trustBundle = `-----BEGIN CERTIFICATE-----\n${anchor}\n-----END CERTIFICATE-----\n`
 const rule = { operations: ['CREATE'], apiGroups: ['none.example.com'], apiVersions: ['v1'], resources: ['nones'] }
 const webhook = {
   name: 'none.example.com',
@@ -61,6 +69,7 @@ export const samples: Readonly<Record<string, object | ((name: string) => object
   'certificates.k8s.io/certificatesigningrequests': {
     spec: { request: certificateRequest, signerName: 'example.com/sample', usages: ['client auth'] },
   },
+  'certificates.k8s.io/clustertrustbundles': { spec: { trustBundle } },
   'coordination.k8s.io/leases': { spec: { holderIdentity: 'me', leaseDurationSeconds: 10 } },
   'discovery.k8s.io/endpointslices': { addressType: 'IPv4', endpoints: [{ addresses: ['10.1.2.3'] }], ports: [{ name: 'http', port: 80 }] },
   'rbac.authorization.k8s.io/clusterroles': { rules: [{ verbs: ['get'], apiGroups: [''], resources: ['pods'] }] },

@@ -110,8 +110,11 @@ const since135 = [
 /** Kinds whose beta version, which v1.35 has, is no longer published. */
 const publishedIn = (kind: string): string | undefined => (kind.startsWith('MutatingAdmissionPolicy') ? 'v1' : undefined)
 
+/** Not in upstream's published schema, as its feature gate is off by default. */
+const unpublished = ['ClusterTrustBundle']
+
 describe.each(kinds)('$kind of $group/$version', ({ group, version, kind, schema }) => {
-  it('has every published field with its type', () => {
+  it.skipIf(unpublished.includes(kind))('has every published field with its type', () => {
     expect(
       compare(schema, { kind: 'object', file: kindFile(group, publishedIn(kind) ?? version, kind) }, kind, new Set()).filter(
         w => !since135.some(end => w.endsWith(end)),

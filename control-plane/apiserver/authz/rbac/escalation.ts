@@ -35,7 +35,7 @@ export function escalationCheck(policy: Policy, authorizer: Authorizer): Admissi
 }
 
 /** What the garbage collector changes gives nobody anything: owners and finalizers. */
-function onlyForCollector({ object, old }: Attributes): boolean {
+export function onlyForCollector({ object, old }: Attributes): boolean {
   if (!object || !old) return false
   const without = ({ metadata, ...rest }: KubeObject): unknown => ({
     ...rest,

@@ -201,6 +201,7 @@ const components: readonly ClusterRole[] = [
   clusterRole('system:certificates.k8s.io:certificatesigningrequests:selfnodeclient', [
     on(csr, 'certificatesigningrequests/selfnodeclient', 'create'),
   ]),
+  clusterRole('system:cluster-trust-bundle-discovery', [on(csr, 'clustertrustbundles', read)]),
   ...['kube-apiserver-client', 'kube-apiserver-client-kubelet', 'kubelet-serving', 'legacy-unknown'].map(approver),
 ]
 
@@ -223,4 +224,5 @@ export const clusterRoleBindings: readonly ClusterRoleBinding[] = [
   clusterBinding('system:volume-scheduler', [user('system:kube-scheduler')]),
   clusterBinding('system:node', []),
   clusterBinding('system:service-account-issuer-discovery', [group('system:serviceaccounts')]),
+  clusterBinding('system:cluster-trust-bundle-discovery', [group('system:serviceaccounts')]),
 ]

@@ -1,6 +1,7 @@
 /**
  * What each controller may do, as the user of its own service account in kube-system
- * (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go of v1.35, feature gates at their defaults).
+ * (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/controller_policy.go of v1.35, feature gates at their defaults but
+ * for ClusterTrustBundle).
  */
 import type { ClusterRole } from '#shared/api/rbac/clusterrole.ts'
 import type { ClusterRoleBinding } from '#shared/api/rbac/clusterrolebinding.ts'
@@ -137,6 +138,11 @@ const rules: Readonly<Record<string, readonly PolicyRule[]>> = {
     part(batch, 'jobs', 'status'),
     part(batch, 'jobs', 'finalizers'),
     podOwner,
+    events,
+  ],
+  'kube-apiserver-serving-clustertrustbundle-publisher': [
+    on(csr, 'signers', 'attest', 'kubernetes.io/kube-apiserver-serving'),
+    on(csr, 'clustertrustbundles', 'create update delete list watch'),
     events,
   ],
   'legacy-service-account-token-cleaner': [

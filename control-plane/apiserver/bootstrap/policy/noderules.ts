@@ -31,4 +31,5 @@ export const nodeRules: readonly PolicyRule[] = [
   on('resource.k8s.io', 'resourceclaims', 'get'),
   on('resource.k8s.io', 'resourceslices', 'deletecollection'),
   on('core', 'serviceaccounts', 'get'),
+  on('certificates.k8s.io', 'clustertrustbundles', read),
 ]
