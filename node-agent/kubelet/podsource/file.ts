@@ -12,6 +12,8 @@ const reader = new URL(import.meta.url.endsWith('.ts') ? './staticpod.ts' : './s
 /** An editor writes in several steps. */
 const settleMs = 50
 const maxBytes = 1 << 20
+/** Upstream lists all of the directory so often (`fileCheckFrequency`), besides what it does for changes of single files. */
+const listMs = 20_000
 
 async function readManifest(path: string): Promise<string> {
   const file = await open(path)
@@ -24,13 +26,19 @@ async function readManifest(path: string): Promise<string> {
   }
 }
 
-/** Follows the manifests of a directory that exists, until `signal` aborts. What is no pod is told in the log. */
-export function fileSource(directory: string, nodeName: string, log: Logger, signal: AbortSignal): PodSource {
-  /** By the names of files. A file that is there but cannot be read keeps the pod that it had. */
+/**
+ * Follows the manifests of a directory that exists, until `signal` aborts. What is no pod is told in the log; a manifest that was one keeps
+ * its pod for `graceMs`, as upstream's does until the next list.
+ */
+export function fileSource(directory: string, nodeName: string, log: Logger, signal: AbortSignal, graceMs = listMs): PodSource {
+  /** By the names of files. */
   let pods = new Map<string, Pod>()
   const subscribers: { seen: (pod: Pod) => void; gone: (pod: Pod) => void }[] = []
 
-  async function look(): Promise<void> {
+  /** When pods that are no more in their files go. */
+  let list: NodeJS.Timeout | undefined
+
+  async function look(isList: boolean): Promise<void> {
     const { staticPod } = (await import(reader)) as typeof import('./staticpod.ts')
     const found = new Map<string, Pod>()
     for (const name of (await names()).filter(n => !n.startsWith('.')).sort()) {
@@ -40,8 +48,14 @@ export function fileSource(directory: string, nodeName: string, log: Logger, sig
         found.set(name, staticPod(await readManifest(path), path, nodeName))
       } catch (e) {
         if ((e as NodeJS.ErrnoException).code === 'ENOENT') continue
-        log.warn({ file: path, err: (e as Error).message }, 'not the manifest of a pod')
-        if (before) found.set(name, before)
+        const err = (e as Error).message
+        if (!before) log.warn({ file: path, err }, 'not the manifest of a pod')
+        else if (isList) log.warn({ file: path, err, pod: before.metadata.name }, 'not the manifest of a pod any more: its pod ends')
+        else {
+          log.warn({ file: path, err, pod: before.metadata.name, graceMs }, 'not the manifest of a pod any more: its pod ends soon')
+          found.set(name, before)
+          list ??= setTimeout(() => ((list = undefined), void again(true)), graceMs)
+        }
       }
     }
     const old = pods
@@ -55,17 +69,17 @@ export function fileSource(directory: string, nodeName: string, log: Logger, sig
   const names = (): Promise<string[]> =>
     readdir(directory).catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? [] : Promise.reject(e)))
   let looking = Promise.resolve()
-  const again = (): Promise<void> =>
-    (looking = looking.then(look).catch((e: Error) => log.warn({ directory, err: e.message }, 'manifests not read')))
+  const again = (isList: boolean): Promise<void> =>
+    (looking = looking.then(() => look(isList)).catch((e: Error) => log.warn({ directory, err: e.message }, 'manifests not read')))
   let timer: NodeJS.Timeout | undefined
   const watcher = watch(directory, () => {
     clearTimeout(timer)
-    timer = setTimeout(() => void again(), settleMs)
+    timer = setTimeout(() => void again(false), settleMs)
   })
   watcher.on('error', (e: Error) => log.error({ directory, err: e.message }, 'manifests are not followed any more'))
-  signal.addEventListener('abort', () => (watcher.close(), clearTimeout(timer)), { once: true })
+  signal.addEventListener('abort', () => (watcher.close(), clearTimeout(timer), clearTimeout(list)), { once: true })
   return {
-    synced: again(),
+    synced: again(true),
     subscribe(seen, gone) {
       subscribers.push({ seen, gone })
       for (const pod of pods.values()) seen(pod)

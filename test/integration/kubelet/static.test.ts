@@ -1,7 +1,10 @@
 /** Static pods: from manifests of the node, without the API, and told to it by mirrors. */
-import { rename, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pino } from 'pino'
+import { fileSource } from '#node-agent/kubelet/podsource/file.ts'
 import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import { harness, type Harness } from './harness.ts'
@@ -86,4 +89,39 @@ test('a pod whose manifest goes, goes, and its mirror with it; one that comes ba
   await h.api.until(() => !mirror('two'))
   await place('two.yaml', manifest('two', 'alone'))
   await h.until('two-n1', isReady)
+})
+
+test('a manifest that is none any more keeps its pod for a while, and for good when it is mended', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'manifests-'))
+  const file = join(directory, 'one.yaml')
+  const follow = async (graceMs: number, after: (told: string[], logged: () => string) => Promise<void>): Promise<void> => {
+    await writeFile(file, manifest('one', 'good'))
+    const stop = new AbortController()
+    const told: string[] = []
+    let lines = ''
+    const log = pino({}, { write: line => void (lines += line) })
+    const source = fileSource(directory, 'n1', log, stop.signal, graceMs)
+    source.subscribe(
+      p => told.push(`seen ${p.metadata.labels?.['word']}`),
+      p => told.push(`gone ${p.metadata.labels?.['word']}`),
+    )
+    await source.synced
+    await writeFile(file, 'kind: Pod')
+    try {
+      await after(told, () => lines)
+    } finally {
+      stop.abort()
+    }
+  }
+  try {
+    await follow(300, told => expect.poll(() => told).toEqual(['seen good', 'gone good']))
+    await follow(3_600_000, async (told, logged) => {
+      await expect.poll(logged).toContain('not the manifest of a pod any more')
+      expect(told).toEqual(['seen good'])
+      await writeFile(file, manifest('one', 'mended'))
+      await expect.poll(() => told).toEqual(['seen good', 'gone good', 'seen mended'])
+    })
+  } finally {
+    await rm(directory, { recursive: true })
+  }
 })
