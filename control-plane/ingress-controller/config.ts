@@ -1,7 +1,16 @@
 /** HAProxy's configuration: the routing in maps, which are as fast for a thousand hosts as for one, and a backend for each target. */
 import { createHash } from 'node:crypto'
 import { targetKey } from './endpoints.ts'
-import type { Certificate, Listening, PathMatch, Routing, Rule, Stream, Target } from './model.ts'
+import {
+  listenerPort,
+  type Certificate,
+  type Listening,
+  type PathMatch,
+  type Routing,
+  type Rule,
+  type Stream,
+  type Target,
+} from './model.ts'
 import { mirrorFile, mirrorScript } from './mirror.ts'
 import { streamSections } from './streams.ts'
 
@@ -279,7 +288,12 @@ frontend ingress
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Forwarded-Port %[ssl_fc,iif(443,80)]
-${listening.map(({ port }, i) => `  http-request set-header X-Forwarded-Port ${port} if ${own[i]}\n`).join('')}  http-request set-var(txn.scheme) ssl_fc,iif(|s,|p)
+${listening
+  .map(
+    ({ port }, i) =>
+      `  http-request set-header X-Forwarded-Port ${port} if ${own[i]}\n  http-request set-var(${listenerPort}) str(:${port}) if ${own[i]}\n`,
+  )
+  .join('')}  http-request set-var(txn.scheme) ssl_fc,iif(|s,|p)
 ${listening.map(({ port, protocol }, i) => `  http-request set-var(txn.scheme) str(|${protocol === 'HTTP' ? 'p' : 's'}${port}) if ${own[i]}\n`).join('')}${lines(lookUps(dir, maps).map(l => `  http-request set-var${l}`))}${choices.map(l => `  ${l}\n`).join('')}  use_backend %[var(txn.r)] if { var(txn.r) -m found }
   default_backend nothing
 

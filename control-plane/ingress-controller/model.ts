@@ -74,6 +74,9 @@ export interface Routing {
   readonly problems: readonly Problem[]
 }
 
+/** HAProxy's variable of `:PORT` for requests at another port than those of HTTP and HTTPS; those have none. */
+export const listenerPort = 'txn.port'
+
 /** One word of HAProxy's configuration. Throws for characters that would end a line. */
 export function word(text: string): string {
   // eslint-disable-next-line no-control-regex -- those are the ones

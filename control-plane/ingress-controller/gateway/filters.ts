@@ -1,6 +1,6 @@
 /** Filters and matches of routes as HAProxy's lines and conditions. Each throws an Unsupported for what cannot be. */
 import { pattern } from '../annotations.ts'
-import { literal, word } from '../model.ts'
+import { listenerPort, literal, word } from '../model.ts'
 import type { Filter, PathChange, ValueMatch } from './types.ts'
 
 /** A value that this controller cannot serve: the route is not accepted, with the reason UnsupportedValue. */
@@ -32,6 +32,13 @@ function headerLines(
   ]
 }
 
+/** The port of a redirect, where it is not the usual one of its scheme: by default that of a scheme that is given, else the listener's. */
+function portOf(scheme: string | undefined, port: number | undefined): string {
+  if (port === undefined) return scheme === undefined ? `%[var(${listenerPort})]` : ''
+  if (scheme !== undefined) return port === { http: 80, https: 443 }[scheme] ? '' : `:${port}`
+  return port === 80 ? '%[ssl_fc,iif(:80,)]' : port === 443 ? '%[ssl_fc,iif(,:443)]' : `:${port}`
+}
+
 /** `prefix`: the path that the rule matches. */
 export function filterLines(filter: Filter, prefix: string): string[] {
   switch (filter.type) {
@@ -47,9 +54,7 @@ export function filterLines(filter: Filter, prefix: string): string[] {
       const { scheme, hostname, path, port, statusCode = 302 } = filter.requestRedirect ?? {}
       if (scheme !== undefined && !['http', 'https'].includes(scheme)) throw new Unsupported(`scheme "${scheme}" is not supported`)
       if (![301, 302, 303, 307, 308].includes(statusCode)) throw new Unsupported(`status code ${statusCode} is not supported`)
-      const usual = { http: 80, https: 443 }[scheme ?? '']
-      const at = port === undefined || port === usual ? '' : `:${port}`
-      const to = `${scheme ?? '%[ssl_fc,iif(https,http)]'}://${hostname ?? '%[req.hdr(host),field(1,:),lower]'}${at}%[pathq]`
+      const to = `${scheme ?? '%[ssl_fc,iif(https,http)]'}://${hostname ?? '%[req.hdr(host),field(1,:),lower]'}${portOf(scheme, port)}%[pathq]`
       return [...(path ? pathLines(path, prefix) : []), `http-request redirect location ${to} code ${statusCode}`]
     }
     case 'RequestMirror':
@@ -65,7 +70,11 @@ const compare = (fetch: string, { type = 'Exact', value }: ValueMatch): string =
   if (type === 'RegularExpression') return `{ ${fetch} -m reg ${word(pattern(value))} }`
   throw new Unsupported(`match type "${type}" is not supported`)
 }
-export const headerCondition = (match: ValueMatch): string => compare(`req.hdr(${headerName(match.name)})`, match)
+/** Of several for one name the first counts. */
+export const firstOfEach = (matches: readonly ValueMatch[], same = (name: string): string => name): ValueMatch[] =>
+  [...new Map(matches.toReversed().map(m => [same(m.name), m])).values()].toReversed()
+/** Of the whole of a header, commas and all. */
+export const headerCondition = (match: ValueMatch): string => compare(`req.fhdr(${headerName(match.name)})`, match)
 export function queryCondition(match: ValueMatch): string {
   if (!/^[A-Za-z0-9._~-]{1,256}$/.test(match.name)) throw new Unsupported(`"${match.name}" is no name of a query parameter`)
   return compare(`url_param(${match.name})`, match)

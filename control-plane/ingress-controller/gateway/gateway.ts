@@ -1,11 +1,11 @@
 /** Gateways and their routes as rules, and what each object is to be told. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Certificate, Listening, Problem, Rule, Routing, Stream } from '../model.ts'
-import { condition, serveListener, supportedKinds, type GatewayView, type ServedListener } from './listeners.ts'
+import { condition, refusalOf, serveListener, supportedKinds, type GatewayView, type ServedListener } from './listeners.ts'
 import type { RouteOutcome } from './parents.ts'
 import { serveRoute } from './routes.ts'
 import { serveTLSRoute } from './tlsroutes.ts'
-import type { Gateway, GatewayClass, GRPCRoute, HTTPRoute, TLSRoute } from './types.ts'
+import type { Condition, Gateway, GatewayClass, GRPCRoute, HTTPRoute, TLSRoute } from './types.ts'
 
 export interface GatewayObjects {
   classes: readonly GatewayClass[]
@@ -29,6 +29,24 @@ const byAge = (a: KubeObject, b: KubeObject): number => {
   return key(a) < key(b) ? -1 : 1
 }
 
+function acceptedOf(gateway: Gateway, served: readonly ServedListener[]): Condition {
+  const refused = refusalOf(gateway)
+  if (refused) return refused
+  const valid = served.every(l => l.accepted)
+  return condition(
+    'Accepted',
+    served.some(l => l.accepted),
+    valid ? 'Accepted' : 'ListenersNotValid',
+  )
+}
+function programmedOf({ spec }: Gateway, served: readonly ServedListener[], addresses: readonly string[]): Condition {
+  const no = (reason: string, message: string): Condition => condition('Programmed', false, reason, message)
+  if (!served.some(l => l.accepted)) return no('Invalid', 'it has no listener that can be served')
+  const wanted = spec.addresses?.find(a => a.value && !addresses.includes(a.value))
+  if (wanted) return no('AddressNotUsable', `${wanted.value} is none of its addresses`)
+  return addresses.length > 0 ? condition('Programmed', true, 'Programmed') : no('AddressNotAssigned', 'it has no address yet')
+}
+
 /** `addresses` are those of the proxy. */
 export function gatewayRouting(
   { classes, gateways, httpRoutes, grpcRoutes, tlsRoutes = [] }: GatewayObjects,
@@ -48,11 +66,13 @@ export function gatewayRouting(
     tlsRoutes: new Map(),
   }
   const ours = classes.filter(c => c.spec.controllerName === controllerName)
-  const names = new Set(ours.map(c => c.metadata.name))
-  for (const c of ours)
-    statuses.classes.set(c, {
-      conditions: [{ ...condition('Accepted', true, 'Accepted'), observedGeneration: c.metadata.generation ?? 1 }],
-    })
+  const names = new Set(ours.filter(c => !c.spec.parametersRef).map(c => c.metadata.name))
+  for (const c of ours) {
+    const accepted = c.spec.parametersRef
+      ? condition('Accepted', false, 'InvalidParameters', 'there are no parameters of this controller')
+      : condition('Accepted', true, 'Accepted')
+    statuses.classes.set(c, { conditions: [{ ...accepted, observedGeneration: c.metadata.generation ?? 1 }] })
+  }
 
   const own = gateways.filter(g => names.has(g.spec.gatewayClassName))
   const taken = new Map<number, boolean>()
@@ -96,20 +116,9 @@ export function gatewayRouting(
   for (const gateway of own) {
     const served = listeners.filter(l => l.gateway === gateway)
     const observedGeneration = gateway.metadata.generation ?? 1
-    const valid = served.every(l => l.accepted)
-    const programmed = addresses.length > 0 && served.some(l => l.accepted)
     statuses.gateways.set(gateway, {
       addresses: addresses.map(value => ({ type: 'IPAddress', value })),
-      conditions: [
-        condition(
-          'Accepted',
-          served.some(l => l.accepted),
-          valid ? 'Accepted' : 'ListenersNotValid',
-        ),
-        programmed
-          ? condition('Programmed', true, 'Programmed')
-          : condition('Programmed', false, 'AddressNotAssigned', 'it has no address yet'),
-      ].map(c => ({ ...c, observedGeneration })),
+      conditions: [acceptedOf(gateway, served), programmedOf(gateway, served, addresses)].map(c => ({ ...c, observedGeneration })),
       listeners: served.map(l => ({
         name: l.listener.name,
         supportedKinds: supportedKinds(l.listener),

@@ -59,6 +59,20 @@ const conflicts = (a: Listener, b: Listener): 'ProtocolConflict' | 'HostnameConf
   return (a.hostname ?? '') === (b.hostname ?? '') ? 'HostnameConflict' : undefined
 }
 
+/** Why a Gateway is not served at all: its condition Accepted. */
+export function refusalOf({ spec }: Gateway): Condition | undefined {
+  if (spec.infrastructure?.parametersRef)
+    return condition('Accepted', false, 'InvalidParameters', 'there are no parameters of this controller')
+  const odd = spec.addresses?.find(a => (a.type ?? 'IPAddress') !== 'IPAddress')
+  return odd && condition('Accepted', false, 'UnsupportedAddress', `an address of type ${odd.type} is not supported`)
+}
+
+const asksForCertificates = ({ spec }: Gateway, { port, tls }: Listener): boolean => {
+  const { default: usual, perPort = [] } = spec.tls?.frontend ?? {}
+  const own = perPort.find(p => p.port === port)
+  return (own ? own.tls : usual)?.validation !== undefined || tls?.frontendValidation !== undefined
+}
+
 /**
  * One listener as it is served. Its certificates are added to `certificates`; `taken` says for each port whether it is of TLS, as all
  * Gateways have the proxy's address: the first has it.
@@ -83,6 +97,7 @@ export function serveListener(
     ],
   })
   const { port, protocol } = listener
+  if (refusalOf(gateway)) return refuse('Pending', 'its Gateway is not accepted')
   if (kindsOf[protocol] === undefined) return refuse('UnsupportedProtocol', `protocol ${protocol} is not supported`)
   if (!canListen(port)) return refuse('PortUnavailable', `port ${port} cannot be had: the proxy uses it itself`)
   const conflict = gateway.spec.listeners.flatMap(l => (l === listener ? [] : (conflicts(listener, l) ?? [])))[0]
@@ -98,6 +113,9 @@ export function serveListener(
   taken.set(port, isTLS(protocol))
   const conditions = [condition('Accepted', true, 'Accepted'), condition('Conflicted', false, 'NoConflicts')]
   const mode = listener.tls?.mode ?? 'Terminate'
+  // Without it everybody would be let in.
+  if (isTLS(protocol) && mode === 'Terminate' && asksForCertificates(gateway, listener))
+    return refuse('UnsupportedValue', 'certificates of clients are not asked for')
   if (protocol === 'HTTPS' && mode !== 'Terminate') return refuse('UnsupportedValue', 'TLS of HTTPS is terminated, not passed through')
   const secure = isTLS(protocol)
   const served = { gateway, listener, secure, accepted: true, routes: 0 }
@@ -156,13 +174,15 @@ export function letsIn({ gateway, listener }: ServedListener, kind: string, name
   }
 }
 
-export const isNamed = ({ gateway, listener }: ServedListener, ref: ParentRef, namespace: string): boolean =>
+/** Whether a route's reference is to the listener's Gateway. `namespace` is the route's. */
+export const isParent = ({ gateway }: ServedListener, ref: ParentRef, namespace: string): boolean =>
   (ref.group ?? group) === group &&
   (ref.kind ?? 'Gateway') === 'Gateway' &&
   ref.name === gateway.metadata.name &&
-  (ref.namespace ?? namespace) === gateway.metadata.namespace &&
-  (ref.sectionName === undefined || ref.sectionName === listener.name) &&
-  (ref.port === undefined || ref.port === listener.port)
+  (ref.namespace ?? namespace) === gateway.metadata.namespace
+/** Whether the reference, which is to its Gateway, means this listener. */
+export const isNamed = ({ listener }: ServedListener, { sectionName, port }: ParentRef): boolean =>
+  (sectionName === undefined || sectionName === listener.name) && (port === undefined || port === listener.port)
 
 const suffix = (wildcard: string): string => wildcard.slice(1)
 /** The host names that both a listener and a route have; [''] for all, [] for none. */

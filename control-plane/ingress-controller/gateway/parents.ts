@@ -1,6 +1,6 @@
 /** Which listeners let a route in, and what its status says of that. */
 import type { Rule, Stream } from '../model.ts'
-import { commonHosts, condition, isNamed, letsIn, type GatewayView, type ServedListener } from './listeners.ts'
+import { commonHosts, condition, isNamed, isParent, letsIn, type GatewayView, type ServedListener } from './listeners.ts'
 import type { Condition, ParentRef, RouteParentStatus } from './types.ts'
 
 export interface RouteOutcome {
@@ -23,11 +23,11 @@ export interface Compiled {
   unresolved?: Condition | undefined
 }
 
-/** The parents that are ours: for each the listeners that it names. */
+/** The parents that are ours: for each the listeners that it names, of which there may be none. */
 export const parentsOf = ({ parentRefs, namespace }: Parented, listeners: readonly ServedListener[]) =>
   parentRefs.flatMap(ref => {
-    const named = listeners.filter(l => isNamed(l, ref, namespace))
-    return named.length > 0 ? [{ ref, named }] : []
+    const own = listeners.filter(l => isParent(l, ref, namespace))
+    return own.length > 0 ? [{ ref, named: own.filter(l => isNamed(l, ref)) }] : []
   })
 
 /** Calls `serve` for each listener that lets the route in, with the host names that both have; what its parents are to be told. */

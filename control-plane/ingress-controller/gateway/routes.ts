@@ -2,7 +2,7 @@
 import { pattern } from '../annotations.ts'
 import { backendName } from '../config.ts'
 import type { PathMatch, Rule, Target } from '../model.ts'
-import { durationMs, filterLines, headerCondition, methodCondition, queryCondition, Unsupported } from './filters.ts'
+import { durationMs, filterLines, firstOfEach, headerCondition, methodCondition, queryCondition, Unsupported } from './filters.ts'
 import { backendOf } from './backends.ts'
 import type { GatewayView, ServedListener } from './listeners.ts'
 import { attach, parentsOf, type RouteOutcome } from './parents.ts'
@@ -25,7 +25,11 @@ interface Matched {
 /** A method says more than headers, these more than query parameters: upstream's precedence. Ingresses come after all of them. */
 const precedenceOf = (method: boolean, headers: number, queries: number): number => (method ? 1_000_000 : 0) + headers * 1000 + queries + 10
 
-function httpMatch({ path, headers = [], queryParams = [], method }: HTTPRouteMatch): Matched {
+const lower = (name: string): string => name.toLowerCase()
+
+function httpMatch({ path, method, ...match }: HTTPRouteMatch): Matched {
+  const headers = firstOfEach(match.headers ?? [], lower)
+  const queryParams = firstOfEach(match.queryParams ?? [])
   const value = path?.value ?? '/'
   if (!/^\/[!-~]*$/.test(value)) throw new Unsupported(`path "${value}" has characters that a URL's path cannot have`)
   const type = path?.type ?? 'PathPrefix'
@@ -37,7 +41,8 @@ function httpMatch({ path, headers = [], queryParams = [], method }: HTTPRouteMa
     precedence: precedenceOf(method !== undefined, headers.length, queryParams.length),
   }
 }
-function grpcMatch({ method, headers = [] }: GRPCRouteMatch): Matched {
+function grpcMatch({ method, ...match }: GRPCRouteMatch): Matched {
+  const headers = firstOfEach(match.headers ?? [], lower)
   const { type = 'Exact', service, method: name } = method ?? {}
   const precedence = precedenceOf(method !== undefined, headers.length, 0)
   if (type === 'RegularExpression')

@@ -18,7 +18,7 @@ export interface Condition {
   lastTransitionTime?: string
 }
 export interface GatewayClass extends KubeObject {
-  spec: { controllerName: string }
+  spec: { controllerName: string; parametersRef?: object }
   status?: { conditions?: Condition[] }
 }
 export interface Listener {
@@ -26,7 +26,12 @@ export interface Listener {
   hostname?: string
   port: number
   protocol: string
-  tls?: { mode?: string; certificateRefs?: { group?: string; kind?: string; name: string; namespace?: string }[] }
+  tls?: {
+    mode?: string
+    certificateRefs?: { group?: string; kind?: string; name: string; namespace?: string }[]
+    /** Of its experimental versions. */
+    frontendValidation?: object
+  }
   allowedRoutes?: {
     namespaces?: { from?: string; selector?: { matchLabels?: Record<string, string>; matchExpressions?: unknown[] } }
     kinds?: { group?: string; kind: string }[]
@@ -38,8 +43,18 @@ export interface ListenerStatus {
   attachedRoutes: number
   conditions: Condition[]
 }
+/** What clients have to show. */
+interface FrontendTLS {
+  validation?: object
+}
 export interface Gateway extends KubeObject {
-  spec: { gatewayClassName: string; listeners: Listener[] }
+  spec: {
+    gatewayClassName: string
+    listeners: Listener[]
+    addresses?: { type?: string; value?: string }[]
+    infrastructure?: { parametersRef?: object }
+    tls?: { frontend?: { default?: FrontendTLS; perPort?: { port: number; tls?: FrontendTLS }[] } }
+  }
   status?: { addresses?: { type: string; value: string }[]; conditions?: Condition[]; listeners?: ListenerStatus[] }
 }
 export interface ParentRef {

@@ -157,6 +157,93 @@ test('filters', async () => {
   expect(await who('x', '/nobody')).toBe('500')
 })
 
+test('redirects: the port is that of the scheme that is given, else the listener’s', async () => {
+  const other = await freePort()
+  const redirect = (path: string, requestRedirect: object) => ({
+    matches: [{ path: { type: 'PathPrefix', value: path } }],
+    filters: [{ type: 'RequestRedirect', requestRedirect: { hostname: 'example.org', ...requestRedirect } }],
+  })
+  const listeners = [
+    { name: 'usual', port: 80, protocol: 'HTTP' },
+    { name: 'other', port: other, protocol: 'HTTP' },
+  ]
+  await serve(
+    [
+      route('redirects', [
+        redirect('/nothing', {}),
+        redirect('/80', { port: 80 }),
+        redirect('/443', { port: 443 }),
+        redirect('/https', { scheme: 'https' }),
+        redirect('/https-8443', { scheme: 'https', port: 8443 }),
+      ]),
+    ],
+    { gateways: [gateway(listeners)] },
+  )
+  const at = (port: number, path: string): Promise<string | undefined> =>
+    new Promise((resolve, reject) => get({ port, path, agent: false }, r => (r.resume(), resolve(r.headers.location))).on('error', reject))
+  const { http } = proxy.ports
+  for (const [port, path, expected] of [
+    [http, '/nothing', 'http://example.org/nothing'],
+    [http, '/80', 'http://example.org/80'],
+    [http, '/443', 'http://example.org:443/443'],
+    [http, '/https', 'https://example.org/https'],
+    [http, '/https-8443', 'https://example.org:8443/https-8443'],
+    [other, '/nothing', `http://example.org:${other}/nothing`],
+    [other, '/80', 'http://example.org/80'],
+    [other, '/https', 'https://example.org/https'],
+  ] as const)
+    expect(await at(port, path), `${port}${path}`).toBe(expected)
+})
+
+test('headers are matched whole; of two matches of one name the first counts', async () => {
+  const headers = (...all: [string, string][]) => [{ headers: all.map(([name, value]) => ({ name, value })) }]
+  await serve([
+    route('headers', [
+      { matches: headers(['x-a', 'one,two']), backendRefs: [to('a')] },
+      { matches: headers(['x-b', '1'], ['X-B', '2']), backendRefs: [to('b')] },
+    ]),
+  ])
+  expect(await who('x', '/', { 'x-a': 'one,two' })).toBe('a')
+  expect(await who('x', '/', { 'x-a': 'two' })).toBe('404')
+  expect(await who('x', '/', { 'x-b': '1' })).toBe('b')
+})
+
+test('who refers to what is not there, or asks for what is not served, is told', async () => {
+  const refers = (name: string, more: object) => route(name, [{ backendRefs: [to('a')] }], { parentRefs: [{ name: 'public', ...more }] })
+  const routes = [
+    refers('section', { sectionName: 'nobody' }),
+    refers('port', { port: 81 }),
+    refers('both', { sectionName: 'http', port: 81 }),
+  ]
+  const made = await serve([...routes, refers('stranger', { name: 'private' })])
+  expect(routes.map(r => reasons(made.httpRoutes.get(r)?.parents?.[0]?.conditions)[0])).toEqual(
+    routes.map(() => 'Accepted=False NoMatchingParent'),
+  )
+  expect(made.httpRoutes.size).toBe(3)
+
+  const told = async (spec: object, listener: object = {}): Promise<string[]> => {
+    const one = gateway([{ name: 'http', port: 80, protocol: 'HTTP', ...listener }])
+    Object.assign(one.spec, spec)
+    const status = (await serve([], { gateways: [one] })).gateways.get(one)!
+    return [...reasons(status.conditions), reasons(status.listeners![0]!.conditions)[0]!]
+  }
+  expect(await told({ infrastructure: { parametersRef: { group: '', kind: 'ConfigMap', name: 'x' } } })).toEqual([
+    'Accepted=False InvalidParameters',
+    'Programmed=False Invalid',
+    'Accepted=False Pending',
+  ])
+  expect((await told({ addresses: [{ type: 'Hostname', value: 'x.org' }] }))[0]).toBe('Accepted=False UnsupportedAddress')
+  expect((await told({ addresses: [{ value: '192.0.2.9' }] }))[1]).toBe('Programmed=False AddressNotUsable')
+  expect((await told({ addresses: [{ value: '192.0.2.1' }] }))[1]).toBe('Programmed=True Programmed')
+  // Everybody would be let in.
+  const validation = { caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: 'ca' }] }
+  const https = { name: 'https', port: 443, protocol: 'HTTPS', tls: { certificateRefs: [] } }
+  expect((await told({ tls: { frontend: { default: { validation } } } }, https))[2]).toBe('Accepted=False UnsupportedValue')
+  const strange = { ...ofClass, spec: { controllerName: controller, parametersRef: {} } } as unknown as GatewayClass
+  const { classes } = await serve([], { classes: [strange] })
+  expect(reasons(classes.get(strange)?.conditions)).toEqual(['Accepted=False InvalidParameters'])
+})
+
 test('weights; a backend that is not there is its share of failures, a slow one ends', async () => {
   const slow = await backend('slow', () => {})
   backends.push(slow)
