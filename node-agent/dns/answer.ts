@@ -1,8 +1,10 @@
 /** From a packet to the packet that answers it. */
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import { AUTHORITATIVE_ANSWER, RECURSION_AVAILABLE, RECURSION_DESIRED, TRUNCATED_RESPONSE, decode, encode, type Answer, type DecodedPacket } from 'dns-packet' // prettier-ignore
-import { blockFor, isBelow, rewritten, type Corefile, type ServerBlock } from '#shared/network/corefile.ts'
+import { blockFor, isBelow, type Corefile, type ServerBlock } from '#shared/network/corefile.ts'
+import { rewritten, type Rewritten } from '#shared/network/rewrites.ts'
 import type { Forwarder } from './forward.ts'
+import { rewrittenAnswers } from './rewriting.ts'
 import { encodeAnswer } from './wire.ts'
 import type { View } from './view.ts'
 import { resolveInZone, resolveReverse, reverseAddress, soaOf, type Resolved } from './zone.ts'
@@ -54,22 +56,26 @@ export function answer(resolver: Resolver, query: Buffer, tcp: boolean): Buffer 
   if (hasDottedLabel(query)) return failed(query, rcode.nxDomain)
   const asked = question.name.toLowerCase().replace(/\.$/, '')
   const block = blockFor(resolver.corefile, asked)
-  const name = (block && rewritten(block.rewrites, asked)) ?? asked
+  const rewrite = block && block.rewrites.length > 0 ? rewritten(block.rewrites, asked) : undefined
+  const name = rewrite?.name ?? asked
   const own = resolveHere(resolver, block, name, question.type)
-  if (!own) return name === asked ? forward(resolver, query, tcp) : forwardAs(resolver, query, packet, name, question.type, tcp)
+  if (!own) return rewrite ? forwardAs(resolver, query, packet, rewrite, question.type, tcp) : forward(resolver, query, tcp)
   const ttl = block?.hosts?.addresses.has(name) ? undefined : block?.kubernetes?.ttl
+  // As it was asked for, in capitals or not.
+  const cased = rewrite ? {} : { name: question.name }
   const found = {
     ...own,
     answers: own.answers.map(a => ({
       ...a,
-      ...(a.name === name ? { name: question.name } : {}),
+      ...(a.name === name ? cased : {}),
       ...(ttl === undefined ? {} : { ttl }),
     })) as Answer[],
   }
+  const told = (all: Resolved): Resolved => (rewrite ? rewrittenAnswers(rewrite.answers, all) : all)
   const alias = found.answers.find(a => a.type === 'CNAME')
   if (alias && question.type !== 'CNAME')
-    return follow(resolver, found, question.type, tcp).then(all => write(resolver, query, packet, all, tcp))
-  const made = write(resolver, query, packet, found, tcp)
+    return follow(resolver, found, question.type, tcp).then(all => write(resolver, query, packet, told(all), tcp))
+  const made = write(resolver, query, packet, told(found), tcp)
   // Several addresses come in another order each time.
   if (found.answers.length <= 1 && resolver.kept.size < maxKept) resolver.kept.set(key, made)
   return made
@@ -89,13 +95,13 @@ function resolveHere(resolver: Resolver, block: ServerBlock | undefined, name: s
     if (found.exists || ranges.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')) return found
   }
   if (!block?.hosts) return undefined
-  const { addresses, ttl, fallthrough } = block.hosts
+  const { addresses, ttl, fallthrough, reverse } = block.hosts
   const ips = addresses.get(name)
   if (ips) {
     const answers = ips.map((data): Answer => ({ name, type: isIPv6(data) ? 'AAAA' : 'A', ttl, data })).filter(a => a.type === type)
     return { exists: true, answers, additionals: [] }
   }
-  const names = address === undefined ? [] : [...addresses].filter(([, all]) => all.includes(address)).map(([host]) => host)
+  const names = address === undefined || !reverse ? [] : [...addresses].filter(([, all]) => all.includes(address)).map(([host]) => host)
   if (names.length > 0) return { exists: true, answers: names.map((data): Answer => ({ name, type: 'PTR', ttl, data })), additionals: [] }
   return fallthrough ? undefined : absent
 }
@@ -110,15 +116,15 @@ async function forwardAs(
   resolver: Resolver,
   query: Buffer,
   packet: DecodedPacket,
-  name: string,
+  { name, answers: rules }: Rewritten,
   type: string,
   tcp: boolean,
 ): Promise<Buffer> {
   const reply = await askFor(resolver, name, type, tcp)
   if (!reply) return failed(query, rcode.servFail)
-  const asked = packet.questions?.[0]?.name ?? ''
-  const answers = (reply.answers ?? []).map(a => (a.name.toLowerCase() === name ? { ...a, name: asked } : a))
-  return write(resolver, query, packet, { exists: (reply.flags ?? 0) % 16 !== rcode.nxDomain, answers, additionals: [] }, tcp)
+  const exists = (reply.flags ?? 0) % 16 !== rcode.nxDomain
+  const told = rewrittenAnswers(rules, { exists, answers: reply.answers ?? [], additionals: [] })
+  return write(resolver, query, packet, told, tcp)
 }
 
 /** Undefined for no answer, and for one that cannot be read. */

@@ -5,7 +5,7 @@ import type { Answer } from 'dns-packet'
 /** The library's codecs of records' data, which its types do not name. */
 const { record } = packet as unknown as { record(type: string): { encode(data: unknown): Buffer } }
 
-const types: Readonly<Record<string, number>> = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, SRV: 33, OPT: 41 }
+const types: Readonly<Record<string, number>> = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, MX: 15, TXT: 16, AAAA: 28, SRV: 33, NAPTR: 35, DNAME: 39, OPT: 41, CAA: 257 } // prettier-ignore
 /** Those whose data is a name that may be shortened; a Service's target may not (RFC 2782). */
 const nameData = new Set(['NS', 'CNAME', 'PTR'])
 const headerBytes = 12

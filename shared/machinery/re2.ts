@@ -10,6 +10,8 @@ export interface Matcher {
   test(text: string): boolean
   /** What it matches, from left to right, at most `limit` of them. */
   findAll(text: string, limit: number): string[]
+  /** The first match, and what each pair of parentheses fits of it, '' for nothing; undefined without a match. */
+  groups(text: string): string[] | undefined
 }
 
 /** Throws an Error in the words of Go's parser. */
@@ -22,6 +24,11 @@ export function newMatcher(pattern: string): Matcher {
       const matcher = compiled.matcher(text)
       while (found.length < limit && matcher.find()) found.push(matcher.group() ?? '')
       return found
+    },
+    groups(text) {
+      const matcher = compiled.matcher(text)
+      if (!matcher.find()) return undefined
+      return Array.from({ length: matcher.groupCount() + 1 }, (_, i) => matcher.group(i) ?? '')
     },
   }
 }

@@ -3,6 +3,8 @@
  * stub domains. https://coredns.io/manual/toc/#configuration
  */
 
+import { parseRewrite, type Rewrite } from './rewrites.ts'
+
 export const corefileName = 'coredns'
 export const corefileKey = 'Corefile'
 
@@ -20,18 +22,13 @@ export interface Forward {
   policy: 'random' | 'round_robin' | 'sequential'
   forceTcp: boolean
 }
-export interface Rewrite {
-  match: 'exact' | 'prefix' | 'suffix' | 'substring'
-  from: string
-  to: string
-}
 export interface ServerBlock {
   /** Of names below them, '' for all, the block whose zone is the longest answers. */
   zones: string[]
   forwards: Forward[]
   /** Longest time that an answer is kept, and that something is not there, s; undefined: not at all. */
   cache?: { success: number; denial: number }
-  hosts?: { addresses: Map<string, string[]>; ttl: number; fallthrough: boolean }
+  hosts?: { addresses: Map<string, string[]>; ttl: number; fallthrough: boolean; reverse: boolean }
   rewrites: Rewrite[]
   /** Of names of the cluster. */
   kubernetes?: { ttl: number; pods: boolean }
@@ -142,24 +139,28 @@ function directive(line: Line, server: ServerBlock, ignored: string[]): void {
     }
     case 'hosts': {
       if (args[0] !== undefined) return skip('a file of hosts')
-      server.hosts = { addresses: new Map(), ttl: 3600, fallthrough: false }
+      server.hosts = { addresses: new Map(), ttl: 3600, fallthrough: false, reverse: true }
       for (const { words, number: at } of block) {
         const [first = '', ...names] = words
         if (first === 'fallthrough') server.hosts.fallthrough = true
         else if (first === 'ttl') server.hosts.ttl = whole(names[0], at)
         else if (/^[0-9a-fA-F.:]+$/.test(first))
           for (const host of names.map(zoneOf)) server.hosts.addresses.set(host, [...(server.hosts.addresses.get(host) ?? []), first])
-        else if (first !== 'no_reverse' && first !== 'reload') ignored.push(`line ${at}: hosts' ${first} is not honoured`)
+        else if (first === 'no_reverse') server.hosts.reverse = false
+        else if (first !== 'reload') ignored.push(`line ${at}: hosts' ${first} is not honoured`)
       }
       return
     }
     case 'rewrite': {
-      const words = args[0] === 'stop' || args[0] === 'continue' ? args.slice(1) : args
-      const [kind, match, from, to] = words.length === 3 ? [words[0], 'exact', words[1], words[2]] : words
-      if (kind !== 'name' || !['exact', 'prefix', 'suffix', 'substring'].includes(match ?? '') || from === undefined || to === undefined)
-        return skip(`rewrite ${words.slice(0, 2).join(' ')}`)
-      const bare = (text: string): string => text.replace(/\.$/, '').toLowerCase()
-      return void server.rewrites.push({ match: match as Rewrite['match'], from: bare(from), to: bare(to) })
+      const words = [...args, ...block.flatMap(l => l.words)]
+      try {
+        const rule = parseRewrite(words)
+        if (rule) server.rewrites.push(rule)
+        else skip(`rewrite ${words.slice(0, 2).join(' ')}`)
+      } catch (e) {
+        throw new Error(`line ${number}: rewrite: ${(e as Error).message}`)
+      }
+      return
     }
     case 'kubernetes':
       server.kubernetes = { ttl: 5, pods: true }
@@ -224,15 +225,4 @@ export function blockFor({ blocks }: Corefile, name: string): ServerBlock | unde
   for (const block of blocks)
     for (const zone of block.zones) if (isBelow(name, zone) && zone.length >= (found?.length ?? 0)) found = { block, length: zone.length }
   return found?.block
-}
-
-/** The name after the first of `rules` that fits; undefined when none does. */
-export function rewritten(rules: readonly Rewrite[], name: string): string | undefined {
-  for (const { match, from, to } of rules) {
-    if (match === 'exact' && name === from) return to
-    if (match === 'prefix' && name.startsWith(from)) return to + name.slice(from.length)
-    if (match === 'suffix' && name.endsWith(from)) return name.slice(0, -from.length) + to
-    if (match === 'substring' && name.includes(from)) return name.replaceAll(from, to)
-  }
-  return undefined
 }

@@ -18,7 +18,9 @@ function pathLines(change: PathChange, prefix: string): string[] {
   if (change.type !== 'ReplacePrefixMatch') throw new Unsupported(`path modifier "${change.type}" is not supported`)
   const from = prefix.replace(/\/$/, '')
   const to = (change.replacePrefixMatch ?? '/').replace(/\/$/, '').replace(/[\\%]/g, c => c + c)
-  return [`http-request replace-path ${word(`^${escaped(from)}/?(.*)$`)} ${word(`${to}/\\1`)}`]
+  // Where nothing is left of a path it is `/`; else it ends as it did, with a slash or without.
+  const [rest, made] = to === '' ? ['/?(.*)', '/\\1'] : ['(/.*)?', `${to}\\1`]
+  return [`http-request replace-path ${word(`^${escaped(from)}${rest}$`)} ${word(made)}`]
 }
 
 function headerLines(

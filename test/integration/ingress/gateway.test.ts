@@ -151,6 +151,8 @@ test('filters', async () => {
   expect((await proxy.ask('x', '/headers')).headers['x-b']).toBe('b')
   const rewritten = await asked('/old/x?q=1')
   expect([rewritten.url, rewritten.headers.host]).toEqual(['/new/x?q=1', 'inner'])
+  expect([(await asked('/old')).url, (await asked('/old/')).url]).toEqual(['/new', '/new/'])
+  expect((await proxy.ask('x', '/away')).headers.location).toBe('https://example.org/')
   expect((await proxy.ask('X:80', '/secure?q=1')).headers.location).toBe('https://x/secure?q=1')
   const away = await proxy.ask('x', '/away/x?q=1')
   expect([away.status, away.headers.location]).toEqual([301, 'https://example.org/x?q=1'])

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { blockFor, defaultCorefile, parseCorefile, rewritten } from '#shared/network/corefile.ts'
+import { blockFor, defaultCorefile, parseCorefile } from '#shared/network/corefile.ts'
+import { renamed, rewritten } from '#shared/network/rewrites.ts'
 
 test('the cluster’s own is honoured whole', () => {
   const { blocks, ignored } = parseCorefile(defaultCorefile('cluster.local'))
@@ -78,11 +79,61 @@ test('what cannot be read says where', () => {
     expect(() => parseCorefile(text), text).toThrow(message)
 })
 
+const rewrites = (...lines: string[]) => {
+  const { blocks, ignored } = parseCorefile(`. {\n${lines.map(l => `rewrite ${l}\n`).join('')}}\n`)
+  expect(ignored).toEqual([])
+  return blocks[0]!.rewrites
+}
 test('rewriting names', () => {
-  const rule = (match: 'exact' | 'prefix' | 'suffix' | 'substring', from: string, to: string) => [{ match, from, to }]
-  expect(rewritten(rule('exact', 'a.b', 'c.d'), 'a.b')).toBe('c.d')
-  expect(rewritten(rule('exact', 'a.b', 'c.d'), 'x.a.b')).toBeUndefined()
-  expect(rewritten(rule('prefix', 'old-', 'new-'), 'old-web.x')).toBe('new-web.x')
-  expect(rewritten(rule('suffix', '.b', '.c'), 'a.b')).toBe('a.c')
-  expect(rewritten(rule('substring', 'b', 'x'), 'a.b.b')).toBe('a.x.x')
+  for (const [line, name, expected] of [
+    ['name a.b c.d', 'a.b', 'c.d'],
+    ['name exact A.b. c.d', 'x.a.b', undefined],
+    ['name prefix old- new-', 'old-web.x', 'new-web.x'],
+    ['name suffix .b .c', 'a.b', 'a.c'],
+    ['name suffix .b. .c.', 'a.b', 'a.c'],
+    ['name substring b x', 'a.b.b', 'a.x.x'],
+    ['name regex (.*)-(us-west-1)\\.example\\.org {1}.service.{2}.consul', 'ftp-us-west-1.example.org', 'ftp.service.us-west-1.consul'],
+    ['name regex ^a\\.b\\.$ c.d.', 'a.b', 'c.d'],
+    ['name regex ^a\\.b\\.$ c.d.', 'a.b.c', undefined],
+  ] as const)
+    expect(rewritten(rewrites(line), name)?.name, `${line}: ${name}`).toBe(expected)
+  // The first that fits, unless it says otherwise.
+  expect(rewritten(rewrites('name suffix .x .y', 'name suffix .y .z'), 'a.x')?.name).toBe('a.y')
+  expect(rewritten(rewrites('continue name suffix .x .y', 'name suffix .y .z'), 'a.x')?.name).toBe('a.z')
+})
+
+test('rewriting answers: back to what was asked, or as it is told', () => {
+  const names = (lines: string[], asked: string, ...all: [of: 'name' | 'value', name: string][]): string[] => {
+    const { answers } = rewritten(rewrites(...lines), asked)!
+    return all.map(([of, name]) => renamed(answers, of, name))
+  }
+  expect(names(['name a.b c.d'], 'a.b', ['name', 'c.d'], ['name', 'x.c.d'], ['name', 'other'], ['value', 'c.d'])).toEqual(
+    ['a.b', 'x.a.b', 'other', 'a.b'], // prettier-ignore
+  )
+  // What else would not be taken for an answer.
+  expect(names(['name suffix .x .y'], 'a.x', ['name', 'a.y'], ['value', 'a.y'])).toEqual(['a.x', 'a.y'])
+  expect(names(['name suffix .x .y answer auto'], 'a.x', ['name', 'b.y'], ['value', 'c.y'])).toEqual(['b.x', 'c.x'])
+  const block = ['stop {\nname regex (.*)-(us)\\.rocks {1}.service.{2}.consul\nanswer name (.*)\\.service\\.(us)\\.consul {1}-{2}.rocks\n}']
+  expect(names(block, 'ftp-us.rocks', ['name', 'ftp.service.us.consul'], ['value', 'ftp.service.us.consul'])).toEqual([
+    'ftp-us.rocks',
+    'ftp.service.us.consul',
+  ])
+  const value = ['name suffix .arpa .arpa answer auto answer value (.*)\\.service\\.consul\\. {1}.rocks.']
+  expect(names(value, '1.arpa', ['name', '1.arpa'], ['value', 'x.service.consul'])).toEqual(['1.arpa', 'x.rocks'])
+  expect(names(['continue name suffix .x .y', 'name suffix .y .z'], 'a.x', ['name', 'a.z'])).toEqual(['a.x'])
+  expect(rewritten(rewrites('ttl regex (.*)\\.org 30-300'), 'a.org')).toEqual({
+    name: 'a.org',
+    answers: [{ of: 'ttl', least: 30, most: 300 }],
+  })
+})
+
+test('rules for rewriting that are none say why, fields that are not honoured are named', () => {
+  for (const [line, message] of [
+    ['name nonsense a b', 'line 2: rewrite: it needs a type'],
+    ['name regex ( b', 'line 2: rewrite: error parsing regexp'],
+    ['name suffix a b answer name x', 'line 2: rewrite: "answer name" is none'],
+    ['ttl a.b soon', 'line 2: rewrite: it needs a name, and seconds'],
+  ])
+    expect(() => rewrites(line!), line).toThrow(message)
+  expect(parseCorefile('. {\nrewrite type ANY HINFO\n}\n').ignored).toEqual(['line 2: rewrite type ANY is not honoured'])
 })

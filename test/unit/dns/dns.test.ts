@@ -148,6 +148,9 @@ describe('by the Corefile', () => {
     }
     rewrite name exact shop.example.com web.default.svc.cluster.local
     rewrite name suffix .old.example.com .example.com
+    rewrite name suffix .shop.org .default.svc.cluster.local answer auto
+    rewrite continue ttl exact late.org 60-
+    rewrite name regex ^(.*)\\.org\\.$ {1}.default.svc.cluster.local
     forward . /etc/resolv.conf
   }`
   const get = (name: string, type = 'A') => ask(name, type, {}, false, corefile)
@@ -162,6 +165,14 @@ describe('by the Corefile', () => {
     asked.length = 0
     const outside = await get('www.old.example.com')
     expect([outside.answers?.[0]?.name, data(outside), asked]).toEqual(['www.old.example.com', ['93.184.216.34'], ['www.example.com']])
+  })
+  test('names in data of records, and times', async () => {
+    const srv = await get('_http._tcp.web.shop.org', 'SRV')
+    expect([srv.answers?.[0]?.name, data(srv)]).toEqual(['_http._tcp.web.shop.org', [expect.objectContaining({ target: 'web.shop.org' })]])
+    expect(srv.additionals).toMatchObject([{ name: 'web.shop.org', data: '10.1.0.5' }])
+    expect((await get('web.org')).answers).toMatchObject([{ name: 'web.org', ttl: 30, data: '10.1.0.5' }])
+    services.set('late', service('late', { clusterIP: '10.1.0.6' }))
+    expect((await get('late.org')).answers).toMatchObject([{ name: 'late.org', ttl: 60 }])
   })
   test('how long answers may be kept, and that pods have no names', async () => {
     expect((await get(under('web'))).answers).toMatchObject([{ ttl: 30 }])
