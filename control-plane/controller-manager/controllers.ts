@@ -28,6 +28,7 @@ import { endpointsController } from './endpoints/endpoints.ts'
 import { endpointSliceMirroringController } from './endpoints/mirroring.ts'
 import { ephemeralVolumeController } from './persistentvolume/ephemeral.ts'
 import { persistentVolumeBinder } from './persistentvolume/binder.ts'
+import { volumeExpander } from './persistentvolume/expander.ts'
 import { localVolumeProvisioner } from './localvolume/provisioner.ts'
 import { garbageCollector } from './garbagecollector/garbagecollector.ts'
 import { jobController } from './job/job.ts'
@@ -94,6 +95,7 @@ export const controllers: Readonly<Record<string, NewController>> = {
   'persistentvolume-protection-controller': pvProtectionController,
   'volumeattributesclass-protection-controller': vacProtectionController,
   'persistentvolume-binder-controller': persistentVolumeBinder,
+  'persistentvolume-expander-controller': volumeExpander,
   'ephemeral-volume-controller': ephemeralVolumeController,
   'local-volume-provisioner-controller': localVolumeProvisioner,
   'resourceclaim-controller': resourceClaimController,

@@ -20,6 +20,7 @@ export const queueNames: { readonly [controller: string]: string } = {
   'node-lifecycle-controller': 'node_lifecycle_controller',
   'persistentvolume-binder-controller': 'claims',
   'persistentvolume-binder-controller-volumes': 'volumes',
+  'persistentvolume-expander-controller': 'volume_expand',
   'persistentvolume-protection-controller': 'pvprotection',
   'persistentvolumeclaim-protection-controller': 'pvcprotection',
   'pod-garbage-collector-controller': 'orphaned_pods_nodes',

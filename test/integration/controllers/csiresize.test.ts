@@ -121,6 +121,7 @@ test('what a driver, or a node, has refused for good is asked for again after a 
   // What may have been done is seen through before the claim's new wish, which is less.
   fault('ControllerExpandVolume', { code: status.UNAVAILABLE, message: 'busy' })
   await grow('8Mi')
+  await eventOf('again', 'ExternalExpanding')
   await eventOf('again', 'VolumeResizeFailed')
   await until('it to be begun', async () => (await now())?.allocatedResources?.['storage'] === '8Mi')
   await grow('6Mi')
