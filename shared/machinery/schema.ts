@@ -30,9 +30,11 @@ export interface NumberSchema extends Typed<number> {
 export interface BooleanSchema extends Typed<boolean> {
   readonly type: 'boolean'
 }
-/** Any JSON value, kept as it is: RawExtension, FieldsV1, JSON. */
+/** Any JSON value, kept as it is. */
 export interface AnySchema extends Typed<unknown> {
   readonly type: 'any'
+  /** Published as an object: RawExtension, FieldsV1. */
+  readonly object: boolean
 }
 export interface ListSchema<S extends Schema = Schema> extends Typed<Infer<S>[]> {
   readonly type: 'list'
@@ -142,7 +144,8 @@ export const int32 = (): IntegerSchema => ({ type: 'integer', format: 'int32' })
 export const int64 = (): IntegerSchema => ({ type: 'integer', format: 'int64' })
 export const double = (): NumberSchema => ({ type: 'number' })
 export const bool = (): BooleanSchema => ({ type: 'boolean' })
-export const any = (): AnySchema => ({ type: 'any' })
+export const any = (): AnySchema => ({ type: 'any', object: true })
+export const json = (): AnySchema => ({ type: 'any', object: false })
 export const list = <S extends Schema>(items: S): ListSchema<S> => ({ type: 'list', items })
 export const map = <S extends Schema>(values: S): MapSchema<S> => ({ type: 'map', values })
 

@@ -103,7 +103,8 @@ function typeSchema(into: Definitions, schema: Schema): JsonSchema {
     case 'boolean':
       return { type: 'boolean' }
     case 'any':
-      return { type: 'object', 'x-kubernetes-preserve-unknown-fields': true }
+      // Readers of v2 would take the first type that is named for the only one.
+      return schema.object ? { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } : {}
     case 'list':
       return { type: 'array', items: itemSchema(into, (schema as ListSchema).items), ...listExtensions(schema) }
     case 'map':

@@ -2,7 +2,7 @@
  * JSONSchemaProps of apiextensions.k8s.io/v1: the schema of a custom kind. What stands for a schema or something else (items,
  * additionalProperties, dependencies) is any value to the codec; the rules look into it.
  */
-import { any, bool, double, int64, list, map, obj, opt, req, str, type ObjectSchema } from '../../machinery/schema.ts'
+import { bool, double, int64, json, list, map, obj, opt, req, str, type ObjectSchema } from '../../machinery/schema.ts'
 
 // any: a schema holds schemas, so that its type cannot be inferred; the rules look at each value.
 export const jsonSchemaProps: ObjectSchema<any> = obj(
@@ -16,7 +16,7 @@ export const jsonSchemaProps: ObjectSchema<any> = obj(
     type: opt(5, str(), { doc: 'object, array, string, integer, number or boolean.' }),
     format: opt(6, str(), { doc: 'Format of the value, such as date-time.' }),
     title: opt(7, str(), { doc: 'A title.' }),
-    default: opt(8, any(), { doc: 'The value when none is there.' }),
+    default: opt(8, json(), { doc: 'The value when none is there.' }),
     maximum: opt(9, double(), { doc: 'The most that a number may be.' }),
     exclusiveMaximum: opt(10, bool(), { doc: 'Whether it must be less than that.', pointer: false }),
     minimum: opt(11, double(), { doc: 'The least that a number may be.' }),
@@ -28,23 +28,23 @@ export const jsonSchemaProps: ObjectSchema<any> = obj(
     minItems: opt(17, int64(), { doc: 'The fewest items.' }),
     uniqueItems: opt(18, bool(), { doc: 'Not allowed.', pointer: false }),
     multipleOf: opt(19, double(), { doc: 'What a number must be a multiple of.' }),
-    enum: opt(20, list(any()), { doc: 'The values that there are.', listType: 'atomic' }),
+    enum: opt(20, list(json()), { doc: 'The values that there are.', listType: 'atomic' }),
     maxProperties: opt(21, int64(), { doc: 'The most properties.' }),
     minProperties: opt(22, int64(), { doc: 'The fewest properties.' }),
     required: opt(23, list(str()), { doc: 'Properties that must be there.', listType: 'atomic' }),
-    items: opt(24, any(), { doc: 'Schema of the items.' }),
+    items: opt(24, json(), { doc: 'Schema of the items.' }),
     allOf: opt(25, list(jsonSchemaProps), { doc: 'Schemas that must all fit.', listType: 'atomic' }),
     oneOf: opt(26, list(jsonSchemaProps), { doc: 'Schemas of which one must fit.', listType: 'atomic' }),
     anyOf: opt(27, list(jsonSchemaProps), { doc: 'Schemas of which some must fit.', listType: 'atomic' }),
     not: opt(28, jsonSchemaProps, { doc: 'A schema that must not fit.' }),
     properties: opt(29, map(jsonSchemaProps), { doc: 'Schemas of the properties.' }),
-    additionalProperties: opt(30, any(), { doc: 'Schema of all properties of a map, or whether there may be any.' }),
+    additionalProperties: opt(30, json(), { doc: 'Schema of all properties of a map, or whether there may be any.' }),
     patternProperties: opt(31, map(jsonSchemaProps), { doc: 'Not allowed.' }),
-    dependencies: opt(32, map(any()), { doc: 'Not allowed.' }),
-    additionalItems: opt(33, any(), { doc: 'Not allowed.' }),
+    dependencies: opt(32, map(json()), { doc: 'Not allowed.' }),
+    additionalItems: opt(33, json(), { doc: 'Not allowed.' }),
     definitions: opt(34, map(jsonSchemaProps), { doc: 'Not allowed.' }),
     externalDocs: opt(35, externalDocumentation, { doc: 'Documentation elsewhere.' }),
-    example: opt(36, any(), { doc: 'An example.' }),
+    example: opt(36, json(), { doc: 'An example.' }),
     nullable: opt(37, bool(), { doc: 'Whether null is a value.', pointer: false }),
     'x-kubernetes-preserve-unknown-fields': opt(38, bool(), { doc: 'Keeps properties that the schema does not have.' }),
     'x-kubernetes-embedded-resource': opt(39, bool(), {

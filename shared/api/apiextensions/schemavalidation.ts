@@ -151,7 +151,6 @@ function validateType(schema: Schema, at: Path, place: Place): FieldError[] {
     x => schema[`x-kubernetes-${x}`],
   )
   const errors: FieldError[] = []
-  if (intOrString && type) errors.push(forbidden(at.child('type'), 'must be empty if x-kubernetes-int-or-string is true'))
   const why = 'must be object if x-kubernetes-embedded-resource is true'
   if (embedded && type !== 'object') errors.push(type ? invalid(at.child('type'), type, why) : required(at.child('type'), why))
   else if (!type && !place.root && !intOrString && !preserve)

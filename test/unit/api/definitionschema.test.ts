@@ -61,6 +61,7 @@ it.each<[what: string, schema: Schema, errors: string[]]>([
     object({ metadata: { type: 'object' } }, { not: { properties: { metadata: {} } } }),
     [`not.properties[metadata]: Forbidden: ${nested}`],
   ],
+  ['an int-or-string with a type', object({ a: { 'x-kubernetes-int-or-string': true, type: 'string' } }), []],
   ['the types of an int-or-string', object({ a: { 'x-kubernetes-int-or-string': true, anyOf: [{ type: 'integer' }, text] } }), []],
   [
     'other types, below a combination',
