@@ -5,7 +5,7 @@ import path from 'node:path'
 import { dump } from 'js-yaml'
 
 /** A driver that records its calls, one whose volumes are directories, and what they bring with them. */
-const csiPrograms = ['mock-driver', 'hostpathplugin', 'livenessprobe', 'csi-node-driver-registrar'].concat(
+const csiPrograms = ['mock-driver', 'hostpathplugin', 'livenessprobe', 'csi-node-driver-registrar', 'snapshot-controller'].concat(
   ['provisioner', 'attacher', 'resizer', 'snapshotter'].map(sidecar => `csi-${sidecar}`),
 )
 

@@ -42,6 +42,7 @@ const options = new Command('conformance')
   )
   .option('--limit <seconds>', 'how long one spec may take', count, 480)
   .option('--logs <dir>', 'where the log of each spec goes (default: a new folder)')
+  .option('--apply <path>', 'manifests that the specs want in their cluster, a file or a folder')
   .option('--kubeconfig <file>', 'use the cluster of this file instead; it must know the images')
   .option('--json', 'print every result as JSON')
   .parse()
@@ -55,6 +56,7 @@ const options = new Command('conformance')
     nodes: number
     limit: number
     logs?: string
+    apply?: string
     kubeconfig?: string
     json?: boolean
   }>()
@@ -96,6 +98,8 @@ async function runAll(names: readonly string[], parallel: number, kubeconfig: st
 
 const state = options.kubeconfig ? undefined : await mkdtemp(path.join(tmpdir(), 'cox-conformance-state-'))
 const run = (...args: string[]) => execa(cox, [...args, '--state-dir', state!], { timeout: 180_000, stdin: 'ignore', stdout: 2, stderr: 2 })
+const kubectl = (kubeconfig: string, ...args: string[]) =>
+  execa(path.join(build, 'bin/kubectl'), ['--kubeconfig', kubeconfig, ...args], { timeout: 60_000, stdin: 'ignore', stdout: 2, stderr: 2 })
 const outcomes: Outcome[] = []
 const internet = await standInternet()
 try {
@@ -105,6 +109,7 @@ try {
     if (options.realImages) await run('image', 'load', await writeArchive(build))
   }
   const kubeconfig = options.kubeconfig ? path.resolve(options.kubeconfig) : path.join(state!, 'kubeconfig')
+  if (options.apply) await kubectl(kubeconfig, 'apply', '--recursive', '--filename', options.apply)
   say(`${wanted.length} of ${specs.length} specs; logs in ${logs}`)
   const done = (o: Outcome): void => {
     outcomes.push(o)
