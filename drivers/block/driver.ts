@@ -2,25 +2,21 @@
  * block.csi.coxswain.io: files of the machine as disks with ext4 (or raw), of one zone, attached to one node at a time, with snapshots and
  * clones by copy and with online expansion: what EBS is to EKS.
  */
-import { mkdir, readFile, rm, stat, statfs, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, stat, statfs, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AccessMode, ControllerRpc, Expansion, NodeRpc, PluginService, UsageUnit, type VolumeCapability } from '#shared/csi/messages.ts'
 import { Code, RpcError } from '#shared/grpc/rpc.ts'
-import { lockFile } from '#shared/linux/flock.ts'
-import { attachLoop, detachLoop, devicesOf, emptyLoop, isFreed } from '#shared/linux/loop.ts'
 import { run } from '#shared/linux/run.ts'
 import { bindMount, isMounted, unbind, unmountEverywhere } from '../mounts.ts'
 import type { Driver } from '../serve.ts'
 import type { DriverOptions } from '../shared/driver.ts'
 import { checked, freeBytes, store, turns, type Meta } from '../store.ts'
-import { formatMs, formatted, grow, growUnmounted, mountedBeside, tune } from './disk.ts'
-import { endFileSystem, fileSystemOf } from './ext4.ts'
+import { attachments, imageOf } from './attachment.ts'
+import { formatted, grow, growUnmounted, tune } from './disk.ts'
 
 export const zoneKey = 'topology.block.csi.coxswain.io/zone'
 const MiB = 1 << 20
 const minBytes = 4 * MiB
-const copyMs = 600_000
-const lockMs = 60_000
 const modes = new Set<number>([
   AccessMode.singleNodeWriter,
   AccessMode.singleNodeReaderOnly,
@@ -36,71 +32,17 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
   const snapshots = store(join(directory, 'snapshots'))
   const inTurn = turns()
   const nodeId = `${zone}/${node}`
-  const imageOf = (place: string): string => join(place, 'image')
   const image = (id: string): string => imageOf(volumes.pathOf(id))
-  const attachedFile = (id: string): string => join(volumes.pathOf(id), 'attached')
-  /**
-   * One thing at a time happens to where a volume is attached, whichever node's process is asked: a call that was given up may still be
-   * under way in one when another is asked for the contrary. The volume must be there.
-   */
-  const alone = <T>(id: string, work: () => Promise<T>): Promise<T> =>
-    inTurn(id, async () => {
-      const lock = await lockFile(join(volumes.pathOf(id), 'lock'), { signal: AbortSignal.timeout(lockMs) })
-      return await work().finally(lock.release)
-    })
+  const disks = attachments(volumes.pathOf, inTurn)
   const found = async (id: string | undefined): Promise<Meta> =>
     (await volumes.get(checked(id, 'volume id'))) ?? fail(Code.notFound, `volume ${id} does not exist`)
   const need = (value: string | undefined, what: string): string => value || fail(Code.invalidArgument, `${what} is missing`)
-  const attachedTo = (id: string): Promise<string | undefined> =>
-    readFile(attachedFile(id), 'utf8').catch((e: NodeJS.ErrnoException) => (e.code === 'ENOENT' ? undefined : Promise.reject(e)))
 
   function check(capabilities: readonly VolumeCapability[]): string | undefined {
     if (capabilities.length === 0) return 'volume capabilities are missing'
     if (capabilities.some(c => !modes.has(c.accessMode?.mode ?? 0))) return 'a block volume is for one node at a time'
     const types = capabilities.map(c => c.mount?.fsType || 'ext4')
     return types.some(t => t !== 'ext4') ? 'the file system must be ext4' : undefined
-  }
-  const deviceFile = (id: string): string => join(volumes.pathOf(id), 'device')
-  /** The device of the node that it is attached to; undefined when there is none. Others of its image belong to nodes that have lost it. */
-  async function deviceOf(id: string): Promise<string | undefined> {
-    const device = await readFile(deviceFile(id), 'utf8').catch((e: NodeJS.ErrnoException) =>
-      e.code === 'ENOENT' ? undefined : Promise.reject(e),
-    )
-    return device !== undefined && (await devicesOf(image(id))).includes(device) ? device : undefined
-  }
-  /**
-   * Takes the disk away from a node, whether or not the node knows: what still has it mounted or open gets errors, so that of two nodes one
-   * writes.
-   */
-  async function takeAway(id: string): Promise<void> {
-    const device = await deviceOf(id)
-    if (device !== undefined && (await fileSystemOf(device)) === 'ext4')
-      await mountedBeside(device, place => endFileSystem(place, formatMs)).catch(async (e: unknown) => {
-        // Freed by the last mount meanwhile.
-        if ((await deviceOf(id)) !== undefined) throw e
-      })
-    if (device !== undefined)
-      await emptyLoop(device).catch(async (e: unknown) => {
-        if ((await deviceOf(id)) !== undefined) throw e
-      })
-    if (device !== undefined) await detachLoop(image(id), device)
-    await rm(deviceFile(id), { force: true })
-  }
-  /** A copy of what is on a disk, which may be mounted: it is frozen meanwhile. */
-  async function copy(from: string, to: string, of?: string): Promise<void> {
-    // Holes stay holes, and zeros that were written stay written: the journal's are among them.
-    const done = async (): Promise<void> =>
-      void (await run('cp', ['--reflink=auto', '--sparse=auto', '--', from, to], { timeoutMs: copyMs }))
-    const device = of === undefined ? undefined : await deviceOf(of)
-    if (device === undefined || (await fileSystemOf(device)) !== 'ext4') return done()
-    await mountedBeside(device, async place => {
-      await run('fsfreeze', ['--freeze', place])
-      try {
-        await done()
-      } finally {
-        await run('fsfreeze', ['--unfreeze', place])
-      }
-    })
   }
   async function enoughFor(bytes: number): Promise<void> {
     const free = await freeBytes(directory)
@@ -122,14 +64,9 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
     readyToUse: true,
   })
   async function stageDevice(meta: Meta): Promise<string> {
-    const at = await attachedTo(meta.id)
+    const at = await disks.nodeOf(meta.id)
     if (at !== nodeId) fail(Code.failedPrecondition, `volume ${meta.id} is attached to ${at ?? 'no node'}, not to ${nodeId}`)
-    const known = await deviceOf(meta.id)
-    if (known !== undefined) return known
-    const device = await attachLoop(image(meta.id))
-    await writeFile(deviceFile(meta.id), device)
-    await tune(device, meta)
-    return device
+    return disks.makeDevice(meta)
   }
   /** What a VolumeAttributesClass may say. */
   function attributesOf(parameters: Readonly<Record<string, string>> = {}): Pick<Meta, 'readAheadKB'> {
@@ -204,8 +141,8 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
             ...(source ? { source } : {}),
           }
           const made = await volumes.make(meta, async place => {
-            if (snapshot) await copy(imageOf(snapshots.pathOf(snapshot)), imageOf(place))
-            else if (volume) await copy(image(volume), imageOf(place), volume)
+            if (snapshot) await disks.copy(imageOf(snapshots.pathOf(snapshot)), imageOf(place))
+            else if (volume) await disks.copy(image(volume), imageOf(place), volume)
             else await writeFile(imageOf(place), '', { mode: 0o600 })
             await truncate(imageOf(place), bytes)
           })
@@ -216,17 +153,17 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
       deleteVolume: async ({ volumeId }) => {
         const id = checked(volumeId, 'volume id')
         if (!(await volumes.get(id))) return (await volumes.remove(id), {})
-        return alone(id, async () => {
-          const at = await attachedTo(id)
+        return disks.alone(id, async () => {
+          const at = await disks.nodeOf(id)
           if (at !== undefined) fail(Code.failedPrecondition, `volume ${id} is attached to ${at}`)
-          for (const device of await devicesOf(image(id))) await detachLoop(image(id), device)
+          await disks.freeAll(id)
           await volumes.remove(id)
           return {}
         })
       },
       controllerPublishVolume: async ({ volumeId, nodeId: to, volumeCapability }, caller) => {
         const { id } = await found(volumeId)
-        return alone(id, async () => {
+        return disks.alone(id, async () => {
           const meta = await found(id)
           // Whoever takes it back is not asked again afterwards.
           if (caller?.cancelled) fail(Code.canceled, 'nobody waits for it any more')
@@ -235,23 +172,17 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           if (wrong !== undefined) fail(Code.invalidArgument, wrong)
           if (target.split('/')[0] !== meta.zone)
             fail(Code.failedPrecondition, `volume ${meta.id} is of zone ${meta.zone}, node ${target} is not`)
-          // Whoever makes the file has the volume, whichever process asks.
-          await writeFile(attachedFile(meta.id), target, { flag: 'wx' }).catch(async (e: NodeJS.ErrnoException) => {
-            if (e.code !== 'EEXIST') throw e
-            const at = await attachedTo(meta.id)
-            if (at !== target) fail(Code.failedPrecondition, `volume ${meta.id} is already attached to ${at}`)
-          })
+          await disks.attach(meta.id, target)
           return { publishContext: {} }
         })
       },
       controllerUnpublishVolume: async ({ volumeId, nodeId: from }) => {
         const id = checked(volumeId, 'volume id')
         if (!(await volumes.get(id))) return {}
-        return alone(id, async () => {
-          const at = await attachedTo(id)
+        return disks.alone(id, async () => {
+          const at = await disks.nodeOf(id)
           if (at === undefined || (from && at !== from)) return {}
-          await takeAway(id)
-          await rm(attachedFile(id), { force: true })
+          await disks.detach(id)
           return {}
         })
       },
@@ -263,7 +194,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
       listVolumes: async () => ({
         entries: await Promise.all(
           (await volumes.list()).map(async m => {
-            const at = await attachedTo(m.id)
+            const at = await disks.nodeOf(m.id)
             return { volume: publicVolume(m), status: { publishedNodeIds: at === undefined ? [] : [at] } }
           }),
         ),
@@ -284,7 +215,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
             source: { volume: source },
             created: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
           }
-          const made = await snapshots.make(meta, place => copy(image(source), imageOf(place), source))
+          const made = await snapshots.make(meta, place => disks.copy(image(source), imageOf(place), source))
           return { snapshot: publicSnapshot(made) }
         }),
       deleteSnapshot: async ({ snapshotId }) => {
@@ -300,7 +231,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
         inTurn(volumeId ?? '', async () => {
           const meta = { ...(await found(volumeId)), ...attributesOf(mutableParameters) }
           await volumes.update(meta)
-          const device = await deviceOf(meta.id)
+          const device = await disks.deviceOf(meta.id)
           if (device !== undefined) await tune(device, meta)
           return {}
         }),
@@ -348,12 +279,10 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const path = need(stagingTargetPath, 'staging target path')
           await unmountEverywhere(path)
           // One that is another node's by now is not ours to free.
-          if ((await attachedTo(id)) !== nodeId) return {}
-          const device = await deviceOf(id)
+          if ((await disks.nodeOf(id)) !== nodeId) return {}
           // Who still writes to it here must not go on when another node has it.
-          if (device !== undefined && !(await isFreed(image(id), device)))
+          if (!(await disks.freeDevice(id)))
             fail(Code.failedPrecondition, `volume ${id} is busy: a process of node ${node} still has it open`)
-          await rm(deviceFile(id), { force: true })
           return {}
         }),
       nodePublishVolume: ({ volumeId, stagingTargetPath, targetPath, readonly = false, volumeCapability }) =>
@@ -362,7 +291,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const target = need(targetPath, 'target path')
           const staging = need(stagingTargetPath, 'staging target path')
           if (volumeCapability?.block) {
-            const device = await deviceOf(meta.id)
+            const device = await disks.deviceOf(meta.id)
             await bindMount(device ?? fail(Code.failedPrecondition, `volume ${meta.id} is not staged`), target, readonly, 'device')
             return {}
           }
@@ -380,7 +309,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
         inTurn(volumeId ?? '', async () => {
           const meta = await found(volumeId)
           need(volumePath, 'volume path')
-          const device = await deviceOf(meta.id)
+          const device = await disks.deviceOf(meta.id)
           if (device === undefined) fail(Code.failedPrecondition, `volume ${meta.id} is not staged`)
           await grow(device!)
           return { capacityBytes: meta.bytes }
