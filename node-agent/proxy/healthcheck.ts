@@ -28,12 +28,15 @@ const retryMs = 10_000
 export const healthCheckPort = ({ spec }: Service): number | undefined =>
   spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local' ? spec.healthCheckNodePort : undefined
 
-/** How many of the Service's endpoints on the node are ready; each address counts once. */
+/** How many of the Service's endpoints on the node are ready; each address counts once, and of two families the one that has more. */
 export function localEndpoints(slices: readonly EndpointSlice[], nodeName: string): number {
-  const ready = slices
-    .filter(s => s.addressType !== 'FQDN')
-    .flatMap(s => (s.endpoints ?? []).filter(e => e.nodeName === nodeName && (e.conditions?.ready ?? true)))
-  return new Set(ready.map(e => e.addresses[0])).size
+  const ready = (of: readonly EndpointSlice[]) =>
+    of.flatMap(s => (s.endpoints ?? []).filter(e => e.nodeName === nodeName && (e.conditions?.ready ?? true)))
+  const families = Map.groupBy(
+    slices.filter(s => s.addressType !== 'FQDN'),
+    s => s.addressType,
+  )
+  return Math.max(0, ...[...families.values()].map(of => new Set(ready(of).map(e => e.addresses[0])).size))
 }
 
 /** Starts; ends at `signal`. */
@@ -81,10 +84,11 @@ export function serveHealthChecks(options: HealthCheckOptions, signal: AbortSign
         recorder.event(service, 'Warning', 'FailedToStartServiceHealthcheck', message)
       }
       told = true
-      entry.retry = setTimeout(() => server.listen(port, '0.0.0.0'), retryMs).unref()
+      entry.retry = setTimeout(() => server.listen(port), retryMs).unref()
     })
     server.unref()
-    server.listen(port, '0.0.0.0')
+    // By every family that there is.
+    server.listen(port)
   }
   const stop = services.subscribe(({ type, object }) => follow(object, type !== 'DELETED'))
   signal.addEventListener(

@@ -1,7 +1,16 @@
 /** Gateways and their routes as rules, and what each object is to be told. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Certificate, Listening, Problem, Rule, Routing, Stream } from '../model.ts'
-import { condition, refusalOf, serveListener, supportedKinds, type GatewayView, type ServedListener } from './listeners.ts'
+import {
+  condition,
+  isolation,
+  refusalOf,
+  ruleHost,
+  serveListener,
+  supportedKinds,
+  type GatewayView,
+  type ServedListener,
+} from './listeners.ts'
 import type { RouteOutcome } from './parents.ts'
 import { serveRoute } from './routes.ts'
 import { serveTLSRoute } from './tlsroutes.ts'
@@ -112,6 +121,9 @@ export function gatewayRouting(
     const status = routed(route, serveTLSRoute(route, listeners, view, controllerName))
     if (status) statuses.tlsRoutes.set(route, status)
   }
+
+  for (const l of listeners)
+    if (l.accepted && l.listener.protocol !== 'TLS') rules.push(...isolation(l, ruleHost(l.listener.hostname ?? '')))
 
   for (const gateway of own) {
     const served = listeners.filter(l => l.gateway === gateway)

@@ -3,7 +3,7 @@ import { selects } from '#shared/machinery/labels.ts'
 import { certificateOf } from '../certificates.ts'
 import { canListen } from '../config.ts'
 import type { Known } from '../ingress.ts'
-import type { Certificate } from '../model.ts'
+import type { Certificate, Rule, Target } from '../model.ts'
 import { group, type Condition, type Gateway, type Listener, type ParentRef, type ReferenceGrant } from './types.ts'
 
 export interface GatewayView extends Known {
@@ -159,6 +159,28 @@ export function supportedKinds({ protocol, allowedRoutes }: Listener): { group: 
     .filter(kind => named.length === 0 || named.some(k => k.kind === kind && (k.group ?? group) === group))
     .map(kind => ({ group, kind }))
 }
+
+/** The port where its rules are served alone; undefined for those that all share. */
+export const ownPort = ({ listener: { port } }: ServedListener): number | undefined => (port === 80 || port === 443 ? undefined : port)
+
+/** What no route of a listener takes is not for routes of another one that has less to say of the host. `host` is a rule's. */
+export const isolation = (served: ServedListener, host: string): Rule[] =>
+  served.listener.hostname
+    ? [
+        {
+          host,
+          secure: served.secure,
+          port: ownPort(served),
+          path: { type: 'Prefix', value: '/' },
+          conditions: [],
+          precedence: -1,
+          targets: [nothing],
+        },
+      ]
+    : []
+const nothing: Target = { lines: ['http-request return status 404'], serverOptions: '', weight: 1 }
+/** A host name with a wildcard is for one label or more. */
+export const ruleHost = (hostname: string): string => hostname.replace(/^\*\./, '**.')
 
 /** Whether a listener lets in routes of this kind and namespace. */
 export function letsIn({ gateway, listener }: ServedListener, kind: string, namespace: string, view: GatewayView): boolean {

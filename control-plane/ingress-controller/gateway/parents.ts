@@ -1,6 +1,6 @@
 /** Which listeners let a route in, and what its status says of that. */
 import type { Rule, Stream } from '../model.ts'
-import { commonHosts, condition, isNamed, isParent, letsIn, type GatewayView, type ServedListener } from './listeners.ts'
+import { commonHosts, condition, isNamed, isParent, letsIn, ruleHost, type GatewayView, type ServedListener } from './listeners.ts'
 import type { Condition, ParentRef, RouteParentStatus } from './types.ts'
 
 export interface RouteOutcome {
@@ -57,10 +57,7 @@ export function attach(
     if (accepted.status === 'True')
       for (const { served, hosts } of attached) {
         served.routes++
-        serve(
-          served,
-          hosts.map(host => host.replace(/^\*\./, '**.')),
-        )
+        serve(served, hosts.map(ruleHost))
       }
     return {
       parentRef: ref,

@@ -4,7 +4,7 @@ import { backendName } from '../config.ts'
 import type { PathMatch, Rule, Target } from '../model.ts'
 import { durationMs, filterLines, firstOfEach, headerCondition, methodCondition, queryCondition, Unsupported } from './filters.ts'
 import { backendOf } from './backends.ts'
-import type { GatewayView, ServedListener } from './listeners.ts'
+import { isolation, ownPort, type GatewayView, type ServedListener } from './listeners.ts'
 import { attach, parentsOf, type RouteOutcome } from './parents.ts'
 import {
   type BackendRef,
@@ -140,18 +140,13 @@ export function serveRoute(any: AnyRoute, listeners: readonly ServedListener[], 
   } catch (e) {
     unsupported = (e as Error).message
   }
-  outcome.parents = attach(
-    parented,
-    mine,
-    { unsupported, unresolved: unresolved[0] },
-    view,
-    controllerName,
-    ({ listener, secure }, hosts) => {
-      const port = listener.port === 80 || listener.port === 443 ? undefined : listener.port
-      for (const host of hosts)
-        for (const { path, conditions, precedence, targets } of compiled)
-          outcome.rules.push({ host, secure, port, path, conditions, precedence, targets })
-    },
-  )
+  outcome.parents = attach(parented, mine, { unsupported, unresolved: unresolved[0] }, view, controllerName, (served, hosts) => {
+    const [port, secure] = [ownPort(served), served.secure]
+    for (const host of hosts) {
+      for (const { path, conditions, precedence, targets } of compiled)
+        outcome.rules.push({ host, secure, port, path, conditions, precedence, targets })
+      outcome.rules.push(...isolation(served, host))
+    }
+  })
   return outcome
 }

@@ -197,6 +197,35 @@ test('redirects: the port is that of the scheme that is given, else the listener
     expect(await at(port, path), `${port}${path}`).toBe(expected)
 })
 
+test('what is for a listener with a host name is not for one with less of it, or none', async () => {
+  const listeners = [
+    { name: 'all', port: 80, protocol: 'HTTP' },
+    { name: 'wild', port: 80, protocol: 'HTTP', hostname: '*.iso.org' },
+    { name: 'wilder', port: 80, protocol: 'HTTP', hostname: '*.in.iso.org' },
+    { name: 'one', port: 80, protocol: 'HTTP', hostname: 'a.in.iso.org' },
+  ]
+  const at = (sectionName: string, hostnames: string[] = []) =>
+    route(`to-${sectionName}`, [{ matches: [{ path: { type: 'PathPrefix', value: `/${sectionName}` } }], backendRefs: [to('a')] }], {
+      parentRefs: [{ name: 'public', sectionName }],
+      hostnames,
+    })
+  // Of the last one there are no routes.
+  await serve([at('all'), at('wild', ['x.iso.org', '*.iso.org']), at('wilder')], { gateways: [gateway(listeners)] })
+  for (const [host, served] of [
+    ['other.org', ['/all']],
+    ['y.iso.org', ['/wild']],
+    ['x.iso.org', ['/wild']],
+    ['b.in.iso.org', ['/wilder']],
+    ['a.in.iso.org', []],
+  ] as const) {
+    const found = await Promise.all(['/all', '/wild', '/wilder'].map(async url => [url, await who(host, url)]))
+    expect(
+      found.filter(([, answer]) => answer !== '404').map(([url]) => url),
+      host,
+    ).toEqual(served)
+  }
+})
+
 test('headers are matched whole; of two matches of one name the first counts', async () => {
   const headers = (...all: [string, string][]) => [{ headers: all.map(([name, value]) => ({ name, value })) }]
   await serve([

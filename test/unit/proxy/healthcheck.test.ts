@@ -49,6 +49,10 @@ test('a node says how many endpoints it has for a balancer, as long as the Servi
   await expect.poll(state).toEqual([503, 0])
   endpointSlices.set(slice(at('10.0.0.1', 'n1'), at('10.0.0.2', 'n1', false), at('10.0.0.3', 'n2')))
   expect(await state()).toEqual([200, 1])
+  // Pods have an address of each family, and count once.
+  const six = slice(at('fd00::1', 'n1'), at('fd00::2', 'n1', false))
+  endpointSlices.set({ ...six, metadata: { ...six.metadata, name: 'web-2' }, addressType: 'IPv6' })
+  expect(await state()).toEqual([200, 1])
   const answer = await ask()
   expect(answer.headers.get('x-load-balancing-endpoint-weight')).toBe('1')
   expect(await answer.json()).toEqual({ service: { namespace: 'ns', name: 'web' }, localEndpoints: 1, serviceProxyHealthy: true })
