@@ -209,10 +209,16 @@ export function selectorOf(selector: LabelSelector | undefined): Selector | unde
   }
   return requirements.sort(byKey)
 }
-/** Whether a LabelSelector object selects these labels; an absent one selects nothing. */
+const compiled = new WeakMap<LabelSelector, Selector>()
+/**
+ * Whether a LabelSelector object selects these labels; an absent one selects nothing. Asked for each of many objects: a selector, which must
+ * not be changed afterwards, is checked once. Throws as selectorOf.
+ */
 export function selects(selector: LabelSelector | undefined, labels: Labels | undefined): boolean {
-  const requirements = selectorOf(selector)
-  return requirements !== undefined && matchesLabels(requirements, labels)
+  if (!selector) return false
+  let requirements = compiled.get(selector)
+  if (!requirements) compiled.set(selector, (requirements = selectorOf(selector)!))
+  return matchesLabels(requirements, labels)
 }
 /** A plain map of labels as a selector, as in a Service's spec. */
 export const selectorOfLabels = (labels: Labels): Selector =>

@@ -49,6 +49,17 @@ async function usage(cluster: ControlPlane, what: string): Promise<void> {
   say(`${what}: ${(await Promise.all(lines)).join('; ')}`)
 }
 
+/** Says what part of a core each process took while something went on. */
+async function shares(cluster: ControlPlane, what: string, going: () => Promise<unknown>): Promise<void> {
+  const [from, started] = [await Promise.all(processes.map(name => cluster.cpu(name))), performance.now()]
+  await going()
+  const elapsed = (performance.now() - started) / 1000
+  const used = await Promise.all(
+    processes.map(async (name, i) => `${name} ${((100 * ((await cluster.cpu(name)) - from[i]!)) / elapsed).toFixed(0)} %`),
+  )
+  say(`CPU of a core ${what}: ${used.join(', ')}`)
+}
+
 /** Templates: what a Deployment of one pod on one node has led to. */
 interface Made {
   node: KubeObject
@@ -260,13 +271,11 @@ try {
   await usage(cluster, 'all there')
 
   for (const times of renewed.values()) times.splice(0, times.length - 1)
-  const from = await Promise.all(processes.map(name => cluster.cpu(name)))
-  const end = performance.now() + options.seconds * 1000
-  const idle = await gets(cluster, () => performance.now() > end, suffix)
-  const to = await Promise.all(processes.map(name => cluster.cpu(name)))
-  say(
-    `CPU of a core while only hearts beat: ${processes.map((name, i) => `${name} ${((100 * (to[i]! - from[i]!)) / options.seconds).toFixed(0)} %`).join(', ')}`,
-  )
+  let idle: number[] = []
+  await shares(cluster, 'while only hearts beat', async () => {
+    const end = performance.now() + options.seconds * 1000
+    idle = await gets(cluster, () => performance.now() > end, suffix)
+  })
   const gaps = [...renewed.values()].flatMap(times => times.slice(1).map((t, i) => t - times[i]!))
   const late = [...renewed.values()].filter(times => Date.now() - times.at(-1)! > 20_000).length
   say(
@@ -280,19 +289,21 @@ try {
   let updated = false
   const during = gets(cluster, () => updated, suffix)
   const deployment = startInformer(client, deployments, { namespace, name: 'd0', log }, stop.signal)
-  await until(
-    () => {
-      const d = deployment.get(namespace, 'd0')
-      const { observedGeneration, updatedReplicas, replicas, availableReplicas } = d?.status ?? {}
-      return (
-        observedGeneration === d?.metadata.generation &&
-        [updatedReplicas, replicas, availableReplicas].every(n => n === each) &&
-        d?.metadata.generation !== made.deployment.metadata.generation
-      )
-    },
-    'the update',
-    120_000,
-  ).catch((e: Error) => say(e.message))
+  await shares(cluster, 'meanwhile', () =>
+    until(
+      () => {
+        const d = deployment.get(namespace, 'd0')
+        const { observedGeneration, updatedReplicas, replicas, availableReplicas } = d?.status ?? {}
+        return (
+          observedGeneration === d?.metadata.generation &&
+          [updatedReplicas, replicas, availableReplicas].every(n => n === each) &&
+          d?.metadata.generation !== made.deployment.metadata.generation
+        )
+      },
+      'the update',
+      120_000,
+    ).catch((e: Error) => say(e.message)),
+  )
   updated = true
   say(`rolling update of ${each} pods: ${seconds(update)}`)
   sayRequests(before, await requests(cluster))
@@ -300,7 +311,7 @@ try {
 
   started = performance.now()
   await cluster.restart('kube-controller-manager')
-  await lookEverySecond(async () => (await filled('kube-controller-manager')).length === 2)
+  await shares(cluster, 'meanwhile', () => lookEverySecond(async () => (await filled('kube-controller-manager')).length === 2))
   say(
     `kube-controller-manager killed and started to its caches filled: ${seconds(started)} (of which ${(await filled('kube-controller-manager')).at(-1)?.ms} ms after it led)`,
   )
