@@ -3,8 +3,11 @@
  */
 
 const heartbeatMs = 1_000
-/** A server that leaves questions unanswered for that long is taken for dead. */
-const silenceMs = 6_000
+/**
+ * A server that leaves questions unanswered for so many checks, four a second, is taken for dead. Checks, not time: what came while this
+ * process was paused, or had no processor, is read before the second of them.
+ */
+const silentChecks = 24
 /** A server that was heard of in this time may have got a request. */
 const knownMs = 60_000
 
@@ -13,8 +16,10 @@ interface Server {
   heard: number
   /** When it is asked next. */
   due: number
-  /** When the oldest question was asked that is not answered; 0: none. */
-  asked: number
+  /** A question is not answered. */
+  asked: boolean
+  /** Checks since something came from it, or since it was asked. */
+  silent: number
 }
 
 export class Servers {
@@ -36,8 +41,8 @@ export class Servers {
   hear(id: string): void {
     const now = performance.now()
     const server = this.#servers.get(id)
-    if (server) server.heard = now
-    else this.#servers.set(id, { heard: now, due: now + heartbeatMs, asked: 0 })
+    if (server) Object.assign(server, { heard: now, silent: 0 })
+    else this.#servers.set(id, { heard: now, due: now + heartbeatMs, asked: false, silent: 0 })
   }
 
   /** A server answered, and wants the next question in `nextMs`. False when it is not known. */
@@ -45,7 +50,7 @@ export class Servers {
     const server = this.#servers.get(id)
     if (!server) return false
     const now = performance.now()
-    Object.assign(server, { heard: now, asked: 0, due: now + Math.max(heartbeatMs, nextMs) })
+    Object.assign(server, { heard: now, asked: false, due: now + Math.max(heartbeatMs, nextMs) })
     return true
   }
 
@@ -62,11 +67,11 @@ export class Servers {
     const now = performance.now()
     for (const [id, server] of this.#servers) {
       if (!used.has(id) && !doubtful) {
-        server.asked = 0
+        server.asked = false
         if (now - server.heard > knownMs) this.#servers.delete(id)
-      } else if (server.asked > 0 && now - Math.max(server.heard, server.asked) > silenceMs) this.lose(id, 'the API server is silent')
+      } else if (server.asked && ++server.silent > silentChecks) this.lose(id, 'the API server is silent')
       else if (now >= server.due) {
-        if (server.asked === 0) server.asked = now
+        if (!server.asked) Object.assign(server, { asked: true, silent: 0 })
         server.due = now + heartbeatMs
         this.#ask(id)
       }
