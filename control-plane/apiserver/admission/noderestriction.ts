@@ -6,15 +6,17 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { semanticEqual } from '#shared/api/meta/validation.ts'
 import { forbidden, notFound, type StatusError } from '#shared/machinery/status.ts'
 import { nodeOf } from '../authz/node/identity.ts'
+import type { Authorizer } from '../authz/authorizer.ts'
 import { referencesOf } from '../authz/node/references.ts'
 import type { Registry } from '../registry/registry.ts'
 import type { AdmissionPlugin, Attributes } from './admission.ts'
 import { forbiddenLabels } from './nodelabels.ts'
+import { refusedAudience } from './tokenaudience.ts'
 
 const mirror = 'kubernetes.io/config.mirror'
 const refuse = (a: Attributes, why: string): StatusError => forbidden(a.requestResource, a.name, why)
 
-export function nodeRestriction(registry: Registry): AdmissionPlugin {
+export function nodeRestriction(registry: Registry, authorizer: Authorizer): AdmissionPlugin {
   return {
     name: 'NodeRestriction',
     mutate(a) {
@@ -22,12 +24,12 @@ export function nodeRestriction(registry: Registry): AdmissionPlugin {
       const node = nodeOf(a.user)
       if (node === undefined) throw refuse(a, `could not determine node from user ${JSON.stringify(a.user.name)}`)
       const restrict = restrictions[`${a.resource.group}/${a.resource.resource}`]
-      return restrict?.(node, a, registry)
+      return restrict?.(node, a, registry, authorizer)
     },
   }
 }
 
-type Restriction = (node: string, a: Attributes, registry: Registry) => void | Promise<void>
+type Restriction = (node: string, a: Attributes, registry: Registry, authorizer: Authorizer) => void | Promise<void>
 
 /** A pod as it is now: it may have been made or bound through another server. */
 async function podNow(registry: Registry, a: Attributes, name: string): Promise<Pod & KubeObject> {
@@ -150,10 +152,10 @@ function restrictClaim(node: string, a: Attributes): void {
     throw refuse(a, `node ${JSON.stringify(node)} is not allowed to update fields other than status.capacity and status.conditions`)
 }
 
-/** A node gets tokens for its pods alone. */
-async function restrictToken(node: string, a: Attributes, registry: Registry): Promise<void> {
+/** A node gets tokens for its pods alone, and of audiences that are theirs. */
+async function restrictToken(node: string, a: Attributes, registry: Registry, authorizer: Authorizer): Promise<void> {
   if (a.operation !== 'CREATE' || a.subresource !== 'token') return
-  const ref = (a.object as unknown as TokenRequest).spec.boundObjectRef
+  const { boundObjectRef: ref, audiences = [] } = (a.object as unknown as TokenRequest).spec
   if (ref?.apiVersion !== 'v1' || ref.kind !== 'Pod' || !ref.name) throw refuse(a, 'node requested token not bound to a pod')
   if (!ref.uid) throw refuse(a, 'node requested token with a pod binding without a uid')
   const pod = await podNow(registry, a, ref.name)
@@ -163,4 +165,6 @@ async function restrictToken(node: string, a: Attributes, registry: Registry): P
       `the UID in the bound object reference (${ref.uid}) does not match the UID in record. The object might have been deleted and then recreated`,
     )
   if (pod.spec.nodeName !== node) throw refuse(a, 'node requested token bound to a pod scheduled on a different node')
+  const why = await refusedAudience(registry, authorizer, a, pod, audiences)
+  if (why !== undefined) throw refuse(a, why)
 }

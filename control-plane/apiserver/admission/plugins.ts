@@ -82,7 +82,7 @@ const all = (
   namespaceLifecycle(registry),
   limitRanger(registry),
   serviceAccount(registry),
-  nodeRestriction(registry),
+  nodeRestriction(registry, authorizer),
   taintNodesByCondition(),
   alwaysPullImages(),
   imagePolicyWebhook(configuration.imagePolicy),

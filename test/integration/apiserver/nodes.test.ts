@@ -210,3 +210,45 @@ it('a pod that goes takes along what it needed', async () => {
   await rest('DELETE', `${pods}/short?gracePeriodSeconds=0`)
   expect((await send('GET', `${core}/secrets/short-env`)).code).toBe(403)
 })
+
+it('has tokens of the audiences that its pods name, and of those that somebody lets it have', async () => {
+  const make = async (path: string, object: object) => {
+    const { code, text } = await rest('POST', path, object)
+    expect(code, text).toBe(201)
+  }
+  await make('/apis/storage.k8s.io/v1/csidrivers', {
+    metadata: { name: 'd.example.com' },
+    spec: { tokenRequests: [{ audience: 'driver' }] },
+  })
+  const spec = { accessModes: ['ReadWriteOnce'], capacity: { storage: '1Gi' }, csi: { driver: 'd.example.com', volumeHandle: 'v' } }
+  await make('/api/v1/persistentvolumes', { metadata: { name: 'bound' }, spec })
+  const claim = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } }, volumeName: 'bound' }
+  await make(`${core}/persistentvolumeclaims`, { metadata: { name: 'claim' }, spec: claim })
+  const ask = async (name: string, volumes: object[], ...audiences: string[]) => {
+    await rest('POST', `${core}/serviceaccounts`, { metadata: { name: 'tokens' } })
+    const made = await rest('POST', pods, pod(name, { serviceAccountName: 'tokens', automountServiceAccountToken: false, volumes }))
+    expect(made.code, made.text).toBe(201)
+    await bindTo(rest, name, 'n1')
+    const body = { spec: { audiences, boundObjectRef: { apiVersion: 'v1', kind: 'Pod', name, uid: made.body.metadata.uid } } }
+    return https('POST', `${core}/serviceaccounts/tokens/token`, body)
+  }
+  const named = [{ name: 't', projected: { sources: [{ serviceAccountToken: { path: 't', audience: 'vault' } }] } }]
+  const gone = [{ name: 'v', csi: { driver: 'gone.example.com' } }]
+  expect((await ask('a1', named, 'vault')).code).toBe(201)
+  expect((await ask('a2', [{ name: 'v', persistentVolumeClaim: { claimName: 'claim' } }], 'driver')).code).toBe(201)
+  expect((await ask('a3', [{ name: 'v', csi: { driver: 'd.example.com' } }], 'driver')).code).toBe(201)
+  const forbidden = 'serviceaccounts "tokens" is forbidden: '
+  const unknown = 'not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience'
+  expect((await ask('a4', named, 'other')).body).toMatchObject({ code: 403, message: `${forbidden}audience "other" ${unknown}` })
+  expect((await ask('a5', named)).body.message).toBe(`${forbidden}audience "" ${unknown}`)
+  expect((await ask('a6', named, 'vault', 'other')).body.message).toBe(`${forbidden}node may only request 0 or 1 audiences`)
+  expect((await ask('a7', gone, 'driver')).body.message).toBe(
+    `${forbidden}error validating audience "driver": csidriver.storage.k8s.io "gone.example.com" not found`,
+  )
+  const rules = [{ apiGroups: [''], resources: ['other'], resourceNames: ['tokens'], verbs: ['request-serviceaccounts-token-audience'] }]
+  const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'audience' }
+  await make('/apis/rbac.authorization.k8s.io/v1/clusterroles', { metadata: { name: 'audience' }, rules })
+  const subjects = [{ kind: 'Group', name: 'system:nodes' }]
+  await make('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', { metadata: { name: 'audience' }, roleRef, subjects })
+  expect((await ask('a8', named, 'other')).code).toBe(201)
+})
