@@ -95,7 +95,8 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     const cwd = join(root, spec.workingDir || '/')
     await mkdir(cwd, { recursive: true })
     const [program = '', ...args] = imageCommand(spec.image, spec.args)
-    const command = [findProgram(program, env, cwd), ...args]
+    const failure = (why: string): Error => new Error(`OCI runtime create failed: unable to start container process: ${why}: unknown`)
+    const command = [findProgram(program, env, cwd, failure), ...args]
     const cgroup = options.cgroupRoot === undefined ? undefined : await makeCgroup(`${options.cgroupRoot}/${spec.cgroup}`)
     return {
       id: spec.id,

@@ -166,6 +166,9 @@ export interface HandlerFeatures {
  */
 export class CreateContainerError extends Error {}
 
+/** Thrown by `exec` when the command cannot start; the message is the OCI runtime's: `exec failed: unable to start container process: ...`. */
+export class ExecFailedError extends Error {}
+
 export interface ContainerRuntime {
   readonly name: string
   readonly version: string
@@ -198,7 +201,7 @@ export interface ContainerRuntime {
    * of its processes.
    */
   kill(directory: string, signal: string): Promise<boolean>
-  /** Runs a command inside; resolves with its exit code (126/127 with the runtime's words on stderr when it cannot start). */
+  /** Runs a command inside; resolves with its exit code. Rejects with an ExecFailedError when it cannot start. */
   exec(directory: string, options: ExecOptions): Promise<number>
   /** Attaches to the container's stdin. */
   writeStdin(directory: string, data: AsyncIterable<Uint8Array>): Promise<void>

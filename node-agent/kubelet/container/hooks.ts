@@ -6,6 +6,8 @@ import type { HTTPGetAction, LifecycleHandler } from '#shared/api/core/podspec/p
 import { sleep } from '#shared/client/backoff.ts'
 import type { PodContext } from '../context.ts'
 import { podText } from '../pod/containers.ts'
+import { ExecFailedError } from '../../runtime/runtime.ts'
+import { notStarted } from '../probes/exec.ts'
 import { getHttp, httpTarget } from '../probes/http.ts'
 import { resolvePort } from '../probes/prober.ts'
 
@@ -37,7 +39,7 @@ async function execError(ctx: PodContext, directory: string, command: readonly s
     if (exitCode === 0) return undefined
     error = `command '${command.join(' ')}' exited with ${exitCode}: ${text(stderr)}`
   } catch (e) {
-    error = (e as Error).message
+    error = e instanceof ExecFailedError ? notStarted(e) : (e as Error).message
   }
   return `${error}, message: ${JSON.stringify(text(all))}`
 }

@@ -1,16 +1,13 @@
 /** exec probes and hooks: a command in the container; exit code 0 is success. */
 import { Buffer } from 'node:buffer'
-import type { ContainerRuntime } from '../../runtime/runtime.ts'
+import { ExecFailedError, type ContainerRuntime } from '../../runtime/runtime.ts'
 import type { Outcome } from './state.ts'
 
 const maxOutput = 10 * 1024
 
-/** Why a command was never run, in containerd's words; undefined when it was. Then the probe says nothing of the container. */
-function notStarted(exitCode: number, output: string): string | undefined {
-  const [, why] = exitCode === 126 ? (/exec failed: unable to start container process: (.*?)(?:: unknown)?"?\s*$/m.exec(output) ?? []) : []
-  const desc = 'failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process'
-  return why === undefined ? undefined : `rpc error: code = Unknown desc = ${desc}: ${why.replaceAll('\\"', '"')}: unknown`
-}
+/** That a command was never run, in containerd's words: a probe says nothing of its container then. */
+export const notStarted = ({ message }: ExecFailedError): string =>
+  `rpc error: code = Unknown desc = failed to exec in container: failed to start exec: OCI runtime exec failed: ${message}: unknown`
 
 export async function execOutcome(
   runtime: ContainerRuntime,
@@ -41,11 +38,9 @@ export async function execOutcome(
       ...(signals.length > 0 ? { signal: AbortSignal.any(signals) } : {}),
     })
     if (deadline?.aborted) return timedOut()
-    const why = notStarted(exitCode, output())
-    if (why !== undefined) return { result: 'unknown', output: why, exitCode }
     return { result: exitCode === 0 ? 'success' : 'failure', output: output(), exitCode }
   } catch (e) {
     if (deadline?.aborted) return timedOut()
-    return { result: 'unknown', output: (e as Error).message }
+    return { result: 'unknown', output: e instanceof ExecFailedError ? notStarted(e) : (e as Error).message }
   }
 }

@@ -1,6 +1,8 @@
 /** exec: a command in a container, with the client's streams. */
+import { randomBytes } from 'node:crypto'
 import * as z from 'zod'
 import { Channel, type Session } from '#shared/bus/session.ts'
+import { ExecFailedError } from '../../runtime/runtime.ts'
 import type { KubeletContext } from '../context.ts'
 import type { Kubelet } from '../kubelet.ts'
 import { containerDirectory } from '../pod/directory.ts'
@@ -37,7 +39,8 @@ export async function exec(kubelet: Kubelet, { runtime }: Pick<KubeletContext, '
   const send = (channel: number, wanted: boolean | undefined) => async (data: Uint8Array) => {
     if (wanted !== false) await session.send(channel, data).catch(() => {})
   }
-  const code = await runtime.exec(containerDirectory(target.worker.directory, target.typed.container.name, attempt.attempt), {
+  const directory = containerDirectory(target.worker.directory, target.typed.container.name, attempt.attempt)
+  const options = {
     args: open.command,
     tty,
     ...(open.stdin ? { stdin: session.read(Channel.stdin) } : {}),
@@ -45,6 +48,13 @@ export async function exec(kubelet: Kubelet, { runtime }: Pick<KubeletContext, '
     stderr: send(Channel.stderr, open.stderr),
     ...(tty ? { resize: terminalSizes(session) } : {}),
     signal: session.signal,
+  }
+  const code = await runtime.exec(directory, options).catch((e: unknown) => {
+    throw e instanceof ExecFailedError ? new Error(`error executing command in container: ${notStarted(e)}`) : e
   })
   return code === 0 ? success : nonZeroExit(code)
 }
+
+/** As containerd has it, whose streams end with an error, not with an exit code, when there was no command. */
+const notStarted = ({ message }: ExecFailedError): string =>
+  `failed to exec in container: failed to start exec "${randomBytes(32).toString('hex')}": OCI runtime exec failed: ${message}: unknown`

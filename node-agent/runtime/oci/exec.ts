@@ -2,15 +2,30 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cgroupProcesses } from '#shared/linux/cgroup.ts'
-import type { ExecOptions } from '../runtime.ts'
+import { ExecFailedError, type ExecOptions } from '../runtime.ts'
 import { runWithStreams } from '../streams.ts'
 import type { RuntimeBinary } from './runtimes.ts'
 import { runtimeArgs, type ContainerRecord } from './shim.ts'
 
+/** So begins what the runtime itself says, where the command's own output goes. */
+const failed = /^exec failed: /
+
 /**
- * Resolves with the command's exit code; 126 or 127, with the runtime's words on stderr, when it cannot start. Aborting kills the command
- * and all it started.
+ * Output that is handed on, but for what the runtime itself may have said, which is kept in `held`: whether it did is known when it has
+ * ended.
  */
+function holdBack(held: Uint8Array[], handOn: ExecOptions['stderr']): ExecOptions['stderr'] {
+  let begun = false
+  return data => {
+    if (held.length > 0 || (!begun && failed.test(Buffer.from(data.subarray(0, 32)).toString()))) held.push(data)
+    else {
+      begun = true
+      return handOn?.(data)
+    }
+  }
+}
+
+/** Resolves with the command's exit code; rejects with an ExecFailedError when it cannot start. Aborting kills it and all it started. */
 export async function execInContainer(
   binary: RuntimeBinary,
   directory: string,
@@ -24,9 +39,15 @@ export async function execInContainer(
   for (const value of options.env ?? []) args.push('--env', value)
   if (options.tty) args.push('--tty')
   args.push(container.id, ...options.args)
+  const held: Uint8Array[] = []
+  const output = options.tty ? 'stdout' : 'stderr'
+  const streams = { ...options, [output]: holdBack(held, options[output]) }
   try {
-    const code = await runWithStreams([binary.path, ...args], options, {}, () => killTree(pidFile, container.cgroup))
-    return code === 255 && (await readPid(pidFile)) === undefined ? 126 : code
+    const code = await runWithStreams([binary.path, ...args], streams, {}, () => killTree(pidFile, container.cgroup))
+    if (code === 255 && (await readPid(pidFile)) === undefined)
+      throw new ExecFailedError(Buffer.concat(held).toString().trim() || 'unable to retrieve OCI runtime error')
+    for (const data of held) await options[output]?.(data)
+    return code
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }

@@ -39,10 +39,9 @@ export function processEnvironment(
   }
 }
 
-/** The path of the program that a command line means. Throws in the words of an OCI runtime. */
-export function findProgram(name: string, env: Record<string, string>, cwd: string): string {
-  const fail = (why: string): Error =>
-    new Error(`OCI runtime create failed: unable to start container process: exec: ${JSON.stringify(name)}: ${why}: unknown`)
+/** The path of the program that a command line means. Throws what `failure` makes of an OCI runtime's words: `exec: "x": permission denied`. */
+export function findProgram(name: string, env: Record<string, string>, cwd: string, failure: (why: string) => Error): string {
+  const fail = (why: string): Error => failure(`exec: ${JSON.stringify(name)}: ${why}`)
   if (name.includes('/')) {
     const path = isAbsolute(name) ? name : resolve(cwd, name)
     if (!existsSync(path)) throw fail(`stat ${name}: no such file or directory`)

@@ -3,15 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { killMarked } from '#shared/component/processes.ts'
 import { findBinary } from '../binaries.ts'
 import type { Pipes } from '../pipes.ts'
-import type { ExecOptions } from '../runtime.ts'
+import { ExecFailedError, type ExecOptions } from '../runtime.ts'
 import { runWithStreams } from '../streams.ts'
 import { findProgram } from './command.ts'
 import type { Launch } from './record.ts'
 
-/**
- * Resolves with the command's exit code; 126, with the reason on stderr, when it cannot start. Aborting kills the command and all it
- * started.
- */
+/** Resolves with the command's exit code; rejects with an ExecFailedError when it cannot start. Aborting kills it and all it started. */
 export async function execInRoot(
   launch: Launch,
   enter: (args: string[]) => Promise<string[]>,
@@ -25,25 +22,12 @@ export async function execInRoot(
     ...Object.fromEntries((options.env ?? []).map(e => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)])),
     COXSWAIN_EXEC: id,
   }
-  const refuse = async (why: string): Promise<number> => {
-    await (options.stderr ?? options.stdout)?.(Buffer.from(`${why}\n`))
-    return 126
-  }
   // What `script` takes differs from system to system.
   if (options.tty && (process.platform !== 'linux' || findBinary('script') === undefined))
-    return await refuse('a terminal needs Linux with the program script (Debian package bsdutils); without -t it works')
+    throw new ExecFailedError('a terminal needs Linux with the program script (Debian package bsdutils); without -t it works')
   const [name = '', ...args] = options.args
-  let program: string
-  try {
-    program = findProgram(name, launch.env, launch.cwd)
-  } catch (error) {
-    return await refuse(
-      (error as Error).message.replace(
-        'create failed: unable to start container process',
-        'exec failed: unable to start container process',
-      ),
-    )
-  }
+  const failure = (why: string): Error => new ExecFailedError(`exec failed: unable to start container process: ${why}`)
+  const program = findProgram(name, launch.env, launch.cwd, failure)
   const place = { env, cwd: launch.cwd, detached: !options.tty, ...(pipes ? { pipes } : {}) }
   return await runWithStreams(await enter([program, ...args]), options, place, () => killMarked(`COXSWAIN_EXEC=${id}`))
 }

@@ -396,6 +396,13 @@ describe('sessions', () => {
     ])
     expect(statusOf(await exec(h.kubelet(), h.options(), session))).toEqual(['Failure', 'NonZeroExitCode', '4'])
     expect([session.received(Channel.stdout), session.received(Channel.stderr)]).toEqual(['ab', 'e\n'])
+    for (const tty of [false, true]) {
+      const missing = testSession({ namespace: 'default', name: 'talk', command: ['no-such-command'], tty })
+      await expect(exec(h.kubelet(), h.options(), missing)).rejects.toThrow(
+        /^error executing command in container: failed to exec in container: failed to start exec "[0-9a-f]{64}": OCI runtime exec failed: exec failed: unable to start container process: exec: "no-such-command": executable file not found in \$PATH: unknown$/,
+      )
+      expect(missing.received(Channel.stdout) + missing.received(Channel.stderr)).toBe('')
+    }
     await expect(exec(h.kubelet(), h.options(), testSession({ namespace: 'default', name: 'no', command: ['x'] }))).rejects.toThrow(
       'pod "no" not found',
     )

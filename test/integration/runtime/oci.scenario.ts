@@ -259,9 +259,15 @@ export const scenario: Scenario = {
       await exec(runtime, 'exec', ['sh', '-c', 'cat; echo $OF $MORE; echo err >&2; exit 5'], { stdin: bytes('in\n'), env: ['MORE=exec'] }),
       { code: 5, out: 'in\ncontainer exec\n', err: 'err\n' },
     )
-    const missing = await exec(runtime, 'exec', ['no-such-program'])
-    assert.equal(missing.code, 126)
-    assert.match(missing.err, /exec: "no-such-program": executable file not found in \$PATH/)
+    const failed = 'exec failed: unable to start container process: '
+    await assert.rejects(exec(runtime, 'exec', ['no-such-program']), {
+      message: `${failed}exec: "no-such-program": executable file not found in $PATH`,
+    })
+    assert.deepEqual(await exec(runtime, 'exec', ['sh', '-c', `echo "${failed}no" >&2; exit 255`]), {
+      code: 255,
+      out: '',
+      err: `${failed}no\n`,
+    })
     const big = await exec(runtime, 'exec', ['head', '-c', '3000000', '/dev/zero'])
     assert.equal(big.out.length, 3_000_000)
     await assert.rejects(exec(runtime, 'first', ['true']), /is not running/)
