@@ -94,7 +94,8 @@ export async function startNode(
 ): Promise<RunningNode> {
   const { nodeName, nodeIp, podCidr } = options
   const families: IPFamily[] = options.ipv6 ? ['IPv4', 'IPv6'] : ['IPv4']
-  mkdirSync(options.rootDir, { recursive: true, mode: 0o750 })
+  // Those below it are mounted by drivers, as upstream's setupDataDirs makes them.
+  for (const below of ['pods', 'plugins', 'plugins_registry']) mkdirSync(join(options.rootDir, below), { recursive: true, mode: 0o750 })
   // The kernel tells of mounts by their real paths, and so do we.
   const rootDir = await realpath(options.rootDir)
   const machine = readMachine(rootDir)

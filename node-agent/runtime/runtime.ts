@@ -63,7 +63,6 @@ export interface ContainerSpec {
    */
   user: { uid?: number; gid?: number; supplementalGroups: number[]; supplementalGroupsPolicy?: 'Merge' | 'Strict' }
   hostname: string
-  domainname?: string
   mounts: ContainerMount[]
   /** The file the container's output is written to, in CRI log format (`<RFC3339Nano> stdout F <line>`). */
   logPath: string

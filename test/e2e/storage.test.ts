@@ -58,6 +58,11 @@ spec:
       resources: {requests: {storage: 10Mi}}
 `
 
+test('a node has the directories that drivers mount, from its start', async () => {
+  const there = await readdir(path.join(cluster.dir, 'nodes/node-1'))
+  expect(there).toEqual(expect.arrayContaining(['pods', 'plugins', 'plugins_registry']))
+})
+
 test('a StatefulSet’s claims get volumes of the default class, where its pods are', async () => {
   expect(await kubectl('get', 'storageclass', 'standard')).toMatch(/standard \(default\) +coxswain.io\/local +Delete +WaitForFirstConsumer/)
   await cluster.apply(store)

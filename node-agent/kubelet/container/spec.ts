@@ -98,7 +98,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
   const { pod, container, image, env } = input
   const own = container.securityContext
   const shared = pod.spec.securityContext
-  const { hostname, domain } = podHostname(pod, input.nodeName, input.clusterDomain)
+  const { hostname } = podHostname(pod, input.nodeName, input.clusterDomain)
   // The image's variables come first: the pod's replace them.
   const names = new Set(env.keys())
   const imageEnv = image.env.filter(e => !names.has(e.split('=')[0]!))
@@ -122,7 +122,6 @@ export function containerSpec(input: SpecInput): ContainerSpec {
       ...(shared?.supplementalGroupsPolicy === 'Strict' ? { supplementalGroupsPolicy: 'Strict' as const } : {}),
     },
     hostname,
-    ...(domain ? { domainname: domain } : {}),
     mounts: withSharedMemory(input.mounts, input.namespaces?.shm),
     logPath: input.logPath,
     networkNamespace: input.networkNamespace,

@@ -31,8 +31,8 @@ const usersFile = (root: string): string => join(directoryOf(root), 'users.json'
 
 /** As many as upstream's kubelet gives every pod. */
 const idsPerPod = 65_536
-/** Names the host `$1`, and its domain `$2`. Where /proc/sys is read-only, as in containers, there is the system call. */
-const setNames = 'hostname "$1" 2>/dev/null || printf %s "$1" >/proc/sys/kernel/hostname; [ -z "$2" ] || domainname "$2"'
+/** Names the host `$1`. Where /proc/sys is read-only, as in containers, there is the system call. */
+const setName = 'hostname "$1" 2>/dev/null || printf %s "$1" >/proc/sys/kernel/hostname'
 
 /** Numbers below 2^31: the first pod's begin where those of the node's own users end. */
 const ranges = 32_767
@@ -94,8 +94,8 @@ export async function ensureNamespaces(ctx: PodContext, handler: string): Promis
   await unmount(wanted)
   await mkdir(shm, { recursive: true, mode: 0o750 })
   await Promise.all([ipc, uts, user].map(file => writeFile(file, '')))
-  const { hostname, domain } = podHostname(pod, kubelet.nodeName, kubelet.names.domain)
-  const named = wantsUTS ? ['sh', '-c', setNames, 'sh', hostname, domain ?? ''] : ['true']
+  const { hostname } = podHostname(pod, kubelet.nodeName, kubelet.names.domain)
+  const named = wantsUTS ? ['sh', '-c', setName, 'sh', hostname] : ['true']
   if (users) {
     const holder = await holdNamespaces(['unshare', '--user', '--ipc', '--uts'])
     try {

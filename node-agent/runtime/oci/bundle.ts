@@ -191,11 +191,7 @@ function resources(spec: ContainerSpec, host: Pick<Host, 'allDevices' | 'cgroup2
 
 /** Those of the pod's network namespace are set when it is made; the rest belongs to the container's own namespaces. */
 function sysctls(spec: ContainerSpec): Record<string, string> {
-  const own = Object.entries(spec.sysctls).filter(([name]) => !name.startsWith('net.'))
-  return {
-    ...Object.fromEntries(own),
-    ...(spec.domainname && spec.utsNamespace === undefined ? { 'kernel.domainname': spec.domainname } : {}),
-  }
+  return Object.fromEntries(Object.entries(spec.sysctls).filter(([name]) => !name.startsWith('net.')))
 }
 
 interface HostDevice {

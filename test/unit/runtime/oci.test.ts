@@ -77,10 +77,7 @@ describe('config.json', () => {
     expect(config({ oomScoreAdj: -997 }, { ...host, oomScoreFloor: undefined as never }).process.oomScoreAdj).toBe(-997)
   })
   test('sysctls of the network belong to the pod, not the container', () => {
-    expect(config({ sysctls: { 'net.core.somaxconn': '1', 'kernel.sem': '2' }, domainname: 'd' }).linux.sysctl).toEqual({
-      'kernel.sem': '2',
-      'kernel.domainname': 'd',
-    })
+    expect(config({ sysctls: { 'net.core.somaxconn': '1', 'kernel.sem': '2' } }).linux.sysctl).toEqual({ 'kernel.sem': '2' })
   })
 })
 
