@@ -44,9 +44,9 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
     const types = capabilities.map(c => c.mount?.fsType || 'ext4')
     return types.some(t => t !== 'ext4') ? 'the file system must be ext4' : undefined
   }
-  async function enoughFor(bytes: number): Promise<void> {
+  async function enoughFor(bytes: number, code: number): Promise<void> {
     const free = await freeBytes(directory)
-    if (bytes > free) fail(Code.resourceExhausted, `the machine has ${free} bytes left, ${bytes} are asked for`)
+    if (bytes > free) fail(code, `the machine has ${free} bytes left, ${bytes} are asked for`)
   }
   const publicVolume = (m: Meta) => ({
     volumeId: m.id,
@@ -130,7 +130,7 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           if ((snapshot ?? volume) && !origin) fail(Code.notFound, `${snapshot ?? volume} does not exist`)
           if (origin && origin.bytes > bytes) fail(Code.outOfRange, `${origin.id} has ${origin.bytes} bytes, more than ${bytes}`)
           const known = await volumes.get(id)
-          if (!known) await enoughFor(bytes)
+          if (!known) await enoughFor(bytes, Code.resourceExhausted)
           const source = snapshot ? { snapshot } : volume ? { volume } : undefined
           const meta: Meta = {
             id,
@@ -240,7 +240,8 @@ export function blockDriver({ node, zone, directory }: DriverOptions): Driver {
           const meta = await found(volumeId)
           const bytes = Math.max(Math.ceil((capacityRange?.requiredBytes ?? 0) / MiB) * MiB, meta.bytes)
           if (bytes > meta.bytes) {
-            await enoughFor(bytes - meta.bytes)
+            // A code that says that nothing has begun: the claim may ask for less then.
+            await enoughFor(bytes - meta.bytes, Code.outOfRange)
             await truncate(image(meta.id), bytes)
             await volumes.update({ ...meta, bytes })
           }

@@ -36,13 +36,15 @@ export function volumeModifier(ctx: ControllerContext, csi: Csi, refused: Refusa
     const recorder = ctx.recorder(`external-resizer ${driver}`)
     const state = claim.status?.modifyVolumeStatus
     const found = classes.get('', target)
-    if (!found) {
-      recorder.event(claim, 'Warning', 'VolumeModifyFailed', `VAC ${JSON.stringify(target)} does not exist.`)
+    if (found?.driverName !== driver) {
+      const why = found
+        ? `VAC ${target} referenced in PVC is for driver ${found.driverName} which does not match driver name ${driver}`
+        : `VAC ${JSON.stringify(target)} does not exist.`
+      recorder.event(claim, 'Warning', 'VolumeModifyFailed', why)
       if (state?.status === 'Pending' && state.targetVolumeAttributesClassName === target) return false
       await writeStatus(client, claim, { modifyVolumeStatus: { targetVolumeAttributesClassName: target, status: 'Pending' } })
       return true
     }
-    if (found.driverName !== driver) throw new Error(`VAC ${target} is of driver ${found.driverName}`)
     const quoted = JSON.stringify(target)
     if (state?.status !== 'InProgress' || state.targetVolumeAttributesClassName !== target) {
       claim = await writeStatus(client, claim, {

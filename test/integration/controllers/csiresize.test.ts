@@ -25,19 +25,24 @@ test('a claim grows, and changes its attributes', async () => {
   await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { resources: { requests: { storage: '9Mi' } } } })
   await until('infeasible', async () => (await c.client.get(persistentVolumeClaims, ns, 'size')).status?.allocatedResourceStatuses?.['storage'] === 'ControllerResizeInfeasible') // prettier-ignore
   fault('ControllerExpandVolume', undefined)
-  for (const [className, parameters] of [
-    ['quick', { iops: '100' }],
-    ['odd', { refused: 'yes' }],
-    ['odd2', { refused: 'yes' }],
+  for (const [className, parameters, driverName] of [
+    ['quick', { iops: '100' }, name],
+    ['odd', { refused: 'yes' }, name],
+    ['odd2', { refused: 'yes' }, name],
+    ['foreign', { iops: '1' }, 'csi.other'],
   ] as const)
     // prettier-ignore
-    await c.client.create(volumeAttributesClasses, '', { metadata: { name: className }, driverName: name, parameters } as unknown as VolumeAttributesClass)
+    await c.client.create(volumeAttributesClasses, '', { metadata: { name: className }, driverName, parameters } as unknown as VolumeAttributesClass)
   await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { resources: { requests: { storage: '6Mi' } }, volumeAttributesClassName: 'quick' } }) // prettier-ignore
   await until(
     'quick',
     async () => (await c.client.get(persistentVolumeClaims, ns, 'size')).status?.currentVolumeAttributesClassName === 'quick',
   )
   expect([...backend.volumes.values()][0]?.mutable).toEqual({ iops: '100' })
+  await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { volumeAttributesClassName: 'foreign' } })
+  expect((await eventOf('size', 'VolumeModifyFailed')).message).toBe(
+    'VAC foreign referenced in PVC is for driver csi.other which does not match driver name csi.test',
+  )
   await c.client.patch(persistentVolumeClaims, ns, 'size', 'merge', { spec: { volumeAttributesClassName: 'odd' } })
   await until(
     'infeasible',

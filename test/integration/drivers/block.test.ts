@@ -95,6 +95,8 @@ test('a volume is made once by its name; another of that name, a too large or to
   expect(await create()).toEqual(made)
   await expect(create({ capacityRange: { requiredBytes: 30 * MiB } })).rejects.toEqual(code(Code.alreadyExists))
   await expect(create({ name: 'x', capacityRange: { requiredBytes: 2 ** 60 } })).rejects.toEqual(code(Code.resourceExhausted))
+  const huge = { volumeId: name, capacityRange: { requiredBytes: 2 ** 60 } }
+  await expect(controller.controllerExpandVolume!(huge)).rejects.toEqual(code(Code.outOfRange))
   await expect(create({ name: 'x', capacityRange: { requiredBytes: 9 * MiB, limitBytes: 5 } })).rejects.toEqual(code(Code.outOfRange))
   const many = { ...volumeCapability, accessMode: { mode: AccessMode.multiNodeMultiWriter } }
   await expect(create({ name: 'x', volumeCapabilities: [many] })).rejects.toEqual(code(Code.invalidArgument))
