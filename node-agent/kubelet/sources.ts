@@ -6,11 +6,13 @@ import type { TokenRequest } from '#shared/api/authentication/tokenrequest.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Kind } from '#shared/api/resource.ts'
+import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import { startInformer, type InformerOptions } from '#shared/client/reflector.ts'
 import { escapeFieldValue } from '#shared/machinery/fieldselector.ts'
+import { isNotFound } from '#shared/machinery/status.ts'
 import { uidOf } from './pod/containers.ts'
 
 /** What one pod may look up; everything that has a namespace is in its own. */
@@ -21,6 +23,8 @@ export interface PodSources {
   trustBundle(name: string): Promise<ClusterTrustBundle | undefined>
   /** All of a signer with labels that a selector, as a text, selects. */
   trustBundles(signerName: string, labelSelector: string): Promise<readonly ClusterTrustBundle[]>
+  /** The pod's own, as it is now; undefined when it is not there. Rejects when the API does not answer. */
+  serviceAccount(): Promise<ServiceAccount | undefined>
   /** A token of the pod's service account, bound to the pod, renewed when 80 % of its life (or a day) has passed. */
   token(audience: string, expirationSeconds: number): Promise<string>
   /** Grows whenever something that was looked up has changed. */
@@ -91,6 +95,10 @@ export function objectSources(client: Client, signal: AbortSignal): ObjectSource
             fieldSelector: `spec.signerName=${escapeFieldValue(signerName)}`,
             ...(labelSelector === '' ? {} : { labelSelector }),
           }),
+        serviceAccount: () =>
+          client
+            .get(serviceAccounts, namespace, pod.spec.serviceAccountName ?? '')
+            .catch((e: unknown) => (isNotFound(e) ? undefined : Promise.reject(e))),
         async token(audience, expirationSeconds) {
           const key = `${audience} ${expirationSeconds}`
           const known = tokens.get(key)

@@ -13,12 +13,13 @@ export interface CredentialSource {
   uid: string
   namespace: string
   name: string
-  credentialHash: string
+  /** Of what is in a Secret; a service account's pods are let in by whose they are. */
+  credentialHash?: string | undefined
 }
 export interface PullCredentials {
   credentials: RegistryCredentials
-  /** The Secret; absent: the node's own, which are for all its pods. */
-  secret?: CredentialSource
+  /** The Secret, or the service account; absent: the node's own, which are for all its pods. */
+  source?: CredentialSource
 }
 
 function authsOf(secret: Secret): { [registry: string]: DockerAuth } {
@@ -54,7 +55,7 @@ export const matching = (secrets: readonly Secret[], image: ImageReference): Pul
     .sort((a, b) => registryOf(b.key).length - registryOf(a.key).length)
     .map(({ secret, auth }) => {
       const credentials = credentialsOf(auth)
-      return { credentials, secret: sourceOf(secret, credentials) }
+      return { credentials, source: sourceOf(secret, credentials) }
     })
 
 /**
@@ -76,6 +77,5 @@ export async function pullCredentials(ctx: PodContext, image: string): Promise<P
     found.filter(s => s !== undefined),
     reference,
   )
-  const ofNode = (await ctx.kubelet.nodeCredentials?.(reference)) ?? []
-  return [...ofPod, ...ofNode.map(credentials => ({ credentials }))]
+  return [...ofPod, ...((await ctx.kubelet.nodeCredentials?.(reference, ctx)) ?? [])]
 }

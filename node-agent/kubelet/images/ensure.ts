@@ -139,7 +139,7 @@ async function mustVerify(ctx: PodContext, name: string, present: ImageConfig): 
   const repository = repositoryOf(name)
   // Most images were let in as nobody, or by nobody: no Secret needs to be looked up.
   if (!(await records.mustVerify(name, repository, present.id, []))) return false
-  const secrets = (await pullCredentials(ctx, name)).flatMap(c => c.secret ?? [])
+  const secrets = (await pullCredentials(ctx, name)).flatMap(c => c.source ?? [])
   return secrets.length === 0 || (await records.mustVerify(name, repository, present.id, secrets))
 }
 
@@ -156,7 +156,7 @@ async function recordedPull(ctx: PodContext, name: string, found: readonly PullC
     throw e
   }
   const { image, credential } = pulled
-  const by = (credential === undefined ? undefined : found[credential]?.secret) ?? 'anybody'
+  const by = (credential === undefined ? undefined : found[credential]?.source) ?? 'anybody'
   await pullRecords?.end(name, pulled.asked ? { repository: repositoryOf(name), imageRef: image.id, by } : undefined)
   return pulled
 }

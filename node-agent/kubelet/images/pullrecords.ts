@@ -1,6 +1,7 @@
 /**
  * Who may use an image that is there: as upstream's KubeletEnsureSecretPulledImages, an image that was pulled with a Secret is for pods
- * that have it, or are let in by the registry themselves; one that was there before, or that the node or anybody may have, is for all.
+ * that have it, one that was pulled as a service account for that one's pods, and both for those whom the registry lets in itself; one
+ * that was there before, or that the node or anybody may have, is for all.
  *
  *     pulled/<hash of the image's id>    what let us in, by repository; in the form of upstream's ImagePulledRecord
  *     pulling/<hash of the name>         a pull is, or was, under way
@@ -15,18 +16,23 @@ import type { CredentialSource } from './credentials.ts'
 
 export type VerificationPolicy = 'NeverVerify' | 'NeverVerifyPreloadedImages' | 'NeverVerifyAllowlistedImages' | 'AlwaysVerify'
 
-const source = z.object({ uid: z.string(), namespace: z.string(), name: z.string(), credentialHash: z.string() })
-const credentials = z.object({ nodePodsAccessible: z.boolean().optional(), kubernetesSecrets: z.array(source).optional() })
+const account = z.object({ uid: z.string(), namespace: z.string(), name: z.string() })
+const credentials = z.object({
+  nodePodsAccessible: z.boolean().optional(),
+  kubernetesSecrets: z.array(account.extend({ credentialHash: z.string() })).optional(),
+  kubernetesServiceAccounts: z.array(account).optional(),
+})
 const record = z.object({ imageRef: z.string(), credentialMapping: z.record(z.string(), credentials) })
 type Record = z.output<typeof record>
 
-/** As many Secrets of one image as are remembered. */
-const maxSecrets = 100
+/** As many Secrets, and service accounts, of one image as are remembered. */
+const maxSources = 100
+const isSame = (a: CredentialSource, b: CredentialSource): boolean => a.uid === b.uid && a.namespace === b.namespace && a.name === b.name
 
 export interface PullRecords {
   /**
-   * Whether a pod with these Secrets must have the registry asked for an image that is there. `repository`: its name without tag and
-   * digest.
+   * Whether the registry must be asked for an image that is there, for a pod with these Secrets or as this service account. `repository`:
+   * its name without tag and digest.
    */
   mustVerify(image: string, repository: string, imageRef: string, secrets: readonly CredentialSource[]): Promise<boolean>
   /** A pull begins. */
@@ -66,10 +72,9 @@ export function pullRecords(directory: string, policy: VerificationPolicy, allow
     const { credentialMapping } = (await read(imageRef)) ?? { credentialMapping: {} as Record['credentialMapping'] }
     const before = credentialMapping[repository]
     if (before?.nodePodsAccessible) return
-    const others = (before?.kubernetesSecrets ?? []).filter(
-      s => by !== 'anybody' && !(s.uid === by.uid && s.namespace === by.namespace && s.name === by.name),
-    )
-    const now = by === 'anybody' ? { nodePodsAccessible: true } : { kubernetesSecrets: [...others, by].slice(-maxSecrets) }
+    const list = by !== 'anybody' && by.credentialHash === undefined ? 'kubernetesServiceAccounts' : 'kubernetesSecrets'
+    const others = (before?.[list] ?? []).filter(s => by !== 'anybody' && !isSame(s, by))
+    const now = by === 'anybody' ? { nodePodsAccessible: true } : { ...before, [list]: [...others, by].slice(-maxSources) }
     await write(pulled(imageRef), {
       kind: 'ImagePulledRecord',
       apiVersion: 'kubelet.config.k8s.io/v1beta1',
@@ -89,15 +94,20 @@ export function pullRecords(directory: string, policy: VerificationPolicy, allow
       if (policy === 'NeverVerifyPreloadedImages' && !wasPulled) return false
       const known = found?.credentialMapping[repository]
       if (known?.nodePodsAccessible) return false
-      for (const secret of secrets)
+      for (const secret of secrets) {
+        if (secret.credentialHash === undefined) {
+          if (known?.kubernetesServiceAccounts?.some(one => isSame(one, secret))) return false
+          continue
+        }
         for (const one of known?.kubernetesSecrets ?? []) {
-          const same = one.uid === secret.uid && one.namespace === secret.namespace && one.name === secret.name
+          const same = isSame(one, secret)
           const sameHash = one.credentialHash === secret.credentialHash
           if (!same && !sameHash) continue
           // The Secret was rotated, or another has the same in it: next time it is known.
           if (same !== sameHash) await add(repository, imageRef, secret).catch(() => {})
           return false
         }
+      }
       return true
     },
     begin: image => write(pulling(image), { kind: 'ImagePullIntent', apiVersion: 'kubelet.config.k8s.io/v1beta1', image }),

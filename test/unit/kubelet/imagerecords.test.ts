@@ -1,12 +1,15 @@
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Pod } from '#shared/api/core/pod.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
 import { logger } from '#shared/component/log.ts'
 import { credentialProviders } from '#node-agent/kubelet/images/credentialprovider.ts'
 import { dockerConfigCredentials } from '#node-agent/kubelet/images/dockerconfig.ts'
 import { imageGC, type ImageGCPolicy } from '#node-agent/kubelet/images/gc.ts'
+import type { ImageUser } from '#node-agent/kubelet/images/nodecredentials.ts'
+import type { PodSources } from '#node-agent/kubelet/sources.ts'
 import { pullRecords } from '#node-agent/kubelet/images/pullrecords.ts'
 import { imageUses } from '#node-agent/kubelet/images/uses.ts'
 import { nodeImages } from '#node-agent/kubelet/node/images.ts'
@@ -37,6 +40,12 @@ describe('records of pulls', () => {
     expect(await asks(secret('a', 'new'))).toBe(false)
     expect(await asks(secret('c', 'new'))).toBe(false)
     expect(await asks(secret('c', 'newer'))).toBe(false)
+    // Service accounts are another matter, whatever they are called.
+    const account = (name: string) => ({ uid: `uid-${name}`, namespace: 'ns', name })
+    const asksAs = (name: string) => records.mustVerify('r/app:1', 'r/app', 'r/app@sha256:1', [account(name)])
+    expect(await asksAs('a')).toBe(true)
+    await records.end('r/app:1', { ...pulled, by: account('s') })
+    expect([await asksAs('s'), await asksAs('t'), await asks(secret('a')), await asks(secret('s'))]).toEqual([false, true, false, true])
     // The same image by another name was never asked for.
     expect(await records.mustVerify('s/app:1', 's/app', 'r/app@sha256:1', [secret('a')])).toBe(true)
     await records.end('r/app:1', { ...pulled, by: 'anybody' })
@@ -205,6 +214,61 @@ describe('credentials of the node', () => {
     expect(await dockerConfigCredentials(parseReference('quay.io/a'), [])).toEqual([])
   })
 
+  const user = (serviceAccountName: string | undefined, annotations?: { [key: string]: string }): ImageUser => ({
+    pod: { metadata: { namespace: 'ns' }, spec: { serviceAccountName, containers: [] } } as unknown as Pod,
+    sources: {
+      serviceAccount: async () => annotations && { metadata: { name: serviceAccountName, uid: 'u', annotations } },
+      token: async (audience: string, seconds: number) => `token for ${audience}, ${seconds}`,
+    } as unknown as PodSources,
+  })
+  const nobody = user(undefined)
+
+  test('from plugins that are given a token of the pod’s service account', async () => {
+    const file = path.join(directory, 'providers.json')
+    const version = 'credentialprovider.kubelet.k8s.io/v1'
+    const attributes = {
+      serviceAccountTokenAudience: 'registry',
+      cacheType: 'ServiceAccount',
+      requireServiceAccount: true,
+      requiredServiceAccountAnnotationKeys: ['example.com/role'],
+      optionalServiceAccountAnnotationKeys: ['example.com/more', 'example.com/none'],
+    }
+    const read = (tokenAttributes: object, apiVersion = version) => {
+      const provider = { name: 'cloud', matchImages: ['r.example'], defaultCacheDuration: '1h', apiVersion, tokenAttributes }
+      const kind = 'CredentialProviderConfig'
+      writeFileSync(file, JSON.stringify({ apiVersion: 'kubelet.config.k8s.io/v1', kind, providers: [provider] }))
+      return credentialProviders(file, path.join(directory, 'bin'))[0]!
+    }
+    const answer = { kind: 'CredentialProviderResponse', apiVersion: version, cacheKeyType: 'Registry' }
+    const auth = { 'r.example': { username: 'u', password: 'p' } }
+    script('cloud', `cat >>${directory}/asked; echo >>${directory}/asked; echo '${JSON.stringify({ ...answer, auth })}'`)
+    const image = parseReference('r.example/a:1')
+    const annotations = { 'example.com/role': 'r', 'example.com/more': 'm', 'example.com/other': 'o' }
+    const asked = () =>
+      readFileSync(path.join(directory, 'asked'), 'utf8')
+        .trim()
+        .split('\n')
+        .map(line => JSON.parse(line) as object)
+    const cloud = read(attributes)
+    // Without an account, one that is gone, one that has not asked for it.
+    for (const who of [nobody, user('gone'), user('plain', {})]) expect(await cloud(image, who)).toEqual([])
+    const credentials = { username: 'u', password: 'p' }
+    const found = [{ credentials, source: { uid: 'u', namespace: 'ns', name: 'a' } }]
+    for (let i = 0; i < 2; i++) expect(await cloud(image, user('a', annotations))).toEqual(found)
+    const request = { kind: 'CredentialProviderRequest', apiVersion: version, image: 'r.example/a:1' }
+    const serviceAccountAnnotations = { 'example.com/more': 'm', 'example.com/role': 'r' }
+    const told = { ...request, serviceAccountToken: 'token for registry, 3600', serviceAccountAnnotations }
+    expect(asked()).toEqual([told])
+    // What one account was told is not for another.
+    await cloud(image, user('b', annotations))
+    expect(asked()).toEqual([told, told])
+    // Where none is required a static pod asks as nobody.
+    expect(await read({ ...attributes, requireServiceAccount: false })(image, nobody)).toEqual([{ credentials }])
+    expect(asked().at(-1)).toEqual(request)
+    expect(() => read({ ...attributes, cacheType: 'Pod' })).toThrow(/providers.0.tokenAttributes.cacheType/)
+    expect(() => read(attributes, `${version}beta1`)).toThrow(/providers.0.tokenAttributes: is only supported for credentialprovider/)
+  })
+
   test('from credential provider plugins', async () => {
     const file = path.join(directory, 'providers.yaml')
     const write = (text: string): void =>
@@ -219,10 +283,12 @@ describe('credentials of the node', () => {
     script('bad', 'echo "no such cloud" >&2; exit 1')
     const [cloud, bad] = credentialProviders(file, path.join(directory, 'bin'))
     for (const name of ['r.cloud.example/a:1', 'r.cloud.example/b:1', 'quay.io/a'])
-      expect(await cloud!(parseReference(name))).toEqual(name.startsWith('quay') ? [] : [{ username: 'me', password: 'p' }])
+      expect(await cloud!(parseReference(name), nobody)).toEqual(
+        name.startsWith('quay') ? [] : [{ credentials: { username: 'me', password: 'p' } }],
+      )
     // Once for the registry.
     expect(readdirSync(directory)).toContain('asked')
-    await expect(bad!(parseReference('bad.example/a'))).rejects.toThrow(
+    await expect(bad!(parseReference('bad.example/a'), nobody)).rejects.toThrow(
       'error execing credential provider plugin bad for image bad.example/a:latest: no such cloud',
     )
     write('providers:\n- {name: ../x, matchImages: [a], defaultCacheDuration: 1h, apiVersion: credentialprovider.kubelet.k8s.io/v1}')
