@@ -109,11 +109,11 @@ async function hang() {
   await claim('hung-attach')
   const volume = await volumeOf('hung-attach')
   const publish = `ControllerPublishVolume ${volume.spec.csi!.volumeHandle}`
-  fault(publish, 'hang')
+  fault(publish, 'stall')
   await pod('hung-attach', 'hung-attach', 'node-1')
   const { uid } = (await claim('hung-make', { storageClassName: 'none-yet' })).metadata
   const create = `CreateVolume pvc-${uid}`
-  fault(create, 'hang')
+  fault(create, 'stall')
   await c.client.create(storageClasses, '', { metadata: { name: 'none-yet' }, provisioner: name, volumeBindingMode: 'Immediate' } as unknown as StorageClass) // prettier-ignore
   const asked = () => [publish, create].map(call => called(call.split(' ')[0]!).filter(x => x === call).length)
   await until('both to hang', () => asked().every(times => times > 0))
