@@ -20,6 +20,8 @@ export const startedPods = counts()
 export const startedContainers = counts()
 /** By `volume_plugin`, `operation_name`, `status`, `migrated`. */
 export const storageOperations = durations(volumeBounds)
+/** By `driver_name`, `method_name`, `grpc_status_code`, `migrated`. */
+export const csiOperations = durations(volumeBounds)
 /** By `probe_type`, `result`, `container`, `pod`, `namespace`, `pod_uid`. */
 export const probeResults = counts()
 /** By `method`, `path`. */

@@ -4,8 +4,10 @@
  */
 import { grpcClient, type GrpcClient } from '#shared/grpc/client.ts'
 import { rpcTypes } from '#shared/csi/messages.ts'
+import { RpcError, codeName } from '#shared/grpc/rpc.ts'
 import { node as nodeService } from '#shared/csi/services.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { csiOperations } from '../metrics.ts'
 import type { PluginHandler } from '../pluginmanager/pluginmanager.ts'
 import type { CsiNodeRecord } from './csinode.ts'
 
@@ -41,6 +43,25 @@ function checkVersions(name: string, versions: readonly string[]): void {
     )
 }
 
+async function timed<T>(driver: string, method: string, work: Promise<T>): Promise<T> {
+  const began = performance.now()
+  const observe = (status: string): void =>
+    csiOperations.observe((performance.now() - began) / 1000, {
+      driver_name: driver,
+      method_name: method,
+      grpc_status_code: status,
+      migrated: 'false',
+    })
+  try {
+    const result = await work
+    observe('OK')
+    return result
+  } catch (e) {
+    observe(e instanceof RpcError ? codeName(e.code) : 'unknown-non-grpc')
+    throw e
+  }
+}
+
 export function csiDrivers(record: CsiNodeRecord, log: Logger): CsiDrivers {
   const drivers = new Map<string, CsiDriver>()
   const listeners = new Set<() => void>()
@@ -48,11 +69,13 @@ export function csiDrivers(record: CsiNodeRecord, log: Logger): CsiDrivers {
   async function connect(name: string, endpoint: string): Promise<CsiDriver> {
     const client = await grpcClient(endpoint)
     let asked: Promise<Set<number>> | undefined
+    const call: CsiDriver['call'] = (rpc, question, ms) => timed(name, rpc.path, client.call(rpc, question, ms))
     return {
       ...client,
       name,
+      call,
       capabilities() {
-        asked ??= client.call(nodeService.nodeGetCapabilities, {}, timeoutMs).then(rpcTypes)
+        asked ??= call(nodeService.nodeGetCapabilities, {}, timeoutMs).then(rpcTypes)
         // A failure is not remembered.
         asked.catch(() => (asked = undefined))
         return asked

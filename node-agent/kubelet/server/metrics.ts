@@ -91,6 +91,11 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     return countBy([...mounted, ...wanted], v => v)
   })
   duration('storage_operation_duration_seconds', '[ALPHA] Storage operation duration', counted.storageOperations)
+  duration(
+    'csi_operations_seconds',
+    '[ALPHA] Container Storage Interface operation duration with gRPC error code status total',
+    counted.csiOperations,
+  )
   volumeStats(registry, kubelet, sampler)
   counter(
     'kubelet_http_requests_total',

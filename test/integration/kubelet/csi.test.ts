@@ -132,6 +132,9 @@ test.runIf(isolated)(
     expect(await found()).toMatchObject({ capacityBytes: 1000, usedBytes: 400, availableBytes: 600, inodes: 10, inodesUsed: 4 })
     const { text } = kubeletMetrics({ kubelet: h.kubelet(), sampler, nodeName: 'n1' })
     expect(await text()).toContain('kubelet_volume_stats_available_bytes{namespace="default",persistentvolumeclaim="stats"} 600')
+    expect(await text()).toMatch(
+      /csi_operations_seconds_count\{driver_name="stats.test",method_name="\/csi.v1.Node\/NodePublishVolume",grpc_status_code="OK",migrated="false"\} 1\n/,
+    )
     d.condition = { abnormal: true, message: 'a cable is loose' }
     await h.api.until(() =>
       h.events('stats').some(e => e.reason === 'VolumeConditionAbnormal' && e.message === 'Volume data: a cable is loose'),
