@@ -235,16 +235,18 @@ class NatsTransport implements Transport {
   #tick(): void {
     if (this.#calls.size === 0 && this.#servers.size === 0) return
     if (!this.#connection.connected) return
-    const used = new Set<string>()
     let doubtful = false
     for (const call of this.#calls.values()) {
-      if (call.via !== undefined) used.add(call.via)
-      else if (++call.ticks >= lostTicks) {
+      if (call.via !== undefined) continue
+      if (++call.ticks >= lostTicks) {
         this.#unserved(lostTicks * tickMs)
         this.#cancel(call, new TransportError('lost', 'no API server speaks of the request'))
       } else if (call.ticks >= doubtfulTicks && call.orphan !== undefined) this.#cancel(call, new TransportError('lost', call.orphan))
       else if (call.ticks >= doubtfulTicks) doubtful = true
     }
+    if (!this.#servers.due) return
+    const used = new Set<string>()
+    for (const { via } of this.#calls.values()) if (via !== undefined) used.add(via)
     this.#servers.check(used, doubtful)
   }
 

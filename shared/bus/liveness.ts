@@ -62,6 +62,13 @@ export class Servers {
     this.#servers.clear()
   }
 
+  /** Whether one is to be asked, or has not answered: else there is nothing to check. */
+  get due(): boolean {
+    const now = performance.now()
+    for (const server of this.#servers.values()) if (server.asked || now >= server.due) return true
+    return false
+  }
+
   /** Asks those in use; `doubtful`: all, since any may have got a request that nobody speaks of. */
   check(used: ReadonlySet<string>, doubtful: boolean): void {
     const now = performance.now()

@@ -48,6 +48,8 @@ interface Client {
 
 /** Clients are told of requests that take longer than this, so that they notice when the server dies. */
 const acceptAfterMs = 300
+/** So long, ms, is between the questions of one client whether we live, for each client that there is: some 300 a second at most. */
+const askMsPerClient = 3
 /** Leases of leaders and nodes, and the status of nodes: begun at once, whatever came before them. */
 const heartbeats = /^\/(apis\/coordination\.k8s\.io\/v1\/namespaces\/[^/]+\/leases\/[^/]+|api\/v1\/nodes\/[^/]+\/status)$/
 
@@ -131,7 +133,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     if (m.reply !== `_INBOX.${key}.alive-${id}`) return garbage(m, 'the reply subject is not an inbox of the sender')
     const alive: Alive = {
       requests: Object.fromEntries([...(client?.answers ?? [])].map(([token, a]) => [token, a.frames])),
-      nextMs: Math.max(1_000, clients.size),
+      nextMs: Math.max(1_000, clients.size * askMsPerClient),
     }
     // Behind the frames that it speaks of.
     connection.publish(m.reply, JSON.stringify(alive))
@@ -141,7 +143,7 @@ export function serveApi(connection: BusConnection, handler: ApiHandler, options
     const now = performance.now()
     for (const [key, client] of clients) {
       if (client.answers.size === 0) clients.delete(key)
-      else if (now - client.heard > silenceMs + clients.size * 2) {
+      else if (now - client.heard > silenceMs + clients.size * askMsPerClient) {
         log.info({ client: key, requests: client.answers.size }, 'a client is silent; its requests are dropped')
         for (const answer of client.answers.values()) answer.abort('the client is silent')
         clients.delete(key)

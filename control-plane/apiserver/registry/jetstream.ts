@@ -116,6 +116,8 @@ class JetStreamRegistry implements Registry {
   readonly #newest: Newest
   readonly #snapshots = new Snapshots()
   readonly #progress: NodeJS.Timeout
+  /** That it has ticked. */
+  #seconds = 0
   readonly #storeFiles: StoreFiles | undefined
   readonly #space: StoreSpace | undefined
   readonly #record: VersionRecord | undefined
@@ -175,7 +177,7 @@ class JetStreamRegistry implements Registry {
       void this.#record?.save(this.#cache.version)
       ageHistories(this.#cache)
       this.#snapshots.expire(table => oldestOfKey(this.#cache, table))
-      void this.#watches.progress()
+      if (++this.#seconds % 5 === 0) void this.#watches.progress()
       void this.#encrypted?.readAgain()
     }, 1_000)
     this.#progress.unref()

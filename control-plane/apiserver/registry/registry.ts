@@ -75,7 +75,7 @@ export interface Cursor {
 export interface CursorOwner {
   /** There is something to take, or the cursor has expired. Called once until all is taken. */
   wake(): void
-  /** Nothing is left to take, and the cache goes on: about once a second, for bookmarks. */
+  /** Nothing is left to take, and the cache goes on: every five seconds, for bookmarks. */
   progress?(): void
 }
 

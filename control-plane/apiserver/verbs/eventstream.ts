@@ -19,7 +19,8 @@ export interface EventStreamOptions {
   readonly initial: readonly Stored[]
   /** The version of `initial`, told in a bookmark behind it. */
   readonly initialEventsEnd?: number | undefined
-  readonly bookmarks: boolean
+  /** A bookmark at most that often, ms; absent: none. */
+  readonly bookmarkEveryMs?: number | undefined
   /** How long the watch lasts, ms. */
   readonly lastsMs: number
   /** It ends before that when its kind is served no more. */
@@ -37,8 +38,6 @@ const maxPiece = 64 * 1024
  * handed over as they are, being the same for all readers.
  */
 const joinedPiece = 16 * 1024
-/** A bookmark at most this often. */
-const bookmarkEveryMs = 10_000
 /** Others have their turn after so many objects that are not selected. */
 const turn = 200
 
@@ -139,7 +138,7 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
 
   #produce(): Produced {
     try {
-      if (this.#timeIsUp) return this.#end(this.#started() && this.#options.bookmarks ? this.#bookmark() : none)
+      if (this.#timeIsUp) return this.#end(this.#started() && this.#options.bookmarkEveryMs !== undefined ? this.#bookmark() : none)
       return this.#beginning() ?? this.#following()
     } catch (e) {
       return this.#failure(e)
@@ -185,7 +184,8 @@ export class EventStream implements AsyncIterableIterator<Uint8Array> {
   }
 
   #bookmarkIsDue(): boolean {
-    return this.#options.bookmarks && this.#started() && Date.now() - this.#lastBookmark >= bookmarkEveryMs
+    const { bookmarkEveryMs } = this.#options
+    return bookmarkEveryMs !== undefined && this.#started() && Date.now() - this.#lastBookmark >= bookmarkEveryMs
   }
 
   #bookmark(): Encoded {

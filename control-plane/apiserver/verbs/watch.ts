@@ -64,7 +64,7 @@ export async function watchObjects(call: Call): Promise<Answer> {
       ready: selection.ready,
       initial: start.initial ? initialObjects(registry, endpoint, namespace, selection) : [],
       initialEventsEnd: start.initial && p.sendInitialEvents === true && p.allowWatchBookmarks ? after : undefined,
-      bookmarks: p.allowWatchBookmarks,
+      bookmarkEveryMs: p.allowWatchBookmarks ? bookmarkEveryMs(selection) : undefined,
       lastsMs: Math.min(seconds, 86_400) * 1000,
       lifetime: endpoint.lifetime,
       pause: pauses(),
@@ -83,6 +83,12 @@ export async function watchObjects(call: Call): Promise<Answer> {
 async function* oneEvent(parts: readonly Buffer[]): AsyncGenerator<Uint8Array> {
   yield Buffer.concat(parts)
 }
+
+/**
+ * Upstream's come about every minute. Watches of one object, or of one node's, are those of thousands of kubelets: while nothing happens
+ * their bookmarks are much of what a large cluster costs.
+ */
+const bookmarkEveryMs = ({ name, index }: Selection): number => (name !== undefined || index ? 30_000 : 10_000)
 
 const watchOptions = (after: number, namespace: string | undefined, { name, index }: Selection): WatchOptions => ({
   after,

@@ -46,7 +46,6 @@ function newTable(limits: Parameters<typeof newCache>[0] = {}) {
         begin: owner => watches.add(table, { after: options.after ?? cache.version }, owner),
         encoder: plain,
         initial: [],
-        bookmarks: false,
         lastsMs: 60_000,
         lifetime: new Lifetime(),
         failed: () => {},
@@ -107,7 +106,7 @@ describe('event streams', () => {
     const t = newTable()
     for (let i = 0; i < 5000; i++) t.write(`c${i}`, '', { half: String(i % 2) })
     const initial = [...t.cache().tables.get('/configmaps')!.lists.buckets.get('n')!.items.values()]
-    const s = t.stream({ initial, initialEventsEnd: t.cache().version, matches: o => o.labels?.['half'] === '1', bookmarks: true })
+    const s = t.stream({ initial, initialEventsEnd: t.cache().version, matches: o => o.labels?.['half'] === '1', bookmarkEveryMs: 10_000 })
     t.write('late', '', { half: '1' })
     let out = ''
     while (!out.includes('late')) out += await piece(s)
@@ -199,7 +198,7 @@ describe('event streams in time', () => {
 
   it('show a bookmark now and then, and one at their end', async () => {
     const t = newTable()
-    const s = t.stream({ bookmarks: true, lastsMs: 15_000 })
+    const s = t.stream({ bookmarkEveryMs: 10_000, lastsMs: 15_000 })
     const waiting = piece(s)
     t.cache().version = 7
     await t.watches.progress()
