@@ -2,11 +2,14 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { processStartTime } from '#shared/component/processes.ts'
+import { machineMemory } from '../stats/machine.ts'
 
 export interface Machine {
   cpus: number
   memoryBytes: number
   diskBytes: number
+  /** Absent: it has none. */
+  swapBytes?: number
   /** The highest process number, and so the most processes and threads. */
   maxPids: number
   architecture: string
@@ -28,11 +31,13 @@ const architectures: { [name: string]: string } = { x64: 'amd64', ia32: '386' }
 
 export function readMachine(rootDir: string): Machine {
   const disk = statfsSync(rootDir)
+  const { swapTotal } = machineMemory()
   const name = /^PRETTY_NAME="?(.*?)"?$/m.exec(text('/etc/os-release'))?.[1]
   return {
     cpus: cpus().length || availableParallelism(),
     memoryBytes: totalmem(),
     diskBytes: disk.blocks * disk.bsize,
+    ...(swapTotal > 0 ? { swapBytes: swapTotal } : {}),
     maxPids: Number(text('/proc/sys/kernel/pid_max')) || 32_768,
     architecture: architectures[arch()] ?? arch(),
     kernelVersion: release(),

@@ -141,6 +141,7 @@ export function nodeStatus(o: NodeOptions, previous: NodeStatus | undefined, now
       kubeProxyVersion: '',
       operatingSystem: process.platform,
       architecture: machine.architecture,
+      ...(machine.swapBytes === undefined ? {} : { swap: { capacity: machine.swapBytes } }),
     },
     runtimeHandlers: [...(o.handlers ?? [])].map(([name, { recursiveReadOnlyMounts, userNamespaces }]) => ({
       name,

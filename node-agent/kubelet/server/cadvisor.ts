@@ -6,7 +6,7 @@
 import type { Machine } from '../node/machine.ts'
 import { findContainer, uidOf } from '../pod/containers.ts'
 import { interfacesOf, machineMemory, type FsStats, type InterfaceStats } from '../stats/machine.ts'
-import type { ContainerSample, PodSample, Sample, Used } from '../stats/sampler.ts'
+import type { ContainerSample, PodSample, Sample, Sampler, Used } from '../stats/sampler.ts'
 import type { PodStorage } from '../stats/storage.ts'
 import { kernelResources } from '../container/resources.ts'
 import { labelsOf, newExposition, type Exposition } from './exposition.ts'
@@ -16,6 +16,7 @@ type Labels = Record<'container' | 'id' | 'image' | 'name' | 'namespace' | 'pod'
 /** A control group with what it has used: of a container, of a pod, or of all pods. */
 interface Row {
   labels: string
+  cgroup: string
   used: Used
   container?: { sample: ContainerSample; of: PodSample }
 }
@@ -25,6 +26,8 @@ export interface CadvisorOptions {
   /** The file system of the node's state directory. */
   fs: FsStats
   storage: ReadonlyMap<string, PodStorage>
+  /** Of a control group of the sample, where the kernel tells. */
+  pressure: Sampler['pressure']
 }
 
 /** No container of the line's own: `id` alone names a group. */
@@ -34,7 +37,7 @@ export function cadvisorMetrics(sample: Sample, options: CadvisorOptions): strin
   const out = newExposition()
   const { at } = sample
   const rows: Row[] = [
-    { labels: withLabels({ ...noContainer, id: '/kubepods', namespace: '', pod: '' }), used: sample.all },
+    { labels: withLabels({ ...noContainer, id: '/kubepods', namespace: '', pod: '' }), cgroup: '/kubepods', used: sample.all },
     ...sample.pods.flatMap(rowsOf),
   ]
   const each = (name: string, type: 'counter' | 'gauge', help: string, value: (u: Used) => number | undefined, more = ''): void => {
@@ -81,18 +84,41 @@ export function cadvisorMetrics(sample: Sample, options: CadvisorOptions): strin
   each('container_fs_writes_bytes_total', 'counter', 'Cumulative count of bytes written', u => u.writeBytes, device)
   each('container_fs_reads_total', 'counter', 'Cumulative count of reads completed', u => u.reads, device)
   each('container_fs_writes_total', 'counter', 'Cumulative count of writes completed', u => u.writes, device)
+  pressures(out, rows, at, options.pressure)
   containerSpecs(out, rows, at, options)
   networks(out, sample)
   machineMetrics(out, options.machine)
   return out.text()
 }
 
+/** KubeletPSI: for how long some, or all, of a group's tasks had to wait for something. */
+function pressures(out: Exposition, rows: readonly Row[], at: number, pressure: Sampler['pressure']): void {
+  for (const [resource, name] of [
+    ['cpu', 'CPU'],
+    ['memory', 'memory'],
+    ['io', 'IO'],
+  ] as const) {
+    const told = rows.flatMap(({ labels, cgroup }) => ({ labels, ...pressure(cgroup, resource) }))
+    const each = (which: 'some' | 'full', metric: string, help: string): void => {
+      out.metric(
+        `container_pressure_${resource}_${metric}_seconds_total`,
+        'counter',
+        `Total time duration ${help} due to ${name} congestion.`,
+      )
+      for (const row of told) if (row[which]) out.sample(`{${row.labels}}`, row[which].total / 1e9, at)
+    }
+    each('full', 'stalled', 'no tasks in the container could make progress')
+    each('some', 'waiting', 'tasks in the container have waited')
+  }
+}
+
 /** The pod's own line comes first. */
 function rowsOf(p: PodSample): Row[] {
   const { namespace, pod } = podLabels(p)
-  const own = { labels: withLabels({ ...noContainer, id: p.cgroup, namespace, pod }), used: p.used }
+  const own = { labels: withLabels({ ...noContainer, id: p.cgroup, namespace, pod }), cgroup: p.cgroup, used: p.used }
   const containers = p.containers.map(sample => ({
     labels: withLabels({ container: sample.name, id: sample.cgroup, image: sample.image, name: sample.id, namespace, pod }),
+    cgroup: sample.cgroup,
     used: sample.used,
     container: { sample, of: p },
   }))

@@ -9,6 +9,7 @@ import type { Kubelet } from '../kubelet.ts'
 import type { CsiDrivers } from '../csi/drivers.ts'
 import { httpRequests } from '../metrics.ts'
 import { readMachine, type Machine } from '../node/machine.ts'
+import { findContainer } from '../pod/containers.ts'
 import { containerLog } from '../sessions/logs.ts'
 import { fsStats } from '../stats/machine.ts'
 import type { Sampler } from '../stats/sampler.ts'
@@ -66,7 +67,7 @@ export function kubeletRequests(options: ServerOptions): RequestHandler {
       long_running: 'false',
     })
     if (!handler) return text(res, 404, '404 page not found\n')
-    const mayWrite = decoded[0] === 'localVolumes' || decoded[0] === 'csi'
+    const mayWrite = ['localVolumes', 'csi', 'checkpoint'].includes(decoded[0] ?? '')
     if (req.method !== 'GET' && req.method !== 'HEAD' && !mayWrite) return text(res, 405, 'Method Not Allowed\n')
     await handler(res, url, decoded.slice(1), req)
   }
@@ -100,11 +101,12 @@ function routes({
     async 'metrics/cadvisor'(res) {
       machine ??= readMachine(rootDir)
       const [sample, storage, fs] = await Promise.all([sampler.sample(), sampler.storage(), fsStats(rootDir, '')])
-      text(res, 200, cadvisorMetrics(sample, { machine, fs, storage }), expositionType)
+      text(res, 200, cadvisorMetrics(sample, { machine, fs, storage, pressure: sampler.pressure }), expositionType)
     },
   }
   const below: { readonly [first: string]: Handler } = {
     containerLogs: (res, url, rest) => containerLogs(kubelet, rest, url.searchParams, res),
+    checkpoint: (res, _url, rest, req) => checkpoint(kubelet, rest, req, res),
     ...(drivers ? { csi: (res, _url, rest, req) => serveCsi(drivers, rest, req, res) } : {}),
     logs: (res, url, rest, req) => nodeLogs(kubelet, rest, url, req, res),
     localVolumes: (res, url, rest, req) => serveLocalVolumes(volumes, rest, url, req, res),
@@ -126,6 +128,18 @@ const podList = (items: unknown[]): object => ({ kind: 'PodList', apiVersion: 'v
 
 const count = (query: URLSearchParams, name: string): object => (query.has(name) ? { [name]: Number(query.get(name)) } : {})
 const flag = (query: URLSearchParams, name: string): object => ({ [name]: ['true', '1'].includes(query.get(name) ?? '') })
+
+/** /checkpoint/NAMESPACE/POD/CONTAINER: our runtimes cannot, as CRI's may not, and upstream's kubelet says so in these words. */
+function checkpoint(kubelet: Kubelet, rest: readonly string[], req: IncomingMessage, res: ServerResponse): void {
+  const [namespace, name, container, ...more] = rest
+  if (!namespace || !name || !container || more.length > 0) return text(res, 404, '404 page not found\n')
+  if (req.method !== 'POST') return text(res, 405, 'Method Not Allowed\n')
+  const pod = kubelet.find(namespace, name)?.pod
+  if (!pod) return text(res, 404, 'pod does not exist')
+  if (!findContainer(pod, container)) return text(res, 404, `container ${container} does not exist`)
+  const why = 'rpc error: code = Unimplemented desc = unknown method CheckpointContainer for service runtime.v1.RuntimeService'
+  text(res, 500, `checkpointing of ${namespace}/${name}/${container} failed (${why})`)
+}
 
 /** /containerLogs/NAMESPACE/POD/CONTAINER with the query of the API's `log`. */
 async function containerLogs(kubelet: Kubelet, rest: readonly string[], query: URLSearchParams, res: ServerResponse): Promise<void> {

@@ -1,6 +1,8 @@
 /** What the kernel tells of the whole machine and of network namespaces, in the fields of /stats/summary. */
 import { statfs } from 'node:fs/promises'
 import { freemem, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { cgroupDirectory, isCgroup2 } from '#shared/linux/cgroup.ts'
 import { kernelText } from '#shared/linux/cgroupusage.ts'
 
 export interface FsStats {
@@ -92,8 +94,14 @@ interface Pressure {
   avg300: number
 }
 
+export type PressedResource = 'cpu' | 'memory' | 'io'
+export interface Pressures {
+  some?: Pressure
+  full?: Pressure
+}
+
 /** Pressure stall information of a file of the kernel's; undefined where it has none. `total` is in nanoseconds. */
-export function pressure(path: string): { some?: Pressure; full?: Pressure } | undefined {
+export function pressure(path: string): Pressures | undefined {
   const text = kernelText(path)
   const of = (kind: string): Pressure | undefined => {
     const m = new RegExp(`^${kind} avg10=(\\S+) avg60=(\\S+) avg300=(\\S+) total=(\\d+)`, 'm').exec(text)
@@ -102,6 +110,10 @@ export function pressure(path: string): { some?: Pressure; full?: Pressure } | u
   const [some, full] = [of('some'), of('full')]
   return some || full ? { ...(some ? { some } : {}), ...(full ? { full } : {}) } : undefined
 }
+
+/** Of a control group below the node's; only those of version 2 know of pressure. */
+export const groupPressure = (group: string, resource: PressedResource): Pressures | undefined =>
+  isCgroup2() ? pressure(join(cgroupDirectory('', group), `${resource}.pressure`)) : undefined
 
 /** Processes and threads: as many as there may be, and are. */
 export function processLimits(time: string) {

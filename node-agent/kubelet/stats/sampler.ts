@@ -12,7 +12,7 @@ import { uidOf } from '../pod/containers.ts'
 import { containerDirectory } from '../pod/directory.ts'
 import { podCgroup } from '../pod/qos.ts'
 import type { PodWorker } from '../pod/worker.ts'
-import { interfacesOf, mirrored, type InterfaceStats } from './machine.ts'
+import { groupPressure, interfacesOf, mirrored, type InterfaceStats, type PressedResource, type Pressures } from './machine.ts'
 import { podStorage, type PodStorage } from './storage.ts'
 import { summaryOf, type Summary } from './summary.ts'
 
@@ -68,6 +68,8 @@ export interface Sampler {
   sample(whole?: boolean): Promise<Sample>
   /** By the pods' uid; a minute old at most. */
   storage(): Promise<Map<string, PodStorage>>
+  /** Of a control group of a sample. */
+  pressure(cgroup: string, resource: PressedResource): Pressures | undefined
   /** Without `storage`, what is on disk is left out: upstream's only_cpu_and_memory. */
   summary(storage?: boolean): Promise<Summary>
 }
@@ -80,6 +82,7 @@ export function newSampler(options: SamplerOptions): Sampler {
   return {
     sample: (all = true) => (all ? whole() : brief()),
     storage,
+    pressure: (cgroup, resource) => groupPressure(options.cgroupRoot + cgroup, resource),
     summary: async (withStorage = true) =>
       withStorage ? await summaryOf(await whole(), options, await storage()) : await summaryOf(await brief(), options),
   }

@@ -1,15 +1,13 @@
 /** /stats/summary: what the node and its pods use, as upstream's k8s.io/kubelet/pkg/apis/stats/v1alpha1 has it. */
 import { uptime } from 'node:os'
-import { join } from 'node:path'
 import { podLimits } from '#shared/api/core/podspec/resources.ts'
-import { cgroupDirectory, isCgroup2 } from '#shared/linux/cgroup.ts'
 import { countProcesses } from '#shared/linux/cgroupusage.ts'
 import { quantityValue } from '#shared/machinery/quantity.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import { findContainer, uidOf } from '../pod/containers.ts'
 import type { DiskUsage } from './diskusage.ts'
-import { fsStats, interfacesOf, machineMemory, networkStats, pressure, processLimits, type FsStats } from './machine.ts'
+import { fsStats, groupPressure, interfacesOf, machineMemory, networkStats, pressure, processLimits, type FsStats } from './machine.ts'
 import type { ContainerSample, PodSample, Sample, Used } from './sampler.ts'
 import type { VolumeStats } from '../volumes/plugin.ts'
 import type { PodStorage } from './storage.ts'
@@ -31,10 +29,8 @@ export async function summaryOf(
 ) {
   const time = formatTime(new Date(sample.at))
   const fs = storage && (await fsStats(rootDir, time))
-  const two = isCgroup2()
-  /** Pressure, which only control groups of version 2 know of. */
   const psi = (cgroup: string, resource: 'cpu' | 'memory' | 'io'): object => {
-    const found = two && storage ? pressure(join(cgroupDirectory('', cgroupRoot + cgroup), `${resource}.pressure`)) : undefined
+    const found = storage && groupPressure(cgroupRoot + cgroup, resource)
     return found ? { psi: found } : {}
   }
   const onDisk = (used: DiskUsage): FsStats => ({ ...fs!, usedBytes: used.usedBytes, inodesUsed: used.inodesUsed ?? 0 })

@@ -192,3 +192,16 @@ test('a command in one go; what is no upgrade, what is not there', async () => {
   expect(await post('/attach/default/none/c?output=1')).toEqual([404, 'pod does not exist\n'])
   expect(await get('/exec/default')).toEqual({ code: 404, text: '404 page not found\n' })
 })
+
+test('a checkpoint, which no runtime here can make', async () => {
+  const ask = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/checkpoint/${path}`, { method: 'POST' })
+    return `${response.status} ${await response.text()}`
+  }
+  expect(await ask('default/none/c')).toBe('404 pod does not exist')
+  expect(await ask('default/told/none')).toBe('404 container none does not exist')
+  expect(await ask('default/told/c')).toBe(
+    '500 checkpointing of default/told/c failed (rpc error: code = Unimplemented desc = unknown method CheckpointContainer for service runtime.v1.RuntimeService)',
+  )
+  expect((await get('/checkpoint/default/told/c')).code).toBe(405)
+})

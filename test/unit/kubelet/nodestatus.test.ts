@@ -62,3 +62,9 @@ test('what somebody writes into the capacity can be used, and what is taken out 
   expect(extendedAllocatable({ capacity, allocatable: { cpu: '1' } })).toEqual({ 'example.com/gpu': '2' })
   expect(extendedAllocatable({ capacity: { cpu: '1' }, allocatable: capacity })).toEqual({ 'example.com/gpu': null })
 })
+
+test('a node tells of its swap, where there is some', () => {
+  expect(newNode(options, new Date()).status?.nodeInfo).not.toHaveProperty('swap')
+  const swapping = { ...options, machine: { ...machine, swapBytes: 2 ** 30 } }
+  expect(newNode(swapping, new Date()).status?.nodeInfo?.swap).toEqual({ capacity: 2 ** 30 })
+})
