@@ -3,6 +3,7 @@
  * Ingress; others than these have no effect, which is told, but for those that keep people out: without them nothing is served.
  */
 import { isIP } from 'node:net'
+import { corsLines } from './cors.ts'
 import { literal, word } from './model.ts'
 
 export const prefix = 'nginx.ingress.kubernetes.io/'
@@ -33,7 +34,7 @@ export interface Annotations {
 const guards = ['auth-type', 'auth-url', 'auth-tls-secret']
 
 const seconds = (text: string, name: string): number => {
-  if (!/^\d{1,6}$/.test(text)) throw new Error(`annotation ${name}: "${text}" is no number of seconds`)
+  if (!/^\d{1,9}$/.test(text)) throw new Error(`annotation ${name}: "${text}" is no number of seconds`)
   return Number(text)
 }
 /** nginx' sizes: `8m`, `1g`, `0` for no limit. */
@@ -94,6 +95,28 @@ function canaryOf(at: (name: string) => string | undefined): Canary | undefined 
   }
 }
 
+/** Sharing across origins, with ingress-nginx' defaults. */
+function corsOf(at: (name: string) => string | undefined): string[] {
+  const list = (name: string, usual: string): string[] => (at(name) ?? usual).split(',').flatMap(text => text.trim() || [])
+  const cors = {
+    origins: list('cors-allow-origin', '*'),
+    methods: list('cors-allow-methods', 'GET, PUT, POST, DELETE, PATCH, OPTIONS'),
+    headers: list(
+      'cors-allow-headers',
+      'DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization',
+    ),
+    exposed: list('cors-expose-headers', ''),
+    credentials: at('cors-allow-credentials') !== 'false',
+    maxAge: seconds(at('cors-max-age') ?? '1728000', 'cors-max-age'),
+  }
+  if (at('enable-cors') !== 'true') return []
+  try {
+    return corsLines(cors)
+  } catch (e) {
+    throw new Error(`annotation enable-cors: ${(e as Error).message}`)
+  }
+}
+
 /** What they come to. Throws in words for the user at the first that is wrong. */
 export function readAnnotations(annotations: { [name: string]: string } | undefined): Annotations {
   const heard = new Set<string>()
@@ -117,6 +140,7 @@ export function readAnnotations(annotations: { [name: string]: string } | undefi
     const to = at(name)
     if (to) lines.push(`http-request redirect location ${literal(to)} code ${code}`)
   }
+  lines.push(...corsOf(at))
   const root = at('app-root')
   if (root) lines.push(`http-request redirect location ${literal(root)} code 302 if { path / }`)
   const connect = at('proxy-connect-timeout')

@@ -80,8 +80,9 @@ export function newSelections(): Selections {
 const same = (a: Selection | undefined, b: Selection): boolean =>
   a !== undefined && a.values.length === b.values.length && a.values.every((v, i) => v === b.values[i])
 
-/** `values` in slots without gaps, as many as possible where they were. */
+/** `values`, each of them once, in slots without gaps, as many as possible where they were. */
 export function arranged(slots: readonly string[], values: readonly string[]): string[] {
+  if (slots.length === 0) return [...values]
   const missing = new Set(values)
   const next: (string | undefined)[] = slots.map(v => (missing.delete(v) ? v : undefined))
   for (const value of missing) {

@@ -1,5 +1,6 @@
 /** Filters and matches of routes as HAProxy's lines and conditions. Each throws an Unsupported for what cannot be. */
 import { pattern } from '../annotations.ts'
+import { corsLines } from '../cors.ts'
 import { listenerPort, literal, word } from '../model.ts'
 import type { Filter, PathChange, ValueMatch } from './types.ts'
 
@@ -58,6 +59,17 @@ export function filterLines(filter: Filter, prefix: string): string[] {
       if (![301, 302, 303, 307, 308].includes(statusCode)) throw new Unsupported(`status code ${statusCode} is not supported`)
       const to = `${scheme ?? '%[ssl_fc,iif(https,http)]'}://${hostname ?? '%[req.hdr(host),field(1,:),lower]'}${portOf(scheme, port)}%[pathq]`
       return [...(path ? pathLines(path, prefix) : []), `http-request redirect location ${to} code ${statusCode}`]
+    }
+    case 'CORS': {
+      const { allowOrigins, allowMethods, allowHeaders, exposeHeaders, allowCredentials, maxAge } = filter.cors ?? {}
+      return corsLines({
+        origins: allowOrigins ?? [],
+        methods: allowMethods ?? [],
+        headers: allowHeaders ?? [],
+        exposed: exposeHeaders ?? [],
+        credentials: allowCredentials ?? false,
+        maxAge: maxAge ?? 5,
+      })
     }
     case 'RequestMirror':
       // Its backend is the route's business.

@@ -89,6 +89,14 @@ export interface Filter {
   requestHeaderModifier?: HeaderChanges
   responseHeaderModifier?: HeaderChanges
   requestRedirect?: { scheme?: string; hostname?: string; path?: PathChange; port?: number; statusCode?: number }
+  cors?: {
+    allowOrigins?: string[]
+    allowMethods?: string[]
+    allowHeaders?: string[]
+    exposeHeaders?: string[]
+    allowCredentials?: boolean
+    maxAge?: number
+  }
   urlRewrite?: { hostname?: string; path?: PathChange }
   requestMirror?: { backendRef: BackendRef; percent?: number; fraction?: { numerator: number; denominator?: number } }
 }

@@ -197,6 +197,54 @@ test('redirects: the port is that of the scheme that is given, else the listener
     expect(await at(port, path), `${port}${path}`).toBe(expected)
 })
 
+test('sharing across origins', async () => {
+  const shared = (path: string, cors: object) => ({
+    matches: [{ path: { type: 'PathPrefix', value: path } }],
+    filters: [{ type: 'CORS', cors }],
+    backendRefs: [to('a')],
+  })
+  await serve([
+    route('cors', [
+      shared('/some', {
+        allowOrigins: ['https://www.foo.com', 'https://*.bar.com:443'],
+        allowMethods: ['GET', 'OPTIONS'],
+        allowHeaders: ['x-1', 'x-2'],
+        exposeHeaders: ['x-3'],
+        allowCredentials: true,
+        maxAge: 3600,
+      }),
+      shared('/any', { allowOrigins: ['*'], allowMethods: ['*'], allowHeaders: ['*'] }),
+    ]),
+  ])
+  const ask = (method: string, path: string, headers: Record<string, string>): Promise<[number, Record<string, unknown>]> =>
+    new Promise((resolve, reject) => {
+      request({ port: proxy.ports.http, path, method, headers, agent: false }, r => {
+        r.resume()
+        const told = Object.entries(r.headers).filter(([name]) => name.startsWith('access-control-'))
+        resolve([r.statusCode!, Object.fromEntries(told.map(([name, value]) => [name.slice('access-control-'.length), value]))])
+      })
+        .on('error', reject)
+        .end()
+    })
+  const preflight = { 'access-control-request-method': 'PUT', 'access-control-request-headers': 'x-1, x-9' }
+  const granted = { 'allow-credentials': 'true', 'allow-headers': 'x-1, x-2', 'allow-methods': 'GET, OPTIONS', 'max-age': '3600' }
+  for (const origin of ['https://www.foo.com', 'https://a.b.bar.com'])
+    expect(await ask('OPTIONS', '/some', { origin, ...preflight })).toEqual([204, { ...granted, 'allow-origin': origin }])
+  for (const origin of ['https://foo.com', 'http://www.foo.com', 'https://www.foo.com.evil.org'])
+    expect(await ask('OPTIONS', '/some', { origin, ...preflight })).toEqual([204, {}])
+  expect(await ask('GET', '/some', { origin: 'https://www.foo.com' })).toEqual([
+    200,
+    { 'allow-origin': 'https://www.foo.com', 'allow-credentials': 'true', 'expose-headers': 'x-3' },
+  ])
+  expect(await ask('GET', '/some', { origin: 'https://foo.com' })).toEqual([200, {}])
+  // It is asked itself.
+  expect(await ask('OPTIONS', '/some', {})).toEqual([200, {}])
+  expect(await ask('OPTIONS', '/any', { origin: 'http://x', ...preflight })).toEqual([
+    204,
+    { 'allow-origin': 'http://x', 'allow-methods': 'PUT', 'allow-headers': 'x-1, x-9', 'max-age': '5' },
+  ])
+})
+
 test('what is for a listener with a host name is not for one with less of it, or none', async () => {
   const listeners = [
     { name: 'all', port: 80, protocol: 'HTTP' },

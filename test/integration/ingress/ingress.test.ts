@@ -81,7 +81,8 @@ test('what is wrong is a problem of its own', async () => {
     ingress('size', 'x.example.com', { '/size': 'b' }, { 'proxy-body-size': '8 m\nserver evil' }),
     ingress('range', 'x.example.com', { '/range': 'b' }, { 'whitelist-source-range': '10.0.0.0/33' }),
     ingress('guarded', 'x.example.com', { '/guarded': 'b' }, { 'auth-url': 'http://a.example.com/' }),
-    ingress('idle', 'x.example.com', { '/idle': 'c' }, { 'enable-cors': 'true', 'canary-weight': '1', affinity: 'cookie' }),
+    ingress('idle', 'x.example.com', { '/idle': 'c' }, { 'limit-rps': '5', 'canary-weight': '1', affinity: 'cookie' }),
+    ingress('shared', 'x.example.com', { '/shared': 'c' }, { 'enable-cors': 'true', 'cors-allow-origin': 'https://x.org, x' }),
     ingress('missing', 'x.example.com', { '/missing': 'nobody' }),
     ingress('secret', 's.example.com', { '/': 'b' }, { 'ssl-redirect': 'false' }, { tls: [secret] }),
   )
@@ -91,8 +92,9 @@ test('what is wrong is a problem of its own', async () => {
     ['size', 'annotation proxy-body-size: "8 m\nserver evil" is no size'],
     ['range', 'annotation whitelist-source-range: "10.0.0.0/33" is no address range'],
     ['guarded', 'annotation auth-url is not honoured, and without it everybody would be let in'],
-    ['idle', 'annotation enable-cors has no effect'],
+    ['idle', 'annotation limit-rps has no effect'],
     ['idle', 'annotation canary-weight has no effect'],
+    ['shared', 'annotation enable-cors: "x" is no origin'],
     ['missing', 'Service "default/nobody" does not exist'],
     ['secret', 'Secret "default/none" does not exist, or is not of type kubernetes.io/tls'],
   ])
@@ -117,6 +119,7 @@ test('annotations: rewriting, redirects, sizes, sources, canaries, affinity', as
     ingress('main', 'c.example.com', { '/': 'a' }),
     ingress('canary', 'c.example.com', { '/': 'b' }, { canary: 'true', 'canary-by-header': 'X-Canary', 'canary-weight': '30' }),
     ingress('sticky', 't.example.com', { '/': 'two' }, { affinity: 'cookie', 'session-cookie-name': 'route' }),
+    ingress('shared', 'shared.example.com', { '/': 'a' }, { 'enable-cors': 'true', 'cors-allow-origin': 'https://*.x.org, https://y.org' }),
     ingress('moved', 'm.example.com', { '/': 'a' }, { 'permanent-redirect': 'https://example.org/100%' }),
   )
   const asked = async (host: string, url: string): Promise<{ url: string; headers: Record<string, string> }> =>
@@ -135,6 +138,11 @@ test('annotations: rewriting, redirects, sizes, sources, canaries, affinity', as
   expect(await who('small.example.com', '/', { 'content-length': '1025' })).toBe('413')
   expect([await who('shut.example.com', '/'), await who('open.example.com', '/')]).toEqual(['403', 'a'])
   expect((await proxy.ask('m.example.com', '/')).headers.location).toBe('https://example.org/100%')
+  const origins = ['https://a.x.org', 'https://y.org', 'https://z.org'].map(async origin => {
+    const { headers } = await proxy.ask('shared.example.com', '/', { origin })
+    return [headers['access-control-allow-origin'], headers['access-control-allow-credentials']]
+  })
+  expect(await Promise.all(origins)).toEqual([['https://a.x.org', 'true'], ['https://y.org', 'true'], [undefined, undefined]]) // prettier-ignore
   expect(await who('c.example.com', '/', { 'x-canary': 'always' })).toBe('b')
   expect(await who('c.example.com', '/', { 'x-canary': 'never' })).toBe('a')
   const drawn = await Promise.all(Array.from({ length: 400 }, () => who('c.example.com', '/')))
