@@ -1,4 +1,7 @@
 /** Calls of a gRPC server on a unix socket. gRPC itself is loaded with the first one. */
+import { constants } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { decodeMessage } from '../machinery/protobuf.ts'
 import { encodeMessage } from '../machinery/protobuf-encode.ts'
 import type { Infer } from '../machinery/schema.ts'
@@ -16,10 +19,21 @@ export interface GrpcClient {
 /** The largest answer, bytes. */
 const maxAnswer = 16 << 20
 
-/** Connects when it is first called. */
+/** What the kernel takes for the address of a socket, bytes. unix(7) */
+const maxPath = 107
+
+/** The path by which a socket can be connected to: a long one by way of its directory, which stays open until then. */
+async function reachable(socket: string): Promise<{ path: string; close(): Promise<void> }> {
+  if (Buffer.byteLength(socket) <= maxPath) return { path: socket, close: async () => {} }
+  const directory = await open(dirname(socket), constants.O_RDONLY | constants.O_DIRECTORY)
+  return { path: `/proc/self/fd/${directory.fd}/${basename(socket)}`, close: () => directory.close() }
+}
+
+/** Connects when it is first called. Rejects when the socket's path is too long for the kernel, and its directory cannot be opened. */
 export async function grpcClient(socket: string): Promise<GrpcClient> {
+  const { path, close } = await reachable(socket)
   const { Client, Metadata, connectivityState, credentials } = await import('@grpc/grpc-js')
-  const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+  const client = new Client(`unix:${path}`, credentials.createInsecure(), {
     'grpc.max_receive_message_length': maxAnswer,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 1_000,
@@ -54,7 +68,10 @@ export async function grpcClient(socket: string): Promise<GrpcClient> {
       }
       look()
     },
-    close: () => client.close(),
+    close() {
+      client.close()
+      void close()
+    },
   }
 }
 
