@@ -12,6 +12,7 @@ import type { Caller } from '../authn/authenticator.ts'
 import { impersonate } from '../authn/impersonation.ts'
 import type { Notes } from '../authn/token.ts'
 import { refusal, type Attributes, type Authorizer } from '../authz/authorizer.ts'
+import { authorizePodStream, isPodStream } from '../authz/podstreams.ts'
 import { Counted } from './counted.ts'
 import type { Admitted, Flow, FlowControl } from '../flowcontrol/flowcontrol.ts'
 import { acceptsGzip, compressed } from './gzip.ts'
@@ -112,6 +113,7 @@ export function newHandler(parts: ChainParts): Handler {
       audit.annotate('authorization.k8s.io/reason', reason)
     }
     if (may !== 'allow') throw refusal(attributes, { decision: may, reason })
+    if (isPodStream(attributes)) await authorizePodStream(authorizer, attributes)
     const { auditId, warnings, annotations } = started
     const ctx: RequestContext = { request, info, user, auditId, warnings, annotations, audit }
     const passesOn = isProxied(info)

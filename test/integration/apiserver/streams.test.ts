@@ -159,3 +159,27 @@ describe('log', () => {
     expect((await rest('GET', `${pods}/none/log`)).code).toBe(404)
   })
 })
+
+it('who may only get them makes no streams into pods, over WebSockets either', async () => {
+  const rbac = '/apis/rbac.authorization.k8s.io/v1/namespaces/default'
+  const make = async (name: string, ...verbs: string[]) => {
+    const rules = [
+      { apiGroups: [''], resources: ['pods'], verbs: ['get'] },
+      { apiGroups: [''], resources: ['pods/exec', 'pods/attach', 'pods/portforward'], verbs },
+    ]
+    await rest('POST', `${rbac}/roles`, { metadata: { name }, rules })
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name }
+    await rest('POST', `${rbac}/rolebindings`, { metadata: { name }, roleRef, subjects: [{ kind: 'User', name }] })
+  }
+  await make('looks', 'get')
+  await make('works', 'get', 'create')
+  const headers = { 'impersonate-user': 'looks' }
+  for (const stream of ['exec?container=c&stdout=true&command=true', 'attach?container=c&stdout=true', 'portforward?ports=80'])
+    expect((await rest('GET', `${pods}/p/${stream}`, undefined, { headers })).body).toMatchObject({
+      code: 403,
+      reason: 'Forbidden',
+      message: 'pods "p" is forbidden: ',
+    })
+  expect((await kubectl('exec', 'p', '-c', 'c', '--as=looks', '--', 'echo', 'a')).stderr).toContain('pods "p" is forbidden')
+  expect((await kubectl('exec', 'p', '-c', 'c', '--as=works', '--', 'echo', 'a b')).code).toBe(0)
+})
