@@ -102,11 +102,11 @@ export const clusterDnsController: NewController = ctx => {
   /** Of the ConfigMap whose events were recorded. */
   let told = ''
   function tell(of: ConfigMap): void {
-    const version = `${of.metadata.uid} ${of.data?.[corefileKey]}`
+    const version = `${of.metadata.uid} ${JSON.stringify(of.data)}`
     if (version === told) return
     told = version
     try {
-      for (const sentence of parseCorefile(of.data?.[corefileKey] ?? '').ignored)
+      for (const sentence of parseCorefile(of.data?.[corefileKey] ?? '', of.data).ignored)
         recorder.event(of, 'Warning', 'CorefileNotHonored', sentence)
     } catch (e) {
       recorder.event(of, 'Warning', 'InvalidCorefile', `${(e as Error).message}; what was before stays in force`)

@@ -56,11 +56,12 @@ try {
   }
   let current = ''
   async function follow(): Promise<void> {
-    const text = corefiles.get(clusterDnsNamespace, corefileName)?.data?.[corefileKey] ?? defaultCorefile(options.clusterDomain)
+    const files = corefiles.get(clusterDnsNamespace, corefileName)?.data ?? {}
+    const text = JSON.stringify(files)
     if (text === current) return
     current = text
     try {
-      const corefile = parseCorefile(text)
+      const corefile = parseCorefile(files[corefileKey] ?? defaultCorefile(options.clusterDomain), files)
       const system = await machineResolvers(options.resolvConf)
       if (text !== current) return
       const former = resolver.forwarder

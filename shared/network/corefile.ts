@@ -3,6 +3,7 @@
  * stub domains. https://coredns.io/manual/toc/#configuration
  */
 
+import { isIP } from 'node:net'
 import { parseRewrite, type Rewrite } from './rewrites.ts'
 
 export const corefileName = 'coredns'
@@ -67,10 +68,13 @@ interface Line {
 const withoutMeaning = new Set(['errors', 'health', 'ready', 'loop', 'reload', 'loadbalance', 'bufsize', 'minimal', 'nsid', 'any'])
 const maxBlocks = 64
 
-/** Throws an Error with the line's number for what cannot be read. */
-export function parseCorefile(text: string): Corefile {
+/**
+ * Throws an Error with the line's number for what cannot be read. `files` are those beside it: the other keys of its ConfigMap, which
+ * CoreDNS has in `/etc/coredns`.
+ */
+export function parseCorefile(text: string, files: Readonly<Record<string, string>> = {}): Corefile {
   const ignored: string[] = []
-  const blocks = nested(text).map(line => serverBlock(line, ignored))
+  const blocks = nested(text).map(line => serverBlock(line, files, ignored))
   if (blocks.length > maxBlocks) throw new Error(`more than ${maxBlocks} server blocks`)
   return { blocks, ignored }
 }
@@ -108,18 +112,18 @@ const zoneOf = (word: string): string =>
     .replace(/\.$/, '')
     .toLowerCase()
 
-function serverBlock({ words, number, block }: Line, ignored: string[]): ServerBlock {
+function serverBlock({ words, number, block }: Line, files: Readonly<Record<string, string>>, ignored: string[]): ServerBlock {
   if (!block) throw new Error(`line ${number}: a server block has braces`)
   const server: ServerBlock = { zones: words.map(w => zoneOf(w.replace(/,$/, ''))), forwards: [], rewrites: [] }
   if (server.zones.length === 0) server.zones.push('')
   for (const word of words)
     if (/^(tls|grpc|https|quic):/.test(word) || (/:(\d+)/.exec(word)?.[1] ?? '53') !== '53')
       ignored.push(`line ${number}: ${word} is served over UDP and TCP on port 53 only`)
-  for (const line of block) directive(line, server, ignored)
+  for (const line of block) directive(line, server, files, ignored)
   return server
 }
 
-function directive(line: Line, server: ServerBlock, ignored: string[]): void {
+function directive(line: Line, server: ServerBlock, files: Readonly<Record<string, string>>, ignored: string[]): void {
   const { number, block = [] } = line
   const [name = '', ...args] = line.words
   const skip = (what: string): void => void ignored.push(`line ${number}: ${what} is not honoured`)
@@ -138,17 +142,27 @@ function directive(line: Line, server: ServerBlock, ignored: string[]): void {
       return
     }
     case 'hosts': {
-      if (args[0] !== undefined) return skip('a file of hosts')
-      server.hosts = { addresses: new Map(), ttl: 3600, fallthrough: false, reverse: true }
+      const [file, ...zones] = args
+      const text = file === undefined ? '' : files[file.replace(/^\/etc\/coredns\//, '')]
+      if (text === undefined) return skip(`a file of hosts that is no key of the ConfigMap (${file})`)
+      if (zones.length > 0) return skip('hosts of some zones')
+      const hosts = { addresses: new Map<string, string[]>(), ttl: 3600, fallthrough: false, reverse: true }
+      const add = ([address = '', ...names]: readonly string[]): void => {
+        for (const host of names.map(zoneOf)) hosts.addresses.set(host, [...(hosts.addresses.get(host) ?? []), address])
+      }
+      for (const entry of text.split('\n')) {
+        const words = entry.replace(/#.*/, '').trim().split(/\s+/)
+        if (isIP(words[0] ?? '')) add(words)
+      }
       for (const { words, number: at } of block) {
-        const [first = '', ...names] = words
-        if (first === 'fallthrough') server.hosts.fallthrough = true
-        else if (first === 'ttl') server.hosts.ttl = whole(names[0], at)
-        else if (/^[0-9a-fA-F.:]+$/.test(first))
-          for (const host of names.map(zoneOf)) server.hosts.addresses.set(host, [...(server.hosts.addresses.get(host) ?? []), first])
-        else if (first === 'no_reverse') server.hosts.reverse = false
+        const [first = '', seconds] = words
+        if (first === 'fallthrough') hosts.fallthrough = true
+        else if (first === 'ttl') hosts.ttl = whole(seconds, at)
+        else if (isIP(first)) add(words)
+        else if (first === 'no_reverse') hosts.reverse = false
         else if (first !== 'reload') ignored.push(`line ${at}: hosts' ${first} is not honoured`)
       }
+      server.hosts = hosts
       return
     }
     case 'rewrite': {

@@ -79,6 +79,21 @@ test('what cannot be read says where', () => {
     expect(() => parseCorefile(text), text).toThrow(message)
 })
 
+test('hosts of another key of the ConfigMap, as k3s has them', () => {
+  const text = '. {\n  hosts /etc/coredns/NodeHosts {\n    ttl 60\n    192.0.2.9 own\n    fallthrough\n  }\n  hosts /etc/hosts\n}\n'
+  const { blocks, ignored } = parseCorefile(text, {
+    NodeHosts: '# ours\n192.0.2.1 node-1 one.lan.\n\n192.0.2.2\tnode-2 # two\nabc nonsense\n',
+  })
+  expect(blocks[0]!.hosts).toMatchObject({ ttl: 60, fallthrough: true })
+  expect([...blocks[0]!.hosts!.addresses].map(([name, ips]) => `${name} ${ips.join()}`)).toEqual([
+    'node-1 192.0.2.1',
+    'one.lan 192.0.2.1',
+    'node-2 192.0.2.2',
+    'own 192.0.2.9',
+  ])
+  expect(ignored).toEqual(['line 7: a file of hosts that is no key of the ConfigMap (/etc/hosts) is not honoured'])
+})
+
 const rewrites = (...lines: string[]) => {
   const { blocks, ignored } = parseCorefile(`. {\n${lines.map(l => `rewrite ${l}\n`).join('')}}\n`)
   expect(ignored).toEqual([])
