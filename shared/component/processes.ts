@@ -9,6 +9,7 @@ interface Stat {
   state: string
   parent: number
   group: number
+  session: number
   /** Clock ticks. */
   cpu: number
   startTime: number
@@ -23,6 +24,7 @@ function readStat(pid: number | string): Stat | undefined {
       state: fields[0] ?? '',
       parent: Number(fields[1]),
       group: Number(fields[2]),
+      session: Number(fields[3]),
       cpu: Number(fields[11]) + Number(fields[12]),
       startTime: Number(fields[19]),
     }
@@ -42,6 +44,20 @@ export function processStartTime(pid: number): number | undefined {
   }
   const [state = '', ...started] = ps('-o', 'stat=,lstart=', '-p', String(pid)).trim().split(/\s+/)
   return state === '' || state.startsWith('Z') ? undefined : Date.parse(started.join(' '))
+}
+
+/** These processes, and all that descend from them, or are of a session that one of them leads. Linux. */
+export function withDescendants(roots: readonly number[]): number[] {
+  const all = readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(name => ({ pid: Number(name), ...readStat(name) }))
+  const found = new Set(roots)
+  for (let size = -1; size !== found.size;) {
+    size = found.size
+    for (const { pid, parent, session } of all)
+      if ((parent !== undefined && found.has(parent)) || (session !== undefined && found.has(session))) found.add(pid)
+  }
+  return [...found]
 }
 
 /**

@@ -1,27 +1,29 @@
 /** Commands inside a running container, through the runtime's `exec`. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { cgroupProcesses } from '#shared/linux/cgroup.ts'
+import { withDescendants } from '#shared/component/processes.ts'
 import { ExecFailedError, type ExecOptions } from '../runtime.ts'
 import { runWithStreams } from '../streams.ts'
 import type { RuntimeBinary } from './runtimes.ts'
 import { runtimeArgs, type ContainerRecord } from './shim.ts'
 
-/** So begins what the runtime itself says, where the command's own output goes. */
+/** So begins what the runtime itself says, where the command's own output goes; and it says no more, bytes. */
 const failed = /^exec failed: /
+const mostSaid = 16 << 10
 
 /**
  * Output that is handed on, but for what the runtime itself may have said, which is kept in `held`: whether it did is known when it has
  * ended.
  */
 function holdBack(held: Uint8Array[], handOn: ExecOptions['stderr']): ExecOptions['stderr'] {
-  let begun = false
-  return data => {
-    if (held.length > 0 || (!begun && failed.test(Buffer.from(data.subarray(0, 32)).toString()))) held.push(data)
-    else {
-      begun = true
-      return handOn?.(data)
-    }
+  let holding: boolean | undefined
+  return async data => {
+    holding ??= failed.test(Buffer.from(data.subarray(0, 32)).toString())
+    if (holding) held.push(data)
+    if (holding && held.reduce((bytes, part) => bytes + part.length, 0) <= mostSaid) return
+    const all = holding ? held.splice(0) : [data]
+    holding = false
+    for (const part of all) await handOn?.(part)
   }
 }
 
@@ -43,7 +45,7 @@ export async function execInContainer(
   const output = options.tty ? 'stdout' : 'stderr'
   const streams = { ...options, [output]: holdBack(held, options[output]) }
   try {
-    const code = await runWithStreams([binary.path, ...args], streams, {}, () => killTree(pidFile, container.cgroup))
+    const code = await runWithStreams([binary.path, ...args], streams, {}, child => killTree(child.pid, pidFile))
     if (code === 255 && (await readPid(pidFile)) === undefined)
       throw new ExecFailedError(Buffer.concat(held).toString().trim() || 'unable to retrieve OCI runtime error')
     for (const data of held) await options[output]?.(data)
@@ -55,31 +57,19 @@ export async function execInContainer(
 
 const readPid = async (file: string): Promise<number | undefined> => Number(await readFile(file, 'utf8').catch(() => '')) || undefined
 
-/** Kills a process, its descendants and its session: everything an exec started that did not leave both. */
-async function killTree(pidFile: string, cgroup: string): Promise<void> {
-  const root = await readPid(pidFile)
-  if (root === undefined) return
-  const processes = await Promise.all(
-    (await cgroupProcesses(cgroup)).map(async pid => {
-      const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
-      const [, parent, , session] = text
-        .slice(text.lastIndexOf(')') + 2)
-        .split(' ')
-        .map(Number)
-      return { pid, parent, session }
-    }),
-  )
-  const doomed = new Set([root])
-  for (let size = 0; size !== doomed.size;) {
-    size = doomed.size
-    for (const p of processes)
-      if ((p.parent !== undefined && doomed.has(p.parent)) || (p.session !== undefined && doomed.has(p.session))) doomed.add(p.pid)
-  }
-  for (const pid of doomed) {
-    try {
-      process.kill(pid, 'SIGKILL')
-    } catch {
-      // it went by itself
+/**
+ * Kills the runtime's client, the command and all it started that did not leave both its parents and its session. What there is is stopped
+ * first: a runtime that had just made the command's process, and has told nobody of it, is still its parent then, and makes no other.
+ */
+async function killTree(client: number | undefined, pidFile: string): Promise<void> {
+  for (const signal of ['SIGSTOP', 'SIGKILL'] as const) {
+    const roots = [client, await readPid(pidFile)].filter(pid => pid !== undefined)
+    for (const pid of withDescendants(roots)) {
+      try {
+        process.kill(pid, signal)
+      } catch {
+        // it went by itself
+      }
     }
   }
 }

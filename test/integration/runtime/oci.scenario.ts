@@ -328,6 +328,17 @@ export const scenario: Scenario = {
     )
   },
 
+  async 'an exec whose client goes away while the command is being started leaves nothing'() {
+    for (let ms = 0; ms < 200; ms += 5) {
+      const gone = new AbortController()
+      const done = exec(runtime, 'exec', ['sleep', '4714'], { signal: gone.signal })
+      setTimeout(() => gone.abort(), ms)
+      await assert.rejects(done, { name: 'AbortError' })
+    }
+    const running = async () => (await exec(runtime, 'exec', ['sh', '-c', 'cat /proc/[0-9]*/cmdline | tr "\\0" "\\n"'])).out.split('\n')
+    await eventually(async () => assert.equal((await running()).filter(word => word === '4714').length, 0))
+  },
+
   async 'standard input: once and for ever, and a terminal'() {
     await runtime.start(containerSpec('once', ['sh', '-c', 'cat; echo END'], { stdin: true, stdinOnce: true }))
     await runtime.writeStdin(directoryOf('once'), bytes('one\n', `${'x'.repeat(20_000)}\n`))
