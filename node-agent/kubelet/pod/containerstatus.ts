@@ -64,6 +64,8 @@ export function containerStatus(
 ): ContainerStatus {
   const { type, container } = typed
   const [state, lastState] = stateOf(pod, typed, record, live)
+  // An attempt that its node does not survive is made again, as another container: until it runs, the one before it is shown.
+  const shown = record?.current.state === 'starting' ? record.previous : record?.current
   const plainInit = type === 'init' && !isSidecar(container)
   const running = state.running !== undefined
   const started = running && !plainInit && (live?.started ?? false)
@@ -81,10 +83,10 @@ export function containerStatus(
     state,
     lastState,
     ready,
-    restartCount: record?.current.attempt ?? 0,
+    restartCount: shown?.attempt ?? 0,
     image: record?.current.image ?? container.image ?? '',
     imageID: record?.current.imageID ?? '',
-    ...(record ? { containerID: containerID(record.current.id) } : {}),
+    ...(shown ? { containerID: containerID(shown.id) } : {}),
     started,
     ...(running && resources?.requests ? { allocatedResources: resources.requests } : {}),
     ...(running && type !== 'ephemeral'

@@ -88,6 +88,19 @@ test('a container that waits for its restart shows its end as last state', () =>
   })
 })
 
+test('a container that does not run yet is the one before it: what is being started may come to be another one', () => {
+  const first = generate(newPod(), state({ a: attempt({ state: 'starting' }) })).containerStatuses?.[0]
+  expect([first?.containerID, first?.restartCount]).toEqual([undefined, 0])
+  const s = state({ a: attempt({ id: 'new', attempt: 4, state: 'starting' }) })
+  s.containers['a']!.previous = attempt({ id: 'old', attempt: 3, state: 'exited', exitCode: 1 })
+  const next = generate(newPod(), s).containerStatuses?.[0]
+  expect(next).toMatchObject({
+    containerID: 'coxswain://old',
+    restartCount: 3,
+    lastState: { terminated: { containerID: 'coxswain://old' } },
+  })
+})
+
 test('readiness gates', () => {
   const pod = newPod({ readinessGates: [{ conditionType: 'x/y' }] })
   expect(condition(generate(pod, state({ a: attempt() })), 'Ready')).toMatchObject({
