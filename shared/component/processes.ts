@@ -51,13 +51,10 @@ export function withDescendants(roots: readonly number[]): number[] {
   const all = readdirSync('/proc')
     .filter(name => /^\d+$/.test(name))
     .map(name => ({ pid: Number(name), ...readStat(name) }))
-  const found = new Set(roots)
-  for (let size = -1; size !== found.size;) {
-    size = found.size
-    for (const { pid, parent, session } of all)
-      if ((parent !== undefined && found.has(parent)) || (session !== undefined && found.has(session))) found.add(pid)
-  }
-  return [...found]
+  return withKin(
+    roots,
+    all.flatMap(({ pid, parent, session }) => (parent === undefined || session === undefined ? [] : [{ pid, of: [parent, session] }])),
+  )
 }
 
 /**
@@ -91,10 +88,18 @@ export function markedByPs(listing: string, entry: string): number[] {
       ? []
       : [{ pid: Number(pid), parent: Number(parent), group: Number(group), marked: ` ${line} `.includes(` ${entry} `) }]
   })
-  const found = new Set(all.filter(p => p.marked).map(p => p.pid))
+  return withKin(
+    all.filter(p => p.marked).map(p => p.pid),
+    all.map(({ pid, parent, group }) => ({ pid, of: [parent, group] })),
+  )
+}
+
+/** These, and of `all` those that are `of` one of them, and so on. */
+function withKin(roots: readonly number[], all: readonly { pid: number; of: readonly number[] }[]): number[] {
+  const found = new Set(roots)
   for (let size = -1; size !== found.size;) {
     size = found.size
-    for (const p of all) if (found.has(p.parent) || found.has(p.group)) found.add(p.pid)
+    for (const one of all) if (one.of.some(pid => found.has(pid))) found.add(one.pid)
   }
   return [...found]
 }

@@ -92,6 +92,7 @@ table ${table} {
       ...(gone.length > 0 ? [`delete element ${table} ways { ${gone.join(', ')} }\n`] : []),
       ...(fresh.size > 0 ? [`add element ${table} ways { ${pairs(fresh)} }\n`] : []),
     ].join('')
+    if (written && script === '') return
     for (const to of gone) marks.delete(to)
     for (const [to, mark] of fresh) marks.set(to, mark)
     const all = !written
