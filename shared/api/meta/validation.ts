@@ -7,7 +7,7 @@ import type { Condition } from './condition.ts'
 import type { ManagedFieldsEntry, ObjectMeta, OwnerReference } from './objectmeta.ts'
 
 export const immutableText = 'field is immutable'
-const maxAnnotationBytes = 256 * 1024
+export const maxAnnotationBytes = 256 * 1024
 
 /**
  * Whether two values are the same to Kubernetes: absent, null, empty lists and empty maps are one; times compare as instants would after
@@ -52,11 +52,13 @@ export const validateLabelName = (name: string, at: Path): FieldError[] => isQua
 export function validateLabels(labels: { readonly [key: string]: string } | undefined, at: Path): FieldError[] {
   return Object.entries(labels ?? {}).flatMap(([k, v]) => [...validateLabelName(k, at), ...isLabelValue(v).map(e => invalid(at, v, e))])
 }
+/** Bytes of keys and values. */
+export const sizeOfAnnotations = (annotations: { readonly [key: string]: string }): number =>
+  Object.entries(annotations).reduce((n, [k, v]) => n + Buffer.byteLength(k) + Buffer.byteLength(v), 0)
 export function validateAnnotations(annotations: { readonly [key: string]: string } | undefined, at: Path): FieldError[] {
   const entries = Object.entries(annotations ?? {})
   const errors = entries.flatMap(([k]) => isQualifiedName(k.toLowerCase()).map(e => invalid(at, k, e)))
-  const size = entries.reduce((n, [k, v]) => n + Buffer.byteLength(k) + Buffer.byteLength(v), 0)
-  if (size > maxAnnotationBytes) errors.push(tooLong(at, maxAnnotationBytes))
+  if (sizeOfAnnotations(annotations ?? {}) > maxAnnotationBytes) errors.push(tooLong(at, maxAnnotationBytes))
   return errors
 }
 

@@ -22,6 +22,7 @@ import { entryOrder, fieldsOf, serverOwned, updateManagedFields } from '../manag
 import { after, inTurn, type Maybe } from '../maybe.ts'
 import { badRequest, StatusError, type StatusCause } from '../status.ts'
 import { untyped } from './configuration.ts'
+import { keepLastApplied, kubectl, ownedByLastApplied } from './lastapplied.ts'
 import { isDocument, type Document } from './document.ts'
 
 export interface Apply {
@@ -94,11 +95,12 @@ function settled(
   const versions = new Map([[a.apiVersion, { changed, removed: changes.removed }]])
   const elsewhere = new Set(others.map(e => e.apiVersion ?? '').filter(version => version !== a.apiVersion))
   const seen = inTurn(elsewhere, version => after(compareIn(a, version, live, object), c => void (c && versions.set(version, c))))
-  return after(seen, () => managed(a, object, changes, versions, { own, others, wanted }))
+  return after(seen, () => managed(a, live, object, changes, versions, { own, others, wanted }))
 }
 
 function managed(
   a: Apply,
+  live: Document,
   object: KubeObject,
   changes: Comparison,
   versions: ReadonlyMap<string, Comparison>,
@@ -114,7 +116,11 @@ function managed(
     const fields = difference(difference(fieldsOf(entry), there.changed), there.removed)
     if (!isEmptySet(fields)) left.push(fields === entry.fieldsV1 ? entry : { ...entry, fieldsV1: fields })
   }
-  if (conflicts.length > 0 && !a.force) throw conflict(conflicts)
+  if (!a.force) {
+    const allowed = a.manager === kubectl && conflicts.length > 0 ? ownedByLastApplied(a.codec.shape, live, a.apiVersion) : {}
+    const open = conflicts.map(({ entry, fields }) => ({ entry, fields: difference(fields, allowed) })).filter(c => !isEmptySet(c.fields))
+    if (open.length > 0) throw conflict(open)
+  }
 
   const fields = difference(wanted, serverOwned)
   const same =
@@ -131,6 +137,7 @@ function managed(
         ...(a.subresource ? { subresource: a.subresource } : {}),
       }
   object.metadata = { ...object.metadata, managedFields: [...left, ...(isEmptySet(fields) ? [] : [entry])].sort(entryOrder) }
+  if (a.manager === kubectl) keepLastApplied(object, a.config as Document)
   return object
 }
 

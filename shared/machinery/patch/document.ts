@@ -7,6 +7,11 @@ export type Document = Record<string, unknown>
 
 export const isDocument = (value: unknown): value is Document => typeof value === 'object' && value !== null && !Array.isArray(value)
 
+/** JSON with sorted keys, so that equal values have one text. */
+export const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, inner: unknown) => (isDocument(inner) ? sorted(inner) : inner))
+const sorted = (object: Document): Document => Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)))
+
 /** The JSON value of a patch's body; a StatusError 400 when it is none or nested too deep. */
 export function parsePatch(patch: Uint8Array | string): unknown {
   const text = typeof patch === 'string' ? patch : Buffer.from(patch.buffer, patch.byteOffset, patch.byteLength).toString('utf8')

@@ -6,7 +6,7 @@ import { clone, getOwn, setOwn } from '../jsonvalue.ts'
 import { code, planOf, type FieldPlan, type Plan } from '../plan.ts'
 import type { ObjectSchema } from '../schema.ts'
 import { badRequest, StatusError } from '../status.ts'
-import { isDocument, parseObjectPatch, type Document } from './document.ts'
+import { canonical, isDocument, parseObjectPatch, type Document } from './document.ts'
 
 const directive = '$patch'
 const retainKeys = '$retainKeys'
@@ -176,11 +176,6 @@ function identityOf(item: unknown, mergeKey: string | undefined): string {
   const by = mergeKey !== undefined && isDocument(item) ? getOwn(item, mergeKey) : item
   return typeof by === 'string' ? `s${by}` : isDocument(by) || Array.isArray(by) ? `j${canonical(by)}` : `j${JSON.stringify(by)}`
 }
-
-/** JSON with sorted keys, so that equal values have one text. */
-const canonical = (value: unknown): string => JSON.stringify(value, (_, inner: unknown) => (isDocument(inner) ? sorted(inner) : inner))
-
-const sorted = (object: Document): Document => Object.fromEntries(Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1)))
 
 /** Where the items of a list are; of those with the same identity the first. */
 function positions(list: readonly unknown[], mergeKey: string | undefined): Map<string, number> {

@@ -46,6 +46,29 @@ describe('server-side apply', () => {
     expect(managers(forced)).toEqual(['me Apply', 'editor Update'])
   })
 
+  it('goes on from client-side apply, by the annotation that it left, and keeps that true', async () => {
+    const annotation = 'kubectl.kubernetes.io/last-applied-configuration'
+    const before = configMap('clientside', { x: '1', y: '1', z: '1' })
+    const path = `${configMaps}/clientside`
+    await rest('POST', `${configMaps}?fieldManager=kubectl-client-side-apply`, {
+      ...before,
+      metadata: { ...before.metadata, annotations: { [annotation]: JSON.stringify({ ...before, apiVersion: 'v1', kind: 'ConfigMap' }) } },
+    })
+    await rest('PATCH', `${path}?fieldManager=kubectl-edit`, { data: { z: 'edited' } }, merge)
+    const wanted = configMap('clientside', { x: '2', y: '1', z: '2' })
+    const fields = ({ body }: Reply): string[] => (body.details?.causes ?? []).map((c: { field: string }) => c.field)
+    expect(fields(await apply(path, wanted))).toEqual(['.data.x', '.data.z'])
+    const refused = await apply(path, wanted, 'fieldManager=kubectl')
+    expect([refused.code, fields(refused)]).toEqual([409, ['.data.z']])
+    const { code, body } = await apply(path, configMap('clientside', { y: '1', x: '2' }), 'fieldManager=kubectl')
+    expect([code, body.data]).toEqual([200, { x: '2', y: '1', z: 'edited' }])
+    expect(body.metadata.annotations[annotation]).toBe(
+      '{"apiVersion":"v1","data":{"x":"2","y":"1"},"kind":"ConfigMap","metadata":{"name":"clientside"}}\n',
+    )
+    const again = await apply(path, configMap('clientside', { x: '2', y: '1' }), 'fieldManager=kubectl')
+    expect(again.body.metadata.resourceVersion).toBe(body.metadata.resourceVersion)
+  })
+
   it('leaves what the controllers of a deployment own alone', async () => {
     const path = `${deployments}/d`
     await apply(path, deployment('d', { selector: { matchLabels: { app: 'a' } }, template }))
