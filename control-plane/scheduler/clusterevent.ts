@@ -1,6 +1,7 @@
 /** Cluster events: what changed, as bits, so that a change that helps nobody (a node's heartbeat) wakes nobody. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
+import { inForce, isResizing } from '#shared/api/core/podspec/inforce.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
@@ -56,10 +57,12 @@ export function nodeChanges(now: Node, old: Node): number {
   return action
 }
 
+/** A resize to less frees something only when the containers have less. */
 function scaledDown(now: Pod, old: Pod): boolean {
   // A generation is a version of the spec: most updates of a pod are of its status.
-  if (now.metadata.generation !== undefined && now.metadata.generation === old.metadata.generation) return false
-  const [wants, wanted] = [podRequests(now.spec), podRequests(old.spec)]
+  const sameSpec = now.metadata.generation !== undefined && now.metadata.generation === old.metadata.generation
+  if (sameSpec && !isResizing(old) && !isResizing(now)) return false
+  const [wants, wanted] = [podRequests(inForce(now)), podRequests(inForce(old))]
   return Object.entries(wanted).some(([name, amount]) => !Object.hasOwn(wants, name) || compareQuantity(wants[name]!, amount) < 0)
 }
 

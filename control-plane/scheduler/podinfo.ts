@@ -1,6 +1,7 @@
 /** A pod with what the scheduler counts of it, worked out once. */
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
-import { podRequests } from '#shared/api/core/podspec/resources.ts'
+import { inForce, isResizing } from '#shared/api/core/podspec/inforce.ts'
+import { isPodLevelResource, podRequests, type Asking } from '#shared/api/core/podspec/resources.ts'
 import { containerPortsOf, hostPortsOf, type HostPort } from '#shared/scheduling/hostports.ts'
 import { podAffinityOf, type PodAffinity } from './podaffinity.ts'
 import { resourcesOf, type Resources } from './resources.ts'
@@ -10,7 +11,9 @@ export interface PodInfo {
   /** Replaced by a newer version that counts the same. */
   pod: Pod
   readonly priority: number
+  /** While the pod is being resized, whichever is more: what it shall have or what it has. */
   readonly requests: Resources
+  readonly resizing: boolean
   /** cpu and memory with upstream's assumption for containers that request nothing, so that those spread too. */
   readonly nonZeroMilliCPU: number
   readonly nonZeroMemory: number
@@ -23,28 +26,44 @@ export interface PodInfo {
   readonly affinity: PodAffinity | undefined
 }
 
+const assumed = { cpu: '100m', memory: '200Mi' }
 const assumedMilliCPU = 100
 const assumedMemoryBytes = 200 * 1024 * 1024
 const none: readonly HostPort[] = []
 
 const ownerOf = (pod: Pod): string | undefined => pod.metadata.ownerReferences?.find(o => o.controller)?.uid
 
+/** Requests with what is assumed; of a pod that asks as a whole only for what nobody of it asks for. */
+function nonZero(asking: Asking, { milliCPU, memory }: Resources): { milliCPU: number; memory: number } {
+  const whole = Object.keys(asking.resources?.requests ?? {}).some(isPodLevelResource)
+  if (!whole && !asking.initContainers?.length) {
+    for (const { resources } of asking.containers) {
+      if (!resources?.requests?.['cpu']) milliCPU += assumedMilliCPU
+      if (!resources?.requests?.['memory']) memory += assumedMemoryBytes
+    }
+    return { milliCPU, memory }
+  }
+  const more = whole ? { ...(milliCPU ? {} : { cpu: assumed.cpu }), ...(memory ? {} : { memory: assumed.memory }) } : assumed
+  const filled = <C extends Asking['containers'][number]>(containers: readonly C[] = []) =>
+    containers.map(c => ({ ...c, resources: { ...c.resources, requests: { ...more, ...c.resources?.requests } } }))
+  return resourcesOf(podRequests({ ...asking, containers: filled(asking.containers), initContainers: filled(asking.initContainers) }))
+}
+
 export function podInfo(pod: Pod): PodInfo {
   const { spec, metadata } = pod
-  const requests = resourcesOf(podRequests(spec))
-  const without = (name: string): number => {
-    let n = 0
-    for (const c of spec.containers) if (!c.resources?.requests?.[name]) n++
-    return n
-  }
+  const resizing = isResizing(pod)
+  const asking = resizing ? inForce(pod) : (spec as Asking)
+  const requests = resourcesOf(podRequests(asking))
+  const { milliCPU, memory } = nonZero(asking, requests)
   const listens = spec.containers.some(c => c.ports?.length) || spec.initContainers?.some(c => c.ports?.length)
   return {
     uid: metadata.uid ?? '',
     pod,
     priority: spec.priority ?? 0,
     requests,
-    nonZeroMilliCPU: requests.milliCPU + without('cpu') * assumedMilliCPU,
-    nonZeroMemory: requests.memory + without('memory') * assumedMemoryBytes,
+    resizing,
+    nonZeroMilliCPU: milliCPU,
+    nonZeroMemory: memory,
     hostPorts: listens ? hostPortsOf(pod) : none,
     containerPorts: listens ? containerPortsOf(pod) : none,
     owner: ownerOf(pod),
@@ -58,12 +77,14 @@ function sameLabels(a: Readonly<Record<string, string>> = {}, b: Readonly<Record
   return keys.length === Object.keys(b).length && keys.every(k => a[k] === b[k])
 }
 
-/** Whether a newer version of the pod counts as the one that is known: only its status, or what the scheduler never reads, changed. */
+/** Whether a newer version of the pod counts as the one that is known: only what the scheduler does not count by changed. */
 export function countsAs(known: PodInfo, pod: Pod): boolean {
   const before = known.pod.metadata
   return (
     pod.metadata.generation !== undefined &&
     pod.metadata.generation === before.generation &&
+    !known.resizing &&
+    !isResizing(pod) &&
     (pod.metadata.deletionTimestamp !== undefined) === known.terminating &&
     ownerOf(pod) === known.owner &&
     sameLabels(pod.metadata.labels, before.labels)

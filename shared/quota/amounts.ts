@@ -26,16 +26,6 @@ export function increase(a: ResourceList, b: ResourceList): ResourceList {
   return more
 }
 
-/** The larger of both, of all names in either. */
-export function larger(a: ResourceList, b: ResourceList): ResourceList {
-  const most = { ...a }
-  for (const [name, q] of Object.entries(b)) {
-    const have = lookUp(a, name)
-    if (have === undefined || compareQuantity(q, have) > 0) most[name] = q
-  }
-  return most
-}
-
 /** Those with a name that is asked for. */
 export const masked = (amounts: ResourceList, names: readonly string[]): ResourceList =>
   Object.fromEntries(Object.entries(amounts).filter(([name]) => names.includes(name)))

@@ -1,10 +1,11 @@
 /** What pods use of quotas (pkg/quota/v1/evaluator/core/pods.go). */
 import type { Pod } from '../api/core/pod.ts'
-import { podLimits, podRequests, type Asking } from '../api/core/podspec/resources.ts'
+import { inForce } from '../api/core/podspec/inforce.ts'
+import { podLimits, podRequests } from '../api/core/podspec/resources.ts'
 import { isExtendedResource, isHugePages, isNativeResource } from '../api/core/resourcenames.ts'
 import { lookUp } from '../machinery/jsonvalue.ts'
 import type { LeanPod } from '../client/leanpod.ts'
-import { add, larger, type ResourceList } from './amounts.ts'
+import { add, type ResourceList } from './amounts.ts'
 import type { Evaluator } from './evaluator.ts'
 import { matchesValue } from './scopes.ts'
 
@@ -26,25 +27,6 @@ function computeUsage(requests: ResourceList = {}, limits: ResourceList = {}): R
 }
 
 type Either = Pod | LeanPod
-type Container = Asking['containers'][number] & { name: string }
-
-/** A resize that is under way counts with what the containers have and with what they shall have, whichever is more. */
-function inForce({ spec, status }: Either): Asking {
-  const of = (containers: readonly Container[], statuses: NonNullable<Either['status']>['containerStatuses']): Container[] =>
-    containers.map(c => {
-      const s = statuses?.find(other => other.name === c.name)
-      if (!s?.resources && !s?.allocatedResources) return c
-      const requests = larger(larger(c.resources?.requests ?? {}, s.resources?.requests ?? {}), s.allocatedResources ?? {})
-      return { ...c, resources: { requests, limits: larger(c.resources?.limits ?? {}, s.resources?.limits ?? {}) } }
-    })
-  const { containerStatuses, initContainerStatuses } = status ?? {}
-  return {
-    ...spec,
-    containers: of(spec.containers, containerStatuses),
-    initContainers: of(spec.initContainers ?? [], initContainerStatuses),
-  } as Asking
-}
-
 /** A pod that has ended, or should have long ago, uses nothing. */
 function isActive({ metadata, status }: Either): boolean {
   if (status?.phase === 'Failed' || status?.phase === 'Succeeded') return false

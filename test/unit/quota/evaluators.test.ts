@@ -53,7 +53,9 @@ describe('pods', () => {
       { containers: [c('a', { cpu: '1' })] },
       {
         status: {
-          containerStatuses: [{ name: 'a', ready: true, restartCount: 0, image: '', imageID: '', allocatedResources: { cpu: '2' } }],
+          containerStatuses: [
+            { name: 'a', ready: true, restartCount: 0, image: '', imageID: '', resources: {}, allocatedResources: { cpu: '2' } },
+          ],
         },
       },
     )

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ClusterCache } from '#control-plane/scheduler/cache.ts'
+import { Action, podChanges } from '#control-plane/scheduler/clusterevent.ts'
 import { fitErrorMessage } from '#control-plane/scheduler/fiterror.ts'
 import { podInfo } from '#control-plane/scheduler/podinfo.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
@@ -14,7 +15,7 @@ import { podSet } from '#control-plane/scheduler/podset.ts'
 import { schedule } from '#control-plane/scheduler/schedule.ts'
 import type { PluginConfig, SharedHandle } from '#control-plane/scheduler/profile.ts'
 import { selectorOfLabels } from '#shared/machinery/labels.ts'
-import { assume, cluster, node, pod, zoned } from './objects.ts'
+import { asking, assume, cluster, node, pod, zoned } from './objects.ts'
 import { informersOf, testProfile } from './profile.ts'
 
 const zone = 'topology.kubernetes.io/zone'
@@ -238,4 +239,46 @@ test('pods of a set are counted rightly, whatever comes and goes', () => {
       }
     }),
   )
+})
+
+describe('a pod that is being resized', () => {
+  const sized = (cpu: string, had: string, reason?: string, generation = 2): Pod => {
+    const p = pod({ ...asking(cpu), nodeName: 'a' })
+    const [given, resources] = [{ cpu: had }, { requests: { cpu: had } }]
+    const containerStatuses = [{ name: 'c', ready: true, restartCount: 0, image: '', imageID: '', resources, allocatedResources: given }]
+    const conditions = reason ? [{ type: 'PodResizePending', status: 'True', reason }] : []
+    return { ...p, metadata: { ...p.metadata, uid: 'resized', generation }, status: { phase: 'Running', containerStatuses, conditions } }
+  }
+  const cacheOf = (...versions: Pod[]): ClusterCache => {
+    const cache = cluster(node('a'))
+    versions.forEach(p => cache.setPod(p))
+    return cache
+  }
+  const full = '0/1 nodes are available: 1 Insufficient cpu.'
+
+  test('takes what it has until it has less, and what it shall have unless that is infeasible', () => {
+    expect(outcome(pod(asking('1')), cacheOf(sized('500m', '1500m')))).toContain(full)
+    expect(outcome(pod(asking('1')), cacheOf(sized('1500m', '500m', 'Deferred')))).toContain(full)
+    expect(outcome(pod(asking('1')), cacheOf(sized('1500m', '500m', 'Infeasible')))).toBe('a')
+  })
+
+  test('frees the rest with the status that says so', () => {
+    const [before, after] = [sized('500m', '1500m'), sized('500m', '500m')]
+    expect(outcome(pod(asking('1')), cacheOf(before, after))).toBe('a')
+    expect(podChanges(after, before) & Action.UpdatePodScaleDown).not.toBe(0)
+    const asked = sized('1500m', '1500m', undefined, 1)
+    expect(podChanges(before, asked) & Action.UpdatePodScaleDown).toBe(0)
+  })
+})
+
+test('a pod that asks as a whole is taken to ask for no more; init containers are taken to ask for something, too', () => {
+  const asks = (spec: object) => {
+    const { nonZeroMilliCPU, nonZeroMemory } = podInfo(pod(spec))
+    return [nonZeroMilliCPU, nonZeroMemory / 2 ** 20]
+  }
+  const bare = { name: 'c', image: 'i' }
+  expect(asks({ containers: [bare, bare] })).toEqual([200, 400])
+  expect(asks({ containers: [bare, bare], resources: { requests: { cpu: '1' } } })).toEqual([1000, 400])
+  expect(asks({ containers: [bare], initContainers: [{ ...bare, restartPolicy: 'Always' }] })).toEqual([200, 400])
+  expect(asks({ containers: [bare], initContainers: [{ ...bare, resources: { requests: { cpu: '1' } } }] })).toEqual([1000, 200])
 })

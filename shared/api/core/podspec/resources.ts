@@ -35,6 +35,13 @@ function max(to: ResourceList, other: ResourceList): void {
   }
 }
 
+/** The larger of both, of all names in either. */
+export function larger(a: ResourceList, b: ResourceList): ResourceList {
+  const most = { ...a }
+  max(most, b)
+  return most
+}
+
 /**
  * The most that the containers use at any one time: all of them together with the sidecars, or an init container with the sidecars that
  * started before it. Pod-level resources and overhead are not in it.
