@@ -98,6 +98,11 @@ describe('changes of a pod', () => {
     expect(bigger.problems).toEqual([])
     expect(bigger.next.spec.containers[0]).toMatchObject({ resources: { requests: { cpu: '2' } } })
     expect(bigger.next.spec.containers[0]?.command).toBeUndefined()
+    const two = { containers: ['a', 'b'].map(name => ({ name, image: 'x', resources: { requests: { cpu: '1' } } })) }
+    const turned = stored({ containers: two.containers.toReversed() }, { qosClass: 'Burstable' })
+    const renamed = (i: number): string => `spec.containers[${i}].name: Forbidden: containers may not be renamed or reordered on resize`
+    expect(changeProblems(turned, stored(two, { qosClass: 'Burstable' }), 'resize')).toEqual([renamed(0), renamed(1)])
+    expect(resize(stored(two, {})).problems).toEqual(['spec.containers: Forbidden: containers may not be added or removed on resize'])
     expect(resize(stored({}, {})).problems).toEqual([
       expect.stringMatching(/Pod QOS Class may not change as a result of resizing/),
       'spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed',

@@ -178,10 +178,11 @@ function validateResize(pod: Pod, old: Pod, root: Path): FieldError[] {
   const errors: FieldError[] = []
   if ((old.status?.qosClass ?? podQOS(old.spec)) !== podQOS(pod.spec))
     errors.push(invalid(path, pod.status?.qosClass ?? '', 'Pod QOS Class may not change as a result of resizing'))
+  const others = (['containers', 'initContainers'] as const).flatMap(list => sameContainers(pod.spec[list], old.spec[list], list, path))
+  if (others.length > 0) return [...errors, ...others]
   for (const list of ['initContainers', 'containers'] as const)
     (old.spec[list] ?? []).forEach((c, i) => {
-      const now = pod.spec[list]?.[i]
-      if (!now) return errors.push(forbidden(path.child(list), 'pod updates may not add or remove containers'))
+      const now = pod.spec[list]![i]!
       const sidecar = list === 'initContainers'
       if (sidecar && !isSidecar(c)) {
         if (!semanticEqual(now, c)) errors.push(forbidden(path, 'resources for non-sidecar init containers are immutable'))
@@ -198,8 +199,16 @@ function validateResize(pod: Pod, old: Pod, root: Path): FieldError[] {
       return undefined
     })
   if (errors.length > 0) return errors
-  const others = (spec: PodSpec) => ({ ...spec, containers: undefined, initContainers: undefined })
-  return semanticEqual(others(pod.spec), others(old.spec)) ? [] : [forbidden(path, 'only cpu and memory resources are mutable')]
+  const rest = (spec: PodSpec) => ({ ...spec, containers: undefined, initContainers: undefined })
+  return semanticEqual(rest(pod.spec), rest(old.spec)) ? [] : [forbidden(path, 'only cpu and memory resources are mutable')]
+}
+
+function sameContainers(now: readonly Container[] = [], old: readonly Container[] = [], list: string, path: Path): FieldError[] {
+  const at = path.child(list)
+  if (now.length !== old.length) return [forbidden(at, `${list} may not be added or removed on resize`)]
+  return old.flatMap((c, i) =>
+    c.name === now[i]!.name ? [] : [forbidden(at.index(i).child('name'), `${list} may not be renamed or reordered on resize`)],
+  )
 }
 
 function validateContainerResize(now: Container, old: Container, at: Path): FieldError[] {
