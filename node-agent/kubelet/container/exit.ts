@@ -56,9 +56,10 @@ export function watchExit(ctx: PodContext, name: string, attempt: Attempt): void
     if (ctx.released.aborted) return
     live.probes?.stop()
     live.probes = undefined
-    live.stopping = undefined
     live.inPostStart = undefined
     await recordExit(ctx, name, attempt, status)
+    // Not before: what still counts as running would be stopped once more, and its successor be taken for one that is being stopped.
+    live.stopping = undefined
     ctx.log.info({ container: name, exitCode: attempt.exitCode, reason: attempt.reason }, 'container exited')
     ctx.kick()
     await clearAway(ctx, name, attempt.attempt).catch((e: Error) =>

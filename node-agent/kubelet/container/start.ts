@@ -13,6 +13,7 @@ import { ensureImage } from '../images/ensure.ts'
 import { ensureImageVolumes } from '../images/imagevolumes.ts'
 import type { ImageConfig } from '../../runtime/imageservice.ts'
 import { signalName } from '../../runtime/signals.ts'
+import { sameResources } from '../cm/allocation.ts'
 import { containerHash } from '../pod/actions.ts'
 import { isStatic } from '../pod/critical.ts'
 import { podText, uidOf, type TypedContainer } from '../pod/containers.ts'
@@ -45,9 +46,9 @@ const containerTypes = { init: 'init_container', app: 'container', ephemeral: 'e
 /** The same for ever for one run of a container on this node. */
 const idOf = (uid: string, name: string, attempt: number): string => createHash('sha256').update(`${uid}/${name}/${attempt}`).digest('hex')
 
-/** It ended by itself: it was not restarted for another image. */
-const crashed = (typed: TypedContainer, record: ContainerRecord): boolean =>
-  record.current.state === 'exited' && record.current.hash === containerHash(typed.container)
+/** It ended by itself: it is not restarted for another image, or with other resources. */
+const crashed = ({ container }: TypedContainer, { current }: ContainerRecord): boolean =>
+  current.state === 'exited' && current.hash === containerHash(container) && sameResources(current.resources ?? {}, container.resources)
 
 /** Milliseconds that a container which exited still has to wait; its `waiting` and an event tell. */
 function crashBackOff(ctx: PodContext, typed: TypedContainer, record: ContainerRecord | undefined): number {

@@ -82,6 +82,8 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
   for (const stop of actions.stop)
     stopContainer(ctx, findContainer(ctx.pod, stop.name)!, { graceSeconds: graceOf(ctx, stop), message: stop.message })
   if (actions.update.length > 0) await resizeContainers(ctx, actions.update)
+  // A container that is restarted with more may not have more than its pod.
+  else if (ctx.state.resize?.inProgress && actions.start.length > 0) await ctx.kubelet.podCgroups?.ensure(pod)
   for (const { name } of actions.start) {
     if (ctx.ending.aborted) break
     const started = await startContainer(ctx, findContainer(pod, name)!)

@@ -1,4 +1,6 @@
 /** Control groups of pods, and resources that change while containers run. */
+import { rm, writeFile } from 'node:fs/promises'
+import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pods } from '#shared/api/kinds.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
@@ -6,7 +8,7 @@ import type { ResourceRequirements } from '#shared/api/core/podspec/resourcerequ
 import { isCgroup2 } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, readCgroup, updateCgroup } from '#shared/linux/cgroupresources.ts'
 import { byTurn } from '#node-agent/kubelet/cm/allocation.ts'
-import { containerDirectory, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
+import { containerDirectory, podDirectory, terminationLog } from '#node-agent/kubelet/pod/directory.ts'
 import { harness, isolated, type Harness } from './harness.ts'
 
 let h: Harness
@@ -142,6 +144,50 @@ test('a container whose resizePolicy says so is restarted with its new resources
   await h.api.until(() => eventsOf('again', 'Killing').some(e => e.message === 'Container c resize requires restart'))
   await h.api.until(() => eventsOf('again', 'ResizeCompleted').length === 2)
   if (isolated) expect(await inKernel(after)).toMatchObject({ container: [61, 12_000, 96 * Mi] })
+})
+
+test('more than its pod had, and once more: neither is a crash', async () => {
+  const policy = { resizePolicy: [{ resourceName: 'cpu', restartPolicy: 'RestartContainer' }] }
+  h.pod('more', { containers: [container(amounts('50m', '32Mi', '100m', '64Mi'), policy)], terminationGracePeriodSeconds: 5 })
+  await h.until('more', isReady)
+  for (const [restarts, limit] of [
+    [1, '300m'],
+    [2, '500m'],
+  ] as const) {
+    resize('more', amounts('50m', '32Mi', limit, '64Mi'))
+    const after = await h.until('more', p => isReady(p) && statusOf(p)?.restartCount === restarts)
+    expect(statusOf(after)?.resources?.limits?.['cpu']).toBe(limit)
+    await h.api.until(() => eventsOf('more', 'ResizeCompleted').length === restarts)
+  }
+  expect(eventsOf('more', 'BackOff')).toEqual([])
+  if (isolated) expect(await inKernel(h.get('more')!)).toMatchObject({ pod: [51, 50_000, 64 * Mi], container: [51, 50_000, 64 * Mi] })
+})
+
+test('a container that is looked at while its end is being written down can be stopped again afterwards', async () => {
+  const more = {
+    resizePolicy: [{ resourceName: 'memory', restartPolicy: 'RestartContainer' }],
+    terminationMessagePath: '/dev/termination-log',
+  }
+  const { uid } = h.pod('late', {
+    containers: [container(amounts('50m', '32Mi', '100m', '64Mi'), more)],
+    terminationGracePeriodSeconds: 5,
+  }).metadata
+  const directory = podDirectory(h.rootDir, uid!)
+  await h.until('late', isReady)
+  // Who reads its last words waits until there is somebody who writes them.
+  const words = terminationLog(directory, 'c', 0)
+  await rm(words)
+  await execa('mkfifo', [words])
+  resize('late', amounts('50m', '32Mi', '100m', '80Mi'))
+  await h.api.until(() => eventsOf('late', 'Killing').length === 1)
+  await expect.poll(async () => (await h.options().runtime.status(containerDirectory(directory, 'c', 0)))?.state).toBe('exited')
+  resize('late', amounts('50m', '32Mi', '100m', '96Mi'))
+  await h.api.until(() => eventsOf('late', 'ResizeStarted').length === 2)
+  await writeFile(words, '')
+  await h.until('late', p => isReady(p) && statusOf(p)?.restartCount === 1)
+  resize('late', amounts('50m', '32Mi', '100m', '112Mi'))
+  const after = await h.until('late', p => isReady(p) && statusOf(p)?.restartCount === 2)
+  expect(statusOf(after)?.resources?.limits?.['memory']).toBe('112Mi')
 })
 
 test.runIf(isolated)('memory that is in use is not taken away', async () => {
