@@ -411,7 +411,6 @@ class JetStreamRegistry implements Registry {
     const view: WriterView = {
       current: () => this.get(table, namespace, name),
       tombstone: () => this.#cache.tombstones.get(subject) ?? 0,
-      reached: (version, timeoutMs) => this.reached(version, timeoutMs),
       fresh: () => this.fresh(),
     }
     const over = this.#space?.take(data.length)

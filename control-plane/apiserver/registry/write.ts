@@ -32,7 +32,6 @@ export interface WriterView {
   /** The live object of the subject now. */
   current(): Stored | undefined
   tombstone(): number
-  reached(version: number, timeoutMs: number): Promise<void>
   fresh(): Promise<void>
 }
 
@@ -153,11 +152,17 @@ export class Writer {
         }
         if (last?.writeId !== id) {
           // Not stored yet: publish again. It may still be under way, but only one of the two can win.
-          if ((last?.seq ?? 0) === after) continue
-          if (last) await view.reached(last.seq, Math.max(1, end - performance.now()))
+          if ((last?.seq ?? 0) === after) {
+            await sleep(wait)
+            continue
+          }
+          // A leader that was cut off or is new may speak of what was before: what the cache has, once it is fresh, decides.
+          await view.fresh()
           if (pending.applied) return pending.applied
-          if (expected !== 0 || (last && !last.tombstone)) throw new WriteConflict(last ? view.current() : undefined)
-          after = last?.seq ?? 0
+          const now = view.current()
+          if ((now?.version ?? 0) !== expected) throw new WriteConflict(now)
+          if (expected === 0) after = last?.seq ?? 0
+          await sleep(wait)
           continue
         }
       }
