@@ -49,8 +49,14 @@ export function fromProtobuf(expected: Expected, body: Uint8Array): Uint8Array {
 }
 
 /** A patched document as an object of the endpoint's version; not defaulted. Throws 422. */
-export function readPatched(ctx: RequestContext, endpoint: Endpoint, document: unknown, fieldValidation: FieldValidation): KubeObject {
-  const { object, warnings } = decodePatched(endpoint.codec, document, fieldValidation, endpoint)
+export function readPatched(
+  ctx: RequestContext,
+  endpoint: Endpoint,
+  document: unknown,
+  fieldValidation: FieldValidation,
+  strategic?: () => unknown,
+): KubeObject {
+  const { object, warnings } = decodePatched(endpoint.codec, document, fieldValidation, endpoint, strategic)
   ctx.warnings.push(...warnings)
   return object as KubeObject
 }

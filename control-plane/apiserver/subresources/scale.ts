@@ -22,7 +22,7 @@ import { writeParameters, type WriteParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
 import { bodyAnswer, writerOf, writingOf, type Call, type Verb } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
-import { applyPatch, patchKind } from '../verbs/patch.ts'
+import { applyPatch, patchKind, strategicOf } from '../verbs/patch.ts'
 import { checkNames } from '../verbs/update.ts'
 import { includeObjectOf } from '../verbs/views.ts'
 import { tableOf } from '../table/table.ts'
@@ -85,7 +85,7 @@ async function patchScale(call: Call): Promise<Answer> {
   const p = writeParameters(call.request.query, 'PatchOptions')
   return write(call, p, before => {
     const document = applyPatch(kind, expected.codec, before, call.request.body)
-    const { object, warnings } = decodePatched(expected.codec, document, p.fieldValidation, expected)
+    const { object, warnings } = decodePatched(expected.codec, document, p.fieldValidation, expected, strategicOf(kind, call.request.body))
     call.warnings.push(...warnings)
     const scale = object as unknown as Scale
     applyDefaults(scaleSchema, scale)

@@ -1,6 +1,7 @@
 /** patch: JSON patch, merge patch, strategic merge patch, server-side apply. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Codec } from '#shared/machinery/codec.ts'
+import { parseObjectPatch } from '#shared/machinery/patch/document.ts'
 import { jsonPatch } from '#shared/machinery/patch/json.ts'
 import { mergePatch } from '#shared/machinery/patch/merge.ts'
 import { lookUp } from '#shared/machinery/jsonvalue.ts'
@@ -52,6 +53,10 @@ export function applyPatch(kind: Exclude<PatchKind, 'apply'>, codec: Codec, docu
   return { ...(codec.strategicMerge(document, body) as object), kind: is, apiVersion }
 }
 
+/** The document of a strategic merge patch; undefined for other kinds. */
+export const strategicOf = (kind: PatchKind, body: Uint8Array): (() => unknown) | undefined =>
+  kind === 'strategic' ? () => parseObjectPatch(body) : undefined
+
 export async function patch(call: Call): Promise<Answer> {
   const { endpoint, info, request } = call
   const output = outputOfObjects(call)
@@ -67,7 +72,7 @@ export async function patch(call: Call): Promise<Answer> {
     const document = applyPatch(kind, endpoint.codec, before, request.body)
     // Only the last attempt's complaints count.
     call.warnings.length = warned
-    const object = readPatched(call, endpoint, document, p.fieldValidation)
+    const object = readPatched(call, endpoint, document, p.fieldValidation, strategicOf(kind, request.body))
     object.metadata ??= {}
     checkIdentity(object, before, endpoint)
     return toStored(endpoint, object)

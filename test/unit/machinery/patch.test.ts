@@ -253,4 +253,21 @@ describe('a patched document', () => {
     expect(status(() => decodePatched(structCodec(schema), { data: { a: 1 } }, 'Ignore', typeMeta))).toMatchObject({ code: 422 })
     expect(status(() => decodePatched(structCodec(schema), 'text', 'Ignore', typeMeta))).toMatchObject({ code: 422 })
   })
+
+  it('is told of in the words of Go maps after a strategic merge patch', () => {
+    const { schema } = resourceOf(storedObject('cm'))
+    const refused = (patch: object): string => {
+      const e = status(() => decodePatched(structCodec(schema), patch, 'Strict', typeMeta, () => patch))
+      return (e as { message: string }).message.replace(' "" is invalid: patch: Invalid value: ', '')
+    }
+    expect(refused({ metadata: { labels: 'x' } })).toBe('"map[metadata:map[labels:x]]": cannot restore map from string')
+    expect(refused({ metadata: { finalizers: { b: null, a: 1 } } })).toBe(
+      '"map[metadata:map[finalizers:map[a:1 b:<nil>]]]": cannot restore slice from map',
+    )
+    expect(refused({ metadata: { generation: 'x' } })).toBe('"map[metadata:map[generation:x]]": unrecognized type: int64')
+    expect(refused({ metadata: { ownerReferences: [1] } })).toBe(
+      '"map[metadata:map[ownerReferences:[1]]]": cannot restore struct from: int64',
+    )
+    expect(refused({ foo: 1 })).toBe('"map[foo:1]": strict decoding error: unknown field "foo"')
+  })
 })
