@@ -9,6 +9,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { Cloud } from './cloud.ts'
 import type { NewCloudController } from './context.ts'
 import { egressAddressController } from './egress.ts'
+import { gatewayServiceController } from './gateways.ts'
 import { ingressAddonController } from './ingress.ts'
 import { cloudNodeController } from './node.ts'
 import { cloudNodeLifecycleController } from './nodelifecycle.ts'
@@ -21,8 +22,9 @@ export const controllers: Readonly<Record<string, NewCloudController>> = {
   'cloud-node-lifecycle-controller': cloudNodeLifecycleController,
   'node-route-controller': nodeRouteController,
   'service-lb-controller': serviceController,
-  // Not upstream's: a cloud brings its ingress controller along.
+  // Not upstream's: a cloud brings its ingress controller along, and gives Gateways addresses.
   'ingress-addon-controller': ingressAddonController,
+  'gateway-service-controller': gatewayServiceController,
   'egress-address-controller': egressAddressController,
 }
 

@@ -1,30 +1,30 @@
 /**
  * ingress-addon-controller: the IngressClass `coxswain`, which is the default, and behind it, once an Ingress of it is there or a
- * GatewayClass of ours, a proxy: the program from the system's packages, and a Deployment and a Service of type LoadBalancer in
- * kube-system. What users change of them stays.
+ * GatewayClass of ours, a proxy: the program from the system's packages, and a Deployment in kube-system; for Ingresses a Service of type
+ * LoadBalancer, too. What users change of them stays.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { Deployment } from '#shared/api/apps/deployment.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { ServiceAccount } from '#shared/api/core/serviceaccount.ts'
-import { customResourceDefinitions, deployments, ingressClasses, ingresses, serviceAccounts, services } from '#shared/api/kinds.ts'
+import { deployments, ingressClasses, ingresses, serviceAccounts, services } from '#shared/api/kinds.ts'
 import type { IngressClass } from '#shared/api/networking/ingressclass.ts'
-import type { Informer } from '#shared/client/informer.ts'
-import { startInformer } from '#shared/client/reflector.ts'
 import { source } from '#shared/client/controller.ts'
 import { run } from '#shared/linux/run.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
-import { gatewayClasses, type GatewayClass } from '../ingress-controller/gateway/types.ts'
+import { followCustomKinds } from '../ingress-controller/gateway/follow.ts'
+import { gatewayClasses } from '../ingress-controller/gateway/types.ts'
 import type { NewCloudController } from './context.ts'
 
 export const ingressClassName = 'coxswain'
-const controllerClass = 'coxswain.io/ingress-controller'
+export const controllerClass = 'coxswain.io/ingress-controller'
 const namespace = 'kube-system'
 const account = 'ingress-controller'
 const name = 'ingress'
-const labels = { 'app.kubernetes.io/name': name, 'app.kubernetes.io/managed-by': 'coxswain' }
+/** Of the proxy's pods. */
+export const labels = { 'app.kubernetes.io/name': name, 'app.kubernetes.io/managed-by': 'coxswain' }
 /** Of the Deployment: what it was made from, so that another version of this file replaces it. */
 const madeFrom = 'coxswain.io/made-from'
 
@@ -140,35 +140,33 @@ export const ingressAddonController: NewCloudController = ({ client, informer, l
       const named = i.spec?.ingressClassName ?? i.metadata.annotations?.['kubernetes.io/ingress.class']
       return named !== undefined && classes.get('', named)?.spec?.controller === controllerClass
     })
-  /** GatewayClasses, from when their definition is there. */
-  const gatewayDefinition = informer(customResourceDefinitions, { name: `${gatewayClasses.plural}.${gatewayClasses.group}` })
-  let known: Informer<GatewayClass> | undefined
-  const isGatewayWanted = (): boolean => known?.list().some(c => c.spec.controllerName === controllerClass) ?? false
-  let done = false
+  let custom: ReturnType<typeof followCustomKinds>
+  const isGatewayWanted = (): boolean => custom.list(gatewayClasses).some(c => c.spec.controllerName === controllerClass)
+  let [hasProxy, hasService] = [false, false]
   return {
     name: 'ingress-addon-controller',
     client,
     sources: [
       source(classes, ({ type }) => (type === 'DELETED' ? [only] : [])),
-      source(wanting, ({ type }) => (type === 'ADDED' && !done ? [only] : [])),
+      source(wanting, ({ type }) => (type === 'ADDED' && !hasService ? [only] : [])),
     ],
     start: queue => {
       queue.add(only)
-      gatewayDefinition.subscribe(({ object }) => {
-        if (known || !object.status?.conditions?.some(c => c.type === 'Established' && c.status === 'True')) return
-        known = startInformer(client, gatewayClasses, { log }, signal)
-        known.subscribe(({ type }) => type === 'ADDED' && !done && queue.add(only))
-      })
+      custom = followCustomKinds(client, [gatewayClasses], () => !hasProxy && queue.add(only), log, signal)
     },
     async reconcile(_, client) {
       if (!classes.get('', ingressClassName)) await client.create(ingressClasses, '', ingressClass).catch(unlessThere)
-      if (done || !(isWanted() || isGatewayWanted())) return
+      const ofIngresses = isWanted()
+      if (ofIngresses && !hasService) {
+        await client.create(services, namespace, service).catch(unlessThere)
+        hasService = true
+      }
+      if (hasProxy || !(ofIngresses || isGatewayWanted())) return
       await install(log).catch((e: Error) => log.error({ err: e.message }, 'haproxy cannot be installed'))
       const metadata = { name: account, namespace, labels }
       await client
         .create(serviceAccounts, namespace, { apiVersion: 'v1', kind: 'ServiceAccount', metadata } as ServiceAccount)
         .catch(unlessThere)
-      await client.create(services, namespace, service).catch(unlessThere)
       const from = createHash('sha256').update(JSON.stringify(template)).digest('hex').slice(0, 16)
       const annotations = { [madeFrom]: from }
       const found = await client.get(deployments, namespace, name).catch((e: unknown) => {
@@ -177,7 +175,7 @@ export const ingressAddonController: NewCloudController = ({ client, informer, l
       if (!found) await client.create(deployments, namespace, { ...deployment, metadata: { ...deployment.metadata, annotations } })
       else if (found.metadata.annotations?.[madeFrom] !== from)
         await client.patch(deployments, namespace, name, 'merge', { metadata: { annotations }, spec: { template } })
-      done = true
+      hasProxy = true
     },
     log,
   }

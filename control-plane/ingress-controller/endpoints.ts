@@ -1,4 +1,5 @@
 /** Where the proxy's backends find their servers: endpoints of Services, in slots that stay where they are while others come and go. */
+import { createHash } from 'node:crypto'
 import type { Service } from '#shared/api/core/service.ts'
 import type { EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import type { Target } from './model.ts'
@@ -33,5 +34,7 @@ export function place(endpoints: readonly string[], before: readonly string[]): 
 }
 
 /** Backends with the same of all this are one. */
-export const targetKey = ({ service, external, lines, serverOptions }: Target): string =>
-  JSON.stringify([service, external, lines, serverOptions])
+export function backendName({ service, external, lines, serverOptions }: Target): string {
+  const key = JSON.stringify([service, external, lines, serverOptions])
+  return `b_${createHash('sha256').update(key).digest('hex').slice(0, 16)}`
+}

@@ -21,8 +21,8 @@ import { usualPorts } from './config.ts'
 import { followCustomKinds } from './gateway/follow.ts'
 import { gatewayRouting } from './gateway/gateway.ts'
 import { writeGatewayStatuses } from './gateway/status.ts'
+import { placeOf } from './gateway/services.ts'
 import { gatewayClasses, gateways, grpcRoutes, httpRoutes, referenceGrants, tlsRoutes } from './gateway/types.ts'
-import { publishPorts } from './ports.ts'
 import { ingressRouting } from './ingress.ts'
 import { openProxy } from './proxy.ts'
 import { pointsOf, problemTeller, writeStatuses } from './status.ts'
@@ -127,8 +127,7 @@ while (!signal.aborted) {
     grpcRoutes: custom.list(grpcRoutes),
     tlsRoutes: custom.list(tlsRoutes),
   }
-  const addresses = points.flatMap(p => p.ip ?? [])
-  const { routing: ofGateways, statuses } = gatewayRouting(objects, known, flags.controllerClass, addresses)
+  const { routing: ofGateways, statuses } = gatewayRouting(objects, known, flags.controllerClass, g => placeOf(g, known.service))
   const ofIngresses = ingressRouting(own, known)
   const routing = {
     ...ofGateways,
@@ -146,7 +145,6 @@ while (!signal.aborted) {
   }
   tell(routing.problems, (namespace, name) => all.ingresses.get(namespace, name))
   await writeStatuses(client, own, points, log)
-  await publishPorts(client, service(flags.publishService), routing, log)
   await writeGatewayStatuses(client, statuses, custom.kindOf, log)
 }
 process.exit(0)

@@ -32,8 +32,8 @@ export interface Rule {
   readonly host: string
   /** For clients over TLS alone, or without; both when absent. */
   readonly secure?: boolean
-  /** Where it is served alone, when that is another port than those of HTTP and HTTPS. */
-  readonly port?: number | undefined
+  /** The port of the proxy where it is served alone; absent: those of Ingresses. */
+  readonly at?: number | undefined
   readonly path: PathMatch
   /** Conditions beside host and path, as HAProxy's anonymous ACLs: `{ req.hdr(x) -m str y }`. All must hold. */
   readonly conditions: readonly string[]
@@ -44,6 +44,8 @@ export interface Rule {
 }
 
 export interface Certificate {
+  /** As a rule's. */
+  readonly at?: number | undefined
   /** Names that it is for; none: for those that it says itself. */
   readonly hosts: readonly string[]
   /** `NAMESPACE/NAME` of its Secret. */
@@ -54,16 +56,20 @@ export interface Certificate {
 
 /** Connections over TLS that are handed on by the name that the client says: as they are, or (`ends`) without TLS. */
 export interface Stream {
-  readonly port: number
+  /** A port of the proxy. */
+  readonly at: number
   /** As a rule's. */
   readonly host: string
   readonly ends: boolean
   readonly targets: readonly Target[]
 }
-/** A port beside those of HTTP and HTTPS that somebody has a use for. */
+/** A port of a Gateway. */
 export interface Listening {
+  /** The proxy's. */
+  readonly at: number
+  /** The one that clients know. */
   readonly port: number
-  readonly protocol: 'HTTP' | 'HTTPS'
+  readonly secure: boolean
 }
 
 export interface Routing {
@@ -74,7 +80,7 @@ export interface Routing {
   readonly problems: readonly Problem[]
 }
 
-/** HAProxy's variable of `:PORT` for requests at another port than those of HTTP and HTTPS; those have none. */
+/** HAProxy's variable of `:PORT` for requests at another port than the usual one of their scheme; those have none. */
 export const listenerPort = 'txn.port'
 
 /** One word of HAProxy's configuration. Throws for characters that would end a line. */

@@ -97,11 +97,3 @@ export function methodCondition(method: string): string {
   if (!/^[A-Z]{1,20}$/.test(method)) throw new Unsupported(`method "${method}" is not supported`)
   return `{ method ${method} }`
 }
-/** GEP-2257: `10s`, `1m30s`, `500ms`; undefined for none, which `0s` is, too. In ms. */
-export function durationMs(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  if (!/^([0-9]{1,5}(h|m|s|ms)){1,4}$/.test(text)) throw new Unsupported(`"${text}" is no duration`)
-  const units: Record<string, number> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
-  const total = [...text.matchAll(/(\d+)(ms|h|m|s)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * units[unit!]!, 0)
-  return total > 0 ? total : undefined
-}

@@ -1,4 +1,5 @@
 /** Follows the Gateway API's objects from when their definitions are there: most clusters have none. */
+import type { CustomResourceDefinition } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { customResourceDefinitions } from '#shared/api/kinds.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Kind } from '#shared/api/resource.ts'
@@ -8,9 +9,14 @@ import { startInformer } from '#shared/client/reflector.ts'
 import type { Logger } from '#shared/component/log.ts'
 import { group, otherVersions } from './types.ts'
 
+/** They are most of a definition. */
+function withoutSchemas({ spec }: CustomResourceDefinition): void {
+  for (const version of spec.versions) delete version.schema
+}
+
 /** `list` is empty for a kind whose definition, with this version, is not there. `changed` is called whenever something is different. */
 export function followCustomKinds(client: Client, kinds: readonly Kind<any>[], changed: () => void, log: Logger, signal: AbortSignal) {
-  const definitions = startInformer(client, customResourceDefinitions, { log }, signal)
+  const definitions = startInformer(client, customResourceDefinitions, { log, strip: withoutSchemas }, signal)
   const followed = new Map<string, { kind: Kind<any>; informer: Informer<KubeObject>; stop: AbortController }>()
   definitions.subscribe(({ type, object }) => {
     if (object.spec.group !== group) return
@@ -35,7 +41,8 @@ export function followCustomKinds(client: Client, kinds: readonly Kind<any>[], c
     }
   })
   return {
-    synced: definitions.synced,
+    /** When the objects of the definitions that are there have been listed. */
+    synced: definitions.synced.then(() => Promise.all([...followed.values()].map(f => f.informer.synced))),
     /** The kind in the version that is there. */
     kindOf: <T>(kind: Kind<T>): Kind<T> => (followed.get(kind.plural)?.kind ?? kind) as Kind<T>,
     list: <T>(kind: Kind<T>): T[] => (followed.get(kind.plural)?.informer.list() ?? []) as T[],

@@ -1,6 +1,7 @@
 /** Gateways and their routes as rules, and what each object is to be told. */
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Certificate, Listening, Problem, Rule, Routing, Stream } from '../model.ts'
+import { supportedFeatures } from './features.ts'
 import {
   condition,
   isolation,
@@ -13,6 +14,7 @@ import {
 } from './listeners.ts'
 import type { RouteOutcome } from './parents.ts'
 import { serveRoute } from './routes.ts'
+import type { GatewayPlace } from './services.ts'
 import { serveTLSRoute } from './tlsroutes.ts'
 import type { Condition, Gateway, GatewayClass, GRPCRoute, HTTPRoute, TLSRoute } from './types.ts'
 
@@ -48,20 +50,23 @@ function acceptedOf(gateway: Gateway, served: readonly ServedListener[]): Condit
     valid ? 'Accepted' : 'ListenersNotValid',
   )
 }
-function programmedOf({ spec }: Gateway, served: readonly ServedListener[], addresses: readonly string[]): Condition {
+function programmedOf({ spec }: Gateway, served: readonly ServedListener[], { addresses }: GatewayPlace): Condition {
   const no = (reason: string, message: string): Condition => condition('Programmed', false, reason, message)
   if (!served.some(l => l.accepted)) return no('Invalid', 'it has no listener that can be served')
-  const wanted = spec.addresses?.find(a => a.value && !addresses.includes(a.value))
+  const wanted = spec.addresses?.find(a => a.value && !addresses.some(({ value }) => value === a.value))
   if (wanted) return no('AddressNotUsable', `${wanted.value} is none of its addresses`)
-  return addresses.length > 0 ? condition('Programmed', true, 'Programmed') : no('AddressNotAssigned', 'it has no address yet')
+  if (addresses.length === 0) return no('AddressNotAssigned', 'it has no address yet')
+  return served.some(l => l.accepted && l.at === undefined)
+    ? no('Pending', 'it has not all of its ports yet')
+    : condition('Programmed', true, 'Programmed')
 }
 
-/** `addresses` are those of the proxy. */
+/** `placeOf` says where a Gateway is. */
 export function gatewayRouting(
   { classes, gateways, httpRoutes, grpcRoutes, tlsRoutes = [] }: GatewayObjects,
   view: GatewayView,
   controllerName: string,
-  addresses: readonly string[],
+  placeOf: (gateway: Gateway) => GatewayPlace,
 ): { routing: Routing; statuses: GatewayStatuses } {
   const rules: Rule[] = []
   const streams: Stream[] = []
@@ -80,19 +85,18 @@ export function gatewayRouting(
     const accepted = c.spec.parametersRef
       ? condition('Accepted', false, 'InvalidParameters', 'there are no parameters of this controller')
       : condition('Accepted', true, 'Accepted')
-    statuses.classes.set(c, { conditions: [{ ...accepted, observedGeneration: c.metadata.generation ?? 1 }] })
+    const conditions = [{ ...accepted, observedGeneration: c.metadata.generation ?? 1 }]
+    statuses.classes.set(c, { conditions, supportedFeatures })
   }
 
   const own = gateways.filter(g => names.has(g.spec.gatewayClassName))
-  const taken = new Map<number, boolean>()
+  const places = new Map(own.map(g => [g, placeOf(g)]))
   const listeners: ServedListener[] = [...own]
     .sort(byAge)
-    .flatMap(g => g.spec.listeners.map(l => serveListener(g, l, view, certificates, taken)))
-  const ports = new Set(listeners.filter(l => l.accepted && l.listener.protocol !== 'TLS').map(l => l.listener.port))
-  const listening: Listening[] = [...ports]
-    .filter(port => port !== 80 && port !== 443)
-    .sort((a, b) => a - b)
-    .map(port => ({ port, protocol: taken.get(port) ? 'HTTPS' : 'HTTP' }))
+    .flatMap(g => g.spec.listeners.map(l => serveListener(g, l, view, certificates, places.get(g)!)))
+  const listening = new Map<number, Listening>()
+  for (const { at, accepted, secure, listener } of listeners)
+    if (at !== undefined && accepted && listener.protocol !== 'TLS') listening.set(at, { at, port: listener.port, secure })
 
   /** Rules that are there, and what the route's status says of this controller's parents, beside those of others. */
   const routed = <R extends HTTPRoute | GRPCRoute | TLSRoute>(
@@ -123,14 +127,15 @@ export function gatewayRouting(
   }
 
   for (const l of listeners)
-    if (l.accepted && l.listener.protocol !== 'TLS') rules.push(...isolation(l, ruleHost(l.listener.hostname ?? '')))
+    if (l.at !== undefined && l.accepted && l.listener.protocol !== 'TLS') rules.push(...isolation(l, ruleHost(l.listener.hostname ?? '')))
 
   for (const gateway of own) {
     const served = listeners.filter(l => l.gateway === gateway)
     const observedGeneration = gateway.metadata.generation ?? 1
+    const place = places.get(gateway)!
     statuses.gateways.set(gateway, {
-      addresses: addresses.map(value => ({ type: 'IPAddress', value })),
-      conditions: [acceptedOf(gateway, served), programmedOf(gateway, served, addresses)].map(c => ({ ...c, observedGeneration })),
+      addresses: [...place.addresses],
+      conditions: [acceptedOf(gateway, served), programmedOf(gateway, served, place)].map(c => ({ ...c, observedGeneration })),
       listeners: served.map(l => ({
         name: l.listener.name,
         supportedKinds: supportedKinds(l.listener),
@@ -139,5 +144,5 @@ export function gatewayRouting(
       })),
     })
   }
-  return { routing: { rules, streams, listening, certificates, problems }, statuses }
+  return { routing: { rules, streams, listening: [...listening.values()], certificates, problems }, statuses }
 }

@@ -1,9 +1,9 @@
 /** Listeners of Gateways: which are served, with which certificates, and which routes they let in. */
 import { selects } from '#shared/machinery/labels.ts'
 import { certificateOf } from '../certificates.ts'
-import { canListen } from '../config.ts'
 import type { Known } from '../ingress.ts'
 import type { Certificate, Rule, Target } from '../model.ts'
+import type { GatewayPlace } from './services.ts'
 import { group, type Condition, type Gateway, type Listener, type ParentRef, type ReferenceGrant } from './types.ts'
 
 export interface GatewayView extends Known {
@@ -13,6 +13,8 @@ export interface GatewayView extends Known {
 export interface ServedListener {
   gateway: Gateway
   listener: Listener
+  /** The port of the proxy; undefined until there is one. */
+  at: number | undefined
   /** Whether clients come over TLS. */
   secure: boolean
   conditions: Condition[]
@@ -73,20 +75,20 @@ const asksForCertificates = ({ spec }: Gateway, { port, tls }: Listener): boolea
   return (own ? own.tls : usual)?.validation !== undefined || tls?.frontendValidation !== undefined
 }
 
-/**
- * One listener as it is served. Its certificates are added to `certificates`; `taken` says for each port whether it is of TLS, as all
- * Gateways have the proxy's address: the first has it.
- */
+/** One listener as it is served. Its certificates are added to `certificates`. */
 export function serveListener(
   gateway: Gateway,
   listener: Listener,
   view: GatewayView,
   certificates: Certificate[],
-  taken: Map<number, boolean>,
+  place: GatewayPlace,
 ): ServedListener {
+  const { port, protocol } = listener
+  const at = place.inner(port)
   const refuse = (reason: string, message: string): ServedListener => ({
     gateway,
     listener,
+    at,
     secure: false,
     accepted: false,
     routes: 0,
@@ -96,10 +98,8 @@ export function serveListener(
       condition('ResolvedRefs', true, 'ResolvedRefs'),
     ],
   })
-  const { port, protocol } = listener
   if (refusalOf(gateway)) return refuse('Pending', 'its Gateway is not accepted')
   if (kindsOf[protocol] === undefined) return refuse('UnsupportedProtocol', `protocol ${protocol} is not supported`)
-  if (!canListen(port)) return refuse('PortUnavailable', `port ${port} cannot be had: the proxy uses it itself`)
   const conflict = gateway.spec.listeners.flatMap(l => (l === listener ? [] : (conflicts(listener, l) ?? [])))[0]
   if (conflict) {
     const message =
@@ -107,10 +107,6 @@ export function serveListener(
     const refused = refuse(conflict, message)
     return { ...refused, conditions: [...refused.conditions, condition('Conflicted', true, conflict, message)] }
   }
-  const usual = port === 443 ? true : port === 80 ? false : undefined
-  if ((taken.get(port) ?? usual ?? isTLS(protocol)) !== isTLS(protocol))
-    return refuse('PortUnavailable', `port ${port} is ${isTLS(protocol) ? 'not ' : ''}of TLS, for all Gateways`)
-  taken.set(port, isTLS(protocol))
   const conditions = [condition('Accepted', true, 'Accepted'), condition('Conflicted', false, 'NoConflicts')]
   const mode = listener.tls?.mode ?? 'Terminate'
   // Without it everybody would be let in.
@@ -118,7 +114,7 @@ export function serveListener(
     return refuse('UnsupportedValue', 'certificates of clients are not asked for')
   if (protocol === 'HTTPS' && mode !== 'Terminate') return refuse('UnsupportedValue', 'TLS of HTTPS is terminated, not passed through')
   const secure = isTLS(protocol)
-  const served = { gateway, listener, secure, accepted: true, routes: 0 }
+  const served = { gateway, listener, at, secure, accepted: true, routes: 0 }
   const unresolved = (reason: string, message: string): ServedListener => ({
     ...served,
     conditions: [...conditions, condition('Programmed', false, 'Invalid', message), condition('ResolvedRefs', false, reason, message)],
@@ -128,12 +124,12 @@ export function serveListener(
     for (const ref of listener.tls?.certificateRefs ?? []) {
       if ((ref.group ?? '') !== '' || (ref.kind ?? 'Secret') !== 'Secret')
         return unresolved('InvalidCertificateRef', 'a certificate is of a Secret')
-      const at = ref.namespace ?? namespace
+      const owner = ref.namespace ?? namespace
       const from = { group, kind: 'Gateway', namespace }
-      if (!isGranted(view.grants, from, { group: '', kind: 'Secret', namespace: at, name: ref.name }))
-        return unresolved('RefNotPermitted', `no ReferenceGrant lets it name Secret ${at}/${ref.name}`)
+      if (!isGranted(view.grants, from, { group: '', kind: 'Secret', namespace: owner, name: ref.name }))
+        return unresolved('RefNotPermitted', `no ReferenceGrant lets it name Secret ${owner}/${ref.name}`)
       try {
-        certificates.push({ hosts: listener.hostname ? [listener.hostname] : [], ...certificateOf(view, at, ref.name) })
+        certificates.push({ at, hosts: listener.hostname ? [listener.hostname] : [], ...certificateOf(view, owner, ref.name) })
       } catch (e) {
         return unresolved('InvalidCertificateRef', (e as Error).message)
       }
@@ -146,10 +142,9 @@ export function serveListener(
     // The others are let in.
     return supportedKinds(listener).length > 0 ? made : { ...made, accepted: false }
   }
-  return {
-    ...served,
-    conditions: [...conditions, condition('Programmed', true, 'Programmed'), condition('ResolvedRefs', true, 'ResolvedRefs')],
-  }
+  const programmed =
+    at === undefined ? condition('Programmed', false, 'Pending', 'it has no port yet') : condition('Programmed', true, 'Programmed')
+  return { ...served, conditions: [...conditions, programmed, condition('ResolvedRefs', true, 'ResolvedRefs')] }
 }
 
 /** Kinds of routes that a listener lets in: of those that its protocol can have the ones that it names, if it names any. */
@@ -160,9 +155,6 @@ export function supportedKinds({ protocol, allowedRoutes }: Listener): { group: 
     .map(kind => ({ group, kind }))
 }
 
-/** The port where its rules are served alone; undefined for those that all share. */
-export const ownPort = ({ listener: { port } }: ServedListener): number | undefined => (port === 80 || port === 443 ? undefined : port)
-
 /** What no route of a listener takes is not for routes of another one that has less to say of the host. `host` is a rule's. */
 export const isolation = (served: ServedListener, host: string): Rule[] =>
   served.listener.hostname
@@ -170,7 +162,7 @@ export const isolation = (served: ServedListener, host: string): Rule[] =>
         {
           host,
           secure: served.secure,
-          port: ownPort(served),
+          at: served.at,
           path: { type: 'Prefix', value: '/' },
           conditions: [],
           precedence: -1,

@@ -57,7 +57,7 @@ export function attach(
     if (accepted.status === 'True')
       for (const { served, hosts } of attached) {
         served.routes++
-        serve(served, hosts.map(ruleHost))
+        if (served.at !== undefined) serve(served, hosts.map(ruleHost))
       }
     return {
       parentRef: ref,

@@ -1,10 +1,11 @@
 /** HTTPRoutes and GRPCRoutes as rules. */
 import { pattern } from '../annotations.ts'
-import { backendName } from '../config.ts'
+import { backendName } from '../endpoints.ts'
 import type { PathMatch, Rule, Target } from '../model.ts'
-import { durationMs, filterLines, firstOfEach, headerCondition, methodCondition, queryCondition, Unsupported } from './filters.ts'
+import { filterLines, firstOfEach, headerCondition, methodCondition, queryCondition, Unsupported } from './filters.ts'
 import { backendOf } from './backends.ts'
-import { isolation, ownPort, type GatewayView, type ServedListener } from './listeners.ts'
+import { isolation, type GatewayView, type ServedListener } from './listeners.ts'
+import { tryLines } from './retries.ts'
 import { attach, parentsOf, type RouteOutcome } from './parents.ts'
 import {
   type BackendRef,
@@ -103,11 +104,10 @@ export function serveRoute(any: AnyRoute, listeners: readonly ServedListener[], 
     return { lines, targets }
   }
   function targetsOf(rule: RouteRule<unknown>, prefix: string): Target[] {
-    const times = [durationMs(rule.timeouts?.request), durationMs(rule.timeouts?.backendRequest)].filter(t => t !== undefined)
     const mirrors = mirrorsOf(rule.filters)
     const lines = [
       ...(rule.filters ?? []).flatMap(f => filterLines(f, prefix)),
-      ...(times.length > 0 ? [`timeout server ${Math.min(...times)}ms`, 'retry-on conn-failure empty-response'] : []),
+      ...tryLines(rule),
       ...mirrors.lines,
     ]
     if (rule.filters?.some(f => f.type === 'RequestRedirect')) return [{ lines, serverOptions: '', weight: 1 }]
@@ -141,10 +141,10 @@ export function serveRoute(any: AnyRoute, listeners: readonly ServedListener[], 
     unsupported = (e as Error).message
   }
   outcome.parents = attach(parented, mine, { unsupported, unresolved: unresolved[0] }, view, controllerName, (served, hosts) => {
-    const [port, secure] = [ownPort(served), served.secure]
+    const { at, secure } = served
     for (const host of hosts) {
       for (const { path, conditions, precedence, targets } of compiled)
-        outcome.rules.push({ host, secure, port, path, conditions, precedence, targets })
+        outcome.rules.push({ host, secure, at, path, conditions, precedence, targets })
       outcome.rules.push(...isolation(served, host))
     }
   })

@@ -31,9 +31,9 @@ export function serveTLSRoute(
       unresolved.push(found)
       return { ...nobody, weight }
     })
-  outcome.parents = attach(parented, mine, { unresolved: unresolved[0] }, view, controllerName, ({ listener }, hosts) => {
+  outcome.parents = attach(parented, mine, { unresolved: unresolved[0] }, view, controllerName, ({ listener, at }, hosts) => {
     const ends = (listener.tls?.mode ?? 'Terminate') === 'Terminate'
-    for (const host of hosts) outcome.streams.push({ port: listener.port, host, ends, targets })
+    for (const host of hosts) outcome.streams.push({ at: at!, host, ends, targets })
   })
   return outcome
 }

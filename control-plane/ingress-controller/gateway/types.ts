@@ -19,7 +19,7 @@ export interface Condition {
 }
 export interface GatewayClass extends KubeObject {
   spec: { controllerName: string; parametersRef?: object }
-  status?: { conditions?: Condition[] }
+  status?: { conditions?: Condition[]; supportedFeatures?: readonly { name: string }[] }
 }
 export interface Listener {
   name: string
@@ -52,7 +52,7 @@ export interface Gateway extends KubeObject {
     gatewayClassName: string
     listeners: Listener[]
     addresses?: { type?: string; value?: string }[]
-    infrastructure?: { parametersRef?: object }
+    infrastructure?: { parametersRef?: object; labels?: Record<string, string>; annotations?: Record<string, string> }
     tls?: { frontend?: { default?: FrontendTLS; perPort?: { port: number; tls?: FrontendTLS }[] } }
   }
   status?: { addresses?: { type: string; value: string }[]; conditions?: Condition[]; listeners?: ListenerStatus[] }
@@ -120,6 +120,8 @@ export interface RouteRule<M> {
   filters?: Filter[]
   backendRefs?: BackendRef[]
   timeouts?: { request?: string; backendRequest?: string }
+  /** Of its experimental versions. */
+  retry?: { codes?: number[]; attempts?: number; backoff?: string }
 }
 export interface RouteParentStatus {
   parentRef: ParentRef

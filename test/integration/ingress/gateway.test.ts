@@ -10,6 +10,7 @@ import type { Service } from '#shared/api/core/service.ts'
 import { makeAuthority, sign } from '#shared/certificates/certificate.ts'
 import type { Secret } from '#shared/api/core/secret.ts'
 import { gatewayRouting, type GatewayObjects } from '#control-plane/ingress-controller/gateway/gateway.ts'
+import type { GatewayPlace } from '#control-plane/ingress-controller/gateway/services.ts'
 import type {
   Gateway,
   GatewayClass,
@@ -25,8 +26,11 @@ const controller = 'coxswain.io/ingress-controller'
 let proxy: Proxy
 const backends: Backend[] = []
 const elsewhere = new Map<string, Service>()
+/** The proxy's ports for those of Gateways; others are their own. */
+const inner = new Map<number, number>()
 beforeAll(async () => {
   proxy = await startProxy()
+  for (const port of [80, 443, 28_080]) inner.set(port, await freePort())
   for (const name of ['a', 'b', 'c']) {
     const made = await backend(name)
     backends.push(made)
@@ -39,9 +43,9 @@ afterAll(async () => {
 })
 
 const ofClass = { metadata: { name: 'coxswain', generation: 1 }, spec: { controllerName: controller } } as unknown as GatewayClass
-const gateway = (listeners: object[] = [{ name: 'http', port: 80, protocol: 'HTTP' }]): Gateway =>
+const gateway = (listeners: object[] = [{ name: 'http', port: 80, protocol: 'HTTP' }], name = 'public'): Gateway =>
   ({
-    metadata: { name: 'public', namespace: 'default', generation: 3 },
+    metadata: { name, namespace: 'default', generation: 3 },
     spec: { gatewayClassName: 'coxswain', listeners },
   }) as unknown as Gateway
 let age = 0
@@ -52,7 +56,8 @@ const route = (name: string, rules: object[], more: object = {}, namespace = 'de
   }) as unknown as HTTPRoute
 const to = (name: string, weight = 1, more: object = {}) => ({ name, port: 80, weight, ...more })
 
-async function serve(httpRoutes: HTTPRoute[], more: Partial<GatewayObjects> = {}, grants: ReferenceGrant[] = []) {
+const here = { addresses: [{ type: 'IPAddress', value: '192.0.2.1' }], inner: (port: number) => inner.get(port) ?? port }
+async function serve(httpRoutes: HTTPRoute[], more: Partial<GatewayObjects> = {}, grants: ReferenceGrant[] = [], placeOf: (g: Gateway) => GatewayPlace = () => here) {
   const objects = { classes: [ofClass], gateways: [gateway()], httpRoutes, grpcRoutes: [], ...more }
   const view = {
     ...proxy.known,
@@ -60,12 +65,13 @@ async function serve(httpRoutes: HTTPRoute[], more: Partial<GatewayObjects> = {}
     labelsOfNamespace: (name: string) => ({ 'kubernetes.io/metadata.name': name }),
     grants,
   }
-  const { routing, statuses } = gatewayRouting(objects, view, controller, ['192.0.2.1'])
+  const { routing, statuses } = gatewayRouting(objects, view, controller, placeOf)
   await proxy.route(routing)
   return statuses
 }
+const ask = (host: string, url: string, headers: Record<string, string> = {}) => proxy.ask(host, url, headers, inner.get(80)!)
 async function who(host: string, url: string, headers?: Record<string, string>): Promise<string> {
-  const { status, body } = await proxy.ask(host, url, headers)
+  const { status, body } = await ask(host, url, headers)
   return status === 200 ? (JSON.parse(body) as { name: string }).name : String(status)
 }
 const reasons = (conditions: readonly { type: string; status: string; reason: string }[] | undefined): string[] =>
@@ -144,17 +150,17 @@ test('filters', async () => {
     ]),
   ])
   const asked = async (url: string, headers = {}): Promise<{ url: string; headers: Record<string, string> }> =>
-    JSON.parse((await proxy.ask('x', url, headers)).body) as { url: string; headers: Record<string, string> }
+    JSON.parse((await ask('x', url, headers)).body) as { url: string; headers: Record<string, string> }
   const seen = await asked('/headers', { 'x-gone': '1' })
   expect(seen.headers['x-a']).toBe('50% "$1"')
   expect(seen.headers['x-gone']).toBeUndefined()
-  expect((await proxy.ask('x', '/headers')).headers['x-b']).toBe('b')
+  expect((await ask('x', '/headers')).headers['x-b']).toBe('b')
   const rewritten = await asked('/old/x?q=1')
   expect([rewritten.url, rewritten.headers.host]).toEqual(['/new/x?q=1', 'inner'])
   expect([(await asked('/old')).url, (await asked('/old/')).url]).toEqual(['/new', '/new/'])
-  expect((await proxy.ask('x', '/away')).headers.location).toBe('https://example.org/')
-  expect((await proxy.ask('X:80', '/secure?q=1')).headers.location).toBe('https://x/secure?q=1')
-  const away = await proxy.ask('x', '/away/x?q=1')
+  expect((await ask('x', '/away')).headers.location).toBe('https://example.org/')
+  expect((await ask('X:80', '/secure?q=1')).headers.location).toBe('https://x/secure?q=1')
+  const away = await ask('x', '/away/x?q=1')
   expect([away.status, away.headers.location]).toEqual([301, 'https://example.org/x?q=1'])
   expect(await who('x', '/nobody')).toBe('500')
 })
@@ -183,7 +189,7 @@ test('redirects: the port is that of the scheme that is given, else the listener
   )
   const at = (port: number, path: string): Promise<string | undefined> =>
     new Promise((resolve, reject) => get({ port, path, agent: false }, r => (r.resume(), resolve(r.headers.location))).on('error', reject))
-  const { http } = proxy.ports
+  const http = inner.get(80)!
   for (const [port, path, expected] of [
     [http, '/nothing', 'http://example.org/nothing'],
     [http, '/80', 'http://example.org/80'],
@@ -218,7 +224,7 @@ test('sharing across origins', async () => {
   ])
   const ask = (method: string, path: string, headers: Record<string, string>): Promise<[number, Record<string, unknown>]> =>
     new Promise((resolve, reject) => {
-      request({ port: proxy.ports.http, path, method, headers, agent: false }, r => {
+      request({ port: inner.get(80)!, path, method, headers, agent: false }, r => {
         r.resume()
         const told = Object.entries(r.headers).filter(([name]) => name.startsWith('access-control-'))
         resolve([r.statusCode!, Object.fromEntries(told.map(([name, value]) => [name.slice('access-control-'.length), value]))])
@@ -285,6 +291,47 @@ test('headers are matched whole; of two matches of one name the first counts', a
   expect(await who('x', '/', { 'x-a': 'one,two' })).toBe('a')
   expect(await who('x', '/', { 'x-a': 'two' })).toBe('404')
   expect(await who('x', '/', { 'x-b': '1' })).toBe('b')
+})
+
+test('a route answers at its Gateway alone, each with its own certificate for the same name; without a port it waits', async () => {
+  const encode = (text: string): string => Buffer.from(text).toString('base64')
+  for (const name of ['first', 'second']) {
+    const { cert, key } = tls(name)
+    proxy.secrets.set(`default/${name}`, { data: { 'tls.crt': encode(cert), 'tls.key': encode(key) } } as unknown as Secret)
+  }
+  const named = (name: string): Gateway =>
+    gateway(
+      [
+        { name: 'http', port: 80, protocol: 'HTTP' },
+        { name: 'https', port: 443, protocol: 'HTTPS', hostname: 'same.org', tls: { certificateRefs: [{ name }] } },
+      ],
+      name,
+    )
+  const at = (name: string, to: object) => route(name, [{ backendRefs: [to] }], { parentRefs: [{ name }], hostnames: ['same.org'] })
+  const ports: Record<string, [plain: number, secure: number]> = {
+    first: [await freePort(), await freePort()],
+    second: [await freePort(), await freePort()],
+  }
+  const waiting = gateway(undefined, 'waiting')
+  const gateways = [named('first'), named('second'), waiting]
+  const routes = [at('first', to('a')), at('second', to('b')), at('waiting', to('c'))]
+  const statuses = await serve(routes, { gateways }, [], g => ({
+    addresses: [],
+    inner: port => ports[g.metadata.name!]?.[port === 80 ? 0 : 1],
+  }))
+  for (const [name, body] of [
+    ['first', 'a'],
+    ['second', 'b'],
+  ] as const) {
+    const [plain, secure] = ports[name]!
+    expect(JSON.parse((await proxy.ask('same.org', '/', {}, plain)).body)).toMatchObject({ name: body })
+    const answer = await proxy.askSecurely('same.org', '/', secure)
+    expect([answer.subject, (JSON.parse(answer.body) as { name: string }).name]).toEqual([name, body])
+  }
+  expect((await proxy.ask('same.org', '/')).status).toBe(404)
+  const { conditions, listeners } = statuses.gateways.get(waiting)!
+  expect(reasons(conditions)).toEqual(['Accepted=True Accepted', 'Programmed=False AddressNotAssigned'])
+  expect(reasons(listeners![0]!.conditions)).toContain('Programmed=False Pending')
 })
 
 test('who refers to what is not there, or asks for what is not served, is told', async () => {
@@ -381,7 +428,7 @@ test('listeners: host names, TLS, namespaces; and what everybody is told', async
   ]
   const statuses = await serve(routes, { gateways: [gateway(listeners)] })
   expect([await who('x.example.com', '/'), await who('other.org', '/'), await who('tls.example.com', '/')]).toEqual(['a', '404', 'a'])
-  const secure = await proxy.askSecurely('tls.example.com', '/')
+  const secure = await proxy.askSecurely('tls.example.com', '/', inner.get(443)!)
   expect([secure.subject, (JSON.parse(secure.body) as { name: string }).name]).toEqual(['tls.example.com', 'b'])
   // Its Service is of another namespace than this test's.
   expect(await who('all.org', '/')).toBe('500')
@@ -393,7 +440,7 @@ test('listeners: host names, TLS, namespaces; and what everybody is told', async
     ['http', 1, 'Accepted=True Accepted'],
     ['all', 1, 'Accepted=True Accepted'],
     ['https', 1, 'Accepted=True Accepted'],
-    ['odd', 0, 'Accepted=False PortUnavailable'],
+    ['odd', 0, 'Accepted=True Accepted'],
     ['tcp', 0, 'Accepted=False UnsupportedProtocol'],
   ])
   const told = routes.map(r => [r.metadata.name, reasons(statuses.httpRoutes.get(r)?.parents?.[0]?.conditions)[0]])
@@ -559,7 +606,7 @@ test('copies of requests, with their bodies, to somebody whose answers nobody wa
     new Promise((resolve, reject) => {
       const headers = { host: 'x', 'x-a': '1' }
       const asked = request(
-        { port: proxy.ports.http, path, method: 'POST', headers, agent: false },
+        { port: inner.get(80)!, path, method: 'POST', headers, agent: false },
         r => (r.resume(), resolve(r.statusCode!)),
       )
       asked.on('error', reject).end('hello')
@@ -619,7 +666,7 @@ test('gRPC by a real client and server, methods by expressions; WebSockets; no a
     [route('ws', [{ matches: [{ path: { type: 'PathPrefix', value: '/ws' } }], backendRefs: [to('sockets')] }]), aliased],
     { grpcRoutes: [grpc] },
   )
-  const client = new Client(`127.0.0.1:${proxy.ports.http}`, credentials.createInsecure())
+  const client = new Client(`127.0.0.1:${inner.get(80)!}`, credentials.createInsecure())
   const call = (path: string): Promise<string> =>
     new Promise(resolve =>
       client.makeUnaryRequest(
@@ -637,7 +684,7 @@ test('gRPC by a real client and server, methods by expressions; WebSockets; no a
     expect(await call('/pkg.Echo/Shout')).toBe('RESOURCE_EXHAUSTED hoarse')
     expect(await call('/pkg.Other/Say')).toMatch(/^UNIMPLEMENTED/)
     expect(await call('/pkg.echo/Say')).toMatch(/^UNIMPLEMENTED/)
-    const socket = new WebSocket(`ws://127.0.0.1:${proxy.ports.http}/ws`)
+    const socket = new WebSocket(`ws://127.0.0.1:${inner.get(80)!}/ws`)
     const echo = await new Promise<string>((resolve, reject) => {
       socket
         .on('error', reject)

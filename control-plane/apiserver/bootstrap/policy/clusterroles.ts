@@ -129,7 +129,7 @@ const components: readonly ClusterRole[] = [
     on('networking.k8s.io', 'ingresses', read),
     on('networking.k8s.io', 'ingressclasses', `${read} create`),
     on('apiextensions.k8s.io', 'customresourcedefinitions', read),
-    on(gatewayAPI, 'gatewayclasses', read),
+    on(gatewayAPI, 'gatewayclasses gateways', read),
   ]),
   clusterRole('system:ingress-controller', [
     events,

@@ -17,7 +17,6 @@ const dns = 'coxswain:cluster-dns'
 const networkPolicy = 'coxswain:network-policy'
 const networkAttachments = 'coxswain:network-attachments'
 const metricsServer = account('metrics-server')
-const ingressPorts = 'coxswain:ingress-controller'
 const localVolumes = 'coxswain:local-volume-provisioner'
 const localVolumeProvisioner = account('local-volume-provisioner')
 export const componentRoles: readonly (ClusterRole | Role)[] = [
@@ -45,8 +44,6 @@ export const componentRoles: readonly (ClusterRole | Role)[] = [
   // Each node answers for itself what cluster DNS is asked.
   role('kube-system', dns, [on('core', 'configmaps', 'get list watch', 'coredns')]),
   role('kube-system', metrics, [on('core', 'services', 'create'), on('core', 'services', 'get update delete', 'metrics-server')]),
-  // Gateways have ports of their own.
-  role('kube-system', ingressPorts, [on('core', 'services', 'patch', 'ingress')]),
   // As upstream's system:persistent-volume-provisioner; kubelets make and remove the directories.
   clusterRole(localVolumes, [
     on('core', 'nodes/proxy', 'get update delete'),
@@ -66,7 +63,6 @@ export const componentBindings: readonly (ClusterRoleBinding | RoleBinding)[] = 
   binding('kube-system', metrics, [metricsServer]),
   clusterBinding(localVolumes, [localVolumeProvisioner]),
   binding('kube-system', localVolumes, [localVolumeProvisioner]),
-  binding('kube-system', ingressPorts, [account('ingress-controller')]),
   binding('kube-system', dns, [group('system:nodes')]),
   clusterBinding(networkPolicy, [account('network-policy')]),
   binding('kube-system', networkPolicy, [group('system:nodes')]),

@@ -21,7 +21,11 @@ export const namespaceRoles: readonly Role[] = [
   role(system, managerLock, locking),
   role(system, schedulerLock, locking),
   // It brings the ingress controller when somebody wants one.
-  role(system, cloudAddons, [on('apps', 'deployments', 'create get patch'), on('core', 'services serviceaccounts', 'create get')]),
+  role(system, cloudAddons, [
+    on('apps', 'deployments', 'create get patch'),
+    on('core', 'services serviceaccounts', 'create get'),
+    on('core', 'services', 'delete'),
+  ]),
   role(everybody, signer, [on('core', 'configmaps', read), on('core', 'configmaps', 'update', 'cluster-info'), events]),
 ]
 
