@@ -105,11 +105,7 @@ export function serveRoute(any: AnyRoute, listeners: readonly ServedListener[], 
   }
   function targetsOf(rule: RouteRule<unknown>, prefix: string): Target[] {
     const mirrors = mirrorsOf(rule.filters)
-    const lines = [
-      ...(rule.filters ?? []).flatMap(f => filterLines(f, prefix)),
-      ...tryLines(rule),
-      ...mirrors.lines,
-    ]
+    const lines = [...(rule.filters ?? []).flatMap(f => filterLines(f, prefix)), ...tryLines(rule), ...mirrors.lines]
     if (rule.filters?.some(f => f.type === 'RequestRedirect')) return [{ lines, serverOptions: '', weight: 1 }]
     // Without any backend there is nobody to ask.
     if (!rule.backendRefs?.length) return [{ ...broken, weight: 1 }]

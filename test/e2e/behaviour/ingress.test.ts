@@ -64,7 +64,21 @@ test('a Gateway and an HTTPRoute, as in the examples', async () => {
     const parent = 'jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status} {.status.parents[0].controllerName}'
     expect(await cluster.kubectl('get', 'httproute', 'web', '-o', parent)).toBe('True coxswain.io/ingress-controller')
     expect(await cluster.kubectl('get', 'gateway', 'public', '-o', 'jsonpath={.status.listeners[0].attachedRoutes}')).toBe('1')
-    // More listeners: the proxy's Service gets their ports, and a route by TLS is told that it is taken.
+    // Another Gateway has another address, where this route is not.
+    await cluster.apply(
+      JSON.stringify({
+        apiVersion: 'gateway.networking.k8s.io/v1',
+        kind: 'Gateway',
+        metadata: { name: 'other' },
+        spec: { gatewayClassName: 'coxswain', listeners: [{ name: 'http', port: 80, protocol: 'HTTP' }] },
+      }),
+    )
+    await cluster.kubectl('wait', '--for=condition=Programmed', 'gateway/other', '--timeout=60s')
+    const otherAddress = await cluster.kubectl('get', 'gateway', 'other', '-o', 'jsonpath={.status.addresses[0].value}')
+    expect(otherAddress).not.toBe(address)
+    await eventually(async () => (await ask(otherAddress, 'web.example.com')).includes('404'), 'the other Gateway has no routes')
+    expect(await ask(address, 'web.example.com')).toContain('Hostname: web-')
+    // More listeners: the Gateway's Service gets their ports, and a route by TLS is told that it is taken.
     const more = [
       { name: 'odd', port: 8090, protocol: 'HTTP' },
       { name: 'through', port: 9443, protocol: 'TLS', hostname: '*.through.org', tls: { mode: 'Passthrough' } },
@@ -94,5 +108,7 @@ test('a Gateway and an HTTPRoute, as in the examples', async () => {
     await eventually(async () => (await ask(address, 'web.example.com')).includes('404'), 'nothing is served any more')
   } finally {
     await cluster.kubectl('delete', '-f', example('gateway-api.yaml'), '--timeout=60s')
+    const services = ['get', 'services', '-n', 'kube-system', '-l', 'gateway.networking.k8s.io/gateway-name', '-o', 'name']
+    await eventually(async () => (await cluster.kubectl(...services)) === '', 'the Services of Gateways are gone')
   }
 }, 240_000)

@@ -57,7 +57,12 @@ const route = (name: string, rules: object[], more: object = {}, namespace = 'de
 const to = (name: string, weight = 1, more: object = {}) => ({ name, port: 80, weight, ...more })
 
 const here = { addresses: [{ type: 'IPAddress', value: '192.0.2.1' }], inner: (port: number) => inner.get(port) ?? port }
-async function serve(httpRoutes: HTTPRoute[], more: Partial<GatewayObjects> = {}, grants: ReferenceGrant[] = [], placeOf: (g: Gateway) => GatewayPlace = () => here) {
+async function serve(
+  httpRoutes: HTTPRoute[],
+  more: Partial<GatewayObjects> = {},
+  grants: ReferenceGrant[] = [],
+  placeOf: (g: Gateway) => GatewayPlace = () => here,
+) {
   const objects = { classes: [ofClass], gateways: [gateway()], httpRoutes, grpcRoutes: [], ...more }
   const view = {
     ...proxy.known,
