@@ -7,6 +7,9 @@ export const deleteProtection = 'resource.kubernetes.io/delete-protection'
 /** Of a claim that was made from a template: which of the pod's claims it is. */
 export const podClaimName = 'resource.kubernetes.io/pod-claim-name'
 
+/** How many may use a claim: upstream's ResourceClaimReservedForMaxSize. */
+export const mostConsumers = 256
+
 /** Whether a claim was made for a pod. */
 export const isMadeFor = (pod: Pod, { metadata }: ResourceClaim): boolean =>
   metadata.ownerReferences?.some(o => o.controller && o.uid === pod.metadata.uid) === true

@@ -1,6 +1,7 @@
 /** Makes the claims of pods' generic ephemeral volumes; they belong to the pod and go with it. pkg/controller/volume/ephemeral */
 import type { PersistentVolumeClaim } from '#shared/api/core/persistentvolumeclaim.ts'
 import { persistentVolumeClaims, pods } from '#shared/api/kinds.ts'
+import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { isAlreadyExists } from '#shared/machinery/status.ts'
@@ -29,6 +30,7 @@ export function claimOf(pod: LeanPod, { name, ephemeral }: Volume): PersistentVo
 }
 
 export const ephemeralVolumeController: NewController = ctx => {
+  const recorder = ctx.recorder('ephemeral_volume')
   const podInformer = ctx.informer(pods)
   const claims = ctx.informer(persistentVolumeClaims)
   const creates = ctx.metrics.counter(
@@ -40,6 +42,22 @@ export const ephemeralVolumeController: NewController = ctx => {
     '[ALPHA] Number of PersistentVolumeClaim creation requests',
   )
   const live = (pod: LeanPod): boolean => !pod.metadata.deletionTimestamp && !hasEnded(pod) && ephemeralOf(pod).length > 0
+  async function make(client: Client, pod: LeanPod, volume: Volume): Promise<void> {
+    const claim = claimOf(pod, volume)
+    const { namespace = '', name = '' } = claim.metadata
+    const found = claims.get(namespace, name)
+    if (found && !found.metadata.ownerReferences?.some(o => o.controller && o.uid === pod.metadata.uid))
+      throw new Error(`PVC ${namespace}/${name} was not created for pod ${keyOf(pod)} (pod is not owner)`)
+    if (found) return
+    creates.add({})
+    try {
+      await client.create(persistentVolumeClaims, namespace, claim)
+    } catch (e) {
+      failures.add({})
+      // A former one may still be going: it is looked at again when it is gone.
+      if (!isAlreadyExists(e)) throw new Error(`create PVC ${name}: ${(e as Error).message}`, { cause: e })
+    }
+  }
   return {
     name: 'ephemeral-volume-controller',
     client: ctx.as('ephemeral-volume-controller'),
@@ -55,18 +73,12 @@ export const ephemeralVolumeController: NewController = ctx => {
       const pod = podInformer.get(...splitKey(key))
       if (!pod || !live(pod)) return
       for (const volume of ephemeralOf(pod)) {
-        const claim = claimOf(pod, volume)
-        const { namespace = '', name = '' } = claim.metadata
-        const found = claims.get(namespace, name)
-        if (found && !found.metadata.ownerReferences?.some(o => o.controller && o.uid === pod.metadata.uid))
-          throw new Error(`PVC ${namespace}/${name} was not created for pod ${key} (pod is not owner)`)
-        if (found) continue
-        // A former one may still be going: it is looked at again when it is gone.
-        creates.add({})
-        await client.create(persistentVolumeClaims, namespace, claim).catch((e: unknown) => {
-          failures.add({})
-          if (!isAlreadyExists(e)) throw e
-        })
+        try {
+          await make(client, pod, volume)
+        } catch (e) {
+          recorder.event(pod, 'Warning', 'FailedBinding', `ephemeral volume ${volume.name}: ${(e as Error).message}`)
+          throw e
+        }
       }
     },
     log: ctx.log,

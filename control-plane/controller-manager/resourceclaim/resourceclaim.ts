@@ -1,5 +1,6 @@
 /**
- * Makes the resource claims of pods from their templates, takes claims back from pods that have ended, and frees devices that nobody uses.
+ * Makes the resource claims of pods from their templates, notes pods that were given a node without the scheduler as users of theirs, takes
+ * claims back from pods that have ended, and frees devices that nobody uses.
  * pkg/controller/resourceclaim
  */
 import { pods, resourceClaims, resourceClaimTemplates } from '#shared/api/kinds.ts'
@@ -9,30 +10,14 @@ import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { isStatus } from '#shared/machinery/status.ts'
-import { deleteProtection, podClaimName } from '#shared/scheduling/resourceclaims.ts'
+import { claimNamesOf, deleteProtection, isMadeFor, mostConsumers, podClaimName } from '#shared/scheduling/resourceclaims.ts'
 import type { NewController } from '../context.ts'
-import { controllerOf, controllerRef } from '../podcontrol/ownership.ts'
+import { controllerOf } from '../podcontrol/ownership.ts'
 import { hasEnded, isTerminating } from '../podcontrol/pods.ts'
+import { claimFrom } from './template.ts'
 
 type PodClaim = NonNullable<LeanPod['spec']['resourceClaims']>[number]
 type ClaimStatus = NonNullable<NonNullable<LeanPod['status']>['resourceClaimStatuses']>[number]
-
-/** The claim that a template gives a pod. */
-export function claimFrom(template: ResourceClaimTemplate, pod: LeanPod, entry: string): ResourceClaim {
-  const { metadata, spec } = template.spec
-  return {
-    apiVersion: 'resource.k8s.io/v1',
-    kind: 'ResourceClaim',
-    metadata: {
-      generateName: `${pod.metadata.name}-${entry}-`,
-      namespace: pod.metadata.namespace,
-      ...(metadata?.labels ? { labels: metadata.labels } : {}),
-      annotations: { ...metadata?.annotations, [podClaimName]: entry },
-      ownerReferences: [controllerRef(pods, pod)],
-    },
-    spec: spec ?? {},
-  } as ResourceClaim
-}
 
 /** A pod that uses, or will use, its claims: one that is deleted before it has a node never will. */
 export const needsClaims = (pod: LeanPod): boolean => !hasEnded(pod) && !(isTerminating(pod) && !pod.spec.nodeName)
@@ -51,6 +36,7 @@ export function consumersLeft(
 }
 
 export const resourceClaimController: NewController = ctx => {
+  const recorder = ctx.recorder('resource_claim')
   const podInformer = ctx.informer(pods)
   const claims = ctx.informer<ResourceClaim>(resourceClaims)
   const templates = ctx.informer<ResourceClaimTemplate>(resourceClaimTemplates)
@@ -78,45 +64,66 @@ export const resourceClaimController: NewController = ctx => {
     const owner = controllerOf(claim)
     return owner?.kind === 'Pod' ? [`pod:${claim.metadata.namespace}/${owner.name}`] : []
   }
-  const claimKeys = (pod: LeanPod): string[] => {
-    const named = (pod.spec.resourceClaims ?? []).flatMap(c => c.resourceClaimName ?? [])
-    const made = (pod.status?.resourceClaimStatuses ?? []).flatMap(c => c.resourceClaimName ?? [])
-    return [...named, ...made].map(name => `claim:${pod.metadata.namespace}/${name}`)
-  }
+  const claimKeys = (pod: LeanPod): string[] =>
+    claimNamesOf(pod).flatMap(({ name }) => (name === undefined ? [] : [`claim:${pod.metadata.namespace}/${name}`]))
+  podInformer.addIndex('resourceclaim', claimKeys)
+  const usersOf = (claim: ResourceClaim): string[] =>
+    podInformer.byIndex('resourceclaim', `claim:${keyOf(claim)}`).map(p => `pod:${keyOf(p)}`)
 
   /** Claims that the pod is yet to get are made, and named in its status. */
   async function pod(namespace: string, name: string, client: Client): Promise<void> {
     const one = podInformer.get(namespace, name)
     if (!one || !needsClaims(one) || isTerminating(one)) return
-    const known = one.status?.resourceClaimStatuses ?? []
     const statuses: ClaimStatus[] = []
-    for (const { name: entry, resourceClaimTemplateName = '' } of usesTemplates(one)) {
-      const status = known.find(s => s.name === entry)
-      // Said once, it stays so.
-      if (status) continue
-      const mine = claims
-        .list(namespace)
-        .find(
-          c =>
-            controllerOf(c)?.uid === one.metadata.uid && c.metadata.annotations?.[podClaimName] === entry && !c.metadata.deletionTimestamp,
-        )
-      const claim = mine ?? (await made(one, entry, resourceClaimTemplateName, client))
-      statuses.push({ name: entry, resourceClaimName: claim.metadata.name ?? '' })
+    for (const entry of usesTemplates(one)) {
+      try {
+        const resourceClaimName = await newClaim(one, entry, client)
+        if (resourceClaimName !== undefined) statuses.push({ name: entry.name, resourceClaimName })
+      } catch (e) {
+        recorder.event(one, 'Warning', 'FailedResourceClaimCreation', `PodResourceClaim ${entry.name}: ${(e as Error).message}`)
+        throw e
+      }
     }
-    if (statuses.length === 0) return
-    await client.patch(
-      pods,
-      namespace,
-      name,
-      'strategic',
-      { metadata: { uid: one.metadata.uid }, status: { resourceClaimStatuses: statuses } },
-      'status',
-    )
+    if (statuses.length > 0) {
+      const patch = { metadata: { uid: one.metadata.uid }, status: { resourceClaimStatuses: statuses } }
+      await client.patch(pods, namespace, name, 'strategic', patch, 'status')
+    }
+    if (one.spec.nodeName) await reserve(one, client)
   }
+
+  /** The name of a claim that the pod's status is to tell; undefined when it tells it, or that none is needed. */
+  async function newClaim(one: LeanPod, { name, resourceClaimTemplateName = '' }: PodClaim, client: Client): Promise<string | undefined> {
+    const { namespace = '', uid } = one.metadata
+    const told = one.status?.resourceClaimStatuses?.find(s => s.name === name)
+    const known = told?.resourceClaimName === undefined ? undefined : claims.get(namespace, told.resourceClaimName)
+    // One that somebody deleted is made anew.
+    if (told && (told.resourceClaimName === undefined || (known && isMadeFor(one, known)))) return undefined
+    const mine = claims
+      .list(namespace)
+      .find(c => controllerOf(c)?.uid === uid && c.metadata.annotations?.[podClaimName] === name && !c.metadata.deletionTimestamp)
+    return (mine ?? (await made(one, name, resourceClaimTemplateName, client))).metadata.name ?? ''
+  }
+
+  /** A pod that was given a node without the scheduler uses its claims as well, those that have devices. */
+  async function reserve(one: LeanPod, client: Client): Promise<void> {
+    const { namespace = '', name = '', uid = '' } = one.metadata
+    for (const { name: claimName, generated } of claimNamesOf(one)) {
+      const claim = claimName === undefined ? undefined : claims.get(namespace, claimName)
+      const { allocation, reservedFor = [] } = claim?.status ?? {}
+      if (!claim || !allocation || (generated && !isMadeFor(one, claim)) || reservedFor.length >= mostConsumers) continue
+      if (reservedFor.some(c => c.uid === uid)) continue
+      const status = { ...claim.status, reservedFor: [...reservedFor, { resource: 'pods', name, uid }] }
+      await client.update(resourceClaims, { ...claim, status }, 'status')
+    }
+  }
+
   async function made(one: LeanPod, entry: string, templateName: string, client: Client): Promise<ResourceClaim> {
     const { namespace = '' } = one.metadata
     const template = templates.get(namespace, templateName)
-    if (!template) throw new Error(`resource claim template ${JSON.stringify(templateName)}: not found`)
+    if (!template) {
+      const why = `resourceclaimtemplate.resource.k8s.io ${JSON.stringify(templateName)} not found`
+      throw new Error(`resource claim template ${JSON.stringify(templateName)}: ${why}`)
+    }
     const wanted = claimFrom(template, one, entry)
     const counted = (status: 'success' | 'failure'): void => creates.add({ status, admin_access: adminAccess(wanted) })
     try {
@@ -125,7 +132,7 @@ export const resourceClaimController: NewController = ctx => {
       return claim
     } catch (e) {
       counted('failure')
-      throw e
+      throw new Error(`create ResourceClaim : ${(e as Error).message}`, { cause: e })
     }
   }
 
@@ -173,9 +180,9 @@ export const resourceClaimController: NewController = ctx => {
         const gone = e.type === 'DELETED'
         if (!e.object.spec.resourceClaims?.length) return []
         if (gone || !needsClaims(e.object)) return claimKeys(e.object)
-        return usesTemplates(e.object).length > 0 ? [`pod:${keyOf(e.object)}`] : []
+        return e.object.spec.nodeName || usesTemplates(e.object).length > 0 ? [`pod:${keyOf(e.object)}`] : []
       }),
-      source(claims, e => [...(e.type === 'DELETED' ? [] : [`claim:${keyOf(e.object)}`]), ...ownerKey(e.object)]),
+      source(claims, e => [...(e.type === 'DELETED' ? [] : [`claim:${keyOf(e.object)}`]), ...ownerKey(e.object), ...usersOf(e.object)]),
       source(templates, e =>
         podInformer
           .list(e.object.metadata.namespace)

@@ -7,7 +7,7 @@ import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
 import type { AllocationResult, ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import type { ResourceSlice } from '#shared/api/resource/resourceslice.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
-import { claimNamesOf } from '#shared/scheduling/resourceclaims.ts'
+import { claimNamesOf, mostConsumers } from '#shared/scheduling/resourceclaims.ts'
 import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { cel } from '#control-plane/apiserver/cel/load.ts'
 import { Action } from '../clusterevent.ts'
@@ -17,9 +17,6 @@ import { podResourceClaims, usesResourceClaims } from '../dynamicresources/podcl
 import { deviceId } from '../dynamicresources/pools.ts'
 import { reserveClaim } from '../dynamicresources/reserve.ts'
 import { failure, normalizeByMax, skip, unresolvable, unschedulable, type PluginFactory, type PostFilterResult } from '../framework.ts'
-
-/** Upstream's ResourceClaimReservedForMaxSize. */
-const maxConsumers = 256
 
 interface State {
   /** Of the pod, those that have devices already. */
@@ -120,7 +117,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
       const pending = found.claims.filter(c => !c.status?.allocation)
       for (const { metadata, status } of allocated) {
         const consumers = status?.reservedFor ?? []
-        if (consumers.length >= maxConsumers && !consumers.some(c => c.uid === pod.metadata.uid))
+        if (consumers.length >= mostConsumers && !consumers.some(c => c.uid === pod.metadata.uid))
           return unresolvable(`resourceclaim in use, max consumers reached: ${metadata.name}`)
       }
       const taken = takenDevices()

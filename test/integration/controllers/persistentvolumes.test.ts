@@ -167,6 +167,11 @@ describe('a claim', () => {
     expect(found.metadata.ownerReferences).toMatchObject([{ kind: 'Pod', name: 'p', uid: pod.metadata.uid, controller: true }])
     await control.client.delete(pods, ns, 'p', { gracePeriodSeconds: 0 })
     await gone('the claim', () => getClaim(ns, 'p-scratch'))
+    // The name is another's.
+    await createClaim(ns, 'q-scratch', { storageClassName: '' })
+    await control.client.create(pods, ns, { metadata: { name: 'q' }, spec: pod.spec } as Pod)
+    const told = await eventOf(ns, 'q', 'FailedBinding')
+    expect(told.message).toBe(`ephemeral volume scratch: PVC ${ns}/q-scratch was not created for pod ${ns}/q (pod is not owner)`)
   })
 })
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { natsTransport } from '#shared/bus/api-client.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
-import { deviceClasses, nodes, pods, resourceClaims, resourceClaimTemplates, resourceSlices } from '#shared/api/kinds.ts'
+import { deviceClasses, events, nodes, pods, resourceClaims, resourceClaimTemplates, resourceSlices } from '#shared/api/kinds.ts'
 import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
 import type { ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import type { ResourceClaimTemplate } from '#shared/api/resource/resourceclaimtemplate.ts'
@@ -106,6 +106,44 @@ test('a claim is made from a template, given a device, reserved, and goes with i
       patience,
     )
     .toBe(false)
+})
+
+test('a claim that cannot be made is told of; one that somebody deletes is made anew', async () => {
+  const { client } = control
+  await pod('needy', { resourceClaimTemplateName: 'late' })
+  const why = 'PodResourceClaim gpu: resource claim template "late": resourceclaimtemplate.resource.k8s.io "late" not found'
+  const told = async () => (await client.list(events, namespace)).items.find(e => e.reason === 'FailedResourceClaimCreation')
+  await expect.poll(told, patience).toMatchObject({ type: 'Warning', message: why, source: { component: 'resource_claim' } })
+  await client.create(resourceClaimTemplates, namespace, {
+    metadata: { name: 'late' },
+    spec: { spec: request('huge') },
+  } as ResourceClaimTemplate)
+  const claimOf = async () => (await get('needy')).status?.resourceClaimStatuses?.[0]?.resourceClaimName
+  await expect.poll(claimOf, patience).toMatch(/^needy-gpu-.{5}$/)
+  const first = (await claimOf())!
+  await client.delete(resourceClaims, namespace, first)
+  await expect.poll(claimOf, patience).not.toBe(first)
+  expect((await client.get<ResourceClaim>(resourceClaims, namespace, (await claimOf())!)).metadata.ownerReferences).toMatchObject([
+    { name: 'needy' },
+  ])
+  await client.delete(pods, namespace, 'needy', { gracePeriodSeconds: 0 })
+})
+
+test('a pod that names its node itself uses its claim when that has a device', async () => {
+  const { client } = control
+  const claim = await client.create(resourceClaims, namespace, { metadata: { name: 'given' }, spec: request('small') } as ResourceClaim)
+  const spec = {
+    nodeName: 'a',
+    containers: [{ name: 'c', image: 'busybox', resources: { claims: [{ name: 'gpu' }] } }],
+    resourceClaims: [{ name: 'gpu', resourceClaimName: 'given' }],
+  }
+  const { uid } = (await client.create(pods, namespace, { metadata: { name: 'placed' }, spec } as unknown as Pod)).metadata
+  const allocation = { devices: { results: [{ request: 'gpu', driver, pool: 'a', device: 'g0' }] } }
+  const status = async () => (await client.get<ResourceClaim>(resourceClaims, namespace, 'given')).status
+  await client.update(resourceClaims, { ...claim, status: { allocation } } as ResourceClaim, 'status')
+  await expect.poll(async () => (await status())?.reservedFor, patience).toEqual([{ resource: 'pods', name: 'placed', uid }])
+  await client.delete(pods, namespace, 'placed', { gracePeriodSeconds: 0 })
+  await expect.poll(async () => (await status())?.reservedFor, patience).toBeUndefined()
 })
 
 test('pods share a claim by its name; it keeps them to its node, and its device until the last has ended', async () => {
