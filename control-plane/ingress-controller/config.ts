@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { frontendText, type Frontend } from './frontends.ts'
 import { emptyTable, mapText, routingMaps, type Table } from './maps.ts'
+import { listenerMaps } from './misdirected.ts'
 import { mirrorFile, mirrorScript } from './mirror.ts'
 import type { Certificate, Listening, Routing, Target } from './model.ts'
 import { streamSections } from './streams.ts'
@@ -53,14 +54,16 @@ function frontendsOf(
       port: '%[ssl_fc,iif(443,80)]',
       usual: true,
       table: tableOf(),
+      guarded: false,
     },
-    ...listening.map(({ at, port, secure }) => ({
+    ...listening.map(({ at, port, secure, hosts }) => ({
       name: `at_${at}`,
       binds: [`${behind.has(at) ? `unix@${dir}/https_${at}.sock accept-proxy` : `:${at}`}${secure ? ` ${tls(at)}` : ''}`],
       scheme: `str(|${at})`,
       port: String(port),
       usual: port === (secure ? 443 : 80),
       table: tableOf(at),
+      guarded: hosts.length > 1,
     })),
   ]
 }
@@ -77,6 +80,7 @@ export function render(
   for (const [file, all] of certificates) texts.set(`certs/${file}`, all[0]!.pem)
   const secure = [...listening.filter(l => l.secure).map(l => l.at), ...streams.filter(s => s.ends).map(s => s.at)]
   for (const at of [undefined, ...new Set(secure)]) texts.set(certificateList(at), listText(dir, certificates, at))
+  for (const [name, text] of listenerMaps(listening)) texts.set(name, text)
   const tcp = streamSections(streams, dir, listening)
   for (const [name, text] of tcp.texts) texts.set(name, text)
   const frontends = frontendsOf(place, listening, tcp.ports, tables)

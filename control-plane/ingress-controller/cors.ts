@@ -54,6 +54,6 @@ export function corsLines({ origins, methods, headers, exposed, credentials, max
     ...allowed('Allow-Methods', methods, 'txn.asked_method', 'method'),
     ...allowed('Allow-Headers', headers, 'txn.asked_headers', 'header'),
     set('Max-Age', String(maxAge), asked),
-    ...(shown.length > 0 ? [set('Expose-Headers', literal(listOf('header', shown)), `${shared} !${asked}`)] : []),
+    ...(shown.length > 0 ? [set('Expose-Headers', literal(listOf('header', shown)), shared)] : []),
   ]
 }

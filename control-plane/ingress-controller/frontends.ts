@@ -1,5 +1,6 @@
 /** HAProxy's frontends: where it listens, what it tells servers of clients, and the way of a request to its backend. */
 import type { Table } from './maps.ts'
+import { misdirectedLines } from './misdirected.ts'
 import { listenerPort } from './model.ts'
 
 export interface Frontend {
@@ -12,6 +13,8 @@ export interface Frontend {
   port: string
   usual: boolean
   table: Table
+  /** Whether its listeners are in the maps. */
+  guarded: boolean
 }
 
 /** Variables in the order that they are set in, up to `txn.r`, the backend or group of a request. */
@@ -50,7 +53,7 @@ function lookUps(dir: string, { exact, regex, wildcards, suffixes, any }: Table)
   ]
 }
 
-export const frontendText = (dir: string, { name, binds, scheme, port, usual, table }: Frontend): string => `
+export const frontendText = (dir: string, { name, binds, scheme, port, usual, table, guarded }: Frontend): string => `
 frontend ${name}
 ${binds.map(b => `  bind ${b}\n`).join('')}  http-request deny deny_status 400 if { path_sub /../ }
   http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS PUT DELETE TRACE }
@@ -60,7 +63,7 @@ ${binds.map(b => `  bind ${b}\n`).join('')}  http-request deny deny_status 400 i
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
   http-request set-header X-Forwarded-Port ${port}
 ${usual ? '' : `  http-request set-var(${listenerPort}) str(:${port})\n`}  http-request set-var(txn.scheme) ${scheme}
-${[...lookUps(dir, table).map(l => `http-request set-var${l}`), ...table.choices].map(l => `  ${l}\n`).join('')}\
+${guarded ? misdirectedLines(dir) : ''}${[...lookUps(dir, table).map(l => `http-request set-var${l}`), ...table.choices].map(l => `  ${l}\n`).join('')}\
   use_backend %[var(txn.r)] if { var(txn.r) -m found }
   default_backend nothing
 `

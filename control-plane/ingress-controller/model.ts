@@ -70,6 +70,8 @@ export interface Listening {
   /** The one that clients know. */
   readonly port: number
   readonly secure: boolean
+  /** Host names, as rules have them, of listeners of HTTPS: a connection for one of them is not for another. */
+  readonly hosts: readonly string[]
 }
 
 export interface Routing {

@@ -95,8 +95,11 @@ export function gatewayRouting(
     .sort(byAge)
     .flatMap(g => g.spec.listeners.map(l => serveListener(g, l, view, certificates, places.get(g)!)))
   const listening = new Map<number, Listening>()
-  for (const { at, accepted, secure, listener } of listeners)
-    if (at !== undefined && accepted && listener.protocol !== 'TLS') listening.set(at, { at, port: listener.port, secure })
+  for (const { at, accepted, secure, listener } of listeners) {
+    if (at === undefined || !accepted || listener.protocol === 'TLS') continue
+    const hosts = secure ? [...(listening.get(at)?.hosts ?? []), ruleHost(listener.hostname ?? '')] : []
+    listening.set(at, { at, port: listener.port, secure, hosts })
+  }
 
   /** Rules that are there, and what the route's status says of this controller's parents, beside those of others. */
   const routed = <R extends HTTPRoute | GRPCRoute | TLSRoute>(

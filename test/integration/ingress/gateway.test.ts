@@ -238,7 +238,13 @@ test('sharing across origins', async () => {
         .end()
     })
   const preflight = { 'access-control-request-method': 'PUT', 'access-control-request-headers': 'x-1, x-9' }
-  const granted = { 'allow-credentials': 'true', 'allow-headers': 'x-1, x-2', 'allow-methods': 'GET, OPTIONS', 'max-age': '3600' }
+  const granted = {
+    'allow-credentials': 'true',
+    'allow-headers': 'x-1, x-2',
+    'allow-methods': 'GET, OPTIONS',
+    'expose-headers': 'x-3',
+    'max-age': '3600',
+  }
   for (const origin of ['https://www.foo.com', 'https://a.b.bar.com'])
     expect(await ask('OPTIONS', '/some', { origin, ...preflight })).toEqual([204, { ...granted, 'allow-origin': origin }])
   for (const origin of ['https://foo.com', 'http://www.foo.com', 'https://www.foo.com.evil.org'])
@@ -283,6 +289,35 @@ test('what is for a listener with a host name is not for one with less of it, or
       host,
     ).toEqual(served)
   }
+})
+
+test('what is asked for by a connection for another listener is misdirected', async () => {
+  const { cert, key } = sign(makeAuthority(), { commonName: 'x', names: { dns: ['a.org', '*.w.org', 'b.w.org', 'c.org'], ips: [] } })
+  const encode = (text: string): string => Buffer.from(text).toString('base64')
+  proxy.secrets.set('default/many', { data: { 'tls.crt': encode(cert), 'tls.key': encode(key) } } as unknown as Secret)
+  const listener = (name: string, hostname?: string) => ({
+    ...{ name, port: 443, protocol: 'HTTPS', tls: { certificateRefs: [{ name: 'many' }] } },
+    ...(hostname ? { hostname } : {}),
+  })
+  const listeners = [listener('any'), listener('a', 'a.org'), listener('wild', '*.w.org'), listener('b', 'b.w.org')]
+  const at = (sectionName: string, hostnames: string[] = []) =>
+    route(sectionName, [{ backendRefs: [to('a')] }], { parentRefs: [{ name: 'public', sectionName }], hostnames })
+  await serve([at('any', ['c.org']), at('a'), at('wild'), at('b')], { gateways: [gateway(listeners)] })
+  const status = async (servername: string, host: string): Promise<number> =>
+    (await proxy.askSecurely(host, '/', inner.get(443)!, servername)).status
+  for (const [servername, host, expected] of [
+    ['c.org', 'c.org', 200],
+    ['c.org', 'a.org', 421],
+    ['c.org', 'd.org', 404],
+    ['d.org', 'c.org', 200],
+    ['a.org', 'a.org', 200],
+    ['a.org', 'c.org', 421],
+    ['x.w.org', 'y.w.org', 200],
+    ['x.w.org', 'b.w.org', 421],
+    ['b.w.org', 'b.w.org', 200],
+    ['b.w.org', 'x.w.org', 421],
+  ] as const)
+    expect(await status(servername, host), `${servername} ${host}`).toBe(expected)
 })
 
 test('headers are matched whole; of two matches of one name the first counts', async () => {
