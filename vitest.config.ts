@@ -24,12 +24,14 @@ export default defineConfig({
     // The default of a second is short on a machine that has much else to do.
     expect: { poll: { timeout: 15_000 } },
     pool: 'forks',
+    // A file finds the modules that another one loaded: a fifth to a half of a run's processor time is loading them.
+    isolate: false,
     // Most of a test is waiting.
     maxWorkers: 3,
     // Stages, one after the other: logic; parts and whole clusters; what breaks a cluster, where other load would disturb; a thousand
     // nodes.
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], pool: 'threads', isolate: false } },
+      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], pool: 'threads' } },
       {
         extends: true,
         test: { name: 'parts', include: ['test/integration/**/*.test.ts'], exclude: ordinaryUser, sequence: { groupOrder: 1 } },
@@ -40,6 +42,8 @@ export default defineConfig({
           name: 'rootless',
           include: [...everyRuntime, ...ordinaryUser],
           setupFiles: ['test/fixtures/ordinary-user.ts'],
+          // A process that has become an ordinary user's stays one.
+          isolate: true,
           sequence: { groupOrder: 1 },
         },
       },
