@@ -33,7 +33,7 @@ export const gatewayServiceController: NewCloudController = ({ client, informer,
     },
     async reconcile(_, client) {
       await custom.synced
-      const classes = custom.list(gatewayClasses).filter(c => c.spec.controllerName === controllerClass)
+      const classes = custom.list(gatewayClasses).filter(c => c.spec.controllerName === controllerClass && !c.spec.parametersRef)
       const own = custom.list(gateways).filter(g => classes.some(c => c.metadata.name === g.spec.gatewayClassName))
       const wanted = new Set(own.map(g => serviceKey(g).name))
       for (const { metadata } of all.list().filter(s => isOfGateway(s) && !wanted.has(s.metadata.name ?? '')))

@@ -209,3 +209,18 @@ export function commonHosts(listener: string | undefined, route: readonly string
     return host.startsWith('*.') && listener.endsWith(suffix(host)) ? [listener] : []
   })
 }
+
+/** Whether a listener's host name is for all names of another one. */
+const covers = (outer: string | undefined, inner: string): boolean =>
+  !outer || outer === inner || (outer.startsWith('*.') && inner.endsWith(suffix(outer)))
+/** Of host names of a route on a listener those that are not another listener's, at the same port, which says more of them. */
+export const ownHosts = (
+  { listener: { hostname }, at }: ServedListener,
+  hosts: readonly string[],
+  all: readonly ServedListener[],
+): string[] => {
+  const finer = all.flatMap(({ listener: other, accepted, at: there }) =>
+    accepted && there === at && other.hostname && other.hostname !== hostname && covers(hostname, other.hostname) ? [other.hostname] : [],
+  )
+  return hosts.filter(host => !finer.some(name => covers(name, host)))
+}

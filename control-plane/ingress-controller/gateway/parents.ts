@@ -1,6 +1,16 @@
 /** Which listeners let a route in, and what its status says of that. */
 import type { Rule, Stream } from '../model.ts'
-import { commonHosts, condition, isNamed, isParent, letsIn, ruleHost, type GatewayView, type ServedListener } from './listeners.ts'
+import {
+  commonHosts,
+  condition,
+  isNamed,
+  isParent,
+  letsIn,
+  ownHosts,
+  ruleHost,
+  type GatewayView,
+  type ServedListener,
+} from './listeners.ts'
 import type { Condition, ParentRef, RouteParentStatus } from './types.ts'
 
 export interface RouteOutcome {
@@ -23,11 +33,11 @@ export interface Compiled {
   unresolved?: Condition | undefined
 }
 
-/** The parents that are ours: for each the listeners that it names, of which there may be none. */
+/** The parents that are ours: for each its listeners, and of them those that the route names, of which there may be none. */
 export const parentsOf = ({ parentRefs, namespace }: Parented, listeners: readonly ServedListener[]) =>
   parentRefs.flatMap(ref => {
     const own = listeners.filter(l => isParent(l, ref, namespace))
-    return own.length > 0 ? [{ ref, named: own.filter(l => isNamed(l, ref)) }] : []
+    return own.length > 0 ? [{ ref, own, named: own.filter(l => isNamed(l, ref)) }] : []
   })
 
 /** Calls `serve` for each listener that lets the route in, with the host names that both have; what its parents are to be told. */
@@ -39,7 +49,7 @@ export function attach(
   controllerName: string,
   serve: (served: ServedListener, hosts: readonly string[]) => void,
 ): RouteParentStatus[] {
-  return mine.map(({ ref, named }) => {
+  return mine.map(({ ref, own, named }) => {
     const open = named.filter(l => l.accepted && letsIn(l, route.kind, route.namespace, view))
     const attached = open.flatMap(l => {
       const hosts = commonHosts(l.listener.hostname, route.hostnames)
@@ -57,7 +67,7 @@ export function attach(
     if (accepted.status === 'True')
       for (const { served, hosts } of attached) {
         served.routes++
-        if (served.at !== undefined) serve(served, hosts.map(ruleHost))
+        if (served.at !== undefined) serve(served, ownHosts(served, hosts, own).map(ruleHost))
       }
     return {
       parentRef: ref,

@@ -274,8 +274,17 @@ test('what is for a listener with a host name is not for one with less of it, or
       parentRefs: [{ name: 'public', sectionName }],
       hostnames,
     })
-  // Of the last one there are no routes.
-  await serve([at('all'), at('wild', ['x.iso.org', '*.iso.org']), at('wilder')], { gateways: [gateway(listeners)] })
+  // Of the last one there are no routes. Routes may name hosts that another listener has more to say of.
+  const named = ['other.org', '*.iso.org', '*.in.iso.org', 'a.in.iso.org']
+  for (const routes of [
+    [at('all'), at('wild', ['x.iso.org', '*.iso.org']), at('wilder')],
+    [at('all', named), at('wild', [...named, 'x.iso.org']), at('wilder', named)],
+  ]) {
+    await serve(routes, { gateways: [gateway(listeners)] })
+    await isolated()
+  }
+})
+async function isolated(): Promise<void> {
   for (const [host, served] of [
     ['other.org', ['/all']],
     ['y.iso.org', ['/wild']],
@@ -289,7 +298,7 @@ test('what is for a listener with a host name is not for one with less of it, or
       host,
     ).toEqual(served)
   }
-})
+}
 
 test('what is asked for by a connection for another listener is misdirected', async () => {
   const { cert, key } = sign(makeAuthority(), { commonName: 'x', names: { dns: ['a.org', '*.w.org', 'b.w.org', 'c.org'], ips: [] } })
