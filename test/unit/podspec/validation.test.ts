@@ -134,6 +134,23 @@ describe('rules of a pod', () => {
     ])
   })
 
+  it('of files of variables: in an emptyDir of the pod', () => {
+    const env = (volumeName: string) => [{ name: 'A', valueFrom: { fileKeyRef: { volumeName, path: 'a.env', key: 'A', optional: false } } }]
+    const spec = (volumeName: string) => ({
+      volumes: [
+        { name: 'own', emptyDir: {} },
+        { name: 'node', hostPath: { path: '/tmp', type: '' } },
+      ],
+      initContainers: [{ name: 'i', image: 'x', env: env(volumeName) }],
+      containers: [{ name: 'c', image: 'x', env: env(volumeName) }],
+    })
+    const at = (list: string): string => `spec.${list}[0].env[0].valueFrom.fileKeyRef.volumeName`
+    expect(problems(spec('own'))).toEqual([])
+    expect(problems(spec('none'))).toEqual([`${at('containers')}: Not found: "none"`, `${at('initContainers')}: Not found: "none"`])
+    expect(problems(spec('node'))).toEqual(
+      ['containers', 'initContainers'].map(list => `${at(list)}: Invalid value: "node": referenced volume must be of type emptyDir`),
+    )
+  })
   it('of tokens need a service account', () => {
     const volumes = [{ name: 'v', projected: { sources: [{ serviceAccountToken: { path: 't', expirationSeconds: 10 } }] } }]
     expect(problems({ volumes })).toEqual([

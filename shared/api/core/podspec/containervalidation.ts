@@ -47,7 +47,7 @@ function validateCommon(c: Container, ctx: ContainerContext, path: Path): FieldE
     errors.push(notSupported(path.child('terminationMessagePolicy'), c.terminationMessagePolicy, messagePolicies))
   errors.push(
     ...validatePorts(c.ports ?? [], path.child('ports')),
-    ...validateEnv(c.env, path.child('env')),
+    ...validateEnv(c.env, ctx.volumes, path.child('env')),
     ...validateEnvFrom(c.envFrom, path.child('envFrom')),
     ...validateMounts(c, ctx, path.child('volumeMounts')),
     ...validateDevices(c.volumeDevices ?? [], c.volumeMounts ?? [], ctx, path.child('volumeDevices')),

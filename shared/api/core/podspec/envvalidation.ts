@@ -1,8 +1,9 @@
 /** Rules of environment variables and of the selectors that take values from the pod, its resources, ConfigMaps, Secrets and files. */
-import { invalid, notSupported, required, type FieldError, type Path } from '../../../machinery/field.ts'
+import { invalid, notFound, notSupported, required, type FieldError, type Path } from '../../../machinery/field.ts'
 import { compareQuantity, normalQuantity } from '../../../machinery/quantity.ts'
 import type { EnvFromSource, EnvVar, EnvVarSource, FileKeySelector, ObjectFieldSelector, ResourceFieldSelector } from './env.ts'
 import { configMapKey, dns1123Subdomain, dns1123SubdomainPrefix, envVarName, localNonReservedPath, qualifiedName } from './formats.ts'
+import type { Volume } from './volume.ts'
 
 /** The pod fields that an environment variable may show, beside labels and annotations by key. */
 const envFieldPaths = [
@@ -35,12 +36,23 @@ const downwardFieldPaths = [
   'spec.host',
 ]
 
-export function validateEnv(env: readonly EnvVar[] | undefined, path: Path): FieldError[] {
+export function validateEnv(env: readonly EnvVar[] | undefined, volumes: ReadonlyMap<string, Volume>, path: Path): FieldError[] {
   return (env ?? []).flatMap((v, i) => {
     const at = path.index(i)
     const name = v.name ? envVarName(v.name, at.child('name')) : [required(at.child('name'))]
-    return v.valueFrom ? [...name, ...validateValueFrom(v.valueFrom, v.value, at.child('valueFrom'))] : name
+    if (!v.valueFrom) return name
+    const from = at.child('valueFrom')
+    return [...name, ...validateValueFrom(v.valueFrom, v.value, from), ...fileVolumeRules(v.valueFrom.fileKeyRef, volumes, from)]
   })
+}
+
+/** Only what containers of the pod have written themselves is read by the kubelet. */
+function fileVolumeRules(file: FileKeySelector | undefined, volumes: ReadonlyMap<string, Volume>, path: Path): FieldError[] {
+  const at = path.child('fileKeyRef', 'volumeName')
+  if (!file?.volumeName) return []
+  const volume = volumes.get(file.volumeName)
+  if (!volume) return [notFound(at, file.volumeName)]
+  return volume.emptyDir ? [] : [invalid(at, file.volumeName, 'referenced volume must be of type emptyDir')]
 }
 
 function validateValueFrom(from: EnvVarSource, value: string | undefined, at: Path): FieldError[] {
