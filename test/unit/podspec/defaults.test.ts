@@ -111,6 +111,12 @@ describe('defaults of a pod', () => {
     })
   })
 
+  it('take a grace period below zero for one, which templates keep', () => {
+    expect(makePod({ terminationGracePeriodSeconds: -1 }).spec.terminationGracePeriodSeconds).toBe(1)
+    const template = { spec: { terminationGracePeriodSeconds: -1, containers: [] } } as unknown as PodTemplateSpec
+    defaultPodTemplateSpec(template)
+    expect(template.spec?.terminationGracePeriodSeconds).toBe(-1)
+  })
   it('mirror the service account under its old name', () => {
     expect(makePod({ serviceAccount: 'sa' }).spec).toMatchObject({ serviceAccount: 'sa', serviceAccountName: 'sa' })
     expect(makePod({ serviceAccount: 'old', serviceAccountName: 'new' }).spec).toMatchObject({

@@ -88,7 +88,6 @@ describe('warnings about pods', () => {
         hostAliases: [{ ip: '1.1.1.1' }, { ip: '1.1.1.1' }, { ip: '::0' }],
         imagePullSecrets: [{ name: 'a' }, { name: 'a' }, {}],
         dnsConfig: { nameservers: ['01.1.1.1'] },
-        terminationGracePeriodSeconds: -1,
         overhead: { memory: '0.5' },
       },
       [
@@ -98,7 +97,6 @@ describe('warnings about pods', () => {
         'spec.dnsConfig.nameservers[0]: non-standard IP address "01.1.1.1" will be considered invalid in a future Kubernetes release: use "1.1.1.1"',
         'spec.hostAliases[2].ip: IPv6 address "::0" should be in RFC 5952 canonical format ("::")',
         'spec.overhead[memory]: fractional byte value "500m" is invalid, must be an integer',
-        'spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1',
       ],
     ],
     [
@@ -181,14 +179,21 @@ describe('warnings about pods', () => {
     const make = (generation: number) =>
       ({
         metadata: { name: 'd.x', generation },
-        spec: { template: { spec: { containers: [container()], nodeSelector: { 'beta.kubernetes.io/os': 'linux' } } } },
+        spec: {
+          template: {
+            spec: { containers: [container()], nodeSelector: { 'beta.kubernetes.io/os': 'linux' }, terminationGracePeriodSeconds: -1 },
+          },
+        },
       }) as unknown as Deployment
-    const text = 'spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead'
+    const texts = [
+      'spec.template.spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use "kubernetes.io/os" instead',
+      'spec.template.spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1',
+    ]
     expect(deployment.warnings!(make(1), undefined)).toEqual([
       'metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]',
-      text,
+      ...texts,
     ])
-    expect(deployment.warnings!(make(2), make(1))).toEqual([text])
+    expect(deployment.warnings!(make(2), make(1))).toEqual(texts)
     expect(deployment.warnings!(make(1), make(1))).toEqual([])
   })
 })

@@ -72,6 +72,8 @@ export function defaultPodOnly(spec: PodSpec): void {
   }
   defaultPodResources(spec)
   spec.enableServiceLinks ??= true
+  // Templates keep what they say: what is made of them is a pod.
+  if ((spec.terminationGracePeriodSeconds ?? 0) < 0) spec.terminationGracePeriodSeconds = 1
   if (spec.hostNetwork) for (const c of containers) for (const port of c.ports ?? []) port.hostPort ||= port.containerPort
 }
 
