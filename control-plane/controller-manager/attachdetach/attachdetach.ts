@@ -9,7 +9,7 @@ import { csiDrivers, nodes, persistentVolumeClaims, persistentVolumes, pods, vol
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
-import { attachmentName, uniqueVolumeName } from '#shared/csi/names.ts'
+import { attachmentName, isAttachmentName, uniqueVolumeName } from '#shared/csi/names.ts'
 import { ignoreNotFound, isAlreadyExists } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
 import { claimsOf } from '../podcontrol/claims.ts'
@@ -172,7 +172,8 @@ export const attachDetachController: NewController = ctx => {
         for (const a of all) {
           // Somebody else's: not the one that we would make.
           const csi = volume?.spec.csi
-          if (csi && a.metadata.name !== attachmentName(csi.volumeHandle, csi.driver, a.spec.nodeName)) continue
+          const { name: its = '' } = a.metadata
+          if (csi ? its !== attachmentName(csi.volumeHandle, csi.driver, a.spec.nodeName) : !isAttachmentName(its)) continue
           if (wanted.has(a.spec.nodeName)) unwanted.delete(a.metadata.uid ?? '')
           else {
             const left = await detach(a, volume, as)

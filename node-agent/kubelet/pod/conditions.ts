@@ -11,7 +11,7 @@ export interface ConditionInput {
   init: readonly ContainerStatus[]
   app: readonly ContainerStatus[]
   initialized: boolean
-  sandboxReady: boolean
+  readyToStart: boolean
 }
 
 const isTrue = (type: string): Condition => ({ type, status: 'True' })
@@ -71,7 +71,7 @@ function initialized(pod: Pod, { phase, init, initialized: done }: ConditionInpu
 export function podConditions(pod: Pod, input: ConditionInput): Condition[] {
   const containers = containersReady(pod, input)
   return [
-    { type: 'PodReadyToStartContainers', status: input.sandboxReady ? 'True' : 'False' },
+    { type: 'PodReadyToStartContainers', status: input.readyToStart ? 'True' : 'False' },
     initialized(pod, input),
     ready(pod, containers),
     containers,

@@ -22,6 +22,8 @@ export interface StatusInput {
   now: Date
   /** Nothing will be started any more. */
   terminal: boolean
+  /** False while a pod in which nothing has run yet waits for them. */
+  volumesReady?: boolean
 }
 
 /** A status whose termination messages fit beside those of the pod's other containers. */
@@ -57,7 +59,7 @@ function dated(
 export function generateStatus(
   asked: Pod,
   previous: PodStatus | undefined,
-  { state, live, hostIP, hostIPs = [hostIP], now, terminal }: StatusInput,
+  { state, live, hostIP, hostIPs = [hostIP], now, terminal, volumesReady = true }: StatusInput,
 ): PodStatus {
   const pod = allocatedPod(asked, state.allocated)
   const ended = terminal && !anyRunning(state)
@@ -83,6 +85,8 @@ export function generateStatus(
     why = undefined
   }
   const { sandbox } = state
+  // Upstream makes a sandbox when the volumes are there.
+  const readyToStart = sandbox !== undefined && !sandbox.lost && (volumesReady || Object.keys(state.containers).length > 0)
   const ips = !sandbox ? [] : pod.spec.hostNetwork ? hostIPs : (sandbox.ips ?? [sandbox.ip])
   const reason = why?.reason ?? (isTerminal(previous?.phase) ? previous?.reason : undefined)
   const message = why?.message ?? (isTerminal(previous?.phase) ? previous?.message : undefined)
@@ -102,7 +106,7 @@ export function generateStatus(
     conditions: dated(
       [
         ...resizeConditions(state),
-        ...podConditions(pod, { phase, init, app, initialized, sandboxReady: state.sandbox !== undefined && !state.sandbox.lost }),
+        ...podConditions(pod, { phase, init, app, initialized, readyToStart }),
         ...(why?.condition ? [why.condition] : []),
       ],
       pod,

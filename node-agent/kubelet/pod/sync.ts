@@ -34,8 +34,13 @@ async function prepareDynamicResources({ kubelet, pod }: PodContext): Promise<vo
   })
 }
 
-/** `ready` tells whether sandbox and volumes were set up by this process before. */
-export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Promise<SyncResult> {
+/** What of a pod was set up by this process before. */
+export interface SetUp {
+  sandbox: boolean
+  volumes: boolean
+}
+
+export async function syncPod(ctx: PodContext, ready: SetUp): Promise<SyncResult> {
   const left = deadlineIn(ctx)
   if (left !== undefined && left <= 0) {
     ctx.state.ended = { reason: 'DeadlineExceeded', message: deadlineMessage }
@@ -72,7 +77,8 @@ export async function syncPod(ctx: PodContext, ready: { sandbox: boolean }): Pro
     ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
     throw sandbox
   }
-  if (volumes.missing.length > 0) throw new Error(volumes.missing.join('; '))
+  ready.volumes = volumes.missing.length === 0
+  if (!ready.volumes) throw new Error(volumes.missing.join('; '))
   if (ctx.ending.aborted) return 'running'
 
   decideResize(ctx)

@@ -20,7 +20,7 @@ import { isTerminal } from './phase.ts'
 import { PodRecord } from './record.ts'
 import type { PodState } from './state.ts'
 import { generateStatus } from './status.ts'
-import { syncPod } from './sync.ts'
+import { syncPod, type SetUp } from './sync.ts'
 import { releasePod, removePod, stopPod } from './terminate.ts'
 import { liveViews } from './views.ts'
 
@@ -47,7 +47,7 @@ export class PodWorker implements PodContext {
   readonly #stopped = Promise.withResolvers<void>()
   readonly #retry = backoff(500, 60_000)
   readonly #saveRetry = backoff(1_000, 60_000)
-  readonly #sandbox = { sandbox: false }
+  readonly #setUp: SetUp = { sandbox: false, volumes: false }
   readonly #record: PodRecord
   readonly #seenAt = performance.now()
   #counted = false
@@ -129,6 +129,7 @@ export class PodWorker implements PodContext {
     const status = generateStatus(this.#pod, previous, {
       state: this.state,
       live: liveViews(this),
+      volumesReady: this.#setUp.volumes,
       hostIP: nodeIP,
       hostIPs: nodeIPs,
       now: new Date(),
@@ -266,7 +267,7 @@ export class PodWorker implements PodContext {
     if (this.#stage === 'new') await this.#begin()
     if (this.#stage === 'running' && (this.#deleting() || this.state.ended)) this.#stage = 'terminating'
     if (this.#stage === 'running') {
-      const result = await syncPod(this, this.#sandbox)
+      const result = await syncPod(this, this.#setUp)
       if (result === 'over') {
         this.#stage = 'terminating'
         this.#ending.abort()

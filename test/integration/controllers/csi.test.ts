@@ -17,6 +17,7 @@ import {
   storageClasses,
   volumeAttachments,
 } from '#shared/api/kinds.ts'
+import { attachmentName } from '#shared/csi/names.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import { volumePopulators, type VolumePopulator } from '#control-plane/controller-manager/csi/populators.ts'
 import { startCsiControl } from './csicontrol.ts'
@@ -79,6 +80,22 @@ test('a volume is attached where its pod is, once at a time, and detached when i
   await c.client.patch(nodes, '', 'node-2', 'merge', { status: { volumesInUse: [] } }, 'status')
   await remove('att')
   await nothingLeft()
+})
+
+test('of a volume that is gone only attachments that a controller has made are removed', async () => {
+  const attach = (attachment: string) =>
+    c.client.create(volumeAttachments, '', {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'VolumeAttachment',
+      metadata: { name: attachment },
+      spec: { attacher: 'somebody.example.com', nodeName: 'node-1', source: { persistentVolumeName: 'gone' } },
+    } as never)
+  const made = attachmentName('handle', 'somebody.example.com', 'node-1')
+  await attach('somebodys')
+  await attach(made)
+  await until('ours to be gone', () => c.client.get(volumeAttachments, '', made).then(() => false, isNotFound))
+  expect((await c.client.get(volumeAttachments, '', 'somebodys')).metadata.deletionTimestamp).toBeUndefined()
+  await c.client.delete(volumeAttachments, '', 'somebodys')
 })
 
 test('a node that is not healthy loses its volume after a while, one that is healthy does not', async () => {

@@ -72,8 +72,10 @@ describe('configuration', () => {
         .some(e => e.reason === 'FailedMount' && e.message === 'MountVolume.SetUp failed for volume "v" : configmap "late" not found'),
     )
     expect(waiting(h.get('mount')!)).toEqual({ reason: 'ContainerCreating' })
+    const readyToStart = (p: Pod) => p.status?.conditions?.find(c => c.type === 'PodReadyToStartContainers')?.status
+    expect(readyToStart(h.get('mount')!)).toBe('False')
     put(configMaps, 'late', { f: 'one' })
-    await h.until('mount', isReady)
+    expect(readyToStart(await h.until('mount', isReady))).toBe('True')
     expect(await run('mount', 'cat v/f')).toBe('one')
   })
 

@@ -20,6 +20,13 @@ describe('phase', () => {
     expect(s.containerStatuses?.[0]?.state).toEqual({ waiting: { reason: 'ContainerCreating' } })
     expect(condition(s, 'PodReadyToStartContainers')?.status).toBe('False')
   })
+  test('a sandbox, but not all volumes', () => {
+    const ready = (volumesReady: boolean, containers: PodState['containers'] = {}) =>
+      condition(generate(newPod(), { ...state({}), containers }, { volumesReady }), 'PodReadyToStartContainers')?.status
+    expect(ready(false)).toBe('False')
+    expect(ready(true)).toBe('True')
+    expect(ready(false, state({ a: attempt() }).containers)).toBe('True')
+  })
   test('init containers first', () => {
     const pod = newPod({ initContainers: [container('i')] })
     const s = generate(pod, state({ i: attempt() }))
