@@ -20,6 +20,12 @@ export const startedPods = counts()
 export const startedContainers = counts()
 /** By `volume_plugin`, `operation_name`, `status`, `migrated`. */
 export const storageOperations = durations(volumeBounds)
+/** By `eviction_signal`. */
+export const evictions = counts()
+/** By `preemption_signal`, the resource that a critical pod lacked. */
+export const preemptions = counts()
+/** By `reason`. */
+export const admissionRejections = counts()
 /** By `driver_name`, `method_name`, `grpc_status_code`, `migrated`. */
 export const csiOperations = durations(volumeBounds)
 /** By `probe_type`, `result`, `container`, `pod`, `namespace`, `pod_uid`. */

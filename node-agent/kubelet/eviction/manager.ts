@@ -10,6 +10,7 @@ import type { Logger } from '#shared/component/log.ts'
 import type { Threshold } from '#shared/kubelet/thresholds.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
 import type { Kubelet } from '../kubelet.ts'
+import { evictions } from '../metrics.ts'
 import { uidOf } from '../pod/containers.ts'
 import { isCritical } from '../pod/critical.ts'
 import { disruptionTarget, type Kill } from '../pod/kill.ts'
@@ -116,6 +117,7 @@ export function evictionManager(options: EvictionOptions): EvictionManager {
     if (first.graceMs === 0) kill.graceSeconds = immediateGraceSeconds
     else if (maxPodGraceSeconds >= 0) kill.graceSeconds = maxPodGraceSeconds
     log.warn({ starved, signal: first.signal, pod: `${victim.pod.metadata.namespace}/${victim.pod.metadata.name}` }, 'evicting a pod')
+    evictions.add({ eviction_signal: first.signal })
     const over = new AbortController()
     const ended = evict(victim.worker, node, kill, annotations).finally(() => over.abort())
     await Promise.race([ended, sleep(cleanupMs + (kill.graceSeconds ?? 0) * 1000, over.signal)])
@@ -129,9 +131,11 @@ export function evictionManager(options: EvictionOptions): EvictionManager {
     let any = false
     for (const worker of limited) {
       const used = storage.get(uidOf(worker.pod))
-      const message = used && exceededLimit(worker.pod, used)
-      if (message === undefined || worker.stage !== 'running') continue
+      const exceeded = used && exceededLimit(worker.pod, used)
+      if (!exceeded || worker.stage !== 'running') continue
+      const { signal, message } = exceeded
       any = true
+      evictions.add({ eviction_signal: signal })
       void evict(worker, node, { reason: 'Evicted', message, graceSeconds: immediateGraceSeconds })
     }
     return any

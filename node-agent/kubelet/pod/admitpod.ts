@@ -2,6 +2,7 @@
 import type { Pod } from '#shared/api/core/pod.ts'
 import { wishes } from '../cm/allocation.ts'
 import type { PodContext } from '../context.ts'
+import { admissionRejections, preemptions } from '../metrics.ts'
 import { admit, type Lack, type Rejection } from './admission.ts'
 import { uidOf } from './containers.ts'
 import { isCritical } from './critical.ts'
@@ -22,6 +23,7 @@ export async function admitPod(ctx: PodContext): Promise<void> {
   if (rejection?.lacks && isCritical(pod)) rejection = await preempt(ctx, others, rejection.lacks)
   if (!rejection) return take(ctx)
   ctx.event('Warning', rejection.reason, rejection.message)
+  admissionRejections.add({ reason: rejection.reason })
   state.ended = { reason: rejection.reason, message: `Pod was rejected: ${rejection.message}` }
 }
 
@@ -57,6 +59,7 @@ async function preempt(ctx: PodContext, others: readonly Pod[], missing: readonl
   const condition = disruptionTarget('Pod was preempted by Kubelet to accommodate a critical pod.')
   const ends = victims.map(victim => {
     kubelet.recorder.event(victim, 'Warning', 'Preempting', preemptionMessage)
+    preemptions.add({ preemption_signal: missing[0]?.resource ?? '' })
     return kubelet.killPod(uidOf(victim), { reason: 'Preempting', message: preemptionMessage, condition })
   })
   await Promise.race([Promise.all(ends), aborted(ctx.ending)])

@@ -3,6 +3,7 @@ import { countBy, type Durations } from '#shared/component/counts.ts'
 import type { Registry } from 'prom-client'
 import { addMetric, newMetrics, type Sample } from '#shared/component/metrics.ts'
 import type { Kubelet } from '../kubelet.ts'
+import type { Resize } from '../cm/resize.ts'
 import * as counted from '../metrics.ts'
 import { kubeletVersion } from '../node/object.ts'
 import { isStatic } from '../pod/critical.ts'
@@ -49,6 +50,26 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     'kubelet_active_pods',
     '[ALPHA] The number of pods the kubelet considers active and which are being considered when admitting new pods.',
     () => statics(kubelet.activePods().map(p => ({ static: isStatic(p) }))),
+  )
+  gauge('kubelet_mirror_pods', '[ALPHA] The number of mirror pods the kubelet will try to create (one per admitted static pod)', () => [
+    { value: kubelet.workers().filter(w => isStatic(w.pod) && w.state.admitted).length },
+  ])
+  const resizes = (): Resize[] => kubelet.workers().flatMap(w => w.state.resize ?? [])
+  gauge('kubelet_pod_pending_resizes', '[ALPHA] Number of pending resizes for pods.', () =>
+    countBy(
+      resizes().flatMap(r => r.pending ?? []),
+      p => ({ reason: p.reason.toLowerCase() }),
+    ),
+  )
+  gauge('kubelet_pod_in_progress_resizes', '[ALPHA] Number of in-progress resizes for pods.', () => [
+    { value: resizes().filter(r => r.inProgress).length },
+  ])
+  counter('kubelet_evictions', '[ALPHA] Cumulative number of pod evictions by eviction signal', counted.evictions.samples)
+  counter('kubelet_preemptions', '[ALPHA] Cumulative number of pod preemptions by preemption resource', counted.preemptions.samples)
+  counter(
+    'kubelet_admission_rejections_total',
+    '[ALPHA] Cumulative number pod admission rejections by the Kubelet.',
+    counted.admissionRejections.samples,
   )
   counter('kubelet_started_pods_total', '[ALPHA] Cumulative number of pods started', counted.startedPods.samples)
   counter('kubelet_started_containers_total', '[ALPHA] Cumulative number of containers started', counted.startedContainers.samples)

@@ -7,6 +7,7 @@ import { logger } from '#shared/component/log.ts'
 import { evictionManager } from '#node-agent/kubelet/eviction/manager.ts'
 import type { Observation } from '#node-agent/kubelet/eviction/signals.ts'
 import { parseThresholds, type Signal, type Statements } from '#shared/kubelet/thresholds.ts'
+import { evictions } from '#node-agent/kubelet/metrics.ts'
 import { rotateLogs } from '#node-agent/kubelet/logs/monitor.ts'
 import { podDirectory, volumeDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { harness, type Harness } from './harness.ts'
@@ -58,6 +59,9 @@ test('pods that have written more than they may are evicted, others are not', as
   h.pod('modest', { containers: [writer('d/x', { ...mounted, ...limits('50Mi') })], volumes: volume('50Mi') })
   h.pod('critical', { priority: 2_000_000_000, containers: [writer('bigfile', limits('5Mi'))] })
   for (const name of ['volume', 'layer', 'one', 'modest', 'critical']) await h.until(name, isReady)
+  const counted = (signal: string): number => evictions.samples().find(s => s.labels?.['eviction_signal'] === signal)?.value ?? 0
+  const signals = ['emptydirfs.limit', 'ephemeralpodfs.limit', 'ephemeralcontainerfs.limit']
+  const before = signals.map(counted)
   await manager({}, new Map()).synchronize(node())
   for (const [name, message] of [
     ['volume', 'Usage of EmptyDir volume "d" exceeds the limit "5Mi". '],
@@ -69,6 +73,7 @@ test('pods that have written more than they may are evicted, others are not', as
     await h.api.until(() => h.events(name).some(e => e.type === 'Warning' && e.reason === 'Evicted' && e.message === message))
   }
   for (const name of ['modest', 'critical']) expect(h.get(name)?.status?.phase).toBe('Running')
+  expect(signals.map((signal, i) => counted(signal) - before[i]!)).toEqual([1, 1, 1])
 })
 
 test('a log that grows as fast as it can does not fill the disk', async () => {

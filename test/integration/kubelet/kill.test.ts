@@ -1,6 +1,7 @@
 /** Pods that the kubelet ends by itself, and why: told in their status, remembered over a restart, in order of need. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { pods } from '#shared/api/kinds.ts'
+import { preemptions } from '#node-agent/kubelet/metrics.ts'
 import { disruptionTarget } from '#node-agent/kubelet/pod/kill.ts'
 import { shutDownPods, shutdownPeriods } from '#node-agent/kubelet/shutdown.ts'
 import { harness, type Harness } from './harness.ts'
@@ -72,6 +73,8 @@ test('a critical pod takes the place of others, and of as few as can be', async 
     message:
       'Pod was rejected: Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to preempt: no set of running pods found to reclaim resources: [(res: cpu, q: 1000), ]',
   })
+  const counted = (): number => preemptions.samples().find(s => s.labels?.['preemption_signal'] === 'cpu')?.value ?? 0
+  const before = counted()
   pod('critical', '700m', { priority: 2_000_000_000 })
   await h.until('critical', isReady as never)
   const preempted = h.get('middle')!
@@ -82,6 +85,7 @@ test('a critical pod takes the place of others, and of as few as can be', async 
   })
   await h.api.until(() => h.events('middle').some(e => e.reason === 'Preempting' && e.type === 'Warning'))
   for (const name of ['small', 'large']) expect(h.get(name)!.status?.phase).toBe('Running')
+  expect(counted() - before).toBe(1)
 })
 
 test('when the node shuts down, critical pods go last, within the time that there is', async () => {

@@ -6,6 +6,7 @@ import { createServer as createTcpServer, type AddressInfo } from 'node:net'
 import { WebSocket } from 'ws'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Pod } from '#shared/api/core/pod.ts'
+import { pods } from '#shared/api/kinds.ts'
 import { logger } from '#shared/component/log.ts'
 import { kubeletRequests } from '#node-agent/kubelet/server/requests.ts'
 import { podStreams } from '#node-agent/kubelet/sessions/streams.ts'
@@ -89,6 +90,29 @@ test('metrics of the kubelet', async () => {
   expect(probes.find(p => p.labels['result'] === 'successful')).toMatchObject({
     labels: { probe_type: 'Readiness', container: 'c', pod: 'told', namespace: 'default', pod_uid: uid },
   })
+})
+
+test('metrics of what a pod wanted and did not get', async () => {
+  const asking = (cpu: string) => ({
+    containers: [{ name: 'c', image: 'busybox', command: ['sleep', '1000'], resources: { requests: { cpu } } }],
+  })
+  // Other kubelets of this process have counted before.
+  const rejections = async (): Promise<number> =>
+    (parse((await get('/metrics')).text).get('kubelet_admission_rejections_total') ?? []).find(s => s.labels['reason'] === 'OutOfcpu')
+      ?.value ?? 0
+  const before = await rejections()
+  h.pod('never', asking('100'))
+  await h.until('never', p => p.status?.reason === 'OutOfcpu')
+  const wants = h.pod('wants', asking('10m'))
+  await h.until('wants', p => p.status?.phase === 'Running')
+  h.api.put(pods, { ...wants, metadata: { ...wants.metadata, generation: 2 }, spec: { ...wants.spec, ...asking('100') } } as never)
+  await h.until('wants', p => p.status?.conditions?.some(c => c.type === 'PodResizePending'))
+  const metrics = parse((await get('/metrics')).text)
+  expect((await rejections()) - before).toBe(1)
+  expect(metrics.get('kubelet_pod_pending_resizes')).toEqual([{ labels: { reason: 'infeasible' }, value: 1 }])
+  expect(metrics.get('kubelet_pod_in_progress_resizes')).toEqual([{ labels: {}, value: 0 }])
+  for (const name of ['never', 'wants']) h.delete(name, 0)
+  await h.api.until(() => !h.get('never') && !h.get('wants'))
 })
 
 test('resources, in the form of the metrics API and in that of cAdvisor', async () => {
