@@ -4,6 +4,7 @@ import { nodeAffinity } from '#shared/api/core/podspec/affinity.ts'
 import { validateNodeSelector } from '#shared/api/core/podspec/affinityvalidation.ts'
 import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { validateLabelName } from '#shared/api/meta/validation.ts'
+import { parseDuration } from '#shared/machinery/duration.ts'
 import { duplicate, forbidden, invalid, notSupported, required, type FieldError, type Path } from '#shared/machinery/field.ts'
 import { bool, duration, int32, int64, list, obj, opt, req, str, type Infer, type ObjectSchema } from '#shared/machinery/schema.ts'
 
@@ -215,7 +216,8 @@ export const dynamicResourcesArgs = args({
     bindingTimeout: opt(2, duration()),
   })),
   defaults: () => {},
-  validate: () => [],
+  validate: ({ filterTimeout = '0s' }, at) =>
+    (parseDuration(filterTimeout) ?? 0) < 0 ? [invalid(at.child('filterTimeout'), filterTimeout, 'must be zero or positive')] : [],
 })
 
 export type NodeResourcesFitArgs = Infer<typeof nodeResourcesFitArgs.schema>
@@ -224,4 +226,5 @@ export type PodTopologySpreadArgs = Infer<typeof podTopologySpreadArgs.schema>
 export type InterPodAffinityArgs = Infer<typeof interPodAffinityArgs.schema>
 export type NodeAffinityArgs = Infer<typeof nodeAffinityArgs.schema>
 export type DefaultPreemptionArgs = Infer<typeof defaultPreemptionArgs.schema>
+export type DynamicResourcesArgs = Infer<typeof dynamicResourcesArgs.schema>
 export type VolumeBindingArgs = Infer<typeof volumeBindingArgs.schema>

@@ -14,6 +14,13 @@ import { poolsFor, type Candidate, type Pool } from './pools.ts'
 const maxDevices = 32
 /** Devices that are tried for the claims of a pod on one node: there are exponentially many ways. */
 const maxSteps = 100_000
+/** After so many of them the clock is looked at. */
+const stepsByClock = 256
+
+/** The search was given up. */
+export class AllocationTimeout extends Error {
+  override readonly name = 'AllocationTimeout'
+}
 
 export interface AllocationWorld {
   readonly slices: readonly ResourceSlice[]
@@ -22,6 +29,8 @@ export interface AllocationWorld {
   readonly taken: ReadonlySet<string>
   /** Whether a selector means a device. Throws an Error when it cannot say. */
   readonly selects: (expression: string, driver: string, device: Device) => boolean
+  /** How long the search on one node may take, ms. */
+  readonly timeoutMs: number
 }
 
 /** One way to meet a request: what `exactly` says, or one of `firstAvailable`. */
@@ -40,12 +49,13 @@ interface Chosen {
 
 /**
  * An allocation for each claim, in their order; undefined when there are not enough devices. Throws an Error that names what is wrong with
- * a selector or a pool.
+ * a selector or a pool, an AllocationTimeout when it is not known in time.
  */
 export function allocate(claims: readonly ResourceClaim[], node: Node, world: AllocationWorld): AllocationResult[] | undefined {
   const pools = poolsFor(node, world.slices)
   const taken = new Set(world.taken)
   const chosen: Chosen[][] = claims.map(() => [])
+  const deadline = performance.now() + world.timeoutMs
   let steps = 0
 
   /** The claim after those before it; then, request by request, device by device. */
@@ -66,7 +76,8 @@ export function allocate(claims: readonly ResourceClaim[], node: Node, world: Al
     const { candidates, wants } = by
     for (let at = from; at + left <= candidates.length; at++) {
       const candidate = candidates[at]!
-      if (++steps > maxSteps) return false
+      if (++steps > maxSteps || (steps % stepsByClock === 0 && performance.now() > deadline))
+        throw new AllocationTimeout('timed out trying to allocate devices')
       if (!wants.adminAccess && taken.has(candidate.id)) continue
       if (!keepsConstraints(claims[i]!.spec.devices?.constraints ?? [], by, candidate, chosen[i]!)) continue
       chosen[i]!.push({ candidate, by })

@@ -7,16 +7,30 @@ import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
 import type { AllocationResult, ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import type { ResourceSlice } from '#shared/api/resource/resourceslice.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
+import { parseDuration } from '#shared/machinery/duration.ts'
 import { claimNamesOf, mostConsumers } from '#shared/scheduling/resourceclaims.ts'
 import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { cel } from '#control-plane/apiserver/cel/load.ts'
 import { Action } from '../clusterevent.ts'
+import type { DynamicResourcesArgs } from '../config/pluginargs.ts'
 import { stateKey } from '../cyclestate.ts'
-import { allocate, scoreOf, type AllocationWorld } from '../dynamicresources/allocate.ts'
+import { allocate, AllocationTimeout, scoreOf, type AllocationWorld } from '../dynamicresources/allocate.ts'
 import { podResourceClaims, usesResourceClaims } from '../dynamicresources/podclaims.ts'
 import { deviceId } from '../dynamicresources/pools.ts'
 import { reserveClaim } from '../dynamicresources/reserve.ts'
-import { failure, normalizeByMax, skip, unresolvable, unschedulable, type PluginFactory, type PostFilterResult } from '../framework.ts'
+import {
+  failure,
+  normalizeByMax,
+  skip,
+  unresolvable,
+  unschedulable,
+  type Handle,
+  type PluginFactory,
+  type PostFilterResult,
+} from '../framework.ts'
+
+/** Of the search for devices on one node. */
+const defaultTimeout = '10s'
 
 interface State {
   /** Of the pod, those that have devices already. */
@@ -38,7 +52,13 @@ const devicesOf = (allocation: AllocationResult | undefined): string[] =>
 /** Nodes differ by how good a way they have to meet a request. */
 const hasAlternatives = ({ spec }: ResourceClaim): boolean => spec.devices?.requests?.some(r => r.firstAvailable?.length) ?? false
 
-export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
+export function dynamicResources({ filterTimeout = defaultTimeout }: DynamicResourcesArgs): PluginFactory {
+  // 0 is none.
+  const timeoutMs = parseDuration(filterTimeout) || Infinity
+  return handle => plugin(handle, timeoutMs)
+}
+
+function plugin({ client, informer, log }: Handle, timeoutMs: number): ReturnType<PluginFactory> {
   const claims = informer<ResourceClaim>(resourceClaims)
   const classes = informer<DeviceClass>(deviceClasses)
   const slices = informer<ResourceSlice>(resourceSlices)
@@ -132,6 +152,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
         class: name => classes.get('', name),
         taken,
         selects: (expression, driver, device) => cel().selects(expression, driver, device),
+        timeoutMs,
       }
       state.set(key, { allocated, pending, world, found: new Map(), unavailable: new Set<ResourceClaim>() })
       return undefined
@@ -152,7 +173,7 @@ export const dynamicResources: PluginFactory = ({ client, informer, log }) => {
         known.found.set(name, found)
         return undefined
       } catch (e) {
-        return unresolvable((e as Error).message)
+        return (e instanceof AllocationTimeout ? unschedulable : unresolvable)((e as Error).message)
       }
     },
     postFilter: (state, { pod }) =>

@@ -61,7 +61,7 @@ export const inTreePlugins: Readonly<Record<string, InTreePlugin>> = {
   NodeResourcesBalancedAllocation: takes(balancedAllocationArgs, nodeResourcesBalancedAllocation),
   ImageLocality: plain(imageLocality),
   DefaultBinder: plain(defaultBinder),
-  DynamicResources: takes(dynamicResourcesArgs, () => dynamicResources),
+  DynamicResources: takes(dynamicResourcesArgs, dynamicResources),
 }
 
 /** What a profile's multiPoint has unless it says otherwise. */

@@ -29,8 +29,14 @@ const gpuClass = {
 } as DeviceClass
 
 const two = [gpu('g0', 'small', '8Gi'), gpu('g1', 'large', '80Gi')]
-function found(claims: ResourceClaim[], slices: ResourceSlice[] = [slice(two)], taken: string[] = []): string[] | undefined {
-  const world: AllocationWorld = { slices, class: name => (name === 'gpu' ? gpuClass : undefined), taken: new Set(taken), selects }
+function found(
+  claims: ResourceClaim[],
+  slices: ResourceSlice[] = [slice(two)],
+  taken: string[] = [],
+  timeoutMs = Infinity,
+): string[] | undefined {
+  const classOf = (name: string) => (name === 'gpu' ? gpuClass : undefined)
+  const world: AllocationWorld = { slices, class: classOf, taken: new Set(taken), selects, timeoutMs }
   return allocate(claims, node, world)?.flatMap(a => (a.devices?.results ?? []).map(r => `${r.request}=${r.device}`))
 }
 
@@ -94,7 +100,7 @@ describe('devices are given', () => {
 })
 
 it('an allocation says from where it can be used, and how the devices are set up', () => {
-  const world: AllocationWorld = { slices: [slice(two)], class: () => gpuClass, taken: new Set(), selects }
+  const world: AllocationWorld = { slices: [slice(two)], class: () => gpuClass, taken: new Set(), selects, timeoutMs: Infinity }
   const config = [
     { requests: ['r'], opaque: { driver, parameters: { a: 1 } } },
     { requests: ['other'], opaque: { driver } },
@@ -114,8 +120,18 @@ it('an allocation says from where it can be used, and how the devices are set up
 })
 it('a search among many devices ends', () => {
   const many = Array.from({ length: 100 }, (_, i) => gpu(`g${i}`, `m${i}`, '1'))
-  const constraints = [{ matchAttribute: `${driver}/model` }]
-  expect(found([claim([exactly('r', { count: 20 }), exactly('s', { count: 10 })], { constraints })], [slice(many)])).toBeUndefined()
+  const wanted = (count: number, more: object = {}) => claim([exactly('r', { count })], more)
+  // One more than there are, of four claims.
+  expect(() =>
+    found(
+      [32, 32, 32, 5].map(n => wanted(n)),
+      [slice(many)],
+    ),
+  ).toThrow('timed out trying to allocate devices')
+  const search = (timeoutMs: number) =>
+    found([wanted(2, { constraints: [{ matchAttribute: `${driver}/model` }] })], [slice(many)], [], timeoutMs)
+  expect(search(Infinity)).toBeUndefined()
+  expect(() => search(-1)).toThrow('timed out trying to allocate devices')
 })
 
 it('a node is better the earlier the alternatives are that it meets requests with', () => {
