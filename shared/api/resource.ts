@@ -112,6 +112,8 @@ export interface Deletion<T> {
    * nothing.
    */
   readonly orphansDependents?: true | string
+  /** Nothing is ever done about dependents, whatever the client says: upstream's policy Unsupported (Event). */
+  readonly withoutDependents?: true
 }
 
 // T is `any` in collections of resources: the functions below are contravariant in it, and each is only ever handed objects
@@ -158,6 +160,8 @@ export interface Resource<T = any> extends Kind<T> {
   readonly hasStatus?: boolean
   /** Objects come with a status of their maker, which create keeps (a kubelet registers its node with one); else it is emptied. */
   readonly keepsStatusOnCreate?: boolean
+  /** What a write to `status` leaves as it was of the metadata, too (`metadata`: all of it); nothing when absent. */
+  readonly statusKeeps?: 'metadata' | 'labels'
   /** What a write to `status` leaves to other managers, as upstream's GetResetFields says; `spec` when absent. */
   readonly statusResetFields?: readonly FieldPath[]
   /** Checks `metadata.name`; returns what is wrong, in upstream's words. DNS subdomain unless given. `prefix` is set for generateName. */

@@ -40,5 +40,5 @@ export async function clusterAuthenticationTrust({ store, endpoints, options: o 
       metadata: current ? structuredClone(current.metadata) : { name, namespace: 'kube-system' },
       data: { ...(current as ConfigMap | undefined)?.data, ...data },
     } as KubeObject)
-  await updateObject(store, configMaps, 'kube-system', name, change, self, true)
+  await updateObject(store, configMaps, 'kube-system', name, change, self, 'always')
 }

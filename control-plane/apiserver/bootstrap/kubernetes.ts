@@ -83,7 +83,7 @@ export function keepEndpoints(parts: BootstrapParts): () => Promise<void> {
       next.spec = { ...next.spec, holderIdentity, leaseDurationSeconds: leaseSeconds, renewTime: formatMicroTime() }
       return toStored(leases, next)
     }
-    await updateObject(store, leases, 'kube-system', name, lease, self, true)
+    await updateObject(store, leases, 'kube-system', name, lease, self, 'always')
   }
   // When each lease was seen to change, on our own clock: those of other machines do not matter, except that one which looks old at first
   // has to change to count.
@@ -176,5 +176,5 @@ async function write(parts: BootstrapParts, key: string, object: KubeObject): Pr
     if (current) next.metadata = { ...structuredClone(current.metadata), labels: { ...current.metadata.labels, ...object.metadata.labels } }
     return toStored(endpoint, next)
   }
-  await updateObject(parts.store, endpoint, 'default', object.metadata.name!, change, self, true)
+  await updateObject(parts.store, endpoint, 'default', object.metadata.name!, change, self, 'always')
 }

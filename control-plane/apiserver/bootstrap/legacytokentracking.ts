@@ -22,5 +22,5 @@ export async function legacyTokenTracking({ store, endpoints }: BootstrapParts):
           metadata: current ? structuredClone(current.metadata) : { name: trackingConfigMap, namespace: 'kube-system' },
           data: { since: dateOf(Date.now()) },
         } as KubeObject)
-  await updateObject(store, configMaps, 'kube-system', trackingConfigMap, change, self, true)
+  await updateObject(store, configMaps, 'kube-system', trackingConfigMap, change, self, 'always')
 }

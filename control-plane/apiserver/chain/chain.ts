@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { bodyTooLarge, maxBodyBytes, type ApiRequest, type UserInfo } from '#shared/bus/transport.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { after, type Maybe } from '#shared/machinery/maybe.ts'
 import { StatusError, badRequest, internalError, timeout } from '#shared/machinery/status.ts'
 import type { Auditor } from '../audit/auditor.ts'
 import type { Annotation, AuditRecord } from '../audit/event.ts'
@@ -36,6 +37,8 @@ export interface RequestContext {
   readonly annotations: Annotation[]
   /** Where the request is noted for the audit log; absent when the policy wants nothing of it. */
   readonly audit?: AuditRecord | undefined
+  /** Throws 403 unless whoever asks may do this, too, with what the request is for. */
+  readonly require: (verb: string) => Maybe<void>
 }
 
 /** What is known of a request when its answer, or failure, is there. */
@@ -88,6 +91,12 @@ function warningHeaders(texts: readonly string[]): string {
   return shown.map(warningHeader).join(', ')
 }
 
+/** Throws 403 when the answer is no. */
+const authorized = (authorizer: Authorizer, attributes: Attributes): Maybe<void> =>
+  after(authorizer.authorize(attributes), decision => {
+    if (decision.decision !== 'allow') throw refusal(attributes, decision)
+  })
+
 export function newHandler(parts: ChainParts): Handler {
   const { log, authenticate, authorizer, auditor, flowControl, metrics, isProxied } = parts
   const dispatch = auditor ? capturing(parts.dispatch) : parts.dispatch
@@ -115,7 +124,8 @@ export function newHandler(parts: ChainParts): Handler {
     if (may !== 'allow') throw refusal(attributes, { decision: may, reason })
     if (isPodStream(attributes)) await authorizePodStream(authorizer, attributes)
     const { auditId, warnings, annotations } = started
-    const ctx: RequestContext = { request, info, user, auditId, warnings, annotations, audit }
+    const require = (verb: string): Maybe<void> => authorized(authorizer, { ...attributes, verb })
+    const ctx: RequestContext = { request, info, user, auditId, warnings, annotations, audit, require }
     const passesOn = isProxied(info)
     if (!streamsBody(info) && !passesOn) checkBody(request)
     if (isLongRunning(info) || (passesOn && request.headers['upgrade'] !== undefined)) {

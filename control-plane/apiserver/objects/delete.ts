@@ -82,13 +82,15 @@ function checkPreconditions(endpoint: Endpoint, meta: ObjectMeta, name: string, 
 }
 
 /** The finalizers that an object has once the collector knows what to do about its dependents; the same array when nothing changes. */
-function collectorFinalizers(meta: ObjectMeta, o: DeleteOptions, orphans: boolean): string[] {
+function collectorFinalizers(meta: ObjectMeta, o: DeleteOptions, kind: Deletion<any> | undefined): string[] {
+  // any: only its flags are read
   const before = meta.finalizers ?? []
   let wanted = before.includes(orphan) ? orphan : before.includes(foreground) ? foreground : ''
-  if (o.orphanDependents !== undefined) wanted = o.orphanDependents ? orphan : ''
+  if (kind?.withoutDependents) wanted = ''
+  else if (o.orphanDependents !== undefined) wanted = o.orphanDependents ? orphan : ''
   else if (o.propagationPolicy !== undefined)
     wanted = o.propagationPolicy === 'Orphan' ? orphan : o.propagationPolicy === 'Foreground' ? foreground : ''
-  else if (orphans && wanted === '') wanted = orphan
+  else if (kind?.orphansDependents !== undefined && wanted === '') wanted = orphan
   const after = before.filter(f => f !== orphan && f !== foreground)
   if (wanted !== '') after.push(wanted)
   return after.length === before.length && after.every(f => before.includes(f)) ? before : after
@@ -113,7 +115,7 @@ function deletion(endpoint: Endpoint, current: KubeObject, o: DeleteOptions): { 
     meta.deletionTimestamp = formatTime(new Date(asked + Math.max(o.gracePeriodSeconds, 0) * 1000))
     meta.deletionGracePeriodSeconds = Math.max(o.gracePeriodSeconds, 0)
   } else {
-    const finalizers = collectorFinalizers(meta, o, endpoint.resource.deletion?.orphansDependents !== undefined)
+    const finalizers = collectorFinalizers(meta, o, endpoint.resource.deletion)
     if (finalizers.length > 0) meta.finalizers = finalizers
     else delete meta.finalizers
     if (grace !== undefined) begin(meta, grace)
@@ -138,7 +140,7 @@ function deletionInSteps(
   if (meta.deletionTimestamp === undefined) {
     meta.deletionTimestamp = formatTime()
     steps.begin(object)
-    const finalizers = collectorFinalizers(meta, o, false)
+    const finalizers = collectorFinalizers(meta, o, undefined)
     if (finalizers.length > 0) meta.finalizers = finalizers
     else delete meta.finalizers
     return { object, gone: false }

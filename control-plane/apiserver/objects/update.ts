@@ -1,5 +1,5 @@
 /** Changing an object: PUT, PATCH and the subresources that write. */
-import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { KubeObject, ObjectMeta } from '#shared/api/meta/objectmeta.ts'
 import type { Resource } from '#shared/api/resource.ts'
 import { validateObjectMetaUpdate } from '#shared/api/meta/validation.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
@@ -31,6 +31,7 @@ export interface Updated {
  */
 export type Change = (current: KubeObject | undefined) => KubeObject | Promise<KubeObject>
 
+/** `mayCreate`: an object that is not there is made, unless this throws; without it that is 404. */
 export async function updateObject(
   store: Store,
   endpoint: Endpoint,
@@ -38,11 +39,12 @@ export async function updateObject(
   name: string,
   change: Change,
   writer: Writer,
-  mayCreate = false,
+  mayCreate?: 'always' | (() => Maybe<void>),
 ): Promise<Updated> {
   return guaranteed(store, endpoint, namespace, name, async current => {
     if (!current) {
       if (!mayCreate) throw notFound(endpoint.groupResource, name)
+      if (mayCreate !== 'always') await mayCreate()
       const object = await change(undefined)
       if (object.metadata.uid)
         throw conflict(
@@ -148,15 +150,21 @@ function kept(resource: Resource, subresource: string, wanted: KubeObject, old: 
   let next = wanted
   if (subresource === 'status') {
     const { kind, apiVersion, metadata: _metadata, status: _status, ...rest } = old
-    // Of a custom kind metadata stay, too.
-    const metadata = resource.structural ? keptMeta(wanted.metadata, old.metadata) : wanted.metadata
-    next = { kind, apiVersion, metadata, ...clone(rest), status: wanted['status'] }
+    next = { kind, apiVersion, metadata: statusMeta(resource, wanted, old), ...clone(rest), status: wanted['status'] }
   } else if (resource.hasStatus && (subresource === '' || subresource === 'finalize')) {
     if (old['status'] === undefined) delete next['status']
     else next['status'] = clone(old['status'])
   }
   keepMeta(next.metadata, old.metadata)
   return next
+}
+
+/** The metadata that a write to `status` makes. */
+function statusMeta(resource: Resource, { metadata: wanted }: KubeObject, { metadata: old }: KubeObject): ObjectMeta {
+  if (resource.structural || resource.statusKeeps === 'metadata') return keptMeta(wanted, old)
+  if (resource.statusKeeps !== 'labels') return wanted
+  const { labels: _, ...metadata } = wanted
+  return old.labels ? { ...metadata, labels: clone(old.labels) } : metadata
 }
 
 /** Without a status subresource status is as the rest. */

@@ -47,7 +47,9 @@ async function applied(call: Call, output: Output): Promise<Answer> {
     return toStored(endpoint, object)
   }
   const writer = { ...writerOf(call, p, info.subresource), managed: true }
-  const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer, info.subresource === '')
+  // Who may patch may not create by it.
+  const mayCreate = info.subresource === '' ? () => call.require('create') : undefined
+  const { stored, created } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer, mayCreate)
   return objectAnswer(call, created ? 201 : 200, stored, output)
 }
 

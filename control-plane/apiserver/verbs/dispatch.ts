@@ -77,6 +77,7 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       warnings: ctx.warnings,
       annotations: ctx.annotations,
       audit: ctx.audit,
+      require: ctx.require,
       store: d.store,
       endpoint,
     }

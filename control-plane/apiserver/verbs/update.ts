@@ -32,7 +32,7 @@ export async function update(call: Call): Promise<Answer> {
   dedupOwnerReferences(object, call.warnings, false)
   // A round changes the object; there may be several.
   const change = (): KubeObject => clone(object)
-  const mayCreate = info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true
+  const creates = info.subresource === '' && endpoint.resource.allowCreateOnUpdate === true
   const { stored, created } = await updateObject(
     call.store,
     endpoint,
@@ -40,7 +40,7 @@ export async function update(call: Call): Promise<Answer> {
     info.name,
     change,
     writerOf(call, p, info.subresource),
-    mayCreate,
+    creates ? () => call.require('create') : undefined,
   )
   return objectAnswer(call, created ? 201 : 200, stored, output)
 }

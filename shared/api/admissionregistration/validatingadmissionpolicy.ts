@@ -132,6 +132,8 @@ export const validatingAdmissionPolicy = resource<ValidatingAdmissionPolicy>({
   categories: ['api-extensions'],
   hasGeneration: true,
   hasStatus: true,
+  statusKeeps: 'metadata',
+  statusResetFields: [['f:metadata'], ['f:spec']],
   allowUnconditionalUpdate: false,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   columns: [

@@ -78,6 +78,7 @@ export const apiService = resource<APIService>({
   singular: 'apiservice',
   categories: ['api-extensions'],
   hasStatus: true,
+  statusKeeps: 'metadata',
   allowUnconditionalUpdate: false,
   statusResetFields: [['f:metadata'], ['f:spec']],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },

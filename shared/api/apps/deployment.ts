@@ -70,6 +70,7 @@ export const deployment = resource<Deployment>({
   shortNames: ['deploy'],
   categories: ['all'],
   hasStatus: true,
+  statusKeeps: 'labels',
   statusResetFields: [['f:spec'], ['f:metadata', 'f:labels']],
   hasGeneration: true,
   subresources: {

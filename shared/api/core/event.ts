@@ -47,6 +47,7 @@ export const event = resource<Event>({
   shortNames: ['ev'],
   ttlSeconds: 3600,
   maxObjects: 50_000,
+  deletion: { withoutDependents: true },
   indexed: ['involvedObject.uid'],
   allowCreateOnUpdate: true,
   versions: [{ version: 'v1', schema: eventSchema }, eventV1],

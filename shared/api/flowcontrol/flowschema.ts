@@ -77,6 +77,7 @@ export const flowSchema = resource<FlowSchema>({
   schema: flowSchemaSchema,
   singular: 'flowschema',
   hasStatus: true,
+  statusKeeps: 'metadata',
   hasGeneration: true,
   statusResetFields: [['f:metadata'], ['f:spec']],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },

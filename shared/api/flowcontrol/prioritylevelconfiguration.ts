@@ -59,6 +59,7 @@ export const priorityLevelConfiguration = resource<PriorityLevelConfiguration>({
   schema: levelSchema,
   singular: 'prioritylevelconfiguration',
   hasStatus: true,
+  statusKeeps: 'metadata',
   hasGeneration: true,
   statusResetFields: [['f:metadata'], ['f:spec']],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },

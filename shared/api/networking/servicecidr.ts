@@ -37,6 +37,7 @@ export const serviceCIDR = resource<ServiceCIDR>({
   schema: serviceCIDRSchema,
   singular: 'servicecidr',
   hasStatus: true,
+  statusKeeps: 'metadata',
   keepsStatusOnCreate: true,
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   columns: [nameColumn, { name: 'CIDRs', type: 'string', doc: 'The ranges', cell: c => (c.spec.cidrs ?? []).join(',') }, ageColumn],

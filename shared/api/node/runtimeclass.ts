@@ -34,6 +34,7 @@ export const runtimeClass = resource<RuntimeClass>({
   ...runtimeClasses,
   schema: runtimeClassSchema,
   singular: 'runtimeclass',
+  allowCreateOnUpdate: true,
   allowUnconditionalUpdate: false,
   columns: [nameColumn, { name: 'Handler', type: 'string', doc: 'The configuration of the runtime', cell: c => c.handler }, ageColumn],
   validate: (c, at) => [

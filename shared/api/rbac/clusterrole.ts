@@ -27,6 +27,7 @@ export const clusterRole = resource<ClusterRole>({
   ...clusterRoles,
   schema: clusterRoleSchema,
   singular: 'clusterrole',
+  allowCreateOnUpdate: true,
   columns: [nameColumn, createdAtColumn],
   validateName: nameIsPathSegment,
   validate: (r, at) => [...validateRules(r.rules, false, at.child('rules')), ...validateAggregation(r.aggregationRule, at)],

@@ -19,6 +19,7 @@ export const clusterRoleBinding = resource<ClusterRoleBinding>({
   ...clusterRoleBindings,
   schema: clusterRoleBindingSchema,
   singular: 'clusterrolebinding',
+  allowCreateOnUpdate: true,
   columns: bindingColumns,
   validateName: nameIsPathSegment,
   defaults: defaultBinding,

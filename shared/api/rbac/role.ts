@@ -19,6 +19,7 @@ export const role = resource<Role>({
   ...roles,
   schema: roleSchema,
   singular: 'role',
+  allowCreateOnUpdate: true,
   columns: [nameColumn, createdAtColumn],
   validateName: nameIsPathSegment,
   validate: (r, at) => validateRules(r.rules, true, at.child('rules')),

@@ -19,6 +19,7 @@ export const roleBinding = resource<RoleBinding>({
   ...roleBindings,
   schema: roleBindingSchema,
   singular: 'rolebinding',
+  allowCreateOnUpdate: true,
   columns: bindingColumns,
   validateName: nameIsPathSegment,
   defaults: defaultBinding,

@@ -99,6 +99,7 @@ export const resourceClaim = resource<ResourceClaim>({
   schema: resourceClaimSchema,
   singular: 'resourceclaim',
   hasStatus: true,
+  statusKeeps: 'metadata',
   statusResetFields: [['f:metadata'], ['f:spec']],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },
   columns: [nameColumn, { name: 'State', type: 'string', doc: 'Whether it is allocated, and in use', cell: state }, ageColumn],

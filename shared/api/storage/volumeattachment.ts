@@ -50,6 +50,7 @@ export const volumeAttachment = resource<VolumeAttachment>({
   schema: volumeAttachmentSchema,
   singular: 'volumeattachment',
   hasStatus: true,
+  statusKeeps: 'metadata',
   allowUnconditionalUpdate: false,
   statusResetFields: [['f:metadata'], ['f:spec']],
   subresources: { status: { verbs: ['get', 'patch', 'update'] } },

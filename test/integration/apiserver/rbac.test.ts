@@ -63,6 +63,27 @@ describe('a decision', () => {
     )
   })
 
+  it('to change does not let create, by an apply or by an update', async () => {
+    const change = [rule(['configmaps'], 'get', 'patch'), { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['update'] }]
+    await made(rest('POST', `${inDefault}/roles`, role('changes', ...change)))
+    await made(rest('POST', `${inDefault}/rolebindings`, binding('changes', 'Role', 'changes', 'pat')))
+    const apply = { headers: { ...user('pat').headers, 'content-type': 'application/apply-patch+yaml' } }
+    const own = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'applied' }, data: { a: '1' } }
+    const path = `${configMaps}/applied?fieldManager=pat`
+    expect((await rest('PATCH', path, own, apply)).body).toMatchObject({
+      code: 403,
+      message:
+        'configmaps "applied" is forbidden: User "pat" cannot create resource "configmaps" in API group "" in the namespace "default"',
+    })
+    await made(rest('POST', configMaps, own))
+    expect((await rest('PATCH', `${path}&force=true`, own, apply)).code).toBe(200)
+    const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', metadata: { name: 'put' }, spec: {} }
+    const leases = '/apis/coordination.k8s.io/v1/namespaces/default/leases'
+    expect((await rest('PUT', `${leases}/put`, lease, user('pat'))).body.message).toContain('User "pat" cannot create resource "leases"')
+    const { body } = await rest('POST', leases, lease)
+    expect((await rest('PUT', `${leases}/put`, body, user('pat'))).code).toBe(200)
+  })
+
   it('of everybody who comes in: discovery', async () => {
     for (const path of ['/apis', '/openapi/v3', '/version']) expect((await rest('GET', path, undefined, user('eve'))).code, path).toBe(200)
     expect((await rest('GET', '/metrics', undefined, user('eve'))).body.message).toBe('forbidden: User "eve" cannot get path "/metrics"')
@@ -102,6 +123,8 @@ describe('nobody gives what it does not have', () => {
     const patch = { headers: { ...user('cara').headers, 'content-type': 'application/merge-patch+json' } }
     expect((await rest('PATCH', `${inDefault}/roles/lesser`, { rules: [rule(['secrets'], 'get')] }, patch)).code).toBe(403)
     expect((await rest('PATCH', `${inDefault}/roles/lesser`, { metadata: { finalizers: ['a.b/c'] } }, patch)).code).toBe(200)
+    expect((await rest('PUT', `${inDefault}/roles/put`, role('put', rule(['secrets'], 'get', 'list')), user('cara'))).code).toBe(403)
+    await made(rest('PUT', `${inDefault}/roles/put`, role('put', rule(['configmaps'], 'get')), user('cara')))
     await made(create('roles', role('more', rule(['secrets'], 'get', 'list')), 'del'))
   })
 

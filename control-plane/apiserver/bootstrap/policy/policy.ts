@@ -63,5 +63,5 @@ async function update(store: Parts['store'], endpoint: Endpoint, expected: KubeO
     const wanted = current && wantedOf(current, expected)
     return wanted === undefined || wanted === 'recreate' ? structuredClone(current ?? expected) : toStored(endpoint, wanted)
   }
-  await updateObject(store, endpoint, namespace, name, change, self, true)
+  await updateObject(store, endpoint, namespace, name, change, self, 'always')
 }
