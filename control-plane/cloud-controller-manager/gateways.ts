@@ -40,6 +40,7 @@ export const gatewayServiceController: NewCloudController = ({ client, informer,
         await client.delete(services, metadata.namespace ?? '', metadata.name ?? '').catch((e: unknown) => {
           if (!isNotFound(e)) throw e
         })
+      let failure: Error | undefined
       for (const gateway of own) {
         const { namespace, name } = serviceKey(gateway)
         const found = all.get(namespace, name)
@@ -47,8 +48,10 @@ export const gatewayServiceController: NewCloudController = ({ client, informer,
         const from = createHash('sha256').update(JSON.stringify(service)).digest('hex').slice(0, 16)
         if (found?.metadata.annotations?.[madeFrom] === from) continue
         service.metadata.annotations[madeFrom] = from
-        await client.patch(services, namespace, name, 'apply', service as unknown as Service)
+        // One that is refused, by what its Gateway wants of labels for one, is no matter for the others.
+        await client.patch(services, namespace, name, 'apply', service as unknown as Service).catch((e: Error) => (failure = e))
       }
+      if (failure) throw failure
     },
     log,
   }

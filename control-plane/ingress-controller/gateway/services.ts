@@ -30,7 +30,7 @@ export function gatewayService(gateway: Gateway, found: Service | undefined, sel
     kind: 'Service',
     metadata: {
       ...serviceKey(gateway),
-      labels: { ...infrastructure?.labels, [nameLabel]: name.slice(0, 63), [namespaceLabel]: at },
+      labels: { ...infrastructure?.labels, [nameLabel]: name.slice(0, 63).replace(/[^a-z0-9]+$/, ''), [namespaceLabel]: at },
       annotations: { ...infrastructure?.annotations },
     },
     spec: {

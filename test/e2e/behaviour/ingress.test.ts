@@ -64,15 +64,16 @@ test('a Gateway and an HTTPRoute, as in the examples', async () => {
     const parent = 'jsonpath={.status.parents[0].conditions[?(@.type=="Accepted")].status} {.status.parents[0].controllerName}'
     expect(await cluster.kubectl('get', 'httproute', 'web', '-o', parent)).toBe('True coxswain.io/ingress-controller')
     expect(await cluster.kubectl('get', 'gateway', 'public', '-o', 'jsonpath={.status.listeners[0].attachedRoutes}')).toBe('1')
-    // Another Gateway has another address, where this route is not.
-    await cluster.apply(
-      JSON.stringify({
-        apiVersion: 'gateway.networking.k8s.io/v1',
-        kind: 'Gateway',
-        metadata: { name: 'other' },
-        spec: { gatewayClassName: 'coxswain', listeners: [{ name: 'http', port: 80, protocol: 'HTTP' }] },
-      }),
-    )
+    // Another Gateway has another address, where this route is not; whatever a third one asks for.
+    for (const [name, more] of Object.entries({ broken: { infrastructure: { labels: { of: 'no label!' } } }, other: {} }))
+      await cluster.apply(
+        JSON.stringify({
+          apiVersion: 'gateway.networking.k8s.io/v1',
+          kind: 'Gateway',
+          metadata: { name },
+          spec: { gatewayClassName: 'coxswain', listeners: [{ name: 'http', port: 80, protocol: 'HTTP' }], ...more },
+        }),
+      )
     await cluster.kubectl('wait', '--for=condition=Programmed', 'gateway/other', '--timeout=60s')
     const otherAddress = await cluster.kubectl('get', 'gateway', 'other', '-o', 'jsonpath={.status.addresses[0].value}')
     expect(otherAddress).not.toBe(address)
