@@ -41,13 +41,19 @@ export function kernelResources(resources: ResourceRequirements | undefined): Co
   }
 }
 
+type Limits = { readonly [resource: string]: string } | undefined
+
+/** The limits of a pod as a whole are those of each of its containers that has none of its own. `whole` are the pod's. */
+export const withinPod = (resources: ResourceRequirements | undefined, whole: Limits): ResourceRequirements | undefined =>
+  whole ? { ...resources, limits: { ...whole, ...resources?.limits } } : resources
+
 /**
  * What a container has, for its status: the amounts that were set, in the words they were asked for in, and the kernel's own where it says
  * something else. A request for memory is nothing to the kernel.
  */
-export function resourcesInForce(set: ResourceRequirements, actual: ContainerResources | undefined): ResourceRequirements {
+export function resourcesInForce(set: ResourceRequirements, actual: ContainerResources | undefined, whole?: Limits): ResourceRequirements {
   if (!actual) return set
-  const meant = kernelResources(set)
+  const meant = kernelResources(withinPod(set, whole))
   const limits = { ...set.limits }
   const requests = { ...set.requests }
   const tell = (of: { [resource: string]: string }, resource: string, value: number | undefined, text: (n: number) => string): void => {

@@ -11,7 +11,7 @@ import { podHostname } from '../pod/files.ts'
 import type { PodNamespaces } from '../pod/namespaces.ts'
 import { podCgroup } from '../pod/qos.ts'
 import { expand } from './expansion.ts'
-import { kernelResources, oomScoreAdjust } from './resources.ts'
+import { kernelResources, oomScoreAdjust, withinPod } from './resources.ts'
 
 export interface SpecInput {
   pod: Pod
@@ -143,7 +143,7 @@ export function containerSpec(input: SpecInput): ContainerSpec {
     capabilities: { add: own?.capabilities?.add ?? [], drop: own?.capabilities?.drop ?? [] },
     sysctls: Object.fromEntries((shared?.sysctls ?? []).map(s => [s.name, s.value])),
     ...(input.annotations && Object.keys(input.annotations).length > 0 ? { annotations: input.annotations } : {}),
-    resources: kernelResources(container.resources),
+    resources: kernelResources(withinPod(container.resources, pod.spec.resources?.limits)),
     oomScoreAdj: oomScoreAdjust(pod, container, input.nodeMemoryBytes),
     cgroup: `${podCgroup(pod)}/${input.id}`,
   }

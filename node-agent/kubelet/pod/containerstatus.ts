@@ -91,7 +91,7 @@ export function containerStatus(
     ...(running && resources?.requests ? { allocatedResources: resources.requests } : {}),
     ...(running && type !== 'ephemeral'
       ? {
-          resources: resourcesInForce(record?.current.resources ?? resources ?? {}, record?.current.actual),
+          resources: resourcesInForce(record?.current.resources ?? resources ?? {}, record?.current.actual, pod.spec.resources?.limits),
         }
       : {}),
     ...(record?.current.user ? { user: { linux: record.current.user } } : {}),

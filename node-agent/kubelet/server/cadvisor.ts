@@ -8,7 +8,7 @@ import { findContainer, uidOf } from '../pod/containers.ts'
 import { interfacesOf, machineMemory, type FsStats, type InterfaceStats } from '../stats/machine.ts'
 import type { ContainerSample, PodSample, Sample, Sampler, Used } from '../stats/sampler.ts'
 import type { PodStorage } from '../stats/storage.ts'
-import { kernelResources } from '../container/resources.ts'
+import { kernelResources, withinPod } from '../container/resources.ts'
 import { labelsOf, newExposition, type Exposition } from './exposition.ts'
 import { podLabels } from './resource.ts'
 
@@ -134,7 +134,7 @@ function containerSpecs(out: Exposition, rows: readonly Row[], at: number, { fs,
     const { sample, of } = container
     const spec = findContainer(of.pod, sample.name)?.container
     const disk = storage.get(uidOf(of.pod))?.containers.find(c => c.name === sample.name)
-    return [{ labels, sample, disk, resources: kernelResources(spec?.resources) }]
+    return [{ labels, sample, disk, resources: kernelResources(withinPod(spec?.resources, of.pod.spec.resources?.limits)) }]
   })
   const each = (name: string, help: string, value: (c: (typeof containers)[number]) => number | undefined, more = ''): void => {
     out.metric(name, 'gauge', help)

@@ -234,7 +234,7 @@ test.runIf(isolated)('a pod that ended gives everything back, also when who told
 
 test.runIf(isolated)('memory of a pod as a whole: who uses too much is killed, and only that one is told so', async () => {
   h.pod('whole', {
-    resources: { requests: { cpu: '100m', memory: '32Mi' }, limits: { memory: '64Mi' } },
+    resources: { requests: { cpu: '100m', memory: '32Mi' }, limits: { memory: '64Mi', cpu: '200m' } },
     restartPolicy: 'Never',
     containers: [
       // It makes no processes while there is no memory for them.
@@ -245,8 +245,12 @@ test.runIf(isolated)('memory of a pod as a whole: who uses too much is killed, a
   })
   const of = (p: Pod, name: string) => p.status?.containerStatuses?.find(c => c.name === name)?.state
   const pod = await h.until('whole', p => of(p, 'hungry')?.terminated)
-  expect((await readCgroup(podGroup(pod)))!).toMatchObject({ cpuShares: 102, memoryBytes: 64 * Mi, cpuQuotaMicros: -1 })
+  expect((await readCgroup(podGroup(pod)))!).toMatchObject({ cpuShares: 102, memoryBytes: 64 * Mi, cpuQuotaMicros: 20_000 })
   expect(of(pod, 'hungry')?.terminated).toMatchObject({ reason: 'OOMKilled', exitCode: 137 })
+  // A container without a limit has its pod's, which is not told as its own.
+  const { id } = h.kubelet().worker(pod.metadata.uid!)!.state.containers['modest']!.current
+  expect((await readCgroup(`${podGroup(pod)}/${id}`))!).toMatchObject({ memoryBytes: 64 * Mi, cpuQuotaMicros: 20_000, cpuShares: 204 })
+  expect(pod.status?.containerStatuses?.find(c => c.name === 'modest')?.resources ?? {}).toEqual({})
   await h.options().runtime.kill(containerDirectory(podDirectory(h.rootDir, pod.metadata.uid!), 'modest', 0), 'SIGTERM')
   expect(of(await h.until('whole', p => of(p, 'modest')?.terminated), 'modest')?.terminated).toMatchObject({
     reason: 'Completed',
