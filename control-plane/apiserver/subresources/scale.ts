@@ -4,11 +4,15 @@ import { ageColumn, nameColumn } from '#shared/api/columns.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import type { Column } from '#shared/api/resource.ts'
 import { structCodec } from '#shared/machinery/codec.ts'
+import type { Maybe } from '#shared/machinery/maybe.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { applyDefaults } from '#shared/machinery/defaults.ts'
 import { invalid, Path } from '#shared/machinery/field.ts'
+import { applyConfiguration } from '#shared/machinery/patch/apply.ts'
+import { decodeConfiguration } from '#shared/machinery/patch/configuration.ts'
 import { decodePatched } from '#shared/machinery/patch/patched.ts'
-import { badRequest, internalError, invalidObject, StatusError } from '#shared/machinery/status.ts'
+import { formatTime } from '#shared/machinery/time.ts'
+import { badRequest, internalError, invalidObject } from '#shared/machinery/status.ts'
 import { negotiateOutput } from '../chain/mediatype.ts'
 import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
@@ -20,6 +24,7 @@ import type { Endpoint } from '../objects/endpoint.ts'
 import type { Writer } from '../objects/store.ts'
 import { writeParameters, type WriteParameters } from '../objects/options.ts'
 import { updateObject } from '../objects/update.ts'
+import { inVersion } from '../verbs/apply.ts'
 import { bodyAnswer, writerOf, writingOf, type Call, type Verb } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
 import { applyPatch, patchKind, strategicOf } from '../verbs/patch.ts'
@@ -81,7 +86,7 @@ async function updateScale(call: Call): Promise<Answer> {
 
 async function patchScale(call: Call): Promise<Answer> {
   const kind = patchKind(call.request.headers['content-type'])
-  if (kind === 'apply') throw new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
+  if (kind === 'apply') return applyScale(call)
   const p = writeParameters(call.request.query, 'PatchOptions')
   return write(call, p, before => {
     const document = applyPatch(kind, expected.codec, before, call.request.body)
@@ -96,15 +101,44 @@ async function patchScale(call: Call): Promise<Answer> {
   })
 }
 
+/** The manager has the replicas of the object itself, as an applier of its subresource `scale` (apimachinery's ScaleHandler). */
+async function applyScale(call: Call): Promise<Answer> {
+  const p = writeParameters(call.request.query, 'PatchOptions', true)
+  const config = decodeConfiguration(expected.codec, call.request.body, expected.kind, expected.apiVersion) as Partial<Scale>
+  checkNames({ ...config, metadata: { name: call.info.name, ...config.metadata } } as KubeObject, call.info.name, call.info.namespace)
+  const wanted = (before: Scale): Scale => ({ ...before, spec: { replicas: config.spec?.replicas ?? 0 } })
+  return write(call, p, wanted, true)
+}
+
+/** The object with the replicas that an applier wants; throws 409 when somebody else has them. */
+function owned(call: Call, p: WriteParameters, shown: KubeObject, replicas: number): Maybe<KubeObject> {
+  const { endpoint, info } = call
+  const config = { apiVersion: endpoint.apiVersion, kind: endpoint.kind, metadata: {}, spec: {} } as unknown as KubeObject
+  pathsOf(endpoint).set(config, replicas)
+  return applyConfiguration({
+    codec: endpoint.codec,
+    live: shown,
+    config,
+    manager: p.fieldManager,
+    apiVersion: endpoint.apiVersion,
+    subresource: info.subresource,
+    reset: [],
+    force: p.force,
+    now: formatTime(),
+    in: version => inVersion(endpoint, version),
+  })
+}
+
 export const scaleVerbs: Readonly<Record<string, Verb>> = { get: getScale, update: updateScale, patch: patchScale }
 
-async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => Scale): Promise<Answer> {
+async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => Scale, applies = false): Promise<Answer> {
   const { endpoint, info } = call
   const paths = pathsOf(endpoint)
   const hubPaths = endpoint.hub.resource.scale ?? paths
   const target = targetOfBody(endpoint, 'autoscaling', 'v1', 'Scale', expected.codec)
   const writer: Writer = {
     ...writerOf(call, p, 'scale'),
+    managed: applies,
     admitted: { target, of: object => scaleOf(hubPaths, object) as unknown as KubeObject },
   }
   const change = async (current: KubeObject | undefined): Promise<KubeObject> => {
@@ -131,10 +165,10 @@ async function write(call: Call, p: WriteParameters, wanted: (before: Scale) => 
       throw invalidObject('autoscaling', 'Scale', info.name, [
         invalid(new Path('spec.replicas'), replicas, 'must be greater than or equal to 0'),
       ])
-    const next = clone(shown)
+    const next = applies ? await owned(call, p, shown, replicas) : clone(shown)
     if (scale.metadata?.resourceVersion) next.metadata.resourceVersion = scale.metadata.resourceVersion
     if (scale.metadata?.uid) next.metadata.uid = scale.metadata.uid
-    paths.set(next, replicas)
+    if (!applies) paths.set(next, replicas)
     return hubOfServed(endpoint, next)
   }
   const { stored } = await updateObject(call.store, endpoint, info.namespace, info.name, change, writer)

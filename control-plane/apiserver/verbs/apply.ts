@@ -54,7 +54,7 @@ async function applied(call: Call, output: Output): Promise<Answer> {
 }
 
 /** Another version that managers work in; undefined when it is not served. */
-function inVersion(endpoint: Endpoint, version: string): OtherVersion | undefined {
+export function inVersion(endpoint: Endpoint, version: string): OtherVersion | undefined {
   const form = endpoint.forms.get(version)
   return (
     form && {

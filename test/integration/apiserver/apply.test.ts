@@ -69,6 +69,26 @@ describe('server-side apply', () => {
     expect(again.body.metadata.resourceVersion).toBe(body.metadata.resourceVersion)
   })
 
+  it('of a scale has the replicas of the object, by the name of the subresource', async () => {
+    const path = `${deployments}/scaled`
+    await apply(path, deployment('scaled', { replicas: 1, selector: { matchLabels: { app: 'a' } }, template }))
+    const scale = { apiVersion: 'autoscaling/v1', kind: 'Scale', spec: { replicas: 4 } }
+    const refused = await apply(`${path}/scale`, scale, 'fieldManager=scaler')
+    expect(refused.body).toMatchObject({ code: 409, details: { causes: [{ field: '.spec.replicas', message: 'conflict with "me"' }] } })
+    expect((await apply(`${path}/scale`, scale, 'fieldManager=scaler&force=true')).body).toMatchObject({
+      kind: 'Scale',
+      spec: { replicas: 4 },
+    })
+    const { body } = await rest('GET', path)
+    expect(body.spec.replicas).toBe(4)
+    const scaler = body.metadata.managedFields.find((e: { manager: string }) => e.manager === 'scaler')
+    expect(scaler).toMatchObject({ operation: 'Apply', apiVersion: 'apps/v1', subresource: 'scale' })
+    expect(scaler.fieldsV1).toEqual({ 'f:spec': { 'f:replicas': {} } })
+    expect((await apply(`${path}/scale`, scale, 'fieldManager=scaler')).code).toBe(200)
+    const unknown = await apply(`${path}/scale`, { ...scale, spec: { replicas: 4, other: 1 } }, 'fieldManager=scaler')
+    expect(unknown.body).toMatchObject({ code: 500, message: expect.stringContaining('.spec.other: field not declared in schema') })
+  })
+
   it('leaves what the controllers of a deployment own alone', async () => {
     const path = `${deployments}/d`
     await apply(path, deployment('d', { selector: { matchLabels: { app: 'a' } }, template }))

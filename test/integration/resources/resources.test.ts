@@ -210,6 +210,9 @@ describe.each(servedVersions.map(s => [s.title, s] as const))('%s', (_, s: Serve
     const dry = await rest('POST', `${path}?dryRun=All`, s.object('d'))
     expect(dry.code, dry.text).toBe(201)
     expect((await rest('GET', at('d'))).code).toBe(404)
+    // Only the store minds a version.
+    const { metadata, ...others } = s.object('d')
+    expect((await rest('POST', `${path}?dryRun=All`, { ...others, metadata: { ...metadata, resourceVersion: '5' } })).code).toBe(201)
     const object = await create('d')
     const patched = await rest('PATCH', `${at('d')}?dryRun=All`, { metadata: { labels: { dry: 'run' } } }, merge)
     expect(patched.body.metadata.labels.dry).toBe('run')
