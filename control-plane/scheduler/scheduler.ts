@@ -170,15 +170,16 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   /** Asks the PostFilter plugins in turn, and sends the pod back to the queue with what they say. */
   function postFilter(queued: QueuedPod, profile: Profile, state: CycleState, diagnosis: Diagnosis, from = 0): Promise<void> | undefined {
     const statuses = { explicit: diagnosis.explicit, absent: diagnosis.absent }
-    let nominated: string | undefined
+    // Without nodes there is nothing to make room on.
+    const plugins = diagnosis.numAllNodes === 0 ? [] : profile.postFilter
+    // A nomination is theirs to keep.
+    let nominated = plugins.length === 0 ? '' : undefined
     const done = (result: PostFilterResult): boolean => {
       if (result.nominatedNode !== undefined) nominated = result.nominatedNode
       const message = result.status?.reasons.join(', ') ?? ''
       diagnosis.postFilterMessage = [diagnosis.postFilterMessage, message].filter(Boolean).join(', ')
       return result.status?.code !== 'Unschedulable'
     }
-    // Without nodes there is nothing to make room on.
-    const plugins = diagnosis.numAllNodes === 0 ? [] : profile.postFilter
     for (let i = from; i < plugins.length; i++) {
       const result = plugins[i]!.postFilter(state, queued.info, statuses)
       if (result instanceof Promise)
@@ -212,10 +213,11 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   function failed(queued: QueuedPod, error: Error, announced = false): void {
     const { pod } = queued.info
     log.warn({ pod: `${pod.metadata.namespace}/${pod.metadata.name}`, err: error }, 'scheduling failed, will retry')
+    nominator.delete(queued.info.uid)
     queue.failed(queued)
     metrics.attempt(pod.spec.schedulerName ?? '', 'error', secondsSince(queued.began))
     profileOf(pod)?.events.event(pod, 'Warning', 'FailedScheduling', error.message)
-    statuses.write(pod, 'SchedulerError', error.message, announced ? '' : undefined, announced)
+    statuses.write(pod, 'SchedulerError', error.message, '', announced)
   }
 
   /** Assumes the pod on the node and starts its binding. */

@@ -15,6 +15,7 @@ import { formatTime } from '#shared/machinery/time.ts'
 import type { ControllerContext, NewController } from '../context.ts'
 import { hasEnded, isTerminating, podCondition } from '../podcontrol/pods.ts'
 import { expectedPods, scaleOf } from './expected.ts'
+import { selectorText } from './selectortext.ts'
 import { budgetStatus, disruptedPods, sameStatus } from './status.ts'
 
 /** A pod that was marked as one to be disrupted is deleted this soon, or not at all. */
@@ -82,8 +83,7 @@ export const disruptionController: NewController = (ctx: ControllerContext) => {
       throw e
     }
     if (expected.unmanaged.length > 0) {
-      const selector = JSON.stringify(budget.spec.selector ?? {})
-      const message = `Pods selected by this PodDisruptionBudget (selector: ${selector}) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.`
+      const message = `Pods selected by this PodDisruptionBudget (selector: ${selectorText(budget.spec.selector)}) were found to be unmanaged. As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.`
       recorder.event(budget, 'Warning', 'UnmanagedPods', message)
     }
     const { disrupted, late, recheckMs } = disruptedPods(budget, guarded, now)

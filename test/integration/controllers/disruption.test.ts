@@ -80,11 +80,11 @@ test('a budget that guards nothing allows nothing, and one whose pods are nobody
   await guard(ns, { maxUnavailable: 1 })
   await allowed(ns, { disruptionsAllowed: 0, expectedPods: 0, observedGeneration: 1 })
   await c.client.create(pods, ns, { metadata: { name: 'alone', labels: { app: 'web' } }, spec: template.spec } as unknown as Pod)
-  const reasons = async () => new Set((await c.client.list(events, ns)).items.map(e => e.reason))
-  await until('the events', async () => {
-    const told = await reasons()
-    return told.has('NoPods') && told.has('UnmanagedPods')
-  })
+  const messageOf = async (reason: string) => (await c.client.list(events, ns)).items.find(e => e.reason === reason)?.message
+  expect(await until('the event', () => messageOf('NoPods'))).toBe('No matching pods found')
+  expect(await until('the event', () => messageOf('UnmanagedPods'))).toContain(
+    '(selector: &LabelSelector{MatchLabels:map[string]string{app: web,},MatchExpressions:[]LabelSelectorRequirement{},}) were found',
+  )
 })
 
 test('a budget of pods whose controller has no scale allows nothing', async () => {

@@ -14,7 +14,7 @@ import type { Client } from '#shared/client/client.ts'
 import { newClient } from '#shared/client/rest.ts'
 import { logger } from '#shared/component/log.ts'
 import { StatusError } from '#shared/machinery/status.ts'
-import { unschedulable, type Handle, type PluginFactory } from '#control-plane/scheduler/framework.ts'
+import { failure, unschedulable, type Handle, type PluginFactory } from '#control-plane/scheduler/framework.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
 import type { ProfileConfig } from '#control-plane/scheduler/profile.ts'
 import { runScheduler } from '#control-plane/scheduler/scheduler.ts'
@@ -399,4 +399,36 @@ test('a nomination is taken back for a pod that is more important still', async 
   await bound('second', 'n1')
   expect(await nodeOf('first')).toBeUndefined()
   for (const name of ['urgent', 'utmost']) await client.delete(priorityClasses, '', name)
+})
+
+test('a nomination ends when there is no node any more, or when its pod cannot be bound', async () => {
+  let refuses = false
+  const refusing: PluginFactory = () => ({ name: 'Refusing', preBind: async () => (refuses ? failure('refused') : undefined) })
+  await start([profile([refusing])])
+  await addNode('n1', '1')
+  await client.create(priorityClasses, '', { metadata: { name: 'urgent' }, value: 1000 } as PriorityClass)
+  await addPod('low')
+  await bound('low', 'n1')
+  await addPod('first', { priorityClassName: 'urgent' })
+  const nominated = async () => (await client.get(pods, namespace, 'first')).status?.nominatedNodeName
+  await expect.poll(nominated).toBe('n1')
+  await client.delete(nodes, '', 'n1')
+  await client.delete(pods, namespace, 'low', { gracePeriodSeconds: 0 })
+  await expect.poll(async () => (await conditionOf('first'))?.message).toContain('no nodes available')
+  await expect.poll(nominated).toBeUndefined()
+
+  await addNode('n1', '1')
+  await bound('first', 'n1')
+  await client.delete(pods, namespace, 'first', { gracePeriodSeconds: 0 })
+  await addPod('low')
+  await bound('low', 'n1')
+  await addPod('first', { priorityClassName: 'urgent' })
+  await expect.poll(nominated).toBe('n1')
+  refuses = true
+  await client.delete(pods, namespace, 'low', { gracePeriodSeconds: 0 })
+  await expect.poll(async () => (await conditionOf('first'))?.reason).toBe('SchedulerError')
+  await expect.poll(nominated).toBeUndefined()
+  refuses = false
+  await bound('first', 'n1')
+  await client.delete(priorityClasses, '', 'urgent')
 })
