@@ -6,7 +6,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 import type { Logger } from '#shared/component/log.ts'
-import { headTooLarge, maxHeadBytes, type ApiRequest } from '#shared/bus/transport.ts'
+import { headTooLarge, maxBodyBytes, maxHeadBytes, type ApiRequest } from '#shared/bus/transport.ts'
 import { badRequest } from '#shared/machinery/status.ts'
 import { authoritiesOf, certificateUser, type Authorities } from '#shared/component/certificateuser.ts'
 import { headOf } from '#shared/streaming/upgrade.ts'
@@ -117,6 +117,25 @@ function callers({ clientAuthority, frontProxy }: HttpOptions): CallerOf {
 }
 
 /** Answers requests. `finished` waits, at most `ms`, until none is worked on; streams are not waited for: they end with their server. */
+/**
+ * Reads what a client is about to send of a body that is too large, so that it comes to read the answer: clients of HTTP/1.1 that send all
+ * before they read would see their connection reset. At most as much as a body may have, for at most a second.
+ */
+function discarded(source: Readable): Promise<void> {
+  return new Promise(resolve => {
+    let left = maxBodyBytes
+    const read = ({ length }: Buffer): void => void ((left -= length) < 0 && done())
+    const done = (): void => {
+      clearTimeout(timer)
+      source.off('data', read).off('end', done).off('close', done).pause()
+      resolve()
+    }
+    const timer = setTimeout(done, 1000)
+    if (source.destroyed || source.readableEnded) return done()
+    source.on('data', read).once('end', done).once('close', done).resume()
+  })
+}
+
 function serveRequests(
   server: Http2SecureServer,
   handler: Handler,
@@ -136,6 +155,7 @@ function serveRequests(
     try {
       if (out.body.destroyed) return
       const result = await handler(new HttpRequest(req, socket, source, out.body), callerOf(socket, req.headers))
+      if (result.code === 413 && source && !('session' in source)) await discarded(source)
       // What is left of a body that nobody wanted is not read.
       if (source && !source.readableEnded) result.headers['connection'] = 'close'
       if (!(result.body instanceof Uint8Array)) {

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect as tlsConnect } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -65,6 +66,26 @@ describe('bodies', () => {
     const body = JSON.stringify(configMap('large', { a: 'x'.repeat(3 * 1024 * 1024) }))
     expect((await rest('POST', configMaps, body)).body).toMatchObject({ code: 413, reason: 'RequestEntityTooLarge' })
     expect((await rest('POST', configMaps, body, { headers: { 'transfer-encoding': 'chunked' } })).code).toBe(413)
+  })
+
+  it('that are too large are 413 for a client that sends all before it reads, too', async () => {
+    const { hostname, port } = new URL(api.url)
+    const socket = tlsConnect({ host: hostname, port: Number(port), ca: api.ca.cert, cert: api.admin.cert, key: api.admin.key })
+    await once(socket, 'secureConnect')
+    const body = Buffer.from(JSON.stringify(configMap('large', { a: 'x'.repeat(3 * 1024 * 1024) })))
+    const head = `POST ${configMaps} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`
+    socket.pause()
+    const write = (bytes: Buffer | string): Promise<void> =>
+      new Promise((resolve, reject) => socket.write(bytes, e => (e ? reject(e) : resolve())))
+    try {
+      await write(head)
+      for (let at = 0; at < body.length; at += 65_536) await write(body.subarray(at, at + 65_536))
+      socket.resume()
+      const [answer] = (await once(socket, 'data')) as [Buffer]
+      expect(answer.toString()).toMatch(/^HTTP\/1\.1 413 /)
+    } finally {
+      socket.destroy()
+    }
   })
 
   it('that break rules are 422 with all causes', async () => {
