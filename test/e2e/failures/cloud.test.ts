@@ -1,4 +1,5 @@
 /** Load balancers while what they need is killed: the node that announces an address, its link, the cloud controller manager. */
+import path from 'node:path'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { execa } from 'execa'
 import { services } from '#shared/api/kinds.ts'
@@ -120,4 +121,50 @@ row('kill -9 of cloud-controller-manager: load balancers work on, new ones come'
   await asking.stop()
   expect(asking.failures).toEqual([])
   expect(await ingress('web')).toBe(address)
+})
+
+row('kill -9 of an ingress controller and of cloud-controller-manager: a Gateway is served on, at its address', 240_000, async () => {
+  const definitions = path.resolve(import.meta.dirname, '../../../examples/gateway-api.yaml')
+  const apiVersion = 'gateway.networking.k8s.io/v1'
+  const gateway = (name: string) => ({
+    apiVersion,
+    kind: 'Gateway',
+    metadata: { name },
+    spec: { gatewayClassName: 'coxswain', listeners: [{ name: 'http', port: 80, protocol: 'HTTP' }] },
+  })
+  const make = async (...items: object[]): Promise<void> =>
+    void (await cluster.apply(JSON.stringify({ apiVersion: 'v1', kind: 'List', items })))
+  /** Its address, once it is served. */
+  async function addressOf(name: string): Promise<string> {
+    await cluster.kubectl('wait', '--for=condition=Programmed', `gateway/${name}`, '--timeout=90s')
+    return cluster.kubectl('get', 'gateway', name, '-o', 'jsonpath={.status.addresses[0].value}')
+  }
+  await cluster.kubectl('apply', '-f', definitions)
+  try {
+    await cluster.kubectl('wait', '--for=condition=Established', '-f', definitions, '--timeout=30s')
+    await make(
+      { apiVersion, kind: 'GatewayClass', metadata: { name: 'coxswain' }, spec: { controllerName: 'coxswain.io/ingress-controller' } },
+      gateway('first'),
+      {
+        apiVersion,
+        kind: 'HTTPRoute',
+        metadata: { name: 'web' },
+        spec: { parentRefs: [{ name: 'first' }], rules: [{ backendRefs: [{ name: 'web', port: 80 }] }] },
+      },
+    )
+    const first = await addressOf('first')
+    await cluster.kubectl('rollout', 'status', 'deployment/ingress', '-n', 'kube-system', '--timeout=60s')
+    await eventually(async () => (await fetch(`http://${first}/`)).ok, 'it answers', 30_000)
+    const asking = traffic(`http://${first}/`)
+    await signal(cluster, r => r.component === 'container' && r.container === 'controller', 'a controller')
+    await cluster.kubectl('rollout', 'status', 'deployment/ingress', '-n', 'kube-system', '--timeout=60s')
+    await signal(cluster, r => r.component === 'cloud-controller-manager', 'the cloud controller manager')
+    await make(gateway('second'))
+    expect(await addressOf('second')).not.toBe(first)
+    await asking.stop()
+    expect(asking.failures).toEqual([])
+    expect(await addressOf('first')).toBe(first)
+  } finally {
+    await cluster.kubectl('delete', '-f', definitions, '--timeout=60s')
+  }
 })
