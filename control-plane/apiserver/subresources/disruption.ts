@@ -2,7 +2,7 @@
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { conditionsFor } from '#shared/api/policy/disruptionallowed.ts'
-import type { PodDisruptionBudget } from '#shared/api/policy/poddisruptionbudget.ts'
+import type { PodDisruptionBudget, PodDisruptionBudgetStatus } from '#shared/api/policy/poddisruptionbudget.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { matchesLabels, selectorOf, type Selector } from '#shared/machinery/labels.ts'
 import { forbidden, StatusError } from '#shared/machinery/status.ts'
@@ -77,6 +77,16 @@ function mayEvictUnready({ spec, status }: PodDisruptionBudget): boolean {
   return currentHealthy >= desiredHealthy && desiredHealthy > 0
 }
 
+function whyNone({ conditions, currentHealthy, desiredHealthy }: PodDisruptionBudgetStatus): string {
+  const told = conditions?.find(c => c.type === 'DisruptionAllowed')
+  const { reason, message } = told?.status === 'False' && told.message ? told : {}
+  const none = 'does not allow evicting pods currently'
+  // Where the controller could not count, the numbers are not to be trusted.
+  if (reason === 'SyncFailed') return `${none} because it failed sync: ${message}`
+  if (currentHealthy <= desiredHealthy) return `needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`
+  return message ? `${none} (${reason}): ${message}` : none
+}
+
 function decremented(current: PodDisruptionBudget, pod: string): PodDisruptionBudget {
   const next = clone(current)
   const { name = '' } = next.metadata
@@ -86,11 +96,7 @@ function decremented(current: PodDisruptionBudget, pod: string): PodDisruptionBu
   if (status.disruptionsAllowed < 0) throw forbidden(about, name, 'pdb disruptions allowed is negative')
   if (Object.keys(status.disruptedPods ?? {}).length > maxDisruptedPods)
     throw forbidden(about, name, 'DisruptedPods map too big - too many evictions not confirmed by PDB controller')
-  if (status.disruptionsAllowed === 0)
-    throw tooManyRequests(
-      `The disruption budget ${name} needs ${status.desiredHealthy} healthy pods and has ${status.currentHealthy} currently`,
-      0,
-    )
+  if (status.disruptionsAllowed === 0) throw tooManyRequests(`The disruption budget ${name} ${whyNone(status)}`, 0)
   status.disruptionsAllowed--
   if (status.disruptionsAllowed === 0) status.conditions = conditionsFor(status)
   status.disruptedPods = { ...status.disruptedPods, [pod]: formatTime() }

@@ -19,6 +19,7 @@ function prefixOf(pod: string, entry: string): string {
 /** `entry`: the pod's own name for it. */
 export function claimFrom(template: ResourceClaimTemplate, pod: LeanPod, entry: string): ResourceClaim {
   const { metadata, spec } = template.spec
+  const { blockOwnerDeletion: _, ...owner } = controllerRef(pods, pod)
   return {
     apiVersion: 'resource.k8s.io/v1',
     kind: 'ResourceClaim',
@@ -27,7 +28,8 @@ export function claimFrom(template: ResourceClaimTemplate, pod: LeanPod, entry: 
       namespace: pod.metadata.namespace,
       ...(metadata?.labels ? { labels: metadata.labels } : {}),
       annotations: { ...metadata?.annotations, [podClaimName]: entry },
-      ownerReferences: [controllerRef(pods, pod)],
+      // Whoever deletes its pod in the foreground need not wait for it.
+      ownerReferences: [owner],
     },
     spec: spec ?? {},
   } as ResourceClaim

@@ -90,6 +90,22 @@ it('a budget with nothing left holds the pod', async () => {
   expect(await isGoing('held')).toBe(false)
 })
 
+it('a budget that allows nothing says why', async () => {
+  await runs('why')
+  const refusal = async (name: string, reason: string, message: string): Promise<string> => {
+    const conditions = [{ type: 'DisruptionAllowed', status: 'False', reason, message, lastTransitionTime: '2026-01-01T00:00:00Z' }]
+    await guard(name, { currentHealthy: 2, desiredHealthy: 1, conditions })
+    const { body } = await evict('why')
+    await rest('DELETE', `${budgets}/${name}`)
+    return body.details.causes[0].message
+  }
+  expect(await refusal('a', 'SyncFailed', 'no scale')).toBe(
+    'The disruption budget a does not allow evicting pods currently because it failed sync: no scale',
+  )
+  expect(await refusal('b', 'Other', 'x')).toBe('The disruption budget b does not allow evicting pods currently (Other): x')
+  expect(await refusal('c', 'Other', '')).toBe('The disruption budget c does not allow evicting pods currently')
+})
+
 it('a status that is behind its budget holds the pod for a while', async () => {
   await runs('soon')
   await guard('late', { disruptionsAllowed: 1, observedGeneration: 0 })
