@@ -12,6 +12,7 @@ import { ensureCgroup, readCgroup } from '#shared/linux/cgroupresources.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
 import { run } from '#shared/linux/run.ts'
+import { programBegins } from './oci/begins.ts'
 import { availableCapabilities, containerCapabilities } from './oci/capabilities.ts'
 import { bundleConfig, cgroupPath, type Host } from './oci/bundle.ts'
 import { updateContainerCgroup } from './oci/cgroups.ts'
@@ -226,7 +227,8 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
     wait: waitForExit,
     async kill(directory, signal) {
       const record = await readRecord(directory)
-      const status = record && (await readStatus(directory))
+      let status = record && (await readStatus(directory))
+      if (status?.state === 'running' && (await programBegins(status.pid!))) status = await readStatus(directory)
       if (record === undefined || status?.state !== 'running') return false
       // In a PID namespace the first process takes the others along; with the node's, nothing does.
       if (signal === 'SIGKILL') await killCgroup(record.cgroup)
