@@ -76,8 +76,8 @@ export interface Version<T = any> {
   readonly defaults?: (object: KubeObject) => void
   /** Columns over the objects of this version; those of the resource, over the hub form, when absent. */
   readonly columns?: readonly Column<any>[]
-  /** Field selectors of this version, evaluated on the hub form; those of the resource when absent. */
-  readonly fields?: { readonly [path: string]: (object: T) => string }
+  /** Field selectors over the objects of this version; those of the resource, over the hub form, when absent. */
+  readonly fields?: { readonly [path: string]: (object: any) => string } // any: as for columns
   /** Warns every client that uses this version. */
   readonly deprecated?: string
   /** The resource as this version has it, where its subresources are others. */

@@ -50,8 +50,8 @@ const rename = (object: object, names: Readonly<Record<string, string>>, apiVers
 
 const regarding =
   (field: keyof Event['involvedObject']) =>
-  (e: Event): string =>
-    e.involvedObject[field] ?? ''
+  (e: EventV1): string =>
+    e.regarding?.[field] ?? ''
 
 export const eventV1: Version<Event> = {
   group: 'events.k8s.io',
@@ -69,8 +69,8 @@ export const eventV1: Version<Event> = {
     'regarding.apiVersion': regarding('apiVersion'),
     'regarding.resourceVersion': regarding('resourceVersion'),
     'regarding.fieldPath': regarding('fieldPath'),
-    reason: e => e.reason ?? '',
-    reportingController: e => e.reportingComponent ?? '',
-    type: e => e.type ?? '',
+    reason: (e: EventV1) => e.reason ?? '',
+    reportingController: (e: EventV1) => e.reportingController ?? '',
+    type: (e: EventV1) => e.type ?? '',
   },
 }

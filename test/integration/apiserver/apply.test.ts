@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { startTestApiServer, type ApiServerFixture, type Reply, type Rest } from '../../fixtures/apiserver.ts'
 import { addServiceAccount, configMap, configMaps, merge } from './setup.ts'
 
@@ -128,6 +129,10 @@ describe('server-side apply', () => {
       body: { reason: 'R', regarding: { name: 'p' } },
     })
     expect((await rest('GET', '/api/v1/namespaces/default/events/e')).body.involvedObject).toMatchObject({ name: 'p' })
+    const selected = async (selector: string): Promise<string[]> =>
+      (await rest('GET', `/apis/events.k8s.io/v1/events?fieldSelector=${selector}`)).body.items.map((e: KubeObject) => e.metadata.name)
+    expect(await selected('regarding.name%3Dp,reportingController%3Dc,reason%3DR')).toEqual(['e'])
+    expect(await selected('regarding.name%3Dq')).toEqual([])
   })
 
   it('on trial writes nothing', async () => {

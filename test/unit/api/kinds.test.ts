@@ -157,7 +157,7 @@ describe('Event', () => {
       reportingController: 'kubelet',
     })
     expect((alternate.conversion!.toHub([other]) as readonly Event[])[0]).toEqual(stored)
-    expect(alternate.fields!['regarding.name']!(stored)).toBe('p')
+    expect(alternate.fields!['regarding.name']!(other)).toBe('p')
   })
   it('is printed with what happened last first', () => {
     expect(cells(event, stored).slice(1, 7)).toEqual(['', 'Started', 'pod/p', '', 'kubelet, n', 'm'])
