@@ -3,6 +3,7 @@
  * Connections are kept; calls have deadlines, answers a size, and each webhook its own connections, so that none waits for another.
  */
 import { createHash } from 'node:crypto'
+import { posix } from 'node:path'
 import type { WebhookClientConfig } from '#shared/api/admissionregistration/webhooks.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
 import { currentTurn } from '../chain/turn.ts'
@@ -99,11 +100,12 @@ function newTarget(config: WebhookClientConfig): Target {
       .trim() || undefined
   const trust = ca === undefined ? '' : createHash('sha256').update(ca).digest('base64')
   const origin = new URL(shownOrigin(config))
-  const path = (service ? (service.path ?? '') : new URL(url).pathname).replace(/\/+$/, '')
+  // As Go's path.Join: envtest, for one, writes https://host//path, which Go's servers redirect.
+  const path = posix.join('/', service ? (service.path ?? '') : new URL(url).pathname).replace(/(?!^)\/$/, '')
   return {
     key: `${service ? 'service' : 'url'} ${origin.hostname} ${service?.port ?? origin.port} ${trust}`,
     origin,
-    path: path.startsWith('/') ? path : `/${path}`,
+    path,
     ca,
     service: service && { namespace: service.namespace, name: service.name, port: service.port ?? 443 },
   }

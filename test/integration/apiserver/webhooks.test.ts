@@ -42,6 +42,12 @@ const rules = (resources: string[], operations = ['*'], apiGroups = ['*'], more:
 const requests = () => hook.asked.map(({ review }) => review.request)
 
 describe('what is asked', () => {
+  it('is at a path without empty parts', async () => {
+    await configure('Validating', 'slashes', hookOf(hook, '/a//check/', { name: 'slashes.example.com' }))
+    expect((await create('slashes')).code).toBe(201)
+    expect(hook.asked.map(({ path }) => path)).toEqual(['/a/check?timeout=10s'])
+  })
+
   it('is an AdmissionReview with all about the request', async () => {
     await configure('Validating', 'all', hookOf(hook, 'check'))
     const { code, body } = await create('asked', { labels: { x: 'y' } }, '?fieldManager=me')
