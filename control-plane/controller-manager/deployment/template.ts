@@ -31,6 +31,8 @@ export const sameTemplate = (a: PodTemplateSpec | undefined, b: PodTemplateSpec 
 export const findNew = (d: Deployment, sets: readonly ReplicaSet[]): ReplicaSet | undefined =>
   [...sets].sort(byCreation).find(rs => sameTemplate(rs.spec.template, d.spec.template))
 
+const longestName = 253
+
 /** A replica set for the deployment's template, of size 0; its name and label carry the template's hash. */
 export function newReplicaSet(d: Deployment): ReplicaSet {
   const hash = safeHash(JSON.parse(meaning(d.spec.template)), d.status?.collisionCount)
@@ -42,7 +44,7 @@ export function newReplicaSet(d: Deployment): ReplicaSet {
     apiVersion: 'apps/v1',
     kind: 'ReplicaSet',
     metadata: {
-      name: `${d.metadata.name}-${hash}`,
+      name: `${(d.metadata.name ?? '').slice(0, longestName - hash.length - 1)}-${hash}`,
       namespace: d.metadata.namespace,
       labels: template.metadata.labels,
       ownerReferences: [controllerRef(deployments, d)],

@@ -78,7 +78,8 @@ export function allocate(claims: readonly ResourceClaim[], node: Node, world: Al
       const candidate = candidates[at]!
       if (++steps > maxSteps || (steps % stepsByClock === 0 && performance.now() > deadline))
         throw new AllocationTimeout('timed out trying to allocate devices')
-      if (!wants.adminAccess && taken.has(candidate.id)) continue
+      // Administrators share devices with others, but a claim has none twice.
+      if (wants.adminAccess ? chosen[i]!.some(c => c.candidate.id === candidate.id) : taken.has(candidate.id)) continue
       if (!keepsConstraints(claims[i]!.spec.devices?.constraints ?? [], by, candidate, chosen[i]!)) continue
       chosen[i]!.push({ candidate, by })
       if (!wants.adminAccess) taken.add(candidate.id)

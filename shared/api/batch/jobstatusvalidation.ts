@@ -18,7 +18,7 @@ export function validateJobStatus(job: Job, old: Job, at: Path): FieldError[] {
     ...validateUncounted(now, at.child('uncountedTerminatedPods')),
     ...validateConditions(now, before, job, at.child('conditions')),
     ...validateTimes(now, before, job, at),
-    ...validateFinished(now, before, at),
+    ...validateFinished(now, before, job, at),
     ...validateIndexes(now, before, job, at),
     ...validateCounters(now, before, job, at),
   ]
@@ -83,7 +83,7 @@ function validateTimes(now: JobStatus, before: JobStatus, { spec }: Job, at: Pat
   return errors
 }
 
-function validateFinished(now: JobStatus, before: JobStatus, at: Path): FieldError[] {
+function validateFinished(now: JobStatus, before: JobStatus, { spec }: Job, at: Path): FieldError[] {
   if (!isFinished(now)) return []
   const became = !isFinished(before)
   const errors: FieldError[] = []
@@ -92,7 +92,9 @@ function validateFinished(now: JobStatus, before: JobStatus, at: Path): FieldErr
   const { uncountedTerminatedPods: pods } = now
   if (changed('active') && (now.active ?? 0) > 0)
     errors.push(invalid(at.child('active'), now.active, 'active>0 is invalid for finished job'))
-  if (changed('startTime') && now.startTime === undefined)
+  // One that is suspended and wants nothing ends without having begun.
+  const neverBegins = spec.suspend && spec.completions === 0
+  if (changed('startTime') && now.startTime === undefined && !neverBegins)
     errors.push(required(at.child('startTime'), 'startTime is required for finished job'))
   if (changed('uncountedTerminatedPods') && (pods?.failed?.length ?? 0) + (pods?.succeeded?.length ?? 0) > 0)
     errors.push(invalid(at.child('uncountedTerminatedPods'), pods, 'uncountedTerminatedPods needs to be empty for finished job'))

@@ -111,6 +111,12 @@ describe('an indexed job that is made larger and smaller', () => {
   })
 })
 
+test('a suspended job that wants nothing is complete', async () => {
+  const ns = await c.namespace('idle')
+  await create(ns, { completions: 0, suspend: true })
+  await holds(ns, 'Complete')
+})
+
 test('of a hundred pods one fails as soon as it is there: the job fails, and none keeps its finalizer', async () => {
   const ns = await c.namespace('hundred')
   await create(ns, { parallelism: 100, completions: 100, completionMode: 'Indexed', backoffLimit: 0 })

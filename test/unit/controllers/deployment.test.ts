@@ -159,6 +159,9 @@ test('a new replica set carries the hash in name, labels and selector; a collisi
   expect(hash).toMatch(/^[bcdfghjklmnpqrstvwxz2456789]+$/)
   expect(findNew(d, [set('other', 1), rs])).toBe(rs)
   expect(newReplicaSet({ ...d, status: { collisionCount: 1 } }).metadata.name).not.toBe(rs.metadata.name)
+  const long = newReplicaSet({ ...d, metadata: { ...d.metadata, name: 'w'.repeat(253) } }).metadata.name!
+  expect(long).toMatch(new RegExp(`^w+-${hash}$`))
+  expect(long).toHaveLength(253)
 })
 
 test('revisions rise, and those before are remembered', () => {

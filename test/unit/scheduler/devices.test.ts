@@ -57,6 +57,8 @@ describe('devices are given', () => {
     expect(found([claim([exactly('r', { count: 3 })])])).toBeUndefined()
     expect(found([claim([exactly('r')])], [slice(two)], [`${driver}/a/g0`])).toEqual(['r=g1'])
     expect(found([claim([exactly('r', { adminAccess: true })])], [slice(two)], [`${driver}/a/g0`])).toEqual(['r=g0'])
+    const both = claim([exactly('r', { adminAccess: true }), exactly('s', { adminAccess: true })])
+    expect(found([both], [slice(two)], [`${driver}/a/g0`])).toEqual(['r=g0', 's=g1'])
   })
   it('all that there are, when none is taken', () => {
     const all = claim([exactly('r', { allocationMode: 'All' })])
