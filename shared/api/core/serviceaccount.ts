@@ -1,6 +1,5 @@
 /** core/v1 ServiceAccount: an identity for processes in pods. https://kubernetes.io/docs/concepts/security/service-accounts/ */
 import { bool, list, obj, opt, type Infer } from '../../machinery/schema.ts'
-import { ageColumn, nameColumn } from '../columns.ts'
 import { serviceAccounts } from '../kinds.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource } from '../resource.ts'
@@ -33,10 +32,5 @@ export const serviceAccount = resource<ServiceAccount>({
       ? []
       : [`metadata.annotations[${mountable}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets`],
   shortNames: ['sa'],
-  columns: [
-    nameColumn,
-    { name: 'Secrets', type: 'string', doc: 'How many secrets it names', cell: s => s.secrets?.length ?? 0 },
-    ageColumn,
-  ],
   subresources: { token: { group: 'authentication.k8s.io', version: 'v1', kind: 'TokenRequest', verbs: ['create'] } },
 })

@@ -172,6 +172,9 @@ describe('a claim', () => {
     await control.client.create(pods, ns, { metadata: { name: 'q' }, spec: pod.spec } as Pod)
     const told = await eventOf(ns, 'q', 'FailedBinding')
     expect(told.message).toBe(`ephemeral volume scratch: PVC ${ns}/q-scratch was not created for pod ${ns}/q (pod is not owner)`)
+    // It would take the volumes of other tests.
+    await control.client.delete(persistentVolumeClaims, ns, 'q-scratch')
+    await control.client.delete(pods, ns, 'q', { gracePeriodSeconds: 0 })
   })
 })
 

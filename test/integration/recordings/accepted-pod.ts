@@ -41,6 +41,7 @@ export const acceptedPod: readonly Accepted[] = [
     match: /^mutate\/pod-rich\/metadata\.annotations\/(=\{\}|delete)$/,
     reason: 'without the old seccomp annotation no annotations are left',
   },
+  { match: 'mutate/pod-rich/spec.terminationGracePeriodSeconds/=-1', reason: 'a grace period below zero is one of a second (v1.27)' },
   { match: /^table\/pod-/, reason: 'restarts are a text since v1.22, which tells when the last one was' },
   {
     match: 'put/pod-host/spec.containers.0.ports.0.hostPort/change',
