@@ -51,8 +51,7 @@ function nonZero(asking: Asking, { milliCPU, memory }: Resources): { milliCPU: n
 
 export function podInfo(pod: Pod): PodInfo {
   const { spec, metadata } = pod
-  const resizing = isResizing(pod)
-  const asking = resizing ? inForce(pod) : (spec as Asking)
+  const asking = inForce(pod)
   const requests = resourcesOf(podRequests(asking))
   const { milliCPU, memory } = nonZero(asking, requests)
   const listens = spec.containers.some(c => c.ports?.length) || spec.initContainers?.some(c => c.ports?.length)
@@ -61,7 +60,7 @@ export function podInfo(pod: Pod): PodInfo {
     pod,
     priority: spec.priority ?? 0,
     requests,
-    resizing,
+    resizing: asking !== spec,
     nonZeroMilliCPU: milliCPU,
     nonZeroMemory: memory,
     hostPorts: listens ? hostPortsOf(pod) : none,
