@@ -27,6 +27,7 @@ import {
   endpointKey,
   endpointOf,
   groupByPorts,
+  isOwnedBy,
   managedBy,
   managedByLabel,
   newSlice,
@@ -98,14 +99,13 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
     const wanted = new Set<string>()
     let written = 0
     try {
-      for (const slice of existing) if (!types.includes(slice.addressType as 'IPv4')) await remove(client, slice)
       for (const type of types) {
         const found = members.flatMap(pod => {
           const node = nodeInformer.get('', pod.spec.nodeName ?? '')
           if (addressesOf(pod, type).length === 0 || (pod.spec.nodeName && !node && !service.spec.publishNotReadyAddresses)) return []
           return [{ ports: portsOf(pod, service), endpoint: endpointOf(pod, service, node, type) }]
         })
-        const own = existing.filter(s => s.addressType === type)
+        const own = existing.filter(s => s.addressType === type && isOwnedBy(s, service))
         const hinted = withHints(
           service,
           type,
@@ -120,15 +120,17 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
           written += length
         }
         for (const group of plan.create) await client.create(endpointSlices, namespace, newSlice(service, type, group, trigger))
-        const write = (slice: EndpointSlice, endpoints: EndpointSlice['endpoints'], changed: boolean) => {
+        const write = (slice: EndpointSlice, { ports, endpoints }: Pick<EndpointSlice, 'ports' | 'endpoints'>, changed: boolean) => {
           const annotations = { ...slice.metadata.annotations, ...(changed && trigger ? { [triggerTimeAnnotation]: trigger } : {}) }
-          return client.update(endpointSlices, { ...slice, metadata: { ...slice.metadata, labels, annotations }, endpoints })
+          return client.update(endpointSlices, { ...slice, metadata: { ...slice.metadata, labels, annotations }, ports, endpoints })
         }
-        for (const { slice, endpoints } of plan.update) await write(slice, endpoints, true)
+        for (const change of plan.update) await write(change.slice, change, true)
         for (const slice of plan.delete) await remove(client, slice)
         const untouched = own.filter(s => !plan.delete.includes(s) && !plan.update.some(u => u.slice === s))
-        for (const slice of untouched) if (!sameLabels(slice.metadata.labels, labels)) await write(slice, slice.endpoints, false)
+        for (const slice of untouched) if (!sameLabels(slice.metadata.labels, labels)) await write(slice, slice, false)
       }
+      const strays = existing.filter(s => !types.includes(s.addressType as AddressType) || !isOwnedBy(s, service))
+      for (const slice of strays) await remove(client, slice)
       metrics.synced([...wanted].filter(key => !had.has(key)).length, [...had].filter(key => !wanted.has(key)).length, written, {
         topology: isTopologyAware(service) ? 'Auto' : 'Disabled',
         traffic_distribution: service.spec.trafficDistribution ?? '',

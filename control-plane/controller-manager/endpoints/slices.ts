@@ -14,6 +14,9 @@ export const managedByLabel = 'endpointslice.kubernetes.io/managed-by'
 /** Index of slices by their Service's key. */
 export const byService = (s: EndpointSlice): string[] => [`${s.metadata.namespace}/${s.metadata.labels?.[serviceNameLabel] ?? ''}`]
 export const managedBy = 'endpointslice-controller.k8s.io'
+/** Whether the slice is this service's, not one's of the same name before it, with which it goes. */
+export const isOwnedBy = (slice: EndpointSlice, { metadata: { uid } }: Service): boolean =>
+  slice.metadata.ownerReferences?.some(o => o.uid === uid && o.kind === 'Service' && o.apiVersion === 'v1') ?? false
 export const maxEndpoints = 100
 
 /** One endpoint for a pod; `node` is where it runs. */
@@ -95,21 +98,22 @@ export function groupByPorts(items: readonly { ports: EndpointPort[]; endpoint: 
 
 export interface SliceChanges {
   create: PortGroup[]
-  update: { slice: EndpointSlice; endpoints: Endpoint[] }[]
+  /** Slices with the ports and endpoints that they are to have. */
+  update: ({ slice: EndpointSlice } & PortGroup)[]
   delete: EndpointSlice[]
 }
 /**
  * How to get from the existing slices of one address type to the wanted groups with few writes: endpoints stay in the slice they are in,
- * new ones fill slices that change anyway, then others with room, then new slices of at most `max`.
+ * new ones fill slices that change anyway, then the fullest other that has room for all that are left, then new slices of at most `max`. A
+ * slice that is not needed any more becomes a new one.
  */
 export function changes(existing: readonly EndpointSlice[], groups: readonly PortGroup[], max = maxEndpoints): SliceChanges {
   const result: SliceChanges = { create: [], update: [], delete: [] }
   const wanted = new Map(groups.map(g => [portKey(g.ports), g]))
-  const byPorts = new Map<string, EndpointSlice[]>()
-  for (const slice of existing) byPorts.set(portKey(slice.ports), [...(byPorts.get(portKey(slice.ports)) ?? []), slice])
+  const byPorts = Map.groupBy(existing, slice => portKey(slice.ports))
   for (const [key, slices] of byPorts) if (!wanted.has(key)) result.delete.push(...slices)
-  for (const [key, group] of wanted) {
-    const missing = new Map(group.endpoints.map(e => [endpointKey(e), e]))
+  for (const [key, { ports, endpoints }] of wanted) {
+    const missing = new Map(endpoints.map(e => [endpointKey(e), e]))
     const plans = (byPorts.get(key) ?? []).map(slice => {
       const kept: Endpoint[] = []
       let changed = false
@@ -122,14 +126,17 @@ export function changes(existing: readonly EndpointSlice[], groups: readonly Por
       return { slice, kept, changed }
     })
     const rest = [...missing.values()]
-    for (const plan of [...plans].sort((a, b) => Number(b.changed) - Number(a.changed) || b.kept.length - a.kept.length)) {
-      // A slice whose last endpoint went is only worth keeping for what has to go somewhere.
-      const added = rest.splice(0, Math.max(0, max - plan.kept.length))
-      const endpoints = [...plan.kept, ...added]
-      if (endpoints.length === 0) result.delete.push(plan.slice)
-      else if (plan.changed || added.length) result.update.push({ slice: plan.slice, endpoints })
+    const fullest = plans.sort((a, b) => b.kept.length - a.kept.length)
+    for (const { kept } of fullest.filter(p => p.changed && p.kept.length > 0)) kept.push(...rest.splice(0, max - kept.length))
+    const roomy = rest.length > 0 && fullest.find(p => !p.changed && p.kept.length + rest.length <= max)
+    if (roomy) {
+      roomy.kept.push(...rest.splice(0))
+      roomy.changed = true
     }
-    for (let at = 0; at < rest.length; at += max) result.create.push({ ports: group.ports, endpoints: rest.slice(at, at + max) })
+    for (const { slice, kept, changed } of plans)
+      if (kept.length === 0) result.delete.push(slice)
+      else if (changed) result.update.push({ slice, ports, endpoints: kept })
+    for (let at = 0; at < rest.length; at += max) result.create.push({ ports, endpoints: rest.slice(at, at + max) })
   }
   // A service without any endpoint keeps one empty slice, so that a client can tell "none" from "not yet".
   if (result.create.length === 0 && result.delete.length === existing.length) {
@@ -137,6 +144,8 @@ export function changes(existing: readonly EndpointSlice[], groups: readonly Por
     if (empty >= 0) result.delete.splice(empty, 1)
     else result.create.push({ ports: [], endpoints: [] })
   }
+  while (result.create.length > 0 && result.delete.length > 0)
+    result.update.push({ slice: result.delete.shift()!, ...result.create.pop()! })
   return result
 }
 

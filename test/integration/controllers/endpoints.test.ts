@@ -36,6 +36,30 @@ test('a Service with more than a hundred ports has endpoints', async () => {
   expect(slices.find(s => addressesOf([s]).length > 0)!.ports).toHaveLength(250)
 })
 
+test('a Service keeps its slice when endpoints come and go; one that is made again has a slice of its own', async () => {
+  const ns = await c.namespace('again')
+  const make = () =>
+    c.client.create(services, ns, { metadata: { name: 'web' }, spec: { selector: { a: 'web' }, ports: [{ port: 80 }] } } as never)
+  await make()
+  const [empty] = await untilSlices('a slice without endpoints', ns, 'web', s => s.length === 1)
+  await c.client.create(pods, ns, {
+    metadata: { name: 'web', labels: { a: 'web' } },
+    spec: { containers: [{ name: 'c', image: 'i' }] },
+  } as never)
+  const [full] = await untilSlices('an endpoint', ns, 'web', s => addressesOf(s).length === 1)
+  expect(full).toMatchObject({ metadata: { name: empty!.metadata.name }, ports: [{ port: 80 }] })
+  // Its slice is still there: nobody has deleted it yet.
+  await c.client.patch(endpointSlices, ns, full!.metadata.name!, 'merge', { metadata: { finalizers: ['test/stays'] } })
+  await c.client.delete(services, ns, 'web')
+  const { metadata } = await make()
+  const [next] = await untilSlices('a slice of the new one', ns, 'web', s => s.some(x => x.metadata.name !== full!.metadata.name)).then(s =>
+    s.filter(x => x.metadata.name !== full!.metadata.name),
+  )
+  expect(next!.metadata.ownerReferences).toMatchObject([{ uid: metadata.uid }])
+  expect(addressesOf([next!])).toHaveLength(1)
+  await c.client.patch(endpointSlices, ns, full!.metadata.name!, 'merge', { metadata: { finalizers: null } })
+})
+
 test('Endpoints made by hand for a Service without selector are mirrored, and their slices follow them', async () => {
   const ns = await c.namespace('mirror')
   await c.client.create(services, ns, { metadata: { name: 'manual' }, spec: { ports: [{ port: 80 }] } } as never)

@@ -141,7 +141,10 @@ test('slices end up with exactly the wanted endpoints, none too large, and a sec
         const c = changes(slices, groups, 4)
         slices = slices
           .filter(s => !c.delete.includes(s))
-          .map(s => ({ ...s, endpoints: c.update.find(u => u.slice === s)?.endpoints ?? s.endpoints }))
+          .map(s => {
+            const { ports, endpoints } = c.update.find(u => u.slice === s) ?? s
+            return { ...s, ports, endpoints }
+          })
         slices.push(...c.create.map(stored))
         return c.create.length + c.update.length + c.delete.length
       }
@@ -168,6 +171,25 @@ test('one more endpoint goes to a slice with room; others are left alone', () =>
   const c = changes([full, half], [{ ports: ports(80), endpoints: [1, 2, 3, 4, 5, 6, 7].map(i => endpoint(i)) }], 4)
   expect(c).toMatchObject({ create: [], delete: [], update: [{ slice: { metadata: half.metadata } }] })
   expect(c.update[0]!.endpoints).toHaveLength(3)
+})
+
+test('many more endpoints go to the fullest slice with room for all of them, else to a new one', () => {
+  const of = (...ids: number[]) => stored({ ports: ports(80), endpoints: ids.map(i => endpoint(i)) })
+  const slices = [of(1), of(2, 3), of(4, 5, 6)]
+  const change = (last: number) =>
+    changes(slices, [{ ports: ports(80), endpoints: Array.from({ length: last }, (_, i) => endpoint(i + 1)) }], 4)
+  expect(change(8)).toMatchObject({ create: [], delete: [], update: [{ slice: { metadata: slices[1]!.metadata } }] })
+  expect(change(10)).toMatchObject({ update: [], delete: [], create: [{ endpoints: { length: 4 } }] })
+})
+
+test('a slice that is not needed any more becomes a new one: the first endpoints, other ports, none left', () => {
+  const empty = stored({ ports: [], endpoints: [] })
+  const first = { ports: ports(80), endpoints: [endpoint(1)] }
+  expect(changes([empty], [first])).toEqual({ create: [], delete: [], update: [{ slice: empty, ...first }] })
+  const slice = stored(first)
+  const moved = { ports: ports(81), endpoints: [endpoint(1)] }
+  expect(changes([slice], [moved])).toEqual({ create: [], delete: [], update: [{ slice, ...moved }] })
+  expect(changes([slice], [])).toEqual({ create: [], delete: [], update: [{ slice, ports: [], endpoints: [] }] })
 })
 
 test('a slice is labelled and owned', () => {
