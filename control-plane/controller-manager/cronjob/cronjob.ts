@@ -71,7 +71,7 @@ export const cronJobController: NewController = ctx => {
       recorder.event(cronJob, 'Warning', 'UnexpectedJob', `Saw a job that the controller did not create or forgot: ${job.metadata.name}`)
     for (const { metadata, status } of ended) {
       const how = holds(status, 'Complete') ? 'Complete' : 'Failed'
-      recorder.event(cronJob, 'Normal', 'SawCompletedJob', `Saw completed job: ${metadata.name}, status: ${how}`)
+      recorder.event(cronJob, 'Normal', 'SawCompletedJob', `Saw completed job: ${metadata.name}, condition: ${how}`)
     }
     for (const job of missing) if (await isGone(client, cronJob, job)) gone.add(job.uid)
     const status: Status = {

@@ -1,7 +1,7 @@
 /** What one metric of an autoscaler asks for, and what its status shows of it; words are upstream's. */
 import type { LabelSelector } from '#shared/api/meta/labelselector.ts'
 import type { MetricIdentifier, MetricSpec, MetricStatus, MetricTarget, MetricValueStatus } from '#shared/api/autoscaling/metrics.ts'
-import { formatQuantity, milliQuantityOf, quantityMilliValue } from '#shared/machinery/quantity.ts'
+import { formatQuantity, milliQuantityOf, quantityMilliValue, quantityOf } from '#shared/machinery/quantity.ts'
 import type { MetricsClient } from './metrics.ts'
 import { replicasByAverage, replicasByRatio, replicasByShare, replicasByUtilization, type Measured } from './replicas.ts'
 
@@ -32,6 +32,9 @@ export interface Target extends Omit<Measured, 'metrics' | 'resource'> {
 }
 
 const milli = (value: number): string => formatQuantity(milliQuantityOf(value))
+/** An amount of a resource, given in thousandths: memory in whole Ki. */
+export const amount = (resource: string, value: number): string =>
+  resource === 'memory' ? formatQuantity(quantityOf(Math.trunc(value / 1000 / 1024) * 1024, 'BinarySI')) : milli(value)
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
 
 /** Rejects with a MetricFailure. */
@@ -89,7 +92,7 @@ async function ofResource(
     try {
       const measured = { ...target, resource, metrics: await metrics() }
       const { replicas, average } = replicasByAverage(measured, quantityMilliValue(wanted.averageValue))
-      return { replicas, name: `${resource} resource`, current: { averageValue: milli(average) } }
+      return { replicas, name: `${resource} resource`, current: { averageValue: amount(resource, average) } }
     } catch (e) {
       throw new Error(`failed to get ${resource} usage: ${(e as Error).message}`)
     }
@@ -102,7 +105,7 @@ async function ofResource(
     return {
       replicas,
       name: `${resource}${container === undefined ? '' : ' container'} resource utilization (percentage of request)`,
-      current: { averageUtilization: utilization, averageValue: milli(average) },
+      current: { averageUtilization: utilization, averageValue: amount(resource, average) },
     }
   } catch (e) {
     throw new Error(`failed to get ${resource} utilization: ${(e as Error).message}`)

@@ -88,7 +88,7 @@ test('the run that is due is made once, whoever kills the controller when', asyn
     const { status } = await get(ns)
     return !status?.active?.length && status?.lastSuccessfulTime !== undefined
   })
-  await told(ns, `SawCompletedJob Saw completed job: ${nameAt(at)}, status: Complete`)
+  await told(ns, `SawCompletedJob Saw completed job: ${nameAt(at)}, condition: Complete`)
 })
 
 test('what is too late is missed, and told', async () => {

@@ -3,6 +3,7 @@ import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { formatTime } from '#shared/machinery/time.ts'
+import { amount } from '#control-plane/controller-manager/podautoscaler/proposal.ts'
 import { normalize, scaled, type History, type Wish } from '#control-plane/controller-manager/podautoscaler/normalize.ts'
 import {
   replicasByAverage,
@@ -113,6 +114,13 @@ describe('by utilization', () => {
     expect([at(540, 0.1, 0), at(540, 0.05, 0), at(460, 0, 0.1), at(460, 0, 0.05)]).toEqual([10, 11, 10, 10])
     expect([at(460, 0.1, 0.01), at(400, 0.1, 0.3), at(400, 0.3, 0.1)]).toEqual([10, 10, 8])
   })
+})
+
+test('what is used is shown as upstream shows it: memory in whole Ki', () => {
+  expect(amount('cpu', 250)).toBe('250m')
+  expect(amount('memory', 71_421_952_000)).toBe('69748Ki')
+  expect(amount('memory', 69_748_500_333)).toBe('68113Ki')
+  expect(amount('memory', 3 * 2 ** 20 * 1000)).toBe('3Mi')
 })
 
 test('by an average', () => {
