@@ -68,7 +68,13 @@ describe('warnings about pods', () => {
           {
             name: 'p',
             projected: {
-              sources: [{ serviceAccountToken: { path: 'token' } }, { secret: { name: 's', items: [{ key: 'a', path: 'token' }] } }, {}],
+              sources: [
+                { serviceAccountToken: { path: 'token' } },
+                { secret: { name: 's', items: [{ key: 'a', path: 'token' }] } },
+                { clusterTrustBundle: { signerName: 'b', path: 'token/b/' } },
+                { configMap: { name: 'c', items: [{ key: 'a', path: 'tokens' }] } },
+                {},
+              ],
             },
           },
         ],
@@ -78,8 +84,10 @@ describe('warnings about pods', () => {
         'spec.volumes[1].rbd: deprecated in v1.28, non-functional in v1.31+',
         'spec.volumes[2].ephemeral.volumeClaimTemplate.spec.resources.requests[storage]: fractional byte value "200m" is invalid, must be an integer',
         'volume "m" (ConfigMap "cm"): overlapping paths: "p/q" with "p"',
-        'volume "p" (Projected Secret "s"): overlapping paths: "token" with "token"',
         'volume "p" (Projected) has no sources provided',
+        'volume "p" (Projected): overlapping paths: "token" (Secret "s") with "token" (ServiceAccountToken)',
+        'volume "p" (Projected): overlapping paths: "token/b" (ClusterTrustBundle "b") with "token" (ServiceAccountToken)',
+        'volume "p" (Projected): overlapping paths: "token/b" (ClusterTrustBundle "b") with "token" (Secret "s")',
       ],
     ],
     [
@@ -145,6 +153,19 @@ describe('warnings about pods', () => {
         'spec.containers[1].ports[1]: overlapping port definition with spec.containers[0].ports[0]',
         'spec.containers[1].ports[1]: overlapping port definition with spec.containers[0].ports[1]',
         'spec.containers[1].ports[1]: dangerously ambiguous port definition with spec.containers[1].ports[0]',
+      ],
+    ],
+    [
+      'names of ports',
+      {
+        initContainers: [container({ name: 'i', restartPolicy: 'Always', ports: [{ containerPort: 80, name: 'metrics' }] })],
+        containers: [
+          container({ ports: [{ containerPort: 81, name: 'metrics' }, { containerPort: 82 }] }),
+          container({ name: 'd', ports: [{ containerPort: 83, name: 'web' }, { containerPort: 84 }] }),
+        ],
+      },
+      [
+        'spec.containers[0].ports[0]: duplicate port name "metrics" with spec.initContainers[0].ports[0], services and probes that select ports by name will use spec.initContainers[0].ports[0]',
       ],
     ],
   ])('%s', (_, spec, expected) => {

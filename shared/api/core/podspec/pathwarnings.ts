@@ -3,57 +3,68 @@ import type { PodSpec } from './podspec.ts'
 
 type Volume = NonNullable<PodSpec['volumes']>[number]
 type Source = NonNullable<NonNullable<Volume['projected']>['sources']>[number]
+/** A file of a volume; `source` is empty where the volume has but one. */
+type File = { path: string; source: string }
 
 /** Files that are compared with each other; nobody has more. */
-const maxPaths = 500
+const maxFiles = 500
+/** More than anybody is shown. */
+const maxOverlaps = 100
 
 export function warningsForPaths(volume: Volume): string[] {
   const { configMap, secret, downwardAPI, projected } = volume
-  const text = (kind: string) => () => `volume ${JSON.stringify(volume.name)} (${kind}): overlapping paths`
-  if (configMap) return overlaps(pathsOf(configMap.items), text(`ConfigMap ${JSON.stringify(configMap.name ?? '')}`))
-  if (secret) return overlaps(pathsOf(secret.items), text(`Secret ${JSON.stringify(secret.secretName ?? '')}`))
-  if (downwardAPI) return overlaps(pathsOf(downwardAPI.items), text('DownwardAPI'))
-  return projected ? warningsForSources(volume.name, projected.sources ?? []) : []
+  const said = (kind: string, files: readonly File[]) =>
+    overlaps(files).map(overlap => `volume ${JSON.stringify(volume.name)} (${kind}): overlapping paths: ${overlap}`)
+  if (configMap) return said(`ConfigMap ${JSON.stringify(configMap.name ?? '')}`, files(configMap.items, ''))
+  if (secret) return said(`Secret ${JSON.stringify(secret.secretName ?? '')}`, files(secret.items, ''))
+  if (downwardAPI) return said('DownwardAPI', files(downwardAPI.items, ''))
+  const sources = projected?.sources ?? []
+  return [
+    ...sources
+      .filter(source => Object.values(source).every(v => v === undefined))
+      .map(() => `volume ${JSON.stringify(volume.name)} (Projected) has no sources provided`),
+    ...said('Projected', sources.flatMap(filesOf)),
+  ]
 }
 
-const pathsOf = (items: readonly { path?: string | undefined }[] | undefined): string[] => (items ?? []).map(item => item.path ?? '')
+const files = (items: readonly { path?: string | undefined }[] | undefined, source: string): File[] =>
+  (items ?? []).map(item => ({ path: item.path ?? '', source }))
 
-function warningsForSources(volume: string, sources: readonly Source[]): string[] {
-  const all = new Set<string>()
-  return sources.flatMap(source => {
-    if (Object.values(source).every(v => v === undefined)) return [`volume ${JSON.stringify(volume)} (Projected) has no sources provided`]
-    const { paths, what } = describe(source)
-    if (paths.length === 0) return []
-    const text = (): string => `volume ${JSON.stringify(volume)} (Projected ${what()}): overlapping paths`
-    const own = [...new Set(paths)]
-    const warnings = [...overlaps(paths, text), ...overlaps([...own, ...all].sort(), text)]
-    for (const path of own) all.add(path)
-    return warnings
-  })
+function filesOf({
+  configMap,
+  secret,
+  downwardAPI,
+  serviceAccountToken,
+  clusterTrustBundle: bundle,
+  podCertificate: cert,
+}: Source): File[] {
+  if (configMap?.items) return files(configMap.items, `ConfigMap ${JSON.stringify(configMap.name ?? '')}`)
+  if (secret?.items) return files(secret.items, `Secret ${JSON.stringify(secret.name ?? '')}`)
+  if (downwardAPI?.items) return files(downwardAPI.items, 'DownwardAPI')
+  if (serviceAccountToken) return [{ path: serviceAccountToken.path, source: 'ServiceAccountToken' }]
+  if (bundle) return [{ path: bundle.path, source: `ClusterTrustBundle ${JSON.stringify(bundle.name ?? bundle.signerName ?? '')}` }]
+  if (!cert) return []
+  return [
+    { path: cert.certificateChainPath ?? '', source: 'PodCertificate chain' },
+    { path: cert.keyPath ?? '', source: 'PodCertificate key' },
+    { path: cert.credentialBundlePath ?? '', source: 'PodCertificate credential bundle' },
+  ]
 }
 
-function describe({ configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle: bundle }: Source): {
-  paths: string[]
-  what: () => string
-} {
-  if (configMap?.items) return { paths: pathsOf(configMap.items), what: () => `ConfigMap ${JSON.stringify(configMap.name ?? '')}` }
-  if (secret?.items) return { paths: pathsOf(secret.items), what: () => `Secret ${JSON.stringify(secret.name ?? '')}` }
-  if (downwardAPI?.items) return { paths: pathsOf(downwardAPI.items), what: () => 'DownwardAPI' }
-  if (serviceAccountToken) return { paths: [serviceAccountToken.path], what: () => 'ServiceAccountToken' }
-  if (bundle) return { paths: [bundle.path], what: () => `ClusterTrustBundle ${JSON.stringify(bundle.name ?? bundle.signerName ?? '')}` }
-  return { paths: [], what: () => '' }
-}
-
-function overlaps(paths: readonly string[], text: () => string): string[] {
-  if (paths.length < 2) return []
-  const seen: string[] = []
-  const warnings: string[] = []
-  for (const given of paths.slice(0, maxPaths)) {
-    const path = given.replace(/\/+$/, '')
-    const other =
-      path === '' || seen.includes('') ? undefined : seen.find(item => `${item}/`.startsWith(path) || `${path}/`.startsWith(item))
-    if (other !== undefined) warnings.push(`${text()}: ${JSON.stringify(path)} with ${JSON.stringify(other)}`)
-    if (!seen.includes(path)) seen.push(path)
+function overlaps(files: readonly File[]): string[] {
+  const seen: File[] = []
+  const found: string[] = []
+  for (const file of files.slice(0, maxFiles)) {
+    const path = file.path.replace(/\/+$/, '')
+    if (path === '') continue
+    const here = { ...file, path }
+    for (const other of seen) {
+      if (!`${path}/`.startsWith(`${other.path}/`) && !`${other.path}/`.startsWith(`${path}/`)) continue
+      if (found.push(`${show(here)} with ${show(other)}`) >= maxOverlaps) return found
+    }
+    seen.push(here)
   }
-  return warnings
+  return found
 }
+
+const show = ({ path, source }: File): string => (source === '' ? JSON.stringify(path) : `${JSON.stringify(path)} (${source})`)

@@ -26,6 +26,7 @@ export function warningsForPod(spec: PodSpec, meta: ObjectMeta, at: Path): strin
     ...fractional(spec.overhead, path.child('overhead'), 'memory', 'ephemeral-storage'),
     ...containers.flatMap(([c, here]) => warningsForContainer(c, here)),
     ...warningsForPorts(containers),
+    ...warningsForPortNames(containers),
     ...((spec.terminationGracePeriodSeconds ?? 0) < 0
       ? [`${path.child('terminationGracePeriodSeconds')}: must be >= 0; negative values are invalid and will be treated as 1`]
       : []),
@@ -206,6 +207,25 @@ function warningsForPorts(containers: readonly (readonly [Container, Path])[]): 
     }
   }
   return warnings
+}
+
+/** Who looks for a port by its name finds the first. */
+function warningsForPortNames(containers: readonly (readonly [Container, Path])[]): string[] {
+  const known = new Map<string, Path>()
+  return containers.flatMap(([c, path]) =>
+    (c.ports ?? []).flatMap(({ name }, i) => {
+      if (!name) return []
+      const at = path.child('ports').index(i)
+      const first = known.get(name)
+      if (first === undefined) {
+        known.set(name, at)
+        return []
+      }
+      return [
+        `${at}: duplicate port name ${JSON.stringify(name)} with ${first}, services and probes that select ports by name will use ${first}`,
+      ]
+    }),
+  )
 }
 
 function relation(a: Port, b: Port): string {
