@@ -43,6 +43,8 @@ export interface WriteContext {
   readonly dryRun: boolean
   /** Who writes. */
   readonly user?: UserInfo
+  /** What the writer is told besides the answer. */
+  readonly warnings?: string[]
 }
 
 export interface Subresource {

@@ -6,6 +6,7 @@ import { pods } from '../kinds.ts'
 import type { LabelSelector } from '../meta/labelselector.ts'
 import { objectMeta, typeMeta, type Stored } from '../meta/objectmeta.ts'
 import { resource, type WriteContext } from '../resource.ts'
+import { honourAppArmorAnnotations } from './podspec/apparmorannotations.ts'
 import { validatePodAnnotations } from './podspec/annotationvalidation.ts'
 import { podColumns } from './podspec/columns.ts'
 import type { Container } from './podspec/container.ts'
@@ -72,7 +73,7 @@ function mergeSelectors(p: Pod): void {
   for (const c of p.spec.topologySpreadConstraints ?? []) mergeLabelKeys(c.labelSelector, c.matchLabelKeys, 'In', p.metadata.labels)
 }
 
-function prepareForCreate(p: Pod): void {
+function prepareForCreate(p: Pod, ctx: WriteContext): void {
   mirrorServiceAccount(p.spec)
   p.status = { phase: 'Pending', qosClass: podQOS(p.spec) }
   if (p.spec.schedulingGates?.length)
@@ -85,6 +86,7 @@ function prepareForCreate(p: Pod): void {
       },
     ]
   mergeSelectors(p)
+  ctx.warnings?.push(...honourAppArmorAnnotations(p))
 }
 
 function prepareForUpdate(p: Pod, old: Pod, ctx: WriteContext): void {

@@ -176,13 +176,36 @@ describe('warnings about pods', () => {
     const annotations = {
       'scheduler.alpha.kubernetes.io/critical-pod': '',
       'seccomp.security.alpha.kubernetes.io/pod': 'x',
-      'container.apparmor.security.beta.kubernetes.io/c': 'unconfined',
     }
     expect(warnings({ containers: [container()] }, { name: 'a', annotations })).toEqual([
       'metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the "priorityClassName" field instead',
       'metadata.annotations[seccomp.security.alpha.kubernetes.io/pod]: non-functional in v1.27+; use the "seccompProfile" field instead',
-      'metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead',
     ])
+  })
+
+  it.each<[string, object | undefined, object | undefined, boolean]>([
+    ['unconfined', undefined, { type: 'Unconfined' }, true],
+    ['runtime/default', undefined, { type: 'RuntimeDefault' }, true],
+    ['localhost/mine', undefined, { type: 'Localhost', localhostProfile: 'mine' }, true],
+    ['localhost/', undefined, undefined, true],
+    ['', undefined, undefined, true],
+    ['unconfined', { type: 'Unconfined' }, undefined, false],
+  ])('the AppArmor annotation %j is honoured, under a pod with %o', (annotation, ofPod, ofContainer, told) => {
+    const object = {
+      metadata: { name: 'a', annotations: { 'container.apparmor.security.beta.kubernetes.io/c': annotation } },
+      spec: { containers: [container()], ...(ofPod ? { securityContext: { appArmorProfile: ofPod } } : {}) },
+    } as unknown as Pod
+    const said: string[] = []
+    pod.prepareForCreate!(object, { subresource: '', dryRun: false, warnings: said })
+    expect(object.spec.containers[0]!.securityContext?.appArmorProfile).toEqual(ofContainer)
+    expect(said).toEqual(
+      told
+        ? [
+            'metadata.annotations[container.apparmor.security.beta.kubernetes.io/c]: deprecated since v1.30; use the "appArmorProfile" field instead',
+          ]
+        : [],
+    )
+    expect(pod.warnings!(object, undefined).filter(w => w.includes('apparmor'))).toEqual([])
   })
 
   it('names that are no names of hosts', () => {

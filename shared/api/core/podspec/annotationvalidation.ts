@@ -2,12 +2,12 @@
 import { lookUp } from '../../../machinery/jsonvalue.ts'
 import { forbidden, invalid, type FieldError, type Path } from '../../../machinery/field.ts'
 import type { ObjectMeta } from '../../meta/objectmeta.ts'
+import { appArmorAnnotation } from './apparmorannotations.ts'
 import { localPath } from './formats.ts'
 import type { PodSpec } from './podspec.ts'
 
 const seccompPod = 'seccomp.security.alpha.kubernetes.io/pod'
 const seccompContainer = 'container.seccomp.security.alpha.kubernetes.io/'
-const appArmorContainer = 'container.apparmor.security.beta.kubernetes.io/'
 const deletionCost = 'controller.kubernetes.io/pod-deletion-cost'
 const mirror = 'kubernetes.io/config.mirror'
 
@@ -17,8 +17,8 @@ export function validatePodAnnotations(meta: ObjectMeta, spec: PodSpec, at: Path
   for (const [key, value] of Object.entries(meta.annotations ?? {})) {
     if (key === deletionCost && !isInt32(value)) errors.push(invalid(at.key(key), value, 'must be a 32bit integer'))
     if (key === seccompPod || key.startsWith(seccompContainer)) errors.push(...seccompRules(value, at.child(key)))
-    if (key.startsWith(appArmorContainer)) {
-      const name = key.slice(appArmorContainer.length)
+    if (key.startsWith(appArmorAnnotation)) {
+      const name = key.slice(appArmorAnnotation.length)
       const all = [...(spec.initContainers ?? []), ...(spec.containers ?? []), ...(spec.ephemeralContainers ?? [])]
       if (!all.some(c => c.name === name)) errors.push(invalid(at.key(key), name, 'container not found'))
       if (value !== '' && value !== 'runtime/default' && value !== 'unconfined' && !value.startsWith('localhost/'))
@@ -55,7 +55,7 @@ function profilesMatch(meta: ObjectMeta, spec: PodSpec, specAt: Path): FieldErro
       )
       if (spec.os?.name === 'windows') continue
       const profile = c.securityContext?.appArmorProfile ?? spec.securityContext?.appArmorProfile
-      errors.push(...oneMatches('apparmor', annotations[appArmorContainer + c.name], profile, at.child('appArmorProfile')))
+      errors.push(...oneMatches('apparmor', annotations[appArmorAnnotation + c.name], profile, at.child('appArmorProfile')))
     }
   return errors
 }
@@ -89,7 +89,7 @@ export function validatePodAnnotationsUpdate(meta: ObjectMeta, old: ObjectMeta, 
   for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
     if (now[key] === before[key]) continue
     const verb = before[key] === undefined ? 'add' : 'remove or update'
-    if (key.startsWith(appArmorContainer)) errors.push(forbidden(at.key(key), `may not ${verb} AppArmor annotations`))
+    if (key.startsWith(appArmorAnnotation)) errors.push(forbidden(at.key(key), `may not ${verb} AppArmor annotations`))
     if (key === mirror) errors.push(forbidden(at.key(key), `may not ${verb} mirror pod annotation`))
   }
   return errors

@@ -108,7 +108,7 @@ function validateSeccomp(p: SeccompProfile | undefined, at: Path): FieldError[] 
   return errors
 }
 
-function validateAppArmor(p: AppArmorProfile | undefined, path: Path): FieldError[] {
+export function validateAppArmor(p: AppArmorProfile | undefined, path: Path): FieldError[] {
   if (!p) return []
   const at = path.child('localhostProfile')
   if (!p.type) return [required(path.child('type'), 'type is required when appArmorProfile is set')]

@@ -5,6 +5,7 @@ import { isDNS1123Label } from '../../../machinery/names.ts'
 import type { ObjectMeta } from '../../meta/objectmeta.ts'
 import { deprecatedLabel, warningsForTerm } from '../nodelabels.ts'
 import { warningsForPersistentVolumeClaimSpec } from '../persistentvolumeclaimspecvalidation.ts'
+import { appArmorAnnotation, appArmorDeprecated } from './apparmorannotations.ts'
 import { fractional } from './fractional.ts'
 import { warningsForPaths } from './pathwarnings.ts'
 import type { PodSpec } from './podspec.ts'
@@ -92,21 +93,22 @@ const annotations: readonly (readonly [key: string, text: string])[] = [
   ['security.alpha.kubernetes.io/unsafe-sysctls', 'non-functional in v1.11+; use the "sysctls" field instead'],
 ]
 const seccompText = 'non-functional in v1.27+; use the "seccompProfile" field instead'
-const appArmorText = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 
 function warningsForAnnotations(spec: PodSpec, meta: ObjectMeta, containers: readonly (readonly [Container, Path])[], at: Path): string[] {
   const given = meta.annotations
   if (!given) return []
   const has = (key: string, text: string): string[] => (Object.hasOwn(given, key) ? [`${at.key(key)}: ${text}`] : [])
   const pod = spec.securityContext
+  // Of a pod's that is said when they become fields, see honourAppArmorAnnotations.
+  const ofTemplate = String(at) !== 'metadata.annotations'
   return [
     ...annotations.flatMap(([key, text]) => has(key, text)),
     ...(pod?.seccompProfile ? [] : has('seccomp.security.alpha.kubernetes.io/pod', seccompText)),
     ...containers.flatMap(([c]) => [
       ...(c.securityContext?.seccompProfile ? [] : has(`container.seccomp.security.alpha.kubernetes.io/${c.name}`, seccompText)),
-      ...(pod?.appArmorProfile || c.securityContext?.appArmorProfile
-        ? []
-        : has(`container.apparmor.security.beta.kubernetes.io/${c.name}`, appArmorText)),
+      ...(ofTemplate && !pod?.appArmorProfile && !c.securityContext?.appArmorProfile
+        ? has(appArmorAnnotation + c.name, appArmorDeprecated)
+        : []),
     ]),
   ]
 }
