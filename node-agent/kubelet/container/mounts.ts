@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container, VolumeMount } from '#shared/api/core/podspec/container.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
-import type { ContainerMount } from '../../runtime/runtime.ts'
+import { CreateContainerError, type ContainerMount } from '../../runtime/runtime.ts'
 import { imageVolumeLock } from '../images/imagevolumes.ts'
 import type { PodDirectory } from '../pod/directory.ts'
 import { bindSubPath, resolveSubPath } from '../volumes/subpath.ts'
@@ -28,7 +28,7 @@ function isRecursive(m: VolumeMount, possible: boolean): boolean {
 
 /**
  * `recursion`: the runtime can make mounts read-only with all that is mounted in them. Makes the container's termination log too. Throws
- * what becomes the message of CreateContainerConfigError.
+ * what becomes the message of CreateContainerConfigError, or a CreateContainerError.
  */
 export async function containerMounts(
   pod: Pod,
@@ -44,12 +44,14 @@ export async function containerMounts(
     const path = volumePath(m.name)
     if (path === undefined) throw new Error(`cannot find volume "${m.name}" to mount into container "${container.name}"`)
     const subPath = m.subPathExpr ? expandSubPath(m.subPathExpr, env) : m.subPath
-    const source = subPath
-      ? await placeOf(path, subPath, join(directory.subPaths, m.name, container.name, String(index))).catch((e: Error) =>
-          Promise.reject(new Error(`failed to prepare subPath for volumeMount "${m.name}" of container "${container.name}": ${e.message}`)),
-        )
-      : path
     const volume = pod.spec.volumes?.find(v => v.name === m.name)
+    const source = subPath
+      ? await placeOf(path, subPath, join(directory.subPaths, m.name, container.name, String(index)), !volume?.image).catch((e: Error) => {
+          // Of an image it is the runtime's to find, upstream.
+          if (volume?.image) throw new CreateContainerError(`failed to mount image volume: failed to ensure image subpath: ${e.message}`)
+          throw new Error(`failed to prepare subPath for volumeMount "${m.name}" of container "${container.name}": ${e.message}`)
+        })
+      : path
     // Upstream mounts these read-only whatever the mount says.
     const alwaysReadOnly =
       volume?.configMap !== undefined ||
@@ -90,10 +92,10 @@ export async function containerMounts(
   return mounts.sort((a, b) => a.destination.split('/').length - b.destination.split('/').length)
 }
 
-/** What stands for the subPath of a volume; `target` is where it is mounted when this process may mount. */
-async function placeOf(volumePath: string, subPath: string, target: string): Promise<string> {
+/** What stands for the subPath of a volume; `target` is where it is mounted when this process may mount. `make`: directories that are missing. */
+async function placeOf(volumePath: string, subPath: string, target: string, make: boolean): Promise<string> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return await resolveSubPath(volumePath, subPath)
-  await bindSubPath(volumePath, subPath, target)
+  await bindSubPath(volumePath, subPath, target, make)
   return target
 }
 

@@ -65,10 +65,10 @@ async function openSubPath(volumePath: string, subPath: string, absent = false):
 
 /**
  * Mounts the place at `subPath` of the volume on `target`, which is made: a path of the kubelet's own. What is mounted there already stays
- * when it is the same place. As root on Linux only.
+ * when it is the same place. Directories that are missing are made, unless not to. As root on Linux only.
  */
-export async function bindSubPath(volumePath: string, subPath: string, target: string): Promise<void> {
-  const place = await openSubPath(volumePath, subPath)
+export async function bindSubPath(volumePath: string, subPath: string, target: string, make = true): Promise<void> {
+  const place = await openSubPath(volumePath, subPath, !make)
   try {
     const wanted = await place.stat()
     const isPlace = async (): Promise<boolean> => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { containerDirectory, podDirectory } from '#node-agent/kubelet/pod/directory.ts'
 import { listMounts } from '#shared/linux/mount.ts'
-import { tarOf } from '../../fixtures/images.ts'
+import { symlink, tarOf } from '../../fixtures/images.ts'
 import { pushImage, startRegistry, type TestRegistry } from '../../fixtures/registry.ts'
 import { harness, type Harness } from './harness.ts'
 
@@ -15,6 +15,7 @@ beforeAll(async () => {
       tarOf([
         { name: 'model/weights', content: 'lower' },
         { name: 'model/gone', content: 'x' },
+        symlink('outside', '../../..'),
         { name: 'bin/tool', content: '#!/bin/sh\necho tool\n', mode: 0o755 },
       ]),
       tarOf([{ name: 'model/weights', content: 'upper' }, { name: 'model/.wh.gone' }]),
@@ -66,6 +67,22 @@ test('an image is a read-only volume, whole or a part of it', async () => {
   await expect.poll(() => node.get('reader')).toBeUndefined()
   const root = podDirectory(node.rootDir, pod.metadata.uid!).root
   await expect.poll(async () => (await listMounts()).filter(m => m.target.startsWith(root))).toEqual([])
+})
+
+test('a part that an image does not have, or that leads out of it, is not created', async () => {
+  const part = async (name: string, subPath: string) => {
+    node.pod(name, {
+      volumes: volumes(`${registry.host}/data:1`),
+      containers: [container('true', [{ name: 'data', mountPath: '/data', subPath }])],
+    })
+    const pod = await node.until(name, p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerError')
+    node.delete(name, 1)
+    await expect.poll(() => node.get(name)).toBeUndefined()
+    return pod.status!.containerStatuses![0]!.state!.waiting!.message
+  }
+  const prefix = 'failed to mount image volume: failed to ensure image subpath: subPath'
+  expect(await part('nowhere', 'model/nowhere')).toBe(`${prefix} "model/nowhere": ENOENT`)
+  expect(await part('outside', 'outside')).toBe(`${prefix} "outside" leads out of its volume`)
 })
 
 test('its layers stay while a container has it, and another kubelet finds it mounted', async () => {
