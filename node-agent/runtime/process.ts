@@ -24,7 +24,7 @@ import { fileEvent, fileOf } from './fileevent.ts'
 import { openPipes } from './pipes.ts'
 import { writeToShim } from './process/stdin.ts'
 import { unsupportedFields } from './process/unsupported.ts'
-import type { ContainerRuntime, ContainerSpec, ContainerStatus, ContainerUser } from './runtime.ts'
+import { startFailure, type ContainerRuntime, type ContainerSpec, type ContainerStatus, type ContainerUser } from './runtime.ts'
 import { signalNumber } from './signals.ts'
 
 export interface ProcessRuntimeOptions {
@@ -95,7 +95,7 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
     const cwd = join(root, spec.workingDir || '/')
     await mkdir(cwd, { recursive: true })
     const [program = '', ...args] = imageCommand(spec.image, spec.args)
-    const failure = (why: string): Error => new Error(`OCI runtime create failed: unable to start container process: ${why}: unknown`)
+    const failure = (why: string): Error => new Error(startFailure(`unable to start container process: ${why}`))
     const command = [findProgram(program, env, cwd, failure), ...args]
     const cgroup = options.cgroupRoot === undefined ? undefined : await makeCgroup(`${options.cgroupRoot}/${spec.cgroup}`)
     return {

@@ -165,6 +165,10 @@ export interface HandlerFeatures {
  */
 export class CreateContainerError extends Error {}
 
+/** Why a container could not be started, in containerd's words, which users of Kubernetes know. */
+export const startFailure = (why: string): string =>
+  `failed to create containerd task: failed to create shim task: OCI runtime create failed: ${why}: unknown`
+
 /** Thrown by `exec` when the command cannot start; the message is the OCI runtime's: `exec failed: unable to start container process: ...`. */
 export class ExecFailedError extends Error {}
 

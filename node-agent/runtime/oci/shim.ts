@@ -22,7 +22,7 @@ import { basename, join } from 'node:path'
 import { killMarked } from '#shared/component/processes.ts'
 import { mountOf } from '#shared/linux/mount.ts'
 import { commandPath, run } from '#shared/linux/run.ts'
-import { CreateContainerError, type ContainerSpec, type ContainerStatus } from '../runtime.ts'
+import { CreateContainerError, startFailure, type ContainerSpec, type ContainerStatus } from '../runtime.ts'
 import { fileEvent, fileOf } from '../fileevent.ts'
 import { oomKills } from './cgroups.ts'
 import type { ContainerRoot } from './rootfs.ts'
@@ -210,7 +210,7 @@ function parseSync(line: string): SyncMessage {
 function creationError(name: string, text: string): string {
   const quoted = [...text.matchAll(/msg="((?:[^"\\]|\\.)*)"/g)].at(-1)?.[1]
   const message = (quoted === undefined ? text : quoted.replace(/\\(["\\])/g, '$1')).trim().replace(/^[a-z]+ create failed: /, '')
-  return `OCI runtime create failed: ${name} create failed: ${message || 'no reason given'}: unknown`
+  return startFailure(`${name} create failed: ${message || 'no reason given'}`)
 }
 
 const readTail = (path: string): string => {

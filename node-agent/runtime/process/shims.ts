@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { processStartTime } from '#shared/component/processes.ts'
 import { closePipes, type Pipes } from '../pipes.ts'
+import { startFailure } from '../runtime.ts'
 import { writeEntry } from './record.ts'
 
 const START_TIMEOUT_MS = 30_000
@@ -73,7 +74,7 @@ export function openShims(mark: Readonly<Record<string, string>>, pipes: Pipes |
         clearTimeout(deadline)
         const { error } = (text === '' ? { error: `the shim ended: ${lastWords(directory)}` } : JSON.parse(text)) as { error?: string }
         if (error === undefined) resolve()
-        else reject(new Error(`OCI runtime create failed: unable to start container process: ${error}`))
+        else reject(new Error(startFailure(`unable to start container process: ${error}`)))
       })
       child.on('error', error => {
         clearTimeout(deadline)

@@ -182,7 +182,9 @@ describe('configuration', () => {
       reason: 'StartError',
       startedAt: '1970-01-01T00:00:00Z',
     })
-    expect(pod.status?.containerStatuses?.[0]?.state?.terminated?.message).toContain('executable file not found in $PATH')
+    expect(pod.status?.containerStatuses?.[0]?.state?.terminated?.message).toMatch(
+      /^failed to create containerd task: failed to create shim task: OCI runtime create failed: (runc create failed: )?unable to start container process: .*executable file not found in \$PATH: unknown$/,
+    )
   })
 })
 

@@ -162,7 +162,7 @@ export const scenario: Scenario = {
     const missing = containerSpec('missing', ['no-such-program'])
     await assert.rejects(runtime.start(missing), {
       message:
-        'OCI runtime create failed: runc create failed: unable to start container process: exec: "no-such-program": executable file not found in $PATH: unknown',
+        'failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "no-such-program": executable file not found in $PATH: unknown',
     })
     assert.equal(existsSync(missing.directory), false)
     assert.equal(await runtime.status(missing.directory), undefined)
