@@ -24,23 +24,24 @@ export interface PodAffinity {
 export const termKinds = ['required', 'requiredAnti', 'preferred', 'preferredAnti'] as const
 export type TermKind = (typeof termKinds)[number]
 
-/** A term without a selector selects nothing. */
-function termOf(term: PodAffinityTerm, namespace: string, weight: number): AffinityTerm[] {
-  const selector = selectorOf(term.labelSelector)
-  if (!selector) return []
+/** Of a term without a selector: no pod is what it asks for. */
+const nothing: Selector = [{ key: '', operator: 'in', values: [] }]
+
+function termOf(term: PodAffinityTerm, namespace: string, weight: number): AffinityTerm {
+  const selector = selectorOf(term.labelSelector) ?? nothing
   const namespaceSelector = selectorOf(term.namespaceSelector)
   const named = [...(term.namespaces ?? [])].sort()
   const namespaces = named.length === 0 && !namespaceSelector ? [namespace] : named
   const key = [weight, term.topologyKey, namespaces.join(','), namespaceSelector ? formatSelector(namespaceSelector) : '-', formatSelector(selector)].join(' ') // prettier-ignore
-  return [{ key, topologyKey: term.topologyKey, selector, namespaces, namespaceSelector, weight }]
+  return { key, topologyKey: term.topologyKey, selector, namespaces, namespaceSelector, weight }
 }
 
 /** Undefined for the many pods that ask for nothing. */
 export function podAffinityOf({ spec, metadata: { namespace = '' } }: Pod): PodAffinity | undefined {
   const { podAffinity, podAntiAffinity } = spec.affinity ?? {}
   if (!podAffinity && !podAntiAffinity) return undefined
-  const hard = (terms: readonly PodAffinityTerm[] = []) => terms.flatMap(t => termOf(t, namespace, 0))
-  const soft = (terms: readonly WeightedPodAffinityTerm[] = []) => terms.flatMap(t => termOf(t.podAffinityTerm, namespace, t.weight))
+  const hard = (terms: readonly PodAffinityTerm[] = []) => terms.map(t => termOf(t, namespace, 0))
+  const soft = (terms: readonly WeightedPodAffinityTerm[] = []) => terms.map(t => termOf(t.podAffinityTerm, namespace, t.weight))
   return {
     required: hard(podAffinity?.requiredDuringSchedulingIgnoredDuringExecution),
     requiredAnti: hard(podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution),

@@ -31,7 +31,8 @@ const assumedMilliCPU = 100
 const assumedMemoryBytes = 200 * 1024 * 1024
 const none: readonly HostPort[] = []
 
-const ownerOf = (pod: Pod): string | undefined => pod.metadata.ownerReferences?.find(o => o.controller)?.uid
+/** UID of the controller. */
+export const ownerOf = (pod: Pod): string | undefined => pod.metadata.ownerReferences?.find(o => o.controller)?.uid
 
 /** Requests with what is assumed; of a pod that asks as a whole only for what nobody of it asks for. */
 function nonZero(asking: Asking, { milliCPU, memory }: Resources): { milliCPU: number; memory: number } {

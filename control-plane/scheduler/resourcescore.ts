@@ -7,7 +7,7 @@ import type { Resources } from './resources.ts'
 
 export type NodeScore = (pod: PodInfo, node: NodeInfo) => number
 
-function amountOf(resources: Resources, name: string): number {
+export function amountOf(resources: Resources, name: string): number {
   if (name === 'cpu') return resources.milliCPU
   if (name === 'memory') return resources.memory
   return name === 'ephemeral-storage' ? resources.ephemeralStorage : (resources.scalar?.get(name) ?? 0)

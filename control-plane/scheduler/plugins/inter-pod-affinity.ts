@@ -3,6 +3,7 @@
  * prefer it. https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#inter-pod-affinity-and-anti-affinity
  */
 import { namespaces, nodes, pods } from '#shared/api/kinds.ts'
+import type { Node } from '#shared/api/core/node.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { matchesLabels } from '#shared/machinery/labels.ts'
 import { Action } from '../clusterevent.ts'
@@ -75,7 +76,7 @@ const preferred = stateKey<Domains>('PreScoreInterPodAffinity')
 
 export const interPodAffinity =
   (args: InterPodAffinityArgs): PluginFactory =>
-  ({ informer }) => {
+  ({ informer, snapshot }) => {
     /** What a required term of a pod that is there counts in the score. */
     const { hardPodAffinityWeight = 1, ignorePreferredTermsOfExistingPods: ignorePreferred = false } = args
     const known = informer(namespaces)
@@ -104,6 +105,27 @@ export const interPodAffinity =
         if (termMatches(t, pod.pod, labelsOf)) counts.existing.add(node, t.topologyKey, by)
     }
 
+    /** Upstream forgets of others' terms that they end with their pods; whom they keep out would wait for minutes. */
+    function podHelps(pod: Pod, before: Pod | undefined, now: Pod | undefined): boolean {
+      if (before && now?.metadata.uid === pod.metadata.uid) return true
+      const { required: terms = [], requiredAnti = [] } = podAffinityOf(pod) ?? {}
+      const isNear = (other: Pod | undefined): boolean => other !== undefined && terms.length > 0 && matchesAll(terms, other)
+      if (isNear(now) && !isNear(before)) return true
+      if (!before) return false
+      if (requiredAnti.some(t => termMatches(t, before, labelsOf) && !(now && termMatches(t, now, labelsOf)))) return true
+      return !now && (podAffinityOf(before)?.requiredAnti ?? []).some(t => termMatches(t, pod, labelsOf))
+    }
+    /** Whether the node joins a domain that may do, or leaves one that may not. */
+    function nodeHelps(pod: Pod, before: Node | undefined, now: Node): boolean {
+      const { required: terms = [], requiredAnti = [] } = podAffinityOf(pod) ?? {}
+      const [had, has] = [before?.metadata.labels ?? {}, now.metadata.labels ?? {}]
+      if (terms.some(({ topologyKey: k }) => has[k] !== undefined && has[k] !== had[k])) return true
+      const others = [...snapshot().affinityTerms('requiredAnti')].filter(({ term }) => termMatches(term, pod, labelsOf))
+      const avoided = [...requiredAnti, ...others.map(o => o.term)]
+      if (!before) return terms.length === 0 || requiredAnti.length > 0
+      return avoided.some(({ topologyKey: k }) => had[k] !== undefined && has[k] !== had[k])
+    }
+
     return {
       name: 'InterPodAffinity',
       // Where others are counts for a pod with terms of its own; for one without them only what others have against it, or for it.
@@ -112,16 +134,13 @@ export const interPodAffinity =
         {
           kind: pods,
           action: Action.Add | Action.UpdatePodLabel | Action.Delete,
-          hint: (pod, old, object) => {
-            const { required: terms = [], requiredAnti = [] } = podAffinityOf(pod) ?? {}
-            const [before, now] = [old as Pod | undefined, object as Pod | undefined]
-            if (now && terms.some(t => termMatches(t, now, labelsOf))) return true
-            if (!before || now?.metadata.uid === pod.metadata.uid) return before !== undefined
-            const others = podAffinityOf(before)?.requiredAnti ?? []
-            return requiredAnti.some(t => termMatches(t, before, labelsOf)) || others.some(t => termMatches(t, pod, labelsOf))
-          },
+          hint: (pod, old, now) => podHelps(pod, old as Pod | undefined, now as Pod | undefined),
         },
-        { kind: nodes, action: Action.Add | Action.UpdateNodeLabel },
+        {
+          kind: nodes,
+          action: Action.Add | Action.UpdateNodeLabel,
+          hint: (pod, old, now) => nodeHelps(pod, old as Node | undefined, now as Node),
+        },
       ],
       preFilter(state, { pod, affinity }, snapshot) {
         const counts = new Required()
@@ -186,7 +205,7 @@ export const interPodAffinity =
           if (s < min) min = s
           if (s > max) max = s
         }
-        for (let i = 0; i < scores.length; i++) scores[i] = max > min ? Math.trunc((maxNodeScore * (scores[i]! - min)) / (max - min)) : 0
+        for (let i = 0; i < scores.length; i++) scores[i] = max > min ? Math.trunc(maxNodeScore * ((scores[i]! - min) / (max - min))) : 0
       },
     }
   }

@@ -2,7 +2,7 @@
 import type { BalancedAllocationArgs } from '../config/pluginargs.ts'
 import { maxNodeScore, skip, type PluginFactory } from '../framework.ts'
 import { signRequests } from '../resources.ts'
-import { allocation } from '../resourcescore.ts'
+import { allocation, amountOf } from '../resourcescore.ts'
 
 const used = (requested: number, allocatable: number): number => Math.min(1, requested / allocatable)
 
@@ -21,8 +21,7 @@ export function nodeResourcesBalancedAllocation({ resources = [] }: BalancedAllo
     name: 'NodeResourcesBalancedAllocation',
     sign: signRequests,
     // Pods that ask for nothing would all go to the node that is balanced best.
-    preScore: (_, { requests: { milliCPU, memory, scalar } }) =>
-      milliCPU === 0 && memory === 0 && !names.some(name => scalar?.get(name)) ? skip : undefined,
+    preScore: (_, { requests }) => (names.every(name => amountOf(requests, name) === 0) ? skip : undefined),
     score(_, pod, node) {
       const { allocatable, requested } = node
       if (isUsual && allocatable.milliCPU > 0 && allocatable.memory > 0) {

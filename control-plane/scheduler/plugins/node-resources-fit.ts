@@ -1,6 +1,7 @@
 /** A pod's requests must fit into what is left of a node; which nodes are better its scoring strategy says. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
+import { inForce } from '#shared/api/core/podspec/inforce.ts'
 import { podRequests } from '#shared/api/core/podspec/resources.ts'
 import { nodes, pods } from '#shared/api/kinds.ts'
 import { Action } from '../clusterevent.ts'
@@ -49,9 +50,30 @@ function shortOf({ requests: wanted }: PodInfo, { allocatable, requested, pods }
   return { code: never ? 'UnschedulableAndUnresolvable' : 'Unschedulable', reasons }
 }
 
+/** Whether there is more of something that is wanted. */
+const hasMore = (wanted: Resources, before: Resources, now: Resources): boolean =>
+  (wanted.milliCPU > 0 && now.milliCPU > before.milliCPU) ||
+  (wanted.memory > 0 && now.memory > before.memory) ||
+  (wanted.ephemeralStorage > 0 && now.ephemeralStorage > before.ephemeralStorage) ||
+  [...(wanted.scalar ?? [])].some(([name, amount]) => amount > 0 && (now.scalar?.get(name) ?? 0) > (before.scalar?.get(name) ?? 0))
+
+const wantedBy = (pod: Pod): Resources => resourcesOf(podRequests(pod.spec))
 const allocatableOf = (node: Node): Resources => resourcesOf(node.status?.allocatable ?? node.status?.capacity ?? {})
-const nodeMayHelp = (pod: Pod, node: Node | undefined): boolean =>
-  node !== undefined && fitsIn(resourcesOf(podRequests(pod.spec)), allocatableOf(node))
+
+/** A node that came, or that has more of what the pod wants than before, if it fits there. */
+function nodeHelps(pod: Pod, old: Node | undefined, node: Node): boolean {
+  const [wanted, now] = [wantedBy(pod), allocatableOf(node)]
+  if (!fitsIn(wanted, now)) return false
+  if (!old) return true
+  const before = allocatableOf(old)
+  return now.pods > before.pods || hasMore(wanted, before, now)
+}
+
+/** A pod that is gone, the pod itself when it wants less, or another one that leaves some of what the pod wants. */
+function podHelps(pod: Pod, old: Pod, now: Pod | undefined): boolean {
+  if (!now || now.metadata.uid === pod.metadata.uid) return true
+  return hasMore(wantedBy(pod), resourcesOf(podRequests(inForce(now))), resourcesOf(podRequests(inForce(old))))
+}
 
 export function nodeResourcesFit({
   ignoredResources = [],
@@ -68,9 +90,13 @@ export function nodeResourcesFit({
       {
         kind: nodes,
         action: Action.Add | Action.UpdateNodeAllocatable,
-        hint: (pod, _, node) => nodeMayHelp(pod, node as Node | undefined),
+        hint: (pod, old, node) => nodeHelps(pod, old as Node | undefined, node as Node),
       },
-      { kind: pods, action: Action.Delete | Action.UpdatePodScaleDown },
+      {
+        kind: pods,
+        action: Action.Delete | Action.UpdatePodScaleDown,
+        hint: (pod, old, now) => podHelps(pod, old as Pod, now as Pod | undefined),
+      },
     ],
     filter: (_, pod, node) => shortOf(pod, node, isIgnored),
     score: (_, pod, node) => score(pod, node),

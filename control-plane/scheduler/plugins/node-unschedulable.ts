@@ -14,9 +14,13 @@ export const nodeUnschedulable: PluginFactory = () => ({
     {
       kind: nodes,
       action: Action.Add | Action.UpdateNodeTaint,
-      hint: (_, __, node) => !(node as Node | undefined)?.spec?.unschedulable,
+      hint: (_, old, node) => !(node as Node).spec?.unschedulable && (!old || (old as Node).spec?.unschedulable === true),
     },
-    { kind: pods, action: Action.UpdatePodToleration, hint: pod => tolerates(pod.spec.tolerations, taint) },
+    {
+      kind: pods,
+      action: Action.UpdatePodToleration,
+      hint: (pod, _, now) => now?.metadata.uid === pod.metadata.uid && tolerates(pod.spec.tolerations, taint),
+    },
   ],
   sign: ({ pod }) => pod.spec.tolerations ?? [],
   filter: (_, { pod }, { node }) => (node.spec?.unschedulable && !tolerates(pod.spec.tolerations, taint) ? cordoned : undefined),

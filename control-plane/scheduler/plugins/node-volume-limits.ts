@@ -47,7 +47,7 @@ export const nodeVolumeLimits: PluginFactory = ({ informer }) => {
       { kind: pods, action: Action.Delete, hint: (_, old) => usesClaims(old as Pod) },
       {
         kind: persistentVolumeClaims,
-        action: Action.Add | Action.Update,
+        action: Action.Add,
         hint: (pod, _, now) =>
           now?.metadata.namespace === pod.metadata.namespace && claimNames(pod).some(c => c.name === now?.metadata.name),
       },

@@ -5,13 +5,12 @@
  */
 import { nodes, pods } from '#shared/api/kinds.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
-import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
+import type { Node } from '#shared/api/core/node.ts'
 import { Action } from '../clusterevent.ts'
 import type { PodTopologySpreadArgs } from '../config/pluginargs.ts'
 import { skip, type PluginFactory, type Snapshot } from '../framework.ts'
-import type { PodInfo } from '../podinfo.ts'
-import { selects } from '../podset.ts'
-import { constraintsOf, defaultConstraintsOf } from '../topologyspread/constraint.ts'
+import { ownerOf, type PodInfo } from '../podinfo.ts'
+import { constraintsOf, defaultConstraintsOf, hasAllKeys, type Constraint } from '../topologyspread/constraint.ts'
 import { changeDomains, countDomains, fitsDomains } from '../topologyspread/hard.ts'
 import { countPreferred, normalizeDomains, preferenceOf, scoreDomains, type Preference } from '../topologyspread/soft.ts'
 
@@ -27,32 +26,53 @@ function defaultPreferences({ owner }: PodInfo, snapshot: Snapshot): Preference[
   return counts ? defaults.map(d => ({ ...d, counts, includes: anyNode })) : []
 }
 
-/** Whether a pod that came, went or changed its labels is counted by one of the constraints, before or after. */
-function isCounted(pod: Pod, ...versions: (KubeObject | undefined)[]): boolean {
-  const { namespace } = pod.metadata
-  const sets = constraintsOf(pod, 'DoNotSchedule').flatMap(c => c.selections ?? [])
-  return versions.some(v => v?.metadata.namespace === namespace && sets.some(s => selects(s, namespace ?? '', v?.metadata.labels)))
+/** Whether another pod can be one of those that are counted; the pod itself counts, too. */
+const takesPart = (pod: Pod, { metadata, spec }: Pod): boolean =>
+  metadata.uid === pod.metadata.uid || (Boolean(spec.nodeName) && metadata.namespace === pod.metadata.namespace)
+
+/** Whether a pod came or went, or changed its labels, that one of the constraints is about; or the pod itself tolerates more nodes. */
+function podHelps(pod: Pod, constraints: readonly Constraint[], before?: Pod, now?: Pod): boolean {
+  if (!before || !now) return constraints.some(c => c.selects((now ?? before)!))
+  const own = now.metadata.uid === pod.metadata.uid
+  if (own && now.spec.tolerations?.length !== before.spec.tolerations?.length && constraints.some(c => c.honorsTaints)) return true
+  return constraints.some(c => c.selects(before) !== c.selects(now))
+}
+
+/** Whether a node came to take part, takes part no more or otherwise. */
+function nodeHelps(constraints: readonly Constraint[], before: Node | undefined, now: Node | undefined): boolean {
+  const [had, has] = [before, now].map(n => n !== undefined && hasAllKeys(n, constraints))
+  if (!before || !now || had !== has) return Boolean(had || has)
+  if (!has) return false
+  if (constraints.some(({ topologyKey: k }) => before.metadata.labels?.[k] !== now.metadata.labels?.[k])) return true
+  return JSON.stringify(before.spec?.taints ?? []) !== JSON.stringify(now.spec?.taints ?? [])
 }
 
 export function podTopologySpread({ defaultingType, defaultConstraints = [] }: PodTopologySpreadArgs): PluginFactory {
   const given = defaultingType === 'List' ? defaultConstraints : undefined
-  const hasOwn = ({ pod }: PodInfo): boolean => (pod.spec.topologySpreadConstraints?.length ?? 0) > 0
+  const hasOwn = ({ pod }: Pick<PodInfo, 'pod'>): boolean => (pod.spec.topologySpreadConstraints?.length ?? 0) > 0
+  const hardOf = (pod: Pod): Constraint[] => {
+    if (hasOwn({ pod })) return constraintsOf(pod, 'DoNotSchedule')
+    return given ? defaultConstraintsOf({ pod, owner: ownerOf(pod) }, given, 'DoNotSchedule') : []
+  }
   return () => ({
     name: 'PodTopologySpread',
     // Where others are counts, and without constraints of its own the default ones do: then no pod is like another.
     ...(given?.length === 0 ? { sign: (info: PodInfo) => (hasOwn(info) ? undefined : '') } : {}),
     events: [
-      // What a configuration's own constraints count depends on controllers: of them any change may help.
       {
         kind: pods,
-        action: Action.Add | Action.Delete | Action.UpdatePodLabel,
-        ...(given ? {} : { hint: isCounted }),
+        action: Action.Add | Action.Delete | Action.UpdatePodLabel | Action.UpdatePodToleration,
+        hint: (pod, old, now) => takesPart(pod, (now ?? old) as Pod) && podHelps(pod, hardOf(pod), old as Pod, now as Pod),
       },
-      { kind: nodes, action: Action.Add | Action.Delete | Action.UpdateNodeLabel | Action.UpdateNodeTaint },
+      {
+        kind: nodes,
+        action: Action.Add | Action.Delete | Action.UpdateNodeLabel | Action.UpdateNodeTaint,
+        hint: (pod, old, now) => nodeHelps(hardOf(pod), old as Node | undefined, now as Node | undefined),
+      },
     ],
     preFilter(state, info, snapshot) {
       if (!hasOwn(info) && !given) return skip
-      const constraints = hasOwn(info) ? constraintsOf(info.pod, 'DoNotSchedule') : defaultConstraintsOf(info, given ?? [], 'DoNotSchedule')
+      const constraints = hardOf(info.pod)
       if (constraints.length === 0) return skip
       countDomains(state, constraints, snapshot)
       return undefined

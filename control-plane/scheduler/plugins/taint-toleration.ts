@@ -24,9 +24,9 @@ export const taintToleration: PluginFactory = () => ({
     {
       kind: nodes,
       action: Action.Add | Action.UpdateNodeTaint,
-      hint: (pod, _, node) => node !== undefined && !hasUntolerated(pod, node as Node),
+      hint: (pod, old, node) => !hasUntolerated(pod, node as Node) && (!old || hasUntolerated(pod, old as Node)),
     },
-    { kind: pods, action: Action.UpdatePodToleration },
+    { kind: pods, action: Action.UpdatePodToleration, hint: (pod, _, now) => now?.metadata.uid === pod.metadata.uid },
   ],
   filter: (_, { pod }, { node }) => (hasUntolerated(pod, node) ? untolerated : undefined),
   preScore(state, { pod }, candidates) {

@@ -26,7 +26,7 @@ import { stateKey } from '../cyclestate.ts'
 import { failure, skip, type EventToRegister, type PluginFactory } from '../framework.ts'
 import { Assumed } from '../volumebinding/assumed.ts'
 import { bindingWaiter } from '../volumebinding/await.ts'
-import { hasEnoughCapacity } from '../volumebinding/capacity.ts'
+import { hasEnoughCapacity, volumeLimit } from '../volumebinding/capacity.ts'
 import { findPodVolumes, type PodVolumes, type VolumeWorld } from '../volumebinding/find.ts'
 import { claimNames, podClaims, usesClaims, type PodClaims } from '../volumebinding/podclaims.ts'
 
@@ -42,9 +42,11 @@ const hasWork = (reserved: PodVolumes | undefined): reserved is PodVolumes =>
   reserved !== undefined && reserved.bindings.length + reserved.provisions.length > 0
 const free = (className: string): string => `class ${className}`
 
-/** Whether more room is told of than before. */
-const hasMore = (old: CSIStorageCapacity | undefined, now: CSIStorageCapacity): boolean =>
-  !old || (['capacity', 'maximumVolumeSize'] as const).some(f => compareQuantity(now[f] ?? '0', old[f] ?? '0') > 0)
+/** Whether a larger volume has room than before. */
+function hasMore(old: CSIStorageCapacity | undefined, now: CSIStorageCapacity): boolean {
+  const [before, after] = [old && volumeLimit(old), volumeLimit(now)]
+  return !old || (after !== undefined && (before === undefined || compareQuantity(after, before) > 0))
+}
 
 const events: EventToRegister[] = [
   {
@@ -60,7 +62,7 @@ const events: EventToRegister[] = [
     hint: (_, old, now) =>
       !old || JSON.stringify((old as StorageClass).allowedTopologies) !== JSON.stringify((now as StorageClass).allowedTopologies),
   },
-  { kind: csiNodes, action: Action.Add | Action.Update },
+  { kind: csiNodes, action: Action.Add },
   { kind: nodes, action: Action.Add | Action.UpdateNodeLabel },
   {
     kind: csiDrivers,

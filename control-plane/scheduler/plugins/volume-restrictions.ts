@@ -12,7 +12,9 @@ import { claimNames } from '../volumebinding/podclaims.ts'
 type Volume = NonNullable<Pod['spec']['volumes']>[number]
 
 const diskConflict = unschedulable('node(s) had no available disk')
-const onePodConflict = unschedulable('node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode')
+const onePodConflict = unschedulable(
+  'node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod',
+)
 
 /** The claims of the pod that only one pod may use, and how many other uses of them there are. A dry run changes the number. */
 class OnePodClaims {
@@ -78,7 +80,7 @@ export const volumeRestrictions: PluginFactory = ({ informer }) => {
       { kind: nodes, action: Action.Add },
       {
         kind: persistentVolumeClaims,
-        action: Action.Add | Action.Update,
+        action: Action.Add,
         hint: (pod, _, now) => keysOf(pod).includes(`${now?.metadata.namespace}/${now?.metadata.name}`),
       },
     ],

@@ -6,21 +6,23 @@ import { matchesLabels, selectorOf } from '#shared/machinery/labels.ts'
 import { matchesNode } from '#shared/scheduling/nodeaffinity.ts'
 import { tolerates } from '#shared/scheduling/taints.ts'
 import type { Snapshot } from '../framework.ts'
-import type { PodInfo } from '../podinfo.ts'
-import { isIn, podSet, type PodSelection } from '../podset.ts'
+import { ownerOf, type PodInfo } from '../podinfo.ts'
+import { isIn, podSet, selects } from '../podset.ts'
 
 export interface Constraint {
   readonly topologyKey: string
   readonly maxSkew: number
   readonly minDomains: number
-  /** Of the pods that it counts; undefined when it has no selector, or when they are those of a controller. */
-  readonly selections: readonly PodSelection[] | undefined
+  /** Whether it is about the pod, going or not. */
+  selects(pod: Pod): boolean
   /** Whether it counts the pod. */
   counts(pod: PodInfo): boolean
   /** How many of them each node has. */
   on(snapshot: Snapshot): ReadonlyMap<string, number>
   /** Whether the pod is one of those that it counts. */
   readonly countsItself: boolean
+  /** Whether nodes with taints that the pod does not tolerate take no part. */
+  readonly honorsTaints: boolean
   /** Whether pods on the node count at all. */
   includes(node: Node): boolean
 }
@@ -35,14 +37,15 @@ function toleratesAll(pod: Pod, node: Node): boolean {
   return taints.every(t => tolerates(pod.spec.tolerations, t))
 }
 
-type Counted = Pick<Constraint, 'selections' | 'counts' | 'on' | 'countsItself'>
+type Counted = Pick<Constraint, 'selects' | 'counts' | 'on' | 'countsItself'>
 
-/** Those that the constraint's own selector selects. */
+/** Those that the constraint's own selector selects. An empty one selects the pod itself, but counts no other: upstream's countPodsMatchSelector. */
 function bySelector({ metadata: { namespace = '', labels } }: Pod, c: TopologySpreadConstraint): Counted {
   const selector = selectorOf(c.labelSelector)
-  const set = selector && podSet([{ namespaces: [namespace], selector }], true)
+  const selection = selector && { namespaces: [namespace], selector }
+  const set = selection && selector.length > 0 ? podSet([selection], true) : undefined
   return {
-    selections: set?.selections,
+    selects: ({ metadata }) => selection !== undefined && selects(selection, metadata.namespace ?? '', metadata.labels),
     counts: pod => set !== undefined && isIn(set, pod),
     on: snapshot => (set ? snapshot.count(set) : none),
     countsItself: selector !== undefined && matchesLabels(selector, labels),
@@ -50,7 +53,7 @@ function bySelector({ metadata: { namespace = '', labels } }: Pod, c: TopologySp
 }
 /** Those of one controller: upstream finds them through Services and controllers, which is the same pods for almost every pod. */
 const byOwner = (owner: string): Counted => ({
-  selections: undefined,
+  selects: pod => ownerOf(pod) === owner,
   counts: pod => pod.owner === owner && !pod.terminating,
   on: snapshot => snapshot.siblings(owner) ?? none,
   countsItself: true,
@@ -65,6 +68,7 @@ function constraintOf(pod: Pod, c: TopologySpreadConstraint, counted: Counted): 
     maxSkew: c.maxSkew,
     minDomains: c.minDomains ?? 1,
     ...counted,
+    honorsTaints: taints,
     includes: node => (!affinity || matchesNode(pod, node)) && (!taints || toleratesAll(pod, node)),
   }
 }
@@ -74,7 +78,11 @@ type When = 'DoNotSchedule' | 'ScheduleAnyway'
 export const constraintsOf = (pod: Pod, when: When): Constraint[] =>
   constraints(pod, when).map(c => constraintOf(pod, c, bySelector(pod, c)))
 /** Those of a configuration, for a pod that has none of its own; none for a pod without a controller. */
-export const defaultConstraintsOf = ({ pod, owner }: PodInfo, defaults: readonly TopologySpreadConstraint[], when: When): Constraint[] =>
+export const defaultConstraintsOf = (
+  { pod, owner }: Pick<PodInfo, 'pod' | 'owner'>,
+  defaults: readonly TopologySpreadConstraint[],
+  when: When,
+): Constraint[] =>
   owner === undefined ? [] : defaults.filter(c => c.whenUnsatisfiable === when).map(c => constraintOf(pod, c, byOwner(owner)))
 
 /** Nodes without one of the labels take no part. */

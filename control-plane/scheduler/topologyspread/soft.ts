@@ -44,9 +44,12 @@ export function countPreferred(
     const { topologyKey, counts, includes } = preference
     if (topologyKey === hostname) return { preference, domains: counts, weight: Math.log(candidates.length - ignored.size + 2) }
     const domains = new Map<string, number>()
+    let unlabelled = 0
     for (const { node, name } of candidates) {
       const domain = node.metadata.labels?.[topologyKey]
-      if (domain !== undefined && !ignored.has(name)) domains.set(domain, 0)
+      if (ignored.has(name)) continue
+      if (domain === undefined) unlabelled = 1
+      else domains.set(domain, 0)
     }
     for (const [name, count] of domains.size > 0 ? counts : []) {
       const node = snapshot.get(name)?.node
@@ -55,7 +58,8 @@ export function countPreferred(
       const known = domains.get(domain)
       if (known !== undefined) domains.set(domain, known + count)
     }
-    return { preference, domains, weight: Math.log(domains.size + 2) }
+    // Nodes without the label are a domain, too, as upstream.
+    return { preference, domains, weight: Math.log(domains.size + unlabelled + 2) }
   })
   state.set(preferences, { scored, ignored })
   return scored.some(s => s.domains.size > 0)

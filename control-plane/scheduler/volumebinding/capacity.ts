@@ -7,6 +7,9 @@ import type { StorageClass } from '#shared/api/storage/storageclass.ts'
 import { selects } from '#shared/machinery/labels.ts'
 import { compareQuantity } from '#shared/machinery/quantity.ts'
 
+/** How large a volume may be. */
+export const volumeLimit = ({ maximumVolumeSize, capacity }: CSIStorageCapacity): string | undefined => maximumVolumeSize ?? capacity
+
 export function hasEnoughCapacity(
   claim: PersistentVolumeClaim,
   storageClass: StorageClass,
@@ -17,7 +20,7 @@ export function hasEnoughCapacity(
   const size = claim.spec.resources?.requests?.['storage']
   if (size === undefined || !driver?.spec.storageCapacity) return true
   return capacities.some(c => {
-    const limit = c.maximumVolumeSize ?? c.capacity
+    const limit = volumeLimit(c)
     return (
       c.storageClassName === storageClass.metadata.name &&
       limit !== undefined &&

@@ -8,7 +8,7 @@ import { noProvisioner, selectedNode } from '#shared/storage/annotations.ts'
 import { findMatchingVolume } from '#shared/storage/match.ts'
 import { matchesTopology } from '#shared/storage/topology.ts'
 import { classOf, isReachableFrom } from '#shared/storage/volume.ts'
-import { unresolvable, unschedulable, type Status } from '../framework.ts'
+import { unresolvable, type Status } from '../framework.ts'
 import type { PodClaims } from './podclaims.ts'
 
 export interface PodVolumes {
@@ -33,16 +33,21 @@ const sizeOf = ({ spec }: PersistentVolumeClaim): string => spec.resources?.requ
 
 /** Throws when a class is missing. */
 export function findPodVolumes({ bound, delayed }: PodClaims, node: Node, world: VolumeWorld): PodVolumes | Status {
-  let missing = false
-  for (const { spec } of bound) {
-    const volume = world.volume(spec.volumeName ?? '')
-    if (!volume) missing = true
-    else if (!isReachableFrom(volume, node)) return unresolvable(nodeConflict)
-  }
+  const wrong = checkBound(bound, node, world)
   const found = delayed.length === 0 ? none : findDelayed(delayed, node, world)
-  if (typeof found !== 'string' && !missing) return found
-  const reasons = [...(typeof found === 'string' ? [found] : []), ...(missing ? [volumeMissing] : [])]
-  return missing || found === bindConflict ? unresolvable(...reasons) : unschedulable(...reasons)
+  if (typeof found !== 'string' && !wrong) return found
+  const reasons = [wrong, typeof found === 'string' ? found : undefined].filter(r => r !== undefined)
+  return unresolvable(...(wrong === volumeMissing ? reasons.reverse() : reasons))
+}
+
+/** What keeps the pod off the node, by its first volume that does. */
+function checkBound(claims: readonly PersistentVolumeClaim[], node: Node, world: VolumeWorld): string | undefined {
+  for (const { spec } of claims) {
+    const volume = world.volume(spec.volumeName ?? '')
+    if (!volume) return volumeMissing
+    if (!isReachableFrom(volume, node)) return nodeConflict
+  }
+  return undefined
 }
 
 function findDelayed(claims: readonly PersistentVolumeClaim[], node: Node, world: VolumeWorld): PodVolumes | string {

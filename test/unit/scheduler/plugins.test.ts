@@ -87,6 +87,12 @@ describe('topology spread constraints', () => {
     expect(outcome(spread(), cache)).toContain("1 node(s) didn't match pod topology spread constraints")
     expect(outcome(spread({ nodeTaintsPolicy: 'Honor' }), cache)).toBe('a')
   })
+  test('an empty selector selects the pod itself, and counts no other', () => {
+    const cache = cluster(zoned('a', 'a'), zoned('b', 'b'))
+    for (let i = 0; i < 3; i++) assume(cache, pod({}, undefined, web), 'a')
+    expect(outcome(spread({ labelSelector: {} }), cache, alone(podTopologySpread({})))).toBe('a')
+    expect(outcome(spread({ labelSelector: undefined }), cache, alone(podTopologySpread({})))).toBe('a')
+  })
   test('soft ones prefer the emptier domain but forbid none', () => {
     const soft = (): Pod => spread({ whenUnsatisfiable: 'ScheduleAnyway' })
     const cache = cluster(zoned('a', 'a'), zoned('b', 'b'), node('bare'))
@@ -123,6 +129,9 @@ describe('affinity between pods', () => {
     expect(outcome(wanting({ podAffinity: required(term(web)) }, web), cache)).toBe('a')
     assume(cache, pod({}, undefined, web), 'b')
     expect(outcome(wanting({ podAffinity: required(term(web)) }, web), cache)).toBe('b')
+    // Without a selector it is never there, nor is anything to be avoided.
+    expect(outcome(wanting({ podAffinity: required({ topologyKey: zone }) }, web), cache)).toContain("didn't match pod affinity rules")
+    expect(outcome(wanting({ podAntiAffinity: required({ topologyKey: zone }) }, web), cache)).toBe('a')
     // One pod has to be what all terms ask for.
     assume(cache, pod({}, undefined, { tier: 'front' }), 'b')
     expect(outcome(wanting({ podAffinity: required(term(web), term({ tier: 'front' })) }), cache)).toContain(

@@ -98,7 +98,7 @@ test('a claim for one pod has one; disks in pods’ specs are not shared', () =>
   const cache = two()
   assume(cache, first, 'a')
   expect(outcome(using('c'), cache, one, volume('v'), first)).toContain(
-    '2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode',
+    '2 node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already in-use by another pod',
   )
   expect(outcome(using('c'), cache, claim('c', 'v'), volume('v'), first)).toBe('b')
   const disk = (): Pod =>

@@ -237,6 +237,12 @@ describe('volumes of a pod on a node', () => {
     const allowedTopologies = [{ matchLabelExpressions: [{ key: 'zone', values: ['a'] }] }]
     expect(reasons(claims, here, world([], { class: n => className(n, { allowedTopologies }) }))).toEqual(none)
     expect(reasons(claims, here, world([], { hasCapacity: () => false }))).toEqual(['node(s) did not have enough free storage'])
+    // No preemption makes room for a volume; all that is wrong is said.
+    const bound = [claim({ volumeName: 'v' })]
+    expect(findPodVolumes({ ...claims, bound }, here, world([volume('v', onHost('other'))], { hasCapacity: () => false }))).toEqual({
+      code: 'UnschedulableAndUnresolvable',
+      reasons: ['node(s) had volume node affinity conflict', 'node(s) did not have enough free storage'],
+    })
     const chosen = { bound: [], delayed: [claim({ storageClassName: 'std' }, { 'volume.kubernetes.io/selected-node': 'other' })] }
     expect(reasons(chosen, here, world([]))).toEqual(none)
   })
