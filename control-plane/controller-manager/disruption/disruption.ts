@@ -21,7 +21,7 @@ import { budgetStatus, disruptedPods, sameStatus } from './status.ts'
 /** A pod that was marked as one to be disrupted is deleted this soon, or not at all. */
 const stalePodMs = 2 * 60_000
 
-/** The budget's pods; none when its selector is empty, absent or invalid. */
+/** Selects the budget's pods: none when there is no selector or it is invalid, all when it is empty. */
 function selectorOfBudget({ spec }: PodDisruptionBudget): Selector | undefined {
   try {
     return selectorOf(spec.selector)

@@ -105,7 +105,7 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
           if (addressesOf(pod, type).length === 0 || (pod.spec.nodeName && !node && !service.spec.publishNotReadyAddresses)) return []
           return [{ ports: portsOf(pod, service), endpoint: endpointOf(pod, service, node, type) }]
         })
-        const own = existing.filter(s => s.addressType === type && isOwnedBy(s, service))
+        const own = existing.filter(s => s.addressType === type && isOwnedBy(s, 'Service', service))
         const hinted = withHints(
           service,
           type,
@@ -129,7 +129,7 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
         const untouched = own.filter(s => !plan.delete.includes(s) && !plan.update.some(u => u.slice === s))
         for (const slice of untouched) if (!sameLabels(slice.metadata.labels, labels)) await write(slice, slice, false)
       }
-      const strays = existing.filter(s => !types.includes(s.addressType as AddressType) || !isOwnedBy(s, service))
+      const strays = existing.filter(s => !types.includes(s.addressType as AddressType) || !isOwnedBy(s, 'Service', service))
       for (const slice of strays) await remove(client, slice)
       metrics.synced([...wanted].filter(key => !had.has(key)).length, [...had].filter(key => !wanted.has(key)).length, written, {
         topology: isTopologyAware(service) ? 'Auto' : 'Disabled',

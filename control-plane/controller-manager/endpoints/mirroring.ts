@@ -12,7 +12,7 @@ import { isNamespaceTerminating, isNotFound } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
 import { changes, mirrored, type Mirrored } from './mirror.ts'
 import { sliceMetrics } from './metrics.ts'
-import { byService, managedByLabel, serviceNameLabel } from './slices.ts'
+import { byService, isOwnedBy, managedByLabel, serviceNameLabel } from './slices.ts'
 
 export const mirroringManager = 'endpointslicemirroring-controller.k8s.io'
 const leaderAnnotation = 'control-plane.alpha.kubernetes.io/leader'
@@ -37,7 +37,9 @@ export const endpointSliceMirroringController: NewController = ctx => {
 
   async function reconcile(key: string, client: Client): Promise<void> {
     const [namespace, name] = splitKey(key)
-    const existing = slices.byIndex('service', key).filter(s => s.metadata.labels?.[managedByLabel] === mirroringManager)
+    const existing = slices
+      .byIndex('service', key)
+      .filter(s => s.metadata.labels?.[managedByLabel] === mirroringManager && !s.metadata.deletionTimestamp)
     const from = all.get(namespace, name)
     const service = serviceInformer.get(namespace, name)
     if (!from || !mayMirror(from) || !service || hasSelector(service)) {
@@ -46,7 +48,9 @@ export const endpointSliceMirroringController: NewController = ctx => {
     }
     const wanted = mirrored(from, maxPerSubset)
     warn(from, wanted)
-    const plan = changes(from, wanted.groups, existing, { [serviceNameLabel]: name, [managedByLabel]: mirroringManager })
+    const own = existing.filter(s => isOwnedBy(s, 'Endpoints', from))
+    const plan = changes(from, wanted.groups, own, { [serviceNameLabel]: name, [managedByLabel]: mirroringManager })
+    plan.delete.push(...existing.filter(s => !own.includes(s)))
     for (const operation of ['create', 'update', 'delete'] as const) metrics.changed(operation, plan[operation].length)
     try {
       if (!from.metadata.deletionTimestamp) for (const slice of plan.create) await client.create(endpointSlices, namespace, slice)

@@ -4,6 +4,7 @@ import type { LeanPod } from '#shared/client/leanpod.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Endpoint, EndpointPort, EndpointSlice } from '#shared/api/discovery/endpointslice.ts'
 import { services } from '#shared/api/kinds.ts'
+import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { canonical } from '#shared/machinery/hash.ts'
 import { controllerRef } from '../podcontrol/ownership.ts'
 import { isReady, isTerminating } from '../podcontrol/pods.ts'
@@ -14,9 +15,9 @@ export const managedByLabel = 'endpointslice.kubernetes.io/managed-by'
 /** Index of slices by their Service's key. */
 export const byService = (s: EndpointSlice): string[] => [`${s.metadata.namespace}/${s.metadata.labels?.[serviceNameLabel] ?? ''}`]
 export const managedBy = 'endpointslice-controller.k8s.io'
-/** Whether the slice is this service's, not one's of the same name before it, with which it goes. */
-export const isOwnedBy = (slice: EndpointSlice, { metadata: { uid } }: Service): boolean =>
-  slice.metadata.ownerReferences?.some(o => o.uid === uid && o.kind === 'Service' && o.apiVersion === 'v1') ?? false
+/** Whether the slice is of this Service, or these Endpoints: not of one of the same name before, with which it goes. */
+export const isOwnedBy = (slice: EndpointSlice, kind: 'Service' | 'Endpoints', { metadata: { uid } }: KubeObject): boolean =>
+  slice.metadata.ownerReferences?.some(o => o.uid === uid && o.kind === kind && o.apiVersion === 'v1') ?? false
 export const maxEndpoints = 100
 
 /** One endpoint for a pod; `node` is where it runs. */

@@ -118,6 +118,26 @@ test('Endpoints made by hand for a Service without selector are mirrored, and th
   await untilSlices('the slice to go with its Endpoints', ns, 'manual', s => s.length === 0)
 })
 
+test('Endpoints that are made again have slices of their own, whatever becomes of those before', async () => {
+  const ns = await c.namespace('mirrored-again')
+  await c.client.create(services, ns, { metadata: { name: 'manual' }, spec: { ports: [{ port: 80 }] } } as never)
+  const make = () =>
+    c.client.create(endpoints, ns, {
+      metadata: { name: 'manual' },
+      subsets: [{ addresses: [{ ip: '10.1.0.1' }], ports: [{ port: 80 }] }],
+    } as never)
+  await make()
+  const [before] = await untilSlices('the mirror', ns, 'manual', s => s.length === 1)
+  const name = before!.metadata.name!
+  await c.client.patch(endpointSlices, ns, name, 'merge', { metadata: { finalizers: ['test/stays'] } })
+  await c.client.delete(endpoints, ns, 'manual')
+  const { metadata } = await make()
+  const slices = await untilSlices('another slice', ns, 'manual', s => s.length === 2)
+  const [next] = slices.filter(s => s.metadata.name !== name)
+  expect(next!.metadata.ownerReferences).toMatchObject([{ kind: 'Endpoints', uid: metadata.uid }])
+  await c.client.patch(endpointSlices, ns, name, 'merge', { metadata: { finalizers: null } })
+})
+
 test('a Service that gets a selector takes its slices over; one that loses it leaves them to be mirrored', async () => {
   const ns = await c.namespace('selector')
   const manager = (slices: EndpointSlice[]) =>
