@@ -19,47 +19,48 @@ export interface Revisions {
   old: ReplicaSet[]
 }
 
-/** The deployment with its Progressing condition set, written when that changes it. */
-async function progressing(client: Client, d: Deployment, status: 'True' | 'False', reason: string, message: string): Promise<Deployment> {
+/** The deployment with its Progressing condition set; itself when that changes nothing. */
+function withProgress(d: Deployment, status: 'True' | 'False', reason: string, message: string): Deployment {
   if (!hasDeadline(d)) return d
   const next = withCondition(d.status ?? {}, 'Progressing', status, reason, message, Date.now())
-  return next === d.status ? d : client.update(deployments, { ...d, status: next }, 'status')
+  return next === d.status ? d : { ...d, status: next }
 }
-/** The deployment with the revision in its annotations. */
-async function withRevision(client: Client, d: Deployment, text: string): Promise<Deployment> {
-  if (d.metadata.annotations?.[revisionAnnotation] === text) return d
-  const annotations = { ...d.metadata.annotations, [revisionAnnotation]: text }
-  return client.update(deployments, { ...d, metadata: { ...d.metadata, annotations } })
-}
+/** The deployment with the revision in its annotations; itself when it is there. */
+const withRevision = (d: Deployment, text: string): Deployment =>
+  d.metadata.annotations?.[revisionAnnotation] === text
+    ? d
+    : { ...d, metadata: { ...d.metadata, annotations: { ...d.metadata.annotations, [revisionAnnotation]: text } } }
+/** Writes what is new. Through the status, as upstream: an annotation that is written otherwise is a new generation. */
+const write = async (client: Client, d: Deployment, next: Deployment): Promise<Deployment> =>
+  next === d ? d : client.update(deployments, next, 'status')
 
 /** `sets` are the deployment's own replica sets. */
 export async function syncRevisions(
   client: Client,
   recorder: EventRecorder,
-  deployment: Deployment,
+  d: Deployment,
   sets: readonly ReplicaSet[],
   create: boolean,
 ): Promise<Revisions> {
-  let d = deployment
   const found = findNew(d, sets)
   const old = sets.filter(rs => rs !== found)
-  const next = maxRevision(old) + 1n
+  const newRevision = maxRevision(old) + 1n
   if (found) {
-    const annotations = syncedAnnotations(d, found, next)
+    const annotations = syncedAnnotations(d, found, newRevision)
     const minReadySeconds = d.spec.minReadySeconds ?? 0
     if (!sameAnnotations(found.metadata.annotations, annotations) || (found.spec.minReadySeconds ?? 0) !== minReadySeconds) {
       const changed = { ...found, metadata: { ...found.metadata, annotations }, spec: { ...found.spec, minReadySeconds } }
       return { d, newRS: await client.update(replicaSets, changed), old }
     }
-    d = await withRevision(client, d, String(revision(found)))
+    let next = withRevision(d, String(revision(found)))
     if (!conditionOf(d.status, 'Progressing'))
-      d = await progressing(client, d, 'True', 'FoundNewReplicaSet', `Found new replica set "${found.metadata.name}"`)
-    return { d, newRS: found, old }
+      next = withProgress(next, 'True', 'FoundNewReplicaSet', `Found new replica set "${found.metadata.name}"`)
+    return { d: await write(client, d, next), newRS: found, old }
   }
   if (!create) return { d, newRS: undefined, old }
   const fresh = newReplicaSet(d)
   const replicas = newSize(d, old, 0)
-  fresh.metadata.annotations = { ...syncedAnnotations(d, fresh, next), ...sizeAnnotations(wanted(d), wanted(d) + maxSurge(d)) }
+  fresh.metadata.annotations = { ...syncedAnnotations(d, fresh, newRevision), ...sizeAnnotations(wanted(d), wanted(d) + maxSurge(d)) }
   fresh.spec.replicas = replicas
   const { namespace = '', name = '' } = fresh.metadata
   let made: ReplicaSet
@@ -79,14 +80,14 @@ export async function syncRevisions(
     } else {
       if (!isNamespaceTerminating(e)) {
         const message = `Failed to create new replica set "${name}": ${(e as Error).message}`
-        await progressing(client, d, 'False', 'ReplicaSetCreateError', message)
+        await write(client, d, withProgress(d, 'False', 'ReplicaSetCreateError', message))
         recorder.event(d, 'Warning', 'ReplicaSetCreateError', message)
       }
       throw e
     }
   }
   if (!existed && replicas > 0) recorder.event(d, 'Normal', 'ScalingReplicaSet', `Scaled up replica set ${name} from 0 to ${replicas}`)
-  d = await withRevision(client, d, String(next))
-  if (!existed) d = await progressing(client, d, 'True', 'NewReplicaSetCreated', `Created new replica set "${name}"`)
-  return { d, newRS: made, old }
+  const numbered = withRevision(d, String(newRevision))
+  const next = existed ? numbered : withProgress(numbered, 'True', 'NewReplicaSetCreated', `Created new replica set "${name}"`)
+  return { d: await write(client, d, next), newRS: made, old }
 }

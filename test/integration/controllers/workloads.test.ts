@@ -70,7 +70,7 @@ test('a deployment rolls out, is updated, scaled, undone, paused and resumed', a
   await c.client.create(deployments, ns, deployment('web', 3))
   const first = await complete(ns, 'web', 3)
   const [rs1] = (await c.client.list(replicaSets, ns)).items
-  expect(first.metadata.annotations).toMatchObject({ 'deployment.kubernetes.io/revision': '1' })
+  expect(first.metadata).toMatchObject({ generation: 1, annotations: { 'deployment.kubernetes.io/revision': '1' } })
   expect(conditionOf(first.status, 'Progressing')).toMatchObject({
     status: 'True',
     reason: 'NewReplicaSetAvailable',
@@ -98,7 +98,7 @@ test('a deployment rolls out, is updated, scaled, undone, paused and resumed', a
   const second = await complete(ns, 'web', 3)
   stop.abort()
   expect([fewest, most]).toEqual([3, 4])
-  expect(second.metadata.annotations).toMatchObject({ 'deployment.kubernetes.io/revision': '2' })
+  expect(second.metadata).toMatchObject({ generation: 2, annotations: { 'deployment.kubernetes.io/revision': '2' } })
 
   await c.client.patch(deployments, ns, 'web', 'merge', { spec: { replicas: 5 } })
   await complete(ns, 'web', 5)
