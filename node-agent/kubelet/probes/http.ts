@@ -35,8 +35,14 @@ function get({ url, headers }: HttpTarget, signal: AbortSignal): Promise<{ respo
     // The kubelet does not ask who a container says it is.
     const request = send(url, { headers, signal, agent: false, rejectUnauthorized: false }, response => {
       let body = ''
-      response.setEncoding('utf8').on('data', (text: string) => (body = body.length < maxBody ? body + text : body))
-      response.on('end', () => resolve({ response, body: body.slice(0, maxBody) }))
+      response.setEncoding('utf8').on('data', (text: string) => {
+        body += text
+        if (body.length < maxBody) return
+        // The rest may never end.
+        resolve({ response, body: body.slice(0, maxBody) })
+        request.destroy()
+      })
+      response.on('end', () => resolve({ response, body }))
       response.on('error', reject)
     })
     request.on('error', reject)

@@ -16,6 +16,7 @@ beforeAll(async () => {
   server = createServer((request, response) => {
     const { url = '' } = request
     if (url === '/slow') return
+    if (url === '/endless') return response.write('x'.repeat(20_000))
     if (url === '/once') return response.writeHead(302, { location: '/final' }).end()
     if (url === '/loop') return response.writeHead(302, { location: '/loop' }).end()
     if (url === '/away') return response.writeHead(302, { location: 'http://other.invalid/' }).end('gone')
@@ -42,6 +43,8 @@ test('httpGet: codes, redirects, time', async () => {
     result: 'failure',
     output: `Get "https://127.0.0.1:${port}/200": http: server gave HTTP response to HTTPS client`,
   })
+  // Of an answer without end the beginning is enough.
+  expect(await http('/endless')).toEqual({ result: 'success', output: 'x'.repeat(10 * 1024) })
   expect(await http('/slow', 50)).toEqual({
     result: 'failure',
     output: `Get "http://127.0.0.1:${port}/slow": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
