@@ -9,6 +9,7 @@ import { obtainNodeCredentials } from '#shared/certificates/nodecredentials.ts'
 import { backoff, sleep } from '#shared/client/backoff.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { clientCertificate, failedRenewals } from '../metrics.ts'
 
 export interface Rotation {
   readonly node: string
@@ -38,6 +39,7 @@ export async function keepCredentials(client: Client, r: Rotation, log: Logger, 
   while (!signal.aborted) {
     const claims = userClaims(await readFile(r.credsFile, 'utf8'))
     if (claims?.exp === undefined) return
+    clientCertificate.endsAt = claims.exp * 1000
     const due = renewAt(claims.iat ?? 0, claims.exp, Math.random()) * 1000
     for (let left = due - Date.now(); left > 0 && !signal.aborted; left = due - Date.now())
       await sleep(Math.min(left, longestSleepMs), signal)
@@ -51,6 +53,7 @@ export async function keepCredentials(client: Client, r: Rotation, log: Logger, 
       pause.reset()
       log.info({ node: r.node, until: new Date((userClaims(creds)?.exp ?? 0) * 1000).toISOString() }, 'renewed the credentials of the node')
     } catch (e) {
+      failedRenewals.add({})
       log.warn({ node: r.node, err: (e as Error).message }, 'the credentials of the node could not be renewed; will try again')
       await sleep(pause.next(), signal)
     }

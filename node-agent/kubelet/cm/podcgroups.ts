@@ -10,6 +10,7 @@ import { removeCgroup } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, readCgroup, updateCgroup, type CgroupResources } from '#shared/linux/cgroupresources.ts'
 import { quantityMilliValue, quantityValue } from '#shared/machinery/quantity.ts'
 import { cpuQuotaMicros, cpuShares, hugepagesOf } from '../container/resources.ts'
+import { cgroupOperations } from '../metrics.ts'
 import { podCgroup, podCgroups } from '../pod/qos.ts'
 
 export interface PodCgroups {
@@ -77,21 +78,28 @@ export async function openPodCgroups(options: PodCgroupsOptions): Promise<PodCgr
     await updateCgroup(`${kubepods}/burstable`, { cpuShares: cpuShares(milli) })
   }
   const path = (pod: Pod): string => `${cgroupRoot}/${podCgroup(pod)}`
+  async function timed(operation_type: string, work: Promise<void>): Promise<void> {
+    const began = performance.now()
+    await work.finally(() => cgroupOperations.observe((performance.now() - began) / 1000, { operation_type }))
+  }
   return {
     async ensure(pod) {
       const [{ cpuShares, ...limits }, has] = [podResources(pod), await readCgroup(path(pod))]
       const cpuQuotaMicros = has ? wider(has.cpuQuotaMicros, limits.cpuQuotaMicros) : limits.cpuQuotaMicros
       const memoryBytes = has ? wider(has.memoryBytes, limits.memoryBytes) : limits.memoryBytes
       const hugepages = hugepagesOf(podLimits(pod.spec))
-      await ensureCgroup(path(pod), { cpuShares, cpuQuotaMicros, memoryBytes, pids: podMaxPids, hugepages })
+      await timed(
+        has ? 'update' : 'create',
+        ensureCgroup(path(pod), { cpuShares, cpuQuotaMicros, memoryBytes, pids: podMaxPids, hugepages }),
+      )
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
     async settle(pod) {
-      await updateCgroup(path(pod), podResources(pod))
+      await timed('update', updateCgroup(path(pod), podResources(pod)))
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
     async remove(pod) {
-      for (const below of podCgroups(pod)) await removeCgroup(`${cgroupRoot}/${below}`)
+      for (const below of podCgroups(pod)) await timed('destroy', removeCgroup(`${cgroupRoot}/${below}`))
       if (podQOS(pod.spec) === 'Burstable') await shareBurstable()
     },
   }

@@ -5,6 +5,7 @@ import { ImageError, type ImageConfig } from '../../runtime/imageservice.ts'
 import { parseReference } from '../../runtime/images/reference.ts'
 import { grow, imagePull, remaining } from '../container/backoff.ts'
 import type { LiveContainer, PodContext } from '../context.ts'
+import { imagePulls, imageSizeLabel } from '../metrics.ts'
 import type { TypedContainer } from '../pod/containers.ts'
 import type { Pulled } from './puller.ts'
 import { pullCredentials, type PullCredentials } from './credentials.ts'
@@ -180,6 +181,7 @@ async function pullImage(ctx: PodContext, pull: NonNullable<LiveContainer['pull'
       `Successfully pulled image "${name}" in ${text(pullMs)} (${text(totalMs)} including waiting). Image size: ${image.sizeBytes ?? 0} bytes.`,
       subject,
     )
+    imagePulls.observe(totalMs / 1000, { image_size_in_bytes: imageSizeLabel(image.sizeBytes ?? 0) })
     live.imageFailure = undefined
     pull.image = image
     ctx.kick()

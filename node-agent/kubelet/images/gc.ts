@@ -7,6 +7,7 @@ import { sleep } from '#shared/client/backoff.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { ImageService, ImageSummary } from '../../runtime/imageservice.ts'
+import { collectedImages } from '../metrics.ts'
 import type { ImageUses } from './uses.ts'
 
 export interface ImageGCPolicy {
@@ -89,14 +90,16 @@ export function imageGC(options: ImageGCOptions): ImageGC {
   }
 
   /** Frees as many bytes, of images that are not used and old enough. */
-  async function free(wanted: number, seen: readonly Seen[], at: number): Promise<number> {
+  async function free(wanted: number, seen: readonly Seen[], at: number, reason = 'space'): Promise<number> {
     let freed = 0
     const errors: string[] = []
     for (const one of seen) {
       if (freed >= wanted) break
       if (one.lastUsed >= at || at - one.firstDetected < policy.minimumAgeMs) continue
       try {
-        if (await remove(one)) freed += one.image.sizeBytes
+        if (!(await remove(one))) continue
+        freed += one.image.sizeBytes
+        collectedImages.add({ reason })
       } catch (error) {
         errors.push((error as Error).message)
       }
@@ -112,7 +115,7 @@ export function imageGC(options: ImageGCOptions): ImageGC {
     // Its own life must be long enough to know.
     if (policy.maximumAgeMs > 0 && at - began > policy.maximumAgeMs) {
       const old = seen.filter(s => at - s.lastUsed > policy.maximumAgeMs && at - s.firstDetected > policy.maximumAgeMs)
-      await free(Infinity, old, at)
+      await free(Infinity, old, at, 'age')
       seen = seen.filter(s => records.has(s.image.id))
     }
     const { capacity, available } = disk()

@@ -6,7 +6,7 @@ import type { KubeletContext, LiveContainer, PodContext } from '../context.ts'
 import { allocatedPod } from '../cm/allocation.ts'
 import type { NodeFacts } from '../container/fieldref.ts'
 import { podVolumes } from '../volumes/podvolumes.ts'
-import { podStarts, podWorkerSteps, startedPods } from '../metrics.ts'
+import { containersPerPod, podStarts, podStartTotals, podWorkerSteps, startedPods } from '../metrics.ts'
 import { adoptPod, clearLeftovers } from './adopt.ts'
 import { admitPod } from './admitpod.ts'
 import { fieldPath, uidOf, type TypedContainer } from './containers.ts'
@@ -142,6 +142,9 @@ export class PodWorker implements PodContext {
     this.#counted = true
     startedPods.add({})
     podStarts.observe((performance.now() - this.#seenAt) / 1000)
+    const { creationTimestamp: made } = this.#pod.metadata
+    if (made) podStartTotals.observe((Date.now() - Date.parse(made)) / 1000)
+    containersPerPod.observe(this.#pod.spec.containers.length)
   }
   publishSoon(): void {
     this.#toPublish ??= setTimeout(() => this.publish(), soonMs)

@@ -1,10 +1,14 @@
 /** The kubelet's own requests to the API, counted as client-go counts them. */
 import type { Transport } from '#shared/bus/transport.ts'
-import { clientRequests } from '../metrics.ts'
+import { clientRequestDurations, clientRequests } from '../metrics.ts'
 
 export const countedTransport = (transport: Transport): Transport => ({
   async request(request) {
-    const count = (code: string): void => clientRequests.add({ method: request.method, code, host: 'nats' })
+    const began = performance.now()
+    const count = (code: string): void => {
+      clientRequests.add({ method: request.method, code, host: 'nats' })
+      clientRequestDurations.observe((performance.now() - began) / 1000, { verb: request.method, host: 'nats' })
+    }
     try {
       const response = await transport.request(request)
       count(String(response.code))

@@ -2,6 +2,7 @@
 import { countBy, type Durations } from '#shared/component/counts.ts'
 import type { Registry } from 'prom-client'
 import { addMetric, newMetrics, type Sample } from '#shared/component/metrics.ts'
+import { isCgroup2 } from '#shared/linux/cgroup.ts'
 import type { Kubelet } from '../kubelet.ts'
 import type { Resize } from '../cm/resize.ts'
 import * as counted from '../metrics.ts'
@@ -9,6 +10,9 @@ import { kubeletVersion } from '../node/object.ts'
 import { isStatic } from '../pod/critical.ts'
 import type { Sampler } from '../stats/sampler.ts'
 import type { VolumeStats } from '../volumes/plugin.ts'
+
+const certificateHelp =
+  "[ALPHA] Gauge of the TTL (time-to-live) of the Kubelet's client certificate. The value is in seconds until certificate expiry (negative if already expired)."
 
 export interface MetricsOptions {
   kubelet: Kubelet
@@ -64,6 +68,18 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
   gauge('kubelet_pod_in_progress_resizes', '[ALPHA] Number of in-progress resizes for pods.', () => [
     { value: resizes().filter(r => r.inProgress).length },
   ])
+  gauge('kubelet_managed_ephemeral_containers', '[ALPHA] Current number of ephemeral containers in pods managed by this kubelet.', () => [
+    { value: kubelet.workers().reduce((sum, w) => sum + (w.pod.spec.ephemeralContainers?.length ?? 0), 0) },
+  ])
+  gauge('kubelet_cgroup_version', '[ALPHA] cgroup version on the hosts.', () => [{ value: isCgroup2() ? 2 : 1 }])
+  gauge('kubelet_certificate_manager_client_ttl_seconds', certificateHelp, () =>
+    counted.clientCertificate.endsAt === undefined ? [] : [{ value: (counted.clientCertificate.endsAt - Date.now()) / 1000 }],
+  )
+  counter(
+    'kubelet_certificate_manager_client_expiration_renew_errors',
+    '[ALPHA] Counter of certificate renewal errors.',
+    counted.failedRenewals.samples,
+  )
   counter('kubelet_evictions', '[ALPHA] Cumulative number of pod evictions by eviction signal', counted.evictions.samples)
   counter('kubelet_preemptions', '[ALPHA] Cumulative number of pod preemptions by preemption resource', counted.preemptions.samples)
   counter(
@@ -77,6 +93,28 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     'kubelet_pod_start_duration_seconds',
     '[ALPHA] Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run',
     counted.podStarts,
+  )
+  duration(
+    'kubelet_pod_start_total_duration_seconds',
+    '[ALPHA] Duration in seconds to start a pod since creation, including time to pull images and run init containers, measured from pod creation timestamp to when all its containers are reported as started and observed via watch',
+    counted.podStartTotals,
+  )
+  duration('kubelet_containers_per_pod_count', '[ALPHA] The number of containers per pod.', counted.containersPerPod)
+  duration(
+    'kubelet_pod_status_sync_duration_seconds',
+    '[ALPHA] Duration in seconds to sync a pod status update. Measures time from detection of a change to pod status until the API is successfully updated for that pod, even if multiple intevening changes to pod status occur.',
+    counted.statusSyncs,
+  )
+  duration('kubelet_image_pull_duration_seconds', '[ALPHA] Duration in seconds to pull an image.', counted.imagePulls)
+  counter(
+    'kubelet_image_garbage_collected_total',
+    '[ALPHA] Total number of images garbage collected by the kubelet, whether through disk usage or image age.',
+    counted.collectedImages.samples,
+  )
+  duration(
+    'kubelet_cgroup_manager_duration_seconds',
+    '[ALPHA] Duration in seconds for cgroup manager operations. Broken down by method.',
+    counted.cgroupOperations,
   )
   duration(
     'kubelet_pod_worker_duration_seconds',
@@ -127,6 +165,11 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     'rest_client_requests_total',
     '[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.',
     counted.clientRequests.samples,
+  )
+  duration(
+    'rest_client_request_duration_seconds',
+    '[ALPHA] Request latency in seconds. Broken down by verb, and host.',
+    counted.clientRequestDurations,
   )
 
   const probes = newMetrics()

@@ -8,6 +8,7 @@ import type { Logger } from '#shared/component/log.ts'
 import { StatusError } from '#shared/machinery/status.ts'
 import { uidOf } from '../pod/containers.ts'
 import { isMirror, isStatic } from '../pod/critical.ts'
+import { statusSyncs } from '../metrics.ts'
 import { statusPatch } from './patch.ts'
 
 export interface StatusManager {
@@ -28,6 +29,8 @@ interface Entry {
   known: PodStatus | undefined
   version: number
   wanted?: PodStatus | undefined
+  /** Since when one waits, as performance.now(). */
+  since?: number | undefined
   last: PodStatus | undefined
   sending?: Promise<void> | undefined
 }
@@ -50,13 +53,18 @@ export function statusManager(client: Client, log: Logger, signal: AbortSignal):
       const status = entry.wanted
       const patch = statusPatch(entry.known, status)
       entry.wanted = undefined
-      if (!patch) continue
+      if (!patch) {
+        entry.since = entry.wanted && performance.now()
+        continue
+      }
       try {
         const taken = await client.patch(pods, namespace, name, 'strategic', { metadata: { uid }, status: patch }, 'status')
         if (versionOf(taken) >= entry.version) {
           entry.known = taken.status
           entry.version = versionOf(taken)
         }
+        statusSyncs.observe((performance.now() - (entry.since ?? 0)) / 1000)
+        entry.since = entry.wanted && performance.now()
         pause.reset()
       } catch (e) {
         // The pod is gone, or another one has its name: nobody asks for this status any more.
@@ -69,6 +77,7 @@ export function statusManager(client: Client, log: Logger, signal: AbortSignal):
   }
   function set(key: string, entry: Entry, status: PodStatus): void {
     entry.wanted = entry.last = status
+    entry.since ??= performance.now()
     if (entry.sending) return
     entry.sending = send(key, entry)
       .catch((e: unknown) => log.error({ err: e }, 'sending a status failed'))

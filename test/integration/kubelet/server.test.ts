@@ -41,6 +41,7 @@ beforeAll(async () => {
       {
         name: 'c',
         image: 'busybox',
+        imagePullPolicy: 'Always',
         command: ['sh', '-c', script],
         readinessProbe: { exec: { command: ['true'] }, periodSeconds: 1 },
         resources: { limits: { cpu: '500m', memory: '64Mi' } },
@@ -86,6 +87,13 @@ test('metrics of the kubelet', async () => {
   expect(metrics.get('storage_operation_duration_seconds_count')).toContainEqual(
     expect.objectContaining({ labels: expect.objectContaining({ volume_plugin: 'kubernetes.io/empty-dir', status: 'success' }) as object }),
   )
+  // What dashboards ask for.
+  expect(metrics.get('kubelet_image_pull_duration_seconds_count')!.map(s => s.labels)).toContainEqual({ image_size_in_bytes: 'N/A' })
+  const seen = ['kubelet_containers_per_pod_count', 'kubelet_pod_status_sync_duration_seconds']
+  if (isolated) seen.push('kubelet_cgroup_manager_duration_seconds')
+  for (const name of seen) expect(metrics.get(`${name}_count`)?.[0]?.value, name).toBeGreaterThanOrEqual(1)
+  expect([1, 2]).toContain(metrics.get('kubelet_cgroup_version')![0]!.value)
+  expect(metrics.get('kubelet_managed_ephemeral_containers')).toEqual([{ labels: {}, value: 0 }])
   const probes = parse((await get('/metrics/probes')).text).get('prober_probe_total')!
   expect(probes.find(p => p.labels['result'] === 'successful')).toMatchObject({
     labels: { probe_type: 'Readiness', container: 'c', pod: 'told', namespace: 'default', pod_uid: uid },
