@@ -10,11 +10,13 @@ let kubectl: SharedCluster['kubectl']
 beforeAll(async () => {
   cluster = await sharedCluster()
   kubectl = cluster.kubectl
+  const nodeName = await kubectl('get', 'nodes', '-o', 'jsonpath={.items[0].metadata.name}')
   const pod = (name: string, spec: string, containers: string) => `
 apiVersion: v1
 kind: Pod
 metadata: {name: ${name}}
 spec:
+  nodeName: ${nodeName}
   terminationGracePeriodSeconds: 1
 ${spec}
   containers: ${containers}
