@@ -119,6 +119,11 @@ export class ClusterCache {
     return this.#assumed.has(uid)
   }
 
+  /** The node that a pod is assumed on. */
+  assumedOn(uid: string): string | undefined {
+    return this.#assumed.has(uid) ? this.#where.get(uid) : undefined
+  }
+
   #podAt(uid: string, node: string): PodInfo | undefined {
     return this.#where.get(uid) === node ? this.#nodes.get(node)?.pods.get(uid) : undefined
   }

@@ -17,8 +17,10 @@ const updates = {
   UpdatePodScaleDown: 1 << 8,
   UpdatePodToleration: 1 << 9,
   UpdatePodSchedulingGatesEliminated: 1 << 10,
+  /** The claims that were made for it from templates. */
+  UpdatePodGeneratedResourceClaim: 1 << 11,
   /** A change that none of the others names. */
-  UpdateOther: 1 << 11,
+  UpdateOther: 1 << 12,
 }
 const update = Object.values(updates).reduce((a, b) => a | b)
 
@@ -74,5 +76,6 @@ export function podChanges(now: Pod, old: Pod): number {
   // Tolerations can be added only.
   if (now.spec.tolerations?.length !== old.spec.tolerations?.length) action |= Action.UpdatePodToleration
   if (old.spec.schedulingGates?.length && !now.spec.schedulingGates?.length) action |= Action.UpdatePodSchedulingGatesEliminated
+  if (!same(now.status?.resourceClaimStatuses, old.status?.resourceClaimStatuses)) action |= Action.UpdatePodGeneratedResourceClaim
   return action === 0 ? Action.UpdateOther : action
 }

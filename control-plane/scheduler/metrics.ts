@@ -32,8 +32,8 @@ export class SchedulerMetrics {
   /** A pod is bound after so many attempts, so many seconds after it came. */
   bound(attempts: number, seconds: number): void {
     this.#tries.observe(attempts)
-    // Upstream's label is bounded, too: more than 15 attempts are one value.
-    const label = Math.min(attempts, 16)
+    // Upstream's label is bounded, too: 15 attempts and more are one value.
+    const label = Math.min(attempts, 15)
     let known = this.#sli.get(label)
     if (!known) this.#sli.set(label, (known = histogram(doubling(0.01, 20))))
     known.observe(seconds)
@@ -86,7 +86,7 @@ export class SchedulerMetrics {
       sli,
       'histogram',
       sliHelp,
-      each(this.#sli, n => ({ attempts: n > 15 ? '15+' : String(n) }), sli),
+      each(this.#sli, n => ({ attempts: n < 15 ? String(n) : '15+' }), sli),
     )
     addMetric(registry, 'scheduler_preemption_attempts_total', 'counter', 'Total preemption attempts in the cluster till now', () => [
       { value: this.#preemptions },

@@ -23,8 +23,11 @@ export interface QueuedPod {
   /** Its place among those that came at the same time. */
   readonly order: number
   attempts: number
-  /** performance.now() when it came first, and when its last attempt began. */
-  readonly came: number
+  /** How often it was turned down, and how many attempts have failed since: its back-off grows with them. */
+  rejections: number
+  failures: number
+  /** performance.now() when it became active first, and when its last attempt began. */
+  came: number
   began: number
   /** When it may be tried again after the last attempt. */
   notBefore: number
@@ -175,6 +178,8 @@ export class SchedulingQueue {
 
   /** The pod was rejected: it waits for a change that may help. Nothing when it went away meanwhile. */
   unschedulable(queued: QueuedPod, rejectedBy: ReadonlySet<string>): void {
+    queued.rejections++
+    queued.failures = 0
     const missed = this.#comesBack(queued)
     if (!missed) return
     queued.rejectedBy = rejectedBy
@@ -188,21 +193,22 @@ export class SchedulingQueue {
 
   /** The attempt failed for no fault of the cluster (an API error): it is tried again after the back-off. */
   failed(queued: QueuedPod): void {
+    queued.failures++
     if (!this.#comesBack(queued)) return
     queued.rejectedBy = nobody
     this.#errorBackoff.push(queued)
     this.#schedule(queued.notBefore)
   }
 
-  /** Moves the pods that the change may help. */
-  happened(event: ClusterEvent): void {
+  /** Moves the pods that the change may help; of those that wait for one only pods of a priority up to `upTo`. */
+  happened(event: ClusterEvent, upTo = Infinity): void {
     if (this.#wantsAll.size === 0 && ((this.#actions.get(event.resource) ?? 0) & event.action) === 0) return
     this.#inFlight.happened(event)
     // First all, then moved: one that a plugin still holds back comes back into the map, behind those that are yet to be asked.
     const helped: QueuedPod[] = []
     for (const group of this.#unschedulable.groups()) {
       if (!this.#mayHelp(group, event)) continue
-      for (const queued of group.pods.values()) if (this.#helps(queued, event)) helped.push(queued)
+      for (const queued of group.pods.values()) if (queued.info.priority <= upTo && this.#helps(queued, event)) helped.push(queued)
     }
     for (const queued of helped) this.#move(queued.info.uid, queued)
   }
@@ -241,7 +247,8 @@ export class SchedulingQueue {
   #newlyQueued(pod: Pod): QueuedPod {
     const now = this.#now()
     const info = podInfo(pod)
-    return { info, since: now, came: now, began: now, order: this.#order++, attempts: 0, notBefore: 0, rejectedBy: nobody, gated: false }
+    const counts = { attempts: 0, rejections: 0, failures: 0 }
+    return { info, since: now, came: now, began: now, order: this.#order++, ...counts, notBefore: 0, rejectedBy: nobody, gated: false }
   }
 
   /** Ends the attempt: with the newest version of the pod, and what its cycle missed. Undefined when the pod is not to come back. */
@@ -251,7 +258,7 @@ export class SchedulingQueue {
     const old = queued.info.pod
     queued.since = this.#now()
     const { initialMs, maxMs } = this.#backoffs
-    queued.notBefore = queued.since + Math.min(initialMs * 2 ** Math.max(0, queued.attempts - 1), maxMs)
+    queued.notBefore = queued.since + Math.min(initialMs * 2 ** ((queued.failures || queued.rejections) - 1), maxMs)
     if (missed.latest) queued.info = podInfo(missed.latest)
     return { events: missed.events, old, object: missed.latest }
   }
@@ -272,6 +279,8 @@ export class SchedulingQueue {
       // It may be taken early.
       this.#wake()
     } else {
+      // How long it was gated counts for nothing.
+      if (queued.attempts === 0) queued.came = this.#now()
       this.#active.push(queued)
       this.#wake()
     }

@@ -117,20 +117,29 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     !pod.spec.nodeName && !isPodFinished(pod) && !pod.metadata.deletionTimestamp && profileOf(pod) !== undefined
   const takesPlace = (pod: Pod): boolean => Boolean(pod.spec.nodeName) && !isPodFinished(pod)
 
+  const leaves = (old: Pod, upTo?: number): void => queue.happened({ resource: podResource, action: Action.Delete, old }, upTo)
+
   podInformer.subscribe(({ type, object: pod, previous }: InformerEvent<Pod>) => {
     const uid = pod.metadata.uid ?? ''
     const before = previous ?? pod
     if (type === 'DELETED') {
+      const assumedOn = cache.assumedOn(uid)
       queue.remove(uid)
       cache.deletePod(pod)
-      if (nominator.delete(uid) || takesPlace(before)) queue.happened({ resource: podResource, action: Action.Delete, old: before })
+      if (assumedOn) leaves(placed(before, assumedOn))
+      else if (takesPlace(before)) leaves(before)
+      else if (nominator.delete(uid)) leaves(before, podPriority(before))
+      nominator.delete(uid)
       return
     }
     const assumed = cache.isAssumed(uid)
     cache.setPod(pod)
     if (waits(pod)) {
-      if (!assumed && (pod.status?.nominatedNodeName || previous?.status?.nominatedNodeName)) nominator.update(podInfo(pod), previous)
+      const was = previous?.status?.nominatedNodeName
+      if (!assumed && (pod.status?.nominatedNodeName || was)) nominator.update(podInfo(pod), previous)
       if (!assumed || queue.isInFlight(uid)) queue.add(pod)
+      // Its place there is free again, for those that had to leave it to the pod.
+      if (!assumed && was && was !== pod.status?.nominatedNodeName) leaves(before, podPriority(before))
       return
     }
     queue.remove(uid)
@@ -139,7 +148,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     if (had && has) queue.happened({ resource: podResource, action: podChanges(pod, before), old: before, object: pod })
     else if (has) queue.happened({ resource: podResource, action: Action.Add, object: pod })
     // A pod that has finished frees its place as a deleted one does.
-    else if (had) queue.happened({ resource: podResource, action: Action.Delete, old: before })
+    else if (had) leaves(before)
   })
 
   for (const [resource, source] of informers)
@@ -227,7 +236,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     nominator.delete(info.uid)
     const undo = (): void => {
       unreserve(profile, state, info, node)
-      if (cache.forget(info.uid)) queue.happened({ resource: podResource, action: Action.Delete, old: info.pod })
+      if (cache.forget(info.uid)) leaves(placed(info.pod, node))
     }
     let held: Status | Map<string, number> | undefined
     try {
@@ -292,6 +301,9 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
   }
   queue.close()
 }
+
+const podPriority = ({ spec }: Pod): number => spec.priority ?? 0
+const placed = (pod: Pod, nodeName: string): Pod => ({ ...pod, spec: { ...pod.spec, nodeName } })
 
 function eventOf(resource: string, { type, object, previous }: InformerEvent<KubeObject>) {
   if (type === 'DELETED') return { resource, action: Action.Delete, old: previous ?? object }

@@ -26,6 +26,7 @@ import { selectVictims, type Victims } from '../preemption/victims.ts'
 const notHelpful = unresolvable('Preemption is not helpful for scheduling')
 const underWay = unresolvable('waiting for the preemption for this pod to be finished')
 const never = unschedulable('preemption: not eligible due to preemptionPolicy=Never.')
+const noCandidate = unschedulable('preemption: no candidate node for preemption')
 const terminating = unschedulable('preemption: not eligible due to a terminating pod on the nominated node.')
 
 const goesByPreemption = ({ terminating, pod }: PodInfo): boolean =>
@@ -54,7 +55,10 @@ export const defaultPreemption =
       preEnqueue: pod => (evictions.isRunning(pod.metadata.uid ?? '') ? underWay : undefined),
       postFilter(state, pod, statuses) {
         const status = ineligible(pod, statuses)
-        if (status) return { status }
+        if (status) {
+          handle.metrics.preemption(0)
+          return { status }
+        }
         const { candidates, verdicts } = dryRuns(handle, args, state, pod, statuses, () => budgets.list())
         if (candidates.length === 0) {
           handle.metrics.preemption(0)
@@ -63,15 +67,17 @@ export const defaultPreemption =
           return { nominatedNode: '', status: unschedulable(`preemption: 0/${all} nodes are available: ${reasons}.`) }
         }
         const go = (those: readonly Victims[]): PostFilterResult => {
-          if (those.length === 0) return { status: unschedulable(`preemption: 0/${handle.snapshot().nodes.length} nodes are available.`) }
-          const best = pickBest(those)
-          handle.metrics.preemption(best.pods.length)
+          const best = those.length === 0 ? undefined : pickBest(those)
+          handle.metrics.preemption(best?.pods.length ?? 0)
+          if (!best) return { status: noCandidate }
           evictions.start(pod, best)
           return { nominatedNode: best.node, status: undefined }
         }
         if (!handle.extenders.some(e => e.preempts && e.cares(pod.pod))) return go(candidates)
         const podsOf = (node: string) => handle.snapshot().get(node)?.pods
-        return preemptByExtenders(handle.extenders, pod, candidates, podsOf).then(go, (e: unknown) => ({ status: failure(e) }))
+        return preemptByExtenders(handle.extenders, pod, candidates, podsOf).then(go, (e: Error) => ({
+          status: failure(`preemption: ${e.message}`),
+        }))
       },
     }
   }

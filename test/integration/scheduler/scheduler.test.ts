@@ -432,3 +432,37 @@ test('a nomination ends when there is no node any more, or when its pod cannot b
   await bound('first', 'n1')
   await client.delete(priorityClasses, '', 'urgent')
 })
+
+test('who had to leave room to a nominated pod is tried again when it is nominated there no more', async () => {
+  await start([profile()])
+  await addNode('n1', '1')
+  await client.create(priorityClasses, '', { metadata: { name: 'nominated' }, value: 100 } as PriorityClass)
+  await addPod('nominated', { priorityClassName: 'nominated', schedulingGates: [{ name: 'example.com/g' }] })
+  await client.patch(pods, namespace, 'nominated', 'merge', { status: { nominatedNodeName: 'n1' } }, 'status')
+  await addPod('low')
+  await expect.poll(async () => (await conditionOf('low'))?.message).toContain('1 Insufficient cpu')
+  await client.patch(pods, namespace, 'nominated', 'merge', { status: { nominatedNodeName: null } }, 'status')
+  await bound('low', 'n1')
+  await client.delete(priorityClasses, '', 'nominated')
+})
+
+test('the place of a pod that is deleted while it is being bound is free for others at once', async () => {
+  const begun = new Set<string>()
+  const holding: PluginFactory = () => ({
+    name: 'Holding',
+    preBind: (_, { pod }) => {
+      begun.add(pod.metadata.name ?? '')
+      return pod.metadata.name === 'held'
+        ? new Promise(resolve => stop.signal.addEventListener('abort', () => resolve(undefined)))
+        : Promise.resolve(undefined)
+    },
+  })
+  await start([profile([holding])])
+  await addNode('n1', '1')
+  await addPod('held')
+  await expect.poll(() => begun.has('held')).toBe(true)
+  await addPod('next')
+  await expect.poll(async () => (await conditionOf('next'))?.message).toContain('1 Insufficient cpu')
+  await client.delete(pods, namespace, 'held', { gracePeriodSeconds: 0 })
+  await bound('next', 'n1')
+})

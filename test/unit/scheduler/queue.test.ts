@@ -243,6 +243,37 @@ describe('the scheduling queue', () => {
     queue.close()
   })
 
+  test('how long a pod backs off is said by its rejections, after a failure by those in a row', () => {
+    const { queue, clock } = newQueue()
+    queue.add(pod('a'))
+    const waits = (outcome: 'unschedulable' | 'failed'): number => {
+      const queued = queue.pop()!
+      if (outcome === 'failed') queue.failed(queued)
+      else queue.unschedulable(queued, fit)
+      const wait = queued.notBefore - clock.now
+      clock.now += wait
+      if (outcome === 'failed') queue.release()
+      else queue.happened(podGone)
+      return wait
+    }
+    const outcomes = ['unschedulable', 'unschedulable', 'failed', 'failed', 'unschedulable', 'failed'] as const
+    expect(outcomes.map(waits)).toEqual([1000, 2000, 1000, 2000, 4000, 1000])
+    queue.close()
+  })
+
+  test('counts from when a pod became active, and wakes only pods that another one may have kept out', () => {
+    const { queue, clock } = newQueue()
+    queue.add(pod('gated', { gates: ['g'] }))
+    clock.now += 60_000
+    queue.add(pod('gated'))
+    expect(queue.pop()?.came).toBe(clock.now)
+    for (const priority of [1, 2]) queue.add(pod(`p${priority}`, { priority }))
+    for (let i = 0; i < 2; i++) queue.unschedulable(queue.pop()!, fit)
+    queue.happened(podGone, 1)
+    expect(['p1', 'p2'].map(uid => queue.placeOf(uid))).toEqual(['backoff', 'unschedulable'])
+    queue.close()
+  })
+
   test('tries a pod again after five minutes in which nothing happened', () => {
     const { queue, clock } = newQueue()
     queue.add(pod('a'))
