@@ -17,9 +17,9 @@ const maxSteps = 100_000
 /** After so many of them the clock is looked at. */
 const stepsByClock = 256
 
-/** The search was given up. */
-export class AllocationTimeout extends Error {
-  override readonly name = 'AllocationTimeout'
+/** There is nothing on this node, for a reason; any other error is one of the claim, its classes or their devices. */
+export class AllocationFailed extends Error {
+  override readonly name = 'AllocationFailed'
 }
 
 export interface AllocationWorld {
@@ -49,7 +49,7 @@ interface Chosen {
 
 /**
  * An allocation for each claim, in their order; undefined when there are not enough devices. Throws an Error that names what is wrong with
- * a selector or a pool, an AllocationTimeout when it is not known in time.
+ * a selector or a pool, an AllocationFailed when it is not known in time, or because pools are invalid.
  */
 export function allocate(claims: readonly ResourceClaim[], node: Node, world: AllocationWorld): AllocationResult[] | undefined {
   const pools = poolsFor(node, world.slices)
@@ -77,7 +77,7 @@ export function allocate(claims: readonly ResourceClaim[], node: Node, world: Al
     for (let at = from; at + left <= candidates.length; at++) {
       const candidate = candidates[at]!
       if (++steps > maxSteps || (steps % stepsByClock === 0 && performance.now() > deadline))
-        throw new AllocationTimeout('timed out trying to allocate devices')
+        throw new AllocationFailed('timed out trying to allocate devices')
       // Administrators share devices with others, but a claim has none twice.
       if (wants.adminAccess ? chosen[i]!.some(c => c.candidate.id === candidate.id) : taken.has(candidate.id)) continue
       if (!keepsConstraints(claims[i]!.spec.devices?.constraints ?? [], by, candidate, chosen[i]!)) continue
@@ -90,7 +90,9 @@ export function allocate(claims: readonly ResourceClaim[], node: Node, world: Al
     return false
   }
 
-  return claim(0) ? claims.map((c, i) => resultOf(c, chosen[i]!, node, world)) : undefined
+  if (claim(0)) return claims.map((c, i) => resultOf(c, chosen[i]!, node, world))
+  if (pools.some(p => p.invalid)) throw new AllocationFailed('invalid resource pools were encountered')
+  return undefined
 }
 
 /** How a request can be met, the best first; those that ask for all devices, of which some are taken, not at all. */
@@ -107,23 +109,31 @@ function alternativesOf(
   return ways.flatMap(({ name, wants }: Pick<Alternative, 'name' | 'wants'>): Alternative[] => {
     const all = wants.allocationMode === 'All'
     const candidates = pools.flatMap(pool => {
-      const own = pool.devices.filter(c => isWanted(wants, c, world))
-      if (pool.complete) return own
-      if (all && own.length > 0)
-        throw new Error(
-          `claim ${claim.metadata.namespace}/${claim.metadata.name}, request ${name}: asks for all devices, but resource pool ${pool.name} is currently being updated`,
-        )
-      return []
+      const usable = pool.complete && !pool.invalid
+      const own = usable || all ? pool.devices.filter(c => isWanted(wants, c, claim, world)) : []
+      if (usable || own.length === 0) return own
+      const state = pool.complete ? 'invalid' : 'being updated'
+      throw new AllocationFailed(
+        `claim ${claim.metadata.namespace}/${claim.metadata.name}, request ${wants.name}: asks for all devices, but resource pool ${pool.name} is currently ${state}`,
+      )
     })
     if (all && (candidates.length === 0 || (!wants.adminAccess && candidates.some(c => taken.has(c.id))))) return []
     return [{ name, request, wants, candidates, count: all ? candidates.length : (wants.count ?? 1) }]
   })
 }
 
-function isWanted(wants: Alternative['wants'], { driver, device }: Candidate, world: AllocationWorld): boolean {
-  const ofClass = world.class(wants.deviceClassName)?.spec.selectors ?? []
-  const all = [...ofClass, ...(wants.selectors ?? [])]
-  if (!all.every(({ cel }) => !cel || world.selects(cel.expression, driver, device))) return false
+function isWanted(wants: Alternative['wants'], candidate: Candidate, claim: ResourceClaim, world: AllocationWorld): boolean {
+  const { driver, device } = candidate
+  const selected = (of: string, selectors: Alternative['wants']['selectors'] = []): boolean =>
+    selectors.every(({ cel }, i) => {
+      try {
+        return !cel || world.selects(cel.expression, driver, device)
+      } catch (e) {
+        throw new Error(`${of}: selector #${i}: CEL runtime error: ${(e as Error).message}`)
+      }
+    })
+  if (!selected(`class ${wants.deviceClassName}`, world.class(wants.deviceClassName)?.spec.selectors)) return false
+  if (!selected(`claim ${claim.metadata.namespace}/${claim.metadata.name}`, wants.selectors)) return false
   return (device.taints ?? []).every(
     taint =>
       taint.effect === 'None' ||
@@ -168,9 +178,10 @@ function keepsConstraints(
 
 function resultOf(claim: ResourceClaim, chosen: readonly Chosen[], node: Node, world: AllocationWorld): AllocationResult {
   const ways = [...new Set(chosen.map(c => c.by))]
-  const ofClasses = ways.flatMap(({ name, wants }) =>
-    (world.class(wants.deviceClassName)?.spec.config ?? []).map(config => ({ source: 'FromClass' as const, requests: [name], ...config })),
-  )
+  const ofClasses = [...new Set(ways.map(w => w.wants.deviceClassName))].flatMap(className => {
+    const requests = ways.filter(w => w.wants.deviceClassName === className).map(w => w.name)
+    return (world.class(className)?.spec.config ?? []).map(config => ({ source: 'FromClass' as const, requests, ...config }))
+  })
   const ofClaim = (claim.spec.devices?.config ?? [])
     .filter(({ requests = [] }) => requests.length === 0 || ways.some(w => requests.includes(w.request) || requests.includes(w.name)))
     .map(config => ({ source: 'FromClaim' as const, ...config }))
@@ -218,5 +229,7 @@ function selectorOf(chosen: readonly Chosen[], node: Node): AllocationResult['no
     if (others.every(o => JSON.stringify(o) === JSON.stringify(first)) && !isOwn(first!)) return { nodeSelectorTerms: [...first!] }
     return { nodeSelectorTerms: [own] }
   }
-  return { nodeSelectorTerms: [{ matchExpressions: restricted.flatMap(([term]) => term?.matchExpressions ?? []) }] }
+  const all = restricted.flatMap(([term]) => term?.matchExpressions ?? [])
+  const distinct = [...new Map(all.map(e => [JSON.stringify([e.key, e.operator, [...(e.values ?? [])].sort()]), e])).values()]
+  return { nodeSelectorTerms: [{ matchExpressions: distinct }] }
 }

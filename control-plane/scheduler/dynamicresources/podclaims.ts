@@ -3,8 +3,8 @@ import type { ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { claimNamesOf, isMadeFor } from '#shared/scheduling/resourceclaims.ts'
 
-/** `waits`: a claim that is yet to be made; a pod is tried again when it changes. */
-export type PodClaims = { readonly claims: readonly ResourceClaim[] } | { readonly waits: string } | { readonly wrong: string }
+/** `wrong`: why the pod cannot have them yet, or ever. */
+export type PodClaims = { readonly claims: readonly ResourceClaim[] } | { readonly wrong: string }
 
 export const usesResourceClaims = (pod: Pod): boolean => (pod.spec.resourceClaims?.length ?? 0) > 0
 
@@ -12,9 +12,9 @@ export function podResourceClaims(pod: Pod, find: (namespace: string, name: stri
   const { namespace = '', name: podName = '' } = pod.metadata
   const claims: ResourceClaim[] = []
   for (const { name, generated } of claimNamesOf(pod)) {
-    if (name === undefined) return { waits: `pod ${JSON.stringify(`${namespace}/${podName}`)}: ResourceClaim not created yet` }
+    if (name === undefined) return { wrong: `pod ${JSON.stringify(`${namespace}/${podName}`)}: ResourceClaim not created yet` }
     const claim = find(namespace, name)
-    if (!claim) return { waits: `resourceclaim ${JSON.stringify(name)} not found` }
+    if (!claim) return { wrong: `resourceclaim ${JSON.stringify(name)} not found` }
     if (claim.metadata.deletionTimestamp) return { wrong: `resourceclaim ${JSON.stringify(name)} is being deleted` }
     if (generated && !isMadeFor(pod, claim))
       return { wrong: `ResourceClaim ${namespace}/${name} was not created for pod ${namespace}/${podName} (pod is not owner)` }

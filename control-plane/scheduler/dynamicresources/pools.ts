@@ -16,6 +16,8 @@ export interface Pool {
   readonly name: string
   /** Whether all slices of its newest generation are there. */
   readonly complete: boolean
+  /** Two of its devices have the same name. */
+  readonly invalid: boolean
   readonly devices: readonly Candidate[]
 }
 
@@ -60,7 +62,9 @@ export function poolsFor(node: Node, slices: readonly ResourceSlice[]): Pool[] {
         return [{ id: deviceId({ ...at, device: device.name }), ...at, device, terms }]
       })
     })
-    if (devices.length > 0) out.push({ name, complete: all.length === all[0]!.spec.pool?.resourceSliceCount, devices })
+    if (devices.length === 0) continue
+    const complete = all.length === all[0]!.spec.pool?.resourceSliceCount
+    out.push({ name, complete, invalid: new Set(devices.map(d => d.id)).size < devices.length, devices })
   }
   return out
 }

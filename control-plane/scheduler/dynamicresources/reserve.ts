@@ -16,12 +16,13 @@ export async function reserveClaim(
   pod: { name: string; uid: string },
 ): Promise<ResourceClaim | undefined> {
   const { namespace = '', name = '', uid } = claim.metadata
+  const failed = allocation ? 'add allocation and reservation' : 'add reservation'
   let now = claim
   for (let n = 1; ; n++) {
     try {
       return await write(client, now, allocation, pod)
     } catch (e) {
-      if (!isConflict(e) || n === tries) throw e
+      if (!isConflict(e) || n === tries) throw new Error(`${failed} to claim ${namespace}/${name}: ${(e as Error).message}`)
     }
     now = await client.get<ResourceClaim>(resourceClaims, namespace, name)
     if (now.metadata.uid !== uid || now.metadata.deletionTimestamp)

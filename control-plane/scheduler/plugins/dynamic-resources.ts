@@ -2,19 +2,19 @@
  * Devices of pods: claims that have none yet get them for the node that the pod gets, others must be usable from there.
  * pkg/scheduler/framework/plugins/dynamicresources
  */
-import { deviceClasses, nodes, resourceClaims, resourceSlices } from '#shared/api/kinds.ts'
+import { deviceClasses, nodes, pods, resourceClaims, resourceSlices } from '#shared/api/kinds.ts'
 import type { DeviceClass } from '#shared/api/resource/deviceclass.ts'
 import type { AllocationResult, ResourceClaim } from '#shared/api/resource/resourceclaim.ts'
 import type { ResourceSlice } from '#shared/api/resource/resourceslice.ts'
 import type { LeanPod } from '#shared/client/leanpod.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
-import { claimNamesOf, mostConsumers } from '#shared/scheduling/resourceclaims.ts'
+import { mostConsumers } from '#shared/scheduling/resourceclaims.ts'
 import { matchesTerm } from '#shared/scheduling/nodeaffinity.ts'
 import { cel } from '#control-plane/apiserver/cel/load.ts'
 import { Action } from '../clusterevent.ts'
 import type { DynamicResourcesArgs } from '../config/pluginargs.ts'
 import { stateKey } from '../cyclestate.ts'
-import { allocate, AllocationTimeout, scoreOf, type AllocationWorld } from '../dynamicresources/allocate.ts'
+import { allocate, AllocationFailed, scoreOf, type AllocationWorld } from '../dynamicresources/allocate.ts'
 import { podResourceClaims, usesResourceClaims } from '../dynamicresources/podclaims.ts'
 import { deviceId } from '../dynamicresources/pools.ts'
 import { reserveClaim } from '../dynamicresources/reserve.ts'
@@ -45,6 +45,9 @@ interface State {
   reserved?: boolean
 }
 const key = stateKey<State>('DynamicResources')
+
+const same = (a: unknown, b: unknown): boolean => JSON.stringify(a ?? {}) === JSON.stringify(b ?? {})
+const nameOf = ({ metadata: { namespace = '', name = '' } }: ResourceClaim): string => `${namespace}/${name}`
 
 const devicesOf = (allocation: AllocationResult | undefined): string[] =>
   (allocation?.devices?.results ?? []).filter(r => !r.adminAccess).map(deviceId)
@@ -86,15 +89,29 @@ function plugin({ client, informer, log }: Handle, timeoutMs: number): ReturnTyp
     for (const { allocation } of inFlight.values()) for (const id of devicesOf(allocation)) taken.add(id)
     return taken
   }
-  const classNames = (claim: ResourceClaim): string[] =>
-    (claim.spec.devices?.requests ?? []).flatMap(({ exactly, firstAvailable = [] }) =>
-      [...(exactly ? [exactly] : []), ...firstAvailable].map(r => r.deviceClassName),
-    )
+  /** The first request whose class is not there. */
+  function classless(claim: ResourceClaim): string | undefined {
+    for (const { name, exactly, firstAvailable = [] } of claim.spec.devices?.requests ?? [])
+      for (const [request, of] of [
+        ...(exactly ? [[name, exactly] as const] : []),
+        ...firstAvailable.map(sub => [`${name}/${sub.name}`, sub] as const),
+      ])
+        if (!classes.get('', of.deviceClassName)) return `request ${request}: device class ${of.deviceClassName} does not exist`
+    return undefined
+  }
+  const claimsOf = (pod: LeanPod) => podResourceClaims(pod, (namespace, name) => claims.get(namespace, name))
+  /** Devices may have become free, or the claim be there. Nothing helps while one of the pod's own is missing. */
+  function claimHelps(pod: LeanPod, before: ResourceClaim | undefined, after: ResourceClaim | undefined): boolean {
+    const own = claimsOf(pod)
+    if (!('claims' in own)) return false
+    if (before?.status?.allocation && !after?.status?.allocation) return true
+    return after !== undefined && own.claims.some(c => uidOf(c) === uidOf(after)) && !(before && same(before.status, after.status))
+  }
 
   /** A claim that nobody else uses gives its devices back, so that it can have some where its pod fits. */
   async function deallocate(pod: LeanPod, unavailable: Iterable<ResourceClaim> = []): Promise<PostFilterResult> {
     for (const claim of unavailable) {
-      const { allocation: _, reservedFor = [], ...status } = claim.status ?? {}
+      const { allocation: _, devices: __, reservedFor = [], ...status } = claim.status ?? {}
       if (reservedFor.some(c => c.uid !== pod.metadata.uid)) continue
       try {
         await client.update(resourceClaims, { ...claim, status }, 'status')
@@ -113,26 +130,26 @@ function plugin({ client, informer, log }: Handle, timeoutMs: number): ReturnTyp
       {
         kind: resourceClaims,
         action: Action.All,
-        // Devices may have become free, or the claim be there.
-        hint: (pod, old, now) => {
-          const [before, after] = [old as ResourceClaim | undefined, now as ResourceClaim | undefined]
-          if (before?.status?.allocation && !after?.status?.allocation) return true
-          return after?.metadata.namespace === pod.metadata.namespace && claimNamesOf(pod).some(c => c.name === after?.metadata.name)
-        },
+        hint: (pod, old, now) => claimHelps(pod, old as ResourceClaim | undefined, now as ResourceClaim | undefined),
+      },
+      {
+        kind: pods,
+        action: Action.UpdatePodGeneratedResourceClaim,
+        hint: (pod, _, now) => now?.metadata.uid === pod.metadata.uid && 'claims' in claimsOf(now as LeanPod),
       },
       { kind: deviceClasses, action: Action.Add | Action.Update },
       { kind: resourceSlices, action: Action.Add | Action.Update },
-      { kind: nodes, action: Action.Add | Action.UpdateNodeLabel | Action.UpdateNodeTaint },
+      { kind: nodes, action: Action.Add | Action.UpdateNodeLabel },
     ],
     preEnqueue(pod) {
       if (!usesResourceClaims(pod)) return undefined
-      const found = podResourceClaims(pod, (namespace, name) => claims.get(namespace, name))
-      return 'waits' in found ? unresolvable(found.waits) : undefined
+      const found = claimsOf(pod)
+      return 'claims' in found ? undefined : unresolvable(found.wrong)
     },
     preFilter(state, { pod }) {
       if (!usesResourceClaims(pod)) return skip
-      const found = podResourceClaims(pod, (namespace, name) => claims.get(namespace, name))
-      if (!('claims' in found)) return unresolvable('waits' in found ? found.waits : found.wrong)
+      const found = claimsOf(pod)
+      if (!('claims' in found)) return unresolvable(found.wrong)
       const allocated = found.claims.filter(c => c.status?.allocation)
       const pending = found.claims.filter(c => !c.status?.allocation)
       for (const { metadata, status } of allocated) {
@@ -142,10 +159,9 @@ function plugin({ client, informer, log }: Handle, timeoutMs: number): ReturnTyp
       }
       const taken = takenDevices()
       for (const claim of pending) {
-        const { name = '' } = claim.metadata
-        if (inFlight.has(uidOf(claim))) return unresolvable(`resource claim ${name} is in the process of being allocated`)
-        const missing = classNames(claim).find(c => !classes.get('', c))
-        if (missing !== undefined) return unresolvable(`claim ${name}: device class ${missing} does not exist`)
+        if (inFlight.has(uidOf(claim))) return unresolvable(`resource claim ${nameOf(claim)} is in the process of being allocated`)
+        const missing = classless(claim)
+        if (missing !== undefined) return unresolvable(missing)
       }
       const world: AllocationWorld = {
         slices: slices.list(),
@@ -169,11 +185,12 @@ function plugin({ client, informer, log }: Handle, timeoutMs: number): ReturnTyp
       if (known.pending.length === 0) return undefined
       try {
         const found = allocate(known.pending, node, known.world)
-        if (!found) return unschedulable('cannot allocate all claims')
+        // That pods go frees no devices: their claims have them.
+        if (!found) return unresolvable('cannot allocate all claims')
         known.found.set(name, found)
         return undefined
       } catch (e) {
-        return (e instanceof AllocationTimeout ? unschedulable : unresolvable)((e as Error).message)
+        return e instanceof AllocationFailed ? unresolvable(e.message) : failure(e)
       }
     },
     postFilter: (state, { pod }) =>
@@ -220,7 +237,7 @@ function plugin({ client, informer, log }: Handle, timeoutMs: number): ReturnTyp
         await Promise.all([...known.allocated.map(c => write(c, undefined)), ...known.pending.map((c, i) => write(c, found[i]))])
         return undefined
       } catch (e) {
-        return failure(`reserving resource claims: ${(e as Error).message}`)
+        return failure(e)
       }
     },
   }

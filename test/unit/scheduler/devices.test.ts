@@ -48,7 +48,9 @@ describe('devices are given', () => {
     expect(found([claim([exactly('r', cel(`device.attributes["${driver}"].version.isLessThan(semver("1.0.0"))`))])])).toBeUndefined()
     expect(found([claim([exactly('r', cel('device.attributes["other.example.com"].rack == 7'))])])).toEqual(['r=g0'])
     expect(found([claim([exactly('r', cel('"nobody.example.com" in device.attributes'))])])).toBeUndefined()
-    expect(() => found([claim([exactly('r', cel(`device.attributes["nobody.example.com"].x == 1`))])])).toThrow('no such key: x')
+    expect(() => found([claim([exactly('r', cel(`device.attributes["nobody.example.com"].x == 1`))])])).toThrow(
+      'claim ns/c: selector #0: CEL runtime error: no such key: x',
+    )
   })
   it('to one claim each, by trying what else there is', () => {
     const picky = claim([exactly('p', cel(`device.attributes["${driver}"].model == "small"`))])
@@ -65,6 +67,11 @@ describe('devices are given', () => {
     expect(found([all])).toEqual(['r=g0', 'r=g1'])
     expect(found([all], [slice(two)], [`${driver}/a/g0`])).toBeUndefined()
     expect(() => found([all], [slice(two, {}, { resourceSliceCount: 2 })])).toThrow(`resource pool ${driver}/a is currently being updated`)
+  })
+  it('of pools in which no name is given twice', () => {
+    const twice = slice([...two, gpu('g0', 'other', '1Gi')])
+    expect(() => found([claim([exactly('r')])], [twice])).toThrow('invalid resource pools were encountered')
+    expect(found([claim([exactly('r')])], [twice, slice(two, {}, { name: 'b' })])).toEqual(['r=g0'])
   })
   it('as the first of several requests that can be met', () => {
     const first = (...models: string[]) =>
@@ -118,6 +125,20 @@ it('an allocation says from where it can be used, and how the devices are set up
       },
       nodeSelector: { nodeSelectorTerms: [{ matchFields: [{ key: 'metadata.name', operator: 'In', values: ['a'] }] }] },
     },
+  ])
+})
+it('requests of one class share its configuration; a condition on nodes is said once', () => {
+  const nodeSelector = { nodeSelectorTerms: [{ matchExpressions: [{ key: 'zone', operator: 'In', values: ['z1'] }] }] }
+  const slices = [slice(two, { nodeName: undefined, nodeSelector })]
+  const world: AllocationWorld = {
+    slices,
+    class: () => ({ ...gpuClass, metadata: { name: 'gpu' } }),
+    taken: new Set(),
+    selects,
+    timeoutMs: Infinity,
+  }
+  expect(allocate([claim([exactly('r'), exactly('s')])], node, world)).toMatchObject([
+    { devices: { config: [{ source: 'FromClass', requests: ['r', 's'] }] }, nodeSelector },
   ])
 })
 it('a search among many devices ends', () => {
