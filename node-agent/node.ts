@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { realpath } from 'node:fs/promises'
-import { endpointSlices, nodes, services } from '#shared/api/kinds.ts'
+import { endpointSlices, nodes, runtimeClasses, services } from '#shared/api/kinds.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Volume } from '#shared/api/core/podspec/volume.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
@@ -247,6 +247,7 @@ export async function startNode(
     client,
     recorder,
     services: serviceInformer,
+    runtimeClasses: startInformer(client, runtimeClasses, { log }, signal),
     // Pods without networks of their own have what the machine has.
     names: {
       servers: can.network !== 'host' ? options.clusterDns : [],

@@ -1,6 +1,7 @@
 /** What the parts of the kubelet share, and what the steps of one pod share. */
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
+import type { RuntimeClass } from '#shared/api/node/runtimeclass.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Client } from '#shared/client/client.ts'
 import type { EventRecorder } from '#shared/client/events.ts'
@@ -61,6 +62,7 @@ export interface KubeletContext {
   readonly client: Client
   readonly recorder: EventRecorder
   readonly services: Informer<Service>
+  readonly runtimeClasses: Informer<RuntimeClass>
   readonly names: ClusterNames
   readonly sources: ObjectSources
   readonly nodeVolumes: NodeVolumes

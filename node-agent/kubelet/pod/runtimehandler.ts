@@ -10,7 +10,8 @@ export async function runtimeHandler({ pod, kubelet }: PodContext): Promise<stri
   if (!name) return ''
   let found: RuntimeClass
   try {
-    found = await kubelet.client.get<RuntimeClass>(runtimeClasses, '', name)
+    // A class of a moment ago may not have come yet.
+    found = kubelet.runtimeClasses.get('', name) ?? (await kubelet.client.get<RuntimeClass>(runtimeClasses, '', name))
   } catch (e) {
     if (isNotFound(e)) throw new Error(`runtimeclass.node.k8s.io ${JSON.stringify(name)} not found`, { cause: e })
     throw new Error(`failed to lookup RuntimeClass ${name}: ${(e as Error).message}`, { cause: e })

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { events, pods, services } from '#shared/api/kinds.ts'
+import { events, pods, runtimeClasses, services } from '#shared/api/kinds.ts'
 import type { Event } from '#shared/api/core/event.ts'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
@@ -156,6 +156,7 @@ export async function harness(
       recorder: eventRecorder(client, 'kubelet', nodeName),
       activity: newActivity(),
       services: startInformer(client, services, {}, signal),
+      runtimeClasses: startInformer(client, runtimeClasses, {}, signal),
       sources: objectSources(client, signal),
       nodeVolumes: { plugins, staged: stagedVolumes(rootDir, plugins), resolve: claimResolver(client, () => node) },
       statuses: statusManager(client, log, signal),
