@@ -4,6 +4,7 @@ import { apiVersion, type Kind } from '../api/resource.ts'
 import type { ApiResponse, Transport } from '../bus/transport.ts'
 import { StatusError, type Status } from '../machinery/status.ts'
 import { managedFields, omitHeader } from './omit.ts'
+import { failureOf, statusIn } from './serverresponse.ts'
 import type { Client, DeleteOptions, List, ListOptions, PatchType, RawOptions, WatchEvent, WatchOptions } from './client.ts'
 
 export interface ClientSettings {
@@ -65,16 +66,14 @@ async function whole(body: ApiResponse['body']): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-/** The error that a failed answer stands for; a body that is no Status becomes the message. */
-async function failure(response: ApiResponse): Promise<StatusError> {
-  const text = (await whole(response.body)).toString()
-  try {
-    const status = JSON.parse(text) as Partial<Status>
-    if (status.kind === 'Status') return StatusError.from(status, response.code)
-  } catch {
-    // Not JSON: shown as it is.
-  }
-  return new StatusError(response.code, 'Unknown', text || `the server responded with the status code ${response.code}`)
+/**
+ * The error that a failed answer stands for. That a path is not served is no word about an object, whose dependents would be collected: only
+ * what a Status calls so is NotFound.
+ */
+async function failure(method: string, path: string, { code, body }: ApiResponse): Promise<StatusError> {
+  const text = (await whole(body)).toString()
+  const error = failureOf(method, code, text, path)
+  return code === 404 && !statusIn(text) ? new StatusError(code, 'Unknown', error.message) : error
 }
 
 /** Complete lines of a byte stream, without the newline. A zero-length piece is a sign of life and gives an empty line. */
@@ -126,7 +125,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
       body: body === undefined ? new Uint8Array() : Buffer.from(JSON.stringify(body)),
       timeoutMs: withinMs,
     })
-    if (response.code >= 400) throw await failure(response)
+    if (response.code >= 400) throw await failure(method, path, response)
     return response
   }
   async function call<R>(
@@ -147,9 +146,10 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
   async function* watch<T>(kind: Kind<T>, namespace: string, options: WatchOptions, signal: AbortSignal): AsyncGenerator<WatchEvent<T>> {
     try {
       const query = queryOf({ ...options, watch: true })
+      const path = pathOf(kind, namespace)
       const response = await transport.request({
         method: 'GET',
-        path: pathOf(kind, namespace),
+        path,
         query,
         headers: {
           ...own,
@@ -158,7 +158,7 @@ export function newClient(transport: Transport, settings: ClientSettings = {}): 
         body: new Uint8Array(),
         signal,
       })
-      if (response.code >= 400) throw await failure(response)
+      if (response.code >= 400) throw await failure('GET', path, response)
       for await (const line of lines(response.body)) {
         if (signal.aborted) return
         if (line === '') {

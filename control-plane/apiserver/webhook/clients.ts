@@ -6,11 +6,11 @@ import { createHash } from 'node:crypto'
 import { posix } from 'node:path'
 import type { WebhookClientConfig } from '#shared/api/admissionregistration/webhooks.ts'
 import type { BusConnection } from '#shared/bus/connection.ts'
+import { failureOf } from '#shared/client/serverresponse.ts'
 import { currentTurn } from '../chain/turn.ts'
 import type { Registry } from '../registry/registry.ts'
 import { serviceAddresses, type ServicePort } from '../proxy/service.ts'
 import { HttpsPool } from './httpspool.ts'
-import { failureOf } from './serverresponse.ts'
 
 /** Upstream's number of clients that are kept. */
 const maxClients = 200

@@ -4,7 +4,7 @@ import type { Client } from '#shared/client/client.ts'
 import { parseDuration } from '#shared/machinery/duration.ts'
 import { formatSelector, selectorOf } from '#shared/machinery/labels.ts'
 import { quantityMilliValue } from '#shared/machinery/quantity.ts'
-import { isNotFound } from '#shared/machinery/status.ts'
+import { StatusError } from '#shared/machinery/status.ts'
 import type { ServedKinds } from '../servedkinds.ts'
 import type { PodMetric, PodMetrics } from './replicas.ts'
 
@@ -59,7 +59,7 @@ export function metricsClient(client: Client, served: () => ServedKinds): Metric
   async function customRoot(): Promise<string> {
     const group = '/apis/custom.metrics.k8s.io'
     const found = await client.raw<{ versions?: { version: string }[] }>('GET', group).catch((e: unknown) => {
-      if (isNotFound(e)) return undefined
+      if (e instanceof StatusError && e.code === 404) return undefined
       throw e
     })
     const version = customVersions.find(v => found?.versions?.some(s => s.version === v))

@@ -259,3 +259,19 @@ test('two that select the same pods both rest', async () => {
       `pods by selector app=web are controlled by multiple HPAs: [{a ${ns}} {b ${ns}}]`,
     )
 })
+
+test('metrics that nobody serves', async () => {
+  const ns = await c.namespace('unserved')
+  await deploy(ns, 1)
+  for (const [group, version] of Object.entries(groups)) await c.client.delete(apiServices, '', `${version}.${group}`)
+  await autoscale(ns, {})
+  const server = 'the server could not find the requested resource (get pods.metrics.k8s.io)'
+  await until('the word of the server', async () =>
+    (await condition(ns, 'ScalingActive', 'FailedGetResourceMetric')).message?.endsWith(`resource metrics API: ${server}`),
+  )
+  const queries = { metric: { name: 'queries' }, target: { type: 'AverageValue', averageValue: '1' } }
+  await c.client.patch(horizontalPodAutoscalers, ns, 'web', 'merge', { spec: { metrics: metric('Pods', queries) } })
+  expect((await condition(ns, 'ScalingActive', 'FailedGetPodsMetric')).message).toContain(
+    'no custom metrics API (custom.metrics.k8s.io) registered',
+  )
+})
