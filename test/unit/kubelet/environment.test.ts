@@ -26,25 +26,28 @@ const env = async (more: object, services = new Map<string, string>()) =>
 describe('a file of variables', () => {
   test.each([
     ["K='v'", 'v'],
-    ["# K='no'\n\n  K = 'v # not a comment'  ", 'v # not a comment'],
+    ["# K='no'\n\n  K='v # not a comment'  ", 'v # not a comment'],
+    ["K='v' # a comment", 'v'],
     ["M='one\n  two=2\n'\nK='$(X) \\n \"q\" '", '$(X) \\n "q" '],
-    ["K='a\nb'", 'a\nb'],
+    ["K='a\r\n\nb'\r\n", 'a\n\nb'],
     ["K='first'\nK='second'", 'first'],
+    ["K='v'\nnonsense", 'v'],
     ["OTHER='v'", undefined],
+    ["K= 'v'", undefined],
     ["K=''", ''],
     ['', undefined],
   ])('%j', (text, expected) => expect(parseEnvFile(text, 'K')).toBe(expected))
   test.each([
-    ['K=v', 1],
-    ['K="v"', 1],
-    ["A='1'\nK='a''b'", 2],
-    ["K='a'$B", 1],
-    ["K='a", 1],
-    ["='a'", 1],
-    ["A='1\n2'\nK", 3],
-  ])('%j is refused', (text, line) =>
-    expect(() => parseEnvFile(text, 'K')).toThrow(`invalid environment variable format at line ${line}: `),
-  )
+    ['K=v', 'at line 1: value must be enclosed in single quotes'],
+    ['K="v"', 'at line 1: value must be enclosed in single quotes'],
+    ["A='1'\nK ='v'", "at line 2: whitespace before '=' is not allowed"],
+    ["A='1'\nK='a''b'", 'at line 2: unexpected content after closing quote'],
+    ["K='a\nB='c'", 'at line 2: unexpected content after closing quote'],
+    ["K='a'$B", 'at line 1: unexpected content after closing quote'],
+    ["A='1'\nK='a\n", 'starting at line 2: unclosed single quote'],
+    ["='a'", 'at line 1: empty variable name'],
+    ["A='1\n2'\nK", "at line 3: missing '='"],
+  ])('%j is refused', (text, why) => expect(() => parseEnvFile(text, 'K')).toThrow(`invalid environment variable format ${why}`))
   const fileKeyRef = (more: object) => ({
     env: [{ name: 'E', valueFrom: { fileKeyRef: { volumeName: 'v', path: 'a.env', key: 'K', ...more } } }],
   })
