@@ -7,7 +7,7 @@ import { access, constants as modes, mkdir, open, readFile, readlink, realpath, 
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Logger } from '#shared/component/log.ts'
-import { cgroupDirectory, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
+import { cgroupDirectory, hasController, isCgroup2, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { ensureCgroup, readCgroup } from '#shared/linux/cgroupresources.ts'
 import { listMounts, mount } from '#shared/linux/mount.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
@@ -103,6 +103,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
   const store = await openImageStore(imageStore)
   const catalogue = await openCatalogue({ layersDirectory, file: options.catalogueFile, mapped: mappedFile(imageStore) })
   const users = await userNamespacesSupported([rootDir, runDirectory, ...hostRoot.trees])
+  const hugetlb = hasController('hugetlb')
   const host: Host = {
     capabilities: availableCapabilities(),
     oomScoreFloor: oomScoreFloor(),
@@ -206,7 +207,7 @@ export async function createOciRuntime(options: OciOptions): Promise<ContainerRu
         { isolated: true, recursiveReadOnlyMounts: handler !== 'runsc', userNamespaces: users && handler !== 'runsc' },
       ]),
     ),
-    unsupported: unsupportedFields,
+    unsupported: pod => unsupportedFields(pod, { hugetlb }),
     images: imageService({ store, host: hostImages(catalogue), fetch: registryFetch(store, options) }),
     check: () => checkPrograms(byDefault),
     start,

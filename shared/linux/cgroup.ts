@@ -1,5 +1,5 @@
 /** Control groups, version 1 (one tree a controller) and 2 (one tree). Paths are absolute below the cgroup root: `/coxswain-a/node-1`. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { readFile, readdir, rmdir } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
@@ -7,6 +7,12 @@ import { basename, join } from 'node:path'
 export const cgroupFs = { root: '/sys/fs/cgroup' }
 
 export const isCgroup2 = (): boolean => existsSync(join(cgroupFs.root, 'cgroup.controllers'))
+
+/** Whether the machine's control groups have a controller: cpu, memory, hugetlb, ... */
+export const hasController = (name: string): boolean =>
+  isCgroup2()
+    ? readFileSync(join(cgroupFs.root, 'cgroup.controllers'), 'utf8').trim().split(' ').includes(name)
+    : existsSync(join(cgroupFs.root, name))
 
 /** The mounted trees: one for version 2, one a controller for version 1 (symlinks such as cpu,cpuacct count once). */
 export async function cgroupTrees(): Promise<string[]> {

@@ -106,4 +106,7 @@ test('what a pod asks for in vain', () => {
     'seLinuxOptions',
     'appArmorProfile RuntimeDefault (the node has no profile of its own) of container c',
   ])
+  const huge = { containers: [{ name: 'c', image: 'i', resources: { limits: { memory: '1Mi', 'hugepages-2Mi': '4Mi' } } }] }
+  const of = (hugetlb: boolean) => unsupportedFields({ spec: huge } as unknown as Pod, { hugetlb })
+  expect([of(true), of(false)]).toEqual([[], ['limits.hugepages-2Mi of container c']])
 })
