@@ -83,8 +83,9 @@ export function admit(pod: Pod, node: Node, others: readonly Pod[], policy: Secu
   if (pressure) return pressure
   const unsafe = forbiddenSysctl(pod, policy.allowedUnsafeSysctls)
   if (unsafe) return { reason: 'SysctlForbidden', message: unsafe }
-  const { os, nodeSelector } = pod.spec
-  const label = nodeSelector?.['kubernetes.io/os']
+  const { os } = pod.spec
+  // The pod's own label, as upstream has it; what its selector says is for node affinity.
+  const label = pod.metadata.labels?.['kubernetes.io/os']
   if (label !== undefined && label !== (node.metadata.labels?.['kubernetes.io/os'] ?? 'linux'))
     return {
       reason: 'PodOSSelectorNodeLabelDoesNotMatch',

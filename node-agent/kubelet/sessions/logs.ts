@@ -6,6 +6,7 @@ import type { Kubelet } from '../kubelet.ts'
 import { readLog } from '../logs/read.ts'
 import { logFile } from '../pod/directory.ts'
 import { podText } from '../pod/containers.ts'
+import { isTerminal } from '../pod/phase.ts'
 import { success } from './result.ts'
 import { containerTarget, findTarget, readOpen, type ContainerTarget } from './target.ts'
 
@@ -39,6 +40,9 @@ function attemptOf({ worker, typed }: ContainerTarget, previous: boolean): { att
     if (!run) throw badRequest(`previous terminated ${where} not found`)
     return { attempt: run.attempt, ended: Promise.resolve() }
   }
+  // A pod that was refused has no containers; of one that ended before they began nothing is to come either.
+  if (!record && (worker.state.ended || isTerminal(worker.pod.status?.phase)))
+    throw badRequest(`${where} is ${worker.state.admitted ? 'terminated' : 'not available'}`)
   if (!record || (record.current.state === 'starting' && !record.previous)) {
     const { waiting } = worker.live(name)
     throw badRequest(

@@ -446,6 +446,9 @@ describe('sessions', () => {
     h.pod('nolog', { containers: [{ name: 'c', image: 'no.such/image' }] })
     await h.until('nolog', p => waiting(p)?.reason === 'ErrImagePull')
     await expect(read({ name: 'nolog' })).rejects.toThrow('container "c" in pod "nolog" is waiting to start: ')
+    h.pod('refused', { containers: [{ name: 'c', image: 'busybox', resources: { requests: { cpu: '1000' } } }] })
+    await h.until('refused', p => p.status?.phase === 'Failed')
+    await expect(read({ name: 'refused' })).rejects.toThrow('container "c" in pod "refused" is not available')
   })
   test('following ends when the container does', async () => {
     const session = testSession({ namespace: 'default', name: 'talk', follow: true })

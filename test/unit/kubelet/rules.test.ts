@@ -138,8 +138,11 @@ describe('admission', () => {
   })
   test('another operating system', () => {
     expect(admit(newPod({ os: { name: 'windows' } }), node, [])).toMatchObject({ reason: 'PodOSNotSupported' })
-    const nodeSelector = { 'kubernetes.io/os': 'windows' }
-    expect(admit(newPod({ nodeSelector }), node, [])).toMatchObject({ reason: 'PodOSSelectorNodeLabelDoesNotMatch' })
+    const windows = { 'kubernetes.io/os': 'windows' }
+    const labelled = newPod()
+    labelled.metadata.labels = windows
+    expect(admit(labelled, node, [])).toMatchObject({ reason: 'PodOSSelectorNodeLabelDoesNotMatch' })
+    expect(admit(newPod({ nodeSelector: windows }), node, [])).toMatchObject({ reason: 'NodeAffinity' })
   })
   test('host ports', () => {
     const pod = newPod({ containers: [container('a', { ports: [{ containerPort: 80, hostPort: 8080 }] })] })
