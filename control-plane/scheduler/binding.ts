@@ -40,14 +40,31 @@ const bindTries = 10
 /** The Permit plugins: a rejection, or those that make the pod wait. Throws when one fails. */
 export function permit(profile: Profile, state: CycleState, pod: PodInfo, node: string): Status | Map<string, number> {
   const waits = new Map<string, number>()
+  const began = performance.now()
+  const ended = (code: Status['code'] | 'Success'): void => profile.ended('Permit', code, performance.now() - began)
   for (const plugin of profile.permit) {
     const status = plugin.permit(state, pod, node)
     if (!status) continue
     if (status.code === 'Wait') waits.set(plugin.name, status.timeoutMs ?? maxPermitMs)
-    else if (isRejected(status)) return { ...status, plugin: plugin.name }
-    else throw new Error(`running Permit plugin "${plugin.name}": ${status.reasons.join(', ')}`)
+    else {
+      ended(status.code)
+      if (isRejected(status)) return { ...status, plugin: plugin.name }
+      throw new Error(`running Permit plugin "${plugin.name}": ${status.reasons.join(', ')}`)
+    }
   }
+  ended(waits.size > 0 ? 'Wait' : 'Success')
   return waits
+}
+
+async function timed(profile: Profile, point: string, work: () => Promise<void> | void): Promise<void> {
+  const began = performance.now()
+  let code: 'Success' | 'Error' = 'Error'
+  try {
+    await work()
+    code = 'Success'
+  } finally {
+    profile.ended(point, code, performance.now() - began)
+  }
 }
 
 /** Resolves when the pod is bound, or with Permit's rejection. Rejects with what failed. */
@@ -60,12 +77,14 @@ export async function bindingCycle(assignment: Assignment, options: BindingOptio
     if (rejection) return rejection
   }
   options.decided()
-  for (const plugin of profile.preBind) {
-    const status = await plugin.preBind(state, pod, node)
-    if (status && status.code !== 'Skip') throw new Error(`running PreBind plugin "${plugin.name}": ${status.reasons.join(', ')}`)
-  }
-  await options.slots.run(() => bind(assignment, options))
-  for (const plugin of profile.postBind) plugin.postBind(state, pod, node)
+  await timed(profile, 'PreBind', async () => {
+    for (const plugin of profile.preBind) {
+      const status = await plugin.preBind(state, pod, node)
+      if (status && status.code !== 'Skip') throw new Error(`running PreBind plugin "${plugin.name}": ${status.reasons.join(', ')}`)
+    }
+  })
+  await options.slots.run(() => timed(profile, 'Bind', () => bind(assignment, options)))
+  await timed(profile, 'PostBind', () => profile.postBind.forEach(plugin => plugin.postBind(state, pod, node)))
   return undefined
 }
 

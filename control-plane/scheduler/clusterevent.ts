@@ -36,6 +36,19 @@ export interface ClusterEvent {
   readonly object?: KubeObject | undefined
 }
 
+/** Upstream's names of what changed, where they are not those of the kind. */
+const called: Readonly<Record<string, string>> = { '/pods': 'AssignedPod', '/nodes': 'Node' }
+
+/** Upstream's name of the event, for metrics; `kind` is the kind's name with its group. */
+export function eventLabel({ resource, action, object, old }: ClusterEvent): string {
+  const [group = ''] = resource.split('/')
+  const kind = (object ?? old)?.kind ?? ''
+  const name = called[resource] ?? (group ? `${group}/${kind}` : kind)
+  const done =
+    Object.entries(Action).find(([, bits]) => bits === action) ?? Object.entries(Action).find(([, bits]) => (bits & action) !== 0)
+  return `${name}${done?.[0] === 'UpdateOther' ? 'Update' : (done?.[0] ?? '')}`
+}
+
 export const resourceOf = (kind: Pick<Kind, 'group' | 'plural'>): string => `${kind.group}/${kind.plural}`
 
 /** Whether two values that came from JSON are equal; `undefined` and empty are the same. */

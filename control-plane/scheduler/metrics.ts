@@ -15,6 +15,10 @@ export class SchedulerMetrics {
   readonly #tries = histogram(doubling(1, 5))
   /** By the number of attempts. */
   readonly #sli = new Map<number, Histogram>()
+  /** By profile, extension point and status. */
+  readonly #points = new Map<string, Histogram>()
+  /** By queue and event. */
+  readonly #incoming = new Map<string, number>()
   #preemptions = 0
   readonly #victims = histogram(doubling(1, 7))
 
@@ -24,6 +28,18 @@ export class SchedulerMetrics {
     let known = this.#attempts.get(key)
     if (!known) this.#attempts.set(key, (known = histogram(doubling(0.001, 15))))
     known.observe(seconds)
+  }
+  /** What ran at an extension point took so many seconds. */
+  extensionPoint(profile: string, point: string, status: string, seconds: number): void {
+    const key = `${profile}\0${point}\0${status}`
+    let known = this.#points.get(key)
+    if (!known) this.#points.set(key, (known = histogram(doubling(0.0001, 12))))
+    known.observe(seconds)
+  }
+  /** A pod came to a queue. */
+  incoming(queue: string, event: string): void {
+    const key = `${queue}\0${event}`
+    this.#incoming.set(key, (this.#incoming.get(key) ?? 0) + 1)
   }
   /** A node was looked for, found or not. */
   decision(seconds: number): void {
@@ -49,6 +65,8 @@ export class SchedulerMetrics {
     registry: Registry,
     sizes: () => {
       queues: Readonly<Record<string, number>>
+      /** Pods by profile and the plugin that turned them down. */
+      rejected: ReadonlyMap<string, ReadonlyMap<string, number>>
       batches: readonly { profile: string; attempts: Readonly<Record<string, number>> }[]
       nodes: number
       pods: number
@@ -96,8 +114,29 @@ export class SchedulerMetrics {
         Object.entries(attempts).map(([result, value]) => ({ labels: { profile, result }, value })),
       ),
     )
+    const points = 'scheduler_framework_extension_point_duration_seconds'
+    const byPoint = (key: string): Record<string, string> => {
+      const [profile = '', extension_point = '', status = ''] = key.split('\0')
+      return { extension_point, profile, status }
+    }
+    const pointsHelp = 'Latency for running all plugins of a specific extension point.'
+    addMetric(registry, points, 'histogram', pointsHelp, each(this.#points, byPoint, points))
+    const incomingHelp = 'Number of pods added to scheduling queues by event and queue type.'
+    addMetric(registry, 'scheduler_queue_incoming_pods_total', 'counter', incomingHelp, () =>
+      [...this.#incoming].map(([key, value]) => {
+        const [queue = '', event = ''] = key.split('\0')
+        return { labels: { event, queue }, value }
+      }),
+    )
+    const rejectedHelp =
+      'The number of unschedulable pods broken down by plugin name. A pod will increment the gauge for all plugins that caused it to not schedule and so this metric have meaning only when broken down by plugin.'
+    addMetric(registry, 'scheduler_unschedulable_pods', 'gauge', rejectedHelp, () =>
+      [...sizes().rejected].flatMap(([profile, plugins]) =>
+        [...plugins].map(([plugin, value]) => ({ labels: { plugin, profile }, value })),
+      ),
+    )
     const pendingHelp =
-      "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods."
+      "Number of pending pods, by the queue type. 'active' means number of pods in activeQ; 'backoff' means number of pods in backoffQ; 'unschedulable' means number of pods in unschedulablePods that the scheduler attempted to schedule and failed; 'gated' is the number of unschedulable pods that the scheduler never attempted to schedule because they are gated."
     addMetric(registry, 'scheduler_pending_pods', 'gauge', pendingHelp, () =>
       Object.entries(sizes().queues).map(([queue, value]) => ({ labels: { queue }, value })),
     )

@@ -42,6 +42,8 @@ export interface Profile {
   readonly postBind: readonly With<'postBind'>[]
   readonly nominator: Nominator
   readonly events: EventRecorder
+  /** What ran at an extension point (upstream's name) has ended with a code; it took `ms`. */
+  ended(point: string, code: Status['code'] | 'Success', ms: number): void
   /** What tells that two pods are alike; undefined where that cannot be told. */
   readonly signers: ReturnType<typeof signersOf>
   readonly batch: Batch
@@ -76,6 +78,7 @@ export function newProfile(config: ProfileConfig, shared: SharedHandle): Profile
     postBind: at('postBind'),
     nominator,
     events,
+    ended: (point, code, ms) => shared.metrics.extensionPoint(config.schedulerName, point, code, ms / 1000),
     signers: signersOf([...at('preFilter'), ...at('filter'), ...at('preScore'), ...at('score')]),
     batch: newBatch(),
   }
@@ -162,13 +165,20 @@ export function filterWithNominated(profile: Profile, state: CycleState, pod: Po
 
 /** Runs the Reserve plugins; the first rejection is the answer. */
 export function reserve(profile: Profile, state: CycleState, pod: PodInfo, node: string): Status | undefined {
+  const began = performance.now()
+  let found: Status | undefined
   for (const plugin of profile.reserve) {
     const status = plugin.reserve(state, pod, node)
-    if (status) return { ...status, plugin: plugin.name }
+    if (!status) continue
+    found = { ...status, plugin: plugin.name }
+    break
   }
-  return undefined
+  profile.ended('Reserve', found?.code ?? 'Success', performance.now() - began)
+  return found
 }
 /** In the reverse order, those too whose reserve did not run. */
 export function unreserve(profile: Profile, state: CycleState, pod: PodInfo, node: string): void {
+  const began = performance.now()
   for (const plugin of profile.unreserve) plugin.unreserve(state, pod, node)
+  profile.ended('Unreserve', 'Success', performance.now() - began)
 }

@@ -5,7 +5,7 @@
  */
 import type { LeanPod as Pod } from '#shared/client/leanpod.ts'
 import { pods as podKind } from '#shared/api/kinds.ts'
-import { podChanges, resourceOf, type ClusterEvent } from './clusterevent.ts'
+import { eventLabel, podChanges, resourceOf, type ClusterEvent } from './clusterevent.ts'
 import type { EventToRegister, Plugin } from './framework.ts'
 import { Heap } from './heap.ts'
 import { InFlight } from './inflight.ts'
@@ -43,6 +43,8 @@ export interface QueueProfile {
 }
 
 const podResource = resourceOf(podKind)
+/** Why a pod comes back to the queue after an attempt. */
+const failure = 'ScheduleAttemptFailure'
 const nobody: ReadonlySet<string> = new Set()
 const uidOf = (pod: Pod): string => pod.metadata.uid ?? ''
 
@@ -62,6 +64,8 @@ export interface QueueOptions {
   unhinted?: readonly string[]
   /** Called when there is something to pop. */
   wake: () => void
+  /** Called when a pod comes to a place, with upstream's name of why. */
+  incoming?: (queue: 'active' | 'backoff' | 'unschedulable', why: string) => void
   /** performance.now unless a test has its own clock. */
   now?: () => number
 }
@@ -82,12 +86,15 @@ export class SchedulingQueue {
   readonly #wantsAll: ReadonlySet<string>
   readonly #backoffs: Backoff
   readonly #wake: () => void
+  readonly #incoming: NonNullable<QueueOptions['incoming']>
   readonly #now: () => number
   #order = 0
   #timer: NodeJS.Timeout | undefined
   #due = Infinity
 
-  constructor({ profiles, less, wake, backoff = usualBackoff, unhinted = [], now = () => performance.now() }: QueueOptions) {
+  constructor(options: QueueOptions) {
+    const { profiles, less, wake, incoming = () => {}, backoff = usualBackoff, unhinted = [], now = () => performance.now() } = options
+    this.#incoming = incoming
     this.#backoffs = backoff
     this.#active = new Heap(keyOf, less)
     this.#profiles = profiles
@@ -110,13 +117,29 @@ export class SchedulingQueue {
   }
 
   /** How many wait where. */
-  get sizes(): { active: number; backoff: number; unschedulable: number; inFlight: number } {
+  get sizes(): { active: number; backoff: number; unschedulable: number; gated: number; inFlight: number } {
+    let gated = 0
+    for (const { pods } of this.#unschedulable.groups()) for (const queued of pods.values()) if (queued.gated) gated++
     return {
       active: this.#active.size,
       backoff: this.#backoff.size + this.#errorBackoff.size,
-      unschedulable: this.#unschedulable.size,
+      unschedulable: this.#unschedulable.size - gated,
+      gated,
       inFlight: this.#inFlight.size,
     }
+  }
+  /** How many pods wait that a plugin turned down, by profile and plugin. A pod counts for each plugin that did. */
+  get rejected(): ReadonlyMap<string, ReadonlyMap<string, number>> {
+    const counts = new Map<string, Map<string, number>>()
+    const count = (profile: string, plugins: ReadonlySet<string>, pods: number): void => {
+      const own = counts.get(profile) ?? new Map<string, number>()
+      counts.set(profile, own)
+      for (const plugin of plugins) own.set(plugin, (own.get(plugin) ?? 0) + pods)
+    }
+    for (const { profile, rejectedBy, pods } of this.#unschedulable.groups()) count(profile, rejectedBy, pods.size)
+    for (const heap of [this.#active, this.#backoff])
+      for (const { info, rejectedBy } of heap.values()) count(info.pod.spec.schedulerName ?? 'default-scheduler', rejectedBy, 1)
+    return counts
   }
   /** Where the pod is. */
   placeOf(uid: string): 'active' | 'backoff' | 'unschedulable' | 'inFlight' | undefined {
@@ -141,11 +164,12 @@ export class SchedulingQueue {
       return heap.push(known)
     }
     const waiting = this.#unschedulable.get(uid)
-    if (!waiting) return this.#enqueue(this.#newlyQueued(pod))
+    if (!waiting) return this.#enqueue(this.#newlyQueued(pod), 'UnschedulablePodAdd')
     const old = waiting.info.pod
     const action = podChanges(pod, old)
     waiting.info = podInfo(pod)
-    if (waiting.gated || this.#helps(waiting, { resource: podResource, action, old, object: pod })) this.#move(uid, waiting)
+    const event = { resource: podResource, action, old, object: pod }
+    if (waiting.gated || this.#helps(waiting, event)) this.#move(uid, waiting, eventLabel(event).replace('AssignedPod', 'UnschedulablePod'))
   }
 
   remove(uid: string): void {
@@ -158,8 +182,12 @@ export class SchedulingQueue {
 
   /** The pod to schedule next. One that backs off because it did not fit is taken early when no other waits. */
   pop(): QueuedPod | undefined {
-    const next = this.#active.pop() ?? this.#backoff.pop()
-    if (!next) return undefined
+    let next = this.#active.pop()
+    if (!next) {
+      next = this.#backoff.pop()
+      if (!next) return undefined
+      this.#incoming('active', 'PopFromBackoffQ')
+    }
     this.#inFlight.start(next.info.uid)
     next.attempts++
     next.began = this.#now()
@@ -186,8 +214,9 @@ export class SchedulingQueue {
     const helped = missed.events === 'all' || missed.events.some(e => this.#helps(queued, e))
     const { old, object } = missed
     if (helped || (object && this.#helps(queued, { resource: podResource, action: podChanges(object, old), old, object })))
-      return this.#enqueue(queued)
+      return this.#enqueue(queued, failure)
     this.#unschedulable.add(queued)
+    this.#incoming('unschedulable', failure)
     this.#schedule(this.#now() + maxUnschedulableMs)
   }
 
@@ -197,6 +226,7 @@ export class SchedulingQueue {
     if (!this.#comesBack(queued)) return
     queued.rejectedBy = nobody
     this.#errorBackoff.push(queued)
+    this.#incoming('backoff', failure)
     this.#schedule(queued.notBefore)
   }
 
@@ -210,7 +240,8 @@ export class SchedulingQueue {
       if (!this.#mayHelp(group, event)) continue
       for (const queued of group.pods.values()) if (queued.info.priority <= upTo && this.#helps(queued, event)) helped.push(queued)
     }
-    for (const queued of helped) this.#move(queued.info.uid, queued)
+    const why = helped.length > 0 ? eventLabel(event) : ''
+    for (const queued of helped) this.#move(queued.info.uid, queued, why)
   }
 
   /** Moves pods that back off or are unschedulable to the active queue, because a plugin says so. */
@@ -222,7 +253,7 @@ export class SchedulingQueue {
       this.#unschedulable.delete(uid)
       this.#backoff.delete(uid)
       this.#errorBackoff.delete(uid)
-      this.#enqueue(queued)
+      this.#enqueue(queued, 'ForceActivate')
     }
   }
 
@@ -230,9 +261,9 @@ export class SchedulingQueue {
   release(): void {
     const now = this.#now()
     for (const heap of [this.#backoff, this.#errorBackoff])
-      for (let first = heap.peek(); first && first.notBefore <= now; first = heap.peek()) this.#enqueue(heap.pop()!)
+      for (let first = heap.peek(); first && first.notBefore <= now; first = heap.peek()) this.#enqueue(heap.pop()!, 'BackoffComplete')
     for (let oldest = this.#unschedulable.oldest; oldest && oldest.since + maxUnschedulableMs <= now; oldest = this.#unschedulable.oldest)
-      this.#move(oldest.info.uid, oldest)
+      this.#move(oldest.info.uid, oldest, 'UnschedulableTimeout')
     this.#due = Infinity
     const ends = [this.#backoff.peek()?.notBefore, this.#errorBackoff.peek()?.notBefore]
     const { oldest } = this.#unschedulable
@@ -263,7 +294,7 @@ export class SchedulingQueue {
     return { events: missed.events, old, object: missed.latest }
   }
 
-  #enqueue(queued: QueuedPod): void {
+  #enqueue(queued: QueuedPod, why: string): void {
     const plugins = this.#profiles.get(queued.info.pod.spec.schedulerName ?? 'default-scheduler')?.plugins ?? []
     const gate = plugins.find(p => p.preEnqueue?.(queued.info.pod))
     queued.gated = gate !== undefined
@@ -272,9 +303,11 @@ export class SchedulingQueue {
       queued.rejectedBy = new Set([...queued.rejectedBy, gate.name])
       queued.since = this.#now()
       this.#unschedulable.add(queued)
+      this.#incoming('unschedulable', why)
       this.#schedule(queued.since + maxUnschedulableMs)
     } else if (queued.notBefore > this.#now()) {
       this.#backoff.push(queued)
+      this.#incoming('backoff', why)
       this.#schedule(queued.notBefore)
       // It may be taken early.
       this.#wake()
@@ -282,13 +315,14 @@ export class SchedulingQueue {
       // How long it was gated counts for nothing.
       if (queued.attempts === 0) queued.came = this.#now()
       this.#active.push(queued)
+      this.#incoming('active', why)
       this.#wake()
     }
   }
 
-  #move(uid: string, queued: QueuedPod): void {
+  #move(uid: string, queued: QueuedPod, why: string): void {
     this.#unschedulable.delete(uid)
-    this.#enqueue(queued)
+    this.#enqueue(queued, why)
   }
 
   /** One timer, for the next back-off or leftover that ends. */

@@ -123,8 +123,13 @@ const begin = (pod: PodInfo, snapshot: Snapshot, profile: Profile): Cycle => ({
   diagnosis: newDiagnosis(snapshot.nodes.length),
 })
 const rejected = ({ state, diagnosis }: Cycle, looked: number): Decision => ({ state, looked, diagnosis })
-const candidatesOf = ({ state, pod, snapshot, profile, diagnosis }: Cycle): readonly NodeInfo[] | undefined =>
-  snapshot.nodes.length === 0 ? undefined : preFilter(state, pod, snapshot, profile, diagnosis)
+function candidatesOf({ state, pod, snapshot, profile, diagnosis }: Cycle): readonly NodeInfo[] | undefined {
+  if (snapshot.nodes.length === 0) return undefined
+  const began = performance.now()
+  const candidates = preFilter(state, pod, snapshot, profile, diagnosis)
+  profile.ended('PreFilter', candidates ? 'Success' : diagnosis.absent.code, performance.now() - began)
+  return candidates
+}
 
 /** The node that room was made on, if the pod fits there: most likely no other node would do. */
 function onNominated(cycle: Cycle): NodeInfo[] {
@@ -190,6 +195,7 @@ function findFeasible(
 ): { feasible: NodeInfo[]; looked: number } {
   const feasible: NodeInfo[] = []
   let looked = 0
+  const began = performance.now()
   for (let at = nodes.length === 0 ? 0 : start % nodes.length; looked < nodes.length && feasible.length < enough; looked++) {
     const node = nodes[at]!
     if (++at === nodes.length) at = 0
@@ -202,6 +208,7 @@ function findFeasible(
     diagnosis.explicit.set(node.name, status)
     if (status.plugin) diagnosis.rejectedBy.add(status.plugin)
   }
+  profile.ended('Filter', 'Success', performance.now() - began)
   return { feasible, looked }
 }
 
@@ -209,14 +216,20 @@ function findFeasible(
 function totalsOf({ state, pod, snapshot, profile }: Cycle, nodes: readonly NodeInfo[]): Float64Array {
   const totals = new Float64Array(nodes.length)
   const scores = new Float64Array(nodes.length)
+  const began = performance.now()
+  let preparing = 0
   for (const { plugin, weight } of profile.score) {
+    const since = performance.now()
     const status = plugin.preScore?.(state, pod, nodes, snapshot)
+    preparing += performance.now() - since
     if (status?.code === 'Skip') continue
     if (status) throw new Error(`running PreScore plugin "${plugin.name}": ${status.reasons.join(', ')}`)
     for (let i = 0; i < nodes.length; i++) scores[i] = plugin.score(state, pod, nodes[i]!)
     plugin.normalizeScore?.(state, pod, scores)
     for (let i = 0; i < nodes.length; i++) totals[i]! += scores[i]! * weight
   }
+  profile.ended('PreScore', 'Success', preparing)
+  profile.ended('Score', 'Success', performance.now() - began - preparing)
   return totals
 }
 

@@ -87,14 +87,15 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     profiles,
     less: queueSortOf(profiles.values()),
     wake: () => wake(),
+    incoming: (name, why) => metrics.incoming(name, why),
     unhinted: extenders.length > 0 ? [extenderName] : [],
     ...(options.backoff ? { backoff: options.backoff } : {}),
   })
   if (options.registry)
     metrics.register(options.registry, () => {
-      const { active, backoff, unschedulable, inFlight } = queue.sizes
+      const { active, backoff, unschedulable, gated } = queue.sizes
       const batches = [...profiles].map(([profile, { batch }]) => ({ profile, attempts: batch.attempts }))
-      return { queues: { active, backoff, unschedulable, 'in-flight': inFlight }, batches, ...cache.sizes }
+      return { queues: { active, backoff, unschedulable, gated }, rejected: queue.rejected, batches, ...cache.sizes }
     })
   const nodeInformer = informer(nodes)
   const podInformer = informer(pods)
@@ -183,11 +184,16 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     const plugins = diagnosis.numAllNodes === 0 ? [] : profile.postFilter
     // A nomination is theirs to keep.
     let nominated = plugins.length === 0 ? '' : undefined
+    const began = performance.now()
     const done = (result: PostFilterResult): boolean => {
       if (result.nominatedNode !== undefined) nominated = result.nominatedNode
       const message = result.status?.reasons.join(', ') ?? ''
-      diagnosis.postFilterMessage = [diagnosis.postFilterMessage, message].filter(Boolean).join(', ')
-      return result.status?.code !== 'Unschedulable'
+      const code = result.status?.code ?? 'Success'
+      profile.ended('PostFilter', code, performance.now() - began)
+      // What others said counts only as long as nobody can help.
+      const said = code === 'Unschedulable' ? [diagnosis.postFilterMessage, message] : [message]
+      diagnosis.postFilterMessage = said.filter(Boolean).join(', ')
+      return code !== 'Unschedulable'
     }
     for (let i = from; i < plugins.length; i++) {
       const result = plugins[i]!.postFilter(state, queued.info, statuses)

@@ -73,8 +73,7 @@ function validateStrategy({ type = '', resources = [], requestedToCapacityRatio:
         : [],
     ),
     ...(isRatio && !ratio ? [required(param, 'must be specified when type is RequestedToCapacityRatio')] : []),
-    ...(isRatio && ratio ? validateShape(ratio.shape ?? [], param.child('shape')) : []),
-    ...(!isRatio && ratio ? [forbidden(param, 'must be nil when type is not RequestedToCapacityRatio')] : []),
+    ...(ratio ? validateShape(ratio.shape ?? [], at.child('shape')) : []),
   ]
 }
 
@@ -216,8 +215,12 @@ export const dynamicResourcesArgs = args({
     bindingTimeout: opt(2, duration()),
   })),
   defaults: () => {},
-  validate: ({ filterTimeout = '0s' }, at) =>
-    (parseDuration(filterTimeout) ?? 0) < 0 ? [invalid(at.child('filterTimeout'), filterTimeout, 'must be zero or positive')] : [],
+  validate: ({ filterTimeout = '0s', bindingTimeout }, at) => [
+    ...((parseDuration(filterTimeout) ?? 0) < 0 ? [invalid(at.child('filterTimeout'), filterTimeout, 'must be zero or positive')] : []),
+    ...(bindingTimeout === undefined
+      ? []
+      : [forbidden(at.child('bindingTimeout'), 'DRADeviceBindingConditions or DRAResourceClaimDeviceStatus feature gate is disabled')]),
+  ],
 })
 
 export type NodeResourcesFitArgs = Infer<typeof nodeResourcesFitArgs.schema>

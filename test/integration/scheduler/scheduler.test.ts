@@ -112,6 +112,14 @@ test('binds, says so, and says why it does not; a change that helps brings the p
   await counted('scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} ')
   await counted('scheduler_pod_scheduling_attempts_count 2\n')
   await counted('scheduler_pending_pods{queue="unschedulable"} 0\n')
+  await counted('scheduler_pending_pods{queue="gated"} 0\n')
+  await counted('scheduler_queue_incoming_pods_total{event="UnschedulablePodAdd",queue="active"} 2\n')
+  await counted('scheduler_queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="unschedulable"} ')
+  await counted('scheduler_queue_incoming_pods_total{event="AssignedPodDelete",queue="')
+  for (const point of ['PreFilter', 'Filter', 'PostFilter', 'Reserve', 'Permit', 'PreBind', 'Bind', 'PostBind'])
+    await counted(
+      `scheduler_framework_extension_point_duration_seconds_count{extension_point="${point}",profile="default-scheduler",status="`,
+    )
   await counted('scheduler_cache_size{type="nodes"} 1\n')
 })
 
@@ -370,6 +378,8 @@ test('a pod of higher priority takes the place of others: they are told why, and
       .toEqual([`Preempted by pod ${urgent.metadata.uid} on node n2`])
   }
   await expect.poll(async () => (await client.get(pods, namespace, 'urgent')).status?.nominatedNodeName).toBe('n2')
+  const told = async () => (await eventsOf('urgent')).filter(e => e.reason === 'FailedScheduling').map(e => e.message)
+  await expect.poll(told).toContain('0/2 nodes are available: 2 Insufficient cpu.')
   // What they leave is not given to another one.
   await addPod('small')
   await expect.poll(async () => (await conditionOf('small'))?.message).toContain('2 Insufficient cpu')

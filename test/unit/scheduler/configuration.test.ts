@@ -202,6 +202,14 @@ test.each([
     'profiles[0].pluginConfig[0].args.scoringStrategy.type: Unsupported value: "Foo": supported values: "LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"',
   ],
   [
+    'profiles: [{pluginConfig: [{name: NodeResourcesFit, args: {scoringStrategy: {type: LeastAllocated, requestedToCapacityRatio: {}}}}]}]',
+    'profiles[0].pluginConfig[0].args.scoringStrategy.shape: Required value: at least one point must be specified',
+  ],
+  [
+    'profiles: [{pluginConfig: [{name: DynamicResources, args: {bindingTimeout: 1m}}]}]',
+    'profiles[0].pluginConfig[0].args.bindingTimeout: Forbidden: DRADeviceBindingConditions or DRAResourceClaimDeviceStatus feature gate is disabled',
+  ],
+  [
     'profiles: [{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]',
     'profiles[0].pluginConfig[0].args.hardPodAffinityWeight: Invalid value: 101: not in valid range [0, 100]',
   ],

@@ -13,7 +13,7 @@ import { defaultBinder } from '#control-plane/scheduler/plugins/default-binder.t
 import { nodeResourcesFit } from '#control-plane/scheduler/plugins/node-resources-fit.ts'
 import { taintToleration } from '#control-plane/scheduler/plugins/taint-toleration.ts'
 import { queueSortOf, type PluginConfig } from '#control-plane/scheduler/profile.ts'
-import { SchedulingQueue, type QueuedPod } from '#control-plane/scheduler/queue.ts'
+import { SchedulingQueue, type QueuedPod, type QueueOptions } from '#control-plane/scheduler/queue.ts'
 import { testProfile } from './profile.ts'
 
 const pod = (uid: string, more: { priority?: number; gates?: string[]; cpu?: string; labels?: Record<string, string> } = {}): Pod =>
@@ -39,7 +39,7 @@ const plugins: PluginConfig[] = [prioritySort, schedulingGates, taintToleration,
 }))
 
 /** A queue with a clock of its own. */
-function newQueue(more: PluginConfig[] = []) {
+function newQueue(more: PluginConfig[] = [], incoming?: QueueOptions['incoming']) {
   const profile = testProfile({}, [...more, ...plugins])
   const clock = { now: 1 }
   const queue = new SchedulingQueue({
@@ -47,6 +47,7 @@ function newQueue(more: PluginConfig[] = []) {
     less: queueSortOf([profile]),
     wake: () => {},
     now: () => clock.now,
+    ...(incoming ? { incoming } : {}),
   })
   return { queue, clock }
 }
@@ -129,8 +130,8 @@ describe('the scheduling queue', () => {
               waiting.delete(queued.info.uid)
             }
           }
-          const { active, backoff, unschedulable: rejected, inFlight } = queue.sizes
-          expect(active + backoff + rejected + inFlight).toBe(
+          const { active, backoff, unschedulable: rejected, gated, inFlight } = queue.sizes
+          expect(active + backoff + rejected + gated + inFlight).toBe(
             new Set([...waiting, ...flying.map(q => q.info.uid)].filter(u => queue.placeOf(u))).size,
           )
           for (const u of waiting) if (!flying.some(q => q.info.uid === u)) expect(queue.placeOf(u), u).toBeDefined()
@@ -274,6 +275,34 @@ describe('the scheduling queue', () => {
     queue.close()
   })
 
+  test('tells why a pod comes to a place, in upstream’s words, and whom plugins turned down', () => {
+    const told: string[] = []
+    const { queue, clock } = newQueue([], (name, why) => told.push(`${name} ${why}`))
+    const reported = (): string[] => told.splice(0)
+    queue.add(pod('a'))
+    queue.add(pod('gated', { gates: ['g'] }))
+    queue.unschedulable(queue.pop()!, fit)
+    expect(reported()).toEqual(['active UnschedulablePodAdd', 'unschedulable UnschedulablePodAdd', 'unschedulable ScheduleAttemptFailure'])
+    expect(queue.rejected.get('default-scheduler')).toEqual(new Map([['SchedulingGates', 1], ['NodeResourcesFit', 1]])) // prettier-ignore
+    queue.happened({ resource: resourceOf(nodes), action: Action.UpdateNodeAllocatable, old: { ...node('0'), kind: 'Node' }, object: { ...node('4'), kind: 'Node' } }) // prettier-ignore
+    queue.failed(queue.pop()!)
+    clock.now += 1000
+    queue.release()
+    queue.unschedulable(queue.pop()!, fit)
+    queue.happened(podGone)
+    queue.add(pod('gated'))
+    expect(reported()).toEqual([
+      'backoff NodeUpdateNodeAllocatable',
+      'active PopFromBackoffQ',
+      'backoff ScheduleAttemptFailure',
+      'active BackoffComplete',
+      'unschedulable ScheduleAttemptFailure',
+      'backoff AssignedPodDelete',
+      'active UnschedulablePodUpdatePodSchedulingGatesEliminated',
+    ])
+    queue.close()
+  })
+
   test('tries a pod again after five minutes in which nothing happened', () => {
     const { queue, clock } = newQueue()
     queue.add(pod('a'))
@@ -320,7 +349,7 @@ describe('the scheduling queue', () => {
     const { queue } = newQueue()
     for (let i = 0; i < 200_000; i++) queue.add(pod(`p${i}`))
     for (let next = queue.pop(); next; next = queue.pop()) queue.unschedulable(next, fit)
-    expect(queue.sizes).toEqual({ active: 0, backoff: 0, unschedulable: 200_000, inFlight: 0 })
+    expect(queue.sizes).toEqual({ active: 0, backoff: 0, unschedulable: 200_000, gated: 0, inFlight: 0 })
     queue.close()
   }, 120_000)
 })
