@@ -5,6 +5,7 @@
 import { createServer, type Server } from 'node:http'
 import type { Node } from '#shared/api/core/node.ts'
 import type { Logger } from '#shared/component/log.ts'
+import { observeHealthcheck, sliMetrics } from '#shared/component/slis.ts'
 import type { ProxyStatus } from './proxy/status.ts'
 
 interface Answer {
@@ -38,10 +39,18 @@ export function serveAnswers(host: string, port: number, answers: Answers, log: 
   return server
 }
 
+/** The kubelet's checks, of which each holds as long as somebody answers. `check`: one of them, all when empty. */
+export function kubeletHealth(check = ''): 'ok' {
+  for (const name of kubeletChecks) if (check === '' || check === name) observeHealthcheck(name, 'healthz', true)
+  return 'ok'
+}
+const kubeletChecks = ['ping', 'log', 'syncloop']
+
 /** kubelet's --healthz-port. */
-export const kubeletAnswers: Answers = Object.fromEntries(
-  ['/healthz', '/healthz/ping', '/healthz/log', '/healthz/syncloop'].map(path => [path, () => text('ok')]),
-)
+export const kubeletAnswers: Answers = {
+  '/healthz': () => text(kubeletHealth()),
+  ...Object.fromEntries(kubeletChecks.map(check => [`/healthz/${check}`, () => text(kubeletHealth(check))])),
+}
 
 /** A node that is about to go should get no more connections from load balancers. */
 const eligible = (node: Node): boolean =>
@@ -73,6 +82,10 @@ export function proxyAnswers(
       '/proxyMode': () => text(mode),
       '/healthz': () => text('ok'),
       '/metrics': async () => ({ status: 200, type: 'text/plain; version=0.0.4; charset=utf-8', body: await status.metrics() }),
+      async '/metrics/slis'() {
+        const slis = await sliMetrics()
+        return { ...text(slis.text), type: slis.type }
+      },
       '/configz': () => ({ status: 200, type: 'application/json', body: JSON.stringify({ 'kubeproxy.config.k8s.io': configuration }) }),
     },
   }

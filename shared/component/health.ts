@@ -1,4 +1,5 @@
 /** /livez, /readyz and /healthz as k8s.io/apiserver/pkg/server/healthz prints them. */
+import { observeHealthcheck } from './slis.ts'
 
 export interface HealthText {
   readonly code: 200 | 500
@@ -20,10 +21,15 @@ export function healthText(
   all: readonly HealthCheck[],
 ): HealthText | undefined {
   const checks = all.filter(c => c.only === undefined || c.only === kind)
+  const check = (c: HealthCheck): string | undefined => {
+    const wrong = c.check()
+    observeHealthcheck(c.name, kind, wrong === undefined)
+    return wrong
+  }
   if (single !== '') {
     const one = checks.find(c => c.name === single)
     if (!one) return undefined
-    const wrong = one.check()
+    const wrong = check(one)
     return wrong === undefined ? { code: 200, text: 'ok' } : { code: 500, text: `internal server error: ${wrong}\n` }
   }
   const excluded = new Set(query.getAll('exclude'))
@@ -34,7 +40,7 @@ export function healthText(
       lines.push(`[+]${c.name} excluded: ok\n`)
       continue
     }
-    const wrong = c.check()
+    const wrong = check(c)
     if (wrong !== undefined) failed = true
     lines.push(wrong === undefined ? `[+]${c.name} ok\n` : `[-]${c.name} failed: reason withheld\n`)
   }

@@ -14,6 +14,7 @@ import { certificateUser } from './certificateuser.ts'
 import { intFlag } from './flags.ts'
 import { healthText, type HealthCheck } from './health.ts'
 import type { Logger } from './log.ts'
+import { sliMetrics } from './slis.ts'
 
 /** The flags of a component that serves, named as upstream's. Without a certificate nothing is served. */
 export const servingFlags = (port: number) => ({
@@ -83,6 +84,10 @@ async function answer(req: IncomingMessage, res: ServerResponse, { client, metri
       403,
       `Forbidden: User ${JSON.stringify(user.name)} cannot ${(req.method ?? 'GET').toLowerCase()} path ${JSON.stringify(path)}\n`,
     )
+  if (path === '/metrics/slis') {
+    const { text, type } = await sliMetrics()
+    return send(res, 200, text, type)
+  }
   if (path !== '/metrics') return send(res, 404, '404 page not found\n')
   send(res, 200, await metrics.metrics(), metrics.contentType)
 }

@@ -1,5 +1,6 @@
 /** Paths that are no resources: health, version, metrics, discovery, OpenAPI. */
 import { healthText, type HealthCheck } from '#shared/component/health.ts'
+import { sliMetrics } from '#shared/component/slis.ts'
 import type { RequestContext } from '../chain/chain.ts'
 import type { RequestMetrics } from '../chain/metrics.ts'
 import { noSuchMethod, pageNotFound, textAnswer, valueAnswer, type Answer } from '../chain/response.ts'
@@ -91,6 +92,7 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
       case 'version':
         return segments.length === 1 ? valueAnswer(200, version, { format: 'json', pretty: true }) : undefined
       case 'metrics':
+        if (segments[1] === 'slis' && segments.length === 2) return slis()
         return segments.length === 1 ? prometheus(metrics) : undefined
       case undefined:
         return valueAnswer(200, { paths }, { format: 'json', pretty: true })
@@ -101,7 +103,7 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
   const issuer = parts.issuer ? { first: [discoveryPath], last: [keysPath] } : { first: [], last: [] }
   const paths = [
     ...issuer.first,
-    ...['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/openapi/v2', '/openapi/v3'],
+    ...['/api', '/api/v1', '/apis', '/healthz', '/livez', '/metrics', '/metrics/slis', '/openapi/v2', '/openapi/v3'],
     ...issuer.last,
     ...['/readyz', '/version'],
   ]
@@ -127,6 +129,11 @@ export function nonResourcePaths(parts: NonResourceParts): (ctx: RequestContext)
         .then(() => answering(ctx, segments) ?? pageNotFound())
     return answering(ctx, segments)
   }
+}
+
+async function slis(): Promise<Answer> {
+  const { text, type } = await sliMetrics()
+  return { code: 200, headers: { 'content-type': type }, body: Buffer.from(text) }
 }
 
 async function prometheus({ registry }: RequestMetrics): Promise<Answer> {

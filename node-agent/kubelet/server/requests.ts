@@ -4,7 +4,9 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from '#shared/component/log.ts'
+import { sliMetrics } from '#shared/component/slis.ts'
 import { StatusError } from '#shared/machinery/status.ts'
+import { kubeletHealth } from '../../healthz.ts'
 import type { Kubelet } from '../kubelet.ts'
 import type { CsiDrivers } from '../csi/drivers.ts'
 import { httpRequests } from '../metrics.ts'
@@ -84,18 +86,25 @@ function routes({
   const metrics = kubeletMetrics({ kubelet, sampler, nodeName })
   const volumes = localVolumes(rootDir)
   let machine: Machine | undefined
-  const ok: Handler = res => text(res, 200, 'ok')
+  const health =
+    (check?: string): Handler =>
+    res =>
+      text(res, 200, kubeletHealth(check))
   const exact: { readonly [path: string]: Handler } = {
-    healthz: ok,
-    'healthz/ping': ok,
-    'healthz/log': ok,
-    'healthz/syncloop': ok,
+    healthz: health(),
+    'healthz/ping': health('ping'),
+    'healthz/log': health('log'),
+    'healthz/syncloop': health('syncloop'),
     configz: res => json(res, { kubeletconfig: configuration }),
     pods: res => json(res, podList(kubelet.workers().map(w => w.pod))),
     runningpods: res => json(res, podList(runningPods(kubelet))),
     'stats/summary': async (res, url) =>
       json(res, await sampler.summary(!['true', '1'].includes(url.searchParams.get('only_cpu_and_memory') ?? ''))),
     metrics: async res => text(res, 200, await metrics.text(), metrics.type),
+    async 'metrics/slis'(res) {
+      const slis = await sliMetrics()
+      text(res, 200, slis.text, slis.type)
+    },
     'metrics/probes': async res => text(res, 200, await metrics.probes(), metrics.type),
     'metrics/resource': async res => text(res, 200, resourceMetrics(await sampler.sample(false)), expositionType),
     async 'metrics/cadvisor'(res) {

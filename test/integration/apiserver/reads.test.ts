@@ -324,6 +324,7 @@ describe('other paths', () => {
     // Single checks are not for everybody.
     expect((await rest('GET', '/livez/ping', undefined, { as: 'nobody' })).code).toBe(403)
     expect((await rest('GET', '/livez/ping')).text).toBe('ok')
+    expect((await rest('GET', '/metrics/slis')).text).toMatch(/^kubernetes_healthcheck\{name="etcd",type="readyz"\} 1$/m)
     expect((await rest('GET', '/apis/apps')).body).toMatchObject({ kind: 'APIGroup', name: 'apps' })
     expect(
       (
