@@ -1,7 +1,7 @@
 /** What pods have written on the node: their containers' own files, their logs, their volumes. */
 import { formatTime } from '#shared/machinery/time.ts'
 import type { ContainerRuntime } from '../../runtime/runtime.ts'
-import { containerDirectory } from '../pod/directory.ts'
+import { containerDirectory, terminationLog } from '../pod/directory.ts'
 import { uidOf } from '../pod/containers.ts'
 import type { MountedVolume } from '../volumes/podvolumes.ts'
 import type { PodWorker } from '../pod/worker.ts'
@@ -25,7 +25,11 @@ export type StoredPod = Pick<PodWorker, 'pod' | 'state' | 'directory' | 'volumes
 export async function podStorage(pods: readonly StoredPod[], runtime: ContainerRuntime): Promise<Map<string, PodStorage>> {
   const places = pods.map(({ pod, state, directory, volumes }) => ({
     uid: uidOf(pod),
-    hosts: directory.hosts,
+    // The node's own files of the pod that its containers may write.
+    files: [
+      ...[directory.hosts, directory.resolv, directory.hostname],
+      ...Object.entries(state.containers).map(([name, { current }]) => terminationLog(directory, name, current.attempt)),
+    ],
     containers: Object.entries(state.containers).map(([name, { current }]) => ({
       name,
       rootfs: runtime.writableLayer(containerDirectory(directory, name, current.attempt)),
@@ -34,7 +38,7 @@ export async function podStorage(pods: readonly StoredPod[], runtime: ContainerR
     volumes: volumes.mounted().filter(v => v.usage !== 'none' || v.stats),
   }))
   const paths = places.flatMap(p => [
-    p.hosts,
+    ...p.files,
     ...p.containers.flatMap(c => [c.rootfs, c.logs]),
     ...p.volumes.flatMap(v => (v.usage === 'tree' ? v.path : [])),
   ])
@@ -48,7 +52,7 @@ export async function podStorage(pods: readonly StoredPod[], runtime: ContainerR
     places.map(p => {
       const containers = p.containers.map(c => ({ name: c.name, rootfs: of(c.rootfs), logs: of(c.logs) }))
       const own = p.volumes.filter(v => v.onNodeDisk).map(v => of(v.path))
-      const total = sumUsage([of(p.hosts), ...containers.flatMap(c => [c.rootfs, c.logs]), ...own])
+      const total = sumUsage([...p.files.map(of), ...containers.flatMap(c => [c.rootfs, c.logs]), ...own])
       return [p.uid, { containers, volumes: p.volumes.map(volume), total }]
     }),
   )

@@ -10,7 +10,7 @@ import { parseThresholds, type Signal, type Statements } from '#shared/kubelet/t
 import { evictions } from '#node-agent/kubelet/metrics.ts'
 import { rotateLogs } from '#node-agent/kubelet/logs/monitor.ts'
 import { podDirectory, volumeDirectory } from '#node-agent/kubelet/pod/directory.ts'
-import { harness, type Harness } from './harness.ts'
+import { harness, isolated, type Harness } from './harness.ts'
 
 let h: Harness
 beforeAll(async () => {
@@ -47,6 +47,20 @@ const manager = (hard: Statements, left: Map<Signal, Observation>, soft: Stateme
   })
 const node = (more = {}) => ({ kubelet: h.kubelet(), runtime: h.options().runtime, recorder: h.options().recorder, ...more })
 const Mi = 2 ** 20
+
+test.runIf(isolated)("what a pod writes to the node's files that it is given counts, too", async () => {
+  const paths = { log: '/dev/termination-log', host: '/etc/hostname', resolver: '/etc/resolv.conf' }
+  for (const [name, path] of Object.entries(paths))
+    h.pod(name, { ...grace, containers: [writer(path, { ...limits('5Mi'), terminationMessagePath: '/dev/termination-log' })] })
+  for (const name of Object.keys(paths)) await h.until(name, isReady)
+  await manager({}, new Map()).synchronize(node())
+  for (const name of Object.keys(paths)) {
+    const pod = await h.until(name, p => p.status?.phase === 'Failed')
+    expect(pod.status?.message).toBe('Pod ephemeral local storage usage exceeds the total limit of containers 5Mi. ')
+    h.delete(name, 1)
+    await h.api.until(() => !h.get(name))
+  }
+})
 
 test('pods that have written more than they may are evicted, others are not', async () => {
   h.pod('volume', { ...grace, containers: [writer('d/x', mounted)], volumes: volume('5Mi') })
