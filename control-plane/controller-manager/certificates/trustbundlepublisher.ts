@@ -7,6 +7,7 @@ import { clusterTrustBundles } from '#shared/api/kinds.ts'
 import { keyOf, source } from '#shared/client/controller.ts'
 import { isAlreadyExists, isNotFound } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
+import { counted } from '../syncmetrics.ts'
 
 const signerName = 'kubernetes.io/kube-apiserver-serving'
 
@@ -16,7 +17,7 @@ export const trustBundlePublisher: NewController = ctx => {
   const bundles = ctx.informer(clusterTrustBundles, { fieldSelector: `spec.signerName=${signerName}` })
   const hash = createHash('sha256').update(trustBundle).digest('hex').slice(0, 24)
   const name = `${signerName.replace('/', ':')}:${hash}`
-  return {
+  return counted(ctx.metrics, 'clustertrustbundle_publisher', 'syncs that occurred in cluster trust bundle publisher', {
     name: 'kube-apiserver-serving-clustertrustbundle-publisher-controller',
     client: ctx.as('kube-apiserver-serving-clustertrustbundle-publisher'),
     workers: 1,
@@ -39,5 +40,5 @@ export const trustBundlePublisher: NewController = ctx => {
       }
     },
     log: ctx.log,
-  }
+  })
 }

@@ -44,7 +44,13 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
   const slices = ctx.informer(endpointSlices)
   slices.addIndex('service', byService)
   const isOurs = (s: EndpointSlice): boolean => s.metadata.labels?.[managedByLabel] === managedBy
-  const metrics = sliceMetrics(ctx.metrics, 'endpoint_slice_controller', () => slices.list().filter(isOurs))
+  const metrics = sliceMetrics(ctx.metrics, 'endpoint_slice_controller', 'Service', () => slices.list().filter(isOurs))
+  const slicesChanged = ctx.metrics.histogram(
+    'endpoint_slice_controller_endpointslices_changed_per_sync',
+    '[ALPHA] Number of EndpointSlices changed on each Service sync',
+    [0.5, 1.5, 2.5, 5, 10],
+  )
+  const syncs = ctx.metrics.counter('endpoint_slice_controller_syncs', '[ALPHA] Number of EndpointSlice syncs')
   ctx.metrics.gauge(
     'endpoint_slice_controller_services_count_by_traffic_distribution',
     '[ALPHA] Number of Services using some specific trafficDistribution',
@@ -131,14 +137,15 @@ export const endpointSliceController: NewController = (ctx: ControllerContext) =
       }
       const strays = existing.filter(s => !types.includes(s.addressType as AddressType) || !isOwnedBy(s, 'Service', service))
       for (const slice of strays) await remove(client, slice)
-      metrics.synced([...wanted].filter(key => !had.has(key)).length, [...had].filter(key => !wanted.has(key)).length, written, {
+      metrics.synced([...wanted].filter(key => !had.has(key)).length, [...had].filter(key => !wanted.has(key)).length)
+      slicesChanged.observe(written, {
         topology: isTopologyAware(service) ? 'Auto' : 'Disabled',
         traffic_distribution: service.spec.trafficDistribution ?? '',
       })
-      metrics.result('success')
+      syncs.add({ result: 'success' })
     } catch (e) {
       if (isNamespaceTerminating(e)) return
-      metrics.result('error')
+      syncs.add({ result: 'error' })
       const message = `Error updating Endpoint Slices for Service ${namespace}/${name}: ${(e as Error).message}`
       if (!isStatus(e, 'Conflict')) recorder.event(service, 'Warning', 'FailedToUpdateEndpointSlices', message)
       throw e

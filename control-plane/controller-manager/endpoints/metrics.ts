@@ -8,12 +8,11 @@ import { maxEndpoints, portKey, serviceNameLabel } from './slices.ts'
 
 export interface SliceMetrics {
   changed(operation: 'create' | 'update' | 'delete', slices: number): void
-  /** A service was looked at: endpoints that came and went, slices that were written. */
-  synced(added: number, removed: number, slices: number, labels: { topology: 'Auto' | 'Disabled'; traffic_distribution: string }): void
-  result(result: 'success' | 'error'): void
+  /** Endpoints that came and went in one look at a Service. */
+  synced(added: number, removed: number): void
 }
 
-const perSync = exponential(2, 2, 15)
+export const perSync = exponential(2, 2, 15)
 
 /** How many slices would do for these. */
 function fewest(slices: readonly EndpointSlice[]): number {
@@ -25,22 +24,21 @@ function fewest(slices: readonly EndpointSlice[]): number {
   return [...groups.values()].reduce((n, count) => n + Math.max(1, Math.ceil(count / maxEndpoints)), 0)
 }
 
-/** `managed` are the slices that the controller keeps. */
-export function sliceMetrics(metrics: ComponentMetrics, subsystem: string, managed: () => EndpointSlice[]): SliceMetrics {
+/** `managed` are the slices that the controller keeps; `kind` is what it looks at. */
+export function sliceMetrics(
+  metrics: ComponentMetrics,
+  subsystem: string,
+  kind: 'Service' | 'Endpoints',
+  managed: () => EndpointSlice[],
+): SliceMetrics {
   const named = (name: string): string => `${subsystem}_${name}`
-  const added = metrics.histogram(named('endpoints_added_per_sync'), '[ALPHA] Number of endpoints added on each Service sync', perSync)
+  const added = metrics.histogram(named('endpoints_added_per_sync'), `[ALPHA] Number of endpoints added on each ${kind} sync`, perSync)
   const removed = metrics.histogram(
     named('endpoints_removed_per_sync'),
-    '[ALPHA] Number of endpoints removed on each Service sync',
+    `[ALPHA] Number of endpoints removed on each ${kind} sync`,
     perSync,
   )
   const changes = metrics.counter(named('changes'), '[ALPHA] Number of EndpointSlice changes')
-  const changed = metrics.histogram(
-    named('endpointslices_changed_per_sync'),
-    '[ALPHA] Number of EndpointSlices changed on each Service sync',
-    [0.5, 1.5, 2.5, 5, 10],
-  )
-  const syncs = metrics.counter(named('syncs'), '[ALPHA] Number of EndpointSlice syncs')
   const gauge = (name: string, help: string, value: () => number): void =>
     metrics.gauge(named(name), `[ALPHA] ${help}`, () => [{ value: value() }])
   gauge('endpoints_desired', 'Number of endpoints desired', () => managed().reduce((n, s) => n + (s.endpoints?.length ?? 0), 0))
@@ -48,11 +46,9 @@ export function sliceMetrics(metrics: ComponentMetrics, subsystem: string, manag
   gauge('desired_endpoint_slices', 'Number of EndpointSlices that would exist with perfect endpoint allocation', () => fewest(managed()))
   return {
     changed: (operation, slices) => changes.add({ operation }, slices),
-    synced(more, fewer, slices, labels) {
+    synced(more, fewer) {
       added.observe(more)
       removed.observe(fewer)
-      changed.observe(slices, labels)
     },
-    result: result => syncs.add({ result }),
   }
 }

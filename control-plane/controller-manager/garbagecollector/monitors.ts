@@ -33,6 +33,10 @@ export interface Monitors {
 export function monitor(ctx: ControllerContext, onEvent: (kind: Kind, type: string, object: KubeObject) => void): Monitors {
   const served = ctx.served()
   const running = new Map<string, Monitor>()
+  const failures = ctx.metrics.counter(
+    'garbagecollector_controller_resources_sync_error_total',
+    '[ALPHA] Number of garbage collector resources sync errors',
+  )
 
   function follow(kind: Discovered): Monitor {
     const stop = new AbortController()
@@ -43,7 +47,10 @@ export function monitor(ctx: ControllerContext, onEvent: (kind: Kind, type: stri
       metadataOnly: true,
       strip: ownersOnly,
       maxPauseMs,
-      onFailure: () => void (failing ??= setTimeout(failed, failingMs).unref()),
+      onFailure() {
+        failures.add({})
+        failing ??= setTimeout(failed, failingMs).unref()
+      },
       log: ctx.log,
     }
     const informer: Informer<KubeObject> =

@@ -5,6 +5,7 @@
 import type { Node } from '#shared/api/core/node.ts'
 import { nodes } from '#shared/api/kinds.ts'
 import { source, splitKey } from '#shared/client/controller.ts'
+import { exponential, type ComponentMetrics } from '#shared/component/counts.ts'
 import { isNotFound, isStatus } from '#shared/machinery/status.ts'
 import type { NewController } from '../context.ts'
 
@@ -27,11 +28,31 @@ export function freeRange(clusterCIDR: string, maskSize: number, taken: Iterable
   return undefined
 }
 
+/** What upstream counts of a cluster's ranges (pkg/controller/nodeipam/ipam/cidrset). */
+function rangeMetrics(metrics: ComponentMetrics, clusterCIDR: string, most: number, used: () => number) {
+  const named = (name: string): string => `node_ipam_controller_${name}`
+  const labels = { clusterCIDR }
+  const gauge = (name: string, help: string, value: () => number): void =>
+    metrics.gauge(named(name), `[ALPHA] ${help}`, () => [{ labels, value: value() }])
+  const given = metrics.counter(named('cidrset_cidrs_allocations_total'), '[ALPHA] Counter measuring total number of CIDR allocations.')
+  const released = metrics.counter(named('cidrset_cidrs_releases_total'), '[ALPHA] Counter measuring total number of CIDR releases.')
+  // Upstream's own name.
+  gauge('cirdset_max_cidrs', 'Maximum number of CIDRs that can be allocated.', () => most)
+  gauge('cidrset_usage_cidrs', 'Gauge measuring percentage of allocated CIDRs.', () => used() / most)
+  const tries = metrics.histogram(
+    named('cidrset_allocation_tries_per_request'),
+    '[ALPHA] Number of CIDRs that were looked at for one that is free',
+    exponential(1, 5, 5),
+  )
+  return { given: () => given.add(labels), released: () => released.add(labels), tried: (n: number) => tries.observe(n, labels) }
+}
+
 export const nodeIpamController: NewController = ctx => {
   const { clusterCIDR, maskSize } = ctx.settings.nodeIpam
   if (clusterCIDR === '') return []
   const all = ctx.informer(nodes)
   const events = ctx.recorder('cidrAllocator')
+  const counted = rangeMetrics(ctx.metrics, clusterCIDR, 2 ** (maskSize - Number(clusterCIDR.split('/')[1])), () => takenBut('').length)
   /** Given to nodes whose Node may not show it yet. */
   const given = new Map<string, string>()
   const takenBut = (name: string): string[] => [
@@ -44,7 +65,13 @@ export const nodeIpamController: NewController = ctx => {
     client: ctx.as('node-controller'),
     // One after the other: two must not find the same range free.
     workers: 1,
-    sources: [source(all, ({ object }) => [`/${object.metadata.name}`])],
+    sources: [
+      source(all, ({ type, object, previous }) => {
+        if (type === 'DELETED' && object.spec.podCIDR) counted.released()
+        if (type !== 'DELETED' && object.spec.podCIDR && !previous?.spec.podCIDR) counted.given()
+        return [`/${object.metadata.name}`]
+      }),
+    ],
     async reconcile(key, client) {
       const name = splitKey(key)[1]
       const node: Node | undefined = all.get('', name)
@@ -55,6 +82,7 @@ export const nodeIpamController: NewController = ctx => {
         return { requeueAfterMs: 10_000 }
       }
       given.set(name, range)
+      counted.tried((parse(clusterCIDR).last - parse(range).last) / 2 ** (32 - maskSize))
       try {
         const { uid } = node.metadata
         await client.patch(nodes, '', name, 'merge', { metadata: { uid }, spec: { podCIDR: range, podCIDRs: [range] } })

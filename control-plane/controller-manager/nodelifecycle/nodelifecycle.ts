@@ -41,6 +41,11 @@ export const nodeLifecycleController: NewController = ctx => {
     '[ALPHA] Duration in seconds for NodeController to update the health of all nodes.',
     exponential(0.01, 4, 8),
   )
+  const looked = ctx.metrics.histogram(
+    'node_collector_update_node_health_duration_seconds',
+    '[ALPHA] Duration in seconds for NodeController to update the health of a single node.',
+    exponential(0.001, 4, 8),
+  )
   const zones = (): Map<string, Node[]> => Map.groupBy(all.list(), zoneOf)
   const ofZones = (name: string, help: string, value: (nodes: Node[]) => number): void =>
     ctx.metrics.gauge(`node_collector_${name}`, `[ALPHA] ${help}`, () =>
@@ -71,7 +76,7 @@ export const nodeLifecycleController: NewController = ctx => {
       const failed = (node: Node) => (e: unknown) =>
         ctx.log.warn({ node: node.metadata.name, err: (e as Error).message }, 'could not judge a silent node')
       const began = performance.now()
-      await Promise.all(all.list().map(node => judge(node).catch(failed(node))))
+      await Promise.all(all.list().map(node => timed(node).catch(failed(node))))
       looks.observe((performance.now() - began) / 1000)
     }
   }
@@ -88,6 +93,10 @@ export const nodeLifecycleController: NewController = ctx => {
     for (const [name, h] of health) health.set(name, { ...h, at: now })
   }
 
+  async function timed(node: Node): Promise<void> {
+    const began = performance.now()
+    await judge(node).finally(() => looked.observe((performance.now() - began) / 1000))
+  }
   async function judge(cached: Node): Promise<void> {
     const name = cached.metadata.name ?? ''
     let known = observe(health.get(name), cached, leaseInformer.get(leaseNamespace, name), performance.now())

@@ -38,6 +38,10 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
     'retroactive_storageclass_total',
     '[ALPHA] Total number of PersistentVolumeClaims updated with a storage class retroactively',
   )
+  const notRetroactive = ctx.metrics.counter(
+    'retroactive_storageclass_errors_total',
+    '[ALPHA] Total number of failed retroactive StorageClass assignments to persistent volume claim',
+  )
   /** Volumes that claims, by key, are about to get in this process: the cache shows it later. */
   const taken = new Map<string, string>()
 
@@ -87,7 +91,10 @@ export const persistentVolumeBinder = (ctx: ControllerContext): ControllerOption
         return
       }
       case 'class':
-        await setClass(client, claim, decision.name)
+        await setClass(client, claim, decision.name).catch((e: unknown) => {
+          notRetroactive.add({})
+          throw e
+        })
         return retroactive.add({})
       case 'provision': {
         const { provisioner } = decision.class

@@ -6,9 +6,10 @@ import type { Kind } from '#shared/api/resource.ts'
 import type { Client } from '#shared/client/client.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { Informer, InformerEvent } from '#shared/client/informer.ts'
+import { exponential } from '#shared/component/counts.ts'
 import type { ControllerContext, NewController } from '../context.ts'
 import { byController, claimObjects, controllerOf, managersOf } from '../podcontrol/ownership.ts'
-import { hasEnded, isActive, isTerminating, untilAvailable } from '../podcontrol/pods.ts'
+import { hasEnded, isActive, isReady, isTerminating, untilAvailable } from '../podcontrol/pods.ts'
 import { selects } from '#shared/machinery/labels.ts'
 import { podsToDelete } from '../podcontrol/deletion-order.ts'
 import { createPod, deletePod, podFromTemplate, slowStart } from '../podcontrol/podcontrol.ts'
@@ -16,6 +17,13 @@ import { replicasStatus, sameStatus, type Replicated } from './status.ts'
 
 /** At most this many pods are created or deleted in one round. */
 const burst = 500
+
+/** How many times as old as the youngest ready pod each ready one is that goes; `now` in ms. */
+export function ageRatios(pods: readonly LeanPod[], doomed: readonly LeanPod[], now: number): number[] {
+  const age = ({ metadata }: LeanPod): number => now - Date.parse(metadata.creationTimestamp ?? '')
+  const youngest = Math.max(1, Math.min(...pods.filter(isReady).map(age)))
+  return doomed.filter(isReady).map(pod => Math.trunc(age(pod) / youngest))
+}
 
 /**
  * The controller of a kind with replicas. `name`: its own and that of its service account. `countsTerminating`: its status tells how many
@@ -34,6 +42,12 @@ export function keepReplicas<T extends Replicated>(
   const podInformer = ctx.informer(pods)
   sets.addIndex('controller', byController)
   podInformer.addIndex('controller', byController)
+
+  const ages = ctx.metrics.histogram(
+    'replicaset_controller_sorting_deletion_age_ratio',
+    "[ALPHA] The ratio of chosen deleted pod's ages to the current youngest pod's age (at the time). Should be <2.",
+    exponential(0.25, 2, 6),
+  )
 
   /** The owners that an event of a pod matters to: its owner's, before and after, or for an orphan all that select it. */
   function* setsOf(event: InformerEvent<LeanPod>): Iterable<string> {
@@ -58,6 +72,7 @@ export function keepReplicas<T extends Replicated>(
           await slowStart(Math.min(missing, burst), () => createPod(client, recorder, rs, podFromTemplate(kind, rs, rs.spec.template)))
         else if (missing < 0) {
           const doomed = podsToDelete(active, related(rs), Math.min(-missing, burst), Date.now())
+          if (doomed.length < active.length) for (const ratio of ageRatios(active, doomed, Date.now())) ages.observe(ratio)
           const results = await Promise.allSettled(doomed.map(pod => deletePod(client, recorder, rs, pod)))
           for (const r of results) if (r.status === 'rejected') throw r.reason
         }

@@ -6,7 +6,7 @@ import type { Job } from '#shared/api/batch/job.ts'
 import type { Service } from '#shared/api/core/service.ts'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { StatefulSet } from '#shared/api/apps/statefulset.ts'
-import { deployments, horizontalPodAutoscalers, jobs, pods, services, statefulSets } from '#shared/api/kinds.ts'
+import { deployments, endpoints, horizontalPodAutoscalers, jobs, pods, services, statefulSets } from '#shared/api/kinds.ts'
 import { startControl, startNode, type Control } from './setup.ts'
 
 const registry = new Registry()
@@ -15,7 +15,7 @@ let node: Awaited<ReturnType<typeof startNode>>
 let namespace = ''
 beforeAll(async () => {
   control = await startControl()
-  await control.control({ nodeMonitorPeriodMs: 200 }, registry)
+  await control.control({ nodeMonitorPeriodMs: 200, nodeIpam: { clusterCIDR: '10.20.0.0/16', maskSize: 24 } }, registry)
   namespace = await control.namespace('counted')
   node = await startNode(control.client, 'n1', { labels: { 'topology.kubernetes.io/zone': 'z', 'topology.kubernetes.io/region': 'r' } })
 })
@@ -112,6 +112,35 @@ test('endpoint slices, nodes of a zone, queues by the names of upstream', async 
     await atLeast('workqueue_adds_total', { name }, 0)
   await atLeast('workqueue_adds_total', { name: 'deployment' }, 1)
   expect(await sample('running_managed_controllers', { name: 'deployment-controller', manager: 'kube-controller-manager' })).toBe(1)
+})
+
+test('ranges of nodes, publishers, the ages of pods that go, endpoints that are mirrored', async () => {
+  const { client } = control
+  const clusterCIDR = '10.20.0.0/16'
+  await becomes('node_ipam_controller_cidrset_cidrs_allocations_total', { clusterCIDR }, 1)
+  expect(await sample('node_ipam_controller_cirdset_max_cidrs', { clusterCIDR })).toBe(256)
+  expect(await sample('node_ipam_controller_cidrset_usage_cidrs', { clusterCIDR })).toBe(1 / 256)
+  expect(await sample('node_ipam_controller_cidrset_allocation_tries_per_request_count', { clusterCIDR })).toBe(1)
+  await atLeast('root_ca_cert_publisher_sync_total', { code: '200' }, 2)
+  await atLeast('root_ca_cert_publisher_sync_duration_seconds_count', { code: '200' }, 2)
+  // The tests' authority is no certificate.
+  await atLeast('clustertrustbundle_publisher_sync_total', { code: '422' }, 1)
+  await atLeast('node_collector_update_node_health_duration_seconds_count', {}, 1)
+  await client.patch(deployments, namespace, 'web', 'merge', { spec: { replicas: 1 } })
+  await becomes('replicaset_controller_sorting_deletion_age_ratio_count', {}, 1)
+  await client.create(services, namespace, { metadata: { name: 'manual' }, spec: { ports: [{ port: 80 }] } } as unknown as Service)
+  await client.create(endpoints, namespace, {
+    metadata: { name: 'manual' },
+    subsets: [{ addresses: [{ ip: '10.1.0.1' }, { ip: '10.1.0.2' }], ports: [{ port: 80 }] }],
+  } as never)
+  const mirroring = 'endpoint_slice_mirroring_controller'
+  await becomes(`${mirroring}_endpoints_added_per_sync_sum`, {}, 2)
+  await atLeast(`${mirroring}_endpoints_sync_duration_count`, {}, 1)
+  await atLeast(`${mirroring}_addresses_skipped_per_sync_count`, {}, 1)
+  await client.patch(endpoints, namespace, 'manual', 'merge', {
+    subsets: [{ addresses: [{ ip: '10.1.0.1' }], notReadyAddresses: [{ ip: '10.1.0.2' }], ports: [{ port: 80 }] }],
+  })
+  await becomes(`${mirroring}_endpoints_updated_per_sync_sum`, {}, 1)
 })
 
 test('an autoscaler whose metrics are nowhere to be had', async () => {
