@@ -47,6 +47,7 @@ export async function readConfiguration(
     enforceNodeAllocatable: c.enforceNodeAllocatable,
     allowedUnsafeSysctls: c.allowedUnsafeSysctls,
     seccompDefault: c.seccompDefault,
+    idsPerPod: c.userNamespaces?.idsPerPod,
     registerWithTaints: c.registerWithTaints,
     shutdownGracePeriod: ms(c.shutdownGracePeriod),
     shutdownGracePeriodCriticalPods: ms(c.shutdownGracePeriodCriticalPods),

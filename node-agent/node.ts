@@ -259,6 +259,7 @@ export async function startNode(
     nodeVolumes: { plugins, staged, resolve: claimResolver(client, node) },
     security: {
       seccompDefault: options.seccompDefault,
+      idsPerPod: options.idsPerPod,
       allowedUnsafeSysctls: options.allowedUnsafeSysctls,
       appArmor: can.runtime === 'oci' && appArmorEnabled(),
     },

@@ -133,6 +133,8 @@ export const flags = z.object({
   runtimeHandler: z.array(z.string().regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?=\/.+$/, 'must be HANDLER=PATH')).default([]),
   /** Whether containers that name no seccomp profile have RuntimeDefault, or Unconfined as upstream's kubelet gives them by default. */
   seccompDefault: boolFlag().default(true),
+  /** Users and groups of a pod with users of its own. */
+  idsPerPod: intFlag().default(65_536),
   /** Sysctls that pods may set beside the safe ones: names, or prefixes that end with `*`. */
   allowedUnsafeSysctls: namesFlag().refine(names => names.every(name => sysctlPatternError(name) === undefined), {
     error: issue => (issue.input as string[]).flatMap(name => sysctlPatternError(name) ?? []).join('; '),

@@ -66,7 +66,12 @@ export interface KubeletContext {
   readonly names: ClusterNames
   readonly sources: ObjectSources
   readonly nodeVolumes: NodeVolumes
-  readonly security?: SecurityPolicy & { /** Containers that name no seccomp profile have RuntimeDefault. */ seccompDefault?: boolean }
+  readonly security?: SecurityPolicy & {
+    /** Containers that name no seccomp profile have RuntimeDefault. */
+    seccompDefault?: boolean
+    /** Users of a pod that has its own. */
+    idsPerPod?: number
+  }
   readonly statuses: StatusManager
   /** Of the pods' workers. */
   readonly activity: Activity

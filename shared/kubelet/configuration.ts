@@ -28,7 +28,7 @@ const withoutEffect = (
   'systemReservedCgroup kubeReservedCgroup reservedSystemCPUs showHiddenMetricsForVersion volumePluginDir providerID ' +
   'kernelMemcgNotification logging enableSystemLogHandler enableSystemLogQuery reservedMemory enableProfilingHandler ' +
   'enableDebugFlagsHandler memoryThrottlingFactor registerNode tracing localStorageCapacityIsolation ' +
-  'containerRuntimeEndpoint imageServiceEndpoint failCgroupV1 userNamespaces podLogsDir'
+  'containerRuntimeEndpoint imageServiceEndpoint failCgroupV1 podLogsDir'
 ).split(' ')
 
 const name = (kind: string): string => `io.k8s.kubelet.config.v1beta1.${kind}`
@@ -37,6 +37,7 @@ const gracePeriodByPriority = obj(name('ShutdownGracePeriodByPodPriority'), '', 
   shutdownGracePeriodSeconds: req(2, int64()),
 }))
 const crashLoopBackOff = obj(name('CrashLoopBackOffConfig'), '', () => ({ maxContainerRestartPeriod: opt(1, duration()) }))
+const userNamespaces = obj(name('UserNamespaces'), '', () => ({ idsPerPod: opt(1, int64()) }))
 const schema = obj(name('KubeletConfiguration'), '', () => ({
   ...typeMeta(),
   staticPodPath: opt(1, str()),
@@ -76,9 +77,14 @@ const schema = obj(name('KubeletConfiguration'), '', () => ({
   containerLogMaxSize: opt(67, str()),
   containerLogMaxFiles: opt(68, int32()),
   crashLoopBackOff: opt(69, crashLoopBackOff),
+  userNamespaces: opt(70, userNamespaces),
   ...(Object.fromEntries(withoutEffect.map((field, i) => [field, opt(100 + i, any())])) as Record<never, never>),
 }))
 export type KubeletConfiguration = Infer<typeof schema>
+
+/** Users of a pod with `hostUsers: false` come in whole pieces of that many; so that some pods have some. */
+const idsUnit = 65_536
+const mostIds = 2 ** 24
 
 const verificationPolicies = ['NeverVerify', 'NeverVerifyPreloadedImages', 'NeverVerifyAllowlistedImages', 'AlwaysVerify']
 
@@ -147,6 +153,11 @@ function validate(c: KubeletConfiguration): FieldError[] {
   const [youngest, oldest] = [ms('imageMinimumGCAge'), ms('imageMaximumGCAge')]
   if (oldest > 0 && oldest <= youngest)
     errors.push(invalid(at('imageMaximumGCAge'), c.imageMaximumGCAge, 'must be greater than imageMinimumGCAge'))
+  const { idsPerPod = idsUnit } = c.userNamespaces ?? {}
+  if (idsPerPod < idsUnit || idsPerPod > mostIds || idsPerPod % idsUnit !== 0)
+    errors.push(
+      invalid(at('userNamespaces').child('idsPerPod'), idsPerPod, `must be a multiple of ${idsUnit}, and not greater than ${mostIds}`),
+    )
   least('nodeStatusMaxImages', -1, 'must be -1 or greater')
   if (c.imagePullCredentialsVerificationPolicy && !verificationPolicies.includes(c.imagePullCredentialsVerificationPolicy))
     errors.push(notSupported(at('imagePullCredentialsVerificationPolicy'), c.imagePullCredentialsVerificationPolicy, verificationPolicies))

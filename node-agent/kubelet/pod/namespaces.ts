@@ -30,12 +30,12 @@ const directoryOf = (root: string): string => join(root, 'ns')
 const usersFile = (root: string): string => join(directoryOf(root), 'users.json')
 
 /** As many as upstream's kubelet gives every pod. */
-const idsPerPod = 65_536
+const usualIds = 65_536
 /** Names the host `$1`. Where /proc/sys is read-only, as in containers, there is the system call. */
 const setName = 'hostname "$1" 2>/dev/null || printf %s "$1" >/proc/sys/kernel/hostname'
 
 /** Numbers below 2^31: the first pod's begin where those of the node's own users end. */
-const ranges = 32_767
+const rangesOf = (size: number): number => Math.floor(2 ** 31 / size) - 1
 
 function readUsers(root: string): IdRange | undefined {
   try {
@@ -50,14 +50,17 @@ function usersOf({ kubelet, directory }: PodContext): IdRange {
   const known = readUsers(directory.root)
   if (known) return known
   const pods = podsDirectory(kubelet.rootDir)
-  const taken = new Set(readdirSync(pods).flatMap(uid => readUsers(join(pods, uid))?.first ?? []))
+  // Earlier ones may be of another size.
+  const taken = readdirSync(pods).flatMap(uid => readUsers(join(pods, uid)) ?? [])
+  const size = kubelet.security?.idsPerPod ?? usualIds
+  const ranges = rangesOf(size)
   // Nodes that share a machine do not know of each other's.
   for (let at = Math.floor(Math.random() * ranges), n = 0; n < ranges; n++) {
-    const first = idsPerPod * (1 + ((at + n) % ranges))
-    if (taken.has(first)) continue
+    const first = size * (1 + ((at + n) % ranges))
+    if (taken.some(t => first < t.first + t.size && t.first < first + size)) continue
     mkdirSync(directoryOf(directory.root), { recursive: true, mode: 0o750 })
-    writeFileSync(usersFile(directory.root), JSON.stringify({ first, size: idsPerPod }))
-    return { first, size: idsPerPod }
+    writeFileSync(usersFile(directory.root), JSON.stringify({ first, size }))
+    return { first, size }
   }
   throw new Error('could not allocate a range of users: all are taken')
 }

@@ -37,6 +37,7 @@ export function kubeletConfiguration(o: NodeAgentOptions, staticPodPath: string 
     crashLoopBackOff: { maxContainerRestartPeriod: durationText(o.maxContainerRestartPeriod ?? crashLoop.maxMs) },
     shutdownGracePeriod: durationText(o.shutdownGracePeriod),
     shutdownGracePeriodCriticalPods: durationText(o.shutdownGracePeriodCriticalPods),
+    userNamespaces: { idsPerPod: o.idsPerPod },
     enableServer: true,
     enableSystemLogHandler: true,
     registerNode: true,

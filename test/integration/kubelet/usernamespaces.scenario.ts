@@ -87,6 +87,16 @@ export const scenario: Scenario = {
     assert.equal(await run('one', 'a', 'cat /dev/shm/x; stat -c %u /work/x'), 'there\n1000\n')
   },
 
+  async 'a node may give pods more users'() {
+    Object.assign(h.options().security!, { idsPerPod: 131_072 })
+    pod('wide')
+    await h.until('wide', isReady, 20_000)
+    const { first, size } = users('wide')
+    assert.equal(size, 131_072)
+    assert.match(await run('wide', 'a', 'cat /proc/self/uid_map'), new RegExp(`^\\s*0\\s+${first}\\s+131072$`, 'm'))
+    for (const other of [users('one'), users('two')]) assert.ok(other.first + other.size <= first || first + size <= other.first)
+  },
+
   async 'a handler that cannot is told of in upstream’s words'() {
     const { handlers } = h.options().runtime
     ;(handlers.get('') as { userNamespaces: boolean }).userNamespaces = false

@@ -48,6 +48,7 @@ kubeReserved: {memory: 200Mi}
 containerLogMaxSize: 1Mi
 containerLogMaxFiles: 2
 crashLoopBackOff: {maxContainerRestartPeriod: 2s}
+userNamespaces: {idsPerPod: 131072}
 shutdownGracePeriodByPodPriority: [{priority: 0, shutdownGracePeriodSeconds: 5}]
 cgroupDriver: systemd
 featureGates: {X: true}
@@ -64,6 +65,7 @@ featureGates: {X: true}
     containerLogMaxBytes: 2 ** 20,
     containerLogMaxFiles: 2,
     maxContainerRestartPeriod: 2_000,
+    idsPerPod: 131_072,
     shutdownGracePeriodByPodPriority: [{ priority: 0, shutdownGracePeriodSeconds: 5 }],
   })
   expect(found.withoutEffect.sort()).toEqual(['cgroupDriver', 'featureGates'])
@@ -89,6 +91,7 @@ test.each([
     'crashLoopBackOff: {maxContainerRestartPeriod: 10m}\n',
     'crashLoopBackOff.maxContainerRestartPeriod: Invalid value: "10m": must be set between 1s and 5m0s',
   ],
+  ['userNamespaces: {idsPerPod: 1000}\n', 'userNamespaces.idsPerPod: Invalid value: 1000: must be a multiple of 65536'],
   ['maxPods: -1\n', 'maxPods: Invalid value: -1: must not be a negative number'],
   ['evictionHard: {cpu: 1%}\n', 'unsupported eviction signal cpu'],
   ['evictionSoft: {memory.available: 1Gi}\n', 'grace period must be specified for the soft eviction threshold memory.available'],
