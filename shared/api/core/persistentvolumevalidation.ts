@@ -7,7 +7,6 @@ import { mountOptionsAnnotation } from './accessmodes.ts'
 import type { PersistentVolume, PersistentVolumeSpec } from './persistentvolume.ts'
 import { validatePersistentVolumeSource, volumeSourceNames } from './persistentvolumesourcevalidation.ts'
 import { validateNodeSelector } from './podspec/affinityvalidation.ts'
-import type { NodeSelector } from './podspec/affinity.ts'
 
 const accessModes = ['ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod']
 const reclaimPolicies = ['Delete', 'Recycle', 'Retain']
@@ -106,8 +105,8 @@ export function validatePersistentVolumeUpdate(spec: PersistentVolumeSpec, old: 
   if (!semanticEqual(sourceOf(spec, old), sourceOf(old, old)))
     errors.push(forbidden(at.child('spec', 'persistentvolumesource'), 'spec.persistentvolumesource is immutable after creation'))
   errors.push(...validateImmutable(spec.volumeMode, old.volumeMode, at.child('volumeMode')))
-  if (old.nodeAffinity && !semanticEqual(currentLabels(spec.nodeAffinity?.required), currentLabels(old.nodeAffinity.required)))
-    errors.push(invalid(at.child('nodeAffinity'), spec.nodeAffinity ?? null, immutableText))
+  if (old.nodeAffinity && !semanticEqual(withFormer(spec.nodeAffinity, old.nodeAffinity), old.nodeAffinity))
+    errors.push(invalid(at.child('nodeAffinity'), spec.nodeAffinity ?? null, `${immutableText}, except for updating from beta label to GA`))
   if (old.volumeAttributesClassName !== undefined && spec.volumeAttributesClassName === undefined)
     errors.push(forbidden(at.child('spec', 'volumeAttributesClassName'), 'update from non-nil value to nil is forbidden'))
   return errors
@@ -123,11 +122,22 @@ function sourceOf(spec: PersistentVolumeSpec, old: PersistentVolumeSpec): object
 const replaced: { readonly [label: string]: string } = {
   'failure-domain.beta.kubernetes.io/zone': 'topology.kubernetes.io/zone',
   'failure-domain.beta.kubernetes.io/region': 'topology.kubernetes.io/region',
+  'beta.kubernetes.io/os': 'kubernetes.io/os',
+  'beta.kubernetes.io/arch': 'kubernetes.io/arch',
   'beta.kubernetes.io/instance-type': 'node.kubernetes.io/instance-type',
 }
-/** A selector with labels that are deprecated under their current names: those may be replaced. */
-const currentLabels = (selector: NodeSelector | undefined): unknown =>
-  selector?.nodeSelectorTerms?.map(term => ({
-    ...term,
-    matchExpressions: term.matchExpressions?.map(e => ({ ...e, key: replaced[e.key] ?? e.key })),
-  }))
+type NodeAffinity = PersistentVolumeSpec['nodeAffinity']
+/** An affinity with the labels that it had, where they are deprecated and the new ones take their place. */
+const withFormer = (affinity: NodeAffinity, old: NodeAffinity): unknown => ({
+  ...affinity,
+  required: {
+    ...affinity?.required,
+    nodeSelectorTerms: affinity?.required?.nodeSelectorTerms?.map((term, i) => ({
+      ...term,
+      matchExpressions: term.matchExpressions?.map((e, j) => {
+        const former = old?.required?.nodeSelectorTerms?.[i]?.matchExpressions?.[j]?.key ?? ''
+        return replaced[former] === e.key ? { ...e, key: former } : e
+      }),
+    })),
+  },
+})
