@@ -97,6 +97,8 @@ class Scanner {
   readonly partial: boolean
   /** Whether keys that come twice are told in values of any kind too. */
   notesAny = false
+  /** Whether nothing is told. */
+  quiet = false
 
   constructor(text: string, bytes: Buffer, partial: boolean) {
     this.text = text
@@ -177,8 +179,25 @@ class Scanner {
         return isDuration(text) ? text : this.fail(`time: invalid duration ${JSON.stringify(text)}`)
       }
       default:
-        return this.any(depth)
+        return plan.or === undefined ? this.any(depth) : this.either(plan, depth)
     }
+  }
+
+  /** Upstream decodes such a value on its own, where nobody asks what is not known; what it can not be counts as absent. */
+  either(plan: Plan, depth: number): unknown {
+    const c = this.peek()
+    const { quiet } = this
+    this.quiet = true
+    let value: unknown
+    if (c === 0x7b) value = this.object(plan.item, depth)
+    else if (c === 0x5b && plan.or === 'list') value = this.items(plan.item, depth)
+    else {
+      value = this.any(depth)
+      if (plan.or === 'boolean' && typeof value !== 'boolean') this.fail('boolean or JSON schema expected')
+      if (plan.or === 'list') value = undefined
+    }
+    this.quiet = quiet
+    return value
   }
 
   object(plan: Plan, depth: number): unknown {
@@ -242,13 +261,16 @@ class Scanner {
       return
     }
     const value = this.value(field.plan, depth + 1)
-    if (field.omitEmpty && !this.partial && isEmpty(value)) delete out[field.name]
+    if (value === undefined || (field.omitEmpty && !this.partial && isEmpty(value))) delete out[field.name]
     else out[field.name] = value
   }
 
   list(plan: Plan, depth: number): unknown[] {
     if (depth > maxDepth) this.bad('exceeded max depth')
-    const item = plan.item
+    return this.items(plan.item, depth)
+  }
+
+  items(item: Plan, depth: number): unknown[] {
     const out: unknown[] = []
     this.pos++
     if (this.peek() === 0x5d) {
@@ -484,7 +506,7 @@ class Scanner {
   }
 
   note(list: string[], depth: number): void {
-    if (this.unknown.length + this.duplicate.length >= maxStrictErrors) return
+    if (this.quiet || this.unknown.length + this.duplicate.length >= maxStrictErrors) return
     const path = this.pathText(depth)
     if (!list.includes(path)) list.push(path)
   }

@@ -36,16 +36,22 @@ function prune(plan: Plan, object: Record<string, unknown>): void {
   for (const field of plan.required) if (object[field.name] === undefined) object[field.name] = zeroOf(field.plan)
 }
 
+const isDeep = (plan: Plan): boolean => (plan.code >= code.list && plan.code <= code.object) || plan.or !== undefined
+
 function descend(plan: Plan, value: object): void {
   switch (plan.code) {
     case code.object:
       return prune(plan, value as Record<string, unknown>)
     case code.list:
-      if (plan.item.code >= code.list && plan.item.code <= code.object)
-        for (const item of value as (object | null)[]) if (item) descend(plan.item, item)
+      if (isDeep(plan.item)) for (const item of value as (object | null)[]) if (item) descend(plan.item, item)
+      return
+    case code.any:
+      if (plan.or === undefined) return
+      if (!Array.isArray(value)) return prune(plan.item, value as Record<string, unknown>)
+      for (const item of value as unknown[]) if (item && typeof item === 'object') descend(plan.item, item)
       return
     case code.map:
-      if (plan.item.code >= code.list && plan.item.code <= code.object)
-        for (const item of Object.values(value)) if (item) descend(plan.item, item as object)
+      if (isDeep(plan.item))
+        for (const item of Object.values(value)) if (item && typeof item === 'object') descend(plan.item, item as object)
   }
 }

@@ -1,5 +1,5 @@
 /** Schemas made ready for hot loops: field maps and small integers in place of strings, built once for each schema on first use. */
-import type { Field, Schema } from './schema.ts'
+import type { Either, Field, Schema } from './schema.ts'
 
 /** What a value is, as a small integer to switch on. */
 export const code = {
@@ -33,8 +33,10 @@ export interface Plan {
   readonly schema: Schema
   /** Go's name of the type, as its JSON errors show it. */
   readonly goType: string
-  /** For lists and maps. */
+  /** For lists and maps. Of what may be an object or something else: the object. */
   readonly item: Plan
+  /** What may be in the object's place. */
+  readonly or: Either['or'] | undefined
   /** For objects: the last part of the type's name, `PodSpec`. */
   readonly struct: string
   readonly fields: ReadonlyMap<string, FieldPlan>
@@ -110,6 +112,7 @@ class LazyPlan implements Plan {
   readonly schema: Schema
   readonly code: number
   readonly struct: string
+  readonly or: Either['or'] | undefined
   #fields: Map<string, FieldPlan> | undefined
   #list: FieldPlan[] | undefined
   #required: FieldPlan[] | undefined
@@ -119,15 +122,14 @@ class LazyPlan implements Plan {
   constructor(schema: Schema) {
     this.schema = schema
     this.code = codeOf(schema)
+    this.or = schema.type === 'any' ? schema.either?.or : undefined
     this.struct = schema.type === 'object' ? schema.name.slice(schema.name.lastIndexOf('.') + 1) : ''
   }
   get goType(): string {
     return (this.#goType ??= goTypeOf(this.schema))
   }
   get item(): Plan {
-    return (this.#item ??= planOf(
-      this.schema.type === 'list' ? this.schema.items : this.schema.type === 'map' ? this.schema.values : this.schema,
-    ))
+    return (this.#item ??= planOf(itemOf(this.schema)))
   }
   get list(): FieldPlan[] {
     return (this.#list ??= this.schema.type === 'object' ? planFields(this.schema.fields) : [])
@@ -138,6 +140,12 @@ class LazyPlan implements Plan {
   get required(): FieldPlan[] {
     return (this.#required ??= this.list.filter(f => f.field.always))
   }
+}
+
+function itemOf(schema: Schema): Schema {
+  if (schema.type === 'list') return schema.items
+  if (schema.type === 'map') return schema.values
+  return schema.type === 'any' && schema.either ? schema.either.schema() : schema
 }
 
 function planFields(fields: Record<string, Field>): FieldPlan[] {

@@ -2,7 +2,7 @@
  * Writing Kubernetes' protobuf form, byte for byte as upstream's generated code does: fields in the order of their numbers, what Go holds
  * by value even when it is zero, what it holds by pointer only when it is there, map keys sorted, lists unpacked.
  */
-import type { Field, ObjectSchema, Schema } from './schema.ts'
+import type { Either, Field, ObjectSchema, Schema } from './schema.ts'
 import { WireWriter } from './wire.ts'
 
 /** Writes a value that is there as a field. */
@@ -143,6 +143,7 @@ function putOf(schema: Schema): Put {
     case 'int-or-string':
       return intOrString
     case 'any':
+      if (schema.either) return eitherPut(schema.either)
       return (w, tag, value) => nested(w, tag, () => w.string(1, JSON.stringify(value)))
     case 'list': {
       const item = itemPut(schema.items as Schema)
@@ -179,6 +180,24 @@ function putOf(schema: Schema): Put {
 function itemPut(schema: Schema): Put {
   const put = putOf(schema)
   return schema.type === 'list' ? (w, tag, value) => nested(w, tag, () => put(w, 1, value)) : put
+}
+
+/** What upstream holds of an object, or of what is in its place. */
+function eitherPut({ schema, or }: Either): Put {
+  const put: Put = (w, tag, value) => nested(w, tag, () => fields(schema())(w, value as Members))
+  if (or === 'boolean') {
+    return (w, tag, value) =>
+      nested(w, tag, () => {
+        if (typeof value === 'object') put(w, 2, value)
+        w.boolean(1, value !== false)
+      })
+  }
+  const item = or === 'list' ? put : text
+  return (w, tag, value) =>
+    nested(w, tag, () => {
+      if (Array.isArray(value)) for (const one of value.toReversed()) item(w, 2, one)
+      else put(w, 1, value)
+    })
 }
 
 const text: Put = (w, tag, value) => w.string(tag, value as string)

@@ -4,7 +4,7 @@
  * decoded by the schema.
  */
 import { parseJson } from './int64.ts'
-import type { Field, ObjectSchema, Schema } from './schema.ts'
+import type { Either, Field, ObjectSchema, Schema } from './schema.ts'
 
 /** The bytes are no protobuf of the type. */
 export class ProtobufError extends Error {
@@ -194,6 +194,7 @@ function scalar(schema: Schema, f: WireField, depth: number): unknown {
       return kind === 0 ? int : string
     }
     case 'any': {
+      if (schema.either) return eitherOf(schema.either, lengthDelimited(f), depth + 1)
       const raw = only(lengthDelimited(f)).toString()
       try {
         return raw === '' ? undefined : (parseJson(raw) as unknown)
@@ -215,6 +216,19 @@ function scalar(schema: Schema, f: WireField, depth: number): unknown {
 }
 
 /** The bytes of field 1. */
+/** A list wins over an object, an object over a boolean, as where upstream makes JSON of them. */
+function eitherOf({ schema, or }: Either, data: Buffer, depth: number): unknown {
+  let object: unknown
+  let other: boolean | unknown[] | undefined
+  const read = (f: WireField): unknown => message(shapeOf(schema()), lengthDelimited(f), {}, depth)
+  for (const f of fieldsOf(data)) {
+    if (f.tag === (or === 'boolean' ? 2 : 1)) object = read(f)
+    else if (f.tag === 1) other = f.varint !== 0n
+    else if (f.tag === 2) other = [...((other as unknown[] | undefined) ?? []), or === 'list' ? read(f) : lengthDelimited(f).toString()]
+  }
+  return or === 'boolean' ? (object ?? other) : (other ?? object)
+}
+
 function only(data: Buffer): Buffer {
   let out = nothing
   for (const f of fieldsOf(data)) if (f.tag === 1) out = lengthDelimited(f)

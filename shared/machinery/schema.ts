@@ -35,6 +35,12 @@ export interface AnySchema extends Typed<unknown> {
   readonly type: 'any'
   /** Published as an object: RawExtension, FieldsV1. */
   readonly object: boolean
+  readonly either?: Either
+}
+/** An object of a type, or something else in its place: JSONSchemaPropsOrArray, OrBool and OrStringArray. */
+export interface Either {
+  readonly schema: () => ObjectSchema
+  readonly or: 'list' | 'boolean' | 'strings'
 }
 export interface ListSchema<S extends Schema = Schema> extends Typed<Infer<S>[]> {
   readonly type: 'list'
@@ -146,6 +152,11 @@ export const double = (): NumberSchema => ({ type: 'number' })
 export const bool = (): BooleanSchema => ({ type: 'boolean' })
 export const any = (): AnySchema => ({ type: 'any', object: true })
 export const json = (): AnySchema => ({ type: 'any', object: false })
+export const either = (schema: () => ObjectSchema<any>, or: Either['or']): AnySchema => ({
+  type: 'any',
+  object: false,
+  either: { schema, or },
+})
 export const list = <S extends Schema>(items: S): ListSchema<S> => ({ type: 'list', items })
 export const map = <S extends Schema>(values: S): MapSchema<S> => ({ type: 'map', values })
 

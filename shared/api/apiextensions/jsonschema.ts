@@ -1,8 +1,7 @@
 /**
- * JSONSchemaProps of apiextensions.k8s.io/v1: the schema of a custom kind. What stands for a schema or something else (items,
- * additionalProperties, dependencies) is any value to the codec; the rules look into it.
+ * JSONSchemaProps of apiextensions.k8s.io/v1: the schema of a custom kind.
  */
-import { bool, double, int64, json, list, map, obj, opt, req, str, type ObjectSchema } from '../../machinery/schema.ts'
+import { bool, double, either, int64, json, list, map, obj, opt, req, str, type ObjectSchema } from '../../machinery/schema.ts'
 
 // any: a schema holds schemas, so that its type cannot be inferred; the rules look at each value.
 export const jsonSchemaProps: ObjectSchema<any> = obj(
@@ -32,16 +31,28 @@ export const jsonSchemaProps: ObjectSchema<any> = obj(
     maxProperties: opt(21, int64(), { doc: 'The most properties.' }),
     minProperties: opt(22, int64(), { doc: 'The fewest properties.' }),
     required: opt(23, list(str()), { doc: 'Properties that must be there.', listType: 'atomic' }),
-    items: opt(24, json(), { doc: 'Schema of the items.' }),
+    items: opt(
+      24,
+      either(() => jsonSchemaProps, 'list'),
+      { doc: 'Schema of the items.' },
+    ),
     allOf: opt(25, list(jsonSchemaProps), { doc: 'Schemas that must all fit.', listType: 'atomic' }),
     oneOf: opt(26, list(jsonSchemaProps), { doc: 'Schemas of which one must fit.', listType: 'atomic' }),
     anyOf: opt(27, list(jsonSchemaProps), { doc: 'Schemas of which some must fit.', listType: 'atomic' }),
     not: opt(28, jsonSchemaProps, { doc: 'A schema that must not fit.' }),
     properties: opt(29, map(jsonSchemaProps), { doc: 'Schemas of the properties.' }),
-    additionalProperties: opt(30, json(), { doc: 'Schema of all properties of a map, or whether there may be any.' }),
+    additionalProperties: opt(
+      30,
+      either(() => jsonSchemaProps, 'boolean'),
+      { doc: 'Schema of all properties of a map, or whether there may be any.' },
+    ),
     patternProperties: opt(31, map(jsonSchemaProps), { doc: 'Not allowed.' }),
-    dependencies: opt(32, map(json()), { doc: 'Not allowed.' }),
-    additionalItems: opt(33, json(), { doc: 'Not allowed.' }),
+    dependencies: opt(32, map(either(() => jsonSchemaProps, 'strings')), { doc: 'Not allowed.' }),
+    additionalItems: opt(
+      33,
+      either(() => jsonSchemaProps, 'boolean'),
+      { doc: 'Not allowed.' },
+    ),
     definitions: opt(34, map(jsonSchemaProps), { doc: 'Not allowed.' }),
     externalDocs: opt(35, externalDocumentation, { doc: 'Documentation elsewhere.' }),
     example: opt(36, json(), { doc: 'An example.' }),

@@ -163,3 +163,39 @@ describe('protobuf', () => {
     }
   })
 })
+
+describe('what may be a schema or something else', () => {
+  const custom = kinds.find(k => k.kind === 'CustomResourceDefinition')!
+  const wrap = (openAPIV3Schema: object) =>
+    normalize(custom.schema, {
+      apiVersion: custom.apiVersion,
+      kind: custom.kind,
+      metadata: {},
+      spec: { group: 'g', names: { plural: 'p', kind: 'K' }, scope: 'Cluster', versions: [{ name: 'v1', schema: { openAPIV3Schema } }] },
+      status: {},
+    })
+  const schemaOf = (object: any) => object.spec.versions[0].schema.openAPIV3Schema
+  const message = (bytes: Buffer, tag: number): Buffer => Buffer.concat([Buffer.from([tag * 8 + 2, bytes.length]), bytes])
+
+  it.each([
+    { items: { type: 'integer', items: { type: 'string' } } },
+    { items: [{ type: 'integer' }, { type: 'string' }] },
+    { additionalProperties: { type: 'array', items: { 'x-kubernetes-int-or-string': true } } },
+    { additionalProperties: true },
+    { additionalProperties: false },
+    { properties: { a: { additionalItems: { type: 'string' } } } },
+    { dependencies: { a: ['b', 'c'], d: { type: 'string' } } },
+  ])('%j comes back', given => {
+    expect(schemaOf(decodeProtobuf(custom.schema, encode(custom, wrap(given))))).toMatchObject(given)
+    expect(schemaOf(normalize(custom.schema, decodeProtobuf(custom.schema, encode(custom, wrap(given)))))).toEqual(given)
+  })
+
+  it('is written as upstream does', () => {
+    const text = (schema: object): string => encode(custom, wrap(schema)).toString('hex')
+    const type = message(Buffer.from('string'), 5).toString('hex')
+    // JSONSchemaPropsOrArray: the schema is field 1. JSONSchemaPropsOrBool: allows is 1, the schema 2.
+    expect(text({ items: { type: 'string' } })).toMatch(new RegExp(`c201..0a..0a001200(?:[0-9a-f]{2})*${type}`))
+    expect(text({ additionalProperties: { type: 'string' } })).toMatch(new RegExp(`f201..080112..0a001200(?:[0-9a-f]{2})*${type}`))
+    expect(text({ additionalProperties: false })).toContain('f201020800')
+  })
+})
