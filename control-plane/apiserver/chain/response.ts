@@ -56,9 +56,12 @@ export function statusAnswer(status: Status, writing: Writing = compact): Answer
   return answer
 }
 
-/** How a failure is written for a client: as protobuf when that is what it reads first. */
-export const failureWriting = (accept: string | undefined): Writing =>
-  accept?.trimStart().startsWith(protobufType) ? { format: 'protobuf', pretty: false } : compact
+/** How a failure is written for a client: as protobuf or YAML when that is what it reads first. */
+export function failureWriting(accept: string | undefined): Writing {
+  const first = accept?.trimStart() ?? ''
+  if (first.startsWith(protobufType)) return { format: 'protobuf', pretty: false }
+  return first.startsWith('application/yaml') ? { format: 'yaml', pretty: false } : compact
+}
 
 export function textAnswer(code: number, text: string): Answer {
   return { code, headers: { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }, body: Buffer.from(text) }

@@ -1,8 +1,8 @@
 /** get: one object, the newest unless the client is content with an older one. */
 import type { Answer } from '../chain/response.ts'
-import { StatusError, notFound } from '#shared/machinery/status.ts'
+import { StatusError, badRequest, notFound } from '#shared/machinery/status.ts'
 import type { Registry, Stored } from '../registry/registry.ts'
-import { parseVersion } from '../objects/options.ts'
+import { boolParameter, parseVersion } from '../objects/options.ts'
 import { objectAnswer, outputOfObjects, type Call } from './context.ts'
 
 /** Waits until the cache shows at least what the client asks for: nothing (`0`), a version, or by default everything acknowledged. */
@@ -20,9 +20,12 @@ export async function settle(registry: Registry, resourceVersion: string, signal
   }
 }
 
+/** Throws 400 for `export`, whose answer would be the whole object where the client wants it without what is particular to the cluster. */
 export async function getObject(call: Call): Promise<Answer> {
+  const { query } = call.request
+  if (boolParameter(query, 'export')) throw badRequest('the export parameter, deprecated since v1.14, is no longer supported')
   const output = outputOfObjects(call)
-  return objectAnswer(call, 200, await find(call, call.request.query.get('resourceVersion') ?? ''), output)
+  return objectAnswer(call, 200, await find(call, query.get('resourceVersion') ?? ''), output)
 }
 
 /** The object that the path names. Throws 404. */

@@ -208,6 +208,12 @@ describe('forms', () => {
     expect((await rest('GET', configMaps, undefined, as('PartialObjectMetadataList'))).body.kind).toBe('PartialObjectMetadataList')
   })
 
+  it('no object without what is particular to its cluster', async () => {
+    const said = 'the export parameter, deprecated since v1.14, is no longer supported'
+    expect(await rest('GET', `${configMaps}/m0?export=true`)).toMatchObject({ code: 400, body: { message: said } })
+    expect((await rest('GET', `${configMaps}/m0?export=false`)).code).toBe(200)
+  })
+
   it('yaml, pretty JSON, and nothing else', async () => {
     const yaml = await rest('GET', `${configMaps}/m0`, undefined, { headers: { accept: 'application/yaml' } })
     expect(yaml.headers['content-type']).toBe('application/yaml')
