@@ -23,8 +23,6 @@ export interface Served {
   readonly answer?: (ctx: RequestContext) => Promise<Answer>
   /** Answered, but neither in discovery nor in OpenAPI. */
   readonly hidden?: boolean
-  /** Verbs that are refused for now, with why: a kind that is being deleted. */
-  readonly refused?: Readonly<Record<string, string>>
 }
 
 /** A group version that another server answers for, as an APIService says, with what discovery shows of it. */

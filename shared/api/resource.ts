@@ -127,12 +127,16 @@ export interface Resource<T = any> extends Kind<T> {
   /** Of custom kinds: a digest of all that describes them, so that one can tell whether it is another without looking at it. */
   readonly digest?: string
   readonly singular: string
+  /** KINDList when absent. */
+  readonly listKind?: string
   readonly shortNames?: readonly string[]
   readonly categories?: readonly string[]
   /** Defaults to all eight. */
   readonly verbs?: readonly Verb[]
   /** What discovery shows of them, in order, when that is not all of them sorted. */
   readonly shownVerbs?: readonly Verb[]
+  /** Why no object of it may be made for now, by whatever verb: a custom kind that is being deleted. */
+  readonly refusesCreate?: string
   /** The versions that it is served in; only its own when absent. What is written is stored in the resource's own, the hub form. */
   readonly versions?: readonly Version<T>[]
   /** Versions that it is not served in, but that objects may be stored in, the hub form's among them. */
@@ -202,6 +206,8 @@ export interface Resource<T = any> extends Kind<T> {
 
 /** `apps/v1`, or `v1` for the core group. */
 export const apiVersion = (k: Pick<Kind, 'group' | 'version'>): string => (k.group ? `${k.group}/${k.version}` : k.version)
+
+export const listKindOf = ({ kind, listKind }: Pick<Resource, 'kind' | 'listKind'>): string => listKind ?? `${kind}List`
 
 /** Declares a resource; only there so that `T` checks the functions. */
 export const resource = <T>(definition: Resource<T>): Resource<T> => definition

@@ -15,7 +15,7 @@ import type { Registry, Stored } from '../registry/registry.ts'
 import type { Served, Surface } from '../surface.ts'
 import type { Converter } from './conversion.ts'
 import { resourceOf, terminatingVerbs, type Source } from './resource.ts'
-import { hasCondition, type Rival } from './status.ts'
+import { conditionOf, hasCondition, type Rival } from './status.ts'
 
 export const table = { group: customResourceDefinitions.group, plural: customResourceDefinitions.plural }
 
@@ -95,7 +95,8 @@ export function followDefinitions(
       names: acceptedNames ?? { plural: '', kind: '' },
       accepted,
       established,
-      terminating: hasCondition(d, 'Terminating'),
+      // Once it was emptied nobody would empty it again, however long others' finalizers keep it.
+      terminating: d.metadata.deletionTimestamp !== undefined && conditionOf(d, 'Terminating') !== undefined,
       hash,
       resource,
     }
@@ -158,7 +159,6 @@ export function followDefinitions(
 
 /** Before it is Established nobody is told of the kind. */
 const servedOf = ({ resource, established, terminating: ends }: Known): Served => ({
-  resource: ends ? { ...resource!, shownVerbs: terminatingVerbs } : resource!,
+  resource: ends ? { ...resource!, shownVerbs: terminatingVerbs, refusesCreate: terminating } : resource!,
   hidden: !established,
-  ...(ends ? { refused: { create: terminating } } : {}),
 })

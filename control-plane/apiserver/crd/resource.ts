@@ -65,6 +65,7 @@ export function resourceOf(
     kind: names.kind,
     plural: names.plural,
     singular: names.singular ?? names.kind.toLowerCase(),
+    ...(names.listKind ? { listKind: names.listKind } : {}),
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
     namespaced: spec.scope === 'Namespaced',

@@ -5,6 +5,7 @@
  */
 import type { CustomResourceDefinition, CustomResourceDefinitionNames } from '#shared/api/apiextensions/customresourcedefinition.ts'
 import { approvalOf } from '#shared/api/apiextensions/approval.ts'
+import { unreadableBundle } from '#shared/api/apiextensions/cabundle.ts'
 import { semanticEqual } from '#shared/api/meta/validation.ts'
 import { clone } from '#shared/machinery/jsonvalue.ts'
 import { formatTime } from '#shared/machinery/time.ts'
@@ -45,14 +46,15 @@ export function nextStatus(d: CustomResourceDefinition, version: number, rivals:
   if (accepted(next) && !established(next) && rivals.some(rival => isTaken(status.acceptedNames!, version, rival)))
     status.acceptedNames = none
   if (!semanticEqual(d.spec.names, status.acceptedNames)) giveNames(next, status, rivals)
-  else if (accepted(next) && !established(next))
-    setCondition(status, {
-      type: 'Established',
-      status: 'True',
-      reason: 'InitialNamesAccepted',
-      message: 'the initial names have been accepted',
-    })
+  else if (accepted(next) && !established(next)) setCondition(status, establishedCondition(d))
   return semanticEqual(status, d.status) ? undefined : status
+}
+
+function establishedCondition({ spec }: CustomResourceDefinition): Condition {
+  const type = 'Established'
+  if (unreadableBundle(spec.conversion?.webhook?.clientConfig?.caBundle) !== undefined)
+    return { type, status: 'False', reason: 'InvalidCABundle', message: 'The conversion webhook CABundle is invalid' }
+  return { type, status: 'True', reason: 'InitialNamesAccepted', message: 'the initial names have been accepted' }
 }
 
 const accepted = (d: CustomResourceDefinition): boolean => hasCondition(d, 'NamesAccepted')

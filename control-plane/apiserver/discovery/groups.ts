@@ -110,7 +110,8 @@ function servedResource(r: Resource, group: string, version: string): ServedReso
     categories: r.categories ?? [],
     storageVersionHash: createHash('sha256').update(`${r.group}/${r.version}/${r.kind}`).digest().subarray(0, 8).toString('base64'),
     subresources: Object.entries(r.subresources ?? {})
-      .sort(([a], [b]) => (a < b ? -1 : 1))
+      // Upstream lists those of custom kinds in this order.
+      .sort(([a], [b]) => (r.structural ? 0 : a < b ? -1 : 1))
       .map(([name, sub]) => servedSubresource(r, name, sub, group, version)),
   }
 }

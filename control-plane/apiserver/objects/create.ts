@@ -4,7 +4,7 @@ import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { validateObjectMeta } from '#shared/api/meta/validation.ts'
 import { findErrors } from '#shared/machinery/field.ts'
 import { nameIsDNSSubdomain } from '#shared/machinery/names.ts'
-import { StatusError, alreadyExists, invalidObject } from '#shared/machinery/status.ts'
+import { StatusError, alreadyExists, forbidden, invalidObject } from '#shared/machinery/status.ts'
 import { formatTime } from '#shared/machinery/time.ts'
 import { WriteConflict, type Stored } from '../registry/registry.ts'
 import { AdmissionRequest } from '../admission/admission.ts'
@@ -46,6 +46,7 @@ export async function createObject(
 ): Promise<Stored> {
   const { resource, hub } = endpoint
   const { subresource, dryRun } = writer
+  if (resource.refusesCreate !== undefined) throw forbidden(endpoint.groupResource, given.metadata.name ?? '', resource.refusesCreate)
   dedupOwnerReferences(given, writer.warnings, false)
   // What admission and the server add belongs to no manager.
   const recorded = writer.managed ? undefined : recordManager(endpoint, undefined, hub.codec.normalize(given), writer)

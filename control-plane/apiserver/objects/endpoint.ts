@@ -1,5 +1,5 @@
 /** One resource as it is served in one group and version. */
-import { apiVersion, resourceIn, versionsOf, type Resource, type Verb, type Version } from '#shared/api/resource.ts'
+import { apiVersion, listKindOf, resourceIn, versionsOf, type Resource, type Verb, type Version } from '#shared/api/resource.ts'
 import { structCodec, type Codec } from '#shared/machinery/codec.ts'
 import { structuralCodec } from '#shared/machinery/structural/codec.ts'
 import type { GroupResource } from '#shared/machinery/status.ts'
@@ -36,6 +36,7 @@ export interface Endpoint extends Form {
   readonly group: string
   readonly version: string
   readonly kind: string
+  readonly listKind: string
   readonly plural: string
   /** `apps/v1`, `v1`. */
   readonly apiVersion: string
@@ -80,6 +81,7 @@ export function endpointsOf(resource: Resource, hooks?: Hooks, lifetime: Lifetim
       group: version.group,
       version: version.version,
       kind,
+      listKind: listKindOf(resource),
       plural,
       apiVersion: own,
       hub,

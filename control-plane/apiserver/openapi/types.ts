@@ -7,7 +7,7 @@ import { typeMeta } from '#shared/api/meta/objectmeta.ts'
 import { deleteOptions } from '#shared/api/meta/options.ts'
 import { status } from '#shared/api/meta/status.ts'
 import { eviction } from '#shared/api/policy/eviction.ts'
-import { resourceIn, versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
+import { listKindOf, resourceIn, versionsOf, type Resource, type Subresource } from '#shared/api/resource.ts'
 import type { StructuralSchema } from '#shared/machinery/structural/schema.ts'
 import { list, obj, opt, req, type ObjectSchema } from '#shared/machinery/schema.ts'
 import { defineStructural } from './structural.ts'
@@ -18,6 +18,8 @@ import { operationsOf, patchType, type Operation, type Subject } from './operati
 interface Described extends Subject {
   readonly schema: ObjectSchema
   readonly structural: StructuralSchema | undefined
+  /** Of custom kinds: the fields that selectors may name. */
+  readonly selectable: readonly string[]
 }
 
 /** One version of a group with all that is served in it. */
@@ -35,7 +37,7 @@ export function groupVersions(resources: readonly Resource[]): GroupVersion[] {
   const out = new Map<string, { group: string; version: string; subjects: Described[] }>()
   for (const resource of resources) {
     for (const v of versionsOf(resource)) {
-      const { group, version, schema, structural } = v
+      const { group, version, schema, structural, fields } = v
       const key = `${group}/${version}`
       let gv = out.get(key)
       if (!gv) out.set(key, (gv = { group, version, subjects: [] }))
@@ -46,7 +48,8 @@ export function groupVersions(resources: readonly Resource[]): GroupVersion[] {
         schema,
         structural,
         type: schema.name,
-        listType: `${schema.name}List`,
+        selectable: structural ? Object.keys(fields ?? {}) : [],
+        listType: resource.listKind ? schema.name.replace(/[^.]*$/, resource.listKind) : `${schema.name}List`,
       })
     }
   }
@@ -67,10 +70,14 @@ export function describe(gv: GroupVersion, into: Definitions): Operation[] {
   const operations: Operation[] = []
   for (const subject of gv.subjects) {
     const { resource, schema, structural } = subject
-    const of = gvk(gv.group, gv.version, resource.kind) as Record<string, unknown>
-    if (structural) defineStructural(into, schema, structural, of)
-    else define(into, schema, of)
-    define(into, listOf(schema, resource.kind), gvk(gv.group, gv.version, `${resource.kind}List`) as Record<string, unknown>)
+    const selectable = subject.selectable.map(fieldPath => ({ fieldPath }))
+    const said = (kind: string): Record<string, unknown> => ({
+      ...gvk(gv.group, gv.version, kind),
+      ...(selectable.length > 0 ? { 'x-kubernetes-selectable-fields': selectable } : {}),
+    })
+    if (structural) defineStructural(into, schema, structural, said(resource.kind))
+    else define(into, schema, said(resource.kind))
+    define(into, listOf(schema, resource.kind, subject.listType), said(listKindOf(resource)))
     operations.push(...operationsOf(subject, (_, sub) => typeOfSubresource(into, subject, sub)))
   }
   return operations
@@ -84,8 +91,8 @@ function typeOfSubresource(into: Definitions, subject: Described, sub: Subresour
   return body.name
 }
 
-const listOf = (schema: ObjectSchema, kind: string): ObjectSchema =>
-  obj(`${schema.name}List`, `A list of objects of kind ${kind}.`, () => ({
+const listOf = (schema: ObjectSchema, kind: string, name: string): ObjectSchema =>
+  obj(name, `A list of objects of kind ${kind}.`, () => ({
     ...typeMeta(),
     metadata: opt(1, listMeta, { doc: 'Standard metadata of lists.', default: {} }),
     items: req(2, list(schema), { doc: 'The objects.' }),

@@ -27,7 +27,7 @@ import { updateObject } from '../objects/update.ts'
 import { inVersion } from '../verbs/apply.ts'
 import { bodyAnswer, writerOf, writingOf, type Call, type Verb } from '../verbs/context.ts'
 import { find } from '../verbs/get.ts'
-import { applyPatch, patchKind, strategicOf } from '../verbs/patch.ts'
+import { applyPatch, noStrategicMerge, patchKind, strategicOf } from '../verbs/patch.ts'
 import { checkNames } from '../verbs/update.ts'
 import { includeObjectOf } from '../verbs/views.ts'
 import { tableOf } from '../table/table.ts'
@@ -87,6 +87,7 @@ async function updateScale(call: Call): Promise<Answer> {
 async function patchScale(call: Call): Promise<Answer> {
   const kind = patchKind(call.request.headers['content-type'])
   if (kind === 'apply') return applyScale(call)
+  if (kind === 'strategic' && call.endpoint.resource.structural) throw noStrategicMerge()
   const p = writeParameters(call.request.query, 'PatchOptions')
   return write(call, p, before => {
     const document = applyPatch(kind, expected.codec, before, call.request.body)

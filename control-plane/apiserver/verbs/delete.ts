@@ -9,11 +9,10 @@ import { valueAnswer, type Answer } from '../chain/response.ts'
 import type { Stored } from '../registry/registry.ts'
 import { fromProtobuf } from '../objects/body.ts'
 import { answersWithObject, deleteObject, deletedStatus, isGone } from '../objects/delete.ts'
-import { servedAll } from '../objects/conversion.ts'
 import { deleteOptionsOf, listParameters, validateDeleteOptions } from '../objects/options.ts'
 import { selectionOf } from '../objects/selection.ts'
 import { objectAnswer, outputOfObjects, writerOf, writingOf, type Call } from './context.ts'
-import { listPart } from './list.ts'
+import { listPart, plainList } from './list.ts'
 import { protobufList } from './protobuf.ts'
 import { listAs } from './views.ts'
 
@@ -88,10 +87,5 @@ export async function removeCollection(call: Call): Promise<Answer> {
   await Promise.all(Array.from({ length: workers }, work))
   if (output.as !== '') return valueAnswer(200, await listAs(endpoint, removed, meta, output, query), writingOf(call, output))
   if (output.format === 'protobuf') return protobufList(endpoint, removed, meta)
-  const plainItems = (await servedAll(endpoint, removed)).map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest)
-  return valueAnswer(
-    200,
-    { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plainItems },
-    writingOf(call, output),
-  )
+  return valueAnswer(200, await plainList(endpoint, removed, meta), writingOf(call, output))
 }

@@ -3,7 +3,6 @@ import type { RequestContext } from '../chain/chain.ts'
 import { noSuchMethod, noSuchResource, pageNotFound, type Answer } from '../chain/response.ts'
 import { lookUp } from '#shared/machinery/jsonvalue.ts'
 import { serves, type Endpoint } from '../objects/endpoint.ts'
-import { StatusError } from '#shared/machinery/status.ts'
 import type { Store } from '../objects/store.ts'
 import type { Served, Surface } from '../surface.ts'
 import { admitConnection } from './connect.ts'
@@ -57,12 +56,13 @@ export function newDispatch(d: Dispatcher): (ctx: RequestContext) => Promise<Ans
       throw noSuchResource()
     }
     const { resource } = endpoint
-    const refused = info.subresource === '' && served.refused && lookUp(served.refused, info.verb)
-    if (refused) throw new StatusError(405, 'MethodNotAllowed', refused, { group: info.group, kind: info.resource })
-    // Cluster-scoped kinds are not below a namespace; a namespaced object is.
+    // Cluster-scoped kinds are not below a namespace; a namespaced object is. Of custom kinds all namespaces can but be looked at.
     if (
       (info.namespace !== '' && !resource.namespaced) ||
-      (info.namespace === '' && resource.namespaced && info.name !== '' && info.verb !== 'watch')
+      (info.namespace === '' &&
+        resource.namespaced &&
+        info.verb !== 'watch' &&
+        (info.name !== '' || (resource.structural && info.verb !== 'list')))
     )
       throw noSuchResource()
     if (endpoint.deprecated !== undefined) {

@@ -73,8 +73,14 @@ export async function listObjects(call: Call): Promise<Answer> {
   if (writing.format === 'protobuf') return protobufList(endpoint, items, meta)
   if (writing.format === 'json' && !writing.pretty)
     return jsonList(endpoint, items, meta, acceptsGzip(request), isLean(endpoint, request.headers[omitHeader]))
-  const plain = (await servedAll(endpoint, items)).map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest)
-  return valueAnswer(200, { kind: `${endpoint.kind}List`, apiVersion: endpoint.apiVersion, metadata: meta, items: plain }, writing)
+  return valueAnswer(200, await plainList(endpoint, items, meta), writing)
+}
+
+/** A list as a value. */
+export async function plainList(endpoint: Endpoint, items: readonly Stored[], metadata: object): Promise<object> {
+  const objects = await servedAll(endpoint, items)
+  const plain = endpoint.resource.structural ? objects : objects.map(({ kind: _kind, apiVersion: _apiVersion, ...rest }) => rest)
+  return { kind: endpoint.listKind, apiVersion: endpoint.apiVersion, metadata, items: plain }
 }
 
 /** Others may go on after so many objects: shown in a view, or looked at. */
@@ -239,7 +245,7 @@ const convertedItem =
 /** The list as bytes; a long one in pieces, so that nothing is held twice. `lean` items have no managedFields. */
 async function jsonList(endpoint: Endpoint, items: readonly Stored[], meta: ListMeta, gzip: boolean, lean: boolean): Promise<Answer> {
   const start = Buffer.from(
-    `{"kind":"${endpoint.kind}List","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`,
+    `{"kind":"${endpoint.listKind}","apiVersion":"${endpoint.apiVersion}","metadata":${JSON.stringify(meta)},"items":[`,
   )
   const json = lean ? withoutManagedFields : endpoint.sole ? storedItem : convertedItem(await servedJsonAll(endpoint, items))
   let total = start.length
@@ -262,7 +268,7 @@ function deflatedItems(endpoint: Endpoint, items: readonly Stored[], json: ItemJ
 /** Adds one item to the parts of a list; returns its size. */
 function addItem(parts: Buffer[], endpoint: Endpoint, json: readonly Buffer[], first: boolean): number {
   if (!first) parts.push(comma)
-  const beginning = withoutHead(endpoint, json[0]!)
+  const beginning = itemOf(endpoint, json[0]!)
   let size = beginning.length
   parts.push(open, beginning)
   for (let i = 1; i < json.length; i++) {
@@ -294,8 +300,9 @@ async function* pieces(endpoint: Endpoint, start: Buffer, items: readonly Stored
   yield Buffer.concat(parts)
 }
 
-/** The JSON of an object after its kind and apiVersion, which items of a list do not repeat, without the opening brace. */
-function withoutHead(endpoint: Endpoint, json: Buffer): Buffer {
+/** The JSON of an object in a list, without the opening brace: items say what they are in lists of custom kinds only, as upstream's. */
+function itemOf(endpoint: Endpoint, json: Buffer): Buffer {
+  if (endpoint.resource.structural) return json.subarray(1)
   const { head } = endpoint
   if (head.compare(json, 0, head.length) === 0) return json.subarray(head.length)
   const { kind: _kind, apiVersion: _apiVersion, ...rest } = parseJson(json.toString()) as { kind: string; apiVersion: string }

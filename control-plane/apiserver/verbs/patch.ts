@@ -20,7 +20,7 @@ import { objectAnswer, outputOfObjects, writerOf, type Call } from './context.ts
 const unsupportedMediaType = (): StatusError => new StatusError(415, 'UnsupportedMediaType', '415: Unsupported Media Type', {})
 
 /** Custom kinds, whose lists have no merge keys, do not take these. */
-const noStrategicMerge = (): StatusError =>
+export const noStrategicMerge = (): StatusError =>
   new StatusError(
     415,
     'UnsupportedMediaType',

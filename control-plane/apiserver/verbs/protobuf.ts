@@ -33,7 +33,7 @@ export async function protobufList(endpoint: Endpoint, items: readonly Stored[],
     if (i % turn === turn - 1) await pause()
   }
   const length = parts.reduce((n, part) => n + part.length, 0)
-  const { head, tail } = envelope(endpoint.apiVersion, `${endpoint.kind}List`, length)
+  const { head, tail } = envelope(endpoint.apiVersion, endpoint.listKind, length)
   parts.unshift(head)
   parts.push(tail)
   return { code: 200, headers: { 'content-type': protobufType }, body: length <= pieceBytes ? Buffer.concat(parts) : pieces(parts) }

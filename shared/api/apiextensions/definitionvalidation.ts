@@ -7,6 +7,7 @@ import type { JsonSchema } from '../../machinery/structural/schema.ts'
 import { isDNS1035Label, isDNS1123Subdomain } from '../../machinery/names.ts'
 import { validateReviewVersions } from '../admissionregistration/webhookvalidation.ts'
 import { validateClientConfig } from '../admissionregistration/webhookclientvalidation.ts'
+import { unreadableBundle } from './cabundle.ts'
 import { approvalAnnotation, approvalOf } from './approval.ts'
 import { semanticEqual, validateImmutable } from '../meta/validation.ts'
 import type {
@@ -42,9 +43,18 @@ export function validateDefinitionUpdate({ spec }: CustomResourceDefinition, old
   if (!old.status?.conditions?.some(c => c.type === 'Established' && c.status === 'True')) return errors
   return [
     ...errors,
+    ...validateBundle(spec, old.spec, here.child('conversion', 'webhookClientConfig', 'caBundle')),
     ...validateImmutable(spec.scope, old.spec.scope, here.child('scope')),
     ...validateImmutable(spec.names?.kind, old.spec.names?.kind, here.child('names', 'kind')),
   ]
+}
+
+/** Before it is Established a bundle may be wrong, and one that is wrong may stay so. */
+function validateBundle({ conversion }: CustomResourceDefinitionSpec, old: CustomResourceDefinitionSpec, at: Path): FieldError[] {
+  if (conversion?.strategy !== 'Webhook' || unreadableBundle(old.conversion?.webhook?.clientConfig?.caBundle) !== undefined) return []
+  const bundle = conversion.webhook?.clientConfig?.caBundle
+  const why = unreadableBundle(bundle)
+  return why === undefined ? [] : [invalid(at, bundle, why)]
 }
 
 const scopes = ['Cluster', 'Namespaced']

@@ -140,8 +140,14 @@ function validate(
   return errors
 }
 
+/** Upstream looks at the part as if it were all: its messages name fields from there. */
 const validatePart = (node: Node | undefined, value: unknown, path: string, old: unknown): FieldError[] =>
-  node && value !== undefined ? validateStructural(node, value, path, old) : []
+  node && value !== undefined
+    ? validateStructural(node, value, path, old).map(e => ({
+        ...e,
+        message: e.message.replace(`${e.field} in body`, `${e.field.slice(path.length + 1)} in body`),
+      }))
+    : []
 
 const goKind = (value: unknown): string =>
   Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value === 'boolean' ? 'bool' : typeof value

@@ -30,7 +30,7 @@ describe('subresources', () => {
       group,
       plural: 'lions',
       kind: 'Lion',
-      versions: [version('v1', { ...schema(spec), subresources: { status: {} } })],
+      versions: [version('v1', { ...schema(spec, object({ x: { ...integer, maximum: 5 } })), subresources: { status: {} } })],
     })
     await define(rest, { group, plural: 'tigers', kind: 'Tiger', versions: [version('v1', schema(spec))] })
     const lion = (await rest('POST', at('lions'), { ...head('Lion', 'a'), spec: { size: 1 }, status: { x: 1 } })).body
@@ -43,6 +43,9 @@ describe('subresources', () => {
     )
     expect(status.body).toMatchObject({ metadata: { generation: 1 }, spec: { size: 1 }, status: { x: 2 } })
     expect(status.body.metadata).not.toHaveProperty('labels')
+    expect((await rest('PATCH', `${at('lions')}/a/status`, { status: { x: 6 } }, merge)).body.details.causes).toEqual([
+      { reason: 'FieldValueInvalid', field: 'status.x', message: 'Invalid value: 6: x in body should be less than or equal to 5' },
+    ])
     const main = await rest('PATCH', `${at('lions')}/a`, { spec: { size: 3 }, status: { x: 3 } }, merge)
     expect(main.body).toMatchObject({ metadata: { generation: 2 }, spec: { size: 3 }, status: { x: 2 } })
     expect((await rest('PATCH', `${at('lions')}/a`, { metadata: { labels: { a: 'b' } } }, merge)).body.metadata.generation).toBe(2)
@@ -110,6 +113,7 @@ describe('subresources', () => {
     expect((await rest('PATCH', `${at('herds')}/c/scale`, { spec: { replicas: 3 } }, merge)).body.spec.replicas).toBe(3)
     const { resources } = (await rest('GET', `/apis/${group}/v1`)).body
     expect(resources.filter((r: { name: string }) => r.name.startsWith('herds/'))).toEqual([
+      { name: 'herds/status', singularName: '', namespaced: true, kind: 'Herd', verbs: ['get', 'patch', 'update'] },
       {
         name: 'herds/scale',
         singularName: '',
@@ -119,8 +123,9 @@ describe('subresources', () => {
         kind: 'Scale',
         verbs: ['get', 'patch', 'update'],
       },
-      { name: 'herds/status', singularName: '', namespaced: true, kind: 'Herd', verbs: ['get', 'patch', 'update'] },
     ])
+    const strategic = { headers: { 'content-type': 'application/strategic-merge-patch+json' } }
+    expect((await rest('PATCH', `${at('herds')}/a/scale`, { spec: { replicas: 3 } }, strategic)).code).toBe(415)
   })
 })
 
@@ -343,9 +348,27 @@ it('has metadata as other kinds, but any finalizer', async () => {
   expect((await rest('GET', `${at('dogs')}/${name}`)).code).toBe(404)
 })
 
+it('says in lists what each object is, under the name that the definition gives lists', async () => {
+  await define(rest, { group, plural: 'crows', kind: 'Crow', names: { listKind: 'Murder' } })
+  const made = (await rest('POST', at('crows'), { ...head('Crow', 'a'), spec: {} })).body
+  const list = { kind: 'Murder', apiVersion: `${group}/v1`, items: [made] }
+  expect((await rest('GET', at('crows'))).body).toMatchObject(list)
+  expect((await rest('GET', `${at('crows')}?pretty=true`)).body).toMatchObject(list)
+  // Those of all namespaces can but be looked at.
+  for (const method of ['POST', 'DELETE']) expect((await rest(method, `/apis/${group}/v1/crows`, head('Crow', 'b'))).code).toBe(404)
+  const yaml = await rest('GET', `${at('crows')}/b`, undefined, { headers: { accept: 'application/yaml' } })
+  expect(yaml.code).toBe(404)
+  expect(yaml.text).toContain('\nkind: Status\n')
+  expect((await rest('DELETE', at('crows'))).body).toMatchObject(list)
+})
+
 it('is in discovery of both kinds and in OpenAPI at once', async () => {
   const names = { shortNames: ['ow'], categories: ['all', 'zoo'] }
-  await define(rest, { group, plural: 'owls', kind: 'Owl', scope: 'Cluster', names })
+  const subresources = { status: {}, scale: { specReplicasPath: '.spec.size', statusReplicasPath: '.status.size' } }
+  const versions = [version('v1', { subresources, selectableFields: [{ jsonPath: '.spec.size' }] })]
+  await define(rest, { group, plural: 'owls', kind: 'Owl', scope: 'Cluster', names: { ...names, listKind: 'Parliament' }, versions })
+  const all = (await rest('GET', `/apis/${group}/v1`)).body.resources.map((r: { name: string }) => r.name)
+  expect(all.filter((name: string) => name.startsWith('owls'))).toEqual(['owls', 'owls/status', 'owls/scale'])
   const listed = (await rest('GET', `/apis/${group}/v1`)).body.resources.find((r: { name: string }) => r.name === 'owls')
   expect(listed).toMatchObject({ singularName: 'owl', namespaced: false, kind: 'Owl', ...names, storageVersionHash: expect.any(String) })
   const accept = 'application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList'
@@ -360,6 +383,15 @@ it('is in discovery of both kinds and in OpenAPI at once', async () => {
   expect(v3.headers['cache-control']).toContain('immutable')
   expect(v3.body.components.schemas[type].properties.spec.properties.size).toEqual({ type: 'integer', default: 1 })
   expect((await rest('GET', '/openapi/v2')).body.definitions[type].properties.spec.properties.size).toEqual({ type: 'integer' })
+  for (const [of, kind] of [
+    [type, 'Owl'],
+    ['com.example.zoo.v1.Parliament', 'Parliament'],
+  ] as const) {
+    expect(v3.body.components.schemas[of]).toMatchObject({
+      'x-kubernetes-group-version-kind': [{ group, version: 'v1', kind }],
+      'x-kubernetes-selectable-fields': [{ fieldPath: 'spec.size' }],
+    })
+  }
   await rest(
     'PATCH',
     `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/owls.${group}`,

@@ -1,5 +1,6 @@
 /** CustomResourceDefinitions: what is stored is served, by every API server. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { encodePem } from '#shared/certificates/pem.ts'
 import type { KubeObject } from '#shared/api/meta/objectmeta.ts'
 import { startTestApiServer, type ApiServerFixture, type Rest } from '../../fixtures/apiserver.ts'
 import { define as defineIn, definition as definitionOf, definitions, undefine, until as untilIn, version, type Kind } from './define.ts'
@@ -24,6 +25,7 @@ const remove = (name: string) => undefine(rest, name)
 const conditionsOf = (d: any): Record<string, string> =>
   // any: as Rest
   Object.fromEntries(d.status.conditions.map((c: { type: string; status: string; reason: string }) => [c.type, `${c.status} ${c.reason}`]))
+const apply = { headers: { 'content-type': 'application/apply-patch+yaml' } }
 const merge = { headers: { 'content-type': 'application/merge-patch+json' } }
 
 it('is served by every API server as soon as somebody may know that it is Established', async () => {
@@ -148,12 +150,15 @@ describe('deletion', () => {
       kind: 'CustomResourceDefinition',
       metadata: { deletionTimestamp: expect.any(String), finalizers: ['customresourcecleanup.apiextensions.k8s.io'] },
     })
-    for (const by of [rest, other])
-      expect((await by('POST', path, fig('b'))).body).toMatchObject({
-        code: 405,
-        reason: 'MethodNotAllowed',
-        message: 'create not allowed while custom resource definition is terminating',
-      })
+    const refused = {
+      code: 403,
+      reason: 'Forbidden',
+      message: 'figs.shop.example.com "b" is forbidden: create not allowed while custom resource definition is terminating',
+    }
+    for (const by of [rest, other]) {
+      expect((await by('POST', path, fig('b'))).body).toMatchObject(refused)
+      expect((await by('PATCH', `${path}/b?fieldManager=m`, fig('b'), apply)).body).toMatchObject(refused)
+    }
     const { resources } = (await rest('GET', '/apis/shop.example.com/v1')).body
     expect(resources.find((r: { name: string }) => r.name === 'figs').verbs).toEqual(['delete', 'deletecollection', 'get', 'list', 'watch'])
     const watch = await rest.watch(`${path}?watch=1&fieldSelector=metadata.name=held`)
@@ -169,6 +174,54 @@ describe('deletion', () => {
     // Nothing is left for a kind that comes after it.
     await define({ plural: 'figs', kind: 'Fig' })
     expect((await rest('GET', path)).body.items).toEqual([])
+    await remove(name)
+  })
+
+  it('that somebody holds up takes no objects when the kind is empty already', async () => {
+    const name = 'nuts.shop.example.com'
+    const path = '/apis/shop.example.com/v1/namespaces/default/nuts'
+    await define({ plural: 'nuts', kind: 'Nut' })
+    await rest('PATCH', `${definitions}/${name}`, { metadata: { finalizers: ['shop.example.com/hold'] } }, merge)
+    const watch = await rest.watch(`${definitions}?watch=1&fieldSelector=metadata.name=${name}`)
+    await rest('DELETE', `${definitions}/${name}`)
+    const emptied = (d: any): boolean => d.status?.conditions?.some((c: any) => c.reason === 'InstanceDeletionCompleted') // any: as Rest
+    while (!emptied((await watch.next()).object));
+    expect((await rest('POST', path, { kind: 'Nut', apiVersion: 'shop.example.com/v1', metadata: { name: 'a' } })).code).toBe(403)
+    await rest('PATCH', `${definitions}/${name}`, { metadata: { finalizers: null } }, merge)
+    while ((await watch.next()).type !== 'DELETED');
+    watch.stop()
+  })
+})
+
+describe('a webhook that converts', () => {
+  const conversion = (caBundle: string) => ({
+    strategy: 'Webhook',
+    webhook: {
+      conversionReviewVersions: ['v1'],
+      clientConfig: { caBundle: Buffer.from(caBundle).toString('base64'), service: { namespace: 'default', name: 'c' } },
+    },
+  })
+  const pem = encodePem('CERTIFICATE', Buffer.from('nobody'))
+
+  it('is trusted by certificates that can be read before the kind is served, and as long', async () => {
+    const name = 'hooks.shop.example.com'
+    const made = definition({ plural: 'hooks', kind: 'Hook' })
+    await rest('POST', definitions, { ...made, spec: { ...made.spec, conversion: conversion(pem) } })
+    const waits = await until(name, 'Established', 'False')
+    expect(waits.metadata.name).toBe(name)
+    const watch = await rest.watch(`${definitions}?watch=1&fieldSelector=metadata.name=${name}`)
+    const told = (d: any): any => d.status?.conditions?.find((c: any) => c.reason === 'InvalidCABundle') // any: as Rest
+    let found: any
+    while (!found) found = told((await watch.next()).object)
+    expect(found).toMatchObject({ type: 'Established', status: 'False', message: 'The conversion webhook CABundle is invalid' })
+    watch.stop()
+    await rest('PATCH', `${definitions}/${name}`, { spec: { conversion: { strategy: 'None', webhook: null } } }, merge)
+    await until(name, 'Established', 'True')
+    const wrong = await rest('PATCH', `${definitions}/${name}`, { spec: { conversion: conversion('not PEM') } }, merge)
+    expect(wrong.body.details.causes[0]).toMatchObject({
+      field: 'spec.conversion.webhookClientConfig.caBundle',
+      message: expect.stringContaining('unable to load root certificates: unable to parse bytes as PEM block'),
+    })
     await remove(name)
   })
 })
