@@ -10,6 +10,7 @@ import { isNotFound } from '#shared/machinery/status.ts'
 import type { LoadBalancerStatus } from './cloud.ts'
 import type { NewCloudController } from './context.ts'
 import { loadBalancerView, servesLoadBalancers } from './nodes.ts'
+import { changeOf } from './servicechanges.ts'
 
 export const loadBalancerFinalizer = 'service.kubernetes.io/load-balancer-cleanup'
 
@@ -91,6 +92,8 @@ export const serviceController: NewCloudController = ({ cloud, client, informer,
     client,
     sources: [
       source(all, ({ object, previous, type }) => {
+        const change = type === 'MODIFIED' && previous && changeOf(previous, object, s => wantsLoadBalancer(s, cloud.loadBalancerClass))
+        if (change) events.event(object, 'Normal', change.reason, change.message)
         if (type === 'MODIFIED' && previous && view(previous) === view(object) && same(statusOf(previous), statusOf(object))) return []
         // An address that one gives back may be what another waits for.
         return type === 'DELETED' ? [keyOf(object), ...wanting().filter(key => !ensured.has(key))] : [keyOf(object)]
