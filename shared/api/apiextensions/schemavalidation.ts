@@ -290,13 +290,28 @@ const wrongTypes = (schema: Schema, at: Path): FieldError[] =>
       .map(k => typeInvalid(at.child(k), schema[k], `must be ${shape === 'array' || shape === 'object' ? 'an' : 'a'} ${shape}`)),
   )
 
+/** All schemas in one, itself first. */
+function* schemasIn(schema: unknown): Generator<Schema> {
+  if (Array.isArray(schema)) for (const inner of schema) yield* schemasIn(inner)
+  if (!isObject(schema)) return
+  yield schema
+  const { properties, items, additionalProperties, not, allOf, anyOf, oneOf } = schema
+  if (isObject(properties)) for (const inner of Object.values(properties)) yield* schemasIn(inner)
+  for (const inner of [items, additionalProperties, not, allOf, anyOf, oneOf]) yield* schemasIn(inner)
+}
+
 /** The formats in a schema that nobody knows, each once. */
-export function unknownFormats(schema: unknown, found: Set<string> = new Set()): ReadonlySet<string> {
-  if (Array.isArray(schema)) for (const inner of schema) unknownFormats(inner, found)
-  if (!isObject(schema)) return found
-  const { format, type, properties, items, additionalProperties, not } = schema
-  if (typeof format === 'string' && format !== '' && !isKnownFormat(format, type)) found.add(format)
-  if (isObject(properties)) for (const inner of Object.values(properties)) unknownFormats(inner, found)
-  for (const inner of [items, additionalProperties, not, schema['allOf'], schema['anyOf'], schema['oneOf']]) unknownFormats(inner, found)
+export function unknownFormats(schema: unknown): ReadonlySet<string> {
+  const found = new Set<string>()
+  for (const { format, type } of schemasIn(schema))
+    if (typeof format === 'string' && format !== '' && !isKnownFormat(format, type)) found.add(format)
   return found
+}
+
+const limits = shapes.find(([shape]) => shape === 'number')![1]
+/** Rounds the limits that are integers of 64 bits: upstream's are float64. Mutates. */
+export function roundLimits(schema: unknown): void {
+  for (const inner of schemasIn(schema))
+    for (const keyword of limits)
+      if (typeof inner[keyword] === 'bigint') (inner as Record<string, unknown>)[keyword] = Number(inner[keyword])
 }

@@ -401,3 +401,20 @@ it('is in discovery of both kinds and in OpenAPI at once', async () => {
   expect((await rest('GET', '/openapi/v3')).body.paths[`apis/${group}/v1`].serverRelativeURL).not.toBe(serverRelativeURL)
   await rest('DELETE', `/apis/apiextensions.k8s.io/v1/customresourcedefinitions/owls.${group}`)
 })
+
+it('has limits that are integers of 64 bits, anywhere in its schema', async () => {
+  const wide = 9223372036854775000
+  const items = object({ priority: { ...integer, maximum: wide }, name: { ...string, maxLength: wide } })
+  await define(rest, {
+    group,
+    plural: 'routes',
+    kind: 'Route',
+    versions: [version('v1', schema(object({ routes: { type: 'array', items } })))],
+  })
+  const route = (name: string, priority: number) => ({ ...head('Route', name), spec: { routes: [{ priority, name: 'a' }] } })
+  expect((await rest('POST', at('routes'), route('a', 1))).code).toBe(201)
+  const refused = await rest('POST', at('routes'), route('b', 9223372036854775807))
+  expect(refused.body.message).toContain('spec.routes[0].priority in body should be less than or equal to')
+  const accept = 'application/com.github.proto-openapi.spec.v3.v1.0+protobuf'
+  expect((await rest('GET', `/openapi/v3/apis/${group}/v1`, undefined, { headers: { accept } })).code).toBe(200)
+})
