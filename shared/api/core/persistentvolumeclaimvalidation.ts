@@ -19,7 +19,7 @@ export function validatePersistentVolumeClaimUpdate(claim: PersistentVolumeClaim
   const fromAnnotation =
     named && oldAnnotation !== undefined && storageClassName === oldAnnotation && (annotation ?? oldAnnotation) === oldAnnotation
   if (!fromAnnotation) {
-    const path = at.child('metadata', 'annotations').key(storageClassAnnotation)
+    const path = at.child('metadata', 'annotations', storageClassAnnotation)
     errors.push(...validateImmutable(annotation, oldAnnotation, path))
   }
   const mayName = fromAnnotation || (named && (oldAnnotation === undefined || oldAnnotation === storageClassName))

@@ -5,6 +5,10 @@ import { changeProblems, makePod } from './pods.ts'
 /** The pod as it is stored: with a version, and bound unless gated. */
 const stored = (spec: object = {}, status: object = { phase: 'Running', qosClass: 'BestEffort' }): Pod =>
   makePod({ nodeName: 'n', ...spec }, { resourceVersion: '1', uid: 'u' }, status)
+const gated = { nodeName: '', schedulingGates: [{ name: 'a' }] }
+const required = { nodeSelectorTerms: [{ matchExpressions: [{ key: 'a', operator: 'In', values: ['b'] }] }] }
+const nodeAffinity = { requiredDuringSchedulingIgnoredDuringExecution: required }
+const podAffinity = { requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: 'zone', labelSelector: {} }] }
 const tolerations = [{ key: 'a', operator: 'Exists' }]
 
 describe('changes of a pod', () => {
@@ -20,6 +24,9 @@ describe('changes of a pod', () => {
       { nodeName: '', schedulingGates: [{ name: 'a' }] },
       { nodeName: '', schedulingGates: [{ name: 'a' }], nodeSelector: { a: 'b' } },
     ],
+    ['a node affinity while gated', gated, { ...gated, affinity: { nodeAffinity } }],
+    ['the first of affinities while gated', { ...gated, affinity: {} }, { ...gated, affinity: { nodeAffinity } }],
+    ['a node affinity beside another', { ...gated, affinity: { podAffinity } }, { ...gated, affinity: { podAffinity, nodeAffinity } }],
   ])('may be: %s', (_, old, next) => expect(changeProblems(stored(next), stored(old))).toEqual([]))
 
   it.each<[string, object, object, RegExp]>([
@@ -49,6 +56,8 @@ describe('changes of a pod', () => {
       /^spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds$/,
     ],
     ['a new gate', {}, { schedulingGates: [{ name: 'a' }] }, /only deletion is allowed, but found new scheduling gate 'a'$/],
+    ['another affinity while gated', gated, { ...gated, affinity: { nodeAffinity, podAffinity } }, /^spec: Forbidden/],
+    ['a node affinity when not gated', {}, { affinity: { nodeAffinity } }, /^spec: Forbidden/],
     ['a node selector when not gated', {}, { nodeSelector: { a: 'b' } }, /^spec: Forbidden/],
   ])('may not be: %s', (_, old, next, expected) =>
     expect(changeProblems(stored(next), stored(old))).toEqual([expect.stringMatching(expected)]),

@@ -211,6 +211,11 @@ describe('rules of a pod', () => {
   })
 
   it('hold for annotations, too', () => {
+    const mirror = { annotations: { 'kubernetes.io/config.mirror': 'x' } }
+    expect(problems({}, mirror)).toEqual([
+      'metadata.annotations[kubernetes.io/config.mirror]: Invalid value: "x": must set spec.nodeName if mirror pod annotation is set',
+    ])
+    expect(problems({ nodeName: 'n' }, mirror)).toEqual([])
     expect(problems({}, { annotations: { 'controller.kubernetes.io/pod-deletion-cost': 'x' } })).toEqual([
       'metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "x": must be a 32bit integer',
     ])

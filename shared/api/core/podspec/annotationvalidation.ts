@@ -15,6 +15,7 @@ const mirror = 'kubernetes.io/config.mirror'
 export function validatePodAnnotations(meta: ObjectMeta, spec: PodSpec, at: Path, specAt: Path): FieldError[] {
   const errors: FieldError[] = []
   for (const [key, value] of Object.entries(meta.annotations ?? {})) {
+    if (key === mirror && !spec.nodeName) errors.push(invalid(at.key(key), value, 'must set spec.nodeName if mirror pod annotation is set'))
     if (key === deletionCost && !isInt32(value)) errors.push(invalid(at.key(key), value, 'must be a 32bit integer'))
     if (key === seccompPod || key.startsWith(seccompContainer)) errors.push(...seccompRules(value, at.child(key)))
     if (key.startsWith(appArmorAnnotation)) {

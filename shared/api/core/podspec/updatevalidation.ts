@@ -81,7 +81,9 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec, path: Path): FieldError
     const affinity = spec.affinity?.nodeAffinity
     if (!semanticEqual(affinity, old.affinity?.nodeAffinity)) {
       errors.push(...validateNodeAffinityUpdate(affinity, old.affinity?.nodeAffinity, path.child('affinity', 'nodeAffinity')))
-      assign(rest, 'affinity', { ...rest.affinity, nodeAffinity: old.affinity?.nodeAffinity })
+      const { nodeAffinity: _, ...others } = rest.affinity ?? {}
+      const same = { ...others, ...(old.affinity?.nodeAffinity ? { nodeAffinity: old.affinity.nodeAffinity } : {}) }
+      assign(rest, 'affinity', old.affinity === undefined && Object.keys(same).length === 0 ? undefined : same)
     }
   }
   if (!semanticEqual(rest, old))
