@@ -6,7 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, realpath, symlink } from 'node:fs/promises'
 import { constants } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import { killMarked, processUsage, processesMarked } from '#shared/component/processes.ts'
 import { cgroupProcesses, killCgroup, removeCgroup } from '#shared/linux/cgroup.ts'
 import { removeTree } from '#shared/linux/removetree.ts'
@@ -92,7 +92,8 @@ export async function createProcessRuntime(options: ProcessRuntimeOptions): Prom
       if (source !== undefined) await symlink(source, link)
     }
     const env = processEnvironment(spec, root, mounts, { [markName]: markValue, COXSWAIN_CONTAINER: spec.id })
-    const cwd = join(root, spec.workingDir || '/')
+    // Made if it is missing: never outside of the root.
+    const cwd = join(root, posix.resolve('/', spec.workingDir))
     await mkdir(cwd, { recursive: true })
     const [program = '', ...args] = imageCommand(spec.image, spec.args)
     const failure = (why: string): Error => new Error(startFailure(`unable to start container process: ${why}`))

@@ -1,6 +1,6 @@
 /** What is mounted into a container: its volumes and the pod's own files. */
 import { mkdir, open } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, posix } from 'node:path'
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { Container, VolumeMount } from '#shared/api/core/podspec/container.ts'
 import type { EphemeralContainer } from '#shared/api/core/podspec/ephemeralcontainer.ts'
@@ -15,6 +15,9 @@ const propagations: { [name: string]: ContainerMount['propagation'] } = {
   HostToContainer: 'rslave',
   Bidirectional: 'rshared',
 }
+
+/** Where a path of the pod's spec is in a container: absolute, never above its root, and written in one way. */
+export const inContainer = (path: string): string => posix.resolve('/', path)
 
 /** Throws in upstream's words where it is asked for and cannot be had. */
 function isRecursive(m: VolumeMount, possible: boolean): boolean {
@@ -63,7 +66,7 @@ export async function containerMounts(
       volume?.nfs?.readOnly === true
     const lock = volume?.image && (await imageVolumeLock(path))
     mounts.push({
-      destination: m.mountPath.startsWith('/') ? m.mountPath : `/${m.mountPath}`,
+      destination: inContainer(m.mountPath),
       source,
       readOnly: m.readOnly === true || alwaysReadOnly,
       propagation: propagations[m.mountPropagation ?? 'None'] ?? 'private',
@@ -72,7 +75,8 @@ export async function containerMounts(
       ...(isRecursive(m, recursion) ? { recursiveReadOnly: true } : {}),
     })
   }
-  const own = (destination: string, source: string, readOnly = false): void => {
+  const own = (path: string, source: string, readOnly = false): void => {
+    const destination = inContainer(path)
     if (!mounts.some(m => m.destination === destination)) mounts.push({ destination, source, readOnly, propagation: 'private' })
   }
   // The kubelet's is writable; the others are containerd's, and as the root is.

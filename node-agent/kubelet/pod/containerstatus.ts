@@ -1,6 +1,7 @@
 /** One container's status as the API shows it, from what the kubelet remembers of it. */
 import type { Pod } from '#shared/api/core/pod.ts'
 import type { ContainerState, ContainerStatus } from '#shared/api/core/podspec/containerstatus.ts'
+import { inContainer } from '../container/mounts.ts'
 import { resourcesInForce } from '../container/resources.ts'
 import { initContainers, isSidecar, type TypedContainer } from './containers.ts'
 import { restartsAfter } from './restart.ts'
@@ -75,7 +76,10 @@ export function containerStatus(
     name: m.name,
     mountPath: m.mountPath,
     ...(m.readOnly
-      ? { readOnly: true, recursiveReadOnly: record?.current.recursiveReadOnly?.includes(m.mountPath) ? 'Enabled' : 'Disabled' }
+      ? {
+          readOnly: true,
+          recursiveReadOnly: record?.current.recursiveReadOnly?.includes(inContainer(m.mountPath)) ? 'Enabled' : 'Disabled',
+        }
       : {}),
   }))
   return {

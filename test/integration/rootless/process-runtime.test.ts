@@ -91,6 +91,8 @@ describe('a container', () => {
     await run('env', ['env'], more)
     const [place, env] = ['place', 'env'].map(id => join(directoryOf(id), 'root'))
     expect(outputOf('place')).toBe(`${place}/not/there`)
+    await run('above', ['pwd'], { workingDir: '../../../../above' })
+    expect(outputOf('above')).toBe(`${join(directoryOf('above'), 'root')}/above`)
     expect(outputOf('env').split('\n').sort()).toEqual([
       'A=b c',
       'COXSWAIN_CONTAINER=env',
