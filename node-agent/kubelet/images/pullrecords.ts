@@ -83,6 +83,14 @@ export function pullRecords(directory: string, policy: VerificationPolicy, allow
       credentialMapping: { ...credentialMapping, [repository]: now },
     })
   }
+  /** How many pulls of an image: with other credentials there may be several. */
+  const underWay = new Map<string, number>()
+  function wasLast(image: string): boolean {
+    const others = (underWay.get(image) ?? 1) - 1
+    if (others > 0) underWay.set(image, others)
+    else underWay.delete(image)
+    return others <= 0
+  }
   const isAllowed = (repository: string): boolean =>
     allowed.some(name => (name.endsWith('/*') ? repository.startsWith(name.slice(0, -1)) : repository === name))
 
@@ -110,10 +118,20 @@ export function pullRecords(directory: string, policy: VerificationPolicy, allow
       }
       return true
     },
-    begin: image => write(pulling(image), { kind: 'ImagePullIntent', apiVersion: 'kubelet.config.k8s.io/v1beta1', image }),
+    async begin(image) {
+      underWay.set(image, (underWay.get(image) ?? 0) + 1)
+      const intent = { kind: 'ImagePullIntent', apiVersion: 'kubelet.config.k8s.io/v1beta1', image }
+      try {
+        await write(pulling(image), intent)
+      } catch (e) {
+        wasLast(image)
+        throw e
+      }
+    },
     async end(image, result) {
       if (result) await add(result.repository, result.imageRef, result.by)
-      await rm(pulling(image), { force: true })
+      // Another one is still to be told from an image that was there before.
+      if (wasLast(image)) await rm(pulling(image), { force: true })
     },
     forget: imageRef => rm(pulled(imageRef), { force: true }),
   }

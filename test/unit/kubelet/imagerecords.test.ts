@@ -54,6 +54,16 @@ describe('records of pulls', () => {
     await records.forget('r/app@sha256:1')
     expect(readdirSync(path.join(directory, 'pulled'))).toEqual([])
   })
+  test('of two pulls at the same time one that fails takes nothing from the other', async () => {
+    const records = pullRecords(directory, 'NeverVerifyPreloadedImages')
+    await records.begin('r/app:1')
+    await records.begin('r/app:1')
+    await records.end('r/app:1')
+    // Its image may be there already: nobody was let in yet.
+    expect(await records.mustVerify('r/app:1', 'r/app', 'r/app@sha256:1', [])).toBe(true)
+    await records.end('r/app:1')
+    expect(readdirSync(path.join(directory, 'pulling'))).toEqual([])
+  })
   test('a pull that failed leaves nothing; policies', async () => {
     const of = (...policy: [Parameters<typeof pullRecords>[1], string[]?]) => pullRecords(directory, ...policy)
     await of('AlwaysVerify').begin('r/app:1')
