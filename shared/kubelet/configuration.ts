@@ -11,6 +11,7 @@ import { parseDuration } from '../machinery/duration.ts'
 import { Path, forbidden, invalid, notSupported, type FieldError } from '../machinery/field.ts'
 import { normalQuantity, parseQuantity, quantityValue } from '../machinery/quantity.ts'
 import { any, bool, duration, int32, int64, list, map, obj, opt, req, str, type Infer } from '../machinery/schema.ts'
+import { imagePatternError } from './imagepatterns.ts'
 import { defaultEvictionHard, parseThresholds, type Statements } from './thresholds.ts'
 
 /** Upstream's fields that change nothing on a node of ours. */
@@ -168,6 +169,10 @@ function validate(c: KubeletConfiguration): FieldError[] {
         'can only be set if imagePullCredentialsVerificationPolicy is NeverVerifyAllowlistedImages',
       ),
     )
+  c.preloadedImagesVerificationAllowlist?.forEach((pattern, i) => {
+    const wrong = imagePatternError(pattern)
+    if (wrong !== undefined) errors.push(invalid(at('preloadedImagesVerificationAllowlist').index(i), pattern, wrong))
+  })
   const [all, critical] = [ms('shutdownGracePeriod'), ms('shutdownGracePeriodCriticalPods')]
   if (critical > all)
     errors.push(invalid(at('shutdownGracePeriodCriticalPods'), c.shutdownGracePeriodCriticalPods, 'must be <= shutdownGracePeriod'))

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, nodeAgentOptions } from '#node-agent/options.ts'
+import { imagePatternError } from '#shared/kubelet/imagepatterns.ts'
 
 let directory: string
 beforeAll(() => (directory = mkdtempSync(join(tmpdir(), 'kubeletconfig-'))))
@@ -91,6 +92,10 @@ test.each([
     'crashLoopBackOff: {maxContainerRestartPeriod: 10m}\n',
     'crashLoopBackOff.maxContainerRestartPeriod: Invalid value: "10m": must be set between 1s and 5m0s',
   ],
+  [
+    'imagePullCredentialsVerificationPolicy: NeverVerifyAllowlistedImages\npreloadedImagesVerificationAllowlist: [nginx]\n',
+    'preloadedImagesVerificationAllowlist[0]: Invalid value: "nginx": neither tag nor digest is accepted in an image reference: nginx',
+  ],
   ['userNamespaces: {idsPerPod: 1000}\n', 'userNamespaces.idsPerPod: Invalid value: 1000: must be a multiple of 65536'],
   ['maxPods: -1\n', 'maxPods: Invalid value: -1: must not be a negative number'],
   ['evictionHard: {cpu: 1%}\n', 'unsupported eviction signal cpu'],
@@ -106,6 +111,25 @@ test.each([
 ])('%j is refused', async (yaml, message) => {
   await expect(options(yaml)).rejects.toThrow(message)
   await expect(options(yaml)).rejects.toThrow(join(directory, 'config.yaml'))
+})
+
+test.each([
+  ['image.repo/pokus*/imagename', "only patterns ending with '/*' are allowed"],
+  ['image.repo/pokus*', "only patterns ending with '/*' are allowed"],
+  ['image.repo/*/imagename', "only patterns ending with '/*' are allowed"],
+  ['*', "only patterns ending with '/*' are allowed"],
+  ['/*', 'at least registry hostname is required'],
+  ['image.repo/', 'failed to parse as an image name'],
+  ['', 'the supplied pattern is too short'],
+  ['test.io/test/image1:tagged', 'neither tag nor digest is accepted'],
+  [`test.io/test/image1@sha256:${'0'.repeat(64)}`, 'neither tag nor digest is accepted'],
+  ['nginx', 'neither tag nor digest is accepted'],
+  ['test.io/test/image1 ', 'leading/trailing spaces are not allowed'],
+  ['test.io/test/image1', undefined],
+  ['test.io/*', undefined],
+])('%j as an image that is not to be verified', (pattern, wrong) => {
+  if (wrong === undefined) expect(imagePatternError(pattern)).toBeUndefined()
+  else expect(imagePatternError(pattern)).toContain(wrong)
 })
 
 test('another kind is refused', async () => {
