@@ -1,4 +1,5 @@
 /** kube-scheduler: the process. */
+import { Registry } from 'prom-client'
 import * as z from 'zod'
 import { electedFlags, runElected } from '#shared/component/elected.ts'
 import { parseFlags } from '#shared/component/flags.ts'
@@ -22,6 +23,8 @@ async function configuration(): Promise<Configuration> {
 
 const { profiles, extenders, backoff, election } = await configuration()
 
-await runElected(component, { ...flags, ...election }, (client, signal, log, registry) =>
-  runScheduler({ client, log, profiles, extenders, backoff, registry }, signal),
-)
+await runElected(component, { ...flags, ...election }, (client, signal, log, registry, pages) => {
+  const resources = new Registry()
+  pages.set('/metrics/resources', resources)
+  return runScheduler({ client, log, profiles, extenders, backoff, registry, resources }, signal)
+})

@@ -24,6 +24,7 @@ import { isRejected, type PostFilterResult, type Snapshot, type Status } from '.
 import { SchedulerMetrics } from './metrics.ts'
 import { Nominator } from './nominator.ts'
 import { podInfo } from './podinfo.ts'
+import { registerPodResources } from './podresources.ts'
 import { podStatusWriter } from './podstatus.ts'
 import { newProfile, queueSortOf, reserve, unreserve, type Profile, type ProfileConfig } from './profile.ts'
 import { SchedulingQueue, type Backoff, type QueuedPod } from './queue.ts'
@@ -39,6 +40,8 @@ export interface SchedulerOptions {
   backoff?: Backoff
   /** Where its metrics are added. */
   registry?: Registry
+  /** Where it tells what pods ask for. */
+  resources?: Registry
 }
 
 /** For how long pods are scheduled in one turn of the event loop, ms: then the lease, watches and bindings have theirs. */
@@ -99,6 +102,7 @@ export async function runScheduler(options: SchedulerOptions, signal: AbortSigna
     })
   const nodeInformer = informer(nodes)
   const podInformer = informer(pods)
+  if (options.resources) registerPodResources(options.resources, () => podInformer.list())
   const statuses = podStatusWriter(client, (namespace, name) => podInformer.get(namespace, name), log, signal)
   const [nodeResource, podResource] = [resourceOf(nodes), resourceOf(pods)]
 

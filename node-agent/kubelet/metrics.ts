@@ -2,6 +2,7 @@
  * What the kubelet of this process counts as it works, by upstream's names (pkg/kubelet/metrics, pkg/volume/util/metrics.go,
  * pkg/kubelet/prober). `server/metrics.ts` shows it.
  */
+import { requestMetrics } from '#shared/client/countedtransport.ts'
 import { counts, durations } from '#shared/component/counts.ts'
 
 const defaultBounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -48,10 +49,7 @@ export const csiOperations = durations(volumeBounds)
 export const probeResults = counts()
 /** By `method`, `path`. */
 export const httpRequests = counts()
-/** By `method`, `code`, `host`. */
-export const clientRequests = counts()
-/** By `verb`, `host`. */
-export const clientRequestDurations = durations([0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60])
+export const clientRequests = requestMetrics()
 /** By `operation_name` and `is_error`: devices of resource claims prepared and taken back. */
 export const draOperations = durations(Array.from({ length: 16 }, (_, n) => 0.1 * 1.5 ** n))
 

@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { natsTransport } from '../bus/api-client.ts'
 import { connectBus } from '../bus/connection.ts'
 import { eventRecorder } from '../client/events.ts'
+import { countedTransport, registerRequestMetrics, requestMetrics } from '../client/countedtransport.ts'
 import { boundedWrites } from '../client/inflight.ts'
 import { leaderElect } from '../client/leaderelection.ts'
 import { fenced, Leadership } from '../client/leadership.ts'
@@ -42,20 +43,21 @@ const overdueLimitMs = 20_000
 const endingMs = 2_000
 
 /**
- * Connects, waits for the lease, calls `work` while it is held, and ends the process: 0 after SIGTERM, and of a deputy that has given the
+ * Connects, waits for the lease, calls `work` while it is held (`pages` are metrics by the path that they are served at), and ends the process: 0 after SIGTERM, and of a deputy that has given the
  * lease back; 1 when the lease is lost or something fails.
  */
 export async function runElected(
   component: string,
   flags: ElectedFlags,
-  work: (client: RestClient, signal: AbortSignal, log: Logger, metrics: Registry) => Promise<void>,
+  work: (client: RestClient, signal: AbortSignal, log: Logger, metrics: Registry, pages: Map<string, Registry>) => Promise<void>,
 ): Promise<never> {
   const log = logger(component)
   const signal = untilTerminated()
   process.on('unhandledRejection', e => log.error({ err: e }, 'unhandled rejection'))
   try {
     const bus = await connectBus({ url: flags.natsUrl, caFile: flags.natsCaFile, credsFile: flags.creds, log })
-    const transport = natsTransport(bus)
+    const requests = requestMetrics()
+    const transport = countedTransport(natsTransport(bus), requests)
     const client = newClient(transport, { userAgent: component })
     const leadership = new Leadership()
     // What is written without a connection is sent when there is one again, whoever leads by then.
@@ -68,6 +70,8 @@ export async function runElected(
       'Gauge of if the reporting system is master of the relevant lease.',
       () => [{ labels: { name: component }, value: leadership.held ? 1 : 0 }],
     )
+    registerRequestMetrics(metrics, requests)
+    const pages = new Map([['/metrics', metrics]])
     const checks: HealthCheck[] = [
       { name: 'ping', check: () => undefined },
       {
@@ -81,12 +85,12 @@ export async function runElected(
       const own = newClient(boundedWrites(flags.leaderElect ? fenced(transport, leadership) : transport, writesAtOnce), {
         userAgent: component,
       })
-      ended = work(own, leading, log, metrics).catch((e: unknown) => {
+      ended = work(own, leading, log, metrics, pages).catch((e: unknown) => {
         log.fatal({ err: e }, 'failed')
         process.exit(1)
       })
     }
-    await serveComponent(flags, { client, metrics, checks, log })
+    await serveComponent(flags, { client, pages, checks, log })
     ready()
     if (flags.leaderElect) {
       const outcome = await leaderElect(

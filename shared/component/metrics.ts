@@ -1,6 +1,7 @@
 /** A component's metrics in plain numbers: prom-client, slow with each sample, sees them when somebody asks. */
 import { Registry, type Metric } from 'prom-client'
 import type { Histogram } from './histogram.ts'
+import { kubernetesVersion } from './version.ts'
 
 export interface Sample {
   /** Where it is not the metric's: `_bucket`, `_sum` and `_count` of a histogram. */
@@ -39,6 +40,16 @@ export function newMetrics(): Registry {
     return (user + system) / 1e6
   })
   one('process_resident_memory_bytes', 'gauge', 'Resident memory size in bytes.', () => process.memoryUsage.rss())
+  addMetric(
+    registry,
+    'kubernetes_build_info',
+    'gauge',
+    "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version.",
+    () => {
+      const [major = '', minor = ''] = kubernetesVersion.slice(1).split('.')
+      return [{ labels: { git_version: kubernetesVersion, major, minor, platform: `${process.platform}/${process.arch}` }, value: 1 }]
+    },
+  )
   one('process_start_time_seconds', 'gauge', 'Start time of the process since unix epoch in seconds.', () => started)
   return registry
 }

@@ -28,7 +28,8 @@ export type ServingFlags = z.output<z.ZodObject<ReturnType<typeof servingFlags>>
 
 export interface Served {
   readonly client: Client
-  readonly metrics: Registry
+  /** Metrics by path. */
+  readonly pages: ReadonlyMap<string, Registry>
   readonly checks: readonly HealthCheck[]
   readonly log: Logger
 }
@@ -67,7 +68,7 @@ export async function serveComponent(flags: ServingFlags, served: Served): Promi
   server.unref()
 }
 
-async function answer(req: IncomingMessage, res: ServerResponse, { client, metrics, checks }: Served): Promise<void> {
+async function answer(req: IncomingMessage, res: ServerResponse, { client, pages, checks }: Served): Promise<void> {
   const url = new URL(req.url ?? '/', 'https://component')
   const [first = '', ...rest] = url.pathname.split('/').filter(s => s !== '')
   req.resume()
@@ -88,7 +89,8 @@ async function answer(req: IncomingMessage, res: ServerResponse, { client, metri
     const { text, type } = await sliMetrics()
     return send(res, 200, text, type)
   }
-  if (path !== '/metrics') return send(res, 404, '404 page not found\n')
+  const metrics = pages.get(path)
+  if (!metrics) return send(res, 404, '404 page not found\n')
   send(res, 200, await metrics.metrics(), metrics.contentType)
 }
 

@@ -7,6 +7,7 @@ import type { Pod } from '#shared/api/core/pod.ts'
 import { nodes as nodeKind, pods as podKind } from '#shared/api/kinds.ts'
 import { ClusterCache } from '#control-plane/scheduler/cache.ts'
 import { Action, nodeChanges, resourceOf } from '#control-plane/scheduler/clusterevent.ts'
+import { SchedulerMetrics } from '#control-plane/scheduler/metrics.ts'
 import { Nominator } from '#control-plane/scheduler/nominator.ts'
 import { defaultPlugins } from '#control-plane/scheduler/plugins/registry.ts'
 import { podTopologySpread } from '#control-plane/scheduler/plugins/pod-topology-spread.ts'
@@ -115,7 +116,7 @@ function measure(size: (typeof sizes)[number], { more, filling, batches, stuck =
   const nominator = new Nominator()
   // The default plugins ask nothing else of it to make a decision.
   const informer = () => ({ get: () => undefined, list: () => [], byIndex: () => [], addIndex: () => {}, subscribe: () => {} })
-  const handle = { nominator, informer, snapshot: () => cache.snapshot() } as unknown as SharedHandle
+  const handle = { nominator, informer, metrics: new SchedulerMetrics(), snapshot: () => cache.snapshot() } as unknown as SharedHandle
   const count = filling ? Math.min(scheduled, size.nodes * 0.8) : scheduled
   const cpuEach = filling ? wholeNode : undefined
   const profile = newProfile({ schedulerName: 'default-scheduler', plugins: filling ? unspread(handle) : defaultPlugins }, handle)

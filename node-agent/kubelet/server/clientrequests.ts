@@ -1,22 +1,6 @@
-/** The kubelet's own requests to the API, counted as client-go counts them. */
+/** The kubelet's own requests to the API, counted. */
 import type { Transport } from '#shared/bus/transport.ts'
-import { clientRequestDurations, clientRequests } from '../metrics.ts'
+import { countedTransport as counted } from '#shared/client/countedtransport.ts'
+import { clientRequests } from '../metrics.ts'
 
-export const countedTransport = (transport: Transport): Transport => ({
-  async request(request) {
-    const began = performance.now()
-    const count = (code: string): void => {
-      clientRequests.add({ method: request.method, code, host: 'nats' })
-      clientRequestDurations.observe((performance.now() - began) / 1000, { verb: request.method, host: 'nats' })
-    }
-    try {
-      const response = await transport.request(request)
-      count(String(response.code))
-      return response
-    } catch (e) {
-      count('<error>')
-      throw e
-    }
-  },
-  close: () => transport.close(),
-})
+export const countedTransport = (transport: Transport): Transport => counted(transport, clientRequests)

@@ -1,12 +1,12 @@
 /** /metrics of the kubelet: upstream's names, for what this one does too. */
 import { countBy, type Durations } from '#shared/component/counts.ts'
 import type { Registry } from 'prom-client'
+import { registerRequestMetrics } from '#shared/client/countedtransport.ts'
 import { addMetric, newMetrics, type Sample } from '#shared/component/metrics.ts'
 import { isCgroup2 } from '#shared/linux/cgroup.ts'
 import type { Kubelet } from '../kubelet.ts'
 import type { Resize } from '../cm/resize.ts'
 import * as counted from '../metrics.ts'
-import { kubeletVersion } from '../node/object.ts'
 import { isStatic } from '../pod/critical.ts'
 import type { Sampler } from '../stats/sampler.ts'
 import type { VolumeStats } from '../volumes/plugin.ts'
@@ -32,10 +32,6 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
   const duration = (name: string, help: string, of: Durations): void => addMetric(registry, name, 'histogram', help, () => of.samples(name))
 
   gauge('kubelet_node_name', "[ALPHA] The node's name. The count is always 1.", () => [{ labels: { node: nodeName }, value: 1 }])
-  gauge('kubernetes_build_info', "[ALPHA] A metric with a constant '1' value labeled by major, minor, git version.", () => {
-    const [major = '', minor = ''] = kubeletVersion.slice(1).split('.')
-    return [{ labels: { git_version: kubeletVersion, major, minor, platform: `${process.platform}/${process.arch}` }, value: 1 }]
-  })
   gauge('kubelet_running_pods', '[ALPHA] Number of pods that have a running pod sandbox', () => [
     { value: kubelet.workers().filter(w => w.state.sandbox && !w.state.sandbox.lost).length },
   ])
@@ -161,16 +157,7 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     '[ALPHA] Number of the http requests received since the server started',
     counted.httpRequests.samples,
   )
-  counter(
-    'rest_client_requests_total',
-    '[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.',
-    counted.clientRequests.samples,
-  )
-  duration(
-    'rest_client_request_duration_seconds',
-    '[ALPHA] Request latency in seconds. Broken down by verb, and host.',
-    counted.clientRequestDurations,
-  )
+  registerRequestMetrics(registry, counted.clientRequests)
 
   const probes = newMetrics()
   probes.clear()

@@ -95,6 +95,8 @@ test('health is for everybody, metrics are for whom the cluster knows', async ()
     return /^workqueue_adds_total\{name="serviceaccount"\} [1-9]/m.test(text) && text
   })
   expect(text).toMatch(/^leader_election_master_status\{name="kube-controller-manager"\} 1$/m)
+  expect(text).toMatch(/^rest_client_requests_total\{method="GET",code="200",host="nats"\} [1-9]/m)
+  expect(text).toMatch(/^kubernetes_build_info\{git_version="v1.35.0",major="1",minor="35",/m)
   for (const name of [
     'depth',
     'retries_total',

@@ -27,6 +27,7 @@ let client: Client
 let transport: Transport
 let namespace = ''
 let registry = new Registry()
+let resources = new Registry()
 let made = 0
 let stop = new AbortController()
 let done: Promise<void> = Promise.resolve()
@@ -52,7 +53,11 @@ async function start(profiles: ProfileConfig[], through: (transport: Transport) 
   await client.create(namespaces, '', { metadata: { name: namespace } } as Namespace)
   await client.create(serviceAccounts, namespace, { metadata: { name: 'default' } } as ServiceAccount)
   registry = new Registry()
-  done = runScheduler({ client: newClient(through(transport), { userAgent: 'kube-scheduler' }), log, profiles, registry }, stop.signal)
+  resources = new Registry()
+  done = runScheduler(
+    { client: newClient(through(transport), { userAgent: 'kube-scheduler' }), log, profiles, registry, resources },
+    stop.signal,
+  )
 }
 const profile = (more: PluginFactory[] = [], schedulerName = 'default-scheduler'): ProfileConfig => ({
   schedulerName,
@@ -111,6 +116,8 @@ test('binds, says so, and says why it does not; a change that helps brings the p
   await counted('scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 2\n')
   await counted('scheduler_schedule_attempts_total{profile="default-scheduler",result="unschedulable"} ')
   await counted('scheduler_pod_scheduling_attempts_count 2\n')
+  const of = `namespace="${namespace}",pod="b",node="n1",scheduler="default-scheduler",priority="0",resource="cpu",unit="cores"`
+  await expect.poll(() => resources.metrics()).toContain(`kube_pod_resource_request{${of}} 1\n`)
   await counted('scheduler_pending_pods{queue="unschedulable"} 0\n')
   await counted('scheduler_pending_pods{queue="gated"} 0\n')
   await counted('scheduler_queue_incoming_pods_total{event="UnschedulablePodAdd",queue="active"} 2\n')
