@@ -35,6 +35,10 @@ export const podWorkerSteps = durations(defaultBounds)
 export const startedPods = counts()
 /** By `container_type`. */
 export const startedContainers = counts()
+/** By `container_type`, `code`: the reason why it waits. */
+export const startedContainerErrors = counts()
+/** Sandboxes that could not be made. */
+export const startedPodErrors = counts()
 /** By `volume_plugin`, `operation_name`, `status`, `migrated`. */
 export const storageOperations = durations(volumeBounds)
 /** By `eviction_signal`. */

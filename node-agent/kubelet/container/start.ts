@@ -22,7 +22,7 @@ import type { PodNamespaces } from '../pod/namespaces.ts'
 import { pausePid } from '../pod/pause.ts'
 import { tellUnsupported } from '../pod/sandbox.ts'
 import type { Attempt, ContainerRecord } from '../pod/state.ts'
-import { startedContainers } from '../metrics.ts'
+import { startedContainerErrors, startedContainers } from '../metrics.ts'
 import { startProbes } from '../probes/start.ts'
 import { blockDevices } from '../volumes/block.ts'
 import { readInVolume } from '../volumes/subpath.ts'
@@ -236,7 +236,7 @@ function notCreated(ctx: PodContext, typed: TypedContainer, before: ContainerRec
  * Resolves when the container runs, or when what keeps it from running is in its `waiting` and something will bring the pod back. With
  * 'pulling' those that come after it wait: they start in order.
  */
-export async function startContainer(ctx: PodContext, typed: TypedContainer): Promise<'pulling' | void> {
+async function start(ctx: PodContext, typed: TypedContainer): Promise<'pulling' | void> {
   const { container } = typed
   const { name } = container
   const { runtime } = ctx.kubelet
@@ -325,6 +325,19 @@ export async function startContainer(ctx: PodContext, typed: TypedContainer): Pr
   live.waiting = undefined
   live.toldBackOff = undefined
   await containerStarted(ctx, typed, current)
+}
+
+/** Starts it as `start` says, and counts what came of that. */
+export async function startContainer(ctx: PodContext, typed: TypedContainer): Promise<'pulling' | void> {
+  let result: 'pulling' | void = undefined
+  try {
+    return (result = await start(ctx, typed))
+  } finally {
+    const code = ctx.live(typed.container.name).waiting?.reason
+    // To wait for its turn, or for an image that is on its way, is no failure.
+    if (result !== 'pulling' && code !== undefined && code !== 'CrashLoopBackOff')
+      startedContainerErrors.add({ container_type: containerTypes[typed.type], code })
+  }
 }
 
 /** What a start ends with once the container runs, whichever kubelet began it. */

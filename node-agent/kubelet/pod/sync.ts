@@ -3,6 +3,7 @@ import { startContainer } from '../container/start.ts'
 import { stopContainer } from '../container/stop.ts'
 import { decideResize, finishResize, resizeContainers } from '../cm/resize.ts'
 import type { PodContext } from '../context.ts'
+import { startedPodErrors } from '../metrics.ts'
 import { computeActions, needsSandbox, type Stop } from './actions.ts'
 import { findContainer } from './containers.ts'
 import { ensureSandbox } from './sandbox.ts'
@@ -74,6 +75,7 @@ export async function syncPod(ctx: PodContext, ready: SetUp): Promise<SyncResult
     throw sandbox
   }
   if (sandbox) {
+    startedPodErrors.add({})
     ctx.event('Warning', 'FailedCreatePodSandBox', `Failed to create pod sandbox: ${sandbox.message}`)
     throw sandbox
   }

@@ -84,6 +84,12 @@ export function kubeletMetrics({ kubelet, sampler, nodeName }: MetricsOptions): 
     counted.admissionRejections.samples,
   )
   counter('kubelet_started_pods_total', '[ALPHA] Cumulative number of pods started', counted.startedPods.samples)
+  counter('kubelet_started_pods_errors_total', '[ALPHA] Cumulative number of errors when starting pods', counted.startedPodErrors.samples)
+  counter(
+    'kubelet_started_containers_errors_total',
+    '[ALPHA] Cumulative number of errors when starting containers',
+    counted.startedContainerErrors.samples,
+  )
   counter('kubelet_started_containers_total', '[ALPHA] Cumulative number of containers started', counted.startedContainers.samples)
   duration(
     'kubelet_pod_start_duration_seconds',

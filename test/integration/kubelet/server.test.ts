@@ -115,6 +115,13 @@ test('metrics of what a pod wanted and did not get', async () => {
     (parse((await get('/metrics')).text).get('kubelet_admission_rejections_total') ?? []).find(s => s.labels['reason'] === 'OutOfcpu')
       ?.value ?? 0
   const before = await rejections()
+  h.pod('nowhere', {
+    containers: [{ name: 'c', image: 'busybox', env: [{ name: 'A', valueFrom: { configMapKeyRef: { name: 'none', key: 'k' } } }] }],
+  })
+  await h.until('nowhere', p => p.status?.containerStatuses?.[0]?.state?.waiting?.reason === 'CreateContainerConfigError')
+  const failures = parse((await get('/metrics')).text).get('kubelet_started_containers_errors_total')!
+  const missing = { container_type: 'container', code: 'CreateContainerConfigError' }
+  expect(failures.find(f => f.labels['code'] === missing.code)).toMatchObject({ labels: missing })
   h.pod('never', asking('100'))
   await h.until('never', p => p.status?.reason === 'OutOfcpu')
   const wants = h.pod('wants', asking('10m'))
