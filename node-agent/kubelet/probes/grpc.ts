@@ -4,6 +4,9 @@ import { hostPort } from '#shared/component/neterror.ts'
 import { durationText } from '#shared/machinery/duration.ts'
 import type { Outcome } from './state.ts'
 
+/** More than any answer has, bytes. */
+const maxAnswer = 4096
+
 const statuses = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN']
 
 /** HealthCheckRequest{service = 1} in gRPC's frame: no compression, four bytes of length. */
@@ -47,7 +50,7 @@ export async function probeGrpc(host: string, port: number, service: string, tim
       te: 'trailers',
       'user-agent': 'kube-probe/1.35',
     })
-    const chunks: Buffer[] = []
+    let body = Buffer.alloc(0)
     let code = ''
     let message = ''
     const note = (headers: { 'grpc-status'?: unknown; 'grpc-message'?: unknown }): void => {
@@ -55,12 +58,17 @@ export async function probeGrpc(host: string, port: number, service: string, tim
       if (headers['grpc-message'] !== undefined) message = String(headers['grpc-message'])
     }
     stream.on('response', note).on('trailers', note)
-    stream.on('data', (data: Buffer) => chunks.push(data))
+    stream.on('data', (data: Buffer) => {
+      // The server is the container's: it may send what it likes.
+      if ((body = Buffer.concat([body, data])).length <= maxAnswer) return
+      const desc = `grpc: received message larger than max (${body.readUInt32BE(1)} vs. ${maxAnswer})`
+      fail(`error: health rpc probe failed: rpc error: code = ResourceExhausted desc = ${desc}`)
+    })
     stream.on('error', e => (connected ? fail(`error: health rpc probe failed: ${e.message}`) : notConnected()))
     stream.on('end', () => {
       if (code === '12') return fail(`error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${message}`)
       if (code !== '0') return fail(`error: health rpc probe failed: status ${code}`)
-      const status = statuses[statusOf(Buffer.concat(chunks))] ?? 'UNKNOWN'
+      const status = statuses[statusOf(body)] ?? 'UNKNOWN'
       return status === 'SERVING'
         ? end({ result: 'success', output: 'service healthy' })
         : fail(`service unhealthy (responded with "${status}")`)

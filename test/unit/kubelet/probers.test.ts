@@ -79,6 +79,26 @@ test('a port that nobody listens on', async () => {
   expect(await probeTcp('127.0.0.1', port, 1000)).toEqual({ result: 'success', output: '' })
 })
 
+test('grpc health: an answer without end', async () => {
+  const grpc = createHttp2Server()
+  let sent = 0
+  grpc.on('stream', (stream: ServerHttp2Stream) => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+    const more = (): void => {
+      while (!stream.destroyed && (sent += 1 << 16) && stream.write(Buffer.alloc(1 << 16, 1)));
+    }
+    stream.on('drain', more).on('error', () => {})
+    more()
+  })
+  await new Promise<void>(resolve => grpc.listen(0, '127.0.0.1', resolve))
+  const { port: at } = grpc.address() as AddressInfo
+  const { result, output } = await probeGrpc('127.0.0.1', at, '', 60_000)
+  expect(result).toBe('failure')
+  expect(output).toMatch(/^error: health rpc probe failed: .*: received message larger than max/)
+  expect(sent).toBeLessThan(1 << 24)
+  await new Promise(resolve => grpc.close(resolve))
+})
+
 test('grpc health', async () => {
   let answer = 1
   const asked: Buffer[] = []
