@@ -1,10 +1,12 @@
 /** All controllers of a cloud, and how they are run together. */
+import type { Registry } from 'prom-client'
 import { runController } from '#shared/client/controller.ts'
 import { eventRecorder, type EventRecorder } from '#shared/client/events.ts'
 import type { Client } from '#shared/client/client.ts'
 import { sharedInformers, type SharedInformers } from '#shared/client/sharedinformers.ts'
 import type { Informer } from '#shared/client/informer.ts'
 import type { WorkQueue } from '#shared/client/workqueue.ts'
+import { componentMetrics } from '#shared/component/counts.ts'
 import type { Logger } from '#shared/component/log.ts'
 import type { Cloud } from './cloud.ts'
 import type { NewCloudController } from './context.ts'
@@ -34,10 +36,11 @@ export interface CloudOptions {
   readonly newCloud: (informer: SharedInformers['get'], log: Logger, signal: AbortSignal) => Promise<Cloud>
   readonly log: Logger
   readonly onQueue?: (name: string, queue: WorkQueue) => void
+  readonly registry?: Registry
 }
 
 /** Runs them until `signal` aborts. */
-export async function runCloudControllers({ client, newCloud, log, onQueue }: CloudOptions, signal: AbortSignal): Promise<void> {
+export async function runCloudControllers({ client, newCloud, log, onQueue, registry }: CloudOptions, signal: AbortSignal): Promise<void> {
   const recorders = new Map<string, EventRecorder>()
   const informers = sharedInformers(client, signal, log)
   const read = new Set<Informer<any>>() // any: informers of several kinds
@@ -52,7 +55,8 @@ export async function runCloudControllers({ client, newCloud, log, onQueue }: Cl
     recorders.set(component, one)
     return one
   }
-  const all = Object.values(controllers).map(make => make({ cloud, client, informer, recorder, log, signal }))
+  const metrics = componentMetrics(registry)
+  const all = Object.values(controllers).map(make => make({ cloud, client, informer, recorder, metrics, log, signal }))
   log.info({ cloud: cloud.name, controllers: all.map(c => c.name) }, 'starting controllers')
   await Promise.all(all.map(c => runController({ ...c, reads: read }, signal, queue => onQueue?.(c.name, queue))))
   await Promise.all([...recorders.values()].map(r => r.flush(500)))

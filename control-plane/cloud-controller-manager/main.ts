@@ -26,6 +26,7 @@ await runElected(component, flags, (client, signal, log, metrics) =>
       newCloud: (informer, log, signal) => localCloud(flags.cloudConfig, informer, log, signal),
       log,
       onQueue: queueMetrics(metrics),
+      registry: metrics,
     },
     signal,
   ),

@@ -5,6 +5,7 @@
 import type { Node } from '#shared/api/core/node.ts'
 import { nodes } from '#shared/api/kinds.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
+import { exponential, type Durations } from '#shared/component/counts.ts'
 import { isNotFound, isStatus } from '#shared/machinery/status.ts'
 import type { InstanceMetadata } from './cloud.ts'
 import type { NewCloudController } from './context.ts'
@@ -31,9 +32,17 @@ function missing(node: Node, about: InstanceMetadata): { labels?: Record<string,
   }
 }
 
-export const cloudNodeController: NewCloudController = ({ cloud, client, informer, recorder, log }) => {
+export const cloudNodeController: NewCloudController = ({ cloud, client, informer, recorder, metrics, log }) => {
   const all = informer(nodes)
   const events = recorder('cloud-node-controller')
+  const delay = (name: string, what: string): Durations =>
+    metrics.histogram(
+      `node_controller_${name}_delay_seconds`,
+      `[ALPHA] Number of seconds after node creation when ${what}`,
+      exponential(1, 4, 6),
+    )
+  const initialSync = delay('initial_node_sync', 'NodeController finished the initial synchronization of a single node.')
+  const taintRemoval = delay('cloud_provider_taint_removal', 'NodeController removed the cloud-provider taint of a single node.')
   return {
     name: 'cloud-node-controller',
     client,
@@ -65,6 +74,8 @@ export const cloudNodeController: NewCloudController = ({ cloud, client, informe
         throw e
       }
       if (tainted) {
+        const seconds = (Date.now() - Date.parse(node.metadata.creationTimestamp ?? '')) / 1000
+        for (const one of [initialSync, taintRemoval]) one.observe(seconds)
         events.event(node, 'Normal', 'Synced', 'Node synced successfully')
         log.info({ node: node.metadata.name, zone: about.zone, providerID: about.providerID }, 'node initialized with the cloud provider')
       }

@@ -6,6 +6,7 @@ import type { Service } from '#shared/api/core/service.ts'
 import { nodes, services } from '#shared/api/kinds.ts'
 import { keyOf, source, splitKey } from '#shared/client/controller.ts'
 import type { Client } from '#shared/client/client.ts'
+import { exponential } from '#shared/component/counts.ts'
 import { isNotFound } from '#shared/machinery/status.ts'
 import type { LoadBalancerStatus } from './cloud.ts'
 import type { NewCloudController } from './context.ts'
@@ -39,11 +40,25 @@ async function setStatus(client: Client, service: Service, wanted: LoadBalancerS
   await client.patch(services, namespace, name, 'merge', { status: { loadBalancer: { ingress: wanted.ingress ?? null } } }, 'status')
 }
 
-export const serviceController: NewCloudController = ({ cloud, client, informer, recorder, log }) => {
+export const serviceController: NewCloudController = ({ cloud, client, informer, recorder, metrics, log }) => {
   const all = informer(services)
   const hosts = informer(nodes)
   const events = recorder('service-controller')
   const balancers = cloud.loadBalancers
+  const times = '[ALPHA] A metric counting the amount of times any load balancer has been configured'
+  const syncs = metrics.counter(
+    'service_controller_loadbalancer_sync_total',
+    `${times}, as an effect of service/node changes on the cluster`,
+  )
+  const hostErrors = metrics.counter(
+    'service_controller_nodesync_error_total',
+    `${times} and errored, as an effect of node changes on the cluster`,
+  )
+  const hostUpdates = metrics.histogram(
+    'service_controller_update_loadbalancer_host_latency_seconds',
+    '[ALPHA] A metric measuring the latency for updating each load balancer hosts.',
+    exponential(1, 2, 15),
+  )
   /** What was ensured last, by Service; it is new to a process that has just begun to lead. */
   const ensured = new Map<string, { view: string; status: LoadBalancerStatus }>()
   const wanting = (): string[] => all.list().flatMap(s => (wantsLoadBalancer(s, cloud.loadBalancerClass) ? [keyOf(s)] : []))
@@ -66,10 +81,13 @@ export const serviceController: NewCloudController = ({ cloud, client, informer,
     const news = before ? before.view !== view(service) : !hasFinalizer(service) || (statusOf(service).ingress ?? []).length === 0
     if (news) events.event(service, 'Normal', 'EnsuringLoadBalancer', 'Ensuring load balancer')
     await setFinalizer(client, service, true)
+    const began = performance.now()
     try {
       const targets = hosts.list().filter(servesLoadBalancers)
       if (targets.length === 0) events.event(service, 'Warning', 'UnAvailableLoadBalancer', 'There are no available nodes for LoadBalancer')
+      syncs.add({})
       const status = await balancers.ensureLoadBalancer(service, targets)
+      if (before && !news) hostUpdates.observe((performance.now() - began) / 1000)
       await setStatus(client, service, status)
       ensured.set(key, { view: view(service), status })
       if (news) events.event(service, 'Normal', 'EnsuredLoadBalancer', 'Ensured load balancer')
@@ -77,6 +95,7 @@ export const serviceController: NewCloudController = ({ cloud, client, informer,
         events.event(service, 'Normal', 'UpdatedLoadBalancer', 'Updated load balancer with new hosts')
     } catch (e) {
       if (isNotFound(e)) return
+      if (before && !news) hostErrors.add({})
       events.event(
         service,
         'Warning',
