@@ -83,7 +83,9 @@ export function configured(shape: Shape, value: unknown): FieldSet {
         if (inner === undefined) continue
         const below = shape.kind === 'map' ? shape.item : shape.fields.get(name)
         const set = below === undefined || inner === null ? member : configured(below, inner)
-        out[`f:${name}`] = shape.kind === 'map' && !isEmptySet(set) ? { '.': member, ...set } : set
+        // A name that the type does not have is the key of a map.
+        const isKey = shape.kind === 'map' || !shape.fields.has(name)
+        out[`f:${name}`] = isKey && !isEmptySet(set) ? { '.': member, ...set } : set
       }
       return out
     default:

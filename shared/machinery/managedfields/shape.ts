@@ -4,6 +4,8 @@ import { code, type Plan } from '../plan.ts'
 /** How the values of a type merge. */
 export interface Shape {
   readonly kind: 'leaf' | 'struct' | 'map' | 'keyed' | 'set'
+  /** A map whose values may be of any type in its place, too, each one value then. */
+  readonly free?: true
   /** Of the items of a list or map. */
   readonly item: Shape
   /** Of the fields of a struct. */
@@ -11,6 +13,21 @@ export interface Shape {
   /** The keys of a keyed list, sorted. */
   readonly keys: readonly { name: string; default: unknown }[]
 }
+
+/** Of what no schema describes: objects merge by their names, however deep, all else is one value (schemaconv's __untyped_deduced_). */
+export const deduced: Shape = {
+  kind: 'map',
+  free: true,
+  get item() {
+    return deduced
+  },
+  fields: new Map(),
+  keys: [],
+}
+
+/** Whether what is there is one value for server-side apply. */
+export const isOneValue = (shape: Shape, value: unknown): boolean =>
+  shape.kind === 'leaf' || (shape.free === true && (typeof value !== 'object' || value === null || Array.isArray(value)))
 
 const shapes = new WeakMap<Plan, Shape>()
 

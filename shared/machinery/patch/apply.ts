@@ -17,7 +17,7 @@ import {
   without,
   type FieldSet,
 } from '../managedfields/fieldset.ts'
-import { itemElement, type Shape } from '../managedfields/shape.ts'
+import { isOneValue, itemElement, type Shape } from '../managedfields/shape.ts'
 import { entryOrder, fieldsOf, serverOwned, updateManagedFields } from '../managedfields/update.ts'
 import { after, inTurn, type Maybe } from '../maybe.ts'
 import { badRequest, StatusError, type StatusCause } from '../status.ts'
@@ -181,7 +181,7 @@ function withoutAbandoned(
 
 /** The part of a value that a set names: its members whole, and the keys of the list items on the way to them. */
 function named(shape: Shape, value: unknown, set: FieldSet): unknown {
-  if (shape.kind === 'leaf' || shape.kind === 'set') return value
+  if (isOneValue(shape, value) || shape.kind === 'set') return value
   if (shape.kind === 'keyed') {
     return (value as unknown[]).flatMap(item => {
       const below = set[itemElement(shape, item)]
@@ -220,13 +220,14 @@ function beforeFirstApply(a: Apply): ManagedFieldsEntry[] {
 
 /** Every item of a keyed list must have keys: without them nothing tells which item is meant. */
 export function checkKeys(shape: Shape, value: unknown, at: string): void {
+  if (shape.free) return
   if (shape.kind === 'struct') {
     for (const [name, inner] of Object.entries(value as Document)) {
       const below = shape.fields.get(name)
       if (below && inner !== undefined && inner !== null) checkKeys(below, inner, `${at}.${name}`)
     }
   } else if (shape.kind === 'map') {
-    if (shape.item.kind !== 'leaf')
+    if (shape.item.kind !== 'leaf' && !shape.item.free)
       for (const [name, inner] of Object.entries(value as Document)) checkKeys(shape.item, inner, `${at}.${name}`)
   } else if (shape.kind !== 'leaf') {
     const seen = new Set<string>()
@@ -249,7 +250,8 @@ export function checkKeys(shape: Shape, value: unknown, at: string): void {
 
 /** The live value with what the configuration says; both may be changed. */
 export function merge(shape: Shape | undefined, live: unknown, config: unknown): unknown {
-  if (live === undefined || live === null || config === null || shape === undefined || shape.kind === 'leaf') return config
+  if (live === undefined || live === null || config === null || shape === undefined) return config
+  if (isOneValue(shape, live) || isOneValue(shape, config)) return config
   if (shape.kind === 'struct' || shape.kind === 'map') {
     const out = live as Document
     for (const [name, value] of Object.entries(config as Document)) {

@@ -2,7 +2,7 @@
 import type { KubeObject } from '../../api/meta/objectmeta.ts'
 import type { Codec } from '../codec.ts'
 import { clone } from '../jsonvalue.ts'
-import type { Shape } from '../managedfields/shape.ts'
+import { isOneValue, type Shape } from '../managedfields/shape.ts'
 import { StatusError } from '../status.ts'
 import { checkKeys, merge } from './apply.ts'
 import { decodeConfiguration, untypedHead } from './configuration.ts'
@@ -35,7 +35,7 @@ function typed<T>(work: () => T): T {
 
 function atomics(shape: Shape, value: unknown, path: string): string[] {
   if (Array.isArray(value)) {
-    const own = shape.kind === 'leaf' ? [path] : []
+    const own = isOneValue(shape, value) ? [path] : []
     return [...own, ...value.flatMap((item, i) => atomics(shape.item, item, `${path}[${i}]`))]
   }
   if (!isDocument(value)) return []

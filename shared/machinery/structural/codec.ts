@@ -154,7 +154,7 @@ const goKind = (value: unknown): string =>
 
 /** An applied configuration is of the types of the schema, as far as merging needs that. */
 function checkKinds(shape: Shape, value: unknown, path: string): void {
-  if (shape.kind === 'leaf' || value === null) return
+  if (shape.kind === 'leaf' || shape.free || value === null) return
   if (shape.kind === 'struct' || shape.kind === 'map') {
     if (!isObject(value)) throw new DecodeError(`${path}: expected map, got ${goKind(value)}`)
     for (const [name, inner] of Object.entries(value)) {

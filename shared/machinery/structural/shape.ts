@@ -1,6 +1,6 @@
-/** How server-side apply sees an object of a structural schema. What is preserved without being described is one value for each name. */
+/** How server-side apply sees an object of a structural schema (kube-openapi/pkg/schemaconv). */
 import { objectMeta } from '../../api/meta/objectmeta.ts'
-import { shapeOf, type Shape } from '../managedfields/shape.ts'
+import { deduced, shapeOf, type Shape } from '../managedfields/shape.ts'
 import { planOf } from '../plan.ts'
 import { any, str } from '../schema.ts'
 import type { Node } from './plan.ts'
@@ -19,9 +19,11 @@ class Fields extends Map<string, Shape> {
   }
 }
 
-export function shapeOfNode(node: Node): Shape {
+/** `preserved` is whether something around it preserves unknown fields. */
+export function shapeOfNode(node: Node, preserved = false): Shape {
   const { schema } = node
-  const item = node.item ? shapeOfNode(node.item) : leaf
+  const preserves = preserved || node.preserve
+  const item = node.item ? shapeOfNode(node.item, preserves) : leaf
   const shape = { item, fields: new Map<string, Shape>(), keys: [] }
   if (schema.type === 'array') {
     const listType = schema['x-kubernetes-list-type']
@@ -30,11 +32,13 @@ export function shapeOfNode(node: Node): Shape {
     const keys = [...node.listKeys].sort().map(name => ({ name, default: node.item?.fields.get(name)?.schema.default }))
     return { ...shape, kind: 'keyed', keys }
   }
-  if (schema.type !== 'object' && !node.embedded) return leaf
   if (schema['x-kubernetes-map-type'] === 'atomic') return leaf
-  const rest = node.rest && shapeOfNode(node.rest)
+  if (!schema.type && !node.intOrString && !node.embedded && node.fields.size === 0 && !node.rest) return deduced
+  if (schema.type !== 'object' && !node.embedded) return leaf
+  const describesAll = schema.additionalProperties !== undefined || (!preserves && node.fields.size > 0)
+  const rest = node.rest ? shapeOfNode(node.rest, preserves) : describesAll ? undefined : deduced
   if (rest && node.fields.size === 0 && !node.embedded) return { ...shape, kind: 'map', item: rest }
-  const own = [...node.fields].map(([name, field]) => [name, shapeOfNode(field)] as const)
+  const own = [...node.fields].map(([name, field]) => [name, shapeOfNode(field, preserves)] as const)
   const meta = node.embedded
     ? ([
         ['kind', text],

@@ -128,6 +128,21 @@ it('merges what appliers say by the keys of its lists', async () => {
   expect((await apply('s', 'one', { schedule: 'daily', targets: 'x' })).body.message).toContain('.spec.targets: expected list, got string')
 })
 
+it('merges what appliers say of what its schema does not describe, by its names', async () => {
+  await apply('free', 'one', { schedule: 'daily', options: { values: { image: { tag: 'a' }, replicas: 1 } } })
+  const both = await apply('free', 'two', { options: { values: { image: { pull: 'Always' }, args: ['x'] } } })
+  expect(both.body.spec.options).toEqual({ values: { image: { tag: 'a', pull: 'Always' }, replicas: 1, args: ['x'] } })
+  expect((await apply('free', 'two', { options: { values: { image: { tag: 'b' } } } })).body).toMatchObject({
+    code: 409,
+    message: 'Apply failed with 1 conflict: conflict with "one": .spec.options.values.image.tag',
+  })
+  const less = await apply('free', 'one', { schedule: 'daily', options: { values: { replicas: 1 } } })
+  expect(less.body.spec.options).toEqual({ values: { image: { pull: 'Always' }, replicas: 1, args: ['x'] } })
+  expect(less.body.metadata.managedFields.find((m: { manager: string }) => m.manager === 'one').fieldsV1['f:spec']['f:options']).toEqual({
+    'f:values': { '.': {}, 'f:replicas': {} },
+  })
+})
+
 it('has no protobuf form, but its metadata has', async () => {
   const accepting = (accept: string) => rest('GET', `${path}/a`, undefined, { headers: { accept } })
   const protobuf = 'application/vnd.kubernetes.protobuf'

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { DecodeError } from '#shared/machinery/decode.ts'
 import { findErrors } from '#shared/machinery/field.ts'
-import { compare } from '#shared/machinery/managedfields/compare.ts'
+import { compare, configured } from '#shared/machinery/managedfields/compare.ts'
+import { merge } from '#shared/machinery/patch/apply.ts'
 import { structuralCodec } from '#shared/machinery/structural/codec.ts'
 import type { JsonSchema } from '#shared/machinery/structural/schema.ts'
 
@@ -325,6 +326,10 @@ describe('as server-side apply sees it', () => {
       nested: { type: 'array', items: { type: 'array', items: string, 'x-kubernetes-list-type': 'set' } },
       atomic: object({ a: string }, { 'x-kubernetes-map-type': 'atomic' }),
       both: object({ a: string }, { additionalProperties: string }),
+      free: object({}),
+      kept: object({ a: object({ b: string }) }, { 'x-kubernetes-preserve-unknown-fields': true }),
+      any: { 'x-kubernetes-preserve-unknown-fields': true },
+      lone: object({ a: string }, { 'x-kubernetes-preserve-unknown-fields': true, 'x-kubernetes-map-type': 'atomic' }),
     }),
   )
   const changed = (before: object, after: object) =>
@@ -337,6 +342,27 @@ describe('as server-side apply sees it', () => {
     expect(changed({ plain: ['a'] }, { plain: ['b'] })).toEqual({ 'f:plain': {} })
     expect(changed({ atomic: { a: 'x' } }, { atomic: { a: 'y' } })).toEqual({ 'f:atomic': {} })
     expect(changed({ both: { a: 'x' } }, { both: { a: 'x', b: 'y' } })).toEqual({ 'f:both': { 'f:b': {} } })
+  })
+  it.each(['free', 'kept', 'any'])('what no schema describes merges by its names, however deep: %s', name => {
+    const deep = (c: unknown) => ({ [name]: { x: { y: { c, d: 1 } } } })
+    expect(changed(deep(1), deep(2))).toEqual({ [`f:${name}`]: { 'f:x': { 'f:y': { 'f:c': {} } } } })
+    expect(changed(deep([1]), deep([2]))).toEqual({ [`f:${name}`]: { 'f:x': { 'f:y': { 'f:c': {} } } } })
+    expect(changed(deep({ e: 1 }), deep([2]))).toEqual({ [`f:${name}`]: { 'f:x': { 'f:y': { 'f:c': {} } } } })
+    const said = configured(codec.shape, { ...head, spec: deep({ e: 1, f: {} }) })['f:spec']
+    const inner = { '.': {}, 'f:c': { '.': {}, 'f:e': {}, 'f:f': {} }, 'f:d': {} }
+    expect(said).toEqual({ [`f:${name}`]: { 'f:x': { '.': {}, 'f:y': inner } } })
+    expect(merge(codec.shape, { spec: deep({ e: 1 }) }, { spec: { [name]: { x: { y: { c: { g: 2 } } } } } })).toEqual({
+      spec: deep({ e: 1, g: 2 }),
+    })
+    expect(merge(codec.shape, { spec: deep({ e: 1 }) }, { spec: deep([3]) })).toEqual({ spec: deep([3]) })
+  })
+  it('what is described beside it stays what it is, and atomic maps are one value', () => {
+    expect(changed({ kept: { a: { b: 'x' } } }, { kept: { a: { b: 'y' } } })).toEqual({ 'f:kept': { 'f:a': { 'f:b': {} } } })
+    expect(configured(codec.shape, { ...head, spec: { kept: { a: { b: 'x' } } } })['f:spec']).toEqual({
+      'f:kept': { 'f:a': { 'f:b': {} } },
+    })
+    expect(changed({ lone: { z: 1 } }, { lone: { z: 2 } })).toEqual({ 'f:lone': {} })
+    expect(changed({ any: 1 }, { any: { a: 1 } })).toEqual({ 'f:any': {} })
   })
   it('what is of a wrong type is one value, until validation refuses it', () => {
     expect(changed({ ports: [{ port: 1 }] }, { ports: 'x' })).toEqual({ 'f:ports': {} })
