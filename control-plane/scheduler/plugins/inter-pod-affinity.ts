@@ -120,10 +120,11 @@ export const interPodAffinity =
       const { required: terms = [], requiredAnti = [] } = podAffinityOf(pod) ?? {}
       const [had, has] = [before?.metadata.labels ?? {}, now.metadata.labels ?? {}]
       if (terms.some(({ topologyKey: k }) => has[k] !== undefined && has[k] !== had[k])) return true
-      const others = [...snapshot().affinityTerms('requiredAnti')].filter(({ term }) => termMatches(term, pod, labelsOf))
-      const avoided = [...requiredAnti, ...others.map(o => o.term)]
       if (!before) return terms.length === 0 || requiredAnti.length > 0
-      return avoided.some(({ topologyKey: k }) => had[k] !== undefined && has[k] !== had[k])
+      const leaves = ({ topologyKey: k }: AffinityTerm): boolean => had[k] !== undefined && has[k] !== had[k]
+      if (requiredAnti.some(leaves)) return true
+      for (const { term } of snapshot().affinityTerms('requiredAnti')) if (leaves(term) && termMatches(term, pod, labelsOf)) return true
+      return false
     }
 
     return {
